@@ -1,0 +1,253 @@
+//! Events: everything that happens, in the form that the inbox keeps and plugins are told.
+//!
+//! An [`Event`] is what the inbox gave an id: where it belongs (conversation), when, and a body by kind. Its kinds are
+//! the interfaces of the plugin contract, one to one.
+
+use crate::{
+    ContactId, Content, Context, ConversationView, EventId, MessageId, PluginNo, Referral, Scope, Timestamp, Word,
+};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::sync::Arc;
+
+/// The kind of an event: an interface of the contract. The numbers are what the store keeps: never reuse one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[repr(u8)]
+pub enum EventKind {
+    /// `on-message`
+    Message = 1,
+    /// `on-reaction`
+    Reaction = 2,
+    /// `on-member-joined`
+    MemberJoined = 3,
+    /// `on-member-left`
+    MemberLeft = 4,
+    /// `on-timer`
+    Timer = 5,
+    /// `on-message-status`
+    MessageStatus = 6,
+    /// Something the platform told that no plugin can export yet; kept with its JSON and counted.
+    Unrouted = 7,
+}
+
+impl EventKind {
+    /// Every kind, in the order of their numbers.
+    pub const ALL: [EventKind; 7] = [
+        EventKind::Message,
+        EventKind::Reaction,
+        EventKind::MemberJoined,
+        EventKind::MemberLeft,
+        EventKind::Timer,
+        EventKind::MessageStatus,
+        EventKind::Unrouted,
+    ];
+
+    /// The interface of the contract that a plugin exports to get it; `None` where there is none.
+    pub fn interface(self) -> Option<&'static str> {
+        Some(match self {
+            EventKind::Message => "on-message",
+            EventKind::Reaction => "on-reaction",
+            EventKind::MemberJoined => "on-member-joined",
+            EventKind::MemberLeft => "on-member-left",
+            EventKind::Timer => "on-timer",
+            EventKind::MessageStatus => "on-message-status",
+            EventKind::Unrouted => return None,
+        })
+    }
+
+    /// The name for people and JSON: `message`, `member-joined`, …
+    pub fn name(self) -> &'static str {
+        self.interface().map_or("unrouted", |interface| interface.trim_start_matches("on-"))
+    }
+
+    /// From its number in the store.
+    pub fn from_number(number: i64) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| *kind as i64 == number)
+    }
+
+    /// Whether it goes through guards, then answerers until one claims it, then observers. The others go to the one
+    /// plugin they are for.
+    pub fn is_staged(self) -> bool {
+        !matches!(self, EventKind::Timer | EventKind::MessageStatus | EventKind::Unrouted)
+    }
+}
+
+/// What happened, by kind.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "kebab-case")]
+pub enum EventBody {
+    /// A person wrote.
+    Message {
+        /// The platform's id.
+        message: String,
+        /// What.
+        content: Content,
+        /// What it answers.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        context: Option<Context>,
+        /// The advertisement they came from.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        referral: Option<Referral>,
+        /// The word of Beadle's own that it is; then answerers do not run.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        word: Option<Word>,
+        /// The plugin that it answers by a tap or a quote; it goes there right after the guards.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        addressed: Option<PluginNo>,
+        /// What the platform told besides.
+        #[serde(default, skip_serializing_if = "Value::is_null")]
+        extra: Value,
+    },
+    /// A person reacted.
+    Reaction {
+        /// The platform's id of the message reacted to.
+        message: String,
+        /// The same, where we sent it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        own_message: Option<MessageId>,
+        /// `None`: taken back.
+        emoji: Option<String>,
+        /// What the platform told besides.
+        #[serde(default, skip_serializing_if = "Value::is_null")]
+        extra: Value,
+    },
+    /// Someone joined.
+    MemberJoined {
+        /// `first-message`, `start`, `join`.
+        reason: String,
+        /// They had left before.
+        again: bool,
+    },
+    /// Someone left.
+    MemberLeft {
+        /// `stop`, `leave`.
+        reason: String,
+    },
+    /// A timer is due.
+    Timer {
+        /// Whose timer.
+        plugin: PluginNo,
+        /// Whom it is about.
+        scope: Scope,
+        /// Its name.
+        key: String,
+        /// When it was to be.
+        due_at: Timestamp,
+        /// What was put in.
+        payload: Vec<u8>,
+    },
+    /// What became of a message.
+    MessageStatus {
+        /// Whose message.
+        plugin: PluginNo,
+        /// Ours.
+        message: MessageId,
+        /// The platform's, once it has one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        platform: Option<String>,
+        /// `sent`, `delivered`, `read`, `played`, `failed`, or what the platform says next year.
+        status: String,
+        /// Why it failed.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        problem: Option<Problem>,
+    },
+    /// A kind that no plugin can export yet.
+    Unrouted {
+        /// The platform's `field`, or `field/type`.
+        kind: String,
+        /// Its JSON, whole.
+        json: Value,
+    },
+}
+
+/// Why a message failed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Problem {
+    /// The platform's number as text, or our own code.
+    pub code: String,
+    /// One line.
+    pub title: String,
+    /// More of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub details: Option<String>,
+    /// `platform` or `host`.
+    pub by: String,
+}
+
+impl EventBody {
+    /// Its kind.
+    pub fn kind(&self) -> EventKind {
+        match self {
+            EventBody::Message { .. } => EventKind::Message,
+            EventBody::Reaction { .. } => EventKind::Reaction,
+            EventBody::MemberJoined { .. } => EventKind::MemberJoined,
+            EventBody::MemberLeft { .. } => EventKind::MemberLeft,
+            EventBody::Timer { .. } => EventKind::Timer,
+            EventBody::MessageStatus { .. } => EventKind::MessageStatus,
+            EventBody::Unrouted { .. } => EventKind::Unrouted,
+        }
+    }
+
+    /// The one plugin that it is for, where it is for one (its timer, its message).
+    pub fn only_for(&self) -> Option<PluginNo> {
+        match self {
+            EventBody::Timer { plugin, .. } | EventBody::MessageStatus { plugin, .. } => Some(*plugin),
+            _ => None,
+        }
+    }
+}
+
+/// An event as the inbox keeps it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Event {
+    /// Its place in the inbox.
+    pub id: EventId,
+    /// When it happened, as the platform says.
+    pub happened_at: Timestamp,
+    /// When we had it.
+    pub received_at: Timestamp,
+    /// The conversation as it stood when the event was appended (or read again after a restart); none for events that
+    /// belong to none.
+    pub conversation: Option<Arc<ConversationView>>,
+    /// What happened.
+    pub body: EventBody,
+}
+
+impl Event {
+    /// Its kind.
+    pub fn kind(&self) -> EventKind {
+        self.body.kind()
+    }
+
+    /// The person it is about, where there is one.
+    pub fn contact(&self) -> Option<ContactId> {
+        self.conversation.as_ref().map(|conversation| conversation.contact.id)
+    }
+}
+
+/// What one plugin decided of one event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Disposition {
+    /// Not for me.
+    Pass,
+    /// Answered.
+    Claimed,
+    /// Nobody may answer (guards).
+    Stopped,
+}
+
+/// How an event ended, for those who only watch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "how", content = "by", rename_all = "kebab-case")]
+pub enum Ending {
+    /// Nobody claimed it.
+    Passed,
+    /// This plugin answered.
+    Claimed(PluginNo),
+    /// This guard stopped it.
+    Stopped(PluginNo),
+    /// Beadle itself answered (STOP, START).
+    Host,
+}

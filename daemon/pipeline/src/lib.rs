@@ -1,0 +1,3 @@
+//! Being built.
+pub mod channel;
+pub use channel::{Advice, Answer, Channel, Shipment};

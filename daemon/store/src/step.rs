@@ -1,0 +1,296 @@
+//! What the store is asked to do, and what it says back: whole steps, each one transaction or part of one.
+//!
+//! These are plain values, so that a caller can build them without knowing SQL and a test can print them. Whoever writes
+//! another store writes these steps again and nothing else.
+
+use beadle_model::effect::{StateRead, StateWrite, TimerWrite};
+use beadle_model::event::Problem;
+use beadle_model::{Alias, ConversationId, Ending, EventBody, EventId, MessageId, Outgoing, PluginNo, Timestamp, Word};
+use serde::{Deserialize, Serialize};
+
+/// By what an event is recognised when it comes again: the platform's time stamp first, so that the unique index grows
+/// at its right edge, then 16 bytes of SHA-256 over what names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct EventKey {
+    /// When it happened, as the platform says.
+    pub at: Timestamp,
+    /// The first 16 bytes of SHA-256 over its names.
+    pub hash: [u8; 16],
+}
+
+/// Where an event belongs.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Place {
+    /// With this person on this channel; contact and conversation are found by alias or made.
+    Sender(Sender),
+    /// A conversation that is known.
+    Conversation(ConversationId),
+    /// None.
+    Nowhere,
+}
+
+/// Who sent something, as the platform names them.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sender {
+    /// The channel's name in the configuration.
+    pub channel: String,
+    /// At least one. Those that are new are added to the contact that any other one names; where two name different
+    /// contacts the first in the order user id, WhatsApp id, phone, parent decides, and nobody is merged.
+    pub aliases: Vec<Alias>,
+    /// As the platform shows it.
+    pub name: Option<String>,
+    /// The platform's group, where it was said in one.
+    pub group: Option<String>,
+}
+
+/// An event that wants into the inbox.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NewEvent {
+    /// By what it is recognised.
+    pub key: EventKey,
+    /// Where it belongs.
+    pub place: Place,
+    /// When it happened, as the platform says.
+    pub happened_at: Timestamp,
+    /// It opens or renews the conversation's 24-hour window, counted from `happened_at`.
+    pub opens_window: bool,
+    /// A word of Beadle's own, acted on in the same transaction.
+    pub word: Option<SaidWord>,
+    /// What happened.
+    pub body: EventBody,
+}
+
+/// A word of Beadle's own, and its answer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SaidWord {
+    /// Which.
+    pub word: Word,
+    /// Sent once, and only where the word changed something.
+    pub answer: Option<Outgoing>,
+}
+
+/// What the platform says became of a message of ours.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Receipt {
+    /// Which: by our id where the platform gave it back, else by its own.
+    pub message: ReceiptFor,
+    /// `sent`, `delivered`, `read`, `played`, `failed`, or something new.
+    pub status: String,
+    /// When, as the platform says.
+    pub at: Timestamp,
+    /// Why it failed.
+    pub problem: Option<Problem>,
+}
+
+/// How a receipt names its message.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ReceiptFor {
+    /// `biz_opaque_callback_data` came back with our id, and the platform's is told beside it.
+    Ours(MessageId, String),
+    /// Only the platform's id.
+    Platform(String),
+}
+
+/// What one webhook (or one loop of ours) brings.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Batch {
+    /// In the order they are to have.
+    pub events: Vec<NewEvent>,
+    /// Applied after the events, in order.
+    pub receipts: Vec<Receipt>,
+    /// Plugins that want to hear what became of their messages.
+    pub status_listeners: Vec<PluginNo>,
+}
+
+/// What became of a batch.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Appended {
+    /// Events that are new.
+    pub events: usize,
+    /// Events that had come before.
+    pub duplicates: usize,
+    /// Rows that are to be sent because of it (the answer to STOP), in state `queued`.
+    pub queued: Vec<OutboxRow>,
+    /// Messages that a receipt showed to have been accepted, or to have failed.
+    pub received: Vec<MessageId>,
+    /// Receipts for messages that are not ours.
+    pub strangers: usize,
+}
+
+/// Proof that this process has the lanes; a commit with an older one fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Fence(pub i64);
+
+/// How far an event is.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Progress {
+    /// The event.
+    pub event: EventId,
+    /// The list that its subscribers stand in, by [`crate::Store::roster`].
+    pub roster: i64,
+    /// Subscribers that are through with it now: bit n for place n in the roster, 0 to 62.
+    pub done: i64,
+    /// Subscribers in place 63 and later that are through with it; each gets a row in `handlings`.
+    pub done_beyond: Vec<PluginNo>,
+    /// All bits that make the event finished.
+    pub all: i64,
+    /// All subscribers in place 63 and later.
+    pub all_beyond: usize,
+    /// How the chain ended, where it now has.
+    pub ending: Option<Ending>,
+}
+
+/// One handling that went well, with all that it asked for: one transaction.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Commit {
+    /// Of this process.
+    pub fence: Fence,
+    /// Who handled.
+    pub plugin: PluginNo,
+    /// Civil time, for expiry of state.
+    pub now: Timestamp,
+    /// What is finished by it.
+    pub progress: Progress,
+    /// The conversation of the event: timers come back in it.
+    pub conversation: Option<ConversationId>,
+    /// Checked first; one that is stale fails the commit with [`crate::StoreError::StaleRead`].
+    pub reads: Vec<StateRead>,
+    /// In order.
+    pub state: Vec<StateWrite>,
+    /// In order.
+    pub timers: Vec<TimerWrite>,
+    /// In order.
+    pub sends: Vec<NewSend>,
+}
+
+/// A row of the outbox to be.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NewSend {
+    /// Reserved by [`crate::Store::reserve_message`].
+    pub message: MessageId,
+    /// Where to.
+    pub conversation: ConversationId,
+    /// What.
+    pub body: Outgoing,
+    /// It answers the event, and is kept in order with the others that do.
+    pub reply: bool,
+    /// `Sending` where a slot was free at once, else `Queued`.
+    pub state: SendState,
+    /// When it may go.
+    pub due_at: Timestamp,
+}
+
+/// Where a row of the outbox stands. The numbers are what the store keeps: never reuse one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[repr(u8)]
+pub enum SendState {
+    /// Waits for its time or its turn.
+    Queued = 0,
+    /// May be on the wire, or may have been when we died.
+    Sending = 1,
+    /// The platform has it.
+    Accepted = 2,
+    /// The platform or the gate said no.
+    Failed = 3,
+    /// Nobody knows what became of it, or it was given up: a person's decision (see dead letters).
+    Dead = 4,
+    /// Not worth doing any more (typing).
+    Dropped = 5,
+}
+
+/// A row of the outbox.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct OutboxRow {
+    /// Ours.
+    pub message: MessageId,
+    /// The event it came from; none for Beadle's own.
+    pub event: Option<EventId>,
+    /// Who asked for it.
+    pub plugin: PluginNo,
+    /// Where to.
+    pub conversation: ConversationId,
+    /// What.
+    pub body: Outgoing,
+    /// It answers its event.
+    pub reply: bool,
+    /// Where it stands.
+    pub state: SendState,
+    /// When it may go, or went.
+    pub due_at: Timestamp,
+    /// How often it was sent before.
+    pub attempts: u32,
+    /// When it was asked for.
+    pub created_at: Timestamp,
+    /// It may have been sent twice (`on_ambiguous = "resend"`).
+    pub maybe_twice: bool,
+}
+
+/// What became of a row that was sent.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Settlement {
+    /// Which.
+    pub message: MessageId,
+    /// What became of it.
+    pub outcome: Outcome,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// What became of a try to send.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Outcome {
+    /// The platform has it, under this id where it gives one (read marks have none).
+    Accepted(Option<String>),
+    /// No, for good.
+    Failed(Problem),
+    /// Not now: back to `queued` until then. `counted`: the try counts as an attempt.
+    Later {
+        /// When.
+        due_at: Timestamp,
+        /// Bytes went out, so it was a try.
+        counted: bool,
+        /// It may have arrived all the same.
+        maybe_twice: bool,
+    },
+    /// Given up for a person to decide: a dead letter.
+    Dead(Problem),
+    /// Not worth doing any more.
+    Dropped,
+}
+
+/// A handling that failed and will be tried again; a row for people to see.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FailedTry {
+    /// The event.
+    pub event: EventId,
+    /// In which plugin.
+    pub plugin: PluginNo,
+    /// Tries so far.
+    pub attempts: u32,
+    /// The error's code.
+    pub code: String,
+    /// What happened.
+    pub error: String,
+    /// When it is tried again.
+    pub next_at: Timestamp,
+}
+
+/// A handling that was given up.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Burial {
+    /// Of this process.
+    pub fence: Fence,
+    /// In which plugin.
+    pub plugin: PluginNo,
+    /// Tries in all.
+    pub attempts: u32,
+    /// The error's code.
+    pub code: String,
+    /// What happened.
+    pub error: String,
+    /// When it was given up.
+    pub at: Timestamp,
+    /// What is finished by it.
+    pub progress: Progress,
+}
