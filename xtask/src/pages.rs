@@ -1,0 +1,45 @@
+//! The tests of the web pages: a real browser, driven by Node.
+//!
+//! Chromium comes from the system's package manager: installed where we may (apt, as root), else the line to type.
+
+use crate::shell::{self, Failure, Result, command, run as call};
+use std::path::PathBuf;
+
+/// Names that Chromium goes by.
+const BROWSERS: &[&str] = &["chromium", "chromium-browser", "google-chrome"];
+
+/// Runs the tests of the pages.
+pub fn test() -> Result {
+    let folder = folder();
+    if !folder.join("package.json").is_file() {
+        eprintln!("(no pages are tested yet)");
+        return Ok(());
+    }
+    if !shell::have("npm") {
+        return Err(Failure::new("the pages are tested with Node 20 or newer: install Node.js with npm"));
+    }
+    browser()?;
+    call(command("npm").args(["ci", "--no-audit", "--no-fund", "--loglevel=error"]).current_dir(&folder))?;
+    call(command("npm").args(["test", "--silent"]).current_dir(&folder))
+}
+
+fn folder() -> PathBuf {
+    shell::root().join("tests").join("pages")
+}
+
+/// Makes sure that there is a browser.
+fn browser() -> Result {
+    if BROWSERS.iter().any(|name| shell::have(name)) {
+        return Ok(());
+    }
+    let install = ["install", "--yes", "--no-install-recommends", "chromium"];
+    if !shell::have("apt-get") {
+        return Err(Failure::new("the pages are tested in Chromium: install it so that `chromium` is on the PATH"));
+    }
+    if shell::output(command("id").arg("-u"))? != "0" {
+        return Err(Failure::new(format!("the pages are tested in Chromium: sudo apt-get {}", install.join(" "))));
+    }
+    eprintln!("installing Chromium (apt-get {})", install.join(" "));
+    call(command("apt-get").args(["update", "--quiet"]))?;
+    call(command("apt-get").args(install).env("DEBIAN_FRONTEND", "noninteractive"))
+}

@@ -1,0 +1,113 @@
+//! `cargo xtask test`: everything that must pass, in the order in which a mistake shows cheapest.
+//!
+//! It sets up what it needs, and says so when it installs something. The first stage that fails ends it, with the
+//! command that runs that stage alone. It asserts nothing about time; it prints the time of each stage.
+
+use crate::shell::{self, Failure, Result, cargo, run as call};
+use crate::stages::Stages;
+use crate::{pages, tidy};
+use std::process::Command;
+
+/// What was asked for on the command line.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Options {
+    /// More rounds of the random scenarios.
+    long: bool,
+    /// Where their randomness begins; printed by a scenario that fails.
+    seed: Option<u64>,
+    /// Only these stages; all where empty.
+    only: Vec<String>,
+}
+
+/// A stage: its name and its work.
+type Stage = (&'static str, fn(&Options) -> Result);
+
+/// In this order. Formatting and text first: they need no compiler and fail most often.
+const STAGES: &[Stage] = &[
+    ("fmt", |_| call(cargo().args(["fmt", "--all", "--check"]))),
+    ("tidy", |_| tidy::run()),
+    ("clippy", |_| call(cargo().args(["clippy", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"]))),
+    ("units", |_| call(cargo().args(["test", "--quiet", "--workspace", "--exclude", "beadle-e2e"]))),
+    ("programs", |_| call(cargo().args(["build", "--quiet", "-p", "beadle", "-p", "beadle-simulator"]))),
+    ("e2e", |options| call(end_to_end(options).args(["test", "--quiet", "-p", "beadle-e2e"]))),
+    ("pages", |_| pages::test()),
+];
+
+/// Runs the stages that were asked for.
+pub fn run(words: &[String]) -> Result {
+    let options = parse(words)?;
+    let mut stages = Stages::default();
+    for (name, work) in STAGES {
+        if options.only.is_empty() || options.only.iter().any(|only| only == name) {
+            stages.stage(name, &again(name, &options), || work(&options))?;
+        }
+    }
+    stages.print();
+    Ok(())
+}
+
+fn parse(words: &[String]) -> Result<Options> {
+    let mut options = Options::default();
+    let mut words = words.iter();
+    while let Some(word) = words.next() {
+        match word.as_str() {
+            "--long" => options.long = true,
+            "--seed" => {
+                let number = words.next().and_then(|word| word.parse().ok());
+                options.seed = Some(number.ok_or_else(|| Failure::new("`--seed` takes a whole number"))?);
+            }
+            name if STAGES.iter().any(|(stage, _)| *stage == name) => options.only.push(name.into()),
+            other => {
+                let names: Vec<&str> = STAGES.iter().map(|(name, _)| *name).collect();
+                return Err(Failure::new(format!("`{other}` is no stage; the stages are {}", names.join(", "))));
+            }
+        }
+    }
+    Ok(options)
+}
+
+fn again(stage: &str, options: &Options) -> String {
+    let mut line = format!("cargo xtask test {stage}");
+    if options.long {
+        line.push_str(" --long");
+    }
+    if let Some(seed) = options.seed {
+        line.push_str(&format!(" --seed {seed}"));
+    }
+    line
+}
+
+/// Cargo, with what the scenarios want to know.
+fn end_to_end(options: &Options) -> Command {
+    let mut command = cargo();
+    command.env("BEADLE_E2E_PROGRAMS", shell::target_dir().join("debug"));
+    if options.long {
+        command.env("BEADLE_E2E_LONG", "1");
+    }
+    if let Some(seed) = options.seed {
+        command.env("BEADLE_E2E_SEED", seed.to_string());
+    }
+    command
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(line: &str) -> Result<Options> {
+        parse(&line.split_whitespace().map(String::from).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn a_stage_can_be_run_again_as_printed() {
+        let options = parsed("e2e --long --seed 7").unwrap();
+        assert_eq!(options, Options { long: true, seed: Some(7), only: vec!["e2e".into()] });
+        assert_eq!(again("e2e", &options), "cargo xtask test e2e --long --seed 7");
+    }
+
+    #[test]
+    fn mistakes_are_told() {
+        assert!(parsed("--seed").unwrap_err().to_string().contains("whole number"));
+        assert!(parsed("e3e").unwrap_err().to_string().contains("fmt, tidy"));
+    }
+}

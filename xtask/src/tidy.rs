@@ -1,0 +1,99 @@
+//! `cargo xtask tidy`: the invariants of the house that text can show.
+//!
+//! The compiler and clippy hold what they can; this holds the rest, so that a rule is either checked or not a rule. It
+//! reads files and knows no types: a rule that needs a parser does not belong here. Every finding says where, what and
+//! what to do. An exception is written beside the line, with its reason: `// tidy: REASON`.
+
+mod contract;
+mod house;
+mod lines;
+mod text;
+
+use crate::shell::{self, Failure, Result};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Folders that are not ours to tidy: what is built, downloaded or kept by git.
+const SKIPPED: &[&str] = &["target", "node_modules", ".git", "__pycache__"];
+
+/// One breach of one rule.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// Relative to the root.
+    file: String,
+    /// From 1.
+    line: usize,
+    /// What is wrong, and what to do.
+    says: String,
+}
+
+impl Finding {
+    fn new(file: &str, line: usize, says: impl Into<String>) -> Self {
+        Self { file: file.into(), line, says: says.into() }
+    }
+}
+
+/// A file of the repository.
+pub struct File {
+    /// Relative to the root, with `/`.
+    path: String,
+    /// All of it.
+    text: String,
+}
+
+/// Checks everything and prints what was found.
+pub fn run() -> Result {
+    let files = files(&shell::root())?;
+    let mut findings: Vec<Finding> = files.iter().flat_map(text::check).collect();
+    findings.extend(house::check(&files));
+    findings.extend(contract::check(&files));
+    findings.sort_by(|a, b| (&a.file, a.line).cmp(&(&b.file, b.line)));
+    for finding in &findings {
+        eprintln!("{}:{}: {}", finding.file, finding.line, finding.says);
+    }
+    match findings.len() {
+        0 => Ok(()),
+        1 => Err(Failure::new("1 finding")),
+        n => Err(Failure::new(format!("{n} findings"))),
+    }
+}
+
+/// Every text file of the repository, in path order.
+fn files(root: &Path) -> Result<Vec<File>> {
+    let mut files = Vec::new();
+    let mut folders = vec![root.to_path_buf()];
+    while let Some(folder) = folders.pop() {
+        for path in children(&folder)? {
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            if SKIPPED.contains(&name.as_str()) || name.starts_with("target-") {
+                continue;
+            }
+            if path.is_dir() {
+                folders.push(path);
+            } else if let Ok(text) = fs::read_to_string(&path) {
+                // What is not UTF-8 is a picture or a program: no text, no rules.
+                let path = path.strip_prefix(root).unwrap_or(&path).to_string_lossy().replace('\\', "/");
+                files.push(File { path, text });
+            }
+        }
+    }
+    files.sort_by(|a, b| a.path.cmp(&b.path));
+    Ok(files)
+}
+
+fn children(folder: &Path) -> Result<Vec<PathBuf>> {
+    let unreadable = |error| Failure::new(format!("cannot read {}: {error}", folder.display()));
+    fs::read_dir(folder).map_err(unreadable)?.map(|entry| entry.map(|e| e.path()).map_err(unreadable)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_text_file_of_ours_is_seen() {
+        let files = files(&shell::root()).unwrap();
+        assert!(files.iter().any(|file| file.path == "xtask/src/tidy.rs"));
+        assert!(!files.iter().any(|file| file.path.starts_with("target/") || file.path.starts_with(".git/")));
+    }
+}

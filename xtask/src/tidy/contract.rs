@@ -1,0 +1,59 @@
+//! The plugin contract and its document may not drift apart: the document names the hash of what it describes.
+//!
+//! A changed contract makes the hash wrong. Whoever changes it reads the document again, and then writes the new hash
+//! below it: the hash cannot say that the document is right, only that somebody looked.
+
+use super::{File, Finding};
+use sha2::{Digest, Sha256};
+
+const CONTRACT: &str = "plugin-api/wit/";
+const DOCUMENT: &str = "plugin-api/README.md";
+
+/// Enough of SHA-256 that no change is missed; short enough to read.
+const HASH_BYTES: usize = 8;
+
+/// Compares contract and document.
+pub fn check(files: &[File]) -> Vec<Finding> {
+    let hash = hash(files);
+    let mark = format!("<!-- describes wit/ as of {hash} -->");
+    let Some(document) = files.iter().find(|file| file.path == DOCUMENT) else {
+        return vec![Finding::new(DOCUMENT, 1, format!("the contract has no document; it ends with `{mark}`"))];
+    };
+    if document.text.contains(&mark) {
+        return Vec::new();
+    }
+    let last = document.text.lines().count().max(1);
+    let says = format!("plugin-api/wit changed: read this page against it, then end it with `{mark}`");
+    vec![Finding::new(DOCUMENT, last, says)]
+}
+
+fn hash(files: &[File]) -> String {
+    let mut sha = Sha256::new();
+    for file in files.iter().filter(|file| file.path.starts_with(CONTRACT) && file.path.ends_with(".wit")) {
+        sha.update(file.path.as_bytes());
+        sha.update([0]);
+        sha.update(file.text.as_bytes());
+        sha.update([0]);
+    }
+    sha.finalize().iter().take(HASH_BYTES).map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(path: &str, text: &str) -> File {
+        File { path: path.into(), text: text.into() }
+    }
+
+    #[test]
+    fn a_changed_contract_asks_for_its_document() {
+        let wit = |text| file("plugin-api/wit/since-v0.1.0/types.wit", text);
+        let mark = format!("<!-- describes wit/ as of {} -->", hash(&[wit("a")]));
+        let document = || file(DOCUMENT, &format!("# Plugins\n{mark}\n"));
+        assert!(check(&[document(), wit("a")]).is_empty());
+        let findings = check(&[document(), wit("b")]);
+        assert_eq!((findings.len(), findings[0].line), (1, 2));
+        assert_eq!(check(&[wit("a")]).len(), 1);
+    }
+}
