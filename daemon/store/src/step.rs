@@ -294,3 +294,27 @@ pub struct Burial {
     /// What is finished by it.
     pub progress: Progress,
 }
+
+/// An event from the feed, and after a restart what was already on disk of its way through the plugins.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Fed {
+    /// The event.
+    pub event: std::sync::Arc<beadle_model::Event>,
+    /// Where it was when we stopped; `None` where no plugin was through with it.
+    pub resume: Option<Resume>,
+}
+
+/// How far an unfinished event was.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Resume {
+    /// The number of its list of subscribers.
+    pub roster: i64,
+    /// That list.
+    pub subscribers: Vec<PluginNo>,
+    /// As in [`Progress`].
+    pub done: i64,
+    /// As in [`Progress`].
+    pub done_beyond: Vec<PluginNo>,
+    /// As in [`Progress`].
+    pub ending: Option<Ending>,
+}
