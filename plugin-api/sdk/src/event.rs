@@ -1,0 +1,85 @@
+//! The events: a trait each, and what their records can say of themselves.
+//!
+//! A record here is the very one that crosses the sandbox's wall; nothing is copied into another shape.
+
+use crate::{Choice, Content, Disposition, Failure, MessageId, Refusal, bindings, message::Message};
+
+pub use bindings::on_member_joined::exports::beadle::plugin::on_member_joined::Event as MemberJoinedEvent;
+pub use bindings::on_member_left::exports::beadle::plugin::on_member_left::Event as MemberLeftEvent;
+pub use bindings::on_message::exports::beadle::plugin::on_message::Event as MessageEvent;
+pub use bindings::on_message_status::exports::beadle::plugin::on_message_status::{
+    Event as MessageStatusEvent, Problem,
+};
+pub use bindings::on_reaction::exports::beadle::plugin::on_reaction::Event as ReactionEvent;
+pub use bindings::on_timer::exports::beadle::plugin::on_timer::Event as TimerEvent;
+
+/// A person wrote: text, a tapped button or list row, media, …
+pub trait OnMessage {
+    /// One message, whole.
+    fn on_message(&self, event: MessageEvent) -> Result<Disposition, Failure>;
+}
+
+/// A person reacted to a message, or took a reaction back.
+pub trait OnReaction {
+    /// One reaction.
+    fn on_reaction(&self, event: ReactionEvent) -> Result<Disposition, Failure>;
+}
+
+/// Someone joined. Where a channel has no groups a contact joins with the first message, or again with START or JOIN.
+pub trait OnMemberJoined {
+    /// One member; `event.again` tells whether they had left before.
+    fn on_member_joined(&self, event: MemberJoinedEvent) -> Result<Disposition, Failure>;
+}
+
+/// Someone left: said STOP or LEAVE, left a group, or was removed.
+pub trait OnMemberLeft {
+    /// One member. Whoever said STOP may not be written to.
+    fn on_member_left(&self, event: MemberLeftEvent) -> Result<Disposition, Failure>;
+}
+
+/// A timer that this plugin set with [`timers`](crate::timers) is due.
+pub trait OnTimer {
+    /// One timer; it is gone now.
+    fn on_timer(&self, event: TimerEvent) -> Result<Disposition, Failure>;
+}
+
+/// What became of a message that this plugin sent.
+pub trait OnMessageStatus {
+    /// One step: `sent`, `delivered`, `read`, `played`, `failed`, …
+    fn on_message_status(&self, event: MessageStatusEvent) -> Result<Disposition, Failure>;
+}
+
+impl MessageEvent {
+    /// What the person wrote, where it is text.
+    pub fn text(&self) -> Option<&str> {
+        match &self.content {
+            Content::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// What the person tapped: a reply button, a list row or a template's button.
+    pub fn choice(&self) -> Option<&Choice> {
+        match &self.content {
+            Content::Button(choice) | Content::ListRow(choice) | Content::TemplateButton(choice) => Some(choice),
+            _ => None,
+        }
+    }
+
+    /// Whether the message is one of these words and nothing else, however it is capitalised or punctuated: `Rules!` is
+    /// `rules`. Give the words in lower case.
+    pub fn is_word(&self, words: &[&str]) -> bool {
+        let Some(text) = self.text() else { return false };
+        // A command is short; a novel is not worth lowering.
+        if text.len() > 64 {
+            return false;
+        }
+        let said = text.trim_matches(|c: char| !c.is_alphanumeric()).to_lowercase();
+        words.contains(&said.as_str())
+    }
+
+    /// Answers in the conversation of this message. The same as [`replies::send`](crate::replies::send).
+    pub fn reply(&self, message: impl Message) -> Result<MessageId, Refusal> {
+        message.reply()
+    }
+}

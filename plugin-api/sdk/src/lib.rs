@@ -1,0 +1,64 @@
+//! Write plugins for Beadle, the WhatsApp community daemon.
+//!
+//! A plugin is a struct. Its fields are its settings, a trait for each event that it wants is what it does, and one
+//! line makes a plugin of it. This is the whole of `echo`, which answers a text with that text:
+//!
+//! ```
+#![doc = include_str!("../../../plugins/echo/src/lib.rs")]
+//! ```
+//!
+//! **Events.** What stands behind the colon of [`plugin!`] is what the plugin exports, and what it exports it gets:
+//! there is no other list. A handler says [`Disposition::Claimed`] when it answered, [`Disposition::Pass`] when the next
+//! plugin may, or a [`Failure`]. It runs to its end or not at all: everything it asked for is done when it has returned
+//! `Ok`, together and once; when it fails, traps or takes too long, nothing of it is.
+//!
+//! **Rights.** A module here is a right: [`replies`], [`state`], [`timers`], [`messages`], [`contacts`], [`log`],
+//! [`clock`], [`random`], [`settings`]. Calling a function of it is asking for the right; what is not called is not in
+//! the binary. A [`Refusal`] is Beadle's "no": look at its `code` and do something else, or let `?` end the handling.
+//!
+//! **Memory.** Handlers take `&self`. An instance is kept warm or thrown away as it suits the host, so that what it
+//! remembers is a cache; what must stay belongs in [`state`].
+//!
+//! **Settings.** A plugin with settings derives `serde::Deserialize` and `schemars::JsonSchema` on its struct and names
+//! `Settings` first: `plugin!(Welcome: Settings, OnMessage)`. The operator's TOML is checked against that schema before
+//! the plugin runs. See [`settings`].
+//!
+//! **Tests.** Compiled for anything but wasm, the rights lead to a small Beadle in memory, [`testing`], so that
+//! `cargo test` drives the very handlers that are shipped.
+//!
+//! What it is not: a way around the sandbox. There are no files, sockets, threads or environment variables, and the only
+//! time and randomness are those of [`clock`] and [`random`].
+
+#[doc(hidden)]
+pub mod bindings;
+mod event;
+mod host;
+mod message;
+mod refusal;
+mod right;
+#[doc(hidden)]
+pub mod shim;
+#[cfg(not(target_family = "wasm"))]
+pub mod testing;
+
+pub use bindings::imports::types::{
+    Choice, Contact, ContactId, Content, Context, Conversation, ConversationId, Disposition, Ending, EventInfo,
+    Failure, Json, Location, Media, MessageId, Order, OrderItem, Other, PlatformId, Referral, Refusal, Scope,
+    TimestampMs,
+};
+pub use event::{
+    MemberJoinedEvent, MemberLeftEvent, MessageEvent, MessageStatusEvent, OnMemberJoined, OnMemberLeft, OnMessage,
+    OnMessageStatus, OnReaction, OnTimer, Problem, ReactionEvent, TimerEvent,
+};
+pub use message::{Button, Buttons, List, Message, Row, Section, Text};
+pub use right::{clock, contacts, log, messages, random, replies, settings, state, timers};
+
+/// What an author imports: `use beadle_plugin::prelude::*;`
+pub mod prelude {
+    pub use crate::{
+        Buttons, Contact, Content, Disposition, Failure, List, MemberJoinedEvent, MemberLeftEvent, MessageEvent,
+        MessageStatusEvent, OnMemberJoined, OnMemberLeft, OnMessage, OnMessageStatus, OnReaction, OnTimer,
+        ReactionEvent, Refusal, Scope, Text, TimerEvent, clock, contacts, log, messages, plugin, random, replies,
+        settings, state, timers,
+    };
+}

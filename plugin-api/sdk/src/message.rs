@@ -1,0 +1,168 @@
+//! What can be sent: a text, a text with buttons, a text with a list. Lengths are WhatsApp's; the host checks them and
+//! refuses with `too-long` and the like.
+
+use crate::host::{messages, replies};
+use crate::{MessageId, Refusal};
+
+pub use crate::bindings::imports::outgoing::{Button, Buttons, List, Row, Section, Text};
+
+/// Something to send: a `&str` or `String` will do, or a [`Text`], [`Buttons`] or [`List`].
+///
+/// A trait and no enum, so that only what a plugin sends is in its binary, and only that right is asked for.
+pub trait Message {
+    /// In the conversation of the event that is being handled.
+    fn reply(self) -> Result<MessageId, Refusal>;
+    /// To this contact, on this channel or the one they wrote on last.
+    fn send_to(self, contact: &str, channel: Option<&str>) -> Result<MessageId, Refusal>;
+}
+
+impl Message for Text {
+    fn reply(self) -> Result<MessageId, Refusal> {
+        replies::send_text(&self)
+    }
+    fn send_to(self, contact: &str, channel: Option<&str>) -> Result<MessageId, Refusal> {
+        messages::send_text(contact, channel, &self)
+    }
+}
+
+impl Message for Buttons {
+    fn reply(self) -> Result<MessageId, Refusal> {
+        replies::send_buttons(&self)
+    }
+    fn send_to(self, contact: &str, channel: Option<&str>) -> Result<MessageId, Refusal> {
+        messages::send_buttons(contact, channel, &self)
+    }
+}
+
+impl Message for List {
+    fn reply(self) -> Result<MessageId, Refusal> {
+        replies::send_list(&self)
+    }
+    fn send_to(self, contact: &str, channel: Option<&str>) -> Result<MessageId, Refusal> {
+        messages::send_list(contact, channel, &self)
+    }
+}
+
+impl Message for &str {
+    fn reply(self) -> Result<MessageId, Refusal> {
+        Text::new(self).reply()
+    }
+    fn send_to(self, contact: &str, channel: Option<&str>) -> Result<MessageId, Refusal> {
+        Text::new(self).send_to(contact, channel)
+    }
+}
+
+impl Message for String {
+    fn reply(self) -> Result<MessageId, Refusal> {
+        Text::new(self).reply()
+    }
+    fn send_to(self, contact: &str, channel: Option<&str>) -> Result<MessageId, Refusal> {
+        Text::new(self).send_to(contact, channel)
+    }
+}
+
+impl Text {
+    /// A text of 1 to 4096 characters, without preview or quote.
+    pub fn new(body: impl Into<String>) -> Self {
+        Self { body: body.into(), preview_url: false, quote: None }
+    }
+
+    /// With a preview of its first link.
+    #[must_use]
+    pub fn preview(mut self) -> Self {
+        self.preview_url = true;
+        self
+    }
+
+    /// Quoting this message, as the platform names it (`event.message`).
+    #[must_use]
+    pub fn quoting(mut self, message: impl Into<String>) -> Self {
+        self.quote = Some(message.into());
+        self
+    }
+}
+
+impl Buttons {
+    /// A body of 1 to 1024 characters; add 1 to 3 buttons.
+    pub fn new(body: impl Into<String>) -> Self {
+        Self { header: None, body: body.into(), footer: None, buttons: Vec::new(), quote: None }
+    }
+
+    /// One more button: an id of 1 to 256 characters that comes back in [`Content::Button`](crate::Content::Button), and
+    /// a title of 1 to 20.
+    #[must_use]
+    pub fn button(mut self, id: impl Into<String>, title: impl Into<String>) -> Self {
+        self.buttons.push(Button { id: id.into(), title: title.into() });
+        self
+    }
+
+    /// A line above, 60 characters at most.
+    #[must_use]
+    pub fn header(mut self, header: impl Into<String>) -> Self {
+        self.header = Some(header.into());
+        self
+    }
+
+    /// A small line below, 60 characters at most.
+    #[must_use]
+    pub fn footer(mut self, footer: impl Into<String>) -> Self {
+        self.footer = Some(footer.into());
+        self
+    }
+
+    /// Quoting this message, as the platform names it.
+    #[must_use]
+    pub fn quoting(mut self, message: impl Into<String>) -> Self {
+        self.quote = Some(message.into());
+        self
+    }
+}
+
+impl List {
+    /// A body of 1 to 4096 characters and the label, 1 to 20, of what opens the list; add 1 to 10 rows.
+    pub fn new(body: impl Into<String>, button: impl Into<String>) -> Self {
+        Self { header: None, body: body.into(), footer: None, button: button.into(), sections: Vec::new(), quote: None }
+    }
+
+    /// Begins a section under this title of 1 to 24 characters; the rows that follow are in it.
+    #[must_use]
+    pub fn section(mut self, title: impl Into<String>) -> Self {
+        self.sections.push(Section { title: Some(title.into()), rows: Vec::new() });
+        self
+    }
+
+    /// One more row: an id of 1 to 200 characters that comes back in [`Content::ListRow`](crate::Content::ListRow), and
+    /// a title of 1 to 24.
+    #[must_use]
+    pub fn row(self, id: impl Into<String>, title: impl Into<String>) -> Self {
+        self.push(Row { id: id.into(), title: title.into(), description: None })
+    }
+
+    /// The same, with a description of 72 characters at most.
+    #[must_use]
+    pub fn described(self, id: impl Into<String>, title: impl Into<String>, description: impl Into<String>) -> Self {
+        self.push(Row { id: id.into(), title: title.into(), description: Some(description.into()) })
+    }
+
+    fn push(mut self, row: Row) -> Self {
+        match self.sections.last_mut() {
+            Some(section) => section.rows.push(row),
+            None => self.sections.push(Section { title: None, rows: vec![row] }),
+        }
+        self
+    }
+
+    /// A line above, 60 characters at most.
+    #[must_use]
+    pub fn header(mut self, header: impl Into<String>) -> Self {
+        self.header = Some(header.into());
+        self
+    }
+
+    /// A small line below, 60 characters at most.
+    #[must_use]
+    pub fn footer(mut self, footer: impl Into<String>) -> Self {
+        self.footer = Some(footer.into());
+        self
+    }
+}

@@ -1,0 +1,16 @@
+//! Look people up. Granted to all; numbers and platform ids are not in it.
+
+use crate::{Contact, Refusal, host};
+
+/// Up to `limit` contacts and, as `next`, where the next page begins.
+pub use crate::bindings::imports::contacts::ContactPage;
+
+/// The contact of this id (`con_…`), where there is one.
+pub fn get(id: &str) -> Result<Option<Contact>, Refusal> {
+    host::contacts::get(id)
+}
+
+/// Up to `limit` (500 at most) contacts in the order they became known, from behind `after`.
+pub fn page(after: Option<&str>, limit: u32) -> Result<ContactPage, Refusal> {
+    host::contacts::page(after, limit)
+}

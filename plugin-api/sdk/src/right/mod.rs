@@ -1,0 +1,11 @@
+//! The rights: a module each, named as the contract names them. Calling a function is asking for the right.
+
+pub mod clock;
+pub mod contacts;
+pub mod log;
+pub mod messages;
+pub mod random;
+pub mod replies;
+pub mod settings;
+pub mod state;
+pub mod timers;

@@ -1,0 +1,147 @@
+//! Between the generated exports and the author's traits. Only [`plugin!`](crate::plugin) uses it.
+
+use crate::bindings as b;
+use crate::{
+    Disposition, Failure, MemberJoinedEvent, MemberLeftEvent, MessageEvent, MessageStatusEvent, OnMemberJoined,
+    OnMemberLeft, OnMessage, OnMessageStatus, OnReaction, OnTimer, ReactionEvent, TimerEvent,
+};
+pub use b::about::exports::beadle::plugin::about::About;
+use std::cell::OnceCell;
+use std::marker::PhantomData;
+
+/// What [`plugin!`](crate::plugin) writes for an author's struct.
+pub trait Plugin: Sized + 'static {
+    /// Made when the first event of an instance comes, from the settings where it has some.
+    fn load() -> Result<Self, Failure>;
+    /// For people.
+    fn about() -> About;
+    /// Where the instance keeps it.
+    fn with<T>(run: impl FnOnce(&OnceCell<Self>) -> T) -> T;
+}
+
+/// The exports of a plugin `P`.
+pub struct Shim<P>(PhantomData<P>);
+
+fn run<P: Plugin>(handle: impl FnOnce(&P) -> Result<Disposition, Failure>) -> Result<Disposition, Failure> {
+    P::with(|cell| match cell.get() {
+        Some(plugin) => handle(plugin),
+        None => {
+            let plugin = P::load()?;
+            handle(cell.get_or_init(|| plugin))
+        }
+    })
+}
+
+impl<P: Plugin> b::about::exports::beadle::plugin::about::Guest for Shim<P> {
+    fn describe() -> About {
+        P::about()
+    }
+}
+
+macro_rules! handler {
+    ($module:ident, $trait:ident, $event:ident) => {
+        impl<P: Plugin + $trait> b::$module::exports::beadle::plugin::$module::Guest for Shim<P> {
+            fn handle(event: $event) -> Result<Disposition, Failure> {
+                run(|plugin: &P| plugin.$module(event))
+            }
+        }
+    };
+}
+handler!(on_message, OnMessage, MessageEvent);
+handler!(on_reaction, OnReaction, ReactionEvent);
+handler!(on_member_joined, OnMemberJoined, MemberJoinedEvent);
+handler!(on_member_left, OnMemberLeft, MemberLeftEvent);
+handler!(on_timer, OnTimer, TimerEvent);
+handler!(on_message_status, OnMessageStatus, MessageStatusEvent);
+
+/// Makes a plugin of a struct: `plugin!(Echo: OnMessage);`
+///
+/// Behind the colon stand the events that it wants, each a trait that the struct implements. The struct is made by its
+/// `Default`; or, where `Settings` is named first, by `serde` from the operator's settings, with `schemars` telling
+/// their schema: `plugin!(Welcome: Settings, OnMessage, OnMemberJoined);`. Version and summary are those of the crate's
+/// `Cargo.toml`.
+#[macro_export]
+macro_rules! plugin {
+    ($plugin:ident: Settings, $($event:ident),+ $(,)?) => {
+        $crate::__plugin!(
+            $plugin, $crate::settings::load(), $crate::settings::schema::<$plugin>(), $($event)+
+        );
+    };
+    ($plugin:ident: $($event:ident),+ $(,)?) => {
+        $crate::__plugin!($plugin, Ok(<$plugin as Default>::default()), String::new(), $($event)+);
+    };
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __plugin {
+    ($plugin:ident, $load:expr, $schema:expr, $($event:ident)+) => {
+        const _: () = {
+            impl $crate::shim::Plugin for $plugin {
+                fn load() -> ::std::result::Result<Self, $crate::Failure> {
+                    $load
+                }
+                fn about() -> $crate::shim::About {
+                    $crate::shim::About {
+                        version: env!("CARGO_PKG_VERSION").into(),
+                        summary: env!("CARGO_PKG_DESCRIPTION").into(),
+                        settings_schema: $schema,
+                    }
+                }
+                fn with<T>(run: impl FnOnce(&::std::cell::OnceCell<Self>) -> T) -> T {
+                    ::std::thread_local! {
+                        static PLUGIN: ::std::cell::OnceCell<$plugin> = const { ::std::cell::OnceCell::new() };
+                    }
+                    PLUGIN.with(run)
+                }
+            }
+            #[allow(dead_code, reason = "named by the exports, which are for wasm only")]
+            type Exports = $crate::shim::Shim<$plugin>;
+            #[cfg(target_family = "wasm")]
+            $crate::bindings::about::export_about!(Exports with_types_in $crate::bindings::about);
+            $($crate::__export!($event, $plugin);)+
+        };
+    };
+}
+
+/// An event's name to its export. Compiled natively it only checks that the trait is implemented.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __export {
+    (OnMessage, $plugin:ident) => {
+        $crate::__export!(on_message, export_on_message, OnMessage, $plugin);
+    };
+    (OnReaction, $plugin:ident) => {
+        $crate::__export!(on_reaction, export_on_reaction, OnReaction, $plugin);
+    };
+    (OnMemberJoined, $plugin:ident) => {
+        $crate::__export!(on_member_joined, export_on_member_joined, OnMemberJoined, $plugin);
+    };
+    (OnMemberLeft, $plugin:ident) => {
+        $crate::__export!(on_member_left, export_on_member_left, OnMemberLeft, $plugin);
+    };
+    (OnTimer, $plugin:ident) => {
+        $crate::__export!(on_timer, export_on_timer, OnTimer, $plugin);
+    };
+    (OnMessageStatus, $plugin:ident) => {
+        $crate::__export!(on_message_status, export_on_message_status, OnMessageStatus, $plugin);
+    };
+    ($module:ident, $export:ident, $trait:ident, $plugin:ident) => {
+        const _: () = {
+            #[allow(dead_code, reason = "named by the export, which is for wasm only")]
+            type Exports = $crate::shim::Shim<$plugin>;
+            #[cfg(target_family = "wasm")]
+    $crate::bindings::$module::$export!(Exports with_types_in $crate::bindings::$module);
+            const fn implements<P: $crate::$trait>() {}
+            implements::<$plugin>();
+        };
+    };
+    ($other:ident, $plugin:ident) => {
+        compile_error!(concat!(
+            "`",
+            stringify!($other),
+            "` is no event. There are OnMessage, OnReaction, OnMemberJoined, OnMemberLeft, \
+             OnTimer, OnMessageStatus; `Settings` comes first."
+        ));
+    };
+}

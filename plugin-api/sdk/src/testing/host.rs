@@ -1,0 +1,275 @@
+//! The rights, with the very signatures that the generated imports have, done by the [`World`] of this thread.
+
+use super::Sent;
+use super::world::{Timer, Value, World, scope_key};
+use crate::bindings::imports::outgoing;
+use crate::{Contact, Refusal, Scope};
+
+type Refusable<T> = Result<T, Refusal>;
+
+pub(crate) mod settings {
+    use super::*;
+    pub(crate) fn get() -> String {
+        World::with(|world| world.settings.clone())
+    }
+}
+
+pub(crate) mod clock {
+    use super::*;
+    pub(crate) fn now() -> i64 {
+        World::with(|world| world.now)
+    }
+}
+
+pub(crate) mod random {
+    use super::*;
+    /// The same in every run: splitmix64 of how often it was asked.
+    pub(crate) fn number() -> u64 {
+        let asked = World::with(|world| world.number("")).trim_matches('_').parse::<u64>().unwrap_or(0);
+        let z = asked.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+    pub(crate) fn bytes(count: u32) -> Vec<u8> {
+        (0..count.min(4096)).map(|_| number() as u8).collect()
+    }
+}
+
+pub(crate) mod log {
+    use super::*;
+    pub(crate) use crate::bindings::imports::log::Level;
+    pub(crate) fn write(level: Level, line: &str) {
+        let name = match level {
+            Level::Debug => "debug",
+            Level::Info => "info",
+            Level::Warn => "warn",
+            Level::Error => "error",
+        };
+        World::with(|world| world.log.push(format!("{name}: {line}")));
+    }
+}
+
+pub(crate) mod state {
+    use super::*;
+    use crate::bindings::imports::state::Entry;
+
+    fn check(key: &str, value: &[u8]) -> Refusable<()> {
+        if key.is_empty() || key.len() > 256 {
+            return Err(Refusal::new("key-invalid", "A key has 1 to 256 bytes."));
+        }
+        if value.len() > 256 * 1024 {
+            return Err(Refusal::new("value-too-large", "A value has 256 KiB at most."));
+        }
+        Ok(())
+    }
+    fn alive(world: &World, value: &Value) -> bool {
+        value.expires_at.is_none_or(|expires_at| world.now < expires_at)
+    }
+    pub(crate) fn get(scope: &Scope, key: &str) -> Refusable<Option<Vec<u8>>> {
+        check(key, &[])?;
+        Ok(World::with(|world| {
+            let value = world.state.get(&(scope_key(scope), key.to_owned()))?;
+            alive(world, value).then(|| value.bytes.clone())
+        }))
+    }
+    pub(crate) fn set(scope: &Scope, key: &str, value: &[u8], expires_at: Option<i64>) -> Refusable<()> {
+        check(key, value)?;
+        let value = Value { bytes: value.to_owned(), expires_at };
+        World::with(|world| world.state.insert((scope_key(scope), key.to_owned()), value));
+        Ok(())
+    }
+    pub(crate) fn delete(scope: &Scope, key: &str) -> Refusable<()> {
+        check(key, &[])?;
+        World::with(|world| world.state.remove(&(scope_key(scope), key.to_owned())));
+        Ok(())
+    }
+    pub(crate) fn scan(scope: &Scope, prefix: &str, after: Option<&str>, limit: u32) -> Refusable<Vec<Entry>> {
+        let of = scope_key(scope);
+        Ok(World::with(|world| {
+            world
+                .state
+                .iter()
+                .filter(|((scope, key), value)| *scope == of && key.starts_with(prefix) && alive(world, value))
+                .filter(|((_, key), _)| after.is_none_or(|after| key.as_str() > after))
+                .take(limit.min(1000) as usize)
+                .map(|((_, key), value)| Entry { key: key.clone(), value: value.bytes.clone() })
+                .collect()
+        }))
+    }
+    pub(crate) fn add(scope: &Scope, key: &str, delta: i64) -> Refusable<()> {
+        let was = match get(scope, key)? {
+            Some(bytes) => String::from_utf8_lossy(&bytes)
+                .parse::<i64>()
+                .map_err(|_| Refusal::new("not-a-counter", format!("What is kept under {key} is no number.")))?,
+            None => 0,
+        };
+        set(scope, key, was.saturating_add(delta).to_string().as_bytes(), None)
+    }
+}
+
+pub(crate) mod timers {
+    use super::*;
+    pub(crate) fn set(scope: &Scope, key: &str, due_at: i64, payload: &[u8]) -> Refusable<()> {
+        if payload.len() > 4096 {
+            return Err(Refusal::new("payload-too-large", "A timer's payload has 4 KiB at most."));
+        }
+        World::with(|world| {
+            let set_in = world.here.clone();
+            let timer = Timer { due_at, scope: scope.clone(), payload: payload.to_owned(), set_in };
+            world.timers.insert((scope_key(scope), key.to_owned()), timer)
+        });
+        Ok(())
+    }
+    pub(crate) fn move_(scope: &Scope, key: &str, due_at: i64) -> Refusable<()> {
+        World::with(|world| {
+            if let Some(timer) = world.timers.get_mut(&(scope_key(scope), key.to_owned())) {
+                timer.due_at = due_at;
+            }
+        });
+        Ok(())
+    }
+    pub(crate) fn cancel(scope: &Scope, key: &str) -> Refusable<()> {
+        World::with(|world| world.timers.remove(&(scope_key(scope), key.to_owned())));
+        Ok(())
+    }
+}
+
+/// Refuses a text that is longer than WhatsApp takes, or empty.
+fn length(what: &str, text: &str, most: usize) -> Refusable<()> {
+    match text.chars().count() {
+        0 => Err(Refusal::new("empty", format!("The {what} is empty."))),
+        count if count > most => {
+            Err(Refusal::new("too-long", format!("The {what} has {count} characters, {most} are allowed.")))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn amount(what: &str, count: usize, most: usize) -> Refusable<()> {
+    match count {
+        0 => Err(Refusal::new("empty", format!("There is no {what}."))),
+        count if count > most => {
+            Err(Refusal::new("too-many", format!("There are {count} {what}s, {most} are allowed.")))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn send(to: Option<&str>, fill: impl FnOnce(&mut Sent)) -> Refusable<String> {
+    World::with(|world| {
+        let to = match to {
+            Some(contact) => contact.to_owned(),
+            None => match &world.here {
+                Some(contact) => contact.id.clone(),
+                None => return Err(Refusal::new("no-conversation", "This event belongs to no conversation.")),
+            },
+        };
+        world.may_write(&to)?;
+        let id = world.number("msg");
+        let mut sent = Sent {
+            id: id.clone(),
+            to,
+            body: String::new(),
+            footer: None,
+            buttons: Vec::new(),
+            sections: Vec::new(),
+            reacts_to: None,
+        };
+        fill(&mut sent);
+        world.sent.push(sent);
+        Ok(id)
+    })
+}
+
+fn text(to: Option<&str>, message: &outgoing::Text) -> Refusable<String> {
+    length("text", &message.body, 4096)?;
+    send(to, |sent| sent.body.clone_from(&message.body))
+}
+
+fn buttons(to: Option<&str>, message: &outgoing::Buttons) -> Refusable<String> {
+    length("body", &message.body, 1024)?;
+    if let Some(footer) = &message.footer {
+        length("footer", footer, 60)?;
+    }
+    amount("button", message.buttons.len(), 3)?;
+    for button in &message.buttons {
+        length("button's title", &button.title, 20)?;
+        length("button's id", &button.id, 256)?;
+    }
+    send(to, |sent| {
+        sent.body.clone_from(&message.body);
+        sent.footer.clone_from(&message.footer);
+        sent.buttons.clone_from(&message.buttons);
+    })
+}
+
+fn list(to: Option<&str>, message: &outgoing::List) -> Refusable<String> {
+    length("body", &message.body, 4096)?;
+    length("button", &message.button, 20)?;
+    amount("row", message.sections.iter().map(|section| section.rows.len()).sum(), 10)?;
+    for row in message.sections.iter().flat_map(|section| &section.rows) {
+        length("row's title", &row.title, 24)?;
+        length("row's id", &row.id, 200)?;
+    }
+    send(to, |sent| {
+        sent.body.clone_from(&message.body);
+        sent.footer.clone_from(&message.footer);
+        sent.sections.clone_from(&message.sections);
+    })
+}
+
+pub(crate) mod replies {
+    use super::*;
+    pub(crate) fn send_text(message: &outgoing::Text) -> Refusable<String> {
+        text(None, message)
+    }
+    pub(crate) fn send_buttons(message: &outgoing::Buttons) -> Refusable<String> {
+        buttons(None, message)
+    }
+    pub(crate) fn send_list(message: &outgoing::List) -> Refusable<String> {
+        list(None, message)
+    }
+    pub(crate) fn react(to: &str, emoji: &str) -> Refusable<String> {
+        send(None, |sent| {
+            emoji.clone_into(&mut sent.body);
+            sent.reacts_to = Some(to.to_owned());
+        })
+    }
+    pub(crate) fn show_typing(_to: &str) -> Refusable<()> {
+        Ok(())
+    }
+    pub(crate) fn mark_read(_message: &str) -> Refusable<()> {
+        Ok(())
+    }
+}
+
+pub(crate) mod messages {
+    use super::*;
+    pub(crate) fn send_text(to: &str, _channel: Option<&str>, message: &outgoing::Text) -> Refusable<String> {
+        text(Some(to), message)
+    }
+    pub(crate) fn send_buttons(to: &str, _channel: Option<&str>, message: &outgoing::Buttons) -> Refusable<String> {
+        buttons(Some(to), message)
+    }
+    pub(crate) fn send_list(to: &str, _channel: Option<&str>, message: &outgoing::List) -> Refusable<String> {
+        list(Some(to), message)
+    }
+}
+
+pub(crate) mod contacts {
+    use super::*;
+    use crate::bindings::imports::contacts::ContactPage;
+    pub(crate) fn get(id: &str) -> Refusable<Option<Contact>> {
+        Ok(World::with(|world| world.people.get(id).cloned()))
+    }
+    pub(crate) fn page(after: Option<&str>, limit: u32) -> Refusable<ContactPage> {
+        World::with(|world| {
+            let mut rest =
+                world.people.values().filter(|contact| after.is_none_or(|after| contact.id.as_str() > after));
+            let contacts: Vec<Contact> = rest.by_ref().take(limit.min(500) as usize).cloned().collect();
+            let next = rest.next().and(contacts.last()).map(|contact| contact.id.clone());
+            Ok(ContactPage { contacts, next })
+        })
+    }
+}

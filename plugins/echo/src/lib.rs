@@ -1,0 +1,16 @@
+//! Answers a text with that text.
+
+use beadle_plugin::prelude::*;
+
+#[derive(Default)]
+struct Echo;
+
+impl OnMessage for Echo {
+    fn on_message(&self, event: MessageEvent) -> Result<Disposition, Failure> {
+        let Some(text) = event.text() else { return Ok(Disposition::Pass) };
+        event.reply(text)?;
+        Ok(Disposition::Claimed)
+    }
+}
+
+plugin!(Echo: OnMessage);
