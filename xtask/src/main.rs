@@ -4,10 +4,12 @@
 //! what is shipped.
 
 mod pages;
+mod plugins;
 mod shell;
 mod stages;
 mod test;
 mod tidy;
+mod toolchain;
 
 use shell::Failure;
 use std::process::ExitCode;
@@ -15,6 +17,7 @@ use std::process::ExitCode;
 const USAGE: &str = "\
 Usage: cargo xtask TASK
 
+  plugins [NAME…]           builds the plugins, into plugins/ of the target folder
   test [--long] [--seed N]  everything that must pass; sets up what it needs
                             (--long: more rounds of the random scenarios)
   tidy                      the invariants that text can show
@@ -24,6 +27,7 @@ fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let (task, rest) = words.split_first().map_or(("help", &[][..]), |(task, rest)| (task.as_str(), rest));
     let result = match task {
+        "plugins" => plugins::run(rest),
         "test" => test::run(rest),
         "tidy" => tidy::run(),
         "help" | "--help" | "-h" => {
