@@ -1,0 +1,325 @@
+//! What the daemon's `/api/v1` answers: the shapes that web and command line share.
+//!
+//! Every answer is plain JSON; moments are milliseconds since 1970 UTC, ids are typed text, and each list carries the
+//! daemon's own time (`now`), which in a simulation is not the machine's. Fields are added, never renamed: scripts read
+//! this. It knows nothing of the store's rows and nothing of how things are shown.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// Milliseconds since 1970-01-01T00:00:00Z.
+pub type Ms = i64;
+
+/// A list, or a page of one.
+#[derive(Debug, Deserialize, Serialize)]
+pub struct List<T> {
+    /// The daemon's time.
+    pub now: Ms,
+    /// What was asked for.
+    pub items: Vec<T>,
+    /// Ask with this to get more; none where that was all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+}
+
+/// `GET /status`
+#[derive(Debug, Deserialize, Serialize)]
+pub struct Status {
+    /// The daemon's time.
+    pub now: Ms,
+    /// Of the daemon.
+    pub version: String,
+    /// When it was started, by the machine's clock.
+    pub started_at: Ms,
+    /// `starting`, `running`, `draining`.
+    pub phase: String,
+    /// What a person should look at; empty where all is well.
+    pub problems: Vec<Problem>,
+    /// Events that are not finished.
+    pub events_open: u64,
+    /// When the oldest of them came.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub oldest_open_at: Option<Ms>,
+    /// Messages that wait.
+    pub queued: u64,
+    /// Messages on their way.
+    pub sending: u64,
+    /// Dead letters.
+    pub dead: u64,
+    /// Connections to platforms.
+    pub channels: Vec<ChannelState>,
+    /// Plugins.
+    pub plugins: Vec<PluginRow>,
+}
+
+/// Something that is not as it should be.
+#[derive(Debug, Deserialize, Serialize)]
+pub struct Problem {
+    /// `beadle explain` knows it.
+    pub code: String,
+    /// One sentence.
+    pub message: String,
+}
+
+/// One channel in [`Status`].
+#[derive(Debug, Deserialize, Serialize)]
+pub struct ChannelState {
+    /// Its name.
+    pub name: String,
+    /// Its app.
+    pub app: String,
+    /// `open`, or why it does not send.
+    pub state: String,
+}
+
+/// One plugin.
+#[derive(Debug, Deserialize, Serialize)]
+pub struct PluginRow {
+    /// Its name.
+    pub name: String,
+    /// `active`, `pending`, `failed`.
+    pub state: String,
+    /// Why it is not active.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<Problem>,
+    /// `guard`, `answer`, `observe`.
+    pub stage: String,
+    /// Its place in the stage.
+    pub order: i32,
+    /// As its author says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// As its author says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub summary: Option<String>,
+    /// The content's hash, 12 hex digits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revision: Option<String>,
+    /// Where it was loaded from.
+    pub path: String,
+    /// The events it exports.
+    pub events: Vec<String>,
+    /// The rights it imports.
+    pub wishes: Vec<String>,
+    /// The rights it was granted by name.
+    pub grants: Vec<String>,
+    /// What it understands as settings (JSON Schema), where it says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settings_schema: Option<Value>,
+}
+
+/// An event in a list.
+#[derive(Debug, Deserialize, Serialize)]
+pub struct EventRow {
+    /// `evt_…`
+    pub id: String,
+    /// `message`, …
+    pub kind: String,
+    /// When it happened, as the platform says.
+    pub happened_at: Ms,
+    /// When the daemon had it.
+    pub received_at: Ms,
+    /// The channel, where it belongs to one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub channel: Option<String>,
+    /// `con_…`, where it is about someone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub contact: Option<String>,
+    /// Their name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// `open`, `passed`, `claimed by welcome`, …
+    pub ending: String,
+    /// What happened, in a line.
+    pub summary: String,
+}
+
+/// `GET /events/{id}`
+#[derive(Debug, Deserialize, Serialize)]
+pub struct EventView {
+    /// The daemon's time.
+    pub now: Ms,
+    /// As in lists.
+    #[serde(flatten)]
+    pub row: EventRow,
+    /// `cnv_…`
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub conversation: Option<String>,
+    /// All that happened.
+    pub body: Value,
+    /// Handlings that did not end at the first try.
+    pub handlings: Vec<HandlingRow>,
+    /// Messages that came of it.
+    pub messages: Vec<MessageRow>,
+}
+
+/// A handling that did not end at the first try.
+#[derive(Debug, Deserialize, Serialize)]
+pub struct HandlingRow {
+    /// `hnd_…`
+    pub id: String,
+    /// In which plugin.
+    pub plugin: String,
+    /// `waiting`, `done`, `dead`, `dropped`.
+    pub state: String,
+    /// Tries so far.
+    pub attempts: u32,
+    /// The last error's code.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
+    /// The last error.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// When it was tried last, or is tried next.
+    pub at: Ms,
+}
+
+/// A message in the outbox.
+#[derive(Debug, Deserialize, Serialize)]
+pub struct MessageRow {
+    /// `msg_…`
+    pub id: String,
+    /// `evt_…` that it came from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub event: Option<String>,
+    /// Who asked for it.
+    pub plugin: String,
+    /// `cnv_…`
+    pub conversation: String,
+    /// `queued`, `sending`, `accepted`, `failed`, `dead`, `dropped`.
+    pub state: String,
+    /// What the platform said last: `sent`, `delivered`, `read`, …
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub receipt: Option<String>,
+    /// When it may go, or went.
+    pub due_at: Ms,
+    /// When it was asked for.
+    pub created_at: Ms,
+    /// Tries so far.
+    pub attempts: u32,
+    /// It may have been sent twice.
+    pub maybe_twice: bool,
+    /// The platform's id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub platform: Option<String>,
+    /// Why it failed or is dead.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<Problem>,
+    /// What it says, in a line.
+    pub summary: String,
+}
+
+/// A dead letter.
+#[derive(Debug, Deserialize, Serialize)]
+pub struct DeadRow {
+    /// `hnd_…` or `msg_…`
+    pub id: String,
+    /// Which plugin.
+    pub plugin: String,
+    /// `evt_…`
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub event: Option<String>,
+    /// When it was given up.
+    pub at: Ms,
+    /// Tries in all.
+    pub attempts: u32,
+    /// The error's code.
+    pub code: String,
+    /// The error.
+    pub error: String,
+    /// The event was answered by somebody meanwhile, so that a retry may answer twice.
+    #[serde(default)]
+    pub answered: bool,
+    /// What it was about, in a line.
+    pub summary: String,
+}
+
+/// The answer to a retry or a drop.
+#[derive(Debug, Deserialize, Serialize)]
+pub struct Done {
+    /// What was done, in a sentence.
+    pub message: String,
+    /// What to know about it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub warning: Option<String>,
+}
+
+/// A person.
+#[derive(Debug, Deserialize, Serialize)]
+pub struct ContactRow {
+    /// `con_…`
+    pub id: String,
+    /// As the platform shows it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// BCP 47.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub language: Option<String>,
+    /// When they became known.
+    pub created_at: Ms,
+    /// Member since then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub member_since: Option<Ms>,
+    /// Wants no messages since then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub opted_out_since: Option<Ms>,
+}
+
+/// `GET /contacts/{id}`
+#[derive(Debug, Deserialize, Serialize)]
+pub struct ContactView {
+    /// The daemon's time.
+    pub now: Ms,
+    /// As in lists.
+    #[serde(flatten)]
+    pub row: ContactRow,
+    /// The platform's names for them, `phone 31612345678`.
+    pub aliases: Vec<String>,
+    /// Where they were met.
+    pub conversations: Vec<ConversationRow>,
+}
+
+/// A conversation of a contact.
+#[derive(Debug, Deserialize, Serialize)]
+pub struct ConversationRow {
+    /// `cnv_…`
+    pub id: String,
+    /// The channel.
+    pub channel: String,
+    /// The platform's group, where it is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<String>,
+    /// When the 24-hour window ends or ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub window_until: Option<Ms>,
+}
+
+/// `GET /why/{id}`: a story in steps.
+#[derive(Debug, Deserialize, Serialize)]
+pub struct Why {
+    /// The daemon's time.
+    pub now: Ms,
+    /// What was asked about.
+    pub id: String,
+    /// In the order of what led to what.
+    pub steps: Vec<Step>,
+}
+
+/// One step of a story.
+#[derive(Debug, Deserialize, Serialize)]
+pub struct Step {
+    /// When, where it has a time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<Ms>,
+    /// What it is about: an id, a plugin, a rule.
+    pub what: String,
+    /// What happened.
+    pub says: String,
+}
+
+/// An answer that is a "no".
+#[derive(Debug, Deserialize, Serialize)]
+pub struct Failure {
+    /// What is wrong.
+    pub error: Problem,
+}

@@ -1,0 +1,182 @@
+//! What each command asks the daemon, and how its answer is shown.
+//!
+//! A command is a path, a query and a way to show the JSON that comes back; `--json` shows it as it came. Only `events
+//! tail` asks more than once.
+
+use super::client::{Client, ClientError};
+use super::{Cli, Command, Contacts, Dead, EventFilter, Events, Json, Outbox, Page, Plugins, show};
+use crate::exit::{Exit, print};
+use serde_json::Value;
+use std::io::IsTerminal as _;
+use std::path::PathBuf;
+
+/// One question and the form of its answer.
+pub struct Question<'a> {
+    /// Below `/api/v1`.
+    pub path: Vec<&'a str>,
+    /// `name=value` behind it.
+    pub query: Vec<(&'static str, String)>,
+    /// As it came.
+    pub json: bool,
+    /// As text.
+    pub show: fn(Value, show::Screen) -> Result<String, serde_json::Error>,
+}
+
+/// Asks the daemon and prints what it says.
+pub async fn perform(cli: &Cli) -> Exit {
+    match ask_all(cli).await {
+        Ok(()) => Exit::Ok,
+        Err(Ended::Output(exit)) => exit,
+        Err(Ended::NoAnswer(why)) => {
+            eprintln!("{why}");
+            if matches!(why, ClientError::NotRunning { .. }) { Exit::NotRunning } else { Exit::Failed }
+        }
+    }
+}
+
+/// Why a command ended before its end.
+enum Ended {
+    /// The daemon did not answer, or said no.
+    NoAnswer(ClientError),
+    /// The output is closed, or could not be written.
+    Output(Exit),
+}
+
+impl From<Exit> for Ended {
+    fn from(exit: Exit) -> Self {
+        Ended::Output(exit)
+    }
+}
+
+impl From<ClientError> for Ended {
+    fn from(why: ClientError) -> Self {
+        Ended::NoAnswer(why)
+    }
+}
+
+impl From<serde_json::Error> for Ended {
+    fn from(why: serde_json::Error) -> Self {
+        let hint = "are the program and the daemon of the same version?";
+        Ended::NoAnswer(ClientError::Garbled(format!("{why}; {hint}")))
+    }
+}
+
+async fn ask_all(cli: &Cli) -> Result<(), Ended> {
+    let client = Client::new(&socket(cli.socket.as_ref()))?;
+    match &cli.command {
+        Command::Events(Events::Tail { filter, count, json }) => tail(&client, filter, *count, *json).await,
+        Command::Dead(Dead::Retry { ids }) => decide(&client, ids, "retry").await,
+        Command::Dead(Dead::Drop { ids }) => decide(&client, ids, "drop").await,
+        command => match question(command) {
+            Some(question) => {
+                let answer = client.get(&question.path, &question.query).await?;
+                let text = if question.json { pretty(&answer)? } else { (question.show)(answer, screen())? };
+                Ok(print(&text)?)
+            }
+            None => Ok(()),
+        },
+    }
+}
+
+/// The question that a command is; `None` for those that ask nothing, or more than once.
+pub fn question(command: &Command) -> Option<Question<'_>> {
+    let one = |path: Vec<&'static str>, json: Json, show| Question { path, query: Vec::new(), json: json.json, show };
+    Some(match command {
+        Command::Status(json) => one(vec!["status"], *json, show::status),
+        Command::Why { id, json } => {
+            Question { path: vec!["why", id], query: Vec::new(), json: json.json, show: show::why }
+        }
+        Command::Plugins(Plugins::List(json)) => one(vec!["plugins"], *json, show::plugins),
+        Command::Plugins(Plugins::Show { name, json }) => {
+            Question { path: vec!["plugins", name], query: Vec::new(), json: json.json, show: show::plugin }
+        }
+        Command::Events(Events::List { filter, before, page }) => {
+            let query = filtered(filter).chain(before.clone().map(|id| ("before", id)));
+            list("events", query.collect(), page, show::events)
+        }
+        Command::Events(Events::Show { id, json }) => {
+            Question { path: vec!["events", id], query: Vec::new(), json: json.json, show: show::event }
+        }
+        Command::Dead(Dead::List { plugin, page }) => {
+            list("dead", plugin.clone().map(|name| ("plugin", name)).into_iter().collect(), page, show::dead)
+        }
+        Command::Dead(Dead::Show { id, json }) => {
+            Question { path: vec!["dead", id], query: Vec::new(), json: json.json, show: show::dead_one }
+        }
+        Command::Outbox(Outbox::List { state, page }) => {
+            list("outbox", state.clone().map(|state| ("state", state)).into_iter().collect(), page, show::outbox)
+        }
+        Command::Contacts(Contacts::List { after, page }) => {
+            list("contacts", after.clone().map(|id| ("after", id)).into_iter().collect(), page, show::contacts)
+        }
+        Command::Contacts(Contacts::Show { id, json }) => {
+            Question { path: vec!["contacts", id], query: Vec::new(), json: json.json, show: show::contact }
+        }
+        _ => return None,
+    })
+}
+
+type Show = fn(Value, show::Screen) -> Result<String, serde_json::Error>;
+
+fn list<'a>(path: &'a str, mut query: Vec<(&'static str, String)>, page: &Page, show: Show) -> Question<'a> {
+    query.push(("limit", page.limit.to_string()));
+    Question { path: vec![path], query, json: page.json.json, show }
+}
+
+fn filtered(filter: &EventFilter) -> impl Iterator<Item = (&'static str, String)> + use<> {
+    let parts = [("kind", &filter.kind), ("contact", &filter.contact), ("channel", &filter.channel)];
+    parts.map(|(name, value)| value.clone().map(|value| (name, value))).into_iter().flatten()
+}
+
+/// Retries or drops each; what is said about one does not keep the others from it.
+async fn decide(client: &Client, ids: &[String], what: &str) -> Result<(), Ended> {
+    let mut last = Ok(());
+    for id in ids {
+        match client.post(&["dead", id, what]).await {
+            Ok(answer) => print(&show::done(answer)?)?,
+            Err(ClientError::Refused(problem)) => {
+                eprintln!("{id}: {} ({})", problem.message, problem.code);
+                last = Err(ClientError::Refused(problem).into());
+            }
+            Err(why) => return Err(why.into()),
+        }
+    }
+    last
+}
+
+/// How long the daemon may keep a question open for something to happen.
+const WAIT_MS: &str = "20000";
+
+/// Prints events as they come.
+async fn tail(client: &Client, filter: &EventFilter, count: Option<u64>, json: Json) -> Result<(), Ended> {
+    let mut after: Option<String> = None;
+    let mut left = count.unwrap_or(u64::MAX);
+    while left > 0 {
+        let mut query: Vec<_> = filtered(filter).collect();
+        query.push(("wait_ms", WAIT_MS.into()));
+        query.extend(after.clone().map(|id| ("after", id)));
+        let mut answer = client.get(&["events", "tail"], &query).await?;
+        after = answer.get("next").and_then(Value::as_str).map(str::to_owned).or(after);
+        let Some(Value::Array(items)) = answer.get_mut("items").map(Value::take) else { continue };
+        for item in items.into_iter().take(usize::try_from(left).unwrap_or(usize::MAX)) {
+            left -= 1;
+            print(&if json.json { format!("{item}\n") } else { show::tailed(item)? })?;
+        }
+    }
+    Ok(())
+}
+
+fn socket(named: Option<&PathBuf>) -> PathBuf {
+    let from_environment = || std::env::var_os("BEADLE_SOCKET").map(PathBuf::from);
+    named.cloned().or_else(from_environment).unwrap_or_else(|| crate::config::DEFAULT_SOCKET.into())
+}
+
+/// The terminal, where the output goes to one.
+fn screen() -> show::Screen {
+    let width = std::io::stdout().is_terminal().then(terminal_size::terminal_size).flatten();
+    show::Screen { width: width.map(|(width, _)| width.0.into()) }
+}
+
+fn pretty(value: &Value) -> Result<String, serde_json::Error> {
+    Ok(format!("{}\n", serde_json::to_string_pretty(value)?))
+}

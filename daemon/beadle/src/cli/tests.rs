@@ -1,0 +1,131 @@
+//! What the command line looks like: help texts and tables, compared with golden files.
+
+use super::command::question;
+use super::show::Screen;
+use super::*;
+use clap::CommandFactory as _;
+use serde_json::{Value, json};
+
+fn golden(name: &str, text: &str) {
+    let mut settings = insta::Settings::clone_current();
+    settings.set_snapshot_path(std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cli"));
+    settings.set_prepend_module_to_snapshot(false);
+    settings.set_omit_expression(true);
+    settings.bind(|| insta::assert_snapshot!(name, text));
+}
+
+/// Every help text, the daemon's version taken out.
+#[test]
+fn help() {
+    fn walk(command: &mut clap::Command, path: &str, text: &mut String) {
+        let help = command.clone().render_help().to_string();
+        text.push_str(&format!("==== {path} --help\n{help}\n"));
+        let names: Vec<_> = command.get_subcommands().map(|sub| sub.get_name().to_owned()).collect();
+        for name in names.iter().filter(|name| *name != "help") {
+            let sub = command.find_subcommand_mut(name).unwrap();
+            walk(sub, &format!("{path} {name}"), text);
+        }
+    }
+    let mut command = Cli::command().term_width(100);
+    command.build();
+    let mut text = String::new();
+    walk(&mut command, "beadle", &mut text);
+    golden("help", &text);
+}
+
+const NOW: i64 = 1_795_293_360_000;
+
+fn event(id: &str, kind: &str, ago: i64, name: Option<&str>, ending: &str, summary: &str) -> Value {
+    let contact = name.map(|_| "con_7");
+    json!({"id": id, "kind": kind, "happened_at": NOW - ago, "received_at": NOW - ago + 80, "channel": contact.map(|_| "shop"),
+           "contact": contact, "name": name, "ending": ending, "summary": summary})
+}
+
+fn message(id: &str, state: &str) -> Value {
+    json!({"id": id, "event": "evt_12", "plugin": "welcome", "conversation": "cnv_9", "state": state, "receipt": "delivered",
+           "due_at": NOW - 5_000, "created_at": NOW - 6_000, "attempts": 1, "maybe_twice": false, "platform": "wamid.X",
+           "summary": "Hello Ana! Welcome to De Buurt. These are the rules, please read them to the end: be kind."})
+}
+
+fn plugin(name: &str, problem: Value) -> Value {
+    json!({"name": name, "state": if problem.is_null() { "active" } else { "failed" }, "problem": problem, "stage": "answer",
+           "order": 0, "version": "0.1.0", "summary": "Greets", "revision": "0123456789ab", "path": format!("/usr/lib/{name}.wasm"),
+           "events": ["on-message", "on-member-joined"], "wishes": ["replies", "state", "messages"], "grants": ["messages"],
+           "settings_schema": {"type": "object"}})
+}
+
+fn shown(line: &str, answer: Value, width: Option<usize>) -> String {
+    let cli = Cli::try_parse_from(line.split(' ')).unwrap_or_else(|why| panic!("{line}: {why}"));
+    let question = question(&cli.command).unwrap_or_else(|| panic!("{line} asks nothing"));
+    format!("$ {line}\n{}\n", (question.show)(answer, Screen { width }).unwrap())
+}
+
+#[test]
+fn tables() {
+    let problem = json!({"code": "plugin-invalid", "message": "this is no component"});
+    let dead = json!({"id": "hnd_12.2", "plugin": "welcome", "event": "evt_12", "at": NOW - 90_000_000, "attempts": 3,
+        "code": "cpu-limit", "error": "used more than 100 ms", "answered": true, "summary": "message: hi"});
+    let contact = json!({"id": "con_7", "name": "Ana", "language": "pt", "created_at": NOW - 400_000_000,
+        "member_since": NOW - 300_000});
+    let stopped = json!({"id": "con_8", "created_at": NOW - 400_000_000, "opted_out_since": NOW - 300_000});
+    let events = json!([
+        event("evt_12", "message", 65_000, Some("Ana"), "claimed by welcome", "hi\nthere"),
+        event("evt_11", "timer", 90_000_000, None, "passed", "rules")
+    ]);
+    let list = |items: Value, next: Value| json!({"now": NOW, "items": items, "next": next});
+    let mut event_view = event("evt_12", "message", 65_000, Some("Ana"), "claimed by welcome", "hi");
+    event_view["now"] = NOW.into();
+    event_view["conversation"] = "cnv_9".into();
+    event_view["body"] = json!({"event": "message", "content": {"kind": "text", "value": "hi"}});
+    event_view["messages"] = json!([message("msg_3", "accepted")]);
+    event_view["handlings"] = json!([{"id": "hnd_12.2", "plugin": "crm", "state": "dead", "attempts": 5, "code": "trap",
+        "error": "unreachable", "at": NOW - 3000}]);
+    let mut contact_view = contact.clone();
+    contact_view["now"] = NOW.into();
+    contact_view["aliases"] = json!(["phone 351912345678", "user-id PT.1"]);
+    contact_view["conversations"] = json!([
+        {"id": "cnv_9", "channel": "shop", "window_until": NOW + 3_660_000},
+        {"id": "cnv_10", "channel": "shop", "group": "G1", "window_until": NOW - 60_000}
+    ]);
+    let status = json!({"now": NOW, "version": "0.1.0", "started_at": NOW - 200_000_000, "phase": "running",
+        "problems": [{"code": "channel-stopped", "message": "shop: the access token is not valid any more"}],
+        "events_open": 3, "oldest_open_at": NOW - 2000, "queued": 2, "sending": 1, "dead": 1,
+        "channels": [{"name": "shop", "app": "main", "state": "open"}],
+        "plugins": [plugin("echo", Value::Null), plugin("broken", problem.clone())]});
+    let why = json!({"now": NOW, "id": "msg_3", "steps": [
+        {"at": NOW - 65_000, "what": "evt_12", "says": "message from con_7 on shop: hi"},
+        {"what": "gate window", "says": "open for 23 h 58 min"}]});
+    let cases = [
+        ("beadle status", status, None),
+        (
+            "beadle plugins list",
+            list(json!([plugin("echo", Value::Null), plugin("broken", problem)]), Value::Null),
+            None,
+        ),
+        ("beadle plugins show echo", plugin("echo", Value::Null), None),
+        ("beadle events list", list(events.clone(), "evt_11".into()), None),
+        ("beadle events list --kind message --limit 2", list(events, Value::Null), Some(80)),
+        ("beadle events list --channel shop", list(json!([]), Value::Null), None),
+        ("beadle events show evt_12", event_view, Some(100)),
+        ("beadle dead list --plugin welcome", list(json!([dead.clone()]), Value::Null), None),
+        ("beadle dead show hnd_12.2", dead, None),
+        ("beadle outbox list", list(json!([message("msg_3", "sending")]), Value::Null), Some(100)),
+        ("beadle outbox list --state queued", list(json!([]), Value::Null), None),
+        ("beadle contacts list", list(json!([contact, stopped]), "con_8".into()), None),
+        ("beadle contacts show con_7", contact_view, None),
+        ("beadle why msg_3", why, None),
+    ];
+    let text: String = cases.into_iter().map(|(line, answer, width)| shown(line, answer, width)).collect();
+    golden("tables", &text);
+}
+
+#[test]
+fn a_filter_becomes_a_query() {
+    let line = "beadle events list --kind message --contact con_7 --channel shop --before evt_9 --limit 7 --json";
+    let cli = Cli::try_parse_from(line.split(' ')).unwrap();
+    let question = question(&cli.command).unwrap();
+    assert_eq!(question.path, ["events"]);
+    let query: Vec<_> = question.query.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    assert_eq!(query, ["kind=message", "contact=con_7", "channel=shop", "before=evt_9", "limit=7"]);
+    assert!(question.json);
+}

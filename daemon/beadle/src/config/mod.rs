@@ -1,0 +1,309 @@
+//! The configuration: TOML files in, one typed value out, or every mistake at once.
+//!
+//! `files` finds and reads them, `tree` merges them, `read` takes typed values out of the tree, `sections` knows what
+//! each section holds. Past this module the daemon sees plain values that have been checked: no strings to parse, no
+//! secrets to fetch. It is not where anything is built or opened: a configuration can be checked on another machine.
+
+mod files;
+mod mistake;
+mod read;
+mod secret;
+mod sections;
+mod tree;
+pub mod units;
+
+#[cfg(test)]
+mod tests;
+
+#[cfg(test)]
+pub use mistake::CODES;
+pub use mistake::Invalid;
+pub use secret::Secret;
+
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+/// Where the configuration is when nobody says otherwise.
+pub const DEFAULT_PATH: &str = "/etc/beadle/beadle.toml";
+/// Where the daemon listens for the command line when nobody says otherwise.
+pub const DEFAULT_SOCKET: &str = "/run/beadle/beadle.sock";
+
+/// All that the operator decided.
+#[derive(Debug)]
+pub struct Config {
+    /// `[daemon]`
+    pub daemon: Daemon,
+    /// `[http]`
+    pub http: Http,
+    /// `[admin]`
+    pub admin: Admin,
+    /// `[words]`
+    pub words: Words,
+    /// `[apps.NAME]`
+    pub apps: BTreeMap<String, App>,
+    /// `[channels.NAME]`
+    pub channels: BTreeMap<String, Channel>,
+    /// `[outbox]`
+    pub outbox: Outbox,
+    /// `[plugins.NAME]`
+    pub plugins: BTreeMap<String, Plugin>,
+    /// `[retention]`
+    pub retention: Retention,
+    /// `[log]`
+    pub log: Log,
+}
+
+/// `[daemon]`: where its files are.
+#[derive(Debug)]
+pub struct Daemon {
+    /// Database and compiled code.
+    pub data_dir: PathBuf,
+    /// Where plugins lie; the first folder with a stem wins.
+    pub plugin_dirs: Vec<PathBuf>,
+}
+
+/// `[http]`: what the world may reach.
+#[derive(Debug)]
+pub struct Http {
+    /// Serves `/webhooks/{app}` and nothing else.
+    pub listen: SocketAddr,
+}
+
+/// `[admin]`: what only the machine may reach.
+#[derive(Debug)]
+pub struct Admin {
+    /// Serves health, metrics and `/api/v1`; nobody is asked who they are.
+    pub listen: SocketAddr,
+    /// The same for the command line.
+    pub socket: PathBuf,
+}
+
+/// `[words]`: how Beadle itself answers STOP, START, LEAVE and JOIN.
+#[derive(Debug)]
+pub struct Words {
+    /// Who is speaking, in the answer.
+    pub brand: String,
+    /// BCP 47; for words that do not tell their language.
+    pub language: String,
+}
+
+/// `[apps.NAME]`: a Meta app; one callback, one secret, many numbers.
+#[derive(Debug)]
+pub struct App {
+    /// Base of the Graph API, without a slash at the end.
+    pub graph_url: String,
+    /// `v26.0`
+    pub graph_version: String,
+    /// To send with.
+    pub access_token: Secret,
+    /// Webhooks are signed with it.
+    pub app_secret: Secret,
+    /// What the platform shows when it verifies the callback.
+    pub verify_token: Secret,
+}
+
+/// `[channels.NAME]`: a number.
+#[derive(Debug)]
+pub struct Channel {
+    /// The name of its app.
+    pub app: String,
+    /// By which its messages are found.
+    pub phone_number_id: String,
+    /// By which its account's news are found.
+    pub business_account_id: Option<String>,
+    /// The platform's limits.
+    pub pace: Pace,
+}
+
+/// `[channels.NAME.pace]`
+#[derive(Debug)]
+pub struct Pace {
+    /// For the number as a whole.
+    pub messages_per_second: u32,
+    /// One message to one contact in so many seconds …
+    pub contact_seconds: u32,
+    /// … and so many ahead of that.
+    pub contact_burst: u32,
+}
+
+/// `[outbox]`
+#[derive(Debug)]
+pub struct Outbox {
+    /// What becomes of a message of which nobody knows whether it went out.
+    pub on_ambiguous: OnAmbiguous,
+    /// How long a receipt may still come, in milliseconds of civil time.
+    pub ambiguous_wait_ms: i64,
+    /// Requests to the platform at the same time.
+    pub slots: u32,
+}
+
+/// `[outbox] on_ambiguous`
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnAmbiguous {
+    /// A dead letter, for a person to decide.
+    Hold,
+    /// Sent again, and marked `maybe-twice`.
+    Resend,
+}
+
+/// `[plugins.NAME]`: what one plugin may do, and where it stands.
+#[derive(Debug)]
+pub struct Plugin {
+    /// Its place among the others.
+    pub stage: Stage,
+    /// Its place in the stage: lower goes first, equals by name.
+    pub order: i32,
+    /// What follows when a guard fails for good.
+    pub on_failure: OnFailure,
+    /// How long its memory lives.
+    pub isolation: Isolation,
+    /// Rights that are not granted to all.
+    pub grant: BTreeSet<String>,
+    /// What it reads as its settings.
+    pub settings: Value,
+    /// What it may use.
+    pub limits: Limits,
+    /// A handling older than this is dead as `stale`; `None`: by what it does.
+    pub max_age_ms: Option<i64>,
+}
+
+/// `[plugins.NAME] stage`
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// May stop an event.
+    Guard,
+    /// May claim one.
+    Answer,
+    /// Sees each one, and how it ended.
+    Observe,
+}
+
+/// `[plugins.NAME] on_failure`, for guards.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnFailure {
+    /// The event waits, then is dead: nothing passes unguarded.
+    Hold,
+    /// The event goes on without this guard.
+    Skip,
+}
+
+/// `[plugins.NAME] isolation`
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Isolation {
+    /// Instances are kept warm.
+    Shared,
+    /// A fresh instance for each event.
+    PerEvent,
+}
+
+/// `[plugins.NAME.limits]`
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// All memories and tables together.
+    pub memory_mib: u32,
+    /// The thread's own time, an event.
+    pub cpu_ms: u32,
+    /// Real time, an event.
+    pub wall_ms: u32,
+    /// All of its state.
+    pub state_mib: u32,
+    /// One value of its state.
+    pub value_kib: u32,
+    /// Effects an event.
+    pub effects: u32,
+    /// Log an event.
+    pub log_kib: u32,
+}
+
+/// `[retention]`: for how long things are kept, in milliseconds of civil time.
+#[derive(Debug)]
+pub struct Retention {
+    /// Events, with what people wrote.
+    pub events_ms: i64,
+    /// Messages that were sent or failed.
+    pub messages_ms: i64,
+    /// Dead letters that nobody decided.
+    pub dead_ms: i64,
+}
+
+/// `[log]`
+#[derive(Debug)]
+pub struct Log {
+    /// `info`, or directives as `info,beadle_store=debug`.
+    pub level: String,
+    /// How a line looks.
+    pub format: LogFormat,
+}
+
+/// `[log] format`
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// `Journal` where systemd reads it, else `Text`.
+    Auto,
+    /// With the time.
+    Text,
+    /// Without the time, with systemd's priority in front.
+    Journal,
+}
+
+/// Looks up an environment variable.
+pub type Variable = dyn Fn(&str) -> Option<String>;
+
+/// What reading needs from outside of the files.
+pub struct Surroundings {
+    /// The process's environment.
+    pub variable: Box<Variable>,
+    /// A credential that cannot be looked up here is no mistake (`beadle check` in a shell).
+    pub without_systemd: bool,
+}
+
+impl Surroundings {
+    /// Those of this process.
+    pub fn process() -> Self {
+        Self { variable: Box::new(|name| std::env::var(name).ok()), without_systemd: false }
+    }
+}
+
+/// A configuration that can be used, and what there is to say about it.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The configuration.
+    pub config: Config,
+    /// The files it came from, in the order read.
+    pub files: Vec<PathBuf>,
+    /// What is worth a look and no mistake.
+    pub notes: Vec<String>,
+    /// Every key that was looked for, as `channels.*.app`.
+    pub known: BTreeSet<String>,
+}
+
+/// Reads a file with its `conf.d` beside it, or a folder with `beadle.toml` and `conf.d` in it.
+pub fn load(path: &Path, surroundings: &Surroundings) -> Result<Loaded, Invalid> {
+    let mut mistakes = mistake::Mistakes::default();
+    let found = files::read(path, &mut mistakes);
+    let mut tree = tree::Table::default();
+    for (number, source) in found.sources.iter().enumerate() {
+        let one = tree::parse(number, &source.text, &mut mistakes);
+        tree::merge(&mut tree, one, "", &mut mistakes);
+    }
+    let whole = mistakes.is_empty();
+    let reading = read::Reading {
+        mistakes: mistakes.into(),
+        notes: Vec::new().into(),
+        known: BTreeSet::new().into(),
+        base: &found.base,
+        surroundings,
+    };
+    let config = sections::config(&reading, &tree);
+    let mut mistakes = reading.mistakes.into_inner();
+    if !whole {
+        mistakes.forget("config-missing");
+    }
+    if !mistakes.is_empty() {
+        return Err(mistakes.into_error(found.sources));
+    }
+    let files = found.sources.into_iter().map(|source| source.path).collect();
+    Ok(Loaded { config, files, notes: reading.notes.into_inner(), known: reading.known.into_inner() })
+}

@@ -1,0 +1,83 @@
+//! `beadle explain CODE`: a page for every code that an error, a refusal or a dead letter can carry.
+//!
+//! The pages are compiled in, so that they are there when nothing else is. A test holds that each code of each crate has
+//! one, and that no page is left of a code that is gone.
+
+use crate::exit::{Exit, print};
+
+macro_rules! pages {
+    ($($code:literal)*) => { &[$(($code, include_str!(concat!("explain/", $code, ".md")))),*] };
+}
+
+/// Codes and their pages, in alphabetical order.
+const PAGES: &[(&str, &str)] = pages! {
+    "config-duplicate"
+    "config-missing"
+    "config-pointless"
+    "config-secret"
+    "config-syntax"
+    "config-type"
+    "config-unknown"
+    "config-unreadable"
+    "config-value"
+    "empty"
+    "no-recipient"
+    "not-unique"
+    "opted-out"
+    "too-long"
+    "too-many"
+    "window-closed"
+};
+
+/// Prints the page of a code, or the list of codes.
+pub fn explain(code: Option<&str>) -> Exit {
+    let Some(code) = code else {
+        let list: String = PAGES.iter().map(|(code, page)| format!("{code:24} {}\n", first_sentence(page))).collect();
+        return print(&list).err().unwrap_or(Exit::Ok);
+    };
+    match PAGES.iter().find(|(known, _)| *known == code) {
+        Some((_, page)) => print(page).err().unwrap_or(Exit::Ok),
+        None => {
+            let near = PAGES.iter().map(|(known, _)| (strsim::damerau_levenshtein(code, known), known)).min();
+            let guess = near.filter(|(wrong, _)| *wrong <= 3).map(|(_, known)| format!(" Did you mean `{known}`?"));
+            eprintln!("There is no code `{code}`.{} `beadle explain` lists them all.", guess.unwrap_or_default());
+            Exit::Failed
+        }
+    }
+}
+
+/// What a page says first, below its title.
+fn first_sentence(page: &str) -> String {
+    let text: Vec<&str> = page.lines().skip(2).take_while(|line| !line.is_empty()).collect();
+    let text = text.join(" ");
+    text.split_inclusive(". ").next().unwrap_or_default().trim().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    /// Every code that the crates say they have.
+    fn codes() -> BTreeSet<&'static str> {
+        let lists: [&[&str]; 2] = [crate::config::CODES, &beadle_gate::CODES];
+        lists.into_iter().flatten().copied().collect()
+    }
+
+    #[test]
+    fn every_code_has_a_page_and_every_page_a_code() {
+        let pages: BTreeSet<&str> = PAGES.iter().map(|(code, _)| *code).collect();
+        assert_eq!(codes(), pages);
+    }
+
+    #[test]
+    fn pages_have_one_form() {
+        assert!(PAGES.is_sorted_by_key(|(code, _)| code));
+        for (code, page) in PAGES {
+            assert!(page.starts_with(&format!("# {code}\n\n")), "{code} has another title");
+            assert!(page.contains("\n## What to do\n\n"), "{code} does not say what to do");
+            let sentence = first_sentence(page);
+            assert!(sentence.ends_with('.') && sentence.len() <= 160, "{code}: {sentence}");
+        }
+    }
+}

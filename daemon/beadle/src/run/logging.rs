@@ -1,0 +1,109 @@
+//! Log lines: for the journal without a time (it has one) and with its priorities, else with the time.
+//!
+//! One record is one line in both: what a plugin or a person wrote may hold line breaks, and must not look like a record
+//! of ours. There are no colours: logs are read by other programs at least as often as by people.
+
+use crate::config::{Log, LogFormat};
+use std::fmt;
+use tracing::{Event, Level, Subscriber};
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::fmt::format::{FormatEvent, FormatFields, Writer};
+use tracing_subscriber::fmt::time::{FormatTime as _, SystemTime};
+use tracing_subscriber::fmt::{FmtContext, layer};
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::util::SubscriberInitExt as _;
+
+/// Starts logging to standard error. A second call changes nothing.
+pub fn start(log: &Log) {
+    // The configuration checked it; what cannot be read here is better logged at the default than not at all.
+    let level = log.level.parse::<Targets>().unwrap_or_else(|_| Targets::new().with_default(Level::INFO));
+    let journal = match log.format {
+        LogFormat::Auto => std::env::var_os("JOURNAL_STREAM").is_some(),
+        LogFormat::Text => false,
+        LogFormat::Journal => true,
+    };
+    let lines = layer().with_writer(std::io::stderr).with_ansi(false).event_format(Lines { journal });
+    let _ = tracing_subscriber::registry().with(level).with(lines).try_init();
+}
+
+/// How a line looks.
+struct Lines {
+    journal: bool,
+}
+
+impl<S, N> FormatEvent<S, N> for Lines
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(&self, context: &FmtContext<'_, S, N>, mut out: Writer<'_>, event: &Event<'_>) -> fmt::Result {
+        let level = *event.metadata().level();
+        if self.journal {
+            write!(out, "<{}>", priority(level))?;
+        } else {
+            SystemTime.format_time(&mut out)?;
+            write!(out, " {level} ")?;
+        }
+        write!(out, "{}: ", event.metadata().target())?;
+        let mut said = String::new();
+        context.field_format().format_fields(Writer::new(&mut said), event)?;
+        for c in said.chars() {
+            match c {
+                '\n' => out.write_str("\\n")?,
+                c if c.is_control() => write!(out, "{}", c.escape_default())?,
+                c => out.write_char(c)?,
+            }
+        }
+        writeln!(out)
+    }
+}
+
+/// syslog's numbers, as `sd-daemon(3)` has them.
+fn priority(level: Level) -> u8 {
+    match level {
+        Level::ERROR => 3,
+        Level::WARN => 4,
+        Level::INFO => 6,
+        _ => 7,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io;
+    use std::sync::{Arc, Mutex};
+
+    #[derive(Clone, Default)]
+    struct Memory(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Memory {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn logged(journal: bool) -> String {
+        let memory = Memory::default();
+        let writer = memory.clone();
+        let lines = layer().with_writer(move || writer.clone()).with_ansi(false).event_format(Lines { journal });
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(lines), || {
+            tracing::warn!(plugin = "echo", "It said: {}", "one\ntwo\u{1b}[2J");
+        });
+        let bytes = memory.0.lock().unwrap().clone();
+        String::from_utf8(bytes).unwrap()
+    }
+
+    #[test]
+    fn a_record_is_one_line_whatever_is_in_it() {
+        let journal = logged(true);
+        assert_eq!(journal, "<4>beadle::run::logging::tests: It said: one\\ntwo\\x1b[2J plugin=\"echo\"\n");
+        let text = logged(false);
+        assert!(text.starts_with("20") && text.contains("Z WARN beadle::run::logging"), "{text}");
+        assert_eq!(text.lines().count(), 1);
+    }
+}

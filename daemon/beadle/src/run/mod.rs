@@ -1,0 +1,5 @@
+//! Being built.
+mod follow;
+mod logging;
+mod signals;
+mod systemd;
