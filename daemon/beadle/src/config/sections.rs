@@ -89,7 +89,7 @@ fn app(mut section: Section<'_>) -> App {
         }
         _ => {}
     }
-    let graph_url = url(&mut section, "graph_url", "https://graph.facebook.com");
+    let graph_url = url(&mut section, "graph_url", "https://graph.facebook.com"); // tidy: a default is the configuration's to say
     let version = section.string("graph_version").map(|(version, place)| {
         let numbered = version.strip_prefix('v').and_then(|number| number.split_once('.'));
         if !numbered.is_some_and(|(major, minor)| major.parse::<u32>().is_ok() && minor.parse::<u32>().is_ok()) {
