@@ -1,0 +1,166 @@
+//! API 0.1.0: the bindings, the events that a component may or may not export, and the way from our nouns to its.
+//!
+//! `bindgen!` wants a world whole; a plugin exports what it likes. So exports are looked up one by one: their types are
+//! checked when a plugin is loaded ([`Exports::find`]), and each instance has those that are there ([`Guests`]).
+
+mod told;
+
+use crate::host::{HostState, Stop};
+use crate::report::Call;
+use crate::surface::Surface;
+use beadle_model::{EventBody, EventKind};
+use bindings::exports::beadle::plugin::{
+    about, on_member_joined, on_member_left, on_message, on_message_status, on_reaction, on_timer,
+};
+use wasmtime::component::types::ComponentItem;
+use wasmtime::component::{ComponentNamedList, HasSelf, Instance, InstancePre, Lift, Linker, Lower};
+use wasmtime::{Store, format_err};
+
+pub mod bindings {
+    wasmtime::component::bindgen!({
+        path: "../../plugin-api/wit/since-v0.1.0",
+        world: "host",
+        imports: { default: async | trappable },
+        exports: { default: async },
+    });
+}
+
+pub use about::About;
+pub use bindings::beadle::plugin::{
+    clock, contacts, log, messages, outgoing, random, replies, settings, state, timers, types,
+};
+pub use told::contact;
+
+/// Gives the linker every right of this version.
+pub fn link(linker: &mut Linker<HostState>) -> wasmtime::Result<()> {
+    bindings::Host_::add_to_linker::<_, HasSelf<HostState>>(linker, |host| host)
+}
+
+/// Declares what is optional about a plugin: for each event its interface, where to find it, and its type.
+macro_rules! events {
+    ($($field:ident: $kind:ident in $module:ident, $interface:literal;)*) => {
+        /// Where a component's exports are, found once when it is loaded.
+        #[derive(Default)]
+        pub struct Exports {
+            $($field: Option<$module::GuestIndices>,)*
+            about: Option<about::GuestIndices>,
+        }
+
+        /// The exports of one instance.
+        #[derive(Default)]
+        pub struct Guests {
+            $($field: Option<$module::Guest>,)*
+            about: Option<about::Guest>,
+        }
+
+        impl Exports {
+            /// Finds what `surface` says is there, and checks its types against ours.
+            pub fn find(pre: &InstancePre<HostState>, surface: &Surface) -> wasmtime::Result<Self> {
+                let mut exports = Self::default();
+                $(if surface.subscriptions.contains(&EventKind::$kind) {
+                    check::<(&$module::Event,), (Outcome,)>(pre, concat!("beadle:plugin/", $interface, "@0.1.0"), "handle")?;
+                    exports.$field = Some($module::GuestIndices::new(pre)?);
+                })*
+                if surface.about {
+                    check::<(), (About,)>(pre, "beadle:plugin/about@0.1.0", "describe")?;
+                    exports.about = Some(about::GuestIndices::new(pre)?);
+                }
+                Ok(exports)
+            }
+
+            /// Whether it can be asked what it is.
+            pub fn has_about(&self) -> bool {
+                self.about.is_some()
+            }
+
+            /// The same exports in an instance.
+            pub fn load(&self, store: &mut Store<HostState>, instance: &Instance) -> wasmtime::Result<Guests> {
+                let mut guests = Guests::default();
+                $(if let Some(indices) = &self.$field {
+                    guests.$field = Some(indices.load(&mut *store, instance)?);
+                })*
+                if let Some(indices) = &self.about {
+                    guests.about = Some(indices.load(&mut *store, instance)?);
+                }
+                Ok(guests)
+            }
+        }
+    };
+}
+
+events! {
+    message: Message in on_message, "on-message";
+    reaction: Reaction in on_reaction, "on-reaction";
+    joined: MemberJoined in on_member_joined, "on-member-joined";
+    left: MemberLeft in on_member_left, "on-member-left";
+    timer: Timer in on_timer, "on-timer";
+    status: MessageStatus in on_message_status, "on-message-status";
+}
+
+/// What every `handle` returns.
+type Outcome = Result<types::Disposition, types::Failure>;
+
+/// The exported function is there and has our types; else the reason in words.
+fn check<P, R>(pre: &InstancePre<HostState>, interface: &str, function: &str) -> wasmtime::Result<()>
+where
+    P: ComponentNamedList + Lower,
+    R: ComponentNamedList + Lift,
+{
+    let component = pre.component();
+    let item =
+        component.get_export(None, interface).and_then(|(_, instance)| component.get_export(Some(&instance), function));
+    match item {
+        Some((ComponentItem::ComponentFunc(found), _)) => found
+            .typecheck::<P, R>(&pre.instance_type())
+            .map_err(|error| error.context(format!("`{interface}` has another `{function}` than ours"))),
+        _ => Err(format_err!("`{interface}` has no function `{function}`")),
+    }
+}
+
+impl Guests {
+    /// Gives the call's event to the export that is for it. `Err` is what the host or the runtime said, `Ok(Err)` what
+    /// the plugin said.
+    pub async fn handle(&self, store: &mut Store<HostState>, call: &Call) -> wasmtime::Result<Outcome> {
+        let Some(conversation) = call.event.conversation.as_deref() else {
+            return match (&call.event.body, &self.timer) {
+                (EventBody::Timer { .. }, Some(guest)) => guest.call_handle(store, &told::timer(call)?).await,
+                _ => Err(Stop::Bug("an event of this kind belongs to a conversation").into()),
+            };
+        };
+        match call.event.kind() {
+            EventKind::Message => {
+                let guest = self.message.as_ref().ok_or(Stop::NotSubscribed)?;
+                guest.call_handle(store, &told::message(call, conversation)?).await
+            }
+            EventKind::Reaction => {
+                let guest = self.reaction.as_ref().ok_or(Stop::NotSubscribed)?;
+                guest.call_handle(store, &told::reaction(call, conversation)?).await
+            }
+            EventKind::MemberJoined => {
+                let guest = self.joined.as_ref().ok_or(Stop::NotSubscribed)?;
+                guest.call_handle(store, &told::joined(call, conversation)?).await
+            }
+            EventKind::MemberLeft => {
+                let guest = self.left.as_ref().ok_or(Stop::NotSubscribed)?;
+                guest.call_handle(store, &told::left(call, conversation)?).await
+            }
+            EventKind::Timer => {
+                let guest = self.timer.as_ref().ok_or(Stop::NotSubscribed)?;
+                guest.call_handle(store, &told::timer(call)?).await
+            }
+            EventKind::MessageStatus => {
+                let guest = self.status.as_ref().ok_or(Stop::NotSubscribed)?;
+                guest.call_handle(store, &told::status(call, conversation)?).await
+            }
+            EventKind::Unrouted => Err(Stop::NotSubscribed.into()),
+        }
+    }
+
+    /// What the plugin says of itself; none where it does not.
+    pub async fn describe(&self, store: &mut Store<HostState>) -> wasmtime::Result<Option<About>> {
+        match &self.about {
+            Some(guest) => guest.call_describe(store).await.map(Some),
+            None => Ok(None),
+        }
+    }
+}

@@ -1,0 +1,226 @@
+//! Our nouns as API 0.1.0 tells them to a plugin, and its few answers back.
+//!
+//! Everything is copied: the guest has a memory of its own. What the contract does not name yet (tags, attributes, the
+//! extras of later versions) is there and empty.
+
+use super::bindings::exports::beadle::plugin::{
+    on_member_joined, on_member_left, on_message, on_message_status, on_reaction, on_timer,
+};
+use super::types as wit;
+use crate::host::Stop;
+use crate::report::Call;
+use beadle_model::content::Choice;
+use beadle_model::event::Problem;
+use beadle_model::{Contact, Content, Context, ConversationView, Disposition, EventBody, Referral, Refusal, Scope};
+use beadle_model::{ParseIdError, Timestamp};
+use serde_json::Value;
+
+/// A JSON object with nothing in it.
+const NOTHING: &str = "{}";
+/// The event's kind was looked at before, so this cannot be; it is said rather than panicked.
+const OTHER_KIND: Stop = Stop::Bug("an event is not of its own kind");
+
+pub fn message(call: &Call, conversation: &ConversationView) -> Result<on_message::Event, Stop> {
+    let EventBody::Message { message, content, context, referral, extra, .. } = &call.event.body else {
+        return Err(OTHER_KIND);
+    };
+    Ok(on_message::Event {
+        info: info(call),
+        conversation: place(conversation, call.now),
+        sender: contact(&conversation.contact),
+        message: message.clone(),
+        content: said(content),
+        context: context.as_ref().map(quoted),
+        referral: referral.as_ref().map(brought_by),
+        extra: json(extra),
+    })
+}
+
+pub fn reaction(call: &Call, conversation: &ConversationView) -> Result<on_reaction::Event, Stop> {
+    let EventBody::Reaction { message, own_message, emoji, extra } = &call.event.body else {
+        return Err(OTHER_KIND);
+    };
+    Ok(on_reaction::Event {
+        info: info(call),
+        conversation: place(conversation, call.now),
+        sender: contact(&conversation.contact),
+        message: message.clone(),
+        own_message: own_message.map(|id| id.to_string()),
+        emoji: emoji.clone(),
+        extra: json(extra),
+    })
+}
+
+pub fn joined(call: &Call, conversation: &ConversationView) -> Result<on_member_joined::Event, Stop> {
+    let EventBody::MemberJoined { reason, again } = &call.event.body else { return Err(OTHER_KIND) };
+    Ok(on_member_joined::Event {
+        info: info(call),
+        conversation: place(conversation, call.now),
+        member: contact(&conversation.contact),
+        reason: reason.clone(),
+        again: *again,
+        extra: NOTHING.into(),
+    })
+}
+
+pub fn left(call: &Call, conversation: &ConversationView) -> Result<on_member_left::Event, Stop> {
+    let EventBody::MemberLeft { reason } = &call.event.body else { return Err(OTHER_KIND) };
+    Ok(on_member_left::Event {
+        info: info(call),
+        conversation: place(conversation, call.now),
+        member: contact(&conversation.contact),
+        reason: reason.clone(),
+        extra: NOTHING.into(),
+    })
+}
+
+pub fn timer(call: &Call) -> Result<on_timer::Event, Stop> {
+    let EventBody::Timer { scope, key, due_at, payload, .. } = &call.event.body else { return Err(OTHER_KIND) };
+    Ok(on_timer::Event {
+        info: info(call),
+        conversation: call.event.conversation.as_deref().map(|conversation| place(conversation, call.now)),
+        scope: about(*scope),
+        key: key.clone(),
+        due_at: due_at.as_ms(),
+        payload: payload.clone(),
+        extra: NOTHING.into(),
+    })
+}
+
+pub fn status(call: &Call, conversation: &ConversationView) -> Result<on_message_status::Event, Stop> {
+    let EventBody::MessageStatus { message, platform, status, problem, .. } = &call.event.body else {
+        return Err(OTHER_KIND);
+    };
+    Ok(on_message_status::Event {
+        info: info(call),
+        conversation: place(conversation, call.now),
+        message: message.to_string(),
+        platform: platform.clone(),
+        status: status.clone(),
+        problem: problem.as_ref().map(why),
+        extra: NOTHING.into(),
+    })
+}
+
+fn info(call: &Call) -> wit::EventInfo {
+    wit::EventInfo {
+        id: call.event.id.to_string(),
+        happened_at: call.event.happened_at.as_ms(),
+        received_at: call.event.received_at.as_ms(),
+        attempt: call.attempt,
+        late: call.late,
+        ending: call.ending.clone().map(|(how, by)| wit::Ending { how, by }),
+        extra: NOTHING.into(),
+    }
+}
+
+/// A window that has closed is none.
+fn place(conversation: &ConversationView, now: Timestamp) -> wit::Conversation {
+    wit::Conversation {
+        id: conversation.id.to_string(),
+        channel: conversation.channel.to_string(),
+        contact: conversation.contact.id.to_string(),
+        group: conversation.group.clone(),
+        window_closes_at: conversation.window_until.filter(|until| *until > now).map(Timestamp::as_ms),
+    }
+}
+
+/// What a plugin may know of a person.
+pub fn contact(contact: &Contact) -> wit::Contact {
+    wit::Contact {
+        id: contact.id.to_string(),
+        name: contact.name.clone(),
+        language: contact.language.clone(),
+        member: contact.member_since.is_some(),
+        opted_out: contact.opted_out_since.is_some(),
+        tags: vec![],
+        attributes: NOTHING.into(),
+        extra: NOTHING.into(),
+    }
+}
+
+fn said(content: &Content) -> wit::Content {
+    match content {
+        Content::Text(body) => wit::Content::Text(body.clone()),
+        Content::Button(tapped) => wit::Content::Button(choice(tapped)),
+        Content::ListRow(chosen) => wit::Content::ListRow(choice(chosen)),
+        Content::TemplateButton(tapped) => wit::Content::TemplateButton(choice(tapped)),
+        Content::Other { kind, json } => wit::Content::Other(wit::Other { kind: kind.clone(), json: json.to_string() }),
+    }
+}
+
+fn choice(choice: &Choice) -> wit::Choice {
+    wit::Choice { id: choice.id.clone(), title: choice.title.clone(), description: choice.description.clone() }
+}
+
+fn quoted(context: &Context) -> wit::Context {
+    wit::Context {
+        quoted: context.quoted.clone(),
+        quoted_message: context.quoted_message.map(|id| id.to_string()),
+        forwarded: context.forwarded,
+        frequently_forwarded: context.frequently_forwarded,
+        extra: NOTHING.into(),
+    }
+}
+
+fn brought_by(referral: &Referral) -> wit::Referral {
+    wit::Referral {
+        source_url: referral.source_url.clone(),
+        source_id: referral.source_id.clone(),
+        source_type: referral.source_type.clone(),
+        headline: referral.headline.clone(),
+        body: referral.body.clone(),
+        click_id: referral.click_id.clone(),
+        extra: NOTHING.into(),
+    }
+}
+
+fn why(problem: &Problem) -> on_message_status::Problem {
+    on_message_status::Problem {
+        code: problem.code.clone(),
+        title: problem.title.clone(),
+        details: problem.details.clone(),
+        by: problem.by.clone(),
+    }
+}
+
+fn about(scope: Scope) -> wit::Scope {
+    match scope {
+        Scope::Plugin => wit::Scope::Plugin,
+        Scope::Contact(id) => wit::Scope::Contact(id.to_string()),
+        Scope::Conversation(id) => wit::Scope::Conversation(id.to_string()),
+    }
+}
+
+fn json(value: &Value) -> String {
+    if value.is_null() { NOTHING.into() } else { value.to_string() }
+}
+
+/// The way back: whom a plugin means.
+impl TryFrom<wit::Scope> for Scope {
+    type Error = ParseIdError;
+
+    fn try_from(scope: wit::Scope) -> Result<Self, ParseIdError> {
+        Ok(match scope {
+            wit::Scope::Plugin => Scope::Plugin,
+            wit::Scope::Contact(id) => Scope::Contact(id.parse()?),
+            wit::Scope::Conversation(id) => Scope::Conversation(id.parse()?),
+        })
+    }
+}
+
+impl From<wit::Disposition> for Disposition {
+    fn from(said: wit::Disposition) -> Self {
+        match said {
+            wit::Disposition::Pass => Disposition::Pass,
+            wit::Disposition::Claimed => Disposition::Claimed,
+            wit::Disposition::Stopped => Disposition::Stopped,
+        }
+    }
+}
+
+impl From<Refusal> for wit::Refusal {
+    fn from(refusal: Refusal) -> Self {
+        Self { code: refusal.code, message: refusal.message, instead: refusal.instead }
+    }
+}

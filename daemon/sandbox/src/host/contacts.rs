@@ -1,0 +1,36 @@
+//! `contacts`: look people up. Names and ids of ours; numbers and platform ids are another right's.
+
+use super::{Answer, HostState, No, answer, bad_id};
+use crate::abi::latest::contacts::{ContactPage, Host};
+use crate::abi::latest::{contact, types as wit};
+use crate::limits;
+use beadle_model::ContactId;
+
+impl Host for HostState {
+    async fn get(&mut self, id: String) -> Answer<Option<wit::Contact>> {
+        self.enter()?;
+        answer(self.contact(&id))
+    }
+
+    async fn page(&mut self, after: Option<String>, limit: u32) -> Answer<ContactPage> {
+        self.enter()?;
+        answer(self.contact_page(after.as_deref(), limit))
+    }
+}
+
+impl HostState {
+    fn contact(&self, id: &str) -> Result<Option<wit::Contact>, No> {
+        self.event()?;
+        let id = id.parse().map_err(bad_id)?;
+        Ok(self.facts.reader.contact(id)?.as_ref().map(contact))
+    }
+
+    fn contact_page(&self, after: Option<&str>, limit: u32) -> Result<ContactPage, No> {
+        self.event()?;
+        let after: Option<ContactId> = after.map(|after| after.parse().map_err(bad_id)).transpose()?;
+        let limit = (limit as usize).clamp(1, limits::PAGE_CONTACTS);
+        let found = self.facts.reader.contacts(after, limit)?;
+        let next = found.last().filter(|_| found.len() == limit).map(|last| last.id.to_string());
+        Ok(ContactPage { contacts: found.iter().map(contact).collect(), next })
+    }
+}

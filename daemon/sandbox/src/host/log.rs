@@ -1,0 +1,40 @@
+//! `log`: lines for the operator, so many bytes an event; the rest is counted.
+
+use super::HostState;
+use crate::abi::latest::log::{self, Host};
+use crate::report::{Level, LogLine};
+
+/// What an empty line counts as, so that a flood of them is one too.
+const LINE_BYTES: usize = 16;
+
+impl Host for HostState {
+    async fn write(&mut self, level: log::Level, line: String) -> wasmtime::Result<()> {
+        self.enter()?;
+        let level = match level {
+            log::Level::Debug => Level::Debug,
+            log::Level::Info => Level::Info,
+            log::Level::Warn => Level::Warn,
+            log::Level::Error => Level::Error,
+        };
+        self.write_line(level, line);
+        Ok(())
+    }
+}
+
+impl HostState {
+    fn write_line(&mut self, level: Level, line: String) {
+        let bytes = self.task.log_bytes + LINE_BYTES + line.len();
+        if bytes > self.facts.limits.log_bytes() {
+            self.task.log_dropped += 1;
+            return;
+        }
+        self.task.log_bytes = bytes;
+        self.task.log.push(LogLine { level, text: plain(line) });
+    }
+}
+
+/// Without anything that a terminal would obey.
+pub fn plain(line: String) -> String {
+    let obeyed = |c: char| c.is_control() && c != '\n' && c != '\t';
+    if line.contains(obeyed) { line.replace(obeyed, "\u{fffd}") } else { line }
+}

@@ -1,0 +1,337 @@
+//! From a file's bytes to a plugin: parse, read imports and exports, compile, link, ask `about`.
+//!
+//! Each step can say no, in words that an author can act on, and none of them runs the plugin but the last: `about`, in
+//! an instance of its own under the plugin's limits, where nothing can be read or asked for.
+
+use crate::abi::latest::{self, Exports};
+use crate::host::{Facts, plain, refuse_http};
+use crate::instance::Code;
+use crate::limits::{self, Limits};
+use crate::plugin::{Inner, Plugin};
+use crate::pool::Pool;
+use crate::sandbox::Host;
+use crate::surface::{self, Surface};
+use crate::{Fault, call, meter};
+use beadle_model::{Blame, Coded, PluginNo};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+use tokio::sync::Semaphore;
+use tokio::task::JoinError;
+use wasmtime::component::Component;
+
+/// How often instances that wait are looked at for age.
+const TIDY_EVERY: Duration = Duration::from_secs(60);
+
+/// What is needed to load a plugin.
+#[derive(Clone, Debug)]
+pub struct Spec {
+    /// Its file's stem.
+    pub name: String,
+    /// Its number in the store.
+    pub no: PluginNo,
+    /// The file.
+    pub bytes: Vec<u8>,
+    /// `[plugins.NAME] settings`: an object, or null for none.
+    pub settings: Value,
+    /// What it may use.
+    pub limits: Limits,
+    /// How long an instance lives.
+    pub isolation: Isolation,
+}
+
+/// How long an instance lives.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Isolation {
+    /// Many events, one after the other.
+    #[default]
+    Warm,
+    /// One event.
+    PerEvent,
+}
+
+/// What a plugin says of itself. Shown to people, never an identity.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct About {
+    /// Its own version.
+    pub version: String,
+    /// One line.
+    pub summary: String,
+    /// JSON Schema of its settings; none where it has none.
+    pub settings_schema: Option<Value>,
+}
+
+/// Why a file is not a plugin, or not one for this Beadle.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LoadError {
+    /// Larger than [`limits::FILE_BYTES`].
+    #[error("The file has {bytes} bytes; a plugin has {most} at most.")]
+    TooBig {
+        /// It has.
+        bytes: usize,
+        /// It may have.
+        most: usize,
+    },
+    /// Neither a component nor a core module.
+    #[error("The file is not WebAssembly.")]
+    NotWasm,
+    /// Machine code cannot be checked, so none is taken.
+    #[error("The file was compiled beforehand (`.cwasm`); Beadle takes only the `.wasm` it was made from.")]
+    Precompiled,
+    /// Cut short, or bent.
+    #[error("The file is damaged: {what}. Was it copied whole? Build or copy it again.")]
+    Damaged {
+        /// What the parser says.
+        what: String,
+    },
+    /// A core module that says nothing of its imports and exports.
+    #[error("The file is WebAssembly, but no plugin: {what}. Build it with the `beadle-plugin` SDK.")]
+    NotAPlugin {
+        /// Why not.
+        what: String,
+    },
+    /// Made for another Beadle.
+    #[error(
+        "The plugin wants `{interface}` of plugin API {wants}; this Beadle has {has}. \
+         Rebuild it with an SDK for {has}, or use a Beadle that has {wants}."
+    )]
+    ApiVersion {
+        /// Which interface.
+        interface: String,
+        /// Its version in the file.
+        wants: String,
+        /// Ours.
+        has: String,
+    },
+    /// It imports what nobody gives.
+    #[error("The plugin imports `{import}`, which this Beadle does not have.")]
+    UnknownImport {
+        /// What.
+        import: String,
+    },
+    /// It exports an event that never happens here.
+    #[error("The plugin exports `{export}`, an event that this Beadle does not have.")]
+    UnknownEvent {
+        /// What.
+        export: String,
+    },
+    /// It would never be called.
+    #[error("The plugin exports no event, so it would never be called.")]
+    NoEvents,
+    /// The compiler does not take it.
+    #[error("The plugin cannot be compiled: {what}.")]
+    Compile {
+        /// What the compiler says.
+        what: String,
+    },
+    /// The names are right, the types are not.
+    #[error("The plugin's types are not those of plugin API {has}: {what}. Rebuild it with an SDK for {has}.")]
+    Types {
+        /// Ours.
+        has: &'static str,
+        /// What differs.
+        what: String,
+    },
+    /// It needs more memory from the start than it may have.
+    #[error(
+        "The plugin starts with {needs_mib} MiB of memory and may have {memory_mib}. \
+         Raise `[plugins.{plugin}] limits.memory_mib`."
+    )]
+    Memory {
+        /// Which plugin.
+        plugin: String,
+        /// Its largest memory, at the start.
+        needs_mib: u64,
+        /// As configured.
+        memory_mib: u32,
+    },
+    /// `settings` is not a table.
+    #[error("`[plugins.{plugin}] settings` is not a table.")]
+    Settings {
+        /// Which plugin.
+        plugin: String,
+    },
+    /// What it says of itself is too long, or not JSON.
+    #[error("The plugin's `about` cannot be shown: {what}.")]
+    About {
+        /// What is wrong with it.
+        what: String,
+    },
+    /// It failed while it was asked.
+    #[error("The plugin cannot say what it is. {0}")]
+    Failed(#[from] Fault),
+    /// Beadle's own code panicked.
+    #[error("The plugin met a bug in Beadle while it was loaded ({what}).")]
+    HostPanic {
+        /// What it said.
+        what: String,
+    },
+}
+
+/// The codes of load errors; `beadle explain` has a page for each. Those of [`Fault`] come besides.
+pub const LOAD_CODES: [&str; 14] = [
+    "plugin-too-big",
+    "not-wasm",
+    "precompiled",
+    "plugin-damaged",
+    "not-a-plugin",
+    "api-version",
+    "unknown-import",
+    "unknown-event",
+    "no-events",
+    "compile-failed",
+    "plugin-types",
+    "memory-at-start",
+    "settings-not-a-table",
+    "about-refused",
+];
+
+impl Coded for LoadError {
+    fn code(&self) -> &'static str {
+        match self {
+            LoadError::TooBig { .. } => "plugin-too-big",
+            LoadError::NotWasm => "not-wasm",
+            LoadError::Precompiled => "precompiled",
+            LoadError::Damaged { .. } => "plugin-damaged",
+            LoadError::NotAPlugin { .. } => "not-a-plugin",
+            LoadError::ApiVersion { .. } => "api-version",
+            LoadError::UnknownImport { .. } => "unknown-import",
+            LoadError::UnknownEvent { .. } => "unknown-event",
+            LoadError::NoEvents => "no-events",
+            LoadError::Compile { .. } => "compile-failed",
+            LoadError::Types { .. } => "plugin-types",
+            LoadError::Memory { .. } => "memory-at-start",
+            LoadError::Settings { .. } => "settings-not-a-table",
+            LoadError::About { .. } => "about-refused",
+            LoadError::Failed(fault) => fault.code(),
+            LoadError::HostPanic { .. } => "host-panic",
+        }
+    }
+
+    fn blame(&self) -> Blame {
+        match self {
+            LoadError::Settings { .. } | LoadError::Memory { .. } => Blame::Operator,
+            LoadError::Failed(fault) => fault.blame(),
+            LoadError::HostPanic { .. } => Blame::Host,
+            _ => Blame::Plugin,
+        }
+    }
+}
+
+/// Makes a plugin of its spec.
+pub(crate) async fn load(host: &Arc<Host>, spec: Spec) -> Result<Arc<Plugin>, LoadError> {
+    let compiling = Arc::clone(host);
+    let mut plugin = host.threads.spawn_blocking(move || compile(compiling, spec)).await.map_err(panicked)??;
+    if plugin.inner.code.exports.has_about() {
+        let asked = host.threads.spawn(call::describe(Arc::clone(&plugin.inner)));
+        plugin.about = asked.await.map_err(panicked)??.map(about).transpose()?;
+    }
+    host.threads.spawn(tidy(Arc::downgrade(&plugin.inner.pool)));
+    Ok(Arc::new(plugin))
+}
+
+fn panicked(error: JoinError) -> LoadError {
+    let what = match error.try_into_panic() {
+        Ok(payload) => meter::panic_text(payload.as_ref()),
+        Err(_) => "the sandbox is closing".into(),
+    };
+    LoadError::HostPanic { what }
+}
+
+/// All that needs no guest to run.
+fn compile(host: Arc<Host>, spec: Spec) -> Result<Plugin, LoadError> {
+    let settings = match &spec.settings {
+        Value::Null => "{}".to_owned(),
+        Value::Object(_) => spec.settings.to_string(),
+        _ => return Err(LoadError::Settings { plugin: spec.name }),
+    };
+    let revision = Sha256::digest(&spec.bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+    let bytes = surface::component(&spec.bytes)?;
+    let surface = surface::read(&bytes)?;
+    let component =
+        Component::new(&host.engine, &bytes).map_err(|error| LoadError::Compile { what: format!("{error:#}") })?;
+    check_memory(&component, &spec)?;
+    let code = link(&host, &component, &surface)
+        .map_err(|error| LoadError::Types { has: crate::API_VERSION, what: format!("{error:#}") })?;
+    let facts = Facts {
+        name: spec.name.into(),
+        no: spec.no,
+        settings,
+        limits: spec.limits,
+        subscriptions: surface.subscriptions,
+        host_key: host.host_key,
+        reader: host.reader.clone(),
+        reserve: Arc::clone(&host.reserve),
+    };
+    let inner = Inner {
+        facts: Arc::new(facts),
+        code,
+        pool: Arc::new(Pool::default()),
+        is_warm: spec.isolation == Isolation::Warm,
+        turns: Semaphore::new(host.running_per_plugin),
+        host,
+    };
+    Ok(Plugin { inner: Arc::new(inner), revision, wishes: surface.wishes, about: None })
+}
+
+fn link(host: &Host, component: &Component, surface: &Surface) -> wasmtime::Result<Code> {
+    let linked = if surface.http.is_empty() {
+        host.linker.instantiate_pre(component)?
+    } else {
+        let mut linker = host.linker.clone();
+        refuse_http(&mut linker, component, &surface.http)?;
+        linker.instantiate_pre(component)?
+    };
+    let exports = Exports::find(&linked, surface)?;
+    // So that not the first event pays for it.
+    component.initialize_copy_on_write_image()?;
+    Ok(Code { engine: host.engine.clone(), linked, exports })
+}
+
+/// Told now, with the number, rather than at the first event.
+fn check_memory(component: &Component, spec: &Spec) -> Result<(), LoadError> {
+    /// A page of WebAssembly has 64 KiB.
+    const PAGES_PER_MIB: u64 = 16;
+    let pages = component.resources_required().and_then(|resources| resources.max_initial_memory_size).unwrap_or(0);
+    let needs_mib = pages.div_ceil(PAGES_PER_MIB);
+    if needs_mib <= u64::from(spec.limits.memory_mib) {
+        return Ok(());
+    }
+    Err(LoadError::Memory { plugin: spec.name.clone(), needs_mib, memory_mib: spec.limits.memory_mib })
+}
+
+/// What the plugin said, if it can be shown.
+fn about(said: latest::About) -> Result<About, LoadError> {
+    for (what, text, most) in [
+        ("version", &said.version, limits::ABOUT_LINE_BYTES),
+        ("summary", &said.summary, limits::ABOUT_LINE_BYTES),
+        ("settings schema", &said.settings_schema, limits::ABOUT_SCHEMA_BYTES),
+    ] {
+        if text.len() > most {
+            let what = format!("its {what} has {} bytes, {most} at most can be shown", text.len());
+            return Err(LoadError::About { what });
+        }
+    }
+    let settings_schema = match said.settings_schema.trim() {
+        "" => None,
+        schema => Some(
+            serde_json::from_str(schema)
+                .map_err(|error| LoadError::About { what: format!("its settings schema is not JSON ({error})") })?,
+        ),
+    };
+    Ok(About { version: plain(said.version), summary: plain(said.summary), settings_schema })
+}
+
+/// Drops instances that have served their time, for as long as the plugin is there.
+async fn tidy(pool: Weak<Pool>) {
+    loop {
+        tokio::time::sleep(TIDY_EVERY).await;
+        match pool.upgrade() {
+            Some(pool) => pool.tidy(),
+            None => return,
+        }
+    }
+}

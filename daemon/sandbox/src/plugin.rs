@@ -1,0 +1,126 @@
+//! A plugin that is loaded and may be asked to handle events.
+
+use crate::fault::{Fault, FaultKind};
+use crate::host::Facts;
+use crate::instance::Code;
+use crate::limits::Limits;
+use crate::load::About;
+use crate::pool::Pool;
+use crate::report::{Call, Report, Usage};
+use crate::sandbox::Host;
+use crate::{call, meter};
+use beadle_model::{EventKind, PluginNo};
+use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::Arc;
+use tokio::sync::Semaphore;
+use tokio::task::JoinHandle;
+
+/// One revision of one plugin. Two revisions are two plugins to the sandbox; which one gets an event is decided above.
+pub struct Plugin {
+    pub(crate) inner: Arc<Inner>,
+    pub(crate) revision: String,
+    pub(crate) wishes: BTreeSet<&'static str>,
+    pub(crate) about: Option<About>,
+}
+
+/// What a call holds on to while it runs.
+pub(crate) struct Inner {
+    pub facts: Arc<Facts>,
+    pub code: Code,
+    pub pool: Arc<Pool>,
+    /// Instances outlive an event.
+    pub is_warm: bool,
+    /// So many calls of this plugin run at once.
+    pub turns: Semaphore,
+    pub host: Arc<Host>,
+}
+
+impl Plugin {
+    /// Its name: its file's stem.
+    pub fn name(&self) -> &Arc<str> {
+        &self.inner.facts.name
+    }
+
+    /// Its number in the store.
+    pub fn no(&self) -> PluginNo {
+        self.inner.facts.no
+    }
+
+    /// SHA-256 of its file, in hex.
+    pub fn revision(&self) -> &str {
+        &self.revision
+    }
+
+    /// The events that it exports.
+    pub fn subscriptions(&self) -> &BTreeSet<EventKind> {
+        &self.inner.facts.subscriptions
+    }
+
+    /// The rights that it imports, by their interfaces' names.
+    pub fn wishes(&self) -> &BTreeSet<&'static str> {
+        &self.wishes
+    }
+
+    /// What it says of itself, where it does.
+    pub fn about(&self) -> Option<&About> {
+        self.about.as_ref()
+    }
+
+    /// What it may use.
+    pub fn limits(&self) -> &Limits {
+        &self.inner.facts.limits
+    }
+
+    /// Instances that wait, warm.
+    pub fn warm_instances(&self) -> usize {
+        self.inner.pool.len()
+    }
+
+    /// Gives it one event. Waits for its turn where many calls run; then the call ends within the plugin's limits.
+    /// Dropping the future ends the call.
+    pub async fn handle(&self, call: Call) -> Report {
+        let event = call.event.id;
+        // Both are never closed. The plugin's own turn first: who waits for a seat has not more than a few behind it.
+        let _turn = self.inner.turns.acquire().await;
+        let _seat = self.inner.host.seats.acquire().await;
+        let task = self.inner.host.threads.spawn(call::handle(Arc::clone(&self.inner), call));
+        let what = match EndOnDrop(task).ended().await {
+            Ok(report) => return report,
+            Err(error) if error.is_panic() => meter::panic_text(error.into_panic().as_ref()),
+            Err(_) => "the sandbox is closing".to_owned(),
+        };
+        let plugin = Arc::clone(self.name());
+        let fault = Fault { kind: FaultKind::HostPanic { what }, plugin, event: Some(event), backtrace: vec![] };
+        Report { outcome: Err(fault), log: vec![], usage: Usage::default() }
+    }
+
+    /// Drops every instance that waits, and those that are out when they come back: for when a commit failed after
+    /// [`crate::Warm::keep`], so that nothing of it survives in some memory.
+    pub fn forget_instances(&self) {
+        self.inner.pool.forget();
+    }
+}
+
+impl fmt::Debug for Plugin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut debug = f.debug_struct("Plugin");
+        debug.field("name", self.name()).field("revision", &self.revision);
+        debug.field("subscriptions", self.subscriptions()).field("wishes", &self.wishes).finish_non_exhaustive()
+    }
+}
+
+/// A task that nobody waits for any more has no reason to run.
+struct EndOnDrop<T>(JoinHandle<T>);
+
+impl<T> EndOnDrop<T> {
+    async fn ended(mut self) -> Result<T, tokio::task::JoinError> {
+        (&mut self.0).await
+    }
+}
+
+impl<T> Drop for EndOnDrop<T> {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}

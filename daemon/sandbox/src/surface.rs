@@ -1,0 +1,144 @@
+//! What a plugin's bytes say about it before any of them run: its subscriptions, its wishes, its API version.
+//!
+//! The whole file is parsed and validated first, so that a file cut short or bent is told as such, in our words, and
+//! never reaches the compiler. Nothing here trusts a name that the plugin gives itself; only imports and exports count.
+
+use crate::abi::API_VERSION;
+use crate::{LoadError, limits};
+use beadle_model::EventKind;
+use std::collections::BTreeSet;
+use wasmparser::{Encoding, Parser, Payload, Validator};
+use wit_component::ComponentEncoder;
+
+/// The rights of the contract that this Beadle knows.
+pub const RIGHTS: [&str; 9] =
+    ["settings", "clock", "random", "log", "state", "timers", "replies", "messages", "contacts"];
+/// Interfaces of the contract that have only types, so importing them asks for nothing.
+const TYPES: [&str; 2] = ["types", "outgoing"];
+/// What WASI 0.2 is made of; all of it is linked, and none of it gives anything.
+const WASI: [&str; 6] = ["cli", "clocks", "filesystem", "io", "random", "sockets"];
+/// The WASI packages' version, up to the patch.
+const WASI_VERSION: &str = "0.2.";
+/// How a file begins that wasmtime compiled beforehand.
+const ELF: &[u8] = b"\x7fELF";
+
+/// What imports and exports say.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Surface {
+    /// Events that it exports.
+    pub subscriptions: BTreeSet<EventKind>,
+    /// Rights that it imports.
+    pub wishes: BTreeSet<&'static str>,
+    /// It exports `about`.
+    pub about: bool,
+    /// Imports of `wasi:http`, whole: they refuse when called.
+    pub http: Vec<String>,
+}
+
+/// The bytes as a component, validated. A core module, as `cargo build` leaves it, is made one.
+pub fn component(bytes: &[u8]) -> Result<Vec<u8>, LoadError> {
+    if bytes.len() > limits::FILE_BYTES {
+        return Err(LoadError::TooBig { bytes: bytes.len(), most: limits::FILE_BYTES });
+    }
+    if bytes.starts_with(ELF) {
+        return Err(LoadError::Precompiled);
+    }
+    let damaged = |what: String| LoadError::Damaged { what };
+    match Parser::new(0).parse_all(bytes).next() {
+        Some(Ok(Payload::Version { encoding: Encoding::Component, .. })) => {
+            Validator::new().validate_all(bytes).map_err(|error| damaged(error.to_string()))?;
+            Ok(bytes.to_vec())
+        }
+        Some(Ok(Payload::Version { encoding: Encoding::Module, .. })) => {
+            Validator::new().validate_all(bytes).map_err(|error| damaged(error.to_string()))?;
+            let encoded = ComponentEncoder::default().module(bytes).and_then(|encoder| encoder.validate(true).encode());
+            encoded.map_err(|error| LoadError::NotAPlugin { what: format!("{error:#}") })
+        }
+        _ => Err(LoadError::NotWasm),
+    }
+}
+
+/// Reads the surface of a valid component.
+pub fn read(component: &[u8]) -> Result<Surface, LoadError> {
+    let mut surface = Surface::default();
+    let mut depth = 0_usize;
+    for payload in Parser::new(0).parse_all(component) {
+        match payload.map_err(|error| LoadError::Damaged { what: error.to_string() })? {
+            // What is nested speaks to the component around it, not to us.
+            Payload::Version { .. } => depth += 1,
+            Payload::End(_) => depth = depth.saturating_sub(1),
+            Payload::ComponentImportSection(imports) if depth == 1 => {
+                for import in imports {
+                    let import = import.map_err(|error| LoadError::Damaged { what: error.to_string() })?;
+                    surface.import(import.name.name)?;
+                }
+            }
+            Payload::ComponentExportSection(exports) if depth == 1 => {
+                for export in exports {
+                    let export = export.map_err(|error| LoadError::Damaged { what: error.to_string() })?;
+                    surface.export(export.name.name)?;
+                }
+            }
+            _ => {}
+        }
+    }
+    if surface.subscriptions.is_empty() {
+        return Err(LoadError::NoEvents);
+    }
+    Ok(surface)
+}
+
+impl Surface {
+    fn import(&mut self, name: &str) -> Result<(), LoadError> {
+        if let Some(interface) = ours(name)? {
+            if let Some(right) = RIGHTS.into_iter().find(|right| *right == interface) {
+                self.wishes.insert(right);
+            } else if !TYPES.contains(&interface) {
+                return Err(LoadError::UnknownImport { import: name.into() });
+            }
+            return Ok(());
+        }
+        match wasi(name) {
+            Some("http") => self.http.push(name.into()),
+            Some(package) if WASI.contains(&package) => {}
+            _ => return Err(LoadError::UnknownImport { import: name.into() }),
+        }
+        Ok(())
+    }
+
+    fn export(&mut self, name: &str) -> Result<(), LoadError> {
+        let Some(interface) = ours(name)? else {
+            // What else a tool-chain exports (`wasi:cli/run`, …) is nobody's business.
+            return Ok(());
+        };
+        if interface == "about" {
+            self.about = true;
+        } else if let Some(kind) = EventKind::ALL.into_iter().find(|kind| kind.interface() == Some(interface)) {
+            self.subscriptions.insert(kind);
+        } else if !TYPES.contains(&interface) {
+            return Err(LoadError::UnknownEvent { export: name.into() });
+        }
+        Ok(())
+    }
+}
+
+/// The interface that `name` is of our contract; none where it is another package's. Another version is an error.
+fn ours(name: &str) -> Result<Option<&str>, LoadError> {
+    let Some(rest) = name.strip_prefix("beadle:plugin/") else { return Ok(None) };
+    let (interface, version) = rest.split_once('@').unwrap_or((rest, "no version"));
+    if version != API_VERSION {
+        return Err(LoadError::ApiVersion {
+            interface: interface.into(),
+            wants: version.into(),
+            has: API_VERSION.into(),
+        });
+    }
+    Ok(Some(interface))
+}
+
+/// The package that `name` is of WASI 0.2; none where it is something else.
+fn wasi(name: &str) -> Option<&str> {
+    let (package, rest) = name.strip_prefix("wasi:")?.split_once('/')?;
+    let (_, version) = rest.split_once('@')?;
+    version.starts_with(WASI_VERSION).then_some(package)
+}
