@@ -3,6 +3,7 @@
 //! A world here has one interface, so that a plugin holds only what it names: `imports` declares every right, and of
 //! those only the functions that the code calls get into the binary; each event is a world of its own, exported by a
 //! macro of its own that only [`plugin!`](crate::plugin) calls. When the module is made a component, the worlds merge.
+// tidy: what is generated may need them or not
 #![allow(
     missing_docs,
     unsafe_code,

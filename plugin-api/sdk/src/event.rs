@@ -70,12 +70,12 @@ impl MessageEvent {
     /// `rules`. Give the words in lower case.
     pub fn is_word(&self, words: &[&str]) -> bool {
         let Some(text) = self.text() else { return false };
-        // A command is short; a novel is not worth lowering.
+        // A command is short; a novel is not worth folding.
         if text.len() > 64 {
             return false;
         }
-        let said = text.trim_matches(|c: char| !c.is_alphanumeric()).to_lowercase();
-        words.contains(&said.as_str())
+        let said = text.trim_matches(|c: char| !c.is_alphanumeric());
+        words.iter().any(|word| said.chars().flat_map(char::to_lowercase).eq(word.chars()))
     }
 
     /// Answers in the conversation of this message. The same as [`replies::send`](crate::replies::send).

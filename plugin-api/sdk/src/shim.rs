@@ -95,6 +95,7 @@ macro_rules! __plugin {
                     PLUGIN.with(run)
                 }
             }
+            // tidy: in wasm it is used, so that an expectation would fail there
             #[allow(dead_code, reason = "named by the exports, which are for wasm only")]
             type Exports = $crate::shim::Shim<$plugin>;
             #[cfg(target_family = "wasm")]
@@ -128,6 +129,7 @@ macro_rules! __export {
     };
     ($module:ident, $export:ident, $trait:ident, $plugin:ident) => {
         const _: () = {
+            // tidy: in wasm it is used, so that an expectation would fail there
             #[allow(dead_code, reason = "named by the export, which is for wasm only")]
             type Exports = $crate::shim::Shim<$plugin>;
             #[cfg(target_family = "wasm")]

@@ -35,12 +35,15 @@ use std::time::Duration;
 /// The settings as this type. [`plugin!`](crate::plugin) calls it once for an instance; a change of settings makes new
 /// instances.
 pub fn load<T: DeserializeOwned>() -> Result<T, Failure> {
-    serde_json::from_str(&host::settings::get()).map_err(|error| Failure::GiveUp(format!("settings: {error}")))
+    // From bytes, as `state` reads them: one reader in the binary, not two.
+    serde_json::from_slice(host::settings::get().as_bytes())
+        .map_err(|error| Failure::GiveUp(format!("settings: {error}")))
 }
 
 /// The JSON Schema (draft 2020-12) of such settings, as text; the host asks for it through `about`.
 pub fn schema<T: JsonSchema>() -> String {
-    schemars::schema_for!(T).as_value().to_string()
+    // What cannot be written is no schema; a schema always can.
+    serde_json::to_string(&schemars::schema_for!(T)).unwrap_or_default()
 }
 
 /// A length of time as the operator writes it: `"90s"`, `"30m"`, `"2h"`, `"7d"`.
@@ -91,7 +94,7 @@ impl serde::Serialize for Span {
         // The largest unit that says it exactly.
         let (count, unit) = [(86_400, "d"), (3_600, "h"), (60, "m")]
             .into_iter()
-            .find(|(unit, _)| seconds >= *unit && seconds % unit == 0)
+            .find(|(unit, _)| seconds >= *unit && seconds.is_multiple_of(*unit))
             .map_or((seconds, "s"), |(unit, name)| (seconds / unit, name));
         serializer.serialize_str(&format!("{count}{unit}"))
     }

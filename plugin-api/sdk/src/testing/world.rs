@@ -127,7 +127,7 @@ impl World {
     /// Whether this contact may be written to: known, not opted out, in the window.
     pub(super) fn may_write(&self, contact: &str) -> Result<(), Refusal> {
         let Some(known) = self.people.get(contact) else {
-            return Err(Refusal::new("contact-unknown", format!("There is no contact {contact}.")));
+            return Err(Refusal::new("no-recipient", format!("There is no contact {contact}.")));
         };
         if known.opted_out {
             return Err(Refusal::new("opted-out", "They said STOP."));
