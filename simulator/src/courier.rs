@@ -1,0 +1,229 @@
+//! Brings updates to the callback: signed, side by side, again and again until they are answered 200.
+//!
+//! Lanes are connections. Updates about one person go by one lane and arrive in order while nothing fails; different
+//! people's go side by side. What was not answered 200 waits for its back-off and goes again with the same bytes, behind
+//! whatever has passed it by then: no order is kept for it, as with Meta. After seven days it is given up.
+//!
+//! Nothing leaves before the callback has echoed the challenge. Everything here is bounded by `MOST_UPDATES`.
+
+use crate::letter::Update;
+use crate::messages::State;
+use axum::body::Bytes;
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::{Notify, watch};
+
+mod rounds;
+
+pub(crate) use rounds::run;
+
+/// Updates that may wait in all. At about 1 KB each this is 200 MB, and an outage of minutes under load.
+const MOST_UPDATES: usize = 200_000;
+
+/// Where the courier stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub(crate) struct Load {
+    /// Updates on their way: queued or in flight.
+    pub open: usize,
+    /// Updates and states that wait for civil time: back-off, late receipts, delays.
+    pub waiting: usize,
+    /// Deliveries answered 200, and not so.
+    pub deliveries: u64,
+    pub failures: u64,
+    /// Updates given up after seven days, and those for which there was no room.
+    pub abandoned: u64,
+    pub overflowed: u64,
+    /// The callback echoed the challenge.
+    pub greeted: bool,
+    pub paused: bool,
+    #[serde(skip)]
+    epoch: u64,
+}
+
+struct Parcel {
+    /// Of the reset it belongs to; an older one is thrown away.
+    epoch: u64,
+    content: Content,
+}
+
+enum Content {
+    Update(Update),
+    Letter(Letter),
+}
+
+/// A body as it was signed.
+#[derive(Clone)]
+struct Letter {
+    body: Bytes,
+    updates: usize,
+    delivers: Vec<u64>,
+    failures: u32,
+    first_ms: i64,
+    /// The fault "same bytes again" made it; it is not doubled once more.
+    copy: bool,
+}
+
+/// What is done when its time comes.
+enum Errand {
+    Deliver(usize, Content),
+    Reach(u64, State),
+}
+
+/// By due time, then in the order in which they were put there.
+type Agenda = BTreeMap<(i64, u64), (u64, Errand)>;
+
+pub(crate) struct Courier {
+    lanes: Vec<UnboundedSender<Parcel>>,
+    load: watch::Sender<Load>,
+    agenda: Mutex<(u64, Agenda)>,
+    agenda_changed: Notify,
+}
+
+/// The other ends of the lanes, for [`run`].
+pub(crate) struct Lanes(Vec<UnboundedReceiver<Parcel>>);
+
+impl Courier {
+    pub(crate) fn new(lanes: usize) -> (Self, Lanes) {
+        // Unbounded channels, bounded together by `MOST_UPDATES`: a lane that is full must not stop the others.
+        let (lanes, ends) = (0..lanes.max(1)).map(|_| unbounded_channel()).unzip();
+        let courier = Self {
+            lanes,
+            load: watch::Sender::new(Load::default()),
+            agenda: Mutex::default(),
+            agenda_changed: Notify::new(),
+        };
+        (courier, Lanes(ends))
+    }
+
+    pub(crate) fn load(&self) -> Load {
+        *self.load.borrow()
+    }
+
+    pub(crate) fn watch(&self) -> watch::Receiver<Load> {
+        self.load.subscribe()
+    }
+
+    /// When the next thing that waits for civil time is due.
+    pub(crate) fn next_due_ms(&self) -> Option<i64> {
+        self.agenda().1.keys().next().map(|(due, _)| *due)
+    }
+
+    pub(crate) fn pause(&self, paused: bool) {
+        self.load.send_modify(|load| load.paused = paused);
+    }
+
+    /// Whether so many more updates fit.
+    pub(crate) fn has_room(&self, updates: usize) -> bool {
+        let load = self.load();
+        load.open + load.waiting + updates <= MOST_UPDATES
+    }
+
+    /// Takes an update, to be delivered at once or when it is due. False where there is no room: it is dropped and counted.
+    pub(crate) fn take(&self, update: Update, due_ms: Option<i64>) -> bool {
+        let lane = update.lane;
+        let Some(epoch) = self.admit(due_ms.is_some()) else { return false };
+        match due_ms {
+            None => self.send(lane, Parcel { epoch, content: Content::Update(update) }),
+            Some(due_ms) => self.enter(epoch, due_ms, Errand::Deliver(lane, Content::Update(update))),
+        }
+        true
+    }
+
+    /// Takes an update that others may overtake for so many real milliseconds.
+    pub(crate) fn hold(&self, update: Update, real_ms: u64) -> bool {
+        let Some(epoch) = self.admit(false) else { return false };
+        if let Some(lane) = self.lane(update.lane).cloned() {
+            tokio::spawn(async move {
+                tokio::time::sleep(Duration::from_millis(real_ms)).await;
+                // The lanes end only with the program.
+                let _ = lane.send(Parcel { epoch, content: Content::Update(update) });
+            });
+        }
+        true
+    }
+
+    /// Lets a message reach a state when it is due.
+    pub(crate) fn reach_at(&self, due_ms: i64, seq: u64, state: State) {
+        if let Some(epoch) = self.admit(true) {
+            self.enter(epoch, due_ms, Errand::Reach(seq, state));
+        }
+    }
+
+    /// Throws away whatever is on its way.
+    pub(crate) fn forget_everything(&self) {
+        self.agenda().1.clear();
+        self.load.send_modify(|load| {
+            *load = Load { epoch: load.epoch + 1, greeted: load.greeted, paused: load.paused, ..Load::default() };
+        });
+    }
+
+    fn admit(&self, waits: bool) -> Option<u64> {
+        let mut epoch = None;
+        self.load.send_modify(|load| {
+            if load.open + load.waiting >= MOST_UPDATES {
+                load.overflowed += 1;
+                return;
+            }
+            epoch = Some(load.epoch);
+            if waits {
+                load.waiting += 1;
+            } else {
+                load.open += 1;
+            }
+        });
+        epoch
+    }
+
+    /// Changes the load for things of this epoch; those of an older one are counted no more.
+    fn settle(&self, epoch: u64, change: impl FnOnce(&mut Load)) {
+        self.load.send_if_modified(|load| {
+            let current = load.epoch == epoch;
+            if current {
+                change(load);
+            }
+            current
+        });
+    }
+
+    fn lane(&self, lane: usize) -> Option<&UnboundedSender<Parcel>> {
+        self.lanes.get(lane % self.lanes.len().max(1))
+    }
+
+    fn send(&self, lane: usize, parcel: Parcel) {
+        if let Some(lane) = self.lane(lane) {
+            let _ = lane.send(parcel);
+        }
+    }
+
+    fn agenda(&self) -> MutexGuard<'_, (u64, Agenda)> {
+        self.agenda.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn enter(&self, epoch: u64, due_ms: i64, errand: Errand) {
+        {
+            let mut agenda = self.agenda();
+            let order = agenda.0;
+            agenda.0 += 1;
+            agenda.1.insert((due_ms, order), (epoch, errand));
+        }
+        self.agenda_changed.notify_one();
+    }
+
+    fn take_due(&self, now_ms: i64) -> Vec<(u64, Errand)> {
+        let mut agenda = self.agenda();
+        let later = agenda.1.split_off(&(now_ms.saturating_add(1), 0));
+        std::mem::replace(&mut agenda.1, later).into_values().collect()
+    }
+}
+
+impl Content {
+    fn updates(&self) -> usize {
+        match self {
+            Self::Update(_) => 1,
+            Self::Letter(letter) => letter.updates,
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! Updates, and the bodies that carry them: the envelope of whatsapp.md 1.4.
+//!
+//! An update is kept as the JSON text it will be on the wire, so that sending it again in another body costs a copy.
+
+use crate::chance::Chance;
+use crate::messages::State;
+use std::sync::Arc;
+
+/// One thing to tell the business.
+#[derive(Clone, Debug)]
+pub(crate) struct Update {
+    /// What it is about; updates about one person keep their order unless a fault shuffles them.
+    pub lane: usize,
+    pub what: What,
+    /// The object, in wire form.
+    pub json: Arc<str>,
+    /// The `contacts` entry that goes with it, in wire form.
+    pub contact: Option<Arc<str>>,
+    /// The person's message that is `delivered` once this was answered 200.
+    pub delivers: Option<u64>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum What {
+    /// An entry of `messages`.
+    Message,
+    /// An entry of `statuses`.
+    Status(State),
+    /// A whole `value` of this field.
+    Field(String),
+}
+
+impl What {
+    fn array(&self) -> Option<&'static str> {
+        match self {
+            Self::Message => Some("messages"),
+            Self::Status(_) => Some("statuses"),
+            Self::Field(_) => None,
+        }
+    }
+}
+
+/// What stands in each envelope.
+pub(crate) struct Letterhead {
+    pub business_account_id: String,
+    pub phone_number_id: String,
+    pub display_number: String,
+}
+
+impl Letterhead {
+    /// Packs updates into one body. A single one makes the plain envelope of Meta's examples; several are spread over
+    /// values, changes and entries as chance has it, since a receiver must walk through all of them.
+    pub(crate) fn pack(&self, updates: &[Update], now_ms: i64, chance: &mut Chance) -> String {
+        let mut body = String::with_capacity(512 + updates.iter().map(|u| u.json.len() + 160).sum::<usize>());
+        body.push_str(r#"{"object":"whatsapp_business_account","entry":["#);
+        let mut rest = updates;
+        let mut in_entry = false;
+        while let Some(first) = rest.first() {
+            let most = rest.iter().take_while(|u| first.what.array().is_some() && u.what.array() == first.what.array());
+            let together = match most.count() {
+                0 | 1 => 1,
+                several => 1 + usize::try_from(chance.below(several as u64)).unwrap_or(0),
+            };
+            let (value, after) = rest.split_at(together);
+            rest = after;
+            if in_entry && chance.happens(0.5) {
+                body.push(',');
+            } else {
+                if in_entry {
+                    body.push_str("]},");
+                }
+                self.open_entry(&mut body, first, now_ms);
+                in_entry = true;
+            }
+            self.change(&mut body, &first.what, value);
+        }
+        if in_entry {
+            body.push_str("]}");
+        }
+        body.push_str("]}");
+        body
+    }
+
+    fn open_entry(&self, body: &mut String, first: &Update, now_ms: i64) {
+        body.push_str(r#"{"id":""#);
+        body.push_str(&self.business_account_id);
+        body.push('"');
+        // Meta puts the time on everything but messages.
+        if let What::Field(_) = first.what {
+            body.push_str(&format!(r#","time":{}"#, now_ms.div_euclid(1000)));
+        }
+        body.push_str(r#","changes":["#);
+    }
+
+    fn change(&self, body: &mut String, what: &What, updates: &[Update]) {
+        body.push_str(r#"{"value":"#);
+        let field = match (what, what.array()) {
+            (What::Field(field), _) => {
+                updates.iter().for_each(|update| body.push_str(&update.json));
+                field.as_str()
+            }
+            (_, array) => {
+                self.value(body, array.unwrap_or_default(), updates);
+                "messages"
+            }
+        };
+        body.push_str(r#","field":""#);
+        body.push_str(field);
+        body.push_str(r#""}"#);
+    }
+
+    fn value(&self, body: &mut String, array: &str, updates: &[Update]) {
+        body.push_str(r#"{"messaging_product":"whatsapp","metadata":{"display_phone_number":""#);
+        body.push_str(&self.display_number);
+        body.push_str(r#"","phone_number_id":""#);
+        body.push_str(&self.phone_number_id);
+        body.push_str(r#""}"#);
+        let mut contacts: Vec<&str> = updates.iter().filter_map(|update| update.contact.as_deref()).collect();
+        contacts.sort_unstable();
+        contacts.dedup();
+        if !contacts.is_empty() {
+            list(body, "contacts", contacts.into_iter());
+        }
+        list(body, array, updates.iter().map(|update| &*update.json));
+        body.push('}');
+    }
+}
+
+fn list<'a>(body: &mut String, name: &str, items: impl Iterator<Item = &'a str>) {
+    body.push_str(",\"");
+    body.push_str(name);
+    body.push_str("\":[");
+    for (position, item) in items.enumerate() {
+        if position > 0 {
+            body.push(',');
+        }
+        body.push_str(item);
+    }
+    body.push(']');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn head() -> Letterhead {
+        Letterhead {
+            business_account_id: "102290129340398".to_owned(),
+            phone_number_id: "106540352242922".to_owned(),
+            display_number: "15550783881".to_owned(),
+        }
+    }
+
+    fn update(what: What, json: &str, contact: Option<&str>) -> Update {
+        Update { lane: 0, what, json: json.into(), contact: contact.map(Into::into), delivers: None }
+    }
+
+    #[test]
+    fn one_message_makes_the_envelope_of_metas_examples() {
+        let message = update(What::Message, r#"{"id":"wamid.1"}"#, Some(r#"{"wa_id":"16505551234"}"#));
+        let body = head().pack(&[message], 5_000, &mut Chance::new(1));
+        assert_eq!(
+            serde_json::from_str::<Value>(&body).unwrap(),
+            json!({"object":"whatsapp_business_account","entry":[{"id":"102290129340398","changes":[{"value":{
+                "messaging_product":"whatsapp",
+                "metadata":{"display_phone_number":"15550783881","phone_number_id":"106540352242922"},
+                "contacts":[{"wa_id":"16505551234"}],"messages":[{"id":"wamid.1"}]},"field":"messages"}]}]})
+        );
+    }
+
+    #[test]
+    fn nothing_is_lost_in_a_batch_however_it_is_spread() {
+        let mut seen_entries = std::collections::BTreeSet::new();
+        for seed in 0..50 {
+            let updates: Vec<_> = (0..20)
+                .map(|n| match n % 5 {
+                    0 => update(What::Status(State::Sent), &format!(r#"{{"n":{n}}}"#), None),
+                    1 => update(What::Field("account_update".to_owned()), &format!(r#"{{"n":{n}}}"#), None),
+                    _ => update(What::Message, &format!(r#"{{"n":{n}}}"#), Some(r#"{"wa_id":"1"}"#)),
+                })
+                .collect();
+            let body: Value = serde_json::from_str(&head().pack(&updates, 5_000, &mut Chance::new(seed))).unwrap();
+            let entries = body["entry"].as_array().unwrap();
+            seen_entries.insert(entries.len());
+            let mut found = Vec::new();
+            for change in entries.iter().flat_map(|entry| entry["changes"].as_array().unwrap()) {
+                let value = &change["value"];
+                let lists = ["messages", "statuses"].into_iter().filter_map(|key| value[key].as_array());
+                found.extend(lists.flatten().map(|item| item["n"].as_u64().unwrap()));
+                found.extend(value["n"].as_u64());
+                assert_eq!(change["field"] == "account_update", value["n"].is_u64());
+            }
+            assert_eq!(found, (0..20).collect::<Vec<_>>());
+        }
+        assert!(seen_entries.len() > 3, "entries are mixed: {seen_entries:?}");
+    }
+}

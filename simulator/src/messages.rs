@@ -1,0 +1,225 @@
+//! What was said, both ways, and how far it got.
+//!
+//! A ring: the newest messages are kept, older ones are forgotten and counted. Messages of one person are linked
+//! backwards, so that "everything before this was read too" and "the last message with such a button" walk through that
+//! person's own messages and not through a crowd's.
+
+use crate::people::PersonNo;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use std::collections::{BTreeMap, HashMap, VecDeque};
+
+/// How far a message got, in the platform's words. One from a person is `delivered` when the callback answered 200 and
+/// `read` when the business marked it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum State {
+    Accepted,
+    Sent,
+    Delivered,
+    Read,
+    Failed,
+}
+
+impl State {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Accepted => "accepted",
+            Self::Sent => "sent",
+            Self::Delivered => "delivered",
+            Self::Read => "read",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// A message, a reaction too.
+#[derive(Clone, Debug)]
+pub(crate) struct Message {
+    pub seq: u64,
+    pub id: String,
+    pub from_business: bool,
+    pub person: PersonNo,
+    /// The person's message before this one, either way.
+    pub before: Option<u64>,
+    pub kind: String,
+    pub at_ms: i64,
+    /// What lies under the key that `kind` names.
+    pub body: Box<RawValue>,
+    /// The message it quotes or answers.
+    pub context: Option<String>,
+    pub callback_data: Option<String>,
+    pub pricing: Option<Pricing>,
+    pub states: Vec<Step>,
+    /// The platform's code where it failed.
+    pub error: Option<u32>,
+    pub reactions: Reactions,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct Step {
+    pub state: State,
+    pub at_ms: i64,
+}
+
+/// What the bill says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct Pricing {
+    pub category: &'static str,
+    /// Inside the month's free tier.
+    pub free: bool,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub(crate) struct Reactions {
+    pub person: Option<String>,
+    pub business: Option<String>,
+}
+
+impl Message {
+    pub(crate) fn state(&self) -> State {
+        self.states.last().map_or(State::Accepted, |step| step.state)
+    }
+}
+
+/// How many of what there were since the start or the last reset, forgotten ones included.
+#[derive(Clone, Debug, Default, Serialize)]
+pub(crate) struct Counts {
+    /// Messages of people.
+    pub said: u64,
+    /// Messages of the business that were accepted, and the states they reached.
+    pub accepted: u64,
+    pub sent: u64,
+    pub delivered: u64,
+    pub read: u64,
+    pub failed: u64,
+    /// Requests to mark as read, and to show typing.
+    pub marked_read: u64,
+    pub typing: u64,
+    /// Requests that were refused, by the platform's code.
+    pub refused: BTreeMap<u32, u64>,
+    /// Requests that a fault hit.
+    pub faults: u64,
+    /// Messages that are no longer kept.
+    pub forgotten: u64,
+}
+
+impl Counts {
+    pub(crate) fn reached(&mut self, state: State) {
+        let count = match state {
+            State::Accepted => &mut self.accepted,
+            State::Sent => &mut self.sent,
+            State::Delivered => &mut self.delivered,
+            State::Read => &mut self.read,
+            State::Failed => &mut self.failed,
+        };
+        *count += 1;
+    }
+}
+
+pub(crate) struct Messages {
+    ring: VecDeque<Message>,
+    by_id: HashMap<String, u64>,
+    /// The newest message of each person.
+    last: HashMap<PersonNo, u64>,
+    next_seq: u64,
+    most: usize,
+}
+
+impl Messages {
+    pub(crate) fn new(most: usize) -> Self {
+        Self { ring: VecDeque::new(), by_id: HashMap::new(), last: HashMap::new(), next_seq: 1, most: most.max(1) }
+    }
+
+    /// Keeps a message; gives its number, and whether an old one was forgotten for it.
+    pub(crate) fn push(&mut self, mut message: Message) -> (u64, bool) {
+        let seq = self.next_seq;
+        self.next_seq += 1;
+        message.seq = seq;
+        message.before = self.last.insert(message.person, seq);
+        self.by_id.insert(message.id.clone(), seq);
+        self.ring.push_back(message);
+        let forgotten = if self.ring.len() > self.most { self.ring.pop_front() } else { None };
+        if let Some(old) = &forgotten {
+            self.by_id.remove(&old.id);
+            if self.last.get(&old.person) == Some(&old.seq) {
+                self.last.remove(&old.person);
+            }
+        }
+        (seq, forgotten.is_some())
+    }
+
+    fn position(&self, seq: u64) -> Option<usize> {
+        let first = self.ring.front()?.seq;
+        usize::try_from(seq.checked_sub(first)?).ok()
+    }
+
+    pub(crate) fn get(&self, seq: u64) -> Option<&Message> {
+        self.ring.get(self.position(seq)?)
+    }
+
+    pub(crate) fn get_mut(&mut self, seq: u64) -> Option<&mut Message> {
+        let position = self.position(seq)?;
+        self.ring.get_mut(position)
+    }
+
+    pub(crate) fn find(&self, id: &str) -> Option<u64> {
+        self.by_id.get(id).copied()
+    }
+
+    /// A person's messages, the newest first.
+    pub(crate) fn of(&self, person: PersonNo) -> impl Iterator<Item = &Message> {
+        let newest = self.last.get(&person).and_then(|seq| self.get(*seq));
+        std::iter::successors(newest, |message| message.before.and_then(|seq| self.get(seq)))
+    }
+
+    /// Everything after `seq`, the oldest first.
+    pub(crate) fn after(&self, seq: u64) -> impl Iterator<Item = &Message> {
+        let from = self.position(seq.saturating_add(1)).unwrap_or(0);
+        self.ring.range(from.min(self.ring.len())..)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(id: &str, person: PersonNo) -> Message {
+        Message {
+            seq: 0,
+            id: id.to_owned(),
+            from_business: true,
+            person,
+            before: None,
+            kind: "text".to_owned(),
+            at_ms: 0,
+            body: RawValue::from_string("{}".to_owned()).unwrap(),
+            context: None,
+            callback_data: None,
+            pricing: None,
+            states: Vec::new(),
+            error: None,
+            reactions: Reactions::default(),
+        }
+    }
+
+    fn ids<'a>(messages: impl Iterator<Item = &'a Message>) -> Vec<&'a str> {
+        messages.map(|message| message.id.as_str()).collect()
+    }
+
+    #[test]
+    fn old_messages_are_forgotten_and_the_links_end_there() {
+        let mut messages = Messages::new(3);
+        for (id, person) in [("a", 1), ("b", 2), ("c", 1), ("d", 1)] {
+            messages.push(message(id, person));
+        }
+        assert_eq!(ids(messages.of(1)), ["d", "c"]);
+        assert_eq!(ids(messages.of(2)), ["b"]);
+        assert_eq!(ids(messages.after(0)), ["b", "c", "d"]);
+        assert_eq!(ids(messages.after(3)), ["d"]);
+        assert_eq!(ids(messages.after(9)), Vec::<&str>::new());
+        assert_eq!((messages.find("a"), messages.find("d")), (None, Some(4)));
+        messages.push(message("e", 1));
+        assert_eq!(ids(messages.of(2)), Vec::<&str>::new());
+    }
+}

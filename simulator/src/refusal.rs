@@ -1,0 +1,137 @@
+//! The platform's errors: the table of whatsapp.md 2.4, and their JSON.
+//!
+//! Clients branch on `code` and `details`, so the titles here follow Meta's pages where they are known and are otherwise
+//! in their manner. The status is what the page says, which is 400 also for throttling.
+
+use serde_json::{Value, json};
+
+/// One "no" of the platform.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Refusal {
+    pub code: u32,
+    pub details: String,
+}
+
+/// Code, HTTP status, title.
+const TABLE: [(u32, u16, &str); 32] = [
+    (0, 401, "AuthException"),
+    (1, 400, "API Unknown"),
+    (2, 503, "API Service"),
+    (3, 500, "API Method"),
+    (4, 400, "API Too Many Calls"),
+    (10, 403, "Permission Denied"),
+    (33, 400, "Parameter value is not valid"),
+    (100, 400, "Invalid parameter"),
+    (190, 401, "Access token has expired"),
+    (368, 403, "Temporarily blocked for policies violations"),
+    (80007, 400, "Rate limit issues"),
+    (130_429, 400, "Rate limit hit"),
+    (130_472, 400, "User's number is part of an experiment"),
+    (130_497, 403, "Business account is restricted from messaging users in this country"),
+    (131_000, 500, "Something went wrong"),
+    (131_005, 403, "Access denied"),
+    (131_008, 400, "Required parameter is missing"),
+    (131_009, 400, "Parameter value is not valid"),
+    (131_016, 500, "Service unavailable"),
+    (131_021, 400, "Recipient cannot be sender"),
+    (131_026, 400, "Message undeliverable"),
+    (131_031, 403, "Account has been locked"),
+    (131_041, 400, "Unknown group"),
+    (131_042, 400, "Business eligibility payment issue"),
+    (131_047, 400, "Re-engagement message"),
+    (131_048, 400, "Spam rate limit hit"),
+    (131_049, 400, "Meta chose not to deliver"),
+    (131_050, 400, "User has stopped receiving marketing messages"),
+    (131_051, 400, "Unsupported message type"),
+    (131_056, 400, "(Business Account, Consumer Account) pair rate limit hit"),
+    (131_057, 500, "Account in maintenance mode"),
+    (132_001, 404, "Template does not exist"),
+];
+
+impl Refusal {
+    pub(crate) fn new(code: u32, details: impl Into<String>) -> Self {
+        Self { code, details: details.into() }
+    }
+
+    /// 131008: a parameter is not there.
+    pub(crate) fn missing(parameter: &str) -> Self {
+        Self::new(131_008, format!("Parameter '{parameter}' is mandatory"))
+    }
+
+    /// 131009: a parameter is there, but not so.
+    pub(crate) fn invalid(details: impl Into<String>) -> Self {
+        Self::new(131_009, details)
+    }
+
+    fn row(&self) -> (u16, &'static str) {
+        let row = TABLE.iter().find(|(code, ..)| *code == self.code);
+        row.map_or((400, "Generic user error"), |(_, status, title)| (*status, title))
+    }
+
+    pub(crate) fn status(&self) -> u16 {
+        self.row().0
+    }
+
+    /// The answer's body.
+    pub(crate) fn answer(&self, trace: &str) -> Value {
+        let kind = if self.code == 33 { "GraphMethodException" } else { "OAuthException" };
+        json!({"error": {
+            "message": format!("(#{}) {}", self.code, self.row().1),
+            "type": kind,
+            "code": self.code,
+            "error_data": {"messaging_product": "whatsapp", "details": self.details},
+            "fbtrace_id": trace,
+        }})
+    }
+
+    /// The same "no" in the `errors` of a `failed` status.
+    pub(crate) fn in_status(&self) -> Value {
+        let title = self.row().1;
+        json!({
+            "code": self.code,
+            "title": title,
+            "message": title,
+            "error_data": {"details": self.details},
+            "href": "/documentation/business-messaging/whatsapp/support/error-codes",
+        })
+    }
+
+    // The ones that more than one place speaks of, with Meta's own details.
+
+    pub(crate) fn window_closed() -> Self {
+        Self::new(
+            131_047,
+            "Message failed to send because more than 24 hours have passed since the customer last replied to this number.",
+        )
+    }
+
+    pub(crate) fn undeliverable() -> Self {
+        Self::new(131_026, "Message Undeliverable.")
+    }
+
+    pub(crate) fn something_wrong() -> Self {
+        Self::new(131_000, "Message failed to send due to an unknown error.")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_reads_as_in_the_fact_sheet() {
+        let refusal = Refusal::new(130_429, "Cloud API message throughput has been reached.");
+        assert_eq!(refusal.status(), 400);
+        assert_eq!(
+            refusal.answer("Az8or2yhqkZfEZ-_4Qn_Bam"),
+            json!({"error":{"message":"(#130429) Rate limit hit","type":"OAuthException","code":130_429,
+              "error_data":{"messaging_product":"whatsapp","details":"Cloud API message throughput has been reached."},
+              "fbtrace_id":"Az8or2yhqkZfEZ-_4Qn_Bam"}})
+        );
+    }
+
+    #[test]
+    fn the_table_is_sorted_so_that_a_doubled_code_shows() {
+        assert!(TABLE.is_sorted_by(|a, b| a.0 < b.0));
+    }
+}
