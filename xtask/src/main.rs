@@ -3,6 +3,8 @@
 //! A task is a list of commands and needs nothing but Rust, a C compiler and what it says it needs. It is no part of
 //! what is shipped.
 
+mod bench;
+mod demo;
 mod pages;
 mod plugins;
 mod shell;
@@ -17,16 +19,20 @@ use std::process::ExitCode;
 const USAGE: &str = "\
 Usage: cargo xtask TASK
 
+  demo [--no-open]          a daemon, its plugins, and a WhatsApp to try them on
   plugins [NAME…]           builds the plugins, into plugins/ of the target folder
   test [--long] [--seed N]  everything that must pass; sets up what it needs
                             (--long: more rounds of the random scenarios)
   tidy                      the invariants that text can show
+  bench [STEP…]             the figures, as shipped (--seconds N, --help for the steps)
 ";
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let (task, rest) = words.split_first().map_or(("help", &[][..]), |(task, rest)| (task.as_str(), rest));
     let result = match task {
+        "bench" => bench::run(rest),
+        "demo" => demo::run(rest),
         "plugins" => plugins::run(rest),
         "test" => test::run(rest),
         "tidy" => tidy::run(),

@@ -41,7 +41,18 @@ pub fn run(words: &[String]) -> Result {
 
 /// Builds the plugins of these names, or all, into `plugins/` of the target folder.
 pub fn build(names: &[String]) -> Result<Vec<Built>> {
-    let names = chosen(names, there(&shell::root().join("plugins"))?)?;
+    build_in("plugins", names, "plugins")
+}
+
+/// Builds the plugins that only scenarios and the bench use, into `test-plugins/` of the target folder: the demo must
+/// not find them.
+pub fn build_for_tests() -> Result<Vec<Built>> {
+    build_in("plugins/tests", &[], "test-plugins")
+}
+
+/// Builds those in a folder of the repository into a folder of the target folder.
+fn build_in(source: &str, names: &[String], into: &str) -> Result<Vec<Built>> {
+    let names = chosen(names, there(&shell::root().join(source))?)?;
     let toolchain = Toolchain::find()?;
     eprintln!("plugins: building {} with {}", names.join(", "), toolchain.name());
     // A folder of their own: another compiler, perhaps, and no waiting for who builds the daemon.
@@ -53,7 +64,7 @@ pub fn build(names: &[String]) -> Result<Vec<Built>> {
     }
     shell::run(&mut command)?;
     let modules = built.join(TARGET).join("release");
-    let folder = shell::target_dir().join("plugins");
+    let folder = shell::target_dir().join(into);
     fs::create_dir_all(&folder).map_err(|error| failed("make", &folder, &error))?;
     names.into_iter().map(|name| place(name, &modules, &folder)).collect()
 }

@@ -5,7 +5,7 @@
 
 use crate::shell::{self, Failure, Result, cargo, run as call};
 use crate::stages::Stages;
-use crate::{pages, tidy};
+use crate::{pages, plugins, tidy};
 use std::process::Command;
 
 /// What was asked for on the command line.
@@ -24,9 +24,20 @@ type Stage = (&'static str, fn(&Options) -> Result);
 
 /// In this order. Formatting and text first: they need no compiler and fail most often.
 const STAGES: &[Stage] = &[
-    ("fmt", |_| call(cargo().args(["fmt", "--all", "--check"]))),
+    ("fmt", |_| {
+        call(cargo().args(["fmt", "--all", "--check"]))?;
+        call(plugins_cargo().args(["fmt", "--all", "--check"]))
+    }),
     ("tidy", |_| tidy::run()),
     ("clippy", |_| call(cargo().args(["clippy", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"]))),
+    ("plugins", |_| {
+        plugins::build(&[])?;
+        plugins::build_for_tests().map(drop)
+    }),
+    ("plugin-units", |_| {
+        call(plugins_cargo().args(["clippy", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"]))?;
+        call(plugins_cargo().args(["test", "--quiet", "--workspace"]))
+    }),
     ("units", |_| call(cargo().args(["test", "--quiet", "--workspace", "--exclude", "beadle-e2e"]))),
     ("programs", |_| call(cargo().args(["build", "--quiet", "-p", "beadle", "-p", "beadle-simulator"]))),
     ("e2e", |options| call(end_to_end(options).args(["test", "--quiet", "-p", "beadle-e2e"]))),
@@ -77,10 +88,16 @@ fn again(stage: &str, options: &Options) -> String {
     line
 }
 
+/// Cargo, in the workspace of the plugins: the same code for this machine, where tests can look into it.
+fn plugins_cargo() -> Command {
+    let mut command = cargo();
+    command.current_dir(shell::root().join("plugins")).env("CARGO_TARGET_DIR", shell::root().join("plugins/target"));
+    command
+}
+
 /// Cargo, with what the scenarios want to know.
 fn end_to_end(options: &Options) -> Command {
     let mut command = cargo();
-    command.env("BEADLE_E2E_PROGRAMS", shell::target_dir().join("debug"));
     if options.long {
         command.env("BEADLE_E2E_LONG", "1");
     }

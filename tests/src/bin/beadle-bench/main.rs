@@ -1,0 +1,97 @@
+//! `beadle-bench`: the figures of DESIGN section 12, against a bare bot in the same run.
+//!
+//! One process is load and receiving end, the daemon (or the bare bot) is another, all on the same machine: what is
+//! measured pays for the measuring, as the aims do. Nothing here fails because of a time. `cargo xtask bench` builds all
+//! of it in the release profile and runs it.
+
+mod bare;
+mod load;
+mod machine;
+mod marks;
+mod receiver;
+mod report;
+mod run;
+mod steps;
+
+use report::Report;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// What was asked for on the command line.
+pub struct Options {
+    /// Names of steps; all where empty.
+    only: Vec<String>,
+    /// How long a step is meant to run where the aim is reached.
+    seconds: u32,
+    /// Where the figures go.
+    json: Option<PathBuf>,
+}
+
+const USAGE: &str = "Usage: cargo xtask bench [STEP…] [--seconds N] [--json FILE]\n";
+
+/// Long enough that group commit, checkpoints and warm caches are what they are in a day's work.
+const DEFAULT_SECONDS: u32 = 10;
+
+fn main() -> ExitCode {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&error.to_string()),
+    };
+    let result = match words.split_first() {
+        Some((word, rest)) if word == "bare-bot" => {
+            // As many workers as `#[tokio::main]` would give it.
+            let workers = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+            let graph_url = rest.first().map_or("", String::as_str);
+            workers.map_err(|error| error.to_string()).and_then(|workers| workers.block_on(bare::run(graph_url)))
+        }
+        Some((word, _)) if ["help", "--help", "-h"].contains(&word.as_str()) => {
+            println!("{}", usage());
+            Ok(())
+        }
+        _ => parse(&words).and_then(|options| runtime.block_on(bench(&options))),
+    };
+    result.map_or_else(|message| fail(&message), |()| ExitCode::SUCCESS)
+}
+
+async fn bench(options: &Options) -> Result<(), String> {
+    let mut report = Report::default();
+    for (name, _, step) in steps::all() {
+        if options.only.is_empty() || options.only.iter().any(|only| only == name) {
+            println!("── {name}");
+            step(options, &mut report).await?;
+        }
+    }
+    report.print();
+    match &options.json {
+        Some(path) => report.write(path).map_err(|error| format!("{}: {error}", path.display())),
+        None => Ok(()),
+    }
+}
+
+fn parse(words: &[String]) -> Result<Options, String> {
+    let mut options = Options { only: Vec::new(), seconds: DEFAULT_SECONDS, json: None };
+    let mut words = words.iter();
+    while let Some(word) = words.next() {
+        match word.as_str() {
+            "--seconds" => {
+                let seconds = words.next().and_then(|word| word.parse().ok()).filter(|seconds| *seconds > 0);
+                options.seconds = seconds.ok_or("`--seconds` takes a whole number above 0")?;
+            }
+            "--json" => options.json = Some(words.next().ok_or("`--json` takes a file")?.into()),
+            name if steps::all().iter().any(|(step, ..)| *step == name) => options.only.push(name.into()),
+            other => return Err(format!("`{other}` is no step\n\n{}", usage())),
+        }
+    }
+    Ok(options)
+}
+
+fn usage() -> String {
+    let steps = steps::all().iter().map(|(name, shows, _)| format!("\n  {name:<14} {shows}"));
+    format!("{USAGE}{}", steps.collect::<String>())
+}
+
+fn fail(message: &str) -> ExitCode {
+    eprintln!("beadle-bench: {message}");
+    ExitCode::FAILURE
+}

@@ -1,0 +1,75 @@
+//! What the daemon takes when nothing happens, and how long until it is there.
+
+use super::servers;
+use crate::Options;
+use crate::machine;
+use crate::marks::Marks;
+use crate::receiver::Receiver;
+use crate::report::{Better, Report};
+use std::sync::Arc;
+use std::time::Instant;
+
+/// DESIGN section 12.
+const AIM_IDLE_MIB: f64 = 40.0;
+
+/// How often a start is measured; the middle one counts.
+const STARTS: usize = 5;
+
+/// Start-up with 1 and 50 plugins, the first time (compiling) and again, and the memory afterwards.
+pub async fn standing(_: &Options, report: &mut Report) -> Result<(), String> {
+    let receiver = Receiver::start(Arc::new(Marks::new(0)), None)?;
+    for plugins in [1, 50] {
+        let mut setup = servers::unlimited(&receiver);
+        for n in 0..plugins {
+            setup = setup.plugin_as(&format!("echo-{n:02}"), "echo", "");
+        }
+        let began = Instant::now();
+        let daemon = setup.start().await;
+        report.add(format!("first start: {plugins} plugins"), ms(began), "ms", None);
+        daemon.stop().await;
+        let mut starts = Vec::new();
+        for _ in 0..STARTS {
+            let began = Instant::now();
+            let daemon = setup.start().await;
+            starts.push(ms(began));
+            daemon.stop().await;
+        }
+        starts.sort_by(f64::total_cmp);
+        report.add(
+            format!("start: {plugins} plugins"),
+            starts.get(STARTS / 2).copied().unwrap_or(f64::NAN),
+            "ms",
+            None,
+        );
+        let daemon = setup.start().await;
+        let idle = machine::usage(daemon.program.pid());
+        let aim = (plugins == 1).then_some((AIM_IDLE_MIB, Better::Less));
+        report.add(format!("memory, idle: {plugins} plugins"), idle.rss_mib, "MiB", aim);
+        daemon.stop().await;
+    }
+    Ok(())
+}
+
+fn ms(began: Instant) -> f64 {
+    began.elapsed().as_secs_f64() * 1000.0
+}
+
+/// A call into a warm and into a fresh instance beside bare wasmtime: the sandbox's own example measures it, since only
+/// the sandbox knows wasmtime. Its lines are `NAME: MICROSECONDS`.
+pub async fn call_cost(_: &Options, report: &mut Report) -> Result<(), String> {
+    let own = std::env::current_exe().map_err(|error| error.to_string())?;
+    let example = own.with_file_name("examples").join("call_cost");
+    let output = tokio::process::Command::new(&example).arg(beadle_e2e::program::plugin("echo")).output().await;
+    let output = output.map_err(|error| format!("{}: {error}", example.display()))?;
+    if !output.status.success() {
+        return Err(format!("{}: {}", example.display(), String::from_utf8_lossy(&output.stderr)));
+    }
+    for line in String::from_utf8_lossy(&output.stdout).lines() {
+        if let Some((name, value)) = line.rsplit_once(": ")
+            && let Ok(us) = value.trim_end_matches(" µs").parse()
+        {
+            report.add(name, us, "µs", None);
+        }
+    }
+    Ok(())
+}

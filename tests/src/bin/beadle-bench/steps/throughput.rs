@@ -1,0 +1,115 @@
+//! How much goes through.
+
+use super::servers::{self, Past};
+use crate::Options;
+use crate::load::Load;
+use crate::marks::Marks;
+use crate::receiver::{Callback, Receiver};
+use crate::report::{Better, Report};
+use crate::run::{Outcome, Run, Way};
+use std::sync::Arc;
+
+/// What DESIGN section 12 aims at on two cores, and what sizes a run.
+const AIM_PER_SECOND: u32 = 20_000;
+
+/// The same with three receipts a reply, or over a million contacts.
+const AIM_HARD_PER_SECOND: u32 = 8_000;
+
+/// As DESIGN section 12 says: "on a database that already holds 10 million events".
+const OLD_EVENTS: u64 = 10_000_000;
+
+/// The figure that others are compared with.
+const BARE: &str = "throughput: bare bot, 1,000 contacts";
+
+/// One way to load the daemon.
+#[derive(Clone, Copy)]
+struct Case {
+    name: &'static str,
+    contacts: u64,
+    receipts_each: u64,
+    old_events: u64,
+    aim: u32,
+}
+
+/// The bare bot, then the daemon in each way on an empty database.
+pub async fn throughput(options: &Options, report: &mut Report) -> Result<(), String> {
+    bare(options, report).await?;
+    let easy = Case { name: "1,000 contacts", contacts: 1000, receipts_each: 0, old_events: 0, aim: AIM_PER_SECOND };
+    let hard = Case { aim: AIM_HARD_PER_SECOND, ..easy };
+    for case in [
+        easy,
+        Case { name: "1,000 contacts, 3 receipts a reply", receipts_each: 3, ..hard },
+        Case { name: "1,000,000 contacts", contacts: 1_000_000, ..hard },
+        Case { name: "1,000,000 contacts, 3 receipts a reply", contacts: 1_000_000, receipts_each: 3, ..hard },
+    ] {
+        measure(case, options, report).await?;
+    }
+    Ok(())
+}
+
+/// The same on a database that is full.
+pub async fn full_database(options: &Options, report: &mut Report) -> Result<(), String> {
+    let easy = Case {
+        name: "10 M old events, 1,000 contacts",
+        contacts: 1000,
+        receipts_each: 0,
+        old_events: OLD_EVENTS,
+        aim: AIM_PER_SECOND,
+    };
+    measure(easy, options, report).await?;
+    let hard = Case {
+        name: "10 M old events, 1,000,000 contacts, 3 receipts a reply",
+        contacts: 1_000_000,
+        receipts_each: 3,
+        aim: AIM_HARD_PER_SECOND,
+        ..easy
+    };
+    measure(hard, options, report).await
+}
+
+async fn bare(options: &Options, report: &mut Report) -> Result<(), String> {
+    let count = (options.seconds * AIM_PER_SECOND) as usize;
+    let load = Load::new("bare", count, 1000, |_| None);
+    let marks = Arc::new(Marks::new(count));
+    let receiver = Receiver::start(Arc::clone(&marks), None)?;
+    let (server, _program) = servers::bare_bot(&receiver).await?;
+    let outcome =
+        Run { load, marks, way: Way::Closed, receipts_each: 0, aim_s: options.seconds }.against(&server).await?;
+    report.note(BARE, outcome.per_second(), "/s", None, outcome.oddities());
+    report.add("cpu a message: bare bot", outcome.cpu_us(), "µs", None);
+    report.add("memory at most: bare bot", outcome.usage.peak_mib, "MiB", None);
+    Ok(())
+}
+
+async fn measure(case: Case, options: &Options, report: &mut Report) -> Result<(), String> {
+    let outcome = one(case, options).await?;
+    let Case { name, aim, .. } = case;
+    let rate = outcome.per_second();
+    let beside = report.value(BARE).map(|bare| format!("{:.2} of the bare bot", rate / bare));
+    let note = [beside, Some(outcome.oddities())].into_iter().flatten().filter(|part| !part.is_empty());
+    let note = note.collect::<Vec<_>>().join("; ");
+    report.note(format!("throughput: {name}"), rate, "/s", Some((aim.into(), Better::More)), note);
+    report.add(format!("cpu a message: {name}"), outcome.cpu_us(), "µs", None);
+    report.add(format!("memory at most: {name}"), outcome.usage.peak_mib, "MiB", None);
+    Ok(())
+}
+
+async fn one(case: Case, options: &Options) -> Result<Outcome, String> {
+    let count = (options.seconds * case.aim) as usize;
+    let load = Load::new("run", count, case.contacts, |_| None);
+    let marks = Arc::new(Marks::new(count));
+    // The receiving end is told where receipts go before the daemon runs, and the daemon where it sends to.
+    let receipts = Callback::default();
+    let receiver = Receiver::start(Arc::clone(&marks), (case.receipts_each > 0).then(|| receipts.clone()))?;
+    let setup = servers::unlimited(&receiver).plugin("echo", "");
+    receipts.set(&setup.http);
+    if case.contacts > 1000 || case.old_events > 0 {
+        servers::fill(&setup, Past { contacts: case.contacts, events: case.old_events }).await?;
+    }
+    let daemon = setup.start().await;
+    let server = servers::server(&setup, &daemon);
+    let run = Run { load, marks, way: Way::Closed, receipts_each: case.receipts_each, aim_s: options.seconds };
+    let outcome = run.against(&server).await?;
+    daemon.stop().await;
+    Ok(outcome)
+}

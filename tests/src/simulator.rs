@@ -1,0 +1,165 @@
+//! The simulator as scenarios use it: a local WhatsApp with people who write, and faults on demand.
+
+use crate::daemon::{Setup, free_address};
+use crate::http::{Connection, request};
+use crate::program::{self, Program};
+use crate::{meta, until};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use tokio::process::Command;
+
+/// A running simulator.
+pub struct Simulator {
+    /// The process.
+    pub program: Program,
+    address: String,
+}
+
+/// Where a simulator will listen: the daemon's configuration needs it before the simulator runs, and the simulator the
+/// daemon's address.
+pub struct Place(String);
+
+impl Place {
+    /// A free one.
+    #[expect(clippy::new_without_default, reason = "it takes a port of the machine: that is not a default")]
+    pub fn new() -> Self {
+        Self(free_address())
+    }
+
+    /// Base of the Graph API.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.0)
+    }
+
+    /// What the daemon follows with `--clock`.
+    pub fn clock_url(&self) -> String {
+        format!("http://{}/control/clock", self.0)
+    }
+
+    /// A simulator on the machine's time.
+    pub async fn start(self, setup: &Setup) -> Simulator {
+        Simulator::start(self, setup, &[]).await
+    }
+
+    /// A simulator on a time of its own, which stands still until it is turned.
+    pub async fn start_virtual(self, setup: &Setup) -> Simulator {
+        Simulator::start(self, setup, &["--clock", "virtual"]).await
+    }
+}
+
+impl Simulator {
+    async fn start(place: Place, setup: &Setup, more: &[&str]) -> Self {
+        let mut command = Command::new(program::built("beadle-simulator"));
+        command.args(["--listen", &place.0, "--callback", &setup.callback()]);
+        command.args(["--app-secret", meta::APP_SECRET, "--verify-token", meta::VERIFY_TOKEN]);
+        command.args(["--access-token", meta::ACCESS_TOKEN, "--phone-number-id", meta::PHONE_NUMBER_ID]);
+        command.args(["--business-account-id", meta::BUSINESS_ID]).args(more);
+        let mut program = Program::start(&mut command);
+        program.line(|line| line.starts_with("listening ").then_some(())).await;
+        let simulator = Self { program, address: place.0 };
+        // A platform repeats for days; a scenario has a minute.
+        simulator.faults(json!({ "retry_first_ms": 50, "retry_most_ms": 400 })).await;
+        simulator
+    }
+
+    async fn ask(&self, method: &str, path: &str, body: &Value) -> Value {
+        let body = if body.is_null() { Vec::new() } else { body.to_string().into_bytes() };
+        let exchange = async {
+            let mut connection = Connection::tcp(&self.address).await?;
+            connection.exchange(&request(method, path, "", &body)).await
+        };
+        let answer = exchange.await.unwrap_or_else(|error| panic!("{method} {path}: {error}\n{}", self.program.said()));
+        assert_eq!(answer.status, 200, "{method} {path}: {}", answer.text());
+        serde_json::from_slice(&answer.body).unwrap_or_else(|error| panic!("{method} {path}: {error}"))
+    }
+
+    /// Somebody new with this number.
+    pub async fn person(&self, name: &str, number: &str) {
+        self.ask("POST", "/control/people", &json!({ "name": name, "number": number })).await;
+    }
+
+    /// They write a text; what the platform makes of it.
+    pub async fn say(&self, from: &str, text: &str) -> Value {
+        self.ask("POST", "/control/say", &json!({ "from": from, "text": text })).await
+    }
+
+    /// They tap a button or choose a row, by its id.
+    pub async fn tap(&self, from: &str, id: &str) -> Value {
+        self.ask("POST", "/control/say", &json!({ "from": from, "tap": id })).await
+    }
+
+    /// So many people say `{text} {n}`, n from 0, in turn; so many a second, 0 is as fast as it goes.
+    pub async fn flood(&self, people: u64, count: u64, rate: f64, text: &str) {
+        let flood = json!({ "people": people, "count": count, "rate": rate, "text": text });
+        self.ask("POST", "/control/flood", &flood).await;
+    }
+
+    /// Sets these faults and settings.
+    pub async fn faults(&self, faults: Value) {
+        self.ask("POST", "/control/faults", &faults).await;
+    }
+
+    /// Moves its civil time on, from due moment to due moment.
+    pub async fn advance(&self, ms: i64) {
+        self.ask("POST", "/control/clock", &json!({ "advance_ms": ms })).await;
+    }
+
+    /// Waits until no webhook is on its way or waits to be repeated.
+    pub async fn delivered(&self) {
+        until("the simulator has delivered everything", async || {
+            let load = self.ask("GET", "/control/idle?wait_ms=5000&drained=true", &Value::Null).await;
+            let none = |name: &str| load.get(name).and_then(Value::as_u64) == Some(0);
+            (none("open") && none("waiting")).then_some(())
+        })
+        .await;
+    }
+
+    /// What the business sent, in order; of one person, or of all.
+    pub async fn messages(&self, person: Option<&str>) -> Vec<Value> {
+        let mut messages = Vec::new();
+        let whose = person.map(|person| format!("&person={person}")).unwrap_or_default();
+        loop {
+            let after = messages.last().and_then(|message: &Value| message.get("seq")).and_then(Value::as_u64);
+            let path = format!("/control/messages?after={}{whose}", after.unwrap_or(0));
+            let mut answer = self.ask("GET", &path, &Value::Null).await;
+            match answer.get_mut("messages").map(Value::take) {
+                Some(Value::Array(more)) if !more.is_empty() => messages.extend(more),
+                _ => return messages,
+            }
+        }
+    }
+
+    /// The texts (and the bodies of buttons and lists) that somebody got, in order.
+    pub async fn texts(&self, person: &str) -> Vec<String> {
+        self.messages(Some(person)).await.iter().filter_map(text_of).collect()
+    }
+
+    /// Waits until somebody got these texts and no others.
+    pub async fn got(&self, person: &str, wanted: &[&str]) {
+        let what = format!("{person} got {wanted:?}");
+        until(&what, async || (self.texts(person).await == wanted).then_some(())).await;
+    }
+
+    /// How often each text was sent to anybody.
+    pub async fn sent(&self) -> BTreeMap<String, usize> {
+        let mut sent = BTreeMap::new();
+        for text in self.messages(None).await.iter().filter_map(text_of) {
+            *sent.entry(text).or_default() += 1;
+        }
+        sent
+    }
+
+    /// How many messages people said, as it counts itself.
+    pub async fn said(&self) -> u64 {
+        let answer = self.ask("GET", "/control/messages?limit=0", &Value::Null).await;
+        answer.pointer("/counts/said").and_then(Value::as_u64).unwrap_or(0)
+    }
+}
+
+/// What a message says, if it says anything.
+pub fn text_of(message: &Value) -> Option<String> {
+    let body = message.get("body")?;
+    let text = body.get("body")?;
+    // An interactive message has its text one level deeper.
+    text.as_str().or_else(|| text.get("text").and_then(Value::as_str)).map(String::from)
+}

@@ -1,0 +1,18 @@
+//! `cargo xtask bench [STEP…]`: the figures, in the profile that is shipped.
+//!
+//! It builds everything first, so that nothing compiles while something is measured, and leaves the figures in
+//! `bench.json` of the target folder. What the steps are and how they measure is the bench's own affair.
+
+use crate::plugins;
+use crate::shell::{self, Result, cargo, command, run as call};
+
+/// Builds and measures; the words are the bench's.
+pub fn run(words: &[String]) -> Result {
+    eprintln!("building the daemon and the bench as they are shipped: minutes the first time");
+    call(cargo().args(["build", "--release", "-p", "beadle", "-p", "beadle-e2e"]))?;
+    call(cargo().args(["build", "--release", "-p", "beadle-sandbox", "--example", "call_cost"]))?;
+    plugins::build(&["echo".into()])?;
+    plugins::build_for_tests()?;
+    let mut bench = command(shell::target_dir().join("release").join("beadle-bench"));
+    call(bench.arg("--json").arg(shell::target_dir().join("bench.json")).args(words))
+}
