@@ -86,11 +86,11 @@ impl Clock {
         })
     }
 
-    /// The face once its revision is larger than `after`, or as it is when `patience` (of real time) is over.
+    /// The face once its revision is another than `after` (a follower may know a clock that ran before), or as it is when `patience` (of real time) is over.
     pub(crate) async fn changed_after(&self, after: u64, patience: Duration) -> Face {
         let mut turns = self.face.subscribe();
         // Neither the time-out nor a closed channel (we hold the sender) is an error: the face is the answer.
-        let _ = tokio::time::timeout(patience, turns.wait_for(|face| face.rev > after)).await;
+        let _ = tokio::time::timeout(patience, turns.wait_for(|face| face.rev != after)).await;
         self.face()
     }
 

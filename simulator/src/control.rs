@@ -10,7 +10,7 @@ mod time;
 use crate::hub::Hub;
 use crate::knobs::Knobs;
 use crate::letter::{Update, What};
-use crate::messages::State as MessageState;
+use crate::messages::{Message, State as MessageState};
 use crate::people::NewPerson;
 use crate::say::{self, Say, Unsaid};
 use crate::view::MessageView;
@@ -136,11 +136,12 @@ async fn read(State(hub): State<Arc<Hub>>, body: Result<Json<Read>, JsonRejectio
     let no = no.ok_or_else(|| Problem(StatusCode::NOT_FOUND, format!("nobody is called `{}`", read.from)))?;
     let upto = match &read.message {
         None => u64::MAX,
-        Some(id) => world.messages.find(id).ok_or_else(|| Problem(StatusCode::NOT_FOUND, format!("no message `{id}`")))?,
+        Some(id) => {
+            world.messages.find(id).ok_or_else(|| Problem(StatusCode::NOT_FOUND, format!("no message `{id}`")))?
+        }
     };
-    let delivered = |message: &&crate::messages::Message| {
-        message.from_business && message.seq <= upto && message.state() == MessageState::Delivered
-    };
+    let delivered =
+        |message: &&Message| message.from_business && message.seq <= upto && message.state() == MessageState::Delivered;
     let mut unread: Vec<u64> = world.messages.of(no).filter(delivered).map(|message| message.seq).collect();
     unread.reverse();
     for seq in &unread {
@@ -177,11 +178,23 @@ struct MessagesQuery {
     /// Only those with a larger `seq`.
     after: u64,
     limit: usize,
+    /// Only so many of the newest.
+    newest: Option<usize>,
+    /// Those of floods too.
+    crowd: bool,
 }
 
 impl Default for MessagesQuery {
     fn default() -> Self {
-        Self { from: "business".to_owned(), person: None, state: None, after: 0, limit: MOST_LISTED }
+        Self {
+            from: "business".to_owned(),
+            person: None,
+            state: None,
+            after: 0,
+            limit: MOST_LISTED,
+            newest: None,
+            crowd: true,
+        }
     }
 }
 
@@ -200,15 +213,19 @@ async fn messages(State(hub): State<Arc<Hub>>, Query(query): Query<MessagesQuery
             Some(world.people.find(name).ok_or_else(nobody)?)
         }
     };
-    let listed: Vec<_> = world
-        .messages
-        .after(query.after)
-        .filter(|message| if message.from_business { business } else { person })
-        .filter(|message| whose.is_none_or(|no| no == message.person))
-        .filter(|message| query.state.is_none_or(|state| state == message.state()))
-        .take(query.limit.min(MOST_LISTED))
-        .map(|message| MessageView::new(&world, message))
-        .collect();
+    let wanted = |message: &&Message| {
+        (if message.from_business { business } else { person })
+            && whose.is_none_or(|no| no == message.person)
+            && query.state.is_none_or(|state| state == message.state())
+            && (query.crowd || world.people.get(message.person).is_some_and(|person| !person.crowd))
+    };
+    let all = world.messages.after(query.after).filter(wanted);
+    let mut found: Vec<_> = match query.newest {
+        None => all.take(query.limit.min(MOST_LISTED)).collect(),
+        Some(newest) => all.rev().take(newest.min(MOST_LISTED)).collect(),
+    };
+    found.sort_by_key(|message| message.seq);
+    let listed: Vec<_> = found.into_iter().map(|message| MessageView::new(&world, message)).collect();
     Ok(Json(json!({"messages": listed, "counts": world.counts})))
 }
 

@@ -93,16 +93,19 @@ fn authorised(hub: &Hub, headers: &HeaderMap, version: &str, number: &str) -> Re
     if token.and_then(|token| token.strip_prefix("Bearer ")) != Some(hub.config.access_token.as_str()) {
         return Err(Refusal::new(190, "Error validating access token: it is not the one of this account."));
     }
-    let is_version = version.strip_prefix('v').and_then(|v| v.split_once('.')).is_some_and(|(major, minor)| {
-        major.parse::<u16>().is_ok() && minor.parse::<u16>().is_ok()
-    });
+    let is_version = version
+        .strip_prefix('v')
+        .and_then(|v| v.split_once('.'))
+        .is_some_and(|(major, minor)| major.parse::<u16>().is_ok() && minor.parse::<u16>().is_ok());
     if !is_version {
         return Err(Refusal::new(100, format!("Unknown path components: /{version}.")));
     }
     if number != hub.config.phone_number_id {
         return Err(Refusal::new(
             33,
-            format!("Object with ID '{number}' does not exist, cannot be loaded due to missing permissions, or does not support this operation."),
+            format!(
+                "Object with ID '{number}' does not exist, cannot be loaded due to missing permissions, or does not support this operation."
+            ),
         ));
     }
     Ok(())
@@ -243,7 +246,10 @@ fn recipient(world: &mut World, input: &str, by_number: bool) -> Result<Option<P
         return known.map(Some).ok_or_else(|| Refusal::invalid("The recipient is not a user id of this business."));
     }
     let number = people::digits(input).ok_or_else(|| Refusal::invalid("Param to is not a valid phone number."))?;
-    let found = world.people.find(&number).filter(|no| world.people.get(*no).is_some_and(|p| p.wa_id.as_ref() == Some(&number)));
+    let found = world
+        .people
+        .find(&number)
+        .filter(|no| world.people.get(*no).is_some_and(|p| p.wa_id.as_ref() == Some(&number)));
     if found.is_some() || world.knobs.strangers == Strangers::Undeliverable {
         return Ok(found);
     }

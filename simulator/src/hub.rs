@@ -22,8 +22,7 @@ use tokio::sync::broadcast;
 const EVENTS_AHEAD: usize = 1024;
 
 /// Who is there at the start: Portuguese, Dutch, Estonian, by their numbers.
-const FIRST_PEOPLE: [(&str, &str); 3] =
-    [("Ana", "351910000101"), ("Bram", "31610000102"), ("Kadri", "37255500103")];
+const FIRST_PEOPLE: [(&str, &str); 3] = [("Ana", "351910000101"), ("Bram", "31610000102"), ("Kadri", "37255500103")];
 
 pub(crate) struct Hub {
     pub config: Config,

@@ -179,9 +179,9 @@ impl Knobs {
             (&mut self.send_timeout_after, SendFault::TimeoutAfter),
             (&mut self.send_slow, SendFault::Slow(1_000)),
         ];
-        let (fault, effect) = faults.iter_mut().find_map(|(fault, effect)| {
-            fault.strikes(chance, kind).then(|| ((*fault).clone(), effect.clone()))
-        })?;
+        let (fault, effect) = faults
+            .iter_mut()
+            .find_map(|(fault, effect)| fault.strikes(chance, kind).then(|| ((*fault).clone(), effect.clone())))?;
         Some(match effect {
             SendFault::Error(code) => SendFault::Error(fault.code.unwrap_or(code)),
             SendFault::FailedLater(code) => SendFault::FailedLater(fault.code.unwrap_or(code)),
@@ -259,8 +259,8 @@ mod tests {
 
     #[test]
     fn the_next_three_are_exactly_three() {
-        let mut knobs = Knobs::default();
-        knobs.send_error = Fault { next: 3, code: Some(130_429), ..Fault::default() };
+        let send_error = Fault { next: 3, code: Some(130_429), ..Fault::default() };
+        let mut knobs = Knobs { send_error, ..Knobs::default() };
         let mut chance = Chance::new(1);
         let hits: Vec<_> = (0..5).map(|_| knobs.send_fault(&mut chance, "text")).collect();
         let error = Some(SendFault::Error(130_429));
@@ -269,8 +269,8 @@ mod tests {
 
     #[test]
     fn a_fault_can_be_for_some_types_only() {
-        let mut knobs = Knobs::default();
-        knobs.send_drop_after = Fault { next: 1, only: vec!["text".to_owned()], ..Fault::default() };
+        let send_drop_after = Fault { next: 1, only: vec!["text".to_owned()], ..Fault::default() };
+        let mut knobs = Knobs { send_drop_after, ..Knobs::default() };
         let mut chance = Chance::new(1);
         assert_eq!(knobs.send_fault(&mut chance, "reaction"), None);
         assert_eq!(knobs.send_fault(&mut chance, "text"), Some(SendFault::DropAfter));

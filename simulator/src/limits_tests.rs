@@ -1,3 +1,5 @@
+//! Each limit to its last character, each count to its last item.
+
 use super::*;
 use serde_json::json;
 
@@ -79,8 +81,9 @@ fn each_length_is_allowed_to_its_last_character_and_no_further() {
 #[test]
 fn counts_are_kept() {
     let buttons = |count: usize| {
-        let buttons: Vec<_> =
-            (0..count).map(|n| json!({"type": "reply", "reply": {"id": format!("{n}"), "title": format!("t{n}")}})).collect();
+        let buttons: Vec<_> = (0..count)
+            .map(|n| json!({"type": "reply", "reply": {"id": format!("{n}"), "title": format!("t{n}")}}))
+            .collect();
         send("interactive", json!({"type": "button", "body": {"text": "b"}, "action": {"buttons": buttons}}))
     };
     assert_eq!([0, 1, 3, 4].map(|n| code(&buttons(n))), [Some(131_009), None, None, Some(131_009)]);
@@ -126,5 +129,8 @@ fn what_is_missing_or_doubled_is_told() {
     let twins = json!({"type": "reply", "reply": {"id": "a", "title": "A"}});
     let doubled = json!({"type": "button", "body": {"text": "b"}, "action": {"buttons": [twins, twins]}});
     assert_eq!(code(&send("interactive", doubled)), Some(131_009));
-    assert_eq!(check(&json!({"messaging_product": "whatsapp", "text": {"body": "type is text by default"}})), Ok("text"));
+    assert_eq!(
+        check(&json!({"messaging_product": "whatsapp", "text": {"body": "type is text by default"}})),
+        Ok("text")
+    );
 }

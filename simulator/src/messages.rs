@@ -174,7 +174,7 @@ impl Messages {
     }
 
     /// Everything after `seq`, the oldest first.
-    pub(crate) fn after(&self, seq: u64) -> impl Iterator<Item = &Message> {
+    pub(crate) fn after(&self, seq: u64) -> impl DoubleEndedIterator<Item = &Message> {
         let from = self.position(seq.saturating_add(1)).unwrap_or(0);
         self.ring.range(from.min(self.ring.len())..)
     }

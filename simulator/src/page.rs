@@ -1,4 +1,6 @@
 //! The chat page: files that are part of the program, so that it needs no network and no folder.
+//!
+//! Plain modules and style sheets, as they lie beside this file; no framework, no build step.
 
 use crate::hub::Hub;
 use axum::Router;
@@ -6,11 +8,37 @@ use axum::http::header;
 use axum::routing::get;
 use std::sync::Arc;
 
+const HTML: &str = "text/html; charset=utf-8";
+const CSS: &str = "text/css; charset=utf-8";
+const JS: &str = "text/javascript; charset=utf-8";
+
 /// Path, media type, text.
-const FILES: [(&str, &str, &str); 1] = [("/", "text/html; charset=utf-8", include_str!("page/index.html"))];
+const FILES: [(&str, &str, &str); 12] = [
+    ("/", HTML, include_str!("page/index.html")),
+    ("/page/icon.svg", "image/svg+xml", include_str!("page/icon.svg")),
+    ("/page/house.css", CSS, include_str!("page/house.css")),
+    ("/page/chat.css", CSS, include_str!("page/chat.css")),
+    ("/page/drawer.css", CSS, include_str!("page/drawer.css")),
+    ("/page/main.js", JS, include_str!("page/main.js")),
+    ("/page/api.js", JS, include_str!("page/api.js")),
+    ("/page/dom.js", JS, include_str!("page/dom.js")),
+    ("/page/message.js", JS, include_str!("page/message.js")),
+    ("/page/phone.js", JS, include_str!("page/phone.js")),
+    ("/page/sheet.js", JS, include_str!("page/sheet.js")),
+    ("/page/drawer.js", JS, include_str!("page/drawer.js")),
+];
+
+/// Nothing from elsewhere, and nothing inline but styles that scripts set: what people write can become no code.
+const POLICY: &str = "default-src 'self'; style-src 'self' 'unsafe-inline'; frame-ancestors 'none'";
 
 pub(crate) fn routes() -> Router<Arc<Hub>> {
     FILES.into_iter().fold(Router::new(), |router, (path, kind, text)| {
-        router.route(path, get(move || async move { ([(header::CONTENT_TYPE, kind)], text) }))
+        let headers = [
+            (header::CONTENT_TYPE, kind),
+            (header::CONTENT_SECURITY_POLICY, POLICY),
+            // Another build may be at the same address a moment later.
+            (header::CACHE_CONTROL, "no-cache"),
+        ];
+        router.route(path, get(move || async move { (headers, text) }))
     })
 }

@@ -129,7 +129,8 @@ fn status(message: &Message, person: &Person, state: State, now_ms: i64) -> Valu
     }
     if let (Some(pricing), State::Sent | State::Delivered) = (message.pricing, state) {
         let kind = if pricing.free { "free_customer_service" } else { "regular" };
-        let pricing = json!({"billable": !pricing.free, "pricing_model": "PMP", "type": kind, "category": pricing.category});
+        let pricing =
+            json!({"billable": !pricing.free, "pricing_model": "PMP", "type": kind, "category": pricing.category});
         object.insert("pricing".to_owned(), pricing);
     }
     if let (Some(code), State::Failed) = (message.error, state) {

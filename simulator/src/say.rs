@@ -39,15 +39,16 @@ pub(crate) enum Unsaid {
 
 /// Says it; gives the message's number.
 pub(crate) fn say(hub: &Hub, world: &mut World, say: Say) -> Result<u64, Unsaid> {
-    let no = world.people.find(&say.from).ok_or_else(|| Unsaid::NotFound(format!("nobody is called `{}`", say.from)))?;
+    let no =
+        world.people.find(&say.from).ok_or_else(|| Unsaid::NotFound(format!("nobody is called `{}`", say.from)))?;
     let given = [say.text.is_some(), say.tap.is_some(), say.reaction.is_some(), say.message.is_some()];
     if given.into_iter().filter(|given| *given).count() != 1 {
         return Err(Unsaid::Wrong("give exactly one of `text`, `tap`, `reaction` and `message`".to_owned()));
     }
     let mut message = match say {
         Say { text: Some(text), .. } => object("text", json!({"body": text})),
-        Say { tap: Some(id), ref on, .. } => tap(world, no, &id, on.as_deref())?,
-        Say { reaction: Some(emoji), ref on, .. } => reaction(world, no, emoji, on.as_deref())?,
+        Say { tap: Some(id), ref on, .. } => tap(hub, world, no, &id, on.as_deref())?,
+        Say { reaction: Some(emoji), ref on, .. } => reaction(hub, world, no, emoji, on.as_deref())?,
         Say { message: Some(message), .. } => message,
         _ => Map::new(),
     };
@@ -74,7 +75,8 @@ fn utter(hub: &Hub, world: &mut World, no: PersonNo, mut message: Map<String, Va
     let (mut address, mut contact) = (String::new(), None);
     if let Some(person) = world.people.get_mut(no) {
         address = person.address().to_owned();
-        let timestamp = message.get("timestamp").and_then(Value::as_str).and_then(|t| t.parse().ok()).unwrap_or(seconds);
+        let timestamp =
+            message.get("timestamp").and_then(Value::as_str).and_then(|t| t.parse().ok()).unwrap_or(seconds);
         let until_ms = i64::saturating_mul(timestamp, 1000).saturating_add(WINDOW_MS);
         person.window_until_ms = person.window_until_ms.max(Some(until_ms));
         // A system message has no contacts.
@@ -140,7 +142,13 @@ fn of_business<'a>(world: &'a World, no: PersonNo, on: Option<&str>) -> Result<V
     }
 }
 
-fn reaction(world: &mut World, no: PersonNo, emoji: String, on: Option<&str>) -> Result<Map<String, Value>, Unsaid> {
+fn reaction(
+    hub: &Hub,
+    world: &mut World,
+    no: PersonNo,
+    emoji: String,
+    on: Option<&str>,
+) -> Result<Map<String, Value>, Unsaid> {
     let target = of_business(world, no, on)?.into_iter().find(|message| message.kind != "reaction");
     let (seq, id) = target
         .map(|message| (message.seq, message.id.clone()))
@@ -148,18 +156,18 @@ fn reaction(world: &mut World, no: PersonNo, emoji: String, on: Option<&str>) ->
     if let Some(message) = world.messages.get_mut(seq) {
         message.reactions.person = (!emoji.is_empty()).then(|| emoji.clone());
     }
+    view::tell(hub, world, seq);
     // A removal has no emoji.
     let body = if emoji.is_empty() { json!({"message_id": id}) } else { json!({"message_id": id, "emoji": emoji}) };
     Ok(object("reaction", body))
 }
 
-fn tap(world: &World, no: PersonNo, id: &str, on: Option<&str>) -> Result<Map<String, Value>, Unsaid> {
+fn tap(hub: &Hub, world: &World, no: PersonNo, id: &str, on: Option<&str>) -> Result<Map<String, Value>, Unsaid> {
     for message in of_business(world, no, on)? {
         let Ok(body) = serde_json::from_str::<Value>(message.body.get()) else { continue };
         if let Some(answer) = answer_to(&body, id) {
             let mut object = object("interactive", answer);
-            // Filled in by `say` from the same place, but a tap without `on` knows its message only here.
-            object.insert("context".to_owned(), json!({"id": message.id}));
+            object.insert("context".to_owned(), quote(hub, world, no, &message.id)?);
             return Ok(object);
         }
     }

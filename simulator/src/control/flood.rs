@@ -57,7 +57,8 @@ fn member(hub: &Hub, n: u64) -> Result<String, Problem> {
     let number = format!("1555{n:07}");
     let mut world = hub.world();
     if world.people.find(&number).is_none() {
-        let new = NewPerson { name: format!("Crowd {n}"), number: Some(number.clone()), crowd: true, ..NewPerson::default() };
+        let new =
+            NewPerson { name: format!("Crowd {n}"), number: Some(number.clone()), crowd: true, ..NewPerson::default() };
         world.people.add(new).map_err(Problem::wrong)?;
     }
     Ok(number)
@@ -69,7 +70,11 @@ async fn pour(hub: Arc<Hub>, flood: Flood, names: Vec<String>) {
     let mut said = 0;
     while said < flood.count {
         // Rounding either way is a message more or less within one round.
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count of messages, not negative")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a count of messages, not negative"
+        )]
         let allowed = match flood.rate {
             0.0 => flood.count,
             rate => (started.elapsed().as_secs_f64() * rate) as u64,
@@ -101,9 +106,9 @@ fn burst<'a>(
             return Some(n);
         }
         let text = Some(format!("{} {}", flood.text, said + n));
-        match say::say(hub, &mut world, Say { from: speakers.next()?.clone(), text, ..Say::default() }) {
-            Err(Unsaid::NotFound(_)) => return None,
-            Ok(_) | Err(_) => {}
+        let say = Say { from: speakers.next()?.clone(), text, ..Say::default() };
+        if let Err(Unsaid::NotFound(_)) = say::say(hub, &mut world, say) {
+            return None;
         }
     }
     Some(count)

@@ -17,7 +17,7 @@ const POLL: Duration = Duration::from_secs(25);
 
 #[derive(Deserialize)]
 pub(super) struct ClockQuery {
-    /// Answer when the revision is larger than this.
+    /// Answer when the revision is another than this.
     after: Option<u64>,
 }
 
