@@ -1,0 +1,178 @@
+//! A parsed webhook becomes events and receipts: the envelope, and what is neither message nor status.
+//!
+//! Any number of entries, changes, messages and statuses, each on its own: one that is not understood takes nothing with
+//! it. What is not understood becomes an `unrouted` event with an excerpt of the webhook: its entry, with this one change,
+//! with this one element, in the platform's own shape.
+
+use crate::app::{App, Parsed};
+use crate::json::Json;
+use crate::{key, message, receipt};
+use beadle_model::{EventBody, Timestamp};
+use beadle_store::step::{EventKey, NewEvent, Place};
+use serde_json::{Map, Value, json};
+
+/// Bytes of an unreadable body that are kept: enough to see what it was, little enough to keep for weeks.
+const UNREADABLE_BYTES: usize = 64 * 1024;
+
+/// Where an element stands: the entry and the change around it.
+#[derive(Clone, Copy)]
+pub(crate) struct Origin<'a> {
+    entry: &'a Json<'a>,
+    change: &'a Json<'a>,
+    /// `value` of the change.
+    pub(crate) value: &'a Json<'a>,
+    /// `metadata.phone_number_id`; empty where it is missing.
+    pub(crate) number: &'a str,
+    /// The channel of that number, where it is configured.
+    pub(crate) channel: Option<&'a str>,
+}
+
+impl Origin<'_> {
+    /// The account and the time of the entry, as the platform wrote them; part of the key of what has no id.
+    fn names(&self) -> [String; 2] {
+        ["id", "time"].map(|name| self.entry.string_of(name).unwrap_or_default())
+    }
+
+    /// The entry with this change alone, and of its value only what `part` has (all of it where that is `None`).
+    fn excerpt(&self, part: Option<(&str, Value)>) -> Value {
+        let mut change = self.change.without(|name| name == "value");
+        let value = match part {
+            None => self.value.to_value(),
+            Some((name, part)) => {
+                let mut value = self.value.without(|name| name != "metadata" && name != "contacts");
+                value.insert(name.to_owned(), part);
+                Value::Object(value)
+            }
+        };
+        change.insert("value".to_owned(), value);
+        let mut entry = self.entry.without(|name| name == "changes");
+        entry.insert("changes".to_owned(), Value::Array(vec![Value::Object(change)]));
+        Value::Object(entry)
+    }
+}
+
+/// All that a webhook says, events and receipts each in the order of their time stamps, then of their places.
+pub(crate) fn read(app: &App, tree: &Json<'_>, now: Timestamp) -> Option<Parsed> {
+    let mut parsed = Parsed::default();
+    for entry in tree.get("entry")?.items()? {
+        match entry.get("changes").and_then(Json::items) {
+            Some(changes) => changes.iter().for_each(|change| read_change(app, entry, change, now, &mut parsed)),
+            None => {
+                let named = key::of_contents(entry.moment_of("time"), &["entry"], entry);
+                unrouted(&mut parsed, named, now, "unreadable".to_owned(), entry.to_value());
+            }
+        }
+    }
+    parsed.events.sort_by_key(|event| event.happened_at);
+    parsed.receipts.sort_by_key(|receipt| receipt.at);
+    Some(parsed)
+}
+
+/// What is authentic and no webhook at all: one event with its text, cut to a bound.
+pub(crate) fn unreadable(body: &[u8], now: Timestamp) -> Parsed {
+    let kept = body.get(..UNREADABLE_BYTES).unwrap_or(body);
+    let text = Json::Text(String::from_utf8_lossy(kept));
+    let mut parsed = Parsed::default();
+    parsed.counts.unreadable = 1;
+    let named = key::of_contents(None, &["unreadable", &body.len().to_string()], &text);
+    let json = json!({"text": text.to_value(), "bytes": body.len()});
+    unrouted(&mut parsed, named, now, "unreadable".to_owned(), json);
+    parsed
+}
+
+fn read_change(app: &App, entry: &Json<'_>, change: &Json<'_>, now: Timestamp, parsed: &mut Parsed) {
+    let nothing = Json::Null;
+    let value = change.get("value").unwrap_or(&nothing);
+    let number = value.get("metadata").and_then(|metadata| metadata.text_of("phone_number_id")).unwrap_or_default();
+    let origin = Origin { entry, change, value, number: &number, channel: app.channel(&number) };
+    let field = change.text_of("field");
+    match (field.as_deref(), value.members()) {
+        (Some("messages"), Some(members)) => {
+            for (name, part) in members {
+                read_part(app, &origin, name, part, now, parsed);
+            }
+        }
+        (field, _) => {
+            let [account, time] = origin.names();
+            let named = key::of_contents(entry.moment_of("time"), &["change", &account, &time], change);
+            unrouted(parsed, named, now, field.unwrap_or("unreadable").to_owned(), origin.excerpt(None));
+        }
+    }
+}
+
+/// One member of the `value` of a change of field `messages`.
+fn read_part(app: &App, origin: &Origin<'_>, name: &str, part: &Json<'_>, now: Timestamp, parsed: &mut Parsed) {
+    match (name, part) {
+        ("messaging_product" | "metadata" | "contacts", _) => {}
+        ("messages", Json::Array(messages)) => {
+            for message in messages {
+                match message::read(app, origin, message, now) {
+                    Ok(event) => {
+                        parsed.counts.message(&event.body);
+                        parsed.events.push(event);
+                    }
+                    Err(kind) => stray(origin, name, kind, message, now, parsed),
+                }
+            }
+        }
+        ("statuses", Json::Array(statuses)) => {
+            for status in statuses {
+                match receipt::read(app.install(), status, now) {
+                    Some(receipt) => {
+                        parsed.counts.receipts += 1;
+                        parsed.receipts.push(receipt);
+                    }
+                    None => stray(origin, name, status.text_of("status"), status, now, parsed),
+                }
+            }
+        }
+        _ => {
+            // Not of an element: `errors` beside the messages, `user_actions`, and what comes next year.
+            let [account, time] = origin.names();
+            let named = key::of_contents(None, &["part", &account, &time, name], origin.change);
+            unrouted(parsed, named, now, format!("messages.{name}"), origin.excerpt(Some((name, part.to_value()))));
+        }
+    }
+}
+
+/// An element of `messages` or `statuses` that no event or receipt can be made of, or that is for a number which is not
+/// ours. Its key differs from that of the event it would have been: when the number is configured and the platform
+/// repeats it, it is no duplicate.
+fn stray(
+    origin: &Origin<'_>,
+    name: &str,
+    kind: Option<impl AsRef<str>>,
+    element: &Json<'_>,
+    now: Timestamp,
+    parsed: &mut Parsed,
+) {
+    let unknown_number = name == "messages" && origin.channel.is_none();
+    let kind = match &kind {
+        _ if unknown_number => "unknown-number",
+        Some(kind) => kind.as_ref(),
+        None => "unreadable",
+    };
+    parsed.counts.unknown_number += usize::from(unknown_number);
+    let happened_at = element.moment_of("timestamp");
+    let [account, time] = origin.names();
+    let named = key::of_contents(happened_at, &["stray", &account, &time, origin.number, name], element);
+    let excerpt = origin.excerpt(Some((name, Value::Array(vec![element.to_value()]))));
+    unrouted(parsed, named, happened_at.unwrap_or(now), format!("{name}/{kind}"), excerpt);
+}
+
+fn unrouted(parsed: &mut Parsed, key: EventKey, happened_at: Timestamp, kind: String, json: Value) {
+    parsed.counts.unrouted += 1;
+    parsed.events.push(NewEvent {
+        key,
+        place: Place::Nowhere,
+        happened_at,
+        opens_window: false,
+        word: None,
+        body: EventBody::Unrouted { kind, json },
+    });
+}
+
+/// `Null` for an object without members.
+pub(crate) fn object_or_null(map: Map<String, Value>) -> Value {
+    if map.is_empty() { Value::Null } else { Value::Object(map) }
+}
