@@ -1,6 +1,11 @@
 //! The simulator over HTTP: a real server on a free port, and a daemon that is not one at its other end.
 
+// A helper of tests may panic as a test may; it is told by `cfg(test)` that it is one.
+#[cfg(test)]
 mod faults;
+#[cfg(test)]
 mod graph;
+#[cfg(test)]
 mod house;
+#[cfg(test)]
 mod webhooks;
