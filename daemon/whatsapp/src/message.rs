@@ -9,6 +9,7 @@ use beadle_model::word;
 use beadle_model::{Alias, AliasKind, Content, Context, EventBody, Outgoing, Referral, Timestamp};
 use beadle_store::step::{NewEvent, Place, SaidWord, Sender};
 use serde_json::Value;
+use std::borrow::Cow;
 
 /// What the event itself says, or what is not a plugin's business: names of a person that are not their display name.
 const USED: [&str; 9] =
@@ -81,41 +82,42 @@ fn person<'a>(origin: &Origin<'a>, message: &Json<'_>) -> Option<&'a Json<'a>> {
     contacts.iter().find(same).or_else(only)
 }
 
-/// Every name that the platform tells of the sender, each once. `from` is a telephone number and `wa_id` an account's
-/// id; they are mostly the same digits and not always (whatsapp.md 6).
+/// Every name that the platform tells of the sender, each once, a new one before the one it takes the place of: the first
+/// of its kind is where answers go. `from` is a telephone number and `wa_id` an account's id; mostly they are the same
+/// digits, and then the store takes the id for both (whatsapp.md 6).
 fn aliases(message: &Json<'_>, person: Option<&Json<'_>>) -> Vec<Alias> {
     use AliasKind::{ParentUserId, Phone, UserId, WaId};
     let mut all: Vec<Alias> = Vec::with_capacity(4);
     let mut add = |kind, value: Option<String>| {
         all.extend(value.map(|value| Alias { kind, value }).filter(|alias| !all.contains(alias)));
     };
-    add(UserId, message.string_of("from_user_id"));
-    add(Phone, message.string_of("from"));
-    add(ParentUserId, message.string_of("from_parent_user_id"));
-    if let Some(person) = person {
-        add(UserId, person.string_of("user_id"));
-        add(WaId, person.string_of("wa_id"));
-        add(ParentUserId, person.string_of("parent_user_id"));
-    }
     if let Some(system) = message.get("system") {
         // A changed number or id: the new names belong to whoever had the old ones.
         let body = system.text_of("body").unwrap_or_default();
-        let (old, new) = changed(&body).unzip();
+        let (old, new) = changed(&body).map(|(old, new)| (old.to_owned(), new.to_owned())).unzip();
         match system.text_of("type").as_deref() {
             Some("user_changed_user_id") => {
-                add(UserId, system.string_of("previous_user_id").or_else(|| old.map(str::to_owned)));
-                add(ParentUserId, system.string_of("previous_parent_user_id"));
-                add(UserId, system.string_of("user_id").or_else(|| new.map(str::to_owned)));
+                add(UserId, system.string_of("user_id").or(new));
+                add(UserId, system.string_of("previous_user_id").or(old));
                 add(ParentUserId, system.string_of("parent_user_id"));
+                add(ParentUserId, system.string_of("previous_parent_user_id"));
             }
             Some("user_changed_number") => {
-                add(Phone, old.map(str::to_owned));
-                add(WaId, system.string_of("wa_id").or_else(|| new.map(str::to_owned)));
+                add(WaId, system.string_of("wa_id").or(new));
                 add(UserId, system.string_of("user_id"));
+                add(Phone, old);
             }
             _ => {}
         }
     }
+    let (from, wa_id) = (message.text_of("from"), person.and_then(|person| person.text_of("wa_id")));
+    let phone = from.filter(|from| wa_id.as_ref() != Some(from));
+    add(UserId, message.string_of("from_user_id"));
+    add(UserId, person.and_then(|person| person.string_of("user_id")));
+    add(WaId, wa_id.map(Cow::into_owned));
+    add(Phone, phone.map(Cow::into_owned));
+    add(ParentUserId, message.string_of("from_parent_user_id"));
+    add(ParentUserId, person.and_then(|person| person.string_of("parent_user_id")));
     all
 }
 

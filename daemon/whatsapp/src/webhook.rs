@@ -33,6 +33,12 @@ impl Origin<'_> {
         ["id", "time"].map(|name| self.entry.string_of(name).unwrap_or_default())
     }
 
+    /// When: as the entry says, else as the first element of any list in it does.
+    fn stamp(&self) -> Option<Timestamp> {
+        let first = |(_, part): &(_, Json<'_>)| part.items()?.first()?.moment_of("timestamp");
+        self.entry.moment_of("time").or_else(|| self.value.members()?.iter().find_map(first))
+    }
+
     /// The entry with this change alone, and of its value only what `part` has (all of it where that is `None`).
     fn excerpt(&self, part: Option<(&str, Value)>) -> Value {
         let mut change = self.change.without(|name| name == "value");
@@ -94,8 +100,9 @@ fn read_change(app: &App, entry: &Json<'_>, change: &Json<'_>, now: Timestamp, p
         }
         (field, _) => {
             let [account, time] = origin.names();
-            let named = key::of_contents(entry.moment_of("time"), &["change", &account, &time], change);
-            unrouted(parsed, named, now, field.unwrap_or("unreadable").to_owned(), origin.excerpt(None));
+            let named = key::of_contents(origin.stamp(), &["change", &account, &time], change);
+            let kind = field.unwrap_or("unreadable").to_owned();
+            unrouted(parsed, named, origin.stamp().unwrap_or(now), kind, origin.excerpt(None));
         }
     }
 }
@@ -129,8 +136,9 @@ fn read_part(app: &App, origin: &Origin<'_>, name: &str, part: &Json<'_>, now: T
         _ => {
             // Not of an element: `errors` beside the messages, `user_actions`, and what comes next year.
             let [account, time] = origin.names();
-            let named = key::of_contents(None, &["part", &account, &time, name], origin.change);
-            unrouted(parsed, named, now, format!("messages.{name}"), origin.excerpt(Some((name, part.to_value()))));
+            let named = key::of_contents(origin.stamp(), &["part", &account, &time, name], origin.change);
+            let excerpt = origin.excerpt(Some((name, part.to_value())));
+            unrouted(parsed, named, origin.stamp().unwrap_or(now), format!("messages.{name}"), excerpt);
         }
     }
 }
