@@ -37,7 +37,9 @@ export class Drawer {
   constructor(element, opener) {
     Object.assign(this, { element, opener, faults: {}, rows: new Map() });
     opener.addEventListener("click", () => this.toggle(element.hidden));
-    element.addEventListener("keydown", (event) => { if (event.key === "Escape") this.toggle(false); });
+    document.addEventListener("keydown", (event) => {
+      if (event.key === "Escape" && !element.hidden && !document.querySelector("dialog[open]")) this.toggle(false);
+    });
     this.build();
     setInterval(() => this.look(), LOOK_MS);
   }
@@ -131,15 +133,19 @@ export class Drawer {
   }
 
   setClock(face) {
-    if (!face.virtual) {
-      this.clock.replaceChildren(h("p", { className: "about" }, "The machine's own time. Start with ",
-        h("code", {}, "--clock virtual"), " to turn it."));
-      return;
-    }
+    // The buttons stay the same ones, so that whoever turns time by keyboard keeps their place.
+    if (!this.clock.firstChild) this.clock.append(...(face.virtual ? this.turner() : this.standing()));
+    if (face.virtual) this.clock.querySelector("time").textContent = moment(face.now_ms);
+  }
+
+  turner() {
     const advance = (ms) => this.attempt(() => post("clock", { advance_ms: ms }));
-    this.clock.replaceChildren(h("p", { className: "big" }, moment(face.now_ms)),
-      h("div", { className: "row" }, STEPS.map(([label, ms]) =>
-        h("button", { type: "button", className: "quiet", onclick: () => advance(ms) }, label))));
+    return [h("time", { className: "big" }), h("div", { className: "row" }, STEPS.map(([label, ms]) =>
+      h("button", { type: "button", className: "quiet", onclick: () => advance(ms) }, label)))];
+  }
+
+  standing() {
+    return [h("p", { className: "about" }, "The machine's own time. Start with ", h("code", {}, "--clock virtual"), " to turn it.")];
   }
 
   async look() {

@@ -28,7 +28,7 @@ function tick() {
 }
 
 function addPhone(person) {
-  const phone = new Phone(person, { now, activate, tell: seen });
+  const phone = new Phone(person, { place: phones.size, now, activate, tell: seen });
   phones.set(person.id, phone);
   at("phones").append(phone.element);
   at("strip").append(phone.chip);
@@ -47,7 +47,8 @@ function activate(phone, focus = false) {
   if (focus) {
     phone.element.scrollIntoView({ block: "nearest", inline: "center" });
     phone.toEnd();
-    phone.input.focus();
+    // Where there is no mouse a focus brings up the keyboard, over the chat that was asked for.
+    if (matchMedia("(hover: hover)").matches) phone.input.focus();
   }
   seen(phone);
 }

@@ -7,8 +7,10 @@ const STATES = {
   accepted: "accepted by WhatsApp", sent: "sent", delivered: "delivered", read: "read", failed: "failed",
 };
 
-/** One line that says what a message is: for quotes and previews. */
-export function gist(message) {
+/** One line that says what a message is, without the marks for bold and the like: for quotes. */
+export const gist = (message) => words(message).replace(/[*_~`]/g, "").replace(/\s+/g, " ");
+
+function words(message) {
   const body = message.body ?? {};
   switch (message.type) {
     case "text": return body.body ?? "";

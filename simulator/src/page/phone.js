@@ -12,12 +12,14 @@ const MOST_SHOWN = 300;
 const NEAR_END_PX = 120;
 
 const DAY_MS = 86_400_000;
-const HUES = [158, 205, 28, 268, 340, 95, 48];
+/** Of the faces: neighbours differ. */
+const HUES = [268, 205, 22, 158, 340, 95, 48];
 
 export class Phone {
-  constructor(person, { now, activate, tell }) {
+  /** `place` is how many phones were there before: it decides the colour. */
+  constructor(person, { place, now, activate, tell }) {
     Object.assign(this, { person, now, activate, tell, messages: new Map(), quoted: null, typing: null });
-    this.hue = HUES[[...person.id].reduce((sum, c) => sum + c.codePointAt(0), 0) % HUES.length];
+    this.hue = HUES[place % HUES.length];
     this.build();
     this.setPerson(person);
   }
@@ -67,7 +69,7 @@ export class Phone {
     const left = (this.person.window_until_ms ?? 0) - this.now();
     const never = this.person.window_until_ms === null;
     const state = never ? "never" : left <= 0 ? "closed" : left < 2 * 3_600_000 ? "soon" : "open";
-    const says = { never: "no window yet", closed: "window closed", soon: span(left), open: span(left) }[state];
+    const says = { never: "no window", closed: "closed", soon: span(left), open: span(left) }[state];
     if (this.window.textContent !== says) this.window.textContent = says;
     this.window.dataset.state = state;
     this.window.style.setProperty("--left", String(Math.max(0, Math.min(1, left / DAY_MS))));
