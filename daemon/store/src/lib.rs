@@ -1,2 +1,49 @@
-//! Being built.
+//! The store: the one place that knows SQL, and the memory of everything that must not be lost.
+//!
+//! It speaks in whole steps ([`step`]): append these events, commit this handling, settle these sends. One writer thread
+//! owns the one connection that writes; it gathers what is waiting into one transaction, so that many steps share the
+//! price of one sync to disk, and answers each of them only when it is durable. Readers stand beside it and see what
+//! was committed. Events that are new leave through the [`Feed`], in the order of their ids, each once.
+//!
+//! Bounded are: the queue before the writer (full: [`StoreError::Busy`]), a group (512 steps), the feed's memory (then it
+//! reads from disk), the cache of people, the connections for reading, and every listing.
+//!
+//! It is not: a place for rules (`gate`), for what is tried when (`pipeline`), or for waiting on the clock: it does what
+//! it is told, when it is told.
+
+mod append;
+mod ballast;
+mod cache;
+mod checkpoint;
+mod codec;
+mod commit;
+mod dead;
+mod error;
+mod feed;
+mod handle;
+mod lock;
+mod open;
+mod people;
+mod queue;
+mod read;
+mod register;
+mod retain;
+mod schema;
+mod settle;
+mod shadow;
+mod shared;
+pub mod shown;
+mod state;
 pub mod step;
+mod timers;
+mod writer;
+
+pub use dead::{DeadRef, Retried};
+pub use error::StoreError;
+pub use feed::Feed;
+pub use handle::Store;
+pub use open::StoreConfig;
+pub use read::Reader;
+pub use retain::{Retained, Retention};
+pub use settle::Settled;
+pub use shared::Health;

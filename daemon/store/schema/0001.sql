@@ -1,0 +1,184 @@
+-- Version 1. What is written for every message is kept small and goes to the right edge of its table; what is long lies
+-- in a table of its own that is only ever appended to. Times are milliseconds since 1970, UTC. Numbers of kinds and
+-- states are those of the Rust enums beside them and are never used again for something else.
+
+-- Single facts: fence, install, host_key, finished_below, sending_from, next_event, next_message.
+CREATE TABLE meta (
+    key   TEXT PRIMARY KEY,
+    value ANY NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE plugins (
+    no          INTEGER PRIMARY KEY,
+    name        TEXT NOT NULL UNIQUE,
+    -- Keys and values of its state, so that a quota is asked without adding up.
+    state_bytes INTEGER NOT NULL DEFAULT 0
+) STRICT;
+
+-- Lists of subscribers; an event names one of them. `plugins` is a JSON array of plugin numbers.
+CREATE TABLE rosters (
+    id      INTEGER PRIMARY KEY,
+    plugins TEXT NOT NULL UNIQUE
+) STRICT;
+
+CREATE TABLE contacts (
+    id              INTEGER PRIMARY KEY,
+    name            TEXT,
+    language        TEXT,
+    created_at      INTEGER NOT NULL,
+    -- 0 never asked, 1 member, 2 was one and left, 3 declined before ever being one.
+    membership      INTEGER NOT NULL DEFAULT 0,
+    member_since    INTEGER,
+    opted_out_since INTEGER
+) STRICT;
+
+CREATE TABLE aliases (
+    kind       INTEGER NOT NULL,
+    value      TEXT NOT NULL,
+    contact    INTEGER NOT NULL,
+    created_at INTEGER NOT NULL,
+    PRIMARY KEY (kind, value)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX aliases_by_contact ON aliases (contact);
+
+-- Someone came under names of two contacts. Nobody was merged; a person may want to.
+CREATE TABLE alias_clashes (
+    kind    INTEGER NOT NULL,
+    value   TEXT NOT NULL,
+    holder  INTEGER NOT NULL,
+    claimed INTEGER NOT NULL,
+    seen_at INTEGER NOT NULL,
+    PRIMARY KEY (kind, value, claimed)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE conversations (
+    id              INTEGER PRIMARY KEY,
+    channel         TEXT NOT NULL,
+    -- One of the two: a person, or a group of the platform.
+    contact         INTEGER,
+    platform_group  TEXT,
+    -- In a group, who wrote last.
+    last_contact    INTEGER,
+    -- How the channel reaches them: the best alias that the last message named.
+    address_kind    INTEGER,
+    address         TEXT,
+    -- In place and without an index: they change with every message. 0 is never.
+    last_inbound_at INTEGER NOT NULL DEFAULT 0,
+    window_until    INTEGER NOT NULL DEFAULT 0
+) STRICT;
+CREATE UNIQUE INDEX conversations_by_contact ON conversations (contact, channel) WHERE contact IS NOT NULL;
+CREATE UNIQUE INDEX conversations_by_group ON conversations (channel, platform_group) WHERE platform_group IS NOT NULL;
+
+CREATE TABLE events (
+    id           INTEGER PRIMARY KEY,
+    key_at       INTEGER NOT NULL,
+    key_hash     BLOB NOT NULL,
+    kind         INTEGER NOT NULL,
+    conversation INTEGER,
+    contact      INTEGER,
+    happened_at  INTEGER NOT NULL,
+    received_at  INTEGER NOT NULL,
+    -- 0 new, 1 begun, 2 finished.
+    state        INTEGER NOT NULL DEFAULT 0,
+    roster       INTEGER,
+    done         INTEGER NOT NULL DEFAULT 0,
+    -- 0 passed, 1 claimed, 2 stopped, 3 host; and by which plugin.
+    ending       INTEGER,
+    ended_by     INTEGER
+) STRICT;
+CREATE UNIQUE INDEX events_by_key ON events (key_at, key_hash);
+
+CREATE TABLE event_bodies (
+    id   INTEGER PRIMARY KEY,
+    body TEXT NOT NULL
+) STRICT;
+
+-- Only handlings that did not end well at the first try, and those of subscribers in place 63 and later.
+CREATE TABLE handlings (
+    event    INTEGER NOT NULL,
+    plugin   INTEGER NOT NULL,
+    -- 0 to be tried again, 1 done, 2 given up.
+    state    INTEGER NOT NULL,
+    -- Its place in the roster is 63 or later, so that `done` has no bit for it.
+    beyond   INTEGER NOT NULL DEFAULT 0,
+    attempts INTEGER NOT NULL,
+    code     TEXT,
+    error    TEXT,
+    next_at  INTEGER,
+    PRIMARY KEY (event, plugin)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX handlings_failing ON handlings (event, plugin) WHERE state = 0;
+
+CREATE TABLE outbox (
+    id           INTEGER PRIMARY KEY,
+    event        INTEGER,
+    plugin       INTEGER NOT NULL,
+    conversation INTEGER NOT NULL,
+    reply        INTEGER NOT NULL,
+    state        INTEGER NOT NULL,
+    due_at       INTEGER NOT NULL,
+    attempts     INTEGER NOT NULL DEFAULT 0,
+    created_at   INTEGER NOT NULL,
+    maybe_twice  INTEGER NOT NULL DEFAULT 0,
+    -- The platform's id, and the number by which it is found: see src/append/quotes.rs.
+    platform     TEXT,
+    platform_key INTEGER,
+    -- The furthest receipt: 1 sent, 2 failed, 3 delivered, 4 read, 5 played; and when each came.
+    receipt      INTEGER,
+    sent_at      INTEGER,
+    delivered_at INTEGER,
+    read_at      INTEGER,
+    played_at    INTEGER,
+    failed_at    INTEGER,
+    -- Why it failed or was given up, as JSON.
+    problem      TEXT
+) STRICT;
+CREATE INDEX outbox_due ON outbox (due_at) WHERE state = 0;
+CREATE INDEX outbox_by_platform ON outbox (platform_key) WHERE platform_key IS NOT NULL;
+
+CREATE TABLE outbox_bodies (
+    id   INTEGER PRIMARY KEY,
+    body TEXT NOT NULL
+) STRICT;
+
+CREATE TABLE state (
+    plugin     INTEGER NOT NULL,
+    scope      INTEGER NOT NULL,
+    scope_id   INTEGER NOT NULL,
+    key        TEXT NOT NULL,
+    -- Bytes, or a counter as a number.
+    value      ANY NOT NULL,
+    -- The number of the commit that wrote it.
+    version    INTEGER NOT NULL,
+    expires_at INTEGER,
+    PRIMARY KEY (plugin, scope, scope_id, key)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX state_expiring ON state (expires_at) WHERE expires_at IS NOT NULL;
+
+CREATE TABLE timers (
+    id           INTEGER PRIMARY KEY,
+    plugin       INTEGER NOT NULL,
+    scope        INTEGER NOT NULL,
+    scope_id     INTEGER NOT NULL,
+    key          TEXT NOT NULL,
+    due_at       INTEGER NOT NULL,
+    conversation INTEGER,
+    payload      BLOB NOT NULL,
+    UNIQUE (plugin, scope, scope_id, key)
+) STRICT;
+CREATE INDEX timers_due ON timers (due_at);
+
+-- What was given up and waits for a person: a handling (event and plugin) or a message.
+CREATE TABLE dead (
+    id         INTEGER PRIMARY KEY,
+    event      INTEGER,
+    plugin     INTEGER NOT NULL,
+    message    INTEGER UNIQUE,
+    attempts   INTEGER NOT NULL,
+    code       TEXT NOT NULL,
+    error      TEXT NOT NULL,
+    at         INTEGER NOT NULL,
+    -- When a person last had it tried again.
+    retried_at INTEGER
+) STRICT;
+CREATE UNIQUE INDEX dead_handlings ON dead (event, plugin) WHERE message IS NULL;

@@ -1,0 +1,79 @@
+//! A bounded map that forgets what was not asked for lately.
+//!
+//! Two generations: what is asked for moves into the young one; when that is full it becomes the old one and the old one
+//! is forgotten. So an entry lives for at least half the bound's worth of other entries, at the price of one hash look-up
+//! where a linked list would cost several writes. It is not exact, and need not be: what is missing is read from disk.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+
+/// The least a generation holds: one step never touches so many that an entry it just put in could be gone.
+const LEAST: usize = 64;
+
+pub(crate) struct Cache<K, V> {
+    young: HashMap<K, V>,
+    old: HashMap<K, V>,
+    generation: usize,
+}
+
+impl<K: Eq + Hash + Clone, V> Cache<K, V> {
+    /// Holds at most so many entries (and at least 128).
+    pub(crate) fn new(most: usize) -> Self {
+        Self { young: HashMap::new(), old: HashMap::new(), generation: (most / 2).max(LEAST) }
+    }
+
+    pub(crate) fn get(&mut self, key: &K) -> Option<&mut V> {
+        if !self.young.contains_key(key) {
+            let value = self.old.remove(key)?;
+            self.insert(key.clone(), value);
+        }
+        self.young.get_mut(key)
+    }
+
+    pub(crate) fn insert(&mut self, key: K, value: V) {
+        if self.young.len() >= self.generation && !self.young.contains_key(&key) {
+            self.old = std::mem::take(&mut self.young);
+        }
+        self.old.remove(&key);
+        self.young.insert(key, value);
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.young.clear();
+        self.old.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn it_never_holds_more_and_never_lies(keys in prop::collection::vec((0..400u16, any::<bool>()), 0..2000)) {
+            let mut cache = Cache::new(200);
+            let mut last = HashMap::new();
+            for (turn, (key, put)) in keys.into_iter().enumerate() {
+                if put {
+                    cache.insert(key, turn);
+                    last.insert(key, turn);
+                } else if let Some(value) = cache.get(&key) {
+                    prop_assert_eq!(Some(&*value), last.get(&key));
+                }
+                prop_assert!(cache.young.len() + cache.old.len() <= 200);
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_asked_for_stays() {
+        let mut cache = Cache::new(128);
+        cache.insert(0, "kept");
+        for other in 1..10_000 {
+            cache.insert(other, "passing");
+            assert_eq!(cache.get(&0), Some(&mut "kept"));
+        }
+        assert_eq!(cache.get(&1), None);
+    }
+}

@@ -1,0 +1,253 @@
+//! The handle: what the rest of Beadle calls. Cheap to clone; the store closes when the last clone is gone.
+
+use crate::append::Incoming;
+use crate::commit::Ready;
+use crate::error::StoreError;
+use crate::feed::Feed;
+use crate::queue::{Ask, Job};
+use crate::read::Reader;
+use crate::retain::{Cursor, Retained, Retention};
+use crate::settle::{self, Settle, Settled};
+use crate::shared::{Health, Shared};
+use crate::step::{Appended, Batch, Burial, Commit, FailedTry, Fence, Progress, Settlement};
+use crate::writer::Tx;
+use crate::{DeadRef, Retried};
+use beadle_model::{EventId, MessageId, PluginNo, Timestamp};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use tokio::sync::oneshot;
+
+/// The store. All its steps are durable when they return, or did not happen.
+#[derive(Clone)]
+pub struct Store(Arc<Inner>);
+
+struct Inner {
+    shared: Arc<Shared>,
+    reader: Reader,
+    feed: Mutex<Option<Feed>>,
+    threads: Mutex<Option<Threads>>,
+    retention: Mutex<Cursor>,
+}
+
+pub(crate) struct Threads {
+    pub(crate) writer: JoinHandle<()>,
+    pub(crate) checkpointer: JoinHandle<()>,
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.shared.queue.close();
+    }
+}
+
+impl Store {
+    pub(crate) fn new(shared: Arc<Shared>, reader: Reader, feed: Feed, threads: Threads) -> Self {
+        Self(Arc::new(Inner {
+            shared,
+            reader,
+            feed: Mutex::new(Some(feed)),
+            threads: Mutex::new(Some(threads)),
+            retention: Mutex::default(),
+        }))
+    }
+
+    /// Does what still waits, writes it all out, and gives the data directory back. Steps asked for afterwards fail with
+    /// [`StoreError::Closed`]. Blocks until the writer is done: call it where that may be.
+    pub fn close(self) {
+        self.0.shared.queue.close();
+        let threads = self.0.threads.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(Threads { writer, checkpointer }) = threads {
+            for thread in [writer, checkpointer] {
+                if thread.join().is_err() {
+                    tracing::error!("a thread of the store ended by a panic");
+                }
+            }
+        }
+    }
+
+    /// Proof that this process has the lanes; one higher each time the store is opened.
+    pub fn fence(&self) -> Fence {
+        Fence(self.0.shared.fence)
+    }
+
+    /// The installation's name: 8 hexadecimal digits, made once.
+    pub fn install(&self) -> &str {
+        &self.0.shared.install
+    }
+
+    /// The key from which plugins' randomness is made. A secret.
+    pub fn host_key(&self) -> [u8; 32] {
+        self.0.shared.host_key
+    }
+
+    /// For reading what was committed.
+    pub fn reader(&self) -> Reader {
+        self.0.reader.clone()
+    }
+
+    /// New events, and first those that were left unfinished. There is one feed: `None` the second time.
+    pub fn feed(&self) -> Option<Feed> {
+        self.0.feed.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// Whether new work is taken; not while the disk is full or fails.
+    pub fn writable(&self) -> bool {
+        self.0.shared.writable()
+    }
+
+    /// How the store is.
+    pub fn health(&self) -> Health {
+        self.0.shared.health()
+    }
+
+    /// The number of a message to be; never given twice.
+    pub fn reserve_message(&self) -> MessageId {
+        MessageId(self.0.shared.reserve_message())
+    }
+
+    /// Appends what came in: events (those that came before are counted and left alone), then receipts.
+    ///
+    /// # Errors
+    /// At once [`StoreError::Busy`] where the queue is full and [`StoreError::DiskFull`] where there is no room: the
+    /// sender keeps it and comes again.
+    pub async fn append(&self, batch: Batch) -> Result<Appended, StoreError> {
+        if !self.writable() {
+            return Err(StoreError::DiskFull { path: self.0.shared.dir.clone() });
+        }
+        let incoming = Incoming::new(batch, self.0.shared.clock.now())?;
+        let (job, answer) = ask(false, move |tx| tx.append(&incoming));
+        self.0.shared.queue.try_put(job)?;
+        answer.await.map_err(|_| StoreError::Closed)?
+    }
+
+    /// Commits a handling that went well.
+    ///
+    /// # Errors
+    /// [`StoreError::StaleRead`]: handle it again. [`StoreError::Fenced`]: somebody else has the lanes.
+    pub async fn commit(&self, commit: Commit) -> Result<(), StoreError> {
+        let ready = Ready::new(commit)?;
+        self.ask(move |tx| tx.commit(&ready)).await
+    }
+
+    /// Notes that a handling failed and is tried again.
+    pub async fn failed_try(&self, failed: FailedTry) -> Result<(), StoreError> {
+        self.ask(move |tx| tx.failed_try(&failed)).await
+    }
+
+    /// Gives a handling up: a dead letter, and the event goes on without it.
+    pub async fn bury(&self, burial: Burial) -> Result<(), StoreError> {
+        self.ask(move |tx| tx.bury(&burial)).await
+    }
+
+    /// Notes how far an event is where no handling does: nobody subscribes, or nobody is left to ask.
+    pub async fn finish(&self, progress: Progress, fence: Fence) -> Result<(), StoreError> {
+        self.ask(move |tx| tx.check_fence(fence).and_then(|()| tx.progress(&progress))).await
+    }
+
+    /// All events below this are finished, says the pipeline; the store looks, and moves its watermark as far as that is
+    /// so. Says where it is now.
+    pub async fn finished_below(&self, id: EventId) -> Result<EventId, StoreError> {
+        self.ask(move |tx| tx.finished_below(id)).await
+    }
+
+    /// From `queued` to `sending`, for those that are given a slot. Says which of them still were queued.
+    pub async fn claim_sends(&self, messages: Vec<MessageId>) -> Result<Vec<MessageId>, StoreError> {
+        let now = self.0.shared.clock.now();
+        self.ask(move |tx| tx.claim(&messages, now)).await
+    }
+
+    /// Notes what became of sends. Also while the disk is full: then they are kept in memory and written first.
+    pub async fn settle(
+        &self,
+        settlements: Vec<Settlement>,
+        status_listeners: impl Into<Arc<[PluginNo]>>,
+    ) -> Result<Settled, StoreError> {
+        let listeners = status_listeners.into();
+        let batch = settle::Batch { settlements, listeners, now: self.0.shared.clock.now() };
+        let (to, answer) = oneshot::channel();
+        self.0.shared.queue.put(Box::new(Settle { batch, settled: Settled::default(), to })).await?;
+        answer.await.map_err(|_| StoreError::Closed)?
+    }
+
+    /// Makes events of timers that are due, earliest first, `most` at most. Says how many it were, and when the next one
+    /// is due.
+    pub async fn fire_timers(&self, now: Timestamp, most: usize) -> Result<(usize, Option<Timestamp>), StoreError> {
+        self.ask(move |tx| tx.fire(now, most)).await
+    }
+
+    /// The number of a plugin; a new one for a name that is new.
+    pub async fn plugin_no(&self, name: &str) -> Result<PluginNo, StoreError> {
+        if let Some(no) = self.0.shared.names.plugins().get(name) {
+            return Ok(*no);
+        }
+        let asked = name.to_owned();
+        let no = self.ask(move |tx| tx.plugin_no(&asked)).await?;
+        self.0.shared.names.plugins().insert(name.to_owned(), no);
+        Ok(no)
+    }
+
+    /// The number of a list of subscribers; a new one for a list that is new.
+    pub async fn roster(&self, plugins: Vec<PluginNo>) -> Result<i64, StoreError> {
+        if let Some(id) = self.0.shared.names.rosters().get(&plugins) {
+            return Ok(*id);
+        }
+        let asked = plugins.clone();
+        let id = self.ask(move |tx| tx.roster(&asked)).await?;
+        self.0.shared.names.rosters().insert(plugins, id);
+        Ok(id)
+    }
+
+    /// A dead letter is to be tried again: a message is queued, due now; a handling is given back for the pipeline to run.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] where there is no such letter.
+    pub async fn dead_retry(&self, letter: DeadRef, now: Timestamp) -> Result<Retried, StoreError> {
+        self.ask(move |tx| tx.retry(letter, now)).await
+    }
+
+    /// A dead letter is not to be tried again.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] where there is no such letter.
+    pub async fn dead_drop(&self, letter: DeadRef) -> Result<(), StoreError> {
+        self.ask(move |tx| tx.drop_letter(letter)).await
+    }
+
+    /// Deletes one slice of what is older than it need be. Call it again, after a while, as long as there is more. Works
+    /// on a full disk too, where it makes room in the database.
+    pub async fn retain(&self, policy: Retention, now: Timestamp) -> Result<Retained, StoreError> {
+        let cursor = *self.cursor();
+        let (job, answer) = ask(true, move |tx| {
+            let mut cursor = cursor;
+            Ok((tx.retain(&policy, now, &mut cursor)?, cursor))
+        });
+        self.0.shared.queue.put(job).await?;
+        let (retained, cursor) = answer.await.map_err(|_| StoreError::Closed)??;
+        *self.cursor() = cursor;
+        Ok(retained)
+    }
+
+    fn cursor(&self) -> std::sync::MutexGuard<'_, Cursor> {
+        self.0.retention.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn ask<F, T>(&self, run: F) -> Result<T, StoreError>
+    where
+        F: FnMut(&mut Tx<'_>) -> Result<T, StoreError> + Send + 'static,
+        T: Send + 'static,
+    {
+        let (job, answer) = ask(false, run);
+        self.0.shared.queue.put(job).await?;
+        answer.await.map_err(|_| StoreError::Closed)?
+    }
+}
+
+/// A step, and where its answer will be.
+fn ask<F, T>(when_full: bool, run: F) -> (Box<dyn Job>, oneshot::Receiver<Result<T, StoreError>>)
+where
+    F: FnMut(&mut Tx<'_>) -> Result<T, StoreError> + Send + 'static,
+    T: Send + 'static,
+{
+    let (to, answer) = oneshot::channel();
+    (Box::new(Ask { run, when_full, answer: None, to }), answer)
+}

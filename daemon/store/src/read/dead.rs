@@ -1,0 +1,66 @@
+//! Dead letters, for people.
+
+use super::{Reader, limit};
+use crate::codec::ending_of;
+use crate::shown::{DeadFilter, DeadShown};
+use crate::{DeadRef, StoreError};
+use beadle_model::{EventId, HandlingId, MessageId, PluginNo, Timestamp};
+use rusqlite::{Row, params};
+
+const LETTERS: &str = "SELECT d.event, d.plugin, d.message, d.attempts, d.code, d.error, d.at, d.retried_at,
+     e.ending, e.ended_by FROM dead d LEFT JOIN events e ON e.id = d.event";
+
+fn letter_of(row: &Row<'_>) -> rusqlite::Result<DeadShown> {
+    let (event, plugin): (Option<i64>, i64) = (row.get(0)?, row.get(1)?);
+    let (event, plugin) = (event.map(EventId), PluginNo(plugin));
+    let handling = HandlingId { event: event.unwrap_or(EventId(0)), plugin };
+    let message: Option<i64> = row.get(2)?;
+    Ok(DeadShown {
+        of: message.map_or(DeadRef::Handling(handling), |id| DeadRef::Message(MessageId(id))),
+        event,
+        plugin,
+        attempts: row.get(3)?,
+        code: row.get(4)?,
+        error: row.get(5)?,
+        at: Timestamp(row.get(6)?),
+        retried_at: row.get::<_, Option<i64>>(7)?.map(Timestamp),
+        ending: ending_of(row.get(8)?, row.get(9)?),
+    })
+}
+
+impl Reader {
+    /// Dead letters, newest first, `filter.most` (1,000) at most.
+    pub fn dead(&self, filter: &DeadFilter) -> Result<Vec<DeadShown>, StoreError> {
+        self.one(|conn| {
+            let sql = format!("{LETTERS} WHERE (?1 IS NULL OR d.plugin = ?1) ORDER BY d.at DESC, d.id DESC LIMIT ?2");
+            let mut read = conn.prepare_cached(&sql)?;
+            let letters =
+                read.query_map(params![filter.plugin.map(|plugin| plugin.0), limit(filter.most)], letter_of)?;
+            Ok(letters.collect::<Result<_, _>>()?)
+        })
+    }
+
+    /// One of them.
+    pub fn dead_shown(&self, letter: DeadRef) -> Result<Option<DeadShown>, StoreError> {
+        self.one(|conn| {
+            let sql = format!(
+                "{LETTERS} WHERE d.message IS ?3 AND (?3 IS NOT NULL OR (d.event = ?1 AND d.plugin = ?2)) LIMIT 1"
+            );
+            let (event, plugin, message) = match letter {
+                DeadRef::Handling(id) => (Some(id.event.0), Some(id.plugin.0), None),
+                DeadRef::Message(id) => (None, None, Some(id.0)),
+            };
+            let mut read = conn.prepare_cached(&sql)?;
+            let mut letters = read.query_map(params![event, plugin, message], letter_of)?;
+            Ok(letters.next().transpose()?)
+        })
+    }
+
+    /// How many there are.
+    pub fn dead_count(&self) -> Result<u64, StoreError> {
+        self.one(|conn| {
+            let count: i64 = conn.prepare_cached("SELECT count(*) FROM dead")?.query_row([], |row| row.get(0))?;
+            Ok(u64::try_from(count).unwrap_or(0))
+        })
+    }
+}

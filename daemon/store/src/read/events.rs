@@ -1,0 +1,201 @@
+//! Events: for the feed, and for people.
+
+use super::{LOOK_BACK, Reader, limit};
+use crate::StoreError;
+use crate::codec::{ending_of, from_json, kind_of};
+use crate::people::load_view;
+use crate::shown::{EventFilter, EventRow, EventShown, EventState, HandlingRow};
+use crate::step::{Fed, Resume};
+use beadle_model::{ContactId, ConversationId, Event, EventBody, EventId, HandlingId, PluginNo, Timestamp};
+use rusqlite::{Connection, OptionalExtension, Row, params};
+use std::sync::Arc;
+
+/// The columns of [`row_of`].
+const ROW: &str = "id, kind, conversation, contact, happened_at, received_at, state, roster, done, ending, ended_by";
+
+/// A row as it lies there.
+struct Raw {
+    row: EventRow,
+    roster: Option<i64>,
+    done: i64,
+}
+
+fn row_of(row: &Row<'_>) -> Result<Raw, StoreError> {
+    let kind = kind_of(row.get(1)?)?;
+    let event = EventRow {
+        id: EventId(row.get(0)?),
+        kind,
+        conversation: row.get::<_, Option<i64>>(2)?.map(ConversationId),
+        contact: row.get::<_, Option<i64>>(3)?.map(ContactId),
+        happened_at: Timestamp(row.get(4)?),
+        received_at: Timestamp(row.get(5)?),
+        state: EventState::from_number(row.get(6)?),
+        ending: ending_of(row.get(9)?, row.get(10)?),
+    };
+    Ok(Raw { row: event, roster: row.get(7)?, done: row.get(8)? })
+}
+
+/// An event as it was, in its conversation as it is.
+pub(crate) fn load(conn: &Connection, id: EventId) -> Result<Option<Event>, StoreError> {
+    let mut read = conn.prepare_cached(&format!("SELECT {ROW} FROM events WHERE id = ?1"))?;
+    let mut rows = read.query([id.0])?;
+    let Some(row) = rows.next()? else { return Ok(None) };
+    let raw = row_of(row)?;
+    Ok(Some(whole(conn, &raw.row)?))
+}
+
+fn whole(conn: &Connection, row: &EventRow) -> Result<Event, StoreError> {
+    let view = row.conversation.map_or(Ok(None), |id| load_view(conn, id, row.contact))?;
+    Ok(Event {
+        id: row.id,
+        happened_at: row.happened_at,
+        received_at: row.received_at,
+        conversation: view.map(Arc::new),
+        body: body(conn, row.id)?,
+    })
+}
+
+fn body(conn: &Connection, id: EventId) -> Result<EventBody, StoreError> {
+    let mut read = conn.prepare_cached("SELECT body FROM event_bodies WHERE id = ?1")?;
+    let json: String = read.query_row([id.0], |row| row.get(0))?;
+    from_json("event", id.0, &json)
+}
+
+/// The list of subscribers with that number.
+fn roster(conn: &Connection, id: i64) -> Result<Vec<PluginNo>, StoreError> {
+    let mut read = conn.prepare_cached("SELECT plugins FROM rosters WHERE id = ?1")?;
+    match read.query_row([id], |row| row.get::<_, String>(0)).optional()? {
+        Some(json) => from_json("roster", id, &json),
+        None => Ok(Vec::new()),
+    }
+}
+
+pub(super) fn handlings(conn: &Connection, id: EventId) -> Result<Vec<HandlingRow>, StoreError> {
+    let mut read = conn.prepare_cached(
+        "SELECT plugin, state, attempts, code, error, next_at FROM handlings WHERE event = ?1 ORDER BY plugin",
+    )?;
+    let rows = read.query_map([id.0], |row| {
+        let plugin = PluginNo(row.get(0)?);
+        Ok(HandlingRow {
+            id: HandlingId { event: id, plugin },
+            state: HandlingRow::state_name(row.get(1)?),
+            attempts: row.get(2)?,
+            code: row.get(3)?,
+            error: row.get(4)?,
+            next_at: row.get::<_, Option<i64>>(5)?.map(Timestamp),
+        })
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// An event with all that became of it.
+pub(super) fn shown(conn: &Connection, id: EventId) -> Result<Option<EventShown>, StoreError> {
+    let raw = {
+        let mut read = conn.prepare_cached(&format!("SELECT {ROW} FROM events WHERE id = ?1"))?;
+        let mut rows = read.query([id.0])?;
+        let Some(row) = rows.next()? else { return Ok(None) };
+        row_of(row)?
+    };
+    let subscribers = raw.roster.map_or(Ok(Vec::new()), |id| roster(conn, id))?;
+    let handlings = handlings(conn, id)?;
+    let done = subscribers
+        .iter()
+        .enumerate()
+        .filter(|(place, plugin)| {
+            let by_bit = *place < 63 && raw.done >> place & 1 == 1;
+            by_bit || (*place >= 63 && handlings.iter().any(|row| row.id.plugin == **plugin && row.state != "failing"))
+        })
+        .map(|(_, plugin)| *plugin)
+        .collect();
+    Ok(Some(EventShown {
+        body: body(conn, id)?,
+        sends: super::outbox::of_event(conn, id)?,
+        row: raw.row,
+        subscribers,
+        done,
+        handlings,
+    }))
+}
+
+fn resume(conn: &Connection, raw: &Raw) -> Result<Option<Resume>, StoreError> {
+    let Some(number) = raw.roster else { return Ok(None) };
+    let mut beyond =
+        conn.prepare_cached("SELECT plugin FROM handlings WHERE event = ?1 AND beyond = 1 AND state > 0")?;
+    let done_beyond = beyond.query_map([raw.row.id.0], |row| row.get(0).map(PluginNo))?.collect::<Result<_, _>>()?;
+    Ok(Some(Resume {
+        roster: number,
+        subscribers: roster(conn, number)?,
+        done: raw.done,
+        done_beyond,
+        ending: raw.row.ending,
+    }))
+}
+
+impl Reader {
+    /// Events from one number to another that are not finished, `most` at most, in order: for the feed.
+    pub(crate) fn unfinished(&self, from: EventId, until: EventId, most: usize) -> Result<Vec<Fed>, StoreError> {
+        self.all(|conn| {
+            let sql = format!("SELECT {ROW} FROM events WHERE id BETWEEN ?1 AND ?2 AND state < 2 ORDER BY id LIMIT ?3");
+            let mut read = conn.prepare_cached(&sql)?;
+            let mut rows = read.query(params![from.0, until.0, i64::try_from(most).unwrap_or(i64::MAX)])?;
+            let mut fed = Vec::new();
+            while let Some(row) = rows.next()? {
+                let raw = row_of(row)?;
+                fed.push(Fed { event: Arc::new(whole(conn, &raw.row)?), resume: resume(conn, &raw)? });
+            }
+            Ok(fed)
+        })
+    }
+
+    /// An event as it was, in its conversation as it is now.
+    pub fn event(&self, id: EventId) -> Result<Option<Event>, StoreError> {
+        self.all(|conn| load(conn, id))
+    }
+
+    /// An event with all that became of it.
+    pub fn event_shown(&self, id: EventId) -> Result<Option<EventShown>, StoreError> {
+        self.all(|conn| shown(conn, id))
+    }
+
+    /// Events, newest first, `filter.most` (1,000) at most. With a filter only the newest million (before
+    /// `filter.before`) is looked at.
+    pub fn events(&self, filter: &EventFilter) -> Result<Vec<EventRow>, StoreError> {
+        let before = filter.before.map_or(i64::MAX, |id| id.0);
+        self.one(|conn| {
+            let sql = format!(
+                "SELECT {ROW} FROM events WHERE id < ?1 AND id >= min(?1, (SELECT max(id) FROM events)) - {LOOK_BACK}
+                   AND (?2 IS NULL OR kind = ?2) AND (?3 IS NULL OR contact = ?3)
+                   AND (?4 IS NULL OR conversation = ?4) AND (?5 IS NULL OR state = ?5)
+                 ORDER BY id DESC LIMIT ?6"
+            );
+            let mut read = conn.prepare_cached(&sql)?;
+            let mut rows = read.query(params![
+                before,
+                filter.kind.map(|kind| kind as i64),
+                filter.contact.map(|id| id.0),
+                filter.conversation.map(|id| id.0),
+                filter.state.map(|state| state as i64),
+                limit(filter.most)
+            ])?;
+            let mut events = Vec::new();
+            while let Some(row) = rows.next()? {
+                events.push(row_of(row)?.row);
+            }
+            Ok(events)
+        })
+    }
+
+    /// Events from behind `after` on, oldest first, `most` (1,000) at most: to follow them as they come.
+    pub fn events_after(&self, after: EventId, most: usize) -> Result<Vec<EventRow>, StoreError> {
+        self.one(|conn| {
+            let sql = format!("SELECT {ROW} FROM events WHERE id > ?1 ORDER BY id LIMIT ?2");
+            let mut read = conn.prepare_cached(&sql)?;
+            let mut rows = read.query(params![after.0, limit(most)])?;
+            let mut events = Vec::new();
+            while let Some(row) = rows.next()? {
+                events.push(row_of(row)?.row);
+            }
+            Ok(events)
+        })
+    }
+}

@@ -1,0 +1,154 @@
+//! Messages on their way out.
+
+use super::{LOOK_BACK, Reader, limit};
+use crate::StoreError;
+use crate::codec::{from_json, send_state_of};
+use crate::shadow::meta;
+use crate::shown::{OutboxFilter, OutboxShown};
+use crate::step::OutboxRow;
+use beadle_model::{ConversationId, EventId, MessageId, PluginNo, Timestamp};
+use rusqlite::{Connection, Row, params};
+
+/// The columns of [`row_of`]; the table is called `o` and its bodies `b`.
+const ROW: &str = "o.id, o.event, o.plugin, o.conversation, o.reply, o.state, o.due_at, o.attempts, o.created_at,
+     o.maybe_twice, b.body";
+
+/// The columns of [`shown_of`] behind those.
+const MORE: &str = "o.platform, o.sent_at, o.delivered_at, o.read_at, o.played_at, o.failed_at, o.problem";
+
+fn row_of(row: &Row<'_>) -> Result<OutboxRow, StoreError> {
+    let id: i64 = row.get(0)?;
+    let json = row.get_ref(10)?.as_str().map_err(|error| StoreError::unreadable(format!("message {id}"), error))?;
+    Ok(OutboxRow {
+        message: MessageId(id),
+        event: row.get::<_, Option<i64>>(1)?.map(EventId),
+        plugin: PluginNo(row.get(2)?),
+        conversation: ConversationId(row.get(3)?),
+        body: from_json("message", id, json)?,
+        reply: row.get(4)?,
+        state: send_state_of(row.get(5)?)?,
+        due_at: Timestamp(row.get(6)?),
+        attempts: row.get(7)?,
+        created_at: Timestamp(row.get(8)?),
+        maybe_twice: row.get(9)?,
+    })
+}
+
+fn shown_of(row: &Row<'_>) -> Result<OutboxShown, StoreError> {
+    let time = |column| Ok::<_, StoreError>(row.get::<_, Option<i64>>(column)?.map(Timestamp));
+    let outbox = row_of(row)?;
+    let problem: Option<String> = row.get(17)?;
+    Ok(OutboxShown {
+        platform: row.get(11)?,
+        sent_at: time(12)?,
+        delivered_at: time(13)?,
+        read_at: time(14)?,
+        played_at: time(15)?,
+        failed_at: time(16)?,
+        problem: problem.map(|json| from_json("message", outbox.message.0, &json)).transpose()?,
+        row: outbox,
+    })
+}
+
+/// A row.
+pub(crate) fn load(conn: &Connection, id: MessageId) -> Result<Option<OutboxRow>, StoreError> {
+    let sql = format!("SELECT {ROW} FROM outbox o JOIN outbox_bodies b ON b.id = o.id WHERE o.id = ?1");
+    let mut read = conn.prepare_cached(&sql)?;
+    let mut rows = read.query([id.0])?;
+    rows.next()?.map(row_of).transpose()
+}
+
+pub(super) fn shown(conn: &Connection, id: MessageId) -> Result<Option<OutboxShown>, StoreError> {
+    let sql = format!("SELECT {ROW}, {MORE} FROM outbox o JOIN outbox_bodies b ON b.id = o.id WHERE o.id = ?1");
+    let mut read = conn.prepare_cached(&sql)?;
+    let mut rows = read.query([id.0])?;
+    rows.next()?.map(shown_of).transpose()
+}
+
+/// What came of an event. Rows have no index by event, since it would be written for every message; so the newest million
+/// are looked through.
+pub(super) fn of_event(conn: &Connection, event: EventId) -> Result<Vec<OutboxShown>, StoreError> {
+    let newest: i64 = conn.query_row("SELECT coalesce(max(id), 0) FROM outbox", [], |row| row.get(0))?;
+    let sql = format!(
+        "SELECT {ROW}, {MORE} FROM outbox o JOIN outbox_bodies b ON b.id = o.id
+         WHERE o.id >= ?2 AND o.event = ?1 ORDER BY o.id LIMIT ?3"
+    );
+    let mut read = conn.prepare_cached(&sql)?;
+    let rows = read.query(params![event.0, newest.saturating_sub(LOOK_BACK), limit(usize::MAX)])?;
+    collect(rows, shown_of)
+}
+
+fn collect<T>(
+    mut rows: rusqlite::Rows<'_>,
+    each: impl Fn(&Row<'_>) -> Result<T, StoreError>,
+) -> Result<Vec<T>, StoreError> {
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        found.push(each(row)?);
+    }
+    Ok(found)
+}
+
+impl Reader {
+    /// Queued rows that are due, earliest first, `most` at most: the caller knows what it has room for.
+    pub fn outbox_due(&self, now: Timestamp, most: usize) -> Result<Vec<OutboxRow>, StoreError> {
+        self.one(|conn| {
+            let sql = format!(
+                "SELECT {ROW} FROM outbox o JOIN outbox_bodies b ON b.id = o.id
+                 WHERE o.state = 0 AND o.due_at <= ?1 ORDER BY o.due_at, o.id LIMIT ?2"
+            );
+            let mut read = conn.prepare_cached(&sql)?;
+            collect(read.query(params![now.0, i64::try_from(most).unwrap_or(i64::MAX)])?, row_of)
+        })
+    }
+
+    /// When the earliest queued row is due that is not due at `now`.
+    pub fn outbox_next_due(&self, now: Timestamp) -> Result<Option<Timestamp>, StoreError> {
+        self.one(|conn| {
+            let mut read = conn.prepare_cached("SELECT min(due_at) FROM outbox WHERE state = 0 AND due_at > ?1")?;
+            Ok(read.query_row([now.0], |row| row.get::<_, Option<i64>>(0))?.map(Timestamp))
+        })
+    }
+
+    /// Rows that are `sending`: after a start, those in doubt. All of them; there are no more than slots.
+    pub fn outbox_sending(&self) -> Result<Vec<OutboxRow>, StoreError> {
+        self.all(|conn| {
+            let from = meta(conn, "sending_from")?.unwrap_or(1);
+            let sql = format!(
+                "SELECT {ROW} FROM outbox o JOIN outbox_bodies b ON b.id = o.id
+                 WHERE o.id >= ?1 AND o.state = 1 ORDER BY o.id"
+            );
+            let mut read = conn.prepare_cached(&sql)?;
+            collect(read.query([from])?, row_of)
+        })
+    }
+
+    /// A message with its receipts.
+    pub fn message_shown(&self, id: MessageId) -> Result<Option<OutboxShown>, StoreError> {
+        self.one(|conn| shown(conn, id))
+    }
+
+    /// Messages, newest first, `filter.most` (1,000) at most. With a filter only the newest million (before
+    /// `filter.before`) is looked at.
+    pub fn outbox(&self, filter: &OutboxFilter) -> Result<Vec<OutboxShown>, StoreError> {
+        let before = filter.before.map_or(i64::MAX, |id| id.0);
+        self.one(|conn| {
+            let sql = format!(
+                "SELECT {ROW}, {MORE} FROM outbox o JOIN outbox_bodies b ON b.id = o.id
+                 WHERE o.id < ?1 AND o.id >= min(?1, (SELECT max(id) FROM outbox)) - {LOOK_BACK}
+                   AND (?2 IS NULL OR o.state = ?2) AND (?3 IS NULL OR o.conversation = ?3)
+                   AND (?4 IS NULL OR o.plugin = ?4)
+                 ORDER BY o.id DESC LIMIT ?5"
+            );
+            let mut read = conn.prepare_cached(&sql)?;
+            let rows = read.query(params![
+                before,
+                filter.state.map(|state| state as i64),
+                filter.conversation.map(|id| id.0),
+                filter.plugin.map(|plugin| plugin.0),
+                limit(filter.most)
+            ])?;
+            collect(rows, shown_of)
+        })
+    }
+}

@@ -1,0 +1,72 @@
+//! Plugins' state, as guests read it.
+
+use super::{MOST_ROWS, Reader};
+use crate::StoreError;
+use crate::state::{bytes_of, scan};
+use beadle_model::{PluginNo, Scope, Timestamp};
+use rusqlite::{OptionalExtension, params};
+
+impl Reader {
+    /// A value and its version; a counter reads as decimal text, what has expired is not there.
+    pub fn state_get(
+        &self,
+        plugin: PluginNo,
+        scope: Scope,
+        key: &str,
+        now: Timestamp,
+    ) -> Result<Option<(Vec<u8>, i64)>, StoreError> {
+        let (kind, id) = scope.as_columns();
+        self.one(|conn| {
+            let mut read = conn.prepare_cached(
+                "SELECT value, version FROM state WHERE plugin = ?1 AND scope = ?2 AND scope_id = ?3 AND key = ?4
+                   AND (expires_at IS NULL OR expires_at > ?5)",
+            )?;
+            let value = read
+                .query_row(params![plugin.0, kind, id, key, now.0], |row| Ok((bytes_of(row.get_ref(0)?), row.get(1)?)));
+            Ok(value.optional()?)
+        })
+    }
+
+    /// Up to `limit` (1,000 at most) keys that begin with `prefix`, in key order, from behind `after`, with values and
+    /// versions. Fewer than asked for: there are no more.
+    pub fn state_scan(
+        &self,
+        plugin: PluginNo,
+        scope: Scope,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+        now: Timestamp,
+    ) -> Result<Vec<(String, Vec<u8>, i64)>, StoreError> {
+        let limit = limit.min(MOST_ROWS);
+        let mut found = Vec::new();
+        if limit == 0 {
+            return Ok(found);
+        }
+        self.one(|conn| {
+            scan(conn, plugin, scope, (prefix, after), now, |key, value, version| {
+                found.push((key.to_owned(), bytes_of(value), version));
+                found.len() < limit
+            })
+        })?;
+        Ok(found)
+    }
+
+    /// Bytes of a plugin's keys and values (a counter is eight), with those that expired and were not swept yet.
+    pub fn state_bytes(&self, plugin: PluginNo) -> Result<u64, StoreError> {
+        self.one(|conn| {
+            let mut read = conn.prepare_cached("SELECT state_bytes FROM plugins WHERE no = ?1")?;
+            let bytes: Option<i64> = read.query_row([plugin.0], |row| row.get(0)).optional()?;
+            Ok(bytes.and_then(|bytes| u64::try_from(bytes).ok()).unwrap_or(0))
+        })
+    }
+
+    /// Plugins that have a number, with their names; more than are installed now.
+    pub fn plugin_names(&self) -> Result<Vec<(PluginNo, String)>, StoreError> {
+        self.one(|conn| {
+            let mut read = conn.prepare_cached("SELECT no, name FROM plugins ORDER BY no")?;
+            let names = read.query_map([], |row| Ok((PluginNo(row.get(0)?), row.get(1)?)))?;
+            Ok(names.collect::<Result<_, _>>()?)
+        })
+    }
+}

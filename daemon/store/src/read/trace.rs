@@ -1,0 +1,55 @@
+//! `beadle why ID`: what an id names, and what became of it.
+
+use super::{LOOK_BACK, Reader, events, outbox};
+use crate::StoreError;
+use crate::append::find_platform;
+use crate::shown::Trace;
+use beadle_model::{EventId, HandlingId, MessageId};
+use rusqlite::{Connection, OptionalExtension, params};
+
+impl Reader {
+    /// What an event, handling or message, or a message by the platform's id, was and became; `None` where there is no
+    /// such thing. A platform id is looked for among our messages and in the newest million events.
+    pub fn trace(&self, id: &str) -> Result<Option<Trace>, StoreError> {
+        if let Ok(id) = id.parse::<EventId>() {
+            return self.all(|conn| event(conn, id));
+        }
+        if let Ok(id) = id.parse::<HandlingId>() {
+            return self.all(|conn| event(conn, id.event));
+        }
+        if let Ok(id) = id.parse::<MessageId>() {
+            return self.all(|conn| message(conn, id));
+        }
+        self.all(|conn| {
+            let newest = conn.query_row("SELECT coalesce(max(id), 0) FROM outbox", [], |row| row.get(0))?;
+            if let Some((ours, ..)) = find_platform(conn, id, newest)? {
+                return message(conn, ours);
+            }
+            match find_inbound(conn, id)? {
+                Some(theirs) => event(conn, theirs),
+                None => Ok(None),
+            }
+        })
+    }
+}
+
+fn event(conn: &Connection, id: EventId) -> Result<Option<Trace>, StoreError> {
+    Ok(events::shown(conn, id)?.map(|event| Trace::Event(Box::new(event))))
+}
+
+fn message(conn: &Connection, id: MessageId) -> Result<Option<Trace>, StoreError> {
+    let Some(message) = outbox::shown(conn, id)? else { return Ok(None) };
+    let event = message.row.event.map_or(Ok(None), |event| events::shown(conn, event))?;
+    Ok(Some(Trace::Message { message: Box::new(message), event: event.map(Box::new) }))
+}
+
+/// The event in which a person wrote a message with this platform id. Bodies are not indexed: they are read, newest first.
+fn find_inbound(conn: &Connection, platform: &str) -> Result<Option<EventId>, StoreError> {
+    let sql = format!(
+        "SELECT id FROM event_bodies WHERE id > (SELECT max(id) FROM event_bodies) - {LOOK_BACK}
+           AND instr(body, ?1) AND json_extract(body, '$.message') = ?2 AND json_extract(body, '$.event') = 'message'
+         ORDER BY id DESC LIMIT 1"
+    );
+    let found = conn.prepare_cached(&sql)?.query_row(params![platform, platform], |row| row.get(0)).optional()?;
+    Ok(found.map(EventId))
+}

@@ -1,0 +1,238 @@
+//! What people are shown: rows as the command line and the dashboard print them, and by what they are chosen.
+
+use crate::DeadRef;
+use crate::step::{OutboxRow, SendState};
+use beadle_model::event::Problem;
+use beadle_model::{
+    Alias, Contact, ContactId, ConversationId, Ending, EventBody, EventId, EventKind, HandlingId, MessageId, PluginNo,
+    Timestamp,
+};
+use serde::{Deserialize, Serialize};
+
+/// How far an event is. The numbers are what the store keeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[repr(u8)]
+pub enum EventState {
+    /// No plugin is through with it.
+    New = 0,
+    /// Some are.
+    Begun = 1,
+    /// All are.
+    Finished = 2,
+}
+
+impl EventState {
+    pub(crate) fn from_number(number: i64) -> Self {
+        match number {
+            0 => EventState::New,
+            1 => EventState::Begun,
+            _ => EventState::Finished,
+        }
+    }
+}
+
+/// Which events.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct EventFilter {
+    /// Of this kind.
+    pub kind: Option<EventKind>,
+    /// About this person.
+    pub contact: Option<ContactId>,
+    /// In this conversation.
+    pub conversation: Option<ConversationId>,
+    /// So far.
+    pub state: Option<EventState>,
+    /// Older than this one: the last of the page before.
+    pub before: Option<EventId>,
+    /// How many at most.
+    pub most: usize,
+}
+
+/// An event in a list.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EventRow {
+    /// The event.
+    pub id: EventId,
+    /// What happened.
+    pub kind: EventKind,
+    /// Where.
+    pub conversation: Option<ConversationId>,
+    /// With whom.
+    pub contact: Option<ContactId>,
+    /// When it happened, as the platform says.
+    pub happened_at: Timestamp,
+    /// When we had it.
+    pub received_at: Timestamp,
+    /// How far it is.
+    pub state: EventState,
+    /// How it ended, where it has.
+    pub ending: Option<Ending>,
+}
+
+/// A handling that did not simply go well.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct HandlingRow {
+    /// The handling.
+    pub id: HandlingId,
+    /// `failing`, `done` or `dead`.
+    pub state: &'static str,
+    /// Tries so far.
+    pub attempts: u32,
+    /// The last error's code.
+    pub code: Option<String>,
+    /// What happened.
+    pub error: Option<String>,
+    /// When it is tried again.
+    pub next_at: Option<Timestamp>,
+}
+
+impl HandlingRow {
+    pub(crate) fn state_name(number: i64) -> &'static str {
+        match number {
+            0 => "failing",
+            1 => "done",
+            _ => "dead",
+        }
+    }
+}
+
+/// An event with all that became of it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct EventShown {
+    /// Its row.
+    pub row: EventRow,
+    /// What happened, whole.
+    pub body: EventBody,
+    /// Plugins that get it, in order; empty before the first is through.
+    pub subscribers: Vec<PluginNo>,
+    /// Those of them that are through with it.
+    pub done: Vec<PluginNo>,
+    /// Handlings that did not simply go well.
+    pub handlings: Vec<HandlingRow>,
+    /// Messages that came of it (among the newest million).
+    pub sends: Vec<OutboxShown>,
+}
+
+/// Which messages.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct OutboxFilter {
+    /// That stand so.
+    pub state: Option<SendState>,
+    /// In this conversation.
+    pub conversation: Option<ConversationId>,
+    /// From this plugin.
+    pub plugin: Option<PluginNo>,
+    /// Older than this one: the last of the page before.
+    pub before: Option<MessageId>,
+    /// How many at most.
+    pub most: usize,
+}
+
+/// A message with what the platform said of it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct OutboxShown {
+    /// Its row.
+    pub row: OutboxRow,
+    /// The platform's id, once it has one.
+    pub platform: Option<String>,
+    /// When the platform sent it on.
+    pub sent_at: Option<Timestamp>,
+    /// When it reached a device.
+    pub delivered_at: Option<Timestamp>,
+    /// When it was read.
+    pub read_at: Option<Timestamp>,
+    /// When a voice message was played first.
+    pub played_at: Option<Timestamp>,
+    /// When it failed.
+    pub failed_at: Option<Timestamp>,
+    /// Why it failed or was given up.
+    pub problem: Option<Problem>,
+}
+
+/// Which dead letters.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct DeadFilter {
+    /// Of this plugin.
+    pub plugin: Option<PluginNo>,
+    /// How many at most.
+    pub most: usize,
+}
+
+/// A dead letter.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct DeadShown {
+    /// Of what: `hnd_104.2` or `msg_77`.
+    pub of: DeadRef,
+    /// The event it came of.
+    pub event: Option<EventId>,
+    /// Of which plugin.
+    pub plugin: PluginNo,
+    /// Tries in all.
+    pub attempts: u32,
+    /// The error's code.
+    pub code: String,
+    /// What happened.
+    pub error: String,
+    /// When it was given up.
+    pub at: Timestamp,
+    /// When a person last had it tried again.
+    pub retried_at: Option<Timestamp>,
+    /// How the event ended meanwhile; claimed: somebody answered it.
+    pub ending: Option<Ending>,
+}
+
+/// A conversation in a contact's list.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConversationShown {
+    /// The conversation.
+    pub id: ConversationId,
+    /// On which channel.
+    pub channel: String,
+    /// When they wrote last.
+    pub last_inbound_at: Option<Timestamp>,
+    /// When the window ends (or ended).
+    pub window_until: Option<Timestamp>,
+}
+
+/// A name under which one contact came, and which is another's.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AliasClash {
+    /// The name.
+    pub alias: Alias,
+    /// Whose it is.
+    pub holder: ContactId,
+    /// Who came with it.
+    pub claimed: ContactId,
+}
+
+/// A contact with names and conversations.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ContactShown {
+    /// The contact.
+    pub contact: Contact,
+    /// What platforms call them, oldest first.
+    pub aliases: Vec<Alias>,
+    /// Their conversations.
+    pub conversations: Vec<ConversationShown>,
+    /// Names that suggest that this contact and another are one person.
+    pub clashes: Vec<AliasClash>,
+}
+
+/// What an id names, with what became of it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum Trace {
+    /// An event (also by the platform's id of the message that came in, or by a handling of it).
+    Event(Box<EventShown>),
+    /// A message of ours (also by the platform's id).
+    Message {
+        /// The message.
+        message: Box<OutboxShown>,
+        /// The event it came of.
+        event: Option<Box<EventShown>>,
+    },
+}

@@ -1,0 +1,92 @@
+//! Timers: set in a commit, and turned into events when they are due, each once.
+
+use crate::StoreError;
+use crate::writer::Tx;
+use beadle_model::effect::{Scope, TimerWrite};
+use beadle_model::{ConversationId, EventBody, PluginNo, Timestamp};
+use rusqlite::params;
+
+struct Due {
+    id: i64,
+    conversation: Option<ConversationId>,
+    body: EventBody,
+}
+
+impl Tx<'_> {
+    pub(crate) fn write_timer(
+        &self,
+        plugin: PluginNo,
+        write: &TimerWrite,
+        conversation: Option<ConversationId>,
+    ) -> Result<(), StoreError> {
+        match write {
+            TimerWrite::Set { scope, key, due_at, payload } => {
+                let (kind, id) = scope.as_columns();
+                self.conn
+                    .prepare_cached(
+                        "INSERT INTO timers (plugin, scope, scope_id, key, due_at, conversation, payload)
+                         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT (plugin, scope, scope_id, key) DO UPDATE
+                         SET due_at = excluded.due_at, conversation = excluded.conversation, payload = excluded.payload",
+                    )?
+                    .execute(params![plugin.0, kind, id, key, due_at.0, conversation.map(|id| id.0), payload])?;
+            }
+            TimerWrite::Move { scope, key, due_at } => {
+                let (kind, id) = scope.as_columns();
+                self.conn
+                    .prepare_cached(
+                        "UPDATE timers SET due_at = ?5 WHERE plugin = ?1 AND scope = ?2 AND scope_id = ?3 AND key = ?4",
+                    )?
+                    .execute(params![plugin.0, kind, id, key, due_at.0])?;
+            }
+            TimerWrite::Cancel { scope, key } => {
+                let (kind, id) = scope.as_columns();
+                self.conn
+                    .prepare_cached(
+                        "DELETE FROM timers WHERE plugin = ?1 AND scope = ?2 AND scope_id = ?3 AND key = ?4",
+                    )?
+                    .execute(params![plugin.0, kind, id, key])?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes events of what is due, earliest first, `most` at most; says how many, and when the next one is due (in the
+    /// past where more are due already).
+    pub(crate) fn fire(&mut self, now: Timestamp, most: usize) -> Result<(usize, Option<Timestamp>), StoreError> {
+        let due = self.due(now, most)?;
+        let fired = due.len();
+        for timer in due {
+            self.conn.prepare_cached("DELETE FROM timers WHERE id = ?1")?.execute([timer.id])?;
+            self.append_own(None, timer.body, timer.conversation, None, now)?;
+        }
+        let next: Option<i64> =
+            self.conn.prepare_cached("SELECT min(due_at) FROM timers")?.query_row([], |row| row.get(0))?;
+        Ok((fired, next.map(Timestamp)))
+    }
+
+    fn due(&self, now: Timestamp, most: usize) -> Result<Vec<Due>, StoreError> {
+        let mut read = self.conn.prepare_cached(
+            "SELECT id, plugin, scope, scope_id, key, due_at, conversation, payload FROM timers
+             WHERE due_at <= ?1 ORDER BY due_at, id LIMIT ?2",
+        )?;
+        let mut rows = read.query(params![now.0, i64::try_from(most).unwrap_or(i64::MAX)])?;
+        let mut due = Vec::new();
+        while let Some(row) = rows.next()? {
+            let (kind, id) = (row.get(2)?, row.get(3)?);
+            let scope = Scope::from_columns(kind, id)
+                .ok_or_else(|| StoreError::unreadable("a timer", format!("scope {kind}")))?;
+            due.push(Due {
+                id: row.get(0)?,
+                conversation: row.get::<_, Option<i64>>(6)?.map(ConversationId),
+                body: EventBody::Timer {
+                    plugin: PluginNo(row.get(1)?),
+                    scope,
+                    key: row.get(4)?,
+                    due_at: Timestamp(row.get(5)?),
+                    payload: row.get(7)?,
+                },
+            });
+        }
+        Ok(due)
+    }
+}
