@@ -1,0 +1,106 @@
+//! The chain: guards, then whoever the event is addressed to, then answerers until one claims it; observers afterwards.
+//!
+//! It runs in the conversation's lane, so the next event of that conversation waits until this one's chain has ended.
+//! Observers then run in lanes of their own and are told how it ended. An event that is not staged (a timer, a receipt)
+//! has a chain of one.
+
+use crate::handling::End;
+use crate::lane::LaneKey;
+use crate::roster::Stage;
+use crate::run::Run;
+use crate::spine::Spine;
+use beadle_model::{Ending, EventBody, EventKind, PluginNo};
+use std::sync::Arc;
+
+/// Puts a run into its lane.
+pub(crate) fn enqueue(spine: &Arc<Spine>, run: Run) {
+    let key = lane_of(&run);
+    let (spine, run) = (Arc::clone(spine), Arc::new(run));
+    spine.lanes.push(key, {
+        let spine = Arc::clone(&spine);
+        async move { walk(&spine, &run).await }
+    });
+}
+
+/// Where an event's chain runs. Timers come back into the lane they were set in; receipts have their own.
+fn lane_of(run: &Run) -> LaneKey {
+    let conversation = run.event.conversation.as_ref().map(|conversation| conversation.id);
+    let only = run.subscribers.first();
+    let observes = only.and_then(|it| it.member.as_ref()).is_some_and(|member| member.stage == Stage::Observe);
+    match (conversation, run.event.kind(), only.map(|it| it.no)) {
+        (Some(conversation), EventKind::MessageStatus, Some(no)) => LaneKey::Receipts(no, conversation),
+        (Some(conversation), EventKind::Timer, Some(no)) if observes => LaneKey::Observer(no, conversation),
+        (Some(conversation), ..) => LaneKey::Conversation(conversation),
+        (None, _, no) => LaneKey::Plugin(no.unwrap_or(PluginNo::HOST)),
+    }
+}
+
+/// From the first plugin of the chain to its end, then hands over to the observers.
+async fn walk(spine: &Arc<Spine>, run: &Arc<Run>) {
+    run.gone().for_each(|place| run.pass(place));
+    if run.ending().is_none() && ask_all(spine, run).await.is_none() {
+        // We are stopping: the event stays unfinished and is taken up again after the start.
+        return;
+    }
+    let observers = run.observers();
+    if observers.is_empty() {
+        return spine.finish(run).await;
+    }
+    for place in observers.into_iter().filter(|place| !run.is_done(*place)) {
+        let Some(no) = run.subscribers.get(place).map(|subscriber| subscriber.no) else { continue };
+        let key = match &run.event.conversation {
+            Some(conversation) => LaneKey::Observer(no, conversation.id),
+            None => LaneKey::Plugin(no),
+        };
+        let (spine, run) = (Arc::clone(spine), Arc::clone(run));
+        spine.lanes.push(key, {
+            let spine = Arc::clone(&spine);
+            async move {
+                if spine.handle(&run, place, false).await == End::Passed {
+                    spine.finish(&run).await;
+                }
+            }
+        });
+    }
+}
+
+/// Asks one after the other until one ends it. `None`: we are stopping.
+async fn ask_all(spine: &Arc<Spine>, run: &Arc<Run>) -> Option<Ending> {
+    let host_has_answered = matches!(run.event.body, EventBody::Message { word: Some(_), .. });
+    for place in order(run) {
+        if run.is_done(place) {
+            continue;
+        }
+        let Some(subscriber) = run.subscribers.get(place) else { continue };
+        let stage = subscriber.member.as_ref().map(|member| member.stage);
+        if host_has_answered && stage == Some(Stage::Answer) {
+            run.pass(place);
+            continue;
+        }
+        match spine.handle(run, place, false).await {
+            End::Passed => {}
+            // The commit that claimed it has the ending and all who are spared by it.
+            End::Claimed | End::Stopped | End::Closed => return run.ending(),
+            End::Stopping => return None,
+        }
+    }
+    Some(run.end(if host_has_answered { Ending::Host } else { Ending::Passed }))
+}
+
+/// The chain's places in order, with the plugin that the event is addressed to right after the guards.
+fn order(run: &Run) -> Vec<usize> {
+    let mut chain = run.chain();
+    let EventBody::Message { addressed: Some(addressed), .. } = &run.event.body else { return chain };
+    let at = |place: &usize| run.subscribers.get(*place);
+    let guards = chain.iter().filter_map(at).take_while(|it| stage_of(it) == Some(Stage::Guard)).count();
+    let theirs = chain.iter().filter_map(at).position(|it| it.no == *addressed);
+    if let Some(theirs) = theirs.filter(|theirs| *theirs > guards) {
+        let place = chain.remove(theirs);
+        chain.insert(guards, place);
+    }
+    chain
+}
+
+fn stage_of(subscriber: &crate::run::Subscriber) -> Option<Stage> {
+    subscriber.member.as_ref().map(|member| member.stage)
+}

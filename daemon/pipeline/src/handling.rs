@@ -1,0 +1,317 @@
+//! One handling: one event given to one plugin, tried until it is done or given up, committed as one transaction.
+//!
+//! What a plugin decided and all that it asked for go to the store together. Three things can come in between: the
+//! plugin fails (tried again by `retry`'s rules), what it had read is no longer so (run again at once, after three times
+//! alone), or the disk says no (the same commit waits; nothing is run twice for it).
+
+use crate::retry::{self, Next};
+use crate::roster::Member;
+use crate::run::Run;
+use crate::spine::Spine;
+use beadle_model::{Coded, Disposition, Effects, Ending, Timestamp};
+use beadle_sandbox::{Call, Handled, Level, Report};
+use beadle_store::StoreError;
+use beadle_store::step::{Burial, Commit, FailedTry};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How a handling ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// The chain goes on: it passed, or was given up and passed over.
+    Passed,
+    /// It answered.
+    Claimed,
+    /// A guard stopped it.
+    Stopped,
+    /// A guard that is to be waited for never spoke: nobody answers.
+    Closed,
+    /// We are stopping; nothing was decided.
+    Stopping,
+}
+
+/// A handling whose reads were stale is run again at once so many times, then alone (DESIGN section 5).
+const TRIES_BESIDE_OTHERS: u32 = 3;
+/// While the disk refuses, the commit is tried again so often: soon enough to go on when there is room, rare enough to
+/// cost nothing. Real time: a full disk does not care about the calendar.
+const DISK_PAUSE: Duration = Duration::from_millis(250);
+
+/// A try that has to be made again, and why.
+enum Trouble {
+    /// What it had read has changed.
+    Stale,
+    /// It failed.
+    Failed { code: &'static str, error: String, final_word: bool },
+    /// We are stopping.
+    Stopping,
+}
+
+impl Spine {
+    /// Tries until it is done or given up. `late`: a person retries it out of its order.
+    pub async fn handle(self: &Arc<Self>, run: &Arc<Run>, place: usize, late: bool) -> End {
+        let Some(member) = run.subscribers.get(place).and_then(|subscriber| subscriber.member.clone()) else {
+            return End::Passed;
+        };
+        if !late && self.clock.now().since_ms(run.event.received_at) > member.max_age_ms {
+            let error =
+                format!("it is older than the {} s that `{}` may wait", member.max_age_ms / 1000, member.plugin.name());
+            return self.give_up(run, place, &member, 0, "stale", error, false).await;
+        }
+        let (mut tries, mut stale) = (0, 0);
+        loop {
+            let trouble = match self.attempt(run, place, &member, tries + 1, stale >= TRIES_BESIDE_OTHERS, late).await {
+                Ok(end) => return end,
+                Err(trouble) => trouble,
+            };
+            match trouble {
+                Trouble::Stopping => return End::Stopping,
+                Trouble::Stale => stale += 1,
+                Trouble::Failed { code, error, final_word } => {
+                    tries += 1;
+                    match self.after_failure(run, &member, tries, final_word || late) {
+                        Next::GiveUp { closed } => {
+                            return self.give_up(run, place, &member, tries, code, error, closed).await;
+                        }
+                        Next::Retry { after_ms } => {
+                            let next_at = self.clock.now().plus_ms(after_ms);
+                            self.note_failure(run, &member, tries, code, error, next_at).await;
+                            tokio::select! {
+                                () = self.clock.sleep_until(next_at) => {}
+                                () = self.stopping() => return End::Stopping,
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    fn after_failure(&self, run: &Run, member: &Member, tries: u32, final_word: bool) -> Next {
+        let staged = run.event.kind().is_staged();
+        if final_word {
+            return Next::GiveUp { closed: false };
+        }
+        retry::after(tries, staged, member.stage, member.on_failure, self.jitter(run.event.id.0, tries))
+    }
+
+    /// One try: the call, and the commit of what it asked for.
+    async fn attempt(
+        self: &Arc<Self>,
+        run: &Arc<Run>,
+        place: usize,
+        member: &Arc<Member>,
+        attempt: u32,
+        alone: bool,
+        late: bool,
+    ) -> Result<End, Trouble> {
+        // Held until the commit is through, so that "alone" means alone with one's reads too.
+        let (_beside, _alone) = match alone {
+            false => (Some(member.alone.read().await), None),
+            true => (None, Some(member.alone.write().await)),
+        };
+        let now = self.clock.now();
+        let ending = run.ending().filter(|_| run.event.kind().is_staged()).map(|ending| self.tell(ending));
+        let call = Call { event: Arc::clone(&run.event), ending, attempt, late, now };
+        let Report { outcome, log, usage } = member.plugin.handle(call).await;
+        self.write_log(run, member, &log);
+        self.health.called(&usage);
+        let handled = outcome.map_err(|fault| Trouble::Failed {
+            code: fault.code(),
+            error: fault.to_string(),
+            final_word: !fault.retried(),
+        })?;
+        let needs_check = !handled.needs_no_check();
+        let Handled { disposition, effects, instance } = handled;
+        let said = member.may_decide(disposition);
+        if said == Disposition::Pass && effects.is_empty() {
+            // Nothing to commit: its bit goes with the next one.
+            run.pass(place);
+            instance.keep();
+            return Ok(End::Passed);
+        }
+        let decision = decision(run, member, said);
+        // What read nothing that can be stale need not wait for the disk; should that refuse, all instances are renewed.
+        let mut instance = Some(instance);
+        if !needs_check && let Some(instance) = instance.take() {
+            instance.keep();
+        }
+        self.commit(run, place, member, effects, decision, now).await?;
+        if let Some(instance) = instance {
+            instance.keep();
+        }
+        Ok(match said {
+            Disposition::Pass => End::Passed,
+            Disposition::Claimed => End::Claimed,
+            Disposition::Stopped => End::Stopped,
+        })
+    }
+
+    async fn commit(
+        self: &Arc<Self>,
+        run: &Arc<Run>,
+        place: usize,
+        member: &Member,
+        effects: Effects,
+        decision: Option<Ending>,
+        now: Timestamp,
+    ) -> Result<(), Trouble> {
+        let conversation = run.event.conversation.as_ref();
+        let launch = self.outbox.admit(conversation, run.event.id, member.plugin.no(), effects.sends, now);
+        let has_timers = !effects.timers.is_empty();
+        let commit = Commit {
+            fence: self.store.fence(),
+            plugin: member.plugin.no(),
+            now,
+            progress: run.progress(Some(place), decision),
+            conversation: conversation.map(|conversation| conversation.id),
+            reads: effects.reads,
+            state: effects.state,
+            timers: effects.timers,
+            sends: launch.new_sends(),
+        };
+        loop {
+            match self.store.commit(commit.clone()).await {
+                Ok(()) => break,
+                Err(StoreError::StaleRead { .. }) => {
+                    self.outbox.take_back(launch);
+                    member.plugin.forget_instances();
+                    return Err(Trouble::Stale);
+                }
+                Err(error) if error.is_fatal() => {
+                    self.outbox.take_back(launch);
+                    self.fail(error);
+                    return Err(Trouble::Stopping);
+                }
+                Err(error) => {
+                    member.plugin.forget_instances();
+                    self.health.disk_trouble(&error);
+                    tokio::select! {
+                        () = tokio::time::sleep(DISK_PAUSE) => {}
+                        () = self.stopping() => {
+                            self.outbox.take_back(launch);
+                            return Err(Trouble::Stopping);
+                        }
+                    }
+                }
+            }
+        }
+        run.committed(&commit.progress);
+        self.outbox.launch(launch);
+        if has_timers {
+            self.timers_changed.notify_one();
+        }
+        Ok(())
+    }
+
+    async fn note_failure(
+        &self,
+        run: &Run,
+        member: &Member,
+        attempts: u32,
+        code: &str,
+        error: String,
+        next_at: Timestamp,
+    ) {
+        let (event, plugin) = (run.event.id, member.plugin.no());
+        tracing::warn!(plugin = %member.plugin.name(), %event, code, attempts, %next_at, "A handling failed and will be tried again: {error}.");
+        self.health.failed(member.plugin.name());
+        let failed = FailedTry { event, plugin, attempts, code: code.into(), error, next_at };
+        if let Err(error) = self.store.failed_try(failed).await {
+            // Only the record for people is missing; the retry itself is in our hands.
+            tracing::debug!(%event, %error, "The failed try could not be recorded.");
+        }
+    }
+
+    /// A dead letter, and the event goes on without this plugin.
+    #[expect(clippy::too_many_arguments, reason = "what a burial records; a struct for one caller would say it twice")]
+    async fn give_up(
+        &self,
+        run: &Run,
+        place: usize,
+        member: &Member,
+        attempts: u32,
+        code: &'static str,
+        error: String,
+        closed: bool,
+    ) -> End {
+        let (event, name) = (run.event.id, member.plugin.name());
+        let decision = closed.then_some(Ending::Stopped(member.plugin.no()));
+        tracing::error!(plugin = %name, %event, code, attempts, "A handling was given up and is a dead letter: {error}. See `beadle dead list`.");
+        self.health.buried(name);
+        let burial = Burial {
+            fence: self.store.fence(),
+            plugin: member.plugin.no(),
+            attempts,
+            code: code.into(),
+            error,
+            at: self.clock.now(),
+            progress: run.progress(Some(place), decision),
+        };
+        loop {
+            match self.store.bury(burial.clone()).await {
+                Ok(()) => break,
+                Err(error) if error.is_fatal() => {
+                    self.fail(error);
+                    return End::Stopping;
+                }
+                Err(error) => {
+                    self.health.disk_trouble(&error);
+                    tokio::select! {
+                        () = tokio::time::sleep(DISK_PAUSE) => {}
+                        () = self.stopping() => return End::Stopping,
+                    }
+                }
+            }
+        }
+        run.committed(&burial.progress);
+        if closed { End::Closed } else { End::Passed }
+    }
+
+    /// How it ended, in words for an observer.
+    fn tell(&self, ending: Ending) -> (String, Option<String>) {
+        let name = |no| self.roster().name(no).map(str::to_owned);
+        match ending {
+            Ending::Passed => ("passed".into(), None),
+            Ending::Claimed(by) => ("claimed".into(), name(by)),
+            Ending::Stopped(by) => ("stopped".into(), name(by)),
+            Ending::Host => ("host".into(), None),
+        }
+    }
+
+    fn write_log(&self, run: &Run, member: &Member, lines: &[beadle_sandbox::LogLine]) {
+        let (plugin, event) = (member.plugin.name(), run.event.id);
+        for line in lines {
+            let text = &line.text;
+            match line.level {
+                Level::Debug => tracing::debug!(target: "plugin", %plugin, %event, "{text}"),
+                Level::Info => tracing::info!(target: "plugin", %plugin, %event, "{text}"),
+                Level::Warn => tracing::warn!(target: "plugin", %plugin, %event, "{text}"),
+                Level::Error => tracing::error!(target: "plugin", %plugin, %event, "{text}"),
+            }
+        }
+    }
+
+    /// Writes down that an event is through, where no commit has said so yet.
+    pub async fn finish(&self, run: &Run) {
+        if run.is_all_committed() {
+            return;
+        }
+        let progress = run.progress(None, None);
+        if let Err(error) = self.store.finish(progress, self.store.fence()).await {
+            // It stays unfinished and is walked again after the next start, where everybody passes it as now.
+            tracing::debug!(event = %run.event.id, %error, "An event could not be marked finished.");
+        }
+    }
+}
+
+/// A claim or a stop ends the chain, in the same commit.
+fn decision(run: &Run, member: &Member, said: Disposition) -> Option<Ending> {
+    if !run.event.kind().is_staged() || run.ending().is_some() {
+        return None;
+    }
+    match said {
+        Disposition::Pass => None,
+        Disposition::Claimed => Some(Ending::Claimed(member.plugin.no())),
+        Disposition::Stopped => Some(Ending::Stopped(member.plugin.no())),
+    }
+}

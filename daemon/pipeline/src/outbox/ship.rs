@@ -1,0 +1,153 @@
+//! One thing, sent once: the shipment, the platform's answer, and what follows from it.
+
+use super::judge::{Pause, Verdict, judge, problem};
+use super::{Inner, Parcel};
+use crate::channel::{Advice, Answer, Shipment};
+use beadle_model::event::Problem;
+use beadle_model::{MessageId, Timestamp};
+use beadle_store::step::{Outcome, SendState, Settlement};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Longer than any channel's own time-outs: whoever is still waiting then waits for a bug of ours. Real time.
+const AT_MOST: Duration = Duration::from_secs(60);
+
+/// What is left to be done after an answer.
+enum Follows {
+    Settle(Outcome),
+    PutBack { parcel: Parcel, at: Timestamp, counted: bool },
+    Wait,
+}
+
+impl Inner {
+    /// Sends a parcel that has its slot and is `sending` on disk.
+    pub(super) fn spawn(self: &Arc<Self>, parcel: Parcel) {
+        let inner = Arc::clone(self);
+        tokio::spawn(async move { inner.ship(parcel).await });
+    }
+
+    async fn ship(self: Arc<Self>, parcel: Parcel) {
+        let answer = self.send(&parcel).await;
+        let now = self.clock.now();
+        self.health.sent(&answer);
+        let message = parcel.row.message;
+        let verdict = judge(answer, &parcel.row.body, parcel.row.attempts, now);
+        let follows = self.follow(parcel, verdict, now);
+        self.wake.notify_one();
+        match follows {
+            Follows::Settle(outcome) => self.settle(vec![Settlement { message, outcome, at: now }]).await,
+            Follows::PutBack { parcel, at, counted } => self.put_back(parcel, at, counted).await,
+            Follows::Wait => {}
+        }
+    }
+
+    /// What the verdict means for the slot, the line and the channel; says what is left to be written.
+    fn follow(&self, mut parcel: Parcel, verdict: Verdict, now: Timestamp) -> Follows {
+        let (conversation, message) = (parcel.row.conversation, parcel.row.message);
+        let channel = Arc::clone(&parcel.view.channel);
+        let mut state = self.state();
+        state.waiting.free_slot(&channel);
+        if matches!(verdict, Verdict::Over(_) | Verdict::Again { .. }) {
+            state.waiting.succeeded(&channel);
+        }
+        match verdict {
+            Verdict::Over(outcome) => {
+                state.waiting.free_line(conversation, message, now);
+                state.waiting.forget(message);
+                Follows::Settle(outcome)
+            }
+            Verdict::Again { at, counted, holds: true } => {
+                parcel.row.attempts += u32::from(counted);
+                Follows::PutBack { parcel, at, counted }
+            }
+            Verdict::Again { at, counted, holds: false } => {
+                state.waiting.free_line(conversation, message, now);
+                state.waiting.forget(message);
+                state.next_on_disk = Some(state.next_on_disk.map_or(at, |next| next.min(at)));
+                Follows::Settle(Outcome::Later { due_at: at, counted, maybe_twice: parcel.row.maybe_twice })
+            }
+            Verdict::Pause(pause) => {
+                let pause_ms = state.waiting.pause(&channel, &pause, now);
+                drop(state);
+                self.tell_pause(&parcel, &pause, pause_ms);
+                Follows::PutBack { parcel, at: now, counted: false }
+            }
+            Verdict::Doubt(why) => {
+                // Others would meet the same silence: one at a time, until one is answered.
+                let silence = problem("no-answer", "The platform did not answer", why.clone());
+                state.waiting.pause(&channel, &Pause::Short(silence), now);
+                tracing::warn!(%message, %channel, "Nobody knows whether a message went out; waiting for a receipt: {why}.");
+                state.doubts.add(parcel, now, why);
+                Follows::Wait
+            }
+        }
+    }
+
+    async fn send(&self, Parcel { row, view }: &Parcel) -> Answer {
+        let Some(channel) = self.channels.get(&view.channel) else {
+            let problem = problem("no-channel", "The channel is not configured", view.channel.as_ref());
+            return Answer::Refused(problem, Advice::Fail);
+        };
+        let Some(to) = view.address.clone() else {
+            let problem =
+                problem("no-recipient", "Nothing is known by which to reach them", view.contact.id.to_string());
+            return Answer::Refused(problem, Advice::Fail);
+        };
+        let callback = format!("{}@{}", row.message, self.store.install());
+        let shipment =
+            Shipment { message: row.message, to, group: view.group.clone(), body: row.body.clone(), callback };
+        match tokio::time::timeout(AT_MOST, channel.send(&shipment)).await {
+            Ok(answer) => answer,
+            Err(_) => Answer::Unknown(format!("the channel did not come back within {} s", AT_MOST.as_secs())),
+        }
+    }
+
+    /// Back to the head of its line: first on disk, so that a crash does not leave it in doubt, then in memory.
+    async fn put_back(self: &Arc<Self>, mut parcel: Parcel, at: Timestamp, counted: bool) {
+        let now = self.clock.now();
+        let (conversation, message) = (parcel.row.conversation, parcel.row.message);
+        let outcome = Outcome::Later { due_at: at, counted, maybe_twice: parcel.row.maybe_twice };
+        self.settle(vec![Settlement { message, outcome, at: now }]).await;
+        parcel.row.state = SendState::Queued;
+        let mut state = self.state();
+        state.waiting.put_first(parcel, at);
+        state.waiting.free_line(conversation, message, now);
+        drop(state);
+        self.wake.notify_one();
+    }
+
+    /// Writes down what became of messages. What the disk does not take the store keeps and writes first when it can.
+    pub(super) async fn settle(&self, settlements: Vec<Settlement>) {
+        for Settlement { message, outcome, .. } in &settlements {
+            match outcome {
+                Outcome::Failed(problem) => self.tell_end(message, problem, "was refused"),
+                Outcome::Dead(problem) => self.tell_end(message, problem, "is a dead letter (`beadle dead list`)"),
+                Outcome::Accepted(_) | Outcome::Later { .. } | Outcome::Dropped => {}
+            }
+        }
+        let listeners = Arc::clone(&self.listeners.borrow());
+        if let Err(error) = self.store.settle(settlements, listeners).await {
+            self.health.disk_trouble(&error);
+        }
+    }
+
+    fn tell_end(&self, message: &MessageId, problem: &Problem, what: &str) {
+        let Problem { code, title, details, .. } = problem;
+        let details = details.as_deref().unwrap_or("");
+        tracing::warn!(%message, code, "A message {what}: {title}. {details}");
+        self.health.message_failed(code);
+    }
+
+    fn tell_pause(&self, parcel: &Parcel, pause: &Pause, pause_ms: i64) {
+        let channel = &parcel.view.channel;
+        match pause {
+            Pause::Short(Problem { code, title, .. }) => {
+                tracing::warn!(%channel, code, pause_ms, "A channel pauses: {title}.");
+            }
+            Pause::Stopped(Problem { code, title, details, .. }) => {
+                let details = details.as_deref().unwrap_or("");
+                tracing::error!(%channel, code, "A channel cannot send until somebody sees to it: {title}. {details} What waits is kept.");
+            }
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! Who takes part: the plugins that run now, in the order in which they are asked.
+//!
+//! A roster is a snapshot. Whoever changes what runs makes a new one and hands it over whole; an event keeps the one it
+//! was dispatched with, so a reload in the middle changes nothing for it. It is not the catalogue: it knows no files, no
+//! grants and no reasons why a plugin is missing.
+
+use beadle_model::{Disposition, EventBody, EventKind, PluginNo};
+use beadle_sandbox::Plugin;
+use std::sync::Arc;
+
+/// When a plugin is asked (DESIGN section 3).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Stage {
+    /// First, one after the other; may stop an event.
+    Guard,
+    /// Then, one after the other, until one claims it.
+    #[default]
+    Answer,
+    /// Afterwards, each for itself, told how it ended.
+    Observe,
+}
+
+/// What becomes of an event whose guard keeps failing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnFailure {
+    /// It waits for the guard, and is not answered if the guard never speaks.
+    #[default]
+    Hold,
+    /// It goes on as if the guard had passed it.
+    Skip,
+}
+
+/// A plugin and its place.
+pub struct Member {
+    /// What runs.
+    pub plugin: Arc<Plugin>,
+    /// When it is asked.
+    pub stage: Stage,
+    /// Its place in the stage, small first; equal ones by name.
+    pub order: i64,
+    /// For guards.
+    pub on_failure: OnFailure,
+    /// A handling older than this is not begun, in milliseconds of civil time.
+    pub max_age_ms: i64,
+    /// Handlings run side by side under a read lock; one that was three times too late with its reads runs alone.
+    pub(crate) alone: tokio::sync::RwLock<()>,
+}
+
+/// Nobody gets an answer to a question older than a quarter of an hour (DESIGN section 3).
+const ANSWER_MAX_AGE_MS: i64 = 15 * 60 * 1000;
+/// What is not an answer is still worth doing for as long as the platform itself repeats a webhook.
+const OTHER_MAX_AGE_MS: i64 = 7 * 24 * 60 * 60 * 1000;
+
+impl Member {
+    /// A plugin in its place, with the design's age limit for its stage unless one is given.
+    pub fn new(plugin: Arc<Plugin>, stage: Stage, order: i64, on_failure: OnFailure, max_age_ms: Option<i64>) -> Self {
+        let by_stage = if stage == Stage::Answer { ANSWER_MAX_AGE_MS } else { OTHER_MAX_AGE_MS };
+        let max_age_ms = max_age_ms.unwrap_or(by_stage);
+        Self { plugin, stage, order, on_failure, max_age_ms, alone: tokio::sync::RwLock::new(()) }
+    }
+
+    /// What this stage may decide: only a guard stops, and who only watches decides nothing.
+    pub(crate) fn may_decide(&self, said: Disposition) -> Disposition {
+        match (self.stage, said) {
+            (Stage::Observe, _) => Disposition::Pass,
+            (Stage::Answer, Disposition::Stopped) => Disposition::Claimed,
+            _ => said,
+        }
+    }
+}
+
+/// Those who run now, in the order in which they are asked.
+#[derive(Default)]
+pub struct Roster(Vec<Arc<Member>>);
+
+impl Roster {
+    /// Puts them in order.
+    pub fn new(mut members: Vec<Arc<Member>>) -> Self {
+        members.sort_by(|a, b| (a.stage, a.order, a.plugin.name()).cmp(&(b.stage, b.order, b.plugin.name())));
+        Self(members)
+    }
+
+    /// All of them, in order.
+    pub fn members(&self) -> &[Arc<Member>] {
+        &self.0
+    }
+
+    /// Those who want to hear what became of their messages.
+    pub fn status_listeners(&self) -> Vec<PluginNo> {
+        let wants = |member: &&Arc<Member>| member.plugin.subscriptions().contains(&EventKind::MessageStatus);
+        self.0.iter().filter(wants).map(|member| member.plugin.no()).collect()
+    }
+
+    /// Who gets this event, in order: one plugin for what is its own, all who export it for the rest.
+    pub fn subscribers(&self, body: &EventBody) -> Vec<Arc<Member>> {
+        let kind = body.kind();
+        let only = body.only_for();
+        let gets = |member: &&Arc<Member>| {
+            only.is_none_or(|no| member.plugin.no() == no) && member.plugin.subscriptions().contains(&kind)
+        };
+        self.0.iter().filter(gets).cloned().collect()
+    }
+
+    /// The name of a plugin that runs now.
+    pub fn name(&self, no: PluginNo) -> Option<&str> {
+        self.0.iter().find(|member| member.plugin.no() == no).map(|member| member.plugin.name().as_ref())
+    }
+}

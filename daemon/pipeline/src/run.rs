@@ -1,0 +1,161 @@
+//! One event on its way through its plugins: who gets it, who is through with it, how it ended.
+//!
+//! The subscribers and their places are fixed when a run begins, and with the first commit they are on disk; after a
+//! crash the run is resumed with the same ones and goes on where it was. A plugin that passed and asked for nothing is
+//! not worth a write of its own: its bit is carried along by the next commit, and after a crash it is simply asked
+//! again, which nobody can tell from outside.
+
+use crate::dispatch::Ticket;
+use crate::roster::{Member, Stage};
+use beadle_model::{Ending, Event, PluginNo};
+use beadle_store::step::Progress;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+/// Places that have a bit in the event's own row: what a signed 64-bit column holds. Later places get rows.
+const BITS: usize = 63;
+
+/// A subscriber: a plugin that runs now, or one that was there when the event was dispatched and is gone since.
+#[derive(Clone)]
+pub(crate) struct Subscriber {
+    pub no: PluginNo,
+    pub member: Option<Arc<Member>>,
+}
+
+/// An event and how far it is.
+pub(crate) struct Run {
+    pub event: Arc<Event>,
+    pub subscribers: Vec<Subscriber>,
+    roster: i64,
+    /// Bits of those who are through with it.
+    done: AtomicI64,
+    /// Those of them that are on disk.
+    committed: AtomicI64,
+    /// The same for places that have no bit.
+    beyond: Mutex<Vec<PluginNo>>,
+    ending: OnceLock<Ending>,
+    _ticket: Ticket,
+}
+
+impl Run {
+    pub fn new(event: Arc<Event>, subscribers: Vec<Subscriber>, roster: i64, ticket: Ticket) -> Self {
+        let (done, committed) = (AtomicI64::new(0), AtomicI64::new(0));
+        let (beyond, ending) = (Mutex::default(), OnceLock::new());
+        Self { event, subscribers, roster, done, committed, beyond, ending, _ticket: ticket }
+    }
+
+    /// What was on disk when we started: the same subscribers, some of them through with it.
+    #[must_use]
+    pub fn resumed(self, done: i64, beyond: Vec<PluginNo>, ending: Option<Ending>) -> Self {
+        self.done.store(done, Ordering::Relaxed);
+        self.committed.store(done, Ordering::Relaxed);
+        *self.beyond.lock().unwrap_or_else(PoisonError::into_inner) = beyond;
+        if let Some(ending) = ending {
+            let _ = self.ending.set(ending);
+        }
+        self
+    }
+
+    /// How the chain ended, once it has.
+    pub fn ending(&self) -> Option<Ending> {
+        self.ending.get().copied()
+    }
+
+    /// The chain has ended so; the first word stands.
+    pub fn end(&self, ending: Ending) -> Ending {
+        *self.ending.get_or_init(|| ending)
+    }
+
+    /// This place is through with it, and is to be carried by the next commit.
+    pub fn pass(&self, place: usize) {
+        match bit(place) {
+            Some(bit) => _ = self.done.fetch_or(bit, Ordering::Relaxed),
+            None => self.beyond.lock().unwrap_or_else(PoisonError::into_inner).extend(self.number(place)),
+        }
+    }
+
+    /// Whether this place is through with it.
+    pub fn is_done(&self, place: usize) -> bool {
+        match (bit(place), self.number(place)) {
+            (Some(bit), _) => self.done.load(Ordering::Relaxed) & bit != 0,
+            (None, Some(no)) => self.beyond.lock().unwrap_or_else(PoisonError::into_inner).contains(&no),
+            (None, None) => true,
+        }
+    }
+
+    /// Places that stand in the chain, in order; for an event that is not staged, all.
+    pub fn chain(&self) -> Vec<usize> {
+        self.places(|stage| stage != Stage::Observe)
+    }
+
+    /// Places that are told afterwards; for an event that is not staged, none.
+    pub fn observers(&self) -> Vec<usize> {
+        if self.event.kind().is_staged() { self.places(|stage| stage == Stage::Observe) } else { Vec::new() }
+    }
+
+    fn places(&self, wanted: impl Fn(Stage) -> bool) -> Vec<usize> {
+        let staged = self.event.kind().is_staged();
+        let stands = |subscriber: &Subscriber| match &subscriber.member {
+            Some(member) => !staged || wanted(member.stage),
+            // Gone since: nobody to ask. It counts as through (see `gone`).
+            None => false,
+        };
+        self.subscribers.iter().enumerate().filter(|(_, it)| stands(it)).map(|(place, _)| place).collect()
+    }
+
+    /// Places whose plugin is no longer there.
+    pub fn gone(&self) -> impl Iterator<Item = usize> {
+        self.subscribers.iter().enumerate().filter(|(_, it)| it.member.is_none()).map(|(place, _)| place)
+    }
+
+    /// What a commit says of this event: everything that was carried so far, this place, and where it decides the event,
+    /// the ending and all who are spared by it. Nothing of it is so before [`Run::committed`].
+    pub fn progress(&self, place: Option<usize>, decision: Option<Ending>) -> Progress {
+        let mut done = self.done.load(Ordering::Relaxed);
+        let mut done_beyond = self.beyond.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let spared = if decision.is_some() { self.chain() } else { Vec::new() };
+        for place in spared.into_iter().chain(place) {
+            match (bit(place), self.number(place)) {
+                (Some(bit), _) => done |= bit,
+                (None, Some(no)) if !done_beyond.contains(&no) => done_beyond.push(no),
+                (None, _) => {}
+            }
+        }
+        let bits = self.subscribers.len().min(BITS);
+        Progress {
+            event: self.event.id,
+            roster: self.roster,
+            done,
+            done_beyond,
+            // 63 bits are all that a positive i64 has.
+            all: i64::try_from((1u64 << bits) - 1).unwrap_or(i64::MAX),
+            all_beyond: self.subscribers.len() - bits,
+            ending: self.ending().or(decision),
+        }
+    }
+
+    /// This is on disk now.
+    pub fn committed(&self, progress: &Progress) {
+        self.done.fetch_or(progress.done, Ordering::Relaxed);
+        self.committed.fetch_or(progress.done, Ordering::Relaxed);
+        self.beyond.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&progress.done_beyond);
+        if let Some(ending) = progress.ending {
+            self.end(ending);
+        }
+    }
+
+    /// Whether everything that is done is on disk. Events with more subscribers than bits are asked for each time.
+    pub fn is_all_committed(&self) -> bool {
+        let carried = self.done.load(Ordering::Relaxed) & !self.committed.load(Ordering::Relaxed);
+        // An event without subscribers has nothing to carry and is marked all the same.
+        carried == 0 && (1..=BITS).contains(&self.subscribers.len())
+    }
+
+    fn number(&self, place: usize) -> Option<PluginNo> {
+        self.subscribers.get(place).map(|subscriber| subscriber.no)
+    }
+}
+
+fn bit(place: usize) -> Option<i64> {
+    (place < BITS).then(|| 1 << place)
+}
