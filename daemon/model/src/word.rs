@@ -76,9 +76,13 @@ const WORDS: &[(&str, Word, Option<Language>)] = &[
 /// No word is longer than this in bytes once folded, with room for punctuation; longer messages are not looked at.
 const LONGEST_BYTES: usize = 64;
 
+/// No word has more letters ("uitschrijven"). Most messages end here, before anything is folded: this is asked of each.
+const MOST_LETTERS: usize = 12;
+
 /// The word that a message is, if it is one, and the language it was said in, if that tells.
 pub fn hear(message: &str) -> Option<(Word, Option<Language>)> {
-    if message.len() > LONGEST_BYTES {
+    let letters = message.chars().filter(|c| c.is_alphanumeric()).take(MOST_LETTERS + 1).count();
+    if message.len() > LONGEST_BYTES || letters > MOST_LETTERS {
         return None;
     }
     let said = fold(message);
@@ -143,5 +147,7 @@ mod tests {
         for (text, ..) in WORDS {
             assert_eq!(fold(text), *text);
         }
+        let letters = |text: &str| text.chars().filter(|c| c.is_alphanumeric()).count();
+        assert_eq!(WORDS.iter().map(|(text, ..)| letters(text)).max(), Some(MOST_LETTERS));
     }
 }
