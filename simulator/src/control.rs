@@ -1,7 +1,7 @@
 //! The control API: what tests, the demo and the chat page turn. README.md describes it for its users.
 //!
-//! It has no password: it is for one's own machine, and a page from elsewhere cannot use it, since every request with a
-//! body must say `application/json`, which a browser does not send across origins without asking.
+//! It has no password: it is for one's own machine. A page from elsewhere in one's browser could reach it there, so what a
+//! browser marks as coming from another site is turned away.
 
 mod events;
 mod flood;
@@ -16,8 +16,9 @@ use crate::say::{self, Say, Unsaid};
 use crate::view::MessageView;
 use crate::{receipts, wire};
 use axum::extract::rejection::JsonRejection;
-use axum::extract::{Query, State};
+use axum::extract::{Query, Request, State};
 use axum::http::StatusCode;
+use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
@@ -45,6 +46,16 @@ pub(crate) fn routes() -> Router<Arc<Hub>> {
         .route("/control/clock", get(time::read).post(time::turn))
         .route("/control/idle", get(time::idle))
         .route("/control/events", get(events::stream))
+        .layer(from_fn(turn_away_other_sites))
+}
+
+/// Browsers say where a request comes from; programs say nothing.
+async fn turn_away_other_sites(request: Request, next: Next) -> Response {
+    let site = request.headers().get("sec-fetch-site").map(|site| site.as_bytes());
+    match site {
+        None | Some(b"same-origin" | b"none") => next.run(request).await,
+        Some(_) => Problem(StatusCode::FORBIDDEN, "another site has no say here".to_owned()).into_response(),
+    }
 }
 
 /// What went wrong, for the one who asked.

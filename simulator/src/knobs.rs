@@ -284,4 +284,13 @@ mod tests {
         assert!(knobs(r#"{"batch_most": 0}"#).is_err());
         assert!(knobs(r#"{"send_eror": {"next": 1}}"#).is_err_and(|e| e.contains("send_eror")));
     }
+
+    #[test]
+    fn every_knob_is_in_the_readme() {
+        let readme = include_str!("../README.md");
+        let knobs = serde_json::to_value(Knobs::default()).unwrap();
+        let missing: Vec<_> =
+            knobs.as_object().unwrap().keys().filter(|name| !readme.contains(&format!("`{name}`"))).collect();
+        assert!(missing.is_empty(), "{missing:?}");
+    }
 }

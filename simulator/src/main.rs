@@ -2,6 +2,7 @@
 
 use beadle_simulator::{ClockKind, Config, Simulator};
 use clap::Parser;
+use std::io::IsTerminal;
 use std::process::ExitCode;
 
 /// A local WhatsApp to run a daemon against: Graph API, signed webhooks, a chat page, virtual time, faults on demand.
@@ -105,7 +106,11 @@ fn main() -> ExitCode {
     let args = Args::parse();
     let filter = tracing_subscriber::EnvFilter::try_from_default_env()
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr)
+        .init();
     let ended = match (config(args), tokio::runtime::Builder::new_multi_thread().enable_all().build()) {
         (Err(mistake), _) => {
             eprintln!("beadle-simulator: {mistake}");

@@ -243,3 +243,14 @@ async fn a_follower_of_the_clock_hears_of_each_turn() {
     let real = House::with(|config| config.clock = beadle_simulator::ClockKind::Real, &[]).await;
     assert_eq!(real.post("/control/clock", json!({"advance_ms": 1})).await.0, 409);
 }
+
+#[tokio::test]
+async fn another_sites_page_has_no_say() {
+    let house = House::new().await;
+    let reset = |site: &'static str| {
+        let request = house.http.post(format!("{}/control/reset", house.url)).header("sec-fetch-site", site);
+        async move { request.send().await.unwrap().status().as_u16() }
+    };
+    assert_eq!(reset("cross-site").await, 403);
+    assert_eq!(reset("same-origin").await, 200);
+}
