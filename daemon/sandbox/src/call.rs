@@ -17,6 +17,8 @@ use wasmtime::{Trap, WasmBacktrace};
 /// Handles one event. What happens in here, a panic included, ends this call and nothing else.
 pub async fn handle(plugin: Arc<Inner>, call: Call) -> Report {
     let event = call.event.id;
+    // Never closed. Waited for here and not where the call comes from: the next one starts on this thread at once.
+    let _turn = plugin.turns.acquire().await;
     let _beat = plugin.host.pulse.beat();
     let began = Instant::now();
     let (warm, generation) = plugin.pool.take();

@@ -26,8 +26,9 @@ mod plugin;
 mod pool;
 mod report;
 mod sandbox;
-pub mod seam;
 mod surface;
+#[cfg(test)]
+mod tests;
 
 pub use abi::API_VERSION;
 pub use fault::{FAULT_CODES, Fault, FaultKind};

@@ -101,10 +101,9 @@ pub const INSTANCE_AGE_SECS: u64 = 600;
 pub const WARM_INSTANCES: usize = 32;
 /// … and the memory that they may hold together; one may always wait.
 pub const WARM_BYTES: usize = 128 << 20;
-/// Calls of one plugin that run at once, by default: one that hogs then has at most so many turns in the round.
+/// Calls of one plugin that run at once, by default: one that hogs has then at most so many turns in the round, and so
+/// many times its memory. More would not be faster: a call does not wait for anything but its turn.
 pub const RUNNING_PER_PLUGIN: usize = 4;
-/// Calls that run at once in all: bounds the memory of guests together with their own limits.
-pub const RUNNING_IN_ALL: usize = 64;
 /// Stack of a guest's own frames: wasmtime's default, and plenty for anything but runaway recursion.
 pub const WASM_STACK_BYTES: usize = 512 << 10;
 /// The native stack of a call; what is beyond the guest's is for host functions, SQLite among them.

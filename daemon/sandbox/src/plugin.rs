@@ -77,13 +77,10 @@ impl Plugin {
         self.inner.pool.len()
     }
 
-    /// Gives it one event. Waits for its turn where many calls run; then the call ends within the plugin's limits.
-    /// Dropping the future ends the call.
+    /// Gives it one event. Waits for its turn where some calls of this plugin run already; then the call ends within
+    /// the plugin's limits. Dropping the future ends the call. How many wait is the caller's to bound.
     pub async fn handle(&self, call: Call) -> Report {
         let event = call.event.id;
-        // Both are never closed. The plugin's own turn first: who waits for a seat has not more than a few behind it.
-        let _turn = self.inner.turns.acquire().await;
-        let _seat = self.inner.host.seats.acquire().await;
         let task = self.inner.host.threads.spawn(call::handle(Arc::clone(&self.inner), call));
         let what = match EndOnDrop(task).ended().await {
             Ok(report) => return report,

@@ -5,13 +5,12 @@ use crate::host::{self, HostState};
 use crate::limits;
 use crate::load::{self, LoadError, Spec};
 use crate::plugin::Plugin;
-use crate::seam::Reader;
 use beadle_model::{Blame, Coded, MessageId};
+use beadle_store::Reader;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::available_parallelism;
 use tokio::runtime::{Builder, Handle, Runtime};
-use tokio::sync::Semaphore;
 use wasmtime::Engine;
 use wasmtime::component::Linker;
 
@@ -21,10 +20,8 @@ pub struct SandboxConfig {
     /// Threads that run guests. As many as the machine has by default, and two at least: a guest that fills memory for
     /// some milliseconds does not look up meanwhile.
     pub guest_threads: usize,
-    /// Calls of one plugin that run at once.
+    /// Calls of one plugin that run at once; the others wait.
     pub running_per_plugin: usize,
-    /// Calls that run at once in all.
-    pub running_in_all: usize,
     /// Where compiled code is kept, an absolute path; nowhere, if none. Whoever can write there runs code in the daemon.
     pub cache_dir: Option<PathBuf>,
 }
@@ -34,7 +31,6 @@ impl Default for SandboxConfig {
         Self {
             guest_threads: available_parallelism().map_or(2, usize::from).max(2),
             running_per_plugin: limits::RUNNING_PER_PLUGIN,
-            running_in_all: limits::RUNNING_IN_ALL,
             cache_dir: None,
         }
     }
@@ -82,8 +78,6 @@ pub(crate) struct Host {
     pub engine: Engine,
     pub linker: Linker<HostState>,
     pub pulse: Pulse,
-    /// So many calls run at once.
-    pub seats: Semaphore,
     pub reader: Reader,
     pub reserve: Arc<dyn Fn() -> MessageId + Send + Sync>,
     pub host_key: [u8; 32],
@@ -117,7 +111,6 @@ impl Sandbox {
             engine,
             linker,
             pulse,
-            seats: Semaphore::new(config.running_in_all),
             reader,
             reserve,
             host_key,

@@ -7,7 +7,7 @@ use crate::abi::API_VERSION;
 use crate::{LoadError, limits};
 use beadle_model::EventKind;
 use std::collections::BTreeSet;
-use wasmparser::{Encoding, Parser, Payload, Validator};
+use wasmparser::{BinaryReaderError, Encoding, Parser, Payload, Validator};
 use wit_component::ComponentEncoder;
 
 /// The rights of the contract that this Beadle knows.
@@ -43,19 +43,28 @@ pub fn component(bytes: &[u8]) -> Result<Vec<u8>, LoadError> {
     if bytes.starts_with(ELF) {
         return Err(LoadError::Precompiled);
     }
-    let damaged = |what: String| LoadError::Damaged { what };
-    match Parser::new(0).parse_all(bytes).next() {
-        Some(Ok(Payload::Version { encoding: Encoding::Component, .. })) => {
-            Validator::new().validate_all(bytes).map_err(|error| damaged(error.to_string()))?;
-            Ok(bytes.to_vec())
-        }
-        Some(Ok(Payload::Version { encoding: Encoding::Module, .. })) => {
-            Validator::new().validate_all(bytes).map_err(|error| damaged(error.to_string()))?;
-            let encoded = ComponentEncoder::default().module(bytes).and_then(|encoder| encoder.validate(true).encode());
-            encoded.map_err(|error| LoadError::NotAPlugin { what: format!("{error:#}") })
-        }
-        _ => Err(LoadError::NotWasm),
+    let is_module = match Parser::new(0).parse_all(bytes).next() {
+        Some(Ok(Payload::Version { encoding, .. })) => encoding == Encoding::Module,
+        _ => return Err(LoadError::NotWasm),
+    };
+    Validator::new().validate_all(bytes).map_err(damaged)?;
+    if !is_module {
+        return Ok(bytes.to_vec());
     }
+    if !Parser::new(0).parse_all(bytes).any(|payload| payload.is_ok_and(|payload| describes(&payload))) {
+        return Err(LoadError::NotAPlugin { what: "it does not say what it exports and imports".into() });
+    }
+    let encoded = ComponentEncoder::default().module(bytes).and_then(|encoder| encoder.validate(true).encode());
+    encoded.map_err(|error| LoadError::NotAPlugin { what: format!("{error:#}") })
+}
+
+/// The section in which a plugin's SDK wrote down its world.
+fn describes(payload: &Payload<'_>) -> bool {
+    matches!(payload, Payload::CustomSection(section) if section.name().starts_with("component-type"))
+}
+
+fn damaged(error: BinaryReaderError) -> LoadError {
+    LoadError::Damaged { what: error.to_string() }
 }
 
 /// Reads the surface of a valid component.
@@ -63,19 +72,19 @@ pub fn read(component: &[u8]) -> Result<Surface, LoadError> {
     let mut surface = Surface::default();
     let mut depth = 0_usize;
     for payload in Parser::new(0).parse_all(component) {
-        match payload.map_err(|error| LoadError::Damaged { what: error.to_string() })? {
+        match payload.map_err(damaged)? {
             // What is nested speaks to the component around it, not to us.
             Payload::Version { .. } => depth += 1,
             Payload::End(_) => depth = depth.saturating_sub(1),
             Payload::ComponentImportSection(imports) if depth == 1 => {
                 for import in imports {
-                    let import = import.map_err(|error| LoadError::Damaged { what: error.to_string() })?;
+                    let import = import.map_err(damaged)?;
                     surface.import(import.name.name)?;
                 }
             }
             Payload::ComponentExportSection(exports) if depth == 1 => {
                 for export in exports {
-                    let export = export.map_err(|error| LoadError::Damaged { what: error.to_string() })?;
+                    let export = export.map_err(damaged)?;
                     surface.export(export.name.name)?;
                 }
             }

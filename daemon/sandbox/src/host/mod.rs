@@ -22,8 +22,8 @@ use crate::abi::latest::types as wit;
 use crate::limits::{self, Limits};
 use crate::meter::Meter;
 use crate::report::{Level, LogLine};
-use crate::seam::{Reader, StoreError};
-use beadle_model::{Coded, Effects, Event, EventId, EventKind, MessageId, PluginNo, Refusal, Timestamp};
+use beadle_model::{Effects, Event, EventId, EventKind, MessageId, PluginNo, Refusal, Timestamp};
+use beadle_store::{Reader, StoreError};
 use memory::Memory;
 use random::{Seed, Stream};
 use state::Overlay;
@@ -150,7 +150,7 @@ impl From<Stop> for No {
 
 impl From<StoreError> for No {
     fn from(error: StoreError) -> Self {
-        No::Stopped(Stop::Store(format!("{error} ({})", error.code())))
+        No::Stopped(Stop::Store(error.to_string()))
     }
 }
 

@@ -1,0 +1,224 @@
+//! What a file says before any of it runs, and what is wrong with files that are no plugins.
+
+use super::*;
+use beadle_model::{Coded, EventKind};
+use std::collections::BTreeSet;
+use wit_component::ComponentEncoder;
+
+#[tokio::test]
+async fn exports_are_subscriptions_and_imports_are_wishes() {
+    let guest = Guest {
+        wishes: &["log", "state"],
+        imports: r#"(import "beadle:plugin/log@0.1.0" "write" (func (param i32 i32 i32)))
+                    (import "beadle:plugin/state@0.1.0" "delete" (func (param i32 i32 i32 i32 i32 i32)))"#,
+        ..Guest::default()
+    };
+    let plugin = load(&sandbox(), &guest).await;
+    assert_eq!(plugin.subscriptions(), &BTreeSet::from([EventKind::Message]));
+    assert_eq!(plugin.wishes(), &BTreeSet::from(["log", "state"]));
+    assert_eq!(plugin.about(), None);
+    assert_eq!(plugin.revision().len(), 64);
+}
+
+#[tokio::test]
+async fn what_is_imported_and_never_called_is_no_wish_of_a_core_module() {
+    let guest = Guest { wishes: &["messages"], ..Guest::default() };
+    assert!(load(&sandbox(), &guest).await.wishes().is_empty());
+}
+
+#[tokio::test]
+async fn a_component_is_taken_as_it_is() {
+    let core = Guest::default().bytes();
+    let component = ComponentEncoder::default().module(&core).unwrap().encode().unwrap();
+    let sandbox = sandbox();
+    let plugin = sandbox.load(spec(component.clone())).await.unwrap();
+    assert!(plugin.handle(call(1)).await.outcome.is_ok());
+    let from_core = sandbox.load(spec(core)).await.unwrap();
+    assert_ne!(plugin.revision(), from_core.revision());
+}
+
+#[tokio::test]
+async fn another_version_is_told_with_both() {
+    let mut module = wat::parse_str(
+        r#"(module (import "beadle:plugin/state@0.2.0" "get" (func)) (memory (export "memory") 1)
+            (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32) unreachable) (func (export "run")))"#,
+    )
+    .unwrap();
+    describe(
+        &mut module,
+        "package test:guest; package beadle:plugin@0.2.0 { interface state { get: func(); } }
+         world guest { import beadle:plugin/state@0.2.0; export run: func(); }",
+    );
+    let error = load_error(module).await;
+    assert_eq!(error.code(), "api-version");
+    assert_eq!(
+        error.to_string(),
+        "The plugin wants `state` of plugin API 0.2.0; this Beadle has 0.1.0. \
+         Rebuild it with an SDK for 0.1.0, or use a Beadle that has 0.2.0."
+    );
+}
+
+#[tokio::test]
+async fn an_import_that_nobody_gives_is_named() {
+    let guest = Guest {
+        wit: "package acme:bank@1.0.0 { interface vault { open: func(); } }",
+        world: "import acme:bank/vault@1.0.0;",
+        imports: r#"(import "acme:bank/vault@1.0.0" "open" (func))"#,
+        ..Guest::default()
+    };
+    let error = load_error(guest.bytes()).await;
+    assert_eq!(error.code(), "unknown-import");
+    assert_eq!(error.to_string(), "The plugin imports `acme:bank/vault@1.0.0`, which this Beadle does not have.");
+}
+
+#[tokio::test]
+async fn other_types_than_ours_are_refused_before_anything_runs() {
+    let mut module = wat::parse_str(
+        r#"(module (memory (export "memory") 1)
+            (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32) unreachable)
+            (func (export "beadle:plugin/on-message@0.1.0#handle") (param i32)))"#,
+    )
+    .unwrap();
+    // The contract's own package cannot be there twice, so this one is parsed without it.
+    let mut resolve = Resolve::default();
+    let wit = "package test:guest; package beadle:plugin@0.1.0 { interface on-message { handle: func(event: u32); } }
+               world guest { export beadle:plugin/on-message@0.1.0; }";
+    let package = resolve.push_str("guest.wit", wit).unwrap();
+    let world = resolve.select_world(&[package], None).unwrap();
+    embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8).unwrap();
+    let error = load_error(module).await;
+    assert_eq!(error.code(), "plugin-types");
+    assert!(error.to_string().contains("`beadle:plugin/on-message@0.1.0` has another `handle` than ours"), "{error}");
+}
+
+#[tokio::test]
+async fn files_that_are_no_plugins_say_why() {
+    let core_without = Guest::default().core();
+    let empty_component = wat::parse_str("(component)").unwrap();
+    for (bytes, code) in [
+        (vec![], "not-wasm"),
+        (b"#!/bin/sh".to_vec(), "not-wasm"),
+        (b"\x7fELF and so on".to_vec(), "precompiled"),
+        (core_without, "not-a-plugin"),
+        (empty_component, "no-events"),
+        (vec![0; crate::limits::FILE_BYTES + 1], "plugin-too-big"),
+    ] {
+        let error = load_error(bytes).await;
+        assert_eq!(error.code(), code, "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_file_cut_anywhere_is_damaged_and_nothing_worse() {
+    let whole = Guest::default().bytes();
+    let component = ComponentEncoder::default().module(&whole).unwrap().encode().unwrap();
+    let sandbox = sandbox();
+    for bytes in [&whole, &component] {
+        for length in (0..bytes.len()).step_by(7) {
+            let error = sandbox.load(spec(bytes[..length].to_vec())).await.map(|plugin| format!("{plugin:?}"));
+            let Err(error) = error else { continue };
+            assert_ne!(error.code(), "host-panic", "{length}: {error}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn bent_bytes_are_an_error_or_a_plugin_never_a_panic() {
+    let component = ComponentEncoder::default().module(&Guest::default().bytes()).unwrap().encode().unwrap();
+    let sandbox = sandbox();
+    for at in (8..component.len()).step_by(13) {
+        let mut bent = component.clone();
+        bent[at] ^= 0x55;
+        if let Err(error) = sandbox.load(spec(bent)).await {
+            assert_ne!(error.code(), "host-panic", "{at}: {error}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn memory_over_the_limit_from_the_start_is_told_at_once() {
+    let guest = Guest { items: "(memory $more 1024)", ..Guest::default() };
+    let error = load_error(guest.bytes()).await;
+    assert_eq!(
+        error.to_string(),
+        "The plugin starts with 64 MiB of memory and may have 32. Raise `[plugins.guest] limits.memory_mib`."
+    );
+}
+
+#[tokio::test]
+async fn settings_are_a_table() {
+    let wrong = Spec { settings: json!([1]), ..spec(Guest::default().bytes()) };
+    assert_eq!(sandbox().load(wrong).await.unwrap_err().code(), "settings-not-a-table");
+}
+
+/// A guest that says what it is: three strings, one behind the other.
+fn telling(version: &str, summary: &str, schema: &str) -> Vec<u8> {
+    let at = |text: &str, address: usize| {
+        let escaped: String = text.bytes().map(|byte| format!("\\{byte:02x}")).collect();
+        format!("(data (i32.const {address}) \"{escaped}\")")
+    };
+    let (first, second, third) = (1024, 1024 + version.len(), 1024 + version.len() + summary.len());
+    let items = format!(
+        r#"{} {} {}
+        (func (export "beadle:plugin/about@0.1.0#describe") (result i32)
+            (i32.store (i32.const 128) (i32.const {first})) (i32.store (i32.const 132) (i32.const {}))
+            (i32.store (i32.const 136) (i32.const {second})) (i32.store (i32.const 140) (i32.const {}))
+            (i32.store (i32.const 144) (i32.const {third})) (i32.store (i32.const 148) (i32.const {}))
+            (i32.const 128))"#,
+        at(version, first),
+        at(summary, second),
+        at(schema, third),
+        version.len(),
+        summary.len(),
+        schema.len(),
+    );
+    Guest { world: "export beadle:plugin/about@0.1.0;", items: &items, ..Guest::default() }.bytes()
+}
+
+#[tokio::test]
+async fn about_is_asked_once_and_shown() {
+    let plugin = sandbox().load(spec(telling("1.2.0", "Greets\x07.", r#"{"type":"object"}"#))).await.unwrap();
+    let about = plugin.about().unwrap();
+    assert_eq!((about.version.as_str(), about.summary.as_str()), ("1.2.0", "Greets\u{fffd}."));
+    assert_eq!(about.settings_schema, Some(json!({ "type": "object" })));
+}
+
+#[tokio::test]
+async fn an_about_that_cannot_be_shown_is_refused() {
+    for (bytes, what) in [
+        (telling("1", &"x".repeat(257), ""), "its summary has 257 bytes"),
+        (telling("1", "fine", "{"), "its settings schema is not JSON"),
+    ] {
+        let error = load_error(bytes).await;
+        assert_eq!(error.code(), "about-refused");
+        assert!(error.to_string().contains(what), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn an_about_that_never_ends_is_ended() {
+    let guest = Guest {
+        world: "export beadle:plugin/about@0.1.0;",
+        items: r#"(func (export "beadle:plugin/about@0.1.0#describe") (result i32) (loop $on (br $on)) unreachable)"#,
+        ..Guest::default()
+    };
+    let error = load_error(guest.bytes()).await;
+    assert_eq!(error.code(), "cpu-limit");
+    assert!(error.to_string().contains("while it was being loaded"), "{error}");
+}
+
+/// The lists in `surface` are those of the contract.
+#[test]
+fn every_right_and_event_of_the_contract_is_known() {
+    let mut resolve = Resolve::default();
+    let contract = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../plugin-api/wit/since-v0.1.0");
+    let (package, _) = resolve.push_dir(&contract).unwrap();
+    let functions = |name: &str| resolve.interfaces[resolve.packages[package].interfaces[name]].functions.len();
+    let names: BTreeSet<&str> = resolve.packages[package].interfaces.keys().map(String::as_str).collect();
+    let (events, rights): (BTreeSet<&str>, BTreeSet<&str>) = names
+        .into_iter()
+        .filter(|name| functions(name) > 0 && *name != "about")
+        .partition(|name| name.starts_with("on-"));
+    assert_eq!(rights, crate::surface::RIGHTS.into_iter().collect());
+    assert_eq!(events, EventKind::ALL.into_iter().filter_map(EventKind::interface).collect());
+}

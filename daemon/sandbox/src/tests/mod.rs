@@ -1,0 +1,242 @@
+//! Guests, good and hostile, and what becomes of them.
+//!
+//! They are written as core modules in text, the way `cargo build` leaves one: canonical ABI by hand, and a section that
+//! says what they import and export. So every test goes the whole way from bytes to report.
+
+mod faults;
+mod floods;
+mod loading;
+mod rights;
+mod stored;
+mod warm;
+mod wasi;
+
+use crate::{Call, Isolation, Limits, LoadError, Plugin, Report, Sandbox, SandboxConfig, Spec};
+use beadle_clock::Clock;
+use beadle_model::effect::StateWrite;
+use beadle_model::{
+    Alias, AliasKind, Contact, ContactId, Content, ConversationId, ConversationView, Event, EventBody, EventId,
+    MessageId, PluginNo, Timestamp,
+};
+use beadle_store::step::{Batch, Commit, EventKey, NewEvent, Place, Progress, Sender};
+use beadle_store::{Store, StoreConfig};
+use serde_json::{Value, json};
+use std::ops::Deref;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use wit_component::{StringEncoding, embed_component_metadata};
+use wit_parser::Resolve;
+
+/// Civil time in all tests.
+pub const NOW: Timestamp = Timestamp(1_795_293_360_123);
+/// Where a guest's `handle` leaves its answer; the memory there is zero, which is `ok(pass)`.
+pub const OK_PASS: &str = "(i32.const 16)";
+/// Where a guest lets the host leave what it answers: discriminant, then the value.
+pub const ANSWER: i32 = 64;
+
+/// What goes into a guest's source.
+#[derive(Default)]
+pub struct Guest<'a> {
+    /// Rights to import, by interface.
+    pub wishes: &'a [&'a str],
+    /// Whatever else its world says.
+    pub world: &'a str,
+    /// More WIT packages, nested.
+    pub wit: &'a str,
+    /// Core imports.
+    pub imports: &'a str,
+    /// Functions, data, globals.
+    pub items: &'a str,
+    /// The body of `on-message`'s `handle`, with `$event` in hand; leaves the answer's address.
+    pub handle: &'a str,
+}
+
+impl Guest<'_> {
+    /// As core module with its description.
+    pub fn bytes(&self) -> Vec<u8> {
+        let mut module = self.core();
+        let wishes: String = self.wishes.iter().map(|wish| format!("import beadle:plugin/{wish}@0.1.0;\n")).collect();
+        let text = format!(
+            "package test:guest;\n{}\nworld guest {{ {wishes} {} export beadle:plugin/on-message@0.1.0; }}",
+            self.wit, self.world
+        );
+        describe(&mut module, &text);
+        module
+    }
+
+    /// As core module that says nothing of itself.
+    pub fn core(&self) -> Vec<u8> {
+        let handle = if self.handle.is_empty() { OK_PASS } else { self.handle };
+        let text = format!(
+            r#"(module
+                {imports}
+                (memory (export "memory") 2)
+                (global $heap (mut i32) (i32.const 65536))
+                ;; Room for what the host hands over: from 64 KiB on, free again after each event.
+                (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32)
+                    (local $at i32)
+                    (local.set $at (i32.and (i32.add (global.get $heap) (i32.const 7)) (i32.const -8)))
+                    (global.set $heap (i32.add (local.get $at) (local.get 3)))
+                    (local.get $at))
+                {items}
+                (func (export "beadle:plugin/on-message@0.1.0#handle") (param $event i32) (result i32)
+                    {handle})
+                (func (export "cabi_post_beadle:plugin/on-message@0.1.0#handle") (param i32)
+                    (global.set $heap (i32.const 65536))))"#,
+            imports = self.imports,
+            items = self.items,
+        );
+        wat::parse_str(&text).unwrap_or_else(|error| panic!("{error}\n{text}"))
+    }
+}
+
+/// Puts the description of its world (the last in `wit`) into a module.
+pub fn describe(module: &mut Vec<u8>, wit: &str) {
+    let mut resolve = Resolve::default();
+    let contract = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../plugin-api/wit/since-v0.1.0");
+    resolve.push_dir(&contract).unwrap();
+    let package = resolve.push_str("guest.wit", wit).unwrap_or_else(|error| panic!("{error:#}\n{wit}"));
+    let world = resolve.select_world(&[package], None).unwrap();
+    embed_component_metadata(module, &resolve, world, StringEncoding::UTF8).unwrap();
+}
+
+/// A sandbox with two guest threads over a store of its own.
+pub struct World {
+    sandbox: Sandbox,
+    pub store: Store,
+    _folder: tempfile::TempDir,
+}
+
+impl Deref for World {
+    type Target = Sandbox;
+
+    fn deref(&self) -> &Sandbox {
+        &self.sandbox
+    }
+}
+
+pub fn sandbox() -> World {
+    let ids = AtomicI64::new(1);
+    sandbox_with(Arc::new(move || MessageId(ids.fetch_add(1, Ordering::Relaxed))))
+}
+
+pub fn sandbox_with(reserve: Arc<dyn Fn() -> MessageId + Send + Sync>) -> World {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(StoreConfig::new(folder.path(), Clock::manual(NOW).0)).unwrap();
+    let config = SandboxConfig { guest_threads: 2, ..SandboxConfig::default() };
+    let sandbox = Sandbox::new(config, store.reader(), reserve, [7; 32]).unwrap();
+    World { sandbox, store, _folder: folder }
+}
+
+impl World {
+    /// Puts state of plugin 1 into the store, the way a handling does.
+    pub async fn stored(&self, state: Vec<StateWrite>) {
+        let plugin = self.store.plugin_no("guest").await.unwrap();
+        assert_eq!(plugin, PluginNo(1));
+        let roster = self.store.roster(vec![plugin]).await.unwrap();
+        let event = self.arrived("31612345678").await;
+        let progress = Progress { event, roster, done: 1, done_beyond: vec![], all: 1, all_beyond: 0, ending: None };
+        let commit = Commit {
+            fence: self.store.fence(),
+            plugin,
+            now: NOW,
+            progress,
+            conversation: None,
+            reads: vec![],
+            state,
+            timers: vec![],
+            sends: vec![],
+        };
+        self.store.commit(commit).await.unwrap();
+    }
+
+    /// A person writes, and so becomes known; their window is open.
+    pub async fn arrived(&self, number: &str) -> EventId {
+        let aliases = vec![Alias { kind: AliasKind::WaId, value: number.into() }];
+        let sender = Sender { channel: "shop".into(), aliases, name: Some("Ada".into()), group: None };
+        let body = event(1).body;
+        let new = NewEvent {
+            key: EventKey { at: NOW, hash: number.repeat(2).as_bytes()[..16].try_into().unwrap() },
+            place: Place::Sender(sender),
+            happened_at: NOW,
+            opens_window: true,
+            word: None,
+            body,
+        };
+        self.store.append(Batch { events: vec![new], ..Batch::default() }).await.unwrap();
+        EventId(1)
+    }
+}
+
+/// A spec with the defaults of the design.
+pub fn spec(bytes: Vec<u8>) -> Spec {
+    Spec {
+        name: "guest".into(),
+        no: PluginNo(1),
+        bytes,
+        settings: json!({ "greeting": "hello" }),
+        limits: Limits::default(),
+        isolation: Isolation::Warm,
+    }
+}
+
+pub async fn load(sandbox: &World, guest: &Guest<'_>) -> Arc<Plugin> {
+    sandbox.load(spec(guest.bytes())).await.unwrap()
+}
+
+pub async fn load_error(bytes: Vec<u8>) -> LoadError {
+    sandbox().load(spec(bytes)).await.unwrap_err()
+}
+
+/// Loads a guest and gives it one event.
+pub async fn run(guest: &Guest<'_>) -> Report {
+    let world = sandbox();
+    load(&world, guest).await.handle(call(1)).await
+}
+
+/// The conversation that all events are in; its window is open for an hour.
+pub fn conversation() -> ConversationView {
+    ConversationView {
+        id: ConversationId(9),
+        channel: "shop".into(),
+        contact: Contact {
+            id: ContactId(3),
+            name: Some("Ada".into()),
+            language: None,
+            created_at: NOW,
+            member_since: Some(NOW),
+            opted_out_since: None,
+        },
+        group: None,
+        address: Some(Alias { kind: AliasKind::WaId, value: "31612345678".into() }),
+        window_until: Some(NOW.plus_ms(3_600_000)),
+    }
+}
+
+/// A message that says "ping".
+pub fn event(id: i64) -> Event {
+    Event {
+        id: EventId(id),
+        happened_at: NOW,
+        received_at: NOW,
+        conversation: Some(Arc::new(conversation())),
+        body: EventBody::Message {
+            message: "wamid.1".into(),
+            content: Content::Text("ping".into()),
+            context: None,
+            referral: None,
+            word: None,
+            addressed: None,
+            extra: Value::Null,
+        },
+    }
+}
+
+pub fn call_with(event: Event) -> Call {
+    Call { event: Arc::new(event), ending: None, attempt: 1, late: false, now: NOW }
+}
+
+pub fn call(id: i64) -> Call {
+    call_with(event(id))
+}

@@ -1,0 +1,285 @@
+//! What a plugin gets from its rights, and what it is refused.
+
+use super::*;
+use crate::Handled;
+use beadle_model::effect::{SendWish, StateRead, StateWrite, TimerWrite};
+use beadle_model::{Disposition, Outgoing, Scope};
+
+pub const STATE_DELETE: &str =
+    r#"(import "beadle:plugin/state@0.1.0" "delete" (func $delete (param i32 i32 i32 i32 i32 i32)))"#;
+pub const STATE: &str = r#"
+    (import "beadle:plugin/state@0.1.0" "get" (func $get (param i32 i32 i32 i32 i32 i32)))
+    (import "beadle:plugin/state@0.1.0" "set" (func $set (param i32 i32 i32 i32 i32 i32 i32 i32 i64 i32)))
+    (import "beadle:plugin/state@0.1.0" "add" (func $add (param i32 i32 i32 i32 i32 i64 i32)))
+    (import "beadle:plugin/state@0.1.0" "delete" (func $delete (param i32 i32 i32 i32 i32 i32)))
+    (import "beadle:plugin/state@0.1.0" "scan" (func $scan (param i32 i32 i32 i32 i32 i32 i32 i32 i32 i32)))"#;
+pub const REPLIES: &str = r#"
+    (import "beadle:plugin/replies@0.1.0" "send-text" (func $send_text (param i32 i32 i32 i32 i32 i32 i32)))"#;
+
+/// Answers every text with itself and claims the event.
+pub fn echo() -> Guest<'static> {
+    Guest {
+        wishes: &["replies"],
+        imports: REPLIES,
+        // In `on-message.event` the text's pointer and length are at 200 and 204, behind the content's discriminant.
+        handle: "(call $send_text (i32.load (i32.add (local.get $event) (i32.const 200)))
+                (i32.load (i32.add (local.get $event) (i32.const 204)))
+                (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 64))
+            (if (i32.load8_u (i32.const 64)) (then unreachable))
+            (i32.store8 (i32.const 20) (i32.const 1))
+            (i32.const 16)",
+        ..Guest::default()
+    }
+}
+
+async fn handled(guest: &Guest<'_>) -> Handled {
+    run(guest).await.outcome.unwrap()
+}
+
+/// A guest that answers with what it got from a host function, as text: pointer and length from `ANSWER` on.
+/// Where the answer is a refusal, it answers with the refusal's code.
+fn telling<'a>(imports: &'a str, items: &'a str, handle: &'a str, wishes: &'a [&'a str]) -> Guest<'a> {
+    Guest { wishes, imports, items, handle, ..Guest::default() }
+}
+
+/// Sends what lies at the two addresses: pointer, length.
+pub fn tell(pointer_at: i32, length_at: i32) -> String {
+    format!(
+        "(call $send_text (i32.load (i32.const {pointer_at})) (i32.load (i32.const {length_at}))
+            (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 256))"
+    )
+}
+
+/// Ends with a text of the refusal's code, which lies behind the discriminant.
+pub fn refused() -> String {
+    format!("{} (i32.const 16)", tell(ANSWER + 4, ANSWER + 8))
+}
+
+pub fn texts(handled: &Handled) -> Vec<String> {
+    let text = |send: &SendWish| match &send.body {
+        Outgoing::Text { body, .. } => body.clone(),
+        other => panic!("{other:?}"),
+    };
+    handled.effects.sends.iter().map(text).collect()
+}
+
+#[tokio::test]
+async fn a_good_guest_answers_in_its_conversation() {
+    let handled = handled(&echo()).await;
+    assert_eq!(handled.disposition, Disposition::Claimed);
+    let body = Outgoing::Text { body: "ping".into(), preview_url: false, quote: None };
+    let send = SendWish { conversation: ConversationId(9), body, message: MessageId(1), reply: true };
+    assert_eq!(handled.effects.sends, [send]);
+    assert!(handled.needs_no_check());
+}
+
+#[tokio::test]
+async fn the_gate_s_no_reaches_the_plugin() {
+    let imports = REPLIES;
+    // Sends into a closed window, and claims if the host refused.
+    let handle = "(call $send_text (i32.const 0) (i32.const 3) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0)
+            (i32.const 64))
+        (i32.store8 (i32.const 20) (i32.load8_u (i32.const 64))) (i32.const 16)";
+    let guest = Guest { wishes: &["replies"], imports, handle, ..Guest::default() };
+    let plugin = load(&sandbox(), &guest).await;
+    let mut closed = conversation();
+    closed.window_until = Some(NOW);
+    let event = Event { conversation: Some(Arc::new(closed)), ..event(1) };
+    let handled = plugin.handle(call_with(event)).await.outcome.unwrap();
+    assert_eq!(handled.disposition, Disposition::Claimed);
+    assert!(handled.effects.is_empty());
+}
+
+#[tokio::test]
+async fn settings_and_time_are_told() {
+    let imports = format!(
+        r#"{REPLIES} (import "beadle:plugin/settings@0.1.0" "get" (func $settings (param i32)))
+           (import "beadle:plugin/clock@0.1.0" "now" (func $now (result i64)))"#
+    );
+    let handle = format!(
+        "(call $settings (i32.const 64)) {}
+         (if (i64.ne (call $now) (i64.const {})) (then unreachable)) (i32.const 16)",
+        tell(ANSWER, ANSWER + 4),
+        NOW.as_ms()
+    );
+    let handled = handled(&telling(&imports, "", &handle, &["replies", "settings", "clock"])).await;
+    assert_eq!(texts(&handled), [r#"{"greeting":"hello"}"#]);
+}
+
+#[tokio::test]
+async fn a_read_sees_what_was_written_before_it() {
+    let imports = format!("{STATE} {REPLIES}");
+    let key = "(i32.const 0) (i32.const 0) (i32.const 0) (i32.const 2048) (i32.const 3)";
+    let handle = format!(
+        "(call $set {key} (i32.const 2052) (i32.const 2) (i32.const 0) (i64.const 0) (i32.const 64))
+         (call $add {key} (i64.const -50) (i32.const 64))
+         (call $get {key} (i32.const 64))
+         ;; result, option, list
+         {} (i32.const 16)",
+        tell(ANSWER + 8, ANSWER + 12)
+    );
+    let items = r#"(data (i32.const 2048) "key ") (data (i32.const 2052) "42")"#;
+    let handled = handled(&telling(&imports, items, &handle, &["replies", "state"])).await;
+    assert_eq!(texts(&handled), ["-8"]);
+    assert_eq!(handled.effects.reads, []);
+    let (scope, key) = (Scope::Plugin, "key".to_owned());
+    assert_eq!(
+        handled.effects.state,
+        [
+            StateWrite::Set { scope, key: key.clone(), value: b"42".to_vec(), expires_at: None },
+            StateWrite::Add { scope, key, delta: -50 }
+        ]
+    );
+}
+
+#[tokio::test]
+async fn what_was_read_from_the_store_is_remembered() {
+    let key = "(i32.const 0) (i32.const 0) (i32.const 0) (i32.const 2048) (i32.const 3)";
+    let handle = format!("(call $get {key} (i32.const 64)) (i32.const 16)");
+    let items = r#"(data (i32.const 2048) "key")"#;
+    let handled = handled(&telling(STATE, items, &handle, &["state"])).await;
+    let read = StateRead::Key { scope: Scope::Plugin, key: "key".into(), version: None };
+    assert_eq!(handled.effects.reads, [read]);
+    assert!(!handled.needs_no_check());
+}
+
+#[tokio::test]
+async fn limits_of_state_are_refusals() {
+    let imports = format!("{STATE} {REPLIES}");
+    let set = |key_len: u32, value_len: u32| {
+        format!(
+            "(drop (memory.grow (i32.const 8)))
+             (call $set (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 2048) (i32.const {key_len})
+                (i32.const 0) (i32.const {value_len}) (i32.const 0) (i64.const 0) (i32.const 64)) {}",
+            refused()
+        )
+    };
+    let counter = "(i32.const 0) (i32.const 0) (i32.const 0) (i32.const 2048) (i32.const 3)";
+    let not_a_counter = format!(
+        "(call $set {counter} (i32.const 2048) (i32.const 3) (i32.const 0) (i64.const 0) (i32.const 64))
+         (call $add {counter} (i64.const 1) (i32.const 64)) {}",
+        refused()
+    );
+    let bad_id = format!(
+        "(call $delete (i32.const 1) (i32.const 2048) (i32.const 3) (i32.const 2048) (i32.const 3) (i32.const 64)) {}",
+        refused()
+    );
+    let items = r#"(data (i32.const 2048) "key")"#;
+    for (handle, code) in [
+        (set(0, 1), "bad-key"),
+        (set(257, 1), "bad-key"),
+        (set(256, 262_145), "value-too-big"),
+        (not_a_counter, "not-a-counter"),
+        (bad_id, "bad-id"),
+    ] {
+        let handled = handled(&telling(&imports, items, &handle, &["replies", "state"])).await;
+        assert_eq!(texts(&handled), [code]);
+    }
+}
+
+#[tokio::test]
+async fn the_quota_counts_what_is_written_in_the_same_call() {
+    let imports = format!("{STATE} {REPLIES}");
+    // Five values of 256 KiB where there is room for four; then one of them again, which has room.
+    let handle = format!(
+        "(drop (memory.grow (i32.const 8)))
+         (loop $on
+            (call $set (i32.const 0) (i32.const 0) (i32.const 0) (i32.add (i32.const 2048) (global.get $n)) (i32.const 1)
+                (i32.const 0) (i32.const 262000) (i32.const 0) (i64.const 0) (i32.const 64))
+            (global.set $n (i32.add (global.get $n) (i32.const 1)))
+            (br_if $on (i32.lt_u (global.get $n) (i32.const 5))))
+         {}
+         (call $set (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 2048) (i32.const 1)
+            (i32.const 0) (i32.const 262000) (i32.const 0) (i64.const 0) (i32.const 64))
+         (if (i32.load8_u (i32.const 64)) (then unreachable))
+         (i32.const 16)",
+        tell(ANSWER + 4, ANSWER + 8)
+    );
+    let items = r#"(global $n (mut i32) (i32.const 0)) (data (i32.const 2048) "abcdefgh")"#;
+    let guest = telling(&imports, items, &handle, &["replies", "state"]);
+    let limits = Limits { state_mib: 1, ..Limits::default() };
+    let world = sandbox();
+    let plugin = world.load(Spec { limits, ..spec(guest.bytes()) }).await.unwrap();
+    let handled = plugin.handle(call(1)).await.outcome.unwrap();
+    assert_eq!(texts(&handled), ["over-quota"]);
+    assert_eq!(handled.effects.state.len(), 5);
+}
+
+#[tokio::test]
+async fn timers_need_somebody_who_hears_them() {
+    let imports = format!(
+        r#"{REPLIES} (import "beadle:plugin/timers@0.1.0" "set" (func $set (param i32 i32 i32 i32 i32 i64 i32 i32 i32)))"#
+    );
+    let set = |payload: u32| {
+        format!(
+            "(call $set (i32.const 2) (i32.const 2052) (i32.const 5) (i32.const 2048) (i32.const 3)
+                (i64.const 123) (i32.const 2048) (i32.const {payload}) (i32.const 64)) {}",
+            refused()
+        )
+    };
+    let items = r#"(data (i32.const 2048) "key cnv_9")"#;
+    let unheard = handled(&telling(&imports, items, &set(3), &["replies", "timers"])).await;
+    assert_eq!(texts(&unheard), ["not-subscribed"]);
+
+    let hears = format!(
+        r#"{items} (func (export "beadle:plugin/on-timer@0.1.0#handle") (param i32) (result i32) (i32.const 16))"#
+    );
+    let world = "export beadle:plugin/on-timer@0.1.0;";
+    let too_big = set(4097);
+    let guest = Guest { world, ..telling(&imports, &hears, &too_big, &["replies", "timers"]) };
+    assert_eq!(texts(&handled(&guest).await), ["value-too-big"]);
+
+    let good = set(3).replace(&refused(), "(i32.const 16)");
+    let guest = Guest { world, ..telling(&imports, &hears, &good, &["replies", "timers"]) };
+    let scope = Scope::Conversation(ConversationId(9));
+    let timer = TimerWrite::Set { scope, key: "key".into(), due_at: Timestamp(123), payload: b"key".to_vec() };
+    assert_eq!(handled(&guest).await.effects.timers, [timer]);
+}
+
+#[tokio::test]
+async fn a_handling_draws_the_same_each_time_and_another_does_not() {
+    let imports = format!(r#"{REPLIES} (import "beadle:plugin/random@0.1.0" "bytes" (func $bytes (param i32 i32)))"#);
+    // Four random letters, and the length that was given for a wish of 5000.
+    let letter = |at: i32| {
+        format!(
+            "(i32.store8 (i32.add (i32.load (i32.const 64)) (i32.const {at}))
+                (i32.add (i32.const 97) (i32.rem_u (i32.load8_u (i32.add (i32.load (i32.const 64)) (i32.const {at})))
+                    (i32.const 26))))"
+        )
+    };
+    let handle = format!(
+        "(call $bytes (i32.const 5000) (i32.const 64))
+         (if (i32.ne (i32.load (i32.const 68)) (i32.const 4096)) (then unreachable))
+         (i32.store (i32.const 68) (i32.const 8)) {} {} (i32.const 16)",
+        (0..8).map(letter).collect::<String>(),
+        tell(ANSWER, ANSWER + 4)
+    );
+    let guest = telling(&imports, "", &handle, &["replies", "random"]);
+    let sandbox = sandbox();
+    let plugin = load(&sandbox, &guest).await;
+    let mut drawn = vec![];
+    for (event, attempt) in [(1, 1), (1, 2), (2, 1)] {
+        let handled = plugin.handle(Call { attempt, ..call(event) }).await.outcome.unwrap();
+        drawn.push(texts(&handled).join(""));
+        handled.instance.keep();
+    }
+    assert_eq!(drawn[0], drawn[1]);
+    assert_ne!(drawn[0], drawn[2]);
+}
+
+#[tokio::test]
+async fn nothing_can_be_asked_for_while_an_instance_starts() {
+    let items = r#"(data (i32.const 2048) "key")
+        (func $start (call $delete (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 2048) (i32.const 3) (i32.const 64)))
+        (start $start)"#;
+    // Memory is there before the start function; what the host answered with is read in `handle`.
+    let imports = format!("{STATE_DELETE} {REPLIES}");
+    let handle = refused();
+    let report = run(&telling(&imports, items, &handle, &["replies", "state"])).await;
+    // A core module's `start` runs before the component can give it a memory to answer in: wasmtime traps. Either way
+    // nothing was asked for.
+    match report.outcome {
+        Ok(handled) => assert_eq!(texts(&handled), ["no-event"]),
+        Err(fault) => assert_eq!(beadle_model::Coded::code(&fault), "trap"),
+    }
+}

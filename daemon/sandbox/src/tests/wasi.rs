@@ -1,0 +1,132 @@
+//! What WASI shows to those who cannot do without it.
+
+use super::*;
+use crate::FaultKind;
+use beadle_model::Coded;
+
+const CLOCKS: &str = "
+    package wasi:io@0.2.0 { interface poll { resource pollable { block: func(); } } }
+    package wasi:clocks@0.2.0 {
+        interface wall-clock { record datetime { seconds: u64, nanoseconds: u32 } now: func() -> datetime; }
+        interface monotonic-clock {
+            use wasi:io/poll@0.2.0.{pollable};
+            subscribe-duration: func(when: u64) -> pollable;
+        }
+    }";
+
+#[tokio::test]
+async fn waiting_is_not_cpu_but_it_is_time() {
+    let guest = Guest {
+        wit: CLOCKS,
+        world: "import wasi:io/poll@0.2.0; import wasi:clocks/monotonic-clock@0.2.0;",
+        imports: r#"
+            (import "wasi:clocks/monotonic-clock@0.2.0" "subscribe-duration" (func $wait (param i64) (result i32)))
+            (import "wasi:io/poll@0.2.0" "[method]pollable.block" (func $block (param i32)))"#,
+        handle: "(call $block (call $wait (i64.const 60000000000))) (i32.const 16)",
+        ..Guest::default()
+    };
+    let limits = Limits { wall_ms: 150, ..Limits::default() };
+    let plugin = sandbox().load(Spec { limits, ..spec(guest.bytes()) }).await.unwrap();
+    assert!(plugin.wishes().is_empty(), "WASI is no wish");
+    let report = plugin.handle(call(1)).await;
+    assert_eq!(report.outcome.unwrap_err().kind, FaultKind::WallLimit { wall_ms: 150 });
+    assert!(report.usage.wall_us >= 150_000);
+    assert!(report.usage.cpu_us < 100_000, "{:?}", report.usage);
+}
+
+#[tokio::test]
+async fn its_clock_is_the_handling_s() {
+    let guest = Guest {
+        wit: CLOCKS,
+        world: "import wasi:clocks/wall-clock@0.2.0;",
+        imports: r#"(import "wasi:clocks/wall-clock@0.2.0" "now" (func $now (param i32)))"#,
+        handle: "(call $now (i32.const 64))
+            (i32.store8 (i32.const 20) (i32.and
+                (i64.eq (i64.load (i32.const 64)) (i64.const 1795293360))
+                (i32.eq (i32.load (i32.const 72)) (i32.const 123000000))))
+            (i32.const 16)",
+        ..Guest::default()
+    };
+    let handled = run(&guest).await.outcome.unwrap();
+    assert_eq!(handled.disposition, beadle_model::Disposition::Claimed);
+}
+
+#[tokio::test]
+async fn its_chance_is_the_handling_s() {
+    let guest = Guest {
+        wit: "package wasi:random@0.2.0 { interface random { get-random-u64: func() -> u64; } }",
+        world: "import wasi:random/random@0.2.0; import beadle:plugin/random@0.1.0;",
+        imports: r#"(import "wasi:random/random@0.2.0" "get-random-u64" (func $wasi (result i64)))
+            (import "beadle:plugin/random@0.1.0" "number" (func $ours (result i64)))"#,
+        // The low bits of the first number are told by the disposition: one bit a call.
+        handle: "(i32.store8 (i32.const 20) (i32.and (i32.wrap_i64 (call $wasi)) (i32.const 1)))
+            (if (i64.eqz (call $ours)) (then unreachable)) (i32.const 16)",
+        ..Guest::default()
+    };
+    let plugin = load(&sandbox(), &guest).await;
+    let mut bits = vec![];
+    for id in (0..32).chain(0..32) {
+        bits.push(plugin.handle(call(id)).await.outcome.unwrap().disposition);
+    }
+    let (first, again) = bits.split_at(32);
+    assert_eq!(first, again);
+    assert!(first.iter().any(|bit| *bit != first[0]), "thirty-two bits are not all the same");
+}
+
+#[tokio::test]
+async fn nothing_is_granted() {
+    let guest = Guest {
+        wit: "package wasi:cli@0.2.0 { interface environment {
+                get-environment: func() -> list<tuple<string, string>>; get-arguments: func() -> list<string>; } }",
+        world: "import wasi:cli/environment@0.2.0;",
+        imports: r#"(import "wasi:cli/environment@0.2.0" "get-environment" (func $env (param i32)))
+            (import "wasi:cli/environment@0.2.0" "get-arguments" (func $args (param i32)))"#,
+        handle: "(call $env (i32.const 64)) (call $args (i32.const 72))
+            (if (i32.or (i32.load (i32.const 68)) (i32.load (i32.const 76))) (then unreachable)) (i32.const 16)",
+        ..Guest::default()
+    };
+    assert!(run(&guest).await.outcome.is_ok());
+}
+
+const HTTP: &str = "package wasi:http@0.2.0 {
+        interface types { resource fields { constructor(); } }
+        interface outgoing-handler { use types.{fields}; handle: func(fields: fields); }
+    }";
+
+#[tokio::test]
+async fn http_links_and_refuses_when_called() {
+    let world = "import wasi:http/types@0.2.0; import wasi:http/outgoing-handler@0.2.0;";
+    let imports = r#"(import "wasi:http/types@0.2.0" "[constructor]fields" (func $fields (result i32)))
+        (import "wasi:http/outgoing-handler@0.2.0" "handle" (func $send (param i32)))"#;
+    let quiet = Guest { wit: HTTP, world, imports, ..Guest::default() };
+    assert!(run(&quiet).await.outcome.is_ok());
+    let calling = Guest { handle: "(call $send (call $fields)) (i32.const 16)", ..quiet };
+    let fault = run(&calling).await.outcome.unwrap_err();
+    assert_eq!(
+        fault.kind,
+        FaultKind::Trap { what: "`wasi:http/types@0.2.0#[constructor]fields` is not for plugins".into() }
+    );
+}
+
+#[tokio::test]
+async fn a_later_wasi_is_an_unknown_import() {
+    let guest = Guest {
+        wit: "package wasi:cli@0.3.0 { interface environment { get-arguments: func() -> list<string>; } }",
+        world: "import wasi:cli/environment@0.3.0;",
+        imports: r#"(import "wasi:cli/environment@0.3.0" "get-arguments" (func $args (param i32)))"#,
+        ..Guest::default()
+    };
+    assert_eq!(load_error(guest.bytes()).await.code(), "unknown-import");
+}
+
+#[tokio::test]
+async fn exit_is_a_trap() {
+    let guest = Guest {
+        wit: "package wasi:cli@0.2.0 { interface exit { exit: func(status: result); } }",
+        world: "import wasi:cli/exit@0.2.0;",
+        imports: r#"(import "wasi:cli/exit@0.2.0" "exit" (func $exit (param i32)))"#,
+        handle: "(call $exit (i32.const 0)) unreachable",
+        ..Guest::default()
+    };
+    assert_eq!(run(&guest).await.outcome.unwrap_err().code(), "trap");
+}
