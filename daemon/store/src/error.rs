@@ -132,6 +132,22 @@ impl StoreError {
     }
 }
 
+/// The codes of [`StoreError`]; `beadle explain` has a page for each.
+pub const CODES: [&str; 12] = [
+    "store-busy",
+    "disk-full",
+    "stale-read",
+    "store-fenced",
+    "not-found",
+    "store-locked",
+    "store-newer",
+    "store-foreign",
+    "store-file",
+    "store-unreadable",
+    "store-failed",
+    "store-closed",
+];
+
 impl Coded for StoreError {
     fn code(&self) -> &'static str {
         match self {

@@ -39,7 +39,7 @@ mod timers;
 mod writer;
 
 pub use dead::{DeadRef, Retried};
-pub use error::StoreError;
+pub use error::{CODES, StoreError};
 pub use feed::Feed;
 pub use handle::Store;
 pub use open::StoreConfig;

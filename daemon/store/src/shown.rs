@@ -236,3 +236,18 @@ pub enum Trace {
         event: Option<Box<EventShown>>,
     },
 }
+
+/// How much is not finished.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counts {
+    /// Events that some plugin is not through with.
+    pub events_open: u64,
+    /// When the oldest of them came.
+    pub oldest_open_at: Option<Timestamp>,
+    /// Messages that wait.
+    pub queued: u64,
+    /// Messages that may be on the wire.
+    pub sending: u64,
+    /// Dead letters.
+    pub dead: u64,
+}

@@ -55,12 +55,4 @@ impl Reader {
             Ok(letters.next().transpose()?)
         })
     }
-
-    /// How many there are.
-    pub fn dead_count(&self) -> Result<u64, StoreError> {
-        self.one(|conn| {
-            let count: i64 = conn.prepare_cached("SELECT count(*) FROM dead")?.query_row([], |row| row.get(0))?;
-            Ok(u64::try_from(count).unwrap_or(0))
-        })
-    }
 }

@@ -4,6 +4,7 @@
 //! thread or `spawn_blocking`. Each call sees one moment of the database. A call holds its connection no longer than it
 //! runs, and waits for one with a deadline.
 
+mod counts;
 mod dead;
 pub(crate) mod events;
 pub(crate) mod outbox;
