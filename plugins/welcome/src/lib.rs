@@ -97,6 +97,7 @@ impl OnMessage for Welcome {
             // They were here before this plugin: no greeting after months, but an answer to who asks.
             return asked.map_or(Ok(Disposition::Pass), |asked| self.tell(who, Progress::default(), asked));
         };
+        let before = progress;
         let joined_with_this = progress.joined_with.take() == Some(event.info.happened_at);
         let claimed = match (progress.step, asked) {
             // The greeting says both.
@@ -109,7 +110,10 @@ impl OnMessage for Welcome {
                 false
             }
         };
-        progress.keep(who)?;
+        // Most messages change nothing here, and must not cost a write.
+        if progress != before {
+            progress.keep(who)?;
+        }
         Ok(if claimed { Disposition::Claimed } else { Disposition::Pass })
     }
 }

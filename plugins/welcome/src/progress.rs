@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 const KEY: &str = "progress";
 
 /// A person's way through the welcome.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Progress {
     pub step: Step,

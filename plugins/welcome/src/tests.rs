@@ -115,6 +115,7 @@ fn outside_the_window_a_reminder_waits_until_they_write() {
     assert_eq!((host.sent().len(), step(&ana)), (0, Step::RulesSent));
     let (disposition, sent) = says(&host, &welcome, &ana, "Good morning");
     assert_eq!((disposition, sent.len(), step(&ana)), (Disposition::Pass, 1, Step::Reminded(1)));
+    assert_eq!(says(&host, &welcome, &ana, "Thanks").1.len(), 0, "once");
 }
 
 #[test]
@@ -146,6 +147,28 @@ fn who_comes_back_is_welcomed_back_and_asked_only_for_what_is_missing() {
     let back = host.sent().remove(0);
     assert!(back.body.starts_with("Hi Bob, welcome back to Tulip!\n\nOur rules:"), "{}", back.body);
     assert_eq!(back.buttons.len(), 1);
+}
+
+#[test]
+fn who_is_gone_is_left_alone_until_they_are_back() {
+    let (host, welcome) = (Host::new(), welcome());
+    let bob = host.person("Bob");
+    welcome.on_member_joined(host.joins(&bob, "invite", false)).unwrap();
+    welcome.on_member_left(host.leaves(&bob, "leave")).unwrap();
+    assert_eq!(says(&host, &welcome, &bob, "bye"), (Disposition::Pass, vec![]), "the greeting waits for nobody");
+
+    let (ana, _) = joined(&host, &welcome);
+    let due = host.next_timer().unwrap();
+    welcome.on_member_left(host.leaves(&ana, "leave")).unwrap();
+    assert_eq!(welcome.on_timer(due), Ok(Disposition::Pass), "a timer that was on its way");
+    let new = Welcome { rules_version: 2, ..welcome };
+    assert_eq!(says(&host, &new, &ana, "one more thing"), (Disposition::Pass, vec![]));
+
+    // Told without `again`, they are known to have left all the same.
+    new.on_member_joined(host.joins(&ana, "join", false)).unwrap();
+    assert!(host.sent()[0].body.starts_with("Hi Ana, welcome back"));
+    let newer = Welcome { rules_version: 3, ..new };
+    assert_eq!(says(&host, &newer, &ana, "hi").1.len(), 1, "back is back");
 }
 
 #[test]
@@ -279,6 +302,19 @@ fn what_belongs_to_others_is_left_to_them() {
     of_another.buttons[0].id = format!("{AGREE}soon");
     assert_eq!(taps(&host, &welcome, &ana, &of_another), (Disposition::Pass, vec![]));
     assert_eq!(step(&ana), Step::RulesSent);
+}
+
+#[test]
+fn a_message_that_changes_nothing_writes_nothing() {
+    let (host, welcome) = (Host::new(), welcome());
+    let (ana, _) = joined(&host, &welcome);
+    says(&host, &welcome, &ana, "hello");
+    // Whatever wrote would not know this field.
+    let mut kept: serde_json::Value = state::get(&ana, "progress").unwrap().unwrap();
+    kept["mark"] = true.into();
+    state::set(&ana, "progress", &kept).unwrap();
+    says(&host, &welcome, &ana, "are you open?");
+    assert_eq!(state::get::<serde_json::Value>(&ana, "progress").unwrap(), Some(kept));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The rights, with the very signatures that the generated imports have, done by the [`World`] of this thread.
 
-use super::Sent;
 use super::world::{Timer, Value, World, scope_key};
+use super::{Sent, lengths};
 use crate::bindings::imports::outgoing;
 use crate::{Contact, Refusal, Scope};
 
@@ -56,10 +56,10 @@ pub(crate) mod state {
 
     fn check(key: &str, value: &[u8]) -> Refusable<()> {
         if key.is_empty() || key.len() > 256 {
-            return Err(Refusal::new("key-invalid", "A key has 1 to 256 bytes."));
+            return Err(Refusal::new("bad-key", "A key has 1 to 256 bytes."));
         }
         if value.len() > 256 * 1024 {
-            return Err(Refusal::new("value-too-large", "A value has 256 KiB at most."));
+            return Err(Refusal::new("value-too-big", "A value has 256 KiB at most."));
         }
         Ok(())
     }
@@ -112,7 +112,7 @@ pub(crate) mod timers {
     use super::*;
     pub(crate) fn set(scope: &Scope, key: &str, due_at: i64, payload: &[u8]) -> Refusable<()> {
         if payload.len() > 4096 {
-            return Err(Refusal::new("payload-too-large", "A timer's payload has 4 KiB at most."));
+            return Err(Refusal::new("value-too-big", "A timer's payload has 4 KiB at most."));
         }
         World::with(|world| {
             let set_in = world.here.clone();
@@ -135,27 +135,6 @@ pub(crate) mod timers {
     }
 }
 
-/// Refuses a text that is longer than WhatsApp takes, or empty.
-fn length(what: &str, text: &str, most: usize) -> Refusable<()> {
-    match text.chars().count() {
-        0 => Err(Refusal::new("empty", format!("The {what} is empty."))),
-        count if count > most => {
-            Err(Refusal::new("too-long", format!("The {what} has {count} characters, {most} are allowed.")))
-        }
-        _ => Ok(()),
-    }
-}
-
-fn amount(what: &str, count: usize, most: usize) -> Refusable<()> {
-    match count {
-        0 => Err(Refusal::new("empty", format!("There is no {what}."))),
-        count if count > most => {
-            Err(Refusal::new("too-many", format!("There are {count} {what}s, {most} are allowed.")))
-        }
-        _ => Ok(()),
-    }
-}
-
 fn send(to: Option<&str>, fill: impl FnOnce(&mut Sent)) -> Refusable<String> {
     World::with(|world| {
         let to = match to {
@@ -170,6 +149,7 @@ fn send(to: Option<&str>, fill: impl FnOnce(&mut Sent)) -> Refusable<String> {
         let mut sent = Sent {
             id: id.clone(),
             to,
+            header: None,
             body: String::new(),
             footer: None,
             buttons: Vec::new(),
@@ -183,21 +163,14 @@ fn send(to: Option<&str>, fill: impl FnOnce(&mut Sent)) -> Refusable<String> {
 }
 
 fn text(to: Option<&str>, message: &outgoing::Text) -> Refusable<String> {
-    length("text", &message.body, 4096)?;
+    lengths::text(message)?;
     send(to, |sent| sent.body.clone_from(&message.body))
 }
 
 fn buttons(to: Option<&str>, message: &outgoing::Buttons) -> Refusable<String> {
-    length("body", &message.body, 1024)?;
-    if let Some(footer) = &message.footer {
-        length("footer", footer, 60)?;
-    }
-    amount("button", message.buttons.len(), 3)?;
-    for button in &message.buttons {
-        length("button's title", &button.title, 20)?;
-        length("button's id", &button.id, 256)?;
-    }
+    lengths::buttons(message)?;
     send(to, |sent| {
+        sent.header.clone_from(&message.header);
         sent.body.clone_from(&message.body);
         sent.footer.clone_from(&message.footer);
         sent.buttons.clone_from(&message.buttons);
@@ -205,14 +178,9 @@ fn buttons(to: Option<&str>, message: &outgoing::Buttons) -> Refusable<String> {
 }
 
 fn list(to: Option<&str>, message: &outgoing::List) -> Refusable<String> {
-    length("body", &message.body, 4096)?;
-    length("button", &message.button, 20)?;
-    amount("row", message.sections.iter().map(|section| section.rows.len()).sum(), 10)?;
-    for row in message.sections.iter().flat_map(|section| &section.rows) {
-        length("row's title", &row.title, 24)?;
-        length("row's id", &row.id, 200)?;
-    }
+    lengths::list(message)?;
     send(to, |sent| {
+        sent.header.clone_from(&message.header);
         sent.body.clone_from(&message.body);
         sent.footer.clone_from(&message.footer);
         sent.sections.clone_from(&message.sections);

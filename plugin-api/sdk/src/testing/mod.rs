@@ -24,6 +24,9 @@
 //! Every thread has one, so that tests may run side by side; [`Host::new`] begins it anew.
 
 pub(crate) mod host;
+mod lengths;
+#[cfg(test)]
+mod tests;
 mod world;
 
 use crate::bindings::imports::outgoing::{Button, Section};
@@ -49,6 +52,8 @@ pub struct Sent {
     pub id: MessageId,
     /// To whom.
     pub to: ContactId,
+    /// The line above.
+    pub header: Option<String>,
     /// The text; of a reaction the emoji.
     pub body: String,
     /// The small line below.

@@ -70,10 +70,10 @@ impl World {
         }
     }
 
-    /// `kind_1`, `kind_2`, …
+    /// `kind_0001`, `kind_0002`, …: in the order they were made.
     pub(super) fn number(&mut self, kind: &str) -> String {
         self.count += 1;
-        format!("{kind}_{}", self.count)
+        format!("{kind}_{:04}", self.count)
     }
 
     pub(super) fn person(&mut self, name: &str) -> Contact {
@@ -127,7 +127,7 @@ impl World {
     /// Whether this contact may be written to: known, not opted out, in the window.
     pub(super) fn may_write(&self, contact: &str) -> Result<(), Refusal> {
         let Some(known) = self.people.get(contact) else {
-            return Err(Refusal::new("no-recipient", format!("There is no contact {contact}.")));
+            return Err(Refusal::new("unknown-contact", format!("There is no contact {contact}.")));
         };
         if known.opted_out {
             return Err(Refusal::new("opted-out", "They said STOP."));

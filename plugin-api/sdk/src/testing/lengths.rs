@@ -1,0 +1,82 @@
+//! WhatsApp's lengths, as Beadle's gate keeps them: a text that is too long should fail in a test, not with a person.
+
+use crate::Refusal;
+use crate::bindings::imports::outgoing::{Buttons, List, Text};
+
+type Checked = Result<(), Refusal>;
+
+pub(super) fn text(message: &Text) -> Checked {
+    length("text", &message.body, 4096)
+}
+
+pub(super) fn buttons(message: &Buttons) -> Checked {
+    length("body", &message.body, 1024)?;
+    around(message.header.as_ref(), message.footer.as_ref())?;
+    amount("buttons", message.buttons.len(), 3)?;
+    for button in &message.buttons {
+        length("title of a button", &button.title, 20)?;
+        length("id of a button", &button.id, 256)?;
+    }
+    unique("buttons", message.buttons.iter().map(|button| &button.id).collect())?;
+    unique("buttons", message.buttons.iter().map(|button| &button.title).collect())
+}
+
+pub(super) fn list(message: &List) -> Checked {
+    length("body", &message.body, 4096)?;
+    around(message.header.as_ref(), message.footer.as_ref())?;
+    length("button", &message.button, 20)?;
+    let rows = || message.sections.iter().flat_map(|section| &section.rows);
+    amount("rows", rows().count(), 10)?;
+    for section in &message.sections {
+        match &section.title {
+            Some(title) => length("title of a section", title, 24)?,
+            None if message.sections.len() > 1 => return Err(empty("title of a section")),
+            None => {}
+        }
+    }
+    for row in rows() {
+        length("title of a row", &row.title, 24)?;
+        length("id of a row", &row.id, 200)?;
+        if let Some(description) = &row.description {
+            length("description of a row", description, 72)?;
+        }
+    }
+    unique("rows", rows().map(|row| &row.id).collect())
+}
+
+fn around(header: Option<&String>, footer: Option<&String>) -> Checked {
+    header.map_or(Ok(()), |header| length("header", header, 60))?;
+    footer.map_or(Ok(()), |footer| length("footer", footer, 60))
+}
+
+fn length(what: &str, text: &str, most: usize) -> Checked {
+    let count = text.chars().count();
+    if text.trim().is_empty() {
+        Err(empty(what))
+    } else if count > most {
+        Err(Refusal::new("too-long", format!("The {what} has {count} characters; WhatsApp takes {most} at most.")))
+    } else {
+        Ok(())
+    }
+}
+
+fn amount(what: &str, count: usize, most: usize) -> Checked {
+    match count {
+        0 => Err(empty(what)),
+        count if count > most => {
+            Err(Refusal::new("too-many", format!("There are {count} {what}; WhatsApp takes {most} at most.")))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn unique(what: &str, mut all: Vec<&String>) -> Checked {
+    let count = all.len();
+    all.sort();
+    all.dedup();
+    if all.len() < count { Err(Refusal::new("not-unique", format!("Two {what} are alike."))) } else { Ok(()) }
+}
+
+fn empty(what: &str) -> Refusal {
+    Refusal::new("empty", format!("There is nothing in the {what}."))
+}

@@ -1,0 +1,167 @@
+//! The small Beadle says what the real one would.
+
+use super::Host;
+use crate::prelude::*;
+use std::time::Duration;
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+fn code<T: std::fmt::Debug>(result: Result<T, Refusal>) -> String {
+    result.unwrap_err().code
+}
+
+#[test]
+fn a_window_is_open_for_24_hours() {
+    let host = Host::new();
+    let ana = host.person("Ana");
+    host.joins(&ana, "invite", false);
+    assert_eq!(code(replies::send("Hi")), "window-closed");
+    let event = host.text(&ana, "Hi");
+    assert!(event.conversation.is_open(clock::now()));
+    event.reply("Hi").unwrap();
+    host.wait(HOUR * 24 - Duration::from_millis(1));
+    messages::send(&ana.id, "Still there?").unwrap();
+    host.wait(Duration::from_millis(1));
+    assert_eq!(code(messages::send(&ana.id, "And now?")), "window-closed");
+    assert_eq!(host.sent(), ["Hi", "Still there?"]);
+}
+
+#[test]
+fn who_said_stop_is_not_written_to() {
+    let host = Host::new();
+    let ana = host.person("Ana");
+    host.text(&ana, "Hi");
+    host.leaves(&ana, "stop");
+    assert_eq!(code(replies::send("Bye")), "opted-out");
+    assert_eq!(code(messages::send("con_99", "Hi")), "unknown-contact");
+    host.joins(&ana, "start", true);
+    replies::send("Welcome back").unwrap();
+}
+
+#[test]
+fn outside_a_conversation_there_is_nobody_to_answer() {
+    let host = Host::new();
+    assert_eq!(code(replies::send("Hi")), "no-conversation");
+    timers::set(Scope::Plugin, "tick", clock::now(), b"").unwrap();
+    assert_eq!(host.next_timer().unwrap().conversation, None);
+}
+
+#[test]
+fn lengths_are_whatsapps() {
+    let host = Host::new();
+    let ana = host.person("Ana");
+    host.text(&ana, "Hi");
+    let two = |first: (&str, &str), second: (&str, &str)| {
+        replies::send(Buttons::new("?").button(first.0, first.1).button(second.0, second.1))
+    };
+    assert_eq!(code(replies::send("ä".repeat(4097))), "too-long");
+    assert_eq!(code(replies::send(" ")), "empty");
+    assert_eq!(code(replies::send(Buttons::new("?"))), "empty");
+    assert_eq!(code(two(("a", "A"), ("a", "B"))), "not-unique");
+    assert_eq!(code(two(("a", "A"), ("b", "A"))), "not-unique");
+    assert_eq!(code(two(("a", "A"), ("b", "123456789012345678901"))), "too-long");
+    assert_eq!(code(replies::send(Buttons::new("?").button("a", "A").footer("f".repeat(61)))), "too-long");
+    let list = (0..10).fold(List::new("?", "Choose"), |list, n| list.row(n.to_string(), "Row"));
+    replies::send(list.clone()).unwrap();
+    assert_eq!(code(replies::send(list.row("10", "Row"))), "too-many");
+    let untitled = List::new("?", "Choose").row("a", "A").section("B").row("b", "B");
+    assert_eq!(code(replies::send(untitled)), "empty");
+    assert_eq!(host.sent().len(), 1);
+}
+
+#[test]
+fn state_is_kept_by_scope_until_it_expires() {
+    let host = Host::new();
+    let (ana, bob) = (host.person("Ana"), host.person("Bob"));
+    state::set(&ana, "step", &1).unwrap();
+    state::set_until(&bob, "step", "soon gone", clock::after(HOUR)).unwrap();
+    assert_eq!(state::get(&ana, "step"), Ok(Some(1)));
+    assert_eq!(code(state::get::<u8>(&bob, "step")), "state-unreadable");
+    host.wait(HOUR);
+    assert_eq!(state::get::<String>(&bob, "step"), Ok(None));
+    assert_eq!(state::get::<u8>(Scope::Plugin, "step"), Ok(None));
+    assert_eq!(code(state::get::<u8>(&ana, "")), "bad-key");
+
+    state::add(Scope::Plugin, "votes", 2).unwrap();
+    state::add(Scope::Plugin, "votes", -5).unwrap();
+    assert_eq!(state::get(Scope::Plugin, "votes"), Ok(Some(-3)));
+    state::set(Scope::Plugin, "votes/a", "x").unwrap();
+    state::set(Scope::Plugin, "votes/b", "y").unwrap();
+    assert_eq!(code(state::add(Scope::Plugin, "votes/a", 1)), "not-a-counter");
+    let keys = |after| {
+        let entries = state::scan(Scope::Plugin, "votes/", after, 10).unwrap();
+        entries.into_iter().map(|entry| (entry.key.clone(), entry.value::<String>().unwrap())).collect::<Vec<_>>()
+    };
+    assert_eq!(keys(None), [("votes/a".into(), "x".into()), ("votes/b".into(), "y".into())]);
+    assert_eq!(keys(Some("votes/a")), [("votes/b".into(), "y".into())]);
+    state::delete(Scope::Plugin, "votes/a").unwrap();
+    assert_eq!(keys(None).len(), 1);
+}
+
+#[test]
+fn timers_come_in_order_and_once() {
+    let host = Host::new();
+    let ana = host.person("Ana");
+    host.text(&ana, "Hi");
+    timers::set(&ana, "late", clock::after(HOUR * 2), b"2").unwrap();
+    timers::set(&ana, "soon", clock::after(HOUR * 9), b"9").unwrap();
+    timers::set(&ana, "soon", clock::after(HOUR), b"1").unwrap();
+    timers::set(&ana, "never", clock::after(HOUR * 3), b"").unwrap();
+    timers::move_to(&ana, "late", clock::after(HOUR * 3)).unwrap();
+    timers::move_to(&ana, "unknown", clock::now()).unwrap();
+    timers::cancel(&ana, "never").unwrap();
+    let began = clock::now();
+    let mut came = Vec::new();
+    while let Some(timer) = host.next_timer() {
+        assert_eq!(timer.due_at, clock::now());
+        came.push((timer.key, timer.payload, (clock::now() - began) / 3_600_000));
+    }
+    assert_eq!(came, [("soon".into(), b"1".to_vec(), 1), ("late".into(), b"2".to_vec(), 3)]);
+}
+
+#[test]
+fn people_are_paged_through() {
+    let host = Host::new();
+    let names = ["Ana", "Bob", "Cem"].map(|name| host.person(name).id);
+    let first = contacts::page(None, 2).unwrap();
+    assert_eq!(first.contacts.iter().map(|one| &one.id).collect::<Vec<_>>(), [&names[0], &names[1]]);
+    let second = contacts::page(first.next.as_deref(), 2).unwrap();
+    assert_eq!((second.contacts.len(), second.next), (1, None));
+    assert_eq!(contacts::get(&names[2]).unwrap().unwrap().name.as_deref(), Some("Cem"));
+    assert_eq!(contacts::get("con_99"), Ok(None));
+}
+
+#[test]
+fn a_test_is_the_same_every_time() {
+    let draw = || {
+        Host::new();
+        (random::number(), random::bytes(3), random::below(6))
+    };
+    assert_eq!(draw(), draw());
+    assert!(draw().2 < 6);
+    assert_eq!(random::bytes(5000).len(), 4096);
+}
+
+#[test]
+fn an_unanswered_refusal_ends_the_handling() {
+    let host = Host::new();
+    let failure = Failure::from(replies::send("Hi").unwrap_err());
+    assert_eq!(failure, Failure::GiveUp("This event belongs to no conversation. (no-conversation)".into()));
+    log::warn("nobody there");
+    assert_eq!(host.logged(), ["warn: nobody there"]);
+}
+
+#[test]
+fn a_command_is_a_whole_message() {
+    let host = Host::new();
+    let ana = host.person("Ana");
+    for text in ["rules", " RULES! ", "«Rules»"] {
+        assert!(host.text(&ana, text).is_word(&["regels", "rules"]), "{text}");
+    }
+    assert!(host.text(&ana, "ÜBER UNS?").is_word(&["über uns"]));
+    let long = "!".repeat(100);
+    for text in ["the rules", "rulesx", "", "!", &(long + "rules")] {
+        assert!(!host.text(&ana, text).is_word(&["rules"]), "{text}");
+    }
+    assert!(!host.message(&ana, Content::Unsupported(None)).is_word(&["rules"]));
+}
