@@ -69,10 +69,11 @@ test("somebody new writes, taps a button, chooses from a list, and the ticks tur
   await marta.getByText("See you there!").waitFor();
   await marta.getByText("24 h 00 min").waitFor();
   // What the business wrote was read, since the phone is in her hand; what she wrote was marked as read.
-  assert.equal(await marta.locator(".theirs .ticks.read").count(), 3);
+  await marta.locator(".theirs .ticks.read").nth(2).waitFor();
   await marta.locator(".mine .ticks.read").nth(2).waitFor();
+  await fetch(`${simulator.url}/control/idle?wait_ms=20000`);
   assert.equal(await marta.getByText("street group").evaluate((element) => element.tagName), "STRONG");
-  assert.deepEqual(daemon.statuses.filter((status) => status.status === "read").length, 3);
+  assert.equal(daemon.statuses.filter((status) => status.status === "read").length, 3);
   assert.equal(daemon.forged, 0);
   assert.deepEqual(daemon.problems, []);
   assert.deepEqual(complaints, []);
@@ -104,7 +105,10 @@ test("quotes and reactions arrive as the platform sends them", async () => {
   await welcome.getByRole("button", { name: "Reply" }).click();
   await write(page, "Bram", "about this");
   const id = await welcome.getAttribute("data-id");
-  await phone(page, "Bram").locator(".mine blockquote").getByText("Good to have you here").waitFor();
+  const quote = phone(page, "Bram").locator(".mine").filter({ hasText: "about this" });
+  await quote.locator("blockquote").getByText("Good to have you here").waitFor();
+  // Marked as read: then the daemon has it, and the reaction before it.
+  await quote.locator(".ticks.read").waitFor();
   const quoted = daemon.messages.find((message) => message.text?.body === "about this");
   assert.equal(quoted.context.id, id);
   const reaction = daemon.messages.find((message) => message.type === "reaction");
@@ -125,7 +129,9 @@ test("time is turned and faults are set in the drawer", async () => {
   await picture(page, "drawer");
   await drawer.getByRole("button", { name: "+1 day" }).click();
   await phone(page, "Ana").getByText("closed").waitFor();
+  const taken = page.waitForResponse((response) => response.url().endsWith("/control/faults"));
   await drawer.getByLabel("Lost: how often").selectOption("always");
+  await taken;
   const knobs = await (await fetch(`${simulator.url}/control/faults`)).json();
   assert.deepEqual([knobs.receipt_lost.probability, knobs.send_error.next], [1, 1]);
   await page.keyboard.press("Escape");
