@@ -1,7 +1,7 @@
 //! What can go wrong in the store, for callers to act on and for people to read.
 
 use beadle_model::{Blame, Coded};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Why a step was not done. Unless it says otherwise, nothing of the step was written.
 #[derive(Debug, thiserror::Error)]
@@ -118,6 +118,18 @@ impl StoreError {
     /// Whether the step that failed with it had written nothing yet, by contract: the rest of its group can be committed.
     pub(crate) fn wrote_nothing(&self) -> bool {
         matches!(self, StoreError::StaleRead { .. } | StoreError::Fenced { .. })
+    }
+
+    /// The same, where SQLite only says that something is full: that it is the disk, and where.
+    pub(crate) fn placed(self, dir: &Path) -> StoreError {
+        match self {
+            StoreError::Sqlite(rusqlite::Error::SqliteFailure(cause, _))
+                if cause.code == rusqlite::ErrorCode::DiskFull =>
+            {
+                StoreError::DiskFull { path: dir.into() }
+            }
+            other => other,
+        }
     }
 
     /// A file operation that failed.

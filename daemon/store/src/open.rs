@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How long a connection waits for another one's lock. Ours do not collide; a person's `sqlite3` on the file may.
 const BUSY: Duration = Duration::from_secs(5);
@@ -92,8 +92,15 @@ impl Store {
         }
         let path = config.dir.join("beadle.db");
         let conn = open_writer(&path, &config)?;
-        let fence = meta(&conn, "fence")?.unwrap_or(0) + 1;
-        set_meta(&conn, "fence", fence)?;
+        let (fence, troubled) = match take_lanes(&conn) {
+            Ok(fence) => (fence, None),
+            // What is to be settled may be on its way to us: with the ballast gone there is room to start.
+            Err(error) if error.is_storage() => {
+                ballast.free();
+                (take_lanes(&conn).map_err(|error| error.placed(&config.dir))?, Some(Instant::now()))
+            }
+            Err(error) => return Err(error),
+        };
         let shadow = Shadow::load(&conn, config.cached_people, fence)?;
         let last: i64 = conn.query_row("SELECT coalesce(max(id), 0) FROM outbox", [], |row| row.get(0))?;
         let next_message = meta(&conn, "next_message")?.unwrap_or(1).max(last + 1);
@@ -111,33 +118,41 @@ impl Store {
         });
         let reader = Reader::new(path.clone(), config.readers);
         let feed = Feed::new(Arc::clone(&shared), reader.clone(), EventId(shadow.finished_below));
-        let threads = start(conn, &path, shadow, &shared, ballast, lock)?;
+        if troubled.is_some() {
+            shared.counters.set_trouble(Some(StoreError::DiskFull { path: config.dir.clone() }.to_string()));
+        }
+        let checkpoints = connect(&path)?;
+        let gate = Arc::new(Gate::default());
+        let writer = Writer {
+            conn,
+            shadow,
+            shared: Arc::clone(&shared),
+            gate: Arc::clone(&gate),
+            ballast,
+            kept: Kept::default(),
+            troubled,
+        };
+        let threads = start(writer, checkpoints, gate, lock)?;
         Ok(Self::new(shared, reader, feed, threads))
     }
 }
 
 /// The two threads. The lock is held by the writer's, until it is done.
-fn start(
-    conn: Connection,
-    path: &Path,
-    shadow: Shadow,
-    shared: &Arc<Shared>,
-    ballast: Ballast,
-    lock: DirectoryLock,
-) -> Result<Threads, StoreError> {
-    let gate = Arc::new(Gate::default());
-    let checkpoints = connect(path)?;
-    let checkpointer = {
-        let (gate, shared) = (Arc::clone(&gate), Arc::clone(shared));
-        spawn("beadle-checkpt", move || checkpoint::run(&checkpoints, &gate, &shared))?
-    };
-    let writer =
-        Writer { conn, shadow, shared: Arc::clone(shared), gate, ballast, kept: Kept::default(), troubled: None };
+fn start(writer: Writer, checkpoints: Connection, gate: Arc<Gate>, lock: DirectoryLock) -> Result<Threads, StoreError> {
+    let shared = Arc::clone(&writer.shared);
+    let checkpointer = spawn("beadle-checkpt", move || checkpoint::run(&checkpoints, &gate, &shared))?;
     let writer = spawn("beadle-store", move || {
         writer.run();
         drop(lock);
     })?;
     Ok(Threads { writer, checkpointer })
+}
+
+/// Raises the fence: from now on what was prepared under an older one is not committed.
+fn take_lanes(conn: &Connection) -> Result<i64, StoreError> {
+    let fence = meta(conn, "fence")?.unwrap_or(0) + 1;
+    set_meta(conn, "fence", fence)?;
+    Ok(fence)
 }
 
 fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, StoreError> {

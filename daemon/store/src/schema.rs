@@ -88,3 +88,68 @@ fn forget_oldest(dir: &Path) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NEXT: &str = "ALTER TABLE plugins ADD COLUMN colour TEXT";
+
+    fn migrated(path: &Path, steps: &[&str], at: i64) -> Result<Connection, StoreError> {
+        let mut conn = Connection::open(path)?;
+        migrate(&mut conn, path, steps, Timestamp(at))?;
+        Ok(conn)
+    }
+
+    fn backups(path: &Path) -> Vec<String> {
+        let entries = std::fs::read_dir(path.with_file_name("backups")).into_iter().flatten();
+        let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn it_moves_forward_after_a_backup() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("beadle.db");
+        let conn = migrated(&path, MIGRATIONS, 0).unwrap();
+        conn.execute("INSERT INTO plugins (name) VALUES ('echo')", []).unwrap();
+        drop(conn);
+        assert!(backups(&path).is_empty(), "a new file needs none");
+        migrated(&path, MIGRATIONS, 0).unwrap();
+        assert!(backups(&path).is_empty(), "nor one that is as it should be");
+
+        let steps = [MIGRATIONS, &[NEXT]].concat();
+        let conn = migrated(&path, &steps, 0).unwrap();
+        assert_eq!(
+            conn.query_row("SELECT name, colour FROM plugins", [], |row| row.get::<_, String>(0)).unwrap(),
+            "echo"
+        );
+        assert_eq!(version(&conn, &path).unwrap(), 2);
+        assert_eq!(backups(&path), ["beadle-1970-01-01T000000.000Z-v1.db"]);
+        // The copy is whole, and opens as what it was.
+        let copy = path.with_file_name("backups").join("beadle-1970-01-01T000000.000Z-v1.db");
+        let copied = migrated(&copy, MIGRATIONS, 0).unwrap();
+        assert_eq!(copied.query_row("SELECT count(*) FROM plugins", [], |row| row.get::<_, i64>(0)).unwrap(), 1);
+
+        let error = migrated(&path, MIGRATIONS, 0).unwrap_err();
+        assert!(matches!(error, StoreError::Newer { found: 2, known: 1, .. }), "{error}");
+    }
+
+    #[test]
+    fn a_step_that_fails_changes_nothing_and_old_backups_go() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("beadle.db");
+        migrated(&path, MIGRATIONS, 0).unwrap();
+        let broken = [MIGRATIONS, &[concat!("CREATE TABLE half (id);", "SELECT wrong")]].concat();
+        for day in 1..=5 {
+            assert!(migrated(&path, &broken, day * 86_400_000).is_err());
+        }
+        let conn = migrated(&path, MIGRATIONS, 0).unwrap();
+        let half = "SELECT count(*) FROM sqlite_schema WHERE name = 'half'";
+        assert_eq!(conn.query_row(half, [], |row| row.get::<_, i64>(0)).unwrap(), 0);
+        let kept = backups(&path);
+        assert_eq!(kept.len(), BACKUPS);
+        assert!(kept[0].starts_with("beadle-1970-01-04") && kept[2].starts_with("beadle-1970-01-06"), "{kept:?}");
+    }
+}

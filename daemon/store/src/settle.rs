@@ -112,7 +112,7 @@ impl Tx<'_> {
                     )?
                     .execute(params![id.0, to_json("a problem", problem)?, at.0])?;
                 if changed > 0 {
-                    events = self.tell_failure(id, problem, batch)?;
+                    events = self.tell_failure(id, problem, (at, batch))?;
                 }
             }
             Outcome::Later { due_at, counted, maybe_twice } => {
@@ -167,7 +167,12 @@ impl Tx<'_> {
     }
 
     /// The plugin that sent it hears of it, where it listens.
-    fn tell_failure(&mut self, id: MessageId, problem: &Problem, batch: &Batch) -> Result<usize, StoreError> {
+    fn tell_failure(
+        &mut self,
+        id: MessageId,
+        problem: &Problem,
+        (at, batch): (Timestamp, &Batch),
+    ) -> Result<usize, StoreError> {
         let row = self
             .conn
             .prepare_cached("SELECT plugin, conversation, platform FROM outbox WHERE id = ?1")?
@@ -179,7 +184,7 @@ impl Tx<'_> {
         }
         let (message, status, problem) = (id, "failed".to_owned(), Some(problem.clone()));
         let body = EventBody::MessageStatus { plugin, message, platform, status, problem };
-        self.append_own(None, body, Some(conversation), None, batch.now)?;
+        self.append_own(None, body, Some(conversation), (at, batch.now))?;
         Ok(1)
     }
 }

@@ -228,6 +228,8 @@ pub struct ContactShown {
 pub enum Trace {
     /// An event (also by the platform's id of the message that came in, or by a handling of it).
     Event(Box<EventShown>),
+    /// A contact.
+    Contact(Box<ContactShown>),
     /// A message of ours (also by the platform's id).
     Message {
         /// The message.

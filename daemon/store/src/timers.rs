@@ -57,7 +57,7 @@ impl Tx<'_> {
         let fired = due.len();
         for timer in due {
             self.conn.prepare_cached("DELETE FROM timers WHERE id = ?1")?.execute([timer.id])?;
-            self.append_own(None, timer.body, timer.conversation, None, now)?;
+            self.append_own(None, timer.body, timer.conversation, (now, now))?;
         }
         let next: Option<i64> =
             self.conn.prepare_cached("SELECT min(due_at) FROM timers")?.query_row([], |row| row.get(0))?;

@@ -141,14 +141,7 @@ impl Writer {
             }
             Err(error) => {
                 self.roll_back();
-                Err(match error {
-                    StoreError::Sqlite(rusqlite::Error::SqliteFailure(cause, _))
-                        if cause.code == rusqlite::ErrorCode::DiskFull =>
-                    {
-                        StoreError::DiskFull { path: self.shared.dir.clone() }
-                    }
-                    other => other,
-                })
+                Err(error.placed(&self.shared.dir))
             }
         }
     }

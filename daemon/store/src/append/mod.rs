@@ -195,19 +195,18 @@ impl Tx<'_> {
         key: Option<EventKey>,
         body: EventBody,
         conversation: Option<ConversationId>,
-        contact: Option<ContactId>,
-        now: Timestamp,
-    ) -> Result<EventId, StoreError> {
+        (happened_at, now): (Timestamp, Timestamp),
+    ) -> Result<(), StoreError> {
         let view: Option<Arc<ConversationView>> = match conversation {
-            Some(id) => self.shadow.people.view(self.conn, id, contact)?,
+            Some(id) => self.shadow.people.view(self.conn, id, None)?,
             None => None,
         };
         let contact = view.as_ref().map(|view| view.contact.id);
         let course = Course::plain(view.as_ref().map(|view| view.id), contact);
-        let (id, bytes) = self.insert_own(key, &body, &course, (now, now))?;
-        let event = Event { id, happened_at: now, received_at: now, conversation: view, body };
+        let (id, bytes) = self.insert_own(key, &body, &course, (happened_at, now))?;
+        let event = Event { id, happened_at, received_at: now, conversation: view, body };
         self.born.push((Arc::new(event), bytes));
-        Ok(id)
+        Ok(())
     }
 
     /// The rows of an event that Beadle makes itself; where nobody can send it twice, its own number is its key.

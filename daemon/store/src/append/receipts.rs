@@ -126,7 +126,7 @@ impl Tx<'_> {
         // Known ones come once because they go forward; others by what they say.
         let key = known.is_none().then(|| status_key(id, receipt));
         if key.map(|key| self.seen(key)).transpose()? != Some(true) {
-            self.append_own(key, body, Some(sent.conversation), None, now)?;
+            self.append_own(key, body, Some(sent.conversation), (receipt.at.min(now), now))?;
             appended.events += 1;
         }
         Ok(())

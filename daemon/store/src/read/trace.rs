@@ -4,11 +4,11 @@ use super::{LOOK_BACK, Reader, events, outbox};
 use crate::StoreError;
 use crate::append::find_platform;
 use crate::shown::Trace;
-use beadle_model::{EventId, HandlingId, MessageId};
+use beadle_model::{ContactId, EventId, HandlingId, MessageId};
 use rusqlite::{Connection, OptionalExtension, params};
 
 impl Reader {
-    /// What an event, handling or message, or a message by the platform's id, was and became; `None` where there is no
+    /// What an event, handling, message or contact, or a message by the platform's id, is and became; `None` where there is no
     /// such thing. A platform id is looked for among our messages and in the newest million events.
     pub fn trace(&self, id: &str) -> Result<Option<Trace>, StoreError> {
         if let Ok(id) = id.parse::<EventId>() {
@@ -19,6 +19,12 @@ impl Reader {
         }
         if let Ok(id) = id.parse::<MessageId>() {
             return self.all(|conn| message(conn, id));
+        }
+        if let Ok(id) = id.parse::<ContactId>() {
+            return Ok(self.contact_shown(id)?.map(|contact| Trace::Contact(Box::new(contact))));
+        }
+        if id.is_empty() {
+            return Ok(None);
         }
         self.all(|conn| {
             let newest = conn.query_row("SELECT coalesce(max(id), 0) FROM outbox", [], |row| row.get(0))?;

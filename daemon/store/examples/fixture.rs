@@ -1,0 +1,113 @@
+//! Writes a data directory with one of everything: `cargo run -p beadle-store --example fixture -- DIRECTORY`.
+//!
+//! Its `beadle.db` is kept under `tests/fixtures` for every released version of the schema, as `v1.db` and so on, and is
+//! opened by the test `fixture`: whoever comes from that version finds all that is theirs.
+
+use beadle_clock::Clock;
+use beadle_model::effect::{StateWrite, TimerWrite};
+use beadle_model::event::Problem;
+use beadle_model::{Alias, AliasKind, Content, Ending, EventBody, EventId, Outgoing, Scope, Timestamp, Word};
+use beadle_store::step::{
+    Batch, Burial, Commit, EventKey, FailedTry, NewEvent, NewSend, Outcome, Place, Progress, Receipt, ReceiptFor,
+    SaidWord, SendState, Sender, Settlement,
+};
+use beadle_store::{Store, StoreConfig};
+
+/// 2026-11-21T20:36:00Z.
+const NOW: Timestamp = Timestamp(1_795_293_360_000);
+
+fn said(n: u8, number: &str, word: Option<Word>) -> NewEvent {
+    let answer = Some(Outgoing::Text { body: "Noted.".into(), preview_url: false, quote: None });
+    let aliases = vec![
+        Alias { kind: AliasKind::WaId, value: number.into() },
+        Alias { kind: AliasKind::UserId, value: format!("NL.{number}") },
+    ];
+    NewEvent {
+        key: EventKey { at: NOW, hash: [n; 16] },
+        place: Place::Sender(Sender { channel: "shop".into(), aliases, name: Some("Ana".into()), group: None }),
+        happened_at: NOW,
+        opens_window: true,
+        word: word.map(|word| SaidWord { word, answer }),
+        body: EventBody::Message {
+            message: format!("wamid.in.{n}"),
+            content: Content::Text("hello".into()),
+            context: None,
+            referral: None,
+            word,
+            addressed: None,
+            extra: serde_json::Value::Null,
+        },
+    }
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let dir = std::env::args().nth(1).ok_or("name a directory")?;
+    let (clock, _hand) = Clock::manual(NOW);
+    let store = Store::open(StoreConfig { ballast_bytes: 0, ..StoreConfig::new(&dir, clock) })?;
+    let plugin = store.plugin_no("welcome").await?;
+    let roster = store.roster(vec![plugin]).await?;
+    let events = vec![said(1, "31600000001", None), said(2, "31600000002", Some(Word::Stop))];
+    store.append(Batch { events, ..Batch::default() }).await?;
+
+    let ending = Some(Ending::Claimed(plugin));
+    let through = |event, ending| Progress {
+        event: EventId(event),
+        roster,
+        done: 1,
+        done_beyond: vec![],
+        all: 1,
+        all_beyond: 0,
+        ending,
+    };
+    let conversation =
+        store.reader().event(EventId(2))?.and_then(|event| event.conversation).ok_or("no conversation")?;
+    let (reply, doubtful) = (store.reserve_message(), store.reserve_message());
+    let send = |message| NewSend {
+        message,
+        conversation: conversation.id,
+        body: Outgoing::Text { body: "Welcome!".into(), preview_url: false, quote: None },
+        reply: true,
+        state: SendState::Sending,
+        due_at: NOW,
+    };
+    let (scope, key) = (Scope::Contact(conversation.contact.id), "greeted".to_owned());
+    let counter = StateWrite::Add { scope: Scope::Plugin, key: "greetings".into(), delta: 7 };
+    store
+        .commit(Commit {
+            fence: store.fence(),
+            plugin,
+            now: NOW,
+            progress: through(2, ending),
+            conversation: Some(conversation.id),
+            reads: vec![],
+            state: vec![StateWrite::Set { scope, key, value: b"yes".to_vec(), expires_at: None }, counter],
+            timers: vec![TimerWrite::Set { scope, key: "rules".into(), due_at: NOW, payload: b"later".to_vec() }],
+            sends: vec![send(reply), send(doubtful)],
+        })
+        .await?;
+    let problem =
+        Problem { code: "outcome-unknown".into(), title: "Nobody knows".into(), details: None, by: "host".into() };
+    let settled = [(reply, Outcome::Accepted(Some("wamid.out".into()))), (doubtful, Outcome::Dead(problem))];
+    let settlements = settled.map(|(message, outcome)| Settlement { message, outcome, at: NOW });
+    store.settle(settlements.to_vec(), vec![]).await?;
+    let message = ReceiptFor::Ours(reply, "wamid.out".into());
+    let receipt = Receipt { message, status: "read".into(), at: NOW, problem: None };
+    store.append(Batch { receipts: vec![receipt], ..Batch::default() }).await?;
+    let (code, error) = ("trap".to_owned(), "unreachable".to_owned());
+    store
+        .failed_try(FailedTry {
+            event: EventId(3),
+            plugin,
+            attempts: 1,
+            code: code.clone(),
+            error: error.clone(),
+            next_at: NOW,
+        })
+        .await?;
+    let burial = Burial { fence: store.fence(), plugin, attempts: 3, code, error, at: NOW, progress: through(1, None) };
+    store.bury(burial).await?;
+    store.finished_below(EventId(3)).await?;
+    store.close();
+    Ok(())
+}

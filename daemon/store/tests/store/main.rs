@@ -1,0 +1,29 @@
+//! The store on real files, step by step and as a whole.
+
+// A helper of tests may panic as a test may; it is told by `cfg(test)` that it is one.
+#[cfg(test)]
+mod commits;
+#[cfg(test)]
+mod crash;
+#[cfg(test)]
+mod dead;
+#[cfg(test)]
+mod faults;
+#[cfg(test)]
+mod feed;
+#[cfg(test)]
+mod fixture;
+#[cfg(test)]
+mod house;
+#[cfg(test)]
+mod outbox;
+#[cfg(test)]
+mod people;
+#[cfg(test)]
+mod receipts;
+#[cfg(test)]
+mod retention;
+#[cfg(test)]
+mod timers;
+#[cfg(test)]
+mod whole;

@@ -1,0 +1,156 @@
+//! Receipts: in any order, more than once, before the answer or after it.
+
+use crate::house::*;
+use beadle_model::{EventBody, MessageId, PluginNo};
+use beadle_store::step::*;
+use proptest::prelude::*;
+
+const RANKS: [(&str, u8); 5] = [("sent", 1), ("failed", 2), ("delivered", 3), ("read", 4), ("played", 5)];
+
+fn rank(status: &str) -> u8 {
+    RANKS.iter().find(|(name, _)| *name == status).unwrap().1
+}
+
+async fn a_message(house: &House, state: SendState) -> MessageId {
+    let event = house.said(from("31600000001", "wamid.in")).await;
+    house.send(&event, PluginNo(1), state).await
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+    #[test]
+    fn the_order_of_receipts_does_not_matter(
+        statuses in prop::collection::vec(prop::sample::select(RANKS.map(|(name, _)| name).to_vec()), 1..8),
+        answer_at in 0..8usize,
+    ) {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        runtime.block_on(async {
+            let house = House::new();
+            let message = a_message(&house, SendState::Sending).await;
+            let mut at = NOW;
+            for (n, status) in statuses.iter().enumerate() {
+                if n == answer_at {
+                    house.settle(message, Outcome::Accepted(Some(format!("wamid.{}", message.0)))).await;
+                }
+                at = at.plus_ms(1);
+                house.receipts(vec![receipt(message, status, at)], vec![PluginNo(1)]).await;
+            }
+            let shown = house.reader.message_shown(message).unwrap().unwrap();
+            let arrived = statuses.iter().any(|status| rank(status) > 2);
+            let failed = !arrived && statuses.contains(&"failed");
+            assert_eq!(shown.row.state, if failed { SendState::Failed } else { SendState::Accepted }, "{statuses:?}");
+            assert_eq!(shown.problem.is_some(), failed, "{statuses:?}");
+            assert_eq!(shown.platform, Some(format!("wamid.{}", message.0)));
+            let times = [shown.sent_at, shown.failed_at, shown.delivered_at, shown.read_at, shown.played_at];
+            for ((name, _), time) in RANKS.iter().zip(times) {
+                let first = statuses.iter().position(|status| status == name);
+                assert_eq!(time, first.map(|n| NOW.plus_ms(n as i64 + 1)), "{name} of {statuses:?}");
+            }
+            // Its plugin heard of each step forward, and of nothing else.
+            let mut told = vec![];
+            for event in house.events() {
+                if let EventBody::MessageStatus { status, .. } = event.body {
+                    told.push(rank(&status));
+                }
+            }
+            assert!(told.is_sorted_by(|a, b| a < b), "{told:?} of {statuses:?}");
+            assert_eq!(told.last(), statuses.iter().map(|status| rank(status)).max().as_ref(), "{statuses:?}");
+        });
+    }
+}
+
+#[tokio::test]
+async fn a_receipt_ends_the_doubt() {
+    let house = House::new();
+    let event = house.said(from("31600000001", "wamid.in")).await;
+    let unknown = || Outcome::Dead(problem("outcome-unknown"));
+    let later = Outcome::Later { due_at: NOW, counted: true, maybe_twice: true };
+    // Where the row stood, the receipt, where it stands then.
+    let table = [
+        (None, "sent", SendState::Accepted, 1),
+        (None, "failed", SendState::Failed, 1),
+        (Some(unknown()), "delivered", SendState::Accepted, 1),
+        (Some(unknown()), "failed", SendState::Failed, 1),
+        (Some(Outcome::Dead(problem("given-up"))), "sent", SendState::Dead, 0),
+        (Some(later.clone()), "sent", SendState::Accepted, 1),
+        (Some(later), "failed", SendState::Queued, 0),
+        (Some(Outcome::Dropped), "sent", SendState::Dropped, 0),
+        (Some(Outcome::Failed(problem("131026"))), "sent", SendState::Failed, 0),
+        (Some(Outcome::Failed(problem("131026"))), "read", SendState::Accepted, 1),
+        (Some(Outcome::Accepted(None)), "failed", SendState::Failed, 1),
+    ];
+    for (outcome, status, state, received) in table {
+        let case = format!("{outcome:?} {status}");
+        let message = house.send(&event, PluginNo(1), SendState::Sending).await;
+        if let Some(outcome) = outcome {
+            house.settle(message, outcome).await;
+        }
+        let appended = house.receipt(message, status).await;
+        assert_eq!((house.state_of(message), appended.received.len()), (state, received), "{case}");
+        assert_eq!(house.receipt(message, status).await.received, [], "{case}, again");
+        let has_letter = house.reader.dead_shown(beadle_store::DeadRef::Message(message)).unwrap().is_some();
+        assert_eq!(has_letter, state == SendState::Dead, "{case}");
+    }
+    assert!(house.reader.outbox_sending().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn what_a_receipt_showed_no_late_answer_takes_back() {
+    let house = House::new();
+    let event = house.said(from("31600000001", "wamid.in")).await;
+    let late = [
+        Outcome::Failed(problem("500")),
+        Outcome::Dead(problem("outcome-unknown")),
+        Outcome::Later { due_at: NOW, counted: true, maybe_twice: true },
+        Outcome::Dropped,
+        Outcome::Accepted(Some("wamid.other".into())),
+    ];
+    for outcome in late {
+        let message = house.send(&event, PluginNo(1), SendState::Sending).await;
+        house.receipt(message, "delivered").await;
+        house.settle(message, outcome).await;
+        let shown = house.reader.message_shown(message).unwrap().unwrap();
+        assert_eq!(shown.row.state, SendState::Accepted);
+        assert_eq!(shown.platform, Some(format!("wamid.{}", message.0)));
+    }
+    assert_eq!(house.reader.dead_count().unwrap(), 0);
+}
+
+#[tokio::test]
+async fn receipts_find_their_message_by_either_id_or_are_strangers() {
+    let house = House::new();
+    let message = a_message(&house, SendState::Sending).await;
+    let by_platform = |status: &str| Receipt {
+        message: ReceiptFor::Platform(format!("wamid.{}", message.0)),
+        ..receipt(message, status, NOW)
+    };
+    assert_eq!(house.receipts(vec![by_platform("sent")], vec![]).await.strangers, 1, "no answer came yet");
+    house.settle(message, Outcome::Accepted(Some(format!("wamid.{}", message.0)))).await;
+    assert_eq!(house.receipts(vec![by_platform("read")], vec![]).await.strangers, 0);
+    assert!(house.reader.message_shown(message).unwrap().unwrap().read_at.is_some());
+    assert_eq!(house.receipt(MessageId(999), "sent").await.strangers, 1);
+}
+
+#[tokio::test]
+async fn only_those_who_listen_are_told() {
+    let house = House::new();
+    let message = a_message(&house, SendState::Sending).await;
+    assert_eq!(house.receipts(vec![receipt(message, "sent", NOW)], vec![PluginNo(2)]).await.events, 0);
+    assert_eq!(house.receipts(vec![receipt(message, "read", NOW)], vec![PluginNo(1)]).await.events, 1);
+    let event = house.events().pop().unwrap();
+    let EventBody::MessageStatus { plugin, message: about, platform, status, problem } = event.body else { panic!() };
+    assert_eq!((plugin, about, platform.as_deref()), (PluginNo(1), message, Some("wamid.1")));
+    assert_eq!((status.as_str(), problem), ("read", None));
+    assert!(event.conversation.is_some());
+}
+
+#[tokio::test]
+async fn a_status_of_next_year_is_told_once_and_proves_that_it_arrived() {
+    let house = House::new();
+    let message = a_message(&house, SendState::Sending).await;
+    for events in [1, 0] {
+        let appended = house.receipts(vec![receipt(message, "framed", NOW)], vec![PluginNo(1)]).await;
+        assert_eq!(appended.events, events);
+    }
+    assert_eq!(house.state_of(message), SendState::Accepted);
+}

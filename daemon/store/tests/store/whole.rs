@@ -1,0 +1,43 @@
+//! One message through all steps.
+
+use crate::house::*;
+use beadle_model::{EventBody, PluginNo};
+use beadle_store::step::*;
+
+#[tokio::test]
+async fn a_message_goes_all_the_way() {
+    let house = House::new();
+    let mut feed = house.store.feed().unwrap();
+    assert!(house.store.feed().is_none(), "there is one feed");
+    let appended = house.append(vec![from("31600000001", "wamid.A")]).await;
+    assert_eq!((appended.events, appended.duplicates), (2, 0));
+    assert_eq!(house.append(vec![from("31600000001", "wamid.A")]).await.duplicates, 1);
+
+    let fed = feed.next(10).await;
+    assert_eq!(ids(&fed), [1, 2]);
+    let (joined, message) = (&fed[0].event, &fed[1].event);
+    assert_eq!(joined.body, EventBody::MemberJoined { reason: "first-message".into(), again: false });
+    let view = message.conversation.as_ref().unwrap();
+    assert_eq!((view.window_until, view.contact.member_since), (Some(NOW.plus_ms(DAY)), Some(NOW)));
+    assert_eq!(view.address, Some(wa("31600000001")));
+    assert_eq!(house.reader.event(message.id).unwrap().as_ref(), Some(&**message));
+    assert_eq!(house.reader.conversation(view.id).unwrap().as_ref(), Some(&**view));
+
+    let plugin = house.store.plugin_no("echo").await.unwrap();
+    let reply = house.send(message, plugin, SendState::Sending).await;
+    assert_eq!(house.reader.outbox_sending().unwrap().len(), 1);
+    house.settle(reply, Outcome::Accepted(Some("wamid.R".into()))).await;
+    assert_eq!(house.state_of(reply), SendState::Accepted);
+    assert!(house.reader.outbox_sending().unwrap().is_empty());
+    house.receipt(reply, "delivered").await;
+
+    let quoting = house.said(quoting("31600000001", "wamid.B", "wamid.R")).await;
+    let EventBody::Message { context: Some(context), addressed, .. } = quoting.body else { panic!("{quoting:?}") };
+    assert_eq!((context.quoted_message, addressed), (Some(reply), Some(plugin)));
+
+    house.store.finish(progress(joined.id, 0, 0), house.store.fence()).await.unwrap();
+    assert_eq!(house.store.finished_below(quoting.id).await.unwrap(), quoting.id);
+    let health = house.store.health();
+    assert!(health.writable && health.commits > 5 && health.last_commit_ms == NOW.0, "{health:?}");
+    assert_ne!(plugin, PluginNo::HOST);
+}
