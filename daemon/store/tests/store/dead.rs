@@ -48,7 +48,7 @@ async fn a_buried_handling_is_tried_again_until_it_is_committed() {
     house.store.dead_retry(letter, NOW).await.unwrap();
     let late = Progress { roster: 99, ..progress(event.id, 1, 1) };
     house.store.commit(Commit { progress: late, ..house.commit(event.id, PLUGIN) }).await.unwrap();
-    assert_eq!((house.reader.dead_shown(letter).unwrap(), house.reader.dead_count().unwrap()), (None, 0));
+    assert_eq!((house.reader.dead_shown(letter).unwrap(), house.reader.counts().unwrap().dead), (None, 0));
     assert_eq!(house.reader.event_shown(event.id).unwrap().unwrap().handlings[0].state, "done");
 }
 
@@ -70,7 +70,7 @@ async fn a_message_in_doubt_is_queued_again_or_dropped() {
         house.store.claim_sends(vec![message]).await.unwrap();
         house.settle(message, Outcome::Dead(problem(code))).await;
         house.store.dead_drop(letter).await.unwrap();
-        assert_eq!((house.state_of(message), house.reader.dead_count().unwrap()), (SendState::Dropped, 0));
+        assert_eq!((house.state_of(message), house.reader.counts().unwrap().dead), (SendState::Dropped, 0));
     }
 }
 

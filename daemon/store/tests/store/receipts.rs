@@ -113,7 +113,7 @@ async fn what_a_receipt_showed_no_late_answer_takes_back() {
         assert_eq!(shown.row.state, SendState::Accepted);
         assert_eq!(shown.platform, Some(format!("wamid.{}", message.0)));
     }
-    assert_eq!(house.reader.dead_count().unwrap(), 0);
+    assert_eq!(house.reader.counts().unwrap().dead, 0);
 }
 
 #[tokio::test]
