@@ -10,6 +10,7 @@ use crate::plugin::Inner;
 use crate::pool::Warm;
 use crate::report::{Call, Handled, Report, Usage};
 use beadle_model::{EventId, Timestamp};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use wasmtime::{Trap, WasmBacktrace};
@@ -22,13 +23,14 @@ pub async fn handle(plugin: Arc<Inner>, call: Call) -> Report {
     let _beat = plugin.host.pulse.beat();
     let began = Instant::now();
     let (warm, generation) = plugin.pool.take();
-    let mut instance = warm.unwrap_or_else(|| Instance::new(&plugin.code.engine, Arc::clone(&plugin.facts)));
+    let mut instance = warm.unwrap_or_else(|| Box::new(Instance::new(&plugin.code.engine, Arc::clone(&plugin.facts))));
     let fresh = !instance.is_started();
     instance.store.data_mut().prepare(event, call.now);
 
     let ended = within_limits(&mut instance, &plugin, async |instance| {
         if fresh {
-            instance.start(&plugin.code).await.map_err(Ended::starting)?;
+            // Boxed, since the room for it would else be carried along, and copied, by each warm call.
+            Box::pin(instance.start(&plugin.code)).await.map_err(Ended::starting)?;
         }
         instance.handle(&call).await.map_err(Ended::handling)
     });
@@ -89,7 +91,8 @@ async fn within_limits<T>(
     let meter = Arc::clone(&instance.store.data().meter);
     let wall = Duration::from_millis(plugin.facts.limits.wall_ms.into());
     // The time-out is asked second, so a call that ends at once never sets a timer.
-    match tokio::time::timeout(wall, meter.run(work(instance))).await {
+    let work = pin!(work(instance));
+    match tokio::time::timeout(wall, meter.run(work)).await {
         Ok(Ok(ended)) => ended,
         Ok(Err(Panicked(what))) => Err(Ended::Panicked(what)),
         Err(_) => Err(Ended::OutOfTime),

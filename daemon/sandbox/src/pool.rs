@@ -17,7 +17,8 @@ pub struct Pool(Mutex<Waiting>);
 
 #[derive(Default)]
 struct Waiting {
-    instances: Vec<Instance>,
+    #[expect(clippy::vec_box, reason = "an instance goes from here through a call and back by its pointer")]
+    instances: Vec<Box<Instance>>,
     bytes: usize,
     /// Instances of an older generation are not taken back.
     generation: u64,
@@ -29,17 +30,17 @@ impl Pool {
     }
 
     /// An instance that is ready, where there is one, and the generation that it belongs to.
-    pub fn take(&self) -> (Option<Instance>, u64) {
+    pub fn take(&self) -> (Option<Box<Instance>>, u64) {
         let mut waiting = self.waiting();
         let taken = waiting.instances.pop();
-        waiting.bytes -= taken.as_ref().map_or(0, Instance::memory_bytes);
+        waiting.bytes -= taken.as_ref().map_or(0, |instance| instance.memory_bytes());
         let generation = waiting.generation;
         drop(waiting);
         // An old one is destroyed here, outside the lock.
         (taken.filter(|instance| !instance.is_worn()), generation)
     }
 
-    fn give_back(&self, instance: Instance, generation: u64) {
+    fn give_back(&self, instance: Box<Instance>, generation: u64) {
         let bytes = instance.memory_bytes();
         let mut waiting = self.waiting();
         let fits = waiting.instances.is_empty()
@@ -64,8 +65,8 @@ impl Pool {
     /// Drops those that are worn.
     pub fn tidy(&self) {
         let mut waiting = self.waiting();
-        let (worn, good): (Vec<_>, Vec<_>) = waiting.instances.drain(..).partition(Instance::is_worn);
-        waiting.bytes = good.iter().map(Instance::memory_bytes).sum();
+        let (worn, good): (Vec<_>, Vec<_>) = waiting.instances.drain(..).partition(|instance| instance.is_worn());
+        waiting.bytes = good.iter().map(|instance| instance.memory_bytes()).sum();
         waiting.instances = good;
         drop(waiting);
         drop(worn);
@@ -81,13 +82,13 @@ impl Pool {
 ///
 /// [`Warm::keep`] gives it back. Dropped, it is destroyed.
 pub struct Warm {
-    instance: Instance,
+    instance: Box<Instance>,
     /// None where each event is to have a fresh one.
     home: Option<(Arc<Pool>, u64)>,
 }
 
 impl Warm {
-    pub(crate) fn new(instance: Instance, home: Option<(Arc<Pool>, u64)>) -> Self {
+    pub(crate) fn new(instance: Box<Instance>, home: Option<(Arc<Pool>, u64)>) -> Self {
         Self { instance, home }
     }
 

@@ -7,6 +7,7 @@
 
 mod clock;
 mod contacts;
+mod http;
 mod log;
 mod memory;
 mod messages;
@@ -33,8 +34,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use wasi::Wasi;
 use wasmtime::component::Linker;
 
+pub use http::refuse_http;
 pub use log::plain;
-pub use wasi::refuse_http;
 
 /// The codes of refusals that host functions give besides the gate's; `beadle explain` has a page for each.
 pub const REFUSAL_CODES: [&str; 12] = [

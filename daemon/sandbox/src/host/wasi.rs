@@ -1,17 +1,15 @@
 //! WASI for tool-chains that cannot do without: all of 0.2 is there, and none of it gives anything.
 //!
 //! No arguments, no environment, no files, no sockets; what is printed goes nowhere. Its clocks show the handling's
-//! civil time and stand still, its randomness is the handling's own. `wasi:http`, which JavaScript brings along, is
-//! there to be linked and refuses when called.
+//! civil time and stand still, its randomness is the handling's own.
 
-use super::{HostState, Senses, Stop};
+use super::{HostState, Senses};
 use crate::limits;
 use rand_core::TryRng;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
-use wasmtime::component::types::{ComponentInstance, ComponentItem};
-use wasmtime::component::{Component, Linker, ResourceTable, ResourceType};
+use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{HostMonotonicClock, HostWallClock, WasiCtx, WasiCtxView, WasiView};
 
 /// Made when something of it is first called: most plugins in Rust never do.
@@ -83,36 +81,4 @@ impl TryRng for Chance {
     fn try_fill_bytes(&mut self, out: &mut [u8]) -> Result<(), Infallible> {
         self.0.random(|stream| stream.try_fill_bytes(out))
     }
-}
-
-/// Whatever `wasi:http` calls a resource; there never is one.
-struct Nothing;
-
-/// Defines these imports of `wasi:http` so that the component links, and a call of them ends the plugin's call.
-pub fn refuse_http(linker: &mut Linker<HostState>, component: &Component, imports: &[String]) -> wasmtime::Result<()> {
-    let engine = linker.engine().clone();
-    for (name, import) in component.component_type().imports(&engine) {
-        if let ComponentItem::ComponentInstance(instance) = &import.ty
-            && imports.iter().any(|import| import == name)
-        {
-            refuse_all(linker, name, instance)?;
-        }
-    }
-    Ok(())
-}
-
-fn refuse_all(linker: &mut Linker<HostState>, name: &str, instance: &ComponentInstance) -> wasmtime::Result<()> {
-    let engine = linker.engine().clone();
-    let mut into = linker.instance(name)?;
-    for (export, item) in instance.exports(&engine) {
-        match item.ty {
-            ComponentItem::ComponentFunc(_) => {
-                let what = format!("{name}#{export}");
-                into.func_new(export, move |_, _, _, _| Err(Stop::Http(what.clone()).into()))?;
-            }
-            ComponentItem::Resource(_) => into.resource(export, ResourceType::host::<Nothing>(), |_, _| Ok(()))?,
-            _ => {}
-        }
-    }
-    Ok(())
 }

@@ -146,6 +146,20 @@ async fn memory_over_the_limit_from_the_start_is_told_at_once() {
 }
 
 #[tokio::test]
+async fn compiled_code_is_kept_where_it_is_said_and_nowhere_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let new = |cache_dir: &Path| {
+        let world = sandbox();
+        let config = SandboxConfig { cache_dir: Some(cache_dir.into()), ..SandboxConfig::default() };
+        Sandbox::new(config, world.store.reader(), Arc::new(|| MessageId(1)), [0; 32])
+    };
+    let cached = new(folder.path()).unwrap();
+    cached.load(spec(Guest::default().bytes())).await.unwrap();
+    assert!(std::fs::read_dir(folder.path()).unwrap().next().is_some());
+    assert_eq!(new(Path::new("not/absolute")).err().unwrap().code(), "sandbox-engine");
+}
+
+#[tokio::test]
 async fn settings_are_a_table() {
     let wrong = Spec { settings: json!([1]), ..spec(Guest::default().bytes()) };
     assert_eq!(sandbox().load(wrong).await.unwrap_err().code(), "settings-not-a-table");

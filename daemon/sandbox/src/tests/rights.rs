@@ -268,18 +268,20 @@ async fn a_handling_draws_the_same_each_time_and_another_does_not() {
 }
 
 #[tokio::test]
-async fn nothing_can_be_asked_for_while_an_instance_starts() {
-    let items = r#"(data (i32.const 2048) "key")
-        (func $start (call $delete (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 2048) (i32.const 3) (i32.const 64)))
-        (start $start)"#;
-    // Memory is there before the start function; what the host answered with is read in `handle`.
-    let imports = format!("{STATE_DELETE} {REPLIES}");
-    let handle = refused();
-    let report = run(&telling(&imports, items, &handle, &["replies", "state"])).await;
-    // A core module's `start` runs before the component can give it a memory to answer in: wasmtime traps. Either way
-    // nothing was asked for.
-    match report.outcome {
-        Ok(handled) => assert_eq!(texts(&handled), ["no-event"]),
-        Err(fault) => assert_eq!(beadle_model::Coded::code(&fault), "trap"),
-    }
+async fn nothing_can_be_asked_for_without_an_event() {
+    let guest = Guest {
+        wishes: &["state"],
+        world: "export beadle:plugin/about@0.1.0;",
+        imports: STATE_DELETE,
+        // What the host answered is what it says of itself: the refusal's code as its version.
+        items: r#"(data (i32.const 2048) "key")
+            (func (export "beadle:plugin/about@0.1.0#describe") (result i32)
+                (call $delete (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 2048) (i32.const 3) (i32.const 64))
+                (i32.store (i32.const 128) (i32.load (i32.const 68)))
+                (i32.store (i32.const 132) (i32.load (i32.const 72)))
+                (i32.const 128))"#,
+        ..Guest::default()
+    };
+    let plugin = load(&sandbox(), &guest).await;
+    assert_eq!(plugin.about().unwrap().version, "no-event");
 }

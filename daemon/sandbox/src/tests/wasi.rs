@@ -88,8 +88,15 @@ async fn nothing_is_granted() {
     assert!(run(&guest).await.outcome.is_ok());
 }
 
-const HTTP: &str = "package wasi:http@0.2.0 {
-        interface types { resource fields { constructor(); } }
+/// The shape of the real one: resources of its own, and of `wasi:io`.
+const HTTP: &str = "
+    package wasi:io@0.2.0 { interface streams { resource input-stream { skip: func(len: u64) -> u64; } } }
+    package wasi:http@0.2.0 {
+        interface types {
+            use wasi:io/streams@0.2.0.{input-stream};
+            resource fields { constructor(); }
+            resource body { take: func() -> result<input-stream>; }
+        }
         interface outgoing-handler { use types.{fields}; handle: func(fields: fields); }
     }";
 
@@ -97,6 +104,7 @@ const HTTP: &str = "package wasi:http@0.2.0 {
 async fn http_links_and_refuses_when_called() {
     let world = "import wasi:http/types@0.2.0; import wasi:http/outgoing-handler@0.2.0;";
     let imports = r#"(import "wasi:http/types@0.2.0" "[constructor]fields" (func $fields (result i32)))
+        (import "wasi:http/types@0.2.0" "[method]body.take" (func $stream (param i32 i32)))
         (import "wasi:http/outgoing-handler@0.2.0" "handle" (func $send (param i32)))"#;
     let quiet = Guest { wit: HTTP, world, imports, ..Guest::default() };
     assert!(run(&quiet).await.outcome.is_ok());
