@@ -93,7 +93,8 @@ impl Inner {
     /// Reads rows that are due from disk, where there are some that are not here and there is room.
     fn read_more(&self) {
         let now = self.clock.now();
-        {
+        // What is here already is offered again; so many more are read that something new is among them.
+        let here = {
             let mut state = self.state();
             let due = state.next_on_disk.is_some_and(|next| next <= now);
             let wanted = matches!(state.source, Source::Disk) || (due && matches!(state.source, Source::Memory));
@@ -102,9 +103,8 @@ impl Inner {
             }
             state.source = Source::Reading(Vec::new());
             state.next_on_disk = None;
-        }
-        // What is here already is offered again; so many more are read that something new is among them.
-        let here = self.state().waiting.count() + self.state().waiting.on_their_way();
+            state.waiting.count() + state.waiting.on_their_way()
+        };
         let reader = self.store.reader();
         let rows = reader.outbox_due(now, here + AT_ONCE).and_then(|rows| Ok((rows, reader.outbox_next_due(now)?)));
         let (rows, next) = match rows {
