@@ -86,23 +86,6 @@ pub enum FaultKind {
     },
 }
 
-/// The codes of faults; `beadle explain` has a page for each.
-pub const FAULT_CODES: [&str; 13] = [
-    "trap",
-    "cpu-limit",
-    "wall-limit",
-    "memory-limit",
-    "stack-overflow",
-    "host-calls",
-    "effect-limit",
-    "instantiate-failed",
-    "plugin-retry",
-    "plugin-gave-up",
-    "not-subscribed",
-    "host-panic",
-    "store-failed",
-];
-
 impl Coded for Fault {
     fn code(&self) -> &'static str {
         match self.kind {

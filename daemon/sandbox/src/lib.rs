@@ -31,11 +31,60 @@ mod surface;
 mod tests;
 
 pub use abi::API_VERSION;
-pub use fault::{FAULT_CODES, Fault, FaultKind};
-pub use host::REFUSAL_CODES;
+pub use fault::{Fault, FaultKind};
 pub use limits::Limits;
-pub use load::{About, Isolation, LOAD_CODES, LoadError, Spec};
+pub use load::{About, Isolation, LoadError, Spec};
 pub use plugin::Plugin;
 pub use pool::Warm;
 pub use report::{Call, Handled, Level, LogLine, Report, Usage};
 pub use sandbox::{Sandbox, SandboxConfig, SandboxError};
+
+/// The codes of faults, of load errors, of what host functions refuse besides the gate, and of the sandbox itself;
+/// `beadle explain` has a page for each.
+pub const CODES: [&str; 41] = [
+    // faults
+    "trap",
+    "cpu-limit",
+    "wall-limit",
+    "memory-limit",
+    "stack-overflow",
+    "host-calls",
+    "effect-limit",
+    "instantiate-failed",
+    "plugin-retry",
+    "plugin-gave-up",
+    "not-subscribed",
+    "host-panic",
+    "store-failed",
+    // load errors
+    "plugin-too-big",
+    "not-wasm",
+    "precompiled",
+    "plugin-damaged",
+    "not-a-plugin",
+    "api-version",
+    "unknown-import",
+    "unknown-event",
+    "no-events",
+    "compile-failed",
+    "plugin-types",
+    "memory-at-start",
+    "settings-not-a-table",
+    "about-refused",
+    // refusals
+    "no-event",
+    "no-conversation",
+    "unknown-contact",
+    "bad-id",
+    "bad-key",
+    "value-too-big",
+    "over-quota",
+    "not-a-counter",
+    "counter-overflow",
+    "too-many-reads",
+    "too-much-at-once",
+    "no-timer-handler",
+    // the sandbox
+    "sandbox-engine",
+    "sandbox-threads",
+];

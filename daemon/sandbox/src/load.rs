@@ -171,24 +171,6 @@ pub enum LoadError {
     },
 }
 
-/// The codes of load errors; `beadle explain` has a page for each. Those of [`Fault`] come besides.
-pub const LOAD_CODES: [&str; 14] = [
-    "plugin-too-big",
-    "not-wasm",
-    "precompiled",
-    "plugin-damaged",
-    "not-a-plugin",
-    "api-version",
-    "unknown-import",
-    "unknown-event",
-    "no-events",
-    "compile-failed",
-    "plugin-types",
-    "memory-at-start",
-    "settings-not-a-table",
-    "about-refused",
-];
-
 impl Coded for LoadError {
     fn code(&self) -> &'static str {
         match self {

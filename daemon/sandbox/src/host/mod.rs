@@ -37,22 +37,6 @@ use wasmtime::component::Linker;
 pub use http::refuse_http;
 pub use log::plain;
 
-/// The codes of refusals that host functions give besides the gate's; `beadle explain` has a page for each.
-pub const REFUSAL_CODES: [&str; 12] = [
-    "no-event",
-    "no-conversation",
-    "unknown-contact",
-    "bad-id",
-    "bad-key",
-    "value-too-big",
-    "over-quota",
-    "not-a-counter",
-    "counter-overflow",
-    "too-many-reads",
-    "too-much-at-once",
-    "not-subscribed",
-];
-
 /// What all instances of one plugin have in common.
 pub struct Facts {
     /// Its name: its file's stem.

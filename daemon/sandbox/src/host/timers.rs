@@ -34,7 +34,7 @@ impl HostState {
         }
         if !self.facts.subscriptions.contains(&EventKind::Timer) {
             let why = "This plugin does not export `on-timer`, so nobody would hear of it.";
-            return Err(Refusal::new("not-subscribed", why).into());
+            return Err(Refusal::new("no-timer-handler", why).into());
         }
         self.write_timer(scope, key, |scope, key| TimerWrite::Set { scope, key, due_at: Timestamp(due_at), payload })
     }

@@ -2,7 +2,6 @@
 
 use super::*;
 use beadle_model::{Coded, EventKind};
-use std::collections::BTreeSet;
 use wit_component::ComponentEncoder;
 
 #[tokio::test]

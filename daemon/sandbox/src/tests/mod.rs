@@ -21,6 +21,7 @@ use beadle_model::{
 use beadle_store::step::{Batch, Commit, EventKey, NewEvent, Place, Progress, Sender};
 use beadle_store::{Store, StoreConfig};
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use std::ops::Deref;
 use std::path::Path;
 use std::sync::Arc;
@@ -239,4 +240,29 @@ pub fn call_with(event: Event) -> Call {
 
 pub fn call(id: i64) -> Call {
     call_with(event(id))
+}
+
+/// What the sources say is what the list says: `code()` has one arm a line, and refusals are made with their code.
+#[test]
+fn every_code_is_listed_and_every_listed_code_is_used() {
+    let sources = [
+        include_str!("../fault.rs"),
+        include_str!("../load.rs"),
+        include_str!("../sandbox.rs"),
+        include_str!("../host/mod.rs"),
+        include_str!("../host/contacts.rs"),
+        include_str!("../host/messages.rs"),
+        include_str!("../host/outgoing.rs"),
+        include_str!("../host/replies.rs"),
+        include_str!("../host/state.rs"),
+        include_str!("../host/state/scan.rs"),
+        include_str!("../host/timers.rs"),
+    ];
+    let behind = |line: &'static str, mark: &str| line.split_once(mark)?.1.split('"').next();
+    let code = |line: &'static str| match line.ends_with("\",") {
+        true => behind(line, "Refusal::new(\"").or_else(|| behind(line, " => \"")),
+        false => behind(line, "Refusal::new(\""),
+    };
+    let used: BTreeSet<&str> = sources.iter().flat_map(|source| source.lines()).filter_map(code).collect();
+    assert_eq!(used, crate::CODES.into_iter().collect());
 }

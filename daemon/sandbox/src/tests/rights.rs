@@ -219,7 +219,7 @@ async fn timers_need_somebody_who_hears_them() {
     };
     let items = r#"(data (i32.const 2048) "key cnv_9")"#;
     let unheard = handled(&telling(&imports, items, &set(3), &["replies", "timers"])).await;
-    assert_eq!(texts(&unheard), ["not-subscribed"]);
+    assert_eq!(texts(&unheard), ["no-timer-handler"]);
 
     let hears = format!(
         r#"{items} (func (export "beadle:plugin/on-timer@0.1.0#handle") (param i32) (result i32) (i32.const 16))"#
