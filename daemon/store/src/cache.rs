@@ -5,21 +5,42 @@
 //! where a linked list would cost several writes. It is not exact, and need not be: what is missing is read from disk.
 
 use std::collections::HashMap;
-use std::hash::Hash;
+use std::hash::{BuildHasher, BuildHasherDefault, Hash, Hasher, RandomState};
 
 /// The least a generation holds: one step never touches so many that an entry it just put in could be gone.
 const LEAST: usize = 64;
 
-pub(crate) struct Cache<K, V> {
-    young: HashMap<K, V>,
-    old: HashMap<K, V>,
+pub(crate) struct Cache<K, V, S = RandomState> {
+    young: HashMap<K, V, S>,
+    old: HashMap<K, V, S>,
     generation: usize,
 }
 
-impl<K: Eq + Hash + Clone, V> Cache<K, V> {
+/// A cache by numbers that we gave out ourselves: nobody can choose them so that they collide, so hashing is one
+/// multiplication (by 2^64 over the golden ratio, which spreads neighbours).
+pub(crate) type ById<K, V> = Cache<K, V, BuildHasherDefault<IdHasher>>;
+
+#[derive(Default)]
+pub(crate) struct IdHasher(u64);
+
+impl Hasher for IdHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.write_i64(i64::from(*byte)));
+    }
+
+    fn write_i64(&mut self, id: i64) {
+        self.0 = (self.0 ^ id.cast_unsigned()).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
+impl<K: Eq + Hash + Clone, V, S: BuildHasher + Default> Cache<K, V, S> {
     /// Holds at most so many entries (and at least 128).
     pub(crate) fn new(most: usize) -> Self {
-        Self { young: HashMap::new(), old: HashMap::new(), generation: (most / 2).max(LEAST) }
+        Self { young: HashMap::default(), old: HashMap::default(), generation: (most / 2).max(LEAST) }
     }
 
     pub(crate) fn get(&mut self, key: &K) -> Option<&mut V> {
@@ -28,6 +49,17 @@ impl<K: Eq + Hash + Clone, V> Cache<K, V> {
             self.insert(key.clone(), value);
         }
         self.young.get_mut(key)
+    }
+
+    /// The value itself, where it is small: half the hashing of `get`.
+    pub(crate) fn copied(&mut self, key: &K) -> Option<V>
+    where
+        V: Copy,
+    {
+        match self.young.get(key) {
+            Some(value) => Some(*value),
+            None => self.get(key).map(|value| *value),
+        }
     }
 
     pub(crate) fn insert(&mut self, key: K, value: V) {
@@ -52,7 +84,7 @@ mod tests {
     proptest! {
         #[test]
         fn it_never_holds_more_and_never_lies(keys in prop::collection::vec((0..400u16, any::<bool>()), 0..2000)) {
-            let mut cache = Cache::new(200);
+            let mut cache: Cache<u16, usize> = Cache::new(200);
             let mut last = HashMap::new();
             for (turn, (key, put)) in keys.into_iter().enumerate() {
                 if put {
@@ -68,7 +100,7 @@ mod tests {
 
     #[test]
     fn what_is_asked_for_stays() {
-        let mut cache = Cache::new(128);
+        let mut cache: Cache<i32, &str> = Cache::new(128);
         cache.insert(0, "kept");
         for other in 1..10_000 {
             cache.insert(other, "passing");

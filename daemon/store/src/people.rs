@@ -1,7 +1,7 @@
 //! Contacts, their names and their conversations: how they are read, kept at hand, and shown as a [`ConversationView`].
 
 use crate::StoreError;
-use crate::cache::Cache;
+use crate::cache::{ById, Cache};
 use crate::codec::{alias_of, time_of};
 use beadle_model::{Alias, Contact, ContactId, ConversationId, ConversationView, Timestamp};
 use rusqlite::{Connection, OptionalExtension, Row, params};
@@ -71,8 +71,8 @@ impl Talk {
 /// The people lately met.
 pub(crate) struct People {
     aliases: Cache<Alias, ContactId>,
-    persons: Cache<ContactId, Person>,
-    talks: Cache<ConversationId, Talk>,
+    persons: ById<ContactId, Person>,
+    talks: ById<ConversationId, Talk>,
     groups: Cache<(Arc<str>, String), ConversationId>,
     /// Channel names, each once in memory. As many as the configuration ever had.
     channels: HashMap<String, Arc<str>>,
@@ -109,8 +109,8 @@ impl People {
 
     /// Whose name it is.
     pub(crate) fn holder(&mut self, conn: &Connection, alias: &Alias) -> Result<Option<ContactId>, StoreError> {
-        if let Some(holder) = self.aliases.get(alias) {
-            return Ok(Some(*holder));
+        if let Some(holder) = self.aliases.copied(alias) {
+            return Ok(Some(holder));
         }
         let holder = find_alias(conn, alias)?;
         if let Some(holder) = holder {
@@ -147,8 +147,8 @@ impl People {
         group: &str,
     ) -> Result<Option<ConversationId>, StoreError> {
         let key = (self.channel(channel), group.to_owned());
-        if let Some(id) = self.groups.get(&key) {
-            return Ok(Some(*id));
+        if let Some(id) = self.groups.copied(&key) {
+            return Ok(Some(id));
         }
         let id = conn
             .prepare_cached("SELECT id FROM conversations WHERE channel = ?1 AND platform_group = ?2")?
