@@ -13,10 +13,6 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::Thread;
 use std::time::Duration;
 
-/// Pages (of 4 KiB) in the log before the writer is held: 64 MiB, two to four seconds' worth at full load. Less copies
-/// hot pages more often, more makes readers search longer and the next start replay more.
-const RESTART_AT_PAGES: i64 = 16_384;
-
 /// How long after a look the next one may be: at full load the log grows by a few MiB in that time.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
@@ -98,12 +94,12 @@ impl Drop for Pass<'_> {
     }
 }
 
-/// Looks after the log until the writer is gone.
-pub(crate) fn run(conn: &Connection, gate: &Gate, shared: &Arc<Shared>) {
+/// Looks after the log until the writer is gone, and sees to it that it begins anew at `log_pages`.
+pub(crate) fn run(conn: &Connection, gate: &Gate, shared: &Arc<Shared>, log_pages: u32) {
     // Set once: this thread is the only one that does.
     let _ = gate.checkpointer.set(std::thread::current());
     while !gate.closed.load(Ordering::Acquire) {
-        if let Err(error) = look(conn, gate, &shared.counters) {
+        if let Err(error) = look(conn, gate, &shared.counters, i64::from(log_pages)) {
             // The log keeps what could not be copied; if there is no room for that either, the writer will say so.
             tracing::warn!(%error, "a checkpoint failed");
         }
@@ -112,11 +108,11 @@ pub(crate) fn run(conn: &Connection, gate: &Gate, shared: &Arc<Shared>) {
     }
 }
 
-fn look(conn: &Connection, gate: &Gate, counters: &Counters) -> Result<(), StoreError> {
+fn look(conn: &Connection, gate: &Gate, counters: &Counters, most: i64) -> Result<(), StoreError> {
     let (pages, copied) = checkpoint(conn, "PRAGMA wal_checkpoint(NOOP)")?;
     counters.wal_pages.store(u64::try_from(pages).unwrap_or_default(), Ordering::Relaxed);
     // Only what is new counts: a log that some reader keeps from being begun anew would else be copied at every look.
-    if pages < RESTART_AT_PAGES || pages - copied < RESTART_AT_PAGES / 4 {
+    if pages < most || pages - copied < most / 4 {
         return Ok(());
     }
     checkpoint(conn, "PRAGMA wal_checkpoint(PASSIVE)")?;

@@ -108,12 +108,8 @@ impl Feed {
                 Next::Wait => self.shared.tail.news.notified().await,
                 Next::End => return Vec::new(),
                 Next::Gap(until) => {
-                    let events = self.read(until, most).await;
-                    // Fewer than asked for: there is nothing else in the gap.
-                    self.next = match events.last() {
-                        Some(last) if events.len() == most => last.event.id.0 + 1,
-                        _ => until + 1,
-                    };
+                    let (events, read) = self.read(until, most).await;
+                    self.next = read.0 + 1;
                     if !events.is_empty() {
                         return events;
                     }
@@ -147,7 +143,8 @@ impl Feed {
         }
     }
 
-    async fn read(&self, until: i64, most: usize) -> Vec<Fed> {
+    /// Events from disk, and the number up to which they were read.
+    async fn read(&self, until: i64, most: usize) -> (Vec<Fed>, EventId) {
         let from = self.next;
         loop {
             let reader = self.reader.clone();

@@ -52,6 +52,8 @@ pub struct StoreConfig {
     pub feed_bytes: usize,
     /// Contacts kept at hand, with their conversations; about a kilobyte each.
     pub cached_people: usize,
+    /// Pages (of 4 KiB) in the write-ahead log before it is begun anew.
+    pub log_pages: u32,
     /// Room that is given up when the disk is full; 0 for none.
     pub ballast_bytes: u64,
     /// A limit on the database's size in pages of 4 KiB, for those who want one (and for tests of a full disk).
@@ -60,7 +62,8 @@ pub struct StoreConfig {
 
 impl StoreConfig {
     /// The usual sizes. 4,096 steps are 0.1 s of work at full load: whoever is further behind is better told to come
-    /// again. 8 readers are more than there are threads that read at once.
+    /// again. 8 readers are more than there are threads that read at once. A log of 64 MiB is some seconds' worth
+    /// at full load: less copies hot pages more often, more makes readers search longer and the next start replay more.
     pub fn new(dir: impl Into<PathBuf>, clock: Clock) -> Self {
         Self {
             dir: dir.into(),
@@ -70,6 +73,7 @@ impl StoreConfig {
             feed_events: 8192,
             feed_bytes: 16 << 20,
             cached_people: 20_000,
+            log_pages: 16_384,
             ballast_bytes: 16 << 20,
             max_pages: None,
         }
@@ -122,25 +126,24 @@ impl Store {
             shared.counters.set_trouble(Some(StoreError::DiskFull { path: config.dir.clone() }.to_string()));
         }
         let checkpoints = connect(&path)?;
-        let gate = Arc::new(Gate::default());
         let writer = Writer {
             conn,
             shadow,
             shared: Arc::clone(&shared),
-            gate: Arc::clone(&gate),
+            gate: Arc::new(Gate::default()),
             ballast,
             kept: Kept::default(),
             troubled,
         };
-        let threads = start(writer, checkpoints, gate, lock)?;
+        let threads = start(writer, checkpoints, config.log_pages, lock)?;
         Ok(Self::new(shared, reader, feed, threads))
     }
 }
 
 /// The two threads. The lock is held by the writer's, until it is done.
-fn start(writer: Writer, checkpoints: Connection, gate: Arc<Gate>, lock: DirectoryLock) -> Result<Threads, StoreError> {
-    let shared = Arc::clone(&writer.shared);
-    let checkpointer = spawn("beadle-checkpt", move || checkpoint::run(&checkpoints, &gate, &shared))?;
+fn start(writer: Writer, checkpoints: Connection, log_pages: u32, lock: DirectoryLock) -> Result<Threads, StoreError> {
+    let (shared, gate) = (Arc::clone(&writer.shared), Arc::clone(&writer.gate));
+    let checkpointer = spawn("beadle-checkpt", move || checkpoint::run(&checkpoints, &gate, &shared, log_pages))?;
     let writer = spawn("beadle-store", move || {
         writer.run();
         drop(lock);

@@ -177,6 +177,7 @@ impl Writer {
         if !self.kept.is_empty() && self.troubled.is_none_or(|since| since.elapsed() >= TRY_AGAIN) {
             let kept = std::mem::take(&mut self.kept);
             if let Err(error) = self.transact(|tx| kept.write(tx)) {
+                tracing::error!(%error, waiting = kept.len(), "what became of sends could not be written yet");
                 self.kept = kept;
                 self.suffer(&error);
             }

@@ -31,7 +31,7 @@ impl Arrival<'_> {
     fn address(&self) -> Option<&Alias> {
         [AliasKind::WaId, AliasKind::Phone, AliasKind::UserId, AliasKind::ParentUserId]
             .into_iter()
-            .find_map(|kind| self.sender.aliases.iter().find(|alias| alias.kind == kind))
+            .find_map(|kind| self.sender.aliases.iter().find(|alias| alias.kind == kind && !alias.value.is_empty()))
     }
 
     /// Someone who was never asked joins with the first message; in a platform's group the platform says who joins.

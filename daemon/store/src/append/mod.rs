@@ -57,10 +57,11 @@ impl Incoming {
 
 /// The sender's names in the order in which they decide who it is. A WhatsApp id in digits is a telephone number too.
 fn names_of(sender: &Sender) -> Vec<Alias> {
-    let mut names = sender.aliases.clone();
-    for alias in &sender.aliases {
-        if alias.kind == AliasKind::WaId && !alias.value.is_empty() && alias.value.bytes().all(|b| b.is_ascii_digit()) {
-            names.push(Alias { kind: AliasKind::Phone, value: alias.value.clone() });
+    // An empty name would be everybody's.
+    let mut names: Vec<Alias> = sender.aliases.iter().filter(|alias| !alias.value.is_empty()).cloned().collect();
+    for alias in names.clone() {
+        if alias.kind == AliasKind::WaId && alias.value.bytes().all(|b| b.is_ascii_digit()) {
+            names.push(Alias { kind: AliasKind::Phone, value: alias.value });
         }
     }
     names.sort_by_key(|alias| match alias.kind {
@@ -99,6 +100,8 @@ impl Tx<'_> {
         for (event, prepared) in incoming.batch.events.iter().zip(&incoming.prepared) {
             let course = match &event.place {
                 Place::Nowhere => Course::plain(None, None),
+                // Said by nobody that could be found again: kept, and nobody's.
+                Place::Sender(_) if prepared.names.is_empty() => Course::plain(None, None),
                 Place::Conversation(id) => self.known_conversation(*id)?,
                 Place::Sender(sender) => {
                     let arrival = Arrival { event, sender, names: &prepared.names, now: incoming.received_at };

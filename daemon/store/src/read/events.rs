@@ -131,19 +131,37 @@ fn resume(conn: &Connection, raw: &Raw) -> Result<Option<Resume>, StoreError> {
     }))
 }
 
+fn fed_of(conn: &Connection, row: &Row<'_>) -> Result<Fed, StoreError> {
+    let raw = row_of(row)?;
+    Ok(Fed { event: Arc::new(whole(conn, &raw.row)?), resume: resume(conn, &raw)? })
+}
+
 impl Reader {
-    /// Events from one number to another that are not finished, `most` at most, in order: for the feed.
-    pub(crate) fn unfinished(&self, from: EventId, until: EventId, most: usize) -> Result<Vec<Fed>, StoreError> {
+    /// Events from one number to another that are not finished, `most` at most, in order, and the number up to which
+    /// they were read: for the feed. One that cannot be read is left out, loudly: it must not hold up all others.
+    pub(crate) fn unfinished(
+        &self,
+        from: EventId,
+        until: EventId,
+        most: usize,
+    ) -> Result<(Vec<Fed>, EventId), StoreError> {
         self.all(|conn| {
             let sql = format!("SELECT {ROW} FROM events WHERE id BETWEEN ?1 AND ?2 AND state < 2 ORDER BY id LIMIT ?3");
             let mut read = conn.prepare_cached(&sql)?;
             let mut rows = read.query(params![from.0, until.0, i64::try_from(most).unwrap_or(i64::MAX)])?;
-            let mut fed = Vec::new();
+            let (mut fed, mut seen, mut last) = (Vec::new(), 0, until);
             while let Some(row) = rows.next()? {
-                let raw = row_of(row)?;
-                fed.push(Fed { event: Arc::new(whole(conn, &raw.row)?), resume: resume(conn, &raw)? });
+                (seen, last) = (seen + 1, EventId(row.get(0)?));
+                match fed_of(conn, row) {
+                    Ok(event) => fed.push(event),
+                    Err(error @ StoreError::Unreadable { .. }) => {
+                        tracing::error!(%error, event = %last, "an event is passed by, and stays unfinished");
+                    }
+                    Err(error) => return Err(error),
+                }
             }
-            Ok(fed)
+            // Fewer than asked for: there is nothing else.
+            Ok((fed, if seen == most { last } else { until }))
         })
     }
 

@@ -93,14 +93,13 @@ async fn on_a_full_disk_nothing_that_left_is_forgotten() {
 }
 
 #[tokio::test]
-async fn on_a_disk_that_is_full_it_starts_and_waits() {
+async fn what_a_full_disk_took_is_there_after_a_restart() {
     let house = House::with(|config| (config.max_pages, config.ballast_bytes) = (Some(400), 1 << 20));
     let mut n = 0;
     while house.store.append(Batch { events: vec![fat(&format!("{n}"))], ..Batch::default() }).await.is_ok() {
         n += 1;
     }
     assert!(n > 20);
-    wait_until(|| house.store.health().rollbacks > 1).await;
     let house = house.reopen();
     assert_eq!(house.events().len(), n + 1);
 }

@@ -97,6 +97,23 @@ async fn after_a_start_an_event_goes_on_where_it_was() {
 }
 
 #[tokio::test]
+async fn what_cannot_be_read_does_not_hold_up_the_others() {
+    let house = House::new();
+    for id in ["a", "b", "c", "d"] {
+        house.append(vec![NewEvent { place: Place::Nowhere, ..from("1", id) }]).await;
+    }
+    let damage = "UPDATE event_bodies SET body = '{\"event\":\"of tomorrow\"}' WHERE id IN (1, 3)";
+    rusqlite::Connection::open(house.db()).unwrap().execute_batch(damage).unwrap();
+    let house = house.crashed();
+    let mut feed = house.store.feed().unwrap();
+    assert_eq!(ids(&feed.next(1).await), [2]);
+    assert_eq!(ids(&feed.next(9).await), [4]);
+    assert_eq!(house.reader.event(EventId(1)).unwrap_err().to_string().split(':').next(), Some(UNREADABLE));
+}
+
+const UNREADABLE: &str = "event 1 holds what this version cannot read";
+
+#[tokio::test]
 async fn a_closed_store_ends_the_feed_when_all_was_given() {
     let house = House::new();
     let mut feed = house.store.feed().unwrap();

@@ -212,6 +212,16 @@ async fn an_event_for_a_conversation_that_is_not_there_fails_alone() {
 }
 
 #[tokio::test]
+async fn names_that_name_nobody_find_nobody() {
+    let house = House::new();
+    let nobody = message("a", sender(vec![wa(""), user("")]), "hi");
+    let event = house.said(nobody).await;
+    assert_eq!((event.conversation, house.reader.contacts(None, 9).unwrap().len()), (None, 0));
+    house.said(message("b", sender(vec![wa(""), user("NL.1")]), "hi")).await;
+    assert_eq!(contact(&house, 1).aliases, [user("NL.1")]);
+}
+
+#[tokio::test]
 async fn what_is_not_at_hand_is_read_again() {
     // A cache that holds hardly anybody.
     let house = House::with(|config| config.cached_people = 0);

@@ -5,6 +5,22 @@ use beadle_model::{EventBody, PluginNo};
 use beadle_store::step::*;
 
 #[tokio::test]
+async fn the_log_is_copied_and_begun_anew() {
+    let house = House::with(|config| config.log_pages = 100);
+    let log = house.dir.path().join("beadle.db-wal");
+    let mut appended = 0;
+    // Many times what the log may hold, and some more for the next one to begin.
+    while house.store.health().checkpoints < 5 {
+        house.append(vec![from("31600000001", &format!("{appended}"))]).await;
+        appended += 1;
+        assert!(appended < 20_000, "the log only grows: {:?}", house.store.health());
+    }
+    let bytes = std::fs::metadata(log).unwrap().len();
+    assert!(bytes < 5 * 100 * 4096, "{bytes}");
+    assert_eq!(house.crashed().events().len(), 1000.min(appended + 1));
+}
+
+#[tokio::test]
 async fn a_message_goes_all_the_way() {
     let house = House::new();
     let mut feed = house.store.feed().unwrap();
