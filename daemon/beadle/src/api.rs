@@ -62,12 +62,17 @@ pub struct Problem {
 }
 
 /// One channel in [`Status`].
-#[derive(Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct ChannelState {
     /// Its name.
     pub name: String,
     /// Its app.
     pub app: String,
+    /// The platform's id of the number.
+    pub phone_number_id: String,
+    /// The platform's id of the account it belongs to, where it was configured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub business_account_id: Option<String>,
     /// `open`, or why it does not send.
     pub state: String,
 }
@@ -77,7 +82,7 @@ pub struct ChannelState {
 pub struct PluginRow {
     /// Its name.
     pub name: String,
-    /// `active`, `pending`, `failed`.
+    /// `active`, `pending`, `broken`.
     pub state: String,
     /// Why it is not active.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -85,7 +90,7 @@ pub struct PluginRow {
     /// `guard`, `answer`, `observe`.
     pub stage: String,
     /// Its place in the stage.
-    pub order: i32,
+    pub order: i64,
     /// As its author says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
@@ -95,8 +100,9 @@ pub struct PluginRow {
     /// The content's hash, 12 hex digits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revision: Option<String>,
-    /// Where it was loaded from.
-    pub path: String,
+    /// Where it was loaded from; none where no folder has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
     /// The events it exports.
     pub events: Vec<String>,
     /// The rights it imports.
@@ -160,7 +166,7 @@ pub struct HandlingRow {
     pub id: String,
     /// In which plugin.
     pub plugin: String,
-    /// `waiting`, `done`, `dead`, `dropped`.
+    /// `failing`, `done`, `dead`.
     pub state: String,
     /// Tries so far.
     pub attempts: u32,
@@ -170,8 +176,9 @@ pub struct HandlingRow {
     /// The last error.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
-    /// When it was tried last, or is tried next.
-    pub at: Ms,
+    /// When it is tried again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_at: Option<Ms>,
 }
 
 /// A message in the outbox.
@@ -227,6 +234,9 @@ pub struct DeadRow {
     pub code: String,
     /// The error.
     pub error: String,
+    /// When a person last had it tried again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retried_at: Option<Ms>,
     /// The event was answered by somebody meanwhile, so that a retry may answer twice.
     #[serde(default)]
     pub answered: bool,
@@ -277,6 +287,9 @@ pub struct ContactView {
     pub aliases: Vec<String>,
     /// Where they were met.
     pub conversations: Vec<ConversationRow>,
+    /// What suggests that this and another contact are one person. Nobody is merged by that.
+    #[serde(default)]
+    pub clashes: Vec<String>,
 }
 
 /// A conversation of a contact.
@@ -286,9 +299,9 @@ pub struct ConversationRow {
     pub id: String,
     /// The channel.
     pub channel: String,
-    /// The platform's group, where it is one.
+    /// When they wrote last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub group: Option<String>,
+    pub last_inbound_at: Option<Ms>,
     /// When the 24-hour window ends or ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub window_until: Option<Ms>,

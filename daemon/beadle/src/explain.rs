@@ -11,6 +11,17 @@ macro_rules! pages {
 
 /// Codes and their pages, in alphabetical order.
 const PAGES: &[(&str, &str)] = pages! {
+    "about-refused"
+    "api-version"
+    "bad-access-token"
+    "bad-graph-url"
+    "bad-id"
+    "bad-key"
+    "bad-request"
+    "cannot-listen"
+    "channel-stopped"
+    "clock-unreadable"
+    "compile-failed"
     "config-duplicate"
     "config-missing"
     "config-pointless"
@@ -20,12 +31,78 @@ const PAGES: &[(&str, &str)] = pages! {
     "config-unknown"
     "config-unreadable"
     "config-value"
+    "counter-overflow"
+    "cpu-limit"
+    "cross-site"
+    "disk-full"
+    "effect-limit"
     "empty"
+    "host-calls"
+    "host-panic"
+    "http-client"
+    "inbox-stopping"
+    "instantiate-failed"
+    "internal"
+    "memory-at-start"
+    "memory-limit"
+    "no-answer"
+    "no-channel"
+    "no-conversation"
+    "no-event"
+    "no-events"
+    "no-progress"
     "no-recipient"
+    "not-a-counter"
+    "not-a-plugin"
+    "not-found"
+    "not-running"
+    "not-subscribed"
     "not-unique"
+    "not-wasm"
     "opted-out"
+    "outcome-unknown"
+    "over-quota"
+    "pipeline-stopped"
+    "plugin-damaged"
+    "plugin-gave-up"
+    "plugin-missing"
+    "plugin-pending"
+    "plugin-retry"
+    "plugin-too-big"
+    "plugin-types"
+    "plugin-unreadable"
+    "precompiled"
+    "sandbox-engine"
+    "sandbox-threads"
+    "settings-not-a-table"
+    "stack-overflow"
+    "stale"
+    "stale-read"
+    "store-busy"
+    "store-closed"
+    "store-failed"
+    "store-fenced"
+    "store-file"
+    "store-foreign"
+    "store-locked"
+    "store-newer"
+    "store-unreadable"
     "too-long"
     "too-many"
+    "too-many-reads"
+    "too-much-at-once"
+    "trap"
+    "unknown-contact"
+    "unknown-event"
+    "unknown-import"
+    "unreachable"
+    "unreadable-answer"
+    "value-too-big"
+    "wall-limit"
+    "webhook-bad-handshake"
+    "webhook-bad-signature"
+    "webhook-no-secret"
+    "webhook-too-large"
     "window-closed"
 };
 
@@ -60,8 +137,20 @@ mod tests {
 
     /// Every code that the crates say they have.
     fn codes() -> BTreeSet<&'static str> {
-        let lists: [&[&str]; 2] = [crate::config::CODES, &beadle_gate::CODES];
-        lists.into_iter().flatten().copied().collect()
+        let lists: [&[&str]; 11] = [
+            crate::config::CODES,
+            &crate::run::CODES,
+            &crate::web::CODES,
+            &beadle_catalog::CODES,
+            &beadle_gate::CODES,
+            &beadle_pipeline::CODES,
+            &beadle_sandbox::FAULT_CODES,
+            &beadle_sandbox::LOAD_CODES,
+            &beadle_sandbox::REFUSAL_CODES,
+            &beadle_store::CODES,
+            &beadle_whatsapp::CODES,
+        ];
+        lists.into_iter().flatten().copied().chain(["sandbox-engine", "sandbox-threads"]).collect()
     }
 
     #[test]

@@ -103,8 +103,9 @@ pub fn question(command: &Command) -> Option<Question<'_>> {
         Command::Dead(Dead::Show { id, json }) => {
             Question { path: vec!["dead", id], query: Vec::new(), json: json.json, show: show::dead_one }
         }
-        Command::Outbox(Outbox::List { state, page }) => {
-            list("outbox", state.clone().map(|state| ("state", state)).into_iter().collect(), page, show::outbox)
+        Command::Outbox(Outbox::List { state, plugin, conversation, before, page }) => {
+            let parts = [("state", state), ("plugin", plugin), ("conversation", conversation), ("before", before)];
+            list("outbox", given(parts).collect(), page, show::outbox)
         }
         Command::Contacts(Contacts::List { after, page }) => {
             list("contacts", after.clone().map(|id| ("after", id)).into_iter().collect(), page, show::contacts)
@@ -124,7 +125,14 @@ fn list<'a>(path: &'a str, mut query: Vec<(&'static str, String)>, page: &Page, 
 }
 
 fn filtered(filter: &EventFilter) -> impl Iterator<Item = (&'static str, String)> + use<> {
-    let parts = [("kind", &filter.kind), ("contact", &filter.contact), ("channel", &filter.channel)];
+    let EventFilter { kind, contact, conversation, state } = filter;
+    given([("kind", kind), ("contact", contact), ("conversation", conversation), ("state", state)])
+}
+
+/// Those that were given.
+fn given<const N: usize>(
+    parts: [(&'static str, &Option<String>); N],
+) -> impl Iterator<Item = (&'static str, String)> + use<N> {
     parts.map(|(name, value)| value.clone().map(|value| (name, value))).into_iter().flatten()
 }
 

@@ -90,7 +90,7 @@ pub struct RunArgs {
 /// `beadle demo`
 #[derive(Args, Debug)]
 pub struct DemoArgs {
-    /// Where the demo's plugins lie [default: plugins beside the program]
+    /// Where the demo's plugins lie [default: where they were built or installed]
     #[arg(long, value_name = "DIR")]
     pub plugins: Option<PathBuf>,
     /// Do not open a browser
@@ -139,9 +139,12 @@ pub struct EventFilter {
     /// Only of this person: con_…
     #[arg(long)]
     pub contact: Option<String>,
-    /// Only on this channel
+    /// Only in this conversation: cnv_…
     #[arg(long)]
-    pub channel: Option<String>,
+    pub conversation: Option<String>,
+    /// Only those that are so far: new, begun, finished
+    #[arg(long)]
+    pub state: Option<String>,
 }
 
 /// `beadle events`
@@ -179,7 +182,7 @@ pub enum Events {
 /// `beadle dead`
 #[derive(Debug, Subcommand)]
 pub enum Dead {
-    /// All of them, the oldest first
+    /// All of them, the newest first
     List {
         /// Only of this plugin
         #[arg(long)]
@@ -216,6 +219,15 @@ pub enum Outbox {
         /// queued, sending, accepted, failed, dead, dropped
         #[arg(long)]
         state: Option<String>,
+        /// Only of this plugin
+        #[arg(long)]
+        plugin: Option<String>,
+        /// Only in this conversation: cnv_…
+        #[arg(long)]
+        conversation: Option<String>,
+        /// Only before this one: msg_…
+        #[arg(long, value_name = "ID")]
+        before: Option<String>,
         #[command(flatten)]
         page: Page,
     },

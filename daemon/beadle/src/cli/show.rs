@@ -102,7 +102,7 @@ pub fn plugin(answer: Value, _: Screen) -> Shown {
         ("summary", or_dash(it.summary.as_deref())),
         ("version", or_dash(it.version.as_deref())),
         ("revision", or_dash(it.revision.as_deref())),
-        ("file", it.path),
+        ("file", or_dash(it.path.as_deref())),
         ("state", it.state),
         ("stage", format!("{}, order {}", it.stage, it.order)),
         ("events", names(&it.events)),
@@ -170,10 +170,10 @@ pub fn event(answer: Value, screen: Screen) -> Shown {
     let mut text = lines.print();
     let _ = writeln!(text, "\n{}", serde_json::to_string_pretty(&it.body)?);
     if !it.handlings.is_empty() {
-        let mut table = Table::new(&["HANDLING", "PLUGIN", "STATE", "TRIES", "WHEN", "ERROR"]);
+        let mut table = Table::new(&["HANDLING", "PLUGIN", "STATE", "TRIES", "AGAIN", "ERROR"]);
         for row in &it.handlings {
             let error = format!("{} ({})", or_dash(row.error.as_deref()), or_dash(row.code.as_deref()));
-            let at = when(row.at, it.now);
+            let at = row.next_at.map_or_else(|| "-".into(), |at| when(at, it.now));
             table.row([row.id.clone(), row.plugin.clone(), row.state.clone(), row.attempts.to_string(), at, error]);
         }
         let _ = write!(text, "\n{}", table.print(screen.width));
@@ -208,9 +208,10 @@ fn message_table(messages: &[MessageRow], now: i64, screen: Screen) -> String {
 pub fn outbox(answer: Value, screen: Screen) -> Shown {
     let list: List<MessageRow> = from_value(answer)?;
     if list.items.is_empty() {
-        return Ok("nothing waits\n".into());
+        return Ok("nothing of that kind\n".into());
     }
-    Ok(message_table(&list.items, list.now, screen))
+    let next = list.next.map(|id| format!("… there is more: --before {id}\n")).unwrap_or_default();
+    Ok(message_table(&list.items, list.now, screen) + &next)
 }
 
 /// `beadle dead list`
@@ -245,6 +246,9 @@ pub fn dead_one(answer: Value, _: Screen) -> Shown {
         ("about", it.summary),
     ])
     .print();
+    if let Some(at) = it.retried_at {
+        let _ = writeln!(text, "\nIt was last tried again at {}.", utc(at));
+    }
     if it.answered {
         text.push_str("\nThe event was answered meanwhile: a retry may answer it twice.\n");
     }
@@ -296,7 +300,7 @@ pub fn contact(answer: Value, screen: Screen) -> Shown {
         ("known as", names(&it.aliases)),
     ])
     .print();
-    let mut table = Table::new(&["CONVERSATION", "CHANNEL", "GROUP", "WINDOW"]);
+    let mut table = Table::new(&["CONVERSATION", "CHANNEL", "WROTE LAST", "WINDOW"]);
     for row in &it.conversations {
         let window = row.window_until.map_or_else(
             || "never opened".into(),
@@ -305,9 +309,17 @@ pub fn contact(answer: Value, screen: Screen) -> Shown {
                 _ => format!("closed {}", when(until, it.now)),
             },
         );
-        table.row([row.id.clone(), row.channel.clone(), or_dash(row.group.as_deref()), window]);
+        table.row([
+            row.id.clone(),
+            row.channel.clone(),
+            row.last_inbound_at.map_or_else(|| "-".into(), |at| when(at, it.now)),
+            window,
+        ]);
     }
     let _ = write!(text, "\n{}", print_list(&table, it.conversations.len(), "no conversations", None, screen));
+    for clash in &it.clashes {
+        let _ = writeln!(text, "\nPerhaps the same person: {}", one_line(clash));
+    }
     Ok(text)
 }
 

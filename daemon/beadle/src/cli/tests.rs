@@ -48,7 +48,7 @@ fn message(id: &str, state: &str) -> Value {
 }
 
 fn plugin(name: &str, problem: Value) -> Value {
-    json!({"name": name, "state": if problem.is_null() { "active" } else { "failed" }, "problem": problem, "stage": "answer",
+    json!({"name": name, "state": if problem.is_null() { "active" } else { "broken" }, "problem": problem, "stage": "answer",
            "order": 0, "version": "0.1.0", "summary": "Greets", "revision": "0123456789ab", "path": format!("/usr/lib/{name}.wasm"),
            "events": ["on-message", "on-member-joined"], "wishes": ["replies", "state", "messages"], "grants": ["messages"],
            "settings_schema": {"type": "object"}})
@@ -79,18 +79,20 @@ fn tables() {
     event_view["body"] = json!({"event": "message", "content": {"kind": "text", "value": "hi"}});
     event_view["messages"] = json!([message("msg_3", "accepted")]);
     event_view["handlings"] = json!([{"id": "hnd_12.2", "plugin": "crm", "state": "dead", "attempts": 5, "code": "trap",
-        "error": "unreachable", "at": NOW - 3000}]);
+        "error": "unreachable"}, {"id": "hnd_12.3", "plugin": "crm2", "state": "failing", "attempts": 1, "code": "trap",
+        "error": "unreachable", "next_at": NOW + 3000}]);
     let mut contact_view = contact.clone();
     contact_view["now"] = NOW.into();
+    contact_view["clashes"] = json!(["phone 351912345678 is also a name of con_9"]);
     contact_view["aliases"] = json!(["phone 351912345678", "user-id PT.1"]);
     contact_view["conversations"] = json!([
         {"id": "cnv_9", "channel": "shop", "window_until": NOW + 3_660_000},
-        {"id": "cnv_10", "channel": "shop", "group": "G1", "window_until": NOW - 60_000}
+        {"id": "cnv_10", "channel": "shop", "last_inbound_at": NOW - 90_000_000, "window_until": NOW - 60_000}
     ]);
     let status = json!({"now": NOW, "version": "0.1.0", "started_at": NOW - 200_000_000, "phase": "running",
         "problems": [{"code": "channel-stopped", "message": "shop: the access token is not valid any more"}],
         "events_open": 3, "oldest_open_at": NOW - 2000, "queued": 2, "sending": 1, "dead": 1,
-        "channels": [{"name": "shop", "app": "main", "state": "open"}],
+        "channels": [{"name": "shop", "app": "main", "phone_number_id": "1", "state": "open"}],
         "plugins": [plugin("echo", Value::Null), plugin("broken", problem.clone())]});
     let why = json!({"now": NOW, "id": "msg_3", "steps": [
         {"at": NOW - 65_000, "what": "evt_12", "says": "message from con_7 on shop: hi"},
@@ -105,7 +107,7 @@ fn tables() {
         ("beadle plugins show echo", plugin("echo", Value::Null), None),
         ("beadle events list", list(events.clone(), "evt_11".into()), None),
         ("beadle events list --kind message --limit 2", list(events, Value::Null), Some(80)),
-        ("beadle events list --channel shop", list(json!([]), Value::Null), None),
+        ("beadle events list --conversation cnv_1", list(json!([]), Value::Null), None),
         ("beadle events show evt_12", event_view, Some(100)),
         ("beadle dead list --plugin welcome", list(json!([dead.clone()]), Value::Null), None),
         ("beadle dead show hnd_12.2", dead, None),
@@ -121,11 +123,14 @@ fn tables() {
 
 #[test]
 fn a_filter_becomes_a_query() {
-    let line = "beadle events list --kind message --contact con_7 --channel shop --before evt_9 --limit 7 --json";
+    let line = "beadle events list --kind message --contact con_7 --conversation cnv_3 --state begun --before evt_9 --limit 7 --json";
     let cli = Cli::try_parse_from(line.split(' ')).unwrap();
     let question = question(&cli.command).unwrap();
     assert_eq!(question.path, ["events"]);
     let query: Vec<_> = question.query.iter().map(|(name, value)| format!("{name}={value}")).collect();
-    assert_eq!(query, ["kind=message", "contact=con_7", "channel=shop", "before=evt_9", "limit=7"]);
+    assert_eq!(
+        query,
+        ["kind=message", "contact=con_7", "conversation=cnv_3", "state=begun", "before=evt_9", "limit=7"]
+    );
     assert!(question.json);
 }

@@ -18,9 +18,12 @@ mod tests;
 #[cfg(test)]
 pub use mistake::CODES;
 pub use mistake::Invalid;
-pub use secret::Secret;
 
-use serde_json::Value;
+use beadle_catalog::PluginConfig;
+use beadle_model::word::Language;
+use beadle_pipeline::outbox::{OnAmbiguous, Pace};
+use beadle_store::Retention;
+use beadle_whatsapp::Secret;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -48,7 +51,7 @@ pub struct Config {
     /// `[outbox]`
     pub outbox: Outbox,
     /// `[plugins.NAME]`
-    pub plugins: BTreeMap<String, Plugin>,
+    pub plugins: BTreeMap<String, PluginConfig>,
     /// `[retention]`
     pub retention: Retention,
     /// `[log]`
@@ -85,8 +88,8 @@ pub struct Admin {
 pub struct Words {
     /// Who is speaking, in the answer.
     pub brand: String,
-    /// BCP 47; for words that do not tell their language.
-    pub language: String,
+    /// For words that do not tell their language.
+    pub language: Language,
 }
 
 /// `[apps.NAME]`: a Meta app; one callback, one secret, many numbers.
@@ -117,17 +120,6 @@ pub struct Channel {
     pub pace: Pace,
 }
 
-/// `[channels.NAME.pace]`
-#[derive(Debug)]
-pub struct Pace {
-    /// For the number as a whole.
-    pub messages_per_second: u32,
-    /// One message to one contact in so many seconds …
-    pub contact_seconds: u32,
-    /// … and so many ahead of that.
-    pub contact_burst: u32,
-}
-
 /// `[outbox]`
 #[derive(Debug)]
 pub struct Outbox {
@@ -136,96 +128,7 @@ pub struct Outbox {
     /// How long a receipt may still come, in milliseconds of civil time.
     pub ambiguous_wait_ms: i64,
     /// Requests to the platform at the same time.
-    pub slots: u32,
-}
-
-/// `[outbox] on_ambiguous`
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OnAmbiguous {
-    /// A dead letter, for a person to decide.
-    Hold,
-    /// Sent again, and marked `maybe-twice`.
-    Resend,
-}
-
-/// `[plugins.NAME]`: what one plugin may do, and where it stands.
-#[derive(Debug)]
-pub struct Plugin {
-    /// Its place among the others.
-    pub stage: Stage,
-    /// Its place in the stage: lower goes first, equals by name.
-    pub order: i32,
-    /// What follows when a guard fails for good.
-    pub on_failure: OnFailure,
-    /// How long its memory lives.
-    pub isolation: Isolation,
-    /// Rights that are not granted to all.
-    pub grant: BTreeSet<String>,
-    /// What it reads as its settings.
-    pub settings: Value,
-    /// What it may use.
-    pub limits: Limits,
-    /// A handling older than this is dead as `stale`; `None`: by what it does.
-    pub max_age_ms: Option<i64>,
-}
-
-/// `[plugins.NAME] stage`
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stage {
-    /// May stop an event.
-    Guard,
-    /// May claim one.
-    Answer,
-    /// Sees each one, and how it ended.
-    Observe,
-}
-
-/// `[plugins.NAME] on_failure`, for guards.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OnFailure {
-    /// The event waits, then is dead: nothing passes unguarded.
-    Hold,
-    /// The event goes on without this guard.
-    Skip,
-}
-
-/// `[plugins.NAME] isolation`
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Isolation {
-    /// Instances are kept warm.
-    Shared,
-    /// A fresh instance for each event.
-    PerEvent,
-}
-
-/// `[plugins.NAME.limits]`
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// All memories and tables together.
-    pub memory_mib: u32,
-    /// The thread's own time, an event.
-    pub cpu_ms: u32,
-    /// Real time, an event.
-    pub wall_ms: u32,
-    /// All of its state.
-    pub state_mib: u32,
-    /// One value of its state.
-    pub value_kib: u32,
-    /// Effects an event.
-    pub effects: u32,
-    /// Log an event.
-    pub log_kib: u32,
-}
-
-/// `[retention]`: for how long things are kept, in milliseconds of civil time.
-#[derive(Debug)]
-pub struct Retention {
-    /// Events, with what people wrote.
-    pub events_ms: i64,
-    /// Messages that were sent or failed.
-    pub messages_ms: i64,
-    /// Dead letters that nobody decided.
-    pub dead_ms: i64,
+    pub slots: usize,
 }
 
 /// `[log]`
@@ -275,7 +178,8 @@ pub struct Loaded {
     pub files: Vec<PathBuf>,
     /// What is worth a look and no mistake.
     pub notes: Vec<String>,
-    /// Every key that was looked for, as `channels.*.app`.
+    /// Every key that was looked for, as `channels.*.app`: what the example file has to explain.
+    #[cfg(test)]
     pub known: BTreeSet<String>,
 }
 
@@ -305,5 +209,11 @@ pub fn load(path: &Path, surroundings: &Surroundings) -> Result<Loaded, Invalid>
         return Err(mistakes.into_error(found.sources));
     }
     let files = found.sources.into_iter().map(|source| source.path).collect();
-    Ok(Loaded { config, files, notes: reading.notes.into_inner(), known: reading.known.into_inner() })
+    Ok(Loaded {
+        config,
+        files,
+        notes: reading.notes.into_inner(),
+        #[cfg(test)]
+        known: reading.known.into_inner(),
+    })
 }

@@ -271,11 +271,11 @@ impl<'a> Section<'a> {
 
 /// What a name of ours may be: it stands in addresses and in file names.
 fn is_name(name: &str) -> bool {
-    let inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_';
-    (1..=64).contains(&name.len()) && name.chars().all(inner) && !name.starts_with(['-', '_'])
+    let inner = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    (1..=64).contains(&name.len()) && name.chars().all(inner)
 }
 
-const NAME_FORM: &str = "1 to 64 of a-z, 0-9, `-` and `_`, beginning with a letter or digit";
+const NAME_FORM: &str = "1 to 64 letters, digits, `-` or `_`";
 
 /// Adds "did you mean", where something is near.
 pub fn with_guess(mistake: Mistake, said: &str, known: &[&str]) -> Mistake {

@@ -6,29 +6,12 @@
 use super::mistake::Mistake;
 use super::read::Section;
 use super::tree::{Entry, Value};
-use std::fmt;
+use beadle_whatsapp::Secret;
 use std::io::Read as _;
 use std::path::Path;
 
 /// No token is longer; a file that is more is not one.
 const LONGEST_BYTES: u64 = 64 * 1024;
-
-/// A secret's text. Prints as `***`.
-#[derive(Clone, Default, PartialEq, Eq)]
-pub struct Secret(String);
-
-impl Secret {
-    /// The text itself, to be handed on and never shown.
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.0.is_empty() { "(not read)" } else { "***" })
-    }
-}
 
 impl Section<'_> {
     /// A secret that has to be there.
@@ -84,7 +67,7 @@ impl Section<'_> {
             }
             let note = format!("the credential `{name}` was not looked up: only systemd hands credentials over");
             self.reading.notes.borrow_mut().push(note);
-            return Ok(Secret::default());
+            return Ok(Secret::new(""));
         };
         read(&Path::new(&folder).join(name))
     }
@@ -101,10 +84,6 @@ fn read(path: &Path) -> Result<Secret, String> {
     kept(&text)
 }
 
-/// Without the line's end that every editor adds.
 fn kept(text: &str) -> Result<Secret, String> {
-    match text.trim_end_matches(['\r', '\n']) {
-        "" => Err("it is empty".into()),
-        text => Ok(Secret(text.into())),
-    }
+    Some(Secret::new(text)).filter(|secret| !secret.is_empty()).ok_or_else(|| "it is empty".into())
 }

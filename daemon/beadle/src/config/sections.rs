@@ -6,11 +6,16 @@
 use super::mistake::{Mistake, Place};
 use super::read::{Reading, Section, list, with_guess};
 use super::tree::{Node, Table, Value};
-use super::{
-    Admin, App, Channel, Config, DEFAULT_SOCKET, Daemon, Http, Isolation, Limits, Log, LogFormat, OnAmbiguous,
-    OnFailure, Outbox, Pace, Plugin, Retention, Stage, Words,
-};
-use std::collections::{BTreeMap, BTreeSet};
+use super::{Admin, App, Channel, Config, DEFAULT_SOCKET, Daemon, Http, Log, LogFormat, Outbox, Words};
+use beadle_catalog::PluginConfig;
+use beadle_catalog::grants::{ASKED_FOR, GIVEN_TO_ALL};
+use beadle_model::word::Language;
+use beadle_pipeline::outbox::{OnAmbiguous, Pace};
+use beadle_pipeline::{OnFailure, Stage};
+use beadle_sandbox::{Isolation, Limits};
+use beadle_store::Retention;
+use beadle_whatsapp::Secret;
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 
 const SECOND_MS: i64 = 1000;
@@ -72,8 +77,9 @@ fn admin(mut section: Section<'_>) -> Admin {
 
 fn words(mut section: Section<'_>) -> Words {
     let brand = section.string("brand").map_or_else(String::new, |(brand, _)| brand);
-    let languages = ["en", "nl", "de", "pt", "et"].map(|language| (language, language));
-    let language = section.choice("language", &languages).unwrap_or("en").into();
+    let languages =
+        [("en", Language::En), ("nl", Language::Nl), ("de", Language::De), ("pt", Language::Pt), ("et", Language::Et)];
+    let language = section.choice("language", &languages).unwrap_or(Language::En);
     section.end();
     Words { brand, language }
 }
@@ -97,12 +103,13 @@ fn app(mut section: Section<'_>) -> App {
         }
         version
     });
+    let none = || Secret::new("");
     let app = App {
         graph_url,
         graph_version: version.unwrap_or_else(|| "v26.0".into()),
-        access_token: section.secret("access_token").unwrap_or_default(),
-        app_secret: section.secret("app_secret").unwrap_or_default(),
-        verify_token: section.secret("verify_token").unwrap_or_default(),
+        access_token: section.secret("access_token").unwrap_or_else(none),
+        app_secret: section.secret("app_secret").unwrap_or_else(none),
+        verify_token: section.secret("verify_token").unwrap_or_else(none),
     };
     section.end();
     app
@@ -185,23 +192,18 @@ fn pace(mut section: Section<'_>) -> Pace {
 fn outbox(mut section: Section<'_>) -> Outbox {
     let choices = [("hold", OnAmbiguous::Hold), ("resend", OnAmbiguous::Resend)];
     let outbox = Outbox {
-        on_ambiguous: section.choice("on_ambiguous", &choices).unwrap_or(OnAmbiguous::Hold),
+        on_ambiguous: section.choice("on_ambiguous", &choices).unwrap_or_default(),
         ambiguous_wait_ms: section.duration_ms("ambiguous_wait", SECOND_MS..=DAY_MS).unwrap_or(60 * SECOND_MS),
         // 1,000 a second at the platform's usual 200 ms; more open requests would be memory and no speed.
-        slots: number(&mut section, "slots", 256, 1..=4096),
+        slots: number(&mut section, "slots", 256, 1..=4096) as usize,
     };
     section.end();
     outbox
 }
 
-/// Rights that the contract has and that must be granted.
-const GRANTED_ON_REQUEST: [&str; 1] = ["messages"];
-/// Rights that every plugin has; naming them is harmless and changes nothing, which is what a mistake is for.
-const GRANTED_TO_ALL: [&str; 8] = ["settings", "clock", "random", "log", "state", "timers", "replies", "contacts"];
-
-fn plugin(mut section: Section<'_>) -> Plugin {
+fn plugin(mut section: Section<'_>) -> PluginConfig {
     let stages = [("guard", Stage::Guard), ("answer", Stage::Answer), ("observe", Stage::Observe)];
-    let stage = section.choice("stage", &stages).unwrap_or(Stage::Answer);
+    let stage = section.choice("stage", &stages).unwrap_or_default();
     let order = section.integer("order", 0, i64::from(i32::MIN)..=i64::from(i32::MAX));
     let failures = [("hold", OnFailure::Hold), ("skip", OnFailure::Skip)];
     let on_failure_at = section.ask("on_failure").map(|entry| entry.key.clone());
@@ -210,12 +212,12 @@ fn plugin(mut section: Section<'_>) -> Plugin {
         let mistake = Mistake::new("config-pointless", place, "`on_failure` is for guards");
         section.reading.mistake(mistake.label("this plugin is none").help("add `stage = \"guard\"` or leave it out"));
     }
-    let isolations = [("shared", Isolation::Shared), ("per-event", Isolation::PerEvent)];
-    let plugin = Plugin {
+    let isolations = [("warm", Isolation::Warm), ("per-event", Isolation::PerEvent)];
+    let plugin = PluginConfig {
         stage,
-        order: i32::try_from(order).unwrap_or_default(),
-        on_failure: on_failure.unwrap_or(OnFailure::Hold),
-        isolation: section.choice("isolation", &isolations).unwrap_or(Isolation::Shared),
+        order,
+        on_failure: on_failure.unwrap_or_default(),
+        isolation: section.choice("isolation", &isolations).unwrap_or_default(),
         grant: grant(&mut section),
         settings: settings(&mut section),
         limits: limits(section.section("limits")),
@@ -225,18 +227,19 @@ fn plugin(mut section: Section<'_>) -> Plugin {
     plugin
 }
 
-fn grant(section: &mut Section<'_>) -> BTreeSet<String> {
-    let mut granted = BTreeSet::new();
+fn grant(section: &mut Section<'_>) -> Vec<String> {
+    let rights = ASKED_FOR.map(|(right, _)| right);
+    let mut granted = Vec::new();
     for (right, place) in section.strings("grant").unwrap_or_default() {
-        if GRANTED_TO_ALL.contains(&right.as_str()) {
+        if GIVEN_TO_ALL.contains(&right.as_str()) {
             let mistake = Mistake::new("config-pointless", place, format!("every plugin has the right `{right}`"));
             section.reading.mistake(mistake.label("leave it out"));
-        } else if !GRANTED_ON_REQUEST.contains(&right.as_str()) {
+        } else if !rights.contains(&right.as_str()) {
             let mistake = Mistake::new("config-value", place, format!("there is no right `{right}`"));
-            let mistake = mistake.label(format!("rights to grant: {}", list(&GRANTED_ON_REQUEST)));
-            section.reading.mistake(with_guess(mistake, &right, &GRANTED_ON_REQUEST));
+            let mistake = mistake.label(format!("rights to grant: {}", list(&rights)));
+            section.reading.mistake(with_guess(mistake, &right, &rights));
         } else {
-            granted.insert(right);
+            granted.push(right);
         }
     }
     granted
@@ -271,28 +274,32 @@ fn json(section: &Section<'_>, node: &Node) -> serde_json::Value {
 }
 
 fn limits(mut section: Section<'_>) -> Limits {
+    let usual = Limits::default();
     let limits = Limits {
         // JavaScript and Python want 256; a component has 4 GiB of addresses at most.
-        memory_mib: number(&mut section, "memory_mib", 32, 1..=4096),
-        cpu_ms: number(&mut section, "cpu_ms", 100, 1..=60_000),
-        wall_ms: number(&mut section, "wall_ms", 10_000, 1..=600_000),
-        state_mib: number(&mut section, "state_mib", 64, 0..=65_536),
+        memory_mib: number(&mut section, "memory_mib", usual.memory_mib, 1..=4096),
+        cpu_ms: number(&mut section, "cpu_ms", usual.cpu_ms, 1..=60_000),
+        wall_ms: number(&mut section, "wall_ms", usual.wall_ms, 1..=600_000),
+        state_mib: number(&mut section, "state_mib", usual.state_mib, 0..=65_536),
         // The contract promises 256; the database is no place for films.
-        value_kib: number(&mut section, "value_kib", 256, 1..=16_384),
-        effects: number(&mut section, "effects", 100, 0..=10_000),
-        log_kib: number(&mut section, "log_kib", 64, 0..=1024),
+        value_kib: number(&mut section, "value_kib", usual.value_kib, 1..=16_384),
+        effects: number(&mut section, "effects", usual.effects, 0..=10_000),
+        log_kib: number(&mut section, "log_kib", usual.log_kib, 0..=1024),
     };
     section.end();
     limits
 }
 
 fn retention(mut section: Section<'_>) -> Retention {
-    // A week at least: for so long the platform repeats a webhook, and has to be recognised.
-    let limits = || 7 * DAY_MS..=3650 * DAY_MS;
+    let usual = Retention::default();
+    let mut kept =
+        |key, least_days, usual_ms| section.duration_ms(key, least_days * DAY_MS..=3650 * DAY_MS).unwrap_or(usual_ms);
     let retention = Retention {
-        events_ms: section.duration_ms("events", limits()).unwrap_or(90 * DAY_MS),
-        messages_ms: section.duration_ms("messages", limits()).unwrap_or(90 * DAY_MS),
-        dead_ms: section.duration_ms("dead", limits()).unwrap_or(90 * DAY_MS),
+        // For a week the platform repeats a webhook, and has to be recognised.
+        events_ms: kept("events", 8, usual.events_ms),
+        // For a month it may still tell what became of a message.
+        outbox_ms: kept("messages", 31, usual.outbox_ms),
+        dead_ms: kept("dead", 1, usual.dead_ms),
     };
     section.end();
     retention

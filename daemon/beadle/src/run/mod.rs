@@ -1,5 +1,231 @@
-//! Being built.
+//! The daemon's life: built, running, draining, gone.
+//!
+//! It opens its addresses before it loads its plugins, so that no webhook meets a closed door: what comes in early is
+//! durable and waits. At the end it goes the other way round: the door is closed, what is on its way may finish until the
+//! deadline, and what did not is on disk and goes on after the next start. A second signal ends it at once; that is
+//! always safe, since nothing that counts is only in memory.
+
+mod build;
 mod follow;
-mod logging;
+pub mod logging;
 mod signals;
+mod sockets;
 mod systemd;
+mod upkeep;
+
+use crate::cli::RunArgs;
+use crate::config::{self, Config, Loaded, Surroundings};
+use crate::exit::Exit;
+use crate::web::{self, Admin, Phase};
+use beadle_clock::Clock;
+use beadle_model::{Blame, Coded};
+use beadle_sandbox::SandboxError;
+use beadle_store::StoreError;
+use beadle_whatsapp::ChannelError;
+use build::Parts;
+use signals::Signals;
+use sockets::{Cleanup, Sockets};
+use std::io::{self, IsTerminal as _};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+/// What is on its way may take this long to finish; with closing, all of it stays within the promised 10 s. Real time.
+const DRAIN_WITHIN: Duration = Duration::from_secs(8);
+/// Then answers that are being written may take this long.
+const CLOSE_WITHIN: Duration = Duration::from_secs(1);
+
+/// Codes of [`RunError`] that are this crate's own.
+#[cfg(test)]
+pub const CODES: [&str; 3] = ["cannot-listen", "clock-unreadable", "pipeline-stopped"];
+
+/// Why the daemon does not run.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The store does not open.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Plugins cannot be run here.
+    #[error(transparent)]
+    Sandbox(#[from] SandboxError),
+    /// A channel cannot be made.
+    #[error(transparent)]
+    Channel(#[from] ChannelError),
+    /// An address is not to be had.
+    #[error("cannot listen on {address} ({key}): {why}")]
+    Listen {
+        /// Which line of the configuration.
+        key: &'static str,
+        /// What it says.
+        address: String,
+        /// Why not.
+        why: io::Error,
+    },
+    /// The clock to follow is not there.
+    #[error(transparent)]
+    Clock(#[from] follow::Unreadable),
+    /// The pipeline could not go on.
+    #[error("the pipeline stopped: {0}")]
+    Pipeline(String),
+}
+
+impl Coded for RunError {
+    fn code(&self) -> &'static str {
+        match self {
+            RunError::Store(error) => error.code(),
+            RunError::Sandbox(error) => error.code(),
+            RunError::Channel(error) => error.code(),
+            RunError::Listen { .. } => "cannot-listen",
+            RunError::Clock(_) => "clock-unreadable",
+            RunError::Pipeline(_) => "pipeline-stopped",
+        }
+    }
+
+    fn blame(&self) -> Blame {
+        match self {
+            RunError::Store(error) => error.blame(),
+            RunError::Sandbox(error) => error.blame(),
+            RunError::Channel(error) => error.blame(),
+            RunError::Pipeline(_) => Blame::Host,
+            _ => Blame::Operator,
+        }
+    }
+}
+
+/// `beadle run`: a mistake in the configuration is wrong usage (2), so that systemd does not try it again and again.
+pub async fn command(args: &RunArgs) -> Exit {
+    let loaded = match config::load(&args.config.config, &Surroundings::process()) {
+        Ok(loaded) => loaded,
+        Err(invalid) => {
+            eprint!("{}", invalid.render(std::io::stderr().is_terminal()));
+            return Exit::Usage;
+        }
+    };
+    logging::start(&loaded.config.log);
+    match run(loaded, args.clock.as_deref(), |_| {}).await {
+        Ok(()) => Exit::Ok,
+        Err(why) => {
+            tracing::error!(code = why.code(), "{why}");
+            Exit::Failed
+        }
+    }
+}
+
+/// Runs until a signal, or until the pipeline cannot go on. `ready` is told once everything runs.
+pub async fn run(loaded: Loaded, clock_url: Option<&str>, ready: impl FnOnce(&Config)) -> Result<(), RunError> {
+    let failed = |why| RunError::Listen { key: "signals", address: "SIGTERM and SIGINT".into(), why };
+    let mut signals = Signals::listen().map_err(failed)?;
+    for note in &loaded.notes {
+        tracing::warn!("{note}.");
+    }
+    let config = loaded.config;
+    let starting = async {
+        let clock = match clock_url {
+            Some(url) => follow::follow(url).await?,
+            None => Clock::real(),
+        };
+        let sockets = Sockets::open(&config).await?;
+        Ok::<_, RunError>((sockets, build::build(&config, clock)?))
+    };
+    let (sockets, parts) = tokio::select! {
+        started = starting => started?,
+        () = signals.next() => return Ok(()),
+    };
+    let _cleanup = Cleanup(config.admin.socket.clone());
+    let running = Running::start(&config, sockets, &parts);
+    let loading = async {
+        let catalog = build::load_plugins(&config, &parts).await?;
+        running.admin.loaded(catalog);
+        Ok::<_, RunError>(())
+    };
+    let ended = tokio::select! {
+        loaded = loading => loaded.map(|()| false),
+        () = signals.next() => Ok(true),
+    };
+    let ended = match ended {
+        Ok(false) => running.until_the_end(&config, &parts, &mut signals, ready).await,
+        Ok(true) => Ok(()),
+        Err(why) => Err(why),
+    };
+    running.end(parts, &mut signals).await;
+    ended
+}
+
+/// What serves while the daemon runs.
+struct Running {
+    admin: Arc<Admin>,
+    phase: watch::Sender<Phase>,
+    stop_http: watch::Sender<bool>,
+    stop_admin: watch::Sender<bool>,
+    serving: JoinSet<io::Result<()>>,
+    working: JoinSet<()>,
+}
+
+impl Running {
+    fn start(config: &Config, sockets: Sockets, parts: &Parts) -> Self {
+        let (phase, phases) = watch::channel(Phase::Starting);
+        let (stop_http, stopped_http) = watch::channel(false);
+        let (stop_admin, stopped_admin) = watch::channel(false);
+        let admin = Arc::new(Admin::new(
+            config,
+            parts.store.clone(),
+            parts.pipeline.clone(),
+            parts.clock.clone(),
+            Arc::clone(&parts.webhooks),
+            phases,
+        ));
+        let router = web::admin::router(Arc::clone(&admin));
+        let mut serving = JoinSet::new();
+        serving.spawn(web::serve::tcp(sockets.http, web::webhooks::router(Arc::clone(&parts.webhooks)), stopped_http));
+        serving.spawn(web::serve::tcp(sockets.admin, router.clone(), stopped_admin.clone()));
+        serving.spawn(web::serve::serve(sockets.local, router, stopped_admin));
+        let mut working = JoinSet::new();
+        working.spawn(upkeep::watch(Arc::clone(&admin)));
+        working.spawn(upkeep::clean(Arc::clone(&admin), config.retention));
+        working.spawn(beadle_schedule::run(parts.store.clone(), parts.clock.clone(), parts.pipeline.timers_changed()));
+        Self { admin, phase, stop_http, stop_admin, serving, working }
+    }
+
+    /// Ready; returns when it is time to end, and why where that is no signal.
+    async fn until_the_end(
+        &self,
+        config: &Config,
+        parts: &Parts,
+        signals: &mut Signals,
+        ready: impl FnOnce(&Config),
+    ) -> Result<(), RunError> {
+        self.phase.send_replace(Phase::Running);
+        systemd::ready();
+        tracing::info!(
+            http = %config.http.listen, admin = %config.admin.listen, socket = %config.admin.socket.display(),
+            "Ready."
+        );
+        ready(config);
+        tokio::select! {
+            () = signals.next() => Ok(()),
+            why = parts.pipeline.failed() => Err(RunError::Pipeline(why)),
+        }
+    }
+
+    /// In order, within the deadlines; at once where another signal comes.
+    async fn end(mut self, parts: Parts, signals: &mut Signals) {
+        self.phase.send_replace(Phase::Draining);
+        systemd::stopping();
+        tracing::info!("Stopping: what is on its way may finish; another signal ends it at once.");
+        self.stop_http.send_replace(true);
+        let in_order = async {
+            if !parts.pipeline.drain(DRAIN_WITHIN).await {
+                tracing::warn!("Not everything finished in time; it goes on after the next start.");
+            }
+            self.stop_admin.send_replace(true);
+            let closed = async { while self.serving.join_next().await.is_some() {} };
+            let _ = tokio::time::timeout(CLOSE_WITHIN, closed).await;
+        };
+        tokio::select! {
+            () = in_order => tracing::info!("Stopped."),
+            () = signals.next() => tracing::warn!("Stopped at once."),
+        }
+        self.working.shutdown().await;
+    }
+}

@@ -1,0 +1,218 @@
+//! `beadle demo`: a simulator, a daemon and a chat page, with nothing to set up and nothing left behind.
+//!
+//! The simulator is the program beside this one; the daemon runs in this process, on a configuration of its own in a
+//! folder of its own, which goes when the demo ends. Secrets are made up for each demo. It is no installation: what it
+//! keeps is gone with it.
+
+use crate::cli::DemoArgs;
+use crate::config::{self, Surroundings};
+use crate::exit::Exit;
+use crate::run::{self, logging};
+use beadle_model::Coded as _;
+use std::fmt::Write as _;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use tokio::process::{Child, Command};
+
+/// The simulator's own number (whatsapp.md's example).
+const PHONE_NUMBER_ID: &str = "106540352242922";
+
+/// Why there is no demo.
+#[derive(Debug, thiserror::Error)]
+enum DemoError {
+    #[error("there is no simulator at {}: build it with `cargo build -p beadle-simulator`, or install it", .0.display())]
+    NoSimulator(PathBuf),
+    #[error("there are no plugins in {}: build them with `cargo xtask plugins`, or name a folder with --plugins", .0.display())]
+    NoPlugins(PathBuf),
+    #[error("{what}: {why}")]
+    Io { what: String, why: std::io::Error },
+    #[error("no random numbers: {0}")]
+    Random(getrandom::Error),
+}
+
+/// Runs it until Ctrl-C.
+pub async fn demo(args: &DemoArgs) -> Exit {
+    match start(args).await {
+        Ok(exit) => exit,
+        Err(why) => {
+            eprintln!("{why}");
+            Exit::Failed
+        }
+    }
+}
+
+async fn start(args: &DemoArgs) -> Result<Exit, DemoError> {
+    let io = |what: &str| {
+        let what = what.to_owned();
+        move |why| DemoError::Io { what, why }
+    };
+    let program = std::env::current_exe().map_err(io("this program cannot be found"))?;
+    let beside = program.parent().unwrap_or(Path::new("."));
+    let simulator = beside.join("beadle-simulator");
+    if !simulator.is_file() {
+        return Err(DemoError::NoSimulator(simulator));
+    }
+    let places = match &args.plugins {
+        Some(named) => vec![named.clone()],
+        // Where `cargo xtask plugins` puts them, and where a package does.
+        None => vec![beside.join("../plugins"), beside.join("../lib/beadle/plugins")],
+    };
+    let Some(plugins) = places.iter().find(|folder| has_plugins(folder)).cloned() else {
+        return Err(DemoError::NoPlugins(places.into_iter().next().unwrap_or_default()));
+    };
+    let plugins = std::path::absolute(&plugins).map_err(io("the plugins' folder"))?;
+    let folder = Folder::make().map_err(io("a folder for the demo"))?;
+    let ports = [8490, 8420, 8421].map(free_port);
+    let secrets = [secret()?, secret()?, secret()?];
+    let config = folder.0.join("beadle.toml");
+    std::fs::write(&config, configuration(ports, &plugins)).map_err(io("the demo's configuration"))?;
+    for (name, secret) in ["access-token", "app-secret", "verify-token"].iter().zip(&secrets) {
+        std::fs::write(folder.0.join(name), secret).map_err(io("the demo's secrets"))?;
+    }
+    let surroundings = Surroundings::process();
+    let loaded = match config::load(&config, &surroundings) {
+        Ok(loaded) => loaded,
+        Err(invalid) => {
+            eprint!("{}", invalid.render(false));
+            return Ok(Exit::Failed);
+        }
+    };
+    logging::start(&loaded.config.log);
+    let _simulator = spawn(&simulator, ports, &folder.0).map_err(io("the simulator does not start"))?;
+    let page = format!("http://127.0.0.1:{}/", ports[0]);
+    let socket = folder.0.join("beadle.sock");
+    let ready = |_: &config::Config| {
+        println!("{}", welcome(&page, ports, &socket));
+        if !args.no_open {
+            open(&page);
+        }
+    };
+    Ok(match run::run(loaded, None, ready).await {
+        Ok(()) => Exit::Ok,
+        Err(why) => {
+            eprintln!("{why}\n`beadle explain {}` says more", why.code());
+            Exit::Failed
+        }
+    })
+}
+
+fn has_plugins(folder: &Path) -> bool {
+    let Ok(entries) = std::fs::read_dir(folder) else { return false };
+    entries.flatten().any(|entry| entry.path().extension().is_some_and(|end| end == "wasm"))
+}
+
+/// The folder of one demo, for this user alone; removed at the end.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn make() -> std::io::Result<Self> {
+        let path = std::env::temp_dir().join(format!("beadle-demo-{}", std::process::id()));
+        std::fs::DirBuilder::new().mode(0o700).create(&path)?;
+        Ok(Self(path))
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// The port that people expect, or another where somebody has it.
+fn free_port(expected: u16) -> u16 {
+    let port = |port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).and_then(|listener| listener.local_addr());
+    port(expected).or_else(|_| port(0)).as_ref().map_or(expected, SocketAddr::port)
+}
+
+fn secret() -> Result<String, DemoError> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).map_err(DemoError::Random)?;
+    Ok(bytes.iter().fold(String::new(), |mut hex, byte| {
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    }))
+}
+
+/// `welcome` goes first where it is there: it leaves what it does not understand to the others.
+const WELCOME: &str = r#"
+[plugins.welcome]
+order = -10
+[plugins.welcome.settings]
+brand = "De Buurt"
+purpose = "We help each other out in the neighbourhood."
+rules = "1. Be kind. 2. No advertising. 3. What is said here stays here."
+"#;
+
+fn configuration([simulator, http, admin]: [u16; 3], plugins: &Path) -> String {
+    let welcome = if plugins.join("welcome.wasm").is_file() { WELCOME } else { "" };
+    // A path is quoted as JSON is, which TOML's basic strings share.
+    let plugins = serde_json::Value::from(plugins.display().to_string());
+    format!(
+        r#"# Made by `beadle demo`.
+[daemon]
+data_dir = "data"
+plugin_dirs = [{plugins}]
+[http]
+listen = "127.0.0.1:{http}"
+[admin]
+listen = "127.0.0.1:{admin}"
+socket = "beadle.sock"
+[words]
+brand = "De Buurt"
+[apps.main]
+kind = "whatsapp-cloud"
+graph_url = "http://127.0.0.1:{simulator}"
+access_token = {{ file = "access-token" }}
+app_secret = {{ file = "app-secret" }}
+verify_token = {{ file = "verify-token" }}
+[channels.shop]
+app = "main"
+phone_number_id = "{PHONE_NUMBER_ID}"
+[log]
+level = "warn"
+{welcome}"#
+    )
+}
+
+fn spawn(program: &Path, [simulator, http, _]: [u16; 3], folder: &Path) -> std::io::Result<Child> {
+    let file = |name: &str| folder.join(name);
+    Command::new(program)
+        .args(["--listen", &format!("127.0.0.1:{simulator}")])
+        .args(["--callback", &format!("http://127.0.0.1:{http}/webhooks/main")])
+        .args(["--phone-number-id", PHONE_NUMBER_ID])
+        .arg("--access-token-file")
+        .arg(file("access-token"))
+        .arg("--app-secret-file")
+        .arg(file("app-secret"))
+        .arg("--verify-token-file")
+        .arg(file("verify-token"))
+        .env("RUST_LOG", "warn")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+}
+
+fn welcome(page: &str, [_, http, admin]: [u16; 3], socket: &Path) -> String {
+    format!(
+        "\nBeadle is running, with a WhatsApp of its own.\n\n\
+         \x20 Chat page    {page}  (play several people, write, tap)\n\
+         \x20 Webhooks     http://127.0.0.1:{http}/webhooks/main\n\
+         \x20 Health       http://127.0.0.1:{admin}/healthz, /metrics\n\
+         \x20 Look inside  beadle --socket {} status\n\n\
+         Ctrl-C ends it and leaves nothing behind.",
+        socket.display()
+    )
+}
+
+/// Shows the page where there is a screen to show it on; that there is none is no trouble, the address was printed.
+fn open(page: &str) {
+    let has_screen = ["DISPLAY", "WAYLAND_DISPLAY"].iter().any(|name| std::env::var_os(name).is_some());
+    let opener = if cfg!(target_os = "macos") { "open" } else { "xdg-open" };
+    if has_screen || cfg!(target_os = "macos") {
+        let mut opening = Command::new(opener);
+        let _ = opening.arg(page).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+    }
+}

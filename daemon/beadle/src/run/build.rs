@@ -1,0 +1,101 @@
+//! From a configuration to the parts that run: store, sandbox, channels, pipeline, plugins. In this order, since each
+//! holds on to those before it.
+
+use super::RunError;
+use crate::config::{App as AppSection, Config};
+use crate::web::webhooks::{WebhookCounts, Webhooks};
+use beadle_catalog::Catalog;
+use beadle_clock::Clock;
+use beadle_pipeline::{Channel, OutboxSettings, Pipeline};
+use beadle_sandbox::{Sandbox, SandboxConfig};
+use beadle_store::{Store, StoreConfig};
+use beadle_whatsapp::{App, AppConfig, CloudChannel, CloudConfig, http_client};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Everything that runs.
+pub struct Parts {
+    /// The database.
+    pub store: Store,
+    /// What runs plugins; also what loads them.
+    pub sandbox: Sandbox,
+    /// The spine.
+    pub pipeline: Pipeline,
+    /// The public side.
+    pub webhooks: Arc<Webhooks>,
+    /// Civil time.
+    pub clock: Clock,
+}
+
+/// Opens the store and starts the pipeline; no plugin is loaded yet, so nothing is dispatched.
+pub fn build(config: &Config, clock: Clock) -> Result<Parts, RunError> {
+    let data_dir = &config.daemon.data_dir;
+    let store = Store::open(StoreConfig::new(data_dir.clone(), clock.clone()))?;
+    let reserve = {
+        let store = store.clone();
+        Arc::new(move || store.reserve_message())
+    };
+    let sandbox_config = SandboxConfig { cache_dir: Some(data_dir.join("cache")), ..SandboxConfig::default() };
+    let sandbox = Sandbox::new(sandbox_config, store.reader(), reserve, store.host_key())?;
+    let settings = OutboxSettings {
+        on_ambiguous: config.outbox.on_ambiguous,
+        ambiguous_wait_ms: config.outbox.ambiguous_wait_ms,
+        slots: config.outbox.slots,
+        paces: config.channels.iter().map(|(name, channel)| (name.clone(), channel.pace)).collect(),
+    };
+    let pipeline = Pipeline::start(store.clone(), clock.clone(), settings, channels(config)?);
+    let webhooks = Arc::new(Webhooks {
+        apps: apps(config, store.install()),
+        inbox: pipeline.inbox(),
+        clock: clock.clone(),
+        counts: WebhookCounts::default(),
+    });
+    Ok(Parts { store, sandbox, pipeline, webhooks, clock })
+}
+
+fn channels(config: &Config) -> Result<Vec<Arc<dyn Channel>>, RunError> {
+    let client = http_client()?;
+    let mut channels: Vec<Arc<dyn Channel>> = Vec::new();
+    for (name, channel) in &config.channels {
+        // The configuration holds that the app is there.
+        let Some(app) = config.apps.get(&channel.app) else { continue };
+        let cloud = CloudConfig {
+            name: name.clone(),
+            graph_url: app.graph_url.clone(),
+            graph_version: app.graph_version.clone(),
+            phone_number_id: channel.phone_number_id.clone(),
+            access_token: app.access_token.clone(),
+            timeout: CloudConfig::TIMEOUT,
+        };
+        channels.push(Arc::new(CloudChannel::new(cloud, client.clone())?));
+    }
+    Ok(channels)
+}
+
+fn apps(config: &Config, install: &str) -> BTreeMap<String, App> {
+    let app = |(name, app): (&String, &AppSection)| {
+        let channels = config.channels.iter().filter(|(_, channel)| channel.app == *name);
+        let made = App::new(AppConfig {
+            name: name.clone(),
+            verify_token: app.verify_token.clone(),
+            app_secret: app.app_secret.clone(),
+            channels: channels.map(|(name, channel)| (channel.phone_number_id.clone(), name.clone())).collect(),
+            install: install.to_owned(),
+            brand: config.words.brand.clone(),
+            language: config.words.language,
+        });
+        (name.clone(), made)
+    };
+    config.apps.iter().map(app).collect()
+}
+
+/// Loads the plugins and lets them take part.
+pub async fn load_plugins(config: &Config, parts: &Parts) -> Result<Catalog, RunError> {
+    let plugins = beadle_catalog::Config {
+        dirs: config.daemon.plugin_dirs.clone(),
+        plugins: config.plugins.iter().map(|(name, plugin)| (name.clone(), plugin.clone())).collect(),
+    };
+    let catalog = Catalog::load(&plugins, &parts.sandbox, &parts.store).await?;
+    parts.pipeline.set_roster(catalog.roster()).await;
+    Ok(catalog)
+}

@@ -1,0 +1,60 @@
+//! The admin router: health, readiness, metrics, and `/api/v1`.
+
+use super::failure::No;
+use super::{Admin, Phase, data, guard, metrics, story};
+use axum::Router;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::middleware;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use std::sync::Arc;
+
+/// Everything that this machine may ask.
+pub fn router(admin: Arc<Admin>) -> Router {
+    let api = Router::new()
+        .route("/status", get(data::status))
+        .route("/plugins", get(data::plugins))
+        .route("/plugins/{name}", get(data::plugin))
+        .route("/events", get(data::events))
+        .route("/events/tail", get(data::tail))
+        .route("/events/{id}", get(data::event))
+        .route("/dead", get(data::dead))
+        .route("/dead/{id}", get(data::dead_one))
+        .route("/dead/{id}/retry", post(data::dead_retry))
+        .route("/dead/{id}/drop", post(data::dead_drop))
+        .route("/outbox", get(data::outbox))
+        .route("/contacts", get(data::contacts))
+        .route("/contacts/{id}", get(data::contact))
+        .route("/why/{id}", get(story::why))
+        .fallback(async || No::not_found("question", "of this name below /api/v1"));
+    Router::new()
+        .route("/healthz", get(health))
+        .route("/readyz", get(ready))
+        .route("/metrics", get(scrape))
+        .nest("/api/v1", api)
+        .layer(middleware::from_fn(guard::guard))
+        .with_state(admin)
+}
+
+/// 200 where the pipeline makes progress, else 503 and what keeps it from that.
+async fn health(State(admin): State<Arc<Admin>>) -> Response {
+    match admin.problems().as_slice() {
+        [] => "ok\n".into_response(),
+        problems => (StatusCode::SERVICE_UNAVAILABLE, format!("{}\n", problems.join("\n"))).into_response(),
+    }
+}
+
+/// 200 where plugins are loaded and webhooks are taken.
+async fn ready(State(admin): State<Arc<Admin>>) -> Response {
+    match admin.phase() {
+        Phase::Running => "ready\n".into_response(),
+        phase => (StatusCode::SERVICE_UNAVAILABLE, format!("{}\n", phase.name())).into_response(),
+    }
+}
+
+async fn scrape(State(admin): State<Arc<Admin>>) -> Result<Response, No> {
+    let text = metrics::text(data::snapshot(&admin).await?).map_err(No::internal)?;
+    let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    Ok(([(header::CONTENT_TYPE, kind)], text).into_response())
+}

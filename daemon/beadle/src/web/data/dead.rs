@@ -1,0 +1,102 @@
+//! Dead letters: listed, shown, tried again, dropped.
+
+use super::{Admin, Answer, Names, ask, id, most};
+use crate::api::{DeadRow, Done, List};
+use crate::web::failure::No;
+use crate::web::summary;
+use axum::Json;
+use axum::extract::{Path, Query, State};
+use beadle_model::Ending;
+use beadle_store::shown::{DeadFilter, DeadShown};
+use beadle_store::{DeadRef, Reader, Retried, StoreError};
+use serde::Deserialize;
+use std::sync::Arc;
+
+/// Which dead letters.
+#[derive(Debug, Deserialize)]
+pub struct Which {
+    plugin: Option<String>,
+    limit: Option<usize>,
+}
+
+/// `GET /dead`: newest first.
+pub async fn dead(State(admin): State<Arc<Admin>>, Query(which): Query<Which>) -> Answer<List<DeadRow>> {
+    let now = admin.clock.now().as_ms();
+    let most = most(which.limit);
+    let list = ask(&admin, move |reader, names| {
+        let plugin = which.plugin.as_deref().map(|name| names.number(name)).transpose()?;
+        let found = reader.dead(&DeadFilter { plugin, most })?;
+        let items: Result<Vec<_>, StoreError> = found.iter().map(|shown| dead_row(reader, names, shown)).collect();
+        Ok(List { now, items: items?, next: None })
+    });
+    Ok(Json(list.await?))
+}
+
+/// `GET /dead/{id}`
+pub async fn dead_one(State(admin): State<Arc<Admin>>, Path(text): Path<String>) -> Answer<DeadRow> {
+    let letter: DeadRef = id(&text)?;
+    let row = ask(&admin, move |reader, names| {
+        let shown = reader.dead_shown(letter)?.ok_or_else(|| No::not_found("dead letter", &text))?;
+        Ok(dead_row(reader, names, &shown)?)
+    });
+    Ok(Json(row.await?))
+}
+
+fn dead_row(reader: &Reader, names: &Names, shown: &DeadShown) -> Result<DeadRow, StoreError> {
+    let about = match shown.of {
+        DeadRef::Message(message) => reader.message_shown(message)?.map(|it| summary::outgoing(&it.row.body)),
+        DeadRef::Handling(handling) => {
+            reader.event(handling.event)?.map(|it| format!("{}: {}", it.kind().name(), summary::event(&it.body)))
+        }
+    };
+    Ok(DeadRow {
+        id: shown.of.to_string(),
+        plugin: names.of(shown.plugin),
+        event: shown.event.map(|event| event.to_string()),
+        at: shown.at.as_ms(),
+        attempts: shown.attempts,
+        code: shown.code.clone(),
+        error: shown.error.clone(),
+        retried_at: shown.retried_at.map(|at| at.as_ms()),
+        answered: matches!(shown.of, DeadRef::Handling(_)) && is_answered(shown.ending),
+        summary: about.unwrap_or_default(),
+    })
+}
+
+fn is_answered(ending: Option<Ending>) -> bool {
+    matches!(ending, Some(Ending::Claimed(_) | Ending::Host))
+}
+
+/// `POST /dead/{id}/retry`
+pub async fn dead_retry(State(admin): State<Arc<Admin>>, Path(text): Path<String>) -> Answer<Done> {
+    let letter: DeadRef = id(&text)?;
+    if let DeadRef::Handling(handling) = letter
+        && !admin.pipeline.roster().members().iter().any(|member| member.plugin.no() == handling.plugin)
+    {
+        return Err(No::not_running("the plugin that this was for"));
+    }
+    let done = match admin.store.dead_retry(letter, admin.clock.now()).await? {
+        Retried::Send(_) => {
+            admin.pipeline.outbox().look_on_disk();
+            Done { message: format!("{letter} is sent again."), warning: None }
+        }
+        Retried::Handling { event, plugin, ending } => {
+            if !admin.pipeline.retry_handling(event.id, plugin).await? {
+                return Err(No::not_running("the plugin that this was for"));
+            }
+            let warning = "the event was answered meanwhile, so it may be answered twice";
+            Done {
+                message: format!("{letter} is handled again, out of order and marked late."),
+                warning: is_answered(ending).then(|| warning.into()),
+            }
+        }
+    };
+    Ok(Json(done))
+}
+
+/// `POST /dead/{id}/drop`
+pub async fn dead_drop(State(admin): State<Arc<Admin>>, Path(text): Path<String>) -> Answer<Done> {
+    let letter: DeadRef = id(&text)?;
+    admin.store.dead_drop(letter).await?;
+    Ok(Json(Done { message: format!("{letter} is dropped."), warning: None }))
+}

@@ -1,0 +1,163 @@
+//! Events: listed, shown, and followed.
+
+use super::outbox::message_row;
+use super::{Admin, Answer, Names, ask, id, maybe_id, most, word};
+use crate::api::{EventRow, EventView, HandlingRow, List};
+use crate::web::failure::No;
+use crate::web::{Phase, summary};
+use axum::Json;
+use axum::extract::{Path, Query, State};
+use beadle_model::{Ending, EventId};
+use beadle_store::shown::{self, EventFilter, EventState};
+use beadle_store::{Reader, StoreError};
+use serde::Deserialize;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Which events.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Which {
+    kind: Option<String>,
+    contact: Option<String>,
+    conversation: Option<String>,
+    state: Option<String>,
+    before: Option<String>,
+    after: Option<String>,
+    limit: Option<usize>,
+    wait_ms: Option<u64>,
+}
+
+impl Which {
+    fn filter(&self) -> Result<EventFilter, No> {
+        Ok(EventFilter {
+            kind: word("kind of event", self.kind.as_deref())?,
+            contact: maybe_id(self.contact.as_deref())?,
+            conversation: maybe_id(self.conversation.as_deref())?,
+            state: word("state of an event", self.state.as_deref())?,
+            before: maybe_id(self.before.as_deref())?,
+            most: most(self.limit),
+        })
+    }
+}
+
+/// `GET /events`: newest first.
+pub async fn events(State(admin): State<Arc<Admin>>, Query(which): Query<Which>) -> Answer<List<EventRow>> {
+    let filter = which.filter()?;
+    let now = admin.clock.now().as_ms();
+    let list = ask(&admin, move |reader, names| {
+        let rows = reader.events(&filter)?;
+        let next = rows.last().filter(|_| rows.len() == filter.most).map(|row| row.id.to_string());
+        let items: Result<Vec<_>, StoreError> = rows.iter().map(|row| event_row(reader, names, row)).collect();
+        Ok(List { now, items: items?, next })
+    });
+    Ok(Json(list.await?))
+}
+
+/// One for a list.
+pub fn event_row(reader: &Reader, names: &Names, row: &shown::EventRow) -> Result<EventRow, StoreError> {
+    // Its body and its conversation; a row alone says little to a person.
+    let event = reader.event(row.id)?;
+    let conversation = event.as_ref().and_then(|event| event.conversation.as_deref());
+    Ok(EventRow {
+        id: row.id.to_string(),
+        kind: row.kind.name().into(),
+        happened_at: row.happened_at.as_ms(),
+        received_at: row.received_at.as_ms(),
+        channel: conversation.map(|conversation| conversation.channel.to_string()),
+        contact: row.contact.map(|contact| contact.to_string()),
+        name: conversation.and_then(|conversation| conversation.contact.name.clone()),
+        ending: ending(names, row.ending, row.state),
+        summary: event.map(|event| summary::event(&event.body)).unwrap_or_default(),
+    })
+}
+
+/// How far an event is, for people.
+pub fn ending(names: &Names, ending: Option<Ending>, state: EventState) -> String {
+    match (ending, state) {
+        (Some(Ending::Claimed(by)), _) => format!("claimed by {}", names.of(by)),
+        (Some(Ending::Stopped(by)), _) => format!("stopped by {}", names.of(by)),
+        (Some(Ending::Host), _) => "answered by beadle".into(),
+        (Some(Ending::Passed), _) => "passed".into(),
+        (None, EventState::Finished) => "finished".into(),
+        (None, _) => "open".into(),
+    }
+}
+
+/// `GET /events/{id}`
+pub async fn event(State(admin): State<Arc<Admin>>, Path(text): Path<String>) -> Answer<EventView> {
+    let event: EventId = id(&text)?;
+    let now = admin.clock.now().as_ms();
+    let view = ask(&admin, move |reader, names| {
+        let shown = reader.event_shown(event)?.ok_or_else(|| No::not_found("event", &text))?;
+        Ok(EventView {
+            now,
+            row: event_row(reader, names, &shown.row)?,
+            conversation: shown.row.conversation.map(|conversation| conversation.to_string()),
+            body: serde_json::to_value(&shown.body).map_err(No::internal)?,
+            handlings: shown.handlings.iter().map(|row| handling_row(names, row)).collect(),
+            messages: shown.sends.iter().map(|send| message_row(names, send)).collect(),
+        })
+    });
+    Ok(Json(view.await?))
+}
+
+fn handling_row(names: &Names, row: &shown::HandlingRow) -> HandlingRow {
+    HandlingRow {
+        id: row.id.to_string(),
+        plugin: names.of(row.id.plugin),
+        state: row.state.into(),
+        attempts: row.attempts,
+        code: row.code.clone(),
+        error: row.error.clone(),
+        next_at: row.next_at.map(|at| at.as_ms()),
+    }
+}
+
+/// Between looks, while somebody waits for events. Real time: it is a person's patience, not the calendar.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// Nobody waits longer with one question.
+const LONGEST_WAIT: Duration = Duration::from_secs(25);
+
+/// `GET /events/tail?after=ID&wait_ms=N`: what came behind an event, oldest first; waits for something to come. Without
+/// `after` it says where the end is now.
+pub async fn tail(State(admin): State<Arc<Admin>>, Query(which): Query<Which>) -> Answer<List<EventRow>> {
+    let filter = which.filter()?;
+    let until = Instant::now() + Duration::from_millis(which.wait_ms.unwrap_or(0)).min(LONGEST_WAIT);
+    let now = admin.clock.now().as_ms();
+    let Some(mut after) = which.after.as_deref().map(place).transpose()? else {
+        let newest = EventFilter { most: 1, ..EventFilter::default() };
+        let last = ask(&admin, move |reader, _| Ok(reader.events(&newest)?.first().map_or(EventId(0), |row| row.id)));
+        return Ok(Json(List { now, items: Vec::new(), next: Some(last.await?.to_string()) }));
+    };
+    loop {
+        let filter = filter.clone();
+        let (items, last) = ask(&admin, move |reader, names| {
+            let rows = reader.events_after(after, filter.most)?;
+            let last = rows.last().map_or(after, |row| row.id);
+            let wanted = rows.iter().filter(|row| is_wanted(&filter, row));
+            let items: Result<Vec<_>, StoreError> = wanted.map(|row| event_row(reader, names, row)).collect();
+            Ok((items?, last))
+        })
+        .await?;
+        let is_more = last != after;
+        after = last;
+        if !items.is_empty() || Instant::now() >= until || admin.phase() == Phase::Draining {
+            return Ok(Json(List { now, items, next: Some(after.to_string()) }));
+        }
+        if !is_more {
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+}
+
+/// An event's id, or the place before the first.
+fn place(text: &str) -> Result<EventId, No> {
+    if text == "evt_0" { Ok(EventId(0)) } else { id(text) }
+}
+
+fn is_wanted(filter: &EventFilter, row: &shown::EventRow) -> bool {
+    filter.kind.is_none_or(|kind| kind == row.kind)
+        && (filter.contact.is_none() || filter.contact == row.contact)
+        && (filter.conversation.is_none() || filter.conversation == row.conversation)
+        && filter.state.is_none_or(|state| state == row.state)
+}

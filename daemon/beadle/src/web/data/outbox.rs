@@ -1,0 +1,94 @@
+//! Messages: what waits, is on its way, or has left.
+
+use super::{Admin, Answer, Names, ask, maybe_id, most, word};
+use crate::api::{List, MessageRow, Problem};
+use crate::web::summary;
+use axum::Json;
+use axum::extract::{Query, State};
+use beadle_store::shown::{OutboxFilter, OutboxShown};
+use beadle_store::step::SendState;
+use serde::Deserialize;
+use std::sync::Arc;
+
+/// Which messages.
+#[derive(Debug, Deserialize)]
+pub struct Which {
+    state: Option<String>,
+    conversation: Option<String>,
+    plugin: Option<String>,
+    before: Option<String>,
+    limit: Option<usize>,
+}
+
+/// `GET /outbox`: newest first; without a state, what is not through.
+pub async fn outbox(State(admin): State<Arc<Admin>>, Query(which): Query<Which>) -> Answer<List<MessageRow>> {
+    let now = admin.clock.now().as_ms();
+    let states: Vec<SendState> = match word("state of a message", which.state.as_deref())? {
+        Some(state) => vec![state],
+        None => vec![SendState::Sending, SendState::Queued],
+    };
+    let (conversation, before) = (maybe_id(which.conversation.as_deref())?, maybe_id(which.before.as_deref())?);
+    let most = most(which.limit);
+    let list = ask(&admin, move |reader, names| {
+        let plugin = which.plugin.as_deref().map(|name| names.number(name)).transpose()?;
+        let mut found = Vec::new();
+        for state in states {
+            found.extend(reader.outbox(&OutboxFilter { state: Some(state), conversation, plugin, before, most })?);
+        }
+        found.sort_by_key(|send| std::cmp::Reverse(send.row.message));
+        let next = found.get(most.saturating_sub(1)).map(|send| send.row.message.to_string());
+        found.truncate(most);
+        Ok(List { now, items: found.iter().map(|send| message_row(names, send)).collect(), next })
+    });
+    Ok(Json(list.await?))
+}
+
+/// One for a list.
+pub fn message_row(names: &Names, shown: &OutboxShown) -> MessageRow {
+    let row = &shown.row;
+    MessageRow {
+        id: row.message.to_string(),
+        event: row.event.map(|event| event.to_string()),
+        plugin: names.of(row.plugin),
+        conversation: row.conversation.to_string(),
+        state: state_name(row.state).into(),
+        receipt: receipts(shown).last().map(|(name, _)| (*name).into()),
+        due_at: row.due_at.as_ms(),
+        created_at: row.created_at.as_ms(),
+        attempts: row.attempts,
+        maybe_twice: row.maybe_twice,
+        platform: shown.platform.clone(),
+        problem: shown.problem.as_ref().map(problem),
+        summary: summary::outgoing(&row.body),
+    }
+}
+
+/// What the platform said became of it, in order.
+pub fn receipts(shown: &OutboxShown) -> Vec<(&'static str, i64)> {
+    let said = [
+        ("sent", shown.sent_at),
+        ("delivered", shown.delivered_at),
+        ("read", shown.read_at),
+        ("played", shown.played_at),
+        ("failed", shown.failed_at),
+    ];
+    said.into_iter().filter_map(|(name, at)| Some((name, at?.as_ms()))).collect()
+}
+
+/// As JSON has it.
+pub fn state_name(state: SendState) -> &'static str {
+    match state {
+        SendState::Queued => "queued",
+        SendState::Sending => "sending",
+        SendState::Accepted => "accepted",
+        SendState::Failed => "failed",
+        SendState::Dead => "dead",
+        SendState::Dropped => "dropped",
+    }
+}
+
+fn problem(problem: &beadle_model::event::Problem) -> Problem {
+    let details = problem.details.as_ref().filter(|details| **details != problem.title);
+    let message = details.map_or_else(|| problem.title.clone(), |details| format!("{}: {details}", problem.title));
+    Problem { code: problem.code.clone(), message }
+}

@@ -1,0 +1,103 @@
+//! How the daemon is: for `beadle status`, for systemd's status line, and for a scrape.
+
+use super::{Admin, Answer, ask, plugins};
+use crate::api::{Problem, Status};
+use crate::web::failure::No;
+use crate::web::metrics::{Snapshot, memory_bytes};
+use axum::Json;
+use axum::extract::State;
+use beadle_store::shown::Counts;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+/// `GET /status`
+pub async fn status(State(admin): State<Arc<Admin>>) -> Answer<Status> {
+    let counts = counts(&admin).await?;
+    let paused = admin.pipeline.outbox().counts().paused;
+    let mut channels = admin.channels.clone();
+    for channel in &mut channels {
+        match paused.iter().find(|(name, _)| **name == *channel.name) {
+            None => {}
+            Some((_, None)) => channel.state = "slowed down by the platform".into(),
+            Some((_, Some(problem))) => channel.state = format!("stopped: {}", problem.title),
+        }
+    }
+    Ok(Json(Status {
+        now: admin.clock.now().as_ms(),
+        version: env!("CARGO_PKG_VERSION").into(),
+        started_at: admin.started_at,
+        phase: admin.phase().name().into(),
+        problems: problems(&admin),
+        events_open: counts.events_open,
+        oldest_open_at: counts.oldest_open_at.map(|at| at.as_ms()),
+        queued: counts.queued,
+        sending: counts.sending,
+        dead: counts.dead,
+        channels,
+        plugins: plugins::rows(&admin),
+    }))
+}
+
+async fn counts(admin: &Admin) -> Result<Counts, No> {
+    ask(admin, |reader, _| Ok(reader.counts()?)).await
+}
+
+/// What a person should look at.
+fn problems(admin: &Admin) -> Vec<Problem> {
+    let stuck = admin.problems().into_iter().map(|message| Problem { code: "no-progress".into(), message });
+    let paused = admin.pipeline.outbox().counts().paused;
+    let stopped = paused.into_iter().filter_map(|(name, problem)| {
+        let message = format!("{name} does not send: {}", problem?.title);
+        Some(Problem { code: "channel-stopped".into(), message })
+    });
+    stuck.chain(stopped).collect()
+}
+
+/// The line that `systemctl status` shows.
+pub async fn line(admin: &Admin) -> String {
+    let phase = admin.phase().name();
+    let Ok(counts) = counts(admin).await else { return format!("{phase}; the database does not answer") };
+    let mut parts = vec![format!("{phase}: {} events open, {} messages waiting", counts.events_open, counts.queued)];
+    if counts.dead > 0 {
+        parts.push(format!("{} dead letters", counts.dead));
+    }
+    let idle = admin.entries().iter().filter(|entry| entry.state.name() != "active").count();
+    if idle > 0 {
+        parts.push(format!("{idle} plugins do not run"));
+    }
+    parts.extend(problems(admin).into_iter().map(|problem| problem.message));
+    parts.join(", ")
+}
+
+/// What a scrape shows.
+pub async fn snapshot(admin: &Admin) -> Result<Snapshot, No> {
+    let counts = counts(admin).await?;
+    let webhooks = &admin.webhooks.counts;
+    let named = |pairs: &[(&str, &std::sync::atomic::AtomicU64)]| -> BTreeMap<String, u64> {
+        pairs.iter().map(|(name, count)| ((*name).to_owned(), count.load(Relaxed))).collect()
+    };
+    let mut plugins = BTreeMap::new();
+    for entry in admin.entries() {
+        *plugins.entry(entry.state.name().to_owned()).or_default() += 1;
+    }
+    Ok(Snapshot {
+        figures: admin.pipeline.health().figures(),
+        webhooks: named(&[("taken", &webhooks.taken), ("put-off", &webhooks.put_off), ("refused", &webhooks.refused)]),
+        not_understood: named(&[
+            ("other-message", &webhooks.others),
+            ("unrouted", &webhooks.unrouted),
+            ("unreadable", &webhooks.unreadable),
+        ]),
+        plugins,
+        on_their_way: admin.pipeline.on_their_way(),
+        waiting: [
+            ("events", counts.events_open),
+            ("queued", counts.queued),
+            ("sending", counts.sending),
+            ("dead", counts.dead),
+        ],
+        healthy: admin.problems().is_empty(),
+        memory_bytes: memory_bytes(),
+    })
+}

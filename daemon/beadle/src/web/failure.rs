@@ -1,0 +1,66 @@
+//! An answer that is a "no", in one shape for all of `/api/v1`.
+
+use crate::api::{Failure, Problem};
+use axum::Json;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use beadle_model::Coded as _;
+use beadle_store::StoreError;
+
+/// Codes that `/api/v1` has besides those of the store.
+#[cfg(test)]
+pub const CODES: [&str; 6] = ["bad-request", "channel-stopped", "cross-site", "internal", "no-progress", "not-running"];
+
+/// Why a question was not answered.
+#[derive(Debug)]
+pub struct No(StatusCode, Problem);
+
+impl No {
+    /// The question makes no sense.
+    pub fn bad_request(message: impl ToString) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "bad-request", message)
+    }
+
+    /// There is no such thing.
+    pub fn not_found(what: &str, id: &str) -> Self {
+        Self::new(StatusCode::NOT_FOUND, "not-found", format!("there is no {what} `{id}`"))
+    }
+
+    /// It is there and does not run.
+    pub fn not_running(what: &str) -> Self {
+        Self::new(StatusCode::CONFLICT, "not-running", format!("{what} does not run; see `beadle plugins list`"))
+    }
+
+    /// From a page that may not ask.
+    pub fn cross_site(message: &str) -> Self {
+        Self::new(StatusCode::FORBIDDEN, "cross-site", message)
+    }
+
+    /// A fault of ours.
+    pub fn internal(message: impl ToString) -> Self {
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", message)
+    }
+
+    fn new(status: StatusCode, code: &str, message: impl ToString) -> Self {
+        Self(status, Problem { code: code.into(), message: message.to_string() })
+    }
+}
+
+impl From<StoreError> for No {
+    fn from(error: StoreError) -> Self {
+        let status = match &error {
+            StoreError::NotFound { .. } => StatusCode::NOT_FOUND,
+            StoreError::Busy { .. } | StoreError::DiskFull { .. } | StoreError::Closed => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
+            _ => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        Self::new(status, error.code(), error)
+    }
+}
+
+impl IntoResponse for No {
+    fn into_response(self) -> Response {
+        (self.0, Json(Failure { error: self.1 })).into_response()
+    }
+}

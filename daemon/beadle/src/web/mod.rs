@@ -1,0 +1,116 @@
+//! HTTP: webhooks from the world, and questions from this machine.
+//!
+//! Two routers that never meet. The public one takes webhooks and knows nothing else. The admin one, on its own address
+//! and on the socket, tells how the daemon is (`/healthz`, `/readyz`, `/metrics`) and answers the command line
+//! (`/api/v1`). There is no password: see `guard` for who may ask.
+
+pub mod admin;
+mod data;
+pub mod failure;
+mod guard;
+mod metrics;
+pub mod serve;
+mod story;
+mod summary;
+pub mod webhooks;
+
+#[cfg(test)]
+pub use failure::CODES;
+
+use crate::api::ChannelState;
+use crate::config::Config;
+use beadle_catalog::{Catalog, Entry};
+use beadle_clock::Clock;
+use beadle_pipeline::Pipeline;
+use beadle_store::Store;
+use std::sync::{Arc, OnceLock};
+use tokio::sync::watch;
+use webhooks::Webhooks;
+
+/// How far the daemon's life is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Plugins are being loaded; what comes in is kept.
+    Starting,
+    /// Everything runs.
+    Running,
+    /// On the way out.
+    Draining,
+}
+
+impl Phase {
+    /// For people and JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            Phase::Starting => "starting",
+            Phase::Running => "running",
+            Phase::Draining => "draining",
+        }
+    }
+}
+
+/// What the admin side knows.
+pub struct Admin {
+    /// The database.
+    pub store: Store,
+    /// The spine.
+    pub pipeline: Pipeline,
+    /// Civil time.
+    pub clock: Clock,
+    webhooks: Arc<Webhooks>,
+    phase: watch::Receiver<Phase>,
+    /// As they are while nothing is wrong with them.
+    channels: Vec<ChannelState>,
+    /// Once they are loaded.
+    catalog: OnceLock<Catalog>,
+    started_at: i64,
+}
+
+impl Admin {
+    /// For a daemon that starts now.
+    pub fn new(
+        config: &Config,
+        store: Store,
+        pipeline: Pipeline,
+        clock: Clock,
+        webhooks: Arc<Webhooks>,
+        phase: watch::Receiver<Phase>,
+    ) -> Self {
+        let channels = config.channels.iter().map(|(name, channel)| ChannelState {
+            name: name.clone(),
+            app: channel.app.clone(),
+            phone_number_id: channel.phone_number_id.clone(),
+            business_account_id: channel.business_account_id.clone(),
+            state: "open".into(),
+        });
+        let channels = channels.collect();
+        // The machine's time: how long a process runs is no matter of the calendar.
+        let started_at = Clock::real().now().as_ms();
+        Self { store, pipeline, clock, webhooks, phase, channels, catalog: OnceLock::new(), started_at }
+    }
+
+    /// The plugins are loaded.
+    pub fn loaded(&self, catalog: Catalog) {
+        // Only `run` says so, and once.
+        let _ = self.catalog.set(catalog);
+    }
+
+    /// How far the daemon's life is.
+    pub fn phase(&self) -> Phase {
+        *self.phase.borrow()
+    }
+
+    /// What keeps it from making progress; empty where nothing does.
+    pub fn problems(&self) -> Vec<String> {
+        self.pipeline.health().problems()
+    }
+
+    /// The line that `systemctl status` shows.
+    pub async fn line(&self) -> String {
+        data::line(self).await
+    }
+
+    fn entries(&self) -> &[Entry] {
+        self.catalog.get().map_or(&[], |catalog| &catalog.entries)
+    }
+}

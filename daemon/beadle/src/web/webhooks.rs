@@ -1,0 +1,129 @@
+//! The public side: what a platform posts, and nothing else.
+//!
+//! A webhook is answered 200 when what it brought is durable, never before. What cannot be taken now gets 503 and the
+//! platform keeps it; what is not authentic gets 403 and is forgotten. The body is read whole, up to the platform's own
+//! limit and within a deadline, since the signature is over all of it.
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::{DefaultBodyLimit, FromRequest as _, Path, RawQuery, Request, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::get;
+use beadle_clock::Clock;
+use beadle_model::Coded as _;
+use beadle_pipeline::Inbox;
+use beadle_whatsapp::{App, BODY_LIMIT_BYTES};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+/// A body of 3 MB takes half a second on a slow line; who takes longer holds a place for nothing. Real time.
+const BODY_WITHIN: Duration = Duration::from_secs(10);
+/// What a refused sender is asked to wait, in seconds; the platform has its own growing intervals.
+const RETRY_AFTER_SECS: &str = "5";
+/// The signature over the raw body.
+const SIGNATURE: &str = "x-hub-signature-256";
+
+/// What the public side needs.
+pub struct Webhooks {
+    /// By their names in the configuration.
+    pub apps: BTreeMap<String, App>,
+    /// Where events go.
+    pub inbox: Inbox,
+    /// Civil time.
+    pub clock: Clock,
+    /// How many of what.
+    pub counts: WebhookCounts,
+}
+
+/// Webhooks so far; they only grow.
+#[derive(Debug, Default)]
+pub struct WebhookCounts {
+    /// Answered 200.
+    pub taken: AtomicU64,
+    /// Answered 503.
+    pub put_off: AtomicU64,
+    /// Answered 4xx.
+    pub refused: AtomicU64,
+    /// Messages of a type that is not understood yet; kept whole.
+    pub others: AtomicU64,
+    /// Anything else that no plugin can export yet; kept whole.
+    pub unrouted: AtomicU64,
+    /// Authentic bodies that were no webhook; kept whole.
+    pub unreadable: AtomicU64,
+}
+
+/// `GET` and `POST /webhooks/{app}`; everything else is 404.
+pub fn router(webhooks: Arc<Webhooks>) -> Router {
+    Router::new()
+        .route("/webhooks/{app}", get(handshake).post(receive))
+        .layer(DefaultBodyLimit::max(BODY_LIMIT_BYTES))
+        .with_state(webhooks)
+}
+
+/// The platform asks, when the address is entered, whether it is ours.
+async fn handshake(
+    State(webhooks): State<Arc<Webhooks>>,
+    Path(name): Path<String>,
+    RawQuery(query): RawQuery,
+) -> Response {
+    let Some(app) = webhooks.apps.get(&name) else { return StatusCode::NOT_FOUND.into_response() };
+    match app.handshake(query.as_deref().unwrap_or_default()) {
+        Ok(challenge) => {
+            tracing::info!(app = name, "The platform verified the callback address.");
+            ([(header::CONTENT_TYPE, "text/plain")], challenge).into_response()
+        }
+        Err(why) => {
+            tracing::warn!(app = name, code = why.code(), "{why}");
+            StatusCode::FORBIDDEN.into_response()
+        }
+    }
+}
+
+async fn receive(State(webhooks): State<Arc<Webhooks>>, Path(name): Path<String>, request: Request) -> Response {
+    let Some(app) = webhooks.apps.get(&name) else { return StatusCode::NOT_FOUND.into_response() };
+    let counts = &webhooks.counts;
+    let headers = request.headers().clone();
+    let body = match tokio::time::timeout(BODY_WITHIN, Bytes::from_request(request, &())).await {
+        Ok(Ok(body)) => body,
+        Ok(Err(refused)) => {
+            counts.refused.fetch_add(1, Relaxed);
+            return refused.into_response();
+        }
+        Err(_) => {
+            counts.refused.fetch_add(1, Relaxed);
+            return StatusCode::REQUEST_TIMEOUT.into_response();
+        }
+    };
+    let parsed = match app.receive(signature(&headers), &body, webhooks.clock.now()) {
+        Ok(parsed) => parsed,
+        Err(why) => {
+            // Anyone can post here: the first is told, then every thousandth, so that nobody fills the log.
+            if counts.refused.fetch_add(1, Relaxed) % 1000 == 0 {
+                tracing::warn!(app = name, code = why.code(), "{why}");
+            }
+            return StatusCode::from_u16(why.status()).unwrap_or(StatusCode::FORBIDDEN).into_response();
+        }
+    };
+    let add = |counter: &AtomicU64, number: usize| counter.fetch_add(number as u64, Relaxed);
+    add(&counts.others, parsed.counts.others);
+    add(&counts.unrouted, parsed.counts.unrouted);
+    add(&counts.unreadable, parsed.counts.unreadable);
+    match webhooks.inbox.receive(parsed.events, parsed.receipts).await {
+        Ok(_) => {
+            counts.taken.fetch_add(1, Relaxed);
+            StatusCode::OK.into_response()
+        }
+        Err(why) => {
+            counts.put_off.fetch_add(1, Relaxed);
+            tracing::debug!(app = name, code = why.code(), "{why}");
+            (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, RETRY_AFTER_SECS)]).into_response()
+        }
+    }
+}
+
+fn signature(headers: &HeaderMap) -> Option<&str> {
+    headers.get(SIGNATURE).and_then(|value| value.to_str().ok())
+}
