@@ -52,6 +52,7 @@ const PAGES: &[(&str, &str)] = pages! {
     "no-events"
     "no-progress"
     "no-recipient"
+    "no-timer-handler"
     "not-a-counter"
     "not-a-plugin"
     "not-found"
@@ -137,20 +138,18 @@ mod tests {
 
     /// Every code that the crates say they have.
     fn codes() -> BTreeSet<&'static str> {
-        let lists: [&[&str]; 11] = [
+        let lists: [&[&str]; 9] = [
             crate::config::CODES,
             &crate::run::CODES,
             &crate::web::CODES,
             &beadle_catalog::CODES,
             &beadle_gate::CODES,
             &beadle_pipeline::CODES,
-            &beadle_sandbox::FAULT_CODES,
-            &beadle_sandbox::LOAD_CODES,
-            &beadle_sandbox::REFUSAL_CODES,
+            &beadle_sandbox::CODES,
             &beadle_store::CODES,
             &beadle_whatsapp::CODES,
         ];
-        lists.into_iter().flatten().copied().chain(["sandbox-engine", "sandbox-threads"]).collect()
+        lists.into_iter().flatten().copied().collect()
     }
 
     #[test]
