@@ -10,7 +10,8 @@ use std::os::unix::process::CommandExt as _;
 /// Builds and becomes the demo.
 pub fn run(words: &[String]) -> Result {
     eprintln!("building the daemon and the simulator: about ten minutes the first time, seconds after that");
-    call(cargo().args(["build", "-p", "beadle", "-p", "beadle-simulator"]))?;
+    // As the tests build it: another selection would resolve other features, and build the runtime a second time.
+    call(cargo().args(["build", "--workspace", "--all-targets"]))?;
     plugins::build(&[])?;
     let mut demo = command(shell::target_dir().join("debug").join("beadle"));
     demo.arg("demo").args(words);

@@ -38,9 +38,10 @@ const STAGES: &[Stage] = &[
         call(plugins_cargo().args(["clippy", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"]))?;
         call(plugins_cargo().args(["test", "--quiet", "--workspace"]))
     }),
+    // The whole workspace at once, here and below: a part of it would resolve other features and build wasmtime again.
+    ("build", |_| call(cargo().args(["build", "--workspace", "--all-targets"]))),
     ("units", |_| call(cargo().args(["test", "--quiet", "--workspace", "--exclude", "beadle-e2e"]))),
-    ("programs", |_| call(cargo().args(["build", "--quiet", "-p", "beadle", "-p", "beadle-simulator"]))),
-    ("e2e", |options| call(end_to_end(options).args(["test", "--quiet", "-p", "beadle-e2e"]))),
+    ("e2e", |options| call(end_to_end(options).args(["test", "--quiet", "--workspace", "--test", "scenarios"]))),
     ("pages", |_| pages::test()),
 ];
 
