@@ -142,7 +142,7 @@ order = -10
 [plugins.welcome.settings]
 brand = "De Buurt"
 purpose = "We help each other out in the neighbourhood."
-rules = "1. Be kind. 2. No advertising. 3. What is said here stays here."
+rules = "1. Be kind.\n2. No advertising.\n3. What is said here stays here."
 "#;
 
 fn configuration([simulator, http, admin]: [u16; 3], plugins: &Path) -> String {

@@ -1,0 +1,39 @@
+// The README's picture: the demo as a person sees it after a minute. `node picture.mjs CHAT_PAGE_URL OUT.png`, with
+// `cargo xtask demo` running. Not a test: what it shows is tested in chat.test.mjs and in the scenarios.
+
+import { startBrowser } from "./house.mjs";
+
+const [url, out] = process.argv.slice(2);
+const say = (body) =>
+  fetch(new URL("/control/say", url), { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body) })
+    .then((answer) => answer.json());
+const sent = (person) =>
+  fetch(new URL(`/control/messages?from=business&person=${person}`, url)).then((answer) => answer.json()).then((it) => it.messages);
+
+/** Waits until the community has sent somebody so many messages, and they have arrived. */
+async function until(person, count) {
+  for (;;) {
+    const messages = await sent(person);
+    if (messages.length >= count && messages.every((message) => ["delivered", "read"].includes(message.state))) return messages;
+    await new Promise((later) => setTimeout(later, 100));
+  }
+}
+
+const browser = await startBrowser();
+const page = await browser.newPage({ viewport: { width: 1320, height: 860 }, deviceScaleFactor: 1.5 });
+await page.goto(url);
+await say({ from: "ana", text: "Hello! I just moved in at number 12 👋" });
+const [greeting] = await until("ana", 2);
+const button = greeting.body.action?.buttons?.[0]?.reply?.id;
+await say({ from: "ana", tap: button, on: greeting.id });
+await until("ana", 3);
+await say({ from: "bram", text: "Who can lend me a ladder?" });
+await until("bram", 2);
+await say({ from: "kadri", text: "Tere!" });
+await until("kadri", 2);
+await say({ from: "kadri", text: "STOP" });
+await until("kadri", 3);
+await page.locator("text=Who can lend me a ladder?").last().waitFor();
+await page.waitForTimeout(500);
+await page.screenshot({ path: out });
+await browser.close();
