@@ -192,7 +192,9 @@ fn broken(error: LoadError) -> State {
 
 fn tell(entry: &Entry) {
     let name = &entry.name;
-    match (&entry.state, entry.state.why(name)) {
+    // Some reasons are sentences with an end of their own.
+    let why = entry.state.why(name).map(|why| why.trim_end_matches('.').to_owned());
+    match (&entry.state, why) {
         (State::Broken { code, .. }, Some(why)) => {
             tracing::error!(plugin = name, code, "A plugin does not run: {why}.")
         }

@@ -117,7 +117,8 @@ impl Spine {
         self.health.called(&usage);
         let handled = outcome.map_err(|fault| Trouble::Failed {
             code: fault.code(),
-            error: fault.to_string(),
+            // Some are sentences with an end of their own; what they are put into has one too.
+            error: fault.to_string().trim_end_matches('.').to_owned(),
             final_word: !fault.retried(),
         })?;
         let needs_check = !handled.needs_no_check();

@@ -39,6 +39,8 @@ impl Arrival<'_> {
         let is_message = matches!(self.event.body, EventBody::Message { .. });
         person.membership == Membership::Unasked
             && is_message
+            // What the platform reports about somebody (a new number, an edit) opens no window: they did not write.
+            && self.event.opens_window
             && self.event.word.is_none()
             && self.sender.group.is_none()
     }
