@@ -179,7 +179,7 @@ fn number(section: &mut Section<'_>, key: &'static str, default: u32, limits: st
 
 fn pace(mut section: Section<'_>) -> Pace {
     let pace = Pace {
-        // Cloud API throughput: 80 by default, 1,000 once the platform has raised a number; ten times that to spare.
+        // Cloud API throughput: 80 by default, 1,000 once the platform has raised a number; the gate counts to a million.
         messages_per_second: number(&mut section, "messages_per_second", 80, 1..=1_000_000),
         // The platform's pair rate: one in 6 seconds, 45 at once (error 131056 beyond).
         contact_seconds: number(&mut section, "contact_seconds", 6, 0..=3600),
