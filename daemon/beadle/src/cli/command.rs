@@ -64,7 +64,9 @@ impl From<serde_json::Error> for Ended {
 async fn ask_all(cli: &Cli) -> Result<(), Ended> {
     let client = Client::new(&socket(cli.socket.as_ref()))?;
     match &cli.command {
-        Command::Events(Events::Tail { filter, count, json }) => tail(&client, filter, *count, *json).await,
+        Command::Events(Events::Tail { filter, after, count, json }) => {
+            tail(&client, filter, after.clone(), *count, *json).await
+        }
         Command::Dead(Dead::Retry { ids }) => decide(&client, ids, "retry").await,
         Command::Dead(Dead::Drop { ids }) => decide(&client, ids, "drop").await,
         command => match question(command) {
@@ -156,8 +158,13 @@ async fn decide(client: &Client, ids: &[String], what: &str) -> Result<(), Ended
 const WAIT_MS: &str = "20000";
 
 /// Prints events as they come.
-async fn tail(client: &Client, filter: &EventFilter, count: Option<u64>, json: Json) -> Result<(), Ended> {
-    let mut after: Option<String> = None;
+async fn tail(
+    client: &Client,
+    filter: &EventFilter,
+    mut after: Option<String>,
+    count: Option<u64>,
+    json: Json,
+) -> Result<(), Ended> {
     let mut left = count.unwrap_or(u64::MAX);
     while left > 0 {
         let mut query: Vec<_> = filtered(filter).collect();

@@ -171,6 +171,9 @@ pub enum Events {
     Tail {
         #[command(flatten)]
         filter: EventFilter,
+        /// Begin behind this one instead of now: evt_…
+        #[arg(long, value_name = "ID")]
+        after: Option<String>,
         /// End after so many
         #[arg(long, value_name = "N")]
         count: Option<u64>,

@@ -31,9 +31,10 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-/// What is on its way may take this long to finish; with closing, all of it stays within the promised 10 s. Real time.
+/// What is on its way may take this long to finish; with closing twice, all of it stays within the promised 10 s. Real
+/// time.
 const DRAIN_WITHIN: Duration = Duration::from_secs(8);
-/// Then answers that are being written may take this long.
+/// Then answers that are being written may take this long, and after them the database.
 const CLOSE_WITHIN: Duration = Duration::from_secs(1);
 
 /// Codes of [`RunError`] that are this crate's own.
@@ -223,9 +224,15 @@ impl Running {
             let _ = tokio::time::timeout(CLOSE_WITHIN, closed).await;
         };
         tokio::select! {
-            () = in_order => tracing::info!("Stopped."),
-            () = signals.next() => tracing::warn!("Stopped at once."),
+            () = in_order => {}
+            () = signals.next() => return tracing::warn!("Stopped at once."),
         }
         self.working.shutdown().await;
+        // What still waits for the writer is written; it is durable or was promised to nobody.
+        let closed = tokio::task::spawn_blocking(move || parts.store.close());
+        if tokio::time::timeout(CLOSE_WITHIN, closed).await.is_err() {
+            tracing::warn!("The database takes long to close; it is whole, whenever the process ends.");
+        }
+        tracing::info!("Stopped.");
     }
 }

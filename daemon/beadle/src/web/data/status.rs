@@ -58,16 +58,22 @@ fn problems(admin: &Admin) -> Vec<Problem> {
 pub async fn line(admin: &Admin) -> String {
     let phase = admin.phase().name();
     let Ok(counts) = counts(admin).await else { return format!("{phase}; the database does not answer") };
-    let mut parts = vec![format!("{phase}: {} events open, {} messages waiting", counts.events_open, counts.queued)];
+    let events = counted(counts.events_open, "event open", "events open");
+    let messages = counted(counts.queued, "message waiting", "messages waiting");
+    let mut parts = vec![format!("{phase}: {events}, {messages}")];
     if counts.dead > 0 {
-        parts.push(format!("{} dead letters", counts.dead));
+        parts.push(counted(counts.dead, "dead letter", "dead letters"));
     }
-    let idle = admin.entries().iter().filter(|entry| entry.state.name() != "active").count();
+    let idle = admin.entries().iter().filter(|entry| entry.state.name() != "active").count() as u64;
     if idle > 0 {
-        parts.push(format!("{idle} plugins do not run"));
+        parts.push(counted(idle, "plugin does not run", "plugins do not run"));
     }
     parts.extend(problems(admin).into_iter().map(|problem| problem.message));
     parts.join(", ")
+}
+
+fn counted(number: u64, one: &str, many: &str) -> String {
+    format!("{number} {}", if number == 1 { one } else { many })
 }
 
 /// What a scrape shows.

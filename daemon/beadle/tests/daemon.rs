@@ -1,0 +1,257 @@
+//! The program itself, without a platform and without plugins: its doors, its answers and its exit codes.
+
+use hmac::{Hmac, Mac};
+use serde_json::Value;
+use sha2::Sha256;
+use std::fs;
+use std::net::TcpListener;
+use std::os::unix::net::UnixDatagram;
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
+
+/// How long anything may take that takes milliseconds.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+const SECRET: &str = "the app's secret";
+
+struct Daemon {
+    folder: tempfile::TempDir,
+    http: String,
+    admin: String,
+    child: Option<Child>,
+}
+
+impl Daemon {
+    fn new() -> Self {
+        let address = || TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+        let (http, admin) = (address(), address());
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join("plugins")).unwrap();
+        fs::write(folder.path().join("secret"), SECRET).unwrap();
+        let config = format!(
+            r#"[daemon]
+data_dir = "data"
+plugin_dirs = ["plugins"]
+[http]
+listen = "{http}"
+[admin]
+listen = "{admin}"
+socket = "beadle.sock"
+[apps.main]
+kind = "whatsapp-cloud"
+graph_url = "http://127.0.0.1:9"
+access_token = {{ file = "secret" }}
+app_secret = {{ file = "secret" }}
+verify_token = {{ file = "secret" }}
+[channels.shop]
+app = "main"
+phone_number_id = "1"
+"#
+        );
+        fs::write(folder.path().join("beadle.toml"), config).unwrap();
+        Self { folder, http, admin, child: None }
+    }
+
+    fn command(&self, words: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_beadle"));
+        command.args(words).env("BEADLE_SOCKET", self.folder.path().join("beadle.sock"));
+        command
+    }
+
+    fn cli(&self, words: &[&str]) -> Output {
+        self.command(words).output().unwrap()
+    }
+
+    /// Starts it and waits until it says that it is ready.
+    fn start(&mut self) {
+        let notify = self.folder.path().join("notify");
+        let notices = UnixDatagram::bind(&notify).unwrap();
+        notices.set_read_timeout(Some(PATIENCE)).unwrap();
+        let mut run = self.command(&["run", "--config"]);
+        self.child =
+            Some(run.arg(self.folder.path()).env("NOTIFY_SOCKET", &notify).stderr(Stdio::null()).spawn().unwrap());
+        let mut notice = [0; 4096];
+        loop {
+            let length = notices.recv(&mut notice).expect("it does not become ready");
+            if String::from_utf8_lossy(&notice[..length]).contains("READY=1") {
+                break;
+            }
+        }
+        fs::remove_file(notify).unwrap();
+    }
+
+    async fn post(&self, body: &str, signature: &str) -> u16 {
+        let url = format!("http://{}/webhooks/main", self.http);
+        let post = client().post(url).header("x-hub-signature-256", signature).body(body.to_owned());
+        post.send().await.unwrap().status().as_u16()
+    }
+
+    async fn get(&self, address: &str) -> (u16, String) {
+        let answer = client().get(format!("http://{address}")).send().await.unwrap();
+        (answer.status().as_u16(), answer.text().await.unwrap())
+    }
+
+    fn json(&self, words: &[&str]) -> Value {
+        let output = self.cli(&[words, &["--json"]].concat());
+        assert!(output.status.success(), "{words:?}: {output:?}");
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+
+    fn end(&mut self) -> Option<i32> {
+        let mut child = self.child.take().unwrap();
+        assert!(Command::new("kill").arg(child.id().to_string()).status().unwrap().success());
+        child.wait().unwrap().code()
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+fn client() -> reqwest::Client {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::builder().timeout(PATIENCE).no_proxy().build().unwrap()
+}
+
+fn signed(body: &str) -> String {
+    let mut mac = Hmac::<Sha256>::new_from_slice(SECRET.as_bytes()).unwrap();
+    mac.update(body.as_bytes());
+    let hex: String = mac.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("sha256={hex}")
+}
+
+fn message(id: &str, text: &str) -> String {
+    format!(
+        r#"{{"object":"whatsapp_business_account","entry":[{{"id":"2","changes":[{{"field":"messages","value":{{
+        "messaging_product":"whatsapp","metadata":{{"display_phone_number":"1","phone_number_id":"1"}},
+        "contacts":[{{"profile":{{"name":"Ana"}},"wa_id":"351912345678"}}],
+        "messages":[{{"from":"351912345678","id":"{id}","timestamp":"1790000000","type":"text","text":{{"body":"{text}"}}}}]
+        }}}}]}}]}}"#
+    )
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+#[tokio::test]
+async fn webhooks_are_taken_and_told_of() {
+    let mut daemon = Daemon::new();
+    daemon.start();
+
+    let handshake = |token: &str| {
+        format!("{}/webhooks/main?hub.mode=subscribe&hub.challenge=77&hub.verify_token={token}", daemon.http)
+    };
+    assert_eq!(daemon.get(&handshake("the%20app%27s%20secret")).await, (200, "77".into()));
+    assert_eq!(daemon.get(&handshake("another")).await.0, 403);
+
+    let body = message("wamid.1", "hello");
+    assert_eq!(daemon.post(&body, &signed("something else")).await, 403);
+    assert_eq!(daemon.post(&body, "").await, 403);
+    assert_eq!(daemon.post(&body, &signed(&body)).await, 200);
+    assert_eq!(daemon.post(&body, &signed(&body)).await, 200);
+    let large = " ".repeat(4 << 20);
+    assert_eq!(daemon.post(&large, &signed(&large)).await, 413);
+    assert_eq!(daemon.get(&format!("{}/webhooks/other", daemon.http)).await.0, 404);
+    assert_eq!(daemon.get(&format!("{}/api/v1/status", daemon.http)).await.0, 404);
+
+    let events = daemon.json(&["events", "list"]);
+    let seen: Vec<_> = events["items"].as_array().unwrap().iter().map(|it| it["summary"].as_str().unwrap()).collect();
+    assert_eq!(seen, ["hello", "joined: first-message"]);
+    let id = events["items"][0]["id"].as_str().unwrap();
+    assert_eq!(daemon.json(&["events", "show", id])["body"]["message"], "wamid.1");
+    assert!(stdout(&daemon.cli(&["why", "wamid.1"])).contains("message from con_1 on shop: hello"));
+    assert!(stdout(&daemon.cli(&["contacts", "show", "con_1"])).contains("Ana"));
+    let tail = daemon.json(&["events", "tail", "--after", "evt_1", "--count", "1"]);
+    assert_eq!(tail["summary"], "hello");
+    assert_eq!(daemon.end(), Some(0));
+}
+
+#[tokio::test]
+async fn the_admin_side_tells_how_it_is_and_keeps_strangers_out() {
+    let mut daemon = Daemon::new();
+    daemon.start();
+    let admin = daemon.admin.clone();
+    assert_eq!(daemon.get(&format!("{admin}/healthz")).await, (200, "ok\n".into()));
+    assert_eq!(daemon.get(&format!("{admin}/readyz")).await, (200, "ready\n".into()));
+    let metrics = daemon.get(&format!("{admin}/metrics")).await.1;
+    assert!(metrics.contains("beadle_healthy 1") && metrics.ends_with("# EOF\n"), "{metrics}");
+    let ask = |path: &str| format!("http://{admin}/api/v1/{path}");
+    let status: Value = client().get(ask("status")).send().await.unwrap().json().await.unwrap();
+    assert_eq!((&status["phase"], &status["channels"][0]["name"]), (&"running".into(), &"shop".into()));
+
+    let stranger = client().get(ask("contacts")).header("host", "evil.example").send().await.unwrap();
+    assert_eq!(stranger.status(), 403);
+    let forged = client().post(ask("dead/msg_1/drop")).header("origin", "http://evil.example").send().await.unwrap();
+    assert_eq!(forged.status(), 403);
+    for (path, status, code) in [
+        ("dead/msg_1", 404, "not-found"),
+        ("dead/x", 400, "bad-request"),
+        ("events?kind=party", 400, "bad-request"),
+        ("contacts/con_9", 404, "not-found"),
+        ("why/wamid.x%2Fy", 404, "not-found"),
+        ("nothing", 404, "not-found"),
+    ] {
+        let answer = client().get(ask(path)).send().await.unwrap();
+        assert_eq!(answer.status(), status, "{path}");
+        assert_eq!(answer.json::<Value>().await.unwrap()["error"]["code"], code, "{path}");
+    }
+    let dropped = daemon.cli(&["dead", "drop", "msg_1", "hnd_1.1"]);
+    assert_eq!(dropped.status.code(), Some(1));
+    assert_eq!(String::from_utf8_lossy(&dropped.stderr).matches("(not-found)").count(), 2, "{dropped:?}");
+}
+
+#[test]
+fn the_end_of_a_command_says_what_became_of_it() {
+    let mut daemon = Daemon::new();
+    let code = |output: &Output| output.status.code();
+    assert_eq!(code(&daemon.cli(&["status"])), Some(3));
+    assert_eq!(code(&daemon.cli(&["stats"])), Some(2));
+    assert_eq!(code(&daemon.cli(&["explain", "window-closed"])), Some(0));
+    assert_eq!(code(&daemon.cli(&["explain", "window-open"])), Some(1));
+    let config = daemon.folder.path().join("beadle.toml");
+    let check = |daemon: &Daemon| daemon.cli(&["check", "--config", config.to_str().unwrap()]);
+    assert_eq!(code(&check(&daemon)), Some(0));
+
+    daemon.start();
+    assert_eq!(code(&daemon.cli(&["status"])), Some(0));
+    // The socket and the database are one daemon's.
+    let again = daemon.cli(&["run", "--config", daemon.folder.path().to_str().unwrap()]);
+    assert_eq!(code(&again), Some(1), "{again:?}");
+    assert!(String::from_utf8_lossy(&again.stderr).contains("cannot-listen"), "{again:?}");
+    let other = Daemon::new();
+    let shared = fs::read_to_string(other.folder.path().join("beadle.toml")).unwrap();
+    let data = format!("data_dir = {:?}", daemon.folder.path().join("data"));
+    fs::write(other.folder.path().join("beadle.toml"), shared.replace("data_dir = \"data\"", &data)).unwrap();
+    let locked = other.cli(&["run", "--config", other.folder.path().to_str().unwrap()]);
+    assert_eq!(code(&locked), Some(1), "{locked:?}");
+    assert!(String::from_utf8_lossy(&locked.stderr).contains("store-locked"), "{locked:?}");
+
+    assert_eq!(daemon.end(), Some(0));
+    assert!(!Path::new(&daemon.folder.path().join("beadle.sock")).exists());
+    fs::write(&config, "[daemon]\ndata = 1\n").unwrap();
+    assert_eq!(code(&check(&daemon)), Some(1));
+    // A start that can never succeed is not to be tried again and again.
+    assert_eq!(code(&daemon.cli(&["run", "--config", config.to_str().unwrap()])), Some(2));
+}
+
+#[test]
+fn a_killed_daemon_starts_again_with_what_it_had() {
+    let mut daemon = Daemon::new();
+    daemon.start();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let body = message("wamid.9", "still here");
+    assert_eq!(runtime.block_on(daemon.post(&body, &signed(&body))), 200);
+    let mut child = daemon.child.take().unwrap();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert_eq!(daemon.cli(&["status"]).status.code(), Some(3));
+    daemon.start();
+    assert!(stdout(&daemon.cli(&["events", "list"])).contains("still here"));
+}
