@@ -100,9 +100,10 @@ impl Admin {
         *self.phase.borrow()
     }
 
-    /// What keeps it from making progress; empty where nothing does.
+    /// What keeps it from making progress; empty where nothing does. While plugins are loaded nothing is dispatched, and
+    /// nothing should be.
     pub fn problems(&self) -> Vec<String> {
-        self.pipeline.health().problems()
+        if self.phase() == Phase::Starting { Vec::new() } else { self.pipeline.health().problems() }
     }
 
     /// The line that `systemctl status` shows.

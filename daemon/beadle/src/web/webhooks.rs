@@ -7,7 +7,7 @@
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, FromRequest as _, Path, RawQuery, Request, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use beadle_clock::Clock;
@@ -85,7 +85,8 @@ async fn handshake(
 async fn receive(State(webhooks): State<Arc<Webhooks>>, Path(name): Path<String>, request: Request) -> Response {
     let Some(app) = webhooks.apps.get(&name) else { return StatusCode::NOT_FOUND.into_response() };
     let counts = &webhooks.counts;
-    let headers = request.headers().clone();
+    let signature = request.headers().get(SIGNATURE).cloned();
+    let signature = signature.as_ref().and_then(|value| value.to_str().ok());
     let body = match tokio::time::timeout(BODY_WITHIN, Bytes::from_request(request, &())).await {
         Ok(Ok(body)) => body,
         Ok(Err(refused)) => {
@@ -97,7 +98,7 @@ async fn receive(State(webhooks): State<Arc<Webhooks>>, Path(name): Path<String>
             return StatusCode::REQUEST_TIMEOUT.into_response();
         }
     };
-    let parsed = match app.receive(signature(&headers), &body, webhooks.clock.now()) {
+    let parsed = match app.receive(signature, &body, webhooks.clock.now()) {
         Ok(parsed) => parsed,
         Err(why) => {
             // Anyone can post here: the first is told, then every thousandth, so that nobody fills the log.
@@ -122,8 +123,4 @@ async fn receive(State(webhooks): State<Arc<Webhooks>>, Path(name): Path<String>
             (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, RETRY_AFTER_SECS)]).into_response()
         }
     }
-}
-
-fn signature(headers: &HeaderMap) -> Option<&str> {
-    headers.get(SIGNATURE).and_then(|value| value.to_str().ok())
 }
