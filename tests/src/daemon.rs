@@ -3,6 +3,7 @@
 //! A scenario describes it with [`Setup`], starts it as often as it likes on the same data, and asks it over its socket.
 //! It is ready when it says so where systemd would listen.
 
+use crate::disk::Disk;
 use crate::http::{Answer, Connection, request};
 use crate::program::{self, PATIENCE, Program};
 use crate::{meta, until};
@@ -28,7 +29,7 @@ pub struct Setup {
     graph_url: String,
     clock_url: Option<String>,
     toml: String,
-    wrapper: Vec<String>,
+    environment: Vec<(String, String)>,
 }
 
 impl Setup {
@@ -42,7 +43,7 @@ impl Setup {
             graph_url: graph_url.into(),
             clock_url: None,
             toml: String::new(),
-            wrapper: Vec::new(),
+            environment: Vec::new(),
         };
         for sub in [setup.plugins(), setup.data(), setup.conf_d()] {
             std::fs::create_dir_all(&sub).unwrap_or_else(|error| panic!("{}: {error}", sub.display()));
@@ -84,10 +85,10 @@ impl Setup {
         self
     }
 
-    /// Started by this command, which gets the daemon's own command line behind its own words.
+    /// With a data folder on this disk.
     #[must_use]
-    pub fn wrapped(mut self, words: &[&str]) -> Self {
-        self.wrapper = words.iter().map(ToString::to_string).collect();
+    pub fn disk(mut self, disk: &Disk) -> Self {
+        self.environment.extend(disk.environment());
         self
     }
 
@@ -161,15 +162,7 @@ business_account_id = "{business}"
 
     /// `beadle` with these words, secrets in its environment.
     pub fn command(&self, words: &[&str]) -> Command {
-        let own = program::built("beadle");
-        let mut command = match self.wrapper.split_first() {
-            Some((wrapper, rest)) if words.first() == Some(&"run") => {
-                let mut command = Command::new(wrapper);
-                command.args(rest).arg(own);
-                command
-            }
-            _ => Command::new(own),
-        };
+        let mut command = Command::new(program::built("beadle"));
         command.args(words).current_dir(self.folder.path());
         command.env("E2E_TOKEN", meta::ACCESS_TOKEN).env("E2E_SECRET", meta::APP_SECRET);
         command.env("E2E_VERIFY", meta::VERIFY_TOKEN).env("BEADLE_SOCKET", self.socket());
@@ -197,7 +190,9 @@ business_account_id = "{business}"
         let notify = self.folder.path().join("notify");
         let _ = std::fs::remove_file(&notify);
         let notices = UnixDatagram::bind(&notify).unwrap_or_else(|error| panic!("{}: {error}", notify.display()));
-        let program = Program::start(self.command(&words).env("NOTIFY_SOCKET", &notify));
+        let mut command = self.command(&words);
+        command.envs(self.environment.iter().cloned()).env("NOTIFY_SOCKET", &notify);
+        let program = Program::start(&mut command);
         Starting { program, notices, socket: self.socket() }
     }
 
@@ -266,6 +261,30 @@ impl Daemon {
     /// Asks any path over the socket, where the answer may be an error.
     pub async fn try_get(&self, path: &str) -> std::io::Result<Answer> {
         Connection::unix(&self.socket).await?.exchange(&request("GET", path, "", b"")).await
+    }
+
+    /// A whole listing, page by page; it may have a query.
+    pub async fn all(&self, list: &str) -> Vec<Value> {
+        let mut items = Vec::new();
+        let mut before = String::new();
+        let and = if list.contains('?') { '&' } else { '?' };
+        loop {
+            let mut page = self.get(&format!("{list}{and}limit=1000{before}")).await;
+            if let Some(Value::Array(more)) = page.get_mut("items").map(Value::take) {
+                items.extend(more);
+            }
+            match page.get("next").and_then(Value::as_str) {
+                Some(next) => before = format!("&before={next}"),
+                None => return items,
+            }
+        }
+    }
+
+    /// `POST /api/v1/…` with nothing in it.
+    pub async fn post(&self, path: &str) -> Answer {
+        let request = request("POST", &format!("/api/v1/{path}"), "", b"");
+        let answer = async { Connection::unix(&self.socket).await?.exchange(&request).await };
+        answer.await.unwrap_or_else(|error: std::io::Error| panic!("POST {path}: {error}\n{}", self.program.said()))
     }
 
     /// `GET /api/v1/status`

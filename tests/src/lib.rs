@@ -9,6 +9,7 @@
 #![expect(clippy::panic, reason = "the harness is part of tests: panicking is how a test fails")]
 
 pub mod daemon;
+pub mod disk;
 pub mod http;
 pub mod meta;
 pub mod program;

@@ -118,6 +118,14 @@ impl Program {
     }
 }
 
+impl Drop for Program {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("── {} said:\n{}", self.name, self.said());
+        }
+    }
+}
+
 /// Keeps every line; ends with the program.
 async fn keep(stream: impl AsyncRead + Unpin, lines: watch::Sender<Vec<String>>) {
     let mut stream = BufReader::new(stream).lines();

@@ -78,14 +78,28 @@ impl Simulator {
         self.ask("POST", "/control/people", &json!({ "name": name, "number": number })).await;
     }
 
+    /// The simulator's id of who has this name.
+    async fn id(&self, name: &str) -> String {
+        let answer = self.ask("GET", "/control/people", &Value::Null).await;
+        let people = answer.get("people").and_then(Value::as_array).cloned().unwrap_or_default();
+        let person = people.iter().find(|person| person.get("name").and_then(Value::as_str) == Some(name));
+        let id = person.and_then(|person| person.get("id")).and_then(Value::as_str);
+        id.unwrap_or_else(|| panic!("nobody is called {name}")).to_owned()
+    }
+
+    async fn speak(&self, name: &str, what: &str, value: &str) -> Value {
+        let from = self.id(name).await;
+        self.ask("POST", "/control/say", &json!({ "from": from, what: value })).await
+    }
+
     /// They write a text; what the platform makes of it.
     pub async fn say(&self, from: &str, text: &str) -> Value {
-        self.ask("POST", "/control/say", &json!({ "from": from, "text": text })).await
+        self.speak(from, "text", text).await
     }
 
     /// They tap a button or choose a row, by its id.
     pub async fn tap(&self, from: &str, id: &str) -> Value {
-        self.ask("POST", "/control/say", &json!({ "from": from, "tap": id })).await
+        self.speak(from, "tap", id).await
     }
 
     /// So many people say `{text} {n}`, n from 0, in turn; so many a second, 0 is as fast as it goes.
@@ -106,10 +120,18 @@ impl Simulator {
 
     /// Waits until no webhook is on its way or waits to be repeated.
     pub async fn delivered(&self) {
+        self.idle("/control/idle?wait_ms=5000&drained=true", &["open", "waiting"]).await;
+    }
+
+    /// Waits until no webhook is on its way; some may wait for civil time.
+    pub async fn delivered_now(&self) {
+        self.idle("/control/idle?wait_ms=5000", &["open"]).await;
+    }
+
+    async fn idle(&self, path: &str, zero: &[&str]) {
         until("the simulator has delivered everything", async || {
-            let load = self.ask("GET", "/control/idle?wait_ms=5000&drained=true", &Value::Null).await;
-            let none = |name: &str| load.get(name).and_then(Value::as_u64) == Some(0);
-            (none("open") && none("waiting")).then_some(())
+            let load = self.ask("GET", path, &Value::Null).await;
+            zero.iter().all(|name| load.get(*name).and_then(Value::as_u64) == Some(0)).then_some(())
         })
         .await;
     }
@@ -117,7 +139,10 @@ impl Simulator {
     /// What the business sent, in order; of one person, or of all.
     pub async fn messages(&self, person: Option<&str>) -> Vec<Value> {
         let mut messages = Vec::new();
-        let whose = person.map(|person| format!("&person={person}")).unwrap_or_default();
+        let whose = match person {
+            Some(name) => format!("&person={}", self.id(name).await),
+            None => String::new(),
+        };
         loop {
             let after = messages.last().and_then(|message: &Value| message.get("seq")).and_then(Value::as_u64);
             let path = format!("/control/messages?after={}{whose}", after.unwrap_or(0));
@@ -149,10 +174,15 @@ impl Simulator {
         sent
     }
 
-    /// How many messages people said, as it counts itself.
-    pub async fn said(&self) -> u64 {
-        let answer = self.ask("GET", "/control/messages?limit=0", &Value::Null).await;
-        answer.pointer("/counts/said").and_then(Value::as_u64).unwrap_or(0)
+    /// Waits until people said so many messages in all, and each was delivered; some may wait for civil time.
+    pub async fn said(&self, count: u64) {
+        until(&format!("{count} messages were said"), async || {
+            let answer = self.ask("GET", "/control/messages?limit=0", &Value::Null).await;
+            let said = answer.pointer("/counts/said").and_then(Value::as_u64).unwrap_or(0);
+            (said >= count).then_some(())
+        })
+        .await;
+        self.delivered_now().await;
     }
 }
 

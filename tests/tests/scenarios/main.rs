@@ -3,4 +3,33 @@
 //! One program, so that it is linked once; a module each. Every scenario has its own daemon, simulator, folder and ports,
 //! so that they run side by side.
 
+#![cfg(test)]
+
+mod backpressure_503;
+mod claim_fails_after_another_answered;
+mod command_line;
+mod disk_full;
+mod duplicates_and_disorder;
 mod greets_and_answers;
+mod nothing_lost_kill9;
+mod operator_mistakes;
+mod platform_fails_and_recovers;
+mod shutdown_drains;
+mod stop_and_start;
+mod trap_every_third;
+mod webhooks;
+
+use serde_json::Value;
+
+/// The platform's limits out of the way: more is written here in a second than to a person in a day.
+const UNPACED: &str = "[channels.shop.pace]\nmessages_per_second = 10000\ncontact_seconds = 0";
+
+/// What the probe answers, without the count that it puts before it: "17 round 3" is "round 3".
+fn uncounted(reply: &str) -> String {
+    reply.split_once(' ').map_or("", |(_, text)| text).to_owned()
+}
+
+/// Whether a status tells of problems.
+fn has_problems(status: &Value) -> bool {
+    status.get("problems").and_then(Value::as_array).is_some_and(|problems| !problems.is_empty())
+}

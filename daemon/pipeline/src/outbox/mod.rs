@@ -27,6 +27,7 @@ use beadle_store::Store;
 use beadle_store::step::{NewSend, OutboxRow, SendState};
 use doubt::Doubts;
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{Notify, watch};
 use waiting::Waiting;
@@ -119,6 +120,8 @@ struct Inner {
     wake: Notify,
     phase: watch::Sender<Phase>,
     listeners: watch::Receiver<Arc<[PluginNo]>>,
+    /// Parcels that were given to a channel and whose end is not written down yet.
+    shipping: AtomicUsize,
 }
 
 struct State {
@@ -158,7 +161,8 @@ impl Outbox {
         };
         let channels = channels.into_iter().map(|channel| (Arc::from(channel.name()), channel)).collect();
         let (state, wake) = (Mutex::new(state), Notify::new());
-        Self(Arc::new(Inner { store, clock, health, settings, channels, state, wake, phase, listeners }))
+        let shipping = AtomicUsize::new(0);
+        Self(Arc::new(Inner { store, clock, health, settings, channels, state, wake, phase, listeners, shipping }))
     }
 
     /// Gives each message of a handling its place: at once where nothing stands before it, else in its line.
@@ -265,9 +269,10 @@ impl Outbox {
         self.0.put(Vec::new(), true);
     }
 
-    /// Returns when nothing is on its way any more.
+    /// Returns when nothing is on its way any more and what became of it is written down: what is not written down is in
+    /// doubt after the next start.
     pub(crate) async fn drained(&self) {
-        while self.0.state().waiting.on_their_way() > 0 {
+        while self.0.state().waiting.on_their_way() > 0 || self.0.shipping.load(Ordering::Acquire) > 0 {
             // Whoever comes back rings; the time is only against a bell that was missed. Real time.
             let _ = tokio::time::timeout(std::time::Duration::from_millis(50), self.0.wake.notified()).await;
         }

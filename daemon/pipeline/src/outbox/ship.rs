@@ -7,6 +7,7 @@ use beadle_model::event::Problem;
 use beadle_model::{MessageId, Timestamp};
 use beadle_store::step::{Outcome, SendState, Settlement};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// Longer than any channel's own time-outs: whoever is still waiting then waits for a bug of ours. Real time.
@@ -23,7 +24,12 @@ impl Inner {
     /// Sends a parcel that has its slot and is `sending` on disk.
     pub(super) fn spawn(self: &Arc<Self>, parcel: Parcel) {
         let inner = Arc::clone(self);
-        tokio::spawn(async move { inner.ship(parcel).await });
+        inner.shipping.fetch_add(1, Ordering::AcqRel);
+        tokio::spawn(async move {
+            Arc::clone(&inner).ship(parcel).await;
+            inner.shipping.fetch_sub(1, Ordering::AcqRel);
+            inner.wake.notify_one();
+        });
     }
 
     async fn ship(self: Arc<Self>, parcel: Parcel) {

@@ -1,0 +1,101 @@
+//! The platform says no, says nothing, or says it too late; when it is well again, everybody has one answer.
+
+use crate::UNPACED;
+use beadle_e2e::daemon::{Daemon, Setup};
+use beadle_e2e::simulator::{Place, Simulator};
+use beadle_e2e::until;
+use serde_json::{Value, json};
+
+const MESSAGES: u64 = 60;
+
+/// A step of time between two looks: shorter than any back-off, and a day has many.
+const STEP_MS: i64 = 2_000;
+
+async fn world(outbox: &str) -> (Setup, Daemon, Simulator) {
+    let place = Place::new();
+    let setup = Setup::new(&place.url()).plugin("echo", "").toml(UNPACED).toml(outbox).clock(&place.clock_url());
+    let simulator = place.start_virtual(&setup).await;
+    let daemon = setup.start().await;
+    (setup, daemon, simulator)
+}
+
+/// Lets time pass until nothing waits in the outbox.
+async fn settle(daemon: &Daemon, simulator: &Simulator) -> Value {
+    until("the outbox is empty", async || {
+        let status = daemon.status().await;
+        if ["events_open", "queued", "sending"].iter().all(|name| status.get(*name) == Some(&json!(0))) {
+            return Some(status);
+        }
+        simulator.advance(STEP_MS).await;
+        None
+    })
+    .await
+}
+
+async fn assert_each_once(simulator: &Simulator) {
+    let sent = simulator.sent().await;
+    assert_eq!(sent.len() as u64, MESSAGES);
+    assert!(sent.values().all(|times| *times == 1), "{sent:?}");
+}
+
+#[tokio::test]
+async fn what_the_platform_refuses_for_now_is_sent_later_and_once() {
+    let (_setup, daemon, simulator) = world("").await;
+    // Something went wrong, service unavailable, too much of everything, too much to one person.
+    for (code, said) in [131_000, 131_016, 130_429, 131_056].into_iter().zip(1..) {
+        simulator.faults(json!({ "send_error": { "next": 8, "code": code } })).await;
+        simulator.flood(MESSAGES / 4, MESSAGES / 4, 0.0, &format!("code {code} n")).await;
+        simulator.said(said * MESSAGES / 4).await;
+        settle(&daemon, &simulator).await;
+    }
+    assert_each_once(&simulator).await;
+    assert_eq!(daemon.count("dead").await, 0);
+    daemon.stop().await;
+}
+
+#[tokio::test]
+async fn a_lost_answer_is_made_up_for_by_the_receipt() {
+    let (_setup, daemon, simulator) = world("").await;
+    simulator.faults(json!({ "send_drop_after": { "probability": 0.4 } })).await;
+    simulator.flood(20, MESSAGES, 0.0, "n").await;
+    simulator.said(MESSAGES).await;
+    settle(&daemon, &simulator).await;
+    assert_each_once(&simulator).await;
+    assert_eq!(daemon.count("dead").await, 0, "the receipts showed that it arrived");
+    daemon.stop().await;
+}
+
+#[tokio::test]
+async fn what_nobody_knows_of_is_held_and_counted() {
+    let (_setup, daemon, simulator) = world("[outbox]\non_ambiguous = \"hold\"").await;
+    simulator.faults(json!({ "send_drop_before": { "next": 9 } })).await;
+    simulator.flood(20, MESSAGES, 0.0, "n").await;
+    simulator.said(MESSAGES).await;
+    let status = settle(&daemon, &simulator).await;
+    assert_eq!(status.get("dead"), Some(&json!(9)));
+    assert_eq!(simulator.sent().await.len() as u64, MESSAGES - 9);
+    for row in daemon.all("dead").await {
+        assert_eq!(row.get("code"), Some(&json!("outcome-unknown")), "{row}");
+        let id = row.get("id").and_then(Value::as_str).unwrap_or_default();
+        assert_eq!(daemon.post(&format!("dead/{id}/retry")).await.status, 200);
+    }
+    settle(&daemon, &simulator).await;
+    assert_each_once(&simulator).await;
+    daemon.stop().await;
+}
+
+#[tokio::test]
+async fn what_nobody_knows_of_is_sent_again_and_marked() {
+    let (_setup, daemon, simulator) = world("[outbox]\non_ambiguous = \"resend\"").await;
+    // Accepted, but neither the answer nor any receipt comes: it will be there twice.
+    simulator.faults(json!({ "send_drop_after": { "next": 5 }, "receipts": false })).await;
+    simulator.flood(20, MESSAGES, 0.0, "n").await;
+    simulator.said(MESSAGES).await;
+    settle(&daemon, &simulator).await;
+    let sent = simulator.sent().await;
+    assert_eq!(sent.len() as u64, MESSAGES);
+    assert_eq!(sent.values().filter(|times| **times == 2).count(), 5, "{sent:?}");
+    let accepted = daemon.all("outbox?state=accepted").await;
+    assert_eq!(accepted.iter().filter(|row| row.get("maybe_twice") == Some(&json!(true))).count(), 5);
+    daemon.stop().await;
+}
