@@ -15,6 +15,7 @@ async function until(person, count) {
   for (;;) {
     const messages = await sent(person);
     if (messages.length >= count && messages.every((message) => ["delivered", "read"].includes(message.state))) return messages;
+    // tidy: between two looks at the thing itself, in another process
     await new Promise((later) => setTimeout(later, 100));
   }
 }
@@ -34,6 +35,6 @@ await until("kadri", 2);
 await say({ from: "kadri", text: "STOP" });
 await until("kadri", 3);
 await page.locator("text=Who can lend me a ladder?").last().waitFor();
-await page.waitForTimeout(500);
+await page.evaluate(() => document.fonts.ready);
 await page.screenshot({ path: out });
 await browser.close();
