@@ -1,5 +1,12 @@
 //! Timers against a real store and a clock that is turned by hand: each fires once, at its time, whatever restarts.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test's helpers are tests: panicking is how they fail"
+)]
+
 use beadle_clock::{Clock, Hand};
 use beadle_model::effect::TimerWrite;
 use beadle_model::{EventBody, EventId, PluginNo, Scope, Timestamp};
