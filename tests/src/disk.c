@@ -1,9 +1,11 @@
-/* See disk.rs: answers for the disk. Growing a regular file fails while the file that BEADLE_E2E_FULL names is there, and a
- * sync waits while the one that BEADLE_E2E_STUCK names is. Everything else is as ever. */
+/* See disk.rs: answers for the disk. While the file that BEADLE_E2E_FULL names is there, a regular file grows only by what
+ * this process has given back (truncated, removed) since it began; while the one that BEADLE_E2E_STUCK names is there, a
+ * sync waits. Everything else is as ever. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <sys/types.h>
@@ -16,13 +18,25 @@ static int is_there(const char *variable) {
     return path && access(path, F_OK) == 0;
 }
 
+/* Bytes that were given back and not taken again. */
+static _Atomic off_t room;
+
 /* Whether writing up to `end` would make the file longer than it is, on a disk that is full. */
 static int has_no_room(int fd, off_t end) {
     struct stat file;
     if (!is_there("BEADLE_E2E_FULL") || fstat(fd, &file) != 0 || !S_ISREG(file.st_mode)) return 0;
-    if (end <= file.st_size) return 0;
+    off_t more = end - file.st_size;
+    if (more <= 0) return 0;
+    if (atomic_fetch_sub(&room, more) >= more) return 0;
+    atomic_fetch_add(&room, more);
     errno = ENOSPC;
     return 1;
+}
+
+/* What a shorter or removed file of this size gives back. */
+static void gives_back(const struct stat *file, off_t length) {
+    if (is_there("BEADLE_E2E_FULL") && S_ISREG(file->st_mode) && file->st_size > length)
+        atomic_fetch_add(&room, file->st_size - length);
 }
 
 ssize_t write(int fd, const void *bytes, size_t count) {
@@ -50,6 +64,24 @@ int fallocate64(int fd, int mode, off64_t at, off64_t count) {
 
 int posix_fallocate(int fd, off_t at, off_t count) {
     return has_no_room(fd, at + count) ? ENOSPC : NEXT(posix_fallocate)(fd, at, count);
+}
+
+int ftruncate(int fd, off_t length) {
+    struct stat file;
+    if (fstat(fd, &file) == 0) gives_back(&file, length);
+    return NEXT(ftruncate)(fd, length);
+}
+
+int ftruncate64(int fd, off64_t length) {
+    struct stat file;
+    if (fstat(fd, &file) == 0) gives_back(&file, length);
+    return NEXT(ftruncate64)(fd, length);
+}
+
+int unlink(const char *path) {
+    struct stat file;
+    if (lstat(path, &file) == 0 && file.st_nlink == 1) gives_back(&file, 0);
+    return NEXT(unlink)(path);
 }
 
 static void wait_while_stuck(void) {

@@ -57,6 +57,7 @@ async fn a_daemon_killed_on_a_full_disk_comes_back_with_everything_it_took() {
     daemon.kill9().await;
     disk.full(false);
     let daemon = setup.start().await;
+    simulator.said(MESSAGES).await;
     simulator.delivered().await;
     daemon.idle().await;
     let (sent, held) = (simulator.sent().await, daemon.count("dead").await);
