@@ -190,6 +190,7 @@ mod tests {
                 id: ContactId(1),
                 name: None,
                 language: None,
+                timezone: None,
                 created_at: NOW,
                 member_since: None,
                 opted_out_since: None,

@@ -41,6 +41,8 @@ pub struct Contact {
     pub name: Option<String>,
     /// BCP 47, where known.
     pub language: Option<String>,
+    /// Where they live, IANA, as far as their number tells; none where it does not.
+    pub timezone: Option<String>,
     /// When they first became known.
     pub created_at: Timestamp,
     /// Since when they belong to the community; none where they left or never joined.

@@ -29,11 +29,19 @@ pub enum EventKind {
     MessageStatus = 6,
     /// Something the platform told that no plugin can export yet; kept with its JSON and counted.
     Unrouted = 7,
+    /// `on-schedule`
+    Schedule = 8,
+    /// `on-window-expiring`
+    WindowExpiring = 9,
+    /// `on-window-closed`
+    WindowClosed = 10,
+    /// `on-documents-changed`
+    DocumentsChanged = 11,
 }
 
 impl EventKind {
     /// Every kind, in the order of their numbers.
-    pub const ALL: [EventKind; 7] = [
+    pub const ALL: [EventKind; 11] = [
         EventKind::Message,
         EventKind::Reaction,
         EventKind::MemberJoined,
@@ -41,6 +49,10 @@ impl EventKind {
         EventKind::Timer,
         EventKind::MessageStatus,
         EventKind::Unrouted,
+        EventKind::Schedule,
+        EventKind::WindowExpiring,
+        EventKind::WindowClosed,
+        EventKind::DocumentsChanged,
     ];
 
     /// The interface of the contract that a plugin exports to get it; `None` where there is none.
@@ -52,6 +64,10 @@ impl EventKind {
             EventKind::MemberLeft => "on-member-left",
             EventKind::Timer => "on-timer",
             EventKind::MessageStatus => "on-message-status",
+            EventKind::Schedule => "on-schedule",
+            EventKind::WindowExpiring => "on-window-expiring",
+            EventKind::WindowClosed => "on-window-closed",
+            EventKind::DocumentsChanged => "on-documents-changed",
             EventKind::Unrouted => return None,
         })
     }
@@ -69,7 +85,14 @@ impl EventKind {
     /// Whether it goes through guards, then answerers until one claims it, then observers. The others go to the one
     /// plugin they are for.
     pub fn is_staged(self) -> bool {
-        !matches!(self, EventKind::Timer | EventKind::MessageStatus | EventKind::Unrouted)
+        !matches!(
+            self,
+            EventKind::Timer
+                | EventKind::MessageStatus
+                | EventKind::Unrouted
+                | EventKind::Schedule
+                | EventKind::DocumentsChanged
+        )
     }
 }
 
@@ -152,6 +175,51 @@ pub enum EventBody {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         problem: Option<Problem>,
     },
+    /// A schedule fires for a plugin.
+    Schedule {
+        /// For whom.
+        plugin: PluginNo,
+        /// The schedule's number in the store: what its lane is known by.
+        no: i64,
+        /// Its name.
+        schedule: String,
+        /// When it was to be.
+        planned_at: Timestamp,
+        /// The IANA zone it was planned in.
+        timezone: String,
+        /// Only for members who live in that zone.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        for_zone: bool,
+        /// How much later than planned it became an event.
+        late_by_ms: u64,
+        /// It was missed, and is caught up.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        caught_up: bool,
+        /// As configured.
+        #[serde(default, skip_serializing_if = "Value::is_null")]
+        payload: Value,
+    },
+    /// A conversation's window is about to close.
+    WindowExpiring {
+        /// When.
+        closes_at: Timestamp,
+        /// The lead time that it was told at.
+        lead_ms: i64,
+    },
+    /// A conversation's window has closed.
+    WindowClosed {
+        /// When.
+        closed_at: Timestamp,
+    },
+    /// A plugin's folder of documents changed.
+    DocumentsChanged {
+        /// Whose folder.
+        plugin: PluginNo,
+        /// New, or with another content.
+        changed: Vec<String>,
+        /// Gone.
+        removed: Vec<String>,
+    },
     /// A kind that no plugin can export yet.
     Unrouted {
         /// The platform's `field`, or `field/type`.
@@ -186,13 +254,20 @@ impl EventBody {
             EventBody::Timer { .. } => EventKind::Timer,
             EventBody::MessageStatus { .. } => EventKind::MessageStatus,
             EventBody::Unrouted { .. } => EventKind::Unrouted,
+            EventBody::Schedule { .. } => EventKind::Schedule,
+            EventBody::WindowExpiring { .. } => EventKind::WindowExpiring,
+            EventBody::WindowClosed { .. } => EventKind::WindowClosed,
+            EventBody::DocumentsChanged { .. } => EventKind::DocumentsChanged,
         }
     }
 
     /// The one plugin that it is for, where it is for one (its timer, its message).
     pub fn only_for(&self) -> Option<PluginNo> {
         match self {
-            EventBody::Timer { plugin, .. } | EventBody::MessageStatus { plugin, .. } => Some(*plugin),
+            EventBody::Timer { plugin, .. }
+            | EventBody::MessageStatus { plugin, .. }
+            | EventBody::Schedule { plugin, .. }
+            | EventBody::DocumentsChanged { plugin, .. } => Some(*plugin),
             _ => None,
         }
     }

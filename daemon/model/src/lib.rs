@@ -15,6 +15,7 @@ pub mod event;
 pub mod id;
 pub mod time;
 pub mod word;
+pub mod zone;
 
 pub use contact::{Alias, AliasKind, Contact, ConversationView};
 pub use content::{Content, Context, Outgoing, Referral};
@@ -24,3 +25,4 @@ pub use event::{Disposition, Ending, Event, EventBody, EventKind};
 pub use id::{ContactId, ConversationId, EventId, HandlingId, MessageId, ParseIdError, PluginNo};
 pub use time::Timestamp;
 pub use word::Word;
+pub use zone::zone_of_number;

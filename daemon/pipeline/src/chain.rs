@@ -27,6 +27,9 @@ fn lane_of(run: &Run) -> LaneKey {
     let conversation = run.event.conversation.as_ref().map(|conversation| conversation.id);
     let only = run.subscribers.first();
     let observes = only.and_then(|it| it.member.as_ref()).is_some_and(|member| member.stage == Stage::Observe);
+    if let EventBody::Schedule { plugin, no, .. } = &run.event.body {
+        return LaneKey::Schedule(*plugin, *no);
+    }
     match (conversation, run.event.kind(), only.map(|it| it.no)) {
         (Some(conversation), EventKind::MessageStatus, Some(no)) => LaneKey::Receipts(no, conversation),
         (Some(conversation), EventKind::Timer, Some(no)) if observes => LaneKey::Observer(no, conversation),

@@ -123,7 +123,9 @@ impl Spine {
         })?;
         let needs_check = !handled.needs_no_check();
         let Handled { disposition, effects, instance } = handled;
-        let said = member.may_decide(disposition);
+        // What is not staged has no chain to end: it is for those who get it, each for themselves.
+        let staged = run.event.kind().is_staged();
+        let said = if staged { member.may_decide(disposition) } else { Disposition::Pass };
         if said == Disposition::Pass && effects.is_empty() {
             // Nothing to commit: its bit goes with the next one.
             run.pass(place);

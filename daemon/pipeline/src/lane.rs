@@ -19,6 +19,8 @@ pub enum LaneKey {
     Observer(PluginNo, ConversationId),
     /// What one plugin does outside any conversation.
     Plugin(PluginNo),
+    /// The firings of one schedule (its number in the store) in one plugin.
+    Schedule(PluginNo, i64),
     /// What became of one plugin's messages in one conversation.
     Receipts(PluginNo, ConversationId),
 }

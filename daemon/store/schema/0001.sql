@@ -29,8 +29,12 @@ CREATE TABLE contacts (
     -- 0 never asked, 1 member, 2 was one and left, 3 declined before ever being one.
     membership      INTEGER NOT NULL DEFAULT 0,
     member_since    INTEGER,
-    opted_out_since INTEGER
+    opted_out_since INTEGER,
+    -- IANA, as far as their number tells.
+    timezone        TEXT
 ) STRICT;
+-- Which zones members live in is asked for each firing of a schedule that goes by them.
+CREATE INDEX contacts_by_zone ON contacts (timezone) WHERE membership = 1 AND timezone IS NOT NULL;
 
 CREATE TABLE aliases (
     kind       INTEGER NOT NULL,
@@ -167,6 +171,58 @@ CREATE TABLE timers (
     UNIQUE (plugin, scope, scope_id, key)
 ) STRICT;
 CREATE INDEX timers_due ON timers (due_at);
+
+-- Windows that are open, as far as they are looked after. `due_at` is when to look next: it is not moved when the
+-- window is renewed, but when it is due. What the window is now stands in `conversations`.
+CREATE TABLE windows (
+    conversation INTEGER PRIMARY KEY,
+    due_at       INTEGER NOT NULL,
+    -- The end of the window that was last told of, and the shortest lead time that it was told at.
+    told_until   INTEGER,
+    told_lead_ms INTEGER
+) STRICT;
+CREATE INDEX windows_due ON windows (due_at);
+
+-- Entries of `[[schedule]]` that are configured, or were and have a history.
+CREATE TABLE schedules (
+    no            INTEGER PRIMARY KEY,
+    name          TEXT NOT NULL UNIQUE,
+    -- A hash of what decides its moments; another one means that it was edited.
+    plan          BLOB NOT NULL,
+    -- Every moment up to here is decided: it fired, was skipped, or was missed.
+    decided_until INTEGER NOT NULL,
+    -- When it was taken out of the configuration.
+    removed_at    INTEGER
+) STRICT;
+
+-- What became of each planned moment, for each plugin and zone.
+CREATE TABLE firings (
+    id         INTEGER PRIMARY KEY,
+    schedule   INTEGER NOT NULL,
+    planned_at INTEGER NOT NULL,
+    plugin     INTEGER NOT NULL,
+    -- Empty but for schedules that fire for each zone of members.
+    zone       TEXT NOT NULL,
+    -- 1 fired, 2 caught up, 3 skipped, 4 missed, 5 run by hand.
+    outcome    INTEGER NOT NULL,
+    decided_at INTEGER NOT NULL,
+    event      INTEGER,
+    -- Moments that this row stands for: those missed beyond the limit are one row.
+    moments    INTEGER NOT NULL DEFAULT 1,
+    UNIQUE (schedule, planned_at, plugin, zone)
+) STRICT;
+CREATE INDEX firings_by_age ON firings (decided_at);
+
+-- The text files that people wrote for a plugin.
+CREATE TABLE documents (
+    plugin  INTEGER NOT NULL,
+    name    TEXT NOT NULL,
+    hash    BLOB NOT NULL,
+    size    INTEGER NOT NULL,
+    seen_at INTEGER NOT NULL,
+    body    TEXT NOT NULL,
+    PRIMARY KEY (plugin, name)
+) STRICT;
 
 -- What was given up and waits for a person: a handling (event and plugin) or a message.
 CREATE TABLE dead (

@@ -2,6 +2,7 @@
 
 use crate::append::Incoming;
 use crate::commit::Ready;
+use crate::documents::NewDocument;
 use crate::error::StoreError;
 use crate::feed::Feed;
 use crate::queue::{Ask, Job};
@@ -173,6 +174,17 @@ impl Store {
     /// is due.
     pub async fn fire_timers(&self, now: Timestamp, most: usize) -> Result<(usize, Option<Timestamp>), StoreError> {
         self.ask(move |tx| tx.fire(now, most)).await
+    }
+
+    /// Copies documents that changed, forgets those that are gone, and tells the plugin in an event: one transaction.
+    pub async fn change_documents(
+        &self,
+        plugin: PluginNo,
+        changed: Vec<NewDocument>,
+        removed: Vec<String>,
+    ) -> Result<(), StoreError> {
+        let now = self.0.shared.clock.now();
+        self.ask(move |tx| tx.change_documents(plugin, &changed, &removed, now)).await
     }
 
     /// The number of a plugin; a new one for a name that is new.

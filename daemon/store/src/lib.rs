@@ -18,6 +18,7 @@ mod checkpoint;
 mod codec;
 mod commit;
 mod dead;
+mod documents;
 mod error;
 mod feed;
 mod handle;
@@ -39,6 +40,7 @@ mod timers;
 mod writer;
 
 pub use dead::{DeadRef, Retried};
+pub use documents::{Document, NewDocument};
 pub use error::{CODES, StoreError};
 pub use feed::Feed;
 pub use handle::Store;

@@ -195,7 +195,7 @@ pub(crate) fn find_alias(conn: &Connection, alias: &Alias) -> Result<Option<Cont
 }
 
 /// The columns of [`contact_of`].
-pub(crate) const CONTACT: &str = "id, name, language, created_at, member_since, opted_out_since";
+pub(crate) const CONTACT: &str = "id, name, language, created_at, member_since, opted_out_since, timezone";
 
 pub(crate) fn contact_of(row: &Row<'_>) -> rusqlite::Result<Contact> {
     Ok(Contact {
@@ -205,14 +205,13 @@ pub(crate) fn contact_of(row: &Row<'_>) -> rusqlite::Result<Contact> {
         created_at: Timestamp(row.get(3)?),
         member_since: row.get::<_, Option<i64>>(4)?.map(Timestamp),
         opted_out_since: row.get::<_, Option<i64>>(5)?.map(Timestamp),
+        timezone: row.get(6)?,
     })
 }
 
 pub(crate) fn load_person(conn: &Connection, id: ContactId) -> Result<Option<Person>, StoreError> {
-    let mut read = conn.prepare_cached(
-        "SELECT id, name, language, created_at, member_since, opted_out_since, membership FROM contacts WHERE id = ?1",
-    )?;
-    let person = read.query_row([id.0], |row| Ok((contact_of(row)?, row.get(6)?))).optional()?;
+    let mut read = conn.prepare_cached(&format!("SELECT {CONTACT}, membership FROM contacts WHERE id = ?1"))?;
+    let person = read.query_row([id.0], |row| Ok((contact_of(row)?, row.get(7)?))).optional()?;
     let Some((contact, membership)) = person else { return Ok(None) };
     let talks = conn
         .prepare_cached("SELECT channel, id FROM conversations WHERE contact = ?1")?

@@ -28,6 +28,7 @@ pub mod imports {
                 import beadle:plugin/replies@0.1.0;
                 import beadle:plugin/messages@0.1.0;
                 import beadle:plugin/contacts@0.1.0;
+                import beadle:plugin/documents@0.1.0;
             }
         ",
         generate_all,
@@ -85,4 +86,24 @@ export!(
     on_message_status,
     "package beadle:sdk; world on-message-status { export beadle:plugin/on-message-status@0.1.0; }",
     "export_on_message_status"
+);
+export!(
+    on_schedule,
+    "package beadle:sdk; world on-schedule { export beadle:plugin/on-schedule@0.1.0; }",
+    "export_on_schedule"
+);
+export!(
+    on_window_expiring,
+    "package beadle:sdk; world on-window-expiring { export beadle:plugin/on-window-expiring@0.1.0; }",
+    "export_on_window_expiring"
+);
+export!(
+    on_window_closed,
+    "package beadle:sdk; world on-window-closed { export beadle:plugin/on-window-closed@0.1.0; }",
+    "export_on_window_closed"
+);
+export!(
+    on_documents_changed,
+    "package beadle:sdk; world on-documents-changed { export beadle:plugin/on-documents-changed@0.1.0; }",
+    "export_on_documents_changed"
 );

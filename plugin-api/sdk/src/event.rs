@@ -4,6 +4,7 @@
 
 use crate::{Choice, Content, Disposition, Failure, MessageId, Refusal, bindings, message::Message};
 
+pub use bindings::on_documents_changed::exports::beadle::plugin::on_documents_changed::Event as DocumentsChangedEvent;
 pub use bindings::on_member_joined::exports::beadle::plugin::on_member_joined::Event as MemberJoinedEvent;
 pub use bindings::on_member_left::exports::beadle::plugin::on_member_left::Event as MemberLeftEvent;
 pub use bindings::on_message::exports::beadle::plugin::on_message::Event as MessageEvent;
@@ -11,7 +12,10 @@ pub use bindings::on_message_status::exports::beadle::plugin::on_message_status:
     Event as MessageStatusEvent, Problem,
 };
 pub use bindings::on_reaction::exports::beadle::plugin::on_reaction::Event as ReactionEvent;
+pub use bindings::on_schedule::exports::beadle::plugin::on_schedule::Event as ScheduleEvent;
 pub use bindings::on_timer::exports::beadle::plugin::on_timer::Event as TimerEvent;
+pub use bindings::on_window_closed::exports::beadle::plugin::on_window_closed::Event as WindowClosedEvent;
+pub use bindings::on_window_expiring::exports::beadle::plugin::on_window_expiring::Event as WindowExpiringEvent;
 
 /// A person wrote: text, a tapped button or list row, media, …
 pub trait OnMessage {
@@ -41,6 +45,30 @@ pub trait OnMemberLeft {
 pub trait OnTimer {
     /// One timer; it is gone now.
     fn on_timer(&self, event: TimerEvent) -> Result<Disposition, Failure>;
+}
+
+/// A `[[schedule]]` entry of the operator fires for this plugin.
+pub trait OnSchedule {
+    /// One planned moment; each comes once.
+    fn on_schedule(&self, event: ScheduleEvent) -> Result<Disposition, Failure>;
+}
+
+/// A conversation's 24-hour window is about to close.
+pub trait OnWindowExpiring {
+    /// Once per window and configured lead time.
+    fn on_window_expiring(&self, event: WindowExpiringEvent) -> Result<Disposition, Failure>;
+}
+
+/// A conversation's 24-hour window has closed.
+pub trait OnWindowClosed {
+    /// Once per window.
+    fn on_window_closed(&self, event: WindowClosedEvent) -> Result<Disposition, Failure>;
+}
+
+/// The plugin's folder of [`documents`](crate::documents) changed.
+pub trait OnDocumentsChanged {
+    /// What is new, different or gone.
+    fn on_documents_changed(&self, event: DocumentsChangedEvent) -> Result<Disposition, Failure>;
 }
 
 /// What became of a message that this plugin sent.

@@ -3,6 +3,10 @@
 //! Both have the same functions with the same types, so that nothing above this file knows which one it is.
 
 #[cfg(target_family = "wasm")]
-pub(crate) use crate::bindings::imports::{clock, contacts, log, messages, random, replies, settings, state, timers};
+pub(crate) use crate::bindings::imports::{
+    clock, contacts, documents, log, messages, random, replies, settings, state, timers,
+};
 #[cfg(not(target_family = "wasm"))]
-pub(crate) use crate::testing::host::{clock, contacts, log, messages, random, replies, settings, state, timers};
+pub(crate) use crate::testing::host::{
+    clock, contacts, documents, log, messages, random, replies, settings, state, timers,
+};

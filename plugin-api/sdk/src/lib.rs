@@ -12,8 +12,8 @@
 //! plugin may, or a [`Failure`]. It runs to its end or not at all: everything it asked for is done when it has returned
 //! `Ok`, together and once; when it fails, traps or takes too long, nothing of it is.
 //!
-//! **Rights.** A module here is a right: [`replies`], [`state`], [`timers`], [`messages`], [`contacts`], [`log`],
-//! [`clock`], [`random`], [`settings`]. Calling a function of it is asking for the right; what is not called is not in
+//! **Rights.** A module here is a right: [`replies`], [`state`], [`timers`], [`messages`], [`contacts`],
+//! [`documents`], [`log`], [`clock`], [`random`], [`settings`]. Calling a function of it is asking for the right; what is not called is not in
 //! the binary. A [`Refusal`] is Beadle's "no": look at its `code` and do something else, or let `?` end the handling.
 //!
 //! **Memory.** Handlers take `&self`. An instance is kept warm or thrown away as it suits the host, so that what it
@@ -47,18 +47,20 @@ pub use bindings::imports::types::{
     TimestampMs,
 };
 pub use event::{
-    MemberJoinedEvent, MemberLeftEvent, MessageEvent, MessageStatusEvent, OnMemberJoined, OnMemberLeft, OnMessage,
-    OnMessageStatus, OnReaction, OnTimer, Problem, ReactionEvent, TimerEvent,
+    DocumentsChangedEvent, MemberJoinedEvent, MemberLeftEvent, MessageEvent, MessageStatusEvent, OnDocumentsChanged,
+    OnMemberJoined, OnMemberLeft, OnMessage, OnMessageStatus, OnReaction, OnSchedule, OnTimer, OnWindowClosed,
+    OnWindowExpiring, Problem, ReactionEvent, ScheduleEvent, TimerEvent, WindowClosedEvent, WindowExpiringEvent,
 };
 pub use message::{Button, Buttons, List, Message, Row, Section, Text};
-pub use right::{clock, contacts, log, messages, random, replies, settings, state, timers};
+pub use right::{clock, contacts, documents, log, messages, random, replies, settings, state, timers};
 
 /// What an author imports: `use beadle_plugin::prelude::*;`
 pub mod prelude {
     pub use crate::{
-        Buttons, Contact, Content, Disposition, Failure, List, MemberJoinedEvent, MemberLeftEvent, MessageEvent,
-        MessageStatusEvent, OnMemberJoined, OnMemberLeft, OnMessage, OnMessageStatus, OnReaction, OnTimer,
-        ReactionEvent, Refusal, Scope, Text, TimerEvent, clock, contacts, log, messages, plugin, random, replies,
-        settings, state, timers,
+        Buttons, Contact, Content, Disposition, DocumentsChangedEvent, Failure, List, MemberJoinedEvent,
+        MemberLeftEvent, MessageEvent, MessageStatusEvent, OnDocumentsChanged, OnMemberJoined, OnMemberLeft, OnMessage,
+        OnMessageStatus, OnReaction, OnSchedule, OnTimer, OnWindowClosed, OnWindowExpiring, ReactionEvent, Refusal,
+        ScheduleEvent, Scope, Text, TimerEvent, WindowClosedEvent, WindowExpiringEvent, clock, contacts, documents,
+        log, messages, plugin, random, replies, settings, state, timers,
     };
 }

@@ -2,8 +2,9 @@
 
 use crate::bindings as b;
 use crate::{
-    Disposition, Failure, MemberJoinedEvent, MemberLeftEvent, MessageEvent, MessageStatusEvent, OnMemberJoined,
-    OnMemberLeft, OnMessage, OnMessageStatus, OnReaction, OnTimer, ReactionEvent, TimerEvent,
+    Disposition, DocumentsChangedEvent, Failure, MemberJoinedEvent, MemberLeftEvent, MessageEvent, MessageStatusEvent,
+    OnDocumentsChanged, OnMemberJoined, OnMemberLeft, OnMessage, OnMessageStatus, OnReaction, OnSchedule, OnTimer,
+    OnWindowClosed, OnWindowExpiring, ReactionEvent, ScheduleEvent, TimerEvent, WindowClosedEvent, WindowExpiringEvent,
 };
 pub use b::about::exports::beadle::plugin::about::About;
 use std::cell::OnceCell;
@@ -52,6 +53,10 @@ handler!(on_reaction, OnReaction, ReactionEvent);
 handler!(on_member_joined, OnMemberJoined, MemberJoinedEvent);
 handler!(on_member_left, OnMemberLeft, MemberLeftEvent);
 handler!(on_timer, OnTimer, TimerEvent);
+handler!(on_schedule, OnSchedule, ScheduleEvent);
+handler!(on_window_expiring, OnWindowExpiring, WindowExpiringEvent);
+handler!(on_window_closed, OnWindowClosed, WindowClosedEvent);
+handler!(on_documents_changed, OnDocumentsChanged, DocumentsChangedEvent);
 handler!(on_message_status, OnMessageStatus, MessageStatusEvent);
 
 /// Makes a plugin of a struct: `plugin!(Echo: OnMessage);`
@@ -124,6 +129,18 @@ macro_rules! __export {
     (OnTimer, $plugin:ident) => {
         $crate::__export!(on_timer, export_on_timer, OnTimer, $plugin);
     };
+    (OnSchedule, $plugin:ident) => {
+        $crate::__export!(on_schedule, export_on_schedule, OnSchedule, $plugin);
+    };
+    (OnWindowExpiring, $plugin:ident) => {
+        $crate::__export!(on_window_expiring, export_on_window_expiring, OnWindowExpiring, $plugin);
+    };
+    (OnWindowClosed, $plugin:ident) => {
+        $crate::__export!(on_window_closed, export_on_window_closed, OnWindowClosed, $plugin);
+    };
+    (OnDocumentsChanged, $plugin:ident) => {
+        $crate::__export!(on_documents_changed, export_on_documents_changed, OnDocumentsChanged, $plugin);
+    };
     (OnMessageStatus, $plugin:ident) => {
         $crate::__export!(on_message_status, export_on_message_status, OnMessageStatus, $plugin);
     };
@@ -143,7 +160,7 @@ macro_rules! __export {
             "`",
             stringify!($other),
             "` is no event. There are OnMessage, OnReaction, OnMemberJoined, OnMemberLeft, \
-             OnTimer, OnMessageStatus; `Settings` comes first."
+             OnTimer, OnSchedule, OnWindowExpiring, OnWindowClosed, OnDocumentsChanged, OnMessageStatus; `Settings` comes first."
         ));
     };
 }

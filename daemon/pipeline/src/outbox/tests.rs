@@ -24,6 +24,7 @@ fn parcel(message: i64, conversation: i64) -> Parcel {
         id: ContactId(conversation),
         name: None,
         language: None,
+        timezone: None,
         created_at: Timestamp(0),
         member_since: None,
         opted_out_since: None,

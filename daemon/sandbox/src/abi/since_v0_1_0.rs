@@ -8,9 +8,10 @@ mod told;
 use crate::host::{HostState, Stop};
 use crate::report::Call;
 use crate::surface::Surface;
-use beadle_model::{EventBody, EventKind};
+use beadle_model::EventKind;
 use bindings::exports::beadle::plugin::{
-    about, on_member_joined, on_member_left, on_message, on_message_status, on_reaction, on_timer,
+    about, on_documents_changed, on_member_joined, on_member_left, on_message, on_message_status, on_reaction,
+    on_schedule, on_timer, on_window_closed, on_window_expiring,
 };
 use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{ComponentNamedList, HasSelf, Instance, InstancePre, Lift, Linker, Lower};
@@ -27,7 +28,7 @@ pub mod bindings {
 
 pub use about::About;
 pub use bindings::beadle::plugin::{
-    clock, contacts, log, messages, outgoing, random, replies, settings, state, timers, types,
+    clock, contacts, documents, log, messages, outgoing, random, replies, settings, state, timers, types,
 };
 pub use told::contact;
 
@@ -95,6 +96,10 @@ events! {
     left: MemberLeft in on_member_left, "on-member-left";
     timer: Timer in on_timer, "on-timer";
     status: MessageStatus in on_message_status, "on-message-status";
+    schedule: Schedule in on_schedule, "on-schedule";
+    expiring: WindowExpiring in on_window_expiring, "on-window-expiring";
+    closed: WindowClosed in on_window_closed, "on-window-closed";
+    documents: DocumentsChanged in on_documents_changed, "on-documents-changed";
 }
 
 /// What every `handle` returns.
@@ -122,10 +127,7 @@ impl Guests {
     /// the plugin said.
     pub async fn handle(&self, store: &mut Store<HostState>, call: &Call) -> wasmtime::Result<Outcome> {
         let Some(conversation) = call.event.conversation.as_deref() else {
-            return match (&call.event.body, &self.timer) {
-                (EventBody::Timer { .. }, Some(guest)) => guest.call_handle(store, &told::timer(call)?).await,
-                _ => Err(Stop::Bug("an event of this kind belongs to a conversation").into()),
-            };
+            return self.handle_placeless(store, call).await;
         };
         match call.event.kind() {
             EventKind::Message => {
@@ -144,15 +146,41 @@ impl Guests {
                 let guest = self.left.as_ref().ok_or(Stop::NotSubscribed)?;
                 guest.call_handle(store, &told::left(call, conversation)?).await
             }
-            EventKind::Timer => {
-                let guest = self.timer.as_ref().ok_or(Stop::NotSubscribed)?;
-                guest.call_handle(store, &told::timer(call)?).await
+            EventKind::Timer | EventKind::Schedule | EventKind::DocumentsChanged => {
+                self.handle_placeless(store, call).await
+            }
+            EventKind::WindowExpiring => {
+                let guest = self.expiring.as_ref().ok_or(Stop::NotSubscribed)?;
+                guest.call_handle(store, &told::window_expiring(call, conversation)?).await
+            }
+            EventKind::WindowClosed => {
+                let guest = self.closed.as_ref().ok_or(Stop::NotSubscribed)?;
+                guest.call_handle(store, &told::window_closed(call, conversation)?).await
             }
             EventKind::MessageStatus => {
                 let guest = self.status.as_ref().ok_or(Stop::NotSubscribed)?;
                 guest.call_handle(store, &told::status(call, conversation)?).await
             }
             EventKind::Unrouted => Err(Stop::NotSubscribed.into()),
+        }
+    }
+
+    /// Events that need no conversation.
+    async fn handle_placeless(&self, store: &mut Store<HostState>, call: &Call) -> wasmtime::Result<Outcome> {
+        match call.event.kind() {
+            EventKind::Timer => {
+                let guest = self.timer.as_ref().ok_or(Stop::NotSubscribed)?;
+                guest.call_handle(store, &told::timer(call)?).await
+            }
+            EventKind::Schedule => {
+                let guest = self.schedule.as_ref().ok_or(Stop::NotSubscribed)?;
+                guest.call_handle(store, &told::schedule(call)?).await
+            }
+            EventKind::DocumentsChanged => {
+                let guest = self.documents.as_ref().ok_or(Stop::NotSubscribed)?;
+                guest.call_handle(store, &told::documents_changed(call)?).await
+            }
+            _ => Err(Stop::Bug("an event of this kind belongs to a conversation").into()),
         }
     }
 

@@ -7,6 +7,7 @@
 
 mod clock;
 mod contacts;
+mod documents;
 mod http;
 mod log;
 mod memory;

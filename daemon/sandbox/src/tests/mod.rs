@@ -205,6 +205,7 @@ pub fn conversation() -> ConversationView {
             id: ContactId(3),
             name: Some("Ada".into()),
             language: None,
+            timezone: None,
             created_at: NOW,
             member_since: Some(NOW),
             opted_out_since: None,

@@ -7,7 +7,7 @@ use crate::step::{NewEvent, NewSend, OutboxRow, SendState, Sender};
 use crate::writer::Tx;
 use beadle_model::{
     Alias, AliasKind, Contact, ContactId, ConversationId, EventBody, EventId, MessageId, Outgoing, PluginNo, Timestamp,
-    Word,
+    Word, zone_of_number,
 };
 use rusqlite::params;
 
@@ -52,6 +52,7 @@ fn stranger(arrival: &Arrival<'_>) -> Person {
         id: ContactId(0),
         name: arrival.sender.name.clone(),
         language: None,
+        timezone: None,
         created_at: arrival.now,
         member_since: None,
         opted_out_since: None,
@@ -110,6 +111,10 @@ impl Tx<'_> {
         };
         if arrival.sender.name.is_some() {
             person.contact.name.clone_from(&arrival.sender.name);
+        }
+        if person.contact.timezone.is_none() {
+            let phones = arrival.names.iter().filter(|name| name.kind == AliasKind::Phone);
+            person.contact.timezone = phones.filter_map(|name| zone_of_number(&name.value)).next().map(str::to_owned);
         }
         let mut course = Course::plain(None, None);
         if arrival.joins(&person) {
@@ -179,19 +184,33 @@ impl Tx<'_> {
         if contact.id.0 != 0 {
             self.conn
                 .prepare_cached(
-                    "UPDATE contacts SET name = ?2, membership = ?3, member_since = ?4, opted_out_since = ?5
+                    "UPDATE contacts SET name = ?2, membership = ?3, member_since = ?4, opted_out_since = ?5, timezone = ?6
                      WHERE id = ?1",
                 )?
-                .execute(params![contact.id.0, contact.name, person.membership as i64, member_since, opted_out])?;
+                .execute(params![
+                    contact.id.0,
+                    contact.name,
+                    person.membership as i64,
+                    member_since,
+                    opted_out,
+                    contact.timezone
+                ])?;
             return Ok(());
         }
         let id = self
             .conn
             .prepare_cached(
-                "INSERT INTO contacts (name, created_at, membership, member_since, opted_out_since)
-                 VALUES (?1, ?2, ?3, ?4, ?5)",
+                "INSERT INTO contacts (name, created_at, membership, member_since, opted_out_since, timezone)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
             )?
-            .insert(params![contact.name, contact.created_at.0, person.membership as i64, member_since, opted_out])?;
+            .insert(params![
+                contact.name,
+                contact.created_at.0,
+                person.membership as i64,
+                member_since,
+                opted_out,
+                contact.timezone
+            ])?;
         contact.id = ContactId(id);
         Ok(())
     }
@@ -310,6 +329,7 @@ mod tests {
             id: ContactId(1),
             name: None,
             language: None,
+            timezone: None,
             created_at: Timestamp(1),
             member_since: (membership == Membership::Member).then_some(Timestamp(1)),
             opted_out_since: opted_out.then_some(Timestamp(2)),

@@ -102,7 +102,7 @@ impl Reader {
     }
 
     /// One statement; it sees one moment by itself.
-    fn one<T>(&self, read: impl FnOnce(&Connection) -> Result<T, StoreError>) -> Result<T, StoreError> {
+    pub(crate) fn one<T>(&self, read: impl FnOnce(&Connection) -> Result<T, StoreError>) -> Result<T, StoreError> {
         let loan = self.0.lend()?;
         match &loan.conn {
             Some(conn) => read(conn),
@@ -111,7 +111,7 @@ impl Reader {
     }
 
     /// Several statements that see the same moment.
-    fn all<T>(&self, read: impl FnOnce(&Connection) -> Result<T, StoreError>) -> Result<T, StoreError> {
+    pub(crate) fn all<T>(&self, read: impl FnOnce(&Connection) -> Result<T, StoreError>) -> Result<T, StoreError> {
         self.one(|conn| {
             conn.prepare_cached("BEGIN")?.execute([])?;
             let done = read(conn);

@@ -2,6 +2,7 @@
 
 pub mod clock;
 pub mod contacts;
+pub mod documents;
 pub mod log;
 pub mod messages;
 pub mod random;

@@ -241,3 +241,19 @@ pub(crate) mod contacts {
         })
     }
 }
+
+pub(crate) mod documents {
+    use super::*;
+    use crate::bindings::imports::documents::Document;
+    pub(crate) fn list() -> Refusable<Vec<Document>> {
+        let told = |(name, (text, seen_at)): (&String, &(String, i64))| Document {
+            name: name.clone(),
+            size: text.len() as u32,
+            seen_at: *seen_at,
+        };
+        Ok(World::with(|world| world.documents.iter().map(told).collect()))
+    }
+    pub(crate) fn read(name: &str) -> Refusable<Option<String>> {
+        Ok(World::with(|world| world.documents.get(name).map(|(text, _)| text.clone())))
+    }
+}

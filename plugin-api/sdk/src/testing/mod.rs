@@ -27,6 +27,7 @@ pub(crate) mod host;
 mod lengths;
 #[cfg(test)]
 mod tests;
+mod time;
 mod world;
 
 use crate::bindings::imports::outgoing::{Button, Section};

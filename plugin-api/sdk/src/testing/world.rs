@@ -31,6 +31,8 @@ pub(super) struct World {
     pub(super) timers: BTreeMap<(String, String), Timer>,
     pub(super) people: BTreeMap<String, Contact>,
     pub(super) windows: BTreeMap<String, TimestampMs>,
+    /// By name: text, and when it was put there.
+    pub(super) documents: BTreeMap<String, (String, TimestampMs)>,
     pub(super) sent: Vec<Sent>,
     pub(super) log: Vec<String>,
     /// Who the event is about that is being handled.
@@ -63,6 +65,7 @@ impl World {
             timers: BTreeMap::new(),
             people: BTreeMap::new(),
             windows: BTreeMap::new(),
+            documents: BTreeMap::new(),
             sent: Vec::new(),
             log: Vec::new(),
             here: None,
@@ -81,6 +84,7 @@ impl World {
             id: self.number("con"),
             name: Some(name.to_owned()),
             language: None,
+            timezone: None,
             member: false,
             opted_out: false,
             tags: Vec::new(),
@@ -114,7 +118,7 @@ impl World {
         self.conversation(contact)
     }
 
-    fn conversation(&self, contact: &Contact) -> Conversation {
+    pub(super) fn conversation(&self, contact: &Contact) -> Conversation {
         Conversation {
             id: contact.id.replacen("con", "cnv", 1),
             channel: "test".to_owned(),

@@ -4,7 +4,8 @@
 //! extras of later versions) is there and empty.
 
 use super::bindings::exports::beadle::plugin::{
-    on_member_joined, on_member_left, on_message, on_message_status, on_reaction, on_timer,
+    on_documents_changed, on_member_joined, on_member_left, on_message, on_message_status, on_reaction, on_schedule,
+    on_timer, on_window_closed, on_window_expiring,
 };
 use super::types as wit;
 use crate::host::Stop;
@@ -87,6 +88,58 @@ pub fn timer(call: &Call) -> Result<on_timer::Event, Stop> {
     })
 }
 
+pub fn schedule(call: &Call) -> Result<on_schedule::Event, Stop> {
+    let EventBody::Schedule { schedule, planned_at, timezone, for_zone, late_by_ms, caught_up, payload, .. } =
+        &call.event.body
+    else {
+        return Err(OTHER_KIND);
+    };
+    Ok(on_schedule::Event {
+        info: info(call),
+        schedule: schedule.clone(),
+        planned_at: planned_at.as_ms(),
+        timezone: timezone.clone(),
+        for_zone: *for_zone,
+        late_by_ms: *late_by_ms,
+        caught_up: *caught_up,
+        payload: json(payload),
+        extra: NOTHING.into(),
+    })
+}
+
+pub fn window_expiring(call: &Call, conversation: &ConversationView) -> Result<on_window_expiring::Event, Stop> {
+    let EventBody::WindowExpiring { closes_at, lead_ms } = &call.event.body else { return Err(OTHER_KIND) };
+    Ok(on_window_expiring::Event {
+        info: info(call),
+        conversation: place(conversation, call.now),
+        contact: contact(&conversation.contact),
+        closes_at: closes_at.as_ms(),
+        lead_ms: u64::try_from(*lead_ms).unwrap_or(0),
+        extra: NOTHING.into(),
+    })
+}
+
+pub fn window_closed(call: &Call, conversation: &ConversationView) -> Result<on_window_closed::Event, Stop> {
+    let EventBody::WindowClosed { closed_at } = &call.event.body else { return Err(OTHER_KIND) };
+    Ok(on_window_closed::Event {
+        info: info(call),
+        conversation: place(conversation, call.now),
+        contact: contact(&conversation.contact),
+        closed_at: closed_at.as_ms(),
+        extra: NOTHING.into(),
+    })
+}
+
+pub fn documents_changed(call: &Call) -> Result<on_documents_changed::Event, Stop> {
+    let EventBody::DocumentsChanged { changed, removed, .. } = &call.event.body else { return Err(OTHER_KIND) };
+    Ok(on_documents_changed::Event {
+        info: info(call),
+        changed: changed.clone(),
+        removed: removed.clone(),
+        extra: NOTHING.into(),
+    })
+}
+
 pub fn status(call: &Call, conversation: &ConversationView) -> Result<on_message_status::Event, Stop> {
     let EventBody::MessageStatus { message, platform, status, problem, .. } = &call.event.body else {
         return Err(OTHER_KIND);
@@ -131,6 +184,7 @@ pub fn contact(contact: &Contact) -> wit::Contact {
         id: contact.id.to_string(),
         name: contact.name.clone(),
         language: contact.language.clone(),
+        timezone: contact.timezone.clone(),
         member: contact.member_since.is_some(),
         opted_out: contact.opted_out_since.is_some(),
         tags: vec![],
