@@ -131,6 +131,6 @@ async fn begin(spine: &Arc<Spine>, fed: Fed, ticket: Ticket) -> Result<Run, Stor
         return Ok(Run::new(fed.event, subscribers, number, ticket));
     };
     let now = |no: PluginNo| roster.members().iter().find(|member| member.plugin.no() == no).cloned();
-    let subscribers = resume.subscribers.into_iter().map(|no| Subscriber { no, member: now(no) }).collect();
-    Ok(Run::new(fed.event, subscribers, resume.roster, ticket).resumed(resume.done, resume.done_beyond, resume.ending))
+    let subscribers = resume.subscribers.iter().map(|no| Subscriber { no: *no, member: now(*no) }).collect();
+    Ok(Run::resumed(fed.event, subscribers, resume, ticket))
 }

@@ -57,7 +57,7 @@ impl Spine {
                 format!("it is older than the {} s that `{}` may wait", member.max_age_ms / 1000, member.plugin.name());
             return self.give_up(run, place, &member, 0, "stale", error, false).await;
         }
-        let (mut tries, mut stale) = (0, 0);
+        let (mut tries, mut stale) = (run.tries_before(place), 0);
         loop {
             let trouble = match self.attempt(run, place, &member, tries + 1, stale >= TRIES_BESIDE_OTHERS, late).await {
                 Ok(end) => return end,

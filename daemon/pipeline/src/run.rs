@@ -8,7 +8,7 @@
 use crate::dispatch::Ticket;
 use crate::roster::{Member, Stage};
 use beadle_model::{Ending, Event, PluginNo};
-use beadle_store::step::Progress;
+use beadle_store::step::{Progress, Resume};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
@@ -33,6 +33,8 @@ pub(crate) struct Run {
     committed: AtomicI64,
     /// The same for places that have no bit.
     beyond: Mutex<Vec<PluginNo>>,
+    /// Tries that failed before we started.
+    failing: Vec<(PluginNo, u32)>,
     ending: OnceLock<Ending>,
     _ticket: Ticket,
 }
@@ -41,19 +43,25 @@ impl Run {
     pub fn new(event: Arc<Event>, subscribers: Vec<Subscriber>, roster: i64, ticket: Ticket) -> Self {
         let (done, committed) = (AtomicI64::new(0), AtomicI64::new(0));
         let (beyond, ending) = (Mutex::default(), OnceLock::new());
-        Self { event, subscribers, roster, done, committed, beyond, ending, _ticket: ticket }
+        Self { event, subscribers, roster, done, committed, beyond, failing: Vec::new(), ending, _ticket: ticket }
     }
 
-    /// What was on disk when we started: the same subscribers, some of them through with it.
-    #[must_use]
-    pub fn resumed(self, done: i64, beyond: Vec<PluginNo>, ending: Option<Ending>) -> Self {
-        self.done.store(done, Ordering::Relaxed);
-        self.committed.store(done, Ordering::Relaxed);
-        *self.beyond.lock().unwrap_or_else(PoisonError::into_inner) = beyond;
-        if let Some(ending) = ending {
-            let _ = self.ending.set(ending);
+    /// What was on disk when we started: the same subscribers, some of them through with it, some after failed tries.
+    pub fn resumed(event: Arc<Event>, subscribers: Vec<Subscriber>, resume: Resume, ticket: Ticket) -> Self {
+        Self {
+            done: AtomicI64::new(resume.done),
+            committed: AtomicI64::new(resume.done),
+            beyond: Mutex::new(resume.done_beyond),
+            failing: resume.failing,
+            ending: resume.ending.map(OnceLock::from).unwrap_or_default(),
+            ..Self::new(event, subscribers, resume.roster, ticket)
         }
-        self
+    }
+
+    /// How often this place has failed before we started: a restart gives nobody new tries.
+    pub fn tries_before(&self, place: usize) -> u32 {
+        let no = self.number(place);
+        self.failing.iter().find(|(failing, _)| Some(*failing) == no).map_or(0, |(_, tries)| *tries)
     }
 
     /// How the chain ended, once it has.

@@ -95,13 +95,12 @@ impl Store {
             tracing::warn!(%error, "there is no room for the ballast: a full disk will be felt at once");
         }
         let path = config.dir.join("beadle.db");
-        let conn = open_writer(&path, &config)?;
-        let (fence, troubled) = match take_lanes(&conn) {
-            Ok(fence) => (fence, None),
+        let ((conn, fence), troubled) = match open_writer(&path, &config) {
+            Ok(writer) => (writer, None),
             // What is to be settled may be on its way to us: with the ballast gone there is room to start.
             Err(error) if error.is_storage() => {
                 ballast.free();
-                (take_lanes(&conn).map_err(|error| error.placed(&config.dir))?, Some(Instant::now()))
+                (open_writer(&path, &config).map_err(|error| error.placed(&config.dir))?, Some(Instant::now()))
             }
             Err(error) => return Err(error),
         };
@@ -118,7 +117,7 @@ impl Store {
             tail: Tail::new(shadow.next_event - 1, config.feed_events, config.feed_bytes),
             counters: Counters::default(),
             next_message: AtomicI64::new(next_message),
-            names: Names::default(),
+            names: Names::load(&conn)?,
         });
         let reader = Reader::new(path.clone(), config.readers);
         let feed = Feed::new(Arc::clone(&shared), reader.clone(), EventId(shadow.finished_below));
@@ -174,7 +173,8 @@ fn make_dir(dir: &Path) -> Result<(), StoreError> {
     builder.create(dir).map_err(StoreError::file("make", dir))
 }
 
-fn open_writer(path: &Path, config: &StoreConfig) -> Result<Connection, StoreError> {
+/// The connection that writes, and the fence that it was given.
+fn open_writer(path: &Path, config: &StoreConfig) -> Result<(Connection, i64), StoreError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut conn = Connection::open_with_flags(path, flags)?;
     conn.busy_timeout(BUSY)?;
@@ -190,7 +190,8 @@ fn open_writer(path: &Path, config: &StoreConfig) -> Result<Connection, StoreErr
     if let Some(pages) = config.max_pages {
         conn.pragma_update_and_check(None, "max_page_count", pages, |_| Ok(()))?;
     }
-    Ok(conn)
+    let fence = take_lanes(&conn)?;
+    Ok((conn, fence))
 }
 
 /// A connection beside the writer's, to a database that exists.

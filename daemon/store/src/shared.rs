@@ -1,9 +1,11 @@
 //! What the handle, the writer and the checkpointer share: what never changes while the store is open, and counters.
 
+use crate::StoreError;
 use crate::feed::Tail;
 use crate::queue::Queue;
 use beadle_clock::Clock;
 use beadle_model::PluginNo;
+use rusqlite::Connection;
 use serde::Serialize;
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -24,14 +26,20 @@ pub(crate) struct Shared {
     pub(crate) names: Names,
 }
 
-/// Numbers that were given out, so that asking again costs no transaction.
-#[derive(Default)]
+/// Numbers that were given out, so that asking again costs no transaction, and works on a full disk.
 pub(crate) struct Names {
     plugins: Mutex<HashMap<String, PluginNo>>,
     rosters: Mutex<HashMap<Vec<PluginNo>, i64>>,
 }
 
 impl Names {
+    /// All plugins there ever were; lists of subscribers are learnt as they come.
+    pub(crate) fn load(conn: &Connection) -> Result<Self, StoreError> {
+        let mut read = conn.prepare("SELECT name, no FROM plugins")?;
+        let plugins = read.query_map([], |row| Ok((row.get(0)?, PluginNo(row.get(1)?))))?.collect::<Result<_, _>>()?;
+        Ok(Self { plugins: Mutex::new(plugins), rosters: Mutex::default() })
+    }
+
     pub(crate) fn plugins(&self) -> MutexGuard<'_, HashMap<String, PluginNo>> {
         self.plugins.lock().unwrap_or_else(PoisonError::into_inner)
     }

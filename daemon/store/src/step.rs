@@ -315,6 +315,8 @@ pub struct Resume {
     pub done: i64,
     /// As in [`Progress`].
     pub done_beyond: Vec<PluginNo>,
+    /// Those that failed so far and were to be tried again, each with the tries it has had.
+    pub failing: Vec<(PluginNo, u32)>,
     /// As in [`Progress`].
     pub ending: Option<Ending>,
 }

@@ -65,3 +65,24 @@ async fn a_daemon_killed_on_a_full_disk_comes_back_with_everything_it_took() {
     assert!(sent.len() as i64 + held >= MESSAGES as i64, "{} sent, {held} held", sent.len());
     daemon.stop().await;
 }
+
+#[tokio::test]
+async fn a_daemon_that_is_started_on_a_full_disk_lives_on_its_ballast() {
+    let (place, disk) = (Place::new(), Disk::new());
+    let setup = Setup::new(&place.url()).plugin("echo", "").toml(UNPACED).disk(&disk);
+    let daemon = setup.start().await;
+    let simulator = place.start(&setup).await;
+    simulator.flood(10, MESSAGES, 400.0, "n").await;
+    simulator.said(MESSAGES).await;
+    daemon.idle().await;
+    // Somebody else fills it while the daemon, that noticed nothing, is killed.
+    daemon.kill9().await;
+    disk.full(true);
+    let daemon = setup.start().await;
+    daemon.status_until(has_problems).await;
+    disk.full(false);
+    daemon.status_until(|status| !has_problems(status)).await;
+    simulator.flood(10, MESSAGES, 400.0, "later").await;
+    simulator.said(2 * MESSAGES).await;
+    daemon.stop().await;
+}

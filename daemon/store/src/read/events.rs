@@ -122,7 +122,10 @@ fn resume(conn: &Connection, raw: &Raw) -> Result<Option<Resume>, StoreError> {
     let mut beyond =
         conn.prepare_cached("SELECT plugin FROM handlings WHERE event = ?1 AND beyond = 1 AND state > 0")?;
     let done_beyond = beyond.query_map([raw.row.id.0], |row| row.get(0).map(PluginNo))?.collect::<Result<_, _>>()?;
+    let mut failing = conn.prepare_cached("SELECT plugin, attempts FROM handlings WHERE event = ?1 AND state = 0")?;
+    let failing = failing.query_map([raw.row.id.0], |row| Ok((PluginNo(row.get(0)?), row.get(1)?)))?;
     Ok(Some(Resume {
+        failing: failing.collect::<Result<_, _>>()?,
         roster: number,
         subscribers: roster(conn, number)?,
         done: raw.done,

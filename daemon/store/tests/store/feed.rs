@@ -85,7 +85,7 @@ async fn after_a_start_an_event_goes_on_where_it_was() {
     assert_eq!(ids(&fed), [1, 3, 4]);
     assert_eq!(fed[1].resume, None);
     let ending = Some(Ending::Claimed(PluginNo(1)));
-    let resume = Resume { roster, subscribers, done: 0b101, done_beyond: vec![PluginNo(64)], ending };
+    let resume = Resume { roster, subscribers, done: 0b101, done_beyond: vec![PluginNo(64)], failing: vec![], ending };
     assert_eq!(fed[0].resume, Some(resume));
 
     // The rest of the mask finishes it only together with those beyond.
