@@ -4,7 +4,9 @@
 //! here: they must differ between two runs with one seed, or a daemon that keeps its data takes the second run's messages
 //! for repeats of the first's.
 
-#[derive(Clone, Debug)]
+use serde::{Deserialize, Serialize};
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Chance(u64);
 
 impl Chance {

@@ -3,18 +3,23 @@
 //! It has no password: it is for one's own machine. A page from elsewhere in one's browser could reach it there, so what a
 //! browser marks as coming from another site is turned away.
 
+mod account;
 mod events;
+mod files;
 mod flood;
+mod groups;
+mod people;
+mod state;
 mod time;
 
-use crate::hub::Hub;
+use crate::groups::GroupNo;
+use crate::hub::{Hub, World};
 use crate::knobs::Knobs;
-use crate::letter::{Update, What};
-use crate::messages::{Message, State as MessageState};
-use crate::people::NewPerson;
+use crate::messages::{Chat, Message, State as MessageState};
+use crate::people::PersonNo;
+use crate::receipts;
 use crate::say::{self, Say, Unsaid};
 use crate::view::MessageView;
-use crate::{receipts, wire};
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{Query, Request, State};
 use axum::http::StatusCode;
@@ -34,11 +39,20 @@ const MOST_LISTED: usize = 10_000;
 
 pub(crate) fn routes() -> Router<Arc<Hub>> {
     Router::new()
-        .route("/control/people", get(people).post(add_person))
+        .route("/control/people", get(people::list).post(people::add))
+        .route("/control/people/{name}", get(people::show).post(people::change))
+        .route("/control/groups", get(groups::list).post(groups::make))
+        .route("/control/groups/{id}", post(groups::act))
+        .route("/control/templates", get(account::templates).post(account::judge_template))
+        .route("/control/account", get(account::show).post(account::change))
+        .route("/control/marketing", post(account::marketing))
+        .route("/control/media", post(files::add))
+        .route("/control/media/{id}", get(files::show))
+        .route("/control/state", get(state::save).post(state::load))
         .route("/control/say", post(speak))
         .route("/control/read", post(read))
         .route("/control/flood", post(flood::start))
-        .route("/control/webhook", post(webhook))
+        .route("/control/webhook", post(account::webhook))
         .route("/control/messages", get(messages))
         .route("/control/log", get(log))
         .route("/control/faults", get(faults).post(set_faults).delete(clear_faults))
@@ -71,6 +85,14 @@ impl Problem {
     fn wrong(what: impl Into<String>) -> Self {
         Self(StatusCode::BAD_REQUEST, what.into())
     }
+
+    fn nothing(what: impl Into<String>) -> Self {
+        Self(StatusCode::NOT_FOUND, what.into())
+    }
+
+    fn conflict(what: impl Into<String>) -> Self {
+        Self(StatusCode::CONFLICT, what.into())
+    }
 }
 
 impl From<JsonRejection> for Problem {
@@ -89,39 +111,6 @@ impl From<Unsaid> for Problem {
     }
 }
 
-#[derive(Deserialize)]
-struct PeopleQuery {
-    /// Those of floods too.
-    #[serde(default)]
-    crowd: bool,
-}
-
-async fn people(State(hub): State<Arc<Hub>>, Query(query): Query<PeopleQuery>) -> Json<Value> {
-    let world = hub.world();
-    let listed: Vec<_> = world.people.iter().filter(|person| query.crowd || !person.crowd).take(MOST_LISTED).collect();
-    Json(json!({"people": listed, "count": world.people.len()}))
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct AddPerson {
-    name: String,
-    number: Option<String>,
-    username: Option<String>,
-    /// The business sees no number, only a user id.
-    #[serde(default)]
-    hidden: bool,
-}
-
-async fn add_person(State(hub): State<Arc<Hub>>, body: Result<Json<AddPerson>, JsonRejection>) -> Answer {
-    let Json(AddPerson { name, number, username, hidden }) = body?;
-    let mut world = hub.world();
-    let new = NewPerson { name, number, username, hidden, crowd: false };
-    let no = world.people.add(new).map_err(Problem::wrong)?;
-    crate::view::tell_person(&hub, &world, no);
-    Ok(Json(json!(world.people.get(no))))
-}
-
 async fn speak(State(hub): State<Arc<Hub>>, body: Result<Json<Say>, JsonRejection>) -> Answer {
     let Json(what) = body?;
     let mut world = hub.world();
@@ -135,48 +124,48 @@ async fn speak(State(hub): State<Arc<Hub>>, body: Result<Json<Say>, JsonRejectio
 struct Read {
     /// Whoever reads.
     from: String,
+    /// In this group; none is the chat with the business.
+    group: Option<String>,
     /// Up to this message; without it, everything.
     message: Option<String>,
+    /// The voice message was heard.
+    #[serde(default)]
+    played: bool,
 }
 
-/// A person looks at the chat: what was delivered is read.
+/// A person looks at a chat: what was delivered is read.
 async fn read(State(hub): State<Arc<Hub>>, body: Result<Json<Read>, JsonRejection>) -> Answer {
     let Json(read) = body?;
     let mut world = hub.world();
-    let no = world.people.find(&read.from);
-    let no = no.ok_or_else(|| Problem(StatusCode::NOT_FOUND, format!("nobody is called `{}`", read.from)))?;
+    let no = person_no(&world, &read.from)?;
+    let chat = match &read.group {
+        None => Chat::Person(no),
+        Some(id) => Chat::Group(group_no(&world, id)?),
+    };
     let upto = match &read.message {
         None => u64::MAX,
-        Some(id) => {
-            world.messages.find(id).ok_or_else(|| Problem(StatusCode::NOT_FOUND, format!("no message `{id}`")))?
-        }
+        Some(id) => world.messages.find(id).ok_or_else(|| Problem::nothing(format!("no message `{id}`")))?,
     };
-    let delivered =
-        |message: &&Message| message.from_business && message.seq <= upto && message.state() == MessageState::Delivered;
-    let mut unread: Vec<u64> = world.messages.of(no).filter(delivered).map(|message| message.seq).collect();
-    unread.reverse();
-    for seq in &unread {
-        receipts::reach(&hub, &mut world, *seq, MessageState::Read);
+    let count = receipts::read_by(&hub, &mut world, chat, no, upto);
+    let voice = |message: &Message| message.from_business && message.chat == chat && message.kind == "audio";
+    if read.played && world.messages.get(upto).is_some_and(voice) {
+        match chat {
+            Chat::Person(_) => receipts::reach(&hub, &mut world, upto, MessageState::Played),
+            Chat::Group(_) => receipts::reach_with(&hub, &mut world, upto, &[no], MessageState::Played),
+        }
     }
-    Ok(Json(json!({"read": unread.len()})))
+    Ok(Json(json!({"read": count})))
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Webhook {
-    field: String,
-    value: Value,
+/// Who is meant by a name; 404 where nobody is.
+fn person_no(world: &World, name: &str) -> Result<PersonNo, Problem> {
+    world.people.find(name).ok_or_else(|| Problem::nothing(format!("nobody is called `{name}`")))
 }
 
-/// Any other change: whatsapp.md 1.8 and 3.3.
-async fn webhook(State(hub): State<Arc<Hub>>, body: Result<Json<Webhook>, JsonRejection>) -> Answer {
-    let Json(Webhook { field, value }) = body?;
-    if field.is_empty() || !field.bytes().all(|b| b.is_ascii_lowercase() || b == b'_') {
-        return Err(Problem::wrong("a field's name is of a-z and _"));
-    }
-    let json = wire::to_json(&value).into();
-    let update = Update { lane: 0, what: What::Field(field), json, contact: None, delivers: None };
-    if hub.deliver(&mut hub.world(), update) { Ok(Json(json!({}))) } else { Err(Unsaid::Busy.into()) }
+/// Which group is meant by an id or an invite link; 404 where none is.
+fn group_no(world: &World, id: &str) -> Result<GroupNo, Problem> {
+    let found = world.groups.find(id).or_else(|| world.groups.find_link(id));
+    found.ok_or_else(|| Problem::nothing(format!("there is no group `{id}`, and no such link")))
 }
 
 #[derive(Deserialize)]
@@ -185,6 +174,8 @@ struct MessagesQuery {
     /// `business` (default), `person` or `both`.
     from: String,
     person: Option<String>,
+    /// Those of this group; without it, those of all chats.
+    group: Option<String>,
     state: Option<MessageState>,
     /// Only those with a larger `seq`.
     after: u64,
@@ -200,6 +191,7 @@ impl Default for MessagesQuery {
         Self {
             from: "business".to_owned(),
             person: None,
+            group: None,
             state: None,
             after: 0,
             limit: MOST_LISTED,
@@ -217,18 +209,14 @@ async fn messages(State(hub): State<Arc<Hub>>, Query(query): Query<MessagesQuery
         "both" => (true, true),
         other => return Err(Problem::wrong(format!("from is business, person or both, not `{other}`"))),
     };
-    let whose = match &query.person {
-        None => None,
-        Some(name) => {
-            let nobody = || Problem(StatusCode::NOT_FOUND, format!("nobody is called `{name}`"));
-            Some(world.people.find(name).ok_or_else(nobody)?)
-        }
-    };
+    let whose = query.person.as_deref().map(|name| person_no(&world, name)).transpose()?;
+    let group = query.group.as_deref().map(|id| group_no(&world, id)).transpose()?;
     let wanted = |message: &&Message| {
         (if message.from_business { business } else { person })
-            && whose.is_none_or(|no| no == message.person)
+            && whose.is_none_or(|no| message.person() == Some(no))
+            && group.is_none_or(|no| message.chat == Chat::Group(no))
             && query.state.is_none_or(|state| state == message.state())
-            && (query.crowd || world.people.get(message.person).is_some_and(|person| !person.crowd))
+            && (query.crowd || !message.person().and_then(|no| world.people.get(no)).is_some_and(|person| person.crowd))
     };
     let all = world.messages.after(query.after).filter(wanted);
     let mut found: Vec<_> = match query.newest {
@@ -245,16 +233,25 @@ async fn messages(State(hub): State<Arc<Hub>>, Query(query): Query<MessagesQuery
 struct LogQuery {
     after: u64,
     limit: usize,
+    /// Only what is about this message.
+    message: Option<String>,
 }
 
 impl Default for LogQuery {
     fn default() -> Self {
-        Self { after: 0, limit: 100 }
+        Self { after: 0, limit: 100, message: None }
     }
 }
 
-async fn log(State(hub): State<Arc<Hub>>, Query(query): Query<LogQuery>) -> Json<Value> {
-    Json(json!({"entries": hub.log.after(query.after, query.limit)}))
+async fn log(State(hub): State<Arc<Hub>>, Query(query): Query<LogQuery>) -> Answer {
+    let entries = match query.message {
+        None => hub.log.after(query.after, query.limit),
+        Some(id) => {
+            let seq = hub.world().messages.find(&id);
+            hub.log.about(seq.ok_or_else(|| Problem::nothing(format!("no message `{id}`")))?)
+        }
+    };
+    Ok(Json(json!({"entries": entries})))
 }
 
 async fn faults(State(hub): State<Arc<Hub>>) -> Json<Value> {

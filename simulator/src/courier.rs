@@ -6,22 +6,41 @@
 //!
 //! Nothing leaves before the callback has echoed the challenge. Everything here is bounded by `MOST_UPDATES`.
 
+use crate::deeds::Deed;
 use crate::letter::Update;
-use crate::messages::State;
 use axum::body::Bytes;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::{Notify, watch};
 
 mod rounds;
 
-pub(crate) use rounds::run;
+pub(crate) use rounds::{client, handshake, run};
 
 /// Updates that may wait in all. At about 1 KB each this is 200 MB, and an outage of minutes under load.
 const MOST_UPDATES: usize = 200_000;
+
+/// Where webhooks go, and what goes with the handshake.
+#[derive(Clone, Debug)]
+pub(crate) struct Target {
+    pub url: String,
+    pub verify_token: String,
+}
+
+impl Target {
+    /// `url` is an http or https address.
+    pub(crate) fn new(url: &str, verify_token: &str) -> Result<Self, String> {
+        match reqwest::Url::parse(url) {
+            Ok(parsed) if matches!(parsed.scheme(), "http" | "https") => {
+                Ok(Self { url: url.to_owned(), verify_token: verify_token.to_owned() })
+            }
+            _ => Err(format!("the callback `{url}` is not an http or https address")),
+        }
+    }
+}
 
 /// Where the courier stands.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -43,6 +62,17 @@ pub(crate) struct Load {
     epoch: u64,
 }
 
+/// What waits for its time.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct Waiting {
+    pub updates: Vec<(i64, Update)>,
+    pub deeds: Vec<(i64, Deed)>,
+    /// Bodies that wait to be tried again.
+    #[serde(skip)]
+    pub retries: usize,
+}
+
 struct Parcel {
     /// Of the reset it belongs to; an older one is thrown away.
     epoch: u64,
@@ -60,6 +90,8 @@ struct Letter {
     body: Bytes,
     updates: usize,
     delivers: Vec<u64>,
+    /// The messages it is about.
+    about: Vec<u64>,
     failures: u32,
     first_ms: i64,
     /// The fault "same bytes again" made it; it is not doubled once more.
@@ -69,7 +101,8 @@ struct Letter {
 /// What is done when its time comes.
 enum Errand {
     Deliver(usize, Content),
-    Reach(u64, State),
+    /// With whether it was due at once, and so is counted as open.
+    Do(Deed, bool),
 }
 
 /// By due time, then in the order in which they were put there.
@@ -80,13 +113,14 @@ pub(crate) struct Courier {
     load: watch::Sender<Load>,
     agenda: Mutex<(u64, Agenda)>,
     agenda_changed: Notify,
+    target: Mutex<Arc<Target>>,
 }
 
 /// The other ends of the lanes, for [`run`].
 pub(crate) struct Lanes(Vec<UnboundedReceiver<Parcel>>);
 
 impl Courier {
-    pub(crate) fn new(lanes: usize) -> (Self, Lanes) {
+    pub(crate) fn new(lanes: usize, target: Target) -> (Self, Lanes) {
         // Unbounded channels, bounded together by `MOST_UPDATES`: a lane that is full must not stop the others.
         let (lanes, ends) = (0..lanes.max(1)).map(|_| unbounded_channel()).unzip();
         let courier = Self {
@@ -94,6 +128,7 @@ impl Courier {
             load: watch::Sender::new(Load::default()),
             agenda: Mutex::default(),
             agenda_changed: Notify::new(),
+            target: Mutex::new(Arc::new(target)),
         };
         (courier, Lanes(ends))
     }
@@ -145,11 +180,40 @@ impl Courier {
         true
     }
 
-    /// Lets a message reach a state when it is due.
-    pub(crate) fn reach_at(&self, due_ms: i64, seq: u64, state: State) {
-        if let Some(epoch) = self.admit(true) {
-            self.enter(epoch, due_ms, Errand::Reach(seq, state));
+    /// Has something done when it is due. What is due at once counts as open until it is done.
+    pub(crate) fn later(&self, now_ms: i64, due_ms: i64, deed: Deed) {
+        let at_once = due_ms <= now_ms;
+        if let Some(epoch) = self.admit(!at_once) {
+            self.enter(epoch, due_ms, Errand::Do(deed, at_once));
         }
+    }
+
+    pub(crate) fn target(&self) -> Arc<Target> {
+        Arc::clone(&self.target.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(crate) fn set_target(&self, target: Target) {
+        *self.target.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(target);
+    }
+
+    /// The callback echoed the challenge.
+    pub(crate) fn greeted(&self) {
+        self.load.send_modify(|load| load.greeted = true);
+    }
+
+    /// What waits for its time, to be saved. Retries are not: their bytes are signed, and belong to the callback that
+    /// did not take them.
+    pub(crate) fn waiting(&self) -> Waiting {
+        let agenda = self.agenda();
+        let mut waiting = Waiting::default();
+        for ((due_ms, _), (_, errand)) in &agenda.1 {
+            match errand {
+                Errand::Deliver(_, Content::Update(update)) => waiting.updates.push((*due_ms, update.clone())),
+                Errand::Deliver(_, Content::Letter(_)) => waiting.retries += 1,
+                Errand::Do(deed, _) => waiting.deeds.push((*due_ms, deed.clone())),
+            }
+        }
+        waiting
     }
 
     /// Throws away whatever is on its way.

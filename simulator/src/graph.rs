@@ -1,382 +1,346 @@
-//! The Graph API as far as messages go: `POST /{version}/{phone_number_id}/messages`.
+//! The Graph API: who may call, what the call is about, what is answered and what goes wrong with the answer.
 //!
-//! The order of judgement is the platform's as far as it shows: token, path, shape, rates, window. Faults strike a
-//! request that could be read, before anything is accepted or right after.
+//! Sending has a module of its own and is the path that load takes; everything else is an object by its id, and an edge of
+//! it: `/{version}/{id}/{edge}`.
 
-use crate::hub::{Hub, World};
-use crate::knobs::{SendFault, Strangers, WindowRule};
+mod account;
+mod groups;
+mod media;
+mod send;
+mod templates;
+
+pub(crate) use media::download;
+pub(crate) use send::messages;
+
+use crate::hub::Hub;
+use crate::knobs::SendFault;
 use crate::line::Line;
-use crate::messages::{Message, Pricing, Reactions, State};
-use crate::people::{self, NewPerson, PersonNo};
-use crate::receipts::{self, FREE_SERVICE_MESSAGES};
+use crate::log;
 use crate::refusal::Refusal;
-use crate::{limits, log, view};
-use axum::body::Bytes;
-use axum::extract::{ConnectInfo, Path, State as Shared};
-use axum::http::{HeaderMap, StatusCode, Uri, header};
+use axum::body::{Body, Bytes};
+use axum::extract::{ConnectInfo, DefaultBodyLimit, FromRequest, Multipart, Path, Query, Request, State as Shared};
+use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
-use serde_json::value::{RawValue, to_raw_value};
-use serde_json::{Value, json};
+use serde_json::Value;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-
-/// How long the typing dots stay without an answer (whatsapp.md 2.2).
-const TYPING_MS: i64 = 25_000;
 
 /// The longest that a request which is never answered is kept; any client has given up by then.
 const NEVER: Duration = Duration::from_secs(3600);
 
 /// What is to be answered, and what goes wrong with the answer.
-struct Outcome {
+pub(crate) struct Reply {
     status: u16,
     body: Option<Value>,
     fault: Option<SendFault>,
+    /// The message it made or is about.
+    about: Option<u64>,
 }
 
-impl Outcome {
+impl Reply {
+    fn good(body: Value) -> Self {
+        Self { status: 200, body: Some(body), fault: None, about: None }
+    }
+
+    fn bare(status: u16) -> Self {
+        Self { status, body: None, fault: None, about: None }
+    }
+
     fn refused(hub: &Hub, refusal: &Refusal) -> Self {
         *hub.world().counts.refused.entry(refusal.code).or_default() += 1;
-        Self { status: refusal.status(), body: Some(refusal.answer(&hub.ids.trace())), fault: None }
+        Self { status: refusal.status(), ..Self::good(refusal.answer(&hub.ids.trace())) }
     }
 }
 
-pub(crate) async fn messages(
+/// A call that is not a message.
+pub(crate) struct Call<'a> {
+    pub hub: &'a Arc<Hub>,
+    pub method: &'a Method,
+    pub id: &'a str,
+    /// What comes after the id; empty where it is about the object itself.
+    pub edge: &'a str,
+    pub query: BTreeMap<String, String>,
+    pub headers: &'a HeaderMap,
+    pub body: &'a Bytes,
+    /// Where the caller reached us: what addresses of files begin with.
+    pub base: String,
+}
+
+/// What a call gives: JSON with 200, or a "no".
+pub(crate) type Given = Result<Value, Refusal>;
+
+impl Call<'_> {
+    /// The body as JSON, null where there is none.
+    fn json(&self) -> Given {
+        if self.body.is_empty() {
+            return Ok(Value::Null);
+        }
+        serde_json::from_slice(self.body).map_err(|_| Refusal::new(100, "The body is not JSON."))
+    }
+
+    /// The body as JSON that says `messaging_product`.
+    fn product_json(&self) -> Given {
+        let body = self.json()?;
+        match body.get("messaging_product").and_then(Value::as_str) {
+            Some("whatsapp") => Ok(body),
+            _ => Err(Refusal::new(100, "The parameter messaging_product is required.")),
+        }
+    }
+
+    /// Of the query, or else of the JSON body.
+    fn parameter(&self, name: &str) -> Option<String> {
+        let in_body = || Some(self.json().ok()?.get(name)?.as_str()?.to_owned());
+        self.query.get(name).cloned().or_else(in_body)
+    }
+
+    /// The fields that are asked for; none is all of them.
+    fn fields(&self) -> Option<Vec<&str>> {
+        self.query.get("fields").map(|fields| fields.split(',').map(str::trim).collect())
+    }
+
+    /// A form with a file.
+    async fn form(&self) -> Result<Form, Refusal> {
+        let mut request = Request::new(Body::from(self.body.clone()));
+        *request.headers_mut() = self.headers.clone();
+        // It was held to the limit when it was read.
+        DefaultBodyLimit::disable().apply(&mut request);
+        let wrong = |error: &dyn std::fmt::Display| Refusal::new(100, format!("The form could not be read: {error}"));
+        let mut parts = Multipart::from_request(request, &()).await.map_err(|error| wrong(&error))?;
+        let mut form = Form::default();
+        while let Some(part) = parts.next_field().await.map_err(|error| wrong(&error))? {
+            let name = part.name().unwrap_or_default().to_owned();
+            let filename = part.file_name().map(str::to_owned);
+            let mime = part.content_type().map(str::to_owned);
+            let bytes = part.bytes().await.map_err(|error| wrong(&error))?;
+            match filename {
+                Some(filename) => form.file = Some(Upload { filename, mime, bytes }),
+                None => {
+                    form.fields.insert(name, String::from_utf8_lossy(&bytes).into_owned());
+                }
+            }
+        }
+        Ok(form)
+    }
+
+    /// What an object of this kind does not do.
+    fn unsupported(&self) -> Refusal {
+        Refusal::new(
+            100,
+            format!("Unsupported {} request: /{}/{}.", self.method.as_str().to_lowercase(), self.id, self.edge),
+        )
+    }
+}
+
+/// A multipart form: its fields, and the file in it.
+#[derive(Default)]
+pub(crate) struct Form {
+    fields: BTreeMap<String, String>,
+    file: Option<Upload>,
+}
+
+pub(crate) struct Upload {
+    filename: String,
+    mime: Option<String>,
+    bytes: Bytes,
+}
+
+/// `/{version}/{id}`, `/{version}/{id}/{edge}`.
+#[expect(clippy::too_many_arguments, reason = "axum's extractors are arguments")]
+pub(crate) async fn object(
     Shared(hub): Shared<Arc<Hub>>,
     ConnectInfo(line): ConnectInfo<Line>,
-    Path((version, number)): Path<(String, String)>,
+    Path(path): Path<BTreeMap<String, String>>,
+    Query(query): Query<BTreeMap<String, String>>,
+    method: Method,
     uri: Uri,
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
     let started = Instant::now();
-    let outcome = match authorised(&hub, &headers, &version, &number) {
-        Ok(()) => judge(&hub, &body),
-        Err(refusal) => Outcome::refused(&hub, &refusal),
+    let part = |name: &str| path.get(name).map_or("", String::as_str);
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or("localhost");
+    let call = Call {
+        hub: &hub,
+        method: &method,
+        id: part("id"),
+        edge: part("edge"),
+        base: format!("http://{host}"),
+        query,
+        headers: &headers,
+        body: &body,
     };
-    let text = outcome.body.map_or_else(String::new, |body| body.to_string());
-    if let Some(SendFault::Slow(ms)) = outcome.fault {
+    let reply = match answer(&call, part("version")).await {
+        Ok(body) => Reply::good(body),
+        Err(refusal) => Reply::refused(&hub, &refusal),
+    };
+    // What is uploaded is no text.
+    let shown = if body.len() > 64 * 1024 || call.body.first().is_some_and(|b| *b == b'-') {
+        Bytes::from(format!("({} bytes)", body.len()))
+    } else {
+        body.clone()
+    };
+    finish(&hub, &line, &method, &uri, &shown, started, reply).await
+}
+
+async fn answer(call: &Call<'_>, version: &str) -> Given {
+    let hub = call.hub;
+    // An app asks for its own token with its secret.
+    if call.id == "oauth" && call.edge == "access_token" {
+        return account::app_token(call);
+    }
+    authorise(hub, call.headers, version, call.query.get("access_token").map(String::as_str))?;
+    let what = match (call.id, call.edge) {
+        (_, "media" | "uploads") => "media",
+        (_, "groups" | "participants" | "join_requests" | "invite_link") => "groups",
+        (_, "message_templates" | "unpause") => "templates",
+        (id, _) if hub.world().groups.find(id).is_some() => "groups",
+        (id, _) if hub.world().templates.get(id).is_some() => "templates",
+        _ => "account",
+    };
+    let fault = {
+        let mut world = hub.world();
+        let world = &mut *world;
+        world.knobs.call_fault(&mut world.chance, what)
+    };
+    if let Some(code) = fault {
+        hub.world().counts.faults += 1;
+        return Err(Refusal::new(code, "A fault on demand."));
+    }
+    match (call.id, call.edge) {
+        (_, "uploads") => media::start_upload(call),
+        (id, "") if id.starts_with("upload:") => media::upload_part(call),
+        (_, "subscriptions") => account::subscribe(call).await,
+        (id, edge) if id == hub.config.phone_number_id => match edge {
+            "media" => media::upload(call).await,
+            "groups" => groups::of_number(call),
+            _ => account::number(call).await,
+        },
+        (id, edge) if id == hub.config.business_account_id => match edge {
+            "message_templates" => templates::of_account(call),
+            _ => account::business(call).await,
+        },
+        ("message_template_library", "") => templates::library(call),
+        (id, _) if hub.world().groups.find(id).is_some() => groups::group(call).await,
+        (id, _) if hub.world().templates.get(id).is_some() => templates::template(call),
+        (_, "") => media::file(call),
+        (id, _) => Err(Refusal::no_such(id)),
+    }
+}
+
+/// Logs the call, and answers it as its fault has it.
+async fn finish(
+    hub: &Hub,
+    line: &Line,
+    method: &Method,
+    uri: &Uri,
+    body: &[u8],
+    started: Instant,
+    reply: Reply,
+) -> Response {
+    let text = reply.body.map_or_else(String::new, |body| body.to_string());
+    if let Some(SendFault::Slow(ms)) = reply.fault {
         tokio::time::sleep(Duration::from_millis(ms)).await;
     }
-    let answered = match outcome.fault {
-        Some(SendFault::Timeout | SendFault::TimeoutAfter | SendFault::DropBefore | SendFault::DropAfter) => None,
-        _ => Some(outcome.status),
-    };
+    let never = matches!(
+        reply.fault,
+        Some(SendFault::Timeout | SendFault::TimeoutAfter | SendFault::DropBefore | SendFault::DropAfter)
+    );
+    let answered = (!never).then_some(reply.status);
     hub.log.add(|| log::Entry {
-        seq: 0,
         at_ms: hub.clock.now_ms(),
         direction: "in",
-        method: "POST",
-        path: uri.path().to_owned(),
+        method: method.to_string(),
+        path: path_shown(uri),
         status: answered,
-        request: log::shown(&body),
+        request: log::shown(body),
         response: if answered.is_some() { log::shown(text.as_bytes()) } else { String::new() },
-        note: outcome.fault.as_ref().map(|fault| format!("fault: {fault:?}")),
+        note: reply.fault.as_ref().map(|fault| format!("fault: {fault:?}")),
         took_us: u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX),
+        about: reply.about.into_iter().collect(),
+        ..log::Entry::default()
     });
-    match outcome.fault {
+    match reply.fault {
         Some(SendFault::Timeout | SendFault::TimeoutAfter) => tokio::time::sleep(NEVER).await,
         Some(SendFault::DropBefore | SendFault::DropAfter) => line.cut(),
         _ => {}
     }
-    let status = StatusCode::from_u16(outcome.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let status = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     (status, [(header::CONTENT_TYPE, "application/json")], text).into_response()
 }
 
-/// Any other path of the Graph API.
+/// The path with its query, without what is secret in that.
+fn path_shown(uri: &Uri) -> String {
+    let secret =
+        |pair: &str| ["access_token=", "client_secret=", "verify_token="].iter().any(|name| pair.starts_with(name));
+    match uri.query() {
+        None => uri.path().to_owned(),
+        Some(query) => {
+            let shown: Vec<&str> = query.split('&').filter(|pair| !secret(pair)).collect();
+            if shown.is_empty() { uri.path().to_owned() } else { format!("{}?{}", uri.path(), shown.join("&")) }
+        }
+    }
+}
+
+/// Any other path.
 pub(crate) async fn elsewhere(Shared(hub): Shared<Arc<Hub>>, uri: Uri) -> Response {
     let refusal = Refusal::new(100, format!("Unsupported request: this local WhatsApp does not have {}.", uri.path()));
     (StatusCode::BAD_REQUEST, axum::Json(refusal.answer(&hub.ids.trace()))).into_response()
 }
 
-fn authorised(hub: &Hub, headers: &HeaderMap, version: &str, number: &str) -> Result<(), Refusal> {
-    let token = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    if token.and_then(|token| token.strip_prefix("Bearer ")) != Some(hub.config.access_token.as_str()) {
-        return Err(Refusal::new(190, "Error validating access token: it is not the one of this account."));
+/// The token, and a version in the path.
+fn authorise(hub: &Hub, headers: &HeaderMap, version: &str, in_query: Option<&str>) -> Result<(), Refusal> {
+    let header = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let token = in_query.or_else(|| header.and_then(|token| token.strip_prefix("Bearer ")));
+    if !token.is_some_and(|token| hub.knows_token(token)) {
+        return Err(Refusal::new(190, "Invalid OAuth access token - Cannot parse access token"));
+    }
+    if hub.world().knobs.token_expired {
+        return Err(Refusal::new(190, "Error validating access token: Session has expired."));
     }
     let is_version = version
         .strip_prefix('v')
         .and_then(|v| v.split_once('.'))
         .is_some_and(|(major, minor)| major.parse::<u16>().is_ok() && minor.parse::<u16>().is_ok());
-    if !is_version {
-        return Err(Refusal::new(100, format!("Unknown path components: /{version}.")));
-    }
-    if number != hub.config.phone_number_id {
-        return Err(Refusal::new(
-            33,
-            format!(
-                "Object with ID '{number}' does not exist, cannot be loaded due to missing permissions, or does not support this operation."
-            ),
-        ));
-    }
-    Ok(())
+    if is_version { Ok(()) } else { Err(Refusal::new(100, format!("Unknown path components: /{version}."))) }
 }
 
-fn judge(hub: &Hub, body: &[u8]) -> Outcome {
-    let Ok(request) = serde_json::from_slice::<Value>(body) else {
-        return Outcome::refused(hub, &Refusal::new(100, "The body is not JSON."));
+/// A page of a list, as Graph pages them: cursors are positions.
+fn page(call: &Call<'_>, all: Vec<Value>, default: usize, most: usize) -> Result<(Vec<Value>, Value), Refusal> {
+    let limit = match call.query.get("limit").map(|limit| limit.parse::<usize>()) {
+        None => default,
+        Some(Ok(limit)) if (1..=most).contains(&limit) => limit,
+        Some(_) => return Err(Refusal::new(100, format!("Param limit must be between 1 and {most}."))),
     };
-    if request.get("status").is_some() {
-        return match mark_read(hub, &request) {
-            Ok(body) => Outcome { status: 200, body: Some(body), fault: None },
-            Err(refusal) => Outcome::refused(hub, &refusal),
-        };
-    }
-    let kind = match limits::check(&request) {
-        Ok(kind) => kind,
-        Err(refusal) => return Outcome::refused(hub, &refusal),
-    };
-    let mut world = hub.world();
-    let fault = {
-        let world = &mut *world;
-        world.knobs.send_fault(&mut world.chance, kind)
-    };
-    world.counts.faults += u64::from(fault.is_some());
-    match fault {
-        Some(SendFault::Timeout | SendFault::DropBefore) => Outcome { status: 500, body: None, fault },
-        Some(SendFault::Bare(status)) => Outcome { status, body: None, fault },
-        Some(SendFault::Error(code)) => {
-            let refusal = match code {
-                131_000 => Refusal::something_wrong(),
-                code => Refusal::new(code, "A fault on demand."),
-            };
-            Outcome { status: refusal.status(), body: Some(refusal.answer(&hub.ids.trace())), fault }
+    let cursor = |name: &str| match call.query.get(name).filter(|cursor| !cursor.is_empty()) {
+        None => Ok(None),
+        Some(cursor) => {
+            let position =
+                crate::ids::from_base64(cursor).and_then(|bytes| String::from_utf8(bytes).ok()?.parse::<usize>().ok());
+            position.map(Some).ok_or_else(|| Refusal::new(131_059, "The cursor is not one of ours."))
         }
-        _ => match accept(hub, &mut world, &request, kind, &fault) {
-            Ok(body) => Outcome { status: 200, body: Some(body), fault },
-            Err(refusal) => {
-                drop(world);
-                Outcome { fault, ..Outcome::refused(hub, &refusal) }
-            }
-        },
-    }
-}
-
-/// Marks as read, and shows typing where asked to.
-fn mark_read(hub: &Hub, request: &Value) -> Result<Value, Refusal> {
-    let text = |key: &str| request.get(key).and_then(Value::as_str);
-    if text("messaging_product") != Some("whatsapp") || text("status") != Some("read") {
-        return Err(Refusal::new(100, "messaging_product is 'whatsapp' and status is 'read'."));
-    }
-    let id = text("message_id").ok_or_else(|| Refusal::missing("message_id"))?;
-    let typing = match request.get("typing_indicator") {
-        None => false,
-        Some(indicator) if indicator.get("type").and_then(Value::as_str) == Some("text") => true,
-        Some(_) => return Err(Refusal::invalid("typing_indicator['type'] is 'text'.")),
     };
-    let mut world = hub.world();
-    match world.messages.find(id).filter(|seq| world.messages.get(*seq).is_some_and(|m| !m.from_business)) {
-        Some(seq) => {
-            receipts::marked_read(hub, &mut world, seq);
-            let person = world.messages.get(seq).and_then(|message| world.people.get(message.person));
-            if let (true, Some(person)) = (typing, person) {
-                let until_ms = hub.clock.now_ms() + TYPING_MS;
-                hub.tell(|| json!({"kind": "typing", "person": person.id, "until_ms": until_ms}));
-            }
-        }
-        // Where messages were forgotten it may have been one of them.
-        None if world.counts.forgotten > 0 => {}
-        None => return Err(Refusal::invalid(format!("There is no message '{id}'."))),
-    }
-    world.counts.marked_read += 1;
-    world.counts.typing += u64::from(typing);
-    Ok(json!({"success": true}))
-}
-
-fn accept(
-    hub: &Hub,
-    world: &mut World,
-    request: &Value,
-    kind: &str,
-    fault: &Option<SendFault>,
-) -> Result<Value, Refusal> {
-    let now_ms = hub.clock.now_ms();
-    let (input, by_number) = address(request)?;
-    let found = recipient(world, input, by_number)?;
-    hold_to_rates(world, found, now_ms)?;
-    let template = request.get("template").filter(|_| kind == "template");
-    if let Some(name) = template.and_then(|template| template.get("name")).and_then(Value::as_str)
-        && !world.knobs.templates.is_empty()
-        && !world.knobs.templates.iter().any(|known| known == name)
-    {
-        return Err(Refusal::new(132_001, format!("Template name ({name}) does not exist in this account.")));
-    }
-    let Some(no) = found else {
-        // Nobody has this number: accepted, and never delivered. There is nobody to keep it with either.
-        let id = hub.ids.message(input, false);
-        undeliverable(hub, world, request, &id, input, now_ms);
-        return Ok(answer(input, by_number.then(|| people::digits(input)).flatten(), None, &id, template.is_some()));
+    let from = match (cursor("after")?, cursor("before")?) {
+        (Some(after), _) => after,
+        (None, Some(before)) => before.saturating_sub(limit),
+        (None, None) => 0,
     };
-    let outside = template.is_none()
-        && world.knobs.window != WindowRule::Off
-        && !world.people.get(no).is_some_and(|person| person.window_open(now_ms));
-    if outside && world.knobs.window == WindowRule::Sync {
-        return Err(Refusal::window_closed());
+    let total = all.len();
+    let shown: Vec<Value> = all.into_iter().skip(from).take(limit).collect();
+    let end = from + shown.len();
+    let coded = |position: usize| crate::ids::base64(position.to_string().as_bytes());
+    let mut paging = serde_json::json!({"cursors": {"before": coded(from), "after": coded(end)}});
+    if let (true, Some(paging)) = (end < total, paging.as_object_mut()) {
+        let path = format!("{}/{}/{}", call.base, call.id, call.edge);
+        paging.insert("next".to_owned(), serde_json::json!(format!("{path}?limit={limit}&after={}", coded(end))));
     }
-    let error = match fault {
-        Some(SendFault::FailedLater(code)) => Some(*code),
-        _ if outside => Some(131_047),
-        _ if kind == "reaction" && !can_react(world, request, no) => Some(131_009),
-        _ => None,
-    };
-    let seq = keep(hub, world, request, kind, no, error);
-    if kind == "reaction" && error.is_none() {
-        react(hub, world, request, no);
-    }
-    receipts::reach(hub, world, seq, if error.is_some() { State::Failed } else { State::Sent });
-    let (Some(message), Some(person)) = (world.messages.get(seq), world.people.get(no)) else {
-        return Err(Refusal::something_wrong());
-    };
-    let user_id = (!by_number).then(|| person.user_id.clone());
-    Ok(answer(input, by_number.then(|| person.wa_id.clone()).flatten(), user_id, &message.id, template.is_some()))
+    Ok((shown, paging))
 }
 
-/// `to`, or else `recipient`.
-fn address(request: &Value) -> Result<(&str, bool), Refusal> {
-    match (request.get("to"), request.get("recipient")) {
-        (Some(Value::String(to)), _) => Ok((to, true)),
-        (None, Some(Value::String(user_id))) => Ok((user_id, false)),
-        (None, None) => Err(Refusal::missing("to")),
-        _ => Err(Refusal::invalid("The recipient is not a string.")),
+/// Only these members of an object; `id` always.
+fn only(mut object: Value, fields: Option<&[&str]>) -> Value {
+    if let (Some(fields), Some(object)) = (fields, object.as_object_mut()) {
+        object.retain(|key, _| key == "id" || fields.contains(&key.as_str()));
     }
-}
-
-fn recipient(world: &mut World, input: &str, by_number: bool) -> Result<Option<PersonNo>, Refusal> {
-    if !by_number {
-        let known = world.people.find(input).filter(|no| world.people.get(*no).is_some_and(|p| p.user_id == input));
-        return known.map(Some).ok_or_else(|| Refusal::invalid("The recipient is not a user id of this business."));
-    }
-    let number = people::digits(input).ok_or_else(|| Refusal::invalid("Param to is not a valid phone number."))?;
-    let found = world
-        .people
-        .find(&number)
-        .filter(|no| world.people.get(*no).is_some_and(|p| p.wa_id.as_ref() == Some(&number)));
-    if found.is_some() || world.knobs.strangers == Strangers::Undeliverable {
-        return Ok(found);
-    }
-    let new = NewPerson { name: number.clone(), number: Some(number), crowd: true, ..NewPerson::default() };
-    let no = world.people.add(new).map_err(|_| Refusal::undeliverable())?;
-    if let Some(person) = world.people.get_mut(no) {
-        person.window_until_ms = Some(i64::MAX);
-    }
-    Ok(Some(no))
-}
-
-/// The platform's rates, where they are switched on: whatsapp.md 4.
-fn hold_to_rates(world: &mut World, person: Option<PersonNo>, now_ms: i64) -> Result<(), Refusal> {
-    let per_second = i64::from(world.knobs.throughput_per_second);
-    let now_us = now_ms.saturating_mul(1_000);
-    if per_second > 0 {
-        let step_us = 1_000_000 / per_second;
-        // A full second's worth may come at once.
-        if world.throughput_free_us - now_us > 1_000_000 - step_us {
-            return Err(Refusal::new(130_429, "Cloud API message throughput has been reached."));
-        }
-    }
-    let pair_rate = world.knobs.pair_rate;
-    if let Some(person) = person.and_then(|no| world.people.get_mut(no)).filter(|_| pair_rate) {
-        const STEP_MS: i64 = 6_000;
-        const BURST: i64 = 45;
-        if person.pair_free_ms - now_ms > STEP_MS * (BURST - 1) {
-            return Err(Refusal::new(
-                131_056,
-                "Message failed to send because there were too many messages sent from this phone number to the same phone number in a short period of time.",
-            ));
-        }
-        person.pair_free_ms = person.pair_free_ms.max(now_ms) + STEP_MS;
-    }
-    if per_second > 0 {
-        world.throughput_free_us = world.throughput_free_us.max(now_us) + 1_000_000 / per_second;
-    }
-    Ok(())
-}
-
-fn keep(hub: &Hub, world: &mut World, request: &Value, kind: &str, no: PersonNo, error: Option<u32>) -> u64 {
-    let now_ms = hub.clock.now_ms();
-    let id = hub.ids.message(world.people.get(no).map_or("", |person| person.address()), false);
-    let text = |value: &Value, key: &str| value.get(key).and_then(Value::as_str).map(str::to_owned);
-    let message = Message {
-        seq: 0,
-        id,
-        from_business: true,
-        person: no,
-        before: None,
-        kind: kind.to_owned(),
-        at_ms: now_ms,
-        body: request.get(kind).and_then(|body| to_raw_value(body).ok()).unwrap_or_else(|| RawValue::NULL.to_owned()),
-        context: request.get("context").and_then(|context| text(context, "message_id")),
-        callback_data: text(request, "biz_opaque_callback_data"),
-        pricing: if error.is_none() { pricing(world, kind, now_ms) } else { None },
-        states: vec![crate::messages::Step { state: State::Accepted, at_ms: now_ms }],
-        error,
-        reactions: Reactions::default(),
-    };
-    world.counts.reached(State::Accepted);
-    let (seq, forgotten) = world.messages.push(message);
-    world.counts.forgotten += u64::from(forgotten);
-    seq
-}
-
-fn pricing(world: &mut World, kind: &str, now_ms: i64) -> Option<Pricing> {
-    match kind {
-        "reaction" => None,
-        "template" => Some(Pricing { category: "utility", free: false }),
-        _ => {
-            let month = receipts::month(now_ms);
-            if world.free_tier.0 != month {
-                world.free_tier = (month, 0);
-            }
-            world.free_tier.1 = world.free_tier.1.saturating_add(1);
-            Some(Pricing { category: "service", free: world.free_tier.1 <= FREE_SERVICE_MESSAGES })
-        }
-    }
-}
-
-fn target(world: &World, request: &Value, no: PersonNo) -> Option<u64> {
-    let id = request.get("reaction")?.get("message_id")?.as_str()?;
-    world.messages.find(id).filter(|seq| world.messages.get(*seq).is_some_and(|message| message.person == no))
-}
-
-fn can_react(world: &World, request: &Value, no: PersonNo) -> bool {
-    world.counts.forgotten > 0 || target(world, request, no).is_some()
-}
-
-fn react(hub: &Hub, world: &mut World, request: &Value, no: PersonNo) {
-    let Some(seq) = target(world, request, no) else { return };
-    let emoji = request.get("reaction").and_then(|r| r.get("emoji")).and_then(Value::as_str).unwrap_or_default();
-    if let Some(message) = world.messages.get_mut(seq) {
-        message.reactions.business = (!emoji.is_empty()).then(|| emoji.to_owned());
-        view::tell(hub, world, seq);
-    }
-}
-
-fn undeliverable(hub: &Hub, world: &mut World, request: &Value, id: &str, input: &str, now_ms: i64) {
-    world.counts.reached(State::Accepted);
-    world.counts.reached(State::Failed);
-    let mut status = json!({
-        "id": id, "status": "failed", "timestamp": now_ms.div_euclid(1000).to_string(),
-        "recipient_id": people::digits(input),
-        "errors": [Refusal::undeliverable().in_status()],
-    });
-    if let (Some(data), Some(status)) = (request.get("biz_opaque_callback_data"), status.as_object_mut()) {
-        status.insert("biz_opaque_callback_data".to_owned(), data.clone());
-    }
-    if world.knobs.receipts {
-        let lane = crate::hub::random_lane(world);
-        let json = crate::wire::to_json(&status).into();
-        let what = crate::letter::What::Status(State::Failed);
-        hub.deliver(world, crate::letter::Update { lane, what, json, contact: None, delivers: None });
-    }
-}
-
-fn answer(input: &str, wa_id: Option<String>, user_id: Option<String>, id: &str, template: bool) -> Value {
-    let mut contact = json!({"input": input});
-    if let Some(contact) = contact.as_object_mut() {
-        contact.extend(wa_id.map(|wa_id| ("wa_id".to_owned(), json!(wa_id))));
-        contact.extend(user_id.map(|user_id| ("user_id".to_owned(), json!(user_id))));
-    }
-    let mut message = json!({"id": id});
-    if let (true, Some(message)) = (template, message.as_object_mut()) {
-        message.insert("message_status".to_owned(), json!("accepted"));
-    }
-    json!({"messaging_product": "whatsapp", "contacts": [contact], "messages": [message]})
+    object
 }

@@ -5,16 +5,21 @@
 //! in which they are told.
 
 use crate::Config;
+use crate::account::Account;
 use crate::chance::Chance;
 use crate::clock::Clock;
 use crate::courier::Courier;
+use crate::groups::Groups;
 use crate::ids::Ids;
 use crate::knobs::Knobs;
 use crate::letter::{Letterhead, Update};
 use crate::log::Log;
+use crate::media::Media;
 use crate::messages::{Counts, Messages};
 use crate::people::{NewPerson, People};
+use crate::templates::Templates;
 use serde_json::Value;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::broadcast;
 
@@ -31,8 +36,19 @@ pub(crate) struct Hub {
     pub ids: Ids,
     pub courier: Courier,
     pub log: Log,
+    /// Of the webhooks.
+    pub client: reqwest::Client,
+    addr: SocketAddr,
+    tokens: Mutex<Tokens>,
     events: broadcast::Sender<Arc<str>>,
     world: Mutex<World>,
+}
+
+/// What callers may show. It is outside the world: secrets are not saved.
+struct Tokens {
+    access: String,
+    /// Of the app itself; it may do nothing but subscribe, and nothing here needs to tell the two apart.
+    app: String,
 }
 
 /// What is under the lock.
@@ -42,10 +58,16 @@ pub(crate) struct World {
     pub knobs: Knobs,
     pub chance: Chance,
     pub counts: Counts,
+    pub groups: Groups,
+    pub templates: Templates,
+    pub media: Media,
+    pub account: Account,
+    /// The business's profile.
+    pub profile: Value,
     /// The moment from which the next send conforms to the throughput (GCRA); microseconds.
     pub throughput_free_us: i64,
-    /// The month, and how many service messages it had.
-    pub free_tier: (i64, u32),
+    /// Operations on groups within the last minute.
+    pub group_operations_ms: Vec<i64>,
 }
 
 impl World {
@@ -67,15 +89,23 @@ impl World {
             knobs: Knobs::default(),
             chance: Chance::new(config.seed),
             counts: Counts::default(),
+            groups: Groups::default(),
+            templates: Templates::default(),
+            media: Media::default(),
+            account: Account::default(),
+            profile: serde_json::json!({"about": "A local WhatsApp", "vertical": "OTHER"}),
             throughput_free_us: 0,
-            free_tier: (0, 0),
+            group_operations_ms: Vec::new(),
         }
     }
 }
 
 impl Hub {
-    pub(crate) fn new(config: Config, ids: Ids, courier: Courier) -> Self {
+    pub(crate) fn new(config: Config, ids: Ids, courier: Courier, client: reqwest::Client, addr: SocketAddr) -> Self {
         Self {
+            addr,
+            client,
+            tokens: Mutex::new(Tokens { access: config.access_token.clone(), app: format!("1|{}", ids.link()) }),
             letterhead: Letterhead {
                 business_account_id: config.business_account_id.clone(),
                 phone_number_id: config.phone_number_id.clone(),
@@ -93,6 +123,25 @@ impl Hub {
 
     pub(crate) fn world(&self) -> MutexGuard<'_, World> {
         self.world.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Where it is reached, for addresses in webhooks.
+    pub(crate) fn base(&self) -> String {
+        format!("http://{}", self.addr)
+    }
+
+    pub(crate) fn knows_token(&self, token: &str) -> bool {
+        let tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
+        token == tokens.access || token == tokens.app
+    }
+
+    pub(crate) fn app_token(&self) -> String {
+        self.tokens.lock().unwrap_or_else(PoisonError::into_inner).app.clone()
+    }
+
+    /// Another access token; the old one is nobody's.
+    pub(crate) fn renew_token(&self, token: &str) {
+        self.tokens.lock().unwrap_or_else(PoisonError::into_inner).access = token.to_owned();
     }
 
     /// Tells the open pages; made only where there are any.

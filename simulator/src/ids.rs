@@ -39,6 +39,36 @@ impl Ids {
         format!("A{}", base64(&bytes).trim_end_matches('=').replace('+', "-").replace('/', "_"))
     }
 
+    /// Of a file or a template: decimal digits, larger each time.
+    pub(crate) fn number(&self) -> u64 {
+        // Sixteen digits, as Meta's are; the nonce keeps those of two runs apart.
+        1_000_000_000_000_000 + (self.nonce % 1_000_000_000) * 1_000_000 + self.serial()
+    }
+
+    /// Of a group: base64 of a structure with the business's number, as in Meta's examples.
+    pub(crate) fn group(&self, display_number: &str) -> String {
+        let digits = self.nonce % 1_000_000 * 1_000_000 + self.serial() % 1_000_000;
+        let mut bytes = format!("capi_group:{display_number}:120363{digits:012}").into_bytes();
+        bytes.push(0x19);
+        format!("{}D", base64(&bytes).trim_end_matches('='))
+    }
+
+    /// Of an operation on a group: 32 digits in hex, as in Meta's examples.
+    pub(crate) fn request(&self) -> String {
+        format!("{:016X}{:016X}", self.nonce.rotate_left(29), self.serial())
+    }
+
+    /// Of a request to join.
+    pub(crate) fn join_request(&self) -> String {
+        base64(format!("{}:{}", self.nonce, self.serial()).as_bytes()).trim_end_matches('=').to_owned()
+    }
+
+    /// The end of an invite link: letters and digits.
+    pub(crate) fn link(&self) -> String {
+        let coded = base64(format!("{:x}{:04x}", self.nonce, self.serial()).as_bytes());
+        coded.chars().filter(char::is_ascii_alphanumeric).collect()
+    }
+
     /// A challenge for the handshake: decimal digits.
     pub(crate) fn challenge(&self) -> String {
         (self.nonce.rotate_left(17) ^ self.serial()).to_string()
@@ -67,7 +97,33 @@ fn country(number: &str) -> &'static str {
     COUNTRIES.iter().find(|(prefix, _)| number.starts_with(prefix)).map_or("US", |(_, name)| name)
 }
 
-fn base64(bytes: &[u8]) -> String {
+/// RFC 4648 with padding; `None` where it is not that.
+pub(crate) fn from_base64(text: &str) -> Option<Vec<u8>> {
+    let digits = text.trim_end_matches('=').as_bytes();
+    if !text.len().is_multiple_of(4) || text.len() - digits.len() > 2 {
+        return None;
+    }
+    let mut bytes = Vec::with_capacity(text.len() / 4 * 3);
+    for group in digits.chunks(4) {
+        let mut bits = 0_u32;
+        for digit in group {
+            let value = match digit {
+                b'A'..=b'Z' => digit - b'A',
+                b'a'..=b'z' => digit - b'a' + 26,
+                b'0'..=b'9' => digit - b'0' + 52,
+                b'+' => 62,
+                b'/' => 63,
+                _ => return None,
+            };
+            bits = bits << 6 | u32::from(value);
+        }
+        bits <<= 6 * (4 - group.len());
+        bytes.extend(bits.to_be_bytes().get(1..group.len())?);
+    }
+    Some(bytes)
+}
+
+pub(crate) fn base64(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
     for chunk in bytes.chunks(3) {
         let mut group = [0_u8; 4];
@@ -92,6 +148,10 @@ mod tests {
     fn base64_is_that_of_rfc_4648() {
         for (plain, coded) in [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foobar", "Zm9vYmFy")] {
             assert_eq!(base64(plain.as_bytes()), coded);
+            assert_eq!(from_base64(coded).as_deref(), Some(plain.as_bytes()));
+        }
+        for wrong in ["Zg", "Zg=", "Z===", "Zm9*"] {
+            assert_eq!(from_base64(wrong), None, "{wrong}");
         }
     }
 
@@ -102,6 +162,10 @@ mod tests {
         assert_ne!(a, b);
         assert!(a.starts_with("wamid.HBgLMTY1MDU1NTEyMzQVAgAS"), "{a}");
         assert!(ids.message("16505551234", false).starts_with("wamid.HBgLMTY1MDU1NTEyMzQVAgAR"));
+        let group = ids.group("15550783881");
+        assert!(group.starts_with("Y2FwaV9ncm91cDoxNTU1MDc4Mzg4MToxMjAzNj") && group.ends_with("ZD"), "{group}");
+        assert_eq!((ids.request().len(), ids.number().to_string().len()), (32, 16));
+        assert!(ids.link().len() > 20 && ids.link() != ids.link());
         assert!(ids.challenge().bytes().all(|b| b.is_ascii_digit()));
         assert_eq!(user_id(Some("31610000102"), 1), "NL.134912086531610000102");
         assert_eq!(user_id(None, 7), "NL.13491208650000000007");

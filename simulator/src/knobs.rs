@@ -59,6 +59,17 @@ pub(crate) enum Strangers {
     Appear,
 }
 
+/// How a template's review ends.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Review {
+    #[default]
+    Approve,
+    Reject,
+    /// By a hand on the control API.
+    Manual,
+}
+
 macro_rules! knobs {
     (faults { $($(#[$fault_doc:meta])* $fault:ident,)* } settings { $($(#[$doc:meta])* $name:ident: $kind:ty = $default:expr,)* }) => {
         /// Every knob, as it stands.
@@ -103,6 +114,12 @@ knobs! {
         send_slow,
         /// Accepted, then a `failed` status with `code` (131026).
         send_failed_later,
+        /// Other calls than messages are answered with `code` (131000). `only`: media, templates, groups, account.
+        call_error,
+        /// The second half of an operation on a group fails with `code` (131000). `only`: create, delete, settings, remove, approve.
+        group_failed_later,
+        /// A marketing message is not delivered (131049).
+        marketing_capped,
         /// The receipt never comes (the state is reached all the same).
         receipt_lost,
         /// The receipt comes `ms` (60,000) of civil time later.
@@ -147,8 +164,42 @@ knobs! {
         pair_rate: bool = false,
         /// Hold senders to so many messages a second (130429); 0 is no limit. Meta's is 80, later 1,000.
         throughput_per_second: u32 = 0,
-        /// The templates that exist, by name; with none, every template does.
+        /// People to whom the business may write first within 24 hours; 0 is no limit. The platform's: 250, 2,000, 10,000, 100,000.
+        messaging_limit: u32 = 0,
+        /// What is answered above that; the platform's pages name no code.
+        messaging_limit_code: u32 = 131_048,
+        /// The templates that exist beside those that were made, by name; while there is neither, every template does.
         templates: Vec<String> = Vec::new(),
+        /// How reviews of templates end.
+        template_review: Review = Review::Approve,
+        /// Civil time that a review takes.
+        template_review_ms: i64 = 0,
+        /// Templates are held for quality assessment …
+        template_hold: bool = false,
+        /// … for so long; then they go, or fail where the template was paused meanwhile.
+        template_hold_ms: i64 = 60_000,
+        /// Marketing to those who stopped it (131050), to the United States and whom `marketing_capped` strikes (131049).
+        marketing: WindowRule = WindowRule::Async,
+        /// How long all is free for who came by an ad and was answered within a day. It was 72 once.
+        entry_point_hours: u32 = 168,
+        /// With none, service messages end with the free tier (131042).
+        payment_method: bool = true,
+        /// Messages may name a `category` and need no template.
+        direct_send: bool = false,
+        /// Every call is answered with 190.
+        token_expired: bool = false,
+        /// Whether the number may have groups (131215).
+        groups_eligible: bool = true,
+        /// Civil time until the second half of an operation on a group.
+        group_delay_ms: i64 = 0,
+        /// Operations on groups a minute (131208); 0 is no limit.
+        group_operations_per_minute: u32 = 0,
+        /// Group webhooks vary as Meta's own pages do: spelling of the participant's key, place of `initiated_by`, numbers.
+        group_variants: bool = false,
+        /// Statuses have a `conversation`, as before v24.
+        conversation_objects: bool = false,
+        /// System messages of changed numbers and ids say what they were before.
+        previous_ids: bool = true,
     }
 }
 
@@ -190,6 +241,20 @@ impl Knobs {
         })
     }
 
+    /// The code that another call is answered with.
+    pub(crate) fn call_fault(&mut self, chance: &mut Chance, what: &str) -> Option<u32> {
+        self.call_error.strikes(chance, what).then(|| self.call_error.code.unwrap_or(131_000))
+    }
+
+    /// The code that the second half of an operation on a group fails with.
+    pub(crate) fn group_fault(&mut self, chance: &mut Chance, what: &str) -> Option<u32> {
+        self.group_failed_later.strikes(chance, what).then(|| self.group_failed_later.code.unwrap_or(131_000))
+    }
+
+    pub(crate) fn marketing_capped(&mut self, chance: &mut Chance) -> bool {
+        self.marketing_capped.strikes(chance, "")
+    }
+
     /// What befalls one receipt of this state: (lost, twice, late by civil ms, held for real ms).
     pub(crate) fn receipt_fault(&mut self, chance: &mut Chance, state: &str) -> ReceiptFault {
         ReceiptFault {
@@ -229,8 +294,14 @@ impl Knobs {
         if self.retry_first_ms < 1 || self.retry_most_ms < self.retry_first_ms {
             return Err("retry_first_ms is at least 1 and retry_most_ms at least that".to_owned());
         }
-        if self.receipt_delay_ms < 0 {
-            return Err("receipt_delay_ms is not negative".to_owned());
+        let waits = [
+            ("receipt_delay_ms", self.receipt_delay_ms),
+            ("template_review_ms", self.template_review_ms),
+            ("template_hold_ms", self.template_hold_ms),
+            ("group_delay_ms", self.group_delay_ms),
+        ];
+        if let Some((name, _)) = waits.into_iter().find(|(_, ms)| *ms < 0) {
+            return Err(format!("{name} is not negative"));
         }
         Ok(())
     }

@@ -4,23 +4,33 @@
 
 use crate::chance::Chance;
 use crate::messages::State;
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 /// One thing to tell the business.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Update {
     /// What it is about; updates about one person keep their order unless a fault shuffles them.
     pub lane: usize,
     pub what: What,
-    /// The object, in wire form.
+    /// The object, in wire form; several with commas between them, where they must go together.
     pub json: Arc<str>,
-    /// The `contacts` entry that goes with it, in wire form.
-    pub contact: Option<Arc<str>>,
+    /// The `contacts` entries that go with it, in wire form.
+    pub contacts: Vec<Arc<str>>,
     /// The person's message that is `delivered` once this was answered 200.
     pub delivers: Option<u64>,
+    /// The message it is about, for the log.
+    pub about: Option<u64>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+impl Update {
+    /// An empty one, about nothing.
+    pub(crate) fn new(lane: usize, what: What) -> Self {
+        Self { lane, what, json: Arc::from(""), contacts: Vec::new(), delivers: None, about: None }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum What {
     /// An entry of `messages`.
     Message,
@@ -115,7 +125,8 @@ impl Letterhead {
         body.push_str(r#"","phone_number_id":""#);
         body.push_str(&self.phone_number_id);
         body.push_str(r#""}"#);
-        let mut contacts: Vec<&str> = updates.iter().filter_map(|update| update.contact.as_deref()).collect();
+        let mut contacts: Vec<&str> =
+            updates.iter().flat_map(|update| &update.contacts).map(|contact| &**contact).collect();
         contacts.sort_unstable();
         contacts.dedup();
         if !contacts.is_empty() {
@@ -153,7 +164,7 @@ mod tests {
     }
 
     fn update(what: What, json: &str, contact: Option<&str>) -> Update {
-        Update { lane: 0, what, json: json.into(), contact: contact.map(Into::into), delivers: None }
+        Update { json: json.into(), contacts: contact.into_iter().map(Into::into).collect(), ..Update::new(0, what) }
     }
 
     #[test]

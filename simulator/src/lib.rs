@@ -2,17 +2,20 @@
 //! time, and everything that goes wrong, on demand.
 //!
 //! It is a program of its own and shares no type with the daemon: what both got wrong in the same way would otherwise pass
-//! every test. It knows one business number, individual chats and no groups. It checks what the platform checks, so that
+//! every test. It knows one business number, its people and its groups. It checks what the platform checks, so that
 //! a daemon that is green here is not refused there; it does not try to be fair, fast or safe to put on the Internet.
 //!
-//! `graph` takes what the business sends, `say` what people say; `receipts` and `say` make updates, `courier` brings them
-//! to the callback, `knobs` says what goes wrong, `control` is the hand on all of it, `page` the chat page.
+//! `graph` takes what the business asks for, `say` what people say; `receipts`, `deeds` and `say` make updates, `courier`
+//! brings them to the callback, `knobs` says what goes wrong, `control` is the hand on all of it, `page` the chat page.
 
+mod account;
 mod chance;
 mod clock;
 mod control;
 mod courier;
+mod deeds;
 mod graph;
+mod groups;
 mod hub;
 mod ids;
 mod knobs;
@@ -20,12 +23,15 @@ mod letter;
 mod limits;
 mod line;
 mod log;
+mod media;
 mod messages;
 mod page;
 mod people;
 mod receipts;
 mod refusal;
+mod save;
 mod say;
+mod templates;
 mod view;
 mod wire;
 
@@ -33,16 +39,19 @@ pub use clock::ClockKind;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::routing::post;
-use courier::Courier;
+use axum::routing::{any, get, post};
+use courier::{Courier, Target};
 use hub::Hub;
 use line::{Line, Lines};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::net::TcpListener;
 
-/// The largest request that is read: a message is 64 KiB at most on the platform; raw messages of tests may be larger.
-const MOST_REQUEST_BYTES: usize = 1024 * 1024;
+/// The largest request that is read: the largest file there is, or a saved state with some of them.
+const MOST_REQUEST_BYTES: usize = media::MOST_UPLOAD_BYTES;
+
+/// A message is 64 KiB at most on the platform; a test's may be larger.
+const MOST_MESSAGE_BYTES: usize = 1024 * 1024;
 
 /// What a simulator is made from.
 #[derive(Clone)]
@@ -92,8 +101,7 @@ impl std::fmt::Display for StartError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Listen(address, error) => write!(f, "cannot listen on {address}: {error}"),
-            Self::Callback(callback) => write!(f, "the callback `{callback}` is not an http or https address"),
-            Self::System(error) => f.write_str(error),
+            Self::Callback(what) | Self::System(what) => f.write_str(what),
         }
     }
 }
@@ -111,16 +119,16 @@ pub struct Simulator {
 impl Simulator {
     /// Binds; nothing is answered or delivered before [`Simulator::run`].
     pub async fn bind(config: Config) -> Result<Self, StartError> {
-        let callback = reqwest::Url::parse(&config.callback).ok();
-        if !callback.is_some_and(|url| matches!(url.scheme(), "http" | "https")) {
-            return Err(StartError::Callback(config.callback));
-        }
+        let target = Target::new(&config.callback, &config.verify_token).map_err(StartError::Callback)?;
         let refused = |error| StartError::Listen(config.listen.clone(), error);
         let listener = TcpListener::bind(&config.listen).await.map_err(refused)?;
         let addr = listener.local_addr().map_err(refused)?;
         let ids = ids::Ids::new().map_err(|error| StartError::System(error.to_string()))?;
-        let (courier, lanes) = Courier::new(config.lanes);
-        Ok(Self { addr, listener, hub: Arc::new(Hub::new(config, ids, courier)), lanes })
+        // Already set is as good.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let client = courier::client(config.lanes).map_err(|error| StartError::System(error.to_string()))?;
+        let (courier, lanes) = Courier::new(config.lanes, target);
+        Ok(Self { addr, listener, hub: Arc::new(Hub::new(config, ids, courier, client, addr)), lanes })
     }
 
     /// Where it listens.
@@ -130,11 +138,13 @@ impl Simulator {
 
     /// Serves until the future is dropped.
     pub async fn run(self) -> Result<(), StartError> {
-        // Already set is as good.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        courier::run(&self.hub, self.lanes).map_err(|error| StartError::System(error.to_string()))?;
+        courier::run(&self.hub, self.lanes);
         let app = Router::new()
-            .route("/{version}/{phone_number_id}/messages", post(graph::messages))
+            .route("/{version}/{id}/messages", post(graph::messages).layer(DefaultBodyLimit::max(MOST_MESSAGE_BYTES)))
+            .route("/{version}/{id}", any(graph::object))
+            .route("/{version}/{id}/", any(graph::object))
+            .route("/{version}/{id}/{edge}", any(graph::object))
+            .route("/whatsapp_business/attachments/", get(graph::download))
             .merge(control::routes())
             .merge(page::routes())
             .fallback(graph::elsewhere)

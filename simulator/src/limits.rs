@@ -12,7 +12,7 @@ type Checked = Result<(), Refusal>;
 /// The kinds of message that there are, media apart.
 const MEDIA: [&str; 5] = ["audio", "document", "image", "sticker", "video"];
 
-/// Interactive kinds that are taken with nothing but their body looked at.
+/// Interactive kinds whose action is looked at in `check_action`.
 const OTHER_INTERACTIVE: [&str; 12] = [
     "address_message",
     "carousel",
@@ -33,11 +33,14 @@ pub(crate) fn check(request: &Value) -> Result<&str, Refusal> {
     if text(request, "messaging_product") != Some("whatsapp") {
         return Err(Refusal::new(100, "The parameter messaging_product is required."));
     }
-    match request.get("recipient_type").map(Value::as_str) {
-        None | Some(Some("individual")) => {}
-        // Groups need an official business account, which a made-up number is not.
-        Some(Some("group")) => return Err(Refusal::new(131_041, "This group does not exist.")),
+    let to_group = match request.get("recipient_type").map(Value::as_str) {
+        None | Some(Some("individual")) => false,
+        Some(Some("group")) => true,
         Some(_) => return Err(Refusal::new(100, "Param recipient_type must be one of {individual, group}.")),
+    };
+    let group_address = text(request, "to").is_some_and(|to| !to.is_empty() && crate::people::digits(to).is_none());
+    if to_group && !group_address {
+        return Err(Refusal::new(100, "Param to must be a group id when recipient_type is group."));
     }
     at_most(request, "biz_opaque_callback_data", 0, 512)?;
     if let Some(context) = request.get("context")
@@ -50,7 +53,13 @@ pub(crate) fn check(request: &Value) -> Result<&str, Refusal> {
         Some(Value::String(kind)) => kind,
         Some(_) => return Err(Refusal::new(100, "Param type must be a string.")),
     };
-    let known = ["text", "interactive", "reaction", "template", "location", "contacts"];
+    let known = ["text", "interactive", "reaction", "template", "location", "contacts", "pin"];
+    if to_group && matches!(kind, "interactive" | "reaction" | "location" | "contacts") {
+        return Err(Refusal::new(131_051, format!("Messages of type '{kind}' do not go to groups.")));
+    }
+    if kind == "pin" && !to_group {
+        return Err(Refusal::new(100, "Param type pin goes to groups only."));
+    }
     if !known.contains(&kind) && !MEDIA.contains(&kind) {
         return Err(Refusal::new(100, format!("Param type must be one of the documented types, it is '{kind}'.")));
     }
@@ -62,6 +71,7 @@ pub(crate) fn check(request: &Value) -> Result<&str, Refusal> {
         "template" => check_template(body),
         "location" => check_location(body),
         "contacts" => check_contacts(body),
+        "pin" => check_pin(body),
         media => check_media(media, body),
     }?;
     Ok(kind)
@@ -82,6 +92,18 @@ fn check_reaction(body: &Value) -> Checked {
     required(body, "message_id")?;
     // An empty emoji takes the reaction back; none at all is a mistake.
     body.get("emoji").and_then(Value::as_str).map(|_| ()).ok_or_else(|| Refusal::missing("emoji"))
+}
+
+fn check_pin(body: &Value) -> Checked {
+    required(body, "message_id")?;
+    match required(body, "type")? {
+        "unpin" => Ok(()),
+        "pin" => match body.get("expiration_days").and_then(Value::as_i64) {
+            Some(1..=30) => Ok(()),
+            _ => Err(Refusal::invalid("expiration_days is a number from 1 to 30.")),
+        },
+        other => Err(Refusal::invalid(format!("pin['type'] is pin or unpin, not '{other}'."))),
+    }
 }
 
 fn check_template(body: &Value) -> Checked {
@@ -144,14 +166,63 @@ fn check_interactive(body: &Value) -> Checked {
             check_header(body, &["text"])?;
             check_list(action)
         }
-        "cta_url" => {
-            length("body text", required(part(body, "body"), "text")?, 1, 1024)?;
-            let parameters = part(action, "parameters");
-            length("display_text", required(parameters, "display_text")?, 1, 20)?;
-            required(parameters, "url").map(|_| ())
+        other if OTHER_INTERACTIVE.contains(&other) => {
+            check_header(body, &["text", "image", "video", "document"])?;
+            at_most(part(body, "body"), "text", 1, 1024)?;
+            check_action(other, action)
         }
-        other if OTHER_INTERACTIVE.contains(&other) => at_most(part(body, "body"), "text", 0, 4096),
         other => Err(Refusal::invalid(format!("'{other}' is not a type of interactive message."))),
+    }
+}
+
+/// The action of the kinds that are neither buttons nor a list, as far as the platform's pages say what is needed.
+fn check_action(kind: &str, action: &Value) -> Checked {
+    let parameters = part(action, "parameters");
+    let named = |name: &str| match text(action, "name") {
+        Some(given) if given == name => Ok(()),
+        _ => Err(Refusal::invalid(format!("action['name'] of '{kind}' is '{name}'."))),
+    };
+    match kind {
+        "cta_url" => {
+            named("cta_url")?;
+            length("display_text", required(parameters, "display_text")?, 1, 20)?;
+            required(parameters, "url").map(drop)
+        }
+        "location_request_message" => named("send_location"),
+        "request_contact_info" => named("request_contact_info"),
+        "catalog_message" => named("catalog_message"),
+        "voice_call" => {
+            named("voice_call")?;
+            at_most(parameters, "display_text", 1, 20)
+        }
+        "flow" => {
+            named("flow")?;
+            required(parameters, "flow_message_version")?;
+            length("flow_cta", required(parameters, "flow_cta")?, 1, 30)?;
+            match (text(parameters, "flow_id"), text(parameters, "flow_name")) {
+                (Some(_), None) | (None, Some(_)) => Ok(()),
+                _ => Err(Refusal::invalid("A flow is named by either flow_id or flow_name.")),
+            }
+        }
+        "product" => {
+            required(action, "catalog_id")?;
+            required(action, "product_retailer_id").map(drop)
+        }
+        "product_list" => {
+            required(action, "catalog_id")?;
+            let sections = items(action, "sections")?;
+            let products: usize =
+                sections.iter().map(|section| items(section, "product_items").map_or(0, <[Value]>::len)).sum();
+            if (1..=10).contains(&sections.len()) && (1..=30).contains(&products) {
+                return Ok(());
+            }
+            Err(Refusal::invalid("A list of products has 1 to 10 sections and 1 to 30 products in all."))
+        }
+        "carousel" => match items(action, "cards")?.len() {
+            2..=10 => Ok(()),
+            count => Err(Refusal::invalid(format!("A carousel has 2 to 10 cards, not {count}."))),
+        },
+        _ => Ok(()),
     }
 }
 

@@ -10,13 +10,13 @@ use std::sync::{Mutex, PoisonError};
 /// Longer than any message of the platform's; webhooks of a thousand updates are cut.
 const LONGEST_BODY: usize = 16 * 1024;
 
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Default, Serialize)]
 pub(crate) struct Entry {
     pub seq: u64,
     pub at_ms: i64,
     /// `in`: the business called the Graph API; `out`: we called its webhook.
     pub direction: &'static str,
-    pub method: &'static str,
+    pub method: String,
     pub path: String,
     /// None where there was no answer.
     pub status: Option<u16>,
@@ -26,6 +26,8 @@ pub(crate) struct Entry {
     pub note: Option<String>,
     /// Real time.
     pub took_us: u64,
+    /// The messages it is about, by their numbers.
+    pub about: Vec<u64>,
 }
 
 pub(crate) struct Log {
@@ -59,6 +61,12 @@ impl Log {
         ring.1.iter().filter(|entry| entry.seq > seq).take(most).cloned().collect()
     }
 
+    /// The entries about a message, the oldest first.
+    pub(crate) fn about(&self, message: u64) -> Vec<Entry> {
+        let ring = self.ring.lock().unwrap_or_else(PoisonError::into_inner);
+        ring.1.iter().filter(|entry| entry.about.contains(&message)).cloned().collect()
+    }
+
     pub(crate) fn clear(&self) {
         self.ring.lock().unwrap_or_else(PoisonError::into_inner).1.clear();
     }
@@ -83,21 +91,16 @@ mod tests {
         let log = Log::new(2);
         for at_ms in 0..3 {
             log.add(|| Entry {
-                seq: 0,
                 at_ms,
                 direction: "in",
-                method: "POST",
-                path: String::new(),
-                status: None,
                 request: shown(&vec![b'x'; LONGEST_BODY + 1]),
-                response: String::new(),
-                note: None,
-                took_us: 0,
+                about: vec![7],
+                ..Entry::default()
             });
         }
         let kept: Vec<_> = log.after(0, 10).into_iter().map(|entry| (entry.seq, entry.at_ms)).collect();
         assert_eq!(kept, [(2, 1), (3, 2)]);
-        assert_eq!(log.after(2, 10).len(), 1);
+        assert_eq!((log.after(2, 10).len(), log.about(7).len(), log.about(8).len()), (1, 2, 0));
         assert!(log.after(0, 1)[0].request.ends_with("… (16385 bytes in all)"));
         Log::new(0).add(|| unreachable!("a log that is off makes no entries"));
     }

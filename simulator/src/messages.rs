@@ -1,11 +1,13 @@
 //! What was said, both ways, and how far it got.
 //!
-//! A ring: the newest messages are kept, older ones are forgotten and counted. Messages of one person are linked
+//! A ring: the newest messages are kept, older ones are forgotten and counted. Messages of one chat are linked
 //! backwards, so that "everything before this was read too" and "the last message with such a button" walk through that
-//! person's own messages and not through a crowd's.
+//! chat's own messages and not through a crowd's.
 
+use crate::groups::GroupNo;
 use crate::people::PersonNo;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use serde_json::value::RawValue;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
@@ -18,6 +20,8 @@ pub(crate) enum State {
     Sent,
     Delivered,
     Read,
+    /// A voice message that was heard.
+    Played,
     Failed,
 }
 
@@ -28,62 +32,101 @@ impl State {
             Self::Sent => "sent",
             Self::Delivered => "delivered",
             Self::Read => "read",
+            Self::Played => "played",
             Self::Failed => "failed",
         }
     }
 }
 
+/// Where a message stands: between the business and one person, or in a group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub(crate) enum Chat {
+    Person(PersonNo),
+    Group(GroupNo),
+}
+
+impl Chat {
+    /// What the courier keeps in order.
+    pub(crate) fn lane(self) -> usize {
+        match self {
+            Self::Person(no) => no,
+            // Behind all people, so that a group and a person share a lane only by chance.
+            Self::Group(no) => (1 << 24) + no,
+        }
+    }
+}
+
 /// A message, a reaction too.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Message {
     pub seq: u64,
     pub id: String,
     pub from_business: bool,
-    pub person: PersonNo,
-    /// The person's message before this one, either way.
+    pub chat: Chat,
+    /// The person who wrote it; none where the business did.
+    pub author: Option<PersonNo>,
+    /// The chat's message before this one, either way.
     pub before: Option<u64>,
     pub kind: String,
     pub at_ms: i64,
     /// What lies under the key that `kind` names.
     pub body: Box<RawValue>,
+    /// A template as its reader sees it.
+    pub rendered: Option<Value>,
     /// The message it quotes or answers.
     pub context: Option<String>,
     pub callback_data: Option<String>,
     pub pricing: Option<Pricing>,
+    /// In a group: the furthest state that all have reached.
     pub states: Vec<Step>,
-    /// The platform's code where it failed.
+    /// In a group: how far it got with each.
+    pub audience: Vec<(PersonNo, State)>,
+    /// The platform's code where it failed, and what it said of it.
     pub error: Option<u32>,
-    pub reactions: Reactions,
+    pub error_details: Option<String>,
+    /// Each person's, and the business's (none).
+    pub reactions: Vec<(Option<PersonNo>, String)>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Step {
     pub state: State,
     pub at_ms: i64,
 }
 
-/// What the bill says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+/// What the bill says, in the platform's words.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Pricing {
-    pub category: &'static str,
-    /// Inside the month's free tier.
-    pub free: bool,
-}
-
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub(crate) struct Reactions {
-    pub person: Option<String>,
-    pub business: Option<String>,
+    pub category: String,
+    pub r#type: String,
+    /// False inside the month's free tier and a free entry point.
+    pub billable: bool,
 }
 
 impl Message {
     pub(crate) fn state(&self) -> State {
         self.states.last().map_or(State::Accepted, |step| step.state)
     }
+
+    /// The person at the other end, where it is not a message of the business to a group.
+    pub(crate) fn person(&self) -> Option<PersonNo> {
+        match self.chat {
+            Chat::Person(no) => Some(no),
+            Chat::Group(_) => self.author,
+        }
+    }
+
+    pub(crate) fn react(&mut self, who: Option<PersonNo>, emoji: &str) {
+        self.reactions.retain(|(by, _)| *by != who);
+        if !emoji.is_empty() {
+            self.reactions.push((who, emoji.to_owned()));
+        }
+    }
 }
 
 /// How many of what there were since the start or the last reset, forgotten ones included.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub(crate) struct Counts {
     /// Messages of people.
     pub said: u64,
@@ -92,6 +135,7 @@ pub(crate) struct Counts {
     pub sent: u64,
     pub delivered: u64,
     pub read: u64,
+    pub played: u64,
     pub failed: u64,
     /// Requests to mark as read, and to show typing.
     pub marked_read: u64,
@@ -111,6 +155,7 @@ impl Counts {
             State::Sent => &mut self.sent,
             State::Delivered => &mut self.delivered,
             State::Read => &mut self.read,
+            State::Played => &mut self.played,
             State::Failed => &mut self.failed,
         };
         *count += 1;
@@ -120,8 +165,8 @@ impl Counts {
 pub(crate) struct Messages {
     ring: VecDeque<Message>,
     by_id: HashMap<String, u64>,
-    /// The newest message of each person.
-    last: HashMap<PersonNo, u64>,
+    /// The newest message of each chat.
+    last: HashMap<Chat, u64>,
     next_seq: u64,
     most: usize,
 }
@@ -136,17 +181,35 @@ impl Messages {
         let seq = self.next_seq;
         self.next_seq += 1;
         message.seq = seq;
-        message.before = self.last.insert(message.person, seq);
+        message.before = self.last.insert(message.chat, seq);
         self.by_id.insert(message.id.clone(), seq);
         self.ring.push_back(message);
         let forgotten = if self.ring.len() > self.most { self.ring.pop_front() } else { None };
         if let Some(old) = &forgotten {
             self.by_id.remove(&old.id);
-            if self.last.get(&old.person) == Some(&old.seq) {
-                self.last.remove(&old.person);
+            if self.last.get(&old.chat) == Some(&old.seq) {
+                self.last.remove(&old.chat);
             }
         }
         (seq, forgotten.is_some())
+    }
+
+    /// All that are kept, and the next number: to be saved.
+    pub(crate) fn kept(&self) -> (Vec<Message>, u64) {
+        (self.ring.iter().cloned().collect(), self.next_seq)
+    }
+
+    /// Puts saved ones in the place of all; of more than are kept, the newest.
+    pub(crate) fn restore(&mut self, saved: Vec<Message>, next_seq: u64) {
+        let most = self.most;
+        *self = Self::new(most);
+        let over = saved.len().saturating_sub(most);
+        for message in saved.into_iter().skip(over) {
+            self.by_id.insert(message.id.clone(), message.seq);
+            self.last.insert(message.chat, message.seq);
+            self.ring.push_back(message);
+        }
+        self.next_seq = next_seq;
     }
 
     fn position(&self, seq: u64) -> Option<usize> {
@@ -167,9 +230,9 @@ impl Messages {
         self.by_id.get(id).copied()
     }
 
-    /// A person's messages, the newest first.
-    pub(crate) fn of(&self, person: PersonNo) -> impl Iterator<Item = &Message> {
-        let newest = self.last.get(&person).and_then(|seq| self.get(*seq));
+    /// A chat's messages, the newest first.
+    pub(crate) fn of(&self, chat: Chat) -> impl Iterator<Item = &Message> {
+        let newest = self.last.get(&chat).and_then(|seq| self.get(*seq));
         std::iter::successors(newest, |message| message.before.and_then(|seq| self.get(seq)))
     }
 
@@ -189,7 +252,8 @@ mod tests {
             seq: 0,
             id: id.to_owned(),
             from_business: true,
-            person,
+            chat: Chat::Person(person),
+            author: None,
             before: None,
             kind: "text".to_owned(),
             at_ms: 0,
@@ -197,9 +261,12 @@ mod tests {
             context: None,
             callback_data: None,
             pricing: None,
+            rendered: None,
             states: Vec::new(),
+            audience: Vec::new(),
             error: None,
-            reactions: Reactions::default(),
+            error_details: None,
+            reactions: Vec::new(),
         }
     }
 
@@ -213,13 +280,18 @@ mod tests {
         for (id, person) in [("a", 1), ("b", 2), ("c", 1), ("d", 1)] {
             messages.push(message(id, person));
         }
-        assert_eq!(ids(messages.of(1)), ["d", "c"]);
-        assert_eq!(ids(messages.of(2)), ["b"]);
+        assert_eq!(ids(messages.of(Chat::Person(1))), ["d", "c"]);
+        assert_eq!(ids(messages.of(Chat::Person(2))), ["b"]);
         assert_eq!(ids(messages.after(0)), ["b", "c", "d"]);
         assert_eq!(ids(messages.after(3)), ["d"]);
         assert_eq!(ids(messages.after(9)), Vec::<&str>::new());
         assert_eq!((messages.find("a"), messages.find("d")), (None, Some(4)));
         messages.push(message("e", 1));
-        assert_eq!(ids(messages.of(2)), Vec::<&str>::new());
+        assert_eq!(ids(messages.of(Chat::Person(2))), Vec::<&str>::new());
+        let (kept, next) = messages.kept();
+        let mut again = Messages::new(2);
+        again.restore(kept, next);
+        assert_eq!(ids(again.of(Chat::Person(1))), ["e", "d"]);
+        assert_eq!((again.find("c"), again.push(message("f", 2)).0), (None, 6));
     }
 }

@@ -1,7 +1,7 @@
 //! The people who have this WhatsApp: who they are to the business, and until when it may write to them.
 
 use crate::ids;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 
 /// A person takes about 400 bytes with their place in the maps; this many fit in half a gigabyte, and a bench over a
@@ -14,28 +14,55 @@ pub(crate) const WINDOW_MS: i64 = 24 * 60 * 60 * 1000;
 /// Index of a person, stable until a reset.
 pub(crate) type PersonNo = usize;
 
-#[derive(Clone, Debug, Serialize)]
+/// A number that somebody hides is known for so long after the business wrote to it (whatsapp.md 6).
+const NUMBER_KNOWN_MS: i64 = 30 * 24 * 60 * 60 * 1000;
+
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub(crate) struct Person {
     /// What the control API calls them.
     pub id: String,
     pub name: String,
     pub username: Option<String>,
-    /// Digits; nobody's business where the person hides it.
-    pub wa_id: Option<String>,
+    /// Digits; none where nobody knows it.
+    pub number: Option<String>,
+    /// The business sees no number, unless it wrote to it lately.
+    pub hidden: bool,
+    pub number_known_until_ms: i64,
     pub user_id: String,
+    pub parent_user_id: Option<String>,
     /// The business may write freely until then.
     pub window_until_ms: Option<i64>,
     /// Made by a flood: not shown on the page.
     pub crowd: bool,
+    /// Asked for no more marketing.
+    pub marketing_stopped: bool,
+    /// The business blocked them: what they write does not arrive.
+    pub blocked: bool,
+    /// They came by an ad: an answer until then makes everything free …
+    pub entry_offered_until_ms: i64,
+    /// … until then.
+    pub free_until_ms: i64,
+    /// When the business last wrote first, for the messaging limit.
+    pub initiated_ms: Option<i64>,
     /// Pair rate: the moment from which the next message conforms (GCRA).
-    #[serde(skip)]
     pub pair_free_ms: i64,
 }
 
 impl Person {
     /// The number, or the user id where there is none: what ids and lanes are made from.
     pub(crate) fn address(&self) -> &str {
-        self.wa_id.as_deref().unwrap_or(&self.user_id)
+        self.number.as_deref().unwrap_or(&self.user_id)
+    }
+
+    /// The number as the business sees it.
+    pub(crate) fn wa_id(&self, now_ms: i64) -> Option<&str> {
+        self.number.as_deref().filter(|_| !self.hidden || now_ms < self.number_known_until_ms)
+    }
+
+    /// The business wrote to their number.
+    pub(crate) fn was_called_by_number(&mut self, now_ms: i64) {
+        self.number_known_until_ms = now_ms.saturating_add(NUMBER_KNOWN_MS);
     }
 
     pub(crate) fn window_open(&self, now_ms: i64) -> bool {
@@ -49,14 +76,22 @@ pub(crate) struct NewPerson {
     pub name: String,
     pub number: Option<String>,
     pub username: Option<String>,
+    pub parent_user_id: Option<String>,
     pub hidden: bool,
     pub crowd: bool,
 }
 
-#[derive(Default)]
+/// The number and the user id that somebody had before.
+#[derive(Clone, Debug)]
+pub(crate) struct Before {
+    pub number: Option<String>,
+    pub user_id: String,
+}
+
+#[derive(Clone, Default, Serialize, Deserialize)]
 pub(crate) struct People {
     all: Vec<Person>,
-    /// By id, number and user id.
+    /// By id, number, user id and parent's id.
     names: HashMap<String, PersonNo>,
     hidden: u64,
 }
@@ -83,6 +118,11 @@ impl People {
         self.all.iter()
     }
 
+    /// What the control API calls them.
+    pub(crate) fn id(&self, no: PersonNo) -> &str {
+        self.get(no).map_or("", |person| person.id.as_str())
+    }
+
     /// Adds somebody. Numbers and ids are made up where none is given; a number belongs to one person.
     pub(crate) fn add(&mut self, new: NewPerson) -> Result<PersonNo, String> {
         let no = self.all.len();
@@ -92,31 +132,67 @@ impl People {
         if new.name.trim().is_empty() || new.name.chars().count() > 100 {
             return Err("a name has 1 to 100 characters".to_owned());
         }
+        check_username(new.username.as_deref())?;
         let number = match (new.hidden, new.number) {
-            (true, _) => None,
-            (false, Some(number)) => Some(digits(&number).ok_or_else(|| format!("`{number}` is not a phone number"))?),
+            (_, Some(number)) => Some(digits(&number).ok_or_else(|| format!("`{number}` is not a phone number"))?),
+            (true, None) => None,
             // 1 650 555 xxxx is nobody's.
             (false, None) => Some(format!("1650555{:04}", 1000 + no)),
         };
-        if let Some(number) = number.as_ref().filter(|number| self.names.contains_key(*number)) {
-            return Err(format!("{number} belongs to somebody already"));
-        }
+        self.is_free(number.as_deref())?;
         self.hidden += u64::from(number.is_none());
         let person = Person {
             id: self.free_id(&new.name),
             user_id: ids::user_id(number.as_deref(), self.hidden),
             username: new.username,
             name: new.name,
-            wa_id: number,
-            window_until_ms: None,
+            number,
+            hidden: new.hidden,
+            parent_user_id: new.parent_user_id,
             crowd: new.crowd,
-            pair_free_ms: 0,
+            ..Person::default()
         };
-        for name in [Some(&person.id), person.wa_id.as_ref(), Some(&person.user_id)].into_iter().flatten() {
-            self.names.insert(name.clone(), no);
+        let names = [Some(&person.id), person.number.as_ref(), Some(&person.user_id), person.parent_user_id.as_ref()];
+        for name in names.into_iter().flatten() {
+            // A parent's id that somebody has already stays theirs.
+            self.names.entry(name.clone()).or_insert(no);
         }
         self.all.push(person);
         Ok(no)
+    }
+
+    /// Gives somebody another number, and with it the new user id that the platform gives them.
+    pub(crate) fn renumber(&mut self, no: PersonNo, number: &str) -> Result<Before, String> {
+        let number = digits(number).ok_or_else(|| format!("`{number}` is not a phone number"))?;
+        self.is_free(Some(&number))?;
+        let user_id = ids::user_id(Some(&number), 0);
+        let before = self.reidentify(no, &user_id)?;
+        let old = self.all.get_mut(no).and_then(|person| person.number.replace(number.clone()));
+        if let Some(old) = &old {
+            self.names.remove(old);
+        }
+        self.names.insert(number, no);
+        Ok(Before { number: old, ..before })
+    }
+
+    /// Gives somebody another user id.
+    pub(crate) fn reidentify(&mut self, no: PersonNo, user_id: &str) -> Result<Before, String> {
+        if user_id.is_empty() || self.names.contains_key(user_id) {
+            return Err(format!("the user id `{user_id}` is somebody's already, or empty"));
+        }
+        let person = self.all.get_mut(no).ok_or("there is no such person")?;
+        let old = std::mem::replace(&mut person.user_id, user_id.to_owned());
+        let number = person.number.clone();
+        self.names.remove(&old);
+        self.names.insert(user_id.to_owned(), no);
+        Ok(Before { number, user_id: old })
+    }
+
+    fn is_free(&self, number: Option<&str>) -> Result<(), String> {
+        match number.filter(|number| self.names.contains_key(*number)) {
+            Some(number) => Err(format!("{number} belongs to somebody already")),
+            None => Ok(()),
+        }
     }
 
     /// The name in lower case, with a number behind it where it is taken.
@@ -132,6 +208,17 @@ impl People {
         let first = if self.all.len() < 100 { 2 } else { self.all.len() };
         let free = (first..).find(|n| !taken(n)).unwrap_or(first);
         format!("{slug}-{free}")
+    }
+}
+
+/// 3 to 35 of a-z, 0-9, `.` and `_` (whatsapp.md 6).
+pub(crate) fn check_username(username: Option<&str>) -> Result<(), String> {
+    let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '.' || c == '_';
+    match username {
+        Some(name) if !(3..=35).contains(&name.len()) || !name.chars().all(fits) => {
+            Err(format!("`{name}` is no username: 3 to 35 of a-z, 0-9, `.` and `_`"))
+        }
+        _ => Ok(()),
     }
 }
 
@@ -161,10 +248,34 @@ mod tests {
         assert_eq!(people.find("ana-2"), Some(twin));
         assert_eq!(people.find("éva"), Some(hidden));
         let eva = people.get(hidden).unwrap();
-        assert_eq!((eva.wa_id.as_deref(), people.find(&eva.user_id)), (None, Some(hidden)));
+        assert_eq!((eva.wa_id(0), people.find(&eva.user_id)), (None, Some(hidden)));
         assert!(people.add(NewPerson { number: Some("351910000101".to_owned()), ..named("Thief") }).is_err());
         assert!(people.add(NewPerson { number: Some("hello".to_owned()), ..named("X") }).is_err());
         assert!(people.add(named(" ")).is_err());
+    }
+
+    #[test]
+    fn a_hidden_number_shows_for_thirty_days_after_it_was_written_to() {
+        let mut people = People::default();
+        let new = NewPerson { number: Some("351910000101".to_owned()), hidden: true, ..named("Ana") };
+        let no = people.add(new).unwrap();
+        assert_eq!(people.get(no).unwrap().wa_id(0), None);
+        people.get_mut(no).unwrap().was_called_by_number(1000);
+        assert_eq!(people.get(no).unwrap().wa_id(1000), Some("351910000101"));
+        assert_eq!(people.get(no).unwrap().wa_id(1000 + NUMBER_KNOWN_MS), None);
+    }
+
+    #[test]
+    fn another_number_brings_another_user_id_and_the_old_names_are_gone() {
+        let mut people = People::default();
+        let no = people.add(NewPerson { number: Some("351910000101".to_owned()), ..named("Ana") }).unwrap();
+        let old = people.get(no).unwrap().user_id.clone();
+        let before = people.renumber(no, "+31 6 1000 0102").unwrap();
+        assert_eq!((before.number.as_deref(), before.user_id.as_str()), (Some("351910000101"), old.as_str()));
+        assert_eq!((people.find("351910000101"), people.find(&old)), (None, None));
+        assert_eq!(people.find("31610000102"), Some(no));
+        assert_eq!(people.find(&people.get(no).unwrap().user_id), Some(no));
+        assert!(people.renumber(no, "31610000102").is_err(), "it is their own already");
     }
 
     #[test]

@@ -13,7 +13,7 @@ pub(crate) struct Refusal {
 }
 
 /// Code, HTTP status, title.
-const TABLE: [(u32, u16, &str); 32] = [
+const TABLE: &[(u32, u16, &str)] = &[
     (0, 401, "AuthException"),
     (1, 400, "API Unknown"),
     (2, 503, "API Service"),
@@ -33,19 +33,50 @@ const TABLE: [(u32, u16, &str); 32] = [
     (131_008, 400, "Required parameter is missing"),
     (131_009, 400, "Parameter value is not valid"),
     (131_016, 500, "Service unavailable"),
+    (131_020, 400, "Invalid group"),
     (131_021, 400, "Recipient cannot be sender"),
     (131_026, 400, "Message undeliverable"),
     (131_031, 403, "Account has been locked"),
+    (131_037, 400, "Display name approval needed"),
     (131_041, 400, "Unknown group"),
     (131_042, 400, "Business eligibility payment issue"),
+    (131_045, 500, "Incorrect certificate"),
     (131_047, 400, "Re-engagement message"),
     (131_048, 400, "Spam rate limit hit"),
     (131_049, 400, "Meta chose not to deliver"),
     (131_050, 400, "User has stopped receiving marketing messages"),
     (131_051, 400, "Unsupported message type"),
+    (131_052, 400, "Media download error"),
+    (131_053, 400, "Media upload error"),
     (131_056, 400, "(Business Account, Consumer Account) pair rate limit hit"),
     (131_057, 500, "Account in maintenance mode"),
-    (132_001, 404, "Template does not exist"),
+    (131_059, 400, "Invalid cursor"),
+    (131_062, 400, "Business-scoped user id recipients are not supported for this message"),
+    (131_201, 206, "Not All Participants Remove Succeeded"),
+    (131_202, 400, "Duplicate participant"),
+    (131_203, 400, "User has not accepted the Terms of Service"),
+    (131_204, 400, "Too many participants"),
+    (131_207, 403, "Group is suspended"),
+    (131_208, 429, "Group operation rate limit hit"),
+    (131_209, 400, "Invalid aspect ratio of the group picture"),
+    (131_210, 400, "Group picture is too small"),
+    (131_211, 400, "Group creation limit reached"),
+    (131_212, 400, "User is not a participant"),
+    (131_213, 400, "Join request not found"),
+    (131_214, 400, "Group creation is disabled"),
+    (131_215, 400, "Not eligible for groups"),
+    (132_000, 400, "Number of parameters does not match the expected number of params"),
+    (132_001, 404, "Template name does not exist in the translation"),
+    (132_005, 400, "Translated text too long"),
+    (132_007, 400, "Template format character policy violated"),
+    (132_012, 400, "Parameter format does not match format in the created template"),
+    (132_015, 400, "Template is paused"),
+    (132_016, 400, "Template is disabled"),
+    (132_018, 400, "Invalid template parameters"),
+    (132_068, 400, "Flow is in blocked state"),
+    (132_069, 400, "Flow is in throttled state"),
+    (133_004, 503, "Server is temporarily unavailable"),
+    (133_010, 400, "Phone number not registered"),
 ];
 
 impl Refusal {
@@ -75,6 +106,10 @@ impl Refusal {
     /// The answer's body.
     pub(crate) fn answer(&self, trace: &str) -> Value {
         let kind = if self.code == 33 { "GraphMethodException" } else { "OAuthException" };
+        if self.code == 190 {
+            // Of a token Meta says only this.
+            return json!({"error": {"message": self.details, "type": kind, "code": 190, "fbtrace_id": trace}});
+        }
         json!({"error": {
             "message": format!("(#{}) {}", self.code, self.row().1),
             "type": kind,
@@ -107,6 +142,27 @@ impl Refusal {
 
     pub(crate) fn undeliverable() -> Self {
         Self::new(131_026, "Message Undeliverable.")
+    }
+
+    pub(crate) fn not_healthy() -> Self {
+        Self::new(131_049, "This message was not delivered to maintain healthy ecosystem engagement.")
+    }
+
+    pub(crate) fn stopped_marketing() -> Self {
+        Self::new(
+            131_050,
+            "Message was not delivered because the recipient has chosen to stop receiving marketing messages on WhatsApp from your business.",
+        )
+    }
+
+    /// An id that is nothing here.
+    pub(crate) fn no_such(id: &str) -> Self {
+        Self::new(
+            33,
+            format!(
+                "Object with ID '{id}' does not exist, cannot be loaded due to missing permissions, or does not support this operation."
+            ),
+        )
     }
 
     pub(crate) fn something_wrong() -> Self {

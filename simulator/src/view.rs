@@ -1,63 +1,124 @@
-//! Messages and people as the control API and the page see them.
+//! Messages, people and groups as the control API and the page see them.
 
+use crate::groups::{Group, GroupNo};
 use crate::hub::{Hub, World};
-use crate::messages::{Message, Pricing, Reactions, State, Step};
+use crate::messages::{Chat, Message, Pricing, State, Step};
+use crate::people::{Person, PersonNo};
 use serde::Serialize;
-use serde_json::json;
 use serde_json::value::RawValue;
+use serde_json::{Value, json};
 
-/// A message, with its person by id.
+/// A message, with its people by id.
 #[derive(Serialize)]
 pub(crate) struct MessageView<'a> {
     seq: u64,
     id: &'a str,
     /// `business` or `person`.
     from: &'static str,
-    person: &'a str,
+    /// Who is at the other end, or wrote it in a group; null for what the business wrote to a group.
+    person: Option<&'a str>,
+    group: Option<&'a str>,
     r#type: &'a str,
     at_ms: i64,
     body: &'a RawValue,
+    /// A template as its reader sees it.
+    rendered: Option<&'a Value>,
     context: Option<&'a str>,
     callback_data: Option<&'a str>,
-    pricing: Option<Pricing>,
+    pricing: Option<&'a Pricing>,
     state: State,
     states: &'a [Step],
+    /// In a group: how far it got with each.
+    receipts: Vec<Value>,
     error: Option<u32>,
-    reactions: &'a Reactions,
+    error_details: Option<&'a str>,
+    /// `from` is a person's id or `business`.
+    reactions: Vec<Value>,
 }
 
 impl<'a> MessageView<'a> {
     pub(crate) fn new(world: &'a World, message: &'a Message) -> Self {
+        let reaction = |(by, emoji): &(Option<PersonNo>, String)| json!({"from": by.map_or("business", |no| world.people.id(no)), "emoji": emoji});
+        let reached = |(who, state): &(PersonNo, State)| json!({"person": world.people.id(*who), "state": state});
         Self {
             seq: message.seq,
             id: &message.id,
             from: if message.from_business { "business" } else { "person" },
-            person: world.people.get(message.person).map_or("", |person| person.id.as_str()),
+            person: message.person().map(|no| world.people.id(no)),
+            group: group_id(world, message.chat),
             r#type: &message.kind,
             at_ms: message.at_ms,
             body: &message.body,
+            rendered: message.rendered.as_ref(),
             context: message.context.as_deref(),
             callback_data: message.callback_data.as_deref(),
-            pricing: message.pricing,
+            pricing: message.pricing.as_ref(),
             state: message.state(),
             states: &message.states,
+            receipts: message.audience.iter().map(reached).collect(),
             error: message.error,
-            reactions: &message.reactions,
+            error_details: message.error_details.as_deref(),
+            reactions: message.reactions.iter().map(reaction).collect(),
         }
+    }
+}
+
+/// A person, with the number as the business sees it now.
+pub(crate) fn person(person: &Person, now_ms: i64) -> Value {
+    let open = |until_ms: i64| (now_ms < until_ms).then_some(until_ms);
+    json!({
+        "id": person.id, "name": person.name, "username": person.username, "number": person.number,
+        "hidden": person.hidden, "wa_id": person.wa_id(now_ms), "user_id": person.user_id,
+        "parent_user_id": person.parent_user_id, "window_until_ms": person.window_until_ms, "crowd": person.crowd,
+        "marketing_stopped": person.marketing_stopped, "blocked": person.blocked,
+        "free_until_ms": open(person.free_until_ms),
+    })
+}
+
+/// A group, with its people by id.
+pub(crate) fn group(world: &World, group: &Group) -> Value {
+    let ids = |people: &[PersonNo]| people.iter().map(|no| world.people.id(*no).to_owned()).collect::<Vec<_>>();
+    let requests: Vec<Value> = group
+        .requests
+        .iter()
+        .map(|request| json!({"id": request.id, "person": world.people.id(request.person), "at_ms": request.at_ms}))
+        .collect();
+    json!({
+        "id": group.id, "subject": group.subject, "description": group.description, "approval": group.approval,
+        "created_ms": group.created_ms, "suspended": group.suspended, "deleted": group.deleted,
+        "invite_link": group.invite_link(), "members": ids(&group.members), "join_requests": requests,
+        "removed": ids(&group.removed.iter().copied().collect::<Vec<_>>()),
+        "window_until_ms": group.window_until_ms, "pins": group.pins, "picture": group.picture,
+    })
+}
+
+/// The id of the group that a chat is.
+pub(crate) fn group_id(world: &World, chat: Chat) -> Option<&str> {
+    match chat {
+        Chat::Person(_) => None,
+        Chat::Group(no) => world.groups.get(no).map(|group| group.id.as_str()),
     }
 }
 
 /// Tells the pages how a message stands now. The crowd of a flood is not shown.
 pub(crate) fn tell(hub: &Hub, world: &World, seq: u64) {
     let Some(message) = world.messages.get(seq) else { return };
-    if world.people.get(message.person).is_some_and(|person| !person.crowd) {
+    let crowd = message.person().and_then(|no| world.people.get(no)).is_some_and(|person| person.crowd);
+    if !crowd {
         hub.tell(|| json!({"kind": "message", "message": MessageView::new(world, message)}));
     }
 }
 
 /// Tells the pages how a person stands now.
-pub(crate) fn tell_person(hub: &Hub, world: &World, no: usize) {
-    if let Some(person) = world.people.get(no).filter(|person| !person.crowd) {
-        hub.tell(|| json!({"kind": "person", "person": person}));
+pub(crate) fn tell_person(hub: &Hub, world: &World, no: PersonNo) {
+    if let Some(found) = world.people.get(no).filter(|person| !person.crowd) {
+        hub.tell(|| json!({"kind": "person", "person": person(found, hub.clock.now_ms())}));
+    }
+}
+
+/// Tells the pages how a group stands now.
+pub(crate) fn tell_group(hub: &Hub, world: &World, no: GroupNo) {
+    if let Some(found) = world.groups.get(no) {
+        hub.tell(|| json!({"kind": "group", "group": group(world, found)}));
     }
 }

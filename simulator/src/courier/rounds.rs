@@ -1,9 +1,9 @@
 //! The courier's rounds: the tasks that greet, pack, post, and wait for what is due.
 
-use super::{Content, Errand, Lanes, Letter, Parcel};
+use super::{Content, Errand, Lanes, Letter, Parcel, Target};
 use crate::hub::Hub;
 use crate::letter::Update;
-use crate::{log, receipts, wire};
+use crate::{deeds, log, receipts, wire};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -17,52 +17,62 @@ const MOST_BODY_BYTES: usize = 2_900_000;
 /// How long the callback has for the handshake; real time.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Starts the lanes and the agenda; they end with the runtime.
-pub(crate) fn run(hub: &Arc<Hub>, lanes: Lanes) -> Result<(), reqwest::Error> {
-    let client = reqwest::Client::builder()
+/// The client for webhooks.
+pub(crate) fn client(lanes: usize) -> Result<reqwest::Client, reqwest::Error> {
+    reqwest::Client::builder()
         .no_proxy()
         .redirect(reqwest::redirect::Policy::none())
-        .pool_max_idle_per_host(lanes.0.len())
+        .pool_max_idle_per_host(lanes)
         .tcp_nodelay(true)
-        .build()?;
-    for (number, lane) in lanes.0.into_iter().enumerate() {
-        tokio::spawn(drive(Arc::clone(hub), client.clone(), number, lane));
-    }
-    tokio::spawn(keep_agenda(Arc::clone(hub)));
-    tokio::spawn(greet(Arc::clone(hub), client));
-    Ok(())
+        .build()
 }
 
-/// The handshake of whatsapp.md 1.1, until the daemon is there and echoes the challenge.
-async fn greet(hub: Arc<Hub>, client: reqwest::Client) {
-    let mut pause = Duration::from_millis(50);
-    loop {
-        let challenge = hub.ids.challenge();
-        let query = [
-            ("hub.mode", "subscribe"),
-            ("hub.challenge", challenge.as_str()),
-            ("hub.verify_token", hub.config.verify_token.as_str()),
-        ];
-        let Ok(url) = reqwest::Url::parse_with_params(&hub.config.callback, query) else { return };
-        let answer = client.get(url).timeout(HANDSHAKE_TIMEOUT).send().await;
-        let problem = match answer {
-            Ok(answer) => {
-                let status = answer.status().as_u16();
-                match answer.text().await {
-                    Ok(text) if status == 200 && text == challenge => break,
-                    _ => format!("the callback answered {status}, and not with the challenge"),
-                }
+/// Starts the lanes and the agenda; they end with the runtime.
+pub(crate) fn run(hub: &Arc<Hub>, lanes: Lanes) {
+    for (number, lane) in lanes.0.into_iter().enumerate() {
+        tokio::spawn(drive(Arc::clone(hub), number, lane));
+    }
+    tokio::spawn(keep_agenda(Arc::clone(hub)));
+    tokio::spawn(greet(Arc::clone(hub)));
+}
+
+/// Asks a callback whether it is the business's (whatsapp.md 1.1); an error says what is wrong, and no secret.
+pub(crate) async fn handshake(hub: &Hub, target: &Target) -> Result<(), String> {
+    let challenge = hub.ids.challenge();
+    let query = [
+        ("hub.mode", "subscribe"),
+        ("hub.challenge", challenge.as_str()),
+        ("hub.verify_token", target.verify_token.as_str()),
+    ];
+    let url = reqwest::Url::parse_with_params(&target.url, query).map_err(|error| error.to_string())?;
+    match hub.client.get(url).timeout(HANDSHAKE_TIMEOUT).send().await {
+        Ok(answer) => {
+            let status = answer.status().as_u16();
+            match answer.text().await {
+                Ok(text) if status == 200 && text == challenge => Ok(()),
+                _ => Err(format!("the callback answered {status}, and not with the challenge")),
             }
-            // Without the address, which holds the verify token.
-            Err(error) => error.without_url().to_string(),
-        };
-        tracing::debug!(problem, "handshake not done yet");
+        }
+        // Without the address, which holds the verify token.
+        Err(error) => Err(error.without_url().to_string()),
+    }
+}
+
+/// The handshake with the first callback, until the daemon is there and echoes the challenge.
+async fn greet(hub: Arc<Hub>) {
+    let mut pause = Duration::from_millis(50);
+    // A client of the Graph API may have subscribed another callback meanwhile.
+    while !hub.courier.load().greeted {
+        match handshake(&hub, &hub.courier.target()).await {
+            Ok(()) => break,
+            Err(problem) => tracing::debug!(problem, "handshake not done yet"),
+        }
         tokio::time::sleep(pause).await;
         // A daemon takes a moment to start; one that is wrong is not asked more often than every second.
         pause = (pause * 2).min(Duration::from_secs(1));
     }
     tracing::info!("handshake done");
-    hub.courier.load.send_modify(|load| load.greeted = true);
+    hub.courier.greeted();
     hub.tell(|| serde_json::json!({"kind": "greeted"}));
 }
 
@@ -78,12 +88,15 @@ async fn keep_agenda(hub: Arc<Hub>) {
                     });
                     hub.courier.send(lane, Parcel { epoch, content });
                 }
-                Errand::Reach(seq, state) => {
-                    // Its receipt is counted before the wait for it ends, so that it never looks idle in between.
+                Errand::Do(deed, at_once) => {
+                    // What it tells is counted before the wait for it ends, so that it never looks idle in between.
                     if hub.courier.load().epoch == epoch {
-                        receipts::reach(&hub, &mut hub.world(), seq, state);
+                        deeds::perform(&hub, deed);
                     }
-                    hub.courier.settle(epoch, |load| load.waiting = load.waiting.saturating_sub(1));
+                    hub.courier.settle(epoch, |load| {
+                        let counted = if at_once { &mut load.open } else { &mut load.waiting };
+                        *counted = counted.saturating_sub(1);
+                    });
                 }
             }
         }
@@ -99,7 +112,7 @@ async fn keep_agenda(hub: Arc<Hub>) {
 }
 
 /// One lane: takes what comes, packs it, posts it.
-async fn drive(hub: Arc<Hub>, client: reqwest::Client, number: usize, mut lane: UnboundedReceiver<Parcel>) {
+async fn drive(hub: Arc<Hub>, number: usize, mut lane: UnboundedReceiver<Parcel>) {
     let mut load = hub.courier.watch();
     let mut held_over = None;
     loop {
@@ -122,7 +135,7 @@ async fn drive(hub: Arc<Hub>, client: reqwest::Client, number: usize, mut lane: 
                 seal(&hub, &updates)
             }
         };
-        post(&hub, &client, number, epoch, letter).await;
+        post(&hub, number, epoch, letter).await;
     }
 }
 
@@ -170,18 +183,21 @@ fn seal(hub: &Hub, updates: &[Update]) -> Letter {
         body: body.into(),
         updates: updates.len(),
         delivers: updates.iter().filter_map(|update| update.delivers).collect(),
+        about: updates.iter().filter_map(|update| update.about).collect(),
         failures: 0,
         first_ms: now_ms,
         copy: false,
     }
 }
 
-async fn post(hub: &Arc<Hub>, client: &reqwest::Client, lane: usize, epoch: u64, letter: Letter) {
+async fn post(hub: &Arc<Hub>, lane: usize, epoch: u64, letter: Letter) {
     double(hub, epoch, &letter);
     let timeout = Duration::from_millis(hub.world().knobs.webhook_timeout_ms);
     let started = Instant::now();
-    let answer = client
-        .post(&hub.config.callback)
+    let target = hub.courier.target();
+    let answer = hub
+        .client
+        .post(&target.url)
         .header("content-type", "application/json")
         .header("x-hub-signature-256", wire::signature(hub.config.app_secret.as_bytes(), &letter.body))
         .timeout(timeout)
@@ -197,16 +213,17 @@ async fn post(hub: &Arc<Hub>, client: &reqwest::Client, lane: usize, epoch: u64,
         Err(error) => (None, String::new(), Some(error.without_url().to_string())),
     };
     hub.log.add(|| log::Entry {
-        seq: 0,
         at_ms: hub.clock.now_ms(),
         direction: "out",
-        method: "POST",
-        path: hub.config.callback.clone(),
+        method: "POST".to_owned(),
+        path: target.url.clone(),
+        about: letter.about.clone(),
         status,
         request: log::shown(&letter.body),
         response: log::shown(text.as_bytes()),
         note,
         took_us: u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX),
+        ..log::Entry::default()
     });
     if status == Some(200) {
         receipts::arrived(hub, &letter.delivers);

@@ -116,7 +116,7 @@ function ticks(message) {
 }
 
 function reactions(message) {
-  const given = [["You", message.reactions.person], ["The business", message.reactions.business]].filter(([, emoji]) => emoji);
+  const given = message.reactions.map(({ from, emoji }) => [from === "business" ? "The business" : "You", emoji]);
   if (given.length === 0) return null;
   return h("ul", { className: "reactions", "aria-label": "Reactions" },
     given.map(([who, emoji]) => h("li", { title: who, "aria-label": `${who}: ${emoji}` }, emoji)));

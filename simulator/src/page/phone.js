@@ -114,7 +114,8 @@ export class Phone {
     return this.actions ??= {
       tap: (message, id) => this.say({ tap: id, on: message.id }),
       openList: (message, opener) => rows(this.element, opener, message, (id) => this.say({ tap: id, on: message.id })),
-      react: (message, event) => emojis(this.element, event.currentTarget, message.reactions.person,
+      react: (message, event) => emojis(this.element, event.currentTarget,
+        message.reactions.find((one) => one.from === this.person.id)?.emoji,
         (emoji) => this.say({ reaction: emoji, on: message.id })),
       quote: (message) => this.quote(message),
     };

@@ -1,13 +1,9 @@
 //! What the business sends: answers, refusals, receipts, the window, rates.
 
-use crate::house::{ANA, House, NUMBER, TOKEN, text};
+use crate::house::{ANA, House, NUMBER, TOKEN, code, text};
 use serde_json::{Value, json};
 
 const DAY_MS: i64 = 86_400_000;
-
-fn code(answer: &Value) -> i64 {
-    answer["error"]["code"].as_i64().unwrap_or_else(|| panic!("no error: {answer}"))
-}
 
 #[tokio::test]
 async fn a_text_is_accepted_and_its_receipts_carry_the_callback_data() {
@@ -177,7 +173,7 @@ async fn the_business_reacts_marks_as_read_and_types() {
     let said = house.get("messages?from=person").await;
     let states: Vec<_> = said["messages"].as_array().unwrap().iter().map(|m| m["state"].clone()).collect();
     assert_eq!(states, ["read", "read"], "the one before is read with it");
-    assert_eq!(said["messages"][0]["reactions"]["business"], "🎉");
+    assert_eq!(said["messages"][0]["reactions"], json!([{"from": "business", "emoji": "🎉"}]));
     assert_eq!((&said["counts"]["typing"], &said["counts"]["marked_read"]), (&json!(1), &json!(1)));
     let unknown = json!({"messaging_product": "whatsapp", "status": "read", "message_id": "wamid.none"});
     assert_eq!(code(&house.send(unknown).await.1), 131_009);

@@ -6,6 +6,18 @@ mod faults;
 #[cfg(test)]
 mod graph;
 #[cfg(test)]
+mod groups;
+#[cfg(test)]
 mod house;
+#[cfg(test)]
+mod identities;
+#[cfg(test)]
+mod media;
+#[cfg(test)]
+mod platform;
+#[cfg(test)]
+mod state;
+#[cfg(test)]
+mod templates;
 #[cfg(test)]
 mod webhooks;

@@ -1,0 +1,198 @@
+//! The number, the account and the app: who is subscribed, what the number looks like, whom it blocked (whatsapp.md 1.1, 4).
+
+use super::{Call, Given, only, page};
+use crate::courier::{Target, handshake};
+use crate::people;
+use crate::refusal::Refusal;
+use axum::http::Method;
+use serde_json::{Value, json};
+
+/// The longest address of an overriding callback (whatsapp.md 1.1).
+const MOST_CALLBACK: usize = 200;
+
+/// `GET /oauth/access_token`: an app's own token, for its secret.
+pub(super) fn app_token(call: &Call<'_>) -> Given {
+    let hub = call.hub;
+    if call.query.get("client_secret").map(String::as_str) != Some(hub.config.app_secret.as_str()) {
+        return Err(Refusal::new(1, "Error validating client secret."));
+    }
+    Ok(json!({"access_token": hub.app_token(), "token_type": "bearer"}))
+}
+
+/// `POST /{APP_ID}/subscriptions`: the callback, which is asked at once whether it is the business's.
+pub(super) async fn subscribe(call: &Call<'_>) -> Given {
+    if *call.method != Method::POST {
+        return Err(call.unsupported());
+    }
+    if call.parameter("object").as_deref() != Some("whatsapp_business_account") {
+        return Err(Refusal::new(100, "Param object must be whatsapp_business_account."));
+    }
+    let url =
+        call.parameter("callback_url").ok_or_else(|| Refusal::new(100, "The parameter callback_url is required."))?;
+    let token =
+        call.parameter("verify_token").ok_or_else(|| Refusal::new(100, "The parameter verify_token is required."))?;
+    redirect(call, url, token).await
+}
+
+/// Sets another callback, once it has echoed the challenge.
+async fn redirect(call: &Call<'_>, url: String, verify_token: String) -> Given {
+    let hub = call.hub;
+    let target = Target::new(&url, &verify_token).map_err(|what| Refusal::new(100, what))?;
+    if let Err(problem) = handshake(hub, &target).await {
+        return Err(Refusal::new(2200, format!("Callback verification failed with the following errors: {problem}")));
+    }
+    hub.courier.set_target(target);
+    hub.courier.greeted();
+    hub.tell(|| json!({"kind": "greeted"}));
+    Ok(json!({"success": true}))
+}
+
+/// `/{PHONE_NUMBER_ID}` and its smaller edges.
+pub(super) async fn number(call: &Call<'_>) -> Given {
+    match (call.method, call.edge) {
+        (&Method::GET, "") => Ok(only(view(call), call.fields().as_deref())),
+        (&Method::POST, "") => {
+            let body = call.json()?;
+            match body.get("webhook_configuration") {
+                Some(wanted) => override_callback(call, wanted).await,
+                None => Ok(json!({"success": true})),
+            }
+        }
+        (_, "block_users") => block_users(call),
+        (&Method::GET, "whatsapp_business_profile") => Ok(json!({"data": [hub_profile(call)]})),
+        (&Method::POST, "whatsapp_business_profile") => {
+            let mut profile = call.product_json()?;
+            if let Some(profile) = profile.as_object_mut() {
+                profile.remove("messaging_product");
+            }
+            let mut world = call.hub.world();
+            if let (Some(now), Value::Object(profile)) = (world.profile.as_object_mut(), profile) {
+                now.extend(profile);
+            }
+            Ok(json!({"success": true}))
+        }
+        (&Method::POST, "register" | "deregister") => Ok(json!({"success": true})),
+        _ => Err(call.unsupported()),
+    }
+}
+
+fn hub_profile(call: &Call<'_>) -> Value {
+    let mut profile = call.hub.world().profile.clone();
+    if let Some(profile) = profile.as_object_mut() {
+        profile.insert("messaging_product".to_owned(), json!("whatsapp"));
+    }
+    profile
+}
+
+/// The number as its owner sees it.
+fn view(call: &Call<'_>) -> Value {
+    let hub = call.hub;
+    let world = hub.world();
+    let tier = match world.knobs.messaging_limit {
+        0 => "TIER_UNLIMITED".to_owned(),
+        limit @ 1..1_000 => format!("TIER_{limit}"),
+        limit => format!("TIER_{}K", limit / 1_000),
+    };
+    let throughput = if world.knobs.throughput_per_second == 80 { "STANDARD" } else { "HIGH" };
+    json!({
+        "id": hub.config.phone_number_id,
+        "display_phone_number": format!("+{}", hub.config.display_number),
+        "verified_name": "Beadle simulator",
+        "quality_rating": world.account.quality.clone().unwrap_or_else(|| "GREEN".to_owned()),
+        "code_verification_status": "VERIFIED", "name_status": "APPROVED", "account_mode": "LIVE",
+        "platform_type": "CLOUD_API", "status": "CONNECTED",
+        "throughput": {"level": throughput},
+        "whatsapp_business_manager_messaging_limit": tier,
+        "is_official_business_account": world.knobs.groups_eligible,
+        "webhook_configuration": {"application": hub.courier.target().url},
+    })
+}
+
+/// `/{WABA_ID}` and its smaller edges.
+pub(super) async fn business(call: &Call<'_>) -> Given {
+    let hub = call.hub;
+    match (call.method, call.edge) {
+        (&Method::GET, "") => {
+            let all = json!({"id": hub.config.business_account_id, "name": "Beadle simulator", "currency": crate::account::currency(),
+                "timezone_id": "1", "message_template_namespace": "beadle_simulator", "account_review_status": "APPROVED",
+                "business_verification_status": "verified", "country": "NL", "ownership_type": "SELF"});
+            Ok(only(all, call.fields().as_deref()))
+        }
+        (&Method::GET, "phone_numbers") => {
+            let (data, paging) = page(call, vec![view(call)], 25, 100)?;
+            Ok(json!({"data": data, "paging": paging}))
+        }
+        (&Method::GET, "subscribed_apps") => Ok(
+            json!({"data": [{"whatsapp_business_api_data": {"id": "1", "name": "app", "link": hub.courier.target().url}}]}),
+        ),
+        (&Method::POST, "subscribed_apps") => match call.json()? {
+            Value::Null => Ok(json!({"success": true})),
+            wanted if wanted.get("override_callback_uri").is_none() => Ok(json!({"success": true})),
+            wanted => override_callback(call, &wanted).await,
+        },
+        (&Method::DELETE, "subscribed_apps") => Ok(json!({"success": true})),
+        _ => Err(call.unsupported()),
+    }
+}
+
+/// Another callback for this account or number; an empty one takes it back.
+async fn override_callback(call: &Call<'_>, wanted: &Value) -> Given {
+    let text = |key: &str| wanted.get(key).and_then(Value::as_str).unwrap_or_default();
+    let url = text("override_callback_uri");
+    if url.chars().count() > MOST_CALLBACK {
+        return Err(Refusal::new(
+            100,
+            format!("Param override_callback_uri must have at most {MOST_CALLBACK} characters."),
+        ));
+    }
+    if url.is_empty() {
+        let config = &call.hub.config;
+        return redirect(call, config.callback.clone(), config.verify_token.clone()).await;
+    }
+    redirect(call, url.to_owned(), text("verify_token").to_owned()).await
+}
+
+/// Blocks, unblocks and lists people; whoever is blocked is heard no more.
+fn block_users(call: &Call<'_>) -> Given {
+    let hub = call.hub;
+    let now_ms = hub.clock.now_ms();
+    if *call.method == Method::GET {
+        let world = hub.world();
+        let blocked = world.people.iter().filter(|person| person.blocked);
+        let all = blocked.map(|person| crate::receipts::participant(person, now_ms)).collect();
+        let (data, paging) = page(call, all, 10, 1_000)?;
+        return Ok(json!({"data": data, "paging": paging}));
+    }
+    let block = *call.method == Method::POST;
+    let body = call.product_json()?;
+    let users = body.get("block_users").and_then(Value::as_array).filter(|users| !users.is_empty());
+    let users = users.ok_or_else(|| Refusal::new(100, "The parameter block_users is required."))?;
+    let mut world = hub.world();
+    let (mut done, mut failed) = (Vec::new(), Vec::new());
+    for user in users {
+        let text = |key: &str| user.get(key).and_then(Value::as_str);
+        let input = text("user").or_else(|| text("user_id")).unwrap_or_default();
+        let name = people::digits(input).unwrap_or_else(|| input.to_owned());
+        let found = world.people.find(&name);
+        match found.and_then(|no| world.people.get_mut(no)) {
+            Some(person) => {
+                person.blocked = block;
+                let mut named = crate::receipts::participant(person, now_ms);
+                if let Some(named) = named.as_object_mut() {
+                    named.insert("input".to_owned(), json!(input));
+                }
+                done.push(named);
+            }
+            None => failed.push(json!({"input": input, "errors": [Refusal::undeliverable().in_status()]})),
+        }
+        if let Some(no) = found {
+            crate::view::tell_person(hub, &world, no);
+        }
+    }
+    let mut answer = json!({});
+    if let Some(answer) = answer.as_object_mut() {
+        answer.insert(if block { "added_users" } else { "removed_users" }.to_owned(), json!(done));
+        answer.extend((!failed.is_empty()).then(|| ("failed_users".to_owned(), json!(failed))));
+    }
+    Ok(json!({"messaging_product": "whatsapp", "block_users": answer}))
+}

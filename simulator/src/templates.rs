@@ -1,0 +1,328 @@
+//! Message templates: what the business made, and how far the review got (whatsapp.md 2.3, 1.8).
+//!
+//! States go PENDING → APPROVED or REJECTED; APPROVED ⇄ PAUSED, and the third pause disables. Meta's reviewers are people
+//! and models; here a setting or a hand on the control API decides. What a sender must fill in is in `fill`.
+
+mod draft;
+mod fill;
+
+pub(crate) use draft::{Draft, check_draft};
+pub(crate) use fill::{category_of, fill, needs_phone};
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+
+/// Of an account that is verified; what is not verified may have 250.
+const MOST_TEMPLATES: usize = 6_000;
+
+/// Creations an hour, edits a day and in 30 days (whatsapp.md 4).
+const MOST_NEW_AN_HOUR: usize = 100;
+const MOST_EDITS: usize = 10;
+const HOUR_MS: i64 = 60 * 60 * 1000;
+const DAY_MS: i64 = 24 * HOUR_MS;
+
+/// A deleted template's name is free again after this.
+const NAME_RESTS_MS: i64 = 30 * DAY_MS;
+
+/// How long the first and the second pause last; the third disables.
+const PAUSES_MS: [i64; 2] = [3 * HOUR_MS, 6 * HOUR_MS];
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub(crate) enum Status {
+    Pending,
+    Approved,
+    Rejected,
+    Paused,
+    Disabled,
+}
+
+impl Status {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Pending => "PENDING",
+            Self::Approved => "APPROVED",
+            Self::Rejected => "REJECTED",
+            Self::Paused => "PAUSED",
+            Self::Disabled => "DISABLED",
+        }
+    }
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Template {
+    pub id: String,
+    pub name: String,
+    pub language: String,
+    /// MARKETING, UTILITY or AUTHENTICATION.
+    pub category: String,
+    pub status: Status,
+    pub components: Vec<Value>,
+    /// NAMED or POSITIONAL.
+    pub parameter_format: String,
+    /// GREEN, YELLOW, RED or UNKNOWN.
+    pub quality: String,
+    /// NONE until it is rejected.
+    pub reason: String,
+    pub pauses: u32,
+    /// A pause ends by itself then.
+    pub paused_until_ms: Option<i64>,
+    pub edited_ms: Vec<i64>,
+    pub created_ms: i64,
+    pub previous_category: Option<String>,
+    pub ttl_seconds: Option<i64>,
+}
+
+impl Template {
+    /// As the management API shows it.
+    pub(crate) fn view(&self, now_ms: i64) -> Value {
+        let mut view = json!({
+            "id": self.id, "name": self.name, "language": self.language, "category": self.category,
+            "status": self.status.name(), "components": self.components, "parameter_format": self.parameter_format,
+            "rejected_reason": self.reason,
+            "quality_score": {"score": self.quality, "date": now_ms.div_euclid(1000)},
+        });
+        if let Some(view) = view.as_object_mut() {
+            view.extend(self.previous_category.iter().map(|was| ("previous_category".to_owned(), json!(was))));
+            view.extend(self.ttl_seconds.map(|ttl| ("message_send_ttl_seconds".to_owned(), json!(ttl))));
+        }
+        view
+    }
+
+    /// What names it in a webhook.
+    pub(crate) fn named(&self) -> Value {
+        // A number here, as Meta prints it, and a string in the management API.
+        let id: u64 = self.id.parse().unwrap_or_default();
+        json!({
+            "message_template_id": id,
+            "message_template_name": self.name,
+            "message_template_language": self.language,
+        })
+    }
+
+    /// The value of `message_template_status_update` for what it is now.
+    pub(crate) fn status_update(&self, event: &str) -> Value {
+        let mut value = self.named();
+        if let Some(value) = value.as_object_mut() {
+            value.insert("event".to_owned(), json!(event));
+            value.insert("reason".to_owned(), json!(self.reason));
+            value.insert("message_template_category".to_owned(), json!(self.category));
+            match event {
+                "PAUSED" => {
+                    let (title, hours) = if self.pauses < 2 { ("FIRST_PAUSE", 3) } else { ("SECOND_PAUSE", 6) };
+                    let about = format!(
+                        "Your WhatsApp message template has been paused for {hours} hours until it can be sent again because it continued to have issues."
+                    );
+                    value.insert("other_info".to_owned(), json!({"title": title, "description": about}));
+                }
+                "DISABLED" => {
+                    value.insert("other_info".to_owned(), json!({"title": "DISABLED", "description": "Your WhatsApp message template has been disabled because it continued to have issues."}));
+                }
+                "REJECTED" => {
+                    value.insert(
+                        "rejection_info".to_owned(),
+                        json!({"reason": self.reason, "recommendation": "Change the template and send it in again."}),
+                    );
+                }
+                _ => {}
+            }
+        }
+        value
+    }
+
+    /// Pauses it, or disables it the third time; gives the event, and when it ends by itself.
+    pub(crate) fn pause(&mut self, now_ms: i64) -> (&'static str, Option<i64>) {
+        let lasts = usize::try_from(self.pauses).ok().and_then(|n| PAUSES_MS.get(n));
+        self.pauses += 1;
+        match lasts {
+            Some(lasts_ms) => {
+                self.status = Status::Paused;
+                self.paused_until_ms = Some(now_ms.saturating_add(*lasts_ms));
+                ("PAUSED", self.paused_until_ms)
+            }
+            None => {
+                self.status = Status::Disabled;
+                self.paused_until_ms = None;
+                ("DISABLED", None)
+            }
+        }
+    }
+}
+
+/// Why the management API says no: code and details.
+pub(crate) type No = (u32, String);
+
+#[derive(Clone, Default, Serialize, Deserialize)]
+pub(crate) struct Templates {
+    /// By id; ids grow.
+    all: BTreeMap<String, Template>,
+    /// When templates were made, for the limit of an hour.
+    made_ms: Vec<i64>,
+    /// Names of deleted ones, and when they are free again.
+    resting: BTreeMap<String, i64>,
+}
+
+impl Templates {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.all.is_empty()
+    }
+
+    pub(crate) fn get(&self, id: &str) -> Option<&Template> {
+        self.all.get(id)
+    }
+
+    pub(crate) fn get_mut(&mut self, id: &str) -> Option<&mut Template> {
+        self.all.get_mut(id)
+    }
+
+    pub(crate) fn find(&self, name: &str, language: &str) -> Option<&Template> {
+        self.all.values().find(|template| template.name == name && template.language == language)
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Template> {
+        self.all.values()
+    }
+
+    /// Makes one under this id; it waits for its review.
+    pub(crate) fn create(&mut self, id: u64, draft: Draft, now_ms: i64) -> Result<&Template, No> {
+        self.made_ms.retain(|at_ms| now_ms - at_ms < HOUR_MS);
+        if self.made_ms.len() >= MOST_NEW_AN_HOUR {
+            return Err((80_007, format!("More than {MOST_NEW_AN_HOUR} templates were made within an hour.")));
+        }
+        if self.all.len() >= MOST_TEMPLATES {
+            return Err((100, format!("This account has {MOST_TEMPLATES} templates already.")));
+        }
+        if self.find(&draft.name, &draft.language).is_some() {
+            return Err((
+                100,
+                format!("Content in this language already exists: '{}' in {}.", draft.name, draft.language),
+            ));
+        }
+        if self.resting.get(&draft.name).is_some_and(|free_ms| now_ms < *free_ms) {
+            return Err((
+                100,
+                format!("The name '{}' belonged to a deleted template and is free 30 days after that.", draft.name),
+            ));
+        }
+        self.made_ms.push(now_ms);
+        let template = Template {
+            id: id.to_string(),
+            name: draft.name,
+            language: draft.language,
+            category: draft.category,
+            status: Status::Pending,
+            components: draft.components,
+            parameter_format: draft.parameter_format,
+            quality: "UNKNOWN".to_owned(),
+            reason: "NONE".to_owned(),
+            pauses: 0,
+            paused_until_ms: None,
+            edited_ms: Vec::new(),
+            created_ms: now_ms,
+            previous_category: None,
+            ttl_seconds: draft.ttl_seconds,
+        };
+        Ok(self.all.entry(id.to_string()).or_insert(template))
+    }
+
+    /// Changes one that was reviewed; it waits for its review again.
+    pub(crate) fn edit(
+        &mut self,
+        id: &str,
+        change: impl FnOnce(&Template) -> Result<Draft, No>,
+        now_ms: i64,
+    ) -> Result<(), No> {
+        let template = self.all.get_mut(id).ok_or((100, "There is no such template.".to_owned()))?;
+        match template.status {
+            Status::Pending => return Err((100, "A template that is in review cannot be edited.".to_owned())),
+            Status::Disabled => return Err((100, "A template that is disabled cannot be edited.".to_owned())),
+            Status::Approved => {
+                template.edited_ms.retain(|at_ms| now_ms - at_ms < 30 * DAY_MS);
+                let today = template.edited_ms.last().is_some_and(|at_ms| now_ms - at_ms < DAY_MS);
+                if today || template.edited_ms.len() >= MOST_EDITS {
+                    return Err((
+                        100,
+                        "An approved template can be edited once in 24 hours and 10 times in 30 days.".to_owned(),
+                    ));
+                }
+                template.edited_ms.push(now_ms);
+            }
+            Status::Rejected | Status::Paused => {}
+        }
+        let draft = change(template)?;
+        template.components = draft.components;
+        template.category = draft.category;
+        template.ttl_seconds = draft.ttl_seconds;
+        template.status = Status::Pending;
+        template.reason = "NONE".to_owned();
+        Ok(())
+    }
+
+    /// Deletes one by its id, or all of a name.
+    pub(crate) fn delete(&mut self, name: &str, id: Option<&str>, now_ms: i64) -> Vec<Template> {
+        let gone: Vec<String> = self
+            .all
+            .values()
+            .filter(|template| template.name == name && id.is_none_or(|id| id == template.id))
+            .map(|template| template.id.clone())
+            .collect();
+        if !gone.is_empty() {
+            self.resting.insert(name.to_owned(), now_ms.saturating_add(NAME_RESTS_MS));
+        }
+        gone.iter().filter_map(|id| self.all.remove(id)).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn draft(name: &str) -> Draft {
+        let components = json!([{"type": "BODY", "text": "Hello"}]);
+        check_draft(&json!({"name": name, "language": "en", "category": "UTILITY", "components": components})).unwrap()
+    }
+
+    #[test]
+    fn a_template_is_paused_twice_and_then_disabled() {
+        let mut templates = Templates::default();
+        let id = templates.create(7, draft("a"), 0).unwrap().id.clone();
+        let template = templates.get_mut(&id).unwrap();
+        assert_eq!(template.pause(0), ("PAUSED", Some(3 * HOUR_MS)));
+        assert_eq!(template.status_update("PAUSED")["other_info"]["title"], "FIRST_PAUSE");
+        assert_eq!(template.pause(0), ("PAUSED", Some(6 * HOUR_MS)));
+        assert_eq!(template.status_update("PAUSED")["other_info"]["title"], "SECOND_PAUSE");
+        assert_eq!(template.pause(0), ("DISABLED", None));
+        assert_eq!(template.status, Status::Disabled);
+    }
+
+    #[test]
+    fn limits_of_making_and_editing_hold() {
+        let mut templates = Templates::default();
+        for n in 0..100 {
+            templates.create(n, draft(&format!("t{n}")), 0).unwrap();
+        }
+        assert_eq!(templates.create(100, draft("more"), 0).unwrap_err().0, 80_007);
+        templates.create(101, draft("more"), HOUR_MS).unwrap();
+        assert!(templates.create(102, draft("more"), HOUR_MS).unwrap_err().1.contains("already exists"));
+        let edit = |templates: &mut Templates, at_ms| templates.edit("7", |_| Ok(draft("t7")), at_ms);
+        assert!(edit(&mut templates, 0).is_err(), "in review");
+        for day in 0..10 {
+            templates.get_mut("7").unwrap().status = Status::Approved;
+            edit(&mut templates, day * DAY_MS).unwrap();
+            templates.get_mut("7").unwrap().status = Status::Approved;
+            assert!(edit(&mut templates, day * DAY_MS + DAY_MS - 1).is_err());
+        }
+        assert!(edit(&mut templates, 10 * DAY_MS).is_err(), "ten in thirty days");
+    }
+
+    #[test]
+    fn a_deleted_name_rests_for_thirty_days() {
+        let mut templates = Templates::default();
+        templates.create(1, draft("a"), 0).unwrap();
+        assert_eq!(templates.delete("a", Some("2"), 0).len(), 0);
+        assert_eq!(templates.delete("a", None, 0).len(), 1);
+        assert!(templates.create(2, draft("a"), NAME_RESTS_MS - 1).is_err());
+        templates.create(3, draft("a"), NAME_RESTS_MS).unwrap();
+    }
+}
