@@ -11,6 +11,7 @@ use serde_json::Value;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Output;
+use std::sync::atomic::{AtomicU32, Ordering};
 use tempfile::TempDir;
 use tokio::net::UnixDatagram;
 use tokio::process::Command;
@@ -202,13 +203,21 @@ business_account_id = "{business}"
     }
 }
 
-/// An address of this machine that nobody listens on now. Another program may take it before we do; with the ports that
-/// Linux gives out in turn that is not seen in practice.
+/// An address of this machine that nobody listens on now, and that this process gives to nobody else. It lies below the
+/// ports that Linux gives to whoever asks for none (from 32768), which a connection may take before its owner listens.
 pub fn free_address() -> String {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0");
-    let address = listener.and_then(|listener| listener.local_addr());
-    address.unwrap_or_else(|error| panic!("no free port: {error}")).to_string()
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    // Processes that test at once begin at places of their own.
+    let first = std::process::id().wrapping_mul(97);
+    (0..PORTS.len())
+        .map(|_| NEXT.fetch_add(1, Ordering::Relaxed).wrapping_add(first) as usize % PORTS.len() + PORTS.start)
+        .map(|port| format!("127.0.0.1:{port}"))
+        .find(|address| std::net::TcpListener::bind(address).is_ok())
+        .unwrap_or_else(|| panic!("no free port in {PORTS:?}"))
 }
+
+/// Where [`free_address`] looks.
+const PORTS: std::ops::Range<usize> = 18_000..32_000;
 
 /// A daemon that was started and has not said that it is ready.
 pub struct Starting {
