@@ -7,7 +7,10 @@ pub const GIVEN_TO_ALL: [&str; 10] =
     ["settings", "clock", "random", "log", "state", "timers", "replies", "media", "documents", "contacts"];
 
 /// Rights that the operator gives, and what each lets a plugin do, in plain words.
-pub const ASKED_FOR: [(&str, &str); 1] = [("messages", "write to people first, inside their window")];
+pub const ASKED_FOR: [(&str, &str); 2] = [
+    ("messages", "write to people first, inside their window or with a template"),
+    ("groups", "make and change groups of the platform, and decide who comes in"),
+];
 
 /// What is asked for and was not given, in order. Empty: it may run.
 pub fn missing<'a>(wishes: impl IntoIterator<Item = &'a str>, granted: &[String]) -> Vec<String> {

@@ -3,7 +3,11 @@
 //! Asked when a plugin sends, so that its author reads a sentence with the number in it and not the platform's 131009
 //! a second later. It is not about whether the platform will like the text.
 
-use beadle_model::content::{Button, Section};
+mod rich;
+#[cfg(test)]
+mod tests;
+
+use beadle_model::outgoing::{Button, Section};
 use beadle_model::{Outgoing, Refusal};
 use std::collections::HashSet;
 
@@ -47,7 +51,8 @@ pub fn check(body: &Outgoing) -> Result<(), Refusal> {
             quoted(quote)
         }
         Outgoing::Buttons { header, body, footer, buttons, quote } => {
-            around(header, footer)?;
+            rich::above(header)?;
+            around(&None, footer)?;
             filled("the text", body, BUTTONS_BODY)?;
             some_of("buttons", buttons.len(), BUTTONS)?;
             each_button(buttons)?;
@@ -68,6 +73,7 @@ pub fn check(body: &Outgoing) -> Result<(), Refusal> {
         }
         Outgoing::MarkRead { message } => named(message),
         Outgoing::Typing { to } => named(to),
+        other => rich::check(other),
     }
 }
 
@@ -164,132 +170,4 @@ fn sentence(what: &str, rest: &str) -> String {
     let mut letters = what.chars();
     let first = letters.next().map(|letter| letter.to_ascii_uppercase()).into_iter();
     first.chain(letters).chain([' ']).chain(rest.chars()).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use beadle_model::content::Row;
-
-    fn text(body: &str) -> Outgoing {
-        Outgoing::Text { body: body.into(), preview_url: false, quote: None }
-    }
-
-    fn buttons(ids_and_titles: &[(&str, &str)]) -> Outgoing {
-        let buttons = ids_and_titles.iter().map(|(id, title)| Button { id: (*id).into(), title: (*title).into() });
-        Outgoing::Buttons { header: None, body: "b".into(), footer: None, buttons: buttons.collect(), quote: None }
-    }
-
-    fn rows(from: usize, count: usize) -> Vec<Row> {
-        (from..from + count)
-            .map(|n| Row { id: format!("row-{n}"), title: format!("Row {n}"), description: None })
-            .collect()
-    }
-
-    fn list(sections: Vec<Section>) -> Outgoing {
-        Outgoing::List { header: None, body: "b".into(), footer: None, button: "Open".into(), sections, quote: None }
-    }
-
-    fn section(title: Option<&str>, rows: Vec<Row>) -> Section {
-        Section { title: title.map(Into::into), rows }
-    }
-
-    fn code(body: &Outgoing) -> String {
-        check(body).map_or_else(
-            |refusal| {
-                assert!(crate::CODES.contains(&refusal.code.as_str()));
-                refusal.code
-            },
-            |()| "ok".into(),
-        )
-    }
-
-    #[test]
-    fn characters_are_counted_and_not_bytes() {
-        for letter in ["x", "ä", "👍"] {
-            assert_eq!(code(&text(&letter.repeat(TEXT))), "ok");
-            assert_eq!(code(&text(&letter.repeat(TEXT + 1))), "too-long");
-        }
-        assert_eq!(
-            check(&text(&"ä".repeat(4097))).unwrap_err().message,
-            "The text has 4097 characters; WhatsApp takes 4096 at most."
-        );
-    }
-
-    #[test]
-    fn white_space_is_empty() {
-        assert_eq!(code(&text("")), "empty");
-        assert_eq!(code(&text(" \n")), "empty");
-        assert_eq!(code(&Outgoing::MarkRead { message: String::new() }), "empty");
-        assert_eq!(code(&Outgoing::Typing { to: " ".into() }), "empty");
-        assert_eq!(code(&Outgoing::Reaction { to: String::new(), emoji: "👍".into() }), "empty");
-    }
-
-    #[test]
-    fn a_reaction_may_be_taken_back_and_is_short() {
-        let reaction = |emoji: &str| code(&Outgoing::Reaction { to: "wamid.1".into(), emoji: emoji.into() });
-        assert_eq!(reaction(""), "ok");
-        assert_eq!(reaction("👩🏽‍❤️‍💋‍👨🏿"), "ok");
-        assert_eq!(reaction("this is not an emoji"), "too-long");
-    }
-
-    #[test]
-    fn buttons_are_one_to_three_and_differ() {
-        assert_eq!(code(&buttons(&[])), "empty");
-        assert_eq!(code(&buttons(&[("1", "a"), ("2", "b"), ("3", "c")])), "ok");
-        assert_eq!(code(&buttons(&[("1", "a"), ("2", "b"), ("3", "c"), ("4", "d")])), "too-many");
-        assert_eq!(code(&buttons(&[("1", "a"), ("1", "b")])), "not-unique");
-        assert_eq!(code(&buttons(&[("1", "a"), ("2", "a")])), "not-unique");
-        assert_eq!(code(&buttons(&[(&"i".repeat(257), "a")])), "too-long");
-        assert_eq!(
-            check(&buttons(&[("1", "a"), ("2", &"t".repeat(21))])).unwrap_err().message,
-            "The title of button 2 has 21 characters; WhatsApp takes 20 at most."
-        );
-    }
-
-    #[test]
-    fn a_list_has_ten_rows_in_all() {
-        assert_eq!(code(&list(vec![section(None, rows(0, 10))])), "ok");
-        assert_eq!(code(&list(vec![section(None, rows(0, 11))])), "too-many");
-        assert_eq!(code(&list(vec![section(Some("a"), rows(0, 5)), section(Some("b"), rows(5, 6))])), "too-many");
-        assert_eq!(code(&list(vec![section(Some("a"), rows(0, 5)), section(Some("b"), rows(4, 5))])), "not-unique");
-        assert_eq!(code(&list(vec![section(Some("a"), rows(0, 5)), section(None, rows(5, 5))])), "empty");
-        assert_eq!(code(&list(vec![section(Some("a"), rows(0, 5)), section(Some("b"), vec![])])), "empty");
-        assert_eq!(code(&list(vec![])), "empty");
-        let eleven = (0..11).map(|n| section(Some("s"), rows(n, 1))).collect();
-        assert_eq!(code(&list(eleven)), "too-many");
-    }
-
-    #[test]
-    fn every_part_of_a_list_has_its_limit() {
-        let with = |change: fn(&mut Row)| {
-            let mut row = rows(0, 1);
-            row.iter_mut().for_each(change);
-            code(&list(vec![section(Some("s"), row)]))
-        };
-        assert_eq!(with(|row| row.id = "i".repeat(200)), "ok");
-        assert_eq!(with(|row| row.id = "i".repeat(201)), "too-long");
-        assert_eq!(with(|row| row.title = "t".repeat(25)), "too-long");
-        assert_eq!(with(|row| row.description = Some("d".repeat(72))), "ok");
-        assert_eq!(with(|row| row.description = Some("d".repeat(73))), "too-long");
-        assert_eq!(with(|row| row.description = Some(String::new())), "empty");
-        assert_eq!(code(&list(vec![section(Some(&"s".repeat(25)), rows(0, 1))])), "too-long");
-        let Outgoing::List { header: _, body, footer: _, button: _, sections, quote } =
-            list(vec![section(None, rows(0, 1))])
-        else {
-            unreachable!()
-        };
-        let whole = Outgoing::List {
-            header: Some("h".repeat(60)),
-            body: body.clone(),
-            footer: Some("f".repeat(60)),
-            button: "b".repeat(20),
-            sections: sections.clone(),
-            quote: quote.clone(),
-        };
-        assert_eq!(code(&whole), "ok");
-        let over =
-            Outgoing::List { header: Some("h".repeat(61)), body, footer: None, button: "b".into(), sections, quote };
-        assert_eq!(code(&over), "too-long");
-    }
 }

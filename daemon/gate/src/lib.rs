@@ -15,5 +15,16 @@ mod rules;
 pub use rules::{Draft, Facts, Rule, Step, Verdict, WINDOW_MARGIN_MS, check, trace};
 
 /// Every code that a refusal of this crate can carry; `beadle explain` has a page for each.
-pub const CODES: [&str; 7] =
-    ["no-recipient", "opted-out", "window-closed", "empty", "too-long", "too-many", "not-unique"];
+pub const CODES: [&str; 11] = [
+    "no-recipient",
+    "opted-out",
+    "marketing-stopped",
+    "not-in-groups",
+    "groups-only",
+    "window-closed",
+    "empty",
+    "too-long",
+    "too-many",
+    "not-unique",
+    "bad-message",
+];

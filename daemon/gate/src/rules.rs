@@ -34,6 +34,10 @@ pub enum Rule {
     Recipient,
     /// They want messages.
     OptOut,
+    /// They have not told the platform that they want no marketing.
+    Marketing,
+    /// A group takes it.
+    Kind,
     /// Their 24-hour window is open.
     Window,
     /// Not too many to one contact ([`crate::pace::Pair`]).
@@ -48,6 +52,8 @@ impl Rule {
         match self {
             Rule::Recipient => "recipient",
             Rule::OptOut => "opt-out",
+            Rule::Marketing => "marketing",
+            Rule::Kind => "kind",
             Rule::Window => "window",
             Rule::PairRate => "pair-rate",
             Rule::Throughput => "throughput",
@@ -91,9 +97,16 @@ enum Answer {
 type Asked = fn(&Draft<'_>, &Facts<'_>) -> Answer;
 
 /// The rules of [`check`] in their order.
-const RULES: [(Rule, Asked); 3] = [(Rule::Recipient, recipient), (Rule::OptOut, opt_out), (Rule::Window, window)];
+const RULES: [(Rule, Asked); 5] = [
+    (Rule::Recipient, recipient),
+    (Rule::OptOut, opt_out),
+    (Rule::Marketing, marketing),
+    (Rule::Kind, kind),
+    (Rule::Window, window),
+];
 
-/// May this leave now? Refusals have the codes `no-recipient`, `opted-out` and `window-closed`.
+/// May this leave now? Refusals have the codes `no-recipient`, `opted-out`, `marketing-stopped`, `not-in-groups`,
+/// `groups-only` and `window-closed`.
 pub fn check(draft: &Draft<'_>, facts: &Facts<'_>) -> Verdict {
     RULES
         .iter()
@@ -154,10 +167,59 @@ fn opt_out(draft: &Draft<'_>, facts: &Facts<'_>) -> Answer {
     )
 }
 
+/// Who told the platform to stop a business's marketing gets none of it, or each try counts against the number
+/// (whatsapp.md 2.4, code 131050). What is marketing only who sends it can say.
+fn marketing(draft: &Draft<'_>, facts: &Facts<'_>) -> Answer {
+    let Outgoing::Template(template) = draft.body else { return Answer::Yes("no template, so no marketing", None) };
+    match facts.conversation.contact.marketing_stopped_since {
+        Some(since) if template.category.as_deref() == Some("marketing") => Answer::No(
+            Refusal::new("marketing-stopped", format!("They told WhatsApp to stop marketing messages at {since}."))
+                .instead("Only they can turn it on again, in WhatsApp."),
+        ),
+        Some(since) => Answer::Yes("not marked as marketing; they want none since", Some(since)),
+        None => Answer::Yes("they have not stopped marketing", None),
+    }
+}
+
+/// What the platform's groups take: text, files, places, cards, templates, pins; nothing that can be tapped (whatsapp.md
+/// 3.1). And a change of a group is for a group.
+fn kind(draft: &Draft<'_>, facts: &Facts<'_>) -> Answer {
+    let is_group = facts.conversation.group.is_some();
+    match draft.body {
+        Outgoing::Buttons { .. }
+        | Outgoing::List { .. }
+        | Outgoing::LinkButton { .. }
+        | Outgoing::Ask { .. }
+        | Outgoing::Flow(_)
+        | Outgoing::Product { .. }
+        | Outgoing::ProductList { .. }
+        | Outgoing::Catalog { .. }
+        | Outgoing::Interactive { .. }
+            if is_group =>
+        {
+            Answer::No(
+                Refusal::new("not-in-groups", "WhatsApp takes nothing that can be tapped in groups.")
+                    .instead("Send a text, and let people answer in words."),
+            )
+        }
+        Outgoing::Pin { .. } | Outgoing::Group(_) if !is_group => {
+            Answer::No(Refusal::new("groups-only", "Only a group has pins and settings."))
+        }
+        _ => Answer::Yes("of a kind that goes there", None),
+    }
+}
+
 /// Messages need an open window, and reactions are messages (whatsapp.md 2.2); read marks and typing are not.
 fn window(draft: &Draft<'_>, facts: &Facts<'_>) -> Answer {
-    if let Outgoing::MarkRead { .. } | Outgoing::Typing { .. } = draft.body {
-        return Answer::Yes("read marks and typing need no open window", None);
+    match draft.body {
+        Outgoing::MarkRead { .. } | Outgoing::Typing { .. } => {
+            return Answer::Yes("read marks and typing need no open window", None);
+        }
+        Outgoing::Template(_) => return Answer::Yes("a template needs no open window", None),
+        Outgoing::Group(_) | Outgoing::Pin { .. } => {
+            return Answer::Yes("a change of a group needs no open window", None);
+        }
+        _ => {}
     }
     let refusal = match facts.conversation.window_until {
         Some(until) if facts.now < until.plus_ms(-WINDOW_MARGIN_MS) => {
@@ -171,133 +233,9 @@ fn window(draft: &Draft<'_>, facts: &Facts<'_>) -> Answer {
     };
     Answer::No(
         Refusal::new("window-closed", refusal)
-            .instead("Wait until the person writes again: outside the window WhatsApp takes approved templates only."),
+            .instead("Send an approved template, or wait until the person writes again: outside the window WhatsApp takes nothing else."),
     )
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use beadle_model::{Alias, AliasKind, Contact, ContactId, ConversationId};
-
-    const NOW: Timestamp = Timestamp(1_795_293_360_000);
-
-    fn conversation() -> ConversationView {
-        ConversationView {
-            id: ConversationId(1),
-            channel: "shop".into(),
-            contact: Contact {
-                id: ContactId(1),
-                name: None,
-                language: None,
-                timezone: None,
-                created_at: NOW,
-                member_since: None,
-                opted_out_since: None,
-            },
-            group: None,
-            address: Some(Alias { kind: AliasKind::WaId, value: "16505551234".into() }),
-            window_until: Some(NOW.plus_ms(3_600_000)),
-        }
-    }
-
-    fn text() -> Outgoing {
-        Outgoing::Text { body: "hello".into(), preview_url: false, quote: None }
-    }
-
-    fn reaction() -> Outgoing {
-        Outgoing::Reaction { to: "wamid.1".into(), emoji: "👍".into() }
-    }
-
-    fn read() -> Outgoing {
-        Outgoing::MarkRead { message: "wamid.1".into() }
-    }
-
-    fn typing() -> Outgoing {
-        Outgoing::Typing { to: "wamid.1".into() }
-    }
-
-    /// `send`, or the code of the refusal; and the trace must tell the same.
-    fn asked(body: &Outgoing, host: bool, conversation: &ConversationView) -> String {
-        let (draft, facts) = (Draft { body, host }, Facts { conversation, now: NOW });
-        let steps = trace(&draft, &facts);
-        assert!(steps.is_sorted_by_key(|step| step.rule));
-        let stopped = steps.into_iter().find(|step| step.stops);
-        match check(&draft, &facts) {
-            Verdict::Send => {
-                assert_eq!(stopped, None);
-                "send".into()
-            }
-            Verdict::Refused(refusal) => {
-                assert_eq!(stopped.map(|step| step.says), Some(refusal.message));
-                assert!(crate::CODES.contains(&refusal.code.as_str()));
-                refusal.code
-            }
-            later @ Verdict::Later { .. } => unreachable!("no rule of check says {later:?}"),
-        }
-    }
-
-    #[test]
-    fn an_open_conversation_takes_everything() {
-        for body in [text(), reaction(), read(), typing()] {
-            assert_eq!(asked(&body, false, &conversation()), "send");
-        }
-    }
-
-    #[test]
-    fn the_window_is_closed_half_a_minute_before_its_end_and_for_messages_only() {
-        let mut there = conversation();
-        for (left_ms, says) in
-            [(30_001, "send"), (30_000, "window-closed"), (0, "window-closed"), (-1, "window-closed")]
-        {
-            there.window_until = Some(NOW.plus_ms(left_ms));
-            assert_eq!(asked(&text(), false, &there), says, "{left_ms}");
-            assert_eq!(asked(&reaction(), false, &there), says, "{left_ms}");
-            assert_eq!(asked(&text(), true, &there), says, "{left_ms}");
-            assert_eq!(asked(&read(), false, &there), "send");
-            assert_eq!(asked(&typing(), false, &there), "send");
-        }
-        there.window_until = None;
-        assert_eq!(asked(&text(), false, &there), "window-closed");
-    }
-
-    #[test]
-    fn stop_silences_all_but_its_own_answer_and_read_marks() {
-        let mut there = conversation();
-        there.contact.opted_out_since = Some(NOW);
-        for (body, host, says) in [
-            (text(), false, "opted-out"),
-            (text(), true, "send"),
-            (reaction(), false, "opted-out"),
-            (typing(), false, "opted-out"),
-            (read(), false, "send"),
-        ] {
-            assert_eq!(asked(&body, host, &there), says, "{body:?}");
-        }
-        there.group = Some("Y2FwaQZD".into());
-        assert_eq!(asked(&text(), false, &there), "send");
-    }
-
-    #[test]
-    fn the_first_no_decides() {
-        let mut there = conversation();
-        there.window_until = None;
-        there.contact.opted_out_since = Some(NOW);
-        assert_eq!(asked(&text(), false, &there), "opted-out");
-        there.address = None;
-        assert_eq!(asked(&text(), false, &there), "no-recipient");
-        there.group = Some("Y2FwaQZD".into());
-        assert_eq!(asked(&text(), false, &there), "window-closed");
-    }
-
-    #[test]
-    fn a_refusal_tells_when_and_what_instead() {
-        let mut there = conversation();
-        there.window_until = Some(NOW);
-        let verdict =
-            check(&Draft { body: &text(), host: false }, &Facts { conversation: &there, now: NOW.plus_ms(1000) });
-        let Verdict::Refused(refusal) = verdict else { panic!("{verdict:?}") };
-        assert_eq!(refusal.message, "The 24-hour window closed at 2026-11-21T20:36:00.000Z.");
-        assert!(refusal.instead.is_some_and(|instead| instead.contains("template")));
-    }
-}
+mod tests;

@@ -49,6 +49,30 @@ pub struct Contact {
     pub member_since: Option<Timestamp>,
     /// Since when they want no messages (STOP).
     pub opted_out_since: Option<Timestamp>,
+    /// Since when they want no marketing, as they told the platform.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub marketing_stopped_since: Option<Timestamp>,
+}
+
+impl Contact {
+    /// Nobody: stands in for the person in a group where nobody has written yet.
+    pub fn nobody() -> Self {
+        Self {
+            id: ContactId(0),
+            name: None,
+            language: None,
+            timezone: None,
+            created_at: Timestamp::default(),
+            member_since: None,
+            opted_out_since: None,
+            marketing_stopped_since: None,
+        }
+    }
+
+    /// Somebody: a person, and not what stands in for one.
+    pub fn is_somebody(&self) -> bool {
+        self.id.0 != 0
+    }
 }
 
 /// A conversation as it stood when it was read: what an event carries to gate and plugin.
@@ -58,7 +82,7 @@ pub struct ConversationView {
     pub id: ConversationId,
     /// The channel's name in the configuration.
     pub channel: Arc<str>,
-    /// Whom it is with; in a group, who wrote.
+    /// Whom it is with; in a group, who wrote ([`Contact::nobody`] where nobody has yet).
     pub contact: Contact,
     /// The platform's group, where it is one.
     pub group: Option<String>,

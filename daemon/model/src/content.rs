@@ -1,8 +1,9 @@
-//! What is inside a message, in and out: the Rust face of `types.content` and `outgoing` in the plugin contract.
+//! What is inside a message that came in: the Rust face of `types.content` in the plugin contract. What goes out is in
+//! [`crate::outgoing`].
 //!
 //! Serialised as JSON these are the bodies that the store keeps, so a name here is a name on disk: add, do not rename.
 
-use crate::MessageId;
+use crate::{MediaId, MessageId, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -18,6 +19,74 @@ pub struct Choice {
     pub description: Option<String>,
 }
 
+/// A file that came with a message.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Media {
+    /// Ours; given by the store when the event is appended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub handle: Option<MediaId>,
+    /// The platform's id of the bytes; it lives for 7 days.
+    pub platform: String,
+    /// As the platform says, parameters and all: `audio/ogg; codecs=opus`.
+    pub mime_type: String,
+    /// Of the bytes, as the platform says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<String>,
+    /// What was written with it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub caption: Option<String>,
+    /// A document's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub filename: Option<String>,
+    /// A voice message.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub voice: bool,
+    /// A sticker that moves.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub animated: bool,
+}
+
+/// A place on the map.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Location {
+    /// Degrees north.
+    pub latitude: f64,
+    /// Degrees east.
+    pub longitude: f64,
+    /// What it is called.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Where it is, in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<String>,
+}
+
+/// One product in an order.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct OrderItem {
+    /// The shop's own id of it.
+    pub product: String,
+    /// How many.
+    pub quantity: u32,
+    /// In the currency's own unit, as the platform prints it.
+    pub price: String,
+    /// ISO 4217.
+    pub currency: String,
+}
+
+/// A filled basket.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Order {
+    /// The catalogue's id.
+    pub catalog: String,
+    /// What was written with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
+    /// What they want.
+    pub items: Vec<OrderItem>,
+}
+
 /// What a person sent. Kinds that are not understood yet are kept whole in `Other`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", content = "value", rename_all = "kebab-case")]
@@ -30,6 +99,49 @@ pub enum Content {
     ListRow(Choice),
     /// A template's quick-reply button was tapped.
     TemplateButton(Choice),
+    /// A picture.
+    Image(Media),
+    /// A film.
+    Video(Media),
+    /// Sound, or a voice message.
+    Audio(Media),
+    /// A file.
+    Document(Media),
+    /// A sticker.
+    Sticker(Media),
+    /// A place on the map.
+    Location(Location),
+    /// Contact cards, as the platform's array.
+    Contacts(Value),
+    /// A filled basket.
+    Order(Order),
+    /// A completed flow: the text of its `response_json`.
+    Flow(String),
+    /// Whether they may be called.
+    CallPermission {
+        /// They said yes.
+        granted: bool,
+        /// Until when.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        until: Option<Timestamp>,
+    },
+    /// They changed an earlier message.
+    Edited {
+        /// That message, as the platform names it.
+        original: String,
+        /// Its new text or caption, where it has one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        text: Option<String>,
+        /// The new message, as the platform wrote it.
+        json: Value,
+    },
+    /// They took an earlier message back.
+    Deleted {
+        /// That message, as the platform names it.
+        original: String,
+    },
+    /// The platform says that it cannot show it; what it was, where told.
+    Unsupported(Option<String>),
     /// Anything else, as the platform wrote it.
     Other {
         /// The platform's own `type`.
@@ -40,6 +152,30 @@ pub enum Content {
 }
 
 impl Content {
+    /// The file in it, where there is one.
+    pub fn media(&self) -> Option<&Media> {
+        match self {
+            Content::Image(media)
+            | Content::Video(media)
+            | Content::Audio(media)
+            | Content::Document(media)
+            | Content::Sticker(media) => Some(media),
+            _ => None,
+        }
+    }
+
+    /// The same, to be changed.
+    pub fn media_mut(&mut self) -> Option<&mut Media> {
+        match self {
+            Content::Image(media)
+            | Content::Video(media)
+            | Content::Audio(media)
+            | Content::Document(media)
+            | Content::Sticker(media) => Some(media),
+            _ => None,
+        }
+    }
+
     /// The text that a person typed, where it is one.
     pub fn text(&self) -> Option<&str> {
         match self {
@@ -84,128 +220,4 @@ pub struct Referral {
     pub click_id: Option<String>,
 }
 
-/// A reply button to send.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Button {
-    /// 1 to 256 characters.
-    pub id: String,
-    /// 1 to 20 characters.
-    pub title: String,
-}
-
-/// A list row to send.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Row {
-    /// 1 to 200 characters.
-    pub id: String,
-    /// 1 to 24 characters.
-    pub title: String,
-    /// 72 characters at most.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub description: Option<String>,
-}
-
-/// A part of a list to send.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Section {
-    /// 24 characters at most.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub title: Option<String>,
-    /// 10 in all sections together.
-    pub rows: Vec<Row>,
-}
-
-/// Something that is to leave the machine.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "kebab-case")]
-pub enum Outgoing {
-    /// A text.
-    Text {
-        /// 1 to 4096 characters.
-        body: String,
-        /// Show a preview of the first link.
-        #[serde(default)]
-        preview_url: bool,
-        /// The platform id of the message to quote.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        quote: Option<String>,
-    },
-    /// Up to three buttons.
-    Buttons {
-        /// A line above.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        header: Option<String>,
-        /// 1 to 1024 characters.
-        body: String,
-        /// A line below.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        footer: Option<String>,
-        /// 1 to 3.
-        buttons: Vec<Button>,
-        /// The platform id of the message to quote.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        quote: Option<String>,
-    },
-    /// A list to choose from.
-    List {
-        /// A line above.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        header: Option<String>,
-        /// 1 to 4096 characters.
-        body: String,
-        /// A line below.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        footer: Option<String>,
-        /// What opens the list.
-        button: String,
-        /// 1 to 10.
-        sections: Vec<Section>,
-        /// The platform id of the message to quote.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        quote: Option<String>,
-    },
-    /// A reaction; an empty emoji takes it back.
-    Reaction {
-        /// The platform id of the message reacted to.
-        to: String,
-        /// One emoji, or nothing.
-        emoji: String,
-    },
-    /// Blue ticks.
-    MarkRead {
-        /// The platform id.
-        message: String,
-    },
-    /// "typing…"; marks the message read as well.
-    Typing {
-        /// The platform id of the message being answered.
-        to: String,
-    },
-}
-
-/// What may be done with something whose sending is in doubt (DESIGN section 3).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Repeat {
-    /// Doing it twice is doing it once: read marks, reactions.
-    Freely,
-    /// Not worth doing late: typing.
-    Never,
-    /// A person would see it twice: the operator's `on_ambiguous` decides.
-    Ask,
-}
-
-impl Outgoing {
-    /// Whether it may be repeated when nobody knows if it went out.
-    pub fn repeat(&self) -> Repeat {
-        match self {
-            Outgoing::Text { .. } | Outgoing::Buttons { .. } | Outgoing::List { .. } => Repeat::Ask,
-            Outgoing::Reaction { .. } | Outgoing::MarkRead { .. } => Repeat::Freely,
-            Outgoing::Typing { .. } => Repeat::Never,
-        }
-    }
-
-    /// Whether it is a message in the conversation: keeps its order, is paced, and gets receipts.
-    pub fn is_message(&self) -> bool {
-        self.repeat() == Repeat::Ask
-    }
-}
+pub use crate::outgoing::{Button, Outgoing, Repeat, Row, Section};

@@ -162,6 +162,21 @@ pub enum TimerWrite {
     },
 }
 
+/// A file that a plugin made; its bytes are on disk already.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewMedia {
+    /// Reserved by the host.
+    pub media: crate::MediaId,
+    /// `image/png`
+    pub mime_type: String,
+    /// As a document's name.
+    pub filename: Option<String>,
+    /// Of the bytes, in hexadecimal digits.
+    pub sha256: String,
+    /// How many.
+    pub bytes: i64,
+}
+
 /// A message that a plugin asked for.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SendWish {
@@ -184,6 +199,8 @@ pub struct Effects {
     pub state: Vec<StateWrite>,
     /// Timers, in the order asked.
     pub timers: Vec<TimerWrite>,
+    /// Files, in the order made.
+    pub media: Vec<NewMedia>,
     /// Messages, in the order asked.
     pub sends: Vec<SendWish>,
 }
@@ -191,6 +208,6 @@ pub struct Effects {
 impl Effects {
     /// Nothing was asked for; there may have been reads.
     pub fn is_empty(&self) -> bool {
-        self.state.is_empty() && self.timers.is_empty() && self.sends.is_empty()
+        self.state.is_empty() && self.timers.is_empty() && self.media.is_empty() && self.sends.is_empty()
     }
 }

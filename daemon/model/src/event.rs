@@ -3,6 +3,10 @@
 //! An [`Event`] is what the inbox gave an id: where it belongs (conversation), when, and a body by kind. Its kinds are
 //! the interfaces of the plugin contract, one to one.
 
+mod news;
+
+pub use news::{ChannelNews, GroupNews, Pricing, Problem};
+
 use crate::{
     ContactId, Content, Context, ConversationView, EventId, MessageId, PluginNo, Referral, Scope, Timestamp, Word,
 };
@@ -37,11 +41,21 @@ pub enum EventKind {
     WindowClosed = 10,
     /// `on-documents-changed`
     DocumentsChanged = 11,
+    /// `on-join-request`
+    JoinRequest = 20,
+    /// `on-channel-changed`
+    ChannelChanged = 21,
+    /// `on-contact-changed`
+    ContactChanged = 22,
+    /// `on-group-changed`
+    GroupChanged = 23,
+    /// `on-echo`
+    Echo = 24,
 }
 
 impl EventKind {
     /// Every kind, in the order of their numbers.
-    pub const ALL: [EventKind; 11] = [
+    pub const ALL: [EventKind; 16] = [
         EventKind::Message,
         EventKind::Reaction,
         EventKind::MemberJoined,
@@ -53,6 +67,11 @@ impl EventKind {
         EventKind::WindowExpiring,
         EventKind::WindowClosed,
         EventKind::DocumentsChanged,
+        EventKind::JoinRequest,
+        EventKind::ChannelChanged,
+        EventKind::ContactChanged,
+        EventKind::GroupChanged,
+        EventKind::Echo,
     ];
 
     /// The interface of the contract that a plugin exports to get it; `None` where there is none.
@@ -68,6 +87,11 @@ impl EventKind {
             EventKind::WindowExpiring => "on-window-expiring",
             EventKind::WindowClosed => "on-window-closed",
             EventKind::DocumentsChanged => "on-documents-changed",
+            EventKind::JoinRequest => "on-join-request",
+            EventKind::ChannelChanged => "on-channel-changed",
+            EventKind::ContactChanged => "on-contact-changed",
+            EventKind::GroupChanged => "on-group-changed",
+            EventKind::Echo => "on-echo",
             EventKind::Unrouted => return None,
         })
     }
@@ -83,7 +107,7 @@ impl EventKind {
     }
 
     /// Whether it goes through guards, then answerers until one claims it, then observers. The others go to the one
-    /// plugin they are for.
+    /// plugin they are for, or are news that every subscriber is told and nobody answers.
     pub fn is_staged(self) -> bool {
         !matches!(
             self,
@@ -92,6 +116,14 @@ impl EventKind {
                 | EventKind::Unrouted
                 | EventKind::Schedule
                 | EventKind::DocumentsChanged
+        ) && !self.is_news()
+    }
+
+    /// Whether every subscriber is told, each for itself, whatever its stage.
+    pub fn is_news(self) -> bool {
+        matches!(
+            self,
+            EventKind::ChannelChanged | EventKind::ContactChanged | EventKind::GroupChanged | EventKind::Echo
         )
     }
 }
@@ -135,6 +167,42 @@ pub enum EventBody {
         #[serde(default, skip_serializing_if = "Value::is_null")]
         extra: Value,
     },
+    /// Someone asks to come into a group, or does so no longer.
+    JoinRequest {
+        /// The platform's id of the request.
+        request: String,
+        /// They took it back.
+        #[serde(default)]
+        revoked: bool,
+        /// What the platform told besides.
+        #[serde(default, skip_serializing_if = "Value::is_null")]
+        extra: Value,
+    },
+    /// A number, its account or one of its templates changed.
+    ChannelChanged(ChannelNews),
+    /// Something about a contact changed.
+    ContactChanged {
+        /// `created`, `renamed`, `number-changed`, `id-changed`, `identity-changed`, `marketing-stopped`, …
+        change: String,
+        /// What the platform told besides, without names and numbers.
+        #[serde(default, skip_serializing_if = "Value::is_null")]
+        extra: Value,
+    },
+    /// A group changed, or what was asked about one is answered.
+    GroupChanged(Box<GroupNews>),
+    /// A colleague wrote, from the telephone that has the number too.
+    Echo {
+        /// The platform's id.
+        message: String,
+        /// What.
+        content: Content,
+        /// What it answers.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        context: Option<Context>,
+        /// What the platform told besides.
+        #[serde(default, skip_serializing_if = "Value::is_null")]
+        extra: Value,
+    },
     /// Someone joined.
     MemberJoined {
         /// `first-message`, `start`, `join`.
@@ -174,6 +242,12 @@ pub enum EventBody {
         /// Why it failed.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         problem: Option<Problem>,
+        /// What it costs, where the platform told with this status.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pricing: Option<Pricing>,
+        /// In a group: the member that it is about.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        participant: Option<ContactId>,
     },
     /// A schedule fires for a plugin.
     Schedule {
@@ -229,20 +303,6 @@ pub enum EventBody {
     },
 }
 
-/// Why a message failed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Problem {
-    /// The platform's number as text, or our own code.
-    pub code: String,
-    /// One line.
-    pub title: String,
-    /// More of it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub details: Option<String>,
-    /// `platform` or `host`.
-    pub by: String,
-}
-
 impl EventBody {
     /// Its kind.
     pub fn kind(&self) -> EventKind {
@@ -258,6 +318,11 @@ impl EventBody {
             EventBody::WindowExpiring { .. } => EventKind::WindowExpiring,
             EventBody::WindowClosed { .. } => EventKind::WindowClosed,
             EventBody::DocumentsChanged { .. } => EventKind::DocumentsChanged,
+            EventBody::JoinRequest { .. } => EventKind::JoinRequest,
+            EventBody::ChannelChanged(_) => EventKind::ChannelChanged,
+            EventBody::ContactChanged { .. } => EventKind::ContactChanged,
+            EventBody::GroupChanged(_) => EventKind::GroupChanged,
+            EventBody::Echo { .. } => EventKind::Echo,
         }
     }
 

@@ -71,6 +71,11 @@ row_id!(
     ConversationId,
     "cnv"
 );
+row_id!(
+    /// A file that came with a message, or that a plugin made to send.
+    MediaId,
+    "med"
+);
 
 /// The number a plugin's name has in this installation's store; names are long, rows are many.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -170,6 +170,7 @@ impl Spine {
             reads: effects.reads,
             state: effects.state,
             timers: effects.timers,
+            media: effects.media,
             sends: launch.new_sends(),
         };
         loop {

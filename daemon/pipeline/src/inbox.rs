@@ -54,7 +54,9 @@ impl Inbox {
         if *spine.phase.borrow() == Phase::Stopping {
             return Err(InboxError::Stopping);
         }
-        let batch = Batch { events, receipts, status_listeners: spine.roster().status_listeners() };
+        let roster = spine.roster();
+        let (status_listeners, contact_news) = (roster.status_listeners(), roster.wants_contact_news());
+        let batch = Batch { events, receipts, status_listeners, contact_news };
         let mut appended = spine.store.append(batch).await.inspect_err(|error| spine.health.refused(error))?;
         spine.health.received(&appended);
         spine.outbox.received(&appended.received);

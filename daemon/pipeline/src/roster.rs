@@ -91,6 +91,11 @@ impl Roster {
         self.0.iter().filter(wants).map(|member| member.plugin.no()).collect()
     }
 
+    /// Whether somebody wants to hear of contacts that are new or have another name.
+    pub fn wants_contact_news(&self) -> bool {
+        self.0.iter().any(|member| member.plugin.subscriptions().contains(&EventKind::ContactChanged))
+    }
+
     /// Who gets this event, in order: one plugin for what is its own, all who export it for the rest.
     pub fn subscribers(&self, body: &EventBody) -> Vec<Arc<Member>> {
         let kind = body.kind();

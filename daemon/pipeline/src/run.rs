@@ -91,14 +91,18 @@ impl Run {
         }
     }
 
-    /// Places that stand in the chain, in order; for an event that is not staged, all.
+    /// Places that stand in the chain, in order; for an event that is for one plugin, that one.
     pub fn chain(&self) -> Vec<usize> {
+        if self.event.kind().is_news() {
+            return Vec::new();
+        }
         self.places(|stage| stage != Stage::Observe)
     }
 
-    /// Places that are told afterwards; for an event that is not staged, none.
+    /// Places that are told afterwards, each for itself: observers, and everybody where it is news.
     pub fn observers(&self) -> Vec<usize> {
-        if self.event.kind().is_staged() { self.places(|stage| stage == Stage::Observe) } else { Vec::new() }
+        let kind = self.event.kind();
+        if kind.is_news() || kind.is_staged() { self.places(|stage| stage == Stage::Observe) } else { Vec::new() }
     }
 
     fn places(&self, wanted: impl Fn(Stage) -> bool) -> Vec<usize> {

@@ -235,6 +235,7 @@ fn event() -> Arc<Event> {
             created_at: Timestamp(0),
             member_since: Some(Timestamp(0)),
             opted_out_since: None,
+            marketing_stopped_since: None,
         },
         group: None,
         address: Some(Alias { kind: AliasKind::WaId, value: "31612345678".into() }),

@@ -41,7 +41,7 @@ pub use sandbox::{Sandbox, SandboxConfig, SandboxError};
 
 /// The codes of faults, of load errors, of what host functions refuse besides the gate, and of the sandbox itself;
 /// `beadle explain` has a page for each.
-pub const CODES: [&str; 41] = [
+pub const CODES: [&str; 47] = [
     // faults
     "trap",
     "cpu-limit",
@@ -87,4 +87,10 @@ pub const CODES: [&str; 41] = [
     // the sandbox
     "sandbox-engine",
     "sandbox-threads",
+    "bad-json",
+    "unknown-media",
+    "media-coming",
+    "media-failed",
+    "bad-media-type",
+    "unknown-group",
 ];

@@ -21,6 +21,8 @@ pub struct Limits {
     pub state_mib: u32,
     /// One value of state.
     pub value_kib: u32,
+    /// MiB of files that the plugin made, all together.
+    pub media_mib: u32,
     /// Effects of one call: state writes, timers and messages together.
     pub effects: u32,
     /// Log of one call; what is beyond is counted and dropped.
@@ -29,7 +31,16 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { memory_mib: 32, cpu_ms: 100, wall_ms: 10_000, state_mib: 64, value_kib: 256, effects: 100, log_kib: 64 }
+        Self {
+            memory_mib: 32,
+            cpu_ms: 100,
+            wall_ms: 10_000,
+            state_mib: 64,
+            value_kib: 256,
+            media_mib: 64,
+            effects: 100,
+            log_kib: 64,
+        }
     }
 }
 

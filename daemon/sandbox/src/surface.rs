@@ -11,8 +11,20 @@ use wasmparser::{BinaryReaderError, Encoding, Parser, Payload, Validator};
 use wit_component::ComponentEncoder;
 
 /// The rights of the contract that this Beadle knows.
-pub const RIGHTS: [&str; 10] =
-    ["settings", "clock", "random", "log", "state", "timers", "replies", "messages", "contacts", "documents"];
+pub const RIGHTS: [&str; 12] = [
+    "settings",
+    "clock",
+    "random",
+    "log",
+    "state",
+    "timers",
+    "replies",
+    "messages",
+    "contacts",
+    "documents",
+    "media",
+    "groups",
+];
 /// Interfaces of the contract that have only types, so importing them asks for nothing.
 const TYPES: [&str; 2] = ["types", "outgoing"];
 /// What WASI 0.2 is made of; all of it is linked, and none of it gives anything.

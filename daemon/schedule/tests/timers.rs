@@ -48,6 +48,7 @@ async fn set(store: &Store, event: EventId, timers: Vec<TimerWrite>) {
         reads: vec![],
         state: vec![],
         timers,
+        media: vec![],
         sends: vec![],
     };
     store.commit(commit).await.unwrap();

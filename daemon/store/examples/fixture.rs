@@ -83,6 +83,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
             reads: vec![],
             state: vec![StateWrite::Set { scope, key, value: b"yes".to_vec(), expires_at: None }, counter],
             timers: vec![TimerWrite::Set { scope, key: "rules".into(), due_at: NOW, payload: b"later".to_vec() }],
+            media: vec![],
             sends: vec![send(reply), send(doubtful)],
         })
         .await?;
@@ -92,7 +93,15 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let settlements = settled.map(|(message, outcome)| Settlement { message, outcome, at: NOW });
     store.settle(settlements.to_vec(), vec![]).await?;
     let message = ReceiptFor::Ours(reply, "wamid.out".into());
-    let receipt = Receipt { message, status: "read".into(), at: NOW, problem: None };
+    let receipt = Receipt {
+        message,
+        status: "read".into(),
+        at: NOW,
+        problem: None,
+        pricing: None,
+        participant: vec![],
+        recipient: vec![],
+    };
     store.append(Batch { receipts: vec![receipt], ..Batch::default() }).await?;
     let (code, error) = ("trap".to_owned(), "unreachable".to_owned());
     store

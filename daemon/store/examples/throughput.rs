@@ -103,6 +103,7 @@ async fn answer(store: &Store, event: &Event, by: (PluginNo, i64), receipts: u64
         reads: vec![],
         state: vec![],
         timers: vec![],
+        media: vec![],
         sends: vec![send],
     };
     store.commit(commit).await?;
@@ -111,7 +112,15 @@ async fn answer(store: &Store, event: &Event, by: (PluginNo, i64), receipts: u64
     store.settle(vec![Settlement { message, outcome, at: now }], vec![]).await?;
     for status in ["sent", "delivered", "read"].iter().take(usize::try_from(receipts).unwrap_or(3)) {
         let message = ReceiptFor::Ours(message, platform.clone());
-        let receipt = Receipt { message, status: (*status).into(), at: event.received_at, problem: None };
+        let receipt = Receipt {
+            message,
+            status: (*status).into(),
+            at: event.received_at,
+            problem: None,
+            pricing: None,
+            participant: vec![],
+            recipient: vec![],
+        };
         store.append(Batch { receipts: vec![receipt], ..Batch::default() }).await?;
     }
     Ok(())

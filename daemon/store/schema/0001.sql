@@ -31,7 +31,9 @@ CREATE TABLE contacts (
     member_since    INTEGER,
     opted_out_since INTEGER,
     -- IANA, as far as their number tells.
-    timezone        TEXT
+    timezone        TEXT,
+    -- They told the platform that they want no marketing.
+    marketing_stopped_since INTEGER
 ) STRICT;
 -- Which zones members live in is asked for each firing of a schedule that goes by them.
 CREATE INDEX contacts_by_zone ON contacts (timezone) WHERE membership = 1 AND timezone IS NOT NULL;
@@ -135,7 +137,9 @@ CREATE TABLE outbox (
     played_at    INTEGER,
     failed_at    INTEGER,
     -- Why it failed or was given up, as JSON.
-    problem      TEXT
+    problem      TEXT,
+    -- What the platform says that it costs, as JSON; the first word stands.
+    pricing      TEXT
 ) STRICT;
 CREATE INDEX outbox_due ON outbox (due_at) WHERE state = 0;
 CREATE INDEX outbox_by_platform ON outbox (platform_key) WHERE platform_key IS NOT NULL;
@@ -238,3 +242,71 @@ CREATE TABLE dead (
     retried_at INTEGER
 ) STRICT;
 CREATE UNIQUE INDEX dead_handlings ON dead (event, plugin) WHERE message IS NULL;
+
+-- In a group every member has receipts of their own; `participant` is a contact.
+CREATE TABLE group_receipts (
+    message     INTEGER NOT NULL,
+    participant INTEGER NOT NULL,
+    receipt     INTEGER NOT NULL,
+    at          INTEGER NOT NULL,
+    pricing     TEXT,
+    PRIMARY KEY (message, participant)
+) STRICT, WITHOUT ROWID;
+
+-- The platform's groups as far as it told: a mirror. A group is a conversation; this is what else is known of it.
+CREATE TABLE platform_groups (
+    conversation      INTEGER PRIMARY KEY,
+    subject           TEXT,
+    description       TEXT,
+    invite_link       TEXT,
+    approval_required INTEGER,
+    suspended         INTEGER NOT NULL DEFAULT 0,
+    deleted_at        INTEGER
+) STRICT;
+
+CREATE TABLE group_members (
+    conversation INTEGER NOT NULL,
+    contact      INTEGER NOT NULL,
+    joined_at    INTEGER NOT NULL,
+    left_at      INTEGER,
+    PRIMARY KEY (conversation, contact)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE join_requests (
+    conversation INTEGER NOT NULL,
+    request      TEXT NOT NULL,
+    contact      INTEGER NOT NULL,
+    asked_at     INTEGER NOT NULL,
+    PRIMARY KEY (conversation, request)
+) STRICT, WITHOUT ROWID;
+
+-- Files: what came with messages, and what plugins made to send. The bytes lie under media/, see src/media.rs.
+CREATE TABLE media (
+    id           INTEGER PRIMARY KEY,
+    -- What came in: on which channel, in which conversation, and the platform's id of the bytes.
+    channel      TEXT,
+    conversation INTEGER,
+    platform     TEXT,
+    -- What was made: by whom.
+    plugin       INTEGER,
+    mime_type    TEXT NOT NULL,
+    filename     TEXT,
+    sha256       TEXT,
+    bytes        INTEGER,
+    -- 0 coming, 1 here, 2 it cannot be had.
+    state        INTEGER NOT NULL,
+    attempts     INTEGER NOT NULL DEFAULT 0,
+    next_at      INTEGER NOT NULL DEFAULT 0,
+    error        TEXT,
+    created_at   INTEGER NOT NULL
+) STRICT;
+CREATE INDEX media_coming ON media (next_at) WHERE state = 0;
+
+-- Where a file was uploaded already, and until when the platform keeps it.
+CREATE TABLE uploads (
+    media      INTEGER NOT NULL,
+    channel    TEXT NOT NULL,
+    platform   TEXT NOT NULL,
+    expires_at INTEGER NOT NULL,
+    PRIMARY KEY (media, channel)
+) STRICT, WITHOUT ROWID;

@@ -53,6 +53,9 @@ impl Tx<'_> {
         for timer in &commit.timers {
             self.write_timer(commit.plugin, timer, commit.conversation)?;
         }
+        for made in &commit.media {
+            self.make_media(made, commit.plugin, commit.now)?;
+        }
         for (send, body) in commit.sends.iter().zip(bodies) {
             self.insert_send_as(send, body, Some(event), commit.plugin, commit.now)?;
         }

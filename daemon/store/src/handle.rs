@@ -5,6 +5,7 @@ use crate::commit::Ready;
 use crate::documents::NewDocument;
 use crate::error::StoreError;
 use crate::feed::Feed;
+use crate::files::Files;
 use crate::queue::{Ask, Job};
 use crate::read::Reader;
 use crate::retain::{Cursor, Retained, Retention};
@@ -13,7 +14,7 @@ use crate::shared::{Health, Shared};
 use crate::step::{Appended, Batch, Burial, Commit, FailedTry, Fence, Progress, Settlement};
 use crate::writer::Tx;
 use crate::{DeadRef, Retried};
-use beadle_model::{EventId, MessageId, PluginNo, Timestamp};
+use beadle_model::{ConversationId, EventId, MessageId, PluginNo, Timestamp};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use tokio::sync::oneshot;
@@ -84,6 +85,11 @@ impl Store {
     /// For reading what was committed.
     pub fn reader(&self) -> Reader {
         self.0.reader.clone()
+    }
+
+    /// Where the bytes of files are.
+    pub fn files(&self) -> &Files {
+        &self.0.shared.files
     }
 
     /// New events, and first those that were left unfinished. There is one feed: `None` the second time.
@@ -170,6 +176,12 @@ impl Store {
         answer.await.map_err(|_| StoreError::Closed)?
     }
 
+    /// The conversation of a channel that is with nobody: in it new groups are asked for.
+    pub async fn meet_channel(&self, channel: &str) -> Result<ConversationId, StoreError> {
+        let channel = channel.to_owned();
+        self.ask(move |tx| tx.meet_group(&channel, "")).await
+    }
+
     /// Makes events of timers that are due, earliest first, `most` at most. Says how many it were, and when the next one
     /// is due.
     pub async fn fire_timers(&self, now: Timestamp, most: usize) -> Result<(usize, Option<Timestamp>), StoreError> {
@@ -243,7 +255,7 @@ impl Store {
         self.0.retention.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn ask<F, T>(&self, run: F) -> Result<T, StoreError>
+    pub(crate) async fn ask<F, T>(&self, run: F) -> Result<T, StoreError>
     where
         F: FnMut(&mut Tx<'_>) -> Result<T, StoreError> + Send + 'static,
         T: Send + 'static,

@@ -4,6 +4,7 @@ use crate::ballast::Ballast;
 use crate::checkpoint::{self, Gate};
 use crate::error::StoreError;
 use crate::feed::{Feed, Tail};
+use crate::files::Files;
 use crate::handle::{Store, Threads};
 use crate::lock::DirectoryLock;
 use crate::queue::Queue;
@@ -107,6 +108,10 @@ impl Store {
         let shadow = Shadow::load(&conn, config.cached_people, fence)?;
         let last: i64 = conn.query_row("SELECT coalesce(max(id), 0) FROM outbox", [], |row| row.get(0))?;
         let next_message = meta(&conn, "next_message")?.unwrap_or(1).max(last + 1);
+        let last: i64 = conn.query_row("SELECT coalesce(max(id), 0) FROM media", [], |row| row.get(0))?;
+        let next_media = meta(&conn, "next_media")?.unwrap_or(1).max(last + 1);
+        let files = Files::new(config.dir.join("media"), next_media);
+        sweep(&conn, &files)?;
         let shared = Arc::new(Shared {
             install: install(&conn)?,
             host_key: host_key(&conn)?,
@@ -118,8 +123,9 @@ impl Store {
             counters: Counters::default(),
             next_message: AtomicI64::new(next_message),
             names: Names::load(&conn)?,
+            files: files.clone(),
         });
-        let reader = Reader::new(path.clone(), config.readers);
+        let reader = Reader::new(path.clone(), files, config.readers);
         let feed = Feed::new(Arc::clone(&shared), reader.clone(), EventId(shadow.finished_below));
         if troubled.is_some() {
             shared.counters.set_trouble(Some(StoreError::DiskFull { path: config.dir.clone() }.to_string()));
@@ -148,6 +154,15 @@ fn start(writer: Writer, checkpoints: Connection, log_pages: u32, lock: Director
         drop(lock);
     })?;
     Ok(Threads { writer, checkpointer })
+}
+
+/// Files of handlings that were never committed.
+fn sweep(conn: &Connection, files: &Files) -> Result<(), StoreError> {
+    let mut find = conn.prepare("SELECT 1 FROM media WHERE id = ?1")?;
+    let find = std::cell::RefCell::new(&mut find);
+    // Where it cannot be told, it stays.
+    files.sweep(|id| find.borrow_mut().exists([id.0]).unwrap_or(true));
+    Ok(())
 }
 
 /// Raises the fence: from now on what was prepared under an older one is not committed.

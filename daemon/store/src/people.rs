@@ -3,7 +3,8 @@
 use crate::StoreError;
 use crate::cache::{ById, Cache};
 use crate::codec::{alias_of, time_of};
-use beadle_model::{Alias, Contact, ContactId, ConversationId, ConversationView, Timestamp};
+use beadle_model::phone::other_spelling;
+use beadle_model::{Alias, AliasKind, Contact, ContactId, ConversationId, ConversationView, Timestamp};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -107,6 +108,22 @@ impl People {
         channel
     }
 
+    /// Whose name it is, or whose its other spelling is: some countries write one number in two ways.
+    pub(crate) fn holder_either_way(
+        &mut self,
+        conn: &Connection,
+        alias: &Alias,
+    ) -> Result<Option<ContactId>, StoreError> {
+        if let Some(holder) = self.holder(conn, alias)? {
+            return Ok(Some(holder));
+        }
+        let is_number = matches!(alias.kind, AliasKind::Phone | AliasKind::WaId);
+        match other_spelling(&alias.value).filter(|_| is_number) {
+            Some(value) => self.holder(conn, &Alias { kind: alias.kind, value }),
+            None => Ok(None),
+        }
+    }
+
     /// Whose name it is.
     pub(crate) fn holder(&mut self, conn: &Connection, alias: &Alias) -> Result<Option<ContactId>, StoreError> {
         if let Some(holder) = self.aliases.copied(alias) {
@@ -168,7 +185,9 @@ impl People {
         contact: Option<ContactId>,
     ) -> Result<Option<Arc<ConversationView>>, StoreError> {
         let Some(talk) = self.talk(conn, id)? else { return Ok(None) };
-        let Some(contact) = talk.contact.or(contact).or(talk.last_contact) else { return Ok(None) };
+        let Some(contact) = talk.contact.or(contact).or(talk.last_contact) else {
+            return Ok(Some(Arc::new(talk.view(Contact::nobody()))));
+        };
         let view = talk.clone();
         let Some(person) = self.person(conn, contact)? else { return Ok(None) };
         Ok(Some(Arc::new(view.view(person.contact.clone()))))
@@ -195,7 +214,8 @@ pub(crate) fn find_alias(conn: &Connection, alias: &Alias) -> Result<Option<Cont
 }
 
 /// The columns of [`contact_of`].
-pub(crate) const CONTACT: &str = "id, name, language, created_at, member_since, opted_out_since, timezone";
+pub(crate) const CONTACT: &str =
+    "id, name, language, created_at, member_since, opted_out_since, timezone, marketing_stopped_since";
 
 pub(crate) fn contact_of(row: &Row<'_>) -> rusqlite::Result<Contact> {
     Ok(Contact {
@@ -206,12 +226,13 @@ pub(crate) fn contact_of(row: &Row<'_>) -> rusqlite::Result<Contact> {
         member_since: row.get::<_, Option<i64>>(4)?.map(Timestamp),
         opted_out_since: row.get::<_, Option<i64>>(5)?.map(Timestamp),
         timezone: row.get(6)?,
+        marketing_stopped_since: row.get::<_, Option<i64>>(7)?.map(Timestamp),
     })
 }
 
 pub(crate) fn load_person(conn: &Connection, id: ContactId) -> Result<Option<Person>, StoreError> {
     let mut read = conn.prepare_cached(&format!("SELECT {CONTACT}, membership FROM contacts WHERE id = ?1"))?;
-    let person = read.query_row([id.0], |row| Ok((contact_of(row)?, row.get(7)?))).optional()?;
+    let person = read.query_row([id.0], |row| Ok((contact_of(row)?, row.get(8)?))).optional()?;
     let Some((contact, membership)) = person else { return Ok(None) };
     let talks = conn
         .prepare_cached("SELECT channel, id FROM conversations WHERE contact = ?1")?
@@ -250,6 +271,8 @@ pub(crate) fn load_view(
     contact: Option<ContactId>,
 ) -> Result<Option<ConversationView>, StoreError> {
     let Some(talk) = load_talk(conn, id)? else { return Ok(None) };
-    let Some(contact) = talk.contact.or(contact).or(talk.last_contact) else { return Ok(None) };
+    let Some(contact) = talk.contact.or(contact).or(talk.last_contact) else {
+        return Ok(Some(talk.view(Contact::nobody())));
+    };
     Ok(load_person(conn, contact)?.map(|person| talk.view(person.contact)))
 }

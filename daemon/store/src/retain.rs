@@ -31,12 +31,22 @@ pub struct Retention {
     pub outbox_ms: i64,
     /// Dead letters. An event stays for as long as it has one.
     pub dead_ms: i64,
+    /// Files that came with messages or were made by plugins.
+    pub media_ms: i64,
+    /// All files together; above it the oldest go, whatever their age.
+    pub media_bytes: i64,
 }
 
 impl Default for Retention {
-    /// 30 days for events, 90 for messages and dead letters.
+    /// 30 days for events and files, 90 for messages and dead letters; 4 GiB of files: a small server's disk holds that.
     fn default() -> Self {
-        Self { events_ms: 30 * DAY_MS, outbox_ms: 90 * DAY_MS, dead_ms: 90 * DAY_MS }
+        Self {
+            events_ms: 30 * DAY_MS,
+            outbox_ms: 90 * DAY_MS,
+            dead_ms: 90 * DAY_MS,
+            media_ms: 30 * DAY_MS,
+            media_bytes: 4 << 30,
+        }
     }
 }
 
@@ -51,6 +61,8 @@ pub struct Retained {
     pub dead: usize,
     /// State values that had expired.
     pub state: usize,
+    /// Files.
+    pub media: usize,
     /// There is more to do: call again, when others have had their turn.
     pub more: bool,
 }
@@ -89,12 +101,20 @@ impl Tx<'_> {
             "SELECT id, created_at < ?2, state IN (2, 3, 5) FROM outbox WHERE id > ?1 AND id < ?3
              ORDER BY id LIMIT ?4",
             (now.0.saturating_sub(policy.outbox_ms.max(LEAST_OUTBOX_MS)), i64::MAX),
-            &["DELETE FROM outbox WHERE id = ?1", "DELETE FROM outbox_bodies WHERE id = ?1"],
+            &[
+                "DELETE FROM outbox WHERE id = ?1",
+                "DELETE FROM outbox_bodies WHERE id = ?1",
+                "DELETE FROM group_receipts WHERE message = ?1",
+            ],
         )?;
         (retained.events, retained.outbox) = (events, outbox);
         retained.state = self.sweep_state(now)?;
+        let old_media = now.0.saturating_sub(policy.media_ms.max(DAY_MS));
+        retained.media = self.retain_media(old_media, policy.media_bytes.max(0), SLICE)?;
+        set_meta(self.conn, "next_media", self.shared.files.next())?;
         let full = |count: usize| count as i64 >= SLICE;
-        retained.more = more_events || more_outbox || full(retained.dead) || full(retained.state);
+        retained.more =
+            more_events || more_outbox || full(retained.dead) || full(retained.state) || full(retained.media);
         Ok(retained)
     }
 

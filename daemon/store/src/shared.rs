@@ -2,6 +2,7 @@
 
 use crate::StoreError;
 use crate::feed::Tail;
+use crate::files::Files;
 use crate::queue::Queue;
 use beadle_clock::Clock;
 use beadle_model::PluginNo;
@@ -24,6 +25,7 @@ pub(crate) struct Shared {
     /// The next number for a message; reserved here, long before its row is written.
     pub(crate) next_message: AtomicI64,
     pub(crate) names: Names,
+    pub(crate) files: Files,
 }
 
 /// Numbers that were given out, so that asking again costs no transaction, and works on a full disk.

@@ -3,8 +3,8 @@
 //! These are plain values, so that a caller can build them without knowing SQL and a test can print them. Whoever writes
 //! another store writes these steps again and nothing else.
 
-use beadle_model::effect::{StateRead, StateWrite, TimerWrite};
-use beadle_model::event::Problem;
+use beadle_model::effect::{NewMedia, StateRead, StateWrite, TimerWrite};
+use beadle_model::event::{Pricing, Problem};
 use beadle_model::{Alias, ConversationId, Ending, EventBody, EventId, MessageId, Outgoing, PluginNo, Timestamp, Word};
 use serde::{Deserialize, Serialize};
 
@@ -25,6 +25,13 @@ pub enum Place {
     Sender(Sender),
     /// A conversation that is known.
     Conversation(ConversationId),
+    /// A group of the platform, and nobody in it; its conversation is found or made.
+    Group {
+        /// The channel's name in the configuration.
+        channel: String,
+        /// The platform's id.
+        group: String,
+    },
     /// None.
     Nowhere,
 }
@@ -80,6 +87,12 @@ pub struct Receipt {
     pub at: Timestamp,
     /// Why it failed.
     pub problem: Option<Problem>,
+    /// What it costs.
+    pub pricing: Option<Pricing>,
+    /// In a group: every name of the member that it is about.
+    pub participant: Vec<Alias>,
+    /// To one person: names of theirs that we may not have written to.
+    pub recipient: Vec<Alias>,
 }
 
 /// How a receipt names its message.
@@ -100,6 +113,8 @@ pub struct Batch {
     pub receipts: Vec<Receipt>,
     /// Plugins that want to hear what became of their messages.
     pub status_listeners: Vec<PluginNo>,
+    /// Somebody wants to hear of contacts that are new or have another name.
+    pub contact_news: bool,
 }
 
 /// What became of a batch.
@@ -159,6 +174,8 @@ pub struct Commit {
     pub state: Vec<StateWrite>,
     /// In order.
     pub timers: Vec<TimerWrite>,
+    /// Files that were made; their bytes are on disk.
+    pub media: Vec<NewMedia>,
     /// In order.
     pub sends: Vec<NewSend>,
 }

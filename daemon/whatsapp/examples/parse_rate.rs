@@ -1,5 +1,5 @@
 //! How many webhooks a second one core takes in: signature, parse, normalise, key. One text message in each, escaped as
-//! the platform escapes, and then a hundred.
+//! the platform escapes, and then a thousand.
 //!
 //! `cargo run --release -p beadle-whatsapp --example parse_rate`
 
@@ -40,11 +40,12 @@ fn main() {
         verify_token: Secret::new("t"),
         app_secret: Secret::new(SECRET),
         channels: [("106540352242922".to_owned(), "shop".to_owned())].into(),
+        accounts: Default::default(),
         install: "c0ffee11".into(),
         brand: "The Potters".into(),
         language: Language::En,
     });
-    for messages in [1, 100] {
+    for messages in [1, 1000] {
         let body = webhook(messages);
         let signature = sign(&body);
         let (begun, mut webhooks, mut events) = (Instant::now(), 0_u64, 0);

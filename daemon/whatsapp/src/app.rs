@@ -22,6 +22,8 @@ pub struct AppConfig {
     pub app_secret: Secret,
     /// The channel's name in the configuration by `phone_number_id`.
     pub channels: HashMap<String, String>,
+    /// The names of an account's channels by `business_account_id`, where that is configured: news of accounts name no number.
+    pub accounts: HashMap<String, Vec<String>>,
     /// The tag of this installation ([`beadle_store`]'s `install`): only receipts that carry it are for our messages.
     pub install: String,
     /// Whose messages they are, as the answer to STOP names it.
@@ -46,6 +48,8 @@ pub struct Parsed {
     pub receipts: Vec<Receipt>,
     /// How many of what, for metrics.
     pub counts: Counts,
+    /// A number (`phone_number_id`) that something came for and that is not configured.
+    pub unknown_number: Option<String>,
 }
 
 /// How many of what a webhook brought: nothing is dropped without being counted here.
@@ -59,9 +63,11 @@ pub struct Counts {
     pub reactions: usize,
     /// Statuses that became a receipt.
     pub receipts: usize,
+    /// Events that are news: of groups, contacts, channels, colleagues.
+    pub news: usize,
     /// Events of kind `unrouted`, of all sorts.
     pub unrouted: usize,
-    /// Those of them that are messages for a number which is not configured.
+    /// Those of them that are for a number which is not configured.
     pub unknown_number: usize,
     /// Bodies that were authentic and no webhook.
     pub unreadable: usize,
@@ -75,6 +81,7 @@ impl Counts {
                 self.messages += 1;
                 self.others += usize::from(matches!(content, Content::Other { .. }));
             }
+            EventBody::ContactChanged { .. } => self.news += 1,
             _ => {}
         }
     }
@@ -175,6 +182,18 @@ impl App {
 
     pub(crate) fn channel(&self, phone_number_id: &str) -> Option<&str> {
         self.config.channels.get(phone_number_id).map(String::as_str)
+    }
+
+    /// The one channel of an account; `None` where it has several, or it is not known which it has.
+    pub(crate) fn only_channel(&self, account: &str) -> Option<&str> {
+        let of_account = self.config.accounts.get(account).map(Vec::as_slice);
+        match of_account {
+            Some([only]) => Some(only),
+            Some(_) => None,
+            // An app with a single number has a single account.
+            None if self.config.channels.len() == 1 => self.config.channels.values().next().map(String::as_str),
+            None => None,
+        }
     }
 
     pub(crate) fn install(&self) -> &str {

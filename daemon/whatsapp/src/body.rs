@@ -3,10 +3,13 @@
 //! Buttons, sections and rows are written as the model writes them: it has the platform's names for their parts, and the
 //! tests compare with Meta's own examples.
 
-use beadle_model::content::{Button, Section};
+mod rich;
+
+use beadle_model::outgoing::{Button, Header, Section};
 use beadle_model::{AliasKind, Outgoing};
 use beadle_pipeline::Shipment;
 use serde::Serialize;
+use serde_json::{Map, Value};
 use std::borrow::Cow;
 
 #[derive(Serialize)]
@@ -26,7 +29,7 @@ struct Message<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     context: Option<Quote<'a>>,
     #[serde(flatten)]
-    kind: Kind<'a>,
+    kind: Whole<'a>,
     #[serde(skip_serializing_if = "str::is_empty")]
     biz_opaque_callback_data: &'a str,
 }
@@ -53,6 +56,14 @@ enum To<'a> {
 #[derive(Serialize)]
 struct Quote<'a> {
     message_id: &'a str,
+}
+
+/// What is sent a thousand times a second is borrowed; the rest is a tree, since it is seldom and has many forms.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Whole<'a> {
+    Plain(Kind<'a>),
+    Rich(Map<String, Value>),
 }
 
 #[derive(Serialize)]
@@ -86,7 +97,7 @@ struct Interactive<'a> {
     #[serde(rename = "type")]
     kind: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    header: Option<Header<'a>>,
+    header: Option<Value>,
     body: Line<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
     footer: Option<Line<'a>>,
@@ -95,13 +106,6 @@ struct Interactive<'a> {
 
 #[derive(Serialize)]
 struct Line<'a> {
-    text: &'a str,
-}
-
-#[derive(Serialize)]
-struct Header<'a> {
-    #[serde(rename = "type")]
-    kind: &'static str,
     text: &'a str,
 }
 
@@ -119,17 +123,19 @@ struct ReplyButton<'a> {
     reply: &'a Button,
 }
 
-/// The request's body as JSON.
-pub(crate) fn write(shipment: &Shipment) -> Vec<u8> {
+/// The request's body as JSON. `uploaded`: the platform's id of the message's file, where it has one that is here.
+pub(crate) fn write(shipment: &Shipment, uploaded: Option<&str>) -> Vec<u8> {
     let body = match &shipment.body {
         Outgoing::Text { body, preview_url, quote } => {
             message(shipment, quote, Kind::Text { text: Text { body, preview_url: *preview_url } })
         }
         Outgoing::Buttons { header, body, footer, buttons, quote } => {
             let buttons = buttons.iter().map(|reply| ReplyButton { kind: "reply", reply }).collect();
+            let header = header.as_ref().map(|header| rich::header(header, uploaded));
             interactive(shipment, quote, "button", (header, body, footer), Action::Buttons { buttons })
         }
         Outgoing::List { header, body, footer, button, sections, quote } => {
+            let header = header.clone().map(|text| rich::header(&Header::Text(text), None));
             interactive(shipment, quote, "list", (header, body, footer), Action::List { button, sections })
         }
         Outgoing::Reaction { to, emoji } => {
@@ -137,12 +143,23 @@ pub(crate) fn write(shipment: &Shipment) -> Vec<u8> {
         }
         Outgoing::MarkRead { message } => status(message, None),
         Outgoing::Typing { to } => status(to, Some(Typing { kind: "text" })),
+        other => {
+            let (kind, object) = rich::object(other, uploaded);
+            let mut parts = Map::new();
+            parts.insert("type".to_owned(), kind.into());
+            parts.insert(kind.to_owned(), object);
+            envelope(shipment, other.quote(), Whole::Rich(parts))
+        }
     };
     // Texts and flags under fixed names: nothing in it can fail to be written.
     serde_json::to_vec(&body).unwrap_or_default()
 }
 
 fn message<'a>(shipment: &'a Shipment, quote: &'a Option<String>, kind: Kind<'a>) -> Body<'a> {
+    envelope(shipment, quote.as_deref(), Whole::Plain(kind))
+}
+
+fn envelope<'a>(shipment: &'a Shipment, quote: Option<&'a str>, kind: Whole<'a>) -> Body<'a> {
     let (recipient_type, to) = match &shipment.group {
         Some(group) => ("group", To::To(Cow::Borrowed(group))),
         None => ("individual", individual(&shipment.to.value, shipment.to.kind)),
@@ -151,7 +168,7 @@ fn message<'a>(shipment: &'a Shipment, quote: &'a Option<String>, kind: Kind<'a>
         messaging_product: "whatsapp",
         recipient_type,
         to,
-        context: quote.as_deref().map(|message_id| Quote { message_id }),
+        context: quote.map(|message_id| Quote { message_id }),
         kind,
         biz_opaque_callback_data: &shipment.callback,
     })
@@ -173,12 +190,12 @@ fn interactive<'a>(
     shipment: &'a Shipment,
     quote: &'a Option<String>,
     kind: &'static str,
-    (header, body, footer): (&'a Option<String>, &'a str, &'a Option<String>),
+    (header, body, footer): (Option<Value>, &'a str, &'a Option<String>),
     action: Action<'a>,
 ) -> Body<'a> {
     let interactive = Interactive {
         kind,
-        header: header.as_deref().map(|text| Header { kind: "text", text }),
+        header,
         body: Line { text: body },
         footer: footer.as_deref().map(|text| Line { text }),
         action,

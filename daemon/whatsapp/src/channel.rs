@@ -138,7 +138,7 @@ impl CloudChannel {
             .header(AUTHORIZATION, self.authorization.clone())
             .header(CONTENT_TYPE, HeaderValue::from_static("application/json"))
             .timeout(self.timeout)
-            .body(body::write(shipment));
+            .body(body::write(shipment, None));
         let response = match request.send().await {
             Ok(response) => response,
             Err(error) if error.is_connect() || error.is_builder() => return Answer::Unsent(story(&error)),

@@ -84,6 +84,16 @@ impl<'a> Json<'a> {
         self.text_of(key).map(Cow::into_owned)
     }
 
+    /// A number, as a number or a text.
+    pub(crate) fn number_of(&self, key: &str) -> Option<f64> {
+        let number = match self.get(key)? {
+            Json::Text(text) => text.trim().parse().ok(),
+            Json::Number(number) => number.as_f64(),
+            _ => None,
+        };
+        number.filter(|number: &f64| number.is_finite())
+    }
+
     /// Seconds since 1970, as a text or a number.
     pub(crate) fn moment_of(&self, key: &str) -> Option<Timestamp> {
         let secs = match self.get(key)? {

@@ -3,13 +3,11 @@
 use crate::app::App;
 use crate::json::Json;
 use crate::webhook::{Origin, object_or_null};
-use crate::{answers, key};
-use beadle_model::content::Choice;
+use crate::{answers, content, key, person};
 use beadle_model::word;
-use beadle_model::{Alias, AliasKind, Content, Context, EventBody, Outgoing, Referral, Timestamp};
+use beadle_model::{Content, Context, EventBody, Outgoing, Referral, Timestamp};
 use beadle_store::step::{NewEvent, Place, SaidWord, Sender};
 use serde_json::Value;
-use std::borrow::Cow;
 
 /// What the event itself says, or what is not a plugin's business: names of a person that are not their display name.
 const USED: [&str; 9] =
@@ -29,14 +27,14 @@ pub(crate) fn read(
 ) -> Result<NewEvent, Option<String>> {
     let kind = message.string_of("type");
     let (Some(channel), Some(id)) = (origin.channel, message.string_of("id")) else { return Err(kind) };
-    let person = person(origin, message);
-    let aliases = aliases(message, person);
+    let person = person::person(origin, message);
+    let aliases = person::sender(message, person);
     if aliases.is_empty() {
         return Err(kind);
     }
     let kind = kind.as_deref().unwrap_or("unknown");
     let group = message.string_of("group_id");
-    let name = person.and_then(|person| person.get("profile")).and_then(|profile| profile.string_of("name"));
+    let name = person.and_then(person::shown);
     let stamp = message.moment_of("timestamp");
     let key = key::of_names(stamp, &["message", origin.number, &id]);
     let body = body(message, kind, id);
@@ -69,68 +67,6 @@ fn with_word(mut body: EventBody, said: Option<&SaidWord>) -> EventBody {
     body
 }
 
-/// The element of `contacts` that is the sender: one that shares a name with the message, or the only one where it
-/// contradicts none. Two people's names must never become one person's.
-fn person<'a>(origin: &Origin<'a>, message: &Json<'_>) -> Option<&'a Json<'a>> {
-    let contacts = origin.value.get("contacts")?.items()?;
-    let compare = |contact: &Json<'_>| {
-        [("wa_id", "from"), ("user_id", "from_user_id")]
-            .map(|(theirs, says)| Some(contact.text_of(theirs)? == message.text_of(says)?))
-    };
-    let same = |contact: &&Json<'_>| compare(contact).contains(&Some(true));
-    let only = || contacts.first().filter(|contact| contacts.len() == 1 && !compare(contact).contains(&Some(false)));
-    contacts.iter().find(same).or_else(only)
-}
-
-/// Every name that the platform tells of the sender, each once, a new one before the one it takes the place of: the first
-/// of its kind is where answers go. `from` is a telephone number and `wa_id` an account's id; mostly they are the same
-/// digits, and then the store takes the id for both (whatsapp.md 6).
-fn aliases(message: &Json<'_>, person: Option<&Json<'_>>) -> Vec<Alias> {
-    use AliasKind::{ParentUserId, Phone, UserId, WaId};
-    let mut all: Vec<Alias> = Vec::with_capacity(4);
-    let mut add = |kind, value: Option<String>| {
-        all.extend(value.map(|value| Alias { kind, value }).filter(|alias| !all.contains(alias)));
-    };
-    if let Some(system) = message.get("system") {
-        // A changed number or id: the new names belong to whoever had the old ones.
-        let body = system.text_of("body").unwrap_or_default();
-        let (old, new) = changed(&body).map(|(old, new)| (old.to_owned(), new.to_owned())).unzip();
-        match system.text_of("type").as_deref() {
-            Some("user_changed_user_id") => {
-                add(UserId, system.string_of("user_id").or(new));
-                add(UserId, system.string_of("previous_user_id").or(old));
-                add(ParentUserId, system.string_of("parent_user_id"));
-                add(ParentUserId, system.string_of("previous_parent_user_id"));
-            }
-            Some("user_changed_number") => {
-                add(WaId, system.string_of("wa_id").or(new));
-                add(UserId, system.string_of("user_id"));
-                add(Phone, old);
-            }
-            _ => {}
-        }
-    }
-    let (from, wa_id) = (message.text_of("from"), person.and_then(|person| person.text_of("wa_id")));
-    let phone = from.filter(|from| wa_id.as_ref() != Some(from));
-    add(UserId, message.string_of("from_user_id"));
-    add(UserId, person.and_then(|person| person.string_of("user_id")));
-    add(WaId, wa_id.map(Cow::into_owned));
-    add(Phone, phone.map(Cow::into_owned));
-    add(ParentUserId, message.string_of("from_parent_user_id"));
-    add(ParentUserId, person.and_then(|person| person.string_of("parent_user_id")));
-    all
-}
-
-/// Old and new name in `User Sheena Nelson changed from 16505551234 to 12195555358`; the name may hold anything, so the
-/// last place counts.
-fn changed(body: &str) -> Option<(&str, &str)> {
-    let (_, names) = body.rsplit_once(" changed from ")?;
-    let (old, new) = names.split_once(" to ")?;
-    let is_name =
-        |name: &str| !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'.');
-    (is_name(old) && is_name(new)).then_some((old, new))
-}
-
 fn body(message: &Json<'_>, kind: &str, id: String) -> EventBody {
     let object = message.get(kind);
     if kind == "reaction"
@@ -143,10 +79,10 @@ fn body(message: &Json<'_>, kind: &str, id: String) -> EventBody {
             extra: extra(message, kind),
         };
     }
-    let (content, extra) = match object.and_then(|object| content(kind, object)) {
-        Some(content) => (content, extra(message, kind)),
-        None => other(message, kind, object),
-    };
+    if let Some(news) = object.filter(|_| kind == "system").and_then(contact_changed) {
+        return news;
+    }
+    let (content, extra) = read_content(message, kind, object);
     EventBody::Message {
         message: id,
         content,
@@ -158,30 +94,56 @@ fn body(message: &Json<'_>, kind: &str, id: String) -> EventBody {
     }
 }
 
-/// The kinds of content that have a form of their own.
-fn content(kind: &str, object: &Json<'_>) -> Option<Content> {
-    match kind {
-        "text" => object.string_of("body").map(Content::Text),
-        "button" => {
-            let title = object.string_of("text");
-            let id = object.string_of("payload").or_else(|| title.clone())?;
-            Some(Content::TemplateButton(Choice { id, title: title.unwrap_or_default(), description: None }))
-        }
-        "interactive" => match object.text_of("type")?.as_ref() {
-            "button_reply" => object.get("button_reply").and_then(choice).map(Content::Button),
-            "list_reply" => object.get("list_reply").and_then(choice).map(Content::ListRow),
-            _ => None,
-        },
-        _ => None,
+/// An echo of what a colleague wrote from the telephone that has the number too; `None` where it is not told to whom.
+pub(crate) fn read_echo(origin: &Origin<'_>, echo: &Json<'_>, now: Timestamp) -> Option<NewEvent> {
+    let (channel, id) = (origin.channel?, echo.string_of("id")?);
+    let aliases = person::addressee(echo);
+    if aliases.is_empty() {
+        return None;
     }
+    let kind = echo.string_of("type").unwrap_or_else(|| "unknown".to_owned());
+    let stamp = echo.moment_of("timestamp");
+    let key = key::of_names(stamp, &["echo", origin.number, &id]);
+    let (content, mut extra) = read_content(echo, &kind, echo.get(&kind));
+    if let Value::Object(rest) = &mut extra {
+        rest.retain(|name, _| !name.starts_with("to"));
+    }
+    let group = echo.string_of("group_id");
+    Some(NewEvent {
+        key,
+        place: Place::Sender(Sender { channel: channel.to_owned(), aliases, name: None, group }),
+        happened_at: stamp.unwrap_or(now),
+        // What we say moves no window (whatsapp.md 5.1).
+        opens_window: false,
+        word: None,
+        body: EventBody::Echo { message: id, content, context: echo.get("context").map(context), extra },
+    })
 }
 
-fn choice(reply: &Json<'_>) -> Option<Choice> {
-    Some(Choice {
-        id: reply.string_of("id")?,
-        title: reply.string_of("title").unwrap_or_default(),
-        description: reply.string_of("description"),
-    })
+/// What the platform tells of a person, who did not write: another number, another id, another telephone. Names and
+/// numbers are taken as aliases, and are not for every plugin.
+fn contact_changed(news: &Json<'_>) -> Option<EventBody> {
+    let change = match news.text_of("type")?.as_ref() {
+        "user_changed_number" => "number-changed",
+        "user_changed_user_id" => "id-changed",
+        "user_identity_changed" | "customer_identity_changed" => "identity-changed",
+        _ => return None,
+    };
+    let is_name = |name: &str| ["body", "customer", "identity", "type"].contains(&name) || name.ends_with("_id");
+    Some(EventBody::ContactChanged { change: change.to_owned(), extra: object_or_null(news.without(is_name)) })
+}
+
+/// The content, and what the platform told besides.
+fn read_content(message: &Json<'_>, kind: &str, object: Option<&Json<'_>>) -> (Content, Value) {
+    // What cannot be shown mostly has no object of its own, and tells by its errors why.
+    if kind == "unsupported" {
+        let what = object.and_then(|object| object.string_of("type"));
+        return (Content::Unsupported(what), extra(message, kind));
+    }
+    match object.and_then(|object| content::content(kind, object)) {
+        Some(content) => (content, extra(message, kind)),
+        None => other(message, kind, object),
+    }
 }
 
 /// A kind without a form of its own: its object whole, and the rest in `extra`; or, where it has no object, the rest.
@@ -238,18 +200,4 @@ fn extra(message: &Json<'_>, kind: &str) -> Value {
         }
     }
     object_or_null(extra)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::changed;
-
-    #[test]
-    fn the_names_of_a_change_are_the_last_ones() {
-        assert_eq!(changed("User Ann changed from 1650 to 1219"), Some(("1650", "1219")));
-        assert_eq!(changed("User x changed from a to b changed from US.1 to US.2"), Some(("US.1", "US.2")));
-        for no in ["", "User Ann changed", "User Ann changed from 1650 to", "User Ann changed from you to all of us"] {
-            assert_eq!(changed(no), None, "{no}");
-        }
-    }
 }

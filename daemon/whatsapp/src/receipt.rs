@@ -1,8 +1,8 @@
 //! One element of `statuses` becomes a receipt.
 
-use crate::errors;
 use crate::json::Json;
-use beadle_model::event::Problem;
+use crate::{errors, person};
+use beadle_model::event::{Pricing, Problem};
 use beadle_model::{MessageId, Timestamp};
 use beadle_store::step::{Receipt, ReceiptFor};
 
@@ -17,7 +17,23 @@ pub(crate) fn read(install: &str, status: &Json<'_>, now: Timestamp) -> Option<R
         },
         status: status.string_of("status")?,
         at: status.moment_of("timestamp").unwrap_or(now),
+        pricing: pricing(status),
+        participant: person::participant(status),
+        recipient: person::recipient(status),
         problem: status.get("errors").and_then(Json::items).and_then(<[_]>::first).and_then(problem),
+    })
+}
+
+/// What it costs. Some of Meta's examples have it inside `conversation` (whatsapp.md 3.5).
+fn pricing(status: &Json<'_>) -> Option<Pricing> {
+    let inside = || status.get("conversation")?.get("pricing");
+    let pricing = status.get("pricing").or_else(inside)?;
+    Some(Pricing {
+        category: pricing.string_of("category")?,
+        kind: pricing.string_of("type"),
+        model: pricing.string_of("pricing_model"),
+        billable: pricing.get("billable").map(|_| pricing.is_true("billable")),
+        subtype: pricing.string_of("subtype"),
     })
 }
 
@@ -28,7 +44,7 @@ fn our_message(install: &str, callback: &str) -> Option<MessageId> {
 }
 
 /// An element of `errors`. Its title is the platform's; where it has none, that of our table.
-fn problem(error: &Json<'_>) -> Option<Problem> {
+pub(crate) fn problem(error: &Json<'_>) -> Option<Problem> {
     let code = error.string_of("code")?;
     let title = error.string_of("title").or_else(|| error.string_of("message"));
     Some(Problem {

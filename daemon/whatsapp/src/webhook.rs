@@ -6,7 +6,7 @@
 
 use crate::app::{App, Parsed};
 use crate::json::Json;
-use crate::{key, message, receipt};
+use crate::{groups, key, message, news, preference, receipt};
 use beadle_model::{EventBody, Timestamp};
 use beadle_store::step::{EventKey, NewEvent, Place};
 use serde_json::{Map, Value, json};
@@ -28,6 +28,16 @@ pub(crate) struct Origin<'a> {
 }
 
 impl Origin<'_> {
+    /// The change around the value.
+    pub(crate) fn change(&self) -> &Json<'_> {
+        self.change
+    }
+
+    /// The platform's name for what changed; empty where it is missing.
+    pub(crate) fn field(&self) -> std::borrow::Cow<'_, str> {
+        self.change.text_of("field").unwrap_or_default()
+    }
+
     /// The account and the time of the entry, as the platform wrote them; part of the key of what has no id.
     fn names(&self) -> [String; 2] {
         ["id", "time"].map(|name| self.entry.string_of(name).unwrap_or_default())
@@ -98,13 +108,71 @@ fn read_change(app: &App, entry: &Json<'_>, change: &Json<'_>, now: Timestamp, p
                 read_part(app, &origin, name, part, now, parsed);
             }
         }
-        (field, _) => {
-            let [account, time] = origin.names();
-            let named = key::of_contents(origin.stamp(), &["change", &account, &time], change);
-            let kind = field.unwrap_or("unreadable").to_owned();
-            unrouted(parsed, named, origin.stamp().unwrap_or(now), kind, origin.excerpt(None));
+        (Some(field), Some(_)) => {
+            let understood = match field {
+                "smb_message_echoes" => each(&origin, "message_echoes", now, parsed, |echo| {
+                    message::read_echo(&origin, echo, now).map(|event| vec![event])
+                }),
+                "user_preferences" => each(&origin, "user_preferences", now, parsed, |preference| {
+                    preference::read(&origin, preference, now).map(|event| vec![event])
+                }),
+                field if field.starts_with("group_") => {
+                    each(&origin, "groups", now, parsed, |group| groups::read(&origin, group, now))
+                }
+                field => channel_news(app, &origin, field, now, parsed),
+            };
+            if !understood {
+                whole(&origin, Some(field), now, parsed);
+            }
+        }
+        (field, _) => whole(&origin, field, now, parsed),
+    }
+}
+
+/// A change that is not understood at all, whole.
+fn whole(origin: &Origin<'_>, field: Option<&str>, now: Timestamp, parsed: &mut Parsed) {
+    let [account, time] = origin.names();
+    let named = key::of_contents(origin.stamp(), &["change", &account, &time], origin.change);
+    let kind = field.unwrap_or("unreadable").to_owned();
+    unrouted(parsed, named, origin.stamp().unwrap_or(now), kind, origin.excerpt(None));
+}
+
+/// Each element of a list, by itself; those that are not understood are kept. `false`: there is no such list.
+fn each(
+    origin: &Origin<'_>,
+    list: &str,
+    now: Timestamp,
+    parsed: &mut Parsed,
+    mut read: impl FnMut(&Json<'_>) -> Option<Vec<NewEvent>>,
+) -> bool {
+    let Some(elements) = origin.value.get(list).and_then(Json::items) else { return false };
+    for element in elements {
+        match read(element) {
+            Some(events) => {
+                parsed.counts.news += events.len();
+                parsed.events.extend(events);
+            }
+            None => stray(origin, list, element.text_of("type"), element, now, parsed),
         }
     }
+    true
+}
+
+/// News of a number or an account; `false`: the field is no such news.
+fn channel_news(app: &App, origin: &Origin<'_>, field: &str, now: Timestamp, parsed: &mut Parsed) -> bool {
+    let account = origin.entry.text_of("id").unwrap_or_default();
+    let channel = origin.channel.or_else(|| app.only_channel(&account));
+    let Some(news) = news::read(field, origin.value, channel) else { return false };
+    let [account, time] = origin.names();
+    let key = key::of_contents(origin.stamp(), &["change", &account, &time], origin.change);
+    told(parsed, key, origin.stamp().unwrap_or(now), EventBody::ChannelChanged(news));
+    true
+}
+
+/// News that belong to nobody's conversation.
+fn told(parsed: &mut Parsed, key: EventKey, happened_at: Timestamp, body: EventBody) {
+    parsed.counts.news += 1;
+    parsed.events.push(NewEvent { key, place: Place::Nowhere, happened_at, opens_window: false, word: None, body });
 }
 
 /// One member of the `value` of a change of field `messages`.
@@ -133,8 +201,20 @@ fn read_part(app: &App, origin: &Origin<'_>, name: &str, part: &Json<'_>, now: T
                 }
             }
         }
+        ("errors", Json::Array(errors)) => {
+            for error in errors {
+                let [account, time] = origin.names();
+                let named = key::of_contents(origin.stamp(), &["error", &account, &time, origin.number], error);
+                match news::error(error, origin.channel) {
+                    Some(news) => {
+                        told(parsed, named, origin.stamp().unwrap_or(now), EventBody::ChannelChanged(news));
+                    }
+                    None => stray(origin, name, error.text_of("code"), error, now, parsed),
+                }
+            }
+        }
         _ => {
-            // Not of an element: `errors` beside the messages, `user_actions`, and what comes next year.
+            // Not of an element: `user_actions`, and what comes next year.
             let [account, time] = origin.names();
             let named = key::of_contents(origin.stamp(), &["part", &account, &time, name], origin.change);
             let excerpt = origin.excerpt(Some((name, part.to_value())));
@@ -154,13 +234,17 @@ fn stray(
     now: Timestamp,
     parsed: &mut Parsed,
 ) {
-    let unknown_number = name == "messages" && origin.channel.is_none();
+    let of_a_number = ["messages", "groups", "message_echoes", "user_preferences"].contains(&name);
+    let unknown_number = of_a_number && origin.channel.is_none();
     let kind = match &kind {
         _ if unknown_number => "unknown-number",
         Some(kind) => kind.as_ref(),
         None => "unreadable",
     };
-    parsed.counts.unknown_number += usize::from(unknown_number);
+    if unknown_number {
+        parsed.counts.unknown_number += 1;
+        parsed.unknown_number.get_or_insert_with(|| origin.number.to_owned());
+    }
     let happened_at = element.moment_of("timestamp");
     let [account, time] = origin.names();
     let named = key::of_contents(happened_at, &["stray", &account, &time, origin.number, name], element);

@@ -36,6 +36,7 @@ fn show_event(event: &NewEvent) -> Value {
             "group": sender.group,
         }),
         Place::Nowhere => json!("nowhere"),
+        Place::Group { channel, group } => json!({"channel": channel, "group": group}),
         Place::Conversation(id) => json!(id),
     };
     let hash: String = event.key.hash.iter().map(|byte| format!("{byte:02x}")).collect();
@@ -202,6 +203,7 @@ fn without_a_secret_all_are_refused() {
         verify_token: beadle_whatsapp::Secret::new(""),
         app_secret: beadle_whatsapp::Secret::new(""),
         channels: Default::default(),
+        accounts: Default::default(),
         install: "c0ffee11".into(),
         brand: "The Potters".into(),
         language: beadle_model::word::Language::En,

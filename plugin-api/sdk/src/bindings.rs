@@ -29,6 +29,8 @@ pub mod imports {
                 import beadle:plugin/messages@0.1.0;
                 import beadle:plugin/contacts@0.1.0;
                 import beadle:plugin/documents@0.1.0;
+                import beadle:plugin/media@0.1.0;
+                import beadle:plugin/groups@0.1.0;
             }
         ",
         generate_all,
@@ -107,3 +109,24 @@ export!(
     "package beadle:sdk; world on-documents-changed { export beadle:plugin/on-documents-changed@0.1.0; }",
     "export_on_documents_changed"
 );
+export!(
+    on_join_request,
+    "package beadle:sdk; world on-join-request { export beadle:plugin/on-join-request@0.1.0; }",
+    "export_on_join_request"
+);
+export!(
+    on_channel_changed,
+    "package beadle:sdk; world on-channel-changed { export beadle:plugin/on-channel-changed@0.1.0; }",
+    "export_on_channel_changed"
+);
+export!(
+    on_contact_changed,
+    "package beadle:sdk; world on-contact-changed { export beadle:plugin/on-contact-changed@0.1.0; }",
+    "export_on_contact_changed"
+);
+export!(
+    on_group_changed,
+    "package beadle:sdk; world on-group-changed { export beadle:plugin/on-group-changed@0.1.0; }",
+    "export_on_group_changed"
+);
+export!(on_echo, "package beadle:sdk; world on-echo { export beadle:plugin/on-echo@0.1.0; }", "export_on_echo");

@@ -2,14 +2,19 @@
 //!
 //! A record here is the very one that crosses the sandbox's wall; nothing is copied into another shape.
 
-use crate::{Choice, Content, Disposition, Failure, MessageId, Refusal, bindings, message::Message};
+use crate::{Choice, Content, Disposition, Failure, Media, MessageId, Refusal, bindings, message::Message};
 
+pub use bindings::on_channel_changed::exports::beadle::plugin::on_channel_changed::Event as ChannelChangedEvent;
+pub use bindings::on_contact_changed::exports::beadle::plugin::on_contact_changed::Event as ContactChangedEvent;
 pub use bindings::on_documents_changed::exports::beadle::plugin::on_documents_changed::Event as DocumentsChangedEvent;
+pub use bindings::on_echo::exports::beadle::plugin::on_echo::Event as EchoEvent;
+pub use bindings::on_group_changed::exports::beadle::plugin::on_group_changed::Event as GroupChangedEvent;
+pub use bindings::on_join_request::exports::beadle::plugin::on_join_request::Event as JoinRequestEvent;
 pub use bindings::on_member_joined::exports::beadle::plugin::on_member_joined::Event as MemberJoinedEvent;
 pub use bindings::on_member_left::exports::beadle::plugin::on_member_left::Event as MemberLeftEvent;
 pub use bindings::on_message::exports::beadle::plugin::on_message::Event as MessageEvent;
 pub use bindings::on_message_status::exports::beadle::plugin::on_message_status::{
-    Event as MessageStatusEvent, Problem,
+    Event as MessageStatusEvent, Pricing, Problem,
 };
 pub use bindings::on_reaction::exports::beadle::plugin::on_reaction::Event as ReactionEvent;
 pub use bindings::on_schedule::exports::beadle::plugin::on_schedule::Event as ScheduleEvent;
@@ -77,6 +82,36 @@ pub trait OnMessageStatus {
     fn on_message_status(&self, event: MessageStatusEvent) -> Result<Disposition, Failure>;
 }
 
+/// Someone asks to come into a group, or does so no longer.
+pub trait OnJoinRequest {
+    /// One request; [`groups::answer`](crate::groups::answer) answers it.
+    fn on_join_request(&self, event: JoinRequestEvent) -> Result<Disposition, Failure>;
+}
+
+/// The number's quality, limits, restrictions or templates changed.
+pub trait OnChannelChanged {
+    /// One piece of news.
+    fn on_channel_changed(&self, event: ChannelChangedEvent) -> Result<Disposition, Failure>;
+}
+
+/// A contact was created or renamed, got another number or id, or wants no marketing.
+pub trait OnContactChanged {
+    /// One change; `event.contact` is as they are now.
+    fn on_contact_changed(&self, event: ContactChangedEvent) -> Result<Disposition, Failure>;
+}
+
+/// A group was made, changed, suspended or deleted, or what was asked about one is answered.
+pub trait OnGroupChanged {
+    /// One change; `event.asked` is what a function of [`groups`](crate::groups) returned.
+    fn on_group_changed(&self, event: GroupChangedEvent) -> Result<Disposition, Failure>;
+}
+
+/// A colleague wrote to someone from the telephone that has the number too.
+pub trait OnEcho {
+    /// One message of theirs.
+    fn on_echo(&self, event: EchoEvent) -> Result<Disposition, Failure>;
+}
+
 impl MessageEvent {
     /// What the person wrote, where it is text.
     pub fn text(&self) -> Option<&str> {
@@ -90,6 +125,18 @@ impl MessageEvent {
     pub fn choice(&self) -> Option<&Choice> {
         match &self.content {
             Content::Button(choice) | Content::ListRow(choice) | Content::TemplateButton(choice) => Some(choice),
+            _ => None,
+        }
+    }
+
+    /// The file that came with it.
+    pub fn media(&self) -> Option<&Media> {
+        match &self.content {
+            Content::Image(media)
+            | Content::Video(media)
+            | Content::Audio(media)
+            | Content::Document(media)
+            | Content::Sticker(media) => Some(media),
             _ => None,
         }
     }

@@ -4,8 +4,10 @@
 
 #[cfg(target_family = "wasm")]
 pub(crate) use crate::bindings::imports::{
-    clock, contacts, documents, log, messages, random, replies, settings, state, timers,
+    clock, contacts, documents, groups, log, media, messages, random, replies, settings, state, timers,
 };
+#[cfg(not(target_family = "wasm"))]
+pub(crate) use crate::testing::files::{groups, media};
 #[cfg(not(target_family = "wasm"))]
 pub(crate) use crate::testing::host::{
     clock, contacts, documents, log, messages, random, replies, settings, state, timers,

@@ -12,8 +12,8 @@
 //! plugin may, or a [`Failure`]. It runs to its end or not at all: everything it asked for is done when it has returned
 //! `Ok`, together and once; when it fails, traps or takes too long, nothing of it is.
 //!
-//! **Rights.** A module here is a right: [`replies`], [`state`], [`timers`], [`messages`], [`contacts`],
-//! [`documents`], [`log`], [`clock`], [`random`], [`settings`]. Calling a function of it is asking for the right; what is not called is not in
+//! **Rights.** A module here is a right: [`replies`], [`state`], [`timers`], [`messages`], [`media`], [`groups`],
+//! [`contacts`], [`documents`], [`log`], [`clock`], [`random`], [`settings`]. Calling a function of it is asking for the right; what is not called is not in
 //! the binary. A [`Refusal`] is Beadle's "no": look at its `code` and do something else, or let `?` end the handling.
 //!
 //! **Memory.** Handlers take `&self`. An instance is kept warm or thrown away as it suits the host, so that what it
@@ -42,25 +42,33 @@ pub mod shim;
 pub mod testing;
 
 pub use bindings::imports::types::{
-    Choice, Contact, ContactId, Content, Context, Conversation, ConversationId, Disposition, Ending, EventInfo,
-    Failure, Json, Location, Media, MessageId, Order, OrderItem, Other, PlatformId, Referral, Refusal, Scope,
-    TimestampMs,
+    CallPermission, Choice, Contact, ContactId, Content, Context, Conversation, ConversationId, Disposition, Edited,
+    Ending, EventInfo, Failure, Json, Location, Media, MediaId, MessageId, Order, OrderItem, Other, PlatformId,
+    Referral, Refusal, Scope, TimestampMs,
 };
 pub use event::{
-    DocumentsChangedEvent, MemberJoinedEvent, MemberLeftEvent, MessageEvent, MessageStatusEvent, OnDocumentsChanged,
-    OnMemberJoined, OnMemberLeft, OnMessage, OnMessageStatus, OnReaction, OnSchedule, OnTimer, OnWindowClosed,
-    OnWindowExpiring, Problem, ReactionEvent, ScheduleEvent, TimerEvent, WindowClosedEvent, WindowExpiringEvent,
+    ChannelChangedEvent, ContactChangedEvent, DocumentsChangedEvent, EchoEvent, GroupChangedEvent, JoinRequestEvent,
+    MemberJoinedEvent, MemberLeftEvent, MessageEvent, MessageStatusEvent, OnChannelChanged, OnContactChanged,
+    OnDocumentsChanged, OnEcho, OnGroupChanged, OnJoinRequest, OnMemberJoined, OnMemberLeft, OnMessage,
+    OnMessageStatus, OnReaction, OnSchedule, OnTimer, OnWindowClosed, OnWindowExpiring, Pricing, Problem,
+    ReactionEvent, ScheduleEvent, TimerEvent, WindowClosedEvent, WindowExpiringEvent,
 };
-pub use message::{Button, Buttons, List, Message, Row, Section, Text};
-pub use right::{clock, contacts, documents, log, messages, random, replies, settings, state, timers};
+pub use message::{
+    Ask, Button, Buttons, Cards, Catalog, File, Flow, Header, Interactive, LinkButton, List, MediaKind, MediaMessage,
+    Message, Parameter, ParameterValue, Place, PlaceMessage, Product, ProductList, Row, Section, Shelf, Source,
+    Template, TemplateAction, TemplateButton, TemplateHeader, Text, Wanted,
+};
+pub use right::{clock, contacts, documents, groups, log, media, messages, random, replies, settings, state, timers};
 
 /// What an author imports: `use beadle_plugin::prelude::*;`
 pub mod prelude {
     pub use crate::{
-        Buttons, Contact, Content, Disposition, DocumentsChangedEvent, Failure, List, MemberJoinedEvent,
-        MemberLeftEvent, MessageEvent, MessageStatusEvent, OnDocumentsChanged, OnMemberJoined, OnMemberLeft, OnMessage,
-        OnMessageStatus, OnReaction, OnSchedule, OnTimer, OnWindowClosed, OnWindowExpiring, ReactionEvent, Refusal,
-        ScheduleEvent, Scope, Text, TimerEvent, WindowClosedEvent, WindowExpiringEvent, clock, contacts, documents,
-        log, messages, plugin, random, replies, settings, state, timers,
+        Ask, Buttons, ChannelChangedEvent, Contact, ContactChangedEvent, Content, Disposition, DocumentsChangedEvent,
+        EchoEvent, Failure, GroupChangedEvent, JoinRequestEvent, LinkButton, List, MediaMessage, MemberJoinedEvent,
+        MemberLeftEvent, MessageEvent, MessageStatusEvent, OnChannelChanged, OnContactChanged, OnDocumentsChanged,
+        OnEcho, OnGroupChanged, OnJoinRequest, OnMemberJoined, OnMemberLeft, OnMessage, OnMessageStatus, OnReaction,
+        OnSchedule, OnTimer, OnWindowClosed, OnWindowExpiring, PlaceMessage, ReactionEvent, Refusal, ScheduleEvent,
+        Scope, Template, Text, TimerEvent, WindowClosedEvent, WindowExpiringEvent, clock, contacts, documents, groups,
+        log, media, messages, plugin, random, replies, settings, state, timers,
     };
 }

@@ -1,54 +1,63 @@
-//! What can be sent: a text, a text with buttons, a text with a list. Lengths are WhatsApp's; the host checks them and
+//! What can be sent: a text, buttons, a list, and in `rich` everything else. Lengths are WhatsApp's; the host checks them and
 //! refuses with `too-long` and the like.
 
 use crate::host::{messages, replies};
 use crate::{MessageId, Refusal};
 
-pub use crate::bindings::imports::outgoing::{Button, Buttons, List, Row, Section, Text};
+mod rich;
 
-/// Something to send: a `&str` or `String` will do, or a [`Text`], [`Buttons`] or [`List`].
+pub use crate::bindings::imports::outgoing::{
+    Ask, Button, Buttons, Cards, Catalog, File, Flow, Header, Interactive, LinkButton, List, MediaKind, MediaMessage,
+    Parameter, ParameterValue, Place, PlaceMessage, Product, ProductList, Row, Section, Shelf, Source, Template,
+    TemplateAction, TemplateButton, TemplateHeader, Text, Wanted,
+};
+
+/// Something to send: a `&str` or `String` will do, or a [`Text`], [`Buttons`], [`List`], [`MediaMessage`], [`Template`], ….
 ///
 /// A trait and no enum, so that only what a plugin sends is in its binary, and only that right is asked for.
 pub trait Message {
     /// In the conversation of the event that is being handled.
     fn reply(self) -> Result<MessageId, Refusal>;
-    /// To this contact, on this channel or the one they wrote on last.
-    fn send_to(self, contact: &str, channel: Option<&str>) -> Result<MessageId, Refusal>;
+    /// To this contact (on this channel or the one they wrote on last) or this conversation.
+    fn send_to(self, to: &str, channel: Option<&str>) -> Result<MessageId, Refusal>;
 }
 
-impl Message for Text {
-    fn reply(self) -> Result<MessageId, Refusal> {
-        replies::send_text(&self)
-    }
-    fn send_to(self, contact: &str, channel: Option<&str>) -> Result<MessageId, Refusal> {
-        messages::send_text(contact, channel, &self)
-    }
+macro_rules! message {
+    ($($record:ident by $send:ident;)*) => {
+        $(impl Message for $record {
+            fn reply(self) -> Result<MessageId, Refusal> {
+                replies::$send(&self)
+            }
+            fn send_to(self, to: &str, channel: Option<&str>) -> Result<MessageId, Refusal> {
+                messages::$send(to, channel, &self)
+            }
+        })*
+    };
 }
 
-impl Message for Buttons {
-    fn reply(self) -> Result<MessageId, Refusal> {
-        replies::send_buttons(&self)
-    }
-    fn send_to(self, contact: &str, channel: Option<&str>) -> Result<MessageId, Refusal> {
-        messages::send_buttons(contact, channel, &self)
-    }
-}
-
-impl Message for List {
-    fn reply(self) -> Result<MessageId, Refusal> {
-        replies::send_list(&self)
-    }
-    fn send_to(self, contact: &str, channel: Option<&str>) -> Result<MessageId, Refusal> {
-        messages::send_list(contact, channel, &self)
-    }
+message! {
+    Text by send_text;
+    Buttons by send_buttons;
+    List by send_list;
+    MediaMessage by send_media;
+    PlaceMessage by send_place;
+    Cards by send_cards;
+    LinkButton by send_link_button;
+    Ask by send_ask;
+    Flow by send_flow;
+    Product by send_product;
+    ProductList by send_product_list;
+    Catalog by send_catalog;
+    Interactive by send_interactive;
+    Template by send_template;
 }
 
 impl Message for &str {
     fn reply(self) -> Result<MessageId, Refusal> {
         Text::new(self).reply()
     }
-    fn send_to(self, contact: &str, channel: Option<&str>) -> Result<MessageId, Refusal> {
-        Text::new(self).send_to(contact, channel)
+    fn send_to(self, to: &str, channel: Option<&str>) -> Result<MessageId, Refusal> {
+        Text::new(self).send_to(to, channel)
     }
 }
 
@@ -56,8 +65,8 @@ impl Message for String {
     fn reply(self) -> Result<MessageId, Refusal> {
         Text::new(self).reply()
     }
-    fn send_to(self, contact: &str, channel: Option<&str>) -> Result<MessageId, Refusal> {
-        Text::new(self).send_to(contact, channel)
+    fn send_to(self, to: &str, channel: Option<&str>) -> Result<MessageId, Refusal> {
+        Text::new(self).send_to(to, channel)
     }
 }
 
@@ -99,7 +108,7 @@ impl Buttons {
     /// A line above, 60 characters at most.
     #[must_use]
     pub fn header(mut self, header: impl Into<String>) -> Self {
-        self.header = Some(header.into());
+        self.header = Some(Header::Text(header.into()));
         self
     }
 

@@ -2,9 +2,11 @@
 
 use crate::bindings as b;
 use crate::{
-    Disposition, DocumentsChangedEvent, Failure, MemberJoinedEvent, MemberLeftEvent, MessageEvent, MessageStatusEvent,
-    OnDocumentsChanged, OnMemberJoined, OnMemberLeft, OnMessage, OnMessageStatus, OnReaction, OnSchedule, OnTimer,
-    OnWindowClosed, OnWindowExpiring, ReactionEvent, ScheduleEvent, TimerEvent, WindowClosedEvent, WindowExpiringEvent,
+    ChannelChangedEvent, ContactChangedEvent, Disposition, DocumentsChangedEvent, EchoEvent, Failure,
+    GroupChangedEvent, JoinRequestEvent, MemberJoinedEvent, MemberLeftEvent, MessageEvent, MessageStatusEvent,
+    OnChannelChanged, OnContactChanged, OnDocumentsChanged, OnEcho, OnGroupChanged, OnJoinRequest, OnMemberJoined,
+    OnMemberLeft, OnMessage, OnMessageStatus, OnReaction, OnSchedule, OnTimer, OnWindowClosed, OnWindowExpiring,
+    ReactionEvent, ScheduleEvent, TimerEvent, WindowClosedEvent, WindowExpiringEvent,
 };
 pub use b::about::exports::beadle::plugin::about::About;
 use std::cell::OnceCell;
@@ -58,6 +60,11 @@ handler!(on_window_expiring, OnWindowExpiring, WindowExpiringEvent);
 handler!(on_window_closed, OnWindowClosed, WindowClosedEvent);
 handler!(on_documents_changed, OnDocumentsChanged, DocumentsChangedEvent);
 handler!(on_message_status, OnMessageStatus, MessageStatusEvent);
+handler!(on_join_request, OnJoinRequest, JoinRequestEvent);
+handler!(on_channel_changed, OnChannelChanged, ChannelChangedEvent);
+handler!(on_contact_changed, OnContactChanged, ContactChangedEvent);
+handler!(on_group_changed, OnGroupChanged, GroupChangedEvent);
+handler!(on_echo, OnEcho, EchoEvent);
 
 /// Makes a plugin of a struct: `plugin!(Echo: OnMessage);`
 ///
@@ -144,6 +151,21 @@ macro_rules! __export {
     (OnMessageStatus, $plugin:ident) => {
         $crate::__export!(on_message_status, export_on_message_status, OnMessageStatus, $plugin);
     };
+    (OnJoinRequest, $plugin:ident) => {
+        $crate::__export!(on_join_request, export_on_join_request, OnJoinRequest, $plugin);
+    };
+    (OnChannelChanged, $plugin:ident) => {
+        $crate::__export!(on_channel_changed, export_on_channel_changed, OnChannelChanged, $plugin);
+    };
+    (OnContactChanged, $plugin:ident) => {
+        $crate::__export!(on_contact_changed, export_on_contact_changed, OnContactChanged, $plugin);
+    };
+    (OnGroupChanged, $plugin:ident) => {
+        $crate::__export!(on_group_changed, export_on_group_changed, OnGroupChanged, $plugin);
+    };
+    (OnEcho, $plugin:ident) => {
+        $crate::__export!(on_echo, export_on_echo, OnEcho, $plugin);
+    };
     ($module:ident, $export:ident, $trait:ident, $plugin:ident) => {
         const _: () = {
             // tidy: in wasm it is used, so that an expectation would fail there
@@ -160,7 +182,8 @@ macro_rules! __export {
             "`",
             stringify!($other),
             "` is no event. There are OnMessage, OnReaction, OnMemberJoined, OnMemberLeft, \
-             OnTimer, OnSchedule, OnWindowExpiring, OnWindowClosed, OnDocumentsChanged, OnMessageStatus; `Settings` comes first."
+             OnTimer, OnSchedule, OnWindowExpiring, OnWindowClosed, OnDocumentsChanged, OnMessageStatus, \
+             OnJoinRequest, OnChannelChanged, OnContactChanged, OnGroupChanged, OnEcho; `Settings` comes first."
         ));
     };
 }

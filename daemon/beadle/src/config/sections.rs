@@ -283,6 +283,7 @@ fn limits(mut section: Section<'_>) -> Limits {
         state_mib: number(&mut section, "state_mib", usual.state_mib, 0..=65_536),
         // The contract promises 256; the database is no place for films.
         value_kib: number(&mut section, "value_kib", usual.value_kib, 1..=16_384),
+        media_mib: number(&mut section, "media_mib", usual.media_mib, 0..=65_536),
         effects: number(&mut section, "effects", usual.effects, 0..=10_000),
         log_kib: number(&mut section, "log_kib", usual.log_kib, 0..=1024),
     };
@@ -300,7 +301,16 @@ fn retention(mut section: Section<'_>) -> Retention {
         // For a month it may still tell what became of a message.
         outbox_ms: kept("messages", 31, usual.outbox_ms),
         dead_ms: kept("dead", 1, usual.dead_ms),
+        media_ms: kept("media", 1, usual.media_ms),
+        media_bytes: usual.media_bytes,
     };
+    let mib = i64::from(number(
+        &mut section,
+        "media_mib",
+        u32::try_from(usual.media_bytes >> 20).unwrap_or(0),
+        0..=16_777_216,
+    ));
+    let retention = Retention { media_bytes: mib << 20, ..retention };
     section.end();
     retention
 }

@@ -10,7 +10,7 @@ use beadle_pipeline::{Channel, OutboxSettings, Pipeline};
 use beadle_sandbox::{Sandbox, SandboxConfig};
 use beadle_store::{Store, StoreConfig};
 use beadle_whatsapp::{App, AppConfig, CloudChannel, CloudConfig, http_client};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 /// Everything that runs.
@@ -80,6 +80,7 @@ fn apps(config: &Config, install: &str) -> BTreeMap<String, App> {
             verify_token: app.verify_token.clone(),
             app_secret: app.app_secret.clone(),
             channels: channels.map(|(name, channel)| (channel.phone_number_id.clone(), name.clone())).collect(),
+            accounts: accounts(config, name),
             install: install.to_owned(),
             brand: config.words.brand.clone(),
             language: config.words.language,
@@ -89,6 +90,17 @@ fn apps(config: &Config, install: &str) -> BTreeMap<String, App> {
     config.apps.iter().map(app).collect()
 }
 
+/// The channels of each account of an app, where the configuration names it.
+fn accounts(config: &Config, app: &str) -> HashMap<String, Vec<String>> {
+    let mut accounts: HashMap<String, Vec<String>> = HashMap::new();
+    for (name, channel) in config.channels.iter().filter(|(_, channel)| channel.app == app) {
+        if let Some(account) = &channel.business_account_id {
+            accounts.entry(account.clone()).or_default().push(name.clone());
+        }
+    }
+    accounts
+}
+
 /// Loads the plugins and lets them take part.
 pub async fn load_plugins(config: &Config, parts: &Parts) -> Result<Catalog, RunError> {
     let plugins = beadle_catalog::Config {
@@ -96,6 +108,10 @@ pub async fn load_plugins(config: &Config, parts: &Parts) -> Result<Catalog, Run
         plugins: config.plugins.iter().map(|(name, plugin)| (name.clone(), plugin.clone())).collect(),
     };
     let catalog = Catalog::load(&plugins, &parts.sandbox, &parts.store).await?;
+    // New groups are asked for in a conversation with nobody, which each channel has.
+    for name in config.channels.keys() {
+        parts.store.meet_channel(name).await?;
+    }
     parts.pipeline.set_roster(catalog.roster()).await;
     Ok(catalog)
 }

@@ -1,5 +1,7 @@
 //! What happened, and what is to leave, in one line for a table.
 
+use beadle_model::content::Media;
+use beadle_model::outgoing::GroupChange;
 use beadle_model::{Content, EventBody, Outgoing};
 
 /// Longer texts are cut: a line is for recognising something, the whole of it is one command away.
@@ -25,6 +27,18 @@ pub fn event(body: &EventBody) -> String {
             Some(problem) => format!("{message} {status}: {}", problem.title),
             None => format!("{message} {status}"),
         },
+        EventBody::JoinRequest { request, revoked: false, .. } => format!("asks to come in ({request})"),
+        EventBody::JoinRequest { request, revoked: true, .. } => format!("no longer asks to come in ({request})"),
+        EventBody::ChannelChanged(news) => {
+            let subject = news.subject.as_ref().map(|subject| format!(" {subject}")).unwrap_or_default();
+            format!("{}{subject}: {}", news.what, news.state)
+        }
+        EventBody::ContactChanged { change, .. } => change.clone(),
+        EventBody::GroupChanged(news) => match &news.problem {
+            Some(problem) => format!("{}: {}", news.change, problem.title),
+            None => news.change.clone(),
+        },
+        EventBody::Echo { content, .. } => format!("from the phone: {}", content_line(content)),
         EventBody::Unrouted { kind, .. } => kind.clone(),
     };
     cut(&text)
@@ -35,8 +49,32 @@ fn content_line(content: &Content) -> String {
         Content::Text(body) => body.clone(),
         Content::Button(choice) | Content::TemplateButton(choice) => format!("[{}] ({})", choice.title, choice.id),
         Content::ListRow(choice) => format!("[{}] ({})", choice.title, choice.id),
+        Content::Image(media) => file_line("image", media),
+        Content::Video(media) => file_line("video", media),
+        Content::Audio(media) if media.voice => file_line("voice", media),
+        Content::Audio(media) => file_line("audio", media),
+        Content::Document(media) => file_line("document", media),
+        Content::Sticker(media) => file_line("sticker", media),
+        Content::Location(place) => match &place.name {
+            Some(name) => format!("(location) {name}"),
+            None => format!("(location) {}, {}", place.latitude, place.longitude),
+        },
+        Content::Contacts(_) => "(contacts)".into(),
+        Content::Order(order) => format!("(order) {} products", order.items.len()),
+        Content::Flow(_) => "(flow)".into(),
+        Content::CallPermission { granted, .. } => format!("(call permission: {granted})"),
+        Content::Edited { original, text, .. } => {
+            format!("edited {original}: {}", text.as_deref().unwrap_or_default())
+        }
+        Content::Deleted { original } => format!("deleted {original}"),
+        Content::Unsupported(what) => format!("(unsupported: {})", what.as_deref().unwrap_or("unknown")),
         Content::Other { kind, .. } => format!("({kind})"),
     }
+}
+
+fn file_line(kind: &str, media: &Media) -> String {
+    let shown = media.caption.as_deref().or(media.filename.as_deref()).unwrap_or(&media.mime_type);
+    format!("({kind}) {shown}")
 }
 
 /// A message in a line.
@@ -52,8 +90,45 @@ pub fn outgoing(body: &Outgoing) -> String {
         Outgoing::Reaction { to, emoji } => format!("{emoji} to {to}"),
         Outgoing::MarkRead { message } => format!("read mark for {message}"),
         Outgoing::Typing { .. } => "typing…".into(),
+        Outgoing::Media { media, caption, filename, .. } => {
+            let shown = caption.as_deref().or(filename.as_deref()).unwrap_or_default();
+            format!("({}) {shown}", media.name())
+        }
+        Outgoing::Location { place, .. } => format!("(location) {}, {}", place.latitude, place.longitude),
+        Outgoing::Contacts { .. } => "(contacts)".into(),
+        Outgoing::LinkButton { body, title, .. } => format!("{body} [{title} ↗]"),
+        Outgoing::Ask { body, .. } | Outgoing::ProductList { body, .. } | Outgoing::Catalog { body, .. } => {
+            body.clone()
+        }
+        Outgoing::Flow(form) => format!("{} [{}]", form.body, form.button),
+        Outgoing::Product { product, .. } => format!("(product) {product}"),
+        Outgoing::Interactive { json, .. } => {
+            format!("({})", json.get("type").and_then(serde_json::Value::as_str).unwrap_or("interactive"))
+        }
+        Outgoing::Template(template) => format!("(template) {} {}", template.name, template.language),
+        Outgoing::Pin { message, days: Some(days) } => format!("pins {message} for {days} days"),
+        Outgoing::Pin { message, days: None } => format!("takes the pin of {message} out"),
+        Outgoing::Group(change) => group_line(change),
     };
     cut(&text)
+}
+
+fn group_line(change: &GroupChange) -> String {
+    match change {
+        GroupChange::Create { subject, .. } => format!("makes the group {subject}"),
+        GroupChange::Settings { .. } => "changes the group's name or text".into(),
+        GroupChange::Picture { media } => format!("changes the group's picture to {media}"),
+        GroupChange::Delete => "deletes the group".into(),
+        GroupChange::InviteLink { reset: false } => "asks for the invite link".into(),
+        GroupChange::InviteLink { reset: true } => "makes a new invite link".into(),
+        GroupChange::Answer { requests, approve: true } => format!("lets in: {}", requests.join(", ")),
+        GroupChange::Answer { requests, approve: false } => format!("does not let in: {}", requests.join(", ")),
+        GroupChange::Remove { contacts } => {
+            let people: Vec<_> = contacts.iter().map(ToString::to_string).collect();
+            format!("removes {}", people.join(", "))
+        }
+        GroupChange::Refresh => "asks what the group is and who is in it".into(),
+    }
 }
 
 fn cut(text: &str) -> String {

@@ -54,6 +54,8 @@ pub struct WebhookCounts {
     pub others: AtomicU64,
     /// Anything else that no plugin can export yet; kept whole.
     pub unrouted: AtomicU64,
+    /// What came for a number that is not configured; kept whole.
+    pub unknown_number: AtomicU64,
     /// Authentic bodies that were no webhook; kept whole.
     pub unreadable: AtomicU64,
 }
@@ -115,6 +117,16 @@ async fn receive(State(webhooks): State<Arc<Webhooks>>, Path(name): Path<String>
     add(&counts.others, parsed.counts.others);
     add(&counts.unrouted, parsed.counts.unrouted);
     add(&counts.unreadable, parsed.counts.unreadable);
+    if let Some(number) = &parsed.unknown_number
+        && counts.unknown_number.fetch_add(parsed.counts.unknown_number as u64, Relaxed).is_multiple_of(1000)
+    {
+        tracing::warn!(
+            app = name,
+            number,
+            "Something came for a number that is not configured: it is kept (`beadle events list`), and no plugin gets it. \
+             Add a channel with this phone_number_id."
+        );
+    }
     // In a task of its own, which ends as it should also where the platform hangs up or is sent away.
     let inbox = webhooks.inbox.clone();
     let keeping = tokio::spawn(async move { inbox.receive(parsed.events, parsed.receipts).await });

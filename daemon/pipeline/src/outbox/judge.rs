@@ -57,7 +57,7 @@ pub(crate) fn judge(answer: Answer, body: &Outgoing, attempts: u32, now: Timesta
 
 fn refused(problem: Problem, advice: Advice, body: &Outgoing, attempts: u32, now: Timestamp) -> Verdict {
     // Marks and typing are not worth a second try: the moment is gone.
-    let worth_it = body.is_message();
+    let worth_it = body.is_worth_a_retry();
     match advice {
         Advice::Fail => Verdict::Over(Outcome::Failed(problem)),
         Advice::SlowChannel => Verdict::Pause(Pause::Short(problem)),
@@ -67,13 +67,15 @@ fn refused(problem: Problem, advice: Advice, body: &Outgoing, attempts: u32, now
         Advice::Retry { .. } => {
             let nth = usize::try_from(attempts).unwrap_or(usize::MAX);
             let pause_ms = RETRY_PAUSES_MS.get(nth).or(RETRY_PAUSES_MS.last()).copied().unwrap_or(HOLD_MS);
-            Verdict::Again { at: now.plus_ms(pause_ms), counted: true, holds: pause_ms < HOLD_MS }
+            // What stands in no line holds nobody back, and waits on disk.
+            let holds = pause_ms < HOLD_MS && body.is_message();
+            Verdict::Again { at: now.plus_ms(pause_ms), counted: true, holds }
         }
         Advice::SlowRecipient if attempts + 1 >= PAIR_TRIES => Verdict::Over(Outcome::Dead(problem)),
         Advice::SlowRecipient => {
             let pause_ms = PAIR_BASE.saturating_pow(attempts.min(PAIR_STEPS)).saturating_mul(1000);
             // Whatever is behind it is for the same recipient and would meet the same answer.
-            Verdict::Again { at: now.plus_ms(pause_ms), counted: true, holds: true }
+            Verdict::Again { at: now.plus_ms(pause_ms), counted: true, holds: body.is_message() }
         }
     }
 }

@@ -4,7 +4,7 @@ use super::judge::{Pause, Verdict, judge, problem};
 use super::{Inner, Parcel};
 use crate::channel::{Advice, Answer, Shipment};
 use beadle_model::event::Problem;
-use beadle_model::{MessageId, Timestamp};
+use beadle_model::{Alias, AliasKind, MessageId, Timestamp};
 use beadle_store::step::{Outcome, SendState, Settlement};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -94,7 +94,8 @@ impl Inner {
             let problem = problem("no-channel", "The channel is not configured", view.channel.as_ref());
             return Answer::Refused(problem, Advice::Fail);
         };
-        let Some(to) = view.address.clone() else {
+        let group_itself = || view.group.clone().map(|value| Alias { kind: AliasKind::WaId, value });
+        let Some(to) = view.address.clone().or_else(group_itself) else {
             let problem =
                 problem("no-recipient", "Nothing is known by which to reach them", view.contact.id.to_string());
             return Answer::Refused(problem, Advice::Fail);

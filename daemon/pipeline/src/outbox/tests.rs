@@ -28,6 +28,7 @@ fn parcel(message: i64, conversation: i64) -> Parcel {
         created_at: Timestamp(0),
         member_since: None,
         opted_out_since: None,
+        marketing_stopped_since: None,
     };
     let view = ConversationView {
         id: ConversationId(conversation),

@@ -3,6 +3,8 @@
 //! `bindgen!` wants a world whole; a plugin exports what it likes. So exports are looked up one by one: their types are
 //! checked when a plugin is loaded ([`Exports::find`]), and each instance has those that are there ([`Guests`]).
 
+mod news;
+mod said;
 mod told;
 
 use crate::host::{HostState, Stop};
@@ -10,8 +12,9 @@ use crate::report::Call;
 use crate::surface::Surface;
 use beadle_model::EventKind;
 use bindings::exports::beadle::plugin::{
-    about, on_documents_changed, on_member_joined, on_member_left, on_message, on_message_status, on_reaction,
-    on_schedule, on_timer, on_window_closed, on_window_expiring,
+    about, on_channel_changed, on_contact_changed, on_documents_changed, on_echo, on_group_changed, on_join_request,
+    on_member_joined, on_member_left, on_message, on_message_status, on_reaction, on_schedule, on_timer,
+    on_window_closed, on_window_expiring,
 };
 use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{ComponentNamedList, HasSelf, Instance, InstancePre, Lift, Linker, Lower};
@@ -28,7 +31,7 @@ pub mod bindings {
 
 pub use about::About;
 pub use bindings::beadle::plugin::{
-    clock, contacts, documents, log, messages, outgoing, random, replies, settings, state, timers, types,
+    clock, contacts, documents, groups, log, media, messages, outgoing, random, replies, settings, state, timers, types,
 };
 pub use told::contact;
 
@@ -100,6 +103,11 @@ events! {
     expiring: WindowExpiring in on_window_expiring, "on-window-expiring";
     closed: WindowClosed in on_window_closed, "on-window-closed";
     documents: DocumentsChanged in on_documents_changed, "on-documents-changed";
+    join_request: JoinRequest in on_join_request, "on-join-request";
+    channel: ChannelChanged in on_channel_changed, "on-channel-changed";
+    contact: ContactChanged in on_contact_changed, "on-contact-changed";
+    group: GroupChanged in on_group_changed, "on-group-changed";
+    echo: Echo in on_echo, "on-echo";
 }
 
 /// What every `handle` returns.
@@ -126,40 +134,59 @@ impl Guests {
     /// Gives the call's event to the export that is for it. `Err` is what the host or the runtime said, `Ok(Err)` what
     /// the plugin said.
     pub async fn handle(&self, store: &mut Store<HostState>, call: &Call) -> wasmtime::Result<Outcome> {
-        let Some(conversation) = call.event.conversation.as_deref() else {
-            return self.handle_placeless(store, call).await;
-        };
+        let conversation = call.event.conversation.as_deref();
+        let there = conversation.ok_or(Stop::Bug("an event of this kind belongs to a conversation"));
         match call.event.kind() {
             EventKind::Message => {
                 let guest = self.message.as_ref().ok_or(Stop::NotSubscribed)?;
-                guest.call_handle(store, &told::message(call, conversation)?).await
+                guest.call_handle(store, &told::message(call, there?)?).await
             }
             EventKind::Reaction => {
                 let guest = self.reaction.as_ref().ok_or(Stop::NotSubscribed)?;
-                guest.call_handle(store, &told::reaction(call, conversation)?).await
+                guest.call_handle(store, &told::reaction(call, there?)?).await
             }
             EventKind::MemberJoined => {
                 let guest = self.joined.as_ref().ok_or(Stop::NotSubscribed)?;
-                guest.call_handle(store, &told::joined(call, conversation)?).await
+                guest.call_handle(store, &told::joined(call, there?)?).await
             }
             EventKind::MemberLeft => {
                 let guest = self.left.as_ref().ok_or(Stop::NotSubscribed)?;
-                guest.call_handle(store, &told::left(call, conversation)?).await
+                guest.call_handle(store, &told::left(call, there?)?).await
             }
             EventKind::Timer | EventKind::Schedule | EventKind::DocumentsChanged => {
                 self.handle_placeless(store, call).await
             }
             EventKind::WindowExpiring => {
                 let guest = self.expiring.as_ref().ok_or(Stop::NotSubscribed)?;
-                guest.call_handle(store, &told::window_expiring(call, conversation)?).await
+                guest.call_handle(store, &told::window_expiring(call, there?)?).await
             }
             EventKind::WindowClosed => {
                 let guest = self.closed.as_ref().ok_or(Stop::NotSubscribed)?;
-                guest.call_handle(store, &told::window_closed(call, conversation)?).await
+                guest.call_handle(store, &told::window_closed(call, there?)?).await
             }
             EventKind::MessageStatus => {
                 let guest = self.status.as_ref().ok_or(Stop::NotSubscribed)?;
-                guest.call_handle(store, &told::status(call, conversation)?).await
+                guest.call_handle(store, &told::status(call, there?)?).await
+            }
+            EventKind::JoinRequest => {
+                let guest = self.join_request.as_ref().ok_or(Stop::NotSubscribed)?;
+                guest.call_handle(store, &news::join_request(call, there?)?).await
+            }
+            EventKind::ChannelChanged => {
+                let guest = self.channel.as_ref().ok_or(Stop::NotSubscribed)?;
+                guest.call_handle(store, &news::channel(call)?).await
+            }
+            EventKind::ContactChanged => {
+                let guest = self.contact.as_ref().ok_or(Stop::NotSubscribed)?;
+                guest.call_handle(store, &news::contact_changed(call, there?)?).await
+            }
+            EventKind::GroupChanged => {
+                let guest = self.group.as_ref().ok_or(Stop::NotSubscribed)?;
+                guest.call_handle(store, &news::group(call)?).await
+            }
+            EventKind::Echo => {
+                let guest = self.echo.as_ref().ok_or(Stop::NotSubscribed)?;
+                guest.call_handle(store, &news::echo(call, there?)?).await
             }
             EventKind::Unrouted => Err(Stop::NotSubscribed.into()),
         }

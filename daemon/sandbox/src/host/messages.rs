@@ -1,30 +1,138 @@
 //! `messages`: write first, to a contact, in the conversation that is there.
 
+use super::outgoing::Sendable;
 use super::{Answer, HostState, No, answer, bad_id};
 use crate::abi::latest::messages::Host;
-use crate::abi::latest::outgoing::{Buttons, List, Text};
-use beadle_model::{ContactId, Outgoing, Refusal};
+use crate::abi::latest::outgoing;
+use beadle_model::{ContactId, ConversationId, Refusal};
 
 impl Host for HostState {
-    async fn send_text(&mut self, to: String, channel: Option<String>, message: Text) -> Answer<String> {
+    async fn send_text(&mut self, to: String, channel: Option<String>, message: outgoing::Text) -> Answer<String> {
         self.enter()?;
-        answer(self.write_first(&to, channel.as_deref(), message.into()))
+        answer(self.write_first(&to, channel.as_deref(), message))
     }
 
-    async fn send_buttons(&mut self, to: String, channel: Option<String>, message: Buttons) -> Answer<String> {
+    async fn send_buttons(
+        &mut self,
+        to: String,
+        channel: Option<String>,
+        message: outgoing::Buttons,
+    ) -> Answer<String> {
         self.enter()?;
-        answer(self.write_first(&to, channel.as_deref(), message.into()))
+        answer(self.write_first(&to, channel.as_deref(), message))
     }
 
-    async fn send_list(&mut self, to: String, channel: Option<String>, message: List) -> Answer<String> {
+    async fn send_list(&mut self, to: String, channel: Option<String>, message: outgoing::List) -> Answer<String> {
         self.enter()?;
-        answer(self.write_first(&to, channel.as_deref(), message.into()))
+        answer(self.write_first(&to, channel.as_deref(), message))
+    }
+
+    async fn send_media(
+        &mut self,
+        to: String,
+        channel: Option<String>,
+        message: outgoing::MediaMessage,
+    ) -> Answer<String> {
+        self.enter()?;
+        answer(self.write_first(&to, channel.as_deref(), message))
+    }
+
+    async fn send_place(
+        &mut self,
+        to: String,
+        channel: Option<String>,
+        message: outgoing::PlaceMessage,
+    ) -> Answer<String> {
+        self.enter()?;
+        answer(self.write_first(&to, channel.as_deref(), message))
+    }
+
+    async fn send_cards(&mut self, to: String, channel: Option<String>, message: outgoing::Cards) -> Answer<String> {
+        self.enter()?;
+        answer(self.write_first(&to, channel.as_deref(), message))
+    }
+
+    async fn send_link_button(
+        &mut self,
+        to: String,
+        channel: Option<String>,
+        message: outgoing::LinkButton,
+    ) -> Answer<String> {
+        self.enter()?;
+        answer(self.write_first(&to, channel.as_deref(), message))
+    }
+
+    async fn send_ask(&mut self, to: String, channel: Option<String>, message: outgoing::Ask) -> Answer<String> {
+        self.enter()?;
+        answer(self.write_first(&to, channel.as_deref(), message))
+    }
+
+    async fn send_flow(&mut self, to: String, channel: Option<String>, message: outgoing::Flow) -> Answer<String> {
+        self.enter()?;
+        answer(self.write_first(&to, channel.as_deref(), message))
+    }
+
+    async fn send_product(
+        &mut self,
+        to: String,
+        channel: Option<String>,
+        message: outgoing::Product,
+    ) -> Answer<String> {
+        self.enter()?;
+        answer(self.write_first(&to, channel.as_deref(), message))
+    }
+
+    async fn send_product_list(
+        &mut self,
+        to: String,
+        channel: Option<String>,
+        message: outgoing::ProductList,
+    ) -> Answer<String> {
+        self.enter()?;
+        answer(self.write_first(&to, channel.as_deref(), message))
+    }
+
+    async fn send_catalog(
+        &mut self,
+        to: String,
+        channel: Option<String>,
+        message: outgoing::Catalog,
+    ) -> Answer<String> {
+        self.enter()?;
+        answer(self.write_first(&to, channel.as_deref(), message))
+    }
+
+    async fn send_interactive(
+        &mut self,
+        to: String,
+        channel: Option<String>,
+        message: outgoing::Interactive,
+    ) -> Answer<String> {
+        self.enter()?;
+        answer(self.write_first(&to, channel.as_deref(), message))
+    }
+
+    async fn send_template(
+        &mut self,
+        to: String,
+        channel: Option<String>,
+        message: outgoing::Template,
+    ) -> Answer<String> {
+        self.enter()?;
+        answer(self.write_first(&to, channel.as_deref(), message))
     }
 }
 
 impl HostState {
-    fn write_first(&mut self, to: &str, channel: Option<&str>, body: Outgoing) -> Result<String, No> {
+    fn write_first(&mut self, to: &str, channel: Option<&str>, message: impl Sendable) -> Result<String, No> {
         self.event()?;
+        let body = message.outgoing()?;
+        if to.starts_with("cnv_") {
+            let id: ConversationId = to.parse().map_err(bad_id)?;
+            let found = self.facts.reader.conversation(id)?;
+            let unknown = || Refusal::new("no-conversation", format!("There is no conversation {id}."));
+            return self.send(&found.ok_or_else(unknown)?, body, false);
+        }
         let contact: ContactId = to.parse().map_err(bad_id)?;
         match self.facts.reader.conversation_with(contact, channel)? {
             Some(conversation) => self.send(&conversation, body, false),

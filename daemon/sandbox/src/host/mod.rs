@@ -8,8 +8,10 @@
 mod clock;
 mod contacts;
 mod documents;
+mod groups;
 mod http;
 mod log;
+mod media;
 mod memory;
 mod messages;
 mod outgoing;
@@ -17,6 +19,7 @@ mod random;
 mod replies;
 mod settings;
 mod state;
+mod template;
 mod timers;
 mod wasi;
 
@@ -215,7 +218,7 @@ impl HostState {
     fn effect(&mut self) -> Result<&mut Effects, No> {
         self.event()?;
         let effects = &mut self.task.effects;
-        let asked = effects.state.len() + effects.timers.len() + effects.sends.len();
+        let asked = effects.state.len() + effects.timers.len() + effects.media.len() + effects.sends.len();
         if asked >= self.facts.limits.effects as usize {
             return Err(Stop::Effects.into());
         }

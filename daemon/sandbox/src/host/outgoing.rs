@@ -3,14 +3,19 @@
 use super::{HostState, No};
 use crate::abi::latest::outgoing as wit;
 use beadle_gate::{Draft, Facts, Verdict};
-use beadle_model::content::{Button, Row, Section};
+use beadle_model::content::Location;
 use beadle_model::effect::SendWish;
-use beadle_model::{ConversationView, Outgoing};
+use beadle_model::outgoing::{AskFor, Button, Flow, Header, MediaKind, Row, Section, Shelf, Source};
+use beadle_model::{ConversationView, Outgoing, Refusal};
+use serde_json::Value;
 
 impl HostState {
     /// Writes a send down and returns the id that it will have. The gate's "later" is no "no": it will wait its turn.
     pub(super) fn send(&mut self, to: &ConversationView, body: Outgoing, reply: bool) -> Result<String, No> {
         beadle_gate::lengths::check(&body)?;
+        if let Some(media) = body.media() {
+            self.may_use(media)?;
+        }
         let facts = Facts { conversation: to, now: self.senses.now() };
         if let Verdict::Refused(refusal) = beadle_gate::check(&Draft { body: &body, host: false }, &facts) {
             return Err(refusal.into());
@@ -23,39 +28,185 @@ impl HostState {
     }
 }
 
-impl From<wit::Text> for Outgoing {
-    fn from(text: wit::Text) -> Self {
-        Outgoing::Text { body: text.body, preview_url: text.preview_url, quote: text.quote }
+/// A message of the contract as ours; refused where a part of it is not what it says (`bad-id`, `bad-json`).
+pub(super) trait Sendable {
+    fn outgoing(self) -> Result<Outgoing, Refusal>;
+}
+
+/// A JSON text of a plugin.
+pub(super) fn json(what: &str, text: &str) -> Result<Value, Refusal> {
+    serde_json::from_str(text).map_err(|error| Refusal::new("bad-json", format!("{what} is not JSON: {error}.")))
+}
+
+pub(super) fn source(source: wit::Source) -> Result<Source, Refusal> {
+    Ok(match source {
+        wit::Source::Link(url) => Source::Link(url),
+        wit::Source::Media(id) => Source::Media(id.parse().map_err(super::bad_id)?),
+    })
+}
+
+fn header(header: Option<wit::Header>) -> Result<Option<Header>, Refusal> {
+    let file = |kind, from, filename| Ok(Header::File { kind, source: source(from)?, filename });
+    header
+        .map(|header| match header {
+            wit::Header::Text(text) => Ok(Header::Text(text)),
+            wit::Header::Image(from) => file(MediaKind::Image, from, None),
+            wit::Header::Video(from) => file(MediaKind::Video, from, None),
+            wit::Header::Document(document) => file(MediaKind::Document, document.source, document.filename),
+        })
+        .transpose()
+}
+
+pub(super) fn place(place: wit::Place) -> Location {
+    Location { latitude: place.latitude, longitude: place.longitude, name: place.name, address: place.address }
+}
+
+impl Sendable for wit::Text {
+    fn outgoing(self) -> Result<Outgoing, Refusal> {
+        Ok(Outgoing::Text { body: self.body, preview_url: self.preview_url, quote: self.quote })
     }
 }
 
-impl From<wit::Buttons> for Outgoing {
-    fn from(message: wit::Buttons) -> Self {
+impl Sendable for wit::Buttons {
+    fn outgoing(self) -> Result<Outgoing, Refusal> {
+        let message = self;
         let buttons = message.buttons.into_iter().map(|button| Button { id: button.id, title: button.title }).collect();
-        Outgoing::Buttons {
-            header: message.header,
+        Ok(Outgoing::Buttons {
+            header: header(message.header)?,
             body: message.body,
             footer: message.footer,
             buttons,
             quote: message.quote,
-        }
+        })
     }
 }
 
-impl From<wit::List> for Outgoing {
-    fn from(message: wit::List) -> Self {
+impl Sendable for wit::List {
+    fn outgoing(self) -> Result<Outgoing, Refusal> {
+        let message = self;
         let row = |row: wit::Row| Row { id: row.id, title: row.title, description: row.description };
         let section = |section: wit::Section| {
             let rows = section.rows.into_iter().map(row).collect();
             Section { title: section.title, rows }
         };
-        Outgoing::List {
+        Ok(Outgoing::List {
             header: message.header,
             body: message.body,
             footer: message.footer,
             button: message.button,
             sections: message.sections.into_iter().map(section).collect(),
             quote: message.quote,
-        }
+        })
+    }
+}
+
+impl Sendable for wit::MediaMessage {
+    fn outgoing(self) -> Result<Outgoing, Refusal> {
+        let media = match self.kind {
+            wit::MediaKind::Image => MediaKind::Image,
+            wit::MediaKind::Video => MediaKind::Video,
+            wit::MediaKind::Audio => MediaKind::Audio,
+            wit::MediaKind::Document => MediaKind::Document,
+            wit::MediaKind::Sticker => MediaKind::Sticker,
+        };
+        Ok(Outgoing::Media {
+            media,
+            source: source(self.source)?,
+            caption: self.caption,
+            filename: self.filename,
+            voice: self.voice,
+            quote: self.quote,
+        })
+    }
+}
+
+impl Sendable for wit::PlaceMessage {
+    fn outgoing(self) -> Result<Outgoing, Refusal> {
+        Ok(Outgoing::Location { place: place(self.place), quote: self.quote })
+    }
+}
+
+impl Sendable for wit::Cards {
+    fn outgoing(self) -> Result<Outgoing, Refusal> {
+        Ok(Outgoing::Contacts { cards: json("`cards`", &self.cards)?, quote: self.quote })
+    }
+}
+
+impl Sendable for wit::LinkButton {
+    fn outgoing(self) -> Result<Outgoing, Refusal> {
+        Ok(Outgoing::LinkButton {
+            header: header(self.header)?,
+            body: self.body,
+            footer: self.footer,
+            title: self.title,
+            url: self.url,
+            quote: self.quote,
+        })
+    }
+}
+
+impl Sendable for wit::Ask {
+    fn outgoing(self) -> Result<Outgoing, Refusal> {
+        let what = match self.wanted {
+            wit::Wanted::Location => AskFor::Location,
+            wit::Wanted::Contact => AskFor::Contact,
+        };
+        Ok(Outgoing::Ask { what, body: self.body, quote: self.quote })
+    }
+}
+
+impl Sendable for wit::Flow {
+    fn outgoing(self) -> Result<Outgoing, Refusal> {
+        Ok(Outgoing::Flow(Box::new(Flow {
+            header: header(self.header)?,
+            body: self.body,
+            footer: self.footer,
+            flow: self.flow,
+            by_name: self.by_name,
+            token: self.token,
+            button: self.button,
+            screen: self.screen,
+            data: self.data.map_or(Ok(Value::Null), |data| json("`data`", &data))?,
+            draft: self.draft,
+            quote: self.quote,
+        })))
+    }
+}
+
+impl Sendable for wit::Product {
+    fn outgoing(self) -> Result<Outgoing, Refusal> {
+        Ok(Outgoing::Product {
+            body: self.body,
+            footer: self.footer,
+            catalog: self.catalog,
+            product: self.product,
+            quote: self.quote,
+        })
+    }
+}
+
+impl Sendable for wit::ProductList {
+    fn outgoing(self) -> Result<Outgoing, Refusal> {
+        let shelf = |shelf: wit::Shelf| Shelf { title: shelf.title, products: shelf.products };
+        Ok(Outgoing::ProductList {
+            header: self.header,
+            body: self.body,
+            footer: self.footer,
+            catalog: self.catalog,
+            shelves: self.shelves.into_iter().map(shelf).collect(),
+            quote: self.quote,
+        })
+    }
+}
+
+impl Sendable for wit::Catalog {
+    fn outgoing(self) -> Result<Outgoing, Refusal> {
+        Ok(Outgoing::Catalog { body: self.body, footer: self.footer, product: self.product, quote: self.quote })
+    }
+}
+
+impl Sendable for wit::Interactive {
+    fn outgoing(self) -> Result<Outgoing, Refusal> {
+        Ok(Outgoing::Interactive { json: json("`json`", &self.json)?, quote: self.quote })
     }
 }

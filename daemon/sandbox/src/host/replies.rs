@@ -1,25 +1,81 @@
 //! `replies`: answers in the conversation of the event.
 
+use super::outgoing::Sendable;
 use super::{Answer, HostState, No, answer};
-use crate::abi::latest::outgoing::{Buttons, List, Text};
+use crate::abi::latest::outgoing;
 use crate::abi::latest::replies::Host;
 use beadle_model::{Outgoing, Refusal};
 use std::sync::Arc;
 
 impl Host for HostState {
-    async fn send_text(&mut self, message: Text) -> Answer<String> {
+    async fn send_text(&mut self, message: outgoing::Text) -> Answer<String> {
         self.enter()?;
-        answer(self.reply(message.into()))
+        answer(self.answer_with(message))
     }
 
-    async fn send_buttons(&mut self, message: Buttons) -> Answer<String> {
+    async fn send_buttons(&mut self, message: outgoing::Buttons) -> Answer<String> {
         self.enter()?;
-        answer(self.reply(message.into()))
+        answer(self.answer_with(message))
     }
 
-    async fn send_list(&mut self, message: List) -> Answer<String> {
+    async fn send_list(&mut self, message: outgoing::List) -> Answer<String> {
         self.enter()?;
-        answer(self.reply(message.into()))
+        answer(self.answer_with(message))
+    }
+
+    async fn send_media(&mut self, message: outgoing::MediaMessage) -> Answer<String> {
+        self.enter()?;
+        answer(self.answer_with(message))
+    }
+
+    async fn send_place(&mut self, message: outgoing::PlaceMessage) -> Answer<String> {
+        self.enter()?;
+        answer(self.answer_with(message))
+    }
+
+    async fn send_cards(&mut self, message: outgoing::Cards) -> Answer<String> {
+        self.enter()?;
+        answer(self.answer_with(message))
+    }
+
+    async fn send_link_button(&mut self, message: outgoing::LinkButton) -> Answer<String> {
+        self.enter()?;
+        answer(self.answer_with(message))
+    }
+
+    async fn send_ask(&mut self, message: outgoing::Ask) -> Answer<String> {
+        self.enter()?;
+        answer(self.answer_with(message))
+    }
+
+    async fn send_flow(&mut self, message: outgoing::Flow) -> Answer<String> {
+        self.enter()?;
+        answer(self.answer_with(message))
+    }
+
+    async fn send_product(&mut self, message: outgoing::Product) -> Answer<String> {
+        self.enter()?;
+        answer(self.answer_with(message))
+    }
+
+    async fn send_product_list(&mut self, message: outgoing::ProductList) -> Answer<String> {
+        self.enter()?;
+        answer(self.answer_with(message))
+    }
+
+    async fn send_catalog(&mut self, message: outgoing::Catalog) -> Answer<String> {
+        self.enter()?;
+        answer(self.answer_with(message))
+    }
+
+    async fn send_interactive(&mut self, message: outgoing::Interactive) -> Answer<String> {
+        self.enter()?;
+        answer(self.answer_with(message))
+    }
+
+    async fn send_template(&mut self, message: outgoing::Template) -> Answer<String> {
+        self.enter()?;
+        answer(self.answer_with(message))
     }
 
     async fn react(&mut self, to: String, emoji: String) -> Answer<String> {
@@ -39,6 +95,11 @@ impl Host for HostState {
 }
 
 impl HostState {
+    fn answer_with(&mut self, message: impl Sendable) -> Result<String, No> {
+        let body = message.outgoing()?;
+        self.reply(body)
+    }
+
     fn reply(&mut self, body: Outgoing) -> Result<String, No> {
         let conversation = self.event()?.conversation.as_ref().map(Arc::clone).ok_or_else(|| {
             Refusal::new("no-conversation", "This event belongs to no conversation, so there is nothing to answer in.")

@@ -147,6 +147,7 @@ impl World {
             reads: vec![],
             state,
             timers: vec![],
+            media: vec![],
             sends: vec![],
         };
         self.store.commit(commit).await.unwrap();
@@ -209,6 +210,7 @@ pub fn conversation() -> ConversationView {
             created_at: NOW,
             member_since: Some(NOW),
             opted_out_since: None,
+            marketing_stopped_since: None,
         },
         group: None,
         address: Some(Alias { kind: AliasKind::WaId, value: "31612345678".into() }),

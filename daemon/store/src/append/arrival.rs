@@ -1,14 +1,12 @@
 //! Who sent it: found by any of their names, or met for the first time; and the words that change what they are to us.
 
 use super::Course;
+use super::words::obey;
 use crate::StoreError;
 use crate::people::{Membership, Person, Talk};
-use crate::step::{NewEvent, NewSend, OutboxRow, SendState, Sender};
+use crate::step::{NewEvent, Sender};
 use crate::writer::Tx;
-use beadle_model::{
-    Alias, AliasKind, Contact, ContactId, ConversationId, EventBody, EventId, MessageId, Outgoing, PluginNo, Timestamp,
-    Word, zone_of_number,
-};
+use beadle_model::{Alias, AliasKind, Contact, ContactId, ConversationId, EventBody, Timestamp, zone_of_number};
 use rusqlite::params;
 
 /// An event from a person.
@@ -18,6 +16,8 @@ pub(super) struct Arrival<'a> {
     /// All their names, the deciding ones first.
     pub(super) names: &'a [Alias],
     pub(super) now: Timestamp,
+    /// Somebody wants to hear of contacts that are new or have another name.
+    pub(super) contact_news: bool,
 }
 
 impl Arrival<'_> {
@@ -56,44 +56,30 @@ fn stranger(arrival: &Arrival<'_>) -> Person {
         created_at: arrival.now,
         member_since: None,
         opted_out_since: None,
+        marketing_stopped_since: None,
     };
     Person { contact, membership: Membership::Unasked, talks: Vec::new() }
 }
 
-/// What a word makes of a person: the event that follows, and whether anything changed.
-fn obey(word: Word, person: &mut Person, at: Timestamp) -> (Option<EventBody>, bool) {
-    let (was, was_opted_out) = (person.membership, person.contact.opted_out_since);
-    let goes = matches!(word, Word::Stop | Word::Leave);
-    match word {
-        Word::Stop => person.contact.opted_out_since = was_opted_out.or(Some(at)),
-        Word::Start => person.contact.opted_out_since = None,
-        Word::Leave | Word::Join => {}
+/// What an observer of contacts is told: that somebody is new, or is called otherwise than they `was`.
+fn contact_news(arrival: &Arrival<'_>, was: &Contact) -> Option<EventBody> {
+    let change = match &arrival.sender.name {
+        _ if was.id.0 == 0 => "created",
+        Some(name) if was.name.as_ref() != Some(name) => "renamed",
+        _ => return None,
+    };
+    Some(EventBody::ContactChanged { change: change.into(), extra: serde_json::Value::Null })
+}
+
+/// What they told the platform about marketing.
+fn prefer(change: &str, person: &mut Person, at: Timestamp) {
+    match change {
+        "marketing-stopped" => {
+            person.contact.marketing_stopped_since = person.contact.marketing_stopped_since.or(Some(at));
+        }
+        "marketing-resumed" | "marketing-signup" => person.contact.marketing_stopped_since = None,
+        _ => {}
     }
-    person.membership = match (goes, was) {
-        (true, Membership::Unasked) => Membership::Declined,
-        (true, Membership::Member) => Membership::Left,
-        (true, other) => other,
-        (false, _) => Membership::Member,
-    };
-    let reason = match word {
-        Word::Stop => "stop",
-        Word::Start => "start",
-        Word::Leave => "leave",
-        Word::Join => "join",
-    };
-    let reason = reason.to_owned();
-    let event = match (was, person.membership) {
-        (Membership::Member, Membership::Left) => {
-            person.contact.member_since = None;
-            Some(EventBody::MemberLeft { reason })
-        }
-        (before, Membership::Member) if before != Membership::Member => {
-            person.contact.member_since = Some(at);
-            Some(EventBody::MemberJoined { reason, again: before == Membership::Left })
-        }
-        _ => None,
-    };
-    (event, was != person.membership || was_opted_out != person.contact.opted_out_since)
 }
 
 impl Tx<'_> {
@@ -105,10 +91,11 @@ impl Tx<'_> {
         if self.seen(arrival.event.key)? {
             return Ok(None);
         }
-        let mut person = match self.who(arrival)? {
+        let mut person = match self.who(arrival.names)? {
             Some(id) => self.person(id)?,
             None => stranger(arrival),
         };
+        let was = person.contact.clone();
         if arrival.sender.name.is_some() {
             person.contact.name.clone_from(&arrival.sender.name);
         }
@@ -117,17 +104,23 @@ impl Tx<'_> {
             person.contact.timezone = phones.filter_map(|name| zone_of_number(&name.value)).next().map(str::to_owned);
         }
         let mut course = Course::plain(None, None);
+        if arrival.contact_news {
+            course.before.extend(contact_news(arrival, &was));
+        }
+        if let EventBody::ContactChanged { change, .. } = &arrival.event.body {
+            prefer(change, &mut person, arrival.at());
+        }
         if arrival.joins(&person) {
             person.membership = Membership::Member;
             person.contact.member_since = Some(arrival.at());
-            course.before = Some(EventBody::MemberJoined { reason: "first-message".into(), again: false });
+            course.before.push(EventBody::MemberJoined { reason: "first-message".into(), again: false });
         }
         if let Some(said) = &arrival.event.word {
             (course.after, course.answers) = obey(said.word, &mut person, arrival.at());
         }
         self.write_person(&mut person)?;
         let contact = person.contact.id;
-        self.write_names(arrival, contact)?;
+        self.write_names(arrival.names, contact, arrival.now)?;
         course.contact = Some(contact);
         course.conversation = Some(self.meet(arrival, &mut person)?);
         self.shadow.people.keep_person(person);
@@ -136,7 +129,7 @@ impl Tx<'_> {
 
     /// The short way: all names are of one contact, and nothing about them or their conversation changes.
     fn familiar(&mut self, arrival: &Arrival<'_>) -> Result<Option<Course>, StoreError> {
-        if arrival.event.word.is_some() {
+        if arrival.event.word.is_some() || matches!(arrival.event.body, EventBody::ContactChanged { .. }) {
             return Ok(None);
         }
         let mut contact = None;
@@ -162,10 +155,46 @@ impl Tx<'_> {
         Ok(same_address.then(|| Course::plain(Some(talk.id), Some(contact))))
     }
 
+    /// Names that a receipt tells of the person of a conversation.
+    pub(super) fn learn_names(
+        &mut self,
+        names: &[Alias],
+        conversation: ConversationId,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        if names.is_empty() {
+            return Ok(());
+        }
+        let contact = self.shadow.people.talk(self.conn, conversation)?.and_then(|talk| talk.contact);
+        contact.map_or(Ok(()), |contact| self.write_names(names, contact, now))
+    }
+
+    /// A person who is named and did nothing: found, or made without being a member.
+    pub(super) fn named(&mut self, names: &[Alias], now: Timestamp) -> Result<Option<ContactId>, StoreError> {
+        if names.is_empty() {
+            return Ok(None);
+        }
+        let mut person = match self.who(names)? {
+            Some(id) => self.person(id)?,
+            None => Person {
+                contact: Contact { created_at: now, ..Contact::nobody() },
+                membership: Membership::Unasked,
+                talks: Vec::new(),
+            },
+        };
+        if person.contact.id.0 == 0 {
+            self.write_person(&mut person)?;
+        }
+        let id = person.contact.id;
+        self.write_names(names, id, now)?;
+        self.shadow.people.keep_person(person);
+        Ok(Some(id))
+    }
+
     /// The contact whom the first name with a holder names.
-    fn who(&mut self, arrival: &Arrival<'_>) -> Result<Option<ContactId>, StoreError> {
-        for name in arrival.names {
-            if let Some(holder) = self.shadow.people.holder(self.conn, name)? {
+    fn who(&mut self, names: &[Alias]) -> Result<Option<ContactId>, StoreError> {
+        for name in names {
+            if let Some(holder) = self.shadow.people.holder_either_way(self.conn, name)? {
                 return Ok(Some(holder));
             }
         }
@@ -181,11 +210,12 @@ impl Tx<'_> {
     fn write_person(&self, person: &mut Person) -> Result<(), StoreError> {
         let contact = &mut person.contact;
         let (member_since, opted_out) = (contact.member_since.map(|at| at.0), contact.opted_out_since.map(|at| at.0));
+        let no_marketing = contact.marketing_stopped_since.map(|at| at.0);
         if contact.id.0 != 0 {
             self.conn
                 .prepare_cached(
-                    "UPDATE contacts SET name = ?2, membership = ?3, member_since = ?4, opted_out_since = ?5, timezone = ?6
-                     WHERE id = ?1",
+                    "UPDATE contacts SET name = ?2, membership = ?3, member_since = ?4, opted_out_since = ?5, timezone = ?6,
+                         marketing_stopped_since = ?7 WHERE id = ?1",
                 )?
                 .execute(params![
                     contact.id.0,
@@ -193,15 +223,16 @@ impl Tx<'_> {
                     person.membership as i64,
                     member_since,
                     opted_out,
-                    contact.timezone
+                    contact.timezone,
+                    no_marketing
                 ])?;
             return Ok(());
         }
         let id = self
             .conn
             .prepare_cached(
-                "INSERT INTO contacts (name, created_at, membership, member_since, opted_out_since, timezone)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+                "INSERT INTO contacts (name, created_at, membership, member_since, opted_out_since, timezone,
+                     marketing_stopped_since) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
             )?
             .insert(params![
                 contact.name,
@@ -209,15 +240,16 @@ impl Tx<'_> {
                 person.membership as i64,
                 member_since,
                 opted_out,
-                contact.timezone
+                contact.timezone,
+                no_marketing
             ])?;
         contact.id = ContactId(id);
         Ok(())
     }
 
     /// Names that are new become this contact's; of those that are somebody else's a note is made.
-    fn write_names(&mut self, arrival: &Arrival<'_>, contact: ContactId) -> Result<(), StoreError> {
-        for name in arrival.names {
+    fn write_names(&mut self, names: &[Alias], contact: ContactId, now: Timestamp) -> Result<(), StoreError> {
+        for name in names {
             match self.shadow.people.holder(self.conn, name)? {
                 Some(holder) if holder == contact => {}
                 Some(holder) => {
@@ -226,14 +258,14 @@ impl Tx<'_> {
                             "INSERT INTO alias_clashes (kind, value, holder, claimed, seen_at)
                              VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO NOTHING",
                         )?
-                        .execute(params![name.kind as i64, name.value, holder.0, contact.0, arrival.now.0])?;
+                        .execute(params![name.kind as i64, name.value, holder.0, contact.0, now.0])?;
                 }
                 None => {
                     self.conn
                         .prepare_cached(
                             "INSERT INTO aliases (kind, value, contact, created_at) VALUES (?1, ?2, ?3, ?4)",
                         )?
-                        .execute(params![name.kind as i64, name.value, contact.0, arrival.now.0])?;
+                        .execute(params![name.kind as i64, name.value, contact.0, now.0])?;
                     self.shadow.people.keep_alias(name.clone(), contact);
                 }
             }
@@ -285,93 +317,5 @@ impl Tx<'_> {
             window_until: 0,
         });
         Ok(id)
-    }
-
-    /// Beadle's own answer to a word, queued to go at once.
-    pub(super) fn answer_word(
-        &mut self,
-        event: EventId,
-        conversation: ConversationId,
-        answer: &Outgoing,
-        now: Timestamp,
-    ) -> Result<OutboxRow, StoreError> {
-        let send = NewSend {
-            message: MessageId(self.shared.reserve_message()),
-            conversation,
-            body: answer.clone(),
-            reply: true,
-            state: SendState::Queued,
-            due_at: now,
-        };
-        self.insert_send(&send, Some(event), PluginNo::HOST, now)?;
-        Ok(OutboxRow {
-            message: send.message,
-            event: Some(event),
-            plugin: PluginNo::HOST,
-            conversation,
-            body: send.body,
-            reply: true,
-            state: SendState::Queued,
-            due_at: now,
-            attempts: 0,
-            created_at: now,
-            maybe_twice: false,
-        })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn person(membership: Membership, opted_out: bool) -> Person {
-        let contact = Contact {
-            id: ContactId(1),
-            name: None,
-            language: None,
-            timezone: None,
-            created_at: Timestamp(1),
-            member_since: (membership == Membership::Member).then_some(Timestamp(1)),
-            opted_out_since: opted_out.then_some(Timestamp(2)),
-        };
-        Person { contact, membership, talks: Vec::new() }
-    }
-
-    #[test]
-    fn words_do_what_they_say_once() {
-        use Membership::{Declined, Left, Member, Unasked};
-        // Before, the word; after, the event (reason and `again`), whether anything changed.
-        let table = [
-            (Unasked, false, Word::Stop, Declined, true, None, true),
-            (Member, false, Word::Stop, Left, true, Some("left stop"), true),
-            (Left, true, Word::Stop, Left, true, None, false),
-            (Left, false, Word::Stop, Left, true, None, true),
-            (Unasked, false, Word::Start, Member, false, Some("joined start"), true),
-            (Declined, true, Word::Start, Member, false, Some("joined start"), true),
-            (Left, true, Word::Start, Member, false, Some("joined start again"), true),
-            (Member, false, Word::Start, Member, false, None, false),
-            (Member, true, Word::Start, Member, false, None, true),
-            (Member, false, Word::Leave, Left, false, Some("left leave"), true),
-            (Left, false, Word::Leave, Left, false, None, false),
-            (Left, true, Word::Join, Member, true, Some("joined join again"), true),
-            (Member, false, Word::Join, Member, false, None, false),
-        ];
-        for (was, was_out, word, is, is_out, event, changed) in table {
-            let mut person = person(was, was_out);
-            let (body, did_change) = obey(word, &mut person, Timestamp(9));
-            let said = body.map(|body| match body {
-                EventBody::MemberJoined { reason, again } => {
-                    format!("joined {reason}{}", if again { " again" } else { "" })
-                }
-                EventBody::MemberLeft { reason } => format!("left {reason}"),
-                other => panic!("{other:?}"),
-            });
-            let case = format!("{was:?} out={was_out} {word:?}");
-            assert_eq!(said.as_deref(), event, "{case}");
-            assert_eq!(did_change, changed, "{case}");
-            assert_eq!(person.membership, is, "{case}");
-            assert_eq!(person.contact.opted_out_since.is_some(), is_out, "{case}");
-            assert_eq!(person.contact.member_since.is_some(), is == Member, "{case}");
-        }
     }
 }

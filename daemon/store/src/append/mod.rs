@@ -5,8 +5,11 @@
 //! [`arrival`], which first makes sure that the event is new: an event that came before changes nothing.
 
 mod arrival;
+mod files;
+mod groups;
 mod quotes;
 mod receipts;
+mod words;
 
 pub(crate) use quotes::{find_platform, platform_key};
 pub(crate) use receipts::UNKNOWN_OUTCOME;
@@ -78,8 +81,8 @@ fn names_of(sender: &Sender) -> Vec<Alias> {
 struct Course {
     conversation: Option<ConversationId>,
     contact: Option<ContactId>,
-    /// An event directly before it.
-    before: Option<EventBody>,
+    /// Events directly before it.
+    before: Vec<EventBody>,
     /// An event directly after it.
     after: Option<EventBody>,
     /// The word that it is changed something, so its answer goes out.
@@ -89,7 +92,7 @@ struct Course {
 impl Course {
     /// Nothing around it.
     fn plain(conversation: Option<ConversationId>, contact: Option<ContactId>) -> Self {
-        Self { conversation, contact, before: None, after: None, answers: false }
+        Self { conversation, contact, before: Vec::new(), after: None, answers: false }
     }
 }
 
@@ -103,8 +106,11 @@ impl Tx<'_> {
                 // Said by nobody that could be found again: kept, and nobody's.
                 Place::Sender(_) if prepared.names.is_empty() => Course::plain(None, None),
                 Place::Conversation(id) => self.known_conversation(*id)?,
+                Place::Group { channel, group } => Course::plain(Some(self.meet_group(channel, group)?), None),
                 Place::Sender(sender) => {
-                    let arrival = Arrival { event, sender, names: &prepared.names, now: incoming.received_at };
+                    let (names, now) = (&prepared.names, incoming.received_at);
+                    let contact_news = incoming.batch.contact_news;
+                    let arrival = Arrival { event, sender, names, now, contact_news };
                     match self.arrive(&arrival)? {
                         Some(course) => course,
                         None => {
@@ -137,10 +143,10 @@ impl Tx<'_> {
         now: Timestamp,
         appended: &mut Appended,
     ) -> Result<(), StoreError> {
-        let before = match &course.before {
-            Some(body) => Some((self.insert_own(None, body, course, (event.happened_at, now))?, body)),
-            None => None,
-        };
+        let mut before = Vec::new();
+        for body in &course.before {
+            before.push((self.insert_own(None, body, course, (event.happened_at, now))?, body));
+        }
         let Some(id) = self.insert_event(Some(event.key), event.body.kind() as i64, course, event.happened_at, now)?
         else {
             appended.duplicates += 1;
@@ -150,6 +156,7 @@ impl Tx<'_> {
             Some(conversation) => self.enrich(&event.body, conversation)?,
             None => None,
         };
+        let enriched = self.mirror(event, enriched, course, now)?;
         let (body, json) = match enriched {
             Some(body) => {
                 let json = to_json("an event", &body)?;
@@ -176,7 +183,7 @@ impl Tx<'_> {
             self.born.push((Arc::new(Event { id, happened_at, received_at: now, conversation, body }), bytes));
             appended.events += 1;
         };
-        if let Some((id, body)) = before {
+        for (id, body) in before {
             bear(id, body.clone());
         }
         bear((id, bytes), body);

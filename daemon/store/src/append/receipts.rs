@@ -9,7 +9,7 @@ use crate::append::platform_key;
 use crate::codec::{send_state_of, to_json};
 use crate::step::{Appended, EventKey, Receipt, ReceiptFor, SendState};
 use crate::writer::Tx;
-use beadle_model::{ConversationId, EventBody, MessageId, PluginNo, Timestamp};
+use beadle_model::{ContactId, ConversationId, EventBody, MessageId, PluginNo, Timestamp};
 use rusqlite::{OptionalExtension, params};
 use sha2::{Digest, Sha256};
 
@@ -29,7 +29,7 @@ fn rank_of(status: &str) -> Option<(i64, &'static str)> {
                 $column,
                 " = coalesce(",
                 $column,
-                ", ?7) WHERE id = ?1"
+                ", ?7), pricing = coalesce(pricing, ?8) WHERE id = ?1"
             )
         };
     }
@@ -52,6 +52,14 @@ struct Sent {
     platform: Option<String>,
     problem: Option<String>,
     was_tried: bool,
+    unpriced: bool,
+}
+
+/// A member of a group whom a receipt is about.
+struct Participant {
+    contact: Option<ContactId>,
+    /// The receipt is further than what was known of them.
+    forward: bool,
 }
 
 impl Sent {
@@ -103,7 +111,8 @@ impl Tx<'_> {
         let forward = rank > sent.rank();
         let state = sent.state_after(rank);
         let first_platform = sent.platform.is_none() && !platform.is_empty();
-        if state != sent.state || first_platform || (known.is_some() && rank != sent.receipt) {
+        let first_price = sent.unpriced && receipt.pricing.is_some();
+        if state != sent.state || first_platform || first_price || (known.is_some() && rank != sent.receipt) {
             self.note(id, &sent, receipt, platform, (rank, state))?;
         }
         if state != sent.state {
@@ -113,6 +122,12 @@ impl Tx<'_> {
             }
             appended.received.push(id);
         }
+        if forward && receipt.participant.is_empty() {
+            self.learn_names(&receipt.recipient, sent.conversation, now)?;
+        }
+        // In a group each member has a way of their own.
+        let participant = self.participant(id, receipt, rank, now)?;
+        let forward = participant.as_ref().map_or(forward, |participant| participant.forward);
         if (!forward && known.is_some()) || !listeners.contains(&sent.plugin) {
             return Ok(());
         }
@@ -122,6 +137,8 @@ impl Tx<'_> {
             platform: sent.platform.or_else(|| Some(platform.clone()).filter(|platform| !platform.is_empty())),
             status: receipt.status.clone(),
             problem: receipt.problem.clone(),
+            pricing: receipt.pricing.clone(),
+            participant: participant.and_then(|participant| participant.contact),
         };
         // Known ones come once because they go forward; others by what they say.
         let key = known.is_none().then(|| status_key(id, receipt));
@@ -134,7 +151,8 @@ impl Tx<'_> {
 
     fn sent(&self, id: MessageId) -> Result<Option<Sent>, StoreError> {
         let mut read = self.conn.prepare_cached(
-            "SELECT plugin, conversation, state, coalesce(receipt, 0), platform, problem, attempts > 0 OR maybe_twice
+            "SELECT plugin, conversation, state, coalesce(receipt, 0), platform, problem, attempts > 0 OR maybe_twice,
+                 pricing IS NULL
              FROM outbox WHERE id = ?1",
         )?;
         let row = read.query_row([id.0], |row| {
@@ -146,11 +164,40 @@ impl Tx<'_> {
                 platform: row.get(4)?,
                 problem: row.get(5)?,
                 was_tried: row.get(6)?,
+                unpriced: row.get(7)?,
             };
             Ok((sent, row.get(2)?))
         });
         let Some((sent, state)) = row.optional()? else { return Ok(None) };
         Ok(Some(Sent { state: send_state_of(state)?, ..sent }))
+    }
+
+    /// Notes a member's own receipt; `None` where it is not about one.
+    fn participant(
+        &mut self,
+        id: MessageId,
+        receipt: &Receipt,
+        rank: i64,
+        now: Timestamp,
+    ) -> Result<Option<Participant>, StoreError> {
+        if receipt.participant.is_empty() {
+            return Ok(None);
+        }
+        let contact = self.named(&receipt.participant, now)?;
+        let member = contact.map_or(0, |contact| contact.0);
+        let known: Option<i64> = self
+            .conn
+            .prepare_cached("SELECT receipt FROM group_receipts WHERE message = ?1 AND participant = ?2")?
+            .query_row([id.0, member], |row| row.get(0))
+            .optional()?;
+        self.conn
+            .prepare_cached(
+                "INSERT INTO group_receipts (message, participant, receipt, at, pricing) VALUES (?1, ?2, ?3, ?4, ?5)
+                 ON CONFLICT DO UPDATE SET at = CASE WHEN ?3 > receipt THEN ?4 ELSE at END,
+                     receipt = max(receipt, ?3), pricing = coalesce(pricing, ?5)",
+            )?
+            .execute(params![id.0, member, rank, receipt.at.0, pricing_of(receipt)?])?;
+        Ok(Some(Participant { contact, forward: known.is_none_or(|known| rank > known) }))
     }
 
     fn note(
@@ -173,8 +220,8 @@ impl Tx<'_> {
         let furthest = Some(rank.max(sent.receipt)).filter(|rank| *rank > 0);
         // A status that we do not know has no column of its own.
         let note = rank_of(&receipt.status).map_or(
-            "UPDATE outbox SET state = ?2, receipt = ?3, problem = ?4, platform = ?5, platform_key = ?6
-             WHERE id = ?1 AND ?7 IS NOT NULL",
+            "UPDATE outbox SET state = ?2, receipt = ?3, problem = ?4, platform = ?5, platform_key = ?6,
+                 pricing = coalesce(pricing, ?8) WHERE id = ?1 AND ?7 IS NOT NULL",
             |(_, note)| note,
         );
         self.conn.prepare_cached(note)?.execute(params![
@@ -184,10 +231,15 @@ impl Tx<'_> {
             problem,
             platform,
             key,
-            receipt.at.0
+            receipt.at.0,
+            pricing_of(receipt)?
         ])?;
         Ok(())
     }
+}
+
+fn pricing_of(receipt: &Receipt) -> Result<Option<String>, StoreError> {
+    receipt.pricing.as_ref().map(|pricing| to_json("a price", pricing)).transpose()
 }
 
 /// By what a status without a rank is recognised when it comes again.

@@ -12,8 +12,8 @@ mod people;
 mod state;
 mod trace;
 
-use crate::StoreError;
 use crate::open::connect;
+use crate::{Files, StoreError};
 use rusqlite::Connection;
 use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -35,6 +35,7 @@ pub struct Reader(Arc<Pool>);
 
 struct Pool {
     path: PathBuf,
+    files: Files,
     most: usize,
     lent: Mutex<Lent>,
     returned: Condvar,
@@ -97,8 +98,13 @@ impl Pool {
 }
 
 impl Reader {
-    pub(crate) fn new(path: PathBuf, most: usize) -> Self {
-        Self(Arc::new(Pool { path, most: most.max(1), lent: Mutex::default(), returned: Condvar::new() }))
+    pub(crate) fn new(path: PathBuf, files: Files, most: usize) -> Self {
+        Self(Arc::new(Pool { path, files, most: most.max(1), lent: Mutex::default(), returned: Condvar::new() }))
+    }
+
+    /// Where the bytes of files are.
+    pub fn files(&self) -> &Files {
+        &self.0.files
     }
 
     /// One statement; it sees one moment by itself.
@@ -122,6 +128,6 @@ impl Reader {
 }
 
 /// A limit as SQLite takes it.
-fn limit(most: usize) -> i64 {
+pub(crate) fn limit(most: usize) -> i64 {
     most.min(MOST_ROWS) as i64
 }

@@ -39,6 +39,7 @@ async fn a_stale_read_leaves_nothing_behind() {
         reads,
         state: vec![set(SCOPE, "out", "x")],
         timers: vec![timer("t", NOW)],
+        media: vec![],
         sends: vec![new_send(next, beadle_model::ConversationId(1), SendState::Queued, NOW)],
         progress: progress(event, 2, 3),
         ..house.commit(event, PLUGIN)

@@ -33,6 +33,7 @@ async fn work_until_killed(dir: &Path) {
                 reads: vec![],
                 state: vec![],
                 timers: vec![],
+                media: vec![],
                 sends,
             };
             store.commit(commit).await.unwrap();

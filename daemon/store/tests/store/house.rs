@@ -89,7 +89,7 @@ impl House {
     }
 
     pub async fn receipts(&self, receipts: Vec<Receipt>, status_listeners: Vec<PluginNo>) -> Appended {
-        self.store.append(Batch { events: vec![], receipts, status_listeners }).await.unwrap()
+        self.store.append(Batch { events: vec![], receipts, status_listeners, contact_news: false }).await.unwrap()
     }
 
     pub async fn settle(&self, message: MessageId, outcome: Outcome) {
@@ -108,6 +108,7 @@ impl House {
             reads: vec![],
             state: vec![],
             timers: vec![],
+            media: vec![],
             sends: vec![],
         }
     }
@@ -204,7 +205,15 @@ pub fn quoting(number: &str, id: &str, quoted: &str) -> NewEvent {
 
 pub fn receipt(message: MessageId, status: &str, at: Timestamp) -> Receipt {
     let problem = (status == "failed").then(|| problem("131026"));
-    Receipt { message: ReceiptFor::Ours(message, format!("wamid.{}", message.0)), status: status.into(), at, problem }
+    Receipt {
+        message: ReceiptFor::Ours(message, format!("wamid.{}", message.0)),
+        status: status.into(),
+        at,
+        problem,
+        pricing: None,
+        participant: vec![],
+        recipient: vec![],
+    }
 }
 
 pub fn problem(code: &str) -> Problem {

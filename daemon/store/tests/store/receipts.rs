@@ -138,7 +138,9 @@ async fn only_those_who_listen_are_told() {
     assert_eq!(house.receipts(vec![receipt(message, "sent", NOW)], vec![PluginNo(2)]).await.events, 0);
     assert_eq!(house.receipts(vec![receipt(message, "read", NOW)], vec![PluginNo(1)]).await.events, 1);
     let event = house.events().pop().unwrap();
-    let EventBody::MessageStatus { plugin, message: about, platform, status, problem } = event.body else { panic!() };
+    let EventBody::MessageStatus { plugin, message: about, platform, status, problem, .. } = event.body else {
+        panic!()
+    };
     assert_eq!((plugin, about, platform.as_deref()), (PluginNo(1), message, Some("wamid.1")));
     assert_eq!((status.as_str(), problem), ("read", None));
     assert!(event.conversation.is_some());

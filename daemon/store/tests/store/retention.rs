@@ -48,7 +48,7 @@ async fn only_what_is_old_and_through_goes() {
         progress: progress(EventId(3), 1, 1),
     };
     house.store.finished_below(EventId(1201)).await.unwrap();
-    let policy = Retention { events_ms: 0, outbox_ms: 0, dead_ms: 40 * DAY };
+    let policy = Retention { events_ms: 0, outbox_ms: 0, dead_ms: 40 * DAY, ..Retention::default() };
     house.hand.advance_ms(8 * DAY);
     assert_eq!(pass(&house, policy).await, Retained::default(), "eight days are kept whatever is asked for");
     house.hand.advance_ms(1);

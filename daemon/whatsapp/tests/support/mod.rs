@@ -18,6 +18,7 @@ pub fn app() -> App {
         verify_token: Secret::new("open sesame"),
         app_secret: Secret::new(SECRET),
         channels: [(NUMBER.to_owned(), "shop".to_owned())].into(),
+        accounts: Default::default(),
         install: "c0ffee11".into(),
         brand: "The Potters".into(),
         language: Language::Nl,

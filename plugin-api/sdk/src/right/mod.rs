@@ -3,7 +3,9 @@
 pub mod clock;
 pub mod contacts;
 pub mod documents;
+pub mod groups;
 pub mod log;
+pub mod media;
 pub mod messages;
 pub mod random;
 pub mod replies;

@@ -155,6 +155,7 @@ fn send(to: Option<&str>, fill: impl FnOnce(&mut Sent)) -> Refusable<String> {
             buttons: Vec::new(),
             sections: Vec::new(),
             reacts_to: None,
+            kind: "text",
         };
         fill(&mut sent);
         world.sent.push(sent);
@@ -162,67 +163,137 @@ fn send(to: Option<&str>, fill: impl FnOnce(&mut Sent)) -> Refusable<String> {
     })
 }
 
-fn text(to: Option<&str>, message: &outgoing::Text) -> Refusable<String> {
-    lengths::text(message)?;
-    send(to, |sent| sent.body.clone_from(&message.body))
+/// A message as the tests see it: its text, and what kind it is.
+trait Shown {
+    fn check(&self) -> Refusable<()>;
+    fn show(&self, sent: &mut Sent);
 }
 
-fn buttons(to: Option<&str>, message: &outgoing::Buttons) -> Refusable<String> {
-    lengths::buttons(message)?;
-    send(to, |sent| {
-        sent.header.clone_from(&message.header);
-        sent.body.clone_from(&message.body);
-        sent.footer.clone_from(&message.footer);
-        sent.buttons.clone_from(&message.buttons);
-    })
-}
-
-fn list(to: Option<&str>, message: &outgoing::List) -> Refusable<String> {
-    lengths::list(message)?;
-    send(to, |sent| {
-        sent.header.clone_from(&message.header);
-        sent.body.clone_from(&message.body);
-        sent.footer.clone_from(&message.footer);
-        sent.sections.clone_from(&message.sections);
-    })
-}
-
-pub(crate) mod replies {
-    use super::*;
-    pub(crate) fn send_text(message: &outgoing::Text) -> Refusable<String> {
-        text(None, message)
+impl Shown for outgoing::Text {
+    fn check(&self) -> Refusable<()> {
+        lengths::text(self)
     }
-    pub(crate) fn send_buttons(message: &outgoing::Buttons) -> Refusable<String> {
-        buttons(None, message)
-    }
-    pub(crate) fn send_list(message: &outgoing::List) -> Refusable<String> {
-        list(None, message)
-    }
-    pub(crate) fn react(to: &str, emoji: &str) -> Refusable<String> {
-        send(None, |sent| {
-            emoji.clone_into(&mut sent.body);
-            sent.reacts_to = Some(to.to_owned());
-        })
-    }
-    pub(crate) fn show_typing(_to: &str) -> Refusable<()> {
-        Ok(())
-    }
-    pub(crate) fn mark_read(_message: &str) -> Refusable<()> {
-        Ok(())
+    fn show(&self, sent: &mut Sent) {
+        sent.body.clone_from(&self.body);
     }
 }
 
-pub(crate) mod messages {
-    use super::*;
-    pub(crate) fn send_text(to: &str, _channel: Option<&str>, message: &outgoing::Text) -> Refusable<String> {
-        text(Some(to), message)
+fn line(header: &Option<outgoing::Header>) -> Option<String> {
+    match header {
+        Some(outgoing::Header::Text(text)) => Some(text.clone()),
+        _ => None,
     }
-    pub(crate) fn send_buttons(to: &str, _channel: Option<&str>, message: &outgoing::Buttons) -> Refusable<String> {
-        buttons(Some(to), message)
+}
+
+impl Shown for outgoing::Buttons {
+    fn check(&self) -> Refusable<()> {
+        lengths::buttons(self)
     }
-    pub(crate) fn send_list(to: &str, _channel: Option<&str>, message: &outgoing::List) -> Refusable<String> {
-        list(Some(to), message)
+    fn show(&self, sent: &mut Sent) {
+        sent.kind = "buttons";
+        sent.header = line(&self.header);
+        sent.body.clone_from(&self.body);
+        sent.footer.clone_from(&self.footer);
+        sent.buttons.clone_from(&self.buttons);
     }
+}
+
+impl Shown for outgoing::List {
+    fn check(&self) -> Refusable<()> {
+        lengths::list(self)
+    }
+    fn show(&self, sent: &mut Sent) {
+        sent.kind = "list";
+        sent.header.clone_from(&self.header);
+        sent.body.clone_from(&self.body);
+        sent.footer.clone_from(&self.footer);
+        sent.sections.clone_from(&self.sections);
+    }
+}
+
+macro_rules! shown {
+    ($($record:ident, $kind:literal, $most:literal, |$message:ident| $body:expr;)*) => {
+        $(impl Shown for outgoing::$record {
+            fn check(&self) -> Refusable<()> {
+                let $message = self;
+                lengths::at_most($kind, &$body, $most)
+            }
+            fn show(&self, sent: &mut Sent) {
+                let $message = self;
+                sent.kind = $kind;
+                sent.body = $body;
+            }
+        })*
+    };
+}
+
+// The daemon checks more; what is not text is for it to look at.
+shown! {
+    MediaMessage, "media", 1024, |message| message.caption.clone().unwrap_or_default();
+    PlaceMessage, "place", 1000, |message| message.place.name.clone().unwrap_or_default();
+    Cards, "cards", 65536, |message| message.cards.clone();
+    LinkButton, "link-button", 1024, |message| message.body.clone();
+    Ask, "ask", 1024, |message| message.body.clone();
+    Flow, "flow", 1024, |message| message.body.clone();
+    Product, "product", 1024, |message| message.body.clone().unwrap_or_default();
+    ProductList, "product-list", 1024, |message| message.body.clone();
+    Catalog, "catalog", 1024, |message| message.body.clone();
+    Interactive, "interactive", 65536, |message| message.json.clone();
+    Template, "template", 512, |message| message.name.clone();
+}
+
+fn deliver(to: Option<&str>, message: &impl Shown) -> Refusable<String> {
+    message.check()?;
+    send(to, |sent| message.show(sent))
+}
+
+/// A function for each kind of message, in the conversation and to somebody.
+macro_rules! senders {
+    ($($send:ident: $record:ident;)*) => {
+        pub(crate) mod replies {
+            use super::*;
+            $(pub(crate) fn $send(message: &outgoing::$record) -> Refusable<String> {
+                deliver(None, message)
+            })*
+            pub(crate) fn react(to: &str, emoji: &str) -> Refusable<String> {
+                send(None, |sent| {
+                    sent.kind = "reaction";
+                    emoji.clone_into(&mut sent.body);
+                    sent.reacts_to = Some(to.to_owned());
+                })
+            }
+            pub(crate) fn show_typing(_to: &str) -> Refusable<()> {
+                Ok(())
+            }
+            pub(crate) fn mark_read(_message: &str) -> Refusable<()> {
+                Ok(())
+            }
+        }
+
+        pub(crate) mod messages {
+            use super::*;
+            $(pub(crate) fn $send(to: &str, _channel: Option<&str>, message: &outgoing::$record) -> Refusable<String> {
+                deliver(Some(to), message)
+            })*
+        }
+    };
+}
+
+senders! {
+    send_text: Text;
+    send_buttons: Buttons;
+    send_list: List;
+    send_media: MediaMessage;
+    send_place: PlaceMessage;
+    send_cards: Cards;
+    send_link_button: LinkButton;
+    send_ask: Ask;
+    send_flow: Flow;
+    send_product: Product;
+    send_product_list: ProductList;
+    send_catalog: Catalog;
+    send_interactive: Interactive;
+    send_template: Template;
 }
 
 pub(crate) mod contacts {

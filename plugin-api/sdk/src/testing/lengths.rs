@@ -1,7 +1,7 @@
 //! WhatsApp's lengths, as Beadle's gate keeps them: a text that is too long should fail in a test, not with a person.
 
 use crate::Refusal;
-use crate::bindings::imports::outgoing::{Buttons, List, Text};
+use crate::bindings::imports::outgoing::{Buttons, Header, List, Text};
 
 type Checked = Result<(), Refusal>;
 
@@ -11,7 +11,11 @@ pub(super) fn text(message: &Text) -> Checked {
 
 pub(super) fn buttons(message: &Buttons) -> Checked {
     length("body", &message.body, 1024)?;
-    around(message.header.as_ref(), message.footer.as_ref())?;
+    let header = match &message.header {
+        Some(Header::Text(text)) => Some(text),
+        _ => None,
+    };
+    around(header, message.footer.as_ref())?;
     amount("buttons", message.buttons.len(), 3)?;
     for button in &message.buttons {
         length("title of a button", &button.title, 20)?;
@@ -42,6 +46,11 @@ pub(super) fn list(message: &List) -> Checked {
         }
     }
     unique("rows", rows().map(|row| &row.id).collect())
+}
+
+/// What may be empty.
+pub(super) fn at_most(what: &str, text: &str, most: usize) -> Checked {
+    if text.is_empty() { Ok(()) } else { length(what, text, most) }
 }
 
 fn around(header: Option<&String>, footer: Option<&String>) -> Checked {

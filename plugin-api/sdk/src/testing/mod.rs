@@ -23,6 +23,7 @@
 //!
 //! Every thread has one, so that tests may run side by side; [`Host::new`] begins it anew.
 
+pub(crate) mod files;
 pub(crate) mod host;
 mod lengths;
 #[cfg(test)]
@@ -65,6 +66,8 @@ pub struct Sent {
     pub sections: Vec<Section>,
     /// Reacts to this message.
     pub reacts_to: Option<String>,
+    /// `text`, `buttons`, `list`, `media`, `template`, `reaction`, …
+    pub kind: &'static str,
 }
 
 impl PartialEq<&str> for Sent {
@@ -181,6 +184,20 @@ impl Host {
     /// What was sent since this was asked last.
     pub fn sent(&self) -> Vec<Sent> {
         World::with(|world| std::mem::take(&mut world.sent))
+    }
+
+    /// What was asked of groups since this was asked last: `create shop Potters`, `answer GROUP REQUEST true`, ….
+    pub fn group_changes(&self) -> Vec<String> {
+        World::with(|world| std::mem::take(&mut world.group_changes))
+    }
+
+    /// A file that came with a message; its id, for [`Content::Image`] and the like.
+    pub fn file(&self, mime_type: &str, bytes: &[u8]) -> crate::MediaId {
+        World::with(|world| {
+            let id = world.number("med");
+            world.files.insert(id.clone(), (mime_type.to_owned(), None, bytes.to_owned()));
+            id
+        })
     }
 
     /// What was logged since this was asked last, as `level: line`.

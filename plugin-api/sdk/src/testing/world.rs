@@ -35,6 +35,9 @@ pub(super) struct World {
     pub(super) documents: BTreeMap<String, (String, TimestampMs)>,
     pub(super) sent: Vec<Sent>,
     pub(super) log: Vec<String>,
+    /// Type, name and bytes, by id.
+    pub(super) files: BTreeMap<String, (String, Option<String>, Vec<u8>)>,
+    pub(super) group_changes: Vec<String>,
     /// Who the event is about that is being handled.
     pub(super) here: Option<Contact>,
     count: u64,
@@ -68,6 +71,8 @@ impl World {
             documents: BTreeMap::new(),
             sent: Vec::new(),
             log: Vec::new(),
+            files: BTreeMap::new(),
+            group_changes: Vec::new(),
             here: None,
             count: 0,
         }

@@ -93,6 +93,7 @@ pub async fn snapshot(admin: &Admin) -> Result<Snapshot, No> {
         not_understood: named(&[
             ("other-message", &webhooks.others),
             ("unrouted", &webhooks.unrouted),
+            ("unknown-number", &webhooks.unknown_number),
             ("unreadable", &webhooks.unreadable),
         ]),
         plugins,

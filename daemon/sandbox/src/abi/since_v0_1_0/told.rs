@@ -7,19 +7,19 @@ use super::bindings::exports::beadle::plugin::{
     on_documents_changed, on_member_joined, on_member_left, on_message, on_message_status, on_reaction, on_schedule,
     on_timer, on_window_closed, on_window_expiring,
 };
+use super::said::said;
 use super::types as wit;
 use crate::host::Stop;
 use crate::report::Call;
-use beadle_model::content::Choice;
-use beadle_model::event::Problem;
-use beadle_model::{Contact, Content, Context, ConversationView, Disposition, EventBody, Referral, Refusal, Scope};
+use beadle_model::event::{Pricing, Problem};
+use beadle_model::{Contact, Context, ConversationView, Disposition, EventBody, Referral, Refusal, Scope};
 use beadle_model::{ParseIdError, Timestamp};
 use serde_json::Value;
 
 /// A JSON object with nothing in it.
-const NOTHING: &str = "{}";
+pub(super) const NOTHING: &str = "{}";
 /// The event's kind was looked at before, so this cannot be; it is said rather than panicked.
-const OTHER_KIND: Stop = Stop::Bug("an event is not of its own kind");
+pub(super) const OTHER_KIND: Stop = Stop::Bug("an event is not of its own kind");
 
 pub fn message(call: &Call, conversation: &ConversationView) -> Result<on_message::Event, Stop> {
     let EventBody::Message { message, content, context, referral, extra, .. } = &call.event.body else {
@@ -141,7 +141,8 @@ pub fn documents_changed(call: &Call) -> Result<on_documents_changed::Event, Sto
 }
 
 pub fn status(call: &Call, conversation: &ConversationView) -> Result<on_message_status::Event, Stop> {
-    let EventBody::MessageStatus { message, platform, status, problem, .. } = &call.event.body else {
+    let EventBody::MessageStatus { message, platform, status, problem, pricing, participant, .. } = &call.event.body
+    else {
         return Err(OTHER_KIND);
     };
     Ok(on_message_status::Event {
@@ -151,11 +152,13 @@ pub fn status(call: &Call, conversation: &ConversationView) -> Result<on_message
         platform: platform.clone(),
         status: status.clone(),
         problem: problem.as_ref().map(why),
+        pricing: pricing.as_ref().map(price),
+        participant: participant.map(|id| id.to_string()),
         extra: NOTHING.into(),
     })
 }
 
-fn info(call: &Call) -> wit::EventInfo {
+pub(super) fn info(call: &Call) -> wit::EventInfo {
     wit::EventInfo {
         id: call.event.id.to_string(),
         happened_at: call.event.happened_at.as_ms(),
@@ -168,7 +171,7 @@ fn info(call: &Call) -> wit::EventInfo {
 }
 
 /// A window that has closed is none.
-fn place(conversation: &ConversationView, now: Timestamp) -> wit::Conversation {
+pub(super) fn place(conversation: &ConversationView, now: Timestamp) -> wit::Conversation {
     wit::Conversation {
         id: conversation.id.to_string(),
         channel: conversation.channel.to_string(),
@@ -193,21 +196,7 @@ pub fn contact(contact: &Contact) -> wit::Contact {
     }
 }
 
-fn said(content: &Content) -> wit::Content {
-    match content {
-        Content::Text(body) => wit::Content::Text(body.clone()),
-        Content::Button(tapped) => wit::Content::Button(choice(tapped)),
-        Content::ListRow(chosen) => wit::Content::ListRow(choice(chosen)),
-        Content::TemplateButton(tapped) => wit::Content::TemplateButton(choice(tapped)),
-        Content::Other { kind, json } => wit::Content::Other(wit::Other { kind: kind.clone(), json: json.to_string() }),
-    }
-}
-
-fn choice(choice: &Choice) -> wit::Choice {
-    wit::Choice { id: choice.id.clone(), title: choice.title.clone(), description: choice.description.clone() }
-}
-
-fn quoted(context: &Context) -> wit::Context {
+pub(super) fn quoted(context: &Context) -> wit::Context {
     wit::Context {
         quoted: context.quoted.clone(),
         quoted_message: context.quoted_message.map(|id| id.to_string()),
@@ -229,6 +218,14 @@ fn brought_by(referral: &Referral) -> wit::Referral {
     }
 }
 
+fn price(pricing: &Pricing) -> on_message_status::Pricing {
+    on_message_status::Pricing {
+        category: pricing.category.clone(),
+        kind: pricing.kind.clone(),
+        billable: pricing.billable,
+    }
+}
+
 fn why(problem: &Problem) -> on_message_status::Problem {
     on_message_status::Problem {
         code: problem.code.clone(),
@@ -246,7 +243,7 @@ fn about(scope: Scope) -> wit::Scope {
     }
 }
 
-fn json(value: &Value) -> String {
+pub(super) fn json(value: &Value) -> String {
     if value.is_null() { NOTHING.into() } else { value.to_string() }
 }
 

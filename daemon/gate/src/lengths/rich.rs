@@ -1,0 +1,278 @@
+//! The limits of everything that is more than text, buttons and a list (whatsapp.md 2.2, 2.3 and 3.2).
+//!
+//! A link's own rules (that it leads to a picture of so many bytes) are the platform's to check; that it is an address at
+//! all is checked here.
+
+use super::{BUTTON_TITLE, FOOTER, HEADER, SECTIONS, empty, filled, named, quoted, short, some_of, unique};
+use beadle_model::outgoing::{
+    Flow, GroupChange, Header, MediaKind, Parameter, ParameterValue, Shelf, Source, Template, TemplateAction,
+    TemplateHeader,
+};
+use beadle_model::{Outgoing, Refusal};
+use serde_json::Value;
+
+/// Characters under a file, and of the text of an interactive message.
+pub const CAPTION: usize = 1024;
+/// Characters of a document's name: the platform names no limit; file systems do.
+pub const FILENAME: usize = 240;
+/// Characters of an address: what browsers take.
+pub const URL: usize = 2000;
+/// Characters of a place's name or address: room, and no novel.
+pub const PLACE: usize = 1000;
+/// Cards in one message. The platform names no limit for sending; an address book shares 257 at most.
+pub const CARDS: usize = 257;
+/// Characters of what opens a form.
+pub const FLOW_BUTTON: usize = 30;
+/// Characters of ids and tokens that only pass through.
+pub const TOKEN: usize = 1024;
+/// Products in a list of products.
+pub const PRODUCTS: usize = 30;
+/// Characters of a shelf's title.
+pub const SHELF: usize = 24;
+/// Characters of a template's name.
+pub const TEMPLATE_NAME: usize = 512;
+/// Buttons of a template.
+pub const TEMPLATE_BUTTONS: usize = 10;
+/// Places in a template's text: more than fit into its 1,024 characters with a word between.
+pub const PARAMETERS: usize = 100;
+/// Characters of a quick-reply button's payload in a template.
+pub const PAYLOAD: usize = 128;
+/// Bytes of a message in the platform's own JSON: far more than any form of it needs.
+pub const JSON_BYTES: usize = 64 * 1024;
+/// Characters of a group's subject.
+pub const SUBJECT: usize = 128;
+/// Characters of a group's description.
+pub const DESCRIPTION: usize = 2048;
+/// People in a group, and so in one removal.
+pub const PEOPLE: usize = 8;
+/// Requests that are answered at once; the platform names no limit, a page of them has 25.
+pub const REQUESTS: usize = 25;
+/// Days for which a message is pinned.
+pub const PIN_DAYS: u32 = 30;
+
+pub(super) fn check(body: &Outgoing) -> Result<(), Refusal> {
+    quoted(&body.quote().map(str::to_owned))?;
+    match body {
+        Outgoing::Media { media, source, caption, filename, voice, .. } => {
+            file(source)?;
+            if caption.is_some() && matches!(media, MediaKind::Audio | MediaKind::Sticker) {
+                let kind = media.name();
+                return Err(misfit(format!("WhatsApp shows no caption with {kind}: send a text after it.")));
+            }
+            if *voice && *media != MediaKind::Audio {
+                return Err(misfit("Only audio can be a voice message."));
+            }
+            caption.iter().try_for_each(|text| short("the caption", text, CAPTION))?;
+            filename.iter().try_for_each(|name| filled("the file's name", name, FILENAME))
+        }
+        Outgoing::Location { place, .. } => {
+            if !(-90.0..=90.0).contains(&place.latitude) || !(-180.0..=180.0).contains(&place.longitude) {
+                return Err(misfit("A place has -90 to 90 degrees north and -180 to 180 degrees east."));
+            }
+            place.name.iter().chain(&place.address).try_for_each(|text| short("the place's name", text, PLACE))
+        }
+        Outgoing::Contacts { cards, .. } => contacts(cards),
+        Outgoing::LinkButton { header, body, footer, title, url, .. } => {
+            above(header)?;
+            text_and_footer(body, footer)?;
+            filled("the button", title, BUTTON_TITLE)?;
+            address(url)
+        }
+        Outgoing::Ask { body, .. } => filled("the text", body, CAPTION),
+        Outgoing::Flow(form) => flow(form),
+        Outgoing::Product { body, footer, catalog, product, .. } => {
+            body.iter().try_for_each(|body| filled("the text", body, CAPTION))?;
+            footer.iter().try_for_each(|text| filled("the footer", text, FOOTER))?;
+            filled("the catalogue's id", catalog, TOKEN)?;
+            filled("the product's id", product, TOKEN)
+        }
+        Outgoing::ProductList { header, body, footer, catalog, shelves, .. } => {
+            filled("the header", header, HEADER)?;
+            text_and_footer(body, footer)?;
+            filled("the catalogue's id", catalog, TOKEN)?;
+            products(shelves)
+        }
+        Outgoing::Catalog { body, footer, product, .. } => {
+            text_and_footer(body, footer)?;
+            product.iter().try_for_each(|product| filled("the product's id", product, TOKEN))
+        }
+        Outgoing::Interactive { json, .. } => {
+            if json.get("type").is_none_or(|kind| !kind.is_string()) {
+                return Err(misfit("An interactive message is a JSON object with a `type`."));
+            }
+            bytes(json)
+        }
+        Outgoing::Template(template) => self::template(template),
+        Outgoing::Pin { message, days } => {
+            named(message)?;
+            match days {
+                Some(days) if !(1..=PIN_DAYS).contains(days) => {
+                    Err(misfit(format!("A message is pinned for 1 to {PIN_DAYS} days, not {days}.")))
+                }
+                _ => Ok(()),
+            }
+        }
+        Outgoing::Group(change) => group(change),
+        _ => Ok(()),
+    }
+}
+
+fn misfit(text: impl Into<String>) -> Refusal {
+    Refusal::new("bad-message", text)
+}
+
+fn address(url: &str) -> Result<(), Refusal> {
+    filled("the address", url, URL)?;
+    let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
+    if rest.is_none_or(str::is_empty) || url.contains(char::is_whitespace) {
+        return Err(misfit("An address begins with https:// or http:// and has no spaces."));
+    }
+    Ok(())
+}
+
+fn file(source: &Source) -> Result<(), Refusal> {
+    match source {
+        Source::Link(url) => address(url),
+        Source::Media(_) => Ok(()),
+    }
+}
+
+pub(super) fn above(header: &Option<Header>) -> Result<(), Refusal> {
+    match header {
+        None => Ok(()),
+        Some(Header::Text(text)) => filled("the header", text, HEADER),
+        Some(Header::File { source, filename, .. }) => {
+            file(source)?;
+            filename.iter().try_for_each(|name| filled("the file's name", name, FILENAME))
+        }
+    }
+}
+
+fn text_and_footer(body: &str, footer: &Option<String>) -> Result<(), Refusal> {
+    filled("the text", body, CAPTION)?;
+    footer.iter().try_for_each(|text| filled("the footer", text, FOOTER))
+}
+
+fn contacts(cards: &Value) -> Result<(), Refusal> {
+    let cards = cards.as_array().ok_or_else(|| misfit("Contact cards are a JSON array."))?;
+    some_of("cards", cards.len(), CARDS)?;
+    for card in cards {
+        let name = card.pointer("/name/formatted_name").and_then(Value::as_str).unwrap_or_default();
+        filled("a card's `name.formatted_name`", name, TOKEN)?;
+    }
+    cards.iter().try_for_each(bytes)
+}
+
+fn bytes(json: &Value) -> Result<(), Refusal> {
+    match json.to_string().len() {
+        size if size > JSON_BYTES => {
+            Err(Refusal::new("too-long", format!("The JSON has {size} bytes; {JSON_BYTES} are taken at most.")))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn flow(form: &Flow) -> Result<(), Refusal> {
+    above(&form.header)?;
+    text_and_footer(&form.body, &form.footer)?;
+    filled("the flow's id", &form.flow, TOKEN)?;
+    filled("the flow's token", &form.token, TOKEN)?;
+    filled("what opens the flow", &form.button, FLOW_BUTTON)?;
+    form.screen.iter().try_for_each(|screen| filled("the first screen", screen, TOKEN))?;
+    if !form.data.is_null() && !form.data.is_object() {
+        return Err(misfit("What a flow's screen is given is a JSON object."));
+    }
+    bytes(&form.data)
+}
+
+fn products(shelves: &[Shelf]) -> Result<(), Refusal> {
+    some_of("shelves", shelves.len(), SECTIONS)?;
+    some_of("products", shelves.iter().map(|shelf| shelf.products.len()).sum(), PRODUCTS)?;
+    for shelf in shelves {
+        if shelf.products.is_empty() {
+            return Err(empty("a shelf"));
+        }
+        if shelves.len() > 1 || !shelf.title.is_empty() {
+            filled("the title of a shelf", &shelf.title, SHELF)?;
+        }
+        shelf.products.iter().try_for_each(|product| filled("a product's id", product, TOKEN))?;
+    }
+    Ok(())
+}
+
+fn template(template: &Template) -> Result<(), Refusal> {
+    let is_name = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+    filled("the template's name", &template.name, TEMPLATE_NAME)?;
+    if !template.name.chars().all(is_name) {
+        return Err(misfit("A template's name has lower-case letters, digits and `_` only."));
+    }
+    filled("the template's language", &template.language, FILENAME)?;
+    match &template.header {
+        Some(TemplateHeader::Text(parameter)) => filling(parameter)?,
+        Some(TemplateHeader::File { source, .. }) => file(source)?,
+        Some(TemplateHeader::Location(_)) | None => {}
+    }
+    if template.body.len() > PARAMETERS {
+        some_of("places of a template", template.body.len(), PARAMETERS)?;
+    }
+    template.body.iter().try_for_each(filling)?;
+    let with_name = template.body.iter().filter(|parameter| parameter.name.is_some()).count();
+    if with_name != 0 && with_name != template.body.len() {
+        return Err(misfit("The places of a template have all names or none."));
+    }
+    unique("places", "name", template.body.iter().filter_map(|parameter| parameter.name.as_ref()))?;
+    if template.buttons.len() > TEMPLATE_BUTTONS {
+        some_of("buttons", template.buttons.len(), TEMPLATE_BUTTONS)?;
+    }
+    template.buttons.iter().try_for_each(|button| match &button.action {
+        TemplateAction::Reply(payload) => filled("a button's payload", payload, PAYLOAD),
+        TemplateAction::Url(end) => filled("the end of a button's address", end, URL),
+        TemplateAction::CopyCode(code) => filled("the code", code, BUTTON_TITLE),
+        TemplateAction::Flow { token, data } => filled("the flow's token", token, TOKEN).and_then(|()| bytes(data)),
+        TemplateAction::Other { json, .. } => bytes(json),
+    })
+}
+
+fn filling(parameter: &Parameter) -> Result<(), Refusal> {
+    match &parameter.value {
+        ParameterValue::Text(text) => {
+            if text.contains(['\n', '\t']) || text.contains("     ") {
+                return Err(misfit(
+                    "What fills a template has no line breaks, tabs or more than four spaces in a row.",
+                ));
+            }
+            filled("what fills the template", text, CAPTION)
+        }
+        ParameterValue::Currency { fallback, code, .. } => {
+            filled("the amount", fallback, CAPTION)?;
+            if code.len() == 3 { Ok(()) } else { Err(misfit("A currency is like `EUR`.")) }
+        }
+        ParameterValue::DateTime(shown) => filled("the date", shown, CAPTION),
+        ParameterValue::Group(group) => filled("the group's id", group, TOKEN),
+    }
+}
+
+fn group(change: &GroupChange) -> Result<(), Refusal> {
+    let described =
+        |text: &Option<String>| text.iter().try_for_each(|text| short("the description", text, DESCRIPTION));
+    match change {
+        GroupChange::Create { subject, description, .. } => {
+            filled("the group's subject", subject, SUBJECT)?;
+            described(description)
+        }
+        GroupChange::Settings { subject: None, description: None } => Err(empty("the change")),
+        GroupChange::Settings { subject, description } => {
+            subject.iter().try_for_each(|subject| filled("the group's subject", subject, SUBJECT))?;
+            described(description)
+        }
+        GroupChange::Answer { requests, .. } => {
+            some_of("requests", requests.len(), REQUESTS)?;
+            requests.iter().try_for_each(|request| filled("a request's id", request, TOKEN))?;
+            unique("requests", "id", requests.iter())
+        }
+        GroupChange::Remove { contacts } => some_of("people to remove", contacts.len(), PEOPLE),
+        GroupChange::Picture { .. } | GroupChange::Delete | GroupChange::InviteLink { .. } | GroupChange::Refresh => {
+            Ok(())
+        }
+    }
+}

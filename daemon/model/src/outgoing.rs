@@ -1,0 +1,307 @@
+//! What is to leave the machine: the Rust face of `outgoing` and of the effects of `groups` in the plugin contract.
+//!
+//! Serialised as JSON these are the bodies that the outbox keeps, so a name here is a name on disk: add, do not rename.
+//! A change of a group is one of them too, since it wants the same: to be durable, sent once, repeated with care, and told.
+
+mod group;
+mod parts;
+mod template;
+
+pub use group::GroupChange;
+pub use parts::{AskFor, Button, Flow, Header, MediaKind, Row, Section, Shelf, Source};
+pub use template::{Parameter, ParameterValue, Template, TemplateAction, TemplateButton, TemplateHeader};
+
+use crate::MediaId;
+use crate::content::Location;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// Something that is to leave the machine.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum Outgoing {
+    /// A text.
+    Text {
+        /// 1 to 4096 characters.
+        body: String,
+        /// Show a preview of the first link.
+        #[serde(default)]
+        preview_url: bool,
+        /// The platform id of the message to quote.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        quote: Option<String>,
+    },
+    /// Up to three buttons.
+    Buttons {
+        /// A line or a picture above.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        header: Option<Header>,
+        /// 1 to 1024 characters.
+        body: String,
+        /// A line below.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        footer: Option<String>,
+        /// 1 to 3.
+        buttons: Vec<Button>,
+        /// The platform id of the message to quote.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        quote: Option<String>,
+    },
+    /// A list to choose from.
+    List {
+        /// A line above.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        header: Option<String>,
+        /// 1 to 4096 characters.
+        body: String,
+        /// A line below.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        footer: Option<String>,
+        /// What opens the list.
+        button: String,
+        /// 1 to 10.
+        sections: Vec<Section>,
+        /// The platform id of the message to quote.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        quote: Option<String>,
+    },
+    /// A file.
+    Media {
+        /// What kind.
+        media: MediaKind,
+        /// Where it is.
+        source: Source,
+        /// 1024 characters at most; not with sound and stickers.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        caption: Option<String>,
+        /// A document's name.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        filename: Option<String>,
+        /// Sound that is shown as a voice message.
+        #[serde(default)]
+        voice: bool,
+        /// The platform id of the message to quote.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        quote: Option<String>,
+    },
+    /// A place on the map.
+    Location {
+        /// Where.
+        place: Location,
+        /// The platform id of the message to quote.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        quote: Option<String>,
+    },
+    /// Contact cards, as the platform's array.
+    Contacts {
+        /// At least one.
+        cards: Value,
+        /// The platform id of the message to quote.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        quote: Option<String>,
+    },
+    /// A text with a button that opens an address.
+    LinkButton {
+        /// Above.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        header: Option<Header>,
+        /// 1 to 1024 characters.
+        body: String,
+        /// Below.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        footer: Option<String>,
+        /// 1 to 20 characters.
+        title: String,
+        /// What it opens.
+        url: String,
+        /// The platform id of the message to quote.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        quote: Option<String>,
+    },
+    /// Asks for a place or a number with a button of the platform's own.
+    Ask {
+        /// What for.
+        what: AskFor,
+        /// 1 to 1024 characters.
+        body: String,
+        /// The platform id of the message to quote.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        quote: Option<String>,
+    },
+    /// A form.
+    Flow(Box<Flow>),
+    /// One product.
+    Product {
+        /// 1024 characters at most.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        body: Option<String>,
+        /// Below.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        footer: Option<String>,
+        /// The catalogue's id.
+        catalog: String,
+        /// The shop's own id.
+        product: String,
+        /// The platform id of the message to quote.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        quote: Option<String>,
+    },
+    /// Several products.
+    ProductList {
+        /// 1 to 60 characters.
+        header: String,
+        /// 1 to 1024 characters.
+        body: String,
+        /// Below.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        footer: Option<String>,
+        /// The catalogue's id.
+        catalog: String,
+        /// 1 to 10, with 30 products in all.
+        shelves: Vec<Shelf>,
+        /// The platform id of the message to quote.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        quote: Option<String>,
+    },
+    /// The whole catalogue.
+    Catalog {
+        /// 1 to 1024 characters.
+        body: String,
+        /// Below.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        footer: Option<String>,
+        /// Whose picture is shown: the shop's own id.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        product: Option<String>,
+        /// The platform id of the message to quote.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        quote: Option<String>,
+    },
+    /// An interactive message of another kind (a carousel, an address, an order), as the platform writes it.
+    Interactive {
+        /// The platform's `interactive` object.
+        json: Value,
+        /// The platform id of the message to quote.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        quote: Option<String>,
+    },
+    /// A message that the platform approved beforehand.
+    Template(Box<Template>),
+    /// Pins a message in a group, or takes the pin out.
+    Pin {
+        /// The platform id.
+        message: String,
+        /// For so many days, 1 to 30; none: takes it out.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        days: Option<u32>,
+    },
+    /// A change of a group; no message.
+    Group(GroupChange),
+    /// A reaction; an empty emoji takes it back.
+    Reaction {
+        /// The platform id of the message reacted to.
+        to: String,
+        /// One emoji, or nothing.
+        emoji: String,
+    },
+    /// Blue ticks.
+    MarkRead {
+        /// The platform id.
+        message: String,
+    },
+    /// "typing…"; marks the message read as well.
+    Typing {
+        /// The platform id of the message being answered.
+        to: String,
+    },
+}
+
+/// What may be done with something whose sending is in doubt (DESIGN section 3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Repeat {
+    /// Doing it twice is doing it once: read marks, reactions.
+    Freely,
+    /// Not worth doing late: typing.
+    Never,
+    /// A person would see it twice: the operator's `on_ambiguous` decides.
+    Ask,
+}
+
+impl Outgoing {
+    /// Whether it may be repeated when nobody knows if it went out.
+    pub fn repeat(&self) -> Repeat {
+        match self {
+            Outgoing::Reaction { .. } | Outgoing::MarkRead { .. } | Outgoing::Pin { .. } => Repeat::Freely,
+            // A second group is a group too many; the rest leaves a group as it is to be, however often it is done.
+            Outgoing::Group(GroupChange::Create { .. } | GroupChange::InviteLink { reset: true }) => Repeat::Ask,
+            Outgoing::Group(_) => Repeat::Freely,
+            Outgoing::Typing { .. } => Repeat::Never,
+            _ => Repeat::Ask,
+        }
+    }
+
+    /// Whether it is a message in the conversation: keeps its order, is paced, and gets receipts.
+    pub fn is_message(&self) -> bool {
+        !matches!(
+            self,
+            Outgoing::Reaction { .. }
+                | Outgoing::MarkRead { .. }
+                | Outgoing::Typing { .. }
+                | Outgoing::Pin { .. }
+                | Outgoing::Group(_)
+        )
+    }
+
+    /// Whether it is worth another try when the platform could not take it; marks and typing are of the moment.
+    pub fn is_worth_a_retry(&self) -> bool {
+        self.is_message() || matches!(self, Outgoing::Group(_) | Outgoing::Pin { .. })
+    }
+
+    /// The platform id of the message it quotes.
+    pub fn quote(&self) -> Option<&str> {
+        match self {
+            Outgoing::Text { quote, .. }
+            | Outgoing::Buttons { quote, .. }
+            | Outgoing::List { quote, .. }
+            | Outgoing::Media { quote, .. }
+            | Outgoing::Location { quote, .. }
+            | Outgoing::Contacts { quote, .. }
+            | Outgoing::LinkButton { quote, .. }
+            | Outgoing::Ask { quote, .. }
+            | Outgoing::Product { quote, .. }
+            | Outgoing::ProductList { quote, .. }
+            | Outgoing::Catalog { quote, .. }
+            | Outgoing::Interactive { quote, .. } => quote.as_deref(),
+            Outgoing::Flow(flow) => flow.quote.as_deref(),
+            Outgoing::Template(template) => template.quote.as_deref(),
+            Outgoing::Pin { .. }
+            | Outgoing::Group(_)
+            | Outgoing::Reaction { .. }
+            | Outgoing::MarkRead { .. }
+            | Outgoing::Typing { .. } => None,
+        }
+    }
+
+    /// The file that has to be uploaded before it can go.
+    pub fn media(&self) -> Option<MediaId> {
+        let of = |source: &Source| match source {
+            Source::Media(media) => Some(*media),
+            Source::Link(_) => None,
+        };
+        let above = |header: &Option<Header>| match header {
+            Some(Header::File { source, .. }) => of(source),
+            _ => None,
+        };
+        match self {
+            Outgoing::Media { source, .. } => of(source),
+            Outgoing::Buttons { header, .. } | Outgoing::LinkButton { header, .. } => above(header),
+            Outgoing::Flow(flow) => above(&flow.header),
+            Outgoing::Template(template) => match &template.header {
+                Some(TemplateHeader::File { source, .. }) => of(source),
+                _ => None,
+            },
+            Outgoing::Group(GroupChange::Picture { media }) => Some(*media),
+            _ => None,
+        }
+    }
+}

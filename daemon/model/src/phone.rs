@@ -1,0 +1,55 @@
+//! Telephone numbers that have two spellings (whatsapp.md 6).
+//!
+//! Brazil put a 9 before its mobile numbers, Mexico took a 1 out after its country code, Argentina writes a 9 there for
+//! mobiles from abroad. WhatsApp keeps the spelling that an account was made with, people and address books have the
+//! other, so one person comes under both. These are the only countries for which two digit strings are one number.
+
+/// The other way to write the number, digits with country code without `+`; `None` for a number that has one spelling.
+pub fn other_spelling(digits: &str) -> Option<String> {
+    if !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    if let Some(rest) = digits.strip_prefix("55") {
+        let (area, number) = rest.split_at_checked(2)?;
+        return match number.len() {
+            // A mobile number of before 2016 began with 6 to 9; what begins lower is a landline and has no 9.
+            8 if number.starts_with(['6', '7', '8', '9']) => Some(format!("55{area}9{number}")),
+            9 => number.strip_prefix('9').map(|number| format!("55{area}{number}")),
+            _ => None,
+        };
+    }
+    let inserted = |country: &str, digit: &str| {
+        let rest = digits.strip_prefix(country)?;
+        match rest.len() {
+            // The national number of both countries has ten digits.
+            10 => Some(format!("{country}{digit}{rest}")),
+            11 => rest.strip_prefix(digit).map(|rest| format!("{country}{rest}")),
+            _ => None,
+        }
+    };
+    inserted("52", "1").or_else(|| inserted("54", "9"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_spellings_lead_to_each_other() {
+        for (one, other) in
+            [("5511987654321", "551187654321"), ("5215512345678", "525512345678"), ("5491123456789", "541123456789")]
+        {
+            assert_eq!(other_spelling(one).as_deref(), Some(other));
+            assert_eq!(other_spelling(other).as_deref(), Some(one));
+        }
+    }
+
+    #[test]
+    fn all_others_have_one() {
+        for number in
+            ["", "16505551234", "551133334444", "4915112345678", "55", "5511é7654321", "52155", "+5511987654321"]
+        {
+            assert_eq!(other_spelling(number), None, "{number}");
+        }
+    }
+}

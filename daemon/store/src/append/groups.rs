@@ -1,0 +1,180 @@
+//! The mirror of the platform's groups, kept by what the platform tells: who is in them, who asks to come in, what they are
+//! called. It is what plugins read; the truth is the platform's, and `refreshed` sets it right.
+
+use super::Course;
+use crate::StoreError;
+use crate::people::Talk;
+use crate::step::NewEvent;
+use crate::writer::Tx;
+use beadle_model::event::GroupNews;
+use beadle_model::{ContactId, ConversationId, EventBody, Timestamp};
+use rusqlite::{OptionalExtension, params};
+
+impl Tx<'_> {
+    /// The conversation of a group, found or made; nobody need have written in it.
+    pub(crate) fn meet_group(&mut self, channel: &str, group: &str) -> Result<ConversationId, StoreError> {
+        if let Some(known) = self.shadow.people.group(self.conn, channel, group)? {
+            return Ok(known);
+        }
+        let id = self
+            .conn
+            .prepare_cached("INSERT INTO conversations (channel, platform_group) VALUES (?1, ?2)")?
+            .insert(params![channel, group])?;
+        let id = ConversationId(id);
+        let channel = self.shadow.people.channel(channel);
+        self.shadow.people.keep_talk(Talk {
+            id,
+            channel,
+            contact: None,
+            group: Some(group.to_owned()),
+            last_contact: None,
+            address: None,
+            last_inbound_at: 0,
+            window_until: 0,
+        });
+        Ok(id)
+    }
+
+    /// What an event that is new does to the mirrors of groups and files; the body with what only we know of it.
+    /// `enriched`: where the body was changed before.
+    pub(super) fn mirror(
+        &mut self,
+        event: &NewEvent,
+        enriched: Option<EventBody>,
+        course: &Course,
+        now: Timestamp,
+    ) -> Result<Option<EventBody>, StoreError> {
+        let body = enriched.as_ref().unwrap_or(&event.body);
+        let at = event.happened_at.min(now);
+        match (body, course.conversation, course.contact) {
+            (EventBody::Message { .. } | EventBody::Echo { .. }, Some(_), _) => {
+                self.with_file(enriched, event, course, now)
+            }
+            (EventBody::MemberJoined { reason, .. }, Some(talk), Some(contact)) if self.is_group(talk)? => {
+                let again = self.joins_group(talk, contact, at)?;
+                Ok(Some(EventBody::MemberJoined { reason: reason.clone(), again }))
+            }
+            (EventBody::MemberLeft { .. }, Some(talk), Some(contact)) if self.is_group(talk)? => {
+                self.conn
+                    .prepare_cached(
+                        "INSERT INTO group_members (conversation, contact, joined_at, left_at) VALUES (?1, ?2, ?3, ?3)
+                         ON CONFLICT DO UPDATE SET left_at = ?3",
+                    )?
+                    .execute([talk.0, contact.0, at.0])?;
+                Ok(enriched)
+            }
+            (EventBody::JoinRequest { request, revoked, .. }, Some(talk), Some(contact)) => {
+                let sql = match revoked {
+                    true => "DELETE FROM join_requests WHERE conversation = ?1 AND request = ?2",
+                    false => {
+                        "INSERT INTO join_requests (conversation, request, contact, asked_at) VALUES (?1, ?2, ?3, ?4)
+                         ON CONFLICT DO NOTHING"
+                    }
+                };
+                let mut write = self.conn.prepare_cached(sql)?;
+                if *revoked {
+                    write.execute(params![talk.0, request])?;
+                } else {
+                    write.execute(params![talk.0, request, contact.0, at.0])?;
+                }
+                Ok(enriched)
+            }
+            (EventBody::GroupChanged(news), talk, _) => {
+                let mut news = news.clone();
+                self.group_changed(&mut news, talk, at)?;
+                Ok(Some(EventBody::GroupChanged(news)))
+            }
+            _ => Ok(enriched),
+        }
+    }
+
+    fn is_group(&mut self, talk: ConversationId) -> Result<bool, StoreError> {
+        Ok(self.shadow.people.talk(self.conn, talk)?.is_some_and(|talk| talk.group.is_some()))
+    }
+
+    /// Somebody is in a group now; whether they had been before and left.
+    fn joins_group(&mut self, talk: ConversationId, contact: ContactId, at: Timestamp) -> Result<bool, StoreError> {
+        let had_left = self
+            .conn
+            .prepare_cached("SELECT left_at IS NOT NULL FROM group_members WHERE conversation = ?1 AND contact = ?2")?
+            .query_row([talk.0, contact.0], |row| row.get(0))
+            .optional()?;
+        self.conn
+            .prepare_cached(
+                "INSERT INTO group_members (conversation, contact, joined_at) VALUES (?1, ?2, ?3)
+                 ON CONFLICT DO UPDATE SET joined_at = ?3, left_at = NULL WHERE left_at IS NOT NULL",
+            )?
+            .execute([talk.0, contact.0, at.0])?;
+        self.conn
+            .prepare_cached("DELETE FROM join_requests WHERE conversation = ?1 AND contact = ?2")?
+            .execute([talk.0, contact.0])?;
+        Ok(had_left.unwrap_or(false))
+    }
+
+    fn group_changed(
+        &mut self,
+        news: &mut GroupNews,
+        talk: Option<ConversationId>,
+        at: Timestamp,
+    ) -> Result<(), StoreError> {
+        if let (None, Some(request)) = (news.asked, &news.request) {
+            news.asked = self.find_platform(request)?.map(|found| found.0);
+        }
+        let Some(talk) = talk else { return Ok(()) };
+        let suspended = match news.change.as_str() {
+            "suspended" => Some(true),
+            "restored" => Some(false),
+            _ => None,
+        };
+        let deleted_at = (news.change == "deleted").then_some(at.0);
+        self.conn
+            .prepare_cached(
+                "INSERT INTO platform_groups (conversation, subject, description, invite_link, approval_required,
+                     suspended, deleted_at) VALUES (?1, ?2, ?3, ?4, ?5, coalesce(?6, 0), ?7)
+                 ON CONFLICT DO UPDATE SET subject = coalesce(?2, subject), description = coalesce(?3, description),
+                     invite_link = coalesce(?4, invite_link),
+                     approval_required = coalesce(?5, approval_required), suspended = coalesce(?6, suspended),
+                     deleted_at = coalesce(?7, deleted_at)",
+            )?
+            .execute(params![
+                talk.0,
+                news.subject,
+                news.description,
+                news.invite_link,
+                news.approval_required,
+                suspended,
+                deleted_at
+            ])?;
+        if let Some(members) = &news.members {
+            self.set_members(talk, members, at)?;
+        }
+        Ok(())
+    }
+
+    /// These and nobody else are in the group.
+    fn set_members(
+        &mut self,
+        talk: ConversationId,
+        members: &[Vec<beadle_model::Alias>],
+        at: Timestamp,
+    ) -> Result<(), StoreError> {
+        let mut there = Vec::with_capacity(members.len());
+        for names in members {
+            there.extend(self.named(names, at)?);
+        }
+        let known: Vec<i64> = self
+            .conn
+            .prepare_cached("SELECT contact FROM group_members WHERE conversation = ?1 AND left_at IS NULL")?
+            .query_map([talk.0], |row| row.get(0))?
+            .collect::<Result<_, _>>()?;
+        for gone in known.into_iter().filter(|known| !there.contains(&ContactId(*known))) {
+            self.conn
+                .prepare_cached("UPDATE group_members SET left_at = ?3 WHERE conversation = ?1 AND contact = ?2")?
+                .execute([talk.0, gone, at.0])?;
+        }
+        for contact in there {
+            self.joins_group(talk, contact, at)?;
+        }
+        Ok(())
+    }
+}

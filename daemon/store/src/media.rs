@@ -1,0 +1,239 @@
+//! Rows of files: what is coming, what is here, what a plugin made, and where it was uploaded already.
+
+use crate::StoreError;
+use crate::handle::Store;
+use crate::read::Reader;
+use crate::writer::Tx;
+use beadle_model::effect::NewMedia;
+use beadle_model::{MediaId, PluginNo, Timestamp};
+use rusqlite::{OptionalExtension, Row, params};
+use serde::Serialize;
+
+/// Where a file stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum MediaState {
+    /// To be fetched.
+    Coming,
+    /// Whole, on our disk.
+    Here,
+    /// It cannot be had.
+    Failed,
+}
+
+/// A file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct MediaRow {
+    /// Ours.
+    pub id: MediaId,
+    /// On which channel it came; none where a plugin made it.
+    pub channel: Option<String>,
+    /// The platform's id of what came.
+    pub platform: Option<String>,
+    /// Who made it.
+    pub plugin: Option<PluginNo>,
+    /// As it was told.
+    pub mime_type: String,
+    /// As it was told.
+    pub filename: Option<String>,
+    /// Of the bytes, as it was told.
+    pub sha256: Option<String>,
+    /// How many bytes, once it is here.
+    pub bytes: Option<i64>,
+    /// Where it stands.
+    pub state: MediaState,
+    /// Tries to fetch it so far.
+    pub attempts: u32,
+    /// Why it cannot be had.
+    pub error: Option<String>,
+    /// When we knew of it.
+    pub created_at: Timestamp,
+}
+
+/// What became of fetching a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fetched {
+    /// It is on disk, with so many bytes.
+    Here(i64),
+    /// Not now: again at this time.
+    Later(Timestamp, String),
+    /// Never.
+    Failed(String),
+}
+
+const COLUMNS: &str =
+    "id, channel, platform, plugin, mime_type, filename, sha256, bytes, state, attempts, error, created_at";
+
+fn media_of(row: &Row<'_>) -> rusqlite::Result<MediaRow> {
+    Ok(MediaRow {
+        id: MediaId(row.get(0)?),
+        channel: row.get(1)?,
+        platform: row.get(2)?,
+        plugin: row.get::<_, Option<i64>>(3)?.map(PluginNo),
+        mime_type: row.get(4)?,
+        filename: row.get(5)?,
+        sha256: row.get(6)?,
+        bytes: row.get(7)?,
+        state: match row.get::<_, i64>(8)? {
+            0 => MediaState::Coming,
+            1 => MediaState::Here,
+            _ => MediaState::Failed,
+        },
+        attempts: row.get(9)?,
+        error: row.get(10)?,
+        created_at: Timestamp(row.get(11)?),
+    })
+}
+
+impl Reader {
+    /// A file's row.
+    pub fn media(&self, id: MediaId) -> Result<Option<MediaRow>, StoreError> {
+        self.one(|conn| {
+            let mut read = conn.prepare_cached(&format!("SELECT {COLUMNS} FROM media WHERE id = ?1"))?;
+            Ok(read.query_row([id.0], media_of).optional()?)
+        })
+    }
+
+    /// Files that are to be fetched now, the oldest first; and when the next one is due.
+    pub fn media_coming(&self, now: Timestamp, most: usize) -> Result<(Vec<MediaRow>, Option<Timestamp>), StoreError> {
+        self.all(|conn| {
+            let sql =
+                format!("SELECT {COLUMNS} FROM media WHERE state = 0 AND next_at <= ?1 ORDER BY next_at LIMIT ?2");
+            let due = conn
+                .prepare_cached(&sql)?
+                .query_map(params![now.0, crate::read::limit(most)], media_of)?
+                .collect::<Result<_, _>>()?;
+            let next = conn
+                .prepare_cached("SELECT min(next_at) FROM media WHERE state = 0 AND next_at > ?1")?
+                .query_row([now.0], |row| row.get::<_, Option<i64>>(0))?;
+            Ok((due, next.map(Timestamp)))
+        })
+    }
+
+    /// How many files are here or coming, and the bytes of those that are here.
+    pub fn media_total(&self) -> Result<(u64, u64), StoreError> {
+        self.one(|conn| {
+            let mut read =
+                conn.prepare_cached("SELECT count(*), coalesce(sum(bytes), 0) FROM media WHERE state < 2")?;
+            let (count, bytes): (i64, i64) = read.query_row([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            Ok((count.unsigned_abs(), bytes.unsigned_abs()))
+        })
+    }
+
+    /// The bytes of all files that a plugin made.
+    pub fn media_made_by(&self, plugin: PluginNo) -> Result<u64, StoreError> {
+        self.one(|conn| {
+            let mut read = conn.prepare_cached("SELECT coalesce(sum(bytes), 0) FROM media WHERE plugin = ?1")?;
+            Ok(read.query_row([plugin.0], |row| row.get::<_, i64>(0))?.unsigned_abs())
+        })
+    }
+
+    /// The platform's id under which a channel has a file already, for at least until `at`.
+    pub fn uploaded(&self, media: MediaId, channel: &str, at: Timestamp) -> Result<Option<String>, StoreError> {
+        self.one(|conn| {
+            let mut read = conn
+                .prepare_cached("SELECT platform FROM uploads WHERE media = ?1 AND channel = ?2 AND expires_at > ?3")?;
+            Ok(read.query_row(params![media.0, channel, at.0], |row| row.get(0)).optional()?)
+        })
+    }
+}
+
+impl Store {
+    /// Notes what became of fetching a file.
+    pub async fn settle_media(&self, id: MediaId, fetched: Fetched) -> Result<(), StoreError> {
+        self.ask(move |tx| tx.settle_media(id, &fetched)).await?;
+        self.files().ring();
+        Ok(())
+    }
+
+    /// A file was uploaded; none: what was uploaded is not to be used again.
+    pub async fn note_upload(
+        &self,
+        media: MediaId,
+        channel: &str,
+        uploaded: Option<(String, Timestamp)>,
+    ) -> Result<(), StoreError> {
+        let channel = channel.to_owned();
+        self.ask(move |tx| match &uploaded {
+            Some((platform, expires_at)) => tx.note_upload(media, &channel, platform, *expires_at),
+            None => tx.forget_upload(media, &channel),
+        })
+        .await
+    }
+}
+
+impl Tx<'_> {
+    fn settle_media(&mut self, id: MediaId, fetched: &Fetched) -> Result<(), StoreError> {
+        let (state, bytes, next_at, error) = match fetched {
+            Fetched::Here(bytes) => (1, Some(*bytes), 0, None),
+            Fetched::Later(at, why) => (0, None, at.0, Some(why)),
+            Fetched::Failed(why) => (2, None, 0, Some(why)),
+        };
+        self.conn
+            .prepare_cached(
+                "UPDATE media SET state = ?2, bytes = ?3, next_at = ?4, error = ?5, attempts = attempts + 1
+                 WHERE id = ?1",
+            )?
+            .execute(params![id.0, state, bytes, next_at, error])?;
+        Ok(())
+    }
+
+    fn note_upload(
+        &mut self,
+        media: MediaId,
+        channel: &str,
+        platform: &str,
+        expires_at: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.conn
+            .prepare_cached(
+                "INSERT INTO uploads (media, channel, platform, expires_at) VALUES (?1, ?2, ?3, ?4)
+                 ON CONFLICT DO UPDATE SET platform = ?3, expires_at = ?4",
+            )?
+            .execute(params![media.0, channel, platform, expires_at.0])?;
+        Ok(())
+    }
+
+    fn forget_upload(&mut self, media: MediaId, channel: &str) -> Result<(), StoreError> {
+        self.conn
+            .prepare_cached("DELETE FROM uploads WHERE media = ?1 AND channel = ?2")?
+            .execute(params![media.0, channel])?;
+        Ok(())
+    }
+
+    /// A plugin's new file; its bytes are on disk.
+    pub(crate) fn make_media(&mut self, made: &NewMedia, plugin: PluginNo, now: Timestamp) -> Result<(), StoreError> {
+        self.conn
+            .prepare_cached(
+                "INSERT INTO media (id, plugin, mime_type, filename, sha256, bytes, state, created_at)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, 1, ?7)",
+            )?
+            .execute(params![made.media.0, plugin.0, made.mime_type, made.filename, made.sha256, made.bytes, now.0])?;
+        Ok(())
+    }
+
+    /// Away with files that are too old, and with the oldest where there is too much: bytes first, so that none are left
+    /// without a row. Says how many.
+    pub(crate) fn retain_media(&mut self, older_than: i64, most_bytes: i64, slice: i64) -> Result<usize, StoreError> {
+        let bytes: i64 =
+            self.conn.prepare_cached("SELECT coalesce(sum(bytes), 0) FROM media")?.query_row([], |row| row.get(0))?;
+        let mut over = bytes.saturating_sub(most_bytes);
+        let oldest: Vec<(i64, i64, i64)> = self
+            .conn
+            .prepare_cached("SELECT id, created_at, coalesce(bytes, 0) FROM media ORDER BY id LIMIT ?1")?
+            .query_map([slice], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
+            .collect::<Result<_, _>>()?;
+        let mut gone = 0;
+        for (id, created_at, bytes) in oldest {
+            if created_at >= older_than && over <= 0 {
+                break;
+            }
+            self.shared.files.remove(MediaId(id));
+            self.conn.prepare_cached("DELETE FROM media WHERE id = ?1")?.execute([id])?;
+            self.conn.prepare_cached("DELETE FROM uploads WHERE media = ?1")?.execute([id])?;
+            over -= bytes;
+            gone += 1;
+        }
+        Ok(gone)
+    }
+}

@@ -1,0 +1,165 @@
+//! What a message holds: every type of whatsapp.md 1.5, each forgiving by itself. What does not fit its type is `None`, and
+//! is kept as the platform wrote it.
+
+use crate::json::Json;
+use beadle_model::Content;
+use beadle_model::content::{Choice, Location, Media, Order, OrderItem};
+use serde_json::Value;
+
+/// Where the platform names no type: nothing can be concluded from it.
+const ANY_TYPE: &str = "application/octet-stream";
+
+/// The content of a message of this `kind`, whose `object` is the member of that name.
+pub(crate) fn content(kind: &str, object: &Json<'_>) -> Option<Content> {
+    Some(match kind {
+        "text" => Content::Text(object.string_of("body")?),
+        "image" => Content::Image(media(object)?),
+        "video" => Content::Video(media(object)?),
+        "audio" | "voice" => Content::Audio(media(object)?),
+        "document" => Content::Document(media(object)?),
+        "sticker" => Content::Sticker(media(object)?),
+        "location" => Content::Location(location(object)?),
+        "contacts" => Content::Contacts(object.items().filter(|cards| !cards.is_empty()).map(|_| object.to_value())?),
+        "order" => Content::Order(order(object)?),
+        "button" => {
+            let title = object.string_of("text");
+            let id = object.string_of("payload").or_else(|| title.clone())?;
+            Content::TemplateButton(Choice { id, title: title.unwrap_or_default(), description: None })
+        }
+        "interactive" => interactive(object)?,
+        "edit" => edited(object)?,
+        "revoke" => Content::Deleted { original: object.string_of("original_message_id")? },
+        "unsupported" => Content::Unsupported(object.string_of("type")),
+        _ => return None,
+    })
+}
+
+fn media(object: &Json<'_>) -> Option<Media> {
+    Some(Media {
+        handle: None,
+        platform: object.string_of("id")?,
+        mime_type: object.string_of("mime_type").unwrap_or_else(|| ANY_TYPE.to_owned()),
+        sha256: object.string_of("sha256"),
+        caption: object.string_of("caption"),
+        filename: object.string_of("filename"),
+        voice: object.is_true("voice"),
+        animated: object.is_true("animated"),
+    })
+}
+
+fn location(object: &Json<'_>) -> Option<Location> {
+    let (latitude, longitude) = (object.number_of("latitude")?, object.number_of("longitude")?);
+    Some(Location { latitude, longitude, name: object.string_of("name"), address: object.string_of("address") })
+}
+
+fn order(object: &Json<'_>) -> Option<Order> {
+    let item = |item: &Json<'_>| {
+        Some(OrderItem {
+            product: item.string_of("product_retailer_id")?,
+            quantity: item.text_of("quantity").and_then(|count| count.parse().ok()).unwrap_or(1),
+            price: item.string_of("item_price").unwrap_or_default(),
+            currency: item.string_of("currency").unwrap_or_default(),
+        })
+    };
+    let items = object.get("product_items")?.items()?.iter().map(item).collect::<Option<Vec<_>>>()?;
+    Some(Order { catalog: object.string_of("catalog_id")?, text: object.string_of("text"), items })
+}
+
+fn interactive(object: &Json<'_>) -> Option<Content> {
+    Some(match object.text_of("type")?.as_ref() {
+        "button_reply" => Content::Button(choice(object.get("button_reply")?)?),
+        "list_reply" => Content::ListRow(choice(object.get("list_reply")?)?),
+        "nfm_reply" => {
+            let reply = object.get("nfm_reply")?;
+            // A text, which the platform does not promise to be JSON; should it ever be an object, then as a text.
+            let answer = reply.string_of("response_json").or_else(|| match reply.get("response_json")? {
+                object @ Json::Object(_) => Some(object.to_value().to_string()),
+                _ => None,
+            });
+            Content::Flow(answer?)
+        }
+        "call_permission_reply" => {
+            let reply = object.get("call_permission_reply")?;
+            let granted = reply.text_of("response")? == "accept";
+            Content::CallPermission { granted, until: reply.moment_of("expiration_timestamp") }
+        }
+        _ => return None,
+    })
+}
+
+fn choice(reply: &Json<'_>) -> Option<Choice> {
+    Some(Choice {
+        id: reply.string_of("id")?,
+        title: reply.string_of("title").unwrap_or_default(),
+        description: reply.string_of("description"),
+    })
+}
+
+fn edited(object: &Json<'_>) -> Option<Content> {
+    let message = object.get("message");
+    let text = message.and_then(|message| {
+        let kind = message.text_of("type")?;
+        let inner = message.get(&kind)?;
+        inner.string_of("body").or_else(|| inner.string_of("caption"))
+    });
+    let json = message.map_or(Value::Null, Json::to_value);
+    Some(Content::Edited { original: object.string_of("original_message_id")?, text, json })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(kind: &str, json: &str) -> Option<Content> {
+        content(kind, &Json::parse(json.as_bytes()).unwrap())
+    }
+
+    #[test]
+    fn numbers_may_be_texts_and_texts_numbers() {
+        let place = Content::Location(Location { latitude: 37.5, longitude: -122.0, name: None, address: None });
+        assert_eq!(read("location", r#"{"latitude":37.5,"longitude":-122}"#), Some(place.clone()));
+        assert_eq!(read("location", r#"{"latitude":"37.5","longitude":"-122"}"#), Some(place));
+        assert_eq!(read("location", r#"{"latitude":"north","longitude":1}"#), None);
+        for quantity in ["3", "\"3\""] {
+            let json = format!(
+                r#"{{"catalog_id":1,"product_items":[{{"product_retailer_id":7,"quantity":{quantity},"item_price":"30"}}]}}"#
+            );
+            let Some(Content::Order(order)) = read("order", &json) else { panic!("{json}") };
+            assert_eq!(
+                (order.catalog.as_str(), order.items[0].product.as_str(), order.items[0].quantity),
+                ("1", "7", 3)
+            );
+        }
+    }
+
+    #[test]
+    fn what_does_not_fit_its_type_is_left_to_be_kept_whole() {
+        for (kind, json) in [
+            ("image", r#"{"caption":"no id"}"#),
+            ("contacts", "[]"),
+            ("contacts", "{}"),
+            ("order", r#"{"catalog_id":"1","product_items":[{"quantity":1}]}"#),
+            ("interactive", r#"{"type":"button_reply","list_reply":{"id":"1"}}"#),
+            ("interactive", r#"{"type":"new_reply","new_reply":{"id":"1"}}"#),
+            ("edit", r#"{"message":{}}"#),
+            ("revoke", "{}"),
+            ("hologram", r#"{"id":"1"}"#),
+        ] {
+            assert_eq!(read(kind, json), None, "{kind} {json}");
+        }
+    }
+
+    #[test]
+    fn a_forms_answer_is_its_text_whatever_that_is() {
+        let json = r#"{"type":"nfm_reply","nfm_reply":{"name":"flow","body":"Sent","response_json":"{broken"}}"#;
+        assert_eq!(read("interactive", json), Some(Content::Flow("{broken".into())));
+    }
+
+    #[test]
+    fn an_edit_tells_the_new_words() {
+        let json =
+            r#"{"original_message_id":"wamid.1","message":{"type":"image","image":{"id":"5","caption":"better"}}}"#;
+        let Some(Content::Edited { original, text, .. }) = read("edit", json) else { panic!() };
+        assert_eq!((original.as_str(), text.as_deref()), ("wamid.1", Some("better")));
+    }
+}
