@@ -254,6 +254,19 @@ pub struct Done {
     pub warning: Option<String>,
 }
 
+/// Two contacts who may be one person. Merging is a person's decision.
+#[derive(Debug, Deserialize, Serialize)]
+pub struct MergeProposal {
+    /// Who came with the name.
+    pub claimed: String,
+    /// Whose it is.
+    pub holder: String,
+    /// The name: `phone 351912345678`.
+    pub alias: String,
+    /// When it came.
+    pub seen_at: Ms,
+}
+
 /// A person.
 #[derive(Debug, Deserialize, Serialize)]
 pub struct ContactRow {

@@ -14,7 +14,10 @@ pub fn other_spelling(digits: &str) -> Option<String> {
         return match number.len() {
             // A mobile number of before 2016 began with 6 to 9; what begins lower is a landline and has no 9.
             8 if number.starts_with(['6', '7', '8', '9']) => Some(format!("55{area}9{number}")),
-            9 => number.strip_prefix('9').map(|number| format!("55{area}{number}")),
+            9 => {
+                let old = number.strip_prefix('9').filter(|old| old.starts_with(['6', '7', '8', '9']))?;
+                Some(format!("55{area}{old}"))
+            }
             _ => None,
         };
     }
@@ -47,7 +50,7 @@ mod tests {
     #[test]
     fn all_others_have_one() {
         for number in
-            ["", "16505551234", "551133334444", "4915112345678", "55", "5511é7654321", "52155", "+5511987654321"]
+            ["", "16505551234", "551133334444", "5511933334444", "4915112345678", "55", "5511é7654321", "52155", "+5511987654321"]
         {
             assert_eq!(other_spelling(number), None, "{number}");
         }

@@ -5,12 +5,19 @@
 
 use beadle_model::event::Problem;
 use beadle_model::{Alias, MessageId, Outgoing};
+use beadle_store::step::NewEvent;
 use std::pin::Pin;
 
 /// A connection to a platform that can send: a Cloud API number, a gateway's session.
 pub trait Channel: Send + Sync + 'static {
     /// The channel's name in the configuration.
     fn name(&self) -> &str;
+
+    /// What it shares with other channels (a token, a limit): what stops one for that reason stops all with this name.
+    /// Empty: nothing.
+    fn app(&self) -> &str {
+        ""
+    }
 
     /// Sends one thing, once. Ends within the channel's own time-out and never panics.
     fn send<'a>(&'a self, shipment: &'a Shipment) -> Pin<Box<dyn Future<Output = Answer> + Send + 'a>>;
@@ -36,6 +43,8 @@ pub struct Shipment {
 pub enum Answer {
     /// The platform has it, under this id (read marks and typing have none).
     Accepted(Option<String>),
+    /// The same, and the platform told something besides: these become events before the message counts as accepted.
+    Told(Option<String>, Vec<NewEvent>),
     /// The platform said no.
     Refused(Problem, Advice),
     /// It did not leave: the connection was never made.
@@ -58,6 +67,10 @@ pub enum Advice {
     SlowRecipient,
     /// The number sends too fast: all of it waits a little, then goes on.
     SlowChannel,
+    /// All numbers of the app together are too fast.
+    SlowApp,
     /// The channel cannot send until a person has done something (token, payment, ban): stop it and say so; what waits, waits.
     StopChannel,
+    /// The same for all channels of the app: its token has expired.
+    StopApp,
 }

@@ -173,7 +173,7 @@ impl Health {
 
     pub(crate) fn sent(&self, answer: &Answer) {
         let counter = match answer {
-            Answer::Accepted(_) => &self.counters.accepted,
+            Answer::Accepted(_) | Answer::Told(..) => &self.counters.accepted,
             Answer::Refused(..) => &self.counters.refused_sends,
             Answer::Unsent(_) => &self.counters.unsent,
             Answer::Unknown(_) => &self.counters.doubted,

@@ -1,18 +1,18 @@
 //! One number of the Cloud API as a channel: sends one thing, once, and says what became of it.
 //!
-//! The platform knows no idempotency key, so the difference between "did not leave", "was refused" and "nobody knows" is
-//! what this module is about: only the first two may be tried again without a person seeing a message twice. It does not
-//! retry, and neither does the HTTP client it uses.
+//! A message is one request ([`crate::graph`]); before one with a file of ours the file is uploaded. What the answer tells
+//! beside the message's id (another spelling of their number) becomes an event.
 
-use crate::errors::{self, Failure};
+use crate::graph::{Carries, Graph, Heard, story};
 use crate::json::Json;
-use crate::{Secret, body};
-use beadle_model::event::Problem;
-use beadle_model::{Blame, Coded, Outgoing};
-use beadle_pipeline::{Advice, Answer, Channel, Shipment};
-use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
-use reqwest::{Response, StatusCode, Url};
-use std::error::Error as _;
+use crate::{Secret, body, key, upload};
+use beadle_clock::Clock;
+use beadle_model::{Alias, AliasKind, Blame, Coded, EventBody, MediaId, Outgoing, Timestamp};
+use beadle_pipeline::{Answer, Channel, Shipment};
+use beadle_store::Store;
+use beadle_store::step::{NewEvent, Place, Sender};
+use reqwest::{Method, Url};
+use serde_json::Value;
 use std::pin::Pin;
 use std::time::Duration;
 
@@ -24,17 +24,16 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// is in doubt. Front ends commonly close after 60 seconds.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Answers have some 300 bytes; the error page of a proxy in between may have any number.
-const ANSWER_BYTES: usize = 64 * 1024;
-
-/// Characters of an answer that is not understood which are told.
-const TOLD_CHARS: usize = 200;
+/// The platform could not take or find the message's file: what was uploaded is not to be used again.
+const MEDIA_CODES: [&str; 2] = ["131052", "131053"];
 
 /// What a [`CloudChannel`] is made of.
 #[derive(Clone, Debug)]
 pub struct CloudConfig {
     /// The channel's name in the configuration.
     pub name: String,
+    /// Its app's name in the configuration: what stops the app stops the channel.
+    pub app: String,
     /// `https://graph.facebook.com`, or the simulator's address.
     pub graph_url: String,
     /// `v26.0`
@@ -104,108 +103,133 @@ pub fn http_client() -> Result<reqwest::Client, ChannelError> {
         .map_err(|error| ChannelError::HttpClient(story(&error)))
 }
 
+/// Where files and people are known.
+#[derive(Clone)]
+pub struct Depot {
+    /// Files, and the names of people.
+    pub store: Store,
+    /// Civil time, for what expires.
+    pub clock: Clock,
+}
+
 /// One number of the Cloud API.
 pub struct CloudChannel {
     name: String,
+    app: String,
+    number: String,
     messages: Url,
-    authorization: HeaderValue,
-    token: Secret,
-    timeout: Duration,
-    client: reqwest::Client,
+    pub(crate) graph: Graph,
+    depot: Option<Depot>,
 }
 
 impl CloudChannel {
     /// From its configuration and the shared client of [`http_client`].
     pub fn new(config: CloudConfig, client: reqwest::Client) -> Result<Self, ChannelError> {
-        let CloudConfig { name, graph_url, graph_version, phone_number_id, access_token, timeout } = config;
-        let address = format!("{}/{graph_version}/{phone_number_id}/messages", graph_url.trim_end_matches('/'));
-        let messages = Url::parse(&address)
-            .ok()
-            .filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
-            .ok_or_else(|| ChannelError::BadGraphUrl { channel: name.clone(), address })?;
-        let mut authorization = Some(&access_token)
-            .filter(|token| !token.is_empty())
-            .and_then(|token| HeaderValue::from_str(&format!("Bearer {}", token.expose())).ok())
-            .ok_or_else(|| ChannelError::BadAccessToken { channel: name.clone() })?;
-        authorization.set_sensitive(true);
-        Ok(Self { name, messages, authorization, token: access_token, timeout, client })
+        let CloudConfig { name, app, graph_url, graph_version, phone_number_id: number, access_token, timeout } =
+            config;
+        let graph = Graph::new(&name, (&graph_url, &graph_version), access_token, timeout, client)?;
+        let messages = graph.url(&[&number, "messages"]);
+        Ok(Self { name, app, number, messages, graph, depot: None })
+    }
+
+    /// With the store, for whatever has to do with files and people: without it those are refused.
+    #[must_use]
+    pub fn with_depot(mut self, depot: Depot) -> Self {
+        self.depot = Some(depot);
+        self
+    }
+
+    pub(crate) fn depot(&self) -> Result<&Depot, Answer> {
+        self.depot.as_ref().ok_or_else(|| Answer::Unsent("the channel has no store".to_owned()))
+    }
+
+    pub(crate) fn channel_name(&self) -> &str {
+        &self.name
+    }
+
+    pub(crate) fn number_url(&self, what: &str) -> Url {
+        self.graph.url(&[&self.number, what])
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.depot.as_ref().map(|depot| depot.clock.now()).unwrap_or_default()
+    }
+
+    pub(crate) fn install(&self) -> String {
+        self.depot.as_ref().map(|depot| depot.store.install().to_owned()).unwrap_or_default()
     }
 
     async fn try_send(&self, shipment: &Shipment) -> Answer {
-        let request = self
-            .client
-            .post(self.messages.clone())
-            .header(AUTHORIZATION, self.authorization.clone())
-            .header(CONTENT_TYPE, HeaderValue::from_static("application/json"))
-            .timeout(self.timeout)
-            .body(body::write(shipment, None));
-        let response = match request.send().await {
-            Ok(response) => response,
-            Err(error) if error.is_connect() || error.is_builder() => return Answer::Unsent(story(&error)),
-            Err(error) => return Answer::Unknown(story(&error)),
-        };
-        let http = response.status();
-        match read(response).await {
-            Ok(text) => self.understand(&shipment.body, http, &text),
-            Err(error) => Answer::Unknown(format!("HTTP {http}, and then: {}", story(&error))),
+        if let Outgoing::Group(change) = &shipment.body {
+            return self.change_group(shipment, change).await;
         }
+        let uploaded = match shipment.body.media() {
+            Some(media) => match self.upload(media).await {
+                Ok(uploaded) => Some(uploaded),
+                Err(answer) => return answer,
+            },
+            None => None,
+        };
+        let body = body::write(shipment, uploaded.as_deref());
+        let answer = match self.graph.ask(Method::POST, self.messages.clone(), Carries::Json(body)).await {
+            Ok(heard) => self.understand(shipment, &heard),
+            Err(answer) => answer,
+        };
+        if let (Some(media), Answer::Refused(problem, _)) = (shipment.body.media(), &answer)
+            && MEDIA_CODES.contains(&problem.code.as_str())
+            && let Some(depot) = &self.depot
+        {
+            upload::forget(depot, &self.name, media).await;
+        }
+        answer
     }
 
-    /// An error counts whatever the status says, and a status only where there is nothing better.
-    fn understand(&self, sent: &Outgoing, http: StatusCode, text: &[u8]) -> Answer {
-        let tree = Json::parse(text).unwrap_or(Json::Null);
-        if let Some(refused) = tree.get("error").and_then(|error| self.refusal(error, http)) {
-            return refused;
-        }
-        if http.is_success() {
+    async fn upload(&self, media: MediaId) -> Result<String, Answer> {
+        upload::upload(&self.graph, &self.name, self.number_url("media"), self.depot()?, media).await
+    }
+
+    fn understand(&self, shipment: &Shipment, heard: &Heard) -> Answer {
+        let tree = Json::parse(&heard.text).unwrap_or(Json::Null);
+        if heard.http.is_success() {
             let first = tree.get("messages").and_then(Json::items).and_then(<[_]>::first);
-            match (sent, first.and_then(|message| message.string_of("id"))) {
+            match (&shipment.body, first.and_then(|message| message.string_of("id"))) {
                 (Outgoing::MarkRead { .. } | Outgoing::Typing { .. }, _) if tree.is_true("success") => {
                     return Answer::Accepted(None);
                 }
+                (Outgoing::Pin { .. }, id) => return Answer::Accepted(id),
                 (Outgoing::MarkRead { .. } | Outgoing::Typing { .. }, _) | (_, None) => {}
-                (_, id) => return Answer::Accepted(id),
+                (_, id) => {
+                    return match self.spelling(shipment, &tree) {
+                        Some(news) => Answer::Told(id, vec![news]),
+                        None => Answer::Accepted(id),
+                    };
+                }
             }
         }
-        let told = self.scrub(&String::from_utf8_lossy(text).chars().take(TOLD_CHARS).collect::<String>());
-        if http.is_success() || http.is_server_error() {
-            return Answer::Unknown(format!("HTTP {http} with an answer that says nothing: {told}"));
+        self.graph.nonsense(heard)
+    }
+
+    /// The account answers to another number than the one we wrote to (Brazil, Mexico, Argentina): both are this person's.
+    fn spelling(&self, shipment: &Shipment, tree: &Json<'_>) -> Option<NewEvent> {
+        let ours = &shipment.to;
+        if shipment.group.is_some() || !matches!(ours.kind, AliasKind::Phone | AliasKind::WaId) {
+            return None;
         }
-        // Something in between, or another server altogether: the platform itself never saw it.
-        let advice = match http {
-            StatusCode::TOO_MANY_REQUESTS => Advice::SlowChannel,
-            _ => Advice::Retry { attempts: 3 },
-        };
-        let problem = Problem {
-            code: "unreadable-answer".to_owned(),
-            title: format!("HTTP {http} with an answer that is not the platform's"),
-            details: Some(told),
-            by: "platform".to_owned(),
-        };
-        Answer::Refused(problem, advice)
-    }
-
-    /// `error` of an answer; `None` where it has no code.
-    fn refusal(&self, error: &Json<'_>, http: StatusCode) -> Option<Answer> {
-        let code: i64 = error.text_of("code")?.parse().ok()?;
-        let message = error.text_of("message").unwrap_or_default();
-        let details = error.get("error_data").and_then(|data| data.text_of("details")).unwrap_or_default();
-        let all = format!("{message} {details}");
-        let failure = Failure { code, details: &all, transient: error.is_true("is_transient"), http: http.as_u16() };
-        let code = code.to_string();
-        let told = if details.is_empty() { message } else { details };
-        let problem = Problem {
-            title: errors::title_of(&code).to_owned(),
-            details: (!told.is_empty()).then(|| self.scrub(&told)),
-            by: "platform".to_owned(),
-            code,
-        };
-        Some(Answer::Refused(problem, errors::advice(failure)))
-    }
-
-    /// Without the token: "Malformed access token EAA…" is a text of the platform's own.
-    fn scrub(&self, text: &str) -> String {
-        text.replace(self.token.expose(), "***")
+        let theirs = tree.get("contacts")?.items()?.first()?.string_of("wa_id")?;
+        if theirs == ours.value || !theirs.bytes().all(|byte| byte.is_ascii_digit()) {
+            return None;
+        }
+        let key = key::of_names(None, &["spelling", &self.number, &ours.value, &theirs]);
+        let aliases = vec![ours.clone(), Alias { kind: AliasKind::WaId, value: theirs }];
+        let sender = Sender { channel: self.name.clone(), aliases, name: None, group: None };
+        Some(NewEvent {
+            key,
+            place: Place::Sender(sender),
+            happened_at: self.now(),
+            opens_window: false,
+            word: None,
+            body: EventBody::ContactChanged { change: "other-spelling".to_owned(), extra: Value::Null },
+        })
     }
 }
 
@@ -214,32 +238,11 @@ impl Channel for CloudChannel {
         &self.name
     }
 
+    fn app(&self) -> &str {
+        &self.app
+    }
+
     fn send<'a>(&'a self, shipment: &'a Shipment) -> Pin<Box<dyn Future<Output = Answer> + Send + 'a>> {
         Box::pin(self.try_send(shipment))
     }
-}
-
-/// The body of an answer, as much of it as may be.
-async fn read(mut response: Response) -> Result<Vec<u8>, reqwest::Error> {
-    let mut text = Vec::new();
-    while text.len() < ANSWER_BYTES
-        && let Some(chunk) = response.chunk().await?
-    {
-        text.extend_from_slice(&chunk);
-    }
-    Ok(text)
-}
-
-/// An error with what caused it, without the address (which is in the configuration).
-fn story(error: &reqwest::Error) -> String {
-    let mut told = if error.is_timeout() { "timed out".to_owned() } else { String::new() };
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        if !told.is_empty() {
-            told.push_str(": ");
-        }
-        told.push_str(&error.to_string());
-        cause = error.source();
-    }
-    if told.is_empty() { "the request failed".to_owned() } else { told }
 }

@@ -2,10 +2,10 @@
 //!
 //! Decided by code, for a few by code and details, never by HTTP status or title: the platform documents throttling as
 //! 400. What is not in the table is judged by its class. Where the fact sheet says "stop, alert" because the number, the
-//! account, the token or the payment is at fault, the whole channel stops: every further message would fail as well, and
-//! what waits is worth more than what failed.
+//! account or the payment is at fault, the whole channel stops, and where the token is, all channels of the app: every
+//! further message would fail as well, and what waits is worth more than what failed.
 
-use beadle_pipeline::Advice::{self, Fail, Retry, SlowChannel, SlowRecipient, StopChannel};
+use beadle_pipeline::Advice::{self, Fail, Retry, SlowApp, SlowChannel, SlowRecipient, StopApp, StopChannel};
 
 /// "Once more": what the platform itself calls a possible slip.
 const ONCE: Advice = Retry { attempts: 2 };
@@ -18,18 +18,18 @@ const LONG: Advice = Retry { attempts: 6 };
 #[rustfmt::skip]
 const TABLE: &[(i64, Advice, &str)] = &[
     // The token, the app's permissions, and Graph's own limits.
-    (0,      StopChannel,   "The access token is not valid"),
+    (0,      StopApp,       "The access token is not valid"),
     (1,      ONCE,          "Unknown error of the platform"),
     (2,      LONG,          "The platform is down for a while"),
     (3,      StopChannel,   "The app may not use this capability"),
-    (4,      SlowChannel,   "The app makes too many calls"),
+    (4,      SlowApp,       "The app makes too many calls"),
     (10,     StopChannel,   "A permission was not granted or was taken away"),
     (17,     SlowChannel,   "The user of the token makes too many calls"),
     (32,     SlowChannel,   "Too many calls"),
     (33,     StopChannel,   "The business number was deleted"),
     (100,    Fail,          "A parameter is wrong or unknown"),
-    (102,    StopChannel,   "The session of the access token is not valid"),
-    (190,    StopChannel,   "The access token has expired"),
+    (102,    StopApp,       "The session of the access token is not valid"),
+    (190,    StopApp,       "The access token has expired"),
     (368,    StopChannel,   "The account is blocked for violating the platform's policy"),
     (613,    SlowChannel,   "Too many calls"),
     (80007,  SlowChannel,   "The business account makes too many calls"),
@@ -172,8 +172,8 @@ mod tests {
     #[test]
     fn what_the_fact_sheet_says() {
         for (code, what) in [
-            (190, StopChannel),
-            (4, SlowChannel),
+            (190, StopApp),
+            (4, SlowApp),
             (130429, SlowChannel),
             (131056, SlowRecipient),
             (131047, Fail),

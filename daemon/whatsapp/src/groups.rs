@@ -40,6 +40,7 @@ pub(crate) fn read(origin: &Origin<'_>, group: &Json<'_>, now: Timestamp) -> Opt
         (_, "group_participants_add") => element.added(),
         ("group_participants_update", _) if has("removed_participants") => element.removed(),
         ("group_participants_update", _) if has("added_participants") => element.added(),
+        (_, "group_create") if has("added_participants") && element.problem().is_none() => element.added(),
         (_, "group_create") => element.news(if element.problem().is_some() { "failed" } else { "created" }),
         (_, "group_delete") => element.news(if element.problem().is_some() { "failed" } else { "deleted" }),
         _ => return None,
@@ -108,7 +109,9 @@ impl Element<'_> {
     }
 
     fn removed(&self) -> Vec<NewEvent> {
-        let by_business = self.anywhere("initiated_by").as_deref() == Some("business");
+        let by = self.anywhere("initiated_by");
+        // Where nobody is named, what answers a request of ours was ours.
+        let by_business = by.map_or(self.group.get("request_id").is_some(), |by| by == "business");
         let reason = if by_business { "removed" } else { "left" };
         let mut events: Vec<NewEvent> = self
             .people("removed_participants")

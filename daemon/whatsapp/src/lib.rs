@@ -14,9 +14,12 @@
 mod answers;
 mod app;
 mod body;
+mod change;
 mod channel;
 mod content;
 mod errors;
+mod fetch;
+mod graph;
 mod groups;
 mod json;
 mod key;
@@ -27,11 +30,13 @@ mod preference;
 mod receipt;
 mod secret;
 mod signature;
+mod upload;
 mod webhook;
 
 pub use app::{App, AppConfig, BODY_LIMIT_BYTES, Counts, Parsed, WebhookError};
-pub use channel::{ChannelError, CloudChannel, CloudConfig, http_client};
+pub use channel::{ChannelError, CloudChannel, CloudConfig, Depot, http_client};
 pub use errors::platform_error;
+pub use fetch::{FetchCounts, Fetcher, Wanted};
 pub use secret::Secret;
 
 /// Every code that an error of this crate, or a problem found by it, can carry; `beadle explain` has a page for each.

@@ -148,11 +148,11 @@ fn each(
     let Some(elements) = origin.value.get(list).and_then(Json::items) else { return false };
     for element in elements {
         match read(element) {
-            Some(events) => {
+            Some(events) if !events.is_empty() => {
                 parsed.counts.news += events.len();
                 parsed.events.extend(events);
             }
-            None => stray(origin, list, element.text_of("type"), element, now, parsed),
+            _ => stray(origin, list, element.text_of("type"), element, now, parsed),
         }
     }
     true

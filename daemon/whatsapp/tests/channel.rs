@@ -72,6 +72,7 @@ async fn request(stream: &mut TcpStream) -> String {
 fn config(graph_url: String) -> CloudConfig {
     CloudConfig {
         name: "shop".into(),
+        app: "main".into(),
         graph_url,
         graph_version: "v26.0".into(),
         phone_number_id: "106540352242922".into(),
@@ -219,7 +220,11 @@ async fn metas_own_answers_are_understood() {
     for (name, example) in fixtures(include_str!("fixtures/meta/messages_responses_200.json")) {
         let accepted = Platform::Answers(200, example.to_string());
         match example["messages"][0]["id"].as_str() {
-            Some(id) => assert_eq!(answer(text(), accepted).await, Answer::Accepted(Some(id.into())), "{name}"),
+            Some(id) => match answer(text(), accepted).await {
+                // The example's account answers to another number than ours.
+                Answer::Accepted(Some(told)) | Answer::Told(Some(told), _) => assert_eq!(told, id, "{name}"),
+                other => panic!("{name}: {other:?}"),
+            },
             None => assert_eq!(answer(read(), accepted).await, Answer::Accepted(None), "{name}"),
         }
     }
@@ -232,7 +237,7 @@ async fn errors_are_read_by_their_code_whatever_the_status() {
         (400, 130_429, Advice::SlowChannel),
         (429, 131_056, Advice::SlowRecipient),
         (200, 131_056, Advice::SlowRecipient),
-        (401, 190, Advice::StopChannel),
+        (401, 190, Advice::StopApp),
         (500, 131_000, Advice::Retry { attempts: 3 }),
         (503, 2, Advice::Retry { attempts: 6 }),
         (400, 200, Advice::StopChannel),

@@ -112,6 +112,10 @@ pub fn question(command: &Command) -> Option<Question<'_>> {
         Command::Contacts(Contacts::List { after, page }) => {
             list("contacts", after.clone().map(|id| ("after", id)).into_iter().collect(), page, show::contacts)
         }
+        Command::Contacts(Contacts::Proposals { page }) => {
+            let question = list("contacts", Vec::new(), page, show::proposals);
+            Question { path: vec!["contacts", "proposals"], ..question }
+        }
         Command::Contacts(Contacts::Show { id, json }) => {
             Question { path: vec!["contacts", id], query: Vec::new(), json: json.json, show: show::contact }
         }

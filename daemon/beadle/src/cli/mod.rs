@@ -254,4 +254,9 @@ pub enum Contacts {
         #[command(flatten)]
         json: Json,
     },
+    /// Pairs who may be the same person: a name of one came with the other. Nobody is merged by itself
+    Proposals {
+        #[command(flatten)]
+        page: Page,
+    },
 }

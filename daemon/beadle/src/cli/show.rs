@@ -2,7 +2,8 @@
 
 use super::table::{Table, length, one_line, when};
 use crate::api::{
-    ContactRow, ContactView, DeadRow, Done, EventRow, EventView, List, MessageRow, PluginRow, Problem, Status, Why,
+    ContactRow, ContactView, DeadRow, Done, EventRow, EventView, List, MergeProposal, MessageRow, PluginRow, Problem,
+    Status, Why,
 };
 use serde_json::{Error, Value, from_value};
 use std::fmt::Write as _;
@@ -286,6 +287,16 @@ pub fn contacts(answer: Value, screen: Screen) -> Shown {
     }
     let next = list.next.map(|id| format!("--after {id}"));
     Ok(print_list(&table, list.items.len(), "no contacts", next.as_deref(), screen))
+}
+
+/// `beadle contacts proposals`
+pub fn proposals(answer: Value, screen: Screen) -> Shown {
+    let list: List<MergeProposal> = from_value(answer)?;
+    let mut table = Table::new(&["CONTACT", "AND", "SEEN", "BECAUSE OF"]);
+    for it in &list.items {
+        table.row([it.claimed.clone(), it.holder.clone(), when(it.seen_at, list.now), it.alias.clone()]);
+    }
+    Ok(print_list(&table, list.items.len(), "nobody seems to be here twice", None, screen))
 }
 
 /// `beadle contacts show`

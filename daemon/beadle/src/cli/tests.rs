@@ -115,6 +115,14 @@ fn tables() {
         ("beadle outbox list --state queued", list(json!([]), Value::Null), None),
         ("beadle contacts list", list(json!([contact, stopped]), "con_8".into()), None),
         ("beadle contacts show con_7", contact_view, None),
+        (
+            "beadle contacts proposals",
+            list(
+                json!([{"claimed": "con_9", "holder": "con_7", "alias": "phone 351912345678", "seen_at": NOW - 60_000}]),
+                Value::Null,
+            ),
+            None,
+        ),
         ("beadle why msg_3", why, None),
     ];
     let text: String = cases.into_iter().map(|(line, answer, width)| shown(line, answer, width)).collect();

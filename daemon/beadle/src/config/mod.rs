@@ -50,6 +50,8 @@ pub struct Config {
     pub channels: BTreeMap<String, Channel>,
     /// `[outbox]`
     pub outbox: Outbox,
+    /// `[media]`
+    pub media: Media,
     /// `[plugins.NAME]`
     pub plugins: BTreeMap<String, PluginConfig>,
     /// `[retention]`
@@ -129,6 +131,15 @@ pub struct Outbox {
     pub ambiguous_wait_ms: i64,
     /// Requests to the platform at the same time.
     pub slots: usize,
+}
+
+/// `[media]`
+#[derive(Debug)]
+pub struct Media {
+    /// Files that come with messages are fetched while a plugin runs that may read them.
+    pub fetch: bool,
+    /// Larger ones are left where they are.
+    pub max_file_bytes: u64,
 }
 
 /// `[log]`

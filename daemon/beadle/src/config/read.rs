@@ -188,6 +188,16 @@ impl<'a> Section<'a> {
         }
     }
 
+    /// Yes or no.
+    pub fn boolean(&mut self, key: &'static str, default: bool) -> bool {
+        let Some(entry) = self.ask(key) else { return default };
+        if let Value::Boolean(yes) = entry.node.value {
+            return yes;
+        }
+        self.wrong_type(&entry.node, key, "true or false", &format!("{key} = {default}"));
+        default
+    }
+
     /// A length of time within its limits, in milliseconds.
     pub fn duration_ms(&mut self, key: &'static str, limits_ms: RangeInclusive<i64>) -> Option<i64> {
         let (text, place) = match self.ask(key)?.node {

@@ -6,7 +6,7 @@
 use super::mistake::{Mistake, Place};
 use super::read::{Reading, Section, list, with_guess};
 use super::tree::{Node, Table, Value};
-use super::{Admin, App, Channel, Config, DEFAULT_SOCKET, Daemon, Http, Log, LogFormat, Outbox, Words};
+use super::{Admin, App, Channel, Config, DEFAULT_SOCKET, Daemon, Http, Log, LogFormat, Media, Outbox, Words};
 use beadle_catalog::PluginConfig;
 use beadle_catalog::grants::{ASKED_FOR, GIVEN_TO_ALL};
 use beadle_model::word::Language;
@@ -34,6 +34,7 @@ pub fn config(reading: &Reading<'_>, tree: &Table) -> Config {
         channels: channels(&mut root, &apps),
         apps,
         outbox: outbox(root.section("outbox")),
+        media: media(root.section("media")),
         plugins: root.named("plugins").into_iter().map(|(name, section)| (name, plugin(section))).collect(),
         retention: retention(root.section("retention")),
         log: log(root.section("log")),
@@ -243,6 +244,14 @@ fn grant(section: &mut Section<'_>) -> Vec<String> {
         }
     }
     granted
+}
+
+fn media(mut section: Section<'_>) -> Media {
+    let fetch = section.boolean("fetch", true);
+    // What the platform takes of a document at most; 32 MiB are more than any photo or voice message has.
+    let mib = number(&mut section, "max_file_mib", 32, 1..=100);
+    section.end();
+    Media { fetch, max_file_bytes: u64::from(mib) << 20 }
 }
 
 fn settings(section: &mut Section<'_>) -> serde_json::Value {

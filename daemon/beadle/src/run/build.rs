@@ -9,9 +9,9 @@ use beadle_clock::Clock;
 use beadle_pipeline::{Channel, OutboxSettings, Pipeline};
 use beadle_sandbox::{Sandbox, SandboxConfig};
 use beadle_store::{Store, StoreConfig};
-use beadle_whatsapp::{App, AppConfig, CloudChannel, CloudConfig, http_client};
+use beadle_whatsapp::{App, AppConfig, CloudChannel, CloudConfig, Depot, Fetcher, Wanted, http_client};
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// Everything that runs.
 pub struct Parts {
@@ -25,6 +25,8 @@ pub struct Parts {
     pub webhooks: Arc<Webhooks>,
     /// Civil time.
     pub clock: Clock,
+    /// Fetches the files that come in, once it is started.
+    pub fetcher: Option<Fetcher>,
 }
 
 /// Opens the store and starts the pipeline; no plugin is loaded yet, so nothing is dispatched.
@@ -43,33 +45,50 @@ pub fn build(config: &Config, clock: Clock) -> Result<Parts, RunError> {
         slots: config.outbox.slots,
         paces: config.channels.iter().map(|(name, channel)| (name.clone(), channel.pace)).collect(),
     };
-    let pipeline = Pipeline::start(store.clone(), clock.clone(), settings, channels(config)?);
+    let depot = Depot { store: store.clone(), clock: clock.clone() };
+    // The fetcher asks the pipeline who runs, and the pipeline needs the channels first.
+    let running: Arc<OnceLock<Pipeline>> = Arc::default();
+    let (channels, fetcher) = channels(config, &depot, wanted(config.media.fetch, Arc::clone(&running)))?;
+    let pipeline = Pipeline::start(store.clone(), clock.clone(), settings, channels);
+    let _ = running.set(pipeline.clone());
     let webhooks = Arc::new(Webhooks {
         apps: apps(config, store.install()),
         inbox: pipeline.inbox(),
         clock: clock.clone(),
         counts: WebhookCounts::default(),
     });
-    Ok(Parts { store, sandbox, pipeline, webhooks, clock })
+    Ok(Parts { store, sandbox, pipeline, webhooks, clock, fetcher: Some(fetcher) })
 }
 
-fn channels(config: &Config) -> Result<Vec<Arc<dyn Channel>>, RunError> {
+/// Files are fetched while somebody who runs may read them.
+fn wanted(fetch: bool, running: Arc<OnceLock<Pipeline>>) -> Wanted {
+    let may_read =
+        |pipeline: &Pipeline| pipeline.roster().members().iter().any(|member| member.plugin.wishes().contains("media"));
+    Arc::new(move || fetch && running.get().is_some_and(may_read))
+}
+
+/// The channels that send, and what fetches the files that come in.
+fn channels(config: &Config, depot: &Depot, wanted: Wanted) -> Result<(Vec<Arc<dyn Channel>>, Fetcher), RunError> {
     let client = http_client()?;
     let mut channels: Vec<Arc<dyn Channel>> = Vec::new();
+    let mut clouds = Vec::new();
     for (name, channel) in &config.channels {
         // The configuration holds that the app is there.
         let Some(app) = config.apps.get(&channel.app) else { continue };
         let cloud = CloudConfig {
             name: name.clone(),
+            app: channel.app.clone(),
             graph_url: app.graph_url.clone(),
             graph_version: app.graph_version.clone(),
             phone_number_id: channel.phone_number_id.clone(),
             access_token: app.access_token.clone(),
             timeout: CloudConfig::TIMEOUT,
         };
-        channels.push(Arc::new(CloudChannel::new(cloud, client.clone())?));
+        channels.push(Arc::new(CloudChannel::new(cloud.clone(), client.clone())?.with_depot(depot.clone())));
+        clouds.push(cloud);
     }
-    Ok(channels)
+    let fetcher = Fetcher::new(clouds, &client, depot.clone(), config.media.max_file_bytes, wanted)?;
+    Ok((channels, fetcher))
 }
 
 fn apps(config: &Config, install: &str) -> BTreeMap<String, App> {

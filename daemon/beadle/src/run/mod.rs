@@ -129,12 +129,12 @@ pub async fn run(loaded: Loaded, clock_url: Option<&str>, ready: impl FnOnce(&Co
         let sockets = Sockets::open(&config).await?;
         Ok::<_, RunError>((sockets, build::build(&config, clock)?))
     };
-    let (sockets, parts) = tokio::select! {
+    let (sockets, mut parts) = tokio::select! {
         started = starting => started?,
         () = signals.next() => return Ok(()),
     };
     let _cleanup = Cleanup(config.admin.socket.clone());
-    let running = Running::start(&config, sockets, &parts);
+    let running = Running::start(&config, sockets, &mut parts);
     let loading = async {
         let catalog = build::load_plugins(&config, &parts).await?;
         running.admin.loaded(catalog);
@@ -164,7 +164,7 @@ struct Running {
 }
 
 impl Running {
-    fn start(config: &Config, sockets: Sockets, parts: &Parts) -> Self {
+    fn start(config: &Config, sockets: Sockets, parts: &mut Parts) -> Self {
         let (phase, phases) = watch::channel(Phase::Starting);
         let (stop_http, stopped_http) = watch::channel(false);
         let (stop_admin, stopped_admin) = watch::channel(false);
@@ -184,6 +184,9 @@ impl Running {
         let mut working = JoinSet::new();
         working.spawn(upkeep::watch(Arc::clone(&admin)));
         working.spawn(upkeep::clean(Arc::clone(&admin), config.retention));
+        if let Some(fetcher) = parts.fetcher.take() {
+            working.spawn(fetcher.run());
+        }
         working.spawn(beadle_schedule::run(parts.store.clone(), parts.clock.clone(), parts.pipeline.timers_changed()));
         Self { admin, phase, stop_http, stop_admin, serving, working }
     }

@@ -25,6 +25,7 @@ pub fn router(admin: Arc<Admin>) -> Router {
         .route("/dead/{id}/drop", post(data::dead_drop))
         .route("/outbox", get(data::outbox))
         .route("/contacts", get(data::contacts))
+        .route("/contacts/proposals", get(data::proposals))
         .route("/contacts/{id}", get(data::contact))
         .route("/why/{id}", get(story::why))
         .fallback(async || No::not_found("question", "of this name below /api/v1"));

@@ -17,6 +17,8 @@ pub(crate) enum Verdict {
     Again { at: Timestamp, counted: bool, holds: bool },
     /// The whole channel waits, and this one with it.
     Pause(Pause),
+    /// All channels of the app wait, and this one with them.
+    PauseApp(Pause),
     /// Nobody knows.
     Doubt(String),
 }
@@ -46,7 +48,7 @@ const PAIR_TRIES: u32 = 10;
 /// What follows. `attempts`: tries before this one.
 pub(crate) fn judge(answer: Answer, body: &Outgoing, attempts: u32, now: Timestamp) -> Verdict {
     match answer {
-        Answer::Accepted(platform) => Verdict::Over(Outcome::Accepted(platform)),
+        Answer::Accepted(platform) | Answer::Told(platform, _) => Verdict::Over(Outcome::Accepted(platform)),
         Answer::Unknown(why) => Verdict::Doubt(why),
         Answer::Unsent(why) => {
             Verdict::Pause(Pause::Short(problem("unreachable", "The platform could not be reached", why)))
@@ -62,6 +64,8 @@ fn refused(problem: Problem, advice: Advice, body: &Outgoing, attempts: u32, now
         Advice::Fail => Verdict::Over(Outcome::Failed(problem)),
         Advice::SlowChannel => Verdict::Pause(Pause::Short(problem)),
         Advice::StopChannel => Verdict::Pause(Pause::Stopped(problem)),
+        Advice::SlowApp => Verdict::PauseApp(Pause::Short(problem)),
+        Advice::StopApp => Verdict::PauseApp(Pause::Stopped(problem)),
         _ if !worth_it => Verdict::Over(Outcome::Dropped),
         Advice::Retry { attempts: most } if attempts + 1 >= most => Verdict::Over(Outcome::Dead(problem)),
         Advice::Retry { .. } => {
@@ -127,6 +131,8 @@ mod tests {
         assert!(matches!(judge(refuse(Advice::Fail), &text(), 0, Timestamp(0)), Verdict::Over(Outcome::Failed(_))));
         let stopped = judge(refuse(Advice::StopChannel), &text(), 0, Timestamp(0));
         assert!(matches!(stopped, Verdict::Pause(Pause::Stopped(_))));
+        let all = judge(refuse(Advice::StopApp), &text(), 0, Timestamp(0));
+        assert!(matches!(all, Verdict::PauseApp(Pause::Stopped(_))));
         let unsent = judge(Answer::Unsent("refused".into()), &text(), 0, Timestamp(0));
         assert!(matches!(unsent, Verdict::Pause(Pause::Short(_))));
     }

@@ -2,10 +2,10 @@
 
 use super::judge::{Pause, Verdict, judge, problem};
 use super::{Inner, Parcel};
-use crate::channel::{Advice, Answer, Shipment};
+use crate::channel::{Advice, Answer, Channel, Shipment};
 use beadle_model::event::Problem;
 use beadle_model::{Alias, AliasKind, MessageId, Timestamp};
-use beadle_store::step::{Outcome, SendState, Settlement};
+use beadle_store::step::{Batch, NewEvent, Outcome, SendState, Settlement};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -33,7 +33,16 @@ impl Inner {
     }
 
     async fn ship(self: Arc<Self>, parcel: Parcel) {
-        let answer = self.send(&parcel).await;
+        let mut answer = self.send(&parcel).await;
+        if let Answer::Told(_, news) = &mut answer {
+            let news = std::mem::take(news);
+            // A message that is out is out; a question is asked again.
+            if let Err(refused) = self.note_news(news).await
+                && !parcel.row.body.is_message()
+            {
+                answer = refused;
+            }
+        }
         let now = self.clock.now();
         self.health.sent(&answer);
         let message = parcel.row.message;
@@ -75,7 +84,14 @@ impl Inner {
             Verdict::Pause(pause) => {
                 let pause_ms = state.waiting.pause(&channel, &pause, now);
                 drop(state);
-                self.tell_pause(&parcel, &pause, pause_ms);
+                self.tell_pause(&channel, &pause, pause_ms);
+                Follows::PutBack { parcel, at: now, counted: false }
+            }
+            Verdict::PauseApp(pause) => {
+                for channel in self.of_same_app(&channel) {
+                    let pause_ms = state.waiting.pause(&channel, &pause, now);
+                    self.tell_pause(&channel, &pause, pause_ms);
+                }
                 Follows::PutBack { parcel, at: now, counted: false }
             }
             Verdict::Doubt(why) => {
@@ -145,8 +161,26 @@ impl Inner {
         self.health.message_failed(code);
     }
 
-    fn tell_pause(&self, parcel: &Parcel, pause: &Pause, pause_ms: i64) {
-        let channel = &parcel.view.channel;
+    /// The channels that share an app with this one, and it itself.
+    fn of_same_app(&self, channel: &Arc<str>) -> Vec<Arc<str>> {
+        let app = self.channels.get(channel).map(|it| it.app().to_owned()).unwrap_or_default();
+        let same = |(name, other): &(&Arc<str>, &Arc<dyn Channel>)| {
+            *name == channel || (!app.is_empty() && other.app() == app)
+        };
+        self.channels.iter().filter(same).map(|(name, _)| Arc::clone(name)).collect()
+    }
+
+    /// What the platform told besides becomes events. What the disk does not take is asked for again with the message.
+    async fn note_news(&self, events: Vec<NewEvent>) -> Result<(), Answer> {
+        let batch = Batch { events, ..Batch::default() };
+        self.store.append(batch).await.map(drop).map_err(|error| {
+            self.health.disk_trouble(&error);
+            let problem = problem("store-busy", "What the platform answered could not be kept", error.to_string());
+            Answer::Refused(problem, Advice::Retry { attempts: 5 })
+        })
+    }
+
+    fn tell_pause(&self, channel: &Arc<str>, pause: &Pause, pause_ms: i64) {
         match pause {
             Pause::Short(Problem { code, title, .. }) => {
                 tracing::warn!(%channel, code, pause_ms, "A channel pauses: {title}.");

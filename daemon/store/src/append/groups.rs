@@ -124,6 +124,7 @@ impl Tx<'_> {
         let suspended = match news.change.as_str() {
             "suspended" => Some(true),
             "restored" => Some(false),
+            "refreshed" => news.extra.get("suspended").and_then(serde_json::Value::as_bool),
             _ => None,
         };
         let deleted_at = (news.change == "deleted").then_some(at.0);
@@ -145,6 +146,13 @@ impl Tx<'_> {
                 suspended,
                 deleted_at
             ])?;
+        // Who was not let in is told by nobody but this answer.
+        let answered = ["approved", "rejected"].into_iter().filter_map(|list| news.extra.get(list)?.as_array());
+        for request in answered.flatten().filter_map(serde_json::Value::as_str) {
+            self.conn
+                .prepare_cached("DELETE FROM join_requests WHERE conversation = ?1 AND request = ?2")?
+                .execute(params![talk.0, request])?;
+        }
         if let Some(members) = &news.members {
             self.set_members(talk, members, at)?;
         }

@@ -5,7 +5,7 @@ use crate::StoreError;
 use crate::codec::{alias_of, time_of};
 use crate::people::{CONTACT, contact_of, find_alias, load_view};
 use crate::shown::{AliasClash, ContactShown, ConversationShown};
-use beadle_model::{Alias, Contact, ContactId, ConversationId, ConversationView};
+use beadle_model::{Alias, Contact, ContactId, ConversationId, ConversationView, Timestamp};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 impl Reader {
@@ -51,6 +51,23 @@ impl Reader {
     /// Whose name this is.
     pub fn contact_by_alias(&self, alias: &Alias) -> Result<Option<ContactId>, StoreError> {
         self.one(|conn| find_alias(conn, alias))
+    }
+
+    /// Names that two contacts came under, the latest first, with when that was.
+    pub fn alias_clashes(&self, most: usize) -> Result<Vec<(AliasClash, Timestamp)>, StoreError> {
+        self.one(|conn| {
+            conn.prepare_cached(
+                "SELECT kind, value, holder, claimed, seen_at FROM alias_clashes ORDER BY seen_at DESC, kind LIMIT ?1",
+            )?
+            .query_map([limit(most)], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?)))?
+            .map(|row| {
+                let (kind, value, holder, claimed, seen_at) = row?;
+                let alias = alias_of(kind, value)?;
+                let clash = AliasClash { alias, holder: ContactId(holder), claimed: ContactId(claimed) };
+                Ok((clash, Timestamp(seen_at)))
+            })
+            .collect()
+        })
     }
 
     /// A conversation as it is now; a group's with the one who wrote last.

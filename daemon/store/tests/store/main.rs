@@ -20,6 +20,8 @@ mod outbox;
 #[cfg(test)]
 mod people;
 #[cfg(test)]
+mod platform;
+#[cfg(test)]
 mod receipts;
 #[cfg(test)]
 mod retention;

@@ -13,7 +13,7 @@ mod status;
 pub use dead::{dead, dead_drop, dead_one, dead_retry};
 pub use events::{ending, event, event_row, events, tail};
 pub use outbox::{message_row, outbox, receipts};
-pub use people::{contact, contacts};
+pub use people::{contact, contacts, proposals};
 pub use plugins::{plugin, plugins};
 pub use status::{line, snapshot, status};
 

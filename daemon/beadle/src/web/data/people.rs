@@ -1,12 +1,12 @@
 //! Contacts: listed and shown.
 
 use super::{Admin, Answer, ask, id, maybe_id, most};
-use crate::api::{ContactRow, ContactView, ConversationRow, List};
+use crate::api::{ContactRow, ContactView, ConversationRow, List, MergeProposal};
 use crate::web::failure::No;
 use axum::Json;
 use axum::extract::{Path, Query, State};
-use beadle_model::{Alias, AliasKind, Contact, ContactId};
-use beadle_store::shown::ContactShown;
+use beadle_model::{Alias, AliasKind, Contact, ContactId, Timestamp};
+use beadle_store::shown::{AliasClash, ContactShown};
 use serde::Deserialize;
 use std::sync::Arc;
 
@@ -25,6 +25,22 @@ pub async fn contacts(State(admin): State<Arc<Admin>>, Query(which): Query<Which
         let found = reader.contacts(after, most)?;
         let next = found.last().filter(|_| found.len() == most).map(|contact| contact.id.to_string());
         Ok(List { now, items: found.iter().map(contact_row).collect(), next })
+    });
+    Ok(Json(list.await?))
+}
+
+/// `GET /contacts/proposals`: who may be here twice, the latest first.
+pub async fn proposals(State(admin): State<Arc<Admin>>, Query(which): Query<Which>) -> Answer<List<MergeProposal>> {
+    let now = admin.clock.now().as_ms();
+    let most = most(which.limit);
+    let list = ask(&admin, move |reader, _| {
+        let proposal = |(clash, seen_at): (AliasClash, Timestamp)| MergeProposal {
+            claimed: clash.claimed.to_string(),
+            holder: clash.holder.to_string(),
+            alias: alias(&clash.alias),
+            seen_at: seen_at.as_ms(),
+        };
+        Ok(List { now, items: reader.alias_clashes(most)?.into_iter().map(proposal).collect(), next: None })
     });
     Ok(Json(list.await?))
 }
