@@ -129,7 +129,12 @@ pub async fn load_plugins(config: &Config, parts: &Parts) -> Result<Catalog, Run
     let catalog = Catalog::load(&plugins, &parts.sandbox, &parts.store).await?;
     // New groups are asked for in a conversation with nobody, which each channel has.
     for name in config.channels.keys() {
-        parts.store.meet_channel(name).await?;
+        if parts.store.reader().channel_conversation(name)?.is_none()
+            && let Err(error) = parts.store.meet_channel(name).await
+        {
+            // On a full disk: groups cannot be asked for until the next start, all else goes on.
+            tracing::warn!(channel = name, %error, "The channel has no conversation for new groups yet: {error}.");
+        }
     }
     parts.pipeline.set_roster(catalog.roster()).await;
     Ok(catalog)

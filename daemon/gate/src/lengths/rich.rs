@@ -276,3 +276,6 @@ fn group(change: &GroupChange) -> Result<(), Refusal> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -121,3 +121,50 @@ fn a_refusal_tells_when_and_what_instead() {
     assert_eq!(refusal.message, "The 24-hour window closed at 2026-11-21T20:36:00.000Z.");
     assert!(refusal.instead.is_some_and(|instead| instead.contains("template")));
 }
+
+fn template(category: Option<&str>) -> Outgoing {
+    Outgoing::Template(Box::new(beadle_model::outgoing::Template {
+        name: "hello".into(),
+        language: "en".into(),
+        category: category.map(str::to_owned),
+        header: None,
+        body: vec![],
+        buttons: vec![],
+        quote: None,
+    }))
+}
+
+#[test]
+fn a_template_needs_no_window_and_marketing_needs_their_leave() {
+    let mut there = conversation();
+    there.window_until = None;
+    assert_eq!(asked(&template(None), false, &there), "send");
+    there.contact.marketing_stopped_since = Some(NOW);
+    for (category, says) in [(None, "send"), (Some("utility"), "send"), (Some("marketing"), "marketing-stopped")] {
+        assert_eq!(asked(&template(category), false, &there), says, "{category:?}");
+    }
+    there.contact.opted_out_since = Some(NOW);
+    assert_eq!(asked(&template(None), false, &there), "opted-out");
+}
+
+#[test]
+fn groups_take_nothing_to_tap_and_only_groups_have_settings() {
+    let mut there = conversation();
+    let buttons = Outgoing::Buttons { header: None, body: "b".into(), footer: None, buttons: vec![], quote: None };
+    let delete = Outgoing::Group(beadle_model::outgoing::GroupChange::Delete);
+    let pin = Outgoing::Pin { message: "wamid.1".into(), days: Some(1) };
+    for (body, one, group) in [
+        (&buttons, "send", "not-in-groups"),
+        (&text(), "send", "send"),
+        (&template(None), "send", "send"),
+        (&delete, "groups-only", "send"),
+        (&pin, "groups-only", "send"),
+    ] {
+        there.group = None;
+        assert_eq!(asked(body, false, &there), one, "{body:?}");
+        there.group = Some("Y2FwaQZD".into());
+        assert_eq!(asked(body, false, &there), group, "{body:?}");
+    }
+    there.window_until = None;
+    assert_eq!(asked(&delete, false, &there), "send");
+}

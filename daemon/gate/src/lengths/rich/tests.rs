@@ -1,0 +1,210 @@
+//! Each limit at its edge: the most that goes, and one more.
+
+use super::*;
+use beadle_model::content::Location;
+use beadle_model::outgoing::{AskFor, TemplateButton};
+use beadle_model::{ContactId, MediaId};
+use serde_json::json;
+
+fn says(body: &Outgoing) -> String {
+    match super::super::check(body) {
+        Ok(()) => "ok".into(),
+        Err(refusal) => {
+            assert!(crate::CODES.contains(&refusal.code.as_str()), "{refusal:?}");
+            refusal.code
+        }
+    }
+}
+
+fn link() -> Source {
+    Source::Link("https://example.com/a".into())
+}
+
+fn media(media: MediaKind, caption: Option<usize>, voice: bool) -> Outgoing {
+    let caption = caption.map(|length| "x".repeat(length));
+    Outgoing::Media { media, source: link(), caption, filename: None, voice, quote: None }
+}
+
+#[test]
+fn files() {
+    for (body, expected) in [
+        (media(MediaKind::Image, Some(1024), false), "ok"),
+        (media(MediaKind::Image, Some(1025), false), "too-long"),
+        (media(MediaKind::Audio, Some(1), false), "bad-message"),
+        (media(MediaKind::Sticker, Some(1), false), "bad-message"),
+        (media(MediaKind::Audio, None, true), "ok"),
+        (media(MediaKind::Video, None, true), "bad-message"),
+    ] {
+        assert_eq!(says(&body), expected, "{body:?}");
+    }
+    for (url, expected) in [
+        ("https://example.com", "ok"),
+        ("http://example.com", "ok"),
+        ("ftp://example.com", "bad-message"),
+        ("https://", "bad-message"),
+        ("https://a b", "bad-message"),
+        ("", "empty"),
+        (&format!("https://{}", "x".repeat(URL)), "too-long"),
+    ] {
+        let source = Source::Link(url.into());
+        let body = Outgoing::Media {
+            media: MediaKind::Image,
+            source,
+            caption: None,
+            filename: None,
+            voice: false,
+            quote: None,
+        };
+        assert_eq!(says(&body), expected, "{url}");
+    }
+    let own = Outgoing::Media {
+        media: MediaKind::Document,
+        source: Source::Media(MediaId(1)),
+        caption: None,
+        filename: Some(String::new()),
+        voice: false,
+        quote: None,
+    };
+    assert_eq!(says(&own), "empty");
+}
+
+#[test]
+fn places_and_cards() {
+    for (latitude, longitude, expected) in
+        [(90.0, 180.0, "ok"), (-90.0, -180.0, "ok"), (90.1, 0.0, "bad-message"), (0.0, f64::NAN, "bad-message")]
+    {
+        let place = Location { latitude, longitude, name: None, address: None };
+        assert_eq!(says(&Outgoing::Location { place, quote: None }), expected);
+    }
+    let card = json!({"name": {"formatted_name": "Ana"}});
+    for (cards, expected) in [
+        (json!([card]), "ok"),
+        (json!([]), "empty"),
+        (json!({}), "bad-message"),
+        (json!([{"name": {}}]), "empty"),
+        (json!(vec![card; 258]), "too-many"),
+    ] {
+        assert_eq!(says(&Outgoing::Contacts { cards, quote: None }), expected);
+    }
+}
+
+#[test]
+fn what_can_be_tapped() {
+    let button = |title: usize, url: &str| Outgoing::LinkButton {
+        header: None,
+        body: "b".into(),
+        footer: None,
+        title: "x".repeat(title),
+        url: url.into(),
+        quote: None,
+    };
+    assert_eq!(says(&button(20, "https://a.b")), "ok");
+    assert_eq!(says(&button(21, "https://a.b")), "too-long");
+    assert_eq!(says(&button(1, "a.b")), "bad-message");
+    let ask = |length: usize| Outgoing::Ask { what: AskFor::Location, body: "x".repeat(length), quote: None };
+    assert_eq!((says(&ask(1024)).as_str(), says(&ask(1025)).as_str()), ("ok", "too-long"));
+    let flow = |button: usize, data: Value| {
+        Outgoing::Flow(Box::new(Flow {
+            header: None,
+            body: "b".into(),
+            footer: None,
+            flow: "1".into(),
+            by_name: false,
+            token: "t".into(),
+            button: "x".repeat(button),
+            screen: None,
+            data,
+            draft: false,
+            quote: None,
+        }))
+    };
+    assert_eq!(says(&flow(30, json!({}))), "ok");
+    assert_eq!(says(&flow(31, json!({}))), "too-long");
+    assert_eq!(says(&flow(1, json!([]))), "bad-message");
+    let list = |shelves: usize, each: usize| {
+        let shelf = Shelf { title: "t".into(), products: vec!["p".into(); each] };
+        let (header, body, catalog) = ("h".into(), "b".into(), "c".into());
+        Outgoing::ProductList { header, body, footer: None, catalog, shelves: vec![shelf; shelves], quote: None }
+    };
+    for (shelves, each, expected) in
+        [(10, 3, "ok"), (1, 30, "ok"), (1, 31, "too-many"), (11, 1, "too-many"), (0, 0, "empty"), (1, 0, "empty")]
+    {
+        assert_eq!(says(&list(shelves, each)), expected, "{shelves} {each}");
+    }
+    for (json, expected) in [
+        (json!({"type": "carousel"}), "ok"),
+        (json!({}), "bad-message"),
+        (json!({"type": "x", "y": "z".repeat(65_536)}), "too-long"),
+    ] {
+        assert_eq!(says(&Outgoing::Interactive { json, quote: None }), expected);
+    }
+}
+
+fn template(change: impl FnOnce(&mut Template)) -> Outgoing {
+    let (name, language) = ("order_update2".into(), "en_US".into());
+    let (body, buttons) = (vec![], vec![]);
+    let mut template = Template { name, language, category: None, header: None, body, buttons, quote: None };
+    change(&mut template);
+    Outgoing::Template(Box::new(template))
+}
+
+#[test]
+fn templates() {
+    let text = |name: Option<&str>, text: &str| Parameter {
+        name: name.map(str::to_owned),
+        value: ParameterValue::Text(text.into()),
+    };
+    assert_eq!(says(&template(|_| {})), "ok");
+    for (name, expected) in [("Order", "bad-message"), ("", "empty"), (&"x".repeat(513), "too-long")] {
+        assert_eq!(says(&template(|template| template.name = name.to_owned())), expected, "{name}");
+    }
+    for (body, expected) in [
+        (vec![text(None, "a"), text(None, "a")], "ok"),
+        (vec![text(Some("a"), "x"), text(Some("b"), "x")], "ok"),
+        (vec![text(Some("a"), "x"), text(Some("a"), "x")], "not-unique"),
+        (vec![text(Some("a"), "x"), text(None, "x")], "bad-message"),
+        (vec![text(None, "two\nlines")], "bad-message"),
+        (vec![text(None, " ")], "empty"),
+        (vec![text(None, "a"); 101], "too-many"),
+    ] {
+        assert_eq!(says(&template(|template| template.body.clone_from(&body))), expected, "{body:?}");
+    }
+    let payload = |length: usize| TemplateButton { index: 0, action: TemplateAction::Reply("x".repeat(length)) };
+    assert_eq!(says(&template(|template| template.buttons = vec![payload(128)])), "ok");
+    assert_eq!(says(&template(|template| template.buttons = vec![payload(129)])), "too-long");
+    assert_eq!(says(&template(|template| template.buttons = vec![payload(1); 11])), "too-many");
+}
+
+#[test]
+fn groups() {
+    let create = |subject: usize, description: usize| {
+        let (subject, description) = ("x".repeat(subject), Some("x".repeat(description)));
+        GroupChange::Create { subject, description, approval_required: false }
+    };
+    let answer = |requests: Vec<&str>| {
+        let requests = requests.into_iter().map(str::to_owned).collect();
+        GroupChange::Answer { requests, approve: true }
+    };
+    for (change, expected) in [
+        (create(128, 2048), "ok"),
+        (create(129, 0), "too-long"),
+        (create(0, 0), "empty"),
+        (create(1, 2049), "too-long"),
+        (GroupChange::Settings { subject: None, description: None }, "empty"),
+        (GroupChange::Settings { subject: None, description: Some(String::new()) }, "ok"),
+        (answer(vec![]), "empty"),
+        (answer(vec!["a", "a"]), "not-unique"),
+        (answer(vec!["a", "b"]), "ok"),
+        (GroupChange::Remove { contacts: (1..=8).map(ContactId).collect() }, "ok"),
+        (GroupChange::Remove { contacts: (1..=9).map(ContactId).collect() }, "too-many"),
+        (GroupChange::Refresh, "ok"),
+    ] {
+        assert_eq!(says(&Outgoing::Group(change.clone())), expected, "{change:?}");
+    }
+    for (days, expected) in
+        [(Some(1), "ok"), (Some(30), "ok"), (Some(31), "bad-message"), (Some(0), "bad-message"), (None, "ok")]
+    {
+        assert_eq!(says(&Outgoing::Pin { message: "wamid.1".into(), days }), expected);
+    }
+    assert_eq!(says(&Outgoing::Pin { message: " ".into(), days: None }), "empty");
+}
