@@ -41,7 +41,7 @@ pub use sandbox::{Sandbox, SandboxConfig, SandboxError};
 
 /// The codes of faults, of load errors, of what host functions refuse besides the gate, and of the sandbox itself;
 /// `beadle explain` has a page for each.
-pub const CODES: [&str; 47] = [
+pub const CODES: [&str; 48] = [
     // faults
     "trap",
     "cpu-limit",
@@ -93,4 +93,5 @@ pub const CODES: [&str; 47] = [
     "media-failed",
     "bad-media-type",
     "unknown-group",
+    "no-channel",
 ];

@@ -40,6 +40,7 @@ fn said(n: u8, number: &str, word: Option<Word>) -> NewEvent {
     }
 }
 
+#[expect(clippy::too_many_lines, reason = "one of everything, in its order")]
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let dir = std::env::args().nth(1).ok_or("name a directory")?;

@@ -60,7 +60,7 @@ pub enum Retried {
         ending: Option<Ending>,
     },
     /// A message: its row is queued and due at once.
-    Send(OutboxRow),
+    Send(Box<OutboxRow>),
 }
 
 impl Tx<'_> {
@@ -105,7 +105,7 @@ impl Tx<'_> {
                          WHERE id = ?1 AND state = 4",
                     )?
                     .execute(params![id.0, now.0, UNKNOWN_OUTCOME])?;
-                Ok(Retried::Send(outbox::load(self.conn, id)?.ok_or_else(|| unknown(letter))?))
+                Ok(Retried::Send(Box::new(outbox::load(self.conn, id)?.ok_or_else(|| unknown(letter))?)))
             }
         }
     }

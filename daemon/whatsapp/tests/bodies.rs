@@ -59,6 +59,7 @@ async fn sent(body: Outgoing, group: Option<&str>) -> Value {
     graph.asked()[0].json()
 }
 
+#[expect(clippy::too_many_lines, reason = "a table")]
 #[tokio::test]
 async fn bodies_are_metas_own_examples() {
     let examples: Map<String, Value> =

@@ -47,6 +47,7 @@ fn news(events: &[EventBody]) -> &GroupNews {
     news.unwrap()
 }
 
+#[expect(clippy::too_many_lines, reason = "one group's life, in its order")]
 #[tokio::test]
 async fn a_group_from_its_making_to_its_end() {
     let house = House::new();

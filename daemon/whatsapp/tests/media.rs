@@ -1,6 +1,6 @@
 //! Files: what comes in is fetched and can be read, what goes out is uploaded once and used again.
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking, in its helpers too")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
 
 #[path = "support/graph.rs"]
 mod graph;

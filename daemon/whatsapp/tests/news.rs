@@ -1,6 +1,6 @@
 //! Fields that are no messages, several numbers at once, and a webhook as large as the platform sends.
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking, in its helpers too")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
 
 #[expect(dead_code, reason = "the fixtures are for other tests")]
 mod support;
@@ -52,7 +52,12 @@ fn each_field_of_an_account_is_news_of_its_channel() {
         assert_eq!(told[0].place, Place::Nowhere);
     }
     for (field, value, what, state) in [
-        ("account_update", json!({"event": "ACCOUNT_RESTRICTION", "restriction_info": []}), "account", "account_restriction"),
+        (
+            "account_update",
+            json!({"event": "ACCOUNT_RESTRICTION", "restriction_info": []}),
+            "account",
+            "account_restriction",
+        ),
         ("account_review_update", json!({"decision": "APPROVED"}), "review", "approved"),
         ("account_alerts", json!({"alert_info": {"alert_status": "ACTIVE"}}), "alert", "active"),
         ("business_capability_update", json!({"max_daily_conversations_per_business": "TIER_2K"}), "limits", "tier_2k"),
@@ -64,7 +69,12 @@ fn each_field_of_an_account_is_news_of_its_channel() {
         ),
         ("phone_number_name_update", json!({"decision": "REJECTED"}), "name", "rejected"),
         ("security", json!({"event": "PIN_CHANGED"}), "security", "pin_changed"),
-        ("message_template_components_update", json!({"message_template_name": "hi"}), "template-components", "changed"),
+        (
+            "message_template_components_update",
+            json!({"message_template_name": "hi"}),
+            "template-components",
+            "changed",
+        ),
         (
             "template_category_update",
             json!({"previous_category": "UTILITY", "new_category": "MARKETING"}),
@@ -78,16 +88,22 @@ fn each_field_of_an_account_is_news_of_its_channel() {
         assert_eq!((news.what.as_str(), news.state.as_str(), &news.json), (what, state, &value));
     }
     // Kept whole, and never taken for a message.
-    for field in ["calls", "standby", "messaging_handovers", "history", "smb_app_state_sync", "user_id_update", "next_year"] {
+    for field in
+        ["calls", "standby", "messaging_handovers", "history", "smb_app_state_sync", "user_id_update", "next_year"]
+    {
         let told = events(&app, &change("1", field, json!({"messages": [{"id": "wamid.1", "from": "16505551234"}]})));
-        assert!(matches!(&told[..], [NewEvent { body: EventBody::Unrouted { kind, .. }, .. }] if kind == field), "{told:?}");
+        assert!(
+            matches!(&told[..], [NewEvent { body: EventBody::Unrouted { kind, .. }, .. }] if kind == field),
+            "{told:?}"
+        );
     }
 }
 
 #[test]
 fn the_same_state_twice_is_two_pieces_of_news_where_it_happened_twice() {
     let app = app();
-    let paused = change("1", "message_template_status_update", json!({"event": "PAUSED", "message_template_name": "hi"}));
+    let paused =
+        change("1", "message_template_status_update", json!({"event": "PAUSED", "message_template_name": "hi"}));
     let mut later = paused.clone();
     later["entry"][0]["time"] = json!(1_748_454_395);
     let key = |webhook: &Value| events(&app, webhook)[0].key;

@@ -254,6 +254,8 @@ fn every_code_is_listed_and_every_listed_code_is_used() {
         include_str!("../sandbox.rs"),
         include_str!("../host/mod.rs"),
         include_str!("../host/contacts.rs"),
+        include_str!("../host/groups.rs"),
+        include_str!("../host/media.rs"),
         include_str!("../host/messages.rs"),
         include_str!("../host/outgoing.rs"),
         include_str!("../host/replies.rs"),

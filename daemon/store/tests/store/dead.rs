@@ -65,7 +65,7 @@ async fn a_message_in_doubt_is_queued_again_or_dropped() {
         let retried = house.store.dead_retry(letter, house.clock.now()).await.unwrap();
         let Retried::Send(row) = retried else { panic!("{retried:?}") };
         assert_eq!((row.state, row.due_at, row.maybe_twice), (SendState::Queued, house.clock.now(), twice));
-        assert_eq!(house.reader.outbox_due(house.clock.now(), 10).unwrap(), [row]);
+        assert_eq!(house.reader.outbox_due(house.clock.now(), 10).unwrap(), [*row]);
         assert!(matches!(house.store.dead_retry(letter, NOW).await, Err(StoreError::NotFound { .. })));
         house.store.claim_sends(vec![message]).await.unwrap();
         house.settle(message, Outcome::Dead(problem(code))).await;
