@@ -3,7 +3,8 @@
 //! An instance handles one event after the other, never two at once. After any failure it is not used again: a trap
 //! marks it, and what it remembers of a try that did not count must not live on.
 
-use crate::abi::latest::{About, Exports, Guests, types};
+use crate::abi::latest::{About, types};
+use crate::abi::{Exports, Guests};
 use crate::host::{Facts, HostState, Stop};
 use crate::limits;
 use crate::report::Call;

@@ -3,7 +3,7 @@
 //! Each step can say no, in words that an author can act on, and none of them runs the plugin but the last: `about`, in
 //! an instance of its own under the plugin's limits, where nothing can be read or asked for.
 
-use crate::abi::latest::{self, Exports};
+use crate::abi::{self, Exports, Version, latest};
 use crate::host::{Facts, plain, refuse_http};
 use crate::instance::Code;
 use crate::limits::{self, Limits};
@@ -93,18 +93,26 @@ pub enum LoadError {
         /// Why not.
         what: String,
     },
-    /// Made for another Beadle.
-    #[error(
-        "The plugin wants `{interface}` of plugin API {wants}; this Beadle has {has}. \
-         Rebuild it with an SDK for {has}, or use a Beadle that has {wants}."
-    )]
+    /// Made for a newer Beadle, or for one that is long gone.
+    #[error("{}", other_version(.wants, .interface))]
     ApiVersion {
-        /// Which interface.
+        /// An interface of that version.
         interface: String,
-        /// Its version in the file.
+        /// The newest version that the file names.
         wants: String,
-        /// Ours.
-        has: String,
+    },
+    /// Built from two contracts at once.
+    #[error(
+        "The plugin mixes plugin API {first} and {second}: `{interface}` is of the one, what stands before it of the other. \
+         Build it with one SDK."
+    )]
+    MixedVersions {
+        /// Where the second one is seen.
+        interface: String,
+        /// A version.
+        first: String,
+        /// Another.
+        second: String,
     },
     /// It imports what nobody gives.
     #[error("The plugin imports `{import}`, which this Beadle does not have.")]
@@ -179,7 +187,7 @@ impl Coded for LoadError {
             LoadError::Precompiled => "precompiled",
             LoadError::Damaged { .. } => "plugin-damaged",
             LoadError::NotAPlugin { .. } => "not-a-plugin",
-            LoadError::ApiVersion { .. } => "api-version",
+            LoadError::ApiVersion { .. } | LoadError::MixedVersions { .. } => "api-version",
             LoadError::UnknownImport { .. } => "unknown-import",
             LoadError::UnknownEvent { .. } => "unknown-event",
             LoadError::NoEvents => "no-events",
@@ -201,6 +209,25 @@ impl Coded for LoadError {
             _ => Blame::Plugin,
         }
     }
+}
+
+/// Both ranges in plain words: what the plugin runs on, what this Beadle speaks, and who is to move.
+fn other_version(wants: &str, interface: &str) -> String {
+    let ours = Version::range();
+    let first = Version::ALL.first().copied().unwrap_or(Version::LATEST).name();
+    let is_older = abi::numbers(wants).is_some_and(|wants| Some(wants) < abi::numbers(first));
+    if is_older {
+        return format!(
+            "The plugin was built for plugin API {wants} (`{interface}`), which this Beadle speaks no more: it speaks {ours}. \
+             Rebuild the plugin with an SDK for {}.",
+            Version::LATEST.name()
+        );
+    }
+    format!(
+        "The plugin was built for plugin API {wants} (`{interface}`) and runs on a Beadle that speaks {wants} or later; \
+         this Beadle speaks {ours}. Install a newer Beadle, or rebuild the plugin with an SDK for {}.",
+        Version::LATEST.name()
+    )
 }
 
 /// Makes a plugin of its spec.
@@ -237,7 +264,7 @@ fn compile(host: Arc<Host>, spec: Spec) -> Result<Plugin, LoadError> {
         Component::new(&host.engine, &bytes).map_err(|error| LoadError::Compile { what: format!("{error:#}") })?;
     check_memory(&component, &spec)?;
     let code = link(&host, &component, &surface)
-        .map_err(|error| LoadError::Types { has: crate::API_VERSION, what: format!("{error:#}") })?;
+        .map_err(|error| LoadError::Types { has: surface.version.name(), what: format!("{error:#}") })?;
     let facts = Facts {
         name: spec.name.into(),
         no: spec.no,

@@ -3,7 +3,7 @@
 //! The whole file is parsed and validated first, so that a file cut short or bent is told as such, in our words, and
 //! never reaches the compiler. Nothing here trusts a name that the plugin gives itself; only imports and exports count.
 
-use crate::abi::API_VERSION;
+use crate::abi::{self, Version};
 use crate::{LoadError, limits};
 use beadle_model::EventKind;
 use std::collections::BTreeSet;
@@ -35,8 +35,10 @@ const WASI_VERSION: &str = "0.2.";
 const ELF: &[u8] = b"\x7fELF";
 
 /// What imports and exports say.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Surface {
+    /// The version of the contract that it was built for.
+    pub version: Version,
     /// Events that it exports.
     pub subscriptions: BTreeSet<EventKind>,
     /// Rights that it imports.
@@ -81,7 +83,18 @@ fn damaged(error: BinaryReaderError) -> LoadError {
 
 /// Reads the surface of a valid component.
 pub fn read(component: &[u8]) -> Result<Surface, LoadError> {
-    let mut surface = Surface::default();
+    let version = version(component)?;
+    let mut surface =
+        Surface { version, subscriptions: BTreeSet::new(), wishes: BTreeSet::new(), about: false, http: vec![] };
+    names(component, |name, is_import| if is_import { surface.import(name) } else { surface.export(name) })?;
+    if surface.subscriptions.is_empty() {
+        return Err(LoadError::NoEvents);
+    }
+    Ok(surface)
+}
+
+/// Gives each name that the component as a whole imports (`true`) or exports.
+fn names(component: &[u8], mut each: impl FnMut(&str, bool) -> Result<(), LoadError>) -> Result<(), LoadError> {
     let mut depth = 0_usize;
     for payload in Parser::new(0).parse_all(component) {
         match payload.map_err(damaged)? {
@@ -91,27 +104,48 @@ pub fn read(component: &[u8]) -> Result<Surface, LoadError> {
             Payload::ComponentImportSection(imports) if depth == 1 => {
                 for import in imports {
                     let import = import.map_err(damaged)?;
-                    surface.import(import.name.name)?;
+                    each(import.name.name, true)?;
                 }
             }
             Payload::ComponentExportSection(exports) if depth == 1 => {
                 for export in exports {
                     let export = export.map_err(damaged)?;
-                    surface.export(export.name.name)?;
+                    each(export.name.name, false)?;
                 }
             }
             _ => {}
         }
     }
-    if surface.subscriptions.is_empty() {
-        return Err(LoadError::NoEvents);
+    Ok(())
+}
+
+/// The version of the contract that all its interfaces are of. One that we do not speak is told before anything else is
+/// said of the plugin, with its newest interface: that is what decides on which Beadle it runs.
+fn version(component: &[u8]) -> Result<Version, LoadError> {
+    let mut found: Vec<(String, String)> = Vec::new();
+    names(component, |name, _| {
+        if let Some((interface, version)) = ours(name) {
+            found.push((version.into(), interface.into()));
+        }
+        Ok(())
+    })?;
+    let newest = found.iter().max_by_key(|(version, _)| abi::numbers(version));
+    let Some((wants, interface)) = newest else { return Err(LoadError::NoEvents) };
+    let Some(version) = Version::named(wants) else {
+        return Err(LoadError::ApiVersion { interface: interface.clone(), wants: wants.clone() });
+    };
+    match found.iter().find(|(other, _)| other != wants) {
+        Some((other, interface)) => {
+            let (first, second) = (wants.clone(), other.clone());
+            Err(LoadError::MixedVersions { interface: interface.clone(), first, second })
+        }
+        None => Ok(version),
     }
-    Ok(surface)
 }
 
 impl Surface {
     fn import(&mut self, name: &str) -> Result<(), LoadError> {
-        if let Some(interface) = ours(name)? {
+        if let Some((interface, _)) = ours(name) {
             if let Some(right) = RIGHTS.into_iter().find(|right| *right == interface) {
                 self.wishes.insert(right);
             } else if !TYPES.contains(&interface) {
@@ -128,7 +162,7 @@ impl Surface {
     }
 
     fn export(&mut self, name: &str) -> Result<(), LoadError> {
-        let Some(interface) = ours(name)? else {
+        let Some((interface, _)) = ours(name) else {
             // What else a tool-chain exports (`wasi:cli/run`, …) is nobody's business.
             return Ok(());
         };
@@ -143,18 +177,10 @@ impl Surface {
     }
 }
 
-/// The interface that `name` is of our contract; none where it is another package's. Another version is an error.
-fn ours(name: &str) -> Result<Option<&str>, LoadError> {
-    let Some(rest) = name.strip_prefix("beadle:plugin/") else { return Ok(None) };
-    let (interface, version) = rest.split_once('@').unwrap_or((rest, "no version"));
-    if version != API_VERSION {
-        return Err(LoadError::ApiVersion {
-            interface: interface.into(),
-            wants: version.into(),
-            has: API_VERSION.into(),
-        });
-    }
-    Ok(Some(interface))
+/// The interface that `name` is of our contract, and its version; none where it is another package's.
+fn ours(name: &str) -> Option<(&str, &str)> {
+    let rest = name.strip_prefix("beadle:plugin/")?;
+    Some(rest.split_once('@').unwrap_or((rest, "no version")))
 }
 
 /// The package that `name` is of WASI 0.2; none where it is something else.

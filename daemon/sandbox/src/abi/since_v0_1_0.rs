@@ -111,10 +111,10 @@ events! {
 }
 
 /// What every `handle` returns.
-type Outcome = Result<types::Disposition, types::Failure>;
+pub type Outcome = Result<types::Disposition, types::Failure>;
 
 /// The exported function is there and has our types; else the reason in words.
-fn check<P, R>(pre: &InstancePre<HostState>, interface: &str, function: &str) -> wasmtime::Result<()>
+pub(super) fn check<P, R>(pre: &InstancePre<HostState>, interface: &str, function: &str) -> wasmtime::Result<()>
 where
     P: ComponentNamedList + Lower,
     R: ComponentNamedList + Lift,

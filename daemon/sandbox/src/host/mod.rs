@@ -157,7 +157,7 @@ fn answer<T>(result: Result<T, No>) -> Answer<T> {
 
 /// Gives a linker everything that a plugin can import, `wasi:http` aside.
 pub fn link(linker: &mut Linker<HostState>) -> wasmtime::Result<()> {
-    crate::abi::latest::link(linker)?;
+    crate::abi::link(linker)?;
     wasmtime_wasi::p2::add_to_linker_async(linker)
 }
 

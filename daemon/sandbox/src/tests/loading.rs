@@ -37,27 +37,6 @@ async fn a_component_is_taken_as_it_is() {
 }
 
 #[tokio::test]
-async fn another_version_is_told_with_both() {
-    let mut module = wat::parse_str(
-        r#"(module (import "beadle:plugin/state@0.2.0" "get" (func)) (memory (export "memory") 1)
-            (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32) unreachable) (func (export "run")))"#,
-    )
-    .unwrap();
-    describe(
-        &mut module,
-        "package test:guest; package beadle:plugin@0.2.0 { interface state { get: func(); } }
-         world guest { import beadle:plugin/state@0.2.0; export run: func(); }",
-    );
-    let error = load_error(module).await;
-    assert_eq!(error.code(), "api-version");
-    assert_eq!(
-        error.to_string(),
-        "The plugin wants `state` of plugin API 0.2.0; this Beadle has 0.1.0. \
-         Rebuild it with an SDK for 0.1.0, or use a Beadle that has 0.2.0."
-    );
-}
-
-#[tokio::test]
 async fn an_import_that_nobody_gives_is_named() {
     let guest = Guest {
         wit: "package acme:bank@1.0.0 { interface vault { open: func(); } }",

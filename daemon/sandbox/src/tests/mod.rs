@@ -8,6 +8,7 @@ mod floods;
 mod loading;
 mod rights;
 mod stored;
+mod versions;
 mod warm;
 mod wasi;
 

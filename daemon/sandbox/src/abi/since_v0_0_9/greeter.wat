@@ -1,0 +1,28 @@
+;; The source of greeter.wasm, a plugin for API 0.0.9: it answers a text with that text.
+(module
+  (import "beadle:plugin/replies@0.0.9" "send" (func $send (param i32 i32 i32)))
+  (memory (export "memory") 2)
+  (global $heap (mut i32) (i32.const 65536))
+  (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32)
+    (local $at i32)
+    (local.set $at (i32.and (i32.add (global.get $heap) (i32.const 7)) (i32.const -8)))
+    (global.set $heap (i32.add (local.get $at) (local.get 3)))
+    (local.get $at))
+  ;; The record comes flat: id, sender's id, sender's name, text, each an address and a length.
+  (func (export "beadle:plugin/on-message@0.0.9#handle")
+    (param $id i32) (param $id_len i32) (param $who i32) (param $who_len i32)
+    (param $name i32) (param $name_len i32) (param $text i32) (param $text_len i32) (result i32)
+    (call $send (local.get $text) (local.get $text_len) (i32.const 64))
+    (if (i32.load8_u (i32.const 64))
+      (then
+        ;; err(the code it was refused with)
+        (i32.store8 (i32.const 16) (i32.const 1))
+        (i32.store (i32.const 20) (i32.load (i32.const 68)))
+        (i32.store (i32.const 24) (i32.load (i32.const 72)))
+        (return (i32.const 16))))
+    ;; ok(answered)
+    (i32.store8 (i32.const 16) (i32.const 0))
+    (i32.store8 (i32.const 20) (i32.const 1))
+    (i32.const 16))
+  (func (export "cabi_post_beadle:plugin/on-message@0.0.9#handle") (param i32)
+    (global.set $heap (i32.const 65536))))
