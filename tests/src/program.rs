@@ -72,13 +72,18 @@ impl Program {
 
     /// The first line it printed, or will print, of which `wanted` makes something.
     pub async fn line<T>(&mut self, wanted: impl Fn(&str) -> Option<T>) -> T {
+        self.line_within(PATIENCE, wanted).await
+    }
+
+    /// The same, for what takes longer or shorter.
+    pub async fn line_within<T>(&mut self, patience: Duration, wanted: impl Fn(&str) -> Option<T>) -> T {
         let mut found = None;
         let mut lines = self.lines.clone();
         let look = lines.wait_for(|lines| {
             found = lines.iter().find_map(|line| wanted(line));
             found.is_some()
         });
-        let _ = timeout(PATIENCE, look).await;
+        let _ = timeout(patience, look).await;
         found.unwrap_or_else(|| panic!("{} did not say what was waited for:\n{}", self.name, self.said()))
     }
 

@@ -62,6 +62,11 @@ impl Simulator {
         simulator
     }
 
+    /// The one that `program` started, by the address of its page.
+    pub fn at(program: Program, page: &str) -> Self {
+        Self { program, address: page.trim_start_matches("http://").trim_end_matches('/').into() }
+    }
+
     async fn ask(&self, method: &str, path: &str, body: &Value) -> Value {
         let body = if body.is_null() { Vec::new() } else { body.to_string().into_bytes() };
         let exchange = async {

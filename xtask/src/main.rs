@@ -11,7 +11,6 @@ mod shell;
 mod stages;
 mod test;
 mod tidy;
-mod toolchain;
 
 use shell::Failure;
 use std::process::ExitCode;

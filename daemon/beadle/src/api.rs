@@ -166,7 +166,7 @@ pub struct HandlingRow {
     pub id: String,
     /// In which plugin.
     pub plugin: String,
-    /// `failing`, `done`, `dead`.
+    /// `failing`, `done`, `dead`, `waiting`.
     pub state: String,
     /// Tries so far.
     pub attempts: u32,

@@ -3,15 +3,20 @@
 //! The simulator is the program beside this one; the daemon runs in this process, on a configuration of its own in a
 //! folder of its own, which goes when the demo ends. Secrets are made up for each demo. It is no installation: what it
 //! keeps is gone with it.
+//!
+//! It is where an author works: what lies in the demo's own plugin folder runs beside the plugins that were there, before
+//! them, and `--watch` puts there what is built from a plugin's sources.
 
+use crate::author::Bench;
 use crate::cli::DemoArgs;
 use crate::config::{self, Surroundings};
 use crate::exit::Exit;
 use crate::run::{self, logging};
+use crate::scratch::Scratch;
 use beadle_model::Coded as _;
+use beadle_workshop::{Failure, Project, Toolchain};
 use std::fmt::Write as _;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use tokio::process::{Child, Command};
@@ -30,6 +35,8 @@ enum DemoError {
     Io { what: String, why: std::io::Error },
     #[error("no random numbers: {0}")]
     Random(getrandom::Error),
+    #[error("{0}")]
+    Workshop(#[from] Failure),
 }
 
 /// Runs it until Ctrl-C.
@@ -63,13 +70,16 @@ async fn start(args: &DemoArgs) -> Result<Exit, DemoError> {
         return Err(DemoError::NoPlugins(places.into_iter().next().unwrap_or_default()));
     };
     let plugins = std::path::absolute(&plugins).map_err(io("the plugins' folder"))?;
-    let folder = Folder::make().map_err(io("a folder for the demo"))?;
+    let (projects, toolchain) = watched(args)?;
+    let folder = Scratch::make("demo").map_err(io("a folder for the demo"))?;
+    let own = folder.path().join(OWN);
+    std::fs::create_dir(&own).map_err(io("the demo's own plugin folder"))?;
     let ports = [8490, 8420, 8421].map(free_port);
     let secrets = [secret()?, secret()?, secret()?];
-    let config = folder.0.join("beadle.toml");
+    let config = folder.path().join("beadle.toml");
     std::fs::write(&config, configuration(ports, &plugins)).map_err(io("the demo's configuration"))?;
     for (name, secret) in ["access-token", "app-secret", "verify-token"].iter().zip(&secrets) {
-        std::fs::write(folder.0.join(name), secret).map_err(io("the demo's secrets"))?;
+        std::fs::write(folder.path().join(name), secret).map_err(io("the demo's secrets"))?;
     }
     let surroundings = Surroundings::process();
     let loaded = match config::load(&config, &surroundings) {
@@ -80,13 +90,22 @@ async fn start(args: &DemoArgs) -> Result<Exit, DemoError> {
         }
     };
     logging::start(&loaded.config.log);
-    let _simulator = spawn(&simulator, ports, &folder.0).map_err(io("the simulator does not start"))?;
+    let _simulator = spawn(&simulator, ports, folder.path()).map_err(io("the simulator does not start"))?;
     let page = format!("http://127.0.0.1:{}/", ports[0]);
-    let socket = folder.0.join("beadle.sock");
+    let socket = folder.path().join("beadle.sock");
+    let mut bench = toolchain.map(|toolchain| Bench::new(projects, toolchain, own.clone(), socket.clone()));
+    if let Some(bench) = &mut bench {
+        // Built before anything runs, so that the first message finds them.
+        bench.round().await;
+    }
     let ready = |_: &config::Config| {
-        println!("{}", welcome(&page, ports, &socket));
+        println!("{}", welcome(&page, ports, &socket, &own));
         if !args.no_open {
             open(&page);
+        }
+        if let Some(bench) = bench {
+            // It ends with the demo, which is the process's end.
+            tokio::spawn(bench.work());
         }
     };
     Ok(match run::run(loaded, None, ready).await {
@@ -99,25 +118,23 @@ async fn start(args: &DemoArgs) -> Result<Exit, DemoError> {
 }
 
 fn has_plugins(folder: &Path) -> bool {
-    let Ok(entries) = std::fs::read_dir(folder) else { return false };
-    entries.flatten().any(|entry| entry.path().extension().is_some_and(|end| end == "wasm"))
+    !stems(folder).is_empty()
 }
 
-/// The folder of one demo, for this user alone; removed at the end.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn make() -> std::io::Result<Self> {
-        let path = std::env::temp_dir().join(format!("beadle-demo-{}", std::process::id()));
-        std::fs::DirBuilder::new().mode(0o700).create(&path)?;
-        Ok(Self(path))
-    }
+/// The names of the plugins in a folder.
+fn stems(folder: &Path) -> Vec<String> {
+    let files = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+    let wasm = files.filter(|path| path.extension().is_some_and(|end| end == "wasm"));
+    let mut stems: Vec<String> = wasm.filter_map(|path| Some(path.file_stem()?.to_str()?.to_owned())).collect();
+    stems.sort();
+    stems
 }
 
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
+/// What is to be built while the demo runs, and with what; mistakes are told before anything is started.
+fn watched(args: &DemoArgs) -> Result<(Vec<Project>, Option<Toolchain>), Failure> {
+    let projects = args.watch.iter().map(|folder| Project::find(folder)).collect::<Result<Vec<_>, _>>()?;
+    let toolchain = if projects.is_empty() { None } else { Some(Toolchain::find()?) };
+    Ok((projects, toolchain))
 }
 
 /// The port that people expect, or another where somebody has it.
@@ -135,6 +152,11 @@ fn secret() -> Result<String, DemoError> {
     }))
 }
 
+/// The demo's own plugin folder, in its folder: what is put there runs.
+const OWN: &str = "plugins";
+/// What an author puts there is asked before those that were there: `echo` among them answers everything.
+const LAST: i32 = 10;
+
 /// `welcome` goes first where it is there: it leaves what it does not understand to the others.
 const WELCOME: &str = r#"
 [plugins.welcome]
@@ -146,14 +168,21 @@ rules = "1. Be kind.\n2. No advertising.\n3. What is said here stays here."
 "#;
 
 fn configuration([simulator, http, admin]: [u16; 3], plugins: &Path) -> String {
-    let welcome = if plugins.join("welcome.wasm").is_file() { WELCOME } else { "" };
+    // They run where they are named, wherever they are then taken from.
+    let tables = stems(plugins).iter().fold(String::new(), |mut tables, name| {
+        let _ = match name.as_str() {
+            "welcome" => writeln!(tables, "{WELCOME}"),
+            _ => writeln!(tables, "[plugins.{name}]\norder = {LAST}"),
+        };
+        tables
+    });
     // A path is quoted as JSON is, which TOML's basic strings share.
     let plugins = serde_json::Value::from(plugins.display().to_string());
     format!(
         r#"# Made by `beadle demo`.
 [daemon]
 data_dir = "data"
-plugin_dirs = [{plugins}]
+plugin_dirs = ["{OWN}", {plugins}]
 [http]
 listen = "127.0.0.1:{http}"
 [admin]
@@ -172,7 +201,7 @@ app = "main"
 phone_number_id = "{PHONE_NUMBER_ID}"
 [log]
 level = "warn"
-{welcome}"#
+{tables}"#
     )
 }
 
@@ -195,15 +224,17 @@ fn spawn(program: &Path, [simulator, http, _]: [u16; 3], folder: &Path) -> std::
         .spawn()
 }
 
-fn welcome(page: &str, [_, http, admin]: [u16; 3], socket: &Path) -> String {
+fn welcome(page: &str, [_, http, admin]: [u16; 3], socket: &Path, own: &Path) -> String {
     format!(
         "\nBeadle is running, with a WhatsApp of its own.\n\n\
          \x20 Chat page    {page}  (play several people, write, tap)\n\
          \x20 Webhooks     http://127.0.0.1:{http}/webhooks/main\n\
          \x20 Health       http://127.0.0.1:{admin}/healthz, /metrics\n\
-         \x20 Look inside  beadle --socket {} status\n\n\
+         \x20 Look inside  beadle --socket {} status\n\
+         \x20 Your plugin  {}  (a .wasm put there runs; --watch DIR builds and puts it)\n\n\
          Ctrl-C ends it and leaves nothing behind.",
-        socket.display()
+        socket.display(),
+        own.display()
     )
 }
 

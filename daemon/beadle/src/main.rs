@@ -4,6 +4,7 @@
 //! and effects; that is below.
 
 mod api;
+mod author;
 mod check;
 mod cli;
 mod config;
@@ -11,10 +12,11 @@ mod demo;
 mod exit;
 mod explain;
 mod run;
+mod scratch;
 mod web;
 
 use clap::Parser as _;
-use cli::{Cli, Command};
+use cli::{Cli, Command, Plugins};
 use exit::Exit;
 use std::process::ExitCode;
 use tokio::runtime::Builder;
@@ -28,6 +30,9 @@ fn main() -> ExitCode {
         Command::Demo(args) => on(Builder::new_multi_thread(), demo::demo(args)),
         Command::Check(at) => check::check(&at.config),
         Command::Explain { code } => explain::explain(code.as_deref()),
+        Command::Plugins(Plugins::New(args)) => author::new(args),
+        Command::Plugins(Plugins::Build(args)) => on(Builder::new_current_thread(), author::build(args, &cli.socket())),
+        Command::Plugins(Plugins::Test(args)) => on(Builder::new_multi_thread(), author::test(args)),
         // A question needs one connection, so one thread.
         _ => on(Builder::new_current_thread(), cli::perform(&cli)),
     };

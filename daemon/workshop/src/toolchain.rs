@@ -61,7 +61,7 @@ impl Toolchain {
     pub fn build(self) -> Command {
         let mut command = match self {
             Self::Own => shell::cargo(),
-            Self::Debian => shell::command(DEBIAN_CARGO),
+            Self::Debian => Command::new(DEBIAN_CARGO),
         };
         for variable in ["CARGO_ENCODED_RUSTFLAGS", "RUSTFLAGS", "CARGO_BUILD_RUSTFLAGS", "CARGO_BUILD_TARGET"] {
             command.env_remove(variable);
@@ -91,7 +91,7 @@ impl Toolchain {
 }
 
 fn rustc() -> Command {
-    shell::command(std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()))
+    Command::new(std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()))
 }
 
 fn own_has_target() -> bool {
@@ -106,7 +106,7 @@ fn debian_is_there() -> bool {
 
 /// `rustup target add`, no longer than the limit.
 fn add_target() -> bool {
-    let mut command = shell::command("rustup");
+    let mut command = Command::new("rustup");
     command.args(["target", "add", TARGET]).stdin(Stdio::null());
     eprintln!("plugins: adding the wasm target to this Rust: {}", shell::line(&command));
     let Ok(mut child) = command.spawn() else { return false };
@@ -127,12 +127,12 @@ fn add_target() -> bool {
 
 /// Only root may, and only where there is such a package.
 fn may_install() -> bool {
-    let root = shell::output(shell::command("id").arg("-u")).is_ok_and(|id| id == "0");
+    let root = shell::output(Command::new("id").arg("-u")).is_ok_and(|id| id == "0");
     root && have("apt-get")
 }
 
 fn apt(words: &[&str]) -> Command {
-    let mut command = shell::command("apt-get");
+    let mut command = Command::new("apt-get");
     command.args(words).env("DEBIAN_FRONTEND", "noninteractive").stdin(Stdio::null());
     // What it says is for those who ask it; ours is one line before, and its errors.
     command.stdout(Stdio::null());

@@ -5,6 +5,7 @@
 
 #![cfg(test)]
 
+mod author_loop;
 mod backpressure_503;
 mod claim_fails_after_another_answered;
 mod command_line;
@@ -20,6 +21,9 @@ mod trap_every_third;
 mod webhooks;
 
 use serde_json::Value;
+
+/// A compiler on a busy machine; the first build of the standard library for wasm takes minutes there.
+const PATIENCE_OF_A_COMPILER: std::time::Duration = std::time::Duration::from_secs(900);
 
 /// The platform's limits out of the way: more is written here in a second than to a person in a day.
 const UNPACED: &str = "[channels.shop.pace]\nmessages_per_second = 10000\ncontact_seconds = 0";

@@ -17,6 +17,7 @@ const HOUSE: &[&str] = &[
     "beadle-store",
     "beadle-clock",
     "beadle-model",
+    "beadle-workshop",
 ];
 
 /// Crates of others and the only crate of the daemon that may use them.

@@ -41,6 +41,13 @@ pub enum ClientError {
     Garbled(String),
 }
 
+impl ClientError {
+    /// The daemon is there and said no.
+    pub fn is_refusal(&self) -> bool {
+        matches!(self, ClientError::Refused(_))
+    }
+}
+
 impl Client {
     /// To the daemon at this socket.
     pub fn new(socket: &Path) -> Result<Self, ClientError> {

@@ -8,7 +8,6 @@ use super::{Cli, Command, Contacts, Dead, EventFilter, Events, Json, Outbox, Pag
 use crate::exit::{Exit, print};
 use serde_json::Value;
 use std::io::IsTerminal as _;
-use std::path::PathBuf;
 
 /// One question and the form of its answer.
 pub struct Question<'a> {
@@ -62,7 +61,7 @@ impl From<serde_json::Error> for Ended {
 }
 
 async fn ask_all(cli: &Cli) -> Result<(), Ended> {
-    let client = Client::new(&socket(cli.socket.as_ref()))?;
+    let client = Client::new(&cli.socket())?;
     match &cli.command {
         Command::Events(Events::Tail { filter, after, count, json }) => {
             tail(&client, filter, after.clone(), *count, *json).await
@@ -183,11 +182,6 @@ async fn tail(
         }
     }
     Ok(())
-}
-
-fn socket(named: Option<&PathBuf>) -> PathBuf {
-    let from_environment = || std::env::var_os("BEADLE_SOCKET").map(PathBuf::from);
-    named.cloned().or_else(from_environment).unwrap_or_else(|| crate::config::DEFAULT_SOCKET.into())
 }
 
 /// The terminal, where the output goes to one.

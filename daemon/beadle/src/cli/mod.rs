@@ -11,9 +11,10 @@ mod table;
 #[cfg(test)]
 mod tests;
 
+pub use client::Client;
 pub use command::perform;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
 /// Runs a community on WhatsApp, with sandboxed plugins.
@@ -27,6 +28,14 @@ pub struct Cli {
     /// What to do
     #[command(subcommand)]
     pub command: Command,
+}
+
+impl Cli {
+    /// Where the daemon listens: as said, as the environment says, or where the package puts it.
+    pub fn socket(&self) -> PathBuf {
+        let from_environment = || std::env::var_os("BEADLE_SOCKET").map(PathBuf::from);
+        self.socket.clone().or_else(from_environment).unwrap_or_else(|| crate::config::DEFAULT_SOCKET.into())
+    }
 }
 
 /// What can be asked for.
@@ -52,7 +61,7 @@ pub enum Command {
         /// Such as window-closed; without one, all of them are listed
         code: Option<String>,
     },
-    /// Plugins that are loaded, or are not and why
+    /// Plugins that are loaded, or are not and why; and making new ones
     #[command(subcommand)]
     Plugins(Plugins),
     /// What happened
@@ -93,6 +102,9 @@ pub struct DemoArgs {
     /// Where the demo's plugins lie [default: where they were built or installed]
     #[arg(long, value_name = "DIR")]
     pub plugins: Option<PathBuf>,
+    /// The folder of a plugin's sources: built now and whenever you save, and taken into the demo
+    #[arg(long, value_name = "DIR")]
+    pub watch: Vec<PathBuf>,
     /// Do not open a browser
     #[arg(long)]
     pub no_open: bool,
@@ -128,6 +140,65 @@ pub enum Plugins {
         #[command(flatten)]
         json: Json,
     },
+    /// Make a folder with a plugin in it, its SDK and a test
+    New(New),
+    /// Build the plugin in a folder
+    Build(Build),
+    /// Give a plugin events in the sandbox and show what it does
+    Test(Test),
+}
+
+/// `beadle plugins new`
+#[derive(Args, Debug)]
+pub struct New {
+    /// Its name, and its folder's
+    pub name: String,
+    /// What it is written in
+    #[arg(long, value_enum, default_value_t = Lang::Rust)]
+    pub lang: Lang,
+    /// Where its folder is made
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    pub into: PathBuf,
+}
+
+/// What a new plugin is written in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Lang {
+    /// Rust, with the SDK
+    Rust,
+}
+
+/// `beadle plugins build`
+#[derive(Args, Debug)]
+pub struct Build {
+    /// Where its Cargo.toml is
+    #[arg(default_value = ".")]
+    pub folder: PathBuf,
+    /// Where NAME.wasm is put, such as a plugin folder [default: the plugin's own folder]
+    #[arg(long, value_name = "DIR")]
+    pub into: Option<PathBuf>,
+    /// Build again whenever a source is saved, and tell what a running daemon makes of it
+    #[arg(long)]
+    pub watch: bool,
+}
+
+/// `beadle plugins test`
+#[derive(Args, Debug)]
+pub struct Test {
+    /// The plugin's file
+    pub file: PathBuf,
+    /// A file with an event (or a list of them) as JSON, or a sample: text, button, list-row, image, advertisement,
+    /// reaction, joined, left, timer, failed [default: every sample that the plugin subscribes to]
+    #[arg(long, value_name = "EVENT")]
+    pub event: Vec<String>,
+    /// A file with its settings: TOML, or JSON
+    #[arg(long, value_name = "FILE")]
+    pub settings: Option<PathBuf>,
+    /// Its memory, as `limits.memory_mib` has it
+    #[arg(long, value_name = "MIB")]
+    pub memory_mib: Option<u32>,
+    #[command(flatten)]
+    pub json: Json,
 }
 
 /// Which events.

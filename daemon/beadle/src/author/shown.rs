@@ -1,0 +1,217 @@
+//! What a plugin did with an event, for its author: a line for each effect, or JSON.
+
+use super::event::Trial;
+use beadle_model::effect::{Effects, Scope, SendWish, StateWrite, TimerWrite};
+use beadle_model::{Coded as _, Content, Disposition, EventBody, Outgoing};
+use beadle_sandbox::{Fault, Level, LogLine, Plugin, Usage};
+use serde_json::{Value, json};
+use std::fmt::Write as _;
+
+/// A value of state or a timer's payload that is longer is cut in the text; JSON has all of it.
+const VALUE_CHARS: usize = 200;
+
+/// One event and what became of it.
+pub struct Shown<'a> {
+    /// The event.
+    pub trial: &'a Trial,
+    /// What the plugin decided and asked for, or what ended it.
+    pub outcome: Result<(Disposition, Effects), Fault>,
+    /// What it wrote.
+    pub log: Vec<LogLine>,
+    /// What it used.
+    pub usage: Usage,
+}
+
+/// The first lines: what was loaded.
+pub fn plugin(plugin: &Plugin, file: &str) -> String {
+    let about = plugin.about().map_or_else(String::new, |about| format!(" {}: {}", about.version, about.summary));
+    let events: Vec<&str> = plugin.subscriptions().iter().filter_map(|kind| kind.interface()).collect();
+    let rights: Vec<&str> = plugin.wishes().iter().copied().collect();
+    let list = |names: Vec<&str>| if names.is_empty() { "none".to_owned() } else { names.join(" ") };
+    let mut text =
+        format!("{file} is `{}`{about}\n  events  {}\n  rights  {}\n", plugin.name(), list(events), list(rights));
+    let missing = beadle_catalog::grants::missing(plugin.wishes().iter().copied(), &[]);
+    if !missing.is_empty() {
+        let quoted: Vec<String> = missing.iter().map(|right| format!("\"{right}\"")).collect();
+        let (name, quoted) = (plugin.name(), quoted.join(", "));
+        let _ = writeln!(text, "  here it has all of them; the daemon wants [plugins.{name}] grant = [{quoted}]");
+    }
+    text
+}
+
+impl Shown<'_> {
+    /// As text.
+    pub fn text(&self) -> String {
+        let mut text = format!("\n{}: {}\n", self.trial.from, told(self.trial));
+        match &self.outcome {
+            Ok((disposition, effects)) => {
+                let _ = writeln!(text, "  {}", name_of(*disposition));
+                for (what, says, _) in lines(effects) {
+                    let _ = writeln!(text, "  {what:<8} {says}");
+                }
+            }
+            Err(fault) => {
+                let _ = writeln!(text, "  failed   {fault} ({})", fault.code());
+                for function in &fault.backtrace {
+                    let _ = writeln!(text, "           in {function}");
+                }
+            }
+        }
+        for line in &self.log {
+            let _ = writeln!(text, "  log      {}: {}", level(line.level), line.text);
+        }
+        let Usage { cpu_us, memory_bytes, host_calls, .. } = self.usage;
+        let memory_kib = memory_bytes / 1024;
+        let _ = writeln!(
+            text,
+            "  used     {}.{} ms CPU, {memory_kib} KiB, {host_calls} host calls",
+            cpu_us / 1000,
+            cpu_us % 1000 / 100
+        );
+        text
+    }
+
+    /// As JSON.
+    pub fn json(&self) -> Value {
+        let (said, effects, fault) = match &self.outcome {
+            Ok((disposition, effects)) => {
+                (Some(*disposition), lines(effects).into_iter().map(|(.., json)| json).collect(), None)
+            }
+            Err(fault) => {
+                let fault = json!({ "code": fault.code(), "message": fault.to_string(), "backtrace": fault.backtrace });
+                (None, Vec::new(), Some(fault))
+            }
+        };
+        let log: Vec<Value> =
+            self.log.iter().map(|line| json!({ "level": level(line.level), "text": line.text })).collect();
+        json!({
+            "from": self.trial.from,
+            "event": self.trial.body,
+            "disposition": said,
+            "failure": fault,
+            "effects": effects,
+            "log": log,
+            "used": { "cpu_us": self.usage.cpu_us, "memory_bytes": self.usage.memory_bytes, "host_calls": self.usage.host_calls },
+        })
+    }
+}
+
+/// The event in a few words.
+fn told(trial: &Trial) -> String {
+    let kind = trial.body.kind().name();
+    let what = match &trial.body {
+        EventBody::Message { content: Content::Text(text), .. } => format!(" {text:?}"),
+        EventBody::Message { content: Content::Other { kind, .. }, .. } => format!(" ({kind})"),
+        EventBody::Message {
+            content: Content::Button(choice) | Content::ListRow(choice) | Content::TemplateButton(choice),
+            ..
+        } => format!(", {:?} was tapped ({})", choice.title, choice.id),
+        EventBody::Reaction { emoji, .. } => format!(" {}", emoji.as_deref().unwrap_or("taken back")),
+        EventBody::Timer { key, .. } => format!(" {key:?}"),
+        EventBody::MessageStatus { status, .. } => format!(" {status}"),
+        _ => String::new(),
+    };
+    format!("{kind}{what}, {}", trial.name)
+}
+
+/// Each effect: what it is, in words, and as JSON.
+fn lines(effects: &Effects) -> Vec<(&'static str, String, Value)> {
+    let sends = effects.sends.iter().map(send);
+    sends.chain(effects.state.iter().map(state)).chain(effects.timers.iter().map(timer)).collect()
+}
+
+fn send(wish: &SendWish) -> (&'static str, String, Value) {
+    let what = if wish.reply { "reply" } else { "message" };
+    let says = match &wish.body {
+        Outgoing::Text { body, .. } => format!("{body:?}"),
+        Outgoing::Buttons { body, buttons, .. } => {
+            let titles: Vec<String> = buttons.iter().map(|button| format!("[{}]", button.title)).collect();
+            format!("{body:?} {}", titles.join(" "))
+        }
+        Outgoing::List { body, sections, .. } => {
+            let rows: Vec<String> =
+                sections.iter().flat_map(|section| &section.rows).map(|row| format!("[{}]", row.title)).collect();
+            format!("{body:?} {}", rows.join(" "))
+        }
+        other => serde_json::to_string(other).unwrap_or_default(),
+    };
+    let says = if wish.reply { says } else { format!("to {}: {says}", wish.conversation) };
+    let json = json!({ "effect": what, "id": wish.message, "conversation": wish.conversation, "body": wish.body });
+    (what, says, json)
+}
+
+fn state(write: &StateWrite) -> (&'static str, String, Value) {
+    let (scope, key, says, json) = match write {
+        StateWrite::Set { scope, key, value, expires_at } => {
+            let until = expires_at.map_or_else(String::new, |at| format!(", until {at}"));
+            let json = json!({ "effect": "state-set", "scope": scope, "key": key, "value": content(value), "expires_at": expires_at });
+            (scope, key, format!(" = {}{until}", short(value)), json)
+        }
+        StateWrite::Delete { scope, key } => {
+            (scope, key, " deleted".to_owned(), json!({ "effect": "state-delete", "scope": scope, "key": key }))
+        }
+        StateWrite::Add { scope, key, delta } => {
+            let json = json!({ "effect": "state-add", "scope": scope, "key": key, "delta": delta });
+            (scope, key, format!(" {delta:+}"), json)
+        }
+    };
+    ("state", format!("{} {key:?}{says}", about(*scope)), json)
+}
+
+fn timer(write: &TimerWrite) -> (&'static str, String, Value) {
+    let (scope, key, says, json) = match write {
+        TimerWrite::Set { scope, key, due_at, payload } => {
+            let json = json!({ "effect": "timer-set", "scope": scope, "key": key, "due_at": due_at, "payload": content(payload) });
+            let with = if payload.is_empty() { String::new() } else { format!(" with {}", short(payload)) };
+            (scope, key, format!(" due {due_at}{with}"), json)
+        }
+        TimerWrite::Move { scope, key, due_at } => {
+            let json = json!({ "effect": "timer-move", "scope": scope, "key": key, "due_at": due_at });
+            (scope, key, format!(" moved to {due_at}"), json)
+        }
+        TimerWrite::Cancel { scope, key } => {
+            (scope, key, " cancelled".to_owned(), json!({ "effect": "timer-cancel", "scope": scope, "key": key }))
+        }
+    };
+    ("timer", format!("{} {key:?}{says}", about(*scope)), json)
+}
+
+fn about(scope: Scope) -> String {
+    match scope {
+        Scope::Plugin => "plugin".to_owned(),
+        Scope::Contact(id) => id.to_string(),
+        Scope::Conversation(id) => id.to_string(),
+    }
+}
+
+/// Bytes as the JSON that they mostly are, else as text, else as numbers.
+fn content(bytes: &[u8]) -> Value {
+    let as_json = serde_json::from_slice(bytes).ok();
+    let as_text = || std::str::from_utf8(bytes).ok().map(Value::from);
+    as_json.or_else(as_text).unwrap_or_else(|| bytes.iter().copied().collect())
+}
+
+fn short(bytes: &[u8]) -> String {
+    let text = content(bytes).to_string();
+    match text.char_indices().nth(VALUE_CHARS) {
+        Some((at, _)) => format!("{}… ({} bytes)", text.get(..at).unwrap_or_default(), bytes.len()),
+        None => text,
+    }
+}
+
+fn name_of(disposition: Disposition) -> &'static str {
+    match disposition {
+        Disposition::Pass => "pass: not for it, the next plugin may answer",
+        Disposition::Claimed => "claimed: it answered",
+        Disposition::Stopped => "stopped: nobody may answer",
+    }
+}
+
+fn level(level: Level) -> &'static str {
+    match level {
+        Level::Debug => "debug",
+        Level::Info => "info",
+        Level::Warn => "warn",
+        Level::Error => "error",
+    }
+}
