@@ -50,6 +50,7 @@ macro_rules! versions {
         }
 
         /// The exports of one instance.
+        #[cfg_attr(test, expect(clippy::large_enum_variant, reason = "a version that few have costs its plugins' instances bytes"))]
         pub enum Guests {
             $($(#[$cfg])* $version($module::Guests),)*
         }

@@ -85,3 +85,44 @@ async fn more_than_a_host_call_may_carry_is_a_trap_before_it_is_copied() {
     assert_eq!(fault.code(), "trap");
     assert!(fault.to_string().contains("too much"), "{fault}");
 }
+
+#[tokio::test]
+async fn a_million_tiny_allocations_through_the_host_are_cut_and_cost_the_guest_only() {
+    // One byte at a time, each put somewhere new by the guest's own allocator at the host's call.
+    let guest = Guest {
+        wishes: &["random"],
+        imports: r#"(import "beadle:plugin/random@0.1.0" "bytes" (func $bytes (param i32 i32)))"#,
+        items: "(global $left (mut i32) (i32.const 1000000))",
+        handle: "(loop $on
+                (call $bytes (i32.const 1) (i32.const 64))
+                (global.set $left (i32.sub (global.get $left) (i32.const 1)))
+                (br_if $on (global.get $left)))
+            (i32.const 16)",
+        ..Guest::default()
+    };
+    let report = run(&guest).await;
+    let fault = report.outcome.unwrap_err();
+    assert!(["host-calls", "cpu-limit"].contains(&fault.code()), "{fault}");
+    assert!(report.usage.host_calls <= 10_001 && report.usage.memory_bytes <= 32 << 20, "{:?}", report.usage);
+}
+
+#[tokio::test]
+async fn a_flood_of_state_ends_at_the_quota_or_the_effects_and_writes_nothing() {
+    // A quarter of a mebibyte at a time, under a new key each: 64 MiB are 256 of them, the effects end it at 100.
+    let guest = Guest {
+        wishes: &["state"],
+        imports: rights::STATE,
+        items: r#"(data (i32.const 2048) "key0") (global $left (mut i32) (i32.const 1000))"#,
+        handle: "(drop (memory.grow (i32.const 8)))
+            (loop $on
+                (i32.store8 (i32.const 2048) (i32.and (global.get $left) (i32.const 127)))
+                (i32.store8 (i32.const 2049) (i32.shr_u (global.get $left) (i32.const 7)))
+                (call $set (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 2048) (i32.const 4)
+                    (i32.const 65536) (i32.const 262144) (i32.const 0) (i64.const 0) (i32.const 64))
+                (global.set $left (i32.sub (global.get $left) (i32.const 1)))
+                (br_if $on (global.get $left)))
+            (i32.const 16)",
+        ..Guest::default()
+    };
+    assert_eq!(run(&guest).await.outcome.unwrap_err().code(), "effect-limit");
+}

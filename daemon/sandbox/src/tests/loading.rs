@@ -214,3 +214,19 @@ fn every_right_and_event_of_the_contract_is_known() {
     assert_eq!(rights, crate::surface::RIGHTS.into_iter().collect());
     assert_eq!(events, EventKind::ALL.into_iter().filter_map(EventKind::interface).collect());
 }
+
+#[tokio::test]
+async fn a_huge_about_is_refused_before_it_is_copied() {
+    // Ten mebibytes of summary, from a memory that has them.
+    let guest = Guest {
+        world: "export beadle:plugin/about@0.1.0;",
+        items: r#"(func (export "beadle:plugin/about@0.1.0#describe") (result i32)
+            (drop (memory.grow (i32.const 200)))
+            (i32.store (i32.const 136) (i32.const 65536)) (i32.store (i32.const 140) (i32.const 10485760))
+            (i32.const 128))"#,
+        ..Guest::default()
+    };
+    let error = load_error(guest.bytes()).await;
+    assert!(["trap", "about-refused"].contains(&error.code()), "{error}");
+    assert!(error.to_string().len() < 1000);
+}
