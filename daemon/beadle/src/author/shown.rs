@@ -102,6 +102,9 @@ fn told(trial: &Trial) -> String {
     let what = match &trial.body {
         EventBody::Message { content: Content::Text(text), .. } => format!(" {text:?}"),
         EventBody::Message { content: Content::Other { kind, .. }, .. } => format!(" ({kind})"),
+        EventBody::Message { content: Content::Image(media) | Content::Document(media), .. } => {
+            format!(" ({}) {:?}", media.mime_type, media.caption.as_deref().unwrap_or_default())
+        }
         EventBody::Message {
             content: Content::Button(choice) | Content::ListRow(choice) | Content::TemplateButton(choice),
             ..

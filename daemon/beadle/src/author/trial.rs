@@ -164,9 +164,10 @@ impl World {
         // The first event of all, by which somebody became known, carries the commits.
         let event = EventId(1);
         let progress = Progress { event, roster, done: 0, done_beyond: vec![], all: 1, all_beyond: 0, ending: None };
-        let Effects { reads, state, timers, .. } = effects.clone();
+        let Effects { reads, state, timers, media, .. } = effects.clone();
         let (fence, plugin) = (self.store.fence(), plugin.no());
-        let commit = Commit { fence, plugin, now: NOW, progress, conversation, reads, state, timers, sends: vec![] };
+        let commit =
+            Commit { fence, plugin, now: NOW, progress, conversation, reads, state, timers, media, sends: vec![] };
         self.store.commit(commit).await
     }
 

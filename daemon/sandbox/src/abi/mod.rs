@@ -45,6 +45,7 @@ macro_rules! versions {
         }
 
         /// Where a component's exports are, found once when it is loaded.
+        #[cfg_attr(test, expect(clippy::large_enum_variant, reason = "a version that few have costs its plugins' instances bytes"))]
         pub enum Exports {
             $($(#[$cfg])* $version($module::Exports),)*
         }
