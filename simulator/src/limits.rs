@@ -199,10 +199,12 @@ fn check_action(kind: &str, action: &Value) -> Checked {
             named("flow")?;
             required(parameters, "flow_message_version")?;
             length("flow_cta", required(parameters, "flow_cta")?, 1, 30)?;
-            match (text(parameters, "flow_id"), text(parameters, "flow_name")) {
-                (Some(_), None) | (None, Some(_)) => Ok(()),
-                _ => Err(Refusal::invalid("A flow is named by either flow_id or flow_name.")),
+            // A number is taken as well: pywa sends ids so.
+            let given = |key: &str| parameters.get(key).is_some_and(|name| name.is_string() || name.is_number());
+            if given("flow_id") == given("flow_name") {
+                return Err(Refusal::invalid("A flow is named by either flow_id or flow_name."));
             }
+            Ok(())
         }
         "product" => {
             required(action, "catalog_id")?;

@@ -186,6 +186,9 @@ fn utter(hub: &Hub, world: &mut World, by: Speaker, mut message: Map<String, Val
     hub.deliver(world, update);
     view::tell(hub, world, seq);
     view::tell_person(hub, world, by.who);
+    if let Chat::Group(no) = by.chat {
+        view::tell_group(hub, world, no);
+    }
     seq
 }
 

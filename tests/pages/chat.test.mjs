@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { community, startDaemon } from "./daemon.mjs";
+import { SECRETS, community, startDaemon } from "./daemon.mjs";
 import { PICTURES, startBrowser, startSimulator } from "./house.mjs";
 
 let daemon;
@@ -56,7 +56,7 @@ const picture = (page, name) => page.screenshot({ path: join(PICTURES, `${name}.
 test("somebody new writes, taps a button, chooses from a list, and the ticks turn", async () => {
   const { page, complaints, close } = await open();
   await page.getByRole("button", { name: "Add a person" }).click();
-  await page.getByLabel("Name").fill("Marta");
+  await page.getByLabel("Name", { exact: true }).fill("Marta");
   await page.getByRole("dialog").getByRole("button", { name: "Add" }).click();
   const marta = phone(page, "Marta");
   await marta.getByText("no window").waitFor();
@@ -165,6 +165,187 @@ test("the dots move while the business types, and 25 seconds at most", async () 
   await control("clock", { advance_ms: 25_000 });
   await typing.waitFor({ state: "detached" });
   await close();
+});
+
+/** Tells the control API; gives what it answers. */
+const told = async (path, body) => (await control(path, body)).json();
+
+/** A photo: a canvas that the browser paints, so that it is a real one. */
+const paint = (page) => page.evaluate(() => new Promise((done) => {
+  const canvas = Object.assign(document.createElement("canvas"), { width: 640, height: 420 });
+  const pen = canvas.getContext("2d");
+  const sky = pen.createLinearGradient(0, 0, 0, 420);
+  [["0", "#f7b267"], [".55", "#f4845f"], [".56", "#1d4e63"], ["1", "#0b2f40"]].forEach(([at, colour]) => sky.addColorStop(Number(at), colour));
+  pen.fillStyle = sky;
+  pen.fillRect(0, 0, 640, 420);
+  pen.fillStyle = "#ffe8c2";
+  pen.arc(430, 190, 46, 0, 7);
+  pen.fill();
+  canvas.toBlob((blob) => blob.arrayBuffer().then((bytes) => done([...new Uint8Array(bytes)])), "image/jpeg", 0.9);
+}));
+
+const photo = async (page) => ({ name: "quay.jpg", mimeType: "image/jpeg", buffer: Buffer.from(await paint(page)) });
+
+/** Attaches one of the things in the sheet. */
+async function attach(page, who, what) {
+  await phone(page, who).getByRole("button", { name: "Attach" }).click();
+  await phone(page, who).getByRole("dialog").getByRole("button", { name: what }).click();
+}
+
+test("photos, places, cards, polls and documents are sent, and arrive", async () => {
+  const { page, complaints, close } = await open();
+  const before = daemon.messages.length;
+  const ana = phone(page, "Ana");
+  const choosing = page.waitForEvent("filechooser");
+  await attach(page, "Ana", "Photo or video");
+  await (await choosing).setFiles(await photo(page));
+  await ana.getByRole("img", { name: "Photo" }).waitFor();
+  await attach(page, "Ana", "Location");
+  await ana.getByLabel("Name").fill("The quay");
+  await ana.getByRole("dialog").getByRole("button", { name: "Send" }).click();
+  await ana.locator(".mine").getByText("The quay").waitFor();
+  await attach(page, "Ana", "Contact");
+  await ana.getByRole("dialog").getByRole("button", { name: "Bram" }).click();
+  await ana.locator(".mine .card").getByText("Bram", { exact: true }).waitFor();
+  const document = page.waitForEvent("filechooser");
+  await attach(page, "Ana", "Document");
+  await (await document).setFiles({ name: "rules.pdf", mimeType: "application/pdf", buffer: Buffer.from("%PDF-1.7") });
+  await ana.getByText("rules.pdf").waitFor();
+  await attach(page, "Ana", "Poll");
+  await ana.getByLabel("Question").fill("When do we meet?");
+  await ana.getByLabel("Options").fill("Friday, Saturday");
+  await ana.getByRole("dialog").getByRole("button", { name: "Send" }).click();
+  await ana.getByText("Saturday").waitFor();
+  await fetch(`${simulator.url}/control/idle?wait_ms=20000`);
+  const came = daemon.messages.slice(before);
+  assert.deepEqual(came.map((message) => message.type), ["image", "location", "contacts", "document", "unsupported"]);
+  const [image, place, card, file] = came;
+  const got = await fetch(image.image.url, { headers: { authorization: `Bearer ${SECRETS.accessToken}` } });
+  assert.deepEqual([got.status, image.image.mime_type, file.document.filename], [200, "image/jpeg", "rules.pdf"]);
+  assert.deepEqual([place.location.name, card.contacts[0].phones[0].wa_id], ["The quay", "31610000102"]);
+  await ana.locator(".mine .ticks.read").nth(4).waitFor();
+  await picture(page, "attachments");
+  assert.deepEqual(complaints, []);
+  await close();
+});
+
+test("a group is made, entered, written in and answered, each from their side", async () => {
+  const { page, complaints, close } = await open();
+  await page.getByRole("button", { name: "New group" }).click();
+  const dialog = page.getByRole("dialog");
+  await dialog.getByLabel("Subject").fill("Harbour Street");
+  await dialog.getByLabel("whoever follows the link").check();
+  await dialog.getByLabel("Ana").check();
+  await dialog.getByRole("button", { name: "Make" }).click();
+  const group = phone(page, "Harbour Street");
+  await group.getByText("no window").waitFor();
+  await group.getByRole("button", { name: "About" }).click();
+  await group.getByRole("listitem").filter({ hasText: "Kadri" }).getByRole("button", { name: "Ask" }).click();
+  await group.getByText("1 asking").waitFor();
+  await group.getByRole("textbox").fill("Who has a ladder?");
+  await group.getByRole("textbox").press("Enter");
+  await group.getByText("24 h 00 min").waitFor();
+  const { groups: [made] } = await (await fetch(`${simulator.url}/control/groups`)).json();
+  const graph = (path, body) => fetch(`${simulator.url}/v26.0/${path}`, {
+    method: "POST", headers: { "content-type": "application/json", authorization: `Bearer ${SECRETS.accessToken}` },
+    body: JSON.stringify({ messaging_product: "whatsapp", ...body }),
+  });
+  await graph(`${made.id}/join_requests`, { join_requests: [made.join_requests[0].id] });
+  await group.getByText("Ana, Kadri").waitFor();
+  await graph("106540352242922/messages", { recipient_type: "group", to: made.id, type: "text", text: { body: "Bram keeps it, *number 7*" } });
+  const answer = group.locator(".theirs").filter({ hasText: "number 7" });
+  await answer.waitFor();
+  await group.getByLabel("Who speaks").selectOption("kadri");
+  await group.locator(".theirs .author").getByText("Ana").waitFor();
+  await group.getByRole("textbox").fill("Thank you!");
+  await group.getByRole("textbox").press("Enter");
+  await group.locator(".mine").getByText("Thank you!").waitFor();
+  // Ana and Kadri both held it: read by all.
+  await answer.locator(".ticks.read").waitFor();
+  await group.getByRole("button", { name: "About" }).click();
+  await picture(page, "group");
+  await group.getByRole("listitem").filter({ hasText: "Kadri" }).getByRole("button", { name: "Leave" }).click();
+  await group.locator("header small").getByText("Ana", { exact: true }).waitFor();
+  assert.deepEqual(complaints, []);
+  await close();
+});
+
+test("a template is seen as its reader sees it, and the inspector shows what was sent", async () => {
+  const { page, complaints, close } = await open();
+  const graph = (path, body) => fetch(`${simulator.url}/v26.0/${path}`, {
+    method: "POST", headers: { "content-type": "application/json", authorization: `Bearer ${SECRETS.accessToken}` }, body: JSON.stringify(body),
+  });
+  await graph("102290129340398/message_templates", { name: "feast", language: "en", category: "MARKETING", components: [
+    { type: "HEADER", format: "TEXT", text: "Summer feast" },
+    { type: "BODY", text: "Hello {{1}}, we meet on *26 June*, on the quay.", example: { body_text: [["Ana"]] } },
+    { type: "FOOTER", text: "Not interested? Tap Stop" },
+    { type: "BUTTONS", buttons: [{ type: "QUICK_REPLY", text: "I am coming" }, { type: "URL", text: "Who brings what", url: "https://example.org/feast" }] },
+  ] });
+  await page.getByRole("button", { name: "Controls" }).click();
+  const drawer = page.getByRole("complementary", { name: "Time, faults and traffic" });
+  await drawer.getByText("approved").waitFor();
+  await page.keyboard.press("Escape");
+  await graph("106540352242922/messages", { messaging_product: "whatsapp", to: "31610000102", type: "template",
+    template: { name: "feast", language: { code: "en" }, components: [{ type: "body", parameters: [{ type: "text", text: "Bram" }] }] } });
+  const bram = phone(page, "Bram");
+  const feast = bram.locator(".theirs").filter({ hasText: "26 June" });
+  await feast.getByText("Hello Bram").waitFor();
+  await feast.getByRole("button", { name: "I am coming" }).click();
+  await bram.locator(".mine").getByText("I am coming").waitFor();
+  await feast.hover();
+  await feast.getByRole("button", { name: "What was sent" }).click();
+  const inspector = page.getByRole("complementary", { name: "What was sent" });
+  await inspector.getByText("marketing, regular").waitFor();
+  await inspector.locator("details").nth(2).waitFor();
+  await inspector.locator("summary").first().click();
+  await inspector.locator("details[open] pre").first().getByText('"feast"').waitFor();
+  await picture(page, "inspector");
+  await page.keyboard.press("Escape");
+  assert.equal(await inspector.isVisible(), false);
+  assert.deepEqual(complaints, []);
+  await close();
+});
+
+test("somebody changes their number, hides it, and wants no more marketing", async () => {
+  const { page, close } = await open();
+  const before = daemon.messages.length;
+  const ana = phone(page, "Ana");
+  const about = () => ana.getByRole("button", { name: "About" }).click();
+  await about();
+  await ana.getByRole("button", { name: "Stop marketing" }).click();
+  await ana.getByText("no marketing").waitFor();
+  await about();
+  await ana.getByLabel("New phone number").fill("+31 6 1234 5678");
+  await ana.getByRole("button", { name: "Change number" }).click();
+  await ana.locator("header").getByText("+31612345678").waitFor();
+  await about();
+  await ana.getByRole("button", { name: "Hide the number" }).click();
+  await ana.getByText("number hidden").waitFor();
+  await fetch(`${simulator.url}/control/idle?wait_ms=20000`);
+  const kinds = daemon.messages.slice(before).map((message) => message.system?.type).sort();
+  assert.deepEqual(kinds, ["user_changed_number", "user_changed_user_id"]);
+  await close();
+});
+
+test("people and groups side by side, also at a phone's width", async () => {
+  for (const [name, options] of [["side-by-side", {}], ["side-by-side-phone", NARROW]]) {
+    const { page, complaints, close } = await open({ deviceScaleFactor: 2, viewport: { width: 1720, height: 900 }, ...options });
+    const made = await told("groups", { subject: "Harbour Street", members: ["ana", "bram", "kadri"] });
+    const { id } = await (await fetch(`${simulator.url}/control/media?filename=quay.jpg`, {
+      method: "POST", headers: { "content-type": "image/jpeg" }, body: (await photo(page)).buffer })).json();
+    await control("say", { from: "bram", group: made.id, message: { type: "image", image: { id, caption: "Sunset on the quay" } } });
+    await control("say", { from: "kadri", group: made.id, text: "Beautiful! Is the feast still on?" });
+    await control("say", { from: "ana", text: "Hello" });
+    const group = phone(page, "Harbour Street");
+    if (options.isMobile) await page.getByRole("navigation").getByRole("button", { name: "Harbour Street" }).click();
+    await group.getByRole("img", { name: "Sunset on the quay" }).waitFor();
+    await group.getByText("Is the feast still on?").waitFor();
+    const box = await group.boundingBox();
+    assert.ok(box.x >= 0 && box.x + box.width <= page.viewportSize().width, "nothing sticks out to the side");
+    await picture(page, name);
+    assert.deepEqual(complaints, []);
+    await close();
+  }
 });
 
 const NARROW = { viewport: { width: 390, height: 780 }, hasTouch: true, isMobile: true };

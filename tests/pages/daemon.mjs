@@ -58,8 +58,14 @@ export async function startDaemon(answer) {
 export async function community(message, send) {
   const to = message.from;
   const reply = message.interactive?.button_reply ?? message.interactive?.list_reply;
-  if (message.type === "reaction") return;
-  await send(null, { status: "read", message_id: message.id, typing_indicator: { type: "text" } });
+  if (message.type === "reaction" || message.type === "system") return;
+  const read = { status: "read", message_id: message.id };
+  if (message.group_id || !["text", "interactive"].includes(message.type)) {
+    await send(null, read);
+    if (message.type === "image" && !message.group_id) await send(to, { type: "text", text: { body: "What a picture! Thank you 🧡" } });
+    return;
+  }
+  await send(null, { ...read, typing_indicator: { type: "text" } });
   // Somebody is fetched, and takes their time.
   if (/^human/i.test(message.text?.body ?? "")) return;
   if (reply?.id === "rules-yes") {

@@ -4,6 +4,7 @@
 //! what is shipped.
 
 mod bench;
+mod clients;
 mod demo;
 mod pages;
 mod plugins;

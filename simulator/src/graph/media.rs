@@ -18,7 +18,9 @@ pub(super) async fn upload(call: &Call<'_>) -> Given {
         return Err(call.unsupported());
     }
     let form = call.form().await?;
-    if form.fields.get("messaging_product").map(String::as_str) != Some("whatsapp") {
+    // Graph takes parameters from the query as well; whatsapp-api-js has this one there.
+    let product = form.fields.get("messaging_product").or_else(|| call.query.get("messaging_product"));
+    if product.map(String::as_str) != Some("whatsapp") {
         return Err(Refusal::new(100, "The parameter messaging_product is required."));
     }
     let file = form.file.ok_or_else(|| Refusal::new(100, "The parameter file is required."))?;

@@ -137,7 +137,8 @@ fn edit(call: &Call<'_>, now_ms: i64) -> Given {
     edited.map_err(|(code, details)| Refusal::new(code, details))?;
     send_to_review(hub, &world, call.id.to_owned(), now_ms);
     hub.tell(|| json!({"kind": "account"}));
-    Ok(json!({"success": true}))
+    let named = world.templates.get(call.id).map(|template| (&template.name, &template.category)).unzip();
+    Ok(json!({"success": true, "id": call.id, "name": named.0, "category": named.1}))
 }
 
 /// The invitation to a group: must be copied as it is to stay a utility template (whatsapp.md 3.2).

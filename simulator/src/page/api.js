@@ -14,6 +14,16 @@ async function call(method, path, body) {
 export const get = (path) => call("GET", path);
 export const post = (path, body) => call("POST", path, body);
 
+/** Puts a person's file there; gives its id and kind. */
+export async function put(file, name) {
+  const answer = await fetch(`/control/media?filename=${encodeURIComponent(name)}`, {
+    method: "POST", headers: { "content-type": file.type || "application/octet-stream" }, body: file,
+  });
+  const result = await answer.json();
+  if (!answer.ok) throw new Error(result.error ?? `the simulator answered ${answer.status}`);
+  return result;
+}
+
 /** Calls `heard` with each event, and `opened` whenever the line is there (again): then everything is to be read anew. */
 export function listen({ opened, heard, lost }) {
   const events = new EventSource("/control/events");

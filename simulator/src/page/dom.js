@@ -10,7 +10,7 @@ export function h(tag, properties = {}, ...children) {
     else if (name in element && name !== "list" && name !== "style") element[name] = value;
     else element.setAttribute(name, value);
   }
-  element.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== false));
+  element.append(...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false));
   return element;
 }
 
@@ -46,6 +46,12 @@ export const ICONS = {
   file: "M6 3h8l4 4v14H6zM14 3v4h4",
   pin: ["M12 21s7-6.5 7-11a7 7 0 1 0-14 0c0 4.5 7 11 7 11z", "M12 12.500a2.5 2.5 0 1 0 0-5 2.5 2.5 0 0 0 0 5z"],
   person: ["M12 12a4 4 0 1 0 0-8 4 4 0 0 0 0 8z", "M4 21a8 8 0 0 1 16 0"],
+  mic: ["M12 3a3 3 0 0 0-3 3v6a3 3 0 0 0 6 0V6a3 3 0 0 0-3-3", "M6 11a6 6 0 0 0 12 0M12 17v4"],
+  clip: "M20 11.500 12 19.500a5 5 0 0 1-7-7l8-8a3.4 3.4 0 0 1 5 5l-8 8a1.8 1.8 0 0 1-2.600-2.600l7-7",
+  picture: ["M4 5h16v14H4z", "M4 16l5-5 5 5M13 14l3-3 4 4", "M15.500 8.500v.01"],
+  group: ["M9 11a3.500 3.500 0 1 0 0-7 3.500 3.500 0 0 0 0 7", "M2 20a7 7 0 0 1 14 0", "M16 4.500a3.500 3.500 0 0 1 0 6M18 14a7 7 0 0 1 4 6"],
+  phone: "M6 3h4l2 5-3 2a12 12 0 0 0 5 5l2-3 5 2v4a2 2 0 0 1-2 2A17 17 0 0 1 4 5a2 2 0 0 1 2-2",
+  look: ["M2 12s4-6.500 10-6.500S22 12 22 12s-4 6.500-10 6.500S2 12 2 12z", "M12 14.500a2.500 2.500 0 1 0 0-5 2.500 2.500 0 0 0 0 5"],
   alert: "M12 8v5M12 16.500v.01M12 3a9 9 0 1 0 0 18 9 9 0 0 0 0-18",
 };
 

@@ -14,6 +14,11 @@ const FAULTS = [
     ["send_drop_before", "Dropped before", "the connection ends, accepts nothing"],
     ["send_drop_after", "Dropped after", "accepts and delivers, and the answer is lost"],
     ["send_failed_later", "Fails later", "accepts, then reports that it could not be delivered"],
+    ["marketing_capped", "Marketing not delivered", "the person has had enough of it (131049)"],
+  ]],
+  ["Media, templates, groups", [
+    ["call_error", "Answers 500", "such a call answers “something went wrong”"],
+    ["group_failed_later", "Group operation fails", "is taken, then reports an error"],
   ]],
   ["Receipts", [
     ["receipt_lost", "Lost", "never comes"],
@@ -34,8 +39,9 @@ const OFTEN = [["never", 0], ["1 in 10", 0.1], ["1 in 2", 0.5], ["always", 1]];
 const LOOK_MS = 1000;
 
 export class Drawer {
-  constructor(element, opener) {
-    Object.assign(this, { element, opener, faults: {}, rows: new Map() });
+  /** `opening` is called before it opens: another may have its place. */
+  constructor(element, opener, opening) {
+    Object.assign(this, { element, opener, opening, faults: {}, rows: new Map() });
     opener.addEventListener("click", () => this.toggle(element.hidden));
     document.addEventListener("keydown", (event) => {
       if (event.key === "Escape" && !element.hidden && !document.querySelector("dialog[open]")) this.toggle(false);
@@ -45,6 +51,8 @@ export class Drawer {
   }
 
   toggle(open) {
+    if (open) this.opening();
+    if (!open && this.element.hidden) return;
     this.element.hidden = !open;
     this.opener.setAttribute("aria-expanded", String(open));
     document.body.classList.toggle("with-drawer", open);
@@ -69,11 +77,19 @@ export class Drawer {
       h("section", {}, h("h3", {}, "People and the platform"),
         this.setting("auto_read", "Everybody reads at once"),
         this.setting("webhooks_paused", "Hold webhooks back"),
-        this.setting("pair_rate", "Hold senders to the pair rate")),
+        this.setting("pair_rate", "Hold senders to the pair rate"),
+        this.setting("token_expired", "The access token has expired"),
+        this.setting("template_hold", "Hold templates for quality"),
+        this.setting("group_variants", "Group webhooks vary as Meta's pages do")),
+      h("section", {}, h("h3", {}, "Templates"), this.templates = h("ul", { className: "templates" })),
       h("section", {}, h("h3", {}, "What goes wrong"), groups,
         h("div", { className: "row" },
           h("button", { type: "button", className: "quiet", onclick: () => this.calm() }, "All well again"),
           h("button", { type: "button", className: "quiet danger", onclick: () => this.startOver() }, "Start over"))),
+      h("section", {}, h("h3", {}, "State"), h("div", { className: "row" },
+        h("a", { className: "quiet", href: "/control/state", download: "whatsapp-state.json" }, "Save"),
+        h("label", { className: "quiet" }, "Load", h("input", { type: "file", accept: "application/json", hidden: true,
+          onchange: (event) => this.loadState(event.target) })))),
       this.problem,
       h("section", {}, h("h3", {}, "Traffic"), this.figures));
   }
@@ -105,6 +121,26 @@ export class Drawer {
 
   startOver() {
     return this.attempt(() => post("reset", {}));
+  }
+
+  loadState(input) {
+    const [file] = input.files;
+    input.value = "";
+    return file && this.attempt(async () => post("state", JSON.parse(await file.text())));
+  }
+
+  /** The templates that were made, each with what can be done to it. */
+  async setTemplates() {
+    const { templates } = await get("templates").catch(() => ({ templates: [] }));
+    const judge = (template, event) => this.attempt(() => post("templates", { name: template.name, language: template.language, event }));
+    const acts = { PENDING: ["approve", "reject"], APPROVED: ["pause", "disable"], PAUSED: ["unpause"], REJECTED: ["approve"], DISABLED: ["approve"] };
+    const row = (template) => h("li", {},
+      h("p", {}, h("b", {}, template.name), h("small", {}, `${template.language} · ${template.category.toLowerCase()}`)),
+      h("span", { className: "state", dataset: { state: template.status } }, template.status.toLowerCase()),
+      acts[template.status].map((event) => h("button", { type: "button", className: "quiet small",
+        "aria-label": `${event} ${template.name}`, onclick: () => judge(template, event) }, event)));
+    this.templates.replaceChildren(...templates.map(row));
+    if (templates.length === 0) this.templates.append(h("li", { className: "about" }, "None was made: until then every name goes."));
   }
 
   async attempt(action) {
@@ -150,12 +186,16 @@ export class Drawer {
 
   async look() {
     if (this.element.hidden) return;
-    const [idle, { counts }] = await Promise.all([get("idle"), get("messages?limit=0")]).catch(() => [{}, { counts: {} }]);
+    const [idle, { counts }, account] = await Promise.all([get("idle"), get("messages?limit=0"), get("account")])
+      .catch(() => [{}, { counts: {} }, {}]);
+    const micros = Object.values(account.costs ?? {}).reduce((sum, cost) => sum + cost.micros, 0);
     const refused = Object.values(counts.refused ?? {}).reduce((sum, n) => sum + n, 0);
     const figures = [
       ["said by people", counts.said], ["sent by the business", counts.accepted], ["delivered", counts.delivered],
       ["read", counts.read], ["failed", counts.failed], ["refused", refused], ["webhooks taken", idle.deliveries],
       ["webhooks not taken", idle.failures], ["on their way", idle.open], ["waiting for their time", idle.waiting],
+      ["free service messages used", account.free_service_messages_used],
+      ["spent, by the estimate", `${(micros / 1e6).toFixed(2)} ${account.currency ?? ""}`],
     ];
     this.figures.replaceChildren(...figures.map(([name, n]) => h("div", {}, h("dt", {}, name), h("dd", {}, String(n ?? "–")))));
   }

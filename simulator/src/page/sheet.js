@@ -5,7 +5,7 @@ import { h, icon, ICONS } from "./dom.js";
 
 const EMOJIS = ["👍", "❤️", "😂", "😮", "🙏", "🎉"];
 
-function show(phone, opener, label, className, content) {
+export function show(phone, opener, label, className, content) {
   phone.querySelector(".sheet")?.remove();
   const close = () => {
     sheet.remove();
@@ -15,7 +15,7 @@ function show(phone, opener, label, className, content) {
     className: `sheet ${className}`, role: "dialog", "aria-label": label,
     onkeydown: (event) => { if (event.key === "Escape") { event.stopPropagation(); close(); } },
     onclick: (event) => { if (event.target === sheet) close(); },
-  }, h("div", { className: "card-up" }, content(close)));
+  }, h("div", { className: "card-up" }, [content(close)].flat(2).filter(Boolean)));
   phone.append(sheet);
   sheet.querySelector("button, input")?.focus();
 }

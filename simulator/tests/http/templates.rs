@@ -103,7 +103,7 @@ async fn templates_are_listed_in_pages_edited_and_deleted() {
     assert_eq!(code(&house.graph("GET", &format!("{ACCOUNT}?after=nonsense"), Value::Null).await.1), 131_059);
     let id = rest["data"][0]["id"].as_str().unwrap();
     let words = json!({"components": [{"type": "BODY", "text": "New words"}]});
-    assert_eq!(house.graph("POST", id, words.clone()).await.1, json!({"success": true}));
+    assert_eq!(house.graph("POST", id, words.clone()).await.1["success"], true);
     house.idle().await;
     assert_eq!(house.graph("GET", id, Value::Null).await.1["components"][0]["text"], "New words");
     assert_eq!(house.graph("POST", id, words).await.0, 400, "once in 24 hours");

@@ -1,0 +1,229 @@
+// A conversation: its log, its composer, what is quoted, the typing dots. A person's phone and a group are both one.
+
+import { post } from "./api.js";
+import { attach, chooseContact, choosePlace } from "./attach.js";
+import { gist } from "./content.js";
+import { h, icon, ICONS, day, sameDay, span } from "./dom.js";
+import { bubble, nameOf } from "./message.js";
+import { emojis, rows } from "./sheet.js";
+
+/** A conversation shows so many of the newest messages; a test's thousands would make the page slow. */
+const MOST_SHOWN = 300;
+
+/** Nearer to the end than this the view follows what comes in; a bubble is about as high. */
+const NEAR_END_PX = 120;
+
+const DAY_MS = 86_400_000;
+
+/** The name's first letter, for a face. */
+export const initial = (name) => [...name.trim()][0]?.toUpperCase() ?? "?";
+
+export class Chat {
+  /** `house` has now, activate, tell, who, inspect, people. */
+  constructor(name, hue, house) {
+    Object.assign(this, { name, hue, house, messages: new Map(), quoted: null, typing: null });
+    this.build();
+  }
+
+  /** Who speaks here; a group says whoever is chosen. */
+  get me() { return null; }
+
+  /** What is said is said by and where. */
+  get from() { return {}; }
+
+  build() {
+    this.window = h("p", { className: "window" });
+    this.about = h("small");
+    this.title = h("h2", {}, this.name);
+    this.face = h("span", { className: "face", "aria-hidden": "true" }, initial(this.name));
+    this.log = h("div", { className: "log", role: "log", "aria-label": `Conversation of ${this.name}`, tabIndex: 0 });
+    this.input = h("textarea", {
+      rows: 1, placeholder: "Message", maxLength: 4096, "aria-label": `Message from ${this.name}`,
+      oninput: () => this.fit(),
+      onkeydown: (event) => {
+        if (event.key === "Enter" && !event.shiftKey && !event.isComposing) { event.preventDefault(); this.write(); }
+        if (event.key === "Escape") this.quote(null);
+      },
+    });
+    this.quoting = h("div", { className: "quoting", hidden: true });
+    this.problem = h("p", { className: "problem", role: "alert", hidden: true });
+    this.top = h("header", {}, this.face, h("button", { type: "button", className: "title", title: "About", "aria-label": `About ${this.name}`,
+      onclick: (event) => this.tellAbout(event.currentTarget) }, this.title, this.about), this.window);
+    this.element = h("section", {
+      className: "phone", "aria-label": this.name, style: `--hue: ${this.hue}`,
+      onpointerdown: () => this.house.activate(this), onfocusin: () => this.house.activate(this),
+    },
+      this.top, this.log, this.problem, this.quoting,
+      h("form", { className: "composer", onsubmit: (event) => { event.preventDefault(); this.write(); } },
+        this.speaker(),
+        h("button", { type: "button", className: "clip", "aria-label": "Attach", title: "Attach", onclick: (event) => attach(this, event.currentTarget) }, icon(ICONS.clip)),
+        this.input, h("button", { type: "submit", className: "send", "aria-label": "Send" }, icon(ICONS.send))));
+    this.chip = h("button", { type: "button", style: `--hue: ${this.hue}`, onclick: () => this.house.activate(this, true) },
+      h("span", { className: "face", "aria-hidden": "true" }, initial(this.name)), h("span", {}, this.name),
+      this.badge = h("span", { className: "badge", hidden: true }));
+    this.empty();
+  }
+
+  /** Whoever may be chosen to speak; nothing where it is always the same. */
+  speaker() { return null; }
+
+  empty() {
+    this.log.replaceChildren(h("p", { className: "hint" }, this.hint));
+  }
+
+  /** What changes with time alone: the window, the typing dots. */
+  tick() {
+    const until = this.windowUntil;
+    const left = (until ?? 0) - this.house.now();
+    const never = until === null || until === undefined;
+    const state = never ? "never" : left <= 0 ? "closed" : left < 2 * 3_600_000 ? "soon" : "open";
+    const says = { never: "no window", closed: "closed", soon: span(left), open: span(left) }[state];
+    if (this.window.textContent !== says) this.window.textContent = says;
+    this.window.dataset.state = state;
+    this.window.style.setProperty("--left", String(Math.max(0, Math.min(1, left / DAY_MS))));
+    this.window.title = left > 0 ? "The business may write freely for so long" : "The business may send templates only";
+    if (this.typing && this.house.now() >= this.typing) this.showTyping(null);
+  }
+
+  bubble(message) {
+    return bubble(message, { me: this.me, find: (id) => this.messages.get(id), acts: this.acts(), who: this.house.who });
+  }
+
+  /** Puts a message where it belongs, or shows how it stands now. */
+  put(message) {
+    const before = this.messages.get(message.id);
+    this.messages.set(message.id, message);
+    if (message.type === "reaction") return;
+    if (message.from === "business" && !before) this.showTyping(null);
+    const follow = this.log.scrollHeight - this.log.scrollTop - this.log.clientHeight < NEAR_END_PX;
+    const node = this.bubble(message);
+    const old = before && this.log.querySelector(`[data-id="${CSS.escape(message.id)}"]`);
+    if (old) {
+      const focused = old.contains(document.activeElement);
+      if (old.classList.contains("again")) node.classList.add("again");
+      this.keepPlayer(old, node);
+      old.replaceWith(node);
+      if (focused) this.input.focus();
+    } else {
+      this.append(node, message);
+    }
+    if (follow || (!before && message.from === "person")) this.toEnd();
+    this.count();
+  }
+
+  /** A tick that turns must not stop what is being played, nor fetch a picture again. */
+  keepPlayer(old, node) {
+    const [was, is] = [old, node].map((element) => element.querySelector("audio, video, img"));
+    if (was && is && was.src === is.src) is.replaceWith(was);
+  }
+
+  append(node, message) {
+    this.log.querySelector(".hint")?.remove();
+    const last = [...this.messages.values()].filter((other) => other.type !== "reaction").at(-2);
+    if (!last || !sameDay(last.at_ms, message.at_ms)) {
+      this.log.append(h("p", { className: "day" }, day(message.at_ms, this.house.now())));
+    }
+    const same = last && last.from === message.from && last.person === message.person && sameDay(last.at_ms, message.at_ms);
+    if (same) node.classList.add("again");
+    this.log.append(node);
+    while (this.log.childElementCount > MOST_SHOWN) this.log.firstElementChild.remove();
+    if (this.messages.size > 2 * MOST_SHOWN) this.messages.delete(this.messages.keys().next().value);
+    if (this.dots?.isConnected) this.log.append(this.dots);
+  }
+
+  acts() {
+    return this.actions ??= {
+      tap: (message, id) => this.say({ tap: id, on: message.id }),
+      openList: (message, opener) => rows(this.element, opener, message, (id) => this.say({ tap: id, on: message.id })),
+      react: (message, event) => emojis(this.element, event.currentTarget, this.myReaction(message),
+        (emoji) => this.say({ reaction: emoji, on: message.id })),
+      quote: (message) => this.quote(message),
+      inspect: (message) => this.house.inspect(message),
+      place: (message, opener) => choosePlace(this, opener, message.id),
+      shareSelf: (message) => chooseContact(this, message.id),
+      flow: (message) => this.answerFlow(message),
+      heard: (message) => this.heard(message),
+    };
+  }
+
+  myReaction(message) {
+    return message.reactions.find((reaction) => reaction.from === this.me)?.emoji;
+  }
+
+  answerFlow(message) {
+    const token = message.body?.action?.parameters?.flow_token ?? "";
+    const nfm_reply = { name: "flow", body: "Sent", response_json: JSON.stringify({ flow_token: token }) };
+    return this.say({ message: { type: "interactive", interactive: { type: "nfm_reply", nfm_reply } }, on: message.id });
+  }
+
+  /** A voice message of the business was played here. */
+  heard(message) {
+    if (message.from !== "business" || message.state === "played") return;
+    const { from, group } = this.from;
+    post("read", { from, group, message: message.id, played: true }).catch(() => {});
+  }
+
+  quote(message) {
+    this.quoted = message;
+    this.quoting.hidden = !message;
+    if (!message) return;
+    this.quoting.replaceChildren(
+      h("blockquote", {}, h("b", {}, nameOf(message, this.me, this.house.who)), h("span", {}, gist(message))),
+      h("button", { type: "button", className: "plain", "aria-label": "Do not quote", onclick: () => this.quote(null) },
+        icon(ICONS.close)));
+    this.input.focus();
+  }
+
+  async write() {
+    const text = this.input.value.trim();
+    if (!text) return;
+    const on = this.quoted?.id;
+    this.input.value = "";
+    this.fit();
+    this.quote(null);
+    if (!await this.say({ text, on })) this.input.value = text;
+  }
+
+  say(what) {
+    return this.attempt(() => post("say", { ...this.from, ...what }));
+  }
+
+  /** Does something, and says here what went wrong; whether it went well. */
+  async attempt(action) {
+    try {
+      await action();
+      this.problem.hidden = true;
+      return true;
+    } catch (error) {
+      this.problem.textContent = error.message;
+      this.problem.hidden = false;
+      return false;
+    }
+  }
+
+  showTyping(until) {
+    this.typing = until;
+    this.dots?.remove();
+    if (!until) return;
+    this.dots = h("p", { className: "typing" }, h("span", { className: "out" }, "The business is typing"), h("i"), h("i"), h("i"));
+    this.log.append(this.dots);
+    this.toEnd();
+  }
+
+  count() {
+    const unread = this.unread().length;
+    this.badge.hidden = unread === 0;
+    this.badge.textContent = String(unread);
+    this.badge.setAttribute("aria-label", `${unread} unread`);
+    this.house.tell(this);
+  }
+
+  fit() {
+    this.input.style.height = "auto";
+    this.input.style.height = `${Math.min(this.input.scrollHeight, 132)}px`;
+  }
+
+  toEnd() {
+    this.log.scrollTop = this.log.scrollHeight;
+  }
+}

@@ -1,0 +1,50 @@
+//! The tests with clients that others wrote for the real platform: pywa and whatsapp-api-js, pointed at the simulator.
+//!
+//! They are put under the target folder, in exact versions and by hash, so that nothing of theirs lies among the sources
+//! and a clean target is a clean start.
+
+use crate::shell::{self, Failure, Result, command, run as call};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Runs both.
+pub fn test() -> Result {
+    let tests = shell::root().join("tests").join("clients");
+    let folder = shell::target_dir().join("clients");
+    let lost = |error| Failure::new(format!("cannot write {}: {error}", folder.display()));
+    fs::create_dir_all(&folder).map_err(lost)?;
+    let simulator = shell::target_dir().join("debug").join("beadle-simulator");
+    python(&tests, &folder, &simulator)?;
+    javascript(&tests, &folder, &simulator)
+}
+
+fn python(tests: &Path, folder: &Path, simulator: &Path) -> Result {
+    if !shell::have("python3") {
+        return Err(Failure::new("pywa runs on Python 3.10 or newer: install python3 with its venv module"));
+    }
+    let environment = folder.join("venv");
+    let python = environment.join("bin").join("python");
+    if !python.is_file() {
+        call(command("python3").args(["-m", "venv"]).arg(&environment))?;
+    }
+    let install = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--require-hashes", "-r"];
+    call(command(&python).args(install).arg(tests.join("requirements.txt")))?;
+    let mut test = command(&python);
+    test.args(["-W", "ignore", "pywa_test.py"]).current_dir(tests);
+    call(test.env("BEADLE_SIMULATOR", simulator).env("PYTHONDONTWRITEBYTECODE", "1"))
+}
+
+fn javascript(tests: &Path, folder: &Path, simulator: &Path) -> Result {
+    if !shell::have("npm") {
+        return Err(Failure::new("whatsapp-api-js runs on Node 20 or newer: install Node.js with npm"));
+    }
+    for name in ["package.json", "package-lock.json"] {
+        let to: PathBuf = folder.join(name);
+        fs::copy(tests.join(name), &to)
+            .map_err(|error| Failure::new(format!("cannot write {}: {error}", to.display())))?;
+    }
+    call(command("npm").args(["ci", "--no-audit", "--no-fund", "--loglevel=error"]).current_dir(folder))?;
+    let mut test = command("node");
+    test.args(["--test", "whatsapp-api-js.test.mjs"]).current_dir(tests);
+    call(test.env("BEADLE_SIMULATOR", simulator).env("BEADLE_CLIENTS", folder))
+}
