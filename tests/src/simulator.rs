@@ -78,6 +78,38 @@ impl Simulator {
         serde_json::from_slice(&answer.body).unwrap_or_else(|error| panic!("{method} {path}: {error}"))
     }
 
+    /// Asks its control API anything.
+    pub async fn control(&self, method: &str, path: &str, body: &Value) -> Value {
+        self.ask(method, &format!("/control/{path}"), body).await
+    }
+
+    /// A file of a person's, to say `message` with; its id.
+    pub async fn file(&self, mime_type: &str, bytes: &[u8]) -> String {
+        let exchange = async {
+            let mut connection = Connection::tcp(&self.address).await?;
+            let head = format!(
+                "POST /control/media HTTP/1.1\r\nHost: localhost\r\nContent-Type: {mime_type}\r\nContent-Length: {}\r\n\r\n",
+                bytes.len()
+            );
+            connection.exchange(&[head.as_bytes(), bytes].concat()).await
+        };
+        let answer = exchange.await.unwrap_or_else(|error| panic!("a file: {error}\n{}", self.program.said()));
+        let told: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+        let id = told.get("id").and_then(Value::as_str).map(String::from);
+        id.unwrap_or_else(|| panic!("a file: {} {}", answer.status, answer.text()))
+    }
+
+    /// They say a message of any type, as the platform writes it.
+    pub async fn say_any(&self, from: &str, message: Value) -> Value {
+        let from = self.id(from).await;
+        self.ask("POST", "/control/say", &json!({ "from": from, "message": message })).await
+    }
+
+    /// The simulator's id of who has this name.
+    pub async fn id_of(&self, name: &str) -> String {
+        self.id(name).await
+    }
+
     /// Somebody new with this number.
     pub async fn person(&self, name: &str, number: &str) {
         self.ask("POST", "/control/people", &json!({ "name": name, "number": number })).await;

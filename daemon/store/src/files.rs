@@ -9,7 +9,7 @@ use std::fs::{self, File};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 use tokio::sync::watch;
 
@@ -27,11 +27,18 @@ struct Inner {
     dir: PathBuf,
     next: AtomicI64,
     changed: watch::Sender<u64>,
+    /// A row was written that is not committed yet.
+    noted: AtomicBool,
 }
 
 impl Files {
     pub(crate) fn new(dir: PathBuf, next: i64) -> Self {
-        Self(Arc::new(Inner { dir, next: AtomicI64::new(next), changed: watch::Sender::new(0) }))
+        Self(Arc::new(Inner {
+            dir,
+            next: AtomicI64::new(next),
+            changed: watch::Sender::new(0),
+            noted: AtomicBool::new(false),
+        }))
     }
 
     /// A number for a file to be; never given twice while we run.
@@ -47,6 +54,18 @@ impl Files {
     /// Rings when a file is wanted, has come, or cannot be had.
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.0.changed.subscribe()
+    }
+
+    /// A row of a file was written; [`Files::committed`] rings for it.
+    pub(crate) fn note(&self) {
+        self.0.noted.store(true, Ordering::Relaxed);
+    }
+
+    /// What was written is committed: who waits for files sees it now, and would not have before.
+    pub(crate) fn committed(&self) {
+        if self.0.noted.swap(false, Ordering::Relaxed) {
+            self.ring();
+        }
     }
 
     pub(crate) fn ring(&self) {

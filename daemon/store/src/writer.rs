@@ -136,6 +136,7 @@ impl Writer {
                 Counters::add(&counters.commits, 1);
                 counters.last_commit_at.store(self.shared.clock.now().as_ms(), Ordering::Relaxed);
                 self.shared.tail.push(born);
+                self.shared.files.committed();
                 self.gate.committed();
                 Ok(done)
             }

@@ -105,8 +105,9 @@ pub(crate) fn read_echo(origin: &Origin<'_>, echo: &Json<'_>, now: Timestamp) ->
     let stamp = echo.moment_of("timestamp");
     let key = key::of_names(stamp, &["echo", origin.number, &id]);
     let (content, mut extra) = read_content(echo, &kind, echo.get(&kind));
-    if let Value::Object(rest) = &mut extra {
+    if let Value::Object(mut rest) = extra {
         rest.retain(|name, _| !name.starts_with("to"));
+        extra = object_or_null(rest);
     }
     let group = echo.string_of("group_id");
     Some(NewEvent {

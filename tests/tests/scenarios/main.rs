@@ -7,6 +7,7 @@
 
 mod author_loop;
 mod backpressure_503;
+mod beyond_text;
 mod claim_fails_after_another_answered;
 mod command_line;
 mod disk_full;

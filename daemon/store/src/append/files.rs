@@ -53,7 +53,7 @@ impl Tx<'_> {
                 now.0
             ])?;
         file.handle = Some(id);
-        self.shared.files.ring();
+        self.shared.files.note();
         Ok(())
     }
 }

@@ -1,0 +1,53 @@
+//! The gallery: a plugin that uses what WhatsApp has beyond text. It reads a picture that comes and sends it back with its
+//! size, makes a group when asked, lets in who asks, and answers in the group. Scenarios see what becomes of it.
+
+use beadle_plugin::prelude::*;
+
+/// More than any picture of a scenario.
+const MOST_BYTES: usize = 1 << 20;
+
+#[derive(Default)]
+struct Gallery;
+
+impl OnMessage for Gallery {
+    fn on_message(&self, event: MessageEvent) -> Result<Disposition, Failure> {
+        if let Some(file) = event.media() {
+            let bytes = match media::read_all(&file.id, MOST_BYTES) {
+                Err(refusal) if refusal.code == "media-coming" => return Err(Failure::Retry(refusal.message)),
+                bytes => bytes?,
+            };
+            event.reply(MediaMessage::image(file.id.as_str()).caption(format!("{} bytes", bytes.len())))?;
+            return Ok(Disposition::Claimed);
+        }
+        match event.text() {
+            Some("place") => event.reply(PlaceMessage::new(52.37, 4.9).named("Dam", "Amsterdam"))?,
+            Some("link") => event.reply(LinkButton::new("Read on", "Open", "https://example.com"))?,
+            Some("make") => {
+                let made = media::create("text/plain", Some("a.txt"), b"made here")?;
+                event.reply(MediaMessage::document(made, "a.txt"))?
+            }
+            Some("group") => groups::create(&event.conversation.channel, "Potters", None, true)?,
+            Some(text) if event.conversation.group.is_some() => event.reply(format!("in the group: {text}"))?,
+            _ => return Ok(Disposition::Pass),
+        };
+        Ok(Disposition::Claimed)
+    }
+}
+
+impl OnJoinRequest for Gallery {
+    fn on_join_request(&self, event: JoinRequestEvent) -> Result<Disposition, Failure> {
+        if let (false, Some(group)) = (event.revoked, &event.conversation.group) {
+            groups::answer(group, &[event.request], true)?;
+        }
+        Ok(Disposition::Claimed)
+    }
+}
+
+impl OnGroupChanged for Gallery {
+    fn on_group_changed(&self, event: GroupChangedEvent) -> Result<Disposition, Failure> {
+        log::info(&format!("group {}", event.change));
+        Ok(Disposition::Pass)
+    }
+}
+
+plugin!(Gallery: OnMessage, OnJoinRequest, OnGroupChanged);
