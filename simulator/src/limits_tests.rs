@@ -134,3 +134,73 @@ fn what_is_missing_or_doubled_is_told() {
         Ok("text")
     );
 }
+
+#[test]
+fn each_kind_of_action_needs_what_the_platform_says() {
+    let action = |kind: &str, action: Value| {
+        code(&send("interactive", json!({"type": kind, "body": {"text": "b"}, "action": action})))
+    };
+    let flow = |more: Value| {
+        let mut parameters = json!({"flow_message_version": "3", "flow_cta": x(30)});
+        parameters.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        action("flow", json!({"name": "flow", "parameters": parameters}))
+    };
+    let link = |name: &str, words: usize| {
+        action("cta_url", json!({"name": name, "parameters": {"display_text": x(words), "url": "https://x"}}))
+    };
+    let products = |count: usize| {
+        let items = vec![json!({"product_retailer_id": "1"}); count];
+        action("product_list", json!({"catalog_id": "7", "sections": [{"title": "t", "product_items": items}]}))
+    };
+    let cards = |count: usize| action("carousel", json!({"cards": vec![json!({}); count]}));
+    for (got, wanted) in [
+        (flow(json!({"flow_id": "1"})), None),
+        (flow(json!({"flow_id": 1})), None),
+        (flow(json!({"flow_name": "n"})), None),
+        (flow(json!({"flow_id": "1", "flow_name": "n"})), Some(131_009)),
+        (flow(json!({})), Some(131_009)),
+        (flow(json!({"flow_id": "1", "flow_cta": x(31)})), Some(131_009)),
+        (link("cta_url", 20), None),
+        (link("cta_url", 21), Some(131_009)),
+        (link("other", 20), Some(131_009)),
+        (products(30), None),
+        (products(31), Some(131_009)),
+        (products(0), Some(131_009)),
+        (cards(1), Some(131_009)),
+        (cards(2), None),
+        (cards(10), None),
+        (cards(11), Some(131_009)),
+        (action("location_request_message", json!({"name": "send_location"})), None),
+        (action("location_request_message", json!({"name": "x"})), Some(131_009)),
+        (action("product", json!({"catalog_id": "7"})), Some(131_008)),
+        (action("poll", json!({})), Some(131_009)),
+    ] {
+        assert_eq!(got, wanted);
+    }
+}
+
+#[test]
+fn what_goes_to_groups_and_what_only_there() {
+    let to_group = |kind: &str, body: Value| {
+        let mut request = send(kind, body);
+        request["recipient_type"] = json!("group");
+        request["to"] = json!("Y2FwaV9ncm91cDox");
+        request
+    };
+    let pin = |days: i64| json!({"type": "pin", "message_id": "wamid.1", "expiration_days": days});
+    for (request, wanted) in [
+        (to_group("text", json!({"body": "x"})), None),
+        (to_group("pin", pin(1)), None),
+        (to_group("pin", pin(30)), None),
+        (to_group("pin", pin(31)), Some(131_009)),
+        (to_group("pin", json!({"type": "unpin", "message_id": "wamid.1"})), None),
+        (send("pin", pin(1)), Some(100)),
+        (to_group("reaction", json!({"message_id": "wamid.1", "emoji": "x"})), Some(131_051)),
+        (to_group("location", json!({"latitude": 1, "longitude": 1})), Some(131_051)),
+    ] {
+        assert_eq!(code(&request), wanted, "{request}");
+    }
+    let mut number = to_group("text", json!({"body": "x"}));
+    number["to"] = json!("+1 650 555 1234");
+    assert_eq!(code(&number), Some(100), "a number is no group");
+}
