@@ -266,6 +266,8 @@ fn every_code_is_listed_and_every_listed_code_is_used() {
     ];
     let behind = |line: &'static str, mark: &str| line.split_once(mark)?.1.split('"').next();
     let code = |line: &'static str| match line.ends_with("\",") {
+        // How far a file is has names too, and they are no codes.
+        true if line.contains("MediaState::") => None,
         true => behind(line, "Refusal::new(\"").or_else(|| behind(line, " => \"")),
         false => behind(line, "Refusal::new(\""),
     };
