@@ -100,6 +100,25 @@ impl Setup {
         put.unwrap_or_else(|error| panic!("{}: {error}", there.display()));
     }
 
+    /// The same with these bytes.
+    pub fn put_bytes(&self, name: &str, bytes: &[u8]) {
+        let (aside, there) = (self.plugins().join(format!(".{name}")), self.plugin_file(name));
+        let put = std::fs::write(&aside, bytes).and_then(|()| std::fs::rename(&aside, &there));
+        put.unwrap_or_else(|error| panic!("{}: {error}", there.display()));
+    }
+
+    /// Where a plugin's file is.
+    pub fn plugin_file(&self, name: &str) -> PathBuf {
+        self.plugins().join(format!("{name}.wasm"))
+    }
+
+    /// Puts another file into `conf.d`, as an operator would: whole, by renaming it in.
+    pub fn put_conf(&self, name: &str, toml: &str) {
+        let (aside, there) = (self.conf_d().join(format!(".{name}")), self.conf_d().join(format!("{name}.toml")));
+        let put = std::fs::write(&aside, toml).and_then(|()| std::fs::rename(&aside, &there));
+        put.unwrap_or_else(|error| panic!("{}: {error}", there.display()));
+    }
+
     /// The folder that plugins are loaded from.
     pub fn plugins(&self) -> PathBuf {
         self.folder.path().join("plugins")
@@ -270,6 +289,16 @@ impl Daemon {
     /// Asks any path over the socket, where the answer may be an error.
     pub async fn try_get(&self, path: &str) -> std::io::Result<Answer> {
         Connection::unix(&self.socket).await?.exchange(&request("GET", path, "", b"")).await
+    }
+
+    /// Waits until a plugin is as wanted: the row of `plugins show`.
+    pub async fn plugin_until(&self, name: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+        let what = format!("the plugin {name} is as wanted");
+        until(&what, async || {
+            let answer = self.try_get(&format!("/api/v1/plugins/{name}")).await.ok()?;
+            serde_json::from_slice(&answer.body).ok().filter(|row: &Value| answer.status == 200 && wanted(row))
+        })
+        .await
     }
 
     /// A whole listing, page by page; it may have a query.

@@ -47,6 +47,21 @@ pub fn plugin(name: &str) -> PathBuf {
     path.unwrap_or_else(|| panic!("the plugin {name} is not built: run `cargo xtask test plugins` first"))
 }
 
+/// Another revision of the probe: `tag` stands before what it sends back; `v2!trap` traps as well. It is written over
+/// what `REVISION` says in the plugin's source.
+pub fn probe(tag: &str) -> Vec<u8> {
+    const MARK: &[u8] = b"probe-revision:";
+    let path = plugin("probe");
+    let mut bytes = std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let at = bytes.windows(MARK.len()).position(|here| here == MARK);
+    let tagged = at.and_then(|at| bytes.get_mut(at + MARK.len()..)?.get_mut(..tag.len()));
+    match tagged {
+        Some(place) => place.copy_from_slice(tag.as_bytes()),
+        None => panic!("{} has no place for its revision: build it anew", path.display()),
+    }
+    bytes
+}
+
 impl Program {
     /// Starts it.
     pub fn start(command: &mut Command) -> Self {
@@ -101,10 +116,19 @@ impl Program {
 
     /// SIGTERM: please stop. Use [`Program::ended`] to wait.
     pub fn terminate(&self) {
+        self.signal(rustix::process::Signal::TERM);
+    }
+
+    /// SIGHUP: please read the configuration again.
+    pub fn hang_up(&self) {
+        self.signal(rustix::process::Signal::HUP);
+    }
+
+    fn signal(&self, signal: rustix::process::Signal) {
         if let Some(pid) =
             self.child.id().and_then(|id| i32::try_from(id).ok()).and_then(rustix::process::Pid::from_raw)
         {
-            let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+            let _ = rustix::process::kill_process(pid, signal);
         }
     }
 

@@ -1,14 +1,16 @@
 //! `beadle check`: reads the configuration as `run` would, and tells every mistake in it.
 //!
-//! It opens nothing and changes nothing, so it can be run beside the daemon, and before a file is put in its place.
+//! It changes nothing, so it can be run beside the daemon, and before a file is put in its place. Where a daemon runs at
+//! the configuration's socket it says what a reload would change there, and what needs a restart.
 
-use crate::config::{self, Config, Surroundings};
+use crate::cli::Client;
+use crate::config::{self, Config, Loaded, Surroundings, changes};
 use crate::exit::{Exit, print};
 use std::io::IsTerminal as _;
 use std::path::Path;
 
 /// Checks, prints what there is to say, and tells whether it can be used.
-pub fn check(path: &Path) -> Exit {
+pub async fn check(path: &Path) -> Exit {
     let mut surroundings = Surroundings::process();
     // In a shell there are no credentials; their files are checked where they are: when the unit starts.
     surroundings.without_systemd = true;
@@ -18,6 +20,7 @@ pub fn check(path: &Path) -> Exit {
             let mut text: String = loaded.notes.iter().chain(&doubts).map(|note| format!("Note: {note}.\n")).collect();
             let files: Vec<_> = loaded.files.iter().map(|file| file.display().to_string()).collect();
             text.push_str(&format!("{} can be used.\n", files.join(", ")));
+            text.push_str(&effect(&loaded).await);
             print(&text).err().unwrap_or(Exit::Ok)
         }
         Err(invalid) => {
@@ -26,6 +29,25 @@ pub fn check(path: &Path) -> Exit {
             Exit::Failed
         }
     }
+}
+
+/// What a reload would do to the daemon that runs with this configuration's socket, if one does.
+async fn effect(loaded: &Loaded) -> String {
+    let asked = async { Client::new(&loaded.config.admin.socket)?.get(&["config"], &[]).await };
+    let Ok(Ok(running)) = asked.await.map(serde_json::from_value) else { return String::new() };
+    let changed = changes(&running, &loaded.flat.hashes());
+    let list = |needs_restart: bool| {
+        let of = changed.iter().filter(|change| change.needs_restart == needs_restart);
+        of.map(|change| format!("  {} {}\n", change.key, change.how)).collect::<String>()
+    };
+    let mut text = String::new();
+    for (heading, list) in [("A reload would change at once:\n", list(false)), ("After a restart:\n", list(true))] {
+        if !list.is_empty() {
+            text.push_str(heading);
+            text.push_str(&list);
+        }
+    }
+    if text.is_empty() { "It is what the running daemon has.\n".into() } else { text }
 }
 
 fn count(mistakes: usize) -> String {

@@ -28,7 +28,7 @@ fn main() -> ExitCode {
     let exit = match &cli.command {
         Command::Run(args) => on(Builder::new_multi_thread(), run::command(args)),
         Command::Demo(args) => on(Builder::new_multi_thread(), demo::demo(args)),
-        Command::Check(at) => check::check(&at.config),
+        Command::Check(at) => on(Builder::new_current_thread(), check::check(&at.config)),
         Command::Explain { code } => explain::explain(code.as_deref()),
         Command::Plugins(Plugins::New(args)) => author::new(args),
         Command::Plugins(Plugins::Build(args)) => on(Builder::new_current_thread(), author::build(args, &cli.socket())),

@@ -1,27 +1,57 @@
-//! Which files are plugins: the stem is the name, the first folder with a stem wins.
+//! What lies in the plugin folders: the stem is the name, the first folder with a stem wins.
 //!
 //! The first folder is the operator's: what lies there runs. The others are the package's: what lies there runs when the
-//! configuration names it. A folder that is missing has no plugins and is no error by itself; the operator is told.
+//! configuration names it. Subfolders, hidden files and editors' copies are no plugins. Nothing is read here but what the
+//! file system says of a file (its *stamp*): whether it changed is seen by that, so that looking costs nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+
+/// By what a change of a file is seen. The change time is the kernel's own: unlike the modification time no program can
+/// set it back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stamp {
+    device: u64,
+    inode: u64,
+    bytes: u64,
+    modified_ns: i128,
+    changed_ns: i128,
+}
+
+impl Stamp {
+    /// Of the file, or of what a link leads to.
+    pub fn of(path: &Path) -> std::io::Result<Self> {
+        let meta = std::fs::metadata(path)?;
+        let ns = |seconds: i64, ns: i64| i128::from(seconds) * 1_000_000_000 + i128::from(ns);
+        Ok(Self {
+            device: meta.dev(),
+            inode: meta.ino(),
+            bytes: meta.len(),
+            modified_ns: ns(meta.mtime(), meta.mtime_nsec()),
+            changed_ns: ns(meta.ctime(), meta.ctime_nsec()),
+        })
+    }
+}
 
 /// A plugin's file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Found {
-    /// The file's stem.
-    pub name: String,
     /// Where it lies.
     pub path: PathBuf,
+    /// As it was when looked at.
+    pub stamp: Stamp,
 }
 
 /// What the folders hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Listing {
     /// Plugins that are to run, by name.
-    pub plugins: Vec<Found>,
-    /// What should be said: a folder that cannot be read, a name that cannot be one.
-    pub remarks: Vec<String>,
+    pub plugins: BTreeMap<String, Found>,
+    /// Folders that cannot be read, and why.
+    pub missing: BTreeMap<PathBuf, String>,
+    /// What should be said of files: a name that cannot be one.
+    pub remarks: BTreeSet<String>,
 }
 
 /// More files than this in one folder are a mistake (a home directory, say), not plugins.
@@ -30,21 +60,23 @@ const MOST_FILES: usize = 1000;
 /// Looks into the folders, in their order. `named`: the plugins that the configuration names.
 pub fn list(dirs: &[PathBuf], named: &BTreeSet<&str>) -> Listing {
     let mut listing = Listing::default();
-    let mut found: BTreeMap<String, PathBuf> = BTreeMap::new();
     for (place, dir) in dirs.iter().enumerate() {
-        match files(dir) {
-            Ok(files) => {
-                for path in files {
-                    let Some(name) = name_of(&path, &mut listing.remarks) else { continue };
-                    if place == 0 || named.contains(name.as_str()) {
-                        found.entry(name).or_insert(path);
-                    }
-                }
+        let files = match files(dir) {
+            Ok(files) => files,
+            Err(error) => {
+                listing.missing.insert(dir.clone(), error.to_string());
+                continue;
             }
-            Err(error) => listing.remarks.push(format!("the plugin folder {} cannot be read: {error}", dir.display())),
+        };
+        for path in files {
+            let Some(name) = name_of(&path, &mut listing.remarks) else { continue };
+            let wanted = (place == 0 || named.contains(name.as_str())) && !listing.plugins.contains_key(&name);
+            // One that goes while we look is not there.
+            if wanted && let Ok(stamp) = Stamp::of(&path) {
+                listing.plugins.insert(name, Found { path, stamp });
+            }
         }
     }
-    listing.plugins = found.into_iter().map(|(name, path)| Found { name, path }).collect();
     listing
 }
 
@@ -55,7 +87,7 @@ fn files(dir: &Path) -> std::io::Result<Vec<PathBuf>> {
 }
 
 /// A name is what can stand in `[plugins.NAME]` without quotes, so that it can be typed everywhere.
-fn name_of(path: &Path, remarks: &mut Vec<String>) -> Option<String> {
+fn name_of(path: &Path, remarks: &mut BTreeSet<String>) -> Option<String> {
     let stem = path.file_stem()?.to_str().unwrap_or_default();
     // An editor's or copier's file on its way to a better name.
     if stem.starts_with('.') {
@@ -65,7 +97,7 @@ fn name_of(path: &Path, remarks: &mut Vec<String>) -> Option<String> {
     if !stem.is_empty() && stem.len() <= 64 && stem.chars().all(fits) {
         return Some(stem.to_owned());
     }
-    remarks.push(format!(
+    remarks.insert(format!(
         "{} is no plugin: a name has 1 to 64 letters, digits, `-` or `_`; rename the file",
         path.display()
     ));
@@ -84,13 +116,34 @@ mod tests {
         {
             std::fs::write(dir.path().join(name), "").unwrap();
         }
-        for name in [".echo.wasm", "notes.txt", "not a name.wasm"] {
+        for name in [".echo.wasm", "notes.txt", "not a name.wasm", "echo.wasm~", ".echo.wasm.swp", "#echo.wasm#"] {
             std::fs::write(own.path().join(name), "").unwrap();
         }
-        let dirs = [own.path().to_owned(), package.path().to_owned(), own.path().join("missing")];
+        std::fs::create_dir(own.path().join("old.wasm")).unwrap();
+        let gone = own.path().join("missing");
+        let dirs = [own.path().to_owned(), package.path().to_owned(), gone.clone()];
         let listing = list(&dirs, &BTreeSet::from(["welcome", "crm"]));
-        let found: Vec<_> = listing.plugins.iter().map(|it| (it.name.as_str(), it.path.parent().unwrap())).collect();
+        let found: Vec<_> =
+            listing.plugins.iter().map(|(name, it)| (name.as_str(), it.path.parent().unwrap())).collect();
         assert_eq!(found, [("echo", own.path()), ("welcome", package.path())]);
-        assert_eq!(listing.remarks.len(), 2, "{:?}", listing.remarks);
+        assert_eq!(listing.remarks.len(), 1, "{:?}", listing.remarks);
+        assert_eq!(listing.missing.keys().collect::<Vec<_>>(), [&gone]);
+    }
+
+    #[test]
+    fn a_change_is_seen_also_where_size_and_time_are_the_same() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("echo.wasm");
+        std::fs::write(&path, "one").unwrap();
+        let (before, at) = (Stamp::of(&path).unwrap(), std::fs::metadata(&path).unwrap().modified().unwrap());
+        let other = dir.path().join("other");
+        std::fs::write(&other, "two").unwrap();
+        std::fs::File::options().write(true).open(&other).unwrap().set_modified(at).unwrap();
+        std::fs::rename(&other, &path).unwrap();
+        assert_ne!(Stamp::of(&path).unwrap(), before);
+        // A link leads to what counts.
+        let link = dir.path().join("link.wasm");
+        std::os::unix::fs::symlink(&path, &link).unwrap();
+        assert_eq!(Stamp::of(&link).unwrap(), Stamp::of(&path).unwrap());
     }
 }

@@ -1,4 +1,7 @@
 //! Which rights a plugin may have: what its binary asks for, against what everybody has and what the operator gave.
+//!
+//! Rights are given in TOML (`grant = […]`) or by `beadle plugins grant`; both count. What a right lets a plugin do is
+//! said here in plain words, for whoever decides.
 
 use std::collections::BTreeSet;
 
@@ -12,23 +15,55 @@ pub const ASKED_FOR: [(&str, &str); 2] = [
     ("groups", "make and change groups of the platform, and decide who comes in"),
 ];
 
+/// What the rights that everybody has let a plugin do.
+const GIVEN: [(&str, &str); 10] = [
+    ("settings", "read its settings"),
+    ("clock", "know the time"),
+    ("random", "draw random numbers"),
+    ("log", "write to the log"),
+    ("state", "remember things, within its quota"),
+    ("timers", "be woken later"),
+    ("replies", "answer in the conversation of the event"),
+    ("contacts", "look people up: names, no numbers"),
+    ("media", "read what was sent in, and send files"),
+    ("documents", "read its folder of text files"),
+];
+
+/// What a right lets a plugin do.
+pub fn meaning(right: &str) -> &'static str {
+    ASKED_FOR.iter().chain(&GIVEN).find(|(known, _)| *known == right).map_or("", |(_, meaning)| meaning)
+}
+
+/// Whether the operator gives this right; the others everybody has, or nobody.
+pub fn can_be_given(right: &str) -> bool {
+    ASKED_FOR.iter().any(|(known, _)| *known == right)
+}
+
 /// What is asked for and was not given, in order. Empty: it may run.
-pub fn missing<'a>(wishes: impl IntoIterator<Item = &'a str>, granted: &[String]) -> Vec<String> {
+pub fn missing<'a>(wishes: impl IntoIterator<Item = &'a str>, granted: &BTreeSet<String>) -> Vec<String> {
     let wishes: BTreeSet<&str> = wishes.into_iter().collect();
-    let has = |wish: &&str| GIVEN_TO_ALL.contains(wish) || granted.iter().any(|granted| granted == wish);
+    let has = |wish: &&str| GIVEN_TO_ALL.contains(wish) || granted.contains(*wish);
     wishes.into_iter().filter(|wish| !has(wish)).map(str::to_owned).collect()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::missing;
+    use super::*;
 
     #[test]
     fn what_is_asked_for_must_be_given() {
-        assert!(missing(["state", "replies"], &[]).is_empty());
-        assert_eq!(missing(["messages", "state"], &[]), ["messages"]);
-        assert!(missing(["messages"], &["messages".into()]).is_empty());
+        let granted = |rights: &[&str]| rights.iter().map(|right| (*right).to_owned()).collect();
+        assert!(missing(["state", "replies"], &granted(&[])).is_empty());
+        assert_eq!(missing(["messages", "state"], &granted(&[])), ["messages"]);
+        assert!(missing(["messages"], &granted(&["messages"])).is_empty());
         // A grant for something that nobody asks for gives nothing and harms nothing.
-        assert!(missing(["clock"], &["messages".into()]).is_empty());
+        assert!(missing(["clock"], &granted(&["messages"])).is_empty());
+    }
+
+    #[test]
+    fn every_right_that_a_plugin_can_ask_for_is_said_in_words() {
+        for right in ASKED_FOR.iter().map(|(right, _)| *right).chain(GIVEN_TO_ALL) {
+            assert!(!meaning(right).is_empty(), "{right}");
+        }
     }
 }

@@ -1,204 +1,160 @@
-//! The catalogue: which plugins there are, which of them run, and why the others do not.
+//! The catalogue: which plugins there are, which revision of each serves, and why the others do not.
 //!
-//! It looks into the folders, loads what it finds, holds what each asks for against what it was given, and hands the
-//! pipeline a roster. A plugin that cannot run is an entry with a reason, never an error of the daemon: the others start
-//! without it.
+//! It keeps what runs in line with what lies in the plugin folders and what the configuration says of it, while everything
+//! runs. `watch` wakes, `folder` looks, `plan` decides, `transaction` brings a revision into service or says why not, and
+//! `keeper` is the one loop that all of it happens in: no two changes of one plugin can meet. A plugin that cannot run is
+//! an entry with a reason, never an error of the daemon.
 //!
-//! For now it looks once, at the start. It is not: the place where a plugin's code is run or judged (`sandbox`).
+//! What bounds it: a thousand files a folder, two transactions at a time, four revisions kept of each plugin.
+//!
+//! It is not: the place where a plugin's code is run or judged (`sandbox`), nor where its events are kept in order while
+//! its revisions change (`pipeline`'s seats).
 
-pub mod folder;
+mod command;
+mod config;
+mod dry_run;
+mod entry;
+mod folder;
 pub mod grants;
+mod keeper;
+mod plan;
+mod post;
+mod record;
+mod revisions;
+mod settings;
+mod transaction;
+pub mod watch;
 
-use beadle_model::Coded;
-use beadle_pipeline::{Member, OnFailure, Roster, Stage};
-use beadle_sandbox::{Isolation, Limits, LoadError, Plugin, Sandbox, Spec};
-use beadle_store::{Store, StoreError};
-use serde_json::Value;
-use std::collections::BTreeMap;
+pub use command::{Answer, Command, CommandError};
+pub use config::{Config, PluginConfig};
+pub use entry::{Entry, State, Took, Waiting};
+pub use record::Record;
+
+use beadle_clock::Clock;
+use beadle_pipeline::Pipeline;
+use beadle_sandbox::Sandbox;
+use beadle_store::Store;
+use command::Asked;
+use keeper::Keeper;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use tokio::sync::{mpsc, oneshot, watch as channel};
 
 /// Every code of this crate's own; `beadle explain` has a page for each.
-pub const CODES: [&str; 3] = ["plugin-pending", "plugin-missing", "plugin-unreadable"];
+pub const CODES: [&str; 15] = [
+    "plugin-pending",
+    "plugin-missing",
+    "plugin-unreadable",
+    "plugin-folder-missing",
+    "settings-refused",
+    "dry-run-failed",
+    "revision-not-kept",
+    "rolled-back",
+    command::CODES[0],
+    command::CODES[1],
+    command::CODES[2],
+    command::CODES[3],
+    command::CODES[4],
+    command::CODES[5],
+    command::CODES[6],
+];
 
-/// `[plugins.NAME]`.
-#[derive(Clone, Debug, Default)]
-pub struct PluginConfig {
-    /// When it is asked.
-    pub stage: Stage,
-    /// Its place in the stage.
-    pub order: i64,
-    /// For guards.
-    pub on_failure: OnFailure,
-    /// Whether its instances are kept warm.
-    pub isolation: Isolation,
-    /// Rights given besides those that everybody has.
-    pub grant: Vec<String>,
-    /// As JSON; an object.
-    pub settings: Value,
-    /// See [`Limits`].
-    pub limits: Limits,
-    /// A handling older than this is not begun, in milliseconds.
-    pub max_age_ms: Option<i64>,
+/// Commands that wait; each is a person at a terminal.
+const COMMANDS: usize = 16;
+
+/// What the catalogue works with.
+#[derive(Clone)]
+pub struct Parts {
+    /// Loads and runs plugins.
+    pub sandbox: Sandbox,
+    /// What is remembered across starts.
+    pub store: Store,
+    /// Who is told what serves.
+    pub pipeline: Pipeline,
+    /// Civil time.
+    pub clock: Clock,
+    /// Where revisions are kept.
+    pub data_dir: PathBuf,
 }
 
-/// Where plugins are, and what the configuration says of each.
-#[derive(Clone, Debug, Default)]
-pub struct Config {
-    /// The first is the operator's.
-    pub dirs: Vec<PathBuf>,
-    /// By name.
-    pub plugins: BTreeMap<String, PluginConfig>,
-}
-
-/// A plugin that is there, or should be.
-pub struct Entry {
-    /// Its file's stem.
-    pub name: String,
-    /// Its file; none where the configuration names it and no folder has it.
-    pub path: Option<PathBuf>,
-    /// What it is configured to be.
-    pub config: PluginConfig,
-    /// What runs, or would.
-    pub plugin: Option<Arc<Plugin>>,
-    /// Whether it runs, and why not.
-    pub state: State,
-}
-
-/// Whether a plugin runs.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum State {
-    /// It does.
-    Active,
-    /// It asks for rights that it was not given.
-    Pending {
-        /// Which.
-        missing: Vec<String>,
-    },
-    /// It cannot.
-    Broken {
-        /// For `beadle explain`.
-        code: &'static str,
-        /// What is wrong and what to do.
-        error: String,
-    },
-}
-
-impl State {
-    /// `active`, `pending` or `broken`.
-    pub fn name(&self) -> &'static str {
-        match self {
-            State::Active => "active",
-            State::Pending { .. } => "pending",
-            State::Broken { .. } => "broken",
-        }
-    }
-
-    /// Why it does not run, in a sentence; `None` where it does.
-    pub fn why(&self, name: &str) -> Option<String> {
-        match self {
-            State::Active => None,
-            State::Pending { missing } => Some(format!(
-                "`{name}` asks for {missing}, which it was not given. If it may, write [plugins.{name}] grant = [{quoted}]",
-                missing = missing.join(", "),
-                quoted = missing.iter().map(|right| format!("\"{right}\"")).collect::<Vec<_>>().join(", "),
-            )),
-            State::Broken { error, .. } => Some(error.clone()),
-        }
-    }
-}
-
-/// All plugins that are there, or should be.
-#[derive(Default)]
+/// The catalogue that runs. Cheap to clone; it ends when the last clone is gone.
+#[derive(Clone)]
 pub struct Catalog {
+    commands: mpsc::Sender<Asked>,
+    config: Arc<channel::Sender<Config>>,
+    shown: channel::Receiver<Shown>,
+    counts: Arc<Counts>,
+}
+
+/// What there is to see.
+#[derive(Clone, Default)]
+pub(crate) struct Shown {
     /// By name.
-    pub entries: Vec<Entry>,
+    entries: Arc<[Entry]>,
+    /// Sentences about folders and files.
+    remarks: Arc<[String]>,
+    /// Everything that was there at the start has been tried.
+    started: bool,
+}
+
+/// Changes of revisions so far; they only grow.
+#[derive(Debug, Default)]
+pub struct Counts {
+    /// A new revision, or one with other settings, serves.
+    pub served: AtomicU64,
+    /// One was refused, and nothing changed.
+    pub refused: AtomicU64,
+    /// One was sent back: by a person, or because it failed on probation.
+    pub sent_back: AtomicU64,
 }
 
 impl Catalog {
-    /// Loads everything, one after the other. Only the store can fail it; a plugin's own trouble is in its entry.
-    pub async fn load(config: &Config, sandbox: &Sandbox, store: &Store) -> Result<Self, StoreError> {
-        let named = config.plugins.keys().map(String::as_str).collect();
-        let folder::Listing { plugins, remarks } = folder::list(&config.dirs, &named);
-        for remark in remarks {
-            tracing::warn!("{remark}.");
-        }
-        let mut entries = Vec::new();
-        for folder::Found { name, path } in plugins {
-            let settings = config.plugins.get(&name).cloned().unwrap_or_default();
-            entries.push(load_one(name, path, settings, sandbox, store).await?);
-        }
-        for (name, plugin) in &config.plugins {
-            if !entries.iter().any(|entry| entry.name == *name) {
-                let error = format!(
-                    "the configuration names `{name}`, and no plugin folder has a {name}.wasm; put it there or remove [plugins.{name}]"
-                );
-                let state = State::Broken { code: "plugin-missing", error };
-                entries.push(Entry { name: name.clone(), path: None, config: plugin.clone(), plugin: None, state });
-            }
-        }
-        entries.sort_by(|a, b| a.name.cmp(&b.name));
-        for entry in &entries {
-            tell(entry);
-        }
-        Ok(Self { entries })
+    /// Starts to keep plugins. Until [`Catalog::started`] nobody takes part.
+    pub fn start(parts: Parts, config: Config) -> Self {
+        let (commands, asked) = mpsc::channel(COMMANDS);
+        let (config, configs) = channel::channel(config);
+        let (show, shown) = channel::channel(Shown::default());
+        let counts = Arc::<Counts>::default();
+        tokio::spawn(Keeper::new(parts, configs, asked, show, Arc::clone(&counts)).run());
+        Self { commands, config: Arc::new(config), shown, counts }
     }
 
-    /// Those that run.
-    pub fn roster(&self) -> Roster {
-        let member = |entry: &Entry| {
-            let plugin = entry.plugin.clone().filter(|_| entry.state == State::Active)?;
-            let PluginConfig { stage, order, on_failure, max_age_ms, .. } = entry.config;
-            Some(Arc::new(Member::new(plugin, stage, order, on_failure, max_age_ms)))
-        };
-        Roster::new(self.entries.iter().filter_map(member).collect())
+    /// Returns when everything that was there at the start has been tried, and those that run take part.
+    pub async fn started(&self) {
+        // An error means that the keeper is gone, and nothing more will come.
+        let _ = self.shown.clone().wait_for(|shown| shown.started).await;
     }
-}
 
-async fn load_one(
-    name: String,
-    path: PathBuf,
-    config: PluginConfig,
-    sandbox: &Sandbox,
-    store: &Store,
-) -> Result<Entry, StoreError> {
-    let no = store.plugin_no(&name).await?;
-    let loaded = match std::fs::read(&path) {
-        Ok(bytes) => {
-            let settings =
-                if config.settings.is_null() { Value::Object(Default::default()) } else { config.settings.clone() };
-            let (limits, isolation) = (config.limits, config.isolation);
-            sandbox.load(Spec { name: name.clone(), no, bytes, settings, limits, isolation }).await.map_err(broken)
-        }
-        Err(error) => Err(State::Broken {
-            code: "plugin-unreadable",
-            error: format!("{} cannot be read: {error}; see that the daemon's user may", path.display()),
-        }),
-    };
-    let (plugin, state) = match loaded {
-        Ok(plugin) => {
-            let missing = grants::missing(plugin.wishes().iter().map(AsRef::as_ref), &config.grant);
-            let state = if missing.is_empty() { State::Active } else { State::Pending { missing } };
-            (Some(plugin), state)
-        }
-        Err(state) => (None, state),
-    };
-    Ok(Entry { name, path: Some(path), config, plugin, state })
-}
+    /// All plugins, by name.
+    pub fn entries(&self) -> Arc<[Entry]> {
+        Arc::clone(&self.shown.borrow().entries)
+    }
 
-fn broken(error: LoadError) -> State {
-    State::Broken { code: error.code(), error: error.to_string() }
-}
+    /// What there is to say of folders and files, in sentences without an end.
+    pub fn remarks(&self) -> Arc<[String]> {
+        Arc::clone(&self.shown.borrow().remarks)
+    }
 
-fn tell(entry: &Entry) {
-    let name = &entry.name;
-    // Some reasons are sentences with an end of their own.
-    let why = entry.state.why(name).map(|why| why.trim_end_matches('.').to_owned());
-    match (&entry.state, why) {
-        (State::Broken { code, .. }, Some(why)) => {
-            tracing::error!(plugin = name, code, "A plugin does not run: {why}.")
-        }
-        (_, Some(why)) => tracing::warn!(plugin = name, code = "plugin-pending", "A plugin waits: {why}."),
-        (_, None) => tracing::info!(plugin = name, "A plugin runs."),
+    /// Changes so far: serving, refused, sent back.
+    pub fn counts(&self) -> [(&'static str, u64); 3] {
+        let Counts { served, refused, sent_back } = &*self.counts;
+        [("served", served.load(Relaxed)), ("refused", refused.load(Relaxed)), ("sent-back", sent_back.load(Relaxed))]
+    }
+
+    /// From now on this holds. What it changes is brought about as a changed file is; what it leaves alone is not touched.
+    pub fn configure(&self, config: Config) {
+        self.config.send_if_modified(|old| {
+            let other = *old != config;
+            *old = config;
+            other
+        });
+    }
+
+    /// Has something done, and waits until it is.
+    pub async fn ask(&self, command: Command) -> Answer {
+        let (to, answer) = oneshot::channel();
+        self.commands.send(Asked { command, to }).await.map_err(|_| CommandError::Closed)?;
+        answer.await.map_err(|_| CommandError::Closed)?
     }
 }

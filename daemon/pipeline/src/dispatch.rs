@@ -126,11 +126,11 @@ async fn begin(spine: &Arc<Spine>, fed: Fed, ticket: Ticket) -> Result<Run, Stor
     let Some(resume) = fed.resume else {
         let members = roster.subscribers(&fed.event.body);
         let subscribers: Vec<Subscriber> =
-            members.into_iter().map(|member| Subscriber { no: member.plugin.no(), member: Some(member) }).collect();
+            members.into_iter().map(|member| Subscriber { no: member.seat.no(), member: Some(member) }).collect();
         let number = spine.store.roster(subscribers.iter().map(|subscriber| subscriber.no).collect()).await?;
         return Ok(Run::new(fed.event, subscribers, number, ticket));
     };
-    let now = |no: PluginNo| roster.members().iter().find(|member| member.plugin.no() == no).cloned();
+    let now = |no: PluginNo| roster.members().iter().find(|member| member.seat.no() == no).cloned();
     let subscribers = resume.subscribers.iter().map(|no| Subscriber { no: *no, member: now(*no) }).collect();
     Ok(Run::resumed(fed.event, subscribers, resume, ticket))
 }

@@ -7,9 +7,10 @@
 use crate::retry::{self, Next};
 use crate::roster::Member;
 use crate::run::Run;
+use crate::seat::Serving;
 use crate::spine::Spine;
 use beadle_model::{Coded, Disposition, Effects, Ending, Timestamp};
-use beadle_sandbox::{Call, Handled, Level, Report};
+use beadle_sandbox::{Call, Handled, Level, Plugin, Report};
 use beadle_store::StoreError;
 use beadle_store::step::{Burial, Commit, FailedTry};
 use std::sync::Arc;
@@ -46,6 +47,18 @@ enum Trouble {
     Stopping,
 }
 
+/// One event, one plugin, one try.
+#[derive(Clone, Copy)]
+struct Try<'a> {
+    run: &'a Arc<Run>,
+    place: usize,
+    member: &'a Arc<Member>,
+    /// 1 for the first.
+    attempt: u32,
+    /// A person retries it out of its order.
+    late: bool,
+}
+
 impl Spine {
     /// Tries until it is done or given up. `late`: a person retries it out of its order.
     pub async fn handle(self: &Arc<Self>, run: &Arc<Run>, place: usize, late: bool) -> End {
@@ -54,12 +67,14 @@ impl Spine {
         };
         if !late && self.clock.now().since_ms(run.event.received_at) > member.max_age_ms {
             let error =
-                format!("it is older than the {} s that `{}` may wait", member.max_age_ms / 1000, member.plugin.name());
+                format!("it is older than the {} s that `{}` may wait", member.max_age_ms / 1000, member.seat.name());
             return self.give_up(run, place, &member, 0, "stale", error, false).await;
         }
         let (mut tries, mut stale) = (run.tries_before(place), 0);
         loop {
-            let trouble = match self.attempt(run, place, &member, tries + 1, stale >= TRIES_BESIDE_OTHERS, late).await {
+            let alone = stale >= TRIES_BESIDE_OTHERS;
+            let trouble = match self.attempt(Try { run, place, member: &member, attempt: tries + 1, late }, alone).await
+            {
                 Ok(end) => return end,
                 Err(trouble) => trouble,
             };
@@ -94,27 +109,51 @@ impl Spine {
         retry::after(tries, staged, member.stage, member.on_failure, self.jitter(run.event.id.0, tries))
     }
 
-    /// One try: the call, and the commit of what it asked for.
-    async fn attempt(
-        self: &Arc<Self>,
-        run: &Arc<Run>,
-        place: usize,
-        member: &Arc<Member>,
-        attempt: u32,
-        alone: bool,
-        late: bool,
-    ) -> Result<End, Trouble> {
+    /// One try. What a revision on probation fails is given to the one before it, at once and in its place.
+    async fn attempt(self: &Arc<Self>, this: Try<'_>, alone: bool) -> Result<End, Trouble> {
+        let seat = &this.member.seat;
         // Held until the commit is through, so that "alone" means alone with one's reads too.
         let (_beside, _alone) = match alone {
-            false => (Some(member.alone.read().await), None),
-            true => (None, Some(member.alone.write().await)),
+            false => (Some(seat.tries.read().await), None),
+            true => (None, Some(seat.tries.write().await)),
         };
+        let Serving { plugin, probation } = seat.serving();
+        let tried = self.attempt_with(this, &plugin).await;
+        let Some(probation) = probation else { return tried };
+        match &tried {
+            Ok(_) => probation.went_well(),
+            Err(Trouble::Failed { code, error, .. }) => {
+                let stood_in = self.attempt_with(this, probation.before()).await;
+                if stood_in.is_ok() {
+                    let event = this.run.event.id;
+                    tracing::warn!(plugin = %seat.name(), %event, code, "The new revision failed and the one before it stood in: {error}.");
+                    probation.was_stood_in_for();
+                }
+                // Where neither can, the failure is not the new one's own.
+                if !matches!(stood_in, Err(Trouble::Failed { .. })) {
+                    return stood_in;
+                }
+            }
+            Err(_) => {}
+        }
+        tried
+    }
+
+    /// The call of this revision, and the commit of what it asked for.
+    async fn attempt_with(self: &Arc<Self>, this: Try<'_>, plugin: &Arc<Plugin>) -> Result<End, Trouble> {
+        let Try { run, place, member, attempt, late } = this;
+        if !plugin.subscriptions().contains(&run.event.kind()) {
+            // It was dispatched to a revision that wanted such events.
+            run.pass(place);
+            return Ok(End::Passed);
+        }
         let now = self.clock.now();
         let ending = run.ending().filter(|_| run.event.kind().is_staged()).map(|ending| self.tell(ending));
         let call = Call { event: Arc::clone(&run.event), ending, attempt, late, now };
-        let Report { outcome, log, usage } = member.plugin.handle(call).await;
+        let Report { outcome, log, usage } = plugin.handle(call).await;
         self.write_log(run, member, &log);
         self.health.called(&usage);
+        member.seat.called(&usage, outcome.as_ref().ok(), &log);
         let handled = outcome.map_err(|fault| Trouble::Failed {
             code: fault.code(),
             // Some are sentences with an end of their own; what they are put into has one too.
@@ -138,7 +177,7 @@ impl Spine {
         if !needs_check && let Some(instance) = instance.take() {
             instance.keep();
         }
-        self.commit(run, place, member, effects, decision, now).await?;
+        self.commit(this, plugin, effects, decision, now).await?;
         if let Some(instance) = instance {
             instance.keep();
         }
@@ -151,19 +190,18 @@ impl Spine {
 
     async fn commit(
         self: &Arc<Self>,
-        run: &Arc<Run>,
-        place: usize,
-        member: &Member,
+        Try { run, place, member, .. }: Try<'_>,
+        plugin: &Plugin,
         effects: Effects,
         decision: Option<Ending>,
         now: Timestamp,
     ) -> Result<(), Trouble> {
         let conversation = run.event.conversation.as_ref();
-        let launch = self.outbox.admit(conversation, run.event.id, member.plugin.no(), effects.sends, now);
+        let launch = self.outbox.admit(conversation, run.event.id, member.seat.no(), effects.sends, now);
         let has_timers = !effects.timers.is_empty();
         let commit = Commit {
             fence: self.store.fence(),
-            plugin: member.plugin.no(),
+            plugin: member.seat.no(),
             now,
             progress: run.progress(Some(place), decision),
             conversation: conversation.map(|conversation| conversation.id),
@@ -178,7 +216,7 @@ impl Spine {
                 Ok(()) => break,
                 Err(StoreError::StaleRead { .. }) => {
                     self.outbox.take_back(launch);
-                    member.plugin.forget_instances();
+                    plugin.forget_instances();
                     return Err(Trouble::Stale);
                 }
                 Err(error) if error.is_fatal() => {
@@ -187,7 +225,7 @@ impl Spine {
                     return Err(Trouble::Stopping);
                 }
                 Err(error) => {
-                    member.plugin.forget_instances();
+                    plugin.forget_instances();
                     self.health.disk_trouble(&error);
                     tokio::select! {
                         () = tokio::time::sleep(DISK_PAUSE) => {}
@@ -216,9 +254,9 @@ impl Spine {
         error: String,
         next_at: Timestamp,
     ) {
-        let (event, plugin) = (run.event.id, member.plugin.no());
-        tracing::warn!(plugin = %member.plugin.name(), %event, code, attempts, %next_at, "A handling failed and will be tried again: {error}.");
-        self.health.failed(member.plugin.name());
+        let (event, plugin) = (run.event.id, member.seat.no());
+        tracing::warn!(plugin = %member.seat.name(), %event, code, attempts, %next_at, "A handling failed and will be tried again: {error}.");
+        self.health.failed(member.seat.name());
         let failed = FailedTry { event, plugin, attempts, code: code.into(), error, next_at };
         if let Err(error) = self.store.failed_try(failed).await {
             // Only the record for people is missing; the retry itself is in our hands.
@@ -238,13 +276,13 @@ impl Spine {
         error: String,
         closed: bool,
     ) -> End {
-        let (event, name) = (run.event.id, member.plugin.name());
-        let decision = closed.then_some(Ending::Stopped(member.plugin.no()));
+        let (event, name) = (run.event.id, member.seat.name());
+        let decision = closed.then_some(Ending::Stopped(member.seat.no()));
         tracing::error!(plugin = %name, %event, code, attempts, "A handling was given up and is a dead letter: {error}. See `beadle dead list`.");
         self.health.buried(name);
         let burial = Burial {
             fence: self.store.fence(),
-            plugin: member.plugin.no(),
+            plugin: member.seat.no(),
             attempts,
             code: code.into(),
             error,
@@ -283,7 +321,7 @@ impl Spine {
     }
 
     fn write_log(&self, run: &Run, member: &Member, lines: &[beadle_sandbox::LogLine]) {
-        let (plugin, event) = (member.plugin.name(), run.event.id);
+        let (plugin, event) = (member.seat.name(), run.event.id);
         for line in lines {
             let text = &line.text;
             match line.level {
@@ -315,7 +353,7 @@ fn decision(run: &Run, member: &Member, said: Disposition) -> Option<Ending> {
     }
     match said {
         Disposition::Pass => None,
-        Disposition::Claimed => Some(Ending::Claimed(member.plugin.no())),
-        Disposition::Stopped => Some(Ending::Stopped(member.plugin.no())),
+        Disposition::Claimed => Some(Ending::Claimed(member.seat.no())),
+        Disposition::Stopped => Some(Ending::Stopped(member.seat.no())),
     }
 }

@@ -22,6 +22,7 @@ pub mod outbox;
 mod retry;
 mod roster;
 mod run;
+mod seat;
 mod spine;
 
 pub use channel::{Advice, Answer, Channel, Shipment};
@@ -29,6 +30,7 @@ pub use dispatch::IN_FLIGHT;
 pub use inbox::{Inbox, InboxError};
 pub use outbox::Settings as OutboxSettings;
 pub use roster::{Member, OnFailure, Roster, Stage};
+pub use seat::{Paused, Probation, Seat, Serving, Spent};
 pub use spine::Phase;
 
 use beadle_clock::Clock;
@@ -134,7 +136,7 @@ impl Pipeline {
     /// there.
     pub async fn retry_handling(&self, event: EventId, plugin: PluginNo) -> Result<bool, StoreError> {
         let found = self.spine.store.reader().event(event)?;
-        let member = self.roster().members().iter().find(|member| member.plugin.no() == plugin).cloned();
+        let member = self.roster().members().iter().find(|member| member.seat.no() == plugin).cloned();
         let (Some(event), Some(member)) = (found, member) else { return Ok(false) };
         let roster = self.spine.store.roster(vec![plugin]).await?;
         let subscribers = vec![Subscriber { no: plugin, member: Some(member) }];

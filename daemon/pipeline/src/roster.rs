@@ -1,11 +1,11 @@
 //! Who takes part: the plugins that run now, in the order in which they are asked.
 //!
-//! A roster is a snapshot. Whoever changes what runs makes a new one and hands it over whole; an event keeps the one it
-//! was dispatched with, so a reload in the middle changes nothing for it. It is not the catalogue: it knows no files, no
-//! grants and no reasons why a plugin is missing.
+//! A roster is a snapshot. Whoever changes who takes part makes a new one and hands it over whole; an event keeps the one
+//! it was dispatched with. Which revision of a plugin runs is not in it: that is the seat's (see `seat`). It is not the
+//! catalogue: it knows no files, no grants and no reasons why a plugin is missing.
 
+use crate::seat::Seat;
 use beadle_model::{Disposition, EventBody, EventKind, PluginNo};
-use beadle_sandbox::Plugin;
 use std::sync::Arc;
 
 /// When a plugin is asked (DESIGN section 3).
@@ -32,8 +32,8 @@ pub enum OnFailure {
 
 /// A plugin and its place.
 pub struct Member {
-    /// What runs.
-    pub plugin: Arc<Plugin>,
+    /// What runs, now and after a reload.
+    pub seat: Arc<Seat>,
     /// When it is asked.
     pub stage: Stage,
     /// Its place in the stage, small first; equal ones by name.
@@ -42,8 +42,6 @@ pub struct Member {
     pub on_failure: OnFailure,
     /// A handling older than this is not begun, in milliseconds of civil time.
     pub max_age_ms: i64,
-    /// Handlings run side by side under a read lock; one that was three times too late with its reads runs alone.
-    pub(crate) alone: tokio::sync::RwLock<()>,
 }
 
 /// Nobody gets an answer to a question older than a quarter of an hour (DESIGN section 3).
@@ -53,10 +51,10 @@ const OTHER_MAX_AGE_MS: i64 = 7 * 24 * 60 * 60 * 1000;
 
 impl Member {
     /// A plugin in its place, with the design's age limit for its stage unless one is given.
-    pub fn new(plugin: Arc<Plugin>, stage: Stage, order: i64, on_failure: OnFailure, max_age_ms: Option<i64>) -> Self {
+    pub fn new(seat: Arc<Seat>, stage: Stage, order: i64, on_failure: OnFailure, max_age_ms: Option<i64>) -> Self {
         let by_stage = if stage == Stage::Answer { ANSWER_MAX_AGE_MS } else { OTHER_MAX_AGE_MS };
         let max_age_ms = max_age_ms.unwrap_or(by_stage);
-        Self { plugin, stage, order, on_failure, max_age_ms, alone: tokio::sync::RwLock::new(()) }
+        Self { seat, stage, order, on_failure, max_age_ms }
     }
 
     /// What this stage may decide: only a guard stops, and who only watches decides nothing.
@@ -76,7 +74,7 @@ pub struct Roster(Vec<Arc<Member>>);
 impl Roster {
     /// Puts them in order.
     pub fn new(mut members: Vec<Arc<Member>>) -> Self {
-        members.sort_by(|a, b| (a.stage, a.order, a.plugin.name()).cmp(&(b.stage, b.order, b.plugin.name())));
+        members.sort_by(|a, b| (a.stage, a.order, a.seat.name()).cmp(&(b.stage, b.order, b.seat.name())));
         Self(members)
     }
 
@@ -87,27 +85,25 @@ impl Roster {
 
     /// Those who want to hear what became of their messages.
     pub fn status_listeners(&self) -> Vec<PluginNo> {
-        let wants = |member: &&Arc<Member>| member.plugin.subscriptions().contains(&EventKind::MessageStatus);
-        self.0.iter().filter(wants).map(|member| member.plugin.no()).collect()
+        let wants = |member: &&Arc<Member>| member.seat.exports(EventKind::MessageStatus);
+        self.0.iter().filter(wants).map(|member| member.seat.no()).collect()
     }
 
     /// Whether somebody wants to hear of contacts that are new or have another name.
     pub fn wants_contact_news(&self) -> bool {
-        self.0.iter().any(|member| member.plugin.subscriptions().contains(&EventKind::ContactChanged))
+        self.0.iter().any(|member| member.seat.exports(EventKind::ContactChanged))
     }
 
     /// Who gets this event, in order: one plugin for what is its own, all who export it for the rest.
     pub fn subscribers(&self, body: &EventBody) -> Vec<Arc<Member>> {
         let kind = body.kind();
         let only = body.only_for();
-        let gets = |member: &&Arc<Member>| {
-            only.is_none_or(|no| member.plugin.no() == no) && member.plugin.subscriptions().contains(&kind)
-        };
+        let gets = |member: &&Arc<Member>| only.is_none_or(|no| member.seat.no() == no) && member.seat.exports(kind);
         self.0.iter().filter(gets).cloned().collect()
     }
 
     /// The name of a plugin that runs now.
     pub fn name(&self, no: PluginNo) -> Option<&str> {
-        self.0.iter().find(|member| member.plugin.no() == no).map(|member| member.plugin.name().as_ref())
+        self.0.iter().find(|member| member.seat.no() == no).map(|member| member.seat.name().as_ref())
     }
 }

@@ -15,17 +15,19 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use wasmtime::{Trap, WasmBacktrace};
 
-/// Handles one event. What happens in here, a panic included, ends this call and nothing else.
-pub async fn handle(plugin: Arc<Inner>, call: Call) -> Report {
+/// Handles one event. What happens in here, a panic included, ends this call and nothing else. `dry`: nothing of it will
+/// be done, and nothing of it is to be left.
+pub async fn handle(plugin: Arc<Inner>, call: Call, dry: bool) -> Report {
     let event = call.event.id;
     // Never closed. Waited for here and not where the call comes from: the next one starts on this thread at once.
     let _turn = plugin.turns.acquire().await;
     let _beat = plugin.host.pulse.beat();
     let began = Instant::now();
-    let (warm, generation) = plugin.pool.take();
+    let (warm, generation) = if dry { (None, 0) } else { plugin.pool.take() };
     let mut instance = warm.unwrap_or_else(|| Box::new(Instance::new(&plugin.code.engine, Arc::clone(&plugin.facts))));
     let fresh = !instance.is_started();
     instance.store.data_mut().prepare(event, call.now);
+    instance.store.data_mut().task.dry = dry;
 
     let ended = within_limits(&mut instance, &plugin, async |instance| {
         if fresh {
@@ -55,7 +57,7 @@ pub async fn handle(plugin: Arc<Inner>, call: Call) -> Report {
     };
     let outcome = match outcome {
         Ok(disposition) => {
-            let home = plugin.is_warm.then(|| (Arc::clone(&plugin.pool), generation));
+            let home = (plugin.is_warm && !dry).then(|| (Arc::clone(&plugin.pool), generation));
             let instance = Warm::new(instance, home);
             Ok(Handled { disposition: disposition.into(), effects: task.effects, instance })
         }

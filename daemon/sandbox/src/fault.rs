@@ -86,6 +86,13 @@ pub enum FaultKind {
     },
 }
 
+impl Fault {
+    /// The plugin said so itself, and ran to its end: no trap and no limit.
+    pub fn is_its_word(&self) -> bool {
+        matches!(self.kind, FaultKind::Retry { .. } | FaultKind::GiveUp { .. })
+    }
+}
+
 impl Coded for Fault {
     fn code(&self) -> &'static str {
         match self.kind {

@@ -26,6 +26,7 @@ mod plugin;
 mod pool;
 mod report;
 mod sandbox;
+mod step;
 mod surface;
 #[cfg(test)]
 mod tests;
@@ -33,7 +34,7 @@ mod tests;
 pub use abi::API_VERSION;
 pub use fault::{Fault, FaultKind};
 pub use limits::Limits;
-pub use load::{About, Isolation, LoadError, Spec};
+pub use load::{About, Isolation, LoadError, Spec, revision};
 pub use plugin::Plugin;
 pub use pool::Warm;
 pub use report::{Call, Handled, Level, LogLine, Report, Usage};

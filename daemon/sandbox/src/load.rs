@@ -16,7 +16,7 @@ use beadle_model::{Blame, Coded, PluginNo};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use std::sync::{Arc, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::Semaphore;
 use tokio::task::JoinError;
 use wasmtime::component::Component;
@@ -235,8 +235,10 @@ pub(crate) async fn load(host: &Arc<Host>, spec: Spec) -> Result<Arc<Plugin>, Lo
     let compiling = Arc::clone(host);
     let mut plugin = host.threads.spawn_blocking(move || compile(compiling, spec)).await.map_err(panicked)??;
     if plugin.inner.code.exports.has_about() {
+        let began = Instant::now();
         let asked = host.threads.spawn(call::describe(Arc::clone(&plugin.inner)));
         plugin.about = asked.await.map_err(panicked)??.map(about).transpose()?;
+        plugin.steps.push(("about", began.elapsed()));
     }
     host.threads.spawn(tidy(Arc::downgrade(&plugin.inner.pool)));
     Ok(Arc::new(plugin))
@@ -257,14 +259,19 @@ fn compile(host: Arc<Host>, spec: Spec) -> Result<Plugin, LoadError> {
         Value::Object(_) => spec.settings.to_string(),
         _ => return Err(LoadError::Settings { plugin: spec.name }),
     };
-    let revision = Sha256::digest(&spec.bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+    let mut steps = Steps(Vec::new(), Instant::now());
+    let revision = revision(&spec.bytes);
     let bytes = surface::component(&spec.bytes)?;
+    steps.done("parse");
     let surface = surface::read(&bytes)?;
+    steps.done("exports and imports");
     let component =
         Component::new(&host.engine, &bytes).map_err(|error| LoadError::Compile { what: format!("{error:#}") })?;
     check_memory(&component, &spec)?;
+    steps.done("compile");
     let code = link(&host, &component, &surface)
         .map_err(|error| LoadError::Types { has: surface.version.name(), what: format!("{error:#}") })?;
+    steps.done("link");
     let facts = Facts {
         name: spec.name.into(),
         no: spec.no,
@@ -283,7 +290,22 @@ fn compile(host: Arc<Host>, spec: Spec) -> Result<Plugin, LoadError> {
         turns: Semaphore::new(host.running_per_plugin),
         host,
     };
-    Ok(Plugin { inner: Arc::new(inner), revision, wishes: surface.wishes, about: None })
+    Ok(Plugin { inner: Arc::new(inner), revision, wishes: surface.wishes, about: None, steps: steps.0 })
+}
+
+/// What a file's bytes are known by: SHA-256 in hex.
+pub fn revision(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// How long each step took, for the log.
+struct Steps(Vec<(&'static str, Duration)>, Instant);
+
+impl Steps {
+    fn done(&mut self, step: &'static str) {
+        self.0.push((step, self.1.elapsed()));
+        self.1 = Instant::now();
+    }
 }
 
 fn link(host: &Host, component: &Component, surface: &Surface) -> wasmtime::Result<Code> {

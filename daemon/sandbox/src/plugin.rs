@@ -4,7 +4,7 @@ use crate::fault::{Fault, FaultKind};
 use crate::host::Facts;
 use crate::instance::Code;
 use crate::limits::Limits;
-use crate::load::About;
+use crate::load::{About, Isolation};
 use crate::pool::Pool;
 use crate::report::{Call, Report, Usage};
 use crate::sandbox::Host;
@@ -13,6 +13,7 @@ use beadle_model::{EventKind, PluginNo};
 use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
@@ -22,6 +23,7 @@ pub struct Plugin {
     pub(crate) revision: String,
     pub(crate) wishes: BTreeSet<&'static str>,
     pub(crate) about: Option<About>,
+    pub(crate) steps: Vec<(&'static str, Duration)>,
 }
 
 /// What a call holds on to while it runs.
@@ -67,6 +69,21 @@ impl Plugin {
         self.about.as_ref()
     }
 
+    /// The settings that it was loaded with, as JSON.
+    pub fn settings(&self) -> &str {
+        &self.inner.facts.settings
+    }
+
+    /// How long its instances live.
+    pub fn isolation(&self) -> Isolation {
+        if self.inner.is_warm { Isolation::Warm } else { Isolation::PerEvent }
+    }
+
+    /// The steps of loading it, and how long each took.
+    pub fn steps(&self) -> &[(&'static str, Duration)] {
+        &self.steps
+    }
+
     /// What it may use.
     pub fn limits(&self) -> &Limits {
         &self.inner.facts.limits
@@ -80,8 +97,18 @@ impl Plugin {
     /// Gives it one event. Waits for its turn where some calls of this plugin run already; then the call ends within
     /// the plugin's limits. Dropping the future ends the call. How many wait is the caller's to bound.
     pub async fn handle(&self, call: Call) -> Report {
+        self.run(call, false).await
+    }
+
+    /// The same without consequences: in an instance of its own, which is gone afterwards, and without using up a
+    /// message's number. What it asks for must not be done.
+    pub async fn try_out(&self, call: Call) -> Report {
+        self.run(call, true).await
+    }
+
+    async fn run(&self, call: Call, dry: bool) -> Report {
         let event = call.event.id;
-        let task = self.inner.host.threads.spawn(call::handle(Arc::clone(&self.inner), call));
+        let task = self.inner.host.threads.spawn(call::handle(Arc::clone(&self.inner), call, dry));
         let what = match EndOnDrop(task).ended().await {
             Ok(report) => return report,
             Err(error) if error.is_panic() => meter::panic_text(error.into_panic().as_ref()),

@@ -12,7 +12,11 @@ CREATE TABLE plugins (
     no          INTEGER PRIMARY KEY,
     name        TEXT NOT NULL UNIQUE,
     -- Keys and values of its state, so that a quota is asked without adding up.
-    state_bytes INTEGER NOT NULL DEFAULT 0
+    state_bytes INTEGER NOT NULL DEFAULT 0,
+    -- 1 while it does not take part: its timers wait.
+    away        INTEGER NOT NULL DEFAULT 0,
+    -- What is remembered of it across starts, as JSON: see beadle-catalog.
+    record      TEXT
 ) STRICT;
 
 -- Lists of subscribers; an event names one of them. `plugins` is a JSON array of plugin numbers.

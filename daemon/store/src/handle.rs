@@ -6,6 +6,7 @@ use crate::documents::NewDocument;
 use crate::error::StoreError;
 use crate::feed::Feed;
 use crate::files::Files;
+use crate::plugins::Purged;
 use crate::queue::{Ask, Job};
 use crate::read::Reader;
 use crate::retain::{Cursor, Retained, Retention};
@@ -249,6 +250,21 @@ impl Store {
         let (retained, cursor) = answer.await.map_err(|_| StoreError::Closed)??;
         *self.cursor() = cursor;
         Ok(retained)
+    }
+
+    /// Writes down what is to be remembered of a plugin across starts; its form is the caller's.
+    pub async fn set_plugin_record(&self, plugin: PluginNo, record: String) -> Result<(), StoreError> {
+        self.ask(move |tx| tx.set_plugin_record(plugin, &record)).await
+    }
+
+    /// These plugins take part, all others do not: their timers wait.
+    pub async fn set_present(&self, plugins: Vec<PluginNo>) -> Result<(), StoreError> {
+        self.ask(move |tx| tx.set_present(&plugins)).await
+    }
+
+    /// Forgets a plugin's state, timers and record. Its number and name stay, since events and messages speak of them.
+    pub async fn purge_plugin(&self, plugin: PluginNo) -> Result<Purged, StoreError> {
+        self.ask(move |tx| tx.purge_plugin(plugin)).await
     }
 
     fn cursor(&self) -> std::sync::MutexGuard<'_, Cursor> {

@@ -4,7 +4,10 @@ use crate::StoreError;
 use crate::writer::Tx;
 use beadle_model::effect::{Scope, TimerWrite};
 use beadle_model::{ConversationId, EventBody, PluginNo, Timestamp};
-use rusqlite::params;
+use rusqlite::{OptionalExtension, params};
+
+/// The timers of a plugin that does not take part wait until it does.
+const PRESENT: &str = "plugin NOT IN (SELECT no FROM plugins WHERE away = 1)";
 
 struct Due {
     id: i64,
@@ -59,16 +62,19 @@ impl Tx<'_> {
             self.conn.prepare_cached("DELETE FROM timers WHERE id = ?1")?.execute([timer.id])?;
             self.append_own(None, timer.body, timer.conversation, (now, now))?;
         }
-        let next: Option<i64> =
-            self.conn.prepare_cached("SELECT min(due_at) FROM timers")?.query_row([], |row| row.get(0))?;
+        let next: Option<i64> = self
+            .conn
+            .prepare_cached(&format!("SELECT due_at FROM timers WHERE {PRESENT} ORDER BY due_at LIMIT 1"))?
+            .query_row([], |row| row.get(0))
+            .optional()?;
         Ok((fired, next.map(Timestamp)))
     }
 
     fn due(&self, now: Timestamp, most: usize) -> Result<Vec<Due>, StoreError> {
-        let mut read = self.conn.prepare_cached(
+        let mut read = self.conn.prepare_cached(&format!(
             "SELECT id, plugin, scope, scope_id, key, due_at, conversation, payload FROM timers
-             WHERE due_at <= ?1 ORDER BY due_at, id LIMIT ?2",
-        )?;
+             WHERE due_at <= ?1 AND {PRESENT} ORDER BY due_at, id LIMIT ?2"
+        ))?;
         let mut rows = read.query(params![now.0, i64::try_from(most).unwrap_or(i64::MAX)])?;
         let mut due = Vec::new();
         while let Some(row) = rows.next()? {

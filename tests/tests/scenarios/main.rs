@@ -16,6 +16,10 @@ mod greets_and_answers;
 mod nothing_lost_kill9;
 mod operator_mistakes;
 mod platform_fails_and_recovers;
+mod reload_config;
+mod reload_files;
+mod reload_refused;
+mod reload_under_load;
 mod shutdown_drains;
 mod stop_and_start;
 mod trap_every_third;
@@ -32,6 +36,11 @@ const UNPACED: &str = "[channels.shop.pace]\nmessages_per_second = 10000\ncontac
 /// What the probe answers, without the count that it puts before it: "17 round 3" is "round 3".
 fn uncounted(reply: &str) -> String {
     reply.split_once(' ').map_or("", |(_, text)| text).to_owned()
+}
+
+/// A text of a row, empty where it is not there.
+fn text<'a>(row: &'a Value, at: &str) -> &'a str {
+    row.pointer(at).and_then(Value::as_str).unwrap_or_default()
 }
 
 /// Whether a status tells of problems.

@@ -5,6 +5,7 @@ use beadle_model::effect::{Effects, Scope, SendWish, StateWrite, TimerWrite};
 use beadle_model::{Coded as _, Content, Disposition, EventBody, Outgoing};
 use beadle_sandbox::{Fault, Level, LogLine, Plugin, Usage};
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 /// A value of state or a timer's payload that is longer is cut in the text; JSON has all of it.
@@ -30,7 +31,7 @@ pub fn plugin(plugin: &Plugin, file: &str) -> String {
     let list = |names: Vec<&str>| if names.is_empty() { "none".to_owned() } else { names.join(" ") };
     let mut text =
         format!("{file} is `{}`{about}\n  events  {}\n  rights  {}\n", plugin.name(), list(events), list(rights));
-    let missing = beadle_catalog::grants::missing(plugin.wishes().iter().copied(), &[]);
+    let missing = beadle_catalog::grants::missing(plugin.wishes().iter().copied(), &BTreeSet::new());
     if !missing.is_empty() {
         let quoted: Vec<String> = missing.iter().map(|right| format!("\"{right}\"")).collect();
         let (name, quoted) = (plugin.name(), quoted.join(", "));

@@ -68,6 +68,12 @@ async fn ask_all(cli: &Cli) -> Result<(), Ended> {
         }
         Command::Dead(Dead::Retry { ids }) => decide(&client, ids, "retry").await,
         Command::Dead(Dead::Drop { ids }) => decide(&client, ids, "drop").await,
+        Command::Plugins(Plugins::Grant { name, rights, take_back }) => {
+            let what = if *take_back { "revoke" } else { "grant" };
+            order(&client, &["plugins", name, what, &rights.join(",")]).await
+        }
+        Command::Plugins(Plugins::Rollback { name }) => order(&client, &["plugins", name, "rollback"]).await,
+        Command::Plugins(Plugins::Purge { name }) => order(&client, &["plugins", name, "purge"]).await,
         command => match question(command) {
             Some(question) => {
                 let answer = client.get(&question.path, &question.query).await?;
@@ -139,6 +145,11 @@ fn given<const N: usize>(
     parts: [(&'static str, &Option<String>); N],
 ) -> impl Iterator<Item = (&'static str, String)> + use<N> {
     parts.map(|(name, value)| value.clone().map(|value| (name, value))).into_iter().flatten()
+}
+
+/// Has something done and says what was.
+async fn order(client: &Client, path: &[&str]) -> Result<(), Ended> {
+    Ok(print(&show::done(client.post(path).await?)?)?)
 }
 
 /// Retries or drops each; what is said about one does not keep the others from it.

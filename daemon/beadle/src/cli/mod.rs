@@ -146,6 +146,27 @@ pub enum Plugins {
     Build(Build),
     /// Give a plugin events in the sandbox and show what it does
     Test(Test),
+    /// Give a plugin rights that it asks for
+    Grant {
+        /// Its name
+        name: String,
+        /// Such as messages; `beadle plugins show NAME` says what it asks for
+        #[arg(required = true)]
+        rights: Vec<String>,
+        /// Take back what was given by this command
+        #[arg(long)]
+        take_back: bool,
+    },
+    /// Go back to the revision before, and stay there until another file comes
+    Rollback {
+        /// Its name
+        name: String,
+    },
+    /// Forget the state and timers of a plugin whose file is gone
+    Purge {
+        /// Its name
+        name: String,
+    },
 }
 
 /// `beadle plugins new`

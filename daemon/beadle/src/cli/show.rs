@@ -96,7 +96,7 @@ pub fn plugins(answer: Value, screen: Screen) -> Shown {
 }
 
 /// `beadle plugins show`
-pub fn plugin(answer: Value, _: Screen) -> Shown {
+pub fn plugin(answer: Value, screen: Screen) -> Shown {
     let it: PluginRow = from_value(answer)?;
     let mut lines = Lines(vec![
         ("name", it.name),
@@ -107,13 +107,35 @@ pub fn plugin(answer: Value, _: Screen) -> Shown {
         ("state", it.state),
         ("stage", format!("{}, order {}", it.stage, it.order)),
         ("events", names(&it.events)),
-        ("wishes", names(&it.wishes)),
-        ("granted", names(&it.grants)),
     ]);
+    if !it.earlier.is_empty() {
+        lines.0.push(("earlier", names(&it.earlier)));
+    }
+    if let Some(revision) = &it.sent_back {
+        lines.0.push(("sent back", format!("{revision}, until another file comes")));
+    }
+    if !it.steps.is_empty() {
+        let took = it.steps.iter().map(|(step, ms)| format!("{step} {ms:.1} ms"));
+        lines.0.push(("came by", took.collect::<Vec<_>>().join(", ")));
+    }
     if let Some(problem) = &it.problem {
         lines.0.push(("problem", says(problem)));
     }
     let mut text = lines.print();
+    if !it.rights.is_empty() {
+        let mut table = Table::new(&["ASKS FOR", "TO", "GRANTED"]);
+        it.rights.iter().for_each(|row| table.row([row.right.clone(), row.meaning.clone(), row.granted.clone()]));
+        let _ = write!(text, "\n{}", table.print(screen.width));
+    }
+    if !it.limits.is_empty() {
+        let (calls, failed) = it.calls;
+        let mut table = Table::new(&["LIMIT", "MAY USE", "USED AT MOST"]);
+        for row in &it.limits {
+            table.row([row.key.clone(), row.limit.to_string(), format!("{:.1}", row.used)]);
+        }
+        let _ =
+            write!(text, "\n{}{calls} calls since it was loaded, {failed} of them failed\n", table.print(screen.width));
+    }
     if let Some(schema) = &it.settings_schema {
         let _ = writeln!(text, "\nSettings (JSON Schema):\n{}", serde_json::to_string_pretty(schema)?);
     }

@@ -4,6 +4,7 @@
 //! each section holds. Past this module the daemon sees plain values that have been checked: no strings to parse, no
 //! secrets to fetch. It is not where anything is built or opened: a configuration can be checked on another machine.
 
+mod difference;
 mod files;
 mod mistake;
 mod read;
@@ -15,6 +16,7 @@ pub mod units;
 #[cfg(test)]
 mod tests;
 
+pub use difference::{Change, Flat, changes};
 #[cfg(test)]
 pub use mistake::CODES;
 pub use mistake::Invalid;
@@ -34,7 +36,7 @@ pub const DEFAULT_PATH: &str = "/etc/beadle/beadle.toml";
 pub const DEFAULT_SOCKET: &str = "/run/beadle/beadle.sock";
 
 /// All that the operator decided.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub struct Config {
     /// `[daemon]`
     pub daemon: Daemon,
@@ -56,28 +58,34 @@ pub struct Config {
     pub plugins: BTreeMap<String, PluginConfig>,
     /// `[retention]`
     pub retention: Retention,
+    /// `[retention] removed_plugins`, in milliseconds
+    pub retention_removed_ms: i64,
     /// `[log]`
     pub log: Log,
 }
 
 /// `[daemon]`: where its files are.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub struct Daemon {
     /// Database and compiled code.
     pub data_dir: PathBuf,
     /// Where plugins lie; the first folder with a stem wins.
     pub plugin_dirs: Vec<PathBuf>,
+    /// How often they are looked at without being told of a change, in milliseconds of real time.
+    pub look_every_ms: i64,
+    /// For so long after a folder has gone its plugins go on, in milliseconds of real time.
+    pub folder_grace_ms: i64,
 }
 
 /// `[http]`: what the world may reach.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub struct Http {
     /// Serves `/webhooks/{app}` and nothing else.
     pub listen: SocketAddr,
 }
 
 /// `[admin]`: what only the machine may reach.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub struct Admin {
     /// Serves health, metrics and `/api/v1`; nobody is asked who they are.
     pub listen: SocketAddr,
@@ -86,7 +94,7 @@ pub struct Admin {
 }
 
 /// `[words]`: how Beadle itself answers STOP, START, LEAVE and JOIN.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub struct Words {
     /// Who is speaking, in the answer.
     pub brand: String,
@@ -95,7 +103,7 @@ pub struct Words {
 }
 
 /// `[apps.NAME]`: a Meta app; one callback, one secret, many numbers.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub struct App {
     /// Base of the Graph API, without a slash at the end.
     pub graph_url: String,
@@ -110,7 +118,7 @@ pub struct App {
 }
 
 /// `[channels.NAME]`: a number.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub struct Channel {
     /// The name of its app.
     pub app: String,
@@ -123,7 +131,7 @@ pub struct Channel {
 }
 
 /// `[outbox]`
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub struct Outbox {
     /// What becomes of a message of which nobody knows whether it went out.
     pub on_ambiguous: OnAmbiguous,
@@ -134,7 +142,7 @@ pub struct Outbox {
 }
 
 /// `[media]`
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub struct Media {
     /// Files that come with messages are fetched while a plugin runs that may read them.
     pub fetch: bool,
@@ -143,7 +151,7 @@ pub struct Media {
 }
 
 /// `[log]`
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub struct Log {
     /// `info`, or directives as `info,beadle_store=debug`.
     pub level: String,
@@ -185,8 +193,12 @@ impl Surroundings {
 pub struct Loaded {
     /// The configuration.
     pub config: Config,
+    /// Where it was read from.
+    pub path: PathBuf,
     /// The files it came from, in the order read.
     pub files: Vec<PathBuf>,
+    /// What the files say, key by key, as written.
+    pub flat: Flat,
     /// What is worth a look and no mistake.
     pub notes: Vec<String>,
     /// Every key that was looked for, as `channels.*.app`: what the example file has to explain.
@@ -212,6 +224,7 @@ pub fn load(path: &Path, surroundings: &Surroundings) -> Result<Loaded, Invalid>
         surroundings,
     };
     let config = sections::config(&reading, &tree);
+    let flat = difference::flat(&tree);
     let mut mistakes = reading.mistakes.into_inner();
     if !whole {
         mistakes.forget("config-missing");
@@ -222,7 +235,9 @@ pub fn load(path: &Path, surroundings: &Surroundings) -> Result<Loaded, Invalid>
     let files = found.sources.into_iter().map(|source| source.path).collect();
     Ok(Loaded {
         config,
+        path: path.to_owned(),
         files,
+        flat,
         notes: reading.notes.into_inner(),
         #[cfg(test)]
         known: reading.known.into_inner(),

@@ -26,6 +26,7 @@ const DAY_MS: i64 = 24 * HOUR_MS;
 pub fn config(reading: &Reading<'_>, tree: &Table) -> Config {
     let mut root = Section::root(reading, tree);
     let apps = apps(&mut root);
+    let (retention, retention_removed_ms) = retention(root.section("retention"));
     let config = Config {
         daemon: daemon(root.section("daemon")),
         http: http(root.section("http")),
@@ -36,7 +37,8 @@ pub fn config(reading: &Reading<'_>, tree: &Table) -> Config {
         outbox: outbox(root.section("outbox")),
         media: media(root.section("media")),
         plugins: root.named("plugins").into_iter().map(|(name, section)| (name, plugin(section))).collect(),
-        retention: retention(root.section("retention")),
+        retention,
+        retention_removed_ms,
         log: log(root.section("log")),
     };
     root.end();
@@ -50,8 +52,11 @@ fn daemon(mut section: Section<'_>) -> Daemon {
         |dirs| dirs.into_iter().map(|(dir, _)| dir).collect(),
     );
     let plugin_dirs = dirs.iter().map(|dir| section.reading.base.join(dir)).collect();
+    let usual = beadle_catalog::Config::default();
+    let look_every_ms = section.duration_ms("look_every", SECOND_MS..=HOUR_MS).unwrap_or(usual.look_every_ms);
+    let folder_grace_ms = section.duration_ms("folder_grace", 0..=DAY_MS).unwrap_or(usual.folder_grace_ms);
     section.end();
-    Daemon { data_dir, plugin_dirs }
+    Daemon { data_dir, plugin_dirs, look_every_ms, folder_grace_ms }
 }
 
 fn loopback(port: u16) -> SocketAddr {
@@ -300,7 +305,7 @@ fn limits(mut section: Section<'_>) -> Limits {
     limits
 }
 
-fn retention(mut section: Section<'_>) -> Retention {
+fn retention(mut section: Section<'_>) -> (Retention, i64) {
     let usual = Retention::default();
     let mut kept =
         |key, least_days, usual_ms| section.duration_ms(key, least_days * DAY_MS..=3650 * DAY_MS).unwrap_or(usual_ms);
@@ -313,6 +318,7 @@ fn retention(mut section: Section<'_>) -> Retention {
         media_ms: kept("media", 1, usual.media_ms),
         media_bytes: usual.media_bytes,
     };
+    let removed_ms = kept("removed_plugins", 0, beadle_catalog::Config::KEEP_REMOVED_MS);
     let mib = i64::from(number(
         &mut section,
         "media_mib",
@@ -321,7 +327,7 @@ fn retention(mut section: Section<'_>) -> Retention {
     ));
     let retention = Retention { media_bytes: mib << 20, ..retention };
     section.end();
-    retention
+    (retention, removed_ms)
 }
 
 fn log(mut section: Section<'_>) -> Log {

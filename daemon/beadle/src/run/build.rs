@@ -39,17 +39,11 @@ pub fn build(config: &Config, clock: Clock) -> Result<Parts, RunError> {
     };
     let sandbox_config = SandboxConfig { cache_dir: Some(data_dir.join("cache")), ..SandboxConfig::default() };
     let sandbox = Sandbox::new(sandbox_config, store.reader(), reserve, store.host_key())?;
-    let settings = OutboxSettings {
-        on_ambiguous: config.outbox.on_ambiguous,
-        ambiguous_wait_ms: config.outbox.ambiguous_wait_ms,
-        slots: config.outbox.slots,
-        paces: config.channels.iter().map(|(name, channel)| (name.clone(), channel.pace)).collect(),
-    };
     let depot = Depot { store: store.clone(), clock: clock.clone() };
     // The fetcher asks the pipeline who runs, and the pipeline needs the channels first.
     let running: Arc<OnceLock<Pipeline>> = Arc::default();
     let (channels, fetcher) = channels(config, &depot, wanted(config.media.fetch, Arc::clone(&running)))?;
-    let pipeline = Pipeline::start(store.clone(), clock.clone(), settings, channels);
+    let pipeline = Pipeline::start(store.clone(), clock.clone(), outbox(config), channels);
     let _ = running.set(pipeline.clone());
     let webhooks = Arc::new(Webhooks {
         apps: apps(config, store.install()),
@@ -60,10 +54,21 @@ pub fn build(config: &Config, clock: Clock) -> Result<Parts, RunError> {
     Ok(Parts { store, sandbox, pipeline, webhooks, clock, fetcher: Some(fetcher) })
 }
 
+/// What the configuration says of sending.
+pub fn outbox(config: &Config) -> OutboxSettings {
+    OutboxSettings {
+        on_ambiguous: config.outbox.on_ambiguous,
+        ambiguous_wait_ms: config.outbox.ambiguous_wait_ms,
+        slots: config.outbox.slots,
+        paces: config.channels.iter().map(|(name, channel)| (name.clone(), channel.pace)).collect(),
+    }
+}
+
 /// Files are fetched while somebody who runs may read them.
 fn wanted(fetch: bool, running: Arc<OnceLock<Pipeline>>) -> Wanted {
-    let may_read =
-        |pipeline: &Pipeline| pipeline.roster().members().iter().any(|member| member.plugin.wishes().contains("media"));
+    let may_read = |pipeline: &Pipeline| {
+        pipeline.roster().members().iter().any(|member| member.seat.serving().plugin.wishes().contains("media"))
+    };
     Arc::new(move || fetch && running.get().is_some_and(may_read))
 }
 
@@ -120,22 +125,38 @@ fn accounts(config: &Config, app: &str) -> HashMap<String, Vec<String>> {
     accounts
 }
 
-/// Loads the plugins and lets them take part.
-pub async fn load_plugins(config: &Config, parts: &Parts) -> Result<Catalog, RunError> {
-    let plugins = beadle_catalog::Config {
-        dirs: config.daemon.plugin_dirs.clone(),
-        plugins: config.plugins.iter().map(|(name, plugin)| (name.clone(), plugin.clone())).collect(),
-    };
-    let catalog = Catalog::load(&plugins, &parts.sandbox, &parts.store).await?;
-    // New groups are asked for in a conversation with nobody, which each channel has.
+/// New groups are asked for in a conversation with nobody, which each channel has.
+pub async fn meet_channels(config: &Config, store: &Store) -> Result<(), RunError> {
     for name in config.channels.keys() {
-        if parts.store.reader().channel_conversation(name)?.is_none()
-            && let Err(error) = parts.store.meet_channel(name).await
+        if store.reader().channel_conversation(name)?.is_none()
+            && let Err(error) = store.meet_channel(name).await
         {
             // On a full disk: groups cannot be asked for until the next start, all else goes on.
             tracing::warn!(channel = name, %error, "The channel has no conversation for new groups yet: {error}.");
         }
     }
-    parts.pipeline.set_roster(catalog.roster()).await;
-    Ok(catalog)
+    Ok(())
+}
+
+/// Starts to load the plugins, and from then on keeps them in line with their folders and the configuration.
+pub fn keep_plugins(config: &Config, parts: &Parts) -> Catalog {
+    let with = beadle_catalog::Parts {
+        sandbox: parts.sandbox.clone(),
+        store: parts.store.clone(),
+        pipeline: parts.pipeline.clone(),
+        clock: parts.clock.clone(),
+        data_dir: config.daemon.data_dir.clone(),
+    };
+    Catalog::start(with, plugins(config))
+}
+
+/// What the configuration says of plugins.
+pub fn plugins(config: &Config) -> beadle_catalog::Config {
+    beadle_catalog::Config {
+        dirs: config.daemon.plugin_dirs.clone(),
+        plugins: config.plugins.clone(),
+        look_every_ms: config.daemon.look_every_ms,
+        folder_grace_ms: config.daemon.folder_grace_ms,
+        keep_removed_ms: config.retention_removed_ms,
+    }
 }

@@ -5,13 +5,15 @@
 
 use crate::config::{Log, LogFormat};
 use std::fmt;
+use std::sync::OnceLock;
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::format::{FormatEvent, FormatFields, Writer};
 use tracing_subscriber::fmt::time::{FormatTime as _, SystemTime};
 use tracing_subscriber::fmt::{FmtContext, layer};
 use tracing_subscriber::layer::SubscriberExt as _;
-use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::registry::{LookupSpan, Registry};
+use tracing_subscriber::reload;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 /// Starts logging to standard error. A second call changes nothing.
@@ -24,8 +26,23 @@ pub fn start(log: &Log) {
         LogFormat::Journal => true,
     };
     let lines = layer().with_writer(std::io::stderr).with_ansi(false).event_format(Lines { journal });
-    let _ = tracing_subscriber::registry().with(level).with(lines).try_init();
+    let (level, handle) = reload::Layer::new(level);
+    if tracing_subscriber::registry().with(level).with(lines).try_init().is_ok() {
+        let _ = LEVEL.set(handle);
+    }
 }
+
+/// From now on this is written. The configuration checked it.
+pub fn set_level(level: &str) {
+    if let (Some(handle), Ok(level)) = (LEVEL.get(), level.parse::<Targets>())
+        && let Err(error) = handle.reload(level)
+    {
+        tracing::warn!(%error, "The log's level could not be changed.");
+    }
+}
+
+/// What turns the log of this process.
+static LEVEL: OnceLock<reload::Handle<Targets, Registry>> = OnceLock::new();
 
 /// How a line looks.
 struct Lines {

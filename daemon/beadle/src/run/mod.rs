@@ -8,6 +8,7 @@
 mod build;
 mod follow;
 pub mod logging;
+mod reload;
 mod signals;
 mod sockets;
 mod systemd;
@@ -17,10 +18,11 @@ use crate::cli::RunArgs;
 use crate::config::{self, Config, Loaded, Surroundings};
 use crate::exit::Exit;
 use crate::web::{self, Admin, Phase};
+use beadle_catalog::Catalog;
 use beadle_clock::Clock;
 use beadle_model::{Blame, Coded};
 use beadle_sandbox::SandboxError;
-use beadle_store::StoreError;
+use beadle_store::{Retention, StoreError};
 use beadle_whatsapp::ChannelError;
 use build::Parts;
 use signals::Signals;
@@ -28,6 +30,7 @@ use sockets::{Cleanup, Sockets};
 use std::io::{self, IsTerminal as _};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::signal::unix::Signal;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -120,34 +123,30 @@ pub async fn run(loaded: Loaded, clock_url: Option<&str>, ready: impl FnOnce(&Co
     for note in &loaded.notes {
         tracing::warn!("{note}.");
     }
-    let config = loaded.config;
+    let config = &loaded.config;
     let starting = async {
         let clock = match clock_url {
             Some(url) => follow::follow(url).await?,
             None => Clock::real(),
         };
-        let sockets = Sockets::open(&config).await?;
-        Ok::<_, RunError>((sockets, build::build(&config, clock)?))
+        let sockets = Sockets::open(config).await?;
+        Ok::<_, RunError>((sockets, build::build(config, clock)?))
     };
     let (sockets, mut parts) = tokio::select! {
         started = starting => started?,
         () = signals.next() => return Ok(()),
     };
     let _cleanup = Cleanup(config.admin.socket.clone());
-    let running = Running::start(&config, sockets, &mut parts);
-    let loading = async {
-        let catalog = build::load_plugins(&config, &parts).await?;
-        running.admin.loaded(catalog);
-        Ok::<_, RunError>(())
-    };
+    build::meet_channels(config, &parts.store).await?;
+    let catalog = build::keep_plugins(config, &parts);
+    let mut running = Running::start(config, sockets, &mut parts, catalog.clone());
     let ended = tokio::select! {
-        loaded = loading => loaded.map(|()| false),
-        () = signals.next() => Ok(true),
-    };
-    let ended = match ended {
-        Ok(false) => running.until_the_end(&config, &parts, &mut signals, ready).await,
-        Ok(true) => Ok(()),
-        Err(why) => Err(why),
+        () = catalog.started() => {
+            ready(config);
+            running.follow_configuration(loaded, &parts, catalog, signals.hangup.take());
+            running.until_the_end(&parts, &mut signals).await
+        }
+        () = signals.next() => Ok(()),
     };
     running.end(parts, &mut signals).await;
     ended
@@ -156,6 +155,7 @@ pub async fn run(loaded: Loaded, clock_url: Option<&str>, ready: impl FnOnce(&Co
 /// What serves while the daemon runs.
 struct Running {
     admin: Arc<Admin>,
+    retention: watch::Sender<Retention>,
     phase: watch::Sender<Phase>,
     stop_http: watch::Sender<bool>,
     stop_admin: watch::Sender<bool>,
@@ -164,7 +164,7 @@ struct Running {
 }
 
 impl Running {
-    fn start(config: &Config, sockets: Sockets, parts: &mut Parts) -> Self {
+    fn start(config: &Config, sockets: Sockets, parts: &mut Parts, catalog: Catalog) -> Self {
         let (phase, phases) = watch::channel(Phase::Starting);
         let (stop_http, stopped_http) = watch::channel(false);
         let (stop_admin, stopped_admin) = watch::channel(false);
@@ -175,6 +175,7 @@ impl Running {
             parts.clock.clone(),
             Arc::clone(&parts.webhooks),
             phases,
+            catalog,
         ));
         let router = web::admin::router(Arc::clone(&admin));
         let mut serving = JoinSet::new();
@@ -182,30 +183,36 @@ impl Running {
         serving.spawn(web::serve::tcp(sockets.admin, router.clone(), stopped_admin.clone()));
         serving.spawn(web::serve::serve(sockets.local, router, stopped_admin));
         let mut working = JoinSet::new();
-        working.spawn(upkeep::watch(Arc::clone(&admin)));
-        working.spawn(upkeep::clean(Arc::clone(&admin), config.retention));
+        let (retention, policy) = watch::channel(config.retention);
+        working.spawn(upkeep::look(Arc::clone(&admin)));
+        working.spawn(upkeep::clean(Arc::clone(&admin), policy));
         if let Some(fetcher) = parts.fetcher.take() {
             working.spawn(fetcher.run());
         }
         working.spawn(beadle_schedule::run(parts.store.clone(), parts.clock.clone(), parts.pipeline.timers_changed()));
-        Self { admin, phase, stop_http, stop_admin, serving, working }
+        Self { admin, retention, phase, stop_http, stop_admin, serving, working }
+    }
+
+    /// From now on what is written in the configuration is brought into effect.
+    fn follow_configuration(&mut self, loaded: Loaded, parts: &Parts, catalog: Catalog, hangup: Option<Signal>) {
+        let config = &loaded.config;
+        tracing::info!(
+            http = %config.http.listen, admin = %config.admin.listen, socket = %config.admin.socket.display(), "Listening."
+        );
+        let reloader = reload::Reloader {
+            catalog,
+            pipeline: parts.pipeline.clone(),
+            admin: Arc::clone(&self.admin),
+            retention: self.retention.clone(),
+        };
+        self.working.spawn(reloader.run(loaded, hangup));
     }
 
     /// Ready; returns when it is time to end, and why where that is no signal.
-    async fn until_the_end(
-        &self,
-        config: &Config,
-        parts: &Parts,
-        signals: &mut Signals,
-        ready: impl FnOnce(&Config),
-    ) -> Result<(), RunError> {
+    async fn until_the_end(&self, parts: &Parts, signals: &mut Signals) -> Result<(), RunError> {
         self.phase.send_replace(Phase::Running);
         systemd::ready();
-        tracing::info!(
-            http = %config.http.listen, admin = %config.admin.listen, socket = %config.admin.socket.display(),
-            "Ready."
-        );
-        ready(config);
+        tracing::info!("Ready.");
         tokio::select! {
             () = signals.next() => Ok(()),
             why = parts.pipeline.failed() => Err(RunError::Pipeline(why)),

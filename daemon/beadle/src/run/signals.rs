@@ -1,4 +1,5 @@
-//! The end, asked for from outside: SIGTERM or SIGINT once to stop in order, twice to stop at once.
+//! What is asked for from outside: SIGTERM or SIGINT once to stop in order, twice to stop at once; SIGHUP to read the
+//! configuration again.
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -6,12 +7,15 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 pub struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    /// Taken by whoever reads the configuration.
+    pub hangup: Option<Signal>,
 }
 
 impl Signals {
-    /// Begins to listen; from now on neither ends the process by itself.
+    /// Begins to listen; from now on none of them ends the process by itself.
     pub fn listen() -> std::io::Result<Self> {
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+        let hangup = Some(signal(SignalKind::hangup())?);
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())?, hangup })
     }
 
     /// Returns at the next one.

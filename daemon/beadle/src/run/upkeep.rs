@@ -6,6 +6,7 @@ use crate::web::Admin;
 use beadle_store::Retention;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::watch;
 
 /// Without a watchdog the state is looked at this often: soon enough for a status line. Real time.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
@@ -15,7 +16,7 @@ const CLEAN_EVERY_MS: i64 = 60 * 60 * 1000;
 const BETWEEN_SLICES: Duration = Duration::from_millis(200);
 
 /// Feeds the watchdog and tells how it goes, until it is dropped.
-pub async fn watch(admin: Arc<Admin>) {
+pub async fn look(admin: Arc<Admin>) {
     let every = systemd::watchdog_interval().unwrap_or(LOOK_EVERY).min(LOOK_EVERY);
     let mut told = Vec::new();
     let mut line = String::new();
@@ -41,8 +42,9 @@ pub async fn watch(admin: Arc<Admin>) {
 }
 
 /// Removes what is past its retention, until it is dropped.
-pub async fn clean(admin: Arc<Admin>, policy: Retention) {
+pub async fn clean(admin: Arc<Admin>, policy: watch::Receiver<Retention>) {
     loop {
+        let policy = *policy.borrow();
         match admin.store.retain(policy, admin.clock.now()).await {
             Ok(removed) if removed.more => tokio::time::sleep(BETWEEN_SLICES).await,
             Ok(_) => admin.clock.sleep_ms(CLEAN_EVERY_MS).await,

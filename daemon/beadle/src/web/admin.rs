@@ -14,8 +14,13 @@ use std::sync::Arc;
 pub fn router(admin: Arc<Admin>) -> Router {
     let api = Router::new()
         .route("/status", get(data::status))
+        .route("/config", get(data::config))
         .route("/plugins", get(data::plugins))
         .route("/plugins/{name}", get(data::plugin))
+        .route("/plugins/{name}/rollback", post(data::rollback))
+        .route("/plugins/{name}/purge", post(data::purge))
+        .route("/plugins/{name}/grant/{rights}", post(data::grant))
+        .route("/plugins/{name}/revoke/{rights}", post(data::revoke))
         .route("/events", get(data::events))
         .route("/events/tail", get(data::tail))
         .route("/events/{id}", get(data::event))
@@ -46,10 +51,13 @@ async fn health(State(admin): State<Arc<Admin>>) -> Response {
     }
 }
 
-/// 200 where plugins are loaded and webhooks are taken.
+/// 200 where plugins are loaded and webhooks are taken; then with what does not run as it should, a line each.
 async fn ready(State(admin): State<Arc<Admin>>) -> Response {
     match admin.phase() {
-        Phase::Running => "ready\n".into_response(),
+        Phase::Running => {
+            let doubts = data::doubts(&admin).into_iter().map(|doubt| format!("{}\n", doubt.message));
+            format!("ready\n{}", doubts.collect::<String>()).into_response()
+        }
         phase => (StatusCode::SERVICE_UNAVAILABLE, format!("{}\n", phase.name())).into_response(),
     }
 }

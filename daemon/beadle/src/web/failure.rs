@@ -4,12 +4,14 @@ use crate::api::{Failure, Problem};
 use axum::Json;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use beadle_catalog::CommandError;
 use beadle_model::Coded as _;
 use beadle_store::StoreError;
 
 /// Codes that `/api/v1` has besides those of the store.
 #[cfg(test)]
-pub const CODES: [&str; 6] = ["bad-request", "channel-stopped", "cross-site", "internal", "no-progress", "not-running"];
+pub const CODES: [&str; 7] =
+    ["bad-request", "channel-stopped", "cross-site", "internal", "no-progress", "not-running", "restart-needed"];
 
 /// Why a question was not answered.
 #[derive(Debug)]
@@ -54,6 +56,18 @@ impl From<StoreError> for No {
                 StatusCode::SERVICE_UNAVAILABLE
             }
             _ => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        Self::new(status, error.code(), error)
+    }
+}
+
+impl From<CommandError> for No {
+    fn from(error: CommandError) -> Self {
+        let status = match &error {
+            CommandError::Store(_) | CommandError::Closed => StatusCode::SERVICE_UNAVAILABLE,
+            CommandError::Unknown(_) => StatusCode::NOT_FOUND,
+            CommandError::NoSuchRight(_) => StatusCode::BAD_REQUEST,
+            _ => StatusCode::CONFLICT,
         };
         Self::new(status, error.code(), error)
     }

@@ -25,6 +25,8 @@ pub struct Snapshot {
     pub not_understood: BTreeMap<String, u64>,
     /// Plugins by state.
     pub plugins: BTreeMap<String, u64>,
+    /// Changes of plugins' revisions by how they ended: `served`, `refused`, `sent-back`.
+    pub reloads: BTreeMap<String, u64>,
     /// Events on their way through plugins, and lanes with something in them.
     pub on_their_way: (usize, usize),
     /// Events that are not finished, waiting messages, messages on their way, dead letters.
@@ -66,6 +68,7 @@ impl Collector for Snapshot {
         for (name, help, label, values) in [
             ("beadle_webhooks", "Webhooks by what they were answered", "answer", &self.webhooks),
             ("beadle_not_understood", "What is kept whole without being understood", "what", &self.not_understood),
+            ("beadle_reloads", "Changes of plugins by how they ended", "outcome", &self.reloads),
             ("beadle_failed_tries", "Failed tries of handlings", "plugin", &figures.failed_by_plugin),
             ("beadle_dead_handlings", "Handlings that were given up", "plugin", &figures.dead_by_plugin),
             (
@@ -132,6 +135,7 @@ mod tests {
             webhooks: one("taken"),
             not_understood: one("unrouted"),
             plugins: one("active"),
+            reloads: one("served"),
             on_their_way: (2, 1),
             waiting: [("events", 3), ("queued", 2), ("sending", 1), ("dead", 4)],
             healthy: true,

@@ -17,13 +17,14 @@ pub mod webhooks;
 #[cfg(test)]
 pub use failure::CODES;
 
-use crate::api::ChannelState;
+use crate::api::{ChannelState, Problem};
 use crate::config::Config;
 use beadle_catalog::{Catalog, Entry};
 use beadle_clock::Clock;
 use beadle_pipeline::Pipeline;
 use beadle_store::Store;
-use std::sync::{Arc, OnceLock};
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use tokio::sync::watch;
 use webhooks::Webhooks;
 
@@ -61,9 +62,33 @@ pub struct Admin {
     phase: watch::Receiver<Phase>,
     /// As they are while nothing is wrong with them.
     channels: Vec<ChannelState>,
-    /// Once they are loaded.
-    catalog: OnceLock<Catalog>,
+    /// What became of the last look at the configuration.
+    pub config: RwLock<ConfigState>,
+    /// The plugins.
+    pub catalog: Catalog,
     started_at: i64,
+}
+
+/// What became of the last look at the configuration.
+#[derive(Debug, Default)]
+pub struct ConfigState {
+    /// Why it does not take effect.
+    pub problem: Option<Problem>,
+    /// Keys that were changed and wait for a restart.
+    pub waiting: Vec<String>,
+    /// What is in effect, or will be: keys, and a hash of what is written there.
+    pub keys: BTreeMap<String, String>,
+}
+
+fn channels(config: &Config) -> Vec<ChannelState> {
+    let channels = config.channels.iter().map(|(name, channel)| ChannelState {
+        name: name.clone(),
+        app: channel.app.clone(),
+        phone_number_id: channel.phone_number_id.clone(),
+        business_account_id: channel.business_account_id.clone(),
+        state: "open".into(),
+    });
+    channels.collect()
 }
 
 impl Admin {
@@ -75,24 +100,18 @@ impl Admin {
         clock: Clock,
         webhooks: Arc<Webhooks>,
         phase: watch::Receiver<Phase>,
+        catalog: Catalog,
     ) -> Self {
-        let channels = config.channels.iter().map(|(name, channel)| ChannelState {
-            name: name.clone(),
-            app: channel.app.clone(),
-            phone_number_id: channel.phone_number_id.clone(),
-            business_account_id: channel.business_account_id.clone(),
-            state: "open".into(),
-        });
-        let channels = channels.collect();
+        let channels = channels(config);
         // The machine's time: how long a process runs is no matter of the calendar.
         let started_at = Clock::real().now().as_ms();
-        Self { store, pipeline, clock, webhooks, phase, channels, catalog: OnceLock::new(), started_at }
+        let config = RwLock::default();
+        Self { store, pipeline, clock, webhooks, phase, channels, config, catalog, started_at }
     }
 
-    /// The plugins are loaded.
-    pub fn loaded(&self, catalog: Catalog) {
-        // Only `run` says so, and once.
-        let _ = self.catalog.set(catalog);
+    /// What became of the last look at the configuration.
+    pub fn config_state(&self) -> RwLockReadGuard<'_, ConfigState> {
+        self.config.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// How far the daemon's life is.
@@ -111,7 +130,7 @@ impl Admin {
         data::line(self).await
     }
 
-    fn entries(&self) -> &[Entry] {
-        self.catalog.get().map_or(&[], |catalog| &catalog.entries)
+    fn entries(&self) -> Arc<[Entry]> {
+        self.catalog.entries()
     }
 }

@@ -28,7 +28,7 @@ use beadle_store::step::{NewSend, OutboxRow, SendState};
 use doubt::Doubts;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use tokio::sync::{Notify, watch};
 use waiting::Waiting;
 
@@ -113,7 +113,8 @@ struct Inner {
     store: Store,
     clock: Clock,
     health: Arc<Health>,
-    settings: Settings,
+    /// What the configuration says now; replaced whole by [`Outbox::configure`].
+    settings: RwLock<Arc<Settings>>,
     channels: HashMap<Arc<str>, Arc<dyn Channel>>,
     state: Mutex<State>,
     /// Rung when there may be something to do.
@@ -159,10 +160,18 @@ impl Outbox {
             source: Source::Disk,
             next_on_disk: None,
         };
+        let settings = RwLock::new(Arc::new(settings));
         let channels = channels.into_iter().map(|channel| (Arc::from(channel.name()), channel)).collect();
         let (state, wake) = (Mutex::new(state), Notify::new());
         let shipping = AtomicUsize::new(0);
         Self(Arc::new(Inner { store, clock, health, settings, channels, state, wake, phase, listeners, shipping }))
+    }
+
+    /// From now on these hold. What is on its way ends as it began; a pace that is as it was goes on where it is.
+    pub fn configure(&self, settings: Settings) {
+        self.0.state().waiting.configure(settings.clone());
+        *self.0.settings.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(settings);
+        self.0.wake.notify_one();
     }
 
     /// Gives each message of a handling its place: at once where nothing stands before it, else in its line.
@@ -300,6 +309,10 @@ pub struct Counts {
 }
 
 impl Inner {
+    fn settings(&self) -> Arc<Settings> {
+        Arc::clone(&self.settings.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

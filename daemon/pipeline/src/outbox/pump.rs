@@ -31,7 +31,7 @@ pub(super) async fn run(inner: Arc<Inner>) {
         let (go, wake_at) = {
             let mut state = inner.state();
             let go = state.waiting.collect(now, AT_ONCE);
-            let doubts = state.doubts.wake_at(&inner.settings);
+            let doubts = state.doubts.wake_at(&inner.settings());
             let wake_at = [state.waiting.wake_at(now), doubts, state.next_on_disk].into_iter().flatten().min();
             (go, wake_at)
         };
@@ -67,7 +67,7 @@ impl Inner {
         let now = self.clock.now();
         let decided = {
             let mut state = self.state();
-            let due = state.doubts.due(&self.settings, now);
+            let due = state.doubts.due(&self.settings(), now);
             for (conversation, message) in due.free {
                 state.waiting.free_line(conversation, message, now);
             }

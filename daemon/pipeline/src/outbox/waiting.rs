@@ -65,6 +65,23 @@ impl Waiting {
         Self { settings, flows, lines, by_time, known: HashSet::new(), waiting: 0, on_their_way: 0 }
     }
 
+    /// From now on these hold. What has filled up or run dry under a pace that did not change stays as it is.
+    pub fn configure(&mut self, settings: Settings) {
+        for (channel, flow) in &mut self.flows {
+            let (before, after) = (self.settings.pace(channel), settings.pace(channel));
+            if before.messages_per_second != after.messages_per_second {
+                flow.bucket = Bucket::new(after.messages_per_second);
+            }
+        }
+        for line in self.lines.values_mut() {
+            let (before, after) = (self.settings.pace(&line.channel), settings.pace(&line.channel));
+            if (before.contact_seconds, before.contact_burst) != (after.contact_seconds, after.contact_burst) {
+                line.pair = Pair::new(after.contact_seconds, after.contact_burst);
+            }
+        }
+        self.settings = settings;
+    }
+
     /// How many wait here.
     pub fn count(&self) -> usize {
         self.waiting

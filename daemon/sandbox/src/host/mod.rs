@@ -78,6 +78,8 @@ pub struct Task {
     pub log: Vec<LogLine>,
     pub log_dropped: u32,
     pub calls: u32,
+    /// Nothing that it asks for will be done.
+    pub dry: bool,
     /// None while the instance is being made and while `about` is asked.
     event: Option<Arc<Event>>,
     log_bytes: usize,

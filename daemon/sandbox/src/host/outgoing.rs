@@ -6,7 +6,7 @@ use beadle_gate::{Draft, Facts, Verdict};
 use beadle_model::content::Location;
 use beadle_model::effect::SendWish;
 use beadle_model::outgoing::{AskFor, Button, Flow, Header, MediaKind, Row, Section, Shelf, Source};
-use beadle_model::{ConversationView, Outgoing, Refusal};
+use beadle_model::{ConversationView, MessageId, Outgoing, Refusal};
 use serde_json::Value;
 
 impl HostState {
@@ -22,7 +22,7 @@ impl HostState {
         }
         // Looked at before an id is taken: a flood is to use up none.
         self.effect()?;
-        let message = (self.facts.reserve)();
+        let message = if self.task.dry { MessageId(0) } else { (self.facts.reserve)() };
         self.effect()?.sends.push(SendWish { conversation: to.id, body, message, reply });
         Ok(message.to_string())
     }

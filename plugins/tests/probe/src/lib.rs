@@ -1,11 +1,25 @@
 //! The probe: a plugin that does what its settings say, well or badly.
 //!
 //! Scenarios and the bench put it into a plugin folder under several names, each with settings of its own, and see what
-//! becomes of the daemon, of the other plugins and of the people who wrote. It is not installed anywhere.
+//! becomes of the daemon, of the other plugins and of the people who wrote. A scenario that needs another revision of it
+//! writes into [`REVISION`] in the file. It is not installed anywhere.
 
 use beadle_plugin::prelude::*;
 use schemars::JsonSchema;
 use serde::Deserialize;
+
+/// What a scenario writes here, up to the first dot, makes another revision: `v2` stands before what is sent back;
+/// `v2!trap` traps as well.
+static REVISION: &[u8; 48] = b"probe-revision:................................ ";
+
+/// The tag of this revision, and what goes wrong in it.
+fn revision() -> (&'static str, &'static str) {
+    // Not known when it is compiled: the file is changed later.
+    let bytes: &'static [u8] = std::hint::black_box(REVISION);
+    let text = std::str::from_utf8(bytes).unwrap_or_default();
+    let said = text.trim_start_matches("probe-revision:").split('.').next().unwrap_or_default();
+    said.split_once('!').unwrap_or((said, ""))
+}
 
 /// What to do, and with which messages.
 #[derive(Deserialize, JsonSchema)]
@@ -78,7 +92,11 @@ impl OnMessage for Probe {
             before = format!("{count} ");
         }
         if let Some(reply) = &self.reply {
-            event.reply(format!("{reply}{before}{text}"))?;
+            let (tag, _) = revision();
+            event.reply(format!("{tag}{reply}{before}{text}"))?;
+        }
+        if revision().1 == "trap" {
+            std::process::abort();
         }
         if self.goes_wrong(&event, text) {
             self.go_wrong()?;

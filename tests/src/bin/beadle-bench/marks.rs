@@ -117,6 +117,11 @@ impl Marks {
         Spread::new(self.times(&self.replied, wanted))
     }
 
+    /// When each message was answered, in nanoseconds since the run began; 0 where it was not.
+    pub fn replied_ns(&self) -> Vec<u64> {
+        self.replied.iter().map(|at| at.load(Relaxed)).collect()
+    }
+
     fn times(&self, ends: &[AtomicU64], wanted: impl Fn(usize) -> bool) -> Vec<u64> {
         let times = self.sent.iter().zip(ends).enumerate().filter(|(n, _)| wanted(*n));
         times

@@ -1,6 +1,7 @@
 //! The steps of the bench, each for one question.
 
 mod latency;
+mod reload;
 mod servers;
 mod standing;
 mod throughput;
@@ -27,6 +28,11 @@ pub fn all() -> &'static [(&'static str, &'static str, Step)] {
         ("standing", "start-up with 1 and 50 plugins, memory when nothing happens", |options, report| {
             Box::pin(standing::standing(options, report))
         }),
+        (
+            "reload",
+            "a new revision until it serves, one a second under load, memory for each plugin",
+            |options, report| Box::pin(reload::reload(options, report)),
+        ),
         ("call-cost", "a call into a warm and a fresh instance, beside bare wasmtime", |options, report| {
             Box::pin(standing::call_cost(options, report))
         }),

@@ -71,7 +71,7 @@ fn is_answered(ending: Option<Ending>) -> bool {
 pub async fn dead_retry(State(admin): State<Arc<Admin>>, Path(text): Path<String>) -> Answer<Done> {
     let letter: DeadRef = id(&text)?;
     if let DeadRef::Handling(handling) = letter
-        && !admin.pipeline.roster().members().iter().any(|member| member.plugin.no() == handling.plugin)
+        && !admin.pipeline.roster().members().iter().any(|member| member.seat.no() == handling.plugin)
     {
         return Err(No::not_running("the plugin that this was for"));
     }

@@ -1,12 +1,12 @@
 //! Plugins: those that run, and why the others do not.
 
-use super::{Admin, Answer};
-use crate::api::{List, PluginRow, Problem};
+use super::{Admin, Answer, ask};
+use crate::api::{Done, LimitRow, List, PluginRow, Problem, RightRow};
 use crate::web::failure::No;
 use axum::Json;
 use axum::extract::{Path, State};
-use beadle_catalog::{Entry, State as Stands};
-use beadle_pipeline::Stage;
+use beadle_catalog::{Command, Entry, grants};
+use beadle_pipeline::{Spent, Stage};
 use std::sync::Arc;
 
 /// So much of a content's hash is enough to tell two revisions apart.
@@ -24,22 +24,58 @@ pub fn rows(admin: &Admin) -> Vec<PluginRow> {
 
 /// `GET /plugins/{name}`
 pub async fn plugin(State(admin): State<Arc<Admin>>, Path(name): Path<String>) -> Answer<PluginRow> {
-    let entry = admin.entries().iter().find(|entry| entry.name == name);
-    Ok(Json(plugin_row(entry.ok_or_else(|| No::not_found("plugin", &name))?)))
+    let entries = admin.entries();
+    let entry = entries.iter().find(|entry| entry.name == name).ok_or_else(|| No::not_found("plugin", &name))?;
+    let mut row = plugin_row(entry);
+    let asked =
+        ask(&admin, move |reader, names| Ok(names.number(&name).ok().map(|no| reader.state_bytes(no)).transpose()?));
+    let used = asked.await?.unwrap_or(0) as f64 / f64::from(1 << 20);
+    row.limits.push(LimitRow { key: "state_mib".into(), limit: entry.config.limits.state_mib.into(), used });
+    Ok(Json(row))
+}
+
+/// `POST /plugins/{name}/rollback`
+pub async fn rollback(State(admin): State<Arc<Admin>>, Path(name): Path<String>) -> Answer<Done> {
+    order(&admin, Command::Rollback(name)).await
+}
+
+/// `POST /plugins/{name}/purge`
+pub async fn purge(State(admin): State<Arc<Admin>>, Path(name): Path<String>) -> Answer<Done> {
+    order(&admin, Command::Purge(name)).await
+}
+
+/// `POST /plugins/{name}/grant/{rights}`, commas between them
+pub async fn grant(State(admin): State<Arc<Admin>>, Path((name, rights)): Path<(String, String)>) -> Answer<Done> {
+    order(&admin, Command::Grant(name, rights.split(',').map(str::to_owned).collect())).await
+}
+
+/// `POST /plugins/{name}/revoke/{rights}`
+pub async fn revoke(State(admin): State<Arc<Admin>>, Path((name, rights)): Path<(String, String)>) -> Answer<Done> {
+    order(&admin, Command::Revoke(name, rights.split(',').map(str::to_owned).collect())).await
+}
+
+async fn order(admin: &Admin, command: Command) -> Answer<Done> {
+    let message = admin.catalog.ask(command).await?;
+    Ok(Json(Done { message, warning: None }))
+}
+
+/// What is to be said of a plugin that does not do what its file in the folder would.
+pub fn problem(entry: &Entry) -> Option<Problem> {
+    let stands = entry.state.why(&entry.name).map(|message| (entry.state.code().unwrap_or_default(), message));
+    let waits = entry.waiting.as_ref().map(|waiting| (waiting.code, waiting.why.clone()));
+    stands.or(waits).map(|(code, message)| Problem { code: code.into(), message })
 }
 
 fn plugin_row(entry: &Entry) -> PluginRow {
     let plugin = entry.plugin.as_deref();
     let about = plugin.and_then(|plugin| plugin.about());
-    let code = match &entry.state {
-        Stands::Active => "",
-        Stands::Pending { .. } => "plugin-pending",
-        Stands::Broken { code, .. } => code,
-    };
+    let spent = entry.seat.as_ref().map(|seat| seat.spent()).unwrap_or_default();
+    let short = |revision: &String| revision.chars().take(REVISION).collect::<String>();
     PluginRow {
         name: entry.name.clone(),
         state: entry.state.name().into(),
-        problem: entry.state.why(&entry.name).map(|message| Problem { code: code.into(), message }),
+        problem: problem(entry),
+        refused_at: entry.waiting.as_ref().map(|waiting| waiting.step.into()),
         stage: stage_name(entry.config.stage).into(),
         order: entry.config.order,
         version: about.map(|about| about.version.clone()),
@@ -50,9 +86,44 @@ fn plugin_row(entry: &Entry) -> PluginRow {
             plugin.subscriptions().iter().filter_map(|kind| kind.interface()).map(str::to_owned).collect()
         }),
         wishes: plugin.map_or_else(Vec::new, |plugin| plugin.wishes().iter().map(|wish| (*wish).to_owned()).collect()),
-        grants: entry.config.grant.to_vec(),
+        grants: entry.config.grant.iter().chain(&entry.record.granted).cloned().collect(),
         settings_schema: about.and_then(|about| about.settings_schema.clone()),
+        rights: plugin.map_or_else(Vec::new, |plugin| plugin.wishes().iter().map(|wish| right(entry, wish)).collect()),
+        limits: limits(entry, &spent),
+        earlier: entry.record.served.iter().rev().skip(1).map(short).collect(),
+        sent_back: entry.record.sent_back.as_ref().map(short),
+        steps: entry.steps.iter().map(|(step, took)| ((*step).to_owned(), took.as_secs_f64() * 1e3)).collect(),
+        calls: (spent.calls, spent.failed),
     }
+}
+
+fn right(entry: &Entry, right: &str) -> RightRow {
+    let granted = match () {
+        () if grants::GIVEN_TO_ALL.contains(&right) => "everybody",
+        () if entry.config.grant.iter().any(|granted| granted == right) => "configuration",
+        () if entry.record.granted.contains(right) => "command",
+        () => "no",
+    };
+    RightRow { right: right.into(), meaning: grants::meaning(right).into(), granted: granted.into() }
+}
+
+/// Each limit with what was used of it. What the state takes is asked where one plugin is shown: see [`plugin`].
+fn limits(entry: &Entry, spent: &Spent) -> Vec<LimitRow> {
+    let limits = &entry.config.limits;
+    let row = |key: &str, limit: u32, used: u64, unit: f64| LimitRow {
+        key: key.into(),
+        limit: limit.into(),
+        used: used as f64 / unit,
+    };
+    const KIB: f64 = 1024.0;
+    vec![
+        row("memory_mib", limits.memory_mib, spent.most_memory_bytes, KIB * KIB),
+        row("cpu_ms", limits.cpu_ms, spent.most_cpu_us, 1e3),
+        row("wall_ms", limits.wall_ms, spent.most_wall_us, 1e3),
+        row("value_kib", limits.value_kib, spent.most_value_bytes, KIB),
+        row("effects", limits.effects, spent.most_effects, 1.0),
+        row("log_kib", limits.log_kib, spent.most_log_bytes, KIB),
+    ]
 }
 
 fn stage_name(stage: Stage) -> &'static str {

@@ -45,6 +45,11 @@ async fn counts(admin: &Admin) -> Result<Counts, No> {
 
 /// What a person should look at.
 fn problems(admin: &Admin) -> Vec<Problem> {
+    troubles(admin).into_iter().chain(doubts(admin)).collect()
+}
+
+/// What keeps messages from coming in or going out.
+fn troubles(admin: &Admin) -> Vec<Problem> {
     let stuck = admin.problems().into_iter().map(|message| Problem { code: "no-progress".into(), message });
     let paused = admin.pipeline.outbox().counts().paused;
     let stopped = paused.into_iter().filter_map(|(name, problem)| {
@@ -52,6 +57,28 @@ fn problems(admin: &Admin) -> Vec<Problem> {
         Some(Problem { code: "channel-stopped".into(), message })
     });
     stuck.chain(stopped).collect()
+}
+
+/// What does not run as it should, while everything else does.
+pub fn doubts(admin: &Admin) -> Vec<Problem> {
+    let plugins = admin.entries();
+    let plugins = plugins.iter().filter_map(plugins::problem);
+    let remarks = admin.catalog.remarks();
+    let folders = remarks.iter().map(|text| Problem { code: "plugin-folder-missing".into(), message: text.clone() });
+    let config = admin.config_state();
+    let waiting = (!config.waiting.is_empty()).then(|| Problem {
+        code: "restart-needed".into(),
+        message: format!(
+            "the configuration was changed, and this takes effect after a restart: {}",
+            config.waiting.join(", ")
+        ),
+    });
+    plugins.chain(folders).chain(config.problem.clone()).chain(waiting).collect()
+}
+
+/// `GET /config`
+pub async fn config(State(admin): State<Arc<Admin>>) -> Answer<BTreeMap<String, String>> {
+    Ok(Json(admin.config_state().keys.clone()))
 }
 
 /// The line that `systemctl status` shows.
@@ -64,11 +91,16 @@ pub async fn line(admin: &Admin) -> String {
     if counts.dead > 0 {
         parts.push(counted(counts.dead, "dead letter", "dead letters"));
     }
-    let idle = admin.entries().iter().filter(|entry| entry.state.name() != "active").count() as u64;
+    let plugins = admin.entries();
+    let idle = plugins.iter().filter(|entry| entry.state.code().is_some()).count() as u64;
     if idle > 0 {
         parts.push(counted(idle, "plugin does not run", "plugins do not run"));
     }
-    parts.extend(problems(admin).into_iter().map(|problem| problem.message));
+    let refused = plugins.iter().filter(|entry| entry.waiting.is_some()).count() as u64;
+    if refused > 0 {
+        parts.push(counted(refused, "new revision was refused", "new revisions were refused"));
+    }
+    parts.extend(troubles(admin).into_iter().map(|problem| problem.message));
     parts.join(", ")
 }
 
@@ -84,7 +116,7 @@ pub async fn snapshot(admin: &Admin) -> Result<Snapshot, No> {
         pairs.iter().map(|(name, count)| ((*name).to_owned(), count.load(Relaxed))).collect()
     };
     let mut plugins = BTreeMap::new();
-    for entry in admin.entries() {
+    for entry in admin.entries().iter() {
         *plugins.entry(entry.state.name().to_owned()).or_default() += 1;
     }
     Ok(Snapshot {
@@ -97,6 +129,7 @@ pub async fn snapshot(admin: &Admin) -> Result<Snapshot, No> {
             ("unreadable", &webhooks.unreadable),
         ]),
         plugins,
+        reloads: admin.catalog.counts().into_iter().map(|(name, count)| (name.to_owned(), count)).collect(),
         on_their_way: admin.pipeline.on_their_way(),
         waiting: [
             ("events", counts.events_open),

@@ -1,0 +1,104 @@
+//! What a person can ask of the catalogue, and its answers.
+
+use beadle_model::{Blame, Coded};
+use beadle_store::StoreError;
+use tokio::sync::oneshot;
+
+/// Codes of [`CommandError`] that are this crate's own.
+pub(crate) const CODES: [&str; 7] = [
+    "plugin-unknown",
+    "plugin-busy",
+    "plugin-present",
+    "nothing-to-go-back-to",
+    "rollback-refused",
+    "no-such-right",
+    "catalog-closed",
+];
+
+/// What is asked for, and of which plugin.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Go back to the revision before, and stay there until another file comes.
+    Rollback(String),
+    /// Give these rights.
+    Grant(String, Vec<String>),
+    /// Take these rights back, if they were given by command.
+    Revoke(String, Vec<String>),
+    /// Forget a removed plugin's state and timers now.
+    Purge(String),
+}
+
+impl Command {
+    /// Which plugin.
+    pub fn plugin(&self) -> &str {
+        match self {
+            Command::Rollback(name) | Command::Grant(name, _) | Command::Revoke(name, _) | Command::Purge(name) => name,
+        }
+    }
+}
+
+/// Why it was not done.
+#[derive(Debug, thiserror::Error)]
+pub enum CommandError {
+    /// There is none.
+    #[error("there is no plugin `{0}`; `beadle plugins list` shows them")]
+    Unknown(String),
+    /// Something else is being done with it.
+    #[error("`{0}` is being loaded; try again in a moment")]
+    Busy(String),
+    /// Only what is gone can be purged.
+    #[error("`{0}` is still there; remove its file first, and what it kept goes with `beadle plugins purge {0}`")]
+    Present(String),
+    /// It has no earlier revision.
+    #[error("there is no earlier revision of `{0}` to go back to")]
+    NothingBefore(String),
+    /// The earlier revision does not run any more.
+    #[error("`{name}` cannot go back: {why}")]
+    Refused {
+        /// Which.
+        name: String,
+        /// Why not.
+        why: String,
+    },
+    /// Nobody gives that.
+    #[error("there is no right `{0}` to be given; `beadle plugins show NAME` says what a plugin asks for")]
+    NoSuchRight(String),
+    /// The store does not write.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// We are on our way out.
+    #[error("the daemon is stopping")]
+    Closed,
+}
+
+impl Coded for CommandError {
+    fn code(&self) -> &'static str {
+        match self {
+            CommandError::Unknown(_) => "plugin-unknown",
+            CommandError::Busy(_) => "plugin-busy",
+            CommandError::Present(_) => "plugin-present",
+            CommandError::NothingBefore(_) => "nothing-to-go-back-to",
+            CommandError::Refused { .. } => "rollback-refused",
+            CommandError::NoSuchRight(_) => "no-such-right",
+            CommandError::Store(error) => error.code(),
+            CommandError::Closed => "catalog-closed",
+        }
+    }
+
+    fn blame(&self) -> Blame {
+        match self {
+            CommandError::Store(error) => error.blame(),
+            CommandError::Closed => Blame::Host,
+            _ => Blame::Operator,
+        }
+    }
+}
+
+/// What was done, in a sentence.
+pub type Answer = Result<String, CommandError>;
+
+/// A command and where its answer goes.
+pub(crate) struct Asked {
+    pub command: Command,
+    pub to: oneshot::Sender<Answer>,
+}

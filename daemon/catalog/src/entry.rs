@@ -1,0 +1,126 @@
+//! A plugin as it is shown: whether it serves, what it is, and what became of the last file that was put there.
+
+use crate::config::PluginConfig;
+use crate::record::Record;
+use beadle_pipeline::Seat;
+use beadle_sandbox::Plugin;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A plugin that is there, should be, or was.
+#[derive(Clone)]
+pub struct Entry {
+    /// Its file's stem.
+    pub name: String,
+    /// Its file; none where no folder has it.
+    pub path: Option<PathBuf>,
+    /// What it is configured to be.
+    pub config: PluginConfig,
+    /// Where it sits, once it has served.
+    pub seat: Option<Arc<Seat>>,
+    /// What serves; where nothing does, what would.
+    pub plugin: Option<Arc<Plugin>>,
+    /// Whether it serves, and why not.
+    pub state: State,
+    /// What lies in the folder and does not serve, beside a revision that does.
+    pub waiting: Option<Waiting>,
+    /// What is remembered of it across starts.
+    pub record: Record,
+    /// The steps of its last change, and how long each took.
+    pub steps: Vec<Took>,
+}
+
+/// A step of a change, and how long it took.
+pub type Took = (&'static str, Duration);
+
+/// Whether a plugin serves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum State {
+    /// It does.
+    Active,
+    /// It does, and the revision before it is kept warm beside it.
+    Probation {
+        /// Tries that went well.
+        well: u32,
+        /// Tries that it failed and the one before it did not.
+        failed: u32,
+    },
+    /// It is being loaded for the first time.
+    Loading,
+    /// It asks for rights that it was not given.
+    Pending {
+        /// Which.
+        missing: Vec<String>,
+    },
+    /// It cannot.
+    Broken {
+        /// For `beadle explain`.
+        code: &'static str,
+        /// What is wrong and what to do.
+        error: String,
+    },
+    /// Its file was removed; its state and timers are kept for a while.
+    Removed,
+}
+
+/// A revision that could not take over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Waiting {
+    /// Its content hash, where it could be read.
+    pub revision: Option<String>,
+    /// The step at which it was refused.
+    pub step: &'static str,
+    /// For `beadle explain`.
+    pub code: &'static str,
+    /// Why, and what to do.
+    pub why: String,
+}
+
+impl State {
+    /// For people and JSON.
+    pub fn name(&self) -> &'static str {
+        match self {
+            State::Active => "active",
+            State::Probation { .. } => "probation",
+            State::Loading => "loading",
+            State::Pending { .. } => "pending",
+            State::Broken { .. } => "broken",
+            State::Removed => "removed",
+        }
+    }
+
+    /// Whether events go to it.
+    pub fn serves(&self) -> bool {
+        matches!(self, State::Active | State::Probation { .. })
+    }
+
+    /// For `beadle explain`, where it does not serve and should.
+    pub fn code(&self) -> Option<&'static str> {
+        match self {
+            State::Pending { .. } => Some("plugin-pending"),
+            State::Broken { code, .. } => Some(code),
+            _ => None,
+        }
+    }
+
+    /// Why it does not serve, in a sentence; `None` where it does, or nobody expects it to.
+    pub fn why(&self, name: &str) -> Option<String> {
+        match self {
+            State::Pending { missing } => Some(pending(name, missing)),
+            State::Broken { error, .. } => Some(error.clone()),
+            _ => None,
+        }
+    }
+}
+
+/// What to do about rights that are missing.
+pub(crate) fn pending(name: &str, missing: &[String]) -> String {
+    let quoted: Vec<_> = missing.iter().map(|right| format!("\"{right}\"")).collect();
+    format!(
+        "`{name}` asks for {missing}, which it was not given. If it may, say `beadle plugins grant {name} {first}` or write [plugins.{name}] grant = [{quoted}]",
+        missing = missing.join(", "),
+        first = missing.join(" "),
+        quoted = quoted.join(", "),
+    )
+}

@@ -1,0 +1,387 @@
+//! The loop that brings what runs into line with what is there: woken by the file system, by a changed configuration, by a
+//! person, by a probation, or by itself now and then.
+//!
+//! Whatever woke it, it does the same: look at everything, decide for each plugin (`plan`), start what is to be done. What
+//! takes long (reading, compiling, trying out) is done beside the loop, one transaction for a plugin at a time; its end is
+//! again a reason to look.
+
+use crate::command::Asked;
+use crate::config::Config;
+use crate::entry::State;
+use crate::folder::{self, Listing};
+use crate::plan::{self, Do, Here, Judged, Known};
+use crate::post::Post;
+use crate::record;
+use crate::revisions::Revisions;
+use crate::transaction::{self, Job, Outcome, Source, Tools, Verdict};
+use crate::watch::{Hint, Watch};
+use crate::{Counts, Parts, Shown};
+use beadle_pipeline::{Pipeline, Roster};
+use beadle_store::StoreError;
+use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+use tokio::sync::{Notify, mpsc, oneshot, watch as channel};
+use tokio::task::JoinSet;
+
+mod orders;
+mod probation;
+mod tell;
+
+/// Transactions at once: each compiles with all cores already, but a long one is not to hold up all others.
+const AT_ONCE: usize = 2;
+/// After the first of many changes the others are waited for so long.
+const GATHER: Duration = Duration::from_millis(3);
+/// While the store does not write.
+const STORE_PAUSE: Duration = Duration::from_secs(1);
+
+/// A transaction that has ended.
+struct Done {
+    name: String,
+    outcome: Outcome,
+    judged: Judged,
+    to: Option<oneshot::Sender<crate::Answer>>,
+}
+
+/// The loop and what it knows.
+pub(crate) struct Keeper {
+    tools: Tools,
+    pipeline: Pipeline,
+    configs: channel::Receiver<Config>,
+    config: Config,
+    asked: mpsc::Receiver<Asked>,
+    show: channel::Sender<Shown>,
+    counts: Arc<Counts>,
+    watch: Option<Watch>,
+    hints: HashMap<PathBuf, Hint>,
+    posts: BTreeMap<String, Post>,
+    listing: Listing,
+    jobs: JoinSet<Done>,
+    /// Since when a folder cannot be read.
+    lost: BTreeMap<PathBuf, Instant>,
+    present: Vec<beadle_model::PluginNo>,
+    started: bool,
+}
+
+impl Keeper {
+    pub fn new(
+        parts: Parts,
+        configs: channel::Receiver<Config>,
+        asked: mpsc::Receiver<Asked>,
+        show: channel::Sender<Shown>,
+        counts: Arc<Counts>,
+    ) -> Self {
+        let Parts { sandbox, store, pipeline, clock, data_dir } = parts;
+        let revisions = Revisions::new(data_dir.join("revisions"));
+        let config = configs.borrow().clone();
+        let watch = Watch::new().inspect_err(|error| {
+            tracing::warn!(%error, "The plugin folders cannot be watched; they are looked at now and then.");
+        });
+        Self {
+            tools: Tools { sandbox, store, clock, revisions, probations: Arc::new(Notify::new()) },
+            pipeline,
+            config,
+            configs,
+            asked,
+            show,
+            counts,
+            watch: watch.ok(),
+            hints: HashMap::new(),
+            posts: BTreeMap::new(),
+            listing: Listing::default(),
+            jobs: JoinSet::new(),
+            lost: BTreeMap::new(),
+            present: Vec::new(),
+            started: false,
+        }
+    }
+
+    /// Until the catalogue is dropped.
+    pub async fn run(mut self) {
+        self.remember().await;
+        loop {
+            let look_within = self.look().await;
+            if !self.started && self.jobs.is_empty() {
+                self.started = true;
+                self.take_part().await;
+            }
+            self.show();
+            if !self.wait(look_within).await {
+                return;
+            }
+        }
+    }
+
+    /// What is remembered from earlier.
+    async fn remember(&mut self) {
+        loop {
+            let reader = self.tools.store.reader();
+            let read = tokio::task::spawn_blocking(move || record::read_all(&reader)).await;
+            match read {
+                Ok(Ok(records)) => {
+                    for (name, (no, record)) in records.into_iter().filter(|(_, (_, it))| !it.served.is_empty()) {
+                        let config = self.config.plugins.get(&name).cloned().unwrap_or_default();
+                        self.posts.insert(name, Post::new(no, record, config));
+                    }
+                    return;
+                }
+                Ok(Err(error)) => tracing::error!(%error, "What is known of plugins could not be read; again soon."),
+                Err(_) => return,
+            }
+            tokio::time::sleep(STORE_PAUSE).await;
+        }
+    }
+
+    /// Waits for a reason to look, at most so long. `false`: nobody needs us any more.
+    async fn wait(&mut self, look_within: Duration) -> bool {
+        let changed = async {
+            match &mut self.watch {
+                Some(watch) => watch.changed().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            hints = changed => {
+                self.hints.extend(hints);
+                tokio::time::sleep(GATHER).await;
+            }
+            Some(done) = self.jobs.join_next() => match done {
+                Ok(done) => self.done(done).await,
+                Err(error) => tracing::error!(%error, "A reload ended by a bug in Beadle; it is tried again when its file changes."),
+            },
+            asked = self.asked.recv() => match asked {
+                Some(asked) => self.obey(asked).await,
+                None => return false,
+            },
+            changed = self.configs.changed() => {
+                if changed.is_err() {
+                    return false;
+                }
+                self.config = self.configs.borrow_and_update().clone();
+                self.take_configuration().await;
+            }
+            () = self.tools.probations.notified() => self.look_at_probations().await,
+            () = tokio::time::sleep(look_within) => self.look_at_probations().await,
+        }
+        true
+    }
+
+    /// Looks at everything, starts what is to be done, and says when to look again.
+    async fn look(&mut self) -> Duration {
+        let dirs = self.config.dirs.clone();
+        if let Some(watch) = &mut self.watch {
+            watch.set(&dirs);
+        }
+        let named: Vec<String> = self.config.plugins.keys().cloned().collect();
+        let listed =
+            tokio::task::spawn_blocking(move || folder::list(&dirs, &named.iter().map(String::as_str).collect()));
+        // Where that thread is gone we are on our way out.
+        let Ok(listing) = listed.await else { return STORE_PAUSE };
+        self.listing = listing;
+        let now = Instant::now();
+        self.note_folders(now);
+        let mut look_within = Duration::from_millis(self.config.look_every_ms.try_into().unwrap_or(1));
+        if let Err(error) = self.meet_new_ones().await {
+            tracing::warn!(%error, "A new plugin could not be noted; again soon.");
+            look_within = STORE_PAUSE;
+        }
+        let names: Vec<String> = self.posts.keys().cloned().collect();
+        for name in names {
+            // What was refused for a reason that may pass.
+            if let Some(again_at) = self.posts.get(&name).and_then(|post| post.again_at) {
+                look_within = look_within.min(again_at.saturating_duration_since(now).max(GATHER));
+            }
+            match self.decide(&name, now) {
+                Do::Nothing => {}
+                Do::LookWithin(within) => look_within = look_within.min(within.max(GATHER)),
+                Do::Judge if self.jobs.len() < AT_ONCE => self.judge(&name, now),
+                // The end of one that runs is a reason to look.
+                Do::Judge => {}
+                Do::Unload => self.unload(&name).await,
+            }
+        }
+        self.purge_old().await;
+        look_within
+    }
+
+    async fn meet_new_ones(&mut self) -> Result<(), StoreError> {
+        let new: Vec<String> =
+            self.listing.plugins.keys().filter(|name| !self.posts.contains_key(*name)).cloned().collect();
+        for name in new {
+            let no = self.tools.store.plugin_no(&name).await?;
+            let config = self.config.plugins.get(&name).cloned().unwrap_or_default();
+            self.posts.insert(name, Post::new(no, record::Record::default(), config));
+        }
+        Ok(())
+    }
+
+    fn decide(&mut self, name: &str, now: Instant) -> Do {
+        let Some(post) = self.posts.get_mut(name) else { return Do::Nothing };
+        let found = self.listing.plugins.get(name);
+        post.is_seen(found.map(|found| found.stamp), now);
+        let folder_lost = post.path.as_deref().and_then(|path| self.lost.get(path.parent()?));
+        if found.is_none() && post.seat.is_none() && !post.busy {
+            if self.lost.is_empty() && post.state == State::Removed {
+                return Do::Nothing;
+            }
+            if !self.lost.is_empty() {
+                post.state = State::Broken { code: "plugin-folder-missing", error: tell::lost_text(&self.lost) };
+                return Do::Nothing;
+            }
+        }
+        let here = found.zip(post.seen).map(|(found, (stamp, since))| Here {
+            stamp,
+            unchanged_for: now.saturating_duration_since(since),
+            // What lies there at the start is taken as it is.
+            hint: if self.started { self.hints.get(&found.path).copied() } else { Some(Hint::Whole) },
+        });
+        let gone_for = match post.gone_since {
+            Some(since) if self.started => now.saturating_duration_since(since),
+            Some(_) => Duration::MAX,
+            None => Duration::ZERO,
+        };
+        let grace_ms = u64::try_from(self.config.folder_grace_ms).unwrap_or(0);
+        let left =
+            |since: &Instant| Duration::from_millis(grace_ms).saturating_sub(now.saturating_duration_since(*since));
+        let grace = folder_lost.filter(|_| post.seat.is_some()).map(left);
+        let (load, granted) = (post.config.load(), post.granted());
+        let (judged, busy) = (post.judged.as_ref(), post.busy);
+        plan::decide(here.as_ref(), &Known { judged, busy, gone_for, grace, load: &load, granted: &granted })
+    }
+
+    /// Starts a transaction with what lies in the folder.
+    fn judge(&mut self, name: &str, now: Instant) {
+        let Some((post, found)) = self.posts.get_mut(name).zip(self.listing.plugins.get(name)) else { return };
+        let waited = post.seen.map(|(_, since)| ("settle", now.saturating_duration_since(since)));
+        self.hints.remove(&found.path);
+        post.path = Some(found.path.clone());
+        let source = Source::File(found.path.clone(), found.stamp);
+        self.begin(name, source, waited, None);
+    }
+
+    fn begin(
+        &mut self,
+        name: &str,
+        source: Source,
+        settled: Option<crate::Took>,
+        to: Option<oneshot::Sender<crate::Answer>>,
+    ) {
+        let Some(post) = self.posts.get_mut(name) else { return };
+        post.busy = true;
+        let stamp = match &source {
+            Source::File(_, stamp) => *stamp,
+            Source::Kept(_) => post.seen.map(|(stamp, _)| stamp).unwrap_or_default(),
+        };
+        let judged = Judged { stamp, load: post.config.load(), granted: post.granted() };
+        let job = Job {
+            name: name.to_owned(),
+            no: post.no,
+            source,
+            config: post.config.clone(),
+            granted: judged.granted.clone(),
+            record: post.record.clone(),
+            seat: post.seat.clone(),
+            settled,
+        };
+        let (tools, name) = (self.tools.clone(), name.to_owned());
+        self.jobs.spawn(async move { Done { name, outcome: transaction::run(tools, job).await, judged, to } });
+    }
+
+    async fn done(&mut self, Done { name, outcome, judged, to }: Done) {
+        let Some(post) = self.posts.get_mut(&name) else { return };
+        let is_rollback = to.is_some();
+        match &outcome.verdict {
+            Verdict::Serves if is_rollback => add(&self.counts.sent_back),
+            Verdict::Serves => add(&self.counts.served),
+            Verdict::Refused { .. } => add(&self.counts.refused),
+            _ => {}
+        }
+        if let Some(to) = to {
+            // Whoever asked may be gone.
+            let _ = to.send(orders::rolled_back(&name, &outcome));
+        }
+        post.settle(&name, outcome, judged, Instant::now());
+        self.take_part().await;
+        if self.jobs.is_empty() {
+            let wanted = self.posts.values().flat_map(|post| &post.record.served).map(String::as_str).collect();
+            self.tools.revisions.retain(&wanted);
+        }
+    }
+
+    /// Its file is gone: it takes no part any more, and what it kept is kept for a while.
+    async fn unload(&mut self, name: &str) {
+        let Some(post) = self.posts.get_mut(name) else { return };
+        if post.record.served.is_empty() {
+            self.posts.remove(name);
+            return;
+        }
+        tracing::warn!(
+            plugin = name,
+            "A plugin's file is gone: it takes no part any more. What it kept stays for a while."
+        );
+        post.leaves(State::Removed);
+        post.path = None;
+        if post.record.gone_since.is_none() {
+            post.record.gone_since = Some(self.tools.clock.now());
+            self.write_record(name).await;
+        }
+        self.take_part().await;
+    }
+
+    async fn write_record(&self, name: &str) {
+        let Some(post) = self.posts.get(name) else { return };
+        if let Err(error) = self.tools.store.set_plugin_record(post.no, post.record.text()).await {
+            tracing::warn!(plugin = name, %error, "What is to be remembered of a plugin could not be written.");
+        }
+    }
+
+    /// What was removed long ago is forgotten.
+    async fn purge_old(&mut self) {
+        let (now, keep_ms) = (self.tools.clock.now(), self.config.keep_removed_ms);
+        let is_old = |post: &Post| post.record.gone_since.is_some_and(|since| now.since_ms(since) > keep_ms);
+        let old: Vec<String> = self
+            .posts
+            .iter()
+            .filter(|(_, post)| post.seat.is_none() && !post.busy && post.state == State::Removed && is_old(post))
+            .map(|(name, _)| name.clone())
+            .collect();
+        for name in old {
+            match self.purge(&name).await {
+                Ok(said) => tracing::info!(plugin = name, "A plugin was removed long ago: {said}."),
+                Err(error) => {
+                    tracing::warn!(plugin = name, %error, "What a removed plugin kept could not be forgotten yet.")
+                }
+            }
+        }
+    }
+
+    async fn take_configuration(&mut self) {
+        for (name, post) in &mut self.posts {
+            post.config = self.config.plugins.get(name).cloned().unwrap_or_default();
+        }
+        self.take_part().await;
+    }
+
+    /// Those who serve take part from now on, each in its place.
+    async fn take_part(&mut self) {
+        if !self.started {
+            return;
+        }
+        let members: Vec<_> = self.posts.values().filter_map(Post::member).collect();
+        let present: Vec<_> = members.iter().map(|member| member.seat.no()).collect();
+        self.pipeline.set_roster(Roster::new(members)).await;
+        if present != self.present {
+            match self.tools.store.set_present(present.clone()).await {
+                Ok(()) => self.present = present,
+                Err(error) => tracing::warn!(%error, "Who takes part could not be noted: timers of others may fire."),
+            }
+            self.pipeline.timers_changed().notify_one();
+        }
+    }
+}
+
+fn add(counter: &AtomicU64) {
+    counter.fetch_add(1, Relaxed);
+}

@@ -1,0 +1,58 @@
+//! Probation: a revision that keeps failing where the one before it does not is sent back.
+
+use super::{Keeper, add};
+use crate::entry::Waiting;
+use crate::transaction::ENOUGH;
+use beadle_pipeline::Serving;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// After so many failures that the revision before does not share it is sent back: one may be chance, a bad moment of the
+/// world outside; three are not.
+const TOO_MANY: u32 = 3;
+/// A plugin that is seldom asked has passed after so long. The one before it costs memory until then, no more. Real time:
+/// a revision does not prove itself by the calendar.
+const LONGEST: Duration = Duration::from_secs(60 * 60);
+
+impl Keeper {
+    pub(super) async fn look_at_probations(&mut self) {
+        let names: Vec<String> = self.posts.keys().cloned().collect();
+        for name in names {
+            self.look_at_probation(&name).await;
+        }
+    }
+
+    async fn look_at_probation(&mut self, name: &str) {
+        let Some(post) = self.posts.get_mut(name) else { return };
+        // One that is being replaced is the transaction's.
+        let Some(seat) = post.seat.as_ref().filter(|_| !post.busy) else { return };
+        let Serving { plugin, probation: Some(probation) } = seat.serving() else { return };
+        if probation.failed() >= TOO_MANY {
+            let before = Arc::clone(probation.before());
+            let (back_to, sent) = (before.revision().to_owned(), plugin.revision().to_owned());
+            seat.seat(Serving { plugin: before, probation: None });
+            while back_to != sent && post.record.serving().is_some_and(|serving| serving != back_to) {
+                post.record.goes_back();
+            }
+            let why = format!(
+                "it failed {} events that the revision before it handled, so that one serves again; it stays refused until its file or its settings change",
+                probation.failed()
+            );
+            tracing::error!(
+                plugin = name,
+                code = "rolled-back",
+                revision = sent.get(..12),
+                "A new revision was sent back: {why}."
+            );
+            post.waiting = Some(Waiting { revision: Some(sent), step: "probation", code: "rolled-back", why });
+            post.probation_since = None;
+            add(&self.counts.sent_back);
+            self.write_record(name).await;
+            self.take_part().await;
+        } else if probation.well() >= ENOUGH || post.probation_since.is_some_and(|since| since.elapsed() > LONGEST) {
+            seat.seat(Serving { plugin, probation: None });
+            post.probation_since = None;
+            tracing::info!(plugin = name, well = probation.well(), "A revision has passed its probation.");
+        }
+    }
+}

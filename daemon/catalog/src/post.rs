@@ -1,0 +1,219 @@
+//! One plugin as the keeper knows it.
+
+use crate::config::{Config, PluginConfig};
+use crate::entry::{Entry, State, Took, Waiting, pending};
+use crate::folder::Stamp;
+use crate::plan::Judged;
+use crate::record::Record;
+use crate::transaction::{Outcome, Verdict};
+use beadle_model::PluginNo;
+use beadle_pipeline::{Member, Seat};
+use beadle_sandbox::Plugin;
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// What was refused for a reason that may pass is tried again after so long.
+const TRY_AGAIN: Duration = Duration::from_secs(5);
+
+/// A plugin: its file, its seat, and how far it is.
+pub(crate) struct Post {
+    pub no: PluginNo,
+    pub record: Record,
+    /// Its place and what it is to be loaded with.
+    pub config: PluginConfig,
+    pub path: Option<PathBuf>,
+    /// Where it sits, while it takes part.
+    pub seat: Option<Arc<Seat>>,
+    /// What waits for rights, where nothing serves.
+    pub candidate: Option<Arc<Plugin>>,
+    pub state: State,
+    pub waiting: Option<Waiting>,
+    pub steps: Vec<Took>,
+    /// With what it was judged last.
+    pub judged: Option<Judged>,
+    /// It is being judged.
+    pub busy: bool,
+    /// Its file as seen last, and since when it is so.
+    pub seen: Option<(Stamp, Instant)>,
+    /// Since when its file is gone.
+    pub gone_since: Option<Instant>,
+    /// When to judge it again although nothing changed.
+    pub again_at: Option<Instant>,
+    /// Since when it is on probation.
+    pub probation_since: Option<Instant>,
+}
+
+impl Post {
+    pub fn new(no: PluginNo, record: Record, config: PluginConfig) -> Self {
+        let state = if record.gone_since.is_some() { State::Removed } else { State::Loading };
+        Self {
+            no,
+            record,
+            config,
+            path: None,
+            seat: None,
+            candidate: None,
+            state,
+            waiting: None,
+            steps: Vec::new(),
+            judged: None,
+            busy: false,
+            seen: None,
+            gone_since: None,
+            again_at: None,
+            probation_since: None,
+        }
+    }
+
+    /// Rights that it was given, in TOML and by command.
+    pub fn granted(&self) -> BTreeSet<String> {
+        self.config.grant.iter().chain(&self.record.granted).cloned().collect()
+    }
+
+    /// Its file is so now.
+    pub fn is_seen(&mut self, stamp: Option<Stamp>, now: Instant) {
+        match stamp {
+            Some(stamp) => {
+                self.gone_since = None;
+                if self.seen.is_none_or(|(seen, _)| seen != stamp) {
+                    self.seen = Some((stamp, now));
+                }
+            }
+            None => {
+                self.seen = None;
+                self.gone_since.get_or_insert(now);
+            }
+        }
+        if self.again_at.is_some_and(|at| at <= now) {
+            (self.again_at, self.judged) = (None, None);
+        }
+    }
+
+    /// It takes no part any more. Calls that run are ended by what runs them.
+    pub fn leaves(&mut self, state: State) {
+        (self.seat, self.candidate, self.waiting, self.judged) = (None, None, None, None);
+        (self.probation_since, self.again_at) = (None, None);
+        self.state = state;
+    }
+
+    /// Takes over what came of a transaction; says it in a line of the log.
+    pub fn settle(&mut self, name: &str, outcome: Outcome, judged: Judged, now: Instant) {
+        let Outcome { verdict, seat, record, steps } = outcome;
+        (self.busy, self.record) = (false, record);
+        if let Some(seat) = seat {
+            self.seat = Some(seat);
+            self.serves_again();
+        }
+        self.judged = Some(judged);
+        match verdict {
+            Verdict::Moved => self.judged = None,
+            Verdict::Same => self.waiting = None,
+            Verdict::Serves => {
+                (self.waiting, self.candidate) = (None, None);
+                self.probation_since = Some(now);
+                self.tell(name, &steps);
+                self.steps = steps;
+            }
+            Verdict::Pending { plugin, missing, withdrawn } => {
+                let why = pending(name, &missing);
+                if withdrawn {
+                    self.leaves(State::Pending { missing: missing.clone() });
+                }
+                tracing::warn!(plugin = name, code = "plugin-pending", "A plugin waits: {why}.");
+                if self.seat.is_some() {
+                    let revision = Some(plugin.revision().to_owned());
+                    self.waiting = Some(Waiting { revision, step: "wishes", code: "plugin-pending", why });
+                } else {
+                    (self.state, self.candidate) = (State::Pending { missing }, Some(plugin));
+                }
+            }
+            Verdict::Refused { why, passing } => {
+                if passing {
+                    self.again_at = Some(now + TRY_AGAIN);
+                }
+                self.refuse(name, why);
+            }
+        }
+    }
+
+    fn serves_again(&mut self) {
+        if !self.state.serves() {
+            self.state = State::Active;
+        }
+    }
+
+    fn refuse(&mut self, name: &str, why: Waiting) {
+        let (code, step) = (why.code, why.step);
+        // Some reasons are sentences with an end of their own.
+        let text = why.why.trim_end_matches('.');
+        if self.seat.is_some() {
+            tracing::error!(
+                plugin = name,
+                code,
+                step,
+                "A new revision was refused, and the one before it goes on: {text}."
+            );
+            self.waiting = Some(why);
+        } else {
+            tracing::error!(plugin = name, code, step, "A plugin does not run: {text}.");
+            self.candidate = None;
+            self.state = State::Broken { code, error: why.why };
+        }
+    }
+
+    fn tell(&self, name: &str, steps: &[Took]) {
+        let Some(plugin) = self.seat.as_ref().map(|seat| seat.serving().plugin) else { return };
+        let took: Vec<_> = steps.iter().map(|(step, took)| format!("{step} {:.1}", took.as_secs_f64() * 1e3)).collect();
+        let revision = plugin.revision().get(..12).unwrap_or_default();
+        tracing::info!(plugin = name, revision, steps_ms = took.join(", "), "A plugin runs.");
+    }
+
+    /// Its place in the roster, while it takes part.
+    pub fn member(&self) -> Option<Arc<Member>> {
+        let seat = self.seat.as_ref().filter(|_| self.state.serves())?;
+        let PluginConfig { stage, order, on_failure, max_age_ms, .. } = self.config;
+        Some(Arc::new(Member::new(Arc::clone(seat), stage, order, on_failure, max_age_ms)))
+    }
+
+    /// As it is shown.
+    pub fn entry(&self, name: &str) -> Entry {
+        let serving = self.seat.as_ref().map(|seat| seat.serving());
+        let state = match serving.as_ref().and_then(|serving| serving.probation.as_ref()) {
+            Some(probation) if self.state.serves() => {
+                State::Probation { well: probation.well(), failed: probation.failed() }
+            }
+            _ => self.state.clone(),
+        };
+        Entry {
+            name: name.to_owned(),
+            path: self.path.clone(),
+            config: self.config.clone(),
+            seat: self.seat.clone(),
+            plugin: serving.map(|serving| serving.plugin).or_else(|| self.candidate.clone()),
+            state,
+            waiting: self.waiting.clone(),
+            record: self.record.clone(),
+            steps: self.steps.clone(),
+        }
+    }
+}
+
+/// One that the configuration names and no folder has.
+pub(crate) fn missing(name: &str, config: &Config) -> Entry {
+    let error = format!(
+        "the configuration names `{name}`, and no plugin folder has a {name}.wasm; put it there or remove [plugins.{name}]"
+    );
+    Entry {
+        name: name.to_owned(),
+        path: None,
+        config: config.plugins.get(name).cloned().unwrap_or_default(),
+        seat: None,
+        plugin: None,
+        state: State::Broken { code: "plugin-missing", error },
+        waiting: None,
+        record: Record::default(),
+        steps: Vec::new(),
+    }
+}

@@ -1,0 +1,70 @@
+//! Plugins as the store knows them besides their state: whether they take part, and what is to be remembered of them.
+//!
+//! What a record says is the caller's; here it is text.
+
+use crate::StoreError;
+use crate::codec::to_json;
+use crate::read::Reader;
+use crate::writer::Tx;
+use beadle_model::PluginNo;
+use rusqlite::params;
+
+/// A plugin that has a number; more than are installed now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PluginRow {
+    /// Its number.
+    pub no: PluginNo,
+    /// Its name.
+    pub name: String,
+    /// What was written down by [`crate::Store::set_plugin_record`].
+    pub record: Option<String>,
+}
+
+/// What a purge removed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Purged {
+    /// Values of its state.
+    pub values: usize,
+    /// Timers.
+    pub timers: usize,
+}
+
+impl Tx<'_> {
+    pub(crate) fn set_plugin_record(&self, plugin: PluginNo, record: &str) -> Result<(), StoreError> {
+        let set = "UPDATE plugins SET record = ?2 WHERE no = ?1";
+        self.conn.prepare_cached(set)?.execute(params![plugin.0, record])?;
+        Ok(())
+    }
+
+    pub(crate) fn set_present(&self, plugins: &[PluginNo]) -> Result<(), StoreError> {
+        let list = to_json("a list of plugins", &plugins)?;
+        self.conn
+            .prepare_cached("UPDATE plugins SET away = no NOT IN (SELECT value FROM json_each(?1))")?
+            .execute([list])?;
+        Ok(())
+    }
+
+    pub(crate) fn purge_plugin(&self, plugin: PluginNo) -> Result<Purged, StoreError> {
+        let purged = Purged {
+            values: self.conn.prepare_cached("DELETE FROM state WHERE plugin = ?1")?.execute([plugin.0])?,
+            timers: self.conn.prepare_cached("DELETE FROM timers WHERE plugin = ?1")?.execute([plugin.0])?,
+        };
+        self.conn
+            .prepare_cached("UPDATE plugins SET record = NULL, state_bytes = 0 WHERE no = ?1")?
+            .execute([plugin.0])?;
+        Ok(purged)
+    }
+}
+
+impl Reader {
+    /// Plugins that have a number, with what is remembered of them.
+    pub fn plugins(&self) -> Result<Vec<PluginRow>, StoreError> {
+        self.one(|conn| {
+            let mut read = conn.prepare_cached("SELECT no, name, record FROM plugins ORDER BY no")?;
+            let rows = read.query_map([], |row| {
+                Ok(PluginRow { no: PluginNo(row.get(0)?), name: row.get(1)?, record: row.get(2)? })
+            })?;
+            Ok(rows.collect::<Result<_, _>>()?)
+        })
+    }
+}

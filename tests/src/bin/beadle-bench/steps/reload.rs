@@ -1,0 +1,161 @@
+//! How long a new revision takes to be there, what a reload every second does to a load, and what a plugin costs that is
+//! only loaded.
+
+use super::servers;
+use crate::Options;
+use crate::load::{FIRST_PHONE, Load};
+use crate::machine;
+use crate::marks::Marks;
+use crate::receiver::Receiver;
+use crate::report::{Better, Report};
+use crate::run::{Run, Way};
+use beadle_e2e::daemon::{Daemon, Setup};
+use beadle_e2e::program::probe;
+use beadle_e2e::random::Chance;
+use serde_json::Value;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// DESIGN section 12: a reload is visible so long after the file is whole.
+const AIM_MS: f64 = 300.0;
+/// Reloads that are timed; the middle one counts.
+const RELOADS: usize = 15;
+/// The load beside a reload every second (issue 4).
+const PER_SECOND: u32 = 2_000;
+/// Its contacts.
+const CONTACTS: u64 = 1_000;
+/// Between two looks at which revision serves: a few hundredths of what is measured.
+const LOOK_AGAIN: Duration = Duration::from_millis(2);
+
+/// All of it.
+pub async fn reload(options: &Options, report: &mut Report) -> Result<(), String> {
+    visible(report).await?;
+    under_load(options, report).await?;
+    memory(report).await
+}
+
+/// From the file being whole to the new revision having the next event: never seen bytes, and bytes seen before.
+async fn visible(report: &mut Report) -> Result<(), String> {
+    let receiver = Receiver::start(Arc::new(Marks::new(0)), None)?;
+    let setup = servers::unlimited(&receiver).probe("probe", "reply = \"\"", "");
+    let daemon = setup.start().await;
+    let kib = probe("a").len() / 1024;
+    for (name, distinct) in [("compiled anew", RELOADS), ("compiled before", 2)] {
+        let mut times = Vec::new();
+        // What is compiled before has to be compiled once.
+        for n in 0..RELOADS + distinct % RELOADS {
+            let bytes = probe(&format!("{}{}", name.len(), n % distinct));
+            let before = revision(&daemon).await;
+            let began = Instant::now();
+            setup.put_bytes("probe", &bytes);
+            while revision(&daemon).await == before {
+                // tidy: between two looks at the thing itself, in another process
+                tokio::time::sleep(LOOK_AGAIN).await;
+            }
+            times.push(began.elapsed().as_secs_f64() * 1000.0);
+        }
+        times.drain(..distinct % RELOADS);
+        times.sort_by(f64::total_cmp);
+        let (middle, last) = (times.get(times.len() / 2), times.last());
+        let note = format!("a plugin of {kib} KiB; {:.0} ms at most", last.copied().unwrap_or(f64::NAN));
+        let value = middle.copied().unwrap_or(f64::NAN);
+        report.note(format!("reload, file whole to serving: {name}"), value, "ms", Some((AIM_MS, Better::Less)), note);
+    }
+    daemon.stop().await;
+    Ok(())
+}
+
+async fn revision(daemon: &Daemon) -> String {
+    let row = daemon.get("plugins/probe").await;
+    row.get("revision").and_then(Value::as_str).unwrap_or_default().to_owned()
+}
+
+/// A new revision each second while messages come at a steady rate.
+async fn under_load(options: &Options, report: &mut Report) -> Result<(), String> {
+    let count = (options.seconds * PER_SECOND) as usize;
+    let marks = Arc::new(Marks::new(count));
+    let receiver = Receiver::start(Arc::clone(&marks), None)?;
+    let setup = servers::unlimited(&receiver).probe("probe", "reply = \" \"", "");
+    let daemon = setup.start().await;
+    let server = servers::server(&setup, &daemon);
+    let way = Way::Open(f64::from(PER_SECOND));
+    let load = Load::new("reload", count, CONTACTS, |_| None);
+    let run = Run { load, marks, way, receipts_each: 0, aim_s: options.seconds };
+    let reloads = every_second(&setup);
+    let outcome = tokio::select! {
+        outcome = run.against(&server) => outcome?,
+        never = reloads => never,
+    };
+    let served = daemon.try_get("/metrics").await.map_err(|error| error.to_string())?;
+    let line = "beadle_reloads_total{outcome=\"served\"} ";
+    let served = served.text().lines().find_map(|text| text.strip_prefix(line).map(str::to_owned)).unwrap_or_default();
+    let (doubled, _) = outcome.marks.oddities();
+    let lost = outcome.marks.wanted().saturating_sub(outcome.replies);
+    let replied = outcome.marks.replied_ns();
+    let what = format!("with a reload a second, at {PER_SECOND}/s");
+    report.note(format!("lost {what}"), lost as f64, "", Some((1.0, Better::Less)), format!("{served} reloads"));
+    report.add(format!("doubled {what}"), doubled as f64, "", None);
+    report.add(format!("out of order {what}"), misordered(&replied) as f64, "", None);
+    report.add(format!("longest pause {what}"), longest_gap_ms(replied), "ms", None);
+    let p99 = outcome.marks.reply_times(|_| true).per_mille_ms(990).unwrap_or(f64::NAN);
+    report.add(format!("reply p99 {what}"), p99, "ms", None);
+    daemon.stop().await;
+    Ok(())
+}
+
+async fn every_second<T>(setup: &Setup) -> T {
+    let mut second = tokio::time::interval(Duration::from_secs(1));
+    let mut n = 0_u32;
+    loop {
+        second.tick().await;
+        n += 1;
+        setup.put_bytes("probe", &probe(&format!("r{n}")));
+    }
+}
+
+/// Answers that came before the answer to something the same contact had said earlier. The load chooses contacts by this
+/// very sequence.
+fn misordered(replied_ns: &[u64]) -> usize {
+    let mut chance = Chance::new(CONTACTS);
+    let mut last: HashMap<u64, u64> = HashMap::new();
+    let early = replied_ns.iter().filter(|at| {
+        let from = FIRST_PHONE + chance.below(CONTACTS);
+        let before = last.insert(from, **at).unwrap_or(0);
+        **at > 0 && **at < before
+    });
+    early.count()
+}
+
+/// The longest time in which nobody was answered.
+fn longest_gap_ms(mut replied_ns: Vec<u64>) -> f64 {
+    replied_ns.retain(|at| *at > 0);
+    replied_ns.sort_unstable();
+    let gaps = replied_ns.windows(2).filter_map(|pair| Some(pair.last()? - pair.first()?));
+    gaps.max().unwrap_or(0) as f64 / 1e6
+}
+
+/// Resident memory with 1, 50 and 200 plugins that have done nothing, each with bytes of its own.
+async fn memory(report: &mut Report) -> Result<(), String> {
+    let receiver = Receiver::start(Arc::new(Marks::new(0)), None)?;
+    let mut one = 0.0;
+    for plugins in [1, 50, 200] {
+        let setup = servers::unlimited(&receiver);
+        for n in 0..plugins {
+            setup.put_bytes(&format!("probe-{n:03}"), &probe(&format!("m{n}")));
+        }
+        // Once to compile, once as it is from then on.
+        setup.start().await.stop().await;
+        let daemon = setup.start().await;
+        let rss_mib = machine::usage(daemon.program.pid()).rss_mib;
+        daemon.stop().await;
+        report.add(format!("memory, loaded and idle: {plugins} plugins"), rss_mib, "MiB", None);
+        if plugins == 1 {
+            one = rss_mib;
+        } else {
+            let each = (rss_mib - one) * 1024.0 / f64::from(plugins - 1);
+            report.add(format!("memory for each further plugin, of {plugins}"), each, "KiB", None);
+        }
+    }
+    Ok(())
+}
