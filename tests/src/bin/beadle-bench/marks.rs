@@ -117,9 +117,10 @@ impl Marks {
         Spread::new(self.times(&self.replied, wanted))
     }
 
-    /// When each message was answered, in nanoseconds since the run began; 0 where it was not.
-    pub fn replied_ns(&self) -> Vec<u64> {
-        self.replied.iter().map(|at| at.load(Relaxed)).collect()
+    /// When each message was due, acknowledged and answered, in nanoseconds since the run began; 0 where it was not.
+    pub fn all_ns(&self) -> Vec<[u64; 3]> {
+        let slots = self.sent.iter().zip(&self.acked).zip(&self.replied);
+        slots.map(|((sent, acked), replied)| [sent, acked, replied].map(|at| at.load(Relaxed))).collect()
     }
 
     fn times(&self, ends: &[AtomicU64], wanted: impl Fn(usize) -> bool) -> Vec<u64> {
