@@ -33,7 +33,8 @@ impl Host {
     pub fn window_expiring(&self, of: &Contact, lead_ms: u64) -> WindowExpiringEvent {
         World::with(|world| {
             let closes_at = world.conversation(of).window_closes_at;
-            let closes_at = closes_at.unwrap_or_else(|| panic!("the window of {} is not open", of.id));
+            assert!(closes_at.is_some(), "the window of {} is not open", of.id);
+            let closes_at = closes_at.unwrap_or(world.now);
             world.now = world.now.max(closes_at - i64::try_from(lead_ms).unwrap_or(0));
             WindowExpiringEvent {
                 info: world.info(),

@@ -45,7 +45,7 @@ impl OnJoinRequest for Gallery {
 
 impl OnGroupChanged for Gallery {
     fn on_group_changed(&self, event: GroupChangedEvent) -> Result<Disposition, Failure> {
-        log::info(&format!("group {}", event.change));
+        log::info(format!("group {}", event.change));
         Ok(Disposition::Pass)
     }
 }
