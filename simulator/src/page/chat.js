@@ -4,7 +4,7 @@ import { post } from "./api.js";
 import { attach, chooseContact, choosePlace } from "./attach.js";
 import { gist } from "./content.js";
 import { h, icon, ICONS, day, sameDay, span } from "./dom.js";
-import { bubble, nameOf } from "./message.js";
+import { bubble, nameOf, refresh, saysTheSame } from "./message.js";
 import { emojis, rows } from "./sheet.js";
 
 /** A conversation shows so many of the newest messages; a test's thousands would make the page slow. */
@@ -92,26 +92,30 @@ export class Chat {
   /** Puts a message where it belongs, or shows how it stands now. */
   put(message) {
     const before = this.messages.get(message.id);
-    this.messages.set(message.id, message);
+    const same = before && saysTheSame(before, message);
+    // What is shown holds on to the message: it stays the same object for as long as it lives.
+    const now = before ? Object.assign(before, message) : message;
+    this.messages.set(message.id, now);
     if (message.type === "reaction") return;
     if (message.from === "business" && !before) this.showTyping(null);
     const follow = this.log.scrollHeight - this.log.scrollTop - this.log.clientHeight < NEAR_END_PX;
-    const node = this.bubble(message);
     const old = before && this.log.querySelector(`[data-id="${CSS.escape(message.id)}"]`);
-    if (old) {
-      const focused = old.contains(document.activeElement);
-      if (old.classList.contains("again")) node.classList.add("again");
-      this.keepPlayer(old, node);
-      old.replaceWith(node);
-      if (focused) this.input.focus();
-    } else {
-      this.append(node, message);
-    }
+    if (old && same) refresh(old, now, { me: this.me, who: this.house.who });
+    else if (old) this.replace(old, this.bubble(now));
+    else this.append(this.bubble(now), now);
     if (follow || (!before && message.from === "person")) this.toEnd();
     this.count();
   }
 
-  /** A tick that turns must not stop what is being played, nor fetch a picture again. */
+  replace(old, node) {
+    const focused = old.contains(document.activeElement);
+    if (old.classList.contains("again")) node.classList.add("again");
+    this.keepPlayer(old, node);
+    old.replaceWith(node);
+    if (focused) this.input.focus();
+  }
+
+  /** What is being played goes on, and a picture is not fetched again. */
   keepPlayer(old, node) {
     const [was, is] = [old, node].map((element) => element.querySelector("audio, video, img"));
     if (was && is && was.src === is.src) is.replaceWith(was);

@@ -34,6 +34,20 @@ export function bubble(message, { me, find, acts, who }) {
       button("What was sent", ICONS.look, () => acts.inspect(message))));
 }
 
+/** Whether only what became of it is new: ticks and reactions. */
+export function saysTheSame(before, after) {
+  const said = ({ type, body, rendered, context }) => JSON.stringify([type, body, rendered, context]);
+  return said(before) === said(after);
+}
+
+/** Shows what became of a message in its bubble. The rest stays: a tick that turns takes nobody's focus and stops no player. */
+export function refresh(node, message, { me, who }) {
+  node.querySelector(".ticks").replaceWith(ticks(message));
+  node.querySelector(".reactions")?.remove();
+  const shown = reactions(message, me, who);
+  if (shown) node.querySelector(".acts").before(shown);
+}
+
 const button = (label, paths, onclick) => h("button", { type: "button", "aria-label": label, title: label, onclick }, icon(paths));
 
 export function nameOf(message, me, who) {
