@@ -135,11 +135,12 @@ async fn theirs(hub: &Hub, until: Instant) -> Option<Option<i64>> {
     while Instant::now() < until {
         let left = until.saturating_duration_since(Instant::now());
         match hub.client.get(url.clone()).timeout(left).send().await {
-            Ok(answer) => match answer.json::<Answer>().await {
-                Ok(Answer { at_rest: true, next_due_at }) => return Some(next_due_at),
-                // It waited for as long as it waits, or is on its way out: again.
-                Ok(Answer { at_rest: false, .. }) | Err(_) => {}
-            },
+            Ok(answer) => {
+                // Else it waited for as long as it waits, or is on its way out: again.
+                if let Ok(Answer { at_rest: true, next_due_at }) = answer.json::<Answer>().await {
+                    return Some(next_due_at);
+                }
+            }
             // Gone: nobody is left whose time it could be. It says where it is when it is back.
             Err(error) if error.is_connect() => {
                 hub.set_follower(None);

@@ -129,9 +129,8 @@ test("time is turned and faults are set in the drawer", async () => {
   await picture(page, "drawer");
   await drawer.getByLabel("How fast time goes").selectOption("an hour a second");
   await phone(page, "Ana").getByText("closed").waitFor();
-  const still = page.waitForResponse((response) => response.url().endsWith("/control/clock"));
-  await drawer.getByLabel("How fast time goes").selectOption("stands still");
-  await still;
+  const turned = page.waitForResponse((response) => response.url().endsWith("/control/clock"));
+  await Promise.all([turned, drawer.getByLabel("How fast time goes").selectOption("stands still")]);
   const before = await (await fetch(`${simulator.url}/control/clock`)).json();
   await drawer.getByRole("button", { name: "+1 day" }).click();
   await page.locator(`header time[datetime="${new Date(before.now_ms + 86_400_000).toISOString()}"]`).waitFor();
