@@ -7,6 +7,16 @@
 //! It is not: the place of cron patterns and windows yet (they come here), nor of retries and back-off, which belong to
 //! what is being tried again.
 
+mod cron;
+mod fields;
+mod monthly;
+mod pattern;
+mod zone;
+
+pub use cron::{Cron, Unreadable};
+pub use pattern::{ANCHOR, Moment, Pattern, When};
+pub use zone::{Fit, TZDATA, Zone};
+
 use beadle_clock::Clock;
 use beadle_model::Timestamp;
 use beadle_store::{Store, StoreError};
