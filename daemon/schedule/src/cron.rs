@@ -59,8 +59,7 @@ pub(crate) enum Item {
 /// Each field with its items.
 pub(crate) type Items = [(Field, Vec<Item>); 6];
 
-const FIELDS: [Field; 6] =
-    [Field::Second, Field::Minute, Field::Hour, Field::Day, Field::Month, Field::Weekday];
+const FIELDS: [Field; 6] = [Field::Second, Field::Minute, Field::Hour, Field::Day, Field::Month, Field::Weekday];
 
 /// Names that stand for a pattern.
 const NICKNAMES: [(&str, &str); 7] = [
@@ -74,8 +73,7 @@ const NICKNAMES: [(&str, &str); 7] = [
 ];
 
 pub(crate) const WEEKDAYS: [&str; 7] = ["SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"];
-const MONTHS: [&str; 12] =
-    ["JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC"];
+const MONTHS: [&str; 12] = ["JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC"];
 
 impl Cron {
     /// Reads a pattern.

@@ -8,13 +8,18 @@
 //! what is being tried again.
 
 mod cron;
+mod days_off;
 mod fields;
 mod monthly;
 mod pattern;
+pub mod policy;
+mod schedule;
 mod zone;
 
 pub use cron::{Cron, Unreadable};
+pub use days_off::{DaysOff, Holidays, Unusable};
 pub use pattern::{ANCHOR, Moment, Pattern, When};
+pub use schedule::{CatchUp, Missed, Next, Overlap, Schedule, Zones};
 pub use zone::{Fit, TZDATA, Zone};
 
 use beadle_clock::Clock;

@@ -3,8 +3,7 @@
 use crate::cron::{Unreadable, WEEKDAYS};
 
 /// How it is written.
-const HINT: &str =
-    "write a day and a time, such as \"last friday 17:00\", \"first monday 9:00\", \"15 08:30\", \"last day 18:00\" or \"last weekday 17:00\"";
+const HINT: &str = "write a day and a time, such as \"last friday 17:00\", \"first monday 9:00\", \"15 08:30\", \"last day 18:00\" or \"last weekday 17:00\"";
 
 const ORDINALS: [(&str, u32); 10] = [
     ("first", 1),

@@ -146,3 +146,6 @@ fn utc(wall: DateTime) -> Option<Timestamp> {
     let at = jiff::tz::Offset::UTC.to_timestamp(wall).ok()?;
     Some(Timestamp(at.as_millisecond()))
 }
+
+#[cfg(test)]
+pub(crate) mod tests;

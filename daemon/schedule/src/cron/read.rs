@@ -25,18 +25,17 @@ impl Field {
         }
     }
 
-    /// What it is called.
-    pub fn name(self) -> &'static str {
-        self.about().2
-    }
-
     pub(super) fn read(self, text: &str) -> Result<Vec<Item>, Unreadable> {
         text.split(',').map(|item| self.item(item).map_err(|why| self.mistake(item, why))).collect()
     }
 
     fn mistake(self, item: &str, why: String) -> Unreadable {
         let (.., name, hint) = self.about();
-        let what = if item.is_empty() { format!("the {name} has an empty item") } else { format!("the {name} `{item}` {why}") };
+        let what = if item.is_empty() {
+            format!("the {name} has an empty item")
+        } else {
+            format!("the {name} `{item}` {why}")
+        };
         Unreadable { what, hint: hint.into() }
     }
 
@@ -45,7 +44,9 @@ impl Field {
             return item;
         }
         let (range, step) = match text.split_once('/') {
-            Some((range, step)) => (range, Some(number(step).filter(|step| *step > 0).ok_or("has no step after the /")?)),
+            Some((range, step)) => {
+                (range, Some(number(step).filter(|step| *step > 0).ok_or("has no step after the /")?))
+            }
             None => (text, None),
         };
         let (least, most, ..) = self.about();
