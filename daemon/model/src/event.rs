@@ -269,6 +269,9 @@ pub enum EventBody {
         /// It was missed, and is caught up.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         caught_up: bool,
+        /// A person had it fire, at no planned time.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        by_hand: bool,
         /// As configured.
         #[serde(default, skip_serializing_if = "Value::is_null")]
         payload: Value,

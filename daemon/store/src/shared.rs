@@ -5,7 +5,7 @@ use crate::feed::Tail;
 use crate::files::Files;
 use crate::queue::Queue;
 use beadle_clock::Clock;
-use beadle_model::PluginNo;
+use beadle_model::{PluginNo, Timestamp};
 use rusqlite::Connection;
 use serde::Serialize;
 use std::collections::HashMap;
@@ -14,6 +14,8 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 pub(crate) struct Shared {
+    /// When it was closed last, in order.
+    pub(crate) closed_at: Option<Timestamp>,
     pub(crate) dir: PathBuf,
     pub(crate) clock: Clock,
     pub(crate) fence: i64,

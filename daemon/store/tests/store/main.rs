@@ -25,6 +25,7 @@ mod platform;
 mod receipts;
 #[cfg(test)]
 mod retention;
+mod schedules;
 #[cfg(test)]
 mod timers;
 #[cfg(test)]
