@@ -75,6 +75,18 @@ pub fn turn(schedule: &Schedule, zones: &[Zone], install: &str, until: Timestamp
     turn
 }
 
+/// When the first moment behind `until` is due; none where none comes any more.
+pub fn next_due(
+    schedule: &Schedule,
+    zones: &[Zone],
+    install: &str,
+    until: Timestamp,
+    now: Timestamp,
+) -> Option<Timestamp> {
+    let (planned_at, zone) = Timeline::new(schedule, zones, until.min(now)).next()?;
+    Some(planned_at.plus_ms(schedule.jitter(install, zones.get(zone)?, planned_at)))
+}
+
 /// The zones that a schedule fires in.
 pub fn zones(schedule: &Schedule, of_members: &[Zone]) -> Vec<Zone> {
     match &schedule.zones {

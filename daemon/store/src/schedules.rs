@@ -102,6 +102,39 @@ pub struct Share {
     pub skip_overlap: bool,
 }
 
+/// Moments that were decided, by what became of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Fired in their time.
+    pub fired: u64,
+    /// Fired after they had been missed.
+    pub caught_up: u64,
+    /// Left out because the one before was still being handled.
+    pub skipped: u64,
+    /// Missed for good.
+    pub missed: u64,
+}
+
+impl std::ops::AddAssign for Tally {
+    fn add_assign(&mut self, more: Self) {
+        self.fired += more.fired;
+        self.caught_up += more.caught_up;
+        self.skipped += more.skipped;
+        self.missed += more.missed;
+    }
+}
+
+impl Tally {
+    fn count(&mut self, outcome: FiringOutcome, moments: u32) {
+        match outcome {
+            FiringOutcome::Fired | FiringOutcome::ByHand => self.fired += 1,
+            FiringOutcome::CaughtUp => self.caught_up += 1,
+            FiringOutcome::Skipped => self.skipped += 1,
+            FiringOutcome::Missed => self.missed += u64::from(moments),
+        }
+    }
+}
+
 impl Tx<'_> {
     /// Brings what is known into line with what is configured. What is new, was edited or came back begins behind `from`.
     pub(crate) fn configure_schedules(
@@ -202,17 +235,17 @@ impl Tx<'_> {
         Ok(shares)
     }
 
-    /// Makes it so: events, rows, and how far the plan is. Says for each share how many events it became; none where the
+    /// Makes it so: events, rows, and how far the plan is. Says for each share what became of its moments; none where the
     /// plugin has no share any more or is away, and nothing was decided.
     pub(crate) fn fire_schedules(
         &mut self,
         shares: &[Share],
         now: Timestamp,
-    ) -> Result<Vec<Option<usize>>, StoreError> {
+    ) -> Result<Vec<Option<Tally>>, StoreError> {
         shares.iter().map(|share| self.fire_share(share, now)).collect()
     }
 
-    fn fire_share(&mut self, share: &Share, now: Timestamp) -> Result<Option<usize>, StoreError> {
+    fn fire_share(&mut self, share: &Share, now: Timestamp) -> Result<Option<Tally>, StoreError> {
         let moved = self
             .conn
             .prepare_cached(
@@ -223,11 +256,13 @@ impl Tx<'_> {
         if moved == 0 {
             return Ok(None);
         }
-        let mut events = 0;
+        let mut tally = Tally::default();
         for firing in &share.firings {
-            events += usize::from(self.fire_one(share, firing, now)?.is_some());
+            if let Some((outcome, _)) = self.fire_one(share, firing, now)? {
+                tally.count(outcome, firing.moments);
+            }
         }
-        Ok(Some(events))
+        Ok(Some(tally))
     }
 
     /// What a person has fire now; the events that it became.
@@ -235,13 +270,19 @@ impl Tx<'_> {
         let mut events = Vec::new();
         for share in shares {
             for firing in &share.firings {
-                events.extend(self.fire_one(share, firing, now)?);
+                events.extend(self.fire_one(share, firing, now)?.and_then(|(_, event)| event));
             }
         }
         Ok(events)
     }
 
-    fn fire_one(&mut self, share: &Share, firing: &Firing, now: Timestamp) -> Result<Option<EventId>, StoreError> {
+    /// One moment: what became of it, and the event. None where something had become of it before.
+    fn fire_one(
+        &mut self,
+        share: &Share,
+        firing: &Firing,
+        now: Timestamp,
+    ) -> Result<Option<(FiringOutcome, Option<EventId>)>, StoreError> {
         if firing.outcome != FiringOutcome::ByHand && !self.is_new_moment(share, firing)? {
             return Ok(None);
         }
@@ -275,7 +316,7 @@ impl Tx<'_> {
                 event.map(|event| event.0),
                 firing.moments,
             ])?;
-        Ok(event)
+        Ok(Some((outcome, event)))
     }
 
     /// Whether nothing became of a moment yet. One that a clock which ran ahead took for missed is new again.

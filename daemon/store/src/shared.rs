@@ -60,6 +60,8 @@ pub(crate) struct Counters {
     pub(crate) steps: AtomicU64,
     pub(crate) rollbacks: AtomicU64,
     pub(crate) last_commit_at: AtomicI64,
+    /// People who joined or left; raised when that is committed.
+    pub(crate) memberships: AtomicU64,
     pub(crate) kept: AtomicU64,
     pub(crate) checkpoints: AtomicU64,
     pub(crate) wal_pages: AtomicU64,
@@ -114,6 +116,10 @@ pub struct Health {
 }
 
 impl Shared {
+    pub(crate) fn memberships(&self) -> u64 {
+        self.counters.memberships.load(Ordering::Relaxed)
+    }
+
     pub(crate) fn writable(&self) -> bool {
         !self.counters.not_writable.load(Ordering::Acquire)
     }

@@ -140,6 +140,8 @@ impl Writer {
                 let counters = &self.shared.counters;
                 Counters::add(&counters.commits, 1);
                 counters.last_commit_at.store(self.shared.clock.now().as_ms(), Ordering::Relaxed);
+                let moves = |(event, _): &(Arc<Event>, usize)| event.kind().is_membership();
+                Counters::add(&counters.memberships, born.iter().filter(|born| moves(born)).count());
                 self.shared.tail.push(born);
                 self.shared.files.committed();
                 self.gate.committed();

@@ -48,8 +48,10 @@ fn share(schedule: i64, firings: Vec<Firing>) -> Share {
     Share { schedule, plugin: ECHO, until, firings, skip_overlap: false }
 }
 
-async fn fire(house: &House, share: Share) -> Option<usize> {
-    house.store.fire_schedules(vec![share], house.clock.now()).await.unwrap()[0]
+/// The events that it became; none where nothing was decided.
+async fn fire(house: &House, share: Share) -> Option<u64> {
+    let tally = house.store.fire_schedules(vec![share], house.clock.now()).await.unwrap()[0];
+    tally.map(|tally| tally.fired + tally.caught_up)
 }
 
 fn history(house: &House, schedule: i64) -> Vec<(i64, &'static str)> {
