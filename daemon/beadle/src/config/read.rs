@@ -42,6 +42,8 @@ pub struct Section<'a> {
     pattern: String,
     /// Its heading.
     pub place: Option<Place>,
+    /// How that is written: `[channels.shop]`, `[[schedule]]`.
+    heading: String,
     table: Option<&'a Table>,
     asked: Vec<&'static str>,
 }
@@ -57,6 +59,7 @@ impl<'a> Section<'a> {
             path: String::new(),
             pattern: String::new(),
             place: None,
+            heading: String::new(),
             table: Some(table),
             asked: Vec::new(),
         }
@@ -77,6 +80,7 @@ impl<'a> Section<'a> {
         Self {
             reading: self.reading,
             pattern: join(&self.pattern, pattern),
+            heading: format!("[{path}]"),
             path,
             place: entry.map(|entry| entry.key.clone()),
             table,
@@ -135,6 +139,7 @@ impl<'a> Section<'a> {
             });
             let mut section = list.below(&name.unwrap_or_else(|| number.to_string()), "*", None);
             (section.table, section.place) = (Some(table), Some(item.place.clone()));
+            section.heading = format!("[[{key}]]");
             Some(section)
         });
         tables.collect()
@@ -193,7 +198,7 @@ impl<'a> Section<'a> {
         let mistake = Mistake::new(
             "config-missing",
             self.place.clone().unwrap_or_default(),
-            format!("`{key}` is missing in `[{}]`", self.path),
+            format!("`{key}` is missing in `{}`", self.heading),
         );
         let example = if example.starts_with('{') { example.into() } else { format!("\"{example}\"") };
         self.reading.mistake(mistake.label("in this table").help(format!("add `{key} = {example}`")));

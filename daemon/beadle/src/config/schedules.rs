@@ -129,7 +129,12 @@ fn pattern(section: &mut Section<'_>) -> Option<((&'static str, String), Pattern
     let anchor = when(section, "anchor");
     let key = match there.as_slice() {
         [] => {
-            section.missing("cron", "0 9 * * MON");
+            let mistake = Mistake::new(
+                "config-missing",
+                section.place.clone().unwrap_or_default(),
+                "a schedule has a pattern: `cron`, `every`, `at` or `monthly`",
+            );
+            section.reading.mistake(mistake.label("in this table").help("add one, such as `cron = \"0 9 * * MON\"`"));
             return None;
         }
         [(key, _)] => *key,
@@ -149,16 +154,14 @@ fn pattern(section: &mut Section<'_>) -> Option<((&'static str, String), Pattern
         let mistake = Mistake::new("config-pointless", anchor.clone(), "`anchor` is what `every` is counted from");
         section.reading.mistake(mistake.label(format!("this schedule has `{key}`")).help("leave it out"));
     }
-    let refuse = |section: &Section<'_>, (text, place): &Placed, Unreadable { what, hint }: Unreadable| {
-        section
-            .reading
-            .mistake(Mistake::new("config-value", place.clone(), format!("`{key} = \"{text}\"`: {what}")).label(hint));
+    let refuse = |section: &Section<'_>, place: &Place, Unreadable { what, hint }: Unreadable| {
+        section.bad_value(place, what, hint);
     };
     let read = match key {
         "cron" | "monthly" => {
             let said = section.string(key)?;
             let read = if key == "cron" { Pattern::cron(&said.0) } else { Pattern::monthly(&said.0) };
-            let pattern = read.map_err(|why| refuse(section, &said, why)).ok()?;
+            let pattern = read.map_err(|why| refuse(section, &said.1, why)).ok()?;
             (said.0, pattern)
         }
         "every" => {
@@ -279,9 +282,9 @@ fn days_off(section: &mut Section<'_>, files: &mut Files) -> DaysOff {
             section.wrong_type(node, "except", "an array of dates", "except = [\"2026-12-25\"]");
         }
         for item in items {
-            let text = match &item.value {
-                Value::String(text) | Value::Datetime(text) => text.as_str(),
-                _ => "",
+            let (Value::String(text) | Value::Datetime(text)) = &item.value else {
+                section.wrong_type(item, "except", "an array of dates", "except = [\"2026-12-25\"]");
+                continue;
             };
             match When::read(text) {
                 Some((When::Local(midnight), true)) => _ = days_off.dates.insert(midnight.date()),
