@@ -6,6 +6,10 @@
 use crate::cli::Client;
 use crate::config::{self, Config, Loaded, Surroundings, changes};
 use crate::exit::{Exit, print};
+use beadle_clock::Clock;
+use beadle_model::EventKind;
+use beadle_schedule::{Schedule, clinic};
+use std::collections::BTreeMap;
 use std::io::IsTerminal as _;
 use std::path::Path;
 
@@ -73,5 +77,41 @@ fn doubts(config: &Config) -> Vec<String> {
             .filter(|dir| !dir.is_dir())
             .map(|dir| format!("{} is no folder", dir.display())),
     );
+    doubts.extend(config.schedules.iter().flat_map(|schedule| surprises(schedule)));
+    doubts.extend(unheard(config));
     doubts
+}
+
+/// What `beadle schedules show` warns of too; members' zones are known to a daemon only.
+fn surprises(schedule: &Schedule) -> Vec<String> {
+    let zones = [schedule.zones.home().clone()];
+    let warnings = clinic::warnings(schedule, &zones, Clock::real().now());
+    warnings.iter().map(|it| format!("the schedule `{}`: {} ({})", schedule.name, it.text, it.code)).collect()
+}
+
+/// Plugins that schedules are for and that are not there, or do not listen.
+fn unheard(config: &Config) -> Vec<String> {
+    let mut named: BTreeMap<&str, &str> = BTreeMap::new();
+    for schedule in config.schedules.iter().filter(|schedule| schedule.enabled) {
+        for plugin in &schedule.plugins {
+            named.entry(plugin).or_insert(&schedule.name);
+        }
+    }
+    let unheard = named.into_iter().filter_map(|(plugin, schedule)| {
+        let file = format!("{plugin}.wasm");
+        let found = config.daemon.plugin_dirs.iter().map(|dir| dir.join(&file)).find(|path| path.is_file());
+        let (code, why) = match found.map(std::fs::read) {
+            None => ("schedule-plugin-away", "which is not there"),
+            Some(Ok(bytes)) => match beadle_sandbox::subscriptions(&bytes) {
+                Ok(events) if !events.contains(&EventKind::Schedule) => {
+                    ("schedule-plugin-deaf", "which has no `on-schedule`")
+                }
+                // A file that is no plugin is told of by whoever loads it.
+                _ => return None,
+            },
+            Some(Err(_)) => return None,
+        };
+        Some(format!("the schedule `{schedule}` is for `{plugin}`, {why} ({code})"))
+    });
+    unheard.collect()
 }

@@ -95,6 +95,16 @@ const PAGES: &[(&str, &str)] = pages! {
     "rolled-back"
     "sandbox-engine"
     "sandbox-threads"
+    "schedule-double-time"
+    "schedule-either-day"
+    "schedule-elapsed-days"
+    "schedule-holidays-end"
+    "schedule-never"
+    "schedule-plugin-away"
+    "schedule-plugin-deaf"
+    "schedule-short-months"
+    "schedule-skipped-time"
+    "schedule-uneven-step"
     "settings-not-a-table"
     "settings-refused"
     "stack-overflow"
@@ -161,7 +171,7 @@ mod tests {
 
     /// Every code that the crates say they have.
     fn codes() -> BTreeSet<&'static str> {
-        let lists: [&[&str]; 9] = [
+        let lists: [&[&str]; 10] = [
             crate::config::CODES,
             &crate::run::CODES,
             &crate::web::CODES,
@@ -169,6 +179,7 @@ mod tests {
             &beadle_gate::CODES,
             &beadle_pipeline::CODES,
             &beadle_sandbox::CODES,
+            &beadle_schedule::clinic::CODES,
             &beadle_store::CODES,
             &beadle_whatsapp::CODES,
         ];

@@ -377,8 +377,9 @@ impl Keeper {
                 Ok(()) => self.present = present,
                 Err(error) => tracing::warn!(%error, "Who takes part could not be noted: timers of others may fire."),
             }
-            self.pipeline.timers_changed().ring();
         }
+        // Who takes part and who wants what may both be other than before.
+        self.pipeline.timers_changed().ring();
     }
 }
 

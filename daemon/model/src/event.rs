@@ -119,6 +119,11 @@ impl EventKind {
         ) && !self.is_news()
     }
 
+    /// Whether somebody became a member or stopped being one.
+    pub fn is_membership(self) -> bool {
+        matches!(self, EventKind::MemberJoined | EventKind::MemberLeft)
+    }
+
     /// Whether every subscriber is told, each for itself, whatever its stage.
     pub fn is_news(self) -> bool {
         matches!(
@@ -269,6 +274,9 @@ pub enum EventBody {
         /// It was missed, and is caught up.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         caught_up: bool,
+        /// A person had it fire, at no planned time.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        by_hand: bool,
         /// As configured.
         #[serde(default, skip_serializing_if = "Value::is_null")]
         payload: Value,

@@ -97,6 +97,10 @@ pub(crate) async fn run(spine: Arc<Spine>, mut feed: Feed, in_flight: InFlight) 
         };
         for fed in fed {
             next = EventId(fed.event.id.0 + 1);
+            if fed.event.kind().is_membership() {
+                // Schedules that go by the zones that members live in may be due earlier now.
+                spine.timers_changed.ring();
+            }
             let Ok(permit) = Arc::clone(&in_flight.permits).try_acquire_owned() else {
                 // Only this loop takes permits, and it asked for no more than there were.
                 tracing::error!(event = %fed.event.id, "No ticket for an event: it waits for the next start.");

@@ -39,6 +39,7 @@ pub use plugin::Plugin;
 pub use pool::Warm;
 pub use report::{Call, Handled, Level, LogLine, Report, Usage};
 pub use sandbox::{Sandbox, SandboxConfig, SandboxError};
+pub use surface::subscriptions;
 
 /// The codes of faults, of load errors, of what host functions refuse besides the gate, and of the sandbox itself;
 /// `beadle explain` has a page for each.

@@ -49,6 +49,14 @@ pub struct Surface {
     pub http: Vec<String>,
 }
 
+/// The events that a plugin's file exports, without compiling it.
+///
+/// # Errors
+/// Where it is no plugin.
+pub fn subscriptions(bytes: &[u8]) -> Result<BTreeSet<EventKind>, LoadError> {
+    read(&component(bytes)?).map(|surface| surface.subscriptions)
+}
+
 /// The bytes as a component, validated. A core module, as `cargo build` leaves it, is made one.
 pub fn component(bytes: &[u8]) -> Result<Vec<u8>, LoadError> {
     if bytes.len() > limits::FILE_BYTES {

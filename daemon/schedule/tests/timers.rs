@@ -7,12 +7,14 @@
     reason = "a test's helpers are tests: panicking is how they fail"
 )]
 
-use beadle_clock::{Clock, Hand};
+use beadle_clock::{Alarm, Clock, Hand};
 use beadle_model::effect::TimerWrite;
 use beadle_model::{EventBody, EventId, PluginNo, Scope, Timestamp};
+use beadle_schedule::Schedules;
 use beadle_store::step::{Batch, Commit, EventKey, NewEvent, Place, Progress};
 use beadle_store::{Feed, Store, StoreConfig};
 use std::path::Path;
+use std::sync::Arc;
 
 const PLUGIN: PluginNo = PluginNo(1);
 
@@ -63,6 +65,14 @@ async fn fired(feed: &mut Feed) -> (String, Timestamp, Vec<u8>) {
     }
 }
 
+/// The loop, without schedules.
+fn loop_of(store: &Store, clock: &Clock, bell: &Alarm) -> impl Future<Output = ()> + use<> {
+    let (store, clock, bell) = (store.clone(), clock.clone(), bell.clone());
+    let present = Arc::new(|| vec![PLUGIN]);
+    let (_, keeper) = Schedules::new(store.clone(), clock.clone(), bell.clone(), present, Vec::new());
+    beadle_schedule::run(store, clock, bell, keeper)
+}
+
 /// Turns the clock to the next moment that somebody waits for.
 async fn turn(hand: &Hand, to: i64) {
     while hand.next_due() != Some(Timestamp(to)) {
@@ -80,7 +90,7 @@ async fn timers_fire_in_order_once_and_survive_a_restart() {
     let first = event(&store, &mut feed, 1).await;
     set(&store, first, vec![timer("late", 9000), timer("soon", 2000), timer("moved", 2000), timer("gone", 2000)]).await;
     let changed = clock.alarm();
-    let running = tokio::spawn(beadle_schedule::run(store.clone(), clock.clone(), changed.clone()));
+    let running = tokio::spawn(loop_of(&store, &clock, &changed));
 
     // What changes while the loop waits for something later is heard.
     let moved = TimerWrite::Move { scope: Scope::Plugin, key: "moved".into(), due_at: Timestamp(3000) };
@@ -102,7 +112,7 @@ async fn timers_fire_in_order_once_and_survive_a_restart() {
     hand.set(Timestamp(20_000));
     let store = open(dir.path(), &clock);
     let mut feed = store.feed().unwrap();
-    let running = tokio::spawn(beadle_schedule::run(store.clone(), clock.clone(), clock.alarm()));
+    let running = tokio::spawn(loop_of(&store, &clock, &clock.alarm()));
     let mut keys = Vec::new();
     while keys.last().is_none_or(|key| key != "late") {
         keys.push(fired(&mut feed).await.0);

@@ -7,6 +7,7 @@ use beadle_clock::Clock;
 use beadle_model::effect::{StateWrite, TimerWrite};
 use beadle_model::event::Problem;
 use beadle_model::{Alias, AliasKind, Content, Ending, EventBody, EventId, Outgoing, Scope, Timestamp, Word};
+use beadle_store::schedules::{Firing, FiringOutcome, ScheduleEntry, Share};
 use beadle_store::step::{
     Batch, Burial, Commit, EventKey, FailedTry, NewEvent, NewSend, Outcome, Place, Progress, Receipt, ReceiptFor,
     SaidWord, SendState, Sender, Settlement,
@@ -118,6 +119,14 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let burial = Burial { fence: store.fence(), plugin, attempts: 3, code, error, at: NOW, progress: through(1, None) };
     store.bury(burial).await?;
     store.finished_below(EventId(3)).await?;
+    let entry = ScheduleEntry { name: "digest".into(), was: None, plan: [7; 16], plugins: vec![plugin] };
+    let schedules = store.configure_schedules(vec![entry], NOW).await?;
+    let schedule = schedules.first().ok_or("no schedule")?.no;
+    let outcome = FiringOutcome::Missed;
+    let firing =
+        Firing { planned_at: NOW, due_at: NOW, zone: "Europe/Amsterdam".into(), outcome, moments: 3, event: None };
+    let share = Share { schedule, plugin, until: NOW, firings: vec![firing], skip_overlap: false };
+    store.fire_schedules(vec![share], NOW).await?;
     store.close();
     Ok(())
 }

@@ -2,7 +2,7 @@
 -- in a table of its own that is only ever appended to. Times are milliseconds since 1970, UTC. Numbers of kinds and
 -- states are those of the Rust enums beside them and are never used again for something else.
 
--- Single facts: fence, install, host_key, finished_below, sending_from, next_event, next_message.
+-- Single facts: fence, install, host_key, finished_below, sending_from, next_event, next_message, closed_at.
 CREATE TABLE meta (
     key   TEXT PRIMARY KEY,
     value ANY NOT NULL
@@ -40,7 +40,7 @@ CREATE TABLE contacts (
     marketing_stopped_since INTEGER
 ) STRICT;
 -- Which zones members live in is asked for each firing of a schedule that goes by them.
-CREATE INDEX contacts_by_zone ON contacts (timezone) WHERE membership = 1 AND timezone IS NOT NULL;
+CREATE INDEX contacts_by_zone ON contacts (timezone) WHERE membership = 1;
 
 CREATE TABLE aliases (
     kind       INTEGER NOT NULL,
@@ -193,21 +193,30 @@ CREATE INDEX windows_due ON windows (due_at);
 
 -- Entries of `[[schedule]]` that are configured, or were and have a history.
 CREATE TABLE schedules (
-    no            INTEGER PRIMARY KEY,
-    name          TEXT NOT NULL UNIQUE,
+    no         INTEGER PRIMARY KEY,
+    name       TEXT NOT NULL UNIQUE,
     -- A hash of what decides its moments; another one means that it was edited.
-    plan          BLOB NOT NULL,
+    plan       BLOB NOT NULL,
+    -- When it was taken out of the configuration.
+    removed_at INTEGER
+) STRICT;
+
+-- How far each plugin is with a schedule: one that is away is told later of what it missed.
+CREATE TABLE schedule_plugins (
+    schedule      INTEGER NOT NULL,
+    plugin        INTEGER NOT NULL,
     -- Every moment up to here is decided: it fired, was skipped, or was missed.
     decided_until INTEGER NOT NULL,
-    -- When it was taken out of the configuration.
-    removed_at    INTEGER
-) STRICT;
+    PRIMARY KEY (schedule, plugin)
+) STRICT, WITHOUT ROWID;
 
 -- What became of each planned moment, for each plugin and zone.
 CREATE TABLE firings (
     id         INTEGER PRIMARY KEY,
     schedule   INTEGER NOT NULL,
     planned_at INTEGER NOT NULL,
+    -- The same with its jitter.
+    due_at     INTEGER NOT NULL,
     plugin     INTEGER NOT NULL,
     -- Empty but for schedules that fire for each zone of members.
     zone       TEXT NOT NULL,
@@ -215,11 +224,12 @@ CREATE TABLE firings (
     outcome    INTEGER NOT NULL,
     decided_at INTEGER NOT NULL,
     event      INTEGER,
-    -- Moments that this row stands for: those missed beyond the limit are one row.
-    moments    INTEGER NOT NULL DEFAULT 1,
-    UNIQUE (schedule, planned_at, plugin, zone)
+    -- Moments that this row stands for: those that were missed together are one row.
+    moments    INTEGER NOT NULL DEFAULT 1
 ) STRICT;
-CREATE INDEX firings_by_age ON firings (decided_at);
+-- A moment fires once, also where the clock was set back and it comes again.
+CREATE UNIQUE INDEX firings_by_moment ON firings (schedule, planned_at, plugin, zone) WHERE outcome <> 5;
+CREATE INDEX firings_by_schedule ON firings (schedule);
 
 -- The text files that people wrote for a plugin.
 CREATE TABLE documents (

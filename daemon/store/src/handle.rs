@@ -10,6 +10,7 @@ use crate::plugins::Purged;
 use crate::queue::{Ask, Job};
 use crate::read::Reader;
 use crate::retain::{Cursor, Retained, Retention};
+use crate::schedules::{ScheduleEntry, ScheduleRow, Share, Tally};
 use crate::settle::{self, Settle, Settled};
 use crate::shared::{Health, Shared};
 use crate::step::{Appended, Batch, Burial, Commit, FailedTry, Fence, Progress, Settlement};
@@ -187,6 +188,38 @@ impl Store {
     /// is due.
     pub async fn fire_timers(&self, now: Timestamp, most: usize) -> Result<(usize, Option<Timestamp>), StoreError> {
         self.ask(move |tx| tx.fire(now, most)).await
+    }
+
+    /// Brings the schedules that are known into line with these. What is new, was edited or came back begins behind `from`.
+    pub async fn configure_schedules(
+        &self,
+        entries: Vec<ScheduleEntry>,
+        from: Timestamp,
+    ) -> Result<Vec<ScheduleRow>, StoreError> {
+        let now = self.0.shared.clock.now();
+        self.ask(move |tx| tx.configure_schedules(&entries, from, now)).await
+    }
+
+    /// Decides moments that have come: events, rows and plans together. For each share what became of its moments;
+    /// none where the plugin is away or has no share in it any more, and nothing was decided.
+    pub async fn fire_schedules(&self, shares: Vec<Share>, now: Timestamp) -> Result<Vec<Option<Tally>>, StoreError> {
+        self.ask(move |tx| tx.fire_schedules(&shares, now)).await
+    }
+
+    /// Fires at no planned time, because a person says so; the events that it became.
+    pub async fn fire_by_hand(&self, shares: Vec<Share>) -> Result<Vec<EventId>, StoreError> {
+        let now = self.0.shared.clock.now();
+        self.ask(move |tx| tx.fire_by_hand(&shares, now)).await
+    }
+
+    /// A number that is another one when somebody has joined or left.
+    pub fn memberships(&self) -> u64 {
+        self.0.shared.memberships()
+    }
+
+    /// When the store was closed last, where that was in order and by whoever opened it before us.
+    pub fn closed_at(&self) -> Option<Timestamp> {
+        self.0.shared.closed_at
     }
 
     /// Copies documents that changed, forgets those that are gone, and tells the plugin in an event: one transaction.

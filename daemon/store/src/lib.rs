@@ -33,6 +33,7 @@ mod queue;
 mod read;
 mod register;
 mod retain;
+pub mod schedules;
 mod schema;
 mod settle;
 mod shadow;

@@ -15,7 +15,7 @@ use crate::shadow::{Shadow, meta, set_meta};
 use crate::shared::{Counters, Names, Shared};
 use crate::writer::Writer;
 use beadle_clock::Clock;
-use beadle_model::EventId;
+use beadle_model::{EventId, Timestamp};
 use rusqlite::{Connection, OpenFlags};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -96,7 +96,7 @@ impl Store {
             tracing::warn!(%error, "there is no room for the ballast: a full disk will be felt at once");
         }
         let path = config.dir.join("beadle.db");
-        let ((conn, fence), troubled) = match open_writer(&path, &config) {
+        let ((conn, fence, closed_at), troubled) = match open_writer(&path, &config) {
             Ok(writer) => (writer, None),
             // What is to be settled may be on its way to us: with the ballast gone there is room to start.
             Err(error) if error.is_storage() => {
@@ -113,6 +113,7 @@ impl Store {
         let files = Files::new(config.dir.join("media"), next_media);
         sweep(&conn, &files)?;
         let shared = Arc::new(Shared {
+            closed_at,
             install: install(&conn)?,
             host_key: host_key(&conn)?,
             dir: config.dir.clone(),
@@ -172,6 +173,15 @@ fn take_lanes(conn: &Connection) -> Result<i64, StoreError> {
     Ok(fence)
 }
 
+/// When it was closed last. The mark is taken off: who ends without closing leaves none.
+fn take_mark(conn: &Connection) -> Result<Option<Timestamp>, StoreError> {
+    let closed_at = meta(conn, "closed_at")?.map(Timestamp);
+    if closed_at.is_some() {
+        conn.execute("DELETE FROM meta WHERE key = 'closed_at'", [])?;
+    }
+    Ok(closed_at)
+}
+
 fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, StoreError> {
     let thread = std::thread::Builder::new().name(name.into());
     thread.spawn(work).map_err(StoreError::file("start a thread", name))
@@ -188,8 +198,8 @@ fn make_dir(dir: &Path) -> Result<(), StoreError> {
     builder.create(dir).map_err(StoreError::file("make", dir))
 }
 
-/// The connection that writes, and the fence that it was given.
-fn open_writer(path: &Path, config: &StoreConfig) -> Result<(Connection, i64), StoreError> {
+/// The connection that writes, the fence that it was given, and when the store was closed last.
+fn open_writer(path: &Path, config: &StoreConfig) -> Result<(Connection, i64, Option<Timestamp>), StoreError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut conn = Connection::open_with_flags(path, flags)?;
     conn.busy_timeout(BUSY)?;
@@ -206,7 +216,8 @@ fn open_writer(path: &Path, config: &StoreConfig) -> Result<(Connection, i64), S
         conn.pragma_update_and_check(None, "max_page_count", pages, |_| Ok(()))?;
     }
     let fence = take_lanes(&conn)?;
-    Ok((conn, fence))
+    let closed_at = take_mark(&conn)?;
+    Ok((conn, fence, closed_at))
 }
 
 /// A connection beside the writer's, to a database that exists.

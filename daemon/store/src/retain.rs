@@ -25,7 +25,7 @@ const SLICE: i64 = 500;
 /// How long things are kept, in milliseconds of civil time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Retention {
-    /// Finished events with their bodies and handlings; at least 8 days.
+    /// Finished events with their bodies and handlings, and what became of schedules' moments; at least 8 days.
     pub events_ms: i64,
     /// Messages that are through, with their bodies and receipts; at least 31 days.
     pub outbox_ms: i64,
@@ -59,6 +59,8 @@ pub struct Retained {
     pub outbox: usize,
     /// Dead letters.
     pub dead: usize,
+    /// Moments of schedules.
+    pub firings: usize,
     /// State values that had expired.
     pub state: usize,
     /// Files.
@@ -72,6 +74,7 @@ pub struct Retained {
 pub(crate) struct Cursor {
     events: i64,
     outbox: i64,
+    firings: i64,
 }
 
 impl Tx<'_> {
@@ -107,15 +110,41 @@ impl Tx<'_> {
                 "DELETE FROM group_receipts WHERE message = ?1",
             ],
         )?;
-        (retained.events, retained.outbox) = (events, outbox);
+        let cutoff = now.0.saturating_sub(policy.events_ms.max(LEAST_EVENTS_MS));
+        // The last word on a schedule that is configured stays.
+        let (firings, more_firings) = self.slice(
+            &mut cursor.firings,
+            "SELECT id, decided_at < ?2, EXISTS (SELECT 1 FROM firings AS later WHERE later.schedule = this.schedule AND later.id > this.id)
+                 OR EXISTS (SELECT 1 FROM schedules WHERE no = this.schedule AND removed_at IS NOT NULL)
+             FROM firings AS this WHERE id > ?1 AND id < ?3 ORDER BY id LIMIT ?4",
+            (cutoff, i64::MAX),
+            &["DELETE FROM firings WHERE id = ?1"],
+        )?;
+        self.forget_schedules(cutoff)?;
+        (retained.events, retained.outbox, retained.firings) = (events, outbox, firings);
         retained.state = self.sweep_state(now)?;
         let old_media = now.0.saturating_sub(policy.media_ms.max(DAY_MS));
         retained.media = self.retain_media(old_media, policy.media_bytes.max(0), SLICE)?;
         set_meta(self.conn, "next_media", self.shared.files.next())?;
         let full = |count: usize| count as i64 >= SLICE;
-        retained.more =
-            more_events || more_outbox || full(retained.dead) || full(retained.state) || full(retained.media);
+        retained.more = more_events
+            || more_outbox
+            || more_firings
+            || full(retained.dead)
+            || full(retained.state)
+            || full(retained.media);
         Ok(retained)
+    }
+
+    /// Schedules that were removed long ago and have no history any more.
+    fn forget_schedules(&self, cutoff: i64) -> Result<(), StoreError> {
+        self.conn
+            .prepare_cached(
+                "DELETE FROM schedules WHERE removed_at < ?1
+                 AND NOT EXISTS (SELECT 1 FROM firings WHERE schedule = schedules.no)",
+            )?
+            .execute([cutoff])?;
+        Ok(())
     }
 
     /// Looks at one slice behind the cursor; how many rows went, and whether to go on behind it.

@@ -5,7 +5,7 @@ use crate::feed::Tail;
 use crate::files::Files;
 use crate::queue::Queue;
 use beadle_clock::Clock;
-use beadle_model::PluginNo;
+use beadle_model::{PluginNo, Timestamp};
 use rusqlite::Connection;
 use serde::Serialize;
 use std::collections::HashMap;
@@ -14,6 +14,8 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 pub(crate) struct Shared {
+    /// When it was closed last, in order.
+    pub(crate) closed_at: Option<Timestamp>,
     pub(crate) dir: PathBuf,
     pub(crate) clock: Clock,
     pub(crate) fence: i64,
@@ -58,6 +60,8 @@ pub(crate) struct Counters {
     pub(crate) steps: AtomicU64,
     pub(crate) rollbacks: AtomicU64,
     pub(crate) last_commit_at: AtomicI64,
+    /// People who joined or left; raised when that is committed.
+    pub(crate) memberships: AtomicU64,
     pub(crate) kept: AtomicU64,
     pub(crate) checkpoints: AtomicU64,
     pub(crate) wal_pages: AtomicU64,
@@ -112,6 +116,10 @@ pub struct Health {
 }
 
 impl Shared {
+    pub(crate) fn memberships(&self) -> u64 {
+        self.counters.memberships.load(Ordering::Relaxed)
+    }
+
     pub(crate) fn writable(&self) -> bool {
         !self.counters.not_writable.load(Ordering::Acquire)
     }

@@ -1,6 +1,7 @@
 //! What people are shown: rows as the command line and the dashboard print them, and by what they are chosen.
 
 use crate::DeadRef;
+use crate::schedules::FiringOutcome;
 use crate::step::{OutboxRow, SendState};
 use beadle_model::event::Problem;
 use beadle_model::{
@@ -252,4 +253,31 @@ pub struct Counts {
     pub sending: u64,
     /// Dead letters.
     pub dead: u64,
+}
+
+/// What became of a schedule's moment, for one plugin and zone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FiringRow {
+    /// Its place in the history.
+    pub id: i64,
+    /// When it was to be.
+    pub planned_at: Timestamp,
+    /// The same with its jitter.
+    pub due_at: Timestamp,
+    /// For whom.
+    pub plugin: PluginNo,
+    /// The zone of members that it was for; empty where for all.
+    pub zone: String,
+    /// What became of it.
+    pub outcome: FiringOutcome,
+    /// When that was decided.
+    pub decided_at: Timestamp,
+    /// The event that it became.
+    pub event: Option<EventId>,
+    /// How far that event is, while it is kept.
+    pub event_state: Option<EventState>,
+    /// The plugin could not handle it: it is a dead letter.
+    pub is_dead: bool,
+    /// Moments that this stands for.
+    pub moments: u32,
 }

@@ -10,7 +10,7 @@ use crate::ballast::Ballast;
 use crate::checkpoint::Gate;
 use crate::queue::Job;
 use crate::settle::Kept;
-use crate::shadow::Shadow;
+use crate::shadow::{Shadow, set_meta};
 use crate::shared::{Counters, Shared};
 use beadle_model::Event;
 use rusqlite::Connection;
@@ -62,6 +62,11 @@ impl Writer {
             self.group(jobs);
         }
         self.recover();
+        let now = self.shared.clock.now().as_ms();
+        if self.troubled.is_none() && self.transact(|tx| set_meta(tx.conn, "closed_at", now)).is_err() {
+            // Edits that come with a restart count from the next start then.
+            tracing::debug!("the mark of an orderly end could not be written");
+        }
         if !self.kept.is_empty() {
             tracing::error!(
                 lost = self.kept.len(),
@@ -135,6 +140,8 @@ impl Writer {
                 let counters = &self.shared.counters;
                 Counters::add(&counters.commits, 1);
                 counters.last_commit_at.store(self.shared.clock.now().as_ms(), Ordering::Relaxed);
+                let moves = |(event, _): &(Arc<Event>, usize)| event.kind().is_membership();
+                Counters::add(&counters.memberships, born.iter().filter(|born| moves(born)).count());
                 self.shared.tail.push(born);
                 self.shared.files.committed();
                 self.gate.committed();

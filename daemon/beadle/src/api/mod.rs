@@ -7,11 +7,13 @@
 mod events;
 mod people;
 mod plugins;
+mod schedules;
 mod status;
 
 pub use events::*;
 pub use people::*;
 pub use plugins::*;
+pub use schedules::*;
 pub use status::*;
 
 use serde::{Deserialize, Serialize};

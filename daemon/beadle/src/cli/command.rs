@@ -4,6 +4,7 @@
 //! tail` asks more than once.
 
 use super::client::{Client, ClientError};
+use super::schedules::{self, Schedules};
 use super::{Cli, Command, Contacts, Dead, EventFilter, Events, Json, Outbox, Page, Plugins, show};
 use crate::exit::{Exit, print};
 use serde_json::Value;
@@ -74,6 +75,10 @@ async fn ask_all(cli: &Cli) -> Result<(), Ended> {
         }
         Command::Plugins(Plugins::Rollback { name }) => order(&client, &["plugins", name, "rollback"]).await,
         Command::Plugins(Plugins::Purge { name }) => order(&client, &["plugins", name, "purge"]).await,
+        Command::Schedules(Schedules::Run { name, dry_run: false, json }) => {
+            let done = client.post(&["schedules", name, "run"]).await?;
+            Ok(print(&if json.json { pretty(&done)? } else { show::done(done)? })?)
+        }
         command => match question(command) {
             Some(question) => {
                 let answer = client.get(&question.path, &question.query).await?;
@@ -114,6 +119,7 @@ pub fn question(command: &Command) -> Option<Question<'_>> {
             let parts = [("state", state), ("plugin", plugin), ("conversation", conversation), ("before", before)];
             list("outbox", given(parts).collect(), page, show::outbox)
         }
+        Command::Schedules(command) => return schedules::question(command),
         Command::Contacts(Contacts::List { after, page }) => {
             list("contacts", after.clone().map(|id| ("after", id)).into_iter().collect(), page, show::contacts)
         }

@@ -5,6 +5,7 @@
 
 mod client;
 mod command;
+mod schedules;
 mod show;
 mod table;
 
@@ -13,6 +14,7 @@ mod tests;
 
 pub use client::Client;
 pub use command::perform;
+use schedules::Schedules;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
@@ -73,6 +75,9 @@ pub enum Command {
     /// What is to leave, or has left
     #[command(subcommand)]
     Outbox(Outbox),
+    /// What fires when, and what became of it
+    #[command(subcommand)]
+    Schedules(Schedules),
     /// People
     #[command(subcommand)]
     Contacts(Contacts),
@@ -225,7 +230,7 @@ pub struct Test {
 /// Which events.
 #[derive(Args, Clone, Debug, Default)]
 pub struct EventFilter {
-    /// Only this kind: message, reaction, member-joined, member-left, timer, message-status, unrouted
+    /// Only this kind: message, reaction, member-joined, member-left, timer, schedule, message-status, unrouted
     #[arg(long)]
     pub kind: Option<String>,
     /// Only of this person: con_…

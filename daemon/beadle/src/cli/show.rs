@@ -15,13 +15,14 @@ pub struct Screen {
     pub width: Option<usize>,
 }
 
-type Shown = Result<String, Error>;
+pub type Shown = Result<String, Error>;
 
 /// `name: value` lines, aligned.
-struct Lines(Vec<(&'static str, String)>);
+pub struct Lines(pub Vec<(&'static str, String)>);
 
 impl Lines {
-    fn print(&self) -> String {
+    /// All of them.
+    pub fn print(&self) -> String {
         let wide = self.0.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
         self.0.iter().fold(String::new(), |mut text, (name, value)| {
             let _ = writeln!(text, "{name:wide$}  {}", one_line(value));
@@ -30,7 +31,7 @@ impl Lines {
     }
 }
 
-fn or_dash(text: Option<&str>) -> String {
+pub fn or_dash(text: Option<&str>) -> String {
     text.filter(|text| !text.is_empty()).unwrap_or("-").into()
 }
 
@@ -38,7 +39,7 @@ fn names(names: &[String]) -> String {
     if names.is_empty() { "-".into() } else { names.join(", ") }
 }
 
-fn print_list(table: &Table, count: usize, none: &str, next: Option<&str>, screen: Screen) -> String {
+pub fn print_list(table: &Table, count: usize, none: &str, next: Option<&str>, screen: Screen) -> String {
     if count == 0 {
         return format!("{none}\n");
     }
@@ -70,11 +71,11 @@ pub fn status(answer: Value, screen: Screen) -> Shown {
     Ok(text)
 }
 
-fn says(problem: &Problem) -> String {
+pub fn says(problem: &Problem) -> String {
     format!("{} ({})", one_line(&problem.message), problem.code)
 }
 
-fn utc(at: i64) -> String {
+pub fn utc(at: i64) -> String {
     let text = beadle_model::Timestamp(at).to_string().replace('T', " ");
     format!("{} UTC", text.get(..19).unwrap_or(&text))
 }

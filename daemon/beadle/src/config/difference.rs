@@ -60,8 +60,23 @@ fn walk(path: &str, table: &Table, flat: &mut Flat) {
         let key = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
         match &entry.node.value {
             Value::Table(table) if !table.0.is_empty() => walk(&key, table, flat),
+            // `[[schedule]]`: by name, so that who changes one sees that one named.
+            Value::Array(items) if items.iter().any(|item| named(item).is_some()) => {
+                for (name, table) in items.iter().filter_map(named) {
+                    walk(&format!("{key}.{name}"), table, flat);
+                }
+            }
             value => _ = flat.0.insert(key, text(value)),
         }
+    }
+}
+
+/// A table of a list, and its name.
+fn named(item: &Node) -> Option<(&str, &Table)> {
+    let Value::Table(table) = &item.value else { return None };
+    match &table.0.get("name")?.node.value {
+        Value::String(name) => Some((name, table)),
+        _ => None,
     }
 }
 
@@ -128,5 +143,19 @@ mod tests {
             )
             .is_empty()
         );
+    }
+
+    #[test]
+    fn a_schedule_is_named() {
+        let old = of("[[schedule]]\nname = 'digest'\ncron = '0 9 * * *'\n[[schedule]]\nname = 'late'\nat = 2026-01-01");
+        let new = of("[[schedule]]\nname = 'digest'\ncron = '0 10 * * *'\npayload = { deep = [1] }");
+        let said: Vec<_> = changes(&old, &new).iter().map(Change::to_string).collect();
+        let wanted = [
+            "schedule.digest.cron changed",
+            "schedule.digest.payload.deep added",
+            "schedule.late.at removed",
+            "schedule.late.name removed",
+        ];
+        assert_eq!(said, wanted);
     }
 }

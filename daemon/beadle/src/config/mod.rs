@@ -8,6 +8,7 @@ mod difference;
 mod files;
 mod mistake;
 mod read;
+mod schedules;
 mod secret;
 mod sections;
 mod tree;
@@ -24,11 +25,13 @@ pub use mistake::Invalid;
 use beadle_catalog::PluginConfig;
 use beadle_model::word::Language;
 use beadle_pipeline::outbox::{OnAmbiguous, Pace};
+use beadle_schedule::{Schedule, Zone};
 use beadle_store::Retention;
 use beadle_whatsapp::Secret;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Where the configuration is when nobody says otherwise.
 pub const DEFAULT_PATH: &str = "/etc/beadle/beadle.toml";
@@ -56,6 +59,8 @@ pub struct Config {
     pub media: Media,
     /// `[plugins.NAME]`
     pub plugins: BTreeMap<String, PluginConfig>,
+    /// `[[schedule]]`
+    pub schedules: Vec<Arc<Schedule>>,
     /// `[retention]`
     pub retention: Retention,
     /// `[retention] removed_plugins`, in milliseconds
@@ -75,6 +80,8 @@ pub struct Daemon {
     pub look_every_ms: i64,
     /// For so long after a folder has gone its plugins go on, in milliseconds of real time.
     pub folder_grace_ms: i64,
+    /// The zone of schedules that name none, and of members whose own is not known.
+    pub timezone: Zone,
 }
 
 /// `[http]`: what the world may reach.

@@ -42,6 +42,8 @@ pub struct Section<'a> {
     pattern: String,
     /// Its heading.
     pub place: Option<Place>,
+    /// How that is written: `[channels.shop]`, `[[schedule]]`.
+    heading: String,
     table: Option<&'a Table>,
     asked: Vec<&'static str>,
 }
@@ -57,6 +59,7 @@ impl<'a> Section<'a> {
             path: String::new(),
             pattern: String::new(),
             place: None,
+            heading: String::new(),
             table: Some(table),
             asked: Vec::new(),
         }
@@ -77,6 +80,7 @@ impl<'a> Section<'a> {
         Self {
             reading: self.reading,
             pattern: join(&self.pattern, pattern),
+            heading: format!("[{path}]"),
             path,
             place: entry.map(|entry| entry.key.clone()),
             table,
@@ -86,7 +90,9 @@ impl<'a> Section<'a> {
 
     /// The value of a key, whatever it is; from now on the key is known.
     pub fn ask(&mut self, key: &'static str) -> Option<&'a Entry> {
-        self.asked.push(key);
+        if !self.asked.contains(&key) {
+            self.asked.push(key);
+        }
         let pattern = if self.pattern.is_empty() { key.into() } else { format!("{}.{key}", self.pattern) };
         self.reading.known.borrow_mut().insert(pattern);
         self.table.and_then(|table| table.0.get(key))
@@ -110,6 +116,33 @@ impl<'a> Section<'a> {
             (name.clone(), section.below(name, "*", Some(entry)))
         });
         named.collect()
+    }
+
+    /// The tables of a list, each called by its `name`; one without is called by its number.
+    pub fn tables(&mut self, key: &'static str) -> Vec<Section<'a>> {
+        let Some(entry) = self.ask(key) else { return Vec::new() };
+        let Value::Array(items) = &entry.node.value else {
+            let mistake = Mistake::new("config-type", entry.node.place.clone(), format!("`{key}` is a list of tables"));
+            let label = format!("this is {}", entry.node.value.kind());
+            self.reading.mistake(mistake.label(label).help(format!("write it as `[[{key}]]` with its keys below")));
+            return Vec::new();
+        };
+        let list = self.below(key, key, None);
+        let tables = (1..).zip(items).filter_map(|(number, item)| {
+            let Value::Table(table) = &item.value else {
+                self.wrong_type(item, key, "a list of tables", &format!("[[{key}]]"));
+                return None;
+            };
+            let name = table.0.get("name").and_then(|entry| match &entry.node.value {
+                Value::String(name) => Some(name.clone()),
+                _ => None,
+            });
+            let mut section = list.below(&name.unwrap_or_else(|| number.to_string()), "*", None);
+            (section.table, section.place) = (Some(table), Some(item.place.clone()));
+            section.heading = format!("[[{key}]]");
+            Some(section)
+        });
+        tables.collect()
     }
 
     /// Notes that a key should be another type.
@@ -165,7 +198,7 @@ impl<'a> Section<'a> {
         let mistake = Mistake::new(
             "config-missing",
             self.place.clone().unwrap_or_default(),
-            format!("`{key}` is missing in `[{}]`", self.path),
+            format!("`{key}` is missing in `{}`", self.heading),
         );
         let example = if example.starts_with('{') { example.into() } else { format!("\"{example}\"") };
         self.reading.mistake(mistake.label("in this table").help(format!("add `{key} = {example}`")));
@@ -280,12 +313,12 @@ impl<'a> Section<'a> {
 }
 
 /// What a name of ours may be: it stands in addresses and in file names.
-fn is_name(name: &str) -> bool {
+pub fn is_name(name: &str) -> bool {
     let inner = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
     (1..=64).contains(&name.len()) && name.chars().all(inner)
 }
 
-const NAME_FORM: &str = "1 to 64 letters, digits, `-` or `_`";
+pub const NAME_FORM: &str = "1 to 64 letters, digits, `-` or `_`";
 
 /// Adds "did you mean", where something is near.
 pub fn with_guess(mistake: Mistake, said: &str, known: &[&str]) -> Mistake {

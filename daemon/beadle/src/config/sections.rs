@@ -6,13 +6,16 @@
 use super::mistake::{Mistake, Place};
 use super::read::{Reading, Section, list, with_guess};
 use super::tree::{Node, Table, Value};
-use super::{Admin, App, Channel, Config, DEFAULT_SOCKET, Daemon, Http, Log, LogFormat, Media, Outbox, Words};
+use super::{
+    Admin, App, Channel, Config, DEFAULT_SOCKET, Daemon, Http, Log, LogFormat, Media, Outbox, Words, schedules,
+};
 use beadle_catalog::PluginConfig;
 use beadle_catalog::grants::{ASKED_FOR, GIVEN_TO_ALL};
 use beadle_model::word::Language;
 use beadle_pipeline::outbox::{OnAmbiguous, Pace};
 use beadle_pipeline::{OnFailure, Stage};
 use beadle_sandbox::{Isolation, Limits};
+use beadle_schedule::Zone;
 use beadle_store::Retention;
 use beadle_whatsapp::Secret;
 use std::collections::BTreeMap;
@@ -27,8 +30,10 @@ pub fn config(reading: &Reading<'_>, tree: &Table) -> Config {
     let mut root = Section::root(reading, tree);
     let apps = apps(&mut root);
     let (retention, retention_removed_ms) = retention(root.section("retention"));
+    let daemon = daemon(root.section("daemon"));
     let config = Config {
-        daemon: daemon(root.section("daemon")),
+        schedules: schedules::schedules(&mut root, &daemon.timezone),
+        daemon,
         http: http(root.section("http")),
         admin: admin(root.section("admin")),
         words: words(root.section("words")),
@@ -55,8 +60,9 @@ fn daemon(mut section: Section<'_>) -> Daemon {
     let usual = beadle_catalog::Config::default();
     let look_every_ms = section.duration_ms("look_every", SECOND_MS..=HOUR_MS).unwrap_or(usual.look_every_ms);
     let folder_grace_ms = section.duration_ms("folder_grace", 0..=DAY_MS).unwrap_or(usual.folder_grace_ms);
+    let timezone = section.string("timezone").and_then(|named| schedules::zone(&section, "timezone", &named, &[]));
     section.end();
-    Daemon { data_dir, plugin_dirs, look_every_ms, folder_grace_ms }
+    Daemon { data_dir, plugin_dirs, look_every_ms, folder_grace_ms, timezone: timezone.unwrap_or_else(Zone::utc) }
 }
 
 fn loopback(port: u16) -> SocketAddr {
@@ -270,7 +276,7 @@ fn settings(section: &mut Section<'_>) -> serde_json::Value {
 }
 
 /// Any TOML as JSON: dates and times as strings.
-fn json(section: &Section<'_>, node: &Node) -> serde_json::Value {
+pub(super) fn json(section: &Section<'_>, node: &Node) -> serde_json::Value {
     match &node.value {
         Value::String(text) | Value::Datetime(text) => text.clone().into(),
         Value::Integer(number) => (*number).into(),
@@ -279,7 +285,7 @@ fn json(section: &Section<'_>, node: &Node) -> serde_json::Value {
         Value::Table(table) => table.0.iter().map(|(key, entry)| (key.clone(), json(section, &entry.node))).collect(),
         Value::Float(number) => serde_json::Number::from_f64(*number).map_or_else(
             || {
-                section.bad_value(&node.place, format!("settings cannot hold {number}"), "JSON has no such number");
+                section.bad_value(&node.place, format!("{number} cannot be here"), "JSON has no such number");
                 serde_json::Value::Null
             },
             Into::into,

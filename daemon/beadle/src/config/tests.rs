@@ -74,6 +74,11 @@ fn a_key_set_in_two_files_names_both() {
 }
 
 #[test]
+fn schedules_of_several_files_are_one_list_and_two_of_one_name_name_both() {
+    golden("two-schedules", "", &read("two-schedules").unwrap_err().render(false), &[]);
+}
+
+#[test]
 fn a_file_that_is_not_there() {
     let invalid = read("nowhere.toml").unwrap_err();
     assert_eq!(invalid.count(), 1);
@@ -134,6 +139,7 @@ fn the_example_explains_every_key() {
         .collect();
     let whole = tempfile::tempdir().unwrap();
     fs::write(whole.path().join("beadle.toml"), &text).unwrap();
+    fs::write(whole.path().join("holidays.ics"), "BEGIN:VCALENDAR\nEND:VCALENDAR\n").unwrap();
     let mut lenient = surroundings(Path::new("/"));
     lenient.variable = Box::new(|_| None);
     lenient.without_systemd = true;
@@ -151,6 +157,11 @@ fn contains(table: &tree::Table, key: &str) -> bool {
         match (rest, &entry.node.value) {
             (None, _) => true,
             (Some(rest), tree::Value::Table(inner)) => contains(inner, rest),
+            // A list of tables: `*` is any of them.
+            (Some(rest), tree::Value::Array(items)) => {
+                let rest = rest.strip_prefix("*.").unwrap_or(rest);
+                items.iter().any(|item| matches!(&item.value, tree::Value::Table(inner) if contains(inner, rest)))
+            }
             _ => false,
         }
     })

@@ -125,6 +125,8 @@ pub fn merge(into: &mut Table, from: Table, path: &str, mistakes: &mut Mistakes)
             }
             Some(there) => match (&mut there.node.value, entry.node.value) {
                 (Value::Table(one), Value::Table(other)) => merge(one, other, &path, mistakes),
+                // `[[schedule]]` in several files is one list.
+                (Value::Array(one), Value::Array(other)) if are_tables(one) && are_tables(&other) => one.extend(other),
                 _ => mistakes.add(
                     Mistake::new("config-duplicate", entry.key, format!("`{path}` is set twice"))
                         .label("set here again")
@@ -134,4 +136,8 @@ pub fn merge(into: &mut Table, from: Table, path: &str, mistakes: &mut Mistakes)
             },
         }
     }
+}
+
+fn are_tables(items: &[Node]) -> bool {
+    items.iter().all(|item| matches!(item.value, Value::Table(_)))
 }

@@ -6,8 +6,10 @@ use crate::config::{App as AppSection, Config};
 use crate::web::webhooks::{WebhookCounts, Webhooks};
 use beadle_catalog::Catalog;
 use beadle_clock::Clock;
+use beadle_model::EventKind;
 use beadle_pipeline::{Channel, OutboxSettings, Pipeline};
 use beadle_sandbox::{Sandbox, SandboxConfig};
+use beadle_schedule::{Keeper, Present, Schedules};
 use beadle_store::{Store, StoreConfig};
 use beadle_whatsapp::{App, AppConfig, CloudChannel, CloudConfig, Depot, Fetcher, Wanted, http_client};
 use std::collections::{BTreeMap, HashMap};
@@ -27,6 +29,10 @@ pub struct Parts {
     pub clock: Clock,
     /// Fetches the files that come in, once it is started.
     pub fetcher: Option<Fetcher>,
+    /// The schedules.
+    pub schedules: Schedules,
+    /// Keeps them, once it is started.
+    pub keeper: Option<Keeper>,
 }
 
 /// Opens the store and starts the pipeline; no plugin is loaded yet, so nothing is dispatched.
@@ -51,7 +57,11 @@ pub fn build(config: &Config, clock: Clock) -> Result<Parts, RunError> {
         clock: clock.clone(),
         counts: WebhookCounts::default(),
     });
-    Ok(Parts { store, sandbox, pipeline, webhooks, clock, fetcher: Some(fetcher) })
+    let bell = pipeline.timers_changed();
+    let (schedules, keeper) =
+        Schedules::new(store.clone(), clock.clone(), bell, present(pipeline.clone()), config.schedules.clone());
+    let (fetcher, keeper) = (Some(fetcher), Some(keeper));
+    Ok(Parts { store, sandbox, pipeline, webhooks, clock, fetcher, schedules, keeper })
 }
 
 /// What the configuration says of sending.
@@ -62,6 +72,15 @@ pub fn outbox(config: &Config) -> OutboxSettings {
         slots: config.outbox.slots,
         paces: config.channels.iter().map(|(name, channel)| (name.clone(), channel.pace)).collect(),
     }
+}
+
+/// The plugins that schedules can fire for now.
+fn present(pipeline: Pipeline) -> Present {
+    Arc::new(move || {
+        let roster = pipeline.roster();
+        let listening = roster.members().iter().filter(|member| member.seat.exports(EventKind::Schedule));
+        listening.map(|member| member.seat.no()).collect()
+    })
 }
 
 /// Files are fetched while somebody who runs may read them.

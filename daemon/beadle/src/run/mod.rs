@@ -24,7 +24,7 @@ use beadle_model::{Blame, Coded};
 use beadle_sandbox::SandboxError;
 use beadle_store::{Retention, StoreError};
 use beadle_whatsapp::ChannelError;
-use build::Parts;
+pub use build::Parts;
 pub use follow::Turned;
 use signals::Signals;
 use sockets::{Cleanup, Sockets};
@@ -172,16 +172,7 @@ impl Running {
         let (phase, phases) = watch::channel(Phase::Starting);
         let (stop_http, stopped_http) = watch::channel(false);
         let (stop_admin, stopped_admin) = watch::channel(false);
-        let admin = Arc::new(Admin::new(
-            config,
-            parts.store.clone(),
-            parts.pipeline.clone(),
-            parts.clock.clone(),
-            turned,
-            Arc::clone(&parts.webhooks),
-            phases,
-            catalog,
-        ));
+        let admin = Arc::new(Admin::new(config, parts, turned, phases, catalog));
         let router = web::admin::router(Arc::clone(&admin));
         let mut serving = JoinSet::new();
         serving.spawn(web::serve::tcp(sockets.http, web::webhooks::router(Arc::clone(&parts.webhooks)), stopped_http));
@@ -194,7 +185,10 @@ impl Running {
         if let Some(fetcher) = parts.fetcher.take() {
             working.spawn(fetcher.run());
         }
-        working.spawn(beadle_schedule::run(parts.store.clone(), parts.clock.clone(), parts.pipeline.timers_changed()));
+        if let Some(keeper) = parts.keeper.take() {
+            let bell = parts.pipeline.timers_changed();
+            working.spawn(beadle_schedule::run(parts.store.clone(), parts.clock.clone(), bell, keeper));
+        }
         Self { admin, retention, phase, stop_http, stop_admin, serving, working }
     }
 
@@ -207,6 +201,7 @@ impl Running {
         let reloader = reload::Reloader {
             catalog,
             pipeline: parts.pipeline.clone(),
+            schedules: parts.schedules.clone(),
             admin: Arc::clone(&self.admin),
             retention: self.retention.clone(),
         };

@@ -14,6 +14,7 @@ use beadle_catalog::Catalog;
 use beadle_catalog::watch::{Hint, Watch};
 use beadle_model::Coded as _;
 use beadle_pipeline::Pipeline;
+use beadle_schedule::Schedules;
 use beadle_store::Retention;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -31,6 +32,7 @@ const DOUBT: Duration = Duration::from_millis(500);
 pub struct Reloader {
     pub catalog: Catalog,
     pub pipeline: Pipeline,
+    pub schedules: Schedules,
     pub admin: Arc<Admin>,
     pub retention: watch::Sender<Retention>,
 }
@@ -122,6 +124,7 @@ impl Reloader {
             logging::set_level(&new.log.level);
         }
         self.catalog.configure(build::plugins(new));
+        self.schedules.configure(new.schedules.clone());
     }
 
     /// For whoever asks how it is.
@@ -146,7 +149,8 @@ async fn changed(watch: Option<&mut Watch>) {
     loop {
         let hints = watch.changed().await;
         let is_config = |(path, hint): &(PathBuf, Hint)| {
-            *hint == Hint::Whole && path.extension().is_some_and(|extension| extension == "toml")
+            // Holiday files are read with the rest.
+            *hint == Hint::Whole && path.extension().is_some_and(|end| end == "toml" || end == "ics")
         };
         // Without a hint a folder came or went, or something was removed.
         if hints.is_empty() || hints.iter().any(is_config) {

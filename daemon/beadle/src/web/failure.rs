@@ -10,8 +10,17 @@ use beadle_store::StoreError;
 
 /// Codes that `/api/v1` has besides those of the store.
 #[cfg(test)]
-pub const CODES: [&str; 7] =
-    ["bad-request", "channel-stopped", "cross-site", "internal", "no-progress", "not-running", "restart-needed"];
+pub const CODES: [&str; 9] = [
+    "bad-request",
+    "channel-stopped",
+    "cross-site",
+    "internal",
+    "no-progress",
+    "not-running",
+    "restart-needed",
+    "schedule-plugin-away",
+    "schedule-plugin-deaf",
+];
 
 /// Why a question was not answered.
 #[derive(Debug)]

@@ -27,6 +27,8 @@ pub struct Snapshot {
     pub plugins: BTreeMap<String, u64>,
     /// Changes of plugins' revisions by how they ended: `served`, `refused`, `sent-back`.
     pub reloads: BTreeMap<String, u64>,
+    /// Moments of schedules by what became of them: `fired`, `caught-up`, `skipped`, `missed`.
+    pub firings: BTreeMap<String, u64>,
     /// Events on their way through plugins, and lanes with something in them.
     pub on_their_way: (usize, usize),
     /// Events that are not finished, waiting messages, messages on their way, dead letters.
@@ -69,6 +71,7 @@ impl Collector for Snapshot {
             ("beadle_webhooks", "Webhooks by what they were answered", "answer", &self.webhooks),
             ("beadle_not_understood", "What is kept whole without being understood", "what", &self.not_understood),
             ("beadle_reloads", "Changes of plugins by how they ended", "outcome", &self.reloads),
+            ("beadle_firings", "Moments of schedules by what became of them", "outcome", &self.firings),
             ("beadle_failed_tries", "Failed tries of handlings", "plugin", &figures.failed_by_plugin),
             ("beadle_dead_handlings", "Handlings that were given up", "plugin", &figures.dead_by_plugin),
             (
@@ -136,6 +139,7 @@ mod tests {
             not_understood: one("unrouted"),
             plugins: one("active"),
             reloads: one("served"),
+            firings: one("fired"),
             on_their_way: (2, 1),
             waiting: [("events", 3), ("queued", 2), ("sending", 1), ("dead", 4)],
             healthy: true,

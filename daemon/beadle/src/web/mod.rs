@@ -19,10 +19,11 @@ pub use failure::CODES;
 
 use crate::api::{ChannelState, Problem};
 use crate::config::Config;
-use crate::run::Turned;
+use crate::run::{Parts, Turned};
 use beadle_catalog::{Catalog, Entry};
 use beadle_clock::Clock;
 use beadle_pipeline::Pipeline;
+use beadle_schedule::Schedules;
 use beadle_store::Store;
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
@@ -69,6 +70,8 @@ pub struct Admin {
     pub config: RwLock<ConfigState>,
     /// The plugins.
     pub catalog: Catalog,
+    /// The schedules.
+    pub schedules: Schedules,
     started_at: i64,
 }
 
@@ -96,25 +99,21 @@ fn channels(config: &Config) -> Vec<ChannelState> {
 
 impl Admin {
     /// For a daemon that starts now.
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "the parts of a daemon, each once; a struct for one caller would say it twice"
-    )]
     pub fn new(
         config: &Config,
-        store: Store,
-        pipeline: Pipeline,
-        clock: Clock,
+        parts: &Parts,
         turned: Option<Turned>,
-        webhooks: Arc<Webhooks>,
         phase: watch::Receiver<Phase>,
         catalog: Catalog,
     ) -> Self {
+        let Parts { store, pipeline, clock, webhooks, schedules, .. } = parts;
+        let (store, pipeline, clock) = (store.clone(), pipeline.clone(), clock.clone());
+        let (webhooks, schedules) = (Arc::clone(webhooks), schedules.clone());
         let channels = channels(config);
         // The machine's time: how long a process runs is no matter of the calendar.
         let started_at = Clock::real().now().as_ms();
         let config = RwLock::default();
-        Self { store, pipeline, clock, turned, webhooks, phase, channels, config, catalog, started_at }
+        Self { store, pipeline, clock, turned, webhooks, phase, channels, config, catalog, schedules, started_at }
     }
 
     /// What became of the last look at the configuration.

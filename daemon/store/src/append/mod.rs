@@ -271,7 +271,7 @@ impl Tx<'_> {
     }
 
     /// Whether an event with that key came before.
-    fn seen(&self, key: EventKey) -> Result<bool, StoreError> {
+    pub(crate) fn seen(&self, key: EventKey) -> Result<bool, StoreError> {
         let mut find = self.conn.prepare_cached("SELECT 1 FROM events WHERE key_at = ?1 AND key_hash = ?2")?;
         Ok(find.exists(params![key.at.0, &key.hash[..]])?)
     }

@@ -9,6 +9,7 @@ mod dead;
 pub(crate) mod events;
 pub(crate) mod outbox;
 mod people;
+mod schedules;
 mod state;
 mod trace;
 

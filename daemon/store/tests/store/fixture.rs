@@ -35,6 +35,9 @@ async fn version_1_opens_with_all_that_is_in_it() {
     assert_eq!(ids(&drain(&mut store.feed().unwrap(), 10).await), [3]);
     assert_eq!(reader.event_shown(EventId(3)).unwrap().unwrap().handlings[0].state, "failing");
     assert_eq!(store.fire_timers(NOW, 10).await.unwrap(), (1, None));
+    let digest = reader.schedule_no("digest").unwrap().unwrap();
+    let missed = &reader.firings(digest, None, 9).unwrap()[0];
+    assert_eq!((missed.planned_at, missed.moments, missed.zone.as_str()), (NOW, 3, "Europe/Amsterdam"));
     let again = Batch { events: vec![from("31600000001", "new")], ..Batch::default() };
     assert_eq!(store.append(again).await.unwrap().events, 1);
 }

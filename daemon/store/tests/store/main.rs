@@ -26,6 +26,8 @@ mod receipts;
 #[cfg(test)]
 mod retention;
 #[cfg(test)]
+mod schedules;
+#[cfg(test)]
 mod timers;
 #[cfg(test)]
 mod whole;

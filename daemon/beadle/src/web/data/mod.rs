@@ -9,6 +9,7 @@ mod events;
 mod outbox;
 mod people;
 mod plugins;
+mod schedules;
 mod status;
 
 pub use clock::clock;
@@ -17,6 +18,7 @@ pub use events::{ending, event, event_row, events, tail};
 pub use outbox::{message_row, outbox, receipts};
 pub use people::{contact, contacts, proposals};
 pub use plugins::{grant, plugin, plugins, purge, revoke, rollback};
+pub use schedules::{history, next, run, schedule, schedules, would_run};
 pub use status::{config, doubts, line, snapshot, status};
 
 use super::Admin;

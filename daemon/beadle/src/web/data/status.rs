@@ -1,6 +1,6 @@
 //! How the daemon is: for `beadle status`, for systemd's status line, and for a scrape.
 
-use super::{Admin, Answer, ask, plugins};
+use super::{Admin, Answer, ask, plugins, schedules};
 use crate::api::{Problem, Status};
 use crate::web::failure::No;
 use crate::web::metrics::{Snapshot, memory_bytes};
@@ -73,7 +73,8 @@ pub fn doubts(admin: &Admin) -> Vec<Problem> {
             config.waiting.join(", ")
         ),
     });
-    plugins.chain(folders).chain(config.problem.clone()).chain(waiting).collect()
+    let schedules = schedules::troubles(admin);
+    plugins.chain(folders).chain(schedules).chain(config.problem.clone()).chain(waiting).collect()
 }
 
 /// `GET /config`
@@ -130,6 +131,7 @@ pub async fn snapshot(admin: &Admin) -> Result<Snapshot, No> {
         ]),
         plugins,
         reloads: admin.catalog.counts().into_iter().map(|(name, count)| (name.to_owned(), count)).collect(),
+        firings: admin.schedules.counts().read().map(|(name, count)| (name.to_owned(), count)).into(),
         on_their_way: admin.pipeline.on_their_way(),
         waiting: [
             ("events", counts.events_open),

@@ -89,8 +89,9 @@ pub fn timer(call: &Call) -> Result<on_timer::Event, Stop> {
 }
 
 pub fn schedule(call: &Call) -> Result<on_schedule::Event, Stop> {
-    let EventBody::Schedule { schedule, planned_at, timezone, for_zone, late_by_ms, caught_up, payload, .. } =
-        &call.event.body
+    let EventBody::Schedule {
+        schedule, planned_at, timezone, for_zone, late_by_ms, caught_up, by_hand, payload, ..
+    } = &call.event.body
     else {
         return Err(OTHER_KIND);
     };
@@ -103,7 +104,7 @@ pub fn schedule(call: &Call) -> Result<on_schedule::Event, Stop> {
         late_by_ms: *late_by_ms,
         caught_up: *caught_up,
         payload: json(payload),
-        extra: NOTHING.into(),
+        extra: if *by_hand { r#"{"by_hand":true}"# } else { NOTHING }.into(),
     })
 }
 

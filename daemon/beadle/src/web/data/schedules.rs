@@ -1,0 +1,355 @@
+//! Schedules: how they stand, when they fire next, what became of it; and one fired by hand.
+
+use super::{Admin, Answer, ask, most};
+use crate::api::{Done, FiringRow, List, MomentRow, Problem, ScheduleRow, ScheduleView, ShareRow, WouldRun};
+use crate::config::units::print_ms;
+use crate::web::Phase;
+use crate::web::failure::No;
+use axum::Json;
+use axum::extract::{Path, Query, State};
+use beadle_model::{EventKind, PluginNo, Timestamp};
+use beadle_schedule::{CatchUp, Kept, Next, Overlap, Schedule, Schedules, Share, When, Zone, Zones, clinic};
+use beadle_store::Reader;
+use beadle_store::shown::{self, EventState};
+use serde::Deserialize;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+/// Which part of a list.
+#[derive(Debug, Deserialize)]
+pub struct Which {
+    after: Option<String>,
+    before: Option<i64>,
+    limit: Option<usize>,
+    count: Option<usize>,
+}
+
+/// Moments that are shown where nobody says how many.
+const COUNT: usize = 10;
+/// Days off in a row that are shown between them.
+const OFF_AT_MOST: usize = 366;
+
+/// `GET /schedules`: in the order of the configuration.
+pub async fn schedules(State(admin): State<Arc<Admin>>, Query(which): Query<Which>) -> Answer<List<ScheduleRow>> {
+    let now = admin.clock.now();
+    let (desk, most) = (Desk::new(&admin), most(which.limit));
+    let list = ask(&admin, move |reader, _| {
+        let all = desk.schedules.all();
+        let from = match which.after {
+            Some(after) => 1 + place(&all, &after).ok_or_else(|| No::not_found("schedule", &after))?,
+            None => 0,
+        };
+        let page: Vec<_> = all.iter().skip(from).take(most).collect();
+        let more = all.len() > from + page.len();
+        let next = page.last().filter(|_| more).map(|kept| kept.schedule.name.to_string());
+        let items = page.into_iter().map(|kept| desk.row(reader, kept, now)).collect::<Result<_, No>>()?;
+        Ok(List { now: now.as_ms(), items, next })
+    });
+    Ok(Json(list.await?))
+}
+
+fn place(all: &[Arc<Kept>], name: &str) -> Option<usize> {
+    all.iter().position(|kept| kept.schedule.name.as_ref() == name)
+}
+
+/// `GET /schedules/{name}`
+pub async fn schedule(State(admin): State<Arc<Admin>>, Path(name): Path<String>) -> Answer<ScheduleView> {
+    let now = admin.clock.now();
+    let (desk, kept) = (Desk::new(&admin), find(&admin, &name)?);
+    let view = ask(&admin, move |reader, _| {
+        let zones = desk.schedules.zones(&kept.schedule)?;
+        let warning = |it: clinic::Warning| Problem { code: it.code.into(), message: it.text };
+        let share = |share: &Share| ShareRow {
+            plugin: share.name.to_string(),
+            next_due_at: desk.schedules.next_due(&kept, share, &zones).map(|at| at.as_ms()),
+            decided_until: share.until().as_ms(),
+            problem: desk.trouble(&kept.schedule.name, &share.name),
+        };
+        Ok(ScheduleView {
+            now: now.as_ms(),
+            row: desk.row(reader, &kept, now)?,
+            settings: settings(&kept.schedule),
+            payload: kept.schedule.payload.as_ref().clone(),
+            shares: kept.shares.iter().map(share).collect(),
+            zones: zones.iter().map(|zone| zone.name().to_string()).collect(),
+            warnings: clinic::warnings(&kept.schedule, &zones, now).into_iter().map(warning).collect(),
+        })
+    });
+    Ok(Json(view.await?))
+}
+
+/// `GET /schedules/{name}/next?count=N`: what is planned, with what is left out between it.
+pub async fn next(
+    State(admin): State<Arc<Admin>>,
+    Path(name): Path<String>,
+    Query(which): Query<Which>,
+) -> Answer<List<MomentRow>> {
+    let now = admin.clock.now();
+    let (desk, kept) = (Desk::new(&admin), find(&admin, &name)?);
+    let count = which.count.unwrap_or(COUNT).clamp(1, super::MOST);
+    let list = ask(&admin, move |_, _| {
+        let mut items = Vec::new();
+        for zone in desk.schedules.zones(&kept.schedule)? {
+            items.extend(desk.moments(&kept.schedule, &zone, now, count));
+        }
+        items.sort_by_key(|moment| moment.at);
+        let mut planned = 0;
+        let enough = items.iter().position(|moment| {
+            planned += usize::from(moment.off.is_none());
+            planned > count
+        });
+        items.truncate(enough.unwrap_or(items.len()));
+        Ok(List { now: now.as_ms(), items, next: None })
+    });
+    Ok(Json(list.await?))
+}
+
+/// `GET /schedules/{name}/history`: the latest first. Also of one that is configured no longer.
+pub async fn history(
+    State(admin): State<Arc<Admin>>,
+    Path(name): Path<String>,
+    Query(which): Query<Which>,
+) -> Answer<List<FiringRow>> {
+    let now = admin.clock.now().as_ms();
+    let most = most(which.limit);
+    let list = ask(&admin, move |reader, names| {
+        let no = reader.schedule_no(&name)?.ok_or_else(|| No::not_found("schedule", &name))?;
+        let rows = reader.firings(no, which.before, most)?;
+        let next = rows.last().filter(|_| rows.len() == most).map(|row| row.id.to_string());
+        let items = rows.iter().map(|row| firing_row(row, &names.of(row.plugin))).collect();
+        Ok(List { now, items, next })
+    });
+    Ok(Json(list.await?))
+}
+
+/// `GET /schedules/{name}/run`: what a firing by hand would be.
+pub async fn would_run(State(admin): State<Arc<Admin>>, Path(name): Path<String>) -> Answer<List<WouldRun>> {
+    let now = admin.clock.now().as_ms();
+    let (desk, kept) = (Desk::new(&admin), find(&admin, &name)?);
+    let list = ask(&admin, move |_, _| {
+        let zones = desk.schedules.zones(&kept.schedule)?;
+        let items = kept.shares.iter().flat_map(|share| zones.iter().map(move |zone| (share, zone)));
+        let items = items.map(|(share, zone)| WouldRun {
+            plugin: share.name.to_string(),
+            timezone: zone.name().to_string(),
+            for_zone: matches!(kept.schedule.zones, Zones::Members(_)),
+            problem: desk.trouble(&kept.schedule.name, &share.name),
+            payload: kept.schedule.payload.as_ref().clone(),
+        });
+        Ok(List { now, items: items.collect(), next: None })
+    });
+    Ok(Json(list.await?))
+}
+
+/// `POST /schedules/{name}/run`
+pub async fn run(State(admin): State<Arc<Admin>>, Path(name): Path<String>) -> Answer<Done> {
+    let (desk, kept) = (Desk::new(&admin), find(&admin, &name)?);
+    let deaf: BTreeMap<&str, Problem> =
+        kept.shares.iter().filter_map(|share| Some((share.name.as_ref(), desk.trouble(&name, &share.name)?))).collect();
+    let to: Vec<PluginNo> =
+        kept.shares.iter().filter(|share| !deaf.contains_key(share.name.as_ref())).map(|share| share.plugin).collect();
+    let warning = deaf.values().map(|problem| problem.message.clone()).collect::<Vec<_>>().join("; ");
+    if to.is_empty() {
+        return Err(No::not_running(&warning));
+    }
+    let zones = {
+        let (desk, kept) = (Desk::new(&admin), Arc::clone(&kept));
+        ask(&admin, move |_, _| Ok(desk.schedules.zones(&kept.schedule)?)).await?
+    };
+    if zones.is_empty() {
+        return Err(No::bad_request(format!(
+            "`{name}` fires for each zone that members live in, and there are no members"
+        )));
+    }
+    let events = desk.schedules.fire(&kept, &zones, &to).await?;
+    let events: Vec<String> = events.iter().map(ToString::to_string).collect();
+    let message = format!("`{name}` was fired by hand: {}.", events.join(", "));
+    Ok(Json(Done { message, warning: (!warning.is_empty()).then_some(warning) }))
+}
+
+/// What keeps schedules from reaching their plugins, once for each plugin.
+pub fn troubles(admin: &Admin) -> Vec<Problem> {
+    if admin.phase() == Phase::Starting {
+        return Vec::new();
+    }
+    let desk = Desk::new(admin);
+    let all = desk.schedules.all();
+    let mut by_plugin: BTreeMap<&str, (&str, usize)> = BTreeMap::new();
+    for kept in all.iter().filter(|kept| kept.schedule.enabled) {
+        for share in &kept.shares {
+            by_plugin.entry(&share.name).or_insert((&kept.schedule.name, 0)).1 += 1;
+        }
+    }
+    let trouble = |(plugin, (name, count)): (&str, (&str, usize))| {
+        let mut problem = desk.trouble(name, plugin)?;
+        if count > 1 {
+            problem.message.push_str(&format!(" (and {} more schedules)", count - 1));
+        }
+        Some(problem)
+    };
+    by_plugin.into_iter().filter_map(trouble).collect()
+}
+
+fn find(admin: &Admin, name: &str) -> Result<Arc<Kept>, No> {
+    admin.schedules.find(name).ok_or_else(|| No::not_found("schedule", name))
+}
+
+/// What answers need: the schedules, and how the plugins are.
+struct Desk {
+    schedules: Schedules,
+    /// By name, whether it takes part, and whether it wants such events.
+    plugins: HashMap<String, (bool, bool)>,
+    install: String,
+}
+
+impl Desk {
+    fn new(admin: &Admin) -> Self {
+        let entries = admin.entries();
+        let plugin = |entry: &beadle_catalog::Entry| {
+            let listens = |plugin: &Arc<_>| exports(plugin);
+            (entry.name.clone(), (entry.state.serves(), entry.plugin.as_ref().is_some_and(listens)))
+        };
+        let plugins = entries.iter().map(plugin).collect();
+        Self { schedules: admin.schedules.clone(), plugins, install: admin.store.install().to_owned() }
+    }
+
+    /// Why a schedule does not fire for a plugin.
+    fn trouble(&self, schedule: &str, plugin: &str) -> Option<Problem> {
+        let (code, why) = match self.plugins.get(plugin) {
+            Some((true, true)) => return None,
+            Some((true, false)) => ("schedule-plugin-deaf", "which has no `on-schedule`"),
+            Some((false, _)) => ("schedule-plugin-away", "which does not run"),
+            None => ("schedule-plugin-away", "which is not there"),
+        };
+        Some(Problem { code: code.into(), message: format!("the schedule `{schedule}` is for `{plugin}`, {why}") })
+    }
+
+    fn row(&self, reader: &Reader, kept: &Kept, now: Timestamp) -> Result<ScheduleRow, No> {
+        let schedule = &kept.schedule;
+        let zones = self.schedules.zones(schedule)?;
+        let next = zones.iter().filter_map(|zone| self.next(schedule, zone, now)).min_by_key(|moment| moment.at);
+        let last = reader.firings(kept.no, None, 1)?;
+        let last = last.first().map(|row| firing_row(row, name_of(kept, row.plugin)));
+        let takes_part = kept.shares.iter().any(|share| self.trouble(&schedule.name, &share.name).is_none());
+        let state = match () {
+            () if !schedule.enabled => "off",
+            () if next.is_none() && !zones.is_empty() => "over",
+            () if !takes_part => "waiting",
+            () => "on",
+        };
+        let (key, text) = &schedule.said;
+        Ok(ScheduleRow {
+            name: schedule.name.to_string(),
+            pattern: format!("{key} = \"{text}\""),
+            words: clinic::words(schedule),
+            timezone: schedule.zones.name().to_owned(),
+            plugins: schedule.plugins.clone(),
+            state: state.into(),
+            next: next.filter(|_| schedule.enabled),
+            last,
+        })
+    }
+
+    fn next(&self, schedule: &Schedule, zone: &Zone, now: Timestamp) -> Option<MomentRow> {
+        let moment = schedule.next(zone, now)?;
+        Some(self.moment_row(schedule, zone, &Next::Planned(moment)))
+    }
+
+    /// So many planned moments, and what is left out between them.
+    fn moments(&self, schedule: &Schedule, zone: &Zone, now: Timestamp, count: usize) -> Vec<MomentRow> {
+        let (mut rows, mut after, mut planned, mut off) = (Vec::new(), now, 0, 0);
+        while planned < count
+            && off < OFF_AT_MOST
+            && let Some(next) = schedule.next_or_off(zone, after)
+        {
+            let (Next::Planned(moment) | Next::Off(moment, _)) = &next;
+            after = moment.at;
+            match next {
+                Next::Planned(_) => (planned, off) = (planned + 1, 0),
+                Next::Off(..) => off += 1,
+            }
+            rows.push(self.moment_row(schedule, zone, &next));
+        }
+        rows
+    }
+
+    fn moment_row(&self, schedule: &Schedule, zone: &Zone, next: &Next<'_>) -> MomentRow {
+        let (moment, off) = match next {
+            Next::Planned(moment) => (moment, None),
+            Next::Off(moment, why) => (moment, Some((*why).to_owned())),
+        };
+        let jitter = schedule.jitter(&self.install, zone, moment.at);
+        MomentRow {
+            at: moment.at.as_ms(),
+            local: zone.local(moment.at),
+            timezone: zone.name().to_string(),
+            due_at: (jitter > 0 && off.is_none()).then(|| moment.at.plus_ms(jitter).as_ms()),
+            note: clinic::oddity(moment, zone),
+            off,
+        }
+    }
+}
+
+fn exports(plugin: &beadle_sandbox::Plugin) -> bool {
+    plugin.subscriptions().contains(&EventKind::Schedule)
+}
+
+fn name_of(kept: &Kept, plugin: PluginNo) -> &str {
+    kept.shares.iter().find(|share| share.plugin == plugin).map_or("-", |share| &share.name)
+}
+
+fn firing_row(row: &shown::FiringRow, plugin: &str) -> FiringRow {
+    let handling = row.event_state.map(|state| match state {
+        _ if row.is_dead => "dead",
+        EventState::Finished => "done",
+        _ => "open",
+    });
+    FiringRow {
+        id: row.id,
+        planned_at: row.planned_at.as_ms(),
+        late_ms: row.decided_at.since_ms(row.due_at).max(0),
+        plugin: plugin.to_owned(),
+        zone: (!row.zone.is_empty()).then(|| row.zone.clone()),
+        outcome: row.outcome.name().into(),
+        moments: row.moments,
+        event: row.event.map(|event| event.to_string()),
+        handling: handling.map(str::to_owned),
+    }
+}
+
+/// What is configured beside pattern, zone, plugins and payload.
+fn settings(schedule: &Schedule) -> Vec<(String, String)> {
+    let mut settings = Vec::new();
+    let mut say = |key: &str, value: String| settings.push((key.to_owned(), value));
+    let when = |when: When| match when {
+        When::Local(wall) => wall.to_string(),
+        When::Exact(at) => at.to_string(),
+    };
+    if let Some(from) = schedule.from {
+        say("from", when(from));
+    }
+    if let Some(until) = schedule.until {
+        say("until", when(until));
+    }
+    if !schedule.days_off.dates.is_empty() {
+        say("except", schedule.days_off.dates.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "));
+    }
+    if schedule.days_off.holidays.is_some() {
+        say("holidays", "as in its file".into());
+    }
+    if schedule.jitter_ms > 0 {
+        say("jitter", print_ms(schedule.jitter_ms));
+    }
+    let missed = schedule.missed;
+    say(
+        "catch_up",
+        match missed.catch_up {
+            CatchUp::None => "none".into(),
+            CatchUp::Last => format!("last, within {}", print_ms(missed.max_age_ms)),
+            CatchUp::All => format!("all, the latest {} within {}", missed.limit, print_ms(missed.max_age_ms)),
+        },
+    );
+    say("grace", print_ms(missed.grace_ms));
+    say("overlap", if schedule.overlap == Overlap::Skip { "skip" } else { "queue" }.into());
+    settings
+}

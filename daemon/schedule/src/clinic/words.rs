@@ -1,0 +1,194 @@
+//! A pattern in words, as one would say it to somebody.
+
+use super::cron_of;
+use crate::cron::{Field, Item, items};
+use crate::pattern::{ANCHOR, Pattern, When};
+use crate::schedule::Schedule;
+use std::fmt::Write as _;
+
+const WEEKDAYS: [&str; 7] = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
+const MONTHS: [&str; 12] = [
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
+];
+/// Times of day that are listed; more are said by their fields.
+const TIMES: usize = 6;
+
+/// What a schedule says: "at 09:00 on Monday".
+pub fn words(schedule: &Schedule) -> String {
+    match &schedule.pattern {
+        Pattern::Cron(_) => cron_of(schedule).and_then(|text| cron(&text)).unwrap_or_else(|| schedule.said.1.clone()),
+        Pattern::Every { period_ms, anchor } => {
+            let mut text = format!("every {}", length(*period_ms));
+            if *anchor != When::Local(ANCHOR) {
+                let _ = write!(text, ", counted from {}", moment(*anchor));
+            }
+            text
+        }
+        Pattern::At(when) => format!("once, at {}", moment(*when)),
+    }
+}
+
+fn moment(when: When) -> String {
+    match when {
+        When::Local(wall) => wall.strftime("%F %H:%M").to_string(),
+        When::Exact(at) => at.to_string(),
+    }
+}
+
+fn length(ms: i64) -> String {
+    const UNITS: [(i64, &str); 4] = [(86_400_000, "day"), (3_600_000, "hour"), (60_000, "minute"), (1000, "second")];
+    let unit = UNITS.into_iter().find(|(unit_ms, _)| ms % unit_ms == 0);
+    match unit {
+        Some((unit_ms, name)) if ms == unit_ms => name.to_owned(),
+        Some((unit_ms, name)) => format!("{} {name}s", ms / unit_ms),
+        None => format!("{ms} ms"),
+    }
+}
+
+fn cron(text: &str) -> Option<String> {
+    let [(_, seconds), (_, minutes), (_, hours), (_, days), (_, months), (_, weekdays)] = items(text).ok()?;
+    let mut said = times(&seconds, &minutes, &hours);
+    let both = starts_with_star(&days) || starts_with_star(&weekdays);
+    match (is_star(&days), is_star(&weekdays)) {
+        (true, true) => said.push_str(" every day"),
+        (false, true) => _ = write!(said, " {}", days_of_month(&days)),
+        (true, false) => _ = write!(said, " {}", days_of_week(&weekdays)),
+        (false, false) if both => {
+            _ = write!(said, " {} that is also {}", days_of_month(&days), days_of_week(&weekdays))
+        }
+        (false, false) => _ = write!(said, " {} and {}", days_of_month(&days), days_of_week(&weekdays)),
+    }
+    if !is_star(&months) {
+        let names = |number: u32| MONTHS.get(number as usize - 1).copied().unwrap_or_default().to_owned();
+        let _ = write!(said, " in {}", list(&months, Field::Month, names));
+    }
+    Some(said)
+}
+
+fn is_star(items: &[Item]) -> bool {
+    matches!(items, [Item::Range { star: true, step: 1, .. }])
+}
+
+fn starts_with_star(items: &[Item]) -> bool {
+    matches!(items, [Item::Range { star: true, .. }, ..])
+}
+
+fn times(seconds: &[Item], minutes: &[Item], hours: &[Item]) -> String {
+    let numbers = |items: &[Item]| {
+        let set = items.iter().fold(0, |set, item| set | item.set());
+        (0..60).filter(|number| set & (1_u64 << number) != 0).collect::<Vec<u32>>()
+    };
+    let (second, minute, hour) = (numbers(seconds), numbers(minutes), numbers(hours));
+    let fixed = |items: &[Item]| !items.iter().any(|item| matches!(item, Item::Range { star: true, .. }));
+    if fixed(hours) && second.len() * minute.len() * hour.len() <= TIMES {
+        let with_seconds = second != [0];
+        let mut times = Vec::new();
+        for hour in &hour {
+            for minute in &minute {
+                for second in &second {
+                    let seconds = if with_seconds { format!(":{second:02}") } else { String::new() };
+                    times.push(format!("{hour:02}:{minute:02}{seconds}"));
+                }
+            }
+        }
+        return format!("at {}", and(&times));
+    }
+    let plain = |number: u32| number.to_string();
+    let mut said = String::new();
+    if second != [0] {
+        let _ = write!(said, "{} of ", unit(seconds, "second", plain, Field::Second));
+    }
+    let _ = write!(said, "{}", unit(minutes, "minute", plain, Field::Minute));
+    match (is_star(hours), is_star(minutes)) {
+        (true, true) => {}
+        (true, false) => said.push_str(" of every hour"),
+        _ => _ = write!(said, " of {}", unit(hours, "hour", plain, Field::Hour)),
+    }
+    said
+}
+
+/// `every minute`, `every 15th minute`, `minutes 0 and 30`
+fn unit(items: &[Item], name: &str, say: impl Fn(u32) -> String, field: Field) -> String {
+    match items {
+        [Item::Range { star: true, step: 1, .. }] => format!("every {name}"),
+        [Item::Range { star: true, step, .. }] => format!("every {} {name}", nth(*step)),
+        [Item::Range { from, to, .. }] if from == to => format!("{name} {from}"),
+        _ => format!("{name}s {}", list(items, field, say)),
+    }
+}
+
+fn days_of_month(items: &[Item]) -> String {
+    let said: Vec<String> = items
+        .iter()
+        .map(|item| match *item {
+            Item::Last { before: 0 } => "the last day of the month".to_owned(),
+            Item::Last { before: 1 } => "the day before the last of the month".to_owned(),
+            Item::Last { before } => format!("{before} days before the last of the month"),
+            Item::LastWorking => "the last day from Monday to Friday of the month".to_owned(),
+            Item::Nearest(day) => format!("the day from Monday to Friday nearest the {}", nth(day)),
+            Item::Range { step, star: true, .. } => format!("every {} day of the month from the 1st", nth(step)),
+            ref item => one(item, Field::Day, &|day| format!("the {}", nth(day))),
+        })
+        .collect();
+    format!("on {}", and(&said))
+}
+
+fn days_of_week(items: &[Item]) -> String {
+    let name = |day: u32| WEEKDAYS.get(day as usize % 7).copied().unwrap_or_default().to_owned();
+    let said: Vec<String> = items
+        .iter()
+        .map(|item| match *item {
+            Item::Nth { weekday, nth: number } => format!("the {} {} of the month", nth(number), name(weekday)),
+            Item::LastOf(weekday) => format!("the last {} of the month", name(weekday)),
+            Item::Range { step, star: true, .. } => format!("every {} weekday from Sunday", nth(step)),
+            ref item => one(item, Field::Weekday, &name),
+        })
+        .collect();
+    format!("on {}", and(&said))
+}
+
+fn list(items: &[Item], field: Field, say: impl Fn(u32) -> String) -> String {
+    and(&items.iter().map(|item| one(item, field, &say)).collect::<Vec<_>>())
+}
+
+fn one(item: &Item, field: Field, say: &dyn Fn(u32) -> String) -> String {
+    let Item::Range { from, to, step, star } = *item else { return String::new() };
+    let joined = if matches!(field, Field::Weekday | Field::Month) { "to" } else { "through" };
+    match step {
+        _ if star && step > 1 => format!("every {}", nth(step)),
+        1 if from == to => say(from),
+        1 => format!("{} {joined} {}", say(from), say(to)),
+        _ => format!("every {} from {} {joined} {}", nth(step), say(from), say(to)),
+    }
+}
+
+/// `a`, `a and b`, `a, b and c`
+fn and(said: &[String]) -> String {
+    match said.split_last() {
+        None => String::new(),
+        Some((only, [])) => only.clone(),
+        Some((last, rest)) => format!("{} and {last}", rest.join(", ")),
+    }
+}
+
+fn nth(number: u32) -> String {
+    let ending = match (number % 10, number % 100) {
+        (_, 11..=13) => "th",
+        (1, _) => "st",
+        (2, _) => "nd",
+        (3, _) => "rd",
+        _ => "th",
+    };
+    format!("{number}{ending}")
+}

@@ -1,0 +1,81 @@
+use super::*;
+use jiff::civil::date;
+
+/// As calendar servers write it: folded lines, a byte order mark, parameters, CR LF.
+const FILE: &str = "\u{feff}BEGIN:VCALENDAR\r\nVERSION:2.0\r\nPRODID:-//Holidays//NL\r\n\
+BEGIN:VEVENT\r\nUID:1\r\nDTSTART;VALUE=DATE:20260405\r\nDTEND;VALUE=DATE:20260407\r\nSUMMARY;LANGUAGE=nl:Pasen\\, eer\r\n ste en tweede\r\nEND:VEVENT\r\n\
+BEGIN:VEVENT\r\nUID:2\r\nDTSTART;VALUE=DATE:20201225\r\nRRULE:FREQ=YEARLY\r\nEXDATE;VALUE=DATE:20281225\r\nSUMMARY:Kerst\r\nEND:VEVENT\r\n\
+BEGIN:VEVENT\r\nUID:3\r\nDTSTART;VALUE=DATE:20201126\r\nRRULE:FREQ=YEARLY;BYMONTH=11;BYDAY=4TH\r\nSUMMARY:Thanksgiving\r\nEND:VEVENT\r\n\
+BEGIN:VEVENT\r\nUID:4\r\nDTSTART;VALUE=DATE:20200525\r\nRRULE:FREQ=YEARLY;BYMONTH=5;BYDAY=-1MO;UNTIL=20290101T000000Z\r\nSUMMARY:Spring bank holiday\r\nEND:VEVENT\r\n\
+BEGIN:VEVENT\r\nUID:5\r\nDTSTART;VALUE=DATE:20200518\r\nRRULE:FREQ=YEARLY;BYMONTH=5;BYDAY=MO;BYMONTHDAY=18,19,20,21,22,23,24\r\nSUMMARY:Victoria Day\r\nEND:VEVENT\r\n\
+BEGIN:VEVENT\r\nUID:6\r\nDTSTART;VALUE=DATE:20201231\r\nRRULE:FREQ=YEARLY;INTERVAL=2;COUNT=3\r\nDTEND;VALUE=DATE:20210102\r\nSUMMARY:Oud en nieuw\r\nEND:VEVENT\r\n\
+BEGIN:VEVENT\r\nUID:7\r\nDTSTART:20260101T100000Z\r\nSUMMARY:A concert\r\nEND:VEVENT\r\n\
+BEGIN:VEVENT\r\nUID:8\r\nDTSTART;VALUE=DATE:20260102\r\nSTATUS:CANCELLED\r\nSUMMARY:Not this year\r\nEND:VEVENT\r\n\
+END:VCALENDAR\r\n";
+
+#[test]
+fn days_of_a_file_of_public_holidays() {
+    let holidays = Holidays::read(FILE).unwrap();
+    for (year, month, day, wanted) in [
+        (2026, 4, 4, None),
+        (2026, 4, 5, Some("Pasen, eerste en tweede")),
+        (2026, 4, 6, Some("Pasen, eerste en tweede")),
+        (2026, 4, 7, None),
+        (2027, 4, 5, None),
+        (2019, 12, 25, None),
+        (2020, 12, 25, Some("Kerst")),
+        (2027, 12, 25, Some("Kerst")),
+        (2028, 12, 25, None),
+        (2029, 12, 25, Some("Kerst")),
+        (2026, 11, 26, Some("Thanksgiving")),
+        (2026, 11, 19, None),
+        (2028, 11, 23, Some("Thanksgiving")),
+        (2028, 5, 29, Some("Spring bank holiday")),
+        (2028, 5, 22, Some("Victoria Day")),
+        (2027, 5, 31, Some("Spring bank holiday")),
+        (2027, 5, 24, Some("Victoria Day")),
+        (2029, 5, 28, None),
+        (2026, 5, 18, Some("Victoria Day")),
+        (2026, 5, 25, Some("Spring bank holiday")),
+        (2020, 12, 31, Some("Oud en nieuw")),
+        (2021, 1, 1, Some("Oud en nieuw")),
+        (2021, 12, 31, None),
+        (2024, 12, 31, Some("Oud en nieuw")),
+        (2026, 12, 31, None),
+        (2026, 1, 1, None),
+        (2026, 1, 2, None),
+    ] {
+        assert_eq!(holidays.on(date(year, month, day)), wanted, "{year}-{month}-{day}");
+    }
+    assert_eq!((holidays.timed, holidays.end()), (1, None));
+}
+
+#[test]
+fn what_is_not_understood_is_told_with_its_line() {
+    let file = |lines: &str| {
+        format!("BEGIN:VCALENDAR\nBEGIN:VEVENT\nDTSTART;VALUE=DATE:20260101\n{lines}\nEND:VEVENT\nEND:VCALENDAR")
+    };
+    for (text, said) in [
+        (String::new(), "line 1: this is no calendar"),
+        ("<html>".into(), "line 1: this is no calendar"),
+        (file("RRULE:FREQ=MONTHLY"), "line 4: a holiday repeats every year or not at all"),
+        (file("RRULE:FREQ=YEARLY;BYEASTER=1"), "line 4: `BYEASTER=1` is not understood"),
+        (file("RRULE:FREQ=YEARLY;BYDAY=1MO"), "line 4: a weekday of the year"),
+        (file("RRULE:FREQ=YEARLY;BYMONTH=13"), "line 4: `BYMONTH=13`"),
+        (file("RRULE:FREQ=YEARLY;BYMONTH=1;BYDAY=9XX"), "line 4: `BYDAY=9XX`"),
+        (file("SUMMARY:x\nDTEND;VALUE=DATE:2026"), "line 5: `2026` is no date"),
+        (file("DTEND;VALUE=DATE:20280101"), "line 3: a holiday of 730 days"),
+        ("BEGIN:VCALENDAR\nBEGIN:VEVENT\nDTSTART;VALUE=DATE:20260101".into(), "line 2: this event has no end"),
+    ] {
+        let error = Holidays::read(&text).unwrap_err().to_string();
+        assert!(error.starts_with(said), "{error}");
+    }
+}
+
+#[test]
+fn a_file_ends_where_nothing_repeats_for_ever() {
+    let text = "BEGIN:VCALENDAR\nBEGIN:VEVENT\nDTSTART;VALUE=DATE:20261225\nEND:VEVENT\nEND:VCALENDAR";
+    let holidays = Holidays::read(text).unwrap();
+    assert_eq!((holidays.end(), holidays.on(date(2026, 12, 25))), (Some(date(2026, 12, 25)), Some("holiday")));
+    assert_eq!(Holidays::read("BEGIN:VCALENDAR\nEND:VCALENDAR").unwrap(), Holidays::default());
+}

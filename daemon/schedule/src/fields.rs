@@ -1,0 +1,136 @@
+//! The fields of a pattern as sets of bits, and the search for the next time on the wall clock that they match.
+//!
+//! Whatever a pattern says of days (`L`, `15W`, `FRI#2`, day or weekday) depends on two things only: how long the month is
+//! and on which weekday it begins. There are 28 such months, so a pattern keeps the matching days of each, and a search
+//! is a few operations on bits. A pattern takes 144 bytes, whatever it says.
+//!
+//! It knows no time zone: the wall clock here has neither gaps nor hours that come twice. Placing what is found is `zone`'s.
+
+use jiff::civil::{Date, DateTime, Time};
+
+/// No pattern waits longer for its next day than 29 February on a given weekday does across a year like 2100, which is 40
+/// years. What has none in a hundred never has one.
+const MONTHS: u32 = 100 * 12;
+
+/// Sets of what matches; bit n stands for n.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Fields {
+    pub seconds: u64,
+    pub minutes: u64,
+    pub hours: u64,
+    pub months: u64,
+    pub days: Days,
+}
+
+/// The days of each kind of month.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Days([[u32; 7]; 4]);
+
+impl std::fmt::Debug for Days {
+    /// Twenty-eight sets are for nobody to read.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Days(..)")
+    }
+}
+
+/// A kind of month.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Month {
+    /// 28 to 31.
+    pub length: u32,
+    /// The weekday of its first day; 0 is Sunday.
+    pub begins: u32,
+}
+
+impl Month {
+    pub fn of(date: Date) -> Self {
+        let begins = date.first_of_month().weekday().to_sunday_zero_offset();
+        Self { length: small(date.days_in_month()), begins: small(begins) }
+    }
+
+    /// The weekday of one of its days; 0 is Sunday.
+    pub fn weekday(self, day: u32) -> u32 {
+        (self.begins + day + 6) % 7
+    }
+}
+
+impl Days {
+    /// Asks of each day of each kind of month whether it matches.
+    pub fn new(matches: impl Fn(Month, u32) -> bool) -> Self {
+        let mut days = [[0; 7]; 4];
+        for (length, of_length) in (28..).zip(&mut days) {
+            for (begins, set) in (0..).zip(of_length) {
+                let month = Month { length, begins };
+                *set = (1..=length).filter(|day| matches(month, *day)).fold(0, |set, day| set | 1 << day);
+            }
+        }
+        Self(days)
+    }
+
+    /// Those of the month of this date.
+    fn of(&self, date: Date) -> u64 {
+        let Month { length, begins } = Month::of(date);
+        let set = self.0.get(length.saturating_sub(28) as usize).and_then(|of| of.get(begins as usize));
+        set.copied().unwrap_or(0).into()
+    }
+}
+
+impl Fields {
+    /// The first match that is not before `from`; none where there is none within a hundred years.
+    pub fn first_from(&self, from: DateTime) -> Option<DateTime> {
+        let date = from.date();
+        let today = at_least(self.days_of(date), small(date.day())) == Some(small(date.day()));
+        if today && let Some(time) = self.time_from(from.time()) {
+            return Some(date.to_datetime(time));
+        }
+        let time = self.time_from(Time::midnight())?;
+        let (mut month, mut day) = (date.first_of_month(), small(date.day()) + 1);
+        for _ in 0..MONTHS {
+            if let Some(found) = at_least(self.days_of(month), day) {
+                let date = Date::new(month.year(), month.month(), i8::try_from(found).ok()?).ok()?;
+                return Some(date.to_datetime(time));
+            }
+            month = month.last_of_month().tomorrow().ok()?;
+            day = 1;
+        }
+        None
+    }
+
+    /// The matching days of the month of this date; none where that month does not match.
+    fn days_of(&self, date: Date) -> u64 {
+        if self.months & (1 << date.month()) == 0 { 0 } else { self.days.of(date) }
+    }
+
+    /// The first matching time of a day that is not before this one.
+    fn time_from(&self, from: Time) -> Option<Time> {
+        let (hour, minute, second) = (small(from.hour()), small(from.minute()), small(from.second()));
+        let (first_minute, first_second) = (at_least(self.minutes, 0)?, at_least(self.seconds, 0)?);
+        if at_least(self.hours, hour) == Some(hour) {
+            if at_least(self.minutes, minute) == Some(minute)
+                && let Some(second) = at_least(self.seconds, second)
+            {
+                return time(hour, minute, second);
+            }
+            if let Some(minute) = at_least(self.minutes, minute + 1) {
+                return time(hour, minute, first_second);
+            }
+        }
+        time(at_least(self.hours, hour + 1)?, first_minute, first_second)
+    }
+}
+
+/// The smallest number in a set that is not below `from`.
+fn at_least(set: u64, from: u32) -> Option<u32> {
+    let rest = set & u64::MAX.checked_shl(from)?;
+    (rest != 0).then(|| rest.trailing_zeros())
+}
+
+fn time(hour: u32, minute: u32, second: u32) -> Option<Time> {
+    let small = |number: u32| i8::try_from(number).ok();
+    Time::new(small(hour)?, small(minute)?, small(second)?, 0).ok()
+}
+
+/// A part of a date or a time, none of which is negative.
+fn small(part: i8) -> u32 {
+    u32::try_from(part).unwrap_or(0)
+}

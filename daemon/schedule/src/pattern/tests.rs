@@ -1,0 +1,173 @@
+//! Clock changes by hand, and what holds for every pattern in every zone.
+
+use super::*;
+use proptest::prelude::*;
+
+fn zone(name: &str) -> Zone {
+    Zone::named(name).unwrap()
+}
+
+fn at(text: &str) -> Timestamp {
+    Timestamp(text.parse::<jiff::Timestamp>().unwrap().as_millisecond())
+}
+
+/// The first moments after one: in UTC, and how each fits into its day.
+fn moments(pattern: &Pattern, zone: &Zone, after: &str, count: usize) -> Vec<String> {
+    let mut after = at(after);
+    (0..count)
+        .map_while(|_| {
+            let moment = pattern.next(zone, after)?;
+            after = moment.at;
+            let text = moment.at.to_string();
+            let how = match moment.fit {
+                Fit::Once => "",
+                Fit::Skipped => " skipped",
+                Fit::Twice => " twice",
+            };
+            Some(format!("{}{how}", text.get(5..16).unwrap()))
+        })
+        .collect()
+}
+
+fn cron(text: &str, zone_name: &str, after: &str, count: usize) -> Vec<String> {
+    moments(&Pattern::cron(text).unwrap(), &zone(zone_name), after, count)
+}
+
+/// 29 March 2026: 02:00 is 03:00 (01:00 UTC). 25 October 2026: 03:00 is 02:00 (01:00 UTC).
+#[test]
+fn amsterdam_in_spring_and_autumn() {
+    let (spring, autumn) = ("2026-03-28T12:00:00Z", "2026-10-24T12:00:00Z");
+    let amsterdam = "Europe/Amsterdam";
+    // Fixed: each day, at the first moment after the gap, and at the first of two.
+    assert_eq!(cron("30 2 * * *", amsterdam, spring, 2), ["03-29T01:00 skipped", "03-30T00:30"]);
+    assert_eq!(cron("30 2 * * *", amsterdam, autumn, 2), ["10-25T00:30 twice", "10-26T01:30"]);
+    // What is left out and what comes then anyway are one.
+    let wanted = ["03-29T00:00", "03-29T01:00 skipped", "03-29T02:00"];
+    assert_eq!(cron("0 1-4 * * *", amsterdam, "2026-03-28T23:59:00Z", 3), wanted);
+    assert_eq!(cron("10,50 2 * * *", amsterdam, spring, 2), ["03-29T01:00 skipped", "03-30T00:10"]);
+    let wanted = ["10-24T23:00", "10-25T00:00 twice", "10-25T02:00", "10-25T03:00"];
+    assert_eq!(cron("0 1-4 * * *", amsterdam, "2026-10-24T22:59:00Z", 4), wanted);
+    // Asked in the second of the two hours: what matches in it is past.
+    assert_eq!(cron("30 2 * * *", amsterdam, "2026-10-25T01:10:00Z", 1), ["10-26T01:30"]);
+    // A rhythm follows elapsed time.
+    let wanted = ["03-29T00:30", "03-29T01:30", "03-29T02:30"];
+    assert_eq!(cron("30 * * * *", amsterdam, "2026-03-29T00:00:00Z", 3), wanted);
+    let wanted = ["10-24T23:30", "10-25T00:30 twice", "10-25T01:30 twice", "10-25T02:30"];
+    assert_eq!(cron("30 * * * *", amsterdam, "2026-10-24T23:00:00Z", 4), wanted);
+    assert_eq!(cron("*/30 2 * * *", amsterdam, spring, 2), ["03-30T00:00", "03-30T00:30"]);
+    let wanted = ["10-25T00:00 twice", "10-25T00:30 twice", "10-25T01:00 twice", "10-25T01:30 twice", "10-26T01:00"];
+    assert_eq!(cron("*/30 2 * * *", amsterdam, autumn, 5), wanted);
+}
+
+#[test]
+fn other_places() {
+    // Half an hour: 5 April 2026 02:00 is 01:30 (15:00 UTC of the 4th); 4 October 02:00 is 02:30 (15:30 UTC of the 3rd).
+    let howe = "Australia/Lord_Howe";
+    assert_eq!(cron("45 1 * * *", howe, "2026-04-04T00:00:00Z", 2), ["04-04T14:45 twice", "04-05T15:15"]);
+    assert_eq!(cron("15 2 * * *", howe, "2026-10-03T00:00:00Z", 2), ["10-03T15:30 skipped", "10-04T15:15"]);
+    // Midnight does not exist: 24 April 2026 in Cairo, 6 September in Santiago, 8 March in Havana.
+    assert_eq!(cron("@daily", "Africa/Cairo", "2026-04-23T12:00:00Z", 2), ["04-23T22:00 skipped", "04-24T21:00"]);
+    assert_eq!(cron("@daily", "America/Santiago", "2026-09-05T12:00:00Z", 2), ["09-06T04:00 skipped", "09-07T03:00"]);
+    assert_eq!(cron("@daily", "America/Havana", "2026-03-07T12:00:00Z", 2), ["03-08T05:00 skipped", "03-09T04:00"]);
+    // A day that never was: Samoa had no 30 December 2011.
+    let apia = cron("0 9 * * *", "Pacific/Apia", "2011-12-29T00:00:00Z", 3);
+    assert_eq!(apia, ["12-29T19:00", "12-30T10:00 skipped", "12-30T19:00"]);
+    assert_eq!(cron("0 9 * * *", "Pacific/Kiritimati", "2026-01-01T00:00:00Z", 1), ["01-01T19:00"]);
+}
+
+#[test]
+fn every_and_at() {
+    let every = |ms: i64, anchor| Pattern::Every { period_ms: ms, anchor };
+    let amsterdam = zone("Europe/Amsterdam");
+    let from_anchor = every(90 * 60_000, When::Local(ANCHOR));
+    // Counted from midnight of 1 January 2001 in Amsterdam; the clock change passes it by.
+    let wanted = ["03-28T23:00", "03-29T00:30", "03-29T02:00", "03-29T03:30"];
+    assert_eq!(moments(&from_anchor, &amsterdam, "2026-03-28T22:00:00Z", 4), wanted);
+    let of_old = every(7 * 86_400_000, When::Local(ANCHOR));
+    assert_eq!(moments(&of_old, &Zone::utc(), "2026-03-28T22:00:00Z", 2), ["03-30T00:00", "04-06T00:00"]);
+    // Before its anchor it counts backwards.
+    let future = every(3_600_000, When::Exact(at("2030-01-01T00:10:00Z")));
+    assert_eq!(moments(&future, &amsterdam, "2026-03-28T22:00:00Z", 2), ["03-28T22:10", "03-28T23:10"]);
+
+    let at_once = Pattern::At(When::Local("2026-12-24T18:00".parse().unwrap()));
+    assert_eq!(moments(&at_once, &amsterdam, "2026-01-01T00:00:00Z", 2), ["12-24T17:00"]);
+    assert!(moments(&at_once, &amsterdam, "2026-12-24T17:00:00Z", 2).is_empty());
+    let in_gap = Pattern::At(When::Local("2026-03-29T02:30".parse().unwrap()));
+    assert_eq!(moments(&in_gap, &amsterdam, "2026-01-01T00:00:00Z", 2), ["03-29T01:00 skipped"]);
+    let exact = Pattern::At(When::Exact(at("2026-12-24T18:00:00+05:30")));
+    assert_eq!(moments(&exact, &amsterdam, "2026-01-01T00:00:00Z", 2), ["12-24T12:30"]);
+}
+
+#[test]
+fn the_ends_of_time_are_reached_without_noise() {
+    for text in ["0 0 29 2 *", "* * * * * *", "*/7 3 * * *"] {
+        let pattern = Pattern::cron(text).unwrap();
+        for end in [i64::MIN, -377_705_023_201_000, 253_402_207_200_000, i64::MAX] {
+            let _ = pattern.next(&zone("America/New_York"), Timestamp(end));
+        }
+        assert_eq!(pattern.next(&Zone::utc(), Timestamp(i64::MAX)), None);
+    }
+    let every = Pattern::Every { period_ms: 1000, anchor: When::Exact(Timestamp(i64::MIN)) };
+    assert_eq!(every.next(&Zone::utc(), Timestamp(i64::MAX)), None);
+}
+
+/// Patterns that people could write, with all that a field can hold.
+pub(crate) fn patterns() -> impl Strategy<Value = String> {
+    fn field(low: u32, high: u32, star: u32) -> impl Strategy<Value = String> {
+        let number = (low..=high).prop_map(|number| number.to_string()).boxed();
+        let range = (low..=high, low..=high).prop_map(|(a, b)| format!("{}-{}", a.min(b), a.max(b)));
+        let stepped = (1..=high.div_ceil(2)).prop_map(|step| format!("*/{step}"));
+        let list = prop::collection::vec(low..=high, 2..4)
+            .prop_map(|list| list.iter().map(u32::to_string).collect::<Vec<_>>().join(","));
+        prop_oneof![star => Just("*".to_owned()), 4 => number, 1 => range, 1 => stepped, 1 => list]
+    }
+    let day = prop_oneof![4 => field(1, 28, 8), 1 => Just("L".to_owned()), 1 => Just("LW".to_owned()), 1 => Just("15W".to_owned())];
+    let weekday = prop_oneof![4 => field(0, 7, 8), 1 => Just("FRI#2".to_owned()), 1 => Just("SUNL".to_owned())];
+    (field(0, 59, 2), field(0, 23, 2), day, field(1, 12, 12), weekday)
+        .prop_map(|(minute, hour, day, month, weekday)| format!("{minute} {hour} {day} {month} {weekday}"))
+}
+
+/// Zones with the oddest clocks.
+pub(crate) fn zones() -> impl Strategy<Value = Zone> {
+    let names =
+        ["Europe/Amsterdam", "Australia/Lord_Howe", "Africa/Casablanca", "America/Havana", "Antarctica/Troll", "UTC"];
+    prop::sample::select(names.to_vec()).prop_map(zone)
+}
+
+/// A moment between 2024 and 2031.
+pub(crate) fn times() -> impl Strategy<Value = Timestamp> {
+    (1_704_067_200_000..1_924_992_000_000_i64).prop_map(Timestamp)
+}
+
+proptest! {
+    #[test]
+    fn moments_only_go_forward_and_lie_where_the_wall_says(text in patterns(), zone in zones(), start in times()) {
+        let Ok(pattern) = Pattern::cron(&text) else { return Ok(()) };
+        let Pattern::Cron(cron) = &pattern else { unreachable!() };
+        let mut after = start;
+        for _ in 0..30 {
+            let moment = pattern.next(&zone, after).unwrap();
+            prop_assert!(moment.at > after, "{text} {zone:?}: {} is not after {after}", moment.at);
+            match moment.fit {
+                Fit::Skipped => {
+                    prop_assert!(cron.fixed);
+                    // The wall shows it nowhere, and the moment before shows an earlier time.
+                    prop_assert!(zone.wall(moment.at.plus_ms(-1)) < moment.wall && moment.wall < zone.wall(moment.at));
+                }
+                Fit::Once | Fit::Twice => prop_assert_eq!(zone.wall(moment.at), moment.wall),
+            }
+            after = moment.at;
+        }
+    }
+
+    /// Whenever one asks between two moments, the next one is the same.
+    #[test]
+    fn planning_anew_is_planning_on(text in patterns(), zone in zones(), start in times(), part in 0.0..1.0_f64) {
+        let Ok(pattern) = Pattern::cron(&text) else { return Ok(()) };
+        let first = pattern.next(&zone, start).unwrap();
+        let second = pattern.next(&zone, first.at).unwrap();
+        let between = first.at.plus_ms((second.at.since_ms(first.at) as f64 * part) as i64);
+        prop_assert_eq!(pattern.next(&zone, between).unwrap(), second);
+        prop_assert_eq!(pattern.next(&zone, second.at.plus_ms(-1)).unwrap(), second);
+    }
+}

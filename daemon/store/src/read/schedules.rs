@@ -1,0 +1,72 @@
+//! Schedules: their history, and the zones that members live in.
+
+use super::{Reader, limit};
+use crate::StoreError;
+use crate::schedules::FiringOutcome;
+use crate::shown::{EventState, FiringRow};
+use beadle_model::{EventId, PluginNo, Timestamp};
+use rusqlite::{OptionalExtension, Row, params};
+
+impl Reader {
+    /// The number of a schedule that is configured, or was and has a history.
+    pub fn schedule_no(&self, name: &str) -> Result<Option<i64>, StoreError> {
+        self.one(|conn| {
+            let mut read = conn.prepare_cached("SELECT no FROM schedules WHERE name = ?1")?;
+            Ok(read.query_row([name], |row| row.get(0)).optional()?)
+        })
+    }
+
+    /// What became of a schedule's moments, the latest first, `most` (1,000 at most) of them before `before`.
+    pub fn firings(&self, schedule: i64, before: Option<i64>, most: usize) -> Result<Vec<FiringRow>, StoreError> {
+        self.one(|conn| {
+            let mut read = conn.prepare_cached(
+                "SELECT f.id, planned_at, due_at, plugin, zone, outcome, decided_at, event, moments, state,
+                     EXISTS (SELECT 1 FROM dead WHERE dead.event = f.event AND dead.plugin = f.plugin AND message IS NULL)
+                 FROM firings AS f LEFT JOIN events ON events.id = f.event
+                 WHERE schedule = ?1 AND f.id < ?2 ORDER BY f.id DESC LIMIT ?3",
+            )?;
+            let mut rows = read.query(params![schedule, before.unwrap_or(i64::MAX), limit(most)])?;
+            let mut firings = Vec::new();
+            while let Some(row) = rows.next()? {
+                firings.push(firing_of(row)?);
+            }
+            Ok(firings)
+        })
+    }
+
+    /// The zones that members live in, in order; `None` among them where somebody's is not known.
+    pub fn member_zones(&self) -> Result<Vec<Option<String>>, StoreError> {
+        self.all(|conn| {
+            let unknown = conn
+                .prepare_cached("SELECT 1 FROM contacts WHERE membership = 1 AND timezone IS NULL LIMIT 1")?
+                .exists([])?;
+            let mut zones = if unknown { vec![None] } else { Vec::new() };
+            // From one to the next in the index: there are a hundred zones and perhaps a million members.
+            let mut next = conn.prepare_cached(
+                "SELECT timezone FROM contacts WHERE membership = 1 AND timezone > ?1 ORDER BY timezone LIMIT 1",
+            )?;
+            let mut after = String::new();
+            while let Some(zone) = next.query_row([&after], |row| row.get::<_, String>(0)).optional()? {
+                after.clone_from(&zone);
+                zones.push(Some(zone));
+            }
+            Ok(zones)
+        })
+    }
+}
+
+fn firing_of(row: &Row<'_>) -> Result<FiringRow, StoreError> {
+    Ok(FiringRow {
+        id: row.get(0)?,
+        planned_at: Timestamp(row.get(1)?),
+        due_at: Timestamp(row.get(2)?),
+        plugin: PluginNo(row.get(3)?),
+        zone: row.get(4)?,
+        outcome: FiringOutcome::from_number(row.get(5)?)?,
+        decided_at: Timestamp(row.get(6)?),
+        event: row.get::<_, Option<i64>>(7)?.map(EventId),
+        moments: row.get(8)?,
+        event_state: row.get::<_, Option<i64>>(9)?.map(EventState::from_number),
+        is_dead: row.get(10)?,
+    })
+}
