@@ -130,7 +130,7 @@ async fn begin(spine: &Arc<Spine>, fed: Fed, ticket: Ticket) -> Result<Run, Stor
         let number = spine.store.roster(subscribers.iter().map(|subscriber| subscriber.no).collect()).await?;
         return Ok(Run::new(fed.event, subscribers, number, ticket));
     };
-    let now = |no: PluginNo| roster.members().iter().find(|member| member.seat.no() == no).cloned();
+    let now = |no: PluginNo| roster.member(no).cloned();
     let subscribers = resume.subscribers.iter().map(|no| Subscriber { no: *no, member: now(*no) }).collect();
     Ok(Run::resumed(fed.event, subscribers, resume, ticket))
 }

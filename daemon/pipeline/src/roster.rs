@@ -57,6 +57,16 @@ impl Member {
         Self { seat, stage, order, on_failure, max_age_ms }
     }
 
+    /// Whether it stands in the chain of such events, in which others wait for it.
+    pub(crate) fn is_in_chain(&self, kind: EventKind) -> bool {
+        kind.is_staged() && self.stage != Stage::Observe
+    }
+
+    /// Whether such an event is kept for it, or held back, while it cannot be asked.
+    fn is_waited_for(&self, kind: EventKind) -> bool {
+        !self.is_in_chain(kind) || self.stage == Stage::Guard && self.on_failure == OnFailure::Hold
+    }
+
     /// What this stage may decide: only a guard stops, and who only watches decides nothing.
     pub(crate) fn may_decide(&self, said: Disposition) -> Disposition {
         match (self.stage, said) {
@@ -94,16 +104,26 @@ impl Roster {
         self.0.iter().any(|member| member.seat.exports(EventKind::ContactChanged))
     }
 
-    /// Who gets this event, in order: one plugin for what is its own, all who export it for the rest.
+    /// Who gets this event, in order: one plugin for what is its own, all who export it for the rest. Who is suspended is
+    /// passed over, unless the event is to be kept for it or held for want of it.
     pub fn subscribers(&self, body: &EventBody) -> Vec<Arc<Member>> {
         let kind = body.kind();
         let only = body.only_for();
-        let gets = |member: &&Arc<Member>| only.is_none_or(|no| member.seat.no() == no) && member.seat.exports(kind);
+        let gets = |member: &&Arc<Member>| {
+            only.is_none_or(|no| member.seat.no() == no)
+                && member.seat.exports(kind)
+                && (!member.seat.is_out() || member.is_waited_for(kind))
+        };
         self.0.iter().filter(gets).cloned().collect()
     }
 
-    /// The name of a plugin that runs now.
+    /// A plugin that takes part.
+    pub fn member(&self, no: PluginNo) -> Option<&Arc<Member>> {
+        self.0.iter().find(|member| member.seat.no() == no)
+    }
+
+    /// The name of a plugin that takes part.
     pub fn name(&self, no: PluginNo) -> Option<&str> {
-        self.0.iter().find(|member| member.seat.no() == no).map(|member| member.seat.name().as_ref())
+        self.member(no).map(|member| member.seat.name().as_ref())
     }
 }

@@ -8,7 +8,7 @@
 use crate::dispatch::Ticket;
 use crate::roster::{Member, Stage};
 use beadle_model::{Ending, Event, PluginNo};
-use beadle_store::step::{Progress, Resume};
+use beadle_store::step::{Progress, Resume, Waiting};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
@@ -36,6 +36,8 @@ pub(crate) struct Run {
     /// Tries that failed before we started.
     failing: Vec<(PluginNo, u32)>,
     ending: OnceLock<Ending>,
+    /// It was kept for its one subscriber, and is finished but for that.
+    pub kept: bool,
     _ticket: Ticket,
 }
 
@@ -43,7 +45,19 @@ impl Run {
     pub fn new(event: Arc<Event>, subscribers: Vec<Subscriber>, roster: i64, ticket: Ticket) -> Self {
         let (done, committed) = (AtomicI64::new(0), AtomicI64::new(0));
         let (beyond, ending) = (Mutex::default(), OnceLock::new());
-        Self { event, subscribers, roster, done, committed, beyond, failing: Vec::new(), ending, _ticket: ticket }
+        let (failing, kept) = (Vec::new(), false);
+        Self { event, subscribers, roster, done, committed, beyond, failing, ending, kept, _ticket: ticket }
+    }
+
+    /// What was kept for a plugin that could not be asked. `roster`: the list that it alone stands in.
+    pub fn kept(waiting: Waiting, member: Arc<Member>, roster: i64, ticket: Ticket) -> Self {
+        let no = member.seat.no();
+        Self {
+            failing: vec![(no, waiting.attempts)],
+            ending: waiting.ending.map(OnceLock::from).unwrap_or_default(),
+            kept: true,
+            ..Self::new(waiting.event, vec![Subscriber { no, member: Some(member) }], roster, ticket)
+        }
     }
 
     /// What was on disk when we started: the same subscribers, some of them through with it, some after failed tries.

@@ -25,6 +25,8 @@ pub struct Snapshot {
     pub not_understood: BTreeMap<String, u64>,
     /// Plugins by state.
     pub plugins: BTreeMap<String, u64>,
+    /// Events that are kept for plugins which cannot be asked, by plugin.
+    pub kept: BTreeMap<String, u64>,
     /// Changes of plugins' revisions by how they ended: `served`, `refused`, `sent-back`.
     pub reloads: BTreeMap<String, u64>,
     /// Events on their way through plugins, and lanes with something in them.
@@ -87,6 +89,11 @@ impl Collector for Snapshot {
         for (state, count) in &self.plugins {
             gauge(*count).encode(plugins.encode_family(&[("state", state.as_str())])?)?;
         }
+        let (name, help) = ("beadle_kept_events", "Events that are kept until their plugin can be asked");
+        let mut kept = to.encode_descriptor(name, help, None, MetricType::Gauge)?;
+        for (plugin, count) in &self.kept {
+            gauge(*count).encode(kept.encode_family(&[("plugin", plugin.as_str())])?)?;
+        }
         let mut waiting = to.encode_descriptor("beadle_waiting", "What is not finished", None, MetricType::Gauge)?;
         for (what, count) in self.waiting.iter().filter(|(what, _)| !what.is_empty()) {
             gauge(*count).encode(waiting.encode_family(&[("what", *what)])?)?;
@@ -135,6 +142,7 @@ mod tests {
             webhooks: one("taken"),
             not_understood: one("unrouted"),
             plugins: one("active"),
+            kept: one("crm"),
             reloads: one("served"),
             on_their_way: (2, 1),
             waiting: [("events", 3), ("queued", 2), ("sending", 1), ("dead", 4)],

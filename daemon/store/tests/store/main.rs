@@ -16,6 +16,8 @@ mod fixture;
 #[cfg(test)]
 mod house;
 #[cfg(test)]
+mod kept;
+#[cfg(test)]
 mod outbox;
 #[cfg(test)]
 mod people;
@@ -25,6 +27,8 @@ mod platform;
 mod receipts;
 #[cfg(test)]
 mod retention;
+#[cfg(test)]
+mod states;
 #[cfg(test)]
 mod timers;
 #[cfg(test)]
