@@ -101,9 +101,10 @@ impl Spine {
         }
     }
 
-    pub(crate) async fn sleep_until(&self, at: Option<Timestamp>) {
+    /// For a handling: all that it waits for is time.
+    async fn sleep_until(&self, at: Option<Timestamp>) {
         match at {
-            Some(at) => self.clock.sleep_until(at).await,
+            Some(at) => self.clock.sleep_in_work_until(at).await,
             None => std::future::pending().await,
         }
     }

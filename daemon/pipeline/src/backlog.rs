@@ -13,22 +13,26 @@ use crate::dispatch::InFlight;
 use crate::roster::Member;
 use crate::run::Run;
 use crate::spine::{Phase, Spine};
+use beadle_clock::{Alarm, Clock};
 use beadle_model::{EventId, PluginNo};
 use beadle_store::StoreError;
 use beadle_store::step::Waiting;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::sync::Notify;
 
 /// Events of one plugin that come back at once: as many lanes as keep the guest threads busy, and little memory.
 const AT_ONCE: usize = 64;
 /// What cannot be read is tried again after so long. Real time: a sick disk does not care about the calendar.
 const READ_AGAIN: Duration = Duration::from_secs(1);
+/// It is looked at by itself this often, against a bell that was missed. Real time.
+const BEAT: Duration = Duration::from_secs(60);
 
 /// The backlogs of all plugins.
-#[derive(Default)]
-pub(crate) struct Backlogs(Mutex<HashMap<PluginNo, Backlog>>);
+pub(crate) struct Backlogs {
+    all: Mutex<HashMap<PluginNo, Backlog>>,
+    clock: Clock,
+}
 
 #[derive(Default)]
 struct Backlog {
@@ -36,21 +40,19 @@ struct Backlog {
     waiting: u64,
     /// Events that came back and are not done.
     back: BTreeSet<EventId>,
-    /// Somebody puts them into their lanes.
-    is_taken_up: bool,
-    /// Rung when one more waits, or one that came back is done.
-    bell: Arc<Notify>,
+    /// While somebody puts them into their lanes: rung when one more waits, or one that came back is done.
+    bell: Option<Alarm>,
 }
 
 impl Backlogs {
     /// As it was when we ended.
-    pub fn new(counts: Vec<(PluginNo, u64)>) -> Self {
+    pub fn new(counts: Vec<(PluginNo, u64)>, clock: Clock) -> Self {
         let backlog = |(no, waiting)| (no, Backlog { waiting, ..Backlog::default() });
-        Self(Mutex::new(counts.into_iter().map(backlog).collect()))
+        Self { all: Mutex::new(counts.into_iter().map(backlog).collect()), clock }
     }
 
     fn all(&self) -> MutexGuard<'_, HashMap<PluginNo, Backlog>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.all.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether what comes for this plugin alone has to go behind what is there.
@@ -70,7 +72,7 @@ impl Backlogs {
         let mut all = self.all();
         let backlog = all.entry(no).or_default();
         backlog.waiting += 1;
-        backlog.bell.notify_one();
+        backlog.ring();
     }
 
     /// Nothing is kept any more.
@@ -79,19 +81,20 @@ impl Backlogs {
     }
 
     /// Whether it is to be taken up, by who asks; nobody else is told so until it is through.
-    fn begin(&self, no: PluginNo) -> Option<Arc<Notify>> {
+    fn begin(&self, no: PluginNo) -> Option<Alarm> {
         let mut all = self.all();
-        let backlog = all.get_mut(&no).filter(|backlog| backlog.waiting > 0 && !backlog.is_taken_up)?;
-        backlog.is_taken_up = true;
-        Some(Arc::clone(&backlog.bell))
+        let backlog = all.get_mut(&no).filter(|backlog| backlog.waiting > 0 && backlog.bell.is_none())?;
+        Some(backlog.bell.insert(self.clock.alarm()).clone())
     }
 
     /// Whether nothing waits any more; then what comes goes straight to its lane, and whoever took it up may go.
     fn is_through(&self, no: PluginNo) -> bool {
         let mut all = self.all();
-        let Some(backlog) = all.get_mut(&no) else { return true };
-        backlog.is_taken_up = backlog.waiting > 0;
-        !backlog.is_taken_up
+        let Some(backlog) = all.get_mut(&no).filter(|backlog| backlog.waiting == 0) else {
+            return !all.contains_key(&no);
+        };
+        backlog.bell = None;
+        true
     }
 
     fn back(&self, no: PluginNo) -> BTreeSet<EventId> {
@@ -111,7 +114,15 @@ impl Backlogs {
     fn is_done(&self, no: PluginNo, event: EventId) {
         if let Some(backlog) = self.all().get_mut(&no) {
             backlog.back.remove(&event);
-            backlog.bell.notify_one();
+            backlog.ring();
+        }
+    }
+}
+
+impl Backlog {
+    fn ring(&self) {
+        if let Some(bell) = &self.bell {
+            bell.ring();
         }
     }
 }
@@ -131,13 +142,15 @@ impl Spine {
 }
 
 /// Until nothing is kept.
-async fn bring_back(spine: &Arc<Spine>, no: PluginNo, bell: &Notify) {
+async fn bring_back(spine: &Arc<Spine>, no: PluginNo, bell: &Alarm) {
     let mut rosters = spine.roster.subscribe();
     loop {
         let member = rosters.borrow_and_update().member(no).cloned();
         let Some(member) = member else {
-            // Its sender lives in the spine, which we hold.
-            let _ = rosters.changed().await;
+            tokio::select! {
+                () = bell.wait(None, BEAT) => {}
+                _ = rosters.changed() => rosters.mark_changed(),
+            }
             continue;
         };
         let mut changes = member.seat.changes();
@@ -157,10 +170,9 @@ async fn bring_back(spine: &Arc<Spine>, no: PluginNo, bell: &Notify) {
                     return;
                 }
                 tokio::select! {
-                    () = bell.notified() => {}
+                    () = bell.wait(until, BEAT) => {}
                     _ = changes.changed() => {}
                     _ = rosters.changed() => rosters.mark_changed(),
-                    () = spine.sleep_until(until) => {}
                 }
             }
             Ok(waiting) => {

@@ -106,7 +106,7 @@ impl Spine {
                     let next_at = self.clock.now().plus_ms(after_ms);
                     self.note_failure(this, tries, &failure, next_at).await;
                     tokio::select! {
-                        () = self.clock.sleep_until(next_at) => {}
+                        () = self.clock.sleep_in_work_until(next_at) => {}
                         () = self.reached(Phase::Draining) => return End::Stopping,
                     }
                 }
@@ -307,7 +307,7 @@ impl Spine {
         run.committed(&commit.progress);
         self.outbox.launch(launch);
         if has_timers {
-            self.timers_changed.notify_one();
+            self.timers_changed.ring();
         }
         Ok(())
     }

@@ -37,7 +37,7 @@ pub use seat::{Paused, Probation, Seat, Serving, Spent, Standing, Suspension};
 pub use spine::Phase;
 
 use backlog::Backlogs;
-use beadle_clock::Clock;
+use beadle_clock::{Alarm, Clock};
 use beadle_model::{EventId, PluginNo};
 use beadle_store::{Store, StoreError};
 use dispatch::InFlight;
@@ -47,7 +47,7 @@ use run::{Run, Subscriber};
 use spine::Spine;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 /// Every code that an error of this crate can carry besides those of the store; `beadle explain` has a page for each.
@@ -100,15 +100,15 @@ impl Pipeline {
         let sending = tokio::spawn(outbox::run(outbox.clone()));
         let spine = Spine {
             store,
-            clock,
-            lanes: lane::Lanes::default(),
+            lanes: lane::Lanes::new(clock.clone()),
             outbox,
             health,
-            timers_changed: Arc::new(Notify::new()),
+            timers_changed: clock.alarm(),
+            backlogs: Backlogs::new(kept, clock.clone()),
+            clock,
             phase,
             fatal: watch::Sender::new(None),
             roster: watch::Sender::default(),
-            backlogs: Backlogs::new(kept),
         };
         let tasks = Arc::new(tokio::sync::Mutex::new(vec![sending]));
         Ok(Self { spine: Arc::new(spine), in_flight: InFlight::default(), listeners, tasks })
@@ -166,8 +166,8 @@ impl Pipeline {
     }
 
     /// Rung when a plugin set or moved a timer, for whoever waits for the next one.
-    pub fn timers_changed(&self) -> Arc<Notify> {
-        Arc::clone(&self.spine.timers_changed)
+    pub fn timers_changed(&self) -> Alarm {
+        self.spine.timers_changed.clone()
     }
 
     /// Handles a dead letter's event in its plugin once more, out of order and marked `late`. `false`: the plugin is not
@@ -181,7 +181,11 @@ impl Pipeline {
         let ticket = InFlight::ticket_out_of_order(event.id);
         let run = Arc::new(Run::new(Arc::new(event), subscribers, roster, ticket));
         let (spine, lane) = (Arc::clone(&self.spine), chain::lane_for(&run, 0));
-        tokio::spawn(async move { spine.handle(&run, 0, lane, true).await });
+        let work = spine.clock.work();
+        tokio::spawn(async move {
+            let _work = work;
+            spine.handle(&run, 0, lane, true).await
+        });
         Ok(true)
     }
 
