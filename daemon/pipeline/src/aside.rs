@@ -11,7 +11,7 @@ use crate::handling::{End, Handling};
 use crate::lane::LaneKey;
 use crate::retry::HOLD_MS;
 use crate::roster::{Member, OnFailure, Stage};
-use crate::seat::Standing;
+use crate::seat::{Failure, Standing};
 use crate::spine::{Phase, Spine};
 use beadle_model::{Ending, Timestamp};
 use beadle_store::step::{Aside, SetAside};
@@ -27,6 +27,12 @@ pub(crate) struct Why {
     pub code: &'static str,
     /// A sentence without its end.
     pub error: String,
+}
+
+impl From<&Failure> for Why {
+    fn from(failure: &Failure) -> Self {
+        Self { code: failure.code, error: failure.error.clone() }
+    }
 }
 
 /// Why a plugin is not asked.
@@ -64,8 +70,15 @@ fn meanwhile(away: Away, in_chain: bool, own_lane: bool, stage: Stage, on_failur
 }
 
 impl Spine {
-    /// Waits until its plugin may be asked; says whether this is the trial after a rest. `Err`: it is not asked.
-    pub(crate) async fn leave(self: &Arc<Self>, this: Handling<'_>, tries: u32, began: Timestamp) -> Result<bool, End> {
+    /// Waits until its plugin may be asked; says whether this is the trial after a rest. `Err`: it is not asked. `failed`:
+    /// how it failed last, if it did.
+    pub(crate) async fn leave(
+        self: &Arc<Self>,
+        this: Handling<'_>,
+        tries: u32,
+        began: Timestamp,
+        failed: Option<&Failure>,
+    ) -> Result<bool, End> {
         let Handling { run, member, lane, .. } = this;
         let (seat, in_chain) = (&member.seat, member.is_in_chain(run.event.kind()));
         let mut changes = seat.changes();
@@ -82,7 +95,10 @@ impl Spine {
                 Meanwhile::Keep => return Err(self.keep(this, tries, why).await),
                 Meanwhile::Close => return Err(self.give_up(this, tries, why, true).await),
                 // What it has failed already is for a person to see.
-                Meanwhile::PassOver if tries > 0 => return Err(self.give_up(this, tries, why, false).await),
+                Meanwhile::PassOver if tries > 0 => {
+                    let why = failed.map_or(why, Why::from);
+                    return Err(self.give_up(this, tries, why, false).await);
+                }
                 Meanwhile::PassOver => return Err(self.pass_over(this, why).await),
                 Meanwhile::Hold if now.since_ms(began) >= HOLD_MS => {
                     return Err(self.give_up(this, tries, why, true).await);

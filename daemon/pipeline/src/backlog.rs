@@ -9,7 +9,6 @@
 
 use crate::breaker::May;
 use crate::chain;
-use crate::dispatch::InFlight;
 use crate::roster::Member;
 use crate::run::Run;
 use crate::spine::{Phase, Spine};
@@ -202,7 +201,7 @@ async fn read(spine: &Spine, no: PluginNo, but: BTreeSet<EventId>, most: usize) 
 async fn put_back(spine: &Arc<Spine>, member: &Arc<Member>, waiting: Waiting) -> Result<(), StoreError> {
     let (no, event) = (member.seat.no(), waiting.event.id);
     let roster = spine.store.roster(vec![no]).await?;
-    let run = Arc::new(Run::kept(waiting, Arc::clone(member), roster, InFlight::ticket_out_of_order(event)));
+    let run = Arc::new(Run::kept(waiting, Arc::clone(member), roster));
     let lane = chain::lane_for(&run, 0);
     spine.backlogs.comes_back(no, event, false);
     spine.lanes.push(lane, {

@@ -1,9 +1,10 @@
 //! When a plugin that keeps failing rests, when it is tried again, and when it is suspended: a circuit breaker, as a
 //! state that is told what happened and asked whether the plugin may be. Pure: time is given in.
 //!
-//! What counts is the first try of each handling, by the lane it ran in, and of each lane only the latest: an event, or a
+//! What tells of a plugin is whether handlings go well at their first or second try, by the lane they ran in: an event, or a
 //! conversation, that breaks the plugin again and again is one failure, however often it comes. Only where several lanes
-//! failed and hardly any did not is it the plugin that is broken.
+//! failed lately and in hardly any something went well is it the plugin that is broken. (Not the first try alone: of many
+//! that run at once those that fail are through first, and would seem to be all there are.)
 //!
 //! *Works* → (it fails everywhere) → *rests* for a while → one event is tried → it went well: *works*; it failed: *rests*
 //! for longer. Where the trials end in traps or limits time after time it is *suspended*, until a person or a new
@@ -12,15 +13,15 @@
 
 use crate::lane::LaneKey;
 use beadle_model::Timestamp;
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 
-/// The lanes whose latest first try is remembered: enough to see a share, few enough to see a change soon.
-const LANES: usize = 16;
+/// Handlings that are remembered: enough to see a share, few enough to see a change soon.
+const RECENT: usize = 16;
 /// So many lanes have failed before it can be the plugin's own fault: a handful of people, or places, that have nothing
 /// else in common.
 const SEVERAL: usize = 5;
-/// … and of those remembered so many in a hundred: one that still does a fifth of its work is more use awake.
-const SHARE_PERCENT: usize = 80;
+/// … for each in which something went well so many failed: one that still does a fifth of its work is more use awake.
+const FAILED_FOR_EACH_WELL: usize = 4;
 /// How long it rests the first time, the second, and so on; then always the last. The first is shorter than a person
 /// waits for the second look at a screen; at five minutes a trial costs nothing, and whoever is away that long is not
 /// kept waiting much longer.
@@ -28,7 +29,7 @@ const RESTS_MS: [i64; 7] = [5000, 10_000, 20_000, 40_000, 80_000, 160_000, 300_0
 /// So many trials in a row that end in a trap or at a limit, and it is suspended: with the rests between them that is five
 /// minutes, more than any chance lasts.
 const STRIKES: u32 = 6;
-/// After so many first tries that went well what was before is forgotten: the next rest is again the first.
+/// After so many handlings that went well what was before is forgotten: the next rest is again the first.
 const RECOVERED: u32 = 50;
 /// A lane in which so many events in a row were given up gets one try an event, until one goes well.
 const POISONED: u32 = 3;
@@ -82,13 +83,13 @@ enum State {
 #[derive(Debug, Default)]
 pub(crate) struct Breaker {
     state: State,
-    /// The latest first try of each lane, the latest last; whether it failed.
+    /// The latest handlings, the latest last: in which lane, and whether it failed.
     recent: VecDeque<(LaneKey, bool)>,
     /// Rests since it last recovered.
     rests: usize,
     /// Trials in a row that broke.
     strikes: u32,
-    /// First tries that went well since it last rested.
+    /// Handlings that went well since it last rested.
     well: u32,
     /// Lanes in which events were given up, and how many in a row.
     poisoned: VecDeque<(LaneKey, u32)>,
@@ -120,14 +121,14 @@ impl Breaker {
         }
     }
 
-    /// A try went well. `first`: it was the first of its handling. `true`: it works again.
-    pub fn went_well(&mut self, lane: LaneKey, first: bool, trial: bool) -> bool {
+    /// A try went well. `tells`: it was the first or second of its handling. `true`: it works again.
+    pub fn went_well(&mut self, lane: LaneKey, tells: bool, trial: bool) -> bool {
         self.poisoned.retain(|(poisoned, _)| *poisoned != lane);
         if trial && self.state == State::Trial {
             *self = Self { rests: self.rests, poisoned: std::mem::take(&mut self.poisoned), ..Self::default() };
             return true;
         }
-        if first {
+        if tells {
             self.remember(lane, false);
             self.well = self.well.saturating_add(1);
             if self.well >= RECOVERED {
@@ -137,8 +138,8 @@ impl Breaker {
         false
     }
 
-    /// A try failed by the plugin's own fault; what that leads to.
-    pub fn failed(&mut self, lane: LaneKey, first: bool, trial: bool, how: Failed, now: Timestamp) -> Option<Turn> {
+    /// A try failed by the plugin's own fault; what that leads to. `tells`: it was the second of its handling, or the last.
+    pub fn failed(&mut self, lane: LaneKey, tells: bool, trial: bool, how: Failed, now: Timestamp) -> Option<Turn> {
         if trial && self.state == State::Trial {
             self.strikes = if how == Failed::Broke { self.strikes + 1 } else { 0 };
             if self.strikes >= STRIKES {
@@ -147,12 +148,15 @@ impl Breaker {
             }
             return Some(self.rest(now));
         }
-        if !first {
+        if !tells {
             return None;
         }
         self.remember(lane, true);
-        let failed = self.recent.iter().filter(|(_, failed)| *failed).count();
-        let is_broken = failed >= SEVERAL && failed * 100 >= self.recent.len() * SHARE_PERCENT;
+        let lanes = |failed: bool| {
+            let those = self.recent.iter().filter(|(_, it)| *it == failed).map(|(lane, _)| *lane);
+            those.collect::<HashSet<_>>().len()
+        };
+        let is_broken = lanes(true) >= SEVERAL && lanes(true) >= lanes(false) * FAILED_FOR_EACH_WELL;
         (is_broken && self.state == State::Works).then(|| self.rest(now))
     }
 
@@ -195,8 +199,7 @@ impl Breaker {
     }
 
     fn remember(&mut self, lane: LaneKey, failed: bool) {
-        self.recent.retain(|(seen, _)| *seen != lane);
-        if self.recent.len() >= LANES {
+        if self.recent.len() >= RECENT {
             self.recent.pop_front();
         }
         self.recent.push_back((lane, failed));
@@ -215,7 +218,7 @@ mod tests {
 
     const NOW: Timestamp = Timestamp(1_000_000);
 
-    /// First tries in a row, `F` that failed and `s` that went well, each with the number of its lane; what the last one
+    /// Handlings in a row, `F` that failed and `s` that went well, each with the number of its lane; what the last one
     /// led to.
     fn after(tries: &str) -> Option<Turn> {
         let mut breaker = Breaker::default();
@@ -241,16 +244,17 @@ mod tests {
             // One conversation, or a few, are not the plugin's fault.
             ("F1 F1 F1 F1 F1 F1 F1 F1", None),
             ("F1 F2 F1 F2 F3 F1 F2 F3 F4 F4", None),
+            ("F1 F1 F1 F1 F1 F1 F1 F1 F1 F2 s3 F4 s5 F6 s7 F8", None),
             // A fifth of its work, and more, is worth doing.
             ("s1 s2 F3 F4 F5 F6 F7", None),
             ("s1 F2 F3 F4 F5 F6", rests),
+            ("s1 s1 s1 s1 F2 F3 F4 F5 F6", rests),
             ("F1 s2 F3 s4 F5 s6 F7 s8 F9 s10 F11 s12", None),
-            // A lane that failed and then did not, did not.
-            ("F1 F2 F3 F4 s1 F5", None),
-            ("F1 F2 F3 F4 s1 F5 F6", rests),
-            // What was long ago does not excuse it: sixteen lanes are remembered.
-            ("s1 s2 s3 s4 s5 s6 s7 s8 s9 s10 F11 F12 F13 F14 F15 F16 F17 F18 F19 F20 F21 F22", None),
-            ("s1 s2 s3 s4 s5 s6 s7 s8 s9 s10 F11 F12 F13 F14 F15 F16 F17 F18 F19 F20 F21 F22 F23", rests),
+            // Each third event breaks it, and with it the lane waits, so that what went well lies behind.
+            ("s1 s2 s3 s4 s5 s6 F1 F2 F3 F4 F5 F6 F7 F8 F9 F10", None),
+            // What was long ago does not excuse it, nor does it take many people to see that.
+            ("s1 s2 s3 s4 s5 s6 s1 s2 s3 s4 F1 F2 F3 F4 F5 F6 F1 F2 F3 F4 F5", None),
+            ("s1 s2 s3 s4 s5 s6 s1 s2 s3 s4 F1 F2 F3 F4 F5 F6 F1 F2 F3 F4 F5 F6 F1 F2 F3", rests),
         ] {
             assert_eq!(after(tries), turn, "{tries}");
         }

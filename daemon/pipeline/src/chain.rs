@@ -13,10 +13,6 @@ use crate::spine::Spine;
 use beadle_model::{Ending, EventBody, EventKind, PluginNo};
 use std::sync::Arc;
 
-/// Events of one plugin that may wait for it in lanes of its own: a second's worth of a busy day. What comes beyond that
-/// is kept on disk, so that a plugin that is slow, or rests, does not hold the room that all others need.
-const MOST_HELD: usize = 1024;
-
 /// Puts a run into its lane.
 pub(crate) fn enqueue(spine: &Arc<Spine>, run: Run) {
     let key = lane_of(&run);
@@ -64,6 +60,7 @@ async fn walk(spine: &Arc<Spine>, run: &Arc<Run>, lane: LaneKey) {
         // We are stopping: the event stays unfinished and is taken up again after the start.
         return;
     }
+    run.leaves_chain();
     let mut waited_for = false;
     for place in run.observers().into_iter().filter(|place| !run.is_done(*place)) {
         waited_for |= hand_over(spine, run, place).await;
@@ -77,7 +74,7 @@ async fn walk(spine: &Arc<Spine>, run: &Arc<Run>, lane: LaneKey) {
 async fn hand_over(spine: &Arc<Spine>, run: &Arc<Run>, place: usize) -> bool {
     let Some(member) = run.subscribers.get(place).and_then(|it| it.member.clone()) else { return false };
     let (no, lane) = (member.seat.no(), lane_for(run, place));
-    let held = if spine.backlogs.is_behind(no) { None } else { member.seat.hold(MOST_HELD) };
+    let held = if spine.backlogs.is_behind(no) { None } else { member.seat.hold(spine.roster().most_held()) };
     let Some(held) = held else {
         let error = format!("`{}` is behind, and what comes for it waits its turn on disk", member.seat.name());
         let this = Handling { run, place, member: &member, lane };

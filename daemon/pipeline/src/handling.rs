@@ -62,6 +62,21 @@ struct Try<'a> {
     attempt: u32,
     /// A person retries it out of its order.
     late: bool,
+    /// It decides whether its plugin goes on resting.
+    trial: bool,
+}
+
+impl Try<'_> {
+    /// Whether it tells of its plugin that this try went well.
+    fn tells_if_well(&self) -> bool {
+        self.attempt <= 2 && !self.late
+    }
+
+    /// … or that it failed: at the second try, or where there will be none.
+    fn tells_if_failed(&self, failure: &Failure) -> bool {
+        let is_last = failure.is_final || self.of.member.seat.is_poisoned(self.of.lane);
+        !self.late && (self.attempt == 2 || self.attempt == 1 && is_last)
+    }
 }
 
 impl Spine {
@@ -77,17 +92,17 @@ impl Spine {
                 format!("it is older than the {} s that `{}` may wait", member.max_age_ms / 1000, member.seat.name());
             return self.give_up(this, 0, Why { code: "stale", error }, false).await;
         }
-        let mut tries = run.tries_before(place);
+        let (mut tries, mut failed) = (run.tries_before(place), None);
         loop {
             // A person who wants it tried has it tried.
             let trial = match late {
                 true => false,
-                false => match self.leave(this, tries, began).await {
+                false => match self.leave(this, tries, began, failed.as_ref()).await {
                     Ok(trial) => trial,
                     Err(end) => return end,
                 },
             };
-            let failure = match self.try_once(this, tries, late, trial).await {
+            let failure = match self.try_once(Try { of: this, attempt: tries + 1, late, trial }).await {
                 Ok(end) => return end,
                 Err(failure) => failure,
             };
@@ -95,13 +110,11 @@ impl Spine {
             if trial {
                 // It gets its chance when the plugin does; or is passed over, where nobody waits.
                 self.note_failure(this, tries, &failure, self.clock.now()).await;
+                failed = Some(failure);
                 continue;
             }
             match self.after_failure(this, tries, &failure, late) {
-                Next::GiveUp { closed } => {
-                    let Failure { code, error, .. } = failure;
-                    return self.give_up(this, tries, Why { code, error }, closed).await;
-                }
+                Next::GiveUp { closed } => return self.give_up(this, tries, Why::from(&failure), closed).await,
                 Next::Retry { after_ms } => {
                     let next_at = self.clock.now().plus_ms(after_ms);
                     self.note_failure(this, tries, &failure, next_at).await;
@@ -109,35 +122,27 @@ impl Spine {
                         () = self.clock.sleep_in_work_until(next_at) => {}
                         () = self.reached(Phase::Draining) => return End::Stopping,
                     }
+                    failed = Some(failure);
                 }
             }
         }
     }
 
-    /// One try, and again where what it had read is no longer so; what came of it goes on the plugin's record.
-    async fn try_once(
-        self: &Arc<Self>,
-        this: Handling<'_>,
-        tries: u32,
-        late: bool,
-        trial: bool,
-    ) -> Result<End, Failure> {
-        let (seat, lane, first) = (&this.member.seat, this.lane, tries == 0 && !late);
+    /// One try, and again where what it had read is no longer so. That it failed goes on the plugin's record; that it went
+    /// well is there already.
+    async fn try_once(self: &Arc<Self>, this: Try<'_>) -> Result<End, Failure> {
+        let (seat, lane) = (&this.of.member.seat, this.of.lane);
         let mut stale = 0;
         loop {
-            let alone = stale >= TRIES_BESIDE_OTHERS;
-            match self.attempt(Try { of: this, attempt: tries + 1, late }, alone).await {
+            match self.attempt(this, stale >= TRIES_BESIDE_OTHERS).await {
                 Err(Trouble::Stale) => stale += 1,
-                Ok(end) => {
-                    seat.went_well(lane, first, trial);
-                    return Ok(end);
-                }
+                Ok(end) => return Ok(end),
                 Err(Trouble::Failed(failure)) if failure.counts => {
-                    seat.failed(lane, first, trial, &failure, self.clock.now());
+                    seat.failed(lane, this.tells_if_failed(&failure), this.trial, &failure, self.clock.now());
                     return Err(failure);
                 }
                 Err(trouble) => {
-                    if trial {
+                    if this.trial {
                         seat.undecided(self.clock.now());
                     }
                     return match trouble {
@@ -198,10 +203,11 @@ impl Spine {
 
     /// The call of this revision, and the commit of what it asked for.
     async fn attempt_with(self: &Arc<Self>, this: Try<'_>, plugin: &Arc<Plugin>) -> Result<End, Trouble> {
-        let Try { of: Handling { run, place, member, .. }, attempt, late } = this;
+        let Try { of: Handling { run, place, member, lane }, attempt, late, trial } = this;
         let now = self.clock.now();
         if !plugin.subscriptions().contains(&run.event.kind()) {
             // It was dispatched to a revision that wanted such events.
+            member.seat.went_well(lane, false, trial);
             if run.kept {
                 self.commit(this.of, plugin, Effects::default(), None, now).await?;
             } else {
@@ -225,6 +231,8 @@ impl Spine {
                 counts: fault.blame() == Blame::Plugin,
             })
         })?;
+        // Said before the commit, which takes longer than many a failure: those who failed must not seem to be alone.
+        member.seat.went_well(lane, this.tells_if_well(), trial);
         let needs_check = !handled.needs_no_check();
         let Handled { disposition, effects, instance } = handled;
         // What is not staged has no chain to end: it is for those who get it, each for themselves.

@@ -23,15 +23,16 @@ mod inbox;
 mod lane;
 pub mod outbox;
 mod retry;
+mod room;
 mod roster;
 mod run;
 mod seat;
 mod spine;
 
 pub use channel::{Advice, Answer, Channel, Shipment};
-pub use dispatch::IN_FLIGHT;
 pub use inbox::{Inbox, InboxError};
 pub use outbox::Settings as OutboxSettings;
+pub use room::IN_FLIGHT;
 pub use roster::{Member, OnFailure, Roster, Stage};
 pub use seat::{Paused, Probation, Seat, Serving, Spent, Standing, Suspension};
 pub use spine::Phase;
@@ -40,9 +41,9 @@ use backlog::Backlogs;
 use beadle_clock::{Alarm, Clock};
 use beadle_model::{EventId, PluginNo};
 use beadle_store::{Store, StoreError};
-use dispatch::InFlight;
 use health::Health;
 use outbox::Outbox;
+use room::Room;
 use run::{Run, Subscriber};
 use spine::Spine;
 use std::sync::Arc;
@@ -68,7 +69,7 @@ pub const CODES: [&str; 10] = [
 #[derive(Clone)]
 pub struct Pipeline {
     spine: Arc<Spine>,
-    in_flight: InFlight,
+    room: Room,
     listeners: watch::Sender<Arc<[PluginNo]>>,
     tasks: Arc<tokio::sync::Mutex<Vec<JoinHandle<()>>>>,
 }
@@ -98,6 +99,7 @@ impl Pipeline {
             listening,
         );
         let sending = tokio::spawn(outbox::run(outbox.clone()));
+        let room = Room::new(clock.clone());
         let spine = Spine {
             store,
             lanes: lane::Lanes::new(clock.clone()),
@@ -111,7 +113,7 @@ impl Pipeline {
             roster: watch::Sender::default(),
         };
         let tasks = Arc::new(tokio::sync::Mutex::new(vec![sending]));
-        Ok(Self { spine: Arc::new(spine), in_flight: InFlight::default(), listeners, tasks })
+        Ok(Self { spine: Arc::new(spine), room, listeners, tasks })
     }
 
     /// Where events come in.
@@ -131,7 +133,7 @@ impl Pipeline {
         if tasks.len() == 1
             && let Some(feed) = self.spine.store.feed()
         {
-            tasks.push(tokio::spawn(dispatch::run(Arc::clone(&self.spine), feed, self.in_flight.clone())));
+            tasks.push(tokio::spawn(dispatch::run(Arc::clone(&self.spine), feed, self.room.clone())));
         }
     }
 
@@ -150,9 +152,10 @@ impl Pipeline {
         &self.spine.outbox
     }
 
-    /// Events on their way, and lanes that have something in them.
-    pub fn on_their_way(&self) -> (usize, usize) {
-        (self.in_flight.count(), self.spine.lanes.busy())
+    /// Events on their way, events that are put off, and lanes that have something in them.
+    pub fn on_their_way(&self) -> [usize; 3] {
+        let (on_their_way, put_off) = self.room.counts();
+        [on_their_way, put_off, self.spine.lanes.busy()]
     }
 
     /// How many events are kept for each plugin that has some.
@@ -178,8 +181,7 @@ impl Pipeline {
         let (Some(event), Some(member)) = (found, member) else { return Ok(false) };
         let roster = self.spine.store.roster(vec![plugin]).await?;
         let subscribers = vec![Subscriber { no: plugin, member: Some(member) }];
-        let ticket = InFlight::ticket_out_of_order(event.id);
-        let run = Arc::new(Run::new(Arc::new(event), subscribers, roster, ticket));
+        let run = Arc::new(Run::new(Arc::new(event), subscribers, roster));
         let (spine, lane) = (Arc::clone(&self.spine), chain::lane_for(&run, 0));
         let work = spine.clock.work();
         tokio::spawn(async move {

@@ -4,6 +4,7 @@
 //! it was dispatched with. Which revision of a plugin runs is not in it: that is the seat's (see `seat`). It is not the
 //! catalogue: it knows no files, no grants and no reasons why a plugin is missing.
 
+use crate::room::OF_OBSERVERS;
 use crate::seat::Seat;
 use beadle_model::{Disposition, EventBody, EventKind, PluginNo};
 use std::sync::Arc;
@@ -77,6 +78,12 @@ impl Member {
     }
 }
 
+/// Events of one plugin that may wait for it in lanes of its own: half a second's worth of a busy day. What comes beyond
+/// that is kept on disk, so that one that is slow, or rests, does not hold the room that all others need …
+const MOST_HELD: usize = 1024;
+/// … and fewer where there are many plugins; this many keep one busy.
+const LEAST_HELD: usize = 64;
+
 /// Those who run now, in the order in which they are asked.
 #[derive(Default)]
 pub struct Roster(Vec<Arc<Member>>);
@@ -91,6 +98,11 @@ impl Roster {
     /// All of them, in order.
     pub fn members(&self) -> &[Arc<Member>] {
         &self.0
+    }
+
+    /// How many events may wait for one of them alone.
+    pub(crate) fn most_held(&self) -> usize {
+        (OF_OBSERVERS / self.0.len().max(1)).clamp(LEAST_HELD, MOST_HELD)
     }
 
     /// Those who want to hear what became of their messages.

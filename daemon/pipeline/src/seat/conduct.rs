@@ -124,8 +124,8 @@ impl Seat {
         self.changed.subscribe()
     }
 
-    pub(crate) fn went_well(&self, lane: LaneKey, first: bool, trial: bool) {
-        if self.conduct().breaker.went_well(lane, first, trial) {
+    pub(crate) fn went_well(&self, lane: LaneKey, tells: bool, trial: bool) {
+        if self.conduct().breaker.went_well(lane, tells, trial) {
             tracing::info!(plugin = %self.name, "A plugin works again: the event that it was tried with went well.");
             self.rang();
         }
@@ -137,10 +137,10 @@ impl Seat {
     }
 
     /// A try failed by its own fault.
-    pub(crate) fn failed(&self, lane: LaneKey, first: bool, trial: bool, failure: &Failure, now: Timestamp) {
+    pub(crate) fn failed(&self, lane: LaneKey, tells: bool, trial: bool, failure: &Failure, now: Timestamp) {
         let mut conduct = self.conduct();
         let how = if failure.own_word { Failed::Said } else { Failed::Broke };
-        let Some(turn) = conduct.breaker.failed(lane, first, trial, how, now) else { return };
+        let Some(turn) = conduct.breaker.failed(lane, tells, trial, how, now) else { return };
         let (name, code, error) = (&self.name, failure.code, &failure.error);
         conduct.trouble = Some((code.to_owned(), error.clone()));
         match turn {

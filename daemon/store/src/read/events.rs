@@ -216,6 +216,26 @@ impl Reader {
         })
     }
 
+    /// Events that the feed has given, as it would give them again; without those that cannot be read, loudly.
+    pub fn feed_again(&self, ids: &[EventId]) -> Result<Vec<Fed>, StoreError> {
+        self.all(|conn| {
+            let mut read = conn.prepare_cached(&format!("SELECT {ROW} FROM events WHERE id = ?1"))?;
+            let mut fed = Vec::with_capacity(ids.len());
+            for id in ids {
+                let mut rows = read.query([id.0])?;
+                match rows.next()?.map(|row| fed_of(conn, row)) {
+                    Some(Ok(event)) => fed.push(event),
+                    Some(Err(error @ StoreError::Unreadable { .. })) => {
+                        tracing::error!(%error, event = %id, "an event is passed by, and stays unfinished");
+                    }
+                    Some(Err(error)) => return Err(error),
+                    None => {}
+                }
+            }
+            Ok(fed)
+        })
+    }
+
     /// An event as it was, in its conversation as it is now.
     pub fn event(&self, id: EventId) -> Result<Option<Event>, StoreError> {
         self.all(|conn| load(conn, id))
