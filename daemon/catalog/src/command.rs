@@ -26,6 +26,10 @@ pub enum Command {
     Revoke(String, Vec<String>),
     /// Forget a removed plugin's state and timers now.
     Purge(String),
+    /// Ask it again: it was switched off, suspended, or not loaded for what it did.
+    Enable(String),
+    /// Ask it no more, until it is enabled.
+    Disable(String),
 }
 
 impl Command {
@@ -33,6 +37,7 @@ impl Command {
     pub fn plugin(&self) -> &str {
         match self {
             Command::Rollback(name) | Command::Grant(name, _) | Command::Revoke(name, _) | Command::Purge(name) => name,
+            Command::Enable(name) | Command::Disable(name) => name,
         }
     }
 }
@@ -60,6 +65,9 @@ pub enum CommandError {
         /// Why not.
         why: String,
     },
+    /// It was switched off.
+    #[error("`{0}` is switched off; say `beadle plugins enable {0}` first")]
+    Disabled(String),
     /// Nobody gives that.
     #[error("there is no right `{0}` to be given; `beadle plugins show NAME` says what a plugin asks for")]
     NoSuchRight(String),
@@ -79,6 +87,7 @@ impl Coded for CommandError {
             CommandError::Present(_) => "plugin-present",
             CommandError::NothingBefore(_) => "nothing-to-go-back-to",
             CommandError::Refused { .. } => "rollback-refused",
+            CommandError::Disabled(_) => "plugin-disabled",
             CommandError::NoSuchRight(_) => "no-such-right",
             CommandError::Store(error) => error.code(),
             CommandError::Closed => "catalog-closed",

@@ -2,7 +2,8 @@
 
 use crate::config::PluginConfig;
 use crate::record::Record;
-use beadle_pipeline::Seat;
+use beadle_model::{PluginNo, Timestamp};
+use beadle_pipeline::{Seat, Suspension};
 use beadle_sandbox::Plugin;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -13,6 +14,8 @@ use std::time::Duration;
 pub struct Entry {
     /// Its file's stem.
     pub name: String,
+    /// Its number in the store; of one that was never seen, nobody's.
+    pub no: PluginNo,
     /// Its file; none where no folder has it.
     pub path: Option<PathBuf>,
     /// What it is configured to be.
@@ -45,6 +48,20 @@ pub enum State {
         well: u32,
         /// Tries that it failed and the one before it did not.
         failed: u32,
+    },
+    /// It does, and rests after it failed whatever it got; then it is tried with one event.
+    Resting {
+        /// For `beadle explain`: of what it failed last.
+        code: String,
+        /// What happened.
+        error: String,
+    },
+    /// It is loaded and not asked: what is for it alone is kept.
+    Suspended(Suspension),
+    /// A person switched it off.
+    Disabled {
+        /// When (civil time).
+        since: Timestamp,
     },
     /// It is being loaded for the first time.
     Loading,
@@ -83,6 +100,9 @@ impl State {
         match self {
             State::Active => "active",
             State::Probation { .. } => "probation",
+            State::Resting { .. } => "resting",
+            State::Suspended(_) => "suspended",
+            State::Disabled { .. } => "disabled",
             State::Loading => "loading",
             State::Pending { .. } => "pending",
             State::Broken { .. } => "broken",
@@ -92,22 +112,30 @@ impl State {
 
     /// Whether events go to it.
     pub fn serves(&self) -> bool {
-        matches!(self, State::Active | State::Probation { .. })
+        matches!(self, State::Active | State::Probation { .. } | State::Resting { .. })
     }
 
     /// For `beadle explain`, where it does not serve and should.
-    pub fn code(&self) -> Option<&'static str> {
+    pub fn code(&self) -> Option<&str> {
         match self {
             State::Pending { .. } => Some("plugin-pending"),
+            State::Resting { .. } => Some("plugin-resting"),
+            State::Suspended(suspension) => Some(&suspension.code),
             State::Broken { code, .. } => Some(code),
             _ => None,
         }
     }
 
-    /// Why it does not serve, in a sentence; `None` where it does, or nobody expects it to.
+    /// Why it does not serve as it should, in a sentence; `None` where it does, or nobody expects it to.
     pub fn why(&self, name: &str) -> Option<String> {
         match self {
             State::Pending { missing } => Some(pending(name, missing)),
+            State::Resting { code, error } => Some(format!(
+                "`{name}` fails whatever it gets and rests, then it is tried with one event; last it failed so: {error} ({code})"
+            )),
+            State::Suspended(Suspension { why, .. }) => Some(format!(
+                "`{name}` is suspended: {why}. What is for it alone is kept; `beadle plugins enable {name}` has it asked again, another file takes its place"
+            )),
             State::Broken { error, .. } => Some(error.clone()),
             _ => None,
         }

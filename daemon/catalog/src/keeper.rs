@@ -9,16 +9,17 @@ use crate::command::Asked;
 use crate::config::Config;
 use crate::entry::State;
 use crate::folder::{self, Listing};
+use crate::marks::Marks;
 use crate::plan::{self, Do, Here, Judged, Known};
 use crate::post::Post;
-use crate::record;
+use crate::record::{self, Record};
 use crate::revisions::Revisions;
 use crate::transaction::{self, Job, Outcome, Source, Tools, Verdict};
 use crate::watch::{Hint, Watch};
 use crate::{Counts, Parts, Shown};
-use beadle_pipeline::{Pipeline, Roster};
+use beadle_pipeline::Pipeline;
 use beadle_store::StoreError;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -26,12 +27,14 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Notify, mpsc, oneshot, watch as channel};
 use tokio::task::JoinSet;
 
+mod conduct;
 mod orders;
-mod probation;
+mod part;
+mod start;
 mod tell;
 
-/// Transactions at once: each compiles with all cores already, but a long one is not to hold up all others.
-const AT_ONCE: usize = 2;
+pub(crate) use start::STILL_LOADING;
+
 /// After the first of many changes the others are waited for so long.
 const GATHER: Duration = Duration::from_millis(3);
 /// While the store does not write.
@@ -62,6 +65,9 @@ pub(crate) struct Keeper {
     /// Since when a folder cannot be read.
     lost: BTreeMap<PathBuf, Instant>,
     present: Vec<beadle_model::PluginNo>,
+    /// Who was being loaded when the process before this one died.
+    suspects: BTreeSet<String>,
+    began: Instant,
     started: bool,
 }
 
@@ -75,12 +81,13 @@ impl Keeper {
     ) -> Self {
         let Parts { sandbox, store, pipeline, clock, data_dir } = parts;
         let revisions = Revisions::new(data_dir.join("revisions"));
+        let marks = Marks::new(data_dir.join("loading"));
         let config = configs.borrow().clone();
         let watch = Watch::new().inspect_err(|error| {
             tracing::warn!(%error, "The plugin folders cannot be watched; they are looked at now and then.");
         });
         Self {
-            tools: Tools { sandbox, store, clock, revisions, probations: Arc::new(Notify::new()) },
+            tools: Tools { sandbox, store, clock, revisions, marks, bell: Arc::new(Notify::new()) },
             pipeline,
             config,
             configs,
@@ -94,6 +101,8 @@ impl Keeper {
             jobs: JoinSet::new(),
             lost: BTreeMap::new(),
             present: Vec::new(),
+            suspects: BTreeSet::new(),
+            began: Instant::now(),
             started: false,
         }
     }
@@ -101,11 +110,15 @@ impl Keeper {
     /// Until the catalogue is dropped.
     pub async fn run(mut self) {
         self.remember().await;
+        self.look_at_the_last_start().await;
         loop {
-            let look_within = self.look().await;
-            if !self.started && self.jobs.is_empty() {
+            let mut look_within = self.look().await;
+            if !self.started && self.is_time_to_start(Instant::now()) {
                 self.started = true;
+                self.stand_in();
                 self.take_part().await;
+                // Who had to wait for that may be loaded now.
+                look_within = Duration::ZERO;
             }
             self.show();
             if !self.wait(look_within).await {
@@ -121,7 +134,8 @@ impl Keeper {
             let read = tokio::task::spawn_blocking(move || record::read_all(&reader)).await;
             match read {
                 Ok(Ok(records)) => {
-                    for (name, (no, record)) in records.into_iter().filter(|(_, (_, it))| !it.served.is_empty()) {
+                    let is_something = |record: &Record| *record != Record::default();
+                    for (name, (no, record)) in records.into_iter().filter(|(_, (_, it))| is_something(it)) {
                         let config = self.config.plugins.get(&name).cloned().unwrap_or_default();
                         self.posts.insert(name, Post::new(no, record, config));
                     }
@@ -162,8 +176,8 @@ impl Keeper {
                 self.config = self.configs.borrow_and_update().clone();
                 self.take_configuration().await;
             }
-            () = self.tools.probations.notified() => self.look_at_probations().await,
-            () = tokio::time::sleep(look_within) => self.look_at_probations().await,
+            () = self.tools.bell.notified() => self.look_at_seats().await,
+            () = tokio::time::sleep(look_within) => self.look_at_seats().await,
         }
         true
     }
@@ -183,6 +197,7 @@ impl Keeper {
         let now = Instant::now();
         self.note_folders(now);
         let mut look_within = Duration::from_millis(self.config.look_every_ms.try_into().unwrap_or(1));
+        look_within = look_within.min(self.patience_left(now).unwrap_or(look_within));
         if let Err(error) = self.meet_new_ones().await {
             tracing::warn!(%error, "A new plugin could not be noted; again soon.");
             look_within = STORE_PAUSE;
@@ -196,7 +211,7 @@ impl Keeper {
             match self.decide(&name, now) {
                 Do::Nothing => {}
                 Do::LookWithin(within) => look_within = look_within.min(within.max(GATHER)),
-                Do::Judge if self.jobs.len() < AT_ONCE => self.judge(&name, now),
+                Do::Judge if self.may_judge(&name, now) => self.judge(&name, now),
                 // The end of one that runs is a reason to look.
                 Do::Judge => {}
                 Do::Unload => self.unload(&name).await,
@@ -212,7 +227,7 @@ impl Keeper {
         for name in new {
             let no = self.tools.store.plugin_no(&name).await?;
             let config = self.config.plugins.get(&name).cloned().unwrap_or_default();
-            self.posts.insert(name, Post::new(no, record::Record::default(), config));
+            self.posts.insert(name, Post::new(no, Record::default(), config));
         }
         Ok(())
     }
@@ -221,6 +236,10 @@ impl Keeper {
         let Some(post) = self.posts.get_mut(name) else { return Do::Nothing };
         let found = self.listing.plugins.get(name);
         post.is_seen(found.map(|found| found.stamp), now);
+        if let (Some(since), true) = (post.record.disabled_since, found.is_some() && !post.busy) {
+            post.state = State::Disabled { since };
+            return Do::Nothing;
+        }
         let folder_lost = post.path.as_deref().and_then(|path| self.lost.get(path.parent()?));
         if found.is_none() && post.seat.is_none() && !post.busy {
             if self.lost.is_empty() && post.state == State::Removed {
@@ -269,7 +288,7 @@ impl Keeper {
         to: Option<oneshot::Sender<crate::Answer>>,
     ) {
         let Some(post) = self.posts.get_mut(name) else { return };
-        post.busy = true;
+        (post.busy, post.judged_since) = (true, Some(Instant::now()));
         let stamp = match &source {
             Source::File(_, stamp) => *stamp,
             Source::Kept(_) => post.seen.map(|(stamp, _)| stamp).unwrap_or_default(),
@@ -284,12 +303,14 @@ impl Keeper {
             record: post.record.clone(),
             seat: post.seat.clone(),
             settled,
+            alone: self.suspects.contains(name),
         };
         let (tools, name) = (self.tools.clone(), name.to_owned());
         self.jobs.spawn(async move { Done { name, outcome: transaction::run(tools, job).await, judged, to } });
     }
 
     async fn done(&mut self, Done { name, outcome, judged, to }: Done) {
+        self.suspects.remove(&name);
         let Some(post) = self.posts.get_mut(&name) else { return };
         let is_rollback = to.is_some();
         match &outcome.verdict {
@@ -308,78 +329,6 @@ impl Keeper {
             let wanted = self.posts.values().flat_map(|post| &post.record.served).map(String::as_str).collect();
             self.tools.revisions.retain(&wanted);
         }
-    }
-
-    /// Its file is gone: it takes no part any more, and what it kept is kept for a while.
-    async fn unload(&mut self, name: &str) {
-        let Some(post) = self.posts.get_mut(name) else { return };
-        if post.record.served.is_empty() {
-            self.posts.remove(name);
-            return;
-        }
-        tracing::warn!(
-            plugin = name,
-            "A plugin's file is gone: it takes no part any more. What it kept stays for a while."
-        );
-        post.leaves(State::Removed);
-        post.path = None;
-        if post.record.gone_since.is_none() {
-            post.record.gone_since = Some(self.tools.clock.now());
-            self.write_record(name).await;
-        }
-        self.take_part().await;
-    }
-
-    async fn write_record(&self, name: &str) {
-        let Some(post) = self.posts.get(name) else { return };
-        if let Err(error) = self.tools.store.set_plugin_record(post.no, post.record.text()).await {
-            tracing::warn!(plugin = name, %error, "What is to be remembered of a plugin could not be written.");
-        }
-    }
-
-    /// What was removed long ago is forgotten.
-    async fn purge_old(&mut self) {
-        let (now, keep_ms) = (self.tools.clock.now(), self.config.keep_removed_ms);
-        let is_old = |post: &Post| post.record.gone_since.is_some_and(|since| now.since_ms(since) > keep_ms);
-        let old: Vec<String> = self
-            .posts
-            .iter()
-            .filter(|(_, post)| post.seat.is_none() && !post.busy && post.state == State::Removed && is_old(post))
-            .map(|(name, _)| name.clone())
-            .collect();
-        for name in old {
-            match self.purge(&name).await {
-                Ok(said) => tracing::info!(plugin = name, "A plugin was removed long ago: {said}."),
-                Err(error) => {
-                    tracing::warn!(plugin = name, %error, "What a removed plugin kept could not be forgotten yet.")
-                }
-            }
-        }
-    }
-
-    async fn take_configuration(&mut self) {
-        for (name, post) in &mut self.posts {
-            post.config = self.config.plugins.get(name).cloned().unwrap_or_default();
-        }
-        self.take_part().await;
-    }
-
-    /// Those who serve take part from now on, each in its place.
-    async fn take_part(&mut self) {
-        if !self.started {
-            return;
-        }
-        let members: Vec<_> = self.posts.values().filter_map(Post::member).collect();
-        let present: Vec<_> = members.iter().map(|member| member.seat.no()).collect();
-        self.pipeline.set_roster(Roster::new(members)).await;
-        if present != self.present {
-            match self.tools.store.set_present(present.clone()).await {
-                Ok(()) => self.present = present,
-                Err(error) => tracing::warn!(%error, "Who takes part could not be noted: timers of others may fire."),
-            }
-        }
-        // Who takes part and who wants what may both be other than before.
-        self.pipeline.timers_changed().ring();
     }
 }
 

@@ -17,6 +17,7 @@ mod entry;
 mod folder;
 pub mod grants;
 mod keeper;
+mod marks;
 mod plan;
 mod post;
 mod record;
@@ -28,7 +29,7 @@ pub mod watch;
 pub use command::{Answer, Command, CommandError};
 pub use config::{Config, PluginConfig};
 pub use entry::{Entry, State, Took, Waiting};
-pub use record::Record;
+pub use record::{Isolated, Record, Suspended};
 
 use beadle_clock::Clock;
 use beadle_pipeline::Pipeline;
@@ -42,7 +43,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use tokio::sync::{mpsc, oneshot, watch as channel};
 
 /// Every code of this crate's own; `beadle explain` has a page for each.
-pub const CODES: [&str; 15] = [
+pub const CODES: [&str; 17] = [
     "plugin-pending",
     "plugin-missing",
     "plugin-unreadable",
@@ -51,6 +52,8 @@ pub const CODES: [&str; 15] = [
     "dry-run-failed",
     "revision-not-kept",
     "rolled-back",
+    transaction::STOPPED_START,
+    keeper::STILL_LOADING,
     command::CODES[0],
     command::CODES[1],
     command::CODES[2],

@@ -6,8 +6,8 @@ use crate::folder::Stamp;
 use crate::plan::Judged;
 use crate::record::Record;
 use crate::transaction::{Outcome, Verdict};
-use beadle_model::PluginNo;
-use beadle_pipeline::{Member, Seat};
+use beadle_model::{PluginNo, Timestamp};
+use beadle_pipeline::{Member, Seat, Serving, Standing};
 use beadle_sandbox::Plugin;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -35,6 +35,8 @@ pub(crate) struct Post {
     pub judged: Option<Judged>,
     /// It is being judged.
     pub busy: bool,
+    /// Since when, or when it was last.
+    pub judged_since: Option<Instant>,
     /// Its file as seen last, and since when it is so.
     pub seen: Option<(Stamp, Instant)>,
     /// Since when its file is gone.
@@ -47,7 +49,11 @@ pub(crate) struct Post {
 
 impl Post {
     pub fn new(no: PluginNo, record: Record, config: PluginConfig) -> Self {
-        let state = if record.gone_since.is_some() { State::Removed } else { State::Loading };
+        let state = match (record.gone_since, record.disabled_since) {
+            (Some(_), _) => State::Removed,
+            (None, Some(since)) => State::Disabled { since },
+            (None, None) => State::Loading,
+        };
         Self {
             no,
             record,
@@ -60,6 +66,7 @@ impl Post {
             steps: Vec::new(),
             judged: None,
             busy: false,
+            judged_since: None,
             seen: None,
             gone_since: None,
             again_at: None,
@@ -93,6 +100,10 @@ impl Post {
 
     /// It takes no part any more. Calls that run are ended by what runs them.
     pub fn leaves(&mut self, state: State) {
+        if let (Some(seat), State::Disabled { .. }) = (&self.seat, &state) {
+            // What is on its way to it is not: it was switched off.
+            seat.close();
+        }
         (self.seat, self.candidate, self.waiting, self.judged) = (None, None, None, None);
         (self.probation_since, self.again_at) = (None, None);
         self.state = state;
@@ -104,7 +115,9 @@ impl Post {
         (self.busy, self.record) = (false, record);
         if let Some(seat) = seat {
             self.seat = Some(seat);
-            self.serves_again();
+            if self.is_seated() && !self.state.serves() {
+                self.state = State::Active;
+            }
         }
         self.judged = Some(judged);
         match verdict {
@@ -116,13 +129,19 @@ impl Post {
                 self.tell(name, &steps);
                 self.steps = steps;
             }
+            Verdict::Isolated(suspension) => {
+                let code = &suspension.code;
+                tracing::error!(plugin = name, code, "A plugin is not loaded: {}.", suspension.why);
+                (self.waiting, self.candidate) = (None, None);
+                self.state = State::Suspended(suspension);
+            }
             Verdict::Pending { plugin, missing, withdrawn } => {
                 let why = pending(name, &missing);
                 if withdrawn {
                     self.leaves(State::Pending { missing: missing.clone() });
                 }
                 tracing::warn!(plugin = name, code = "plugin-pending", "A plugin waits: {why}.");
-                if self.seat.is_some() {
+                if self.is_seated() {
                     let revision = Some(plugin.revision().to_owned());
                     self.waiting = Some(Waiting { revision, step: "wishes", code: "plugin-pending", why });
                 } else {
@@ -138,17 +157,16 @@ impl Post {
         }
     }
 
-    fn serves_again(&mut self) {
-        if !self.state.serves() {
-            self.state = State::Active;
-        }
+    /// Somebody sits in its seat.
+    pub fn is_seated(&self) -> bool {
+        self.seat.as_ref().is_some_and(|seat| seat.serving().is_some())
     }
 
     fn refuse(&mut self, name: &str, why: Waiting) {
         let (code, step) = (why.code, why.step);
         // Some reasons are sentences with an end of their own.
         let text = why.why.trim_end_matches('.');
-        if self.seat.is_some() {
+        if self.is_seated() {
             tracing::error!(
                 plugin = name,
                 code,
@@ -158,13 +176,13 @@ impl Post {
             self.waiting = Some(why);
         } else {
             tracing::error!(plugin = name, code, step, "A plugin does not run: {text}.");
-            self.candidate = None;
+            (self.candidate, self.seat) = (None, None);
             self.state = State::Broken { code, error: why.why };
         }
     }
 
     fn tell(&self, name: &str, steps: &[Took]) {
-        let Some(plugin) = self.seat.as_ref().map(|seat| seat.serving().plugin) else { return };
+        let Some(Serving { plugin, .. }) = self.seat.as_ref().and_then(|seat| seat.serving()) else { return };
         let took: Vec<_> = steps.iter().map(|(step, took)| format!("{step} {:.1}", took.as_secs_f64() * 1e3)).collect();
         let revision = plugin.revision().get(..12).unwrap_or_default();
         tracing::info!(plugin = name, revision, steps_ms = took.join(", "), "A plugin runs.");
@@ -172,22 +190,30 @@ impl Post {
 
     /// Its place in the roster, while it takes part.
     pub fn member(&self) -> Option<Arc<Member>> {
-        let seat = self.seat.as_ref().filter(|_| self.state.serves())?;
+        let is_kept_for = |state: &State| state.serves() || matches!(state, State::Suspended(_));
+        let seat = self.seat.as_ref().filter(|_| is_kept_for(&self.state))?;
         let PluginConfig { stage, order, on_failure, max_age_ms, .. } = self.config;
         Some(Arc::new(Member::new(Arc::clone(seat), stage, order, on_failure, max_age_ms)))
     }
 
-    /// As it is shown.
-    pub fn entry(&self, name: &str) -> Entry {
-        let serving = self.seat.as_ref().map(|seat| seat.serving());
-        let state = match serving.as_ref().and_then(|serving| serving.probation.as_ref()) {
-            Some(probation) if self.state.serves() => {
-                State::Probation { well: probation.well(), failed: probation.failed() }
-            }
+    /// As it stands.
+    pub fn stands(&self, now: Timestamp) -> State {
+        let Some(seat) = self.seat.as_ref().filter(|_| self.state.serves()) else { return self.state.clone() };
+        match (seat.standing(now), seat.serving().and_then(|serving| serving.probation)) {
+            (Standing::Suspended(suspension), _) => State::Suspended(suspension),
+            (Standing::Rests { code, error, .. }, _) => State::Resting { code, error },
+            (_, Some(probation)) => State::Probation { well: probation.well(), failed: probation.failed() },
             _ => self.state.clone(),
-        };
+        }
+    }
+
+    /// As it is shown.
+    pub fn entry(&self, name: &str, now: Timestamp) -> Entry {
+        let serving = self.seat.as_ref().and_then(|seat| seat.serving());
+        let state = self.stands(now);
         Entry {
             name: name.to_owned(),
+            no: self.no,
             path: self.path.clone(),
             config: self.config.clone(),
             seat: self.seat.clone(),
@@ -207,6 +233,7 @@ pub(crate) fn missing(name: &str, config: &Config) -> Entry {
     );
     Entry {
         name: name.to_owned(),
+        no: PluginNo::HOST,
         path: None,
         config: config.plugins.get(name).cloned().unwrap_or_default(),
         seat: None,

@@ -2,7 +2,8 @@
 //!
 //! Fields are added and given a default, never renamed: the next version reads what this one wrote.
 
-use beadle_model::{PluginNo, Timestamp};
+use beadle_model::{EventKind, PluginNo, Timestamp};
+use beadle_pipeline::Suspension;
 use beadle_store::{Reader, StoreError};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -22,6 +23,33 @@ pub struct Record {
     pub granted: BTreeSet<String>,
     /// Its file is gone since then (civil time).
     pub gone_since: Option<Timestamp>,
+    /// A person switched it off then (civil time).
+    pub disabled_since: Option<Timestamp>,
+    /// It is suspended, for as long as this revision serves.
+    pub suspended: Option<Suspended>,
+    /// This revision is not loaded any more.
+    pub isolated: Option<Isolated>,
+    /// Interfaces of the events that the revision which served last exports.
+    pub events: BTreeSet<String>,
+}
+
+/// A plugin that failed time after time.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Suspended {
+    /// Which revision of it.
+    pub revision: String,
+    /// Why, and since when.
+    #[serde(flatten)]
+    pub suspension: Suspension,
+}
+
+/// A revision whose loading ended a start of the daemon.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Isolated {
+    /// Which.
+    pub revision: String,
+    /// When that was found out (civil time).
+    pub at: Timestamp,
 }
 
 impl Record {
@@ -58,6 +86,17 @@ impl Record {
         self.served.drain(..most);
         self.sent_back = None;
         self.gone_since = None;
+    }
+
+    /// Whether loading these bytes ended a start of the daemon.
+    pub fn is_isolated(&self, revision: &str) -> bool {
+        self.isolated.as_ref().is_some_and(|isolated| isolated.revision == revision)
+    }
+
+    /// The events that it is known to want.
+    pub fn wants(&self) -> BTreeSet<EventKind> {
+        let is_wanted = |kind: &EventKind| kind.interface().is_some_and(|name| self.events.contains(name));
+        EventKind::ALL.into_iter().filter(is_wanted).collect()
     }
 
     /// The revision that serves is sent back; the one before it serves again. What lies in the folder stays refused.
@@ -105,6 +144,11 @@ mod tests {
         let mut record = Record::default();
         record.serves("a");
         record.granted.insert("messages".into());
+        let suspension = Suspension { code: "plugin-suspended".into(), why: "it failed".into(), at: Timestamp(1) };
+        record.suspended = Some(Suspended { revision: "a".into(), suspension });
+        record.isolated = Some(Isolated { revision: "b".into(), at: Timestamp(2) });
+        record.events = BTreeSet::from(["on-message".into(), "on-something-of-later".into()]);
+        assert_eq!(record.wants(), BTreeSet::from([EventKind::Message]));
         assert_eq!(Record::parse("echo", Some(&record.text())), record);
         assert_eq!(Record::parse("echo", Some("{}")), Record::default());
         assert_eq!(Record::parse("echo", Some("nonsense")), Record::default());

@@ -12,12 +12,13 @@ use crate::dry_run;
 use crate::entry::{Took, Waiting};
 use crate::folder::Stamp;
 use crate::grants;
-use crate::record::Record;
+use crate::marks::{Loading, Mark, Marks};
+use crate::record::{Record, Suspended};
 use crate::revisions::Revisions;
 use crate::settings;
 use beadle_clock::Clock;
 use beadle_model::{Coded, PluginNo};
-use beadle_pipeline::{Probation, Seat, Serving};
+use beadle_pipeline::{Probation, Seat, Serving, Suspension};
 use beadle_sandbox::{LoadError, Plugin, Sandbox, Spec, revision};
 use beadle_store::Store;
 use std::collections::BTreeSet;
@@ -29,6 +30,9 @@ use tokio::sync::Notify;
 /// After so many tries that went well a revision has passed its probation.
 pub(crate) const ENOUGH: u32 = 100;
 
+/// The code of a revision whose loading ended a start.
+pub(crate) const STOPPED_START: &str = "plugin-stopped-start";
+
 /// What all transactions share.
 #[derive(Clone)]
 pub(crate) struct Tools {
@@ -36,8 +40,10 @@ pub(crate) struct Tools {
     pub store: Store,
     pub clock: Clock,
     pub revisions: Revisions,
-    /// Rung by probations.
-    pub probations: Arc<Notify>,
+    /// What is being loaded.
+    pub marks: Marks,
+    /// Rung by seats and probations.
+    pub bell: Arc<Notify>,
 }
 
 /// Where the bytes come from.
@@ -63,6 +69,8 @@ pub(crate) struct Job {
     pub seat: Option<Arc<Seat>>,
     /// How long the file was waited for.
     pub settled: Option<Took>,
+    /// Nothing else is loaded meanwhile.
+    pub alone: bool,
 }
 
 /// What came of it.
@@ -85,6 +93,8 @@ pub(crate) enum Verdict {
     Same,
     /// It serves now.
     Serves,
+    /// It is not loaded, since loading it ended a start; nobody serves.
+    Isolated(Suspension),
     /// It asks for more than it was granted.
     Pending {
         plugin: Arc<Plugin>,
@@ -123,7 +133,7 @@ impl From<LoadError> for No {
 
 /// Does the job.
 pub(crate) async fn run(tools: Tools, job: Job) -> Outcome {
-    let mut this = Transaction { steps: job.settled.into_iter().collect(), revision: None, tools, job };
+    let mut this = Transaction { steps: job.settled.into_iter().collect(), revision: None, mark: None, tools, job };
     let verdict = this.run().await.unwrap_or_else(|no| {
         let No { step, code, why, passing } = no;
         let why = Waiting { revision: this.revision.take(), step, code, why };
@@ -137,6 +147,8 @@ struct Transaction {
     job: Job,
     /// Of the bytes in hand.
     revision: Option<String>,
+    /// From the first code that is loaded to the end of all.
+    mark: Option<Mark>,
     steps: Vec<Took>,
 }
 
@@ -145,11 +157,14 @@ impl Transaction {
         let Some(bytes) = self.read().await? else { return Ok(Verdict::Moved) };
         let hash = revision(&bytes);
         self.revision = Some(hash.clone());
-        if self.job.seat.is_none() {
+        if self.serving().is_none() {
             self.seat_what_served(&hash).await;
         }
+        let before = self.serving();
+        if self.job.record.is_isolated(&hash) {
+            return self.isolate(before.is_some());
+        }
         let is_kept = matches!(self.job.source, Source::Kept(_));
-        let before = self.job.seat.as_ref().map(|seat| seat.serving());
         let same_code = before.as_ref().is_some_and(|before| before.plugin.revision() == hash);
         if let Some(before) = before.as_ref().filter(|_| same_code && self.loaded_alike()) {
             return Ok(match self.missing(&before.plugin) {
@@ -157,7 +172,7 @@ impl Transaction {
                 missing => Verdict::Pending { plugin: Arc::clone(&before.plugin), missing, withdrawn: true },
             });
         }
-        let plugin = self.load(bytes.clone()).await?;
+        let plugin = self.load(&hash, bytes.clone()).await?;
         self.check_settings(&plugin)?;
         let missing = self.missing(&plugin);
         if !missing.is_empty() {
@@ -171,6 +186,29 @@ impl Transaction {
         self.keep(hash.clone(), bytes).await?;
         self.swap(plugin, &hash, before.filter(|_| !is_kept)).await?;
         Ok(Verdict::Serves)
+    }
+
+    fn serving(&self) -> Option<Serving> {
+        self.job.seat.as_ref().and_then(|seat| seat.serving())
+    }
+
+    /// What ended a start is not loaded again: what serves goes on, and where nothing does what comes is kept for it.
+    fn isolate(&mut self, serves: bool) -> Result<Verdict, No> {
+        let name = &self.job.name;
+        let why = format!(
+            "the daemon died while it loaded this file, and again when it loaded nothing else; it is not loaded any more, until it has other bytes or somebody says `beadle plugins enable {name}`"
+        );
+        let at = self.job.record.isolated.as_ref().map_or(self.tools.clock.now(), |isolated| isolated.at);
+        let suspension = Suspension { code: STOPPED_START.into(), why: why.clone(), at };
+        if serves {
+            return Err(No::new("load", STOPPED_START, why));
+        }
+        let wants = self.job.record.wants();
+        if !wants.is_empty() {
+            let bell = Arc::clone(&self.tools.bell);
+            self.job.seat = Some(Arc::new(Seat::vacant(name, self.job.no, wants, suspension.clone(), bell)));
+        }
+        Ok(Verdict::Isolated(suspension))
     }
 
     /// The bytes, if they are still those that were seen.
@@ -188,24 +226,33 @@ impl Transaction {
     /// After a start: what served when we ended serves until what lies in the folder is known to be good.
     async fn seat_what_served(&mut self, found: &str) {
         let record = &self.job.record;
-        let Some(served) = record.serving().filter(|served| *served != found && record.gone_since.is_none()) else {
-            return;
-        };
-        let (revisions, served) = (self.tools.revisions.clone(), served.to_owned());
-        let Ok(bytes) = beside(move || read_kept(&revisions, &served)).await else { return };
-        let Ok(plugin) = self.load(bytes).await else { return };
+        let is_wanted = |served: &&str| *served != found && record.gone_since.is_none() && !record.is_isolated(served);
+        let Some(served) = record.serving().filter(is_wanted).map(str::to_owned) else { return };
+        let (revisions, hash) = (self.tools.revisions.clone(), served.clone());
+        let Ok(bytes) = beside(move || read_kept(&revisions, &hash)).await else { return };
+        let Ok(plugin) = self.load(&served, bytes).await else { return };
         if self.missing(&plugin).is_empty() && settings_of(&plugin, &self.job).is_empty() {
-            self.job.seat = Some(Arc::new(Seat::new(plugin)));
+            let suspended = self.job.record.suspended.clone().filter(|suspended| suspended.revision == served);
+            self.take_seat(plugin, None, suspended);
         }
         self.steps.clear();
+    }
+
+    /// Every try that begins is this one's from now on, unless it is suspended still.
+    fn take_seat(&mut self, plugin: Arc<Plugin>, probation: Option<Arc<Probation>>, suspended: Option<Suspended>) {
+        let bell = &self.tools.bell;
+        let seat = self.job.seat.get_or_insert_with(|| Arc::new(Seat::new(Arc::clone(&plugin), Arc::clone(bell))));
+        seat.seat(Serving { plugin, probation });
+        if let Some(suspended) = suspended {
+            seat.suspend(suspended.suspension);
+        }
     }
 
     /// Whether what serves was loaded with what the configuration says now.
     fn loaded_alike(&self) -> bool {
         let load = self.job.config.load();
         let settings = load.settings.to_string();
-        self.job.seat.as_ref().is_some_and(|seat| {
-            let plugin = seat.serving().plugin;
+        self.serving().is_some_and(|Serving { plugin, .. }| {
             *plugin.limits() == load.limits && plugin.isolation() == load.isolation && plugin.settings() == settings
         })
     }
@@ -214,11 +261,15 @@ impl Transaction {
         grants::missing(plugin.wishes().iter().map(AsRef::as_ref), &self.job.granted)
     }
 
-    async fn load(&mut self, bytes: Vec<u8>) -> Result<Arc<Plugin>, No> {
+    async fn load(&mut self, revision: &str, bytes: Vec<u8>) -> Result<Arc<Plugin>, No> {
+        let loading = Loading { revision: revision.to_owned(), alone: self.job.alone };
+        self.mark = Some(self.tools.marks.set(&self.job.name, &loading));
         let load = self.job.config.load();
+        let state = self.tools.store.reader().state_of(self.job.no);
         let spec = Spec {
             name: self.job.name.clone(),
             no: self.job.no,
+            state: state.map_err(|error| No::passing("state", error.code(), error.to_string()))?,
             bytes,
             settings: load.settings,
             limits: load.limits,
@@ -280,6 +331,11 @@ impl Transaction {
             Source::File(..) if record.serving() == Some(hash) => record.gone_since = None,
             Source::File(..) => record.serves(hash),
         }
+        // The same one, after a start, is what it was.
+        let is_seated = self.serving().is_some();
+        let suspended = record.suspended.take().filter(|suspended| suspended.revision == hash && !is_seated);
+        record.suspended.clone_from(&suspended);
+        record.events = plugin.subscriptions().iter().filter_map(|kind| kind.interface()).map(str::to_owned).collect();
         if record != self.job.record {
             let written = self.tools.store.set_plugin_record(self.job.no, record.text()).await;
             written.map_err(|error| No::passing("swap", error.code(), error.to_string()))?;
@@ -287,15 +343,12 @@ impl Transaction {
         self.job.record = record;
         // Who stands in is the last that proved itself, not one that is on probation too.
         let trusted = before.map(|before| match before.probation {
-            Some(probation) if probation.well() < ENOUGH => Arc::clone(probation.before()),
+            Some(probation) if probation.well() < ENOUGH => probation.before().map_or(before.plugin, Arc::clone),
             _ => before.plugin,
         });
-        let bell = &self.tools.probations;
-        let probation = trusted.map(|before| Arc::new(Probation::new(before, ENOUGH, Arc::clone(bell))));
-        match &self.job.seat {
-            Some(seat) => seat.seat(Serving { plugin, probation }),
-            None => self.job.seat = Some(Arc::new(Seat::new(plugin))),
-        }
+        let bell = &self.tools.bell;
+        let probation = trusted.map(|before| Arc::new(Probation::new(Some(before), ENOUGH, Arc::clone(bell))));
+        self.take_seat(plugin, probation, suspended);
         self.steps.push(("swap", began.elapsed()));
         Ok(())
     }

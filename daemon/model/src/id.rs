@@ -87,6 +87,11 @@ impl PluginNo {
     pub const HOST: PluginNo = PluginNo(0);
 }
 
+/// The number of a plugin's state as a whole. A plugin has one at a time; a migration makes the next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct StateNo(pub i64);
+
 /// One event given to one plugin: `hnd_104.2`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct HandlingId {

@@ -4,7 +4,8 @@
 //! Observers then run in lanes of their own and are told how it ended. An event that is not staged (a timer, a receipt)
 //! has a chain of one.
 
-use crate::handling::End;
+use crate::aside::Why;
+use crate::handling::{End, Handling};
 use crate::lane::LaneKey;
 use crate::roster::Stage;
 use crate::run::Run;
@@ -18,12 +19,12 @@ pub(crate) fn enqueue(spine: &Arc<Spine>, run: Run) {
     let (spine, run) = (Arc::clone(spine), Arc::new(run));
     spine.lanes.push(key, {
         let spine = Arc::clone(&spine);
-        async move { walk(&spine, &run).await }
+        async move { walk(&spine, &run, key).await }
     });
 }
 
 /// Where an event's chain runs. Timers come back into the lane they were set in; receipts have their own.
-fn lane_of(run: &Run) -> LaneKey {
+pub(crate) fn lane_of(run: &Run) -> LaneKey {
     let conversation = run.event.conversation.as_ref().map(|conversation| conversation.id);
     let only = run.subscribers.first();
     let observes = only.and_then(|it| it.member.as_ref()).is_some_and(|member| member.stage == Stage::Observe);
@@ -38,37 +39,62 @@ fn lane_of(run: &Run) -> LaneKey {
     }
 }
 
-/// From the first plugin of the chain to its end, then hands over to the observers.
-async fn walk(spine: &Arc<Spine>, run: &Arc<Run>) {
-    run.gone().for_each(|place| run.pass(place));
-    if run.ending().is_none() && ask_all(spine, run).await.is_none() {
-        // We are stopping: the event stays unfinished and is taken up again after the start.
-        return;
-    }
-    let observers = run.observers();
-    if observers.is_empty() {
-        return spine.finish(run).await;
-    }
-    for place in observers.into_iter().filter(|place| !run.is_done(*place)) {
-        let Some(no) = run.subscribers.get(place).map(|subscriber| subscriber.no) else { continue };
-        let key = match &run.event.conversation {
-            Some(conversation) => LaneKey::Observer(no, conversation.id),
-            None => LaneKey::Plugin(no),
-        };
-        let (spine, run) = (Arc::clone(spine), Arc::clone(run));
-        spine.lanes.push(key, {
-            let spine = Arc::clone(&spine);
-            async move {
-                if spine.handle(&run, place, false).await == End::Passed {
-                    spine.finish(&run).await;
-                }
-            }
-        });
+/// Where one place of an event runs: in the chain's lane, or in one of its own.
+pub(crate) fn lane_for(run: &Run, place: usize) -> LaneKey {
+    let subscriber = run.subscribers.get(place);
+    let observes = subscriber.and_then(|it| it.member.as_ref()).is_some_and(|member| member.stage == Stage::Observe);
+    let kind = run.event.kind();
+    match (subscriber, &run.event.conversation) {
+        (Some(it), Some(conversation)) if kind.is_news() || kind.is_staged() && observes => {
+            LaneKey::Observer(it.no, conversation.id)
+        }
+        (Some(it), None) if kind.is_news() || kind.is_staged() && observes => LaneKey::Plugin(it.no),
+        _ => lane_of(run),
     }
 }
 
+/// From the first plugin of the chain to its end, then hands over to the observers.
+async fn walk(spine: &Arc<Spine>, run: &Arc<Run>, lane: LaneKey) {
+    run.gone().for_each(|place| run.pass(place));
+    if run.ending().is_none() && ask_all(spine, run, lane).await.is_none() {
+        // We are stopping: the event stays unfinished and is taken up again after the start.
+        return;
+    }
+    run.leaves_chain();
+    let mut waited_for = false;
+    for place in run.observers().into_iter().filter(|place| !run.is_done(*place)) {
+        waited_for |= hand_over(spine, run, place).await;
+    }
+    if !waited_for {
+        spine.finish(run).await;
+    }
+}
+
+/// Puts an event into an observer's lane, or behind what is kept for it. `true`: it is waited for.
+async fn hand_over(spine: &Arc<Spine>, run: &Arc<Run>, place: usize) -> bool {
+    let Some(member) = run.subscribers.get(place).and_then(|it| it.member.clone()) else { return false };
+    let (no, lane) = (member.seat.no(), lane_for(run, place));
+    let held = if spine.backlogs.is_behind(no) { None } else { member.seat.hold(spine.roster().most_held()) };
+    let Some(held) = held else {
+        let error = format!("`{}` is behind, and what comes for it waits its turn on disk", member.seat.name());
+        let this = Handling { run, place, member: &member, lane };
+        return spine.keep(this, 0, Why { code: "plugin-behind", error }).await == End::Stopping;
+    };
+    spine.lanes.push(lane, {
+        let (spine, run) = (Arc::clone(spine), Arc::clone(run));
+        async move {
+            let end = spine.handle(&run, place, lane, false).await;
+            drop(held);
+            if end == End::Passed {
+                spine.finish(&run).await;
+            }
+        }
+    });
+    true
+}
+
 /// Asks one after the other until one ends it. `None`: we are stopping.
-async fn ask_all(spine: &Arc<Spine>, run: &Arc<Run>) -> Option<Ending> {
+async fn ask_all(spine: &Arc<Spine>, run: &Arc<Run>, lane: LaneKey) -> Option<Ending> {
     let host_has_answered = matches!(run.event.body, EventBody::Message { word: Some(_), .. });
     for place in order(run) {
         if run.is_done(place) {
@@ -80,7 +106,7 @@ async fn ask_all(spine: &Arc<Spine>, run: &Arc<Run>) -> Option<Ending> {
             run.pass(place);
             continue;
         }
-        match spine.handle(run, place, false).await {
+        match spine.handle(run, place, lane, false).await {
             End::Passed => {}
             // The commit that claimed it has the ending and all who are spared by it.
             End::Claimed | End::Stopped | End::Closed => return run.ending(),

@@ -4,17 +4,18 @@
 //! plugin fails (tried again by `retry`'s rules), what it had read is no longer so (run again at once, after three times
 //! alone), or the disk says no (the same commit waits; nothing is run twice for it).
 
+use crate::aside::{DISK_PAUSE, Why};
+use crate::lane::LaneKey;
 use crate::retry::{self, Next};
 use crate::roster::Member;
 use crate::run::Run;
-use crate::seat::Serving;
-use crate::spine::Spine;
-use beadle_model::{Coded, Disposition, Effects, Ending, Timestamp};
+use crate::seat::{Failure, Serving};
+use crate::spine::{Phase, Spine};
+use beadle_model::{Blame, Coded, Disposition, Effects, Ending, Timestamp};
 use beadle_sandbox::{Call, Handled, Level, Plugin, Report};
 use beadle_store::StoreError;
-use beadle_store::step::{Burial, Commit, FailedTry};
+use beadle_store::step::{Commit, FailedTry};
 use std::sync::Arc;
-use std::time::Duration;
 
 /// How a handling ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,104 +34,165 @@ pub(crate) enum End {
 
 /// A handling whose reads were stale is run again at once so many times, then alone (DESIGN section 5).
 const TRIES_BESIDE_OTHERS: u32 = 3;
-/// While the disk refuses, the commit is tried again so often: soon enough to go on when there is room, rare enough to
-/// cost nothing. Real time: a full disk does not care about the calendar.
-const DISK_PAUSE: Duration = Duration::from_millis(250);
-
 /// A try that has to be made again, and why.
 enum Trouble {
     /// What it had read has changed.
     Stale,
     /// It failed.
-    Failed { code: &'static str, error: String, final_word: bool },
+    Failed(Failure),
     /// We are stopping.
     Stopping,
 }
 
-/// One event, one plugin, one try.
+/// One event in one plugin.
+#[derive(Clone, Copy)]
+pub(crate) struct Handling<'a> {
+    pub run: &'a Arc<Run>,
+    pub place: usize,
+    pub member: &'a Arc<Member>,
+    /// Where it runs.
+    pub lane: LaneKey,
+}
+
+/// One try of it.
 #[derive(Clone, Copy)]
 struct Try<'a> {
-    run: &'a Arc<Run>,
-    place: usize,
-    member: &'a Arc<Member>,
+    of: Handling<'a>,
     /// 1 for the first.
     attempt: u32,
     /// A person retries it out of its order.
     late: bool,
+    /// It decides whether its plugin goes on resting.
+    trial: bool,
+}
+
+impl Try<'_> {
+    /// Whether it tells of its plugin that this try went well.
+    fn tells_if_well(&self) -> bool {
+        self.attempt <= 2 && !self.late
+    }
+
+    /// … or that it failed: at the second try, or where there will be none.
+    fn tells_if_failed(&self, failure: &Failure) -> bool {
+        let is_last = failure.is_final || self.of.member.seat.is_poisoned(self.of.lane);
+        !self.late && (self.attempt == 2 || self.attempt == 1 && is_last)
+    }
 }
 
 impl Spine {
-    /// Tries until it is done or given up. `late`: a person retries it out of its order.
-    pub async fn handle(self: &Arc<Self>, run: &Arc<Run>, place: usize, late: bool) -> End {
+    /// Tries until it is done or set aside. `late`: a person retries it out of its order.
+    pub async fn handle(self: &Arc<Self>, run: &Arc<Run>, place: usize, lane: LaneKey, late: bool) -> End {
         let Some(member) = run.subscribers.get(place).and_then(|subscriber| subscriber.member.clone()) else {
             return End::Passed;
         };
-        if !late && self.clock.now().since_ms(run.event.received_at) > member.max_age_ms {
+        let this = Handling { run, place, member: &member, lane };
+        let began = self.clock.now();
+        if !late && began.since_ms(run.event.received_at) > member.max_age_ms {
             let error =
                 format!("it is older than the {} s that `{}` may wait", member.max_age_ms / 1000, member.seat.name());
-            return self.give_up(run, place, &member, 0, "stale", error, false).await;
+            return self.give_up(this, 0, Why { code: "stale", error }, false).await;
         }
-        let (mut tries, mut stale) = (run.tries_before(place), 0);
+        let (mut tries, mut failed) = (run.tries_before(place), None);
         loop {
-            let alone = stale >= TRIES_BESIDE_OTHERS;
-            let trouble = match self.attempt(Try { run, place, member: &member, attempt: tries + 1, late }, alone).await
-            {
-                Ok(end) => return end,
-                Err(trouble) => trouble,
+            // A person who wants it tried has it tried.
+            let trial = match late {
+                true => false,
+                false => match self.leave(this, tries, began, failed.as_ref()).await {
+                    Ok(trial) => trial,
+                    Err(end) => return end,
+                },
             };
-            match trouble {
-                Trouble::Stopping => return End::Stopping,
-                Trouble::Stale => stale += 1,
-                Trouble::Failed { code, error, final_word } => {
-                    tries += 1;
-                    match self.after_failure(run, &member, tries, final_word || late) {
-                        Next::GiveUp { closed } => {
-                            return self.give_up(run, place, &member, tries, code, error, closed).await;
-                        }
-                        Next::Retry { after_ms } => {
-                            let next_at = self.clock.now().plus_ms(after_ms);
-                            self.note_failure(run, &member, tries, code, error, next_at).await;
-                            tokio::select! {
-                                () = self.clock.sleep_in_work_until(next_at) => {}
-                                () = self.stopping() => return End::Stopping,
-                            }
-                        }
+            let failure = match self.try_once(Try { of: this, attempt: tries + 1, late, trial }).await {
+                Ok(end) => return end,
+                Err(failure) => failure,
+            };
+            tries += 1;
+            if trial {
+                // It gets its chance when the plugin does; or is passed over, where nobody waits.
+                self.note_failure(this, tries, &failure, self.clock.now()).await;
+                failed = Some(failure);
+                continue;
+            }
+            match self.after_failure(this, tries, &failure, late) {
+                Next::GiveUp { closed } => return self.give_up(this, tries, Why::from(&failure), closed).await,
+                Next::Retry { after_ms } => {
+                    let next_at = self.clock.now().plus_ms(after_ms);
+                    self.note_failure(this, tries, &failure, next_at).await;
+                    tokio::select! {
+                        () = self.clock.sleep_in_work_until(next_at) => {}
+                        () = self.reached(Phase::Draining) => return End::Stopping,
                     }
+                    failed = Some(failure);
                 }
             }
         }
     }
 
-    fn after_failure(&self, run: &Run, member: &Member, tries: u32, final_word: bool) -> Next {
-        let staged = run.event.kind().is_staged();
-        if final_word {
+    /// One try, and again where what it had read is no longer so. That it failed goes on the plugin's record; that it went
+    /// well is there already.
+    async fn try_once(self: &Arc<Self>, this: Try<'_>) -> Result<End, Failure> {
+        let (seat, lane) = (&this.of.member.seat, this.of.lane);
+        let mut stale = 0;
+        loop {
+            match self.attempt(this, stale >= TRIES_BESIDE_OTHERS).await {
+                Err(Trouble::Stale) => stale += 1,
+                Ok(end) => return Ok(end),
+                Err(Trouble::Failed(failure)) if failure.counts => {
+                    seat.failed(lane, this.tells_if_failed(&failure), this.trial, &failure, self.clock.now());
+                    return Err(failure);
+                }
+                Err(trouble) => {
+                    if this.trial {
+                        seat.undecided(self.clock.now());
+                    }
+                    return match trouble {
+                        Trouble::Failed(failure) => Err(failure),
+                        Trouble::Stale | Trouble::Stopping => Ok(End::Stopping),
+                    };
+                }
+            }
+        }
+    }
+
+    fn after_failure(&self, this: Handling<'_>, tries: u32, failure: &Failure, late: bool) -> Next {
+        let Handling { run, member, lane, .. } = this;
+        if failure.is_final || late {
             return Next::GiveUp { closed: false };
         }
-        retry::after(tries, staged, member.stage, member.on_failure, self.jitter(run.event.id.0, tries))
+        let (staged, once) = (run.event.kind().is_staged(), member.seat.is_poisoned(lane));
+        retry::after(tries, staged, member.stage, member.on_failure, once, self.jitter(run.event.id.0, tries))
     }
 
     /// One try. What a revision on probation fails is given to the one before it, at once and in its place.
     async fn attempt(self: &Arc<Self>, this: Try<'_>, alone: bool) -> Result<End, Trouble> {
-        let seat = &this.member.seat;
+        let seat = &this.of.member.seat;
         // Held until the commit is through, so that "alone" means alone with one's reads too.
         let (_beside, _alone) = match alone {
             false => (Some(seat.tries.read().await), None),
             true => (None, Some(seat.tries.write().await)),
         };
-        let Serving { plugin, probation } = seat.serving();
+        let Some(Serving { plugin, probation }) = seat.serving() else {
+            let error = format!("nobody knows what `{}` does: it is not loaded", seat.name());
+            let (code, is_final, own_word, counts) = ("plugin-suspended", true, false, false);
+            return Err(Trouble::Failed(Failure { code, error, is_final, own_word, counts }));
+        };
         let tried = self.attempt_with(this, &plugin).await;
         let Some(probation) = probation else { return tried };
         match &tried {
             Ok(_) => probation.went_well(),
-            Err(Trouble::Failed { code, error, .. }) => {
-                let stood_in = self.attempt_with(this, probation.before()).await;
+            Err(Trouble::Failed(failure)) => {
+                let Some(before) = probation.before() else {
+                    probation.did_not();
+                    return tried;
+                };
+                let stood_in = self.attempt_with(this, before).await;
                 if stood_in.is_ok() {
-                    let event = this.run.event.id;
+                    let (event, Failure { code, error, .. }) = (this.of.run.event.id, failure);
                     tracing::warn!(plugin = %seat.name(), %event, code, "The new revision failed and the one before it stood in: {error}.");
-                    probation.was_stood_in_for();
+                    probation.did_not();
                 }
                 // Where neither can, the failure is not the new one's own.
-                if !matches!(stood_in, Err(Trouble::Failed { .. })) {
+                if !matches!(stood_in, Err(Trouble::Failed(_))) {
                     return stood_in;
                 }
             }
@@ -141,31 +203,42 @@ impl Spine {
 
     /// The call of this revision, and the commit of what it asked for.
     async fn attempt_with(self: &Arc<Self>, this: Try<'_>, plugin: &Arc<Plugin>) -> Result<End, Trouble> {
-        let Try { run, place, member, attempt, late } = this;
+        let Try { of: Handling { run, place, member, lane }, attempt, late, trial } = this;
+        let now = self.clock.now();
         if !plugin.subscriptions().contains(&run.event.kind()) {
             // It was dispatched to a revision that wanted such events.
-            run.pass(place);
+            member.seat.went_well(lane, false, trial);
+            if run.kept {
+                self.commit(this.of, plugin, Effects::default(), None, now).await?;
+            } else {
+                run.pass(place);
+            }
             return Ok(End::Passed);
         }
-        let now = self.clock.now();
         let ending = run.ending().filter(|_| run.event.kind().is_staged()).map(|ending| self.tell(ending));
         let call = Call { event: Arc::clone(&run.event), ending, attempt, late, now };
         let Report { outcome, log, usage } = plugin.handle(call).await;
         self.write_log(run, member, &log);
         self.health.called(&usage);
         member.seat.called(&usage, outcome.as_ref().ok(), &log);
-        let handled = outcome.map_err(|fault| Trouble::Failed {
-            code: fault.code(),
-            // Some are sentences with an end of their own; what they are put into has one too.
-            error: fault.to_string().trim_end_matches('.').to_owned(),
-            final_word: !fault.retried(),
+        let handled = outcome.map_err(|fault| {
+            Trouble::Failed(Failure {
+                code: fault.code(),
+                // Some are sentences with an end of their own; what they are put into has one too.
+                error: fault.to_string().trim_end_matches('.').to_owned(),
+                is_final: !fault.retried(),
+                own_word: fault.is_its_word(),
+                counts: fault.blame() == Blame::Plugin,
+            })
         })?;
+        // Said before the commit, which takes longer than many a failure: those who failed must not seem to be alone.
+        member.seat.went_well(lane, this.tells_if_well(), trial);
         let needs_check = !handled.needs_no_check();
         let Handled { disposition, effects, instance } = handled;
         // What is not staged has no chain to end: it is for those who get it, each for themselves.
         let staged = run.event.kind().is_staged();
         let said = if staged { member.may_decide(disposition) } else { Disposition::Pass };
-        if said == Disposition::Pass && effects.is_empty() {
+        if said == Disposition::Pass && effects.is_empty() && !run.kept {
             // Nothing to commit: its bit goes with the next one.
             run.pass(place);
             instance.keep();
@@ -177,7 +250,7 @@ impl Spine {
         if !needs_check && let Some(instance) = instance.take() {
             instance.keep();
         }
-        self.commit(this, plugin, effects, decision, now).await?;
+        self.commit(this.of, plugin, effects, decision, now).await?;
         if let Some(instance) = instance {
             instance.keep();
         }
@@ -190,7 +263,7 @@ impl Spine {
 
     async fn commit(
         self: &Arc<Self>,
-        Try { run, place, member, .. }: Try<'_>,
+        Handling { run, place, member, .. }: Handling<'_>,
         plugin: &Plugin,
         effects: Effects,
         decision: Option<Ending>,
@@ -202,10 +275,12 @@ impl Spine {
         let commit = Commit {
             fence: self.store.fence(),
             plugin: member.seat.no(),
+            kept: run.kept,
             now,
             progress: run.progress(Some(place), decision),
             conversation: conversation.map(|conversation| conversation.id),
             reads: effects.reads,
+            state_no: plugin.state(),
             state: effects.state,
             timers: effects.timers,
             media: effects.media,
@@ -245,68 +320,17 @@ impl Spine {
         Ok(())
     }
 
-    async fn note_failure(
-        &self,
-        run: &Run,
-        member: &Member,
-        attempts: u32,
-        code: &str,
-        error: String,
-        next_at: Timestamp,
-    ) {
-        let (event, plugin) = (run.event.id, member.seat.no());
+    async fn note_failure(&self, this: Handling<'_>, attempts: u32, failure: &Failure, next_at: Timestamp) {
+        let Handling { run, member, .. } = this;
+        let (event, plugin, Failure { code, error, .. }) = (run.event.id, member.seat.no(), failure);
         tracing::warn!(plugin = %member.seat.name(), %event, code, attempts, %next_at, "A handling failed and will be tried again: {error}.");
         self.health.failed(member.seat.name());
-        let failed = FailedTry { event, plugin, attempts, code: code.into(), error, next_at };
+        let (kept, code, error) = (run.kept, (*code).into(), error.clone());
+        let failed = FailedTry { event, plugin, kept, attempts, code, error, next_at };
         if let Err(error) = self.store.failed_try(failed).await {
             // Only the record for people is missing; the retry itself is in our hands.
             tracing::debug!(%event, %error, "The failed try could not be recorded.");
         }
-    }
-
-    /// A dead letter, and the event goes on without this plugin.
-    #[expect(clippy::too_many_arguments, reason = "what a burial records; a struct for one caller would say it twice")]
-    async fn give_up(
-        &self,
-        run: &Run,
-        place: usize,
-        member: &Member,
-        attempts: u32,
-        code: &'static str,
-        error: String,
-        closed: bool,
-    ) -> End {
-        let (event, name) = (run.event.id, member.seat.name());
-        let decision = closed.then_some(Ending::Stopped(member.seat.no()));
-        tracing::error!(plugin = %name, %event, code, attempts, "A handling was given up and is a dead letter: {error}. See `beadle dead list`.");
-        self.health.buried(name);
-        let burial = Burial {
-            fence: self.store.fence(),
-            plugin: member.seat.no(),
-            attempts,
-            code: code.into(),
-            error,
-            at: self.clock.now(),
-            progress: run.progress(Some(place), decision),
-        };
-        loop {
-            match self.store.bury(burial.clone()).await {
-                Ok(()) => break,
-                Err(error) if error.is_fatal() => {
-                    self.fail(error);
-                    return End::Stopping;
-                }
-                Err(error) => {
-                    self.health.disk_trouble(&error);
-                    tokio::select! {
-                        () = tokio::time::sleep(DISK_PAUSE) => {}
-                        () = self.stopping() => return End::Stopping,
-                    }
-                }
-            }
-        }
-        run.committed(&burial.progress);
-        if closed { End::Closed } else { End::Passed }
     }
 
     /// How it ended, in words for an observer.

@@ -11,6 +11,9 @@
 //! It is not: the place where plugins are loaded (`catalog`), where time makes events (`schedule`), or where WhatsApp's
 //! JSON is read (`whatsapp`).
 
+mod aside;
+mod backlog;
+mod breaker;
 mod chain;
 pub mod channel;
 mod dispatch;
@@ -20,40 +23,53 @@ mod inbox;
 mod lane;
 pub mod outbox;
 mod retry;
+mod room;
 mod roster;
 mod run;
 mod seat;
 mod spine;
 
 pub use channel::{Advice, Answer, Channel, Shipment};
-pub use dispatch::IN_FLIGHT;
 pub use inbox::{Inbox, InboxError};
 pub use outbox::Settings as OutboxSettings;
+pub use room::IN_FLIGHT;
 pub use roster::{Member, OnFailure, Roster, Stage};
-pub use seat::{Paused, Probation, Seat, Serving, Spent};
+pub use seat::{Paused, Probation, Seat, Serving, Spent, Standing, Suspension};
 pub use spine::Phase;
 
+use backlog::Backlogs;
 use beadle_clock::{Alarm, Clock};
 use beadle_model::{EventId, PluginNo};
 use beadle_store::{Store, StoreError};
-use dispatch::InFlight;
 use health::Health;
 use outbox::Outbox;
+use room::Room;
 use run::{Run, Subscriber};
 use spine::Spine;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 /// Every code that an error of this crate can carry besides those of the store; `beadle explain` has a page for each.
-pub const CODES: [&str; 6] = ["inbox-stopping", "stale", "outcome-unknown", "unreachable", "no-answer", "no-channel"];
+pub const CODES: [&str; 10] = [
+    "inbox-stopping",
+    "stale",
+    "outcome-unknown",
+    "unreachable",
+    "no-answer",
+    "no-channel",
+    "plugin-resting",
+    "plugin-suspended",
+    "plugin-disabled",
+    "plugin-behind",
+];
 
 /// The running pipeline. Cheap to clone; it runs until it is drained.
 #[derive(Clone)]
 pub struct Pipeline {
     spine: Arc<Spine>,
-    in_flight: InFlight,
+    room: Room,
     listeners: watch::Sender<Arc<[PluginNo]>>,
     tasks: Arc<tokio::sync::Mutex<Vec<JoinHandle<()>>>>,
 }
@@ -61,7 +77,16 @@ pub struct Pipeline {
 impl Pipeline {
     /// Starts the loops. Until [`Pipeline::set_roster`] is called nobody takes part and nothing is dispatched, so that no
     /// event passes plugins that are still being loaded; sending starts at once.
-    pub fn start(store: Store, clock: Clock, settings: OutboxSettings, channels: Vec<Arc<dyn Channel>>) -> Self {
+    ///
+    /// # Errors
+    /// The store cannot tell what waits for whom.
+    pub fn start(
+        store: Store,
+        clock: Clock,
+        settings: OutboxSettings,
+        channels: Vec<Arc<dyn Channel>>,
+    ) -> Result<Self, StoreError> {
+        let kept = store.reader().waiting_counts()?;
         let (phase, health) = (watch::Sender::new(Phase::Running), Arc::new(Health::default()));
         let (listeners, listening) = watch::channel(Arc::default());
         let outbox = Outbox::new(
@@ -74,19 +99,21 @@ impl Pipeline {
             listening,
         );
         let sending = tokio::spawn(outbox::run(outbox.clone()));
+        let room = Room::new(clock.clone());
         let spine = Spine {
             store,
             lanes: lane::Lanes::new(clock.clone()),
             outbox,
             health,
             timers_changed: clock.alarm(),
+            backlogs: Backlogs::new(kept, clock.clone()),
             clock,
             phase,
             fatal: watch::Sender::new(None),
-            roster: RwLock::default(),
+            roster: watch::Sender::default(),
         };
         let tasks = Arc::new(tokio::sync::Mutex::new(vec![sending]));
-        Self { spine: Arc::new(spine), in_flight: InFlight::default(), listeners, tasks }
+        Ok(Self { spine: Arc::new(spine), room, listeners, tasks })
     }
 
     /// Where events come in.
@@ -98,12 +125,15 @@ impl Pipeline {
     /// dispatch.
     pub async fn set_roster(&self, roster: Roster) {
         self.listeners.send_replace(roster.status_listeners().into());
-        *self.spine.roster.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(roster);
+        self.spine.roster.send_replace(Arc::new(roster));
+        for (no, _) in self.spine.backlogs.counts() {
+            self.spine.take_up(no);
+        }
         let mut tasks = self.tasks.lock().await;
         if tasks.len() == 1
             && let Some(feed) = self.spine.store.feed()
         {
-            tasks.push(tokio::spawn(dispatch::run(Arc::clone(&self.spine), feed, self.in_flight.clone())));
+            tasks.push(tokio::spawn(dispatch::run(Arc::clone(&self.spine), feed, self.room.clone())));
         }
     }
 
@@ -122,9 +152,20 @@ impl Pipeline {
         &self.spine.outbox
     }
 
-    /// Events on their way, and lanes that have something in them.
-    pub fn on_their_way(&self) -> (usize, usize) {
-        (self.in_flight.count(), self.spine.lanes.busy())
+    /// Events on their way, events that are put off, and lanes that have something in them.
+    pub fn on_their_way(&self) -> [usize; 3] {
+        let (on_their_way, put_off) = self.room.counts();
+        [on_their_way, put_off, self.spine.lanes.busy()]
+    }
+
+    /// How many events are kept for each plugin that has some.
+    pub fn kept(&self) -> Vec<(PluginNo, u64)> {
+        self.spine.backlogs.counts()
+    }
+
+    /// What was kept for a plugin is forgotten.
+    pub fn forget_kept(&self, no: PluginNo) {
+        self.spine.backlogs.forget(no);
     }
 
     /// Rung when a plugin set or moved a timer, for whoever waits for the next one.
@@ -136,17 +177,16 @@ impl Pipeline {
     /// there.
     pub async fn retry_handling(&self, event: EventId, plugin: PluginNo) -> Result<bool, StoreError> {
         let found = self.spine.store.reader().event(event)?;
-        let member = self.roster().members().iter().find(|member| member.seat.no() == plugin).cloned();
+        let member = self.roster().member(plugin).cloned();
         let (Some(event), Some(member)) = (found, member) else { return Ok(false) };
         let roster = self.spine.store.roster(vec![plugin]).await?;
         let subscribers = vec![Subscriber { no: plugin, member: Some(member) }];
-        let ticket = InFlight::ticket_out_of_order(event.id);
-        let run = Arc::new(Run::new(Arc::new(event), subscribers, roster, ticket));
-        let spine = Arc::clone(&self.spine);
+        let run = Arc::new(Run::new(Arc::new(event), subscribers, roster));
+        let (spine, lane) = (Arc::clone(&self.spine), chain::lane_for(&run, 0));
         let work = spine.clock.work();
         tokio::spawn(async move {
             let _work = work;
-            spine.handle(&run, 0, true).await
+            spine.handle(&run, 0, lane, true).await
         });
         Ok(true)
     }

@@ -4,6 +4,7 @@
 //! it was dispatched with. Which revision of a plugin runs is not in it: that is the seat's (see `seat`). It is not the
 //! catalogue: it knows no files, no grants and no reasons why a plugin is missing.
 
+use crate::room::OF_OBSERVERS;
 use crate::seat::Seat;
 use beadle_model::{Disposition, EventBody, EventKind, PluginNo};
 use std::sync::Arc;
@@ -57,6 +58,16 @@ impl Member {
         Self { seat, stage, order, on_failure, max_age_ms }
     }
 
+    /// Whether it stands in the chain of such events, in which others wait for it.
+    pub(crate) fn is_in_chain(&self, kind: EventKind) -> bool {
+        kind.is_staged() && self.stage != Stage::Observe
+    }
+
+    /// Whether such an event is kept for it, or held back, while it cannot be asked.
+    fn is_waited_for(&self, kind: EventKind) -> bool {
+        !self.is_in_chain(kind) || self.stage == Stage::Guard && self.on_failure == OnFailure::Hold
+    }
+
     /// What this stage may decide: only a guard stops, and who only watches decides nothing.
     pub(crate) fn may_decide(&self, said: Disposition) -> Disposition {
         match (self.stage, said) {
@@ -66,6 +77,12 @@ impl Member {
         }
     }
 }
+
+/// Events of one plugin that may wait for it in lanes of its own: half a second's worth of a busy day. What comes beyond
+/// that is kept on disk, so that one that is slow, or rests, does not hold the room that all others need …
+const MOST_HELD: usize = 1024;
+/// … and fewer where there are many plugins; this many keep one busy.
+const LEAST_HELD: usize = 64;
 
 /// Those who run now, in the order in which they are asked.
 #[derive(Default)]
@@ -83,6 +100,11 @@ impl Roster {
         &self.0
     }
 
+    /// How many events may wait for one of them alone.
+    pub(crate) fn most_held(&self) -> usize {
+        (OF_OBSERVERS / self.0.len().max(1)).clamp(LEAST_HELD, MOST_HELD)
+    }
+
     /// Those who want to hear what became of their messages.
     pub fn status_listeners(&self) -> Vec<PluginNo> {
         let wants = |member: &&Arc<Member>| member.seat.exports(EventKind::MessageStatus);
@@ -94,16 +116,26 @@ impl Roster {
         self.0.iter().any(|member| member.seat.exports(EventKind::ContactChanged))
     }
 
-    /// Who gets this event, in order: one plugin for what is its own, all who export it for the rest.
+    /// Who gets this event, in order: one plugin for what is its own, all who export it for the rest. Who is suspended is
+    /// passed over, unless the event is to be kept for it or held for want of it.
     pub fn subscribers(&self, body: &EventBody) -> Vec<Arc<Member>> {
         let kind = body.kind();
         let only = body.only_for();
-        let gets = |member: &&Arc<Member>| only.is_none_or(|no| member.seat.no() == no) && member.seat.exports(kind);
+        let gets = |member: &&Arc<Member>| {
+            only.is_none_or(|no| member.seat.no() == no)
+                && member.seat.exports(kind)
+                && (!member.seat.is_out() || member.is_waited_for(kind))
+        };
         self.0.iter().filter(gets).cloned().collect()
     }
 
-    /// The name of a plugin that runs now.
+    /// A plugin that takes part.
+    pub fn member(&self, no: PluginNo) -> Option<&Arc<Member>> {
+        self.0.iter().find(|member| member.seat.no() == no)
+    }
+
+    /// The name of a plugin that takes part.
     pub fn name(&self, no: PluginNo) -> Option<&str> {
-        self.0.iter().find(|member| member.seat.no() == no).map(|member| member.seat.name().as_ref())
+        self.member(no).map(|member| member.seat.name().as_ref())
     }
 }

@@ -5,10 +5,10 @@
 //! not worth a write of its own: its bit is carried along by the next commit, and after a crash it is simply asked
 //! again, which nobody can tell from outside.
 
-use crate::dispatch::Ticket;
+use crate::room::Ticket;
 use crate::roster::{Member, Stage};
 use beadle_model::{Ending, Event, PluginNo};
-use beadle_store::step::{Progress, Resume};
+use beadle_store::step::{Progress, Resume, Waiting};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
@@ -36,26 +36,56 @@ pub(crate) struct Run {
     /// Tries that failed before we started.
     failing: Vec<(PluginNo, u32)>,
     ending: OnceLock<Ending>,
-    _ticket: Ticket,
+    /// It was kept for its one subscriber, and is finished but for that.
+    pub kept: bool,
+    /// Once it is on its way.
+    ticket: Option<Ticket>,
 }
 
 impl Run {
-    pub fn new(event: Arc<Event>, subscribers: Vec<Subscriber>, roster: i64, ticket: Ticket) -> Self {
+    pub fn new(event: Arc<Event>, subscribers: Vec<Subscriber>, roster: i64) -> Self {
         let (done, committed) = (AtomicI64::new(0), AtomicI64::new(0));
         let (beyond, ending) = (Mutex::default(), OnceLock::new());
-        Self { event, subscribers, roster, done, committed, beyond, failing: Vec::new(), ending, _ticket: ticket }
+        let (failing, kept, ticket) = (Vec::new(), false, None);
+        Self { event, subscribers, roster, done, committed, beyond, failing, ending, kept, ticket }
+    }
+
+    /// What was kept for a plugin that could not be asked. `roster`: the list that it alone stands in.
+    pub fn kept(waiting: Waiting, member: Arc<Member>, roster: i64) -> Self {
+        let no = member.seat.no();
+        Self {
+            failing: vec![(no, waiting.attempts)],
+            ending: waiting.ending.map(OnceLock::from).unwrap_or_default(),
+            kept: true,
+            ..Self::new(waiting.event, vec![Subscriber { no, member: Some(member) }], roster)
+        }
     }
 
     /// What was on disk when we started: the same subscribers, some of them through with it, some after failed tries.
-    pub fn resumed(event: Arc<Event>, subscribers: Vec<Subscriber>, resume: Resume, ticket: Ticket) -> Self {
+    pub fn resumed(event: Arc<Event>, subscribers: Vec<Subscriber>, resume: Resume) -> Self {
         Self {
             done: AtomicI64::new(resume.done),
             committed: AtomicI64::new(resume.done),
             beyond: Mutex::new(resume.done_beyond),
             failing: resume.failing,
             ending: resume.ending.map(OnceLock::from).unwrap_or_default(),
-            ..Self::new(event, subscribers, resume.roster, ticket)
+            ..Self::new(event, subscribers, resume.roster)
         }
+    }
+
+    /// It holds this ticket from now on.
+    pub fn on_its_way(self, ticket: Ticket) -> Self {
+        Self { ticket: Some(ticket), ..self }
+    }
+
+    /// Its chain has ended: whoever is next in its lane, and the plugins that stood in it, are free.
+    pub fn leaves_chain(&self) {
+        self.ticket.iter().for_each(Ticket::chain_ended);
+    }
+
+    /// The plugins that stand in its chain.
+    pub fn chain_plugins(&self) -> Arc<[PluginNo]> {
+        self.chain().into_iter().filter_map(|place| self.number(place)).collect()
     }
 
     /// How often this place has failed before we started: a restart gives nobody new tries.

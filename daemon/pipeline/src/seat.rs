@@ -8,25 +8,54 @@
 //! takes the whole seat for that time ([`Seat::pause`]): tries that run are waited for, new ones wait.
 //!
 //! A revision *on probation* has the one before it beside it, warm. What the new one fails is given to the old one at
-//! once, in its place; only a failure that the old one does not share counts against the new one. What follows from too
-//! many is decided by whoever keeps the seat (`catalog`), who is rung.
+//! once, in its place; only a failure that the old one does not share counts against the new one. One that migrated the
+//! plugin's state has nobody beside it. What follows from too many is decided by whoever keeps the seat (`catalog`), who
+//! is rung.
+//!
+//! Who sits here and fails again and again rests, and is suspended (`breaker`); so is, from the start, one of whom only
+//! the name is known, because loading it is not safe: the seat is *vacant*, and what is for it is kept. One that was
+//! switched off, or whose file is gone, is asked no more.
 
-use beadle_model::{EventKind, PluginNo, effect::StateWrite};
+mod conduct;
+mod probation;
+mod spent;
+
+pub(crate) use conduct::Failure;
+pub use conduct::{Standing, Suspension};
+pub use probation::Probation;
+pub use spent::Spent;
+
+use beadle_model::{EventKind, PluginNo};
 use beadle_sandbox::{Handled, LogLine, Plugin, Usage};
-use serde::Serialize;
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
-use tokio::sync::{Notify, OwnedRwLockWriteGuard};
+use conduct::Conduct;
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
+use tokio::sync::{Notify, OwnedRwLockWriteGuard, watch};
 
 /// A plugin, whatever its revision.
 pub struct Seat {
     name: Arc<str>,
     no: PluginNo,
-    serving: RwLock<Serving>,
+    sitting: RwLock<Sitting>,
     /// Tries run side by side under a read lock, from call to commit. Taken whole by one that was three times too late
     /// with its reads, and by a change of code and state together.
     pub(crate) tries: Arc<tokio::sync::RwLock<()>>,
     spent: Mutex<Spent>,
+    conduct: Mutex<Conduct>,
+    /// Told whenever it may be asked again, or no longer.
+    changed: watch::Sender<()>,
+    /// Events in lanes that wait for nobody but this plugin.
+    held: AtomicUsize,
+    /// Rung for whoever keeps the seat.
+    bell: Arc<Notify>,
+}
+
+/// Who sits here.
+enum Sitting {
+    Somebody(Serving),
+    /// Nobody; what it is known to want.
+    Nobody(BTreeSet<EventKind>),
 }
 
 /// What sits in a seat.
@@ -38,83 +67,49 @@ pub struct Serving {
     pub probation: Option<Arc<Probation>>,
 }
 
-/// The time in which a new revision has the one before it beside it.
-pub struct Probation {
-    before: Arc<Plugin>,
-    well: AtomicU32,
-    failed: AtomicU32,
-    enough: u32,
-    bell: Arc<Notify>,
-}
-
-impl Probation {
-    /// `before` stands in where the new one fails; `bell` is rung at each such failure, and when `enough` tries went well.
-    pub fn new(before: Arc<Plugin>, enough: u32, bell: Arc<Notify>) -> Self {
-        Self { before, well: AtomicU32::new(0), failed: AtomicU32::new(0), enough, bell }
-    }
-
-    /// The revision before it.
-    pub fn before(&self) -> &Arc<Plugin> {
-        &self.before
-    }
-
-    /// Tries that went well.
-    pub fn well(&self) -> u32 {
-        self.well.load(Ordering::Relaxed)
-    }
-
-    /// Tries that the new revision failed and the old one did not.
-    pub fn failed(&self) -> u32 {
-        self.failed.load(Ordering::Relaxed)
-    }
-
-    pub(crate) fn went_well(&self) {
-        if self.well.fetch_add(1, Ordering::Relaxed) + 1 == self.enough {
-            self.bell.notify_one();
-        }
-    }
-
-    pub(crate) fn was_stood_in_for(&self) {
-        self.failed.fetch_add(1, Ordering::Relaxed);
-        self.bell.notify_one();
-    }
-}
-
 /// The seat, whole: no try of this plugin runs while it lives.
 pub struct Paused(#[expect(dead_code, reason = "held for its end")] OwnedRwLockWriteGuard<()>);
 
-/// What a plugin used since it was loaded, against which its limits can be held.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Spent {
-    /// Calls.
-    pub calls: u64,
-    /// Calls that failed.
-    pub failed: u64,
-    /// CPU in all.
-    pub cpu_us: u64,
-    /// CPU of the call that took most.
-    pub most_cpu_us: u64,
-    /// Time of the call that took longest.
-    pub most_wall_us: u64,
-    /// Memory of the largest instance.
-    pub most_memory_bytes: u64,
-    /// Effects of the call that asked for most.
-    pub most_effects: u64,
-    /// The largest value that it wrote.
-    pub most_value_bytes: u64,
-    /// The most that a call wrote to the log.
-    pub most_log_bytes: u64,
+/// An event that waits for nobody but this plugin, for as long as it lives.
+pub(crate) struct Held(Arc<Seat>);
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.0.held.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Seat {
-    /// With this in it.
-    pub fn new(plugin: Arc<Plugin>) -> Self {
+    /// With this in it. `bell` is rung when its standing changes by itself.
+    pub fn new(plugin: Arc<Plugin>, bell: Arc<Notify>) -> Self {
+        let (name, no) = (Arc::clone(plugin.name()), plugin.no());
+        Self::with(name, no, Sitting::Somebody(Serving { plugin, probation: None }), bell)
+    }
+
+    /// With nobody in it: what is for it is kept, as far as it is known to want it.
+    pub fn vacant(
+        name: &str,
+        no: PluginNo,
+        wants: BTreeSet<EventKind>,
+        suspension: Suspension,
+        bell: Arc<Notify>,
+    ) -> Self {
+        let seat = Self::with(name.into(), no, Sitting::Nobody(wants), bell);
+        seat.suspend(suspension);
+        seat
+    }
+
+    fn with(name: Arc<str>, no: PluginNo, sitting: Sitting, bell: Arc<Notify>) -> Self {
         Self {
-            name: Arc::clone(plugin.name()),
-            no: plugin.no(),
-            serving: RwLock::new(Serving { plugin, probation: None }),
+            name,
+            no,
+            sitting: RwLock::new(sitting),
             tries: Arc::default(),
             spent: Mutex::default(),
+            conduct: Mutex::default(),
+            changed: watch::Sender::new(()),
+            held: AtomicUsize::new(0),
+            bell,
         }
     }
 
@@ -128,21 +123,38 @@ impl Seat {
         self.no
     }
 
-    /// What sits here now.
-    pub fn serving(&self) -> Serving {
-        self.serving.read().unwrap_or_else(PoisonError::into_inner).clone()
+    fn sitting(&self) -> RwLockReadGuard<'_, Sitting> {
+        self.sitting.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether what sits here wants such events.
+    /// What sits here now; none where nobody does.
+    pub fn serving(&self) -> Option<Serving> {
+        match &*self.sitting() {
+            Sitting::Somebody(serving) => Some(serving.clone()),
+            Sitting::Nobody(_) => None,
+        }
+    }
+
+    /// Whether such events are for it.
     pub fn exports(&self, kind: EventKind) -> bool {
-        let serving = self.serving.read().unwrap_or_else(PoisonError::into_inner);
-        serving.plugin.subscriptions().contains(&kind)
+        match &*self.sitting() {
+            Sitting::Somebody(serving) => serving.plugin.subscriptions().contains(&kind),
+            Sitting::Nobody(wants) => wants.contains(&kind),
+        }
     }
 
-    /// From now on tries go to this one; those that run are ended by the one that began them. The roster has to be made
-    /// anew where the events that it exports are others.
+    /// From now on tries go to this one; those that run are ended by the one that began them. What the one before it did
+    /// is not held against it. The roster has to be made anew where the events that it exports are others.
     pub fn seat(&self, serving: Serving) {
-        *self.serving.write().unwrap_or_else(PoisonError::into_inner) = serving;
+        *self.sitting.write().unwrap_or_else(PoisonError::into_inner) = Sitting::Somebody(serving);
+        self.resume();
+    }
+
+    /// What sits here is no longer on probation.
+    pub fn passed(&self) {
+        if let Sitting::Somebody(serving) = &mut *self.sitting.write().unwrap_or_else(PoisonError::into_inner) {
+            serving.probation = None;
+        }
     }
 
     /// Waits for the tries that run, and holds back new ones for as long as the answer lives.
@@ -155,30 +167,19 @@ impl Seat {
         *self.spent_now()
     }
 
+    /// One more event waits for it alone, unless so many do already.
+    pub(crate) fn hold(self: &Arc<Self>, most: usize) -> Option<Held> {
+        let more = |held: usize| (held < most).then_some(held + 1);
+        self.held.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).ok()?;
+        Some(Held(Arc::clone(self)))
+    }
+
     fn spent_now(&self) -> MutexGuard<'_, Spent> {
         self.spent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// One more call.
     pub(crate) fn called(&self, usage: &Usage, handled: Option<&Handled>, log: &[LogLine]) {
-        let wide = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
-        let mut spent = self.spent_now();
-        spent.calls += 1;
-        spent.cpu_us += usage.cpu_us;
-        spent.most_cpu_us = spent.most_cpu_us.max(usage.cpu_us);
-        spent.most_wall_us = spent.most_wall_us.max(usage.wall_us);
-        spent.most_memory_bytes = spent.most_memory_bytes.max(wide(usage.memory_bytes));
-        spent.most_log_bytes = spent.most_log_bytes.max(wide(log.iter().map(|line| line.text.len()).sum()));
-        let Some(Handled { effects, .. }) = handled else {
-            spent.failed += 1;
-            return;
-        };
-        let asked = effects.state.len() + effects.timers.len() + effects.sends.len();
-        spent.most_effects = spent.most_effects.max(wide(asked));
-        for write in &effects.state {
-            if let StateWrite::Set { value, .. } = write {
-                spent.most_value_bytes = spent.most_value_bytes.max(wide(value.len()));
-            }
-        }
+        self.spent_now().add(usage, handled, log);
     }
 }

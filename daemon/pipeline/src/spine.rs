@@ -2,6 +2,7 @@
 //!
 //! It decides nothing; it is the hub that dispatch, chains and handlings hold on to.
 
+use crate::backlog::Backlogs;
 use crate::health::Health;
 use crate::lane::Lanes;
 use crate::outbox::Outbox;
@@ -9,7 +10,7 @@ use crate::roster::Roster;
 use beadle_clock::{Alarm, Clock};
 use beadle_store::{Store, StoreError};
 use sha2::{Digest, Sha256};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 use tokio::sync::watch;
 
 /// How far the pipeline is on its way out.
@@ -34,12 +35,15 @@ pub(crate) struct Spine {
     pub phase: watch::Sender<Phase>,
     /// Why the pipeline stopped by itself, where it did.
     pub fatal: watch::Sender<Option<String>>,
-    pub roster: RwLock<Arc<Roster>>,
+    /// Who takes part.
+    pub roster: watch::Sender<Arc<Roster>>,
+    /// What is kept for plugins that could not be asked.
+    pub backlogs: Backlogs,
 }
 
 impl Spine {
     pub fn roster(&self) -> Arc<Roster> {
-        Arc::clone(&self.roster.read().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&self.roster.borrow())
     }
 
     /// Returns when it has come this far on its way out, or further.

@@ -176,6 +176,7 @@ async fn sandboxed(bytes: Vec<u8>) -> Result<(), Failure> {
     let spec = |isolation| Spec {
         name: "plugin".into(),
         no: PluginNo(1),
+        state: beadle_model::StateNo(1),
         bytes: bytes.clone(),
         settings: Value::Null,
         limits: Limits::default(),

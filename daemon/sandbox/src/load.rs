@@ -4,7 +4,7 @@
 //! an instance of its own under the plugin's limits, where nothing can be read or asked for.
 
 use crate::abi::{self, Exports, Version, latest};
-use crate::host::{Facts, plain, refuse_http};
+use crate::host::{Facts, StateSlot, plain, refuse_http};
 use crate::instance::Code;
 use crate::limits::{self, Limits};
 use crate::plugin::{Inner, Plugin};
@@ -12,7 +12,7 @@ use crate::pool::Pool;
 use crate::sandbox::Host;
 use crate::surface::{self, Surface};
 use crate::{Fault, call, meter};
-use beadle_model::{Blame, Coded, PluginNo};
+use beadle_model::{Blame, Coded, PluginNo, StateNo};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use std::sync::{Arc, Weak};
@@ -31,6 +31,8 @@ pub struct Spec {
     pub name: String,
     /// Its number in the store.
     pub no: PluginNo,
+    /// The state that it reads and writes.
+    pub state: StateNo,
     /// The file.
     pub bytes: Vec<u8>,
     /// `[plugins.NAME] settings`: an object, or null for none.
@@ -275,6 +277,7 @@ fn compile(host: Arc<Host>, spec: Spec) -> Result<Plugin, LoadError> {
     let facts = Facts {
         name: spec.name.into(),
         no: spec.no,
+        state: StateSlot::new(spec.state),
         settings,
         limits: spec.limits,
         subscriptions: surface.subscriptions,

@@ -9,7 +9,7 @@ use crate::pool::Pool;
 use crate::report::{Call, Report, Usage};
 use crate::sandbox::Host;
 use crate::{call, meter};
-use beadle_model::{EventKind, PluginNo};
+use beadle_model::{EventKind, PluginNo, StateNo};
 use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
@@ -47,6 +47,16 @@ impl Plugin {
     /// Its number in the store.
     pub fn no(&self) -> PluginNo {
         self.inner.facts.no
+    }
+
+    /// The state that it reads and writes.
+    pub fn state(&self) -> StateNo {
+        self.inner.facts.state.get()
+    }
+
+    /// From now on it reads and writes this one. For a plugin that no event is given to meanwhile.
+    pub fn set_state(&self, state: StateNo) {
+        self.inner.facts.state.set(state);
     }
 
     /// SHA-256 of its file, in hex.

@@ -9,8 +9,8 @@
 
 use beadle_clock::{Alarm, Clock, Hand};
 use beadle_model::effect::TimerWrite;
-use beadle_model::{EventBody, EventId, PluginNo, Scope, Timestamp};
 use beadle_schedule::Schedules;
+use beadle_model::{EventBody, EventId, PluginNo, Scope, StateNo, Timestamp};
 use beadle_store::step::{Batch, Commit, EventKey, NewEvent, Place, Progress};
 use beadle_store::{Feed, Store, StoreConfig};
 use std::path::Path;
@@ -42,10 +42,12 @@ async fn set(store: &Store, event: EventId, timers: Vec<TimerWrite>) {
     let commit = Commit {
         fence: store.fence(),
         plugin: PLUGIN,
+        kept: false,
         now: Timestamp(0),
         progress,
         conversation: None,
         reads: vec![],
+        state_no: StateNo(1),
         state: vec![],
         timers,
         media: vec![],

@@ -9,8 +9,8 @@ use beadle_model::event::Problem;
 use beadle_model::{Alias, AliasKind, Content, Ending, EventBody, EventId, Outgoing, Scope, Timestamp, Word};
 use beadle_store::schedules::{Firing, FiringOutcome, ScheduleEntry, Share};
 use beadle_store::step::{
-    Batch, Burial, Commit, EventKey, FailedTry, NewEvent, NewSend, Outcome, Place, Progress, Receipt, ReceiptFor,
-    SaidWord, SendState, Sender, Settlement,
+    Aside, Batch, Commit, EventKey, FailedTry, NewEvent, NewSend, Outcome, Place, Progress, Receipt, ReceiptFor,
+    SaidWord, SendState, Sender, SetAside, Settlement,
 };
 use beadle_store::{Store, StoreConfig};
 
@@ -79,10 +79,12 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .commit(Commit {
             fence: store.fence(),
             plugin,
+            kept: false,
             now: NOW,
             progress: through(2, ending),
             conversation: Some(conversation.id),
             reads: vec![],
+            state_no: store.reader().state_of(plugin)?,
             state: vec![StateWrite::Set { scope, key, value: b"yes".to_vec(), expires_at: None }, counter],
             timers: vec![TimerWrite::Set { scope, key: "rules".into(), due_at: NOW, payload: b"later".to_vec() }],
             media: vec![],
@@ -110,14 +112,15 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .failed_try(FailedTry {
             event: EventId(3),
             plugin,
+            kept: false,
             attempts: 1,
             code: code.clone(),
             error: error.clone(),
             next_at: NOW,
         })
         .await?;
-    let burial = Burial { fence: store.fence(), plugin, attempts: 3, code, error, at: NOW, progress: through(1, None) };
-    store.bury(burial).await?;
+    let (fence, how, progress) = (store.fence(), Aside::Dead, through(1, None));
+    store.set_aside(SetAside { fence, plugin, how, attempts: 3, code, error, at: NOW, progress }).await?;
     store.finished_below(EventId(3)).await?;
     let entry = ScheduleEntry { name: "digest".into(), was: None, plan: [7; 16], plugins: vec![plugin] };
     let schedules = store.configure_schedules(vec![entry], NOW).await?;

@@ -4,7 +4,7 @@
 //! Prints figures and asserts none: they are for tuning, and differ between machines and profiles.
 
 use beadle_clock::Clock;
-use beadle_model::{Alias, AliasKind, Content, Ending, Event, EventBody, Outgoing, PluginNo, Timestamp};
+use beadle_model::{Alias, AliasKind, Content, Ending, Event, EventBody, Outgoing, PluginNo, StateNo, Timestamp};
 use beadle_store::step::{
     Batch, Commit, EventKey, Fed, NewEvent, NewSend, Outcome, Place, Progress, Receipt, ReceiptFor, SendState, Sender,
     Settlement,
@@ -97,10 +97,13 @@ async fn answer(store: &Store, event: &Event, by: (PluginNo, i64), receipts: u64
     let commit = Commit {
         fence: store.fence(),
         plugin,
+        kept: false,
         now,
         progress,
         conversation: Some(view.id),
         reads: vec![],
+        // The first plugin has the first state.
+        state_no: StateNo(1),
         state: vec![],
         timers: vec![],
         media: vec![],

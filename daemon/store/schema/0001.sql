@@ -11,13 +11,29 @@ CREATE TABLE meta (
 CREATE TABLE plugins (
     no          INTEGER PRIMARY KEY,
     name        TEXT NOT NULL UNIQUE,
-    -- Keys and values of its state, so that a quota is asked without adding up.
-    state_bytes INTEGER NOT NULL DEFAULT 0,
+    -- Its state, in `states`.
+    state_no    INTEGER NOT NULL DEFAULT 0,
     -- 1 while it does not take part: its timers wait.
     away        INTEGER NOT NULL DEFAULT 0,
     -- What is remembered of it across starts, as JSON: see beadle-catalog.
     record      TEXT
 ) STRICT;
+
+-- A plugin's state as a whole. A migration makes the next one beside it and then takes it; the one before is kept for a
+-- while, to go back to.
+CREATE TABLE states (
+    no          INTEGER PRIMARY KEY,
+    plugin      INTEGER NOT NULL,
+    -- As the plugin numbers the forms of what it keeps; 0 where it does not.
+    version     INTEGER NOT NULL,
+    -- Keys and values, so that a quota is asked without adding up.
+    bytes       INTEGER NOT NULL DEFAULT 0,
+    -- Nobody's yet: the fence of the process that makes it; 0: nobody's any more.
+    draft       INTEGER,
+    -- When the plugin took another.
+    left_at     INTEGER
+) STRICT;
+CREATE INDEX states_by_plugin ON states (plugin);
 
 -- Lists of subscribers; an event names one of them. `plugins` is a JSON array of plugin numbers.
 CREATE TABLE rosters (
@@ -107,7 +123,7 @@ CREATE TABLE event_bodies (
 CREATE TABLE handlings (
     event    INTEGER NOT NULL,
     plugin   INTEGER NOT NULL,
-    -- 0 to be tried again, 1 done, 2 given up.
+    -- 0 to be tried again, 1 done, 2 given up, 3 kept until its plugin can be asked, 4 passed over.
     state    INTEGER NOT NULL,
     -- Its place in the roster is 63 or later, so that `done` has no bit for it.
     beyond   INTEGER NOT NULL DEFAULT 0,
@@ -118,6 +134,7 @@ CREATE TABLE handlings (
     PRIMARY KEY (event, plugin)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX handlings_failing ON handlings (event, plugin) WHERE state = 0;
+CREATE INDEX handlings_waiting ON handlings (plugin, event) WHERE state = 3;
 
 CREATE TABLE outbox (
     id           INTEGER PRIMARY KEY,
@@ -154,7 +171,7 @@ CREATE TABLE outbox_bodies (
 ) STRICT;
 
 CREATE TABLE state (
-    plugin     INTEGER NOT NULL,
+    state_no   INTEGER NOT NULL,
     scope      INTEGER NOT NULL,
     scope_id   INTEGER NOT NULL,
     key        TEXT NOT NULL,
@@ -163,7 +180,7 @@ CREATE TABLE state (
     -- The number of the commit that wrote it.
     version    INTEGER NOT NULL,
     expires_at INTEGER,
-    PRIMARY KEY (plugin, scope, scope_id, key)
+    PRIMARY KEY (state_no, scope, scope_id, key)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX state_expiring ON state (expires_at) WHERE expires_at IS NOT NULL;
 

@@ -6,7 +6,7 @@
 
 use crate::StoreError;
 use crate::codec::{ending_columns, to_json};
-use crate::step::{Burial, Commit, FailedTry, Fence, NewSend, Progress, SendState};
+use crate::step::{Aside, Commit, FailedTry, Fence, NewSend, Progress, SendState, SetAside};
 use crate::writer::Tx;
 use beadle_model::{EventId, PluginNo, Timestamp};
 use rusqlite::params;
@@ -41,14 +41,14 @@ impl Tx<'_> {
     pub(crate) fn commit(&mut self, ready: &Ready) -> Result<(), StoreError> {
         let Ready { commit, bodies } = ready;
         self.check_fence(commit.fence)?;
-        self.check_reads(commit.plugin, &commit.reads, commit.now)?;
+        self.check_reads(commit.state_no, &commit.reads, commit.now)?;
         let event = commit.progress.event;
-        if self.shadow.watched.remove(&(event.0, commit.plugin.0)) {
+        if self.shadow.watched.remove(&(event.0, commit.plugin.0)) || commit.kept {
             self.handled_after_all(event, commit.plugin)?;
         }
         self.progress(&commit.progress)?;
         if !commit.state.is_empty() {
-            self.write_state(commit.plugin, &commit.state, commit.now)?;
+            self.write_state(commit.state_no, &commit.state, commit.now)?;
         }
         for timer in &commit.timers {
             self.write_timer(commit.plugin, timer, commit.conversation)?;
@@ -62,7 +62,7 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// A handling that had failed before, or was dead, went well.
+    /// A handling that had failed before, was dead, or was kept, went well.
     fn handled_after_all(&self, event: EventId, plugin: PluginNo) -> Result<(), StoreError> {
         self.conn
             .prepare_cached("UPDATE handlings SET state = 1, next_at = NULL WHERE event = ?1 AND plugin = ?2")?
@@ -106,7 +106,7 @@ impl Tx<'_> {
                 .prepare_cached(
                     "INSERT INTO handlings (event, plugin, state, beyond, attempts) VALUES (?1, ?2, 1, 1, 1)
                      ON CONFLICT (event, plugin) DO UPDATE
-                     SET beyond = 1, state = CASE state WHEN 2 THEN 2 ELSE 1 END, next_at = NULL",
+                     SET beyond = 1, state = max(state, 1), next_at = NULL",
                 )?
                 .execute([event, plugin.0])?;
         }
@@ -121,8 +121,8 @@ impl Tx<'_> {
         self.conn
             .prepare_cached(
                 "INSERT INTO handlings (event, plugin, state, attempts, code, error, next_at)
-                 VALUES (?1, ?2, 0, ?3, ?4, ?5, ?6) ON CONFLICT (event, plugin) DO UPDATE
-                 SET state = 0, attempts = ?3, code = ?4, error = ?5, next_at = ?6",
+                 VALUES (?1, ?2, ?7, ?3, ?4, ?5, ?6) ON CONFLICT (event, plugin) DO UPDATE
+                 SET state = ?7, attempts = ?3, code = ?4, error = ?5, next_at = ?6",
             )?
             .execute(params![
                 failed.event.0,
@@ -130,33 +130,38 @@ impl Tx<'_> {
                 failed.attempts,
                 failed.code,
                 cut(&failed.error),
-                failed.next_at.0
+                failed.next_at.0,
+                if failed.kept { Aside::Waiting as i64 } else { 0 }
             ])?;
-        self.shadow.watched.insert((failed.event.0, failed.plugin.0));
+        if !failed.kept {
+            self.shadow.watched.insert((failed.event.0, failed.plugin.0));
+        }
         Ok(())
     }
 
-    /// A handling is given up: a dead letter, and the event goes on without it.
-    pub(crate) fn bury(&mut self, burial: &Burial) -> Result<(), StoreError> {
-        self.check_fence(burial.fence)?;
-        let (event, plugin) = (burial.progress.event, burial.plugin);
-        let error = cut(&burial.error);
+    /// A handling is given up, kept or passed over, and the event goes on without it.
+    pub(crate) fn set_aside(&mut self, aside: &SetAside) -> Result<(), StoreError> {
+        self.check_fence(aside.fence)?;
+        let (event, plugin) = (aside.progress.event, aside.plugin);
+        let error = cut(&aside.error);
         self.conn
             .prepare_cached(
-                "INSERT INTO handlings (event, plugin, state, attempts, code, error) VALUES (?1, ?2, 2, ?3, ?4, ?5)
+                "INSERT INTO handlings (event, plugin, state, attempts, code, error) VALUES (?1, ?2, ?6, ?3, ?4, ?5)
                  ON CONFLICT (event, plugin) DO UPDATE
-                 SET state = 2, attempts = ?3, code = ?4, error = ?5, next_at = NULL",
+                 SET state = ?6, attempts = ?3, code = ?4, error = ?5, next_at = NULL",
             )?
-            .execute(params![event.0, plugin.0, burial.attempts, burial.code, error])?;
-        self.conn
-            .prepare_cached(
-                "INSERT INTO dead (event, plugin, attempts, code, error, at) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
-                 ON CONFLICT (event, plugin) WHERE message IS NULL DO UPDATE
-                 SET attempts = ?3, code = ?4, error = ?5, at = ?6, retried_at = NULL",
-            )?
-            .execute(params![event.0, plugin.0, burial.attempts, burial.code, error, burial.at.0])?;
+            .execute(params![event.0, plugin.0, aside.attempts, aside.code, error, aside.how as i64])?;
+        if aside.how == Aside::Dead {
+            self.conn
+                .prepare_cached(
+                    "INSERT INTO dead (event, plugin, attempts, code, error, at) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+                     ON CONFLICT (event, plugin) WHERE message IS NULL DO UPDATE
+                     SET attempts = ?3, code = ?4, error = ?5, at = ?6, retried_at = NULL",
+                )?
+                .execute(params![event.0, plugin.0, aside.attempts, aside.code, error, aside.at.0])?;
+        }
         self.shadow.watched.remove(&(event.0, plugin.0));
-        self.progress(&burial.progress)
+        self.progress(&aside.progress)
     }
 
     /// A row of the outbox.

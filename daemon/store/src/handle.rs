@@ -13,7 +13,7 @@ use crate::retain::{Cursor, Retained, Retention};
 use crate::schedules::{ScheduleEntry, ScheduleRow, Share, Tally};
 use crate::settle::{self, Settle, Settled};
 use crate::shared::{Health, Shared};
-use crate::step::{Appended, Batch, Burial, Commit, FailedTry, Fence, Progress, Settlement};
+use crate::step::{Appended, Batch, Commit, FailedTry, Fence, Progress, SetAside, Settlement};
 use crate::writer::Tx;
 use crate::{DeadRef, Retried};
 use beadle_model::{ConversationId, EventId, MessageId, PluginNo, Timestamp};
@@ -143,9 +143,10 @@ impl Store {
         self.ask(move |tx| tx.failed_try(&failed)).await
     }
 
-    /// Gives a handling up: a dead letter, and the event goes on without it.
-    pub async fn bury(&self, burial: Burial) -> Result<(), StoreError> {
-        self.ask(move |tx| tx.bury(&burial)).await
+    /// Sets a handling aside: gives it up (a dead letter), keeps it for its plugin, or passes its plugin over. The event
+    /// goes on without it.
+    pub async fn set_aside(&self, aside: SetAside) -> Result<(), StoreError> {
+        self.ask(move |tx| tx.set_aside(&aside)).await
     }
 
     /// Notes how far an event is where no handling does: nobody subscribes, or nobody is left to ask.

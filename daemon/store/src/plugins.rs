@@ -23,10 +23,12 @@ pub struct PluginRow {
 /// What a purge removed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Purged {
-    /// Values of its state.
+    /// Values of its state, and of those it had before.
     pub values: usize,
     /// Timers.
     pub timers: usize,
+    /// Events that waited for it.
+    pub events: usize,
 }
 
 impl Tx<'_> {
@@ -46,12 +48,19 @@ impl Tx<'_> {
 
     pub(crate) fn purge_plugin(&self, plugin: PluginNo) -> Result<Purged, StoreError> {
         let purged = Purged {
-            values: self.conn.prepare_cached("DELETE FROM state WHERE plugin = ?1")?.execute([plugin.0])?,
+            values: self
+                .conn
+                .prepare_cached("DELETE FROM state WHERE state_no IN (SELECT no FROM states WHERE plugin = ?1)")?
+                .execute([plugin.0])?,
             timers: self.conn.prepare_cached("DELETE FROM timers WHERE plugin = ?1")?.execute([plugin.0])?,
+            events: self
+                .conn
+                .prepare_cached("UPDATE handlings SET state = 4, next_at = NULL WHERE plugin = ?1 AND state = 3")?
+                .execute([plugin.0])?,
         };
-        self.conn
-            .prepare_cached("UPDATE plugins SET record = NULL, state_bytes = 0 WHERE no = ?1")?
-            .execute([plugin.0])?;
+        self.conn.prepare_cached("UPDATE plugins SET record = NULL WHERE no = ?1")?.execute([plugin.0])?;
+        self.conn.prepare_cached("DELETE FROM states WHERE plugin = ?1")?.execute([plugin.0])?;
+        self.begin_first_state(plugin)?;
         Ok(purged)
     }
 }

@@ -17,7 +17,11 @@ impl Tx<'_> {
         let no = match known {
             Some(no) => no,
             // From 1: 0 is Beadle itself.
-            None => self.conn.prepare_cached("INSERT INTO plugins (name) VALUES (?1)")?.insert([name])?,
+            None => {
+                let no = self.conn.prepare_cached("INSERT INTO plugins (name) VALUES (?1)")?.insert([name])?;
+                self.begin_first_state(PluginNo(no))?;
+                no
+            }
         };
         Ok(PluginNo(no))
     }

@@ -2,7 +2,7 @@
 //!
 //! What is old lies at the left edge of its table, since ids and times grow together. So a slice looks at the first rows
 //! behind a cursor, deletes what may go, and stops at the first one that is too young. What must stay however old it is (an
-//! unfinished event, one with a dead letter, a message that is still to go) is passed by.
+//! unfinished event, one with a dead letter or that waits for its plugin, a message that is still to go) is passed by.
 
 use crate::StoreError;
 use crate::shadow::set_meta;
@@ -29,16 +29,18 @@ pub struct Retention {
     pub events_ms: i64,
     /// Messages that are through, with their bodies and receipts; at least 31 days.
     pub outbox_ms: i64,
-    /// Dead letters. An event stays for as long as it has one.
+    /// Dead letters. An event stays for as long as it has one; and so long at most where it waits for a plugin.
     pub dead_ms: i64,
     /// Files that came with messages or were made by plugins.
     pub media_ms: i64,
     /// All files together; above it the oldest go, whatever their age.
     pub media_bytes: i64,
+    /// A plugin's state from before a migration.
+    pub states_ms: i64,
 }
 
 impl Default for Retention {
-    /// 30 days for events and files, 90 for messages and dead letters; 4 GiB of files: a small server's disk holds that.
+    /// 30 days for events, files and states of before, 90 for messages and dead letters; 4 GiB of files: a small server's disk holds that.
     fn default() -> Self {
         Self {
             events_ms: 30 * DAY_MS,
@@ -46,6 +48,7 @@ impl Default for Retention {
             dead_ms: 90 * DAY_MS,
             media_ms: 30 * DAY_MS,
             media_bytes: 4 << 30,
+            states_ms: 30 * DAY_MS,
         }
     }
 }
@@ -61,7 +64,7 @@ pub struct Retained {
     pub dead: usize,
     /// Moments of schedules.
     pub firings: usize,
-    /// State values that had expired.
+    /// Values of plugins that had expired, or were of a state that nobody has any more.
     pub state: usize,
     /// Files.
     pub media: usize,
@@ -90,8 +93,12 @@ impl Tx<'_> {
         let mut retained = Retained { dead: self.drop_old_letters(policy, now)?, ..Retained::default() };
         let (events, more_events) = self.slice(
             &mut cursor.events,
-            "SELECT id, received_at < ?2, NOT EXISTS (SELECT 1 FROM dead WHERE dead.event = events.id)
-             FROM events WHERE id > ?1 AND id < ?3 ORDER BY id LIMIT ?4",
+            &format!(
+                "SELECT id, received_at < ?2, NOT EXISTS (SELECT 1 FROM dead WHERE dead.event = events.id)
+                     AND (received_at < {} OR NOT EXISTS (SELECT 1 FROM handlings WHERE event = events.id AND state = 3))
+                 FROM events WHERE id > ?1 AND id < ?3 ORDER BY id LIMIT ?4",
+                now.0.saturating_sub(policy.dead_ms)
+            ),
             (now.0.saturating_sub(policy.events_ms.max(LEAST_EVENTS_MS)), self.shadow.finished_below),
             &[
                 "DELETE FROM events WHERE id = ?1",
@@ -122,7 +129,8 @@ impl Tx<'_> {
         )?;
         self.forget_schedules(cutoff)?;
         (retained.events, retained.outbox, retained.firings) = (events, outbox, firings);
-        retained.state = self.sweep_state(now)?;
+        let left_before = now.0.saturating_sub(policy.states_ms);
+        retained.state = self.sweep_state(now)? + self.sweep_states(left_before, SLICE)?;
         let old_media = now.0.saturating_sub(policy.media_ms.max(DAY_MS));
         retained.media = self.retain_media(old_media, policy.media_bytes.max(0), SLICE)?;
         set_meta(self.conn, "next_media", self.shared.files.next())?;
@@ -155,7 +163,7 @@ impl Tx<'_> {
         (cutoff, below): (i64, i64),
         deletes: &[&str],
     ) -> Result<(usize, bool), StoreError> {
-        let mut read = self.conn.prepare_cached(select)?;
+        let mut read = self.conn.prepare(select)?;
         let rows: Vec<(i64, bool, bool)> = read
             .query_map(params![*cursor, cutoff, below, SLICE], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
             .collect::<Result<_, _>>()?;
@@ -212,18 +220,18 @@ impl Tx<'_> {
         let expired: Vec<(i64, i64, i64, String, i64)> = self
             .conn
             .prepare_cached(
-                "SELECT plugin, scope, scope_id, key, octet_length(key) + CASE typeof(value) WHEN 'integer' THEN 8
+                "SELECT state_no, scope, scope_id, key, octet_length(key) + CASE typeof(value) WHEN 'integer' THEN 8
                      ELSE octet_length(value) END FROM state WHERE expires_at <= ?1 ORDER BY expires_at LIMIT ?2",
             )?
             .query_map([now.0, SLICE], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?)))?
             .collect::<Result<_, _>>()?;
-        for (plugin, scope, id, key, bytes) in &expired {
+        for (state, scope, id, key, bytes) in &expired {
             self.conn
-                .prepare_cached("DELETE FROM state WHERE plugin = ?1 AND scope = ?2 AND scope_id = ?3 AND key = ?4")?
-                .execute(params![plugin, scope, id, key])?;
+                .prepare_cached("DELETE FROM state WHERE state_no = ?1 AND scope = ?2 AND scope_id = ?3 AND key = ?4")?
+                .execute(params![state, scope, id, key])?;
             self.conn
-                .prepare_cached("UPDATE plugins SET state_bytes = max(0, state_bytes - ?2) WHERE no = ?1")?
-                .execute([plugin, bytes])?;
+                .prepare_cached("UPDATE states SET bytes = max(0, bytes - ?2) WHERE no = ?1")?
+                .execute([state, bytes])?;
         }
         Ok(expired.len())
     }

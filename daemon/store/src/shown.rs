@@ -77,7 +77,7 @@ pub struct EventRow {
 pub struct HandlingRow {
     /// The handling.
     pub id: HandlingId,
-    /// `failing`, `done` or `dead`.
+    /// `failing`, `done`, `dead`, `waiting` (kept until the plugin can be asked) or `passed-over`.
     pub state: &'static str,
     /// Tries so far.
     pub attempts: u32,
@@ -94,6 +94,8 @@ impl HandlingRow {
         match number {
             0 => "failing",
             1 => "done",
+            3 => "waiting",
+            4 => "passed-over",
             _ => "dead",
         }
     }

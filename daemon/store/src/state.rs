@@ -1,4 +1,4 @@
-//! Plugins' state: values by plugin, scope and key, each with the number of the commit that wrote it.
+//! Plugins' state: values by state, scope and key, each with the number of the commit that wrote it.
 //!
 //! A handling that read something is committed only if that is still so. Counters are numbers in the database, so that
 //! two plugins' calls can add to one without either having read it.
@@ -6,7 +6,7 @@
 use crate::StoreError;
 use crate::writer::Tx;
 use beadle_model::effect::{Scope, StateRead, StateVersion, StateWrite};
-use beadle_model::{PluginNo, Timestamp};
+use beadle_model::{StateNo, Timestamp};
 use rusqlite::types::{Value, ValueRef};
 use rusqlite::{Connection, OptionalExtension, params};
 
@@ -20,7 +20,7 @@ pub(crate) fn bytes_of(value: ValueRef<'_>) -> Vec<u8> {
 }
 
 /// What a value takes of the quota, as bytes; counters count as eight.
-fn size_of(value: ValueRef<'_>) -> i64 {
+pub(crate) fn size_of(value: ValueRef<'_>) -> i64 {
     match value {
         ValueRef::Blob(bytes) | ValueRef::Text(bytes) => i64::try_from(bytes.len()).unwrap_or(i64::MAX),
         ValueRef::Integer(_) | ValueRef::Real(_) | ValueRef::Null => 8,
@@ -31,7 +31,7 @@ fn size_of(value: ValueRef<'_>) -> i64 {
 /// version, and says whether to go on.
 pub(crate) fn scan(
     conn: &Connection,
-    plugin: PluginNo,
+    state: StateNo,
     scope: Scope,
     (prefix, after): (&str, Option<&str>),
     now: Timestamp,
@@ -40,12 +40,12 @@ pub(crate) fn scan(
     let (kind, id) = scope.as_columns();
     let mut list = conn.prepare_cached(
         "SELECT key, value, version FROM state
-         WHERE plugin = ?1 AND scope = ?2 AND scope_id = ?3 AND key >= ?4 AND (?5 IS NULL OR key > ?5)
+         WHERE state_no = ?1 AND scope = ?2 AND scope_id = ?3 AND key >= ?4 AND (?5 IS NULL OR key > ?5)
            AND (expires_at IS NULL OR expires_at > ?6) ORDER BY key",
     )?;
     // Two lower bounds would leave SQLite one of them to test row by row; the higher one is enough.
     let from = after.filter(|after| *after > prefix).unwrap_or(prefix);
-    let mut rows = list.query(params![plugin.0, kind, id, from, after, now.0])?;
+    let mut rows = list.query(params![state.0, kind, id, from, after, now.0])?;
     while let Some(row) = rows.next()? {
         let key =
             row.get_ref(0)?.as_str().map_err(|error| StoreError::unreadable("a key of a plugin's state", error))?;
@@ -58,14 +58,14 @@ pub(crate) fn scan(
 
 impl Tx<'_> {
     /// Whether all that was read is still so.
-    pub(crate) fn check_reads(&self, plugin: PluginNo, reads: &[StateRead], now: Timestamp) -> Result<(), StoreError> {
+    pub(crate) fn check_reads(&self, state: StateNo, reads: &[StateRead], now: Timestamp) -> Result<(), StoreError> {
         for read in reads {
             let (fresh, key) = match read {
-                StateRead::Key { scope, key, version } => (self.version(plugin, *scope, key, now)? == *version, key),
+                StateRead::Key { scope, key, version } => (self.version(state, *scope, key, now)? == *version, key),
                 StateRead::Scan { scope, prefix, after, until, seen } => {
                     let mut seen = seen.iter();
                     let mut same = true;
-                    scan(self.conn, plugin, *scope, (prefix, after.as_deref()), now, |key, _, version| {
+                    scan(self.conn, state, *scope, (prefix, after.as_deref()), now, |key, _, version| {
                         if until.as_deref().is_some_and(|until| key > until) {
                             return false;
                         }
@@ -82,18 +82,18 @@ impl Tx<'_> {
         Ok(())
     }
 
-    fn version(&self, plugin: PluginNo, scope: Scope, key: &str, now: Timestamp) -> Result<StateVersion, StoreError> {
+    fn version(&self, state: StateNo, scope: Scope, key: &str, now: Timestamp) -> Result<StateVersion, StoreError> {
         let (kind, id) = scope.as_columns();
         let mut read = self.conn.prepare_cached(
-            "SELECT version FROM state WHERE plugin = ?1 AND scope = ?2 AND scope_id = ?3 AND key = ?4
+            "SELECT version FROM state WHERE state_no = ?1 AND scope = ?2 AND scope_id = ?3 AND key = ?4
                AND (expires_at IS NULL OR expires_at > ?5)",
         )?;
-        Ok(read.query_row(params![plugin.0, kind, id, key, now.0], |row| row.get(0)).optional()?)
+        Ok(read.query_row(params![state.0, kind, id, key, now.0], |row| row.get(0)).optional()?)
     }
 
     pub(crate) fn write_state(
         &mut self,
-        plugin: PluginNo,
+        state: StateNo,
         writes: &[StateWrite],
         now: Timestamp,
     ) -> Result<(), StoreError> {
@@ -103,81 +103,81 @@ impl Tx<'_> {
             grown += match write {
                 StateWrite::Set { scope, key, value, expires_at } => {
                     let value = Value::Blob(value.clone());
-                    self.put(plugin, (*scope, key), value, version, expires_at.map(|at| at.0))?
+                    self.put(state, (*scope, key), value, version, expires_at.map(|at| at.0))?
                 }
-                StateWrite::Delete { scope, key } => self.delete(plugin, *scope, key)?,
+                StateWrite::Delete { scope, key } => self.delete(state, *scope, key)?,
                 StateWrite::Add { scope, key, delta } => {
-                    let (before, expires_at) = self.counter(plugin, *scope, key, now)?;
+                    let (before, expires_at) = self.counter(state, *scope, key, now)?;
                     let value = Value::Integer(before.saturating_add(*delta));
-                    self.put(plugin, (*scope, key), value, version, expires_at)?
+                    self.put(state, (*scope, key), value, version, expires_at)?
                 }
             };
         }
         if grown != 0 {
             self.conn
-                .prepare_cached("UPDATE plugins SET state_bytes = max(0, state_bytes + ?2) WHERE no = ?1")?
-                .execute([plugin.0, grown])?;
+                .prepare_cached("UPDATE states SET bytes = max(0, bytes + ?2) WHERE no = ?1")?
+                .execute([state.0, grown])?;
         }
         Ok(())
     }
 
-    /// Puts a value; says by how much the plugin's state has grown.
+    /// Puts a value; says by how much the state has grown.
     fn put(
         &self,
-        plugin: PluginNo,
+        state: StateNo,
         (scope, key): (Scope, &str),
         value: Value,
         version: i64,
         expires_at: Option<i64>,
     ) -> Result<i64, StoreError> {
         let (kind, id) = scope.as_columns();
-        let before = self.size(plugin, scope, key)?;
+        let before = self.size(state, scope, key)?;
         let after = key.len() as i64 + size_of((&value).into());
         self.conn
             .prepare_cached(
-                "INSERT INTO state (plugin, scope, scope_id, key, value, version, expires_at)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT (plugin, scope, scope_id, key) DO UPDATE
+                "INSERT INTO state (state_no, scope, scope_id, key, value, version, expires_at)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT (state_no, scope, scope_id, key) DO UPDATE
                  SET value = excluded.value, version = excluded.version, expires_at = excluded.expires_at",
             )?
-            .execute(params![plugin.0, kind, id, key, value, version, expires_at])?;
+            .execute(params![state.0, kind, id, key, value, version, expires_at])?;
         Ok(after - before)
     }
 
-    fn delete(&self, plugin: PluginNo, scope: Scope, key: &str) -> Result<i64, StoreError> {
+    fn delete(&self, state: StateNo, scope: Scope, key: &str) -> Result<i64, StoreError> {
         let (kind, id) = scope.as_columns();
-        let before = self.size(plugin, scope, key)?;
+        let before = self.size(state, scope, key)?;
         if before > 0 {
             self.conn
-                .prepare_cached("DELETE FROM state WHERE plugin = ?1 AND scope = ?2 AND scope_id = ?3 AND key = ?4")?
-                .execute(params![plugin.0, kind, id, key])?;
+                .prepare_cached("DELETE FROM state WHERE state_no = ?1 AND scope = ?2 AND scope_id = ?3 AND key = ?4")?
+                .execute(params![state.0, kind, id, key])?;
         }
         Ok(-before)
     }
 
     /// What a key and its value take, 0 where there is none; an expired one takes its room until it is swept.
-    fn size(&self, plugin: PluginNo, scope: Scope, key: &str) -> Result<i64, StoreError> {
+    fn size(&self, state: StateNo, scope: Scope, key: &str) -> Result<i64, StoreError> {
         let (kind, id) = scope.as_columns();
         let mut read = self.conn.prepare_cached(
-            "SELECT value FROM state WHERE plugin = ?1 AND scope = ?2 AND scope_id = ?3 AND key = ?4",
+            "SELECT value FROM state WHERE state_no = ?1 AND scope = ?2 AND scope_id = ?3 AND key = ?4",
         )?;
-        let size = read.query_row(params![plugin.0, kind, id, key], |row| Ok(size_of(row.get_ref(0)?)));
+        let size = read.query_row(params![state.0, kind, id, key], |row| Ok(size_of(row.get_ref(0)?)));
         Ok(size.optional()?.map_or(0, |size| size + key.len() as i64))
     }
 
     /// A counter's value and expiry; 0 where there is none, where it has expired, or where it is no decimal number.
     fn counter(
         &self,
-        plugin: PluginNo,
+        state: StateNo,
         scope: Scope,
         key: &str,
         now: Timestamp,
     ) -> Result<(i64, Option<i64>), StoreError> {
         let (kind, id) = scope.as_columns();
         let mut read = self.conn.prepare_cached(
-            "SELECT value, expires_at FROM state WHERE plugin = ?1 AND scope = ?2 AND scope_id = ?3 AND key = ?4
+            "SELECT value, expires_at FROM state WHERE state_no = ?1 AND scope = ?2 AND scope_id = ?3 AND key = ?4
                AND (expires_at IS NULL OR expires_at > ?5)",
         )?;
-        let counter = read.query_row(params![plugin.0, kind, id, key, now.0], |row| {
+        let counter = read.query_row(params![state.0, kind, id, key, now.0], |row| {
             let text = bytes_of(row.get_ref(0)?);
             let number = std::str::from_utf8(&text).ok().and_then(|text| text.parse().ok());
             Ok((number.unwrap_or(0), row.get(1)?))

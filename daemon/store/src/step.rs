@@ -5,7 +5,9 @@
 
 use beadle_model::effect::{NewMedia, StateRead, StateWrite, TimerWrite};
 use beadle_model::event::{Pricing, Problem};
-use beadle_model::{Alias, ConversationId, Ending, EventBody, EventId, MessageId, Outgoing, PluginNo, Timestamp, Word};
+use beadle_model::{
+    Alias, ConversationId, Ending, EventBody, EventId, MessageId, Outgoing, PluginNo, StateNo, Timestamp, Word,
+};
 use serde::{Deserialize, Serialize};
 
 /// By what an event is recognised when it comes again: the platform's time stamp first, so that the unique index grows
@@ -162,6 +164,8 @@ pub struct Commit {
     pub fence: Fence,
     /// Who handled.
     pub plugin: PluginNo,
+    /// It was kept for the plugin ([`Aside::Waiting`]), and is no longer.
+    pub kept: bool,
     /// Civil time, for expiry of state.
     pub now: Timestamp,
     /// What is finished by it.
@@ -170,6 +174,8 @@ pub struct Commit {
     pub conversation: Option<ConversationId>,
     /// Checked first; one that is stale fails the commit with [`crate::StoreError::StaleRead`].
     pub reads: Vec<StateRead>,
+    /// The state that was read and is written.
+    pub state_no: StateNo,
     /// In order.
     pub state: Vec<StateWrite>,
     /// In order.
@@ -283,6 +289,8 @@ pub struct FailedTry {
     pub event: EventId,
     /// In which plugin.
     pub plugin: PluginNo,
+    /// It was kept for the plugin ([`Aside::Waiting`]), and still is.
+    pub kept: bool,
     /// Tries so far.
     pub attempts: u32,
     /// The error's code.
@@ -293,23 +301,48 @@ pub struct FailedTry {
     pub next_at: Timestamp,
 }
 
-/// A handling that was given up.
+/// How a handling is set aside. The numbers are what the store keeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Aside {
+    /// Given up: a dead letter, for a person to decide.
+    Dead = 2,
+    /// Kept until the plugin can be asked; see [`crate::Reader::waiting`].
+    Waiting = 3,
+    /// Not asked, and not to be asked later.
+    PassedOver = 4,
+}
+
+/// A handling that does not go on: the event goes on without it.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Burial {
+pub struct SetAside {
     /// Of this process.
     pub fence: Fence,
     /// In which plugin.
     pub plugin: PluginNo,
+    /// In which way.
+    pub how: Aside,
     /// Tries in all.
     pub attempts: u32,
     /// The error's code.
     pub code: String,
     /// What happened.
     pub error: String,
-    /// When it was given up.
+    /// When it was set aside.
     pub at: Timestamp,
     /// What is finished by it.
     pub progress: Progress,
+}
+
+/// A handling that was kept for its plugin.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Waiting {
+    /// The event, in its conversation as it is now.
+    pub event: std::sync::Arc<beadle_model::Event>,
+    /// How its chain ended.
+    pub ending: Option<Ending>,
+    /// Tries so far.
+    pub attempts: u32,
 }
 
 /// An event from the feed, and after a restart what was already on disk of its way through the plugins.

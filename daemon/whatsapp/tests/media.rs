@@ -8,7 +8,7 @@ mod graph;
 use beadle_model::effect::NewMedia;
 use beadle_model::outgoing::{MediaKind, Source};
 use beadle_model::{
-    Alias, AliasKind, Content, EventBody, EventId, MediaId, MessageId, Outgoing, PluginNo, content::Media,
+    Alias, AliasKind, Content, EventBody, EventId, MediaId, MessageId, Outgoing, PluginNo, StateNo, content::Media,
 };
 use beadle_pipeline::{Advice, Answer, Channel, Shipment};
 use beadle_store::MediaState;
@@ -189,10 +189,12 @@ async fn made(house: &House) -> MediaId {
     let commit = Commit {
         fence: house.store.fence(),
         plugin: PluginNo(1),
+        kept: false,
         now: NOW,
         progress,
         conversation: None,
         reads: vec![],
+        state_no: StateNo(1),
         state: vec![],
         timers: vec![],
         media: vec![new],

@@ -1,6 +1,6 @@
 //! Plugins, what they may do, and what they use.
 
-use super::Problem;
+use super::{Ms, Problem};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -9,7 +9,7 @@ use serde_json::Value;
 pub struct PluginRow {
     /// Its name.
     pub name: String,
-    /// `active`, `probation`, `loading`, `pending`, `broken`, `removed`.
+    /// `active`, `probation`, `resting`, `suspended`, `disabled`, `loading`, `pending`, `broken`, `removed`.
     pub state: String,
     /// Why it does not serve, or why what lies in the folder does not take over.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -60,6 +60,15 @@ pub struct PluginRow {
     /// Calls so far, and those that failed.
     #[serde(default)]
     pub calls: (u64, u64),
+    /// Events that are kept until it can be asked.
+    #[serde(default)]
+    pub kept_events: u64,
+    /// Since when it is suspended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub suspended_since: Option<Ms>,
+    /// Since when a person has it switched off.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disabled_since: Option<Ms>,
 }
 
 /// A right that a plugin asks for.

@@ -117,9 +117,10 @@ impl World {
     async fn load(&self, args: &Test, bytes: Vec<u8>, settings: Value) -> Result<Arc<Plugin>, String> {
         let name = args.file.file_stem().and_then(|stem| stem.to_str()).unwrap_or("plugin").to_owned();
         let no = self.store.plugin_no(&name).await.map_err(|why| why.to_string())?;
+        let state = self.store.reader().state_of(no).map_err(|why| why.to_string())?;
         let mut limits = Limits::default();
         limits.memory_mib = args.memory_mib.unwrap_or(limits.memory_mib);
-        let spec = Spec { name, no, bytes, settings, limits, isolation: Isolation::Warm };
+        let spec = Spec { name, no, state, bytes, settings, limits, isolation: Isolation::Warm };
         let loaded = self.sandbox.load(spec).await;
         loaded.map_err(|why| format!("{why}\n`beadle explain {}` says more", why.code()))
     }
@@ -165,9 +166,20 @@ impl World {
         let event = EventId(1);
         let progress = Progress { event, roster, done: 0, done_beyond: vec![], all: 1, all_beyond: 0, ending: None };
         let Effects { reads, state, timers, media, .. } = effects.clone();
-        let (fence, plugin) = (self.store.fence(), plugin.no());
-        let commit =
-            Commit { fence, plugin, now: NOW, progress, conversation, reads, state, timers, media, sends: vec![] };
+        let commit = Commit {
+            fence: self.store.fence(),
+            plugin: plugin.no(),
+            kept: false,
+            now: NOW,
+            progress,
+            conversation,
+            reads,
+            state_no: plugin.state(),
+            state,
+            timers,
+            media,
+            sends: vec![],
+        };
         self.store.commit(commit).await
     }
 

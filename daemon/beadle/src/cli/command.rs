@@ -74,6 +74,8 @@ async fn ask_all(cli: &Cli) -> Result<(), Ended> {
             order(&client, &["plugins", name, what, &rights.join(",")]).await
         }
         Command::Plugins(Plugins::Rollback { name }) => order(&client, &["plugins", name, "rollback"]).await,
+        Command::Plugins(Plugins::Enable { name }) => order(&client, &["plugins", name, "enable"]).await,
+        Command::Plugins(Plugins::Disable { name }) => order(&client, &["plugins", name, "disable"]).await,
         Command::Plugins(Plugins::Purge { name }) => order(&client, &["plugins", name, "purge"]).await,
         Command::Schedules(Schedules::Run { name, dry_run: false, json }) => {
             let done = client.post(&["schedules", name, "run"]).await?;

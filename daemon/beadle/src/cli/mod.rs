@@ -167,6 +167,16 @@ pub enum Plugins {
         /// Its name
         name: String,
     },
+    /// Switch a plugin on again, or have one asked again that is suspended; what waits for it comes first
+    Enable {
+        /// Its name
+        name: String,
+    },
+    /// Switch a plugin off: it gets no events, also after a start
+    Disable {
+        /// Its name
+        name: String,
+    },
     /// Forget the state and timers of a plugin whose file is gone
     Purge {
         /// Its name

@@ -119,6 +119,15 @@ pub fn plugin(answer: Value, screen: Screen) -> Shown {
         let took = it.steps.iter().map(|(step, ms)| format!("{step} {ms:.1} ms"));
         lines.0.push(("came by", took.collect::<Vec<_>>().join(", ")));
     }
+    if let Some(at) = it.suspended_since {
+        lines.0.push(("suspended", format!("since {}", utc(at))));
+    }
+    if let Some(at) = it.disabled_since {
+        lines.0.push(("switched off", format!("since {}", utc(at))));
+    }
+    if it.kept_events > 0 {
+        lines.0.push(("kept for it", format!("{} events", it.kept_events)));
+    }
     if let Some(problem) = &it.problem {
         lines.0.push(("problem", says(problem)));
     }

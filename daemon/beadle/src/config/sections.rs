@@ -323,6 +323,7 @@ fn retention(mut section: Section<'_>) -> (Retention, i64) {
         dead_ms: kept("dead", 1, usual.dead_ms),
         media_ms: kept("media", 1, usual.media_ms),
         media_bytes: usual.media_bytes,
+        states_ms: usual.states_ms,
     };
     let removed_ms = kept("removed_plugins", 0, beadle_catalog::Config::KEEP_REMOVED_MS);
     let mib = i64::from(number(
@@ -331,7 +332,7 @@ fn retention(mut section: Section<'_>) -> (Retention, i64) {
         u32::try_from(usual.media_bytes >> 20).unwrap_or(0),
         0..=16_777_216,
     ));
-    let retention = Retention { media_bytes: mib << 20, ..retention };
+    let retention = Retention { media_bytes: mib << 20, states_ms: removed_ms, ..retention };
     section.end();
     (retention, removed_ms)
 }

@@ -49,7 +49,7 @@ pub fn build(config: &Config, clock: Clock) -> Result<Parts, RunError> {
     // The fetcher asks the pipeline who runs, and the pipeline needs the channels first.
     let running: Arc<OnceLock<Pipeline>> = Arc::default();
     let (channels, fetcher) = channels(config, &depot, wanted(config.media.fetch, Arc::clone(&running)))?;
-    let pipeline = Pipeline::start(store.clone(), clock.clone(), outbox(config), channels);
+    let pipeline = Pipeline::start(store.clone(), clock.clone(), outbox(config), channels)?;
     let _ = running.set(pipeline.clone());
     let webhooks = Arc::new(Webhooks {
         apps: apps(config, store.install()),
@@ -86,7 +86,8 @@ fn present(pipeline: Pipeline) -> Present {
 /// Files are fetched while somebody who runs may read them.
 fn wanted(fetch: bool, running: Arc<OnceLock<Pipeline>>) -> Wanted {
     let may_read = |pipeline: &Pipeline| {
-        pipeline.roster().members().iter().any(|member| member.seat.serving().plugin.wishes().contains("media"))
+        let reads = |serving: beadle_pipeline::Serving| serving.plugin.wishes().contains("media");
+        pipeline.roster().members().iter().any(|member| member.seat.serving().is_some_and(reads))
     };
     Arc::new(move || fetch && running.get().is_some_and(may_read))
 }

@@ -19,6 +19,8 @@ pub fn router(admin: Arc<Admin>) -> Router {
         .route("/plugins", get(data::plugins))
         .route("/plugins/{name}", get(data::plugin))
         .route("/plugins/{name}/rollback", post(data::rollback))
+        .route("/plugins/{name}/enable", post(data::enable))
+        .route("/plugins/{name}/disable", post(data::disable))
         .route("/plugins/{name}/purge", post(data::purge))
         .route("/plugins/{name}/grant/{rights}", post(data::grant))
         .route("/plugins/{name}/revoke/{rights}", post(data::revoke))

@@ -25,12 +25,14 @@ pub struct Snapshot {
     pub not_understood: BTreeMap<String, u64>,
     /// Plugins by state.
     pub plugins: BTreeMap<String, u64>,
+    /// Events that are kept for plugins which cannot be asked, by plugin.
+    pub kept: BTreeMap<String, u64>,
     /// Changes of plugins' revisions by how they ended: `served`, `refused`, `sent-back`.
     pub reloads: BTreeMap<String, u64>,
     /// Moments of schedules by what became of them: `fired`, `caught-up`, `skipped`, `missed`.
     pub firings: BTreeMap<String, u64>,
-    /// Events on their way through plugins, and lanes with something in them.
-    pub on_their_way: (usize, usize),
+    /// Events on their way through plugins, events that are put off, and lanes with something in them.
+    pub on_their_way: [usize; 3],
     /// Events that are not finished, waiting messages, messages on their way, dead letters.
     pub waiting: [(&'static str, u64); 4],
     /// Whether everything makes progress.
@@ -90,13 +92,23 @@ impl Collector for Snapshot {
         for (state, count) in &self.plugins {
             gauge(*count).encode(plugins.encode_family(&[("state", state.as_str())])?)?;
         }
+        let (name, help) = ("beadle_kept_events", "Events that are kept until their plugin can be asked");
+        let mut kept = to.encode_descriptor(name, help, None, MetricType::Gauge)?;
+        for (plugin, count) in &self.kept {
+            gauge(*count).encode(kept.encode_family(&[("plugin", plugin.as_str())])?)?;
+        }
         let mut waiting = to.encode_descriptor("beadle_waiting", "What is not finished", None, MetricType::Gauge)?;
         for (what, count) in self.waiting.iter().filter(|(what, _)| !what.is_empty()) {
             gauge(*count).encode(waiting.encode_family(&[("what", *what)])?)?;
         }
-        let (events, lanes) = self.on_their_way;
+        let [events, put_off, lanes] = self.on_their_way;
         let mut gauges = vec![
             ("beadle_events_on_their_way", "Events that plugins are working on", events as u64),
+            (
+                "beadle_events_put_off",
+                "Events that wait for their conversation's or their plugin's turn",
+                put_off as u64,
+            ),
             ("beadle_lanes_busy", "Lanes that have something in them", lanes as u64),
             ("beadle_healthy", "1 where everything makes progress, else 0", u64::from(self.healthy)),
         ];
@@ -138,9 +150,10 @@ mod tests {
             webhooks: one("taken"),
             not_understood: one("unrouted"),
             plugins: one("active"),
+            kept: one("crm"),
             reloads: one("served"),
             firings: one("fired"),
-            on_their_way: (2, 1),
+            on_their_way: [2, 5, 1],
             waiting: [("events", 3), ("queued", 2), ("sending", 1), ("dead", 4)],
             healthy: true,
             memory_bytes: Some(41_943_040),

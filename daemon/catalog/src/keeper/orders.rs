@@ -1,9 +1,13 @@
-//! What a person orders: back to an earlier revision, rights, and forgetting what is gone.
+//! What a person orders: back to an earlier revision, rights, on and off, and forgetting what is gone.
 
 use super::Keeper;
 use crate::command::{Answer, Asked, Command, CommandError};
+use crate::entry::State;
 use crate::grants;
+use crate::post::Post;
+use crate::record::Record;
 use crate::transaction::{Outcome, Source, Verdict};
+use beadle_store::Purged;
 
 impl Keeper {
     pub(super) async fn obey(&mut self, Asked { command, to }: Asked) {
@@ -19,6 +23,8 @@ impl Keeper {
             Command::Grant(_, rights) => self.grant(&name, rights, true).await,
             Command::Revoke(_, rights) => self.grant(&name, rights, false).await,
             Command::Purge(_) => self.purge(&name).await,
+            Command::Enable(_) => self.enable(&name).await,
+            Command::Disable(_) => self.disable(&name).await,
             Command::Rollback(_) => return,
         };
         // Whoever asked may be gone.
@@ -30,32 +36,27 @@ impl Keeper {
         if post.busy {
             return Err(CommandError::Busy(name.into()));
         }
+        if post.record.disabled_since.is_some() {
+            return Err(CommandError::Disabled(name.into()));
+        }
         let before = post.record.before().ok_or_else(|| CommandError::NothingBefore(name.into()))?;
         Ok(Source::Kept(before.to_owned()))
     }
 
     async fn grant(&mut self, name: &str, rights: Vec<String>, give: bool) -> Answer {
-        let post = self.posts.get_mut(name).ok_or_else(|| CommandError::Unknown(name.into()))?;
-        if post.busy {
-            return Err(CommandError::Busy(name.into()));
-        }
         if let Some(unknown) = rights.iter().find(|right| !grants::can_be_given(right)) {
             return Err(CommandError::NoSuchRight(unknown.clone()));
         }
-        let before = post.record.clone();
-        for right in &rights {
-            if give {
-                post.record.granted.insert(right.clone());
-            } else {
-                post.record.granted.remove(right);
+        let changed = self.remember_of(name, |record| {
+            for right in &rights {
+                if give {
+                    record.granted.insert(right.clone());
+                } else {
+                    record.granted.remove(right);
+                }
             }
-        }
-        if post.record != before
-            && let Err(error) = self.tools.store.set_plugin_record(post.no, post.record.text()).await
-        {
-            post.record = before;
-            return Err(error.into());
-        }
+        });
+        let post = changed.await?;
         let said = rights.iter().map(|right| format!("{right} ({})", grants::meaning(right))).collect::<Vec<_>>();
         let in_toml: Vec<_> = rights.iter().filter(|right| post.config.grant.contains(right)).cloned().collect();
         Ok(match (give, in_toml.as_slice()) {
@@ -74,8 +75,64 @@ impl Keeper {
             return Err(CommandError::Present(name.into()));
         }
         let purged = self.tools.store.purge_plugin(post.no).await?;
+        self.pipeline.forget_kept(post.no);
         self.posts.remove(name);
-        Ok(format!("{} values and {} timers of `{name}` are forgotten", purged.values, purged.timers))
+        let Purged { values, timers, events } = purged;
+        Ok(format!(
+            "{values} values and {timers} timers of `{name}` are forgotten, and {events} events that waited for it"
+        ))
+    }
+
+    /// Asked again, whyever it was not.
+    async fn enable(&mut self, name: &str) -> Answer {
+        let before = self.posts.get(name).map(|post| post.record.clone());
+        let now = self.tools.clock.now();
+        let post = self.remember_of(name, |record| {
+            (record.disabled_since, record.suspended, record.isolated) = (None, None, None);
+        });
+        let post = post.await?;
+        let stood = post.stands(now);
+        if before.as_ref() == Some(&post.record) && !matches!(stood, State::Suspended(_) | State::Resting { .. }) {
+            return Ok(format!("`{name}` was neither switched off nor suspended"));
+        }
+        let no = post.no;
+        match &post.seat {
+            Some(seat) if post.is_seated() => seat.resume(),
+            // It is loaded by the look that follows.
+            _ => (post.judged, post.state) = (None, State::Loading),
+        }
+        self.take_part().await;
+        let kept = self.pipeline.kept().into_iter().find(|(of, _)| *of == no).map_or(0, |(_, kept)| kept);
+        Ok(match kept {
+            0 => format!("`{name}` is asked again"),
+            kept => format!("`{name}` is asked again; {kept} events wait for it, and come first"),
+        })
+    }
+
+    /// Asked no more, until it is enabled; also after a start.
+    async fn disable(&mut self, name: &str) -> Answer {
+        let now = self.tools.clock.now();
+        let post = self.remember_of(name, |record| _ = record.disabled_since.get_or_insert(now)).await?;
+        post.leaves(State::Disabled { since: now });
+        self.take_part().await;
+        Ok(format!(
+            "`{name}` is switched off: it gets no events, and its timers wait; `beadle plugins enable {name}` switches it on"
+        ))
+    }
+
+    /// Has something remembered of a plugin; all is as it was where that cannot be written.
+    async fn remember_of(&mut self, name: &str, change: impl FnOnce(&mut Record)) -> Result<&mut Post, CommandError> {
+        let post = self.posts.get_mut(name).ok_or_else(|| CommandError::Unknown(name.into()))?;
+        if post.busy {
+            return Err(CommandError::Busy(name.into()));
+        }
+        let mut record = post.record.clone();
+        change(&mut record);
+        if record != post.record {
+            self.tools.store.set_plugin_record(post.no, record.text()).await?;
+            post.record = record;
+        }
+        Ok(post)
     }
 }
 
@@ -89,6 +146,7 @@ pub(super) fn rolled_back(name: &str, outcome: &Outcome) -> Answer {
         }
         Verdict::Pending { missing, .. } => refused(crate::entry::pending(name, missing)),
         Verdict::Refused { why, .. } => refused(why.why.clone()),
+        Verdict::Isolated(suspension) => refused(suspension.why.clone()),
         Verdict::Moved => Err(CommandError::Busy(name.into())),
     }
 }

@@ -37,7 +37,8 @@ impl Keeper {
     }
 
     pub(super) fn show(&self) {
-        let mut entries: Vec<Entry> = self.posts.iter().map(|(name, post)| post.entry(name)).collect();
+        let now = self.tools.clock.now();
+        let mut entries: Vec<Entry> = self.posts.iter().map(|(name, post)| post.entry(name, now)).collect();
         for name in self.config.plugins.keys() {
             match entries.iter_mut().find(|entry| entry.name == *name) {
                 Some(entry) if entry.state == State::Removed => entry.state = missing(name, &self.config).state,

@@ -27,7 +27,7 @@ use crate::abi::latest::types as wit;
 use crate::limits::{self, Limits};
 use crate::meter::Meter;
 use crate::report::{Level, LogLine};
-use beadle_model::{Effects, Event, EventId, EventKind, MessageId, PluginNo, Refusal, Timestamp};
+use beadle_model::{Effects, Event, EventId, EventKind, MessageId, PluginNo, Refusal, StateNo, Timestamp};
 use beadle_store::{Reader, StoreError};
 use memory::Memory;
 use random::{Seed, Stream};
@@ -47,6 +47,8 @@ pub struct Facts {
     pub name: Arc<str>,
     /// Its number in the store.
     pub no: PluginNo,
+    /// The state that it reads and writes.
+    pub state: StateSlot,
     /// Its settings, as JSON.
     pub settings: String,
     /// What it may use.
@@ -59,6 +61,24 @@ pub struct Facts {
     pub reader: Reader,
     /// Where it gets ids for its messages.
     pub reserve: Arc<dyn Fn() -> MessageId + Send + Sync>,
+}
+
+/// The number of a plugin's state, which a migration changes under a plugin that is loaded and does not run yet.
+#[derive(Debug)]
+pub struct StateSlot(AtomicI64);
+
+impl StateSlot {
+    pub fn new(state: StateNo) -> Self {
+        Self(AtomicI64::new(state.0))
+    }
+
+    pub fn get(&self) -> StateNo {
+        StateNo(self.0.load(Relaxed))
+    }
+
+    pub fn set(&self, state: StateNo) {
+        self.0.store(state.0, Relaxed);
+    }
 }
 
 /// What a store of wasmtime carries: one instance's host side.

@@ -90,7 +90,7 @@ impl HostState {
     /// From the store, with its version remembered.
     fn read(&mut self, scope: Scope, key: String) -> Result<Option<Vec<u8>>, No> {
         self.saw(1)?;
-        let found = self.facts.reader.state_get(self.facts.no, scope, &key, self.senses.now())?;
+        let found = self.facts.reader.state_get(self.facts.state.get(), scope, &key, self.senses.now())?;
         let (value, version) = found.unzip();
         self.task.effects.reads.push(StateRead::Key { scope, key, version });
         Ok(value)
@@ -148,7 +148,7 @@ impl HostState {
         check_key(&key)?;
         let now = self.senses.now();
         let name = (about, key);
-        let stored = || self.facts.reader.state_get(self.facts.no, about, &name.1, now);
+        let stored = || self.facts.reader.state_get(self.facts.state.get(), about, &name.1, now);
         let pending = match self.task.overlay.writes.get(&name) {
             Some(Pending::Value(value, at)) if at.is_none_or(|at| at > now) => {
                 Pending::Value(text(counted(Some(value), delta)?), *at)
@@ -174,7 +174,7 @@ impl HostState {
     fn check_quota(&mut self, scope: Scope, key: &str, value_bytes: usize) -> Result<(), No> {
         let stored = match self.task.overlay.stored_bytes {
             Some(stored) => stored,
-            None => self.facts.reader.state_bytes(self.facts.no)?,
+            None => self.facts.reader.state_bytes(self.facts.state.get())?,
         };
         self.task.overlay.stored_bytes = Some(stored);
         let mut after = stored.saturating_add((key.len() + value_bytes) as u64);
@@ -201,7 +201,7 @@ impl HostState {
         let mut freed = 0;
         let written = self.task.overlay.writes.iter().map(|((scope, key), _)| (*scope, key.as_str()));
         for (about, name) in written.filter(|name| *name != (scope, key)).chain([(scope, key)]) {
-            if let Some((value, _)) = self.facts.reader.state_get(self.facts.no, about, name, now)? {
+            if let Some((value, _)) = self.facts.reader.state_get(self.facts.state.get(), about, name, now)? {
                 freed += (name.len() + value.len()) as u64;
             }
         }

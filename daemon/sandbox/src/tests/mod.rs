@@ -17,7 +17,7 @@ use beadle_clock::Clock;
 use beadle_model::effect::StateWrite;
 use beadle_model::{
     Alias, AliasKind, Contact, ContactId, Content, ConversationId, ConversationView, Event, EventBody, EventId,
-    MessageId, PluginNo, Timestamp,
+    MessageId, PluginNo, StateNo, Timestamp,
 };
 use beadle_store::step::{Batch, Commit, EventKey, NewEvent, Place, Progress, Sender};
 use beadle_store::{Store, StoreConfig};
@@ -142,10 +142,12 @@ impl World {
         let commit = Commit {
             fence: self.store.fence(),
             plugin,
+            kept: false,
             now: NOW,
             progress,
             conversation: None,
             reads: vec![],
+            state_no: StateNo(1),
             state,
             timers: vec![],
             media: vec![],
@@ -177,6 +179,7 @@ pub fn spec(bytes: Vec<u8>) -> Spec {
     Spec {
         name: "guest".into(),
         no: PluginNo(1),
+        state: StateNo(1),
         bytes,
         settings: json!({ "greeting": "hello" }),
         limits: Limits::default(),

@@ -22,7 +22,7 @@ fn guest<'a>(imports: &'a str, items: &'a str, handle: &'a str) -> Guest<'a> {
 async fn a_stored_value_is_read_with_its_version() {
     let world = sandbox();
     world.stored(vec![set("name", b"Beadle")]).await;
-    let version = world.store.reader().state_get(PluginNo(1), Scope::Plugin, "name", NOW).unwrap().unwrap().1;
+    let version = world.store.reader().state_get(StateNo(1), Scope::Plugin, "name", NOW).unwrap().unwrap().1;
     let handle = format!("(call $get {} (i32.const 64)) {} (i32.const 16)", at(2048, 4), tell(ANSWER + 8, ANSWER + 12));
     let imports = format!("{STATE} {REPLIES}");
     let plugin = load(&world, &guest(&imports, r#"(data (i32.const 2048) "name")"#, &handle)).await;

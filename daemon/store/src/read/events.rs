@@ -1,13 +1,14 @@
 //! Events: for the feed, and for people.
 
-use super::{LOOK_BACK, Reader, limit};
+use super::{LOOK_BACK, MOST_ROWS, Reader, limit};
 use crate::StoreError;
 use crate::codec::{ending_of, from_json, kind_of};
 use crate::people::load_view;
 use crate::shown::{EventFilter, EventRow, EventShown, EventState, HandlingRow};
-use crate::step::{Fed, Resume};
+use crate::step::{Fed, Resume, Waiting};
 use beadle_model::{ContactId, ConversationId, Event, EventBody, EventId, HandlingId, PluginNo, Timestamp};
 use rusqlite::{Connection, OptionalExtension, Row, params};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// The columns of [`row_of`].
@@ -139,6 +140,14 @@ fn fed_of(conn: &Connection, row: &Row<'_>) -> Result<Fed, StoreError> {
     Ok(Fed { event: Arc::new(whole(conn, &raw.row)?), resume: resume(conn, &raw)? })
 }
 
+fn kept(conn: &Connection, id: EventId, attempts: u32) -> Result<Option<Waiting>, StoreError> {
+    let mut read = conn.prepare_cached(&format!("SELECT {ROW} FROM events WHERE id = ?1"))?;
+    let mut rows = read.query([id.0])?;
+    let Some(row) = rows.next()? else { return Ok(None) };
+    let raw = row_of(row)?;
+    Ok(Some(Waiting { event: Arc::new(whole(conn, &raw.row)?), ending: raw.row.ending, attempts }))
+}
+
 impl Reader {
     /// Events from one number to another that are not finished, `most` at most, in order, and the number up to which
     /// they were read: for the feed. One that cannot be read is left out, loudly: it must not hold up all others.
@@ -165,6 +174,65 @@ impl Reader {
             }
             // Fewer than asked for: there is nothing else.
             Ok((fed, if seen == most { last } else { until }))
+        })
+    }
+
+    /// What is kept for a plugin ([`crate::step::Aside::Waiting`]), the earliest events first, `most` (1,000) at most,
+    /// without those in `but`. One that cannot be read is left out, loudly.
+    pub fn waiting(&self, plugin: PluginNo, but: &BTreeSet<EventId>, most: usize) -> Result<Vec<Waiting>, StoreError> {
+        self.all(|conn| {
+            let mut read = conn.prepare_cached(
+                "SELECT event, attempts FROM handlings WHERE plugin = ?1 AND state = 3 ORDER BY event",
+            )?;
+            let mut rows = read.query([plugin.0])?;
+            let mut waiting = Vec::new();
+            while waiting.len() < most.min(MOST_ROWS)
+                && let Some(row) = rows.next()?
+            {
+                let id = EventId(row.get(0)?);
+                if but.contains(&id) {
+                    continue;
+                }
+                match kept(conn, id, row.get(1)?) {
+                    Ok(Some(one)) => waiting.push(one),
+                    Ok(None) => {}
+                    Err(error @ StoreError::Unreadable { .. }) => {
+                        tracing::error!(%error, event = %id, "an event that waits for a plugin is passed by");
+                    }
+                    Err(error) => return Err(error),
+                }
+            }
+            Ok(waiting)
+        })
+    }
+
+    /// How many events are kept for each plugin that has some.
+    pub fn waiting_counts(&self) -> Result<Vec<(PluginNo, u64)>, StoreError> {
+        self.one(|conn| {
+            let mut read =
+                conn.prepare_cached("SELECT plugin, count(*) FROM handlings WHERE state = 3 GROUP BY plugin")?;
+            let counts = read.query_map([], |row| Ok((PluginNo(row.get(0)?), row.get::<_, i64>(1)?)))?;
+            Ok(counts.map(|row| row.map(|(no, count)| (no, count.unsigned_abs()))).collect::<Result<_, _>>()?)
+        })
+    }
+
+    /// Events that the feed has given, as it would give them again; without those that cannot be read, loudly.
+    pub fn feed_again(&self, ids: &[EventId]) -> Result<Vec<Fed>, StoreError> {
+        self.all(|conn| {
+            let mut read = conn.prepare_cached(&format!("SELECT {ROW} FROM events WHERE id = ?1"))?;
+            let mut fed = Vec::with_capacity(ids.len());
+            for id in ids {
+                let mut rows = read.query([id.0])?;
+                match rows.next()?.map(|row| fed_of(conn, row)) {
+                    Some(Ok(event)) => fed.push(event),
+                    Some(Err(error @ StoreError::Unreadable { .. })) => {
+                        tracing::error!(%error, event = %id, "an event is passed by, and stays unfinished");
+                    }
+                    Some(Err(error)) => return Err(error),
+                    None => {}
+                }
+            }
+            Ok(fed)
         })
     }
 

@@ -3,14 +3,14 @@
 use super::{MOST_ROWS, Reader};
 use crate::StoreError;
 use crate::state::{bytes_of, scan};
-use beadle_model::{PluginNo, Scope, Timestamp};
+use beadle_model::{PluginNo, Scope, StateNo, Timestamp};
 use rusqlite::{OptionalExtension, params};
 
 impl Reader {
     /// A value and its version; a counter reads as decimal text, what has expired is not there.
     pub fn state_get(
         &self,
-        plugin: PluginNo,
+        state: StateNo,
         scope: Scope,
         key: &str,
         now: Timestamp,
@@ -18,11 +18,11 @@ impl Reader {
         let (kind, id) = scope.as_columns();
         self.one(|conn| {
             let mut read = conn.prepare_cached(
-                "SELECT value, version FROM state WHERE plugin = ?1 AND scope = ?2 AND scope_id = ?3 AND key = ?4
+                "SELECT value, version FROM state WHERE state_no = ?1 AND scope = ?2 AND scope_id = ?3 AND key = ?4
                    AND (expires_at IS NULL OR expires_at > ?5)",
             )?;
             let value = read
-                .query_row(params![plugin.0, kind, id, key, now.0], |row| Ok((bytes_of(row.get_ref(0)?), row.get(1)?)));
+                .query_row(params![state.0, kind, id, key, now.0], |row| Ok((bytes_of(row.get_ref(0)?), row.get(1)?)));
             Ok(value.optional()?)
         })
     }
@@ -31,7 +31,7 @@ impl Reader {
     /// versions. Fewer than asked for: there are no more.
     pub fn state_scan(
         &self,
-        plugin: PluginNo,
+        state: StateNo,
         scope: Scope,
         prefix: &str,
         after: Option<&str>,
@@ -44,7 +44,7 @@ impl Reader {
             return Ok(found);
         }
         self.one(|conn| {
-            scan(conn, plugin, scope, (prefix, after), now, |key, value, version| {
+            scan(conn, state, scope, (prefix, after), now, |key, value, version| {
                 found.push((key.to_owned(), bytes_of(value), version));
                 found.len() < limit
             })
@@ -52,11 +52,11 @@ impl Reader {
         Ok(found)
     }
 
-    /// Bytes of a plugin's keys and values (a counter is eight), with those that expired and were not swept yet.
-    pub fn state_bytes(&self, plugin: PluginNo) -> Result<u64, StoreError> {
+    /// Bytes of a state's keys and values (a counter is eight), with those that expired and were not swept yet.
+    pub fn state_bytes(&self, state: StateNo) -> Result<u64, StoreError> {
         self.one(|conn| {
-            let mut read = conn.prepare_cached("SELECT state_bytes FROM plugins WHERE no = ?1")?;
-            let bytes: Option<i64> = read.query_row([plugin.0], |row| row.get(0)).optional()?;
+            let mut read = conn.prepare_cached("SELECT bytes FROM states WHERE no = ?1")?;
+            let bytes: Option<i64> = read.query_row([state.0], |row| row.get(0)).optional()?;
             Ok(bytes.and_then(|bytes| u64::try_from(bytes).ok()).unwrap_or(0))
         })
     }

@@ -2,12 +2,13 @@
 
 use crate::house::*;
 use beadle_model::effect::{StateRead, StateWrite};
-use beadle_model::{ContactId, Ending, EventId, PluginNo, Scope, Timestamp};
+use beadle_model::{ContactId, Ending, EventId, PluginNo, Scope, StateNo, Timestamp};
 use beadle_store::StoreError;
 use beadle_store::shown::EventState;
 use beadle_store::step::*;
 
 const PLUGIN: PluginNo = PluginNo(1);
+const STATE: StateNo = StateNo(1);
 const SCOPE: Scope = Scope::Plugin;
 
 async fn an_event(house: &House) -> EventId {
@@ -20,12 +21,12 @@ async fn write(house: &House, event: EventId, state: Vec<StateWrite>) {
 }
 
 fn get(house: &House, key: &str) -> Option<String> {
-    let found = house.reader.state_get(PLUGIN, SCOPE, key, house.clock.now()).unwrap();
+    let found = house.reader.state_get(STATE, SCOPE, key, house.clock.now()).unwrap();
     found.map(|(value, _)| String::from_utf8(value).unwrap())
 }
 
 fn version(house: &House, key: &str) -> Option<i64> {
-    house.reader.state_get(PLUGIN, SCOPE, key, house.clock.now()).unwrap().map(|(_, version)| version)
+    house.reader.state_get(STATE, SCOPE, key, house.clock.now()).unwrap().map(|(_, version)| version)
 }
 
 #[tokio::test]
@@ -69,7 +70,7 @@ async fn a_listing_is_stale_when_a_key_comes_goes_or_changes() {
     let keys = ["k1", "k2", "k3", "k4", "l"];
     write(&house, event, keys.iter().map(|key| set(SCOPE, key, "v")).collect()).await;
     let list = |after: Option<&str>, limit| {
-        let found = house.reader.state_scan(PLUGIN, SCOPE, "k", after, limit, NOW).unwrap();
+        let found = house.reader.state_scan(STATE, SCOPE, "k", after, limit, NOW).unwrap();
         found.into_iter().map(|(key, _, version)| (key, version)).collect::<Vec<_>>()
     };
     let scan = |after: Option<&str>, until: Option<&str>, seen| StateRead::Scan {
@@ -139,17 +140,17 @@ async fn values_expire_and_are_swept_and_counted() {
         vec![value, set(SCOPE, "stays", "x"), StateWrite::Add { scope: SCOPE, key: "n".into(), delta: 1 }],
     )
     .await;
-    assert_eq!(house.reader.state_bytes(PLUGIN).unwrap(), 6 + 6 + 9);
+    assert_eq!(house.reader.state_bytes(STATE).unwrap(), 6 + 6 + 9);
     let seen = version(&house, "k");
     house.hand.advance_ms(1000);
     assert_eq!(get(&house, "k"), None);
-    assert_eq!(house.reader.state_scan(PLUGIN, SCOPE, "", None, 10, house.clock.now()).unwrap().len(), 2);
+    assert_eq!(house.reader.state_scan(STATE, SCOPE, "", None, 10, house.clock.now()).unwrap().len(), 2);
     let reads = vec![read_of(SCOPE, "k", seen)];
     assert!(house.store.commit(Commit { reads, ..house.commit(event, PLUGIN) }).await.is_err());
     let swept = house.store.retain(beadle_store::Retention::default(), house.clock.now()).await.unwrap();
-    assert_eq!((swept.state, house.reader.state_bytes(PLUGIN).unwrap()), (1, 15));
+    assert_eq!((swept.state, house.reader.state_bytes(STATE).unwrap()), (1, 15));
     write(&house, event, vec![set(SCOPE, "stays", "xyz"), StateWrite::Delete { scope: SCOPE, key: "n".into() }]).await;
-    assert_eq!(house.reader.state_bytes(PLUGIN).unwrap(), 8);
+    assert_eq!(house.reader.state_bytes(STATE).unwrap(), 8);
 }
 
 #[tokio::test]
@@ -159,7 +160,7 @@ async fn listings_go_by_prefix_whatever_the_letters() {
     let keys = ["a", "a%b", "a_b", "ab", "b", "\u{10ffff}", "\u{10ffff}x", "é1", "é2"];
     write(&house, event, keys.iter().map(|key| set(SCOPE, key, "v")).collect()).await;
     let list = |prefix: &str, after: Option<&str>| {
-        let found = house.reader.state_scan(PLUGIN, SCOPE, prefix, after, 10, NOW).unwrap();
+        let found = house.reader.state_scan(STATE, SCOPE, prefix, after, 10, NOW).unwrap();
         found.into_iter().map(|(key, ..)| key).collect::<Vec<_>>()
     };
     assert_eq!(list("a", None), ["a", "a%b", "a_b", "ab"]);
@@ -178,9 +179,10 @@ async fn an_old_fence_commits_nothing() {
     let old = house.commit(event, PLUGIN);
     let house = house.reopen();
     assert_eq!(house.store.fence().0, old.fence.0 + 1);
-    let burial = Burial {
+    let burial = SetAside {
         fence: old.fence,
         plugin: PLUGIN,
+        how: Aside::Dead,
         attempts: 1,
         code: "trap".into(),
         error: String::new(),
@@ -189,7 +191,7 @@ async fn an_old_fence_commits_nothing() {
     };
     for outcome in [
         house.store.finish(progress(event, 1, 1), old.fence).await,
-        house.store.bury(burial).await,
+        house.store.set_aside(burial).await,
         house.store.commit(old).await,
     ] {
         let error = outcome.unwrap_err();
@@ -227,6 +229,7 @@ async fn a_handling_that_failed_first_is_told_of_until_it_goes_well() {
     let failed = |attempts| FailedTry {
         event,
         plugin: PLUGIN,
+        kept: false,
         attempts,
         code: "trap".into(),
         error: "é".repeat(5000),

@@ -27,10 +27,12 @@ async fn work_until_killed(dir: &Path) {
             let commit = Commit {
                 fence: store.fence(),
                 plugin: PluginNo(1),
+                kept: false,
                 now: NOW,
                 progress: progress(event.id, 1, 1),
                 conversation: None,
                 reads: vec![],
+                state_no: beadle_model::StateNo(1),
                 state: vec![],
                 timers: vec![],
                 media: vec![],

@@ -9,16 +9,17 @@ use beadle_store::{DeadRef, Retried, StoreError};
 const PLUGIN: PluginNo = PluginNo(1);
 
 async fn bury(house: &House, event: EventId, at: Timestamp) -> DeadRef {
-    let burial = Burial {
+    let burial = SetAside {
         fence: house.store.fence(),
         plugin: PLUGIN,
+        how: Aside::Dead,
         attempts: 3,
         code: "trap".into(),
         error: "unreachable".into(),
         at,
         progress: Progress { done: 1, ..progress(event, 1, 0b11) },
     };
-    house.store.bury(burial).await.unwrap();
+    house.store.set_aside(burial).await.unwrap();
     DeadRef::Handling(HandlingId { event, plugin: PLUGIN })
 }
 

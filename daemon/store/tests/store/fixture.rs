@@ -22,7 +22,8 @@ async fn version_1_opens_with_all_that_is_in_it() {
     let stopped = reader.contact_by_alias(&user("NL.31600000002")).unwrap().unwrap();
     assert_eq!(reader.contact(stopped).unwrap().unwrap().opted_out_since, Some(NOW));
 
-    let state = |scope, key| reader.state_get(plugin, scope, key, NOW).unwrap().unwrap().0;
+    let state_no = reader.state_of(plugin).unwrap();
+    let state = |scope, key| reader.state_get(state_no, scope, key, NOW).unwrap().unwrap().0;
     assert_eq!(state(Scope::Contact(ana), "greeted"), b"yes");
     assert_eq!(state(Scope::Plugin, "greetings"), b"7");
 

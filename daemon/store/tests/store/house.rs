@@ -5,7 +5,7 @@ use beadle_model::effect::{StateRead, StateWrite, TimerWrite};
 use beadle_model::event::Problem;
 use beadle_model::{
     Alias, AliasKind, Content, Context, ConversationId, Ending, Event, EventBody, EventId, MessageId, Outgoing,
-    PluginNo, Timestamp, Word,
+    PluginNo, StateNo, Timestamp, Word,
 };
 use beadle_store::step::*;
 use beadle_store::{Feed, Reader, Store, StoreConfig};
@@ -102,10 +102,13 @@ impl House {
         Commit {
             fence: self.store.fence(),
             plugin,
+            kept: false,
             now: self.clock.now(),
             progress: progress(event, 1, 1),
             conversation: None,
             reads: vec![],
+            // In the order in which plugins were first named, as long as none was purged or migrated.
+            state_no: StateNo(plugin.0),
             state: vec![],
             timers: vec![],
             media: vec![],

@@ -16,6 +16,8 @@ mod fixture;
 #[cfg(test)]
 mod house;
 #[cfg(test)]
+mod kept;
+#[cfg(test)]
 mod outbox;
 #[cfg(test)]
 mod people;
@@ -27,6 +29,8 @@ mod receipts;
 mod retention;
 #[cfg(test)]
 mod schedules;
+#[cfg(test)]
+mod states;
 #[cfg(test)]
 mod timers;
 #[cfg(test)]

@@ -38,9 +38,10 @@ async fn only_what_is_old_and_through_goes() {
     for id in (1..=1200).filter(|id| *id != 3) {
         house.store.finish(progress(EventId(id), 0, 0), fence).await.unwrap();
     }
-    let burial = Burial {
+    let burial = SetAside {
         fence,
         plugin: PluginNo(1),
+        how: Aside::Dead,
         attempts: 1,
         code: "trap".into(),
         error: "x".into(),
@@ -53,7 +54,7 @@ async fn only_what_is_old_and_through_goes() {
     assert_eq!(pass(&house, policy).await, Retained::default(), "eight days are kept whatever is asked for");
     house.hand.advance_ms(1);
     assert_eq!(pass(&house, policy).await.events, 2, "the third is not finished");
-    house.store.bury(burial).await.unwrap();
+    house.store.set_aside(burial).await.unwrap();
     house.store.finished_below(EventId(1201)).await.unwrap();
     assert_eq!(pass(&house, policy).await.events, 1197, "the third has a dead letter");
     house.hand.advance_ms(40 * DAY);

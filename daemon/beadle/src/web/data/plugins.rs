@@ -5,7 +5,8 @@ use crate::api::{Done, LimitRow, List, PluginRow, Problem, RightRow};
 use crate::web::failure::No;
 use axum::Json;
 use axum::extract::{Path, State};
-use beadle_catalog::{Command, Entry, grants};
+use beadle_catalog::{Command, Entry, State as Stands, grants};
+use beadle_model::PluginNo;
 use beadle_pipeline::{Spent, Stage};
 use std::sync::Arc;
 
@@ -19,17 +20,19 @@ pub async fn plugins(State(admin): State<Arc<Admin>>) -> Answer<List<PluginRow>>
 
 /// All of them.
 pub fn rows(admin: &Admin) -> Vec<PluginRow> {
-    admin.entries().iter().map(plugin_row).collect()
+    let kept = admin.pipeline.kept();
+    admin.entries().iter().map(|entry| plugin_row(entry, &kept)).collect()
 }
 
 /// `GET /plugins/{name}`
 pub async fn plugin(State(admin): State<Arc<Admin>>, Path(name): Path<String>) -> Answer<PluginRow> {
     let entries = admin.entries();
     let entry = entries.iter().find(|entry| entry.name == name).ok_or_else(|| No::not_found("plugin", &name))?;
-    let mut row = plugin_row(entry);
-    let asked =
-        ask(&admin, move |reader, names| Ok(names.number(&name).ok().map(|no| reader.state_bytes(no)).transpose()?));
-    let used = asked.await?.unwrap_or(0) as f64 / f64::from(1 << 20);
+    let mut row = plugin_row(entry, &admin.pipeline.kept());
+    let asked = ask(&admin, move |reader, names| {
+        Ok(names.number(&name).ok().map(|no| reader.plugin_states(no)).transpose()?)
+    });
+    let used = asked.await?.map_or(0, |(has, _)| has.bytes) as f64 / f64::from(1 << 20);
     row.limits.push(LimitRow { key: "state_mib".into(), limit: entry.config.limits.state_mib.into(), used });
     Ok(Json(row))
 }
@@ -37,6 +40,16 @@ pub async fn plugin(State(admin): State<Arc<Admin>>, Path(name): Path<String>) -
 /// `POST /plugins/{name}/rollback`
 pub async fn rollback(State(admin): State<Arc<Admin>>, Path(name): Path<String>) -> Answer<Done> {
     order(&admin, Command::Rollback(name)).await
+}
+
+/// `POST /plugins/{name}/enable`
+pub async fn enable(State(admin): State<Arc<Admin>>, Path(name): Path<String>) -> Answer<Done> {
+    order(&admin, Command::Enable(name)).await
+}
+
+/// `POST /plugins/{name}/disable`
+pub async fn disable(State(admin): State<Arc<Admin>>, Path(name): Path<String>) -> Answer<Done> {
+    order(&admin, Command::Disable(name)).await
 }
 
 /// `POST /plugins/{name}/purge`
@@ -61,12 +74,13 @@ async fn order(admin: &Admin, command: Command) -> Answer<Done> {
 
 /// What is to be said of a plugin that does not do what its file in the folder would.
 pub fn problem(entry: &Entry) -> Option<Problem> {
-    let stands = entry.state.why(&entry.name).map(|message| (entry.state.code().unwrap_or_default(), message));
-    let waits = entry.waiting.as_ref().map(|waiting| (waiting.code, waiting.why.clone()));
-    stands.or(waits).map(|(code, message)| Problem { code: code.into(), message })
+    let code = entry.state.code().unwrap_or_default().to_owned();
+    let stands = entry.state.why(&entry.name).map(|message| Problem { code, message });
+    let waits = entry.waiting.as_ref();
+    stands.or_else(|| waits.map(|waiting| Problem { code: waiting.code.into(), message: waiting.why.clone() }))
 }
 
-fn plugin_row(entry: &Entry) -> PluginRow {
+fn plugin_row(entry: &Entry, kept: &[(PluginNo, u64)]) -> PluginRow {
     let plugin = entry.plugin.as_deref();
     let about = plugin.and_then(|plugin| plugin.about());
     let spent = entry.seat.as_ref().map(|seat| seat.spent()).unwrap_or_default();
@@ -94,6 +108,12 @@ fn plugin_row(entry: &Entry) -> PluginRow {
         sent_back: entry.record.sent_back.as_ref().map(short),
         steps: entry.steps.iter().map(|(step, took)| ((*step).to_owned(), took.as_secs_f64() * 1e3)).collect(),
         calls: (spent.calls, spent.failed),
+        kept_events: kept.iter().find(|(no, _)| *no == entry.no).map_or(0, |(_, count)| *count),
+        suspended_since: match &entry.state {
+            Stands::Suspended(suspension) => Some(suspension.at.as_ms()),
+            _ => None,
+        },
+        disabled_since: entry.record.disabled_since.map(|since| since.as_ms()),
     }
 }
 

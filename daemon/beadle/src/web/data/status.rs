@@ -6,6 +6,7 @@ use crate::web::failure::No;
 use crate::web::metrics::{Snapshot, memory_bytes};
 use axum::Json;
 use axum::extract::State;
+use beadle_catalog::{Entry, State as Stands};
 use beadle_store::shown::Counts;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -93,9 +94,19 @@ pub async fn line(admin: &Admin) -> String {
         parts.push(counted(counts.dead, "dead letter", "dead letters"));
     }
     let plugins = admin.entries();
-    let idle = plugins.iter().filter(|entry| entry.state.code().is_some()).count() as u64;
-    if idle > 0 {
-        parts.push(counted(idle, "plugin does not run", "plugins do not run"));
+    let count = |is: fn(&Stands) -> bool| plugins.iter().filter(|entry| is(&entry.state)).count() as u64;
+    for (number, one, many) in [
+        (count(|state| matches!(state, Stands::Suspended(_))), "plugin is suspended", "plugins are suspended"),
+        (count(|state| matches!(state, Stands::Resting { .. })), "plugin fails and rests", "plugins fail and rest"),
+        (
+            count(|state| matches!(state, Stands::Pending { .. } | Stands::Broken { .. })),
+            "plugin does not run",
+            "plugins do not run",
+        ),
+    ] {
+        if number > 0 {
+            parts.push(counted(number, one, many));
+        }
     }
     let refused = plugins.iter().filter(|entry| entry.waiting.is_some()).count() as u64;
     if refused > 0 {
@@ -107,6 +118,16 @@ pub async fn line(admin: &Admin) -> String {
 
 fn counted(number: u64, one: &str, many: &str) -> String {
     format!("{number} {}", if number == 1 { one } else { many })
+}
+
+/// Events that are kept for plugins, by name.
+fn kept(admin: &Admin) -> BTreeMap<String, u64> {
+    let kept = admin.pipeline.kept();
+    let named = |entry: &Entry| {
+        let (_, count) = kept.iter().find(|(no, _)| *no == entry.no)?;
+        Some((entry.name.clone(), *count))
+    };
+    admin.entries().iter().filter_map(named).collect()
 }
 
 /// What a scrape shows.
@@ -130,6 +151,7 @@ pub async fn snapshot(admin: &Admin) -> Result<Snapshot, No> {
             ("unreadable", &webhooks.unreadable),
         ]),
         plugins,
+        kept: kept(admin),
         reloads: admin.catalog.counts().into_iter().map(|(name, count)| (name.to_owned(), count)).collect(),
         firings: admin.schedules.counts().read().map(|(name, count)| (name.to_owned(), count)).into(),
         on_their_way: admin.pipeline.on_their_way(),

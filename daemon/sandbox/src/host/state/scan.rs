@@ -60,11 +60,11 @@ impl HostState {
 
     fn stretch(&self, scope: Scope, prefix: &str, after: Option<&str>, most: usize) -> Result<Stretch, No> {
         let mut entries: Vec<(String, Vec<u8>, i64)> = Vec::new();
-        let mut bytes = 0;
+        let (mut bytes, state) = (0, self.facts.state.get());
         loop {
             let chunk = CHUNK.min(most - entries.len());
             let behind = entries.last().map(|last| last.0.as_str()).or(after);
-            let found = self.facts.reader.state_scan(self.facts.no, scope, prefix, behind, chunk, self.senses.now())?;
+            let found = self.facts.reader.state_scan(state, scope, prefix, behind, chunk, self.senses.now())?;
             let ended = found.len() < chunk;
             bytes += found.iter().map(|(key, value, _)| key.len() + value.len()).sum::<usize>();
             entries.extend(found);

@@ -1,7 +1,9 @@
-//! Probation: a revision that keeps failing where the one before it does not is sent back.
+//! How plugins do: a new revision that keeps failing where the one before it does not is sent back, and that one is
+//! suspended is remembered.
 
 use super::{Keeper, add};
-use crate::entry::Waiting;
+use crate::entry::{State, Waiting};
+use crate::record::Suspended;
 use crate::transaction::ENOUGH;
 use beadle_pipeline::Serving;
 use std::sync::Arc;
@@ -15,10 +17,26 @@ const TOO_MANY: u32 = 3;
 const LONGEST: Duration = Duration::from_secs(60 * 60);
 
 impl Keeper {
-    pub(super) async fn look_at_probations(&mut self) {
+    pub(super) async fn look_at_seats(&mut self) {
         let names: Vec<String> = self.posts.keys().cloned().collect();
         for name in names {
             self.look_at_probation(&name).await;
+            self.note_suspension(&name).await;
+        }
+        // The timers of who is suspended wait, of who no longer is they come.
+        self.take_part().await;
+    }
+
+    /// So that it stands after a start.
+    async fn note_suspension(&mut self, name: &str) {
+        let now = self.tools.clock.now();
+        let Some(post) = self.posts.get_mut(name).filter(|post| !post.busy) else { return };
+        let serving = post.seat.as_ref().and_then(|seat| seat.serving());
+        let (Some(serving), State::Suspended(suspension)) = (serving, post.stands(now)) else { return };
+        let suspended = Some(Suspended { revision: serving.plugin.revision().to_owned(), suspension });
+        if post.record.suspended != suspended {
+            post.record.suspended = suspended;
+            self.write_record(name).await;
         }
     }
 
@@ -26,9 +44,10 @@ impl Keeper {
         let Some(post) = self.posts.get_mut(name) else { return };
         // One that is being replaced is the transaction's.
         let Some(seat) = post.seat.as_ref().filter(|_| !post.busy) else { return };
-        let Serving { plugin, probation: Some(probation) } = seat.serving() else { return };
-        if probation.failed() >= TOO_MANY {
-            let before = Arc::clone(probation.before());
+        let Some(Serving { plugin, probation: Some(probation) }) = seat.serving() else { return };
+        if probation.failed() >= TOO_MANY
+            && let Some(before) = probation.before().map(Arc::clone)
+        {
             let (back_to, sent) = (before.revision().to_owned(), plugin.revision().to_owned());
             seat.seat(Serving { plugin: before, probation: None });
             while back_to != sent && post.record.serving().is_some_and(|serving| serving != back_to) {
@@ -48,9 +67,8 @@ impl Keeper {
             post.probation_since = None;
             add(&self.counts.sent_back);
             self.write_record(name).await;
-            self.take_part().await;
         } else if probation.well() >= ENOUGH || post.probation_since.is_some_and(|since| since.elapsed() > LONGEST) {
-            seat.seat(Serving { plugin, probation: None });
+            seat.passed();
             post.probation_since = None;
             tracing::info!(plugin = name, well = probation.well(), "A revision has passed its probation.");
         }

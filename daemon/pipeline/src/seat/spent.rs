@@ -1,0 +1,52 @@
+//! What a plugin used, against which its limits can be held.
+
+use beadle_model::effect::StateWrite;
+use beadle_sandbox::{Handled, LogLine, Usage};
+use serde::Serialize;
+
+/// What a plugin used since it was loaded, against which its limits can be held.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Spent {
+    /// Calls.
+    pub calls: u64,
+    /// Calls that failed.
+    pub failed: u64,
+    /// CPU in all.
+    pub cpu_us: u64,
+    /// CPU of the call that took most.
+    pub most_cpu_us: u64,
+    /// Time of the call that took longest.
+    pub most_wall_us: u64,
+    /// Memory of the largest instance.
+    pub most_memory_bytes: u64,
+    /// Effects of the call that asked for most.
+    pub most_effects: u64,
+    /// The largest value that it wrote.
+    pub most_value_bytes: u64,
+    /// The most that a call wrote to the log.
+    pub most_log_bytes: u64,
+}
+
+impl Spent {
+    /// One more call.
+    pub(super) fn add(&mut self, usage: &Usage, handled: Option<&Handled>, log: &[LogLine]) {
+        let wide = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
+        self.calls += 1;
+        self.cpu_us += usage.cpu_us;
+        self.most_cpu_us = self.most_cpu_us.max(usage.cpu_us);
+        self.most_wall_us = self.most_wall_us.max(usage.wall_us);
+        self.most_memory_bytes = self.most_memory_bytes.max(wide(usage.memory_bytes));
+        self.most_log_bytes = self.most_log_bytes.max(wide(log.iter().map(|line| line.text.len()).sum()));
+        let Some(Handled { effects, .. }) = handled else {
+            self.failed += 1;
+            return;
+        };
+        let asked = effects.state.len() + effects.timers.len() + effects.media.len() + effects.sends.len();
+        self.most_effects = self.most_effects.max(wide(asked));
+        for write in &effects.state {
+            if let StateWrite::Set { value, .. } = write {
+                self.most_value_bytes = self.most_value_bytes.max(wide(value.len()));
+            }
+        }
+    }
+}
