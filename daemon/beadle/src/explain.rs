@@ -54,6 +54,7 @@ const PAGES: &[(&str, &str)] = pages! {
     "media-failed"
     "memory-at-start"
     "memory-limit"
+    "needs-number"
     "no-answer"
     "no-channel"
     "no-conversation"

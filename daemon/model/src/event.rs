@@ -248,6 +248,9 @@ pub enum EventBody {
         /// In a group: the member that it is about.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         participant: Option<ContactId>,
+        /// What the platform told besides: `template_id`, `conversation`, …
+        #[serde(default, skip_serializing_if = "Value::is_null")]
+        extra: Value,
     },
     /// A schedule fires for a plugin.
     Schedule {

@@ -7,6 +7,7 @@ use beadle_model::effect::{NewMedia, StateRead, StateWrite, TimerWrite};
 use beadle_model::event::{Pricing, Problem};
 use beadle_model::{Alias, ConversationId, Ending, EventBody, EventId, MessageId, Outgoing, PluginNo, Timestamp, Word};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 /// By what an event is recognised when it comes again: the platform's time stamp first, so that the unique index grows
 /// at its right edge, then 16 bytes of SHA-256 over what names it.
@@ -93,6 +94,8 @@ pub struct Receipt {
     pub participant: Vec<Alias>,
     /// To one person: names of theirs that we may not have written to.
     pub recipient: Vec<Alias>,
+    /// What the platform told besides; null where that is nothing.
+    pub extra: Value,
 }
 
 /// How a receipt names its message.

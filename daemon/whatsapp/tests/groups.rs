@@ -278,7 +278,7 @@ async fn group_errors_are_what_the_table_says() {
     for (code, advice) in [
         (131_208, beadle_pipeline::Advice::Retry { attempts: 6 }),
         (131_207, beadle_pipeline::Advice::Fail),
-        (131_215, beadle_pipeline::Advice::StopChannel),
+        (131_215, beadle_pipeline::Advice::Fail),
     ] {
         let graph = Graph::start(move |_| error(400, code)).await;
         let Answer::Refused(problem, given) = change(&graph, &house, GROUP, GroupChange::Delete).await else {

@@ -4,7 +4,7 @@
 
 mod support;
 
-use beadle_model::{EventBody, Timestamp};
+use beadle_model::{Alias, EventBody, Timestamp};
 use beadle_store::step::{NewEvent, Place, ReceiptFor};
 use beadle_whatsapp::{BODY_LIMIT_BYTES, Parsed, WebhookError};
 use serde_json::{Value, json};
@@ -17,8 +17,19 @@ fn show(parsed: &Parsed) -> Value {
             ReceiptFor::Ours(message, platform) => format!("{message} = {platform}"),
             ReceiptFor::Platform(platform) => platform.clone(),
         };
-        let problem = json!(receipt.problem);
-        json!({"message": message, "status": receipt.status, "at": receipt.at.to_string(), "problem": problem})
+        let mut shown = json!({"message": message, "status": receipt.status, "at": receipt.at.to_string()});
+        for (name, value) in [
+            ("problem", json!(receipt.problem)),
+            ("pricing", json!(receipt.pricing)),
+            ("participant", names(&receipt.participant)),
+            ("recipient", names(&receipt.recipient)),
+            ("extra", receipt.extra.clone()),
+        ] {
+            if !value.is_null() && value != json!([]) {
+                shown[name] = value;
+            }
+        }
+        shown
     });
     json!({
         "events": parsed.events.iter().map(show_event).collect::<Vec<_>>(),
@@ -27,11 +38,15 @@ fn show(parsed: &Parsed) -> Value {
     })
 }
 
+fn names(aliases: &[Alias]) -> Value {
+    aliases.iter().map(|alias| format!("{:?} {}", alias.kind, alias.value)).collect()
+}
+
 fn show_event(event: &NewEvent) -> Value {
     let place = match &event.place {
         Place::Sender(sender) => json!({
             "channel": sender.channel,
-            "aliases": sender.aliases.iter().map(|alias| format!("{:?} {}", alias.kind, alias.value)).collect::<Vec<_>>(),
+            "aliases": names(&sender.aliases),
             "name": sender.name,
             "group": sender.group,
         }),

@@ -106,6 +106,8 @@ pub fn outgoing(body: &Outgoing) -> String {
             format!("({})", json.get("type").and_then(serde_json::Value::as_str).unwrap_or("interactive"))
         }
         Outgoing::Template(template) => format!("(template) {} {}", template.name, template.language),
+        Outgoing::Direct(direct) => format!("(direct, {}) {}", direct.category, outgoing(&direct.message)),
+        Outgoing::CallButton { body, title, .. } => format!("{body} [{title} ☏]"),
         Outgoing::Pin { message, days: Some(days) } => format!("pins {message} for {days} days"),
         Outgoing::Pin { message, days: None } => format!("takes the pin of {message} out"),
         Outgoing::Group(change) => group_line(change),

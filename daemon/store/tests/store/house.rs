@@ -213,6 +213,7 @@ pub fn receipt(message: MessageId, status: &str, at: Timestamp) -> Receipt {
         pricing: None,
         participant: vec![],
         recipient: vec![],
+        extra: serde_json::Value::Null,
     }
 }
 
