@@ -13,6 +13,7 @@ macro_rules! pages {
 const PAGES: &[(&str, &str)] = pages! {
     "about-refused"
     "api-version"
+    "app-unknown"
     "bad-access-token"
     "bad-graph-url"
     "bad-id"
@@ -127,7 +128,9 @@ const PAGES: &[(&str, &str)] = pages! {
     "webhook-bad-handshake"
     "webhook-bad-signature"
     "webhook-no-secret"
+    "webhook-nonsense"
     "webhook-too-large"
+    "webhook-unreadable"
     "window-closed"
 };
 

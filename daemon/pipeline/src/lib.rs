@@ -27,7 +27,7 @@ mod spine;
 
 pub use channel::{Advice, Answer, Channel, Shipment};
 pub use dispatch::IN_FLIGHT;
-pub use inbox::{Inbox, InboxError};
+pub use inbox::{Delivery, Inbox, InboxError};
 pub use outbox::Settings as OutboxSettings;
 pub use roster::{Member, OnFailure, Roster, Stage};
 pub use seat::{Paused, Probation, Seat, Serving, Spent};

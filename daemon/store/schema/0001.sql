@@ -247,6 +247,21 @@ CREATE TABLE dead (
 ) STRICT;
 CREATE UNIQUE INDEX dead_handlings ON dead (event, plugin) WHERE message IS NULL;
 
+-- Webhooks, and parts of them, that are authentic and could not be understood: as they came, for a person.
+CREATE TABLE letters (
+    id          INTEGER PRIMARY KEY AUTOINCREMENT,
+    app         TEXT NOT NULL,
+    code        TEXT NOT NULL,
+    error       TEXT NOT NULL,
+    -- Of app and body: the platform repeats what it thinks was lost.
+    hash        BLOB NOT NULL UNIQUE,
+    times       INTEGER NOT NULL DEFAULT 1,
+    received_at INTEGER NOT NULL,
+    retried_at  INTEGER,
+    bytes       INTEGER NOT NULL,
+    body        BLOB NOT NULL
+) STRICT;
+
 -- In a group every member has receipts of their own; `participant` is a contact.
 CREATE TABLE group_receipts (
     message     INTEGER NOT NULL,

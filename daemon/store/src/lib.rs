@@ -24,6 +24,7 @@ mod feed;
 mod files;
 mod groups;
 mod handle;
+mod letters;
 mod lock;
 mod media;
 mod open;

@@ -5,7 +5,7 @@ use crate::step::{OutboxRow, SendState};
 use beadle_model::event::Problem;
 use beadle_model::{
     Alias, Contact, ContactId, ConversationId, Ending, EventBody, EventId, EventKind, HandlingId, MessageId, PluginNo,
-    Timestamp,
+    Timestamp, WebhookId,
 };
 use serde::{Deserialize, Serialize};
 
@@ -165,13 +165,13 @@ pub struct DeadFilter {
 /// A dead letter.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct DeadShown {
-    /// Of what: `hnd_104.2` or `msg_77`.
+    /// Of what: `hnd_104.2`, `msg_77` or `whk_3`.
     pub of: DeadRef,
     /// The event it came of.
     pub event: Option<EventId>,
-    /// Of which plugin.
+    /// Of which plugin; a webhook is Beadle's own.
     pub plugin: PluginNo,
-    /// Tries in all.
+    /// Tries in all; of a webhook, how often it came.
     pub attempts: u32,
     /// The error's code.
     pub code: String,
@@ -183,6 +183,32 @@ pub struct DeadShown {
     pub retried_at: Option<Timestamp>,
     /// How the event ended meanwhile; claimed: somebody answered it.
     pub ending: Option<Ending>,
+    /// What is to be seen of a webhook.
+    pub webhook: Option<WebhookShown>,
+}
+
+/// A webhook that was not understood, in a list.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct WebhookShown {
+    /// For which app it came.
+    pub app: String,
+    /// How long it is.
+    pub bytes: u64,
+    /// How it begins.
+    pub beginning: String,
+}
+
+/// A webhook, or a part of one, that could not be understood.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LetterShown {
+    /// The letter.
+    pub id: WebhookId,
+    /// For which app it came.
+    pub app: String,
+    /// When it came first.
+    pub received_at: Timestamp,
+    /// As it came.
+    pub body: Vec<u8>,
 }
 
 /// A conversation in a contact's list.
@@ -230,6 +256,8 @@ pub enum Trace {
     Event(Box<EventShown>),
     /// A contact.
     Contact(Box<ContactShown>),
+    /// A webhook that was not understood.
+    Webhook(Box<DeadShown>),
     /// A message of ours (also by the platform's id).
     Message {
         /// The message.

@@ -51,7 +51,7 @@ pub enum Command {
     Status(Json),
     /// Why something happened, or did not: the story of an event, a message, a handling or a contact
     Why {
-        /// evt_…, msg_…, hnd_… or con_…, or a message id of the platform (wamid.…)
+        /// evt_…, msg_…, hnd_…, con_… or whk_…, or a message id of the platform (wamid.…)
         id: String,
         #[command(flatten)]
         json: Json,
@@ -287,20 +287,20 @@ pub enum Dead {
     },
     /// One of them
     Show {
-        /// hnd_… or msg_…
+        /// hnd_…, msg_… or whk_…
         id: String,
         #[command(flatten)]
         json: Json,
     },
-    /// Try again, out of order and marked late
+    /// Try again: a handling out of order and marked late, a webhook as this version reads it
     Retry {
-        /// hnd_… or msg_…
+        /// hnd_…, msg_… or whk_…
         #[arg(required = true)]
         ids: Vec<String>,
     },
     /// Give up for good
     Drop {
-        /// hnd_… or msg_…
+        /// hnd_…, msg_… or whk_…
         #[arg(required = true)]
         ids: Vec<String>,
     },

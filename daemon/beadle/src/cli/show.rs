@@ -269,6 +269,9 @@ pub fn dead_one(answer: Value, _: Screen) -> Shown {
         ("about", it.summary),
     ])
     .print();
+    if let Some(webhook) = &it.text {
+        let _ = writeln!(text, "\n{}", beginning(webhook));
+    }
     if let Some(at) = it.retried_at {
         let _ = writeln!(text, "\nIt was last tried again at {}.", utc(at));
     }
@@ -277,6 +280,18 @@ pub fn dead_one(answer: Value, _: Screen) -> Shown {
     }
     let _ = writeln!(text, "\nDecide with `beadle dead retry {0}` or `beadle dead drop {0}`.", it.id);
     Ok(text)
+}
+
+/// As much of a text as one looks at, on one line, as it may be anything.
+fn beginning(text: &str) -> String {
+    const SHOWN: usize = 4000;
+    match text.char_indices().nth(SHOWN) {
+        Some((end, _)) => {
+            let left = text.len() - end;
+            format!("{}\n… and {left} bytes more: see --json", one_line(text.get(..end).unwrap_or_default()))
+        }
+        None => one_line(text),
+    }
 }
 
 /// `beadle dead retry` and `drop`

@@ -6,12 +6,21 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use beadle_catalog::CommandError;
 use beadle_model::Coded as _;
+use beadle_pipeline::InboxError;
 use beadle_store::StoreError;
 
 /// Codes that `/api/v1` has besides those of the store.
 #[cfg(test)]
-pub const CODES: [&str; 7] =
-    ["bad-request", "channel-stopped", "cross-site", "internal", "no-progress", "not-running", "restart-needed"];
+pub const CODES: [&str; 8] = [
+    "app-unknown",
+    "bad-request",
+    "channel-stopped",
+    "cross-site",
+    "internal",
+    "no-progress",
+    "not-running",
+    "restart-needed",
+];
 
 /// Why a question was not answered.
 #[derive(Debug)]
@@ -31,6 +40,11 @@ impl No {
     /// It is there and does not run.
     pub fn not_running(what: &str) -> Self {
         Self::new(StatusCode::CONFLICT, "not-running", format!("{what} does not run; see `beadle plugins list`"))
+    }
+
+    /// It is so, and stays so.
+    pub fn conflict(code: &str, message: impl ToString) -> Self {
+        Self::new(StatusCode::CONFLICT, code, message)
     }
 
     /// From a page that may not ask.
@@ -58,6 +72,15 @@ impl From<StoreError> for No {
             _ => StatusCode::INTERNAL_SERVER_ERROR,
         };
         Self::new(status, error.code(), error)
+    }
+}
+
+impl From<InboxError> for No {
+    fn from(error: InboxError) -> Self {
+        match error {
+            InboxError::Store(error) => error.into(),
+            InboxError::Stopping => Self::new(StatusCode::SERVICE_UNAVAILABLE, error.code(), error),
+        }
     }
 }
 

@@ -1,4 +1,5 @@
-//! `beadle why ID`: the story of an event, a message, a handling or a contact, in the order of what led to what.
+//! `beadle why ID`: the story of an event, a message, a handling, a contact or a webhook that was not understood, in the
+//! order of what led to what.
 //!
 //! Everything told here is read from what was kept; the gate's part is asked again with what is true now, by the same
 //! table that decided then, and says so.
@@ -12,7 +13,7 @@ use axum::extract::{Path, State};
 use beadle_gate::{Draft, Facts};
 use beadle_model::{PluginNo, Timestamp};
 use beadle_store::Reader;
-use beadle_store::shown::{ContactShown, EventFilter, EventShown, HandlingRow, OutboxShown, Trace};
+use beadle_store::shown::{ContactShown, DeadShown, EventFilter, EventShown, HandlingRow, OutboxShown, Trace};
 use std::sync::Arc;
 
 /// Events of a contact's story: the latest.
@@ -25,6 +26,7 @@ pub async fn why(State(admin): State<Arc<Admin>>, Path(id): Path<String>) -> Res
         let mut story = Story { reader, names, now, steps: Vec::new() };
         match reader.trace(&id)?.ok_or_else(|| No::not_found("event, message, handling or contact", &id))? {
             Trace::Contact(contact) => story.contact(&contact)?,
+            Trace::Webhook(letter) => story.webhook(&letter),
             Trace::Event(event) => story.event(&event)?,
             Trace::Message { message, event } => {
                 if let Some(event) = event {
@@ -114,6 +116,18 @@ impl Story<'_> {
             self.tell(None, &row.id, format!("{} ({})", problem.message, problem.code));
         }
         Ok(())
+    }
+
+    fn webhook(&mut self, shown: &DeadShown) {
+        let id = shown.of.to_string();
+        let webhook = shown.webhook.as_ref();
+        let what = webhook.map(|it| format!(" for {}, {} bytes", it.app, it.bytes)).unwrap_or_default();
+        self.tell(Some(shown.at.as_ms()), &id, format!("came{what}, {} times by now", shown.attempts));
+        self.tell(None, &id, format!("is not understood: {} ({})", shown.error, shown.code));
+        if let Some(at) = shown.retried_at {
+            self.tell(Some(at.as_ms()), &id, "was read again, in vain");
+        }
+        self.tell(None, id, "is a dead letter: `beadle dead show`, `retry` or `drop`");
     }
 
     fn contact(&mut self, shown: &ContactShown) -> Result<(), No> {

@@ -125,6 +125,12 @@ impl Tx<'_> {
         for receipt in &incoming.batch.receipts {
             self.receive(receipt, &incoming.batch.status_listeners, incoming.received_at, &mut appended)?;
         }
+        if let Some(letter) = incoming.batch.read_from {
+            self.forget_webhook(letter)?;
+        }
+        for letter in &incoming.batch.letters {
+            appended.letters.extend(self.keep_letter(letter, incoming.received_at)?);
+        }
         Ok(appended)
     }
 

@@ -87,6 +87,11 @@ fn word<T: serde::de::DeserializeOwned>(what: &str, text: Option<&str>) -> Resul
     text.map(read).transpose()
 }
 
+/// `1 event`, `2 events`
+fn counted(number: u64, one: &str, many: &str) -> String {
+    format!("{number} {}", if number == 1 { one } else { many })
+}
+
 fn most(limit: Option<usize>) -> usize {
     limit.unwrap_or(USUAL).clamp(1, MOST)
 }

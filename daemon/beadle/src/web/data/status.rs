@@ -1,6 +1,6 @@
 //! How the daemon is: for `beadle status`, for systemd's status line, and for a scrape.
 
-use super::{Admin, Answer, ask, plugins};
+use super::{Admin, Answer, ask, counted, plugins};
 use crate::api::{Problem, Status};
 use crate::web::failure::No;
 use crate::web::metrics::{Snapshot, memory_bytes};
@@ -104,10 +104,6 @@ pub async fn line(admin: &Admin) -> String {
     parts.join(", ")
 }
 
-fn counted(number: u64, one: &str, many: &str) -> String {
-    format!("{number} {}", if number == 1 { one } else { many })
-}
-
 /// What a scrape shows.
 pub async fn snapshot(admin: &Admin) -> Result<Snapshot, No> {
     let counts = counts(admin).await?;
@@ -128,6 +124,7 @@ pub async fn snapshot(admin: &Admin) -> Result<Snapshot, No> {
             ("unknown-number", &webhooks.unknown_number),
             ("unreadable", &webhooks.unreadable),
         ]),
+        letters_dropped: admin.store.health().letters_dropped,
         plugins,
         reloads: admin.catalog.counts().into_iter().map(|(name, count)| (name.to_owned(), count)).collect(),
         on_their_way: admin.pipeline.on_their_way(),
