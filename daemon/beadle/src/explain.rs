@@ -97,6 +97,7 @@ const PAGES: &[(&str, &str)] = pages! {
     "rolled-back"
     "sandbox-engine"
     "sandbox-threads"
+    "same-contact"
     "settings-not-a-table"
     "settings-refused"
     "stack-overflow"

@@ -27,6 +27,7 @@ mod handle;
 mod letters;
 mod lock;
 mod media;
+mod merge;
 mod open;
 mod people;
 mod plugins;

@@ -128,7 +128,11 @@ fn contact_changed(news: &Json<'_>) -> Option<EventBody> {
         _ => return None,
     };
     let is_name = |name: &str| ["body", "customer", "identity", "type"].contains(&name) || name.ends_with("_id");
-    Some(EventBody::ContactChanged { change: change.to_owned(), extra: object_or_null(news.without(is_name)) })
+    Some(EventBody::ContactChanged {
+        change: change.to_owned(),
+        merged: None,
+        extra: object_or_null(news.without(is_name)),
+    })
 }
 
 /// The content, and what the platform told besides.

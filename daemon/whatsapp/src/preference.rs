@@ -35,6 +35,6 @@ pub(crate) fn read(origin: &Origin<'_>, preference: &Json<'_>, now: Timestamp) -
         happened_at: at.unwrap_or(now),
         opens_window: false,
         word: None,
-        body: EventBody::ContactChanged { change, extra },
+        body: EventBody::ContactChanged { change, merged: None, extra },
     })
 }

@@ -351,4 +351,23 @@ pub enum Contacts {
         #[command(flatten)]
         page: Page,
     },
+    /// Make one of two contacts: all that is the second's is the first's from then on
+    Merge {
+        /// Who stays: con_…
+        keep: String,
+        /// Who is one with them: con_…
+        gone: String,
+        /// Only say what would move
+        #[arg(long)]
+        dry_run: bool,
+        #[command(flatten)]
+        json: Json,
+    },
+    /// Say that two contacts are two, so that they are not proposed again
+    KeepApart {
+        /// con_…
+        one: String,
+        /// con_…
+        other: String,
+    },
 }

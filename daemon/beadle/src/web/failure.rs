@@ -66,6 +66,7 @@ impl From<StoreError> for No {
     fn from(error: StoreError) -> Self {
         let status = match &error {
             StoreError::NotFound { .. } => StatusCode::NOT_FOUND,
+            StoreError::SameContact { .. } => StatusCode::CONFLICT,
             StoreError::Busy { .. } | StoreError::DiskFull { .. } | StoreError::Closed => {
                 StatusCode::SERVICE_UNAVAILABLE
             }

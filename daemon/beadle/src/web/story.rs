@@ -25,7 +25,7 @@ pub async fn why(State(admin): State<Arc<Admin>>, Path(id): Path<String>) -> Res
     let why = ask(&admin, move |reader, names| {
         let mut story = Story { reader, names, now, steps: Vec::new() };
         match reader.trace(&id)?.ok_or_else(|| No::not_found("event, message, handling or contact", &id))? {
-            Trace::Contact(contact) => story.contact(&contact)?,
+            Trace::Contact(contact) => story.contact(&contact, &id)?,
             Trace::Webhook(letter) => story.webhook(&letter),
             Trace::Event(event) => story.event(&event)?,
             Trace::Message { message, event } => {
@@ -130,9 +130,12 @@ impl Story<'_> {
         self.tell(None, id, "is a dead letter: `beadle dead show`, `retry` or `drop`");
     }
 
-    fn contact(&mut self, shown: &ContactShown) -> Result<(), No> {
+    fn contact(&mut self, shown: &ContactShown, asked: &str) -> Result<(), No> {
         let contact = &shown.contact;
         let text = contact.id.to_string();
+        if asked != text {
+            self.tell(None, asked, format!("is one with {text} now, on a person's word"));
+        }
         self.tell(Some(contact.created_at.as_ms()), &text, "became known");
         if let Some(since) = contact.member_since {
             self.tell(Some(since.as_ms()), &text, "became a member");

@@ -33,6 +33,9 @@ pub fn event(body: &EventBody) -> String {
             let subject = news.subject.as_ref().map(|subject| format!(" {subject}")).unwrap_or_default();
             format!("{}{subject}: {}", news.what, news.state)
         }
+        EventBody::ContactChanged { change, merged: Some(merged), .. } => {
+            format!("{change}: {} is gone", merged.contact)
+        }
         EventBody::ContactChanged { change, .. } => change.clone(),
         EventBody::GroupChanged(news) => match &news.problem {
             Some(problem) => format!("{}: {}", news.change, problem.title),

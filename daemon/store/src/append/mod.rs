@@ -205,6 +205,22 @@ impl Tx<'_> {
         Ok(())
     }
 
+    /// An event that Beadle makes itself about a person, in a conversation of theirs or in a group they are in.
+    pub(crate) fn append_about(
+        &mut self,
+        body: EventBody,
+        conversation: ConversationId,
+        contact: ContactId,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let view = self.shadow.people.view(self.conn, conversation, Some(contact))?;
+        let course = Course::plain(Some(conversation), Some(contact));
+        let (id, bytes) = self.insert_own(None, &body, &course, (now, now))?;
+        let event = Event { id, happened_at: now, received_at: now, conversation: view, body };
+        self.born.push((Arc::new(event), bytes));
+        Ok(())
+    }
+
     /// An event that Beadle makes itself, in a conversation or none: appended at once. Without a key it is new for sure.
     pub(crate) fn append_own(
         &mut self,

@@ -16,6 +16,8 @@ mod fixture;
 #[cfg(test)]
 mod house;
 #[cfg(test)]
+mod merge;
+#[cfg(test)]
 mod outbox;
 #[cfg(test)]
 mod people;

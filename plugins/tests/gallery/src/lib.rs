@@ -1,6 +1,6 @@
 //! The gallery: a plugin that uses what WhatsApp has beyond text. It reads a picture that comes and sends it back with its
-//! size, makes a group when asked, lets in who asks, answers in the group, and writes again the day after by Direct Send.
-//! Scenarios see what becomes of it.
+//! size, makes a group when asked, lets in who asks, answers in the group, writes again the day after by Direct Send,
+//! and says who was merged. Scenarios see what becomes of it.
 
 use beadle_plugin::prelude::*;
 use std::time::Duration;
@@ -61,6 +61,15 @@ impl OnJoinRequest for Gallery {
     }
 }
 
+impl OnContactChanged for Gallery {
+    fn on_contact_changed(&self, event: ContactChangedEvent) -> Result<Disposition, Failure> {
+        if let Some(merged) = &event.merged {
+            messages::send(&event.contact.id, format!("{} is {} now", merged.contact, event.contact.id))?;
+        }
+        Ok(Disposition::Pass)
+    }
+}
+
 impl OnGroupChanged for Gallery {
     fn on_group_changed(&self, event: GroupChangedEvent) -> Result<Disposition, Failure> {
         log::info(format!("group {}", event.change));
@@ -68,4 +77,4 @@ impl OnGroupChanged for Gallery {
     }
 }
 
-plugin!(Gallery: OnMessage, OnTimer, OnJoinRequest, OnGroupChanged);
+plugin!(Gallery: OnMessage, OnTimer, OnJoinRequest, OnContactChanged, OnGroupChanged);

@@ -119,7 +119,8 @@ async fn read_again(admin: &Admin, letter: LetterShown) -> Result<Done, No> {
     let appended = admin.pipeline.inbox().receive(delivery).await?;
     let rest = appended.letters.first().map(|rest| format!("a part of it is not understood, and is {rest} now"));
     let events = counted(appended.events as u64, "new event", "new events");
-    let message = format!("{} was read again: {events}, {}.", letter.id, counted(receipts as u64, "receipt", "receipts"));
+    let message =
+        format!("{} was read again: {events}, {}.", letter.id, counted(receipts as u64, "receipt", "receipts"));
     Ok(Done { message, warning: rest })
 }
 

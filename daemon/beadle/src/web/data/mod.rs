@@ -13,7 +13,7 @@ mod status;
 pub use dead::{dead, dead_drop, dead_one, dead_retry};
 pub use events::{ending, event, event_row, events, tail};
 pub use outbox::{message_row, outbox, receipts};
-pub use people::{contact, contacts, proposals};
+pub use people::{contact, contacts, keep_apart, merge, proposals, would_merge};
 pub use plugins::{grant, plugin, plugins, purge, revoke, rollback};
 pub use status::{config, doubts, line, snapshot, status};
 
