@@ -81,6 +81,15 @@ pub(crate) fn user_id(number: Option<&str>, serial: u64) -> String {
     format!("{}.1349120865{digits:0>10}", number.map_or("NL", country))
 }
 
+/// Of a template that the platform makes of a message by itself: sixteen digits, the same for the same words.
+pub(crate) fn template_of(words: &str) -> String {
+    // FNV-1a: nothing depends on who could make two alike.
+    let hash = words
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+    (1_000_000_000_000_000 + hash % 1_000_000_000_000_000).to_string()
+}
+
 /// The country of a number, where the demo's people come from. Everybody else is taken for an American.
 fn country(number: &str) -> &'static str {
     const COUNTRIES: [(&str, &str); 9] = [

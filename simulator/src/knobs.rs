@@ -186,6 +186,8 @@ knobs! {
         payment_method: bool = true,
         /// Messages may name a `category` and need no template.
         direct_send: bool = false,
+        /// The number can be called: else call buttons are refused (138000).
+        calls: bool = true,
         /// Every call is answered with 190.
         token_expired: bool = false,
         /// Whether the number may have groups (131215).

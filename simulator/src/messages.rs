@@ -77,6 +77,9 @@ pub(crate) struct Message {
     pub context: Option<String>,
     pub callback_data: Option<String>,
     pub pricing: Option<Pricing>,
+    /// What the platform made of a message by Direct Send.
+    #[serde(default)]
+    pub template_id: Option<String>,
     /// In a group: the furthest state that all have reached.
     pub states: Vec<Step>,
     /// In a group: how far it got with each.
@@ -261,6 +264,7 @@ mod tests {
             context: None,
             callback_data: None,
             pricing: None,
+            template_id: None,
             rendered: None,
             states: Vec::new(),
             audience: Vec::new(),

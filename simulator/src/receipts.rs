@@ -232,6 +232,9 @@ fn base(message: &Message, state: State, now_ms: i64, recipient: &str) -> Map<St
     if let Some(data) = &message.callback_data {
         status.insert("biz_opaque_callback_data".to_owned(), json!(data));
     }
+    if let Some(template) = &message.template_id {
+        status.insert("template_id".to_owned(), json!(template));
+    }
     let in_group = matches!(message.chat, Chat::Group(_));
     // A charged group message carries it on delivered, not on a `sent` that is nobody's.
     let shows = matches!(state, State::Delivered) || (state == State::Sent && !in_group);

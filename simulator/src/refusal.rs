@@ -77,6 +77,7 @@ const TABLE: &[(u32, u16, &str)] = &[
     (132_069, 400, "Flow is in throttled state"),
     (133_004, 503, "Server is temporarily unavailable"),
     (133_010, 400, "Phone number not registered"),
+    (138_000, 400, "Calling is not enabled"),
 ];
 
 impl Refusal {

@@ -168,6 +168,7 @@ fn utter(hub: &Hub, world: &mut World, by: Speaker, mut message: Map<String, Val
         context,
         callback_data: None,
         pricing: None,
+        template_id: None,
         states: vec![Step { state: State::Accepted, at_ms: now_ms }],
         audience: Vec::new(),
         error: None,

@@ -13,6 +13,7 @@ macro_rules! pages {
 const PAGES: &[(&str, &str)] = pages! {
     "about-refused"
     "api-version"
+    "app-unknown"
     "bad-access-token"
     "bad-graph-url"
     "bad-id"
@@ -54,6 +55,7 @@ const PAGES: &[(&str, &str)] = pages! {
     "media-failed"
     "memory-at-start"
     "memory-limit"
+    "needs-number"
     "no-answer"
     "no-channel"
     "no-conversation"
@@ -101,6 +103,7 @@ const PAGES: &[(&str, &str)] = pages! {
     "rolled-back"
     "sandbox-engine"
     "sandbox-threads"
+    "same-contact"
     "schedule-double-time"
     "schedule-either-day"
     "schedule-elapsed-days"
@@ -142,7 +145,9 @@ const PAGES: &[(&str, &str)] = pages! {
     "webhook-bad-handshake"
     "webhook-bad-signature"
     "webhook-no-secret"
+    "webhook-nonsense"
     "webhook-too-large"
+    "webhook-unreadable"
     "window-closed"
 };
 

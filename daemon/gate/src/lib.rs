@@ -15,11 +15,12 @@ mod rules;
 pub use rules::{Draft, Facts, Rule, Step, Verdict, WINDOW_MARGIN_MS, check, trace};
 
 /// Every code that a refusal of this crate can carry; `beadle explain` has a page for each.
-pub const CODES: [&str; 11] = [
+pub const CODES: [&str; 12] = [
     "no-recipient",
     "opted-out",
     "marketing-stopped",
     "not-in-groups",
+    "needs-number",
     "groups-only",
     "window-closed",
     "empty",

@@ -2,7 +2,7 @@
 //!
 //! Both go over one table, so that what `beadle why` tells is what was done.
 
-use beadle_model::{ConversationView, Outgoing, Refusal, Timestamp};
+use beadle_model::{AliasKind, ConversationView, Outgoing, Refusal, Timestamp};
 
 /// How long before the end of the 24 hours a window counts as closed for sending. A request may take 15 seconds until
 /// the platform has it (the channel's time-out), the platform's time stamps are whole seconds, and two clocks differ a
@@ -106,7 +106,7 @@ const RULES: [(Rule, Asked); 5] = [
 ];
 
 /// May this leave now? Refusals have the codes `no-recipient`, `opted-out`, `marketing-stopped`, `not-in-groups`,
-/// `groups-only` and `window-closed`.
+/// `needs-number`, `groups-only` and `window-closed`.
 pub fn check(draft: &Draft<'_>, facts: &Facts<'_>) -> Verdict {
     RULES
         .iter()
@@ -181,8 +181,8 @@ fn marketing(draft: &Draft<'_>, facts: &Facts<'_>) -> Answer {
     }
 }
 
-/// What the platform's groups take: text, files, places, cards, templates, pins; nothing that can be tapped (whatsapp.md
-/// 3.1). And a change of a group is for a group.
+/// What the platform's groups take: text, files, templates, pins; nothing that can be tapped, and no codes to log in
+/// with (whatsapp.md 3.1). A change of a group is for a group, and those codes need a number (6).
 fn kind(draft: &Draft<'_>, facts: &Facts<'_>) -> Answer {
     let is_group = facts.conversation.group.is_some();
     match draft.body {
@@ -195,6 +195,7 @@ fn kind(draft: &Draft<'_>, facts: &Facts<'_>) -> Answer {
         | Outgoing::ProductList { .. }
         | Outgoing::Catalog { .. }
         | Outgoing::Interactive { .. }
+        | Outgoing::CallButton { .. }
             if is_group =>
         {
             Answer::No(
@@ -202,11 +203,44 @@ fn kind(draft: &Draft<'_>, facts: &Facts<'_>) -> Answer {
                     .instead("Send a text, and let people answer in words."),
             )
         }
+        Outgoing::Location { .. } | Outgoing::Contacts { .. } | Outgoing::Reaction { .. } | Outgoing::Direct(_)
+            if is_group =>
+        {
+            Answer::No(
+                Refusal::new(
+                    "not-in-groups",
+                    "WhatsApp takes texts, files, templates and pins in groups, and no more.",
+                )
+                .instead("Say it in a text."),
+            )
+        }
+        body if is_group && authenticates(body) => {
+            Answer::No(Refusal::new("not-in-groups", "WhatsApp takes no authentication templates in groups."))
+        }
+        body if authenticates(body) && !has_number(facts) => Answer::No(
+            Refusal::new("needs-number", "Authentication goes to telephone numbers only, and this person shows none.")
+                .instead("Ask for their number first."),
+        ),
         Outgoing::Pin { .. } | Outgoing::Group(_) if !is_group => {
             Answer::No(Refusal::new("groups-only", "Only a group has pins and settings."))
         }
         _ => Answer::Yes("of a kind that goes there", None),
     }
+}
+
+/// A code to log in with. What a template is for only who sends it can say.
+fn authenticates(body: &Outgoing) -> bool {
+    match body {
+        Outgoing::Template(template) => template.category.as_deref() == Some("authentication"),
+        Outgoing::Direct(direct) => direct.category == "authentication",
+        _ => false,
+    }
+}
+
+/// The channel reaches them by a number, not by a user id.
+fn has_number(facts: &Facts<'_>) -> bool {
+    let address = facts.conversation.address.as_ref();
+    address.is_some_and(|address| matches!(address.kind, AliasKind::Phone | AliasKind::WaId))
 }
 
 /// Messages need an open window, and reactions are messages (whatsapp.md 2.2); read marks and typing are not.
@@ -216,6 +250,7 @@ fn window(draft: &Draft<'_>, facts: &Facts<'_>) -> Answer {
             return Answer::Yes("read marks and typing need no open window", None);
         }
         Outgoing::Template(_) => return Answer::Yes("a template needs no open window", None),
+        Outgoing::Direct(_) => return Answer::Yes("Direct Send needs no open window", None),
         Outgoing::Group(_) | Outgoing::Pin { .. } => {
             return Answer::Yes("a change of a group needs no open window", None);
         }

@@ -5,7 +5,7 @@
 
 mod news;
 
-pub use news::{ChannelNews, GroupNews, Pricing, Problem};
+pub use news::{ChannelNews, GroupNews, Merged, Pricing, Problem};
 
 use crate::{
     ContactId, Content, Context, ConversationView, EventId, MessageId, PluginNo, Referral, Scope, Timestamp, Word,
@@ -187,8 +187,11 @@ pub enum EventBody {
     ChannelChanged(ChannelNews),
     /// Something about a contact changed.
     ContactChanged {
-        /// `created`, `renamed`, `number-changed`, `id-changed`, `identity-changed`, `marketing-stopped`, …
+        /// `created`, `renamed`, `number-changed`, `id-changed`, `identity-changed`, `marketing-stopped`, `merged`, …
         change: String,
+        /// With `merged`: who is one with them now.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        merged: Option<Box<Merged>>,
         /// What the platform told besides, without names and numbers.
         #[serde(default, skip_serializing_if = "Value::is_null")]
         extra: Value,
@@ -253,6 +256,9 @@ pub enum EventBody {
         /// In a group: the member that it is about.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         participant: Option<ContactId>,
+        /// What the platform told besides: `template_id`, `conversation`, …
+        #[serde(default, skip_serializing_if = "Value::is_null")]
+        extra: Value,
     },
     /// A schedule fires for a plugin.
     Schedule {

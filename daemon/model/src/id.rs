@@ -72,6 +72,11 @@ row_id!(
     "cnv"
 );
 row_id!(
+    /// A webhook, or a part of one, that could not be understood.
+    WebhookId,
+    "whk"
+);
+row_id!(
     /// A file that came with a message, or that a plugin made to send.
     MediaId,
     "med"

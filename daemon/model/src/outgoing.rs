@@ -3,10 +3,12 @@
 //! Serialised as JSON these are the bodies that the outbox keeps, so a name here is a name on disk: add, do not rename.
 //! A change of a group is one of them too, since it wants the same: to be durable, sent once, repeated with care, and told.
 
+mod direct;
 mod group;
 mod parts;
 mod template;
 
+pub use direct::Direct;
 pub use group::GroupChange;
 pub use parts::{AskFor, Button, Flow, Header, MediaKind, Row, Section, Shelf, Source};
 pub use template::{Parameter, ParameterValue, Template, TemplateAction, TemplateButton, TemplateHeader};
@@ -187,6 +189,17 @@ pub enum Outgoing {
     },
     /// A message that the platform approved beforehand.
     Template(Box<Template>),
+    /// One that the platform makes a template of by itself.
+    Direct(Box<Direct>),
+    /// A text with a button by which they call the business; only in [`Outgoing::Direct`].
+    CallButton {
+        /// 1 to 1024 characters.
+        body: String,
+        /// 1 to 20 characters.
+        title: String,
+        /// How long it can be tapped, 1 to 43,200 (30 days).
+        ttl_minutes: u32,
+    },
     /// Pins a message in a group, or takes the pin out.
     Pin {
         /// The platform id.
@@ -274,7 +287,9 @@ impl Outgoing {
             | Outgoing::Interactive { quote, .. } => quote.as_deref(),
             Outgoing::Flow(flow) => flow.quote.as_deref(),
             Outgoing::Template(template) => template.quote.as_deref(),
-            Outgoing::Pin { .. }
+            Outgoing::Direct(direct) => direct.message.quote(),
+            Outgoing::CallButton { .. }
+            | Outgoing::Pin { .. }
             | Outgoing::Group(_)
             | Outgoing::Reaction { .. }
             | Outgoing::MarkRead { .. }
@@ -301,6 +316,7 @@ impl Outgoing {
                 _ => None,
             },
             Outgoing::Group(GroupChange::Picture { media }) => Some(*media),
+            Outgoing::Direct(direct) => direct.message.media(),
             _ => None,
         }
     }

@@ -10,16 +10,32 @@ use crate::lane::LaneKey;
 use crate::roster::Stage;
 use crate::run::Run;
 use crate::spine::Spine;
-use beadle_model::{Ending, EventBody, EventKind, PluginNo};
+use beadle_model::{ConversationId, Ending, EventBody, EventKind, PluginNo};
 use std::sync::Arc;
 
 /// Puts a run into its lane.
 pub(crate) fn enqueue(spine: &Arc<Spine>, run: Run) {
+    if let EventBody::ContactChanged { merged: Some(merged), .. } = &run.event.body {
+        merged.conversations.iter().for_each(|(gone, kept)| join(spine, *gone, *kept));
+    }
     let key = lane_of(&run);
     let (spine, run) = (Arc::clone(spine), Arc::new(run));
     spine.lanes.push(key, {
         let spine = Arc::clone(&spine);
         async move { walk(&spine, &run, key).await }
+    });
+}
+
+/// Two conversations became one. Events that were given to the one before this are in its lanes; whatever comes after is
+/// in the other's, and goes behind them.
+fn join(spine: &Arc<Spine>, gone: ConversationId, kept: ConversationId) {
+    let plugins: Vec<PluginNo> = spine.roster().members().iter().map(|member| member.seat.no()).collect();
+    spine.lanes.join(LaneKey::Conversation(gone), LaneKey::Conversation(kept), move |lanes| {
+        // A chain puts its observers into their lanes when it ends: now they are all there.
+        for no in plugins {
+            lanes.join(LaneKey::Observer(no, gone), LaneKey::Observer(no, kept), |_| {});
+            lanes.join(LaneKey::Receipts(no, gone), LaneKey::Receipts(no, kept), |_| {});
+        }
     });
 }
 

@@ -5,14 +5,27 @@
 //! is better than any queue of ours.
 
 use crate::spine::{Phase, Spine};
-use beadle_model::{Blame, Coded};
+use beadle_model::{Blame, Coded, WebhookId};
 use beadle_store::StoreError;
-use beadle_store::step::{Appended, Batch, NewEvent, Receipt};
+use beadle_store::step::{Appended, Batch, NewEvent, NewLetter, Receipt};
 use std::sync::Arc;
 
 /// Where events come in. Cheap to clone.
 #[derive(Clone)]
 pub struct Inbox(pub(crate) Arc<Spine>);
+
+/// What one webhook brought.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Delivery {
+    /// In the order they are to have.
+    pub events: Vec<NewEvent>,
+    /// Applied after the events.
+    pub receipts: Vec<Receipt>,
+    /// What could not be understood.
+    pub letters: Vec<NewLetter>,
+    /// It was read from this letter, which is gone with it.
+    pub read_from: Option<WebhookId>,
+}
 
 /// What could not be taken in; the platform is to bring it again.
 #[derive(Debug, thiserror::Error)]
@@ -49,14 +62,15 @@ impl Coded for InboxError {
 impl Inbox {
     /// Takes in what one webhook brought: durable when this returns `Ok`. Events that had come before are counted and
     /// change nothing.
-    pub async fn receive(&self, events: Vec<NewEvent>, receipts: Vec<Receipt>) -> Result<Appended, InboxError> {
+    pub async fn receive(&self, delivery: Delivery) -> Result<Appended, InboxError> {
+        let Delivery { events, receipts, letters, read_from } = delivery;
         let spine = &self.0;
         if *spine.phase.borrow() == Phase::Stopping {
             return Err(InboxError::Stopping);
         }
         let roster = spine.roster();
         let (status_listeners, contact_news) = (roster.status_listeners(), roster.wants_contact_news());
-        let batch = Batch { events, receipts, status_listeners, contact_news };
+        let batch = Batch { events, receipts, letters, read_from, status_listeners, contact_news };
         let mut appended = spine.store.append(batch).await.inspect_err(|error| spine.health.refused(error))?;
         spine.health.received(&appended);
         spine.outbox.received(&appended.received);

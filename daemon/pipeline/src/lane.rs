@@ -10,6 +10,7 @@ use beadle_model::{ConversationId, PluginNo};
 use std::collections::{HashMap, VecDeque, hash_map::Entry};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::oneshot;
 
 /// What keeps an order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -51,6 +52,21 @@ impl Lanes {
                 tokio::spawn(Runner::new(self.clone(), key).run(Some(job)));
             }
         }
+    }
+
+    /// What comes into a lane from now on waits until all that is in another one now has ended; then `after` is done.
+    pub fn join(&self, from: LaneKey, into: LaneKey, after: impl FnOnce(&Lanes) + Send + 'static) {
+        let (ended, ends) = oneshot::channel::<()>();
+        self.push(from, async move {
+            // Whoever waits is there as long as its lane is.
+            let _ = ended.send(());
+        });
+        let lanes = self.clone();
+        self.push(into, async move {
+            // An error means that the other lane's task is gone, and what was in it too.
+            let _ = ends.await;
+            after(&lanes);
+        });
     }
 
     /// How many lanes have something in them.
@@ -145,6 +161,29 @@ mod tests {
         lanes.push(lane(1), async { panic!("a job that panics, on purpose") });
         lanes.push(lane(1), async move { done.send(()).unwrap() });
         assert_eq!(seen.recv().await, Some(()));
+    }
+
+    #[tokio::test]
+    async fn a_lane_that_joins_another_goes_before_what_comes_behind() {
+        let lanes = Lanes::default();
+        let (done, mut seen) = mpsc::unbounded_channel();
+        let (go, gone) = oneshot::channel::<()>();
+        let say = |n: i64| {
+            let done = done.clone();
+            async move { done.send(n).unwrap() }
+        };
+        let slow = say(1);
+        lanes.push(lane(1), async move {
+            gone.await.unwrap();
+            slow.await;
+        });
+        lanes.push(lane(2), say(2));
+        let joined = done.clone();
+        lanes.join(lane(1), lane(2), move |_| joined.send(3).unwrap());
+        lanes.push(lane(2), say(4));
+        assert_eq!(seen.recv().await, Some(2), "what was there before waits for nothing");
+        go.send(()).unwrap();
+        assert_eq!((seen.recv().await, seen.recv().await, seen.recv().await), (Some(1), Some(3), Some(4)));
     }
 
     #[tokio::test]

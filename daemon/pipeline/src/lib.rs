@@ -30,7 +30,7 @@ mod seat;
 mod spine;
 
 pub use channel::{Advice, Answer, Channel, Shipment};
-pub use inbox::{Inbox, InboxError};
+pub use inbox::{Delivery, Inbox, InboxError};
 pub use outbox::Settings as OutboxSettings;
 pub use room::IN_FLIGHT;
 pub use roster::{Member, OnFailure, Roster, Stage};

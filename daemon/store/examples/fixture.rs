@@ -105,6 +105,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         pricing: None,
         participant: vec![],
         recipient: vec![],
+        extra: serde_json::Value::Null,
     };
     store.append(Batch { receipts: vec![receipt], ..Batch::default() }).await?;
     let (code, error) = ("trap".to_owned(), "unreachable".to_owned());

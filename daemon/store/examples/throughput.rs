@@ -123,6 +123,7 @@ async fn answer(store: &Store, event: &Event, by: (PluginNo, i64), receipts: u64
             pricing: None,
             participant: vec![],
             recipient: vec![],
+            extra: serde_json::Value::Null,
         };
         store.append(Batch { receipts: vec![receipt], ..Batch::default() }).await?;
     }

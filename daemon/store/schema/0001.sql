@@ -53,8 +53,11 @@ CREATE TABLE contacts (
     -- IANA, as far as their number tells.
     timezone        TEXT,
     -- They told the platform that they want no marketing.
-    marketing_stopped_since INTEGER
+    marketing_stopped_since INTEGER,
+    -- It is one with this contact now, and only its id is left: see src/merge.rs.
+    merged_into     INTEGER
 ) STRICT;
+CREATE INDEX contacts_merged ON contacts (merged_into) WHERE merged_into IS NOT NULL;
 -- Which zones members live in is asked for each firing of a schedule that goes by them.
 CREATE INDEX contacts_by_zone ON contacts (timezone) WHERE membership = 1;
 
@@ -77,6 +80,14 @@ CREATE TABLE alias_clashes (
     PRIMARY KEY (kind, value, claimed)
 ) STRICT, WITHOUT ROWID;
 
+-- Pairs of contacts that a person said are not one; the lower number first.
+CREATE TABLE kept_apart (
+    a  INTEGER NOT NULL,
+    b  INTEGER NOT NULL,
+    at INTEGER NOT NULL,
+    PRIMARY KEY (a, b)
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE conversations (
     id              INTEGER PRIMARY KEY,
     channel         TEXT NOT NULL,
@@ -90,8 +101,11 @@ CREATE TABLE conversations (
     address         TEXT,
     -- In place and without an index: they change with every message. 0 is never.
     last_inbound_at INTEGER NOT NULL DEFAULT 0,
-    window_until    INTEGER NOT NULL DEFAULT 0
+    window_until    INTEGER NOT NULL DEFAULT 0,
+    -- It is one with this conversation now, and only its id is left.
+    merged_into     INTEGER
 ) STRICT;
+CREATE INDEX conversations_merged ON conversations (merged_into) WHERE merged_into IS NOT NULL;
 CREATE UNIQUE INDEX conversations_by_contact ON conversations (contact, channel) WHERE contact IS NOT NULL;
 CREATE UNIQUE INDEX conversations_by_group ON conversations (channel, platform_group) WHERE platform_group IS NOT NULL;
 
@@ -273,6 +287,21 @@ CREATE TABLE dead (
     retried_at INTEGER
 ) STRICT;
 CREATE UNIQUE INDEX dead_handlings ON dead (event, plugin) WHERE message IS NULL;
+
+-- Webhooks, and parts of them, that are authentic and could not be understood: as they came, for a person.
+CREATE TABLE letters (
+    id          INTEGER PRIMARY KEY AUTOINCREMENT,
+    app         TEXT NOT NULL,
+    code        TEXT NOT NULL,
+    error       TEXT NOT NULL,
+    -- Of app and body: the platform repeats what it thinks was lost.
+    hash        BLOB NOT NULL UNIQUE,
+    times       INTEGER NOT NULL DEFAULT 1,
+    received_at INTEGER NOT NULL,
+    retried_at  INTEGER,
+    bytes       INTEGER NOT NULL,
+    body        BLOB NOT NULL
+) STRICT;
 
 -- In a group every member has receipts of their own; `participant` is a contact.
 CREATE TABLE group_receipts (

@@ -194,7 +194,7 @@ impl Tx<'_> {
                 id,
                 event.map(|event| event.0),
                 plugin.0,
-                send.conversation.0,
+                self.shadow.people.conversation(send.conversation).0,
                 send.reply,
                 send.state as i64,
                 send.due_at.0,

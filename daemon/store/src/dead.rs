@@ -1,17 +1,18 @@
 //! Dead letters: what was given up, and what a person decides about it.
 //!
-//! A letter is of a handling or of a message, and is named like it: `hnd_104.2`, `msg_77`. Having a message tried again
-//! queues its row; having a handling tried again is the pipeline's work, so it gets what it needs for that, and the letter
-//! stays until that handling is committed.
+//! A letter is of a handling, of a message, or of a webhook that was not understood, and is named like it: `hnd_104.2`,
+//! `msg_77`, `whk_3` (see [`crate::letters`]). Having a message tried again queues its row; having a handling or a webhook
+//! tried again is somebody else's work, who gets what it needs for that, and the letter stays until that is committed.
 
 use crate::StoreError;
 use crate::append::UNKNOWN_OUTCOME;
 use crate::codec::ending_of;
 use crate::read::{events, outbox};
+use crate::shown::LetterShown;
 use crate::step::OutboxRow;
 use crate::writer::Tx;
 use beadle_model::event::Problem;
-use beadle_model::{Ending, Event, HandlingId, MessageId, ParseIdError, PluginNo, Timestamp};
+use beadle_model::{Ending, Event, HandlingId, MessageId, ParseIdError, PluginNo, Timestamp, WebhookId};
 use rusqlite::{OptionalExtension, params};
 use serde::{Serialize, Serializer};
 use std::{fmt, str::FromStr, sync::Arc};
@@ -23,6 +24,8 @@ pub enum DeadRef {
     Handling(HandlingId),
     /// A message of which nobody knows what became, or that was given up.
     Message(MessageId),
+    /// A webhook, or a part of one, that could not be understood.
+    Webhook(WebhookId),
 }
 
 impl fmt::Display for DeadRef {
@@ -30,6 +33,7 @@ impl fmt::Display for DeadRef {
         match self {
             DeadRef::Handling(id) => id.fmt(f),
             DeadRef::Message(id) => id.fmt(f),
+            DeadRef::Webhook(id) => id.fmt(f),
         }
     }
 }
@@ -37,7 +41,11 @@ impl fmt::Display for DeadRef {
 impl FromStr for DeadRef {
     type Err = ParseIdError;
     fn from_str(text: &str) -> Result<Self, ParseIdError> {
-        if text.starts_with("msg_") { text.parse().map(Self::Message) } else { text.parse().map(Self::Handling) }
+        match text.split_once('_') {
+            Some(("msg", _)) => text.parse().map(Self::Message),
+            Some(("whk", _)) => text.parse().map(Self::Webhook),
+            _ => text.parse().map(Self::Handling),
+        }
     }
 }
 
@@ -61,6 +69,8 @@ pub enum Retried {
     },
     /// A message: its row is queued and due at once.
     Send(Box<OutboxRow>),
+    /// A webhook: to be read again.
+    Webhook(LetterShown),
 }
 
 impl Tx<'_> {
@@ -107,6 +117,7 @@ impl Tx<'_> {
                     .execute(params![id.0, now.0, UNKNOWN_OUTCOME])?;
                 Ok(Retried::Send(Box::new(outbox::load(self.conn, id)?.ok_or_else(|| unknown(letter))?)))
             }
+            DeadRef::Webhook(id) => Ok(Retried::Webhook(self.retry_letter(id, now)?.ok_or_else(|| unknown(letter))?)),
         }
     }
 
@@ -120,6 +131,7 @@ impl Tx<'_> {
             DeadRef::Message(id) => {
                 self.conn.prepare_cached("UPDATE outbox SET state = 5 WHERE id = ?1 AND state = 4")?.execute([id.0])?;
             }
+            DeadRef::Webhook(_) => {}
         }
         Ok(())
     }
@@ -136,6 +148,7 @@ impl Tx<'_> {
                 .prepare_cached("DELETE FROM dead WHERE message = ?1 RETURNING id")?
                 .query_row([id.0], |row| row.get::<_, i64>(0))
                 .optional()?,
+            DeadRef::Webhook(id) => self.forget_webhook(id)?.then_some(id.0),
         };
         gone.map(drop).ok_or_else(|| unknown(letter))
     }

@@ -1,6 +1,6 @@
 //! What can go wrong in the store, for callers to act on and for people to read.
 
-use beadle_model::{Blame, Coded};
+use beadle_model::{Blame, Coded, ContactId};
 use std::path::{Path, PathBuf};
 
 /// Why a step was not done. Unless it says otherwise, nothing of the step was written.
@@ -39,6 +39,16 @@ pub enum StoreError {
         what: &'static str,
         /// Its id.
         id: String,
+    },
+    /// Two ids of one contact were to be merged, or kept apart.
+    #[error("{one} and {other} are one contact already, {is}")]
+    SameContact {
+        /// As it was asked for.
+        one: ContactId,
+        /// As it was asked for.
+        other: ContactId,
+        /// Whom both mean.
+        is: ContactId,
     },
     /// Another daemon has the data directory.
     #[error(
@@ -117,7 +127,7 @@ impl StoreError {
 
     /// Whether the step that failed with it had written nothing yet, by contract: the rest of its group can be committed.
     pub(crate) fn wrote_nothing(&self) -> bool {
-        matches!(self, StoreError::StaleRead { .. } | StoreError::Fenced { .. })
+        matches!(self, StoreError::StaleRead { .. } | StoreError::Fenced { .. } | StoreError::SameContact { .. })
     }
 
     /// The same, where SQLite only says that something is full: that it is the disk, and where.
@@ -145,12 +155,13 @@ impl StoreError {
 }
 
 /// The codes of [`StoreError`]; `beadle explain` has a page for each.
-pub const CODES: [&str; 12] = [
+pub const CODES: [&str; 13] = [
     "store-busy",
     "disk-full",
     "stale-read",
     "store-fenced",
     "not-found",
+    "same-contact",
     "store-locked",
     "store-newer",
     "store-foreign",
@@ -168,6 +179,7 @@ impl Coded for StoreError {
             StoreError::StaleRead { .. } => "stale-read",
             StoreError::Fenced { .. } => "store-fenced",
             StoreError::NotFound { .. } => "not-found",
+            StoreError::SameContact { .. } => "same-contact",
             StoreError::Locked { .. } => "store-locked",
             StoreError::Newer { .. } => "store-newer",
             StoreError::Foreign { .. } => "store-foreign",
@@ -182,6 +194,7 @@ impl Coded for StoreError {
         match self {
             StoreError::DiskFull { .. }
             | StoreError::NotFound { .. }
+            | StoreError::SameContact { .. }
             | StoreError::Locked { .. }
             | StoreError::Newer { .. }
             | StoreError::Foreign { .. }

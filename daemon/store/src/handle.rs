@@ -14,9 +14,10 @@ use crate::schedules::{ScheduleEntry, ScheduleRow, Share, Tally};
 use crate::settle::{self, Settle, Settled};
 use crate::shared::{Health, Shared};
 use crate::step::{Appended, Batch, Commit, FailedTry, Fence, Progress, SetAside, Settlement};
+use crate::shown::MergeReport;
 use crate::writer::Tx;
 use crate::{DeadRef, Retried};
-use beadle_model::{ConversationId, EventId, MessageId, PluginNo, Timestamp};
+use beadle_model::{ContactId, ConversationId, EventId, MessageId, PluginNo, Timestamp};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use tokio::sync::oneshot;
@@ -270,6 +271,24 @@ impl Store {
     /// [`StoreError::NotFound`] where there is no such letter.
     pub async fn dead_drop(&self, letter: DeadRef) -> Result<(), StoreError> {
         self.ask(move |tx| tx.drop_letter(letter)).await
+    }
+
+    /// Two contacts become one, on a person's word; `dry`: says what would move, and nothing is changed.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] where one is unknown, [`StoreError::SameContact`] where they are one already.
+    pub async fn merge_contacts(&self, keep: ContactId, gone: ContactId, dry: bool) -> Result<MergeReport, StoreError> {
+        let now = self.0.shared.clock.now();
+        self.ask(move |tx| tx.merge(keep, gone, dry, now)).await
+    }
+
+    /// Two contacts are two, on a person's word: they are not proposed for merging again.
+    ///
+    /// # Errors
+    /// As [`Store::merge_contacts`].
+    pub async fn keep_contacts_apart(&self, one: ContactId, other: ContactId) -> Result<(), StoreError> {
+        let now = self.0.shared.clock.now();
+        self.ask(move |tx| tx.keep_apart(one, other, now)).await
     }
 
     /// Deletes one slice of what is older than it need be. Call it again, after a while, as long as there is more. Works

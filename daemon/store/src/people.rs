@@ -3,8 +3,9 @@
 use crate::StoreError;
 use crate::cache::{ById, Cache};
 use crate::codec::{alias_of, time_of};
+use crate::merge::MergedScopes;
 use beadle_model::phone::other_spelling;
-use beadle_model::{Alias, AliasKind, Contact, ContactId, ConversationId, ConversationView, Timestamp};
+use beadle_model::{Alias, AliasKind, Contact, ContactId, ConversationId, ConversationView, Scope, Timestamp};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -77,6 +78,8 @@ pub(crate) struct People {
     groups: Cache<(Arc<str>, String), ConversationId>,
     /// Channel names, each once in memory. As many as the configuration ever had.
     channels: HashMap<String, Arc<str>>,
+    /// Who and what is one with another now.
+    pub(crate) merged: MergedScopes,
 }
 
 impl People {
@@ -89,6 +92,7 @@ impl People {
             talks: Cache::new(most),
             groups: Cache::new(most),
             channels: HashMap::new(),
+            merged: MergedScopes::new(),
         }
     }
 
@@ -97,6 +101,26 @@ impl People {
         self.persons.clear();
         self.talks.clear();
         self.groups.clear();
+    }
+
+    /// What a scope is now: another one, where its contact or conversation was merged.
+    pub(crate) fn resolve(&self, scope: Scope) -> Scope {
+        self.merged.get(&scope).copied().unwrap_or(scope)
+    }
+
+    fn met(&self, id: ContactId) -> ContactId {
+        match self.resolve(Scope::Contact(id)) {
+            Scope::Contact(now) => now,
+            _ => id,
+        }
+    }
+
+    /// The conversation behind an id.
+    pub(crate) fn conversation(&self, id: ConversationId) -> ConversationId {
+        match self.resolve(Scope::Conversation(id)) {
+            Scope::Conversation(now) => now,
+            _ => id,
+        }
     }
 
     pub(crate) fn channel(&mut self, name: &str) -> Arc<str> {
@@ -137,6 +161,7 @@ impl People {
     }
 
     pub(crate) fn person(&mut self, conn: &Connection, id: ContactId) -> Result<Option<&mut Person>, StoreError> {
+        let id = self.met(id);
         if self.persons.get(&id).is_none() {
             let Some(mut person) = load_person(conn, id)? else { return Ok(None) };
             for (channel, _) in &mut person.talks {
@@ -148,6 +173,7 @@ impl People {
     }
 
     pub(crate) fn talk(&mut self, conn: &Connection, id: ConversationId) -> Result<Option<&mut Talk>, StoreError> {
+        let id = self.conversation(id);
         if self.talks.get(&id).is_none() {
             let Some(mut talk) = load_talk(conn, id)? else { return Ok(None) };
             talk.channel = self.channel(&talk.channel);
@@ -230,10 +256,16 @@ pub(crate) fn contact_of(row: &Row<'_>) -> rusqlite::Result<Contact> {
     })
 }
 
+/// A contact by its id, or by that of one that was merged into it: what stands behind `id = `.
+pub(crate) const CONTACT_BEHIND: &str = "(SELECT coalesce(merged_into, id) FROM contacts WHERE id = ?1)";
+
+/// A person, also by an id that was merged into theirs.
 pub(crate) fn load_person(conn: &Connection, id: ContactId) -> Result<Option<Person>, StoreError> {
-    let mut read = conn.prepare_cached(&format!("SELECT {CONTACT}, membership FROM contacts WHERE id = ?1"))?;
+    let sql = format!("SELECT {CONTACT}, membership FROM contacts WHERE id = {CONTACT_BEHIND}");
+    let mut read = conn.prepare_cached(&sql)?;
     let person = read.query_row([id.0], |row| Ok((contact_of(row)?, row.get(8)?))).optional()?;
     let Some((contact, membership)) = person else { return Ok(None) };
+    let id = contact.id;
     let talks = conn
         .prepare_cached("SELECT channel, id FROM conversations WHERE contact = ?1")?
         .query_map([id.0], |row| Ok((row.get(0)?, ConversationId(row.get(1)?))))?
@@ -241,14 +273,15 @@ pub(crate) fn load_person(conn: &Connection, id: ContactId) -> Result<Option<Per
     Ok(Some(Person { contact, membership: Membership::from_number(membership), talks }))
 }
 
+/// A conversation, also by an id that was merged into its own.
 pub(crate) fn load_talk(conn: &Connection, id: ConversationId) -> Result<Option<Talk>, StoreError> {
     let mut read = conn.prepare_cached(
-        "SELECT channel, contact, platform_group, last_contact, address_kind, address, last_inbound_at, window_until
-         FROM conversations WHERE id = ?1",
+        "SELECT channel, contact, platform_group, last_contact, address_kind, address, last_inbound_at, window_until, id
+         FROM conversations WHERE id = (SELECT coalesce(merged_into, id) FROM conversations WHERE id = ?1)",
     )?;
     let talk = read.query_row([id.0], |row| {
         let talk = Talk {
-            id,
+            id: ConversationId(row.get(8)?),
             channel: row.get(0)?,
             contact: row.get::<_, Option<i64>>(1)?.map(ContactId),
             group: row.get(2)?,

@@ -189,14 +189,13 @@ impl Tx<'_> {
     }
 
     fn drop_old_letters(&mut self, policy: &Retention, now: Timestamp) -> Result<usize, StoreError> {
+        let cutoff = now.0.saturating_sub(policy.dead_ms.max(DAY_MS));
         let letters: Vec<(Option<i64>, i64, Option<i64>, i64)> = self
             .conn
             .prepare_cached(
                 "SELECT event, plugin, message, id FROM dead WHERE max(at, coalesce(retried_at, 0)) < ?1 LIMIT ?2",
             )?
-            .query_map([now.0.saturating_sub(policy.dead_ms.max(DAY_MS)), SLICE], |row| {
-                Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
-            })?
+            .query_map([cutoff, SLICE], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?
             .collect::<Result<_, _>>()?;
         for (event, plugin, message, id) in &letters {
             self.conn.prepare_cached("DELETE FROM dead WHERE id = ?1")?.execute([id])?;
@@ -212,7 +211,7 @@ impl Tx<'_> {
                 (None, None) => {}
             }
         }
-        Ok(letters.len())
+        Ok(letters.len() + self.drop_old_webhooks(cutoff, SLICE)?)
     }
 
     /// Values of plugins that have expired.

@@ -183,8 +183,8 @@ impl Tx<'_> {
             return Ok(0);
         }
         let (message, status, problem) = (id, "failed".to_owned(), Some(problem.clone()));
-        let (pricing, participant) = (None, None);
-        let body = EventBody::MessageStatus { plugin, message, platform, status, problem, pricing, participant };
+        let (pricing, participant, extra) = (None, None, serde_json::Value::Null);
+        let body = EventBody::MessageStatus { plugin, message, platform, status, problem, pricing, participant, extra };
         self.append_own(None, body, Some(conversation), (at, batch.now))?;
         Ok(1)
     }

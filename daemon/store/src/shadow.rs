@@ -4,6 +4,7 @@
 //! database what did not happen. Nothing here is the only place where a fact is kept.
 
 use crate::StoreError;
+use crate::merge::load_merged;
 use crate::people::People;
 use rusqlite::{Connection, OptionalExtension, params};
 use std::collections::{BTreeSet, HashSet};
@@ -47,6 +48,7 @@ impl Shadow {
     /// Forgets all and reads it again.
     pub(crate) fn reload(&mut self, conn: &Connection) -> Result<(), StoreError> {
         self.people.clear();
+        self.people.merged = load_merged(conn)?;
         let last: i64 = conn.query_row("SELECT coalesce(max(id), 0) FROM events", [], |row| row.get(0))?;
         self.next_event = meta(conn, "next_event")?.unwrap_or(1).max(last + 1);
         self.finished_below = meta(conn, "finished_below")?.unwrap_or(1);

@@ -65,6 +65,7 @@ pub(crate) struct Counters {
     pub(crate) kept: AtomicU64,
     pub(crate) checkpoints: AtomicU64,
     pub(crate) wal_pages: AtomicU64,
+    pub(crate) letters_dropped: AtomicU64,
     pub(crate) not_writable: AtomicBool,
     pub(crate) trouble: Mutex<Option<String>>,
 }
@@ -113,6 +114,8 @@ pub struct Health {
     pub checkpoints: u64,
     /// Pages in the write-ahead log when it was last looked at.
     pub wal_pages: u64,
+    /// Webhooks that were not understood and had to give way to newer ones, since the start.
+    pub letters_dropped: u64,
 }
 
 impl Shared {
@@ -139,6 +142,7 @@ impl Shared {
             feed_waiting: self.tail.waiting(),
             checkpoints: counters.checkpoints.load(Ordering::Relaxed),
             wal_pages: counters.wal_pages.load(Ordering::Relaxed),
+            letters_dropped: counters.letters_dropped.load(Ordering::Relaxed),
         }
     }
 

@@ -6,7 +6,7 @@ use crate::step::{OutboxRow, SendState};
 use beadle_model::event::Problem;
 use beadle_model::{
     Alias, Contact, ContactId, ConversationId, Ending, EventBody, EventId, EventKind, HandlingId, MessageId, PluginNo,
-    Timestamp,
+    Timestamp, WebhookId,
 };
 use serde::{Deserialize, Serialize};
 
@@ -168,13 +168,13 @@ pub struct DeadFilter {
 /// A dead letter.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct DeadShown {
-    /// Of what: `hnd_104.2` or `msg_77`.
+    /// Of what: `hnd_104.2`, `msg_77` or `whk_3`.
     pub of: DeadRef,
     /// The event it came of.
     pub event: Option<EventId>,
-    /// Of which plugin.
+    /// Of which plugin; a webhook is Beadle's own.
     pub plugin: PluginNo,
-    /// Tries in all.
+    /// Tries in all; of a webhook, how often it came.
     pub attempts: u32,
     /// The error's code.
     pub code: String,
@@ -186,6 +186,32 @@ pub struct DeadShown {
     pub retried_at: Option<Timestamp>,
     /// How the event ended meanwhile; claimed: somebody answered it.
     pub ending: Option<Ending>,
+    /// What is to be seen of a webhook.
+    pub webhook: Option<WebhookShown>,
+}
+
+/// A webhook that was not understood, in a list.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct WebhookShown {
+    /// For which app it came.
+    pub app: String,
+    /// How long it is.
+    pub bytes: u64,
+    /// How it begins.
+    pub beginning: String,
+}
+
+/// A webhook, or a part of one, that could not be understood.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LetterShown {
+    /// The letter.
+    pub id: WebhookId,
+    /// For which app it came.
+    pub app: String,
+    /// When it came first.
+    pub received_at: Timestamp,
+    /// As it came.
+    pub body: Vec<u8>,
 }
 
 /// A conversation in a contact's list.
@@ -212,6 +238,90 @@ pub struct AliasClash {
     pub claimed: ContactId,
 }
 
+/// What a contact is to the community.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Standing {
+    /// Member since then.
+    pub member_since: Option<Timestamp>,
+    /// Wants no messages since then.
+    pub opted_out_since: Option<Timestamp>,
+    /// Wants no marketing since then.
+    pub marketing_stopped_since: Option<Timestamp>,
+}
+
+/// What a merge moves, or moved.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct MergeReport {
+    /// Who stays.
+    pub kept: ContactId,
+    /// Who is one with them now.
+    pub gone: ContactId,
+    /// Numbers and ids that are the kept contact's now.
+    pub names: usize,
+    /// Conversations that moved as they were.
+    pub moved: Vec<ConversationId>,
+    /// Conversations that are one with one of the kept contact's: the one that is no more, and that one.
+    pub joined: Vec<(ConversationId, ConversationId)>,
+    /// What plugins kept about them; only those that kept something.
+    pub plugins: Vec<MergedPlugin>,
+    /// Places in groups.
+    pub groups: usize,
+    /// Requests to come into a group.
+    pub join_requests: usize,
+    /// Receipts in groups.
+    pub receipts: usize,
+    /// What the kept contact was, …
+    pub before: Standing,
+    /// … and is now: the stricter wish of both stands.
+    pub after: Standing,
+}
+
+impl MergeReport {
+    pub(crate) fn new(kept: ContactId, gone: ContactId) -> Self {
+        let (moved, joined, plugins) = (Vec::new(), Vec::new(), Vec::new());
+        let (before, after) = Default::default();
+        let (names, groups, join_requests, receipts) = (0, 0, 0, 0);
+        Self { kept, gone, names, moved, joined, plugins, groups, join_requests, receipts, before, after }
+    }
+
+    /// What one plugin kept, added to what it kept in another scope.
+    pub(crate) fn add_plugin(&mut self, more: MergedPlugin) {
+        match self.plugins.iter_mut().find(|known| known.plugin == more.plugin) {
+            Some(known) => {
+                known.values += more.values;
+                known.values_dropped += more.values_dropped;
+                known.keys_dropped.extend(more.keys_dropped);
+                known.timers += more.timers;
+                known.timers_dropped += more.timers_dropped;
+            }
+            None => self.plugins.push(more),
+        }
+    }
+}
+
+/// What a plugin kept about a contact that is one with another now.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct MergedPlugin {
+    /// Which.
+    pub plugin: PluginNo,
+    /// Values that moved.
+    pub values: usize,
+    /// Values that gave way, since the kept contact has one under that key.
+    pub values_dropped: usize,
+    /// Under which keys; the first of them.
+    pub keys_dropped: Vec<String>,
+    /// Timers that moved.
+    pub timers: usize,
+    /// Timers that gave way, since the kept contact has one of that key.
+    pub timers_dropped: usize,
+}
+
+impl MergedPlugin {
+    pub(crate) fn new(plugin: PluginNo) -> Self {
+        Self { plugin, values: 0, values_dropped: 0, keys_dropped: Vec::new(), timers: 0, timers_dropped: 0 }
+    }
+}
+
 /// A contact with names and conversations.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ContactShown {
@@ -223,6 +333,9 @@ pub struct ContactShown {
     pub conversations: Vec<ConversationShown>,
     /// Names that suggest that this contact and another are one person.
     pub clashes: Vec<AliasClash>,
+    /// Contacts that are one with this one: their ids stay good.
+    #[serde(default)]
+    pub merged: Vec<ContactId>,
 }
 
 /// What an id names, with what became of it.
@@ -233,6 +346,8 @@ pub enum Trace {
     Event(Box<EventShown>),
     /// A contact.
     Contact(Box<ContactShown>),
+    /// A webhook that was not understood.
+    Webhook(Box<DeadShown>),
     /// A message of ours (also by the platform's id).
     Message {
         /// The message.

@@ -27,6 +27,11 @@ pub(crate) fn size_of(value: ValueRef<'_>) -> i64 {
     }
 }
 
+/// The id that a scope of kind ?2 and id ?3 has now: another one, where its contact or conversation was merged. Where a
+/// plugin reads, that is found out here, in the moment of the database that it reads.
+pub(crate) const SCOPE_ID: &str = "CASE ?2 WHEN 1 THEN coalesce((SELECT merged_into FROM contacts WHERE id = ?3), ?3)
+     WHEN 2 THEN coalesce((SELECT merged_into FROM conversations WHERE id = ?3), ?3) ELSE ?3 END";
+
 /// Keys and versions of a listing, in key order; those that have expired are not there. `each` is given key, value and
 /// version, and says whether to go on.
 pub(crate) fn scan(
@@ -38,11 +43,11 @@ pub(crate) fn scan(
     mut each: impl FnMut(&str, ValueRef<'_>, i64) -> bool,
 ) -> Result<(), StoreError> {
     let (kind, id) = scope.as_columns();
-    let mut list = conn.prepare_cached(
+    let mut list = conn.prepare_cached(&format!(
         "SELECT key, value, version FROM state
-         WHERE state_no = ?1 AND scope = ?2 AND scope_id = ?3 AND key >= ?4 AND (?5 IS NULL OR key > ?5)
-           AND (expires_at IS NULL OR expires_at > ?6) ORDER BY key",
-    )?;
+         WHERE state_no = ?1 AND scope = ?2 AND scope_id = {SCOPE_ID} AND key >= ?4 AND (?5 IS NULL OR key > ?5)
+           AND (expires_at IS NULL OR expires_at > ?6) ORDER BY key"
+    ))?;
     // Two lower bounds would leave SQLite one of them to test row by row; the higher one is enough.
     let from = after.filter(|after| *after > prefix).unwrap_or(prefix);
     let mut rows = list.query(params![state.0, kind, id, from, after, now.0])?;
@@ -61,11 +66,15 @@ impl Tx<'_> {
     pub(crate) fn check_reads(&self, state: StateNo, reads: &[StateRead], now: Timestamp) -> Result<(), StoreError> {
         for read in reads {
             let (fresh, key) = match read {
-                StateRead::Key { scope, key, version } => (self.version(state, *scope, key, now)? == *version, key),
+                StateRead::Key { scope, key, version } => {
+                    let scope = self.shadow.people.resolve(*scope);
+                    (self.version(state, scope, key, now)? == *version, key)
+                }
                 StateRead::Scan { scope, prefix, after, until, seen } => {
+                    let scope = self.shadow.people.resolve(*scope);
                     let mut seen = seen.iter();
                     let mut same = true;
-                    scan(self.conn, state, *scope, (prefix, after.as_deref()), now, |key, _, version| {
+                    scan(self.conn, state, scope, (prefix, after.as_deref()), now, |key, _, version| {
                         if until.as_deref().is_some_and(|until| key > until) {
                             return false;
                         }
@@ -103,13 +112,15 @@ impl Tx<'_> {
             grown += match write {
                 StateWrite::Set { scope, key, value, expires_at } => {
                     let value = Value::Blob(value.clone());
-                    self.put(state, (*scope, key), value, version, expires_at.map(|at| at.0))?
+                    let scope = self.shadow.people.resolve(*scope);
+                    self.put(state, (scope, key), value, version, expires_at.map(|at| at.0))?
                 }
-                StateWrite::Delete { scope, key } => self.delete(state, *scope, key)?,
+                StateWrite::Delete { scope, key } => self.delete(state, self.shadow.people.resolve(*scope), key)?,
                 StateWrite::Add { scope, key, delta } => {
-                    let (before, expires_at) = self.counter(state, *scope, key, now)?;
+                    let scope = self.shadow.people.resolve(*scope);
+                    let (before, expires_at) = self.counter(state, scope, key, now)?;
                     let value = Value::Integer(before.saturating_add(*delta));
-                    self.put(state, (*scope, key), value, version, expires_at)?
+                    self.put(state, (scope, key), value, version, expires_at)?
                 }
             };
         }

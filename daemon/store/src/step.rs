@@ -6,9 +6,10 @@
 use beadle_model::effect::{NewMedia, StateRead, StateWrite, TimerWrite};
 use beadle_model::event::{Pricing, Problem};
 use beadle_model::{
-    Alias, ConversationId, Ending, EventBody, EventId, MessageId, Outgoing, PluginNo, StateNo, Timestamp, Word,
+    Alias, ConversationId, Ending, EventBody, EventId, MessageId, Outgoing, PluginNo, StateNo, Timestamp, WebhookId, Word,
 };
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 /// By what an event is recognised when it comes again: the platform's time stamp first, so that the unique index grows
 /// at its right edge, then 16 bytes of SHA-256 over what names it.
@@ -95,6 +96,21 @@ pub struct Receipt {
     pub participant: Vec<Alias>,
     /// To one person: names of theirs that we may not have written to.
     pub recipient: Vec<Alias>,
+    /// What the platform told besides; null where that is nothing.
+    pub extra: Value,
+}
+
+/// Something authentic that could not be understood: kept for a person, and for a later version.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewLetter {
+    /// For which app it came.
+    pub app: String,
+    /// `beadle explain` knows it.
+    pub code: String,
+    /// What about it makes no sense.
+    pub error: String,
+    /// The webhook, or the part of it.
+    pub body: Vec<u8>,
 }
 
 /// How a receipt names its message.
@@ -113,6 +129,10 @@ pub struct Batch {
     pub events: Vec<NewEvent>,
     /// Applied after the events, in order.
     pub receipts: Vec<Receipt>,
+    /// What could not be understood.
+    pub letters: Vec<NewLetter>,
+    /// It was read from this letter, which is gone with it.
+    pub read_from: Option<WebhookId>,
     /// Plugins that want to hear what became of their messages.
     pub status_listeners: Vec<PluginNo>,
     /// Somebody wants to hear of contacts that are new or have another name.
@@ -132,6 +152,8 @@ pub struct Appended {
     pub received: Vec<MessageId>,
     /// Receipts for messages that are not ours.
     pub strangers: usize,
+    /// Letters that are new.
+    pub letters: Vec<WebhookId>,
 }
 
 /// Proof that this process has the lanes; a commit with an older one fails.

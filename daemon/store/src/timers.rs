@@ -24,7 +24,7 @@ impl Tx<'_> {
     ) -> Result<(), StoreError> {
         match write {
             TimerWrite::Set { scope, key, due_at, payload } => {
-                let (kind, id) = scope.as_columns();
+                let (kind, id) = self.shadow.people.resolve(*scope).as_columns();
                 self.conn
                     .prepare_cached(
                         "INSERT INTO timers (plugin, scope, scope_id, key, due_at, conversation, payload)
@@ -34,7 +34,7 @@ impl Tx<'_> {
                     .execute(params![plugin.0, kind, id, key, due_at.0, conversation.map(|id| id.0), payload])?;
             }
             TimerWrite::Move { scope, key, due_at } => {
-                let (kind, id) = scope.as_columns();
+                let (kind, id) = self.shadow.people.resolve(*scope).as_columns();
                 self.conn
                     .prepare_cached(
                         "UPDATE timers SET due_at = ?5 WHERE plugin = ?1 AND scope = ?2 AND scope_id = ?3 AND key = ?4",
@@ -42,7 +42,7 @@ impl Tx<'_> {
                     .execute(params![plugin.0, kind, id, key, due_at.0])?;
             }
             TimerWrite::Cancel { scope, key } => {
-                let (kind, id) = scope.as_columns();
+                let (kind, id) = self.shadow.people.resolve(*scope).as_columns();
                 self.conn
                     .prepare_cached(
                         "DELETE FROM timers WHERE plugin = ?1 AND scope = ?2 AND scope_id = ?3 AND key = ?4",

@@ -1,10 +1,10 @@
 //! A Meta app: one callback address, one secret, many numbers. Handshake and webhooks.
 
 use crate::json::{self, Json};
-use crate::{Secret, signature, webhook};
+use crate::{Secret, misfit, signature, webhook};
 use beadle_model::word::Language;
 use beadle_model::{Blame, Coded, Content, EventBody, Timestamp};
-use beadle_store::step::{NewEvent, Receipt};
+use beadle_store::step::{NewEvent, NewLetter, Receipt};
 use std::collections::HashMap;
 
 /// The largest body that is read. The platform says 3 MB (whatsapp.md 1.3) and may mean MiB; the rest is room for a
@@ -46,6 +46,8 @@ pub struct Parsed {
     pub events: Vec<NewEvent>,
     /// Likewise.
     pub receipts: Vec<Receipt>,
+    /// What could not be understood, for a person.
+    pub letters: Vec<NewLetter>,
     /// How many of what, for metrics.
     pub counts: Counts,
     /// A number (`phone_number_id`) that something came for and that is not configured.
@@ -69,7 +71,7 @@ pub struct Counts {
     pub unrouted: usize,
     /// Those of them that are for a number which is not configured.
     pub unknown_number: usize,
-    /// Bodies that were authentic and no webhook.
+    /// Bodies and parts of bodies that became a letter.
     pub unreadable: usize,
 }
 
@@ -174,10 +176,18 @@ impl App {
         if !signature.is_some_and(|signature| self.webhook_key.signed(signature, body)) {
             return Err(WebhookError::BadSignature);
         }
+        Ok(self.understand(body, now))
+    }
+
+    /// What a body says that is known to be authentic: one that was kept because nobody could read it, for example.
+    pub fn understand(&self, body: &[u8], now: Timestamp) -> Parsed {
         let read = |text: &[u8]| Json::parse(text).map(|tree| webhook::read(self, &tree, now));
         // A second look only where the first found no JSON at all.
         let parsed = read(body).or_else(|| read(json::mend(body).as_bytes()));
-        Ok(parsed.flatten().unwrap_or_else(|| webhook::unreadable(body, now)))
+        parsed.flatten().unwrap_or_else(|| {
+            let counts = Counts { unreadable: 1, ..Counts::default() };
+            Parsed { letters: vec![misfit::unreadable(self, body)], counts, ..Parsed::default() }
+        })
     }
 
     pub(crate) fn channel(&self, phone_number_id: &str) -> Option<&str> {

@@ -30,8 +30,23 @@ struct Message<'a> {
     context: Option<Quote<'a>>,
     #[serde(flatten)]
     kind: Whole<'a>,
+    #[serde(flatten)]
+    direct: Option<DirectSend<'a>>,
     #[serde(skip_serializing_if = "str::is_empty")]
     biz_opaque_callback_data: &'a str,
+}
+
+/// What makes a message one that is written first without a template (whatsapp.md 2.3).
+#[derive(Clone, Copy, Serialize)]
+struct DirectSend<'a> {
+    category: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    direct_send_config: Option<DirectSendConfig<'a>>,
+}
+
+#[derive(Clone, Copy, Serialize)]
+struct DirectSendConfig<'a> {
+    template_name: &'a str,
 }
 
 /// A read mark, with "typing…" or without. It names a message of theirs and so needs no recipient.
@@ -125,7 +140,11 @@ struct ReplyButton<'a> {
 
 /// The request's body as JSON. `uploaded`: the platform's id of the message's file, where it has one that is here.
 pub(crate) fn write(shipment: &Shipment, uploaded: Option<&str>) -> Vec<u8> {
-    let body = match &shipment.body {
+    let said = match &shipment.body {
+        Outgoing::Direct(direct) => &direct.message,
+        other => other,
+    };
+    let body = match said {
         Outgoing::Text { body, preview_url, quote } => {
             message(shipment, quote, Kind::Text { text: Text { body, preview_url: *preview_url } })
         }
@@ -170,8 +189,15 @@ fn envelope<'a>(shipment: &'a Shipment, quote: Option<&'a str>, kind: Whole<'a>)
         to,
         context: quote.map(|message_id| Quote { message_id }),
         kind,
+        direct: direct_send(&shipment.body),
         biz_opaque_callback_data: &shipment.callback,
     })
+}
+
+fn direct_send(body: &Outgoing) -> Option<DirectSend<'_>> {
+    let Outgoing::Direct(direct) = body else { return None };
+    let config = direct.template_name.as_deref().map(|template_name| DirectSendConfig { template_name });
+    Some(DirectSend { category: &direct.category, direct_send_config: config })
 }
 
 /// A number gets its `+`: without it the platform may take its first digits for something else and put the country code

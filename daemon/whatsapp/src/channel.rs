@@ -228,7 +228,7 @@ impl CloudChannel {
             happened_at: self.now(),
             opens_window: false,
             word: None,
-            body: EventBody::ContactChanged { change: "other-spelling".to_owned(), extra: Value::Null },
+            body: EventBody::ContactChanged { change: "other-spelling".to_owned(), merged: None, extra: Value::Null },
         })
     }
 }

@@ -86,7 +86,8 @@ const TABLE: &[(i64, Advice, &str)] = &[
     (131212, Fail,          "The person is not in the group"),
     (131213, Fail,          "The request to join is unknown"),
     (131214, Fail,          "No groups may be made for now"),
-    (131215, StopChannel,   "The number may not use groups"),
+    // Of groups alone: what is written to people goes on.
+    (131215, Fail,          "The number may not use groups"),
     // Templates and flows.
     (132000, Fail,          "The number of parameters is not the template's"),
     (132001, Fail,          "The template does not exist in this language, or is not approved"),
@@ -114,6 +115,7 @@ const TABLE: &[(i64, Advice, &str)] = &[
     (134101, Fail,          "Not allowed by the Marketing Messages API"),
     (134102, Fail,          "Not allowed by the Marketing Messages API"),
     (135000, Fail,          "The platform names no reason"),
+    (138000, Fail,          "Calls are not switched on for the number"),
 ];
 
 /// What an error of the platform means, and what Beadle does about it; `None` for a number that is not in the table.

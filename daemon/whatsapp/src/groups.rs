@@ -3,6 +3,7 @@
 //! Meta's pages and examples disagree about types and places, so what an element holds counts as much as what it is called.
 
 use crate::json::Json;
+use crate::misfit::Misfit;
 use crate::webhook::Origin;
 use crate::{key, person, receipt};
 use beadle_model::event::{GroupNews, Problem};
@@ -22,9 +23,13 @@ struct Element<'a> {
     now: Timestamp,
 }
 
-/// The events of one element; `None` where it is not understood, or for a number that is not ours.
-pub(crate) fn read(origin: &Origin<'_>, group: &Json<'_>, now: Timestamp) -> Option<Vec<NewEvent>> {
-    let channel = origin.channel?;
+/// The fields that are about groups.
+pub(crate) const FIELDS: [&str; 4] =
+    ["group_lifecycle_update", "group_participants_update", "group_settings_update", "group_status_update"];
+
+/// The events of one element, one at least.
+pub(crate) fn read(origin: &Origin<'_>, group: &Json<'_>, now: Timestamp) -> Result<Vec<NewEvent>, Misfit> {
+    let channel = origin.ours()?;
     let id = group.string_of("group_id").unwrap_or_default();
     let kind = group.string_of("type").unwrap_or_default();
     let element = Element { origin, group, channel, id, kind, at: group.moment_of("timestamp"), now };
@@ -43,9 +48,13 @@ pub(crate) fn read(origin: &Origin<'_>, group: &Json<'_>, now: Timestamp) -> Opt
         (_, "group_create") if has("added_participants") && element.problem().is_none() => element.added(),
         (_, "group_create") => element.news(if element.problem().is_some() { "failed" } else { "created" }),
         (_, "group_delete") => element.news(if element.problem().is_some() { "failed" } else { "deleted" }),
-        _ => return None,
+        (_, "") => return Err(Misfit::Nonsense("an event of a group without a `type`")),
+        _ => return Err(Misfit::Unknown(element.kind)),
     };
-    Some(events)
+    if events.is_empty() {
+        return Err(Misfit::Nonsense("members that came or went, and nobody is named"));
+    }
+    Ok(events)
 }
 
 impl Element<'_> {
@@ -127,15 +136,16 @@ impl Element<'_> {
         events
     }
 
-    fn join_request(&self, revoked: bool) -> Option<Vec<NewEvent>> {
-        let request = self.group.string_of("join_request_id")?;
+    fn join_request(&self, revoked: bool) -> Result<Vec<NewEvent>, Misfit> {
+        let request = self.group.string_of("join_request_id");
+        let request = request.ok_or(Misfit::Nonsense("a request to join without a `join_request_id`"))?;
         let names = person::named(self.group);
         if names.is_empty() {
-            return None;
+            return Err(Misfit::Nonsense("a request to join from nobody"));
         }
         let what = request.clone();
         let body = EventBody::JoinRequest { request, revoked, extra: self.extra() };
-        Some(vec![self.event(&what, self.somebody(names, self.group), body)])
+        Ok(vec![self.event(&what, self.somebody(names, self.group), body)])
     }
 
     fn settings(&self) -> Vec<NewEvent> {

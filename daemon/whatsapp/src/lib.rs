@@ -3,7 +3,8 @@
 //! In: [`App::receive`] verifies the signature over the raw bytes, parses, and normalises what came into events and
 //! receipts in our own words. It is forgiving: Meta's own examples write numbers where its pages say strings, fields
 //! come and go, and an error answer would make the platform repeat the same bytes for a week. So nothing authentic is an
-//! error, and nothing is dropped: what is not understood becomes an event of kind `unrouted` with its JSON, and is counted.
+//! error, and nothing is dropped: what is new becomes an event of kind `unrouted` with its JSON, what makes no sense a
+//! letter for a person (a dead letter), and both are counted.
 //!
 //! Out: [`CloudChannel`] is the [`beadle_pipeline::Channel`] of one number. It sends once and says what became of it; the
 //! platform's table of errors ([`platform_error`]) becomes advice to the outbox.
@@ -24,6 +25,7 @@ mod groups;
 mod json;
 mod key;
 mod message;
+mod misfit;
 mod news;
 mod person;
 mod preference;
@@ -41,11 +43,13 @@ pub use secret::Secret;
 
 /// Every code that an error of this crate, or a problem found by it, can carry; `beadle explain` has a page for each.
 /// The platform's own numbers are in [`platform_error`].
-pub const CODES: [&str; 8] = [
+pub const CODES: [&str; 10] = [
     "webhook-bad-signature",
     "webhook-no-secret",
     "webhook-too-large",
     "webhook-bad-handshake",
+    "webhook-unreadable",
+    "webhook-nonsense",
     "bad-graph-url",
     "bad-access-token",
     "http-client",

@@ -1,7 +1,7 @@
 //! One element of `messages` becomes an event: who, what, in answer to what, and whether it opens the window.
 
-use crate::app::App;
 use crate::json::Json;
+use crate::misfit::Misfit;
 use crate::webhook::{Origin, object_or_null};
 use crate::{answers, content, key, person};
 use beadle_model::word;
@@ -17,21 +17,17 @@ const USED: [&str; 9] =
 /// earlier message.
 const NOT_SAID: [&str; 3] = ["system", "edit", "revoke"];
 
-/// The event; else the type of the message, where it has one, and there is nobody it came from, or no id, or the number
-/// is not ours.
-pub(crate) fn read(
-    app: &App,
-    origin: &Origin<'_>,
-    message: &Json<'_>,
-    now: Timestamp,
-) -> Result<NewEvent, Option<String>> {
-    let kind = message.string_of("type");
-    let (Some(channel), Some(id)) = (origin.channel, message.string_of("id")) else { return Err(kind) };
+/// The event; else why there is none.
+pub(crate) fn read(origin: &Origin<'_>, message: &Json<'_>, now: Timestamp) -> Result<NewEvent, Misfit> {
+    let app = origin.app;
+    let channel = origin.ours()?;
+    let id = message.string_of("id").ok_or(Misfit::Nonsense("a message without an `id`"))?;
     let person = person::person(origin, message);
     let aliases = person::sender(message, person);
     if aliases.is_empty() {
-        return Err(kind);
+        return Err(Misfit::Nonsense("a message from nobody"));
     }
+    let kind = message.string_of("type");
     let kind = kind.as_deref().unwrap_or("unknown");
     let group = message.string_of("group_id");
     let name = person.and_then(person::shown);
@@ -94,12 +90,13 @@ fn body(message: &Json<'_>, kind: &str, id: String) -> EventBody {
     }
 }
 
-/// An echo of what a colleague wrote from the telephone that has the number too; `None` where it is not told to whom.
-pub(crate) fn read_echo(origin: &Origin<'_>, echo: &Json<'_>, now: Timestamp) -> Option<NewEvent> {
-    let (channel, id) = (origin.channel?, echo.string_of("id")?);
+/// An echo of what a colleague wrote from the telephone that has the number too.
+pub(crate) fn read_echo(origin: &Origin<'_>, echo: &Json<'_>, now: Timestamp) -> Result<NewEvent, Misfit> {
+    let channel = origin.ours()?;
+    let id = echo.string_of("id").ok_or(Misfit::Nonsense("an echo without an `id`"))?;
     let aliases = person::addressee(echo);
     if aliases.is_empty() {
-        return None;
+        return Err(Misfit::Nonsense("an echo of a message to nobody"));
     }
     let kind = echo.string_of("type").unwrap_or_else(|| "unknown".to_owned());
     let stamp = echo.moment_of("timestamp");
@@ -110,7 +107,7 @@ pub(crate) fn read_echo(origin: &Origin<'_>, echo: &Json<'_>, now: Timestamp) ->
         extra = object_or_null(rest);
     }
     let group = echo.string_of("group_id");
-    Some(NewEvent {
+    Ok(NewEvent {
         key,
         place: Place::Sender(Sender { channel: channel.to_owned(), aliases, name: None, group }),
         happened_at: stamp.unwrap_or(now),
@@ -131,7 +128,11 @@ fn contact_changed(news: &Json<'_>) -> Option<EventBody> {
         _ => return None,
     };
     let is_name = |name: &str| ["body", "customer", "identity", "type"].contains(&name) || name.ends_with("_id");
-    Some(EventBody::ContactChanged { change: change.to_owned(), extra: object_or_null(news.without(is_name)) })
+    Some(EventBody::ContactChanged {
+        change: change.to_owned(),
+        merged: None,
+        extra: object_or_null(news.without(is_name)),
+    })
 }
 
 /// The content, and what the platform told besides.

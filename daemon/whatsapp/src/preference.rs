@@ -1,18 +1,19 @@
 //! What a person told the platform about marketing (field `user_preferences`, whatsapp.md 1.8).
 
 use crate::json::Json;
+use crate::misfit::Misfit;
 use crate::webhook::Origin;
 use crate::{key, person};
 use beadle_model::{EventBody, Timestamp};
 use beadle_store::step::{NewEvent, Place, Sender};
 
-/// A change of the contact; `None` where it is not told whose, or for a number that is not ours.
-pub(crate) fn read(origin: &Origin<'_>, preference: &Json<'_>, now: Timestamp) -> Option<NewEvent> {
-    let channel = origin.channel?;
+/// A change of the contact.
+pub(crate) fn read(origin: &Origin<'_>, preference: &Json<'_>, now: Timestamp) -> Result<NewEvent, Misfit> {
+    let channel = origin.ours()?;
     let aliases = person::named(preference);
-    let value = preference.string_of("value")?;
+    let value = preference.string_of("value").ok_or(Misfit::Nonsense("a preference without a `value`"))?;
     if aliases.is_empty() {
-        return None;
+        return Err(Misfit::Nonsense("a preference of nobody"));
     }
     let category = preference.string_of("category").unwrap_or_default();
     let change = match (category.as_str(), value.as_str()) {
@@ -28,12 +29,12 @@ pub(crate) fn read(origin: &Origin<'_>, preference: &Json<'_>, now: Timestamp) -
     let used = ["wa_id", "user_id", "parent_user_id", "category", "value", "timestamp"];
     let extra = crate::webhook::object_or_null(preference.without(|name| used.contains(&name)));
     let name = person::person(origin, preference).and_then(person::shown);
-    Some(NewEvent {
+    Ok(NewEvent {
         key,
         place: Place::Sender(Sender { channel: channel.to_owned(), aliases, name, group: None }),
         happened_at: at.unwrap_or(now),
         opens_window: false,
         word: None,
-        body: EventBody::ContactChanged { change, extra },
+        body: EventBody::ContactChanged { change, merged: None, extra },
     })
 }

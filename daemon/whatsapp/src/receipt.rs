@@ -1,27 +1,42 @@
 //! One element of `statuses` becomes a receipt.
 
 use crate::json::Json;
+use crate::misfit::Misfit;
+use crate::webhook::object_or_null;
 use crate::{errors, person};
 use beadle_model::event::{Pricing, Problem};
 use beadle_model::{MessageId, Timestamp};
 use beadle_store::step::{Receipt, ReceiptFor};
+use serde_json::Value;
 
-/// What the platform says became of a message; `None` where it does not say of which, or what.
-pub(crate) fn read(install: &str, status: &Json<'_>, now: Timestamp) -> Option<Receipt> {
-    let platform_id = status.string_of("id")?;
+/// What the platform says became of a message.
+pub(crate) fn read(install: &str, status: &Json<'_>, now: Timestamp) -> Result<Receipt, Misfit> {
+    let platform_id = status.string_of("id").ok_or(Misfit::Nonsense("a status without an `id`"))?;
     let ours = status.text_of("biz_opaque_callback_data").and_then(|callback| our_message(install, &callback));
-    Some(Receipt {
+    Ok(Receipt {
         message: match ours {
             Some(message) => ReceiptFor::Ours(message, platform_id),
             None => ReceiptFor::Platform(platform_id),
         },
-        status: status.string_of("status")?,
+        status: status.string_of("status").ok_or(Misfit::Nonsense("a status that does not say what it is"))?,
         at: status.moment_of("timestamp").unwrap_or(now),
         pricing: pricing(status),
         participant: person::participant(status),
         recipient: person::recipient(status),
         problem: status.get("errors").and_then(Json::items).and_then(<[_]>::first).and_then(problem),
+        extra: extra(status),
     })
+}
+
+/// What it says besides, without people: the template of a message by Direct Send, the conversation it is billed in, ….
+fn extra(status: &Json<'_>) -> Value {
+    const USED: [&str; 6] = ["id", "status", "timestamp", "pricing", "errors", "biz_opaque_callback_data"];
+    let is_person = |name: &str| name.starts_with("recipient") || name.starts_with("participant");
+    let mut extra = status.without(|name| USED.contains(&name) || is_person(name));
+    if let Some(Value::Object(conversation)) = extra.get_mut("conversation") {
+        conversation.remove("pricing");
+    }
+    object_or_null(extra)
 }
 
 /// What it costs. Some of Meta's examples have it inside `conversation` (whatsapp.md 3.5).

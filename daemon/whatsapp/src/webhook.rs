@@ -1,22 +1,22 @@
 //! A parsed webhook becomes events and receipts: the envelope, and what is neither message nor status.
 //!
 //! Any number of entries, changes, messages and statuses, each on its own: one that is not understood takes nothing with
-//! it. What is not understood becomes an `unrouted` event with an excerpt of the webhook: its entry, with this one change,
-//! with this one element, in the platform's own shape.
+//! it. What is of a kind that this version does not know becomes an `unrouted` event with an excerpt of the webhook: its
+//! entry, with this one change, with this one element, in the platform's own shape. What makes no sense becomes a letter
+//! for a person, with the same excerpt.
 
 use crate::app::{App, Parsed};
 use crate::json::Json;
+use crate::misfit::{self, Misfit, kind_of};
 use crate::{groups, key, message, news, preference, receipt};
 use beadle_model::{EventBody, Timestamp};
 use beadle_store::step::{EventKey, NewEvent, Place};
-use serde_json::{Map, Value, json};
-
-/// Bytes of an unreadable body that are kept: enough to see what it was, little enough to keep for weeks.
-const UNREADABLE_BYTES: usize = 64 * 1024;
+use serde_json::{Map, Value};
 
 /// Where an element stands: the entry and the change around it.
 #[derive(Clone, Copy)]
 pub(crate) struct Origin<'a> {
+    pub(crate) app: &'a App,
     entry: &'a Json<'a>,
     change: &'a Json<'a>,
     /// `value` of the change.
@@ -36,6 +36,11 @@ impl Origin<'_> {
     /// The platform's name for what changed; empty where it is missing.
     pub(crate) fn field(&self) -> std::borrow::Cow<'_, str> {
         self.change.text_of("field").unwrap_or_default()
+    }
+
+    /// The channel, which has to be configured.
+    pub(crate) fn ours(&self) -> Result<&str, Misfit> {
+        self.channel.ok_or(Misfit::Stranger)
     }
 
     /// The account and the time of the entry, as the platform wrote them; part of the key of what has no id.
@@ -67,101 +72,87 @@ impl Origin<'_> {
     }
 }
 
-/// All that a webhook says, events and receipts each in the order of their time stamps, then of their places.
+/// All that a webhook says, events and receipts each in the order of their time stamps, then of their places; `None`
+/// where it is none.
 pub(crate) fn read(app: &App, tree: &Json<'_>, now: Timestamp) -> Option<Parsed> {
     let mut parsed = Parsed::default();
     for entry in tree.get("entry")?.items()? {
         match entry.get("changes").and_then(Json::items) {
             Some(changes) => changes.iter().for_each(|change| read_change(app, entry, change, now, &mut parsed)),
             None => {
-                let named = key::of_contents(entry.moment_of("time"), &["entry"], entry);
-                unrouted(&mut parsed, named, now, "unreadable".to_owned(), entry.to_value());
+                let why = "an entry without a list `changes`".to_owned();
+                parsed.letters.push(misfit::nonsense(app, why, &entry.to_value()));
             }
         }
     }
     parsed.events.sort_by_key(|event| event.happened_at);
     parsed.receipts.sort_by_key(|receipt| receipt.at);
+    parsed.counts.unreadable = parsed.letters.len();
     Some(parsed)
-}
-
-/// What is authentic and no webhook at all: one event with its text, cut to a bound.
-pub(crate) fn unreadable(body: &[u8], now: Timestamp) -> Parsed {
-    let kept = body.get(..UNREADABLE_BYTES).unwrap_or(body);
-    let text = Json::Text(String::from_utf8_lossy(kept));
-    let mut parsed = Parsed::default();
-    parsed.counts.unreadable = 1;
-    let named = key::of_contents(None, &["unreadable", &body.len().to_string()], &text);
-    let json = json!({"text": text.to_value(), "bytes": body.len()});
-    unrouted(&mut parsed, named, now, "unreadable".to_owned(), json);
-    parsed
 }
 
 fn read_change(app: &App, entry: &Json<'_>, change: &Json<'_>, now: Timestamp, parsed: &mut Parsed) {
     let nothing = Json::Null;
     let value = change.get("value").unwrap_or(&nothing);
     let number = value.get("metadata").and_then(|metadata| metadata.text_of("phone_number_id")).unwrap_or_default();
-    let origin = Origin { entry, change, value, number: &number, channel: app.channel(&number) };
-    let field = change.text_of("field");
-    match (field.as_deref(), value.members()) {
-        (Some("messages"), Some(members)) => {
+    let origin = Origin { app, entry, change, value, number: &number, channel: app.channel(&number) };
+    let Some(field) = change.text_of("field") else {
+        return senseless(&origin, "a change without a `field`".to_owned(), None, parsed);
+    };
+    let Some(members) = value.members() else {
+        let why = format!("a change of `{field}` whose `value` is {}, and no object", kind_of(value));
+        return senseless(&origin, why, None, parsed);
+    };
+    match field.as_ref() {
+        "messages" => {
             for (name, part) in members {
-                read_part(app, &origin, name, part, now, parsed);
+                read_part(&origin, name, part, now, parsed);
             }
         }
-        (Some(field), Some(_)) => {
-            let understood = match field {
-                "smb_message_echoes" => each(&origin, "message_echoes", now, parsed, |echo| {
-                    message::read_echo(&origin, echo, now).map(|event| vec![event])
-                }),
-                "user_preferences" => each(&origin, "user_preferences", now, parsed, |preference| {
-                    preference::read(&origin, preference, now).map(|event| vec![event])
-                }),
-                field if field.starts_with("group_") => {
-                    each(&origin, "groups", now, parsed, |group| groups::read(&origin, group, now))
-                }
-                field => channel_news(app, &origin, field, now, parsed),
-            };
-            if !understood {
-                whole(&origin, Some(field), now, parsed);
-            }
+        "smb_message_echoes" => each(&origin, "message_echoes", now, parsed, |echo| {
+            message::read_echo(&origin, echo, now).map(|event| vec![event])
+        }),
+        "user_preferences" => each(&origin, "user_preferences", now, parsed, |preference| {
+            preference::read(&origin, preference, now).map(|event| vec![event])
+        }),
+        field if groups::FIELDS.contains(&field) || (field.starts_with("group_") && value.get("groups").is_some()) => {
+            each(&origin, "groups", now, parsed, |group| groups::read(&origin, group, now));
         }
-        (field, _) => whole(&origin, field, now, parsed),
+        field if channel_news(&origin, field, now, parsed) => {}
+        field => {
+            let [account, time] = origin.names();
+            let named = key::of_contents(origin.stamp(), &["change", &account, &time], origin.change);
+            unrouted(parsed, named, origin.stamp().unwrap_or(now), field.to_owned(), origin.excerpt(None));
+        }
     }
 }
 
-/// A change that is not understood at all, whole.
-fn whole(origin: &Origin<'_>, field: Option<&str>, now: Timestamp, parsed: &mut Parsed) {
-    let [account, time] = origin.names();
-    let named = key::of_contents(origin.stamp(), &["change", &account, &time], origin.change);
-    let kind = field.unwrap_or("unreadable").to_owned();
-    unrouted(parsed, named, origin.stamp().unwrap_or(now), kind, origin.excerpt(None));
-}
-
-/// Each element of a list, by itself; those that are not understood are kept. `false`: there is no such list.
+/// Each element of a list, by itself; those that are not understood are kept.
 fn each(
     origin: &Origin<'_>,
     list: &str,
     now: Timestamp,
     parsed: &mut Parsed,
-    mut read: impl FnMut(&Json<'_>) -> Option<Vec<NewEvent>>,
-) -> bool {
-    let Some(elements) = origin.value.get(list).and_then(Json::items) else { return false };
+    mut read: impl FnMut(&Json<'_>) -> Result<Vec<NewEvent>, Misfit>,
+) {
+    let Some(elements) = origin.value.get(list).and_then(Json::items) else {
+        return senseless(origin, format!("a change of `{}` without a list `{list}`", origin.field()), None, parsed);
+    };
     for element in elements {
         match read(element) {
-            Some(events) if !events.is_empty() => {
+            Ok(events) => {
                 parsed.counts.news += events.len();
                 parsed.events.extend(events);
             }
-            _ => stray(origin, list, element.text_of("type"), element, now, parsed),
+            Err(misfit) => stray(origin, list, misfit, element, now, parsed),
         }
     }
-    true
 }
 
 /// News of a number or an account; `false`: the field is no such news.
-fn channel_news(app: &App, origin: &Origin<'_>, field: &str, now: Timestamp, parsed: &mut Parsed) -> bool {
+fn channel_news(origin: &Origin<'_>, field: &str, now: Timestamp, parsed: &mut Parsed) -> bool {
     let account = origin.entry.text_of("id").unwrap_or_default();
-    let channel = origin.channel.or_else(|| app.only_channel(&account));
+    let channel = origin.channel.or_else(|| origin.app.only_channel(&account));
     let Some(news) = news::read(field, origin.value, channel) else { return false };
     let [account, time] = origin.names();
     let key = key::of_contents(origin.stamp(), &["change", &account, &time], origin.change);
@@ -176,28 +167,28 @@ fn told(parsed: &mut Parsed, key: EventKey, happened_at: Timestamp, body: EventB
 }
 
 /// One member of the `value` of a change of field `messages`.
-fn read_part(app: &App, origin: &Origin<'_>, name: &str, part: &Json<'_>, now: Timestamp, parsed: &mut Parsed) {
+fn read_part(origin: &Origin<'_>, name: &str, part: &Json<'_>, now: Timestamp, parsed: &mut Parsed) {
     match (name, part) {
         ("messaging_product" | "metadata" | "contacts", _) => {}
         ("messages", Json::Array(messages)) => {
             for message in messages {
-                match message::read(app, origin, message, now) {
+                match message::read(origin, message, now) {
                     Ok(event) => {
                         parsed.counts.message(&event.body);
                         parsed.events.push(event);
                     }
-                    Err(kind) => stray(origin, name, kind, message, now, parsed),
+                    Err(misfit) => stray(origin, name, misfit, message, now, parsed),
                 }
             }
         }
         ("statuses", Json::Array(statuses)) => {
             for status in statuses {
-                match receipt::read(app.install(), status, now) {
-                    Some(receipt) => {
+                match receipt::read(origin.app.install(), status, now) {
+                    Ok(receipt) => {
                         parsed.counts.receipts += 1;
                         parsed.receipts.push(receipt);
                     }
-                    None => stray(origin, name, status.text_of("status"), status, now, parsed),
+                    Err(misfit) => stray(origin, name, misfit, status, now, parsed),
                 }
             }
         }
@@ -206,12 +197,16 @@ fn read_part(app: &App, origin: &Origin<'_>, name: &str, part: &Json<'_>, now: T
                 let [account, time] = origin.names();
                 let named = key::of_contents(origin.stamp(), &["error", &account, &time, origin.number], error);
                 match news::error(error, origin.channel) {
-                    Some(news) => {
-                        told(parsed, named, origin.stamp().unwrap_or(now), EventBody::ChannelChanged(news));
+                    Some(news) => told(parsed, named, origin.stamp().unwrap_or(now), EventBody::ChannelChanged(news)),
+                    None => {
+                        stray(origin, name, Misfit::Nonsense("an error without a `code`"), error, now, parsed);
                     }
-                    None => stray(origin, name, error.text_of("code"), error, now, parsed),
                 }
             }
+        }
+        ("messages" | "statuses" | "errors", _) => {
+            let why = format!("`{name}` is {}, and no list", kind_of(part));
+            senseless(origin, why, Some((name, part.to_value())), parsed);
         }
         _ => {
             // Not of an element: `user_actions`, and what comes next year.
@@ -223,33 +218,31 @@ fn read_part(app: &App, origin: &Origin<'_>, name: &str, part: &Json<'_>, now: T
     }
 }
 
-/// An element of `messages` or `statuses` that no event or receipt can be made of, or that is for a number which is not
-/// ours. Its key differs from that of the event it would have been: when the number is configured and the platform
-/// repeats it, it is no duplicate.
-fn stray(
-    origin: &Origin<'_>,
-    name: &str,
-    kind: Option<impl AsRef<str>>,
-    element: &Json<'_>,
-    now: Timestamp,
-    parsed: &mut Parsed,
-) {
-    let of_a_number = ["messages", "groups", "message_echoes", "user_preferences"].contains(&name);
-    let unknown_number = of_a_number && origin.channel.is_none();
-    let kind = match &kind {
-        _ if unknown_number => "unknown-number",
-        Some(kind) => kind.as_ref(),
-        None => "unreadable",
+/// An element that no event or receipt can be made of, or that is for a number which is not ours. Its key differs from
+/// that of the event it would have been: when the number is configured and the platform repeats it, it is no duplicate.
+fn stray(origin: &Origin<'_>, list: &str, misfit: Misfit, element: &Json<'_>, now: Timestamp, parsed: &mut Parsed) {
+    let kind = match misfit {
+        Misfit::Stranger => {
+            parsed.counts.unknown_number += 1;
+            parsed.unknown_number.get_or_insert_with(|| origin.number.to_owned());
+            "unknown-number".to_owned()
+        }
+        Misfit::Unknown(kind) => kind,
+        Misfit::Nonsense(why) => {
+            let part = Value::Array(vec![element.to_value()]);
+            return senseless(origin, format!("in `{list}`: {why}"), Some((list, part)), parsed);
+        }
     };
-    if unknown_number {
-        parsed.counts.unknown_number += 1;
-        parsed.unknown_number.get_or_insert_with(|| origin.number.to_owned());
-    }
     let happened_at = element.moment_of("timestamp");
     let [account, time] = origin.names();
-    let named = key::of_contents(happened_at, &["stray", &account, &time, origin.number, name], element);
-    let excerpt = origin.excerpt(Some((name, Value::Array(vec![element.to_value()]))));
-    unrouted(parsed, named, happened_at.unwrap_or(now), format!("{name}/{kind}"), excerpt);
+    let named = key::of_contents(happened_at, &["stray", &account, &time, origin.number, list], element);
+    let excerpt = origin.excerpt(Some((list, Value::Array(vec![element.to_value()]))));
+    unrouted(parsed, named, happened_at.unwrap_or(now), format!("{list}/{kind}"), excerpt);
+}
+
+/// A change, or a part of one, that makes no sense.
+fn senseless(origin: &Origin<'_>, why: String, part: Option<(&str, Value)>, parsed: &mut Parsed) {
+    parsed.letters.push(misfit::nonsense(origin.app, why, &origin.excerpt(part)));
 }
 
 fn unrouted(parsed: &mut Parsed, key: EventKey, happened_at: Timestamp, kind: String, json: Value) {

@@ -7,8 +7,8 @@ mod graph;
 
 use beadle_model::content::Location;
 use beadle_model::outgoing::{
-    AskFor, Flow, GroupChange, Header, MediaKind, Parameter, ParameterValue, Shelf, Source, Template, TemplateAction,
-    TemplateButton, TemplateHeader,
+    AskFor, Direct, Flow, GroupChange, Header, MediaKind, Parameter, ParameterValue, Shelf, Source, Template,
+    TemplateAction, TemplateButton, TemplateHeader,
 };
 use beadle_model::{Alias, AliasKind, MessageId, Outgoing};
 use beadle_pipeline::{Channel, Shipment};
@@ -247,4 +247,28 @@ async fn a_change_of_a_group_is_no_message() {
     let expected =
         json!({"messaging_product": "whatsapp", "subject": "Potters", "join_approval_mode": "approval_required"});
     assert_eq!(body, expected);
+}
+
+#[tokio::test]
+async fn direct_send_is_a_message_with_a_category() {
+    let text = || Outgoing::Text { body: "Your order has left.".into(), preview_url: false, quote: None };
+    let direct = |category: &str, template_name: Option<&str>, message| {
+        let template_name = template_name.map(str::to_owned);
+        sent(Outgoing::Direct(Box::new(Direct { category: category.into(), template_name, message })), None)
+    };
+    let expected = json!({
+        "messaging_product": "whatsapp", "recipient_type": "individual", "to": "{{Recipient-Phone-Number}}",
+        "type": "text", "text": {"body": "Your order has left.", "preview_url": false},
+        "category": "utility", "direct_send_config": {"template_name": "order_left"},
+    });
+    assert_eq!(direct("utility", Some("order_left"), text()).await, expected);
+    let unnamed = direct("authentication", None, text()).await;
+    assert_eq!((&unnamed["category"], unnamed.get("direct_send_config")), (&json!("authentication"), None));
+    let call = Outgoing::CallButton { body: "Call us".into(), title: "Call".into(), ttl_minutes: 60 };
+    let expected = json!({
+        "type": "voice_call", "body": {"text": "Call us"},
+        "action": {"name": "voice_call", "parameters": {"display_text": "Call", "ttl_minutes": 60}},
+    });
+    assert_eq!(direct("utility", None, call).await["interactive"], expected);
+    assert_eq!(sent(text(), None).await.get("category"), None);
 }

@@ -148,9 +148,16 @@ async fn what_comes_twice_is_told_once_and_what_is_not_understood_is_kept() {
     let webhook_added = webhook("group_participants_update", &added);
     assert_eq!(take(&house, &webhook_added).await.len(), 2);
     assert_eq!(take(&house, &webhook_added).await.len(), 0);
-    for strange in [element("group_party", json!({})), json!("?"), element("group_join_request_created", json!({}))] {
-        let events = take(&house, &webhook("group_participants_update", &strange)).await;
-        assert!(matches!(&events[..], [EventBody::Unrouted { .. }]), "{events:?}");
+    let events = take(&house, &webhook("group_participants_update", &element("group_party", json!({})))).await;
+    assert!(matches!(&events[..], [EventBody::Unrouted { .. }]), "{events:?}");
+    for senseless in [
+        json!("?"),
+        element("group_join_request_created", json!({})),
+        element("group_join_request_created", json!({"join_request_id": "1"})),
+        element("group_participants_add", json!({"added_participants": [{}]})),
+    ] {
+        let letters = receive(&app(), webhook("group_participants_update", &senseless).to_string().as_bytes()).letters;
+        assert_eq!(letters.len(), 1, "{senseless}");
     }
     let failed = element("group_create", json!({"request_id": "R", "errors": [{"code": 131_211, "title": "Limit"}]}));
     let events = take(&house, &webhook("group_lifecycle_update", &failed)).await;
@@ -278,7 +285,7 @@ async fn group_errors_are_what_the_table_says() {
     for (code, advice) in [
         (131_208, beadle_pipeline::Advice::Retry { attempts: 6 }),
         (131_207, beadle_pipeline::Advice::Fail),
-        (131_215, beadle_pipeline::Advice::StopChannel),
+        (131_215, beadle_pipeline::Advice::Fail),
     ] {
         let graph = Graph::start(move |_| error(400, code)).await;
         let Answer::Refused(problem, given) = change(&graph, &house, GROUP, GroupChange::Delete).await else {

@@ -4,7 +4,7 @@
 
 mod support;
 
-use beadle_model::{EventBody, Timestamp};
+use beadle_model::{Alias, EventBody, Timestamp};
 use beadle_store::step::{NewEvent, Place, ReceiptFor};
 use beadle_whatsapp::{BODY_LIMIT_BYTES, Parsed, WebhookError};
 use serde_json::{Value, json};
@@ -17,21 +17,37 @@ fn show(parsed: &Parsed) -> Value {
             ReceiptFor::Ours(message, platform) => format!("{message} = {platform}"),
             ReceiptFor::Platform(platform) => platform.clone(),
         };
-        let problem = json!(receipt.problem);
-        json!({"message": message, "status": receipt.status, "at": receipt.at.to_string(), "problem": problem})
+        let mut shown = json!({"message": message, "status": receipt.status, "at": receipt.at.to_string()});
+        for (name, value) in [
+            ("problem", json!(receipt.problem)),
+            ("pricing", json!(receipt.pricing)),
+            ("participant", names(&receipt.participant)),
+            ("recipient", names(&receipt.recipient)),
+            ("extra", receipt.extra.clone()),
+        ] {
+            if !value.is_null() && value != json!([]) {
+                shown[name] = value;
+            }
+        }
+        shown
     });
     json!({
         "events": parsed.events.iter().map(show_event).collect::<Vec<_>>(),
         "receipts": receipts.collect::<Vec<_>>(),
+        "letters": parsed.letters.iter().map(|letter| format!("{}: {}", letter.code, letter.error)).collect::<Vec<_>>(),
         "counts": format!("{:?}", parsed.counts),
     })
+}
+
+fn names(aliases: &[Alias]) -> Value {
+    aliases.iter().map(|alias| format!("{:?} {}", alias.kind, alias.value)).collect()
 }
 
 fn show_event(event: &NewEvent) -> Value {
     let place = match &event.place {
         Place::Sender(sender) => json!({
             "channel": sender.channel,
-            "aliases": sender.aliases.iter().map(|alias| format!("{:?} {}", alias.kind, alias.value)).collect::<Vec<_>>(),
+            "aliases": names(&sender.aliases),
             "name": sender.name,
             "group": sender.group,
         }),
@@ -114,20 +130,65 @@ fn a_number_that_is_configured_later_gets_its_message_when_it_comes_again() {
 }
 
 #[test]
-fn a_body_that_is_no_json_is_kept_as_it_came() {
+fn a_body_that_is_no_webhook_is_a_letter_byte_for_byte() {
     let app = app();
-    for body in [&b""[..], b"hello", b"{\"entry\":[}", b"[]", b"{}", b"null", b"{\"entry\":{}}", b"\xff\xfe"] {
+    for (body, why) in [
+        (&b""[..], "no JSON"),
+        (b"hello", "no JSON"),
+        (b"{\"entry\":[}", "no JSON"),
+        (b"\xff\xfe", "no JSON"),
+        (b"[]", "`entry`"),
+        (b"{}", "`entry`"),
+        (b"null", "`entry`"),
+        (b"{\"entry\":{}}", "`entry`"),
+    ] {
         let parsed = receive(&app, body);
-        assert_eq!((parsed.events.len(), parsed.counts.unreadable, parsed.counts.unrouted), (1, 1, 1), "{body:?}");
-        let EventBody::Unrouted { kind, json } = &parsed.events[0].body else { panic!("{parsed:?}") };
-        assert_eq!(kind, "unreadable");
-        assert_eq!(json["text"].as_str().unwrap_or_default(), String::from_utf8_lossy(body));
+        assert_eq!((parsed.events.len(), parsed.counts.unreadable), (0, 1), "{body:?}");
+        let letter = &parsed.letters[0];
+        assert_eq!((letter.app.as_str(), letter.code.as_str(), &letter.body[..]), ("main", "webhook-unreadable", body));
+        assert!(letter.error.contains(why), "{}", letter.error);
         assert_eq!(parsed, receive(&app, body), "and is the same when it comes again");
     }
     let long = receive(&app, &vec![b'x'; BODY_LIMIT_BYTES]);
-    let EventBody::Unrouted { json, .. } = &long.events[0].body else { panic!("{long:?}") };
-    assert_eq!(json["bytes"], BODY_LIMIT_BYTES);
-    assert_eq!(json["text"].as_str().map(str::len), Some(65536));
+    assert_eq!(long.letters[0].body.len(), BODY_LIMIT_BYTES);
+}
+
+#[test]
+fn a_part_that_makes_no_sense_is_a_letter_and_the_rest_is_heard() {
+    let app = app();
+    let mut body = webhook(NUMBER, &[message("wamid.1", "hi"), json!({"type": "text"}), message("wamid.3", "there")]);
+    let value = &mut body["entry"][0]["changes"][0]["value"];
+    value["statuses"] = json!([{"id": "wamid.9"}, {"id": "wamid.8", "status": "sent", "timestamp": "1"}, 7]);
+    value["errors"] = json!("none");
+    let changes = body["entry"][0]["changes"].as_array_mut().unwrap();
+    changes.push(json!({"value": {}}));
+    changes.push(json!({"field": "account_update", "value": []}));
+    changes.push(json!({"field": "user_preferences", "value": {"metadata": {"phone_number_id": NUMBER}}}));
+    body["entry"].as_array_mut().unwrap().push(json!({"id": "2"}));
+    let parsed = receive(&app, body.to_string().as_bytes());
+    assert_eq!((parsed.events.len(), parsed.receipts.len()), (2, 1));
+    let errors: Vec<&str> = parsed.letters.iter().map(|letter| letter.error.as_str()).collect();
+    assert_eq!(
+        errors,
+        [
+            "`errors` is a text, and no list",
+            "in `messages`: a message without an `id`",
+            "in `statuses`: a status that does not say what it is",
+            "in `statuses`: a status without an `id`",
+            "a change without a `field`",
+            "a change of `account_update` whose `value` is a list, and no object",
+            "a change of `user_preferences` without a list `user_preferences`",
+            "an entry without a list `changes`",
+        ]
+    );
+    // Each holds its part and whom it is from, and nothing that was taken in.
+    let part: Value = serde_json::from_slice(&parsed.letters[1].body).unwrap();
+    let value = &part["entry"][0]["changes"][0]["value"];
+    assert_eq!((&value["messages"], value.get("statuses")), (&json!([{"type": "text"}]), None));
+    assert_eq!(
+        (&value["metadata"]["phone_number_id"], &value["contacts"][0]["wa_id"]),
+        (&json!(NUMBER), &json!("16505551234"))
+    );
 }
 
 #[test]

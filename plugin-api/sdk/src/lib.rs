@@ -54,21 +54,22 @@ pub use event::{
     ReactionEvent, ScheduleEvent, TimerEvent, WindowClosedEvent, WindowExpiringEvent,
 };
 pub use message::{
-    Ask, Button, Buttons, Cards, Catalog, File, Flow, Header, Interactive, LinkButton, List, MediaKind, MediaMessage,
-    Message, Parameter, ParameterValue, Place, PlaceMessage, Product, ProductList, Row, Section, Shelf, Source,
-    Template, TemplateAction, TemplateButton, TemplateHeader, Text, Wanted,
+    Ask, Button, Buttons, CallButton, Cards, Catalog, Direct, DirectMessage, File, Flow, Header, Interactive,
+    LinkButton, List, MediaKind, MediaMessage, Message, Parameter, ParameterValue, Place, PlaceMessage, Product,
+    ProductList, Row, Section, Shelf, Source, Template, TemplateAction, TemplateButton, TemplateHeader, Text, Wanted,
 };
 pub use right::{clock, contacts, documents, groups, log, media, messages, random, replies, settings, state, timers};
 
 /// What an author imports: `use beadle_plugin::prelude::*;`
 pub mod prelude {
     pub use crate::{
-        Ask, Buttons, ChannelChangedEvent, Contact, ContactChangedEvent, Content, Disposition, DocumentsChangedEvent,
-        EchoEvent, Failure, GroupChangedEvent, JoinRequestEvent, LinkButton, List, MediaMessage, MemberJoinedEvent,
-        MemberLeftEvent, MessageEvent, MessageStatusEvent, OnChannelChanged, OnContactChanged, OnDocumentsChanged,
-        OnEcho, OnGroupChanged, OnJoinRequest, OnMemberJoined, OnMemberLeft, OnMessage, OnMessageStatus, OnReaction,
-        OnSchedule, OnTimer, OnWindowClosed, OnWindowExpiring, PlaceMessage, ReactionEvent, Refusal, ScheduleEvent,
-        Scope, Template, Text, TimerEvent, WindowClosedEvent, WindowExpiringEvent, clock, contacts, documents, groups,
-        log, media, messages, plugin, random, replies, settings, state, timers,
+        Ask, Buttons, ChannelChangedEvent, Contact, ContactChangedEvent, Content, Direct, Disposition,
+        DocumentsChangedEvent, EchoEvent, Failure, GroupChangedEvent, JoinRequestEvent, LinkButton, List, MediaMessage,
+        MemberJoinedEvent, MemberLeftEvent, MessageEvent, MessageStatusEvent, OnChannelChanged, OnContactChanged,
+        OnDocumentsChanged, OnEcho, OnGroupChanged, OnJoinRequest, OnMemberJoined, OnMemberLeft, OnMessage,
+        OnMessageStatus, OnReaction, OnSchedule, OnTimer, OnWindowClosed, OnWindowExpiring, PlaceMessage,
+        ReactionEvent, Refusal, ScheduleEvent, Scope, Template, Text, TimerEvent, WindowClosedEvent,
+        WindowExpiringEvent, clock, contacts, documents, groups, log, media, messages, plugin, random, replies,
+        settings, state, timers,
     };
 }

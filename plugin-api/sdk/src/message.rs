@@ -7,9 +7,9 @@ use crate::{MessageId, Refusal};
 mod rich;
 
 pub use crate::bindings::imports::outgoing::{
-    Ask, Button, Buttons, Cards, Catalog, File, Flow, Header, Interactive, LinkButton, List, MediaKind, MediaMessage,
-    Parameter, ParameterValue, Place, PlaceMessage, Product, ProductList, Row, Section, Shelf, Source, Template,
-    TemplateAction, TemplateButton, TemplateHeader, Text, Wanted,
+    Ask, Button, Buttons, CallButton, Cards, Catalog, Direct, DirectMessage, File, Flow, Header, Interactive,
+    LinkButton, List, MediaKind, MediaMessage, Parameter, ParameterValue, Place, PlaceMessage, Product, ProductList,
+    Row, Section, Shelf, Source, Template, TemplateAction, TemplateButton, TemplateHeader, Text, Wanted,
 };
 
 /// Something to send: a `&str` or `String` will do, or a [`Text`], [`Buttons`], [`List`], [`MediaMessage`], [`Template`], ….

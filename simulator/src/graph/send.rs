@@ -24,6 +24,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 mod content;
+mod direct;
 mod recipient;
 
 use content::Plan;
@@ -330,6 +331,7 @@ fn keep(
         context: request.get("context").and_then(|context| text(context, "message_id")),
         callback_data: text(request, "biz_opaque_callback_data"),
         pricing,
+        template_id: plan.template_id,
         states: vec![Step { state: State::Accepted, at_ms: now_ms }],
         audience,
         error,

@@ -191,9 +191,73 @@ async fn direct_send_is_for_accounts_that_may() {
     let (_, answer) = house.send(request.clone()).await;
     assert!(answer["error"]["error_data"]["details"].as_str().unwrap().contains("requires Direct Send"));
     house.faults(json!({"direct_send": true})).await;
-    assert_eq!(house.send(request).await.0, 200, "with no window and no template");
+    assert_eq!(house.send(request.clone()).await.0, 200, "with no window and no template");
     house.idle().await;
-    assert_eq!(house.daemon.all("statuses")[0]["pricing"]["category"], "utility");
+    let told = house.daemon.all("statuses")[0].clone();
+    assert_eq!(told["pricing"]["category"], "utility");
+    request["text"]["body"] = json!("Your order is here");
+    for (name, same) in [(None, false), (Some("order_left"), false), (Some("order_left"), true)] {
+        if let Some(name) = name {
+            request["direct_send_config"] = json!({"template_name": name});
+        }
+        let before = house.daemon.all("statuses").last().unwrap()["template_id"].clone();
+        assert_eq!(house.send(request.clone()).await.0, 200);
+        house.idle().await;
+        let now = house.daemon.all("statuses").last().unwrap()["template_id"].clone();
+        assert!(now.as_str().is_some_and(|id| id.len() == 16 && id.bytes().all(|b| b.is_ascii_digit())), "{now}");
+        assert_eq!(now == before, same, "{name:?}");
+    }
+    request["category"] = json!("service");
+    assert_eq!(code(&house.send(request).await.1), 131_047, "service is what it always was");
+}
+
+#[tokio::test]
+async fn direct_send_takes_what_its_pages_say() {
+    let house = House::new().await;
+    house.faults(json!({"direct_send": true})).await;
+    make(&house, "taken", "UTILITY").await;
+    let mia = house.control("people", json!({"name": "Mia", "hidden": true})).await;
+    let call = |minutes: u32| {
+        json!({"type": "voice_call", "body": {"text": "Call us"}, "action": {"name": "voice_call",
+            "parameters": {"display_text": "Call", "ttl_minutes": minutes}}})
+    };
+    let link = json!({"type": "cta_url", "header": {"type": "image", "image": {"link": "https://example.org/a.jpg"}},
+        "body": {"text": "Look"}, "action": {"name": "cta_url", "parameters": {"display_text": "Open", "url": "https://example.org"}}});
+    let list = json!({"type": "list", "body": {"text": "b"}, "action": {"button": "c", "sections": [{"rows": [{"id": "1", "title": "t"}]}]}});
+    let with = |category: &str, kind: &str, body: &Value| json!({"messaging_product": "whatsapp", "to": ANA, "type": kind, kind: body, "category": category});
+    let words = json!({"body": "123456"});
+    let mut named = with("utility", "text", &words);
+    named["direct_send_config"] = json!({"template_name": "Order"});
+    let mut taken = with("utility", "text", &words);
+    taken["direct_send_config"] = json!({"template_name": "taken"});
+    let mut to_mia = with("authentication", "text", &words);
+    to_mia.as_object_mut().unwrap().remove("to");
+    to_mia["recipient"] = mia["user_id"].clone();
+    let mut with_footer = call(60);
+    with_footer["footer"] = json!({"text": "f"});
+    let mut uncategorised = with("utility", "interactive", &call(60));
+    uncategorised.as_object_mut().unwrap().remove("category");
+    for (request, expected) in [
+        (with("utility", "interactive", &link), 0),
+        (with("utility", "interactive", &call(43_200)), 0),
+        (with("authentication", "text", &words), 0),
+        (with("authentication", "interactive", &link), 100),
+        (with("marketing", "text", &words), 100),
+        (with("utility", "interactive", &list), 100),
+        (with("utility", "location", &json!({"latitude": 1, "longitude": 1})), 100),
+        (with("utility", "interactive", &call(43_201)), 100),
+        (with("utility", "interactive", &with_footer), 100),
+        (uncategorised, 100),
+        (named, 100),
+        (taken, 100),
+        (to_mia, 131_062),
+    ] {
+        let (_, answer) = house.send(request.clone()).await;
+        let got = if answer["error"].is_null() { 0 } else { code(&answer) };
+        assert_eq!(got, expected, "{request}: {answer}");
+    }
+    house.faults(json!({"calls": false})).await;
+    assert_eq!(code(&house.send(with("utility", "interactive", &call(60))).await.1), 138_000);
 }
 
 #[tokio::test]

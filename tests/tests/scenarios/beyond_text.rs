@@ -1,5 +1,5 @@
 //! What WhatsApp has beyond text: a picture comes, is read by a plugin and goes back; a place, a link, a file that was made;
-//! and a group from its making to what is said in it.
+//! a group from its making to what is said in it; and Direct Send, when the window has closed.
 
 use crate::UNPACED;
 use beadle_e2e::daemon::{Daemon, Setup};
@@ -10,9 +10,11 @@ use serde_json::{Value, json};
 /// The smallest PNG there is: one pixel.
 const PNG: &[u8] = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x01\0\0\0\x01\x08\x06\0\0\0\x1f\x15\xc4\x89\0\0\0\rIDATx\x9cc\xf8\xff\xff?\0\x05\xfe\x02\xfe\xa75\x81\x84\0\0\0\0IEND\xaeB`\x82";
 
+const GRANT: &str = "grant = [\"groups\", \"messages\"]";
+
 async fn world() -> (Setup, Daemon, Simulator) {
     let place = Place::new();
-    let setup = Setup::new(&place.url()).plugin("gallery", "grant = [\"groups\"]").toml(UNPACED);
+    let setup = Setup::new(&place.url()).plugin("gallery", GRANT).toml(UNPACED);
     let simulator = place.start(&setup).await;
     let daemon = setup.start().await;
     (setup, daemon, simulator)
@@ -73,5 +75,37 @@ async fn a_group_is_made_joined_and_answered_in() {
     })
     .await;
     assert_eq!(daemon.count("dead").await, 0);
+    daemon.stop().await;
+}
+
+#[tokio::test]
+async fn the_day_after_it_is_written_by_direct_send() {
+    const A_DAY_AND_AN_HOUR_MS: i64 = 25 * 3_600_000;
+    let place = Place::new();
+    let setup = Setup::new(&place.url()).plugin("gallery", GRANT).toml(UNPACED).clock(&place.clock_url());
+    let simulator = place.start_virtual(&setup).await;
+    let daemon = setup.start().await;
+    simulator.faults(json!({ "direct_send": true })).await;
+    simulator.person("Ana", "31600000001").await;
+    simulator.say("Ana", "tomorrow").await;
+    simulator.delivered().await;
+    daemon.idle().await;
+    simulator.advance(A_DAY_AND_AN_HOUR_MS).await;
+    simulator.got("Ana", &["Your order has left."]).await;
+    let sent = simulator.messages(Some("Ana")).await;
+    let pricing = sent.first().and_then(|message| message.pointer("/pricing/category")).and_then(Value::as_str);
+    assert_eq!(pricing, Some("utility"), "{sent:?}");
+    // An account that may not is told so by the platform, and nothing else of it stops.
+    simulator.faults(json!({ "direct_send": false })).await;
+    simulator.say("Ana", "tomorrow").await;
+    simulator.delivered().await;
+    daemon.idle().await;
+    simulator.advance(A_DAY_AND_AN_HOUR_MS).await;
+    let failed = until("the second one is refused", async || {
+        let outbox = daemon.get("outbox?state=failed").await;
+        outbox.pointer("/items/0/problem").cloned()
+    })
+    .await;
+    assert_eq!(failed.get("code").and_then(Value::as_str), Some("100"), "{failed}");
     daemon.stop().await;
 }

@@ -13,6 +13,7 @@ mod command_line;
 mod disk_full;
 mod duplicates_and_disorder;
 mod greets_and_answers;
+mod merge_contacts;
 mod nothing_lost_kill9;
 mod operator_mistakes;
 mod platform_fails_and_recovers;

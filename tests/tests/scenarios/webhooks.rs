@@ -1,10 +1,13 @@
-//! The door: the handshake, forged and oversized webhooks, kinds that nobody knows.
+//! The door: the handshake, forged and oversized webhooks, kinds that nobody knows, and what makes no sense.
 
+use crate::text;
 use beadle_e2e::daemon::Setup;
 use beadle_e2e::http::{Answer, Connection, request};
 use beadle_e2e::meta;
 use beadle_e2e::simulator::Place;
+use beadle_e2e::until;
 use serde_json::{Value, json};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 async fn ask(setup: &Setup, bytes: &[u8]) -> Answer {
     let exchange = async { Connection::tcp(&setup.http).await?.exchange(bytes).await };
@@ -55,4 +58,90 @@ async fn what_is_forged_is_refused_and_what_is_odd_is_kept() {
     let event = daemon.get(&format!("events/{id}")).await.to_string();
     assert!(event.contains("next_years_field") && event.contains("[1,2,3]"), "{event}");
     daemon.stop().await;
+}
+
+#[tokio::test]
+async fn what_makes_no_sense_is_a_dead_letter_and_answered_200() {
+    let place = Place::new();
+    let setup = Setup::new(&place.url()).plugin("echo", "");
+    let simulator = place.start(&setup).await;
+    let daemon = setup.start().await;
+    let now_s = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    // Cut off, as by a proxy; then a batch of which one message is nonsense, twice; then nested beyond all reason.
+    let cut = meta::text_message("31610000102", "wamid.CUT", now_s, "hello");
+    let cut = &cut.as_bytes()[..cut.len() - 7];
+    let signed = |body: &[u8]| {
+        let header = format!("X-Hub-Signature-256: {}\r\n", meta::signature(body));
+        request("POST", meta::WEBHOOK_PATH, &header, body)
+    };
+    let batch = meta::text_message("31610000102", "wamid.GOOD", now_s, "hello");
+    let batch = batch.replace(r#""messages":[{"#, r#""messages":[{"type":"text","text":{"body":"from nobody"}},{"#);
+    let deep = format!("{}{}", "[".repeat(200_000), "]".repeat(200_000));
+    for body in [cut, batch.as_bytes(), batch.as_bytes(), deep.as_bytes()] {
+        assert_eq!(ask(&setup, &signed(body)).await.status, 200);
+    }
+    let dead = daemon.all("dead").await;
+    let told: Vec<(&str, &str, u64)> = dead
+        .iter()
+        .map(|letter| {
+            (text(letter, "/code"), text(letter, "/id"), letter.get("attempts").and_then(Value::as_u64).unwrap_or(0))
+        })
+        .collect();
+    assert_eq!(
+        told,
+        [("webhook-unreadable", "whk_3", 1), ("webhook-nonsense", "whk_2", 2), ("webhook-unreadable", "whk_1", 1)],
+        "{dead:?}"
+    );
+    // The good one beside it was heard, once.
+    until("the message in the batch is answered or refused", async || {
+        let outbox = daemon.all("outbox?state=accepted").await.len() + daemon.all("outbox?state=failed").await.len();
+        (outbox > 0).then_some(())
+    })
+    .await;
+    let shown = setup.cli(&["dead", "show", "whk_2"]).await;
+    let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
+    assert!(
+        shown.contains("without an `id`") && shown.contains("from nobody") && !shown.contains("wamid.GOOD"),
+        "{shown}"
+    );
+    let why = String::from_utf8_lossy(&setup.cli(&["why", "whk_2"]).await.stdout).into_owned();
+    assert!(why.contains("2 times") && why.contains("is a dead letter"), "{why}");
+    let metrics = daemon.try_get("/metrics").await.unwrap_or_else(|error| panic!("{error}")).text();
+    assert!(metrics.contains("beadle_not_understood_total{what=\"unreadable\"} 4"), "{metrics}");
+    // This version knows no better; the next one may.
+    let again = setup.cli(&["dead", "retry", "whk_2"]).await;
+    let said = String::from_utf8_lossy(&again.stderr).into_owned();
+    assert!(
+        again.status.code() == Some(1) && said.contains("still not understood") && said.contains("webhook-nonsense"),
+        "{said}"
+    );
+    assert_eq!(setup.cli(&["dead", "drop", "whk_3"]).await.status.code(), Some(0));
+    daemon.stop().await;
+    older_version_left(
+        &setup,
+        &meta::text_message("31610000102", "wamid.OLD", 1_795_424_400, "left by an older version"),
+    );
+    let daemon = setup.start().await;
+    let again = setup.cli(&["dead", "retry", "whk_4"]).await;
+    let said = String::from_utf8_lossy(&again.stdout).into_owned();
+    assert!(again.status.code() == Some(0) && said.contains("1 new event"), "{said}");
+    let ids: Vec<String> = daemon.all("dead").await.iter().map(|letter| text(letter, "/id").to_owned()).collect();
+    assert_eq!(ids, ["whk_2", "whk_1"]);
+    let events = daemon.all("events?kind=message").await;
+    assert!(events.iter().any(|event| text(event, "/summary") == "left by an older version"), "{events:?}");
+    drop(simulator);
+    daemon.stop().await;
+}
+
+/// A letter that an older version left, which this one can read.
+fn older_version_left(setup: &Setup, body: &str) {
+    let script = "import sqlite3, sys, hashlib
+db = sqlite3.connect(sys.argv[1])
+body = sys.argv[2].encode()
+db.execute('INSERT INTO letters (app, code, error, hash, received_at, bytes, body) VALUES (?, ?, ?, ?, ?, ?, ?)',
+    ('main', 'webhook-nonsense', 'an older version knew no better', hashlib.sha256(body).digest(), 1795424400000, len(body), body))
+db.commit()";
+    let database = setup.data().join("beadle.db");
+    let python = std::process::Command::new("python3").arg("-c").arg(script).arg(database).arg(body).status();
+    assert!(python.is_ok_and(|status| status.success()), "Python writes into the database");
 }

@@ -109,16 +109,16 @@ pub struct MessageRow {
 /// A dead letter.
 #[derive(Debug, Deserialize, Serialize)]
 pub struct DeadRow {
-    /// `hnd_…` or `msg_…`
+    /// `hnd_…`, `msg_…` or `whk_…`
     pub id: String,
-    /// Which plugin.
+    /// Which plugin; `beadle` for a webhook.
     pub plugin: String,
     /// `evt_…`
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub event: Option<String>,
     /// When it was given up.
     pub at: Ms,
-    /// Tries in all.
+    /// Tries in all; of a webhook, how often it came.
     pub attempts: u32,
     /// The error's code.
     pub code: String,
@@ -132,4 +132,7 @@ pub struct DeadRow {
     pub answered: bool,
     /// What it was about, in a line.
     pub summary: String,
+    /// A webhook that was not understood, where one is asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
 }

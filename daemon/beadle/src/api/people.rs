@@ -8,12 +8,73 @@ use serde::{Deserialize, Serialize};
 pub struct MergeProposal {
     /// Who came with the name.
     pub claimed: String,
+    /// What they are called.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub claimed_name: Option<String>,
     /// Whose it is.
     pub holder: String,
+    /// What they are called.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub holder_name: Option<String>,
     /// The name: `phone 351912345678`.
     pub alias: String,
     /// When it came.
     pub seen_at: Ms,
+}
+
+/// `POST /contacts/{keep}/merge/{gone}`: what moved, or would move.
+#[derive(Debug, Deserialize, Serialize)]
+pub struct MergeView {
+    /// Nothing was changed: it was only asked for.
+    pub dry_run: bool,
+    /// Who stays: `con_…`
+    pub kept: String,
+    /// Their name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Who is one with them; the id stays good.
+    pub gone: String,
+    /// Numbers and ids that moved.
+    pub names: u64,
+    /// Conversations that moved as they were.
+    pub moved: Vec<String>,
+    /// Conversations that became one with one of the kept contact's: the one that is no more, and that one.
+    pub joined: Vec<(String, String)>,
+    /// What plugins kept about them.
+    pub plugins: Vec<MergedPlugin>,
+    /// Places in groups.
+    pub groups: u64,
+    /// Requests to come into a group.
+    pub join_requests: u64,
+    /// Receipts in groups.
+    pub receipts: u64,
+    /// Whether the kept contact was a member, …
+    pub was_member: bool,
+    /// … and is one now.
+    pub is_member: bool,
+    /// Wants no messages since then; the stricter wish of both stands.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub opted_out_since: Option<Ms>,
+    /// Wants no marketing since then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub marketing_stopped_since: Option<Ms>,
+}
+
+/// What a plugin kept about a contact that is merged.
+#[derive(Debug, Deserialize, Serialize)]
+pub struct MergedPlugin {
+    /// Its name.
+    pub plugin: String,
+    /// Values that moved.
+    pub values: u64,
+    /// Values that gave way to the kept contact's.
+    pub values_dropped: u64,
+    /// Under which keys; the first of them.
+    pub keys_dropped: Vec<String>,
+    /// Timers that moved.
+    pub timers: u64,
+    /// Timers that gave way to the kept contact's.
+    pub timers_dropped: u64,
 }
 
 /// A person.
@@ -52,6 +113,9 @@ pub struct ContactView {
     /// What suggests that this and another contact are one person. Nobody is merged by that.
     #[serde(default)]
     pub clashes: Vec<String>,
+    /// Contacts that are one with this one: their ids stay good.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub merged: Vec<String>,
 }
 
 /// A conversation of a contact.

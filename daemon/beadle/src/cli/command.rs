@@ -73,6 +73,15 @@ async fn ask_all(cli: &Cli) -> Result<(), Ended> {
             let what = if *take_back { "revoke" } else { "grant" };
             order(&client, &["plugins", name, what, &rights.join(",")]).await
         }
+        Command::Contacts(Contacts::Merge { keep, gone, dry_run, json }) => {
+            let path = ["contacts", keep, "merge", gone];
+            // What would move can be asked without a word that moves it.
+            let answer = if *dry_run { client.get(&path, &[]).await } else { client.post(&path).await }?;
+            Ok(print(&if json.json { pretty(&answer)? } else { show::merged(answer)? })?)
+        }
+        Command::Contacts(Contacts::KeepApart { one, other }) => {
+            order(&client, &["contacts", one, "keep-apart", other]).await
+        }
         Command::Plugins(Plugins::Rollback { name }) => order(&client, &["plugins", name, "rollback"]).await,
         Command::Plugins(Plugins::Enable { name }) => order(&client, &["plugins", name, "enable"]).await,
         Command::Plugins(Plugins::Disable { name }) => order(&client, &["plugins", name, "disable"]).await,

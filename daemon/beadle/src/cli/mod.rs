@@ -53,7 +53,7 @@ pub enum Command {
     Status(Json),
     /// Why something happened, or did not: the story of an event, a message, a handling or a contact
     Why {
-        /// evt_…, msg_…, hnd_… or con_…, or a message id of the platform (wamid.…)
+        /// evt_…, msg_…, hnd_…, con_… or whk_…, or a message id of the platform (wamid.…)
         id: String,
         #[command(flatten)]
         json: Json,
@@ -302,20 +302,20 @@ pub enum Dead {
     },
     /// One of them
     Show {
-        /// hnd_… or msg_…
+        /// hnd_…, msg_… or whk_…
         id: String,
         #[command(flatten)]
         json: Json,
     },
-    /// Try again, out of order and marked late
+    /// Try again: a handling out of order and marked late, a webhook as this version reads it
     Retry {
-        /// hnd_… or msg_…
+        /// hnd_…, msg_… or whk_…
         #[arg(required = true)]
         ids: Vec<String>,
     },
     /// Give up for good
     Drop {
-        /// hnd_… or msg_…
+        /// hnd_…, msg_… or whk_…
         #[arg(required = true)]
         ids: Vec<String>,
     },
@@ -365,5 +365,24 @@ pub enum Contacts {
     Proposals {
         #[command(flatten)]
         page: Page,
+    },
+    /// Make one of two contacts: all that is the second's is the first's from then on
+    Merge {
+        /// Who stays: con_…
+        keep: String,
+        /// Who is one with them: con_…
+        gone: String,
+        /// Only say what would move
+        #[arg(long)]
+        dry_run: bool,
+        #[command(flatten)]
+        json: Json,
+    },
+    /// Say that two contacts are two, so that they are not proposed again
+    KeepApart {
+        /// con_…
+        one: String,
+        /// con_…
+        other: String,
     },
 }

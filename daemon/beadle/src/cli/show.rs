@@ -2,8 +2,8 @@
 
 use super::table::{Table, length, one_line, when};
 use crate::api::{
-    ContactRow, ContactView, DeadRow, Done, EventRow, EventView, List, MergeProposal, MessageRow, PluginRow, Problem,
-    Status, Why,
+    ContactRow, ContactView, DeadRow, Done, EventRow, EventView, List, MergeProposal, MergeView, MergedPlugin,
+    MessageRow, PluginRow, Problem, Status, Why,
 };
 use serde_json::{Error, Value, from_value};
 use std::fmt::Write as _;
@@ -279,6 +279,9 @@ pub fn dead_one(answer: Value, _: Screen) -> Shown {
         ("about", it.summary),
     ])
     .print();
+    if let Some(webhook) = &it.text {
+        let _ = writeln!(text, "\n{}", beginning(webhook));
+    }
     if let Some(at) = it.retried_at {
         let _ = writeln!(text, "\nIt was last tried again at {}.", utc(at));
     }
@@ -287,6 +290,18 @@ pub fn dead_one(answer: Value, _: Screen) -> Shown {
     }
     let _ = writeln!(text, "\nDecide with `beadle dead retry {0}` or `beadle dead drop {0}`.", it.id);
     Ok(text)
+}
+
+/// As much of a text as one looks at, on one line, as it may be anything.
+fn beginning(text: &str) -> String {
+    const SHOWN: usize = 4000;
+    match text.char_indices().nth(SHOWN) {
+        Some((end, _)) => {
+            let left = text.len() - end;
+            format!("{}\n… and {left} bytes more: see --json", one_line(text.get(..end).unwrap_or_default()))
+        }
+        None => one_line(text),
+    }
 }
 
 /// `beadle dead retry` and `drop`
@@ -326,9 +341,61 @@ pub fn proposals(answer: Value, screen: Screen) -> Shown {
     let list: List<MergeProposal> = from_value(answer)?;
     let mut table = Table::new(&["CONTACT", "AND", "SEEN", "BECAUSE OF"]);
     for it in &list.items {
-        table.row([it.claimed.clone(), it.holder.clone(), when(it.seen_at, list.now), it.alias.clone()]);
+        let (claimed, holder) =
+            (who(it.claimed_name.as_deref(), Some(&it.claimed)), who(it.holder_name.as_deref(), Some(&it.holder)));
+        table.row([claimed, holder, when(it.seen_at, list.now), it.alias.clone()]);
     }
-    Ok(print_list(&table, list.items.len(), "nobody seems to be here twice", None, screen))
+    let mut text = print_list(&table, list.items.len(), "nobody seems to be here twice", None, screen);
+    if !list.items.is_empty() {
+        text.push_str("\nDecide with `beadle contacts merge KEEP GONE` (first with --dry-run) or `beadle contacts keep-apart ONE OTHER`.\n");
+    }
+    Ok(text)
+}
+
+/// `beadle contacts merge`
+pub fn merged(answer: Value) -> Shown {
+    let it: MergeView = from_value(answer)?;
+    let kept = who(it.name.as_deref(), Some(&it.kept));
+    let mut text = match it.dry_run {
+        true => format!("{} would become one with {kept}. Nothing was changed.\n\n", it.gone),
+        false => format!("{} is one with {kept} now; its id stays good.\n\n", it.gone),
+    };
+    let joined = it.joined.iter().map(|(gone, kept)| format!("{gone} is one with {kept}"));
+    let talks: Vec<String> = it.moved.iter().map(|id| format!("{id} moves")).chain(joined).collect();
+    let member = if it.is_member { "member" } else { "no member" };
+    let silent = it.opted_out_since.map(|at| format!(", wants no messages since {}", utc(at)));
+    let sober = it.marketing_stopped_since.map(|at| format!(", wants no marketing since {}", utc(at)));
+    let mut lines = Lines(vec![
+        ("names", it.names.to_string()),
+        ("conversations", names(&talks)),
+        ("groups", it.groups.to_string()),
+        ("receipts", it.receipts.to_string()),
+        ("standing", format!("{member}{}{}", silent.unwrap_or_default(), sober.unwrap_or_default())),
+    ]);
+    if it.was_member && !it.is_member {
+        lines.0.push(("", format!("{} was a member before", it.kept)));
+    }
+    if it.join_requests > 0 {
+        lines.0.push(("requests", format!("{} to come into a group", it.join_requests)));
+    }
+    text.push_str(&lines.print());
+    for plugin in &it.plugins {
+        let _ = writeln!(text, "{}", kept_by(plugin, &it.kept));
+    }
+    Ok(text)
+}
+
+/// What one plugin kept about a contact that is merged.
+fn kept_by(it: &MergedPlugin, kept: &str) -> String {
+    let mut parts = vec![format!("{} values and {} timers move", it.values, it.timers)];
+    if it.values_dropped > 0 {
+        let keys = names(&it.keys_dropped);
+        parts.push(format!("{} values give way to those of {kept} ({keys})", it.values_dropped));
+    }
+    if it.timers_dropped > 0 {
+        parts.push(format!("{} timers give way to those of {kept}", it.timers_dropped));
+    }
+    one_line(&format!("plugin {}: {}", it.plugin, parts.join(", ")))
 }
 
 /// `beadle contacts show`
@@ -341,8 +408,11 @@ pub fn contact(answer: Value, screen: Screen) -> Shown {
         ("known since", utc(it.row.created_at)),
         ("standing", standing(&it.row, it.now)),
         ("known as", names(&it.aliases)),
-    ])
-    .print();
+    ]);
+    if !it.merged.is_empty() {
+        text.0.push(("also", names(&it.merged)));
+    }
+    let mut text = text.print();
     let mut table = Table::new(&["CONVERSATION", "CHANNEL", "WROTE LAST", "WINDOW"]);
     for row in &it.conversations {
         let window = row.window_until.map_or_else(

@@ -40,6 +40,8 @@ pub fn router(admin: Arc<Admin>) -> Router {
         .route("/contacts", get(data::contacts))
         .route("/contacts/proposals", get(data::proposals))
         .route("/contacts/{id}", get(data::contact))
+        .route("/contacts/{keep}/merge/{gone}", get(data::would_merge).post(data::merge))
+        .route("/contacts/{one}/keep-apart/{other}", post(data::keep_apart))
         .route("/why/{id}", get(story::why))
         .fallback(async || No::not_found("question", "of this name below /api/v1"));
     Router::new()

@@ -6,11 +6,13 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use beadle_catalog::CommandError;
 use beadle_model::Coded as _;
+use beadle_pipeline::InboxError;
 use beadle_store::StoreError;
 
 /// Codes that `/api/v1` has besides those of the store.
 #[cfg(test)]
-pub const CODES: [&str; 9] = [
+pub const CODES: [&str; 10] = [
+    "app-unknown",
     "bad-request",
     "channel-stopped",
     "cross-site",
@@ -42,6 +44,11 @@ impl No {
         Self::new(StatusCode::CONFLICT, "not-running", format!("{what} does not run; see `beadle plugins list`"))
     }
 
+    /// It is so, and stays so.
+    pub fn conflict(code: &str, message: impl ToString) -> Self {
+        Self::new(StatusCode::CONFLICT, code, message)
+    }
+
     /// From a page that may not ask.
     pub fn cross_site(message: &str) -> Self {
         Self::new(StatusCode::FORBIDDEN, "cross-site", message)
@@ -61,12 +68,22 @@ impl From<StoreError> for No {
     fn from(error: StoreError) -> Self {
         let status = match &error {
             StoreError::NotFound { .. } => StatusCode::NOT_FOUND,
+            StoreError::SameContact { .. } => StatusCode::CONFLICT,
             StoreError::Busy { .. } | StoreError::DiskFull { .. } | StoreError::Closed => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
             _ => StatusCode::INTERNAL_SERVER_ERROR,
         };
         Self::new(status, error.code(), error)
+    }
+}
+
+impl From<InboxError> for No {
+    fn from(error: InboxError) -> Self {
+        match error {
+            InboxError::Store(error) => error.into(),
+            InboxError::Stopping => Self::new(StatusCode::SERVICE_UNAVAILABLE, error.code(), error),
+        }
     }
 }
 

@@ -21,8 +21,10 @@ pub struct Snapshot {
     pub figures: Figures,
     /// Webhooks by what they were answered: `taken`, `put-off`, `refused`.
     pub webhooks: BTreeMap<String, u64>,
-    /// What came in and is kept without being understood: `other-message`, `unrouted`, `unreadable`.
+    /// What came in and is kept without being understood: `other-message`, `unrouted`, `unknown-number`, `unreadable`.
     pub not_understood: BTreeMap<String, u64>,
+    /// Webhooks that were not understood and gave way to newer ones.
+    pub letters_dropped: u64,
     /// Plugins by state.
     pub plugins: BTreeMap<String, u64>,
     /// Events that are kept for plugins which cannot be asked, by plugin.
@@ -66,6 +68,11 @@ impl Collector for Snapshot {
             ("beadle_sends_doubted", "Sends without an answer: nobody knows", figures.doubted),
             ("beadle_messages_held", "Messages in doubt that were put before a person", figures.held),
             ("beadle_messages_resent", "Messages in doubt that were sent again, perhaps twice", figures.resent),
+            (
+                "beadle_letters_dropped",
+                "Webhooks that were not understood and gave way to newer ones",
+                self.letters_dropped,
+            ),
         ] {
             ConstCounter::new(value).encode(to.encode_descriptor(name, help, None, MetricType::Counter)?)?;
         }
@@ -149,6 +156,7 @@ mod tests {
             },
             webhooks: one("taken"),
             not_understood: one("unrouted"),
+            letters_dropped: 0,
             plugins: one("active"),
             kept: one("crm"),
             reloads: one("served"),

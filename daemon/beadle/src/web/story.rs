@@ -1,4 +1,5 @@
-//! `beadle why ID`: the story of an event, a message, a handling or a contact, in the order of what led to what.
+//! `beadle why ID`: the story of an event, a message, a handling, a contact or a webhook that was not understood, in the
+//! order of what led to what.
 //!
 //! Everything told here is read from what was kept; the gate's part is asked again with what is true now, by the same
 //! table that decided then, and says so.
@@ -12,7 +13,7 @@ use axum::extract::{Path, State};
 use beadle_gate::{Draft, Facts};
 use beadle_model::{PluginNo, Timestamp};
 use beadle_store::Reader;
-use beadle_store::shown::{ContactShown, EventFilter, EventShown, HandlingRow, OutboxShown, Trace};
+use beadle_store::shown::{ContactShown, DeadShown, EventFilter, EventShown, HandlingRow, OutboxShown, Trace};
 use std::sync::Arc;
 
 /// Events of a contact's story: the latest.
@@ -24,7 +25,8 @@ pub async fn why(State(admin): State<Arc<Admin>>, Path(id): Path<String>) -> Res
     let why = ask(&admin, move |reader, names| {
         let mut story = Story { reader, names, now, steps: Vec::new() };
         match reader.trace(&id)?.ok_or_else(|| No::not_found("event, message, handling or contact", &id))? {
-            Trace::Contact(contact) => story.contact(&contact)?,
+            Trace::Contact(contact) => story.contact(&contact, &id)?,
+            Trace::Webhook(letter) => story.webhook(&letter),
             Trace::Event(event) => story.event(&event)?,
             Trace::Message { message, event } => {
                 if let Some(event) = event {
@@ -116,9 +118,24 @@ impl Story<'_> {
         Ok(())
     }
 
-    fn contact(&mut self, shown: &ContactShown) -> Result<(), No> {
+    fn webhook(&mut self, shown: &DeadShown) {
+        let id = shown.of.to_string();
+        let webhook = shown.webhook.as_ref();
+        let what = webhook.map(|it| format!(" for {}, {} bytes", it.app, it.bytes)).unwrap_or_default();
+        self.tell(Some(shown.at.as_ms()), &id, format!("came{what}, {} times by now", shown.attempts));
+        self.tell(None, &id, format!("is not understood: {} ({})", shown.error, shown.code));
+        if let Some(at) = shown.retried_at {
+            self.tell(Some(at.as_ms()), &id, "was read again, in vain");
+        }
+        self.tell(None, id, "is a dead letter: `beadle dead show`, `retry` or `drop`");
+    }
+
+    fn contact(&mut self, shown: &ContactShown, asked: &str) -> Result<(), No> {
         let contact = &shown.contact;
         let text = contact.id.to_string();
+        if asked != text {
+            self.tell(None, asked, format!("is one with {text} now, on a person's word"));
+        }
         self.tell(Some(contact.created_at.as_ms()), &text, "became known");
         if let Some(since) = contact.member_since {
             self.tell(Some(since.as_ms()), &text, "became a member");

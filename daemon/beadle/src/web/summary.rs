@@ -33,6 +33,9 @@ pub fn event(body: &EventBody) -> String {
             let subject = news.subject.as_ref().map(|subject| format!(" {subject}")).unwrap_or_default();
             format!("{}{subject}: {}", news.what, news.state)
         }
+        EventBody::ContactChanged { change, merged: Some(merged), .. } => {
+            format!("{change}: {} is gone", merged.contact)
+        }
         EventBody::ContactChanged { change, .. } => change.clone(),
         EventBody::GroupChanged(news) => match &news.problem {
             Some(problem) => format!("{}: {}", news.change, problem.title),
@@ -106,6 +109,8 @@ pub fn outgoing(body: &Outgoing) -> String {
             format!("({})", json.get("type").and_then(serde_json::Value::as_str).unwrap_or("interactive"))
         }
         Outgoing::Template(template) => format!("(template) {} {}", template.name, template.language),
+        Outgoing::Direct(direct) => format!("(direct, {}) {}", direct.category, outgoing(&direct.message)),
+        Outgoing::CallButton { body, title, .. } => format!("{body} [{title} ☏]"),
         Outgoing::Pin { message, days: Some(days) } => format!("pins {message} for {days} days"),
         Outgoing::Pin { message, days: None } => format!("takes the pin of {message} out"),
         Outgoing::Group(change) => group_line(change),

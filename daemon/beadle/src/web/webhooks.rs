@@ -12,7 +12,7 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use beadle_clock::Clock;
 use beadle_model::Coded as _;
-use beadle_pipeline::Inbox;
+use beadle_pipeline::{Delivery, Inbox};
 use beadle_whatsapp::{App, BODY_LIMIT_BYTES};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -56,7 +56,7 @@ pub struct WebhookCounts {
     pub unrouted: AtomicU64,
     /// What came for a number that is not configured; kept whole.
     pub unknown_number: AtomicU64,
-    /// Authentic bodies that were no webhook; kept whole.
+    /// Authentic bodies, and parts of them, that make no sense; kept as dead letters.
     pub unreadable: AtomicU64,
 }
 
@@ -129,10 +129,17 @@ async fn receive(State(webhooks): State<Arc<Webhooks>>, Path(name): Path<String>
     }
     // In a task of its own, which ends as it should also where the platform hangs up or is sent away.
     let inbox = webhooks.inbox.clone();
-    let keeping = tokio::spawn(async move { inbox.receive(parsed.events, parsed.receipts).await });
+    let senseless = parsed.letters.first().map(|letter| letter.error.clone());
+    let delivery =
+        Delivery { events: parsed.events, receipts: parsed.receipts, letters: parsed.letters, ..Delivery::default() };
+    let keeping = tokio::spawn(async move { inbox.receive(delivery).await });
     match tokio::time::timeout(KEPT_WITHIN, keeping).await {
-        Ok(Ok(Ok(_))) => {
+        Ok(Ok(Ok(appended))) => {
             counts.taken.fetch_add(1, Relaxed);
+            if let (Some(letter), Some(why)) = (appended.letters.first(), senseless) {
+                let letters = appended.letters.len();
+                tracing::warn!(app = name, %letter, letters, "A webhook is not understood, and is kept: {why}. See `beadle dead list`.");
+            }
             return StatusCode::OK.into_response();
         }
         Ok(Ok(Err(why))) => tracing::debug!(app = name, code = why.code(), "{why}"),

@@ -5,7 +5,7 @@
 
 use super::{BUTTON_TITLE, FOOTER, HEADER, SECTIONS, empty, filled, named, quoted, short, some_of, unique};
 use beadle_model::outgoing::{
-    Flow, GroupChange, Header, MediaKind, Parameter, ParameterValue, Shelf, Source, Template, TemplateAction,
+    Direct, Flow, GroupChange, Header, MediaKind, Parameter, ParameterValue, Shelf, Source, Template, TemplateAction,
     TemplateHeader,
 };
 use beadle_model::{Outgoing, Refusal};
@@ -47,6 +47,8 @@ pub const DESCRIPTION: usize = 2048;
 pub const PEOPLE: usize = 8;
 /// Requests that are answered at once; the platform names no limit, a page of them has 25.
 pub const REQUESTS: usize = 25;
+/// Minutes for which a call button can be tapped: 30 days.
+pub const CALL_BUTTON_MINUTES: u32 = 43_200;
 /// Days for which a message is pinned.
 pub const PIN_DAYS: u32 = 30;
 
@@ -103,6 +105,8 @@ pub(super) fn check(body: &Outgoing) -> Result<(), Refusal> {
             bytes(json)
         }
         Outgoing::Template(template) => self::template(template),
+        Outgoing::Direct(written) => direct(written),
+        Outgoing::CallButton { .. } => Err(misfit("A call button goes by Direct Send only: give it a category.")),
         Outgoing::Pin { message, days } => {
             named(message)?;
             match days {
@@ -200,12 +204,17 @@ fn products(shelves: &[Shelf]) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn template(template: &Template) -> Result<(), Refusal> {
+fn template_name(name: &str) -> Result<(), Refusal> {
     let is_name = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
-    filled("the template's name", &template.name, TEMPLATE_NAME)?;
-    if !template.name.chars().all(is_name) {
-        return Err(misfit("A template's name has lower-case letters, digits and `_` only."));
+    filled("the template's name", name, TEMPLATE_NAME)?;
+    if name.chars().all(is_name) {
+        return Ok(());
     }
+    Err(misfit("A template's name has lower-case letters, digits and `_` only."))
+}
+
+fn template(template: &Template) -> Result<(), Refusal> {
+    template_name(&template.name)?;
     filled("the template's language", &template.language, FILENAME)?;
     match &template.header {
         Some(TemplateHeader::Text(parameter)) => filling(parameter)?,
@@ -231,6 +240,37 @@ fn template(template: &Template) -> Result<(), Refusal> {
         TemplateAction::Flow { token, data } => filled("the flow's token", token, TOKEN).and_then(|()| bytes(data)),
         TemplateAction::Other { json, .. } => bytes(json),
     })
+}
+
+/// What Direct Send takes (whatsapp.md 2.3): nothing to read aloud, look up or collect, and no marketing.
+fn direct(direct: &Direct) -> Result<(), Refusal> {
+    match direct.category.as_str() {
+        "utility" => {}
+        "authentication" if !matches!(direct.message, Outgoing::Text { .. }) => {
+            return Err(misfit("Direct Send takes nothing but a text for authentication."));
+        }
+        "authentication" => {}
+        "marketing" => {
+            return Err(misfit("Direct Send is not for marketing.").instead("Send an approved marketing template."));
+        }
+        other => return Err(misfit(format!("Direct Send is for utility and authentication, not for `{other}`."))),
+    }
+    direct.template_name.iter().try_for_each(|name| template_name(name))?;
+    match &direct.message {
+        Outgoing::CallButton { body, title, ttl_minutes } => {
+            filled("the text", body, CAPTION)?;
+            filled("the button", title, BUTTON_TITLE)?;
+            match ttl_minutes {
+                1..=CALL_BUTTON_MINUTES => Ok(()),
+                other => Err(misfit(format!("A call button lasts 1 to {CALL_BUTTON_MINUTES} minutes, not {other}."))),
+            }
+        }
+        message @ (Outgoing::Text { .. } | Outgoing::Buttons { .. } | Outgoing::LinkButton { .. }) => {
+            super::check(message)
+        }
+        _ => Err(misfit("Direct Send takes texts, buttons, link buttons and call buttons.")
+            .instead("Send an approved template, or wait until they write.")),
+    }
 }
 
 fn filling(parameter: &Parameter) -> Result<(), Refusal> {

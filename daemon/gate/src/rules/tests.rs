@@ -147,6 +147,39 @@ fn a_template_needs_no_window_and_marketing_needs_their_leave() {
     assert_eq!(asked(&template(None), false, &there), "opted-out");
 }
 
+fn direct(category: &str) -> Outgoing {
+    let (category, template_name) = (category.to_owned(), None);
+    Outgoing::Direct(Box::new(beadle_model::outgoing::Direct { category, template_name, message: text() }))
+}
+
+#[test]
+fn direct_send_needs_no_window_and_their_leave() {
+    let mut there = conversation();
+    there.window_until = None;
+    there.contact.marketing_stopped_since = Some(NOW);
+    assert_eq!(asked(&direct("utility"), false, &there), "send");
+    there.contact.opted_out_since = Some(NOW);
+    assert_eq!(asked(&direct("utility"), false, &there), "opted-out");
+}
+
+#[test]
+fn codes_to_log_in_with_go_to_numbers_and_to_no_group() {
+    let by_name = Some(Alias { kind: AliasKind::UserId, value: "US.1".into() });
+    for (body, to_a_name, to_a_group) in [
+        (template(Some("authentication")), "needs-number", "not-in-groups"),
+        (template(Some("utility")), "send", "send"),
+        (direct("authentication"), "needs-number", "not-in-groups"),
+        (direct("utility"), "send", "not-in-groups"),
+    ] {
+        let mut there = conversation();
+        assert_eq!(asked(&body, false, &there), "send", "{body:?}");
+        there.address.clone_from(&by_name);
+        assert_eq!(asked(&body, false, &there), to_a_name, "{body:?}");
+        there.group = Some("Y2FwaQZD".into());
+        assert_eq!(asked(&body, false, &there), to_a_group, "{body:?}");
+    }
+}
+
 #[test]
 fn groups_take_nothing_to_tap_and_only_groups_have_settings() {
     let mut there = conversation();
@@ -156,6 +189,8 @@ fn groups_take_nothing_to_tap_and_only_groups_have_settings() {
     for (body, one, group) in [
         (&buttons, "send", "not-in-groups"),
         (&text(), "send", "send"),
+        (&reaction(), "send", "not-in-groups"),
+        (&Outgoing::Contacts { cards: serde_json::json!([]), quote: None }, "send", "not-in-groups"),
         (&template(None), "send", "send"),
         (&delete, "groups-only", "send"),
         (&pin, "groups-only", "send"),

@@ -1,6 +1,6 @@
 //! The longer news in events: of numbers, of groups, of prices, and why something failed.
 
-use crate::{Alias, MessageId};
+use crate::{Alias, ContactId, ConversationId, MessageId};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -96,4 +96,14 @@ pub struct Problem {
     pub details: Option<String>,
     /// `platform` or `host`.
     pub by: String,
+}
+
+/// A contact that is one with another now: its id stays good, and so do those of its conversations.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Merged {
+    /// Who is no more.
+    pub contact: ContactId,
+    /// Conversations that became one: the one that is no more, and the one that is.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub conversations: Vec<(ConversationId, ConversationId)>,
 }

@@ -22,7 +22,7 @@ use crate::spine::Phase;
 use beadle_clock::{Alarm, Clock};
 use beadle_model::effect::SendWish;
 use beadle_model::event::Problem;
-use beadle_model::{ConversationView, EventId, MessageId, PluginNo, Timestamp};
+use beadle_model::{ConversationId, ConversationView, EventId, MessageId, PluginNo, Timestamp};
 use beadle_store::Store;
 use beadle_store::step::{NewSend, OutboxRow, SendState};
 use doubt::Doubts;
@@ -290,6 +290,13 @@ impl Outbox {
     /// A person changed rows on disk (`dead retry`): look there.
     pub fn look_on_disk(&self) {
         self.0.put(Vec::new(), true);
+    }
+
+    /// A conversation became one with another (`contacts merge`): what it still has to say goes before what the other says
+    /// from now on.
+    pub fn join(&self, gone: ConversationId, kept: ConversationId) {
+        let now = self.0.clock.now();
+        self.0.state().waiting.join(gone, kept, now);
     }
 
     /// Returns when nothing is on its way any more and what became of it is written down: what is not written down is in

@@ -25,6 +25,9 @@ const STOPPED_PAUSE_MS: i64 = 60_000;
 /// A line that is empty but whose contact was written to lately is looked at again after this, and forgotten if it may be.
 const COOLING_MS: i64 = 60_000;
 
+/// A line that waits for another is looked at again after this: it happens once in a contact's life.
+const BEHIND_MS: i64 = 200;
+
 /// What waits, and what is on its way.
 pub(crate) struct Waiting {
     settings: Settings,
@@ -57,6 +60,8 @@ struct Line {
     pair: Pair,
     not_before: Timestamp,
     listed: bool,
+    /// Another conversation that became one with this: what waits there goes first.
+    behind: Option<ConversationId>,
 }
 
 impl Waiting {
@@ -114,6 +119,9 @@ impl Waiting {
             return false;
         }
         if parcel.row.body.is_message() {
+            if is_behind(&self.lines, parcel.row.conversation) {
+                return false;
+            }
             let line = line(&mut self.lines, &self.settings, parcel);
             if line.busy.is_some() || !line.waiting.is_empty() || line.next_free(now) > now {
                 return false;
@@ -185,6 +193,14 @@ impl Waiting {
             }
         }
         go
+    }
+
+    /// A conversation became one with another: what that one says from now on goes behind what waits here.
+    pub fn join(&mut self, gone: ConversationId, kept: ConversationId, now: Timestamp) {
+        let Some(channel) = self.lines.get(&gone).map(|line| Arc::clone(&line.channel)) else { return };
+        let settings = &self.settings;
+        self.lines.entry(kept).or_insert_with(|| Line::new(settings, &channel)).behind = Some(gone);
+        self.by_time.insert((now.plus_ms(COOLING_MS), kept));
     }
 
     /// When there may be something to collect that there was not now.
@@ -259,6 +275,12 @@ impl Waiting {
     }
 }
 
+/// Whether a conversation has to wait for another that it became one with.
+fn is_behind(lines: &HashMap<ConversationId, Line>, conversation: ConversationId) -> bool {
+    let first = lines.get(&conversation).and_then(|line| lines.get(&line.behind?));
+    first.is_some_and(|first| first.busy.is_some() || !first.waiting.is_empty())
+}
+
 /// The first message of the first listed line that may go.
 fn next_of(
     flow: &mut Flow,
@@ -267,8 +289,14 @@ fn next_of(
     now: Timestamp,
 ) -> Option<Parcel> {
     while let Some(conversation) = flow.ready.pop_front() {
+        let is_behind = is_behind(lines, conversation);
         let Some(line) = lines.get_mut(&conversation) else { continue };
         line.listed = false;
+        if is_behind {
+            by_time.insert((now.plus_ms(BEHIND_MS), conversation));
+            continue;
+        }
+        line.behind = None;
         if line.busy.is_some() || line.waiting.is_empty() {
             continue;
         }
@@ -298,18 +326,7 @@ fn flow<'a>(flows: &'a mut HashMap<Arc<str>, Flow>, settings: &Settings, channel
 }
 
 fn line<'a>(lines: &'a mut HashMap<ConversationId, Line>, settings: &Settings, parcel: &Parcel) -> &'a mut Line {
-    let channel = &parcel.view.channel;
-    lines.entry(parcel.row.conversation).or_insert_with(|| {
-        let pace = settings.pace(channel);
-        Line {
-            channel: Arc::clone(channel),
-            waiting: VecDeque::new(),
-            busy: None,
-            pair: Pair::new(pace.contact_seconds, pace.contact_burst),
-            not_before: Timestamp::default(),
-            listed: false,
-        }
-    })
+    lines.entry(parcel.row.conversation).or_insert_with(|| Line::new(settings, &parcel.view.channel))
 }
 
 impl Flow {
@@ -326,6 +343,19 @@ impl Flow {
 }
 
 impl Line {
+    fn new(settings: &Settings, channel: &Arc<str>) -> Self {
+        let pace = settings.pace(channel);
+        Self {
+            channel: Arc::clone(channel),
+            waiting: VecDeque::new(),
+            busy: None,
+            pair: Pair::new(pace.contact_seconds, pace.contact_burst),
+            not_before: Timestamp::default(),
+            listed: false,
+            behind: None,
+        }
+    }
+
     fn next_free(&self, now: Timestamp) -> Timestamp {
         self.not_before.max(self.pair.next_free(now))
     }

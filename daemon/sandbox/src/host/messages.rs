@@ -121,6 +121,11 @@ impl Host for HostState {
         self.enter()?;
         answer(self.write_first(&to, channel.as_deref(), message))
     }
+
+    async fn send_direct(&mut self, to: String, channel: Option<String>, message: outgoing::Direct) -> Answer<String> {
+        self.enter()?;
+        answer(self.write_first(&to, channel.as_deref(), message))
+    }
 }
 
 impl HostState {

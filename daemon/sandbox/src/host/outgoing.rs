@@ -5,7 +5,7 @@ use crate::abi::latest::outgoing as wit;
 use beadle_gate::{Draft, Facts, Verdict};
 use beadle_model::content::Location;
 use beadle_model::effect::SendWish;
-use beadle_model::outgoing::{AskFor, Button, Flow, Header, MediaKind, Row, Section, Shelf, Source};
+use beadle_model::outgoing::{AskFor, Button, Direct, Flow, Header, MediaKind, Row, Section, Shelf, Source};
 use beadle_model::{ConversationView, MessageId, Outgoing, Refusal};
 use serde_json::Value;
 
@@ -208,5 +208,20 @@ impl Sendable for wit::Catalog {
 impl Sendable for wit::Interactive {
     fn outgoing(self) -> Result<Outgoing, Refusal> {
         Ok(Outgoing::Interactive { json: json("`json`", &self.json)?, quote: self.quote })
+    }
+}
+
+impl Sendable for wit::Direct {
+    fn outgoing(self) -> Result<Outgoing, Refusal> {
+        let message = match self.message {
+            wit::DirectMessage::Text(text) => text.outgoing()?,
+            wit::DirectMessage::Buttons(buttons) => buttons.outgoing()?,
+            wit::DirectMessage::LinkButton(link) => link.outgoing()?,
+            wit::DirectMessage::CallButton(wit::CallButton { body, title, ttl_minutes }) => {
+                Outgoing::CallButton { body, title, ttl_minutes }
+            }
+        };
+        let category = self.category.to_ascii_lowercase();
+        Ok(Outgoing::Direct(Box::new(Direct { category, template_name: self.template_name, message })))
     }
 }

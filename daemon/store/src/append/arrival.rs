@@ -68,7 +68,7 @@ fn contact_news(arrival: &Arrival<'_>, was: &Contact) -> Option<EventBody> {
         Some(name) if was.name.as_ref() != Some(name) => "renamed",
         _ => return None,
     };
-    Some(EventBody::ContactChanged { change: change.into(), extra: serde_json::Value::Null })
+    Some(EventBody::ContactChanged { change: change.into(), merged: None, extra: serde_json::Value::Null })
 }
 
 /// What they told the platform about marketing.

@@ -125,6 +125,12 @@ impl Tx<'_> {
         for receipt in &incoming.batch.receipts {
             self.receive(receipt, &incoming.batch.status_listeners, incoming.received_at, &mut appended)?;
         }
+        if let Some(letter) = incoming.batch.read_from {
+            self.forget_webhook(letter)?;
+        }
+        for letter in &incoming.batch.letters {
+            appended.letters.extend(self.keep_letter(letter, incoming.received_at)?);
+        }
         Ok(appended)
     }
 
@@ -196,6 +202,22 @@ impl Tx<'_> {
         {
             appended.queued.push(self.answer_word(id, conversation, answer, now)?);
         }
+        Ok(())
+    }
+
+    /// An event that Beadle makes itself about a person, in a conversation of theirs or in a group they are in.
+    pub(crate) fn append_about(
+        &mut self,
+        body: EventBody,
+        conversation: ConversationId,
+        contact: ContactId,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let view = self.shadow.people.view(self.conn, conversation, Some(contact))?;
+        let course = Course::plain(Some(conversation), Some(contact));
+        let (id, bytes) = self.insert_own(None, &body, &course, (now, now))?;
+        let event = Event { id, happened_at: now, received_at: now, conversation: view, body };
+        self.born.push((Arc::new(event), bytes));
         Ok(())
     }
 

@@ -139,6 +139,7 @@ impl Tx<'_> {
             problem: receipt.problem.clone(),
             pricing: receipt.pricing.clone(),
             participant: participant.and_then(|participant| participant.contact),
+            extra: receipt.extra.clone(),
         };
         // Known ones come once because they go forward; others by what they say.
         let key = known.is_none().then(|| status_key(id, receipt));

@@ -28,7 +28,8 @@ impl Reader {
                 oldest_open_at: oldest_open_at.map(Timestamp),
                 queued: count(conn, "SELECT 1 FROM outbox WHERE state = 0 LIMIT ?1", [MOST])?,
                 sending: count(conn, "SELECT 1 FROM outbox WHERE id >= ?2 AND state = 1 LIMIT ?1", [MOST, from])?,
-                dead: count(conn, "SELECT 1 FROM dead LIMIT ?1", [MOST])?,
+                dead: count(conn, "SELECT 1 FROM dead LIMIT ?1", [MOST])?
+                    + count(conn, "SELECT 1 FROM letters LIMIT ?1", [MOST])?,
             })
         })
     }

@@ -2,6 +2,7 @@
 
 use super::{Reader, limit};
 use crate::codec::ending_of;
+use crate::letters;
 use crate::shown::{DeadFilter, DeadShown};
 use crate::{DeadRef, StoreError};
 use beadle_model::{EventId, HandlingId, MessageId, PluginNo, Timestamp};
@@ -25,18 +26,25 @@ fn letter_of(row: &Row<'_>) -> rusqlite::Result<DeadShown> {
         at: Timestamp(row.get(6)?),
         retried_at: row.get::<_, Option<i64>>(7)?.map(Timestamp),
         ending: ending_of(row.get(8)?, row.get(9)?),
+        webhook: None,
     })
 }
 
 impl Reader {
     /// Dead letters, newest first, `filter.most` (1,000) at most.
     pub fn dead(&self, filter: &DeadFilter) -> Result<Vec<DeadShown>, StoreError> {
-        self.one(|conn| {
+        self.all(|conn| {
             let sql = format!("{LETTERS} WHERE (?1 IS NULL OR d.plugin = ?1) ORDER BY d.at DESC, d.id DESC LIMIT ?2");
             let mut read = conn.prepare_cached(&sql)?;
             let letters =
                 read.query_map(params![filter.plugin.map(|plugin| plugin.0), limit(filter.most)], letter_of)?;
-            Ok(letters.collect::<Result<_, _>>()?)
+            let mut letters: Vec<DeadShown> = letters.collect::<Result<_, _>>()?;
+            if filter.plugin.is_none_or(|plugin| plugin == PluginNo::HOST) {
+                letters.extend(letters::list(conn, filter.most)?);
+                letters.sort_by_key(|letter| std::cmp::Reverse(letter.at));
+                letters.truncate(filter.most);
+            }
+            Ok(letters)
         })
     }
 
@@ -49,6 +57,7 @@ impl Reader {
             let (event, plugin, message) = match letter {
                 DeadRef::Handling(id) => (Some(id.event.0), Some(id.plugin.0), None),
                 DeadRef::Message(id) => (None, None, Some(id.0)),
+                DeadRef::Webhook(id) => return letters::shown(conn, id),
             };
             let mut read = conn.prepare_cached(&sql)?;
             let mut letters = read.query_map(params![event, plugin, message], letter_of)?;

@@ -3,6 +3,7 @@
 use super::{LOOK_BACK, MOST_ROWS, Reader, limit};
 use crate::StoreError;
 use crate::codec::{ending_of, from_json, kind_of};
+use crate::merge::{contact_behind, conversation_behind};
 use crate::people::load_view;
 use crate::shown::{EventFilter, EventRow, EventShown, EventState, HandlingRow};
 use crate::step::{Fed, Resume, Waiting};
@@ -11,8 +12,11 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-/// The columns of [`row_of`].
-const ROW: &str = "id, kind, conversation, contact, happened_at, received_at, state, roster, done, ending, ended_by";
+/// The columns of [`row_of`]. Contacts and conversations that were merged are told as what they are now.
+const ROW: &str =
+    "id, kind, coalesce((SELECT merged_into FROM conversations c WHERE c.id = conversation), conversation),
+     coalesce((SELECT merged_into FROM contacts c WHERE c.id = contact), contact),
+     happened_at, received_at, state, roster, done, ending, ended_by";
 
 /// A row as it lies there.
 struct Raw {
@@ -253,16 +257,19 @@ impl Reader {
         self.one(|conn| {
             let sql = format!(
                 "SELECT {ROW} FROM events WHERE id < ?1 AND id >= min(?1, (SELECT max(id) FROM events)) - {LOOK_BACK}
-                   AND (?2 IS NULL OR kind = ?2) AND (?3 IS NULL OR contact = ?3)
-                   AND (?4 IS NULL OR conversation = ?4) AND (?5 IS NULL OR state = ?5)
+                   AND (?2 IS NULL OR kind = ?2)
+                   AND (?3 IS NULL OR contact IN (SELECT ?3 UNION ALL SELECT id FROM contacts WHERE merged_into = ?3))
+                   AND (?4 IS NULL OR conversation IN
+                       (SELECT ?4 UNION ALL SELECT id FROM conversations WHERE merged_into = ?4))
+                   AND (?5 IS NULL OR state = ?5)
                  ORDER BY id DESC LIMIT ?6"
             );
             let mut read = conn.prepare_cached(&sql)?;
             let mut rows = read.query(params![
                 before,
                 filter.kind.map(|kind| kind as i64),
-                filter.contact.map(|id| id.0),
-                filter.conversation.map(|id| id.0),
+                filter.contact.map(|id| contact_behind(conn, id)).transpose()?.map(|id| id.0),
+                filter.conversation.map(|id| conversation_behind(conn, id)).transpose()?.map(|id| id.0),
                 filter.state.map(|state| state as i64),
                 limit(filter.most)
             ])?;

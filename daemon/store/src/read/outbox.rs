@@ -3,6 +3,7 @@
 use super::{LOOK_BACK, Reader, limit};
 use crate::StoreError;
 use crate::codec::{from_json, send_state_of};
+use crate::merge::conversation_behind;
 use crate::shadow::meta;
 use crate::shown::{OutboxFilter, OutboxShown};
 use crate::step::OutboxRow;
@@ -10,7 +11,8 @@ use beadle_model::{ConversationId, EventId, MessageId, PluginNo, Timestamp};
 use rusqlite::{Connection, Row, params};
 
 /// The columns of [`row_of`]; the table is called `o` and its bodies `b`.
-const ROW: &str = "o.id, o.event, o.plugin, o.conversation, o.reply, o.state, o.due_at, o.attempts, o.created_at,
+const ROW: &str = "o.id, o.event, o.plugin,
+     coalesce((SELECT merged_into FROM conversations c WHERE c.id = o.conversation), o.conversation), o.reply, o.state, o.due_at, o.attempts, o.created_at,
      o.maybe_twice, b.body";
 
 /// The columns of [`shown_of`] behind those.
@@ -136,7 +138,9 @@ impl Reader {
             let sql = format!(
                 "SELECT {ROW}, {MORE} FROM outbox o JOIN outbox_bodies b ON b.id = o.id
                  WHERE o.id < ?1 AND o.id >= min(?1, (SELECT max(id) FROM outbox)) - {LOOK_BACK}
-                   AND (?2 IS NULL OR o.state = ?2) AND (?3 IS NULL OR o.conversation = ?3)
+                   AND (?2 IS NULL OR o.state = ?2)
+                   AND (?3 IS NULL OR o.conversation IN
+                       (SELECT ?3 UNION ALL SELECT id FROM conversations WHERE merged_into = ?3))
                    AND (?4 IS NULL OR o.plugin = ?4)
                  ORDER BY o.id DESC LIMIT ?5"
             );
@@ -144,7 +148,7 @@ impl Reader {
             let rows = read.query(params![
                 before,
                 filter.state.map(|state| state as i64),
-                filter.conversation.map(|id| id.0),
+                filter.conversation.map(|id| conversation_behind(conn, id)).transpose()?.map(|id| id.0),
                 filter.plugin.map(|plugin| plugin.0),
                 limit(filter.most)
             ])?;

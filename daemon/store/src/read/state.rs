@@ -2,7 +2,7 @@
 
 use super::{MOST_ROWS, Reader};
 use crate::StoreError;
-use crate::state::{bytes_of, scan};
+use crate::state::{SCOPE_ID, bytes_of, scan};
 use beadle_model::{PluginNo, Scope, StateNo, Timestamp};
 use rusqlite::{OptionalExtension, params};
 
@@ -17,10 +17,10 @@ impl Reader {
     ) -> Result<Option<(Vec<u8>, i64)>, StoreError> {
         let (kind, id) = scope.as_columns();
         self.one(|conn| {
-            let mut read = conn.prepare_cached(
-                "SELECT value, version FROM state WHERE state_no = ?1 AND scope = ?2 AND scope_id = ?3 AND key = ?4
-                   AND (expires_at IS NULL OR expires_at > ?5)",
-            )?;
+            let mut read = conn.prepare_cached(&format!(
+                "SELECT value, version FROM state WHERE state_no = ?1 AND scope = ?2 AND scope_id = {SCOPE_ID} AND key = ?4
+                   AND (expires_at IS NULL OR expires_at > ?5)"
+            ))?;
             let value = read
                 .query_row(params![state.0, kind, id, key, now.0], |row| Ok((bytes_of(row.get_ref(0)?), row.get(1)?)));
             Ok(value.optional()?)

@@ -3,13 +3,14 @@
 use super::{LOOK_BACK, Reader, events, outbox};
 use crate::StoreError;
 use crate::append::find_platform;
+use crate::letters;
 use crate::shown::Trace;
-use beadle_model::{ContactId, EventId, HandlingId, MessageId};
+use beadle_model::{ContactId, EventId, HandlingId, MessageId, WebhookId};
 use rusqlite::{Connection, OptionalExtension, params};
 
 impl Reader {
-    /// What an event, handling, message or contact, or a message by the platform's id, is and became; `None` where there is no
-    /// such thing. A platform id is looked for among our messages and in the newest million events.
+    /// What an event, handling, message, contact or webhook, or a message by the platform's id, is and became; `None` where
+    /// there is no such thing. A platform id is looked for among our messages and in the newest million events.
     pub fn trace(&self, id: &str) -> Result<Option<Trace>, StoreError> {
         if let Ok(id) = id.parse::<EventId>() {
             return self.all(|conn| event(conn, id));
@@ -22,6 +23,9 @@ impl Reader {
         }
         if let Ok(id) = id.parse::<ContactId>() {
             return Ok(self.contact_shown(id)?.map(|contact| Trace::Contact(Box::new(contact))));
+        }
+        if let Ok(id) = id.parse::<WebhookId>() {
+            return self.one(|conn| Ok(letters::shown(conn, id)?.map(|letter| Trace::Webhook(Box::new(letter)))));
         }
         if id.is_empty() {
             return Ok(None);

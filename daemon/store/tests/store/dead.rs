@@ -1,7 +1,7 @@
 //! Dead letters, and what a person is told about them and everything else.
 
 use crate::house::*;
-use beadle_model::{ContactId, EventId, HandlingId, MessageId, PluginNo, Timestamp};
+use beadle_model::{ContactId, EventId, HandlingId, MessageId, PluginNo, Timestamp, WebhookId};
 use beadle_store::shown::{DeadFilter, EventFilter, EventState, OutboxFilter, Trace};
 use beadle_store::step::*;
 use beadle_store::{DeadRef, Retried, StoreError};
@@ -148,4 +148,73 @@ async fn listings_are_filtered_newest_first_page_by_page() {
     assert_eq!(sends(OutboxFilter { state: Some(SendState::Sending), ..Default::default() }), [3, 2]);
     assert_eq!(sends(OutboxFilter { plugin: Some(PluginNo(1)), ..Default::default() }), [3, 1]);
     assert_eq!(sends(OutboxFilter { conversation, ..Default::default() }), Vec::<i64>::new());
+}
+
+fn letter(app: &str, body: &[u8]) -> NewLetter {
+    NewLetter { app: app.into(), code: "webhook-unreadable".into(), error: "it is no JSON".into(), body: body.to_vec() }
+}
+
+async fn kept(house: &House, letters: Vec<NewLetter>) -> Vec<WebhookId> {
+    house.store.append(Batch { letters, ..Batch::default() }).await.unwrap().letters
+}
+
+fn all_dead(house: &House) -> Vec<String> {
+    let all = house.reader.dead(&DeadFilter { plugin: None, most: 1000 }).unwrap();
+    all.iter().map(|letter| letter.of.to_string()).collect()
+}
+
+#[tokio::test]
+async fn a_webhook_that_is_not_understood_is_kept_once_until_it_is() {
+    let house = House::new();
+    let event = house.said(from("31600000001", "wamid.in")).await;
+    bury(&house, event.id, NOW.plus_ms(-1)).await;
+    // The same bytes for another app are another letter.
+    assert_eq!(kept(&house, vec![letter("main", b"\xffhello"), letter("other", b"\xffhello")]).await.len(), 2);
+    assert_eq!(kept(&house, vec![letter("main", b"\xffhello")]).await, []);
+    assert_eq!(
+        (all_dead(&house).as_slice(), house.reader.counts().unwrap().dead),
+        (&["whk_2".into(), "whk_1".into(), "hnd_2.1".into()][..], 3)
+    );
+    let of: DeadRef = "whk_1".parse().unwrap();
+    let shown = house.reader.dead_shown(of).unwrap().unwrap();
+    let webhook = shown.webhook.unwrap();
+    assert_eq!(
+        (shown.attempts, shown.code.as_str(), webhook.app.as_str(), webhook.bytes),
+        (2, "webhook-unreadable", "main", 6)
+    );
+    let only_of_the_plugin = house.reader.dead(&DeadFilter { plugin: Some(PLUGIN), most: 10 }).unwrap();
+    assert_eq!(only_of_the_plugin.len(), 1);
+
+    let house = house.reopen();
+    let Retried::Webhook(again) = house.store.dead_retry(of, NOW).await.unwrap() else { panic!() };
+    assert_eq!((again.body.as_slice(), again.received_at), (&b"\xffhello"[..], NOW));
+    assert_eq!(house.reader.dead_shown(of).unwrap().unwrap().retried_at, Some(NOW));
+    // What came of it and its end are one step.
+    let events = vec![from("31600000002", "wamid.found")];
+    let Retried::Webhook(again) = house.store.dead_retry(of, NOW).await.unwrap() else { panic!() };
+    house.store.append(Batch { events, read_from: Some(again.id), ..Batch::default() }).await.unwrap();
+    assert_eq!(all_dead(&house), ["whk_2", "hnd_2.1"]);
+    house.store.dead_drop("whk_2".parse().unwrap()).await.unwrap();
+    assert!(matches!(house.store.dead_drop(of).await, Err(StoreError::NotFound { .. })));
+    // A number is not given twice.
+    assert_eq!(kept(&house, vec![letter("main", b"?")]).await, [WebhookId(3)]);
+}
+
+#[tokio::test]
+async fn there_is_room_for_some_letters_and_the_oldest_go() {
+    let house = House::new();
+    let large = |n: u8| letter("main", &vec![n; 3 << 20]);
+    for n in 0..25 {
+        kept(&house, vec![large(n)]).await;
+    }
+    // 64 MiB hold twenty-one of three.
+    assert_eq!((all_dead(&house).len(), house.store.health().letters_dropped), (21, 4));
+    let small = (0..1100_u32).map(|n| letter("main", &n.to_le_bytes())).collect();
+    assert_eq!(kept(&house, small).await.len(), 1100);
+    assert_eq!(all_dead(&house).len(), 1000);
+    assert_eq!(all_dead(&house).last().map(String::as_str), Some("whk_126"));
+    house.hand.advance_ms(91 * DAY);
+    house.store.retain(Default::default(), house.clock.now()).await.unwrap();
+    house.store.retain(Default::default(), house.clock.now()).await.unwrap();
+    assert_eq!(all_dead(&house), Vec::<String>::new());
 }

@@ -89,7 +89,7 @@ impl House {
     }
 
     pub async fn receipts(&self, receipts: Vec<Receipt>, status_listeners: Vec<PluginNo>) -> Appended {
-        self.store.append(Batch { events: vec![], receipts, status_listeners, contact_news: false }).await.unwrap()
+        self.store.append(Batch { receipts, status_listeners, ..Batch::default() }).await.unwrap()
     }
 
     pub async fn settle(&self, message: MessageId, outcome: Outcome) {
@@ -216,6 +216,7 @@ pub fn receipt(message: MessageId, status: &str, at: Timestamp) -> Receipt {
         pricing: None,
         participant: vec![],
         recipient: vec![],
+        extra: serde_json::Value::Null,
     }
 }
 

@@ -18,6 +18,8 @@ mod house;
 #[cfg(test)]
 mod kept;
 #[cfg(test)]
+mod merge;
+#[cfg(test)]
 mod outbox;
 #[cfg(test)]
 mod people;

@@ -30,7 +30,7 @@ async fn a_number_with_two_spellings_is_one_person_and_both_are_kept() {
 }
 
 fn preference(id: &str, change: &str) -> NewEvent {
-    let body = EventBody::ContactChanged { change: change.into(), extra: serde_json::Value::Null };
+    let body = EventBody::ContactChanged { change: change.into(), merged: None, extra: serde_json::Value::Null };
     NewEvent { opens_window: false, body, ..message(id, sender(vec![wa("31600000001")]), "") }
 }
 

@@ -52,6 +52,11 @@ pub(super) fn object(body: &Outgoing, uploaded: Option<&str>) -> (&'static str, 
             ("interactive", interactive("catalog_message", (None, Some(body), footer.as_deref()), action, None))
         }
         Outgoing::Interactive { json, .. } => ("interactive", json.clone()),
+        Outgoing::CallButton { body, title, ttl_minutes } => {
+            let action =
+                json!({"name": "voice_call", "parameters": {"display_text": title, "ttl_minutes": ttl_minutes}});
+            ("interactive", interactive("voice_call", (None, Some(body), None), action, None))
+        }
         Outgoing::Template(filled) => ("template", template(filled, uploaded)),
         Outgoing::Pin { message, days: Some(days) } => {
             ("pin", json!({"type": "pin", "message_id": message, "expiration_days": days}))
@@ -64,6 +69,7 @@ pub(super) fn object(body: &Outgoing, uploaded: Option<&str>) -> (&'static str, 
         | Outgoing::Reaction { .. }
         | Outgoing::MarkRead { .. }
         | Outgoing::Typing { .. }
+        | Outgoing::Direct(_)
         | Outgoing::Group(_) => ("text", Value::Null),
     }
 }

@@ -1,8 +1,8 @@
 //! How the longer messages are begun. Their fields are public: what has no method here is set on the record.
 
 use super::{
-    Ask, LinkButton, MediaKind, MediaMessage, Parameter, ParameterValue, Place, PlaceMessage, Source, Template,
-    TemplateAction, TemplateButton, TemplateHeader, Wanted,
+    Ask, Buttons, CallButton, Direct, DirectMessage, LinkButton, MediaKind, MediaMessage, Parameter, ParameterValue,
+    Place, PlaceMessage, Source, Template, TemplateAction, TemplateButton, TemplateHeader, Text, Wanted,
 };
 
 impl Source {
@@ -165,4 +165,51 @@ impl Template {
         self.buttons.push(TemplateButton { index, action: TemplateAction::Url(end.into()) });
         self
     }
+}
+
+impl CallButton {
+    /// A body of 1 to 1024 characters with a button of 1 to 20 by which they call the business, for a week.
+    pub fn new(body: impl Into<String>, title: impl Into<String>) -> Self {
+        const WEEK: u32 = 7 * 24 * 60;
+        Self { body: body.into(), title: title.into(), ttl_minutes: WEEK }
+    }
+}
+
+impl Direct {
+    /// News of something that they wait for: a text, [`Buttons`], a [`LinkButton`] or a [`CallButton`].
+    pub fn utility(message: impl Into<DirectMessage>) -> Self {
+        Self { category: "utility".to_owned(), template_name: None, message: message.into() }
+    }
+
+    /// A code to log in with, as a text.
+    pub fn authentication(text: impl Into<String>) -> Self {
+        let message = DirectMessage::Text(Text::new(text));
+        Self { category: "authentication".to_owned(), template_name: None, message }
+    }
+
+    /// The platform counts it under this template name (`a-z`, `0-9`, `_`).
+    #[must_use]
+    pub fn named(mut self, template: impl Into<String>) -> Self {
+        self.template_name = Some(template.into());
+        self
+    }
+}
+
+macro_rules! direct {
+    ($($kind:ident: $from:ty, |$it:ident| $message:expr;)*) => {
+        $(impl From<$from> for DirectMessage {
+            fn from($it: $from) -> Self {
+                DirectMessage::$kind($message)
+            }
+        })*
+    };
+}
+
+direct! {
+    Text: &str, |text| Text::new(text);
+    Text: String, |text| Text::new(text);
+    Text: Text, |text| text;
+    Buttons: Buttons, |buttons| buttons;
+    LinkButton: LinkButton, |link| link;
+    CallButton: CallButton, |call| call;
 }

@@ -135,7 +135,7 @@ pub(crate) mod timers {
     }
 }
 
-fn send(to: Option<&str>, fill: impl FnOnce(&mut Sent)) -> Refusable<String> {
+fn send(to: Option<&str>, needs_window: bool, fill: impl FnOnce(&mut Sent)) -> Refusable<String> {
     World::with(|world| {
         let to = match to {
             Some(contact) => contact.to_owned(),
@@ -144,7 +144,7 @@ fn send(to: Option<&str>, fill: impl FnOnce(&mut Sent)) -> Refusable<String> {
                 None => return Err(Refusal::new("no-conversation", "This event belongs to no conversation.")),
             },
         };
-        world.may_write(&to)?;
+        world.may_write(&to, needs_window)?;
         let id = world.number("msg");
         let mut sent = Sent {
             id: id.clone(),
@@ -165,6 +165,8 @@ fn send(to: Option<&str>, fill: impl FnOnce(&mut Sent)) -> Refusable<String> {
 
 /// A message as the tests see it: its text, and what kind it is.
 trait Shown {
+    /// What was approved, or is matched, may go outside it.
+    const NEEDS_WINDOW: bool = true;
     fn check(&self) -> Refusable<()>;
     fn show(&self, sent: &mut Sent);
 }
@@ -212,8 +214,9 @@ impl Shown for outgoing::List {
 }
 
 macro_rules! shown {
-    ($($record:ident, $kind:literal, $most:literal, |$message:ident| $body:expr;)*) => {
+    ($($record:ident, $kind:literal, $most:literal, |$message:ident| $body:expr $(, $window:ident = $needs:literal)?;)*) => {
         $(impl Shown for outgoing::$record {
+            $(const $window: bool = $needs;)?
             fn check(&self) -> Refusable<()> {
                 let $message = self;
                 lengths::at_most($kind, &$body, $most)
@@ -239,12 +242,39 @@ shown! {
     ProductList, "product-list", 1024, |message| message.body.clone();
     Catalog, "catalog", 1024, |message| message.body.clone();
     Interactive, "interactive", 65536, |message| message.json.clone();
-    Template, "template", 512, |message| message.name.clone();
+    Template, "template", 512, |message| message.name.clone(), NEEDS_WINDOW = false;
 }
 
-fn deliver(to: Option<&str>, message: &impl Shown) -> Refusable<String> {
+impl Shown for outgoing::Direct {
+    const NEEDS_WINDOW: bool = false;
+    fn check(&self) -> Refusable<()> {
+        let is_text = matches!(self.message, outgoing::DirectMessage::Text(_));
+        match self.category.as_str() {
+            "authentication" if is_text => {}
+            "utility" => {}
+            _ => return Err(Refusal::new("bad-message", "Direct Send takes utility, and texts for authentication.")),
+        }
+        match &self.message {
+            outgoing::DirectMessage::Text(text) => text.check(),
+            outgoing::DirectMessage::Buttons(buttons) => buttons.check(),
+            outgoing::DirectMessage::LinkButton(link) => link.check(),
+            outgoing::DirectMessage::CallButton(call) => lengths::at_most("body", &call.body, 1024),
+        }
+    }
+    fn show(&self, sent: &mut Sent) {
+        match &self.message {
+            outgoing::DirectMessage::Text(text) => text.show(sent),
+            outgoing::DirectMessage::Buttons(buttons) => buttons.show(sent),
+            outgoing::DirectMessage::LinkButton(link) => link.show(sent),
+            outgoing::DirectMessage::CallButton(call) => sent.body.clone_from(&call.body),
+        }
+        sent.kind = "direct";
+    }
+}
+
+fn deliver<M: Shown>(to: Option<&str>, message: &M) -> Refusable<String> {
     message.check()?;
-    send(to, |sent| message.show(sent))
+    send(to, M::NEEDS_WINDOW, |sent| message.show(sent))
 }
 
 /// A function for each kind of message, in the conversation and to somebody.
@@ -256,7 +286,7 @@ macro_rules! senders {
                 deliver(None, message)
             })*
             pub(crate) fn react(to: &str, emoji: &str) -> Refusable<String> {
-                send(None, |sent| {
+                send(None, true, |sent| {
                     sent.kind = "reaction";
                     emoji.clone_into(&mut sent.body);
                     sent.reacts_to = Some(to.to_owned());
@@ -275,6 +305,9 @@ macro_rules! senders {
             $(pub(crate) fn $send(to: &str, _channel: Option<&str>, message: &outgoing::$record) -> Refusable<String> {
                 deliver(Some(to), message)
             })*
+            pub(crate) fn send_direct(to: &str, _channel: Option<&str>, message: &outgoing::Direct) -> Refusable<String> {
+                deliver(Some(to), message)
+            }
         }
     };
 }

@@ -27,6 +27,24 @@ fn a_window_is_open_for_24_hours() {
 }
 
 #[test]
+fn templates_and_direct_send_need_no_window() {
+    let host = Host::new();
+    let ana = host.person("Ana");
+    host.joins(&ana, "invite", false);
+    messages::send(&ana.id, Template::new("hello", "en")).unwrap();
+    messages::send_direct(&ana.id, &Direct::utility("Your order has left.").named("order_left")).unwrap();
+    messages::send_direct(&ana.id, &Direct::authentication("123456 is your code.")).unwrap();
+    assert_eq!(host.sent(), ["hello", "Your order has left.", "123456 is your code."]);
+    let buttons = Direct::utility(Buttons::new("Sure?").button("yes", "Yes"));
+    let no_code = Direct { category: "authentication".into(), ..buttons.clone() };
+    assert_eq!(code(messages::send_direct(&ana.id, &no_code)), "bad-message");
+    let advertisement = Direct { category: "marketing".into(), ..buttons };
+    assert_eq!(code(messages::send_direct(&ana.id, &advertisement)), "bad-message");
+    host.leaves(&ana, "stop");
+    assert_eq!(code(messages::send_direct(&ana.id, &Direct::utility("Hi"))), "opted-out");
+}
+
+#[test]
 fn who_said_stop_is_not_written_to() {
     let host = Host::new();
     let ana = host.person("Ana");

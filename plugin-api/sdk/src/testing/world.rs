@@ -133,15 +133,15 @@ impl World {
         }
     }
 
-    /// Whether this contact may be written to: known, not opted out, in the window.
-    pub(super) fn may_write(&self, contact: &str) -> Result<(), Refusal> {
+    /// Whether this contact may be written to: known, not opted out, and in the window where that is needed.
+    pub(super) fn may_write(&self, contact: &str, needs_window: bool) -> Result<(), Refusal> {
         let Some(known) = self.people.get(contact) else {
             return Err(Refusal::new("unknown-contact", format!("There is no contact {contact}.")));
         };
         if known.opted_out {
             return Err(Refusal::new("opted-out", "They said STOP."));
         }
-        if !self.conversation(known).is_open(self.now) {
+        if needs_window && !self.conversation(known).is_open(self.now) {
             return Err(Refusal::new("window-closed", "They wrote more than 24 hours ago, or never."));
         }
         Ok(())

@@ -1,10 +1,15 @@
 //! The gallery: a plugin that uses what WhatsApp has beyond text. It reads a picture that comes and sends it back with its
-//! size, makes a group when asked, lets in who asks, and answers in the group. Scenarios see what becomes of it.
+//! size, makes a group when asked, lets in who asks, answers in the group, writes again the day after by Direct Send,
+//! and says who was merged. Scenarios see what becomes of it.
 
 use beadle_plugin::prelude::*;
+use std::time::Duration;
 
 /// More than any picture of a scenario.
 const MOST_BYTES: usize = 1 << 20;
+
+/// When the window of what was just said has closed.
+const AFTER_THE_WINDOW: Duration = Duration::from_secs(25 * 3600);
 
 #[derive(Default)]
 struct Gallery;
@@ -26,11 +31,24 @@ impl OnMessage for Gallery {
                 let made = media::create("text/plain", Some("a.txt"), b"made here")?;
                 event.reply(MediaMessage::document(made, "a.txt"))?
             }
+            Some("tomorrow") => {
+                timers::set(&event.sender, "tomorrow", clock::after(AFTER_THE_WINDOW), b"")?;
+                return Ok(Disposition::Claimed);
+            }
             Some("group") => groups::create(&event.conversation.channel, "Potters", None, true)?,
             Some(text) if event.conversation.group.is_some() => event.reply(format!("in the group: {text}"))?,
             _ => return Ok(Disposition::Pass),
         };
         Ok(Disposition::Claimed)
+    }
+}
+
+impl OnTimer for Gallery {
+    fn on_timer(&self, event: TimerEvent) -> Result<Disposition, Failure> {
+        if let Scope::Contact(contact) = &event.scope {
+            messages::send_direct(contact, &Direct::utility("Your order has left.").named("order_left"))?;
+        }
+        Ok(Disposition::Pass)
     }
 }
 
@@ -43,6 +61,15 @@ impl OnJoinRequest for Gallery {
     }
 }
 
+impl OnContactChanged for Gallery {
+    fn on_contact_changed(&self, event: ContactChangedEvent) -> Result<Disposition, Failure> {
+        if let Some(merged) = &event.merged {
+            messages::send(&event.contact.id, format!("{} is {} now", merged.contact, event.contact.id))?;
+        }
+        Ok(Disposition::Pass)
+    }
+}
+
 impl OnGroupChanged for Gallery {
     fn on_group_changed(&self, event: GroupChangedEvent) -> Result<Disposition, Failure> {
         log::info(format!("group {}", event.change));
@@ -50,4 +77,4 @@ impl OnGroupChanged for Gallery {
     }
 }
 
-plugin!(Gallery: OnMessage, OnJoinRequest, OnGroupChanged);
+plugin!(Gallery: OnMessage, OnTimer, OnJoinRequest, OnContactChanged, OnGroupChanged);

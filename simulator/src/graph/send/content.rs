@@ -1,6 +1,7 @@
 //! What a message brings with it: its template, its media, what it will be billed as.
 
 use super::Trouble;
+use super::direct::direct;
 use crate::groups::GroupNo;
 use crate::hub::World;
 use crate::media;
@@ -21,6 +22,8 @@ pub(super) struct Plan {
     pub held: bool,
     /// It is a template: the answer has a `message_status`.
     pub template: bool,
+    /// The template that the platform made of a message by Direct Send.
+    pub template_id: Option<String>,
     /// It is accepted and fails.
     pub trouble: Option<Trouble>,
 }
@@ -48,35 +51,23 @@ pub(super) fn plan(world: &World, request: &Value, kind: &str, now_ms: i64) -> R
             needs_phone: template.is_some_and(templates::needs_phone),
             held: world.knobs.template_hold,
             template: true,
+            template_id: None,
             trouble,
         });
     }
-    let direct = direct_send(world, request)?;
+    let direct = direct(world, request, kind)?;
+    let category = direct.as_ref().map_or("service", |direct| direct.category);
     Ok(Plan {
-        category: direct.unwrap_or("service"),
+        category,
         // A read mark apart, nothing else may be first.
-        first: direct.is_some_and(|category| category != "service"),
+        first: direct.is_some(),
         rendered: None,
-        needs_phone: false,
+        needs_phone: category == "authentication",
         held: false,
         template: false,
+        template_id: direct.map(|direct| direct.template_id),
         trouble,
     })
-}
-
-/// Direct Send (whatsapp.md 2.3): an account that may says the category, and needs no template.
-fn direct_send(world: &World, request: &Value) -> Result<Option<&'static str>, Refusal> {
-    match request.get("category").map(Value::as_str) {
-        None => Ok(None),
-        Some(_) if !world.knobs.direct_send => Err(Refusal::new(
-            100,
-            "Parameter Invalid: The 'category' value requires Direct Send, which isn't enabled for this account. Use an approved message template instead.",
-        )),
-        Some(Some("utility")) => Ok(Some("utility")),
-        Some(Some("authentication")) => Ok(Some("authentication")),
-        Some(Some("service")) => Ok(Some("service")),
-        Some(_) => Err(Refusal::new(100, "Param category must be one of {utility, authentication, service}.")),
-    }
 }
 
 /// The template that is named. Until the first one is made, and where no names are set, every template goes.

@@ -1,13 +1,14 @@
 //! Dead letters: listed, shown, tried again, dropped.
 
-use super::{Admin, Answer, Names, ask, id, most};
+use super::{Admin, Answer, Names, ask, counted, id, most};
 use crate::api::{DeadRow, Done, List};
 use crate::web::failure::No;
 use crate::web::summary;
 use axum::Json;
 use axum::extract::{Path, Query, State};
 use beadle_model::Ending;
-use beadle_store::shown::{DeadFilter, DeadShown};
+use beadle_pipeline::Delivery;
+use beadle_store::shown::{DeadFilter, DeadShown, LetterShown};
 use beadle_store::{DeadRef, Reader, Retried, StoreError};
 use serde::Deserialize;
 use std::sync::Arc;
@@ -37,7 +38,10 @@ pub async fn dead_one(State(admin): State<Arc<Admin>>, Path(text): Path<String>)
     let letter: DeadRef = id(&text)?;
     let row = ask(&admin, move |reader, names| {
         let shown = reader.dead_shown(letter)?.ok_or_else(|| No::not_found("dead letter", &text))?;
-        Ok(dead_row(reader, names, &shown)?)
+        let row = dead_row(reader, names, &shown)?;
+        let DeadRef::Webhook(id) = letter else { return Ok(row) };
+        let text = reader.letter(id)?.map(|letter| String::from_utf8_lossy(&letter.body).into_owned());
+        Ok(DeadRow { text, ..row })
     });
     Ok(Json(row.await?))
 }
@@ -47,6 +51,9 @@ fn dead_row(reader: &Reader, names: &Names, shown: &DeadShown) -> Result<DeadRow
         DeadRef::Message(message) => reader.message_shown(message)?.map(|it| summary::outgoing(&it.row.body)),
         DeadRef::Handling(handling) => {
             reader.event(handling.event)?.map(|it| format!("{}: {}", it.kind().name(), summary::event(&it.body)))
+        }
+        DeadRef::Webhook(_) => {
+            shown.webhook.as_ref().map(|it| format!("for {}, {} bytes: {}", it.app, it.bytes, it.beginning))
         }
     };
     Ok(DeadRow {
@@ -60,6 +67,7 @@ fn dead_row(reader: &Reader, names: &Names, shown: &DeadShown) -> Result<DeadRow
         retried_at: shown.retried_at.map(|at| at.as_ms()),
         answered: matches!(shown.of, DeadRef::Handling(_)) && is_answered(shown.ending),
         summary: about.unwrap_or_default(),
+        text: None,
     })
 }
 
@@ -90,8 +98,30 @@ pub async fn dead_retry(State(admin): State<Arc<Admin>>, Path(text): Path<String
                 warning: is_answered(ending).then(|| warning.into()),
             }
         }
+        Retried::Webhook(letter) => read_again(&admin, letter).await?,
     };
     Ok(Json(done))
+}
+
+/// A webhook is read as though it came now: an update may have taught us what it means.
+async fn read_again(admin: &Admin, letter: LetterShown) -> Result<Done, No> {
+    let Some(app) = admin.webhooks.apps.get(&letter.app) else {
+        let why = format!("{} came for the app `{}`, which is not configured", letter.id, letter.app);
+        return Err(No::conflict("app-unknown", why));
+    };
+    let parsed = app.understand(&letter.body, letter.received_at);
+    let receipts = parsed.receipts.len();
+    if let (Some(still), 0) = (parsed.letters.first(), parsed.events.len() + receipts) {
+        return Err(No::conflict(&still.code, format!("{} is still not understood: {}", letter.id, still.error)));
+    }
+    let read_from = Some(letter.id);
+    let delivery = Delivery { events: parsed.events, receipts: parsed.receipts, letters: parsed.letters, read_from };
+    let appended = admin.pipeline.inbox().receive(delivery).await?;
+    let rest = appended.letters.first().map(|rest| format!("a part of it is not understood, and is {rest} now"));
+    let events = counted(appended.events as u64, "new event", "new events");
+    let message =
+        format!("{} was read again: {events}, {}.", letter.id, counted(receipts as u64, "receipt", "receipts"));
+    Ok(Done { message, warning: rest })
 }
 
 /// `POST /dead/{id}/drop`

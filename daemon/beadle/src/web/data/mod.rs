@@ -16,7 +16,7 @@ pub use clock::clock;
 pub use dead::{dead, dead_drop, dead_one, dead_retry};
 pub use events::{ending, event, event_row, events, tail};
 pub use outbox::{message_row, outbox, receipts};
-pub use people::{contact, contacts, proposals};
+pub use people::{contact, contacts, keep_apart, merge, proposals, would_merge};
 pub use plugins::{disable, enable, grant, plugin, plugins, purge, revoke, rollback};
 pub use schedules::{history, next, run, schedule, schedules, would_run};
 pub use status::{config, doubts, line, snapshot, status};
@@ -89,6 +89,11 @@ fn word<T: serde::de::DeserializeOwned>(what: &str, text: Option<&str>) -> Resul
         serde_json::from_value(text.into()).map_err(|why| No::bad_request(format!("`{text}` is no {what}: {why}")))
     };
     text.map(read).transpose()
+}
+
+/// `1 event`, `2 events`
+fn counted(number: u64, one: &str, many: &str) -> String {
+    format!("{number} {}", if number == 1 { one } else { many })
 }
 
 fn most(limit: Option<usize>) -> usize {

@@ -1,12 +1,13 @@
-//! Contacts: listed and shown.
+//! Contacts: listed, shown, merged, kept apart.
 
 use super::{Admin, Answer, ask, id, maybe_id, most};
-use crate::api::{ContactRow, ContactView, ConversationRow, List, MergeProposal};
+use crate::api::{ContactRow, ContactView, ConversationRow, Done, List, MergeProposal, MergeView, MergedPlugin};
 use crate::web::failure::No;
 use axum::Json;
 use axum::extract::{Path, Query, State};
 use beadle_model::{Alias, AliasKind, Contact, ContactId, Timestamp};
-use beadle_store::shown::{AliasClash, ContactShown};
+use beadle_store::StoreError;
+use beadle_store::shown::{AliasClash, ContactShown, MergeReport};
 use serde::Deserialize;
 use std::sync::Arc;
 
@@ -34,15 +35,77 @@ pub async fn proposals(State(admin): State<Arc<Admin>>, Query(which): Query<Whic
     let now = admin.clock.now().as_ms();
     let most = most(which.limit);
     let list = ask(&admin, move |reader, _| {
-        let proposal = |(clash, seen_at): (AliasClash, Timestamp)| MergeProposal {
-            claimed: clash.claimed.to_string(),
-            holder: clash.holder.to_string(),
-            alias: alias(&clash.alias),
-            seen_at: seen_at.as_ms(),
+        let name = |id| Ok::<_, StoreError>(reader.contact(id)?.and_then(|contact| contact.name));
+        let proposal = |(clash, seen_at): (AliasClash, Timestamp)| {
+            Ok(MergeProposal {
+                claimed: clash.claimed.to_string(),
+                claimed_name: name(clash.claimed)?,
+                holder: clash.holder.to_string(),
+                holder_name: name(clash.holder)?,
+                alias: alias(&clash.alias),
+                seen_at: seen_at.as_ms(),
+            })
         };
-        Ok(List { now, items: reader.alias_clashes(most)?.into_iter().map(proposal).collect(), next: None })
+        let items: Result<Vec<_>, StoreError> = reader.alias_clashes(most)?.into_iter().map(proposal).collect();
+        Ok(List { now, items: items?, next: None })
     });
     Ok(Json(list.await?))
+}
+
+/// `GET /contacts/{keep}/merge/{gone}`: what a merge would move.
+pub async fn would_merge(
+    State(admin): State<Arc<Admin>>,
+    Path((keep, gone)): Path<(String, String)>,
+) -> Answer<MergeView> {
+    merge_view(&admin, admin.store.merge_contacts(id(&keep)?, id(&gone)?, true).await?, true).await
+}
+
+/// `POST /contacts/{keep}/merge/{gone}`: two contacts become one, on a person's word.
+pub async fn merge(State(admin): State<Arc<Admin>>, Path((keep, gone)): Path<(String, String)>) -> Answer<MergeView> {
+    let report = admin.store.merge_contacts(id(&keep)?, id(&gone)?, false).await?;
+    for (from, into) in &report.joined {
+        admin.pipeline.outbox().join(*from, *into);
+    }
+    tracing::info!(kept = %report.kept, gone = %report.gone, "Two contacts became one.");
+    merge_view(&admin, report, false).await
+}
+
+/// `POST /contacts/{one}/keep-apart/{other}`: they are not proposed again.
+pub async fn keep_apart(State(admin): State<Arc<Admin>>, Path((one, other)): Path<(String, String)>) -> Answer<Done> {
+    admin.store.keep_contacts_apart(id(&one)?, id(&other)?).await?;
+    let message = format!("{one} and {other} are two, and are not proposed again.");
+    Ok(Json(Done { message, warning: None }))
+}
+
+async fn merge_view(admin: &Admin, report: MergeReport, dry_run: bool) -> Answer<MergeView> {
+    let view = ask(admin, move |reader, names| {
+        let plugin = |it: &beadle_store::shown::MergedPlugin| MergedPlugin {
+            plugin: names.of(it.plugin),
+            values: it.values as u64,
+            values_dropped: it.values_dropped as u64,
+            keys_dropped: it.keys_dropped.clone(),
+            timers: it.timers as u64,
+            timers_dropped: it.timers_dropped as u64,
+        };
+        Ok(MergeView {
+            dry_run,
+            kept: report.kept.to_string(),
+            name: reader.contact(report.kept)?.and_then(|contact| contact.name),
+            gone: report.gone.to_string(),
+            names: report.names as u64,
+            moved: report.moved.iter().map(ToString::to_string).collect(),
+            joined: report.joined.iter().map(|(from, into)| (from.to_string(), into.to_string())).collect(),
+            plugins: report.plugins.iter().map(plugin).collect(),
+            groups: report.groups as u64,
+            join_requests: report.join_requests as u64,
+            receipts: report.receipts as u64,
+            was_member: report.before.member_since.is_some(),
+            is_member: report.after.member_since.is_some(),
+            opted_out_since: report.after.opted_out_since.map(|at| at.as_ms()),
+            marketing_stopped_since: report.after.marketing_stopped_since.map(|at| at.as_ms()),
+        })
+    });
+    Ok(Json(view.await?))
 }
 
 /// `GET /contacts/{id}`
@@ -73,6 +136,7 @@ fn contact_view(now: i64, shown: &ContactShown) -> ContactView {
             .iter()
             .map(|clash| format!("{} is also a name of {}", alias(&clash.alias), other(clash, shown.contact.id)))
             .collect(),
+        merged: shown.merged.iter().map(ToString::to_string).collect(),
     }
 }
 

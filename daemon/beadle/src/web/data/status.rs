@@ -1,6 +1,6 @@
 //! How the daemon is: for `beadle status`, for systemd's status line, and for a scrape.
 
-use super::{Admin, Answer, ask, plugins, schedules};
+use super::{Admin, Answer, ask, counted, plugins, schedules};
 use crate::api::{Problem, Status};
 use crate::web::failure::No;
 use crate::web::metrics::{Snapshot, memory_bytes};
@@ -116,10 +116,6 @@ pub async fn line(admin: &Admin) -> String {
     parts.join(", ")
 }
 
-fn counted(number: u64, one: &str, many: &str) -> String {
-    format!("{number} {}", if number == 1 { one } else { many })
-}
-
 /// Events that are kept for plugins, by name.
 fn kept(admin: &Admin) -> BTreeMap<String, u64> {
     let kept = admin.pipeline.kept();
@@ -150,6 +146,7 @@ pub async fn snapshot(admin: &Admin) -> Result<Snapshot, No> {
             ("unknown-number", &webhooks.unknown_number),
             ("unreadable", &webhooks.unreadable),
         ]),
+        letters_dropped: admin.store.health().letters_dropped,
         plugins,
         kept: kept(admin),
         reloads: admin.catalog.counts().into_iter().map(|(name, count)| (name.to_owned(), count)).collect(),

@@ -208,3 +208,42 @@ fn groups() {
     }
     assert_eq!(says(&Outgoing::Pin { message: " ".into(), days: None }), "empty");
 }
+
+fn direct(category: &str, name: Option<&str>, message: Outgoing) -> Outgoing {
+    Outgoing::Direct(Box::new(Direct { category: category.into(), template_name: name.map(str::to_owned), message }))
+}
+
+#[test]
+fn direct_send_takes_what_needs_no_ear_and_no_catalogue() {
+    let text = |length: usize| Outgoing::Text { body: "x".repeat(length), preview_url: false, quote: None };
+    let call =
+        |title: usize, ttl_minutes| Outgoing::CallButton { body: "b".into(), title: "x".repeat(title), ttl_minutes };
+    let link_button = Outgoing::LinkButton {
+        header: Some(Header::File { kind: MediaKind::Image, source: link(), filename: None }),
+        body: "b".into(),
+        footer: None,
+        title: "t".into(),
+        url: "https://example.com".into(),
+        quote: None,
+    };
+    for (body, expected) in [
+        (direct("utility", None, text(4096)), "ok"),
+        (direct("utility", None, text(4097)), "too-long"),
+        (direct("utility", Some("order_1"), link_button.clone()), "ok"),
+        (direct("utility", Some("Order"), text(1)), "bad-message"),
+        (direct("utility", Some(""), text(1)), "empty"),
+        (direct("authentication", None, text(1)), "ok"),
+        (direct("authentication", None, link_button), "bad-message"),
+        (direct("marketing", None, text(1)), "bad-message"),
+        (direct("service", None, text(1)), "bad-message"),
+        (direct("utility", None, media(MediaKind::Image, None, false)), "bad-message"),
+        (direct("utility", None, direct("utility", None, text(1))), "bad-message"),
+        (direct("utility", None, call(20, 43_200)), "ok"),
+        (direct("utility", None, call(21, 1)), "too-long"),
+        (direct("utility", None, call(20, 43_201)), "bad-message"),
+        (direct("utility", None, call(20, 0)), "bad-message"),
+        (call(20, 1), "bad-message"),
+    ] {
+        assert_eq!(says(&body), expected, "{body:?}");
+    }
+}

@@ -8,7 +8,7 @@ use super::told::{NOTHING, OTHER_KIND, contact, info, json, place, quoted};
 use crate::host::Stop;
 use crate::report::Call;
 use beadle_model::event::Problem;
-use beadle_model::{ConversationView, EventBody};
+use beadle_model::{ConversationId, ConversationView, EventBody};
 
 pub fn join_request(call: &Call, conversation: &ConversationView) -> Result<on_join_request::Event, Stop> {
     let EventBody::JoinRequest { request, revoked, extra } = &call.event.body else { return Err(OTHER_KIND) };
@@ -37,12 +37,21 @@ pub fn channel(call: &Call) -> Result<on_channel_changed::Event, Stop> {
 }
 
 pub fn contact_changed(call: &Call, conversation: &ConversationView) -> Result<on_contact_changed::Event, Stop> {
-    let EventBody::ContactChanged { change, extra } = &call.event.body else { return Err(OTHER_KIND) };
+    let EventBody::ContactChanged { change, merged, extra } = &call.event.body else { return Err(OTHER_KIND) };
+    let joined = |(gone, kept): &(ConversationId, ConversationId)| on_contact_changed::Joined {
+        gone: gone.to_string(),
+        kept: kept.to_string(),
+    };
+    let merged = merged.as_ref().map(|merged| on_contact_changed::Merged {
+        contact: merged.contact.to_string(),
+        conversations: merged.conversations.iter().map(joined).collect(),
+    });
     Ok(on_contact_changed::Event {
         info: info(call),
         conversation: Some(place(conversation, call.now)),
         contact: contact(&conversation.contact),
         change: change.clone(),
+        merged,
         extra: json(extra),
     })
 }

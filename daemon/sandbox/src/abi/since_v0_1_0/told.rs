@@ -142,7 +142,8 @@ pub fn documents_changed(call: &Call) -> Result<on_documents_changed::Event, Sto
 }
 
 pub fn status(call: &Call, conversation: &ConversationView) -> Result<on_message_status::Event, Stop> {
-    let EventBody::MessageStatus { message, platform, status, problem, pricing, participant, .. } = &call.event.body
+    let EventBody::MessageStatus { message, platform, status, problem, pricing, participant, extra, .. } =
+        &call.event.body
     else {
         return Err(OTHER_KIND);
     };
@@ -155,7 +156,7 @@ pub fn status(call: &Call, conversation: &ConversationView) -> Result<on_message
         problem: problem.as_ref().map(why),
         pricing: pricing.as_ref().map(price),
         participant: participant.map(|id| id.to_string()),
-        extra: NOTHING.into(),
+        extra: json(extra),
     })
 }
 

@@ -1,0 +1,146 @@
+//! What belongs to a contact besides names and conversations: plugins' values and timers, places in groups, receipts.
+
+use crate::StoreError;
+use crate::shown::{MergeReport, MergedPlugin};
+use crate::writer::Tx;
+use beadle_model::{ContactId, PluginNo, Scope, Timestamp};
+use rusqlite::params;
+
+/// Keys of a plugin that are named in the report: enough to see what they are.
+const KEYS_SHOWN: usize = 10;
+
+impl Tx<'_> {
+    /// Every plugin's values and timers about the one are about the other. Where both have one, the kept one's stays.
+    pub(super) fn move_scope(
+        &self,
+        from: Scope,
+        into: Scope,
+        version: i64,
+        now: Timestamp,
+        report: &mut MergeReport,
+    ) -> Result<(), StoreError> {
+        let plugins: Vec<i64> = self
+            .conn
+            .prepare_cached("SELECT no FROM plugins ORDER BY no")?
+            .query_map([], |row| row.get(0))?
+            .collect::<Result<_, _>>()?;
+        for no in plugins {
+            let nothing = MergedPlugin::new(PluginNo(no));
+            let mut moved = nothing.clone();
+            // What a plugin kept before a migration, and a copy that is being made, move too: a way back leads there.
+            for state in self.states_of(no)? {
+                self.move_state(state, from, into, (version, now), &mut moved)?;
+            }
+            self.move_timers(no, from, into, &mut moved)?;
+            if moved != nothing {
+                report.add_plugin(moved);
+            }
+        }
+        Ok(())
+    }
+
+    fn states_of(&self, plugin: i64) -> Result<Vec<i64>, StoreError> {
+        let mut read = self.conn.prepare_cached("SELECT no FROM states WHERE plugin = ?1 ORDER BY no")?;
+        let states = read.query_map([plugin], |row| row.get(0))?;
+        Ok(states.collect::<Result<_, _>>()?)
+    }
+
+    fn move_state(
+        &self,
+        state: i64,
+        from: Scope,
+        into: Scope,
+        (version, now): (i64, Timestamp),
+        moved: &mut MergedPlugin,
+    ) -> Result<(), StoreError> {
+        let ((kind, gone), (_, keep)) = (from.as_columns(), into.as_columns());
+        // What has expired is not there, and stands in nobody's way.
+        let (mut bytes, _) = self.drop_state(
+            "DELETE FROM state WHERE state_no = ?1 AND scope = ?2 AND scope_id IN (?3, ?4) AND expires_at <= ?5
+             RETURNING key, octet_length(key) + CASE typeof(value) WHEN 'integer' THEN 8 ELSE octet_length(value) END",
+            params![state, kind, gone, keep, now.0],
+        )?;
+        let (lost, keys) = self.drop_state(
+            "DELETE FROM state WHERE state_no = ?1 AND scope = ?2 AND scope_id = ?3
+               AND key IN (SELECT key FROM state WHERE state_no = ?1 AND scope = ?2 AND scope_id = ?4)
+             RETURNING key, octet_length(key) + CASE typeof(value) WHEN 'integer' THEN 8 ELSE octet_length(value) END",
+            params![state, kind, gone, keep],
+        )?;
+        bytes += lost;
+        moved.values_dropped += keys.len();
+        moved.keys_dropped.extend(keys.into_iter().take(KEYS_SHOWN));
+        // A new version, so that whoever has just read one of them is asked again.
+        moved.values += self
+            .conn
+            .prepare_cached(
+                "UPDATE state SET scope_id = ?4, version = ?5 WHERE state_no = ?1 AND scope = ?2 AND scope_id = ?3",
+            )?
+            .execute([state, kind, gone, keep, version])?;
+        if bytes > 0 {
+            self.conn
+                .prepare_cached("UPDATE states SET bytes = max(0, bytes - ?2) WHERE no = ?1")?
+                .execute([state, bytes])?;
+        }
+        Ok(())
+    }
+
+    /// Deletes values; the bytes that they took, and their keys.
+    fn drop_state(&self, sql: &str, bounds: &[&dyn rusqlite::ToSql]) -> Result<(i64, Vec<String>), StoreError> {
+        let mut delete = self.conn.prepare_cached(sql)?;
+        let mut rows = delete.query(bounds)?;
+        let (mut bytes, mut keys) = (0, Vec::new());
+        while let Some(row) = rows.next()? {
+            keys.push(row.get(0)?);
+            bytes += row.get::<_, i64>(1)?;
+        }
+        Ok((bytes, keys))
+    }
+
+    fn move_timers(&self, plugin: i64, from: Scope, into: Scope, moved: &mut MergedPlugin) -> Result<(), StoreError> {
+        let ((kind, gone), (_, keep)) = (from.as_columns(), into.as_columns());
+        moved.timers_dropped += self
+            .conn
+            .prepare_cached(
+                "DELETE FROM timers WHERE plugin = ?1 AND scope = ?2 AND scope_id = ?3
+                   AND key IN (SELECT key FROM timers WHERE plugin = ?1 AND scope = ?2 AND scope_id = ?4)",
+            )?
+            .execute([plugin, kind, gone, keep])?;
+        moved.timers += self
+            .conn
+            .prepare_cached("UPDATE timers SET scope_id = ?4 WHERE plugin = ?1 AND scope = ?2 AND scope_id = ?3")?
+            .execute([plugin, kind, gone, keep])?;
+        Ok(())
+    }
+
+    /// Groups, requests to join, and receipts in groups. There is no index by contact, for the sake of what is written
+    /// all day; a merge reads these tables whole.
+    pub(super) fn merge_groups(
+        &self,
+        keep: ContactId,
+        gone: ContactId,
+        report: &mut MergeReport,
+    ) -> Result<(), StoreError> {
+        let both =
+            |sql: &str| -> Result<usize, StoreError> { Ok(self.conn.prepare_cached(sql)?.execute([keep.0, gone.0])?) };
+        let gone_alone =
+            |sql: &str| -> Result<usize, StoreError> { Ok(self.conn.prepare_cached(sql)?.execute([gone.0])?) };
+        // In both: since the earlier, and still there if either is.
+        report.groups = both(
+            "INSERT INTO group_members (conversation, contact, joined_at, left_at)
+             SELECT conversation, ?1, joined_at, left_at FROM group_members WHERE contact = ?2
+             ON CONFLICT DO UPDATE SET joined_at = min(joined_at, excluded.joined_at),
+                 left_at = CASE WHEN left_at IS NULL OR excluded.left_at IS NULL THEN NULL
+                     ELSE max(left_at, excluded.left_at) END",
+        )?;
+        gone_alone("DELETE FROM group_members WHERE contact = ?1")?;
+        report.join_requests = both("UPDATE join_requests SET contact = ?1 WHERE contact = ?2")?;
+        report.receipts = both(
+            "INSERT INTO group_receipts (message, participant, receipt, at, pricing)
+             SELECT message, ?1, receipt, at, pricing FROM group_receipts WHERE participant = ?2
+             ON CONFLICT DO UPDATE SET at = CASE WHEN excluded.receipt > receipt THEN excluded.at ELSE at END,
+                 receipt = max(receipt, excluded.receipt), pricing = coalesce(pricing, excluded.pricing)",
+        )?;
+        gone_alone("DELETE FROM group_receipts WHERE participant = ?1")?;
+        Ok(())
+    }
+}
