@@ -24,7 +24,9 @@ pub use content::{Content, Context, Referral};
 pub use effect::{Effects, Refusal, Scope};
 pub use error::{Blame, Coded};
 pub use event::{Disposition, Ending, Event, EventBody, EventKind};
-pub use id::{ContactId, ConversationId, EventId, HandlingId, MediaId, MessageId, ParseIdError, PluginNo, StateNo, WebhookId};
+pub use id::{
+    ContactId, ConversationId, EventId, HandlingId, MediaId, MessageId, ParseIdError, PluginNo, StateNo, WebhookId,
+};
 pub use outgoing::Outgoing;
 pub use time::Timestamp;
 pub use word::Word;

@@ -165,7 +165,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_lane_that_joins_another_goes_before_what_comes_behind() {
-        let lanes = Lanes::default();
+        let lanes = Lanes::new(Clock::real());
         let (done, mut seen) = mpsc::unbounded_channel();
         let (go, gone) = oneshot::channel::<()>();
         let say = |n: i64| {

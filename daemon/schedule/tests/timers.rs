@@ -9,8 +9,8 @@
 
 use beadle_clock::{Alarm, Clock, Hand};
 use beadle_model::effect::TimerWrite;
-use beadle_schedule::Schedules;
 use beadle_model::{EventBody, EventId, PluginNo, Scope, StateNo, Timestamp};
+use beadle_schedule::Schedules;
 use beadle_store::step::{Batch, Commit, EventKey, NewEvent, Place, Progress};
 use beadle_store::{Feed, Store, StoreConfig};
 use std::path::Path;

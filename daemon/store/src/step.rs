@@ -6,7 +6,8 @@
 use beadle_model::effect::{NewMedia, StateRead, StateWrite, TimerWrite};
 use beadle_model::event::{Pricing, Problem};
 use beadle_model::{
-    Alias, ConversationId, Ending, EventBody, EventId, MessageId, Outgoing, PluginNo, StateNo, Timestamp, WebhookId, Word,
+    Alias, ConversationId, Ending, EventBody, EventId, MessageId, Outgoing, PluginNo, StateNo, Timestamp, WebhookId,
+    Word,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;

@@ -44,7 +44,7 @@ fn contact(house: &House, id: ContactId) -> ContactShown {
 }
 
 fn value(house: &House, plugin: PluginNo, scope: Scope, key: &str) -> Option<String> {
-    let value = house.reader.state_get(plugin, scope, key, house.clock.now()).unwrap();
+    let value = house.reader.state_get(house.reader.state_of(plugin).unwrap(), scope, key, house.clock.now()).unwrap();
     value.map(|(bytes, _)| String::from_utf8(bytes).unwrap())
 }
 
@@ -146,7 +146,7 @@ async fn what_plugins_keep_moves_and_the_kept_contacts_stands() {
         .commit(Commit { state: vec![set(Scope::Plugin, "p", "1")], ..house.commit(mia.id, echo) })
         .await
         .unwrap();
-    let bytes = house.reader.state_bytes(welcome).unwrap();
+    let bytes = house.reader.state_bytes(house.reader.state_of(welcome).unwrap()).unwrap();
 
     let report = merged(&house, ANA, MIA).await;
     let [only] = &report.plugins[..] else { panic!("{report:?}") };
@@ -161,14 +161,17 @@ async fn what_plugins_keep_moves_and_the_kept_contacts_stands() {
         assert_eq!(read("name").as_deref(), Some("Mia"));
         assert_eq!(read("expired").as_deref(), Some("hers"), "what has expired stands in nobody's way");
         assert_eq!(read("count").as_deref(), Some("3"));
-        let keys = house.reader.state_scan(welcome, scope, "", None, 10, house.clock.now()).unwrap();
+        let keys = house
+            .reader
+            .state_scan(house.reader.state_of(welcome).unwrap(), scope, "", None, 10, house.clock.now())
+            .unwrap();
         assert_eq!(keys.len(), 4);
     }
     assert_eq!(value(&house, welcome, talk, "topic").as_deref(), Some("lifts"));
     // `step` and `expired` of one of them gave way.
     let (step, expired) = ("stepanswered".len() as u64, "expiredx".len() as u64);
-    assert_eq!(house.reader.state_bytes(welcome).unwrap(), bytes - step - expired);
-    assert_eq!(house.reader.state_bytes(echo).unwrap(), 2);
+    assert_eq!(house.reader.state_bytes(house.reader.state_of(welcome).unwrap()).unwrap(), bytes - step - expired);
+    assert_eq!(house.reader.state_bytes(house.reader.state_of(echo).unwrap()).unwrap(), 2);
 
     house.hand.advance_ms(DAY);
     let (fired, _) = house.store.fire_timers(house.clock.now(), 10).await.unwrap();
@@ -188,7 +191,8 @@ async fn who_still_works_with_the_old_ids_is_neither_lost_nor_wrong() {
         .commit(Commit { state: vec![set(MIA_AS_WELL, "k", "old")], ..house.commit(mia.id, echo) })
         .await
         .unwrap();
-    let (_, version) = house.reader.state_get(echo, MIA_AS_WELL, "k", NOW).unwrap().unwrap();
+    let (_, version) =
+        house.reader.state_get(house.reader.state_of(echo).unwrap(), MIA_AS_WELL, "k", NOW).unwrap().unwrap();
     let queued = house.send(&mia, echo, SendState::Queued).await;
     merged(&house, ANA, MIA).await;
 
@@ -197,7 +201,8 @@ async fn who_still_works_with_the_old_ids_is_neither_lost_nor_wrong() {
     let stale = house.store.commit(Commit { reads, ..house.commit(mia.id, echo) }).await;
     assert!(matches!(stale, Err(StoreError::StaleRead { .. })));
     // … and what it then asks for under the old ids is the kept contact's.
-    let (_, version) = house.reader.state_get(echo, MIA_AS_WELL, "k", NOW).unwrap().unwrap();
+    let (_, version) =
+        house.reader.state_get(house.reader.state_of(echo).unwrap(), MIA_AS_WELL, "k", NOW).unwrap().unwrap();
     let message = house.store.reserve_message();
     let commit = Commit {
         reads: vec![read_of(MIA_AS_WELL, "k", Some(version))],
