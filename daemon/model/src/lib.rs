@@ -16,6 +16,7 @@ pub mod id;
 pub mod outgoing;
 pub mod phone;
 pub mod time;
+pub mod window;
 pub mod word;
 pub mod zone;
 
@@ -27,5 +28,6 @@ pub use event::{Disposition, Ending, Event, EventBody, EventKind};
 pub use id::{ContactId, ConversationId, EventId, HandlingId, MediaId, MessageId, ParseIdError, PluginNo};
 pub use outgoing::Outgoing;
 pub use time::Timestamp;
+pub use window::{Leads, WINDOW_MS};
 pub use word::Word;
 pub use zone::zone_of_number;

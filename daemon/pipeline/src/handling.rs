@@ -147,6 +147,10 @@ impl Spine {
             run.pass(place);
             return Ok(End::Passed);
         }
+        if self.is_overtaken(&run.event) {
+            run.pass(place);
+            return Ok(End::Passed);
+        }
         let now = self.clock.now();
         let ending = run.ending().filter(|_| run.event.kind().is_staged()).map(|ending| self.tell(ending));
         let call = Call { event: Arc::clone(&run.event), ending, attempt, late, now };
@@ -171,7 +175,8 @@ impl Spine {
             instance.keep();
             return Ok(End::Passed);
         }
-        let decision = decision(run, member, said);
+        let asks = effects.sends.iter().any(|send| send.reply && send.body.asks());
+        let decision = decision(run, member, said, asks);
         // What read nothing that can be stale need not wait for the disk; should that refuse, all instances are renewed.
         let mut instance = Some(instance);
         if !needs_check && let Some(instance) = instance.take() {
@@ -315,6 +320,7 @@ impl Spine {
         match ending {
             Ending::Passed => ("passed".into(), None),
             Ending::Claimed(by) => ("claimed".into(), name(by)),
+            Ending::Asked(by) => ("asked".into(), name(by)),
             Ending::Stopped(by) => ("stopped".into(), name(by)),
             Ending::Host => ("host".into(), None),
         }
@@ -347,12 +353,13 @@ impl Spine {
 }
 
 /// A claim or a stop ends the chain, in the same commit.
-fn decision(run: &Run, member: &Member, said: Disposition) -> Option<Ending> {
+fn decision(run: &Run, member: &Member, said: Disposition, asks: bool) -> Option<Ending> {
     if !run.event.kind().is_staged() || run.ending().is_some() {
         return None;
     }
     match said {
         Disposition::Pass => None,
+        Disposition::Claimed if asks => Some(Ending::Asked(member.seat.no())),
         Disposition::Claimed => Some(Ending::Claimed(member.seat.no())),
         Disposition::Stopped => Some(Ending::Stopped(member.seat.no())),
     }

@@ -19,6 +19,7 @@ pub mod health;
 mod inbox;
 mod lane;
 pub mod outbox;
+mod overtaken;
 mod retry;
 mod roster;
 mod run;
@@ -80,6 +81,7 @@ impl Pipeline {
             outbox,
             health,
             timers_changed: clock.alarm(),
+            windows_changed: clock.alarm(),
             clock,
             phase,
             fatal: watch::Sender::new(None),
@@ -130,6 +132,11 @@ impl Pipeline {
     /// Rung when a plugin set or moved a timer, for whoever waits for the next one.
     pub fn timers_changed(&self) -> Alarm {
         self.spine.timers_changed.clone()
+    }
+
+    /// Rung when a window was opened that is to be looked at before what is waited for.
+    pub fn windows_changed(&self) -> Alarm {
+        self.spine.windows_changed.clone()
     }
 
     /// Handles a dead letter's event in its plugin once more, out of order and marked `late`. `false`: the plugin is not

@@ -6,6 +6,7 @@
 
 use crate::seat::Seat;
 use beadle_model::{Disposition, EventBody, EventKind, PluginNo};
+use beadle_store::step::WindowNews;
 use std::sync::Arc;
 
 /// When a plugin is asked (DESIGN section 3).
@@ -67,31 +68,46 @@ impl Member {
     }
 }
 
-/// Those who run now, in the order in which they are asked.
+/// Those who run now, in the order in which they are asked. The default is that of a start: nobody is known yet, so that
+/// whatever somebody could want to hear has to be kept for them.
 #[derive(Default)]
-pub struct Roster(Vec<Arc<Member>>);
+pub struct Roster {
+    members: Vec<Arc<Member>>,
+    known: bool,
+}
 
 impl Roster {
     /// Puts them in order.
     pub fn new(mut members: Vec<Arc<Member>>) -> Self {
         members.sort_by(|a, b| (a.stage, a.order, a.seat.name()).cmp(&(b.stage, b.order, b.seat.name())));
-        Self(members)
+        Self { members, known: true }
     }
 
     /// All of them, in order.
     pub fn members(&self) -> &[Arc<Member>] {
-        &self.0
+        &self.members
     }
 
     /// Those who want to hear what became of their messages.
     pub fn status_listeners(&self) -> Vec<PluginNo> {
         let wants = |member: &&Arc<Member>| member.seat.exports(EventKind::MessageStatus);
-        self.0.iter().filter(wants).map(|member| member.seat.no()).collect()
+        self.members.iter().filter(wants).map(|member| member.seat.no()).collect()
     }
 
     /// Whether somebody wants to hear of contacts that are new or have another name.
     pub fn wants_contact_news(&self) -> bool {
-        self.0.iter().any(|member| member.seat.exports(EventKind::ContactChanged))
+        self.wants(EventKind::ContactChanged)
+    }
+
+    /// What somebody wants to hear of windows.
+    pub fn window_news(&self) -> WindowNews {
+        let (expiring, closed) = (self.wants(EventKind::WindowExpiring), self.wants(EventKind::WindowClosed));
+        WindowNews { expiring, closed }
+    }
+
+    /// Whether somebody exports it, or may.
+    fn wants(&self, kind: EventKind) -> bool {
+        !self.known || self.members.iter().any(|member| member.seat.exports(kind))
     }
 
     /// Who gets this event, in order: one plugin for what is its own, all who export it for the rest.
@@ -99,11 +115,11 @@ impl Roster {
         let kind = body.kind();
         let only = body.only_for();
         let gets = |member: &&Arc<Member>| only.is_none_or(|no| member.seat.no() == no) && member.seat.exports(kind);
-        self.0.iter().filter(gets).cloned().collect()
+        self.members.iter().filter(gets).cloned().collect()
     }
 
     /// The name of a plugin that runs now.
     pub fn name(&self, no: PluginNo) -> Option<&str> {
-        self.0.iter().find(|member| member.seat.no() == no).map(|member| member.seat.name().as_ref())
+        self.members.iter().find(|member| member.seat.no() == no).map(|member| member.seat.name().as_ref())
     }
 }

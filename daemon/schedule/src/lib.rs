@@ -1,11 +1,15 @@
-//! What becomes an event by time. For now: the timers that plugins set.
+//! What becomes an event by time: the timers that plugins set ([`run`]), and windows ([`Windows`]).
 //!
-//! One loop asks the store what is due and lets it become events, in one transaction each time, so that a timer fires
-//! exactly once whatever crashes. It waits for the earliest timer there is, and is rung when a plugin sets one. No task
-//! and no memory per timer: a million of them are rows.
+//! A loop each asks the store what is due and lets it become events, in one transaction each time, so that a timer fires
+//! exactly once whatever crashes. It waits for the earliest that there is, and is rung when something earlier comes. No task
+//! and no memory for each: millions of them are rows.
 //!
-//! It is not: the place of cron patterns and windows yet (they come here), nor of retries and back-off, which belong to
-//! what is being tried again.
+//! It is not: the place of cron patterns yet (they come here), nor of retries and back-off, which belong to what is being
+//! tried again.
+
+mod windows;
+
+pub use windows::Windows;
 
 use beadle_clock::{Alarm, Clock};
 use beadle_model::Timestamp;

@@ -102,6 +102,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         pricing: None,
         participant: vec![],
         recipient: vec![],
+        free_entry_until: None,
     };
     store.append(Batch { receipts: vec![receipt], ..Batch::default() }).await?;
     let (code, error) = ("trap".to_owned(), "unreachable".to_owned());

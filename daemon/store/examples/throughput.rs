@@ -120,6 +120,7 @@ async fn answer(store: &Store, event: &Event, by: (PluginNo, i64), receipts: u64
             pricing: None,
             participant: vec![],
             recipient: vec![],
+            free_entry_until: None,
         };
         store.append(Batch { receipts: vec![receipt], ..Batch::default() }).await?;
     }

@@ -74,7 +74,9 @@ CREATE TABLE conversations (
     address         TEXT,
     -- In place and without an index: they change with every message. 0 is never.
     last_inbound_at INTEGER NOT NULL DEFAULT 0,
-    window_until    INTEGER NOT NULL DEFAULT 0
+    window_until    INTEGER NOT NULL DEFAULT 0,
+    -- They came by an advertisement: until then the platform takes no money for messages.
+    free_entry_until INTEGER
 ) STRICT;
 CREATE UNIQUE INDEX conversations_by_contact ON conversations (contact, channel) WHERE contact IS NOT NULL;
 CREATE UNIQUE INDEX conversations_by_group ON conversations (channel, platform_group) WHERE platform_group IS NOT NULL;
@@ -92,7 +94,7 @@ CREATE TABLE events (
     state        INTEGER NOT NULL DEFAULT 0,
     roster       INTEGER,
     done         INTEGER NOT NULL DEFAULT 0,
-    -- 0 passed, 1 claimed, 2 stopped, 3 host; and by which plugin.
+    -- 0 passed, 1 claimed, 2 stopped, 3 host, 4 claimed with a question; and by which plugin.
     ending       INTEGER,
     ended_by     INTEGER
 ) STRICT;
@@ -180,8 +182,8 @@ CREATE TABLE timers (
 ) STRICT;
 CREATE INDEX timers_due ON timers (due_at);
 
--- Windows that are open, as far as they are looked after. `due_at` is when to look next: it is not moved when the
--- window is renewed, but when it is due. What the window is now stands in `conversations`.
+-- Windows that are open. `due_at` is when to look next: it is not moved when the window is renewed, but when it is due, so
+-- it is never later than the window's end. What the window is now stands in `conversations`.
 CREATE TABLE windows (
     conversation INTEGER PRIMARY KEY,
     due_at       INTEGER NOT NULL,

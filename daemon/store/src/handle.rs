@@ -12,10 +12,10 @@ use crate::read::Reader;
 use crate::retain::{Cursor, Retained, Retention};
 use crate::settle::{self, Settle, Settled};
 use crate::shared::{Health, Shared};
-use crate::step::{Appended, Batch, Burial, Commit, FailedTry, Fence, Progress, Settlement};
+use crate::step::{Appended, Batch, Burial, Commit, FailedTry, Fence, Progress, Settlement, WindowNews, WindowsLooked};
 use crate::writer::Tx;
 use crate::{DeadRef, Retried};
-use beadle_model::{ConversationId, EventId, MessageId, PluginNo, Timestamp};
+use beadle_model::{ConversationId, EventId, Leads, MessageId, PluginNo, Timestamp};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use tokio::sync::oneshot;
@@ -187,6 +187,23 @@ impl Store {
     /// is due.
     pub async fn fire_timers(&self, now: Timestamp, most: usize) -> Result<(usize, Option<Timestamp>), StoreError> {
         self.ask(move |tx| tx.fire(now, most)).await
+    }
+
+    /// Plugins are told so long before the end of a window, from now on. Arms the next `most` windows for it; `true`: there
+    /// are more, call again. Where nothing changed there is nothing to do.
+    pub async fn arm_windows(&self, leads: Leads, most: usize) -> Result<bool, StoreError> {
+        let now = self.0.shared.clock.now();
+        self.ask(move |tx| tx.arm_windows(&leads, now, most)).await
+    }
+
+    /// Looks at the windows that are due, the longest due first, `most` at most; what `news` asks for becomes events.
+    pub async fn look_at_windows(
+        &self,
+        now: Timestamp,
+        news: WindowNews,
+        most: usize,
+    ) -> Result<WindowsLooked, StoreError> {
+        self.ask(move |tx| tx.look_at_windows(now, news, most)).await
     }
 
     /// Copies documents that changed, forgets those that are gone, and tells the plugin in an event: one transaction.

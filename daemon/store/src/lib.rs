@@ -41,6 +41,7 @@ pub mod shown;
 mod state;
 pub mod step;
 mod timers;
+mod windows;
 mod writer;
 
 pub use dead::{DeadRef, Retried};

@@ -93,6 +93,8 @@ pub struct Receipt {
     pub participant: Vec<Alias>,
     /// To one person: names of theirs that we may not have written to.
     pub recipient: Vec<Alias>,
+    /// They came by an advertisement: until then messages cost nothing.
+    pub free_entry_until: Option<Timestamp>,
 }
 
 /// How a receipt names its message.
@@ -115,6 +117,28 @@ pub struct Batch {
     pub status_listeners: Vec<PluginNo>,
     /// Somebody wants to hear of contacts that are new or have another name.
     pub contact_news: bool,
+    /// Somebody wants to hear of windows.
+    pub window_news: WindowNews,
+}
+
+/// What somebody wants to hear of windows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct WindowNews {
+    /// That one is about to close.
+    pub expiring: bool,
+    /// That one has closed.
+    pub closed: bool,
+}
+
+/// What came of a look at the windows that were due.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct WindowsLooked {
+    /// Windows that were looked at.
+    pub looked: usize,
+    /// Events that were made.
+    pub told: usize,
+    /// When the next one is due; in the past where more are due already.
+    pub next_due: Option<Timestamp>,
 }
 
 /// What became of a batch.
@@ -130,6 +154,8 @@ pub struct Appended {
     pub received: Vec<MessageId>,
     /// Receipts for messages that are not ours.
     pub strangers: usize,
+    /// The earliest moment at which a window that was opened is to be looked at.
+    pub window_due: Option<Timestamp>,
 }
 
 /// Proof that this process has the lanes; a commit with an older one fails.

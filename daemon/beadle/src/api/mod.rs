@@ -8,11 +8,13 @@ mod events;
 mod people;
 mod plugins;
 mod status;
+mod windows;
 
 pub use events::*;
 pub use people::*;
 pub use plugins::*;
 pub use status::*;
+pub use windows::*;
 
 use serde::{Deserialize, Serialize};
 

@@ -9,6 +9,8 @@ use super::tree::{Node, Table, Value};
 use super::{Admin, App, Channel, Config, DEFAULT_SOCKET, Daemon, Http, Log, LogFormat, Media, Outbox, Words};
 use beadle_catalog::PluginConfig;
 use beadle_catalog::grants::{ASKED_FOR, GIVEN_TO_ALL};
+use beadle_model::Leads;
+use beadle_model::window::MOST_LEADS;
 use beadle_model::word::Language;
 use beadle_pipeline::outbox::{OnAmbiguous, Pace};
 use beadle_pipeline::{OnFailure, Stage};
@@ -35,6 +37,7 @@ pub fn config(reading: &Reading<'_>, tree: &Table) -> Config {
         channels: channels(&mut root, &apps),
         apps,
         outbox: outbox(root.section("outbox")),
+        windows: windows(root.section("windows")),
         media: media(root.section("media")),
         plugins: root.named("plugins").into_iter().map(|(name, section)| (name, plugin(section))).collect(),
         retention,
@@ -205,6 +208,14 @@ fn outbox(mut section: Section<'_>) -> Outbox {
     };
     section.end();
     outbox
+}
+
+/// How long before their end plugins are told of windows.
+fn windows(mut section: Section<'_>) -> Leads {
+    let usual = [2 * HOUR_MS, HOUR_MS / 2];
+    let leads_ms = section.durations_ms("expiring_before", SECOND_MS..=23 * HOUR_MS, MOST_LEADS);
+    section.end();
+    Leads::new(leads_ms.unwrap_or_else(|| usual.to_vec()))
 }
 
 fn plugin(mut section: Section<'_>) -> PluginConfig {

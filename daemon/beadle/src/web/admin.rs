@@ -33,6 +33,8 @@ pub fn router(admin: Arc<Admin>) -> Router {
         .route("/contacts", get(data::contacts))
         .route("/contacts/proposals", get(data::proposals))
         .route("/contacts/{id}", get(data::contact))
+        .route("/windows", get(data::windows))
+        .route("/windows/by-hour", get(data::windows_by_hour))
         .route("/why/{id}", get(story::why))
         .fallback(async || No::not_found("question", "of this name below /api/v1"));
     Router::new()

@@ -216,6 +216,7 @@ pub fn conversation() -> ConversationView {
         group: None,
         address: Some(Alias { kind: AliasKind::WaId, value: "31612345678".into() }),
         window_until: Some(NOW.plus_ms(3_600_000)),
+        free_entry_until: None,
     }
 }
 

@@ -11,6 +11,7 @@ pub(crate) mod outbox;
 mod people;
 mod state;
 mod trace;
+mod windows;
 
 use crate::open::connect;
 use crate::{Files, StoreError};

@@ -89,7 +89,16 @@ impl House {
     }
 
     pub async fn receipts(&self, receipts: Vec<Receipt>, status_listeners: Vec<PluginNo>) -> Appended {
-        self.store.append(Batch { events: vec![], receipts, status_listeners, contact_news: false }).await.unwrap()
+        self.store
+            .append(Batch {
+                events: vec![],
+                receipts,
+                status_listeners,
+                contact_news: false,
+                window_news: WindowNews::default(),
+            })
+            .await
+            .unwrap()
     }
 
     pub async fn settle(&self, message: MessageId, outcome: Outcome) {
@@ -213,6 +222,7 @@ pub fn receipt(message: MessageId, status: &str, at: Timestamp) -> Receipt {
         pricing: None,
         participant: vec![],
         recipient: vec![],
+        free_entry_until: None,
     }
 }
 

@@ -29,3 +29,5 @@ mod retention;
 mod timers;
 #[cfg(test)]
 mod whole;
+#[cfg(test)]
+mod windows;

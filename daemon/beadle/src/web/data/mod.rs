@@ -10,6 +10,7 @@ mod outbox;
 mod people;
 mod plugins;
 mod status;
+mod windows;
 
 pub use clock::clock;
 pub use dead::{dead, dead_drop, dead_one, dead_retry};
@@ -18,6 +19,7 @@ pub use outbox::{message_row, outbox, receipts};
 pub use people::{contact, contacts, proposals};
 pub use plugins::{grant, plugin, plugins, purge, revoke, rollback};
 pub use status::{config, doubts, line, snapshot, status};
+pub use windows::{windows, windows_by_hour};
 
 use super::Admin;
 use super::failure::No;
