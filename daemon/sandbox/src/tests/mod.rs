@@ -255,6 +255,7 @@ fn every_code_is_listed_and_every_listed_code_is_used() {
         include_str!("../load.rs"),
         include_str!("../sandbox.rs"),
         include_str!("../host/mod.rs"),
+        include_str!("../host/clock.rs"),
         include_str!("../host/contacts.rs"),
         include_str!("../host/groups.rs"),
         include_str!("../host/media.rs"),
