@@ -340,6 +340,11 @@ impl Daemon {
         until("the status is as wanted", async || Some(self.status().await).filter(&wanted)).await
     }
 
+    /// Waits until a key of the configuration is in effect.
+    pub async fn config_until(&self, key: &str) {
+        until(&format!("{key} is in effect"), async || self.get("config").await.get(key).map(drop)).await;
+    }
+
     /// Waits until everything that came in was handled and everything that was to go out is out or given up.
     pub async fn idle(&self) -> Value {
         let zero = |status: &Value, name: &str| status.get(name).and_then(Value::as_i64) == Some(0);

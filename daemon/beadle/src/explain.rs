@@ -138,6 +138,7 @@ const PAGES: &[(&str, &str)] = pages! {
     "unknown-group"
     "unknown-import"
     "unknown-media"
+    "unknown-zone"
     "unreachable"
     "unreadable-answer"
     "value-too-big"

@@ -90,4 +90,8 @@ pub struct ConversationView {
     pub address: Option<Alias>,
     /// When the customer service window ends (or ended); none where none was ever opened.
     pub window_until: Option<Timestamp>,
+    /// They came by an advertisement and were answered: until then (or so it was) messages cost nothing. It lengthens no
+    /// window: what may be sent without a template is decided by that alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub free_entry_until: Option<Timestamp>,
 }

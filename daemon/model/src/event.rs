@@ -400,6 +400,8 @@ pub enum Ending {
     Passed,
     /// This plugin answered.
     Claimed(PluginNo),
+    /// This plugin answered with a question: something to tap, to choose or to fill in.
+    Asked(PluginNo),
     /// This guard stopped it.
     Stopped(PluginNo),
     /// Beadle itself answered (STOP, START).

@@ -16,6 +16,7 @@ pub mod id;
 pub mod outgoing;
 pub mod phone;
 pub mod time;
+pub mod window;
 pub mod word;
 pub mod zone;
 
@@ -29,5 +30,6 @@ pub use id::{
 };
 pub use outgoing::Outgoing;
 pub use time::Timestamp;
+pub use window::{Leads, WINDOW_MS};
 pub use word::Word;
 pub use zone::zone_of_number;

@@ -265,6 +265,11 @@ impl Outgoing {
         )
     }
 
+    /// Whether it asks the other side for something: to tap, to choose, to fill in, to share.
+    pub fn asks(&self) -> bool {
+        matches!(self, Outgoing::Buttons { .. } | Outgoing::List { .. } | Outgoing::Ask { .. } | Outgoing::Flow(_))
+    }
+
     /// Whether it is worth another try when the platform could not take it; marks and typing are of the moment.
     pub fn is_worth_a_retry(&self) -> bool {
         self.is_message() || matches!(self, Outgoing::Group(_) | Outgoing::Pin { .. })

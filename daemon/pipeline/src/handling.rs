@@ -205,8 +205,8 @@ impl Spine {
     async fn attempt_with(self: &Arc<Self>, this: Try<'_>, plugin: &Arc<Plugin>) -> Result<End, Trouble> {
         let Try { of: Handling { run, place, member, lane }, attempt, late, trial } = this;
         let now = self.clock.now();
-        if !plugin.subscriptions().contains(&run.event.kind()) {
-            // It was dispatched to a revision that wanted such events.
+        if !plugin.subscriptions().contains(&run.event.kind()) || self.is_overtaken(&run.event) {
+            // It was dispatched to a revision that wanted such events; or is no longer so.
             member.seat.went_well(lane, false, trial);
             if run.kept {
                 self.commit(this.of, plugin, Effects::default(), None, now).await?;
@@ -244,7 +244,8 @@ impl Spine {
             instance.keep();
             return Ok(End::Passed);
         }
-        let decision = decision(run, member, said);
+        let asks = effects.sends.iter().any(|send| send.reply && send.body.asks());
+        let decision = decision(run, member, said, asks);
         // What read nothing that can be stale need not wait for the disk; should that refuse, all instances are renewed.
         let mut instance = Some(instance);
         if !needs_check && let Some(instance) = instance.take() {
@@ -339,6 +340,7 @@ impl Spine {
         match ending {
             Ending::Passed => ("passed".into(), None),
             Ending::Claimed(by) => ("claimed".into(), name(by)),
+            Ending::Asked(by) => ("asked".into(), name(by)),
             Ending::Stopped(by) => ("stopped".into(), name(by)),
             Ending::Host => ("host".into(), None),
         }
@@ -371,12 +373,13 @@ impl Spine {
 }
 
 /// A claim or a stop ends the chain, in the same commit.
-fn decision(run: &Run, member: &Member, said: Disposition) -> Option<Ending> {
+fn decision(run: &Run, member: &Member, said: Disposition, asks: bool) -> Option<Ending> {
     if !run.event.kind().is_staged() || run.ending().is_some() {
         return None;
     }
     match said {
         Disposition::Pass => None,
+        Disposition::Claimed if asks => Some(Ending::Asked(member.seat.no())),
         Disposition::Claimed => Some(Ending::Claimed(member.seat.no())),
         Disposition::Stopped => Some(Ending::Stopped(member.seat.no())),
     }

@@ -69,12 +69,22 @@ impl Inbox {
             return Err(InboxError::Stopping);
         }
         let roster = spine.roster();
-        let (status_listeners, contact_news) = (roster.status_listeners(), roster.wants_contact_news());
-        let batch = Batch { events, receipts, letters, read_from, status_listeners, contact_news };
+        let batch = Batch {
+            events,
+            receipts,
+            letters,
+            read_from,
+            status_listeners: roster.status_listeners(),
+            contact_news: roster.wants_contact_news(),
+            window_news: roster.window_news(),
+        };
         let mut appended = spine.store.append(batch).await.inspect_err(|error| spine.health.refused(error))?;
         spine.health.received(&appended);
         spine.outbox.received(&appended.received);
         spine.outbox.take_over(std::mem::take(&mut appended.queued));
+        if let Some(due_at) = appended.window_due {
+            spine.windows_changed.ring_before(due_at);
+        }
         Ok(appended)
     }
 }

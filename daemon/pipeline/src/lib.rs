@@ -22,6 +22,7 @@ pub mod health;
 mod inbox;
 mod lane;
 pub mod outbox;
+mod overtaken;
 mod retry;
 mod room;
 mod roster;
@@ -107,6 +108,7 @@ impl Pipeline {
             health,
             timers_changed: clock.alarm(),
             backlogs: Backlogs::new(kept, clock.clone()),
+            windows_changed: clock.alarm(),
             clock,
             phase,
             fatal: watch::Sender::new(None),
@@ -171,6 +173,11 @@ impl Pipeline {
     /// Rung when a plugin set or moved a timer, for whoever waits for the next one.
     pub fn timers_changed(&self) -> Alarm {
         self.spine.timers_changed.clone()
+    }
+
+    /// Rung when a window was opened that is to be looked at before what is waited for.
+    pub fn windows_changed(&self) -> Alarm {
+        self.spine.windows_changed.clone()
     }
 
     /// Handles a dead letter's event in its plugin once more, out of order and marked `late`. `false`: the plugin is not

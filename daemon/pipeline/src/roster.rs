@@ -7,6 +7,7 @@
 use crate::room::OF_OBSERVERS;
 use crate::seat::Seat;
 use beadle_model::{Disposition, EventBody, EventKind, PluginNo};
+use beadle_store::step::WindowNews;
 use std::sync::Arc;
 
 /// When a plugin is asked (DESIGN section 3).
@@ -84,20 +85,24 @@ const MOST_HELD: usize = 1024;
 /// … and fewer where there are many plugins; this many keep one busy.
 const LEAST_HELD: usize = 64;
 
-/// Those who run now, in the order in which they are asked.
+/// Those who run now, in the order in which they are asked. The default is that of a start: nobody is known yet, so that
+/// whatever somebody could want to hear has to be kept for them.
 #[derive(Default)]
-pub struct Roster(Vec<Arc<Member>>);
+pub struct Roster {
+    members: Vec<Arc<Member>>,
+    known: bool,
+}
 
 impl Roster {
     /// Puts them in order.
     pub fn new(mut members: Vec<Arc<Member>>) -> Self {
         members.sort_by(|a, b| (a.stage, a.order, a.seat.name()).cmp(&(b.stage, b.order, b.seat.name())));
-        Self(members)
+        Self { members, known: true }
     }
 
     /// All of them, in order.
     pub fn members(&self) -> &[Arc<Member>] {
-        &self.0
+        &self.members
     }
 
     /// How many events may wait for one of them alone.
@@ -108,12 +113,23 @@ impl Roster {
     /// Those who want to hear what became of their messages.
     pub fn status_listeners(&self) -> Vec<PluginNo> {
         let wants = |member: &&Arc<Member>| member.seat.exports(EventKind::MessageStatus);
-        self.0.iter().filter(wants).map(|member| member.seat.no()).collect()
+        self.members.iter().filter(wants).map(|member| member.seat.no()).collect()
     }
 
     /// Whether somebody wants to hear of contacts that are new or have another name.
     pub fn wants_contact_news(&self) -> bool {
-        self.0.iter().any(|member| member.seat.exports(EventKind::ContactChanged))
+        self.wants(EventKind::ContactChanged)
+    }
+
+    /// What somebody wants to hear of windows.
+    pub fn window_news(&self) -> WindowNews {
+        let (expiring, closed) = (self.wants(EventKind::WindowExpiring), self.wants(EventKind::WindowClosed));
+        WindowNews { expiring, closed }
+    }
+
+    /// Whether somebody exports it, or may.
+    fn wants(&self, kind: EventKind) -> bool {
+        !self.known || self.members.iter().any(|member| member.seat.exports(kind))
     }
 
     /// Who gets this event, in order: one plugin for what is its own, all who export it for the rest. Who is suspended is
@@ -126,7 +142,7 @@ impl Roster {
                 && member.seat.exports(kind)
                 && (!member.seat.is_out() || member.is_waited_for(kind))
         };
-        self.0.iter().filter(gets).cloned().collect()
+        self.members.iter().filter(gets).cloned().collect()
     }
 
     /// A plugin that takes part.

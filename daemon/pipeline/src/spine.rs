@@ -32,6 +32,8 @@ pub(crate) struct Spine {
     pub health: Arc<Health>,
     /// Rung when a commit set or moved a timer.
     pub timers_changed: Alarm,
+    /// Rung when a window was opened that is to be looked at before all others.
+    pub windows_changed: Alarm,
     pub phase: watch::Sender<Phase>,
     /// Why the pipeline stopped by itself, where it did.
     pub fatal: watch::Sender<Option<String>>,

@@ -146,6 +146,7 @@ fn bare_event() -> on_message::Event {
             contact: "con_1".into(),
             group: None,
             window_closes_at: Some(0),
+            free_entry_until: None,
         },
         sender: types::Contact {
             id: "con_1".into(),
@@ -241,6 +242,7 @@ fn event() -> Arc<Event> {
         group: None,
         address: Some(Alias { kind: AliasKind::WaId, value: "31612345678".into() }),
         window_until: Some(Timestamp(3_600_000)),
+        free_entry_until: None,
     };
     Arc::new(Event {
         id: EventId(1),

@@ -43,7 +43,7 @@ pub use surface::subscriptions;
 
 /// The codes of faults, of load errors, of what host functions refuse besides the gate, and of the sandbox itself;
 /// `beadle explain` has a page for each.
-pub const CODES: [&str; 48] = [
+pub const CODES: [&str; 49] = [
     // faults
     "trap",
     "cpu-limit",
@@ -95,5 +95,6 @@ pub const CODES: [&str; 48] = [
     "media-failed",
     "bad-media-type",
     "unknown-group",
+    "unknown-zone",
     "no-channel",
 ];

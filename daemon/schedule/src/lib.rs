@@ -1,4 +1,4 @@
-//! What becomes an event by time: timers that plugins set, and the schedules of the configuration.
+//! What becomes an event by time: timers that plugins set, the schedules of the configuration, and windows.
 //!
 //! One loop turns over what is due and waits for the next moment that it found; it is rung when a plugin sets a timer, when
 //! plugins come or go, and when the configuration changes. What is due becomes an event in one transaction with the note
@@ -7,7 +7,9 @@
 //!
 //! When a schedule fires is a function: `cron` and `monthly` read patterns, `fields` matches them on the wall clock, `zone`
 //! places that in time, `pattern` and `schedule` say what comes next, `policy` what becomes of a moment that has come.
-//! `clinic` tells people about it. Only `keeper` and `timers` know a store.
+//! `clinic` tells people about it. Only `keeper`, `timers` and `windows` know a store.
+//!
+//! Windows have a loop of their own beside it ([`Windows`]), since who wants to hear of them has to be known first.
 //!
 //! It is not: the place of retries and back-off, which belong to what is being tried again.
 
@@ -21,6 +23,7 @@ mod pattern;
 pub mod policy;
 mod schedule;
 mod timers;
+mod windows;
 mod zone;
 
 pub use cron::{Cron, Unreadable};
@@ -28,6 +31,7 @@ pub use days_off::{DaysOff, Holidays, Unusable};
 pub use keeper::{Counts, Keeper, Kept, Present, Schedules, Share};
 pub use pattern::{ANCHOR, Moment, Pattern, When};
 pub use schedule::{CatchUp, Missed, Next, Overlap, Schedule, Zones};
+pub use windows::Windows;
 pub use zone::{Fit, TZDATA, Zone};
 
 use beadle_clock::{Alarm, Clock};

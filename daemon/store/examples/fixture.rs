@@ -106,6 +106,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         participant: vec![],
         recipient: vec![],
         extra: serde_json::Value::Null,
+        free_entry_until: None,
     };
     store.append(Batch { receipts: vec![receipt], ..Batch::default() }).await?;
     let (code, error) = ("trap".to_owned(), "unreachable".to_owned());

@@ -124,6 +124,7 @@ async fn answer(store: &Store, event: &Event, by: (PluginNo, i64), receipts: u64
             participant: vec![],
             recipient: vec![],
             extra: serde_json::Value::Null,
+            free_entry_until: None,
         };
         store.append(Batch { receipts: vec![receipt], ..Batch::default() }).await?;
     }

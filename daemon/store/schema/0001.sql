@@ -103,7 +103,9 @@ CREATE TABLE conversations (
     last_inbound_at INTEGER NOT NULL DEFAULT 0,
     window_until    INTEGER NOT NULL DEFAULT 0,
     -- It is one with this conversation now, and only its id is left.
-    merged_into     INTEGER
+    merged_into     INTEGER,
+    -- They came by an advertisement: until then the platform takes no money for messages.
+    free_entry_until INTEGER
 ) STRICT;
 CREATE INDEX conversations_merged ON conversations (merged_into) WHERE merged_into IS NOT NULL;
 CREATE UNIQUE INDEX conversations_by_contact ON conversations (contact, channel) WHERE contact IS NOT NULL;
@@ -122,7 +124,7 @@ CREATE TABLE events (
     state        INTEGER NOT NULL DEFAULT 0,
     roster       INTEGER,
     done         INTEGER NOT NULL DEFAULT 0,
-    -- 0 passed, 1 claimed, 2 stopped, 3 host; and by which plugin.
+    -- 0 passed, 1 claimed, 2 stopped, 3 host, 4 claimed with a question; and by which plugin.
     ending       INTEGER,
     ended_by     INTEGER
 ) STRICT;
@@ -211,8 +213,8 @@ CREATE TABLE timers (
 ) STRICT;
 CREATE INDEX timers_due ON timers (due_at);
 
--- Windows that are open, as far as they are looked after. `due_at` is when to look next: it is not moved when the
--- window is renewed, but when it is due. What the window is now stands in `conversations`.
+-- Windows that are open. `due_at` is when to look next: it is not moved when the window is renewed, but when it is due, so
+-- it is never later than the window's end. What the window is now stands in `conversations`.
 CREATE TABLE windows (
     conversation INTEGER PRIMARY KEY,
     due_at       INTEGER NOT NULL,

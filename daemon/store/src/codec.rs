@@ -23,6 +23,7 @@ pub(crate) fn ending_columns(ending: Option<Ending>) -> (Option<i64>, Option<i64
         Some(Ending::Claimed(by)) => (Some(1), Some(by.0)),
         Some(Ending::Stopped(by)) => (Some(2), Some(by.0)),
         Some(Ending::Host) => (Some(3), None),
+        Some(Ending::Asked(by)) => (Some(4), Some(by.0)),
     }
 }
 
@@ -33,6 +34,7 @@ pub(crate) fn ending_of(how: Option<i64>, by: Option<i64>) -> Option<Ending> {
         1 => Ending::Claimed(by),
         2 => Ending::Stopped(by),
         3 => Ending::Host,
+        4 => Ending::Asked(by),
         _ => Ending::Passed,
     })
 }

@@ -14,10 +14,12 @@ use crate::schedules::{ScheduleEntry, ScheduleRow, Share, Tally};
 use crate::settle::{self, Settle, Settled};
 use crate::shared::{Health, Shared};
 use crate::shown::MergeReport;
-use crate::step::{Appended, Batch, Commit, FailedTry, Fence, Progress, SetAside, Settlement};
+use crate::step::{
+    Appended, Batch, Commit, FailedTry, Fence, Progress, SetAside, Settlement, WindowNews, WindowsLooked,
+};
 use crate::writer::Tx;
 use crate::{DeadRef, Retried};
-use beadle_model::{ContactId, ConversationId, EventId, MessageId, PluginNo, Timestamp};
+use beadle_model::{ContactId, ConversationId, EventId, Leads, MessageId, PluginNo, Timestamp};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use tokio::sync::oneshot;
@@ -222,6 +224,23 @@ impl Store {
     /// When the store was closed last, where that was in order and by whoever opened it before us.
     pub fn closed_at(&self) -> Option<Timestamp> {
         self.0.shared.closed_at
+    }
+
+    /// Plugins are told so long before the end of a window, from now on. Arms the next `most` windows for it; `true`: there
+    /// are more, call again. Where nothing changed there is nothing to do.
+    pub async fn arm_windows(&self, leads: Leads, most: usize) -> Result<bool, StoreError> {
+        let now = self.0.shared.clock.now();
+        self.ask(move |tx| tx.arm_windows(&leads, now, most)).await
+    }
+
+    /// Looks at the windows that are due, the longest due first, `most` at most; what `news` asks for becomes events.
+    pub async fn look_at_windows(
+        &self,
+        now: Timestamp,
+        news: WindowNews,
+        most: usize,
+    ) -> Result<WindowsLooked, StoreError> {
+        self.ask(move |tx| tx.look_at_windows(now, news, most)).await
     }
 
     /// Copies documents that changed, forgets those that are gone, and tells the plugin in an event: one transaction.

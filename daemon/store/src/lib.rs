@@ -45,6 +45,7 @@ mod state;
 mod states;
 pub mod step;
 mod timers;
+mod windows;
 mod writer;
 
 pub use dead::{DeadRef, Retried};

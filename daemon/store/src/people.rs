@@ -54,6 +54,9 @@ pub(crate) struct Talk {
     pub(crate) address: Option<Alias>,
     pub(crate) last_inbound_at: i64,
     pub(crate) window_until: i64,
+    pub(crate) free_entry_until: Option<Timestamp>,
+    /// Its window is looked after: see `windows`.
+    pub(crate) watched: bool,
 }
 
 impl Talk {
@@ -66,6 +69,7 @@ impl Talk {
             group: self.group.clone(),
             address: self.address.clone(),
             window_until: time_of(self.window_until),
+            free_entry_until: self.free_entry_until,
         }
     }
 }
@@ -227,6 +231,14 @@ impl People {
         self.persons.insert(person.contact.id, person);
     }
 
+    /// A conversation's window is not looked after any more.
+    pub(crate) fn unwatch(&mut self, id: ConversationId) {
+        // One that is not at hand is read as it is then.
+        if let Some(talk) = self.talks.get(&id) {
+            talk.watched = false;
+        }
+    }
+
     pub(crate) fn keep_talk(&mut self, talk: Talk) {
         self.talks.insert(talk.id, talk);
     }
@@ -276,12 +288,13 @@ pub(crate) fn load_person(conn: &Connection, id: ContactId) -> Result<Option<Per
 /// A conversation, also by an id that was merged into its own.
 pub(crate) fn load_talk(conn: &Connection, id: ConversationId) -> Result<Option<Talk>, StoreError> {
     let mut read = conn.prepare_cached(
-        "SELECT channel, contact, platform_group, last_contact, address_kind, address, last_inbound_at, window_until, id
+        "SELECT channel, contact, platform_group, last_contact, address_kind, address, last_inbound_at, window_until,
+             free_entry_until, EXISTS (SELECT 1 FROM windows WHERE windows.conversation = conversations.id), id
          FROM conversations WHERE id = (SELECT coalesce(merged_into, id) FROM conversations WHERE id = ?1)",
     )?;
     let talk = read.query_row([id.0], |row| {
         let talk = Talk {
-            id: ConversationId(row.get(8)?),
+            id: ConversationId(row.get(10)?),
             channel: row.get(0)?,
             contact: row.get::<_, Option<i64>>(1)?.map(ContactId),
             group: row.get(2)?,
@@ -289,6 +302,8 @@ pub(crate) fn load_talk(conn: &Connection, id: ConversationId) -> Result<Option<
             address: None,
             last_inbound_at: row.get(6)?,
             window_until: row.get(7)?,
+            free_entry_until: row.get::<_, Option<i64>>(8)?.map(Timestamp),
+            watched: row.get(9)?,
         };
         Ok((talk, row.get::<_, Option<i64>>(4)?, row.get::<_, Option<String>>(5)?))
     });

@@ -6,6 +6,8 @@
 use crate::StoreError;
 use crate::merge::load_merged;
 use crate::people::People;
+use crate::windows;
+use beadle_model::Leads;
 use rusqlite::{Connection, OptionalExtension, params};
 use std::collections::{BTreeSet, HashSet};
 
@@ -26,6 +28,8 @@ pub(crate) struct Shadow {
     /// dead ones that a person had tried again.
     pub(crate) watched: HashSet<(i64, i64)>,
     pub(crate) people: People,
+    /// The lead times that windows are armed for.
+    pub(crate) leads: Leads,
     /// The number of the last commit that wrote state: the fence in the upper half, so that none comes twice.
     version: i64,
 }
@@ -39,6 +43,7 @@ impl Shadow {
             sending: BTreeSet::new(),
             watched: HashSet::new(),
             people: People::new(cached_people),
+            leads: Leads::default(),
             version: fence << 32,
         };
         shadow.reload(conn)?;
@@ -49,6 +54,7 @@ impl Shadow {
     pub(crate) fn reload(&mut self, conn: &Connection) -> Result<(), StoreError> {
         self.people.clear();
         self.people.merged = load_merged(conn)?;
+        self.leads = windows::leads(conn)?;
         let last: i64 = conn.query_row("SELECT coalesce(max(id), 0) FROM events", [], |row| row.get(0))?;
         self.next_event = meta(conn, "next_event")?.unwrap_or(1).max(last + 1);
         self.finished_below = meta(conn, "finished_below")?.unwrap_or(1);

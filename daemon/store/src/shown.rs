@@ -227,6 +227,47 @@ pub struct ConversationShown {
     pub window_until: Option<Timestamp>,
 }
 
+/// Which windows.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct WindowFilter {
+    /// On this channel.
+    pub channel: Option<String>,
+    /// That close before then.
+    pub closes_before: Option<Timestamp>,
+}
+
+/// A window that is open. They are ordered by when they close.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct WindowShown {
+    /// When it closes.
+    pub until: Timestamp,
+    /// Of which conversation.
+    pub conversation: ConversationId,
+    /// On which channel.
+    pub channel: String,
+    /// Whom it is with.
+    pub contact: Option<ContactId>,
+    /// The platform's group, where it is one.
+    pub group: Option<String>,
+    /// The contact's name.
+    pub name: Option<String>,
+    /// When somebody wrote last.
+    pub last_inbound_at: Timestamp,
+    /// Until when messages cost nothing, where they came by an advertisement.
+    pub free_entry_until: Option<Timestamp>,
+}
+
+/// Windows of one channel that close in the same hour.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WindowHour {
+    /// Which channel.
+    pub channel: String,
+    /// Which, from now: 1 is the first.
+    pub hour: i64,
+    /// So many.
+    pub windows: u64,
+}
+
 /// A name under which one contact came, and which is another's.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AliasClash {

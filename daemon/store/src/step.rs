@@ -97,6 +97,8 @@ pub struct Receipt {
     pub participant: Vec<Alias>,
     /// To one person: names of theirs that we may not have written to.
     pub recipient: Vec<Alias>,
+    /// They came by an advertisement: until then messages cost nothing.
+    pub free_entry_until: Option<Timestamp>,
     /// What the platform told besides; null where that is nothing.
     pub extra: Value,
 }
@@ -138,6 +140,28 @@ pub struct Batch {
     pub status_listeners: Vec<PluginNo>,
     /// Somebody wants to hear of contacts that are new or have another name.
     pub contact_news: bool,
+    /// Somebody wants to hear of windows.
+    pub window_news: WindowNews,
+}
+
+/// What somebody wants to hear of windows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct WindowNews {
+    /// That one is about to close.
+    pub expiring: bool,
+    /// That one has closed.
+    pub closed: bool,
+}
+
+/// What came of a look at the windows that were due.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct WindowsLooked {
+    /// Windows that were looked at.
+    pub looked: usize,
+    /// Events that were made.
+    pub told: usize,
+    /// When the next one is due; in the past where more are due already.
+    pub next_due: Option<Timestamp>,
 }
 
 /// What became of a batch.
@@ -155,6 +179,8 @@ pub struct Appended {
     pub strangers: usize,
     /// Letters that are new.
     pub letters: Vec<WebhookId>,
+    /// The earliest moment at which a window that was opened is to be looked at.
+    pub window_due: Option<Timestamp>,
 }
 
 /// Proof that this process has the lanes; a commit with an older one fails.

@@ -13,6 +13,7 @@ use serde_json::Value;
 pub(crate) fn read(install: &str, status: &Json<'_>, now: Timestamp) -> Result<Receipt, Misfit> {
     let platform_id = status.string_of("id").ok_or(Misfit::Nonsense("a status without an `id`"))?;
     let ours = status.text_of("biz_opaque_callback_data").and_then(|callback| our_message(install, &callback));
+    let pricing = pricing(status);
     Ok(Receipt {
         message: match ours {
             Some(message) => ReceiptFor::Ours(message, platform_id),
@@ -20,7 +21,8 @@ pub(crate) fn read(install: &str, status: &Json<'_>, now: Timestamp) -> Result<R
         },
         status: status.string_of("status").ok_or(Misfit::Nonsense("a status that does not say what it is"))?,
         at: status.moment_of("timestamp").unwrap_or(now),
-        pricing: pricing(status),
+        free_entry_until: free_entry(status, pricing.as_ref()),
+        pricing,
         participant: person::participant(status),
         recipient: person::recipient(status),
         problem: status.get("errors").and_then(Json::items).and_then(<[_]>::first).and_then(problem),
@@ -50,6 +52,16 @@ fn pricing(status: &Json<'_>) -> Option<Pricing> {
         billable: pricing.get("billable").map(|_| pricing.is_true("billable")),
         subtype: pricing.string_of("subtype"),
     })
+}
+
+/// Until when messages cost nothing because they came by an advertisement (whatsapp.md 5.2). The platform's `conversation`
+/// tells it only while that is so; of any other it tells nothing that may be relied on.
+fn free_entry(status: &Json<'_>, pricing: Option<&Pricing>) -> Option<Timestamp> {
+    let conversation = status.get("conversation")?;
+    let origin = conversation.get("origin").and_then(|origin| origin.string_of("type"));
+    let is_free = pricing.and_then(|pricing| pricing.kind.as_deref()) == Some("free_entry_point")
+        || origin.as_deref() == Some("referral_conversion");
+    if is_free { conversation.moment_of("expiration_timestamp") } else { None }
 }
 
 /// `msg_123@INSTALL`, where the installation is this one: another one may send from the same number.

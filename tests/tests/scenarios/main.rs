@@ -26,6 +26,7 @@ mod stop_and_start;
 mod time_is_turned;
 mod trap_every_third;
 mod webhooks;
+mod windows_close;
 
 use serde_json::Value;
 

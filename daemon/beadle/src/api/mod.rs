@@ -9,12 +9,14 @@ mod people;
 mod plugins;
 mod schedules;
 mod status;
+mod windows;
 
 pub use events::*;
 pub use people::*;
 pub use plugins::*;
 pub use schedules::*;
 pub use status::*;
+pub use windows::*;
 
 use serde::{Deserialize, Serialize};
 

@@ -5,7 +5,7 @@
 
 use super::client::{Client, ClientError};
 use super::schedules::{self, Schedules};
-use super::{Cli, Command, Contacts, Dead, EventFilter, Events, Json, Outbox, Page, Plugins, show};
+use super::{Cli, Command, Contacts, Dead, EventFilter, Events, Json, Outbox, Page, Plugins, Windows, show};
 use crate::exit::{Exit, print};
 use serde_json::Value;
 use std::io::IsTerminal as _;
@@ -140,6 +140,14 @@ pub fn question(command: &Command) -> Option<Question<'_>> {
         }
         Command::Contacts(Contacts::Show { id, json }) => {
             Question { path: vec!["contacts", id], query: Vec::new(), json: json.json, show: show::contact }
+        }
+        Command::Windows(Windows::List { by_hour: true, page, .. }) => {
+            let question = list("windows", Vec::new(), page, show::windows_by_hour);
+            Question { path: vec!["windows", "by-hour"], ..question }
+        }
+        Command::Windows(Windows::List { channel, within, page, .. }) => {
+            let within = within.map(|ms| ms.to_string());
+            list("windows", given([("channel", channel), ("within_ms", &within)]).collect(), page, show::windows)
         }
         _ => return None,
     })

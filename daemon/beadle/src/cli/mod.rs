@@ -81,6 +81,9 @@ pub enum Command {
     /// People
     #[command(subcommand)]
     Contacts(Contacts),
+    /// Conversations that may be written to freely, and until when
+    #[command(subcommand)]
+    Windows(Windows),
 }
 
 /// Where the configuration is.
@@ -385,4 +388,29 @@ pub enum Contacts {
         /// con_…
         other: String,
     },
+}
+
+/// `beadle windows`
+#[derive(Debug, Subcommand)]
+pub enum Windows {
+    /// Those that are open, the next to close at first
+    List {
+        /// On this channel
+        #[arg(long, value_name = "NAME")]
+        channel: Option<String>,
+        /// That close within this time, such as 2h or 30m
+        #[arg(long, value_name = "TIME", value_parser = length_of_time)]
+        within: Option<i64>,
+        /// How many close in which hour from now, by channel
+        #[arg(long, conflicts_with_all = ["channel", "within"])]
+        by_hour: bool,
+        #[command(flatten)]
+        page: Page,
+    },
+}
+
+/// Milliseconds.
+fn length_of_time(text: &str) -> Result<i64, String> {
+    let ms = crate::config::units::parse_ms(text).filter(|ms| *ms > 0);
+    ms.ok_or_else(|| format!("write {}", crate::config::units::FORM))
 }

@@ -1,5 +1,9 @@
 //! Answers of the daemon as text for people: a table for a list, lines for one thing.
 
+mod windows;
+
+pub use windows::{windows, windows_by_hour};
+
 use super::table::{Table, length, one_line, when};
 use crate::api::{
     ContactRow, ContactView, DeadRow, Done, EventRow, EventView, List, MergeProposal, MergeView, MergedPlugin,

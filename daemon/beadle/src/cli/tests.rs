@@ -134,6 +134,25 @@ fn tables() {
 }
 
 #[test]
+fn windows() {
+    let list = |items: Value| json!({"now": NOW, "items": items});
+    let open = json!([
+        {"conversation": "cnv_9", "channel": "shop", "contact": "con_7", "name": "Ana", "last_inbound_at": NOW - 82_800_000,
+         "closes_at": NOW + 3_600_000, "free_entry_until": NOW + 172_800_000},
+        {"conversation": "cnv_12", "channel": "help", "group": "Y2FwaQZD", "last_inbound_at": NOW - 60_000,
+         "closes_at": NOW + 86_340_000}
+    ]);
+    let hours = json!([{"channel": "help", "within_hours": 24, "windows": 1}, {"channel": "shop", "within_hours": 1,
+        "windows": 12}, {"channel": "shop", "within_hours": 24, "windows": 30}]);
+    let cases = [
+        ("beadle windows list --channel shop --within 2h", list(open)),
+        ("beadle windows list --by-hour", list(hours)),
+        ("beadle windows list", list(json!([]))),
+    ];
+    golden("windows", &cases.into_iter().map(|(line, answer)| shown(line, answer, None)).collect::<String>());
+}
+
+#[test]
 fn a_filter_becomes_a_query() {
     let line = "beadle events list --kind message --contact con_7 --conversation cnv_3 --state begun --before evt_9 --limit 7 --json";
     let cli = Cli::try_parse_from(line.split(' ')).unwrap();

@@ -23,6 +23,7 @@ pub use mistake::CODES;
 pub use mistake::Invalid;
 
 use beadle_catalog::PluginConfig;
+use beadle_model::Leads;
 use beadle_model::word::Language;
 use beadle_pipeline::outbox::{OnAmbiguous, Pace};
 use beadle_schedule::{Schedule, Zone};
@@ -55,6 +56,8 @@ pub struct Config {
     pub channels: BTreeMap<String, Channel>,
     /// `[outbox]`
     pub outbox: Outbox,
+    /// `[windows]`
+    pub windows: Leads,
     /// `[media]`
     pub media: Media,
     /// `[plugins.NAME]`

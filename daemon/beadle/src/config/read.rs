@@ -233,13 +233,31 @@ impl<'a> Section<'a> {
 
     /// A length of time within its limits, in milliseconds.
     pub fn duration_ms(&mut self, key: &'static str, limits_ms: RangeInclusive<i64>) -> Option<i64> {
-        let (text, place) = match self.ask(key)?.node {
-            Node { value: Value::String(ref text), ref place } => (text, place),
-            ref node => {
-                self.wrong_type(node, key, "a length of time in quotes", &format!("{key} = \"60s\""));
-                return None;
-            }
+        let node = &self.ask(key)?.node;
+        let Value::String(text) = &node.value else {
+            self.wrong_type(node, key, "a length of time in quotes", &format!("{key} = \"60s\""));
+            return None;
         };
+        self.length_ms(key, text, &node.place, &limits_ms)
+    }
+
+    /// Lengths of time within their limits, in milliseconds: `most` at most, and each once.
+    pub fn durations_ms(&mut self, key: &'static str, limits_ms: RangeInclusive<i64>, most: usize) -> Option<Vec<i64>> {
+        let mut lengths_ms = Vec::new();
+        for (text, place) in self.strings(key)? {
+            let Some(ms) = self.length_ms(key, &text, &place, &limits_ms) else { continue };
+            if lengths_ms.contains(&ms) {
+                self.bad_value(&place, format!("{text} stands in `{key}` twice"), "leave one of them out");
+            } else if lengths_ms.len() == most {
+                self.bad_value(&place, format!("`{key}` has {most} lengths of time at most"), "this is one too many");
+            } else {
+                lengths_ms.push(ms);
+            }
+        }
+        Some(lengths_ms)
+    }
+
+    fn length_ms(&self, key: &str, text: &str, place: &Place, limits_ms: &RangeInclusive<i64>) -> Option<i64> {
         let Some(ms) = units::parse_ms(text) else {
             self.bad_value(place, format!("`{text}` is not a length of time"), format!("write {}", units::FORM));
             return None;

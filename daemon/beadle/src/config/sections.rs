@@ -11,6 +11,8 @@ use super::{
 };
 use beadle_catalog::PluginConfig;
 use beadle_catalog::grants::{ASKED_FOR, GIVEN_TO_ALL};
+use beadle_model::Leads;
+use beadle_model::window::MOST_LEADS;
 use beadle_model::word::Language;
 use beadle_pipeline::outbox::{OnAmbiguous, Pace};
 use beadle_pipeline::{OnFailure, Stage};
@@ -40,6 +42,7 @@ pub fn config(reading: &Reading<'_>, tree: &Table) -> Config {
         channels: channels(&mut root, &apps),
         apps,
         outbox: outbox(root.section("outbox")),
+        windows: windows(root.section("windows")),
         media: media(root.section("media")),
         plugins: root.named("plugins").into_iter().map(|(name, section)| (name, plugin(section))).collect(),
         retention,
@@ -211,6 +214,14 @@ fn outbox(mut section: Section<'_>) -> Outbox {
     };
     section.end();
     outbox
+}
+
+/// How long before their end plugins are told of windows.
+fn windows(mut section: Section<'_>) -> Leads {
+    let usual = [2 * HOUR_MS, HOUR_MS / 2];
+    let leads_ms = section.durations_ms("expiring_before", SECOND_MS..=23 * HOUR_MS, MOST_LEADS);
+    section.end();
+    Leads::new(leads_ms.unwrap_or_else(|| usual.to_vec()))
 }
 
 fn plugin(mut section: Section<'_>) -> PluginConfig {

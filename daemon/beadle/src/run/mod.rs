@@ -20,8 +20,9 @@ use crate::exit::Exit;
 use crate::web::{self, Admin, Phase};
 use beadle_catalog::Catalog;
 use beadle_clock::Clock;
-use beadle_model::{Blame, Coded};
+use beadle_model::{Blame, Coded, Leads};
 use beadle_sandbox::SandboxError;
+use beadle_schedule::Windows;
 use beadle_store::{Retention, StoreError};
 use beadle_whatsapp::ChannelError;
 pub use build::Parts;
@@ -147,6 +148,7 @@ pub async fn run(loaded: Loaded, clock_url: Option<&str>, ready: impl FnOnce(&Co
     let ended = tokio::select! {
         () = catalog.started() => {
             ready(config);
+            running.look_after_windows(&parts);
             running.follow_configuration(loaded, &parts, catalog, signals.hangup.take());
             running.until_the_end(&parts, &mut signals).await
         }
@@ -160,6 +162,7 @@ pub async fn run(loaded: Loaded, clock_url: Option<&str>, ready: impl FnOnce(&Co
 struct Running {
     admin: Arc<Admin>,
     retention: watch::Sender<Retention>,
+    leads: watch::Sender<Leads>,
     phase: watch::Sender<Phase>,
     stop_http: watch::Sender<bool>,
     stop_admin: watch::Sender<bool>,
@@ -189,7 +192,22 @@ impl Running {
             let bell = parts.pipeline.timers_changed();
             working.spawn(beadle_schedule::run(parts.store.clone(), parts.clock.clone(), bell, keeper));
         }
-        Self { admin, retention, phase, stop_http, stop_admin, serving, working }
+        let leads = watch::Sender::new(config.windows.clone());
+        Self { admin, retention, leads, phase, stop_http, stop_admin, serving, working }
+    }
+
+    /// From now on windows are looked after. Not before it is known who wants to hear of them: some may have ended while
+    /// nobody was here.
+    fn look_after_windows(&mut self, parts: &Parts) {
+        let pipeline = parts.pipeline.clone();
+        let windows = Windows {
+            store: parts.store.clone(),
+            clock: parts.clock.clone(),
+            changed: pipeline.windows_changed(),
+            leads: self.leads.subscribe(),
+            news: Box::new(move || pipeline.roster().window_news()),
+        };
+        self.working.spawn(windows.run());
     }
 
     /// From now on what is written in the configuration is brought into effect.
@@ -204,6 +222,7 @@ impl Running {
             schedules: parts.schedules.clone(),
             admin: Arc::clone(&self.admin),
             retention: self.retention.clone(),
+            leads: self.leads.clone(),
         };
         self.working.spawn(reloader.run(loaded, hangup));
     }

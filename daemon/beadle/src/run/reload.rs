@@ -12,7 +12,7 @@ use crate::config::{self, Change, Config, Invalid, Loaded, Surroundings, changes
 use crate::web::Admin;
 use beadle_catalog::Catalog;
 use beadle_catalog::watch::{Hint, Watch};
-use beadle_model::Coded as _;
+use beadle_model::{Coded as _, Leads};
 use beadle_pipeline::Pipeline;
 use beadle_schedule::Schedules;
 use beadle_store::Retention;
@@ -35,6 +35,7 @@ pub struct Reloader {
     pub schedules: Schedules,
     pub admin: Arc<Admin>,
     pub retention: watch::Sender<Retention>,
+    pub leads: watch::Sender<Leads>,
 }
 
 /// Why the files were looked at.
@@ -119,6 +120,10 @@ impl Reloader {
         self.pipeline.outbox().configure(build::outbox(new));
         if old.retention != new.retention {
             self.retention.send_replace(new.retention);
+        }
+        if old.windows != new.windows {
+            self.leads.send_replace(new.windows.clone());
+            self.pipeline.windows_changed().ring();
         }
         if old.log.level != new.log.level {
             logging::set_level(&new.log.level);

@@ -42,6 +42,8 @@ pub fn router(admin: Arc<Admin>) -> Router {
         .route("/contacts/{id}", get(data::contact))
         .route("/contacts/{keep}/merge/{gone}", get(data::would_merge).post(data::merge))
         .route("/contacts/{one}/keep-apart/{other}", post(data::keep_apart))
+        .route("/windows", get(data::windows))
+        .route("/windows/by-hour", get(data::windows_by_hour))
         .route("/why/{id}", get(story::why))
         .fallback(async || No::not_found("question", "of this name below /api/v1"));
     Router::new()

@@ -22,6 +22,7 @@ fn conversation() -> ConversationView {
         group: None,
         address: Some(Alias { kind: AliasKind::WaId, value: "16505551234".into() }),
         window_until: Some(NOW.plus_ms(3_600_000)),
+        free_entry_until: None,
     }
 }
 

@@ -84,6 +84,8 @@ impl Settings {
 pub(crate) struct Parcel {
     pub row: OutboxRow,
     pub view: Arc<ConversationView>,
+    /// When the gate was asked last.
+    pub asked_at: Timestamp,
 }
 
 /// What was asked for in one handling, on its way through the commit.
@@ -225,7 +227,7 @@ impl Outbox {
                 created_at: now,
                 maybe_twice: false,
             };
-            let mut parcel = Parcel { row, view: Arc::clone(view) };
+            let mut parcel = Parcel { row, view: Arc::clone(view), asked_at: now };
             // The second of two in one handling finds the first in its way, and waits.
             if at_once && state.waiting.take_now(&parcel, now) {
                 parcel.row.state = SendState::Sending;
@@ -239,7 +241,7 @@ impl Outbox {
     pub(crate) fn take_back(&self, launch: Launch) {
         let now = self.0.clock.now();
         let mut state = self.0.state();
-        for Parcel { row, view } in launch.0.into_iter().filter(|parcel| parcel.row.state == SendState::Sending) {
+        for Parcel { row, view, .. } in launch.0.into_iter().filter(|parcel| parcel.row.state == SendState::Sending) {
             state.waiting.free_slot(&view.channel);
             state.waiting.free_line(row.conversation, row.message, now);
             state.waiting.forget(row.message);

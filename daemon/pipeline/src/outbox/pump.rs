@@ -128,7 +128,7 @@ impl Inner {
     /// Finds where a row goes. A row whose conversation is gone (a person was erased) has nowhere to go.
     fn address(&self, row: OutboxRow) -> Option<Parcel> {
         match self.store.reader().conversation(row.conversation) {
-            Ok(Some(view)) => Some(Parcel { row, view: Arc::new(view) }),
+            Ok(Some(view)) => Some(Parcel { row, view: Arc::new(view), asked_at: Timestamp::default() }),
             Ok(None) => None,
             Err(error) => {
                 self.health.disk_trouble(&error);
@@ -143,15 +143,7 @@ impl Inner {
         for parcel in go {
             match self.ask_gate(&parcel, now) {
                 Ok(parcel) => claims.push(parcel),
-                Err(outcome) => {
-                    let message = parcel.row.message;
-                    self.let_be(vec![parcel], now);
-                    if let Outcome::Later { due_at, .. } = &outcome {
-                        let mut state = self.state();
-                        state.next_on_disk = Some(state.next_on_disk.map_or(*due_at, |next| next.min(*due_at)));
-                    }
-                    over.push(Settlement { message, outcome, at: now });
-                }
+                Err(outcome) => over.push(self.stopped_at_gate(parcel, outcome, now)),
             }
         }
         if !over.is_empty() {
@@ -185,10 +177,21 @@ impl Inner {
         }
     }
 
+    /// The gate's second look stopped it: its place is free, and this is to be written down.
+    pub(super) fn stopped_at_gate(&self, parcel: Parcel, outcome: Outcome, now: Timestamp) -> Settlement {
+        let message = parcel.row.message;
+        self.let_be(vec![parcel], now);
+        if let Outcome::Later { due_at, .. } = &outcome {
+            let mut state = self.state();
+            state.next_on_disk = Some(state.next_on_disk.map_or(*due_at, |next| next.min(*due_at)));
+        }
+        Settlement { message, outcome, at: now }
+    }
+
     /// These are not to go after all (refused, put off, or settled by a receipt meanwhile): their places are free.
     fn let_be(&self, parcels: Vec<Parcel>, now: Timestamp) {
         let mut state = self.state();
-        for Parcel { row, view } in parcels {
+        for Parcel { row, view, .. } in parcels {
             state.waiting.free_slot(&view.channel);
             state.waiting.free_line(row.conversation, row.message, now);
             state.waiting.forget(row.message);
@@ -196,13 +199,13 @@ impl Inner {
     }
 
     /// The gate's second look, with the conversation as it is now.
-    fn ask_gate(&self, parcel: &Parcel, now: Timestamp) -> Result<Parcel, Outcome> {
+    pub(super) fn ask_gate(&self, parcel: &Parcel, now: Timestamp) -> Result<Parcel, Outcome> {
         let Some(parcel) = self.address(parcel.row.clone()) else {
             return Err(Outcome::Failed(super::judge::problem("no-recipient", "The conversation is gone", "")));
         };
         let draft = Draft { body: &parcel.row.body, host: parcel.row.plugin == PluginNo::HOST };
         match beadle_gate::check(&draft, &Facts { conversation: &parcel.view, now }) {
-            Verdict::Send => Ok(parcel),
+            Verdict::Send => Ok(Parcel { asked_at: now, ..parcel }),
             Verdict::Later { until, .. } => {
                 Err(Outcome::Later { due_at: until, counted: false, maybe_twice: parcel.row.maybe_twice })
             }

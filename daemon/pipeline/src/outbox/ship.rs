@@ -13,6 +13,10 @@ use std::time::Duration;
 /// Longer than any channel's own time-outs: whoever is still waiting then waits for a bug of ours. Real time.
 const AT_MOST: Duration = Duration::from_secs(60);
 
+/// What the gate said holds for so long: half of the margin that it leaves before the end of a window. Only a commit that
+/// waited for the disk takes longer, from a plugin's call to its message.
+const GATE_HOLDS_MS: i64 = beadle_gate::WINDOW_MARGIN_MS / 2;
+
 /// What is left to be done after an answer.
 enum Follows {
     Settle(Outcome),
@@ -35,7 +39,14 @@ impl Inner {
         });
     }
 
-    async fn ship(self: Arc<Self>, parcel: Parcel) {
+    async fn ship(self: Arc<Self>, mut parcel: Parcel) {
+        let now = self.clock.now();
+        if now.since_ms(parcel.asked_at) > GATE_HOLDS_MS {
+            match self.ask_gate(&parcel, now) {
+                Ok(asked) => parcel = asked,
+                Err(outcome) => return self.settle(vec![self.stopped_at_gate(parcel, outcome, now)]).await,
+            }
+        }
         let mut answer = self.send(&parcel).await;
         if let Answer::Told(_, news) = &mut answer {
             let news = std::mem::take(news);
@@ -108,7 +119,7 @@ impl Inner {
         }
     }
 
-    async fn send(&self, Parcel { row, view }: &Parcel) -> Answer {
+    async fn send(&self, Parcel { row, view, .. }: &Parcel) -> Answer {
         let Some(channel) = self.channels.get(&view.channel) else {
             let problem = problem("no-channel", "The channel is not configured", view.channel.as_ref());
             return Answer::Refused(problem, Advice::Fail);

@@ -37,6 +37,7 @@ fn parcel(message: i64, conversation: i64) -> Parcel {
         group: None,
         address: Some(Alias { kind: AliasKind::WaId, value: "16505551234".into() }),
         window_until: Some(Timestamp(i64::MAX)),
+        free_entry_until: None,
     };
     let row = OutboxRow {
         message: MessageId(message),
@@ -51,7 +52,7 @@ fn parcel(message: i64, conversation: i64) -> Parcel {
         created_at: Timestamp(0),
         maybe_twice: false,
     };
-    Parcel { row, view: Arc::new(view) }
+    Parcel { row, view: Arc::new(view), asked_at: Timestamp(0) }
 }
 
 fn ids(parcels: &[Parcel]) -> Vec<i64> {

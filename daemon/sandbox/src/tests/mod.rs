@@ -219,6 +219,7 @@ pub fn conversation() -> ConversationView {
         group: None,
         address: Some(Alias { kind: AliasKind::WaId, value: "31612345678".into() }),
         window_until: Some(NOW.plus_ms(3_600_000)),
+        free_entry_until: None,
     }
 }
 
@@ -257,6 +258,7 @@ fn every_code_is_listed_and_every_listed_code_is_used() {
         include_str!("../load.rs"),
         include_str!("../sandbox.rs"),
         include_str!("../host/mod.rs"),
+        include_str!("../host/clock.rs"),
         include_str!("../host/contacts.rs"),
         include_str!("../host/groups.rs"),
         include_str!("../host/media.rs"),

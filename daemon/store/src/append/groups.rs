@@ -31,6 +31,8 @@ impl Tx<'_> {
             address: None,
             last_inbound_at: 0,
             window_until: 0,
+            free_entry_until: None,
+            watched: false,
         });
         Ok(id)
     }

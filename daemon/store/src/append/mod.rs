@@ -16,7 +16,7 @@ pub(crate) use receipts::UNKNOWN_OUTCOME;
 
 use crate::StoreError;
 use crate::codec::to_json;
-use crate::step::{Appended, Batch, EventKey, NewEvent, Place, Sender};
+use crate::step::{Appended, Batch, EventKey, NewEvent, Place, Sender, WindowNews};
 use crate::writer::Tx;
 use arrival::Arrival;
 use beadle_model::{
@@ -24,9 +24,6 @@ use beadle_model::{
 };
 use rusqlite::params;
 use std::sync::Arc;
-
-/// How long a message keeps a conversation's customer service window open (whatsapp.md: 24 hours).
-const WINDOW_MS: i64 = 24 * 60 * 60 * 1000;
 
 /// A batch made ready on the caller's thread: what needs no database is not done by the one thread that has it.
 pub(crate) struct Incoming {
@@ -120,7 +117,8 @@ impl Tx<'_> {
                     }
                 }
             };
-            self.append_one(event, prepared, &course, incoming.received_at, &mut appended)?;
+            let news = incoming.batch.window_news;
+            self.append_one(event, prepared, &course, incoming.received_at, news, &mut appended)?;
         }
         for receipt in &incoming.batch.receipts {
             self.receive(receipt, &incoming.batch.status_listeners, incoming.received_at, &mut appended)?;
@@ -147,8 +145,14 @@ impl Tx<'_> {
         prepared: &Prepared,
         course: &Course,
         now: Timestamp,
+        news: WindowNews,
         appended: &mut Appended,
     ) -> Result<(), StoreError> {
+        if event.opens_window
+            && let Some(conversation) = course.conversation
+        {
+            appended.events += usize::from(self.close_before(conversation, event, news, now)?);
+        }
         let mut before = Vec::new();
         for body in &course.before {
             before.push((self.insert_own(None, body, course, (event.happened_at, now))?, body));
@@ -174,7 +178,8 @@ impl Tx<'_> {
         if event.opens_window
             && let Some(conversation) = course.conversation
         {
-            self.open_window(conversation, course.contact, event.happened_at, now)?;
+            let due = self.open_window(conversation, course.contact, event.happened_at, now)?;
+            appended.window_due = due.into_iter().chain(appended.window_due).min();
         }
         let after = match &course.after {
             Some(body) => Some((self.insert_own(None, body, course, (event.happened_at, now))?, body)),
@@ -296,31 +301,5 @@ impl Tx<'_> {
     pub(crate) fn seen(&self, key: EventKey) -> Result<bool, StoreError> {
         let mut find = self.conn.prepare_cached("SELECT 1 FROM events WHERE key_at = ?1 AND key_hash = ?2")?;
         Ok(find.exists(params![key.at.0, &key.hash[..]])?)
-    }
-
-    /// The window: 24 hours from when the platform had the message; never backwards, and never further than 24 hours
-    /// from now, whatever a clock elsewhere says.
-    fn open_window(
-        &mut self,
-        id: ConversationId,
-        contact: Option<ContactId>,
-        happened_at: Timestamp,
-        now: Timestamp,
-    ) -> Result<(), StoreError> {
-        let Some(talk) = self.shadow.people.talk(self.conn, id)? else { return Ok(()) };
-        let inbound_at = happened_at.min(now).0;
-        talk.last_inbound_at = talk.last_inbound_at.max(inbound_at);
-        talk.window_until = talk.window_until.max(inbound_at.saturating_add(WINDOW_MS));
-        if talk.group.is_some() {
-            talk.last_contact = contact;
-        }
-        let last_contact = talk.last_contact.map(|id| id.0);
-        let (last_inbound_at, window_until) = (talk.last_inbound_at, talk.window_until);
-        self.conn
-            .prepare_cached(
-                "UPDATE conversations SET last_inbound_at = ?2, window_until = ?3, last_contact = ?4 WHERE id = ?1",
-            )?
-            .execute(params![id.0, last_inbound_at, window_until, last_contact])?;
-        Ok(())
     }
 }

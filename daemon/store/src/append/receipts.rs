@@ -125,6 +125,9 @@ impl Tx<'_> {
         if forward && receipt.participant.is_empty() {
             self.learn_names(&receipt.recipient, sent.conversation, now)?;
         }
+        if let Some(until) = receipt.free_entry_until {
+            self.enter_free(sent.conversation, until)?;
+        }
         // In a group each member has a way of their own.
         let participant = self.participant(id, receipt, rank, now)?;
         let forward = participant.as_ref().map_or(forward, |participant| participant.forward);

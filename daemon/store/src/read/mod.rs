@@ -12,6 +12,7 @@ mod people;
 mod schedules;
 mod state;
 mod trace;
+mod windows;
 
 use crate::open::connect;
 use crate::{Files, StoreError};

@@ -217,6 +217,7 @@ pub fn receipt(message: MessageId, status: &str, at: Timestamp) -> Receipt {
         participant: vec![],
         recipient: vec![],
         extra: serde_json::Value::Null,
+        free_entry_until: None,
     }
 }
 

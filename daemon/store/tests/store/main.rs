@@ -37,3 +37,5 @@ mod states;
 mod timers;
 #[cfg(test)]
 mod whole;
+#[cfg(test)]
+mod windows;

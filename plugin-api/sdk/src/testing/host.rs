@@ -19,6 +19,10 @@ pub(crate) mod clock {
     pub(crate) fn now() -> i64 {
         World::with(|world| world.now)
     }
+    pub(crate) fn utc_offset(timezone: &str, _at: i64) -> Refusable<i32> {
+        let unknown = || Refusal::new("unknown-zone", format!("`{timezone}` is no time zone that this test knows."));
+        World::with(|world| world.zones.get(timezone).copied()).ok_or_else(unknown)
+    }
 }
 
 pub(crate) mod random {

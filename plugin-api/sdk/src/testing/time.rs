@@ -23,6 +23,12 @@ impl Host {
         })
     }
 
+    /// The wall clocks of this zone are so many seconds ahead of UTC, all year. Known from the start are UTC and
+    /// Europe/Amsterdam (3600: it is January).
+    pub fn zone(&self, timezone: &str, ahead_seconds: i32) {
+        World::with(|world| world.zones.insert(timezone.to_owned(), ahead_seconds));
+    }
+
     /// When this person's window closes, where it is open.
     pub fn window_closes_at(&self, of: &Contact) -> Option<TimestampMs> {
         World::with(|world| world.conversation(of).window_closes_at)

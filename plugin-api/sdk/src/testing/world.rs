@@ -38,6 +38,8 @@ pub(super) struct World {
     /// Type, name and bytes, by id.
     pub(super) files: BTreeMap<String, (String, Option<String>, Vec<u8>)>,
     pub(super) group_changes: Vec<String>,
+    /// Seconds ahead of UTC, by zone.
+    pub(super) zones: BTreeMap<String, i32>,
     /// Who the event is about that is being handled.
     pub(super) here: Option<Contact>,
     count: u64,
@@ -73,6 +75,7 @@ impl World {
             log: Vec::new(),
             files: BTreeMap::new(),
             group_changes: Vec::new(),
+            zones: [("UTC", 0), ("Europe/Amsterdam", 3600)].map(|(zone, ahead)| (zone.to_owned(), ahead)).into(),
             here: None,
             count: 0,
         }
@@ -130,6 +133,7 @@ impl World {
             contact: contact.id.clone(),
             group: None,
             window_closes_at: self.windows.get(&contact.id).copied().filter(|closes_at| self.now < *closes_at),
+            free_entry_until: None,
         }
     }
 

@@ -1,7 +1,8 @@
 //! The hourglass: tells people what time brings, for the scenarios that turn it.
 //!
-//! `in 90 bread` is answered after 90 minutes with `bread` and the moment, in milliseconds since 1970, at which the plugin
-//! was asked. It is not installed anywhere.
+//! `in 90 bread` is answered after 90 minutes (`in 90s bread`: seconds) with `bread` and the moment, in milliseconds since 1970, at which the plugin
+//! was asked. Whoever's window is about to close hears how many minutes before, and the same two. It is not installed
+//! anywhere.
 
 use beadle_plugin::prelude::*;
 use std::time::Duration;
@@ -12,11 +13,18 @@ struct Hourglass;
 impl OnMessage for Hourglass {
     fn on_message(&self, event: MessageEvent) -> Result<Disposition, Failure> {
         let asked = event.text().and_then(|text| text.strip_prefix("in ")).and_then(|rest| rest.split_once(' '));
-        let Some((Ok(minutes), what)) = asked.map(|(minutes, what)| (minutes.parse::<u64>(), what)) else {
+        let Some((Some(seconds), what)) = asked.map(|(length, what)| (seconds(length), what)) else {
             return Ok(Disposition::Pass);
         };
-        timers::set(&event.conversation, what, clock::after(Duration::from_secs(60 * minutes)), what.as_bytes())?;
+        timers::set(&event.conversation, what, clock::after(Duration::from_secs(seconds)), what.as_bytes())?;
         Ok(Disposition::Claimed)
+    }
+}
+
+fn seconds(length: &str) -> Option<u64> {
+    match length.strip_suffix('s') {
+        Some(seconds) => seconds.parse().ok(),
+        None => Some(60 * length.parse::<u64>().ok()?),
     }
 }
 
@@ -27,4 +35,24 @@ impl OnTimer for Hourglass {
     }
 }
 
-plugin!(Hourglass: OnMessage, OnTimer);
+impl OnWindowExpiring for Hourglass {
+    fn on_window_expiring(&self, event: WindowExpiringEvent) -> Result<Disposition, Failure> {
+        replies::send(format!("closing-{} {}", event.lead_ms / 60_000, clock::now()))?;
+        Ok(Disposition::Claimed)
+    }
+}
+
+impl OnWindowClosed for Hourglass {
+    fn on_window_closed(&self, event: WindowClosedEvent) -> Result<Disposition, Failure> {
+        // Nobody can be told any more; that it was refused is what the scenario looks for.
+        match replies::send("too late") {
+            Ok(_) => Err(Failure::GiveUp("a closed window took a message".to_owned())),
+            Err(refusal) => {
+                state::set(&event.conversation, &format!("closed/{}", event.closed_at), &refusal.code)?;
+                Ok(Disposition::Claimed)
+            }
+        }
+    }
+}
+
+plugin!(Hourglass: OnMessage, OnTimer, OnWindowExpiring, OnWindowClosed);

@@ -72,7 +72,7 @@ fn dead_row(reader: &Reader, names: &Names, shown: &DeadShown) -> Result<DeadRow
 }
 
 fn is_answered(ending: Option<Ending>) -> bool {
-    matches!(ending, Some(Ending::Claimed(_) | Ending::Host))
+    matches!(ending, Some(Ending::Claimed(_) | Ending::Asked(_) | Ending::Host))
 }
 
 /// `POST /dead/{id}/retry`

@@ -75,6 +75,7 @@ pub fn event_row(reader: &Reader, names: &Names, row: &shown::EventRow) -> Resul
 pub fn ending(names: &Names, ending: Option<Ending>, state: EventState) -> String {
     match (ending, state) {
         (Some(Ending::Claimed(by)), _) => format!("claimed by {}", names.of(by)),
+        (Some(Ending::Asked(by)), _) => format!("asked by {}", names.of(by)),
         (Some(Ending::Stopped(by)), _) => format!("stopped by {}", names.of(by)),
         (Some(Ending::Host), _) => "answered by beadle".into(),
         (Some(Ending::Passed), _) => "passed".into(),

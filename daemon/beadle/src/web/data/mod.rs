@@ -11,6 +11,7 @@ mod people;
 mod plugins;
 mod schedules;
 mod status;
+mod windows;
 
 pub use clock::clock;
 pub use dead::{dead, dead_drop, dead_one, dead_retry};
@@ -20,6 +21,7 @@ pub use people::{contact, contacts, keep_apart, merge, proposals, would_merge};
 pub use plugins::{disable, enable, grant, plugin, plugins, purge, revoke, rollback};
 pub use schedules::{history, next, run, schedule, schedules, would_run};
 pub use status::{config, doubts, line, snapshot, status};
+pub use windows::{windows, windows_by_hour};
 
 use super::Admin;
 use super::failure::No;

@@ -1,0 +1,61 @@
+//! Windows: which are open, and how many close when.
+
+use super::{Admin, Answer, ask, most};
+use crate::api::{List, WindowHourRow, WindowRow};
+use crate::web::failure::No;
+use axum::Json;
+use axum::extract::{Query, State};
+use beadle_store::shown::{WindowFilter, WindowShown};
+use serde::Deserialize;
+use std::sync::Arc;
+
+/// Which windows.
+#[derive(Debug, Deserialize)]
+pub struct Which {
+    channel: Option<String>,
+    within_ms: Option<i64>,
+    limit: Option<usize>,
+}
+
+/// `GET /windows`: those that close first at first.
+pub async fn windows(State(admin): State<Arc<Admin>>, Query(which): Query<Which>) -> Answer<List<WindowRow>> {
+    let now = admin.clock.now();
+    let closes_before = match which.within_ms {
+        Some(within_ms) if within_ms <= 0 => return Err(No::bad_request("`within_ms` is a number above 0")),
+        within_ms => within_ms.map(|within_ms| now.plus_ms(within_ms)),
+    };
+    let filter = WindowFilter { channel: which.channel, closes_before };
+    let most = most(which.limit);
+    let list = ask(&admin, move |reader, _| {
+        let found = reader.windows(&filter, now, most)?;
+        Ok(List { now: now.as_ms(), items: found.into_iter().map(window_row).collect(), next: None })
+    });
+    Ok(Json(list.await?))
+}
+
+/// `GET /windows/by-hour`
+pub async fn windows_by_hour(State(admin): State<Arc<Admin>>) -> Answer<List<WindowHourRow>> {
+    let now = admin.clock.now();
+    let list = ask(&admin, move |reader, _| {
+        let row = |it: beadle_store::shown::WindowHour| WindowHourRow {
+            channel: it.channel,
+            within_hours: it.hour,
+            windows: it.windows,
+        };
+        Ok(List { now: now.as_ms(), items: reader.windows_by_hour(now)?.into_iter().map(row).collect(), next: None })
+    });
+    Ok(Json(list.await?))
+}
+
+fn window_row(it: WindowShown) -> WindowRow {
+    WindowRow {
+        conversation: it.conversation.to_string(),
+        channel: it.channel,
+        contact: it.contact.map(|contact| contact.to_string()),
+        name: it.name,
+        group: it.group,
+        last_inbound_at: it.last_inbound_at.as_ms(),
+        closes_at: it.until.as_ms(),
+        free_entry_until: it.free_entry_until.map(|at| at.as_ms()),
+    }
+}
