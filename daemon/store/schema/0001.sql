@@ -39,8 +39,8 @@ CREATE TABLE contacts (
     -- They told the platform that they want no marketing.
     marketing_stopped_since INTEGER
 ) STRICT;
--- Which zones members live in is asked for each firing of a schedule that goes by them.
-CREATE INDEX contacts_by_zone ON contacts (timezone) WHERE membership = 1;
+-- Which zones members live in, and since when, is asked for each firing of a schedule that goes by them.
+CREATE INDEX contacts_by_zone ON contacts (timezone, member_since) WHERE membership = 1;
 
 CREATE TABLE aliases (
     kind       INTEGER NOT NULL,
