@@ -12,9 +12,8 @@ mod handle;
 
 pub use handle::{Counts, Kept, Schedules, Share};
 
-use crate::policy::{self, Turn};
+use crate::policy::{self, Area, Turn};
 use crate::schedule::{Schedule, Zones};
-use crate::zone::Zone;
 use beadle_clock::Clock;
 use beadle_model::{PluginNo, Timestamp};
 use beadle_store::schedules::{ScheduleEntry, Tally};
@@ -55,7 +54,7 @@ pub struct Keeper {
     kept: Arc<[Arc<Kept>]>,
     due: BTreeSet<(Timestamp, Place)>,
     here: Vec<PluginNo>,
-    member_zones: Vec<Zone>,
+    of_members: Vec<Area>,
     /// When they were asked for, and how many had come and gone then.
     zones_at: Option<(Instant, u64)>,
     last_now: Timestamp,
@@ -83,7 +82,7 @@ impl Keeper {
             kept: Arc::default(),
             due: BTreeSet::new(),
             here: Vec::new(),
-            member_zones: Vec::new(),
+            of_members: Vec::new(),
             zones_at: None,
             last_now: Timestamp(i64::MIN),
             must_plan: true,
@@ -186,10 +185,10 @@ impl Keeper {
         let read = tokio::task::spawn_blocking(move || reader.member_zones()).await;
         // Where that thread is gone we are on our way out.
         let Ok(names) = read else { return Ok(()) };
-        let zones = handle::zones_of(&names?, &home);
+        let areas = handle::areas_of(&names?, &home);
         self.zones_at = Some((Instant::now(), moved));
-        self.must_plan |= zones != self.member_zones;
-        self.member_zones = zones;
+        self.must_plan |= areas != self.of_members;
+        self.of_members = areas;
         Ok(())
     }
 
@@ -197,9 +196,9 @@ impl Keeper {
     fn plan_anew(&mut self, now: Timestamp) {
         let mut due = BTreeSet::new();
         for (place, kept) in self.kept.iter().enumerate().filter(|(_, kept)| kept.schedule.enabled) {
-            let zones = policy::zones(&kept.schedule, &self.member_zones);
+            let areas = policy::areas(&kept.schedule, &self.of_members);
             for (nth, share) in kept.shares.iter().enumerate().filter(|(_, share)| self.here.contains(&share.plugin)) {
-                let next = policy::next_due(&kept.schedule, &zones, self.store.install(), share.until(), now);
+                let next = policy::next_due(&kept.schedule, &areas, self.store.install(), share.until(), now);
                 due.extend(next.map(|due_at| (due_at, (place, nth))));
             }
         }
@@ -235,8 +234,8 @@ impl Keeper {
     }
 
     fn turn_of(&self, kept: &Kept, share: &Share, now: Timestamp, flush: bool) -> Turn {
-        let zones = policy::zones(&kept.schedule, &self.member_zones);
-        policy::turn(&kept.schedule, &zones, self.store.install(), share.until(), now, flush)
+        let areas = policy::areas(&kept.schedule, &self.of_members);
+        policy::turn(&kept.schedule, &areas, self.store.install(), share.until(), now, flush)
     }
 
     /// Has the store make it so, and notes how far each share is now.
@@ -244,8 +243,8 @@ impl Keeper {
         let mut shares = Vec::new();
         for (place, turn) in &turns {
             let Some((kept, share)) = self.share(*place) else { continue };
-            let zones = policy::zones(&kept.schedule, &self.member_zones);
-            shares.push(events::share(kept, share, turn, &zones, now));
+            let areas = policy::areas(&kept.schedule, &self.of_members);
+            shares.push(events::share(kept, share, turn, &areas, now));
         }
         let tallies = if shares.is_empty() { Vec::new() } else { self.store.fire_schedules(shares, now).await? };
         let mut all = Tally::default();

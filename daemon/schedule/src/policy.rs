@@ -2,7 +2,7 @@
 //!
 //! Moments are gone through in their order, from where the plan was left to now. One that is late by no more than the grace
 //! fires. Of the others the latest ones are caught up, as many as `catch_up` says and none that is too old; the rest was
-//! missed and is told as one row a zone. A moment that its jitter still holds back holds back those behind it.
+//! missed and is told as one row an area. A moment that its jitter still holds back holds back those behind it.
 //!
 //! Where the clock was set back the plan stands ahead of it. Then it is gone through from now again: what fired before has
 //! its row in the store and is not fired twice, and what a clock that ran ahead took for missed comes in its own time.
@@ -34,8 +34,8 @@ pub struct Decided {
     pub planned_at: Timestamp,
     /// The same with its jitter.
     pub due_at: Timestamp,
-    /// Which of the zones.
-    pub zone: usize,
+    /// In which of the areas.
+    pub area: usize,
     /// What becomes of it.
     pub verdict: Verdict,
 }
@@ -51,13 +51,22 @@ pub struct Turn {
     pub next_due: Option<Timestamp>,
 }
 
+/// A zone that a schedule fires in, and since when there is anybody to fire for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Area {
+    /// The zone.
+    pub zone: Zone,
+    /// Moments before this were nobody's.
+    pub since: Timestamp,
+}
+
 /// Decides every moment behind `until` that is due now. `flush`: also those that only their jitter holds back.
-pub fn turn(schedule: &Schedule, zones: &[Zone], install: &str, until: Timestamp, now: Timestamp, flush: bool) -> Turn {
+pub fn turn(schedule: &Schedule, areas: &[Area], install: &str, until: Timestamp, now: Timestamp, flush: bool) -> Turn {
     let mut turn = Turn { decided: Vec::new(), until, next_due: None };
-    let mut missed = Gathered::new(schedule, zones.len(), now);
-    let mut timeline = Timeline::new(schedule, zones, until.min(now));
-    while let Some((planned_at, zone)) = timeline.next() {
-        let jitter = zones.get(zone).map_or(0, |name| schedule.jitter(install, name, planned_at));
+    let mut missed = Gathered::new(schedule, areas.len(), now);
+    let mut timeline = Timeline::new(schedule, areas, until.min(now));
+    while let Some((planned_at, area)) = timeline.next() {
+        let jitter = areas.get(area).map_or(0, |it| schedule.jitter(install, &it.zone, planned_at));
         let due_at = planned_at.plus_ms(jitter);
         if planned_at > now || due_at > now && !flush {
             turn.next_due = Some(due_at);
@@ -65,8 +74,8 @@ pub fn turn(schedule: &Schedule, zones: &[Zone], install: &str, until: Timestamp
         }
         turn.until = planned_at;
         if now.since_ms(due_at) <= schedule.missed.grace_ms {
-            turn.decided.push(Decided { planned_at, due_at, zone, verdict: Verdict::Fire });
-        } else if let Some(on) = missed.add(planned_at, due_at, zone) {
+            turn.decided.push(Decided { planned_at, due_at, area, verdict: Verdict::Fire });
+        } else if let Some(on) = missed.add(planned_at, due_at, area) {
             timeline.skip_to(on);
             turn.until = on;
         }
@@ -78,49 +87,52 @@ pub fn turn(schedule: &Schedule, zones: &[Zone], install: &str, until: Timestamp
 /// When the first moment behind `until` is due; none where none comes any more.
 pub fn next_due(
     schedule: &Schedule,
-    zones: &[Zone],
+    areas: &[Area],
     install: &str,
     until: Timestamp,
     now: Timestamp,
 ) -> Option<Timestamp> {
-    let (planned_at, zone) = Timeline::new(schedule, zones, until.min(now)).next()?;
-    Some(planned_at.plus_ms(schedule.jitter(install, zones.get(zone)?, planned_at)))
+    let (planned_at, area) = Timeline::new(schedule, areas, until.min(now)).next()?;
+    Some(planned_at.plus_ms(schedule.jitter(install, &areas.get(area)?.zone, planned_at)))
 }
 
-/// The zones that a schedule fires in.
-pub fn zones(schedule: &Schedule, of_members: &[Zone]) -> Vec<Zone> {
+/// Where a schedule fires.
+pub fn areas(schedule: &Schedule, of_members: &[Area]) -> Vec<Area> {
     match &schedule.zones {
-        Zones::One(zone) => vec![zone.clone()],
+        Zones::One(zone) => vec![Area { zone: zone.clone(), since: Timestamp(i64::MIN) }],
         Zones::Members(_) => of_members.to_vec(),
     }
 }
 
-/// The planned moments of several zones in one order.
+/// The planned moments of several areas in one order.
 struct Timeline<'a> {
     schedule: &'a Schedule,
-    zones: &'a [Zone],
-    /// The next one of each zone.
+    areas: &'a [Area],
+    /// The next one of each.
     next: Vec<Option<Timestamp>>,
 }
 
 impl<'a> Timeline<'a> {
-    fn new(schedule: &'a Schedule, zones: &'a [Zone], after: Timestamp) -> Self {
-        let mut timeline = Self { schedule, zones, next: Vec::new() };
+    fn new(schedule: &'a Schedule, areas: &'a [Area], after: Timestamp) -> Self {
+        let mut timeline = Self { schedule, areas, next: Vec::new() };
         timeline.skip_to(after);
         timeline
     }
 
     /// Goes on behind this moment.
     fn skip_to(&mut self, after: Timestamp) {
-        let next = |zone| self.schedule.next(zone, after).map(|moment| moment.at);
-        self.next = self.zones.iter().map(next).collect();
+        let next = |area: &Area| {
+            let after = after.max(area.since.plus_ms(-1));
+            self.schedule.next(&area.zone, after).map(|moment| moment.at)
+        };
+        self.next = self.areas.iter().map(next).collect();
     }
 
     fn next(&mut self) -> Option<(Timestamp, usize)> {
-        let soonest = self.next.iter().enumerate().filter_map(|(zone, at)| Some(((*at)?, zone))).min()?;
-        let (at, zone) = soonest;
-        if let (Some(next), Some(name)) = (self.next.get_mut(zone), self.zones.get(zone)) {
-            *next = self.schedule.next(name, at).map(|moment| moment.at);
+        let soonest = self.next.iter().enumerate().filter_map(|(area, at)| Some(((*at)?, area))).min()?;
+        let (at, area) = soonest;
+        if let (Some(next), Some(Area { zone, .. })) = (self.next.get_mut(area), self.areas.get(area)) {
+            *next = self.schedule.next(zone, at).map(|moment| moment.at);
         }
         Some(soonest)
     }
@@ -128,16 +140,16 @@ impl<'a> Timeline<'a> {
 
 /// Missed moments, as far as they have been gone through.
 struct Gathered {
-    /// How many of a zone may be caught up: each zone is a schedule of its own here.
+    /// How many of an area may be caught up: each is a schedule of its own here.
     most: usize,
     /// Nothing that was planned before this is caught up.
     floor: Timestamp,
-    zones: Vec<MissedInZone>,
+    areas: Vec<MissedInArea>,
     counted: u32,
 }
 
 #[derive(Clone, Default)]
-struct MissedInZone {
+struct MissedInArea {
     /// The latest of them that are young enough.
     latest: VecDeque<Decided>,
     /// The first one that is not caught up, and how many there are.
@@ -145,7 +157,7 @@ struct MissedInZone {
 }
 
 impl Gathered {
-    fn new(schedule: &Schedule, zones: usize, now: Timestamp) -> Self {
+    fn new(schedule: &Schedule, areas: usize, now: Timestamp) -> Self {
         let missed = schedule.missed;
         let most = match missed.catch_up {
             CatchUp::None => 0,
@@ -154,38 +166,38 @@ impl Gathered {
         };
         let too_old_ms = if most == 0 { missed.grace_ms } else { missed.max_age_ms };
         let floor = now.plus_ms(-too_old_ms.saturating_add(schedule.jitter_ms));
-        Self { most, floor, zones: vec![MissedInZone::default(); zones], counted: 0 }
+        Self { most, floor, areas: vec![MissedInArea::default(); areas], counted: 0 }
     }
 
     /// One more. Where so many are too old that they are not worth counting, the moment to go on behind.
-    fn add(&mut self, planned_at: Timestamp, due_at: Timestamp, zone: usize) -> Option<Timestamp> {
-        let decided = Decided { planned_at, due_at, zone, verdict: Verdict::CatchUp };
-        let in_zone = self.zones.get_mut(zone)?;
+    fn add(&mut self, planned_at: Timestamp, due_at: Timestamp, area: usize) -> Option<Timestamp> {
+        let decided = Decided { planned_at, due_at, area, verdict: Verdict::CatchUp };
+        let missed = self.areas.get_mut(area)?;
         if planned_at > self.floor && self.most > 0 {
-            in_zone.latest.push_back(decided);
-            if in_zone.latest.len() > self.most
-                && let Some(earliest) = in_zone.latest.pop_front()
+            missed.latest.push_back(decided);
+            if missed.latest.len() > self.most
+                && let Some(earliest) = missed.latest.pop_front()
             {
-                in_zone.lose(earliest);
+                missed.lose(earliest);
             }
             return None;
         }
-        in_zone.lose(decided);
+        missed.lose(decided);
         self.counted += 1;
         (self.counted == COUNTED && planned_at < self.floor).then_some(self.floor)
     }
 
     /// Puts them among the others, in order.
     fn settle(self, decided: &mut Vec<Decided>) {
-        for MissedInZone { latest, lost } in self.zones {
+        for MissedInArea { latest, lost } in self.areas {
             decided.extend(lost.map(|(first, count)| Decided { verdict: Verdict::Miss(count), ..first }));
             decided.extend(latest);
         }
-        decided.sort_by_key(|moment| (moment.planned_at, moment.zone));
+        decided.sort_by_key(|moment| (moment.planned_at, moment.area));
     }
 }
 
-impl MissedInZone {
+impl MissedInArea {
     fn lose(&mut self, decided: Decided) {
         let (_, count) = self.lost.get_or_insert((decided, 0));
         *count = count.saturating_add(1).min(COUNTED);

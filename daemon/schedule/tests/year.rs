@@ -175,10 +175,10 @@ fn fired(path: &Path, clock: &Clock) -> BTreeMap<(String, PluginNo, String, Time
 }
 
 /// Everything that is planned behind the start and is due until the end.
-fn planned(install: &str, until: Timestamp, members: &[Zone]) -> Vec<(String, PluginNo, String, Timestamp)> {
+fn planned(install: &str, until: Timestamp, members: &[policy::Area]) -> Vec<(String, PluginNo, String, Timestamp)> {
     let mut planned = Vec::new();
     for schedule in schedules() {
-        for zone in policy::zones(&schedule, members) {
+        for policy::Area { zone, .. } in policy::areas(&schedule, members) {
             let mut after = START;
             while let Some(moment) = schedule.next(&zone, after) {
                 after = moment.at;
@@ -218,7 +218,8 @@ async fn every_firing_of_a_year_is_one_event() {
     for number in ["31600000001", "4915100000001", "5511987654321"] {
         member(&machine.store, number).await;
     }
-    let members = ["America/Sao_Paulo", "Europe/Amsterdam", "Europe/Berlin"].map(zone);
+    let members = ["America/Sao_Paulo", "Europe/Amsterdam", "Europe/Berlin"]
+        .map(|name| policy::Area { zone: zone(name), since: START });
     let end = START.plus_ms(365 * DAY);
     while clock.now() < end {
         // It lives for a while …

@@ -58,8 +58,8 @@ CREATE TABLE contacts (
     merged_into     INTEGER
 ) STRICT;
 CREATE INDEX contacts_merged ON contacts (merged_into) WHERE merged_into IS NOT NULL;
--- Which zones members live in is asked for each firing of a schedule that goes by them.
-CREATE INDEX contacts_by_zone ON contacts (timezone) WHERE membership = 1;
+-- Which zones members live in, and since when, is asked for each firing of a schedule that goes by them.
+CREATE INDEX contacts_by_zone ON contacts (timezone, member_since) WHERE membership = 1;
 
 CREATE TABLE aliases (
     kind       INTEGER NOT NULL,

@@ -101,6 +101,34 @@ fn tables() {
     let why = json!({"now": NOW, "id": "msg_3", "steps": [
         {"at": NOW - 65_000, "what": "evt_12", "says": "message from con_7 on shop: hi"},
         {"what": "gate window", "says": "open for 23 h 58 min"}]});
+    let firing = json!({"id": 9, "planned_at": NOW - 90_000_000, "late_ms": 12, "plugin": "welcome", "outcome": "fired",
+        "moments": 1, "event": "evt_12", "handling": "done"});
+    let missed = json!({"id": 7, "planned_at": NOW - 190_000_000, "late_ms": 100_000_000, "plugin": "welcome",
+        "zone": "Europe/Amsterdam", "outcome": "missed", "moments": 10_000});
+    let moment = json!({"at": NOW + 90_000, "local": "Sat 2026-11-21 21:37 CET", "timezone": "Europe/Amsterdam"});
+    let digest = json!({"name": "digest", "pattern": "cron = \"0 9 * * MON\"", "words": "at 09:00 on Monday",
+        "timezone": "Europe/Amsterdam", "plugins": ["welcome", "crm"], "state": "on", "next": moment, "last": firing});
+    let over = json!({"name": "over", "pattern": "at = \"2026-01-01T18:00\"", "words": "once, at 2026-01-01 18:00",
+        "timezone": "UTC", "plugins": ["welcome"], "state": "over", "last": missed});
+    let mut digest_view = digest.clone();
+    digest_view["now"] = NOW.into();
+    digest_view["settings"] = json!([["catch_up", "last, within 1d"], ["overlap", "queue"]]);
+    digest_view["payload"] = json!({"update": "digest"});
+    digest_view["zones"] = json!(["Europe/Amsterdam"]);
+    digest_view["shares"] = json!([
+        {"plugin": "welcome", "next_due_at": NOW + 90_000, "decided_until": NOW},
+        {"plugin": "crm", "next_due_at": NOW - 90_000, "decided_until": NOW - 100_000, "problem":
+            {"code": "schedule-plugin-away", "message": "the schedule `digest` is for `crm`, which is not there"}}]);
+    digest_view["warnings"] = json!([{"code": "schedule-short-months", "message": "five months have no 31st"}]);
+    let moments = json!([
+        moment.clone(),
+        {"at": NOW + 180_000, "local": "Sat 2026-11-21 21:39 CET", "timezone": "Europe/Amsterdam", "off": "Christmas Day"},
+        {"at": NOW + 270_000, "local": "Sun 2027-03-28 03:00 CEST", "timezone": "Europe/Amsterdam", "due_at": NOW + 300_000,
+         "note": "the clock skips 02:30 that day: the first moment after it"}]);
+    let would_run = json!([
+        {"plugin": "welcome", "timezone": "Europe/Amsterdam", "for_zone": true, "payload": {"update": "digest"}},
+        {"plugin": "crm", "timezone": "Europe/Amsterdam", "for_zone": false, "problem":
+            {"code": "schedule-plugin-deaf", "message": "the schedule `digest` is for `crm`, which has no `on-schedule`"}}]);
     let cases = [
         ("beadle status", status, None),
         (
@@ -128,6 +156,11 @@ fn tables() {
             None,
         ),
         ("beadle why msg_3", why, None),
+        ("beadle schedules list", list(json!([digest.clone(), over]), "over".into()), Some(120)),
+        ("beadle schedules show digest", digest_view, None),
+        ("beadle schedules next digest --count 3", list(moments, Value::Null), None),
+        ("beadle schedules history digest", list(json!([firing, missed]), "7".into()), None),
+        ("beadle schedules run digest --dry-run", list(would_run, Value::Null), None),
     ];
     let text: String = cases.into_iter().map(|(line, answer, width)| shown(line, answer, width)).collect();
     golden("tables", &text);

@@ -1,7 +1,7 @@
 //! From what was decided to what the store writes: rows, and the events that they become.
 
 use super::{Kept, Share};
-use crate::policy::{Decided, Turn, Verdict};
+use crate::policy::{Area, Decided, Turn, Verdict};
 use crate::schedule::{Overlap, Zones, hash};
 use crate::zone::Zone;
 use beadle_model::{EventBody, Timestamp};
@@ -9,8 +9,8 @@ use beadle_store::schedules::{self, Firing, FiringOutcome};
 use beadle_store::step::EventKey;
 
 /// What has come of a share.
-pub(super) fn share(kept: &Kept, share: &Share, turn: &Turn, zones: &[Zone], now: Timestamp) -> schedules::Share {
-    let firing = |decided: &Decided| Some(firing(kept, share, decided, zones.get(decided.zone)?, now));
+pub(super) fn share(kept: &Kept, share: &Share, turn: &Turn, areas: &[Area], now: Timestamp) -> schedules::Share {
+    let firing = |decided: &Decided| Some(firing(kept, share, decided, &areas.get(decided.area)?.zone, now));
     schedules::Share {
         schedule: kept.no,
         plugin: share.plugin,
@@ -22,9 +22,9 @@ pub(super) fn share(kept: &Kept, share: &Share, turn: &Turn, zones: &[Zone], now
 
 /// What a person has fire now, in each of the zones.
 pub(super) fn by_hand(kept: &Kept, share: &Share, zones: &[Zone], now: Timestamp) -> schedules::Share {
-    let decided = |zone| Decided { planned_at: now, due_at: now, zone, verdict: Verdict::Fire };
-    let by_hand = |(zone, name): (usize, &Zone)| {
-        let mut firing = firing(kept, share, &decided(zone), name, now);
+    let by_hand = |(area, zone): (usize, &Zone)| {
+        let decided = Decided { planned_at: now, due_at: now, area, verdict: Verdict::Fire };
+        let mut firing = firing(kept, share, &decided, zone, now);
         firing.outcome = FiringOutcome::ByHand;
         if let Some((key, EventBody::Schedule { by_hand, .. })) = &mut firing.event {
             (*key, *by_hand) = (None, true);

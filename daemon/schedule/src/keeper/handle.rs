@@ -1,14 +1,14 @@
 //! What the rest of Beadle holds of the schedules: to configure them, to see how they stand, to have one fire now.
 
 use super::{Keeper, Present, events};
-use crate::policy;
+use crate::policy::{self, Area};
 use crate::schedule::{Schedule, Zones};
 use crate::zone::Zone;
 use beadle_clock::{Alarm, Clock};
 use beadle_model::{EventId, PluginNo, Timestamp};
 use beadle_store::schedules::Tally;
 use beadle_store::{Store, StoreError};
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 use tokio::sync::watch;
@@ -136,16 +136,16 @@ impl Schedules {
         &self.counts
     }
 
-    /// The zones that a schedule fires in today. Blocks while it asks where members live.
+    /// Where a schedule fires today. Blocks while it asks where members live.
     ///
     /// # Errors
     /// Where the store cannot be read.
-    pub fn zones(&self, schedule: &Schedule) -> Result<Vec<Zone>, StoreError> {
+    pub fn areas(&self, schedule: &Schedule) -> Result<Vec<Area>, StoreError> {
         let of_members = match &schedule.zones {
             Zones::One(_) => Vec::new(),
-            Zones::Members(home) => zones_of(&self.store.reader().member_zones()?, home),
+            Zones::Members(home) => areas_of(&self.store.reader().member_zones()?, home),
         };
-        Ok(policy::zones(schedule, &of_members))
+        Ok(policy::areas(schedule, &of_members))
     }
 
     /// Fires a schedule now, because a person says so, for these of its plugins; the events that it became.
@@ -159,17 +159,19 @@ impl Schedules {
     }
 
     /// When a share is due next; none where it never is, or is not to be.
-    pub fn next_due(&self, kept: &Kept, share: &Share, zones: &[Zone]) -> Option<Timestamp> {
-        let next = || policy::next_due(&kept.schedule, zones, self.store.install(), share.until(), self.clock.now());
+    pub fn next_due(&self, kept: &Kept, share: &Share, areas: &[Area]) -> Option<Timestamp> {
+        let next = || policy::next_due(&kept.schedule, areas, self.store.install(), share.until(), self.clock.now());
         kept.schedule.enabled.then(next).flatten()
     }
 }
 
 /// The zones of members, each once and in order; those that are not known count as home.
-pub(super) fn zones_of(names: &[Option<String>], home: &Zone) -> Vec<Zone> {
-    let mut seen = BTreeSet::new();
-    let zone = |name: &Option<String>| name.as_deref().and_then(Zone::named).unwrap_or_else(|| home.clone());
-    let mut zones: Vec<Zone> = names.iter().map(zone).filter(|zone| seen.insert(Arc::clone(zone.name()))).collect();
-    zones.sort_by(|a, b| a.name().cmp(b.name()));
-    zones
+pub(super) fn areas_of(zones: &[(Option<String>, Timestamp)], home: &Zone) -> Vec<Area> {
+    let mut areas: BTreeMap<Arc<str>, Area> = BTreeMap::new();
+    for (name, since) in zones {
+        let zone = name.as_deref().and_then(Zone::named).unwrap_or_else(|| home.clone());
+        let area = areas.entry(Arc::clone(zone.name())).or_insert(Area { zone, since: *since });
+        area.since = area.since.min(*since);
+    }
+    areas.into_values().collect()
 }

@@ -21,13 +21,22 @@ fn said(turn: &Turn) -> Vec<String> {
     turn.decided.iter().map(|it| format!("{} {}", it.planned_at.since_ms(EIGHT) / MINUTE, name(it))).collect()
 }
 
+/// A zone with somebody in it since ever.
+fn area(zone: Zone) -> Area {
+    Area { zone, since: Timestamp(i64::MIN) }
+}
+
+fn utc() -> Area {
+    area(Zone::utc())
+}
+
 fn hourly(missed: Missed) -> Schedule {
     Schedule { missed, ..schedule("0 * * * *", &Zone::utc()) }
 }
 
 fn after_outage(missed: Missed, minutes: i64) -> Vec<String> {
     // Decided up to eight; back so many minutes later.
-    said(&turn(&hourly(missed), &[Zone::utc()], "", EIGHT, EIGHT.plus_ms(minutes * MINUTE), false))
+    said(&turn(&hourly(missed), &[utc()], "", EIGHT, EIGHT.plus_ms(minutes * MINUTE), false))
 }
 
 #[test]
@@ -60,14 +69,14 @@ fn years_away_are_not_counted_second_by_second() {
     let mut each_second = schedule("* * * * * *", &Zone::utc());
     each_second.missed = missed;
     let now = EIGHT.plus_ms(500);
-    let turn = turn(&each_second, &[Zone::utc()], "", Timestamp(0), now, false);
+    let turn = turn(&each_second, &[utc()], "", Timestamp(0), now, false);
     let verdicts: Vec<_> = turn.decided.iter().map(|it| it.verdict).collect();
     let caught_up = [Verdict::CatchUp; 3];
     assert_eq!(verdicts, [&[Verdict::Miss(COUNTED)][..], &caught_up, &[Verdict::Fire]].concat());
     assert_eq!((turn.until, turn.next_due), (EIGHT, Some(EIGHT.plus_ms(1000))));
     // With nothing to catch up too.
     each_second.missed.catch_up = CatchUp::None;
-    let turn = super::turn(&each_second, &[Zone::utc()], "", Timestamp(0), now, false);
+    let turn = super::turn(&each_second, &[utc()], "", Timestamp(0), now, false);
     assert_eq!(said(&turn).len(), 2);
     assert_eq!(turn.until, EIGHT);
 }
@@ -76,23 +85,23 @@ fn years_away_are_not_counted_second_by_second() {
 fn a_clock_that_was_set_back_goes_on_from_its_own_time() {
     let hourly = hourly(Missed::default());
     let ahead = EIGHT.plus_ms(365 * 24 * HOUR);
-    let turn = turn(&hourly, &[Zone::utc()], "", ahead, EIGHT.plus_ms(MINUTE), false);
+    let turn = turn(&hourly, &[utc()], "", ahead, EIGHT.plus_ms(MINUTE), false);
     assert_eq!((turn.decided.len(), turn.until, turn.next_due), (0, ahead, Some(EIGHT.plus_ms(HOUR))));
-    let turn = super::turn(&hourly, &[Zone::utc()], "", ahead, EIGHT.plus_ms(HOUR), false);
+    let turn = super::turn(&hourly, &[utc()], "", ahead, EIGHT.plus_ms(HOUR), false);
     // Whether it fired before is the store's to say.
     assert_eq!((said(&turn), turn.until), (vec![], ahead));
-    let turn = super::turn(&hourly, &[Zone::utc()], "", EIGHT.plus_ms(HOUR - 1), EIGHT.plus_ms(HOUR), false);
+    let turn = super::turn(&hourly, &[utc()], "", EIGHT.plus_ms(HOUR - 1), EIGHT.plus_ms(HOUR), false);
     assert_eq!(said(&turn), ["60 fire"]);
 }
 
 #[test]
 fn jitter_holds_back_what_is_behind_it_unless_it_is_flushed() {
-    let zones = [Zone::utc()];
+    let zones = [utc()];
     let mut each_minute = schedule("* * * * *", &Zone::utc());
     each_minute.jitter_ms = 10 * MINUTE;
     let due = |minute: i64| {
         let planned = EIGHT.plus_ms(minute * MINUTE);
-        planned.plus_ms(each_minute.jitter("", &zones[0], planned))
+        planned.plus_ms(each_minute.jitter("", &zones[0].zone, planned))
     };
     let now = EIGHT.plus_ms(5 * MINUTE);
     let held = turn(&each_minute, &zones, "", EIGHT, now, false);
@@ -103,20 +112,33 @@ fn jitter_holds_back_what_is_behind_it_unless_it_is_flushed() {
 
 #[test]
 fn members_zones_each_have_their_own_moments() {
-    let zones = ["Europe/Amsterdam", "America/New_York", "Asia/Kolkata"].map(|name| Zone::named(name).unwrap());
+    let zones = ["Europe/Amsterdam", "America/New_York", "Asia/Kolkata"].map(|name| area(Zone::named(name).unwrap()));
     let mut daily = schedule("0 9 * * *", &Zone::utc());
     daily.zones = Zones::Members(Zone::utc());
     daily.missed.catch_up = CatchUp::Last;
     // Two days away: each zone has its last one.
     let turn = turn(&daily, &zones, "", EIGHT, EIGHT.plus_ms(48 * HOUR), false);
     let mut lasts: Vec<usize> =
-        turn.decided.iter().filter(|it| it.verdict == Verdict::CatchUp).map(|it| it.zone).collect();
+        turn.decided.iter().filter(|it| it.verdict == Verdict::CatchUp).map(|it| it.area).collect();
     lasts.sort_unstable();
     assert_eq!(lasts, [0, 1, 2]);
     assert!(turn.decided.is_sorted_by_key(|it| it.planned_at));
-    assert_eq!(super::zones(&daily, &zones), zones);
-    assert_eq!(super::zones(&schedule("0 9 * * *", &zones[1]), &zones), zones[1..2]);
+    assert_eq!(super::areas(&daily, &zones), zones);
+    assert_eq!(super::areas(&schedule("0 9 * * *", &zones[1].zone), &zones), zones[1..2]);
     assert_eq!(super::turn(&daily, &[], "", EIGHT, EIGHT.plus_ms(HOUR), false).next_due, None);
+}
+
+#[test]
+fn what_was_before_anybody_lived_there_is_not_missed() {
+    let mut daily = schedule("0 9 * * *", &Zone::utc());
+    daily.zones = Zones::Members(Zone::utc());
+    // Two days later somebody joined, at nine sharp.
+    let since = EIGHT.plus_ms(2 * 24 * HOUR - 11 * HOUR);
+    let joined = [Area { zone: Zone::utc(), since }];
+    let turn = turn(&daily, &joined, "", EIGHT, since, false);
+    assert_eq!(said(&turn), ["2220 fire"]);
+    let later = [Area { zone: Zone::utc(), since: since.plus_ms(1) }];
+    assert_eq!(said(&super::turn(&daily, &later, "", EIGHT, since.plus_ms(1), false)), Vec::<String>::new());
 }
 
 proptest! {
@@ -131,7 +153,7 @@ proptest! {
         let mut plan = schedule(&text, &zone);
         plan.jitter_ms = jitter;
         plan.missed = Missed { catch_up, limit, max_age_ms: 2 * 86_400_000, grace_ms: 60_000 };
-        let zones = [zone.clone()];
+        let zones = [area(zone.clone())];
         let (mut now, mut until, mut decided) = (start, start, 0_u64);
         for look in looks {
             now = now.plus_ms(look);

@@ -34,21 +34,28 @@ impl Reader {
         })
     }
 
-    /// The zones that members live in, in order; `None` among them where somebody's is not known.
-    pub fn member_zones(&self) -> Result<Vec<Option<String>>, StoreError> {
+    /// The zones that members live in, in order, each with when the first of those who are there now joined; first those
+    /// whose zone is not known.
+    pub fn member_zones(&self) -> Result<Vec<(Option<String>, Timestamp)>, StoreError> {
         self.all(|conn| {
-            let unknown = conn
-                .prepare_cached("SELECT 1 FROM contacts WHERE membership = 1 AND timezone IS NULL LIMIT 1")?
-                .exists([])?;
-            let mut zones = if unknown { vec![None] } else { Vec::new() };
+            let unknown: Option<i64> = conn
+                .prepare_cached(
+                    "SELECT member_since FROM contacts WHERE membership = 1 AND timezone IS NULL
+                     ORDER BY member_since LIMIT 1",
+                )?
+                .query_row([], |row| row.get(0))
+                .optional()?;
+            let mut zones: Vec<_> = unknown.map(|since| (None, Timestamp(since))).into_iter().collect();
             // From one to the next in the index: there are a hundred zones and perhaps a million members.
             let mut next = conn.prepare_cached(
-                "SELECT timezone FROM contacts WHERE membership = 1 AND timezone > ?1 ORDER BY timezone LIMIT 1",
+                "SELECT timezone, member_since FROM contacts WHERE membership = 1 AND timezone > ?1
+                 ORDER BY timezone, member_since LIMIT 1",
             )?;
             let mut after = String::new();
-            while let Some(zone) = next.query_row([&after], |row| row.get::<_, String>(0)).optional()? {
+            let read = |row: &Row<'_>| Ok((row.get::<_, String>(0)?, Timestamp(row.get(1)?)));
+            while let Some((zone, since)) = next.query_row([&after], read).optional()? {
                 after.clone_from(&zone);
-                zones.push(Some(zone));
+                zones.push((Some(zone), since));
             }
             Ok(zones)
         })

@@ -185,11 +185,13 @@ async fn the_zones_of_members_are_those_they_live_in() {
     let house = House::new();
     assert!(house.reader.member_zones().unwrap().is_empty());
     for (number, id) in [("31600000001", "a"), ("31600000002", "b"), ("4915100000001", "c"), ("12025550123", "d")] {
-        house.append(vec![from(number, id)]).await;
+        let happened_at = house.clock.now();
+        house.append(vec![NewEvent { happened_at, ..from(number, id) }]).await;
+        house.hand.set(NOW.plus_ms(HOUR));
     }
     let zones = house.reader.member_zones().unwrap();
-    let zones: Vec<Option<&str>> = zones.iter().map(Option::as_deref).collect();
-    assert_eq!(zones, [None, Some("Europe/Amsterdam"), Some("Europe/Berlin")]);
+    let zones: Vec<_> = zones.iter().map(|(zone, since)| (zone.as_deref(), since.since_ms(NOW) / HOUR)).collect();
+    assert_eq!(zones, [(None, 1), (Some("Europe/Amsterdam"), 0), (Some("Europe/Berlin"), 1)]);
 }
 
 #[tokio::test]

@@ -1,8 +1,9 @@
 //! The hourglass: tells people what time brings, for the scenarios that turn it.
 //!
-//! `in 90 bread` is answered after 90 minutes (`in 90s bread`: seconds) with `bread` and the moment, in milliseconds since 1970, at which the plugin
-//! was asked. Whoever's window is about to close hears how many minutes before, and the same two. It is not installed
-//! anywhere.
+//! `in 90 bread` is answered after 90 minutes (`in 90s bread`: seconds) with `bread` and the moment, in milliseconds since
+//! 1970, at which the plugin was asked. Whoever's window is about to close hears how many minutes before, and the same two.
+//! `fired` is answered with what schedules it heard: name, planned moment, zone, and how late, a line each. A schedule whose
+//! payload says `fail` is never handled. It is not installed anywhere.
 
 use beadle_plugin::prelude::*;
 use std::time::Duration;
@@ -12,6 +13,11 @@ struct Hourglass;
 
 impl OnMessage for Hourglass {
     fn on_message(&self, event: MessageEvent) -> Result<Disposition, Failure> {
+        if event.text() == Some("fired") {
+            let fired: Vec<String> = state::get(Scope::Plugin, "fired")?.unwrap_or_default();
+            event.reply(if fired.is_empty() { "nothing".into() } else { fired.join("\n") })?;
+            return Ok(Disposition::Claimed);
+        }
         let asked = event.text().and_then(|text| text.strip_prefix("in ")).and_then(|rest| rest.split_once(' '));
         let Some((Some(seconds), what)) = asked.map(|(length, what)| (seconds(length), what)) else {
             return Ok(Disposition::Pass);
@@ -31,6 +37,23 @@ fn seconds(length: &str) -> Option<u64> {
 impl OnTimer for Hourglass {
     fn on_timer(&self, event: TimerEvent) -> Result<Disposition, Failure> {
         replies::send(format!("{} {}", String::from_utf8_lossy(&event.payload), clock::now()))?;
+        Ok(Disposition::Claimed)
+    }
+}
+
+impl OnSchedule for Hourglass {
+    fn on_schedule(&self, event: ScheduleEvent) -> Result<Disposition, Failure> {
+        if event.payload.contains("fail") {
+            return Err(Failure::Retry("it fails, as its payload says".into()));
+        }
+        let zone = if event.for_zone { format!("members in {}", event.timezone) } else { event.timezone.clone() };
+        let how = if event.caught_up { " caught up" } else { "" };
+        let mut fired: Vec<String> = state::get(Scope::Plugin, "fired")?.unwrap_or_default();
+        fired.push(format!(
+            "{} {} {zone} {}{how} {}",
+            event.schedule, event.planned_at, event.late_by_ms, event.payload
+        ));
+        state::set(Scope::Plugin, "fired", &fired)?;
         Ok(Disposition::Claimed)
     }
 }
@@ -55,4 +78,4 @@ impl OnWindowClosed for Hourglass {
     }
 }
 
-plugin!(Hourglass: OnMessage, OnTimer, OnWindowExpiring, OnWindowClosed);
+plugin!(Hourglass: OnMessage, OnTimer, OnSchedule, OnWindowExpiring, OnWindowClosed);

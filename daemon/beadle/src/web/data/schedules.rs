@@ -57,11 +57,12 @@ pub async fn schedule(State(admin): State<Arc<Admin>>, Path(name): Path<String>)
     let now = admin.clock.now();
     let (desk, kept) = (Desk::new(&admin), find(&admin, &name)?);
     let view = ask(&admin, move |reader, _| {
-        let zones = desk.schedules.zones(&kept.schedule)?;
+        let areas = desk.schedules.areas(&kept.schedule)?;
+        let zones: Vec<Zone> = areas.iter().map(|area| area.zone.clone()).collect();
         let warning = |it: clinic::Warning| Problem { code: it.code.into(), message: it.text };
         let share = |share: &Share| ShareRow {
             plugin: share.name.to_string(),
-            next_due_at: desk.schedules.next_due(&kept, share, &zones).map(|at| at.as_ms()),
+            next_due_at: desk.schedules.next_due(&kept, share, &areas).map(|at| at.as_ms()),
             decided_until: share.until().as_ms(),
             problem: desk.trouble(&kept.schedule.name, &share.name),
         };
@@ -89,8 +90,8 @@ pub async fn next(
     let count = which.count.unwrap_or(COUNT).clamp(1, super::MOST);
     let list = ask(&admin, move |_, _| {
         let mut items = Vec::new();
-        for zone in desk.schedules.zones(&kept.schedule)? {
-            items.extend(desk.moments(&kept.schedule, &zone, now, count));
+        for area in desk.schedules.areas(&kept.schedule)? {
+            items.extend(desk.moments(&kept.schedule, &area.zone, now, count));
         }
         items.sort_by_key(|moment| moment.at);
         let mut planned = 0;
@@ -127,11 +128,11 @@ pub async fn would_run(State(admin): State<Arc<Admin>>, Path(name): Path<String>
     let now = admin.clock.now().as_ms();
     let (desk, kept) = (Desk::new(&admin), find(&admin, &name)?);
     let list = ask(&admin, move |_, _| {
-        let zones = desk.schedules.zones(&kept.schedule)?;
-        let items = kept.shares.iter().flat_map(|share| zones.iter().map(move |zone| (share, zone)));
-        let items = items.map(|(share, zone)| WouldRun {
+        let areas = desk.schedules.areas(&kept.schedule)?;
+        let items = kept.shares.iter().flat_map(|share| areas.iter().map(move |area| (share, area)));
+        let items = items.map(|(share, area)| WouldRun {
             plugin: share.name.to_string(),
-            timezone: zone.name().to_string(),
+            timezone: area.zone.name().to_string(),
             for_zone: matches!(kept.schedule.zones, Zones::Members(_)),
             problem: desk.trouble(&kept.schedule.name, &share.name),
             payload: kept.schedule.payload.as_ref().clone(),
@@ -152,10 +153,13 @@ pub async fn run(State(admin): State<Arc<Admin>>, Path(name): Path<String>) -> A
     if to.is_empty() {
         return Err(No::not_running(&warning));
     }
-    let zones = {
+    let zones: Vec<Zone> = {
         let (desk, kept) = (Desk::new(&admin), Arc::clone(&kept));
-        ask(&admin, move |_, _| Ok(desk.schedules.zones(&kept.schedule)?)).await?
-    };
+        ask(&admin, move |_, _| Ok(desk.schedules.areas(&kept.schedule)?)).await?
+    }
+    .into_iter()
+    .map(|area| area.zone)
+    .collect();
     if zones.is_empty() {
         return Err(No::bad_request(format!(
             "`{name}` fires for each zone that members live in, and there are no members"
@@ -226,14 +230,14 @@ impl Desk {
 
     fn row(&self, reader: &Reader, kept: &Kept, now: Timestamp) -> Result<ScheduleRow, No> {
         let schedule = &kept.schedule;
-        let zones = self.schedules.zones(schedule)?;
-        let next = zones.iter().filter_map(|zone| self.next(schedule, zone, now)).min_by_key(|moment| moment.at);
+        let areas = self.schedules.areas(schedule)?;
+        let next = areas.iter().filter_map(|area| self.next(schedule, &area.zone, now)).min_by_key(|moment| moment.at);
         let last = reader.firings(kept.no, None, 1)?;
         let last = last.first().map(|row| firing_row(row, name_of(kept, row.plugin)));
         let takes_part = kept.shares.iter().any(|share| self.trouble(&schedule.name, &share.name).is_none());
         let state = match () {
             () if !schedule.enabled => "off",
-            () if next.is_none() && !zones.is_empty() => "over",
+            () if next.is_none() && !areas.is_empty() => "over",
             () if !takes_part => "waiting",
             () => "on",
         };
