@@ -264,7 +264,7 @@ impl Starting {
             _ = self.program.ended() => false,
         };
         assert!(ready, "the daemon did not become ready:\n{}", self.program.said());
-        Daemon { program: self.program, socket: self.socket, _notices: self.notices }
+        Daemon { program: self.program, socket: self.socket, notices: self.notices }
     }
 }
 
@@ -273,11 +273,25 @@ pub struct Daemon {
     /// The process.
     pub program: Program,
     socket: PathBuf,
-    /// Kept open: who notifies nobody gets errors.
-    _notices: UnixDatagram,
+    notices: UnixDatagram,
 }
 
 impl Daemon {
+    /// Waits for a status line that holds this, as `systemctl status` would show it.
+    pub async fn tells_systemd(&self, part: &str) {
+        let mut notice = [0; 4096];
+        let hear = async {
+            loop {
+                let length = self.notices.recv(&mut notice).await.unwrap_or(0);
+                let said = String::from_utf8_lossy(notice.get(..length).unwrap_or_default());
+                if said.lines().any(|line| line.starts_with("STATUS=") && line.contains(part)) {
+                    return;
+                }
+            }
+        };
+        assert!(timeout(PATIENCE, hear).await.is_ok(), "systemd was not told: {part}\n{}", self.program.said());
+    }
+
     /// Asks over the socket: `GET /api/v1/…`.
     pub async fn get(&self, path: &str) -> Value {
         let answer = self.try_get(&format!("/api/v1/{path}")).await;

@@ -130,12 +130,12 @@ impl Spine {
         let Handling { run, member, .. } = this;
         let event = run.event.id;
         tracing::debug!(plugin = %member.seat.name(), %event, code = why.code, "An event is kept: {}.", why.error);
-        // What was kept before still is.
+        let no = member.seat.no();
+        // Counted first: it may be taken up as soon as it is on disk. What was kept before still is there.
+        self.backlogs.one_more(no);
         if !run.kept && !self.set_aside(this, Aside::Waiting, attempts, why, None).await {
             return End::Stopping;
         }
-        let no = member.seat.no();
-        self.backlogs.one_more(no);
         self.take_up(no);
         End::Passed
     }

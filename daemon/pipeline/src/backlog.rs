@@ -66,12 +66,9 @@ impl Backlogs {
         all.iter().map(count).filter(|(_, count)| *count > 0).collect()
     }
 
-    /// One more is kept.
+    /// One more is kept, as soon as it is on disk.
     pub fn one_more(&self, no: PluginNo) {
-        let mut all = self.all();
-        let backlog = all.entry(no).or_default();
-        backlog.waiting += 1;
-        backlog.ring();
+        self.all().entry(no).or_default().waiting += 1;
     }
 
     /// Nothing is kept any more.
@@ -79,10 +76,15 @@ impl Backlogs {
         self.all().remove(&no);
     }
 
-    /// Whether it is to be taken up, by who asks; nobody else is told so until it is through.
+    /// Whether it is to be taken up, by who asks; nobody else is told so until it is through. Who does already hears that
+    /// there is more.
     fn begin(&self, no: PluginNo) -> Option<Alarm> {
         let mut all = self.all();
-        let backlog = all.get_mut(&no).filter(|backlog| backlog.waiting > 0 && backlog.bell.is_none())?;
+        let backlog = all.get_mut(&no).filter(|backlog| backlog.waiting > 0)?;
+        if backlog.bell.is_some() {
+            backlog.ring();
+            return None;
+        }
         Some(backlog.bell.insert(self.clock.alarm()).clone())
     }
 

@@ -109,7 +109,7 @@ impl Spine {
             tries += 1;
             if trial {
                 // It gets its chance when the plugin does; or is passed over, where nobody waits.
-                self.note_failure(this, tries, &failure, self.clock.now()).await;
+                self.note_failure(this, tries, &failure, None).await;
                 failed = Some(failure);
                 continue;
             }
@@ -117,7 +117,7 @@ impl Spine {
                 Next::GiveUp { closed } => return self.give_up(this, tries, Why::from(&failure), closed).await,
                 Next::Retry { after_ms } => {
                     let next_at = self.clock.now().plus_ms(after_ms);
-                    self.note_failure(this, tries, &failure, next_at).await;
+                    self.note_failure(this, tries, &failure, Some(next_at)).await;
                     tokio::select! {
                         () = self.clock.sleep_in_work_until(next_at) => {}
                         () = self.reached(Phase::Draining) => return End::Stopping,
@@ -321,10 +321,19 @@ impl Spine {
         Ok(())
     }
 
-    async fn note_failure(&self, this: Handling<'_>, attempts: u32, failure: &Failure, next_at: Timestamp) {
+    /// `next_at`: when it is tried again, where that is known.
+    async fn note_failure(&self, this: Handling<'_>, attempts: u32, failure: &Failure, next_at: Option<Timestamp>) {
         let Handling { run, member, .. } = this;
         let (event, plugin, Failure { code, error, .. }) = (run.event.id, member.seat.no(), failure);
-        tracing::warn!(plugin = %member.seat.name(), %event, code, attempts, %next_at, "A handling failed and will be tried again: {error}.");
+        match next_at {
+            Some(next_at) => {
+                tracing::warn!(plugin = %member.seat.name(), %event, code, attempts, %next_at, "A handling failed and will be tried again: {error}.");
+            }
+            None => {
+                tracing::warn!(plugin = %member.seat.name(), %event, code, attempts, "The one event that a plugin was tried with failed: {error}.");
+            }
+        }
+        let next_at = next_at.unwrap_or(self.clock.now());
         self.health.failed(member.seat.name());
         let (kept, code, error) = (run.kept, (*code).into(), error.clone());
         let failed = FailedTry { event, plugin, kept, attempts, code, error, next_at };

@@ -12,6 +12,7 @@ mod claim_fails_after_another_answered;
 mod command_line;
 mod disk_full;
 mod duplicates_and_disorder;
+mod fairness;
 mod greets_and_answers;
 mod merge_contacts;
 mod nothing_lost_kill9;
@@ -26,6 +27,8 @@ mod shutdown_drains;
 mod stop_and_start;
 mod time_is_turned;
 mod trap_every_third;
+mod trouble_off;
+mod trouble_rests;
 mod webhooks;
 mod windows_close;
 

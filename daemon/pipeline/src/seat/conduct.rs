@@ -22,7 +22,7 @@ pub(super) struct Conduct {
 /// Why a plugin is suspended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Suspension {
-    /// For `beadle explain`: of what it failed.
+    /// For `beadle explain`.
     pub code: String,
     /// What happened, in a sentence without an end.
     pub why: String,
@@ -61,6 +61,9 @@ pub(crate) struct Failure {
     /// It is the plugin's fault, and not ours or the disk's.
     pub counts: bool,
 }
+
+/// The code of one that failed too often.
+pub(super) const SUSPENDED: &str = "plugin-suspended";
 
 impl Seat {
     /// Whether it is asked.
@@ -149,8 +152,8 @@ impl Seat {
             }
             Turn::Suspended => {
                 tracing::error!(plugin = %name, code, "A plugin is suspended, since it failed each time it was tried; `beadle plugins enable {name}` or another revision brings it back: {error}.");
-                let why = format!("it failed each time it was tried, last so: {error}");
-                conduct.suspension = Some(Suspension { code: code.to_owned(), why, at: now });
+                let why = format!("it failed each time it was tried, last so: {error} ({code})");
+                conduct.suspension = Some(Suspension { code: SUSPENDED.into(), why, at: now });
             }
         }
         drop(conduct);

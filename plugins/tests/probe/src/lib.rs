@@ -41,6 +41,8 @@ struct Probe {
     tries: u32,
     /// It goes well when a person asks for it again.
     late_is_well: bool,
+    /// What it does first: so many thousand turns of a loop.
+    turns_k: u64,
 }
 
 /// What can go wrong.
@@ -63,6 +65,14 @@ enum Wrong {
     Stack,
     /// Host calls without end.
     Flood,
+    /// A million small allocations by the host.
+    Crumbs,
+    /// Lines of log without end.
+    Chatter,
+    /// Effects without end.
+    Wishes,
+    /// State without end, a large value each.
+    Hoarder,
 }
 
 impl Default for Probe {
@@ -76,6 +86,7 @@ impl Default for Probe {
             every: 0,
             tries: 0,
             late_is_well: false,
+            turns_k: 0,
         }
     }
 }
@@ -85,6 +96,7 @@ impl OnMessage for Probe {
         let Some(text) = event.text().filter(|text| text.starts_with(&self.prefix)) else {
             return Ok(Disposition::Pass);
         };
+        (0..self.turns_k * 1000).for_each(|turn| _ = std::hint::black_box(turn));
         let mut before = String::new();
         if self.count {
             let count = state::get::<u64>(&event.conversation, "count")?.unwrap_or(0) + 1;
@@ -126,6 +138,13 @@ impl Probe {
                 std::hint::black_box(deep(1));
             }
             Wrong::Flood => flood(),
+            Wrong::Crumbs => (0..1_000_000).for_each(|_| _ = std::hint::black_box(random::bytes(1))),
+            Wrong::Chatter => (0..1_000_000).for_each(|_| log::error("and another thing")),
+            Wrong::Wishes => (0..1_000_000).try_for_each(|n| timers::set(Scope::Plugin, &n.to_string(), n, b""))?,
+            Wrong::Hoarder => {
+                let value = "x".repeat(200 << 10);
+                (0..1_000_000).try_for_each(|n| state::set(Scope::Plugin, &n.to_string(), &value))?;
+            }
         }
         Ok(())
     }
