@@ -1,6 +1,7 @@
 //! The platform's civil time: the machine's, or one that a test turns.
 //!
-//! The simulator owns virtual time and the daemon follows it (`beadle run --clock URL` long-polls `/control/clock`).
+//! The simulator owns virtual time and the daemon follows it (`beadle run --clock URL` long-polls `/control/clock`). How it
+//! is turned, and that whoever follows is waited for, is in `turning`.
 //! What is civil here: time stamps, the 24-hour window, back-off of retries, late receipts and delayed webhooks, pair
 //! rate and throughput. What is not: a hung or slow answer, the jitter that shuffles, the time-out of a delivery; those
 //! pass for real, whatever the calendar says.
@@ -17,7 +18,7 @@ const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// weekday's morning is what most scenarios are about.
 const VIRTUAL_START_MS: i64 = 1_795_424_400_000;
 
-/// Which clock to run by: `real`, `virtual` or `virtual:START_MS`.
+/// Which clock to run by: `real`, `virtual`, `virtual:now` or `virtual:START_MS`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClockKind {
     /// The machine's.
@@ -33,20 +34,23 @@ impl FromStr for ClockKind {
         match text.split_once(':') {
             None if text == "real" => Ok(Self::Real),
             None if text == "virtual" => Ok(Self::Virtual(VIRTUAL_START_MS)),
+            Some(("virtual", "now")) => Ok(Self::Virtual(machine_ms())),
             Some(("virtual", start)) => {
                 start.parse().map(Self::Virtual).map_err(|_| format!("`{start}` is not a number of milliseconds"))
             }
-            _ => Err("a clock is `real`, `virtual` or `virtual:START_MS`".to_owned()),
+            _ => Err("a clock is `real`, `virtual`, `virtual:now` or `virtual:START_MS`".to_owned()),
         }
     }
 }
 
 /// What the clock shows. Every turn of a virtual clock makes the revision larger.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Face {
     pub now_ms: i64,
     pub rev: u64,
     pub r#virtual: bool,
+    /// How fast a virtual clock goes by itself: 0 stands still, 1 is as the machine's.
+    pub speed: f64,
 }
 
 pub(crate) struct Clock {
@@ -54,13 +58,20 @@ pub(crate) struct Clock {
 }
 
 impl Clock {
-    pub(crate) fn new(kind: ClockKind) -> Self {
+    pub(crate) fn new(kind: ClockKind, speed: f64) -> Self {
         let (now_ms, is_virtual) = match kind {
             ClockKind::Real => (0, false),
             ClockKind::Virtual(start_ms) => (start_ms, true),
         };
         // Revision 1, so that a first `?after=0` is answered at once.
-        Self { face: watch::Sender::new(Face { now_ms, rev: 1, r#virtual: is_virtual }) }
+        Self {
+            face: watch::Sender::new(Face {
+                now_ms,
+                rev: 1,
+                r#virtual: is_virtual,
+                speed: if is_virtual { speed } else { 1.0 },
+            }),
+        }
     }
 
     pub(crate) fn face(&self) -> Face {
@@ -80,6 +91,17 @@ impl Clock {
         self.face.send_if_modified(|face| {
             if face.r#virtual {
                 face.now_ms = now_ms;
+                face.rev += 1;
+            }
+            face.r#virtual
+        })
+    }
+
+    /// Lets a virtual clock go by itself from now on, so fast. The machine's own is not ours to set: `false`.
+    pub(crate) fn set_speed(&self, speed: f64) -> bool {
+        self.face.send_if_modified(|face| {
+            if face.r#virtual {
+                face.speed = speed;
                 face.rev += 1;
             }
             face.r#virtual
@@ -129,7 +151,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_sleeper_wakes_when_a_virtual_clock_gets_there_and_pollers_see_each_turn() {
-        let clock = std::sync::Arc::new(Clock::new(ClockKind::Virtual(1000)));
+        let clock = std::sync::Arc::new(Clock::new(ClockKind::Virtual(1000), 0.0));
         let sleeper = tokio::spawn({
             let clock = std::sync::Arc::clone(&clock);
             async move { clock.sleep_until(1500).await }
@@ -141,11 +163,11 @@ mod tests {
         assert!(clock.set(1500));
         sleeper.await.unwrap();
         let face = clock.changed_after(2, Duration::from_secs(5)).await;
-        assert_eq!(face, Face { now_ms: 1500, rev: 3, r#virtual: true });
+        assert_eq!(face, Face { now_ms: 1500, rev: 3, r#virtual: true, speed: 0.0 });
     }
 
     #[test]
     fn the_machines_clock_is_not_set() {
-        assert!(!Clock::new(ClockKind::Real).set(0));
+        assert!(!Clock::new(ClockKind::Real, 1.0).set(0));
     }
 }

@@ -58,8 +58,18 @@ pub(crate) struct Load {
     /// The callback echoed the challenge.
     pub greeted: bool,
     pub paused: bool,
+    /// Everything that was ever taken; it only grows.
+    #[serde(skip)]
+    taken: u64,
     #[serde(skip)]
     epoch: u64,
+}
+
+impl Load {
+    /// Another value after anything was taken or brought.
+    pub(crate) fn traffic(&self) -> (u64, u64, u64, u64) {
+        (self.epoch, self.taken, self.deliveries, self.failures)
+    }
 }
 
 /// What waits for its time.
@@ -232,6 +242,7 @@ impl Courier {
                 return;
             }
             epoch = Some(load.epoch);
+            load.taken += 1;
             if waits {
                 load.waiting += 1;
             } else {

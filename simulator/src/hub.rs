@@ -39,6 +39,10 @@ pub(crate) struct Hub {
     /// Of the webhooks.
     pub client: reqwest::Client,
     addr: SocketAddr,
+    /// Held by whoever turns the clock.
+    pub turning: tokio::sync::Mutex<()>,
+    /// Where the daemon that follows the clock can be asked about it.
+    follower: Mutex<Option<String>>,
     tokens: Mutex<Tokens>,
     events: broadcast::Sender<Arc<str>>,
     world: Mutex<World>,
@@ -104,6 +108,8 @@ impl Hub {
     pub(crate) fn new(config: Config, ids: Ids, courier: Courier, client: reqwest::Client, addr: SocketAddr) -> Self {
         Self {
             addr,
+            turning: tokio::sync::Mutex::default(),
+            follower: Mutex::default(),
             client,
             tokens: Mutex::new(Tokens { access: config.access_token.clone(), app: format!("1|{}", ids.link()) }),
             letterhead: Letterhead {
@@ -111,7 +117,7 @@ impl Hub {
                 phone_number_id: config.phone_number_id.clone(),
                 display_number: config.display_number.clone(),
             },
-            clock: Clock::new(config.clock),
+            clock: Clock::new(config.clock, config.speed),
             ids,
             courier,
             log: Log::new(config.log),
@@ -123,6 +129,15 @@ impl Hub {
 
     pub(crate) fn world(&self) -> MutexGuard<'_, World> {
         self.world.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Where the daemon that follows the clock can be asked about it.
+    pub(crate) fn follower(&self) -> Option<String> {
+        self.follower.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn set_follower(&self, follower: Option<String>) {
+        *self.follower.lock().unwrap_or_else(PoisonError::into_inner) = follower;
     }
 
     /// Where it is reached, for addresses in webhooks.

@@ -32,6 +32,7 @@ mod refusal;
 mod save;
 mod say;
 mod templates;
+mod turning;
 mod view;
 mod wire;
 
@@ -76,6 +77,8 @@ pub struct Config {
     pub seed: u64,
     /// Which time it is.
     pub clock: ClockKind,
+    /// How fast a virtual clock goes by itself; 0 stands still.
+    pub speed: f64,
     /// Whether Ana, Bram and Kadri are there at the start.
     pub first_people: bool,
     /// Messages to remember; older ones are forgotten.
@@ -87,26 +90,18 @@ pub struct Config {
 }
 
 /// Why it could not start.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// The address to listen on, and what is wrong with it.
+    #[error("cannot listen on {0}: {1}")]
     Listen(String, std::io::Error),
     /// The callback's address.
+    #[error("{0}")]
     Callback(String),
     /// The HTTP client or the system's source of randomness.
+    #[error("{0}")]
     System(String),
 }
-
-impl std::fmt::Display for StartError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Listen(address, error) => write!(f, "cannot listen on {address}: {error}"),
-            Self::Callback(what) | Self::System(what) => f.write_str(what),
-        }
-    }
-}
-
-impl std::error::Error for StartError {}
 
 /// A simulator that listens.
 pub struct Simulator {
@@ -139,6 +134,7 @@ impl Simulator {
     /// Serves until the future is dropped.
     pub async fn run(self) -> Result<(), StartError> {
         courier::run(&self.hub, self.lanes);
+        tokio::spawn(turning::run(Arc::clone(&self.hub)));
         let app = Router::new()
             .route("/{version}/{id}/messages", post(graph::messages).layer(DefaultBodyLimit::max(MOST_MESSAGE_BYTES)))
             .route("/{version}/{id}", any(graph::object))

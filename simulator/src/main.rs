@@ -42,9 +42,12 @@ struct Args {
     /// Of chance: the same seed, the same faults
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// real, virtual, or virtual:START_MS (milliseconds since 1970)
+    /// real, virtual, virtual:now, or virtual:START_MS (milliseconds since 1970)
     #[arg(long, default_value = "real")]
     clock: ClockKind,
+    /// How fast a virtual clock goes by itself; 0 stands still, 1 is as the machine's
+    #[arg(long, default_value_t = 0.0)]
+    speed: f64,
     /// Start without Ana, Bram and Kadri
     #[arg(long)]
     no_people: bool,
@@ -86,6 +89,7 @@ fn config(args: Args) -> Result<Config, String> {
         display_number: args.display_number,
         seed: args.seed,
         clock: args.clock,
+        speed: args.speed,
         first_people: !args.no_people,
         keep_messages: args.keep_messages,
         log: args.log,

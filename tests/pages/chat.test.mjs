@@ -127,8 +127,13 @@ test("time is turned and faults are set in the drawer", async () => {
   await drawer.getByRole("button", { name: "Error 500: the next time" }).click();
   await drawer.getByRole("button", { name: "Error 500: the next time", pressed: true }).waitFor();
   await picture(page, "drawer");
-  await drawer.getByRole("button", { name: "+1 day" }).click();
+  await drawer.getByLabel("How fast time goes").selectOption("an hour a second");
   await phone(page, "Ana").getByText("closed").waitFor();
+  const turned = page.waitForResponse((response) => response.url().endsWith("/control/clock"));
+  await Promise.all([turned, drawer.getByLabel("How fast time goes").selectOption("stands still")]);
+  const before = await (await fetch(`${simulator.url}/control/clock`)).json();
+  await drawer.getByRole("button", { name: "+1 day" }).click();
+  await page.locator(`header time[datetime="${new Date(before.now_ms + 86_400_000).toISOString()}"]`).waitFor();
   const taken = page.waitForResponse((response) => response.url().endsWith("/control/faults"));
   await drawer.getByLabel("Lost: how often").selectOption("always");
   await taken;

@@ -2,7 +2,7 @@
 //!
 //! The simulator is the program beside this one; the daemon runs in this process, on a configuration of its own in a
 //! folder of its own, which goes when the demo ends. Secrets are made up for each demo. It is no installation: what it
-//! keeps is gone with it.
+//! keeps is gone with it. Time is the simulator's: it goes as the machine's does, and can be turned on the chat page.
 //!
 //! It is where an author works: what lies in the demo's own plugin folder runs beside the plugins that were there, before
 //! them, and `--watch` puts there what is built from a plugin's sources.
@@ -108,7 +108,8 @@ async fn start(args: &DemoArgs) -> Result<Exit, DemoError> {
             tokio::spawn(bench.work());
         }
     };
-    Ok(match run::run(loaded, None, ready).await {
+    let clock = format!("http://127.0.0.1:{}/control/clock", ports[0]);
+    Ok(match run::run(loaded, Some(&clock), ready).await {
         Ok(()) => Exit::Ok,
         Err(why) => {
             eprintln!("{why}\n`beadle explain {}` says more", why.code());
@@ -210,7 +211,7 @@ fn spawn(program: &Path, [simulator, http, _]: [u16; 3], folder: &Path) -> std::
     Command::new(program)
         .args(["--listen", &format!("127.0.0.1:{simulator}")])
         .args(["--callback", &format!("http://127.0.0.1:{http}/webhooks/main")])
-        .args(["--phone-number-id", PHONE_NUMBER_ID])
+        .args(["--phone-number-id", PHONE_NUMBER_ID, "--clock", "virtual:now", "--speed", "1"])
         .arg("--access-token-file")
         .arg(file("access-token"))
         .arg("--app-secret-file")

@@ -377,7 +377,7 @@ impl Keeper {
                 Ok(()) => self.present = present,
                 Err(error) => tracing::warn!(%error, "Who takes part could not be noted: timers of others may fire."),
             }
-            self.pipeline.timers_changed().notify_one();
+            self.pipeline.timers_changed().ring();
         }
     }
 }

@@ -6,10 +6,19 @@
 //!
 //! A real clock is re-read at least every second while something waits for it, so that a machine which slept, or whose
 //! time was set, is noticed then. It is not a timer wheel: callers wait for the next thing that is due, not for each.
+//!
+//! Whoever turns a clock by hand has to know when everything that its last turn set off is done, and when the next thing
+//! is due: that is [`rest`].
+
+mod alarm;
+pub mod rest;
+
+pub use alarm::Alarm;
+pub use rest::{Rest, Work};
 
 use beadle_model::Timestamp;
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use rest::Activity;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::watch;
 
@@ -29,14 +38,7 @@ enum Kind {
 #[derive(Debug)]
 struct Virtual {
     now: watch::Sender<Timestamp>,
-    /// Moments that somebody waits for, with how many do.
-    awaited: Mutex<BTreeMap<Timestamp, usize>>,
-}
-
-impl Virtual {
-    fn awaited(&self) -> MutexGuard<'_, BTreeMap<Timestamp, usize>> {
-        self.awaited.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+    activity: Arc<Activity>,
 }
 
 /// What turns a virtual clock.
@@ -51,7 +53,7 @@ impl Clock {
 
     /// A clock that stands still at `start` until its hand is moved.
     pub fn manual(start: Timestamp) -> (Self, Hand) {
-        let inner = Arc::new(Virtual { now: watch::Sender::new(start), awaited: Mutex::default() });
+        let inner = Arc::new(Virtual { now: watch::Sender::new(start), activity: Arc::default() });
         (Self(Kind::Virtual(Arc::clone(&inner))), Hand(inner))
     }
 
@@ -68,6 +70,22 @@ impl Clock {
 
     /// Returns when it is `at` or later; at once where it is. Dropping the future stops the waiting.
     pub async fn sleep_until(&self, at: Timestamp) {
+        let _awaited = self.activity().map(|activity| activity.await_moment(at, false));
+        self.reach(at).await;
+    }
+
+    /// The same for whoever holds a [`Work`]: while it sleeps that work waits for nothing but time.
+    pub async fn sleep_in_work_until(&self, at: Timestamp) {
+        let _awaited = self.activity().map(|activity| activity.await_moment(at, true));
+        self.reach(at).await;
+    }
+
+    /// The same for upkeep that nobody waits for: a clock that is turned by hand does not stop there.
+    pub async fn doze_ms(&self, ms: i64) {
+        self.reach(self.now().plus_ms(ms)).await;
+    }
+
+    async fn reach(&self, at: Timestamp) {
         match &self.0 {
             Kind::Real => loop {
                 let left_ms = at.since_ms(self.now());
@@ -77,18 +95,27 @@ impl Clock {
                 let left = Duration::from_millis(u64::try_from(left_ms).unwrap_or(u64::MAX));
                 tokio::time::sleep(left.min(LOOK_AGAIN)).await;
             },
-            Kind::Virtual(inner) => {
-                let mut now = inner.now.subscribe();
-                let _waiting = Waiting::new(inner, at);
-                // The sender lives in `inner`, which we hold, so this ends only by time.
-                let _ = now.wait_for(|now| *now >= at).await;
-            }
+            // The sender lives in `inner`, which we hold, so this ends only by time.
+            Kind::Virtual(inner) => _ = inner.now.subscribe().wait_for(|now| *now >= at).await,
         }
     }
 
-    /// Waits for so many milliseconds of civil time.
-    pub async fn sleep_ms(&self, ms: i64) {
-        self.sleep_until(self.now().plus_ms(ms)).await;
+    /// Marks that something is being done which the next turn of a hand has to wait for; until the answer is dropped.
+    pub fn work(&self) -> Work {
+        Work::new(self.activity())
+    }
+
+    /// For a loop that waits for its next moment, or until it is rung.
+    pub fn alarm(&self) -> Alarm {
+        Alarm::new(self.clone())
+    }
+
+    /// What is known of the activity under this clock; none where the machine turns it and nobody has to know.
+    pub(crate) fn activity(&self) -> Option<&Arc<Activity>> {
+        match &self.0 {
+            Kind::Real => None,
+            Kind::Virtual(inner) => Some(&inner.activity),
+        }
     }
 }
 
@@ -103,29 +130,23 @@ impl Hand {
         self.0.now.send_modify(|now| *now = now.plus_ms(ms));
     }
 
-    /// The earliest moment that somebody waits for, so that time can be turned from due moment to due moment.
+    /// The earliest moment that somebody waits for, whatever else is being done.
     pub fn next_due(&self) -> Option<Timestamp> {
-        self.0.awaited().keys().next().copied()
+        self.0.activity.next_due()
     }
-}
 
-/// Counts one waiter for as long as it lives.
-struct Waiting<'a>(&'a Virtual, Timestamp);
-
-impl<'a> Waiting<'a> {
-    fn new(inner: &'a Virtual, at: Timestamp) -> Self {
-        *inner.awaited().entry(at).or_default() += 1;
-        Self(inner, at)
+    /// Whether all that the time set off is done, and what it is waited for next.
+    pub fn rest(&self) -> Rest {
+        self.0.activity.rest(*self.0.now.borrow())
     }
-}
 
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        let mut awaited = self.0.awaited();
-        if let Some(count) = awaited.get_mut(&self.1) {
-            *count -= 1;
-            if *count == 0 {
-                awaited.remove(&self.1);
+    /// Returns when everything is at rest. Whoever turns time decides how long to wait for that.
+    pub async fn resting(&self) -> Rest {
+        loop {
+            let changed = self.0.activity.changed();
+            match self.rest() {
+                rest @ Rest::Until(_) => return rest,
+                Rest::Busy => changed.await,
             }
         }
     }
@@ -141,20 +162,19 @@ mod tests {
         let sleeper = tokio::spawn({
             let clock = clock.clone();
             async move {
-                clock.sleep_ms(500).await;
+                clock.sleep_until(clock.now().plus_ms(500)).await;
                 clock.now()
             }
         });
-        while hand.next_due().is_none() {
+        while hand.rest() != Rest::Until(Some(Timestamp(1500))) {
             tokio::task::yield_now().await;
         }
-        assert_eq!(hand.next_due(), Some(Timestamp(1500)));
         hand.advance_ms(499);
         tokio::task::yield_now().await;
         assert!(!sleeper.is_finished());
         hand.advance_ms(1);
         assert_eq!(sleeper.await.unwrap(), Timestamp(1500));
-        assert_eq!(hand.next_due(), None);
+        assert_eq!(hand.rest(), Rest::Until(None));
     }
 
     #[tokio::test]

@@ -91,7 +91,7 @@ impl Spine {
                             let next_at = self.clock.now().plus_ms(after_ms);
                             self.note_failure(run, &member, tries, code, error, next_at).await;
                             tokio::select! {
-                                () = self.clock.sleep_until(next_at) => {}
+                                () = self.clock.sleep_in_work_until(next_at) => {}
                                 () = self.stopping() => return End::Stopping,
                             }
                         }
@@ -240,7 +240,7 @@ impl Spine {
         run.committed(&commit.progress);
         self.outbox.launch(launch);
         if has_timers {
-            self.timers_changed.notify_one();
+            self.timers_changed.ring();
         }
         Ok(())
     }

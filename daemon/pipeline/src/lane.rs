@@ -5,6 +5,7 @@
 //! runtime gives them their turns. How much may wait in all lanes together is bounded by whoever puts jobs in (the
 //! dispatcher holds a permit for each event).
 
+use beadle_clock::{Clock, Work};
 use beadle_model::{ConversationId, PluginNo};
 use std::collections::{HashMap, VecDeque, hash_map::Entry};
 use std::pin::Pin;
@@ -29,10 +30,18 @@ pub enum LaneKey {
 type Job = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// All lanes. Cheap to clone. One lock for all of them: it is held for a look-up, some ten thousand times a second.
-#[derive(Clone, Default)]
-pub struct Lanes(Arc<Mutex<HashMap<LaneKey, VecDeque<Job>>>>);
+#[derive(Clone)]
+pub struct Lanes {
+    lanes: Arc<Mutex<HashMap<LaneKey, VecDeque<Job>>>>,
+    clock: Clock,
+}
 
 impl Lanes {
+    /// None yet. What runs in them is work under this clock.
+    pub fn new(clock: Clock) -> Self {
+        Self { lanes: Arc::default(), clock }
+    }
+
     /// Puts a job at the end of a lane. It is begun when all before it in that lane have ended.
     pub fn push(&self, key: LaneKey, job: impl Future<Output = ()> + Send + 'static) {
         let job: Job = Box::pin(job);
@@ -40,7 +49,7 @@ impl Lanes {
             Entry::Occupied(mut lane) => lane.get_mut().push_back(job),
             Entry::Vacant(lane) => {
                 lane.insert(VecDeque::new());
-                tokio::spawn(Runner { lanes: self.clone(), key }.run(Some(job)));
+                tokio::spawn(Runner::new(self.clone(), key).run(Some(job)));
             }
         }
     }
@@ -66,7 +75,7 @@ impl Lanes {
     }
 
     fn lanes(&self) -> MutexGuard<'_, HashMap<LaneKey, VecDeque<Job>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The next job of a lane; a lane with none is gone.
@@ -84,9 +93,15 @@ impl Lanes {
 struct Runner {
     lanes: Lanes,
     key: LaneKey,
+    _work: Work,
 }
 
 impl Runner {
+    fn new(lanes: Lanes, key: LaneKey) -> Self {
+        let work = lanes.clock.work();
+        Self { lanes, key, _work: work }
+    }
+
     async fn run(self, mut job: Option<Job>) {
         while let Some(now) = job {
             now.await;
@@ -98,7 +113,7 @@ impl Runner {
 impl Drop for Runner {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            let heir = Runner { lanes: self.lanes.clone(), key: self.key };
+            let heir = Runner::new(self.lanes.clone(), self.key);
             tokio::spawn(async move {
                 let next = heir.lanes.next(heir.key);
                 heir.run(next).await;
@@ -118,7 +133,7 @@ mod tests {
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn each_lane_keeps_its_order_and_ends() {
-        let lanes = Lanes::default();
+        let lanes = Lanes::new(Clock::real());
         let (done, mut seen) = mpsc::unbounded_channel();
         for n in 0..2000i64 {
             let done = done.clone();
@@ -141,7 +156,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_job_that_panics_does_not_end_its_lane() {
-        let lanes = Lanes::default();
+        let lanes = Lanes::new(Clock::real());
         let (done, mut seen) = mpsc::unbounded_channel();
         lanes.push(lane(1), async { panic!("a job that panics, on purpose") });
         lanes.push(lane(1), async move { done.send(()).unwrap() });
@@ -150,7 +165,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_lane_that_joins_another_goes_before_what_comes_behind() {
-        let lanes = Lanes::default();
+        let lanes = Lanes::new(Clock::real());
         let (done, mut seen) = mpsc::unbounded_channel();
         let (go, gone) = oneshot::channel::<()>();
         let say = |n: i64| {
@@ -173,7 +188,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_slow_lane_delays_only_itself() {
-        let lanes = Lanes::default();
+        let lanes = Lanes::new(Clock::real());
         let (done, mut seen) = mpsc::unbounded_channel();
         lanes.push(lane(1), std::future::pending());
         lanes.push(lane(2), async move { done.send(2).unwrap() });

@@ -33,7 +33,7 @@ pub use roster::{Member, OnFailure, Roster, Stage};
 pub use seat::{Paused, Probation, Seat, Serving, Spent};
 pub use spine::Phase;
 
-use beadle_clock::Clock;
+use beadle_clock::{Alarm, Clock};
 use beadle_model::{EventId, PluginNo};
 use beadle_store::{Store, StoreError};
 use dispatch::InFlight;
@@ -43,7 +43,7 @@ use run::{Run, Subscriber};
 use spine::Spine;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 /// Every code that an error of this crate can carry besides those of the store; `beadle explain` has a page for each.
@@ -76,11 +76,11 @@ impl Pipeline {
         let sending = tokio::spawn(outbox::run(outbox.clone()));
         let spine = Spine {
             store,
-            clock,
-            lanes: lane::Lanes::default(),
+            lanes: lane::Lanes::new(clock.clone()),
             outbox,
             health,
-            timers_changed: Arc::new(Notify::new()),
+            timers_changed: clock.alarm(),
+            clock,
             phase,
             fatal: watch::Sender::new(None),
             roster: RwLock::default(),
@@ -128,8 +128,8 @@ impl Pipeline {
     }
 
     /// Rung when a plugin set or moved a timer, for whoever waits for the next one.
-    pub fn timers_changed(&self) -> Arc<Notify> {
-        Arc::clone(&self.spine.timers_changed)
+    pub fn timers_changed(&self) -> Alarm {
+        self.spine.timers_changed.clone()
     }
 
     /// Handles a dead letter's event in its plugin once more, out of order and marked `late`. `false`: the plugin is not
@@ -143,7 +143,11 @@ impl Pipeline {
         let ticket = InFlight::ticket_out_of_order(event.id);
         let run = Arc::new(Run::new(Arc::new(event), subscribers, roster, ticket));
         let spine = Arc::clone(&self.spine);
-        tokio::spawn(async move { spine.handle(&run, 0, true).await });
+        let work = spine.clock.work();
+        tokio::spawn(async move {
+            let _work = work;
+            spine.handle(&run, 0, true).await
+        });
         Ok(true)
     }
 

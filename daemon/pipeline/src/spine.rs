@@ -6,11 +6,11 @@ use crate::health::Health;
 use crate::lane::Lanes;
 use crate::outbox::Outbox;
 use crate::roster::Roster;
-use beadle_clock::Clock;
+use beadle_clock::{Alarm, Clock};
 use beadle_store::{Store, StoreError};
 use sha2::{Digest, Sha256};
 use std::sync::{Arc, PoisonError, RwLock};
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 
 /// How far the pipeline is on its way out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -30,7 +30,7 @@ pub(crate) struct Spine {
     pub outbox: Outbox,
     pub health: Arc<Health>,
     /// Rung when a commit set or moved a timer.
-    pub timers_changed: Arc<Notify>,
+    pub timers_changed: Alarm,
     pub phase: watch::Sender<Phase>,
     /// Why the pipeline stopped by itself, where it did.
     pub fatal: watch::Sender<Option<String>>,

@@ -7,32 +7,23 @@
 //! It is not: the place of cron patterns and windows yet (they come here), nor of retries and back-off, which belong to
 //! what is being tried again.
 
-use beadle_clock::Clock;
+use beadle_clock::{Alarm, Clock};
 use beadle_model::Timestamp;
 use beadle_store::{Store, StoreError};
-use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::Notify;
 
 /// Timers that become events in one transaction: one group commit's worth.
 const AT_ONCE: usize = 512;
 /// After a write that failed. Real time: a full disk does not care about the calendar.
 const DISK_PAUSE: Duration = Duration::from_secs(1);
-/// The loop looks by itself this often, against a bell that was missed. Civil time.
-const LOOK_AGAIN_MS: i64 = 60_000;
+/// The loop looks by itself this often, against a bell that was missed. Real time.
+const BEAT: Duration = Duration::from_secs(60);
 
 /// Fires timers until it is dropped. `changed` is rung when a commit set or moved one.
-pub async fn run(store: Store, clock: Clock, changed: Arc<Notify>) {
+pub async fn run(store: Store, clock: Clock, changed: Alarm) {
     loop {
         match fire_all(&store, &clock).await {
-            Ok(next_due) => {
-                let look_again = clock.now().plus_ms(LOOK_AGAIN_MS);
-                let wake_at = next_due.map_or(look_again, |next| next.min(look_again));
-                tokio::select! {
-                    () = clock.sleep_until(wake_at) => {}
-                    () = changed.notified() => {}
-                }
-            }
+            Ok(next_due) => changed.wait(next_due, BEAT).await,
             Err(error) if error.is_fatal() => return,
             Err(error) => {
                 tracing::warn!(%error, "Timers that are due could not be written; they fire when they can: {error}.");

@@ -13,8 +13,6 @@ use beadle_model::{EventBody, EventId, PluginNo, Scope, Timestamp};
 use beadle_store::step::{Batch, Commit, EventKey, NewEvent, Place, Progress};
 use beadle_store::{Feed, Store, StoreConfig};
 use std::path::Path;
-use std::sync::Arc;
-use tokio::sync::Notify;
 
 const PLUGIN: PluginNo = PluginNo(1);
 
@@ -81,15 +79,15 @@ async fn timers_fire_in_order_once_and_survive_a_restart() {
     let mut feed = store.feed().unwrap();
     let first = event(&store, &mut feed, 1).await;
     set(&store, first, vec![timer("late", 9000), timer("soon", 2000), timer("moved", 2000), timer("gone", 2000)]).await;
-    let changed = Arc::new(Notify::new());
-    let running = tokio::spawn(beadle_schedule::run(store.clone(), clock.clone(), Arc::clone(&changed)));
+    let changed = clock.alarm();
+    let running = tokio::spawn(beadle_schedule::run(store.clone(), clock.clone(), changed.clone()));
 
     // What changes while the loop waits for something later is heard.
     let moved = TimerWrite::Move { scope: Scope::Plugin, key: "moved".into(), due_at: Timestamp(3000) };
     let cancel = TimerWrite::Cancel { scope: Scope::Plugin, key: "gone".into() };
     let second = event(&store, &mut feed, 2).await;
     set(&store, second, vec![moved, cancel]).await;
-    changed.notify_one();
+    changed.ring();
 
     turn(&hand, 2000).await;
     assert_eq!(fired(&mut feed).await, ("soon".into(), Timestamp(2000), vec![7]));
@@ -104,7 +102,7 @@ async fn timers_fire_in_order_once_and_survive_a_restart() {
     hand.set(Timestamp(20_000));
     let store = open(dir.path(), &clock);
     let mut feed = store.feed().unwrap();
-    let running = tokio::spawn(beadle_schedule::run(store.clone(), clock.clone(), Arc::new(Notify::new())));
+    let running = tokio::spawn(beadle_schedule::run(store.clone(), clock.clone(), clock.alarm()));
     let mut keys = Vec::new();
     while keys.last().is_none_or(|key| key != "late") {
         keys.push(fired(&mut feed).await.0);

@@ -6,6 +6,7 @@
 
 use crate::read::Reader;
 use crate::step::Fed;
+use beadle_clock::{Clock, Work};
 use beadle_model::{Event, EventId};
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -24,6 +25,7 @@ pub(crate) struct Tail {
     news: Notify,
     most_events: usize,
     most_bytes: usize,
+    clock: Clock,
 }
 
 struct State {
@@ -32,13 +34,16 @@ struct State {
     /// The newest that was committed, whether or not there was room for it.
     newest: i64,
     closed: bool,
+    /// Held while there may be something that was not taken: until then time is not to be turned.
+    to_take: Option<Work>,
 }
 
 impl Tail {
     /// `newest`: the last event on disk. Holds so many events, and so many bytes of bodies.
-    pub(crate) fn new(newest: i64, most_events: usize, most_bytes: usize) -> Self {
-        let state = State { events: VecDeque::new(), bytes: 0, newest, closed: false };
-        Self { state: Mutex::new(state), news: Notify::new(), most_events, most_bytes }
+    pub(crate) fn new(newest: i64, most_events: usize, most_bytes: usize, clock: Clock) -> Self {
+        let to_take = Some(clock.work());
+        let state = State { events: VecDeque::new(), bytes: 0, newest, closed: false, to_take };
+        Self { state: Mutex::new(state), news: Notify::new(), most_events, most_bytes, clock }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -51,6 +56,7 @@ impl Tail {
             return;
         }
         let mut state = self.state();
+        state.to_take.get_or_insert_with(|| self.clock.work());
         for (event, bytes) in born {
             state.newest = event.id.0;
             if state.events.len() < self.most_events && state.bytes.saturating_add(bytes) <= self.most_bytes {
@@ -128,7 +134,10 @@ impl Feed {
             Some((event, _)) if event.id.0 > self.next => Next::Gap(event.id.0 - 1),
             None if state.newest >= self.next => Next::Gap(state.newest),
             None if state.closed => Next::End,
-            None => Next::Wait,
+            None => {
+                state.to_take = None;
+                Next::Wait
+            }
             Some(_) => {
                 let mut events = Vec::with_capacity(most.min(state.events.len()));
                 while events.len() < most

@@ -119,7 +119,7 @@ impl Store {
             clock: config.clock.clone(),
             fence,
             queue: Queue::new(config.queue),
-            tail: Tail::new(shadow.next_event - 1, config.feed_events, config.feed_bytes),
+            tail: Tail::new(shadow.next_event - 1, config.feed_events, config.feed_bytes, config.clock.clone()),
             counters: Counters::default(),
             next_message: AtomicI64::new(next_message),
             names: Names::load(&conn)?,

@@ -93,7 +93,10 @@ impl Fetcher {
         let fetcher = Arc::new(self);
         let mut changes = fetcher.depot.store.files().changes();
         loop {
-            let next = if (fetcher.wanted)() { fetcher.look().await } else { None };
+            let next = {
+                let _work = fetcher.depot.clock.work();
+                if (fetcher.wanted)() { fetcher.look().await } else { None }
+            };
             let wake_at = next.unwrap_or(Timestamp(i64::MAX));
             tokio::select! {
                 changed = changes.changed() => {

@@ -2,6 +2,7 @@
 
 use super::{Answer, Problem};
 use crate::hub::Hub;
+use crate::turning::{self, MOST_SPEED, NotTurned};
 use axum::Json;
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{Query, State};
@@ -19,9 +20,14 @@ const POLL: Duration = Duration::from_secs(25);
 pub(super) struct ClockQuery {
     /// Answer when the revision is another than this.
     after: Option<u64>,
+    /// Whoever asks follows the clock, and can be asked there whether it is at rest.
+    follower: Option<String>,
 }
 
 pub(super) async fn read(State(hub): State<Arc<Hub>>, Query(query): Query<ClockQuery>) -> Json<Value> {
+    if let Some(follower) = query.follower {
+        hub.set_follower(Some(follower));
+    }
     Json(json!(match query.after {
         None => hub.clock.face(),
         Some(after) => hub.clock.changed_after(after, POLL).await,
@@ -33,48 +39,39 @@ pub(super) async fn read(State(hub): State<Arc<Hub>>, Query(query): Query<ClockQ
 pub(super) struct Turn {
     /// Go there at once, forwards or back, as after a suspend.
     set_ms: Option<i64>,
-    /// Go forwards so far, stopping at every moment at which something of ours is due until it is done.
+    /// Go forwards so far, stopping at every moment at which something is due until it is done.
     advance_ms: Option<i64>,
+    /// Go by itself from now on, so fast; 0 stands still.
+    speed: Option<f64>,
 }
 
 pub(super) async fn turn(State(hub): State<Arc<Hub>>, body: Result<Json<Turn>, JsonRejection>) -> Answer {
     let Json(turn) = body?;
-    let now_ms = hub.clock.now_ms();
-    let to_ms = match (turn.set_ms, turn.advance_ms) {
-        (Some(to_ms), None) => to_ms,
-        (None, Some(by_ms @ 0..)) => {
-            let to_ms = now_ms.saturating_add(by_ms);
-            step_to(&hub, to_ms).await?;
-            to_ms
+    match turn {
+        Turn { set_ms: Some(to_ms), advance_ms: None, speed: None } => turning::jump(&hub, to_ms).await?,
+        Turn { set_ms: None, advance_ms: Some(by_ms @ 0..), speed: None } => {
+            turning::advance(&hub, hub.clock.now_ms().saturating_add(by_ms)).await?;
         }
-        _ => return Err(Problem::wrong("give `set_ms`, or an `advance_ms` that is not negative")),
-    };
-    put(&hub, to_ms)?;
+        Turn { set_ms: None, advance_ms: None, speed: Some(speed) } if (0.0..=MOST_SPEED).contains(&speed) => {
+            turning::set_speed(&hub, speed)?;
+        }
+        _ => {
+            let what =
+                format!("give `set_ms`, an `advance_ms` that is not negative, or a `speed` from 0 to {MOST_SPEED}");
+            return Err(Problem::wrong(&what));
+        }
+    }
     Ok(Json(json!(hub.clock.face())))
 }
 
-async fn step_to(hub: &Hub, to_ms: i64) -> Result<(), Problem> {
-    loop {
-        idle_within(hub, POLL).await;
-        match hub.courier.next_due_ms() {
-            Some(due_ms) if due_ms < to_ms => put(hub, due_ms.max(hub.clock.now_ms()))?,
-            _ => return Ok(()),
-        }
-        // What became due is taken by another task; until it was, it is still the next that is due.
-        let mut load = hub.courier.watch();
-        while hub.courier.next_due_ms().is_some_and(|due_ms| due_ms <= hub.clock.now_ms()) {
-            let _ = timeout(Duration::from_millis(1), load.changed()).await;
-        }
+impl From<NotTurned> for Problem {
+    fn from(why: NotTurned) -> Self {
+        let status = match why {
+            NotTurned::Machine => StatusCode::CONFLICT,
+            NotTurned::Restless { .. } => StatusCode::GATEWAY_TIMEOUT,
+        };
+        Problem(status, why.to_string())
     }
-}
-
-fn put(hub: &Hub, to_ms: i64) -> Result<(), Problem> {
-    if !hub.clock.set(to_ms) {
-        let what = "this is the machine's clock: start with --clock virtual to turn it";
-        return Err(Problem(StatusCode::CONFLICT, what.to_owned()));
-    }
-    hub.tell(|| json!({"kind": "clock", "clock": hub.clock.face()}));
-    Ok(())
 }
 
 #[derive(Deserialize)]
@@ -99,9 +96,4 @@ pub(super) async fn idle(State(hub): State<Arc<Hub>>, Query(query): Query<IdleQu
         answer.insert("next_due_ms".to_owned(), json!(hub.courier.next_due_ms()));
     }
     Json(answer)
-}
-
-async fn idle_within(hub: &Hub, patience: Duration) {
-    let mut load = hub.courier.watch();
-    let _ = timeout(patience, load.wait_for(|load| load.open == 0)).await;
 }

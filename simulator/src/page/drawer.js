@@ -3,7 +3,9 @@
 import { get, post } from "./api.js";
 import { h, icon, ICONS, moment } from "./dom.js";
 
-const STEPS = [["+1 min", 60_000], ["+1 h", 3_600_000], ["+22 h", 22 * 3_600_000], ["+1 day", 86_400_000]];
+const STEPS = [["+1 min", 60_000], ["+1 h", 3_600_000], ["+22 h", 22 * 3_600_000], ["+1 day", 86_400_000], ["+1 week", 7 * 86_400_000]];
+
+const SPEEDS = [["stands still", 0], ["as the machine's", 1], ["a minute a second", 60], ["an hour a second", 3_600], ["a day a second", 86_400]];
 
 /** Knob, what it is called here, what it does. */
 const FAULTS = [
@@ -171,12 +173,16 @@ export class Drawer {
   setClock(face) {
     // The buttons stay the same ones, so that whoever turns time by keyboard keeps their place.
     if (!this.clock.firstChild) this.clock.append(...(face.virtual ? this.turner() : this.standing()));
-    if (face.virtual) this.clock.querySelector("time").textContent = moment(face.now_ms);
+    if (!face.virtual) return;
+    this.clock.querySelector("time").textContent = moment(face.now_ms);
+    this.speed.value = String(face.speed);
   }
 
   turner() {
     const advance = (ms) => this.attempt(() => post("clock", { advance_ms: ms }));
-    return [h("time", { className: "big" }), h("div", { className: "row" }, STEPS.map(([label, ms]) =>
+    this.speed = h("select", { "aria-label": "How fast time goes", onchange: () => this.attempt(() => post("clock", { speed: Number(this.speed.value) })) },
+      SPEEDS.map(([text, value]) => h("option", { value }, text)));
+    return [h("p", { className: "row" }, h("time", { className: "big" }), this.speed), h("div", { className: "row" }, STEPS.map(([label, ms]) =>
       h("button", { type: "button", className: "quiet", onclick: () => advance(ms) }, label)))];
   }
 

@@ -230,12 +230,12 @@ async fn a_reset_forgets_everything_but_the_clock() {
 async fn a_follower_of_the_clock_hears_of_each_turn() {
     let house = House::new().await;
     let face = house.get("clock?after=0").await;
-    assert_eq!(face, json!({"now_ms": crate::house::START_MS, "rev": 1, "virtual": true}));
+    assert_eq!(face, json!({"now_ms": crate::house::START_MS, "rev": 1, "virtual": true, "speed": 0.0}));
     let url = format!("{}/control/clock?after=1", house.url);
     let poll = tokio::spawn(house.http.get(url).send());
     house.control("clock", json!({"set_ms": crate::house::START_MS + 7})).await;
     let face: Value = poll.await.unwrap().unwrap().json().await.unwrap();
-    assert_eq!(face, json!({"now_ms": crate::house::START_MS + 7, "rev": 2, "virtual": true}));
+    assert_eq!(face, json!({"now_ms": crate::house::START_MS + 7, "rev": 2, "virtual": true, "speed": 0.0}));
     let real = House::with(|config| config.clock = beadle_simulator::ClockKind::Real, &[]).await;
     assert_eq!(real.post("/control/clock", json!({"advance_ms": 1})).await.0, 409);
 }

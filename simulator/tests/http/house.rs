@@ -149,6 +149,7 @@ impl House {
             display_number: "15550783881".to_owned(),
             seed: 1,
             clock: ClockKind::Virtual(START_MS),
+            speed: 0.0,
             first_people: true,
             keep_messages: 1_000,
             log: 100,

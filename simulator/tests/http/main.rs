@@ -20,4 +20,6 @@ mod state;
 #[cfg(test)]
 mod templates;
 #[cfg(test)]
+mod turning;
+#[cfg(test)]
 mod webhooks;

@@ -23,6 +23,7 @@ mod reload_refused;
 mod reload_under_load;
 mod shutdown_drains;
 mod stop_and_start;
+mod time_is_turned;
 mod trap_every_third;
 mod webhooks;
 

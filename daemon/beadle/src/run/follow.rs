@@ -1,13 +1,16 @@
 //! A clock that follows a simulator's: `beadle run --clock URL`.
 //!
-//! `GET URL?after=REV` answers `{"now_ms", "rev"}` as soon as its revision is another than REV, or after a while with the
-//! same. The daemon's civil time is put where the answer says. When the simulator is away, time stands still: that is
-//! what it would do anyway, and the daemon goes on with what is due by then.
+//! `GET URL?after=REV&follower=OURS` answers `{"now_ms", "rev"}` as soon as its revision is another than REV, or after a
+//! while with the same. The daemon's civil time is put where the answer says. OURS is where the simulator can ask whether
+//! everything that its last turn set off is done, and when the next thing is due here (`GET /api/v1/clock`), so that it
+//! goes from due moment to due moment of both. When the simulator is away, time stands still: that is what it would do
+//! anyway, and the daemon goes on with what is due by then.
 
-use beadle_clock::{Clock, Hand};
+use beadle_clock::{Clock, Hand, Rest};
 use beadle_model::Timestamp;
 use serde::Deserialize;
 use std::time::Duration;
+use tokio::sync::watch;
 
 /// The simulator answers a long poll within 30 s; twice that is silence.
 const ANSWER_WITHIN: Duration = Duration::from_secs(60);
@@ -30,10 +33,37 @@ pub struct Unreadable {
     why: String,
 }
 
+/// A clock that somebody else turns.
+pub struct Turned {
+    hand: Hand,
+    /// The simulator's revision that the clock shows.
+    rev: watch::Receiver<u64>,
+}
+
+impl Turned {
+    /// Whether all that the turn `rev` (or a later one) set off is done, and what is due next; waits for that for so long.
+    pub async fn settled(&self, rev: u64, patience: Duration) -> Rest {
+        let mut shown = self.rev.clone();
+        let settled = async {
+            // The sender ends with the process.
+            let _ = shown.wait_for(|shown| *shown >= rev).await;
+            self.hand.resting().await
+        };
+        tokio::time::timeout(patience, settled).await.unwrap_or(Rest::Busy)
+    }
+
+    /// The revision that it shows.
+    pub fn rev(&self) -> u64 {
+        *self.rev.borrow()
+    }
+}
+
 /// A clock that shows what the one at `url` shows, from its first answer on. It follows as long as the process runs.
-pub async fn follow(url: &str) -> Result<Clock, Unreadable> {
+/// `follower`: where the simulator can ask about us.
+pub async fn follow(url: &str, follower: &str) -> Result<(Clock, Turned), Unreadable> {
     let unreadable = |why: String| Unreadable { url: url.to_owned(), why };
-    let url = reqwest::Url::parse(url).map_err(|why| unreadable(why.to_string()))?;
+    let mut url = reqwest::Url::parse(url).map_err(|why| unreadable(why.to_string()))?;
+    url.query_pairs_mut().append_pair("follower", follower);
     let http = reqwest::Client::builder().timeout(ANSWER_WITHIN).no_proxy().build();
     let http = http.map_err(|why| unreadable(why.to_string()))?;
     let mut tries = 0;
@@ -46,16 +76,19 @@ pub async fn follow(url: &str) -> Result<Clock, Unreadable> {
         tries += 1;
     };
     let (clock, hand) = Clock::manual(Timestamp(first.now_ms));
-    tokio::spawn(keep_up(http, url, hand, first.rev));
-    Ok(clock)
+    let (shows, rev) = watch::channel(first.rev);
+    tokio::spawn(keep_up(http, url, hand.clone(), shows));
+    Ok((clock, Turned { hand, rev }))
 }
 
-async fn keep_up(http: reqwest::Client, url: reqwest::Url, hand: Hand, mut rev: u64) {
+async fn keep_up(http: reqwest::Client, url: reqwest::Url, hand: Hand, shows: watch::Sender<u64>) {
+    let mut rev = *shows.borrow();
     loop {
         match look(&http, &url, rev).await {
             Ok(face) => {
                 rev = face.rev;
                 hand.set(Timestamp(face.now_ms));
+                shows.send_replace(rev);
             }
             Err(why) => {
                 tracing::debug!(%why, "The simulator's clock does not answer; time stands still.");
@@ -82,10 +115,11 @@ mod tests {
 
     /// A simulator's clock: answers when its revision is another than the one asked for.
     async fn simulator(face: watch::Receiver<(i64, u64)>) -> String {
-        let answer = move |query: axum::extract::Query<std::collections::HashMap<String, u64>>| {
+        let answer = move |query: axum::extract::Query<std::collections::HashMap<String, String>>| {
+            let after = query["after"].parse::<u64>().unwrap();
             let mut face = face.clone();
             async move {
-                let (now_ms, rev) = *face.wait_for(|face| face.1 != query["after"]).await.unwrap();
+                let (now_ms, rev) = *face.wait_for(|face| face.1 != after).await.unwrap();
                 Json(json!({"now_ms": now_ms, "rev": rev, "virtual": true}))
             }
         };
@@ -99,16 +133,24 @@ mod tests {
     async fn time_goes_where_the_simulator_puts_it() {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let (hand, face) = watch::channel((1000, 1));
-        let clock = follow(&simulator(face).await).await.unwrap();
+        let (clock, turned) = follow(&simulator(face).await, "http://nowhere/").await.unwrap();
         assert_eq!(clock.now(), Timestamp(1000));
+        let sleeper = tokio::spawn({
+            let clock = clock.clone();
+            async move { clock.sleep_until(Timestamp(5000)).await }
+        });
+        while turned.settled(1, ANSWER_WITHIN).await != Rest::Until(Some(Timestamp(5000))) {
+            tokio::task::yield_now().await;
+        }
         hand.send((5000, 2)).unwrap();
-        clock.sleep_until(Timestamp(5000)).await;
-        assert_eq!(clock.now(), Timestamp(5000));
+        assert_eq!(turned.settled(2, ANSWER_WITHIN).await, Rest::Until(None));
+        sleeper.await.unwrap();
+        assert_eq!((clock.now(), turned.rev()), (Timestamp(5000), 2));
     }
 
     #[tokio::test]
     async fn an_address_that_is_none_is_told_at_once() {
-        let error = follow("not an address").await.unwrap_err();
+        let error = follow("not an address", "").await.err().unwrap();
         assert!(error.to_string().starts_with("the clock at not an address cannot be read"), "{error}");
     }
 }

@@ -25,6 +25,7 @@ use beadle_sandbox::SandboxError;
 use beadle_store::{Retention, StoreError};
 use beadle_whatsapp::ChannelError;
 use build::Parts;
+pub use follow::Turned;
 use signals::Signals;
 use sockets::{Cleanup, Sockets};
 use std::io::{self, IsTerminal as _};
@@ -125,21 +126,24 @@ pub async fn run(loaded: Loaded, clock_url: Option<&str>, ready: impl FnOnce(&Co
     }
     let config = &loaded.config;
     let starting = async {
-        let clock = match clock_url {
-            Some(url) => follow::follow(url).await?,
-            None => Clock::real(),
-        };
         let sockets = Sockets::open(config).await?;
-        Ok::<_, RunError>((sockets, build::build(config, clock)?))
+        let (clock, turned) = match clock_url {
+            Some(url) => {
+                let (clock, turned) = follow::follow(url, &sockets.clock_url()).await?;
+                (clock, Some(turned))
+            }
+            None => (Clock::real(), None),
+        };
+        Ok::<_, RunError>((sockets, build::build(config, clock)?, turned))
     };
-    let (sockets, mut parts) = tokio::select! {
+    let (sockets, mut parts, turned) = tokio::select! {
         started = starting => started?,
         () = signals.next() => return Ok(()),
     };
     let _cleanup = Cleanup(config.admin.socket.clone());
     build::meet_channels(config, &parts.store).await?;
     let catalog = build::keep_plugins(config, &parts);
-    let mut running = Running::start(config, sockets, &mut parts, catalog.clone());
+    let mut running = Running::start(config, sockets, &mut parts, catalog.clone(), turned);
     let ended = tokio::select! {
         () = catalog.started() => {
             ready(config);
@@ -164,7 +168,7 @@ struct Running {
 }
 
 impl Running {
-    fn start(config: &Config, sockets: Sockets, parts: &mut Parts, catalog: Catalog) -> Self {
+    fn start(config: &Config, sockets: Sockets, parts: &mut Parts, catalog: Catalog, turned: Option<Turned>) -> Self {
         let (phase, phases) = watch::channel(Phase::Starting);
         let (stop_http, stopped_http) = watch::channel(false);
         let (stop_admin, stopped_admin) = watch::channel(false);
@@ -173,6 +177,7 @@ impl Running {
             parts.store.clone(),
             parts.pipeline.clone(),
             parts.clock.clone(),
+            turned,
             Arc::clone(&parts.webhooks),
             phases,
             catalog,

@@ -30,6 +30,11 @@ impl Sockets {
         let failed = |why| RunError::Listen { key: "[admin] socket", address: path.display().to_string(), why };
         Ok(Self { http, admin, local: local(path).await.map_err(failed)? })
     }
+
+    /// Where it can be asked about its clock.
+    pub fn clock_url(&self) -> String {
+        self.admin.local_addr().map_or_else(|_| String::new(), |address| format!("http://{address}/api/v1/clock"))
+    }
 }
 
 async fn tcp(key: &'static str, address: SocketAddr) -> Result<TcpListener, RunError> {

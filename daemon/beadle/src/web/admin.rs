@@ -14,6 +14,7 @@ use std::sync::Arc;
 pub fn router(admin: Arc<Admin>) -> Router {
     let api = Router::new()
         .route("/status", get(data::status))
+        .route("/clock", get(data::clock))
         .route("/config", get(data::config))
         .route("/plugins", get(data::plugins))
         .route("/plugins/{name}", get(data::plugin))

@@ -19,6 +19,7 @@ pub use failure::CODES;
 
 use crate::api::{ChannelState, Problem};
 use crate::config::Config;
+use crate::run::Turned;
 use beadle_catalog::{Catalog, Entry};
 use beadle_clock::Clock;
 use beadle_pipeline::Pipeline;
@@ -58,6 +59,8 @@ pub struct Admin {
     pub pipeline: Pipeline,
     /// Civil time.
     pub clock: Clock,
+    /// Where somebody else turns it.
+    pub turned: Option<Turned>,
     webhooks: Arc<Webhooks>,
     phase: watch::Receiver<Phase>,
     /// As they are while nothing is wrong with them.
@@ -93,11 +96,16 @@ fn channels(config: &Config) -> Vec<ChannelState> {
 
 impl Admin {
     /// For a daemon that starts now.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the parts of a daemon, each once; a struct for one caller would say it twice"
+    )]
     pub fn new(
         config: &Config,
         store: Store,
         pipeline: Pipeline,
         clock: Clock,
+        turned: Option<Turned>,
         webhooks: Arc<Webhooks>,
         phase: watch::Receiver<Phase>,
         catalog: Catalog,
@@ -106,7 +114,7 @@ impl Admin {
         // The machine's time: how long a process runs is no matter of the calendar.
         let started_at = Clock::real().now().as_ms();
         let config = RwLock::default();
-        Self { store, pipeline, clock, webhooks, phase, channels, config, catalog, started_at }
+        Self { store, pipeline, clock, turned, webhooks, phase, channels, config, catalog, started_at }
     }
 
     /// What became of the last look at the configuration.

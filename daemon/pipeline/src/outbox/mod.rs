@@ -19,7 +19,7 @@ mod waiting;
 use crate::channel::Channel;
 use crate::health::Health;
 use crate::spine::Phase;
-use beadle_clock::Clock;
+use beadle_clock::{Alarm, Clock};
 use beadle_model::effect::SendWish;
 use beadle_model::event::Problem;
 use beadle_model::{ConversationId, ConversationView, EventId, MessageId, PluginNo, Timestamp};
@@ -118,7 +118,9 @@ struct Inner {
     channels: HashMap<Arc<str>, Arc<dyn Channel>>,
     state: Mutex<State>,
     /// Rung when there may be something to do.
-    wake: Notify,
+    wake: Alarm,
+    /// Rung when a parcel's end is written down.
+    landed: Notify,
     phase: watch::Sender<Phase>,
     listeners: watch::Receiver<Arc<[PluginNo]>>,
     /// Parcels that were given to a channel and whose end is not written down yet.
@@ -162,16 +164,28 @@ impl Outbox {
         };
         let settings = RwLock::new(Arc::new(settings));
         let channels = channels.into_iter().map(|channel| (Arc::from(channel.name()), channel)).collect();
-        let (state, wake) = (Mutex::new(state), Notify::new());
+        let (state, wake, landed) = (Mutex::new(state), clock.alarm(), Notify::new());
         let shipping = AtomicUsize::new(0);
-        Self(Arc::new(Inner { store, clock, health, settings, channels, state, wake, phase, listeners, shipping }))
+        Self(Arc::new(Inner {
+            store,
+            clock,
+            health,
+            settings,
+            channels,
+            state,
+            wake,
+            landed,
+            phase,
+            listeners,
+            shipping,
+        }))
     }
 
     /// From now on these hold. What is on its way ends as it began; a pace that is as it was goes on where it is.
     pub fn configure(&self, settings: Settings) {
         self.0.state().waiting.configure(settings.clone());
         *self.0.settings.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(settings);
-        self.0.wake.notify_one();
+        self.0.wake.ring();
     }
 
     /// Gives each message of a handling its place: at once where nothing stands before it, else in its line.
@@ -268,7 +282,7 @@ impl Outbox {
             if let Some(conversation) = state.doubts.settled(*message) {
                 state.waiting.free_line(conversation, *message, now);
                 state.waiting.forget(*message);
-                self.0.wake.notify_one();
+                self.0.wake.ring();
             }
         }
     }
@@ -290,7 +304,7 @@ impl Outbox {
     pub(crate) async fn drained(&self) {
         while self.0.state().waiting.on_their_way() > 0 || self.0.shipping.load(Ordering::Acquire) > 0 {
             // Whoever comes back rings; the time is only against a bell that was missed. Real time.
-            let _ = tokio::time::timeout(std::time::Duration::from_millis(50), self.0.wake.notified()).await;
+            let _ = tokio::time::timeout(std::time::Duration::from_millis(50), self.0.landed.notified()).await;
         }
     }
 
@@ -345,7 +359,7 @@ impl Inner {
             }
         }
         drop(state);
-        self.wake.notify_one();
+        self.wake.ring();
     }
 }
 

@@ -40,9 +40,7 @@ pub(super) async fn run(inner: Arc<Inner>) {
             continue;
         }
         tokio::select! {
-            () = inner.wake.notified() => {}
-            () = inner.clock.sleep_until(wake_at.unwrap_or(Timestamp(i64::MAX))), if wake_at.is_some() => {}
-            () = tokio::time::sleep(BEAT) => {}
+            () = inner.wake.wait(wake_at, BEAT) => {}
             _ = phase.wait_for(|phase| *phase != Phase::Running) => {}
         }
     }

@@ -25,10 +25,13 @@ impl Inner {
     pub(super) fn spawn(self: &Arc<Self>, parcel: Parcel) {
         let inner = Arc::clone(self);
         inner.shipping.fetch_add(1, Ordering::AcqRel);
+        let work = inner.clock.work();
         tokio::spawn(async move {
+            let _work = work;
             Arc::clone(&inner).ship(parcel).await;
             inner.shipping.fetch_sub(1, Ordering::AcqRel);
-            inner.wake.notify_one();
+            inner.wake.ring();
+            inner.landed.notify_one();
         });
     }
 
@@ -48,7 +51,7 @@ impl Inner {
         let message = parcel.row.message;
         let verdict = judge(answer, &parcel.row.body, parcel.row.attempts, now);
         let follows = self.follow(parcel, verdict, now);
-        self.wake.notify_one();
+        self.wake.ring();
         match follows {
             Follows::Settle(outcome) => self.settle(vec![Settlement { message, outcome, at: now }]).await,
             Follows::PutBack { parcel, at, counted } => self.put_back(parcel, at, counted).await,
@@ -136,7 +139,7 @@ impl Inner {
         state.waiting.put_first(parcel, at);
         state.waiting.free_line(conversation, message, now);
         drop(state);
-        self.wake.notify_one();
+        self.wake.ring();
     }
 
     /// Writes down what became of messages. What the disk does not take the store keeps and writes first when it can.

@@ -3,6 +3,7 @@
 //! Reading blocks, so it is done where that is allowed, on tokio's own threads for it. Every listing has a limit. What
 //! the store says in numbers (plugins) is said in names here.
 
+mod clock;
 mod dead;
 mod events;
 mod outbox;
@@ -10,6 +11,7 @@ mod people;
 mod plugins;
 mod status;
 
+pub use clock::clock;
 pub use dead::{dead, dead_drop, dead_one, dead_retry};
 pub use events::{ending, event, event_row, events, tail};
 pub use outbox::{message_row, outbox, receipts};

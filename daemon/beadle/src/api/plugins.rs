@@ -1,0 +1,85 @@
+//! Plugins, what they may do, and what they use.
+
+use super::Problem;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// One plugin.
+#[derive(Debug, Deserialize, Serialize)]
+pub struct PluginRow {
+    /// Its name.
+    pub name: String,
+    /// `active`, `probation`, `loading`, `pending`, `broken`, `removed`.
+    pub state: String,
+    /// Why it does not serve, or why what lies in the folder does not take over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<Problem>,
+    /// The step at which what lies in the folder was refused, while an earlier revision serves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused_at: Option<String>,
+    /// `guard`, `answer`, `observe`.
+    pub stage: String,
+    /// Its place in the stage.
+    pub order: i64,
+    /// As its author says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// As its author says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub summary: Option<String>,
+    /// The content's hash, 12 hex digits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revision: Option<String>,
+    /// Where it was loaded from; none where no folder has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+    /// The events it exports.
+    pub events: Vec<String>,
+    /// The rights it imports.
+    pub wishes: Vec<String>,
+    /// The rights it was granted by name.
+    pub grants: Vec<String>,
+    /// What it understands as settings (JSON Schema), where it says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settings_schema: Option<Value>,
+    /// What its wishes let it do, and whether it may.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rights: Vec<RightRow>,
+    /// Its limits, and the most that it used of each since it was loaded.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub limits: Vec<LimitRow>,
+    /// Revisions that one can go back to, the latest first, 12 hex digits each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub earlier: Vec<String>,
+    /// The revision in the folder that was sent back and is not taken.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sent_back: Option<String>,
+    /// The steps by which it came into service, and how many milliseconds each took.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub steps: Vec<(String, f64)>,
+    /// Calls so far, and those that failed.
+    #[serde(default)]
+    pub calls: (u64, u64),
+}
+
+/// A right that a plugin asks for.
+#[derive(Debug, Deserialize, Serialize)]
+pub struct RightRow {
+    /// Its interface.
+    pub right: String,
+    /// What it lets a plugin do.
+    pub meaning: String,
+    /// `everybody`, `configuration`, `command`, or `no`.
+    pub granted: String,
+}
+
+/// A limit, and what was used of it.
+#[derive(Debug, Deserialize, Serialize)]
+pub struct LimitRow {
+    /// Its key in `[plugins.NAME.limits]`.
+    pub key: String,
+    /// As configured.
+    pub limit: u64,
+    /// The most that was used, in the same unit.
+    pub used: f64,
+}

@@ -1,0 +1,75 @@
+//! How the daemon is.
+
+use super::{Ms, PluginRow};
+use serde::{Deserialize, Serialize};
+
+/// `GET /status`
+#[derive(Debug, Deserialize, Serialize)]
+pub struct Status {
+    /// The daemon's time.
+    pub now: Ms,
+    /// Of the daemon.
+    pub version: String,
+    /// When it was started, by the machine's clock.
+    pub started_at: Ms,
+    /// `starting`, `running`, `draining`.
+    pub phase: String,
+    /// What a person should look at; empty where all is well.
+    pub problems: Vec<Problem>,
+    /// Events that are not finished.
+    pub events_open: u64,
+    /// When the oldest of them came.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub oldest_open_at: Option<Ms>,
+    /// Messages that wait.
+    pub queued: u64,
+    /// Messages on their way.
+    pub sending: u64,
+    /// Dead letters.
+    pub dead: u64,
+    /// Connections to platforms.
+    pub channels: Vec<ChannelState>,
+    /// Plugins.
+    pub plugins: Vec<PluginRow>,
+}
+
+/// `GET /clock`
+#[derive(Debug, Deserialize, Serialize)]
+pub struct ClockFace {
+    /// The daemon's time.
+    pub now: Ms,
+    /// The simulator's revision that it shows; none where the machine's clock is followed, as all below.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub turn: Option<u64>,
+    /// Whether everything is done that was to be done by now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at_rest: Option<bool>,
+    /// When the next thing is due; none where nothing is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_due_at: Option<Ms>,
+}
+
+/// Something that is not as it should be.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct Problem {
+    /// `beadle explain` knows it.
+    pub code: String,
+    /// One sentence.
+    pub message: String,
+}
+
+/// One channel in [`Status`].
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct ChannelState {
+    /// Its name.
+    pub name: String,
+    /// Its app.
+    pub app: String,
+    /// The platform's id of the number.
+    pub phone_number_id: String,
+    /// The platform's id of the account it belongs to, where it was configured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub business_account_id: Option<String>,
+    /// `open`, or why it does not send.
+    pub state: String,
+}
