@@ -82,15 +82,15 @@ pub fn merged(answer: Value) -> Shown {
 
 /// What one plugin kept about a contact that is merged.
 fn kept_by(it: &MergedPlugin, kept: &str) -> String {
-    let mut parts = vec![format!("{} values and {} timers move", it.values, it.timers)];
+    let mut text = format!("plugin {}: values: {} move", it.plugin, it.values);
     if it.values_dropped > 0 {
-        let keys = names(&it.keys_dropped);
-        parts.push(format!("{} values give way to those of {kept} ({keys})", it.values_dropped));
+        let _ = write!(text, ", {} give way to those of {kept} ({})", it.values_dropped, names(&it.keys_dropped));
     }
+    let _ = write!(text, "; timers: {} move", it.timers);
     if it.timers_dropped > 0 {
-        parts.push(format!("{} timers give way to those of {kept}", it.timers_dropped));
+        let _ = write!(text, ", {} give way to those of {kept}", it.timers_dropped);
     }
-    one_line(&format!("plugin {}: {}", it.plugin, parts.join(", ")))
+    one_line(&text)
 }
 
 /// `beadle contacts show`
