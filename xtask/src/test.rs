@@ -11,7 +11,7 @@ use std::process::Command;
 /// What was asked for on the command line.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Options {
-    /// More rounds of the random scenarios.
+    /// More rounds of the random scenarios and of the property tests (mutated webhooks among them).
     long: bool,
     /// Where their randomness begins; printed by a scenario that fails.
     seed: Option<u64>,
@@ -40,7 +40,7 @@ const STAGES: &[Stage] = &[
     }),
     // The whole workspace at once, here and below: a part of it would resolve other features and build wasmtime again.
     ("build", |_| call(cargo().args(["build", "--workspace", "--all-targets"]))),
-    ("units", |_| call(cargo().args(["test", "--quiet", "--workspace", "--exclude", "beadle-e2e"]))),
+    ("units", |options| call(units(options).args(["test", "--quiet", "--workspace", "--exclude", "beadle-e2e"]))),
     ("e2e", |options| call(end_to_end(options).args(["test", "--quiet", "--workspace", "--test", "scenarios"]))),
     ("clients", |_| clients::test()),
     ("pages", |_| pages::test()),
@@ -94,6 +94,21 @@ fn again(stage: &str, options: &Options) -> String {
 fn plugins_cargo() -> Command {
     let mut command = cargo();
     command.current_dir(shell::root().join("plugins")).env("CARGO_TARGET_DIR", shell::root().join("plugins/target"));
+    command
+}
+
+/// Cases of each property test in a long run, for the usual 256: minutes for all of them, of which mutated webhooks have most.
+const LONG_CASES: u32 = 20_000;
+
+/// Cargo, with what the property tests want to know. One that fails prints its smallest case and keeps it beside the test.
+fn units(options: &Options) -> Command {
+    let mut command = cargo();
+    if options.long {
+        command.env("PROPTEST_CASES", LONG_CASES.to_string());
+    }
+    if let Some(seed) = options.seed {
+        command.env("PROPTEST_RNG_SEED", seed.to_string());
+    }
     command
 }
 

@@ -101,6 +101,7 @@ const PAGES: &[(&str, &str)] = pages! {
     "revision-not-kept"
     "rollback-refused"
     "rolled-back"
+    "same-contact"
     "sandbox-engine"
     "sandbox-threads"
     "same-contact"

@@ -1,6 +1,6 @@
 //! What becomes of webhooks: Meta's own examples and ours as snapshots, and the promises that hold for all of them.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking, in its helpers too")]
 
 mod support;
 

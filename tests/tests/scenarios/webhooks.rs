@@ -133,6 +133,29 @@ async fn what_makes_no_sense_is_a_dead_letter_and_answered_200() {
     daemon.stop().await;
 }
 
+#[tokio::test]
+async fn a_call_is_kept_as_it_came_and_opens_nothing() {
+    let place = Place::new();
+    let setup = Setup::new(&place.url()).plugin("echo", "");
+    let simulator = place.start(&setup).await;
+    let daemon = setup.start().await;
+    simulator.person("Ana", "31600000001").await;
+    // What is in a `calls` change no fact sheet says; this one is invented, and names a person as messages do.
+    let call = json!({"messaging_product": "whatsapp", "metadata": {"phone_number_id": meta::PHONE_NUMBER_ID},
+        "contacts": [{"wa_id": "31600000001", "profile": {"name": "Ana"}}],
+        "calls": [{"id": "wacid.1", "from": "31600000001", "event": "connect", "timestamp": "1795424400"}]});
+    simulator.control("POST", "webhook", &json!({ "field": "calls", "value": call })).await;
+    simulator.delivered().await;
+    let events = daemon.all("events").await;
+    let [event] = events.as_slice() else { panic!("one event: {events:?}") };
+    assert_eq!(text(event, "/kind"), "unrouted");
+    let kept = daemon.get(&format!("events/{}", text(event, "/id"))).await.to_string();
+    assert!(kept.contains("wacid.1") && kept.contains("connect"), "{kept}");
+    assert_eq!(daemon.all("contacts").await.len(), 0, "nobody has written");
+    assert_eq!(daemon.all("outbox").await.len(), 0);
+    daemon.stop().await;
+}
+
 /// A letter that an older version left, which this one can read.
 fn older_version_left(setup: &Setup, body: &str) {
     let script = "import sqlite3, sys, hashlib

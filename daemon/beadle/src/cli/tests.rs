@@ -198,3 +198,14 @@ fn a_filter_becomes_a_query() {
     );
     assert!(question.json);
 }
+
+#[test]
+fn what_moves_when_two_are_one() {
+    let plugin = |name: &str, dropped: u64, keys: &[&str]| json!({"plugin": name, "values": 4, "values_dropped": dropped, "keys_dropped": keys, "timers": 1, "timers_dropped": dropped});
+    let merge = json!({"dry_run": true, "kept": "con_7", "name": "Ana", "gone": "con_9", "names": 2, "moved": ["cnv_3"],
+        "joined": [["cnv_4", "cnv_1"]], "plugins": [plugin("crm", 0, &[]), plugin("welcome", 2, &["step", "lang\nuage"])],
+        "groups": 1, "join_requests": 1, "receipts": 12, "was_member": true, "is_member": false, "opted_out_since": NOW});
+    let mut done = merge.clone();
+    done["dry_run"] = false.into();
+    golden("merge", &format!("{}\n{}", super::show::merged(merge).unwrap(), super::show::merged(done).unwrap()));
+}
