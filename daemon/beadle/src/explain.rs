@@ -104,7 +104,6 @@ const PAGES: &[(&str, &str)] = pages! {
     "same-contact"
     "sandbox-engine"
     "sandbox-threads"
-    "same-contact"
     "schedule-double-time"
     "schedule-either-day"
     "schedule-elapsed-days"
