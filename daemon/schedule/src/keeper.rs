@@ -5,7 +5,8 @@
 //! due, asks `policy` what becomes of their moments, and has the store make it so, some hundred firings to a transaction.
 //!
 //! The picture is made anew where the configuration, the plugins that take part or the zones of members are other, and where
-//! the clock was set back. A plugin that is away has no place in it: what it missed is decided when it is back.
+//! the clock was set back: then a plan that is ahead of it is taken back to now. What has fired has its row in the store and
+//! does not fire again; what a clock that ran ahead took for missed comes in its own time. A plugin that is away has no place in it: what it missed is decided when it is back.
 
 mod events;
 mod handle;
@@ -204,7 +205,8 @@ impl Keeper {
         for (place, kept) in self.kept.iter().enumerate().filter(|(_, kept)| kept.schedule.enabled) {
             let areas = policy::areas(&kept.schedule, &self.of_members);
             for (nth, share) in kept.shares.iter().enumerate().filter(|(_, share)| self.here.contains(&share.plugin)) {
-                let next = policy::next_due(&kept.schedule, &areas, self.store.install(), share.until(), now);
+                share.move_to(share.until().min(now));
+                let next = policy::next_due(&kept.schedule, &areas, self.store.install(), share.until());
                 due.extend(next.map(|due_at| (due_at, (place, nth))));
             }
         }

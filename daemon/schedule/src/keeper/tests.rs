@@ -151,6 +151,7 @@ async fn ten_thousand_that_are_due_at_once_all_fire() {
         ..each("0 21 * * *")
     });
     bench.schedules.configure(edited);
+    bench.at(61).await;
     assert_eq!(bench.at(90).await, Some(25 * 60));
     assert_eq!(bench.schedules.counts().read()[0], ("fired", 10_001));
 }
