@@ -60,21 +60,26 @@ pub(crate) fn set_speed(hub: &Hub, speed: f64) -> Result<(), NotTurned> {
 
 /// Lets it go by itself for as long as the program runs.
 pub(crate) async fn run(hub: Arc<Hub>) {
-    let mut turned_at = Instant::now();
+    let (mut turned_at, mut owed_ms) = (Instant::now(), 0.0);
     loop {
         tokio::time::sleep(TICK).await;
         let elapsed_ms = turned_at.elapsed().as_secs_f64() * 1000.0;
         turned_at = Instant::now();
         let face = hub.clock.face();
         if !face.r#virtual || face.speed <= 0.0 {
+            owed_ms = 0.0;
             continue;
         }
         let _one_at_a_time = hub.turning.lock().await;
+        owed_ms += elapsed_ms * face.speed;
+        // As fast as the machine's it needs no steps: nothing would be waited for there either. Faster it goes by whole
+        // seconds, as the platform's time stamps do.
+        let hurried = face.speed > 1.0;
+        let by_ms = if hurried { owed_ms - owed_ms % 1000.0 } else { owed_ms.floor() };
+        owed_ms -= by_ms;
         // A tick at the largest speed is six hours.
-        let by_ms = (elapsed_ms * face.speed) as i64;
-        let to_ms = hub.clock.now_ms().saturating_add(by_ms);
-        // As fast as the machine's it needs no steps: nothing would be waited for there either.
-        let turned = if face.speed > 1.0 { step_to(&hub, to_ms).await } else { put(&hub, to_ms) };
+        let to_ms = hub.clock.now_ms().saturating_add(by_ms as i64);
+        let turned = if hurried { step_to(&hub, to_ms).await } else { put(&hub, to_ms) };
         if let Err(problem) = turned {
             tracing::warn!(%problem, "the clock goes on all the same");
         }

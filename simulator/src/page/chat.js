@@ -83,6 +83,11 @@ export class Chat {
     this.window.style.setProperty("--left", String(Math.max(0, Math.min(1, left / DAY_MS))));
     this.window.title = left > 0 ? "The business may write freely for so long" : "The business may send templates only";
     if (this.typing && this.house.now() >= this.typing) this.showTyping(null);
+    for (const shown of this.log.querySelectorAll(".day")) {
+      // Today becomes yesterday.
+      const says = day(Date.parse(shown.dateTime), this.house.now());
+      if (shown.textContent !== says) shown.textContent = says;
+    }
   }
 
   bubble(message) {
@@ -125,7 +130,7 @@ export class Chat {
     this.log.querySelector(".hint")?.remove();
     const last = [...this.messages.values()].filter((other) => other.type !== "reaction").at(-2);
     if (!last || !sameDay(last.at_ms, message.at_ms)) {
-      this.log.append(h("p", { className: "day" }, day(message.at_ms, this.house.now())));
+      this.log.append(h("time", { className: "day", dateTime: new Date(message.at_ms).toISOString() }, day(message.at_ms, this.house.now())));
     }
     const same = last && last.from === message.from && last.person === message.person && sameDay(last.at_ms, message.at_ms);
     if (same) node.classList.add("again");
