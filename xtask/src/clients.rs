@@ -3,6 +3,7 @@
 //! They are put under the target folder, in exact versions and by hash, so that nothing of theirs lies among the sources
 //! and a clean target is a clean start.
 
+use crate::python;
 use crate::shell::{self, Failure, Result, command, run as call};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,21 +15,12 @@ pub fn test() -> Result {
     let lost = |error| Failure::new(format!("cannot write {}: {error}", folder.display()));
     fs::create_dir_all(&folder).map_err(lost)?;
     let simulator = shell::target_dir().join("debug").join("beadle-simulator");
-    python(&tests, &folder, &simulator)?;
+    pywa(&tests, &simulator)?;
     javascript(&tests, &folder, &simulator)
 }
 
-fn python(tests: &Path, folder: &Path, simulator: &Path) -> Result {
-    if !shell::have("python3") {
-        return Err(Failure::new("pywa runs on Python 3.10 or newer: install python3 with its venv module"));
-    }
-    let environment = folder.join("venv");
-    let python = environment.join("bin").join("python");
-    if !python.is_file() {
-        call(command("python3").args(["-m", "venv"]).arg(&environment))?;
-    }
-    let install = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--require-hashes", "-r"];
-    call(command(&python).args(install).arg(tests.join("requirements.txt")))?;
+fn pywa(tests: &Path, simulator: &Path) -> Result {
+    let python = python::environment("clients", &tests.join("requirements.txt"), "pywa")?;
     let mut test = command(&python);
     test.args(["-W", "ignore", "pywa_test.py"]).current_dir(tests);
     call(test.env("BEADLE_SIMULATOR", simulator).env("PYTHONDONTWRITEBYTECODE", "1"))

@@ -6,8 +6,10 @@
 mod bench;
 mod clients;
 mod demo;
+mod oracle;
 mod pages;
 mod plugins;
+mod python;
 mod shell;
 mod stages;
 mod test;

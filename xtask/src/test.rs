@@ -5,7 +5,7 @@
 
 use crate::shell::{self, Failure, Result, cargo, run as call};
 use crate::stages::Stages;
-use crate::{clients, pages, plugins, tidy};
+use crate::{clients, oracle, pages, plugins, tidy};
 use std::process::Command;
 
 /// What was asked for on the command line.
@@ -42,6 +42,7 @@ const STAGES: &[Stage] = &[
     ("build", |_| call(cargo().args(["build", "--workspace", "--all-targets"]))),
     ("units", |options| call(units(options).args(["test", "--quiet", "--workspace", "--exclude", "beadle-e2e"]))),
     ("e2e", |options| call(end_to_end(options).args(["test", "--quiet", "--workspace", "--test", "scenarios"]))),
+    ("oracle", |options| oracle::test(options.seed)),
     ("clients", |_| clients::test()),
     ("pages", |_| pages::test()),
 ];

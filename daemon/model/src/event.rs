@@ -119,11 +119,6 @@ impl EventKind {
         ) && !self.is_news()
     }
 
-    /// Whether somebody became a member or stopped being one.
-    pub fn is_membership(self) -> bool {
-        matches!(self, EventKind::MemberJoined | EventKind::MemberLeft)
-    }
-
     /// Whether every subscriber is told, each for itself, whatever its stage.
     pub fn is_news(self) -> bool {
         matches!(

@@ -5,7 +5,8 @@
 //! due, asks `policy` what becomes of their moments, and has the store make it so, some hundred firings to a transaction.
 //!
 //! The picture is made anew where the configuration, the plugins that take part or the zones of members are other, and where
-//! the clock was set back. A plugin that is away has no place in it: what it missed is decided when it is back.
+//! the clock was set back: then a plan that is ahead of it is taken back to now. What has fired has its row in the store and
+//! does not fire again; what a clock that ran ahead took for missed comes in its own time. A plugin that is away has no place in it: what it missed is decided when it is back.
 
 mod events;
 mod handle;
@@ -58,7 +59,7 @@ pub struct Keeper {
     /// When they were asked for, and how many had come and gone then.
     zones_at: Option<(Instant, u64)>,
     last_now: Timestamp,
-    /// A transaction failed: what it was about has no place in `due`.
+    /// `due` is not what it should be: something that it goes by is other, or a transaction failed.
     must_plan: bool,
 }
 
@@ -99,13 +100,15 @@ impl Keeper {
         self.here = here;
         self.configure(now).await?;
         self.look_at_zones(false).await?;
-        if self.must_plan {
-            self.plan_anew(now);
+        loop {
+            if self.must_plan {
+                self.plan_anew(now);
+            }
+            match self.due.first() {
+                Some((due_at, _)) if *due_at <= now => self.decide(now).await?,
+                next => return Ok(next.map(|(due_at, _)| *due_at)),
+            }
         }
-        while self.due.first().is_some_and(|(due_at, _)| *due_at <= now) {
-            self.decide(now).await?;
-        }
-        Ok(self.due.first().map(|(due_at, _)| *due_at))
     }
 
     /// Brings the store into line with the configuration, where that is another one.
@@ -150,16 +153,20 @@ impl Keeper {
         Ok(())
     }
 
-    /// What an edited schedule only held back by its jitter fires under the plan that it was planned by.
+    /// What only its jitter held back of a schedule that was edited, and not switched off, fires under the plan that it was
+    /// planned by.
     async fn let_go_of_edited(&mut self, next: &[Arc<Schedule>], now: Timestamp) -> Result<(), StoreError> {
-        let plans: HashMap<&str, [u8; 16]> =
-            next.iter().map(|schedule| (schedule.name.as_ref(), schedule.plan())).collect();
+        let plans: HashMap<&str, [u8; 16]> = next
+            .iter()
+            .filter(|schedule| schedule.enabled)
+            .map(|schedule| (schedule.name.as_ref(), schedule.plan()))
+            .collect();
         let is_edited =
             |schedule: &Schedule| plans.get(schedule.name.as_ref()).is_some_and(|plan| *plan != schedule.plan());
-        let here = self.here.clone();
+        let was_on = |schedule: &Schedule| schedule.enabled && is_edited(schedule);
         let mut turns = Vec::new();
-        for (place, kept) in self.kept.iter().enumerate().filter(|(_, kept)| is_edited(&kept.schedule)) {
-            for (nth, share) in kept.shares.iter().enumerate().filter(|(_, share)| here.contains(&share.plugin)) {
+        for (place, kept) in self.kept.iter().enumerate().filter(|(_, kept)| was_on(&kept.schedule)) {
+            for (nth, share) in kept.shares.iter().enumerate().filter(|(_, it)| self.here.contains(&it.plugin)) {
                 let turn = self.turn_of(kept, share, now, true);
                 if !turn.decided.is_empty() {
                     turns.push(((place, nth), turn));
@@ -198,7 +205,8 @@ impl Keeper {
         for (place, kept) in self.kept.iter().enumerate().filter(|(_, kept)| kept.schedule.enabled) {
             let areas = policy::areas(&kept.schedule, &self.of_members);
             for (nth, share) in kept.shares.iter().enumerate().filter(|(_, share)| self.here.contains(&share.plugin)) {
-                let next = policy::next_due(&kept.schedule, &areas, self.store.install(), share.until(), now);
+                share.move_to(share.until().min(now));
+                let next = policy::next_due(&kept.schedule, &areas, self.store.install(), share.until());
                 due.extend(next.map(|due_at| (due_at, (place, nth))));
             }
         }

@@ -4,8 +4,8 @@
 //! fires. Of the others the latest ones are caught up, as many as `catch_up` says and none that is too old; the rest was
 //! missed and is told as one row an area. A moment that its jitter still holds back holds back those behind it.
 //!
-//! Where the clock was set back the plan stands ahead of it. Then it is gone through from now again: what fired before has
-//! its row in the store and is not fired twice, and what a clock that ran ahead took for missed comes in its own time.
+//!
+//! It looks forward only. Where the clock was set back, whoever keeps the plan takes it back (`keeper`).
 
 use crate::schedule::{CatchUp, Schedule, Zones};
 use crate::zone::Zone;
@@ -64,7 +64,7 @@ pub struct Area {
 pub fn turn(schedule: &Schedule, areas: &[Area], install: &str, until: Timestamp, now: Timestamp, flush: bool) -> Turn {
     let mut turn = Turn { decided: Vec::new(), until, next_due: None };
     let mut missed = Gathered::new(schedule, areas.len(), now);
-    let mut timeline = Timeline::new(schedule, areas, until.min(now));
+    let mut timeline = Timeline::new(schedule, areas, until);
     while let Some((planned_at, area)) = timeline.next() {
         let jitter = areas.get(area).map_or(0, |it| schedule.jitter(install, &it.zone, planned_at));
         let due_at = planned_at.plus_ms(jitter);
@@ -85,14 +85,8 @@ pub fn turn(schedule: &Schedule, areas: &[Area], install: &str, until: Timestamp
 }
 
 /// When the first moment behind `until` is due; none where none comes any more.
-pub fn next_due(
-    schedule: &Schedule,
-    areas: &[Area],
-    install: &str,
-    until: Timestamp,
-    now: Timestamp,
-) -> Option<Timestamp> {
-    let (planned_at, area) = Timeline::new(schedule, areas, until.min(now)).next()?;
+pub fn next_due(schedule: &Schedule, areas: &[Area], install: &str, until: Timestamp) -> Option<Timestamp> {
+    let (planned_at, area) = Timeline::new(schedule, areas, until).next()?;
     Some(planned_at.plus_ms(schedule.jitter(install, &areas.get(area)?.zone, planned_at)))
 }
 

@@ -8,7 +8,7 @@
 )]
 
 use beadle_clock::{Alarm, Clock, Hand};
-use beadle_model::{EventBody, EventId, PluginNo, Timestamp};
+use beadle_model::{EventBody, EventId, EventKind, PluginNo, Timestamp};
 use beadle_schedule::{
     ANCHOR, CatchUp, DaysOff, Missed, Overlap, Pattern, Schedule, Schedules, When, Zone, Zones, policy, run,
 };
@@ -123,7 +123,7 @@ async fn handle(store: Store, mut feed: Feed, bell: Alarm) {
     loop {
         for fed in feed.next(64).await {
             let event = fed.event.id;
-            if fed.event.kind().is_membership() {
+            if matches!(fed.event.kind(), EventKind::MemberJoined | EventKind::MemberLeft) {
                 bell.ring();
             }
             let progress =
@@ -229,6 +229,7 @@ async fn every_firing_of_a_year_is_one_event() {
         for _ in 0..dice.below(40) {
             tokio::task::yield_now().await;
         }
+        // tidy: the moment of the crash is what is random
         tokio::time::sleep(Duration::from_micros(u64::try_from(dice.below(900)).unwrap())).await;
         machine = machine.crash(&clock);
         match dice.below(4) {

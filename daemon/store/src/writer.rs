@@ -12,7 +12,7 @@ use crate::queue::Job;
 use crate::settle::Kept;
 use crate::shadow::{Shadow, set_meta};
 use crate::shared::{Counters, Shared};
-use beadle_model::Event;
+use beadle_model::{Event, EventKind};
 use rusqlite::Connection;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -140,7 +140,9 @@ impl Writer {
                 let counters = &self.shared.counters;
                 Counters::add(&counters.commits, 1);
                 counters.last_commit_at.store(self.shared.clock.now().as_ms(), Ordering::Relaxed);
-                let moves = |(event, _): &(Arc<Event>, usize)| event.kind().is_membership();
+                let moves = |(event, _): &(Arc<Event>, usize)| {
+                    matches!(event.kind(), EventKind::MemberJoined | EventKind::MemberLeft)
+                };
                 Counters::add(&counters.memberships, born.iter().filter(|born| moves(born)).count());
                 self.shared.tail.push(born);
                 self.shared.files.committed();

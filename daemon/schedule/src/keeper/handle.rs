@@ -160,7 +160,7 @@ impl Schedules {
 
     /// When a share is due next; none where it never is, or is not to be.
     pub fn next_due(&self, kept: &Kept, share: &Share, areas: &[Area]) -> Option<Timestamp> {
-        let next = || policy::next_due(&kept.schedule, areas, self.store.install(), share.until(), self.clock.now());
+        let next = || policy::next_due(&kept.schedule, areas, self.store.install(), share.until());
         kept.schedule.enabled.then(next).flatten()
     }
 }

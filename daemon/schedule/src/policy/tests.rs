@@ -82,19 +82,6 @@ fn years_away_are_not_counted_second_by_second() {
 }
 
 #[test]
-fn a_clock_that_was_set_back_goes_on_from_its_own_time() {
-    let hourly = hourly(Missed::default());
-    let ahead = EIGHT.plus_ms(365 * 24 * HOUR);
-    let turn = turn(&hourly, &[utc()], "", ahead, EIGHT.plus_ms(MINUTE), false);
-    assert_eq!((turn.decided.len(), turn.until, turn.next_due), (0, ahead, Some(EIGHT.plus_ms(HOUR))));
-    let turn = super::turn(&hourly, &[utc()], "", ahead, EIGHT.plus_ms(HOUR), false);
-    // Whether it fired before is the store's to say.
-    assert_eq!((said(&turn), turn.until), (vec![], ahead));
-    let turn = super::turn(&hourly, &[utc()], "", EIGHT.plus_ms(HOUR - 1), EIGHT.plus_ms(HOUR), false);
-    assert_eq!(said(&turn), ["60 fire"]);
-}
-
-#[test]
 fn jitter_holds_back_what_is_behind_it_unless_it_is_flushed() {
     let zones = [utc()];
     let mut each_minute = schedule("* * * * *", &Zone::utc());

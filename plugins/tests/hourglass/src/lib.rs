@@ -3,7 +3,7 @@
 //! `in 90 bread` is answered after 90 minutes (`in 90s bread`: seconds) with `bread` and the moment, in milliseconds since
 //! 1970, at which the plugin was asked. Whoever's window is about to close hears how many minutes before, and the same two.
 //! `fired` is answered with what schedules it heard: name, planned moment, zone, and how late, a line each. A schedule whose
-//! payload says `fail` is never handled. It is not installed anywhere.
+//! payload says `fail` is never handled, one that says `quiet` is heard and not told. It is not installed anywhere.
 
 use beadle_plugin::prelude::*;
 use std::time::Duration;
@@ -45,6 +45,9 @@ impl OnSchedule for Hourglass {
     fn on_schedule(&self, event: ScheduleEvent) -> Result<Disposition, Failure> {
         if event.payload.contains("fail") {
             return Err(Failure::Retry("it fails, as its payload says".into()));
+        }
+        if event.payload.contains("quiet") {
+            return Ok(Disposition::Pass);
         }
         let zone = if event.for_zone { format!("members in {}", event.timezone) } else { event.timezone.clone() };
         let how = if event.caught_up { " caught up" } else { "" };

@@ -2,6 +2,7 @@
 
 mod latency;
 mod reload;
+mod schedules;
 mod servers;
 mod standing;
 mod throughput;
@@ -33,6 +34,9 @@ pub fn all() -> &'static [(&'static str, &'static str, Step)] {
             "a new revision until it serves, one a second under load, memory for each plugin",
             |options, report| Box::pin(reload::reload(options, report)),
         ),
+        ("schedules", "10,000 schedules: start, memory, processor at rest, how late they fire", |options, report| {
+            Box::pin(schedules::schedules(options, report))
+        }),
         ("call-cost", "a call into a warm and a fresh instance, beside bare wasmtime", |options, report| {
             Box::pin(standing::call_cost(options, report))
         }),

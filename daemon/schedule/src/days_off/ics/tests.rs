@@ -1,3 +1,5 @@
+//! A file as calendar servers write it, and what is refused.
+
 use super::*;
 use jiff::civil::date;
 
