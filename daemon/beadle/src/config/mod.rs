@@ -75,6 +75,8 @@ pub struct Daemon {
     pub look_every_ms: i64,
     /// For so long after a folder has gone its plugins go on, in milliseconds of real time.
     pub folder_grace_ms: i64,
+    /// For so long a start waits for its plugins.
+    pub start_patience_ms: i64,
 }
 
 /// `[http]`: what the world may reach.

@@ -55,8 +55,9 @@ fn daemon(mut section: Section<'_>) -> Daemon {
     let usual = beadle_catalog::Config::default();
     let look_every_ms = section.duration_ms("look_every", SECOND_MS..=HOUR_MS).unwrap_or(usual.look_every_ms);
     let folder_grace_ms = section.duration_ms("folder_grace", 0..=DAY_MS).unwrap_or(usual.folder_grace_ms);
+    let start_patience_ms = section.duration_ms("start_patience", 1..=HOUR_MS).unwrap_or(usual.start_patience_ms);
     section.end();
-    Daemon { data_dir, plugin_dirs, look_every_ms, folder_grace_ms }
+    Daemon { data_dir, plugin_dirs, look_every_ms, folder_grace_ms, start_patience_ms }
 }
 
 fn loopback(port: u16) -> SocketAddr {
