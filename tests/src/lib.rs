@@ -10,6 +10,7 @@
 
 pub mod daemon;
 pub mod disk;
+pub mod guest;
 pub mod http;
 pub mod meta;
 pub mod program;

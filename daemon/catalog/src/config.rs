@@ -56,6 +56,8 @@ pub struct Config {
     pub look_every_ms: i64,
     /// For so long after a plugin folder has gone its plugins go on, in milliseconds of real time.
     pub folder_grace_ms: i64,
+    /// For so long a start waits for its plugins, in milliseconds of real time.
+    pub start_patience_ms: i64,
     /// For so long a removed plugin's state and timers are kept, in milliseconds of civil time.
     pub keep_removed_ms: i64,
 }
@@ -67,6 +69,7 @@ impl Default for Config {
             plugins: BTreeMap::new(),
             look_every_ms: Self::LOOK_EVERY_MS,
             folder_grace_ms: Self::FOLDER_GRACE_MS,
+            start_patience_ms: Self::START_PATIENCE_MS,
             keep_removed_ms: Self::KEEP_REMOVED_MS,
         }
     }
@@ -78,6 +81,8 @@ impl Config {
     pub const LOOK_EVERY_MS: i64 = 30_000;
     /// A folder that is moved, mounted or installed anew is back within this; who removed it on purpose can wait.
     pub const FOLDER_GRACE_MS: i64 = 10 * 60 * 1000;
+    /// The largest plugins that there are, in Python, take some seconds of a slow machine the first time.
+    pub const START_PATIENCE_MS: i64 = 30_000;
     /// DESIGN section 7.
     pub const KEEP_REMOVED_MS: i64 = 30 * DAY_MS;
 }

@@ -112,13 +112,11 @@ impl Keeper {
         self.remember().await;
         self.look_at_the_last_start().await;
         loop {
-            let mut look_within = self.look().await;
+            let look_within = self.look().await;
             if !self.started && self.is_time_to_start(Instant::now()) {
                 self.started = true;
                 self.stand_in();
                 self.take_part().await;
-                // Who had to wait for that may be loaded now.
-                look_within = Duration::ZERO;
             }
             self.show();
             if !self.wait(look_within).await {
@@ -202,7 +200,9 @@ impl Keeper {
             tracing::warn!(%error, "A new plugin could not be noted; again soon.");
             look_within = STORE_PAUSE;
         }
-        let names: Vec<String> = self.posts.keys().cloned().collect();
+        let mut names: Vec<String> = self.posts.keys().cloned().collect();
+        // Those who may be dangerous come last.
+        names.sort_by_key(|name| self.suspects.contains(name));
         for name in names {
             // What was refused for a reason that may pass.
             if let Some(again_at) = self.posts.get(&name).and_then(|post| post.again_at) {
@@ -211,7 +211,7 @@ impl Keeper {
             match self.decide(&name, now) {
                 Do::Nothing => {}
                 Do::LookWithin(within) => look_within = look_within.min(within.max(GATHER)),
-                Do::Judge if self.may_judge(&name, now) => self.judge(&name, now),
+                Do::Judge if self.may_judge(now) => self.judge(&name, now),
                 // The end of one that runs is a reason to look.
                 Do::Judge => {}
                 Do::Unload => self.unload(&name).await,

@@ -263,6 +263,8 @@ impl Transaction {
 
     async fn load(&mut self, revision: &str, bytes: Vec<u8>) -> Result<Arc<Plugin>, No> {
         let loading = Loading { revision: revision.to_owned(), alone: self.job.alone };
+        // The one before goes first: it is the same file.
+        self.mark = None;
         self.mark = Some(self.tools.marks.set(&self.job.name, &loading));
         let load = self.job.config.load();
         let state = self.tools.store.reader().state_of(self.job.no);

@@ -85,6 +85,8 @@ pub struct Daemon {
     pub folder_grace_ms: i64,
     /// The zone of schedules that name none, and of members whose own is not known.
     pub timezone: Zone,
+    /// For so long a start waits for its plugins.
+    pub start_patience_ms: i64,
 }
 
 /// `[http]`: what the world may reach.

@@ -64,8 +64,10 @@ fn daemon(mut section: Section<'_>) -> Daemon {
     let look_every_ms = section.duration_ms("look_every", SECOND_MS..=HOUR_MS).unwrap_or(usual.look_every_ms);
     let folder_grace_ms = section.duration_ms("folder_grace", 0..=DAY_MS).unwrap_or(usual.folder_grace_ms);
     let timezone = section.string("timezone").and_then(|named| schedules::zone(&section, "timezone", &named, &[]));
+    let start_patience_ms = section.duration_ms("start_patience", 1..=HOUR_MS).unwrap_or(usual.start_patience_ms);
     section.end();
-    Daemon { data_dir, plugin_dirs, look_every_ms, folder_grace_ms, timezone: timezone.unwrap_or_else(Zone::utc) }
+    let timezone = timezone.unwrap_or_else(Zone::utc);
+    Daemon { data_dir, plugin_dirs, look_every_ms, folder_grace_ms, timezone, start_patience_ms }
 }
 
 fn loopback(port: u16) -> SocketAddr {

@@ -177,6 +177,7 @@ pub fn plugins(config: &Config) -> beadle_catalog::Config {
         plugins: config.plugins.clone(),
         look_every_ms: config.daemon.look_every_ms,
         folder_grace_ms: config.daemon.folder_grace_ms,
+        start_patience_ms: config.daemon.start_patience_ms,
         keep_removed_ms: config.retention_removed_ms,
     }
 }

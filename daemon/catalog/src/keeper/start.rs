@@ -1,9 +1,10 @@
 //! A start that survives its plugins: one that kills the loader, and one that holds it up.
 //!
-//! Whoever was being loaded when the process before this one died (`marks`) is loaded last, alone, after all others take
-//! part; who dies of it again, alone, is not loaded any more. Whoever takes too long is not waited for. While a plugin that
-//! served before is not there yet it is stood in for by a vacant seat: what is for it alone is kept, a guard that is to be
-//! waited for holds its events back, and nothing passes a plugin by only because the daemon was started.
+//! Whoever was being loaded when the process before this one died (`marks`) is loaded after all others, and alone; should the
+//! daemon die of it again, it is not loaded any more. Nothing is dispatched until all that can be loaded is, so that no event
+//! passes a plugin by only because the daemon was started; what comes in meanwhile is durable and waits. But whoever takes
+//! too long is not waited for: one that served before is stood in for by a vacant seat, so that what is for it alone is kept,
+//! and a guard that is to be waited for holds its events back.
 
 use super::Keeper;
 use crate::entry::State;
@@ -13,9 +14,6 @@ use beadle_pipeline::{Seat, Suspension};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// For so long a start waits for its plugins, and a plugin that loads counts among those that load: the largest plugins
-/// that there are, in Python, take some seconds of a slow machine.
-const PATIENCE: Duration = Duration::from_secs(30);
 /// Transactions at once: each compiles with all cores already, but a long one is not to hold up all others.
 const AT_ONCE: usize = 2;
 
@@ -49,31 +47,31 @@ impl Keeper {
         }
     }
 
-    /// Whether a plugin may be loaded now.
-    pub(super) fn may_judge(&self, name: &str, now: Instant) -> bool {
+    /// Whether one more plugin may be loaded now: one at a time while somebody may be dangerous.
+    pub(super) fn may_judge(&self, now: Instant) -> bool {
         let is_loading = |post: &&Post| {
-            post.busy && post.judged_since.is_some_and(|since| now.saturating_duration_since(since) < PATIENCE)
+            // One that takes that long holds up nobody any more.
+            post.busy && post.judged_since.is_some_and(|since| now.saturating_duration_since(since) < self.patience())
         };
         let loading = self.posts.values().filter(is_loading).count();
         match self.suspects.is_empty() {
             true => loading < AT_ONCE,
-            // One at a time; those who may be dangerous last, when all others take part.
-            false => loading == 0 && (self.started || !self.suspects.contains(name)),
+            false => loading == 0,
         }
     }
 
     /// Whether it is time to take part: all that can be loaded now is, or it was waited for long enough.
     pub(super) fn is_time_to_start(&self, now: Instant) -> bool {
-        self.jobs.is_empty() || self.is_out_of_patience(now)
+        self.jobs.is_empty() || self.patience_left(now) == Some(Duration::ZERO)
     }
 
     /// When to look again for that reason.
     pub(super) fn patience_left(&self, now: Instant) -> Option<Duration> {
-        (!self.started).then(|| PATIENCE.saturating_sub(now.saturating_duration_since(self.began)))
+        (!self.started).then(|| self.patience().saturating_sub(now.saturating_duration_since(self.began)))
     }
 
-    fn is_out_of_patience(&self, now: Instant) -> bool {
-        now.saturating_duration_since(self.began) >= PATIENCE
+    fn patience(&self) -> Duration {
+        Duration::from_millis(self.config.start_patience_ms.try_into().unwrap_or(0))
     }
 
     /// Those that are not there yet get a vacant seat, where it is known what they want.
@@ -83,17 +81,14 @@ impl Keeper {
             if post.state != State::Loading || post.seat.is_some() {
                 continue;
             }
-            let why = match self.suspects.contains(name) {
-                true => "it is loaded after all others, since the daemon died while it was being loaded",
-                false => "it is still being loaded",
-            };
+            let why = "it is still being loaded";
             let suspension = Suspension { code: STILL_LOADING.into(), why: why.into(), at };
             let wants = post.record.wants();
             if !wants.is_empty() {
                 let bell = Arc::clone(&self.tools.bell);
                 post.seat = Some(Arc::new(Seat::vacant(name, post.no, wants, suspension.clone(), bell)));
             }
-            tracing::warn!(plugin = name, code = STILL_LOADING, "A plugin is not there yet: {why}.");
+            tracing::warn!(plugin = name, code = STILL_LOADING, "The daemon begins without a plugin: {why}.");
             post.state = State::Suspended(suspension);
         }
     }
