@@ -9,8 +9,17 @@ use crate::shell::{self, Result, cargo, command, run as call};
 /// Builds and measures; the words are the bench's.
 pub fn run(words: &[String]) -> Result {
     eprintln!("building the daemon and the bench as they are shipped: minutes the first time");
-    // In one go: a selection of its own for the example would resolve other features, and build the runtime again.
-    call(cargo().args(["build", "--release", "--workspace", "--bins", "--example", "call_cost"]))?;
+    // In one go: a selection of its own for the examples would resolve other features, and build the runtime again.
+    call(cargo().args([
+        "build",
+        "--release",
+        "--workspace",
+        "--bins",
+        "--example",
+        "call_cost",
+        "--example",
+        "parse_rate",
+    ]))?;
     plugins::build(&["echo".into()])?;
     plugins::build_for_tests()?;
     let mut bench = command(shell::target_dir().join("release").join("beadle-bench"));

@@ -133,7 +133,10 @@ export class Drawer {
 
   /** The templates that were made, each with what can be done to it. */
   async setTemplates() {
+    const turn = this.turn = (this.turn ?? 0) + 1;
     const { templates } = await get("templates").catch(() => ({ templates: [] }));
+    // A newer question is on its way: its answer counts.
+    if (turn !== this.turn) return;
     const judge = (template, event) => this.attempt(() => post("templates", { name: template.name, language: template.language, event }));
     const acts = { PENDING: ["approve", "reject"], APPROVED: ["pause", "disable"], PAUSED: ["unpause"], REJECTED: ["approve"], DISABLED: ["approve"] };
     const row = (template) => h("li", {},

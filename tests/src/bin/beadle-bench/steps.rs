@@ -1,6 +1,7 @@
 //! The steps of the bench, each for one question.
 
 mod latency;
+mod platform;
 mod reload;
 mod schedules;
 mod servers;
@@ -39,6 +40,12 @@ pub fn all() -> &'static [(&'static str, &'static str, Step)] {
         }),
         ("call-cost", "a call into a warm and a fresh instance, beside bare wasmtime", |options, report| {
             Box::pin(standing::call_cost(options, report))
+        }),
+        ("webhooks", "webhooks understood a second by one core: signature, parse, normalise", |options, report| {
+            Box::pin(platform::webhooks(options, report))
+        }),
+        ("simulator", "what the simulator itself can do: messages taken, webhooks delivered", |options, report| {
+            Box::pin(platform::simulator(options, report))
         }),
         ("full-database", "throughput on 10 million old events (writes some 8 GB)", |options, report| {
             Box::pin(throughput::full_database(options, report))

@@ -1,0 +1,174 @@
+//! What stands at both ends of the daemon: how fast webhooks are understood, and how much the simulator itself can do, so
+//! that nobody takes its limit for the daemon's.
+
+use crate::Options;
+use crate::load::CONNECTIONS;
+use crate::report::Report;
+use axum::Router;
+use axum::extract::{Query, State};
+use axum::routing::get;
+use beadle_e2e::http::{Connection, request};
+use beadle_e2e::meta;
+use beadle_e2e::program::{Program, built};
+use beadle_e2e::simulator::Simulator;
+use serde_json::json;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+use tokio::process::Command;
+use tokio::sync::watch;
+
+/// Signature, parse, normalise and key of webhooks with one message and with a thousand, on one core and with nothing
+/// stored: the example of the crate that does it.
+pub async fn webhooks(_: &Options, report: &mut Report) -> Result<(), String> {
+    let own = std::env::current_exe().map_err(|error| error.to_string())?;
+    let example = own.with_file_name("examples").join("parse_rate");
+    let output = Command::new(&example).output().await.map_err(|error| format!("{}: {error}", example.display()))?;
+    let said = String::from_utf8_lossy(&output.stdout);
+    let rates: Vec<[f64; 3]> = said.lines().filter_map(rate_line).collect();
+    if !output.status.success() || rates.is_empty() {
+        return Err(format!("{}: {said}{}", example.display(), String::from_utf8_lossy(&output.stderr)));
+    }
+    for [messages, webhooks, events] in rates {
+        report.add(format!("webhooks of {messages} understood, one core"), webhooks, "/s", None);
+        report.add(format!("… and the events in them, {messages} in each"), events, "/s", None);
+    }
+    Ok(())
+}
+
+/// `1 messages, 402 bytes: 90000 webhooks/s, 90000 events/s, …`: the first, the third and the fourth number.
+fn rate_line(line: &str) -> Option<[f64; 3]> {
+    let numbers = line.split_whitespace().filter_map(|word| word.parse::<f64>().ok());
+    match numbers.collect::<Vec<_>>().as_slice() {
+        [messages, _, webhooks, events, ..] => Some([*messages, *webhooks, *events]),
+        _ => None,
+    }
+}
+
+/// People of the simulator's floods have the numbers from here on (simulator/README.md).
+const FIRST_OF_FLOOD: u64 = 15_550_000_000;
+
+/// So many people write and are written to: more than connections, few enough to be there at once.
+const PEOPLE: u64 = 1000;
+
+/// What is done in each part for each second that a step is meant to run; of the order of what it does in one.
+const EACH_SECOND: usize = 4000;
+
+/// Nobody waits longer for a part.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// The simulator alone, with a callback that only says 200: what people write, and what is sent with and without receipts.
+pub async fn simulator(options: &Options, report: &mut Report) -> Result<(), String> {
+    let count = EACH_SECOND * usize::try_from(options.seconds).unwrap_or(1);
+    let (callback, came) = callback().await?;
+    let (simulator, address) = start(&callback).await;
+
+    let begun = Instant::now();
+    let per_person = count / usize::try_from(PEOPLE).unwrap_or(1);
+    let flood = json!({"people": PEOPLE, "count": count, "rate": 0, "text": "hello"});
+    simulator.control("POST", "flood", &flood).await;
+    until(&came, count).await?;
+    let note = format!("{PEOPLE} people, {per_person} messages each");
+    report.note("simulator: webhooks delivered", rate(count, begun), "/s", None, note);
+
+    for (receipts, webhooks) in [(false, 0), (true, 2)] {
+        simulator.faults(json!({ "receipts": receipts })).await;
+        let (before, begun) = (*came.borrow(), Instant::now());
+        send(&address, count).await?;
+        let name = if receipts { "with two receipts each" } else { "without receipts" };
+        report.add(format!("simulator: messages taken, {name}"), rate(count, begun), "/s", None);
+        until(&came, before + webhooks * count).await?;
+        if receipts {
+            report.add("simulator: messages taken and told of", rate(count, begun), "/s", None);
+        }
+    }
+    Ok(())
+}
+
+#[expect(clippy::cast_precision_loss, reason = "thousands")]
+fn rate(count: usize, begun: Instant) -> f64 {
+    count as f64 / begun.elapsed().as_secs_f64()
+}
+
+async fn start(callback: &str) -> (Simulator, String) {
+    let mut command = Command::new(built("beadle-simulator"));
+    command.args(["--listen", "127.0.0.1:0", "--callback", callback, "--no-people", "--log", "0"]);
+    command.args(["--app-secret", meta::APP_SECRET, "--verify-token", meta::VERIFY_TOKEN]);
+    command.args(["--access-token", meta::ACCESS_TOKEN, "--phone-number-id", meta::PHONE_NUMBER_ID]);
+    let mut program = Program::start(&mut command);
+    let page = program.line(|line| line.strip_prefix("listening ").map(String::from)).await;
+    let address = page.trim_start_matches("http://").trim_end_matches('/').to_owned();
+    (Simulator::at(program, &page), address)
+}
+
+/// Texts over as many connections as the other steps use, each as soon as the one before it is answered.
+async fn send(address: &str, count: usize) -> Result<(), String> {
+    let next = Arc::new(AtomicUsize::new(0));
+    let mut senders = tokio::task::JoinSet::new();
+    for _ in 0..CONNECTIONS {
+        let (next, address) = (Arc::clone(&next), address.to_owned());
+        senders.spawn(async move {
+            let mut connection = Connection::tcp(&address).await.map_err(|error| error.to_string())?;
+            let path = format!("/v26.0/{}/messages", meta::PHONE_NUMBER_ID);
+            let header = format!("Authorization: Bearer {}\r\nContent-Type: application/json\r\n", meta::ACCESS_TOKEN);
+            loop {
+                let n = next.fetch_add(1, Relaxed);
+                if n >= count {
+                    return Ok(());
+                }
+                let to = (FIRST_OF_FLOOD + n as u64 % PEOPLE).to_string();
+                let body =
+                    json!({"messaging_product": "whatsapp", "to": to, "type": "text", "text": {"body": "hello"}});
+                let request = request("POST", &path, &header, body.to_string().as_bytes());
+                let answer = connection.exchange(&request).await.map_err(|error| error.to_string())?;
+                if answer.status != 200 {
+                    return Err(format!("the simulator refused a message: {} {}", answer.status, answer.text()));
+                }
+            }
+        });
+    }
+    while let Some(sender) = senders.join_next().await {
+        sender.map_err(|error| error.to_string())??;
+    }
+    Ok(())
+}
+
+/// How many webhooks came, and says so.
+type Came = Arc<watch::Sender<usize>>;
+
+/// Answers the handshake, and 200 to every webhook.
+async fn callback() -> Result<(String, watch::Receiver<usize>), String> {
+    let greet = |Query(query): Query<HashMap<String, String>>| async move {
+        query.get("hub.challenge").cloned().unwrap_or_default()
+    };
+    let take = |State(came): State<Came>| async move { came.send_modify(|count| *count += 1) };
+    let (told, came) = watch::channel(0);
+    let router = Router::new().route(meta::WEBHOOK_PATH, get(greet).post(take)).with_state(Arc::new(told));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.map_err(|error| error.to_string())?;
+    let address = listener.local_addr().map_err(|error| error.to_string())?;
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    Ok((format!("http://{address}{}", meta::WEBHOOK_PATH), came))
+}
+
+async fn until(came: &watch::Receiver<usize>, wanted: usize) -> Result<(), String> {
+    let mut came = came.clone();
+    let all = tokio::time::timeout(PATIENCE, came.wait_for(|count| *count >= wanted)).await;
+    let all = all.map(|all| all.map(drop));
+    match all {
+        Ok(Ok(())) => Ok(()),
+        _ => Err(format!("{} webhooks of {wanted} came", *came.borrow())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_example_prints_is_read() {
+        let line = "1000 messages, 211345 bytes:      412 webhooks/s,   412000 events/s, 2.43 µs an event";
+        assert_eq!(rate_line(line), Some([1000.0, 412.0, 412_000.0]));
+        assert_eq!(rate_line("nothing"), None);
+    }
+}
