@@ -49,6 +49,7 @@ impl Tx<'_> {
             values: self.conn.prepare_cached("DELETE FROM state WHERE plugin = ?1")?.execute([plugin.0])?,
             timers: self.conn.prepare_cached("DELETE FROM timers WHERE plugin = ?1")?.execute([plugin.0])?,
         };
+        self.conn.prepare_cached("DELETE FROM documents WHERE plugin = ?1")?.execute([plugin.0])?;
         self.conn
             .prepare_cached("UPDATE plugins SET record = NULL, state_bytes = 0 WHERE no = ?1")?
             .execute([plugin.0])?;

@@ -11,6 +11,7 @@ mod beyond_text;
 mod claim_fails_after_another_answered;
 mod command_line;
 mod disk_full;
+mod documents_change;
 mod duplicates_and_disorder;
 mod greets_and_answers;
 mod nothing_lost_kill9;

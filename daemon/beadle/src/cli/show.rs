@@ -1,7 +1,9 @@
 //! Answers of the daemon as text for people: a table for a list, lines for one thing.
 
+mod documents;
 mod windows;
 
+pub use documents::documents;
 pub use windows::{windows, windows_by_hour};
 
 use super::table::{Table, length, one_line, when};

@@ -1,8 +1,8 @@
 //! The hourglass: tells people what time brings, for the scenarios that turn it.
 //!
 //! `in 90 bread` is answered after 90 minutes (`in 90s bread`: seconds) with `bread` and the moment, in milliseconds since 1970, at which the plugin
-//! was asked. Whoever's window is about to close hears how many minutes before, and the same two. It is not installed
-//! anywhere.
+//! was asked. Whoever's window is about to close hears how many minutes before, and the same two. `documents` is
+//! answered with what lies in its folder, and `news` with what it was told of it. It is not installed anywhere.
 
 use beadle_plugin::prelude::*;
 use std::time::Duration;
@@ -12,11 +12,40 @@ struct Hourglass;
 
 impl OnMessage for Hourglass {
     fn on_message(&self, event: MessageEvent) -> Result<Disposition, Failure> {
+        match event.text() {
+            Some("documents") => return said(event.reply(documents()?)),
+            Some("news") => return said(event.reply(state::get::<String>(Scope::Plugin, "news")?.unwrap_or_default())),
+            _ => {}
+        }
         let asked = event.text().and_then(|text| text.strip_prefix("in ")).and_then(|rest| rest.split_once(' '));
         let Some((Some(seconds), what)) = asked.map(|(length, what)| (seconds(length), what)) else {
             return Ok(Disposition::Pass);
         };
         timers::set(&event.conversation, what, clock::after(Duration::from_secs(seconds)), what.as_bytes())?;
+        Ok(Disposition::Claimed)
+    }
+}
+
+fn said(sent: Result<String, Refusal>) -> Result<Disposition, Failure> {
+    sent?;
+    Ok(Disposition::Claimed)
+}
+
+/// `name=text`, one after the other.
+fn documents() -> Result<String, Refusal> {
+    let mut told = String::from("there:");
+    for document in documents::list()? {
+        let text = documents::read(&document.name)?.unwrap_or_default();
+        told.push_str(&format!(" {}={}", document.name, text.trim()));
+    }
+    Ok(told)
+}
+
+impl OnDocumentsChanged for Hourglass {
+    fn on_documents_changed(&self, event: DocumentsChangedEvent) -> Result<Disposition, Failure> {
+        let before = state::get::<String>(Scope::Plugin, "news")?.unwrap_or_default();
+        let news = format!("{before}+{} -{};", event.changed.join(","), event.removed.join(","));
+        state::set(Scope::Plugin, "news", &news)?;
         Ok(Disposition::Claimed)
     }
 }
@@ -55,4 +84,4 @@ impl OnWindowClosed for Hourglass {
     }
 }
 
-plugin!(Hourglass: OnMessage, OnTimer, OnWindowExpiring, OnWindowClosed);
+plugin!(Hourglass: OnMessage, OnTimer, OnWindowExpiring, OnWindowClosed, OnDocumentsChanged);

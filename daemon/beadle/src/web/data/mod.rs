@@ -17,7 +17,7 @@ pub use dead::{dead, dead_drop, dead_one, dead_retry};
 pub use events::{ending, event, event_row, events, tail};
 pub use outbox::{message_row, outbox, receipts};
 pub use people::{contact, contacts, proposals};
-pub use plugins::{grant, plugin, plugins, purge, revoke, rollback};
+pub use plugins::{documents, grant, plugin, plugins, purge, revoke, rollback};
 pub use status::{config, doubts, line, snapshot, status};
 pub use windows::{windows, windows_by_hour};
 
