@@ -168,11 +168,19 @@ purpose = "We help each other out in the neighbourhood."
 rules = "1. Be kind.\n2. No advertising.\n3. What is said here stays here."
 "#;
 
+/// `reminder` watches, and is told of windows that are about to close; on the chat page one turns the clock to see it.
+const REMINDER: &str = r#"
+[plugins.reminder]
+stage = "observe"
+settings = { timezone = "Europe/Amsterdam" }
+"#;
+
 fn configuration([simulator, http, admin]: [u16; 3], plugins: &Path) -> String {
     // They run where they are named, wherever they are then taken from.
     let tables = stems(plugins).iter().fold(String::new(), |mut tables, name| {
         let _ = match name.as_str() {
             "welcome" => writeln!(tables, "{WELCOME}"),
+            "reminder" => writeln!(tables, "{REMINDER}"),
             _ => writeln!(tables, "[plugins.{name}]\norder = {LAST}"),
         };
         tables

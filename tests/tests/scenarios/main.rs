@@ -21,6 +21,7 @@ mod reload_config;
 mod reload_files;
 mod reload_refused;
 mod reload_under_load;
+mod reminder_nudges;
 mod shutdown_drains;
 mod stop_and_start;
 mod time_is_turned;
