@@ -74,6 +74,9 @@ async fn start(args: &DemoArgs) -> Result<Exit, DemoError> {
     let folder = Scratch::make("demo").map_err(io("a folder for the demo"))?;
     let own = folder.path().join(OWN);
     std::fs::create_dir(&own).map_err(io("the demo's own plugin folder"))?;
+    let updates = folder.path().join("updates");
+    let written = std::fs::create_dir(&updates).and_then(|()| std::fs::write(updates.join("party.md"), PARTY));
+    written.map_err(io("the demo's updates"))?;
     let ports = [8490, 8420, 8421].map(free_port);
     let secrets = [secret()?, secret()?, secret()?];
     let config = folder.path().join("beadle.toml");
@@ -158,6 +161,9 @@ const OWN: &str = "plugins";
 /// What an author puts there is asked before those that were there: `echo` among them answers everything.
 const LAST: i32 = 10;
 
+/// An update, as people write them.
+const PARTY: &str = "# Street party\nOn Saturday from noon, in front of number 12. Bring a **chair**!\n";
+
 /// `welcome` goes first where it is there: it leaves what it does not understand to the others.
 const WELCOME: &str = r#"
 [plugins.welcome]
@@ -168,11 +174,28 @@ purpose = "We help each other out in the neighbourhood."
 rules = "1. Be kind.\n2. No advertising.\n3. What is said here stays here."
 "#;
 
+/// `reminder` watches, and is told of windows that are about to close; on the chat page one turns the clock to see it.
+const REMINDER: &str = r#"
+[plugins.reminder]
+stage = "observe"
+settings = { timezone = "Europe/Amsterdam" }
+"#;
+
+/// `community-updates` sends what lies in a folder of the demo's own, when a schedule says so.
+const UPDATES: &str = r#"
+[plugins.community-updates]
+order = -20
+grant = ["messages"]
+documents = "updates"
+"#;
+
 fn configuration([simulator, http, admin]: [u16; 3], plugins: &Path) -> String {
     // They run where they are named, wherever they are then taken from.
     let tables = stems(plugins).iter().fold(String::new(), |mut tables, name| {
         let _ = match name.as_str() {
             "welcome" => writeln!(tables, "{WELCOME}"),
+            "reminder" => writeln!(tables, "{REMINDER}"),
+            "community-updates" => writeln!(tables, "{UPDATES}"),
             _ => writeln!(tables, "[plugins.{name}]\norder = {LAST}"),
         };
         tables

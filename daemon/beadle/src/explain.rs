@@ -40,6 +40,7 @@ const PAGES: &[(&str, &str)] = pages! {
     "cpu-limit"
     "cross-site"
     "disk-full"
+    "document-refused"
     "dry-run-failed"
     "effect-limit"
     "empty"

@@ -27,6 +27,8 @@ pub struct PluginConfig {
     pub limits: Limits,
     /// A handling older than this is not begun, in milliseconds.
     pub max_age_ms: Option<i64>,
+    /// Its folder of text files.
+    pub documents: Option<PathBuf>,
 }
 
 impl PluginConfig {

@@ -22,15 +22,19 @@ pub struct Stamp {
 impl Stamp {
     /// Of the file, or of what a link leads to.
     pub fn of(path: &Path) -> std::io::Result<Self> {
-        let meta = std::fs::metadata(path)?;
+        std::fs::metadata(path).map(|meta| Self::from_meta(&meta))
+    }
+
+    /// Of what the file system says of a file.
+    pub fn from_meta(meta: &std::fs::Metadata) -> Self {
         let ns = |seconds: i64, ns: i64| i128::from(seconds) * 1_000_000_000 + i128::from(ns);
-        Ok(Self {
+        Self {
             device: meta.dev(),
             inode: meta.ino(),
             bytes: meta.len(),
             modified_ns: ns(meta.mtime(), meta.mtime_nsec()),
             changed_ns: ns(meta.ctime(), meta.ctime_nsec()),
-        })
+        }
     }
 }
 

@@ -3,7 +3,8 @@
 //! It keeps what runs in line with what lies in the plugin folders and what the configuration says of it, while everything
 //! runs. `watch` wakes, `folder` looks, `plan` decides, `transaction` brings a revision into service or says why not, and
 //! `keeper` is the one loop that all of it happens in: no two changes of one plugin can meet. A plugin that cannot run is
-//! an entry with a reason, never an error of the daemon.
+//! an entry with a reason, never an error of the daemon. Beside it `documents` keeps the copies of the text files that people
+//! write for plugins.
 //!
 //! What bounds it: a thousand files a folder, two transactions at a time, four revisions kept of each plugin.
 //!
@@ -12,6 +13,7 @@
 
 mod command;
 mod config;
+mod documents;
 mod dry_run;
 mod entry;
 mod folder;
@@ -36,14 +38,17 @@ use beadle_pipeline::Pipeline;
 use beadle_sandbox::Sandbox;
 use beadle_store::Store;
 use command::Asked;
+use documents::Documents;
 use keeper::Keeper;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use tokio::sync::{mpsc, oneshot, watch as channel};
 
 /// Every code of this crate's own; `beadle explain` has a page for each.
-pub const CODES: [&str; 17] = [
+pub const CODES: [&str; 18] = [
+    "document-refused",
     "plugin-pending",
     "plugin-missing",
     "plugin-unreadable",
@@ -88,7 +93,11 @@ pub struct Catalog {
     config: Arc<channel::Sender<Config>>,
     shown: channel::Receiver<Shown>,
     counts: Arc<Counts>,
+    unlisted: channel::Receiver<Unlisted>,
 }
+
+/// Documents that are not taken, by plugin and name, and why; without a name: the folder.
+pub type Unlisted = BTreeMap<(String, String), String>;
 
 /// What there is to see.
 #[derive(Clone, Default)]
@@ -119,8 +128,10 @@ impl Catalog {
         let (config, configs) = channel::channel(config);
         let (show, shown) = channel::channel(Shown::default());
         let counts = Arc::<Counts>::default();
+        let (tell, unlisted) = channel::channel(Unlisted::new());
+        tokio::spawn(Documents::new(parts.store.clone(), configs.clone(), shown.clone(), tell).run());
         tokio::spawn(Keeper::new(parts, configs, asked, show, Arc::clone(&counts)).run());
-        Self { commands, config: Arc::new(config), shown, counts }
+        Self { commands, config: Arc::new(config), shown, counts, unlisted }
     }
 
     /// Returns when everything that was there at the start has been tried, and those that run take part.
@@ -137,6 +148,11 @@ impl Catalog {
     /// What there is to say of folders and files, in sentences without an end.
     pub fn remarks(&self) -> Arc<[String]> {
         Arc::clone(&self.shown.borrow().remarks)
+    }
+
+    /// Documents that are not taken.
+    pub fn unlisted_documents(&self) -> Unlisted {
+        self.unlisted.borrow().clone()
     }
 
     /// Changes so far: serving, refused, sent back.

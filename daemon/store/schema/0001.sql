@@ -271,8 +271,15 @@ CREATE TABLE documents (
     hash    BLOB NOT NULL,
     size    INTEGER NOT NULL,
     seen_at INTEGER NOT NULL,
-    body    TEXT NOT NULL,
     PRIMARY KEY (plugin, name)
+) STRICT, WITHOUT ROWID;
+
+-- Their texts, by their hash: a handling that has listed them reads what it listed, whatever changes meanwhile.
+CREATE TABLE document_bodies (
+    hash    BLOB PRIMARY KEY,
+    body    TEXT NOT NULL,
+    -- Since when no document has this text.
+    gone_at INTEGER
 ) STRICT;
 
 -- What was given up and waits for a person: a handling (event and plugin) or a message.

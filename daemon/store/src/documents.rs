@@ -1,7 +1,8 @@
 //! Documents: text files that people wrote for a plugin, as they were when last looked at.
 //!
 //! They are copied in here, so that what a plugin reads is what its event spoke of, and no plugin call waits for a disk
-//! that somebody mounted. Copy and event are one transaction.
+//! that somebody mounted. Copy and event are one transaction. Texts lie under their hash and stay for an hour after the last
+//! document has another: who has a listing reads what it lists.
 
 use crate::StoreError;
 use crate::read::Reader;
@@ -33,6 +34,9 @@ pub struct NewDocument {
     pub body: String,
 }
 
+/// So long a text stays that no document has any more: longer than any handling runs (`limits.wall_ms`: ten minutes).
+const KEEP_GONE_MS: i64 = 60 * 60 * 1000;
+
 impl Tx<'_> {
     /// Copies what changed, forgets what is gone, and tells the plugin in an event.
     pub(crate) fn change_documents(
@@ -46,23 +50,43 @@ impl Tx<'_> {
             let size = i64::try_from(document.body.len()).unwrap_or(i64::MAX);
             self.conn
                 .prepare_cached(
-                    "INSERT INTO documents (plugin, name, hash, size, seen_at, body) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
-                     ON CONFLICT (plugin, name) DO UPDATE SET hash = excluded.hash, size = excluded.size,
-                     seen_at = excluded.seen_at, body = excluded.body",
+                    "INSERT INTO document_bodies (hash, body) VALUES (?1, ?2)
+                     ON CONFLICT (hash) DO UPDATE SET gone_at = NULL",
                 )?
-                .execute(params![plugin.0, document.name, document.hash, size, now.0, document.body])?;
+                .execute(params![document.hash, document.body])?;
+            self.conn
+                .prepare_cached(
+                    "INSERT INTO documents (plugin, name, hash, size, seen_at) VALUES (?1, ?2, ?3, ?4, ?5)
+                     ON CONFLICT (plugin, name) DO UPDATE SET hash = excluded.hash, size = excluded.size,
+                     seen_at = excluded.seen_at",
+                )?
+                .execute(params![plugin.0, document.name, document.hash, size, now.0])?;
         }
         for name in removed {
             self.conn
                 .prepare_cached("DELETE FROM documents WHERE plugin = ?1 AND name = ?2")?
                 .execute(params![plugin.0, name])?;
         }
+        self.forget_texts(now)?;
         let body = EventBody::DocumentsChanged {
             plugin,
             changed: changed.iter().map(|document| document.name.clone()).collect(),
             removed: removed.to_vec(),
         };
         self.append_own(None, body, None, (now, now))
+    }
+
+    /// Texts that no document has any more go, after a while.
+    pub(crate) fn forget_texts(&self, now: Timestamp) -> Result<(), StoreError> {
+        self.conn
+            .prepare_cached(
+                "UPDATE document_bodies SET gone_at = ?1 WHERE gone_at IS NULL AND hash NOT IN (SELECT hash FROM documents)",
+            )?
+            .execute([now.0])?;
+        self.conn
+            .prepare_cached("DELETE FROM document_bodies WHERE gone_at < ?1")?
+            .execute([now.0.saturating_sub(KEEP_GONE_MS)])?;
+        Ok(())
     }
 }
 
@@ -84,11 +108,11 @@ impl Reader {
         })
     }
 
-    /// The text of one of them.
-    pub fn document(&self, plugin: PluginNo, name: &str) -> Result<Option<String>, StoreError> {
+    /// The text with this hash; none where no document has had it for an hour.
+    pub fn document_text(&self, hash: &[u8]) -> Result<Option<String>, StoreError> {
         self.one(|conn| {
-            let mut read = conn.prepare_cached("SELECT body FROM documents WHERE plugin = ?1 AND name = ?2")?;
-            Ok(read.query_row(params![plugin.0, name], |row| row.get(0)).optional()?)
+            let mut read = conn.prepare_cached("SELECT body FROM document_bodies WHERE hash = ?1")?;
+            Ok(read.query_row([hash], |row| row.get(0)).optional()?)
         })
     }
 }

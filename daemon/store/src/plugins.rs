@@ -58,6 +58,7 @@ impl Tx<'_> {
                 .prepare_cached("UPDATE handlings SET state = 4, next_at = NULL WHERE plugin = ?1 AND state = 3")?
                 .execute([plugin.0])?,
         };
+        self.conn.prepare_cached("DELETE FROM documents WHERE plugin = ?1")?.execute([plugin.0])?;
         self.conn.prepare_cached("UPDATE plugins SET record = NULL WHERE no = ?1")?.execute([plugin.0])?;
         self.conn.prepare_cached("DELETE FROM states WHERE plugin = ?1")?.execute([plugin.0])?;
         self.begin_first_state(plugin)?;

@@ -4,6 +4,22 @@ use super::{Ms, Problem};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+/// A document of a plugin: `GET /plugins/{name}/documents`.
+#[derive(Debug, Deserialize, Serialize)]
+pub struct DocumentRow {
+    /// Its path in the folder; empty for the folder itself.
+    pub name: String,
+    /// In bytes; none where it is not taken.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size: Option<u32>,
+    /// When this content was seen first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seen_at: Option<super::Ms>,
+    /// Why what lies there now is not taken.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused: Option<String>,
+}
+
 /// One plugin.
 #[derive(Debug, Deserialize, Serialize)]
 pub struct PluginRow {

@@ -113,6 +113,10 @@ pub fn question(command: &Command) -> Option<Question<'_>> {
         Command::Plugins(Plugins::Show { name, json }) => {
             Question { path: vec!["plugins", name], query: Vec::new(), json: json.json, show: show::plugin }
         }
+        Command::Plugins(Plugins::Documents { name, json }) => {
+            let path = vec!["plugins", name, "documents"];
+            Question { path, query: Vec::new(), json: json.json, show: show::documents }
+        }
         Command::Events(Events::List { filter, before, page }) => {
             let query = filtered(filter).chain(before.clone().map(|id| ("before", id)));
             list("events", query.collect(), page, show::events)

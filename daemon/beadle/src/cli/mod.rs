@@ -148,6 +148,13 @@ pub enum Plugins {
         #[command(flatten)]
         json: Json,
     },
+    /// The text files that people wrote for one, and what lies there and is not taken
+    Documents {
+        /// Its name
+        name: String,
+        #[command(flatten)]
+        json: Json,
+    },
     /// Make a folder with a plugin in it, its SDK and a test
     New(New),
     /// Build the plugin in a folder

@@ -1,8 +1,10 @@
 //! Answers of the daemon as text for people: a table for a list, lines for one thing.
 
+mod documents;
 mod people;
 mod windows;
 
+pub use documents::documents;
 pub use people::*;
 pub use windows::{windows, windows_by_hour};
 

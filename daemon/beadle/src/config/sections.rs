@@ -247,6 +247,7 @@ fn plugin(mut section: Section<'_>) -> PluginConfig {
         settings: settings(&mut section),
         limits: limits(section.section("limits")),
         max_age_ms: section.duration_ms("max_age", SECOND_MS..=365 * DAY_MS),
+        documents: section.string("documents").map(|(folder, _)| section.reading.base.join(folder)),
     };
     section.end();
     plugin

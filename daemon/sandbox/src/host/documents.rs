@@ -1,7 +1,10 @@
 //! `documents`: the text files that people wrote for this plugin, as the store has them.
+//!
+//! They are listed once for a handling, and read as they were then: what is saved meanwhile comes with the next event.
 
-use super::{Answer, HostState, No, answer};
+use super::{Answer, HostState, No, Stop, answer};
 use crate::abi::latest::documents::{Document, Host};
+use beadle_store::Document as Listed;
 
 impl Host for HostState {
     async fn list(&mut self) -> Answer<Vec<Document>> {
@@ -16,19 +19,31 @@ impl Host for HostState {
 }
 
 impl HostState {
-    fn list_documents(&self) -> Result<Vec<Document>, No> {
+    /// As they were when this handling asked first.
+    fn listed(&mut self) -> Result<&[Listed], No> {
         self.event()?;
-        let documents = self.facts.reader.documents(self.facts.no)?;
-        let told = documents.into_iter().map(|document| Document {
-            name: document.name,
+        if self.task.documents.is_none() {
+            self.task.documents = Some(self.facts.reader.documents(self.facts.no)?);
+        }
+        Ok(self.task.documents.as_deref().unwrap_or_default())
+    }
+
+    fn list_documents(&mut self) -> Result<Vec<Document>, No> {
+        let told = self.listed()?.iter().map(|document| Document {
+            name: document.name.clone(),
             size: document.size,
             seen_at: document.seen_at.as_ms(),
         });
         Ok(told.collect())
     }
 
-    fn read_document(&self, name: &str) -> Result<Option<String>, No> {
-        self.event()?;
-        Ok(self.facts.reader.document(self.facts.no, name)?)
+    fn read_document(&mut self, name: &str) -> Result<Option<String>, No> {
+        let listed = self.listed()?;
+        let Ok(place) = listed.binary_search_by(|document| document.name.as_str().cmp(name)) else { return Ok(None) };
+        let Some(hash) = listed.get(place).map(|document| document.hash.clone()) else { return Ok(None) };
+        match self.facts.reader.document_text(&hash)? {
+            Some(text) => Ok(Some(text)),
+            None => Err(Stop::Store(format!("the document `{name}` changed while it was being read")).into()),
+        }
     }
 }

@@ -100,6 +100,8 @@ pub struct Task {
     pub calls: u32,
     /// Nothing that it asks for will be done.
     pub dry: bool,
+    /// The plugin's documents, once they were asked for.
+    documents: Option<Vec<beadle_store::Document>>,
     /// None while the instance is being made and while `about` is asked.
     event: Option<Arc<Event>>,
     log_bytes: usize,

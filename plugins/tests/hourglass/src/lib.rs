@@ -3,7 +3,8 @@
 //! `in 90 bread` is answered after 90 minutes (`in 90s bread`: seconds) with `bread` and the moment, in milliseconds since
 //! 1970, at which the plugin was asked. Whoever's window is about to close hears how many minutes before, and the same two.
 //! `fired` is answered with what schedules it heard: name, planned moment, zone, and how late, a line each. A schedule whose
-//! payload says `fail` is never handled, one that says `quiet` is heard and not told. It is not installed anywhere.
+//! payload says `fail` is never handled, one that says `quiet` is heard and not told. `documents` is
+//! answered with what lies in its folder, and `news` with what it was told of it. It is not installed anywhere.
 
 use beadle_plugin::prelude::*;
 use std::time::Duration;
@@ -13,16 +14,44 @@ struct Hourglass;
 
 impl OnMessage for Hourglass {
     fn on_message(&self, event: MessageEvent) -> Result<Disposition, Failure> {
-        if event.text() == Some("fired") {
-            let fired: Vec<String> = state::get(Scope::Plugin, "fired")?.unwrap_or_default();
-            event.reply(if fired.is_empty() { "nothing".into() } else { fired.join("\n") })?;
-            return Ok(Disposition::Claimed);
+        match event.text() {
+            Some("fired") => {
+                let fired: Vec<String> = state::get(Scope::Plugin, "fired")?.unwrap_or_default();
+                return said(event.reply(if fired.is_empty() { "nothing".into() } else { fired.join("\n") }));
+            }
+            Some("documents") => return said(event.reply(documents()?)),
+            Some("news") => return said(event.reply(state::get::<String>(Scope::Plugin, "news")?.unwrap_or_default())),
+            _ => {}
         }
         let asked = event.text().and_then(|text| text.strip_prefix("in ")).and_then(|rest| rest.split_once(' '));
         let Some((Some(seconds), what)) = asked.map(|(length, what)| (seconds(length), what)) else {
             return Ok(Disposition::Pass);
         };
         timers::set(&event.conversation, what, clock::after(Duration::from_secs(seconds)), what.as_bytes())?;
+        Ok(Disposition::Claimed)
+    }
+}
+
+fn said(sent: Result<String, Refusal>) -> Result<Disposition, Failure> {
+    sent?;
+    Ok(Disposition::Claimed)
+}
+
+/// `name=text`, one after the other.
+fn documents() -> Result<String, Refusal> {
+    let mut told = String::from("there:");
+    for document in documents::list()? {
+        let text = documents::read(&document.name)?.unwrap_or_default();
+        told.push_str(&format!(" {}={}", document.name, text.trim()));
+    }
+    Ok(told)
+}
+
+impl OnDocumentsChanged for Hourglass {
+    fn on_documents_changed(&self, event: DocumentsChangedEvent) -> Result<Disposition, Failure> {
+        let before = state::get::<String>(Scope::Plugin, "news")?.unwrap_or_default();
+        let news = format!("{before}+{} -{};", event.changed.join(","), event.removed.join(","));
+        state::set(Scope::Plugin, "news", &news)?;
         Ok(Disposition::Claimed)
     }
 }
@@ -81,4 +110,4 @@ impl OnWindowClosed for Hourglass {
     }
 }
 
-plugin!(Hourglass: OnMessage, OnTimer, OnSchedule, OnWindowExpiring, OnWindowClosed);
+plugin!(Hourglass: OnMessage, OnTimer, OnSchedule, OnWindowExpiring, OnWindowClosed, OnDocumentsChanged);

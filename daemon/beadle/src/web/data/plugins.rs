@@ -1,7 +1,7 @@
 //! Plugins: those that run, and why the others do not.
 
 use super::{Admin, Answer, ask};
-use crate::api::{Done, LimitRow, List, PluginRow, Problem, RightRow};
+use crate::api::{DocumentRow, Done, LimitRow, List, PluginRow, Problem, RightRow};
 use crate::web::failure::No;
 use axum::Json;
 use axum::extract::{Path, State};
@@ -35,6 +35,33 @@ pub async fn plugin(State(admin): State<Arc<Admin>>, Path(name): Path<String>) -
     let used = asked.await?.map_or(0, |(has, _)| has.bytes) as f64 / f64::from(1 << 20);
     row.limits.push(LimitRow { key: "state_mib".into(), limit: entry.config.limits.state_mib.into(), used });
     Ok(Json(row))
+}
+
+/// `GET /plugins/{name}/documents`: what it can read, and what lies there and is not taken.
+pub async fn documents(State(admin): State<Arc<Admin>>, Path(name): Path<String>) -> Answer<List<DocumentRow>> {
+    let now = admin.clock.now().as_ms();
+    let mut refused = admin.catalog.unlisted_documents();
+    let items = ask(&admin, move |reader, names| {
+        let taken = reader.documents(names.number(&name)?)?;
+        let mut rows: Vec<DocumentRow> = taken
+            .into_iter()
+            .map(|it| DocumentRow {
+                refused: refused.remove(&(name.clone(), it.name.clone())),
+                name: it.name,
+                size: Some(it.size),
+                seen_at: Some(it.seen_at.as_ms()),
+            })
+            .collect();
+        let others = refused.into_iter().filter(|((plugin, _), _)| *plugin == name);
+        rows.extend(others.map(|((_, file), why)| DocumentRow {
+            name: file,
+            size: None,
+            seen_at: None,
+            refused: Some(why),
+        }));
+        Ok(rows)
+    });
+    Ok(Json(List { now, items: items.await?, next: None }))
 }
 
 /// `POST /plugins/{name}/rollback`

@@ -66,6 +66,10 @@ pub fn doubts(admin: &Admin) -> Vec<Problem> {
     let plugins = plugins.iter().filter_map(plugins::problem);
     let remarks = admin.catalog.remarks();
     let folders = remarks.iter().map(|text| Problem { code: "plugin-folder-missing".into(), message: text.clone() });
+    let documents = admin.catalog.unlisted_documents().into_iter().map(|((plugin, file), why)| Problem {
+        code: "document-refused".into(),
+        message: format!("documents of `{plugin}`: {}{why}", if file.is_empty() { file } else { format!("{file}: ") }),
+    });
     let config = admin.config_state();
     let waiting = (!config.waiting.is_empty()).then(|| Problem {
         code: "restart-needed".into(),
@@ -75,7 +79,7 @@ pub fn doubts(admin: &Admin) -> Vec<Problem> {
         ),
     });
     let schedules = schedules::troubles(admin);
-    plugins.chain(folders).chain(schedules).chain(config.problem.clone()).chain(waiting).collect()
+    plugins.chain(folders).chain(documents).chain(schedules).chain(config.problem.clone()).chain(waiting).collect()
 }
 
 /// `GET /config`

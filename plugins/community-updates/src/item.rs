@@ -1,0 +1,186 @@
+//! Updates: read from the settings and from files, checked, and put into WhatsApp's form.
+//!
+//! A file is Markdown with front-matter: lines of `key: value` between two lines of `---`. `party.md` and `party.nl.md` are one
+//! update in two languages; what the front-matter of `party.md` says holds for both.
+
+use crate::settings::Updates;
+use beadle_plugin::TimestampMs;
+use beadle_plugin::prelude::*;
+use std::collections::BTreeMap;
+
+/// WhatsApp's longest text.
+const MOST_CHARACTERS: usize = 4096;
+
+/// An update.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Item {
+    pub name: String,
+    /// By language.
+    pub texts: BTreeMap<String, String>,
+    pub release_at: Option<TimestampMs>,
+    pub expires_at: Option<TimestampMs>,
+    pub edition: String,
+    /// It is still being written.
+    pub draft: bool,
+}
+
+impl Item {
+    /// What nobody gets twice.
+    pub fn key(&self) -> String {
+        if self.edition.is_empty() { self.name.clone() } else { format!("{}#{}", self.name, self.edition) }
+    }
+
+    /// Why nobody may have it at this moment, if so.
+    pub fn held_back(&self, now: TimestampMs) -> Option<&'static str> {
+        if self.draft {
+            Some("draft")
+        } else if self.release_at.is_some_and(|at| now < at) {
+            Some("embargo")
+        } else if self.expires_at.is_some_and(|at| now >= at) {
+            Some("expired")
+        } else {
+            None
+        }
+    }
+
+    /// In their language, else in the usual one, else in any.
+    pub fn text_for(&self, who: &Contact, usual: &str) -> &str {
+        let theirs = who.language.as_deref().and_then(|tag| tag.split(['-', '_']).next()).unwrap_or_default();
+        let text = self.texts.get(theirs).or_else(|| self.texts.get(usual)).or_else(|| self.texts.values().next());
+        text.map_or("", String::as_str)
+    }
+}
+
+/// All updates that can be used, by name; and what is wrong with the others.
+pub fn all(settings: &Updates) -> Result<(BTreeMap<String, Item>, Vec<String>), Refusal> {
+    let (mut items, mut problems) = (BTreeMap::new(), Vec::new());
+    for (name, inline) in &settings.updates {
+        let head =
+            [("release_at", &inline.release_at), ("expires_at", &inline.expires_at), ("edition", &inline.edition)];
+        let head = head.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value.clone()?)));
+        let texts = inline.text.iter().map(|(language, text)| (language.clone(), text.trim().to_owned())).collect();
+        let mut item = Item { name: name.clone(), texts, ..Item::default() };
+        match fill_in(&mut item, head, settings) {
+            Ok(()) => _ = items.insert(name.clone(), item),
+            Err(why) => problems.push(format!("updates.{name}: {why}")),
+        }
+    }
+    for document in documents::list()?.into_iter().filter(|document| document.name.ends_with(".md")) {
+        let Some(text) = documents::read(&document.name)? else { continue };
+        let (name, language) = named(document.name.trim_end_matches(".md"), settings);
+        let (head, body) = match front_matter(&text) {
+            Ok(parts) => parts,
+            Err(why) => {
+                problems.push(format!("{}: {why}", document.name));
+                continue;
+            }
+        };
+        let item = items.entry(name.clone()).or_insert_with(|| Item { name, ..Item::default() });
+        item.texts.insert(language, whatsapp(body));
+        if let Err(why) = fill_in(item, head, settings) {
+            problems.push(format!("{}: {why}", document.name));
+            // Half of what was meant is not to be sent.
+            item.draft = true;
+        }
+    }
+    for item in items.values_mut() {
+        let long = item.texts.iter().find(|(_, text)| text.is_empty() || text.chars().count() > MOST_CHARACTERS);
+        if let Some((language, _)) = long {
+            problems.push(format!("{} ({language}): a text has 1 to {MOST_CHARACTERS} characters", item.name));
+            item.draft = true;
+        }
+    }
+    Ok((items, problems))
+}
+
+/// `party.nl` is `party` in Dutch; what has no language is in the usual one.
+fn named(stem: &str, settings: &Updates) -> (String, String) {
+    match stem.rsplit_once('.') {
+        Some((name, language)) if language.len() == 2 && language.chars().all(|c| c.is_ascii_lowercase()) => {
+            (name.to_owned(), language.to_owned())
+        }
+        _ => (stem.to_owned(), settings.language.clone()),
+    }
+}
+
+type Head = Vec<(String, String)>;
+
+/// The lines between two `---`, and what follows; without them all of it is text.
+fn front_matter(text: &str) -> Result<(Head, &str), String> {
+    let Some(rest) = text.trim_start_matches('\u{feff}').strip_prefix("---\n") else { return Ok((Vec::new(), text)) };
+    let Some((head, body)) = rest.split_once("\n---") else {
+        return Err("the second line of --- is missing".to_owned());
+    };
+    let lines = head.lines().enumerate().filter(|(_, line)| !line.trim().is_empty() && !line.starts_with('#'));
+    let pair = |(n, line): (usize, &str)| match line.split_once(':') {
+        Some((key, value)) => Ok((key.trim().to_owned(), value.trim().trim_matches('"').to_owned())),
+        None => Err(format!("line {}: write it as `key: value`", n + 2)),
+    };
+    Ok((lines.map(pair).collect::<Result<_, _>>()?, body))
+}
+
+fn fill_in(
+    item: &mut Item,
+    head: impl IntoIterator<Item = (String, String)>,
+    settings: &Updates,
+) -> Result<(), String> {
+    for (key, value) in head {
+        let moment = || parse_moment(&value, &settings.timezone).map_err(|why| format!("{key}: {why}"));
+        match key.as_str() {
+            "release_at" => item.release_at = Some(moment()?),
+            "expires_at" => item.expires_at = Some(moment()?),
+            "edition" => item.edition = value,
+            "draft" => item.draft = value != "false",
+            _ => return Err(format!("`{key}` is not known; write release_at, expires_at, edition or draft")),
+        }
+    }
+    Ok(())
+}
+
+/// `2026-07-01` or `2026-07-01 09:00` by the clocks of a zone.
+fn parse_moment(text: &str, timezone: &str) -> Result<TimestampMs, String> {
+    let form = || format!("`{text}` is no time; write it as 2026-07-01 09:00");
+    let (date, time) = text.split_once([' ', 'T']).unwrap_or((text, "00:00"));
+    let numbers = |text: &str, between: char| {
+        text.split(between).map(|part| part.parse::<i64>().ok()).collect::<Option<Vec<_>>>()
+    };
+    let (Some(date), Some(time)) = (numbers(date, '-'), numbers(time, ':')) else { return Err(form()) };
+    let (&[year, month, day], [hour, minute, ..]) = (&date[..], &time[..]) else { return Err(form()) };
+    let in_range = (1970..=9999).contains(&year) && (1..=12).contains(&month) && (1..=31).contains(&day);
+    if !in_range || !(0..24).contains(hour) || !(0..60).contains(minute) {
+        return Err(form());
+    }
+    let wall = ((days(year, month, day) * 24 + hour) * 60 + minute) * 60_000;
+    clock::moment(timezone, wall).map_err(|refusal| refusal.message)
+}
+
+/// Days since 1970-01-01, by the Gregorian calendar (Howard Hinnant's `days_from_civil`).
+fn days(year: i64, month: i64, day: i64) -> i64 {
+    let year = if month <= 2 { year - 1 } else { year };
+    let (era, of_era) = (year.div_euclid(400), year.rem_euclid(400));
+    let of_year = (153 * (month + if month > 2 { -3 } else { 9 }) + 2) / 5 + day - 1;
+    era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468
+}
+
+/// Markdown in WhatsApp's form: headings and `**bold**` are `*bold*`, links stand behind their words; the rest is the same.
+fn whatsapp(markdown: &str) -> String {
+    let mut lines = Vec::new();
+    for line in markdown.trim().lines() {
+        let heading = line.trim_start_matches('#');
+        if heading.len() < line.len() && heading.starts_with(' ') {
+            lines.push(format!("*{}*", heading.trim()));
+        } else {
+            lines.push(links(&line.replace("**", "*")));
+        }
+    }
+    lines.join("\n")
+}
+
+/// `[words](address)` is `words: address`.
+fn links(line: &str) -> String {
+    let Some((before, rest)) = line.split_once('[') else { return line.to_owned() };
+    match rest.split_once("](").and_then(|(words, rest)| Some((words, rest.split_once(')')?))) {
+        Some((words, (address, after))) => format!("{before}{words}: {address}{}", links(after)),
+        None => line.to_owned(),
+    }
+}

@@ -1,0 +1,167 @@
+//! Updates from file and settings to every member, with the handlers that are shipped.
+
+use super::*;
+use beadle_plugin::testing::Host;
+
+fn updates(toml_like: &str) -> Updates {
+    serde_json::from_str(toml_like).unwrap()
+}
+
+/// Somebody who is a member and has written just now.
+fn member(host: &Host, name: &str, language: Option<&str>) -> Contact {
+    let who = Contact { member: true, language: language.map(str::to_owned), ..host.person(name) };
+    host.text(&who, "hello");
+    who
+}
+
+/// The schedule fires, and the steps that follow are taken.
+fn fire(host: &Host, updates: &Updates, payload: &str) {
+    updates.on_schedule(host.schedule("weekly", payload)).unwrap();
+    while let Some(timer) = host.next_timer() {
+        updates.on_timer(timer).unwrap();
+    }
+}
+
+fn got(host: &Host) -> Vec<(String, String)> {
+    host.sent().into_iter().map(|sent| (sent.to, sent.body)).collect()
+}
+
+#[test]
+fn each_member_gets_it_once_in_their_language_and_who_cannot_is_listed() {
+    let host = Host::new();
+    let updates = updates(r#"{"per_step": 2}"#);
+    host.document("party.md", Some("# Party\nCome **all**: [here](https://example.org)."));
+    host.document("party.nl.md", Some("# Feest\nKom!"));
+    let silent = Contact { member: true, ..host.person("Silent") };
+    host.joins(&silent, "invite", false);
+    let [ana, bram, cem] =
+        [("Ana", Some("nl-BE")), ("Bram", Some("fr")), ("Cem", None)].map(|(name, it)| member(&host, name, it));
+    host.text(&Contact { member: false, ..host.person("Stranger") }, "hello");
+    fire(&host, &updates, r#"{"update": "party"}"#);
+    let english = "*Party*\nCome *all*: here: https://example.org.".to_owned();
+    let wanted = [(ana.id, "*Feest*\nKom!".to_owned()), (bram.id, english.clone()), (cem.id, english)];
+    assert_eq!(got(&host), wanted);
+    let run = Run::at("run/party").unwrap().unwrap();
+    assert_eq!((run.sent, run.missed.get("window-closed"), run.ended.as_deref()), (3, Some(&1), Some("sent")));
+    let missed = state::scan(Scope::Plugin, "missed/party/", None, 10).unwrap();
+    assert_eq!(missed[0].value::<Vec<(String, String)>>().unwrap(), [(silent.id.clone(), "window-closed".to_owned())]);
+    // Again: nobody. And who could not be written to gets it with their next message, once.
+    fire(&host, &updates, r#"{"update": "party"}"#);
+    assert_eq!(got(&host), []);
+    for wanted in [1, 0] {
+        assert_eq!(updates.on_message(host.text(&silent, "hi")), Ok(Disposition::Pass));
+        assert_eq!(got(&host).len(), wanted);
+    }
+}
+
+#[test]
+fn the_next_that_waits_is_sent_where_none_is_named() {
+    let host = Host::new();
+    let updates = updates(r#"{"timezone": "Europe/Amsterdam"}"#);
+    let ana = member(&host, "Ana", None);
+    // It is 2026-01-05 10:00 in Amsterdam.
+    host.document("b.md", Some("---\nrelease_at: 2026-01-02\n---\nfirst"));
+    host.document("a.md", Some("---\nrelease_at: 2026-01-03 12:00\n---\nsecond"));
+    host.document("c.md", Some("---\nrelease_at: 2026-01-05 10:01\n---\nembargo"));
+    host.document("d.md", Some("---\nexpires_at: 2026-01-05 10:00\n---\nover"));
+    host.document("e.md", Some("---\ndraft: true\n---\nnot yet"));
+    for text in ["first", "second"] {
+        fire(&host, &updates, "{}");
+        assert_eq!(got(&host), [(ana.id.clone(), text.to_owned())]);
+    }
+    fire(&host, &updates, "{}");
+    assert_eq!(got(&host), []);
+    assert!(host.logged().pop().unwrap().contains("no update waits"));
+    fire(&host, &updates, r#"{"update": "c"}"#);
+    assert!(host.logged().pop().unwrap().contains("embargo"));
+    host.wait(Duration::from_secs(60));
+    fire(&host, &updates, r#"{"update": "c"}"#);
+    assert_eq!(got(&host).len(), 1);
+}
+
+#[test]
+fn another_edition_is_another_update() {
+    let host = Host::new();
+    let ana = member(&host, "Ana", None);
+    for (edition, wanted) in [("1", 1), ("1", 0), ("2", 1)] {
+        let settings = format!(r#"{{"updates": {{"digest": {{"text": {{"en": "News"}}, "edition": "{edition}"}}}}}}"#);
+        fire(&host, &updates(&settings), r#"{"update": "digest"}"#);
+        assert_eq!(got(&host), vec![(ana.id.clone(), "News".to_owned()); wanted]);
+    }
+}
+
+#[test]
+fn a_send_ends_where_it_expires_or_is_taken_back() {
+    let host = Host::new();
+    let updates = updates(r#"{"per_step": 1, "pause_seconds": 60, "timezone": "UTC"}"#);
+    for name in ["Ana", "Bram", "Cem"] {
+        member(&host, name, None);
+    }
+    host.document("short.md", Some("---\nexpires_at: 2026-01-05 09:01\n---\nnow"));
+    fire(&host, &updates, r#"{"update": "short"}"#);
+    assert_eq!((got(&host).len(), Run::at("run/short").unwrap().unwrap().ended.as_deref()), (1, Some("expired")));
+    host.document("back.md", Some("oops"));
+    updates.on_schedule(host.schedule("weekly", r#"{"update": "back"}"#)).unwrap();
+    updates.on_timer(host.next_timer().unwrap()).unwrap();
+    host.document("back.md", None);
+    updates.on_timer(host.next_timer().unwrap()).unwrap();
+    assert_eq!((got(&host).len(), host.next_timer_at()), (1, None));
+    assert_eq!(Run::at("run/back").unwrap().unwrap().ended.as_deref(), Some("cancelled"));
+}
+
+#[test]
+fn admins_hear_what_became_of_it_and_can_look_before() {
+    let host = Host::new();
+    let boss = member(&host, "Boss", Some("nl"));
+    let updates = updates(&format!(r#"{{"admins": ["{}"]}}"#, boss.id));
+    host.document("party.md", Some("Party"));
+    host.document("broken.md", Some("---\nrelase_at: 2026-01-05\n---\nx"));
+    updates.on_documents_changed(host.document("more.md", Some("More"))).unwrap();
+    assert!(host.logged()[0].contains("broken.md: `relase_at` is not known"));
+    for (words, wanted) in [
+        ("!preview party", "Party"),
+        ("!preview nothing", "Die update is er niet."),
+        (
+            "!updates",
+            "broken: draft\nmore: –\nparty: –\n⚠ broken.md: `relase_at` is not known; write release_at, expires_at, edition or draft",
+        ),
+    ] {
+        assert_eq!(updates.on_message(host.text(&boss, words)), Ok(Disposition::Claimed));
+        assert_eq!(host.sent(), [wanted]);
+    }
+    let ana = member(&host, "Ana", None);
+    assert_eq!(updates.on_message(host.text(&ana, "!updates")), Ok(Disposition::Pass));
+    fire(&host, &updates, r#"{"update": "party"}"#);
+    assert_eq!(got(&host).pop().unwrap().1, "party is naar 2 leden gestuurd.");
+}
+
+#[test]
+fn what_did_not_arrive_is_listed_and_may_come_again() {
+    let host = Host::new();
+    let updates = updates("{}");
+    let ana = member(&host, "Ana", None);
+    host.document("party.md", Some("Party"));
+    fire(&host, &updates, "{}");
+    let sent = host.sent().remove(0);
+    let event = MessageStatusEvent {
+        info: host.text(&ana, "x").info,
+        conversation: host.text(&ana, "x").conversation,
+        message: sent.id.clone(),
+        platform: None,
+        status: "failed".to_owned(),
+        problem: Some(beadle_plugin::Problem {
+            code: "131026".to_owned(),
+            title: "Undeliverable".to_owned(),
+            details: None,
+            by: "platform".to_owned(),
+        }),
+        pricing: None,
+        participant: None,
+        extra: "{}".to_owned(),
+    };
+    updates.on_message_status(event).unwrap();
+    let missed = state::scan(Scope::Plugin, "missed/party/", None, 10).unwrap();
+    assert_eq!(missed[0].value::<Vec<(String, String)>>().unwrap(), [(ana.id.clone(), "131026".to_owned())]);
+    updates.on_message(host.text(&ana, "hello again")).unwrap();
+    assert_eq!(host.sent(), ["Party"]);
+}
