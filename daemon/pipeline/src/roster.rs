@@ -107,7 +107,7 @@ impl Roster {
 
     /// How many events may wait for one of them alone.
     pub(crate) fn most_held(&self) -> usize {
-        (OF_OBSERVERS / self.0.len().max(1)).clamp(LEAST_HELD, MOST_HELD)
+        (OF_OBSERVERS / self.members.len().max(1)).clamp(LEAST_HELD, MOST_HELD)
     }
 
     /// Those who want to hear what became of their messages.
@@ -147,7 +147,7 @@ impl Roster {
 
     /// A plugin that takes part.
     pub fn member(&self, no: PluginNo) -> Option<&Arc<Member>> {
-        self.0.iter().find(|member| member.seat.no() == no)
+        self.members.iter().find(|member| member.seat.no() == no)
     }
 
     /// The name of a plugin that takes part.

@@ -8,7 +8,7 @@ pub use documents::documents;
 pub use people::*;
 pub use windows::{windows, windows_by_hour};
 
-use super::table::{Table, length, one_line, when};
+use super::table::{Table, one_line, when};
 use crate::api::{DeadRow, Done, EventRow, EventView, List, MessageRow, PluginRow, Problem, Status, Why};
 use serde_json::{Error, Value, from_value};
 use std::fmt::Write as _;
