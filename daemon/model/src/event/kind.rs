@@ -1,0 +1,117 @@
+//! The kinds of events: the interfaces of the contract.
+
+use serde::{Deserialize, Serialize};
+
+/// The kind of an event: an interface of the contract. The numbers are what the store keeps: never reuse one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[repr(u8)]
+pub enum EventKind {
+    /// `on-message`
+    Message = 1,
+    /// `on-reaction`
+    Reaction = 2,
+    /// `on-member-joined`
+    MemberJoined = 3,
+    /// `on-member-left`
+    MemberLeft = 4,
+    /// `on-timer`
+    Timer = 5,
+    /// `on-message-status`
+    MessageStatus = 6,
+    /// Something the platform told that no plugin can export yet; kept with its JSON and counted.
+    Unrouted = 7,
+    /// `on-schedule`
+    Schedule = 8,
+    /// `on-window-expiring`
+    WindowExpiring = 9,
+    /// `on-window-closed`
+    WindowClosed = 10,
+    /// `on-documents-changed`
+    DocumentsChanged = 11,
+    /// `on-join-request`
+    JoinRequest = 20,
+    /// `on-channel-changed`
+    ChannelChanged = 21,
+    /// `on-contact-changed`
+    ContactChanged = 22,
+    /// `on-group-changed`
+    GroupChanged = 23,
+    /// `on-echo`
+    Echo = 24,
+}
+
+impl EventKind {
+    /// Every kind, in the order of their numbers.
+    pub const ALL: [EventKind; 16] = [
+        EventKind::Message,
+        EventKind::Reaction,
+        EventKind::MemberJoined,
+        EventKind::MemberLeft,
+        EventKind::Timer,
+        EventKind::MessageStatus,
+        EventKind::Unrouted,
+        EventKind::Schedule,
+        EventKind::WindowExpiring,
+        EventKind::WindowClosed,
+        EventKind::DocumentsChanged,
+        EventKind::JoinRequest,
+        EventKind::ChannelChanged,
+        EventKind::ContactChanged,
+        EventKind::GroupChanged,
+        EventKind::Echo,
+    ];
+
+    /// The interface of the contract that a plugin exports to get it; `None` where there is none.
+    pub fn interface(self) -> Option<&'static str> {
+        Some(match self {
+            EventKind::Message => "on-message",
+            EventKind::Reaction => "on-reaction",
+            EventKind::MemberJoined => "on-member-joined",
+            EventKind::MemberLeft => "on-member-left",
+            EventKind::Timer => "on-timer",
+            EventKind::MessageStatus => "on-message-status",
+            EventKind::Schedule => "on-schedule",
+            EventKind::WindowExpiring => "on-window-expiring",
+            EventKind::WindowClosed => "on-window-closed",
+            EventKind::DocumentsChanged => "on-documents-changed",
+            EventKind::JoinRequest => "on-join-request",
+            EventKind::ChannelChanged => "on-channel-changed",
+            EventKind::ContactChanged => "on-contact-changed",
+            EventKind::GroupChanged => "on-group-changed",
+            EventKind::Echo => "on-echo",
+            EventKind::Unrouted => return None,
+        })
+    }
+
+    /// The name for people and JSON: `message`, `member-joined`, …
+    pub fn name(self) -> &'static str {
+        self.interface().map_or("unrouted", |interface| interface.trim_start_matches("on-"))
+    }
+
+    /// From its number in the store.
+    pub fn from_number(number: i64) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| *kind as i64 == number)
+    }
+
+    /// Whether it goes through guards, then answerers until one claims it, then observers. The others go to the one
+    /// plugin they are for, or are news that every subscriber is told and nobody answers.
+    pub fn is_staged(self) -> bool {
+        !matches!(
+            self,
+            EventKind::Timer
+                | EventKind::MessageStatus
+                | EventKind::Unrouted
+                | EventKind::Schedule
+                | EventKind::DocumentsChanged
+        ) && !self.is_news()
+    }
+
+    /// Whether every subscriber is told, each for itself, whatever its stage.
+    pub fn is_news(self) -> bool {
+        matches!(
+            self,
+            EventKind::ChannelChanged | EventKind::ContactChanged | EventKind::GroupChanged | EventKind::Echo
+        )
+    }
+}
