@@ -101,6 +101,41 @@ fn tables() {
     let why = json!({"now": NOW, "id": "msg_3", "steps": [
         {"at": NOW - 65_000, "what": "evt_12", "says": "message from con_7 on shop: hi"},
         {"what": "gate window", "says": "open for 23 h 58 min"}]});
+    let cases = [
+        ("beadle status", status, None),
+        (
+            "beadle plugins list",
+            list(json!([plugin("echo", Value::Null), plugin("broken", problem)]), Value::Null),
+            None,
+        ),
+        ("beadle plugins show echo", plugin("echo", Value::Null), None),
+        ("beadle events list", list(events.clone(), "evt_11".into()), None),
+        ("beadle events list --kind message --limit 2", list(events, Value::Null), Some(80)),
+        ("beadle events list --conversation cnv_1", list(json!([]), Value::Null), None),
+        ("beadle events show evt_12", event_view, Some(100)),
+        ("beadle dead list --plugin welcome", list(json!([dead.clone()]), Value::Null), None),
+        ("beadle dead show hnd_12.2", dead, None),
+        ("beadle outbox list", list(json!([message("msg_3", "sending")]), Value::Null), Some(100)),
+        ("beadle outbox list --state queued", list(json!([]), Value::Null), None),
+        ("beadle contacts list", list(json!([contact, stopped]), "con_8".into()), None),
+        ("beadle contacts show con_7", contact_view, None),
+        (
+            "beadle contacts proposals",
+            list(
+                json!([{"claimed": "con_9", "holder": "con_7", "alias": "phone 351912345678", "seen_at": NOW - 60_000}]),
+                Value::Null,
+            ),
+            None,
+        ),
+        ("beadle why msg_3", why, None),
+    ];
+    let text: String = cases.into_iter().map(|(line, answer, width)| shown(line, answer, width)).collect();
+    golden("tables", &text);
+}
+
+#[test]
+fn schedules() {
+    let list = |items: Value, next: Value| json!({"now": NOW, "items": items, "next": next});
     let firing = json!({"id": 9, "planned_at": NOW - 90_000_000, "late_ms": 12, "plugin": "welcome", "outcome": "fired",
         "moments": 1, "event": "evt_12", "handling": "done"});
     let missed = json!({"id": 7, "planned_at": NOW - 190_000_000, "late_ms": 100_000_000, "plugin": "welcome",
@@ -130,32 +165,6 @@ fn tables() {
         {"plugin": "crm", "timezone": "Europe/Amsterdam", "for_zone": false, "problem":
             {"code": "schedule-plugin-deaf", "message": "the schedule `digest` is for `crm`, which has no `on-schedule`"}}]);
     let cases = [
-        ("beadle status", status, None),
-        (
-            "beadle plugins list",
-            list(json!([plugin("echo", Value::Null), plugin("broken", problem)]), Value::Null),
-            None,
-        ),
-        ("beadle plugins show echo", plugin("echo", Value::Null), None),
-        ("beadle events list", list(events.clone(), "evt_11".into()), None),
-        ("beadle events list --kind message --limit 2", list(events, Value::Null), Some(80)),
-        ("beadle events list --conversation cnv_1", list(json!([]), Value::Null), None),
-        ("beadle events show evt_12", event_view, Some(100)),
-        ("beadle dead list --plugin welcome", list(json!([dead.clone()]), Value::Null), None),
-        ("beadle dead show hnd_12.2", dead, None),
-        ("beadle outbox list", list(json!([message("msg_3", "sending")]), Value::Null), Some(100)),
-        ("beadle outbox list --state queued", list(json!([]), Value::Null), None),
-        ("beadle contacts list", list(json!([contact, stopped]), "con_8".into()), None),
-        ("beadle contacts show con_7", contact_view, None),
-        (
-            "beadle contacts proposals",
-            list(
-                json!([{"claimed": "con_9", "holder": "con_7", "alias": "phone 351912345678", "seen_at": NOW - 60_000}]),
-                Value::Null,
-            ),
-            None,
-        ),
-        ("beadle why msg_3", why, None),
         ("beadle schedules list", list(json!([digest.clone(), over]), "over".into()), Some(120)),
         ("beadle schedules show digest", digest_view, None),
         ("beadle schedules next digest --count 3", list(moments, Value::Null), None),
@@ -163,7 +172,7 @@ fn tables() {
         ("beadle schedules run digest --dry-run", list(would_run, Value::Null), None),
     ];
     let text: String = cases.into_iter().map(|(line, answer, width)| shown(line, answer, width)).collect();
-    golden("tables", &text);
+    golden("schedules", &text);
 }
 
 #[test]
