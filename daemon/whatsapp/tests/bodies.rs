@@ -97,6 +97,7 @@ async fn bodies_are_metas_own_examples() {
         ("Send Published Flow by ID", flow("{{Flow-ID}}", false, false)),
         ("Send Published Flow by Name", flow("{{Flow-Name}}", true, false)),
         ("Send Draft Flow by ID", flow("{{Flow-ID}}", false, true)),
+        ("Send Draft Flow by Name", flow("{{Flow-Name}}", true, true)),
         (
             "Send Single Product Message",
             Outgoing::Product {
