@@ -1,7 +1,12 @@
 //! Meta's examples of texts, files, places, cards and templates, all of them: read into what a plugin would ask for, and
 //! written again, they are the same. What else is among the examples is made by hand in `bodies.rs` and `channel.rs`.
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking, in its helpers too")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test fails by panicking, in its helpers too"
+)]
 
 #[path = "support/graph.rs"]
 mod graph;
