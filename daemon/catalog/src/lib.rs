@@ -18,6 +18,7 @@ mod folder;
 pub mod grants;
 mod keeper;
 mod marks;
+mod migrate;
 mod plan;
 mod post;
 mod record;
@@ -43,7 +44,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use tokio::sync::{mpsc, oneshot, watch as channel};
 
 /// Every code of this crate's own; `beadle explain` has a page for each.
-pub const CODES: [&str; 17] = [
+pub const CODES: [&str; 20] = [
     "plugin-pending",
     "plugin-missing",
     "plugin-unreadable",
@@ -52,6 +53,9 @@ pub const CODES: [&str; 17] = [
     "dry-run-failed",
     "revision-not-kept",
     "rolled-back",
+    "migration-failed",
+    "state-newer",
+    "state-would-be-lost",
     transaction::STOPPED_START,
     keeper::STILL_LOADING,
     command::CODES[0],

@@ -16,7 +16,7 @@ pub use dead::{dead, dead_drop, dead_one, dead_retry};
 pub use events::{ending, event, event_row, events, tail};
 pub use outbox::{message_row, outbox, receipts};
 pub use people::{contact, contacts, proposals};
-pub use plugins::{disable, enable, grant, plugin, plugins, purge, revoke, rollback};
+pub use plugins::{disable, enable, grant, plugin, plugins, purge, revoke, rollback, rollback_losing_state};
 pub use status::{config, doubts, line, snapshot, status};
 
 use super::Admin;
