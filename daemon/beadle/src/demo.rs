@@ -181,12 +181,17 @@ stage = "observe"
 settings = { timezone = "Europe/Amsterdam" }
 "#;
 
-/// `community-updates` sends what lies in a folder of the demo's own, when a schedule says so.
+/// `community-updates` sends what lies in a folder of the demo's own, when a schedule says so: each evening, one of them.
 const UPDATES: &str = r#"
 [plugins.community-updates]
 order = -20
 grant = ["messages"]
 documents = "updates"
+[[schedule]]
+name = "news"
+cron = "0 18 * * *"
+timezone = "Europe/Amsterdam"
+plugin = "community-updates"
 "#;
 
 fn configuration([simulator, http, admin]: [u16; 3], plugins: &Path) -> String {
