@@ -18,6 +18,7 @@ mod greets_and_answers;
 mod hostile;
 mod merge_contacts;
 mod nothing_lost_kill9;
+mod numbers_change;
 mod operator_mistakes;
 mod platform_fails_and_recovers;
 mod reload_config;
