@@ -180,7 +180,7 @@ async fn who_comes_by_an_ad_and_is_answered_writes_for_free_and_the_window_is_no
     assert_eq!(row("/items/0/free_entry_until"), start + MINUTE_MS + 7 * DAY_MS, "{windows}");
     assert_eq!(row("/items/0/closes_at"), start + DAY_MS, "{windows}");
     let shown = setup.cli(&["windows", "list"]).await;
-    assert!(String::from_utf8_lossy(&shown.stdout).contains("free"), "{shown:?}");
+    assert!(String::from_utf8_lossy(&shown.stdout).contains("6 d 23 h"), "{shown:?}");
     let events = daemon.all("events?kind=message").await;
     let event = daemon.get(&format!("events/{}", text(events.first().unwrap_or(&Value::Null), "/id"))).await;
     assert_eq!(text(&event, "/body/referral/click_id"), "Aff-1", "{event}");
