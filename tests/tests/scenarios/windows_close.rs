@@ -165,7 +165,7 @@ async fn who_comes_by_an_ad_and_is_answered_writes_for_free_and_the_window_is_no
     let message = json!({ "type": "text", "text": { "body": "in 60s hello" }, "referral": referral });
     simulator.say_any("Ana", message).await;
     simulator.advance(0).await;
-    let start = now(&simulator).await;
+    let start = simulator.now().await;
     let before = daemon.get("windows").await;
     assert_eq!(before.pointer("/items/0/free_entry_until"), None, "nothing is free before it is answered: {before}");
     simulator.advance(2 * MINUTE_MS).await;

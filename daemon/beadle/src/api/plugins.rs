@@ -58,6 +58,9 @@ pub struct PluginRow {
     /// What it understands as settings (JSON Schema), where it says so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub settings_schema: Option<Value>,
+    /// The channels that it may send through; none is all of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub channels: Option<Vec<String>>,
     /// What its wishes let it do, and whether it may.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rights: Vec<RightRow>,

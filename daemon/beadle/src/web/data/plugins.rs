@@ -30,10 +30,17 @@ pub async fn plugin(State(admin): State<Arc<Admin>>, Path(name): Path<String>) -
     let entry = entries.iter().find(|entry| entry.name == name).ok_or_else(|| No::not_found("plugin", &name))?;
     let mut row = plugin_row(entry, &admin.pipeline.kept());
     let asked = ask(&admin, move |reader, names| {
-        Ok(names.number(&name).ok().map(|no| reader.plugin_states(no)).transpose()?)
+        let Ok(no) = names.number(&name) else { return Ok(None) };
+        Ok(Some((reader.plugin_states(no)?, reader.media_made_by(no)?)))
     });
-    let used = asked.await?.map_or(0, |(has, _)| has.bytes) as f64 / f64::from(1 << 20);
-    row.limits.push(LimitRow { key: "state_mib".into(), limit: entry.config.limits.state_mib.into(), used });
+    let (states, files_bytes) = asked.await?.unzip();
+    let state_bytes = states.map_or(0, |(has, _)| has.bytes);
+    let limits = &entry.config.limits;
+    for (key, limit, bytes) in
+        [("state_mib", limits.state_mib, state_bytes), ("media_mib", limits.media_mib, files_bytes.unwrap_or(0))]
+    {
+        row.limits.push(LimitRow { key: key.into(), limit: limit.into(), used: bytes as f64 / f64::from(1 << 20) });
+    }
     Ok(Json(row))
 }
 
@@ -129,6 +136,7 @@ fn plugin_row(entry: &Entry, kept: &[(PluginNo, u64)]) -> PluginRow {
         wishes: plugin.map_or_else(Vec::new, |plugin| plugin.wishes().iter().map(|wish| (*wish).to_owned()).collect()),
         grants: entry.config.grant.iter().chain(&entry.record.granted).cloned().collect(),
         settings_schema: about.and_then(|about| about.settings_schema.clone()),
+        channels: entry.config.channels.clone(),
         rights: plugin.map_or_else(Vec::new, |plugin| plugin.wishes().iter().map(|wish| right(entry, wish)).collect()),
         limits: limits(entry, &spent),
         earlier: entry.record.served.iter().rev().skip(1).map(short).collect(),
@@ -154,7 +162,7 @@ fn right(entry: &Entry, right: &str) -> RightRow {
     RightRow { right: right.into(), meaning: grants::meaning(right).into(), granted: granted.into() }
 }
 
-/// Each limit with what was used of it. What the state takes is asked where one plugin is shown: see [`plugin`].
+/// Each limit with what was used of it. What state and files take is asked where one plugin is shown: see [`plugin`].
 fn limits(entry: &Entry, spent: &Spent) -> Vec<LimitRow> {
     let limits = &entry.config.limits;
     let row = |key: &str, limit: u32, used: u64, unit: f64| LimitRow {
