@@ -1,7 +1,7 @@
 //! Who comes by an advertisement: what the message tells of it, and until when the platform then takes no money, which only
 //! the receipts of our answers tell (whatsapp.md 5.2).
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking, in its helpers too")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking, in its helpers too")]
 
 #[expect(dead_code, reason = "the fixtures are for other tests")]
 mod support;
