@@ -1,0 +1,59 @@
+//! Notes, second revision: keeps a record where the first kept a number, and brings over what that one kept. A scenario
+//! writes into [`REVISION`] in the file what goes wrong in it. It is not installed anywhere.
+
+use beadle_plugin::migration::{Migration, Next, Page};
+use beadle_plugin::prelude::*;
+use serde::{Deserialize, Serialize};
+
+/// What a scenario writes here, up to the first dot: `v2` is well; `v2!boom` traps at a text with "boom" in it, `v2!fail`
+/// gives up at the second page, `v2!trap` traps at the first, `v2!slow` takes its time for each.
+static REVISION: &[u8; 48] = b"probe-revision:v2.............................. ";
+
+fn wrong() -> &'static str {
+    // Not known when it is compiled: the file is changed later.
+    let bytes: &'static [u8] = std::hint::black_box(REVISION);
+    let text = std::str::from_utf8(bytes).unwrap_or_default();
+    text.split('.').next().and_then(|said| said.split_once('!')).map_or("", |(_, wrong)| wrong)
+}
+
+/// What is kept of a conversation.
+#[derive(Serialize, Deserialize)]
+struct Tally {
+    count: u64,
+}
+
+#[derive(Default)]
+struct Notes;
+
+impl OnMessage for Notes {
+    fn on_message(&self, event: MessageEvent) -> Result<Disposition, Failure> {
+        let Some(text) = event.text() else { return Ok(Disposition::Pass) };
+        if wrong() == "boom" && text.contains("boom") {
+            std::process::abort();
+        }
+        let count = state::get::<Tally>(&event.conversation, "tally")?.map_or(0, |tally| tally.count) + 1;
+        state::set(&event.conversation, "tally", &Tally { count })?;
+        event.reply(format!("v2 {count} {text}"))?;
+        Ok(Disposition::Claimed)
+    }
+}
+
+impl Migration for Notes {
+    const VERSION: u32 = 1;
+
+    fn migrate(&self, page: Page) -> Result<Next, Failure> {
+        match wrong() {
+            "fail" if page.number == 1 => return Err(Failure::GiveUp("it was told to fail".into())),
+            "trap" => std::process::abort(),
+            "slow" => (0..20_000_000_u64).for_each(|turn| _ = std::hint::black_box(turn)),
+            _ => {}
+        }
+        for entry in page.entries.into_iter().filter(|entry| entry.key == "count") {
+            state::set(entry.scope.clone(), "tally", &Tally { count: entry.value()? })?;
+            state::delete(entry.scope, "count")?;
+        }
+        Ok(Next::More)
+    }
+}
+
+plugin!(Notes: Migration, OnMessage);
