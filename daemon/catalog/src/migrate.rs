@@ -5,14 +5,17 @@
 //! the dry run, and thrown away. For good means with the plugin's seat paused: what it handled is in the copy, and what
 //! comes waits.
 
-use crate::transaction::No;
+use crate::transaction::{No, beside};
 use beadle_clock::Clock;
-use beadle_model::Coded as _;
+use beadle_model::{Coded as _, StateNo};
 use beadle_sandbox::{Level, Moved, Page, Plugin};
-use beadle_store::{Reader, StateEntry, StateShown, Store, StoreError};
+use beadle_store::{Reader, StateEntry, StatePlace, StateShown, Store, StoreError};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+/// Of the effects that an event may have there are as many values in a page as this divides; the sandbox lets each be
+/// written four times.
+const EFFECTS_FOR_A_VALUE: usize = 2;
 /// Bytes of one page: what a host call may hand over anyway.
 const PAGE_BYTES: usize = 1 << 20;
 /// A migration is refused when it takes longer: so long a plugin's events would wait. A state of 64 MiB in small values
@@ -41,7 +44,7 @@ pub(crate) fn form(kept: u32, reads: u32) -> Form {
 
 /// A copy of a state that was brought over, and that nobody has yet.
 pub(crate) struct Draft {
-    pub state: beadle_model::StateNo,
+    pub state: StateNo,
     pub values: usize,
 }
 
@@ -70,7 +73,7 @@ pub(crate) async fn bring_over(
 }
 
 /// Nobody takes it.
-pub(crate) async fn forget(store: &Store, state: beadle_model::StateNo) {
+pub(crate) async fn forget(store: &Store, state: StateNo) {
     if let Err(error) = store.forget_state(state).await {
         tracing::debug!(%error, "A copy of a state that nobody needs is swept later.");
     }
@@ -81,7 +84,7 @@ struct Over<'a> {
     clock: &'a Clock,
     plugin: &'a Arc<Plugin>,
     from: &'a StateShown,
-    state: beadle_model::StateNo,
+    state: StateNo,
     step: &'static str,
     began: Instant,
     values: usize,
@@ -99,7 +102,7 @@ impl Over<'_> {
                 break;
             }
         }
-        let most = (self.plugin.limits().effects as usize / 2).max(1);
+        let most = (self.plugin.limits().effects as usize / EFFECTS_FOR_A_VALUE).max(1);
         let mut page = self.read(None, most).await?;
         for number in 0.. {
             let Some(last) = page.last().map(StateEntry::place) else { return Ok(()) };
@@ -126,18 +129,37 @@ impl Over<'_> {
             }
             page = next;
         }
-        Ok(())
+        self.fits().await
     }
 
-    async fn read(&self, after: Option<beadle_store::StatePlace>, most: usize) -> Result<Vec<StateEntry>, No> {
-        let (reader, from, now): (Reader, _, _) = (self.store.reader(), self.from.no, self.clock.now());
-        let read =
-            tokio::task::spawn_blocking(move || reader.state_page(from, after.as_ref(), (most, PAGE_BYTES), now));
-        match read.await {
-            Ok(read) => read.map_err(|error| self.failed(&error)),
-            // Where that thread is gone we are on our way out.
-            Err(_) => Err(No::passing(self.step, "catalog-closed", "the daemon is stopping")),
+    async fn read(&self, after: Option<StatePlace>, most: usize) -> Result<Vec<StateEntry>, No> {
+        let (from, now) = (self.from.no, self.clock.now());
+        self.ask(move |reader| reader.state_page(from, after.as_ref(), (most, PAGE_BYTES), now)).await
+    }
+
+    /// On the way there is room for what is new beside what is to go; in the end the limit holds, or every event would fail.
+    async fn fits(&self) -> Result<(), No> {
+        let state = self.state;
+        let bytes = self.ask(move |reader| reader.state_bytes(state)).await?;
+        let limit = self.plugin.limits().state_bytes().max(self.from.bytes);
+        if bytes <= limit {
+            return Ok(());
         }
+        let why = format!(
+            "its state would take {} KiB, and may take {}; see `[plugins.{}] limits.state_mib`",
+            bytes.div_ceil(1024),
+            limit / 1024,
+            self.plugin.name()
+        );
+        Err(No::new(self.step, "migration-failed", why))
+    }
+
+    async fn ask<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Reader) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, No> {
+        let (reader, step) = (self.store.reader(), self.step);
+        beside(move || read(&reader).map_err(|error| No::passing(step, error.code(), error.to_string()))).await
     }
 
     fn failed(&self, error: &StoreError) -> No {

@@ -152,7 +152,7 @@ struct Transaction {
     job: Job,
     /// Of the bytes in hand.
     revision: Option<String>,
-    /// From the first code that is loaded to the end of all.
+    /// From the first code that is loaded until the revision was tried out.
     mark: Option<Mark>,
     steps: Vec<Took>,
 }
@@ -188,6 +188,8 @@ impl Transaction {
         if let Some(before) = before.as_ref().filter(|_| !is_kept) {
             self.try_out(&before.plugin, &plugin, &change).await?;
         }
+        // From here on its code is no more dangerous than it is in service.
+        self.mark = None;
         self.keep(hash.clone(), bytes).await?;
         match change {
             StateChange::None => self.swap(plugin, &hash, before.filter(|_| !is_kept)).await?,
@@ -299,7 +301,7 @@ impl Transaction {
 }
 
 /// Does what blocks on a thread where that may be.
-async fn beside<T: Send + 'static>(work: impl FnOnce() -> Result<T, No> + Send + 'static) -> Result<T, No> {
+pub(crate) async fn beside<T: Send + 'static>(work: impl FnOnce() -> Result<T, No> + Send + 'static) -> Result<T, No> {
     let ended = tokio::task::spawn_blocking(work).await;
     // It reads and writes files; that it panics is a bug, and no reason to think the plugin bad.
     ended.unwrap_or_else(|error| Err(No::passing("read", "plugin-unreadable", error.to_string())))

@@ -182,7 +182,12 @@ impl Spine {
             Ok(_) => probation.went_well(),
             Err(Trouble::Failed(failure)) => {
                 let Some(before) = probation.before() else {
-                    probation.did_not();
+                    // Nobody shows that it could be done. So its word that it may go better next time is taken, and an event
+                    // counts once, however often it is tried.
+                    let is_patient = failure.own_word && !failure.is_final;
+                    if failure.counts && !is_patient && this.tells_if_failed(failure) {
+                        probation.did_not();
+                    }
                     return tried;
                 };
                 let stood_in = self.attempt_with(this, before).await;

@@ -17,6 +17,7 @@ mod fairness;
 mod greets_and_answers;
 mod hostile;
 mod merge_contacts;
+mod migration;
 mod nothing_lost_kill9;
 mod operator_mistakes;
 mod platform_fails_and_recovers;

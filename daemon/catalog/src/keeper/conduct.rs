@@ -78,7 +78,8 @@ impl Keeper {
     }
 }
 
-/// One that took its state with it is not sent back by itself: what was written since would be lost.
+/// One that took its state with it is not sent back by itself: what was written since would be lost. That ends its
+/// probation, so that a person who has it asked again has that.
 fn suspend_after_migration(name: &str, seat: &Seat, plugin: &Plugin, probation: &Probation, at: Timestamp) {
     let why = format!(
         "it brought its state over to version {} and failed {} events since; it is not sent back by itself, since that would lose state: `beadle plugins rollback {name}` says what",
@@ -86,5 +87,6 @@ fn suspend_after_migration(name: &str, seat: &Seat, plugin: &Plugin, probation: 
         probation.failed()
     );
     tracing::error!(plugin = name, code = "plugin-suspended", "A plugin is suspended: {why}.");
+    seat.passed();
     seat.suspend(Suspension { code: "plugin-suspended".into(), why, at });
 }

@@ -44,7 +44,7 @@ impl Transaction {
                 );
                 Err(No::new("state", "state-newer", why))
             }
-            Form::Newer if self.job.lose_state => {
+            Form::Newer if self.job.lose_state || has.values == 0 => {
                 Ok(StateChange::Back(left.filter(|left| left.version == reads).map(|left| left.no)))
             }
             Form::Newer => {
@@ -139,13 +139,15 @@ impl Transaction {
             }
         };
         self.take_state(&plugin, hash, state, true, "migration").await?;
-        tracing::info!(
-            plugin = self.job.name,
-            from = from.version,
-            to = plugin.state_version(),
-            values,
-            "A plugin's state was brought over; the one of before is kept for a while."
-        );
+        if from.values > 0 {
+            tracing::info!(
+                plugin = self.job.name,
+                from = from.version,
+                to = plugin.state_version(),
+                values,
+                "A plugin's state was brought over; the one of before is kept for a while."
+            );
+        }
         let probation = serving.map(|_| Arc::new(Probation::new(None, ENOUGH, Arc::clone(&tools.bell))));
         self.take_seat(plugin, probation, None);
         drop(paused);

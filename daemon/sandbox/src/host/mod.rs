@@ -266,7 +266,9 @@ impl HostState {
     fn one_more(&mut self) -> Result<&mut Effects, No> {
         let effects = &mut self.task.effects;
         let asked = effects.state.len() + effects.timers.len() + effects.media.len() + effects.sends.len();
-        if asked >= self.facts.limits.effects as usize {
+        // A page of state has half as many values as the limit, each of which may be written four times.
+        let most = self.facts.limits.effects as usize * if self.task.migrating { 2 } else { 1 };
+        if asked >= most {
             return Err(Stop::Effects.into());
         }
         Ok(effects)

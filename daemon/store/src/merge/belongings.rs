@@ -40,7 +40,8 @@ impl Tx<'_> {
     }
 
     fn states_of(&self, plugin: i64) -> Result<Vec<i64>, StoreError> {
-        let mut read = self.conn.prepare_cached("SELECT no FROM states WHERE plugin = ?1 AND draft IS NULL ORDER BY no")?;
+        let mut read =
+            self.conn.prepare_cached("SELECT no FROM states WHERE plugin = ?1 AND draft IS NULL ORDER BY no")?;
         let states = read.query_map([plugin], |row| row.get(0))?;
         Ok(states.collect::<Result<_, _>>()?)
     }

@@ -11,7 +11,7 @@ const WINDOW_MS: i64 = 24 * 60 * 60 * 1000;
 /// 2026-01-05T09:00:00Z, a Monday morning.
 const BEGINNING_MS: i64 = 1_767_603_600_000;
 
-/// What the effects of a call allow: each value may be set and deleted.
+/// Half of the effects that an event has, as in Beadle.
 const PAGE_ENTRIES: usize = 50;
 
 /// A timer as it was set.

@@ -6,8 +6,9 @@ use beadle_plugin::prelude::*;
 use serde::{Deserialize, Serialize};
 
 /// What a scenario writes here, up to the first dot: `v2` is well; `v2!boom` traps at a text with "boom" in it, `v2!fail`
-/// gives up at the second page, `v2!trap` traps at the first, `v2!slow` takes its time for each.
-static REVISION: &[u8; 48] = b"probe-revision:v2.............................. ";
+/// gives up at the last page of its migration, `v2!trap` traps there, `v2!spin` never ends, `v2!slow` takes its time for
+/// each page.
+static REVISION: &[u8; 48] = b"probe-revision:................................ ";
 
 fn wrong() -> &'static str {
     // Not known when it is compiled: the file is changed later.
@@ -43,9 +44,11 @@ impl Migration for Notes {
 
     fn migrate(&self, page: Page) -> Result<Next, Failure> {
         match wrong() {
-            "fail" if page.number == 1 => return Err(Failure::GiveUp("it was told to fail".into())),
-            "trap" => std::process::abort(),
-            "slow" => (0..20_000_000_u64).for_each(|turn| _ = std::hint::black_box(turn)),
+            "fail" if page.last => return Err(Failure::GiveUp("it was told to fail".into())),
+            "trap" if page.last => std::process::abort(),
+            "spin" => turn(u64::MAX),
+            // Some milliseconds, well below what a page may take.
+            "slow" => turn(3_000_000),
             _ => {}
         }
         for entry in page.entries.into_iter().filter(|entry| entry.key == "count") {
@@ -56,4 +59,26 @@ impl Migration for Notes {
     }
 }
 
+fn turn(turns: u64) {
+    (0..turns).for_each(|turn| _ = std::hint::black_box(turn));
+}
+
 plugin!(Notes: Migration, OnMessage);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use beadle_plugin::testing::Host;
+
+    #[test]
+    fn what_the_first_revision_counted_is_counted_on() {
+        let host = Host::new();
+        let ana = host.person("Ana");
+        let asked = host.text(&ana, "hello");
+        state::set(&asked.conversation, "count", &4_u64).unwrap();
+        host.migrate(&Notes, 0).unwrap();
+        assert_eq!(state::get::<u64>(&asked.conversation, "count"), Ok(None));
+        Notes.on_message(asked).unwrap();
+        assert_eq!(host.sent(), ["v2 5 hello"]);
+    }
+}

@@ -3,6 +3,10 @@
 
 use beadle_plugin::prelude::*;
 
+/// Values that one text which begins with `fill` leaves besides, so that there is much to bring over: nearly as many as an
+/// event may have effects.
+const FILL: u64 = 90;
+
 #[derive(Default)]
 struct Notes;
 
@@ -11,6 +15,9 @@ impl OnMessage for Notes {
         let Some(text) = event.text() else { return Ok(Disposition::Pass) };
         let count = state::get::<u64>(&event.conversation, "count")?.unwrap_or(0) + 1;
         state::set(&event.conversation, "count", &count)?;
+        if text.starts_with("fill") {
+            (0..FILL).try_for_each(|n| state::set(&event.conversation, &format!("fill {count}.{n}"), &n))?;
+        }
         event.reply(format!("v1 {count} {text}"))?;
         Ok(Disposition::Claimed)
     }
