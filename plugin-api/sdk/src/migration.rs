@@ -42,14 +42,13 @@
 //! plugin!(Notes: Migration, OnMessage);
 //!
 //! // In a test: what an earlier revision kept, brought over.
-//! # #[cfg(not(target_family = "wasm"))] {
+//! # fn main() {
 //! let host = beadle_plugin::testing::Host::new();
 //! let ana = host.person("Ana");
 //! state::set(&ana, "count", &3).unwrap();
 //! host.migrate(&Notes, 0).unwrap();
 //! assert_eq!(state::get::<Tally>(&ana, "tally").unwrap().unwrap().count, 3);
 //! # }
-//! # fn main() {}
 //! ```
 //!
 //! Later versions keep the steps of the earlier ones: `page.from` says which form this page has.
