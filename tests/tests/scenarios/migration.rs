@@ -181,7 +181,7 @@ async fn one_that_fails_afterwards_is_suspended_and_the_way_back_is_a_persons() 
     is_brought_over(&daemon).await;
     simulator.say("Ana", "three").await;
     simulator.got("Ana", &["v1 1 one", "v1 2 two", "v2 3 three"]).await;
-    for person in ["Bob", "Cem", "Dee"] {
+    for person in ["Ana", "Bram", "Kadri"] {
         simulator.say(person, "boom").await;
     }
     let row = daemon.plugin_until("notes", |row| text(row, "/state") == "suspended").await;
