@@ -47,8 +47,8 @@ impl Migration for Notes {
             "fail" if page.last => return Err(Failure::GiveUp("it was told to fail".into())),
             "trap" if page.last => std::process::abort(),
             "spin" => turn(u64::MAX),
-            // Some milliseconds, well below what a page may take.
-            "slow" => turn(3_000_000),
+            // Some ten milliseconds, well below the hundred that a page may take.
+            "slow" => turn(40_000_000),
             _ => {}
         }
         for entry in page.entries.into_iter().filter(|entry| entry.key == "count") {
