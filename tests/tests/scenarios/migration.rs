@@ -103,13 +103,18 @@ async fn under_load_nothing_is_lost_doubled_or_forgotten() {
 #[tokio::test]
 async fn one_that_cannot_bring_the_state_over_does_not_take_over() {
     let place = Place::new();
-    let setup = with_notes(&place, "");
+    let setup = with_notes(&place, "limits = { state_mib = 1 }");
     let daemon = setup.start().await;
     let simulator = place.start(&setup).await;
     simulator.say("Ana", "fill").await;
     simulator.got("Ana", &["v1 1 fill"]).await;
     let before = keeps(&daemon.get("plugins/notes").await);
-    for (tag, part) in [("v2!fail", "it was told to fail"), ("v2!trap", "at page 1"), ("v2!spin", "cpu_ms")] {
+    for (tag, part) in [
+        ("v2!fail", "it was told to fail"),
+        ("v2!trap", "at page 1"),
+        ("v2!spin", "cpu_ms"),
+        ("v2!grow", "limits.state_mib"),
+    ] {
         put(&setup, tag);
         let row = daemon
             .plugin_until("notes", |row| {
@@ -154,13 +159,18 @@ async fn kill_once(chance: &mut Chance) {
     simulator.flood(PEOPLE, FILLS, 0.0, "fill").await;
     all_answered(&daemon, &simulator, FILLS).await;
     put(&setup, "v2!slow");
+    simulator.flood(PEOPLE, PEOPLE, 0.0, "meanwhile").await;
     chance.moment(LIFE_MS).await;
-    daemon.kill9().await;
+    match chance.below(4) {
+        // Whoever waits for the migration is not waited for.
+        0 => daemon.stop().await,
+        _ => daemon.kill9().await,
+    }
     simulator.flood(PEOPLE, 2 * PEOPLE, 0.0, "while it is down").await;
     let daemon = setup.start().await;
     is_brought_over(&daemon).await;
     simulator.flood(PEOPLE, PEOPLE, 0.0, "after").await;
-    let messages = FILLS + 3 * PEOPLE;
+    let messages = FILLS + 4 * PEOPLE;
     all_answered(&daemon, &simulator, messages).await;
     assert_eq!(assert_counted_on(&simulator.messages(None).await).len() as u64, messages);
     assert_eq!(daemon.count("dead").await, 0);

@@ -6,8 +6,8 @@ use beadle_plugin::prelude::*;
 use serde::{Deserialize, Serialize};
 
 /// What a scenario writes here, up to the first dot: `v2` is well; `v2!boom` traps at a text with "boom" in it, `v2!fail`
-/// gives up at the last page of its migration, `v2!trap` traps there, `v2!spin` never ends, `v2!slow` takes its time for
-/// each page.
+/// gives up at the last page of its migration, `v2!trap` traps there, `v2!spin` never ends, `v2!grow` keeps
+/// more than it may in the end, `v2!slow` takes its time for each page.
 static REVISION: &[u8; 48] = b"probe-revision:................................ ";
 
 fn wrong() -> &'static str {
@@ -46,6 +46,10 @@ impl Migration for Notes {
         match wrong() {
             "fail" if page.last => return Err(Failure::GiveUp("it was told to fail".into())),
             "trap" if page.last => std::process::abort(),
+            "grow" => {
+                let value = "x".repeat(250 << 10);
+                (0..5).try_for_each(|n| state::set(Scope::Plugin, &format!("large {n}"), &value))?;
+            }
             "spin" => turn(u64::MAX),
             // Some ten milliseconds, well below the hundred that a page may take.
             "slow" => turn(40_000_000),
