@@ -105,7 +105,7 @@ impl Over<'_> {
         let most = (self.plugin.limits().effects as usize / EFFECTS_FOR_A_VALUE).max(1);
         let mut page = self.read(None, most).await?;
         for number in 0.. {
-            let Some(last) = page.last().map(StateEntry::place) else { return Ok(()) };
+            let Some(last) = page.last().map(StateEntry::place) else { break };
             let next = self.read(Some(last), most).await?;
             self.values += page.len();
             let page_now = Page { from: self.from.version, number, entries: page, last: next.is_empty(), now };

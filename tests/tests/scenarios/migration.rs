@@ -111,7 +111,7 @@ async fn one_that_cannot_bring_the_state_over_does_not_take_over() {
     let before = keeps(&daemon.get("plugins/notes").await);
     for (tag, part) in [
         ("v2!fail", "it was told to fail"),
-        ("v2!trap", "at page 1"),
+        ("v2!trap", "trapped"),
         ("v2!spin", "cpu_ms"),
         ("v2!grow", "limits.state_mib"),
     ] {
