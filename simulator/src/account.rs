@@ -2,10 +2,10 @@
 //!
 //! Prices are an estimate from a dated file, for the page; a status carries the category and kind and never an amount.
 
+use crate::civil::month;
 use crate::hub::World;
 use crate::messages::{Chat, Pricing};
 use crate::people::{Person, PersonNo};
-use crate::receipts::month;
 use crate::refusal::Refusal;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;

@@ -10,6 +10,7 @@
 
 mod account;
 mod chance;
+mod civil;
 mod clock;
 mod control;
 mod courier;

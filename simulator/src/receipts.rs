@@ -293,29 +293,3 @@ pub(crate) fn participant(person: &Person, now_ms: i64) -> Value {
     }
     named
 }
-
-/// The calendar month (UTC) of a moment, counted from year 0: for the monthly free tier.
-pub(crate) fn month(now_ms: i64) -> i64 {
-    // Civil from days, by Howard Hinnant: eras of 400 years, years that begin in March.
-    let days = now_ms.div_euclid(86_400_000) + 719_468;
-    let era = days.div_euclid(146_097);
-    let day_of_era = days.rem_euclid(146_097);
-    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_from_march = (5 * day_of_year + 2) / 153;
-    (era * 400 + year_of_era) * 12 + month_from_march
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_month_ends_at_midnight() {
-        // 2026-11-30 23:59:59.999 and 2026-12-01; 2028-02-29 and 2028-03-01.
-        for first in [1_796_083_200_000, 1_835_481_600_000] {
-            assert_eq!(month(first - 1) + 1, month(first));
-            assert_eq!(month(first), month(first + 27 * 86_400_000));
-        }
-    }
-}

@@ -1,22 +1,33 @@
-"""The real simulator for pywa: its process, a callback that pywa's own handlers answer, and hands on the control API."""
+"""The real simulator for pywa: its process, a callback that pywa's own handlers answer, and hands on the control API.
+
+Every file of tests is a `Case`: a house of its own, fresh before each test.
+"""
 
 import atexit
 import json
+import logging
 import os
 import pathlib
 import subprocess
 import threading
 import time
+import unittest
 import urllib.request
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import httpx
 import pywa
+from pywa import errors
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 SECRET, VERIFY, TOKEN = "client-secret", "client-verify", "client-token"
 NUMBER, ACCOUNT = "106540352242922", "102290129340398"
 ANA, BRAM = "351910000101", "31610000102"
+# The head of a photo of 640 by 640.
+JPEG = b"\xff\xd8\xff\xe0\x00\x04\x01\x02\xff\xc0\x00\x0b\x08\x02\x80\x02\x80" + b"\x00" * 32
+
+# It logs each update that it does not understand; README.md has them, and each has a test.
+logging.getLogger("pywa").setLevel(logging.CRITICAL)
 
 
 class ToSimulator(httpx.HTTPTransport):
@@ -118,8 +129,9 @@ class House:
         assert load["idle"], load
 
     def fresh(self):
-        """Everything as at the start, and Ana has written."""
+        """Everything as at the start and a second later, and Ana has written: pywa skips what is the same to the byte."""
         self.control("reset", {})
+        self.control("clock", {"advance_ms": 1000})
         self.failures.clear()
         until(lambda: self.control("idle")["greeted"])
         self.control("say", {"from": "ana", "text": "hello"})
@@ -128,6 +140,62 @@ class House:
     def last(self, person="ana"):
         """The newest message that somebody got, as the simulator took it."""
         return self.control(f"messages?person={person}&newest=1")["messages"][-1]
+
+    def last_of(self, group):
+        """The newest message that a group got."""
+        return self.control(f"messages?group={group}&newest=1")["messages"][-1]
+
+
+class Case(unittest.TestCase):
+    """Tests in a house."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.house = House()
+        cls.wa = cls.house.wa
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.house.close()
+
+    def setUp(self):
+        self.house.fresh()
+        self.seen = []
+        self.handlers = []
+
+    def tearDown(self):
+        self.wa.remove_handlers(*self.handlers, silent=True)
+        self.assertEqual(self.house.failures, [])
+
+    def listen(self, *kinds):
+        """Keeps every update that handlers of these kinds are called with."""
+        for kind in kinds:
+            made = kind(lambda _, update: self.seen.append(update))
+            self.handlers.append(made)
+            self.wa.add_handlers(made)
+
+    def arrived(self, count=1):
+        """The updates so far, which are so many, once everything on its way has come."""
+        self.house.idle()
+        self.assertEqual(len(self.seen), count, self.seen)
+        return self.seen
+
+    def say(self, message=None, **more):
+        """Ana says it, and it has come."""
+        said = self.house.control("say", {"from": "ana", **({"message": message} if message else {}), **more})
+        self.house.idle()
+        return said
+
+    def webhook(self, field, value):
+        """Any other change comes."""
+        self.house.control("webhook", {"field": field, "value": value})
+        self.house.idle()
+
+    def refused(self, code, call, *arguments, **named):
+        """The platform's error with this code is pywa's exception."""
+        with self.assertRaises(errors.WhatsAppError) as caught:
+            call(*arguments, **named)
+        self.assertEqual(caught.exception.code, code, caught.exception)
 
 
 def until(done, patience=20):

@@ -10,7 +10,7 @@ const signature = (body) => `sha256=${createHmac("sha256", SECRETS.appSecret).up
 
 /** Starts it; `answer(message, send)` is called for each message. `graph` is set once the simulator's address is known. */
 export async function startDaemon(answer) {
-  const daemon = { graph: null, forged: 0, messages: [], statuses: [], problems: [] };
+  const daemon = { graph: null, forged: 0, messages: [], statuses: [], groups: [], problems: [] };
   const send = async (to, body) => {
     const response = await fetch(`${daemon.graph}/v26.0/${NUMBER}/messages`, {
       method: "POST",
@@ -41,6 +41,7 @@ export async function startDaemon(answer) {
       response.writeHead(200).end();
       for (const { value } of JSON.parse(body).entry.flatMap((entry) => entry.changes)) {
         daemon.statuses.push(...(value.statuses ?? []));
+        daemon.groups.push(...(value.groups ?? []));
         for (const message of value.messages ?? []) {
           daemon.messages.push(message);
           answer(message, send).catch((error) => daemon.problems.push(String(error)));

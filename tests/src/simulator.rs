@@ -155,6 +155,12 @@ impl Simulator {
         self.ask("POST", "/control/clock", &json!({ "advance_ms": ms })).await;
     }
 
+    /// Its civil time.
+    pub async fn now(&self) -> i64 {
+        let face = self.control("GET", "clock", &Value::Null).await;
+        face.get("now_ms").and_then(Value::as_i64).unwrap_or_default()
+    }
+
     /// Waits until no webhook is on its way or waits to be repeated.
     pub async fn delivered(&self) {
         self.idle("/control/idle?wait_ms=5000&drained=true", &["open", "waiting"]).await;

@@ -22,7 +22,8 @@ pub fn test() -> Result {
 fn pywa(tests: &Path, simulator: &Path) -> Result {
     let python = python::environment("clients", &tests.join("requirements.txt"), "pywa")?;
     let mut test = command(&python);
-    test.args(["-W", "ignore", "pywa_test.py"]).current_dir(tests);
+    let found = ["-m", "unittest", "discover", "--pattern", "pywa_*_test.py"];
+    test.args(["-W", "ignore"]).args(found).current_dir(tests);
     call(test.env("BEADLE_SIMULATOR", simulator).env("PYTHONDONTWRITEBYTECODE", "1"))
 }
 
@@ -37,6 +38,8 @@ fn javascript(tests: &Path, folder: &Path, simulator: &Path) -> Result {
     }
     call(command("npm").args(["ci", "--no-audit", "--no-fund", "--loglevel=error"]).current_dir(folder))?;
     let mut test = command("node");
-    test.args(["--test", "whatsapp-api-js.test.mjs"]).current_dir(tests);
+    // By name: Node takes patterns only since 21.
+    let files = ["messages", "templates", "updates"].map(|noun| format!("whatsapp-api-js.{noun}.test.mjs"));
+    test.arg("--test").args(files).current_dir(tests);
     call(test.env("BEADLE_SIMULATOR", simulator).env("BEADLE_CLIENTS", folder))
 }

@@ -41,6 +41,8 @@ pub(crate) struct Documents {
     shown: channel::Receiver<Shown>,
     /// What is not taken.
     told: channel::Sender<Unlisted>,
+    /// True once the folders of all that serve at the start were read.
+    first: channel::Sender<bool>,
     watch: Option<Watch>,
     /// Those that are watched.
     folders: Vec<PathBuf>,
@@ -72,9 +74,10 @@ impl Documents {
         configs: channel::Receiver<Config>,
         shown: channel::Receiver<Shown>,
         told: channel::Sender<Unlisted>,
+        first: channel::Sender<bool>,
     ) -> Self {
         let (watch, hints, shelves) = (Watch::new().ok(), HashMap::new(), BTreeMap::new());
-        Self { store, configs, shown, told, watch, folders: Vec::new(), hints, shelves }
+        Self { store, configs, shown, told, first, watch, folders: Vec::new(), hints, shelves }
     }
 
     /// Until the catalogue is dropped.
@@ -102,9 +105,10 @@ impl Documents {
     /// Looks at every folder; says when to look again.
     async fn look(&mut self) -> Duration {
         let config = self.configs.borrow_and_update().clone();
-        let serving: Vec<String> = {
+        let (started, serving): (bool, Vec<String>) = {
             let shown = self.shown.borrow_and_update();
-            shown.entries.iter().filter(|entry| entry.state.serves()).map(|entry| entry.name.clone()).collect()
+            let serving = shown.entries.iter().filter(|entry| entry.state.serves()).map(|entry| entry.name.clone());
+            (shown.started, serving.collect())
         };
         let mut look_within = Duration::from_millis(config.look_every_ms.try_into().unwrap_or(1));
         let (mut folders, mut told) = (Vec::new(), Unlisted::new());
@@ -158,6 +162,9 @@ impl Documents {
             look_within = look_within.min(GATHER);
         }
         self.tell(told);
+        if started && self.shelves.values().all(|shelf| shelf.moving.is_none()) {
+            self.first.send_replace(true);
+        }
         look_within
     }
 
@@ -271,7 +278,9 @@ impl Shelf {
             let whole = hints.get(&root.join(file)) == Some(&Hint::Whole);
             let since = match self.seen.get(file) {
                 Some((same, since)) if same == stamp => *since,
-                _ => now,
+                Some(_) => now,
+                // What nobody has touched for so long is not being written, though it is seen for the first time.
+                None => now.checked_sub(stamp.quiet_for().min(SETTLED)).unwrap_or(now),
             };
             self.seen.insert(file.clone(), (*stamp, if whole { long_ago } else { since }));
         }

@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// By what a change of a file is seen. The change time is the kernel's own: unlike the modification time no program can
 /// set it back.
@@ -23,6 +24,13 @@ impl Stamp {
     /// Of the file, or of what a link leads to.
     pub fn of(path: &Path) -> std::io::Result<Self> {
         std::fs::metadata(path).map(|meta| Self::from_meta(&meta))
+    }
+
+    /// For how long nothing about it has changed, by the file system's clock.
+    pub fn quiet_for(&self) -> Duration {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos());
+        let quiet = i128::try_from(now).unwrap_or(0) - self.changed_ns.max(self.modified_ns);
+        Duration::from_nanos(u64::try_from(quiet).unwrap_or(0))
     }
 
     /// Of what the file system says of a file.

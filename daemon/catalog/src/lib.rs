@@ -98,6 +98,8 @@ pub struct Catalog {
     shown: channel::Receiver<Shown>,
     counts: Arc<Counts>,
     unlisted: channel::Receiver<Unlisted>,
+    /// True once documents were read for the first time.
+    documents: channel::Receiver<bool>,
 }
 
 /// Documents that are not taken, by plugin and name, and why; without a name: the folder.
@@ -133,15 +135,18 @@ impl Catalog {
         let (show, shown) = channel::channel(Shown::default());
         let counts = Arc::<Counts>::default();
         let (tell, unlisted) = channel::channel(Unlisted::new());
-        tokio::spawn(Documents::new(parts.store.clone(), configs.clone(), shown.clone(), tell).run());
+        let (first, documents) = channel::channel(false);
+        tokio::spawn(Documents::new(parts.store.clone(), configs.clone(), shown.clone(), tell, first).run());
         tokio::spawn(Keeper::new(parts, configs, asked, show, Arc::clone(&counts)).run());
-        Self { commands, config: Arc::new(config), shown, counts, unlisted }
+        Self { commands, config: Arc::new(config), shown, counts, unlisted, documents }
     }
 
-    /// Returns when everything that was there at the start has been tried, and those that run take part.
+    /// Returns when everything that was there at the start has been tried, those that run take part, and what lay in their
+    /// folders of documents can be read by them.
     pub async fn started(&self) {
         // An error means that the keeper is gone, and nothing more will come.
         let _ = self.shown.clone().wait_for(|shown| shown.started).await;
+        let _ = self.documents.clone().wait_for(|read| *read).await;
     }
 
     /// All plugins, by name.

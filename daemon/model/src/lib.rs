@@ -13,6 +13,7 @@ pub mod effect;
 pub mod error;
 pub mod event;
 pub mod id;
+pub mod language;
 pub mod outgoing;
 pub mod phone;
 pub mod time;
@@ -28,6 +29,7 @@ pub use event::{Disposition, Ending, Event, EventBody, EventKind};
 pub use id::{
     ContactId, ConversationId, EventId, HandlingId, MediaId, MessageId, ParseIdError, PluginNo, StateNo, WebhookId,
 };
+pub use language::language_of_number;
 pub use outgoing::Outgoing;
 pub use time::Timestamp;
 pub use window::{Leads, WINDOW_MS};

@@ -36,6 +36,19 @@ pub enum Language {
     Et,
 }
 
+impl Language {
+    /// BCP 47.
+    pub fn code(self) -> &'static str {
+        match self {
+            Language::En => "en",
+            Language::Nl => "nl",
+            Language::De => "de",
+            Language::Pt => "pt",
+            Language::Et => "et",
+        }
+    }
+}
+
 /// Each word as people write it, folded as [`fold`] does. STOP is English, Dutch and German at once; the answer to such
 /// a word is in the contact's language where it is known, else English.
 const WORDS: &[(&str, Word, Option<Language>)] = &[

@@ -6,7 +6,7 @@ use crate::chain;
 use crate::room::{Room, Ticket};
 use crate::run::{Run, Subscriber};
 use crate::spine::{Phase, Spine};
-use beadle_model::{EventId, EventKind, PluginNo};
+use beadle_model::{EventId, PluginNo};
 use beadle_store::step::Fed;
 use beadle_store::{Feed, StoreError};
 use std::collections::HashMap;
@@ -45,7 +45,7 @@ pub(crate) async fn run(spine: Arc<Spine>, mut feed: Feed, room: Room) {
         };
         for fed in fed {
             next = EventId(fed.event.id.0 + 1);
-            if matches!(fed.event.kind(), EventKind::MemberJoined | EventKind::MemberLeft) {
+            if fed.event.kind().moves_members() {
                 // Schedules that go by the zones that members live in may be due earlier now.
                 spine.timers_changed.ring();
             }

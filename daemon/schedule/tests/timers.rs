@@ -75,6 +75,34 @@ fn loop_of(store: &Store, clock: &Clock, bell: &Alarm) -> impl Future<Output = (
     beadle_schedule::run(store, clock, bell, keeper)
 }
 
+#[tokio::test]
+async fn what_is_due_at_once_comes_in_the_order_it_was_first_set_in() {
+    let dir = tempfile::tempdir().unwrap();
+    let (clock, hand) = Clock::manual(Timestamp(1000));
+    let store = open(dir.path(), &clock);
+    let mut feed = store.feed().unwrap();
+    // More than one transaction's worth; the third is moved away and back, the fourth set again with another payload.
+    let names: Vec<String> = (0..1100).map(|n| format!("t-{:04}", n * 7919 % 1100)).collect();
+    for (n, slice) in names.chunks(100).enumerate() {
+        let setting = event(&store, &mut feed, u8::try_from(n).unwrap()).await;
+        set(&store, setting, slice.iter().map(|name| timer(name, 5000)).collect()).await;
+    }
+    let moved = |due_at| TimerWrite::Move { scope: Scope::Plugin, key: names[2].clone(), due_at: Timestamp(due_at) };
+    let again = event(&store, &mut feed, 200).await;
+    let other =
+        TimerWrite::Set { scope: Scope::Plugin, key: names[3].clone(), due_at: Timestamp(5000), payload: vec![9] };
+    let nobodys = TimerWrite::Move { scope: Scope::Plugin, key: "nobody's".into(), due_at: Timestamp(1) };
+    set(&store, again, vec![moved(9000), moved(5000), other, nobodys]).await;
+    let bell = clock.alarm();
+    let running = tokio::spawn(loop_of(&store, &clock, &bell));
+    turn(&hand, 5000).await;
+    for (n, name) in names.iter().enumerate() {
+        let payload = if n == 3 { 9 } else { 7 };
+        assert_eq!(fired(&mut feed).await, (name.clone(), Timestamp(5000), vec![payload]), "{n}");
+    }
+    running.abort();
+}
+
 /// Turns the clock to the next moment that somebody waits for.
 async fn turn(hand: &Hand, to: i64) {
     while hand.next_due() != Some(Timestamp(to)) {

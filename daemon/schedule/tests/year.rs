@@ -1,31 +1,23 @@
 //! A year of schedules against a real store, with a clock that is turned by hand: the machine stops at random moments, stays
 //! away for minutes or days, its clock is set forward and back; and every planned moment becomes one event.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "a test's helpers are tests: panicking is how they fail"
-)]
+#![expect(clippy::unwrap_used, reason = "a test's helpers are tests: panicking is how they fail")]
 
-use beadle_clock::{Alarm, Clock, Hand};
+mod support;
+
+use beadle_clock::{Alarm, Clock};
 use beadle_model::{EventBody, EventId, EventKind, PluginNo, Timestamp};
 use beadle_schedule::{
     ANCHOR, CatchUp, DaysOff, Missed, Overlap, Pattern, Schedule, Schedules, When, Zone, Zones, policy, run,
 };
-use beadle_store::step::{Batch, EventKey, NewEvent, Place, Progress, Sender};
+use beadle_store::step::{Batch, Progress};
 use beadle_store::{Feed, Store, StoreConfig};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use support::*;
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
-
-const MINUTE: i64 = 60_000;
-const HOUR: i64 = 60 * MINUTE;
-const DAY: i64 = 24 * HOUR;
-/// 2026-01-01T00:00:00Z
-const START: Timestamp = Timestamp(1_767_225_600_000);
 
 /// Catches all of it up, however long it was away.
 const ALL: Missed = Missed { catch_up: CatchUp::All, limit: 1000, max_age_ms: 31 * DAY, grace_ms: MINUTE };
@@ -72,17 +64,6 @@ fn schedules() -> Vec<Arc<Schedule>> {
     .into()
 }
 
-/// Numbers that look random and are the same for one seed.
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, most: i64) -> i64 {
-        // Knuth's MMIX.
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        i64::try_from(self.0 >> 33).unwrap() % most
-    }
-}
-
 /// A machine that runs.
 struct Machine {
     dir: TempDir,
@@ -106,10 +87,7 @@ impl Machine {
     /// What lies on its disk at this moment, in another directory.
     fn crash(self, clock: &Clock) -> Self {
         let Self { dir, store, running, handling } = self;
-        let next = tempfile::tempdir().unwrap();
-        for file in ["beadle.db", "beadle.db-wal"] {
-            std::fs::copy(dir.path().join(file), next.path().join(file)).unwrap();
-        }
+        let next = on_disk_now(&dir);
         running.abort();
         handling.abort();
         drop(store);
@@ -132,27 +110,6 @@ async fn handle(store: Store, mut feed: Feed, bell: Alarm) {
             store.finished_below(EventId(event.0 + 1)).await.unwrap();
         }
     }
-}
-
-async fn member(store: &Store, number: &str) {
-    let aliases = vec![beadle_model::Alias { kind: beadle_model::AliasKind::WaId, value: number.into() }];
-    let new = NewEvent {
-        key: EventKey { at: START, hash: [number.as_bytes()[0]; 16] },
-        place: Place::Sender(Sender { channel: "shop".into(), aliases, name: None, group: None }),
-        happened_at: START,
-        opens_window: true,
-        word: None,
-        body: EventBody::Message {
-            message: number.into(),
-            content: beadle_model::Content::Text("hello".into()),
-            context: None,
-            referral: None,
-            word: None,
-            addressed: None,
-            extra: serde_json::Value::Null,
-        },
-    };
-    store.append(Batch { events: vec![new], ..Batch::default() }).await.unwrap();
 }
 
 /// Each moment that became events, by schedule, plugin, zone and time, with how many.
@@ -196,27 +153,13 @@ fn planned(install: &str, until: Timestamp, members: &[policy::Area]) -> Vec<(St
     planned
 }
 
-/// Lets what is due be done, and turns the clock to what comes next, until it is then.
-async fn live_until(hand: &Hand, clock: &Clock, until: Timestamp) {
-    loop {
-        let beadle_clock::Rest::Until(next) = hand.resting().await else { unreachable!() };
-        match next.filter(|next| *next <= until) {
-            Some(next) => hand.set(next.max(clock.now())),
-            None => return hand.set(until.max(clock.now())),
-        }
-    }
-}
-
 #[tokio::test]
 async fn every_firing_of_a_year_is_one_event() {
-    let seed = std::env::var("BEADLE_E2E_SEED").ok().and_then(|seed| seed.parse().ok());
-    let seed = seed.unwrap_or_else(|| u64::from(std::process::id()));
-    println!("BEADLE_E2E_SEED={seed}");
-    let mut dice = Dice(seed);
+    let mut dice = Dice::seeded();
     let (clock, hand) = Clock::manual(START);
     let mut machine = Machine::start(tempfile::tempdir().unwrap(), &clock);
     for number in ["31600000001", "4915100000001", "5511987654321"] {
-        member(&machine.store, number).await;
+        machine.store.append(Batch { events: vec![says(number, number, START)], ..Batch::default() }).await.unwrap();
     }
     let members = ["America/Sao_Paulo", "Europe/Amsterdam", "Europe/Berlin"]
         .map(|name| policy::Area { zone: zone(name), since: START });
@@ -224,13 +167,8 @@ async fn every_firing_of_a_year_is_one_event() {
     while clock.now() < end {
         // It lives for a while …
         live_until(&hand, &clock, clock.now().plus_ms(dice.below(20 * DAY))).await;
-        // … and stops, often in the middle of what it does: the clock is moved and it gets no time to finish.
-        hand.advance_ms(dice.below(2 * HOUR));
-        for _ in 0..dice.below(40) {
-            tokio::task::yield_now().await;
-        }
-        // tidy: the moment of the crash is what is random
-        tokio::time::sleep(Duration::from_micros(u64::try_from(dice.below(900)).unwrap())).await;
+        // … and stops, often in the middle of what it does.
+        dice.stop_somewhere(&hand).await;
         machine = machine.crash(&clock);
         match dice.below(4) {
             // Back at once.
@@ -250,11 +188,11 @@ async fn every_firing_of_a_year_is_one_event() {
     store.close();
     let fired = fired(dir.path(), &clock);
     let twice: Vec<_> = fired.iter().filter(|(_, times)| **times > 1).collect();
-    assert!(twice.is_empty(), "seed {seed}: {twice:?}");
+    assert!(twice.is_empty(), "{twice:?}");
     let planned = planned(&install, until, &members);
     assert!(planned.len() > 3000, "{}", planned.len());
     let lost: Vec<_> = planned.iter().filter(|moment| !fired.contains_key(*moment)).take(5).collect();
-    assert!(lost.is_empty(), "seed {seed}: {lost:?}");
+    assert!(lost.is_empty(), "{lost:?}");
     let extra: Vec<_> = fired.keys().filter(|moment| planned.binary_search(moment).is_err()).take(5).collect();
-    assert!(extra.is_empty(), "seed {seed}: {extra:?}");
+    assert!(extra.is_empty(), "{extra:?}");
 }

@@ -25,10 +25,16 @@ fn said(n: u8, number: &str, word: Option<Word>) -> NewEvent {
     ];
     NewEvent {
         key: EventKey { at: NOW, hash: [n; 16] },
-        place: Place::Sender(Sender { channel: "shop".into(), aliases, name: Some("Ana".into()), group: None }),
+        place: Place::Sender(Sender {
+            channel: "shop".into(),
+            aliases,
+            name: Some("Ana".into()),
+            group: None,
+            language: None,
+        }),
         happened_at: NOW,
         opens_window: true,
-        word: word.map(|word| SaidWord { word, answer }),
+        word: word.map(|word| SaidWord { word, language: None, answer }),
         body: EventBody::Message {
             message: format!("wamid.in.{n}"),
             content: Content::Text("hello".into()),

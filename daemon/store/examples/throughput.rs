@@ -142,7 +142,7 @@ fn incoming(n: u64, contact: u64) -> Batch {
     let name = Some(format!("Person {contact}"));
     let event = NewEvent {
         key: EventKey { at: Timestamp(at.0 / 1000 * 1000), hash },
-        place: Place::Sender(Sender { channel: "shop".into(), aliases, name, group: None }),
+        place: Place::Sender(Sender { channel: "shop".into(), aliases, name, group: None, language: None }),
         happened_at: at,
         opens_window: true,
         word: None,

@@ -7,6 +7,7 @@ use crate::error::StoreError;
 use crate::feed::Feed;
 use crate::files::Files;
 use crate::plugins::Purged;
+use crate::profile::ContactEdit;
 use crate::queue::{Ask, Job};
 use crate::read::Reader;
 use crate::retain::{Cursor, Retained, Retention};
@@ -19,7 +20,7 @@ use crate::step::{
 };
 use crate::writer::Tx;
 use crate::{DeadRef, Retried};
-use beadle_model::{ContactId, ConversationId, EventId, Leads, MessageId, PluginNo, Timestamp};
+use beadle_model::{Contact, ContactId, ConversationId, EventId, Leads, MessageId, PluginNo, Timestamp};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use tokio::sync::oneshot;
@@ -216,7 +217,7 @@ impl Store {
         self.ask(move |tx| tx.fire_by_hand(&shares, now)).await
     }
 
-    /// A number that is another one when somebody has joined or left.
+    /// A number that is another one when somebody has joined, left or moved.
     pub fn memberships(&self) -> u64 {
         self.0.shared.memberships()
     }
@@ -308,6 +309,15 @@ impl Store {
     pub async fn keep_contacts_apart(&self, one: ContactId, other: ContactId) -> Result<(), StoreError> {
         let now = self.0.shared.clock.now();
         self.ask(move |tx| tx.keep_apart(one, other, now)).await
+    }
+
+    /// What a person says of a contact; as they are then.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] where they are unknown.
+    pub async fn edit_contact(&self, id: ContactId, edit: ContactEdit) -> Result<Contact, StoreError> {
+        let now = self.0.shared.clock.now();
+        self.ask(move |tx| tx.edit_contact(id, &edit, now)).await
     }
 
     /// Deletes one slice of what is older than it need be. Call it again, after a while, as long as there is more. Works

@@ -252,7 +252,7 @@ impl Tx<'_> {
     }
 
     /// Where this contact was heard last; else a group they are in. Somebody without either has met nobody, and no plugin.
-    fn place_of(&self, contact: ContactId) -> Result<Option<ConversationId>, StoreError> {
+    pub(crate) fn place_of(&self, contact: ContactId) -> Result<Option<ConversationId>, StoreError> {
         let sql = "SELECT id FROM (SELECT id, last_inbound_at AS at FROM conversations WHERE contact = ?1
                  UNION ALL SELECT conversation, -1 FROM group_members WHERE contact = ?1) ORDER BY at DESC, id LIMIT 1";
         let place = self.conn.prepare_cached(sql)?.query_row([contact.0], |row| row.get(0).map(ConversationId));

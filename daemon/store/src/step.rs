@@ -9,6 +9,7 @@ pub use send::{NewSend, OutboxRow, Outcome, SendState, Settlement};
 
 use beadle_model::effect::{NewMedia, StateRead, StateWrite, TimerWrite};
 use beadle_model::event::{Pricing, Problem};
+use beadle_model::word::Language;
 use beadle_model::{
     Alias, ConversationId, Ending, EventBody, EventId, MessageId, Outgoing, PluginNo, StateNo, Timestamp, WebhookId,
     Word,
@@ -55,6 +56,8 @@ pub struct Sender {
     pub name: Option<String>,
     /// The platform's group, where it was said in one.
     pub group: Option<String>,
+    /// What they are taken to speak (BCP 47) where nothing tells it better.
+    pub language: Option<String>,
 }
 
 /// An event that wants into the inbox.
@@ -79,6 +82,8 @@ pub struct NewEvent {
 pub struct SaidWord {
     /// Which.
     pub word: Word,
+    /// In which language, where it tells that: theirs from then on.
+    pub language: Option<Language>,
     /// Sent once, and only where the word changed something.
     pub answer: Option<Outgoing>,
 }

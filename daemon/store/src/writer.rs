@@ -12,7 +12,7 @@ use crate::queue::Job;
 use crate::settle::Kept;
 use crate::shadow::{Shadow, set_meta};
 use crate::shared::{Counters, Shared};
-use beadle_model::{Event, EventKind};
+use beadle_model::Event;
 use rusqlite::Connection;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -140,10 +140,8 @@ impl Writer {
                 let counters = &self.shared.counters;
                 Counters::add(&counters.commits, 1);
                 counters.last_commit_at.store(self.shared.clock.now().as_ms(), Ordering::Relaxed);
-                let moves = |(event, _): &(Arc<Event>, usize)| {
-                    matches!(event.kind(), EventKind::MemberJoined | EventKind::MemberLeft)
-                };
-                Counters::add(&counters.memberships, born.iter().filter(|born| moves(born)).count());
+                let moves = born.iter().filter(|(event, _)| event.kind().moves_members()).count();
+                Counters::add(&counters.memberships, moves);
                 self.shared.tail.push(born);
                 self.shared.files.committed();
                 self.gate.committed();

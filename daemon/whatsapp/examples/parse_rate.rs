@@ -44,6 +44,7 @@ fn main() {
         install: "c0ffee11".into(),
         brand: "The Potters".into(),
         language: Language::En,
+        language_from_number: false,
     });
     for messages in [1, 1000] {
         let body = webhook(messages);

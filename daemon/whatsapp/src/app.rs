@@ -3,7 +3,7 @@
 use crate::json::{self, Json};
 use crate::{Secret, misfit, signature, webhook};
 use beadle_model::word::Language;
-use beadle_model::{Blame, Coded, Content, EventBody, Timestamp};
+use beadle_model::{Alias, AliasKind, Blame, Coded, Content, EventBody, Timestamp, language_of_number};
 use beadle_store::step::{NewEvent, NewLetter, Receipt};
 use std::collections::HashMap;
 
@@ -30,6 +30,8 @@ pub struct AppConfig {
     pub brand: String,
     /// The language of that answer where the word does not tell.
     pub language: Language,
+    /// Whether somebody is taken to speak what is spoken where their number is from, until they tell otherwise.
+    pub language_from_number: bool,
 }
 
 /// A Meta app, ready to take webhooks. Cheap to ask from many tasks at once.
@@ -216,5 +218,13 @@ impl App {
 
     pub(crate) fn language(&self) -> Language {
         self.config.language
+    }
+
+    /// What somebody with these names is taken to speak.
+    pub(crate) fn guess_language(&self, names: &[Alias]) -> Option<String> {
+        let numbers = names.iter().filter(|name| matches!(name.kind, AliasKind::Phone | AliasKind::WaId));
+        let mut guesses =
+            numbers.filter(|_| self.config.language_from_number).map(|name| language_of_number(&name.value));
+        guesses.next().flatten().map(str::to_owned)
     }
 }

@@ -221,7 +221,7 @@ impl CloudChannel {
         }
         let key = key::of_names(None, &["spelling", &self.number, &ours.value, &theirs]);
         let aliases = vec![ours.clone(), Alias { kind: AliasKind::WaId, value: theirs }];
-        let sender = Sender { channel: self.name.clone(), aliases, name: None, group: None };
+        let sender = Sender { channel: self.name.clone(), aliases, name: None, group: None, language: None };
         Some(NewEvent {
             key,
             place: Place::Sender(sender),

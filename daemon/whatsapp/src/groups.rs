@@ -78,7 +78,7 @@ impl Element<'_> {
     /// Somebody in this group.
     fn somebody(&self, aliases: Vec<Alias>, person: &Json<'_>) -> Place {
         let (channel, group) = (self.channel.to_owned(), Some(self.id.clone()));
-        Place::Sender(Sender { channel, aliases, name: person::shown(person), group })
+        Place::Sender(Sender { channel, aliases, name: person::shown(person), group, language: None })
     }
 
     fn problem(&self) -> Option<Problem> {

@@ -40,15 +40,17 @@ pub(crate) fn read(origin: &Origin<'_>, message: &Json<'_>, now: Timestamp) -> R
     };
     let said = said.map(|(word, language)| SaidWord {
         word,
+        language,
         answer: answers::answer(word, language.unwrap_or(app.language()), app.brand()).map(|body| Outgoing::Text {
             body,
             preview_url: false,
             quote: None,
         }),
     });
+    let language = app.guess_language(&aliases);
     Ok(NewEvent {
         key,
-        place: Place::Sender(Sender { channel: channel.to_owned(), aliases, name, group }),
+        place: Place::Sender(Sender { channel: channel.to_owned(), aliases, name, group, language }),
         happened_at: stamp.unwrap_or(now),
         opens_window: !NOT_SAID.contains(&kind),
         body: with_word(body, said.as_ref()),
@@ -109,7 +111,7 @@ pub(crate) fn read_echo(origin: &Origin<'_>, echo: &Json<'_>, now: Timestamp) ->
     let group = echo.string_of("group_id");
     Ok(NewEvent {
         key,
-        place: Place::Sender(Sender { channel: channel.to_owned(), aliases, name: None, group }),
+        place: Place::Sender(Sender { channel: channel.to_owned(), aliases, name: None, group, language: None }),
         happened_at: stamp.unwrap_or(now),
         // What we say moves no window (whatsapp.md 5.1).
         opens_window: false,

@@ -31,7 +31,7 @@ pub(crate) fn read(origin: &Origin<'_>, preference: &Json<'_>, now: Timestamp) -
     let name = person::person(origin, preference).and_then(person::shown);
     Ok(NewEvent {
         key,
-        place: Place::Sender(Sender { channel: channel.to_owned(), aliases, name, group: None }),
+        place: Place::Sender(Sender { channel: channel.to_owned(), aliases, name, group: None, language: None }),
         happened_at: at.unwrap_or(now),
         opens_window: false,
         word: None,

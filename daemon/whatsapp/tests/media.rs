@@ -33,7 +33,7 @@ fn hex(bytes: &[u8]) -> String {
 async fn picture(house: &House, platform: &str) -> MediaId {
     let media = Media { platform: platform.into(), mime_type: "image/png".into(), ..Media::default() };
     let alias = Alias { kind: AliasKind::WaId, value: "16505551234".into() };
-    let sender = Sender { channel: "shop".into(), aliases: vec![alias], name: None, group: None };
+    let sender = Sender { channel: "shop".into(), aliases: vec![alias], name: None, group: None, language: None };
     let digest = Sha256::digest(platform);
     let event = NewEvent {
         key: EventKey { at: NOW, hash: *digest.first_chunk().unwrap() },

@@ -29,6 +29,7 @@ fn two_numbers() -> App {
         install: "c0ffee11".into(),
         brand: "The Potters".into(),
         language: beadle_model::word::Language::En,
+        language_from_number: false,
     })
 }
 

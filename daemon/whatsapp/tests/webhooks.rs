@@ -268,6 +268,7 @@ fn without_a_secret_all_are_refused() {
         install: "c0ffee11".into(),
         brand: "The Potters".into(),
         language: beadle_model::word::Language::En,
+        language_from_number: false,
     });
     assert_eq!(app.receive(Some(&sign(b"{}")), b"{}", Timestamp(0)), Err(WebhookError::NoSecret));
     let asked = "hub.mode=subscribe&hub.challenge=1&hub.verify_token=";

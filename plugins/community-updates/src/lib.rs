@@ -36,6 +36,8 @@ const KEEP_MISSED: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 struct Payload {
     /// Which update; the next that waits where it is not said.
     update: Option<String>,
+    /// To the admins alone, whatever holds it back; everybody gets it when its time comes.
+    preview: bool,
 }
 
 impl OnSchedule for Updates {
@@ -46,12 +48,15 @@ impl OnSchedule for Updates {
         let (items, _) = item::all(self)?;
         let found = match &payload.update {
             Some(name) => Some(items.get(name).ok_or_else(|| Failure::GiveUp(format!("there is no update `{name}`")))?),
-            None => self.next(items.values(), zone)?,
+            None => self.next(items.values(), zone, payload.preview)?,
         };
         let Some(item) = found else {
             log::warn(format!("schedule {}: no update waits to be sent", event.schedule));
             return Ok(Disposition::Pass);
         };
+        if payload.preview {
+            return self.preview(item);
+        }
         if let Some(why) = item.held_back(clock::now()) {
             log::warn(format!("schedule {}: {} is not sent: {why}", event.schedule, item.name));
             return Ok(Disposition::Pass);
@@ -161,10 +166,20 @@ impl OnDocumentsChanged for Updates {
 }
 
 impl Updates {
-    /// The update that waits longest: released, not over, and not sent (to that zone) before.
-    fn next<'a>(&self, items: impl Iterator<Item = &'a Item>, zone: Option<&str>) -> Result<Option<&'a Item>, Refusal> {
+    /// The update that waits longest: released (or to be, where it is for a preview), not over, and not sent (to that zone)
+    /// before.
+    fn next<'a>(
+        &self,
+        items: impl Iterator<Item = &'a Item>,
+        zone: Option<&str>,
+        preview: bool,
+    ) -> Result<Option<&'a Item>, Refusal> {
         let now = clock::now();
-        let mut waiting: Vec<&Item> = items.filter(|item| item.held_back(now).is_none()).collect();
+        let waits = |item: &&Item| match item.held_back(now) {
+            Some("embargo") => preview,
+            why => why.is_none(),
+        };
+        let mut waiting: Vec<&Item> = items.filter(waits).collect();
         waiting.sort_by_key(|item| (item.release_at, &item.name));
         for item in waiting {
             if Run::at(&Run::place(&item.key(), zone))?.is_none() {
@@ -172,6 +187,20 @@ impl Updates {
             }
         }
         Ok(None)
+    }
+
+    /// What members will get, to each admin in their language.
+    fn preview(&self, item: &Item) -> Result<Disposition, Failure> {
+        for admin in &self.admins {
+            let Some(who) = contacts::get(admin)? else {
+                log::warn(format!("there is no contact {admin}; `beadle contacts list` tells who is who"));
+                continue;
+            };
+            if let Err(refusal) = messages::send(admin, item.text_for(&who, &self.language)) {
+                log::warn(format!("{admin} gets no preview of {}: {}", item.name, refusal.code));
+            }
+        }
+        Ok(Disposition::Claimed)
     }
 
     /// Writes to the next members; whether that were all.

@@ -165,3 +165,23 @@ fn what_did_not_arrive_is_listed_and_may_come_again() {
     updates.on_message(host.text(&ana, "hello again")).unwrap();
     assert_eq!(host.sent(), ["Party"]);
 }
+
+#[test]
+fn a_preview_is_for_the_admins_and_changes_nothing() {
+    let host = Host::new();
+    let (admin, member) = (member(&host, "Admin", Some("nl")), member(&host, "Ana", None));
+    let updates = updates(&format!(r#"{{"admins": ["{}", "con_99"]}}"#, admin.id));
+    host.document("party.md", Some("---\nrelease_at: 2026-01-06 09:00\n---\nParty"));
+    host.document("party.nl.md", Some("Feest"));
+    for payload in [r#"{"preview": true}"#, r#"{"preview": true, "update": "party"}"#] {
+        fire(&host, &updates, payload);
+        assert_eq!(got(&host), [(admin.id.clone(), "Feest".to_owned())], "though it is held back: {payload}");
+    }
+    host.wait(std::time::Duration::from_secs(24 * 60 * 60 + 1));
+    for who in [&admin, &member] {
+        host.text(who, "hello");
+    }
+    fire(&host, &updates, "{}");
+    let to: Vec<String> = got(&host).into_iter().map(|(to, _)| to).collect();
+    assert!(to.contains(&admin.id) && to.contains(&member.id), "{to:?}");
+}

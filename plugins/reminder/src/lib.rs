@@ -2,8 +2,8 @@
 //! were asked and have not replied. Nothing else is a reason to write.
 //!
 //! It watches (`stage = "observe"`): how each message ended tells what is open. It acts when Beadle says that a window is
-//! about to close, or before the quiet hours where the window would close in them. Each decision has a name, which stands in
-//! the log, in a counter, and beside the conversation.
+//! about to close, before the quiet hours where the window would close in them, and when a schedule of the operator's sends it
+//! round. Each decision has a name, which stands in the log, in a counter, and beside the conversation.
 
 mod language;
 mod open;
@@ -12,15 +12,21 @@ mod settings;
 mod tests;
 
 use beadle_plugin::prelude::*;
+use beadle_plugin::settings::Span;
 use beadle_plugin::{Conversation, TimestampMs};
 use language::LANGUAGES;
 use open::Open;
+use serde::Deserialize;
 use settings::Reminder;
 
-plugin!(Reminder: Settings, OnMessage, OnMemberJoined, OnEcho, OnWindowExpiring, OnTimer, OnWindowClosed);
+plugin!(Reminder: Settings, OnMessage, OnMemberJoined, OnEcho, OnWindowExpiring, OnTimer, OnWindowClosed, OnSchedule);
 
 /// The timer before the quiet hours.
 const EVENING: &str = "evening";
+/// Conversations that one firing of a schedule moves on: an event has room for 100 effects.
+const IN_A_ROUND: usize = 90;
+/// … of so many that are looked at at once.
+const SCANNED: u32 = 500;
 /// So long before the quiet hours begin: time to read it.
 const BEFORE_QUIET_MS: i64 = 10 * MINUTE_MS;
 const MINUTE_MS: i64 = 60_000;
@@ -70,6 +76,12 @@ impl OnTimer for Reminder {
         else {
             return Ok(Disposition::Pass);
         };
+        if event.key == open::ROUND {
+            if closes_at <= clock::now() {
+                return Ok(Disposition::Pass);
+            }
+            return self.consider(&conversation, &who, closes_at);
+        }
         // They may have written since: then it closes at another time, perhaps by day.
         match self.evening(&who, closes_at)? {
             Some(evening) if evening <= clock::now() => self.consider(&conversation, &who, closes_at),
@@ -79,6 +91,44 @@ impl OnTimer for Reminder {
             }
             None => Ok(Disposition::Pass),
         }
+    }
+}
+
+/// What a schedule's `payload` may say.
+#[derive(Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Payload {
+    /// Only windows that close within so long.
+    closing_within: Span,
+}
+
+impl Default for Payload {
+    fn default() -> Self {
+        // From an evening's round until the next morning.
+        Self { closing_within: Span::hours(14) }
+    }
+}
+
+impl OnSchedule for Reminder {
+    fn on_schedule(&self, event: ScheduleEvent) -> Result<Disposition, Failure> {
+        let payload: Payload = serde_json::from_str(&event.payload)
+            .map_err(|error| Failure::GiveUp(format!("payload of schedule {}: {error}", event.schedule)))?;
+        let until = clock::after(payload.closing_within.duration());
+        let (mut after, mut count) = (None, 0);
+        // As many as one event has effects for; who is left is nudged when their window is about to close.
+        while count < IN_A_ROUND {
+            let page = state::scan(Scope::Plugin, open::WAITING, after.as_deref(), SCANNED)?;
+            let Some(last) = page.last() else { break };
+            after = Some(last.key.clone());
+            let closing = |entry: &&state::Entry| entry.value().is_ok_and(|closes_at: TimestampMs| closes_at <= until);
+            for entry in page.iter().filter(closing).take(IN_A_ROUND - count) {
+                let conversation = entry.key.trim_start_matches(open::WAITING).to_owned();
+                timers::move_to(Scope::Conversation(conversation), open::ROUND, clock::now())?;
+                count += 1;
+            }
+        }
+        log::info(format!("{}: {count} conversations are looked at", event.schedule));
+        Ok(Disposition::Pass)
     }
 }
 
@@ -109,8 +159,8 @@ impl Reminder {
         let before = Open::of(conversation)?;
         let mut open = before.clone();
         open.after(how, happened_at, clock::now());
-        // Most messages change nothing here, and must not cost a write.
-        if open != before {
+        // Most messages change nothing here, and must not cost a write. While it is open each moves the window.
+        if open != before || open.is_open() {
             open.keep(conversation)?;
         }
         if let (true, Some(closes_at)) = (open.is_open(), conversation.window_closes_at)

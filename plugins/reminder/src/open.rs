@@ -5,6 +5,12 @@ use beadle_plugin::{Conversation, TimestampMs};
 use serde::{Deserialize, Serialize};
 
 const KEY: &str = "open";
+/// Beside the conversations, in the plugin's scope: which of them are open, with when the window closes.
+pub const WAITING: &str = "waiting/";
+/// The timer of an open conversation, which a round moves to now. By itself it never comes: it is cancelled with the window.
+pub const ROUND: &str = "round";
+/// So long after the window closes it would: what is told of its end may be late.
+const AFTER_ALL_MS: i64 = 24 * 60 * 60 * 1000;
 
 /// What is open, and what was decided about it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,9 +32,20 @@ impl Open {
         Ok(state::get(conversation, KEY)?.unwrap_or_default())
     }
 
-    /// Remembers it.
+    /// Remembers it, and lets rounds find it while it is open.
     pub fn keep(&self, conversation: &Conversation) -> Result<(), Refusal> {
-        state::set(conversation, KEY, self)
+        state::set(conversation, KEY, self)?;
+        let waiting = format!("{WAITING}{}", conversation.id);
+        match conversation.window_closes_at.filter(|closes_at| self.is_open() && *closes_at > clock::now()) {
+            Some(closes_at) => {
+                state::set_until(Scope::Plugin, &waiting, &closes_at, closes_at)?;
+                timers::set(conversation, ROUND, closes_at + AFTER_ALL_MS, b"")
+            }
+            None => {
+                state::delete(Scope::Plugin, &waiting)?;
+                timers::cancel(conversation, ROUND)
+            }
+        }
     }
 
     /// Whether there is a reason to write.

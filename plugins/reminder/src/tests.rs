@@ -108,7 +108,8 @@ fn in_the_quiet_hours_nobody_is_nudged_but_before_them() {
     let (host, reminder) = (Host::new(), Reminder::default());
     let ana = Contact { timezone: Some("Europe/Amsterdam".to_owned()), ..host.person("Ana") };
     wrote(&host, &reminder, &ana, "passed");
-    assert_eq!(host.next_timer_at(), None, "two hours before 10:00 it is not quiet any more");
+    let closes_at = host.window_closes_at(&ana).unwrap();
+    assert!(host.next_timer_at().is_none_or(|at| at > closes_at), "two hours before 10:00 it is not quiet any more");
     // At 01:00 there she writes again: two hours before the end it is 23:00.
     host.wait(HOUR * 15);
     let written_at = host.now();
@@ -166,4 +167,29 @@ fn as_an_answerer_it_says_what_to_set() {
     let ana = host.person("Ana");
     let failure = loud().on_message(host.text(&ana, "Hi")).unwrap_err();
     assert_eq!(failure, Failure::GiveUp("set stage = \"observe\" for this plugin".into()));
+}
+
+#[test]
+fn a_schedule_sends_it_round_those_whose_window_closes_before_the_next_one() {
+    let (host, reminder) = (Host::new(), loud());
+    let round = |payload: &str| {
+        reminder.on_schedule(host.schedule("evening", payload)).unwrap();
+        let mut nudged = Vec::new();
+        while host.next_timer_at().is_some_and(|at| at <= clock::now()) {
+            reminder.on_timer(host.next_timer().unwrap()).unwrap();
+            nudged.extend(host.sent().into_iter().map(|sent| sent.to));
+        }
+        nudged
+    };
+    let [ana, bram, cem] = ["Ana", "Bram", "Cem"].map(|name| host.person(name));
+    for (who, how) in [(&ana, "passed"), (&cem, "claimed")] {
+        wrote(&host, &reminder, who, how);
+    }
+    host.wait(HOUR * 12);
+    wrote(&host, &reminder, &bram, "passed");
+    assert_eq!(round("{}"), std::slice::from_ref(&ana.id), "Bram's is open for longer, and Cem was answered");
+    assert_eq!(round("{}"), [""; 0], "once a window");
+    assert_eq!(round(r#"{"closing_within": "24h"}"#), [bram.id]);
+    let event = host.schedule("evening", r#"{"closing": "24h"}"#);
+    assert!(matches!(reminder.on_schedule(event), Err(Failure::GiveUp(why)) if why.contains("closing")));
 }

@@ -7,7 +7,7 @@ use crate::hub::{Hub, World};
 use crate::letter::{Update, What};
 use crate::say::Unsaid;
 use crate::templates::{Status, Template};
-use crate::{receipts, view, wire};
+use crate::{civil, receipts, view, wire};
 use axum::Json;
 use axum::extract::State;
 use axum::extract::rejection::JsonRejection;
@@ -157,7 +157,7 @@ pub(super) async fn show(State(hub): State<Arc<Hub>>) -> Json<Value> {
 
 fn shown(hub: &Hub, world: &World) -> Value {
     let account = &world.account;
-    let same_month = account.free_tier.0 == receipts::month(hub.clock.now_ms());
+    let same_month = account.free_tier.0 == civil::month(hub.clock.now_ms());
     json!({
         "restriction": account.restriction,
         "quality": account.quality.as_deref().unwrap_or("GREEN"),
@@ -238,7 +238,7 @@ fn restricted(restriction: Restriction, now_ms: i64) -> Value {
             "restriction_info": [{"restriction_type": "RESTRICTED_BIZ_INITIATED_MESSAGING", "expiration": week}]}),
         Restriction::Blocked => json!({"event": "ACCOUNT_VIOLATION", "violation_info": {"violation_type": "SCAM"}}),
         Restriction::Locked => json!({"event": "DISABLED_UPDATE",
-            "ban_info": {"waba_ban_state": "DISABLE", "waba_ban_date": now_ms.div_euclid(1000).to_string()}}),
+            "ban_info": {"waba_ban_state": "DISABLE", "waba_ban_date": civil::in_words(now_ms)}}),
     }
 }
 

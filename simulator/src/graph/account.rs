@@ -2,7 +2,7 @@
 
 use super::{Call, Given, only, page};
 use crate::courier::{Target, handshake};
-use crate::people;
+use crate::people::{self, Person};
 use crate::refusal::Refusal;
 use axum::http::Method;
 use serde_json::{Value, json};
@@ -55,7 +55,7 @@ pub(super) async fn number(call: &Call<'_>) -> Given {
             let body = call.json()?;
             match body.get("webhook_configuration") {
                 Some(wanted) => override_callback(call, wanted).await,
-                None => Ok(json!({"success": true})),
+                None => Err(Refusal::new(100, "The parameter webhook_configuration is required.")),
             }
         }
         (_, "block_users") => block_users(call),
@@ -152,6 +152,15 @@ async fn override_callback(call: &Call<'_>, wanted: &Value) -> Given {
     redirect(call, url.to_owned(), text("verify_token").to_owned()).await
 }
 
+/// Somebody as the business named them, and as they are.
+fn named(person: &Person, input: &str, now_ms: i64) -> Value {
+    let mut named = crate::receipts::participant(person, now_ms);
+    if let Some(named) = named.as_object_mut() {
+        named.insert("input".to_owned(), json!(input));
+    }
+    named
+}
+
 /// Blocks, unblocks and lists people; whoever is blocked is heard no more.
 fn block_users(call: &Call<'_>) -> Given {
     let hub = call.hub;
@@ -159,7 +168,8 @@ fn block_users(call: &Call<'_>) -> Given {
     if *call.method == Method::GET {
         let world = hub.world();
         let blocked = world.people.iter().filter(|person| person.blocked);
-        let all = blocked.map(|person| crate::receipts::participant(person, now_ms)).collect();
+        let input = |person: &Person| person.wa_id(now_ms).unwrap_or(&person.user_id).to_owned();
+        let all = blocked.map(|person| named(person, &input(person), now_ms)).collect();
         let (data, paging) = page(call, all, 10, 1_000)?;
         return Ok(json!({"data": data, "paging": paging}));
     }
@@ -177,11 +187,7 @@ fn block_users(call: &Call<'_>) -> Given {
         match found.and_then(|no| world.people.get_mut(no)) {
             Some(person) => {
                 person.blocked = block;
-                let mut named = crate::receipts::participant(person, now_ms);
-                if let Some(named) = named.as_object_mut() {
-                    named.insert("input".to_owned(), json!(input));
-                }
-                done.push(named);
+                done.push(named(person, input, now_ms));
             }
             None => failed.push(json!({"input": input, "errors": [Refusal::undeliverable().in_status()]})),
         }

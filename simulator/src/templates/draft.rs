@@ -34,7 +34,8 @@ pub(crate) fn check_draft(body: &Value) -> Result<Draft, No> {
     let components = body.get("components").and_then(Value::as_array).ok_or_else(|| missing("components"))?;
     let mut kept = Vec::new();
     for component in components {
-        kept.push(check_component(component, &category, format == "NAMED")?);
+        let component = check_component(component, &category, format == "NAMED")?;
+        kept.push(if category == "AUTHENTICATION" { worded(component) } else { component });
     }
     if kind_count(&kept, "BODY") != 1 {
         return Err(wrong("A template has one component of type BODY."));
@@ -93,6 +94,24 @@ fn check_component(component: &Value, category: &str, named: bool) -> Result<Val
         }
     }
     Ok(kept)
+}
+
+/// An authentication template has the platform's own words, by what it asked for; their one variable is the code.
+fn worded(mut component: Value) -> Value {
+    let minutes = component.get("code_expiration_minutes").and_then(Value::as_u64);
+    let advised = component.get("add_security_recommendation").and_then(Value::as_bool).unwrap_or_default();
+    let words = match component.get("type").and_then(Value::as_str) {
+        Some("BODY") if advised => {
+            Some("*{{1}}* is your verification code. For your security, do not share this code.".to_owned())
+        }
+        Some("BODY") => Some("*{{1}}* is your verification code.".to_owned()),
+        Some("FOOTER") => minutes.map(|minutes| format!("This code expires in {minutes} minutes.")),
+        _ => None,
+    };
+    if let (Some(words), Some(component)) = (words, component.as_object_mut()) {
+        component.entry("text").or_insert(Value::String(words));
+    }
+    component
 }
 
 fn check_header(component: &Value, named: bool) -> Result<(), No> {
@@ -207,6 +226,17 @@ mod tests {
         .unwrap();
         assert_eq!((draft.category.as_str(), draft.components.len()), ("UTILITY", 4));
         assert_eq!(draft.components[0]["format"], "TEXT");
+    }
+
+    #[test]
+    fn the_platform_writes_the_words_of_authentication() {
+        let draft =
+            check_draft(&json!({"name": "code", "language": "en", "category": "authentication", "components": [
+            {"type": "body", "add_security_recommendation": true}, {"type": "footer", "code_expiration_minutes": 5},
+            {"type": "buttons", "buttons": [{"type": "otp", "otp_type": "copy_code"}]}]}))
+            .unwrap();
+        assert_eq!(super::super::fill::variables(draft.components[0]["text"].as_str().unwrap()), ["1"]);
+        assert_eq!(draft.components[1]["text"], "This code expires in 5 minutes.");
     }
 
     #[test]

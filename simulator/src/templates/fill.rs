@@ -174,6 +174,7 @@ fn header(template: &Template, component: &Value, text: &str, given: Option<&Val
     if format == "TEXT" {
         return Ok(json!({"type": "text", "text": fill_text(template, "header", text, given)?}));
     }
+    // A moving picture is a video that plays by itself, and is sent as either.
     let kind = if format == "GIF" { "video".to_owned() } else { format.to_lowercase() };
     let given = parameters(given);
     if given.len() != 1 {
@@ -184,7 +185,7 @@ fn header(template: &Template, component: &Value, text: &str, given: Option<&Val
     }
     let parameter = given.first().unwrap_or(&Value::Null);
     let sent = parameter.get("type").and_then(Value::as_str).unwrap_or_default();
-    if !sent.eq_ignore_ascii_case(&kind) {
+    if !sent.eq_ignore_ascii_case(&kind) && !sent.eq_ignore_ascii_case(format) {
         return Err(Refusal::new(
             132_012,
             format!("header: Format mismatch, expected {format}, received {}", sent.to_uppercase()),

@@ -5,6 +5,7 @@
 
 #![cfg(test)]
 
+mod a_month_goes_by;
 mod author_loop;
 mod backpressure_503;
 mod beyond_text;
@@ -34,6 +35,7 @@ mod time_is_turned;
 mod trap_every_third;
 mod trouble_off;
 mod trouble_rests;
+mod updates_reach_members;
 mod webhooks;
 mod windows_close;
 

@@ -18,11 +18,6 @@ async fn world() -> (Setup, Daemon, Simulator) {
     (setup, daemon, simulator)
 }
 
-async fn now(simulator: &Simulator) -> i64 {
-    let face = simulator.control("GET", "clock", &Value::Null).await;
-    face.get("now_ms").and_then(Value::as_i64).unwrap_or_default()
-}
-
 /// What somebody got: each text, and when the platform took it.
 async fn got(simulator: &Simulator, person: &str) -> Vec<(String, i64)> {
     let messages = simulator.messages(Some(person)).await;
@@ -33,14 +28,14 @@ async fn got(simulator: &Simulator, person: &str) -> Vec<(String, i64)> {
 #[tokio::test]
 async fn a_day_goes_by_from_due_moment_to_due_moment() {
     let (_setup, daemon, simulator) = world().await;
-    let start = now(&simulator).await;
+    let start = simulator.now().await;
     // Receipts come late, so that the platform has due moments of its own between the plugin's.
     simulator.faults(json!({ "receipt_late": { "probability": 1 } })).await;
     for minutes in [90, 30, 600, 30, 1439] {
         simulator.say("Ana", &format!("in {minutes} timer-{minutes}")).await;
     }
     simulator.advance(DAY_MS).await;
-    assert_eq!(now(&simulator).await, start + DAY_MS);
+    assert_eq!(simulator.now().await, start + DAY_MS);
     let wanted: Vec<_> = [30, 90, 600, 1439]
         .map(|minutes| (format!("timer-{minutes} {}", start + minutes * MINUTE_MS), start + minutes * MINUTE_MS))
         .into();
@@ -55,7 +50,7 @@ async fn a_day_goes_by_from_due_moment_to_due_moment() {
 #[tokio::test]
 async fn a_jump_is_a_suspend_what_was_due_meanwhile_comes_late_and_once() {
     let (_setup, daemon, simulator) = world().await;
-    let start = now(&simulator).await;
+    let start = simulator.now().await;
     simulator.say("Ana", "in 10 tea").await;
     simulator.say("Ana", "in 20 cake").await;
     simulator.advance(0).await;
@@ -74,11 +69,11 @@ async fn a_jump_is_a_suspend_what_was_due_meanwhile_comes_late_and_once() {
 #[tokio::test]
 async fn a_month_takes_no_longer_than_what_happens_in_it() {
     let (_setup, daemon, simulator) = world().await;
-    let start = now(&simulator).await;
+    let start = simulator.now().await;
     // One a day: each is within the window that the one who asked opened, or it could not be sent.
     simulator.say("Bram", "in 1000 soon").await;
     simulator.advance(30 * DAY_MS).await;
-    assert_eq!(now(&simulator).await, start + 30 * DAY_MS);
+    assert_eq!(simulator.now().await, start + 30 * DAY_MS);
     assert_eq!(got(&simulator, "Bram").await.len(), 1);
     daemon.stop().await;
 }
@@ -86,20 +81,20 @@ async fn a_month_takes_no_longer_than_what_happens_in_it() {
 #[tokio::test]
 async fn time_goes_by_itself_at_the_speed_that_is_set() {
     let (_setup, daemon, simulator) = world().await;
-    let start = now(&simulator).await;
+    let start = simulator.now().await;
     simulator.say("Kadri", "in 600 evening").await;
     simulator.control("POST", "clock", &json!({ "speed": 86_400 })).await;
     let due = start + 600 * MINUTE_MS;
     simulator.got("Kadri", &[&format!("evening {due}")]).await;
     simulator.control("POST", "clock", &json!({ "speed": 0 })).await;
-    assert!(now(&simulator).await >= due);
+    assert!(simulator.now().await >= due);
     daemon.stop().await;
 }
 
 #[tokio::test]
 async fn who_follows_and_is_gone_is_not_waited_for() {
     let (setup, daemon, simulator) = world().await;
-    let start = now(&simulator).await;
+    let start = simulator.now().await;
     simulator.say("Ana", "in 10 tea").await;
     simulator.advance(0).await;
     daemon.kill9().await;
@@ -108,6 +103,6 @@ async fn who_follows_and_is_gone_is_not_waited_for() {
     simulator.advance(MINUTE_MS).await;
     let (late, after) = (start + 60 * MINUTE_MS, start + 61 * MINUTE_MS);
     assert_eq!(got(&simulator, "Ana").await, [(format!("tea {late}"), late)]);
-    assert_eq!(now(&simulator).await, after);
+    assert_eq!(simulator.now().await, after);
     daemon.stop().await;
 }

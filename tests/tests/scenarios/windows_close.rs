@@ -19,16 +19,11 @@ async fn world() -> (Setup, Daemon, Simulator) {
     (setup, daemon, simulator)
 }
 
-async fn now(simulator: &Simulator) -> i64 {
-    let face = simulator.control("GET", "clock", &Value::Null).await;
-    face.get("now_ms").and_then(Value::as_i64).unwrap_or_default()
-}
-
 /// Says something, and lets it come to rest.
 async fn says(simulator: &Simulator, who: &str) -> i64 {
     simulator.say(who, "hello").await;
     simulator.advance(0).await;
-    now(simulator).await
+    simulator.now().await
 }
 
 /// What somebody was told: the words, and how many minutes after `start` the platform took it.
@@ -112,7 +107,7 @@ async fn late_webhook(setup: &Setup, from: &str, id: &str, at_ms: i64) {
 async fn late_webhooks_count_by_the_platforms_time_and_lead_times_change_while_it_runs() {
     let (setup, daemon, simulator) = world().await;
     simulator.advance(2 * DAY_MS).await;
-    let start = now(&simulator).await;
+    let start = simulator.now().await;
     // Over for an hour: nothing was ever open. Then one of which an hour is left, and one that came before it.
     late_webhook(&setup, "31600000001", "wamid.over", start - 25 * HOUR_MS).await;
     late_webhook(&setup, "31600000002", "wamid.late", start - 23 * HOUR_MS).await;

@@ -88,6 +88,9 @@ pub struct ContactRow {
     /// BCP 47.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub language: Option<String>,
+    /// IANA.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timezone: Option<String>,
     /// When they became known.
     pub created_at: Ms,
     /// Member since then.
@@ -96,6 +99,18 @@ pub struct ContactRow {
     /// Wants no messages since then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub opted_out_since: Option<Ms>,
+}
+
+/// `PATCH /contacts/{id}`: what is missing stays as it is, what is empty is not known any more.
+#[derive(Debug, Default, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ContactEdit {
+    /// BCP 47, such as `nl` or `pt-BR`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub language: Option<String>,
+    /// IANA, such as `Europe/Amsterdam`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timezone: Option<String>,
 }
 
 /// `GET /contacts/{id}`

@@ -189,8 +189,13 @@ impl World {
         // A number nobody has: only digits count, and which they are does not.
         let number = digest.iter().take(4).fold(0_u32, |number, byte| number << 8 | u32::from(*byte));
         let alias = Alias { kind: AliasKind::WaId, value: format!("999{number:010}") };
-        let sender =
-            Sender { channel: CHANNEL.into(), aliases: vec![alias.clone()], name: Some(name.into()), group: None };
+        let sender = Sender {
+            channel: CHANNEL.into(),
+            aliases: vec![alias.clone()],
+            name: Some(name.into()),
+            group: None,
+            language: None,
+        };
         let hash = digest.first_chunk::<16>().copied().unwrap_or_default();
         let content = Content::Text(String::new());
         let (context, referral, word, addressed) = (None, None, None, None);

@@ -70,6 +70,11 @@ impl Client {
         self.answer(self.http.post(address(path)?)).await
     }
 
+    /// Asks to change something.
+    pub async fn patch(&self, path: &[&str], change: &impl serde::Serialize) -> Result<Value, ClientError> {
+        self.answer(self.http.patch(address(path)?).json(change)).await
+    }
+
     async fn answer(&self, request: reqwest::RequestBuilder) -> Result<Value, ClientError> {
         let answer = request.send().await.map_err(|why| self.no_answer(&why))?;
         let status = answer.status();

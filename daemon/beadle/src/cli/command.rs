@@ -6,6 +6,7 @@
 use super::client::{Client, ClientError};
 use super::schedules::{self, Schedules};
 use super::{Cli, Command, Contacts, Dead, EventFilter, Events, Json, Outbox, Page, Plugins, Windows, show};
+use crate::api::ContactEdit;
 use crate::exit::{Exit, print};
 use serde_json::Value;
 use std::io::IsTerminal as _;
@@ -78,6 +79,10 @@ async fn ask_all(cli: &Cli) -> Result<(), Ended> {
             // What would move can be asked without a word that moves it.
             let answer = if *dry_run { client.get(&path, &[]).await } else { client.post(&path).await }?;
             Ok(print(&if json.json { pretty(&answer)? } else { show::merged(answer)? })?)
+        }
+        Command::Contacts(Contacts::Set { id, language, timezone }) => {
+            let edit = ContactEdit { language: language.clone(), timezone: timezone.clone() };
+            Ok(print(&show::done(client.patch(&["contacts", id], &edit).await?)?)?)
         }
         Command::Contacts(Contacts::KeepApart { one, other }) => {
             order(&client, &["contacts", one, "keep-apart", other]).await

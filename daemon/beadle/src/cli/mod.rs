@@ -262,6 +262,17 @@ pub enum Contacts {
         #[command(flatten)]
         json: Json,
     },
+    /// Say which language somebody speaks, or where they live; an empty one is not known any more
+    Set {
+        /// con_…
+        id: String,
+        /// As in BCP 47, such as nl or pt-BR
+        #[arg(long, value_name = "TAG", required_unless_present = "timezone")]
+        language: Option<String>,
+        /// Of the IANA list, such as Europe/Amsterdam
+        #[arg(long, value_name = "ZONE")]
+        timezone: Option<String>,
+    },
     /// Pairs who may be the same person: a name of one came with the other. Nobody is merged by itself
     Proposals {
         #[command(flatten)]

@@ -14,8 +14,8 @@ pub struct Flat(BTreeMap<String, String>);
 
 /// What the daemon reads only when it starts: its addresses and data, who it is and to whom it talks, the form of its log.
 /// A key that is not named here takes effect at once, so a section that cannot has to be.
-const AT_START: [&str; 8] =
-    ["daemon.data_dir", "http.", "admin.", "log.format", "apps.", "channels.", "words.", "media."];
+const AT_START: [&str; 9] =
+    ["daemon.data_dir", "http.", "admin.", "log.format", "apps.", "channels.", "words.", "contacts.", "media."];
 /// … of which this takes effect at once all the same: `channels.NAME.pace`.
 const PACE: &str = ".pace.";
 

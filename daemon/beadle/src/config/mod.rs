@@ -50,6 +50,8 @@ pub struct Config {
     pub admin: Admin,
     /// `[words]`
     pub words: Words,
+    /// `[contacts]`
+    pub contacts: Contacts,
     /// `[apps.NAME]`
     pub apps: BTreeMap<String, App>,
     /// `[channels.NAME]`
@@ -112,6 +114,13 @@ pub struct Words {
     pub brand: String,
     /// For words that do not tell their language.
     pub language: Language,
+}
+
+/// `[contacts]`: what is taken of people before they tell.
+#[derive(Debug, PartialEq)]
+pub struct Contacts {
+    /// They speak what is spoken where their number is from.
+    pub language_from_number: bool,
 }
 
 /// `[apps.NAME]`: a Meta app; one callback, one secret, many numbers.

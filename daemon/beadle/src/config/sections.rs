@@ -7,7 +7,8 @@ use super::mistake::{Mistake, Place};
 use super::read::{Reading, Section, list, with_guess};
 use super::tree::{Node, Table, Value};
 use super::{
-    Admin, App, Channel, Config, DEFAULT_SOCKET, Daemon, Http, Log, LogFormat, Media, Outbox, Words, schedules,
+    Admin, App, Channel, Config, Contacts, DEFAULT_SOCKET, Daemon, Http, Log, LogFormat, Media, Outbox, Words,
+    schedules,
 };
 use beadle_catalog::PluginConfig;
 use beadle_catalog::grants::{ASKED_FOR, GIVEN_TO_ALL};
@@ -39,6 +40,7 @@ pub fn config(reading: &Reading<'_>, tree: &Table) -> Config {
         http: http(root.section("http")),
         admin: admin(root.section("admin")),
         words: words(root.section("words")),
+        contacts: contacts(root.section("contacts")),
         channels: channels(&mut root, &apps),
         apps,
         outbox: outbox(root.section("outbox")),
@@ -99,6 +101,12 @@ fn words(mut section: Section<'_>) -> Words {
     let language = section.choice("language", &languages).unwrap_or(Language::En);
     section.end();
     Words { brand, language }
+}
+
+fn contacts(mut section: Section<'_>) -> Contacts {
+    let language_from_number = section.boolean("language_from_number", false);
+    section.end();
+    Contacts { language_from_number }
 }
 
 fn apps(root: &mut Section<'_>) -> BTreeMap<String, App> {

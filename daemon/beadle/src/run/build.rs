@@ -128,6 +128,7 @@ fn apps(config: &Config, install: &str) -> BTreeMap<String, App> {
             install: install.to_owned(),
             brand: config.words.brand.clone(),
             language: config.words.language,
+            language_from_number: config.contacts.language_from_number,
         });
         (name.clone(), made)
     };

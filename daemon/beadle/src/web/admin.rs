@@ -41,7 +41,7 @@ pub fn router(admin: Arc<Admin>) -> Router {
         .route("/schedules/{name}/run", get(data::would_run).post(data::run))
         .route("/contacts", get(data::contacts))
         .route("/contacts/proposals", get(data::proposals))
-        .route("/contacts/{id}", get(data::contact))
+        .route("/contacts/{id}", get(data::contact).patch(data::edit_contact))
         .route("/contacts/{keep}/merge/{gone}", get(data::would_merge).post(data::merge))
         .route("/contacts/{one}/keep-apart/{other}", post(data::keep_apart))
         .route("/windows", get(data::windows))

@@ -42,6 +42,11 @@ pub enum EventKind {
 }
 
 impl EventKind {
+    /// Who the members are and where they live may be otherwise after it.
+    pub fn moves_members(self) -> bool {
+        matches!(self, EventKind::MemberJoined | EventKind::MemberLeft | EventKind::ContactChanged)
+    }
+
     /// Every kind, in the order of their numbers.
     pub const ALL: [EventKind; 16] = [
         EventKind::Message,

@@ -160,7 +160,7 @@ impl World {
     /// A person writes, and so becomes known; their window is open.
     pub async fn arrived(&self, number: &str) -> EventId {
         let aliases = vec![Alias { kind: AliasKind::WaId, value: number.into() }];
-        let sender = Sender { channel: "shop".into(), aliases, name: Some("Ada".into()), group: None };
+        let sender = Sender { channel: "shop".into(), aliases, name: Some("Ada".into()), group: None, language: None };
         let body = event(1).body;
         let new = NewEvent {
             key: EventKey { at: NOW, hash: number.repeat(2).as_bytes()[..16].try_into().unwrap() },

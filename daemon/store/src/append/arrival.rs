@@ -103,6 +103,10 @@ impl Tx<'_> {
             let phones = arrival.names.iter().filter(|name| name.kind == AliasKind::Phone);
             person.contact.timezone = phones.filter_map(|name| zone_of_number(&name.value)).next().map(str::to_owned);
         }
+        let told =
+            arrival.event.word.as_ref().and_then(|said| said.language).map(|language| language.code().to_owned());
+        let language = told.or_else(|| person.contact.language.take());
+        person.contact.language = language.or_else(|| arrival.sender.language.clone());
         let mut course = Course::plain(None, None);
         if arrival.contact_news {
             course.before.extend(contact_news(arrival, &was));
@@ -142,7 +146,8 @@ impl Tx<'_> {
         let Some(contact) = contact else { return Ok(None) };
         let Some(person) = self.shadow.people.person(self.conn, contact)? else { return Ok(None) };
         let renamed = arrival.sender.name.is_some() && arrival.sender.name != person.contact.name;
-        if renamed || arrival.joins(person) {
+        let guessed = arrival.sender.language.is_some() && person.contact.language.is_none();
+        if renamed || guessed || arrival.joins(person) {
             return Ok(None);
         }
         let talk = match &arrival.sender.group {
@@ -215,7 +220,7 @@ impl Tx<'_> {
             self.conn
                 .prepare_cached(
                     "UPDATE contacts SET name = ?2, membership = ?3, member_since = ?4, opted_out_since = ?5, timezone = ?6,
-                         marketing_stopped_since = ?7 WHERE id = ?1",
+                         marketing_stopped_since = ?7, language = ?8 WHERE id = ?1",
                 )?
                 .execute(params![
                     contact.id.0,
@@ -224,7 +229,8 @@ impl Tx<'_> {
                     member_since,
                     opted_out,
                     contact.timezone,
-                    no_marketing
+                    no_marketing,
+                    contact.language
                 ])?;
             return Ok(());
         }
@@ -232,7 +238,7 @@ impl Tx<'_> {
             .conn
             .prepare_cached(
                 "INSERT INTO contacts (name, created_at, membership, member_since, opted_out_since, timezone,
-                     marketing_stopped_since) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+                     marketing_stopped_since, language) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
             )?
             .insert(params![
                 contact.name,
@@ -241,7 +247,8 @@ impl Tx<'_> {
                 member_since,
                 opted_out,
                 contact.timezone,
-                no_marketing
+                no_marketing,
+                contact.language
             ])?;
         contact.id = ContactId(id);
         Ok(())

@@ -58,7 +58,7 @@ mod tests {
         let store = Store::open(StoreConfig { ballast_bytes: 0, ..StoreConfig::new(folder.path(), clock) }).unwrap();
         assert_eq!(store.reader().counts().unwrap(), Counts::default());
         let alias = Alias { kind: AliasKind::Phone, value: "31600000001".into() };
-        let sender = Sender { channel: "shop".into(), aliases: vec![alias], name: None, group: None };
+        let sender = Sender { channel: "shop".into(), aliases: vec![alias], name: None, group: None, language: None };
         let event = NewEvent {
             key: EventKey { at: Timestamp(900), hash: [1; 16] },
             place: Place::Sender(sender),

@@ -164,7 +164,7 @@ pub fn key(text: &str, at: Timestamp) -> EventKey {
 }
 
 pub fn sender(aliases: Vec<Alias>) -> Sender {
-    Sender { channel: "shop".into(), aliases, name: Some("Ana".into()), group: None }
+    Sender { channel: "shop".into(), aliases, name: Some("Ana".into()), group: None, language: None }
 }
 
 /// A text from somebody, recognised by its platform id.
@@ -194,7 +194,7 @@ pub fn from(number: &str, id: &str) -> NewEvent {
 
 /// A word, with its answer.
 pub fn word(number: &str, id: &str, word: Word) -> NewEvent {
-    NewEvent { word: Some(SaidWord { word, answer: Some(text("noted")) }), ..from(number, id) }
+    NewEvent { word: Some(SaidWord { word, language: None, answer: Some(text("noted")) }), ..from(number, id) }
 }
 
 /// A text that quotes a message by its platform id.

@@ -274,7 +274,7 @@ async fn the_stricter_wish_stands_and_is_told() {
         twice_here(&house).await;
         let name = if stop_as_kept { wa(NUMBER) } else { user("NL.1") };
         let mut stop = message("s", on("shop", vec![name]), "STOP");
-        stop.word = Some(SaidWord { word: Word::Stop, answer: None });
+        stop.word = Some(SaidWord { word: Word::Stop, language: None, answer: None });
         house.append(vec![stop]).await;
         let report = merged(&house, ANA, MIA).await;
         assert!(report.after.opted_out_since.is_some() && report.after.member_since.is_none());

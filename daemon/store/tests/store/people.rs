@@ -1,9 +1,11 @@
 //! Who somebody is, what a word makes of them, and how long one may write to them.
 
 use crate::house::*;
+use beadle_model::word::Language;
 use beadle_model::{AliasKind, ContactId, EventBody, Timestamp, Word};
 use beadle_store::shown::ContactShown;
 use beadle_store::step::*;
+use beadle_store::{ContactEdit, StoreError};
 
 fn contact(house: &House, id: i64) -> ContactShown {
     house.reader.contact_shown(ContactId(id)).unwrap().unwrap()
@@ -82,13 +84,39 @@ async fn a_name_follows_the_platform_and_no_name_changes_nothing() {
 }
 
 #[tokio::test]
+async fn a_language_is_guessed_then_told_then_set_and_the_better_word_stands() {
+    let house = House::new();
+    let speaks = async |id: &str, guess: Option<&str>, word: Option<Language>| {
+        let from = Sender { language: guess.map(Into::into), ..sender(vec![wa("31600000001")]) };
+        let word = word.map(|language| SaidWord { word: Word::Join, language: Some(language), answer: None });
+        let event = house.said(NewEvent { word, ..message(id, from, "hi") }).await;
+        event.conversation.unwrap().contact.language.clone()
+    };
+    assert_eq!(speaks("a", None, None).await, None);
+    assert_eq!(speaks("b", Some("nl"), None).await.as_deref(), Some("nl"));
+    assert_eq!(speaks("c", Some("de"), None).await.as_deref(), Some("nl"), "a guess is made once");
+    assert_eq!(speaks("d", Some("nl"), Some(Language::Et)).await.as_deref(), Some("et"));
+    let edit = |language: &str| ContactEdit { language: Some(language.into()), timezone: None };
+    let set = house.store.edit_contact(ContactId(1), edit("pt-BR")).await.unwrap();
+    assert_eq!((set.language.as_deref(), set.timezone.as_deref()), (Some("pt-BR"), Some("Europe/Amsterdam")));
+    assert_eq!(speaks("e", Some("nl"), None).await.as_deref(), Some("pt-BR"));
+    house.store.edit_contact(ContactId(1), edit("pt-BR")).await.unwrap();
+    let news = kinds(&house.events()).into_iter().filter(|kind| *kind == "contact-changed").count();
+    assert_eq!(news, 1, "what changes nothing is no news");
+    let nobody = house.store.edit_contact(ContactId(7), edit("nl")).await;
+    assert!(matches!(nobody, Err(StoreError::NotFound { .. })), "{nobody:?}");
+    let house = house.reopen();
+    assert_eq!(contact(&house, 1).contact.language.as_deref(), Some("pt-BR"));
+}
+
+#[tokio::test]
 async fn an_event_that_came_before_changes_nothing() {
     let house = House::new();
     house.said(from("31600000001", "a")).await;
     house.hand.advance_ms(HOUR);
     let mut again = message("a", Sender { name: Some("Eve".into()), ..sender(vec![wa("31600000002")]) }, "hi");
     again.happened_at = house.clock.now();
-    again.word = Some(SaidWord { word: Word::Stop, answer: Some(text("bye")) });
+    again.word = Some(SaidWord { word: Word::Stop, language: None, answer: Some(text("bye")) });
     assert_eq!(house.append(vec![again]).await, Appended { duplicates: 1, ..Appended::default() });
     // The same in one batch, and for somebody known.
     let twice = vec![from("31600000001", "b"), from("31600000001", "b")];

@@ -22,6 +22,7 @@ pub fn app() -> App {
         install: "c0ffee11".into(),
         brand: "The Potters".into(),
         language: Language::Nl,
+        language_from_number: false,
     })
 }
 

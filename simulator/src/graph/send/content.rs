@@ -118,6 +118,7 @@ fn media_trouble(world: &World, kind: &str, body: &Value, now_ms: i64) -> Result
         let Some(id) = object.get("id").and_then(Value::as_str) else { continue };
         let unknown = || Refusal::invalid(format!("There is no media '{id}', or it has expired."));
         let file = world.media.get(id, now_ms).ok_or_else(unknown)?;
+        let kind = if kind == "gif" { "video" } else { kind };
         let unfit = media::fits(kind, file.essence()).err();
         trouble = trouble.or(unfit.map(|refusal| (refusal.code, refusal.details)));
     }

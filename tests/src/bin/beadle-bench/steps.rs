@@ -7,6 +7,7 @@ mod schedules;
 mod servers;
 mod standing;
 mod throughput;
+mod waiting;
 
 use crate::Options;
 use crate::report::Report;
@@ -37,6 +38,9 @@ pub fn all() -> &'static [(&'static str, &'static str, Step)] {
         ),
         ("schedules", "10,000 schedules: start, memory, processor at rest, how late they fire", |options, report| {
             Box::pin(schedules::schedules(options, report))
+        }),
+        ("waiting", "10 million open windows, 10 million timers: the same (writes some 5 GB)", |options, report| {
+            Box::pin(waiting::waiting(options, report))
         }),
         ("call-cost", "a call into a warm and a fresh instance, beside bare wasmtime", |options, report| {
             Box::pin(standing::call_cost(options, report))

@@ -100,6 +100,7 @@ pub fn contact(answer: Value, screen: Screen) -> Shown {
         ("contact", it.row.id.clone()),
         ("name", or_dash(it.row.name.as_deref())),
         ("language", or_dash(it.row.language.as_deref())),
+        ("time zone", or_dash(it.row.timezone.as_deref())),
         ("known since", utc(it.row.created_at)),
         ("standing", standing(&it.row, it.now)),
         ("known as", names(&it.aliases)),

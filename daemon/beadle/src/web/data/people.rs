@@ -1,11 +1,15 @@
 //! Contacts: listed, shown, merged, kept apart.
 
 use super::{Admin, Answer, ask, id, maybe_id, most};
-use crate::api::{ContactRow, ContactView, ConversationRow, Done, List, MergeProposal, MergeView, MergedPlugin};
+use crate::api::{
+    ContactEdit, ContactRow, ContactView, ConversationRow, Done, List, MergeProposal, MergeView, MergedPlugin,
+};
 use crate::web::failure::No;
 use axum::Json;
+use axum::extract::rejection::JsonRejection;
 use axum::extract::{Path, Query, State};
 use beadle_model::{Alias, AliasKind, Contact, ContactId, Timestamp};
+use beadle_schedule::Zone;
 use beadle_store::StoreError;
 use beadle_store::shown::{AliasClash, ContactShown, MergeReport};
 use serde::Deserialize;
@@ -75,6 +79,40 @@ pub async fn keep_apart(State(admin): State<Arc<Admin>>, Path((one, other)): Pat
     admin.store.keep_contacts_apart(id(&one)?, id(&other)?).await?;
     let message = format!("{one} and {other} are two, and are not proposed again.");
     Ok(Json(Done { message, warning: None }))
+}
+
+/// `PATCH /contacts/{id}`: what a person says of somebody.
+pub async fn edit_contact(
+    State(admin): State<Arc<Admin>>,
+    Path(contact): Path<String>,
+    edit: Result<Json<ContactEdit>, JsonRejection>,
+) -> Answer<Done> {
+    let Json(ContactEdit { language, timezone }) = edit.map_err(|why| No::bad_request(why.body_text()))?;
+    if let Some(tag) = language.as_ref().filter(|tag| !tag.is_empty() && !is_language(tag)) {
+        return Err(No::bad_request(format!(
+            "`{tag}` is no language; write it as in BCP 47, such as \"nl\" or \"pt-BR\""
+        )));
+    }
+    if let Some(name) = timezone.as_ref().filter(|name| !name.is_empty() && Zone::named(name).is_none()) {
+        return Err(No::bad_request(format!(
+            "`{name}` is no time zone of the IANA list, such as \"Europe/Amsterdam\""
+        )));
+    }
+    let edit = beadle_store::ContactEdit { language, timezone };
+    let now = admin.store.edit_contact(id(&contact)?, edit).await?;
+    let known = |what: Option<String>| what.unwrap_or_else(|| "not known".into());
+    let message = format!("{}: language {}, time zone {}.", now.id, known(now.language), known(now.timezone));
+    Ok(Json(Done { message, warning: None }))
+}
+
+/// A language with its further subtags: letters and digits with `-` between (RFC 5646), as long as any in use.
+fn is_language(tag: &str) -> bool {
+    let mut parts = tag.split('-');
+    let first =
+        parts.next().is_some_and(|part| (2..=3).contains(&part.len()) && part.bytes().all(|c| c.is_ascii_lowercase()));
+    first
+        && tag.len() <= 35
+        && parts.all(|part| (2..=8).contains(&part.len()) && part.bytes().all(|c| c.is_ascii_alphanumeric()))
 }
 
 async fn merge_view(admin: &Admin, report: MergeReport, dry_run: bool) -> Answer<MergeView> {
@@ -150,6 +188,7 @@ fn contact_row(contact: &Contact) -> ContactRow {
         id: contact.id.to_string(),
         name: contact.name.clone(),
         language: contact.language.clone(),
+        timezone: contact.timezone.clone(),
         created_at: contact.created_at.as_ms(),
         member_since: contact.member_since.map(|at| at.as_ms()),
         opted_out_since: contact.opted_out_since.map(|at| at.as_ms()),

@@ -1,0 +1,108 @@
+//! What language the people of a telephone number's country speak, where nearly all of them speak one.
+//!
+//! A guess for who has not told it otherwise; operators choose whether it is made (`[contacts] language_from_number`). Calling
+//! codes as ITU-T E.164 gives them, languages as BCP 47 has them. Countries of several languages (Belgium, Switzerland, Canada,
+//! India, …) are left out, and so is +1, which is shared by many.
+
+/// BCP 47, of a number in digits with its country code, as far as the number tells.
+pub fn language_of_number(digits: &str) -> Option<&'static str> {
+    // Codes have one to three digits; none begins another.
+    (1..=3).rev().find_map(|length| {
+        let code = digits.get(..length)?;
+        let at = LANGUAGES.binary_search_by(|(known, _)| (*known).cmp(code)).ok()?;
+        LANGUAGES.get(at).map(|(_, language)| *language)
+    })
+}
+
+/// By code, as text, in order.
+const LANGUAGES: &[(&str, &str)] = &[
+    ("20", "ar"),
+    ("218", "ar"),
+    ("238", "pt"),
+    ("244", "pt"),
+    ("258", "pt"),
+    ("30", "el"),
+    ("31", "nl"),
+    ("33", "fr"),
+    ("34", "es"),
+    ("351", "pt"),
+    ("353", "en"),
+    ("354", "is"),
+    ("355", "sq"),
+    ("36", "hu"),
+    ("370", "lt"),
+    ("371", "lv"),
+    ("372", "et"),
+    ("385", "hr"),
+    ("386", "sl"),
+    ("39", "it"),
+    ("40", "ro"),
+    ("420", "cs"),
+    ("421", "sk"),
+    ("43", "de"),
+    ("44", "en"),
+    ("45", "da"),
+    ("46", "sv"),
+    ("47", "nb"),
+    ("48", "pl"),
+    ("49", "de"),
+    ("502", "es"),
+    ("503", "es"),
+    ("504", "es"),
+    ("505", "es"),
+    ("506", "es"),
+    ("507", "es"),
+    ("51", "es"),
+    ("52", "es"),
+    ("53", "es"),
+    ("54", "es"),
+    ("55", "pt"),
+    ("56", "es"),
+    ("57", "es"),
+    ("58", "es"),
+    ("591", "es"),
+    ("593", "es"),
+    ("595", "es"),
+    ("598", "es"),
+    ("61", "en"),
+    ("62", "id"),
+    ("64", "en"),
+    ("66", "th"),
+    ("81", "ja"),
+    ("82", "ko"),
+    ("84", "vi"),
+    ("90", "tr"),
+    ("962", "ar"),
+    ("964", "ar"),
+    ("965", "ar"),
+    ("966", "ar"),
+    ("967", "ar"),
+    ("968", "ar"),
+    ("971", "ar"),
+    ("973", "ar"),
+    ("974", "ar"),
+    ("98", "fa"),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_tells_its_language_where_its_country_speaks_one() {
+        assert!(LANGUAGES.is_sorted_by(|a, b| a.0 < b.0));
+        for (number, language) in [
+            ("31612345678", Some("nl")),
+            ("3725123456", Some("et")),
+            ("5511987654321", Some("pt")),
+            ("351910000101", Some("pt")),
+            // Dutch or French; English, French or Spanish.
+            ("32470123456", None),
+            ("12125551234", None),
+            ("", None),
+            ("3", None),
+        ] {
+            assert_eq!(language_of_number(number), language, "{number}");
+        }
+    }
+}

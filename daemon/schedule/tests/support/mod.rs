@@ -1,0 +1,87 @@
+//! What the tests that live through a long time share: chance with a seed, a clock that is turned to what comes next, and a
+//! machine's disk as it is when it stops.
+
+use beadle_clock::{Clock, Hand, Rest};
+use beadle_model::{Alias, AliasKind, Content, EventBody, Timestamp};
+use beadle_store::step::{EventKey, NewEvent, Place, Sender};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::time::Duration;
+use tempfile::TempDir;
+
+pub const MINUTE: i64 = 60_000;
+pub const HOUR: i64 = 60 * MINUTE;
+pub const DAY: i64 = 24 * HOUR;
+/// 2026-01-01T00:00:00Z
+pub const START: Timestamp = Timestamp(1_767_225_600_000);
+
+/// Numbers that look random and are the same for one seed.
+pub struct Dice(u64);
+
+impl Dice {
+    /// The seed that was asked for, else another one; it is shown with a test that fails.
+    pub fn seeded() -> Self {
+        let seed = std::env::var("BEADLE_E2E_SEED").ok().and_then(|seed| seed.parse().ok());
+        let seed = seed.unwrap_or_else(|| u64::from(std::process::id()));
+        println!("BEADLE_E2E_SEED={seed}");
+        Self(seed)
+    }
+
+    pub fn below(&mut self, most: i64) -> i64 {
+        // Knuth's MMIX.
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        i64::try_from(self.0 >> 33).unwrap() % most
+    }
+
+    /// The clock is moved, and whoever waited for it gets no time to finish.
+    pub async fn stop_somewhere(&mut self, hand: &Hand) {
+        hand.advance_ms(self.below(2 * HOUR));
+        for _ in 0..self.below(40) {
+            tokio::task::yield_now().await;
+        }
+        // tidy: the moment of the crash is what is random
+        tokio::time::sleep(Duration::from_micros(u64::try_from(self.below(900)).unwrap())).await;
+    }
+}
+
+/// What lies on a machine's disk at this moment, in another directory.
+pub fn on_disk_now(dir: &TempDir) -> TempDir {
+    let next = tempfile::tempdir().unwrap();
+    for file in ["beadle.db", "beadle.db-wal"] {
+        std::fs::copy(dir.path().join(file), next.path().join(file)).unwrap();
+    }
+    next
+}
+
+/// Lets what is due be done, and turns the clock to what comes next, until it is then.
+pub async fn live_until(hand: &Hand, clock: &Clock, until: Timestamp) {
+    loop {
+        let Rest::Until(next) = hand.resting().await else { unreachable!() };
+        match next.filter(|next| *next <= until) {
+            Some(next) => hand.set(next.max(clock.now())),
+            None => return hand.set(until.max(clock.now())),
+        }
+    }
+}
+
+/// A message from this number; `id` is what it is recognised by.
+pub fn says(number: &str, id: &str, happened_at: Timestamp) -> NewEvent {
+    let aliases = vec![Alias { kind: AliasKind::WaId, value: number.into() }];
+    let mut hash = DefaultHasher::new();
+    id.hash(&mut hash);
+    NewEvent {
+        key: EventKey { at: happened_at, hash: u128::from(hash.finish()).to_le_bytes() },
+        place: Place::Sender(Sender { channel: "shop".into(), aliases, name: None, group: None, language: None }),
+        happened_at,
+        opens_window: true,
+        word: None,
+        body: EventBody::Message {
+            message: id.into(),
+            content: Content::Text("hello".into()),
+            context: None,
+            referral: None,
+            word: None,
+            addressed: None,
+            extra: serde_json::Value::Null,
+        },
+    }
+}

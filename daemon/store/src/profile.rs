@@ -1,0 +1,51 @@
+//! What a person says of a contact, where the platform tells nothing: which language they speak, and where they live.
+
+use crate::StoreError;
+use crate::people::load_person;
+use crate::writer::Tx;
+use beadle_model::{Contact, ContactId, EventBody, Timestamp};
+use rusqlite::params;
+
+/// What is to be known of a contact from now on; what is none stays as it is, what is empty is not known any more.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ContactEdit {
+    /// BCP 47.
+    pub language: Option<String>,
+    /// IANA.
+    pub timezone: Option<String>,
+}
+
+impl Tx<'_> {
+    /// Writes it down, and tells who observes contacts, where anything changed.
+    pub(crate) fn edit_contact(
+        &mut self,
+        id: ContactId,
+        edit: &ContactEdit,
+        now: Timestamp,
+    ) -> Result<Contact, StoreError> {
+        let found = load_person(self.conn, id)?;
+        let mut person = found.ok_or_else(|| StoreError::NotFound { what: "contact", id: id.to_string() })?;
+        let was = person.contact.clone();
+        for (known, said) in
+            [(&mut person.contact.language, &edit.language), (&mut person.contact.timezone, &edit.timezone)]
+        {
+            if let Some(said) = said {
+                *known = Some(said.clone()).filter(|said| !said.is_empty());
+            }
+        }
+        let contact = person.contact.clone();
+        if contact == was {
+            return Ok(contact);
+        }
+        self.conn
+            .prepare_cached("UPDATE contacts SET language = ?2, timezone = ?3 WHERE id = ?1")?
+            .execute(params![contact.id.0, contact.language, contact.timezone])?;
+        self.shadow.people.keep_person(person);
+        if let Some(place) = self.place_of(contact.id)? {
+            let body =
+                EventBody::ContactChanged { change: "edited".into(), merged: None, extra: serde_json::Value::Null };
+            self.append_about(body, place, contact.id, now)?;
+        }
+        Ok(contact)
+    }
+}

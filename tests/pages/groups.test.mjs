@@ -1,0 +1,145 @@
+// Groups on the chat page: made, entered by the link with and without asking, written in, suspended.
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { SECRETS } from "./daemon.mjs";
+import { daemon, open, phone, picture, quiet, simulator } from "./opened.mjs";
+
+/** Calls the Graph API as the business; its answer. */
+const graph = (path, body) => fetch(`${simulator.url}/v26.0/${path}`, {
+  method: "POST", headers: { "content-type": "application/json", authorization: `Bearer ${SECRETS.accessToken}` },
+  body: JSON.stringify({ messaging_product: "whatsapp", ...body }),
+});
+
+/** The one group, as the control API shows it. */
+const theGroup = async () => (await (await fetch(`${simulator.url}/control/groups`)).json()).groups[0];
+
+/** Makes the group on the page, with these people in it. */
+async function make(page, subject, { approval = false, members = [] } = {}) {
+  await page.getByRole("button", { name: "New group" }).click();
+  const dialog = page.getByRole("dialog");
+  await dialog.getByLabel("Subject").fill(subject);
+  if (approval) await dialog.getByLabel("whoever follows the link").check();
+  for (const name of members) await dialog.getByLabel(name).check();
+  await dialog.getByRole("button", { name: "Make" }).click();
+  const group = phone(page, subject);
+  await group.getByText("no window").waitFor();
+  return group;
+}
+
+test("a group is made, entered, written in and answered, each from their side", async () => {
+  const { page, complaints, close } = await open();
+  const group = await make(page, "Harbour Street", { approval: true, members: ["Ana"] });
+  await group.getByRole("button", { name: "About" }).click();
+  await group.getByRole("listitem").filter({ hasText: "Kadri" }).getByRole("button", { name: "Ask" }).click();
+  await group.getByText("1 asking").waitFor();
+  await group.getByRole("textbox").fill("Who has a ladder?");
+  await group.getByRole("textbox").press("Enter");
+  await group.getByText("24 h 00 min").waitFor();
+  const made = await theGroup();
+  await graph(`${made.id}/join_requests`, { join_requests: [made.join_requests[0].id] });
+  await group.getByText("Ana, Kadri").waitFor();
+  // Ana has read it when the phone goes to Kadri.
+  const read = page.waitForResponse((response) => response.url().endsWith("/control/read"));
+  await graph("106540352242922/messages", { recipient_type: "group", to: made.id, type: "text", text: { body: "Bram keeps it, *number 7*" } });
+  const answer = group.locator(".theirs").filter({ hasText: "number 7" });
+  await Promise.all([answer.waitFor(), read]);
+  await group.getByLabel("Who speaks").selectOption("kadri");
+  await group.locator(".theirs .author").getByText("Ana").waitFor();
+  await group.getByRole("textbox").fill("Thank you!");
+  await group.getByRole("textbox").press("Enter");
+  await group.locator(".mine").getByText("Thank you!").waitFor();
+  // Ana and Kadri both held it: read by all.
+  await answer.locator(".ticks.read").waitFor();
+  await group.getByRole("button", { name: "About" }).click();
+  await picture(page, "group");
+  await group.getByRole("listitem").filter({ hasText: "Kadri" }).getByRole("button", { name: "Leave" }).click();
+  await group.locator("header small").getByText("Ana", { exact: true }).waitFor();
+  assert.deepEqual(complaints, []);
+  await close();
+});
+
+test("who follows the link of an open group is in at once, and the business is told", async () => {
+  const { page, complaints, close } = await open();
+  const before = daemon.groups.length;
+  const group = await make(page, "Harbour Street");
+  await group.locator("header small").getByText("nobody yet").waitFor();
+  assert.equal(await group.getByRole("textbox").isDisabled(), true);
+  await page.context().grantPermissions(["clipboard-read", "clipboard-write"]);
+  const about = () => group.getByRole("button", { name: "About" }).click();
+  await about();
+  const { invite_link: link } = await theGroup();
+  await group.getByText(link).waitFor();
+  await group.getByRole("button", { name: "Copy" }).click();
+  await page.waitForFunction((link) => navigator.clipboard.readText().then((copied) => copied === link), link);
+  const row = (name) => group.getByRole("listitem").filter({ hasText: name });
+  assert.equal(await row("Ana").getByRole("button", { name: "Ask" }).count(), 0);
+  await row("Ana").getByRole("button", { name: "Join" }).click();
+  await group.locator("header small").getByText("Ana", { exact: true }).waitFor();
+  await about();
+  await row("Bram").getByRole("button", { name: "Join" }).click();
+  await group.locator("header small").getByText("Ana, Bram").waitFor();
+  await group.getByLabel("Who speaks").selectOption("bram");
+  await group.getByRole("textbox").fill("Hello, all");
+  await group.getByRole("textbox").press("Enter");
+  await group.locator(".mine .ticks.read").waitFor();
+  await quiet();
+  const joined = daemon.groups.slice(before).filter((group) => group.type === "group_participants_add");
+  assert.deepEqual(joined.map((group) => [group.reason, group.added_participants[0].wa_id]),
+    [["invite_link", "351910000101"], ["invite_link", "31610000102"]]);
+  await about();
+  await picture(page, "group-joined");
+  // Whoever the business removed does not come back by the link.
+  await page.keyboard.press("Escape");
+  const { id } = await theGroup();
+  await fetch(`${simulator.url}/v26.0/${id}/participants`, {
+    method: "DELETE", headers: { "content-type": "application/json", authorization: `Bearer ${SECRETS.accessToken}` },
+    body: JSON.stringify({ messaging_product: "whatsapp", participants: [{ user: "+31610000102" }] }) });
+  await group.locator("header small").getByText("Ana", { exact: true }).waitFor();
+  await about();
+  await row("Bram").getByText("was removed").waitFor();
+  assert.equal(await row("Bram").getByRole("button").count(), 0);
+  assert.deepEqual(complaints, []);
+  await close();
+});
+
+test("a suspended group is silent on both sides until the suspension ends", async () => {
+  const { page, complaints, close } = await open();
+  const group = await make(page, "Harbour Street", { members: ["Ana", "Bram"] });
+  await group.getByRole("textbox").fill("Before");
+  await group.getByRole("textbox").press("Enter");
+  await group.locator(".mine .ticks.read").waitFor();
+  await group.getByRole("button", { name: "About" }).click();
+  await group.getByRole("button", { name: "Suspend the group" }).click();
+  await group.locator("header small").getByText("Ana, Bram · suspended").waitFor();
+  assert.deepEqual([await group.getByRole("textbox").isDisabled(), await group.getByLabel("Who speaks").isDisabled()], [true, true]);
+  await picture(page, "group-suspended");
+  const { id } = await theGroup();
+  const refused = await graph("106540352242922/messages", { recipient_type: "group", to: id, type: "text", text: { body: "anybody?" } });
+  assert.deepEqual([refused.status, (await refused.json()).error.code], [403, 131207]);
+  await group.getByRole("button", { name: "About" }).click();
+  await group.getByRole("button", { name: "End the suspension" }).click();
+  await group.locator("header small").getByText("Ana, Bram", { exact: true }).waitFor();
+  await group.getByRole("textbox").fill("After");
+  await group.getByRole("textbox").press("Enter");
+  await group.locator(".mine").getByText("After").waitFor();
+  await quiet();
+  const told = daemon.groups.map((group) => group.type).filter((type) => type.startsWith("group_suspend"));
+  assert.deepEqual(told, ["group_suspend", "group_suspend_cleared"]);
+  assert.deepEqual(complaints, []);
+  await close();
+});
+
+test("a request to come in can be taken back", async () => {
+  const { page, close } = await open();
+  const group = await make(page, "Harbour Street", { approval: true });
+  const about = () => group.getByRole("button", { name: "About" }).click();
+  await about();
+  await group.getByRole("listitem").filter({ hasText: "Ana" }).getByRole("button", { name: "Ask" }).click();
+  await group.getByText("1 asking").waitFor();
+  await about();
+  await group.getByRole("listitem").filter({ hasText: "Ana" }).getByRole("button", { name: "Take back" }).click();
+  await group.getByText("1 asking").waitFor({ state: "detached" });
+  assert.deepEqual((await theGroup()).join_requests, []);
+  await close();
+});

@@ -1,0 +1,61 @@
+"""Ten million things that wait for their time, in the daemon's database: windows that are open, or timers that are set.
+
+Written straight into the tables of store's schema, since the daemon would take half an hour for as many messages.
+Usage: waiting.py fill DATABASE windows|timers COUNT      none is due within two hours
+       waiting.py soon DATABASE windows|timers COUNT IN_S EVERY_MS      the first COUNT become due, one after the other
+"""
+
+import sqlite3
+import sys
+import time
+
+WA_ID = 2  # of beadle_model's AliasKind
+IN_CONVERSATION = 2  # of its Scope
+HOUR_MS = 3_600_000
+FIRST_NUMBER = 31_600_000_000
+# Timers that become due answer in conversations; these are there for them.
+TALKS = 20_000
+
+
+def fill(db, what, count):
+    now = int(time.time() * 1000)
+    numbers = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < :talks) "
+    (plugin,) = db.execute("SELECT no FROM plugins WHERE name = 'hourglass'").fetchone()
+    talks = count if what == "windows" else min(TALKS, count)
+    # They end from two hours from now on, spread over the rest of a day; none is further away than a window can be.
+    names = dict(talks=talks, count=count, now=now, first=FIRST_NUMBER, plugin=plugin, step=20 * HOUR_MS / count,
+                 end=now + 2 * HOUR_MS, day=24 * HOUR_MS)
+    until = ":end + CAST(i * :step AS INTEGER)" if what == "windows" else ":now + :day"
+    for statement in [
+        "INSERT INTO contacts (id, created_at, membership, member_since) SELECT i, :now, 1, :now FROM n",
+        "INSERT INTO conversations (id, channel, contact, address_kind, address, last_inbound_at, window_until) "
+        f"SELECT i, 'shop', i, {WA_ID}, :first + i, {until} - :day, {until} FROM n",
+        "INSERT INTO windows (conversation, due_at) SELECT id, window_until FROM conversations WHERE :talks > 0",
+    ]:
+        db.execute((numbers if "FROM n" in statement else "") + statement, names)
+    if what == "timers":
+        db.execute(numbers.replace(":talks", ":count") +
+                   "INSERT INTO timers (plugin, scope, scope_id, key, due_at, conversation, payload) "
+                   f"SELECT :plugin, {IN_CONVERSATION}, 1 + i % :talks, 't-' || i, :end + CAST(i * :step AS INTEGER), "
+                   "1 + i % :talks, x'776f7264' FROM n", names)
+
+
+def soon(db, what, count, in_s, every_ms):
+    begin = int(time.time() * 1000) + in_s * 1000
+    names = dict(count=count, begin=begin, every=every_ms)
+    if what == "windows":
+        db.execute("UPDATE conversations SET window_until = :begin + id * :every WHERE id <= :count", names)
+        db.execute("UPDATE windows SET due_at = :begin + conversation * :every WHERE conversation <= :count", names)
+    else:
+        db.execute("UPDATE timers SET due_at = :begin + id * :every WHERE id <= :count", names)
+
+
+if __name__ == "__main__":
+    do, database, what = sys.argv[1:4]
+    connection = sqlite3.connect(database)
+    # A crash here costs a bench run, not a message.
+    connection.execute("PRAGMA synchronous = OFF")
+    connection.execute("PRAGMA cache_size = -400000")
+    {"fill": fill, "soon": soon}[do](connection, what, *map(int, sys.argv[4:]))
+    connection.commit()
+    connection.close()

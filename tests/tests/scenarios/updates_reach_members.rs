@@ -1,0 +1,212 @@
+//! Updates that people write as files, sent by schedules to members with the real daemon: once to each, in their language, at
+//! their own hour, whatever is killed; not before they may, nor after.
+
+use crate::text;
+use beadle_e2e::daemon::{Daemon, Setup};
+use beadle_e2e::random::{Chance, long};
+use beadle_e2e::simulator::{Place, Simulator, text_of};
+use beadle_e2e::until;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+const MINUTE_MS: i64 = 60_000;
+const HOUR_MS: i64 = 60 * MINUTE_MS;
+/// Friday 2026-03-27T12:00:00Z
+const FRIDAY_NOON: i64 = 1_774_612_800_000;
+
+struct World {
+    setup: Setup,
+    simulator: Simulator,
+    /// Where the files are written.
+    folder: PathBuf,
+}
+
+/// Noon on a Friday; the plugin with these settings, and these files.
+async fn world(settings: &str, files: &[(&str, &str)], more: &str) -> (World, Daemon) {
+    let place = Place::new();
+    let plugin = format!("grant = [\"messages\"]\ndocuments = \"updates\"\nsettings = {{ {settings} }}");
+    let guess = "[contacts]\nlanguage_from_number = true\n[windows]\nexpiring_before = []";
+    let setup = Setup::new(&place.url()).plugin("community-updates", &plugin).toml(guess).toml(more);
+    let setup = setup.clock(&place.clock_url());
+    let folder = setup.conf_d().with_file_name("updates");
+    std::fs::create_dir(&folder).unwrap();
+    for (name, text) in files {
+        std::fs::write(folder.join(name), text).unwrap();
+    }
+    let simulator = place.start_virtual(&setup).await;
+    simulator.control("POST", "clock", &json!({ "set_ms": FRIDAY_NOON })).await;
+    let daemon = setup.start().await;
+    (World { setup, simulator, folder }, daemon)
+}
+
+/// An entry of the configuration.
+fn entry(name: &str, pattern: &str, payload: &str) -> String {
+    format!("[[schedule]]\nname = \"{name}\"\n{pattern}\nplugin = \"community-updates\"\npayload = {payload}\n")
+}
+
+impl World {
+    /// Somebody writes something that nobody answers.
+    async fn says(&self, who: &str) {
+        self.simulator.say(who, "hello").await;
+        self.simulator.advance(0).await;
+    }
+
+    /// What somebody got, and how many minutes after noon.
+    async fn got(&self, who: &str) -> Vec<(String, i64)> {
+        let at = |message: &Value| message.get("at_ms").and_then(Value::as_i64).unwrap_or_default();
+        let messages = self.simulator.messages(Some(who)).await;
+        messages.iter().filter_map(|it| Some((text_of(it)?, (at(it) - FRIDAY_NOON) / MINUTE_MS))).collect()
+    }
+
+    /// How often each person got each text.
+    async fn sent(&self) -> BTreeMap<(String, String), usize> {
+        let mut sent = BTreeMap::new();
+        for message in self.simulator.messages(None).await {
+            let who = text(&message, "/person").to_owned();
+            *sent.entry((who, text_of(&message).unwrap_or_default())).or_default() += 1;
+        }
+        sent
+    }
+}
+
+/// Members in the crowd; so many of them wrote today.
+const CROWD: u64 = 300;
+const TODAY: u64 = 240;
+
+#[tokio::test]
+async fn several_hundred_get_it_once_each_though_the_daemon_is_killed_again_and_again() {
+    let mut chance = Chance::seeded();
+    let files = [("party.md", "# Party\nCome!"), ("party.nl.md", "# Feest\nKom!")];
+    let settings = "admins = [\"con_1\"], per_step = 20";
+    let pace = "[channels.shop.pace]\ncontact_seconds = 0\n[outbox]\non_ambiguous = \"hold\"\nambiguous_wait = \"1s\"";
+    let (world, mut daemon) = world(settings, &files, pace).await;
+    world.says("Ana").await;
+    let simulator = &world.simulator;
+    simulator.flood(CROWD, CROWD, 0.0, "hello").await;
+    simulator.said(CROWD + 1).await;
+    simulator.advance(25 * HOUR_MS).await;
+    simulator.flood(TODAY, TODAY, 0.0, "hello again").await;
+    simulator.said(CROWD + 1 + TODAY).await;
+    world.says("Ana").await;
+    let at = FRIDAY_NOON + 26 * HOUR_MS;
+    world.setup.put_conf("schedules", &entry("party", "at = \"2026-03-28T14:00:00Z\"", "{ update = \"party\" }"));
+    until("the schedule is known", async || {
+        let list = daemon.get("schedules").await;
+        (text(&list, "/items/0/name") == "party").then_some(())
+    })
+    .await;
+    simulator.control("POST", "clock", &json!({ "set_ms": at })).await;
+    for _ in 0..if long() { 40 } else { 5 } {
+        let before = simulator.messages(None).await.len();
+        let some = before + usize::try_from(1 + chance.below(45)).unwrap();
+        let kill = async {
+            // Time may run out first: the kill is then between two steps.
+            let patience = async || (simulator.messages(None).await.len() >= some).then_some(());
+            let _ = tokio::time::timeout(std::time::Duration::from_secs(2), until("some got it", patience)).await;
+            daemon.kill9().await;
+        };
+        tokio::join!(kill, simulator.advance(4_000));
+        daemon = world.setup.start().await;
+    }
+    simulator.advance(HOUR_MS).await;
+    let (mut got, mut report) = (0, None);
+    for ((who, text), times) in world.sent().await {
+        assert_eq!(times, 1, "{who}: {text}");
+        if text.starts_with("*Feest*") || text.starts_with("*Party*") { got += 1 } else { report = Some(text) }
+    }
+    // What may or may not have gone when it was killed waits for a person's decision, and is in no doubt after it.
+    let dead = daemon.all("dead").await;
+    let held = dead.iter().filter(|row| text(row, "/code") == "outcome-unknown").count();
+    assert_eq!(held, dead.len(), "{dead:?}");
+    let members = usize::try_from(TODAY).unwrap() + 1;
+    assert!((members - held..=members).contains(&got), "{got} of {members} got it, {held} are held");
+    let report = report.unwrap_or_default();
+    let missed = CROWD - TODAY;
+    assert!(report.contains(&members.to_string()) && report.contains(&format!("{missed} window-closed")), "{report}");
+    // It was sent: to fire it again is to send nothing.
+    let before = simulator.messages(None).await.len();
+    assert!(world.setup.cli(&["schedules", "run", "party"]).await.status.success());
+    simulator.advance(HOUR_MS).await;
+    assert_eq!(simulator.messages(None).await.len(), before);
+    daemon.stop().await;
+}
+
+#[tokio::test]
+async fn each_zone_has_it_in_its_own_morning_and_in_its_own_language() {
+    let files = [("digest.md", "News"), ("digest.nl.md", "Nieuws"), ("digest.pt.md", "Novidades")];
+    let schedule = entry("morning", "cron = \"0 9 * * SAT\"\ntimezone = \"member\"", "{ update = \"digest\" }");
+    let (world, daemon) = world("admins = []", &files, &schedule).await;
+    world.simulator.person("Rui", "5511987654321").await;
+    world.simulator.person("Mary", "12125551234").await;
+    world.simulator.person("Joop", "12125551235").await;
+    for who in ["Ana", "Bram", "Kadri", "Rui", "Mary", "Joop"] {
+        world.says(who).await;
+    }
+    // Their numbers tell nothing: Joop's word does, and Mary's is set.
+    world.simulator.say("Joop", "aanmelden").await;
+    let out =
+        world.setup.cli(&["contacts", "set", "con_5", "--language", "pt-BR", "--timezone", "America/New_York"]).await;
+    assert!(out.status.success(), "{out:?}");
+    let shown = daemon.get("contacts/con_5").await;
+    assert_eq!((text(&shown, "/language"), text(&shown, "/timezone")), ("pt-BR", "America/New_York"));
+    for (what, value, part) in [("--language", "Dutch!", "no language"), ("--timezone", "Mars/Base", "no time zone")] {
+        let no = world.setup.cli(&["contacts", "set", "con_5", what, value]).await;
+        assert!(!no.status.success() && String::from_utf8_lossy(&no.stderr).contains(part), "{no:?}");
+    }
+    // By the evening, so that the window of whoever lives furthest west is open in their morning.
+    world.simulator.advance(6 * HOUR_MS).await;
+    for who in ["Rui", "Mary"] {
+        world.says(who).await;
+    }
+    world.simulator.advance(24 * HOUR_MS).await;
+    // Saturday: 09:00 in Tallinn is 07:00 UTC, 19 hours after noon. Joop, whose zone nobody knows, comes with the first.
+    for (who, wanted, hours) in [
+        ("Kadri", "News", 19),
+        ("Joop", "Nieuws", 19),
+        ("Bram", "Nieuws", 20),
+        ("Ana", "Novidades", 21),
+        ("Rui", "Novidades", 24),
+        ("Mary", "Novidades", 25),
+    ] {
+        assert_eq!(world.got(who).await, [(wanted.to_owned(), hours * 60)], "{who}");
+    }
+    assert_eq!(daemon.count("dead").await, 0);
+    daemon.stop().await;
+}
+
+#[tokio::test]
+async fn an_embargo_holds_it_back_an_end_takes_it_away_and_admins_see_it_before() {
+    let files = [
+        ("a-late.md", "---\nexpires_at: 2026-03-27 13:00\n---\nToo late"),
+        ("b-soon.md", "---\nrelease_at: 2026-03-28 10:00\n---\nSoon"),
+    ];
+    let schedules = entry("preview", "cron = \"0 17 * * *\"", "{ preview = true }")
+        + &entry("daily", "cron = \"0 18 * * *\"", "{}")
+        + &entry("named", "cron = \"30 18 * * *\"", "{ update = \"a-late\" }");
+    let (world, daemon) = world("admins = [\"con_1\"]", &files, &schedules).await;
+    for who in ["Ana", "Bram"] {
+        world.says(who).await;
+    }
+    world.simulator.advance(12 * HOUR_MS).await;
+    assert_eq!(world.got("Ana").await, [("Soon".to_owned(), 5 * 60)], "the preview at 17:00");
+    assert_eq!(world.got("Bram").await, [], "one is held back, one is over");
+    // It is bettered in time.
+    std::fs::write(world.folder.join("b-soon.md"), "---\nrelease_at: 2026-03-28 10:00\n---\nSoon, and better").unwrap();
+    until("the file is read", async || {
+        let rows = daemon.all("plugins/community-updates/documents").await;
+        rows.iter().any(|row| row.get("size").and_then(Value::as_u64) == Some(53)).then_some(())
+    })
+    .await;
+    world.simulator.advance(11 * HOUR_MS).await;
+    for who in ["Ana", "Bram"] {
+        world.says(who).await;
+    }
+    world.simulator.advance(12 * HOUR_MS).await;
+    let better = "Soon, and better".to_owned();
+    assert_eq!(world.got("Bram").await, [(better.clone(), 30 * 60)]);
+    let ana: Vec<String> = world.got("Ana").await.into_iter().map(|(text, _)| text).collect();
+    let wanted = ["Soon".to_owned(), better.clone(), better, "b-soon foi enviado a 2 membros.".to_owned()];
+    assert_eq!(ana, wanted, "a preview each day, the update, and what became of it");
+    daemon.stop().await;
+}
