@@ -70,6 +70,7 @@ const PAGES: &[(&str, &str)] = pages! {
     "not-a-counter"
     "not-a-plugin"
     "not-found"
+    "not-granted"
     "not-in-groups"
     "not-running"
     "not-subscribed"

@@ -25,6 +25,8 @@ pub struct PluginConfig {
     pub settings: Value,
     /// See [`Limits`].
     pub limits: Limits,
+    /// Through which channels it may send; none is all of them.
+    pub channels: Option<Vec<String>>,
     /// A handling older than this is not begun, in milliseconds.
     pub max_age_ms: Option<i64>,
     /// Its folder of text files.
@@ -35,7 +37,7 @@ impl PluginConfig {
     /// What a plugin is loaded with. When it changes the plugin is loaded anew; the rest is its place and its rights.
     pub(crate) fn load(&self) -> LoadConfig {
         let settings = if self.settings.is_null() { Value::Object(Default::default()) } else { self.settings.clone() };
-        LoadConfig { settings, limits: self.limits, isolation: self.isolation }
+        LoadConfig { settings, limits: self.limits, channels: self.channels.clone(), isolation: self.isolation }
     }
 }
 
@@ -44,6 +46,7 @@ impl PluginConfig {
 pub(crate) struct LoadConfig {
     pub settings: Value,
     pub limits: Limits,
+    pub channels: Option<Vec<String>>,
     pub isolation: Isolation,
 }
 

@@ -255,7 +255,10 @@ impl Transaction {
         let load = self.job.config.load();
         let settings = load.settings.to_string();
         self.serving().is_some_and(|Serving { plugin, .. }| {
-            *plugin.limits() == load.limits && plugin.isolation() == load.isolation && plugin.settings() == settings
+            *plugin.limits() == load.limits
+                && plugin.channels() == load.channels.as_deref()
+                && plugin.isolation() == load.isolation
+                && plugin.settings() == settings
         })
     }
 
@@ -277,6 +280,7 @@ impl Transaction {
             bytes,
             settings: load.settings,
             limits: load.limits,
+            channels: load.channels,
             isolation: load.isolation,
         };
         let plugin = self.tools.sandbox.load(spec).await?;

@@ -181,6 +181,7 @@ async fn sandboxed(bytes: Vec<u8>) -> Result<(), Failure> {
         bytes: bytes.clone(),
         settings: Value::Null,
         limits: Limits::default(),
+        channels: None,
         isolation,
     };
     let warm = sandbox.load(spec(Isolation::Warm)).await?;

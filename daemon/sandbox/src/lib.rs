@@ -43,7 +43,7 @@ pub use surface::subscriptions;
 
 /// The codes of faults, of load errors, of what host functions refuse besides the gate, and of the sandbox itself;
 /// `beadle explain` has a page for each.
-pub const CODES: [&str; 50] = [
+pub const CODES: [&str; 51] = [
     // faults
     "trap",
     "cpu-limit",
@@ -98,4 +98,5 @@ pub const CODES: [&str; 50] = [
     "unknown-group",
     "unknown-zone",
     "no-channel",
+    "not-granted",
 ];

@@ -39,6 +39,8 @@ pub struct Spec {
     pub settings: Value,
     /// What it may use.
     pub limits: Limits,
+    /// `[plugins.NAME] channels`: through which it may send; none is all of them.
+    pub channels: Option<Vec<String>>,
     /// How long an instance lives.
     pub isolation: Isolation,
 }
@@ -290,6 +292,7 @@ fn compile(host: Arc<Host>, spec: Spec) -> Result<Plugin, LoadError> {
         state: StateSlot::new(spec.state),
         settings,
         limits: spec.limits,
+        channels: spec.channels,
         subscriptions: surface.subscriptions,
         host_key: host.host_key,
         reader: host.reader.clone(),

@@ -90,6 +90,11 @@ impl Plugin {
         &self.inner.facts.settings
     }
 
+    /// Through which channels it may send; none is all of them.
+    pub fn channels(&self) -> Option<&[String]> {
+        self.inner.facts.channels.as_deref()
+    }
+
     /// How long its instances live.
     pub fn isolation(&self) -> Isolation {
         if self.inner.is_warm { Isolation::Warm } else { Isolation::PerEvent }

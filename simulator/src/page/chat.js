@@ -54,7 +54,7 @@ export class Chat {
       onpointerdown: () => this.house.activate(this), onfocusin: () => this.house.activate(this),
     },
       this.top, this.log, this.problem, this.quoting,
-      h("form", { className: "composer", onsubmit: (event) => { event.preventDefault(); this.write(); } },
+      this.composer = h("form", { className: "composer", onsubmit: (event) => { event.preventDefault(); this.write(); } },
         this.speaker(),
         h("button", { type: "button", className: "clip", "aria-label": "Attach", title: "Attach", onclick: (event) => attach(this, event.currentTarget) }, icon(ICONS.clip)),
         this.input, h("button", { type: "submit", className: "send", "aria-label": "Send" }, icon(ICONS.send))));

@@ -29,13 +29,14 @@ export class GroupChat extends Chat {
     this.title.textContent = group.subject;
     const names = group.members.map((id) => this.house.who(id).name);
     const asking = group.join_requests.length;
+    // What matters most comes first: the end is cut off where it is narrow.
     this.about.textContent = [
-      names.length > 0 ? names.join(", ") : "nobody yet", asking > 0 && `${asking} asking`, group.suspended && "suspended",
+      group.suspended && "suspended", asking > 0 && `${asking} asking`, names.length > 0 ? names.join(", ") : "nobody yet",
     ].filter(Boolean).join(" · ");
     const speaking = this.voice.value;
     this.voice.replaceChildren(...group.members.map((id) => h("option", { value: id }, this.house.who(id).name)));
     if (group.members.includes(speaking)) this.voice.value = speaking;
-    for (const control of [this.voice, this.input]) control.disabled = group.members.length === 0 || group.suspended;
+    for (const control of this.composer.elements) control.disabled = group.members.length === 0 || group.suspended;
     if (changed && this.voice.value !== speaking) this.redraw();
     this.tick();
   }

@@ -42,6 +42,11 @@ async fn a_picture_is_read_and_goes_back_and_more_than_text_is_said() {
         simulator.say("Ana", word).await;
         got(&simulator, "Ana", kind).await;
     }
+    let row = daemon.get("plugins/gallery").await;
+    let limits = row.get("limits").and_then(Value::as_array).cloned().unwrap_or_default();
+    let files = limits.iter().find(|limit| limit.get("key") == Some(&json!("media_mib")));
+    let used = files.and_then(|limit| limit.get("used")?.as_f64()).unwrap_or_default();
+    assert!(used > 0.0 && used < 0.1, "what it made counts, what came in does not: {limits:?}");
     assert_eq!(daemon.count("dead").await, 0);
     daemon.stop().await;
 }

@@ -20,6 +20,7 @@ mod hostile;
 mod merge_contacts;
 mod migration;
 mod nothing_lost_kill9;
+mod numbers_change;
 mod operator_mistakes;
 mod platform_fails_and_recovers;
 mod reload_config;

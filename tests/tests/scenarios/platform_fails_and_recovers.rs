@@ -95,3 +95,35 @@ async fn what_nobody_knows_of_is_sent_again_and_marked() {
     assert_eq!(accepted.iter().filter(|row| row.get("maybe_twice") == Some(&json!(true))).count(), 5);
     daemon.stop().await;
 }
+
+#[tokio::test]
+async fn what_a_person_has_to_see_to_stops_the_channel_is_said_and_goes_on_by_itself() {
+    let (setup, daemon, simulator) = world("").await;
+    let account = |restriction: &str| json!({ "restriction": restriction });
+    for (nth, (fault, words)) in
+        [("token", "token has expired"), ("locked", "locked"), ("blocked", "blocked")].into_iter().enumerate()
+    {
+        match fault {
+            "token" => simulator.faults(json!({ "token_expired": true })).await,
+            restriction => drop(simulator.control("POST", "account", &account(restriction)).await),
+        }
+        let text = format!("are you there, {fault}");
+        simulator.say("Ana", &text).await;
+        // It stops; nothing is lost, and nothing is given up.
+        let stopped =
+            |status: &Value| status.get("problems").is_some_and(|it| it.to_string().contains("channel-stopped"));
+        daemon.status_until(stopped).await;
+        let said = setup.cli(&["status"]).await;
+        let said = String::from_utf8_lossy(&said.stdout).into_owned();
+        assert!(said.contains("shop") && said.contains(words), "{said}");
+        assert_eq!((simulator.messages(Some("Ana")).await.len(), daemon.count("dead").await), (nth, 0));
+        match fault {
+            "token" => simulator.faults(json!({ "token_expired": false })).await,
+            _ => drop(simulator.control("POST", "account", &account("none")).await),
+        }
+        let status = settle(&daemon, &simulator).await;
+        assert!(!stopped(&status), "{status}");
+        assert_eq!(simulator.texts("Ana").await.last(), Some(&text));
+    }
+    daemon.stop().await;
+}

@@ -99,3 +99,38 @@ async fn sighup_reads_it_again() {
     daemon.program.line(|line| line.contains("words.brand added").then_some(())).await;
     daemon.stop().await;
 }
+
+#[tokio::test]
+async fn a_plugin_sends_through_the_channels_that_it_was_given_and_is_told_the_line_for_others() {
+    let place = Place::new();
+    let club = "[channels.club]\napp = \"main\"\nphone_number_id = \"222222222222222\"";
+    let setup = Setup::new(&place.url()).plugin_as("probe", "probe", "").toml(club);
+    let table = |channels: &str| format!("[plugins.probe]\nsettings = {{ reply = \"a: \" }}\nchannels = {channels}");
+    setup.put_conf("50-probe", &table("[\"club\"]"));
+    let daemon = setup.start().await;
+    let simulator = place.start(&setup).await;
+    simulator.say("Ana", "one").await;
+    let refused = until("the answer is put aside", async || daemon.all("dead").await.pop()).await;
+    let why = text(&refused, "/error");
+    assert!(why.contains("not-granted") && why.contains("`channels = [\"club\", \"shop\"]`"), "{refused}");
+    let shown = |output: std::process::Output| String::from_utf8_lossy(&output.stdout).into_owned();
+    let before = shown(setup.cli(&["plugins", "show", "probe"]).await);
+    assert!(before.contains("sends through  club"), "{before}");
+    for limit in ["memory_mib", "cpu_ms", "wall_ms", "state_mib", "value_kib", "media_mib", "effects", "log_kib"] {
+        assert!(before.contains(limit), "{limit} is not told: {before}");
+    }
+    // The line as it was told, and nothing is started anew.
+    setup.put_conf("50-probe", &table("[\"club\", \"shop\"]"));
+    daemon.plugin_until("probe", |row| text(row, "/state") == "probation").await;
+    assert_eq!(daemon.post(&format!("dead/{}/retry", text(&refused, "/id"))).await.status, 200);
+    simulator.got("Ana", &["a: one"]).await;
+    let after = shown(setup.cli(&["plugins", "show", "probe"]).await);
+    assert!(after.contains("club, shop"), "{after}");
+    // A channel that is not there changes nothing, and is told with its line.
+    setup.put_conf("50-probe", &table("[\"sohp\"]"));
+    let message = problem(&daemon, "config-value").await;
+    assert!(message.contains("there is no channel `sohp`") && message.contains("did you mean `shop`?"), "{message}");
+    simulator.say("Ana", "two").await;
+    simulator.got("Ana", &["a: one", "a: two"]).await;
+    daemon.stop().await;
+}

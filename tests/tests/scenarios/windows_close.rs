@@ -156,3 +156,28 @@ async fn to_the_second_a_window_takes_a_message_or_refuses_it_when_asked_and_whe
     assert!(matches!(failed.as_slice(), [it] if text(it, "/problem/code") == "window-closed"), "{failed:?}");
     daemon.stop().await;
 }
+
+#[tokio::test]
+async fn who_comes_by_an_ad_and_is_answered_writes_for_free_and_the_window_is_none_the_longer() {
+    let (setup, daemon, simulator) = world().await;
+    let referral =
+        json!({ "source_url": "https://fb.me/pots", "source_id": "7", "source_type": "ad", "ctwa_clid": "Aff-1" });
+    let message = json!({ "type": "text", "text": { "body": "in 60s hello" }, "referral": referral });
+    simulator.say_any("Ana", message).await;
+    simulator.advance(0).await;
+    let start = simulator.now().await;
+    let before = daemon.get("windows").await;
+    assert_eq!(before.pointer("/items/0/free_entry_until"), None, "nothing is free before it is answered: {before}");
+    simulator.advance(2 * MINUTE_MS).await;
+    let windows = daemon.get("windows").await;
+    let row = |at: &str| windows.pointer(at).and_then(Value::as_i64).unwrap_or_default();
+    // A week from the answer, in whole seconds as the platform tells it; the window is a day from what Ana said.
+    assert_eq!(row("/items/0/free_entry_until"), start + MINUTE_MS + 7 * DAY_MS, "{windows}");
+    assert_eq!(row("/items/0/closes_at"), start + DAY_MS, "{windows}");
+    let shown = setup.cli(&["windows", "list"]).await;
+    assert!(String::from_utf8_lossy(&shown.stdout).contains("6 d 23 h"), "{shown:?}");
+    let events = daemon.all("events?kind=message").await;
+    let event = daemon.get(&format!("events/{}", text(events.first().unwrap_or(&Value::Null), "/id"))).await;
+    assert_eq!(text(&event, "/body/referral/click_id"), "Aff-1", "{event}");
+    daemon.stop().await;
+}

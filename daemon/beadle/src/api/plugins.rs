@@ -20,6 +20,17 @@ pub struct DocumentRow {
     pub refused: Option<String>,
 }
 
+/// A value that a plugin keeps: `GET /plugins/{name}/state`.
+#[derive(Debug, Deserialize, Serialize)]
+pub struct StateRow {
+    /// Its key.
+    pub key: String,
+    /// As text; its beginning, where it is long.
+    pub value: String,
+    /// How long it is.
+    pub bytes: usize,
+}
+
 /// One plugin.
 #[derive(Debug, Deserialize, Serialize)]
 pub struct PluginRow {
@@ -58,6 +69,9 @@ pub struct PluginRow {
     /// What it understands as settings (JSON Schema), where it says so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub settings_schema: Option<Value>,
+    /// The channels that it may send through; none is all of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub channels: Option<Vec<String>>,
     /// What its wishes let it do, and whether it may.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rights: Vec<RightRow>,

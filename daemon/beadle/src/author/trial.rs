@@ -120,7 +120,7 @@ impl World {
         let state = self.store.reader().state_of(no).map_err(|why| why.to_string())?;
         let mut limits = Limits::default();
         limits.memory_mib = args.memory_mib.unwrap_or(limits.memory_mib);
-        let spec = Spec { name, no, state, bytes, settings, limits, isolation: Isolation::Warm };
+        let spec = Spec { name, no, state, bytes, settings, limits, channels: None, isolation: Isolation::Warm };
         let loaded = self.sandbox.load(spec).await;
         loaded.map_err(|why| format!("{why}\n`beadle explain {}` says more", why.code()))
     }

@@ -2,14 +2,18 @@
 
 mod documents;
 mod people;
+mod state;
 mod windows;
 
 pub use documents::documents;
 pub use people::*;
+pub use state::state;
 pub use windows::{windows, windows_by_hour};
 
 use super::table::{Table, one_line, when};
-use crate::api::{DeadRow, Done, EventRow, EventView, KeptState, List, MessageRow, PluginRow, Problem, Status, Why};
+use crate::api::{
+    DeadRow, Done, EventRow, EventView, KeptState, List, MessageRow, PluginRow, Problem, RightRow, Status, Why,
+};
 use serde_json::{Error, Value, from_value};
 use std::fmt::Write as _;
 
@@ -118,7 +122,13 @@ pub fn plugin(answer: Value, screen: Screen) -> Shown {
         ("state", it.state),
         ("stage", format!("{}, order {}", it.stage, it.order)),
         ("events", names(&it.events)),
+        ("sends through", it.channels.as_deref().map_or_else(|| "every channel".into(), names)),
     ]);
+    let beside: Vec<_> = it.grants.iter().filter(|right| !it.wishes.contains(right)).cloned().collect();
+    // What one that was not loaded asks for nobody knows.
+    if !beside.is_empty() && it.revision.is_some() {
+        lines.0.push(("granted", format!("{}, which it does not ask for", names(&beside))));
+    }
     if !it.earlier.is_empty() {
         lines.0.push(("earlier", names(&it.earlier)));
     }
@@ -150,7 +160,7 @@ pub fn plugin(answer: Value, screen: Screen) -> Shown {
     let mut text = lines.print();
     if !it.rights.is_empty() {
         let mut table = Table::new(&["ASKS FOR", "TO", "GRANTED"]);
-        it.rights.iter().for_each(|row| table.row([row.right.clone(), row.meaning.clone(), row.granted.clone()]));
+        it.rights.iter().for_each(|row| table.row([row.right.clone(), row.meaning.clone(), granted(row).into()]));
         let _ = write!(text, "\n{}", table.print(screen.width));
     }
     if !it.limits.is_empty() {
@@ -166,6 +176,17 @@ pub fn plugin(answer: Value, screen: Screen) -> Shown {
         let _ = writeln!(text, "\nSettings (JSON Schema):\n{}", serde_json::to_string_pretty(schema)?);
     }
     Ok(text)
+}
+
+/// Whether it has a right, and by whom.
+fn granted(row: &RightRow) -> &str {
+    match row.granted.as_str() {
+        "everybody" => "to every plugin",
+        "configuration" => "in the configuration",
+        "command" => "by command",
+        "no" => "not yet: `beadle plugins grant`",
+        other => other,
+    }
 }
 
 fn who(name: Option<&str>, contact: Option<&str>) -> String {

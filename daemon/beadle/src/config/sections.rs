@@ -32,6 +32,7 @@ const DAY_MS: i64 = 24 * HOUR_MS;
 pub fn config(reading: &Reading<'_>, tree: &Table) -> Config {
     let mut root = Section::root(reading, tree);
     let apps = apps(&mut root);
+    let channels = channels(&mut root, &apps);
     let (retention, retention_removed_ms) = retention(root.section("retention"));
     let daemon = daemon(root.section("daemon"));
     let config = Config {
@@ -41,12 +42,12 @@ pub fn config(reading: &Reading<'_>, tree: &Table) -> Config {
         admin: admin(root.section("admin")),
         words: words(root.section("words")),
         contacts: contacts(root.section("contacts")),
-        channels: channels(&mut root, &apps),
         apps,
         outbox: outbox(root.section("outbox")),
         windows: windows(root.section("windows")),
         media: media(root.section("media")),
-        plugins: root.named("plugins").into_iter().map(|(name, section)| (name, plugin(section))).collect(),
+        plugins: root.named("plugins").into_iter().map(|(name, section)| (name, plugin(section, &channels))).collect(),
+        channels,
         retention,
         retention_removed_ms,
         log: log(root.section("log")),
@@ -234,7 +235,7 @@ fn windows(mut section: Section<'_>) -> Leads {
     Leads::new(leads_ms.unwrap_or_else(|| usual.to_vec()))
 }
 
-fn plugin(mut section: Section<'_>) -> PluginConfig {
+fn plugin(mut section: Section<'_>, channels: &BTreeMap<String, Channel>) -> PluginConfig {
     let stages = [("guard", Stage::Guard), ("answer", Stage::Answer), ("observe", Stage::Observe)];
     let stage = section.choice("stage", &stages).unwrap_or_default();
     let order = section.integer("order", 0, i64::from(i32::MIN)..=i64::from(i32::MAX));
@@ -252,6 +253,7 @@ fn plugin(mut section: Section<'_>) -> PluginConfig {
         on_failure: on_failure.unwrap_or_default(),
         isolation: section.choice("isolation", &isolations).unwrap_or_default(),
         grant: grant(&mut section),
+        channels: may_send_through(&mut section, channels),
         settings: settings(&mut section),
         limits: limits(section.section("limits")),
         max_age_ms: section.duration_ms("max_age", SECOND_MS..=365 * DAY_MS),
@@ -277,6 +279,22 @@ fn grant(section: &mut Section<'_>) -> Vec<String> {
         }
     }
     granted
+}
+
+/// The channels that a plugin may send through, each of which there is.
+fn may_send_through(section: &mut Section<'_>, channels: &BTreeMap<String, Channel>) -> Option<Vec<String>> {
+    let there: Vec<&str> = channels.keys().map(String::as_str).collect();
+    let mut through = Vec::new();
+    for (name, place) in section.strings("channels")? {
+        if channels.contains_key(&name) {
+            through.push(name);
+        } else {
+            let mistake = Mistake::new("config-value", place, format!("there is no channel `{name}`"));
+            let mistake = mistake.label(format!("channels: {}", list(&there)));
+            section.reading.mistake(with_guess(mistake, &name, &there));
+        }
+    }
+    Some(through)
 }
 
 fn media(mut section: Section<'_>) -> Media {

@@ -53,6 +53,8 @@ pub struct Facts {
     pub settings: String,
     /// What it may use.
     pub limits: Limits,
+    /// Through which channels it may send; none is all of them.
+    pub channels: Option<Vec<String>>,
     /// What it exports.
     pub subscriptions: BTreeSet<EventKind>,
     /// Seeds its randomness.

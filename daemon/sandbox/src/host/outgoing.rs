@@ -12,6 +12,7 @@ use serde_json::Value;
 impl HostState {
     /// Writes a send down and returns the id that it will have. The gate's "later" is no "no": it will wait its turn.
     pub(super) fn send(&mut self, to: &ConversationView, body: Outgoing, reply: bool) -> Result<String, No> {
+        self.may_send_through(&to.channel)?;
         beadle_gate::lengths::check(&body)?;
         if let Some(media) = body.media() {
             self.may_use(media)?;
@@ -25,6 +26,22 @@ impl HostState {
         let message = if self.task.dry { MessageId(0) } else { (self.facts.reserve)() };
         self.effect()?.sends.push(SendWish { conversation: to.id, body, message, reply });
         Ok(message.to_string())
+    }
+
+    /// Answers too: an answer to a timer is written first by any other name.
+    fn may_send_through(&self, channel: &str) -> Result<(), Refusal> {
+        let Some(granted) = &self.facts.channels else { return Ok(()) };
+        if granted.iter().any(|name| name == channel) {
+            return Ok(());
+        }
+        let name = &self.facts.name;
+        let list: Vec<String> =
+            granted.iter().map(String::as_str).chain([channel]).map(|it| format!("{it:?}")).collect();
+        // The line stands in the message and not beside it: what a plugin gives up with tells the message alone.
+        let line = format!("`channels = [{}]` in `[plugins.{name}]`", list.join(", "));
+        let what = format!("`{name}` may not send through channel `{channel}`; {line} would let it.");
+        Err(Refusal::new("not-granted", what)
+            .instead("Look at the conversation's channel before you send, or ask the operator for that line."))
     }
 }
 

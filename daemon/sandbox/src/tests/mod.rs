@@ -184,6 +184,7 @@ pub fn spec(bytes: Vec<u8>) -> Spec {
         bytes,
         settings: json!({ "greeting": "hello" }),
         limits: Limits::default(),
+        channels: None,
         isolation: Isolation::Warm,
     }
 }

@@ -91,6 +91,47 @@ async fn the_gate_s_no_reaches_the_plugin() {
 }
 
 #[tokio::test]
+async fn it_sends_through_its_channels_only_and_is_told_the_line_that_is_missing() {
+    // Sends, and where the host refused claims and logs the refusal: its code, its words, what can be done.
+    let imports = format!(r#"{REPLIES} (import "beadle:plugin/log@0.1.0" "write" (func $write (param i32 i32 i32)))"#);
+    let say =
+        |at: i32| format!("(call $write (i32.const 1) (i32.load (i32.const {at})) (i32.load (i32.const {})))", at + 4);
+    let handle = format!(
+        "(call $send_text (i32.const 0) (i32.const 3) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 64))
+         (if (i32.load8_u (i32.const 64)) (then {} {} {}))
+         (i32.store8 (i32.const 20) (i32.load8_u (i32.const 64))) (i32.const 16)",
+        say(68), say(76), say(88)
+    );
+    let guest = telling(&imports, "", &handle, &["replies", "log"]);
+    let world = sandbox();
+    for (channels, goes) in
+        [(None, true), (Some(vec!["club", "shop"]), true), (Some(vec!["club"]), false), (Some(vec![]), false)]
+    {
+        let names = channels.as_ref().map(|names| names.iter().map(|it| (*it).to_owned()).collect());
+        let plugin = world.load(Spec { channels: names, ..spec(guest.bytes()) }).await.unwrap();
+        let report = plugin.handle(call(1)).await;
+        let handled = report.outcome.unwrap();
+        assert_eq!(
+            (handled.effects.sends.len() == 1, handled.disposition == Disposition::Claimed),
+            (goes, !goes),
+            "{channels:?}"
+        );
+        if let Some(granted) = channels.filter(|_| !goes) {
+            let told: Vec<&str> = report.log.iter().map(|line| line.text.as_str()).collect();
+            let list = [granted, vec!["shop"]].concat();
+            assert_eq!(told[0], "not-granted");
+            assert_eq!(
+                told[1],
+                format!(
+                    "`guest` may not send through channel `shop`; `channels = {list:?}` in `[plugins.guest]` would let it."
+                )
+            );
+            assert!(told[2].contains("ask the operator"));
+        }
+    }
+}
+
+#[tokio::test]
 async fn settings_and_time_are_told() {
     let imports = format!(
         r#"{REPLIES} (import "beadle:plugin/settings@0.1.0" "get" (func $settings (param i32)))

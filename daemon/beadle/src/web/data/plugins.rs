@@ -31,12 +31,19 @@ pub async fn plugin(State(admin): State<Arc<Admin>>, Path(name): Path<String>) -
     let entry = entries.iter().find(|entry| entry.name == name).ok_or_else(|| No::not_found("plugin", &name))?;
     let mut row = plugin_row(entry, &admin.pipeline.kept());
     let asked = ask(&admin, move |reader, names| {
-        Ok(names.number(&name).ok().map(|no| reader.plugin_states(no)).transpose()?)
+        let Ok(no) = names.number(&name) else { return Ok(None) };
+        Ok(Some((reader.plugin_states(no)?, reader.media_made_by(no)?)))
     });
-    let (has, left) = asked.await?.unzip();
-    let used = has.map_or(0, |has| has.bytes) as f64 / f64::from(1 << 20);
+    let (states, files_bytes) = asked.await?.unzip();
+    let (has, left) = states.unzip();
+    let state_bytes = has.map_or(0, |has| has.bytes);
     (row.keeps, row.kept_before) = (has.map(state), left.flatten().map(state));
-    row.limits.push(LimitRow { key: "state_mib".into(), limit: entry.config.limits.state_mib.into(), used });
+    let limits = &entry.config.limits;
+    for (key, limit, bytes) in
+        [("state_mib", limits.state_mib, state_bytes), ("media_mib", limits.media_mib, files_bytes.unwrap_or(0))]
+    {
+        row.limits.push(LimitRow { key: key.into(), limit: limit.into(), used: bytes as f64 / f64::from(1 << 20) });
+    }
     Ok(Json(row))
 }
 
@@ -142,6 +149,7 @@ fn plugin_row(entry: &Entry, kept: &[(PluginNo, u64)]) -> PluginRow {
         wishes: plugin.map_or_else(Vec::new, |plugin| plugin.wishes().iter().map(|wish| (*wish).to_owned()).collect()),
         grants: entry.config.grant.iter().chain(&entry.record.granted).cloned().collect(),
         settings_schema: about.and_then(|about| about.settings_schema.clone()),
+        channels: entry.config.channels.clone(),
         rights: plugin.map_or_else(Vec::new, |plugin| plugin.wishes().iter().map(|wish| right(entry, wish)).collect()),
         limits: limits(entry, &spent),
         earlier: entry.record.served.iter().rev().skip(1).map(short).collect(),
@@ -169,7 +177,7 @@ fn right(entry: &Entry, right: &str) -> RightRow {
     RightRow { right: right.into(), meaning: grants::meaning(right).into(), granted: granted.into() }
 }
 
-/// Each limit with what was used of it. What the state takes is asked where one plugin is shown: see [`plugin`].
+/// Each limit with what was used of it. What state and files take is asked where one plugin is shown: see [`plugin`].
 fn limits(entry: &Entry, spent: &Spent) -> Vec<LimitRow> {
     let limits = &entry.config.limits;
     let row = |key: &str, limit: u32, used: u64, unit: f64| LimitRow {
