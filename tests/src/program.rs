@@ -49,11 +49,15 @@ pub fn plugin(name: &str) -> PathBuf {
     path.unwrap_or_else(|| panic!("the plugin {name} is not built: run `cargo xtask test plugins` first"))
 }
 
-/// Another revision of the probe: `tag` stands before what it sends back; `v2!trap` traps as well. It is written over
-/// what `REVISION` says in the plugin's source.
+/// Another revision of the probe: `tag` stands before what it sends back; `v2!trap` traps as well.
 pub fn probe(tag: &str) -> Vec<u8> {
+    revised("probe", tag)
+}
+
+/// Another revision of a plugin: `tag` is written over what `REVISION` says in its source.
+pub fn revised(name: &str, tag: &str) -> Vec<u8> {
     const MARK: &[u8] = b"probe-revision:";
-    let path = plugin("probe");
+    let path = plugin(name);
     let mut bytes = std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     let at = bytes.windows(MARK.len()).position(|here| here == MARK);
     let tagged = at.and_then(|at| bytes.get_mut(at + MARK.len()..)?.get_mut(..tag.len()));
