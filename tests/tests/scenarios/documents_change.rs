@@ -49,6 +49,8 @@ async fn refused(daemon: &Daemon, name: &str, why: &str) {
 async fn what_is_saved_is_read_and_told_and_what_is_gone_too() {
     let (_setup, daemon, simulator, folder) = world().await;
     listed(&daemon, &[("hello.md", 5)]).await;
+    let shown = daemon.get("plugins/hourglass").await;
+    assert_eq!(shown.pointer("/documents/files"), Some(&serde_json::json!(1)), "{shown}");
     // In a folder of its own, and beside an editor's own copy.
     std::fs::create_dir(folder.join("2026")).unwrap();
     save(&folder, "2026/summer.md", "a party");

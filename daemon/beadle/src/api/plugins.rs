@@ -93,6 +93,9 @@ pub struct PluginRow {
     /// Events that are kept until it can be asked.
     #[serde(default)]
     pub kept_events: u64,
+    /// Its folder of text files, where it is configured; told where one plugin is shown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub documents: Option<DocumentsView>,
     /// What it keeps; asked where one plugin is shown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keeps: Option<KeptState>,
@@ -105,6 +108,17 @@ pub struct PluginRow {
     /// Since when a person has it switched off.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub disabled_since: Option<Ms>,
+}
+
+/// A plugin's folder of text files, in short.
+#[derive(Debug, Deserialize, Serialize)]
+pub struct DocumentsView {
+    /// Where it is.
+    pub folder: String,
+    /// How many the plugin can read.
+    pub files: usize,
+    /// How many lie there and are not taken.
+    pub refused: usize,
 }
 
 /// A plugin's state as a whole.

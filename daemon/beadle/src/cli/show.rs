@@ -139,6 +139,10 @@ pub fn plugin(answer: Value, screen: Screen) -> Shown {
         let took = it.steps.iter().map(|(step, ms)| format!("{step} {ms:.1} ms"));
         lines.0.push(("came by", took.collect::<Vec<_>>().join(", ")));
     }
+    if let Some(it) = &it.documents {
+        let refused = if it.refused == 0 { String::new() } else { format!(", {} not taken", it.refused) };
+        lines.0.push(("documents", format!("{} in {}{refused}", it.files, it.folder)));
+    }
     if let Some(keeps) = &it.keeps {
         lines.0.push(("keeps", kept_state(keeps)));
     }

@@ -1,7 +1,7 @@
 //! Plugins: those that run, and why the others do not.
 
 use super::{Admin, Answer, ask};
-use crate::api::{DocumentRow, Done, KeptState, LimitRow, List, PluginRow, Problem, RightRow};
+use crate::api::{DocumentRow, DocumentsView, Done, KeptState, LimitRow, List, PluginRow, Problem, RightRow};
 use crate::web::failure::No;
 use axum::Json;
 use axum::extract::{Path, State};
@@ -30,17 +30,25 @@ pub async fn plugin(State(admin): State<Arc<Admin>>, Path(name): Path<String>) -
     let entries = admin.entries();
     let entry = entries.iter().find(|entry| entry.name == name).ok_or_else(|| No::not_found("plugin", &name))?;
     let mut row = plugin_row(entry, &admin.pipeline.kept());
+    let refused = admin.catalog.unlisted_documents().keys().filter(|(plugin, _)| *plugin == name).count();
     let asked = ask(&admin, move |reader, names| {
         let Ok(no) = names.number(&name) else { return Ok(None) };
-        Ok(Some((reader.plugin_states(no)?, reader.media_made_by(no)?)))
+        Ok(Some((reader.plugin_states(no)?, reader.media_made_by(no)?, reader.documents(no)?.len())))
     });
-    let (states, files_bytes) = asked.await?.unzip();
-    let (has, left) = states.unzip();
-    let state_bytes = has.map_or(0, |has| has.bytes);
-    (row.keeps, row.kept_before) = (has.map(state), left.flatten().map(state));
+    let (mut state_bytes, mut media_bytes, mut documents) = (0, 0, 0);
+    // One that never ran has none of it.
+    if let Some(((has, left), media, files)) = asked.await? {
+        (state_bytes, media_bytes, documents) = (has.bytes, media, files);
+        (row.keeps, row.kept_before) = (Some(state(has)), left.map(state));
+    }
+    row.documents = entry.config.documents.as_ref().map(|folder| DocumentsView {
+        folder: folder.display().to_string(),
+        files: documents,
+        refused,
+    });
     let limits = &entry.config.limits;
     for (key, limit, bytes) in
-        [("state_mib", limits.state_mib, state_bytes), ("media_mib", limits.media_mib, files_bytes.unwrap_or(0))]
+        [("state_mib", limits.state_mib, state_bytes), ("media_mib", limits.media_mib, media_bytes)]
     {
         row.limits.push(LimitRow { key: key.into(), limit: limit.into(), used: bytes as f64 / f64::from(1 << 20) });
     }
@@ -157,6 +165,7 @@ fn plugin_row(entry: &Entry, kept: &[(PluginNo, u64)]) -> PluginRow {
         steps: entry.steps.iter().map(|(step, took)| ((*step).to_owned(), took.as_secs_f64() * 1e3)).collect(),
         calls: (spent.calls, spent.failed),
         kept_events: kept.iter().find(|(no, _)| *no == entry.no).map_or(0, |(_, count)| *count),
+        documents: None,
         keeps: None,
         kept_before: None,
         suspended_since: match &entry.state {
