@@ -139,7 +139,8 @@ impl Setup {
         self.folder.path().join("beadle.toml")
     }
 
-    fn socket(&self) -> PathBuf {
+    /// Where the daemon is asked.
+    pub fn socket(&self) -> PathBuf {
         self.folder.path().join("beadle.sock")
     }
 

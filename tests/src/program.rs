@@ -38,11 +38,12 @@ pub fn built(name: &str) -> PathBuf {
     path
 }
 
-/// A built plugin: of `plugins/`, or of those for tests alone.
+/// A built plugin: of `plugins/`, of those for tests alone, or of another language's tools.
 pub fn plugin(name: &str) -> PathBuf {
     // Plugins are built once, for whatever profile the programs have.
     let target = built_beside().parent().map(Path::to_path_buf).unwrap_or_default();
-    let found = ["plugins", "test-plugins"].map(|folder| target.join(folder).join(format!("{name}.wasm")));
+    let found =
+        ["plugins", "test-plugins", "components"].map(|folder| target.join(folder).join(format!("{name}.wasm")));
     let path = found.into_iter().find(|path| path.is_file());
     path.unwrap_or_else(|| panic!("the plugin {name} is not built: run `cargo xtask test plugins` first"))
 }

@@ -3,6 +3,7 @@
 //! It builds everything first, so that nothing compiles while something is measured, and leaves the figures in
 //! `bench.json` of the target folder. What the steps are and how they measure is the bench's own affair.
 
+use crate::components;
 use crate::plugins;
 use crate::shell::{self, Result, cargo, command, run as call};
 
@@ -22,6 +23,9 @@ pub fn run(words: &[String]) -> Result {
     ]))?;
     plugins::build(&["echo".into()])?;
     plugins::build_for_tests()?;
+    if words.is_empty() || words.iter().any(|word| word == "components") {
+        components::build()?;
+    }
     let mut bench = command(shell::target_dir().join("release").join("beadle-bench"));
     call(bench.arg("--json").arg(shell::target_dir().join("bench.json")).args(words))
 }

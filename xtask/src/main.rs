@@ -5,6 +5,7 @@
 
 mod bench;
 mod clients;
+mod components;
 mod demo;
 mod oracle;
 mod pages;

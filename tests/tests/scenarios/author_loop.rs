@@ -3,7 +3,7 @@
 
 use crate::PATIENCE_OF_A_COMPILER;
 use beadle_e2e::daemon::Setup;
-use beadle_e2e::program;
+use beadle_e2e::program::{self, Program};
 use beadle_e2e::simulator::Place;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
@@ -77,6 +77,27 @@ async fn a_new_plugin_is_tested_built_tried_and_run() {
     let simulator = place.start(&setup).await;
     simulator.say("Ana", "hello").await;
     simulator.got("Ana", &["Hello, Ana! (1)"]).await;
+
+    // From here on whatever is saved is built, and answers the next message.
+    let (into, socket) = (setup.plugins(), setup.socket());
+    let watch = ["plugins", "build", "--watch", "--into", into.to_str().unwrap(), "--socket", socket.to_str().unwrap()];
+    let mut author = Program::start(&mut command("beadle", &folder, &watch));
+    let source = folder.join("src/lib.rs");
+    let first = std::fs::read_to_string(&source).unwrap();
+    let runs =
+        |line: &str| line.contains("say-hello: runs, ").then(|| line.rsplit(' ').next().unwrap_or_default().to_owned());
+    let before = author.line_within(PATIENCE_OF_A_COMPILER, runs).await;
+    std::fs::write(&source, first.replace("{}, {name}! ({times})", "{}, dear {name}! ({times})")).unwrap();
+    author.line_within(PATIENCE_OF_A_COMPILER, |line| runs(line).filter(|revision| *revision != before)).await;
+    simulator.say("Ana", "hello").await;
+    simulator.got("Ana", &["Hello, Ana! (1)", "Hello, dear Ana! (2)"]).await;
+    // What does not build is told there too, and what runs goes on.
+    std::fs::write(&source, first.replace("Disposition::Claimed", "Disposition::Claimd")).unwrap();
+    let told = |line: &str| line.contains("say-hello: not built").then_some(());
+    author.line_within(PATIENCE_OF_A_COMPILER, told).await;
+    assert!(author.said().contains("no variant or associated item named `Claimd`"), "{}", author.said());
+    simulator.say("Ana", "hello").await;
+    simulator.got("Ana", &["Hello, Ana! (1)", "Hello, dear Ana! (2)", "Hello, dear Ana! (3)"]).await;
     daemon.stop().await;
 }
 

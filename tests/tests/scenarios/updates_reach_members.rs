@@ -124,6 +124,12 @@ async fn several_hundred_get_it_once_each_though_the_daemon_is_killed_again_and_
     let report = report.unwrap_or_default();
     let missed = CROWD - TODAY;
     assert!(report.contains(&members.to_string()) && report.contains(&format!("{missed} window-closed")), "{report}");
+    let listed = world
+        .setup
+        .cli(&["plugins", "state", "community-updates", "--prefix", "missed/party/", "--limit", "1000"])
+        .await;
+    let listed = String::from_utf8_lossy(&listed.stdout).matches("window-closed").count();
+    assert_eq!(listed, usize::try_from(missed).unwrap(), "who could not be written to is listed, with the reason");
     // It was sent: to fire it again is to send nothing.
     let before = simulator.messages(None).await.len();
     assert!(world.setup.cli(&["schedules", "run", "party"]).await.status.success());

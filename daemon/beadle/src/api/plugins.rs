@@ -20,6 +20,17 @@ pub struct DocumentRow {
     pub refused: Option<String>,
 }
 
+/// A value that a plugin keeps: `GET /plugins/{name}/state`.
+#[derive(Debug, Deserialize, Serialize)]
+pub struct StateRow {
+    /// Its key.
+    pub key: String,
+    /// As text; its beginning, where it is long.
+    pub value: String,
+    /// How long it is.
+    pub bytes: usize,
+}
+
 /// One plugin.
 #[derive(Debug, Deserialize, Serialize)]
 pub struct PluginRow {

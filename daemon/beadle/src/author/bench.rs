@@ -149,7 +149,8 @@ fn short(revision: &str) -> &str {
 fn verdict(row: &PluginRow, revision: &str) -> Option<Result<(), String>> {
     let is_ours = row.revision.as_deref().is_some_and(|shown| revision.starts_with(shown));
     match &row.problem {
-        None if is_ours && row.state == "active" => Some(Ok(())),
+        // On probation it answers like any other.
+        None if is_ours && matches!(row.state.as_str(), "active" | "probation") => Some(Ok(())),
         Some(problem) if is_ours || row.revision.is_none() => {
             Some(Err(format!("{} ({})", problem.message, problem.code)))
         }

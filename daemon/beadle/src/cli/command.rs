@@ -122,6 +122,13 @@ pub fn question(command: &Command) -> Option<Question<'_>> {
             let path = vec!["plugins", name, "documents"];
             Question { path, query: Vec::new(), json: json.json, show: show::documents }
         }
+        Command::Plugins(Plugins::State { name, of, prefix, after, page }) => {
+            let path = vec!["plugins", name, "state"];
+            let said = [("of", of), ("prefix", prefix), ("after", after)];
+            let query = said.into_iter().filter_map(|(key, said)| Some((key, said.clone()?)));
+            let query = query.chain([("limit", page.limit.to_string())]).collect();
+            Question { path, query, json: page.json.json, show: show::state }
+        }
         Command::Events(Events::List { filter, before, page }) => {
             let query = filtered(filter).chain(before.clone().map(|id| ("before", id)));
             list("events", query.collect(), page, show::events)

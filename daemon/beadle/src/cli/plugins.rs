@@ -1,6 +1,6 @@
 //! `beadle plugins`: what runs, and the author's own commands.
 
-use super::Json;
+use super::{Json, Page};
 use clap::{Args, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
@@ -22,6 +22,22 @@ pub enum Plugins {
         name: String,
         #[command(flatten)]
         json: Json,
+    },
+    /// What one remembers: by key, of itself or about somebody
+    State {
+        /// Its name
+        name: String,
+        /// About whom: con_… or cnv_…
+        #[arg(long, value_name = "ID")]
+        of: Option<String>,
+        /// Only keys that begin so
+        #[arg(long)]
+        prefix: Option<String>,
+        /// Only behind this key
+        #[arg(long, value_name = "KEY")]
+        after: Option<String>,
+        #[command(flatten)]
+        page: Page,
     },
     /// Make a folder with a plugin in it, its SDK and a test
     New(New),

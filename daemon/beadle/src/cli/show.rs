@@ -2,10 +2,12 @@
 
 mod documents;
 mod people;
+mod state;
 mod windows;
 
 pub use documents::documents;
 pub use people::*;
+pub use state::state;
 pub use windows::{windows, windows_by_hour};
 
 use super::table::{Table, one_line, when};

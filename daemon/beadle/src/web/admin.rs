@@ -19,6 +19,7 @@ pub fn router(admin: Arc<Admin>) -> Router {
         .route("/plugins", get(data::plugins))
         .route("/plugins/{name}", get(data::plugin))
         .route("/plugins/{name}/documents", get(data::documents))
+        .route("/plugins/{name}/state", get(data::state))
         .route("/plugins/{name}/rollback", post(data::rollback))
         .route("/plugins/{name}/enable", post(data::enable))
         .route("/plugins/{name}/disable", post(data::disable))

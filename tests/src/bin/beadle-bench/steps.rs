@@ -1,5 +1,6 @@
 //! The steps of the bench, each for one question.
 
+mod components;
 mod latency;
 mod platform;
 mod reload;
@@ -36,6 +37,9 @@ pub fn all() -> &'static [(&'static str, &'static str, Step)] {
             "a new revision until it serves, one a second under load, memory for each plugin",
             |options, report| Box::pin(reload::reload(options, report)),
         ),
+        ("components", "plugins in JavaScript and Python: a reload, a start, memory", |options, report| {
+            Box::pin(components::components(options, report))
+        }),
         ("schedules", "10,000 schedules: start, memory, processor at rest, how late they fire", |options, report| {
             Box::pin(schedules::schedules(options, report))
         }),

@@ -10,6 +10,7 @@ mod outbox;
 mod people;
 mod plugins;
 mod schedules;
+mod state;
 mod status;
 mod windows;
 
@@ -20,6 +21,7 @@ pub use outbox::{message_row, outbox, receipts};
 pub use people::{contact, contacts, edit_contact, keep_apart, merge, proposals, would_merge};
 pub use plugins::{disable, documents, enable, grant, plugin, plugins, purge, revoke, rollback};
 pub use schedules::{history, next, run, schedule, schedules, would_run};
+pub use state::state;
 pub use status::{config, doubts, line, snapshot, status};
 pub use windows::{windows, windows_by_hour};
 

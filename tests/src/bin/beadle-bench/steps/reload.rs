@@ -40,30 +40,43 @@ async fn visible(report: &mut Report) -> Result<(), String> {
     let receiver = Receiver::start(Arc::new(Marks::new(0)), None)?;
     let setup = servers::unlimited(&receiver).probe("probe", "reply = \"\"", "");
     let daemon = setup.start().await;
-    let kib = probe("a").len() / 1024;
-    for (name, distinct) in [("compiled anew", RELOADS), ("compiled before", 2)] {
+    time(report, &setup, &daemon, "probe", RELOADS, Some((AIM_MS, Better::Less)), probe).await;
+    daemon.stop().await;
+    Ok(())
+}
+
+/// Puts so many revisions of the plugin `probe` there, each made of a tag, and tells how long each took to serve.
+pub async fn time(
+    report: &mut Report,
+    setup: &Setup,
+    daemon: &Daemon,
+    what: &str,
+    reloads: usize,
+    aim: Option<(f64, Better)>,
+    revision_of: impl Fn(&str) -> Vec<u8>,
+) {
+    let kib = revision_of("a").len() / 1024;
+    for (name, distinct) in [("compiled anew", reloads), ("compiled before", 2)] {
         let mut times = Vec::new();
         // What is compiled before has to be compiled once.
-        for n in 0..RELOADS + distinct % RELOADS {
-            let bytes = probe(&format!("{}{}", name.len(), n % distinct));
-            let before = revision(&daemon).await;
+        for n in 0..reloads + distinct % reloads {
+            let bytes = revision_of(&format!("{}{}", name.len(), n % distinct));
+            let before = revision(daemon).await;
             let began = Instant::now();
             setup.put_bytes("probe", &bytes);
-            while revision(&daemon).await == before {
+            while revision(daemon).await == before {
                 // tidy: between two looks at the thing itself, in another process
                 tokio::time::sleep(LOOK_AGAIN).await;
             }
             times.push(began.elapsed().as_secs_f64() * 1000.0);
         }
-        times.drain(..distinct % RELOADS);
+        times.drain(..distinct % reloads);
         times.sort_by(f64::total_cmp);
         let (middle, last) = (times.get(times.len() / 2), times.last());
-        let note = format!("a plugin of {kib} KiB; {:.0} ms at most", last.copied().unwrap_or(f64::NAN));
+        let note = format!("{kib} KiB; {:.0} ms at most", last.copied().unwrap_or(f64::NAN));
         let value = middle.copied().unwrap_or(f64::NAN);
-        report.note(format!("reload, file whole to serving: {name}"), value, "ms", Some((AIM_MS, Better::Less)), note);
+        report.note(format!("reload of {what}, file whole to serving: {name}"), value, "ms", aim, note);
     }
-    daemon.stop().await;
-    Ok(())
 }
 
 async fn revision(daemon: &Daemon) -> String {

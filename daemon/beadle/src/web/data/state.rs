@@ -1,0 +1,60 @@
+//! What a plugin remembers, for a person who wants to know why it does what it does.
+
+use super::{Admin, Answer, ask, id, most};
+use crate::api::{List, StateRow};
+use crate::web::failure::No;
+use axum::Json;
+use axum::extract::{Path, Query, State};
+use beadle_model::Scope;
+use serde::Deserialize;
+use std::sync::Arc;
+
+/// A longer value is cut: this is for reading, and a value may have 256 KiB.
+const SHOWN_BYTES: usize = 2048;
+
+/// Which of it.
+#[derive(Debug, Deserialize)]
+pub struct Which {
+    /// About whom: `con_…` or `cnv_…`; else what it keeps about nobody in particular.
+    of: Option<String>,
+    #[serde(default)]
+    prefix: String,
+    after: Option<String>,
+    limit: Option<usize>,
+}
+
+/// `GET /plugins/{name}/state`: in the order of the keys.
+pub async fn state(
+    State(admin): State<Arc<Admin>>,
+    Path(name): Path<String>,
+    Query(which): Query<Which>,
+) -> Answer<List<StateRow>> {
+    let now = admin.clock.now();
+    let Which { of, prefix, after, limit } = which;
+    let (scope, most) = (of.as_deref().map_or(Ok(Scope::Plugin), scope)?, most(limit));
+    let list = ask(&admin, move |reader, names| {
+        let (has, _) = reader.plugin_states(names.number(&name)?)?;
+        let found = reader.state_scan(has.no, scope, &prefix, after.as_deref(), most, now)?;
+        let next = found.last().filter(|_| found.len() == most).map(|(key, ..)| key.clone());
+        let items =
+            found.into_iter().map(|(key, value, _)| StateRow { key, bytes: value.len(), value: text_of(value) });
+        Ok(List { now: now.as_ms(), items: items.collect(), next })
+    });
+    Ok(Json(list.await?))
+}
+
+fn scope(of: &str) -> Result<Scope, No> {
+    if of.starts_with("cnv_") { id(of).map(Scope::Conversation) } else { id(of).map(Scope::Contact) }
+}
+
+/// As text, where it is text; its beginning, where it is long.
+fn text_of(mut value: Vec<u8>) -> String {
+    let long = value.len() > SHOWN_BYTES;
+    value.truncate(SHOWN_BYTES);
+    match String::from_utf8(value) {
+        Ok(text) if long => text + "…",
+        Ok(text) => text,
+        // Cut in the middle of a letter, perhaps.
+        Err(error) => String::from_utf8_lossy(error.as_bytes()).into_owned() + if long { "…" } else { "" },
+    }
+}
