@@ -3,6 +3,7 @@
 //! What it prints is kept, so that a scenario can wait for a line instead of for time, and so that a failure can show
 //! what the program said. Nothing outlives the scenario: dropping it kills the process.
 
+use sha2::{Digest as _, Sha256};
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
@@ -48,11 +49,15 @@ pub fn plugin(name: &str) -> PathBuf {
     path.unwrap_or_else(|| panic!("the plugin {name} is not built: run `cargo xtask test plugins` first"))
 }
 
-/// Another revision of the probe: `tag` stands before what it sends back; `v2!trap` traps as well. It is written over
-/// what `REVISION` says in the plugin's source.
+/// Another revision of the probe: `tag` stands before what it sends back; `v2!trap` traps as well.
 pub fn probe(tag: &str) -> Vec<u8> {
+    revised("probe", tag)
+}
+
+/// Another revision of a plugin: `tag` is written over what `REVISION` says in its source.
+pub fn revised(name: &str, tag: &str) -> Vec<u8> {
     const MARK: &[u8] = b"probe-revision:";
-    let path = plugin("probe");
+    let path = plugin(name);
     let mut bytes = std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     let at = bytes.windows(MARK.len()).position(|here| here == MARK);
     let tagged = at.and_then(|at| bytes.get_mut(at + MARK.len()..)?.get_mut(..tag.len()));
@@ -61,6 +66,11 @@ pub fn probe(tag: &str) -> Vec<u8> {
         None => panic!("{} has no place for its revision: build it anew", path.display()),
     }
     bytes
+}
+
+/// What the daemon calls these bytes, whole.
+pub fn revision_of(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 impl Program {

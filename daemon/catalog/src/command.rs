@@ -19,7 +19,12 @@ pub(crate) const CODES: [&str; 7] = [
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
     /// Go back to the revision before, and stay there until another file comes.
-    Rollback(String),
+    Rollback {
+        /// Which plugin.
+        name: String,
+        /// Also where that costs the state that was written since.
+        lose_state: bool,
+    },
     /// Give these rights.
     Grant(String, Vec<String>),
     /// Take these rights back, if they were given by command.
@@ -36,8 +41,8 @@ impl Command {
     /// Which plugin.
     pub fn plugin(&self) -> &str {
         match self {
-            Command::Rollback(name) | Command::Grant(name, _) | Command::Revoke(name, _) | Command::Purge(name) => name,
-            Command::Enable(name) | Command::Disable(name) => name,
+            Command::Grant(name, _) | Command::Revoke(name, _) | Command::Purge(name) => name,
+            Command::Rollback { name, .. } | Command::Enable(name) | Command::Disable(name) => name,
         }
     }
 }
@@ -65,6 +70,14 @@ pub enum CommandError {
         /// Why not.
         why: String,
     },
+    /// It brought its state over since.
+    #[error("`{name}` does not go back by itself: {why}")]
+    StateLost {
+        /// Which.
+        name: String,
+        /// What would be lost.
+        why: String,
+    },
     /// It was switched off.
     #[error("`{0}` is switched off; say `beadle plugins enable {0}` first")]
     Disabled(String),
@@ -87,6 +100,7 @@ impl Coded for CommandError {
             CommandError::Present(_) => "plugin-present",
             CommandError::NothingBefore(_) => "nothing-to-go-back-to",
             CommandError::Refused { .. } => "rollback-refused",
+            CommandError::StateLost { .. } => "state-would-be-lost",
             CommandError::Disabled(_) => "plugin-disabled",
             CommandError::NoSuchRight(_) => "no-such-right",
             CommandError::Store(error) => error.code(),

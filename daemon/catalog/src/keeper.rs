@@ -33,6 +33,7 @@ mod part;
 mod start;
 mod tell;
 
+use orders::Order;
 pub(crate) use start::STILL_LOADING;
 
 /// After the first of many changes the others are waited for so long.
@@ -280,13 +281,7 @@ impl Keeper {
         self.begin(name, source, waited, None);
     }
 
-    fn begin(
-        &mut self,
-        name: &str,
-        source: Source,
-        settled: Option<crate::Took>,
-        to: Option<oneshot::Sender<crate::Answer>>,
-    ) {
+    fn begin(&mut self, name: &str, source: Source, settled: Option<crate::Took>, order: Option<Order>) {
         let Some(post) = self.posts.get_mut(name) else { return };
         (post.busy, post.judged_since) = (true, Some(Instant::now()));
         let stamp = match &source {
@@ -304,7 +299,9 @@ impl Keeper {
             seat: post.seat.clone(),
             settled,
             alone: self.suspects.contains(name),
+            lose_state: order.as_ref().is_some_and(|order| order.lose_state),
         };
+        let to = order.map(|order| order.to);
         let (tools, name) = (self.tools.clone(), name.to_owned());
         self.jobs.spawn(async move { Done { name, outcome: transaction::run(tools, job).await, judged, to } });
     }
@@ -313,17 +310,23 @@ impl Keeper {
         self.suspects.remove(&name);
         let Some(post) = self.posts.get_mut(&name) else { return };
         let is_rollback = to.is_some();
+        let is_done = matches!(outcome.verdict, Verdict::Serves | Verdict::Same);
         match &outcome.verdict {
             Verdict::Serves if is_rollback => add(&self.counts.sent_back),
             Verdict::Serves => add(&self.counts.served),
-            Verdict::Refused { .. } => add(&self.counts.refused),
+            Verdict::Refused { .. } if !is_rollback => add(&self.counts.refused),
             _ => {}
         }
         if let Some(to) = to {
             // Whoever asked may be gone.
             let _ = to.send(orders::rolled_back(&name, &outcome));
         }
-        post.settle(&name, outcome, judged, Instant::now());
+        if is_rollback && !is_done {
+            // Who asked was told why; all is as it was.
+            post.busy = false;
+        } else {
+            post.settle(&name, outcome, judged, Instant::now());
+        }
         self.take_part().await;
         if self.jobs.is_empty() {
             let wanted = self.posts.values().flat_map(|post| &post.record.served).map(String::as_str).collect();

@@ -20,6 +20,7 @@ mod folder;
 pub mod grants;
 mod keeper;
 mod marks;
+mod migrate;
 mod plan;
 mod post;
 mod record;
@@ -47,7 +48,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use tokio::sync::{mpsc, oneshot, watch as channel};
 
 /// Every code of this crate's own; `beadle explain` has a page for each.
-pub const CODES: [&str; 18] = [
+pub const CODES: [&str; 21] = [
     "document-refused",
     "plugin-pending",
     "plugin-missing",
@@ -57,6 +58,9 @@ pub const CODES: [&str; 18] = [
     "dry-run-failed",
     "revision-not-kept",
     "rolled-back",
+    "migration-failed",
+    "state-newer",
+    "state-would-be-lost",
     transaction::STOPPED_START,
     keeper::STILL_LOADING,
     command::CODES[0],

@@ -152,7 +152,7 @@ impl Post {
                 if passing {
                     self.again_at = Some(now + TRY_AGAIN);
                 }
-                self.refuse(name, why);
+                self.refuse(name, why, &steps);
             }
         }
     }
@@ -162,8 +162,8 @@ impl Post {
         self.seat.as_ref().is_some_and(|seat| seat.serving().is_some())
     }
 
-    fn refuse(&mut self, name: &str, why: Waiting) {
-        let (code, step) = (why.code, why.step);
+    fn refuse(&mut self, name: &str, why: Waiting, steps: &[Took]) {
+        let (code, step, steps_ms) = (why.code, why.step, in_ms(steps));
         // Some reasons are sentences with an end of their own.
         let text = why.why.trim_end_matches('.');
         if self.is_seated() {
@@ -171,11 +171,12 @@ impl Post {
                 plugin = name,
                 code,
                 step,
+                steps_ms,
                 "A new revision was refused, and the one before it goes on: {text}."
             );
             self.waiting = Some(why);
         } else {
-            tracing::error!(plugin = name, code, step, "A plugin does not run: {text}.");
+            tracing::error!(plugin = name, code, step, steps_ms, "A plugin does not run: {text}.");
             (self.candidate, self.seat) = (None, None);
             self.state = State::Broken { code, error: why.why };
         }
@@ -183,9 +184,8 @@ impl Post {
 
     fn tell(&self, name: &str, steps: &[Took]) {
         let Some(Serving { plugin, .. }) = self.seat.as_ref().and_then(|seat| seat.serving()) else { return };
-        let took: Vec<_> = steps.iter().map(|(step, took)| format!("{step} {:.1}", took.as_secs_f64() * 1e3)).collect();
         let revision = plugin.revision().get(..12).unwrap_or_default();
-        tracing::info!(plugin = name, revision, steps_ms = took.join(", "), "A plugin runs.");
+        tracing::info!(plugin = name, revision, steps_ms = in_ms(steps), "A plugin runs.");
     }
 
     /// Its place in the roster, while it takes part.
@@ -224,6 +224,12 @@ impl Post {
             steps: self.steps.clone(),
         }
     }
+}
+
+/// The steps of a transaction and how long each took, for a line of the log.
+fn in_ms(steps: &[Took]) -> String {
+    let took: Vec<_> = steps.iter().map(|(step, took)| format!("{step} {:.1}", took.as_secs_f64() * 1e3)).collect();
+    took.join(", ")
 }
 
 /// One that the configuration names and no folder has.

@@ -1,30 +1,33 @@
 //! The transaction by which a plugin's revision takes over: each step can say no, and then nothing has changed.
 //!
-//! settle → parse → exports and imports → compile → link → about → settings → wishes → dry run → keep → swap. The first of
-//! them is the keeper's (a file is not touched before it is whole), the next five are the sandbox's. What follows the swap,
-//! probation, is the keeper's again. A step that refuses has a name and a code; how long each took is told.
+//! settle → parse → exports and imports → compile → link → about → settings → wishes → state → trial migration → dry run →
+//! keep → swap, or migration and swap in one. The first of them is the keeper's (a file is not touched before it is whole), the
+//! next five are the sandbox's; what comes from the state on is in `takeover`. What follows the swap, probation, is the
+//! keeper's again. A step that refuses has a name and a code; how long each took is told.
 //!
 //! It runs beside the keeper's loop, a task for each plugin, and talks to nobody: it is given all it needs and gives back
 //! what came of it.
 
+mod takeover;
+
 use crate::config::PluginConfig;
-use crate::dry_run;
 use crate::entry::{Took, Waiting};
 use crate::folder::Stamp;
 use crate::grants;
 use crate::marks::{Loading, Mark, Marks};
-use crate::record::{Record, Suspended};
+use crate::record::Record;
 use crate::revisions::Revisions;
 use crate::settings;
 use beadle_clock::Clock;
 use beadle_model::{Coded, PluginNo};
-use beadle_pipeline::{Probation, Seat, Serving, Suspension};
+use beadle_pipeline::{Seat, Serving, Suspension};
 use beadle_sandbox::{LoadError, Plugin, Sandbox, Spec, revision};
 use beadle_store::Store;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
+use takeover::StateChange;
 use tokio::sync::Notify;
 
 /// After so many tries that went well a revision has passed its probation.
@@ -71,6 +74,8 @@ pub(crate) struct Job {
     pub settled: Option<Took>,
     /// Nothing else is loaded meanwhile.
     pub alone: bool,
+    /// To go back may cost the state that was written since.
+    pub lose_state: bool,
 }
 
 /// What came of it.
@@ -147,7 +152,7 @@ struct Transaction {
     job: Job,
     /// Of the bytes in hand.
     revision: Option<String>,
-    /// From the first code that is loaded to the end of all.
+    /// From the first code that is loaded until the revision was tried out.
     mark: Option<Mark>,
     steps: Vec<Took>,
 }
@@ -178,13 +183,19 @@ impl Transaction {
         if !missing.is_empty() {
             return Ok(Verdict::Pending { plugin, missing, withdrawn: same_code });
         }
+        let change = self.state_change(&plugin).await?;
         // One that served before, or the only one there is, has nothing to be compared with.
-        let known = is_kept || self.job.record.serving() == Some(&*hash) && before.is_none();
-        if let Some(before) = before.as_ref().filter(|_| !known) {
-            self.dry_run(&before.plugin, &plugin).await?;
+        if let Some(before) = before.as_ref().filter(|_| !is_kept) {
+            self.try_out(&before.plugin, &plugin, &change).await?;
         }
+        // From here on its code is no more dangerous than it is in service.
+        self.mark = None;
         self.keep(hash.clone(), bytes).await?;
-        self.swap(plugin, &hash, before.filter(|_| !is_kept)).await?;
+        match change {
+            StateChange::None => self.swap(plugin, &hash, before.filter(|_| !is_kept)).await?,
+            StateChange::Over(from) => self.migrate(plugin, &hash, &from).await?,
+            StateChange::Back(to) => self.go_back(plugin, &hash, to).await?,
+        }
         Ok(Verdict::Serves)
     }
 
@@ -231,21 +242,12 @@ impl Transaction {
         let (revisions, hash) = (self.tools.revisions.clone(), served.clone());
         let Ok(bytes) = beside(move || read_kept(&revisions, &hash)).await else { return };
         let Ok(plugin) = self.load(&served, bytes).await else { return };
-        if self.missing(&plugin).is_empty() && settings_of(&plugin, &self.job).is_empty() {
+        let reads_it = matches!(self.state_change(&plugin).await, Ok(StateChange::None));
+        if reads_it && self.missing(&plugin).is_empty() && settings_of(&plugin, &self.job).is_empty() {
             let suspended = self.job.record.suspended.clone().filter(|suspended| suspended.revision == served);
             self.take_seat(plugin, None, suspended);
         }
         self.steps.clear();
-    }
-
-    /// Every try that begins is this one's from now on, unless it is suspended still.
-    fn take_seat(&mut self, plugin: Arc<Plugin>, probation: Option<Arc<Probation>>, suspended: Option<Suspended>) {
-        let bell = &self.tools.bell;
-        let seat = self.job.seat.get_or_insert_with(|| Arc::new(Seat::new(Arc::clone(&plugin), Arc::clone(bell))));
-        seat.seat(Serving { plugin, probation });
-        if let Some(suspended) = suspended {
-            seat.suspend(suspended.suspension);
-        }
     }
 
     /// Whether what serves was loaded with what the configuration says now.
@@ -300,68 +302,10 @@ impl Transaction {
         );
         Err(No::new("settings", "settings-refused", why))
     }
-
-    async fn dry_run(&mut self, before: &Arc<Plugin>, after: &Arc<Plugin>) -> Result<(), No> {
-        let began = Instant::now();
-        let compared = dry_run::compare(before, after, &self.tools.store.reader(), &self.tools.clock).await;
-        self.steps.push(("dry run", began.elapsed()));
-        let compared = compared.map_err(|error| No::passing("dry run", error.code(), error.to_string()))?;
-        for difference in &compared.differences {
-            tracing::info!(plugin = self.job.name, "Dry run: {difference}.");
-        }
-        match compared.failure {
-            None => Ok(()),
-            Some(failure) => Err(No::new("dry run", "dry-run-failed", failure)),
-        }
-    }
-
-    async fn keep(&mut self, hash: String, bytes: Vec<u8>) -> Result<(), No> {
-        let began = Instant::now();
-        let revisions = self.tools.revisions.clone();
-        let kept = beside(move || {
-            let failed = |error| format!("the revision could not be kept in the data folder: {error}");
-            revisions.keep(&hash, &bytes).map_err(|error| No::passing("keep", "revision-not-kept", failed(error)))
-        });
-        let kept = kept.await;
-        self.steps.push(("keep", began.elapsed()));
-        kept
-    }
-
-    /// From here on the new revision has every try that begins.
-    async fn swap(&mut self, plugin: Arc<Plugin>, hash: &str, before: Option<Serving>) -> Result<(), No> {
-        let began = Instant::now();
-        let mut record = self.job.record.clone();
-        match self.job.source {
-            Source::Kept(_) => record.goes_back(),
-            // What was gone back to, loaded with other settings, stays what was gone back to.
-            Source::File(..) if record.serving() == Some(hash) => record.gone_since = None,
-            Source::File(..) => record.serves(hash),
-        }
-        // The same one, after a start, is what it was.
-        let is_seated = self.serving().is_some();
-        let suspended = record.suspended.take().filter(|suspended| suspended.revision == hash && !is_seated);
-        record.suspended.clone_from(&suspended);
-        record.events = plugin.subscriptions().iter().filter_map(|kind| kind.interface()).map(str::to_owned).collect();
-        if record != self.job.record {
-            let written = self.tools.store.set_plugin_record(self.job.no, record.text()).await;
-            written.map_err(|error| No::passing("swap", error.code(), error.to_string()))?;
-        }
-        self.job.record = record;
-        // Who stands in is the last that proved itself, not one that is on probation too.
-        let trusted = before.map(|before| match before.probation {
-            Some(probation) if probation.well() < ENOUGH => probation.before().map_or(before.plugin, Arc::clone),
-            _ => before.plugin,
-        });
-        let bell = &self.tools.bell;
-        let probation = trusted.map(|before| Arc::new(Probation::new(Some(before), ENOUGH, Arc::clone(bell))));
-        self.take_seat(plugin, probation, suspended);
-        self.steps.push(("swap", began.elapsed()));
-        Ok(())
-    }
 }
 
 /// Does what blocks on a thread where that may be.
-async fn beside<T: Send + 'static>(work: impl FnOnce() -> Result<T, No> + Send + 'static) -> Result<T, No> {
+pub(crate) async fn beside<T: Send + 'static>(work: impl FnOnce() -> Result<T, No> + Send + 'static) -> Result<T, No> {
     let ended = tokio::task::spawn_blocking(work).await;
     // It reads and writes files; that it panics is a bug, and no reason to think the plugin bad.
     ended.unwrap_or_else(|error| Err(No::passing("read", "plugin-unreadable", error.to_string())))

@@ -34,6 +34,7 @@ pub(crate) enum End {
 
 /// A handling whose reads were stale is run again at once so many times, then alone (DESIGN section 5).
 const TRIES_BESIDE_OTHERS: u32 = 3;
+
 /// A try that has to be made again, and why.
 enum Trouble {
     /// What it had read has changed.
@@ -168,13 +169,16 @@ impl Spine {
         let seat = &this.of.member.seat;
         // Held until the commit is through, so that "alone" means alone with one's reads too.
         let (_beside, _alone) = match alone {
-            false => (Some(seat.tries.read().await), None),
+            false => tokio::select! {
+                biased;
+                beside = seat.tries.read() => (Some(beside), None),
+                // Its state is being brought over, which may take minutes.
+                () = self.reached(Phase::Draining) => return Err(Trouble::Stopping),
+            },
             true => (None, Some(seat.tries.write().await)),
         };
         let Some(Serving { plugin, probation }) = seat.serving() else {
-            let error = format!("nobody knows what `{}` does: it is not loaded", seat.name());
-            let (code, is_final, own_word, counts) = ("plugin-suspended", true, false, false);
-            return Err(Trouble::Failed(Failure { code, error, is_final, own_word, counts }));
+            return Err(Trouble::Failed(Failure::of_nobody(seat.name())));
         };
         let tried = self.attempt_with(this, &plugin).await;
         let Some(probation) = probation else { return tried };
@@ -182,14 +186,15 @@ impl Spine {
             Ok(_) => probation.went_well(),
             Err(Trouble::Failed(failure)) => {
                 let Some(before) = probation.before() else {
-                    probation.did_not();
+                    // Nobody shows that it can be done: an event counts once, however often it is tried.
+                    if failure.tells_by_itself() && this.tells_if_failed(failure) {
+                        probation.did_not();
+                    }
                     return tried;
                 };
                 let stood_in = self.attempt_with(this, before).await;
                 if stood_in.is_ok() {
-                    let (event, Failure { code, error, .. }) = (this.of.run.event.id, failure);
-                    tracing::warn!(plugin = %seat.name(), %event, code, "The new revision failed and the one before it stood in: {error}.");
-                    probation.did_not();
+                    probation.stood_in(seat.name(), this.of.run.event.id, failure);
                 }
                 // Where neither can, the failure is not the new one's own.
                 if !matches!(stood_in, Err(Trouble::Failed(_))) {

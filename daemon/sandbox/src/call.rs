@@ -1,14 +1,14 @@
 //! One call from its beginning to its end, on a guest thread: instance, limits, and what to make of how it ended.
 
-use crate::abi::latest::{About, types};
-use crate::fault::{Fault, FaultKind};
+use crate::abi::latest::{self, About, types};
+use crate::fault::{During, Fault, FaultKind};
 use crate::host::{HostState, Stop, plain};
 use crate::instance::Instance;
 use crate::limits;
 use crate::meter::Panicked;
 use crate::plugin::Inner;
 use crate::pool::Warm;
-use crate::report::{Call, Handled, Report, Usage};
+use crate::report::{Call, Handled, Moved, Page, Report, Usage};
 use beadle_model::{EventId, Timestamp};
 use std::pin::pin;
 use std::sync::Arc;
@@ -62,25 +62,62 @@ pub async fn handle(plugin: Arc<Inner>, call: Call, dry: bool) -> Report {
             Ok(Handled { disposition: disposition.into(), effects: task.effects, instance })
         }
         Err((kind, backtrace)) => {
-            Err(Fault { kind, plugin: Arc::clone(&plugin.facts.name), event: Some(event), backtrace })
+            Err(Fault { kind, plugin: Arc::clone(&plugin.facts.name), during: During::Event(event), backtrace })
         }
     };
     Report { outcome, log: task.log, usage }
 }
 
-/// Asks a plugin that is being loaded what it says of itself, in an instance that is thrown away.
-pub async fn describe(plugin: Arc<Inner>) -> Result<Option<About>, Fault> {
-    let _beat = plugin.host.pulse.beat();
-    let mut instance = Instance::new(&plugin.code.engine, Arc::clone(&plugin.facts));
+/// Asks a plugin that is being loaded what it says of itself, and under which version it keeps its state, in an instance
+/// that is thrown away.
+pub async fn describe(plugin: Arc<Inner>) -> Result<(Option<About>, u32), Fault> {
     // There is no event, so there is no time either: what is said of a plugin is to be the same each time.
-    instance.store.data_mut().prepare(EventId(0), Timestamp(0));
-    let ended = within_limits(&mut instance, &plugin, async |instance| {
+    let mut instance = apart(&plugin, EventId(0), Timestamp(0));
+    let asked = in_it(&mut instance, &plugin, During::Loading, async |instance| instance.describe().await);
+    asked.await
+}
+
+/// Has a plugin bring a page of its state over, in an instance that is thrown away. Nothing of it is done.
+pub async fn migrate(plugin: Arc<Inner>, page: Page) -> Result<Moved, Fault> {
+    // Each page has chances of its own.
+    let mut instance = apart(&plugin, EventId(-1 - i64::from(page.number)), page.now);
+    let moved = in_it(&mut instance, &plugin, During::Migrating, async |instance| instance.migrate(&page).await);
+    let next = moved.await?;
+    let task = instance.store.data_mut().finish();
+    let (kind, backtrace) = match next {
+        Ok(next) => {
+            let is_enough = next == latest::Next::Done;
+            return Ok(Moved { state: task.effects.state, log: task.log, is_enough });
+        }
+        Err(types::Failure::Retry(reason)) => said(reason, |reason| FaultKind::Retry { reason }),
+        Err(types::Failure::GiveUp(reason)) => said(reason, |reason| FaultKind::GiveUp { reason }),
+    };
+    Err(Fault { kind, plugin: Arc::clone(&plugin.facts.name), during: During::Migrating, backtrace })
+}
+
+/// An instance that is not started yet, for one thing.
+fn apart(plugin: &Inner, event: EventId, now: Timestamp) -> Instance {
+    let mut instance = Instance::new(&plugin.code.engine, Arc::clone(&plugin.facts));
+    instance.store.data_mut().prepare(event, now);
+    instance.store.data_mut().task.dry = true;
+    instance
+}
+
+/// Starts it and does that one thing.
+async fn in_it<T>(
+    instance: &mut Instance,
+    plugin: &Inner,
+    during: During,
+    work: impl AsyncFnOnce(&mut Instance) -> wasmtime::Result<T>,
+) -> Result<T, Fault> {
+    let _beat = plugin.host.pulse.beat();
+    let ended = within_limits(instance, plugin, async |instance| {
         instance.start(&plugin.code).await.map_err(Ended::starting)?;
-        instance.describe().await.map_err(Ended::handling)
+        work(instance).await.map_err(Ended::handling)
     });
     ended.await.map_err(|ended| {
         let (kind, backtrace) = ended.explain(instance.store.data_mut());
-        Fault { kind, plugin: Arc::clone(&plugin.facts.name), event: None, backtrace }
+        Fault { kind, plugin: Arc::clone(&plugin.facts.name), during, backtrace }
     })
 }
 

@@ -15,10 +15,21 @@ pub struct Fault {
     pub kind: FaultKind,
     /// In which plugin.
     pub plugin: Arc<str>,
-    /// While it handled this event; none while it was loaded.
-    pub event: Option<EventId>,
+    /// What it was doing.
+    pub during: During,
     /// The guest's functions that were running, innermost first, where they have names.
     pub backtrace: Vec<String>,
+}
+
+/// What a plugin was doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum During {
+    /// It was being loaded.
+    Loading,
+    /// It was bringing its state over.
+    Migrating,
+    /// It handled this event.
+    Event(EventId),
 }
 
 /// What happened.
@@ -134,9 +145,10 @@ impl fmt::Display for Fault {
         let plugin = &self.plugin;
         write!(f, "Plugin `{plugin}` ")?;
         self.kind.fmt(f)?;
-        match self.event {
-            Some(event) => write!(f, " while it handled {event}.")?,
-            None => f.write_str(" while it was being loaded.")?,
+        match self.during {
+            During::Event(event) => write!(f, " while it handled {event}.")?,
+            During::Loading => f.write_str(" while it was being loaded.")?,
+            During::Migrating => f.write_str(" while it brought its state over.")?,
         }
         match self.kind.key() {
             Some(key) => {
@@ -190,7 +202,7 @@ mod tests {
         let mut fault = Fault {
             kind: FaultKind::MemoryLimit { memory_mib: 32 },
             plugin: "polls".into(),
-            event: Some(EventId(7)),
+            during: During::Event(EventId(7)),
             backtrace: vec![],
         };
         assert_eq!(
@@ -199,7 +211,7 @@ mod tests {
              The limit is `[plugins.polls] limits.memory_mib`; raise it if the plugin needs more."
         );
         fault.kind = FaultKind::GiveUp { reason: "no such list".into() };
-        fault.event = None;
+        fault.during = During::Loading;
         assert_eq!(fault.to_string(), "Plugin `polls` gave up (no such list) while it was being loaded.");
         assert!(!fault.retried());
     }

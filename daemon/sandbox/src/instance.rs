@@ -3,15 +3,17 @@
 //! An instance handles one event after the other, never two at once. After any failure it is not used again: a trap
 //! marks it, and what it remembers of a try that did not count must not live on.
 
-use crate::abi::latest::{About, types};
+use crate::abi::latest::{self, About, types};
 use crate::abi::{Exports, Guests};
 use crate::host::{Facts, HostState, Stop};
 use crate::limits;
-use crate::report::Call;
+use crate::report::{Call, Page};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use wasmtime::component::InstancePre;
 use wasmtime::{Engine, Store, UpdateDeadline};
+
+const NOT_STARTED: Stop = Stop::Bug("an instance was not started");
 
 /// A plugin's code, linked: what instances are made of.
 pub struct Code {
@@ -61,15 +63,23 @@ impl Instance {
         self.set_deadline();
         self.calls += 1;
         self.store.data_mut().begin(Arc::clone(&call.event));
-        let guests = self.guests.as_ref().ok_or(Stop::Bug("an instance was not started"))?;
+        let guests = self.guests.as_ref().ok_or(NOT_STARTED)?;
         guests.handle(&mut self.store, call).await
     }
 
-    /// Asks it what it says of itself.
-    pub async fn describe(&mut self) -> wasmtime::Result<Option<About>> {
+    /// Asks it what it says of itself, and under which version it keeps its state.
+    pub async fn describe(&mut self) -> wasmtime::Result<(Option<About>, u32)> {
         self.set_deadline();
-        let guests = self.guests.as_ref().ok_or(Stop::Bug("an instance was not started"))?;
-        guests.describe(&mut self.store).await
+        let guests = self.guests.as_ref().ok_or(NOT_STARTED)?;
+        Ok((guests.describe(&mut self.store).await?, guests.state_version(&mut self.store).await?))
+    }
+
+    /// Has it bring a page of its state over.
+    pub async fn migrate(&mut self, page: &Page) -> wasmtime::Result<latest::Moved> {
+        self.set_deadline();
+        self.store.data_mut().begin_migration();
+        let guests = self.guests.as_ref().ok_or(NOT_STARTED)?;
+        guests.migrate(&mut self.store, page).await
     }
 
     /// The first look comes after one whole tick at least: most calls have ended by then.

@@ -32,18 +32,18 @@ mod surface;
 mod tests;
 
 pub use abi::API_VERSION;
-pub use fault::{Fault, FaultKind};
+pub use fault::{During, Fault, FaultKind};
 pub use limits::Limits;
 pub use load::{About, Isolation, LoadError, Spec, revision};
 pub use plugin::Plugin;
 pub use pool::Warm;
-pub use report::{Call, Handled, Level, LogLine, Report, Usage};
+pub use report::{Call, Handled, Level, LogLine, Moved, Page, Report, Usage};
 pub use sandbox::{Sandbox, SandboxConfig, SandboxError};
 pub use surface::subscriptions;
 
 /// The codes of faults, of load errors, of what host functions refuse besides the gate, and of the sandbox itself;
 /// `beadle explain` has a page for each.
-pub const CODES: [&str; 50] = [
+pub const CODES: [&str; 51] = [
     // faults
     "trap",
     "cpu-limit",
@@ -73,6 +73,7 @@ pub const CODES: [&str; 50] = [
     "memory-at-start",
     "settings-not-a-table",
     "about-refused",
+    "state-version",
     // refusals
     "no-event",
     "no-conversation",

@@ -172,6 +172,9 @@ pub enum LoadError {
         /// What is wrong with it.
         what: String,
     },
+    /// It exports `migration` and numbers nothing.
+    #[error("The plugin exports `migration` and says that its state has version 0; versions begin with 1.")]
+    StateVersion,
     /// It failed while it was asked.
     #[error("The plugin cannot say what it is. {0}")]
     Failed(#[from] Fault),
@@ -200,6 +203,7 @@ impl Coded for LoadError {
             LoadError::Memory { .. } => "memory-at-start",
             LoadError::Settings { .. } => "settings-not-a-table",
             LoadError::About { .. } => "about-refused",
+            LoadError::StateVersion => "state-version",
             LoadError::Failed(fault) => fault.code(),
             LoadError::HostPanic { .. } => "host-panic",
         }
@@ -238,10 +242,16 @@ fn other_version(wants: &str, interface: &str) -> String {
 pub(crate) async fn load(host: &Arc<Host>, spec: Spec) -> Result<Arc<Plugin>, LoadError> {
     let compiling = Arc::clone(host);
     let mut plugin = host.threads.spawn_blocking(move || compile(compiling, spec)).await.map_err(panicked)??;
-    if plugin.inner.code.exports.has_about() {
+    let exports = &plugin.inner.code.exports;
+    if exports.has_about() || exports.has_migration() {
         let began = Instant::now();
         let asked = host.threads.spawn(call::describe(Arc::clone(&plugin.inner)));
-        plugin.about = asked.await.map_err(panicked)??.map(about).transpose()?;
+        let (said, state_version) = asked.await.map_err(panicked)??;
+        if exports.has_migration() && state_version == 0 {
+            return Err(LoadError::StateVersion);
+        }
+        plugin.about = said.map(about).transpose()?;
+        plugin.state_version = state_version;
         plugin.steps.push(("about", began.elapsed()));
     }
     host.threads.spawn(tidy(Arc::downgrade(&plugin.inner.pool)));
@@ -296,7 +306,14 @@ fn compile(host: Arc<Host>, spec: Spec) -> Result<Plugin, LoadError> {
         turns: Semaphore::new(host.running_per_plugin),
         host,
     };
-    Ok(Plugin { inner: Arc::new(inner), revision, wishes: surface.wishes, about: None, steps: steps.0 })
+    Ok(Plugin {
+        inner: Arc::new(inner),
+        revision,
+        wishes: surface.wishes,
+        about: None,
+        state_version: 0,
+        steps: steps.0,
+    })
 }
 
 /// What a file's bytes are known by: SHA-256 in hex.

@@ -1,12 +1,12 @@
 //! A plugin that is loaded and may be asked to handle events.
 
-use crate::fault::{Fault, FaultKind};
+use crate::fault::{During, Fault, FaultKind};
 use crate::host::Facts;
 use crate::instance::Code;
 use crate::limits::Limits;
 use crate::load::{About, Isolation};
 use crate::pool::Pool;
-use crate::report::{Call, Report, Usage};
+use crate::report::{Call, Moved, Page, Report, Usage};
 use crate::sandbox::Host;
 use crate::{call, meter};
 use beadle_model::{EventKind, PluginNo, StateNo};
@@ -15,7 +15,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Semaphore;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinError, JoinHandle};
 
 /// One revision of one plugin. Two revisions are two plugins to the sandbox; which one gets an event is decided above.
 pub struct Plugin {
@@ -23,6 +23,7 @@ pub struct Plugin {
     pub(crate) revision: String,
     pub(crate) wishes: BTreeSet<&'static str>,
     pub(crate) about: Option<About>,
+    pub(crate) state_version: u32,
     pub(crate) steps: Vec<(&'static str, Duration)>,
 }
 
@@ -79,6 +80,11 @@ impl Plugin {
         self.about.as_ref()
     }
 
+    /// The version under which it keeps its state; 0 where it numbers none.
+    pub fn state_version(&self) -> u32 {
+        self.state_version
+    }
+
     /// The settings that it was loaded with, as JSON.
     pub fn settings(&self) -> &str {
         &self.inner.facts.settings
@@ -121,17 +127,29 @@ impl Plugin {
         self.run(call, true).await
     }
 
+    /// Has it bring a page of its state over. What it writes is to be written before the next page is given to it; the state
+    /// that it reads is [`Plugin::state`].
+    pub async fn migrate(&self, page: Page) -> Result<Moved, Fault> {
+        let task = self.inner.host.threads.spawn(call::migrate(Arc::clone(&self.inner), page));
+        EndOnDrop(task).ended().await.unwrap_or_else(|error| Err(self.panicked(error, During::Migrating)))
+    }
+
     async fn run(&self, call: Call, dry: bool) -> Report {
         let event = call.event.id;
         let task = self.inner.host.threads.spawn(call::handle(Arc::clone(&self.inner), call, dry));
-        let what = match EndOnDrop(task).ended().await {
-            Ok(report) => return report,
-            Err(error) if error.is_panic() => meter::panic_text(error.into_panic().as_ref()),
+        EndOnDrop(task).ended().await.unwrap_or_else(|error| Report {
+            outcome: Err(self.panicked(error, During::Event(event))),
+            log: vec![],
+            usage: Usage::default(),
+        })
+    }
+
+    fn panicked(&self, error: JoinError, during: During) -> Fault {
+        let what = match error.try_into_panic() {
+            Ok(payload) => meter::panic_text(payload.as_ref()),
             Err(_) => "the sandbox is closing".to_owned(),
         };
-        let plugin = Arc::clone(self.name());
-        let fault = Fault { kind: FaultKind::HostPanic { what }, plugin, event: Some(event), backtrace: vec![] };
-        Report { outcome: Err(fault), log: vec![], usage: Usage::default() }
+        Fault { kind: FaultKind::HostPanic { what }, plugin: Arc::clone(self.name()), during, backtrace: vec![] }
     }
 
     /// Drops every instance that waits, and those that are out when they come back: for when a commit failed after
@@ -153,7 +171,7 @@ impl fmt::Debug for Plugin {
 struct EndOnDrop<T>(JoinHandle<T>);
 
 impl<T> EndOnDrop<T> {
-    async fn ended(mut self) -> Result<T, tokio::task::JoinError> {
+    async fn ended(mut self) -> Result<T, JoinError> {
         (&mut self.0).await
     }
 }

@@ -1,7 +1,9 @@
 //! What goes into a call and what comes out of it.
 
 use crate::{Fault, Warm};
+use beadle_model::effect::StateWrite;
 use beadle_model::{Disposition, Effects, Event, Timestamp};
+use beadle_store::StateEntry;
 use std::sync::Arc;
 
 /// One event for one plugin.
@@ -17,6 +19,32 @@ pub struct Call {
     pub late: bool,
     /// Civil time of this try; it stands still while the plugin runs.
     pub now: Timestamp,
+}
+
+/// A page of its state that a plugin is to bring over to another form.
+#[derive(Clone, Debug)]
+pub struct Page {
+    /// The version under which it was kept.
+    pub from: u32,
+    /// 0 for the first.
+    pub number: u32,
+    /// Of the state as it was.
+    pub entries: Vec<StateEntry>,
+    /// There is none after it.
+    pub last: bool,
+    /// Civil time of the migration.
+    pub now: Timestamp,
+}
+
+/// A page that was brought over.
+#[derive(Debug)]
+pub struct Moved {
+    /// What is to be written, in order.
+    pub state: Vec<StateWrite>,
+    /// What it wrote to the log.
+    pub log: Vec<LogLine>,
+    /// It needs no further page.
+    pub is_enough: bool,
 }
 
 /// What became of a call.

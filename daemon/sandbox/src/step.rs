@@ -14,7 +14,7 @@ impl LoadError {
             LoadError::Compile { .. } | LoadError::Memory { .. } | LoadError::HostPanic { .. } => "compile",
             LoadError::Types { .. } => "link",
             LoadError::Settings { .. } => "settings",
-            LoadError::About { .. } | LoadError::Failed(_) => "about",
+            LoadError::About { .. } | LoadError::StateVersion | LoadError::Failed(_) => "about",
         }
     }
 }

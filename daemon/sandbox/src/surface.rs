@@ -45,6 +45,8 @@ pub struct Surface {
     pub wishes: BTreeSet<&'static str>,
     /// It exports `about`.
     pub about: bool,
+    /// It exports `migration`.
+    pub migration: bool,
     /// Imports of `wasi:http`, whole: they refuse when called.
     pub http: Vec<String>,
 }
@@ -92,8 +94,14 @@ fn damaged(error: BinaryReaderError) -> LoadError {
 /// Reads the surface of a valid component.
 pub fn read(component: &[u8]) -> Result<Surface, LoadError> {
     let version = version(component)?;
-    let mut surface =
-        Surface { version, subscriptions: BTreeSet::new(), wishes: BTreeSet::new(), about: false, http: vec![] };
+    let mut surface = Surface {
+        version,
+        subscriptions: BTreeSet::new(),
+        wishes: BTreeSet::new(),
+        about: false,
+        migration: false,
+        http: vec![],
+    };
     names(component, |name, is_import| if is_import { surface.import(name) } else { surface.export(name) })?;
     if surface.subscriptions.is_empty() {
         return Err(LoadError::NoEvents);
@@ -176,6 +184,8 @@ impl Surface {
         };
         if interface == "about" {
             self.about = true;
+        } else if interface == "migration" {
+            self.migration = true;
         } else if let Some(kind) = EventKind::ALL.into_iter().find(|kind| kind.interface() == Some(interface)) {
             self.subscriptions.insert(kind);
         } else if !TYPES.contains(&interface) {

@@ -24,6 +24,9 @@ pub enum StoreError {
         /// The key, or the prefix of a listing.
         key: String,
     },
+    /// A copy of a plugin's state cannot be taken: what it was made from has moved.
+    #[error("two contacts were made one while a copy of the plugin's state was made: it has to be made anew")]
+    StateMoved,
     /// The commit was made under a fence of a process that no longer has the lanes.
     #[error("this commit was prepared under fence {given}, and {current} is in force: another process took over")]
     Fenced {
@@ -127,7 +130,13 @@ impl StoreError {
 
     /// Whether the step that failed with it had written nothing yet, by contract: the rest of its group can be committed.
     pub(crate) fn wrote_nothing(&self) -> bool {
-        matches!(self, StoreError::StaleRead { .. } | StoreError::Fenced { .. } | StoreError::SameContact { .. })
+        matches!(
+            self,
+            StoreError::StaleRead { .. }
+                | StoreError::StateMoved
+                | StoreError::Fenced { .. }
+                | StoreError::SameContact { .. }
+        )
     }
 
     /// The same, where SQLite only says that something is full: that it is the disk, and where.
@@ -155,10 +164,11 @@ impl StoreError {
 }
 
 /// The codes of [`StoreError`]; `beadle explain` has a page for each.
-pub const CODES: [&str; 13] = [
+pub const CODES: [&str; 14] = [
     "store-busy",
     "disk-full",
     "stale-read",
+    "state-moved",
     "store-fenced",
     "not-found",
     "same-contact",
@@ -177,6 +187,7 @@ impl Coded for StoreError {
             StoreError::Busy { .. } => "store-busy",
             StoreError::DiskFull { .. } => "disk-full",
             StoreError::StaleRead { .. } => "stale-read",
+            StoreError::StateMoved => "state-moved",
             StoreError::Fenced { .. } => "store-fenced",
             StoreError::NotFound { .. } => "not-found",
             StoreError::SameContact { .. } => "same-contact",
@@ -205,6 +216,12 @@ impl Coded for StoreError {
     }
 
     fn retried(&self) -> bool {
-        matches!(self, StoreError::Busy { .. } | StoreError::DiskFull { .. } | StoreError::StaleRead { .. })
+        matches!(
+            self,
+            StoreError::Busy { .. }
+                | StoreError::DiskFull { .. }
+                | StoreError::StaleRead { .. }
+                | StoreError::StateMoved
+        )
     }
 }

@@ -117,6 +117,7 @@ impl Tx<'_> {
         self.merge_clashes(keep, gone)?;
         self.merge_conversations(keep, gone, &mut report)?;
         let version = self.shadow.next_version();
+        self.give_up_drafts()?;
         self.move_scope(Scope::Contact(gone), Scope::Contact(keep), version, now, &mut report)?;
         for (from, into) in report.joined.clone() {
             self.move_scope(Scope::Conversation(from), Scope::Conversation(into), version, now, &mut report)?;

@@ -127,6 +127,12 @@ impl Tx<'_> {
         }
     }
 
+    /// Copies that are being made of states hold from now on what is no longer so: nobody can take them.
+    pub(crate) fn give_up_drafts(&self) -> Result<(), StoreError> {
+        self.conn.prepare_cached("UPDATE states SET draft = 0 WHERE draft IS NOT NULL")?.execute([])?;
+        Ok(())
+    }
+
     /// The plugin takes this state. The one it had is kept to go back to, or forgotten.
     fn take_state(
         &self,
@@ -136,6 +142,13 @@ impl Tx<'_> {
         record: &str,
         now: Timestamp,
     ) -> Result<(), StoreError> {
+        let is_there = self
+            .conn
+            .prepare_cached("SELECT 1 FROM states WHERE no = ?1 AND plugin = ?2 AND (draft IS NULL OR draft = ?3)")?
+            .exists([to.0, plugin.0, self.shared.fence])?;
+        if !is_there {
+            return Err(StoreError::StateMoved);
+        }
         let step = |sql: &str, numbers: [i64; 2]| self.conn.prepare_cached(sql)?.execute(numbers);
         // What else it had is nobody's from now on …
         step("UPDATE states SET draft = 0, left_at = NULL WHERE plugin = ?1 AND no <> ?2", [plugin.0, to.0])?;
@@ -208,7 +221,8 @@ impl Store {
     }
 
     /// The plugin takes this state, and this is remembered of it: one transaction. The one it had is kept, to go back to,
-    /// or forgotten; one from before that is forgotten.
+    /// or forgotten; one from before that is forgotten. Not done where this one is no longer there, or two contacts were
+    /// made one since it was begun, whose values it may have missed ([`StoreError::StateMoved`]).
     pub async fn take_state(
         &self,
         plugin: PluginNo,

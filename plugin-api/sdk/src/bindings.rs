@@ -63,6 +63,7 @@ macro_rules! export {
 }
 
 export!(about, "package beadle:sdk; world about { export beadle:plugin/about@0.1.0; }", "export_about", with: {});
+export!(migration, "package beadle:sdk; world migration { export beadle:plugin/migration@0.1.0; }", "export_migration");
 export!(
     on_message,
     "package beadle:sdk; world on-message { export beadle:plugin/on-message@0.1.0; }",

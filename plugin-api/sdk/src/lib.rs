@@ -23,6 +23,8 @@
 //! `Settings` first: `plugin!(Welcome: Settings, OnMessage)`. The operator's TOML is checked against that schema before
 //! the plugin runs. See [`settings`].
 //!
+//! **A state that changes its form** from one revision to the next is brought over by a [`migration`].
+//!
 //! **Tests.** Compiled for anything but wasm, the rights lead to a small Beadle in memory, [`testing`], so that
 //! `cargo test` drives the very handlers that are shipped.
 //!
@@ -34,6 +36,7 @@ pub mod bindings;
 mod event;
 mod host;
 mod message;
+pub mod migration;
 mod refusal;
 mod right;
 #[doc(hidden)]

@@ -1,6 +1,7 @@
 //! Between the generated exports and the author's traits. Only [`plugin!`](crate::plugin) uses it.
 
 use crate::bindings as b;
+use crate::migration::{Migration, Next, Page};
 use crate::{
     ChannelChangedEvent, ContactChangedEvent, Disposition, DocumentsChangedEvent, EchoEvent, Failure,
     GroupChangedEvent, JoinRequestEvent, MemberJoinedEvent, MemberLeftEvent, MessageEvent, MessageStatusEvent,
@@ -25,7 +26,7 @@ pub trait Plugin: Sized + 'static {
 /// The exports of a plugin `P`.
 pub struct Shim<P>(PhantomData<P>);
 
-fn run<P: Plugin>(handle: impl FnOnce(&P) -> Result<Disposition, Failure>) -> Result<Disposition, Failure> {
+fn run<P: Plugin, T>(handle: impl FnOnce(&P) -> Result<T, Failure>) -> Result<T, Failure> {
     P::with(|cell| match cell.get() {
         Some(plugin) => handle(plugin),
         None => {
@@ -38,6 +39,16 @@ fn run<P: Plugin>(handle: impl FnOnce(&P) -> Result<Disposition, Failure>) -> Re
 impl<P: Plugin> b::about::exports::beadle::plugin::about::Guest for Shim<P> {
     fn describe() -> About {
         P::about()
+    }
+}
+
+impl<P: Plugin + Migration> b::migration::exports::beadle::plugin::migration::Guest for Shim<P> {
+    fn version() -> u32 {
+        P::VERSION
+    }
+
+    fn migrate(page: Page) -> Result<Next, Failure> {
+        run(|plugin: &P| plugin.migrate(page))
     }
 }
 
@@ -68,7 +79,8 @@ handler!(on_echo, OnEcho, EchoEvent);
 
 /// Makes a plugin of a struct: `plugin!(Echo: OnMessage);`
 ///
-/// Behind the colon stand the events that it wants, each a trait that the struct implements. The struct is made by its
+/// Behind the colon stand the events that it wants, each a trait that the struct implements; and `Migration`, where it has
+/// a [`migration`](crate::migration) of its state. The struct is made by its
 /// `Default`; or, where `Settings` is named first, by `serde` from the operator's settings, with `schemars` telling
 /// their schema: `plugin!(Welcome: Settings, OnMessage, OnMemberJoined);`. Version and summary are those of the crate's
 /// `Cargo.toml`.
@@ -121,6 +133,9 @@ macro_rules! __plugin {
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __export {
+    (Migration, $plugin:ident) => {
+        $crate::__export!(migration, export_migration, migration::Migration, $plugin);
+    };
     (OnMessage, $plugin:ident) => {
         $crate::__export!(on_message, export_on_message, OnMessage, $plugin);
     };
@@ -166,14 +181,14 @@ macro_rules! __export {
     (OnEcho, $plugin:ident) => {
         $crate::__export!(on_echo, export_on_echo, OnEcho, $plugin);
     };
-    ($module:ident, $export:ident, $trait:ident, $plugin:ident) => {
+    ($module:ident, $export:ident, $($trait:ident)::+, $plugin:ident) => {
         const _: () = {
             // tidy: in wasm it is used, so that an expectation would fail there
             #[allow(dead_code, reason = "named by the export, which is for wasm only")]
             type Exports = $crate::shim::Shim<$plugin>;
             #[cfg(target_family = "wasm")]
     $crate::bindings::$module::$export!(Exports with_types_in $crate::bindings::$module);
-            const fn implements<P: $crate::$trait>() {}
+            const fn implements<P: $crate::$($trait)::+>() {}
             implements::<$plugin>();
         };
     };
@@ -183,7 +198,7 @@ macro_rules! __export {
             stringify!($other),
             "` is no event. There are OnMessage, OnReaction, OnMemberJoined, OnMemberLeft, \
              OnTimer, OnSchedule, OnWindowExpiring, OnWindowClosed, OnDocumentsChanged, OnMessageStatus, \
-             OnJoinRequest, OnChannelChanged, OnContactChanged, OnGroupChanged, OnEcho; `Settings` comes first."
+             OnJoinRequest, OnChannelChanged, OnContactChanged, OnGroupChanged, OnEcho, and besides them Migration; `Settings` comes first."
         ));
     };
 }

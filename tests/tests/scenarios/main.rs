@@ -19,6 +19,7 @@ mod fairness;
 mod greets_and_answers;
 mod hostile;
 mod merge_contacts;
+mod migration;
 mod nothing_lost_kill9;
 mod numbers_change;
 mod operator_mistakes;

@@ -93,12 +93,32 @@ pub struct PluginRow {
     /// Events that are kept until it can be asked.
     #[serde(default)]
     pub kept_events: u64,
+    /// What it keeps; asked where one plugin is shown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keeps: Option<KeptState>,
+    /// What it kept before its state was brought over, to go back to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kept_before: Option<KeptState>,
     /// Since when it is suspended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub suspended_since: Option<Ms>,
     /// Since when a person has it switched off.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub disabled_since: Option<Ms>,
+}
+
+/// A plugin's state as a whole.
+#[derive(Debug, Deserialize, Serialize)]
+pub struct KeptState {
+    /// The version of its form; 0 where the plugin numbers none.
+    pub version: u32,
+    /// Values in it.
+    pub values: u64,
+    /// Bytes of its keys and values.
+    pub bytes: u64,
+    /// When the plugin took another.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub left_at: Option<Ms>,
 }
 
 /// A right that a plugin asks for.

@@ -87,7 +87,12 @@ async fn ask_all(cli: &Cli) -> Result<(), Ended> {
         Command::Contacts(Contacts::KeepApart { one, other }) => {
             order(&client, &["contacts", one, "keep-apart", other]).await
         }
-        Command::Plugins(Plugins::Rollback { name }) => order(&client, &["plugins", name, "rollback"]).await,
+        Command::Plugins(Plugins::Rollback { name, lose_state: false }) => {
+            order(&client, &["plugins", name, "rollback"]).await
+        }
+        Command::Plugins(Plugins::Rollback { name, lose_state: true }) => {
+            order(&client, &["plugins", name, "rollback", "lose-state"]).await
+        }
         Command::Plugins(Plugins::Enable { name }) => order(&client, &["plugins", name, "enable"]).await,
         Command::Plugins(Plugins::Disable { name }) => order(&client, &["plugins", name, "disable"]).await,
         Command::Plugins(Plugins::Purge { name }) => order(&client, &["plugins", name, "purge"]).await,

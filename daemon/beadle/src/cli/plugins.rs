@@ -60,6 +60,9 @@ pub enum Plugins {
     Rollback {
         /// Its name
         name: String,
+        /// Also where its state was brought over since: what was written since then is lost
+        #[arg(long)]
+        lose_state: bool,
     },
     /// Switch a plugin on again, or have one asked again that is suspended; what waits for it comes first
     Enable {

@@ -11,7 +11,9 @@ pub use state::state;
 pub use windows::{windows, windows_by_hour};
 
 use super::table::{Table, one_line, when};
-use crate::api::{DeadRow, Done, EventRow, EventView, List, MessageRow, PluginRow, Problem, RightRow, Status, Why};
+use crate::api::{
+    DeadRow, Done, EventRow, EventView, KeptState, List, MessageRow, PluginRow, Problem, RightRow, Status, Why,
+};
 use serde_json::{Error, Value, from_value};
 use std::fmt::Write as _;
 
@@ -87,6 +89,11 @@ pub fn utc(at: i64) -> String {
     format!("{} UTC", text.get(..19).unwrap_or(&text))
 }
 
+fn kept_state(it: &KeptState) -> String {
+    let version = if it.version == 0 { String::new() } else { format!(", version {}", it.version) };
+    format!("{} values, {} KiB{version}", it.values, it.bytes.div_ceil(1024))
+}
+
 fn plugin_table(plugins: &[PluginRow], screen: Screen) -> String {
     let mut table = Table::new(&["PLUGIN", "STATE", "STAGE", "ORDER", "VERSION", "EVENTS"]);
     for it in plugins {
@@ -131,6 +138,12 @@ pub fn plugin(answer: Value, screen: Screen) -> Shown {
     if !it.steps.is_empty() {
         let took = it.steps.iter().map(|(step, ms)| format!("{step} {ms:.1} ms"));
         lines.0.push(("came by", took.collect::<Vec<_>>().join(", ")));
+    }
+    if let Some(keeps) = &it.keeps {
+        lines.0.push(("keeps", kept_state(keeps)));
+    }
+    if let Some((before, at)) = it.kept_before.as_ref().and_then(|before| Some((before, before.left_at?))) {
+        lines.0.push(("kept before", format!("{}, until {}", kept_state(before), utc(at))));
     }
     if let Some(at) = it.suspended_since {
         lines.0.push(("suspended", format!("since {}", utc(at))));

@@ -21,6 +21,7 @@ pub fn router(admin: Arc<Admin>) -> Router {
         .route("/plugins/{name}/documents", get(data::documents))
         .route("/plugins/{name}/state", get(data::state))
         .route("/plugins/{name}/rollback", post(data::rollback))
+        .route("/plugins/{name}/rollback/lose-state", post(data::rollback_losing_state))
         .route("/plugins/{name}/enable", post(data::enable))
         .route("/plugins/{name}/disable", post(data::disable))
         .route("/plugins/{name}/purge", post(data::purge))

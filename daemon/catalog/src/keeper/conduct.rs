@@ -5,7 +5,9 @@ use super::{Keeper, add};
 use crate::entry::{State, Waiting};
 use crate::record::Suspended;
 use crate::transaction::ENOUGH;
-use beadle_pipeline::Serving;
+use beadle_model::Timestamp;
+use beadle_pipeline::{Probation, Seat, Serving, Suspension};
+use beadle_sandbox::Plugin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -45,9 +47,10 @@ impl Keeper {
         // One that is being replaced is the transaction's.
         let Some(seat) = post.seat.as_ref().filter(|_| !post.busy) else { return };
         let Some(Serving { plugin, probation: Some(probation) }) = seat.serving() else { return };
-        if probation.failed() >= TOO_MANY
-            && let Some(before) = probation.before().map(Arc::clone)
-        {
+        if probation.failed() >= TOO_MANY {
+            let Some(before) = probation.before().map(Arc::clone) else {
+                return suspend_after_migration(name, seat, &plugin, &probation, self.tools.clock.now());
+            };
             let (back_to, sent) = (before.revision().to_owned(), plugin.revision().to_owned());
             seat.seat(Serving { plugin: before, probation: None });
             while back_to != sent && post.record.serving().is_some_and(|serving| serving != back_to) {
@@ -73,4 +76,17 @@ impl Keeper {
             tracing::info!(plugin = name, well = probation.well(), "A revision has passed its probation.");
         }
     }
+}
+
+/// One that took its state with it is not sent back by itself: what was written since would be lost. That ends its
+/// probation, so that a person who has it asked again has that.
+fn suspend_after_migration(name: &str, seat: &Seat, plugin: &Plugin, probation: &Probation, at: Timestamp) {
+    let why = format!(
+        "it brought its state over to version {} and failed {} events since; it is not sent back by itself, since that would lose state: `beadle plugins rollback {name}` says what",
+        plugin.state_version(),
+        probation.failed()
+    );
+    tracing::error!(plugin = name, code = "plugin-suspended", "A plugin is suspended: {why}.");
+    seat.passed();
+    seat.suspend(Suspension { code: "plugin-suspended".into(), why, at });
 }

@@ -8,13 +8,20 @@ use crate::post::Post;
 use crate::record::Record;
 use crate::transaction::{Outcome, Source, Verdict};
 use beadle_store::Purged;
+use tokio::sync::oneshot;
+
+/// A person who waits for what comes of a rollback.
+pub(super) struct Order {
+    pub to: oneshot::Sender<Answer>,
+    pub lose_state: bool,
+}
 
 impl Keeper {
     pub(super) async fn obey(&mut self, Asked { command, to }: Asked) {
         let name = command.plugin().to_owned();
-        if let Command::Rollback(_) = command {
+        if let Command::Rollback { lose_state, .. } = command {
             match self.source_of_rollback(&name) {
-                Ok(source) => return self.begin(&name, source, None, Some(to)),
+                Ok(source) => return self.begin(&name, source, None, Some(Order { to, lose_state })),
                 Err(error) => _ = to.send(Err(error)),
             }
             return;
@@ -25,7 +32,7 @@ impl Keeper {
             Command::Purge(_) => self.purge(&name).await,
             Command::Enable(_) => self.enable(&name).await,
             Command::Disable(_) => self.disable(&name).await,
-            Command::Rollback(_) => return,
+            Command::Rollback { .. } => return,
         };
         // Whoever asked may be gone.
         let _ = to.send(answer);
@@ -145,6 +152,9 @@ pub(super) fn rolled_back(name: &str, outcome: &Outcome) -> Answer {
             Ok(format!("`{name}` runs revision {revision} again, and stays there until another file comes"))
         }
         Verdict::Pending { missing, .. } => refused(crate::entry::pending(name, missing)),
+        Verdict::Refused { why, .. } if why.code == "state-would-be-lost" => {
+            Err(CommandError::StateLost { name: name.into(), why: why.why.clone() })
+        }
         Verdict::Refused { why, .. } => refused(why.why.clone()),
         Verdict::Isolated(suspension) => refused(suspension.why.clone()),
         Verdict::Moved => Err(CommandError::Busy(name.into())),

@@ -62,6 +62,20 @@ pub(crate) struct Failure {
     pub counts: bool,
 }
 
+impl Failure {
+    /// There is no revision to ask.
+    pub fn of_nobody(name: &str) -> Self {
+        let error = format!("nobody knows what `{name}` does: it is not loaded");
+        Self { code: SUSPENDED, error, is_final: true, own_word: false, counts: false }
+    }
+
+    /// Whether it says something of a revision with which no other can be compared. The plugin's word that it may go better
+    /// next time does not: it may be the world's fault.
+    pub fn tells_by_itself(&self) -> bool {
+        self.counts && (self.is_final || !self.own_word)
+    }
+}
+
 /// The code of one that failed too often.
 pub(super) const SUSPENDED: &str = "plugin-suspended";
 

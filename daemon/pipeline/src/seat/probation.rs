@@ -1,5 +1,7 @@
 //! The time in which a new revision has to prove itself.
 
+use super::Failure;
+use beadle_model::EventId;
 use beadle_sandbox::Plugin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -40,6 +42,12 @@ impl Probation {
         if self.well.fetch_add(1, Ordering::Relaxed) + 1 == self.enough {
             self.bell.notify_one();
         }
+    }
+
+    /// The new revision failed this event, and the one before it has done it.
+    pub(crate) fn stood_in(&self, plugin: &str, event: EventId, Failure { code, error, .. }: &Failure) {
+        tracing::warn!(plugin, %event, code, "The new revision failed and the one before it stood in: {error}.");
+        self.did_not();
     }
 
     pub(crate) fn did_not(&self) {

@@ -15,7 +15,7 @@ pub mod since_v0_1_0;
 pub use since_v0_1_0 as latest;
 
 use crate::host::HostState;
-use crate::report::Call;
+use crate::report::{Call, Page};
 use crate::surface::Surface;
 use wasmtime::Store;
 use wasmtime::component::{Instance, InstancePre, Linker};
@@ -71,6 +71,13 @@ macro_rules! versions {
                 }
             }
 
+            /// Whether it numbers the forms of its state.
+            pub fn has_migration(&self) -> bool {
+                match self {
+                    $($(#[$cfg])* Exports::$version(exports) => exports.has_migration(),)*
+                }
+            }
+
             /// The same exports in an instance.
             pub fn load(&self, store: &mut Store<HostState>, instance: &Instance) -> wasmtime::Result<Guests> {
                 Ok(match self {
@@ -92,6 +99,22 @@ macro_rules! versions {
             pub async fn describe(&self, store: &mut Store<HostState>) -> wasmtime::Result<Option<latest::About>> {
                 match self {
                     $($(#[$cfg])* Guests::$version(guests) => guests.describe(store).await,)*
+                }
+            }
+        }
+
+        impl Guests {
+            /// The version under which it keeps its state; 0 where it numbers none.
+            pub async fn state_version(&self, store: &mut Store<HostState>) -> wasmtime::Result<u32> {
+                match self {
+                    $($(#[$cfg])* Guests::$version(guests) => guests.state_version(store).await,)*
+                }
+            }
+
+            /// Has it bring a page of its state over.
+            pub async fn migrate(&self, store: &mut Store<HostState>, page: &Page) -> wasmtime::Result<latest::Moved> {
+                match self {
+                    $($(#[$cfg])* Guests::$version(guests) => guests.migrate(store, page).await,)*
                 }
             }
         }

@@ -6,7 +6,7 @@
 
 use super::latest::{self, Outcome, check, types};
 use crate::host::{HostState, Stop};
-use crate::report::Call;
+use crate::report::{Call, Page};
 use crate::surface::Surface;
 use beadle_model::{Content, EventBody, EventKind};
 use bindings::beadle::plugin::replies;
@@ -71,6 +71,11 @@ impl Exports {
         false
     }
 
+    /// It has no `migration`.
+    pub fn has_migration(&self) -> bool {
+        false
+    }
+
     /// The same exports in an instance.
     pub fn load(&self, store: &mut Store<HostState>, instance: &Instance) -> wasmtime::Result<Guests> {
         let message = self.message.as_ref().map(|indices| indices.load(store, instance)).transpose()?;
@@ -89,6 +94,16 @@ impl Guests {
             // It knew one way to fail, and was tried again after it.
             Err(reason) => Err(types::Failure::Retry(reason)),
         })
+    }
+
+    /// It has no `migration`.
+    pub async fn state_version(&self, _: &mut Store<HostState>) -> wasmtime::Result<u32> {
+        Ok(0)
+    }
+
+    /// It has no `migration`.
+    pub async fn migrate(&self, _: &mut Store<HostState>, _: &Page) -> wasmtime::Result<latest::Moved> {
+        Err(Stop::NotSubscribed.into())
     }
 
     /// It has no `about`.

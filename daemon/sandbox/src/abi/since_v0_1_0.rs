@@ -3,6 +3,7 @@
 //! `bindgen!` wants a world whole; a plugin exports what it likes. So exports are looked up one by one: their types are
 //! checked when a plugin is loaded ([`Exports::find`]), and each instance has those that are there ([`Guests`]).
 
+mod moved;
 mod news;
 mod said;
 mod told;
@@ -12,9 +13,9 @@ use crate::report::Call;
 use crate::surface::Surface;
 use beadle_model::EventKind;
 use bindings::exports::beadle::plugin::{
-    about, on_channel_changed, on_contact_changed, on_documents_changed, on_echo, on_group_changed, on_join_request,
-    on_member_joined, on_member_left, on_message, on_message_status, on_reaction, on_schedule, on_timer,
-    on_window_closed, on_window_expiring,
+    about, migration, on_channel_changed, on_contact_changed, on_documents_changed, on_echo, on_group_changed,
+    on_join_request, on_member_joined, on_member_left, on_message, on_message_status, on_reaction, on_schedule,
+    on_timer, on_window_closed, on_window_expiring,
 };
 use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{ComponentNamedList, HasSelf, Instance, InstancePre, Lift, Linker, Lower};
@@ -33,6 +34,8 @@ pub use about::About;
 pub use bindings::beadle::plugin::{
     clock, contacts, documents, groups, log, media, messages, outgoing, random, replies, settings, state, timers, types,
 };
+pub use migration::Next;
+pub use moved::Moved;
 pub use told::contact;
 
 /// Gives the linker every right of this version.
@@ -48,6 +51,7 @@ macro_rules! events {
         pub struct Exports {
             $($field: Option<$module::GuestIndices>,)*
             about: Option<about::GuestIndices>,
+            migration: Option<migration::GuestIndices>,
         }
 
         /// The exports of one instance.
@@ -55,6 +59,7 @@ macro_rules! events {
         pub struct Guests {
             $($field: Option<$module::Guest>,)*
             about: Option<about::Guest>,
+            migration: Option<migration::Guest>,
         }
 
         impl Exports {
@@ -69,12 +74,23 @@ macro_rules! events {
                     check::<(), (About,)>(pre, "beadle:plugin/about@0.1.0", "describe")?;
                     exports.about = Some(about::GuestIndices::new(pre)?);
                 }
+                if surface.migration {
+                    let interface = "beadle:plugin/migration@0.1.0";
+                    check::<(), (u32,)>(pre, interface, "version")?;
+                    check::<(&migration::Page,), (Moved,)>(pre, interface, "migrate")?;
+                    exports.migration = Some(migration::GuestIndices::new(pre)?);
+                }
                 Ok(exports)
             }
 
             /// Whether it can be asked what it is.
             pub fn has_about(&self) -> bool {
                 self.about.is_some()
+            }
+
+            /// Whether it numbers the forms of its state.
+            pub fn has_migration(&self) -> bool {
+                self.migration.is_some()
             }
 
             /// The same exports in an instance.
@@ -85,6 +101,9 @@ macro_rules! events {
                 })*
                 if let Some(indices) = &self.about {
                     guests.about = Some(indices.load(&mut *store, instance)?);
+                }
+                if let Some(indices) = &self.migration {
+                    guests.migration = Some(indices.load(&mut *store, instance)?);
                 }
                 Ok(guests)
             }

@@ -106,6 +106,8 @@ pub struct Task {
     documents: Option<Vec<beadle_store::Document>>,
     /// None while the instance is being made and while `about` is asked.
     event: Option<Arc<Event>>,
+    /// It brings its state over: there is no event, and only the state can be read and written.
+    migrating: bool,
     log_bytes: usize,
     overlay: Overlay,
 }
@@ -213,6 +215,11 @@ impl HostState {
         self.task.event = Some(event);
     }
 
+    /// From here on the state can be read and written, and nothing else.
+    pub fn begin_migration(&mut self) {
+        self.task.migrating = true;
+    }
+
     /// What the call has seen and asked for; the next one starts with nothing.
     pub fn finish(&mut self) -> Task {
         let mut task = std::mem::take(&mut self.task);
@@ -234,18 +241,36 @@ impl HostState {
 
     /// The event that is being handled.
     fn event(&self) -> Result<&Arc<Event>, Refusal> {
+        let doing = if self.task.migrating { "brings its state over: only that" } else { "is being started: nothing" };
         self.task.event.as_ref().ok_or_else(|| {
-            Refusal::new("no-event", "The plugin is being started; nothing can be read or asked for yet.")
+            Refusal::new("no-event", format!("The plugin {doing} can be read or asked for."))
                 .instead("Do it in `handle`.")
         })
+    }
+
+    /// Whether the state can be read and written.
+    fn has_state(&self) -> Result<(), Refusal> {
+        if self.task.migrating { Ok(()) } else { self.event().map(drop) }
     }
 
     /// Where one more effect goes, if there may be one.
     fn effect(&mut self) -> Result<&mut Effects, No> {
         self.event()?;
+        self.one_more()
+    }
+
+    /// The same for one of the state.
+    fn state_effect(&mut self) -> Result<&mut Effects, No> {
+        self.has_state()?;
+        self.one_more()
+    }
+
+    fn one_more(&mut self) -> Result<&mut Effects, No> {
         let effects = &mut self.task.effects;
         let asked = effects.state.len() + effects.timers.len() + effects.media.len() + effects.sends.len();
-        if asked >= self.facts.limits.effects as usize {
+        // A page of state has half as many values as the limit, each of which may be written four times.
+        let most = self.facts.limits.effects as usize * if self.task.migrating { 2 } else { 1 };
+        if asked >= most {
             return Err(Stop::Effects.into());
         }
         Ok(effects)

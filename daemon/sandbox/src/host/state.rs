@@ -67,7 +67,7 @@ impl Host for HostState {
 
 impl HostState {
     fn get_state(&mut self, about: wit::Scope, key: String) -> Result<Option<Vec<u8>>, No> {
-        self.event()?;
+        self.has_state()?;
         let about = scope(about)?;
         check_key(&key)?;
         let now = self.senses.now();
@@ -114,7 +114,7 @@ impl HostState {
         value: Vec<u8>,
         expires_at: Option<Timestamp>,
     ) -> Result<(), No> {
-        self.event()?;
+        self.has_state()?;
         let about = scope(about)?;
         check_key(&key)?;
         let limits = self.facts.limits;
@@ -129,7 +129,7 @@ impl HostState {
         }
         self.check_quota(about, &key, value.len())?;
         let write = StateWrite::Set { scope: about, key: key.clone(), value: value.clone(), expires_at };
-        self.effect()?.state.push(write);
+        self.state_effect()?.state.push(write);
         self.task.overlay.writes.insert((about, key), Pending::Value(value, expires_at));
         Ok(())
     }
@@ -137,13 +137,13 @@ impl HostState {
     fn delete_state(&mut self, about: wit::Scope, key: String) -> Result<(), No> {
         let about = scope(about)?;
         check_key(&key)?;
-        self.effect()?.state.push(StateWrite::Delete { scope: about, key: key.clone() });
+        self.state_effect()?.state.push(StateWrite::Delete { scope: about, key: key.clone() });
         self.task.overlay.writes.insert((about, key), Pending::Gone);
         Ok(())
     }
 
     fn add_state(&mut self, about: wit::Scope, key: String, delta: i64) -> Result<(), No> {
-        self.event()?;
+        self.has_state()?;
         let about = scope(about)?;
         check_key(&key)?;
         let now = self.senses.now();
@@ -164,7 +164,7 @@ impl HostState {
                 Pending::More(delta)
             }
         };
-        self.effect()?.state.push(StateWrite::Add { scope: about, key: name.1.clone(), delta });
+        self.state_effect()?.state.push(StateWrite::Add { scope: about, key: name.1.clone(), delta });
         self.task.overlay.writes.insert(name, pending);
         Ok(())
     }
@@ -181,7 +181,8 @@ impl HostState {
         for ((_, key), pending) in &self.task.overlay.writes {
             after = after.saturating_add(pending.bytes(key));
         }
-        let quota = self.facts.limits.state_bytes();
+        // While it is brought over, what is new may stand beside what is to go.
+        let quota = self.facts.limits.state_bytes() * if self.task.migrating { 2 } else { 1 };
         if after <= quota {
             return Ok(());
         }

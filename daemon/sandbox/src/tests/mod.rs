@@ -6,6 +6,7 @@
 mod faults;
 mod floods;
 mod loading;
+mod migrating;
 mod rights;
 mod stored;
 mod versions;

@@ -27,7 +27,7 @@ impl Tx<'_> {
         for no in plugins {
             let nothing = MergedPlugin::new(PluginNo(no));
             let mut moved = nothing.clone();
-            // What a plugin kept before a migration, and a copy that is being made, move too: a way back leads there.
+            // What a plugin kept before a migration moves too: a way back leads there.
             for state in self.states_of(no)? {
                 self.move_state(state, from, into, (version, now), &mut moved)?;
             }
@@ -40,7 +40,8 @@ impl Tx<'_> {
     }
 
     fn states_of(&self, plugin: i64) -> Result<Vec<i64>, StoreError> {
-        let mut read = self.conn.prepare_cached("SELECT no FROM states WHERE plugin = ?1 ORDER BY no")?;
+        let mut read =
+            self.conn.prepare_cached("SELECT no FROM states WHERE plugin = ?1 AND draft IS NULL ORDER BY no")?;
         let states = read.query_map([plugin], |row| row.get(0))?;
         Ok(states.collect::<Result<_, _>>()?)
     }

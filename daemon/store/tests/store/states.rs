@@ -4,7 +4,7 @@ use crate::house::*;
 use beadle_model::effect::StateWrite;
 use beadle_model::{ContactId, PluginNo, Scope, StateNo};
 use beadle_store::step::*;
-use beadle_store::{Retention, StatePlace};
+use beadle_store::{Retention, StatePlace, StoreError};
 
 const PLUGIN: PluginNo = PluginNo(1);
 const FIRST: StateNo = StateNo(1);
@@ -135,4 +135,25 @@ async fn what_has_expired_is_not_copied() {
     let draft = house.store.begin_state(PLUGIN, 2).await.unwrap();
     copy(&house, FIRST, draft).await;
     assert!(all(&house, draft, (100, 100_000)).iter().all(|((_, key), _)| key != "soon"));
+}
+
+#[tokio::test]
+async fn a_copy_that_missed_what_a_merge_moved_is_not_taken() {
+    let house = House::new();
+    keeping(&house, 3).await;
+    let (keep, gone) =
+        (house.said(from("31600000002", "wamid.2")).await, house.said(from("31600000003", "wamid.3")).await);
+    let whose = |event: &beadle_model::Event| event.conversation.as_ref().unwrap().contact.id;
+    let draft = house.store.begin_state(PLUGIN, 2).await.unwrap();
+    copy(&house, FIRST, draft).await;
+    house.store.merge_contacts(whose(&keep), whose(&gone), false).await.unwrap();
+    let taken = house.store.take_state(PLUGIN, draft, true, "{}".into(), NOW).await;
+    assert!(matches!(taken, Err(StoreError::StateMoved)), "{taken:?}");
+    let (has, left) = house.reader.plugin_states(PLUGIN).unwrap();
+    assert_eq!((has.no, left), (FIRST, None));
+    // One that was begun afterwards is.
+    let again = house.store.begin_state(PLUGIN, 2).await.unwrap();
+    copy(&house, FIRST, again).await;
+    house.store.take_state(PLUGIN, again, true, "{}".into(), NOW).await.unwrap();
+    assert_eq!(house.reader.state_of(PLUGIN).unwrap(), again);
 }

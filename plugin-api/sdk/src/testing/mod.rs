@@ -32,8 +32,9 @@ mod time;
 mod world;
 
 use crate::bindings::imports::outgoing::{Button, Section};
+use crate::migration::{Migration, Next};
 use crate::{
-    Choice, Contact, ContactId, Content, Context, MemberJoinedEvent, MemberLeftEvent, MessageEvent, MessageId,
+    Choice, Contact, ContactId, Content, Context, Failure, MemberJoinedEvent, MemberLeftEvent, MessageEvent, MessageId,
     TimerEvent, TimestampMs,
 };
 use std::marker::PhantomData;
@@ -189,6 +190,23 @@ impl Host {
     /// What was asked of groups since this was asked last: `create shop Potters`, `answer GROUP REQUEST true`, ….
     pub fn group_changes(&self) -> Vec<String> {
         World::with(|world| std::mem::take(&mut world.group_changes))
+    }
+
+    /// Brings the state over, as Beadle does: what is kept now is of version `from`. Where it fails all is as it was.
+    pub fn migrate(&self, plugin: &impl Migration, from: u32) -> Result<(), Failure> {
+        let before = World::with(|world| world.state.clone());
+        let pages = World::with(|world| world.pages(from));
+        for page in pages {
+            match plugin.migrate(page) {
+                Ok(Next::More) => {}
+                Ok(Next::Done) => break,
+                Err(failure) => {
+                    World::with(|world| world.state = before);
+                    return Err(failure);
+                }
+            }
+        }
+        Ok(())
     }
 
     /// A file that came with a message; its id, for [`Content::Image`] and the like.

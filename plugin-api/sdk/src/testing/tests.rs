@@ -1,6 +1,7 @@
 //! The small Beadle says what the real one would.
 
 use super::Host;
+use crate::migration::{Migration, Next, Page};
 use crate::prelude::*;
 use std::time::Duration;
 
@@ -85,6 +86,43 @@ fn lengths_are_whatsapps() {
     let untitled = List::new("?", "Choose").row("a", "A").section("B").row("b", "B");
     assert_eq!(code(replies::send(untitled)), "empty");
     assert_eq!(host.sent().len(), 1);
+}
+
+/// Renames what it finds, and counts it; fails at a value that is none.
+struct Renames;
+
+impl Migration for Renames {
+    const VERSION: u32 = 2;
+
+    fn migrate(&self, page: Page) -> Result<Next, Failure> {
+        assert!(page.from == 1 && page.entries.len() <= 50);
+        for entry in page.entries.iter().filter(|entry| entry.key != "people") {
+            let value: u64 = entry.value()?;
+            state::set(entry.scope.clone(), "new", &value)?;
+            state::delete(entry.scope.clone(), &entry.key)?;
+            state::add(Scope::Plugin, "people", 1)?;
+        }
+        Ok(if page.last { Next::Done } else { Next::More })
+    }
+}
+
+#[test]
+fn a_state_is_brought_over_page_by_page_or_not_at_all() {
+    let host = Host::new();
+    let people: Vec<_> = (0..120).map(|n| host.person(&n.to_string())).collect();
+    for (n, person) in people.iter().enumerate() {
+        state::set(person, "old", &n).unwrap();
+    }
+    state::set(&people[119], "old", "no number").unwrap();
+    assert!(host.migrate(&Renames, 1).is_err());
+    assert_eq!((state::get::<u64>(&people[0], "old"), state::get::<u64>(&people[0], "new")), (Ok(Some(0)), Ok(None)));
+    state::set(&people[119], "old", &119).unwrap();
+    host.migrate(&Renames, 1).unwrap();
+    assert_eq!(state::get::<u64>(Scope::Plugin, "people"), Ok(Some(120)));
+    for (n, person) in people.iter().enumerate() {
+        assert_eq!(state::get::<usize>(person, "new"), Ok(Some(n)));
+        assert_eq!(state::get::<usize>(person, "old"), Ok(None));
+    }
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! What the small Beadle knows.
 
 use super::Sent;
+use crate::migration::{Entry, Page};
 use crate::{Contact, Conversation, EventInfo, Refusal, Scope, TimerEvent, TimestampMs};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -9,6 +10,9 @@ use std::collections::BTreeMap;
 const WINDOW_MS: i64 = 24 * 60 * 60 * 1000;
 /// 2026-01-05T09:00:00Z, a Monday morning.
 const BEGINNING_MS: i64 = 1_767_603_600_000;
+
+/// Half of the effects that an event has, as in Beadle.
+const PAGE_ENTRIES: usize = 50;
 
 /// A timer as it was set.
 pub(super) struct Timer {
@@ -19,6 +23,7 @@ pub(super) struct Timer {
 }
 
 /// A value and when it is gone.
+#[derive(Clone)]
 pub(super) struct Value {
     pub(super) bytes: Vec<u8>,
     pub(super) expires_at: Option<TimestampMs>,
@@ -149,6 +154,42 @@ impl World {
             return Err(Refusal::new("window-closed", "They wrote more than 24 hours ago, or never."));
         }
         Ok(())
+    }
+
+    /// The state in the pages in which it is brought over: the plugin's own values first, then people's, then conversations'.
+    pub(super) fn pages(&self, from: u32) -> Vec<Page> {
+        let mut entries: Vec<Entry> = Vec::new();
+        for prefix in ["", "con", "cnv"] {
+            let those = self.state.iter().filter(|((scope, _), _)| match prefix {
+                "" => scope.is_empty(),
+                prefix => scope.starts_with(prefix),
+            });
+            let alive = those.filter(|(_, value)| value.expires_at.is_none_or(|at| self.now < at));
+            entries.extend(alive.map(|((scope, key), value)| Entry {
+                scope: match prefix {
+                    "" => Scope::Plugin,
+                    "con" => Scope::Contact(scope.clone()),
+                    _ => Scope::Conversation(scope.clone()),
+                },
+                key: key.clone(),
+                value: value.bytes.clone(),
+                expires_at: value.expires_at,
+            }));
+        }
+        let mut pages: Vec<Page> = (0..)
+            .zip(entries.chunks(PAGE_ENTRIES))
+            .map(|(number, entries)| Page {
+                from,
+                number,
+                entries: entries.to_vec(),
+                last: false,
+                extra: "{}".to_owned(),
+            })
+            .collect();
+        if let Some(page) = pages.last_mut() {
+            page.last = true;
+        }
+        pages
     }
 
     pub(super) fn next_timer_at(&self) -> Option<TimestampMs> {

@@ -1,13 +1,14 @@
 //! Plugins: those that run, and why the others do not.
 
 use super::{Admin, Answer, ask};
-use crate::api::{DocumentRow, Done, LimitRow, List, PluginRow, Problem, RightRow};
+use crate::api::{DocumentRow, Done, KeptState, LimitRow, List, PluginRow, Problem, RightRow};
 use crate::web::failure::No;
 use axum::Json;
 use axum::extract::{Path, State};
 use beadle_catalog::{Command, Entry, State as Stands, grants};
 use beadle_model::PluginNo;
 use beadle_pipeline::{Spent, Stage};
+use beadle_store::StateShown;
 use std::sync::Arc;
 
 /// So much of a content's hash is enough to tell two revisions apart.
@@ -34,7 +35,9 @@ pub async fn plugin(State(admin): State<Arc<Admin>>, Path(name): Path<String>) -
         Ok(Some((reader.plugin_states(no)?, reader.media_made_by(no)?)))
     });
     let (states, files_bytes) = asked.await?.unzip();
-    let state_bytes = states.map_or(0, |(has, _)| has.bytes);
+    let (has, left) = states.unzip();
+    let state_bytes = has.map_or(0, |has| has.bytes);
+    (row.keeps, row.kept_before) = (has.map(state), left.flatten().map(state));
     let limits = &entry.config.limits;
     for (key, limit, bytes) in
         [("state_mib", limits.state_mib, state_bytes), ("media_mib", limits.media_mib, files_bytes.unwrap_or(0))]
@@ -71,9 +74,19 @@ pub async fn documents(State(admin): State<Arc<Admin>>, Path(name): Path<String>
     Ok(Json(List { now, items: items.await?, next: None }))
 }
 
+fn state(it: StateShown) -> KeptState {
+    let StateShown { version, values, bytes, left_at, .. } = it;
+    KeptState { version, values, bytes, left_at: left_at.map(|at| at.as_ms()) }
+}
+
 /// `POST /plugins/{name}/rollback`
 pub async fn rollback(State(admin): State<Arc<Admin>>, Path(name): Path<String>) -> Answer<Done> {
-    order(&admin, Command::Rollback(name)).await
+    order(&admin, Command::Rollback { name, lose_state: false }).await
+}
+
+/// `POST /plugins/{name}/rollback/lose-state`
+pub async fn rollback_losing_state(State(admin): State<Arc<Admin>>, Path(name): Path<String>) -> Answer<Done> {
+    order(&admin, Command::Rollback { name, lose_state: true }).await
 }
 
 /// `POST /plugins/{name}/enable`
@@ -144,6 +157,8 @@ fn plugin_row(entry: &Entry, kept: &[(PluginNo, u64)]) -> PluginRow {
         steps: entry.steps.iter().map(|(step, took)| ((*step).to_owned(), took.as_secs_f64() * 1e3)).collect(),
         calls: (spent.calls, spent.failed),
         kept_events: kept.iter().find(|(no, _)| *no == entry.no).map_or(0, |(_, count)| *count),
+        keeps: None,
+        kept_before: None,
         suspended_since: match &entry.state {
             Stands::Suspended(suspension) => Some(suspension.at.as_ms()),
             _ => None,

@@ -238,7 +238,7 @@ fn why(problem: &Problem) -> on_message_status::Problem {
     }
 }
 
-fn about(scope: Scope) -> wit::Scope {
+pub(super) fn about(scope: Scope) -> wit::Scope {
     match scope {
         Scope::Plugin => wit::Scope::Plugin,
         Scope::Contact(id) => wit::Scope::Contact(id.to_string()),

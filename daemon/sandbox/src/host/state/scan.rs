@@ -31,7 +31,7 @@ impl HostState {
         after: Option<String>,
         limit: u32,
     ) -> Result<Vec<Entry>, No> {
-        self.event()?;
+        self.has_state()?;
         let about = scope(about)?;
         let limit = (limit as usize).min(limits::SCAN_ENTRIES);
         if limit == 0 {
