@@ -221,10 +221,11 @@ fn every_event_is_read_again_as_it_was_stored() {
     }
 }
 
-/// Plugins are told a contact's id and name; what names them to the platform stays with the host.
+/// Plugins are told a contact's id and name; what names them to the platform stays with the host. A card with their own
+/// number that somebody sends, who was asked for it, is what they say.
 #[test]
 fn no_event_for_plugins_tells_a_senders_number() {
-    for (name, webhook) in webhooks() {
+    for (name, webhook) in webhooks().into_iter().filter(|(name, _)| name != "A contact who was asked for") {
         for event in events(&webhook).iter().filter(|event| event.place != Place::Nowhere) {
             let told = serde_json::to_string(&event.body).unwrap();
             for secret in ["16505551234", "12195555358", "15550783881", "US."] {

@@ -91,3 +91,30 @@ async fn receipts_are_lost_late_doubled_and_overtaken_on_demand() {
     assert_eq!(house.idle().await["open"], 0);
     assert!(house.daemon.states().is_empty());
 }
+
+#[tokio::test]
+async fn the_same_seed_brings_the_same_faults() {
+    let house = House::new().await;
+    let mut runs = Vec::new();
+    for _ in 0..2 {
+        // Chance begins anew with everything else.
+        house.control("reset", Value::Null).await;
+        house.daemon.forget();
+        house.open_window().await;
+        house.daemon.forget();
+        house.faults(json!({"receipt_lost": {"probability": 0.4}, "send_error": {"probability": 0.3}})).await;
+        let mut answers = Vec::new();
+        for n in 0..30 {
+            answers.push(house.send(text(ANA, &n.to_string())).await.0);
+        }
+        house.idle().await;
+        runs.push((answers, house.daemon.states()));
+    }
+    assert_eq!(runs[0], runs[1]);
+    let (answers, states) = &runs[0];
+    let (sent, told) = (answers.iter().filter(|status| **status == 200).count(), states.len());
+    assert!(
+        (1..30).contains(&sent) && (1..2 * sent).contains(&told),
+        "some of each: {sent} of 30 sent, {told} receipts"
+    );
+}

@@ -6,6 +6,7 @@
 #![cfg(test)]
 
 mod a_month_goes_by;
+mod all_that_comes;
 mod author_loop;
 mod backpressure_503;
 mod beyond_text;

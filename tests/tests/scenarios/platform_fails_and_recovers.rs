@@ -98,7 +98,9 @@ async fn what_nobody_knows_of_is_sent_again_and_marked() {
 
 #[tokio::test]
 async fn what_a_person_has_to_see_to_stops_the_channel_is_said_and_goes_on_by_itself() {
-    let (setup, daemon, simulator) = world("").await;
+    // Another number of the same app, which has nothing to send.
+    let club = "[channels.club]\napp = \"main\"\nphone_number_id = \"222222222222222\"";
+    let (setup, daemon, simulator) = world(club).await;
     let account = |restriction: &str| json!({ "restriction": restriction });
     for (nth, (fault, words)) in
         [("token", "token has expired"), ("locked", "locked"), ("blocked", "blocked")].into_iter().enumerate()
@@ -116,6 +118,8 @@ async fn what_a_person_has_to_see_to_stops_the_channel_is_said_and_goes_on_by_it
         let said = setup.cli(&["status"]).await;
         let said = String::from_utf8_lossy(&said.stdout).into_owned();
         assert!(said.contains("shop") && said.contains(words), "{said}");
+        // A token is the app's, a restriction the number's.
+        assert_eq!(said.contains("club does not send"), fault == "token", "{said}");
         assert_eq!((simulator.messages(Some("Ana")).await.len(), daemon.count("dead").await), (nth, 0));
         match fault {
             "token" => simulator.faults(json!({ "token_expired": false })).await,

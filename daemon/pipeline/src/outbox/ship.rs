@@ -76,8 +76,8 @@ impl Inner {
         let channel = Arc::clone(&parcel.view.channel);
         let mut state = self.state();
         state.waiting.free_slot(&channel);
-        if matches!(verdict, Verdict::Over(_) | Verdict::Again { .. }) {
-            state.waiting.succeeded(&channel);
+        if matches!(verdict, Verdict::Over(_) | Verdict::Again { .. }) && state.waiting.succeeded(&channel) {
+            self.of_same_app(&channel).iter().for_each(|channel| state.waiting.app_works(channel));
         }
         match verdict {
             Verdict::Over(outcome) => {
@@ -103,7 +103,7 @@ impl Inner {
             }
             Verdict::PauseApp(pause) => {
                 for channel in self.of_same_app(&channel) {
-                    let pause_ms = state.waiting.pause(&channel, &pause, now);
+                    let pause_ms = state.waiting.pause_with_app(&channel, &pause, now);
                     self.tell_pause(&channel, &pause, pause_ms);
                 }
                 Follows::PutBack { parcel, at: now, counted: false }

@@ -137,6 +137,25 @@ fn a_channel_in_trouble_waits_ever_longer_and_tries_with_one() {
 }
 
 #[test]
+fn what_stopped_an_app_is_over_for_all_its_channels_and_what_stopped_a_channel_is_not() {
+    let mut waiting = Waiting::new(settings(FREE, 10));
+    let [shop, club, bar] = ["shop", "club", "bar"].map(Arc::<str>::from);
+    let (expired, locked) = (Pause::Stopped(problem("190", "", "")), Pause::Stopped(problem("131031", "", "")));
+    let now = Timestamp(1000);
+    for channel in [&shop, &club, &bar] {
+        waiting.pause_with_app(channel, &expired, now);
+    }
+    // Meanwhile this one has found a reason of its own.
+    waiting.pause(&bar, &locked, now);
+    assert!(waiting.succeeded(&shop), "all of its app were stopped with it");
+    [&shop, &club, &bar].into_iter().for_each(|channel| waiting.app_works(channel));
+    let paused: Vec<_> = waiting.paused(now).into_iter().map(|(name, why)| (name, why.unwrap().code)).collect();
+    assert_eq!(paused, [(bar.clone(), "131031".to_owned())]);
+    assert!(!waiting.succeeded(&bar), "its own reason says nothing of the others");
+    assert!(waiting.paused(now).is_empty());
+}
+
+#[test]
 fn what_comes_back_goes_first_and_not_before_its_time() {
     let mut waiting = Waiting::new(settings(FREE, 10));
     waiting.put(parcel(1, 1));

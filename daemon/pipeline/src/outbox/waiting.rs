@@ -48,6 +48,8 @@ struct Flow {
     strikes: u32,
     paused_until: Timestamp,
     stopped: Option<Problem>,
+    /// It was stopped with all channels of its app, for what is the app's.
+    with_app: bool,
     ready: VecDeque<ConversationId>,
     loose: VecDeque<Parcel>,
 }
@@ -232,11 +234,31 @@ impl Waiting {
         self.known.remove(&message);
     }
 
-    /// A message went through: the channel works.
-    pub fn succeeded(&mut self, channel: &Arc<str>) {
-        if let Some(flow) = self.flows.get_mut(channel).filter(|flow| flow.strikes > 0 || flow.stopped.is_some()) {
-            (flow.strikes, flow.stopped, flow.paused_until) = (0, None, Timestamp::default());
+    /// A message went through: the channel works. Whether all channels of its app had been stopped with it: then they
+    /// work too ([`Self::app_works`]).
+    pub fn succeeded(&mut self, channel: &Arc<str>) -> bool {
+        let Some(flow) = self.flows.get_mut(channel).filter(|flow| flow.strikes > 0 || flow.stopped.is_some()) else {
+            return false;
+        };
+        let with_app = flow.with_app;
+        flow.goes_on();
+        with_app
+    }
+
+    /// What its app was stopped for is over, also for a channel that has nothing to send and so would not find out.
+    pub fn app_works(&mut self, channel: &Arc<str>) {
+        if let Some(flow) = self.flows.get_mut(channel).filter(|flow| flow.with_app) {
+            flow.goes_on();
         }
+    }
+
+    /// [`Self::pause`], for what is not this channel's own.
+    pub fn pause_with_app(&mut self, channel: &Arc<str>, pause: &Pause, now: Timestamp) -> i64 {
+        let pause_ms = self.pause(channel, pause, now);
+        if let (Pause::Stopped(_), Some(flow)) = (pause, self.flows.get_mut(channel)) {
+            flow.with_app = true;
+        }
+        pause_ms
     }
 
     /// The channel waits. Returns for how long, in milliseconds.
@@ -244,7 +266,7 @@ impl Waiting {
         let flow = flow(&mut self.flows, &self.settings, channel);
         let pause_ms = match pause {
             Pause::Stopped(problem) => {
-                flow.stopped = Some(problem.clone());
+                (flow.stopped, flow.with_app) = (Some(problem.clone()), false);
                 STOPPED_PAUSE_MS
             }
             Pause::Short(_) => {
@@ -320,6 +342,7 @@ fn flow<'a>(flows: &'a mut HashMap<Arc<str>, Flow>, settings: &Settings, channel
         strikes: 0,
         paused_until: Timestamp::default(),
         stopped: None,
+        with_app: false,
         ready: VecDeque::new(),
         loose: VecDeque::new(),
     })
@@ -330,6 +353,10 @@ fn line<'a>(lines: &'a mut HashMap<ConversationId, Line>, settings: &Settings, p
 }
 
 impl Flow {
+    fn goes_on(&mut self) {
+        (self.strikes, self.stopped, self.with_app, self.paused_until) = (0, None, false, Timestamp::default());
+    }
+
     fn may_go(&self, settings: &Settings, now: Timestamp) -> bool {
         // After a failure one at a time, until one has succeeded.
         let slots = if self.strikes > 0 { 1 } else { settings.slots };
