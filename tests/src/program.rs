@@ -3,6 +3,7 @@
 //! What it prints is kept, so that a scenario can wait for a line instead of for time, and so that a failure can show
 //! what the program said. Nothing outlives the scenario: dropping it kills the process.
 
+use sha2::{Digest as _, Sha256};
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
@@ -65,6 +66,11 @@ pub fn revised(name: &str, tag: &str) -> Vec<u8> {
         None => panic!("{} has no place for its revision: build it anew", path.display()),
     }
     bytes
+}
+
+/// What the daemon calls these bytes, whole.
+pub fn revision_of(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 impl Program {

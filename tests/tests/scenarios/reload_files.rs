@@ -3,8 +3,9 @@
 
 use crate::text;
 use beadle_e2e::daemon::{Daemon, Setup};
-use beadle_e2e::program::probe;
+use beadle_e2e::program::{probe, revision_of};
 use beadle_e2e::simulator::{Place, Simulator};
+use beadle_e2e::until;
 use std::io::Write as _;
 
 const PROBE: &str = "[plugins.probe]\nsettings = { reply = \": \" }";
@@ -80,6 +81,45 @@ async fn a_slow_copy_is_waited_for_and_half_a_file_changes_nothing() {
     setup.put_bytes("probe", &probe("v3"));
     serves(&daemon, &v2).await;
     daemon.plugin_until("probe", |row| row.get("problem").is_none()).await;
+    daemon.stop().await;
+}
+
+#[tokio::test]
+async fn a_thousand_changes_at_once_end_with_the_last_and_what_a_link_leads_to_counts() {
+    let (setup, daemon, simulator) = started("").await;
+    setup.put_bytes("probe", &probe("v1"));
+    let v1 = serves(&daemon, "").await;
+    // Written over, renamed over, removed and made again, with other files beside it, as fast as it goes.
+    let path = setup.plugin_file("probe");
+    for n in 0..1000 {
+        let bytes = probe(&format!("n{n}"));
+        match n % 4 {
+            0 => std::fs::write(&path, bytes).unwrap(),
+            1 => setup.put_bytes("probe", &bytes),
+            2 => std::fs::remove_file(&path).and_then(|()| std::fs::write(&path, bytes)).unwrap(),
+            _ => std::fs::write(setup.plugins().join(format!("notes-{n}.txt")), "nothing").unwrap(),
+        }
+    }
+    setup.put_bytes("probe", &probe("last"));
+    simulator.say("Ana", "one").await;
+    let last = revision_of(&probe("last"));
+    daemon.plugin_until("probe", |row| last.starts_with(text(row, "/revision")) && row.get("problem").is_none()).await;
+    simulator.say("Ana", "two").await;
+    until("the last one answers", async || {
+        simulator.texts("Ana").await.iter().any(|text| text == "last: two").then_some(())
+    })
+    .await;
+    assert_ne!(text(&daemon.get("plugins/probe").await, "/revision"), v1);
+    assert_eq!((daemon.count("dead").await, simulator.texts("Ana").await.len()), (0, 2));
+    // A link, led elsewhere: as packages put versions in place.
+    let (aside, there) = (setup.conf_d().join("probe-5.wasm"), setup.conf_d().join("probe-6.wasm"));
+    std::fs::write(&aside, probe("v5")).and_then(|()| std::fs::write(&there, probe("v6"))).unwrap();
+    for (leads_to, tag) in [(&aside, "v5"), (&there, "v6")] {
+        let link = setup.plugins().join(".link");
+        std::os::unix::fs::symlink(leads_to, &link).and_then(|()| std::fs::rename(&link, &path)).unwrap();
+        let wanted = revision_of(&probe(tag));
+        daemon.plugin_until("probe", |row| wanted.starts_with(text(row, "/revision"))).await;
+    }
     daemon.stop().await;
 }
 

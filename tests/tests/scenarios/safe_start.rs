@@ -7,11 +7,10 @@
 use crate::{UNPACED, text};
 use beadle_e2e::daemon::{Setup, Starting};
 use beadle_e2e::guest::heavy;
-use beadle_e2e::program::{plugin, probe};
+use beadle_e2e::program::{plugin, probe, revision_of};
 use beadle_e2e::simulator::Place;
 use beadle_e2e::until;
 use serde_json::{Value, json};
-use sha2::{Digest as _, Sha256};
 
 /// What the daemon says that it is loading under this name.
 fn loading(setup: &Setup, name: &str) -> Option<Value> {
@@ -23,7 +22,7 @@ fn loading(setup: &Setup, name: &str) -> Option<Value> {
 async fn killed_while_it_loads(setup: &Setup, name: &str, alone: bool) {
     let Starting { mut program, .. } = setup.launch();
     let bytes = std::fs::read(setup.plugin_file(name)).unwrap();
-    let revision: String = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+    let revision = revision_of(&bytes);
     let wanted = json!({ "revision": revision, "alone": alone });
     until(&format!("{name} is loaded"), async || loading(setup, name).filter(|it| *it == wanted)).await;
     program.kill9().await;

@@ -13,6 +13,8 @@ WA_ID = 2  # of beadle_model's AliasKind
 IN_CONVERSATION = 2  # of its Scope
 HOUR_MS = 3_600_000
 FIRST_NUMBER = 31_600_000_000
+# What the daemon has made for itself lies below.
+BASE = 1_000
 # Timers that become due answer in conversations; these are there for them.
 TALKS = 20_000
 
@@ -27,25 +29,27 @@ def fill(db, what, count):
                  end=now + 2 * HOUR_MS, day=24 * HOUR_MS)
     until = ":end + CAST(i * :step AS INTEGER)" if what == "windows" else ":now + :day"
     for statement in [
-        "INSERT INTO contacts (id, created_at, membership, member_since) SELECT i, :now, 1, :now FROM n",
+        f"INSERT INTO contacts (id, created_at, membership, member_since) SELECT {BASE} + i, :now, 1, :now FROM n",
         "INSERT INTO conversations (id, channel, contact, address_kind, address, last_inbound_at, window_until) "
-        f"SELECT i, 'shop', i, {WA_ID}, :first + i, {until} - :day, {until} FROM n",
-        "INSERT INTO windows (conversation, due_at) SELECT id, window_until FROM conversations WHERE :talks > 0",
+        f"SELECT {BASE} + i, 'shop', {BASE} + i, {WA_ID}, :first + i, {until} - :day, {until} FROM n",
+        f"INSERT INTO windows (conversation, due_at) SELECT id, window_until FROM conversations WHERE id > {BASE}",
     ]:
         db.execute((numbers if "FROM n" in statement else "") + statement, names)
     if what == "timers":
         db.execute(numbers.replace(":talks", ":count") +
                    "INSERT INTO timers (plugin, scope, scope_id, key, due_at, conversation, payload) "
-                   f"SELECT :plugin, {IN_CONVERSATION}, 1 + i % :talks, 't-' || i, :end + CAST(i * :step AS INTEGER), "
-                   "1 + i % :talks, x'776f7264' FROM n", names)
+                   f"SELECT :plugin, {IN_CONVERSATION}, {BASE} + 1 + i % :talks, 't-' || i, :end + CAST(i * :step AS INTEGER), "
+                   f"{BASE} + 1 + i % :talks, x'776f7264' FROM n", names)
 
 
 def soon(db, what, count, in_s, every_ms):
     begin = int(time.time() * 1000) + in_s * 1000
-    names = dict(count=count, begin=begin, every=every_ms)
+    names = dict(count=count, begin=begin, every=every_ms, base=BASE)
     if what == "windows":
-        db.execute("UPDATE conversations SET window_until = :begin + id * :every WHERE id <= :count", names)
-        db.execute("UPDATE windows SET due_at = :begin + conversation * :every WHERE conversation <= :count", names)
+        db.execute("UPDATE conversations SET window_until = :begin + (id - :base) * :every WHERE id BETWEEN :base AND :base + :count",
+                   names)
+        db.execute("UPDATE windows SET due_at = :begin + (conversation - :base) * :every "
+                   "WHERE conversation BETWEEN :base AND :base + :count", names)
     else:
         db.execute("UPDATE timers SET due_at = :begin + id * :every WHERE id <= :count", names)
 
