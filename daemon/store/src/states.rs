@@ -86,6 +86,15 @@ impl Tx<'_> {
         Ok(StateNo(no))
     }
 
+    /// Whether somebody has this state or makes it: what was given up is swept, and its number is another's then.
+    fn stands(&self, state: StateNo) -> Result<(), StoreError> {
+        let stands = "SELECT 1 FROM states WHERE no = ?1 AND (draft IS NULL OR draft = ?2)";
+        match self.conn.prepare_cached(stands)?.exists([state.0, self.shared.fence])? {
+            true => Ok(()),
+            false => Err(StoreError::StateMoved),
+        }
+    }
+
     /// Copies a slice from behind `after`; where it ended, if there is more.
     fn copy_state(
         &self,
@@ -95,6 +104,7 @@ impl Tx<'_> {
         now: Timestamp,
     ) -> Result<Option<StatePlace>, StoreError> {
         type Row = (i64, i64, String, Value, i64, Option<i64>);
+        self.stands(to)?;
         let (kind, id, key) = from_place(after);
         let mut read = self.conn.prepare_cached(
             "SELECT scope, scope_id, key, value, version, expires_at FROM state
@@ -142,13 +152,7 @@ impl Tx<'_> {
         record: &str,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        let is_there = self
-            .conn
-            .prepare_cached("SELECT 1 FROM states WHERE no = ?1 AND plugin = ?2 AND (draft IS NULL OR draft = ?3)")?
-            .exists([to.0, plugin.0, self.shared.fence])?;
-        if !is_there {
-            return Err(StoreError::StateMoved);
-        }
+        self.stands(to)?;
         let step = |sql: &str, numbers: [i64; 2]| self.conn.prepare_cached(sql)?.execute(numbers);
         // What else it had is nobody's from now on …
         step("UPDATE states SET draft = 0, left_at = NULL WHERE plugin = ?1 AND no <> ?2", [plugin.0, to.0])?;
@@ -180,6 +184,15 @@ impl Tx<'_> {
         Ok(gone)
     }
 
+    /// Forgets a slice of a state that nobody took.
+    fn forget_draft(&self, state: StateNo, most: i64) -> Result<usize, StoreError> {
+        let is_draft = "SELECT 1 FROM states WHERE no = ?1 AND draft IS NOT NULL";
+        match self.conn.prepare_cached(is_draft)?.exists([state.0])? {
+            true => self.forget_slice(state.0, most),
+            false => Ok(0),
+        }
+    }
+
     /// Forgets a slice of what is nobody's: drafts that were given up or that a crash left behind, and states that were
     /// left before then.
     pub(crate) fn sweep_states(&self, left_before: i64, most: i64) -> Result<usize, StoreError> {
@@ -199,7 +212,8 @@ impl Store {
     }
 
     /// Copies a slice of one state into another, from behind `after`; where it ended, if there is more. What has expired
-    /// by `now` is left out.
+    /// by `now` is left out. [`StoreError::StateMoved`]: two contacts were made one meanwhile, so it may miss a value and was
+    /// given up.
     pub async fn copy_state(
         &self,
         from: StateNo,
@@ -210,19 +224,23 @@ impl Store {
         self.ask(move |tx| tx.copy_state(from, to, after.as_ref(), now)).await
     }
 
-    /// Writes into a state that nobody has yet.
+    /// Writes into a state that nobody has yet; [`StoreError::StateMoved`] as with [`Store::copy_state`].
     pub async fn change_state(
         &self,
         state: StateNo,
         writes: Vec<StateWrite>,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        self.ask(move |tx| tx.write_state(state, &writes, now)).await
+        self.ask(move |tx| {
+            tx.stands(state)?;
+            tx.write_state(state, &writes, now)
+        })
+        .await
     }
 
     /// The plugin takes this state, and this is remembered of it: one transaction. The one it had is kept, to go back to,
-    /// or forgotten; one from before that is forgotten. Not done where this one is no longer there, or two contacts were
-    /// made one since it was begun, whose values it may have missed ([`StoreError::StateMoved`]).
+    /// or forgotten; one from before that is forgotten. [`StoreError::StateMoved`] as with [`Store::copy_state`], or where it
+    /// is no longer kept.
     pub async fn take_state(
         &self,
         plugin: PluginNo,
@@ -234,9 +252,9 @@ impl Store {
         self.ask(move |tx| tx.take_state(plugin, to, keep, &record, now)).await
     }
 
-    /// Forgets a state that nobody took.
+    /// Forgets a state that nobody took; one that somebody has, or could go back to, stays.
     pub async fn forget_state(&self, state: StateNo) -> Result<(), StoreError> {
-        while self.ask(move |tx| tx.forget_slice(state.0, FORGOTTEN_ROWS)).await? as i64 == FORGOTTEN_ROWS {}
+        while self.ask(move |tx| tx.forget_draft(state, FORGOTTEN_ROWS)).await? as i64 == FORGOTTEN_ROWS {}
         Ok(())
     }
 }

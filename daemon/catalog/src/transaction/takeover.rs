@@ -37,6 +37,8 @@ impl Transaction {
         match migrate::form(has.version, reads) {
             Form::Same => Ok(StateChange::None),
             Form::Older => Ok(StateChange::Over(has)),
+            // Nothing is kept, so nothing is lost.
+            Form::Newer if has.values == 0 && left.is_none() => Ok(StateChange::Back(None)),
             Form::Newer if !matches!(self.job.source, Source::Kept(_)) => {
                 let why = format!(
                     "it reads its state as version {reads}, and a later revision keeps it as version {}; put that one back, or go back with `beadle plugins rollback {name} --lose-state`",
@@ -44,7 +46,7 @@ impl Transaction {
                 );
                 Err(No::new("state", "state-newer", why))
             }
-            Form::Newer if self.job.lose_state || has.values == 0 => {
+            Form::Newer if self.job.lose_state => {
                 Ok(StateChange::Back(left.filter(|left| left.version == reads).map(|left| left.no)))
             }
             Form::Newer => {
@@ -124,20 +126,21 @@ impl Transaction {
     /// Brings the state over and swaps, in one. From here on there is no way back that costs nothing: nobody stands in for the
     /// new revision.
     pub(super) async fn migrate(&mut self, plugin: Arc<Plugin>, hash: &str, from: &StateShown) -> Result<(), No> {
-        let (began, tools) = (Instant::now(), self.tools.clone());
+        let began = Instant::now();
+        let migrated = self.migrate_paused(plugin, hash, from).await;
+        self.steps.push(("migration", began.elapsed()));
+        migrated
+    }
+
+    async fn migrate_paused(&mut self, plugin: Arc<Plugin>, hash: &str, from: &StateShown) -> Result<(), No> {
+        let tools = self.tools.clone();
         let serving = self.job.seat.clone().filter(|_| self.serving().is_some());
-        let paused = match &serving {
+        let _paused = match &serving {
             Some(seat) => Some(seat.pause().await),
             None => None,
         };
-        let draft = migrate::bring_over(&tools.store, &tools.clock, &plugin, from, "migration").await;
-        let Draft { state, values } = match draft {
-            Ok(draft) => draft,
-            Err(no) => {
-                self.steps.push(("migration", began.elapsed()));
-                return Err(no);
-            }
-        };
+        let Draft { state, values } =
+            migrate::bring_over(&tools.store, &tools.clock, &plugin, from, "migration").await?;
         self.take_state(&plugin, hash, state, true, "migration").await?;
         if from.values > 0 {
             tracing::info!(
@@ -150,8 +153,6 @@ impl Transaction {
         }
         let probation = serving.map(|_| Arc::new(Probation::new(None, ENOUGH, Arc::clone(&tools.bell))));
         self.take_seat(plugin, probation, None);
-        drop(paused);
-        self.steps.push(("migration", began.elapsed()));
         Ok(())
     }
 

@@ -147,8 +147,12 @@ async fn a_copy_that_missed_what_a_merge_moved_is_not_taken() {
     let draft = house.store.begin_state(PLUGIN, 2).await.unwrap();
     copy(&house, FIRST, draft).await;
     house.store.merge_contacts(whose(&keep), whose(&gone), false).await.unwrap();
-    let taken = house.store.take_state(PLUGIN, draft, true, "{}".into(), NOW).await;
-    assert!(matches!(taken, Err(StoreError::StateMoved)), "{taken:?}");
+    let refused = [
+        house.store.take_state(PLUGIN, draft, true, "{}".into(), NOW).await,
+        house.store.change_state(draft, vec![set(Scope::Plugin, "all", "2")], NOW).await,
+        house.store.copy_state(FIRST, draft, None, NOW).await.map(drop),
+    ];
+    assert!(refused.iter().all(|refused| matches!(refused, Err(StoreError::StateMoved))), "{refused:?}");
     let (has, left) = house.reader.plugin_states(PLUGIN).unwrap();
     assert_eq!((has.no, left), (FIRST, None));
     // One that was begun afterwards is.
@@ -156,4 +160,10 @@ async fn a_copy_that_missed_what_a_merge_moved_is_not_taken() {
     copy(&house, FIRST, again).await;
     house.store.take_state(PLUGIN, again, true, "{}".into(), NOW).await.unwrap();
     assert_eq!(house.reader.state_of(PLUGIN).unwrap(), again);
+    // What somebody has, or could go back to, is not forgotten as a copy is.
+    for state in [FIRST, draft, again] {
+        house.store.forget_state(state).await.unwrap();
+    }
+    let (has, left) = house.reader.plugin_states(PLUGIN).unwrap();
+    assert!(has.no == again && has.values > 0 && left.is_some_and(|left| left.no == FIRST && left.values > 0));
 }
