@@ -77,8 +77,8 @@ fn body(message: &Json<'_>, kind: &str, id: String) -> EventBody {
             extra: extra(message, kind),
         };
     }
-    if let Some(news) = object.filter(|_| kind == "system").and_then(contact_changed) {
-        return news;
+    if let Some(changed) = object.filter(|_| kind == "system").and_then(|news| contact_changed(message, news)) {
+        return changed;
     }
     let (content, extra) = read_content(message, kind, object);
     EventBody::Message {
@@ -121,20 +121,18 @@ pub(crate) fn read_echo(origin: &Origin<'_>, echo: &Json<'_>, now: Timestamp) ->
 }
 
 /// What the platform tells of a person, who did not write: another number, another id, another telephone. Names and
-/// numbers are taken as aliases, and are not for every plugin.
-fn contact_changed(news: &Json<'_>) -> Option<EventBody> {
+/// numbers are taken as aliases, and are not for every plugin. The hash of a new telephone's key stands beside the news.
+fn contact_changed(message: &Json<'_>, news: &Json<'_>) -> Option<EventBody> {
     let change = match news.text_of("type")?.as_ref() {
         "user_changed_number" => "number-changed",
         "user_changed_user_id" => "id-changed",
         "user_identity_changed" | "customer_identity_changed" => "identity-changed",
         _ => return None,
     };
-    let is_name = |name: &str| ["body", "customer", "identity", "type"].contains(&name) || name.ends_with("_id");
-    Some(EventBody::ContactChanged {
-        change: change.to_owned(),
-        merged: None,
-        extra: object_or_null(news.without(is_name)),
-    })
+    let is_name = |name: &str| ["body", "customer", "type"].contains(&name) || name.ends_with("_id");
+    let mut extra = news.without(is_name);
+    extra.extend(message.get("identity").map(|identity| ("identity".to_owned(), identity.to_value())));
+    Some(EventBody::ContactChanged { change: change.to_owned(), merged: None, extra: object_or_null(extra) })
 }
 
 /// The content, and what the platform told besides.

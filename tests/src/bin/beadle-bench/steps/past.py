@@ -25,6 +25,8 @@ def main(path, contacts, events, first_phone):
     (plugin,) = db.execute("SELECT coalesce(min(no), 1) FROM plugins WHERE name = 'echo'").fetchone()
     db.execute("INSERT INTO rosters (plugins) VALUES (?) ON CONFLICT DO NOTHING", (f"[{plugin}]",))
     (roster,) = db.execute("SELECT id FROM rosters WHERE plugins = ?", (f"[{plugin}]",)).fetchone()
+    # The channel's own, which a start makes again: people and conversations have the same numbers here.
+    db.execute("DELETE FROM conversations")
     numbers = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < :count) "
     names = dict(count=contacts, phone=first_phone - 1, begin=begin, plugin=plugin, roster=roster)
     for statement in [
