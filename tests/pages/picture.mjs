@@ -1,12 +1,13 @@
-// The README's picture: the demo as a person sees it after a minute. `node picture.mjs CHAT_PAGE_URL OUT.png`, with
-// `cargo xtask demo` running. Not a test: what it shows is tested in chat.test.mjs and in the scenarios.
+// The README's pictures: the demo as a person sees it after a minute, and a day later. `node picture.mjs CHAT_PAGE_URL
+// DEMO.png DAY.png`, with `cargo xtask demo` running. Not a test: what they show is tested in chat.test.mjs and in the scenarios.
 
 import { startBrowser } from "./house.mjs";
 
-const [url, out] = process.argv.slice(2);
-const say = (body) =>
-  fetch(new URL("/control/say", url), { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body) })
+const [url, out, later] = process.argv.slice(2);
+const post = (path, body) =>
+  fetch(new URL(path, url), { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body) })
     .then((answer) => answer.json());
+const say = (body) => post("/control/say", body);
 const sent = (person) =>
   fetch(new URL(`/control/messages?from=business&person=${person}`, url)).then((answer) => answer.json()).then((it) => it.messages);
 
@@ -37,4 +38,11 @@ await until("kadri", 3);
 await page.locator("text=Who can lend me a ladder?").last().waitFor();
 await page.evaluate(() => document.fonts.ready);
 await page.screenshot({ path: out });
+// The evening's news for everybody who did not say STOP; and Bram, who was asked and has not tapped, is asked again.
+await post("/control/clock", { advance_ms: 23 * 60 * 60 * 1000 });
+await until("bram", 4);
+await page.getByRole("button", { name: "Controls" }).click();
+await page.locator("text=please read").last().waitFor();
+await page.evaluate(() => Promise.all(document.getAnimations().map((one) => one.finished)));
+await page.screenshot({ path: later });
 await browser.close();

@@ -63,7 +63,13 @@ fn troubles(admin: &Admin) -> Vec<Problem> {
 /// What does not run as it should, while everything else does.
 pub fn doubts(admin: &Admin) -> Vec<Problem> {
     let plugins = admin.entries();
-    let plugins = plugins.iter().filter_map(plugins::problem);
+    let plugins = plugins.iter().filter_map(|entry| {
+        let Problem { code, message } = plugins::problem(entry)?;
+        let name = format!("`{}`", entry.name);
+        // Most say whose they are.
+        let message = if message.contains(&name) { message } else { format!("plugin {name}: {message}") };
+        Some(Problem { code, message })
+    });
     let remarks = admin.catalog.remarks();
     let folders = remarks.iter().map(|text| Problem { code: "plugin-folder-missing".into(), message: text.clone() });
     let documents = admin.catalog.unlisted_documents().into_iter().map(|((plugin, file), why)| Problem {
