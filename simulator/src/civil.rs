@@ -1,48 +1,22 @@
 //! Calendar dates (UTC) of the simulator's clock: for what goes by the month, and for the one date that is told in words.
-//!
-//! Not a calendar: three numbers by an arithmetic of ten lines, for which a library would be the larger part.
 
-/// The months in the platform's words.
-const MONTHS: [&str; 12] = [
-    "January",
-    "February",
-    "March",
-    "April",
-    "May",
-    "June",
-    "July",
-    "August",
-    "September",
-    "October",
-    "November",
-    "December",
-];
+use jiff::civil::DateTime;
+use jiff::tz::Offset;
 
-/// Year, month from 0 and day from 1.
-fn date(now_ms: i64) -> (i64, i64, i64) {
-    // Civil from days, by Howard Hinnant: eras of 400 years, years that begin in March.
-    let days = now_ms.div_euclid(86_400_000) + 719_468;
-    let era = days.div_euclid(146_097);
-    let day_of_era = days.rem_euclid(146_097);
-    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let from_march = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * from_march + 2) / 5 + 1;
-    let (year, month) = if from_march < 10 { (0, from_march + 2) } else { (1, from_march - 10) };
-    (era * 400 + year_of_era + year, month, day)
+/// By the calendar; the year 1970 where the clock is beyond what a calendar has.
+fn date(now_ms: i64) -> DateTime {
+    Offset::UTC.to_datetime(jiff::Timestamp::from_millisecond(now_ms).unwrap_or_default())
 }
 
 /// The calendar month, counted from year 0: for the monthly free tier.
 pub(crate) fn month(now_ms: i64) -> i64 {
-    let (year, month, _) = date(now_ms);
-    year * 12 + month
+    let date = date(now_ms);
+    i64::from(date.year()) * 12 + i64::from(date.month()) - 1
 }
 
 /// The date in words, as Meta's pages print it: `November 30, 2026`.
 pub(crate) fn in_words(now_ms: i64) -> String {
-    let (year, month, day) = date(now_ms);
-    let name = usize::try_from(month).ok().and_then(|month| MONTHS.get(month)).copied().unwrap_or_default();
-    format!("{name} {day}, {year}")
+    date(now_ms).strftime("%B %-d, %Y").to_string()
 }
 
 #[cfg(test)]

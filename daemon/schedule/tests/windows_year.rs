@@ -6,10 +6,10 @@
 mod support;
 
 use beadle_clock::{Alarm, Clock};
-use beadle_model::{EventBody, EventId, Leads, PluginNo, Timestamp, WINDOW_MS};
+use beadle_model::{Event, EventBody, Leads, Timestamp, WINDOW_MS};
 use beadle_schedule::Windows;
-use beadle_store::step::{Batch, Progress, WindowNews};
-use beadle_store::{Feed, Store, StoreConfig};
+use beadle_store::Store;
+use beadle_store::step::{Batch, WindowNews};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use support::*;
@@ -33,8 +33,7 @@ struct Machine {
 
 impl Machine {
     fn start(dir: TempDir, clock: &Clock) -> Self {
-        let config = StoreConfig { ballast_bytes: 0, readers: 2, ..StoreConfig::new(dir.path(), clock.clone()) };
-        let store = Store::open(config).unwrap();
+        let store = open(dir.path(), clock);
         let changed = clock.alarm();
         let (keep, leads) = watch::channel(Leads::new(LEADS.to_vec()));
         let windows = Windows {
@@ -44,7 +43,7 @@ impl Machine {
             leads,
             news: Box::new(|| ALL),
         };
-        let tasks = [tokio::spawn(windows.run()), tokio::spawn(handle(store.clone(), store.feed().unwrap()))];
+        let tasks = [tokio::spawn(windows.run()), tokio::spawn(handle(store.clone(), store.feed().unwrap(), |_| {}))];
         Self { dir, store, changed, tasks, _leads: keep }
     }
 
@@ -62,20 +61,6 @@ impl Machine {
         let appended = self.store.append(Batch { events, window_news: ALL, ..Batch::default() }).await.unwrap();
         if let Some(due_at) = appended.window_due {
             self.changed.ring_before(due_at);
-        }
-    }
-}
-
-/// Takes what the feed gives and is through with it, as the pipeline does.
-async fn handle(store: Store, mut feed: Feed) {
-    let roster = store.roster(Vec::<PluginNo>::new()).await.unwrap();
-    loop {
-        for fed in feed.next(64).await {
-            let event = fed.event.id;
-            let progress =
-                Progress { event, roster, done: 0, done_beyond: vec![], all: 0, all_beyond: 0, ending: None };
-            store.finish(progress, store.fence()).await.unwrap();
-            store.finished_below(EventId(event.0 + 1)).await.unwrap();
         }
     }
 }
@@ -110,26 +95,18 @@ impl Wanted {
 
 /// What was told: the person, the lead time (none: closed), the end, and when.
 fn told(path: &Path, clock: &Clock) -> Vec<(usize, Option<i64>, Timestamp, Timestamp)> {
-    let store = Store::open(StoreConfig { ballast_bytes: 0, ..StoreConfig::new(path, clock.clone()) }).unwrap();
-    let reader = store.reader();
-    let (mut told, mut after) = (Vec::new(), EventId(0));
-    loop {
-        let rows = reader.events_after(after, 1000).unwrap();
-        let Some(last) = rows.last() else { return told };
-        after = last.id;
-        for row in rows {
-            let event = reader.event(row.id).unwrap().unwrap();
-            // Contacts have the numbers that they came in.
-            let who = event.conversation.as_ref().map_or(0, |talk| usize::try_from(talk.contact.id.0).unwrap());
-            match event.body {
-                EventBody::WindowExpiring { closes_at, lead_ms } => {
-                    told.push((who, Some(lead_ms), closes_at, event.received_at));
-                }
-                EventBody::WindowClosed { closed_at } => told.push((who, None, closed_at, event.received_at)),
-                _ => {}
+    let told = |event: Event| {
+        // Contacts have the numbers that they came in.
+        let who = event.conversation.as_ref().map_or(0, |talk| usize::try_from(talk.contact.id.0).unwrap());
+        match event.body {
+            EventBody::WindowExpiring { closes_at, lead_ms } => {
+                Some((who, Some(lead_ms), closes_at, event.received_at))
             }
+            EventBody::WindowClosed { closed_at } => Some((who, None, closed_at, event.received_at)),
+            _ => None,
         }
-    }
+    };
+    events(path, clock).into_iter().filter_map(told).collect()
 }
 
 #[tokio::test]

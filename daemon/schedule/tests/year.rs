@@ -5,13 +5,13 @@
 
 mod support;
 
-use beadle_clock::{Alarm, Clock};
-use beadle_model::{EventBody, EventId, EventKind, PluginNo, Timestamp};
+use beadle_clock::Clock;
+use beadle_model::{Event, EventBody, PluginNo, Timestamp};
 use beadle_schedule::{
     ANCHOR, CatchUp, DaysOff, Missed, Overlap, Pattern, Schedule, Schedules, When, Zone, Zones, policy, run,
 };
-use beadle_store::step::{Batch, Progress};
-use beadle_store::{Feed, Store, StoreConfig};
+use beadle_store::Store;
+use beadle_store::step::Batch;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -74,13 +74,17 @@ struct Machine {
 
 impl Machine {
     fn start(dir: TempDir, clock: &Clock) -> Self {
-        let config = StoreConfig { ballast_bytes: 0, readers: 2, ..StoreConfig::new(dir.path(), clock.clone()) };
-        let store = Store::open(config).unwrap();
+        let store = open(dir.path(), clock);
         let present = Arc::new(|| vec![PluginNo(1), PluginNo(2)]);
         let bell = clock.alarm();
         let (_, keeper) = Schedules::new(store.clone(), clock.clone(), bell.clone(), present, schedules());
         let running = tokio::spawn(run(store.clone(), clock.clone(), bell.clone(), keeper));
-        let handling = tokio::spawn(handle(store.clone(), store.feed().unwrap(), bell));
+        let rung = move |event: &Event| {
+            if event.kind().moves_members() {
+                bell.ring();
+            }
+        };
+        let handling = tokio::spawn(handle(store.clone(), store.feed().unwrap(), rung));
         Self { dir, store, running, handling }
     }
 
@@ -95,40 +99,15 @@ impl Machine {
     }
 }
 
-/// Takes what the feed gives and is through with it, as the pipeline does.
-async fn handle(store: Store, mut feed: Feed, bell: Alarm) {
-    let roster = store.roster(vec![]).await.unwrap();
-    loop {
-        for fed in feed.next(64).await {
-            let event = fed.event.id;
-            if matches!(fed.event.kind(), EventKind::MemberJoined | EventKind::MemberLeft) {
-                bell.ring();
-            }
-            let progress =
-                Progress { event, roster, done: 0, done_beyond: vec![], all: 0, all_beyond: 0, ending: None };
-            store.finish(progress, store.fence()).await.unwrap();
-            store.finished_below(EventId(event.0 + 1)).await.unwrap();
-        }
-    }
-}
-
 /// Each moment that became events, by schedule, plugin, zone and time, with how many.
 fn fired(path: &Path, clock: &Clock) -> BTreeMap<(String, PluginNo, String, Timestamp), usize> {
-    let store = Store::open(StoreConfig { ballast_bytes: 0, ..StoreConfig::new(path, clock.clone()) }).unwrap();
-    let reader = store.reader();
-    let (mut fired, mut after) = (BTreeMap::new(), EventId(0));
-    loop {
-        let rows = reader.events_after(after, 1000).unwrap();
-        let Some(last) = rows.last() else { return fired };
-        after = last.id;
-        for row in rows {
-            if let EventBody::Schedule { plugin, schedule, planned_at, timezone, .. } =
-                reader.event(row.id).unwrap().unwrap().body
-            {
-                *fired.entry((schedule, plugin, timezone, planned_at)).or_default() += 1;
-            }
+    let mut fired = BTreeMap::new();
+    for event in events(path, clock) {
+        if let EventBody::Schedule { plugin, schedule, planned_at, timezone, .. } = event.body {
+            *fired.entry((schedule, plugin, timezone, planned_at)).or_default() += 1;
         }
     }
+    fired
 }
 
 /// Everything that is planned behind the start and is due until the end.

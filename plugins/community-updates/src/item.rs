@@ -45,7 +45,7 @@ impl Item {
 
     /// In their language, else in the usual one, else in any.
     pub fn text_for(&self, who: &Contact, usual: &str) -> &str {
-        let theirs = who.language.as_deref().and_then(|tag| tag.split(['-', '_']).next()).unwrap_or_default();
+        let theirs = who.language_code();
         let text = self.texts.get(theirs).or_else(|| self.texts.get(usual)).or_else(|| self.texts.values().next());
         text.map_or("", String::as_str)
     }

@@ -48,7 +48,7 @@ const LANGUAGES: [Language; 5] = [
 
 /// Theirs where it is spoken here, else the usual one, else English.
 pub fn of(who: &Contact, usual: &str) -> &'static Language {
-    let theirs = who.language.as_deref().and_then(|tag| tag.split(['-', '_']).next()).unwrap_or_default();
+    let theirs = who.language_code();
     let find = |code: &str| LANGUAGES.iter().find(|known| known.code == code);
     let [english, ..] = &LANGUAGES;
     find(theirs).or_else(|| find(usual)).unwrap_or(english)

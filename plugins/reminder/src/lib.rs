@@ -235,7 +235,7 @@ impl Reminder {
 
     /// The words for this person, in their language where it is spoken here.
     fn words(&self, who: &Contact, unanswered: bool) -> String {
-        let theirs = who.language.as_deref().and_then(|tag| tag.split(['-', '_']).next()).unwrap_or_default();
+        let theirs = who.language_code();
         let spoken = |code: &str| self.texts.contains_key(code) || LANGUAGES.iter().any(|known| known.code == code);
         let code = if spoken(theirs) { theirs } else { &self.language };
         let own = self

@@ -18,7 +18,7 @@ pub struct Speech<'a> {
 impl Welcome {
     /// The words for this person: in their language where it is spoken here, else in the one that is set.
     pub fn speech<'a>(&'a self, who: &'a Contact) -> Speech<'a> {
-        let theirs = who.language.as_deref().and_then(|tag| tag.split(['-', '_']).next()).unwrap_or_default();
+        let theirs = who.language_code();
         let spoken = |code: &str| self.texts.contains_key(code) || LANGUAGES.iter().any(|known| known.code == code);
         let code = if spoken(theirs) { theirs } else { &self.language };
         Speech {

@@ -2,9 +2,11 @@
 //! machine's disk as it is when it stops.
 
 use beadle_clock::{Clock, Hand, Rest};
-use beadle_model::{Alias, AliasKind, Content, EventBody, Timestamp};
-use beadle_store::step::{EventKey, NewEvent, Place, Sender};
+use beadle_model::{Alias, AliasKind, Content, Event, EventBody, EventId, PluginNo, Timestamp};
+use beadle_store::step::{EventKey, NewEvent, Place, Progress, Sender};
+use beadle_store::{Feed, Store, StoreConfig};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::path::Path;
 use std::time::Duration;
 use tempfile::TempDir;
 
@@ -60,6 +62,41 @@ pub async fn live_until(hand: &Hand, clock: &Clock, until: Timestamp) {
             Some(next) => hand.set(next.max(clock.now())),
             None => return hand.set(until.max(clock.now())),
         }
+    }
+}
+
+/// A store in this directory, as a machine of this clock opens it.
+pub fn open(dir: &Path, clock: &Clock) -> Store {
+    Store::open(StoreConfig { ballast_bytes: 0, readers: 2, ..StoreConfig::new(dir, clock.clone()) }).unwrap()
+}
+
+/// Takes what the feed gives and is through with it, as the pipeline does; `bell` is told of each.
+pub async fn handle(store: Store, mut feed: Feed, bell: impl Fn(&Event)) {
+    let roster = store.roster(Vec::<PluginNo>::new()).await.unwrap();
+    loop {
+        for fed in feed.next(64).await {
+            bell(&fed.event);
+            let event = fed.event.id;
+            let progress =
+                Progress { event, roster, done: 0, done_beyond: vec![], all: 0, all_beyond: 0, ending: None };
+            store.finish(progress, store.fence()).await.unwrap();
+            store.finished_below(EventId(event.0 + 1)).await.unwrap();
+        }
+    }
+}
+
+/// Every event in this directory, in the order they came.
+pub fn events(dir: &Path, clock: &Clock) -> Vec<Event> {
+    let store = open(dir, clock);
+    let reader = store.reader();
+    let mut events: Vec<Event> = Vec::new();
+    loop {
+        let after = events.last().map_or(EventId(0), |event| event.id);
+        let rows = reader.events_after(after, 1000).unwrap();
+        if rows.is_empty() {
+            return events;
+        }
+        events.extend(rows.iter().map(|row| reader.event(row.id).unwrap().unwrap()));
     }
 }
 

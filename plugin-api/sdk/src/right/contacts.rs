@@ -14,3 +14,10 @@ pub fn get(id: &str) -> Result<Option<Contact>, Refusal> {
 pub fn page(after: Option<&str>, limit: u32) -> Result<ContactPage, Refusal> {
     host::contacts::page(after, limit)
 }
+
+impl Contact {
+    /// The language they speak, without what stands behind it: "pt" of "pt-BR"; empty where it is not known.
+    pub fn language_code(&self) -> &str {
+        self.language.as_deref().and_then(|tag| tag.split(['-', '_']).next()).unwrap_or_default()
+    }
+}
