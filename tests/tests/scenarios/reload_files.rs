@@ -124,6 +124,43 @@ async fn a_thousand_changes_at_once_end_with_the_last_and_what_a_link_leads_to_c
 }
 
 #[tokio::test]
+async fn where_nothing_notifies_it_is_looked_at_and_what_cannot_be_read_or_kept_changes_nothing() {
+    let (setup, daemon, simulator) = started("[daemon]\nlook_every = \"1s\"").await;
+    // What a link leads to lies in a folder that nobody watches, as on a network file system.
+    let there = setup.conf_d().with_file_name("elsewhere.wasm");
+    std::fs::write(&there, probe("v1")).unwrap();
+    std::os::unix::fs::symlink(&there, setup.plugin_file("probe")).unwrap();
+    let v1 = serves(&daemon, "").await;
+    std::fs::write(&there, probe("v2")).unwrap();
+    let v2 = serves(&daemon, &v1).await;
+    // A file that is there and gives an error when it is read.
+    let link = setup.plugins().join(".link");
+    let lead_to = |target: &str| {
+        std::os::unix::fs::symlink(target, &link)
+            .and_then(|()| std::fs::rename(&link, setup.plugin_file("probe")))
+            .unwrap();
+    };
+    lead_to("/proc/self/mem");
+    let refused = async |code: &str, step: &str| {
+        let row = daemon.plugin_until("probe", |row| text(row, "/problem/code") == code).await;
+        assert_eq!((text(&row, "/revision"), text(&row, "/refused_at")), (&*v2, step), "{row}");
+    };
+    refused("plugin-unreadable", "read").await;
+    // The data folder does not take the revision; when it does again, it is taken.
+    let (kept, aside) = (setup.data().join("revisions"), setup.data().join("revisions-aside"));
+    std::fs::rename(&kept, &aside).and_then(|()| std::fs::write(&kept, "a file")).unwrap();
+    std::fs::remove_file(setup.plugin_file("probe")).unwrap();
+    setup.put_bytes("probe", &probe("v3"));
+    refused("revision-not-kept", "keep").await;
+    simulator.say("Ana", "still there?").await;
+    simulator.got("Ana", &["v2: still there?"]).await;
+    std::fs::remove_file(&kept).and_then(|()| std::fs::rename(&aside, &kept)).unwrap();
+    let v3 = serves(&daemon, &v2).await;
+    assert!(revision_of(&probe("v3")).starts_with(&v3));
+    daemon.stop().await;
+}
+
+#[tokio::test]
 async fn one_that_is_removed_is_gone_and_back_where_it_was_when_it_is_put_back() {
     let place = Place::new();
     let counting = "[plugins.probe]\nsettings = { reply = \": \", count = true }";
