@@ -60,6 +60,9 @@ struct Args {
     /// How many webhooks to deliver side by side
     #[arg(long, default_value_t = 32)]
     lanes: usize,
+    /// End when standard input does: with the program that started this one, whatever becomes of it
+    #[arg(long)]
+    until_stdin_ends: bool,
 }
 
 /// A secret from where it was given: the argument, the file, the environment.
@@ -97,12 +100,23 @@ fn config(args: Args) -> Result<Config, String> {
     })
 }
 
-async fn run(config: Config) -> Result<(), String> {
+/// Returns when standard input has ended.
+async fn stdin_ended() {
+    let (tell, told) = tokio::sync::oneshot::channel();
+    std::thread::spawn(move || {
+        let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+        let _ = tell.send(());
+    });
+    let _ = told.await;
+}
+
+async fn run(config: Config, until_stdin_ends: bool) -> Result<(), String> {
     let simulator = Simulator::bind(config).await.map_err(|error| error.to_string())?;
     println!("listening http://{}", simulator.addr());
     tokio::select! {
         ended = simulator.run() => ended.map_err(|error| error.to_string()),
         _ = tokio::signal::ctrl_c() => Ok(()),
+        () = stdin_ended(), if until_stdin_ends => Ok(()),
     }
 }
 
@@ -115,13 +129,14 @@ fn main() -> ExitCode {
         .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr)
         .init();
+    let until_stdin_ends = args.until_stdin_ends;
     let ended = match (config(args), tokio::runtime::Builder::new_multi_thread().enable_all().build()) {
         (Err(mistake), _) => {
             eprintln!("beadle-simulator: {mistake}");
             return ExitCode::from(2);
         }
         (Ok(_), Err(error)) => Err(error.to_string()),
-        (Ok(config), Ok(runtime)) => runtime.block_on(run(config)),
+        (Ok(config), Ok(runtime)) => runtime.block_on(run(config, until_stdin_ends)),
     };
     match ended {
         Ok(()) => ExitCode::SUCCESS,

@@ -240,6 +240,8 @@ fn spawn(program: &Path, [simulator, http, _]: [u16; 3], folder: &Path) -> std::
         .args(["--listen", &format!("127.0.0.1:{simulator}")])
         .args(["--callback", &format!("http://127.0.0.1:{http}/webhooks/main")])
         .args(["--phone-number-id", PHONE_NUMBER_ID, "--clock", "virtual:now", "--speed", "1"])
+        // However this ends: its pipe ends with it.
+        .arg("--until-stdin-ends")
         .arg("--access-token-file")
         .arg(file("access-token"))
         .arg("--app-secret-file")
@@ -247,7 +249,7 @@ fn spawn(program: &Path, [simulator, http, _]: [u16; 3], folder: &Path) -> std::
         .arg("--verify-token-file")
         .arg(file("verify-token"))
         .env("RUST_LOG", "warn")
-        .stdin(Stdio::null())
+        .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .kill_on_drop(true)
         .spawn()

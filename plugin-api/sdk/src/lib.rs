@@ -43,6 +43,7 @@ mod right;
 pub mod shim;
 #[cfg(not(target_family = "wasm"))]
 pub mod testing;
+mod words;
 
 pub use bindings::imports::types::{
     CallPermission, Choice, Contact, ContactId, Content, Context, Conversation, ConversationId, Disposition, Edited,
@@ -62,6 +63,7 @@ pub use message::{
     ProductList, Row, Section, Shelf, Source, Template, TemplateAction, TemplateButton, TemplateHeader, Text, Wanted,
 };
 pub use right::{clock, contacts, documents, groups, log, media, messages, random, replies, settings, state, timers};
+pub use words::fill;
 
 /// What an author imports: `use beadle_plugin::prelude::*;`
 pub mod prelude {

@@ -13,7 +13,7 @@ mod tests;
 
 use beadle_plugin::prelude::*;
 use beadle_plugin::settings::Span;
-use beadle_plugin::{Conversation, TimestampMs};
+use beadle_plugin::{Conversation, TimestampMs, fill};
 use language::LANGUAGES;
 use open::Open;
 use serde::Deserialize;
@@ -244,19 +244,12 @@ impl Reminder {
             .and_then(|words| if unanswered { words.unanswered.as_deref() } else { words.asked.as_deref() });
         let known = LANGUAGES.iter().find(|known| known.code == code).or(LANGUAGES.first());
         let known = known.map_or("", |known| if unanswered { known.unanswered } else { known.asked });
-        fill(own.unwrap_or(known), who.name.as_deref().unwrap_or_default())
+        let name = who.first_name();
+        fill(own.unwrap_or(known), |what| match what {
+            "name" => Some(name.into()),
+            // With a space before it, where there is a name.
+            " name" => Some(if name.is_empty() { "".into() } else { format!(" {name}").into() }),
+            _ => None,
+        })
     }
-}
-
-/// `{name|there}` is the first name, or "there"; `{ name|}` the same with a space before the name.
-fn fill(words: &str, name: &str) -> String {
-    let first = name.split_whitespace().next().filter(|first| first.chars().any(char::is_alphabetic));
-    let Some((before, rest)) = words.split_once('{') else { return words.to_owned() };
-    let Some((inside, after)) = rest.split_once('}') else { return words.to_owned() };
-    let Some((what, instead)) = inside.split_once('|').filter(|(what, _)| what.trim() == "name") else {
-        return words.to_owned();
-    };
-    let space = if what.starts_with(' ') { " " } else { "" };
-    let filled = first.map_or(instead.to_owned(), |first| format!("{space}{first}"));
-    format!("{before}{filled}{after}")
 }

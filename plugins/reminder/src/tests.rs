@@ -129,11 +129,14 @@ fn in_the_quiet_hours_nobody_is_nudged_but_before_them() {
 #[test]
 fn the_words_are_in_their_language_and_the_operators_where_there_are_some() {
     let mut reminder = loud();
-    let words = settings::Words { asked: Some("Nog even antwoorden, {name|jij}?".to_owned()), unanswered: None };
+    let words = settings::Words {
+        asked: Some("Nog even antwoorden, {name|jij}? Tot zo{ name|}!".to_owned()),
+        unanswered: None,
+    };
     reminder.texts.insert("nl".to_owned(), words);
     let host = Host::new();
     for (language, name, starts) in [
-        (Some("nl-NL"), "Ana Souza", "Nog even antwoorden, Ana?"),
+        (Some("nl-NL"), "Ana Souza", "Nog even antwoorden, Ana? Tot zo Ana!"),
         (Some("de"), "Ana", "Hallo Ana, unsere Frage"),
         (Some("de"), "✨", "Hallo, unsere Frage"),
         (Some("pt-BR"), "Ana", "Olá Ana, a nossa"),

@@ -2,10 +2,9 @@
 
 use crate::language::{ENGLISH, LANGUAGES, Language};
 use crate::settings::{Welcome, Words};
+use beadle_plugin::fill;
 use beadle_plugin::prelude::*;
-
-/// WhatsApp's own limit for a profile's name; a first name is shorter.
-const NAME_CHARACTERS: usize = 25;
+use std::borrow::Cow;
 
 /// The words for one person.
 pub struct Speech<'a> {
@@ -25,7 +24,7 @@ impl Welcome {
             settings: self,
             words: self.texts.get(code),
             language: LANGUAGES.iter().copied().find(|known| known.code == code).unwrap_or(ENGLISH),
-            name: who.name.as_deref().map_or("", first_name),
+            name: who.first_name(),
         }
     }
 }
@@ -76,25 +75,7 @@ impl Speech<'_> {
     /// `{name}` and the like are filled in; `{name|there}` is "there" where there is no name. What is no placeholder of
     /// ours stays as it is.
     fn fill(&self, words: &str) -> String {
-        let mut filled = String::with_capacity(words.len());
-        let mut rest = words;
-        while let Some((before, after)) = rest.split_once('{') {
-            filled.push_str(before);
-            let Some((inside, after)) = after.split_once('}') else {
-                filled.push('{');
-                rest = after;
-                break;
-            };
-            let (what, fallback) = inside.split_once('|').unwrap_or((inside, ""));
-            match self.value(what) {
-                Some("") => filled.push_str(fallback),
-                Some(value) => filled.push_str(value),
-                None => filled.extend(["{", inside, "}"]),
-            }
-            rest = after;
-        }
-        filled.push_str(rest);
-        filled.trim().to_owned()
+        fill(words, |what| self.value(what).map(Cow::from)).trim().to_owned()
     }
 
     fn value(&self, what: &str) -> Option<&str> {
@@ -123,11 +104,4 @@ fn lines<const N: usize>(parts: [String; N], between: &str) -> String {
         text.push_str(part);
     }
     text
-}
-
-/// "Ana" for "Ana Souza ✨"; nothing for a name that is no word.
-fn first_name(name: &str) -> &str {
-    let first = name.split_whitespace().next().unwrap_or_default();
-    let is_name = first.chars().any(char::is_alphabetic) && first.chars().count() <= NAME_CHARACTERS;
-    if is_name { first } else { "" }
 }

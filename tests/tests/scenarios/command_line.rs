@@ -1,8 +1,14 @@
 //! The command line, against a daemon that has something to tell: every noun, as text and as JSON, and the exit codes.
 
 use beadle_e2e::daemon::Setup;
+use beadle_e2e::http::Connection;
+use beadle_e2e::program::{self, PATIENCE};
 use beadle_e2e::simulator::Place;
 use serde_json::Value;
+use std::process::Stdio;
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::process::Command;
+use tokio::time::timeout;
 
 #[tokio::test]
 async fn every_question_has_an_answer_as_text_and_as_json() {
@@ -69,4 +75,19 @@ async fn what_cannot_be_asked_is_told_by_the_exit_code() {
     assert_eq!(setup.cli(&["explain", "window-closed"]).await.status.code(), Some(0));
     let every = setup.cli(&["explain"]).await;
     assert!(String::from_utf8_lossy(&every.stdout).contains("window-closed"));
+}
+
+#[tokio::test]
+async fn a_simulator_goes_on_until_who_started_it_is_gone() {
+    let mut command = Command::new(program::built("beadle-simulator"));
+    command.args(["--listen", "127.0.0.1:0", "--app-secret", "a", "--verify-token", "b", "--access-token", "c"]);
+    command.arg("--until-stdin-ends").stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
+    let mut simulator = command.spawn().unwrap();
+    let mut said = BufReader::new(simulator.stdout.take().unwrap()).lines();
+    let first = timeout(PATIENCE, said.next_line()).await.unwrap().unwrap().unwrap();
+    let address = first.strip_prefix("listening http://").unwrap().to_owned();
+    assert!(Connection::tcp(&address).await.is_ok() && simulator.try_wait().unwrap().is_none());
+    // What the kernel does for whoever is killed.
+    drop(simulator.stdin.take());
+    assert!(timeout(PATIENCE, simulator.wait()).await.unwrap().unwrap().success());
 }

@@ -56,6 +56,11 @@ async fn a_broken_file_leaves_all_as_it_was_and_says_where_it_is_broken() {
     setup.put_conf("50-probe", "[plugins.probe]\nsettings = { reply = \"b: \" }\n[outbox]\nslotss = 3");
     let message = problem(&daemon, "config-unknown").await;
     assert!(message.contains("50-probe.toml:4") && message.contains("did you mean `slots`?"), "{message}");
+    let shown = setup.cli(&["status"]).await.stdout;
+    assert!(String::from_utf8_lossy(&shown).contains(message.trim_end()), "as `check` would show it");
+    let logged = daemon.program.said();
+    let line = logged.lines().find(|line| line.contains("50-probe.toml:4: there is no key `outbox.slotss`"));
+    assert!(line.is_some_and(|line| line.contains("did you mean `slots`?")), "{logged}");
     simulator.say("Ana", "one").await;
     simulator.got("Ana", &["a: one"]).await;
     setup.put_conf("50-probe", "[plugins.probe]\nsettings = { reply = \"b: \" }\n[outbox]\nslots = 3");

@@ -75,7 +75,13 @@ pub fn status(answer: Value, screen: Screen) -> Shown {
     let _ = write!(text, "\n{}", print_list(&channels, status.channels.len(), "no channels", None, screen));
     let _ = write!(text, "\n{}", plugin_table(&status.plugins, screen));
     for problem in &status.problems {
-        let _ = writeln!(text, "\nLook at this: {}", says(problem));
+        let _ = if problem.message.trim_end().contains('\n') {
+            // With a picture of the place in a file.
+            let lines: Vec<_> = problem.message.trim_end().lines().map(one_line).collect();
+            writeln!(text, "\nLook at this ({}):\n\n{}", problem.code, lines.join("\n"))
+        } else {
+            writeln!(text, "\nLook at this: {}", says(problem))
+        };
     }
     Ok(text)
 }

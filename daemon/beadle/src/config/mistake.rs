@@ -74,6 +74,17 @@ impl Mistake {
         self
     }
 
+    /// In one line, for a log: place, what is wrong, and what is said beside it.
+    fn line(&self, sources: &[Source]) -> String {
+        let place = self.place.as_ref().and_then(|place| Some((sources.get(place.file)?, place.span.start)));
+        let place = place.map_or_else(String::new, |(source, start)| {
+            let number = source.text.bytes().take(start).filter(|byte| *byte == b'\n').count() + 1;
+            format!("{}:{number}: ", source.path.display())
+        });
+        let beside = [Some(&self.label).filter(|label| !label.is_empty()), self.help.as_ref()];
+        beside.into_iter().flatten().fold(format!("{place}{}", self.message), |line, said| line + "; " + said)
+    }
+
     fn report(&self, sources: &[Source], color: bool) -> String {
         let Some(place) = &self.place else {
             let help = self.help.as_ref().map(|help| format!("\n  Help: {help}")).unwrap_or_default();
@@ -155,6 +166,11 @@ impl Invalid {
     /// How many mistakes there are.
     pub fn count(&self) -> usize {
         self.mistakes.len()
+    }
+
+    /// Each in a line of its own, with its code.
+    pub fn lines(&self) -> impl Iterator<Item = (&'static str, String)> {
+        self.mistakes.iter().map(|mistake| (mistake.code, mistake.line(&self.sources)))
     }
 
     /// All of them, with the faulty text underlined.

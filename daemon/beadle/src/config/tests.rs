@@ -98,7 +98,10 @@ fn mistakes_are_told_all_at_once() {
         let credentials = credentials();
         let invalid = load(&path, &surroundings(credentials.path())).unwrap_err();
         let shown = invalid.render(false);
-        assert!(!shown.contains("EAAG"), "a secret is shown: {shown}");
+        let lines: Vec<_> = invalid.lines().map(|(_, line)| line).collect();
+        assert_eq!(lines.len(), invalid.count());
+        assert!(!shown.contains("EAAG") && !lines.concat().contains("EAAG"), "a secret is shown: {shown}{lines:?}");
+        assert!(lines.iter().all(|line| !line.contains('\n')), "{lines:?}");
         let name = path.file_stem().unwrap().to_str().unwrap();
         golden(name, "invalid", &shown, &[(credentials.path(), "CREDENTIALS")]);
     }

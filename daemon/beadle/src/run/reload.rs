@@ -71,11 +71,18 @@ impl Reloader {
                         now = self.take(now, next, &at_start);
                     }
                 }
-                Err(problem) if cause == Cause::Look && told.as_ref() == Some(&problem.message) => {}
-                Err(problem) => {
-                    let (code, message) = (&problem.code, &problem.message);
-                    tracing::error!(code, "The configuration cannot be used, and what was in effect stays:\n{message}");
-                    told = Some(message.clone());
+                Err(invalid) => {
+                    let problem = Problem { code: invalid.code().into(), message: invalid.render(false) };
+                    if cause == Cause::Look && told.as_ref() == Some(&problem.message) {
+                        continue;
+                    }
+                    for (code, line) in invalid.lines() {
+                        tracing::error!(code, "{line}");
+                    }
+                    tracing::error!(
+                        "The configuration cannot be used, and what was in effect stays; `beadle check` shows each mistake in its place."
+                    );
+                    told = Some(problem.message.clone());
                     self.show(Some(problem), &now.flat.hashes(), &at_start);
                 }
             }
@@ -83,17 +90,16 @@ impl Reloader {
     }
 
     /// What is written now, if it can be used.
-    async fn read(&self, now: &Loaded, cause: Cause) -> Result<Loaded, Problem> {
+    async fn read(&self, now: &Loaded, cause: Cause) -> Result<Loaded, Invalid> {
         let path = now.path.clone();
         let load = move || config::load(&path, &Surroundings::process());
-        let read = match load() {
+        match load() {
             Err(_) if cause == Cause::Look => {
                 tokio::time::sleep(DOUBT).await;
                 load()
             }
             read => read,
-        };
-        read.map_err(|invalid: Invalid| Problem { code: invalid.code().into(), message: invalid.render(false) })
+        }
     }
 
     /// Brings the next one into effect and says what changed; the one that is in effect then.

@@ -37,7 +37,7 @@ pub async fn state(
         let found = reader.state_scan(has.no, scope, &prefix, after.as_deref(), most, now)?;
         let next = found.last().filter(|_| found.len() == most).map(|(key, ..)| key.clone());
         let items =
-            found.into_iter().map(|(key, value, _)| StateRow { key, bytes: value.len(), value: text_of(value) });
+            found.into_iter().map(|(key, value, _)| StateRow { key, bytes: value.len(), value: text_of(&value) });
         Ok(List { now: now.as_ms(), items: items.collect(), next })
     });
     Ok(Json(list.await?))
@@ -47,14 +47,10 @@ fn scope(of: &str) -> Result<Scope, No> {
     if of.starts_with("cnv_") { id(of).map(Scope::Conversation) } else { id(of).map(Scope::Contact) }
 }
 
-/// As text, where it is text; its beginning, where it is long.
-fn text_of(mut value: Vec<u8>) -> String {
-    let long = value.len() > SHOWN_BYTES;
-    value.truncate(SHOWN_BYTES);
-    match String::from_utf8(value) {
-        Ok(text) if long => text + "…",
-        Ok(text) => text,
-        // Cut in the middle of a letter, perhaps.
-        Err(error) => String::from_utf8_lossy(error.as_bytes()).into_owned() + if long { "…" } else { "" },
+/// As text; its beginning, where it is long.
+fn text_of(value: &[u8]) -> String {
+    match value.get(..SHOWN_BYTES) {
+        Some(beginning) if value.len() > SHOWN_BYTES => String::from_utf8_lossy(beginning).into_owned() + "…",
+        _ => String::from_utf8_lossy(value).into_owned(),
     }
 }
