@@ -3,7 +3,7 @@
 use crate::config::PluginConfig;
 use crate::record::Record;
 use beadle_model::{PluginNo, Timestamp};
-use beadle_pipeline::{Seat, Suspension};
+use beadle_pipeline::{PluginSlot, Suspension};
 use beadle_sandbox::Plugin;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ pub struct Entry {
     /// What it is configured to be.
     pub config: PluginConfig,
     /// Where it sits, once it has served.
-    pub seat: Option<Arc<Seat>>,
+    pub slot: Option<Arc<PluginSlot>>,
     /// What serves; where nothing does, what would.
     pub plugin: Option<Arc<Plugin>>,
     /// Whether it serves, and why not.

@@ -175,8 +175,8 @@ impl Keeper {
                 self.config = self.configs.borrow_and_update().clone();
                 self.take_configuration().await;
             }
-            () = self.tools.bell.notified() => self.look_at_seats().await,
-            () = tokio::time::sleep(look_within) => self.look_at_seats().await,
+            () = self.tools.bell.notified() => self.look_at_slots().await,
+            () = tokio::time::sleep(look_within) => self.look_at_slots().await,
         }
         true
     }
@@ -242,7 +242,7 @@ impl Keeper {
             return Do::Nothing;
         }
         let folder_lost = post.path.as_deref().and_then(|path| self.lost.get(path.parent()?));
-        if found.is_none() && post.seat.is_none() && !post.busy {
+        if found.is_none() && post.slot.is_none() && !post.busy {
             if self.lost.is_empty() && post.state == State::Removed {
                 return Do::Nothing;
             }
@@ -265,7 +265,7 @@ impl Keeper {
         let grace_ms = u64::try_from(self.config.folder_grace_ms).unwrap_or(0);
         let left =
             |since: &Instant| Duration::from_millis(grace_ms).saturating_sub(now.saturating_duration_since(*since));
-        let grace = folder_lost.filter(|_| post.seat.is_some()).map(left);
+        let grace = folder_lost.filter(|_| post.slot.is_some()).map(left);
         let (load, granted) = (post.config.load(), post.granted());
         let (judged, busy) = (post.judged.as_ref(), post.busy);
         plan::decide(here.as_ref(), &Known { judged, busy, gone_for, grace, load: &load, granted: &granted })
@@ -296,7 +296,7 @@ impl Keeper {
             config: post.config.clone(),
             granted: judged.granted.clone(),
             record: post.record.clone(),
-            seat: post.seat.clone(),
+            slot: post.slot.clone(),
             settled,
             alone: self.suspects.contains(name),
             lose_state: order.as_ref().is_some_and(|order| order.lose_state),

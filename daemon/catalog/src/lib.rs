@@ -9,7 +9,7 @@
 //! What bounds it: a thousand files a folder, two transactions at a time, four revisions kept of each plugin.
 //!
 //! It is not: the place where a plugin's code is run or judged (`sandbox`), nor where its events are kept in order while
-//! its revisions change (`pipeline`'s seats).
+//! its revisions change (`pipeline`'s slots).
 
 mod command;
 mod config;

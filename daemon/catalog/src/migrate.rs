@@ -2,7 +2,7 @@
 //!
 //! Either works on a copy beside the state (`store`'s `states`), page by page, so that nobody else waits long and no limit
 //! is broken; nothing is seen of it before the plugin takes it, in one transaction. The trial's copy is used once more, for
-//! the dry run, and thrown away. For good means with the plugin's seat paused: what it handled is in the copy, and what
+//! the dry run, and thrown away. For good means with the plugin's slot paused: what it handled is in the copy, and what
 //! comes waits.
 
 use crate::transaction::{No, beside};

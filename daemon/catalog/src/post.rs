@@ -7,7 +7,7 @@ use crate::plan::Judged;
 use crate::record::Record;
 use crate::transaction::{Outcome, Verdict};
 use beadle_model::{PluginNo, Timestamp};
-use beadle_pipeline::{Member, Seat, Serving, Standing};
+use beadle_pipeline::{ActiveRevision, Availability, PluginSlot, Subscription};
 use beadle_sandbox::Plugin;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 /// What was refused for a reason that may pass is tried again after so long.
 const TRY_AGAIN: Duration = Duration::from_secs(5);
 
-/// A plugin: its file, its seat, and how far it is.
+/// A plugin: its file, its slot, and how far it is.
 pub(crate) struct Post {
     pub no: PluginNo,
     pub record: Record,
@@ -25,7 +25,7 @@ pub(crate) struct Post {
     pub config: PluginConfig,
     pub path: Option<PathBuf>,
     /// Where it sits, while it takes part.
-    pub seat: Option<Arc<Seat>>,
+    pub slot: Option<Arc<PluginSlot>>,
     /// What waits for rights, where nothing serves.
     pub candidate: Option<Arc<Plugin>>,
     pub state: State,
@@ -59,7 +59,7 @@ impl Post {
             record,
             config,
             path: None,
-            seat: None,
+            slot: None,
             candidate: None,
             state,
             waiting: None,
@@ -100,22 +100,22 @@ impl Post {
 
     /// It takes no part any more. Calls that run are ended by what runs them.
     pub fn leaves(&mut self, state: State) {
-        if let (Some(seat), State::Disabled { .. }) = (&self.seat, &state) {
+        if let (Some(slot), State::Disabled { .. }) = (&self.slot, &state) {
             // What is on its way to it is not: it was switched off.
-            seat.close();
+            slot.disable();
         }
-        (self.seat, self.candidate, self.waiting, self.judged) = (None, None, None, None);
+        (self.slot, self.candidate, self.waiting, self.judged) = (None, None, None, None);
         (self.probation_since, self.again_at) = (None, None);
         self.state = state;
     }
 
     /// Takes over what came of a transaction; says it in a line of the log.
     pub fn settle(&mut self, name: &str, outcome: Outcome, judged: Judged, now: Instant) {
-        let Outcome { verdict, seat, record, steps } = outcome;
+        let Outcome { verdict, slot, record, steps } = outcome;
         (self.busy, self.record) = (false, record);
-        if let Some(seat) = seat {
-            self.seat = Some(seat);
-            if self.is_seated() && !self.state.serves() {
+        if let Some(slot) = slot {
+            self.slot = Some(slot);
+            if self.has_active_revision() && !self.state.serves() {
                 self.state = State::Active;
             }
         }
@@ -141,7 +141,7 @@ impl Post {
                     self.leaves(State::Pending { missing: missing.clone() });
                 }
                 tracing::warn!(plugin = name, code = "plugin-pending", "A plugin waits: {why}.");
-                if self.is_seated() {
+                if self.has_active_revision() {
                     let revision = Some(plugin.revision().to_owned());
                     self.waiting = Some(Waiting { revision, step: "wishes", code: "plugin-pending", why });
                 } else {
@@ -157,16 +157,16 @@ impl Post {
         }
     }
 
-    /// Somebody sits in its seat.
-    pub fn is_seated(&self) -> bool {
-        self.seat.as_ref().is_some_and(|seat| seat.serving().is_some())
+    /// Somebody sits in its slot.
+    pub fn has_active_revision(&self) -> bool {
+        self.slot.as_ref().is_some_and(|slot| slot.active().is_some())
     }
 
     fn refuse(&mut self, name: &str, why: Waiting, steps: &[Took]) {
         let (code, step, steps_ms) = (why.code, why.step, in_ms(steps));
         // Some reasons are sentences with an end of their own.
         let text = why.why.trim_end_matches('.');
-        if self.is_seated() {
+        if self.has_active_revision() {
             tracing::error!(
                 plugin = name,
                 code,
@@ -177,31 +177,31 @@ impl Post {
             self.waiting = Some(why);
         } else {
             tracing::error!(plugin = name, code, step, steps_ms, "A plugin does not run: {text}.");
-            (self.candidate, self.seat) = (None, None);
+            (self.candidate, self.slot) = (None, None);
             self.state = State::Broken { code, error: why.why };
         }
     }
 
     fn tell(&self, name: &str, steps: &[Took]) {
-        let Some(Serving { plugin, .. }) = self.seat.as_ref().and_then(|seat| seat.serving()) else { return };
+        let Some(ActiveRevision { plugin, .. }) = self.slot.as_ref().and_then(|slot| slot.active()) else { return };
         let revision = plugin.revision().get(..12).unwrap_or_default();
         tracing::info!(plugin = name, revision, steps_ms = in_ms(steps), "A plugin runs.");
     }
 
     /// Its place in the roster, while it takes part.
-    pub fn member(&self) -> Option<Arc<Member>> {
+    pub fn member(&self) -> Option<Arc<Subscription>> {
         let is_kept_for = |state: &State| state.serves() || matches!(state, State::Suspended(_));
-        let seat = self.seat.as_ref().filter(|_| is_kept_for(&self.state))?;
+        let slot = self.slot.as_ref().filter(|_| is_kept_for(&self.state))?;
         let PluginConfig { stage, order, on_failure, max_age_ms, .. } = self.config;
-        Some(Arc::new(Member::new(Arc::clone(seat), stage, order, on_failure, max_age_ms)))
+        Some(Arc::new(Subscription::new(Arc::clone(slot), stage, order, on_failure, max_age_ms)))
     }
 
     /// As it stands.
     pub fn stands(&self, now: Timestamp) -> State {
-        let Some(seat) = self.seat.as_ref().filter(|_| self.state.serves()) else { return self.state.clone() };
-        match (seat.standing(now), seat.serving().and_then(|serving| serving.probation)) {
-            (Standing::Suspended(suspension), _) => State::Suspended(suspension),
-            (Standing::Rests { code, error, .. }, _) => State::Resting { code, error },
+        let Some(slot) = self.slot.as_ref().filter(|_| self.state.serves()) else { return self.state.clone() };
+        match (slot.availability(now), slot.active().and_then(|serving| serving.probation)) {
+            (Availability::Suspended(suspension), _) => State::Suspended(suspension),
+            (Availability::Resting { code, error, .. }, _) => State::Resting { code, error },
             (_, Some(probation)) => State::Probation { well: probation.well(), failed: probation.failed() },
             _ => self.state.clone(),
         }
@@ -209,14 +209,14 @@ impl Post {
 
     /// As it is shown.
     pub fn entry(&self, name: &str, now: Timestamp) -> Entry {
-        let serving = self.seat.as_ref().and_then(|seat| seat.serving());
+        let serving = self.slot.as_ref().and_then(|slot| slot.active());
         let state = self.stands(now);
         Entry {
             name: name.to_owned(),
             no: self.no,
             path: self.path.clone(),
             config: self.config.clone(),
-            seat: self.seat.clone(),
+            slot: self.slot.clone(),
             plugin: serving.map(|serving| serving.plugin).or_else(|| self.candidate.clone()),
             state,
             waiting: self.waiting.clone(),
@@ -242,7 +242,7 @@ pub(crate) fn missing(name: &str, config: &Config) -> Entry {
         no: PluginNo::HOST,
         path: None,
         config: config.plugins.get(name).cloned().unwrap_or_default(),
-        seat: None,
+        slot: None,
         plugin: None,
         state: State::Broken { code: "plugin-missing", error },
         waiting: None,

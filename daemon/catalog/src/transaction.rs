@@ -20,7 +20,7 @@ use crate::revisions::Revisions;
 use crate::settings;
 use beadle_clock::Clock;
 use beadle_model::{Coded, PluginNo};
-use beadle_pipeline::{Seat, Serving, Suspension};
+use beadle_pipeline::{ActiveRevision, PluginSlot, Suspension};
 use beadle_sandbox::{LoadError, Plugin, Sandbox, Spec, revision};
 use beadle_store::Store;
 use std::collections::BTreeSet;
@@ -45,7 +45,7 @@ pub(crate) struct Tools {
     pub revisions: Revisions,
     /// What is being loaded.
     pub marks: Marks,
-    /// Rung by seats and probations.
+    /// Rung by slots and probations.
     pub bell: Arc<Notify>,
 }
 
@@ -69,7 +69,7 @@ pub(crate) struct Job {
     /// As it is; the answer has what it becomes.
     pub record: Record,
     /// Where the plugin sits, if it serves.
-    pub seat: Option<Arc<Seat>>,
+    pub slot: Option<Arc<PluginSlot>>,
     /// How long the file was waited for.
     pub settled: Option<Took>,
     /// Nothing else is loaded meanwhile.
@@ -82,8 +82,8 @@ pub(crate) struct Job {
 pub(crate) struct Outcome {
     /// What was decided.
     pub verdict: Verdict,
-    /// The seat, where the plugin has one now.
-    pub seat: Option<Arc<Seat>>,
+    /// The slot, where the plugin has one now.
+    pub slot: Option<Arc<PluginSlot>>,
     /// What is to be remembered now.
     pub record: Record,
     /// The steps that were taken.
@@ -144,7 +144,7 @@ pub(crate) async fn run(tools: Tools, job: Job) -> Outcome {
         let why = Waiting { revision: this.revision.take(), step, code, why };
         Verdict::Refused { why, passing }
     });
-    Outcome { verdict, seat: this.job.seat, record: this.job.record, steps: this.steps }
+    Outcome { verdict, slot: this.job.slot, record: this.job.record, steps: this.steps }
 }
 
 struct Transaction {
@@ -199,8 +199,8 @@ impl Transaction {
         Ok(Verdict::Serves)
     }
 
-    fn serving(&self) -> Option<Serving> {
-        self.job.seat.as_ref().and_then(|seat| seat.serving())
+    fn serving(&self) -> Option<ActiveRevision> {
+        self.job.slot.as_ref().and_then(|slot| slot.active())
     }
 
     /// What ended a start is not loaded again: what serves goes on, and where nothing does what comes is kept for it.
@@ -217,7 +217,7 @@ impl Transaction {
         let wants = self.job.record.wants();
         if !wants.is_empty() {
             let bell = Arc::clone(&self.tools.bell);
-            self.job.seat = Some(Arc::new(Seat::vacant(name, self.job.no, wants, suspension.clone(), bell)));
+            self.job.slot = Some(Arc::new(PluginSlot::vacant(name, self.job.no, wants, suspension.clone(), bell)));
         }
         Ok(Verdict::Isolated(suspension))
     }
@@ -254,7 +254,7 @@ impl Transaction {
     fn loaded_alike(&self) -> bool {
         let load = self.job.config.load();
         let settings = load.settings.to_string();
-        self.serving().is_some_and(|Serving { plugin, .. }| {
+        self.serving().is_some_and(|ActiveRevision { plugin, .. }| {
             *plugin.limits() == load.limits
                 && plugin.channels() == load.channels.as_deref()
                 && plugin.isolation() == load.isolation

@@ -10,9 +10,9 @@ use crate::breaker::May;
 use crate::handling::{End, Handling};
 use crate::lane::LaneKey;
 use crate::retry::HOLD_MS;
-use crate::roster::{Member, OnFailure, Stage};
-use crate::seat::{Failure, Standing};
+use crate::slot::{Availability, Failure};
 use crate::spine::{Phase, Spine};
+use crate::subscriptions::{OnFailure, Stage, Subscription};
 use beadle_model::{Ending, Timestamp};
 use beadle_store::step::{Aside, SetAside};
 use std::sync::Arc;
@@ -80,11 +80,11 @@ impl Spine {
         failed: Option<&Failure>,
     ) -> Result<bool, End> {
         let Handling { run, member, lane, .. } = this;
-        let (seat, in_chain) = (&member.seat, member.is_in_chain(run.event.kind()));
-        let mut changes = seat.changes();
+        let (slot, in_chain) = (&member.slot, member.is_in_chain(run.event.kind()));
+        let mut changes = slot.changes();
         loop {
             let now = self.clock.now();
-            let until = match seat.may(now) {
+            let until = match slot.may(now) {
                 May::Go => return Ok(false),
                 May::Try => return Ok(true),
                 May::NotBefore(until) => Some(until),
@@ -107,7 +107,7 @@ impl Spine {
                     let held = (in_chain).then(|| began.plus_ms(HOLD_MS));
                     let look_at = until.into_iter().chain(held).min();
                     tokio::select! {
-                        // It lives as long as its seat, which we hold.
+                        // It lives as long as its slot, which we hold.
                         _ = changes.changed() => {}
                         () = self.sleep_until(look_at) => {}
                         () = self.reached(Phase::Draining) => return Err(End::Stopping),
@@ -129,8 +129,8 @@ impl Spine {
     pub(crate) async fn keep(self: &Arc<Self>, this: Handling<'_>, attempts: u32, why: Why) -> End {
         let Handling { run, member, .. } = this;
         let event = run.event.id;
-        tracing::debug!(plugin = %member.seat.name(), %event, code = why.code, "An event is kept: {}.", why.error);
-        let no = member.seat.no();
+        tracing::debug!(plugin = %member.slot.name(), %event, code = why.code, "An event is kept: {}.", why.error);
+        let no = member.slot.no();
         // Counted first: it may be taken up as soon as it is on disk. What was kept before still is there.
         self.backlogs.one_more(no);
         if !run.kept && !self.set_aside(this, Aside::Waiting, attempts, why, None).await {
@@ -142,7 +142,7 @@ impl Spine {
 
     /// The event goes on without asking this plugin.
     async fn pass_over(&self, this: Handling<'_>, why: Why) -> End {
-        let (plugin, event) = (this.member.seat.name(), this.run.event.id);
+        let (plugin, event) = (this.member.slot.name(), this.run.event.id);
         tracing::debug!(%plugin, %event, code = why.code, "A plugin is passed over: {}.", why.error);
         if self.set_aside(this, Aside::PassedOver, 0, why, None).await { End::Passed } else { End::Stopping }
     }
@@ -150,13 +150,13 @@ impl Spine {
     /// A dead letter, and the event goes on without this plugin; or, `closed`, ends here.
     pub(crate) async fn give_up(&self, this: Handling<'_>, attempts: u32, why: Why, closed: bool) -> End {
         let Handling { run, member, lane, .. } = this;
-        let (event, name, code, error) = (run.event.id, member.seat.name(), why.code, &why.error);
+        let (event, name, code, error) = (run.event.id, member.slot.name(), why.code, &why.error);
         tracing::error!(plugin = %name, %event, code, attempts, "A handling was given up and is a dead letter: {error}. See `beadle dead list`.");
         self.health.buried(name);
         if attempts > 0 {
-            member.seat.gave_up(lane);
+            member.slot.gave_up(lane);
         }
-        let decision = closed.then_some(Ending::Stopped(member.seat.no()));
+        let decision = closed.then_some(Ending::Stopped(member.slot.no()));
         match self.set_aside(this, Aside::Dead, attempts, why, decision).await {
             true if closed => End::Closed,
             true => End::Passed,
@@ -176,7 +176,7 @@ impl Spine {
         let Handling { run, place, member, .. } = this;
         let aside = SetAside {
             fence: self.store.fence(),
-            plugin: member.seat.no(),
+            plugin: member.slot.no(),
             how,
             attempts,
             code: code.into(),
@@ -206,19 +206,21 @@ impl Spine {
 }
 
 /// Why a plugin is not asked, for whoever looks at the event.
-fn why(member: &Member, now: Timestamp) -> (Away, Why) {
-    let name = member.seat.name();
-    match member.seat.standing(now) {
-        Standing::Off => (Away::Off, Why { code: "plugin-disabled", error: format!("`{name}` was switched off") }),
-        Standing::Suspended(suspension) => {
+fn why(member: &Subscription, now: Timestamp) -> (Away, Why) {
+    let name = member.slot.name();
+    match member.slot.availability(now) {
+        Availability::Disabled => {
+            (Away::Off, Why { code: "plugin-disabled", error: format!("`{name}` was switched off") })
+        }
+        Availability::Suspended(suspension) => {
             let error = format!("`{name}` is suspended: {}", suspension.why);
             (Away::Suspended, Why { code: "plugin-suspended", error })
         }
         // One that works by now is looked at again at once.
-        Standing::Rests { error, .. } => {
+        Availability::Resting { error, .. } => {
             (Away::Resting, Why { code: "plugin-resting", error: format!("`{name}` rests after it failed: {error}") })
         }
-        Standing::Works => (Away::Resting, Why { code: "plugin-resting", error: format!("`{name}` rested") }),
+        Availability::Available => (Away::Resting, Why { code: "plugin-resting", error: format!("`{name}` rested") }),
     }
 }
 

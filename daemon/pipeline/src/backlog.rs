@@ -9,9 +9,9 @@
 
 use crate::breaker::May;
 use crate::chain;
-use crate::roster::Member;
 use crate::run::Run;
 use crate::spine::{Phase, Spine};
+use crate::subscriptions::Subscription;
 use beadle_clock::{Alarm, Clock};
 use beadle_model::{EventId, PluginNo};
 use beadle_store::StoreError;
@@ -144,19 +144,19 @@ impl Spine {
 
 /// Until nothing is kept.
 async fn bring_back(spine: &Arc<Spine>, no: PluginNo, bell: &Alarm) {
-    let mut rosters = spine.roster.subscribe();
+    let mut snapshots = spine.subscriptions.subscribe();
     loop {
-        let member = rosters.borrow_and_update().member(no).cloned();
+        let member = snapshots.borrow_and_update().get(no).cloned();
         let Some(member) = member else {
             tokio::select! {
                 () = bell.wait(None, BEAT) => {}
-                _ = rosters.changed() => rosters.mark_changed(),
+                _ = snapshots.changed() => snapshots.mark_changed(),
             }
             continue;
         };
-        let mut changes = member.seat.changes();
+        let mut changes = member.slot.changes();
         let back = spine.backlogs.back(no);
-        let may = if member.seat.is_out() { May::Never } else { member.seat.look(spine.clock.now()) };
+        let may = if member.slot.is_out() { May::Never } else { member.slot.look(spine.clock.now()) };
         let (room, until) = match may {
             May::Go => (AT_ONCE.saturating_sub(back.len()), None),
             // One is tried, and no others are brought to be put back.
@@ -173,20 +173,20 @@ async fn bring_back(spine: &Arc<Spine>, no: PluginNo, bell: &Alarm) {
                 tokio::select! {
                     () = bell.wait(until, BEAT) => {}
                     _ = changes.changed() => {}
-                    _ = rosters.changed() => rosters.mark_changed(),
+                    _ = snapshots.changed() => snapshots.mark_changed(),
                 }
             }
             Ok(waiting) => {
                 for one in waiting {
                     if let Err(error) = put_back(spine, &member, one).await {
-                        tracing::error!(plugin = %member.seat.name(), %error, "What is kept for a plugin cannot be put back; again soon.");
+                        tracing::error!(plugin = %member.slot.name(), %error, "What is kept for a plugin cannot be put back; again soon.");
                         tokio::time::sleep(READ_AGAIN).await;
                         break;
                     }
                 }
             }
             Err(error) => {
-                tracing::error!(plugin = %member.seat.name(), %error, "What is kept for a plugin cannot be read; again soon.");
+                tracing::error!(plugin = %member.slot.name(), %error, "What is kept for a plugin cannot be read; again soon.");
                 tokio::time::sleep(READ_AGAIN).await;
             }
         }
@@ -200,8 +200,8 @@ async fn read(spine: &Spine, no: PluginNo, but: BTreeSet<EventId>, most: usize) 
     read.unwrap_or_else(|_| Ok(Vec::new()))
 }
 
-async fn put_back(spine: &Arc<Spine>, member: &Arc<Member>, waiting: Waiting) -> Result<(), StoreError> {
-    let (no, event) = (member.seat.no(), waiting.event.id);
+async fn put_back(spine: &Arc<Spine>, member: &Arc<Subscription>, waiting: Waiting) -> Result<(), StoreError> {
+    let (no, event) = (member.slot.no(), waiting.event.id);
     let roster = spine.store.roster(vec![no]).await?;
     let run = Arc::new(Run::kept(waiting, Arc::clone(member), roster));
     let lane = chain::lane_for(&run, 0);

@@ -7,9 +7,9 @@
 use crate::aside::Why;
 use crate::handling::{End, Handling};
 use crate::lane::LaneKey;
-use crate::roster::Stage;
 use crate::run::Run;
 use crate::spine::Spine;
+use crate::subscriptions::Stage;
 use beadle_model::{ConversationId, Ending, EventBody, EventKind, PluginNo};
 use std::sync::Arc;
 
@@ -29,7 +29,7 @@ pub(crate) fn enqueue(spine: &Arc<Spine>, run: Run) {
 /// Two conversations became one. Events that were given to the one before this are in its lanes; whatever comes after is
 /// in the other's, and goes behind them.
 fn join(spine: &Arc<Spine>, gone: ConversationId, kept: ConversationId) {
-    let plugins: Vec<PluginNo> = spine.roster().members().iter().map(|member| member.seat.no()).collect();
+    let plugins: Vec<PluginNo> = spine.subscriptions().iter().map(|member| member.slot.no()).collect();
     spine.lanes.join(LaneKey::Conversation(gone), LaneKey::Conversation(kept), move |lanes| {
         // A chain puts its observers into their lanes when it ends: now they are all there.
         for no in plugins {
@@ -89,10 +89,10 @@ async fn walk(spine: &Arc<Spine>, run: &Arc<Run>, lane: LaneKey) {
 /// Puts an event into an observer's lane, or behind what is kept for it. `true`: it is waited for.
 async fn hand_over(spine: &Arc<Spine>, run: &Arc<Run>, place: usize) -> bool {
     let Some(member) = run.subscribers.get(place).and_then(|it| it.member.clone()) else { return false };
-    let (no, lane) = (member.seat.no(), lane_for(run, place));
-    let held = if spine.backlogs.is_behind(no) { None } else { member.seat.hold(spine.roster().most_held()) };
+    let (no, lane) = (member.slot.no(), lane_for(run, place));
+    let held = if spine.backlogs.is_behind(no) { None } else { member.slot.hold(spine.subscriptions().most_held()) };
     let Some(held) = held else {
-        let error = format!("`{}` is behind, and what comes for it waits its turn on disk", member.seat.name());
+        let error = format!("`{}` is behind, and what comes for it waits its turn on disk", member.slot.name());
         let this = Handling { run, place, member: &member, lane };
         return spine.keep(this, 0, Why { code: "plugin-behind", error }).await == End::Stopping;
     };

@@ -1,6 +1,6 @@
 //! The port through which messages leave: what a platform's crate has to offer, and the answers it may give.
 //!
-//! The outbox knows no HTTP and no JSON of any platform. It hands over a [`Shipment`] and gets back one of a few answers
+//! The outbox knows no HTTP and no JSON of any platform. It hands over a [`SendRequest`] and gets back one of a few answers
 //! that say what to do next; the platform's table of errors becomes [`Advice`] on the far side of this port.
 
 use beadle_model::event::Problem;
@@ -20,12 +20,12 @@ pub trait Channel: Send + Sync + 'static {
     }
 
     /// Sends one thing, once. Ends within the channel's own time-out and never panics.
-    fn send<'a>(&'a self, shipment: &'a Shipment) -> Pin<Box<dyn Future<Output = Answer> + Send + 'a>>;
+    fn send<'a>(&'a self, shipment: &'a SendRequest) -> Pin<Box<dyn Future<Output = SendResponse> + Send + 'a>>;
 }
 
 /// One thing to send.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Shipment {
+pub struct SendRequest {
     /// Ours.
     pub message: MessageId,
     /// Whom to; in a group, the group is where it goes.
@@ -40,17 +40,17 @@ pub struct Shipment {
 
 /// What became of a try.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Answer {
+pub enum SendResponse {
     /// The platform has it, under this id (read marks and typing have none).
     Accepted(Option<String>),
     /// The same, and the platform told something besides: these become events before the message counts as accepted.
-    Told(Option<String>, Vec<NewEvent>),
+    AcceptedWith(Option<String>, Vec<NewEvent>),
     /// The platform said no.
     Refused(Problem, Advice),
     /// It did not leave: the connection was never made.
-    Unsent(String),
+    NotSent(String),
     /// Bytes went out and no answer came, or one that says nothing: nobody knows.
-    Unknown(String),
+    Ambiguous(String),
 }
 
 /// What to do after a "no".

@@ -2,8 +2,8 @@
 //!
 //! Which plugins get an event is fixed here. How much is on its way at once, and who may have how much of that, is `room`'s.
 
+use crate::admission::{Admission, Ticket};
 use crate::chain;
-use crate::room::{Room, Ticket};
 use crate::run::{Run, Subscriber};
 use crate::spine::{Phase, Spine};
 use beadle_model::{EventId, PluginNo};
@@ -19,7 +19,7 @@ const AT_ONCE: usize = 512;
 const BEAT: Duration = Duration::from_secs(1);
 
 /// Reads the feed, and what was put off, until we drain.
-pub(crate) async fn run(spine: Arc<Spine>, mut feed: Feed, room: Room) {
+pub(crate) async fn run(spine: Arc<Spine>, mut feed: Feed, room: Admission) {
     let mut beat = tokio::time::interval(BEAT);
     let mut next = EventId(1);
     loop {
@@ -88,7 +88,7 @@ async fn go_on(spine: &Arc<Spine>, tickets: Vec<Ticket>) -> Result<(), StoreErro
 }
 
 /// Everything below the lowest event on its way is finished.
-async fn mark(spine: &Spine, room: &Room, next: EventId) {
+async fn mark(spine: &Spine, room: &Admission, next: EventId) {
     let below = room.lowest().unwrap_or(next);
     if let Err(error) = spine.store.finished_below(below).await {
         spine.health.disk_trouble(&error);
@@ -97,15 +97,15 @@ async fn mark(spine: &Spine, room: &Room, next: EventId) {
 
 /// Fixes who gets an event: those who run now, or after a restart those whom it was given to before.
 async fn begin(spine: &Arc<Spine>, fed: Fed) -> Result<Run, StoreError> {
-    let roster = spine.roster();
+    let subscriptions = spine.subscriptions();
     let Some(resume) = fed.resume else {
-        let members = roster.subscribers(&fed.event.body);
+        let members = subscriptions.subscribers(&fed.event.body);
         let subscribers: Vec<Subscriber> =
-            members.into_iter().map(|member| Subscriber { no: member.seat.no(), member: Some(member) }).collect();
+            members.into_iter().map(|member| Subscriber { no: member.slot.no(), member: Some(member) }).collect();
         let number = spine.store.roster(subscribers.iter().map(|subscriber| subscriber.no).collect()).await?;
         return Ok(Run::new(fed.event, subscribers, number));
     };
-    let now = |no: PluginNo| roster.member(no).cloned();
+    let now = |no: PluginNo| subscriptions.get(no).cloned();
     let subscribers = resume.subscribers.iter().map(|no| Subscriber { no: *no, member: now(*no) }).collect();
     Ok(Run::resumed(fed.event, subscribers, resume))
 }

@@ -7,10 +7,10 @@
 use crate::aside::{DISK_PAUSE, Why};
 use crate::lane::LaneKey;
 use crate::retry::{self, Next};
-use crate::roster::Member;
 use crate::run::Run;
-use crate::seat::{Failure, Serving};
+use crate::slot::{ActiveRevision, Failure};
 use crate::spine::{Phase, Spine};
+use crate::subscriptions::Subscription;
 use beadle_model::{Blame, Coded, Disposition, Effects, Ending, Timestamp};
 use beadle_sandbox::{Call, Handled, Level, Plugin, Report};
 use beadle_store::StoreError;
@@ -50,7 +50,7 @@ enum Trouble {
 pub(crate) struct Handling<'a> {
     pub run: &'a Arc<Run>,
     pub place: usize,
-    pub member: &'a Arc<Member>,
+    pub member: &'a Arc<Subscription>,
     /// Where it runs.
     pub lane: LaneKey,
 }
@@ -75,7 +75,7 @@ impl Try<'_> {
 
     /// … or that it failed: at the second try, or where there will be none.
     fn tells_if_failed(&self, failure: &Failure) -> bool {
-        let is_last = failure.is_final || self.of.member.seat.is_poisoned(self.of.lane);
+        let is_last = failure.is_final || self.of.member.slot.is_poisoned(self.of.lane);
         !self.late && (self.attempt == 2 || self.attempt == 1 && is_last)
     }
 }
@@ -90,7 +90,7 @@ impl Spine {
         let began = self.clock.now();
         if !late && began.since_ms(run.event.received_at) > member.max_age_ms {
             let error =
-                format!("it is older than the {} s that `{}` may wait", member.max_age_ms / 1000, member.seat.name());
+                format!("it is older than the {} s that `{}` may wait", member.max_age_ms / 1000, member.slot.name());
             return self.give_up(this, 0, Why { code: "stale", error }, false).await;
         }
         let (mut tries, mut failed) = (run.tries_before(place), None);
@@ -132,19 +132,19 @@ impl Spine {
     /// One try, and again where what it had read is no longer so. That it failed goes on the plugin's record; that it went
     /// well is there already.
     async fn try_once(self: &Arc<Self>, this: Try<'_>) -> Result<End, Failure> {
-        let (seat, lane) = (&this.of.member.seat, this.of.lane);
+        let (slot, lane) = (&this.of.member.slot, this.of.lane);
         let mut stale = 0;
         loop {
             match self.attempt(this, stale >= TRIES_BESIDE_OTHERS).await {
                 Err(Trouble::Stale) => stale += 1,
                 Ok(end) => return Ok(end),
                 Err(Trouble::Failed(failure)) if failure.counts => {
-                    seat.failed(lane, this.tells_if_failed(&failure), this.trial, &failure, self.clock.now());
+                    slot.failed(lane, this.tells_if_failed(&failure), this.trial, &failure, self.clock.now());
                     return Err(failure);
                 }
                 Err(trouble) => {
                     if this.trial {
-                        seat.undecided(self.clock.now());
+                        slot.undecided(self.clock.now());
                     }
                     return match trouble {
                         Trouble::Failed(failure) => Err(failure),
@@ -160,25 +160,25 @@ impl Spine {
         if failure.is_final || late {
             return Next::GiveUp { closed: false };
         }
-        let (staged, once) = (run.event.kind().is_staged(), member.seat.is_poisoned(lane));
+        let (staged, once) = (run.event.kind().is_staged(), member.slot.is_poisoned(lane));
         retry::after(tries, staged, member.stage, member.on_failure, once, self.jitter(run.event.id.0, tries))
     }
 
     /// One try. What a revision on probation fails is given to the one before it, at once and in its place.
     async fn attempt(self: &Arc<Self>, this: Try<'_>, alone: bool) -> Result<End, Trouble> {
-        let seat = &this.of.member.seat;
+        let slot = &this.of.member.slot;
         // Held until the commit is through, so that "alone" means alone with one's reads too.
         let (_beside, _alone) = match alone {
             false => tokio::select! {
                 biased;
-                beside = seat.tries.read() => (Some(beside), None),
+                beside = slot.tries.read() => (Some(beside), None),
                 // Its state is being brought over, which may take minutes.
                 () = self.reached(Phase::Draining) => return Err(Trouble::Stopping),
             },
-            true => (None, Some(seat.tries.write().await)),
+            true => (None, Some(slot.tries.write().await)),
         };
-        let Some(Serving { plugin, probation }) = seat.serving() else {
-            return Err(Trouble::Failed(Failure::of_nobody(seat.name())));
+        let Some(ActiveRevision { plugin, probation }) = slot.active() else {
+            return Err(Trouble::Failed(Failure::of_nobody(slot.name())));
         };
         let tried = self.attempt_with(this, &plugin).await;
         let Some(probation) = probation else { return tried };
@@ -194,7 +194,7 @@ impl Spine {
                 };
                 let stood_in = self.attempt_with(this, before).await;
                 if stood_in.is_ok() {
-                    probation.stood_in(seat.name(), this.of.run.event.id, failure);
+                    probation.stood_in(slot.name(), this.of.run.event.id, failure);
                 }
                 // Where neither can, the failure is not the new one's own.
                 if !matches!(stood_in, Err(Trouble::Failed(_))) {
@@ -212,7 +212,7 @@ impl Spine {
         let now = self.clock.now();
         if !plugin.subscriptions().contains(&run.event.kind()) || self.is_overtaken(&run.event) {
             // It was dispatched to a revision that wanted such events; or is no longer so.
-            member.seat.went_well(lane, false, trial);
+            member.slot.went_well(lane, false, trial);
             if run.kept {
                 self.commit(this.of, plugin, Effects::default(), None, now).await?;
             } else {
@@ -225,7 +225,7 @@ impl Spine {
         let Report { outcome, log, usage } = plugin.handle(call).await;
         self.write_log(run, member, &log);
         self.health.called(&usage);
-        member.seat.called(&usage, outcome.as_ref().ok(), &log);
+        member.slot.called(&usage, outcome.as_ref().ok(), &log);
         let handled = outcome.map_err(|fault| {
             Trouble::Failed(Failure {
                 code: fault.code(),
@@ -237,7 +237,7 @@ impl Spine {
             })
         })?;
         // Said before the commit, which takes longer than many a failure: those who failed must not seem to be alone.
-        member.seat.went_well(lane, this.tells_if_well(), trial);
+        member.slot.went_well(lane, this.tells_if_well(), trial);
         let needs_check = !handled.needs_no_check();
         let Handled { disposition, effects, instance } = handled;
         // What is not staged has no chain to end: it is for those who get it, each for themselves.
@@ -276,11 +276,11 @@ impl Spine {
         now: Timestamp,
     ) -> Result<(), Trouble> {
         let conversation = run.event.conversation.as_ref();
-        let launch = self.outbox.admit(conversation, run.event.id, member.seat.no(), effects.sends, now);
+        let launch = self.outbox.admit(conversation, run.event.id, member.slot.no(), effects.sends, now);
         let has_timers = !effects.timers.is_empty();
         let commit = Commit {
             fence: self.store.fence(),
-            plugin: member.seat.no(),
+            plugin: member.slot.no(),
             kept: run.kept,
             now,
             progress: run.progress(Some(place), decision),
@@ -329,17 +329,17 @@ impl Spine {
     /// `next_at`: when it is tried again, where that is known.
     async fn note_failure(&self, this: Handling<'_>, attempts: u32, failure: &Failure, next_at: Option<Timestamp>) {
         let Handling { run, member, .. } = this;
-        let (event, plugin, Failure { code, error, .. }) = (run.event.id, member.seat.no(), failure);
+        let (event, plugin, Failure { code, error, .. }) = (run.event.id, member.slot.no(), failure);
         match next_at {
             Some(next_at) => {
-                tracing::warn!(plugin = %member.seat.name(), %event, code, attempts, %next_at, "A handling failed and will be tried again: {error}.");
+                tracing::warn!(plugin = %member.slot.name(), %event, code, attempts, %next_at, "A handling failed and will be tried again: {error}.");
             }
             None => {
-                tracing::warn!(plugin = %member.seat.name(), %event, code, attempts, "The one event that a plugin was tried with failed: {error}.");
+                tracing::warn!(plugin = %member.slot.name(), %event, code, attempts, "The one event that a plugin was tried with failed: {error}.");
             }
         }
         let next_at = next_at.unwrap_or(self.clock.now());
-        self.health.failed(member.seat.name());
+        self.health.failed(member.slot.name());
         let (kept, code, error) = (run.kept, (*code).into(), error.clone());
         let failed = FailedTry { event, plugin, kept, attempts, code, error, next_at };
         if let Err(error) = self.store.failed_try(failed).await {
@@ -350,7 +350,7 @@ impl Spine {
 
     /// How it ended, in words for an observer.
     fn tell(&self, ending: Ending) -> (String, Option<String>) {
-        let name = |no| self.roster().name(no).map(str::to_owned);
+        let name = |no| self.subscriptions().name(no).map(str::to_owned);
         match ending {
             Ending::Passed => ("passed".into(), None),
             Ending::Claimed(by) => ("claimed".into(), name(by)),
@@ -360,8 +360,8 @@ impl Spine {
         }
     }
 
-    fn write_log(&self, run: &Run, member: &Member, lines: &[beadle_sandbox::LogLine]) {
-        let (plugin, event) = (member.seat.name(), run.event.id);
+    fn write_log(&self, run: &Run, member: &Subscription, lines: &[beadle_sandbox::LogLine]) {
+        let (plugin, event) = (member.slot.name(), run.event.id);
         for line in lines {
             let text = &line.text;
             match line.level {
@@ -387,14 +387,14 @@ impl Spine {
 }
 
 /// A claim or a stop ends the chain, in the same commit.
-fn decision(run: &Run, member: &Member, said: Disposition, asks: bool) -> Option<Ending> {
+fn decision(run: &Run, member: &Subscription, said: Disposition, asks: bool) -> Option<Ending> {
     if !run.event.kind().is_staged() || run.ending().is_some() {
         return None;
     }
     match said {
         Disposition::Pass => None,
-        Disposition::Claimed if asks => Some(Ending::Asked(member.seat.no())),
-        Disposition::Claimed => Some(Ending::Claimed(member.seat.no())),
-        Disposition::Stopped => Some(Ending::Stopped(member.seat.no())),
+        Disposition::Claimed if asks => Some(Ending::Asked(member.slot.no())),
+        Disposition::Claimed => Some(Ending::Claimed(member.slot.no())),
+        Disposition::Stopped => Some(Ending::Stopped(member.slot.no())),
     }
 }

@@ -4,7 +4,7 @@
 //! queue stands still is not healthy, and that is the only thing asked here. Counters only grow; whoever shows them makes
 //! rates of them.
 
-use crate::channel::Answer;
+use crate::channel::SendResponse;
 use beadle_sandbox::Usage;
 use beadle_store::StoreError;
 use beadle_store::step::{Appended, Outcome};
@@ -59,7 +59,7 @@ counters! {
     /// Events that had come before.
     duplicates,
     /// Receipts for messages that are not ours.
-    strangers,
+    unmatched_receipts,
     /// Batches that were not taken in (503).
     refused,
     /// Calls into plugins.
@@ -69,11 +69,11 @@ counters! {
     /// Sends that the platform took.
     accepted,
     /// Sends that it refused.
-    refused_sends,
+    sends_refused,
     /// Sends that never left.
-    unsent,
+    not_sent,
     /// Sends without an answer.
-    doubted,
+    ambiguous,
     /// Messages held for a person because nobody knows what became of them.
     held,
     /// Messages sent again although they may have arrived.
@@ -146,7 +146,7 @@ impl Health {
     pub(crate) fn received(&self, appended: &Appended) {
         add(&self.counters.events, appended.events);
         add(&self.counters.duplicates, appended.duplicates);
-        add(&self.counters.strangers, appended.strangers);
+        add(&self.counters.unmatched_receipts, appended.strangers);
     }
 
     pub(crate) fn refused(&self, error: &StoreError) {
@@ -171,12 +171,12 @@ impl Health {
         count(&mut self.by_name().messages, code);
     }
 
-    pub(crate) fn sent(&self, answer: &Answer) {
+    pub(crate) fn sent(&self, answer: &SendResponse) {
         let counter = match answer {
-            Answer::Accepted(_) | Answer::Told(..) => &self.counters.accepted,
-            Answer::Refused(..) => &self.counters.refused_sends,
-            Answer::Unsent(_) => &self.counters.unsent,
-            Answer::Unknown(_) => &self.counters.doubted,
+            SendResponse::Accepted(_) | SendResponse::AcceptedWith(..) => &self.counters.accepted,
+            SendResponse::Refused(..) => &self.counters.sends_refused,
+            SendResponse::NotSent(_) => &self.counters.not_sent,
+            SendResponse::Ambiguous(_) => &self.counters.ambiguous,
         };
         add(counter, 1);
     }

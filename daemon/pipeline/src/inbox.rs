@@ -68,15 +68,15 @@ impl Inbox {
         if *spine.phase.borrow() == Phase::Stopping {
             return Err(InboxError::Stopping);
         }
-        let roster = spine.roster();
+        let subscriptions = spine.subscriptions();
         let batch = Batch {
             events,
             receipts,
             letters,
             read_from,
-            status_listeners: roster.status_listeners(),
-            contact_news: roster.wants_contact_news(),
-            window_news: roster.window_news(),
+            status_listeners: subscriptions.status_listeners(),
+            contact_news: subscriptions.wants_contact_news(),
+            window_news: subscriptions.window_news(),
         };
         let mut appended = spine.store.append(batch).await.inspect_err(|error| spine.health.refused(error))?;
         spine.health.received(&appended);

@@ -11,6 +11,7 @@
 //! It is not: the place where plugins are loaded (`catalog`), where time makes events (`schedule`), or where WhatsApp's
 //! JSON is read (`whatsapp`).
 
+mod admission;
 mod aside;
 mod backlog;
 mod breaker;
@@ -24,27 +25,26 @@ mod lane;
 pub mod outbox;
 mod overtaken;
 mod retry;
-mod room;
-mod roster;
 mod run;
-mod seat;
+mod slot;
 mod spine;
+mod subscriptions;
 
-pub use channel::{Advice, Answer, Channel, Shipment};
+pub use admission::IN_FLIGHT;
+pub use channel::{Advice, Channel, SendRequest, SendResponse};
 pub use inbox::{Delivery, Inbox, InboxError};
 pub use outbox::Settings as OutboxSettings;
-pub use room::IN_FLIGHT;
-pub use roster::{Member, OnFailure, Roster, Stage};
-pub use seat::{Paused, Probation, Seat, Serving, Spent, Standing, Suspension};
+pub use slot::{ActiveRevision, Availability, Paused, PluginSlot, Probation, SlotUsage, Suspension};
 pub use spine::Phase;
+pub use subscriptions::{OnFailure, Stage, Subscription, Subscriptions};
 
+use admission::Admission;
 use backlog::Backlogs;
 use beadle_clock::{Alarm, Clock};
 use beadle_model::{EventId, PluginNo};
 use beadle_store::{Store, StoreError};
 use health::Health;
 use outbox::Outbox;
-use room::Room;
 use run::{Run, Subscriber};
 use spine::Spine;
 use std::sync::Arc;
@@ -70,13 +70,13 @@ pub const CODES: [&str; 10] = [
 #[derive(Clone)]
 pub struct Pipeline {
     spine: Arc<Spine>,
-    room: Room,
+    room: Admission,
     listeners: watch::Sender<Arc<[PluginNo]>>,
     tasks: Arc<tokio::sync::Mutex<Vec<JoinHandle<()>>>>,
 }
 
 impl Pipeline {
-    /// Starts the loops. Until [`Pipeline::set_roster`] is called nobody takes part and nothing is dispatched, so that no
+    /// Starts the loops. Until [`Pipeline::set_subscriptions`] is called nobody takes part and nothing is dispatched, so that no
     /// event passes plugins that are still being loaded; sending starts at once.
     ///
     /// # Errors
@@ -100,7 +100,7 @@ impl Pipeline {
             listening,
         );
         let sending = tokio::spawn(outbox::run(outbox.clone()));
-        let room = Room::new(clock.clone());
+        let room = Admission::new(clock.clone());
         let spine = Spine {
             store,
             lanes: lane::Lanes::new(clock.clone()),
@@ -112,7 +112,7 @@ impl Pipeline {
             clock,
             phase,
             fatal: watch::Sender::new(None),
-            roster: watch::Sender::default(),
+            subscriptions: watch::Sender::default(),
         };
         let tasks = Arc::new(tokio::sync::Mutex::new(vec![sending]));
         Ok(Self { spine: Arc::new(spine), room, listeners, tasks })
@@ -125,9 +125,9 @@ impl Pipeline {
 
     /// From now on these take part; events on their way keep those they were dispatched with. The first roster starts
     /// dispatch.
-    pub async fn set_roster(&self, roster: Roster) {
-        self.listeners.send_replace(roster.status_listeners().into());
-        self.spine.roster.send_replace(Arc::new(roster));
+    pub async fn set_subscriptions(&self, subscriptions: Subscriptions) {
+        self.listeners.send_replace(subscriptions.status_listeners().into());
+        self.spine.subscriptions.send_replace(Arc::new(subscriptions));
         for (no, _) in self.spine.backlogs.counts() {
             self.spine.take_up(no);
         }
@@ -140,8 +140,8 @@ impl Pipeline {
     }
 
     /// Who takes part.
-    pub fn roster(&self) -> Arc<Roster> {
-        self.spine.roster()
+    pub fn subscriptions(&self) -> Arc<Subscriptions> {
+        self.spine.subscriptions()
     }
 
     /// How it is.
@@ -155,18 +155,18 @@ impl Pipeline {
     }
 
     /// Events on their way, events that are put off, and lanes that have something in them.
-    pub fn on_their_way(&self) -> [usize; 3] {
+    pub fn in_flight(&self) -> [usize; 3] {
         let (on_their_way, put_off) = self.room.counts();
         [on_their_way, put_off, self.spine.lanes.busy()]
     }
 
     /// How many events are kept for each plugin that has some.
-    pub fn kept(&self) -> Vec<(PluginNo, u64)> {
+    pub fn backlog_sizes(&self) -> Vec<(PluginNo, u64)> {
         self.spine.backlogs.counts()
     }
 
     /// What was kept for a plugin is forgotten.
-    pub fn forget_kept(&self, no: PluginNo) {
+    pub fn discard_backlog(&self, no: PluginNo) {
         self.spine.backlogs.forget(no);
     }
 
@@ -184,7 +184,7 @@ impl Pipeline {
     /// there.
     pub async fn retry_handling(&self, event: EventId, plugin: PluginNo) -> Result<bool, StoreError> {
         let found = self.spine.store.reader().event(event)?;
-        let member = self.roster().member(plugin).cloned();
+        let member = self.subscriptions().get(plugin).cloned();
         let (Some(event), Some(member)) = (found, member) else { return Ok(false) };
         let roster = self.spine.store.roster(vec![plugin]).await?;
         let subscribers = vec![Subscriber { no: plugin, member: Some(member) }];

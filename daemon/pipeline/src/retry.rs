@@ -2,7 +2,7 @@
 //!
 //! It is not the sending side: what the platform refuses is tried again by the outbox, by its own rules.
 
-use crate::roster::{OnFailure, Stage};
+use crate::subscriptions::{OnFailure, Stage};
 
 /// What to do after a failed try.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,8 +5,8 @@
 //! not worth a write of its own: its bit is carried along by the next commit, and after a crash it is simply asked
 //! again, which nobody can tell from outside.
 
-use crate::room::Ticket;
-use crate::roster::{Member, Stage};
+use crate::admission::Ticket;
+use crate::subscriptions::{Stage, Subscription};
 use beadle_model::{Ending, Event, PluginNo};
 use beadle_store::step::{Progress, Resume, Waiting};
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -19,7 +19,7 @@ const BITS: usize = 63;
 #[derive(Clone)]
 pub(crate) struct Subscriber {
     pub no: PluginNo,
-    pub member: Option<Arc<Member>>,
+    pub member: Option<Arc<Subscription>>,
 }
 
 /// An event and how far it is.
@@ -51,8 +51,8 @@ impl Run {
     }
 
     /// What was kept for a plugin that could not be asked. `roster`: the list that it alone stands in.
-    pub fn kept(waiting: Waiting, member: Arc<Member>, roster: i64) -> Self {
-        let no = member.seat.no();
+    pub fn kept(waiting: Waiting, member: Arc<Subscription>, roster: i64) -> Self {
+        let no = member.slot.no();
         Self {
             failing: vec![(no, waiting.attempts)],
             ending: waiting.ending.map(OnceLock::from).unwrap_or_default(),

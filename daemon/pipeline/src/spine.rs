@@ -6,7 +6,7 @@ use crate::backlog::Backlogs;
 use crate::health::Health;
 use crate::lane::Lanes;
 use crate::outbox::Outbox;
-use crate::roster::Roster;
+use crate::subscriptions::Subscriptions;
 use beadle_clock::{Alarm, Clock};
 use beadle_store::{Store, StoreError};
 use sha2::{Digest, Sha256};
@@ -38,14 +38,14 @@ pub(crate) struct Spine {
     /// Why the pipeline stopped by itself, where it did.
     pub fatal: watch::Sender<Option<String>>,
     /// Who takes part.
-    pub roster: watch::Sender<Arc<Roster>>,
+    pub subscriptions: watch::Sender<Arc<Subscriptions>>,
     /// What is kept for plugins that could not be asked.
     pub backlogs: Backlogs,
 }
 
 impl Spine {
-    pub fn roster(&self) -> Arc<Roster> {
-        Arc::clone(&self.roster.borrow())
+    pub fn subscriptions(&self) -> Arc<Subscriptions> {
+        Arc::clone(&self.subscriptions.borrow())
     }
 
     /// Returns when it has come this far on its way out, or further.

@@ -7,7 +7,7 @@ mod rich;
 
 use beadle_model::outgoing::{Button, Header, Section};
 use beadle_model::{AliasKind, Outgoing};
-use beadle_pipeline::Shipment;
+use beadle_pipeline::SendRequest;
 use serde::Serialize;
 use serde_json::{Map, Value};
 use std::borrow::Cow;
@@ -139,7 +139,7 @@ struct ReplyButton<'a> {
 }
 
 /// The request's body as JSON. `uploaded`: the platform's id of the message's file, where it has one that is here.
-pub(crate) fn write(shipment: &Shipment, uploaded: Option<&str>) -> Vec<u8> {
+pub(crate) fn write(shipment: &SendRequest, uploaded: Option<&str>) -> Vec<u8> {
     let said = match &shipment.body {
         Outgoing::Direct(direct) => &direct.message,
         other => other,
@@ -174,11 +174,11 @@ pub(crate) fn write(shipment: &Shipment, uploaded: Option<&str>) -> Vec<u8> {
     serde_json::to_vec(&body).unwrap_or_default()
 }
 
-fn message<'a>(shipment: &'a Shipment, quote: &'a Option<String>, kind: Kind<'a>) -> Body<'a> {
+fn message<'a>(shipment: &'a SendRequest, quote: &'a Option<String>, kind: Kind<'a>) -> Body<'a> {
     envelope(shipment, quote.as_deref(), Whole::Plain(kind))
 }
 
-fn envelope<'a>(shipment: &'a Shipment, quote: Option<&'a str>, kind: Whole<'a>) -> Body<'a> {
+fn envelope<'a>(shipment: &'a SendRequest, quote: Option<&'a str>, kind: Whole<'a>) -> Body<'a> {
     let (recipient_type, to) = match &shipment.group {
         Some(group) => ("group", To::To(Cow::Borrowed(group))),
         None => ("individual", individual(&shipment.to.value, shipment.to.kind)),
@@ -213,7 +213,7 @@ fn individual(value: &str, kind: AliasKind) -> To<'_> {
 }
 
 fn interactive<'a>(
-    shipment: &'a Shipment,
+    shipment: &'a SendRequest,
     quote: &'a Option<String>,
     kind: &'static str,
     (header, body, footer): (Option<Value>, &'a str, &'a Option<String>),

@@ -8,7 +8,7 @@ use crate::{errors, key, person, receipt, upload};
 use beadle_model::event::{GroupNews, Problem};
 use beadle_model::outgoing::GroupChange;
 use beadle_model::{AliasKind, ContactId, EventBody, MessageId};
-use beadle_pipeline::{Advice, Answer, Shipment};
+use beadle_pipeline::{Advice, SendRequest, SendResponse};
 use beadle_store::step::{NewEvent, Place};
 use reqwest::{Method, Url};
 use serde_json::{Value, json};
@@ -18,7 +18,7 @@ const FIELDS: &str =
     "subject,description,participants,join_approval_mode,suspended,creation_timestamp,total_participant_count";
 
 impl CloudChannel {
-    pub(crate) async fn change_group(&self, shipment: &Shipment, change: &GroupChange) -> Answer {
+    pub(crate) async fn change_group(&self, shipment: &SendRequest, change: &GroupChange) -> SendResponse {
         let group = shipment.group.as_deref().unwrap_or_default();
         let outcome = match change {
             GroupChange::Create { subject, description, approval_required } => {
@@ -48,21 +48,21 @@ impl CloudChannel {
     }
 
     /// Asked, and heard: the name of the request, where the platform gives one.
-    async fn heard(&self, method: Method, url: Url, body: Value) -> Result<Answer, Answer> {
+    async fn heard(&self, method: Method, url: Url, body: Value) -> Result<SendResponse, SendResponse> {
         let heard = self.graph.ask(method, url, Carries::Json(body.to_string().into_bytes())).await?;
         self.accepted(&heard)
     }
 
-    fn accepted(&self, heard: &Heard) -> Result<Answer, Answer> {
+    fn accepted(&self, heard: &Heard) -> Result<SendResponse, SendResponse> {
         if !heard.http.is_success() {
             return Err(self.graph.nonsense(heard));
         }
         // Meta's pages show no body for some of these; a success without one is a success.
         let request = Json::parse(&heard.text).and_then(|tree| tree.string_of("request_id"));
-        Ok(Answer::Accepted(request))
+        Ok(SendResponse::Accepted(request))
     }
 
-    async fn set_picture(&self, group: &str, media: beadle_model::MediaId) -> Result<Answer, Answer> {
+    async fn set_picture(&self, group: &str, media: beadle_model::MediaId) -> Result<SendResponse, SendResponse> {
         let depot = self.depot()?;
         let (row, bytes) = upload::load(depot, media).await?;
         let form = upload::form(&[("messaging_product", "whatsapp")], ("picture.jpg", &row.mime_type, &bytes));
@@ -70,7 +70,7 @@ impl CloudChannel {
         self.accepted(&heard)
     }
 
-    async fn remove(&self, group: &str, contacts: &[ContactId]) -> Result<Answer, Answer> {
+    async fn remove(&self, group: &str, contacts: &[ContactId]) -> Result<SendResponse, SendResponse> {
         let reader = self.depot()?.store.reader();
         let mut people = Vec::new();
         for contact in contacts {
@@ -86,7 +86,7 @@ impl CloudChannel {
         self.heard(Method::DELETE, self.graph.url(&[group, "participants"]), body).await
     }
 
-    async fn invite_link(&self, asked: MessageId, group: &str, reset: bool) -> Result<Answer, Answer> {
+    async fn invite_link(&self, asked: MessageId, group: &str, reset: bool) -> Result<SendResponse, SendResponse> {
         let url = self.graph.url(&[group, "invite_link"]);
         let heard = if reset {
             let body = json!({"messaging_product": "whatsapp"});
@@ -97,7 +97,7 @@ impl CloudChannel {
         let link = Json::parse(&heard.text).and_then(|tree| tree.string_of("invite_link"));
         let Some(link) = link.filter(|_| heard.http.is_success()) else { return Err(self.graph.nonsense(&heard)) };
         let news = GroupNews { invite_link: Some(link), ..self.news(asked, group, "invite-link") };
-        Ok(Answer::Told(None, vec![self.told(news)]))
+        Ok(SendResponse::AcceptedWith(None, vec![self.told(news)]))
     }
 
     async fn answer_requests(
@@ -106,7 +106,7 @@ impl CloudChannel {
         group: &str,
         requests: &[String],
         approve: bool,
-    ) -> Result<Answer, Answer> {
+    ) -> Result<SendResponse, SendResponse> {
         let body = json!({"messaging_product": "whatsapp", "join_requests": requests}).to_string().into_bytes();
         let method = if approve { Method::POST } else { Method::DELETE };
         let heard = self.graph.ask(method, self.graph.url(&[group, "join_requests"]), Carries::Json(body)).await?;
@@ -127,10 +127,10 @@ impl CloudChannel {
             "failed": ids("failed_join_requests"),
         });
         let news = GroupNews { problem, extra, ..self.news(asked, group, "requests-answered") };
-        Ok(Answer::Told(None, vec![self.told(news)]))
+        Ok(SendResponse::AcceptedWith(None, vec![self.told(news)]))
     }
 
-    async fn refresh(&self, asked: MessageId, group: &str) -> Result<Answer, Answer> {
+    async fn refresh(&self, asked: MessageId, group: &str) -> Result<SendResponse, SendResponse> {
         let mut url = self.graph.url(&[group]);
         url.query_pairs_mut().append_pair("fields", FIELDS);
         let heard = self.graph.ask(Method::GET, url, Carries::Nothing).await?;
@@ -146,7 +146,7 @@ impl CloudChannel {
             extra: json!({"suspended": tree.is_true("suspended")}),
             ..self.news(asked, group, "refreshed")
         };
-        Ok(Answer::Told(None, vec![self.told(news)]))
+        Ok(SendResponse::AcceptedWith(None, vec![self.told(news)]))
     }
 
     fn news(&self, asked: MessageId, group: &str, change: &str) -> GroupNews {
@@ -181,12 +181,12 @@ fn put(body: &mut Value, key: &str, text: Option<&str>) {
     }
 }
 
-fn no_name(contact: ContactId) -> Answer {
+fn no_name(contact: ContactId) -> SendResponse {
     let problem = Problem {
         code: "no-recipient".to_owned(),
         title: errors::title_of("131212").to_owned(),
         details: Some(format!("no number or id of {contact} is known")),
         by: "host".to_owned(),
     };
-    Answer::Refused(problem, Advice::Fail)
+    SendResponse::Refused(problem, Advice::Fail)
 }

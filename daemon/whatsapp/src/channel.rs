@@ -8,7 +8,7 @@ use crate::json::Json;
 use crate::{Secret, body, key, upload};
 use beadle_clock::Clock;
 use beadle_model::{Alias, AliasKind, Blame, Coded, EventBody, MediaId, Outgoing, Timestamp};
-use beadle_pipeline::{Answer, Channel, Shipment};
+use beadle_pipeline::{Channel, SendRequest, SendResponse};
 use beadle_store::Store;
 use beadle_store::step::{NewEvent, Place, Sender};
 use reqwest::{Method, Url};
@@ -139,8 +139,8 @@ impl CloudChannel {
         self
     }
 
-    pub(crate) fn depot(&self) -> Result<&Depot, Answer> {
-        self.depot.as_ref().ok_or_else(|| Answer::Unsent("the channel has no store".to_owned()))
+    pub(crate) fn depot(&self) -> Result<&Depot, SendResponse> {
+        self.depot.as_ref().ok_or_else(|| SendResponse::NotSent("the channel has no store".to_owned()))
     }
 
     pub(crate) fn channel_name(&self) -> &str {
@@ -159,7 +159,7 @@ impl CloudChannel {
         self.depot.as_ref().map(|depot| depot.store.install().to_owned()).unwrap_or_default()
     }
 
-    async fn try_send(&self, shipment: &Shipment) -> Answer {
+    async fn try_send(&self, shipment: &SendRequest) -> SendResponse {
         if let Outgoing::Group(change) = &shipment.body {
             return self.change_group(shipment, change).await;
         }
@@ -175,7 +175,7 @@ impl CloudChannel {
             Ok(heard) => self.understand(shipment, &heard),
             Err(answer) => answer,
         };
-        if let (Some(media), Answer::Refused(problem, _)) = (shipment.body.media(), &answer)
+        if let (Some(media), SendResponse::Refused(problem, _)) = (shipment.body.media(), &answer)
             && MEDIA_CODES.contains(&problem.code.as_str())
             && let Some(depot) = &self.depot
         {
@@ -184,24 +184,24 @@ impl CloudChannel {
         answer
     }
 
-    async fn upload(&self, media: MediaId) -> Result<String, Answer> {
+    async fn upload(&self, media: MediaId) -> Result<String, SendResponse> {
         upload::upload(&self.graph, &self.name, self.number_url("media"), self.depot()?, media).await
     }
 
-    fn understand(&self, shipment: &Shipment, heard: &Heard) -> Answer {
+    fn understand(&self, shipment: &SendRequest, heard: &Heard) -> SendResponse {
         let tree = Json::parse(&heard.text).unwrap_or(Json::Null);
         if heard.http.is_success() {
             let first = tree.get("messages").and_then(Json::items).and_then(<[_]>::first);
             match (&shipment.body, first.and_then(|message| message.string_of("id"))) {
                 (Outgoing::MarkRead { .. } | Outgoing::Typing { .. }, _) if tree.is_true("success") => {
-                    return Answer::Accepted(None);
+                    return SendResponse::Accepted(None);
                 }
-                (Outgoing::Pin { .. }, id) => return Answer::Accepted(id),
+                (Outgoing::Pin { .. }, id) => return SendResponse::Accepted(id),
                 (Outgoing::MarkRead { .. } | Outgoing::Typing { .. }, _) | (_, None) => {}
                 (_, id) => {
                     return match self.spelling(shipment, &tree) {
-                        Some(news) => Answer::Told(id, vec![news]),
-                        None => Answer::Accepted(id),
+                        Some(news) => SendResponse::AcceptedWith(id, vec![news]),
+                        None => SendResponse::Accepted(id),
                     };
                 }
             }
@@ -210,7 +210,7 @@ impl CloudChannel {
     }
 
     /// The account answers to another number than the one we wrote to (Brazil, Mexico, Argentina): both are this person's.
-    fn spelling(&self, shipment: &Shipment, tree: &Json<'_>) -> Option<NewEvent> {
+    fn spelling(&self, shipment: &SendRequest, tree: &Json<'_>) -> Option<NewEvent> {
         let ours = &shipment.to;
         if shipment.group.is_some() || !matches!(ours.kind, AliasKind::Phone | AliasKind::WaId) {
             return None;
@@ -242,7 +242,7 @@ impl Channel for CloudChannel {
         &self.app
     }
 
-    fn send<'a>(&'a self, shipment: &'a Shipment) -> Pin<Box<dyn Future<Output = Answer> + Send + 'a>> {
+    fn send<'a>(&'a self, shipment: &'a SendRequest) -> Pin<Box<dyn Future<Output = SendResponse> + Send + 'a>> {
         Box::pin(self.try_send(shipment))
     }
 }

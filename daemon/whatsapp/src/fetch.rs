@@ -10,7 +10,7 @@ use crate::graph::{Carries, Graph, story};
 use crate::json::Json;
 use crate::{ChannelError, CloudConfig};
 use beadle_model::Timestamp;
-use beadle_pipeline::Answer;
+use beadle_pipeline::SendResponse;
 use beadle_store::{Fetched, MediaRow};
 use reqwest::{Method, Url};
 use sha2::{Digest as _, Sha256};
@@ -232,13 +232,13 @@ impl Fetcher {
 }
 
 /// What the platform's "no" means for a file: without a right to it or a token it may still come, without the file not.
-fn refused(answer: Answer) -> No {
+fn refused(answer: SendResponse) -> No {
     match answer {
-        Answer::Refused(problem, _) if ["100", "131052", "33"].contains(&problem.code.as_str()) => {
+        SendResponse::Refused(problem, _) if ["100", "131052", "33"].contains(&problem.code.as_str()) => {
             No::Never(format!("{} ({})", problem.title, problem.code))
         }
-        Answer::Refused(problem, _) => No::Later(format!("{} ({})", problem.title, problem.code)),
-        Answer::Unsent(why) | Answer::Unknown(why) => No::Later(why),
-        Answer::Accepted(_) | Answer::Told(..) => No::Later("no answer".to_owned()),
+        SendResponse::Refused(problem, _) => No::Later(format!("{} ({})", problem.title, problem.code)),
+        SendResponse::NotSent(why) | SendResponse::Ambiguous(why) => No::Later(why),
+        SendResponse::Accepted(_) | SendResponse::AcceptedWith(..) => No::Later("no answer".to_owned()),
     }
 }

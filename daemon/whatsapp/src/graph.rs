@@ -7,7 +7,7 @@ use crate::errors::{self, Failure};
 use crate::json::Json;
 use crate::{ChannelError, Secret};
 use beadle_model::event::Problem;
-use beadle_pipeline::{Advice, Answer};
+use beadle_pipeline::{Advice, SendResponse};
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use reqwest::{Method, RequestBuilder, Response, StatusCode, Url};
 use std::error::Error as _;
@@ -88,7 +88,7 @@ impl Graph {
     }
 
     /// Asks once. `Err`: it did not leave, was refused, or nobody knows.
-    pub(crate) async fn ask(&self, method: Method, url: Url, carries: Carries) -> Result<Heard, Answer> {
+    pub(crate) async fn ask(&self, method: Method, url: Url, carries: Carries) -> Result<Heard, SendResponse> {
         self.ask_within(method, url, carries, self.timeout).await
     }
 
@@ -99,7 +99,7 @@ impl Graph {
         url: Url,
         carries: Carries,
         timeout: Duration,
-    ) -> Result<Heard, Answer> {
+    ) -> Result<Heard, SendResponse> {
         let request = self.request(method, url).timeout(timeout);
         let request = match carries {
             Carries::Nothing => request,
@@ -110,13 +110,13 @@ impl Graph {
         };
         let response = match request.send().await {
             Ok(response) => response,
-            Err(error) if error.is_connect() || error.is_builder() => return Err(Answer::Unsent(story(&error))),
-            Err(error) => return Err(Answer::Unknown(story(&error))),
+            Err(error) if error.is_connect() || error.is_builder() => return Err(SendResponse::NotSent(story(&error))),
+            Err(error) => return Err(SendResponse::Ambiguous(story(&error))),
         };
         let http = response.status();
         let text = match read(response).await {
             Ok(text) => text,
-            Err(error) => return Err(Answer::Unknown(format!("HTTP {http}, and then: {}", story(&error)))),
+            Err(error) => return Err(SendResponse::Ambiguous(format!("HTTP {http}, and then: {}", story(&error)))),
         };
         // An error counts whatever the status says, and a status only where there is nothing better.
         let tree = Json::parse(&text).unwrap_or(Json::Null);
@@ -127,11 +127,11 @@ impl Graph {
     }
 
     /// An answer that is not what was to come.
-    pub(crate) fn nonsense(&self, heard: &Heard) -> Answer {
+    pub(crate) fn nonsense(&self, heard: &Heard) -> SendResponse {
         let http = heard.http;
         let told = self.scrub(&String::from_utf8_lossy(&heard.text).chars().take(TOLD_CHARS).collect::<String>());
         if http.is_success() || http.is_server_error() {
-            return Answer::Unknown(format!("HTTP {http} with an answer that says nothing: {told}"));
+            return SendResponse::Ambiguous(format!("HTTP {http} with an answer that says nothing: {told}"));
         }
         // Something in between, or another server altogether: the platform itself never saw it.
         let advice = match http {
@@ -144,11 +144,11 @@ impl Graph {
             details: Some(told),
             by: "platform".to_owned(),
         };
-        Answer::Refused(problem, advice)
+        SendResponse::Refused(problem, advice)
     }
 
     /// `error` of an answer; `None` where it has no code.
-    fn refusal(&self, error: &Json<'_>, http: StatusCode) -> Option<Answer> {
+    fn refusal(&self, error: &Json<'_>, http: StatusCode) -> Option<SendResponse> {
         let code: i64 = error.text_of("code")?.parse().ok()?;
         let message = error.text_of("message").unwrap_or_default();
         let details = error.get("error_data").and_then(|data| data.text_of("details")).unwrap_or_default();
@@ -162,7 +162,7 @@ impl Graph {
             by: "platform".to_owned(),
             code,
         };
-        Some(Answer::Refused(problem, errors::advice(failure)))
+        Some(SendResponse::Refused(problem, errors::advice(failure)))
     }
 
     /// Without the token: "Malformed access token EAA…" is a text of the platform's own.

@@ -8,7 +8,7 @@ use crate::graph::{Carries, Graph};
 use crate::json::Json;
 use beadle_model::event::Problem;
 use beadle_model::{MediaId, Timestamp};
-use beadle_pipeline::{Advice, Answer};
+use beadle_pipeline::{Advice, SendResponse};
 use beadle_store::{MediaRow, MediaState};
 use reqwest::{Method, Url};
 use std::time::Duration;
@@ -46,7 +46,7 @@ pub(crate) fn form(fields: &[(&str, &str)], file: (&str, &str, &[u8])) -> Carrie
 }
 
 /// A file of ours, whole.
-pub(crate) async fn load(depot: &Depot, media: MediaId) -> Result<(MediaRow, Vec<u8>), Answer> {
+pub(crate) async fn load(depot: &Depot, media: MediaId) -> Result<(MediaRow, Vec<u8>), SendResponse> {
     let store = depot.store.clone();
     let read = tokio::task::spawn_blocking(move || {
         let Some(row) = store.reader().media(media).map_err(|error| later("store-failed", error.to_string()))? else {
@@ -79,7 +79,7 @@ pub(crate) async fn upload(
     url: Url,
     depot: &Depot,
     media: MediaId,
-) -> Result<String, Answer> {
+) -> Result<String, SendResponse> {
     let now = depot.clock.now();
     let known = depot.store.reader().uploaded(media, channel, now.plus_ms(SPARE_MS));
     if let Ok(Some(platform)) = known {
@@ -93,13 +93,13 @@ pub(crate) async fn upload(
     let heard = match graph.ask_within(Method::POST, url, carries, TIMEOUT).await {
         Ok(heard) => heard,
         // No message has left.
-        Err(Answer::Unknown(why)) => return Err(Answer::Unsent(why)),
+        Err(SendResponse::Ambiguous(why)) => return Err(SendResponse::NotSent(why)),
         Err(answer) => return Err(answer),
     };
     let id = Json::parse(&heard.text).and_then(|tree| tree.string_of("id")).filter(|_| heard.http.is_success());
     let Some(id) = id else {
         return Err(match graph.nonsense(&heard) {
-            Answer::Unknown(why) => Answer::Unsent(why),
+            SendResponse::Ambiguous(why) => SendResponse::NotSent(why),
             other => other,
         });
     };
@@ -133,10 +133,10 @@ fn problem(code: &str, details: String) -> Problem {
     }
 }
 
-fn never(code: &str, details: String) -> Answer {
-    Answer::Refused(problem(code, details), Advice::Fail)
+fn never(code: &str, details: String) -> SendResponse {
+    SendResponse::Refused(problem(code, details), Advice::Fail)
 }
 
-fn later(code: &str, details: String) -> Answer {
-    Answer::Refused(problem(code, details), Advice::Retry { attempts: 5 })
+fn later(code: &str, details: String) -> SendResponse {
+    SendResponse::Refused(problem(code, details), Advice::Retry { attempts: 5 })
 }

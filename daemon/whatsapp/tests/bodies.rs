@@ -11,7 +11,7 @@ use beadle_model::outgoing::{
     TemplateAction, TemplateButton, TemplateHeader,
 };
 use beadle_model::{Alias, AliasKind, MessageId, Outgoing};
-use beadle_pipeline::{Channel, Shipment};
+use beadle_pipeline::{Channel, SendRequest};
 use graph::{Graph, channel, ok};
 use serde_json::{Map, Value, json};
 
@@ -48,7 +48,7 @@ fn flow(name: &str, by_name: bool, draft: bool) -> Outgoing {
 
 async fn sent(body: Outgoing, group: Option<&str>) -> Value {
     let graph = Graph::start(|_| ok(json!({"messages": [{"id": "wamid.1"}]}))).await;
-    let shipment = Shipment {
+    let shipment = SendRequest {
         message: MessageId(7),
         to: Alias { kind: AliasKind::WaId, value: "{{Recipient-Phone-Number}}".into() },
         group: group.map(str::to_owned),

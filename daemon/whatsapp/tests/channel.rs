@@ -4,7 +4,7 @@
 
 use beadle_model::content::{Button, Section};
 use beadle_model::{Alias, AliasKind, MessageId, Outgoing};
-use beadle_pipeline::{Advice, Answer, Channel, Shipment};
+use beadle_pipeline::{Advice, Channel, SendRequest, SendResponse};
 use beadle_whatsapp::{ChannelError, CloudChannel, CloudConfig, Secret, http_client};
 use serde_json::{Map, Value, json};
 use std::net::SocketAddr;
@@ -85,8 +85,8 @@ fn channel(address: SocketAddr) -> CloudChannel {
     CloudChannel::new(config(format!("http://{address}/")), http_client().unwrap()).unwrap()
 }
 
-fn shipment(body: Outgoing) -> Shipment {
-    Shipment {
+fn shipment(body: Outgoing) -> SendRequest {
+    SendRequest {
         message: MessageId(7),
         to: Alias { kind: AliasKind::WaId, value: "16505551234".into() },
         group: None,
@@ -104,14 +104,14 @@ fn read() -> Outgoing {
 }
 
 /// Sends one thing to such a platform; what became of it, and the body it got.
-async fn send(shipment: &Shipment, does: Platform) -> (Answer, Value) {
+async fn send(shipment: &SendRequest, does: Platform) -> (SendResponse, Value) {
     let (address, served) = platform(does).await;
     let answer = channel(address).send(shipment).await;
     let request = served.await.unwrap();
     (answer, request.split_once("\r\n\r\n").map_or(Value::Null, |(_, body)| serde_json::from_str(body).unwrap()))
 }
 
-async fn answer(body: Outgoing, does: Platform) -> Answer {
+async fn answer(body: Outgoing, does: Platform) -> SendResponse {
     send(&shipment(body), does).await.0
 }
 
@@ -131,7 +131,7 @@ fn error(code: u32, details: &str) -> String {
 async fn the_request_is_what_the_platform_wants() {
     let (address, served) = platform(Platform::Answers(200, ACCEPTED.into())).await;
     let answer = channel(address).send(&shipment(text())).await;
-    assert_eq!(answer, Answer::Accepted(Some("wamid.OURS".into())));
+    assert_eq!(answer, SendResponse::Accepted(Some("wamid.OURS".into())));
     let request = served.await.unwrap();
     assert!(request.starts_with("POST /v26.0/106540352242922/messages HTTP/1.1\r\n"), "{request}");
     let head = request.to_lowercase();
@@ -204,7 +204,7 @@ async fn everybody_is_addressed_in_their_own_way() {
         (AliasKind::WaId, "16505551234", Some("Y2FwaQZD".to_owned()), json!({"to": "Y2FwaQZD"})),
     ] {
         let recipient_type = if group.is_some() { "group" } else { "individual" };
-        let to_them = Shipment { to: Alias { kind, value: value.into() }, group, ..shipment(text()) };
+        let to_them = SendRequest { to: Alias { kind, value: value.into() }, group, ..shipment(text()) };
         let (_, sent) = send(&to_them, Platform::Answers(200, ACCEPTED.into())).await;
         assert_eq!(sent["recipient_type"], recipient_type);
         for key in ["to", "recipient"] {
@@ -222,10 +222,12 @@ async fn metas_own_answers_are_understood() {
         match example["messages"][0]["id"].as_str() {
             Some(id) => match answer(text(), accepted).await {
                 // The example's account answers to another number than ours.
-                Answer::Accepted(Some(told)) | Answer::Told(Some(told), _) => assert_eq!(told, id, "{name}"),
+                SendResponse::Accepted(Some(told)) | SendResponse::AcceptedWith(Some(told), _) => {
+                    assert_eq!(told, id, "{name}")
+                }
                 other => panic!("{name}: {other:?}"),
             },
-            None => assert_eq!(answer(read(), accepted).await, Answer::Accepted(None), "{name}"),
+            None => assert_eq!(answer(read(), accepted).await, SendResponse::Accepted(None), "{name}"),
         }
     }
 }
@@ -245,7 +247,7 @@ async fn errors_are_read_by_their_code_whatever_the_status() {
         (500, 999_999, Advice::Retry { attempts: 3 }),
     ] {
         let refused = answer(text(), Platform::Answers(status, error(code, "because"))).await;
-        let Answer::Refused(problem, given) = refused else { panic!("{refused:?}") };
+        let SendResponse::Refused(problem, given) = refused else { panic!("{refused:?}") };
         assert_eq!((problem.code, given), (code.to_string(), advice));
         assert_eq!((problem.details.as_deref(), problem.by.as_str()), (Some("because"), "platform"));
         assert!(!problem.title.is_empty());
@@ -257,18 +259,21 @@ async fn only_the_platform_can_refuse() {
     // A server error without the platform's own code may have come after it had taken the message.
     for (status, body) in [(500, ""), (502, "<html>Bad Gateway</html>"), (503, "{\"error\":\"busy\"}"), (200, "{}")] {
         let told = answer(text(), Platform::Answers(status, body.into())).await;
-        assert!(matches!(told, Answer::Unknown(_)), "{status} {body}: {told:?}");
+        assert!(matches!(told, SendResponse::Ambiguous(_)), "{status} {body}: {told:?}");
     }
     // These are from somebody in between: the platform never had it.
     for (status, advice) in
         [(404, Advice::Retry { attempts: 3 }), (302, Advice::Retry { attempts: 3 }), (429, Advice::SlowChannel)]
     {
         let told = answer(text(), Platform::Answers(status, "<html>".into())).await;
-        let Answer::Refused(problem, given) = told else { panic!("{status}: {told:?}") };
+        let SendResponse::Refused(problem, given) = told else { panic!("{status}: {told:?}") };
         assert_eq!((problem.code.as_str(), given), ("unreadable-answer", advice));
     }
     let told = answer(read(), Platform::Answers(200, ACCEPTED.into())).await;
-    assert!(matches!(told, Answer::Unknown(_)), "no message was sent, so none can have been accepted: {told:?}");
+    assert!(
+        matches!(told, SendResponse::Ambiguous(_)),
+        "no message was sent, so none can have been accepted: {told:?}"
+    );
 }
 
 #[tokio::test]
@@ -277,7 +282,7 @@ async fn what_never_connected_is_unsent() {
     let nobody = listener.local_addr().unwrap();
     drop(listener);
     let told = channel(nobody).send(&shipment(text())).await;
-    assert!(matches!(told, Answer::Unsent(_)), "{told:?}");
+    assert!(matches!(told, SendResponse::NotSent(_)), "{told:?}");
 }
 
 #[tokio::test]
@@ -290,7 +295,7 @@ async fn what_was_cut_off_is_in_doubt() {
         Platform::Says(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\nConnection: close\r\n\r\n\xff\xfe{["),
     ] {
         let told = answer(text(), does).await;
-        let Answer::Unknown(why) = &told else { panic!("{told:?}") };
+        let SendResponse::Ambiguous(why) = &told else { panic!("{told:?}") };
         assert!(!why.is_empty() && !why.contains(TOKEN) && !why.contains("127.0.0.1"), "{why}");
     }
 }
@@ -300,14 +305,14 @@ async fn what_takes_too_long_is_in_doubt() {
     let (address, served) = platform(Platform::Stalls).await;
     let config = CloudConfig { timeout: Duration::from_millis(300), ..config(format!("http://{address}")) };
     let told = CloudChannel::new(config, http_client().unwrap()).unwrap().send(&shipment(text())).await;
-    assert!(matches!(&told, Answer::Unknown(why) if why.contains("timed out")), "{told:?}");
+    assert!(matches!(&told, SendResponse::Ambiguous(why) if why.contains("timed out")), "{told:?}");
     served.await.unwrap();
 }
 
 #[tokio::test]
 async fn an_answer_without_end_is_cut() {
     let told = answer(text(), Platform::Answers(502, "x".repeat(10_000_000))).await;
-    assert!(matches!(&told, Answer::Unknown(why) if why.len() < 1000), "{told:?}");
+    assert!(matches!(&told, SendResponse::Ambiguous(why) if why.len() < 1000), "{told:?}");
 }
 
 #[tokio::test]

@@ -16,7 +16,7 @@ use beadle_model::outgoing::{
     MediaKind, Parameter, ParameterValue, Source, Template, TemplateAction, TemplateButton, TemplateHeader,
 };
 use beadle_model::{Alias, AliasKind, MessageId, Outgoing};
-use beadle_pipeline::{Channel, Shipment};
+use beadle_pipeline::{Channel, SendRequest};
 use graph::{Graph, channel, ok};
 use serde_json::{Map, Value, json};
 
@@ -154,7 +154,7 @@ async fn they_are_the_same_when_they_are_written_again() {
         let Some(body) = asked(&example) else { continue };
         let graph = Graph::start(|_| ok(json!({"messages": [{"id": "wamid.1"}]}))).await;
         let to = Alias { kind: AliasKind::WaId, value: "{{Recipient-Phone-Number}}".into() };
-        let shipment = Shipment { message: MessageId(7), to, group: None, body, callback: String::new() };
+        let shipment = SendRequest { message: MessageId(7), to, group: None, body, callback: String::new() };
         let _ = channel(&graph).send(&shipment).await;
         let mut sent = graph.asked()[0].json();
         if example["text"].get("preview_url").is_none() && sent["text"]["preview_url"] == false {

@@ -11,7 +11,7 @@ mod support;
 use beadle_model::event::GroupNews;
 use beadle_model::outgoing::GroupChange;
 use beadle_model::{Alias, AliasKind, ContactId, EventBody, EventId, MessageId, Outgoing};
-use beadle_pipeline::{Answer, Channel, Shipment};
+use beadle_pipeline::{Channel, SendRequest, SendResponse};
 use beadle_store::step::Batch;
 use graph::{Graph, House, NOW, channel, error, ok};
 use serde_json::{Value, json};
@@ -167,8 +167,8 @@ async fn what_comes_twice_is_told_once_and_what_is_not_understood_is_kept() {
     );
 }
 
-async fn change(graph: &Graph, house: &House, group: &str, change: GroupChange) -> Answer {
-    let shipment = Shipment {
+async fn change(graph: &Graph, house: &House, group: &str, change: GroupChange) -> SendResponse {
+    let shipment = SendRequest {
         message: MessageId(7),
         to: Alias { kind: AliasKind::WaId, value: group.into() },
         group: Some(group.into()),
@@ -222,12 +222,12 @@ async fn changes_are_asked_as_the_pages_say() {
             with(json!({"participants": [{"user": "+16505551234"}, {"user_id": "US.77"}]})),
         ),
     ] {
-        assert_eq!(change(&graph, &house, group, asked).await, Answer::Accepted(Some("R9".into())), "{line}");
+        assert_eq!(change(&graph, &house, group, asked).await, SendResponse::Accepted(Some("R9".into())), "{line}");
         let last = graph.asked().pop().unwrap();
         assert_eq!((last.line.as_str(), last.json()), (line.as_str(), body));
     }
     let unknown = change(&graph, &house, GROUP, GroupChange::Remove { contacts: vec![ContactId(999)] }).await;
-    assert!(matches!(unknown, Answer::Refused(problem, _) if problem.code == "no-recipient"));
+    assert!(matches!(unknown, SendResponse::Refused(problem, _) if problem.code == "no-recipient"));
 }
 
 #[tokio::test]
@@ -239,8 +239,8 @@ async fn what_is_answered_at_once_is_told_and_mirrored() {
             element("group_join_request_created", json!({"join_request_id": id, "wa_id": format!("165055512{id}")}));
         take(&house, &webhook("group_participants_update", &asks)).await;
     }
-    let told = async |answer: Answer| {
-        let Answer::Told(None, events) = answer else { panic!("{answer:?}") };
+    let told = async |answer: SendResponse| {
+        let SendResponse::AcceptedWith(None, events) = answer else { panic!("{answer:?}") };
         assert!(events.iter().all(|event| event.happened_at == NOW));
         let EventBody::GroupChanged(news) = events[0].body.clone() else { panic!() };
         house.store.append(Batch { events, ..Batch::default() }).await.unwrap();
@@ -288,7 +288,7 @@ async fn group_errors_are_what_the_table_says() {
         (131_215, beadle_pipeline::Advice::Fail),
     ] {
         let graph = Graph::start(move |_| error(400, code)).await;
-        let Answer::Refused(problem, given) = change(&graph, &house, GROUP, GroupChange::Delete).await else {
+        let SendResponse::Refused(problem, given) = change(&graph, &house, GROUP, GroupChange::Delete).await else {
             panic!()
         };
         assert_eq!((problem.code, given), (code.to_string(), advice));

@@ -10,7 +10,7 @@ use beadle_model::outgoing::{MediaKind, Source};
 use beadle_model::{
     Alias, AliasKind, Content, EventBody, EventId, MediaId, MessageId, Outgoing, PluginNo, StateNo, content::Media,
 };
-use beadle_pipeline::{Advice, Answer, Channel, Shipment};
+use beadle_pipeline::{Advice, Channel, SendRequest, SendResponse};
 use beadle_store::MediaState;
 use beadle_store::step::{Batch, Commit, EventKey, NewEvent, Place, Progress, Sender};
 use beadle_whatsapp::{Fetcher, http_client};
@@ -204,8 +204,8 @@ async fn made(house: &House) -> MediaId {
     media
 }
 
-fn shipment(media: MediaId) -> Shipment {
-    Shipment {
+fn shipment(media: MediaId) -> SendRequest {
+    SendRequest {
         message: MessageId(7),
         to: Alias { kind: AliasKind::WaId, value: "16505551234".into() },
         group: None,
@@ -232,7 +232,7 @@ async fn a_file_is_uploaded_once_and_used_until_it_expires() {
     let channel = channel(&graph).with_depot(house.depot());
     let media = made(&house).await;
     for _ in 0..2 {
-        assert_eq!(channel.send(&shipment(media)).await, Answer::Accepted(Some("wamid.1".into())));
+        assert_eq!(channel.send(&shipment(media)).await, SendResponse::Accepted(Some("wamid.1".into())));
     }
     let (upload, message) = (format!("POST /v26.0/{NUMBER}/media"), format!("POST /v26.0/{NUMBER}/messages"));
     assert_eq!(graph.lines(), [upload.clone(), message.clone(), message.clone()]);
@@ -247,7 +247,7 @@ async fn a_file_is_uploaded_once_and_used_until_it_expires() {
     assert!(graph.asked()[0].body.windows(BYTES.len()).any(|bytes| bytes == BYTES));
     assert_eq!(graph.asked()[1].json()["image"], json!({"id": "4490709327384033", "caption": "look"}));
     house.hand.advance_ms(29 * 24 * 60 * 60 * 1000);
-    assert_eq!(channel.send(&shipment(media)).await, Answer::Accepted(Some("wamid.1".into())));
+    assert_eq!(channel.send(&shipment(media)).await, SendResponse::Accepted(Some("wamid.1".into())));
     assert_eq!(graph.lines()[3..], [upload, message]);
 }
 
@@ -262,7 +262,7 @@ async fn an_upload_that_is_not_known_any_more_is_made_anew() {
     let channel = channel(&graph).with_depot(house.depot());
     let media = made(&house).await;
     for _ in 0..2 {
-        let Answer::Refused(problem, advice) = channel.send(&shipment(media)).await else { panic!() };
+        let SendResponse::Refused(problem, advice) = channel.send(&shipment(media)).await else { panic!() };
         assert_eq!((problem.code.as_str(), advice), ("131053", Advice::Retry { attempts: 2 }));
     }
     assert_eq!(graph.lines().iter().filter(|line| line.ends_with("/media")).count(), 2);
@@ -277,7 +277,7 @@ async fn what_is_not_here_is_waited_for_and_what_never_was_is_refused() {
     for (media, code, advice) in
         [(coming, "media-coming", Advice::Retry { attempts: 5 }), (MediaId(999), "unknown-media", Advice::Fail)]
     {
-        let Answer::Refused(problem, given) = channel.send(&shipment(media)).await else { panic!() };
+        let SendResponse::Refused(problem, given) = channel.send(&shipment(media)).await else { panic!() };
         assert_eq!((problem.code.as_str(), given), (code, advice));
     }
     assert!(graph.asked().is_empty());

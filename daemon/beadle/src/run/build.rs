@@ -69,7 +69,7 @@ pub fn outbox(config: &Config) -> OutboxSettings {
     OutboxSettings {
         on_ambiguous: config.outbox.on_ambiguous,
         ambiguous_wait_ms: config.outbox.ambiguous_wait_ms,
-        slots: config.outbox.slots,
+        max_in_flight: config.outbox.slots,
         paces: config.channels.iter().map(|(name, channel)| (name.clone(), channel.pace)).collect(),
     }
 }
@@ -77,17 +77,17 @@ pub fn outbox(config: &Config) -> OutboxSettings {
 /// The plugins that schedules can fire for now.
 fn present(pipeline: Pipeline) -> Present {
     Arc::new(move || {
-        let roster = pipeline.roster();
-        let listening = roster.members().iter().filter(|member| member.seat.exports(EventKind::Schedule));
-        listening.map(|member| member.seat.no()).collect()
+        let subscriptions = pipeline.subscriptions();
+        let listening = subscriptions.iter().filter(|member| member.slot.exports(EventKind::Schedule));
+        listening.map(|member| member.slot.no()).collect()
     })
 }
 
 /// Files are fetched while somebody who runs may read them.
 fn wanted(fetch: bool, running: Arc<OnceLock<Pipeline>>) -> Wanted {
     let may_read = |pipeline: &Pipeline| {
-        let reads = |serving: beadle_pipeline::Serving| serving.plugin.wishes().contains("media");
-        pipeline.roster().members().iter().any(|member| member.seat.serving().is_some_and(reads))
+        let reads = |serving: beadle_pipeline::ActiveRevision| serving.plugin.wishes().contains("media");
+        pipeline.subscriptions().iter().any(|member| member.slot.active().is_some_and(reads))
     };
     Arc::new(move || fetch && running.get().is_some_and(may_read))
 }

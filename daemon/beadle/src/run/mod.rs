@@ -205,7 +205,7 @@ impl Running {
             clock: parts.clock.clone(),
             changed: pipeline.windows_changed(),
             leads: self.leads.subscribe(),
-            news: Box::new(move || pipeline.roster().window_news()),
+            news: Box::new(move || pipeline.subscriptions().window_news()),
         };
         self.working.spawn(windows.run());
     }

@@ -58,14 +58,14 @@ impl Collector for Snapshot {
         for (name, help, value) in [
             ("beadle_events", "Events that were new", figures.events),
             ("beadle_duplicates", "Events that had come before and changed nothing", figures.duplicates),
-            ("beadle_stranger_receipts", "Receipts for messages that are not ours", figures.strangers),
+            ("beadle_stranger_receipts", "Receipts for messages that are not ours", figures.unmatched_receipts),
             ("beadle_refused_batches", "Batches that the inbox did not take; the platform keeps them", figures.refused),
             ("beadle_calls", "Calls into plugins", figures.calls),
             ("beadle_call_cpu_microseconds", "CPU that plugins took", figures.cpu_us),
             ("beadle_sends_accepted", "Sends that the platform took", figures.accepted),
-            ("beadle_sends_refused", "Sends that the platform refused", figures.refused_sends),
-            ("beadle_sends_unsent", "Sends that never left: no connection", figures.unsent),
-            ("beadle_sends_doubted", "Sends without an answer: nobody knows", figures.doubted),
+            ("beadle_sends_refused", "Sends that the platform refused", figures.sends_refused),
+            ("beadle_sends_unsent", "Sends that never left: no connection", figures.not_sent),
+            ("beadle_sends_doubted", "Sends without an answer: nobody knows", figures.ambiguous),
             ("beadle_messages_held", "Messages in doubt that were put before a person", figures.held),
             ("beadle_messages_resent", "Messages in doubt that were sent again, perhaps twice", figures.resent),
             (

@@ -6,7 +6,7 @@ use crate::entry::{State, Waiting};
 use crate::record::Suspended;
 use crate::transaction::ENOUGH;
 use beadle_model::Timestamp;
-use beadle_pipeline::{Probation, Seat, Serving, Suspension};
+use beadle_pipeline::{ActiveRevision, PluginSlot, Probation, Suspension};
 use beadle_sandbox::Plugin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +19,7 @@ const TOO_MANY: u32 = 3;
 const LONGEST: Duration = Duration::from_secs(60 * 60);
 
 impl Keeper {
-    pub(super) async fn look_at_seats(&mut self) {
+    pub(super) async fn look_at_slots(&mut self) {
         let names: Vec<String> = self.posts.keys().cloned().collect();
         for name in names {
             self.look_at_probation(&name).await;
@@ -33,7 +33,7 @@ impl Keeper {
     async fn note_suspension(&mut self, name: &str) {
         let now = self.tools.clock.now();
         let Some(post) = self.posts.get_mut(name).filter(|post| !post.busy) else { return };
-        let serving = post.seat.as_ref().and_then(|seat| seat.serving());
+        let serving = post.slot.as_ref().and_then(|slot| slot.active());
         let (Some(serving), State::Suspended(suspension)) = (serving, post.stands(now)) else { return };
         let suspended = Some(Suspended { revision: serving.plugin.revision().to_owned(), suspension });
         if post.record.suspended != suspended {
@@ -45,14 +45,14 @@ impl Keeper {
     async fn look_at_probation(&mut self, name: &str) {
         let Some(post) = self.posts.get_mut(name) else { return };
         // One that is being replaced is the transaction's.
-        let Some(seat) = post.seat.as_ref().filter(|_| !post.busy) else { return };
-        let Some(Serving { plugin, probation: Some(probation) }) = seat.serving() else { return };
+        let Some(slot) = post.slot.as_ref().filter(|_| !post.busy) else { return };
+        let Some(ActiveRevision { plugin, probation: Some(probation) }) = slot.active() else { return };
         if probation.failed() >= TOO_MANY {
             let Some(before) = probation.before().map(Arc::clone) else {
-                return suspend_after_migration(name, seat, &plugin, &probation, self.tools.clock.now());
+                return suspend_after_migration(name, slot, &plugin, &probation, self.tools.clock.now());
             };
             let (back_to, sent) = (before.revision().to_owned(), plugin.revision().to_owned());
-            seat.seat(Serving { plugin: before, probation: None });
+            slot.activate(ActiveRevision { plugin: before, probation: None });
             while back_to != sent && post.record.serving().is_some_and(|serving| serving != back_to) {
                 post.record.goes_back();
             }
@@ -71,7 +71,7 @@ impl Keeper {
             add(&self.counts.sent_back);
             self.write_record(name).await;
         } else if probation.well() >= ENOUGH || post.probation_since.is_some_and(|since| since.elapsed() > LONGEST) {
-            seat.passed();
+            slot.end_probation();
             post.probation_since = None;
             tracing::info!(plugin = name, well = probation.well(), "A revision has passed its probation.");
         }
@@ -80,13 +80,13 @@ impl Keeper {
 
 /// One that took its state with it is not sent back by itself: what was written since would be lost. That ends its
 /// probation, so that a person who has it asked again has that.
-fn suspend_after_migration(name: &str, seat: &Seat, plugin: &Plugin, probation: &Probation, at: Timestamp) {
+fn suspend_after_migration(name: &str, slot: &PluginSlot, plugin: &Plugin, probation: &Probation, at: Timestamp) {
     let why = format!(
         "it brought its state over to version {} and failed {} events since; it is not sent back by itself, since that would lose state: `beadle plugins rollback {name}` says what",
         plugin.state_version(),
         probation.failed()
     );
     tracing::error!(plugin = name, code = "plugin-suspended", "A plugin is suspended: {why}.");
-    seat.passed();
-    seat.suspend(Suspension { code: "plugin-suspended".into(), why, at });
+    slot.end_probation();
+    slot.suspend(Suspension { code: "plugin-suspended".into(), why, at });
 }

@@ -78,11 +78,11 @@ impl Keeper {
         if post.busy {
             return Err(CommandError::Busy(name.into()));
         }
-        if post.seat.is_some() || self.listing.plugins.contains_key(name) {
+        if post.slot.is_some() || self.listing.plugins.contains_key(name) {
             return Err(CommandError::Present(name.into()));
         }
         let purged = self.tools.store.purge_plugin(post.no).await?;
-        self.pipeline.forget_kept(post.no);
+        self.pipeline.discard_backlog(post.no);
         self.posts.remove(name);
         let Purged { values, timers, events } = purged;
         Ok(format!(
@@ -103,13 +103,13 @@ impl Keeper {
             return Ok(format!("`{name}` was neither switched off nor suspended"));
         }
         let no = post.no;
-        match &post.seat {
-            Some(seat) if post.is_seated() => seat.resume(),
+        match &post.slot {
+            Some(slot) if post.has_active_revision() => slot.resume(),
             // It is loaded by the look that follows.
             _ => (post.judged, post.state) = (None, State::Loading),
         }
         self.take_part().await;
-        let kept = self.pipeline.kept().into_iter().find(|(of, _)| *of == no).map_or(0, |(_, kept)| kept);
+        let kept = self.pipeline.backlog_sizes().into_iter().find(|(of, _)| *of == no).map_or(0, |(_, kept)| kept);
         Ok(match kept {
             0 => format!("`{name}` is asked again"),
             kept => format!("`{name}` is asked again; {kept} events wait for it, and come first"),

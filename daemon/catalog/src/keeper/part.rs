@@ -4,7 +4,7 @@ use super::Keeper;
 use crate::entry::State;
 use crate::post::Post;
 use crate::record::Record;
-use beadle_pipeline::{Member, Roster, Standing};
+use beadle_pipeline::{Availability, Subscription, Subscriptions};
 use std::sync::Arc;
 
 impl Keeper {
@@ -42,7 +42,7 @@ impl Keeper {
         let old: Vec<String> = self
             .posts
             .iter()
-            .filter(|(_, post)| post.seat.is_none() && !post.busy && post.state == State::Removed && is_old(post))
+            .filter(|(_, post)| post.slot.is_none() && !post.busy && post.state == State::Removed && is_old(post))
             .map(|(name, _)| name.clone())
             .collect();
         for name in old {
@@ -69,10 +69,11 @@ impl Keeper {
         }
         let members: Vec<_> = self.posts.values().filter_map(Post::member).collect();
         let now = self.tools.clock.now();
-        let is_asked =
-            |member: &&Arc<Member>| matches!(member.seat.standing(now), Standing::Works | Standing::Rests { .. });
-        let present: Vec<_> = members.iter().filter(is_asked).map(|member| member.seat.no()).collect();
-        self.pipeline.set_roster(Roster::new(members)).await;
+        let is_asked = |member: &&Arc<Subscription>| {
+            matches!(member.slot.availability(now), Availability::Available | Availability::Resting { .. })
+        };
+        let present: Vec<_> = members.iter().filter(is_asked).map(|member| member.slot.no()).collect();
+        self.pipeline.set_subscriptions(Subscriptions::new(members)).await;
         if present != self.present {
             match self.tools.store.set_present(present.clone()).await {
                 Ok(()) => self.present = present,

@@ -3,14 +3,14 @@
 //! Whoever was being loaded when the process before this one died (`marks`) is loaded after all others, and alone; should the
 //! daemon die of it again, it is not loaded any more. Nothing is dispatched until all that can be loaded is, so that no event
 //! passes a plugin by only because the daemon was started; what comes in meanwhile is durable and waits. But whoever takes
-//! too long is not waited for: one that served before is stood in for by a vacant seat, so that what is for it alone is kept,
+//! too long is not waited for: one that served before is stood in for by a vacant slot, so that what is for it alone is kept,
 //! and a guard that is to be waited for holds its events back.
 
 use super::Keeper;
 use crate::entry::State;
 use crate::post::Post;
 use crate::record::{Isolated, Record};
-use beadle_pipeline::{Seat, Suspension};
+use beadle_pipeline::{PluginSlot, Suspension};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -74,11 +74,11 @@ impl Keeper {
         Duration::from_millis(self.config.start_patience_ms.try_into().unwrap_or(0))
     }
 
-    /// Those that are not there yet get a vacant seat, where it is known what they want.
+    /// Those that are not there yet get a vacant slot, where it is known what they want.
     pub(super) fn stand_in(&mut self) {
         let at = self.tools.clock.now();
         for (name, post) in &mut self.posts {
-            if post.state != State::Loading || post.seat.is_some() {
+            if post.state != State::Loading || post.slot.is_some() {
                 continue;
             }
             let why = "it is still being loaded";
@@ -86,7 +86,7 @@ impl Keeper {
             let wants = post.record.wants();
             if !wants.is_empty() {
                 let bell = Arc::clone(&self.tools.bell);
-                post.seat = Some(Arc::new(Seat::vacant(name, post.no, wants, suspension.clone(), bell)));
+                post.slot = Some(Arc::new(PluginSlot::vacant(name, post.no, wants, suspension.clone(), bell)));
             }
             tracing::warn!(plugin = name, code = STILL_LOADING, "The daemon begins without a plugin: {why}.");
             post.state = State::Suspended(suspension);

@@ -1,7 +1,7 @@
 //! From a revision that could serve to one that does: its state, the trial, and the swap.
 //!
 //! Where the form of the state is the same nothing is paused: tries that run are ended by the revision that began them.
-//! Where the state is brought over, or the one of before comes back, state and code change together with the seat paused:
+//! Where the state is brought over, or the one of before comes back, state and code change together with the slot paused:
 //! what runs is waited for, what comes waits, and one transaction decides.
 
 use super::{ENOUGH, No, Source, Transaction, beside};
@@ -9,7 +9,7 @@ use crate::dry_run;
 use crate::migrate::{self, Draft, Form};
 use crate::record::{Record, Suspended};
 use beadle_model::{Coded as _, StateNo};
-use beadle_pipeline::{Probation, Seat, Serving};
+use beadle_pipeline::{ActiveRevision, PluginSlot, Probation};
 use beadle_sandbox::Plugin;
 use beadle_store::StateShown;
 use std::sync::Arc;
@@ -103,7 +103,12 @@ impl Transaction {
     }
 
     /// From here on the new revision has every try that begins.
-    pub(super) async fn swap(&mut self, plugin: Arc<Plugin>, hash: &str, before: Option<Serving>) -> Result<(), No> {
+    pub(super) async fn swap(
+        &mut self,
+        plugin: Arc<Plugin>,
+        hash: &str,
+        before: Option<ActiveRevision>,
+    ) -> Result<(), No> {
         let began = Instant::now();
         let (record, suspended) = self.next_record(&plugin, hash);
         if record != self.job.record {
@@ -134,9 +139,9 @@ impl Transaction {
 
     async fn migrate_paused(&mut self, plugin: Arc<Plugin>, hash: &str, from: &StateShown) -> Result<(), No> {
         let tools = self.tools.clone();
-        let serving = self.job.seat.clone().filter(|_| self.serving().is_some());
+        let serving = self.job.slot.clone().filter(|_| self.serving().is_some());
         let _paused = match &serving {
-            Some(seat) => Some(seat.pause().await),
+            Some(slot) => Some(slot.pause().await),
             None => None,
         };
         let Draft { state, values } =
@@ -159,8 +164,8 @@ impl Transaction {
     /// The state of before comes back with the revision that reads it, or an empty one; what was written since is gone.
     pub(super) async fn go_back(&mut self, plugin: Arc<Plugin>, hash: &str, to: Option<StateNo>) -> Result<(), No> {
         let (began, store) = (Instant::now(), self.tools.store.clone());
-        let _paused = match &self.job.seat {
-            Some(seat) => Some(seat.pause().await),
+        let _paused = match &self.job.slot {
+            Some(slot) => Some(slot.pause().await),
             None => None,
         };
         let state = match to {
@@ -208,8 +213,8 @@ impl Transaction {
             Source::File(..) if record.serving() == Some(hash) => record.gone_since = None,
             Source::File(..) => record.serves(hash),
         }
-        let is_seated = self.serving().is_some();
-        let suspended = record.suspended.take().filter(|suspended| suspended.revision == hash && !is_seated);
+        let has_active_revision = self.serving().is_some();
+        let suspended = record.suspended.take().filter(|suspended| suspended.revision == hash && !has_active_revision);
         record.suspended.clone_from(&suspended);
         record.events = plugin.subscriptions().iter().filter_map(|kind| kind.interface()).map(str::to_owned).collect();
         (record, suspended)
@@ -223,10 +228,11 @@ impl Transaction {
         suspended: Option<Suspended>,
     ) {
         let bell = &self.tools.bell;
-        let seat = self.job.seat.get_or_insert_with(|| Arc::new(Seat::new(Arc::clone(&plugin), Arc::clone(bell))));
-        seat.seat(Serving { plugin, probation });
+        let slot =
+            self.job.slot.get_or_insert_with(|| Arc::new(PluginSlot::new(Arc::clone(&plugin), Arc::clone(bell))));
+        slot.activate(ActiveRevision { plugin, probation });
         if let Some(suspended) = suspended {
-            seat.suspend(suspended.suspension);
+            slot.suspend(suspended.suspension);
         }
     }
 }

@@ -3,7 +3,7 @@
 //! It decides three things at once, because they belong together: what the row becomes on disk, whether the conversation
 //! waits for it, and whether the whole channel does.
 
-use crate::channel::{Advice, Answer};
+use crate::channel::{Advice, SendResponse};
 use beadle_model::event::Problem;
 use beadle_model::{Outgoing, Timestamp};
 use beadle_store::step::Outcome;
@@ -46,14 +46,16 @@ const PAIR_STEPS: u32 = 4;
 const PAIR_TRIES: u32 = 10;
 
 /// What follows. `attempts`: tries before this one.
-pub(crate) fn judge(answer: Answer, body: &Outgoing, attempts: u32, now: Timestamp) -> Verdict {
+pub(crate) fn judge(answer: SendResponse, body: &Outgoing, attempts: u32, now: Timestamp) -> Verdict {
     match answer {
-        Answer::Accepted(platform) | Answer::Told(platform, _) => Verdict::Over(Outcome::Accepted(platform)),
-        Answer::Unknown(why) => Verdict::Doubt(why),
-        Answer::Unsent(why) => {
+        SendResponse::Accepted(platform) | SendResponse::AcceptedWith(platform, _) => {
+            Verdict::Over(Outcome::Accepted(platform))
+        }
+        SendResponse::Ambiguous(why) => Verdict::Doubt(why),
+        SendResponse::NotSent(why) => {
             Verdict::Pause(Pause::Short(problem("unreachable", "The platform could not be reached", why)))
         }
-        Answer::Refused(problem, advice) => refused(problem, advice, body, attempts, now),
+        SendResponse::Refused(problem, advice) => refused(problem, advice, body, attempts, now),
     }
 }
 
@@ -96,8 +98,8 @@ mod tests {
         Outgoing::Text { body: "hi".into(), preview_url: false, quote: None }
     }
 
-    fn refuse(advice: Advice) -> Answer {
-        Answer::Refused(problem("131000", "Something went wrong", ""), advice)
+    fn refuse(advice: Advice) -> SendResponse {
+        SendResponse::Refused(problem("131000", "Something went wrong", ""), advice)
     }
 
     #[test]
@@ -133,7 +135,7 @@ mod tests {
         assert!(matches!(stopped, Verdict::Pause(Pause::Stopped(_))));
         let all = judge(refuse(Advice::StopApp), &text(), 0, Timestamp(0));
         assert!(matches!(all, Verdict::PauseApp(Pause::Stopped(_))));
-        let unsent = judge(Answer::Unsent("refused".into()), &text(), 0, Timestamp(0));
+        let unsent = judge(SendResponse::NotSent("refused".into()), &text(), 0, Timestamp(0));
         assert!(matches!(unsent, Verdict::Pause(Pause::Short(_))));
     }
 }

@@ -68,7 +68,7 @@ pub struct Settings {
     /// So long a receipt is waited for, in milliseconds.
     pub ambiguous_wait_ms: i64,
     /// Messages on their way at once, per channel.
-    pub slots: usize,
+    pub max_in_flight: usize,
     /// By channel; [`Pace::default`] where there is none.
     pub paces: HashMap<String, Pace>,
 }
@@ -290,7 +290,7 @@ impl Outbox {
     }
 
     /// A person changed rows on disk (`dead retry`): look there.
-    pub fn look_on_disk(&self) {
+    pub fn rescan(&self) {
         self.0.put(Vec::new(), true);
     }
 
@@ -313,8 +313,8 @@ impl Outbox {
     /// What waits in memory, what is on its way, and what nobody knows.
     pub fn counts(&self) -> Counts {
         let state = self.0.state();
-        let (waiting, sending, in_doubt) = (state.waiting.count(), state.waiting.on_their_way(), state.doubts.count());
-        Counts { waiting, sending, in_doubt, paused: state.waiting.paused(self.0.clock.now()) }
+        let (waiting, sending, ambiguous) = (state.waiting.count(), state.waiting.on_their_way(), state.doubts.count());
+        Counts { waiting, sending, ambiguous, paused: state.waiting.paused(self.0.clock.now()) }
     }
 }
 
@@ -326,7 +326,7 @@ pub struct Counts {
     /// On the wire.
     pub sending: usize,
     /// Sent without an answer.
-    pub in_doubt: usize,
+    pub ambiguous: usize,
     /// Channels that do not send for now; with the problem where a person has to see to it.
     pub paused: Vec<(Arc<str>, Option<Problem>)>,
 }

@@ -2,7 +2,7 @@
 
 use super::judge::{Pause, Verdict, judge, problem};
 use super::{Inner, Parcel};
-use crate::channel::{Advice, Answer, Channel, Shipment};
+use crate::channel::{Advice, Channel, SendRequest, SendResponse};
 use beadle_model::event::Problem;
 use beadle_model::{Alias, AliasKind, MessageId, Timestamp};
 use beadle_store::step::{Batch, NewEvent, Outcome, SendState, Settlement};
@@ -48,7 +48,7 @@ impl Inner {
             }
         }
         let mut answer = self.send(&parcel).await;
-        if let Answer::Told(_, news) = &mut answer {
+        if let SendResponse::AcceptedWith(_, news) = &mut answer {
             let news = std::mem::take(news);
             // A message that is out is out; a question is asked again.
             if let Err(refused) = self.note_news(news).await
@@ -119,23 +119,23 @@ impl Inner {
         }
     }
 
-    async fn send(&self, Parcel { row, view, .. }: &Parcel) -> Answer {
+    async fn send(&self, Parcel { row, view, .. }: &Parcel) -> SendResponse {
         let Some(channel) = self.channels.get(&view.channel) else {
             let problem = problem("no-channel", "The channel is not configured", view.channel.as_ref());
-            return Answer::Refused(problem, Advice::Fail);
+            return SendResponse::Refused(problem, Advice::Fail);
         };
         let group_itself = || view.group.clone().map(|value| Alias { kind: AliasKind::WaId, value });
         let Some(to) = view.address.clone().or_else(group_itself) else {
             let problem =
                 problem("no-recipient", "Nothing is known by which to reach them", view.contact.id.to_string());
-            return Answer::Refused(problem, Advice::Fail);
+            return SendResponse::Refused(problem, Advice::Fail);
         };
         let callback = format!("{}@{}", row.message, self.store.install());
         let shipment =
-            Shipment { message: row.message, to, group: view.group.clone(), body: row.body.clone(), callback };
+            SendRequest { message: row.message, to, group: view.group.clone(), body: row.body.clone(), callback };
         match tokio::time::timeout(AT_MOST, channel.send(&shipment)).await {
             Ok(answer) => answer,
-            Err(_) => Answer::Unknown(format!("the channel did not come back within {} s", AT_MOST.as_secs())),
+            Err(_) => SendResponse::Ambiguous(format!("the channel did not come back within {} s", AT_MOST.as_secs())),
         }
     }
 
@@ -185,12 +185,12 @@ impl Inner {
     }
 
     /// What the platform told besides becomes events. What the disk does not take is asked for again with the message.
-    async fn note_news(&self, events: Vec<NewEvent>) -> Result<(), Answer> {
+    async fn note_news(&self, events: Vec<NewEvent>) -> Result<(), SendResponse> {
         let batch = Batch { events, ..Batch::default() };
         self.store.append(batch).await.map(drop).map_err(|error| {
             self.health.disk_trouble(&error);
             let problem = problem("store-busy", "What the platform answered could not be kept", error.to_string());
-            Answer::Refused(problem, Advice::Retry { attempts: 5 })
+            SendResponse::Refused(problem, Advice::Retry { attempts: 5 })
         })
     }
 

@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 fn settings(pace: Pace, slots: usize) -> Settings {
     let paces = HashMap::from([("shop".to_owned(), pace)]);
-    Settings { on_ambiguous: OnAmbiguous::Hold, ambiguous_wait_ms: 60_000, slots, paces }
+    Settings { on_ambiguous: OnAmbiguous::Hold, ambiguous_wait_ms: 60_000, max_in_flight: slots, paces }
 }
 
 /// No limit that could be met here.

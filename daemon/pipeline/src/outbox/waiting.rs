@@ -359,7 +359,7 @@ impl Flow {
 
     fn may_go(&self, settings: &Settings, now: Timestamp) -> bool {
         // After a failure one at a time, until one has succeeded.
-        let slots = if self.strikes > 0 { 1 } else { settings.slots };
+        let slots = if self.strikes > 0 { 1 } else { settings.max_in_flight };
         self.on_their_way < slots && self.paused_until <= now && self.bucket.next_free(now) <= now
     }
 

@@ -79,13 +79,13 @@ fn is_answered(ending: Option<Ending>) -> bool {
 pub async fn dead_retry(State(admin): State<Arc<Admin>>, Path(text): Path<String>) -> Answer<Done> {
     let letter: DeadRef = id(&text)?;
     if let DeadRef::Handling(handling) = letter
-        && !admin.pipeline.roster().members().iter().any(|member| member.seat.no() == handling.plugin)
+        && !admin.pipeline.subscriptions().iter().any(|member| member.slot.no() == handling.plugin)
     {
         return Err(No::not_running("the plugin that this was for"));
     }
     let done = match admin.store.dead_retry(letter, admin.clock.now()).await? {
         Retried::Send(_) => {
-            admin.pipeline.outbox().look_on_disk();
+            admin.pipeline.outbox().rescan();
             Done { message: format!("{letter} is sent again."), warning: None }
         }
         Retried::Handling { event, plugin, ending } => {

@@ -7,7 +7,7 @@ use axum::Json;
 use axum::extract::{Path, State};
 use beadle_catalog::{Command, Entry, State as Stands, grants};
 use beadle_model::PluginNo;
-use beadle_pipeline::{Spent, Stage};
+use beadle_pipeline::{SlotUsage, Stage};
 use beadle_store::StateShown;
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ pub async fn plugins(State(admin): State<Arc<Admin>>) -> Answer<List<PluginRow>>
 
 /// All of them.
 pub fn rows(admin: &Admin) -> Vec<PluginRow> {
-    let kept = admin.pipeline.kept();
+    let kept = admin.pipeline.backlog_sizes();
     admin.entries().iter().map(|entry| plugin_row(entry, &kept)).collect()
 }
 
@@ -29,7 +29,7 @@ pub fn rows(admin: &Admin) -> Vec<PluginRow> {
 pub async fn plugin(State(admin): State<Arc<Admin>>, Path(name): Path<String>) -> Answer<PluginRow> {
     let entries = admin.entries();
     let entry = entries.iter().find(|entry| entry.name == name).ok_or_else(|| No::not_found("plugin", &name))?;
-    let mut row = plugin_row(entry, &admin.pipeline.kept());
+    let mut row = plugin_row(entry, &admin.pipeline.backlog_sizes());
     let refused = admin.catalog.unlisted_documents().keys().filter(|(plugin, _)| *plugin == name).count();
     let asked = ask(&admin, move |reader, names| {
         let Ok(no) = names.number(&name) else { return Ok(None) };
@@ -138,7 +138,7 @@ pub fn problem(entry: &Entry) -> Option<Problem> {
 fn plugin_row(entry: &Entry, kept: &[(PluginNo, u64)]) -> PluginRow {
     let plugin = entry.plugin.as_deref();
     let about = plugin.and_then(|plugin| plugin.about());
-    let spent = entry.seat.as_ref().map(|seat| seat.spent()).unwrap_or_default();
+    let spent = entry.slot.as_ref().map(|slot| slot.usage()).unwrap_or_default();
     let short = |revision: &String| revision.chars().take(REVISION).collect::<String>();
     PluginRow {
         name: entry.name.clone(),
@@ -187,7 +187,7 @@ fn right(entry: &Entry, right: &str) -> RightRow {
 }
 
 /// Each limit with what was used of it. What state and files take is asked where one plugin is shown: see [`plugin`].
-fn limits(entry: &Entry, spent: &Spent) -> Vec<LimitRow> {
+fn limits(entry: &Entry, spent: &SlotUsage) -> Vec<LimitRow> {
     let limits = &entry.config.limits;
     let row = |key: &str, limit: u32, used: u64, unit: f64| LimitRow {
         key: key.into(),

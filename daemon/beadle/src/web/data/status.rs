@@ -128,7 +128,7 @@ pub async fn line(admin: &Admin) -> String {
 
 /// Events that are kept for plugins, by name.
 fn kept(admin: &Admin) -> BTreeMap<String, u64> {
-    let kept = admin.pipeline.kept();
+    let kept = admin.pipeline.backlog_sizes();
     let named = |entry: &Entry| {
         let (_, count) = kept.iter().find(|(no, _)| *no == entry.no)?;
         Some((entry.name.clone(), *count))
@@ -161,7 +161,7 @@ pub async fn snapshot(admin: &Admin) -> Result<Snapshot, No> {
         kept: kept(admin),
         reloads: admin.catalog.counts().into_iter().map(|(name, count)| (name.to_owned(), count)).collect(),
         firings: admin.schedules.counts().read().map(|(name, count)| (name.to_owned(), count)).into(),
-        on_their_way: admin.pipeline.on_their_way(),
+        on_their_way: admin.pipeline.in_flight(),
         waiting: [
             ("events", counts.events_open),
             ("queued", counts.queued),

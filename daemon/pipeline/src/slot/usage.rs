@@ -6,7 +6,7 @@ use serde::Serialize;
 
 /// What a plugin used since it was loaded, against which its limits can be held.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Spent {
+pub struct SlotUsage {
     /// Calls.
     pub calls: u64,
     /// Calls that failed.
@@ -27,7 +27,7 @@ pub struct Spent {
     pub most_log_bytes: u64,
 }
 
-impl Spent {
+impl SlotUsage {
     /// One more call.
     pub(super) fn add(&mut self, usage: &Usage, handled: Option<&Handled>, log: &[LogLine]) {
         let wide = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);

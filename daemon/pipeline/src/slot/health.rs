@@ -1,6 +1,6 @@
 //! How a plugin does: whether it is asked, and what its failures lead to.
 
-use super::Seat;
+use super::PluginSlot;
 use crate::breaker::{Breaker, Failed, May, Turn};
 use crate::lane::LaneKey;
 use beadle_model::Timestamp;
@@ -32,11 +32,11 @@ pub struct Suspension {
 
 /// Whether a plugin is asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Standing {
+pub enum Availability {
     /// It is.
-    Works,
+    Available,
     /// Not until then, and then with one event first.
-    Rests {
+    Resting {
         /// Until when; where it has passed, the next event is the trial.
         until: Option<Timestamp>,
         /// Of what it failed last.
@@ -47,7 +47,7 @@ pub enum Standing {
     /// Not until a person or a new revision changes something.
     Suspended(Suspension),
     /// It was switched off, or its file is gone.
-    Off,
+    Disabled,
 }
 
 /// A try that failed, and how.
@@ -79,26 +79,26 @@ impl Failure {
 /// The code of one that failed too often.
 pub(super) const SUSPENDED: &str = "plugin-suspended";
 
-impl Seat {
+impl PluginSlot {
     /// Whether it is asked.
-    pub fn standing(&self, now: Timestamp) -> Standing {
+    pub fn availability(&self, now: Timestamp) -> Availability {
         let conduct = self.conduct();
         if conduct.is_off {
-            return Standing::Off;
+            return Availability::Disabled;
         }
         if let Some(suspension) = &conduct.suspension {
-            return Standing::Suspended(suspension.clone());
+            return Availability::Suspended(suspension.clone());
         }
         let until = match conduct.breaker.look(now) {
-            May::Go => return Standing::Works,
+            May::Go => return Availability::Available,
             May::NotBefore(until) => Some(until),
             May::Try | May::NotYet | May::Never => None,
         };
         let (code, error) = conduct.trouble.clone().unwrap_or_default();
-        Standing::Rests { until, code, error }
+        Availability::Resting { until, code, error }
     }
 
-    /// It is not asked any more, until [`Seat::resume`] or another revision.
+    /// It is not asked any more, until [`PluginSlot::resume`] or another revision.
     pub fn suspend(&self, suspension: Suspension) {
         let mut conduct = self.conduct();
         conduct.breaker.suspend();
@@ -114,7 +114,7 @@ impl Seat {
     }
 
     /// It is asked no more: what is on its way to it is kept, or passes it.
-    pub fn close(&self) {
+    pub fn disable(&self) {
         self.conduct().is_off = true;
         self.changed.send_replace(());
     }

@@ -1,77 +1,77 @@
-//! A plugin's seat: what stays when its revisions come and go.
+//! A plugin's slot: what stays when its revisions come and go.
 //!
-//! Lanes, handlings and the roster hold on to the seat; which revision sits in it is looked up anew for each try. So a
+//! Lanes, handlings and the roster hold on to the slot; which revision sits in it is looked up anew for each try. So a
 //! reload changes what runs and not the order in which it runs: event n+1 of a lane waits for event n whichever revision
 //! has it. A call that has begun is ended by the revision that began it.
 //!
-//! Each try holds the seat from its call to its commit. Whoever has to change a plugin's state together with its code
-//! takes the whole seat for that time ([`Seat::pause`]): tries that run are waited for, new ones wait.
+//! Each try holds the slot from its call to its commit. Whoever has to change a plugin's state together with its code
+//! takes the whole slot for that time ([`PluginSlot::pause`]): tries that run are waited for, new ones wait.
 //!
 //! A revision *on probation* has the one before it beside it, warm. What the new one fails is given to the old one at
 //! once, in its place; only a failure that the old one does not share counts against the new one. One that migrated the
-//! plugin's state has nobody beside it. What follows from too many is decided by whoever keeps the seat (`catalog`), who
+//! plugin's state has nobody beside it. What follows from too many is decided by whoever keeps the slot (`catalog`), who
 //! is rung.
 //!
 //! Who sits here and fails again and again rests, and is suspended (`breaker`); so is, from the start, one of whom only
-//! the name is known, because loading it is not safe: the seat is *vacant*, and what is for it is kept. One that was
+//! the name is known, because loading it is not safe: the slot is *vacant*, and what is for it is kept. One that was
 //! switched off, or whose file is gone, is asked no more.
 
-mod conduct;
+mod health;
 mod probation;
-mod spent;
+mod usage;
 
-pub(crate) use conduct::Failure;
-pub use conduct::{Standing, Suspension};
+pub(crate) use health::Failure;
+pub use health::{Availability, Suspension};
 pub use probation::Probation;
-pub use spent::Spent;
+pub use usage::SlotUsage;
 
 use beadle_model::{EventKind, PluginNo};
 use beadle_sandbox::{Handled, LogLine, Plugin, Usage};
-use conduct::Conduct;
+use health::Conduct;
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use tokio::sync::{Notify, OwnedRwLockWriteGuard, watch};
 
 /// A plugin, whatever its revision.
-pub struct Seat {
+pub struct PluginSlot {
     name: Arc<str>,
     no: PluginNo,
-    sitting: RwLock<Sitting>,
+    sitting: RwLock<Occupant>,
     /// Tries run side by side under a read lock, from call to commit. Taken whole by one that was three times too late
     /// with its reads, and by a change of code and state together.
     pub(crate) tries: Arc<tokio::sync::RwLock<()>>,
-    spent: Mutex<Spent>,
+    usage: Mutex<SlotUsage>,
     conduct: Mutex<Conduct>,
     /// Told whenever it may be asked again, or no longer.
     changed: watch::Sender<()>,
     /// Events in lanes that wait for nobody but this plugin.
     held: AtomicUsize,
-    /// Rung for whoever keeps the seat.
+    /// Rung for whoever keeps the slot.
     bell: Arc<Notify>,
 }
 
 /// Who sits here.
-enum Sitting {
-    Somebody(Serving),
+enum Occupant {
+    Somebody(ActiveRevision),
     /// Nobody; what it is known to want.
     Nobody(BTreeSet<EventKind>),
 }
 
-/// What sits in a seat.
+/// What sits in a slot.
 #[derive(Clone)]
-pub struct Serving {
+pub struct ActiveRevision {
     /// What runs.
     pub plugin: Arc<Plugin>,
     /// While it is new.
     pub probation: Option<Arc<Probation>>,
 }
 
-/// The seat, whole: no try of this plugin runs while it lives.
+/// The slot, whole: no try of this plugin runs while it lives.
 pub struct Paused(#[expect(dead_code, reason = "held for its end")] OwnedRwLockWriteGuard<()>);
 
 /// An event that waits for nobody but this plugin, for as long as it lives.
-pub(crate) struct Held(Arc<Seat>);
+pub(crate) struct Held(Arc<PluginSlot>);
 
 impl Drop for Held {
     fn drop(&mut self) {
@@ -79,11 +79,11 @@ impl Drop for Held {
     }
 }
 
-impl Seat {
+impl PluginSlot {
     /// With this in it. `bell` is rung when its standing changes by itself.
     pub fn new(plugin: Arc<Plugin>, bell: Arc<Notify>) -> Self {
         let (name, no) = (Arc::clone(plugin.name()), plugin.no());
-        Self::with(name, no, Sitting::Somebody(Serving { plugin, probation: None }), bell)
+        Self::with(name, no, Occupant::Somebody(ActiveRevision { plugin, probation: None }), bell)
     }
 
     /// With nobody in it: what is for it is kept, as far as it is known to want it.
@@ -94,18 +94,18 @@ impl Seat {
         suspension: Suspension,
         bell: Arc<Notify>,
     ) -> Self {
-        let seat = Self::with(name.into(), no, Sitting::Nobody(wants), bell);
-        seat.suspend(suspension);
-        seat
+        let slot = Self::with(name.into(), no, Occupant::Nobody(wants), bell);
+        slot.suspend(suspension);
+        slot
     }
 
-    fn with(name: Arc<str>, no: PluginNo, sitting: Sitting, bell: Arc<Notify>) -> Self {
+    fn with(name: Arc<str>, no: PluginNo, sitting: Occupant, bell: Arc<Notify>) -> Self {
         Self {
             name,
             no,
             sitting: RwLock::new(sitting),
             tries: Arc::default(),
-            spent: Mutex::default(),
+            usage: Mutex::default(),
             conduct: Mutex::default(),
             changed: watch::Sender::new(()),
             held: AtomicUsize::new(0),
@@ -123,36 +123,36 @@ impl Seat {
         self.no
     }
 
-    fn sitting(&self) -> RwLockReadGuard<'_, Sitting> {
+    fn sitting(&self) -> RwLockReadGuard<'_, Occupant> {
         self.sitting.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What sits here now; none where nobody does.
-    pub fn serving(&self) -> Option<Serving> {
+    pub fn active(&self) -> Option<ActiveRevision> {
         match &*self.sitting() {
-            Sitting::Somebody(serving) => Some(serving.clone()),
-            Sitting::Nobody(_) => None,
+            Occupant::Somebody(serving) => Some(serving.clone()),
+            Occupant::Nobody(_) => None,
         }
     }
 
     /// Whether such events are for it.
     pub fn exports(&self, kind: EventKind) -> bool {
         match &*self.sitting() {
-            Sitting::Somebody(serving) => serving.plugin.subscriptions().contains(&kind),
-            Sitting::Nobody(wants) => wants.contains(&kind),
+            Occupant::Somebody(serving) => serving.plugin.subscriptions().contains(&kind),
+            Occupant::Nobody(wants) => wants.contains(&kind),
         }
     }
 
     /// From now on tries go to this one; those that run are ended by the one that began them. What the one before it did
     /// is not held against it. The roster has to be made anew where the events that it exports are others.
-    pub fn seat(&self, serving: Serving) {
-        *self.sitting.write().unwrap_or_else(PoisonError::into_inner) = Sitting::Somebody(serving);
+    pub fn activate(&self, serving: ActiveRevision) {
+        *self.sitting.write().unwrap_or_else(PoisonError::into_inner) = Occupant::Somebody(serving);
         self.resume();
     }
 
     /// What sits here is no longer on probation.
-    pub fn passed(&self) {
-        if let Sitting::Somebody(serving) = &mut *self.sitting.write().unwrap_or_else(PoisonError::into_inner) {
+    pub fn end_probation(&self) {
+        if let Occupant::Somebody(serving) = &mut *self.sitting.write().unwrap_or_else(PoisonError::into_inner) {
             serving.probation = None;
         }
     }
@@ -163,8 +163,8 @@ impl Seat {
     }
 
     /// What it used so far.
-    pub fn spent(&self) -> Spent {
-        *self.spent_now()
+    pub fn usage(&self) -> SlotUsage {
+        *self.usage_now()
     }
 
     /// One more event waits for it alone, unless so many do already.
@@ -174,12 +174,12 @@ impl Seat {
         Some(Held(Arc::clone(self)))
     }
 
-    fn spent_now(&self) -> MutexGuard<'_, Spent> {
-        self.spent.lock().unwrap_or_else(PoisonError::into_inner)
+    fn usage_now(&self) -> MutexGuard<'_, SlotUsage> {
+        self.usage.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// One more call.
     pub(crate) fn called(&self, usage: &Usage, handled: Option<&Handled>, log: &[LogLine]) {
-        self.spent_now().add(usage, handled, log);
+        self.usage_now().add(usage, handled, log);
     }
 }

@@ -1,4 +1,4 @@
-//! Room: how many events are on their way at once, and how many of them one conversation or one plugin may have.
+//! Admission: how many events are on their way at once, and how many of them one conversation or one plugin may have.
 //!
 //! An event that is on its way holds a ticket until every plugin is through with it. Tickets bound memory: when all are
 //! out the feed is not read, and what comes in waits on disk. Were that all, one conversation that writes faster than its
@@ -30,7 +30,7 @@ const PUT_OFF: usize = 262_144;
 
 /// All room there is. Cheap to clone.
 #[derive(Clone)]
-pub(crate) struct Room(Arc<Shared>);
+pub(crate) struct Admission(Arc<Shared>);
 
 struct Shared {
     state: Mutex<State>,
@@ -70,13 +70,13 @@ struct Share {
 
 /// Held by an event on its way.
 pub(crate) struct Ticket {
-    room: Room,
+    room: Admission,
     event: EventId,
     /// Until its chain has ended: its lane, and the plugins of its chain.
     chain: Mutex<Option<(LaneKey, Arc<[PluginNo]>)>>,
 }
 
-impl Room {
+impl Admission {
     /// All of it, and nobody in it.
     pub fn new(clock: Clock) -> Self {
         Self(Arc::new(Shared { state: Mutex::default(), bell: Notify::new(), clock }))
@@ -269,8 +269,8 @@ mod tests {
         plugins.iter().map(|no| PluginNo(*no)).collect()
     }
 
-    fn room() -> Room {
-        Room::new(Clock::real())
+    fn room() -> Admission {
+        Admission::new(Clock::real())
     }
 
     fn numbers(tickets: &[Ticket]) -> Vec<i64> {

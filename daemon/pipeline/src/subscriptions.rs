@@ -1,11 +1,11 @@
 //! Who takes part: the plugins that run now, in the order in which they are asked.
 //!
 //! A roster is a snapshot. Whoever changes who takes part makes a new one and hands it over whole; an event keeps the one
-//! it was dispatched with. Which revision of a plugin runs is not in it: that is the seat's (see `seat`). It is not the
+//! it was dispatched with. Which revision of a plugin runs is not in it: that is the slot's (see `slot`). It is not the
 //! catalogue: it knows no files, no grants and no reasons why a plugin is missing.
 
-use crate::room::OF_OBSERVERS;
-use crate::seat::Seat;
+use crate::admission::OF_OBSERVERS;
+use crate::slot::PluginSlot;
 use beadle_model::{Disposition, EventBody, EventKind, PluginNo};
 use beadle_store::step::WindowNews;
 use std::sync::Arc;
@@ -33,9 +33,9 @@ pub enum OnFailure {
 }
 
 /// A plugin and its place.
-pub struct Member {
+pub struct Subscription {
     /// What runs, now and after a reload.
-    pub seat: Arc<Seat>,
+    pub slot: Arc<PluginSlot>,
     /// When it is asked.
     pub stage: Stage,
     /// Its place in the stage, small first; equal ones by name.
@@ -51,12 +51,18 @@ const ANSWER_MAX_AGE_MS: i64 = 15 * 60 * 1000;
 /// What is not an answer is still worth doing for as long as the platform itself repeats a webhook.
 const OTHER_MAX_AGE_MS: i64 = 7 * 24 * 60 * 60 * 1000;
 
-impl Member {
+impl Subscription {
     /// A plugin in its place, with the design's age limit for its stage unless one is given.
-    pub fn new(seat: Arc<Seat>, stage: Stage, order: i64, on_failure: OnFailure, max_age_ms: Option<i64>) -> Self {
+    pub fn new(
+        slot: Arc<PluginSlot>,
+        stage: Stage,
+        order: i64,
+        on_failure: OnFailure,
+        max_age_ms: Option<i64>,
+    ) -> Self {
         let by_stage = if stage == Stage::Answer { ANSWER_MAX_AGE_MS } else { OTHER_MAX_AGE_MS };
         let max_age_ms = max_age_ms.unwrap_or(by_stage);
-        Self { seat, stage, order, on_failure, max_age_ms }
+        Self { slot, stage, order, on_failure, max_age_ms }
     }
 
     /// Whether it stands in the chain of such events, in which others wait for it.
@@ -88,21 +94,21 @@ const LEAST_HELD: usize = 64;
 /// Those who run now, in the order in which they are asked. The default is that of a start: nobody is known yet, so that
 /// whatever somebody could want to hear has to be kept for them.
 #[derive(Default)]
-pub struct Roster {
-    members: Vec<Arc<Member>>,
+pub struct Subscriptions {
+    members: Vec<Arc<Subscription>>,
     known: bool,
 }
 
-impl Roster {
+impl Subscriptions {
     /// Puts them in order.
-    pub fn new(mut members: Vec<Arc<Member>>) -> Self {
-        members.sort_by(|a, b| (a.stage, a.order, a.seat.name()).cmp(&(b.stage, b.order, b.seat.name())));
+    pub fn new(mut members: Vec<Arc<Subscription>>) -> Self {
+        members.sort_by(|a, b| (a.stage, a.order, a.slot.name()).cmp(&(b.stage, b.order, b.slot.name())));
         Self { members, known: true }
     }
 
     /// All of them, in order.
-    pub fn members(&self) -> &[Arc<Member>] {
-        &self.members
+    pub fn iter(&self) -> std::slice::Iter<'_, Arc<Subscription>> {
+        self.members.iter()
     }
 
     /// How many events may wait for one of them alone.
@@ -112,8 +118,8 @@ impl Roster {
 
     /// Those who want to hear what became of their messages.
     pub fn status_listeners(&self) -> Vec<PluginNo> {
-        let wants = |member: &&Arc<Member>| member.seat.exports(EventKind::MessageStatus);
-        self.members.iter().filter(wants).map(|member| member.seat.no()).collect()
+        let wants = |member: &&Arc<Subscription>| member.slot.exports(EventKind::MessageStatus);
+        self.members.iter().filter(wants).map(|member| member.slot.no()).collect()
     }
 
     /// Whether somebody wants to hear of contacts that are new or have another name.
@@ -129,29 +135,29 @@ impl Roster {
 
     /// Whether somebody exports it, or may.
     fn wants(&self, kind: EventKind) -> bool {
-        !self.known || self.members.iter().any(|member| member.seat.exports(kind))
+        !self.known || self.members.iter().any(|member| member.slot.exports(kind))
     }
 
     /// Who gets this event, in order: one plugin for what is its own, all who export it for the rest. Who is suspended is
     /// passed over, unless the event is to be kept for it or held for want of it.
-    pub fn subscribers(&self, body: &EventBody) -> Vec<Arc<Member>> {
+    pub fn subscribers(&self, body: &EventBody) -> Vec<Arc<Subscription>> {
         let kind = body.kind();
         let only = body.only_for();
-        let gets = |member: &&Arc<Member>| {
-            only.is_none_or(|no| member.seat.no() == no)
-                && member.seat.exports(kind)
-                && (!member.seat.is_out() || member.is_waited_for(kind))
+        let gets = |member: &&Arc<Subscription>| {
+            only.is_none_or(|no| member.slot.no() == no)
+                && member.slot.exports(kind)
+                && (!member.slot.is_out() || member.is_waited_for(kind))
         };
         self.members.iter().filter(gets).cloned().collect()
     }
 
     /// A plugin that takes part.
-    pub fn member(&self, no: PluginNo) -> Option<&Arc<Member>> {
-        self.members.iter().find(|member| member.seat.no() == no)
+    pub fn get(&self, no: PluginNo) -> Option<&Arc<Subscription>> {
+        self.members.iter().find(|member| member.slot.no() == no)
     }
 
     /// The name of a plugin that takes part.
     pub fn name(&self, no: PluginNo) -> Option<&str> {
-        self.member(no).map(|member| member.seat.name().as_ref())
+        self.get(no).map(|member| member.slot.name().as_ref())
     }
 }
