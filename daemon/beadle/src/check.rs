@@ -101,10 +101,10 @@ fn unheard(config: &Config) -> Vec<String> {
         let file = format!("{plugin}.wasm");
         let found = config.daemon.plugin_dirs.iter().map(|dir| dir.join(&file)).find(|path| path.is_file());
         let (code, why) = match found.map(std::fs::read) {
-            None => ("schedule-plugin-away", "which is not there"),
+            None => ("schedule-plugin-unavailable", "which is not there"),
             Some(Ok(bytes)) => match beadle_sandbox::subscriptions(&bytes) {
                 Ok(events) if !events.contains(&EventKind::Schedule) => {
-                    ("schedule-plugin-deaf", "which has no `on-schedule`")
+                    ("schedule-not-exported", "which has no `on-schedule`")
                 }
                 // A file that is no plugin is told of by whoever loads it.
                 _ => return None,

@@ -217,7 +217,7 @@ listen = "127.0.0.1:{http}"
 [admin]
 listen = "127.0.0.1:{admin}"
 socket = "beadle.sock"
-[words]
+[keywords]
 brand = "De Buurt"
 [apps.main]
 kind = "whatsapp-cloud"

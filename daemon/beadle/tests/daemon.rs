@@ -192,11 +192,12 @@ async fn the_admin_side_tells_how_it_is_and_keeps_strangers_out() {
 
     let stranger = client().get(ask("contacts")).header("host", "evil.example").send().await.unwrap();
     assert_eq!(stranger.status(), 403);
-    let forged = client().post(ask("dead/msg_1/drop")).header("origin", "http://evil.example").send().await.unwrap();
+    let forged =
+        client().post(ask("dead-letters/msg_1/drop")).header("origin", "http://evil.example").send().await.unwrap();
     assert_eq!(forged.status(), 403);
     for (path, status, code) in [
-        ("dead/msg_1", 404, "not-found"),
-        ("dead/x", 400, "bad-request"),
+        ("dead-letters/msg_1", 404, "not-found"),
+        ("dead-letters/x", 400, "bad-request"),
         ("events?kind=party", 400, "bad-request"),
         ("contacts/con_9", 404, "not-found"),
         ("why/wamid.x%2Fy", 404, "not-found"),
@@ -206,7 +207,7 @@ async fn the_admin_side_tells_how_it_is_and_keeps_strangers_out() {
         assert_eq!(answer.status(), status, "{path}");
         assert_eq!(answer.json::<Value>().await.unwrap()["error"]["code"], code, "{path}");
     }
-    let dropped = daemon.cli(&["dead", "drop", "msg_1", "hnd_1.1"]);
+    let dropped = daemon.cli(&["dead-letters", "drop", "msg_1", "hnd_1.1"]);
     assert_eq!(dropped.status.code(), Some(1));
     assert_eq!(String::from_utf8_lossy(&dropped.stderr).matches("(not-found)").count(), 2, "{dropped:?}");
 }
@@ -228,7 +229,7 @@ fn the_end_of_a_command_says_what_became_of_it() {
     // The socket and the database are one daemon's.
     let again = daemon.cli(&["run", "--config", daemon.folder.path().to_str().unwrap()]);
     assert_eq!(code(&again), Some(1), "{again:?}");
-    assert!(String::from_utf8_lossy(&again.stderr).contains("cannot-listen"), "{again:?}");
+    assert!(String::from_utf8_lossy(&again.stderr).contains("listen-failed"), "{again:?}");
     let other = Daemon::new();
     let shared = fs::read_to_string(other.folder.path().join("beadle.toml")).unwrap();
     let data = format!("data_dir = {:?}", daemon.folder.path().join("data"));

@@ -6,13 +6,13 @@ use tokio::sync::oneshot;
 
 /// Codes of [`CommandError`] that are this crate's own.
 pub(crate) const CODES: [&str; 7] = [
-    "plugin-unknown",
+    "unknown-plugin",
     "plugin-busy",
-    "plugin-present",
-    "nothing-to-go-back-to",
-    "rollback-refused",
-    "no-such-right",
-    "catalog-closed",
+    "plugin-not-removed",
+    "no-earlier-revision",
+    "rollback-failed",
+    "unknown-capability",
+    "shutting-down",
 ];
 
 /// What is asked for, and of which plugin.
@@ -23,7 +23,7 @@ pub enum Command {
         /// Which plugin.
         name: String,
         /// Also where that costs the state that was written since.
-        lose_state: bool,
+        discard_state: bool,
     },
     /// Give these rights.
     Grant(String, Vec<String>),
@@ -95,16 +95,16 @@ pub enum CommandError {
 impl Coded for CommandError {
     fn code(&self) -> &'static str {
         match self {
-            CommandError::Unknown(_) => "plugin-unknown",
+            CommandError::Unknown(_) => "unknown-plugin",
             CommandError::Busy(_) => "plugin-busy",
-            CommandError::Present(_) => "plugin-present",
-            CommandError::NothingBefore(_) => "nothing-to-go-back-to",
-            CommandError::Refused { .. } => "rollback-refused",
+            CommandError::Present(_) => "plugin-not-removed",
+            CommandError::NothingBefore(_) => "no-earlier-revision",
+            CommandError::Refused { .. } => "rollback-failed",
             CommandError::StateLost { .. } => "state-would-be-lost",
             CommandError::Disabled(_) => "plugin-disabled",
-            CommandError::NoSuchRight(_) => "no-such-right",
+            CommandError::NoSuchRight(_) => "unknown-capability",
             CommandError::Store(error) => error.code(),
-            CommandError::Closed => "catalog-closed",
+            CommandError::Closed => "shutting-down",
         }
     }
 

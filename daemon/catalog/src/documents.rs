@@ -261,7 +261,7 @@ impl Documents {
     fn tell(&self, told: Unlisted) {
         self.told.send_if_modified(|before| {
             for ((plugin, file), why) in told.iter().filter(|(key, why)| before.get(*key) != Some(*why)) {
-                tracing::warn!(plugin, file, code = "document-refused", "A document is not taken: {why}.");
+                tracing::warn!(plugin, file, code = "document-rejected", "A document is not taken: {why}.");
             }
             let other = *before != told;
             *before = told;

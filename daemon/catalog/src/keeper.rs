@@ -299,7 +299,7 @@ impl Keeper {
             slot: post.slot.clone(),
             settled,
             alone: self.suspects.contains(name),
-            lose_state: order.as_ref().is_some_and(|order| order.lose_state),
+            discard_state: order.as_ref().is_some_and(|order| order.discard_state),
         };
         let to = order.map(|order| order.to);
         let (tools, name) = (self.tools.clone(), name.to_owned());

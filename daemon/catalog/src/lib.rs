@@ -49,14 +49,14 @@ use tokio::sync::{mpsc, oneshot, watch as channel};
 
 /// Every code of this crate's own; `beadle explain` has a page for each.
 pub const CODES: [&str; 21] = [
-    "document-refused",
+    "document-rejected",
     "plugin-pending",
     "plugin-missing",
     "plugin-unreadable",
     "plugin-folder-missing",
-    "settings-refused",
+    "settings-invalid",
     "dry-run-failed",
-    "revision-not-kept",
+    "revision-not-saved",
     "rolled-back",
     "migration-failed",
     "state-newer",

@@ -188,7 +188,7 @@ pub(crate) fn would_be_lost(name: &str, reads: u32, has: &StateShown, left: Opti
         None => format!("nothing of before is kept: all of it would be lost ({})", size(has)),
     };
     format!(
-        "the earlier revision reads its state as version {reads}, and it is kept as version {}: {lost}. If that is meant, say `beadle plugins rollback {name} --lose-state`",
+        "the earlier revision reads its state as version {reads}, and it is kept as version {}: {lost}. If that is meant, say `beadle plugins rollback {name} --discard-state`",
         has.version
     )
 }
@@ -205,7 +205,7 @@ mod tests {
             |version, values, left_at| StateShown { no: StateNo(1), version, bytes: values * 100, values, left_at };
         let (has, left) = (state(2, 430, None), state(1, 412, Some(Timestamp(0))));
         let said = would_be_lost("notes", 1, &has, Some(&left));
-        for part in ["version 1", "version 2", "1970-01-01", "412 values, 41 KiB", "430 values", "--lose-state"] {
+        for part in ["version 1", "version 2", "1970-01-01", "412 values, 41 KiB", "430 values", "--discard-state"] {
             assert!(said.contains(part), "{part}: {said}");
         }
         assert!(would_be_lost("notes", 0, &has, Some(&left)).contains("nothing of before is kept"));

@@ -34,7 +34,7 @@ use tokio::sync::Notify;
 pub(crate) const ENOUGH: u32 = 100;
 
 /// The code of a revision whose loading ended a start.
-pub(crate) const STOPPED_START: &str = "plugin-stopped-start";
+pub(crate) const STOPPED_START: &str = "plugin-load-crash";
 
 /// What all transactions share.
 #[derive(Clone)]
@@ -75,7 +75,7 @@ pub(crate) struct Job {
     /// Nothing else is loaded meanwhile.
     pub alone: bool,
     /// To go back may cost the state that was written since.
-    pub lose_state: bool,
+    pub discard_state: bool,
 }
 
 /// What came of it.
@@ -300,7 +300,7 @@ impl Transaction {
             mistakes.join("; "),
             name = self.job.name,
         );
-        Err(No::new("settings", "settings-refused", why))
+        Err(No::new("settings", "settings-invalid", why))
     }
 }
 

@@ -43,7 +43,7 @@ pub const ROW_DESCRIPTION: usize = 72;
 /// with a skin tone); the rest is room.
 pub const EMOJI: usize = 16;
 
-/// Is the message within the platform's limits? Codes: `empty`, `too-long`, `too-many`, `not-unique`.
+/// Is the message within the platform's limits? Codes: `empty-field`, `too-long`, `too-many`, `duplicate-id`.
 pub fn check(body: &Outgoing) -> Result<(), Refusal> {
     match body {
         Outgoing::Text { body, quote, .. } => {
@@ -99,7 +99,10 @@ fn each_section(sections: &[Section]) -> Result<(), Refusal> {
             None => {}
         }
         if section.rows.is_empty() {
-            return Err(Refusal::new("empty", format!("Section {number} has no rows; WhatsApp takes at least one.")));
+            return Err(Refusal::new(
+                "empty-field",
+                format!("Section {number} has no rows; WhatsApp takes at least one."),
+            ));
         }
     }
     for (number, row) in (1..).zip(sections.iter().flat_map(|section| &section.rows)) {
@@ -142,7 +145,7 @@ fn short(what: &str, text: &str, most: usize) -> Result<(), Refusal> {
 
 fn some_of(what: &str, count: usize, most: usize) -> Result<(), Refusal> {
     match count {
-        0 => Err(Refusal::new("empty", format!("There are no {what}; WhatsApp takes 1 to {most}."))),
+        0 => Err(Refusal::new("empty-field", format!("There are no {what}; WhatsApp takes 1 to {most}."))),
         count if count > most => Err(Refusal::new(
             "too-many",
             format!("There are {count} {what}; WhatsApp takes {most} at most in one message."),
@@ -154,15 +157,16 @@ fn some_of(what: &str, count: usize, most: usize) -> Result<(), Refusal> {
 fn unique<'a>(what: &str, part: &str, mut all: impl Iterator<Item = &'a String>) -> Result<(), Refusal> {
     let mut seen = HashSet::new();
     match all.find(|one| !seen.insert(*one)) {
-        Some(twice) => {
-            Err(Refusal::new("not-unique", format!("Two {what} have the {part} `{twice}`; each needs one of its own.")))
-        }
+        Some(twice) => Err(Refusal::new(
+            "duplicate-id",
+            format!("Two {what} have the {part} `{twice}`; each needs one of its own."),
+        )),
         None => Ok(()),
     }
 }
 
 fn empty(what: &str) -> Refusal {
-    Refusal::new("empty", sentence(what, "is empty; WhatsApp takes at least one character."))
+    Refusal::new("empty-field", sentence(what, "is empty; WhatsApp takes at least one character."))
 }
 
 /// `the text` and `is …` as a sentence.

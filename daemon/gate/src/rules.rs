@@ -105,8 +105,8 @@ const RULES: [(Rule, Asked); 5] = [
     (Rule::Window, window),
 ];
 
-/// May this leave now? Refusals have the codes `no-recipient`, `opted-out`, `marketing-stopped`, `not-in-groups`,
-/// `needs-number`, `groups-only` and `window-closed`.
+/// May this leave now? Refusals have the codes `no-recipient`, `opted-out`, `marketing-opted-out`, `unsupported-in-groups`,
+/// `phone-number-required`, `groups-only` and `window-closed`.
 pub fn check(draft: &Draft<'_>, facts: &Facts<'_>) -> Verdict {
     RULES
         .iter()
@@ -173,7 +173,7 @@ fn marketing(draft: &Draft<'_>, facts: &Facts<'_>) -> Answer {
     let Outgoing::Template(template) = draft.body else { return Answer::Yes("no template, so no marketing", None) };
     match facts.conversation.contact.marketing_stopped_since {
         Some(since) if template.category.as_deref() == Some("marketing") => Answer::No(
-            Refusal::new("marketing-stopped", format!("They told WhatsApp to stop marketing messages at {since}."))
+            Refusal::new("marketing-opted-out", format!("They told WhatsApp to stop marketing messages at {since}."))
                 .instead("Only they can turn it on again, in WhatsApp."),
         ),
         Some(since) => Answer::Yes("not marked as marketing; they want none since", Some(since)),
@@ -199,7 +199,7 @@ fn kind(draft: &Draft<'_>, facts: &Facts<'_>) -> Answer {
             if is_group =>
         {
             Answer::No(
-                Refusal::new("not-in-groups", "WhatsApp takes nothing that can be tapped in groups.")
+                Refusal::new("unsupported-in-groups", "WhatsApp takes nothing that can be tapped in groups.")
                     .instead("Send a text, and let people answer in words."),
             )
         }
@@ -208,18 +208,21 @@ fn kind(draft: &Draft<'_>, facts: &Facts<'_>) -> Answer {
         {
             Answer::No(
                 Refusal::new(
-                    "not-in-groups",
+                    "unsupported-in-groups",
                     "WhatsApp takes texts, files, templates and pins in groups, and no more.",
                 )
                 .instead("Say it in a text."),
             )
         }
         body if is_group && authenticates(body) => {
-            Answer::No(Refusal::new("not-in-groups", "WhatsApp takes no authentication templates in groups."))
+            Answer::No(Refusal::new("unsupported-in-groups", "WhatsApp takes no authentication templates in groups."))
         }
         body if authenticates(body) && !has_number(facts) => Answer::No(
-            Refusal::new("needs-number", "Authentication goes to telephone numbers only, and this person shows none.")
-                .instead("Ask for their number first."),
+            Refusal::new(
+                "phone-number-required",
+                "Authentication goes to telephone numbers only, and this person shows none.",
+            )
+            .instead("Ask for their number first."),
         ),
         Outgoing::Pin { .. } | Outgoing::Group(_) if !is_group => {
             Answer::No(Refusal::new("groups-only", "Only a group has pins and settings."))

@@ -151,7 +151,7 @@ impl Spine {
     pub(crate) async fn give_up(&self, this: Handling<'_>, attempts: u32, why: Why, closed: bool) -> End {
         let Handling { run, member, lane, .. } = this;
         let (event, name, code, error) = (run.event.id, member.slot.name(), why.code, &why.error);
-        tracing::error!(plugin = %name, %event, code, attempts, "A handling was given up and is a dead letter: {error}. See `beadle dead list`.");
+        tracing::error!(plugin = %name, %event, code, attempts, "A handling was given up and is a dead letter: {error}. See `beadle dead-letters list`.");
         self.health.buried(name);
         if attempts > 0 {
             member.slot.gave_up(lane);

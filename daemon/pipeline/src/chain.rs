@@ -94,7 +94,7 @@ async fn hand_over(spine: &Arc<Spine>, run: &Arc<Run>, place: usize) -> bool {
     let Some(held) = held else {
         let error = format!("`{}` is behind, and what comes for it waits its turn on disk", member.slot.name());
         let this = Handling { run, place, member: &member, lane };
-        return spine.keep(this, 0, Why { code: "plugin-behind", error }).await == End::Stopping;
+        return spine.keep(this, 0, Why { code: "plugin-backlog", error }).await == End::Stopping;
     };
     spine.lanes.push(lane, {
         let (spine, run) = (Arc::clone(spine), Arc::clone(run));

@@ -41,7 +41,7 @@ pub enum InboxError {
 impl Coded for InboxError {
     fn code(&self) -> &'static str {
         match self {
-            InboxError::Stopping => "inbox-stopping",
+            InboxError::Stopping => "shutting-down",
             InboxError::Store(error) => error.code(),
         }
     }

@@ -54,16 +54,16 @@ use tokio::task::JoinHandle;
 
 /// Every code that an error of this crate can carry besides those of the store; `beadle explain` has a page for each.
 pub const CODES: [&str; 10] = [
-    "inbox-stopping",
+    "shutting-down",
     "stale",
     "outcome-unknown",
-    "unreachable",
-    "no-answer",
-    "no-channel",
+    "platform-unreachable",
+    "platform-no-response",
+    "unknown-channel",
     "plugin-resting",
     "plugin-suspended",
     "plugin-disabled",
-    "plugin-behind",
+    "plugin-backlog",
 ];
 
 /// The running pipeline. Cheap to clone; it runs until it is drained.

@@ -112,7 +112,7 @@ impl Coded for Fault {
             FaultKind::WallLimit { .. } => "wall-limit",
             FaultKind::MemoryLimit { .. } => "memory-limit",
             FaultKind::StackOverflow => "stack-overflow",
-            FaultKind::HostCalls { .. } => "host-calls",
+            FaultKind::HostCalls { .. } => "host-call-limit",
             FaultKind::EffectLimit { .. } => "effect-limit",
             FaultKind::Instantiate { .. } => "instantiate-failed",
             FaultKind::Retry { .. } => "plugin-retry",

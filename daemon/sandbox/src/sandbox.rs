@@ -57,8 +57,8 @@ pub enum SandboxError {
 impl Coded for SandboxError {
     fn code(&self) -> &'static str {
         match self {
-            SandboxError::Engine { .. } => "sandbox-engine",
-            SandboxError::Threads { .. } => "sandbox-threads",
+            SandboxError::Engine { .. } => "sandbox-engine-failed",
+            SandboxError::Threads { .. } => "sandbox-threads-failed",
         }
     }
 

@@ -132,7 +132,7 @@ impl Keeper {
         let number = |plugin: &String| numbers.get(plugin).copied();
         let entry = |schedule: &Arc<Schedule>| ScheduleEntry {
             name: schedule.name.as_ref().into(),
-            was: schedule.was.clone(),
+            renamed_from: schedule.renamed_from.clone(),
             plan: schedule.plan(),
             plugins: schedule.plugins.iter().filter_map(number).collect(),
         };

@@ -21,7 +21,7 @@ pub struct Schedule {
     /// Its identity.
     pub name: Arc<str>,
     /// The name that it had before; its history goes on under the new one.
-    pub was: Option<String>,
+    pub renamed_from: Option<String>,
     /// The key of its pattern and what stands there: `cron` and `0 9 * * MON`.
     pub said: (&'static str, String),
     /// When it fires.

@@ -25,7 +25,7 @@ const ALL: Missed = Missed { catch_up: CatchUp::All, limit: 1000, max_age_ms: 31
 fn schedule(name: &str, pattern: Pattern, zones: Zones) -> Schedule {
     Schedule {
         name: name.into(),
-        was: None,
+        renamed_from: None,
         said: ("cron", name.into()),
         pattern,
         zones,

@@ -130,7 +130,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let (fence, how, progress) = (store.fence(), Aside::Dead, through(1, None));
     store.set_aside(SetAside { fence, plugin, how, attempts: 3, code, error, at: NOW, progress }).await?;
     store.finished_below(EventId(3)).await?;
-    let entry = ScheduleEntry { name: "digest".into(), was: None, plan: [7; 16], plugins: vec![plugin] };
+    let entry = ScheduleEntry { name: "digest".into(), renamed_from: None, plan: [7; 16], plugins: vec![plugin] };
     let schedules = store.configure_schedules(vec![entry], NOW).await?;
     let schedule = schedules.first().ok_or("no schedule")?.no;
     let outcome = FiringOutcome::Missed;

@@ -17,7 +17,7 @@ pub struct ScheduleEntry {
     /// Its identity.
     pub name: String,
     /// The name that it had before, where nothing else is called so now.
-    pub was: Option<String>,
+    pub renamed_from: Option<String>,
     /// A hash of what decides its moments.
     pub plan: [u8; 16],
     /// For whom it fires.
@@ -167,7 +167,7 @@ impl Tx<'_> {
         from: Timestamp,
     ) -> Result<ScheduleRow, StoreError> {
         let mut known = self.find_schedule(&entry.name)?;
-        if let (None, Some(was)) = (&known, entry.was.as_deref().filter(|was| !names.contains(was))) {
+        if let (None, Some(was)) = (&known, entry.renamed_from.as_deref().filter(|was| !names.contains(was))) {
             known = self.find_schedule(was)?;
             if let Some((no, ..)) = known {
                 self.conn

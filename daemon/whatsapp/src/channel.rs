@@ -79,7 +79,7 @@ impl Coded for ChannelError {
         match self {
             ChannelError::BadGraphUrl { .. } => "bad-graph-url",
             ChannelError::BadAccessToken { .. } => "bad-access-token",
-            ChannelError::HttpClient(_) => "http-client",
+            ChannelError::HttpClient(_) => "http-client-failed",
         }
     }
 

@@ -139,7 +139,7 @@ impl Graph {
             _ => Advice::Retry { attempts: 3 },
         };
         let problem = Problem {
-            code: "unreadable-answer".to_owned(),
+            code: "platform-bad-response".to_owned(),
             title: format!("HTTP {http} with an answer that is not the platform's"),
             details: Some(told),
             by: "platform".to_owned(),

@@ -49,9 +49,9 @@ pub const CODES: [&str; 10] = [
     "webhook-too-large",
     "webhook-bad-handshake",
     "webhook-unreadable",
-    "webhook-nonsense",
+    "webhook-malformed",
     "bad-graph-url",
     "bad-access-token",
-    "http-client",
-    "unreadable-answer",
+    "http-client-failed",
+    "platform-bad-response",
 ];

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 const UNREADABLE: &str = "webhook-unreadable";
 
 /// The code of a part that makes no sense.
-const NONSENSE: &str = "webhook-nonsense";
+const NONSENSE: &str = "webhook-malformed";
 
 /// Why no event and no receipt can be made of an element.
 #[derive(Debug)]

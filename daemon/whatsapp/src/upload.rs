@@ -53,23 +53,23 @@ pub(crate) async fn load(depot: &Depot, media: MediaId) -> Result<(MediaRow, Vec
             return Err(never("unknown-media", format!("there is no file {media}, or its time is over")));
         };
         match row.state {
-            MediaState::Coming => return Err(later("media-coming", format!("{media} is not here yet"))),
+            MediaState::Coming => return Err(later("media-pending", format!("{media} is not here yet"))),
             MediaState::Failed => {
                 let why = row.error.clone().unwrap_or_default();
-                return Err(never("media-failed", format!("{media} cannot be had: {why}")));
+                return Err(never("media-unavailable", format!("{media} cannot be had: {why}")));
             }
             MediaState::Here => {}
         }
         let bytes = store.files().read(media, 0, MOST_BYTES + 1);
         match bytes {
             Ok(bytes) if bytes.len() > MOST_BYTES => {
-                Err(never("media-failed", format!("{media} is larger than the 100 MiB that the platform takes")))
+                Err(never("media-unavailable", format!("{media} is larger than the 100 MiB that the platform takes")))
             }
             Ok(bytes) => Ok((row, bytes)),
-            Err(error) => Err(never("media-failed", format!("{media} cannot be read: {error}"))),
+            Err(error) => Err(never("media-unavailable", format!("{media} cannot be read: {error}"))),
         }
     });
-    read.await.unwrap_or_else(|error| Err(later("media-failed", error.to_string())))
+    read.await.unwrap_or_else(|error| Err(later("media-unavailable", error.to_string())))
 }
 
 /// The platform's id of a file for this number; uploads it where it has none.

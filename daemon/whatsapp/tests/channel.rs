@@ -267,7 +267,7 @@ async fn only_the_platform_can_refuse() {
     {
         let told = answer(text(), Platform::Answers(status, "<html>".into())).await;
         let SendResponse::Refused(problem, given) = told else { panic!("{status}: {told:?}") };
-        assert_eq!((problem.code.as_str(), given), ("unreadable-answer", advice));
+        assert_eq!((problem.code.as_str(), given), ("platform-bad-response", advice));
     }
     let told = answer(read(), Platform::Answers(200, ACCEPTED.into())).await;
     assert!(

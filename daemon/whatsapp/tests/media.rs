@@ -275,7 +275,7 @@ async fn what_is_not_here_is_waited_for_and_what_never_was_is_refused() {
     let channel = channel(&graph).with_depot(house.depot());
     let coming = picture(&house, "5").await;
     for (media, code, advice) in
-        [(coming, "media-coming", Advice::Retry { attempts: 5 }), (MediaId(999), "unknown-media", Advice::Fail)]
+        [(coming, "media-pending", Advice::Retry { attempts: 5 }), (MediaId(999), "unknown-media", Advice::Fail)]
     {
         let SendResponse::Refused(problem, given) = channel.send(&shipment(media)).await else { panic!() };
         assert_eq!((problem.code.as_str(), given), (code, advice));

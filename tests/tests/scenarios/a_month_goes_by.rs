@@ -91,7 +91,7 @@ async fn nobody_is_written_to_twice_for_nothing_or_too_late() {
         updates += assert_month_of(who, said.0.get(who).map_or(&[], Vec::as_slice), &got(&simulator, who).await);
     }
     assert!(updates > 60, "{updates} updates reached somebody");
-    let dead = daemon.all("dead").await;
+    let dead = daemon.all("dead-letters").await;
     assert!(dead.iter().all(|row| text(row, "/code") == "outcome-unknown"), "{dead:?}");
     let refused = daemon.all("outbox?state=failed").await;
     assert!(refused.is_empty(), "the platform never had to say no: {refused:?}");

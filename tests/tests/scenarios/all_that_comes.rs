@@ -35,7 +35,7 @@ async fn each_kind_of_file_is_what_it_is() {
         simulator.say_any("Ana", json!({ "type": kind, kind: { "id": id } })).await;
         saw(&mut daemon, &["saw message", &format!("{shown}(Media"), mime_type]).await;
     }
-    assert_eq!(daemon.count("dead").await, 0);
+    assert_eq!(daemon.count("dead-letters").await, 0);
     daemon.stop().await;
 }
 
@@ -102,7 +102,7 @@ async fn what_has_no_file_is_told_in_all_its_parts() {
         simulator.say_any("Ana", message).await;
         saw(&mut daemon, &["saw message", parts[0], parts[1]]).await;
     }
-    assert_eq!(daemon.count("dead").await, 0);
+    assert_eq!(daemon.count("dead-letters").await, 0);
     daemon.stop().await;
 }
 
@@ -165,6 +165,6 @@ async fn all_else_that_happens_is_told_as_what_it_is() {
     saw(&mut daemon, &["saw group", "suspended"]).await;
     simulator.say("Ana", "stop").await;
     saw(&mut daemon, &["saw left", "stop"]).await;
-    assert_eq!(daemon.count("dead").await, 0);
+    assert_eq!(daemon.count("dead-letters").await, 0);
     daemon.stop().await;
 }

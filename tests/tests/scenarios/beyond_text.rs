@@ -47,7 +47,7 @@ async fn a_picture_is_read_and_goes_back_and_more_than_text_is_said() {
     let files = limits.iter().find(|limit| limit.get("key") == Some(&json!("media_mib")));
     let used = files.and_then(|limit| limit.get("used")?.as_f64()).unwrap_or_default();
     assert!(used > 0.0 && used < 0.1, "what it made counts, what came in does not: {limits:?}");
-    assert_eq!(daemon.count("dead").await, 0);
+    assert_eq!(daemon.count("dead-letters").await, 0);
     daemon.stop().await;
 }
 
@@ -79,7 +79,7 @@ async fn a_group_is_made_joined_and_answered_in() {
         (text == "in the group: hello all").then_some(())
     })
     .await;
-    assert_eq!(daemon.count("dead").await, 0);
+    assert_eq!(daemon.count("dead-letters").await, 0);
     daemon.stop().await;
 }
 

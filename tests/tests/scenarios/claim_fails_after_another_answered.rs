@@ -19,7 +19,7 @@ async fn who_answered_does_not_answer_again_when_the_claim_behind_it_is_tried_ag
     simulator.got("Ana", &["polite: hello", "frail: hello"]).await;
     daemon.idle().await;
     simulator.got("Ana", &["polite: hello", "frail: hello"]).await;
-    assert_eq!(daemon.count("dead").await, 0);
+    assert_eq!(daemon.count("dead-letters").await, 0);
     daemon.stop().await;
 }
 
@@ -34,16 +34,16 @@ async fn a_claim_that_failed_for_good_leaves_the_answer_to_the_next_and_a_retry_
     let simulator = place.start(&setup).await;
     simulator.say("Ana", "hello").await;
     simulator.got("Ana", &["hello"]).await;
-    let dead = daemon.all("dead").await;
+    let dead = daemon.all("dead-letters").await;
     let row = dead.first().unwrap_or(&Value::Null);
     assert_eq!(row.get("answered"), Some(&json!(true)), "{dead:?}");
     // A person wants it all the same: it is told that there was an answer, and the plugin that it is late.
     let id = row.get("id").and_then(Value::as_str).unwrap_or_default();
-    let done = daemon.post(&format!("dead/{id}/retry")).await;
+    let done = daemon.post(&format!("dead-letters/{id}/retry")).await;
     assert_eq!(done.status, 200, "{}", done.text());
     assert!(done.text().contains("warning"), "{}", done.text());
     simulator.got("Ana", &["hello", "frail: hello"]).await;
-    daemon.status_until(|status| status.get("dead") == Some(&json!(0))).await;
+    daemon.status_until(|status| status.get("dead_letters") == Some(&json!(0))).await;
     daemon.stop().await;
 }
 

@@ -28,7 +28,7 @@ async fn every_question_has_an_answer_as_text_and_as_json() {
     let event = first(&daemon.get("events").await);
     let message = first(&daemon.get("outbox?state=accepted").await);
     let contact = first(&daemon.get("contacts").await);
-    let dead = first(&daemon.get("dead").await);
+    let dead = first(&daemon.get("dead-letters").await);
     let sent = simulator.messages(Some("Ana")).await;
     let platform = sent.first().and_then(|message| message.get("id")).and_then(Value::as_str).unwrap_or_default();
     let questions: &[&[&str]] = &[
@@ -40,8 +40,8 @@ async fn every_question_has_an_answer_as_text_and_as_json() {
         &["outbox", "list", "--state", "accepted"],
         &["contacts", "list"],
         &["contacts", "show", &contact],
-        &["dead", "list"],
-        &["dead", "show", &dead],
+        &["dead-letters", "list"],
+        &["dead-letters", "show", &dead],
         &["why", &event],
         &["why", &message],
         &["why", &contact],
@@ -58,8 +58,8 @@ async fn every_question_has_an_answer_as_text_and_as_json() {
         assert!(parsed.is_ok_and(|value| value.is_object()), "{question:?} --json");
     }
     assert_eq!(setup.cli(&["why", "evt_999999"]).await.status.code(), Some(1));
-    assert_eq!(setup.cli(&["dead", "drop", &dead]).await.status.code(), Some(0));
-    assert_eq!(daemon.count("dead").await, 0);
+    assert_eq!(setup.cli(&["dead-letters", "drop", &dead]).await.status.code(), Some(0));
+    assert_eq!(daemon.count("dead-letters").await, 0);
     for path in ["/healthz", "/readyz", "/metrics"] {
         let answer = daemon.try_get(path).await.unwrap_or_else(|error| panic!("{path}: {error}"));
         assert_eq!(answer.status, 200, "{path}: {}", answer.text());

@@ -40,7 +40,7 @@ async fn it_takes_nothing_until_there_is_room_and_then_goes_on() {
     let sent = simulator.sent().await;
     assert!(sent.values().all(|times| *times == 1), "{sent:?}");
     daemon.status_until(|status| !has_problems(status)).await;
-    assert_eq!(daemon.count("dead").await, 0);
+    assert_eq!(daemon.count("dead-letters").await, 0);
     daemon.stop().await;
 }
 
@@ -60,7 +60,7 @@ async fn a_daemon_killed_on_a_full_disk_comes_back_with_everything_it_took() {
     simulator.said(MESSAGES).await;
     simulator.delivered().await;
     daemon.idle().await;
-    let (sent, held) = (simulator.sent().await, daemon.count("dead").await);
+    let (sent, held) = (simulator.sent().await, daemon.count("dead-letters").await);
     assert!(sent.values().all(|times| *times == 1), "{sent:?}");
     assert!(sent.len() as i64 + held >= MESSAGES as i64, "{} sent, {held} held", sent.len());
     daemon.stop().await;

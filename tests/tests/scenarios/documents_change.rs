@@ -80,7 +80,7 @@ async fn what_cannot_be_taken_leaves_all_as_it_was_and_is_named() {
     refused(&daemon, "config.md", "leads out of the folder").await;
     let told = |status: &Value| {
         let problems = status.get("problems").and_then(Value::as_array).cloned().unwrap_or_default();
-        problems.iter().filter(|it| text(it, "/code") == "document-refused").count() == 2
+        problems.iter().filter(|it| text(it, "/code") == "document-rejected").count() == 2
     };
     daemon.status_until(told).await;
     // The whole folder is gone: what it held stays, and it is told.

@@ -38,7 +38,7 @@ async fn each_message_is_answered_once() {
     // Counted once each, too: the last count of a conversation is the number of its messages.
     let last = format!("{} ", MESSAGES / PEOPLE);
     assert_eq!(sent.keys().filter(|text| text.starts_with(&last)).count() as u64, PEOPLE);
-    assert_eq!(daemon.count("dead").await, 0);
+    assert_eq!(daemon.count("dead-letters").await, 0);
     daemon.stop().await;
 }
 

@@ -63,7 +63,7 @@ async fn one_who_writes_without_end_keeps_nobody_else_waiting() {
     let told = told(&simulator.messages(None).await, ": ");
     let wanted: Vec<_> = (0..FLOOD).map(|n| format!("n {n}")).collect();
     assert!(told.len() == 2 && told.values().any(|texts| *texts == wanted), "each once, in order");
-    assert_eq!(daemon.count("dead").await, 0);
+    assert_eq!(daemon.count("dead-letters").await, 0);
     daemon.stop().await;
 }
 
@@ -88,7 +88,7 @@ async fn what_does_not_need_the_busy_plugin_does_not_wait_for_it() {
     daemon.idle().await;
     let sent = simulator.sent().await;
     assert!((0..FLOOD).all(|n| sent.get(&format!("slow: n {n}")) == Some(&1)), "each once");
-    assert_eq!(daemon.count("dead").await, 0);
+    assert_eq!(daemon.count("dead-letters").await, 0);
     daemon.stop().await;
 }
 
@@ -115,6 +115,6 @@ async fn one_that_falls_behind_catches_up_in_order_and_nobody_waits_for_it() {
         assert!(numbers.is_sorted() && numbers.len() == texts.len(), "{texts:?}");
     }
     daemon.plugin_until("slow", |row| row.get("kept_events").and_then(Value::as_u64) == Some(0)).await;
-    assert_eq!(daemon.count("dead").await, 0);
+    assert_eq!(daemon.count("dead-letters").await, 0);
     daemon.stop().await;
 }

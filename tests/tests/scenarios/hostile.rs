@@ -18,13 +18,13 @@ const WRONGS: [(&str, Option<&str>); 10] = [
     ("stack", Some("trap")),
     ("memory", Some("memory-limit")),
     ("trap", Some("trap")),
-    ("flood", Some("host-calls")),
-    ("crumbs", Some("host-calls")),
+    ("flood", Some("host-call-limit")),
+    ("crumbs", Some("host-call-limit")),
     ("wishes", Some("effect-limit")),
     ("hoarder", Some("effect-limit")),
     ("give-up", Some("plugin-gave-up")),
     // It is cut, counted and forgiven; what it calls the host for is the fault.
-    ("chatter", Some("host-calls")),
+    ("chatter", Some("host-call-limit")),
 ];
 
 /// Takes tables until there are no more.
@@ -56,12 +56,12 @@ fn by_hand() -> Vec<(&'static str, Vec<u8>, &'static str)> {
     vec![
         ("x-tables", guest("(table $t 1 funcref)", TABLES, ""), "memory-limit"),
         ("x-start", guest("(func $start (loop $on (br $on))) (start $start)", "", ""), "cpu-limit"),
-        ("x-boast", guest(BOAST, "", "export beadle:plugin/about@0.1.0;"), "about-refused"),
+        ("x-boast", guest(BOAST, "", "export beadle:plugin/about@0.1.0;"), "about-invalid"),
         ("x-text", b"not wasm at all".to_vec(), "not-wasm"),
-        ("x-malformed", b"\0asm\x01\0\0\0\x01\xff\xff\xff\xff\xff".to_vec(), "plugin-damaged"),
-        ("x-truncated", half, "plugin-damaged"),
+        ("x-malformed", b"\0asm\x01\0\0\0\x01\xff\xff\xff\xff\xff".to_vec(), "plugin-corrupt"),
+        ("x-truncated", half, "plugin-corrupt"),
         ("x-stranger", patched(&echo, b"beadle:plugin/replies", b"beadle:plugin/rubbish"), "unknown-import"),
-        ("x-newer", patched(&echo, b"@0.1.0", b"@0.9.0"), "api-version"),
+        ("x-newer", patched(&echo, b"@0.1.0", b"@0.9.0"), "api-version-unsupported"),
     ]
 }
 

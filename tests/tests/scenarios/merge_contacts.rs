@@ -63,7 +63,7 @@ async fn two_contacts_become_one_and_every_id_stays_good() {
 
     // Nobody is merged by a webhook: it is only a reason to ask.
     under_both_names(&setup, &simulator, "wamid.BOTH").await;
-    let (code, said, _) = cli(&setup, &["contacts", "proposals"]).await;
+    let (code, said, _) = cli(&setup, &["contacts", "duplicates"]).await;
     assert!(code == 0 && said.contains(&format!("Mia ({mia})")) && said.contains("contacts merge KEEP GONE"), "{said}");
     let (code, foretold, _) = cli(&setup, &["contacts", "merge", &ana, &mia, "--dry-run"]).await;
     assert!(code == 0 && foretold.contains("Nothing was changed") && foretold.contains("(count)"), "{foretold}");
@@ -91,11 +91,11 @@ async fn two_contacts_become_one_and_every_id_stays_good() {
     }
     let (_, why, _) = cli(&setup, &["why", &mia]).await;
     assert!(why.contains(&format!("is one with {ana} now")) && why.contains("merged"), "{why}");
-    let (code, said, _) = cli(&setup, &["contacts", "proposals"]).await;
+    let (code, said, _) = cli(&setup, &["contacts", "duplicates"]).await;
     assert_eq!((code, said.trim()), (0, "nobody seems to be here twice"));
     let (code, _, said) = cli(&setup, &["contacts", "merge", &ana, &mia]).await;
     assert!(code == 1 && said.contains("same-contact"), "{said}");
-    assert_eq!(daemon.count("dead").await, 0);
+    assert_eq!(daemon.count("dead-letters").await, 0);
     // And all of that is on disk.
     daemon.stop().await;
     let daemon = setup.start().await;
@@ -118,11 +118,11 @@ async fn who_is_kept_apart_is_not_proposed_again() {
     simulator.delivered().await;
     under_both_names(&setup, &simulator, "wamid.1").await;
     let (ana, mia) = (contact(&daemon, "Ana").await, contact(&daemon, "Mia").await);
-    assert_eq!(daemon.all("contacts/proposals").await.len(), 2, "the WhatsApp id, and the number in it");
-    let (code, said, _) = cli(&setup, &["contacts", "keep-apart", &mia, &ana]).await;
+    assert_eq!(daemon.all("contacts/duplicates").await.len(), 2, "the WhatsApp id, and the number in it");
+    let (code, said, _) = cli(&setup, &["contacts", "mark-distinct", &mia, &ana]).await;
     assert!(code == 0 && said.contains("not proposed again"), "{said}");
     under_both_names(&setup, &simulator, "wamid.2").await;
-    assert_eq!(daemon.all("contacts/proposals").await.len(), 0);
+    assert_eq!(daemon.all("contacts/duplicates").await.len(), 0);
     let (code, _, said) = cli(&setup, &["contacts", "merge", &ana, "con_99"]).await;
     assert!(code == 1 && said.contains("not-found"), "{said}");
     assert_eq!(cli(&setup, &["contacts", "merge", &ana, "Mia"]).await.0, 1);

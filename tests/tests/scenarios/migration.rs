@@ -88,7 +88,7 @@ async fn under_load_nothing_is_lost_doubled_or_forgotten() {
     assert_eq!(assert_counted_on(&sent).len(), sent.len());
     let by = |revision: &str| sent.iter().filter(|it| text_of(it).is_some_and(|it| it.starts_with(revision))).count();
     assert!(by("v1 ") >= (BEFORE / 2) as usize && by("v2 ") >= AFTER as usize, "{} by v1", by("v1 "));
-    assert_eq!(daemon.count("dead").await, 0);
+    assert_eq!(daemon.count("dead-letters").await, 0);
     let shown = said(&setup.cli(&["plugins", "show", "notes"]).await);
     assert!(shown.contains("version 1") && shown.contains("kept before"), "{shown}");
     // Also after a start.
@@ -173,7 +173,7 @@ async fn kill_once(chance: &mut Chance) {
     let messages = FILLS + 4 * PEOPLE;
     all_answered(&daemon, &simulator, messages).await;
     assert_eq!(assert_counted_on(&simulator.messages(None).await).len() as u64, messages);
-    assert_eq!(daemon.count("dead").await, 0);
+    assert_eq!(daemon.count("dead-letters").await, 0);
     daemon.stop().await;
 }
 
@@ -209,8 +209,8 @@ async fn one_that_fails_afterwards_is_suspended_and_the_way_back_is_a_persons() 
     let refused = setup.cli(&["plugins", "rollback", "notes"]).await;
     let why = said(&refused);
     assert!(!refused.status.success() && why.contains("state-would-be-lost"), "{why}");
-    assert!(why.contains("would be lost") && why.contains("--lose-state"), "{why}");
-    let back = setup.cli(&["plugins", "rollback", "notes", "--lose-state"]).await;
+    assert!(why.contains("would be lost") && why.contains("--discard-state"), "{why}");
+    let back = setup.cli(&["plugins", "rollback", "notes", "--discard-state"]).await;
     assert!(back.status.success(), "{}", said(&back));
     // With the state of then: what the second revision counted is gone.
     simulator.say("Ana", "five").await;

@@ -90,7 +90,7 @@ async fn resend_every_message_is_answered_and_doubles_are_counted() {
     let outbox = daemon.all("outbox?state=accepted").await;
     let marked = outbox.iter().filter(|row| row.get("maybe_twice") == Some(&json!(true))).count();
     assert!(doubles <= marked, "{doubles} doubles, {marked} marked");
-    assert_eq!(daemon.count("dead").await, 0);
+    assert_eq!(daemon.count("dead-letters").await, 0);
     assert_each_was_handled_once(&simulator.messages(None).await);
     daemon.stop().await;
 }
@@ -100,7 +100,7 @@ async fn hold_nothing_is_sent_twice_and_what_is_held_is_counted() {
     let Aftermath { daemon, simulator, replies, _setup } = kill_again_and_again("hold").await;
     let twice: Vec<_> = replies.iter().filter(|(_, times)| **times > 1).collect();
     assert!(twice.is_empty(), "sent twice: {twice:?}");
-    let dead = daemon.all("dead").await;
+    let dead = daemon.all("dead-letters").await;
     let held = dead.iter().filter(|row| row.get("code") == Some(&json!("outcome-unknown"))).count();
     assert_eq!(held, dead.len(), "{dead:?}");
     let missing: Vec<String> = wanted().into_iter().filter(|text| !replies.contains_key(text)).collect();
@@ -110,7 +110,7 @@ async fn hold_nothing_is_sent_twice_and_what_is_held_is_counted() {
     // A person decides: sent again, everybody has an answer.
     for row in &dead {
         let id = row.get("id").and_then(Value::as_str).unwrap_or_default();
-        assert_eq!(daemon.post(&format!("dead/{id}/retry")).await.status, 200);
+        assert_eq!(daemon.post(&format!("dead-letters/{id}/retry")).await.status, 200);
     }
     daemon.idle().await;
     let answered: BTreeSet<String> = simulator.sent().await.into_keys().map(|text| uncounted(&text)).collect();

@@ -35,7 +35,10 @@ async fn who_has_another_number_or_user_id_is_still_the_same_contact() {
     daemon.idle().await;
     let contacts = daemon.all("contacts").await;
     assert!(matches!(contacts.as_slice(), [it] if text(it, "/name") == "Ana"), "{contacts:?}");
-    assert_eq!(daemon.get("contacts/proposals").await.pointer("/items/0"), None::<&Value>);
-    assert_eq!((daemon.count("dead").await, simulator.sent().await.values().sum::<usize>()), (0, answers.len()));
+    assert_eq!(daemon.get("contacts/duplicates").await.pointer("/items/0"), None::<&Value>);
+    assert_eq!(
+        (daemon.count("dead-letters").await, simulator.sent().await.values().sum::<usize>()),
+        (0, answers.len())
+    );
     daemon.stop().await;
 }

@@ -45,7 +45,7 @@ async fn what_the_platform_refuses_for_now_is_sent_later_and_once() {
         settle(&daemon, &simulator).await;
     }
     assert_each_once(&simulator).await;
-    assert_eq!(daemon.count("dead").await, 0);
+    assert_eq!(daemon.count("dead-letters").await, 0);
     daemon.stop().await;
 }
 
@@ -57,7 +57,7 @@ async fn a_lost_answer_is_made_up_for_by_the_receipt() {
     simulator.said(MESSAGES).await;
     settle(&daemon, &simulator).await;
     assert_each_once(&simulator).await;
-    assert_eq!(daemon.count("dead").await, 0, "the receipts showed that it arrived");
+    assert_eq!(daemon.count("dead-letters").await, 0, "the receipts showed that it arrived");
     daemon.stop().await;
 }
 
@@ -68,12 +68,12 @@ async fn what_nobody_knows_of_is_held_and_counted() {
     simulator.flood(20, MESSAGES, 0.0, "n").await;
     simulator.said(MESSAGES).await;
     let status = settle(&daemon, &simulator).await;
-    assert_eq!(status.get("dead"), Some(&json!(9)));
+    assert_eq!(status.get("dead_letters"), Some(&json!(9)));
     assert_eq!(simulator.sent().await.len() as u64, MESSAGES - 9);
-    for row in daemon.all("dead").await {
+    for row in daemon.all("dead-letters").await {
         assert_eq!(row.get("code"), Some(&json!("outcome-unknown")), "{row}");
         let id = row.get("id").and_then(Value::as_str).unwrap_or_default();
-        assert_eq!(daemon.post(&format!("dead/{id}/retry")).await.status, 200);
+        assert_eq!(daemon.post(&format!("dead-letters/{id}/retry")).await.status, 200);
     }
     settle(&daemon, &simulator).await;
     assert_each_once(&simulator).await;
@@ -120,7 +120,7 @@ async fn what_a_person_has_to_see_to_stops_the_channel_is_said_and_goes_on_by_it
         assert!(said.contains("shop") && said.contains(words), "{said}");
         // A token is the app's, a restriction the number's.
         assert_eq!(said.contains("club does not send"), fault == "token", "{said}");
-        assert_eq!((simulator.messages(Some("Ana")).await.len(), daemon.count("dead").await), (nth, 0));
+        assert_eq!((simulator.messages(Some("Ana")).await.len(), daemon.count("dead-letters").await), (nth, 0));
         match fault {
             "token" => simulator.faults(json!({ "token_expired": false })).await,
             _ => drop(simulator.control("POST", "account", &account("none")).await),

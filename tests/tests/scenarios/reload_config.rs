@@ -38,7 +38,7 @@ async fn settings_take_effect_and_those_that_do_not_fit_change_nothing() {
     simulator.got("Ana", &["a: one", "b: two"]).await;
     // The plugin does not understand it: told with the key, and what it had goes on.
     setup.put_conf("50-probe", "[plugins.probe]\nsettings = { reply = \"c: \", replay = true }");
-    let row = daemon.plugin_until("probe", |row| text(row, "/problem/code") == "settings-refused").await;
+    let row = daemon.plugin_until("probe", |row| text(row, "/problem/code") == "settings-invalid").await;
     assert!(text(&row, "/problem/message").contains("replay"), "{row}");
     simulator.say("Ana", "three").await;
     simulator.got("Ana", &["a: one", "b: two", "b: three"]).await;
@@ -53,17 +53,17 @@ async fn settings_take_effect_and_those_that_do_not_fit_change_nothing() {
 async fn a_broken_file_leaves_all_as_it_was_and_says_where_it_is_broken() {
     let (setup, daemon, simulator) = started().await;
     // Two changes, one of them good: nothing of it happens.
-    setup.put_conf("50-probe", "[plugins.probe]\nsettings = { reply = \"b: \" }\n[outbox]\nslotss = 3");
+    setup.put_conf("50-probe", "[plugins.probe]\nsettings = { reply = \"b: \" }\n[outbox]\nmax_in_flights = 3");
     let message = problem(&daemon, "config-unknown").await;
-    assert!(message.contains("50-probe.toml:4") && message.contains("did you mean `slots`?"), "{message}");
+    assert!(message.contains("50-probe.toml:4") && message.contains("did you mean `max_in_flight`?"), "{message}");
     let shown = setup.cli(&["status"]).await.stdout;
     assert!(String::from_utf8_lossy(&shown).contains(message.trim_end()), "as `check` would show it");
     let logged = daemon.program.said();
-    let line = logged.lines().find(|line| line.contains("50-probe.toml:4: there is no key `outbox.slotss`"));
-    assert!(line.is_some_and(|line| line.contains("did you mean `slots`?")), "{logged}");
+    let line = logged.lines().find(|line| line.contains("50-probe.toml:4: there is no key `outbox.max_in_flights`"));
+    assert!(line.is_some_and(|line| line.contains("did you mean `max_in_flight`?")), "{logged}");
     simulator.say("Ana", "one").await;
     simulator.got("Ana", &["a: one"]).await;
-    setup.put_conf("50-probe", "[plugins.probe]\nsettings = { reply = \"b: \" }\n[outbox]\nslots = 3");
+    setup.put_conf("50-probe", "[plugins.probe]\nsettings = { reply = \"b: \" }\n[outbox]\nmax_in_flight = 3");
     daemon.status_until(|status| status.pointer("/problems/0").is_none()).await;
     daemon.plugin_until("probe", |row| text(row, "/state") == "probation").await;
     simulator.say("Ana", "two").await;
@@ -87,7 +87,7 @@ async fn what_needs_a_restart_is_named_beforehand_and_afterwards() {
     let said = said(setup.cli(&["check", "--config", aside.to_str().unwrap_or_default()]).await);
     assert!(said.contains("After a restart:\n  http.listen changed"), "{said}");
     std::fs::rename(&aside, &config).unwrap();
-    let message = problem(&daemon, "restart-needed").await;
+    let message = problem(&daemon, "restart-required").await;
     assert!(message.contains("http.listen") && !message.contains("retention"), "{message}");
     // Written as it was, nothing waits any more.
     setup.write();
@@ -100,7 +100,7 @@ async fn sighup_reads_it_again() {
     let (setup, mut daemon, _simulator) = started().await;
     daemon.program.hang_up();
     daemon.program.line(|line| line.contains("what is written is the same").then_some(())).await;
-    setup.put_conf("60-more", "[words]\nbrand = \"De Buurt\"");
+    setup.put_conf("60-more", "[keywords]\nbrand = \"De Buurt\"");
     daemon.program.line(|line| line.contains("words.brand added").then_some(())).await;
     daemon.stop().await;
 }
@@ -115,7 +115,7 @@ async fn a_plugin_sends_through_the_channels_that_it_was_given_and_is_told_the_l
     let daemon = setup.start().await;
     let simulator = place.start(&setup).await;
     simulator.say("Ana", "one").await;
-    let refused = until("the answer is put aside", async || daemon.all("dead").await.pop()).await;
+    let refused = until("the answer is put aside", async || daemon.all("dead-letters").await.pop()).await;
     let why = text(&refused, "/error");
     assert!(why.contains("not-granted") && why.contains("`channels = [\"club\", \"shop\"]`"), "{refused}");
     let shown = |output: std::process::Output| String::from_utf8_lossy(&output.stdout).into_owned();
@@ -127,7 +127,7 @@ async fn a_plugin_sends_through_the_channels_that_it_was_given_and_is_told_the_l
     // The line as it was told, and nothing is started anew.
     setup.put_conf("50-probe", &table("[\"club\", \"shop\"]"));
     daemon.plugin_until("probe", |row| text(row, "/state") == "probation").await;
-    assert_eq!(daemon.post(&format!("dead/{}/retry", text(&refused, "/id"))).await.status, 200);
+    assert_eq!(daemon.post(&format!("dead-letters/{}/retry", text(&refused, "/id"))).await.status, 200);
     simulator.got("Ana", &["a: one"]).await;
     let after = shown(setup.cli(&["plugins", "show", "probe"]).await);
     assert!(after.contains("club, shop"), "{after}");

@@ -68,10 +68,10 @@ async fn a_slow_copy_is_waited_for_and_half_a_file_changes_nothing() {
     let v2 = serves(&daemon, &v1).await;
     // A copy that broke off: told everywhere, and the one before it goes on.
     std::fs::write(&path, first).unwrap();
-    let row = daemon.plugin_until("probe", |row| text(row, "/problem/code") == "plugin-damaged").await;
+    let row = daemon.plugin_until("probe", |row| text(row, "/problem/code") == "plugin-corrupt").await;
     assert_eq!((text(&row, "/revision"), text(&row, "/refused_at")), (&*v2, "parse"), "{row}");
     let status = daemon.status().await;
-    assert_eq!(text(&status, "/problems/0/code"), "plugin-damaged", "{status}");
+    assert_eq!(text(&status, "/problems/0/code"), "plugin-corrupt", "{status}");
     let (ready, metrics) = (daemon.try_get("/readyz").await.unwrap(), daemon.try_get("/metrics").await.unwrap());
     assert!(ready.status == 200 && ready.text().contains("damaged"), "{}", ready.text());
     assert!(metrics.text().contains("beadle_reloads_total{outcome=\"refused\"} 1"), "{}", metrics.text());
@@ -110,7 +110,7 @@ async fn a_thousand_changes_at_once_end_with_the_last_and_what_a_link_leads_to_c
     })
     .await;
     assert_ne!(text(&daemon.get("plugins/probe").await, "/revision"), v1);
-    assert_eq!((daemon.count("dead").await, simulator.texts("Ana").await.len()), (0, 2));
+    assert_eq!((daemon.count("dead-letters").await, simulator.texts("Ana").await.len()), (0, 2));
     // A link, led elsewhere: as packages put versions in place.
     let (aside, there) = (setup.conf_d().join("probe-5.wasm"), setup.conf_d().join("probe-6.wasm"));
     std::fs::write(&aside, probe("v5")).and_then(|()| std::fs::write(&there, probe("v6"))).unwrap();
@@ -151,7 +151,7 @@ async fn where_nothing_notifies_it_is_looked_at_and_what_cannot_be_read_or_kept_
     std::fs::rename(&kept, &aside).and_then(|()| std::fs::write(&kept, "a file")).unwrap();
     std::fs::remove_file(setup.plugin_file("probe")).unwrap();
     setup.put_bytes("probe", &probe("v3"));
-    refused("revision-not-kept", "keep").await;
+    refused("revision-not-saved", "keep").await;
     simulator.say("Ana", "still there?").await;
     simulator.got("Ana", &["v2: still there?"]).await;
     std::fs::remove_file(&kept).and_then(|()| std::fs::rename(&aside, &kept)).unwrap();
@@ -189,7 +189,7 @@ async fn one_that_is_removed_is_gone_and_back_where_it_was_when_it_is_put_back()
     simulator.got("Ana", &["v1: 1 hello", "v2: 2 again", "v2: 3 back"]).await;
     // Gone for good: what it kept is forgotten when somebody says so, and not before.
     let present = setup.cli(&["plugins", "purge", "probe"]).await;
-    assert!(!present.status.success() && String::from_utf8_lossy(&present.stderr).contains("plugin-present"));
+    assert!(!present.status.success() && String::from_utf8_lossy(&present.stderr).contains("plugin-not-removed"));
     std::fs::remove_file(setup.plugin_file("probe")).unwrap();
     daemon.plugin_until("probe", |row| text(row, "/problem/code") == "plugin-missing").await;
     let purged = setup.cli(&["plugins", "purge", "probe"]).await;

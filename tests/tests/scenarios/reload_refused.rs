@@ -27,7 +27,7 @@ async fn who_asks_for_more_than_it_has_waits_until_it_is_granted() {
     simulator.say("Ana", "two").await;
     simulator.got("Ana", &["one", "two"]).await;
     let none = setup.cli(&["plugins", "grant", "bot", "everything"]).await;
-    assert!(!none.status.success() && said(&none).contains("no-such-right"), "{}", said(&none));
+    assert!(!none.status.success() && said(&none).contains("unknown-capability"), "{}", said(&none));
     let granted = setup.cli(&["plugins", "grant", "bot", "messages"]).await;
     assert!(said(&granted).contains("write to people first"), "{}", said(&granted));
     daemon.plugin_until("bot", |row| row.get("problem").is_none()).await;
@@ -40,7 +40,7 @@ async fn who_asks_for_more_than_it_has_waits_until_it_is_granted() {
     let daemon = setup.start().await;
     simulator.say("Ana", "four").await;
     simulator.got("Ana", &["one", "two", "eager: three", "eager: four"]).await;
-    setup.cli(&["plugins", "grant", "bot", "messages", "--take-back"]).await;
+    setup.cli(&["plugins", "revoke", "bot", "messages"]).await;
     daemon.plugin_until("bot", |row| text(row, "/state") == "pending").await;
     daemon.stop().await;
 }
@@ -53,7 +53,7 @@ async fn rollback_goes_back_and_stays_there_until_another_file_comes() {
     let daemon = setup.start().await;
     let simulator = place.start(&setup).await;
     let none = setup.cli(&["plugins", "rollback", "probe"]).await;
-    assert!(said(&none).contains("nothing-to-go-back-to"), "{}", said(&none));
+    assert!(said(&none).contains("no-earlier-revision"), "{}", said(&none));
     setup.put_bytes("probe", &probe("v2"));
     daemon.plugin_until("probe", |row| !text(row, "/earlier/0").is_empty()).await;
     let back = setup.cli(&["plugins", "rollback", "probe"]).await;
@@ -90,7 +90,7 @@ async fn what_the_new_one_fails_the_old_one_does_and_the_new_one_is_sent_back() 
     let row = daemon.plugin_until("probe", |row| text(row, "/problem/code") == "rolled-back").await;
     assert_eq!(text(&row, "/state"), "active", "{row}");
     daemon.idle().await;
-    assert_eq!(daemon.count("dead").await, 0);
+    assert_eq!(daemon.count("dead-letters").await, 0);
     // Now that something has happened the dry run is enough: the same mistake is not let in again.
     setup.put_bytes("probe", &probe("v3!trap"));
     let row = daemon.plugin_until("probe", |row| text(row, "/problem/code") == "dry-run-failed").await;

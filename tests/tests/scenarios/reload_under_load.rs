@@ -63,7 +63,7 @@ async fn nothing_is_lost_doubled_or_out_of_order() {
     }
     assert_eq!((texts.len() as u64, counts.len() as u64), (MESSAGES, PEOPLE));
     assert!(revisions.len() > 3, "only {revisions:?} answered");
-    assert_eq!(daemon.count("dead").await, 0);
+    assert_eq!(daemon.count("dead-letters").await, 0);
     let row = daemon.get("plugins/probe").await;
     assert!(row.get("problem").is_none() && text(&row, "/state") != "broken", "{row}");
     daemon.stop().await;

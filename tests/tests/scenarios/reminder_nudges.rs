@@ -30,6 +30,6 @@ async fn who_was_not_answered_is_nudged_once_and_who_was_is_not() {
     assert_eq!(ana.len(), greeted + 1, "{ana:?}");
     assert!(ana.last().is_some_and(|text| text.contains("have not answered your message yet")), "{ana:?}");
     assert_eq!(simulator.texts("Bram").await.len(), bram);
-    assert_eq!(daemon.count("dead").await, 0);
+    assert_eq!(daemon.count("dead-letters").await, 0);
     daemon.stop().await;
 }

@@ -38,16 +38,16 @@ async fn one_that_kills_each_start_is_found_out_and_the_others_run() {
     killed_while_it_loads(&setup, "killer", true).await;
     let daemon = setup.start().await;
     let row = daemon.plugin_until("killer", |row| text(row, "/state") == "suspended").await;
-    assert_eq!(text(&row, "/problem/code"), "plugin-stopped-start", "{row}");
+    assert_eq!(text(&row, "/problem/code"), "plugin-load-crash", "{row}");
     let status = String::from_utf8_lossy(&setup.cli(&["status"]).await.stdout).into_owned();
-    assert!(status.contains("plugin-stopped-start"), "{status}");
+    assert!(status.contains("plugin-load-crash"), "{status}");
     let simulator = place.start(&setup).await;
     simulator.say("Ana", "hello").await;
     simulator.got("Ana", &["hello"]).await;
     // It stands across starts.
     daemon.stop().await;
     let daemon = setup.start().await;
-    daemon.plugin_until("killer", |row| text(row, "/problem/code") == "plugin-stopped-start").await;
+    daemon.plugin_until("killer", |row| text(row, "/problem/code") == "plugin-load-crash").await;
     // A person has it tried again; this time nothing kills the daemon.
     let enabled = setup.cli(&["plugins", "enable", "killer"]).await;
     assert!(enabled.status.success(), "{enabled:?}");
@@ -74,7 +74,7 @@ async fn while_one_is_isolated_what_is_for_it_is_kept_and_a_better_file_has_it()
     killed_while_it_loads(&setup, "watcher", true).await;
     let daemon = setup.start().await;
     let row = daemon.get("plugins/watcher").await;
-    assert_eq!((text(&row, "/state"), text(&row, "/problem/code")), ("active", "plugin-stopped-start"), "{row}");
+    assert_eq!((text(&row, "/state"), text(&row, "/problem/code")), ("active", "plugin-load-crash"), "{row}");
     let simulator = place.start(&setup).await;
     simulator.say("Ana", "one").await;
     until("both have seen it", async || (simulator.texts("Ana").await.len() == 2).then_some(())).await;

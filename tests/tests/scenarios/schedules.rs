@@ -206,8 +206,8 @@ async fn edits_take_effect_from_now_on_and_a_broken_file_changes_nothing() {
     assert!(message.contains("schedules.toml:3") && message.contains("schedules.toml:7"), "{message}");
     assert_eq!(fires_at("daily").await, Some(23 * 60 + 30));
     // Renamed, its history goes on; another one is new beside it.
-    let renamed =
-        entry("noon", "cron = \"30 11,12 * * *\"", "was = \"daily\"") + &entry("new", "cron = \"45 12 * * *\"", "");
+    let renamed = entry("noon", "cron = \"30 11,12 * * *\"", "renamed_from = \"daily\"")
+        + &entry("new", "cron = \"45 12 * * *\"", "");
     setup.put_conf("schedules", &renamed);
     until("the new names are there", async || state_of(&daemon, "noon").await).await;
     simulator.advance(DAY_MS).await;
@@ -233,7 +233,7 @@ async fn a_plugin_that_is_away_is_told_when_it_is_back() {
     let aside = file.with_extension("aside");
     std::fs::rename(&file, &aside).unwrap();
     daemon.plugin_until("hourglass", |row| text(row, "/problem/code") == "plugin-missing").await;
-    let status = daemon.status_until(|status| status.to_string().contains("schedule-plugin-away")).await;
+    let status = daemon.status_until(|status| status.to_string().contains("schedule-plugin-unavailable")).await;
     assert!(status.to_string().contains("the schedule `hourly` is for `hourglass`, which does not run"), "{status}");
     simulator.advance(150 * MINUTE_MS).await;
     assert_eq!(state_of(&daemon, "hourly").await.as_deref(), Some("waiting"));
@@ -294,7 +294,7 @@ async fn the_command_line_tells_all_of_it() {
     let next = cli(&setup, &["schedules", "next", "uneven", "--count", "1"]).await;
     assert!(next.contains("2026-03-28 09:00 UTC") && next.contains("left out by `except`"), "{next}");
     let show = cli(&setup, &["schedules", "show", "night"]).await;
-    for said in ["at 02:30 every day", "schedule-skipped-time", "2026-03-29", "schedule-double-time", "{\"a\":1}"] {
+    for said in ["at 02:30 every day", "schedule-skipped-time", "2026-03-29", "schedule-repeated-time", "{\"a\":1}"] {
         assert!(show.contains(said), "{said}: {show}");
     }
     let config = setup.config();

@@ -24,7 +24,7 @@ async fn messages_on_their_way_are_finished_and_the_rest_waits() {
     daemon.idle().await;
     let sent = simulator.sent().await;
     assert!(sent.values().all(|times| *times == 1), "{sent:?}");
-    assert_eq!(daemon.count("dead").await, 0, "nothing was left in doubt");
+    assert_eq!(daemon.count("dead-letters").await, 0, "nothing was left in doubt");
     daemon.stop().await;
 }
 
@@ -41,8 +41,8 @@ async fn a_platform_that_does_not_answer_holds_nobody_up() {
     // `stop` fails where the daemon does not end, or not well.
     daemon.stop().await;
     let daemon = setup.start().await;
-    daemon.status_until(|status| status.get("dead") == Some(&json!(1))).await;
-    let dead = daemon.all("dead").await;
+    daemon.status_until(|status| status.get("dead_letters") == Some(&json!(1))).await;
+    let dead = daemon.all("dead-letters").await;
     assert_eq!(dead.first().and_then(|row| row.get("code")), Some(&json!("outcome-unknown")));
     daemon.stop().await;
 }

@@ -8,7 +8,7 @@ use beadle_e2e::until;
 #[tokio::test]
 async fn who_said_stop_gets_no_more_and_start_brings_it_back() {
     let place = Place::new();
-    let setup = Setup::new(&place.url()).plugin("echo", "").toml(UNPACED).toml("[words]\nbrand = \"De Buurt\"");
+    let setup = Setup::new(&place.url()).plugin("echo", "").toml(UNPACED).toml("[keywords]\nbrand = \"De Buurt\"");
     let daemon = setup.start().await;
     let simulator = place.start(&setup).await;
     for (person, stop, start) in

@@ -30,7 +30,7 @@ async fn everyone_has_one_answer_and_the_failures_are_there_to_see() {
         };
         assert_eq!((sent.get(&there), sent.get(&not_there)), (Some(&1), None), "{sent:?}");
     }
-    let dead = daemon.all("dead").await;
+    let dead = daemon.all("dead-letters").await;
     assert_eq!(dead.len() as u64, MESSAGES / 3, "{dead:?}");
     for row in &dead {
         assert_eq!(row.get("plugin"), Some(&json!("frail")), "{row}");
@@ -64,6 +64,6 @@ async fn no_plugin_takes_the_daemon_or_its_neighbours_down() {
         simulator.got(person, &[&format!("{wrong} please")]).await;
     }
     daemon.idle().await;
-    assert_eq!(daemon.count("dead").await, wrongs.len() as i64);
+    assert_eq!(daemon.count("dead-letters").await, wrongs.len() as i64);
     daemon.stop().await;
 }

@@ -72,7 +72,7 @@ async fn an_answerer_that_rests_is_passed_over_at_once_and_one_event_brings_it_b
     // Everybody has one answer, and what was tried in vain is there to see.
     let sent = simulator.sent().await;
     assert_eq!(sent.get("n 2"), Some(&6), "{sent:?}");
-    let dead = daemon.all("dead").await;
+    let dead = daemon.all("dead-letters").await;
     assert!(dead.len() == 6 && dead.iter().all(|row| text(row, "/code") == "trap"), "{dead:?}");
     daemon.stop().await;
 }
@@ -91,7 +91,7 @@ async fn one_who_breaks_it_each_time_is_set_apart_and_nobody_else_pays_for_it() 
     let row = daemon.get("plugins/frail").await;
     assert!(text(&row, "/state") == "active" && row.get("problem").is_none(), "{row}");
     assert_eq!(simulator.texts("Bram").await.len(), 8);
-    let mut dead = daemon.all("dead").await;
+    let mut dead = daemon.all("dead-letters").await;
     dead.reverse();
     let tries: Vec<_> = dead.iter().filter_map(|row| row.get("attempts").and_then(Value::as_u64)).collect();
     // Three have all their tries, then the conversation gets one an event: its lane does not wait a minute for each.
@@ -101,7 +101,7 @@ async fn one_who_breaks_it_each_time_is_set_apart_and_nobody_else_pays_for_it() 
     simulator.say("Ana", "poison 2").await;
     simulator.advance(TEN_MINUTES_MS).await;
     daemon.idle().await;
-    assert_eq!(daemon.all("dead").await.first().and_then(|row| row.get("attempts")), Some(&json!(5)));
+    assert_eq!(daemon.all("dead-letters").await.first().and_then(|row| row.get("attempts")), Some(&json!(5)));
     daemon.stop().await;
 }
 
@@ -116,14 +116,14 @@ async fn a_guard_that_rests_holds_events_back_or_lets_them_go_as_it_is_told() {
         meet_people(&simulator).await;
         each_says(&simulator, "n 2").await;
         daemon.plugin_until("guard", |row| text(row, "/state") == "resting").await;
-        let before = daemon.count("dead").await;
+        let before = daemon.count("dead-letters").await;
         simulator.say("Ana", "n 4").await;
         simulator.advance(0).await;
         assert_eq!(simulator.texts("Ana").await == ["n 4"], answered, "{on_failure}");
         simulator.advance(TEN_MINUTES_MS).await;
         daemon.idle().await;
         assert_eq!(simulator.texts("Ana").await == ["n 4"], answered, "{on_failure}: nobody answers without its guard");
-        let letters = daemon.all("dead").await;
+        let letters = daemon.all("dead-letters").await;
         let anas = letters.iter().filter(|row| text(row, "/summary").contains("n 4")).count();
         assert_eq!(anas, dead, "{on_failure}: {before} before, {letters:?}");
         daemon.stop().await;
@@ -174,7 +174,7 @@ async fn one_that_breaks_at_each_trial_is_suspended_and_every_surface_says_so() 
         simulator.got(name, &["v2: 1 one", "v2: 2 two", "v2: 3 three", "v2: 4 four"]).await;
     }
     daemon.plugin_until("frail", |row| row.get("kept_events") == Some(&json!(0))).await;
-    assert_eq!(daemon.count("dead").await, 0);
+    assert_eq!(daemon.count("dead-letters").await, 0);
     daemon.stop().await;
 }
 

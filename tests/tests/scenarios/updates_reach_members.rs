@@ -116,7 +116,7 @@ async fn several_hundred_get_it_once_each_though_the_daemon_is_killed_again_and_
         if text.starts_with("*Feest*") || text.starts_with("*Party*") { got += 1 } else { report = Some(text) }
     }
     // What may or may not have gone when it was killed waits for a person's decision, and is in no doubt after it.
-    let dead = daemon.all("dead").await;
+    let dead = daemon.all("dead-letters").await;
     let held = dead.iter().filter(|row| text(row, "/code") == "outcome-unknown").count();
     assert_eq!(held, dead.len(), "{dead:?}");
     let members = usize::try_from(TODAY).unwrap() + 1;
@@ -177,7 +177,7 @@ async fn each_zone_has_it_in_its_own_morning_and_in_its_own_language() {
     ] {
         assert_eq!(world.got(who).await, [(wanted.to_owned(), hours * 60)], "{who}");
     }
-    assert_eq!(daemon.count("dead").await, 0);
+    assert_eq!(daemon.count("dead-letters").await, 0);
     daemon.stop().await;
 }
 

@@ -80,7 +80,7 @@ async fn what_makes_no_sense_is_a_dead_letter_and_answered_200() {
     for body in [cut, batch.as_bytes(), batch.as_bytes(), deep.as_bytes()] {
         assert_eq!(ask(&setup, &signed(body)).await.status, 200);
     }
-    let dead = daemon.all("dead").await;
+    let dead = daemon.all("dead-letters").await;
     let told: Vec<(&str, &str, u64)> = dead
         .iter()
         .map(|letter| {
@@ -89,7 +89,7 @@ async fn what_makes_no_sense_is_a_dead_letter_and_answered_200() {
         .collect();
     assert_eq!(
         told,
-        [("webhook-unreadable", "whk_3", 1), ("webhook-nonsense", "whk_2", 2), ("webhook-unreadable", "whk_1", 1)],
+        [("webhook-unreadable", "whk_3", 1), ("webhook-malformed", "whk_2", 2), ("webhook-unreadable", "whk_1", 1)],
         "{dead:?}"
     );
     // The good one beside it was heard, once.
@@ -98,7 +98,7 @@ async fn what_makes_no_sense_is_a_dead_letter_and_answered_200() {
         (outbox > 0).then_some(())
     })
     .await;
-    let shown = setup.cli(&["dead", "show", "whk_2"]).await;
+    let shown = setup.cli(&["dead-letters", "show", "whk_2"]).await;
     let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
     assert!(
         shown.contains("without an `id`") && shown.contains("from nobody") && !shown.contains("wamid.GOOD"),
@@ -109,23 +109,24 @@ async fn what_makes_no_sense_is_a_dead_letter_and_answered_200() {
     let metrics = daemon.try_get("/metrics").await.unwrap_or_else(|error| panic!("{error}")).text();
     assert!(metrics.contains("beadle_not_understood_total{what=\"unreadable\"} 4"), "{metrics}");
     // This version knows no better; the next one may.
-    let again = setup.cli(&["dead", "retry", "whk_2"]).await;
+    let again = setup.cli(&["dead-letters", "retry", "whk_2"]).await;
     let said = String::from_utf8_lossy(&again.stderr).into_owned();
     assert!(
-        again.status.code() == Some(1) && said.contains("still not understood") && said.contains("webhook-nonsense"),
+        again.status.code() == Some(1) && said.contains("still not understood") && said.contains("webhook-malformed"),
         "{said}"
     );
-    assert_eq!(setup.cli(&["dead", "drop", "whk_3"]).await.status.code(), Some(0));
+    assert_eq!(setup.cli(&["dead-letters", "drop", "whk_3"]).await.status.code(), Some(0));
     daemon.stop().await;
     older_version_left(
         &setup,
         &meta::text_message("31610000102", "wamid.OLD", 1_795_424_400, "left by an older version"),
     );
     let daemon = setup.start().await;
-    let again = setup.cli(&["dead", "retry", "whk_4"]).await;
+    let again = setup.cli(&["dead-letters", "retry", "whk_4"]).await;
     let said = String::from_utf8_lossy(&again.stdout).into_owned();
     assert!(again.status.code() == Some(0) && said.contains("1 new event"), "{said}");
-    let ids: Vec<String> = daemon.all("dead").await.iter().map(|letter| text(letter, "/id").to_owned()).collect();
+    let ids: Vec<String> =
+        daemon.all("dead-letters").await.iter().map(|letter| text(letter, "/id").to_owned()).collect();
     assert_eq!(ids, ["whk_2", "whk_1"]);
     let events = daemon.all("events?kind=message").await;
     assert!(events.iter().any(|event| text(event, "/summary") == "left by an older version"), "{events:?}");
@@ -162,7 +163,7 @@ fn older_version_left(setup: &Setup, body: &str) {
 db = sqlite3.connect(sys.argv[1])
 body = sys.argv[2].encode()
 db.execute('INSERT INTO letters (app, code, error, hash, received_at, bytes, body) VALUES (?, ?, ?, ?, ?, ?, ?)',
-    ('main', 'webhook-nonsense', 'an older version knew no better', hashlib.sha256(body).digest(), 1795424400000, len(body), body))
+    ('main', 'webhook-malformed', 'an older version knew no better', hashlib.sha256(body).digest(), 1795424400000, len(body), body))
 db.commit()";
     let database = setup.data().join("beadle.db");
     let python = std::process::Command::new("python3").arg("-c").arg(script).arg(database).arg(body).status();

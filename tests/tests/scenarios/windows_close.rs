@@ -67,7 +67,7 @@ async fn each_lead_time_and_the_end_are_told_once_and_not_where_it_was_renewed()
         [("closing-120".into(), 22 * 60), ("closing-120".into(), 45 * 60), ("closing-30".into(), 47 * 60 - 30)];
     assert_eq!(bram, wanted);
     assert_eq!(closed(&daemon, start).await, [24 * 60, 47 * 60]);
-    assert_eq!(daemon.count("dead").await, 0);
+    assert_eq!(daemon.count("dead-letters").await, 0);
     assert_eq!(daemon.get("windows").await.pointer("/items/0"), None);
     daemon.stop().await;
 }
@@ -150,7 +150,7 @@ async fn to_the_second_a_window_takes_a_message_or_refuses_it_when_asked_and_whe
         assert_eq!(simulator.messages(Some(who)).await.len(), wanted, "{who}");
     }
     // Bram's plugin was told no; of Kadri's second message it was told that it did not go.
-    let dead = daemon.all("dead").await;
+    let dead = daemon.all("dead-letters").await;
     assert!(matches!(dead.as_slice(), [it] if text(it, "/error").contains("window-closed")), "{dead:?}");
     let failed = daemon.all("outbox?state=failed").await;
     assert!(matches!(failed.as_slice(), [it] if text(it, "/problem/code") == "window-closed"), "{failed:?}");

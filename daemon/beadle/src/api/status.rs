@@ -26,7 +26,7 @@ pub struct Status {
     /// Messages on their way.
     pub sending: u64,
     /// Dead letters.
-    pub dead: u64,
+    pub dead_letters: u64,
     /// Connections to platforms.
     pub channels: Vec<ChannelState>,
     /// Plugins.

@@ -5,7 +5,7 @@
 
 use super::client::{Client, ClientError};
 use super::schedules::{self, Schedules};
-use super::{Cli, Command, Contacts, Dead, EventFilter, Events, Json, Outbox, Page, Plugins, Windows, show};
+use super::{Cli, Command, Contacts, DeadLetters, EventFilter, Events, Json, Outbox, Page, Plugins, Windows, show};
 use crate::api::ContactEdit;
 use crate::exit::{Exit, print};
 use serde_json::Value;
@@ -68,11 +68,13 @@ async fn ask_all(cli: &Cli) -> Result<(), Ended> {
         Command::Events(Events::Tail { filter, after, count, json }) => {
             tail(&client, filter, after.clone(), *count, *json).await
         }
-        Command::Dead(Dead::Retry { ids }) => decide(&client, ids, "retry").await,
-        Command::Dead(Dead::Drop { ids }) => decide(&client, ids, "drop").await,
-        Command::Plugins(Plugins::Grant { name, rights, take_back }) => {
-            let what = if *take_back { "revoke" } else { "grant" };
-            order(&client, &["plugins", name, what, &rights.join(",")]).await
+        Command::DeadLetters(DeadLetters::Retry { ids }) => decide(&client, ids, "retry").await,
+        Command::DeadLetters(DeadLetters::Drop { ids }) => decide(&client, ids, "drop").await,
+        Command::Plugins(Plugins::Grant { name, rights }) => {
+            order(&client, &["plugins", name, "grant", &rights.join(",")]).await
+        }
+        Command::Plugins(Plugins::Revoke { name, rights }) => {
+            order(&client, &["plugins", name, "revoke", &rights.join(",")]).await
         }
         Command::Contacts(Contacts::Merge { keep, gone, dry_run, json }) => {
             let path = ["contacts", keep, "merge", gone];
@@ -84,14 +86,14 @@ async fn ask_all(cli: &Cli) -> Result<(), Ended> {
             let edit = ContactEdit { language: language.clone(), timezone: timezone.clone() };
             Ok(print(&show::done(client.patch(&["contacts", id], &edit).await?)?)?)
         }
-        Command::Contacts(Contacts::KeepApart { one, other }) => {
-            order(&client, &["contacts", one, "keep-apart", other]).await
+        Command::Contacts(Contacts::MarkDistinct { one, other }) => {
+            order(&client, &["contacts", one, "mark-distinct", other]).await
         }
-        Command::Plugins(Plugins::Rollback { name, lose_state: false }) => {
+        Command::Plugins(Plugins::Rollback { name, discard_state: false }) => {
             order(&client, &["plugins", name, "rollback"]).await
         }
-        Command::Plugins(Plugins::Rollback { name, lose_state: true }) => {
-            order(&client, &["plugins", name, "rollback", "lose-state"]).await
+        Command::Plugins(Plugins::Rollback { name, discard_state: true }) => {
+            order(&client, &["plugins", name, "rollback", "discard-state"]).await
         }
         Command::Plugins(Plugins::Enable { name }) => order(&client, &["plugins", name, "enable"]).await,
         Command::Plugins(Plugins::Disable { name }) => order(&client, &["plugins", name, "disable"]).await,
@@ -141,11 +143,11 @@ pub fn question(command: &Command) -> Option<Question<'_>> {
         Command::Events(Events::Show { id, json }) => {
             Question { path: vec!["events", id], query: Vec::new(), json: json.json, show: show::event }
         }
-        Command::Dead(Dead::List { plugin, page }) => {
-            list("dead", plugin.clone().map(|name| ("plugin", name)).into_iter().collect(), page, show::dead)
+        Command::DeadLetters(DeadLetters::List { plugin, page }) => {
+            list("dead-letters", plugin.clone().map(|name| ("plugin", name)).into_iter().collect(), page, show::dead)
         }
-        Command::Dead(Dead::Show { id, json }) => {
-            Question { path: vec!["dead", id], query: Vec::new(), json: json.json, show: show::dead_one }
+        Command::DeadLetters(DeadLetters::Show { id, json }) => {
+            Question { path: vec!["dead-letters", id], query: Vec::new(), json: json.json, show: show::dead_one }
         }
         Command::Outbox(Outbox::List { state, plugin, conversation, before, page }) => {
             let parts = [("state", state), ("plugin", plugin), ("conversation", conversation), ("before", before)];
@@ -155,9 +157,9 @@ pub fn question(command: &Command) -> Option<Question<'_>> {
         Command::Contacts(Contacts::List { after, page }) => {
             list("contacts", after.clone().map(|id| ("after", id)).into_iter().collect(), page, show::contacts)
         }
-        Command::Contacts(Contacts::Proposals { page }) => {
-            let question = list("contacts", Vec::new(), page, show::proposals);
-            Question { path: vec!["contacts", "proposals"], ..question }
+        Command::Contacts(Contacts::Duplicates { page }) => {
+            let question = list("contacts", Vec::new(), page, show::duplicates);
+            Question { path: vec!["contacts", "duplicates"], ..question }
         }
         Command::Contacts(Contacts::Show { id, json }) => {
             Question { path: vec!["contacts", id], query: Vec::new(), json: json.json, show: show::contact }
@@ -202,7 +204,7 @@ async fn order(client: &Client, path: &[&str]) -> Result<(), Ended> {
 async fn decide(client: &Client, ids: &[String], what: &str) -> Result<(), Ended> {
     let mut last = Ok(());
     for id in ids {
-        match client.post(&["dead", id, what]).await {
+        match client.post(&["dead-letters", id, what]).await {
             Ok(answer) => print(&show::done(answer)?)?,
             Err(ClientError::Refused(problem)) => {
                 eprintln!("{id}: {} ({})", problem.message, problem.code);

@@ -72,8 +72,8 @@ pub enum Command {
     #[command(subcommand)]
     Events(Events),
     /// What was given up and waits for your decision
-    #[command(subcommand)]
-    Dead(Dead),
+    #[command(subcommand, visible_alias = "dead")]
+    DeadLetters(DeadLetters),
     /// What is to leave, or has left
     #[command(subcommand)]
     Outbox(Outbox),
@@ -190,9 +190,9 @@ pub enum Events {
     },
 }
 
-/// `beadle dead`
+/// `beadle dead-letters`
 #[derive(Debug, Subcommand)]
-pub enum Dead {
+pub enum DeadLetters {
     /// All of them, the newest first
     List {
         /// Only of this plugin
@@ -274,7 +274,7 @@ pub enum Contacts {
         timezone: Option<String>,
     },
     /// Pairs who may be the same person: a name of one came with the other. Nobody is merged by itself
-    Proposals {
+    Duplicates {
         #[command(flatten)]
         page: Page,
     },
@@ -291,7 +291,7 @@ pub enum Contacts {
         json: Json,
     },
     /// Say that two contacts are two, so that they are not proposed again
-    KeepApart {
+    MarkDistinct {
         /// con_…
         one: String,
         /// con_…

@@ -52,9 +52,14 @@ pub enum Plugins {
         /// Such as messages; `beadle plugins show NAME` says what it asks for
         #[arg(required = true)]
         rights: Vec<String>,
-        /// Take back what was given by this command
-        #[arg(long)]
-        take_back: bool,
+    },
+    /// Take back rights that were given by `grant`
+    Revoke {
+        /// Its name
+        name: String,
+        /// Such as messages
+        #[arg(required = true)]
+        rights: Vec<String>,
     },
     /// Go back to the revision before, and stay there until another file comes
     Rollback {
@@ -62,7 +67,7 @@ pub enum Plugins {
         name: String,
         /// Also where its state was brought over since: what was written since then is lost
         #[arg(long)]
-        lose_state: bool,
+        discard_state: bool,
     },
     /// Switch a plugin on again, or have one asked again that is suspended; what waits for it comes first
     Enable {

@@ -67,7 +67,14 @@ pub fn status(answer: Value, screen: Screen) -> Shown {
         ("beadle", format!("{}, {} since {}", status.version, status.phase, utc(status.started_at))),
         ("events", format!("{} not finished{}", status.events_open, oldest.unwrap_or_default())),
         ("outbox", format!("{} wait, {} on their way", status.queued, status.sending)),
-        ("dead", if status.dead == 0 { "none".into() } else { format!("{}; see `beadle dead list`", status.dead) }),
+        (
+            "dead",
+            if status.dead_letters == 0 {
+                "none".into()
+            } else {
+                format!("{}; see `beadle dead-letters list`", status.dead_letters)
+            },
+        ),
     ]);
     let mut text = lines.print();
     let mut channels = Table::new(&["CHANNEL", "APP", "STATE"]);
@@ -294,7 +301,7 @@ pub fn outbox(answer: Value, screen: Screen) -> Shown {
     Ok(message_table(&list.items, list.now, screen) + &next)
 }
 
-/// `beadle dead list`
+/// `beadle dead-letters list`
 pub fn dead(answer: Value, screen: Screen) -> Shown {
     let list: List<DeadRow> = from_value(answer)?;
     let mut table = Table::new(&["DEAD", "WHEN", "PLUGIN", "EVENT", "TRIES", "CODE", "WHAT"]);
@@ -312,7 +319,7 @@ pub fn dead(answer: Value, screen: Screen) -> Shown {
     Ok(print_list(&table, list.items.len(), "no dead letters", None, screen))
 }
 
-/// `beadle dead show`
+/// `beadle dead-letters show`
 pub fn dead_one(answer: Value, _: Screen) -> Shown {
     let it: DeadRow = from_value(answer)?;
     let mut text = Lines(vec![
@@ -335,7 +342,7 @@ pub fn dead_one(answer: Value, _: Screen) -> Shown {
     if it.answered {
         text.push_str("\nThe event was answered meanwhile: a retry may answer it twice.\n");
     }
-    let _ = writeln!(text, "\nDecide with `beadle dead retry {0}` or `beadle dead drop {0}`.", it.id);
+    let _ = writeln!(text, "\nDecide with `beadle dead-letters retry {0}` or `beadle dead-letters drop {0}`.", it.id);
     Ok(text)
 }
 
@@ -351,7 +358,7 @@ fn beginning(text: &str) -> String {
     }
 }
 
-/// `beadle dead retry` and `drop`
+/// `beadle dead-letters retry` and `drop`
 pub fn done(answer: Value) -> Shown {
     let it: Done = from_value(answer)?;
     let warning = it.warning.map(|warning| format!("Note: {warning}\n")).unwrap_or_default();

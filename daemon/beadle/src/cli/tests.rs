@@ -95,7 +95,7 @@ fn tables() {
     ]);
     let status = json!({"now": NOW, "version": "0.1.0", "started_at": NOW - 200_000_000, "phase": "running",
         "problems": [{"code": "channel-stopped", "message": "shop: the access token is not valid any more"}],
-        "events_open": 3, "oldest_open_at": NOW - 2000, "queued": 2, "sending": 1, "dead": 1,
+        "events_open": 3, "oldest_open_at": NOW - 2000, "queued": 2, "sending": 1, "dead_letters": 1,
         "channels": [{"name": "shop", "app": "main", "phone_number_id": "1", "state": "open"}],
         "plugins": [plugin("echo", Value::Null), plugin("broken", problem.clone())]});
     let why = json!({"now": NOW, "id": "msg_3", "steps": [
@@ -113,14 +113,14 @@ fn tables() {
         ("beadle events list --kind message --limit 2", list(events, Value::Null), Some(80)),
         ("beadle events list --conversation cnv_1", list(json!([]), Value::Null), None),
         ("beadle events show evt_12", event_view, Some(100)),
-        ("beadle dead list --plugin welcome", list(json!([dead.clone()]), Value::Null), None),
-        ("beadle dead show hnd_12.2", dead, None),
+        ("beadle dead-letters list --plugin welcome", list(json!([dead.clone()]), Value::Null), None),
+        ("beadle dead-letters show hnd_12.2", dead, None),
         ("beadle outbox list", list(json!([message("msg_3", "sending")]), Value::Null), Some(100)),
         ("beadle outbox list --state queued", list(json!([]), Value::Null), None),
         ("beadle contacts list", list(json!([contact, stopped]), "con_8".into()), None),
         ("beadle contacts show con_7", contact_view, None),
         (
-            "beadle contacts proposals",
+            "beadle contacts duplicates",
             list(
                 json!([{"claimed": "con_9", "holder": "con_7", "alias": "phone 351912345678", "seen_at": NOW - 60_000}]),
                 Value::Null,
@@ -153,7 +153,7 @@ fn schedules() {
     digest_view["shares"] = json!([
         {"plugin": "welcome", "next_due_at": NOW + 90_000, "decided_until": NOW},
         {"plugin": "crm", "next_due_at": NOW - 90_000, "decided_until": NOW - 100_000, "problem":
-            {"code": "schedule-plugin-away", "message": "the schedule `digest` is for `crm`, which is not there"}}]);
+            {"code": "schedule-plugin-unavailable", "message": "the schedule `digest` is for `crm`, which is not there"}}]);
     digest_view["warnings"] = json!([{"code": "schedule-short-months", "message": "five months have no 31st"}]);
     let moments = json!([
         moment.clone(),
@@ -163,7 +163,7 @@ fn schedules() {
     let would_run = json!([
         {"plugin": "welcome", "timezone": "Europe/Amsterdam", "for_zone": true, "payload": {"update": "digest"}},
         {"plugin": "crm", "timezone": "Europe/Amsterdam", "for_zone": false, "problem":
-            {"code": "schedule-plugin-deaf", "message": "the schedule `digest` is for `crm`, which has no `on-schedule`"}}]);
+            {"code": "schedule-not-exported", "message": "the schedule `digest` is for `crm`, which has no `on-schedule`"}}]);
     let cases = [
         ("beadle schedules list", list(json!([digest.clone(), over]), "over".into()), Some(120)),
         ("beadle schedules show digest", digest_view, None),

@@ -8,14 +8,14 @@ use sha2::{Digest as _, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-/// Keys, whole (`outbox.slots`), and what is written there.
+/// Keys, whole (`outbox.max_in_flight`), and what is written there.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Flat(BTreeMap<String, String>);
 
 /// What the daemon reads only when it starts: its addresses and data, who it is and to whom it talks, the form of its log.
 /// A key that is not named here takes effect at once, so a section that cannot has to be.
 const AT_START: [&str; 9] =
-    ["daemon.data_dir", "http.", "admin.", "log.format", "apps.", "channels.", "words.", "contacts.", "media."];
+    ["daemon.data_dir", "http.", "admin.", "log.format", "apps.", "channels.", "keywords.", "contacts.", "media."];
 /// … of which this takes effect at once all the same: `channels.NAME.pace`.
 const PACE: &str = ".pace.";
 
@@ -125,12 +125,12 @@ mod tests {
 
     #[test]
     fn what_is_written_otherwise_is_named_with_what_it_takes() {
-        let old = of("[http]\nlisten = 'a:1'\n[outbox]\nslots = 1\n[plugins.echo]\ngrant = ['a']\norder = 1");
+        let old = of("[http]\nlisten = 'a:1'\n[outbox]\nmax_in_flight = 1\n[plugins.echo]\ngrant = ['a']\norder = 1");
         let new = of("[http]\nlisten = 'a:2'\n[plugins.echo]\norder = 1\ngrant = ['a', 'b']\n[plugins.new]");
         let said: Vec<_> = changes(&old, &new).iter().map(Change::to_string).collect();
         let wanted = [
             "http.listen changed (needs a restart)",
-            "outbox.slots removed",
+            "outbox.max_in_flight removed",
             "plugins.echo.grant changed",
             "plugins.new added",
         ];
@@ -139,7 +139,9 @@ mod tests {
         assert!(
             changes(
                 &old,
-                &of("[plugins.echo]\norder=1 # first\ngrant=[\"a\"]\n[outbox]\nslots=1\n[http]\nlisten=\"a:1\"")
+                &of(
+                    "[plugins.echo]\norder=1 # first\ngrant=[\"a\"]\n[outbox]\nmax_in_flight=1\n[http]\nlisten=\"a:1\""
+                )
             )
             .is_empty()
         );

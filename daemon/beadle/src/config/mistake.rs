@@ -13,7 +13,7 @@ use std::path::PathBuf;
 pub const CODES: &[&str] = &[
     "config-duplicate",
     "config-missing",
-    "config-pointless",
+    "config-unused",
     "config-secret",
     "config-syntax",
     "config-type",

@@ -48,8 +48,8 @@ pub struct Config {
     pub http: Http,
     /// `[admin]`
     pub admin: Admin,
-    /// `[words]`
-    pub words: Words,
+    /// `[keywords]`
+    pub keywords: Keywords,
     /// `[contacts]`
     pub contacts: Contacts,
     /// `[apps.NAME]`
@@ -107,9 +107,9 @@ pub struct Admin {
     pub socket: PathBuf,
 }
 
-/// `[words]`: how Beadle itself answers STOP, START, LEAVE and JOIN.
+/// `[keywords]`: how Beadle itself answers STOP, START, LEAVE and JOIN.
 #[derive(Debug, PartialEq)]
-pub struct Words {
+pub struct Keywords {
     /// Who is speaking, in the answer.
     pub brand: String,
     /// For words that do not tell their language.
@@ -159,7 +159,7 @@ pub struct Outbox {
     /// How long a receipt may still come, in milliseconds of civil time.
     pub ambiguous_wait_ms: i64,
     /// Requests to the platform at the same time.
-    pub slots: usize,
+    pub max_in_flight: usize,
 }
 
 /// `[media]`

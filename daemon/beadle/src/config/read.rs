@@ -342,7 +342,7 @@ pub const NAME_FORM: &str = "1 to 64 letters, digits, `-` or `_`";
 pub fn with_guess(mistake: Mistake, said: &str, known: &[&str]) -> Mistake {
     let near = known.iter().map(|name| (strsim::damerau_levenshtein(said, name), *name)).min();
     match near {
-        // A third of the letters may be wrong: `slot` is near `slots`, `shop` is not.
+        // A third of the letters may be wrong: `stag` is near `stage`, `shop` is not.
         Some((wrong, name)) if wrong <= said.len().max(3) / 3 => mistake.help(format!("did you mean `{name}`?")),
         _ => mistake,
     }

@@ -54,17 +54,21 @@ pub fn schedules(root: &mut Section<'_>, home: &Zone) -> Vec<Arc<Schedule>> {
             let mistake = mistake.label("here again").also(first, "here first");
             section.reading.mistake(mistake.help("a schedule is known by its name: give one of them another"));
         }
-        let was = section.string("was");
-        renamed.extend(was.clone());
+        let renamed_from = section.string("renamed_from");
+        renamed.extend(renamed_from.clone());
         let schedule = schedule(&mut section, home, &mut files);
         section.end();
         if let (Some((name, _)), Some(schedule)) = (name, schedule) {
-            let (name, was) = (name.as_str().into(), was.map(|(was, _)| was));
-            schedules.push(Arc::new(Schedule { name, was, ..schedule }));
+            let (name, renamed_from) = (name.as_str().into(), renamed_from.map(|(name, _)| name));
+            schedules.push(Arc::new(Schedule { name, renamed_from, ..schedule }));
         }
     }
-    for (was, place) in renamed.iter().filter(|(was, _)| places.contains_key(was)) {
-        root.bad_value(place, format!("there is a schedule `{was}`"), "`was` is a name that nothing has any more");
+    for (name, place) in renamed.iter().filter(|(name, _)| places.contains_key(name)) {
+        root.bad_value(
+            place,
+            format!("there is a schedule `{name}`"),
+            "`renamed_from` is a name that nothing has any more",
+        );
     }
     schedules
 }
@@ -83,7 +87,7 @@ fn schedule(section: &mut Section<'_>, home: &Zone, files: &mut Files) -> Option
     let overlaps = [("queue", Overlap::Queue), ("skip", Overlap::Skip)];
     let schedule = Schedule {
         name: "".into(),
-        was: None,
+        renamed_from: None,
         said: ("", String::new()),
         pattern: Pattern::At(When::Local(ANCHOR)),
         zones: Zones::One(home.clone()),
@@ -140,7 +144,7 @@ fn pattern(section: &mut Section<'_>) -> Option<((&'static str, String), Pattern
         [(key, _)] => *key,
         [(first, at), (second, place), ..] => {
             let mistake = Mistake::new(
-                "config-pointless",
+                "config-unused",
                 place.clone(),
                 format!("a schedule has one pattern: `{first}` or `{second}`"),
             );
@@ -151,7 +155,7 @@ fn pattern(section: &mut Section<'_>) -> Option<((&'static str, String), Pattern
         }
     };
     if let Some((.., anchor)) = anchor.as_ref().filter(|_| key != "every") {
-        let mistake = Mistake::new("config-pointless", anchor.clone(), "`anchor` is what `every` is counted from");
+        let mistake = Mistake::new("config-unused", anchor.clone(), "`anchor` is what `every` is counted from");
         section.reading.mistake(mistake.label(format!("this schedule has `{key}`")).help("leave it out"));
     }
     let refuse = |section: &Section<'_>, place: &Place, Unreadable { what, hint }: Unreadable| {
@@ -223,7 +227,7 @@ fn plugins(section: &mut Section<'_>) -> Vec<String> {
             return Vec::new();
         }
         (Some((_, place)), Some(_)) => {
-            let mistake = Mistake::new("config-pointless", place, "`plugin` and `plugins` say the same");
+            let mistake = Mistake::new("config-unused", place, "`plugin` and `plugins` say the same");
             section.reading.mistake(mistake.label("put it into the list, or leave the list out"));
             return Vec::new();
         }
@@ -259,7 +263,7 @@ fn missed(section: &mut Section<'_>) -> Missed {
             CatchUp::All => false,
         };
         if let Some(place) = section.ask(key).map(|entry| entry.key.clone()).filter(|_| pointless) {
-            let mistake = Mistake::new("config-pointless", place, format!("`{key}` is for `catch_up = \"{wanted}\"`"));
+            let mistake = Mistake::new("config-unused", place, format!("`{key}` is for `catch_up = \"{wanted}\"`"));
             section.reading.mistake(
                 mistake.label("this schedule catches up otherwise").help("leave it out, or change `catch_up`"),
             );

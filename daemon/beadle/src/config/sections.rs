@@ -7,7 +7,7 @@ use super::mistake::{Mistake, Place};
 use super::read::{Reading, Section, list, with_guess};
 use super::tree::{Node, Table, Value};
 use super::{
-    Admin, App, Channel, Config, Contacts, DEFAULT_SOCKET, Daemon, Http, Log, LogFormat, Media, Outbox, Words,
+    Admin, App, Channel, Config, Contacts, DEFAULT_SOCKET, Daemon, Http, Keywords, Log, LogFormat, Media, Outbox,
     schedules,
 };
 use beadle_catalog::PluginConfig;
@@ -40,7 +40,7 @@ pub fn config(reading: &Reading<'_>, tree: &Table) -> Config {
         daemon,
         http: http(root.section("http")),
         admin: admin(root.section("admin")),
-        words: words(root.section("words")),
+        keywords: keywords(root.section("keywords")),
         contacts: contacts(root.section("contacts")),
         apps,
         outbox: outbox(root.section("outbox")),
@@ -95,13 +95,13 @@ fn admin(mut section: Section<'_>) -> Admin {
     Admin { listen, socket }
 }
 
-fn words(mut section: Section<'_>) -> Words {
+fn keywords(mut section: Section<'_>) -> Keywords {
     let brand = section.string("brand").map_or_else(String::new, |(brand, _)| brand);
     let languages =
         [("en", Language::En), ("nl", Language::Nl), ("de", Language::De), ("pt", Language::Pt), ("et", Language::Et)];
     let language = section.choice("language", &languages).unwrap_or(Language::En);
     section.end();
-    Words { brand, language }
+    Keywords { brand, language }
 }
 
 fn contacts(mut section: Section<'_>) -> Contacts {
@@ -221,7 +221,7 @@ fn outbox(mut section: Section<'_>) -> Outbox {
         on_ambiguous: section.choice("on_ambiguous", &choices).unwrap_or_default(),
         ambiguous_wait_ms: section.duration_ms("ambiguous_wait", SECOND_MS..=DAY_MS).unwrap_or(60 * SECOND_MS),
         // 1,000 a second at the platform's usual 200 ms; more open requests would be memory and no speed.
-        slots: number(&mut section, "slots", 256, 1..=4096) as usize,
+        max_in_flight: number(&mut section, "max_in_flight", 256, 1..=4096) as usize,
     };
     section.end();
     outbox
@@ -243,7 +243,7 @@ fn plugin(mut section: Section<'_>, channels: &BTreeMap<String, Channel>) -> Plu
     let on_failure_at = section.ask("on_failure").map(|entry| entry.key.clone());
     let on_failure = section.choice("on_failure", &failures);
     if let (Some(place), true) = (on_failure_at, stage != Stage::Guard) {
-        let mistake = Mistake::new("config-pointless", place, "`on_failure` is for guards");
+        let mistake = Mistake::new("config-unused", place, "`on_failure` is for guards");
         section.reading.mistake(mistake.label("this plugin is none").help("add `stage = \"guard\"` or leave it out"));
     }
     let isolations = [("warm", Isolation::Warm), ("per-event", Isolation::PerEvent)];
@@ -268,7 +268,7 @@ fn grant(section: &mut Section<'_>) -> Vec<String> {
     let mut granted = Vec::new();
     for (right, place) in section.strings("grant").unwrap_or_default() {
         if GIVEN_TO_ALL.contains(&right.as_str()) {
-            let mistake = Mistake::new("config-pointless", place, format!("every plugin has the right `{right}`"));
+            let mistake = Mistake::new("config-unused", place, format!("every plugin has the right `{right}`"));
             section.reading.mistake(mistake.label("leave it out"));
         } else if !rights.contains(&right.as_str()) {
             let mistake = Mistake::new("config-value", place, format!("there is no right `{right}`"));
@@ -360,7 +360,7 @@ fn retention(mut section: Section<'_>) -> (Retention, i64) {
         events_ms: kept("events", 8, usual.events_ms),
         // For a month it may still tell what became of a message.
         outbox_ms: kept("messages", 31, usual.outbox_ms),
-        dead_ms: kept("dead", 1, usual.dead_ms),
+        dead_ms: kept("dead_letters", 1, usual.dead_ms),
         media_ms: kept("media", 1, usual.media_ms),
         media_bytes: usual.media_bytes,
         states_ms: usual.states_ms,

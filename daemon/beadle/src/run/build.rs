@@ -69,7 +69,7 @@ pub fn outbox(config: &Config) -> OutboxSettings {
     OutboxSettings {
         on_ambiguous: config.outbox.on_ambiguous,
         ambiguous_wait_ms: config.outbox.ambiguous_wait_ms,
-        max_in_flight: config.outbox.slots,
+        max_in_flight: config.outbox.max_in_flight,
         paces: config.channels.iter().map(|(name, channel)| (name.clone(), channel.pace)).collect(),
     }
 }
@@ -126,8 +126,8 @@ fn apps(config: &Config, install: &str) -> BTreeMap<String, App> {
             channels: channels.map(|(name, channel)| (channel.phone_number_id.clone(), name.clone())).collect(),
             accounts: accounts(config, name),
             install: install.to_owned(),
-            brand: config.words.brand.clone(),
-            language: config.words.language,
+            brand: config.keywords.brand.clone(),
+            language: config.keywords.language,
             language_from_number: config.contacts.language_from_number,
         });
         (name.clone(), made)

@@ -44,7 +44,7 @@ const CLOSE_WITHIN: Duration = Duration::from_secs(1);
 
 /// Codes of [`RunError`] that are this crate's own.
 #[cfg(test)]
-pub const CODES: [&str; 3] = ["cannot-listen", "clock-unreadable", "pipeline-stopped"];
+pub const CODES: [&str; 3] = ["listen-failed", "clock-unreadable", "pipeline-stopped"];
 
 /// Why the daemon does not run.
 #[derive(Debug, thiserror::Error)]
@@ -82,7 +82,7 @@ impl Coded for RunError {
             RunError::Store(error) => error.code(),
             RunError::Sandbox(error) => error.code(),
             RunError::Channel(error) => error.code(),
-            RunError::Listen { .. } => "cannot-listen",
+            RunError::Listen { .. } => "listen-failed",
             RunError::Clock(_) => "clock-unreadable",
             RunError::Pipeline(_) => "pipeline-stopped",
         }

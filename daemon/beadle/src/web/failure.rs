@@ -12,16 +12,16 @@ use beadle_store::StoreError;
 /// Codes that `/api/v1` has besides those of the store.
 #[cfg(test)]
 pub const CODES: [&str; 10] = [
-    "app-unknown",
+    "unknown-app",
     "bad-request",
     "channel-stopped",
     "cross-site",
-    "internal",
-    "no-progress",
-    "not-running",
-    "restart-needed",
-    "schedule-plugin-away",
-    "schedule-plugin-deaf",
+    "internal-error",
+    "pipeline-stalled",
+    "plugin-not-running",
+    "restart-required",
+    "schedule-plugin-unavailable",
+    "schedule-not-exported",
 ];
 
 /// Why a question was not answered.
@@ -41,7 +41,7 @@ impl No {
 
     /// It is there and does not run.
     pub fn not_running(what: &str) -> Self {
-        Self::new(StatusCode::CONFLICT, "not-running", format!("{what} does not run; see `beadle plugins list`"))
+        Self::new(StatusCode::CONFLICT, "plugin-not-running", format!("{what} does not run; see `beadle plugins list`"))
     }
 
     /// It is so, and stays so.
@@ -56,7 +56,7 @@ impl No {
 
     /// A fault of ours.
     pub fn internal(message: impl ToString) -> Self {
-        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", message)
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal-error", message)
     }
 
     fn new(status: StatusCode, code: &str, message: impl ToString) -> Self {

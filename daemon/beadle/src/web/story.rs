@@ -127,7 +127,7 @@ impl Story<'_> {
         if let Some(at) = shown.retried_at {
             self.tell(Some(at.as_ms()), &id, "was read again, in vain");
         }
-        self.tell(None, id, "is a dead letter: `beadle dead show`, `retry` or `drop`");
+        self.tell(None, id, "is a dead letter: `beadle dead-letters show`, `retry` or `drop`");
     }
 
     fn contact(&mut self, shown: &ContactShown, asked: &str) -> Result<(), No> {

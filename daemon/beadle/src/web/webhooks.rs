@@ -138,7 +138,7 @@ async fn receive(State(webhooks): State<Arc<Webhooks>>, Path(name): Path<String>
             counts.taken.fetch_add(1, Relaxed);
             if let (Some(letter), Some(why)) = (appended.letters.first(), senseless) {
                 let letters = appended.letters.len();
-                tracing::warn!(app = name, %letter, letters, "A webhook is not understood, and is kept: {why}. See `beadle dead list`.");
+                tracing::warn!(app = name, %letter, letters, "A webhook is not understood, and is kept: {why}. See `beadle dead-letters list`.");
             }
             return StatusCode::OK.into_response();
         }

@@ -13,15 +13,15 @@ use tokio::sync::oneshot;
 /// A person who waits for what comes of a rollback.
 pub(super) struct Order {
     pub to: oneshot::Sender<Answer>,
-    pub lose_state: bool,
+    pub discard_state: bool,
 }
 
 impl Keeper {
     pub(super) async fn obey(&mut self, Asked { command, to }: Asked) {
         let name = command.plugin().to_owned();
-        if let Command::Rollback { lose_state, .. } = command {
+        if let Command::Rollback { discard_state, .. } = command {
             match self.source_of_rollback(&name) {
-                Ok(source) => return self.begin(&name, source, None, Some(Order { to, lose_state })),
+                Ok(source) => return self.begin(&name, source, None, Some(Order { to, discard_state })),
                 Err(error) => _ = to.send(Err(error)),
             }
             return;

@@ -41,12 +41,12 @@ impl Transaction {
             Form::Newer if has.values == 0 && left.is_none() => Ok(StateChange::Back(None)),
             Form::Newer if !matches!(self.job.source, Source::Kept(_)) => {
                 let why = format!(
-                    "it reads its state as version {reads}, and a later revision keeps it as version {}; put that one back, or go back with `beadle plugins rollback {name} --lose-state`",
+                    "it reads its state as version {reads}, and a later revision keeps it as version {}; put that one back, or go back with `beadle plugins rollback {name} --discard-state`",
                     has.version
                 );
                 Err(No::new("state", "state-newer", why))
             }
-            Form::Newer if self.job.lose_state => {
+            Form::Newer if self.job.discard_state => {
                 Ok(StateChange::Back(left.filter(|left| left.version == reads).map(|left| left.no)))
             }
             Form::Newer => {
@@ -95,7 +95,7 @@ impl Transaction {
         let revisions = self.tools.revisions.clone();
         let kept = beside(move || {
             let failed = |error| format!("the revision could not be kept in the data folder: {error}");
-            revisions.keep(&hash, &bytes).map_err(|error| No::passing("keep", "revision-not-kept", failed(error)))
+            revisions.keep(&hash, &bytes).map_err(|error| No::passing("keep", "revision-not-saved", failed(error)))
         });
         let kept = kept.await;
         self.steps.push(("keep", began.elapsed()));

@@ -48,11 +48,11 @@ fn characters_are_counted_and_not_bytes() {
 
 #[test]
 fn white_space_is_empty() {
-    assert_eq!(code(&text("")), "empty");
-    assert_eq!(code(&text(" \n")), "empty");
-    assert_eq!(code(&Outgoing::MarkRead { message: String::new() }), "empty");
-    assert_eq!(code(&Outgoing::Typing { to: " ".into() }), "empty");
-    assert_eq!(code(&Outgoing::Reaction { to: String::new(), emoji: "👍".into() }), "empty");
+    assert_eq!(code(&text("")), "empty-field");
+    assert_eq!(code(&text(" \n")), "empty-field");
+    assert_eq!(code(&Outgoing::MarkRead { message: String::new() }), "empty-field");
+    assert_eq!(code(&Outgoing::Typing { to: " ".into() }), "empty-field");
+    assert_eq!(code(&Outgoing::Reaction { to: String::new(), emoji: "👍".into() }), "empty-field");
 }
 
 #[test]
@@ -65,11 +65,11 @@ fn a_reaction_may_be_taken_back_and_is_short() {
 
 #[test]
 fn buttons_are_one_to_three_and_differ() {
-    assert_eq!(code(&buttons(&[])), "empty");
+    assert_eq!(code(&buttons(&[])), "empty-field");
     assert_eq!(code(&buttons(&[("1", "a"), ("2", "b"), ("3", "c")])), "ok");
     assert_eq!(code(&buttons(&[("1", "a"), ("2", "b"), ("3", "c"), ("4", "d")])), "too-many");
-    assert_eq!(code(&buttons(&[("1", "a"), ("1", "b")])), "not-unique");
-    assert_eq!(code(&buttons(&[("1", "a"), ("2", "a")])), "not-unique");
+    assert_eq!(code(&buttons(&[("1", "a"), ("1", "b")])), "duplicate-id");
+    assert_eq!(code(&buttons(&[("1", "a"), ("2", "a")])), "duplicate-id");
     assert_eq!(code(&buttons(&[(&"i".repeat(257), "a")])), "too-long");
     assert_eq!(
         check(&buttons(&[("1", "a"), ("2", &"t".repeat(21))])).unwrap_err().message,
@@ -82,10 +82,10 @@ fn a_list_has_ten_rows_in_all() {
     assert_eq!(code(&list(vec![section(None, rows(0, 10))])), "ok");
     assert_eq!(code(&list(vec![section(None, rows(0, 11))])), "too-many");
     assert_eq!(code(&list(vec![section(Some("a"), rows(0, 5)), section(Some("b"), rows(5, 6))])), "too-many");
-    assert_eq!(code(&list(vec![section(Some("a"), rows(0, 5)), section(Some("b"), rows(4, 5))])), "not-unique");
-    assert_eq!(code(&list(vec![section(Some("a"), rows(0, 5)), section(None, rows(5, 5))])), "empty");
-    assert_eq!(code(&list(vec![section(Some("a"), rows(0, 5)), section(Some("b"), vec![])])), "empty");
-    assert_eq!(code(&list(vec![])), "empty");
+    assert_eq!(code(&list(vec![section(Some("a"), rows(0, 5)), section(Some("b"), rows(4, 5))])), "duplicate-id");
+    assert_eq!(code(&list(vec![section(Some("a"), rows(0, 5)), section(None, rows(5, 5))])), "empty-field");
+    assert_eq!(code(&list(vec![section(Some("a"), rows(0, 5)), section(Some("b"), vec![])])), "empty-field");
+    assert_eq!(code(&list(vec![])), "empty-field");
     let eleven = (0..11).map(|n| section(Some("s"), rows(n, 1))).collect();
     assert_eq!(code(&list(eleven)), "too-many");
 }
@@ -102,7 +102,7 @@ fn every_part_of_a_list_has_its_limit() {
     assert_eq!(with(|row| row.title = "t".repeat(25)), "too-long");
     assert_eq!(with(|row| row.description = Some("d".repeat(72))), "ok");
     assert_eq!(with(|row| row.description = Some("d".repeat(73))), "too-long");
-    assert_eq!(with(|row| row.description = Some(String::new())), "empty");
+    assert_eq!(with(|row| row.description = Some(String::new())), "empty-field");
     assert_eq!(code(&list(vec![section(Some(&"s".repeat(25)), rows(0, 1))])), "too-long");
     let Outgoing::List { header: _, body, footer: _, button: _, sections, quote } =
         list(vec![section(None, rows(0, 1))])

@@ -141,7 +141,7 @@ fn a_template_needs_no_window_and_marketing_needs_their_leave() {
     there.window_until = None;
     assert_eq!(asked(&template(None), false, &there), "send");
     there.contact.marketing_stopped_since = Some(NOW);
-    for (category, says) in [(None, "send"), (Some("utility"), "send"), (Some("marketing"), "marketing-stopped")] {
+    for (category, says) in [(None, "send"), (Some("utility"), "send"), (Some("marketing"), "marketing-opted-out")] {
         assert_eq!(asked(&template(category), false, &there), says, "{category:?}");
     }
     there.contact.opted_out_since = Some(NOW);
@@ -167,10 +167,10 @@ fn direct_send_needs_no_window_and_their_leave() {
 fn codes_to_log_in_with_go_to_numbers_and_to_no_group() {
     let by_name = Some(Alias { kind: AliasKind::UserId, value: "US.1".into() });
     for (body, to_a_name, to_a_group) in [
-        (template(Some("authentication")), "needs-number", "not-in-groups"),
+        (template(Some("authentication")), "phone-number-required", "unsupported-in-groups"),
         (template(Some("utility")), "send", "send"),
-        (direct("authentication"), "needs-number", "not-in-groups"),
-        (direct("utility"), "send", "not-in-groups"),
+        (direct("authentication"), "phone-number-required", "unsupported-in-groups"),
+        (direct("utility"), "send", "unsupported-in-groups"),
     ] {
         let mut there = conversation();
         assert_eq!(asked(&body, false, &there), "send", "{body:?}");
@@ -188,10 +188,10 @@ fn groups_take_nothing_to_tap_and_only_groups_have_settings() {
     let delete = Outgoing::Group(beadle_model::outgoing::GroupChange::Delete);
     let pin = Outgoing::Pin { message: "wamid.1".into(), days: Some(1) };
     for (body, one, group) in [
-        (&buttons, "send", "not-in-groups"),
+        (&buttons, "send", "unsupported-in-groups"),
         (&text(), "send", "send"),
-        (&reaction(), "send", "not-in-groups"),
-        (&Outgoing::Contacts { cards: serde_json::json!([]), quote: None }, "send", "not-in-groups"),
+        (&reaction(), "send", "unsupported-in-groups"),
+        (&Outgoing::Contacts { cards: serde_json::json!([]), quote: None }, "send", "unsupported-in-groups"),
         (&template(None), "send", "send"),
         (&delete, "groups-only", "send"),
         (&pin, "groups-only", "send"),

@@ -53,7 +53,7 @@ pub(crate) fn judge(answer: SendResponse, body: &Outgoing, attempts: u32, now: T
         }
         SendResponse::Ambiguous(why) => Verdict::Doubt(why),
         SendResponse::NotSent(why) => {
-            Verdict::Pause(Pause::Short(problem("unreachable", "The platform could not be reached", why)))
+            Verdict::Pause(Pause::Short(problem("platform-unreachable", "The platform could not be reached", why)))
         }
         SendResponse::Refused(problem, advice) => refused(problem, advice, body, attempts, now),
     }

@@ -110,7 +110,7 @@ impl Inner {
             }
             Verdict::Doubt(why) => {
                 // Others would meet the same silence: one at a time, until one is answered.
-                let silence = problem("no-answer", "The platform did not answer", why.clone());
+                let silence = problem("platform-no-response", "The platform did not answer", why.clone());
                 state.waiting.pause(&channel, &Pause::Short(silence), now);
                 tracing::warn!(%message, %channel, "Nobody knows whether a message went out; waiting for a receipt: {why}.");
                 state.doubts.add(parcel, now, why);
@@ -121,7 +121,7 @@ impl Inner {
 
     async fn send(&self, Parcel { row, view, .. }: &Parcel) -> SendResponse {
         let Some(channel) = self.channels.get(&view.channel) else {
-            let problem = problem("no-channel", "The channel is not configured", view.channel.as_ref());
+            let problem = problem("unknown-channel", "The channel is not configured", view.channel.as_ref());
             return SendResponse::Refused(problem, Advice::Fail);
         };
         let group_itself = || view.group.clone().map(|value| Alias { kind: AliasKind::WaId, value });
@@ -158,7 +158,9 @@ impl Inner {
         for Settlement { message, outcome, .. } in &settlements {
             match outcome {
                 Outcome::Failed(problem) => self.tell_end(message, problem, "was refused"),
-                Outcome::Dead(problem) => self.tell_end(message, problem, "is a dead letter (`beadle dead list`)"),
+                Outcome::Dead(problem) => {
+                    self.tell_end(message, problem, "is a dead letter (`beadle dead-letters list`)")
+                }
                 Outcome::Accepted(_) | Outcome::Later { .. } | Outcome::Dropped => {}
             }
         }

@@ -122,7 +122,7 @@ fn a_channel_in_trouble_waits_ever_longer_and_tries_with_one() {
     let mut waiting = Waiting::new(settings(FREE, 10));
     let channel = Arc::from("shop");
     (1..=5).for_each(|n| waiting.put(parcel(n, n)));
-    let short = Pause::Short(problem("unreachable", "", ""));
+    let short = Pause::Short(problem("platform-unreachable", "", ""));
     let now = Timestamp(1000);
     assert_eq!(waiting.pause(&channel, &short, now), 0);
     assert_eq!(waiting.collect(now, 10).len(), 1, "one at a time after a failure");

@@ -130,7 +130,7 @@ impl HostState {
     fn create_group(&mut self, channel: &str, change: GroupChange) -> Result<String, No> {
         self.event()?;
         let conversation = self.facts.reader.channel_conversation(channel)?.ok_or_else(|| {
-            Refusal::new("no-channel", format!("There is no channel `{channel}` in the configuration."))
+            Refusal::new("unknown-channel", format!("There is no channel `{channel}` in the configuration."))
         })?;
         self.send_in(conversation, Outgoing::Group(change))
     }

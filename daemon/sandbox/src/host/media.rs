@@ -93,7 +93,7 @@ impl HostState {
                 MediaState::Coming => {}
             }
             if tokio::time::timeout_at(deadline, changes.changed()).await.is_err() {
-                return Err(Refusal::new("media-coming", format!("{} is not here yet.", row.id))
+                return Err(Refusal::new("media-pending", format!("{} is not here yet.", row.id))
                     .instead("Fail with `retry`: the event is handled again, and then it may be.")
                     .into());
             }
@@ -104,9 +104,11 @@ impl HostState {
         self.effect()?;
         if bytes.is_empty() || bytes.len() > FILE_BYTES {
             let size = bytes.len();
-            return Err(
-                Refusal::new("value-too-big", format!("A file has 1 to {FILE_BYTES} bytes; this has {size}.")).into()
-            );
+            return Err(Refusal::new(
+                "value-too-large",
+                format!("A file has 1 to {FILE_BYTES} bytes; this has {size}."),
+            )
+            .into());
         }
         if !mime_type.contains('/') || mime_type.len() > TYPE_BYTES || mime_type.contains(char::is_control) {
             return Err(Refusal::new("bad-media-type", "A media type is like `image/png`.").into());
@@ -122,7 +124,7 @@ impl HostState {
         let media = files.reserve();
         files.write(media, bytes).map_err(|error| {
             let text = format!("The file could not be kept: {error}.");
-            No::from(Refusal::new("media-failed", text).instead("Fail with `retry`."))
+            No::from(Refusal::new("media-unavailable", text).instead("Fail with `retry`."))
         })?;
         let sha256 = Sha256::digest(bytes).iter().fold(String::new(), |mut hex, byte| {
             let _ = write!(hex, "{byte:02x}");
@@ -136,5 +138,5 @@ impl HostState {
 
 fn failed(row: &MediaRow) -> Refusal {
     let why = row.error.as_deref().unwrap_or("the platform does not have it any more");
-    Refusal::new("media-failed", format!("{} cannot be had: {why}.", row.id))
+    Refusal::new("media-unavailable", format!("{} cannot be had: {why}.", row.id))
 }

@@ -243,7 +243,7 @@ impl HostState {
     fn event(&self) -> Result<&Arc<Event>, Refusal> {
         let doing = if self.task.migrating { "brings its state over: only that" } else { "is being started: nothing" };
         self.task.event.as_ref().ok_or_else(|| {
-            Refusal::new("no-event", format!("The plugin {doing} can be read or asked for."))
+            Refusal::new("host-call-at-start", format!("The plugin {doing} can be read or asked for."))
                 .instead("Do it in `handle`.")
         })
     }

@@ -121,7 +121,7 @@ impl HostState {
         if value.len() > limits.value_bytes() {
             let (most, has, plugin) = (limits.value_bytes(), value.len(), &self.facts.name);
             return Err(Refusal::new(
-                "value-too-big",
+                "value-too-large",
                 format!("A value has {most} bytes at most; this one has {has}."),
             )
             .instead(format!("Keep it in parts, or raise `[plugins.{plugin}] limits.value_kib`."))

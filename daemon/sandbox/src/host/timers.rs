@@ -28,9 +28,12 @@ impl HostState {
     fn set_timer(&mut self, scope: wit::Scope, key: String, due_at: i64, payload: Vec<u8>) -> Result<(), No> {
         if payload.len() > limits::TIMER_PAYLOAD_BYTES {
             let (most, has) = (limits::TIMER_PAYLOAD_BYTES, payload.len());
-            return Err(Refusal::new("value-too-big", format!("A timer brings back {most} bytes at most, not {has}."))
-                .instead("Keep it in `state`, and let the timer bring the key.")
-                .into());
+            return Err(Refusal::new(
+                "value-too-large",
+                format!("A timer brings back {most} bytes at most, not {has}."),
+            )
+            .instead("Keep it in `state`, and let the timer bring the key.")
+            .into());
         }
         if !self.facts.subscriptions.contains(&EventKind::Timer) {
             let why = "This plugin does not export `on-timer`, so nobody would hear of it.";

@@ -104,7 +104,7 @@ async fn a_million_tiny_allocations_through_the_host_are_cut_and_cost_the_guest_
     };
     let report = run(&guest).await;
     let fault = report.outcome.unwrap_err();
-    assert!(["host-calls", "cpu-limit"].contains(&fault.code()), "{fault}");
+    assert!(["host-call-limit", "cpu-limit"].contains(&fault.code()), "{fault}");
     assert!(report.usage.host_calls <= 10_001 && report.usage.memory_bytes <= 32 << 20, "{:?}", report.usage);
 }
 

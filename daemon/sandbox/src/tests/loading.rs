@@ -65,7 +65,7 @@ async fn other_types_than_ours_are_refused_before_anything_runs() {
     let world = resolve.select_world(&[package], None).unwrap();
     embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8).unwrap();
     let error = load_error(module).await;
-    assert_eq!(error.code(), "plugin-types");
+    assert_eq!(error.code(), "plugin-type-mismatch");
     assert!(error.to_string().contains("`beadle:plugin/on-message@0.1.0` has another `handle` than ours"), "{error}");
 }
 
@@ -78,8 +78,8 @@ async fn files_that_are_no_plugins_say_why() {
         (b"#!/bin/sh".to_vec(), "not-wasm"),
         (b"\x7fELF and so on".to_vec(), "precompiled"),
         (core_without, "not-a-plugin"),
-        (empty_component, "no-events"),
-        (vec![0; crate::limits::FILE_BYTES + 1], "plugin-too-big"),
+        (empty_component, "no-events-exported"),
+        (vec![0; crate::limits::FILE_BYTES + 1], "plugin-too-large"),
     ] {
         let error = load_error(bytes).await;
         assert_eq!(error.code(), code, "{error}");
@@ -134,7 +134,7 @@ async fn compiled_code_is_kept_where_it_is_said_and_nowhere_else() {
     let cached = new(folder.path()).unwrap();
     cached.load(spec(Guest::default().bytes())).await.unwrap();
     assert!(std::fs::read_dir(folder.path()).unwrap().next().is_some());
-    assert_eq!(new(Path::new("not/absolute")).err().unwrap().code(), "sandbox-engine");
+    assert_eq!(new(Path::new("not/absolute")).err().unwrap().code(), "sandbox-engine-failed");
 }
 
 #[tokio::test]
@@ -182,7 +182,7 @@ async fn an_about_that_cannot_be_shown_is_refused() {
         (telling("1", "fine", "{"), "its settings schema is not JSON"),
     ] {
         let error = load_error(bytes).await;
-        assert_eq!(error.code(), "about-refused");
+        assert_eq!(error.code(), "about-invalid");
         assert!(error.to_string().contains(what), "{error}");
     }
 }
@@ -227,6 +227,6 @@ async fn a_huge_about_is_refused_before_it_is_copied() {
         ..Guest::default()
     };
     let error = load_error(guest.bytes()).await;
-    assert!(["trap", "about-refused"].contains(&error.code()), "{error}");
+    assert!(["trap", "about-invalid"].contains(&error.code()), "{error}");
     assert!(error.to_string().len() < 1000);
 }

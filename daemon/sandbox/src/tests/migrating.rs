@@ -91,7 +91,7 @@ async fn nothing_leaves_meanwhile() {
         put((2048, 4), "(i32.load (i32.const 68))", "(i32.load (i32.const 72))")
     );
     let moved = migrated(&sandbox(), guest(&send)).await.unwrap();
-    assert_eq!(moved.state, [set("name", b"no-event")]);
+    assert_eq!(moved.state, [set("name", b"host-call-at-start")]);
     assert!(!moved.is_enough);
 }
 

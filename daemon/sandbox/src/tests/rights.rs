@@ -209,7 +209,7 @@ async fn limits_of_state_are_refusals() {
     for (handle, code) in [
         (set(0, 1), "bad-key"),
         (set(257, 1), "bad-key"),
-        (set(256, 262_145), "value-too-big"),
+        (set(256, 262_145), "value-too-large"),
         (not_a_counter, "not-a-counter"),
         (bad_id, "bad-id"),
     ] {
@@ -268,7 +268,7 @@ async fn timers_need_somebody_who_hears_them() {
     let world = "export beadle:plugin/on-timer@0.1.0;";
     let too_big = set(4097);
     let guest = Guest { world, ..telling(&imports, &hears, &too_big, &["replies", "timers"]) };
-    assert_eq!(texts(&handled(&guest).await), ["value-too-big"]);
+    assert_eq!(texts(&handled(&guest).await), ["value-too-large"]);
 
     let good = set(3).replace(&refused(), "(i32.const 16)");
     let guest = Guest { world, ..telling(&imports, &hears, &good, &["replies", "timers"]) };
@@ -324,5 +324,5 @@ async fn nothing_can_be_asked_for_without_an_event() {
         ..Guest::default()
     };
     let plugin = load(&sandbox(), &guest).await;
-    assert_eq!(plugin.about().unwrap().version, "no-event");
+    assert_eq!(plugin.about().unwrap().version, "host-call-at-start");
 }

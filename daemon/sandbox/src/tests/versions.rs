@@ -65,7 +65,7 @@ fn of_version(version: &str) -> Vec<u8> {
 #[tokio::test]
 async fn a_newer_version_is_told_with_both_ranges() {
     let error = load_error(of_version("0.2.0")).await;
-    assert_eq!(error.code(), "api-version");
+    assert_eq!(error.code(), "api-version-unsupported");
     assert_eq!(
         error.to_string(),
         "The plugin was built for plugin API 0.2.0 (`state`) and runs on a Beadle that speaks 0.2.0 or later; this Beadle \
@@ -76,7 +76,7 @@ async fn a_newer_version_is_told_with_both_ranges() {
 #[tokio::test]
 async fn a_version_that_is_gone_is_told_so() {
     let error = load_error(of_version("0.0.1")).await;
-    assert_eq!(error.code(), "api-version");
+    assert_eq!(error.code(), "api-version-unsupported");
     assert!(error.to_string().contains("which this Beadle speaks no more: it speaks 0.0.9 to 0.1.0"), "{error}");
 }
 
@@ -90,7 +90,7 @@ async fn two_versions_in_one_plugin_are_refused() {
         ..Guest::default()
     };
     let error = load_error(guest.bytes()).await;
-    assert_eq!(error.code(), "api-version");
+    assert_eq!(error.code(), "api-version-unsupported");
     assert!(error.to_string().contains("mixes plugin API 0.1.0 and 0.0.9"), "{error}");
 }
 

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 pub(crate) fn schedule(cron: &str, zone: &Zone) -> Schedule {
     Schedule {
         name: "test".into(),
-        was: None,
+        renamed_from: None,
         said: ("cron", cron.into()),
         pattern: Pattern::cron(cron).unwrap(),
         zones: Zones::One(zone.clone()),

@@ -167,10 +167,10 @@ async fn what_is_not_ours_is_left_alone() {
     let open = || Store::open(config(dir.path(), &clock)).map(drop).unwrap_err().code();
     rusqlite::Connection::open(&path).unwrap().execute_batch("CREATE TABLE recipes (id)").unwrap();
     let before = std::fs::read(&path).unwrap();
-    assert_eq!(open(), "store-foreign");
+    assert_eq!(open(), "store-not-beadle");
     assert_eq!(std::fs::read(&path).unwrap(), before);
     std::fs::write(&path, "Dear diary, ".repeat(1000)).unwrap();
-    assert_eq!(open(), "store-foreign");
+    assert_eq!(open(), "store-not-beadle");
 }
 
 #[tokio::test(flavor = "multi_thread")]

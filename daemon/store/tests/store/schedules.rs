@@ -10,7 +10,7 @@ const ECHO: PluginNo = PluginNo(1);
 const OTHER: PluginNo = PluginNo(2);
 
 fn entry(name: &str, plan: u8, plugins: &[PluginNo]) -> ScheduleEntry {
-    ScheduleEntry { name: name.into(), was: None, plan: [plan; 16], plugins: plugins.to_vec() }
+    ScheduleEntry { name: name.into(), renamed_from: None, plan: [plan; 16], plugins: plugins.to_vec() }
 }
 
 async fn configure(house: &House, entries: Vec<ScheduleEntry>, from: Timestamp) -> Vec<ScheduleRow> {
@@ -146,15 +146,17 @@ async fn an_edit_begins_anew_and_nothing_else_does() {
     assert_eq!(decided(&edited), [(no, vec![(ECHO, at(7)), (OTHER, at(7))])]);
     // Renamed: its number, its plan and its history go on, and saying so for ever is no harm.
     for _ in 0..2 {
-        let renamed = ScheduleEntry { was: Some("digest".into()), ..entry("weekly", 2, &[ECHO]) };
+        let renamed = ScheduleEntry { renamed_from: Some("digest".into()), ..entry("weekly", 2, &[ECHO]) };
         let rows = configure(&house, vec![renamed], at(8)).await;
         assert_eq!(decided(&rows), [(no, vec![(ECHO, at(7))])]);
     }
     assert_eq!(house.reader.schedule_no("weekly").unwrap(), Some(no));
     assert_eq!(house.reader.schedule_no("digest").unwrap(), None);
     // A name that is in use is not taken over.
-    let both =
-        vec![ScheduleEntry { was: Some("weekly".into()), ..entry("third", 3, &[ECHO]) }, entry("weekly", 2, &[ECHO])];
+    let both = vec![
+        ScheduleEntry { renamed_from: Some("weekly".into()), ..entry("third", 3, &[ECHO]) },
+        entry("weekly", 2, &[ECHO]),
+    ];
     let rows = configure(&house, both, at(8)).await;
     assert!(rows[0].no != no && rows[1].no == no);
     // Removed and put back: from then on, with its history.

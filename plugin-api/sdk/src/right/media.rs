@@ -14,7 +14,7 @@ pub fn info(id: &str) -> Result<FileInfo, Refusal> {
 }
 
 /// Up to `length` (1 MiB at most) bytes from `offset`; fewer at the end. What is still coming is waited for a few seconds
-/// and then refused with `media-coming`, which is worth a [`Failure::Retry`](crate::Failure::Retry).
+/// and then refused with `media-pending`, which is worth a [`Failure::Retry`](crate::Failure::Retry).
 pub fn read(id: &str, offset: u64, length: u32) -> Result<Vec<u8>, Refusal> {
     host::media::read(id, offset, length)
 }

@@ -33,7 +33,7 @@ pub(crate) mod media {
     }
     pub(crate) fn create(mime_type: &str, filename: Option<&str>, bytes: &[u8]) -> Refusable<String> {
         if bytes.is_empty() || bytes.len() > 16 << 20 {
-            return Err(Refusal::new("value-too-big", "A file has 1 byte to 16 MiB."));
+            return Err(Refusal::new("value-too-large", "A file has 1 byte to 16 MiB."));
         }
         Ok(World::with(|world| {
             let id = world.number("med");

@@ -63,7 +63,7 @@ pub(crate) mod state {
             return Err(Refusal::new("bad-key", "A key has 1 to 256 bytes."));
         }
         if value.len() > 256 * 1024 {
-            return Err(Refusal::new("value-too-big", "A value has 256 KiB at most."));
+            return Err(Refusal::new("value-too-large", "A value has 256 KiB at most."));
         }
         Ok(())
     }
@@ -116,7 +116,7 @@ pub(crate) mod timers {
     use super::*;
     pub(crate) fn set(scope: &Scope, key: &str, due_at: i64, payload: &[u8]) -> Refusable<()> {
         if payload.len() > 4096 {
-            return Err(Refusal::new("value-too-big", "A timer's payload has 4 KiB at most."));
+            return Err(Refusal::new("value-too-large", "A timer's payload has 4 KiB at most."));
         }
         World::with(|world| {
             let set_in = world.here.clone();

@@ -83,9 +83,9 @@ fn unique(what: &str, mut all: Vec<&String>) -> Checked {
     let count = all.len();
     all.sort();
     all.dedup();
-    if all.len() < count { Err(Refusal::new("not-unique", format!("Two {what} are alike."))) } else { Ok(()) }
+    if all.len() < count { Err(Refusal::new("duplicate-id", format!("Two {what} are alike."))) } else { Ok(()) }
 }
 
 fn empty(what: &str) -> Refusal {
-    Refusal::new("empty", format!("There is nothing in the {what}."))
+    Refusal::new("empty-field", format!("There is nothing in the {what}."))
 }

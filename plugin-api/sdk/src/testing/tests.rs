@@ -74,17 +74,17 @@ fn lengths_are_whatsapps() {
         replies::send(Buttons::new("?").button(first.0, first.1).button(second.0, second.1))
     };
     assert_eq!(code(replies::send("ä".repeat(4097))), "too-long");
-    assert_eq!(code(replies::send(" ")), "empty");
-    assert_eq!(code(replies::send(Buttons::new("?"))), "empty");
-    assert_eq!(code(two(("a", "A"), ("a", "B"))), "not-unique");
-    assert_eq!(code(two(("a", "A"), ("b", "A"))), "not-unique");
+    assert_eq!(code(replies::send(" ")), "empty-field");
+    assert_eq!(code(replies::send(Buttons::new("?"))), "empty-field");
+    assert_eq!(code(two(("a", "A"), ("a", "B"))), "duplicate-id");
+    assert_eq!(code(two(("a", "A"), ("b", "A"))), "duplicate-id");
     assert_eq!(code(two(("a", "A"), ("b", "123456789012345678901"))), "too-long");
     assert_eq!(code(replies::send(Buttons::new("?").button("a", "A").footer("f".repeat(61)))), "too-long");
     let list = (0..10).fold(List::new("?", "Choose"), |list, n| list.row(n.to_string(), "Row"));
     replies::send(list.clone()).unwrap();
     assert_eq!(code(replies::send(list.row("10", "Row"))), "too-many");
     let untitled = List::new("?", "Choose").row("a", "A").section("B").row("b", "B");
-    assert_eq!(code(replies::send(untitled)), "empty");
+    assert_eq!(code(replies::send(untitled)), "empty-field");
     assert_eq!(host.sent().len(), 1);
 }
 

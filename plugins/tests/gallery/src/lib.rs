@@ -18,7 +18,7 @@ impl OnMessage for Gallery {
     fn on_message(&self, event: MessageEvent) -> Result<Disposition, Failure> {
         if let Some(file) = event.media() {
             let bytes = match media::read_all(&file.id, MOST_BYTES) {
-                Err(refusal) if refusal.code == "media-coming" => return Err(Failure::Retry(refusal.message)),
+                Err(refusal) if refusal.code == "media-pending" => return Err(Failure::Retry(refusal.message)),
                 bytes => bytes?,
             };
             event.reply(MediaMessage::image(file.id.as_str()).caption(format!("{} bytes", bytes.len())))?;

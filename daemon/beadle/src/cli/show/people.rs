@@ -31,8 +31,8 @@ pub fn contacts(answer: Value, screen: Screen) -> Shown {
     Ok(print_list(&table, list.items.len(), "no contacts", next.as_deref(), screen))
 }
 
-/// `beadle contacts proposals`
-pub fn proposals(answer: Value, screen: Screen) -> Shown {
+/// `beadle contacts duplicates`
+pub fn duplicates(answer: Value, screen: Screen) -> Shown {
     let list: List<MergeProposal> = from_value(answer)?;
     let mut table = Table::new(&["CONTACT", "AND", "SEEN", "BECAUSE OF"]);
     for it in &list.items {
@@ -42,7 +42,7 @@ pub fn proposals(answer: Value, screen: Screen) -> Shown {
     }
     let mut text = print_list(&table, list.items.len(), "nobody seems to be here twice", None, screen);
     if !list.items.is_empty() {
-        text.push_str("\nDecide with `beadle contacts merge KEEP GONE` (first with --dry-run) or `beadle contacts keep-apart ONE OTHER`.\n");
+        text.push_str("\nDecide with `beadle contacts merge KEEP GONE` (first with --dry-run) or `beadle contacts mark-distinct ONE OTHER`.\n");
     }
     Ok(text)
 }

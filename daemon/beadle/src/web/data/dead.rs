@@ -20,7 +20,7 @@ pub struct Which {
     limit: Option<usize>,
 }
 
-/// `GET /dead`: newest first.
+/// `GET /dead-letters`: newest first.
 pub async fn dead(State(admin): State<Arc<Admin>>, Query(which): Query<Which>) -> Answer<List<DeadRow>> {
     let now = admin.clock.now().as_ms();
     let most = most(which.limit);
@@ -33,7 +33,7 @@ pub async fn dead(State(admin): State<Arc<Admin>>, Query(which): Query<Which>) -
     Ok(Json(list.await?))
 }
 
-/// `GET /dead/{id}`
+/// `GET /dead-letters/{id}`
 pub async fn dead_one(State(admin): State<Arc<Admin>>, Path(text): Path<String>) -> Answer<DeadRow> {
     let letter: DeadRef = id(&text)?;
     let row = ask(&admin, move |reader, names| {
@@ -75,7 +75,7 @@ fn is_answered(ending: Option<Ending>) -> bool {
     matches!(ending, Some(Ending::Claimed(_) | Ending::Asked(_) | Ending::Host))
 }
 
-/// `POST /dead/{id}/retry`
+/// `POST /dead-letters/{id}/retry`
 pub async fn dead_retry(State(admin): State<Arc<Admin>>, Path(text): Path<String>) -> Answer<Done> {
     let letter: DeadRef = id(&text)?;
     if let DeadRef::Handling(handling) = letter
@@ -107,7 +107,7 @@ pub async fn dead_retry(State(admin): State<Arc<Admin>>, Path(text): Path<String
 async fn read_again(admin: &Admin, letter: LetterShown) -> Result<Done, No> {
     let Some(app) = admin.webhooks.apps.get(&letter.app) else {
         let why = format!("{} came for the app `{}`, which is not configured", letter.id, letter.app);
-        return Err(No::conflict("app-unknown", why));
+        return Err(No::conflict("unknown-app", why));
     };
     let parsed = app.understand(&letter.body, letter.received_at);
     let receipts = parsed.receipts.len();
@@ -124,7 +124,7 @@ async fn read_again(admin: &Admin, letter: LetterShown) -> Result<Done, No> {
     Ok(Done { message, warning: rest })
 }
 
-/// `POST /dead/{id}/drop`
+/// `POST /dead-letters/{id}/drop`
 pub async fn dead_drop(State(admin): State<Arc<Admin>>, Path(text): Path<String>) -> Answer<Done> {
     let letter: DeadRef = id(&text)?;
     admin.store.dead_drop(letter).await?;

@@ -18,7 +18,7 @@ pub use clock::clock;
 pub use dead::{dead, dead_drop, dead_one, dead_retry};
 pub use events::{ending, event, event_row, events, tail};
 pub use outbox::{message_row, outbox, receipts};
-pub use people::{contact, contacts, edit_contact, keep_apart, merge, proposals, would_merge};
+pub use people::{contact, contacts, duplicates, edit_contact, mark_distinct, merge, would_merge};
 pub use plugins::{disable, documents, enable, grant, plugin, plugins, purge, revoke, rollback, rollback_losing_state};
 pub use schedules::{history, next, run, schedule, schedules, would_run};
 pub use state::state;

@@ -34,8 +34,8 @@ pub async fn contacts(State(admin): State<Arc<Admin>>, Query(which): Query<Which
     Ok(Json(list.await?))
 }
 
-/// `GET /contacts/proposals`: who may be here twice, the latest first.
-pub async fn proposals(State(admin): State<Arc<Admin>>, Query(which): Query<Which>) -> Answer<List<MergeProposal>> {
+/// `GET /contacts/duplicates`: who may be here twice, the latest first.
+pub async fn duplicates(State(admin): State<Arc<Admin>>, Query(which): Query<Which>) -> Answer<List<MergeProposal>> {
     let now = admin.clock.now().as_ms();
     let most = most(which.limit);
     let list = ask(&admin, move |reader, _| {
@@ -74,8 +74,11 @@ pub async fn merge(State(admin): State<Arc<Admin>>, Path((keep, gone)): Path<(St
     merge_view(&admin, report, false).await
 }
 
-/// `POST /contacts/{one}/keep-apart/{other}`: they are not proposed again.
-pub async fn keep_apart(State(admin): State<Arc<Admin>>, Path((one, other)): Path<(String, String)>) -> Answer<Done> {
+/// `POST /contacts/{one}/mark-distinct/{other}`: they are not proposed again.
+pub async fn mark_distinct(
+    State(admin): State<Arc<Admin>>,
+    Path((one, other)): Path<(String, String)>,
+) -> Answer<Done> {
     admin.store.keep_contacts_apart(id(&one)?, id(&other)?).await?;
     let message = format!("{one} and {other} are two, and are not proposed again.");
     Ok(Json(Done { message, warning: None }))

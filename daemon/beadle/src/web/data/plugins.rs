@@ -89,12 +89,12 @@ fn state(it: StateShown) -> KeptState {
 
 /// `POST /plugins/{name}/rollback`
 pub async fn rollback(State(admin): State<Arc<Admin>>, Path(name): Path<String>) -> Answer<Done> {
-    order(&admin, Command::Rollback { name, lose_state: false }).await
+    order(&admin, Command::Rollback { name, discard_state: false }).await
 }
 
-/// `POST /plugins/{name}/rollback/lose-state`
+/// `POST /plugins/{name}/rollback/discard-state`
 pub async fn rollback_losing_state(State(admin): State<Arc<Admin>>, Path(name): Path<String>) -> Answer<Done> {
-    order(&admin, Command::Rollback { name, lose_state: true }).await
+    order(&admin, Command::Rollback { name, discard_state: true }).await
 }
 
 /// `POST /plugins/{name}/enable`

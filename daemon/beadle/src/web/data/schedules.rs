@@ -221,9 +221,9 @@ impl Desk {
     fn trouble(&self, schedule: &str, plugin: &str) -> Option<Problem> {
         let (code, why) = match self.plugins.get(plugin) {
             Some((true, true)) => return None,
-            Some((true, false)) => ("schedule-plugin-deaf", "which has no `on-schedule`"),
-            Some((false, _)) => ("schedule-plugin-away", "which does not run"),
-            None => ("schedule-plugin-away", "which is not there"),
+            Some((true, false)) => ("schedule-not-exported", "which has no `on-schedule`"),
+            Some((false, _)) => ("schedule-plugin-unavailable", "which does not run"),
+            None => ("schedule-plugin-unavailable", "which is not there"),
         };
         Some(Problem { code: code.into(), message: format!("the schedule `{schedule}` is for `{plugin}`, {why}") })
     }

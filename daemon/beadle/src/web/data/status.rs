@@ -34,7 +34,7 @@ pub async fn status(State(admin): State<Arc<Admin>>) -> Answer<Status> {
         oldest_open_at: counts.oldest_open_at.map(|at| at.as_ms()),
         queued: counts.queued,
         sending: counts.sending,
-        dead: counts.dead,
+        dead_letters: counts.dead,
         channels,
         plugins: plugins::rows(&admin),
     }))
@@ -51,7 +51,7 @@ fn problems(admin: &Admin) -> Vec<Problem> {
 
 /// What keeps messages from coming in or going out.
 fn troubles(admin: &Admin) -> Vec<Problem> {
-    let stuck = admin.problems().into_iter().map(|message| Problem { code: "no-progress".into(), message });
+    let stuck = admin.problems().into_iter().map(|message| Problem { code: "pipeline-stalled".into(), message });
     let paused = admin.pipeline.outbox().counts().paused;
     let stopped = paused.into_iter().filter_map(|(name, problem)| {
         let message = format!("{name} does not send: {}", problem?.title);
@@ -73,12 +73,12 @@ pub fn doubts(admin: &Admin) -> Vec<Problem> {
     let remarks = admin.catalog.remarks();
     let folders = remarks.iter().map(|text| Problem { code: "plugin-folder-missing".into(), message: text.clone() });
     let documents = admin.catalog.unlisted_documents().into_iter().map(|((plugin, file), why)| Problem {
-        code: "document-refused".into(),
+        code: "document-rejected".into(),
         message: format!("documents of `{plugin}`: {}{why}", if file.is_empty() { file } else { format!("{file}: ") }),
     });
     let config = admin.config_state();
     let waiting = (!config.waiting.is_empty()).then(|| Problem {
-        code: "restart-needed".into(),
+        code: "restart-required".into(),
         message: format!(
             "the configuration was changed, and this takes effect after a restart: {}",
             config.waiting.join(", ")

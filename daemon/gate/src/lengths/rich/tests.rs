@@ -43,7 +43,7 @@ fn files() {
         ("ftp://example.com", "bad-message"),
         ("https://", "bad-message"),
         ("https://a b", "bad-message"),
-        ("", "empty"),
+        ("", "empty-field"),
         (&format!("https://{}", "x".repeat(URL)), "too-long"),
     ] {
         let source = Source::Link(url.into());
@@ -65,7 +65,7 @@ fn files() {
         voice: false,
         quote: None,
     };
-    assert_eq!(says(&own), "empty");
+    assert_eq!(says(&own), "empty-field");
 }
 
 #[test]
@@ -79,9 +79,9 @@ fn places_and_cards() {
     let card = json!({"name": {"formatted_name": "Ana"}});
     for (cards, expected) in [
         (json!([card]), "ok"),
-        (json!([]), "empty"),
+        (json!([]), "empty-field"),
         (json!({}), "bad-message"),
-        (json!([{"name": {}}]), "empty"),
+        (json!([{"name": {}}]), "empty-field"),
         (json!(vec![card; 258]), "too-many"),
     ] {
         assert_eq!(says(&Outgoing::Contacts { cards, quote: None }), expected);
@@ -126,9 +126,14 @@ fn what_can_be_tapped() {
         let (header, body, catalog) = ("h".into(), "b".into(), "c".into());
         Outgoing::ProductList { header, body, footer: None, catalog, shelves: vec![shelf; shelves], quote: None }
     };
-    for (shelves, each, expected) in
-        [(10, 3, "ok"), (1, 30, "ok"), (1, 31, "too-many"), (11, 1, "too-many"), (0, 0, "empty"), (1, 0, "empty")]
-    {
+    for (shelves, each, expected) in [
+        (10, 3, "ok"),
+        (1, 30, "ok"),
+        (1, 31, "too-many"),
+        (11, 1, "too-many"),
+        (0, 0, "empty-field"),
+        (1, 0, "empty-field"),
+    ] {
         assert_eq!(says(&list(shelves, each)), expected, "{shelves} {each}");
     }
     for (json, expected) in [
@@ -155,16 +160,16 @@ fn templates() {
         value: ParameterValue::Text(text.into()),
     };
     assert_eq!(says(&template(|_| {})), "ok");
-    for (name, expected) in [("Order", "bad-message"), ("", "empty"), (&"x".repeat(513), "too-long")] {
+    for (name, expected) in [("Order", "bad-message"), ("", "empty-field"), (&"x".repeat(513), "too-long")] {
         assert_eq!(says(&template(|template| template.name = name.to_owned())), expected, "{name}");
     }
     for (body, expected) in [
         (vec![text(None, "a"), text(None, "a")], "ok"),
         (vec![text(Some("a"), "x"), text(Some("b"), "x")], "ok"),
-        (vec![text(Some("a"), "x"), text(Some("a"), "x")], "not-unique"),
+        (vec![text(Some("a"), "x"), text(Some("a"), "x")], "duplicate-id"),
         (vec![text(Some("a"), "x"), text(None, "x")], "bad-message"),
         (vec![text(None, "two\nlines")], "bad-message"),
-        (vec![text(None, " ")], "empty"),
+        (vec![text(None, " ")], "empty-field"),
         (vec![text(None, "a"); 101], "too-many"),
     ] {
         assert_eq!(says(&template(|template| template.body.clone_from(&body))), expected, "{body:?}");
@@ -188,12 +193,12 @@ fn groups() {
     for (change, expected) in [
         (create(128, 2048), "ok"),
         (create(129, 0), "too-long"),
-        (create(0, 0), "empty"),
+        (create(0, 0), "empty-field"),
         (create(1, 2049), "too-long"),
-        (GroupChange::Settings { subject: None, description: None }, "empty"),
+        (GroupChange::Settings { subject: None, description: None }, "empty-field"),
         (GroupChange::Settings { subject: None, description: Some(String::new()) }, "ok"),
-        (answer(vec![]), "empty"),
-        (answer(vec!["a", "a"]), "not-unique"),
+        (answer(vec![]), "empty-field"),
+        (answer(vec!["a", "a"]), "duplicate-id"),
         (answer(vec!["a", "b"]), "ok"),
         (GroupChange::Remove { contacts: (1..=8).map(ContactId).collect() }, "ok"),
         (GroupChange::Remove { contacts: (1..=9).map(ContactId).collect() }, "too-many"),
@@ -206,7 +211,7 @@ fn groups() {
     {
         assert_eq!(says(&Outgoing::Pin { message: "wamid.1".into(), days }), expected);
     }
-    assert_eq!(says(&Outgoing::Pin { message: " ".into(), days: None }), "empty");
+    assert_eq!(says(&Outgoing::Pin { message: " ".into(), days: None }), "empty-field");
 }
 
 fn direct(category: &str, name: Option<&str>, message: Outgoing) -> Outgoing {
@@ -231,7 +236,7 @@ fn direct_send_takes_what_needs_no_ear_and_no_catalogue() {
         (direct("utility", None, text(4097)), "too-long"),
         (direct("utility", Some("order_1"), link_button.clone()), "ok"),
         (direct("utility", Some("Order"), text(1)), "bad-message"),
-        (direct("utility", Some(""), text(1)), "empty"),
+        (direct("utility", Some(""), text(1)), "empty-field"),
         (direct("authentication", None, text(1)), "ok"),
         (direct("authentication", None, link_button), "bad-message"),
         (direct("marketing", None, text(1)), "bad-message"),

@@ -70,7 +70,7 @@ impl HostState {
             entries.extend(found);
             if bytes > limits::SCAN_BYTES {
                 let most = limits::SCAN_BYTES;
-                return Err(Refusal::new("too-much-at-once", format!("These entries are more than {most} bytes."))
+                return Err(Refusal::new("scan-too-large", format!("These entries are more than {most} bytes."))
                     .instead("Ask with a smaller limit, and again from behind the last key.")
                     .into());
             }
