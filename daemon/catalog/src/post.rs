@@ -26,7 +26,7 @@ pub(crate) struct Post {
     pub path: Option<PathBuf>,
     /// Where it sits, while it takes part.
     pub slot: Option<Arc<PluginSlot>>,
-    /// What waits for rights, where nothing serves.
+    /// What waits for capabilities, where nothing serves.
     pub candidate: Option<Arc<Plugin>>,
     pub state: State,
     pub waiting: Option<Waiting>,
@@ -74,7 +74,7 @@ impl Post {
         }
     }
 
-    /// Rights that it was given, in TOML and by command.
+    /// Capabilities that it was given, in TOML and by command.
     pub fn granted(&self) -> BTreeSet<String> {
         self.config.grant.iter().chain(&self.record.granted).cloned().collect()
     }
@@ -143,7 +143,7 @@ impl Post {
                 tracing::warn!(plugin = name, code = "plugin-pending", "A plugin waits: {why}.");
                 if self.has_active_revision() {
                     let revision = Some(plugin.revision().to_owned());
-                    self.waiting = Some(Waiting { revision, step: "wishes", code: "plugin-pending", why });
+                    self.waiting = Some(Waiting { revision, step: "capabilities", code: "plugin-pending", why });
                 } else {
                     (self.state, self.candidate) = (State::Pending { missing }, Some(plugin));
                 }
