@@ -8,7 +8,7 @@ use crate::config::{self, Config, Loaded, Surroundings, changes};
 use crate::exit::{Exit, print};
 use beadle_clock::Clock;
 use beadle_model::EventKind;
-use beadle_schedule::{Schedule, clinic};
+use beadle_schedule::{Schedule, lint};
 use std::collections::BTreeMap;
 use std::io::IsTerminal as _;
 use std::path::Path;
@@ -85,7 +85,7 @@ fn doubts(config: &Config) -> Vec<String> {
 /// What `beadle schedules show` warns of too; members' zones are known to a daemon only.
 fn surprises(schedule: &Schedule) -> Vec<String> {
     let zones = [schedule.zones.home().clone()];
-    let warnings = clinic::warnings(schedule, &zones, Clock::real().now());
+    let warnings = lint::warnings(schedule, &zones, Clock::real().now());
     warnings.iter().map(|it| format!("the schedule `{}`: {} ({})", schedule.name, it.text, it.code)).collect()
 }
 

@@ -197,7 +197,7 @@ mod tests {
             &beadle_gate::CODES,
             &beadle_pipeline::CODES,
             &beadle_sandbox::CODES,
-            &beadle_schedule::clinic::CODES,
+            &beadle_schedule::lint::CODES,
             &beadle_store::CODES,
             &beadle_whatsapp::CODES,
         ];

@@ -19,7 +19,7 @@ pub struct PluginConfig {
     pub on_failure: OnFailure,
     /// Whether its instances are kept warm.
     pub isolation: Isolation,
-    /// Capabilities given besides those that everybody has.
+    /// Rights given besides those that everybody has.
     pub grant: Vec<String>,
     /// As JSON; an object, or null for none.
     pub settings: Value,
@@ -34,7 +34,7 @@ pub struct PluginConfig {
 }
 
 impl PluginConfig {
-    /// What a plugin is loaded with. When it changes the plugin is loaded anew; the rest is its place and its capabilities.
+    /// What a plugin is loaded with. When it changes the plugin is loaded anew; the rest is its place and its rights.
     pub(crate) fn load(&self) -> LoadConfig {
         let settings = if self.settings.is_null() { Value::Object(Default::default()) } else { self.settings.clone() };
         LoadConfig { settings, limits: self.limits, channels: self.channels.clone(), isolation: self.isolation }
@@ -58,11 +58,11 @@ pub struct Config {
     /// By name.
     pub plugins: BTreeMap<String, PluginConfig>,
     /// How often the folders are looked at without being told that something changed, in milliseconds of real time.
-    pub look_every_ms: i64,
+    pub poll_interval_ms: i64,
     /// For so long after a plugin folder has gone its plugins go on, in milliseconds of real time.
     pub folder_grace_ms: i64,
     /// For so long a start waits for its plugins, in milliseconds of real time.
-    pub start_patience_ms: i64,
+    pub startup_timeout_ms: i64,
     /// For so long a removed plugin's state and timers are kept, in milliseconds of civil time.
     pub keep_removed_ms: i64,
 }
@@ -72,9 +72,9 @@ impl Default for Config {
         Self {
             dirs: Vec::new(),
             plugins: BTreeMap::new(),
-            look_every_ms: Self::LOOK_EVERY_MS,
+            poll_interval_ms: Self::POLL_INTERVAL_MS,
             folder_grace_ms: Self::FOLDER_GRACE_MS,
-            start_patience_ms: Self::START_PATIENCE_MS,
+            startup_timeout_ms: Self::STARTUP_TIMEOUT_MS,
             keep_removed_ms: Self::KEEP_REMOVED_MS,
         }
     }
@@ -83,11 +83,11 @@ impl Default for Config {
 impl Config {
     /// A notification that was lost delays a change by this, and costs nobody anything. On a network file system, which
     /// notifies of nothing, it is set to what one wants to wait.
-    pub const LOOK_EVERY_MS: i64 = 30_000;
+    pub const POLL_INTERVAL_MS: i64 = 30_000;
     /// A folder that is moved, mounted or installed anew is back within this; who removed it on purpose can wait.
     pub const FOLDER_GRACE_MS: i64 = 10 * 60 * 1000;
     /// The largest plugins that there are, in Python, take some seconds of a slow machine the first time.
-    pub const START_PATIENCE_MS: i64 = 30_000;
+    pub const STARTUP_TIMEOUT_MS: i64 = 30_000;
     /// DESIGN section 7.
     pub const KEEP_REMOVED_MS: i64 = 30 * DAY_MS;
 }

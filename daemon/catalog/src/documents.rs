@@ -16,7 +16,7 @@ mod folder;
 use crate::config::Config;
 use crate::folder::Stamp;
 use crate::watch::{Hint, Watch};
-use crate::{Shown, Unlisted};
+use crate::{RejectedDocuments, Shown};
 use beadle_model::PluginNo;
 use beadle_store::{NewDocument, Store, StoreError};
 use folder::{Listing, MOST_BYTES_IN_ALL};
@@ -40,7 +40,7 @@ pub(crate) struct Documents {
     /// Who serves.
     shown: channel::Receiver<Shown>,
     /// What is not taken.
-    told: channel::Sender<Unlisted>,
+    told: channel::Sender<RejectedDocuments>,
     /// True once the folders of all that serve at the start were read.
     first: channel::Sender<bool>,
     watch: Option<Watch>,
@@ -73,7 +73,7 @@ impl Documents {
         store: Store,
         configs: channel::Receiver<Config>,
         shown: channel::Receiver<Shown>,
-        told: channel::Sender<Unlisted>,
+        told: channel::Sender<RejectedDocuments>,
         first: channel::Sender<bool>,
     ) -> Self {
         let (watch, hints, shelves) = (Watch::new().ok(), HashMap::new(), BTreeMap::new());
@@ -110,8 +110,8 @@ impl Documents {
             let serving = shown.entries.iter().filter(|entry| entry.state.serves()).map(|entry| entry.name.clone());
             (shown.started, serving.collect())
         };
-        let mut look_within = Duration::from_millis(config.look_every_ms.try_into().unwrap_or(1));
-        let (mut folders, mut told) = (Vec::new(), Unlisted::new());
+        let mut look_within = Duration::from_millis(config.poll_interval_ms.try_into().unwrap_or(1));
+        let (mut folders, mut told) = (Vec::new(), RejectedDocuments::new());
         for name in serving {
             let path = config.plugins.get(&name).and_then(|plugin| plugin.documents.clone());
             let mut shelf = self.shelves.remove(&name).unwrap_or_default();
@@ -258,7 +258,7 @@ impl Documents {
     }
 
     /// Tells of what is not taken, once.
-    fn tell(&self, told: Unlisted) {
+    fn tell(&self, told: RejectedDocuments) {
         self.told.send_if_modified(|before| {
             for ((plugin, file), why) in told.iter().filter(|(key, why)| before.get(*key) != Some(*why)) {
                 tracing::warn!(plugin, file, code = "document-rejected", "A document is not taken: {why}.");

@@ -25,21 +25,21 @@ pub struct Entry {
     /// What serves; where nothing does, what would.
     pub plugin: Option<Arc<Plugin>>,
     /// Whether it serves, and why not.
-    pub state: State,
+    pub state: PluginState,
     /// What lies in the folder and does not serve, beside a revision that does.
-    pub waiting: Option<Waiting>,
+    pub blocked: Option<BlockedRevision>,
     /// What is remembered of it across starts.
     pub record: Record,
     /// The steps of its last change, and how long each took.
-    pub steps: Vec<Took>,
+    pub steps: Vec<StepTime>,
 }
 
 /// A step of a change, and how long it took.
-pub type Took = (&'static str, Duration);
+pub type StepTime = (&'static str, Duration);
 
 /// Whether a plugin serves.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum State {
+pub enum PluginState {
     /// It does.
     Active,
     /// It does, and the revision before it is kept warm beside it.
@@ -65,7 +65,7 @@ pub enum State {
     },
     /// It is being loaded for the first time.
     Loading,
-    /// It asks for capabilities that it was not given.
+    /// It asks for rights that it was not given.
     Pending {
         /// Which.
         missing: Vec<String>,
@@ -83,7 +83,7 @@ pub enum State {
 
 /// A revision that could not take over.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Waiting {
+pub struct BlockedRevision {
     /// Its content hash, where it could be read.
     pub revision: Option<String>,
     /// The step at which it was refused.
@@ -91,60 +91,60 @@ pub struct Waiting {
     /// For `beadle explain`.
     pub code: &'static str,
     /// Why, and what to do.
-    pub why: String,
+    pub reason: String,
 }
 
-impl State {
+impl PluginState {
     /// For people and JSON.
     pub fn name(&self) -> &'static str {
         match self {
-            State::Active => "active",
-            State::Probation { .. } => "probation",
-            State::Resting { .. } => "resting",
-            State::Suspended(_) => "suspended",
-            State::Disabled { .. } => "disabled",
-            State::Loading => "loading",
-            State::Pending { .. } => "pending",
-            State::Broken { .. } => "broken",
-            State::Removed => "removed",
+            PluginState::Active => "active",
+            PluginState::Probation { .. } => "probation",
+            PluginState::Resting { .. } => "resting",
+            PluginState::Suspended(_) => "suspended",
+            PluginState::Disabled { .. } => "disabled",
+            PluginState::Loading => "loading",
+            PluginState::Pending { .. } => "pending",
+            PluginState::Broken { .. } => "broken",
+            PluginState::Removed => "removed",
         }
     }
 
     /// Whether events go to it.
     pub fn serves(&self) -> bool {
-        matches!(self, State::Active | State::Probation { .. } | State::Resting { .. })
+        matches!(self, PluginState::Active | PluginState::Probation { .. } | PluginState::Resting { .. })
     }
 
     /// For `beadle explain`, where it does not serve and should.
     pub fn code(&self) -> Option<&str> {
         match self {
-            State::Pending { .. } => Some("plugin-pending"),
-            State::Resting { .. } => Some("plugin-resting"),
-            State::Suspended(suspension) => Some(&suspension.code),
-            State::Broken { code, .. } => Some(code),
+            PluginState::Pending { .. } => Some("plugin-pending"),
+            PluginState::Resting { .. } => Some("plugin-resting"),
+            PluginState::Suspended(suspension) => Some(&suspension.code),
+            PluginState::Broken { code, .. } => Some(code),
             _ => None,
         }
     }
 
     /// Why it does not serve as it should, in a sentence; `None` where it does, or nobody expects it to.
-    pub fn why(&self, name: &str) -> Option<String> {
+    pub fn reason(&self, name: &str) -> Option<String> {
         match self {
-            State::Pending { missing } => Some(pending(name, missing)),
-            State::Resting { code, error } => Some(format!(
+            PluginState::Pending { missing } => Some(pending(name, missing)),
+            PluginState::Resting { code, error } => Some(format!(
                 "`{name}` fails whatever it gets and rests, then it is tried with one event; last it failed so: {error} ({code})"
             )),
-            State::Suspended(Suspension { why, .. }) => Some(format!(
+            PluginState::Suspended(Suspension { why, .. }) => Some(format!(
                 "`{name}` is suspended: {why}. What is for it alone is kept; `beadle plugins enable {name}` has it asked again, another file takes its place"
             )),
-            State::Broken { error, .. } => Some(error.clone()),
+            PluginState::Broken { error, .. } => Some(error.clone()),
             _ => None,
         }
     }
 }
 
-/// What to do about capabilities that are missing.
+/// What to do about rights that are missing.
 pub(crate) fn pending(name: &str, missing: &[String]) -> String {
-    let quoted: Vec<_> = missing.iter().map(|capability| format!("\"{capability}\"")).collect();
+    let quoted: Vec<_> = missing.iter().map(|right| format!("\"{right}\"")).collect();
     format!(
         "`{name}` asks for {missing}, which it was not given. If it may, say `beadle plugins grant {name} {first}` or write [plugins.{name}] grant = [{quoted}]",
         missing = missing.join(", "),

@@ -7,7 +7,7 @@
 
 use crate::command::Asked;
 use crate::config::Config;
-use crate::entry::State;
+use crate::entry::PluginState;
 use crate::folder::{self, Listing};
 use crate::marks::Marks;
 use crate::plan::{self, Do, Here, Judged, Known};
@@ -195,7 +195,7 @@ impl Keeper {
         self.listing = listing;
         let now = Instant::now();
         self.note_folders(now);
-        let mut look_within = Duration::from_millis(self.config.look_every_ms.try_into().unwrap_or(1));
+        let mut look_within = Duration::from_millis(self.config.poll_interval_ms.try_into().unwrap_or(1));
         look_within = look_within.min(self.patience_left(now).unwrap_or(look_within));
         if let Err(error) = self.meet_new_ones().await {
             tracing::warn!(%error, "A new plugin could not be noted; again soon.");
@@ -238,16 +238,16 @@ impl Keeper {
         let found = self.listing.plugins.get(name);
         post.is_seen(found.map(|found| found.stamp), now);
         if let (Some(since), true) = (post.record.disabled_since, found.is_some() && !post.busy) {
-            post.state = State::Disabled { since };
+            post.state = PluginState::Disabled { since };
             return Do::Nothing;
         }
         let folder_lost = post.path.as_deref().and_then(|path| self.lost.get(path.parent()?));
         if found.is_none() && post.slot.is_none() && !post.busy {
-            if self.lost.is_empty() && post.state == State::Removed {
+            if self.lost.is_empty() && post.state == PluginState::Removed {
                 return Do::Nothing;
             }
             if !self.lost.is_empty() {
-                post.state = State::Broken { code: "plugin-folder-missing", error: tell::lost_text(&self.lost) };
+                post.state = PluginState::Broken { code: "plugin-folder-missing", error: tell::lost_text(&self.lost) };
                 return Do::Nothing;
             }
         }
@@ -281,7 +281,7 @@ impl Keeper {
         self.begin(name, source, waited, None);
     }
 
-    fn begin(&mut self, name: &str, source: Source, settled: Option<crate::Took>, order: Option<Order>) {
+    fn begin(&mut self, name: &str, source: Source, settled: Option<crate::StepTime>, order: Option<Order>) {
         let Some(post) = self.posts.get_mut(name) else { return };
         (post.busy, post.judged_since) = (true, Some(Instant::now()));
         let stamp = match &source {

@@ -31,7 +31,7 @@ pub mod watch;
 
 pub use command::{Answer, Command, CommandError};
 pub use config::{Config, PluginConfig};
-pub use entry::{Entry, State, Took, Waiting};
+pub use entry::{BlockedRevision, Entry, PluginState, StepTime};
 pub use record::{Isolated, Record, Suspended};
 
 use beadle_clock::Clock;
@@ -97,13 +97,13 @@ pub struct Catalog {
     config: Arc<channel::Sender<Config>>,
     shown: channel::Receiver<Shown>,
     counts: Arc<Counts>,
-    unlisted: channel::Receiver<Unlisted>,
+    unlisted: channel::Receiver<RejectedDocuments>,
     /// True once documents were read for the first time.
     documents: channel::Receiver<bool>,
 }
 
 /// Documents that are not taken, by plugin and name, and why; without a name: the folder.
-pub type Unlisted = BTreeMap<(String, String), String>;
+pub type RejectedDocuments = BTreeMap<(String, String), String>;
 
 /// What there is to see.
 #[derive(Clone, Default)]
@@ -134,7 +134,7 @@ impl Catalog {
         let (config, configs) = channel::channel(config);
         let (show, shown) = channel::channel(Shown::default());
         let counts = Arc::<Counts>::default();
-        let (tell, unlisted) = channel::channel(Unlisted::new());
+        let (tell, unlisted) = channel::channel(RejectedDocuments::new());
         let (first, documents) = channel::channel(false);
         tokio::spawn(Documents::new(parts.store.clone(), configs.clone(), shown.clone(), tell, first).run());
         tokio::spawn(Keeper::new(parts, configs, asked, show, Arc::clone(&counts)).run());
@@ -155,19 +155,23 @@ impl Catalog {
     }
 
     /// What there is to say of folders and files, in sentences without an end.
-    pub fn remarks(&self) -> Arc<[String]> {
+    pub fn folder_warnings(&self) -> Arc<[String]> {
         Arc::clone(&self.shown.borrow().remarks)
     }
 
     /// Documents that are not taken.
-    pub fn unlisted_documents(&self) -> Unlisted {
+    pub fn rejected_documents(&self) -> RejectedDocuments {
         self.unlisted.borrow().clone()
     }
 
     /// Changes so far: serving, refused, sent back.
     pub fn counts(&self) -> [(&'static str, u64); 3] {
         let Counts { served, refused, sent_back } = &*self.counts;
-        [("served", served.load(Relaxed)), ("refused", refused.load(Relaxed)), ("sent-back", sent_back.load(Relaxed))]
+        [
+            ("activated", served.load(Relaxed)),
+            ("refused", refused.load(Relaxed)),
+            ("rolled-back", sent_back.load(Relaxed)),
+        ]
     }
 
     /// From now on this holds. What it changes is brought about as a changed file is; what it leaves alone is not touched.
@@ -180,7 +184,7 @@ impl Catalog {
     }
 
     /// Has something done, and waits until it is.
-    pub async fn ask(&self, command: Command) -> Answer {
+    pub async fn execute(&self, command: Command) -> Answer {
         let (to, answer) = oneshot::channel();
         self.commands.send(Asked { command, to }).await.map_err(|_| CommandError::Closed)?;
         answer.await.map_err(|_| CommandError::Closed)?

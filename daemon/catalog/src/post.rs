@@ -1,7 +1,7 @@
 //! One plugin as the keeper knows it.
 
 use crate::config::{Config, PluginConfig};
-use crate::entry::{Entry, State, Took, Waiting, pending};
+use crate::entry::{BlockedRevision, Entry, PluginState, StepTime, pending};
 use crate::folder::Stamp;
 use crate::plan::Judged;
 use crate::record::Record;
@@ -26,11 +26,11 @@ pub(crate) struct Post {
     pub path: Option<PathBuf>,
     /// Where it sits, while it takes part.
     pub slot: Option<Arc<PluginSlot>>,
-    /// What waits for capabilities, where nothing serves.
+    /// What waits for rights, where nothing serves.
     pub candidate: Option<Arc<Plugin>>,
-    pub state: State,
-    pub waiting: Option<Waiting>,
-    pub steps: Vec<Took>,
+    pub state: PluginState,
+    pub blocked: Option<BlockedRevision>,
+    pub steps: Vec<StepTime>,
     /// With what it was judged last.
     pub judged: Option<Judged>,
     /// It is being judged.
@@ -50,9 +50,9 @@ pub(crate) struct Post {
 impl Post {
     pub fn new(no: PluginNo, record: Record, config: PluginConfig) -> Self {
         let state = match (record.gone_since, record.disabled_since) {
-            (Some(_), _) => State::Removed,
-            (None, Some(since)) => State::Disabled { since },
-            (None, None) => State::Loading,
+            (Some(_), _) => PluginState::Removed,
+            (None, Some(since)) => PluginState::Disabled { since },
+            (None, None) => PluginState::Loading,
         };
         Self {
             no,
@@ -62,7 +62,7 @@ impl Post {
             slot: None,
             candidate: None,
             state,
-            waiting: None,
+            blocked: None,
             steps: Vec::new(),
             judged: None,
             busy: false,
@@ -74,7 +74,7 @@ impl Post {
         }
     }
 
-    /// Capabilities that it was given, in TOML and by command.
+    /// Rights that it was given, in TOML and by command.
     pub fn granted(&self) -> BTreeSet<String> {
         self.config.grant.iter().chain(&self.record.granted).cloned().collect()
     }
@@ -99,12 +99,12 @@ impl Post {
     }
 
     /// It takes no part any more. Calls that run are ended by what runs them.
-    pub fn leaves(&mut self, state: State) {
-        if let (Some(slot), State::Disabled { .. }) = (&self.slot, &state) {
+    pub fn leaves(&mut self, state: PluginState) {
+        if let (Some(slot), PluginState::Disabled { .. }) = (&self.slot, &state) {
             // What is on its way to it is not: it was switched off.
             slot.disable();
         }
-        (self.slot, self.candidate, self.waiting, self.judged) = (None, None, None, None);
+        (self.slot, self.candidate, self.blocked, self.judged) = (None, None, None, None);
         (self.probation_since, self.again_at) = (None, None);
         self.state = state;
     }
@@ -116,15 +116,15 @@ impl Post {
         if let Some(slot) = slot {
             self.slot = Some(slot);
             if self.has_active_revision() && !self.state.serves() {
-                self.state = State::Active;
+                self.state = PluginState::Active;
             }
         }
         self.judged = Some(judged);
         match verdict {
             Verdict::Moved => self.judged = None,
-            Verdict::Same => self.waiting = None,
+            Verdict::Same => self.blocked = None,
             Verdict::Serves => {
-                (self.waiting, self.candidate) = (None, None);
+                (self.blocked, self.candidate) = (None, None);
                 self.probation_since = Some(now);
                 self.tell(name, &steps);
                 self.steps = steps;
@@ -132,20 +132,21 @@ impl Post {
             Verdict::Isolated(suspension) => {
                 let code = &suspension.code;
                 tracing::error!(plugin = name, code, "A plugin is not loaded: {}.", suspension.why);
-                (self.waiting, self.candidate) = (None, None);
-                self.state = State::Suspended(suspension);
+                (self.blocked, self.candidate) = (None, None);
+                self.state = PluginState::Suspended(suspension);
             }
             Verdict::Pending { plugin, missing, withdrawn } => {
                 let why = pending(name, &missing);
                 if withdrawn {
-                    self.leaves(State::Pending { missing: missing.clone() });
+                    self.leaves(PluginState::Pending { missing: missing.clone() });
                 }
                 tracing::warn!(plugin = name, code = "plugin-pending", "A plugin waits: {why}.");
                 if self.has_active_revision() {
                     let revision = Some(plugin.revision().to_owned());
-                    self.waiting = Some(Waiting { revision, step: "capabilities", code: "plugin-pending", why });
+                    self.blocked =
+                        Some(BlockedRevision { revision, step: "wishes", code: "plugin-pending", reason: why });
                 } else {
-                    (self.state, self.candidate) = (State::Pending { missing }, Some(plugin));
+                    (self.state, self.candidate) = (PluginState::Pending { missing }, Some(plugin));
                 }
             }
             Verdict::Refused { why, passing } => {
@@ -162,10 +163,10 @@ impl Post {
         self.slot.as_ref().is_some_and(|slot| slot.active().is_some())
     }
 
-    fn refuse(&mut self, name: &str, why: Waiting, steps: &[Took]) {
+    fn refuse(&mut self, name: &str, why: BlockedRevision, steps: &[StepTime]) {
         let (code, step, steps_ms) = (why.code, why.step, in_ms(steps));
         // Some reasons are sentences with an end of their own.
-        let text = why.why.trim_end_matches('.');
+        let text = why.reason.trim_end_matches('.');
         if self.has_active_revision() {
             tracing::error!(
                 plugin = name,
@@ -174,15 +175,15 @@ impl Post {
                 steps_ms,
                 "A new revision was refused, and the one before it goes on: {text}."
             );
-            self.waiting = Some(why);
+            self.blocked = Some(why);
         } else {
             tracing::error!(plugin = name, code, step, steps_ms, "A plugin does not run: {text}.");
             (self.candidate, self.slot) = (None, None);
-            self.state = State::Broken { code, error: why.why };
+            self.state = PluginState::Broken { code, error: why.reason };
         }
     }
 
-    fn tell(&self, name: &str, steps: &[Took]) {
+    fn tell(&self, name: &str, steps: &[StepTime]) {
         let Some(ActiveRevision { plugin, .. }) = self.slot.as_ref().and_then(|slot| slot.active()) else { return };
         let revision = plugin.revision().get(..12).unwrap_or_default();
         tracing::info!(plugin = name, revision, steps_ms = in_ms(steps), "A plugin runs.");
@@ -190,19 +191,19 @@ impl Post {
 
     /// Its place in the roster, while it takes part.
     pub fn member(&self) -> Option<Arc<Subscription>> {
-        let is_kept_for = |state: &State| state.serves() || matches!(state, State::Suspended(_));
+        let is_kept_for = |state: &PluginState| state.serves() || matches!(state, PluginState::Suspended(_));
         let slot = self.slot.as_ref().filter(|_| is_kept_for(&self.state))?;
         let PluginConfig { stage, order, on_failure, max_age_ms, .. } = self.config;
         Some(Arc::new(Subscription::new(Arc::clone(slot), stage, order, on_failure, max_age_ms)))
     }
 
     /// As it stands.
-    pub fn stands(&self, now: Timestamp) -> State {
+    pub fn stands(&self, now: Timestamp) -> PluginState {
         let Some(slot) = self.slot.as_ref().filter(|_| self.state.serves()) else { return self.state.clone() };
         match (slot.availability(now), slot.active().and_then(|serving| serving.probation)) {
-            (Availability::Suspended(suspension), _) => State::Suspended(suspension),
-            (Availability::Resting { code, error, .. }, _) => State::Resting { code, error },
-            (_, Some(probation)) => State::Probation { well: probation.well(), failed: probation.failed() },
+            (Availability::Suspended(suspension), _) => PluginState::Suspended(suspension),
+            (Availability::Resting { code, error, .. }, _) => PluginState::Resting { code, error },
+            (_, Some(probation)) => PluginState::Probation { well: probation.well(), failed: probation.failed() },
             _ => self.state.clone(),
         }
     }
@@ -219,7 +220,7 @@ impl Post {
             slot: self.slot.clone(),
             plugin: serving.map(|serving| serving.plugin).or_else(|| self.candidate.clone()),
             state,
-            waiting: self.waiting.clone(),
+            blocked: self.blocked.clone(),
             record: self.record.clone(),
             steps: self.steps.clone(),
         }
@@ -227,7 +228,7 @@ impl Post {
 }
 
 /// The steps of a transaction and how long each took, for a line of the log.
-fn in_ms(steps: &[Took]) -> String {
+fn in_ms(steps: &[StepTime]) -> String {
     let took: Vec<_> = steps.iter().map(|(step, took)| format!("{step} {:.1}", took.as_secs_f64() * 1e3)).collect();
     took.join(", ")
 }
@@ -244,8 +245,8 @@ pub(crate) fn missing(name: &str, config: &Config) -> Entry {
         config: config.plugins.get(name).cloned().unwrap_or_default(),
         slot: None,
         plugin: None,
-        state: State::Broken { code: "plugin-missing", error },
-        waiting: None,
+        state: PluginState::Broken { code: "plugin-missing", error },
+        blocked: None,
         record: Record::default(),
         steps: Vec::new(),
     }

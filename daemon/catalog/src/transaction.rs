@@ -1,6 +1,6 @@
 //! The transaction by which a plugin's revision takes over: each step can say no, and then nothing has changed.
 //!
-//! settle → parse → exports and imports → compile → link → about → settings → capabilities → state → trial migration → dry run →
+//! settle → parse → exports and imports → compile → link → about → settings → wishes → state → trial migration → dry run →
 //! keep → swap, or migration and swap in one. The first of them is the keeper's (a file is not touched before it is whole), the
 //! next five are the sandbox's; what comes from the state on is in `takeover`. What follows the swap, probation, is the
 //! keeper's again. A step that refuses has a name and a code; how long each took is told.
@@ -11,7 +11,7 @@
 mod takeover;
 
 use crate::config::PluginConfig;
-use crate::entry::{Took, Waiting};
+use crate::entry::{BlockedRevision, StepTime};
 use crate::folder::Stamp;
 use crate::grants;
 use crate::marks::{Loading, Mark, Marks};
@@ -71,7 +71,7 @@ pub(crate) struct Job {
     /// Where the plugin sits, if it serves.
     pub slot: Option<Arc<PluginSlot>>,
     /// How long the file was waited for.
-    pub settled: Option<Took>,
+    pub settled: Option<StepTime>,
     /// Nothing else is loaded meanwhile.
     pub alone: bool,
     /// To go back may cost the state that was written since.
@@ -87,7 +87,7 @@ pub(crate) struct Outcome {
     /// What is to be remembered now.
     pub record: Record,
     /// The steps that were taken.
-    pub steps: Vec<Took>,
+    pub steps: Vec<StepTime>,
 }
 
 /// What was decided.
@@ -104,11 +104,11 @@ pub(crate) enum Verdict {
     Pending {
         plugin: Arc<Plugin>,
         missing: Vec<String>,
-        /// It is the very revision that serves: a capability was taken back.
+        /// It is the very revision that serves: a right was taken back.
         withdrawn: bool,
     },
     /// It does not take over. `passing`: it may by itself, after a while.
-    Refused { why: Waiting, passing: bool },
+    Refused { why: BlockedRevision, passing: bool },
 }
 
 /// A step that said no.
@@ -141,7 +141,7 @@ pub(crate) async fn run(tools: Tools, job: Job) -> Outcome {
     let mut this = Transaction { steps: job.settled.into_iter().collect(), revision: None, mark: None, tools, job };
     let verdict = this.run().await.unwrap_or_else(|no| {
         let No { step, code, why, passing } = no;
-        let why = Waiting { revision: this.revision.take(), step, code, why };
+        let why = BlockedRevision { revision: this.revision.take(), step, code, reason: why };
         Verdict::Refused { why, passing }
     });
     Outcome { verdict, slot: this.job.slot, record: this.job.record, steps: this.steps }
@@ -154,7 +154,7 @@ struct Transaction {
     revision: Option<String>,
     /// From the first code that is loaded until the revision was tried out.
     mark: Option<Mark>,
-    steps: Vec<Took>,
+    steps: Vec<StepTime>,
 }
 
 impl Transaction {
@@ -263,7 +263,7 @@ impl Transaction {
     }
 
     fn missing(&self, plugin: &Plugin) -> Vec<String> {
-        grants::missing(plugin.requested_capabilities().iter().map(AsRef::as_ref), &self.job.granted)
+        grants::missing(plugin.wishes().iter().map(AsRef::as_ref), &self.job.granted)
     }
 
     async fn load(&mut self, revision: &str, bytes: Vec<u8>) -> Result<Arc<Plugin>, No> {

@@ -188,15 +188,14 @@ fn kind(draft: &Draft<'_>, facts: &Facts<'_>) -> Answer {
     match draft.body {
         Outgoing::Buttons { .. }
         | Outgoing::List { .. }
-        | Outgoing::CtaUrl { .. }
-        | Outgoing::LocationRequest { .. }
-        | Outgoing::ContactRequest { .. }
+        | Outgoing::LinkButton { .. }
+        | Outgoing::Ask { .. }
         | Outgoing::Flow(_)
         | Outgoing::Product { .. }
         | Outgoing::ProductList { .. }
         | Outgoing::Catalog { .. }
         | Outgoing::Interactive { .. }
-        | Outgoing::VoiceCall { .. }
+        | Outgoing::CallButton { .. }
             if is_group =>
         {
             Answer::No(

@@ -309,7 +309,7 @@ fn compile(host: Arc<Host>, spec: Spec) -> Result<Plugin, LoadError> {
     Ok(Plugin {
         inner: Arc::new(inner),
         revision,
-        requested_capabilities: surface.capabilities,
+        wishes: surface.wishes,
         about: None,
         state_version: 0,
         steps: steps.0,

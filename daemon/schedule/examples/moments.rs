@@ -1,15 +1,15 @@
-//! Says when patterns fire, for whoever compares: the oracle of `cargo xtask test oracle` drives it.
+//! Prints planned times for `cargo xtask test oracle`, which compares them with Python's cronsim and zoneinfo.
 //!
-//! First it prints the release of its time zone data. Then each line of its input is a zone, a pattern, and two moments in
-//! seconds since 1970, with tabs between them; the answer is a line with the planned moments between the two (the first
-//! one not counted, the second one is), or `unreadable`.
+//! The first output line is the release of the bundled tz database. Each input line has a zone, a pattern, and two Unix
+//! times, separated by tabs. The answer is one line with the planned times after the first and up to the second, or
+//! `unreadable`.
 
 use beadle_model::Timestamp;
-use beadle_schedule::{Pattern, TZDATA, Zone};
+use beadle_schedule::{Pattern, TZDATA_VERSION, Zone};
 use std::io::{BufRead as _, Write as _};
 
-/// More than any question of the oracle has.
-const MOST: usize = 100_000;
+/// Bound of one answer; the oracle asks for fewer.
+const MAX_TIMES: usize = 100_000;
 
 fn answer(line: &str) -> Option<String> {
     let mut parts = line.split('\t');
@@ -19,7 +19,8 @@ fn answer(line: &str) -> Option<String> {
     let mut second = || Some(Timestamp::from_secs(part()?.parse().ok()?));
     let (mut after, until) = (second()?, second()?);
     let mut moments = Vec::new();
-    while let Some(moment) = pattern.next(&zone, after).filter(|moment| moment.at <= until && moments.len() < MOST) {
+    while let Some(moment) = pattern.next(&zone, after).filter(|moment| moment.at <= until && moments.len() < MAX_TIMES)
+    {
         moments.push((moment.at.as_ms() / 1000).to_string());
         after = moment.at;
     }
@@ -28,7 +29,7 @@ fn answer(line: &str) -> Option<String> {
 
 fn main() -> std::io::Result<()> {
     let mut out = std::io::stdout().lock();
-    writeln!(out, "{TZDATA}")?;
+    writeln!(out, "{TZDATA_VERSION}")?;
     for line in std::io::stdin().lock().lines() {
         writeln!(out, "{}", answer(&line?).unwrap_or_else(|| "unreadable".into()))?;
         out.flush()?;

@@ -1,34 +1,34 @@
-//! `cron = "0 9 * * MON"`: five fields as in POSIX and Vixie's cron, six with seconds first, and `@daily` and its like.
+//! Parses `cron = "0 9 * * MON"`: five fields as in POSIX and Vixie cron, six with seconds first, or a nickname such as
+//! `@daily`.
 //!
-//! Reading is strict, since a pattern that means something else than its writer thought is found out a month later: a
-//! weekday's name in the month's field, an empty item in a list or a range that runs backwards is a mistake that names its
-//! field. (The crate croner 4 reads `0 9 * MON *` as January. It keeps 5 KB a pattern and brings a dozen crates; what it
-//! would do here is this file.)
+//! Parsing is strict, because a misread pattern is noticed a month later: a weekday name in the month field, an empty list
+//! item or a reversed range is an error that names its field. Why not the crates `cron` or `croner`: see the ADR on cron
+//! fields in `docs/adr`.
 //!
-//! Day of month and day of week join as Vixie's do: where both say something, either will do; where one begins with `*`,
-//! both have to.
+//! Day of month and day of week combine as in Vixie cron: if both are restricted, either may match; if one starts with
+//! `*` (`*/2` included), both must match.
 
 use crate::fields::{Days, Fields, Month};
 
-/// A pattern that was read.
+/// A parsed pattern.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cron {
     pub(crate) fields: Fields,
-    /// No `*` and no step in minute and hour: its local times are kept at clock changes.
+    /// No `*` and no step in minute and hour: it names local times, see `pattern`.
     pub(crate) fixed: bool,
 }
 
-/// Why a pattern cannot be read: what is wrong, and what could stand there.
+/// Why a pattern is invalid.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{what}; {hint}")]
-pub struct Unreadable {
-    /// Such as "the hour `25` is not from 0 to 23".
-    pub what: String,
-    /// What to write instead.
+#[error("{problem}; {hint}")]
+pub struct PatternError {
+    /// What is wrong, such as "the hour `25` must be from 0 to 23".
+    pub problem: String,
+    /// What is expected.
     pub hint: String,
 }
 
-/// A field, in the order in which they stand.
+/// A field, in the order of the pattern.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Field {
     Second,
@@ -39,16 +39,16 @@ pub(crate) enum Field {
     Weekday,
 }
 
-/// One of the things between commas.
+/// One item of a field's comma-separated list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Item {
     /// `7`, `1-5`, `*`, `*/15`, `10-40/5`.
     Range { from: u32, to: u32, step: u32, star: bool },
-    /// `L`: the last day of the month; `L-2`: so many days before it.
+    /// `L`: the last day of the month; `L-2`: two days before it.
     Last { before: u32 },
     /// `LW`: the last day from Monday to Friday.
     LastWorking,
-    /// `15W`: the day from Monday to Friday that is nearest, in the same month.
+    /// `15W`: the nearest day from Monday to Friday in the same month.
     Nearest(u32),
     /// `FRI#2`: the second Friday.
     Nth { weekday: u32, nth: u32 },
@@ -56,12 +56,12 @@ pub(crate) enum Item {
     LastOf(u32),
 }
 
-/// Each field with its items.
+/// The fields of a pattern with their items.
 pub(crate) type Items = [(Field, Vec<Item>); 6];
 
 const FIELDS: [Field; 6] = [Field::Second, Field::Minute, Field::Hour, Field::Day, Field::Month, Field::Weekday];
 
-/// Names that stand for a pattern.
+/// Nicknames and their patterns.
 const NICKNAMES: [(&str, &str); 7] = [
     ("@yearly", "0 0 1 1 *"),
     ("@annually", "0 0 1 1 *"),
@@ -76,18 +76,18 @@ pub(crate) const WEEKDAYS: [&str; 7] = ["SUN", "MON", "TUE", "WED", "THU", "FRI"
 const MONTHS: [&str; 12] = ["JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC"];
 
 impl Cron {
-    /// Reads a pattern.
+    /// Parses a pattern.
     ///
     /// # Errors
-    /// Where it is none, or one that no day ever matches (30 February).
-    pub fn read(text: &str) -> Result<Self, Unreadable> {
+    /// If it is malformed, or no day ever matches it (30 February).
+    pub fn parse(text: &str) -> Result<Self, PatternError> {
         let items = items(text)?;
         let fields = fields(&items);
         let never = fields.first_from(jiff::civil::date(2000, 1, 1).at(0, 0, 0, 0)).is_none();
         if never {
-            return Err(Unreadable {
-                what: format!("`{}` never comes: no month has such a day", text.trim()),
-                hint: "`L` is the last day of whatever month".into(),
+            return Err(PatternError {
+                problem: format!("`{}` never matches: no month has such a day", text.trim()),
+                hint: "for the last day of every month, use `L`".into(),
             });
         }
         let is_fixed = |(field, items): &(Field, Vec<Item>)| match field {
@@ -98,16 +98,16 @@ impl Cron {
     }
 }
 
-/// The fields of a pattern, each with its items.
-pub(crate) fn items(text: &str) -> Result<Items, Unreadable> {
+/// Splits a pattern into fields and items.
+pub(crate) fn items(text: &str) -> Result<Items, PatternError> {
     let text = text.trim();
     let lower = text.to_ascii_lowercase();
     let text = match NICKNAMES.iter().find(|(name, _)| *name == lower) {
         Some((_, pattern)) => pattern,
         None if text.starts_with('@') => {
             let names: Vec<&str> = NICKNAMES.iter().map(|(name, _)| *name).collect();
-            let what = format!("there is no `{text}`");
-            return Err(Unreadable { what, hint: format!("names are {}", names.join(", ")) });
+            let problem = format!("unknown nickname `{text}`");
+            return Err(PatternError { problem, hint: format!("must be one of {}", names.join(", ")) });
         }
         None => text,
     };
@@ -116,9 +116,9 @@ pub(crate) fn items(text: &str) -> Result<Items, Unreadable> {
         5 => false,
         6 => true,
         count => {
-            return Err(Unreadable {
-                what: format!("`{text}` has {count} fields"),
-                hint: "write five: minute, hour, day of month, month, day of week, such as \"0 9 * * MON\"; or six, with seconds first".into(),
+            return Err(PatternError {
+                problem: format!("`{text}` has {count} fields"),
+                hint: "must have five fields (minute, hour, day of month, month, day of week), such as \"0 9 * * MON\", or six with seconds first".into(),
             });
         }
     };
@@ -126,7 +126,7 @@ pub(crate) fn items(text: &str) -> Result<Items, Unreadable> {
     let mut items = FIELDS.map(|field| (field, Vec::new()));
     for (field, items) in &mut items {
         let word = if *field == Field::Second && !with_seconds { Some("0") } else { words.next() };
-        *items = field.read(word.unwrap_or_default())?;
+        *items = field.parse(word.unwrap_or_default())?;
     }
     Ok(items)
 }
@@ -134,7 +134,7 @@ pub(crate) fn items(text: &str) -> Result<Items, Unreadable> {
 fn fields(items: &Items) -> Fields {
     let [(_, seconds), (_, minutes), (_, hours), (_, days), (_, months), (_, weekdays)] = items;
     let set = |items: &[Item]| items.iter().fold(0, |set, item| set | item.set());
-    // As in Vixie's cron a step on a star is a star too.
+    // As in Vixie cron, a star with a step is a star.
     let starred = |items: &[Item]| matches!(items, [Item::Range { star: true, .. }, ..]);
     let both = starred(days) || starred(weekdays);
     let matches = |month: Month, day: u32| {
@@ -151,12 +151,17 @@ fn fields(items: &Items) -> Fields {
     }
 }
 
+/// Whether a field is a plain `*`.
+pub(crate) fn is_star(items: &[Item]) -> bool {
+    matches!(items, [Item::Range { star: true, step: 1, .. }])
+}
+
 impl Item {
     fn is_fixed(&self) -> bool {
         matches!(self, Item::Range { step: 1, star: false, .. })
     }
 
-    /// The numbers of a range, as bits.
+    /// The values of a range as a bit set.
     pub fn set(&self) -> u64 {
         match *self {
             Item::Range { from, to, step, .. } => {
@@ -166,7 +171,7 @@ impl Item {
         }
     }
 
-    /// Whether a day is one of these days of the month.
+    /// Whether a day of the month matches this item of the day field.
     fn has_day(&self, month: Month, day: u32) -> bool {
         match *self {
             Item::Range { .. } => self.set() & (1 << day) != 0,
@@ -177,11 +182,11 @@ impl Item {
         }
     }
 
-    /// Whether a day is one of these weekdays.
+    /// Whether a day of the month matches this item of the weekday field.
     fn has_weekday(&self, month: Month, day: u32) -> bool {
         let weekday = month.weekday(day);
         match *self {
-            // 7 is Sunday too.
+            // 0 and 7 are both Sunday.
             Item::Range { .. } => self.set() & (1 << weekday) != 0 || weekday == 0 && self.set() & (1 << 7) != 0,
             Item::Nth { weekday: wanted, nth } => weekday == wanted && day.div_ceil(7) == nth,
             Item::LastOf(wanted) => weekday == wanted && day + 7 > month.length,
@@ -190,7 +195,7 @@ impl Item {
     }
 }
 
-/// The day from Monday to Friday that is nearest to a day, in the same month.
+/// The day from Monday to Friday nearest to `day` in the same month.
 fn nearest(month: Month, day: u32) -> u32 {
     match month.weekday(day) {
         6 if day > 1 => day - 1,

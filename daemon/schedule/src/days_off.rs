@@ -1,27 +1,27 @@
-//! Days on which a schedule does not fire: dates that stand in the configuration, and those of a holiday file.
+//! Days on which a schedule does not fire: `except` dates and a `holidays` file.
 //!
-//! A day is one of the schedule's own zone, from midnight to midnight on its wall.
+//! A day runs from midnight to midnight in the zone that the schedule fires in.
 
 mod ics;
 
-pub use ics::{Holidays, Unusable};
+pub use ics::{CalendarError, Holidays};
 
 use jiff::civil::Date;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-/// The days that are left out.
+/// Excluded days.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DaysOff {
     /// `except`
     pub dates: BTreeSet<Date>,
-    /// `holidays`; schedules that name one file share it.
+    /// `holidays`; shared by all schedules that name the same file.
     pub holidays: Option<Arc<Holidays>>,
 }
 
 impl DaysOff {
-    /// Why a day is left out, if it is: the holiday's name, or `except`.
-    pub fn why(&self, date: Date) -> Option<&str> {
+    /// Why a day is excluded, if it is: the holiday's name, or `except`.
+    pub fn reason(&self, date: Date) -> Option<&str> {
         if self.dates.contains(&date) {
             return Some("except");
         }

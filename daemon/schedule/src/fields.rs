@@ -1,18 +1,18 @@
-//! The fields of a pattern as sets of bits, and the search for the next time on the wall clock that they match.
+//! The fields of a cron pattern as bit sets, and the search for the next local time that they match.
 //!
-//! Whatever a pattern says of days (`L`, `15W`, `FRI#2`, day or weekday) depends on two things only: how long the month is
-//! and on which weekday it begins. There are 28 such months, so a pattern keeps the matching days of each, and a search
-//! is a few operations on bits. A pattern takes 144 bytes, whatever it says.
+//! Every day rule (`L`, `15W`, `FRI#2`, day or weekday) depends only on the length of the month and the weekday of its
+//! first day. There are 28 combinations, so a pattern stores the matching days of each; a search is a few bit operations,
+//! and a pattern takes 144 bytes regardless of its rules.
 //!
-//! It knows no time zone: the wall clock here has neither gaps nor hours that come twice. Placing what is found is `zone`'s.
+//! Local time here has no gaps and no repetitions. Mapping a match to an instant is done by `zone` and `pattern`.
 
 use jiff::civil::{Date, DateTime, Time};
 
-/// No pattern waits longer for its next day than 29 February on a given weekday does across a year like 2100, which is 40
-/// years. What has none in a hundred never has one.
+/// Months that are searched. The longest wait for a matching day is 40 years (29 February on a given weekday, across a
+/// year such as 2100); a pattern without a match in a century never matches.
 const MONTHS: u32 = 100 * 12;
 
-/// Sets of what matches; bit n stands for n.
+/// The matching values of each field; bit n stands for the value n.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Fields {
     pub seconds: u64,
@@ -22,23 +22,23 @@ pub(crate) struct Fields {
     pub days: Days,
 }
 
-/// The days of each kind of month.
+/// The matching days of each kind of month: by length minus 28, then by the weekday of the first day.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Days([[u32; 7]; 4]);
 
 impl std::fmt::Debug for Days {
-    /// Twenty-eight sets are for nobody to read.
+    /// Omits the 28 sets, which are not readable.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Days(..)")
     }
 }
 
-/// A kind of month.
+/// What day rules depend on.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Month {
-    /// 28 to 31.
+    /// The number of days, 28 to 31.
     pub length: u32,
-    /// The weekday of its first day; 0 is Sunday.
+    /// The weekday of the first day; 0 is Sunday.
     pub begins: u32,
 }
 
@@ -48,14 +48,14 @@ impl Month {
         Self { length: small(date.days_in_month()), begins: small(begins) }
     }
 
-    /// The weekday of one of its days; 0 is Sunday.
+    /// The weekday of a day in the month; 0 is Sunday.
     pub fn weekday(self, day: u32) -> u32 {
         (self.begins + day + 6) % 7
     }
 }
 
 impl Days {
-    /// Asks of each day of each kind of month whether it matches.
+    /// Evaluates a rule for every day of every kind of month.
     pub fn new(matches: impl Fn(Month, u32) -> bool) -> Self {
         let mut days = [[0; 7]; 4];
         for (length, of_length) in (28..).zip(&mut days) {
@@ -67,7 +67,7 @@ impl Days {
         Self(days)
     }
 
-    /// Those of the month of this date.
+    /// The matching days in the month of `date`.
     fn of(&self, date: Date) -> u64 {
         let Month { length, begins } = Month::of(date);
         let set = self.0.get(length.saturating_sub(28) as usize).and_then(|of| of.get(begins as usize));
@@ -76,7 +76,7 @@ impl Days {
 }
 
 impl Fields {
-    /// The first match that is not before `from`; none where there is none within a hundred years.
+    /// The first match at or after `from`; `None` if there is none within a century.
     pub fn first_from(&self, from: DateTime) -> Option<DateTime> {
         let date = from.date();
         let today = at_least(self.days_of(date), small(date.day())) == Some(small(date.day()));
@@ -96,12 +96,12 @@ impl Fields {
         None
     }
 
-    /// The matching days of the month of this date; none where that month does not match.
+    /// The matching days in the month of `date`; empty if the month does not match.
     fn days_of(&self, date: Date) -> u64 {
         if self.months & (1 << date.month()) == 0 { 0 } else { self.days.of(date) }
     }
 
-    /// The first matching time of a day that is not before this one.
+    /// The first matching time of day at or after `from`.
     fn time_from(&self, from: Time) -> Option<Time> {
         let (hour, minute, second) = (small(from.hour()), small(from.minute()), small(from.second()));
         let (first_minute, first_second) = (at_least(self.minutes, 0)?, at_least(self.seconds, 0)?);
@@ -119,7 +119,7 @@ impl Fields {
     }
 }
 
-/// The smallest number in a set that is not below `from`.
+/// The smallest value in a set that is at least `from`.
 fn at_least(set: u64, from: u32) -> Option<u32> {
     let rest = set & u64::MAX.checked_shl(from)?;
     (rest != 0).then(|| rest.trailing_zeros())
@@ -130,7 +130,7 @@ fn time(hour: u32, minute: u32, second: u32) -> Option<Time> {
     Time::new(small(hour)?, small(minute)?, small(second)?, 0).ok()
 }
 
-/// A part of a date or a time, none of which is negative.
+/// Converts a component of a date or time, which is never negative.
 fn small(part: i8) -> u32 {
     u32::try_from(part).unwrap_or(0)
 }

@@ -1,66 +1,71 @@
-//! What becomes an event by time: timers that plugins set, the schedules of the configuration, and windows.
+//! Turns the passage of time into events: plugins' timers, `[[schedule]]` entries, and conversation windows.
 //!
-//! One loop turns over what is due and waits for the next moment that it found; it is rung when a plugin sets a timer, when
-//! plugins come or go, and when the configuration changes. What is due becomes an event in one transaction with the note
-//! that it did, so that it fires exactly once whatever crashes. Ten thousand schedules are no tasks and no timers: they
-//! are entries in an ordered set, of which the loop looks at the first.
+//! [`run`] is one loop for timers and schedules: it fires what is due and waits for the next due time. [`Windows`] is a
+//! second loop. A firing and the progress that records it are one transaction, so each fires exactly once across crashes.
+//! Ten thousand schedules are entries in an ordered set, not tasks.
 //!
-//! When a schedule fires is a function: `cron` and `monthly` read patterns, `fields` matches them on the wall clock, `zone`
-//! places that in time, `pattern` and `schedule` say what comes next, `policy` what becomes of a moment that has come.
-//! `clinic` tells people about it. Only `keeper`, `timers` and `windows` know a store.
+//! When a schedule fires is a pure function: `cron` and `monthly` parse patterns, `fields` matches them against local
+//! time, `zone` maps local time to instants, `pattern` and `schedule` find the next planned time, `policy` decides whether
+//! a planned time fires, is caught up or is missed. Only `scheduler`, `schedules`, `timers` and `windows` use the store.
 //!
-//! Windows have a loop of their own beside it ([`Windows`]), since who wants to hear of them has to be known first.
-//!
-//! It is not: the place of retries and back-off, which belong to what is being tried again.
+//! Retries and back-off are not scheduled here; they belong to whatever is being retried.
 
-pub mod clinic;
+mod configured;
 mod cron;
 mod days_off;
+mod describe;
 mod fields;
-mod keeper;
+mod firing;
+pub mod lint;
 mod monthly;
 mod pattern;
 pub mod policy;
 mod schedule;
+mod scheduler;
+mod schedules;
 mod timers;
 mod windows;
 mod zone;
 
-pub use cron::{Cron, Unreadable};
-pub use days_off::{DaysOff, Holidays, Unusable};
-pub use keeper::{Counts, Keeper, Kept, Present, Schedules, Share};
-pub use pattern::{ANCHOR, Moment, Pattern, When};
-pub use schedule::{CatchUp, Missed, Next, Overlap, Schedule, Zones};
+pub use configured::{ConfiguredSchedule, Counts, Target};
+pub use cron::{Cron, PatternError};
+pub use days_off::{CalendarError, DaysOff, Holidays};
+pub use describe::{clock_change_note, describe};
+pub use pattern::{DEFAULT_ANCHOR, Moment, Pattern, TimeSpec};
+pub use schedule::{CatchUpMode, CatchUpPolicy, NextMoment, Overlap, Schedule, Zones};
+pub use scheduler::{Present, Scheduler};
+pub use schedules::Schedules;
 pub use windows::Windows;
-pub use zone::{Fit, TZDATA, Zone};
+pub use zone::{LocalTimeKind, TZDATA_VERSION, Zone};
 
 use beadle_clock::{Alarm, Clock};
 use beadle_model::Timestamp;
 use beadle_store::{Store, StoreError};
 use std::time::Duration;
 
-/// After a write that failed. Real time: a full disk does not care about the calendar.
-const DISK_PAUSE: Duration = Duration::from_secs(1);
-/// The loop looks by itself this often, against a bell that was missed. Real time.
-const BEAT: Duration = Duration::from_secs(60);
+/// Pause after a failed write. Real time: a full disk does not follow the virtual clock.
+const RETRY_PAUSE: Duration = Duration::from_secs(1);
+/// Upper bound for one wait, in case a wake-up was missed. Real time.
+const MAX_WAIT: Duration = Duration::from_secs(60);
 
-/// Lets become events what is due, until it is dropped. `bell` is rung when something may be due that was not.
-pub async fn run(store: Store, clock: Clock, bell: Alarm, mut keeper: Keeper) {
+/// Fires due timers and schedules until the store is closed. `alarm` must be rung when a timer is set, when a
+/// subscription changes, or when the configuration changes.
+pub async fn run(store: Store, clock: Clock, alarm: Alarm, mut scheduler: Scheduler) {
     loop {
-        match turn(&store, &clock, &mut keeper).await {
-            Ok(next_due) => bell.wait(next_due, BEAT).await,
+        match fire_due(&store, &clock, &mut scheduler).await {
+            Ok(next_due) => alarm.wait(next_due, MAX_WAIT).await,
             Err(error) if error.is_fatal() => return,
             Err(error) => {
-                tracing::warn!(%error, "What is due could not be written; it fires when it can: {error}.");
-                tokio::time::sleep(DISK_PAUSE).await;
+                tracing::warn!(%error, "due timers and schedules not written, will retry");
+                tokio::time::sleep(RETRY_PAUSE).await;
             }
         }
     }
 }
 
-/// All that is due now. Returns when the next thing is.
-async fn turn(store: &Store, clock: &Clock, keeper: &mut Keeper) -> Result<Option<Timestamp>, StoreError> {
-    let timers = timers::fire_all(store, clock).await?;
-    let schedules = keeper.turn().await?;
+/// Fires everything that is due and returns the next due time.
+async fn fire_due(store: &Store, clock: &Clock, scheduler: &mut Scheduler) -> Result<Option<Timestamp>, StoreError> {
+    let timers = timers::fire_due(store, clock).await?;
+    let schedules = scheduler.fire_due().await?;
     Ok([timers, schedules].into_iter().flatten().min())
 }

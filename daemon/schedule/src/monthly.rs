@@ -1,9 +1,9 @@
-//! `monthly = "last friday 17:00"`: what people say of a day in the month, read into a cron pattern.
+//! Translates `monthly = "last friday 17:00"` into a cron pattern.
 
-use crate::cron::{Unreadable, WEEKDAYS};
+use crate::cron::{PatternError, WEEKDAYS};
 
-/// How it is written.
-const HINT: &str = "write a day and a time, such as \"last friday 17:00\", \"first monday 9:00\", \"15 08:30\", \"last day 18:00\" or \"last weekday 17:00\"";
+/// The expected form, for errors.
+const HINT: &str = "must be a day and a time, such as \"last friday 17:00\", \"first monday 9:00\", \"15 08:30\", \"last day 18:00\" or \"last weekday 17:00\"";
 
 const ORDINALS: [(&str, u32); 10] = [
     ("first", 1),
@@ -18,13 +18,13 @@ const ORDINALS: [(&str, u32); 10] = [
     ("5th", 5),
 ];
 
-/// The pattern that the words mean.
-pub(crate) fn cron(text: &str) -> Result<String, Unreadable> {
+/// Returns the equivalent cron pattern.
+pub(crate) fn cron(text: &str) -> Result<String, PatternError> {
     let lower = text.to_ascii_lowercase();
     let mut words: Vec<&str> = lower.split_whitespace().filter(|word| !matches!(*word, "the" | "at" | "on")).collect();
-    let what = |why: &str| Unreadable { what: format!("`{text}` {why}"), hint: HINT.into() };
-    let (hour, minute) = words.pop().and_then(time).ok_or_else(|| what("does not end in a time of day"))?;
-    let day = days(&words).ok_or_else(|| what("names no day of the month"))?;
+    let error = |reason: &str| PatternError { problem: format!("`{text}` {reason}"), hint: HINT.into() };
+    let (hour, minute) = words.pop().and_then(time).ok_or_else(|| error("must end with a time of day"))?;
+    let day = days(&words).ok_or_else(|| error("does not name a day of the month"))?;
     Ok(format!("{minute} {hour} {day}"))
 }
 
@@ -37,7 +37,7 @@ fn time(word: &str) -> Option<(u32, u32)> {
     Some((number(hour, 24)?, number(minute, 60)?))
 }
 
-/// The last three fields of the pattern.
+/// The day, month and weekday fields of the pattern.
 fn days(words: &[&str]) -> Option<String> {
     Some(match words {
         ["last", "day"] => "L * *".into(),

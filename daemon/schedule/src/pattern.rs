@@ -1,142 +1,142 @@
-//! When a schedule fires, as a function: the first planned moment after another.
+//! Finds the first time after another that a pattern matches. Pure.
 //!
-//! At clock changes patterns are of two kinds (DESIGN section 8). A *fixed* one (no `*` and no step in minute and hour) means times
-//! on the wall: each comes once a day, at the first moment after a gap that left it out, at the first of two times. Any
-//! other means a rhythm, and follows elapsed time: it fires whenever the wall shows a time that matches, twice where that
-//! comes twice, not at all where it is left out.
+//! At clock changes there are two kinds of cron pattern (`docs/design.md#time`). A *fixed* pattern (no `*` and no step in
+//! minute and hour) names local times: each fires once a day, at the first moment after a gap that skips it, and at the
+//! first of two occurrences. Any other pattern is *periodic* and follows elapsed time: it fires whenever local time
+//! matches, twice where a time is repeated and not at all where it is skipped.
 //!
-//! `every` counts elapsed time from its anchor and never looks at the wall. `at` comes once.
+//! `every` counts elapsed time from its anchor, independent of local time. `at` fires once.
 
-use crate::cron::{Cron, Unreadable};
+use crate::cron::{Cron, PatternError};
 use crate::monthly;
-use crate::zone::{Fit, Zone};
+use crate::zone::{LocalTimeKind, Zone};
 use beadle_model::Timestamp;
 use jiff::civil::{Date, DateTime};
 
-/// When a schedule fires.
+/// A parsed pattern.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Pattern {
-    /// `cron`, or `monthly`, which is read into one.
+    /// `cron`, or `monthly`, which is translated to cron.
     Cron(Cron),
     /// `every`
     Every {
-        /// In milliseconds, 1 s at least.
+        /// The period in milliseconds, at least one second.
         period_ms: i64,
-        /// What it is counted from.
-        anchor: When,
+        /// The time from which periods are counted.
+        anchor: TimeSpec,
     },
     /// `at`
-    At(When),
+    At(TimeSpec),
 }
 
-/// A day or a moment as people write it.
+/// A date or time as written in the configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum When {
-    /// A time on the wall of the schedule's zone.
+pub enum TimeSpec {
+    /// Local time in the schedule's zone.
     Local(DateTime),
-    /// With its offset, so the same everywhere.
+    /// A time with a UTC offset.
     Exact(Timestamp),
 }
 
-/// A planned moment.
+/// A time that a pattern matches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Moment {
-    /// When.
+    /// The instant.
     pub at: Timestamp,
-    /// What the pattern matched on the wall; another time than the wall shows at that moment where it is skipped.
+    /// The local time that the pattern matched. In a gap it differs from the local time at `at`.
     pub wall: DateTime,
-    /// How that fits into its day.
-    pub fit: Fit,
+    /// Whether that local time is skipped or repeated.
+    pub kind: LocalTimeKind,
 }
 
-/// How a day is written.
-const DATE: &str = "2026-12-24";
+/// The length of a date without a time.
+const DATE_LEN: usize = "2026-12-24".len();
 
-/// What `every` is counted from, unless it says otherwise: midnight of a Monday, so that whole weeks begin on one.
-pub const ANCHOR: DateTime = jiff::civil::datetime(2001, 1, 1, 0, 0, 0, 0);
+/// The default anchor of `every`: midnight on a Monday, so that whole weeks begin on one.
+pub const DEFAULT_ANCHOR: DateTime = jiff::civil::datetime(2001, 1, 1, 0, 0, 0, 0);
 
-/// Clock changes that a search walks over: more than any zone has had in a hundred years (Morocco has 4 a year).
-const CHANGES: usize = 500;
+/// Clock changes that a search crosses before it gives up: more than any zone has in a century (Morocco has 4 a year).
+const MAX_CLOCK_CHANGES: usize = 500;
 
 impl Pattern {
-    /// `cron`
+    /// Parses `cron`.
     ///
     /// # Errors
-    /// Where the text is no pattern or never comes.
-    pub fn cron(text: &str) -> Result<Self, Unreadable> {
-        Cron::read(text).map(Self::Cron)
+    /// If the text is not a pattern, or the pattern never matches.
+    pub fn cron(text: &str) -> Result<Self, PatternError> {
+        Cron::parse(text).map(Self::Cron)
     }
 
-    /// `monthly`
+    /// Parses `monthly`.
     ///
     /// # Errors
-    /// Where the words are not understood.
-    pub fn monthly(text: &str) -> Result<Self, Unreadable> {
-        Cron::read(&monthly::cron(text)?).map(Self::Cron)
+    /// If the text is not understood.
+    pub fn monthly(text: &str) -> Result<Self, PatternError> {
+        Cron::parse(&monthly::cron(text)?).map(Self::Cron)
     }
 
-    /// The first planned moment after this one; none where none comes any more.
+    /// The first matching time after `after`; `None` if there is none.
     pub fn next(&self, zone: &Zone, after: Timestamp) -> Option<Moment> {
         match self {
             Pattern::Cron(cron) if cron.fixed => fixed(cron, zone, after),
-            Pattern::Cron(cron) => rhythm(cron, zone, after),
+            Pattern::Cron(cron) => periodic(cron, zone, after),
             Pattern::Every { period_ms, anchor } => {
                 let period_ms = (*period_ms).max(1000);
-                let anchor = anchor.on(zone).0;
+                let anchor = anchor.in_zone(zone).0;
                 let periods = after.since_ms(anchor).div_euclid(period_ms).checked_add(1)?;
                 let at = anchor.plus_ms(periods.checked_mul(period_ms)?);
-                Some(Moment { at, wall: zone.wall(at), fit: Fit::Once })
+                Some(Moment { at, wall: zone.wall(at), kind: LocalTimeKind::Unique })
             }
-            Pattern::At(when) => {
-                let (at, fit) = when.on(zone);
-                let wall = if let When::Local(wall) = when { *wall } else { zone.wall(at) };
-                (at > after).then_some(Moment { at, wall, fit })
+            Pattern::At(time) => {
+                let (at, kind) = time.in_zone(zone);
+                let wall = if let TimeSpec::Local(wall) = time { *wall } else { zone.wall(at) };
+                (at > after).then_some(Moment { at, wall, kind })
             }
         }
     }
 }
 
-impl When {
-    /// Reads `2026-12-24T18:00`, with an offset or without, or a day alone; tells whether it was a day alone.
-    pub fn read(text: &str) -> Option<(Self, bool)> {
+impl TimeSpec {
+    /// Parses `2026-12-24T18:00` with or without an offset, or a date alone. The flag is true for a date alone.
+    pub fn parse(text: &str) -> Option<(Self, bool)> {
         if let Ok(date) = text.parse::<Date>()
-            && text.len() <= DATE.len()
+            && text.len() <= DATE_LEN
         {
-            return Some((When::Local(date.at(0, 0, 0, 0)), true));
+            return Some((TimeSpec::Local(date.at(0, 0, 0, 0)), true));
         }
-        let exact = text.parse::<jiff::Timestamp>().ok().map(|at| When::Exact(Timestamp(at.as_millisecond())));
-        let local = || text.parse::<DateTime>().ok().map(When::Local);
+        let exact = text.parse::<jiff::Timestamp>().ok().map(|at| TimeSpec::Exact(Timestamp(at.as_millisecond())));
+        let local = || text.parse::<DateTime>().ok().map(TimeSpec::Local);
         Some((exact.or_else(local)?, false))
     }
 
-    /// The moment, in a zone.
-    pub fn on(self, zone: &Zone) -> (Timestamp, Fit) {
+    /// The instant, given the zone for local times.
+    pub fn in_zone(self, zone: &Zone) -> (Timestamp, LocalTimeKind) {
         match self {
-            When::Local(wall) => zone.place(wall),
-            When::Exact(at) => (at, Fit::Once),
+            TimeSpec::Local(wall) => zone.resolve(wall),
+            TimeSpec::Exact(at) => (at, LocalTimeKind::Unique),
         }
     }
 }
 
-/// Times on the wall, each placed in the zone. Placing never runs backwards, so what the wall has shown is past.
+/// Matches local times and resolves each in the zone. Resolving is monotonic, so earlier local times are past.
 fn fixed(cron: &Cron, zone: &Zone, after: Timestamp) -> Option<Moment> {
     let mut from = next_second(zone.wall(after))?;
     loop {
         let wall = cron.fields.first_from(from)?;
-        let (at, fit) = zone.place(wall);
+        let (at, kind) = zone.resolve(wall);
         if at > after {
-            return Some(Moment { at, wall, fit });
+            return Some(Moment { at, wall, kind });
         }
-        // The wall shows an hour for the second time: what matches in it fired the first time. An hour has an end.
+        // `after` is in the second pass through a repeated hour; what matches there fired in the first pass.
         from = next_second(wall)?;
     }
 }
 
-/// Times that the wall really shows: between two clock changes it runs as time does.
-fn rhythm(cron: &Cron, zone: &Zone, after: Timestamp) -> Option<Moment> {
+/// Matches local times that occur: between two clock changes local time advances with elapsed time.
+fn periodic(cron: &Cron, zone: &Zone, after: Timestamp) -> Option<Moment> {
     let mut from = after;
     let mut wall = next_second(zone.wall(after))?;
-    for _ in 0..CHANGES {
+    for _ in 0..MAX_CLOCK_CHANGES {
         let offset_ms = zone.offset_ms(from);
         let change = zone.change_after(from);
         let matched = cron.fields.first_from(wall)?;
@@ -146,7 +146,7 @@ fn rhythm(cron: &Cron, zone: &Zone, after: Timestamp) -> Option<Moment> {
                 from = change;
                 wall = zone.wall(change);
             }
-            _ => return Some(Moment { at, wall: matched, fit: zone.place(matched).1 }),
+            _ => return Some(Moment { at, wall: matched, kind: zone.resolve(matched).1 }),
         }
     }
     None
@@ -156,7 +156,7 @@ fn next_second(wall: DateTime) -> Option<DateTime> {
     wall.checked_add(jiff::SignedDuration::from_secs(1)).ok()
 }
 
-/// The moment at which UTC shows this.
+/// The instant at which UTC shows this time.
 fn utc(wall: DateTime) -> Option<Timestamp> {
     let at = jiff::tz::Offset::UTC.to_timestamp(wall).ok()?;
     Some(Timestamp(at.as_millisecond()))

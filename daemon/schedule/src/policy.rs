@@ -1,175 +1,183 @@
-//! What becomes of the moments that have come: fire, catch up, or miss. A function of its arguments.
+//! Decides whether a planned time fires, is caught up, or is missed. Pure.
 //!
-//! Moments are gone through in their order, from where the plan was left to now. One that is late by no more than the grace
-//! fires. Of the others the latest ones are caught up, as many as `catch_up` says and none that is too old; the rest was
-//! missed and is told as one row an area. A moment that its jitter still holds back holds back those behind it.
+//! Planned times are processed in order, from where the target's progress left off to now. One that is late by at most
+//! `grace` fires. Of the older ones the latest are caught up, as many as `catch_up` allows and none older than
+//! `catch_up_max_age`; the rest are missed and recorded as one row per zone. A planned time that is held back by its
+//! jitter also holds back those after it.
 //!
-//!
-//! It looks forward only. Where the clock was set back, whoever keeps the plan takes it back (`keeper`).
+//! It only moves forward. Moving progress back after the clock was set back is done by `scheduler`.
 
-use crate::schedule::{CatchUp, Schedule, Zones};
+use crate::schedule::{CatchUpMode, Schedule, Zones};
 use crate::zone::Zone;
 use beadle_model::Timestamp;
 use std::collections::VecDeque;
 
-/// Missed moments that are counted one by one. Beyond them (a pattern of every second, a clock that was wrong by years) "so
-/// many or more" says enough.
-pub const COUNTED: u32 = 10_000;
+/// Missed times beyond this number are not counted one by one (a pattern that fires every second, a clock that was wrong
+/// by years).
+pub const MAX_COUNTED: u32 = 10_000;
 
-/// What is to become of a moment.
+/// What becomes of a planned time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// It fires in its time, or a little late.
+pub enum Decision {
+    /// It fires, on time or within `grace`.
     Fire,
     /// It was missed and fires now.
     CatchUp,
-    /// It was missed and does not fire, with so many behind it; [`COUNTED`] is so many or more.
+    /// It was missed and does not fire. The number includes those after it; [`MAX_COUNTED`] means that many or more.
     Miss(u32),
 }
 
-/// A moment that has come.
+/// A planned time that was decided.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Decided {
-    /// When it was to be.
+    /// The planned time.
     pub planned_at: Timestamp,
-    /// The same with its jitter.
+    /// The planned time plus jitter.
     pub due_at: Timestamp,
-    /// In which of the areas.
-    pub area: usize,
+    /// Index of its zone in the zones given.
+    pub zone: usize,
     /// What becomes of it.
-    pub verdict: Verdict,
+    pub decision: Decision,
 }
 
-/// Where a plan stands after what has come was decided.
+/// The result of one step for a target.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Turn {
-    /// What has come, in order.
+pub struct Decisions {
+    /// What was decided, in order.
     pub decided: Vec<Decided>,
-    /// Every moment up to here is decided.
+    /// The new progress: every planned time up to here is decided.
     pub until: Timestamp,
-    /// When the next one is due; none where none comes any more.
+    /// When the next planned time is due; `None` if there is none.
     pub next_due: Option<Timestamp>,
 }
 
-/// A zone that a schedule fires in, and since when there is anybody to fire for.
+/// A zone that a schedule fires in.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Area {
+pub struct ActiveZone {
     /// The zone.
     pub zone: Zone,
-    /// Moments before this were nobody's.
+    /// When its first member joined. Earlier planned times do not exist there.
     pub since: Timestamp,
 }
 
-/// Decides every moment behind `until` that is due now. `flush`: also those that only their jitter holds back.
-pub fn turn(schedule: &Schedule, areas: &[Area], install: &str, until: Timestamp, now: Timestamp, flush: bool) -> Turn {
-    let mut turn = Turn { decided: Vec::new(), until, next_due: None };
-    let mut missed = Gathered::new(schedule, areas.len(), now);
-    let mut timeline = Timeline::new(schedule, areas, until);
-    while let Some((planned_at, area)) = timeline.next() {
-        let jitter = areas.get(area).map_or(0, |it| schedule.jitter(install, &it.zone, planned_at));
+/// Decides every planned time after `until` that is due now. `flush` includes those that are only held back by jitter.
+/// `install` seeds the jitter.
+pub fn decide(
+    schedule: &Schedule,
+    zones: &[ActiveZone],
+    install: &str,
+    until: Timestamp,
+    now: Timestamp,
+    flush: bool,
+) -> Decisions {
+    let mut decisions = Decisions { decided: Vec::new(), until, next_due: None };
+    let mut missed = MissedTimes::new(schedule, zones.len(), now);
+    let mut timeline = Timeline::new(schedule, zones, until);
+    while let Some((planned_at, zone)) = timeline.next() {
+        let jitter = zones.get(zone).map_or(0, |it| schedule.jitter(install, &it.zone, planned_at));
         let due_at = planned_at.plus_ms(jitter);
         if planned_at > now || due_at > now && !flush {
-            turn.next_due = Some(due_at);
+            decisions.next_due = Some(due_at);
             break;
         }
-        turn.until = planned_at;
-        if now.since_ms(due_at) <= schedule.missed.grace_ms {
-            turn.decided.push(Decided { planned_at, due_at, area, verdict: Verdict::Fire });
-        } else if let Some(on) = missed.add(planned_at, due_at, area) {
-            timeline.skip_to(on);
-            turn.until = on;
+        decisions.until = planned_at;
+        if now.since_ms(due_at) <= schedule.catch_up.grace_ms {
+            decisions.decided.push(Decided { planned_at, due_at, zone, decision: Decision::Fire });
+        } else if let Some(skip_to) = missed.add(planned_at, due_at, zone) {
+            timeline.skip_to(skip_to);
+            decisions.until = skip_to;
         }
     }
-    missed.settle(&mut turn.decided);
-    turn
+    missed.append_to(&mut decisions.decided);
+    decisions
 }
 
-/// When the first moment behind `until` is due; none where none comes any more.
-pub fn next_due(schedule: &Schedule, areas: &[Area], install: &str, until: Timestamp) -> Option<Timestamp> {
-    let (planned_at, area) = Timeline::new(schedule, areas, until).next()?;
-    Some(planned_at.plus_ms(schedule.jitter(install, &areas.get(area)?.zone, planned_at)))
+/// When the first planned time after `until` is due; `None` if there is none.
+pub fn next_due(schedule: &Schedule, zones: &[ActiveZone], install: &str, until: Timestamp) -> Option<Timestamp> {
+    let (planned_at, zone) = Timeline::new(schedule, zones, until).next()?;
+    Some(planned_at.plus_ms(schedule.jitter(install, &zones.get(zone)?.zone, planned_at)))
 }
 
-/// Where a schedule fires.
-pub fn areas(schedule: &Schedule, of_members: &[Area]) -> Vec<Area> {
+/// The zones in which a schedule fires.
+pub fn active_zones(schedule: &Schedule, of_members: &[ActiveZone]) -> Vec<ActiveZone> {
     match &schedule.zones {
-        Zones::One(zone) => vec![Area { zone: zone.clone(), since: Timestamp(i64::MIN) }],
+        Zones::One(zone) => vec![ActiveZone { zone: zone.clone(), since: Timestamp(i64::MIN) }],
         Zones::Members(_) => of_members.to_vec(),
     }
 }
 
-/// The planned moments of several areas in one order.
+/// The planned times of several zones, merged in order.
 struct Timeline<'a> {
     schedule: &'a Schedule,
-    areas: &'a [Area],
-    /// The next one of each.
+    zones: &'a [ActiveZone],
+    /// The next planned time of each zone.
     next: Vec<Option<Timestamp>>,
 }
 
 impl<'a> Timeline<'a> {
-    fn new(schedule: &'a Schedule, areas: &'a [Area], after: Timestamp) -> Self {
-        let mut timeline = Self { schedule, areas, next: Vec::new() };
+    fn new(schedule: &'a Schedule, zones: &'a [ActiveZone], after: Timestamp) -> Self {
+        let mut timeline = Self { schedule, zones, next: Vec::new() };
         timeline.skip_to(after);
         timeline
     }
 
-    /// Goes on behind this moment.
+    /// Continues after this time.
     fn skip_to(&mut self, after: Timestamp) {
-        let next = |area: &Area| {
-            let after = after.max(area.since.plus_ms(-1));
-            self.schedule.next(&area.zone, after).map(|moment| moment.at)
+        let next = |it: &ActiveZone| {
+            let after = after.max(it.since.plus_ms(-1));
+            self.schedule.next(&it.zone, after).map(|moment| moment.at)
         };
-        self.next = self.areas.iter().map(next).collect();
+        self.next = self.zones.iter().map(next).collect();
     }
 
     fn next(&mut self) -> Option<(Timestamp, usize)> {
-        let soonest = self.next.iter().enumerate().filter_map(|(area, at)| Some(((*at)?, area))).min()?;
-        let (at, area) = soonest;
-        if let (Some(next), Some(Area { zone, .. })) = (self.next.get_mut(area), self.areas.get(area)) {
+        let soonest = self.next.iter().enumerate().filter_map(|(zone, at)| Some(((*at)?, zone))).min()?;
+        let (at, zone) = soonest;
+        if let (Some(next), Some(ActiveZone { zone, .. })) = (self.next.get_mut(zone), self.zones.get(zone)) {
             *next = self.schedule.next(zone, at).map(|moment| moment.at);
         }
         Some(soonest)
     }
 }
 
-/// Missed moments, as far as they have been gone through.
-struct Gathered {
-    /// How many of an area may be caught up: each is a schedule of its own here.
-    most: usize,
-    /// Nothing that was planned before this is caught up.
-    floor: Timestamp,
-    areas: Vec<MissedInArea>,
+/// Collects planned times that are later than `grace`, per zone.
+struct MissedTimes {
+    /// How many may be caught up in each zone.
+    limit: usize,
+    /// Times planned before this are not caught up.
+    oldest: Timestamp,
+    zones: Vec<MissedInZone>,
     counted: u32,
 }
 
 #[derive(Clone, Default)]
-struct MissedInArea {
-    /// The latest of them that are young enough.
+struct MissedInZone {
+    /// Candidates for catching up: the latest ones that are not too old.
     latest: VecDeque<Decided>,
-    /// The first one that is not caught up, and how many there are.
+    /// The first one that is not caught up, and their number.
     lost: Option<(Decided, u32)>,
 }
 
-impl Gathered {
-    fn new(schedule: &Schedule, areas: usize, now: Timestamp) -> Self {
-        let missed = schedule.missed;
-        let most = match missed.catch_up {
-            CatchUp::None => 0,
-            CatchUp::Last => 1,
-            CatchUp::All => missed.limit as usize,
+impl MissedTimes {
+    fn new(schedule: &Schedule, zones: usize, now: Timestamp) -> Self {
+        let policy = schedule.catch_up;
+        let limit = match policy.mode {
+            CatchUpMode::None => 0,
+            CatchUpMode::Last => 1,
+            CatchUpMode::All => policy.limit as usize,
         };
-        let too_old_ms = if most == 0 { missed.grace_ms } else { missed.max_age_ms };
-        let floor = now.plus_ms(-too_old_ms.saturating_add(schedule.jitter_ms));
-        Self { most, floor, areas: vec![MissedInArea::default(); areas], counted: 0 }
+        let max_age_ms = if limit == 0 { policy.grace_ms } else { policy.max_age_ms };
+        let oldest = now.plus_ms(-max_age_ms.saturating_add(schedule.jitter_ms));
+        Self { limit, oldest, zones: vec![MissedInZone::default(); zones], counted: 0 }
     }
 
-    /// One more. Where so many are too old that they are not worth counting, the moment to go on behind.
-    fn add(&mut self, planned_at: Timestamp, due_at: Timestamp, area: usize) -> Option<Timestamp> {
-        let decided = Decided { planned_at, due_at, area, verdict: Verdict::CatchUp };
-        let missed = self.areas.get_mut(area)?;
-        if planned_at > self.floor && self.most > 0 {
+    /// Adds one. When too many old ones were counted, returns the time to continue from.
+    fn add(&mut self, planned_at: Timestamp, due_at: Timestamp, zone: usize) -> Option<Timestamp> {
+        let decided = Decided { planned_at, due_at, zone, decision: Decision::CatchUp };
+        let missed = self.zones.get_mut(zone)?;
+        if planned_at > self.oldest && self.limit > 0 {
             missed.latest.push_back(decided);
-            if missed.latest.len() > self.most
+            if missed.latest.len() > self.limit
                 && let Some(earliest) = missed.latest.pop_front()
             {
                 missed.lose(earliest);
@@ -178,23 +186,23 @@ impl Gathered {
         }
         missed.lose(decided);
         self.counted += 1;
-        (self.counted == COUNTED && planned_at < self.floor).then_some(self.floor)
+        (self.counted == MAX_COUNTED && planned_at < self.oldest).then_some(self.oldest)
     }
 
-    /// Puts them among the others, in order.
-    fn settle(self, decided: &mut Vec<Decided>) {
-        for MissedInArea { latest, lost } in self.areas {
-            decided.extend(lost.map(|(first, count)| Decided { verdict: Verdict::Miss(count), ..first }));
+    /// Merges them into `decided`, in order.
+    fn append_to(self, decided: &mut Vec<Decided>) {
+        for MissedInZone { latest, lost } in self.zones {
+            decided.extend(lost.map(|(first, count)| Decided { decision: Decision::Miss(count), ..first }));
             decided.extend(latest);
         }
-        decided.sort_by_key(|moment| (moment.planned_at, moment.area));
+        decided.sort_by_key(|moment| (moment.planned_at, moment.zone));
     }
 }
 
-impl MissedInArea {
+impl MissedInZone {
     fn lose(&mut self, decided: Decided) {
         let (_, count) = self.lost.get_or_insert((decided, 0));
-        *count = count.saturating_add(1).min(COUNTED);
+        *count = count.saturating_add(1).min(MAX_COUNTED);
     }
 }
 

@@ -1,10 +1,10 @@
-//! A schedule as it is configured: an entry of `[[schedule]]`, checked and read, and the moments that it plans.
+//! A validated `[[schedule]]` entry and the times that it plans.
 //!
-//! Planned is what its pattern matches, from `from` to `until`, without the days that are left out. Whether a planned moment
-//! fires is decided when it has come (`policy`).
+//! Planned are the times that its pattern matches from `from` to `until`, both inclusive, except on excluded days. Whether
+//! a planned time fires is decided by `policy` once it has passed. No I/O, no clock.
 
 use crate::days_off::DaysOff;
-use crate::pattern::{Moment, Pattern, When};
+use crate::pattern::{Moment, Pattern, TimeSpec};
 use crate::zone::Zone;
 use beadle_model::Timestamp;
 use jiff::civil::Date;
@@ -12,39 +12,39 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use std::sync::Arc;
 
-/// Days in a row that are left out, after which nothing is expected to come any more: a century of holidays.
-const DAYS_OFF_IN_A_ROW: usize = 36_525;
+/// The search gives up after this many excluded matches in a row: one a day for a century.
+const MAX_EXCLUDED_IN_A_ROW: usize = 36_525;
 
-/// An entry.
+/// A `[[schedule]]` entry.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Schedule {
-    /// Its identity.
+    /// Its name, which is its identity.
     pub name: Arc<str>,
-    /// The name that it had before; its history goes on under the new one.
+    /// `renamed_from`: its history continues under the new name.
     pub renamed_from: Option<String>,
-    /// The key of its pattern and what stands there: `cron` and `0 9 * * MON`.
-    pub said: (&'static str, String),
-    /// When it fires.
+    /// The pattern's key and text, such as `cron` and `0 9 * * MON`.
+    pub source: (&'static str, String),
+    /// The parsed pattern.
     pub pattern: Pattern,
-    /// In which zone, or in which zones.
+    /// `timezone`
     pub zones: Zones,
-    /// For whom: plugins by name.
+    /// The names of the plugins that it fires for.
     pub plugins: Vec<String>,
-    /// Its first moment is not before this.
-    pub from: Option<When>,
-    /// Its last moment is not after this.
-    pub until: Option<When>,
-    /// Days on which it does not fire.
+    /// The earliest planned time.
+    pub from: Option<TimeSpec>,
+    /// The latest planned time.
+    pub until: Option<TimeSpec>,
+    /// Excluded days.
     pub days_off: DaysOff,
-    /// Each firing is put off by less than this, in milliseconds.
+    /// Upper bound of the delay added to each firing, in milliseconds.
     pub jitter_ms: i64,
-    /// What becomes of moments that were missed.
-    pub missed: Missed,
-    /// What becomes of a firing while the one before is still being handled.
+    /// What happens to planned times that were missed.
+    pub catch_up: CatchUpPolicy,
+    /// What happens when the previous firing is still being handled.
     pub overlap: Overlap,
-    /// Whether it fires at all.
+    /// A disabled schedule does not fire.
     pub enabled: bool,
-    /// What its events carry.
+    /// Passed to the plugin with each event.
     pub payload: Arc<Value>,
 }
 
@@ -53,61 +53,61 @@ pub struct Schedule {
 pub enum Zones {
     /// One zone.
     One(Zone),
-    /// `"member"`: once in each zone that members live in; those whose zone is not known count as living in this one.
+    /// `"member"`: once in each zone that members live in. Members whose zone is unknown count as living in this one.
     Members(Zone),
 }
 
-/// What becomes of moments that came while nobody was there to fire them.
+/// What happens to times that passed while the daemon or the plugin was unavailable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Missed {
+pub struct CatchUpPolicy {
     /// `catch_up`
-    pub catch_up: CatchUp,
-    /// With `All`: the latest so many.
+    pub mode: CatchUpMode,
+    /// `catch_up_limit`, for `All`: the maximum number, counted from the latest.
     pub limit: u32,
-    /// What was to be longer ago is not caught up, in milliseconds.
+    /// `catch_up_max_age`: older ones are not caught up, in milliseconds.
     pub max_age_ms: i64,
-    /// A firing that is late by no more than this was not missed, whatever `catch_up` says, in milliseconds.
+    /// `grace`: a firing that is late by at most this is on time, in milliseconds.
     pub grace_ms: i64,
 }
 
 /// `catch_up`
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CatchUp {
+pub enum CatchUpMode {
     /// Nothing is caught up.
     None,
-    /// The latest one is.
+    /// The latest missed time is caught up.
     Last,
-    /// Each is.
+    /// All missed times are caught up.
     All,
 }
 
 /// `overlap`
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Overlap {
-    /// It waits its turn.
+    /// It waits for the previous one.
     Queue,
-    /// It is left out.
+    /// It is skipped.
     Skip,
 }
 
-impl Default for Missed {
-    /// A minute late is what a restart takes. The last missed one is caught up, within a day: nobody wants a weekly digest to
-    /// be lost to a reboot, nor Monday's on Thursday. Ten are what a plugin and its people can bear at once.
+impl Default for CatchUpPolicy {
+    /// A restart takes up to a minute. The last missed time is caught up within a day: a weekly digest should survive a
+    /// reboot, but Monday's should not arrive on Thursday. Ten are as many as a plugin and its readers can take at once.
     fn default() -> Self {
         const MINUTE_MS: i64 = 60_000;
-        Self { catch_up: CatchUp::Last, limit: 10, max_age_ms: 24 * 60 * MINUTE_MS, grace_ms: MINUTE_MS }
+        Self { mode: CatchUpMode::Last, limit: 10, max_age_ms: 24 * 60 * MINUTE_MS, grace_ms: MINUTE_MS }
     }
 }
 
 impl Zones {
-    /// The one zone, or that of members whose own is not known.
+    /// The one zone, or the default for members whose zone is unknown.
     pub fn home(&self) -> &Zone {
         match self {
             Zones::One(zone) | Zones::Members(zone) => zone,
         }
     }
 
-    /// As configured.
+    /// The value of `timezone`.
     pub fn name(&self) -> &str {
         match self {
             Zones::One(zone) => zone.name(),
@@ -116,72 +116,82 @@ impl Zones {
     }
 }
 
-/// What a moment that the pattern matches is.
+/// A time that the pattern matches.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Next<'a> {
-    /// Planned.
+pub enum NextMoment<'a> {
+    /// It is planned.
     Planned(Moment),
-    /// Left out: not planned, for this reason.
-    Off(Moment, &'a str),
+    /// It falls on an excluded day. The text is the reason: a holiday's name, or `except`.
+    Excluded(Moment, &'a str),
 }
 
 impl Schedule {
-    /// The first planned moment after this one, in a zone; none where none comes any more.
+    /// The first planned time after `after` in a zone; `None` if there is none.
     pub fn next(&self, zone: &Zone, after: Timestamp) -> Option<Moment> {
         let mut after = after;
-        for _ in 0..DAYS_OFF_IN_A_ROW {
-            match self.next_or_off(zone, after)? {
-                Next::Planned(moment) => return Some(moment),
-                Next::Off(moment, _) => after = end_of(zone, moment.wall.date())?.max(moment.at),
+        for _ in 0..MAX_EXCLUDED_IN_A_ROW {
+            match self.next_match(zone, after)? {
+                NextMoment::Planned(moment) => return Some(moment),
+                NextMoment::Excluded(moment, _) => after = end_of(zone, moment.wall.date())?.max(moment.at),
             }
         }
         None
     }
 
-    /// The first moment that the pattern matches between `from` and `until`, planned or left out.
-    pub fn next_or_off(&self, zone: &Zone, after: Timestamp) -> Option<Next<'_>> {
-        let before_first = self.from.map(|from| from.on(zone).0.plus_ms(-1));
+    /// The first time after `after` that the pattern matches between `from` and `until`, planned or excluded.
+    pub fn next_match(&self, zone: &Zone, after: Timestamp) -> Option<NextMoment<'_>> {
+        let before_first = self.from.map(|from| from.in_zone(zone).0.plus_ms(-1));
         let moment = self.pattern.next(zone, before_first.map_or(after, |before| before.max(after)))?;
-        if self.until.is_some_and(|until| moment.at > until.on(zone).0) {
+        if self.until.is_some_and(|until| moment.at > until.in_zone(zone).0) {
             return None;
         }
-        Some(match self.days_off.why(moment.wall.date()) {
-            Some(why) => Next::Off(moment, why),
-            None => Next::Planned(moment),
+        Some(match self.days_off.reason(moment.wall.date()) {
+            Some(reason) => NextMoment::Excluded(moment, reason),
+            None => NextMoment::Planned(moment),
         })
     }
 
-    /// What decides its moments, as a hash: another one means that it was edited. A change of anything else (its payload,
-    /// its plugins, days off) leaves the plan where it stands.
-    pub fn plan(&self) -> [u8; 16] {
-        let Self { said, zones, pattern, enabled, .. } = self;
+    /// The pattern as cron text, if it is one (`cron` or `monthly`).
+    pub(crate) fn cron_text(&self) -> Option<String> {
+        let (key, text) = &self.source;
+        match (&self.pattern, *key) {
+            (Pattern::Cron(_), "monthly") => crate::monthly::cron(text).ok(),
+            (Pattern::Cron(_), _) => Some(text.clone()),
+            _ => None,
+        }
+    }
+
+    /// A hash of what determines its planned times. If it changes, the schedule was edited and its plan starts anew;
+    /// other changes (payload, plugins, excluded days, jitter) keep its progress.
+    pub fn plan_hash(&self) -> [u8; 16] {
+        let Self { source, zones, pattern, enabled, .. } = self;
         let anchor = if let Pattern::Every { anchor, .. } = pattern { format!("{anchor:?}") } else { String::new() };
-        let text = format!("{}={}\n{anchor}\n{}\n{}\n{enabled}", said.0, said.1, zones.name(), zones.home().name());
+        let text = format!("{}={}\n{anchor}\n{}\n{}\n{enabled}", source.0, source.1, zones.name(), zones.home().name());
         hash([text.as_bytes()])
     }
 
-    /// By how much a firing is put off: always the same for one installation, zone and moment.
+    /// The delay of a firing in milliseconds; constant for one installation, zone and planned time.
     pub fn jitter(&self, install: &str, zone: &Zone, planned_at: Timestamp) -> i64 {
         if self.jitter_ms <= 0 {
             return 0;
         }
-        let moment = planned_at.as_ms().to_be_bytes();
-        let hash = hash([install.as_bytes(), self.name.as_bytes(), zone.name().as_bytes(), &moment]);
+        let at = planned_at.as_ms().to_be_bytes();
+        let hash = hash([install.as_bytes(), self.name.as_bytes(), zone.name().as_bytes(), &at]);
         let number = hash.iter().take(7).fold(0, |number: i64, byte| number << 8 | i64::from(*byte));
         number % self.jitter_ms
     }
 }
 
-/// The first 16 bytes of SHA-256 over the parts, with zeros between them.
+/// The first 16 bytes of SHA-256 over the parts, each followed by a zero byte.
 pub(crate) fn hash<const N: usize>(parts: [&[u8]; N]) -> [u8; 16] {
     let digest = parts.iter().fold(Sha256::new(), |hash, part| hash.chain_update(part).chain_update([0])).finalize();
     digest.first_chunk().copied().unwrap_or_default()
 }
 
-/// The last moment of a day in a zone.
+/// The last millisecond of a day in a zone.
 fn end_of(zone: &Zone, date: Date) -> Option<Timestamp> {
     let midnight = date.tomorrow().ok()?.at(0, 0, 0, 0);
-    Some(zone.place(midnight).0.plus_ms(-1))
+    Some(zone.resolve(midnight).0.plus_ms(-1))
 }
 
 #[cfg(test)]

@@ -1,20 +1,20 @@
-//! Timers that plugins set: rows, which become events when they are due.
+//! Turns timers that plugins set into events when they are due.
 //!
-//! No task and no memory per timer: a million of them are rows with an index. A timer fires exactly once whatever crashes,
-//! since it goes and its event comes in one transaction.
+//! Timers are indexed rows; a pending timer costs no task and no memory. Deleting the row and inserting its event are one
+//! transaction, so a timer fires exactly once.
 
 use beadle_clock::Clock;
 use beadle_model::Timestamp;
 use beadle_store::{Store, StoreError};
 
-/// Timers that become events in one transaction: one group commit's worth.
-const AT_ONCE: usize = 512;
+/// Timers per transaction: about one group commit.
+const BATCH: usize = 512;
 
-/// Fires all that is due. Returns when the next one is.
-pub(crate) async fn fire_all(store: &Store, clock: &Clock) -> Result<Option<Timestamp>, StoreError> {
+/// Fires all due timers and returns when the next one is due.
+pub(crate) async fn fire_due(store: &Store, clock: &Clock) -> Result<Option<Timestamp>, StoreError> {
     loop {
-        let (fired, next_due) = store.fire_timers(clock.now(), AT_ONCE).await?;
-        if fired < AT_ONCE {
+        let (fired, next_due) = store.fire_timers(clock.now(), BATCH).await?;
+        if fired < BATCH {
             return Ok(next_due);
         }
     }

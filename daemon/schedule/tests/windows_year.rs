@@ -1,5 +1,5 @@
-//! A year of windows against a real store, with a clock that is turned by hand: people write at random, some webhooks are late,
-//! the machine stops at random moments and stays away; and every window's end is told once, and its lead times at most once.
+//! A year of windows with a real store and a manual clock: people write at random times, some webhooks are late, the
+//! machine crashes at random times and stays down; every closed window is reported once, every lead time at most once.
 
 #![expect(clippy::unwrap_used, reason = "a test's helpers are tests: panicking is how they fail")]
 
@@ -21,13 +21,13 @@ const ALL: WindowNews = WindowNews { expiring: true, closed: true };
 const LEADS: [i64; 2] = [2 * HOUR, 30 * MINUTE];
 const PEOPLE: usize = 12;
 
-/// A machine that runs.
+/// A running machine.
 struct Machine {
     dir: TempDir,
     store: Store,
     changed: Alarm,
     tasks: [JoinHandle<()>; 2],
-    /// Never changed: it has to be there.
+    /// Kept so that the receiver stays open.
     _leads: watch::Sender<Leads>,
 }
 
@@ -47,7 +47,7 @@ impl Machine {
         Self { dir, store, changed, tasks, _leads: keep }
     }
 
-    /// What lies on its disk at this moment, in another directory.
+    /// Restarts on a copy of the disk at this moment.
     fn crash(self, clock: &Clock) -> Self {
         let next = on_disk_now(&self.dir);
         self.tasks.iter().for_each(JoinHandle::abort);
@@ -55,9 +55,9 @@ impl Machine {
         Self::start(next, clock)
     }
 
-    /// Somebody writes, as the platform's webhook tells it.
-    async fn says(&self, number: usize, id: usize, happened_at: Timestamp) {
-        let events = vec![says(&format!("31600000{number:03}"), &id.to_string(), happened_at)];
+    /// Appends a message as the webhook handler does.
+    async fn message(&self, number: usize, id: usize, happened_at: Timestamp) {
+        let events = vec![message(&format!("31600000{number:03}"), &id.to_string(), happened_at)];
         let appended = self.store.append(Batch { events, window_news: ALL, ..Batch::default() }).await.unwrap();
         if let Some(due_at) = appended.window_due {
             self.changed.ring_before(due_at);
@@ -65,18 +65,18 @@ impl Machine {
     }
 }
 
-/// The windows as they should be: the end of each person's and whether it is open, and the ends that were.
+/// The expected windows: each person's current end and whether it is open, and all ends that passed.
 #[derive(Default)]
-struct Wanted {
+struct Expected {
     until: BTreeMap<usize, (Timestamp, bool)>,
     closed: BTreeSet<(usize, Timestamp)>,
-    /// When each message took effect, to know what an end was at any time.
+    /// The end after each message, to look up the end at any time.
     renewed: Vec<(usize, Timestamp, Timestamp)>,
 }
 
-impl Wanted {
-    /// What is over by now is told, since everything has come to rest; then the message counts by the platform's time.
-    fn says(&mut self, number: usize, happened_at: Timestamp, now: Timestamp) {
+impl Expected {
+    /// A window that ended by now has been reported, because the loop is idle. Then the message counts by its own time.
+    fn message(&mut self, number: usize, happened_at: Timestamp, now: Timestamp) {
         let (until, open) = self.until.entry(number).or_default();
         if *open && *until <= now {
             self.closed.insert((number, *until));
@@ -93,9 +93,9 @@ impl Wanted {
     }
 }
 
-/// What was told: the person, the lead time (none: closed), the end, and when.
-fn told(path: &Path, clock: &Clock) -> Vec<(usize, Option<i64>, Timestamp, Timestamp)> {
-    let told = |event: Event| {
+/// The reported steps: person, lead time (none: closed), end, and when it was reported.
+fn reported(path: &Path, clock: &Clock) -> Vec<(usize, Option<i64>, Timestamp, Timestamp)> {
+    let step = |event: Event| {
         // Contacts have the numbers that they came in.
         let who = event.conversation.as_ref().map_or(0, |talk| usize::try_from(talk.contact.id.0).unwrap());
         match event.body {
@@ -106,77 +106,81 @@ fn told(path: &Path, clock: &Clock) -> Vec<(usize, Option<i64>, Timestamp, Times
             _ => None,
         }
     };
-    events(path, clock).into_iter().filter_map(told).collect()
+    events(path, clock).into_iter().filter_map(step).collect()
 }
 
 #[tokio::test]
-async fn every_end_of_a_year_is_told_once_and_no_lead_time_twice() {
-    let mut dice = Dice::seeded();
+async fn each_closing_is_reported_once_and_each_lead_time_at_most_once() {
+    let mut rng = Rng::seeded();
     let (clock, hand) = Clock::manual(START);
     let mut machine = Machine::start(tempfile::tempdir().unwrap(), &clock);
-    let mut wanted = Wanted::default();
-    // Nobody is told of what was over before anybody was there; and the first of all come in the order of their numbers.
+    let mut expected = Expected::default();
+    // Everybody writes once at the start, in the order of their numbers.
     for number in 1..=PEOPLE {
-        machine.says(number, number, START).await;
-        wanted.says(number, START, START);
+        machine.message(number, number, START).await;
+        expected.message(number, START, START);
     }
     let (end, mut id, mut away) = (START.plus_ms(365 * DAY), PEOPLE, Vec::new());
     while clock.now() < end {
-        for _ in 0..dice.below(30) {
-            live_until(&hand, &clock, clock.now().plus_ms(dice.below(DAY))).await;
+        for _ in 0..rng.below(30) {
+            live_until(&hand, &clock, clock.now().plus_ms(rng.below(DAY))).await;
             hand.resting().await;
             id += 1;
-            let number = usize::try_from(dice.below(i64::try_from(PEOPLE).unwrap())).unwrap() + 1;
-            // One in four webhooks is late, one of them so much that it opens nothing.
-            let late = if dice.below(4) == 0 { dice.below(30 * HOUR) } else { 0 };
+            let number = usize::try_from(rng.below(i64::try_from(PEOPLE).unwrap())).unwrap() + 1;
+            // One in four webhooks is late, some so late that they open no window.
+            let late = if rng.below(4) == 0 { rng.below(30 * HOUR) } else { 0 };
             let (now, happened_at) = (clock.now(), clock.now().plus_ms(-late).max(START));
-            machine.says(number, id, happened_at).await;
-            wanted.says(number, happened_at, now);
+            machine.message(number, id, happened_at).await;
+            expected.message(number, happened_at, now);
         }
         let stopped = clock.now();
-        dice.stop_somewhere(&hand).await;
+        rng.stop_somewhere(&hand).await;
         machine = machine.crash(&clock);
-        match dice.below(3) {
+        match rng.below(3) {
             0 => {}
-            1 => hand.advance_ms(dice.below(3 * HOUR)),
-            _ => hand.advance_ms(dice.below(3 * DAY)),
+            1 => hand.advance_ms(rng.below(3 * HOUR)),
+            _ => hand.advance_ms(rng.below(3 * DAY)),
         }
         hand.resting().await;
         away.push((stopped, clock.now()));
     }
     live_until(&hand, &clock, clock.now().plus_ms(2 * DAY)).await;
     hand.resting().await;
-    wanted
+    expected
         .closed
-        .extend(wanted.until.iter().filter(|(_, (_, open))| *open).map(|(number, (until, _))| (*number, *until)));
+        .extend(expected.until.iter().filter(|(_, (_, open))| *open).map(|(number, (until, _))| (*number, *until)));
     let Machine { dir, store, tasks, .. } = machine;
     tasks.iter().for_each(JoinHandle::abort);
     store.close();
-    assert_told(&wanted, &told(dir.path(), &clock), &away);
+    assert_reported(&expected, &reported(dir.path(), &clock), &away);
 }
 
-fn assert_told(wanted: &Wanted, told: &[(usize, Option<i64>, Timestamp, Timestamp)], away: &[(Timestamp, Timestamp)]) {
-    let closed: Vec<_> = told.iter().filter(|it| it.1.is_none()).map(|it| (it.0, it.2)).collect();
+fn assert_reported(
+    expected: &Expected,
+    reported: &[(usize, Option<i64>, Timestamp, Timestamp)],
+    away: &[(Timestamp, Timestamp)],
+) {
+    let closed: Vec<_> = reported.iter().filter(|it| it.1.is_none()).map(|it| (it.0, it.2)).collect();
     let once: BTreeSet<_> = closed.iter().copied().collect();
-    assert_eq!(closed.len(), once.len(), "an end was told twice");
-    assert!(wanted.closed.len() > 300, "{}", wanted.closed.len());
+    assert_eq!(closed.len(), once.len(), "a closing was reported twice");
+    assert!(expected.closed.len() > 300, "{}", expected.closed.len());
     let (lost, extra): (Vec<_>, Vec<_>) =
-        (wanted.closed.difference(&once).collect(), once.difference(&wanted.closed).collect());
-    assert!(lost.is_empty() && extra.is_empty(), "not told: {lost:?}; told, and not so: {extra:?}");
+        (expected.closed.difference(&once).collect(), once.difference(&expected.closed).collect());
+    assert!(lost.is_empty() && extra.is_empty(), "not reported: {lost:?}; unexpected: {extra:?}");
     let mut leads = BTreeSet::new();
-    for (who, lead, until, at) in told.iter().filter_map(|it| Some((it.0, it.1?, it.2, it.3))) {
-        assert!(leads.insert((who, lead, until)), "{who} was told twice of {lead} ms before {until:?}");
-        assert_eq!(wanted.end_at(who, at), Some(until), "{who} had written meanwhile");
-        assert!(until.plus_ms(-lead) <= at && at < until, "{who}: {lead} ms before {until:?}, told at {at:?}");
+    for (who, lead, until, at) in reported.iter().filter_map(|it| Some((it.0, it.1?, it.2, it.3))) {
+        assert!(leads.insert((who, lead, until)), "{who}: {lead} ms before {until:?} was reported twice");
+        assert_eq!(expected.end_at(who, at), Some(until), "{who} had written again");
+        assert!(until.plus_ms(-lead) <= at && at < until, "{who}: {lead} ms before {until:?}, reported at {at:?}");
     }
-    // Where the machine was there from before the first lead time to the end, each was told.
-    for (who, until) in &wanted.closed {
+    // If the machine ran from before the first lead time to the end, all were reported.
+    for (who, until) in &expected.closed {
         let from = until.plus_ms(-LEADS[0]);
         let there = away.iter().all(|(stopped, back)| *back < from || *stopped > *until);
-        let late = wanted.renewed.iter().any(|(number, at, end)| number == who && end == until && *at >= from);
+        let late = expected.renewed.iter().any(|(number, at, end)| number == who && end == until && *at >= from);
         if there && !late {
             for lead in LEADS {
-                assert!(leads.contains(&(*who, lead, *until)), "{who} was not told {lead} ms before {until:?}");
+                assert!(leads.contains(&(*who, lead, *until)), "{who}: {lead} ms before {until:?} was not reported");
             }
         }
     }

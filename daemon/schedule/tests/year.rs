@@ -1,5 +1,5 @@
-//! A year of schedules against a real store, with a clock that is turned by hand: the machine stops at random moments, stays
-//! away for minutes or days, its clock is set forward and back; and every planned moment becomes one event.
+//! A year of schedules with a real store and a manual clock: the machine crashes at random times, stays down for minutes
+//! or days, and its clock is set forward and back; every planned time still becomes exactly one event.
 
 #![expect(clippy::unwrap_used, reason = "a test's helpers are tests: panicking is how they fail")]
 
@@ -8,7 +8,8 @@ mod support;
 use beadle_clock::Clock;
 use beadle_model::{Event, EventBody, PluginNo, Timestamp};
 use beadle_schedule::{
-    ANCHOR, CatchUp, DaysOff, Missed, Overlap, Pattern, Schedule, Schedules, When, Zone, Zones, policy, run,
+    CatchUpMode, CatchUpPolicy, DEFAULT_ANCHOR, DaysOff, Overlap, Pattern, Schedule, Schedules, TimeSpec, Zone, Zones,
+    policy, run,
 };
 use beadle_store::Store;
 use beadle_store::step::Batch;
@@ -19,14 +20,15 @@ use support::*;
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 
-/// Catches all of it up, however long it was away.
-const ALL: Missed = Missed { catch_up: CatchUp::All, limit: 1000, max_age_ms: 31 * DAY, grace_ms: MINUTE };
+/// Catches up everything, however long the outage.
+const ALL: CatchUpPolicy =
+    CatchUpPolicy { mode: CatchUpMode::All, limit: 1000, max_age_ms: 31 * DAY, grace_ms: MINUTE };
 
 fn schedule(name: &str, pattern: Pattern, zones: Zones) -> Schedule {
     Schedule {
         name: name.into(),
         renamed_from: None,
-        said: ("cron", name.into()),
+        source: ("cron", name.into()),
         pattern,
         zones,
         plugins: vec!["echo".into()],
@@ -34,7 +36,7 @@ fn schedule(name: &str, pattern: Pattern, zones: Zones) -> Schedule {
         until: None,
         days_off: DaysOff::default(),
         jitter_ms: 0,
-        missed: ALL,
+        catch_up: ALL,
         overlap: Overlap::Queue,
         enabled: true,
         payload: Arc::default(),
@@ -55,7 +57,7 @@ fn schedules() -> Vec<Arc<Schedule>> {
         schedule("work", cron("*/30 9 * * MON-FRI"), one("America/New_York")),
         schedule("half-hour", cron("45 1 * * *"), one("Australia/Lord_Howe")),
         schedule("monthly", Pattern::monthly("last friday 17:00").unwrap(), one("Africa/Casablanca")),
-        schedule("every", Pattern::Every { period_ms: 7 * HOUR, anchor: When::Local(ANCHOR) }, one("UTC")),
+        schedule("every", Pattern::Every { period_ms: 7 * HOUR, anchor: TimeSpec::Local(DEFAULT_ANCHOR) }, one("UTC")),
         schedule("members", cron("0 9 * * SUN"), Zones::Members(zone("UTC"))),
         jittered,
         to_two,
@@ -64,7 +66,7 @@ fn schedules() -> Vec<Arc<Schedule>> {
     .into()
 }
 
-/// A machine that runs.
+/// A running machine.
 struct Machine {
     dir: TempDir,
     store: Store,
@@ -76,19 +78,19 @@ impl Machine {
     fn start(dir: TempDir, clock: &Clock) -> Self {
         let store = open(dir.path(), clock);
         let present = Arc::new(|| vec![PluginNo(1), PluginNo(2)]);
-        let bell = clock.alarm();
-        let (_, keeper) = Schedules::new(store.clone(), clock.clone(), bell.clone(), present, schedules());
-        let running = tokio::spawn(run(store.clone(), clock.clone(), bell.clone(), keeper));
-        let rung = move |event: &Event| {
+        let alarm = clock.alarm();
+        let (_, scheduler) = Schedules::new(store.clone(), clock.clone(), alarm.clone(), present, schedules());
+        let running = tokio::spawn(run(store.clone(), clock.clone(), alarm.clone(), scheduler));
+        let on_event = move |event: &Event| {
             if event.kind().moves_members() {
-                bell.ring();
+                alarm.ring();
             }
         };
-        let handling = tokio::spawn(handle(store.clone(), store.feed().unwrap(), rung));
+        let handling = tokio::spawn(handle(store.clone(), store.feed().unwrap(), on_event));
         Self { dir, store, running, handling }
     }
 
-    /// What lies on its disk at this moment, in another directory.
+    /// Restarts on a copy of the disk at this moment.
     fn crash(self, clock: &Clock) -> Self {
         let Self { dir, store, running, handling } = self;
         let next = on_disk_now(&dir);
@@ -99,7 +101,7 @@ impl Machine {
     }
 }
 
-/// Each moment that became events, by schedule, plugin, zone and time, with how many.
+/// The number of events by schedule, plugin, zone and planned time.
 fn fired(path: &Path, clock: &Clock) -> BTreeMap<(String, PluginNo, String, Timestamp), usize> {
     let mut fired = BTreeMap::new();
     for event in events(path, clock) {
@@ -110,11 +112,15 @@ fn fired(path: &Path, clock: &Clock) -> BTreeMap<(String, PluginNo, String, Time
     fired
 }
 
-/// Everything that is planned behind the start and is due until the end.
-fn planned(install: &str, until: Timestamp, members: &[policy::Area]) -> Vec<(String, PluginNo, String, Timestamp)> {
+/// Every planned time after the start that is due until the end.
+fn planned(
+    install: &str,
+    until: Timestamp,
+    members: &[policy::ActiveZone],
+) -> Vec<(String, PluginNo, String, Timestamp)> {
     let mut planned = Vec::new();
     for schedule in schedules() {
-        for policy::Area { zone, .. } in policy::areas(&schedule, members) {
+        for policy::ActiveZone { zone, .. } in policy::active_zones(&schedule, members) {
             let mut after = START;
             while let Some(moment) = schedule.next(&zone, after) {
                 after = moment.at;
@@ -134,28 +140,28 @@ fn planned(install: &str, until: Timestamp, members: &[policy::Area]) -> Vec<(St
 
 #[tokio::test]
 async fn every_firing_of_a_year_is_one_event() {
-    let mut dice = Dice::seeded();
+    let mut rng = Rng::seeded();
     let (clock, hand) = Clock::manual(START);
     let mut machine = Machine::start(tempfile::tempdir().unwrap(), &clock);
     for number in ["31600000001", "4915100000001", "5511987654321"] {
-        machine.store.append(Batch { events: vec![says(number, number, START)], ..Batch::default() }).await.unwrap();
+        machine.store.append(Batch { events: vec![message(number, number, START)], ..Batch::default() }).await.unwrap();
     }
     let members = ["America/Sao_Paulo", "Europe/Amsterdam", "Europe/Berlin"]
-        .map(|name| policy::Area { zone: zone(name), since: START });
+        .map(|name| policy::ActiveZone { zone: zone(name), since: START });
     let end = START.plus_ms(365 * DAY);
     while clock.now() < end {
-        // It lives for a while …
-        live_until(&hand, &clock, clock.now().plus_ms(dice.below(20 * DAY))).await;
-        // … and stops, often in the middle of what it does.
-        dice.stop_somewhere(&hand).await;
+        // Runs for a while …
+        live_until(&hand, &clock, clock.now().plus_ms(rng.below(20 * DAY))).await;
+        // … and crashes, often in the middle of a step.
+        rng.stop_somewhere(&hand).await;
         machine = machine.crash(&clock);
-        match dice.below(4) {
-            // Back at once.
+        match rng.below(4) {
+            // Restarts at once.
             0 => {}
-            1 => hand.advance_ms(dice.below(3 * HOUR)),
-            2 => hand.advance_ms(dice.below(3 * DAY)),
-            // Its clock was wrong: what it fired since is not fired again.
-            _ => hand.set(clock.now().plus_ms(-dice.below(5 * HOUR)).max(START)),
+            1 => hand.advance_ms(rng.below(3 * HOUR)),
+            2 => hand.advance_ms(rng.below(3 * DAY)),
+            // The clock was ahead: what fired since must not fire again.
+            _ => hand.set(clock.now().plus_ms(-rng.below(5 * HOUR)).max(START)),
         }
     }
     live_until(&hand, &clock, clock.now().plus_ms(DAY)).await;
@@ -166,8 +172,8 @@ async fn every_firing_of_a_year_is_one_event() {
     handling.abort();
     store.close();
     let fired = fired(dir.path(), &clock);
-    let twice: Vec<_> = fired.iter().filter(|(_, times)| **times > 1).collect();
-    assert!(twice.is_empty(), "{twice:?}");
+    let repeated: Vec<_> = fired.iter().filter(|(_, times)| **times > 1).collect();
+    assert!(repeated.is_empty(), "{repeated:?}");
     let planned = planned(&install, until, &members);
     assert!(planned.len() > 3000, "{}", planned.len());
     let lost: Vec<_> = planned.iter().filter(|moment| !fired.contains_key(*moment)).take(5).collect();

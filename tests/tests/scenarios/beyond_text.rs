@@ -38,7 +38,7 @@ async fn a_picture_is_read_and_goes_back_and_more_than_text_is_said() {
     let image = got(&simulator, "Ana", "image").await;
     let caption = image.pointer("/body/caption").and_then(Value::as_str);
     assert_eq!(caption, Some(format!("{} bytes", PNG.len()).as_str()), "{image}");
-    for (word, kind) in [("location", "location"), ("link", "interactive"), ("make", "document")] {
+    for (word, kind) in [("place", "location"), ("link", "interactive"), ("make", "document")] {
         simulator.say("Ana", word).await;
         got(&simulator, "Ana", kind).await;
     }

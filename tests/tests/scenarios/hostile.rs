@@ -20,7 +20,7 @@ const WRONGS: [(&str, Option<&str>); 10] = [
     ("trap", Some("trap")),
     ("flood", Some("host-call-limit")),
     ("crumbs", Some("host-call-limit")),
-    ("effects", Some("effect-limit")),
+    ("wishes", Some("effect-limit")),
     ("hoarder", Some("effect-limit")),
     ("give-up", Some("plugin-gave-up")),
     // It is cut, counted and forgiven; what it calls the host for is the fault.

@@ -23,7 +23,7 @@ async fn who_asks_for_more_than_it_has_waits_until_it_is_granted() {
     // The old one serves while the new one waits.
     setup.put_plugin("bot", &program::plugin("eager"));
     let row = daemon.plugin_until("bot", |row| text(row, "/problem/code") == "plugin-pending").await;
-    assert_eq!((text(&row, "/state"), text(&row, "/refused_at")), ("active", "capabilities"), "{row}");
+    assert_eq!((text(&row, "/state"), text(&row, "/refused_at")), ("active", "wishes"), "{row}");
     simulator.say("Ana", "two").await;
     simulator.got("Ana", &["one", "two"]).await;
     let none = setup.cli(&["plugins", "grant", "bot", "everything"]).await;

@@ -299,9 +299,11 @@ async fn the_command_line_tells_all_of_it() {
     }
     let config = setup.config();
     let check = cli(&setup, &["check", "--config", config.to_str().unwrap_or_default()]).await;
-    for said in
-        ["schedule-uneven-step", "schedule-short-months", "the schedule `uneven`: `*/13` is not every 13 minutes"]
-    {
+    for said in [
+        "schedule-uneven-step",
+        "schedule-short-months",
+        "the schedule `uneven`: `*/13` does not fire every 13 minutes",
+    ] {
         assert!(check.contains(said), "{said}: {check}");
     }
     let dry = cli(&setup, &["schedules", "run", "night", "--dry-run"]).await;

@@ -41,7 +41,7 @@ pub struct ScheduleView {
     #[serde(default, skip_serializing_if = "Value::is_null")]
     pub payload: Value,
     /// What each plugin has of it.
-    pub shares: Vec<ShareRow>,
+    pub targets: Vec<TargetRow>,
     /// The zones that it fires in today.
     pub zones: Vec<String>,
     /// What may surprise.
@@ -50,7 +50,7 @@ pub struct ScheduleView {
 
 /// A plugin's share of a schedule.
 #[derive(Debug, Deserialize, Serialize)]
-pub struct ShareRow {
+pub struct TargetRow {
     /// The plugin.
     pub plugin: String,
     /// When it is due for this one next.

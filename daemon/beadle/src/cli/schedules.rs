@@ -140,7 +140,7 @@ fn show(answer: Value, screen: Screen) -> Shown {
     }
     let mut text = Lines(lines).print();
     let mut table = Table::new(&["PLUGIN", "DUE NEXT", "BUT"]);
-    for share in &it.shares {
+    for share in &it.targets {
         let due = share.next_due_at.map_or_else(|| "-".into(), |at| when(at, it.now));
         table.row([share.plugin.clone(), due, share.problem.as_ref().map_or_else(|| "-".into(), says)]);
     }

@@ -82,13 +82,13 @@ pub struct Daemon {
     /// Where plugins lie; the first folder with a stem wins.
     pub plugin_dirs: Vec<PathBuf>,
     /// How often they are looked at without being told of a change, in milliseconds of real time.
-    pub look_every_ms: i64,
+    pub poll_interval_ms: i64,
     /// For so long after a folder has gone its plugins go on, in milliseconds of real time.
     pub folder_grace_ms: i64,
     /// The zone of schedules that name none, and of members whose own is not known.
     pub timezone: Zone,
     /// For so long a start waits for its plugins.
-    pub start_patience_ms: i64,
+    pub startup_timeout_ms: i64,
 }
 
 /// `[http]`: what the world may reach.

@@ -8,7 +8,8 @@ use super::read::{NAME_FORM, Placed, Section, is_name};
 use super::sections::json;
 use super::tree::Value;
 use beadle_schedule::{
-    ANCHOR, CatchUp, DaysOff, Holidays, Missed, Overlap, Pattern, Schedule, Unreadable, When, Zone, Zones,
+    CatchUpMode, CatchUpPolicy, DEFAULT_ANCHOR, DaysOff, Holidays, Overlap, Pattern, PatternError, Schedule, TimeSpec,
+    Zone, Zones,
 };
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
@@ -88,27 +89,27 @@ fn schedule(section: &mut Section<'_>, home: &Zone, files: &mut Files) -> Option
     let schedule = Schedule {
         name: "".into(),
         renamed_from: None,
-        said: ("", String::new()),
-        pattern: Pattern::At(When::Local(ANCHOR)),
+        source: ("", String::new()),
+        pattern: Pattern::At(TimeSpec::Local(DEFAULT_ANCHOR)),
         zones: Zones::One(home.clone()),
         plugins,
         from: when(section, "from").map(|(from, ..)| from),
         until: until(section),
         days_off: days_off(section, files),
         jitter_ms: section.duration_ms("jitter", 0..=DAY_MS).unwrap_or(0),
-        missed: missed(section),
+        catch_up: catch_up(section),
         overlap: section.choice("overlap", &overlaps).unwrap_or(Overlap::Queue),
         enabled: section.boolean("enabled", true),
         payload: Arc::new(payload(section)),
     };
     if let (Some(from), Some(until)) = (schedule.from, schedule.until)
-        && from.on(home).0 > until.on(home).0
+        && from.in_zone(home).0 > until.in_zone(home).0
         && let Some(place) = section.ask("until").map(|entry| entry.node.place.clone())
     {
         section.bad_value(&place, "`until` is before `from`", "so it never fires");
     }
-    let ((said, pattern), zones) = (pattern?, zone?);
-    Some(Schedule { said, pattern, zones, ..schedule })
+    let ((source, pattern), zones) = (pattern?, zone?);
+    Some(Schedule { source, pattern, zones, ..schedule })
 }
 
 /// A zone by its name; `also`: words that may stand there too.
@@ -118,7 +119,7 @@ pub fn zone(section: &Section<'_>, key: &str, (name, place): &Placed, also: &[&s
         let mistake = Mistake::new("config-value", place.clone(), format!("there is no time zone `{name}`"));
         let words: String = also.iter().map(|word| format!(", or \"{word}\"")).collect();
         let mistake = mistake.label(format!("a name of the IANA list, such as \"Europe/Amsterdam\"{words}"));
-        section.reading.mistake(match Zone::guess(name) {
+        section.reading.mistake(match Zone::suggest(name) {
             Some(near) => mistake.help(format!("did you mean `{key} = \"{near}\"`?")),
             None => mistake,
         });
@@ -158,8 +159,8 @@ fn pattern(section: &mut Section<'_>) -> Option<((&'static str, String), Pattern
         let mistake = Mistake::new("config-unused", anchor.clone(), "`anchor` is what `every` is counted from");
         section.reading.mistake(mistake.label(format!("this schedule has `{key}`")).help("leave it out"));
     }
-    let refuse = |section: &Section<'_>, place: &Place, Unreadable { what, hint }: Unreadable| {
-        section.bad_value(place, what, hint);
+    let refuse = |section: &Section<'_>, place: &Place, PatternError { problem, hint }: PatternError| {
+        section.bad_value(place, problem, hint);
     };
     let read = match key {
         "cron" | "monthly" => {
@@ -170,7 +171,7 @@ fn pattern(section: &mut Section<'_>) -> Option<((&'static str, String), Pattern
         }
         "every" => {
             let period_ms = section.duration_ms("every", SECOND_MS..=3660 * DAY_MS)?;
-            let anchor = anchor.map_or(When::Local(ANCHOR), |(anchor, ..)| anchor);
+            let anchor = anchor.map_or(TimeSpec::Local(DEFAULT_ANCHOR), |(anchor, ..)| anchor);
             (section.string("every").map(|(text, _)| text)?, Pattern::Every { period_ms, anchor })
         }
         _ => {
@@ -194,13 +195,13 @@ fn text_of(section: &mut Section<'_>, key: &'static str) -> Option<String> {
 }
 
 /// A day or a moment; whether it is a day, and where it stands.
-fn when(section: &mut Section<'_>, key: &'static str) -> Option<(When, bool, Place)> {
+fn when(section: &mut Section<'_>, key: &'static str) -> Option<(TimeSpec, bool, Place)> {
     let node = &section.ask(key)?.node;
     let (Value::String(text) | Value::Datetime(text)) = &node.value else {
         section.wrong_type(node, key, "a date or time", &format!("{key} = \"2026-12-24T18:00\""));
         return None;
     };
-    let Some((when, is_day)) = When::read(text) else {
+    let Some((when, is_day)) = TimeSpec::parse(text) else {
         let label =
             "such as \"2026-12-24T18:00\" on the schedule's own clock, or with its offset, \"2026-12-24T18:00+01:00\"";
         section.bad_value(&node.place, format!("`{text}` is no date or time"), label);
@@ -210,10 +211,10 @@ fn when(section: &mut Section<'_>, key: &'static str) -> Option<(When, bool, Pla
 }
 
 /// A day is in it to its end.
-fn until(section: &mut Section<'_>) -> Option<When> {
+fn until(section: &mut Section<'_>) -> Option<TimeSpec> {
     let (until, is_day, _) = when(section, "until")?;
     Some(match until {
-        When::Local(midnight) if is_day => When::Local(midnight.date().at(23, 59, 59, 0)),
+        TimeSpec::Local(midnight) if is_day => TimeSpec::Local(midnight.date().at(23, 59, 59, 0)),
         until => until,
     })
 }
@@ -252,15 +253,15 @@ fn plugins(section: &mut Section<'_>) -> Vec<String> {
     plugins
 }
 
-fn missed(section: &mut Section<'_>) -> Missed {
-    let usual = Missed::default();
-    let choices = [("none", CatchUp::None), ("last", CatchUp::Last), ("all", CatchUp::All)];
-    let catch_up = section.choice("catch_up", &choices).unwrap_or(usual.catch_up);
+fn catch_up(section: &mut Section<'_>) -> CatchUpPolicy {
+    let usual = CatchUpPolicy::default();
+    let choices = [("none", CatchUpMode::None), ("last", CatchUpMode::Last), ("all", CatchUpMode::All)];
+    let mode = section.choice("catch_up", &choices).unwrap_or(usual.mode);
     for (key, wanted) in [("catch_up_limit", "all"), ("catch_up_max_age", "last\" or \"all")] {
-        let pointless = match catch_up {
-            CatchUp::None => true,
-            CatchUp::Last => key == "catch_up_limit",
-            CatchUp::All => false,
+        let pointless = match mode {
+            CatchUpMode::None => true,
+            CatchUpMode::Last => key == "catch_up_limit",
+            CatchUpMode::All => false,
         };
         if let Some(place) = section.ask(key).map(|entry| entry.key.clone()).filter(|_| pointless) {
             let mistake = Mistake::new("config-unused", place, format!("`{key}` is for `catch_up = \"{wanted}\"`"));
@@ -270,8 +271,8 @@ fn missed(section: &mut Section<'_>) -> Missed {
         }
     }
     let limit = section.integer("catch_up_limit", usual.limit.into(), 1..=1000);
-    Missed {
-        catch_up,
+    CatchUpPolicy {
+        mode,
         limit: limit.try_into().unwrap_or(usual.limit),
         max_age_ms: section.duration_ms("catch_up_max_age", SECOND_MS..=31 * DAY_MS).unwrap_or(usual.max_age_ms),
         grace_ms: section.duration_ms("grace", 0..=DAY_MS).unwrap_or(usual.grace_ms),
@@ -290,8 +291,8 @@ fn days_off(section: &mut Section<'_>, files: &mut Files) -> DaysOff {
                 section.wrong_type(item, "except", "an array of dates", "except = [\"2026-12-25\"]");
                 continue;
             };
-            match When::read(text) {
-                Some((When::Local(midnight), true)) => _ = days_off.dates.insert(midnight.date()),
+            match TimeSpec::parse(text) {
+                Some((TimeSpec::Local(midnight), true)) => _ = days_off.dates.insert(midnight.date()),
                 _ => section.bad_value(&item.place, format!("`{text}` is no date"), "such as \"2026-12-25\""),
             }
         }
@@ -323,7 +324,7 @@ fn read_holidays(section: &Section<'_>, path: &Path) -> Result<Arc<Holidays>, St
         return Err(format!("it has {size} bytes, and such a file has {HOLIDAYS_BYTES} at most"));
     }
     let text = std::fs::read_to_string(path).map_err(|why| why.to_string())?;
-    let holidays = Holidays::read(&text).map_err(|why| why.to_string())?;
+    let holidays = Holidays::parse(&text).map_err(|why| why.to_string())?;
     if holidays.timed > 0 {
         let note = format!(
             "{}: {} entries have a time of day and are left out: holidays are whole days",

@@ -11,7 +11,7 @@ use super::{
     schedules,
 };
 use beadle_catalog::PluginConfig;
-use beadle_catalog::grants::{DEFAULT, GRANTABLE};
+use beadle_catalog::grants::{DEFAULT_CAPABILITIES, GRANTABLE_CAPABILITIES};
 use beadle_model::Leads;
 use beadle_model::window::MOST_LEADS;
 use beadle_model::word::Language;
@@ -64,13 +64,13 @@ fn daemon(mut section: Section<'_>) -> Daemon {
     );
     let plugin_dirs = dirs.iter().map(|dir| section.reading.base.join(dir)).collect();
     let usual = beadle_catalog::Config::default();
-    let look_every_ms = section.duration_ms("look_every", SECOND_MS..=HOUR_MS).unwrap_or(usual.look_every_ms);
+    let poll_interval_ms = section.duration_ms("poll_interval", SECOND_MS..=HOUR_MS).unwrap_or(usual.poll_interval_ms);
     let folder_grace_ms = section.duration_ms("folder_grace", 0..=DAY_MS).unwrap_or(usual.folder_grace_ms);
     let timezone = section.string("timezone").and_then(|named| schedules::zone(&section, "timezone", &named, &[]));
-    let start_patience_ms = section.duration_ms("start_patience", 1..=HOUR_MS).unwrap_or(usual.start_patience_ms);
+    let startup_timeout_ms = section.duration_ms("startup_timeout", 1..=HOUR_MS).unwrap_or(usual.startup_timeout_ms);
     section.end();
     let timezone = timezone.unwrap_or_else(Zone::utc);
-    Daemon { data_dir, plugin_dirs, look_every_ms, folder_grace_ms, timezone, start_patience_ms }
+    Daemon { data_dir, plugin_dirs, poll_interval_ms, folder_grace_ms, timezone, startup_timeout_ms }
 }
 
 fn loopback(port: u16) -> SocketAddr {
@@ -264,19 +264,18 @@ fn plugin(mut section: Section<'_>, channels: &BTreeMap<String, Channel>) -> Plu
 }
 
 fn grant(section: &mut Section<'_>) -> Vec<String> {
-    let capabilities = GRANTABLE.map(|(capability, _)| capability);
+    let rights = GRANTABLE_CAPABILITIES.map(|(right, _)| right);
     let mut granted = Vec::new();
-    for (capability, place) in section.strings("grant").unwrap_or_default() {
-        if DEFAULT.contains(&capability.as_str()) {
-            let mistake =
-                Mistake::new("config-unused", place, format!("every plugin has the capability `{capability}`"));
+    for (right, place) in section.strings("grant").unwrap_or_default() {
+        if DEFAULT_CAPABILITIES.contains(&right.as_str()) {
+            let mistake = Mistake::new("config-unused", place, format!("every plugin has the right `{right}`"));
             section.reading.mistake(mistake.label("leave it out"));
-        } else if !capabilities.contains(&capability.as_str()) {
-            let mistake = Mistake::new("config-value", place, format!("there is no capability `{capability}`"));
-            let mistake = mistake.label(format!("capabilities to grant: {}", list(&capabilities)));
-            section.reading.mistake(with_guess(mistake, &capability, &capabilities));
+        } else if !rights.contains(&right.as_str()) {
+            let mistake = Mistake::new("config-value", place, format!("there is no right `{right}`"));
+            let mistake = mistake.label(format!("rights to grant: {}", list(&rights)));
+            section.reading.mistake(with_guess(mistake, &right, &rights));
         } else {
-            granted.push(capability);
+            granted.push(right);
         }
     }
     granted

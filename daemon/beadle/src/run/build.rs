@@ -9,7 +9,7 @@ use beadle_clock::Clock;
 use beadle_model::EventKind;
 use beadle_pipeline::{Channel, OutboxSettings, Pipeline};
 use beadle_sandbox::{Sandbox, SandboxConfig};
-use beadle_schedule::{Keeper, Present, Schedules};
+use beadle_schedule::{Present, Scheduler, Schedules};
 use beadle_store::{Store, StoreConfig};
 use beadle_whatsapp::{App, AppConfig, CloudChannel, CloudConfig, Depot, Fetcher, Wanted, http_client};
 use std::collections::{BTreeMap, HashMap};
@@ -32,7 +32,7 @@ pub struct Parts {
     /// The schedules.
     pub schedules: Schedules,
     /// Keeps them, once it is started.
-    pub keeper: Option<Keeper>,
+    pub scheduler: Option<Scheduler>,
 }
 
 /// Opens the store and starts the pipeline; no plugin is loaded yet, so nothing is dispatched.
@@ -58,10 +58,10 @@ pub fn build(config: &Config, clock: Clock) -> Result<Parts, RunError> {
         counts: WebhookCounts::default(),
     });
     let bell = pipeline.timers_changed();
-    let (schedules, keeper) =
+    let (schedules, scheduler) =
         Schedules::new(store.clone(), clock.clone(), bell, present(pipeline.clone()), config.schedules.clone());
-    let (fetcher, keeper) = (Some(fetcher), Some(keeper));
-    Ok(Parts { store, sandbox, pipeline, webhooks, clock, fetcher, schedules, keeper })
+    let (fetcher, scheduler) = (Some(fetcher), Some(scheduler));
+    Ok(Parts { store, sandbox, pipeline, webhooks, clock, fetcher, schedules, scheduler })
 }
 
 /// What the configuration says of sending.
@@ -86,8 +86,7 @@ fn present(pipeline: Pipeline) -> Present {
 /// Files are fetched while somebody who runs may read them.
 fn wanted(fetch: bool, running: Arc<OnceLock<Pipeline>>) -> Wanted {
     let may_read = |pipeline: &Pipeline| {
-        let reads =
-            |serving: beadle_pipeline::ActiveRevision| serving.plugin.requested_capabilities().contains("media");
+        let reads = |serving: beadle_pipeline::ActiveRevision| serving.plugin.wishes().contains("media");
         pipeline.subscriptions().iter().any(|member| member.slot.active().is_some_and(reads))
     };
     Arc::new(move || fetch && running.get().is_some_and(may_read))
@@ -177,9 +176,9 @@ pub fn plugins(config: &Config) -> beadle_catalog::Config {
     beadle_catalog::Config {
         dirs: config.daemon.plugin_dirs.clone(),
         plugins: config.plugins.clone(),
-        look_every_ms: config.daemon.look_every_ms,
+        poll_interval_ms: config.daemon.poll_interval_ms,
         folder_grace_ms: config.daemon.folder_grace_ms,
-        start_patience_ms: config.daemon.start_patience_ms,
+        startup_timeout_ms: config.daemon.startup_timeout_ms,
         keep_removed_ms: config.retention_removed_ms,
     }
 }

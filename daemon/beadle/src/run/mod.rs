@@ -188,9 +188,9 @@ impl Running {
         if let Some(fetcher) = parts.fetcher.take() {
             working.spawn(fetcher.run());
         }
-        if let Some(keeper) = parts.keeper.take() {
+        if let Some(scheduler) = parts.scheduler.take() {
             let bell = parts.pipeline.timers_changed();
-            working.spawn(beadle_schedule::run(parts.store.clone(), parts.clock.clone(), bell, keeper));
+            working.spawn(beadle_schedule::run(parts.store.clone(), parts.clock.clone(), bell, scheduler));
         }
         let leads = watch::Sender::new(config.windows.clone());
         Self { admin, retention, leads, phase, stop_http, stop_admin, serving, working }

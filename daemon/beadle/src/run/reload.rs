@@ -58,11 +58,11 @@ impl Reloader {
             if let Some(watch) = &mut watch {
                 watch.set(&folders(&now));
             }
-            let look_every = Duration::from_millis(now.config.daemon.look_every_ms.try_into().unwrap_or(1));
+            let poll_interval = Duration::from_millis(now.config.daemon.poll_interval_ms.try_into().unwrap_or(1));
             let cause = tokio::select! {
                 () = changed(watch.as_mut()) => Cause::Look,
                 () = hung_up(hangup.as_mut()) => Cause::Asked,
-                () = tokio::time::sleep(look_every) => Cause::Look,
+                () = tokio::time::sleep(poll_interval) => Cause::Look,
             };
             match self.read(&now, cause).await {
                 Ok(next) => {

@@ -29,7 +29,7 @@ pub struct Snapshot {
     pub plugins: BTreeMap<String, u64>,
     /// Events that are kept for plugins which cannot be asked, by plugin.
     pub kept: BTreeMap<String, u64>,
-    /// Changes of plugins' revisions by how they ended: `served`, `refused`, `sent-back`.
+    /// Changes of plugins' revisions by how they ended: `activated`, `refused`, `rolled-back`.
     pub reloads: BTreeMap<String, u64>,
     /// Moments of schedules by what became of them: `fired`, `caught-up`, `skipped`, `missed`.
     pub firings: BTreeMap<String, u64>,
@@ -159,7 +159,7 @@ mod tests {
             letters_dropped: 0,
             plugins: one("active"),
             kept: one("crm"),
-            reloads: one("served"),
+            reloads: one("activated"),
             firings: one("fired"),
             on_their_way: [2, 5, 1],
             waiting: [("events", 3), ("queued", 2), ("sending", 1), ("dead", 4)],

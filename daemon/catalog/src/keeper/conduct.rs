@@ -2,7 +2,7 @@
 //! suspended is remembered.
 
 use super::{Keeper, add};
-use crate::entry::{State, Waiting};
+use crate::entry::{BlockedRevision, PluginState};
 use crate::record::Suspended;
 use crate::transaction::ENOUGH;
 use beadle_model::Timestamp;
@@ -34,7 +34,7 @@ impl Keeper {
         let now = self.tools.clock.now();
         let Some(post) = self.posts.get_mut(name).filter(|post| !post.busy) else { return };
         let serving = post.slot.as_ref().and_then(|slot| slot.active());
-        let (Some(serving), State::Suspended(suspension)) = (serving, post.stands(now)) else { return };
+        let (Some(serving), PluginState::Suspended(suspension)) = (serving, post.stands(now)) else { return };
         let suspended = Some(Suspended { revision: serving.plugin.revision().to_owned(), suspension });
         if post.record.suspended != suspended {
             post.record.suspended = suspended;
@@ -66,7 +66,8 @@ impl Keeper {
                 revision = sent.get(..12),
                 "A new revision was sent back: {why}."
             );
-            post.waiting = Some(Waiting { revision: Some(sent), step: "probation", code: "rolled-back", why });
+            post.blocked =
+                Some(BlockedRevision { revision: Some(sent), step: "probation", code: "rolled-back", reason: why });
             post.probation_since = None;
             add(&self.counts.sent_back);
             self.write_record(name).await;

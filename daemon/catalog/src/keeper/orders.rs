@@ -1,8 +1,8 @@
-//! What a person orders: back to an earlier revision, capabilities, on and off, and forgetting what is gone.
+//! What a person orders: back to an earlier revision, rights, on and off, and forgetting what is gone.
 
 use super::Keeper;
 use crate::command::{Answer, Asked, Command, CommandError};
-use crate::entry::State;
+use crate::entry::PluginState;
 use crate::grants;
 use crate::post::Post;
 use crate::record::Record;
@@ -27,8 +27,8 @@ impl Keeper {
             return;
         }
         let answer = match command {
-            Command::Grant(_, capabilities) => self.grant(&name, capabilities, true).await,
-            Command::Revoke(_, capabilities) => self.grant(&name, capabilities, false).await,
+            Command::Grant(_, rights) => self.grant(&name, rights, true).await,
+            Command::Revoke(_, rights) => self.grant(&name, rights, false).await,
             Command::Purge(_) => self.purge(&name).await,
             Command::Enable(_) => self.enable(&name).await,
             Command::Disable(_) => self.disable(&name).await,
@@ -50,26 +50,22 @@ impl Keeper {
         Ok(Source::Kept(before.to_owned()))
     }
 
-    async fn grant(&mut self, name: &str, capabilities: Vec<String>, give: bool) -> Answer {
-        if let Some(unknown) = capabilities.iter().find(|capability| !grants::is_grantable(capability)) {
-            return Err(CommandError::UnknownCapability(unknown.clone()));
+    async fn grant(&mut self, name: &str, rights: Vec<String>, give: bool) -> Answer {
+        if let Some(unknown) = rights.iter().find(|right| !grants::is_grantable(right)) {
+            return Err(CommandError::NoSuchRight(unknown.clone()));
         }
         let changed = self.remember_of(name, |record| {
-            for capability in &capabilities {
+            for right in &rights {
                 if give {
-                    record.granted.insert(capability.clone());
+                    record.granted.insert(right.clone());
                 } else {
-                    record.granted.remove(capability);
+                    record.granted.remove(right);
                 }
             }
         });
         let post = changed.await?;
-        let said = capabilities
-            .iter()
-            .map(|capability| format!("{capability} ({})", grants::meaning(capability)))
-            .collect::<Vec<_>>();
-        let in_toml: Vec<_> =
-            capabilities.iter().filter(|capability| post.config.grant.contains(capability)).cloned().collect();
+        let said = rights.iter().map(|right| format!("{right} ({})", grants::description(right))).collect::<Vec<_>>();
+        let in_toml: Vec<_> = rights.iter().filter(|right| post.config.grant.contains(right)).cloned().collect();
         Ok(match (give, in_toml.as_slice()) {
             (true, _) => format!("`{name}` may: {}", said.join(", ")),
             (false, []) => format!("`{name}` may no longer: {}", said.join(", ")),
@@ -103,14 +99,16 @@ impl Keeper {
         });
         let post = post.await?;
         let stood = post.stands(now);
-        if before.as_ref() == Some(&post.record) && !matches!(stood, State::Suspended(_) | State::Resting { .. }) {
+        if before.as_ref() == Some(&post.record)
+            && !matches!(stood, PluginState::Suspended(_) | PluginState::Resting { .. })
+        {
             return Ok(format!("`{name}` was neither switched off nor suspended"));
         }
         let no = post.no;
         match &post.slot {
             Some(slot) if post.has_active_revision() => slot.resume(),
             // It is loaded by the look that follows.
-            _ => (post.judged, post.state) = (None, State::Loading),
+            _ => (post.judged, post.state) = (None, PluginState::Loading),
         }
         self.take_part().await;
         let kept = self.pipeline.backlog_sizes().into_iter().find(|(of, _)| *of == no).map_or(0, |(_, kept)| kept);
@@ -124,7 +122,7 @@ impl Keeper {
     async fn disable(&mut self, name: &str) -> Answer {
         let now = self.tools.clock.now();
         let post = self.remember_of(name, |record| _ = record.disabled_since.get_or_insert(now)).await?;
-        post.leaves(State::Disabled { since: now });
+        post.leaves(PluginState::Disabled { since: now });
         self.take_part().await;
         Ok(format!(
             "`{name}` is switched off: it gets no events, and its timers wait; `beadle plugins enable {name}` switches it on"
@@ -157,9 +155,9 @@ pub(super) fn rolled_back(name: &str, outcome: &Outcome) -> Answer {
         }
         Verdict::Pending { missing, .. } => refused(crate::entry::pending(name, missing)),
         Verdict::Refused { why, .. } if why.code == "state-would-be-lost" => {
-            Err(CommandError::StateLost { name: name.into(), why: why.why.clone() })
+            Err(CommandError::StateLost { name: name.into(), why: why.reason.clone() })
         }
-        Verdict::Refused { why, .. } => refused(why.why.clone()),
+        Verdict::Refused { why, .. } => refused(why.reason.clone()),
         Verdict::Isolated(suspension) => refused(suspension.why.clone()),
         Verdict::Moved => Err(CommandError::Busy(name.into())),
     }

@@ -1,7 +1,7 @@
 //! Who takes part, and what becomes of those whose file is gone.
 
 use super::Keeper;
-use crate::entry::State;
+use crate::entry::PluginState;
 use crate::post::Post;
 use crate::record::Record;
 use beadle_pipeline::{Availability, Subscription, Subscriptions};
@@ -19,7 +19,7 @@ impl Keeper {
             plugin = name,
             "A plugin's file is gone: it takes no part any more. What it kept stays for a while."
         );
-        post.leaves(State::Removed);
+        post.leaves(PluginState::Removed);
         post.path = None;
         if post.record.gone_since.is_none() {
             post.record.gone_since = Some(self.tools.clock.now());
@@ -42,7 +42,7 @@ impl Keeper {
         let old: Vec<String> = self
             .posts
             .iter()
-            .filter(|(_, post)| post.slot.is_none() && !post.busy && post.state == State::Removed && is_old(post))
+            .filter(|(_, post)| post.slot.is_none() && !post.busy && post.state == PluginState::Removed && is_old(post))
             .map(|(name, _)| name.clone())
             .collect();
         for name in old {

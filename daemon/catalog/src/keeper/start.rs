@@ -7,7 +7,7 @@
 //! and a guard that is to be waited for holds its events back.
 
 use super::Keeper;
-use crate::entry::State;
+use crate::entry::PluginState;
 use crate::post::Post;
 use crate::record::{Isolated, Record};
 use beadle_pipeline::{PluginSlot, Suspension};
@@ -71,14 +71,14 @@ impl Keeper {
     }
 
     fn patience(&self) -> Duration {
-        Duration::from_millis(self.config.start_patience_ms.try_into().unwrap_or(0))
+        Duration::from_millis(self.config.startup_timeout_ms.try_into().unwrap_or(0))
     }
 
     /// Those that are not there yet get a vacant slot, where it is known what they want.
     pub(super) fn stand_in(&mut self) {
         let at = self.tools.clock.now();
         for (name, post) in &mut self.posts {
-            if post.state != State::Loading || post.slot.is_some() {
+            if post.state != PluginState::Loading || post.slot.is_some() {
                 continue;
             }
             let why = "it is still being loaded";
@@ -89,7 +89,7 @@ impl Keeper {
                 post.slot = Some(Arc::new(PluginSlot::vacant(name, post.no, wants, suspension.clone(), bell)));
             }
             tracing::warn!(plugin = name, code = STILL_LOADING, "The daemon begins without a plugin: {why}.");
-            post.state = State::Suspended(suspension);
+            post.state = PluginState::Suspended(suspension);
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::Keeper;
 use crate::Shown;
-use crate::entry::{Entry, State};
+use crate::entry::{Entry, PluginState};
 use crate::post::missing;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -41,7 +41,7 @@ impl Keeper {
         let mut entries: Vec<Entry> = self.posts.iter().map(|(name, post)| post.entry(name, now)).collect();
         for name in self.config.plugins.keys() {
             match entries.iter_mut().find(|entry| entry.name == *name) {
-                Some(entry) if entry.state == State::Removed => entry.state = missing(name, &self.config).state,
+                Some(entry) if entry.state == PluginState::Removed => entry.state = missing(name, &self.config).state,
                 Some(_) => {}
                 None => entries.push(missing(name, &self.config)),
             }

@@ -37,47 +37,32 @@ impl Host for HostState {
         answer(self.write_first(&to, channel.as_deref(), message))
     }
 
-    async fn send_location(
+    async fn send_place(
         &mut self,
         to: String,
         channel: Option<String>,
-        message: outgoing::LocationMessage,
+        message: outgoing::PlaceMessage,
     ) -> Answer<String> {
         self.enter()?;
         answer(self.write_first(&to, channel.as_deref(), message))
     }
 
-    async fn send_contacts(
+    async fn send_cards(&mut self, to: String, channel: Option<String>, message: outgoing::Cards) -> Answer<String> {
+        self.enter()?;
+        answer(self.write_first(&to, channel.as_deref(), message))
+    }
+
+    async fn send_link_button(
         &mut self,
         to: String,
         channel: Option<String>,
-        message: outgoing::ContactsMessage,
+        message: outgoing::LinkButton,
     ) -> Answer<String> {
         self.enter()?;
         answer(self.write_first(&to, channel.as_deref(), message))
     }
 
-    async fn send_cta_url(&mut self, to: String, channel: Option<String>, message: outgoing::CtaUrl) -> Answer<String> {
-        self.enter()?;
-        answer(self.write_first(&to, channel.as_deref(), message))
-    }
-
-    async fn send_location_request(
-        &mut self,
-        to: String,
-        channel: Option<String>,
-        message: outgoing::LocationRequest,
-    ) -> Answer<String> {
-        self.enter()?;
-        answer(self.write_first(&to, channel.as_deref(), message))
-    }
-
-    async fn send_contact_request(
-        &mut self,
-        to: String,
-        channel: Option<String>,
-        message: outgoing::ContactRequest,
-    ) -> Answer<String> {
+    async fn send_ask(&mut self, to: String, channel: Option<String>, message: outgoing::Ask) -> Answer<String> {
         self.enter()?;
         answer(self.write_first(&to, channel.as_deref(), message))
     }

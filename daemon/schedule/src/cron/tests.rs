@@ -1,11 +1,11 @@
-//! What patterns match, by hand: what other crons have no word for (`L`, `W`, `#`, seconds, names) and what is refused.
+//! Extensions that other crons lack (`L`, `W`, `#`, seconds, names) with expected matches, and rejected patterns.
 
 use super::*;
 use jiff::civil::DateTime;
 
-/// The first matches from a moment on, on a wall without clock changes.
+/// The first matches at or after a local time.
 fn matches(text: &str, from: &str, count: usize) -> Vec<String> {
-    let cron = Cron::read(text).unwrap_or_else(|error| panic!("{text}: {error}"));
+    let cron = Cron::parse(text).unwrap_or_else(|error| panic!("{text}: {error}"));
     let mut from: DateTime = from.parse().unwrap();
     (0..count)
         .map(|_| {
@@ -16,14 +16,14 @@ fn matches(text: &str, from: &str, count: usize) -> Vec<String> {
         .collect()
 }
 
-/// Days at midnight, from the beginning of 2026.
+/// The first matching days from 2026-01-01.
 fn days(text: &str, count: usize) -> Vec<String> {
     let found = matches(&format!("0 0 {text}"), "2026-01-01", count);
     found.iter().map(|found| found.strip_suffix(" 00:00:00").unwrap().to_owned()).collect()
 }
 
 #[test]
-fn days_of_the_month_and_of_the_week() {
+fn day_fields() {
     for (text, wanted) in [
         ("L * *", ["2026-01-31", "2026-02-28", "2026-03-31", "2026-04-30"]),
         ("L-2 * *", ["2026-01-29", "2026-02-26", "2026-03-29", "2026-04-28"]),
@@ -32,10 +32,10 @@ fn days_of_the_month_and_of_the_week() {
         ("LW 5,8 *", ["2026-05-29", "2026-08-31", "2027-05-31", "2027-08-31"]),
         // Thursday; Sunday goes to Monday, Sunday, Wednesday.
         ("15W * *", ["2026-01-15", "2026-02-16", "2026-03-16", "2026-04-15"]),
-        // Saturday 1 August stays in its month, and so does Sunday 31 May.
+        // The nearest weekday is in the same month: Saturday 1 August, Sunday 31 May.
         ("1W 8 *", ["2026-08-03", "2027-08-02", "2028-08-01", "2029-08-01"]),
         ("31W 5,10 *", ["2026-05-29", "2026-10-30", "2027-05-31", "2027-10-29"]),
-        // The 31st of a short month is not moved: it does not exist.
+        // Short months have no 31st, so there is nothing near it.
         ("31W * *", ["2026-01-30", "2026-03-31", "2026-05-29", "2026-07-31"]),
         ("* * FRI#2", ["2026-01-09", "2026-02-13", "2026-03-13", "2026-04-10"]),
         ("* * 1#1", ["2026-01-05", "2026-02-02", "2026-03-02", "2026-04-06"]),
@@ -45,10 +45,10 @@ fn days_of_the_month_and_of_the_week() {
         ("* * 5L", ["2026-01-30", "2026-02-27", "2026-03-27", "2026-04-24"]),
         ("* * 7L", ["2026-01-25", "2026-02-22", "2026-03-29", "2026-04-26"]),
         ("* * MON#1,MON#3", ["2026-01-05", "2026-01-19", "2026-02-02", "2026-02-16"]),
-        // Either will do …
+        // Both restricted: either may match …
         ("13 * FRI", ["2026-01-02", "2026-01-09", "2026-01-13", "2026-01-16"]),
         ("L * SUN", ["2026-01-04", "2026-01-11", "2026-01-18", "2026-01-25"]),
-        // … but for a star, with a step or without: then both.
+        // … unless one starts with a star: then both must match.
         ("*/10 * MON", ["2026-05-11", "2026-06-01", "2026-08-31", "2026-09-21"]),
         ("1-7 * */2", ["2026-01-01", "2026-01-03", "2026-01-04", "2026-01-06"]),
         ("29 2 *", ["2028-02-29", "2032-02-29", "2036-02-29", "2040-02-29"]),
@@ -64,7 +64,7 @@ fn days_of_the_month_and_of_the_week() {
 }
 
 #[test]
-fn times_seconds_and_names() {
+fn time_fields_and_nicknames() {
     for (text, wanted) in [
         ("0 9 * * MON", ["2026-01-05 09:00:00", "2026-01-12 09:00:00", "2026-01-19 09:00:00"]),
         ("*/13 * * * *", ["2026-01-01 10:26:00", "2026-01-01 10:39:00", "2026-01-01 10:52:00"]),
@@ -86,7 +86,7 @@ fn times_seconds_and_names() {
 }
 
 #[test]
-fn what_is_said_monthly() {
+fn monthly_translates_to_cron() {
     for (text, pattern) in [
         ("last friday 17:00", "0 17 * * FRIL"),
         ("first monday 9:00", "0 9 * * MON#1"),
@@ -102,23 +102,23 @@ fn what_is_said_monthly() {
     ] {
         assert_eq!(crate::monthly::cron(text).as_deref(), Ok(pattern), "{text}");
     }
-    for (text, said) in [
-        ("last friday", "does not end in a time of day"),
-        ("last friday 24:00", "does not end in a time of day"),
-        ("last friday 9:5", "does not end in a time of day"),
-        ("friday 17:00", "names no day of the month"),
-        ("sixth friday 17:00", "names no day of the month"),
-        ("32 17:00", "names no day of the month"),
-        ("last frigday 17:00", "names no day of the month"),
-        ("", "does not end in a time of day"),
+    for (text, expected) in [
+        ("last friday", "must end with a time of day"),
+        ("last friday 24:00", "must end with a time of day"),
+        ("last friday 9:5", "must end with a time of day"),
+        ("friday 17:00", "does not name a day of the month"),
+        ("sixth friday 17:00", "does not name a day of the month"),
+        ("32 17:00", "does not name a day of the month"),
+        ("last frigday 17:00", "does not name a day of the month"),
+        ("", "must end with a time of day"),
     ] {
         let error = crate::monthly::cron(text).unwrap_err();
-        assert!(error.what.contains(said) && error.hint.contains("last friday 17:00"), "{text}: {error}");
+        assert!(error.problem.contains(expected) && error.hint.contains("last friday 17:00"), "{text}: {error}");
     }
 }
 
 #[test]
-fn what_is_fixed() {
+fn patterns_without_star_or_step_are_fixed() {
     for (text, fixed) in [
         ("30 2 * * *", true),
         ("0,30 1-3 */2 * *", true),
@@ -129,46 +129,46 @@ fn what_is_fixed() {
         ("0-30/10 2 * * *", false),
         ("30 1-5/2 * * *", false),
     ] {
-        assert_eq!(Cron::read(text).unwrap().fixed, fixed, "{text}");
+        assert_eq!(Cron::parse(text).unwrap().fixed, fixed, "{text}");
     }
 }
 
 #[test]
-fn what_cannot_be_read_is_told_with_its_field() {
-    for (text, said) in [
+fn rejected_patterns_name_the_field() {
+    for (text, expected) in [
         ("", "`` has 0 fields"),
         ("0 9 * *", "`0 9 * *` has 4 fields"),
         ("0 0 9 * * MON 2026", "has 7 fields"),
-        ("60 9 * * *", "the minute `60` is not from 0 to 59"),
-        ("60 0 9 * * *", "the second `60` is not from 0 to 59"),
-        ("0 24 * * *", "the hour `24` is not from 0 to 23"),
-        ("0 9 0 * *", "the day of month `0` is not from 1 to 31"),
-        ("0 9 * 13 *", "the month `13` is not from 1 to 12"),
-        ("0 9 * * 8", "the day of week `8` is not from 0 to 7"),
-        // What croner reads as January, and as May on Fridays.
-        ("0 9 * MON *", "the month `MON` cannot be read"),
-        ("0 9 * * MAY", "the day of week `MAY` cannot be read"),
-        ("0 9 * * MONDAY", "the day of week `MONDAY` cannot be read"),
-        ("0 9 1,,5 * *", "the day of month has an empty item"),
-        ("0 9, * * *", "the hour has an empty item"),
-        ("0 17-9 * * *", "the hour `17-9` runs backwards"),
-        ("0 9 * * FRI-MON", "the day of week `FRI-MON` runs backwards"),
-        ("5/10 * * * *", "the minute `5/10` steps from a single number"),
-        ("*/0 * * * *", "the minute `*/0` has no step"),
-        ("0 9 * * L", "the day of week `L` cannot be read"),
-        ("0 L * * *", "the hour `L` cannot be read"),
-        ("0 9 * * MON#6", "the day of week `MON#6` has 1 to 5 after the #"),
-        ("0 9 32W * *", "the day of month `32W` is not from 1 to 31"),
-        ("0 9 L-0 * *", "the day of month `L-0` has 1 to 30 after L-"),
-        ("0 9 * * +MON", "the day of week `+MON` cannot be read"),
-        ("+5 9 * * *", "the minute `+5` cannot be read"),
-        ("0 0 30 2 *", "`0 0 30 2 *` never comes"),
-        ("0 0 31 4,6,9,11 *", "never comes"),
-        ("0 0 */13 * TUE#5", "never comes"),
-        ("@reboot", "there is no `@reboot`; names are @yearly"),
+        ("60 9 * * *", "the minute `60` must be from 0 to 59"),
+        ("60 0 9 * * *", "the second `60` must be from 0 to 59"),
+        ("0 24 * * *", "the hour `24` must be from 0 to 23"),
+        ("0 9 0 * *", "the day of month `0` must be from 1 to 31"),
+        ("0 9 * 13 *", "the month `13` must be from 1 to 12"),
+        ("0 9 * * 8", "the day of week `8` must be from 0 to 7"),
+        // The crate croner reads these as January and as Friday.
+        ("0 9 * MON *", "the month `MON` is not valid"),
+        ("0 9 * * MAY", "the day of week `MAY` is not valid"),
+        ("0 9 * * MONDAY", "the day of week `MONDAY` is not valid"),
+        ("0 9 1,,5 * *", "the day of month has an empty list item"),
+        ("0 9, * * *", "the hour has an empty list item"),
+        ("0 17-9 * * *", "the hour `17-9` is a reversed range"),
+        ("0 9 * * FRI-MON", "the day of week `FRI-MON` is a reversed range"),
+        ("5/10 * * * *", "the minute `5/10` has a step on a single number"),
+        ("*/0 * * * *", "the minute `*/0` must have a number above 0"),
+        ("0 9 * * L", "the day of week `L` is not valid"),
+        ("0 L * * *", "the hour `L` is not valid"),
+        ("0 9 * * MON#6", "the day of week `MON#6` must have 1 to 5 after the `#`"),
+        ("0 9 32W * *", "the day of month `32W` must be from 1 to 31"),
+        ("0 9 L-0 * *", "the day of month `L-0` must have 1 to 30 after `L-`"),
+        ("0 9 * * +MON", "the day of week `+MON` is not valid"),
+        ("+5 9 * * *", "the minute `+5` is not valid"),
+        ("0 0 30 2 *", "`0 0 30 2 *` never matches"),
+        ("0 0 31 4,6,9,11 *", "never matches"),
+        ("0 0 */13 * TUE#5", "never matches"),
+        ("@reboot", "unknown nickname `@reboot`; must be one of @yearly"),
     ] {
-        let error = Cron::read(text).unwrap_err();
-        assert!(error.to_string().contains(said), "{text}: {error}");
+        let error = Cron::parse(text).unwrap_err();
+        assert!(error.to_string().contains(expected), "{text}: {error}");
         assert!(!error.hint.is_empty());
     }
 }

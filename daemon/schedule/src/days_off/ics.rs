@@ -1,67 +1,67 @@
-//! Holiday files: iCalendar (RFC 5545) as far as files of public holidays use it.
+//! Parses holiday files: the part of iCalendar (RFC 5545) that calendars of public holidays use.
 //!
-//! That is whole days, one or several, once or every year: on a date, on the nth weekday of a month, or on a weekday among
-//! some days of a month. What repeats otherwise is refused with its line, since a holiday that is read wrongly is found
-//! out on that day. Events with a time of day are no holidays; they are left out and counted.
+//! Supported are all-day events of one or several days, once or every year: on a date, on the nth weekday of a month, or on
+//! a weekday among given days of a month. Any other recurrence is an error with its line, because a misread holiday is
+//! noticed only on that day. Events with a time of day are not holidays; they are skipped and counted.
 
 use jiff::ToSpan as _;
 use jiff::civil::{Date, Weekday};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// A holiday longer than this is a mistake in the file.
-const LONGEST_DAYS: i32 = 366;
+/// The maximum length of a holiday; a longer one is a mistake in the file.
+const MAX_DAYS: i32 = 366;
 
-/// The days of a file.
+/// The holidays of a file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Holidays {
     once: BTreeMap<Date, String>,
     yearly: Vec<Yearly>,
-    /// Events that were left out because they have a time of day.
+    /// The number of events that were skipped because they have a time of day.
     pub timed: usize,
 }
 
-/// Why a file cannot be used.
+/// Why a file is not usable.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("line {line}: {why}")]
-pub struct Unusable {
-    /// From 1.
+#[error("line {line}: {problem}")]
+pub struct CalendarError {
+    /// The line number, from 1.
     pub line: usize,
     /// What is wrong there.
-    pub why: String,
+    pub problem: String,
 }
 
-/// A holiday that comes every year.
+/// A holiday with a yearly recurrence rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Yearly {
     name: String,
     first: Date,
     until: Date,
-    /// Every so many years.
+    /// `INTERVAL`, in years.
     interval: i16,
-    /// So many times.
+    /// `COUNT`
     count: Option<i16>,
     months: Vec<i8>,
-    /// Days of the month; negative from its end.
+    /// `BYMONTHDAY`; negative numbers count from the end of the month.
     days: Vec<i8>,
-    /// Weekdays with their number in the month; 0 for each.
+    /// `BYDAY`: the number within the month (0 for every one) and the weekday.
     weekdays: Vec<(i8, Weekday)>,
-    /// So many days long.
+    /// The number of days.
     length: i32,
     except: BTreeSet<Date>,
 }
 
 impl Holidays {
-    /// Reads a file.
+    /// Parses a file.
     ///
     /// # Errors
-    /// With the first line that is not understood.
-    pub fn read(text: &str) -> Result<Self, Unusable> {
+    /// At the first line that is not supported.
+    pub fn parse(text: &str) -> Result<Self, CalendarError> {
         let lines = unfolded(text);
         let first = lines.first().map(|line| line.text.trim_start_matches('\u{feff}'));
         if !first.is_some_and(|line| line.eq_ignore_ascii_case("BEGIN:VCALENDAR")) {
-            return Err(Unusable {
+            return Err(CalendarError {
                 line: 1,
-                why: "this is no calendar: it does not begin with BEGIN:VCALENDAR".into(),
+                problem: "not a calendar: the file must start with BEGIN:VCALENDAR".into(),
             });
         }
         let mut holidays = Self::default();
@@ -78,25 +78,27 @@ impl Holidays {
             }
         }
         match event {
-            Some((line, _)) => Err(Unusable { line, why: "this event has no end: the file is cut off".into() }),
+            Some((line, _)) => {
+                Err(CalendarError { line, problem: "this event has no END:VEVENT: the file is truncated".into() })
+            }
             None => Ok(holidays),
         }
     }
 
-    /// The holiday on a day, if there is one.
+    /// The name of the holiday on a day, if there is one.
     pub fn on(&self, date: Date) -> Option<&str> {
         let yearly = || self.yearly.iter().find(|yearly| yearly.covers(date)).map(|yearly| yearly.name.as_str());
         self.once.get(&date).map(String::as_str).or_else(yearly)
     }
 
-    /// The last day that is known; none where something comes every year without an end.
+    /// The last holiday in the file; `None` if a recurrence has no end, or the file has no holidays.
     pub fn end(&self) -> Option<Date> {
         let last = self.yearly.iter().map(Yearly::last).max();
         let end = self.once.keys().next_back().copied().max(last)?;
         (end < Date::MAX).then_some(end)
     }
 
-    fn add(&mut self, lines: Vec<Line>) -> Result<(), Unusable> {
+    fn add(&mut self, lines: Vec<Line>) -> Result<(), CalendarError> {
         let value = |name: &str| lines.iter().find(|line| line.name() == name);
         if value("STATUS").is_some_and(|line| line.value().eq_ignore_ascii_case("CANCELLED")) {
             return Ok(());
@@ -109,8 +111,8 @@ impl Holidays {
         let first = start.date()?;
         let end = value("DTEND").map(Line::date).transpose()?;
         let length = end.and_then(|end| first.until(end).ok()).map_or(1, |span| span.get_days()).max(1);
-        if length > LONGEST_DAYS {
-            return Err(start.wrong(format!("a holiday of {length} days")));
+        if length > MAX_DAYS {
+            return Err(start.wrong(format!("a holiday of {length} days: the maximum is {MAX_DAYS}")));
         }
         let name = value("SUMMARY").map_or_else(|| "holiday".into(), |line| unescaped(line.value()));
         if let Some(rule) = value("RRULE") {
@@ -143,8 +145,8 @@ impl Yearly {
         Self { name, first, until, interval: 1, count: None, months, days, weekdays, length, except }
     }
 
-    /// Takes in what `RRULE` says.
-    fn rule(&mut self, line: &Line) -> Result<(), Unusable> {
+    /// Applies an `RRULE`.
+    fn rule(&mut self, line: &Line) -> Result<(), CalendarError> {
         let mut yearly = false;
         for part in line.value().split(';').filter(|part| !part.is_empty()) {
             let (key, value) = part.split_once('=').unwrap_or((part, ""));
@@ -164,25 +166,25 @@ impl Yearly {
                 "WKST" => Some(()),
                 _ => None,
             };
-            known.ok_or_else(|| line.wrong(format!("`{part}` is not understood in a holiday that repeats")))?;
+            known.ok_or_else(|| line.wrong(format!("`{part}` is not supported in a recurring holiday")))?;
         }
         if !yearly {
-            return Err(line.wrong("a holiday repeats every year or not at all".into()));
+            return Err(line.wrong("a recurring holiday must have FREQ=YEARLY".into()));
         }
         if !self.weekdays.is_empty() && self.months.is_empty() {
-            return Err(line.wrong("a weekday of the year is not understood: add BYMONTH".into()));
+            return Err(line.wrong("BYDAY without BYMONTH is not supported".into()));
         }
         Ok(())
     }
 
-    /// No day of it is later.
+    /// An upper bound of its occurrences.
     fn last(&self) -> Date {
         let years = self.count.map(|count| self.interval.saturating_mul(count - 1));
         let by_count = years.and_then(|years| Date::new(self.first.year().checked_add(years)?, 12, 31).ok());
         self.until.min(by_count.unwrap_or(Date::MAX))
     }
 
-    /// Whether a day is in it.
+    /// Whether a day is part of an occurrence.
     fn covers(&self, date: Date) -> bool {
         (0..self.length).any(|day| date.checked_sub(day.days()).is_ok_and(|start| self.begins_on(start)))
     }
@@ -211,14 +213,14 @@ impl Yearly {
     }
 }
 
-/// A line of the file, unfolded.
+/// An unfolded content line.
 struct Line {
     number: usize,
     text: String,
 }
 
 impl Line {
-    /// In capitals, without its parameters.
+    /// The property name in upper case, without parameters.
     fn name(&self) -> String {
         self.text.split([':', ';']).next().unwrap_or_default().to_ascii_uppercase()
     }
@@ -227,21 +229,21 @@ impl Line {
         self.text.split_once(':').map_or("", |(_, value)| value.trim())
     }
 
-    fn date(&self) -> Result<Date, Unusable> {
-        date(self.value()).ok_or_else(|| self.wrong(format!("`{}` is no date", self.value())))
+    fn date(&self) -> Result<Date, CalendarError> {
+        date(self.value()).ok_or_else(|| self.wrong(format!("`{}` is not a date", self.value())))
     }
 
-    fn dates(&self) -> Result<Vec<Date>, Unusable> {
-        let read = |text: &str| date(text).ok_or_else(|| self.wrong(format!("`{text}` is no date")));
+    fn dates(&self) -> Result<Vec<Date>, CalendarError> {
+        let read = |text: &str| date(text).ok_or_else(|| self.wrong(format!("`{text}` is not a date")));
         self.value().split(',').map(read).collect()
     }
 
-    fn wrong(&self, why: String) -> Unusable {
-        Unusable { line: self.number, why }
+    fn wrong(&self, problem: String) -> CalendarError {
+        CalendarError { line: self.number, problem }
     }
 }
 
-/// A line that begins with white space goes on with the one before.
+/// Splits into lines; one that begins with white space continues the line before (RFC 5545, section 3.1).
 fn unfolded(text: &str) -> Vec<Line> {
     let mut lines: Vec<Line> = Vec::new();
     for (number, line) in (1..).zip(text.lines()) {
@@ -253,7 +255,7 @@ fn unfolded(text: &str) -> Vec<Line> {
     lines
 }
 
-/// `20261225`
+/// Parses `20261225`.
 fn date(text: &str) -> Option<Date> {
     let number = |from: usize, to: usize| text.get(from..to)?.parse().ok();
     let digits = text.len() == 8 && text.bytes().all(|byte| byte.is_ascii_digit());
@@ -265,7 +267,7 @@ fn numbers(text: &str, least: i8, most: i8) -> Option<Vec<i8>> {
     text.split(',').map(|part| part.parse().ok().filter(|n| (least..=most).contains(n) && *n != 0)).collect()
 }
 
-/// `MO`, `4TH`, `-1MO`
+/// Parses `MO`, `4TH` and `-1MO`.
 fn weekday(text: &str) -> Option<(i8, Weekday)> {
     let (nth, name) = text.split_at_checked(text.len().checked_sub(2)?)?;
     let weekday = match name.to_ascii_uppercase().as_str() {
@@ -285,7 +287,7 @@ fn weekday(text: &str) -> Option<(i8, Weekday)> {
     Some((nth, weekday))
 }
 
-/// `\,` and its like.
+/// Resolves the escapes of a TEXT value (RFC 5545, section 3.3.11).
 fn unescaped(text: &str) -> String {
     text.replace("\\n", " ").replace("\\N", " ").replace("\\,", ",").replace("\\;", ";").replace("\\\\", "\\")
 }

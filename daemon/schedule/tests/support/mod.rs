@@ -1,5 +1,5 @@
-//! What the tests that live through a long time share: chance with a seed, a clock that is turned to what comes next, and a
-//! machine's disk as it is when it stops.
+//! Shared by the long-running tests: seeded randomness, advancing the clock to the next due time, and a copy of the disk
+//! as a crash leaves it.
 
 use beadle_clock::{Clock, Hand, Rest};
 use beadle_model::{Alias, AliasKind, Content, Event, EventBody, EventId, PluginNo, Timestamp};
@@ -16,11 +16,11 @@ pub const DAY: i64 = 24 * HOUR;
 /// 2026-01-01T00:00:00Z
 pub const START: Timestamp = Timestamp(1_767_225_600_000);
 
-/// Numbers that look random and are the same for one seed.
-pub struct Dice(u64);
+/// A seeded random number generator.
+pub struct Rng(u64);
 
-impl Dice {
-    /// The seed that was asked for, else another one; it is shown with a test that fails.
+impl Rng {
+    /// Takes the seed from `BEADLE_E2E_SEED`, or a new one, which a failing test prints.
     pub fn seeded() -> Self {
         let seed = std::env::var("BEADLE_E2E_SEED").ok().and_then(|seed| seed.parse().ok());
         let seed = seed.unwrap_or_else(|| u64::from(std::process::id()));
@@ -34,18 +34,18 @@ impl Dice {
         i64::try_from(self.0 >> 33).unwrap() % most
     }
 
-    /// The clock is moved, and whoever waited for it gets no time to finish.
+    /// Advances the clock and returns before everything that became due is done.
     pub async fn stop_somewhere(&mut self, hand: &Hand) {
         hand.advance_ms(self.below(2 * HOUR));
         for _ in 0..self.below(40) {
             tokio::task::yield_now().await;
         }
-        // tidy: the moment of the crash is what is random
+        // tidy: the time of the crash is random
         tokio::time::sleep(Duration::from_micros(u64::try_from(self.below(900)).unwrap())).await;
     }
 }
 
-/// What lies on a machine's disk at this moment, in another directory.
+/// Copies the database as it is at this moment.
 pub fn on_disk_now(dir: &TempDir) -> TempDir {
     let next = tempfile::tempdir().unwrap();
     for file in ["beadle.db", "beadle.db-wal"] {
@@ -54,7 +54,7 @@ pub fn on_disk_now(dir: &TempDir) -> TempDir {
     next
 }
 
-/// Lets what is due be done, and turns the clock to what comes next, until it is then.
+/// Advances the clock from one due time to the next, waiting for each to be processed, until `until`.
 pub async fn live_until(hand: &Hand, clock: &Clock, until: Timestamp) {
     loop {
         let Rest::Until(next) = hand.resting().await else { unreachable!() };
@@ -65,17 +65,17 @@ pub async fn live_until(hand: &Hand, clock: &Clock, until: Timestamp) {
     }
 }
 
-/// A store in this directory, as a machine of this clock opens it.
+/// Opens the store in this directory.
 pub fn open(dir: &Path, clock: &Clock) -> Store {
     Store::open(StoreConfig { ballast_bytes: 0, readers: 2, ..StoreConfig::new(dir, clock.clone()) }).unwrap()
 }
 
-/// Takes what the feed gives and is through with it, as the pipeline does; `bell` is told of each.
-pub async fn handle(store: Store, mut feed: Feed, bell: impl Fn(&Event)) {
+/// Finishes every event that the feed delivers, as the pipeline does, and calls `on_event` for each.
+pub async fn handle(store: Store, mut feed: Feed, on_event: impl Fn(&Event)) {
     let roster = store.roster(Vec::<PluginNo>::new()).await.unwrap();
     loop {
         for fed in feed.next(64).await {
-            bell(&fed.event);
+            on_event(&fed.event);
             let event = fed.event.id;
             let progress =
                 Progress { event, roster, done: 0, done_beyond: vec![], all: 0, all_beyond: 0, ending: None };
@@ -85,7 +85,7 @@ pub async fn handle(store: Store, mut feed: Feed, bell: impl Fn(&Event)) {
     }
 }
 
-/// Every event in this directory, in the order they came.
+/// All events in this directory, in order.
 pub fn events(dir: &Path, clock: &Clock) -> Vec<Event> {
     let store = open(dir, clock);
     let reader = store.reader();
@@ -100,8 +100,8 @@ pub fn events(dir: &Path, clock: &Clock) -> Vec<Event> {
     }
 }
 
-/// A message from this number; `id` is what it is recognised by.
-pub fn says(number: &str, id: &str, happened_at: Timestamp) -> NewEvent {
+/// A message from this number with this id.
+pub fn message(number: &str, id: &str, happened_at: Timestamp) -> NewEvent {
     let aliases = vec![Alias { kind: AliasKind::WaId, value: number.into() }];
     let mut hash = DefaultHasher::new();
     id.hash(&mut hash);

@@ -1,10 +1,9 @@
 //! How the longer messages are begun. Their fields are public: what has no method here is set on the record.
 
 use super::{
-    Buttons, ContactRequest, CtaUrl, Direct, DirectMessage, LocationMessage, LocationRequest, MediaKind, MediaMessage,
-    Parameter, ParameterValue, Source, Template, TemplateAction, TemplateButton, TemplateHeader, Text, VoiceCall,
+    Ask, Buttons, CallButton, Direct, DirectMessage, LinkButton, MediaKind, MediaMessage, Parameter, ParameterValue,
+    Place, PlaceMessage, Source, Template, TemplateAction, TemplateButton, TemplateHeader, Text, Wanted,
 };
-use crate::Location;
 
 impl Source {
     /// `https://…` is fetched by the platform, `med_…` is a file here.
@@ -65,22 +64,21 @@ impl MediaMessage {
     }
 }
 
-impl LocationMessage {
-    /// A location, in degrees of latitude and longitude.
+impl PlaceMessage {
+    /// A place, in degrees north and east.
     pub fn new(latitude: f64, longitude: f64) -> Self {
-        let location = Location { latitude, longitude, name: None, address: None };
-        Self { location, quote: None }
+        Self { place: Place { latitude, longitude, name: None, address: None }, quote: None }
     }
 
     /// What it is called, and where it is in words.
     #[must_use]
     pub fn named(mut self, name: impl Into<String>, address: impl Into<String>) -> Self {
-        (self.location.name, self.location.address) = (Some(name.into()), Some(address.into()));
+        (self.place.name, self.place.address) = (Some(name.into()), Some(address.into()));
         self
     }
 }
 
-impl CtaUrl {
+impl LinkButton {
     /// A body of 1 to 1024 characters with a button of 1 to 20 that opens an address.
     pub fn new(body: impl Into<String>, title: impl Into<String>, url: impl Into<String>) -> Self {
         let (body, title, url) = (body.into(), title.into(), url.into());
@@ -88,17 +86,15 @@ impl CtaUrl {
     }
 }
 
-impl LocationRequest {
-    /// A body of 1 to 1024 characters with a button that shares a location.
-    pub fn new(body: impl Into<String>) -> Self {
-        Self { body: body.into(), quote: None }
+impl Ask {
+    /// Asks where they are.
+    pub fn for_location(body: impl Into<String>) -> Self {
+        Self { wanted: Wanted::Location, body: body.into(), quote: None }
     }
-}
 
-impl ContactRequest {
-    /// A body of 1 to 1024 characters with a button that shares a phone number.
-    pub fn new(body: impl Into<String>) -> Self {
-        Self { body: body.into(), quote: None }
+    /// Asks for their number.
+    pub fn for_contact(body: impl Into<String>) -> Self {
+        Self { wanted: Wanted::Contact, body: body.into(), quote: None }
     }
 }
 
@@ -171,7 +167,7 @@ impl Template {
     }
 }
 
-impl VoiceCall {
+impl CallButton {
     /// A body of 1 to 1024 characters with a button of 1 to 20 by which they call the business, for a week.
     pub fn new(body: impl Into<String>, title: impl Into<String>) -> Self {
         const WEEK: u32 = 7 * 24 * 60;
@@ -180,7 +176,7 @@ impl VoiceCall {
 }
 
 impl Direct {
-    /// News of something that they wait for: a text, [`Buttons`], a [`CtaUrl`] or a [`VoiceCall`].
+    /// News of something that they wait for: a text, [`Buttons`], a [`LinkButton`] or a [`CallButton`].
     pub fn utility(message: impl Into<DirectMessage>) -> Self {
         Self { category: "utility".to_owned(), template_name: None, message: message.into() }
     }
@@ -214,6 +210,6 @@ direct! {
     Text: String, |text| Text::new(text);
     Text: Text, |text| text;
     Buttons: Buttons, |buttons| buttons;
-    CtaUrl: CtaUrl, |link| link;
-    VoiceCall: VoiceCall, |call| call;
+    LinkButton: LinkButton, |link| link;
+    CallButton: CallButton, |call| call;
 }

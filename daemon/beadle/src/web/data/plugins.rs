@@ -1,11 +1,11 @@
 //! Plugins: those that run, and why the others do not.
 
 use super::{Admin, Answer, ask};
-use crate::api::{CapabilityRow, DocumentRow, DocumentsView, Done, KeptState, LimitRow, List, PluginRow, Problem};
+use crate::api::{DocumentRow, DocumentsView, Done, KeptState, LimitRow, List, PluginRow, Problem, RightRow};
 use crate::web::failure::No;
 use axum::Json;
 use axum::extract::{Path, State};
-use beadle_catalog::{Command, Entry, State as Stands, grants};
+use beadle_catalog::{Command, Entry, PluginState, grants};
 use beadle_model::PluginNo;
 use beadle_pipeline::{SlotUsage, Stage};
 use beadle_store::StateShown;
@@ -30,7 +30,7 @@ pub async fn plugin(State(admin): State<Arc<Admin>>, Path(name): Path<String>) -
     let entries = admin.entries();
     let entry = entries.iter().find(|entry| entry.name == name).ok_or_else(|| No::not_found("plugin", &name))?;
     let mut row = plugin_row(entry, &admin.pipeline.backlog_sizes());
-    let refused = admin.catalog.unlisted_documents().keys().filter(|(plugin, _)| *plugin == name).count();
+    let refused = admin.catalog.rejected_documents().keys().filter(|(plugin, _)| *plugin == name).count();
     let asked = ask(&admin, move |reader, names| {
         let Ok(no) = names.number(&name) else { return Ok(None) };
         Ok(Some((reader.plugin_states(no)?, reader.media_made_by(no)?, reader.documents(no)?.len())))
@@ -58,7 +58,7 @@ pub async fn plugin(State(admin): State<Arc<Admin>>, Path(name): Path<String>) -
 /// `GET /plugins/{name}/documents`: what it can read, and what lies there and is not taken.
 pub async fn documents(State(admin): State<Arc<Admin>>, Path(name): Path<String>) -> Answer<List<DocumentRow>> {
     let now = admin.clock.now().as_ms();
-    let mut refused = admin.catalog.unlisted_documents();
+    let mut refused = admin.catalog.rejected_documents();
     let items = ask(&admin, move |reader, names| {
         let taken = reader.documents(names.number(&name)?)?;
         let mut rows: Vec<DocumentRow> = taken
@@ -112,33 +112,27 @@ pub async fn purge(State(admin): State<Arc<Admin>>, Path(name): Path<String>) ->
     order(&admin, Command::Purge(name)).await
 }
 
-/// `POST /plugins/{name}/grant/{capabilities}`, commas between them
-pub async fn grant(
-    State(admin): State<Arc<Admin>>,
-    Path((name, capabilities)): Path<(String, String)>,
-) -> Answer<Done> {
-    order(&admin, Command::Grant(name, capabilities.split(',').map(str::to_owned).collect())).await
+/// `POST /plugins/{name}/grant/{rights}`, commas between them
+pub async fn grant(State(admin): State<Arc<Admin>>, Path((name, rights)): Path<(String, String)>) -> Answer<Done> {
+    order(&admin, Command::Grant(name, rights.split(',').map(str::to_owned).collect())).await
 }
 
-/// `POST /plugins/{name}/revoke/{capabilities}`
-pub async fn revoke(
-    State(admin): State<Arc<Admin>>,
-    Path((name, capabilities)): Path<(String, String)>,
-) -> Answer<Done> {
-    order(&admin, Command::Revoke(name, capabilities.split(',').map(str::to_owned).collect())).await
+/// `POST /plugins/{name}/revoke/{rights}`
+pub async fn revoke(State(admin): State<Arc<Admin>>, Path((name, rights)): Path<(String, String)>) -> Answer<Done> {
+    order(&admin, Command::Revoke(name, rights.split(',').map(str::to_owned).collect())).await
 }
 
 async fn order(admin: &Admin, command: Command) -> Answer<Done> {
-    let message = admin.catalog.ask(command).await?;
+    let message = admin.catalog.execute(command).await?;
     Ok(Json(Done { message, warning: None }))
 }
 
 /// What is to be said of a plugin that does not do what its file in the folder would.
 pub fn problem(entry: &Entry) -> Option<Problem> {
     let code = entry.state.code().unwrap_or_default().to_owned();
-    let stands = entry.state.why(&entry.name).map(|message| Problem { code, message });
-    let waits = entry.waiting.as_ref();
-    stands.or_else(|| waits.map(|waiting| Problem { code: waiting.code.into(), message: waiting.why.clone() }))
+    let stands = entry.state.reason(&entry.name).map(|message| Problem { code, message });
+    let waits = entry.blocked.as_ref();
+    stands.or_else(|| waits.map(|blocked| Problem { code: blocked.code.into(), message: blocked.reason.clone() }))
 }
 
 fn plugin_row(entry: &Entry, kept: &[(PluginNo, u64)]) -> PluginRow {
@@ -150,7 +144,7 @@ fn plugin_row(entry: &Entry, kept: &[(PluginNo, u64)]) -> PluginRow {
         name: entry.name.clone(),
         state: entry.state.name().into(),
         problem: problem(entry),
-        refused_at: entry.waiting.as_ref().map(|waiting| waiting.step.into()),
+        refused_at: entry.blocked.as_ref().map(|blocked| blocked.step.into()),
         stage: stage_name(entry.config.stage).into(),
         order: entry.config.order,
         version: about.map(|about| about.version.clone()),
@@ -160,15 +154,11 @@ fn plugin_row(entry: &Entry, kept: &[(PluginNo, u64)]) -> PluginRow {
         events: plugin.map_or_else(Vec::new, |plugin| {
             plugin.subscriptions().iter().filter_map(|kind| kind.interface()).map(str::to_owned).collect()
         }),
-        requested_capabilities: plugin.map_or_else(Vec::new, |plugin| {
-            plugin.requested_capabilities().iter().map(|capability| (*capability).to_owned()).collect()
-        }),
+        wishes: plugin.map_or_else(Vec::new, |plugin| plugin.wishes().iter().map(|wish| (*wish).to_owned()).collect()),
         grants: entry.config.grant.iter().chain(&entry.record.granted).cloned().collect(),
         settings_schema: about.and_then(|about| about.settings_schema.clone()),
         channels: entry.config.channels.clone(),
-        capabilities: plugin.map_or_else(Vec::new, |plugin| {
-            plugin.requested_capabilities().iter().map(|name| capability(entry, name)).collect()
-        }),
+        rights: plugin.map_or_else(Vec::new, |plugin| plugin.wishes().iter().map(|wish| right(entry, wish)).collect()),
         limits: limits(entry, &spent),
         earlier: entry.record.served.iter().rev().skip(1).map(short).collect(),
         sent_back: entry.record.sent_back.as_ref().map(short),
@@ -179,21 +169,21 @@ fn plugin_row(entry: &Entry, kept: &[(PluginNo, u64)]) -> PluginRow {
         keeps: None,
         kept_before: None,
         suspended_since: match &entry.state {
-            Stands::Suspended(suspension) => Some(suspension.at.as_ms()),
+            PluginState::Suspended(suspension) => Some(suspension.at.as_ms()),
             _ => None,
         },
         disabled_since: entry.record.disabled_since.map(|since| since.as_ms()),
     }
 }
 
-fn capability(entry: &Entry, name: &str) -> CapabilityRow {
+fn right(entry: &Entry, right: &str) -> RightRow {
     let granted = match () {
-        () if grants::DEFAULT.contains(&name) => "everybody",
-        () if entry.config.grant.iter().any(|granted| granted == name) => "configuration",
-        () if entry.record.granted.contains(name) => "command",
+        () if grants::DEFAULT_CAPABILITIES.contains(&right) => "everybody",
+        () if entry.config.grant.iter().any(|granted| granted == right) => "configuration",
+        () if entry.record.granted.contains(right) => "command",
         () => "no",
     };
-    CapabilityRow { capability: name.into(), meaning: grants::meaning(name).into(), granted: granted.into() }
+    RightRow { right: right.into(), meaning: grants::description(right).into(), granted: granted.into() }
 }
 
 /// Each limit with what was used of it. What state and files take is asked where one plugin is shown: see [`plugin`].

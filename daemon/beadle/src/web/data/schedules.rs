@@ -1,14 +1,17 @@
 //! Schedules: how they stand, when they fire next, what became of it; and one fired by hand.
 
 use super::{Admin, Answer, ask, most};
-use crate::api::{Done, FiringRow, List, MomentRow, Problem, ScheduleRow, ScheduleView, ShareRow, WouldRun};
+use crate::api::{Done, FiringRow, List, MomentRow, Problem, ScheduleRow, ScheduleView, TargetRow, WouldRun};
 use crate::config::units::print_ms;
 use crate::web::Phase;
 use crate::web::failure::No;
 use axum::Json;
 use axum::extract::{Path, Query, State};
 use beadle_model::{EventKind, PluginNo, Timestamp};
-use beadle_schedule::{CatchUp, Kept, Next, Overlap, Schedule, Schedules, Share, When, Zone, Zones, clinic};
+use beadle_schedule::{
+    CatchUpMode, ConfiguredSchedule, NextMoment, Overlap, Schedule, Schedules, Target, TimeSpec, Zone, Zones,
+    clock_change_note, describe, lint,
+};
 use beadle_store::Reader;
 use beadle_store::shown::{self, EventState};
 use serde::Deserialize;
@@ -48,7 +51,7 @@ pub async fn schedules(State(admin): State<Arc<Admin>>, Query(which): Query<Whic
     Ok(Json(list.await?))
 }
 
-fn place(all: &[Arc<Kept>], name: &str) -> Option<usize> {
+fn place(all: &[Arc<ConfiguredSchedule>], name: &str) -> Option<usize> {
     all.iter().position(|kept| kept.schedule.name.as_ref() == name)
 }
 
@@ -57,13 +60,13 @@ pub async fn schedule(State(admin): State<Arc<Admin>>, Path(name): Path<String>)
     let now = admin.clock.now();
     let (desk, kept) = (Desk::new(&admin), find(&admin, &name)?);
     let view = ask(&admin, move |reader, _| {
-        let areas = desk.schedules.areas(&kept.schedule)?;
+        let areas = desk.schedules.active_zones(&kept.schedule)?;
         let zones: Vec<Zone> = areas.iter().map(|area| area.zone.clone()).collect();
-        let warning = |it: clinic::Warning| Problem { code: it.code.into(), message: it.text };
-        let share = |share: &Share| ShareRow {
+        let warning = |it: lint::Warning| Problem { code: it.code.into(), message: it.text };
+        let share = |share: &Target| TargetRow {
             plugin: share.name.to_string(),
             next_due_at: desk.schedules.next_due(&kept, share, &areas).map(|at| at.as_ms()),
-            decided_until: share.until().as_ms(),
+            decided_until: share.decided_until().as_ms(),
             problem: desk.trouble(&kept.schedule.name, &share.name),
         };
         Ok(ScheduleView {
@@ -71,9 +74,9 @@ pub async fn schedule(State(admin): State<Arc<Admin>>, Path(name): Path<String>)
             row: desk.row(reader, &kept, now)?,
             settings: settings(&kept.schedule),
             payload: kept.schedule.payload.as_ref().clone(),
-            shares: kept.shares.iter().map(share).collect(),
+            targets: kept.targets.iter().map(share).collect(),
             zones: zones.iter().map(|zone| zone.name().to_string()).collect(),
-            warnings: clinic::warnings(&kept.schedule, &zones, now).into_iter().map(warning).collect(),
+            warnings: lint::warnings(&kept.schedule, &zones, now).into_iter().map(warning).collect(),
         })
     });
     Ok(Json(view.await?))
@@ -90,7 +93,7 @@ pub async fn next(
     let count = which.count.unwrap_or(COUNT).clamp(1, super::MOST);
     let list = ask(&admin, move |_, _| {
         let mut items = Vec::new();
-        for area in desk.schedules.areas(&kept.schedule)? {
+        for area in desk.schedules.active_zones(&kept.schedule)? {
             items.extend(desk.moments(&kept.schedule, &area.zone, now, count));
         }
         items.sort_by_key(|moment| moment.at);
@@ -128,8 +131,8 @@ pub async fn would_run(State(admin): State<Arc<Admin>>, Path(name): Path<String>
     let now = admin.clock.now().as_ms();
     let (desk, kept) = (Desk::new(&admin), find(&admin, &name)?);
     let list = ask(&admin, move |_, _| {
-        let areas = desk.schedules.areas(&kept.schedule)?;
-        let items = kept.shares.iter().flat_map(|share| areas.iter().map(move |area| (share, area)));
+        let areas = desk.schedules.active_zones(&kept.schedule)?;
+        let items = kept.targets.iter().flat_map(|share| areas.iter().map(move |area| (share, area)));
         let items = items.map(|(share, area)| WouldRun {
             plugin: share.name.to_string(),
             timezone: area.zone.name().to_string(),
@@ -145,17 +148,20 @@ pub async fn would_run(State(admin): State<Arc<Admin>>, Path(name): Path<String>
 /// `POST /schedules/{name}/run`
 pub async fn run(State(admin): State<Arc<Admin>>, Path(name): Path<String>) -> Answer<Done> {
     let (desk, kept) = (Desk::new(&admin), find(&admin, &name)?);
-    let deaf: BTreeMap<&str, Problem> =
-        kept.shares.iter().filter_map(|share| Some((share.name.as_ref(), desk.trouble(&name, &share.name)?))).collect();
+    let deaf: BTreeMap<&str, Problem> = kept
+        .targets
+        .iter()
+        .filter_map(|share| Some((share.name.as_ref(), desk.trouble(&name, &share.name)?)))
+        .collect();
     let to: Vec<PluginNo> =
-        kept.shares.iter().filter(|share| !deaf.contains_key(share.name.as_ref())).map(|share| share.plugin).collect();
+        kept.targets.iter().filter(|share| !deaf.contains_key(share.name.as_ref())).map(|share| share.plugin).collect();
     let warning = deaf.values().map(|problem| problem.message.clone()).collect::<Vec<_>>().join("; ");
     if to.is_empty() {
         return Err(No::not_running(&warning));
     }
     let zones: Vec<Zone> = {
         let (desk, kept) = (Desk::new(&admin), Arc::clone(&kept));
-        ask(&admin, move |_, _| Ok(desk.schedules.areas(&kept.schedule)?)).await?
+        ask(&admin, move |_, _| Ok(desk.schedules.active_zones(&kept.schedule)?)).await?
     }
     .into_iter()
     .map(|area| area.zone)
@@ -180,7 +186,7 @@ pub fn troubles(admin: &Admin) -> Vec<Problem> {
     let all = desk.schedules.all();
     let mut by_plugin: BTreeMap<&str, (&str, usize)> = BTreeMap::new();
     for kept in all.iter().filter(|kept| kept.schedule.enabled) {
-        for share in &kept.shares {
+        for share in &kept.targets {
             by_plugin.entry(&share.name).or_insert((&kept.schedule.name, 0)).1 += 1;
         }
     }
@@ -194,7 +200,7 @@ pub fn troubles(admin: &Admin) -> Vec<Problem> {
     by_plugin.into_iter().filter_map(trouble).collect()
 }
 
-fn find(admin: &Admin, name: &str) -> Result<Arc<Kept>, No> {
+fn find(admin: &Admin, name: &str) -> Result<Arc<ConfiguredSchedule>, No> {
     admin.schedules.find(name).ok_or_else(|| No::not_found("schedule", name))
 }
 
@@ -228,24 +234,24 @@ impl Desk {
         Some(Problem { code: code.into(), message: format!("the schedule `{schedule}` is for `{plugin}`, {why}") })
     }
 
-    fn row(&self, reader: &Reader, kept: &Kept, now: Timestamp) -> Result<ScheduleRow, No> {
+    fn row(&self, reader: &Reader, kept: &ConfiguredSchedule, now: Timestamp) -> Result<ScheduleRow, No> {
         let schedule = &kept.schedule;
-        let areas = self.schedules.areas(schedule)?;
+        let areas = self.schedules.active_zones(schedule)?;
         let next = areas.iter().filter_map(|area| self.next(schedule, &area.zone, now)).min_by_key(|moment| moment.at);
         let last = reader.firings(kept.no, None, 1)?;
         let last = last.first().map(|row| firing_row(row, name_of(kept, row.plugin)));
-        let takes_part = kept.shares.iter().any(|share| self.trouble(&schedule.name, &share.name).is_none());
+        let takes_part = kept.targets.iter().any(|share| self.trouble(&schedule.name, &share.name).is_none());
         let state = match () {
             () if !schedule.enabled => "off",
             () if next.is_none() && !areas.is_empty() => "over",
             () if !takes_part => "waiting",
             () => "on",
         };
-        let (key, text) = &schedule.said;
+        let (key, text) = &schedule.source;
         Ok(ScheduleRow {
             name: schedule.name.to_string(),
             pattern: format!("{key} = \"{text}\""),
-            words: clinic::words(schedule),
+            words: describe(schedule),
             timezone: schedule.zones.name().to_owned(),
             plugins: schedule.plugins.clone(),
             state: state.into(),
@@ -256,7 +262,7 @@ impl Desk {
 
     fn next(&self, schedule: &Schedule, zone: &Zone, now: Timestamp) -> Option<MomentRow> {
         let moment = schedule.next(zone, now)?;
-        Some(self.moment_row(schedule, zone, &Next::Planned(moment)))
+        Some(self.moment_row(schedule, zone, &NextMoment::Planned(moment)))
     }
 
     /// So many planned moments, and what is left out between them.
@@ -264,23 +270,23 @@ impl Desk {
         let (mut rows, mut after, mut planned, mut off) = (Vec::new(), now, 0, 0);
         while planned < count
             && off < OFF_AT_MOST
-            && let Some(next) = schedule.next_or_off(zone, after)
+            && let Some(next) = schedule.next_match(zone, after)
         {
-            let (Next::Planned(moment) | Next::Off(moment, _)) = &next;
+            let (NextMoment::Planned(moment) | NextMoment::Excluded(moment, _)) = &next;
             after = moment.at;
             match next {
-                Next::Planned(_) => (planned, off) = (planned + 1, 0),
-                Next::Off(..) => off += 1,
+                NextMoment::Planned(_) => (planned, off) = (planned + 1, 0),
+                NextMoment::Excluded(..) => off += 1,
             }
             rows.push(self.moment_row(schedule, zone, &next));
         }
         rows
     }
 
-    fn moment_row(&self, schedule: &Schedule, zone: &Zone, next: &Next<'_>) -> MomentRow {
+    fn moment_row(&self, schedule: &Schedule, zone: &Zone, next: &NextMoment<'_>) -> MomentRow {
         let (moment, off) = match next {
-            Next::Planned(moment) => (moment, None),
-            Next::Off(moment, why) => (moment, Some((*why).to_owned())),
+            NextMoment::Planned(moment) => (moment, None),
+            NextMoment::Excluded(moment, why) => (moment, Some((*why).to_owned())),
         };
         let jitter = schedule.jitter(&self.install, zone, moment.at);
         MomentRow {
@@ -288,7 +294,7 @@ impl Desk {
             local: zone.local(moment.at),
             timezone: zone.name().to_string(),
             due_at: (jitter > 0 && off.is_none()).then(|| moment.at.plus_ms(jitter).as_ms()),
-            note: clinic::oddity(moment, zone),
+            note: clock_change_note(moment, zone),
             off,
         }
     }
@@ -298,8 +304,8 @@ fn exports(plugin: &beadle_sandbox::Plugin) -> bool {
     plugin.subscriptions().contains(&EventKind::Schedule)
 }
 
-fn name_of(kept: &Kept, plugin: PluginNo) -> &str {
-    kept.shares.iter().find(|share| share.plugin == plugin).map_or("-", |share| &share.name)
+fn name_of(kept: &ConfiguredSchedule, plugin: PluginNo) -> &str {
+    kept.targets.iter().find(|share| share.plugin == plugin).map_or("-", |share| &share.name)
 }
 
 fn firing_row(row: &shown::FiringRow, plugin: &str) -> FiringRow {
@@ -325,9 +331,9 @@ fn firing_row(row: &shown::FiringRow, plugin: &str) -> FiringRow {
 fn settings(schedule: &Schedule) -> Vec<(String, String)> {
     let mut settings = Vec::new();
     let mut say = |key: &str, value: String| settings.push((key.to_owned(), value));
-    let when = |when: When| match when {
-        When::Local(wall) => wall.to_string(),
-        When::Exact(at) => at.to_string(),
+    let when = |when: TimeSpec| match when {
+        TimeSpec::Local(wall) => wall.to_string(),
+        TimeSpec::Exact(at) => at.to_string(),
     };
     if let Some(from) = schedule.from {
         say("from", when(from));
@@ -344,13 +350,13 @@ fn settings(schedule: &Schedule) -> Vec<(String, String)> {
     if schedule.jitter_ms > 0 {
         say("jitter", print_ms(schedule.jitter_ms));
     }
-    let missed = schedule.missed;
+    let missed = schedule.catch_up;
     say(
         "catch_up",
-        match missed.catch_up {
-            CatchUp::None => "none".into(),
-            CatchUp::Last => format!("last, within {}", print_ms(missed.max_age_ms)),
-            CatchUp::All => format!("all, the latest {} within {}", missed.limit, print_ms(missed.max_age_ms)),
+        match missed.mode {
+            CatchUpMode::None => "none".into(),
+            CatchUpMode::Last => format!("last, within {}", print_ms(missed.max_age_ms)),
+            CatchUpMode::All => format!("all, the latest {} within {}", missed.limit, print_ms(missed.max_age_ms)),
         },
     );
     say("grace", print_ms(missed.grace_ms));

@@ -6,7 +6,7 @@ use crate::web::failure::No;
 use crate::web::metrics::{Snapshot, memory_bytes};
 use axum::Json;
 use axum::extract::State;
-use beadle_catalog::{Entry, State as Stands};
+use beadle_catalog::{Entry, PluginState};
 use beadle_store::shown::Counts;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -70,9 +70,9 @@ pub fn doubts(admin: &Admin) -> Vec<Problem> {
         let message = if message.contains(&name) { message } else { format!("plugin {name}: {message}") };
         Some(Problem { code, message })
     });
-    let remarks = admin.catalog.remarks();
+    let remarks = admin.catalog.folder_warnings();
     let folders = remarks.iter().map(|text| Problem { code: "plugin-folder-missing".into(), message: text.clone() });
-    let documents = admin.catalog.unlisted_documents().into_iter().map(|((plugin, file), why)| Problem {
+    let documents = admin.catalog.rejected_documents().into_iter().map(|((plugin, file), why)| Problem {
         code: "document-rejected".into(),
         message: format!("documents of `{plugin}`: {}{why}", if file.is_empty() { file } else { format!("{file}: ") }),
     });
@@ -104,12 +104,16 @@ pub async fn line(admin: &Admin) -> String {
         parts.push(counted(counts.dead, "dead letter", "dead letters"));
     }
     let plugins = admin.entries();
-    let count = |is: fn(&Stands) -> bool| plugins.iter().filter(|entry| is(&entry.state)).count() as u64;
+    let count = |is: fn(&PluginState) -> bool| plugins.iter().filter(|entry| is(&entry.state)).count() as u64;
     for (number, one, many) in [
-        (count(|state| matches!(state, Stands::Suspended(_))), "plugin is suspended", "plugins are suspended"),
-        (count(|state| matches!(state, Stands::Resting { .. })), "plugin fails and rests", "plugins fail and rest"),
+        (count(|state| matches!(state, PluginState::Suspended(_))), "plugin is suspended", "plugins are suspended"),
         (
-            count(|state| matches!(state, Stands::Pending { .. } | Stands::Broken { .. })),
+            count(|state| matches!(state, PluginState::Resting { .. })),
+            "plugin fails and rests",
+            "plugins fail and rest",
+        ),
+        (
+            count(|state| matches!(state, PluginState::Pending { .. } | PluginState::Broken { .. })),
             "plugin does not run",
             "plugins do not run",
         ),
@@ -118,7 +122,7 @@ pub async fn line(admin: &Admin) -> String {
             parts.push(counted(number, one, many));
         }
     }
-    let refused = plugins.iter().filter(|entry| entry.waiting.is_some()).count() as u64;
+    let refused = plugins.iter().filter(|entry| entry.blocked.is_some()).count() as u64;
     if refused > 0 {
         parts.push(counted(refused, "new revision was refused", "new revisions were refused"));
     }

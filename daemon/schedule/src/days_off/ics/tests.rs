@@ -1,9 +1,9 @@
-//! A file as calendar servers write it, and what is refused.
+//! A file as calendar servers write it, and rejected files.
 
 use super::*;
 use jiff::civil::date;
 
-/// As calendar servers write it: folded lines, a byte order mark, parameters, CR LF.
+/// Folded lines, a byte order mark, parameters, CR LF.
 const FILE: &str = "\u{feff}BEGIN:VCALENDAR\r\nVERSION:2.0\r\nPRODID:-//Holidays//NL\r\n\
 BEGIN:VEVENT\r\nUID:1\r\nDTSTART;VALUE=DATE:20260405\r\nDTEND;VALUE=DATE:20260407\r\nSUMMARY;LANGUAGE=nl:Pasen\\, eer\r\n ste en tweede\r\nEND:VEVENT\r\n\
 BEGIN:VEVENT\r\nUID:2\r\nDTSTART;VALUE=DATE:20201225\r\nRRULE:FREQ=YEARLY\r\nEXDATE;VALUE=DATE:20281225\r\nSUMMARY:Kerst\r\nEND:VEVENT\r\n\
@@ -17,7 +17,7 @@ END:VCALENDAR\r\n";
 
 #[test]
 fn days_of_a_file_of_public_holidays() {
-    let holidays = Holidays::read(FILE).unwrap();
+    let holidays = Holidays::parse(FILE).unwrap();
     for (year, month, day, wanted) in [
         (2026, 4, 4, None),
         (2026, 4, 5, Some("Pasen, eerste en tweede")),
@@ -53,31 +53,31 @@ fn days_of_a_file_of_public_holidays() {
 }
 
 #[test]
-fn what_is_not_understood_is_told_with_its_line() {
+fn errors_name_the_line() {
     let file = |lines: &str| {
         format!("BEGIN:VCALENDAR\nBEGIN:VEVENT\nDTSTART;VALUE=DATE:20260101\n{lines}\nEND:VEVENT\nEND:VCALENDAR")
     };
-    for (text, said) in [
-        (String::new(), "line 1: this is no calendar"),
-        ("<html>".into(), "line 1: this is no calendar"),
-        (file("RRULE:FREQ=MONTHLY"), "line 4: a holiday repeats every year or not at all"),
-        (file("RRULE:FREQ=YEARLY;BYEASTER=1"), "line 4: `BYEASTER=1` is not understood"),
-        (file("RRULE:FREQ=YEARLY;BYDAY=1MO"), "line 4: a weekday of the year"),
+    for (text, expected) in [
+        (String::new(), "line 1: not a calendar"),
+        ("<html>".into(), "line 1: not a calendar"),
+        (file("RRULE:FREQ=MONTHLY"), "line 4: a recurring holiday must have FREQ=YEARLY"),
+        (file("RRULE:FREQ=YEARLY;BYEASTER=1"), "line 4: `BYEASTER=1` is not supported"),
+        (file("RRULE:FREQ=YEARLY;BYDAY=1MO"), "line 4: BYDAY without BYMONTH"),
         (file("RRULE:FREQ=YEARLY;BYMONTH=13"), "line 4: `BYMONTH=13`"),
         (file("RRULE:FREQ=YEARLY;BYMONTH=1;BYDAY=9XX"), "line 4: `BYDAY=9XX`"),
-        (file("SUMMARY:x\nDTEND;VALUE=DATE:2026"), "line 5: `2026` is no date"),
+        (file("SUMMARY:x\nDTEND;VALUE=DATE:2026"), "line 5: `2026` is not a date"),
         (file("DTEND;VALUE=DATE:20280101"), "line 3: a holiday of 730 days"),
-        ("BEGIN:VCALENDAR\nBEGIN:VEVENT\nDTSTART;VALUE=DATE:20260101".into(), "line 2: this event has no end"),
+        ("BEGIN:VCALENDAR\nBEGIN:VEVENT\nDTSTART;VALUE=DATE:20260101".into(), "line 2: this event has no END:VEVENT"),
     ] {
-        let error = Holidays::read(&text).unwrap_err().to_string();
-        assert!(error.starts_with(said), "{error}");
+        let error = Holidays::parse(&text).unwrap_err().to_string();
+        assert!(error.starts_with(expected), "{error}");
     }
 }
 
 #[test]
-fn a_file_ends_where_nothing_repeats_for_ever() {
+fn end_is_the_last_day_unless_a_recurrence_is_endless() {
     let text = "BEGIN:VCALENDAR\nBEGIN:VEVENT\nDTSTART;VALUE=DATE:20261225\nEND:VEVENT\nEND:VCALENDAR";
-    let holidays = Holidays::read(text).unwrap();
+    let holidays = Holidays::parse(text).unwrap();
     assert_eq!((holidays.end(), holidays.on(date(2026, 12, 25))), (Some(date(2026, 12, 25)), Some("holiday")));
-    assert_eq!(Holidays::read("BEGIN:VCALENDAR\nEND:VCALENDAR").unwrap(), Holidays::default());
+    assert_eq!(Holidays::parse("BEGIN:VCALENDAR\nEND:VCALENDAR").unwrap(), Holidays::default());
 }

@@ -1,4 +1,4 @@
-//! The capabilities: a module each, named as the contract names them. Calling a function is asking for the capability.
+//! The rights: a module each, named as the contract names them. Calling a function is asking for the right.
 
 pub mod clock;
 pub mod contacts;
