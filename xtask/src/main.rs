@@ -1,12 +1,12 @@
-//! The project's tasks: `cargo xtask TASK`. What a person or CI does here often, in one place and the same everywhere.
+//! The project's tasks: `cargo xtask TASK`, the same for people and CI.
 //!
-//! A task is a list of commands and needs nothing but Rust, a C compiler and what it says it needs. It is no part of
-//! what is shipped.
+//! A task runs commands and needs Rust, a C compiler and what it names itself. It is not shipped.
 
 mod bench;
 mod clients;
 mod components;
 mod demo;
+mod docs;
 mod oracle;
 mod pages;
 mod plugins;
@@ -22,12 +22,13 @@ use std::process::ExitCode;
 const USAGE: &str = "\
 Usage: cargo xtask TASK
 
-  demo [--no-open]          a daemon, its plugins, and a WhatsApp to try them on
-  plugins [NAME…]           builds the plugins, into plugins/ of the target folder
-  test [--long] [--seed N]  everything that must pass; sets up what it needs
-                            (--long: more rounds of the random scenarios)
-  tidy                      the invariants that text can show
-  bench [STEP…]             the figures, as shipped (--seconds N, --help for the steps)
+  demo [--no-open]          Start a simulated WhatsApp, the daemon and its plugins
+  plugins [NAME…]           Build the plugins into target/plugins
+  test [STAGE…]             Run everything that must pass; installs what it needs
+                            (--long: more rounds of random tests, --seed N: repeat one)
+  tidy                      Check layering, references and other rules about text
+  docs                      Generate the pages of docs/reference
+  bench [STEP…]             Measure, in the release profile (--help lists the steps)
 ";
 
 fn main() -> ExitCode {
@@ -36,6 +37,7 @@ fn main() -> ExitCode {
     let result = match task {
         "bench" => bench::run(rest),
         "demo" => demo::run(rest),
+        "docs" => docs::run(),
         "plugins" => plugins::run(rest),
         "test" => test::run(rest),
         "tidy" => tidy::run(),
@@ -43,7 +45,7 @@ fn main() -> ExitCode {
             print!("{USAGE}");
             Ok(())
         }
-        _ => Err(Failure::new(format!("no task is called `{task}`\n\n{USAGE}"))),
+        _ => Err(Failure::new(format!("unknown task `{task}`\n\n{USAGE}"))),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,19 +1,22 @@
-//! `cargo xtask tidy`: the invariants of the house that text can show.
+//! `cargo xtask tidy`: invariants of the repository that text and manifests can show.
 //!
-//! The compiler and clippy hold what they can; this holds the rest, so that a rule is either checked or not a rule. It
-//! reads files and knows no types: a rule that needs a parser does not belong here. Every finding says where, what and
-//! what to do. An exception is written beside the line, with its reason: `// tidy: REASON`.
+//! The compiler and clippy (`clippy.toml`) check what they can; this checks the rest: layering, references, the contract's
+//! document, and a few rules about text. It knows no Rust syntax: a rule that needs a parser does not belong here. Every
+//! finding says where, what, and what to do. An exception stands on the line or the one before, with a reason:
+//! `// tidy: REASON`.
 
 mod contract;
-mod house;
-mod lines;
+mod generated;
+mod layering;
+mod references;
 mod text;
 
+use crate::docs;
 use crate::shell::{self, Failure, Result};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Folders that are not ours to tidy: what is built, downloaded or kept by git.
+/// Folders that are built, downloaded or kept by git.
 const SKIPPED: &[&str] = &["target", "node_modules", ".git", "__pycache__"];
 
 /// One breach of one rule.
@@ -24,16 +27,16 @@ pub struct Finding {
     /// From 1.
     line: usize,
     /// What is wrong, and what to do.
-    says: String,
+    message: String,
 }
 
 impl Finding {
-    fn new(file: &str, line: usize, says: impl Into<String>) -> Self {
-        Self { file: file.into(), line, says: says.into() }
+    fn new(file: &str, line: usize, message: impl Into<String>) -> Self {
+        Self { file: file.into(), line, message: message.into() }
     }
 }
 
-/// A file of the repository.
+/// A text file of the repository.
 pub struct File {
     /// Relative to the root, with `/`.
     path: String,
@@ -41,16 +44,28 @@ pub struct File {
     text: String,
 }
 
+impl File {
+    /// What follows the last dot of its name.
+    fn extension(&self) -> &str {
+        self.path.rsplit_once('.').map_or("", |(_, extension)| extension)
+    }
+}
+
 /// Checks everything and prints what was found.
 pub fn run() -> Result {
-    let files = files(&shell::root())?;
+    let root = shell::root();
+    let files = files(&root)?;
     let mut findings: Vec<Finding> = files.iter().flat_map(text::check).collect();
-    findings.extend(house::check(&files));
+    findings.extend(layering::check(&files));
     findings.extend(contract::check(&files));
+    findings.extend(generated::check(&files, &docs::pages(&root)?));
+    findings.extend(references::check(&files, &|path| root.join(path).exists()));
     findings.sort_by(|a, b| (&a.file, a.line).cmp(&(&b.file, b.line)));
     for finding in &findings {
-        eprintln!("{}:{}: {}", finding.file, finding.line, finding.says);
+        eprintln!("{}:{}: {}", finding.file, finding.line, finding.message);
     }
+    // Comments are being rewritten: until then references to documents outside the repository are printed only.
+    findings.retain(|finding| !references::is_outside(finding));
     match findings.len() {
         0 => Ok(()),
         1 => Err(Failure::new("1 finding")),
@@ -71,7 +86,7 @@ fn files(root: &Path) -> Result<Vec<File>> {
             if path.is_dir() {
                 folders.push(path);
             } else if let Ok(text) = fs::read_to_string(&path) {
-                // What is not UTF-8 is a picture or a program: no text, no rules.
+                // What is not UTF-8 is a picture or a program.
                 let path = path.strip_prefix(root).unwrap_or(&path).to_string_lossy().replace('\\', "/");
                 files.push(File { path, text });
             }
@@ -91,7 +106,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_text_file_of_ours_is_seen() {
+    fn built_and_downloaded_files_are_skipped() {
         let files = files(&shell::root()).unwrap();
         assert!(files.iter().any(|file| file.path == "xtask/src/tidy.rs"));
         assert!(!files.iter().any(|file| file.path.starts_with("target/") || file.path.starts_with(".git/")));

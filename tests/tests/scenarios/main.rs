@@ -1,65 +1,65 @@
-//! The scenarios: what people and operators live through, with the real programs.
+//! End-to-end scenarios with the real programs: the daemon, the simulator, the plugins.
 //!
-//! One program, so that it is linked once; a module each. Every scenario has its own daemon, simulator, folder and ports,
-//! so that they run side by side.
+//! All of them are one test program, so that it is linked once; each topic is a module. Every test has its own daemon,
+//! simulator, folder and ports, so that tests run concurrently.
 
 #![cfg(test)]
 
-mod a_month_goes_by;
-mod all_that_comes;
 mod author_loop;
 mod backpressure_503;
-mod beyond_text;
-mod claim_fails_after_another_answered;
+mod changed_numbers;
 mod command_line;
+mod community_updates;
+mod disabled_plugins;
 mod disk_full;
-mod documents_change;
+mod documents;
 mod duplicates_and_disorder;
+mod failed_claims;
 mod fairness;
-mod greets_and_answers;
-mod hostile;
+mod first_message;
+mod hostile_plugins;
+mod incoming_types;
+mod kill9;
+mod media_and_groups;
 mod merge_contacts;
 mod migration;
-mod nothing_lost_kill9;
-mod numbers_change;
+mod month_of_schedules;
 mod operator_mistakes;
-mod platform_fails_and_recovers;
+mod platform_outages;
 mod reload_config;
 mod reload_files;
 mod reload_refused;
 mod reload_under_load;
-mod reminder_nudges;
+mod reminder;
+mod reserved_words;
+mod resting_plugins;
 mod safe_start;
 mod schedules;
-mod shutdown_drains;
-mod stop_and_start;
-mod time_is_turned;
-mod trap_every_third;
-mod trouble_off;
-mod trouble_rests;
-mod updates_reach_members;
+mod shutdown;
+mod traps;
+mod virtual_time;
 mod webhooks;
-mod windows_close;
+mod windows;
 
 use serde_json::Value;
 
-/// A compiler on a busy machine; the first build of the standard library for wasm takes minutes there.
-const PATIENCE_OF_A_COMPILER: std::time::Duration = std::time::Duration::from_secs(900);
+/// The limit of a build: the first one of the standard library for wasm takes minutes on a busy machine.
+const BUILD_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(900);
 
-/// The platform's limits out of the way: more is written here in a second than to a person in a day.
+/// Disables pacing: a test sends more messages in a second than a person receives in a day.
 const UNPACED: &str = "[channels.shop.pace]\nmessages_per_second = 10000\ncontact_seconds = 0";
 
-/// What the probe answers, without the count that it puts before it: "17 round 3" is "round 3".
-fn uncounted(reply: &str) -> String {
+/// A reply of the probe without its leading count: "17 round 3" is "round 3".
+fn without_count(reply: &str) -> String {
     reply.split_once(' ').map_or("", |(_, text)| text).to_owned()
 }
 
-/// A text of a row, empty where it is not there.
+/// The string at a JSON pointer; empty if there is none.
 fn text<'a>(row: &'a Value, at: &str) -> &'a str {
     row.pointer(at).and_then(Value::as_str).unwrap_or_default()
 }
 
-/// Whether a status tells of problems.
+/// Whether a status lists problems.
 fn has_problems(status: &Value) -> bool {
     status.get("problems").and_then(Value::as_array).is_some_and(|problems| !problems.is_empty())
 }

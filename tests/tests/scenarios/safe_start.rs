@@ -1,92 +1,91 @@
-//! A plugin that kills the daemon while it is loaded, or takes for ever, does not keep it from starting: the next start
-//! loads it last and alone, the one after that not at all; and none waits for it longer than it is told to.
+//! A plugin whose loading kills the daemon, or takes too long, does not prevent a start: the next start loads it last and
+//! alone, the one after that does not load it, and no start waits longer than the start-up time-out.
 //!
-//! The kill is a real one, in the middle of a compilation that takes long enough to be met: the daemon says on disk whom it
-//! is loading, and the scenario plays the plugin that ends it.
+//! The test kills the daemon in the middle of a long compilation, when the crash marker on disk names the plugin.
 
 use crate::{UNPACED, text};
-use beadle_e2e::daemon::{Setup, Starting};
-use beadle_e2e::guest::heavy;
-use beadle_e2e::program::{plugin, probe, revision_of};
-use beadle_e2e::simulator::Place;
-use beadle_e2e::until;
+use beadle_test_support::daemon::{Setup, Starting};
+use beadle_test_support::guest::heavy;
+use beadle_test_support::program::{plugin, probe, revision_of};
+use beadle_test_support::simulator::SimulatorAddress;
+use beadle_test_support::wait_until;
 use serde_json::{Value, json};
 
-/// What the daemon says that it is loading under this name.
-fn loading(setup: &Setup, name: &str) -> Option<Value> {
-    let mark = std::fs::read(setup.data().join("loading").join(format!("{name}.json"))).ok()?;
-    serde_json::from_slice(&mark).ok()
+/// The crash marker of a plugin.
+fn crash_marker(setup: &Setup, name: &str) -> Option<Value> {
+    let marker = std::fs::read(setup.data().join("loading").join(format!("{name}.json"))).ok()?;
+    serde_json::from_slice(&marker).ok()
 }
 
-/// Kills it while it loads what lies in the folder under this name, alone or beside others.
-async fn killed_while_it_loads(setup: &Setup, name: &str, alone: bool) {
+/// Starts the daemon and kills it while it loads this plugin, alone or together with others.
+async fn kill_while_loading(setup: &Setup, name: &str, alone: bool) {
     let Starting { mut program, .. } = setup.launch();
     let bytes = std::fs::read(setup.plugin_file(name)).unwrap();
     let revision = revision_of(&bytes);
     let wanted = json!({ "revision": revision, "alone": alone });
-    until(&format!("{name} is loaded"), async || loading(setup, name).filter(|it| *it == wanted)).await;
+    wait_until(&format!("{name} is being loaded"), async || crash_marker(setup, name).filter(|it| *it == wanted)).await;
     program.kill9().await;
 }
 
 #[tokio::test]
-async fn one_that_kills_each_start_is_found_out_and_the_others_run() {
-    let place = Place::new();
-    let setup = Setup::new(&place.url()).plugin("echo", "").toml(UNPACED);
+async fn plugin_that_kills_each_start_is_isolated() {
+    let address = SimulatorAddress::reserve();
+    let setup = Setup::new(&address.url()).plugin("echo", "").toml(UNPACED);
     setup.put_bytes("killer", &heavy());
-    killed_while_it_loads(&setup, "killer", false).await;
-    // Now it is a suspect: the others are loaded first, then it is, alone; and the daemon dies again.
-    killed_while_it_loads(&setup, "killer", true).await;
+    kill_while_loading(&setup, "killer", false).await;
+    // Now it is loaded last and alone, and the daemon dies again.
+    kill_while_loading(&setup, "killer", true).await;
     let daemon = setup.start().await;
-    let row = daemon.plugin_until("killer", |row| text(row, "/state") == "suspended").await;
+    let row = daemon.wait_for_plugin("killer", |row| text(row, "/state") == "suspended").await;
     assert_eq!(text(&row, "/problem/code"), "plugin-load-crash", "{row}");
     let status = String::from_utf8_lossy(&setup.cli(&["status"]).await.stdout).into_owned();
     assert!(status.contains("plugin-load-crash"), "{status}");
-    let simulator = place.start(&setup).await;
+    let simulator = address.start(&setup).await;
     simulator.say("Ana", "hello").await;
-    simulator.got("Ana", &["hello"]).await;
-    // It stands across starts.
+    simulator.expect_texts("Ana", &["hello"]).await;
+    // The isolation survives restarts.
     daemon.stop().await;
     let daemon = setup.start().await;
-    daemon.plugin_until("killer", |row| text(row, "/problem/code") == "plugin-load-crash").await;
-    // A person has it tried again; this time nothing kills the daemon.
+    daemon.wait_for_plugin("killer", |row| text(row, "/problem/code") == "plugin-load-crash").await;
+    // The operator enables it; this time nothing kills the daemon.
     let enabled = setup.cli(&["plugins", "enable", "killer"]).await;
     assert!(enabled.status.success(), "{enabled:?}");
-    daemon.plugin_until("killer", |row| text(row, "/state") == "active").await;
-    assert_eq!(loading(&setup, "killer"), None);
+    daemon.wait_for_plugin("killer", |row| text(row, "/state") == "active").await;
+    assert_eq!(crash_marker(&setup, "killer"), None);
     daemon.stop().await;
-    // A start after one that ended well is a start as any other.
+    // The next start is an ordinary one.
     let daemon = setup.start().await;
     assert_eq!(text(&daemon.get("plugins/killer").await, "/state"), "active");
     daemon.stop().await;
 }
 
 #[tokio::test]
-async fn while_one_is_isolated_what_is_for_it_is_kept_and_a_better_file_has_it() {
-    let place = Place::new();
-    // It served before, as an observer; then comes a file that kills.
+async fn events_of_an_isolated_plugin_wait_for_a_new_file() {
+    let address = SimulatorAddress::reserve();
+    // An observer is active; then a file appears whose loading kills the daemon.
     let table = "[plugins.watcher]\nstage = \"observe\"\nsettings = { reply = \"seen: \" }";
-    let setup = Setup::new(&place.url()).plugin("echo", "").toml(UNPACED).toml(table);
+    let setup = Setup::new(&address.url()).plugin("echo", "").toml(UNPACED).toml(table);
     setup.put_bytes("watcher", &probe("v1"));
     setup.start().await.stop().await;
     setup.put_bytes("watcher", &heavy());
-    // What served is loaded first, and it is not the one that kills.
-    killed_while_it_loads(&setup, "watcher", false).await;
-    killed_while_it_loads(&setup, "watcher", true).await;
+    // The last active revision is loaded first and does not kill.
+    kill_while_loading(&setup, "watcher", false).await;
+    kill_while_loading(&setup, "watcher", true).await;
     let daemon = setup.start().await;
     let row = daemon.get("plugins/watcher").await;
     assert_eq!((text(&row, "/state"), text(&row, "/problem/code")), ("active", "plugin-load-crash"), "{row}");
-    let simulator = place.start(&setup).await;
+    let simulator = address.start(&setup).await;
     simulator.say("Ana", "one").await;
-    until("both have seen it", async || (simulator.texts("Ana").await.len() == 2).then_some(())).await;
+    wait_until("both plugins have handled it", async || (simulator.texts("Ana").await.len() == 2).then_some(())).await;
     daemon.stop().await;
-    // What served is lost too: nobody serves, and what comes is kept for whoever does.
+    // The kept revision is lost too: no revision is active, and events wait.
     std::fs::remove_dir_all(setup.data().join("revisions")).unwrap();
     let daemon = setup.start().await;
-    daemon.plugin_until("watcher", |row| text(row, "/state") == "suspended").await;
+    daemon.wait_for_plugin("watcher", |row| text(row, "/state") == "suspended").await;
     simulator.say("Ana", "two").await;
-    daemon.plugin_until("watcher", |row| row.get("kept_events") == Some(&json!(1))).await;
+    daemon.wait_for_plugin("watcher", |row| row.get("kept_events") == Some(&json!(1))).await;
     setup.put_bytes("watcher", &probe("v2"));
-    until("it is seen after all", async || {
+    wait_until("the waiting event is handled", async || {
         simulator.texts("Ana").await.iter().any(|text| text == "v2seen: two").then_some(())
     })
     .await;
@@ -94,39 +93,39 @@ async fn while_one_is_isolated_what_is_for_it_is_kept_and_a_better_file_has_it()
 }
 
 #[tokio::test]
-async fn a_death_that_was_nobody_s_fault_isolates_nobody() {
-    let place = Place::new();
-    let setup = Setup::new(&place.url()).plugin("echo", "").toml(UNPACED);
+async fn single_crash_isolates_no_plugin() {
+    let address = SimulatorAddress::reserve();
+    let setup = Setup::new(&address.url()).plugin("echo", "").toml(UNPACED);
     setup.put_bytes("heavy", &heavy());
-    killed_while_it_loads(&setup, "heavy", false).await;
+    kill_while_loading(&setup, "heavy", false).await;
     let daemon = setup.start().await;
-    daemon.plugin_until("heavy", |row| text(row, "/state") == "active").await;
-    assert_eq!(loading(&setup, "heavy"), None);
+    daemon.wait_for_plugin("heavy", |row| text(row, "/state") == "active").await;
+    assert_eq!(crash_marker(&setup, "heavy"), None);
     setup.put_plugin("heavy", &plugin("echo"));
-    daemon.plugin_until("heavy", |row| row.get("earlier").is_some()).await;
+    daemon.wait_for_plugin("heavy", |row| row.get("earlier").is_some()).await;
     daemon.stop().await;
 }
 
 #[tokio::test]
-async fn one_that_takes_too_long_is_not_waited_for() {
-    let place = Place::new();
+async fn start_does_not_wait_for_a_slow_plugin() {
+    let address = SimulatorAddress::reserve();
     let table = "[daemon]\nstart_patience = \"50ms\"\n[plugins.heavy]\nstage = \"observe\"";
-    let setup = Setup::new(&place.url()).plugin("echo", "").toml(UNPACED);
+    let setup = Setup::new(&address.url()).plugin("echo", "").toml(UNPACED);
     setup.put_bytes("heavy", &heavy());
     setup.start().await.stop().await;
-    // Nothing is compiled any more: it takes as long as the first time.
+    // The compile cache is gone, so loading takes as long as the first time.
     std::fs::remove_dir_all(setup.data().join("cache")).unwrap();
     setup.put_conf("10-more", table);
     let daemon = setup.start().await;
     assert_eq!(text(&daemon.get("plugins/heavy").await, "/problem/code"), "plugin-loading");
-    daemon.plugin_until("echo", |row| text(row, "/state") == "active").await;
-    let simulator = place.start(&setup).await;
+    daemon.wait_for_plugin("echo", |row| text(row, "/state") == "active").await;
+    let simulator = address.start(&setup).await;
     simulator.say("Ana", "hello").await;
-    // What comes for it is kept, and it gets it when it is there.
-    daemon.plugin_until("heavy", |row| row.get("kept_events") == Some(&json!(1))).await;
-    let there = |row: &Value| text(row, "/state") == "active" && row.get("kept_events") == Some(&json!(0));
-    let row = daemon.plugin_until("heavy", there).await;
+    // Its event waits until it is loaded.
+    daemon.wait_for_plugin("heavy", |row| row.get("kept_events") == Some(&json!(1))).await;
+    let has_caught_up = |row: &Value| text(row, "/state") == "active" && row.get("kept_events") == Some(&json!(0));
+    let row = daemon.wait_for_plugin("heavy", has_caught_up).await;
     assert_eq!(row.pointer("/calls/0"), Some(&json!(1)), "{row}");
-    simulator.got("Ana", &["hello"]).await;
+    simulator.expect_texts("Ana", &["hello"]).await;
     daemon.stop().await;
 }

@@ -1,25 +1,25 @@
-//! Schedules, with the real daemon and a clock that is turned: they fire when a person would expect it, through clock
-//! changes, kills, outages and edits, each planned moment once; and the command line tells about it.
+//! Schedules in virtual time: they fire at the expected moments across clock changes, kills, outages and edits, each planned
+//! moment once; and the command line shows them.
 
 use crate::text;
-use beadle_e2e::daemon::{Daemon, Setup};
-use beadle_e2e::random::Chance;
-use beadle_e2e::simulator::{Place, Simulator};
-use beadle_e2e::until;
+use beadle_test_support::daemon::{Daemon, Setup};
+use beadle_test_support::rng::Rng;
+use beadle_test_support::simulator::{Simulator, SimulatorAddress};
+use beadle_test_support::wait_until;
 use serde_json::{Value, json};
 
 const MINUTE_MS: i64 = 60_000;
 const HOUR_MS: i64 = 60 * MINUTE_MS;
 const DAY_MS: i64 = 24 * HOUR_MS;
-/// Friday 2026-03-27T12:00:00Z, two days before clocks in Europe are put forward.
+/// Friday 2026-03-27T12:00:00Z, two days before clocks in Europe change.
 const FRIDAY_NOON: i64 = 1_774_612_800_000;
 
-/// A daemon with the hourglass and these entries in `conf.d/schedules.toml`, at that moment.
-async fn world(schedules: &str) -> (Setup, Daemon, Simulator) {
-    let place = Place::new();
-    let setup = Setup::new(&place.url()).plugin("hourglass", "max_age = \"30d\"").clock(&place.clock_url());
+/// Starts at that moment with the plugin hourglass and these entries in `conf.d/schedules.toml`.
+async fn start(schedules: &str) -> (Setup, Daemon, Simulator) {
+    let address = SimulatorAddress::reserve();
+    let setup = Setup::new(&address.url()).plugin("hourglass", "max_age = \"30d\"").clock(&address.clock_url());
     setup.put_conf("schedules", schedules);
-    let simulator = place.start_virtual(&setup).await;
+    let simulator = address.start_virtual(&setup).await;
     simulator.control("POST", "clock", &json!({ "set_ms": FRIDAY_NOON })).await;
     let daemon = setup.start().await;
     (setup, daemon, simulator)
@@ -29,12 +29,12 @@ fn entry(name: &str, pattern: &str, more: &str) -> String {
     format!("[[schedule]]\nname = \"{name}\"\n{pattern}\nplugin = \"hourglass\"\n{more}\n")
 }
 
-/// What the plugin heard, a line each: name, planned moment (hours from Friday noon), zone, how late, payload.
+/// The firings that the plugin handled: name, planned moment (hours from Friday noon), zone, delay, payload.
 async fn fired(simulator: &Simulator) -> Vec<String> {
     let before = simulator.texts("Ana").await.len();
     simulator.say("Ana", "fired").await;
     let answer =
-        until("the plugin says what it heard", async || simulator.texts("Ana").await.get(before).cloned()).await;
+        wait_until("the plugin lists its firings", async || simulator.texts("Ana").await.get(before).cloned()).await;
     if answer == "nothing" {
         return Vec::new();
     }
@@ -49,12 +49,12 @@ async fn fired(simulator: &Simulator) -> Vec<String> {
     answer.lines().map(in_hours).collect()
 }
 
-/// What the command line says to these words.
-async fn cli(setup: &Setup, words: &[&str]) -> String {
-    let output = setup.cli(words).await;
-    let said = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(output.status.success(), "{words:?}: {said}{}", String::from_utf8_lossy(&output.stderr));
-    said
+/// The standard output of a command that succeeds.
+async fn cli(setup: &Setup, arguments: &[&str]) -> String {
+    let output = setup.cli(arguments).await;
+    let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{arguments:?}: {stdout}{}", String::from_utf8_lossy(&output.stderr));
+    stdout
 }
 
 async fn state_of(daemon: &Daemon, name: &str) -> Option<String> {
@@ -64,7 +64,7 @@ async fn state_of(daemon: &Daemon, name: &str) -> Option<String> {
 }
 
 #[tokio::test]
-async fn they_fire_by_the_clock_on_the_wall() {
+async fn schedules_fire_by_local_time_across_a_clock_change() {
     let amsterdam = "timezone = \"Europe/Amsterdam\"";
     let schedules = [
         entry("daily", "cron = \"0 9 * * *\"", amsterdam),
@@ -73,13 +73,13 @@ async fn they_fire_by_the_clock_on_the_wall() {
         entry("month", "monthly = \"last sunday 18:00\"", "payload = { update = \"digest\" }\nexcept = [2026-04-26]"),
         entry("once", "at = 2026-03-28T10:00:00", "timezone = \"America/New_York\""),
     ];
-    let (_setup, daemon, simulator) = world(&schedules.concat()).await;
+    let (_setup, daemon, simulator) = start(&schedules.concat()).await;
     simulator.advance(3 * DAY_MS).await;
     let wanted = [
         "night 13.5 Europe/Amsterdam 0 {}",
         "daily 20 Europe/Amsterdam 0 {}",
         "once 26 America/New_York 0 {}",
-        // Sunday: 01:00 and 01:30, then it is 03:00, which stands for 02:30 too.
+        // Sunday: 01:00 and 01:30, then 03:00, at which the skipped 02:30 fires too.
         "rhythm 36 Europe/Amsterdam 0 {}",
         "rhythm 36.5 Europe/Amsterdam 0 {}",
         "night 37 Europe/Amsterdam 0 {}",
@@ -91,29 +91,30 @@ async fn they_fire_by_the_clock_on_the_wall() {
         "daily 67 Europe/Amsterdam 0 {}",
     ];
     let mut seen = fired(&simulator).await;
-    // Two of one moment come in lanes of their own.
+    // Two schedules of one moment run in different lanes.
     seen.sort_by(|a, b| hours(a).total_cmp(&hours(b)).then_with(|| a.cmp(b)));
     assert_eq!(seen, wanted);
     daemon.stop().await;
 }
 
-/// The planned moment of a line.
+/// The planned moment in a line of [`fired`].
 fn hours(line: &str) -> f64 {
     line.split(' ').nth(1).and_then(|word| word.parse().ok()).unwrap_or(f64::NAN)
 }
 
 #[tokio::test]
-async fn members_hear_of_it_at_their_own_nine_o_clock() {
-    let (_setup, daemon, simulator) = world(&entry("morning", "cron = \"0 9 * * *\"", "timezone = \"member\"")).await;
+async fn member_schedule_fires_per_zone_at_nine() {
+    let (_setup, daemon, simulator) = start(&entry("morning", "cron = \"0 9 * * *\"", "timezone = \"member\"")).await;
     simulator.advance(DAY_MS).await;
     assert_eq!(state_of(&daemon, "morning").await.as_deref(), Some("on"));
-    simulator.person("Lena", "4915112345678").await;
-    simulator.person("Rui", "5511987654321").await;
+    simulator.add_person("Lena", "4915112345678").await;
+    simulator.add_person("Rui", "5511987654321").await;
     for member in ["Ana", "Lena", "Rui"] {
         simulator.say(member, "hello").await;
     }
     simulator.advance(DAY_MS).await;
-    // Saturday at noon they joined: at nine in São Paulo. Sunday at nine is 07:00 UTC in Berlin, 08:00 in Lisbon.
+    // They joined on Saturday at noon UTC, which is nine in São Paulo. Nine on Sunday is 07:00 UTC in Berlin and 08:00
+    // in Lisbon.
     let wanted = [
         "morning 24 members in America/Sao_Paulo 0 {}",
         "morning 43 members in Europe/Berlin 0 {}",
@@ -125,9 +126,9 @@ async fn members_hear_of_it_at_their_own_nine_o_clock() {
 }
 
 #[tokio::test]
-async fn an_outage_of_two_hours_at_each_setting() {
+async fn catch_up_decides_what_fires_after_an_outage() {
     let hourly = |name: &str| entry(name, "cron = \"0 * * * *\"", &format!("catch_up = \"{name}\""));
-    let (setup, daemon, simulator) = world(&(hourly("none") + &hourly("last") + &hourly("all"))).await;
+    let (setup, daemon, simulator) = start(&(hourly("none") + &hourly("last") + &hourly("all"))).await;
     simulator.advance(30 * MINUTE_MS).await;
     daemon.stop().await;
     simulator.advance(2 * HOUR_MS).await;
@@ -152,19 +153,19 @@ async fn an_outage_of_two_hours_at_each_setting() {
 }
 
 #[tokio::test]
-async fn killed_again_and_again_each_moment_comes_once() {
-    let mut chance = Chance::seeded();
+async fn each_moment_fires_once_across_kills() {
+    let mut rng = Rng::seeded();
     let all = "catch_up = \"all\"\ncatch_up_limit = 1000";
     let schedules = entry("hourly", "cron = \"0 * * * *\"", all) + &entry("often", "every = \"20m\"", all);
-    let (setup, mut daemon, simulator) = world(&schedules).await;
+    let (setup, mut daemon, simulator) = start(&schedules).await;
     let mut hours_gone = 0;
     for round in 0..6 {
         let (lives, away) = (1 + round % 3, [0, 1, 3][round as usize % 3]);
-        // Time is turned while it runs, and it is killed somewhere in between.
+        // The clock advances while the daemon runs, and the kill falls somewhere in between.
         let turn = json!({ "advance_ms": lives * HOUR_MS });
         let turning = simulator.control("POST", "clock", &turn);
         let killing = async {
-            chance.moment(60).await;
+            rng.sleep_below(60).await;
             daemon.kill9().await;
         };
         tokio::join!(turning, killing);
@@ -173,7 +174,7 @@ async fn killed_again_and_again_each_moment_comes_once() {
         daemon = setup.start().await;
         simulator.advance(0).await;
     }
-    daemon.idle().await;
+    daemon.wait_until_idle().await;
     let seen = fired(&simulator).await;
     let of = |name: &str| {
         let mut hours: Vec<f64> = seen.iter().filter(|line| line.starts_with(name)).map(|line| hours(line)).collect();
@@ -187,29 +188,29 @@ async fn killed_again_and_again_each_moment_comes_once() {
 }
 
 #[tokio::test]
-async fn edits_take_effect_from_now_on_and_a_broken_file_changes_nothing() {
-    let (setup, daemon, simulator) = world(&entry("daily", "cron = \"0 13 * * *\"", "")).await;
+async fn edits_count_from_now_and_an_invalid_file_changes_nothing() {
+    let (setup, daemon, simulator) = start(&entry("daily", "cron = \"0 13 * * *\"", "")).await;
     let fires_at = async |name: &str| {
         let view = daemon.get(&format!("schedules/{name}")).await;
         view.pointer("/next/at").and_then(Value::as_i64).map(|at| (at - FRIDAY_NOON) / MINUTE_MS)
     };
     assert_eq!(fires_at("daily").await, Some(60));
-    // Not for what is past today, and the next one is not swallowed.
+    // Moments of today that have passed do not fire; the next one does.
     setup.put_conf("schedules", &entry("daily", "cron = \"30 11,12 * * *\"", ""));
-    until("the edit is in effect", async || (fires_at("daily").await == Some(30)).then_some(())).await;
+    wait_until("the edit is in effect", async || (fires_at("daily").await == Some(30)).then_some(())).await;
     simulator.advance(31 * MINUTE_MS).await;
-    // Two mistakes: neither they nor what is right beside them take effect.
+    // Two mistakes: nothing of the file takes effect.
     let broken = entry("daily", "cron = \"0 25 * * *\"", "") + &entry("daily", "every = \"1m\"", "");
     setup.put_conf("schedules", &broken);
-    let told = daemon.status_until(|status| status.pointer("/problems/0/message").is_some()).await;
-    let message = text(&told, "/problems/0/message");
+    let status = daemon.wait_for_status(|status| status.pointer("/problems/0/message").is_some()).await;
+    let message = text(&status, "/problems/0/message");
     assert!(message.contains("schedules.toml:3") && message.contains("schedules.toml:7"), "{message}");
     assert_eq!(fires_at("daily").await, Some(23 * 60 + 30));
-    // Renamed, its history goes on; another one is new beside it.
+    // Renamed, it keeps its history; another entry is new.
     let renamed = entry("noon", "cron = \"30 11,12 * * *\"", "renamed_from = \"daily\"")
         + &entry("new", "cron = \"45 12 * * *\"", "");
     setup.put_conf("schedules", &renamed);
-    until("the new names are there", async || state_of(&daemon, "noon").await).await;
+    wait_until("the new names are in effect", async || state_of(&daemon, "noon").await).await;
     simulator.advance(DAY_MS).await;
     let history = daemon.get("schedules/noon/history").await;
     let planned = |row: &Value| row.get("planned_at").and_then(Value::as_i64).map(|at| (at - FRIDAY_NOON) / MINUTE_MS);
@@ -217,9 +218,9 @@ async fn edits_take_effect_from_now_on_and_a_broken_file_changes_nothing() {
     let moments: Vec<_> = items.iter().filter_map(planned).collect();
     assert_eq!(moments, [24 * 60 + 30, 23 * 60 + 30, 30]);
     assert_eq!(daemon.get("schedules").await.pointer("/items/1/name"), Some(&json!("new")));
-    // Taken out: it fires no more, and what it did can still be seen.
+    // Removed, it does not fire; its history can still be shown.
     setup.put_conf("schedules", "");
-    until("it is gone", async || state_of(&daemon, "noon").await.is_none().then_some(())).await;
+    wait_until("it is removed", async || state_of(&daemon, "noon").await.is_none().then_some(())).await;
     simulator.advance(DAY_MS).await;
     let history = daemon.get("schedules/noon/history").await;
     assert_eq!(history.get("items").and_then(Value::as_array).map(Vec::len), Some(3));
@@ -227,35 +228,35 @@ async fn edits_take_effect_from_now_on_and_a_broken_file_changes_nothing() {
 }
 
 #[tokio::test]
-async fn a_plugin_that_is_away_is_told_when_it_is_back() {
-    let (setup, daemon, simulator) = world(&entry("hourly", "cron = \"0 * * * *\"", "")).await;
+async fn absent_plugin_catches_up_when_it_returns() {
+    let (setup, daemon, simulator) = start(&entry("hourly", "cron = \"0 * * * *\"", "")).await;
     let file = setup.plugin_file("hourglass");
     let aside = file.with_extension("aside");
     std::fs::rename(&file, &aside).unwrap();
-    daemon.plugin_until("hourglass", |row| text(row, "/problem/code") == "plugin-missing").await;
-    let status = daemon.status_until(|status| status.to_string().contains("schedule-plugin-unavailable")).await;
+    daemon.wait_for_plugin("hourglass", |row| text(row, "/problem/code") == "plugin-missing").await;
+    let status = daemon.wait_for_status(|status| status.to_string().contains("schedule-plugin-unavailable")).await;
     assert!(status.to_string().contains("the schedule `hourly` is for `hourglass`, which does not run"), "{status}");
     simulator.advance(150 * MINUTE_MS).await;
     assert_eq!(state_of(&daemon, "hourly").await.as_deref(), Some("waiting"));
     std::fs::rename(&aside, &file).unwrap();
-    daemon.plugin_until("hourglass", |row| row.get("problem").is_none()).await;
-    until("what was missed is decided", async || {
+    daemon.wait_for_plugin("hourglass", |row| row.get("problem").is_none()).await;
+    wait_until("the missed firings are decided", async || {
         let history = daemon.get("schedules/hourly/history").await;
         (history.get("items").and_then(Value::as_array).map_or(0, Vec::len) == 2).then_some(())
     })
     .await;
-    daemon.idle().await;
+    daemon.wait_until_idle().await;
     assert_eq!(fired(&simulator).await, ["hourly 2 UTC 1800000 caught up {}"]);
     daemon.stop().await;
 }
 
 #[tokio::test]
-async fn while_one_is_handled_the_next_waits_or_is_left_out() {
+async fn overlap_queues_or_skips_the_next_firing() {
     let fails = |overlap: &str| {
         let more = format!("overlap = \"{overlap}\"\npayload = \"fail\"\nenabled = true");
         entry(overlap, "cron = \"*/20 * * * * *\"", &more)
     };
-    let (_setup, daemon, simulator) = world(&(fails("skip") + &fails("queue"))).await;
+    let (_setup, daemon, simulator) = start(&(fails("skip") + &fails("queue"))).await;
     simulator.advance(70_000).await;
     let outcomes = async |name: &str| {
         let history = daemon.get(&format!("schedules/{name}/history")).await;
@@ -264,21 +265,21 @@ async fn while_one_is_handled_the_next_waits_or_is_left_out() {
         outcomes.reverse();
         outcomes
     };
-    // The first one is tried for almost a minute.
+    // The first firing is tried for almost a minute.
     assert_eq!(outcomes("queue").await, ["fired", "fired", "fired"]);
     assert_eq!(outcomes("skip").await.get(..2), Some(&["fired".to_owned(), "skipped".to_owned()][..]));
     daemon.stop().await;
 }
 
 #[tokio::test]
-async fn the_command_line_tells_all_of_it() {
+async fn command_line_shows_and_runs_schedules() {
     let schedules = entry(
         "night",
         "cron = \"30 2 * * *\"",
         "timezone = \"Europe/Amsterdam\"\njitter = \"0s\"\npayload = { a = 1 }",
     ) + &entry("uneven", "cron = \"*/13 9 * * *\"", "except = [2026-03-28]")
         + &entry("deaf", "cron = \"0 9 31 * *\"", "enabled = false").replace("hourglass", "echo");
-    let (setup, daemon, simulator) = world(&schedules).await;
+    let (setup, daemon, simulator) = start(&schedules).await;
     let next = cli(&setup, &["schedules", "next", "night", "--count", "2"]).await;
     let lines: Vec<&str> = next.lines().collect();
     assert!(
@@ -294,24 +295,24 @@ async fn the_command_line_tells_all_of_it() {
     let next = cli(&setup, &["schedules", "next", "uneven", "--count", "1"]).await;
     assert!(next.contains("2026-03-28 09:00 UTC") && next.contains("left out by `except`"), "{next}");
     let show = cli(&setup, &["schedules", "show", "night"]).await;
-    for said in ["at 02:30 every day", "schedule-skipped-time", "2026-03-29", "schedule-repeated-time", "{\"a\":1}"] {
-        assert!(show.contains(said), "{said}: {show}");
+    for part in ["at 02:30 every day", "schedule-skipped-time", "2026-03-29", "schedule-repeated-time", "{\"a\":1}"] {
+        assert!(show.contains(part), "{part}: {show}");
     }
     let config = setup.config();
     let check = cli(&setup, &["check", "--config", config.to_str().unwrap_or_default()]).await;
-    for said in [
+    for part in [
         "schedule-uneven-step",
         "schedule-short-months",
         "the schedule `uneven`: `*/13` does not fire every 13 minutes",
     ] {
-        assert!(check.contains(said), "{said}: {check}");
+        assert!(check.contains(part), "{part}: {check}");
     }
     let dry = cli(&setup, &["schedules", "run", "night", "--dry-run"]).await;
     assert!(dry.contains("hourglass") && dry.contains("{\"a\":1}"), "{dry}");
     assert!(fired(&simulator).await.is_empty());
     let ran = cli(&setup, &["schedules", "run", "night"]).await;
     assert!(ran.contains("`night` was fired by hand: evt_"), "{ran}");
-    daemon.idle().await;
+    daemon.wait_until_idle().await;
     assert_eq!(fired(&simulator).await, ["night 0 Europe/Amsterdam 0 {\"a\":1}"]);
     let json: Value = serde_json::from_str(&cli(&setup, &["schedules", "history", "night", "--json"]).await).unwrap();
     assert_eq!(json.pointer("/items/0/outcome"), Some(&json!("by-hand")));

@@ -1,59 +1,59 @@
-//! The door: the handshake, forged and oversized webhooks, kinds that nobody knows, and what makes no sense.
+//! The webhook endpoint: handshake, forged and oversized requests, unknown fields, and malformed bodies.
 
 use crate::text;
-use beadle_e2e::daemon::Setup;
-use beadle_e2e::http::{Answer, Connection, request};
-use beadle_e2e::meta;
-use beadle_e2e::simulator::Place;
-use beadle_e2e::until;
+use beadle_test_support::daemon::Setup;
+use beadle_test_support::http::{Connection, Response, request};
+use beadle_test_support::simulator::SimulatorAddress;
+use beadle_test_support::wait_until;
+use beadle_test_support::webhook;
 use serde_json::{Value, json};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-async fn ask(setup: &Setup, bytes: &[u8]) -> Answer {
+async fn send(setup: &Setup, bytes: &[u8]) -> Response {
     let exchange = async { Connection::tcp(&setup.http).await?.exchange(bytes).await };
     exchange.await.unwrap_or_else(|error| panic!("{error}"))
 }
 
 #[tokio::test]
-async fn the_handshake_gives_the_challenge_back_to_who_knows_the_token() {
-    let place = Place::new();
-    let setup = Setup::new(&place.url());
+async fn handshake_returns_the_challenge_for_the_right_token() {
+    let address = SimulatorAddress::reserve();
+    let setup = Setup::new(&address.url());
     let daemon = setup.start().await;
     let handshake = |token: &str| {
         let query = format!("hub.mode=subscribe&hub.challenge=1158201444&hub.verify_token={token}");
-        request("GET", &format!("{}?{query}", meta::WEBHOOK_PATH), "", b"")
+        request("GET", &format!("{}?{query}", webhook::PATH), "", b"")
     };
-    let answer = ask(&setup, &handshake(meta::VERIFY_TOKEN)).await;
+    let answer = send(&setup, &handshake(webhook::VERIFY_TOKEN)).await;
     assert_eq!((answer.status, answer.text().as_str()), (200, "1158201444"));
-    assert_eq!(ask(&setup, &handshake("guessed")).await.status, 403);
+    assert_eq!(send(&setup, &handshake("guessed")).await.status, 403);
     daemon.stop().await;
 }
 
 #[tokio::test]
-async fn what_is_forged_is_refused_and_what_is_odd_is_kept() {
-    let place = Place::new();
-    let setup = Setup::new(&place.url()).plugin("echo", "");
+async fn forged_requests_are_refused_and_unknown_fields_are_kept() {
+    let address = SimulatorAddress::reserve();
+    let setup = Setup::new(&address.url()).plugin("echo", "");
     let daemon = setup.start().await;
-    let body = meta::text_message("31610000102", "wamid.FORGED", 1_795_424_400, "give me money");
+    let body = webhook::text_message("31610000102", "wamid.FORGED", 1_795_424_400, "give me money");
     let with = |signature: &str| {
         let header = format!("X-Hub-Signature-256: {signature}\r\n");
-        request("POST", meta::WEBHOOK_PATH, &header, body.as_bytes())
+        request("POST", webhook::PATH, &header, body.as_bytes())
     };
-    let other = meta::signature(b"another body");
+    let other = webhook::signature(webhook::APP_SECRET, b"another body");
     for signature in ["sha256=00", "", other.as_str()] {
-        assert_eq!(ask(&setup, &with(signature)).await.status, 403, "{signature}");
+        assert_eq!(send(&setup, &with(signature)).await.status, 403, "{signature}");
     }
-    assert_eq!(ask(&setup, &request("POST", meta::WEBHOOK_PATH, "", body.as_bytes())).await.status, 403);
-    assert_eq!(ask(&setup, &request("POST", "/webhooks/other", "", body.as_bytes())).await.status, 404);
-    // 3 MB is what the platform sends at most; four are refused unread.
+    assert_eq!(send(&setup, &request("POST", webhook::PATH, "", body.as_bytes())).await.status, 403);
+    assert_eq!(send(&setup, &request("POST", "/webhooks/other", "", body.as_bytes())).await.status, 404);
+    // The platform sends at most 3 MB; 4 MiB are refused unread.
     let large = vec![b' '; 4 << 20];
-    assert_eq!(ask(&setup, &request("POST", meta::WEBHOOK_PATH, "", &large)).await.status, 413);
-    assert_eq!(daemon.all("events").await.len(), 0);
-    // Kinds that nobody knows are events too, with their JSON.
-    let unknown = json!({"object": "whatsapp_business_account", "entry": [{ "id": meta::BUSINESS_ID, "time": 1_795_424_400,
+    assert_eq!(send(&setup, &request("POST", webhook::PATH, "", &large)).await.status, 413);
+    assert_eq!(daemon.list_all("events").await.len(), 0);
+    // An unknown field becomes an event with its JSON.
+    let unknown = json!({"object": "whatsapp_business_account", "entry": [{ "id": webhook::BUSINESS_ID, "time": 1_795_424_400,
         "changes": [{ "field": "next_years_field", "value": { "anything": [1, 2, 3] } }] }]});
-    assert_eq!(ask(&setup, &meta::post(&unknown.to_string())).await.status, 200);
-    let events = daemon.all("events").await;
+    assert_eq!(send(&setup, &webhook::signed_request(&unknown.to_string())).await.status, 200);
+    let events = daemon.list_all("events").await;
     let id = events.first().and_then(|event| event.get("id")).and_then(Value::as_str).unwrap_or_default();
     let event = daemon.get(&format!("events/{id}")).await.to_string();
     assert!(event.contains("next_years_field") && event.contains("[1,2,3]"), "{event}");
@@ -61,40 +61,41 @@ async fn what_is_forged_is_refused_and_what_is_odd_is_kept() {
 }
 
 #[tokio::test]
-async fn what_makes_no_sense_is_a_dead_letter_and_answered_200() {
-    let place = Place::new();
-    let setup = Setup::new(&place.url()).plugin("echo", "");
-    let simulator = place.start(&setup).await;
+async fn malformed_webhooks_are_answered_200_and_become_dead_letters() {
+    let address = SimulatorAddress::reserve();
+    let setup = Setup::new(&address.url()).plugin("echo", "");
+    let simulator = address.start(&setup).await;
     let daemon = setup.start().await;
     let now_s = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    // Cut off, as by a proxy; then a batch of which one message is nonsense, twice; then nested beyond all reason.
-    let cut = meta::text_message("31610000102", "wamid.CUT", now_s, "hello");
+    // A truncated body; a batch with one malformed message, twice; extreme nesting.
+    let cut = webhook::text_message("31610000102", "wamid.CUT", now_s, "hello");
     let cut = &cut.as_bytes()[..cut.len() - 7];
     let signed = |body: &[u8]| {
-        let header = format!("X-Hub-Signature-256: {}\r\n", meta::signature(body));
-        request("POST", meta::WEBHOOK_PATH, &header, body)
+        let header = format!("X-Hub-Signature-256: {}\r\n", webhook::signature(webhook::APP_SECRET, body));
+        request("POST", webhook::PATH, &header, body)
     };
-    let batch = meta::text_message("31610000102", "wamid.GOOD", now_s, "hello");
+    let batch = webhook::text_message("31610000102", "wamid.GOOD", now_s, "hello");
     let batch = batch.replace(r#""messages":[{"#, r#""messages":[{"type":"text","text":{"body":"from nobody"}},{"#);
     let deep = format!("{}{}", "[".repeat(200_000), "]".repeat(200_000));
     for body in [cut, batch.as_bytes(), batch.as_bytes(), deep.as_bytes()] {
-        assert_eq!(ask(&setup, &signed(body)).await.status, 200);
+        assert_eq!(send(&setup, &signed(body)).await.status, 200);
     }
-    let dead = daemon.all("dead-letters").await;
-    let told: Vec<(&str, &str, u64)> = dead
+    let dead = daemon.list_all("dead-letters").await;
+    let rows: Vec<(&str, &str, u64)> = dead
         .iter()
         .map(|letter| {
             (text(letter, "/code"), text(letter, "/id"), letter.get("attempts").and_then(Value::as_u64).unwrap_or(0))
         })
         .collect();
     assert_eq!(
-        told,
+        rows,
         [("webhook-unreadable", "whk_3", 1), ("webhook-malformed", "whk_2", 2), ("webhook-unreadable", "whk_1", 1)],
         "{dead:?}"
     );
-    // The good one beside it was heard, once.
-    until("the message in the batch is answered or refused", async || {
-        let outbox = daemon.all("outbox?state=accepted").await.len() + daemon.all("outbox?state=failed").await.len();
+    // The valid message of the batch was handled once.
+    wait_until("the message in the batch is answered or refused", async || {
+        let outbox =
+            daemon.list_all("outbox?state=accepted").await.len() + daemon.list_all("outbox?state=failed").await.len();
         (outbox > 0).then_some(())
     })
     .await;
@@ -108,57 +109,59 @@ async fn what_makes_no_sense_is_a_dead_letter_and_answered_200() {
     assert!(why.contains("2 times") && why.contains("is a dead letter"), "{why}");
     let metrics = daemon.try_get("/metrics").await.unwrap_or_else(|error| panic!("{error}")).text();
     assert!(metrics.contains("beadle_not_understood_total{what=\"unreadable\"} 4"), "{metrics}");
-    // This version knows no better; the next one may.
+    // This version still cannot read it.
     let again = setup.cli(&["dead-letters", "retry", "whk_2"]).await;
-    let said = String::from_utf8_lossy(&again.stderr).into_owned();
+    let stderr = String::from_utf8_lossy(&again.stderr).into_owned();
     assert!(
-        again.status.code() == Some(1) && said.contains("still not understood") && said.contains("webhook-malformed"),
-        "{said}"
+        again.status.code() == Some(1)
+            && stderr.contains("still not understood")
+            && stderr.contains("webhook-malformed"),
+        "{stderr}"
     );
     assert_eq!(setup.cli(&["dead-letters", "drop", "whk_3"]).await.status.code(), Some(0));
     daemon.stop().await;
-    older_version_left(
+    insert_rejected_webhook(
         &setup,
-        &meta::text_message("31610000102", "wamid.OLD", 1_795_424_400, "left by an older version"),
+        &webhook::text_message("31610000102", "wamid.OLD", 1_795_424_400, "left by an older version"),
     );
     let daemon = setup.start().await;
     let again = setup.cli(&["dead-letters", "retry", "whk_4"]).await;
-    let said = String::from_utf8_lossy(&again.stdout).into_owned();
-    assert!(again.status.code() == Some(0) && said.contains("1 new event"), "{said}");
+    let stdout = String::from_utf8_lossy(&again.stdout).into_owned();
+    assert!(again.status.code() == Some(0) && stdout.contains("1 new event"), "{stdout}");
     let ids: Vec<String> =
-        daemon.all("dead-letters").await.iter().map(|letter| text(letter, "/id").to_owned()).collect();
+        daemon.list_all("dead-letters").await.iter().map(|letter| text(letter, "/id").to_owned()).collect();
     assert_eq!(ids, ["whk_2", "whk_1"]);
-    let events = daemon.all("events?kind=message").await;
+    let events = daemon.list_all("events?kind=message").await;
     assert!(events.iter().any(|event| text(event, "/summary") == "left by an older version"), "{events:?}");
     drop(simulator);
     daemon.stop().await;
 }
 
 #[tokio::test]
-async fn a_call_is_kept_as_it_came_and_opens_nothing() {
-    let place = Place::new();
-    let setup = Setup::new(&place.url()).plugin("echo", "");
-    let simulator = place.start(&setup).await;
+async fn call_is_kept_and_opens_no_window() {
+    let address = SimulatorAddress::reserve();
+    let setup = Setup::new(&address.url()).plugin("echo", "");
+    let simulator = address.start(&setup).await;
     let daemon = setup.start().await;
-    simulator.person("Ana", "31600000001").await;
-    // What is in a `calls` change no fact sheet says; this one is invented, and names a person as messages do.
-    let call = json!({"messaging_product": "whatsapp", "metadata": {"phone_number_id": meta::PHONE_NUMBER_ID},
+    simulator.add_person("Ana", "31600000001").await;
+    // The content of `calls` is not documented here; this one is invented and names a person as messages do.
+    let call = json!({"messaging_product": "whatsapp", "metadata": {"phone_number_id": webhook::PHONE_NUMBER_ID},
         "contacts": [{"wa_id": "31600000001", "profile": {"name": "Ana"}}],
         "calls": [{"id": "wacid.1", "from": "31600000001", "event": "connect", "timestamp": "1795424400"}]});
     simulator.control("POST", "webhook", &json!({ "field": "calls", "value": call })).await;
-    simulator.delivered().await;
-    let events = daemon.all("events").await;
+    simulator.wait_until_delivered().await;
+    let events = daemon.list_all("events").await;
     let [event] = events.as_slice() else { panic!("one event: {events:?}") };
     assert_eq!(text(event, "/kind"), "unrouted");
     let kept = daemon.get(&format!("events/{}", text(event, "/id"))).await.to_string();
     assert!(kept.contains("wacid.1") && kept.contains("connect"), "{kept}");
-    assert_eq!(daemon.all("contacts").await.len(), 0, "nobody has written");
-    assert_eq!(daemon.all("outbox").await.len(), 0);
+    assert_eq!(daemon.list_all("contacts").await.len(), 0, "no person has written");
+    assert_eq!(daemon.list_all("outbox").await.len(), 0);
     daemon.stop().await;
 }
 
-/// A letter that an older version left, which this one can read.
-fn older_version_left(setup: &Setup, body: &str) {
+/// Stores a rejected webhook that this version can read, as an older version would have left it.
+fn insert_rejected_webhook(setup: &Setup, body: &str) {
     let script = "import sqlite3, sys, hashlib
 db = sqlite3.connect(sys.argv[1])
 body = sys.argv[2].encode()
@@ -167,5 +170,5 @@ db.execute('INSERT INTO letters (app, code, error, hash, received_at, bytes, bod
 db.commit()";
     let database = setup.data().join("beadle.db");
     let python = std::process::Command::new("python3").arg("-c").arg(script).arg(database).arg(body).status();
-    assert!(python.is_ok_and(|status| status.success()), "Python writes into the database");
+    assert!(python.is_ok_and(|status| status.success()), "Python must write into the database");
 }

@@ -1,7 +1,8 @@
-//! The plugin contract and its document may not drift apart: the document names the hash of what it describes.
+//! The plugin contract and the author's guide must not drift apart: the guide ends with the hash of the contract that it
+//! describes.
 //!
-//! A changed contract makes the hash wrong. Whoever changes it reads the document again, and then writes the new hash
-//! below it: the hash cannot say that the document is right, only that somebody looked.
+//! A changed contract invalidates the hash, so its author reads the guide again and updates it. The hash cannot prove that
+//! the guide is right, only that it was read.
 
 use super::{File, Finding};
 use sha2::{Digest, Sha256};
@@ -9,7 +10,7 @@ use sha2::{Digest, Sha256};
 const CONTRACT: &str = "plugin-api/wit/";
 const DOCUMENT: &str = "plugin-api/README.md";
 
-/// Enough of SHA-256 that no change is missed; short enough to read.
+/// Bytes of the SHA-256 that are printed: short enough to read.
 const HASH_BYTES: usize = 8;
 
 /// Compares contract and document.
@@ -17,14 +18,14 @@ pub fn check(files: &[File]) -> Vec<Finding> {
     let hash = hash(files);
     let mark = format!("<!-- describes wit/ as of {hash} -->");
     let Some(document) = files.iter().find(|file| file.path == DOCUMENT) else {
-        return vec![Finding::new(DOCUMENT, 1, format!("the contract has no document; it ends with `{mark}`"))];
+        return vec![Finding::new(DOCUMENT, 1, format!("the author's guide is missing; it must end with `{mark}`"))];
     };
     if document.text.contains(&mark) {
         return Vec::new();
     }
     let last = document.text.lines().count().max(1);
-    let says = format!("plugin-api/wit changed: read this page against it, then end it with `{mark}`");
-    vec![Finding::new(DOCUMENT, last, says)]
+    let message = format!("plugin-api/wit changed: compare this page with it, then end it with `{mark}`");
+    vec![Finding::new(DOCUMENT, last, message)]
 }
 
 fn hash(files: &[File]) -> String {
@@ -47,7 +48,7 @@ mod tests {
     }
 
     #[test]
-    fn a_changed_contract_asks_for_its_document() {
+    fn a_changed_contract_invalidates_the_guide() {
         let wit = |text| file("plugin-api/wit/since-v0.1.0/types.wit", text);
         let mark = format!("<!-- describes wit/ as of {} -->", hash(&[wit("a")]));
         let document = || file(DOCUMENT, &format!("# Plugins\n{mark}\n"));

@@ -1,275 +1,158 @@
-//! Rules about one file at a time.
+//! Rules about one file at a time, line by line.
+//!
+//! Comments are told from code by their first characters only, and tests by their path or by the `#[cfg(test)]` that ends
+//! a file. That is enough for these rules; what needs more is clippy's.
 
-use super::lines::{self, Line};
 use super::{File, Finding};
-
-/// A file that is longer is two files (DESIGN section 4).
-const LONGEST_FILE: usize = 400;
-
-/// What has lines of code; documents, data and lock files may be as long as they are.
-const CODE: &[&str] = &["rs", "js", "mjs", "ts", "py", "css", "html", "wit", "sh"];
-
-/// A file that says this in its first lines is a table or generated, and may be longer. A reason follows.
-const LONG_MARK: &str = "tidy: long";
-
-/// How far down the mark may stand: below the essay at the latest.
-const LONG_MARK_WITHIN: usize = 30;
 
 /// An exception to a rule, on the line or on the one before; a reason follows.
 const MARK: &str = "// tidy: ";
 
-/// Words that do not belong into a crate that is a function of its arguments.
-const IMPURE: &[&str] = &[
-    "SystemTime",
-    "Instant",
-    "std::time",
-    "std::fs",
-    "std::net",
-    "std::io",
-    "std::env",
-    "std::process",
-    "std::thread",
-    "async ",
-    ".await",
-    "tokio",
-    "beadle_clock",
-    "getrandom",
+/// A text and the only folder of the daemon whose code may contain it.
+const KNOWN_ONLY_TO: &[(&str, &str)] = &[
+    ("graph.facebook", "daemon/whatsapp/"),
+    ("messaging_product", "daemon/whatsapp/"),
+    ("biz_opaque_callback_data", "daemon/whatsapp/"),
+    ("phone_number_id\\\"", "daemon/whatsapp/"),
 ];
 
-/// A word and the only folder of the daemon that may say it in code.
-const KNOWN_ONLY_TO: &[(&str, &str, &str)] = &[
-    ("wasmtime", "daemon/sandbox/", "only the sandbox knows wasmtime: put it behind a type of beadle-sandbox"),
-    ("rusqlite", "daemon/store/", "only the store knows SQL: put it behind a step of beadle-store"),
-    ("graph.facebook", "daemon/whatsapp/", "only beadle-whatsapp knows the Cloud API"),
-    ("messaging_product", "daemon/whatsapp/", "only beadle-whatsapp knows the Cloud API's JSON"),
-    ("biz_opaque_callback_data", "daemon/whatsapp/", "only beadle-whatsapp knows the Cloud API's JSON"),
-    ("phone_number_id\\\"", "daemon/whatsapp/", "only beadle-whatsapp knows the Cloud API's JSON"),
-];
+/// Ways to wait for time instead of for a condition, in the languages of the tests. `std::thread::sleep` is clippy's.
+const SLEEPS: &[&str] = &["time::sleep(", "setTimeout(", "waitForTimeout(", "time.sleep("];
 
-/// Ways to wait for time instead of for the thing.
-const SLEEPS: &[&str] =
-    &["thread::sleep", "time::sleep", " sleep(Duration", "setTimeout(", "waitForTimeout(", "time.sleep("];
+/// What tests are written in.
+const TEST_LANGUAGES: &[&str] = &["rs", "js", "mjs", "py"];
 
-/// Texts that name one machine or one mirror. In two halves, so that this file does not name them.
+/// Texts that name one machine. In two halves, so that this file does not contain them.
 const MACHINES: &[(&str, &str)] = &[("/wo", "rk/"), ("/ho", "me/"), ("/ro", "ot/"), ("/Use", "rs/")];
 
 /// Checks one file.
 pub fn check(file: &File) -> Vec<Finding> {
-    let extension = file.path.rsplit_once('.').map_or("", |(_, extension)| extension);
-    let mut findings = Vec::new();
-    if CODE.contains(&extension) {
-        findings.extend(length(file));
+    let mut findings = machines(file);
+    if file.extension() == "rs" {
+        findings.extend(module_comment(file));
+        findings.extend(platform_json(file));
     }
-    findings.extend(machines(file));
-    if extension == "rs" {
-        let lines = lines::of(&file.text);
-        findings.extend(essay(file));
-        findings.extend(attributes(file, &lines));
-        findings.extend(words(file, &lines));
-    } else if is_test_file(&file.path) && CODE.contains(&extension) {
-        let lines: Vec<Line<'_>> = file
-            .text
-            .lines()
-            .enumerate()
-            .map(|(index, text)| Line { number: index + 1, code: text.into(), text, test: true })
-            .collect();
-        findings.extend(sleeps(file, &lines));
+    if is_test_file(&file.path) && TEST_LANGUAGES.contains(&file.extension()) {
+        findings.extend(sleeps(file));
     }
     findings
 }
 
-fn length(file: &File) -> Option<Finding> {
-    let count = file.text.lines().count();
-    let marked = file.text.lines().take(LONG_MARK_WITHIN).any(|line| has_reason(line, LONG_MARK));
-    (count > LONGEST_FILE && !marked).then(|| {
-        let says = format!(
-            "{count} lines, {LONGEST_FILE} at most: make it two files by what they are for \
-             (a table or generated code says `{LONG_MARK}, REASON` at the top)"
-        );
-        Finding::new(&file.path, LONGEST_FILE + 1, says)
-    })
-}
-
-/// The mark stands in the line and something that can be a reason after it.
-fn has_reason(line: &str, mark: &str) -> bool {
-    line.split_once(mark).is_some_and(|(_, reason)| reason.trim_start_matches([',', ':', ' ']).len() >= 10)
-}
-
-fn essay(file: &File) -> Option<Finding> {
+fn module_comment(file: &File) -> Option<Finding> {
     let first = file.text.lines().find(|line| !line.trim().is_empty() && !line.starts_with("#!["));
-    let has_essay = first.is_some_and(|line| line.starts_with("//!"));
-    (!has_essay).then(|| {
-        let says = "a module begins with `//!`: what it is for, why it is so, what it is not";
-        Finding::new(&file.path, 1, says)
-    })
+    let message = "a module must begin with `//!`: responsibility, invariants, what it does not do";
+    (!first.is_some_and(|line| line.starts_with("//!"))).then(|| Finding::new(&file.path, 1, message))
 }
 
 fn machines(file: &File) -> Vec<Finding> {
     let mut findings = Vec::new();
-    for (index, line) in file.text.lines().enumerate() {
+    for (number, line) in numbered(&file.text) {
         for (head, tail) in MACHINES {
             let path = format!("{head}{tail}");
             if line.match_indices(&path).any(|(at, _)| begins_path(line, at)) {
-                let says = format!("`{path}` is a folder of one machine: say it relative to the repository");
-                findings.push(Finding::new(&file.path, index + 1, says));
+                let message = format!("`{path}` is a folder of one machine: make the path relative to the repository");
+                findings.push(Finding::new(&file.path, number, message));
             }
         }
         if file.path.ends_with("package-lock.json") && line.trim_start().starts_with("\"resolved\": \"http") {
-            let says = "the lock file names a registry: make it with `npm install --omit-lockfile-registry-resolved`";
-            findings.push(Finding::new(&file.path, index + 1, says));
+            let message =
+                "the lock file names a registry: create it with `npm install --omit-lockfile-registry-resolved`";
+            findings.push(Finding::new(&file.path, number, message));
         }
     }
     findings
 }
 
-/// Nothing before it that makes it the tail of a longer path (`https://host/home/…`, `a/work/b`).
+/// Whether a path starts there, rather than the rest of a longer one (`https://host/home/…`).
 fn begins_path(line: &str, at: usize) -> bool {
     line.get(..at)
         .and_then(|before| before.chars().next_back())
         .is_none_or(|c| !c.is_alphanumeric() && !"._-/~}$>".contains(c))
 }
 
-/// Lint exceptions are `expect`, which ends by itself when it is no longer needed, and say why.
-fn attributes(file: &File, lines: &[Line<'_>]) -> Vec<Finding> {
+/// The platform's JSON is known to one crate. That other crates do not use wasmtime or SQL follows from their manifests.
+fn platform_json(file: &File) -> Vec<Finding> {
+    if !file.path.starts_with("daemon/") || is_test_file(&file.path) {
+        return Vec::new();
+    }
     let mut findings = Vec::new();
-    for (index, line) in lines.iter().enumerate() {
-        let code = line.code.trim_start();
-        let allow = code.starts_with("#[allow(") || code.starts_with("#![allow(");
-        let expect = code.starts_with("#[expect(") || code.starts_with("#![expect(");
-        if !allow && !expect {
-            continue;
-        }
-        let mut attribute = String::new();
-        for line in lines.iter().skip(index) {
-            attribute.push_str(line.code.trim());
-            if line.code.trim_end().ends_with(")]") {
-                break;
+    let mut before = "";
+    for (number, line) in numbered(&file.text).take_while(|(_, line)| line.trim() != "#[cfg(test)]") {
+        let is_comment = line.trim_start().starts_with("//");
+        for (text, home) in KNOWN_ONLY_TO {
+            if !is_comment && line.contains(text) && !file.path.starts_with(home) && !is_excepted(line, before) {
+                let text = text.trim_end_matches("\\\"");
+                let message = format!("`{text}` belongs to the platform's JSON, which only beadle-whatsapp knows");
+                findings.push(Finding::new(&file.path, number, message));
             }
         }
-        if !attribute.contains("reason = \"") {
-            findings.push(Finding::new(&file.path, line.number, "an exception says why: add `reason = \"…\"`"));
-        } else if allow && !excepted(lines, index) {
-            let says = "use `#[expect(…)]`, which tells when it is not needed any more (or say why not: `// tidy: …`)";
-            findings.push(Finding::new(&file.path, line.number, says));
-        }
+        before = line;
     }
     findings
 }
 
-fn words(file: &File, lines: &[Line<'_>]) -> Vec<Finding> {
-    let mut findings = sleeps(file, lines);
-    let pure = ["daemon/gate/src/", "daemon/model/src/"].iter().any(|folder| file.path.starts_with(folder));
-    let in_daemon = file.path.starts_with("daemon/");
-    for (index, line) in lines.iter().enumerate() {
-        if pure
-            && !line.test
-            && let Some(word) = IMPURE.iter().find(|word| line.code.contains(**word))
-        {
-            let says = format!(
-                "`{}` in a crate that does no I/O and knows no clock and no async: take what it gives as an argument",
-                word.trim()
-            );
-            findings.push(Finding::new(&file.path, line.number, says));
+fn sleeps(file: &File) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let mut before = "";
+    for (number, line) in numbered(&file.text) {
+        if SLEEPS.iter().any(|call| line.contains(call)) && !is_excepted(line, before) {
+            findings.push(Finding::new(&file.path, number, "a test must wait for a condition, not for time to pass"));
         }
-        for (word, home, says) in KNOWN_ONLY_TO {
-            if in_daemon
-                && !line.test
-                && !file.path.starts_with(home)
-                && line.code.contains(word)
-                && !excepted(lines, index)
-            {
-                findings.push(Finding::new(
-                    &file.path,
-                    line.number,
-                    format!("`{}`: {says}", word.trim_end_matches("\\\"")),
-                ));
-            }
-        }
+        before = line;
     }
     findings
-}
-
-fn sleeps(file: &File, lines: &[Line<'_>]) -> Vec<Finding> {
-    let all_test = is_test_file(&file.path);
-    lines
-        .iter()
-        .enumerate()
-        .filter(|(index, line)| {
-            (line.test || all_test) && SLEEPS.iter().any(|word| line.code.contains(word)) && !excepted(lines, *index)
-        })
-        .map(|(_, line)| Finding::new(&file.path, line.number, "a test waits for the thing, not for time to pass"))
-        .collect()
 }
 
 fn is_test_file(path: &str) -> bool {
-    path.starts_with("tests/") || path.contains("/tests/")
+    path.starts_with("tests/") || path.contains("/tests/") || path.ends_with("/tests.rs")
 }
 
-fn excepted(lines: &[Line<'_>], index: usize) -> bool {
-    [Some(index), index.checked_sub(1)]
-        .into_iter()
-        .flatten()
-        .filter_map(|at| lines.get(at))
-        .any(|l| has_reason(l.text, MARK))
+/// Whether one of the lines carries the mark, and something that can be a reason after it.
+fn is_excepted(line: &str, before: &str) -> bool {
+    [line, before].iter().any(|line| line.split_once(MARK).is_some_and(|(_, reason)| reason.len() >= 10))
+}
+
+fn numbered(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    text.lines().enumerate().map(|(index, line)| (index + 1, line))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn says(path: &str, text: &str) -> Vec<String> {
-        check(&File { path: path.into(), text: text.into() })
-            .into_iter()
-            .map(|finding| format!("{}: {}", finding.line, finding.says.split(':').next().unwrap()))
-            .collect()
+    fn lines(path: &str, text: &str) -> Vec<usize> {
+        check(&File { path: path.into(), text: text.into() }).into_iter().map(|finding| finding.line).collect()
     }
 
     #[test]
-    fn a_file_has_an_essay_and_400_lines() {
-        assert_eq!(says("xtask/src/a.rs", "fn a() {}\n"), ["1: a module begins with `//!`"]);
-        assert_eq!(says("xtask/src/a.rs", &format!("//! Why.\n{}", "\n".repeat(400))), ["401: 401 lines, 400 at most"]);
-        let table = format!("//! Why.\n// tidy: long, a table of codes\n{}", "\n".repeat(400));
-        assert!(says("xtask/src/a.rs", &table).is_empty());
-        let no_reason = format!("//! Why.\n// tidy: long\n{}", "\n".repeat(400));
-        assert_eq!(says("xtask/src/a.rs", &no_reason).len(), 1);
+    fn a_module_without_a_comment_is_found() {
+        assert_eq!(lines("xtask/src/a.rs", "fn a() {}\n"), [1]);
+        assert!(lines("xtask/src/a.rs", "#![no_std]\n//! Why.\nfn a() {}\n").is_empty());
     }
 
     #[test]
-    fn pure_crates_stay_pure_outside_tests() {
-        let text = "//! Never async, no tokio.\nuse std::time::Instant;\n#[cfg(test)]\nmod t {\n use std::fs;\n}\n";
-        assert_eq!(says("daemon/gate/src/a.rs", text).len(), 1);
-        assert!(says("daemon/clock/src/a.rs", text).is_empty());
+    fn platform_json_is_found_outside_its_crate() {
+        let text = "//! messaging_product is fine here.\nlet a = \"messaging_product\";\n#[cfg(test)]\nmod tests { \"messaging_product\" }\n";
+        assert_eq!(lines("daemon/beadle/src/a.rs", text), [2]);
+        assert!(lines("daemon/whatsapp/src/a.rs", text).is_empty());
+        let marked = "//! Why.\n// tidy: the default belongs to the configuration\nlet a = \"graph.facebook.com\";\n";
+        assert!(lines("daemon/beadle/src/a.rs", marked).is_empty());
     }
 
     #[test]
-    fn each_foreign_thing_has_one_home() {
-        let text = "//! Not wasmtime.\nuse wasmtime::Store;\n";
-        assert_eq!(says("daemon/beadle/src/a.rs", text), ["2: `wasmtime`"]);
-        assert!(says("daemon/sandbox/src/a.rs", text).is_empty());
-        let marked = "//! Why.\n// tidy: the filter of log lines needs the name\nlet a = \"wasmtime\";\n";
-        assert!(says("daemon/beadle/src/a.rs", marked).is_empty());
+    fn sleeps_in_tests_are_found() {
+        let line = ["tokio::time", "::sleep(x).await;"].concat();
+        assert_eq!(lines("tests/src/a.rs", &format!("//! Why.\n{line}\n")), [2]);
+        assert_eq!(lines("daemon/a/src/a/tests.rs", &format!("//! Why.\n{line}\n")), [2]);
+        assert!(lines("daemon/a/src/a.rs", &format!("//! Why.\n{line}\n")).is_empty());
+        assert_eq!(lines("tests/pages/a.mjs", "setTimeout(f, 5)\n"), [1]);
+        assert!(lines("tests/pages/a.mjs", "// tidy: between two looks\nsetTimeout(f, 5)\n").is_empty());
     }
 
     #[test]
-    fn exceptions_are_expected_and_have_a_reason() {
-        assert_eq!(says("a.rs", "//! W.\n#[expect(dead_code)]\n"), ["2: an exception says why"]);
-        assert_eq!(says("a.rs", "//! W.\n#[allow(dead_code, reason = \"so\")]\n").len(), 1);
-        assert!(says("a.rs", "//! W.\n#[expect(\n    dead_code,\n    reason = \"so\"\n)]\n").is_empty());
-    }
-
-    #[test]
-    fn tests_do_not_sleep() {
-        let line = ["std::thread", "::sleep(x);"].concat();
-        assert_eq!(says("tests/src/a.rs", &format!("//! W.\n{line}\n")).len(), 1);
-        assert_eq!(says("daemon/a/src/a.rs", &format!("//! W.\n#[cfg(test)]\nmod t {{\n{line}\n}}\n")).len(), 1);
-        assert!(says("daemon/a/src/a.rs", &format!("//! W.\n{line}\n")).is_empty());
-        assert_eq!(says("tests/pages/a.mjs", "setTimeout(f, 5)\n").len(), 1); // tidy: the rule's own example
-    }
-
-    #[test]
-    fn no_machine_is_named() {
+    fn a_path_of_one_machine_is_found() {
         let home = ["/ho", "me/anna/x"].concat();
-        assert_eq!(says("README.md", &format!("see {home}\n")).len(), 1);
-        assert!(says("README.md", &format!("see https://example.org{home}\n")).is_empty());
+        assert_eq!(lines("README.md", &format!("see {home}\n")), [1]);
+        assert!(lines("README.md", &format!("see https://example.org{home}\n")).is_empty());
     }
 }

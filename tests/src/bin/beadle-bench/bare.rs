@@ -7,7 +7,7 @@ use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::{Router, routing::post};
-use beadle_e2e::meta;
+use beadle_test_support::webhook;
 use serde_json::{Value, json};
 use std::sync::Arc;
 
@@ -20,16 +20,18 @@ struct Bot {
 pub async fn run(graph_url: &str) -> Result<(), String> {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let client = reqwest::Client::builder().build().map_err(|error| error.to_string())?;
-    let send_to = format!("{graph_url}/v26.0/{}/messages", meta::PHONE_NUMBER_ID);
+    let send_to = format!("{graph_url}/v26.0/{}/messages", webhook::PHONE_NUMBER_ID);
     let bot = Arc::new(Bot { client, send_to });
-    let router = Router::new().route(meta::WEBHOOK_PATH, post(webhook)).with_state(bot);
+    let router = Router::new().route(webhook::PATH, post(webhook)).with_state(bot);
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.map_err(|error| error.to_string())?;
     println!("listening on {}", listener.local_addr().map_err(|error| error.to_string())?);
     axum::serve(listener, router).await.map_err(|error| error.to_string())
 }
 
 async fn webhook(State(bot): State<Arc<Bot>>, headers: HeaderMap, body: Bytes) -> StatusCode {
-    let signed = headers.get("x-hub-signature-256").is_some_and(|header| header == meta::signature(&body).as_str());
+    let signed = headers
+        .get("x-hub-signature-256")
+        .is_some_and(|header| header == webhook::signature(webhook::APP_SECRET, &body).as_str());
     if !signed {
         return StatusCode::FORBIDDEN;
     }
@@ -41,7 +43,7 @@ async fn webhook(State(bot): State<Arc<Bot>>, headers: HeaderMap, body: Bytes) -
             "messaging_product": "whatsapp", "recipient_type": "individual", "to": from,
             "type": "text", "text": { "body": text },
         });
-        let sent = bot.client.post(&bot.send_to).bearer_auth(meta::ACCESS_TOKEN).json(&reply).send().await;
+        let sent = bot.client.post(&bot.send_to).bearer_auth(webhook::ACCESS_TOKEN).json(&reply).send().await;
         if !sent.is_ok_and(|answer| answer.status().is_success()) {
             return StatusCode::INTERNAL_SERVER_ERROR;
         }

@@ -5,8 +5,8 @@
 //! is felt by every message it held up and not only by one.
 
 use crate::marks::{Marks, TEXT_MARK};
-use beadle_e2e::http::Connection;
-use beadle_e2e::{meta, random};
+use beadle_test_support::http::Connection;
+use beadle_test_support::{rng, webhook};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -28,16 +28,16 @@ pub struct Load {
 }
 
 impl Load {
-    /// So many messages from so many contacts, in an order that looks like chance and is always the same. `run` makes
+    /// So many messages from so many contacts, in an order that looks like rng and is always the same. `run` makes
     /// the ids of one run differ from those of another; `text` may change what message n says.
     pub fn new(run: &str, count: usize, contacts: u64, text: impl Fn(usize) -> Option<String>) -> Self {
         let at_s = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-        let mut chance = random::Chance::new(contacts);
+        let mut rng = rng::Rng::new(contacts);
         let requests = (0..count)
             .map(|n| {
-                let from = (FIRST_PHONE + chance.below(contacts)).to_string();
+                let from = (FIRST_PHONE + rng.below(contacts)).to_string();
                 let text = text(n).unwrap_or_else(|| format!("{TEXT_MARK}{n}"));
-                meta::post(&meta::text_message(&from, &format!("wamid.{run}.{n}"), at_s, &text))
+                webhook::signed_request(&webhook::text_message(&from, &format!("wamid.{run}.{n}"), at_s, &text))
             })
             .collect();
         Self { requests }

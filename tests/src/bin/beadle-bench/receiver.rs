@@ -4,8 +4,8 @@
 //! receipts on, each reply is followed by three webhooks (sent, delivered, read), one after the other, as on the platform.
 
 use crate::marks::{Marks, TEXT_MARK};
-use beadle_e2e::http::Connection;
-use beadle_e2e::meta;
+use beadle_test_support::http::Connection;
+use beadle_test_support::webhook;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -156,8 +156,8 @@ fn start_receipts(callback: &Callback, marks: &Arc<Marks>) -> Receipts {
                 let Some(connection) = &mut connection else { return };
                 for status in ["sent", "delivered", "read"] {
                     let at_s = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-                    let body = meta::receipt(&reply.id, status, at_s, &reply.to, &reply.callback);
-                    let request = meta::post(&body);
+                    let body = webhook::receipt(&reply.id, status, at_s, &reply.to, &reply.callback);
+                    let request = webhook::signed_request(&body);
                     while !connection.exchange(&request).await.is_ok_and(|answer| answer.status == 200) {
                         tokio::task::yield_now().await;
                     }

@@ -7,7 +7,7 @@ use crate::machine;
 use crate::marks::Marks;
 use crate::receiver::Receiver;
 use crate::report::Report;
-use beadle_e2e::program;
+use beadle_test_support::program;
 use std::sync::Arc;
 use std::time::Instant;
 

@@ -8,7 +8,7 @@ use crate::marks::{Marks, Spread};
 use crate::receiver::Receiver;
 use crate::report::{Better, Report};
 use crate::run::{Outcome, Run, Way};
-use beadle_e2e::daemon::Setup;
+use beadle_test_support::daemon::Setup;
 use std::sync::Arc;
 
 /// The rate at which DESIGN section 12 speaks of times.

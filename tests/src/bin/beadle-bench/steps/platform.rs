@@ -7,10 +7,10 @@ use crate::report::Report;
 use axum::Router;
 use axum::extract::{Query, State};
 use axum::routing::get;
-use beadle_e2e::http::{Connection, request};
-use beadle_e2e::meta;
-use beadle_e2e::program::{Program, built};
-use beadle_e2e::simulator::Simulator;
+use beadle_test_support::http::{Connection, request};
+use beadle_test_support::program::{Program, built};
+use beadle_test_support::simulator::Simulator;
+use beadle_test_support::webhook;
 use serde_json::json;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -56,7 +56,7 @@ const PEOPLE: u64 = 1000;
 const EACH_SECOND: usize = 4000;
 
 /// Nobody waits longer for a part.
-const PATIENCE: Duration = Duration::from_secs(120);
+const TIMEOUT: Duration = Duration::from_secs(120);
 
 /// The simulator alone, with a callback that only says 200: what people write, and what is sent with and without receipts.
 pub async fn simulator(options: &Options, report: &mut Report) -> Result<(), String> {
@@ -68,17 +68,17 @@ pub async fn simulator(options: &Options, report: &mut Report) -> Result<(), Str
     let per_person = count / usize::try_from(PEOPLE).unwrap_or(1);
     let flood = json!({"people": PEOPLE, "count": count, "rate": 0, "text": "hello"});
     simulator.control("POST", "flood", &flood).await;
-    until(&came, count).await?;
+    wait_until(&came, count).await?;
     let note = format!("{PEOPLE} people, {per_person} messages each");
     report.note("simulator: webhooks delivered", rate(count, begun), "/s", None, note);
 
     for (receipts, webhooks) in [(false, 0), (true, 2)] {
-        simulator.faults(json!({ "receipts": receipts })).await;
+        simulator.set_faults(json!({ "receipts": receipts })).await;
         let (before, begun) = (*came.borrow(), Instant::now());
         send(&address, count).await?;
         let name = if receipts { "with two receipts each" } else { "without receipts" };
         report.add(format!("simulator: messages taken, {name}"), rate(count, begun), "/s", None);
-        until(&came, before + webhooks * count).await?;
+        wait_until(&came, before + webhooks * count).await?;
         if receipts {
             report.add("simulator: messages taken and told of", rate(count, begun), "/s", None);
         }
@@ -94,8 +94,8 @@ fn rate(count: usize, begun: Instant) -> f64 {
 async fn start(callback: &str) -> (Simulator, String) {
     let mut command = Command::new(built("beadle-simulator"));
     command.args(["--listen", "127.0.0.1:0", "--callback", callback, "--no-people", "--log", "0"]);
-    command.args(["--app-secret", meta::APP_SECRET, "--verify-token", meta::VERIFY_TOKEN]);
-    command.args(["--access-token", meta::ACCESS_TOKEN, "--phone-number-id", meta::PHONE_NUMBER_ID]);
+    command.args(["--app-secret", webhook::APP_SECRET, "--verify-token", webhook::VERIFY_TOKEN]);
+    command.args(["--access-token", webhook::ACCESS_TOKEN, "--phone-number-id", webhook::PHONE_NUMBER_ID]);
     let mut program = Program::start(&mut command);
     let page = program.line(|line| line.strip_prefix("listening ").map(String::from)).await;
     let address = page.trim_start_matches("http://").trim_end_matches('/').to_owned();
@@ -110,8 +110,9 @@ async fn send(address: &str, count: usize) -> Result<(), String> {
         let (next, address) = (Arc::clone(&next), address.to_owned());
         senders.spawn(async move {
             let mut connection = Connection::tcp(&address).await.map_err(|error| error.to_string())?;
-            let path = format!("/v26.0/{}/messages", meta::PHONE_NUMBER_ID);
-            let header = format!("Authorization: Bearer {}\r\nContent-Type: application/json\r\n", meta::ACCESS_TOKEN);
+            let path = format!("/v26.0/{}/messages", webhook::PHONE_NUMBER_ID);
+            let header =
+                format!("Authorization: Bearer {}\r\nContent-Type: application/json\r\n", webhook::ACCESS_TOKEN);
             loop {
                 let n = next.fetch_add(1, Relaxed);
                 if n >= count {
@@ -144,16 +145,16 @@ async fn callback() -> Result<(String, watch::Receiver<usize>), String> {
     };
     let take = |State(came): State<Came>| async move { came.send_modify(|count| *count += 1) };
     let (told, came) = watch::channel(0);
-    let router = Router::new().route(meta::WEBHOOK_PATH, get(greet).post(take)).with_state(Arc::new(told));
+    let router = Router::new().route(webhook::PATH, get(greet).post(take)).with_state(Arc::new(told));
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.map_err(|error| error.to_string())?;
     let address = listener.local_addr().map_err(|error| error.to_string())?;
     tokio::spawn(async move { axum::serve(listener, router).await });
-    Ok((format!("http://{address}{}", meta::WEBHOOK_PATH), came))
+    Ok((format!("http://{address}{}", webhook::PATH), came))
 }
 
-async fn until(came: &watch::Receiver<usize>, wanted: usize) -> Result<(), String> {
+async fn wait_until(came: &watch::Receiver<usize>, wanted: usize) -> Result<(), String> {
     let mut came = came.clone();
-    let all = tokio::time::timeout(PATIENCE, came.wait_for(|count| *count >= wanted)).await;
+    let all = tokio::time::timeout(TIMEOUT, came.wait_for(|count| *count >= wanted)).await;
     let all = all.map(|all| all.map(drop));
     match all {
         Ok(Ok(())) => Ok(()),

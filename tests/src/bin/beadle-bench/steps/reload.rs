@@ -9,9 +9,9 @@ use crate::marks::Marks;
 use crate::receiver::Receiver;
 use crate::report::{Better, Report};
 use crate::run::{Run, Way};
-use beadle_e2e::daemon::{Daemon, Setup};
-use beadle_e2e::program::probe;
-use beadle_e2e::random::Chance;
+use beadle_test_support::daemon::{Daemon, Setup};
+use beadle_test_support::program::probe;
+use beadle_test_support::rng::Rng;
 use serde_json::Value;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -131,10 +131,10 @@ async fn every_second<T>(setup: &Setup) -> T {
 /// this was sent: of two that are on their way at once nobody can say which was first. The load chooses contacts by this
 /// very sequence.
 fn misordered(times: &[[u64; 3]]) -> usize {
-    let mut chance = Chance::new(CONTACTS);
+    let mut rng = Rng::new(CONTACTS);
     let mut last: HashMap<u64, (u64, u64)> = HashMap::new();
     let early = times.iter().filter(|[sent, acked, replied]| {
-        let from = FIRST_PHONE + chance.below(CONTACTS);
+        let from = FIRST_PHONE + rng.below(CONTACTS);
         let (acked_before, replied_before) = last.insert(from, (*acked, *replied)).unwrap_or((u64::MAX, 0));
         acked_before < *sent && *replied > 0 && *replied < replied_before
     });

@@ -7,7 +7,7 @@ use crate::machine;
 use crate::marks::Marks;
 use crate::receiver::Receiver;
 use crate::report::Report;
-use beadle_e2e::daemon::{Daemon, Setup};
+use beadle_test_support::daemon::{Daemon, Setup};
 use serde_json::Value;
 use std::fmt::Write as _;
 use std::sync::Arc;

@@ -2,8 +2,8 @@
 
 use crate::receiver::Receiver;
 use crate::run::Server;
-use beadle_e2e::daemon::{Daemon, Setup};
-use beadle_e2e::program::Program;
+use beadle_test_support::daemon::{Daemon, Setup};
+use beadle_test_support::program::Program;
 use std::path::Path;
 use tokio::process::Command;
 

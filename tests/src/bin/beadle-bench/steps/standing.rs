@@ -65,7 +65,8 @@ const CALL_AIMS_US: [(&str, f64); 2] = [
 pub async fn call_cost(_: &Options, report: &mut Report) -> Result<(), String> {
     let own = std::env::current_exe().map_err(|error| error.to_string())?;
     let example = own.with_file_name("examples").join("call_cost");
-    let output = tokio::process::Command::new(&example).arg(beadle_e2e::program::plugin("echo")).output().await;
+    let output =
+        tokio::process::Command::new(&example).arg(beadle_test_support::program::plugin("echo")).output().await;
     let output = output.map_err(|error| format!("{}: {error}", example.display()))?;
     let said = String::from_utf8_lossy(&output.stdout);
     let calls: Vec<(&str, f64)> = said.lines().filter_map(call_line).collect();

@@ -7,7 +7,7 @@ use crate::machine;
 use crate::marks::Marks;
 use crate::receiver::Receiver;
 use crate::report::Report;
-use beadle_e2e::daemon::{Daemon, Setup};
+use beadle_test_support::daemon::{Daemon, Setup};
 use serde_json::Value;
 use std::path::Path;
 use std::sync::Arc;
@@ -83,7 +83,7 @@ async fn script(setup: &Setup, words: &[&str]) -> Result<(), String> {
 
 /// How much later than planned they became events: some, spread over all.
 async fn lateness(daemon: &Daemon, kind: &str, moment: &str) -> Vec<f64> {
-    let events = daemon.all(&format!("events?kind={kind}")).await;
+    let events = daemon.list_all(&format!("events?kind={kind}")).await;
     let mut late = Vec::new();
     for event in events.iter().step_by((events.len() / ASKED).max(1)) {
         let id = event.get("id").and_then(Value::as_str).unwrap_or_default();

@@ -1,0 +1,38 @@
+//! What tests of several crates share: a harness for the real programs, signed webhooks, seeded random numbers.
+//!
+//! It depends on no crate of the daemon, so that a test sees what a user sees: command lines, files, HTTP. It waits for
+//! conditions (a line, a notification, a state of the daemon), never for time to pass, and fails with what the programs
+//! printed. It is used by tests and benchmarks only and is not shipped.
+
+#![expect(clippy::panic, reason = "test support: panicking is how a test fails")]
+
+pub mod daemon;
+pub mod disk;
+pub mod guest;
+pub mod http;
+pub mod program;
+pub mod rng;
+pub mod simulator;
+pub mod webhook;
+
+use std::time::Duration;
+
+/// The limit of every wait for something that usually takes milliseconds: generous for a busy machine.
+pub const TIMEOUT: Duration = Duration::from_secs(60);
+
+/// How often [`wait_until`] checks.
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
+
+/// Polls until `check` returns a value, and returns that value. Panics after [`TIMEOUT`] with `what`.
+pub async fn wait_until<T>(what: &str, check: impl AsyncFn() -> Option<T>) -> T {
+    let found = tokio::time::timeout(TIMEOUT, async {
+        loop {
+            if let Some(found) = check().await {
+                return found;
+            }
+            // tidy: the interval between two checks of a condition in another process
+            tokio::time::sleep(POLL_INTERVAL).await;
+        }
+    });
+    found.await.unwrap_or_else(|_| panic!("timed out waiting until {what}"))
+}

@@ -1,0 +1,55 @@
+//! STOP and START work before any plugin, in several languages, and with every plugin broken.
+
+use crate::UNPACED;
+use beadle_test_support::daemon::Setup;
+use beadle_test_support::simulator::SimulatorAddress;
+use beadle_test_support::wait_until;
+
+#[tokio::test]
+async fn stop_silences_and_start_resumes() {
+    let address = SimulatorAddress::reserve();
+    let setup = Setup::new(&address.url()).plugin("echo", "").toml(UNPACED).toml("[keywords]\nbrand = \"De Buurt\"");
+    let daemon = setup.start().await;
+    let simulator = address.start(&setup).await;
+    for (person, stop, start) in
+        [("Ana", "Parar", "Começar"), ("Bram", "afmelden!", "Aanmelden"), ("Kadri", "LÕPETA", "alusta")]
+    {
+        simulator.say(person, "one").await;
+        simulator.expect_texts(person, &["one"]).await;
+        simulator.say(person, stop).await;
+        // Beadle answers, not the plugin.
+        wait_until("STOP is answered", async || (simulator.texts(person).await.len() == 2).then_some(())).await;
+        simulator.say(person, "two").await;
+        simulator.wait_until_delivered().await;
+        daemon.wait_until_idle().await;
+        assert_eq!(simulator.texts(person).await.len(), 2, "nothing is sent after STOP");
+        simulator.say(person, start).await;
+        wait_until("START is answered", async || (simulator.texts(person).await.len() == 3).then_some(())).await;
+        simulator.say(person, "three").await;
+        wait_until("messages are answered again", async || (simulator.texts(person).await.len() == 4).then_some(()))
+            .await;
+        let texts = simulator.texts(person).await;
+        assert_eq!(texts.last().map(String::as_str), Some("three"));
+        assert!(texts.iter().all(|text| ![stop, start, "two"].contains(&text.as_str())), "{texts:?}");
+    }
+    daemon.stop().await;
+}
+
+#[tokio::test]
+async fn stop_works_with_every_plugin_broken() {
+    let address = SimulatorAddress::reserve();
+    let setup = Setup::new(&address.url())
+        .probe("guard", "wrong = \"trap\"", "stage = \"guard\"\non_failure = \"skip\"")
+        .probe("answer", "wrong = \"trap\"", "")
+        .toml(UNPACED);
+    let daemon = setup.start().await;
+    let simulator = address.start(&setup).await;
+    simulator.say("Ana", "STOP").await;
+    wait_until("STOP is answered", async || (simulator.texts("Ana").await.len() == 1).then_some(())).await;
+    daemon.wait_until_idle().await;
+    let contacts = daemon.get("contacts").await;
+    let opted_out = contacts.pointer("/items/0/opted_out_since");
+    assert!(opted_out.is_some_and(|since| since.is_i64()), "{contacts}");
+    assert_eq!(contacts.pointer("/items/0/member_since"), None, "{contacts}");
+    daemon.stop().await;
+}

@@ -1,0 +1,108 @@
+//! Virtual time: the simulator advances from one due moment to the next, its own or the daemon's, and both finish what is due
+//! before it goes on.
+
+use beadle_test_support::daemon::{Daemon, Setup};
+use beadle_test_support::simulator::{Simulator, SimulatorAddress, text_of};
+use serde_json::{Value, json};
+
+const MINUTE_MS: i64 = 60_000;
+const DAY_MS: i64 = 24 * 60 * MINUTE_MS;
+
+async fn start() -> (Setup, Daemon, Simulator) {
+    let address = SimulatorAddress::reserve();
+    // Otherwise the plugin would report windows too.
+    let windows = "[windows]\nexpiring_before = []";
+    let setup = Setup::new(&address.url()).plugin("hourglass", "").toml(windows).clock(&address.clock_url());
+    let simulator = address.start_virtual(&setup).await;
+    let daemon = setup.start().await;
+    (setup, daemon, simulator)
+}
+
+/// The texts that a person received, each with the time at which the platform accepted it.
+async fn received(simulator: &Simulator, person: &str) -> Vec<(String, i64)> {
+    let messages = simulator.messages(Some(person)).await;
+    let at = |message: &Value| message.get("at_ms").and_then(Value::as_i64).unwrap_or_default();
+    messages.iter().filter_map(|message| Some((text_of(message)?, at(message)))).collect()
+}
+
+#[tokio::test]
+async fn advance_steps_through_every_due_moment() {
+    let (_setup, daemon, simulator) = start().await;
+    let begin = simulator.now().await;
+    // Receipts are delayed, so that the platform has due moments between those of the plugin.
+    simulator.set_faults(json!({ "receipt_late": { "probability": 1 } })).await;
+    for minutes in [90, 30, 600, 30, 1439] {
+        simulator.say("Ana", &format!("in {minutes} timer-{minutes}")).await;
+    }
+    simulator.advance(DAY_MS).await;
+    assert_eq!(simulator.now().await, begin + DAY_MS);
+    let wanted: Vec<_> = [30, 90, 600, 1439]
+        .map(|minutes| (format!("timer-{minutes} {}", begin + minutes * MINUTE_MS), begin + minutes * MINUTE_MS))
+        .into();
+    assert_eq!(received(&simulator, "Ana").await, wanted, "each at its moment");
+    let states = simulator.messages(Some("Ana")).await;
+    assert!(states.iter().all(|message| message.get("state") == Some(&json!("delivered"))), "{states:?}");
+    let clock = daemon.get("clock").await;
+    assert_eq!((clock.get("at_rest"), clock.get("next_due_at")), (Some(&json!(true)), None), "{clock}");
+    daemon.stop().await;
+}
+
+#[tokio::test]
+async fn jump_fires_due_timers_late_and_once() {
+    let (_setup, daemon, simulator) = start().await;
+    let begin = simulator.now().await;
+    simulator.say("Ana", "in 10 tea").await;
+    simulator.say("Ana", "in 20 cake").await;
+    simulator.advance(0).await;
+    let later = begin + 5 * 60 * MINUTE_MS;
+    simulator.control("POST", "clock", &json!({ "set_ms": later })).await;
+    simulator.advance(0).await;
+    let wanted = [(format!("tea {later}"), later), (format!("cake {later}"), later)];
+    assert_eq!(received(&simulator, "Ana").await, wanted);
+    // Set back, nothing fires again.
+    simulator.control("POST", "clock", &json!({ "set_ms": begin })).await;
+    simulator.advance(6 * 60 * MINUTE_MS).await;
+    assert_eq!(received(&simulator, "Ana").await, wanted);
+    daemon.stop().await;
+}
+
+#[tokio::test]
+async fn idle_month_passes_quickly() {
+    let (_setup, daemon, simulator) = start().await;
+    let begin = simulator.now().await;
+    // Within the window that Bram's message opened.
+    simulator.say("Bram", "in 1000 soon").await;
+    simulator.advance(30 * DAY_MS).await;
+    assert_eq!(simulator.now().await, begin + 30 * DAY_MS);
+    assert_eq!(received(&simulator, "Bram").await.len(), 1);
+    daemon.stop().await;
+}
+
+#[tokio::test]
+async fn clock_runs_at_the_set_speed() {
+    let (_setup, daemon, simulator) = start().await;
+    let begin = simulator.now().await;
+    simulator.say("Kadri", "in 600 evening").await;
+    simulator.control("POST", "clock", &json!({ "speed": 86_400 })).await;
+    let due = begin + 600 * MINUTE_MS;
+    simulator.expect_texts("Kadri", &[&format!("evening {due}")]).await;
+    simulator.control("POST", "clock", &json!({ "speed": 0 })).await;
+    assert!(simulator.now().await >= due);
+    daemon.stop().await;
+}
+
+#[tokio::test]
+async fn clock_does_not_wait_for_a_dead_follower() {
+    let (setup, daemon, simulator) = start().await;
+    let begin = simulator.now().await;
+    simulator.say("Ana", "in 10 tea").await;
+    simulator.advance(0).await;
+    daemon.kill9().await;
+    simulator.advance(60 * MINUTE_MS).await;
+    let daemon = setup.start().await;
+    simulator.advance(MINUTE_MS).await;
+    let (late, after) = (begin + 60 * MINUTE_MS, begin + 61 * MINUTE_MS);
+    assert_eq!(received(&simulator, "Ana").await, [(format!("tea {late}"), late)]);
+    assert_eq!(simulator.now().await, after);
+    daemon.stop().await;
+}
