@@ -25,9 +25,9 @@ pub enum Command {
         /// Also where that costs the state that was written since.
         discard_state: bool,
     },
-    /// Give these rights.
+    /// Give these capabilities.
     Grant(String, Vec<String>),
-    /// Take these rights back, if they were given by command.
+    /// Take these capabilities back, if they were given by command.
     Revoke(String, Vec<String>),
     /// Forget a removed plugin's state and timers now.
     Purge(String),
@@ -82,8 +82,8 @@ pub enum CommandError {
     #[error("`{0}` is switched off; say `beadle plugins enable {0}` first")]
     Disabled(String),
     /// Nobody gives that.
-    #[error("there is no right `{0}` to be given; `beadle plugins show NAME` says what a plugin asks for")]
-    NoSuchRight(String),
+    #[error("there is no capability `{0}` to be given; `beadle plugins show NAME` says what a plugin asks for")]
+    UnknownCapability(String),
     /// The store does not write.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -102,7 +102,7 @@ impl Coded for CommandError {
             CommandError::Refused { .. } => "rollback-failed",
             CommandError::StateLost { .. } => "state-would-be-lost",
             CommandError::Disabled(_) => "plugin-disabled",
-            CommandError::NoSuchRight(_) => "unknown-capability",
+            CommandError::UnknownCapability(_) => "unknown-capability",
             CommandError::Store(error) => error.code(),
             CommandError::Closed => "shutting-down",
         }

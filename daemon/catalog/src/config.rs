@@ -19,7 +19,7 @@ pub struct PluginConfig {
     pub on_failure: OnFailure,
     /// Whether its instances are kept warm.
     pub isolation: Isolation,
-    /// Rights given besides those that everybody has.
+    /// Capabilities given besides those that everybody has.
     pub grant: Vec<String>,
     /// As JSON; an object, or null for none.
     pub settings: Value,
@@ -34,7 +34,7 @@ pub struct PluginConfig {
 }
 
 impl PluginConfig {
-    /// What a plugin is loaded with. When it changes the plugin is loaded anew; the rest is its place and its rights.
+    /// What a plugin is loaded with. When it changes the plugin is loaded anew; the rest is its place and its capabilities.
     pub(crate) fn load(&self) -> LoadConfig {
         let settings = if self.settings.is_null() { Value::Object(Default::default()) } else { self.settings.clone() };
         LoadConfig { settings, limits: self.limits, channels: self.channels.clone(), isolation: self.isolation }

@@ -65,7 +65,7 @@ pub enum PluginState {
     },
     /// It is being loaded for the first time.
     Loading,
-    /// It asks for rights that it was not given.
+    /// It asks for capabilities that it was not given.
     Pending {
         /// Which.
         missing: Vec<String>,
@@ -142,9 +142,9 @@ impl PluginState {
     }
 }
 
-/// What to do about rights that are missing.
+/// What to do about capabilities that are missing.
 pub(crate) fn pending(name: &str, missing: &[String]) -> String {
-    let quoted: Vec<_> = missing.iter().map(|right| format!("\"{right}\"")).collect();
+    let quoted: Vec<_> = missing.iter().map(|capability| format!("\"{capability}\"")).collect();
     format!(
         "`{name}` asks for {missing}, which it was not given. If it may, say `beadle plugins grant {name} {first}` or write [plugins.{name}] grant = [{quoted}]",
         missing = missing.join(", "),

@@ -1,21 +1,21 @@
-//! Which rights a plugin may have: what its binary asks for, against what everybody has and what the operator gave.
+//! Which capabilities a plugin may have: what its binary asks for, against what everybody has and what the operator gave.
 //!
-//! Rights are given in TOML (`grant = […]`) or by `beadle plugins grant`; both count. What a right lets a plugin do is
+//! Capabilities are given in TOML (`grant = […]`) or by `beadle plugins grant`; both count. What a capability lets a plugin do is
 //! said here in plain words, for whoever decides.
 
 use std::collections::BTreeSet;
 
-/// Rights that every plugin has (DESIGN section 5).
-pub const DEFAULT_CAPABILITIES: [&str; 10] =
+/// Capabilities that every plugin has (DESIGN section 5).
+pub const DEFAULT: [&str; 10] =
     ["settings", "clock", "random", "log", "state", "timers", "replies", "media", "documents", "contacts"];
 
-/// Rights that the operator gives, and what each lets a plugin do, in plain words.
-pub const GRANTABLE_CAPABILITIES: [(&str, &str); 2] = [
+/// Capabilities that the operator gives, and what each lets a plugin do, in plain words.
+pub const GRANTABLE: [(&str, &str); 2] = [
     ("messages", "write to people first, inside their window or with a template"),
     ("groups", "make and change groups of the platform, and decide who comes in"),
 ];
 
-/// What the rights that everybody has let a plugin do.
+/// What the capabilities that everybody has let a plugin do.
 const GIVEN: [(&str, &str); 10] = [
     ("settings", "read its settings"),
     ("clock", "know the time"),
@@ -29,21 +29,21 @@ const GIVEN: [(&str, &str); 10] = [
     ("documents", "read its folder of text files"),
 ];
 
-/// What a right lets a plugin do.
-pub fn description(right: &str) -> &'static str {
-    GRANTABLE_CAPABILITIES.iter().chain(&GIVEN).find(|(known, _)| *known == right).map_or("", |(_, meaning)| meaning)
+/// What a capability lets a plugin do.
+pub fn meaning(capability: &str) -> &'static str {
+    GRANTABLE.iter().chain(&GIVEN).find(|(known, _)| *known == capability).map_or("", |(_, meaning)| meaning)
 }
 
-/// Whether the operator gives this right; the others everybody has, or nobody.
-pub fn is_grantable(right: &str) -> bool {
-    GRANTABLE_CAPABILITIES.iter().any(|(known, _)| *known == right)
+/// Whether the operator gives this capability; the others everybody has, or nobody.
+pub fn is_grantable(capability: &str) -> bool {
+    GRANTABLE.iter().any(|(known, _)| *known == capability)
 }
 
 /// What is asked for and was not given, in order. Empty: it may run.
-pub fn missing<'a>(wishes: impl IntoIterator<Item = &'a str>, granted: &BTreeSet<String>) -> Vec<String> {
-    let wishes: BTreeSet<&str> = wishes.into_iter().collect();
-    let has = |wish: &&str| DEFAULT_CAPABILITIES.contains(wish) || granted.contains(*wish);
-    wishes.into_iter().filter(|wish| !has(wish)).map(str::to_owned).collect()
+pub fn missing<'a>(requested: impl IntoIterator<Item = &'a str>, granted: &BTreeSet<String>) -> Vec<String> {
+    let requested: BTreeSet<&str> = requested.into_iter().collect();
+    let has = |capability: &&str| DEFAULT.contains(capability) || granted.contains(*capability);
+    requested.into_iter().filter(|capability| !has(capability)).map(str::to_owned).collect()
 }
 
 #[cfg(test)]
@@ -52,7 +52,7 @@ mod tests {
 
     #[test]
     fn what_is_asked_for_must_be_given() {
-        let granted = |rights: &[&str]| rights.iter().map(|right| (*right).to_owned()).collect();
+        let granted = |capabilities: &[&str]| capabilities.iter().map(|capability| (*capability).to_owned()).collect();
         assert!(missing(["state", "replies"], &granted(&[])).is_empty());
         assert_eq!(missing(["messages", "state"], &granted(&[])), ["messages"]);
         assert!(missing(["messages"], &granted(&["messages"])).is_empty());
@@ -62,8 +62,8 @@ mod tests {
 
     #[test]
     fn every_right_that_a_plugin_can_ask_for_is_said_in_words() {
-        for right in GRANTABLE_CAPABILITIES.iter().map(|(right, _)| *right).chain(DEFAULT_CAPABILITIES) {
-            assert!(!description(right).is_empty(), "{right}");
+        for capability in GRANTABLE.iter().map(|(capability, _)| *capability).chain(DEFAULT) {
+            assert!(!meaning(capability).is_empty(), "{capability}");
         }
     }
 }

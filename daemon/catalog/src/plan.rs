@@ -34,7 +34,7 @@ pub struct Judged {
     pub stamp: Stamp,
     /// What it was loaded with.
     pub load: LoadConfig,
-    /// The rights that it had.
+    /// The capabilities that it had.
     pub granted: BTreeSet<String>,
 }
 
@@ -139,7 +139,7 @@ mod tests {
         for (what, here, known, wanted) in [
             ("nothing new", here(one, 0, None), known(false, &usual, &none), Do::Nothing),
             ("other settings", here(one, 0, None), known(false, &tight, &none), Do::Judge),
-            ("more rights", here(one, 0, Some(Hint::Busy)), known(false, &usual, &some), Do::Judge),
+            ("more capabilities", here(one, 0, Some(Hint::Busy)), known(false, &usual, &some), Do::Judge),
             ("new, nobody says more", here(two, 0, None), known(false, &usual, &none), Do::LookWithin(1000 * MS)),
             ("new, for a while", here(two, 400, None), known(false, &usual, &none), Do::LookWithin(600 * MS)),
             ("new, for long", here(two, 1000, None), known(false, &usual, &none), Do::Judge),

@@ -26,7 +26,7 @@ pub(crate) struct Post {
     pub path: Option<PathBuf>,
     /// Where it sits, while it takes part.
     pub slot: Option<Arc<PluginSlot>>,
-    /// What waits for rights, where nothing serves.
+    /// What waits for capabilities, where nothing serves.
     pub candidate: Option<Arc<Plugin>>,
     pub state: PluginState,
     pub blocked: Option<BlockedRevision>,
@@ -74,7 +74,7 @@ impl Post {
         }
     }
 
-    /// Rights that it was given, in TOML and by command.
+    /// Capabilities that it was given, in TOML and by command.
     pub fn granted(&self) -> BTreeSet<String> {
         self.config.grant.iter().chain(&self.record.granted).cloned().collect()
     }
@@ -144,7 +144,7 @@ impl Post {
                 if self.has_active_revision() {
                     let revision = Some(plugin.revision().to_owned());
                     self.blocked =
-                        Some(BlockedRevision { revision, step: "wishes", code: "plugin-pending", reason: why });
+                        Some(BlockedRevision { revision, step: "capabilities", code: "plugin-pending", reason: why });
                 } else {
                     (self.state, self.candidate) = (PluginState::Pending { missing }, Some(plugin));
                 }

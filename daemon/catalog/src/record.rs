@@ -19,7 +19,7 @@ pub struct Record {
     pub served: Vec<String>,
     /// This revision was sent back: its file is not taken until it has other bytes.
     pub sent_back: Option<String>,
-    /// Rights that were granted by command, besides those in TOML.
+    /// Capabilities that were granted by command, besides those in TOML.
     pub granted: BTreeSet<String>,
     /// Its file is gone since then (civil time).
     pub gone_since: Option<Timestamp>,

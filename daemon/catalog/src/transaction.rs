@@ -1,6 +1,6 @@
 //! The transaction by which a plugin's revision takes over: each step can say no, and then nothing has changed.
 //!
-//! settle → parse → exports and imports → compile → link → about → settings → wishes → state → trial migration → dry run →
+//! settle → parse → exports and imports → compile → link → about → settings → capabilities → state → trial migration → dry run →
 //! keep → swap, or migration and swap in one. The first of them is the keeper's (a file is not touched before it is whole), the
 //! next five are the sandbox's; what comes from the state on is in `takeover`. What follows the swap, probation, is the
 //! keeper's again. A step that refuses has a name and a code; how long each took is told.
@@ -104,7 +104,7 @@ pub(crate) enum Verdict {
     Pending {
         plugin: Arc<Plugin>,
         missing: Vec<String>,
-        /// It is the very revision that serves: a right was taken back.
+        /// It is the very revision that serves: a capability was taken back.
         withdrawn: bool,
     },
     /// It does not take over. `passing`: it may by itself, after a while.
@@ -263,7 +263,7 @@ impl Transaction {
     }
 
     fn missing(&self, plugin: &Plugin) -> Vec<String> {
-        grants::missing(plugin.wishes().iter().map(AsRef::as_ref), &self.job.granted)
+        grants::missing(plugin.requested_capabilities().iter().map(AsRef::as_ref), &self.job.granted)
     }
 
     async fn load(&mut self, revision: &str, bytes: Vec<u8>) -> Result<Arc<Plugin>, No> {

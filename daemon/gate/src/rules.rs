@@ -188,14 +188,15 @@ fn kind(draft: &Draft<'_>, facts: &Facts<'_>) -> Answer {
     match draft.body {
         Outgoing::Buttons { .. }
         | Outgoing::List { .. }
-        | Outgoing::LinkButton { .. }
-        | Outgoing::Ask { .. }
+        | Outgoing::CtaUrl { .. }
+        | Outgoing::LocationRequest { .. }
+        | Outgoing::ContactRequest { .. }
         | Outgoing::Flow(_)
         | Outgoing::Product { .. }
         | Outgoing::ProductList { .. }
         | Outgoing::Catalog { .. }
         | Outgoing::Interactive { .. }
-        | Outgoing::CallButton { .. }
+        | Outgoing::VoiceCall { .. }
             if is_group =>
         {
             Answer::No(

@@ -10,7 +10,7 @@ mod template;
 
 pub use direct::Direct;
 pub use group::GroupChange;
-pub use parts::{AskFor, Button, Flow, Header, MediaKind, Row, Section, Shelf, Source};
+pub use parts::{Button, Flow, Header, MediaKind, ProductSection, Row, Section, Source};
 pub use template::{Parameter, ParameterValue, Template, TemplateAction, TemplateButton, TemplateHeader};
 
 use crate::MediaId;
@@ -89,7 +89,7 @@ pub enum Outgoing {
     /// A place on the map.
     Location {
         /// Where.
-        place: Location,
+        location: Location,
         /// The platform id of the message to quote.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         quote: Option<String>,
@@ -97,13 +97,13 @@ pub enum Outgoing {
     /// Contact cards, as the platform's array.
     Contacts {
         /// At least one.
-        cards: Value,
+        contacts: Value,
         /// The platform id of the message to quote.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         quote: Option<String>,
     },
     /// A text with a button that opens an address.
-    LinkButton {
+    CtaUrl {
         /// Above.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         header: Option<Header>,
@@ -120,10 +120,16 @@ pub enum Outgoing {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         quote: Option<String>,
     },
-    /// Asks for a place or a number with a button of the platform's own.
-    Ask {
-        /// What for.
-        what: AskFor,
+    /// A text with a button that shares the reader's location; the answer is a location.
+    LocationRequest {
+        /// 1 to 1024 characters.
+        body: String,
+        /// The platform id of the message to quote.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        quote: Option<String>,
+    },
+    /// A text with a button that shares the reader's phone number; the answer is a contact card.
+    ContactRequest {
         /// 1 to 1024 characters.
         body: String,
         /// The platform id of the message to quote.
@@ -160,7 +166,7 @@ pub enum Outgoing {
         /// The catalogue's id.
         catalog: String,
         /// 1 to 10, with 30 products in all.
-        shelves: Vec<Shelf>,
+        sections: Vec<ProductSection>,
         /// The platform id of the message to quote.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         quote: Option<String>,
@@ -192,7 +198,7 @@ pub enum Outgoing {
     /// One that the platform makes a template of by itself.
     Direct(Box<Direct>),
     /// A text with a button by which they call the business; only in [`Outgoing::Direct`].
-    CallButton {
+    VoiceCall {
         /// 1 to 1024 characters.
         body: String,
         /// 1 to 20 characters.
@@ -267,7 +273,14 @@ impl Outgoing {
 
     /// Whether it asks the other side for something: to tap, to choose, to fill in, to share.
     pub fn asks(&self) -> bool {
-        matches!(self, Outgoing::Buttons { .. } | Outgoing::List { .. } | Outgoing::Ask { .. } | Outgoing::Flow(_))
+        matches!(
+            self,
+            Outgoing::Buttons { .. }
+                | Outgoing::List { .. }
+                | Outgoing::LocationRequest { .. }
+                | Outgoing::ContactRequest { .. }
+                | Outgoing::Flow(_)
+        )
     }
 
     /// Whether it is worth another try when the platform could not take it; marks and typing are of the moment.
@@ -284,8 +297,9 @@ impl Outgoing {
             | Outgoing::Media { quote, .. }
             | Outgoing::Location { quote, .. }
             | Outgoing::Contacts { quote, .. }
-            | Outgoing::LinkButton { quote, .. }
-            | Outgoing::Ask { quote, .. }
+            | Outgoing::CtaUrl { quote, .. }
+            | Outgoing::LocationRequest { quote, .. }
+            | Outgoing::ContactRequest { quote, .. }
             | Outgoing::Product { quote, .. }
             | Outgoing::ProductList { quote, .. }
             | Outgoing::Catalog { quote, .. }
@@ -293,7 +307,7 @@ impl Outgoing {
             Outgoing::Flow(flow) => flow.quote.as_deref(),
             Outgoing::Template(template) => template.quote.as_deref(),
             Outgoing::Direct(direct) => direct.message.quote(),
-            Outgoing::CallButton { .. }
+            Outgoing::VoiceCall { .. }
             | Outgoing::Pin { .. }
             | Outgoing::Group(_)
             | Outgoing::Reaction { .. }
@@ -314,7 +328,7 @@ impl Outgoing {
         };
         match self {
             Outgoing::Media { source, .. } => of(source),
-            Outgoing::Buttons { header, .. } | Outgoing::LinkButton { header, .. } => above(header),
+            Outgoing::Buttons { header, .. } | Outgoing::CtaUrl { header, .. } => above(header),
             Outgoing::Flow(flow) => above(&flow.header),
             Outgoing::Template(template) => match &template.header {
                 Some(TemplateHeader::File { source, .. }) => of(source),

@@ -1,7 +1,7 @@
 //! The sandbox: runs plugins that nobody here wrote, and is the only crate that knows wasmtime.
 //!
 //! A plugin is a WebAssembly component (or the core module that `cargo build` leaves). [`Sandbox::load`] reads from its
-//! bytes what it subscribes to and what it wishes for, before any of it runs, and makes a [`Plugin`] of it.
+//! bytes what it subscribes to and what it capabilities for, before any of it runs, and makes a [`Plugin`] of it.
 //! [`Plugin::handle`] gives it one event and yields a [`Report`]: the effects it asked for, written down and not yet
 //! done, or the [`Fault`] that ended it. What becomes of effects and faults is decided above, in the pipeline.
 //!

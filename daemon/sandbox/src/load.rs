@@ -309,7 +309,7 @@ fn compile(host: Arc<Host>, spec: Spec) -> Result<Plugin, LoadError> {
     Ok(Plugin {
         inner: Arc::new(inner),
         revision,
-        wishes: surface.wishes,
+        requested_capabilities: surface.capabilities,
         about: None,
         state_version: 0,
         steps: steps.0,

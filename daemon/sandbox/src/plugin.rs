@@ -21,7 +21,7 @@ use tokio::task::{JoinError, JoinHandle};
 pub struct Plugin {
     pub(crate) inner: Arc<Inner>,
     pub(crate) revision: String,
-    pub(crate) wishes: BTreeSet<&'static str>,
+    pub(crate) requested_capabilities: BTreeSet<&'static str>,
     pub(crate) about: Option<About>,
     pub(crate) state_version: u32,
     pub(crate) steps: Vec<(&'static str, Duration)>,
@@ -70,9 +70,9 @@ impl Plugin {
         &self.inner.facts.subscriptions
     }
 
-    /// The rights that it imports, by their interfaces' names.
-    pub fn wishes(&self) -> &BTreeSet<&'static str> {
-        &self.wishes
+    /// The capabilities that it imports, by their interfaces' names.
+    pub fn requested_capabilities(&self) -> &BTreeSet<&'static str> {
+        &self.requested_capabilities
     }
 
     /// What it says of itself, where it does.
@@ -163,7 +163,10 @@ impl fmt::Debug for Plugin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut debug = f.debug_struct("Plugin");
         debug.field("name", self.name()).field("revision", &self.revision);
-        debug.field("subscriptions", self.subscriptions()).field("wishes", &self.wishes).finish_non_exhaustive()
+        debug
+            .field("subscriptions", self.subscriptions())
+            .field("requested_capabilities", &self.requested_capabilities)
+            .finish_non_exhaustive()
     }
 }
 

@@ -1,4 +1,4 @@
-//! What a plugin's bytes say about it before any of them run: its subscriptions, its wishes, its API version.
+//! What a plugin's bytes say about it before any of them run: its subscriptions, its capabilities, its API version.
 //!
 //! The whole file is parsed and validated first, so that a file cut short or bent is told as such, in our words, and
 //! never reaches the compiler. Nothing here trusts a name that the plugin gives itself; only imports and exports count.
@@ -10,8 +10,8 @@ use std::collections::BTreeSet;
 use wasmparser::{BinaryReaderError, Encoding, Parser, Payload, Validator};
 use wit_component::ComponentEncoder;
 
-/// The rights of the contract that this Beadle knows.
-pub const RIGHTS: [&str; 12] = [
+/// The capabilities of the contract that this Beadle knows.
+pub const CAPABILITIES: [&str; 12] = [
     "settings",
     "clock",
     "random",
@@ -41,8 +41,8 @@ pub struct Surface {
     pub version: Version,
     /// Events that it exports.
     pub subscriptions: BTreeSet<EventKind>,
-    /// Rights that it imports.
-    pub wishes: BTreeSet<&'static str>,
+    /// Capabilities that it imports.
+    pub capabilities: BTreeSet<&'static str>,
     /// It exports `about`.
     pub about: bool,
     /// It exports `migration`.
@@ -97,7 +97,7 @@ pub fn read(component: &[u8]) -> Result<Surface, LoadError> {
     let mut surface = Surface {
         version,
         subscriptions: BTreeSet::new(),
-        wishes: BTreeSet::new(),
+        capabilities: BTreeSet::new(),
         about: false,
         migration: false,
         http: vec![],
@@ -162,8 +162,8 @@ fn version(component: &[u8]) -> Result<Version, LoadError> {
 impl Surface {
     fn import(&mut self, name: &str) -> Result<(), LoadError> {
         if let Some((interface, _)) = ours(name) {
-            if let Some(right) = RIGHTS.into_iter().find(|right| *right == interface) {
-                self.wishes.insert(right);
+            if let Some(capability) = CAPABILITIES.into_iter().find(|capability| *capability == interface) {
+                self.capabilities.insert(capability);
             } else if !TYPES.contains(&interface) {
                 return Err(LoadError::UnknownImport { import: name.into() });
             }

@@ -7,7 +7,7 @@ mod graph;
 
 use beadle_model::content::Location;
 use beadle_model::outgoing::{
-    AskFor, Direct, Flow, GroupChange, Header, MediaKind, Parameter, ParameterValue, Shelf, Source, Template,
+    Direct, Flow, GroupChange, Header, MediaKind, Parameter, ParameterValue, ProductSection, Source, Template,
     TemplateAction, TemplateButton, TemplateHeader,
 };
 use beadle_model::{Alias, AliasKind, MessageId, Outgoing};
@@ -72,7 +72,7 @@ async fn bodies_are_metas_own_examples() {
         voice: false,
         quote: None,
     };
-    let shelf = |n: u8| Shelf {
+    let section = |n: u8| ProductSection {
         title: format!("<SECTION{n}_TITLE>"),
         products: vec![format!("<YOUR_PRODUCT{n}_SKU_IN_CATALOG>"), format!("<YOUR_SECOND_PRODUCT{n}_SKU_IN_CATALOG>")],
     };
@@ -89,10 +89,10 @@ async fn bodies_are_metas_own_examples() {
         ("Send Sticker Message by URL", media(MediaKind::Sticker, "<http(s)://sticker-url>")),
         ("Send Audio Message by URL", media(MediaKind::Audio, "<http(s)://audio-url>")),
         ("Send Document Message by URL", document("<DOCUMENT-CAPTION-TEXT>")),
-        ("Send Location Message", Outgoing::Location { place: meta, quote: None }),
+        ("Send Location Message", Outgoing::Location { location: meta, quote: None }),
         (
             "Send Contact Message",
-            Outgoing::Contacts { cards: examples["Send Contact Message"]["contacts"].clone(), quote: None },
+            Outgoing::Contacts { contacts: examples["Send Contact Message"]["contacts"].clone(), quote: None },
         ),
         ("Send Published Flow by ID", flow("{{Flow-ID}}", false, false)),
         ("Send Published Flow by Name", flow("{{Flow-Name}}", true, false)),
@@ -115,7 +115,7 @@ async fn bodies_are_metas_own_examples() {
                 body: "<YOUR_TEXT_BODY_CONTENT>".into(),
                 footer: Some("<YOUR_TEXT_FOOTER_CONTENT>".into()),
                 catalog: "146265584024623".into(),
-                shelves: vec![shelf(1), shelf(2)],
+                sections: vec![section(1), section(2)],
                 quote: None,
             },
         ),
@@ -196,16 +196,18 @@ async fn a_template_has_all_its_parts() {
 #[tokio::test]
 async fn what_the_examples_leave_out_is_as_the_pages_say() {
     let body = "Where are you?".to_owned();
-    let ask = |what| Outgoing::Ask { what, body: body.clone(), quote: Some("wamid.9".into()) };
-    for (what, kind, name) in [
-        (AskFor::Location, "location_request_message", "send_location"),
-        (AskFor::Contact, "request_contact_info", "request_contact_info"),
+    let quote = Some("wamid.9".to_owned());
+    let location = Outgoing::LocationRequest { body: body.clone(), quote: quote.clone() };
+    let contact = Outgoing::ContactRequest { body: body.clone(), quote };
+    for (request, kind, name) in [
+        (location, "location_request_message", "send_location"),
+        (contact, "request_contact_info", "request_contact_info"),
     ] {
-        let sent = sent(ask(what), None).await;
+        let sent = sent(request, None).await;
         assert_eq!(sent["interactive"], json!({"type": kind, "body": {"text": body}, "action": {"name": name}}));
         assert_eq!(sent["context"], json!({"message_id": "wamid.9"}));
     }
-    let link = Outgoing::LinkButton {
+    let link = Outgoing::CtaUrl {
         header: Some(Header::File {
             kind: MediaKind::Document,
             source: Source::Link("https://example.com/a.pdf".into()),
@@ -265,7 +267,7 @@ async fn direct_send_is_a_message_with_a_category() {
     assert_eq!(direct("utility", Some("order_left"), text()).await, expected);
     let unnamed = direct("authentication", None, text()).await;
     assert_eq!((&unnamed["category"], unnamed.get("direct_send_config")), (&json!("authentication"), None));
-    let call = Outgoing::CallButton { body: "Call us".into(), title: "Call".into(), ttl_minutes: 60 };
+    let call = Outgoing::VoiceCall { body: "Call us".into(), title: "Call".into(), ttl_minutes: 60 };
     let expected = json!({
         "type": "voice_call", "body": {"text": "Call us"},
         "action": {"name": "voice_call", "parameters": {"display_text": "Call", "ttl_minutes": 60}},

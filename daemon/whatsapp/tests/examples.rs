@@ -1,4 +1,4 @@
-//! Meta's examples of texts, files, places, cards and templates, all of them: read into what a plugin would ask for, and
+//! Meta's examples of texts, files, locations, contacts and templates, all of them: read into what a plugin would ask for, and
 //! written again, they are the same. What else is among the examples is made by hand in `bodies.rs` and `channel.rs`.
 
 #![expect(
@@ -94,10 +94,10 @@ fn asked(example: &Value) -> Option<Outgoing> {
             Outgoing::Text { body: string(&example["text"]["body"])?, preview_url, quote }
         }
         "location" => {
-            let place: Location = serde_json::from_value(body("location").clone()).unwrap();
-            Outgoing::Location { place, quote }
+            let location: Location = serde_json::from_value(body("location").clone()).unwrap();
+            Outgoing::Location { location, quote }
         }
-        "contacts" => Outgoing::Contacts { cards: body("contacts").clone(), quote },
+        "contacts" => Outgoing::Contacts { contacts: body("contacts").clone(), quote },
         "template" if example["template"].get("components").is_some() => {
             Outgoing::Template(Box::new(template(body("template"), quote)))
         }

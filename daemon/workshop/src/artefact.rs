@@ -1,7 +1,7 @@
 //! What a build leaves, put where it is looked for, and what Beadle will read off it.
 //!
 //! What cargo leaves, a core module, is what the daemon takes; it is only copied, under the plugin's name. It is made a
-//! component here too, but only to show its author what Beadle will see: the events that it exports and the rights that
+//! component here too, but only to show its author what Beadle will see: the events that it exports and the capabilities that
 //! it imports.
 
 use crate::shell::{Failure, Result};
@@ -80,14 +80,14 @@ pub(crate) fn failed(verb: &str, path: &Path, error: &std::io::Error) -> Failure
 
 impl fmt::Display for Built {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // `types` and `outgoing` have no functions: they are no wishes. `about` is shown, it is no event.
+        // `types` and `outgoing` have no functions: they are no capabilities. `about` is shown, it is no event.
         let list = |names: &[String], hidden: &[&str]| {
             let names: Vec<&str> = names.iter().map(String::as_str).filter(|name| !hidden.contains(name)).collect();
             if names.is_empty() { "none".to_owned() } else { names.join(" ") }
         };
         writeln!(f, "{:<12} {} kB  {}", self.name, self.bytes.div_ceil(1000), self.path.display())?;
-        writeln!(f, "  events     {}", list(&self.interfaces.exports, &["about"]))?;
-        write!(f, "  rights     {}", list(&self.interfaces.imports, &["types", "outgoing"]))
+        writeln!(f, "  events        {}", list(&self.interfaces.exports, &["about"]))?;
+        write!(f, "  capabilities  {}", list(&self.interfaces.imports, &["types", "outgoing"]))
     }
 }
 

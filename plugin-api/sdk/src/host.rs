@@ -1,4 +1,4 @@
-//! Where the rights lead: in a plugin to the daemon, in a native test to [`testing`](crate::testing).
+//! Where the capabilities lead: in a plugin to the daemon, in a native test to [`testing`](crate::testing).
 //!
 //! Both have the same functions with the same types, so that nothing above this file knows which one it is.
 

@@ -12,8 +12,8 @@
 //! plugin may, or a [`Failure`]. It runs to its end or not at all: everything it asked for is done when it has returned
 //! `Ok`, together and once; when it fails, traps or takes too long, nothing of it is.
 //!
-//! **Rights.** A module here is a right: [`replies`], [`state`], [`timers`], [`messages`], [`media`], [`groups`],
-//! [`contacts`], [`documents`], [`log`], [`clock`], [`random`], [`settings`]. Calling a function of it is asking for the right; what is not called is not in
+//! **Capabilities.** A module here is a capability: [`replies`], [`state`], [`timers`], [`messages`], [`media`], [`groups`],
+//! [`contacts`], [`documents`], [`log`], [`clock`], [`random`], [`settings`]. Calling a function of it is asking for the capability; what is not called is not in
 //! the binary. A [`Refusal`] is Beadle's "no": look at its `code` and do something else, or let `?` end the handling.
 //!
 //! **Memory.** Handlers take `&self`. An instance is kept warm or thrown away as it suits the host, so that what it
@@ -25,7 +25,7 @@
 //!
 //! **A state that changes its form** from one revision to the next is brought over by a [`migration`].
 //!
-//! **Tests.** Compiled for anything but wasm, the rights lead to a small Beadle in memory, [`testing`], so that
+//! **Tests.** Compiled for anything but wasm, the capabilities lead to a small Beadle in memory, [`testing`], so that
 //! `cargo test` drives the very handlers that are shipped.
 //!
 //! What it is not: a way around the sandbox. There are no files, sockets, threads or environment variables, and the only
@@ -33,12 +33,12 @@
 
 #[doc(hidden)]
 pub mod bindings;
+mod capability;
 mod event;
 mod host;
 mod message;
 pub mod migration;
 mod refusal;
-mod right;
 #[doc(hidden)]
 pub mod shim;
 #[cfg(not(target_family = "wasm"))]
@@ -50,6 +50,9 @@ pub use bindings::imports::types::{
     Ending, EventInfo, Failure, Json, Location, Media, MediaId, MessageId, Order, OrderItem, Other, PlatformId,
     Referral, Refusal, Scope, TimestampMs,
 };
+pub use capability::{
+    clock, contacts, documents, groups, log, media, messages, random, replies, settings, state, timers,
+};
 pub use event::{
     ChannelChangedEvent, ContactChangedEvent, DocumentsChangedEvent, EchoEvent, GroupChangedEvent, JoinRequestEvent,
     MemberJoinedEvent, MemberLeftEvent, MessageEvent, MessageStatusEvent, OnChannelChanged, OnContactChanged,
@@ -58,23 +61,22 @@ pub use event::{
     ReactionEvent, ScheduleEvent, TimerEvent, WindowClosedEvent, WindowExpiringEvent,
 };
 pub use message::{
-    Ask, Button, Buttons, CallButton, Cards, Catalog, Direct, DirectMessage, File, Flow, Header, Interactive,
-    LinkButton, List, MediaKind, MediaMessage, Message, Parameter, ParameterValue, Place, PlaceMessage, Product,
-    ProductList, Row, Section, Shelf, Source, Template, TemplateAction, TemplateButton, TemplateHeader, Text, Wanted,
+    Button, Buttons, Catalog, ContactRequest, ContactsMessage, CtaUrl, Direct, DirectMessage, File, Flow, Header,
+    Interactive, List, LocationMessage, LocationRequest, MediaKind, MediaMessage, Message, Parameter, ParameterValue,
+    Product, ProductList, ProductSection, Row, Section, Source, Template, TemplateAction, TemplateButton,
+    TemplateHeader, Text, VoiceCall,
 };
-pub use right::{clock, contacts, documents, groups, log, media, messages, random, replies, settings, state, timers};
 pub use words::fill;
 
 /// What an author imports: `use beadle_plugin::prelude::*;`
 pub mod prelude {
     pub use crate::{
-        Ask, Buttons, ChannelChangedEvent, Contact, ContactChangedEvent, Content, Direct, Disposition,
-        DocumentsChangedEvent, EchoEvent, Failure, GroupChangedEvent, JoinRequestEvent, LinkButton, List, MediaMessage,
-        MemberJoinedEvent, MemberLeftEvent, MessageEvent, MessageStatusEvent, OnChannelChanged, OnContactChanged,
-        OnDocumentsChanged, OnEcho, OnGroupChanged, OnJoinRequest, OnMemberJoined, OnMemberLeft, OnMessage,
-        OnMessageStatus, OnReaction, OnSchedule, OnTimer, OnWindowClosed, OnWindowExpiring, PlaceMessage,
-        ReactionEvent, Refusal, ScheduleEvent, Scope, Template, Text, TimerEvent, WindowClosedEvent,
-        WindowExpiringEvent, clock, contacts, documents, groups, log, media, messages, plugin, random, replies,
-        settings, state, timers,
+        Buttons, ChannelChangedEvent, Contact, ContactChangedEvent, Content, CtaUrl, Direct, Disposition,
+        DocumentsChangedEvent, EchoEvent, Failure, GroupChangedEvent, JoinRequestEvent, List, LocationMessage,
+        MediaMessage, MemberJoinedEvent, MemberLeftEvent, MessageEvent, MessageStatusEvent, OnChannelChanged,
+        OnContactChanged, OnDocumentsChanged, OnEcho, OnGroupChanged, OnJoinRequest, OnMemberJoined, OnMemberLeft,
+        OnMessage, OnMessageStatus, OnReaction, OnSchedule, OnTimer, OnWindowClosed, OnWindowExpiring, ReactionEvent,
+        Refusal, ScheduleEvent, Scope, Template, Text, TimerEvent, WindowClosedEvent, WindowExpiringEvent, clock,
+        contacts, documents, groups, log, media, messages, plugin, random, replies, settings, state, timers,
     };
 }

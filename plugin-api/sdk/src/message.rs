@@ -7,14 +7,15 @@ use crate::{MessageId, Refusal};
 mod rich;
 
 pub use crate::bindings::imports::outgoing::{
-    Ask, Button, Buttons, CallButton, Cards, Catalog, Direct, DirectMessage, File, Flow, Header, Interactive,
-    LinkButton, List, MediaKind, MediaMessage, Parameter, ParameterValue, Place, PlaceMessage, Product, ProductList,
-    Row, Section, Shelf, Source, Template, TemplateAction, TemplateButton, TemplateHeader, Text, Wanted,
+    Button, Buttons, Catalog, ContactRequest, ContactsMessage, CtaUrl, Direct, DirectMessage, File, Flow, Header,
+    Interactive, List, LocationMessage, LocationRequest, MediaKind, MediaMessage, Parameter, ParameterValue, Product,
+    ProductList, ProductSection, Row, Section, Source, Template, TemplateAction, TemplateButton, TemplateHeader, Text,
+    VoiceCall,
 };
 
 /// Something to send: a `&str` or `String` will do, or a [`Text`], [`Buttons`], [`List`], [`MediaMessage`], [`Template`], ….
 ///
-/// A trait and no enum, so that only what a plugin sends is in its binary, and only that right is asked for.
+/// A trait and no enum, so that only what a plugin sends is in its binary, and only that capability is asked for.
 pub trait Message {
     /// In the conversation of the event that is being handled.
     fn reply(self) -> Result<MessageId, Refusal>;
@@ -40,10 +41,11 @@ message! {
     Buttons by send_buttons;
     List by send_list;
     MediaMessage by send_media;
-    PlaceMessage by send_place;
-    Cards by send_cards;
-    LinkButton by send_link_button;
-    Ask by send_ask;
+    LocationMessage by send_location;
+    ContactsMessage by send_contacts;
+    CtaUrl by send_cta_url;
+    LocationRequest by send_location_request;
+    ContactRequest by send_contact_request;
     Flow by send_flow;
     Product by send_product;
     ProductList by send_product_list;

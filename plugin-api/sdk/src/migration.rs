@@ -64,7 +64,7 @@ pub trait Migration {
     const VERSION: u32;
 
     /// Brings a page over. What is to be otherwise is written with [`state`](crate::state), in any scope; what is left
-    /// alone stays. Other rights that do something refuse. Each page has the limits of an event.
+    /// alone stays. Other capabilities that do something refuse. Each page has the limits of an event.
     fn migrate(&self, page: Page) -> Result<Next, Failure>;
 }
 

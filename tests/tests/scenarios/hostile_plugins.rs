@@ -20,7 +20,7 @@ const FAULTS: [(&str, Option<&str>); 10] = [
     ("trap", Some("trap")),
     ("flood", Some("host-call-limit")),
     ("crumbs", Some("host-call-limit")),
-    ("wishes", Some("effect-limit")),
+    ("effects", Some("effect-limit")),
     ("hoarder", Some("effect-limit")),
     ("give-up", Some("plugin-gave-up")),
     // Its log is cut and counted without an error; the number of host calls is the error.

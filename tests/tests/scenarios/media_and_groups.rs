@@ -38,7 +38,7 @@ async fn plugin_reads_a_picture_and_sends_other_types() {
     let image = wait_for_type(&simulator, "Ana", "image").await;
     let caption = image.pointer("/body/caption").and_then(Value::as_str);
     assert_eq!(caption, Some(format!("{} bytes", PNG.len()).as_str()), "{image}");
-    for (word, kind) in [("place", "location"), ("link", "interactive"), ("make", "document")] {
+    for (word, kind) in [("location", "location"), ("link", "interactive"), ("make", "document")] {
         simulator.say("Ana", word).await;
         wait_for_type(&simulator, "Ana", kind).await;
     }

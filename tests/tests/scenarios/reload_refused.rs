@@ -22,7 +22,7 @@ async fn revision_with_an_ungranted_capability_waits_for_the_grant() {
     // The old revision stays active meanwhile.
     setup.put_plugin("bot", &program::plugin("eager"));
     let row = daemon.wait_for_plugin("bot", |row| text(row, "/problem/code") == "plugin-pending").await;
-    assert_eq!((text(&row, "/state"), text(&row, "/refused_at")), ("active", "wishes"), "{row}");
+    assert_eq!((text(&row, "/state"), text(&row, "/refused_at")), ("active", "capabilities"), "{row}");
     simulator.say("Ana", "two").await;
     simulator.expect_texts("Ana", &["one", "two"]).await;
     let none = setup.cli(&["plugins", "grant", "bot", "everything"]).await;

@@ -62,9 +62,9 @@ pub struct PluginRow {
     pub path: Option<String>,
     /// The events it exports.
     pub events: Vec<String>,
-    /// The rights it imports.
-    pub wishes: Vec<String>,
-    /// The rights it was granted by name.
+    /// The capabilities it imports.
+    pub requested_capabilities: Vec<String>,
+    /// The capabilities it was granted by name.
     pub grants: Vec<String>,
     /// What it understands as settings (JSON Schema), where it says so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -72,9 +72,9 @@ pub struct PluginRow {
     /// The channels that it may send through; none is all of them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub channels: Option<Vec<String>>,
-    /// What its wishes let it do, and whether it may.
+    /// What each requested capability allows, and whether it may.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub rights: Vec<RightRow>,
+    pub capabilities: Vec<CapabilityRow>,
     /// Its limits, and the most that it used of each since it was loaded.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub limits: Vec<LimitRow>,
@@ -135,11 +135,11 @@ pub struct KeptState {
     pub left_at: Option<Ms>,
 }
 
-/// A right that a plugin asks for.
+/// A capability that a plugin asks for.
 #[derive(Debug, Deserialize, Serialize)]
-pub struct RightRow {
+pub struct CapabilityRow {
     /// Its interface.
-    pub right: String,
+    pub capability: String,
     /// What it lets a plugin do.
     pub meaning: String,
     /// `everybody`, `configuration`, `command`, or `no`.

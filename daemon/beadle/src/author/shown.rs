@@ -27,13 +27,17 @@ pub struct Shown<'a> {
 pub fn plugin(plugin: &Plugin, file: &str) -> String {
     let about = plugin.about().map_or_else(String::new, |about| format!(" {}: {}", about.version, about.summary));
     let events: Vec<&str> = plugin.subscriptions().iter().filter_map(|kind| kind.interface()).collect();
-    let rights: Vec<&str> = plugin.wishes().iter().copied().collect();
+    let capabilities: Vec<&str> = plugin.requested_capabilities().iter().copied().collect();
     let list = |names: Vec<&str>| if names.is_empty() { "none".to_owned() } else { names.join(" ") };
-    let mut text =
-        format!("{file} is `{}`{about}\n  events  {}\n  rights  {}\n", plugin.name(), list(events), list(rights));
-    let missing = beadle_catalog::grants::missing(plugin.wishes().iter().copied(), &BTreeSet::new());
+    let mut text = format!(
+        "{file} is `{}`{about}\n  events        {}\n  capabilities  {}\n",
+        plugin.name(),
+        list(events),
+        list(capabilities)
+    );
+    let missing = beadle_catalog::grants::missing(plugin.requested_capabilities().iter().copied(), &BTreeSet::new());
     if !missing.is_empty() {
-        let quoted: Vec<String> = missing.iter().map(|right| format!("\"{right}\"")).collect();
+        let quoted: Vec<String> = missing.iter().map(|capability| format!("\"{capability}\"")).collect();
         let (name, quoted) = (plugin.name(), quoted.join(", "));
         let _ = writeln!(text, "  here it has all of them; the daemon wants [plugins.{name}] grant = [{quoted}]");
     }

@@ -2,7 +2,7 @@
 //!
 //! What differs from the daemon is what is around it: an empty installation in a temporary folder, a clock that stands
 //! still, and an outbox that nobody empties. Events come one after the other; what one of them left in the plugin's state
-//! the next one finds, as it would be. Every right is granted, and what the daemon would ask for is said.
+//! the next one finds, as it would be. Every capability is granted, and what the daemon would ask for is said.
 
 use super::event::{self, Trial};
 use super::shown::{self, Shown};

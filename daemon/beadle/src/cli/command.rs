@@ -70,11 +70,11 @@ async fn ask_all(cli: &Cli) -> Result<(), Ended> {
         }
         Command::DeadLetters(DeadLetters::Retry { ids }) => decide(&client, ids, "retry").await,
         Command::DeadLetters(DeadLetters::Drop { ids }) => decide(&client, ids, "drop").await,
-        Command::Plugins(Plugins::Grant { name, rights }) => {
-            order(&client, &["plugins", name, "grant", &rights.join(",")]).await
+        Command::Plugins(Plugins::Grant { name, capabilities }) => {
+            order(&client, &["plugins", name, "grant", &capabilities.join(",")]).await
         }
-        Command::Plugins(Plugins::Revoke { name, rights }) => {
-            order(&client, &["plugins", name, "revoke", &rights.join(",")]).await
+        Command::Plugins(Plugins::Revoke { name, capabilities }) => {
+            order(&client, &["plugins", name, "revoke", &capabilities.join(",")]).await
         }
         Command::Contacts(Contacts::Merge { keep, gone, dry_run, json }) => {
             let path = ["contacts", keep, "merge", gone];

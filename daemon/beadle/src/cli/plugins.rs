@@ -45,21 +45,21 @@ pub enum Plugins {
     Build(Build),
     /// Give a plugin events in the sandbox and show what it does
     Test(Test),
-    /// Give a plugin rights that it asks for
+    /// Give a plugin capabilities that it asks for
     Grant {
         /// Its name
         name: String,
         /// Such as messages; `beadle plugins show NAME` says what it asks for
         #[arg(required = true)]
-        rights: Vec<String>,
+        capabilities: Vec<String>,
     },
-    /// Take back rights that were given by `grant`
+    /// Take back capabilities that were given by `grant`
     Revoke {
         /// Its name
         name: String,
         /// Such as messages
         #[arg(required = true)]
-        rights: Vec<String>,
+        capabilities: Vec<String>,
     },
     /// Go back to the revision before, and stay there until another file comes
     Rollback {

@@ -12,7 +12,7 @@ pub use windows::{windows, windows_by_hour};
 
 use super::table::{Table, one_line, when};
 use crate::api::{
-    DeadRow, Done, EventRow, EventView, KeptState, List, MessageRow, PluginRow, Problem, RightRow, Status, Why,
+    CapabilityRow, DeadRow, Done, EventRow, EventView, KeptState, List, MessageRow, PluginRow, Problem, Status, Why,
 };
 use serde_json::{Error, Value, from_value};
 use std::fmt::Write as _;
@@ -137,7 +137,8 @@ pub fn plugin(answer: Value, screen: Screen) -> Shown {
         ("events", names(&it.events)),
         ("sends through", it.channels.as_deref().map_or_else(|| "every channel".into(), names)),
     ]);
-    let beside: Vec<_> = it.grants.iter().filter(|right| !it.wishes.contains(right)).cloned().collect();
+    let beside: Vec<_> =
+        it.grants.iter().filter(|capability| !it.requested_capabilities.contains(capability)).cloned().collect();
     // What one that was not loaded asks for nobody knows.
     if !beside.is_empty() && it.revision.is_some() {
         lines.0.push(("granted", format!("{}, which it does not ask for", names(&beside))));
@@ -175,9 +176,11 @@ pub fn plugin(answer: Value, screen: Screen) -> Shown {
         lines.0.push(("problem", says(problem)));
     }
     let mut text = lines.print();
-    if !it.rights.is_empty() {
+    if !it.capabilities.is_empty() {
         let mut table = Table::new(&["ASKS FOR", "TO", "GRANTED"]);
-        it.rights.iter().for_each(|row| table.row([row.right.clone(), row.meaning.clone(), granted(row).into()]));
+        it.capabilities
+            .iter()
+            .for_each(|row| table.row([row.capability.clone(), row.meaning.clone(), granted(row).into()]));
         let _ = write!(text, "\n{}", table.print(screen.width));
     }
     if !it.limits.is_empty() {
@@ -195,8 +198,8 @@ pub fn plugin(answer: Value, screen: Screen) -> Shown {
     Ok(text)
 }
 
-/// Whether it has a right, and by whom.
-fn granted(row: &RightRow) -> &str {
+/// Whether it has a capability, and by whom.
+fn granted(row: &CapabilityRow) -> &str {
     match row.granted.as_str() {
         "everybody" => "to every plugin",
         "configuration" => "in the configuration",

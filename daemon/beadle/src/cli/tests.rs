@@ -50,11 +50,11 @@ fn message(id: &str, state: &str) -> Value {
 fn plugin(name: &str, problem: Value) -> Value {
     json!({"name": name, "state": if problem.is_null() { "active" } else { "broken" }, "problem": problem, "stage": "answer",
            "order": 0, "version": "0.1.0", "summary": "Greets", "revision": "0123456789ab", "path": format!("/usr/lib/{name}.wasm"),
-           "events": ["on-message", "on-member-joined"], "wishes": ["replies", "state", "messages"], "grants": ["messages"],
+           "events": ["on-message", "on-member-joined"], "requested_capabilities": ["replies", "state", "messages"], "grants": ["messages"],
            "settings_schema": {"type": "object"}, "earlier": ["ba9876543210"], "sent_back": "001122334455",
            "steps": [["read", 0.2], ["compile", 31.25]], "calls": [12, 1],
-           "rights": [{"right": "state", "meaning": "remember things, within its quota", "granted": "everybody"},
-                      {"right": "messages", "meaning": "write to people first", "granted": "command"}],
+           "capabilities": [{"capability": "state", "meaning": "remember things, within its quota", "granted": "everybody"},
+                      {"capability": "messages", "meaning": "write to people first", "granted": "command"}],
            "limits": [{"key": "memory_mib", "limit": 32, "used": 1.19}]})
 }
 

@@ -11,7 +11,7 @@ use super::{
     schedules,
 };
 use beadle_catalog::PluginConfig;
-use beadle_catalog::grants::{DEFAULT_CAPABILITIES, GRANTABLE_CAPABILITIES};
+use beadle_catalog::grants::{DEFAULT, GRANTABLE};
 use beadle_model::Leads;
 use beadle_model::window::MOST_LEADS;
 use beadle_model::word::Language;
@@ -264,18 +264,19 @@ fn plugin(mut section: Section<'_>, channels: &BTreeMap<String, Channel>) -> Plu
 }
 
 fn grant(section: &mut Section<'_>) -> Vec<String> {
-    let rights = GRANTABLE_CAPABILITIES.map(|(right, _)| right);
+    let capabilities = GRANTABLE.map(|(capability, _)| capability);
     let mut granted = Vec::new();
-    for (right, place) in section.strings("grant").unwrap_or_default() {
-        if DEFAULT_CAPABILITIES.contains(&right.as_str()) {
-            let mistake = Mistake::new("config-unused", place, format!("every plugin has the right `{right}`"));
+    for (capability, place) in section.strings("grant").unwrap_or_default() {
+        if DEFAULT.contains(&capability.as_str()) {
+            let mistake =
+                Mistake::new("config-unused", place, format!("every plugin has the capability `{capability}`"));
             section.reading.mistake(mistake.label("leave it out"));
-        } else if !rights.contains(&right.as_str()) {
-            let mistake = Mistake::new("config-value", place, format!("there is no right `{right}`"));
-            let mistake = mistake.label(format!("rights to grant: {}", list(&rights)));
-            section.reading.mistake(with_guess(mistake, &right, &rights));
+        } else if !capabilities.contains(&capability.as_str()) {
+            let mistake = Mistake::new("config-value", place, format!("there is no capability `{capability}`"));
+            let mistake = mistake.label(format!("capabilities to grant: {}", list(&capabilities)));
+            section.reading.mistake(with_guess(mistake, &capability, &capabilities));
         } else {
-            granted.push(right);
+            granted.push(capability);
         }
     }
     granted

@@ -86,7 +86,8 @@ fn present(pipeline: Pipeline) -> Present {
 /// Files are fetched while somebody who runs may read them.
 fn wanted(fetch: bool, running: Arc<OnceLock<Pipeline>>) -> Wanted {
     let may_read = |pipeline: &Pipeline| {
-        let reads = |serving: beadle_pipeline::ActiveRevision| serving.plugin.wishes().contains("media");
+        let reads =
+            |serving: beadle_pipeline::ActiveRevision| serving.plugin.requested_capabilities().contains("media");
         pipeline.subscriptions().iter().any(|member| member.slot.active().is_some_and(reads))
     };
     Arc::new(move || fetch && running.get().is_some_and(may_read))

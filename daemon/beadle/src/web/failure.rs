@@ -92,7 +92,7 @@ impl From<CommandError> for No {
         let status = match &error {
             CommandError::Store(_) | CommandError::Closed => StatusCode::SERVICE_UNAVAILABLE,
             CommandError::Unknown(_) => StatusCode::NOT_FOUND,
-            CommandError::NoSuchRight(_) => StatusCode::BAD_REQUEST,
+            CommandError::UnknownCapability(_) => StatusCode::BAD_REQUEST,
             _ => StatusCode::CONFLICT,
         };
         Self::new(status, error.code(), error)

@@ -97,12 +97,13 @@ pub fn outgoing(body: &Outgoing) -> String {
             let shown = caption.as_deref().or(filename.as_deref()).unwrap_or_default();
             format!("({}) {shown}", media.name())
         }
-        Outgoing::Location { place, .. } => format!("(location) {}, {}", place.latitude, place.longitude),
+        Outgoing::Location { location, .. } => format!("(location) {}, {}", location.latitude, location.longitude),
         Outgoing::Contacts { .. } => "(contacts)".into(),
-        Outgoing::LinkButton { body, title, .. } => format!("{body} [{title} ↗]"),
-        Outgoing::Ask { body, .. } | Outgoing::ProductList { body, .. } | Outgoing::Catalog { body, .. } => {
-            body.clone()
-        }
+        Outgoing::CtaUrl { body, title, .. } => format!("{body} [{title} ↗]"),
+        Outgoing::LocationRequest { body, .. }
+        | Outgoing::ContactRequest { body, .. }
+        | Outgoing::ProductList { body, .. }
+        | Outgoing::Catalog { body, .. } => body.clone(),
         Outgoing::Flow(form) => format!("{} [{}]", form.body, form.button),
         Outgoing::Product { product, .. } => format!("(product) {product}"),
         Outgoing::Interactive { json, .. } => {
@@ -110,7 +111,7 @@ pub fn outgoing(body: &Outgoing) -> String {
         }
         Outgoing::Template(template) => format!("(template) {} {}", template.name, template.language),
         Outgoing::Direct(direct) => format!("(direct, {}) {}", direct.category, outgoing(&direct.message)),
-        Outgoing::CallButton { body, title, .. } => format!("{body} [{title} ☏]"),
+        Outgoing::VoiceCall { body, title, .. } => format!("{body} [{title} ☏]"),
         Outgoing::Pin { message, days: Some(days) } => format!("pins {message} for {days} days"),
         Outgoing::Pin { message, days: None } => format!("takes the pin of {message} out"),
         Outgoing::Group(change) => group_line(change),

@@ -1,4 +1,4 @@
-//! What a person orders: back to an earlier revision, rights, on and off, and forgetting what is gone.
+//! What a person orders: back to an earlier revision, capabilities, on and off, and forgetting what is gone.
 
 use super::Keeper;
 use crate::command::{Answer, Asked, Command, CommandError};
@@ -27,8 +27,8 @@ impl Keeper {
             return;
         }
         let answer = match command {
-            Command::Grant(_, rights) => self.grant(&name, rights, true).await,
-            Command::Revoke(_, rights) => self.grant(&name, rights, false).await,
+            Command::Grant(_, capabilities) => self.grant(&name, capabilities, true).await,
+            Command::Revoke(_, capabilities) => self.grant(&name, capabilities, false).await,
             Command::Purge(_) => self.purge(&name).await,
             Command::Enable(_) => self.enable(&name).await,
             Command::Disable(_) => self.disable(&name).await,
@@ -50,22 +50,26 @@ impl Keeper {
         Ok(Source::Kept(before.to_owned()))
     }
 
-    async fn grant(&mut self, name: &str, rights: Vec<String>, give: bool) -> Answer {
-        if let Some(unknown) = rights.iter().find(|right| !grants::is_grantable(right)) {
-            return Err(CommandError::NoSuchRight(unknown.clone()));
+    async fn grant(&mut self, name: &str, capabilities: Vec<String>, give: bool) -> Answer {
+        if let Some(unknown) = capabilities.iter().find(|capability| !grants::is_grantable(capability)) {
+            return Err(CommandError::UnknownCapability(unknown.clone()));
         }
         let changed = self.remember_of(name, |record| {
-            for right in &rights {
+            for capability in &capabilities {
                 if give {
-                    record.granted.insert(right.clone());
+                    record.granted.insert(capability.clone());
                 } else {
-                    record.granted.remove(right);
+                    record.granted.remove(capability);
                 }
             }
         });
         let post = changed.await?;
-        let said = rights.iter().map(|right| format!("{right} ({})", grants::description(right))).collect::<Vec<_>>();
-        let in_toml: Vec<_> = rights.iter().filter(|right| post.config.grant.contains(right)).cloned().collect();
+        let said = capabilities
+            .iter()
+            .map(|capability| format!("{capability} ({})", grants::meaning(capability)))
+            .collect::<Vec<_>>();
+        let in_toml: Vec<_> =
+            capabilities.iter().filter(|capability| post.config.grant.contains(capability)).cloned().collect();
         Ok(match (give, in_toml.as_slice()) {
             (true, _) => format!("`{name}` may: {}", said.join(", ")),
             (false, []) => format!("`{name}` may no longer: {}", said.join(", ")),

@@ -4,9 +4,10 @@
 //! all is checked here.
 
 use super::{BUTTON_TITLE, FOOTER, HEADER, SECTIONS, empty, filled, named, quoted, short, some_of, unique};
+use beadle_model::content::Location;
 use beadle_model::outgoing::{
-    Direct, Flow, GroupChange, Header, MediaKind, Parameter, ParameterValue, Shelf, Source, Template, TemplateAction,
-    TemplateHeader,
+    Direct, Flow, GroupChange, Header, MediaKind, Parameter, ParameterValue, ProductSection, Source, Template,
+    TemplateAction, TemplateHeader,
 };
 use beadle_model::{Outgoing, Refusal};
 use serde_json::Value;
@@ -17,18 +18,18 @@ pub const CAPTION: usize = 1024;
 pub const FILENAME: usize = 240;
 /// Characters of an address: what browsers take.
 pub const URL: usize = 2000;
-/// Characters of a place's name or address: room, and no novel.
-pub const PLACE: usize = 1000;
-/// Cards in one message. The platform names no limit for sending; an address book shares 257 at most.
-pub const CARDS: usize = 257;
+/// Characters of a location's name or address. The platform documents no limit.
+pub const LOCATION: usize = 1000;
+/// Contacts in one message. The platform documents no limit for sending; its clients share at most 257.
+pub const CONTACTS: usize = 257;
 /// Characters of what opens a form.
 pub const FLOW_BUTTON: usize = 30;
 /// Characters of ids and tokens that only pass through.
 pub const TOKEN: usize = 1024;
 /// Products in a list of products.
 pub const PRODUCTS: usize = 30;
-/// Characters of a shelf's title.
-pub const SHELF: usize = 24;
+/// Characters of the title of a product section.
+pub const PRODUCT_SECTION_TITLE: usize = 24;
 /// Characters of a template's name.
 pub const TEMPLATE_NAME: usize = 512;
 /// Buttons of a template.
@@ -47,8 +48,8 @@ pub const DESCRIPTION: usize = 2048;
 pub const PEOPLE: usize = 8;
 /// Requests that are answered at once; the platform names no limit, a page of them has 25.
 pub const REQUESTS: usize = 25;
-/// Minutes for which a call button can be tapped: 30 days.
-pub const CALL_BUTTON_MINUTES: u32 = 43_200;
+/// Minutes for which a voice-call button can be tapped: 30 days.
+pub const VOICE_CALL_MINUTES: u32 = 43_200;
 /// Days for which a message is pinned.
 pub const PIN_DAYS: u32 = 30;
 
@@ -67,20 +68,17 @@ pub(super) fn check(body: &Outgoing) -> Result<(), Refusal> {
             caption.iter().try_for_each(|text| short("the caption", text, CAPTION))?;
             filename.iter().try_for_each(|name| filled("the file's name", name, FILENAME))
         }
-        Outgoing::Location { place, .. } => {
-            if !(-90.0..=90.0).contains(&place.latitude) || !(-180.0..=180.0).contains(&place.longitude) {
-                return Err(misfit("A place has -90 to 90 degrees north and -180 to 180 degrees east."));
-            }
-            place.name.iter().chain(&place.address).try_for_each(|text| short("the place's name", text, PLACE))
-        }
-        Outgoing::Contacts { cards, .. } => contacts(cards),
-        Outgoing::LinkButton { header, body, footer, title, url, .. } => {
+        Outgoing::Location { location, .. } => self::location(location),
+        Outgoing::Contacts { contacts, .. } => self::contacts(contacts),
+        Outgoing::CtaUrl { header, body, footer, title, url, .. } => {
             above(header)?;
             text_and_footer(body, footer)?;
             filled("the button", title, BUTTON_TITLE)?;
             address(url)
         }
-        Outgoing::Ask { body, .. } => filled("the text", body, CAPTION),
+        Outgoing::LocationRequest { body, .. } | Outgoing::ContactRequest { body, .. } => {
+            filled("the text", body, CAPTION)
+        }
         Outgoing::Flow(form) => flow(form),
         Outgoing::Product { body, footer, catalog, product, .. } => {
             body.iter().try_for_each(|body| filled("the text", body, CAPTION))?;
@@ -88,11 +86,11 @@ pub(super) fn check(body: &Outgoing) -> Result<(), Refusal> {
             filled("the catalogue's id", catalog, TOKEN)?;
             filled("the product's id", product, TOKEN)
         }
-        Outgoing::ProductList { header, body, footer, catalog, shelves, .. } => {
+        Outgoing::ProductList { header, body, footer, catalog, sections, .. } => {
             filled("the header", header, HEADER)?;
             text_and_footer(body, footer)?;
             filled("the catalogue's id", catalog, TOKEN)?;
-            products(shelves)
+            products(sections)
         }
         Outgoing::Catalog { body, footer, product, .. } => {
             text_and_footer(body, footer)?;
@@ -106,7 +104,7 @@ pub(super) fn check(body: &Outgoing) -> Result<(), Refusal> {
         }
         Outgoing::Template(template) => self::template(template),
         Outgoing::Direct(written) => direct(written),
-        Outgoing::CallButton { .. } => Err(misfit("A call button goes by Direct Send only: give it a category.")),
+        Outgoing::VoiceCall { .. } => Err(misfit("A voice-call button can be sent only by Direct Send.")),
         Outgoing::Pin { message, days } => {
             named(message)?;
             match days {
@@ -157,14 +155,22 @@ fn text_and_footer(body: &str, footer: &Option<String>) -> Result<(), Refusal> {
     footer.iter().try_for_each(|text| filled("the footer", text, FOOTER))
 }
 
-fn contacts(cards: &Value) -> Result<(), Refusal> {
-    let cards = cards.as_array().ok_or_else(|| misfit("Contact cards are a JSON array."))?;
-    some_of("cards", cards.len(), CARDS)?;
-    for card in cards {
-        let name = card.pointer("/name/formatted_name").and_then(Value::as_str).unwrap_or_default();
-        filled("a card's `name.formatted_name`", name, TOKEN)?;
+fn location(location: &Location) -> Result<(), Refusal> {
+    if !(-90.0..=90.0).contains(&location.latitude) || !(-180.0..=180.0).contains(&location.longitude) {
+        return Err(misfit("A latitude must be within -90 and 90 degrees, a longitude within -180 and 180."));
     }
-    cards.iter().try_for_each(bytes)
+    let mut texts = location.name.iter().chain(&location.address);
+    texts.try_for_each(|text| short("the location's name", text, LOCATION))
+}
+
+fn contacts(contacts: &Value) -> Result<(), Refusal> {
+    let contacts = contacts.as_array().ok_or_else(|| misfit("Contacts must be a JSON array."))?;
+    some_of("contacts", contacts.len(), CONTACTS)?;
+    for contact in contacts {
+        let name = contact.pointer("/name/formatted_name").and_then(Value::as_str).unwrap_or_default();
+        filled("a contact's `name.formatted_name`", name, TOKEN)?;
+    }
+    contacts.iter().try_for_each(bytes)
 }
 
 fn bytes(json: &Value) -> Result<(), Refusal> {
@@ -189,17 +195,17 @@ fn flow(form: &Flow) -> Result<(), Refusal> {
     bytes(&form.data)
 }
 
-fn products(shelves: &[Shelf]) -> Result<(), Refusal> {
-    some_of("shelves", shelves.len(), SECTIONS)?;
-    some_of("products", shelves.iter().map(|shelf| shelf.products.len()).sum(), PRODUCTS)?;
-    for shelf in shelves {
-        if shelf.products.is_empty() {
-            return Err(empty("a shelf"));
+fn products(sections: &[ProductSection]) -> Result<(), Refusal> {
+    some_of("sections", sections.len(), SECTIONS)?;
+    some_of("products", sections.iter().map(|section| section.products.len()).sum(), PRODUCTS)?;
+    for section in sections {
+        if section.products.is_empty() {
+            return Err(empty("a section"));
         }
-        if shelves.len() > 1 || !shelf.title.is_empty() {
-            filled("the title of a shelf", &shelf.title, SHELF)?;
+        if sections.len() > 1 || !section.title.is_empty() {
+            filled("the title of a section", &section.title, PRODUCT_SECTION_TITLE)?;
         }
-        shelf.products.iter().try_for_each(|product| filled("a product's id", product, TOKEN))?;
+        section.products.iter().try_for_each(|product| filled("a product's id", product, TOKEN))?;
     }
     Ok(())
 }
@@ -257,18 +263,18 @@ fn direct(direct: &Direct) -> Result<(), Refusal> {
     }
     direct.template_name.iter().try_for_each(|name| template_name(name))?;
     match &direct.message {
-        Outgoing::CallButton { body, title, ttl_minutes } => {
+        Outgoing::VoiceCall { body, title, ttl_minutes } => {
             filled("the text", body, CAPTION)?;
             filled("the button", title, BUTTON_TITLE)?;
             match ttl_minutes {
-                1..=CALL_BUTTON_MINUTES => Ok(()),
-                other => Err(misfit(format!("A call button lasts 1 to {CALL_BUTTON_MINUTES} minutes, not {other}."))),
+                1..=VOICE_CALL_MINUTES => Ok(()),
+                other => {
+                    Err(misfit(format!("A voice-call button lasts 1 to {VOICE_CALL_MINUTES} minutes, not {other}.")))
+                }
             }
         }
-        message @ (Outgoing::Text { .. } | Outgoing::Buttons { .. } | Outgoing::LinkButton { .. }) => {
-            super::check(message)
-        }
-        _ => Err(misfit("Direct Send takes texts, buttons, link buttons and call buttons.")
+        message @ (Outgoing::Text { .. } | Outgoing::Buttons { .. } | Outgoing::CtaUrl { .. }) => super::check(message),
+        _ => Err(misfit("Direct Send takes texts, buttons, cta-url buttons and voice-call buttons.")
             .instead("Send an approved template, or wait until they write.")),
     }
 }

@@ -191,7 +191,7 @@ fn groups_take_nothing_to_tap_and_only_groups_have_settings() {
         (&buttons, "send", "unsupported-in-groups"),
         (&text(), "send", "send"),
         (&reaction(), "send", "unsupported-in-groups"),
-        (&Outgoing::Contacts { cards: serde_json::json!([]), quote: None }, "send", "unsupported-in-groups"),
+        (&Outgoing::Contacts { contacts: serde_json::json!([]), quote: None }, "send", "unsupported-in-groups"),
         (&template(None), "send", "send"),
         (&delete, "groups-only", "send"),
         (&pin, "groups-only", "send"),

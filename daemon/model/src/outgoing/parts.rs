@@ -1,4 +1,4 @@
-//! What messages are made of: buttons, rows, files, forms, shelves.
+//! What messages are made of: buttons, rows, files, forms, product sections.
 
 use crate::MediaId;
 use serde::{Deserialize, Serialize};
@@ -61,16 +61,6 @@ pub enum Header {
     },
 }
 
-/// What is asked for with a button of the platform's own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum AskFor {
-    /// Where they are; the answer is a location.
-    Location,
-    /// Their number; the answer is a contact card.
-    Contact,
-}
-
 /// A form in several screens.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Flow {
@@ -107,7 +97,7 @@ pub struct Flow {
 
 /// Products under a title.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Shelf {
+pub struct ProductSection {
     /// 1 to 24 characters.
     pub title: String,
     /// The shop's own ids.

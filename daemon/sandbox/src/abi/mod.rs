@@ -1,8 +1,8 @@
 //! The plugin contract as Rust types: a module per API version.
 //!
 //! Types between host and guest are compared exactly, so a version that was published is never changed: the next one
-//! gets a folder under `plugin-api/wit`, a module here that the rights in [`crate::host`] are written for, and the older
-//! modules delegate to it: their rights call the latest's, their events are made of the latest's, and what their guests
+//! gets a folder under `plugin-api/wit`, a module here that the capabilities in [`crate::host`] are written for, and the older
+//! modules delegate to it: their capabilities call the latest's, their events are made of the latest's, and what their guests
 //! answer becomes the latest's answer. So nothing outside this module knows that there is more than one.
 //!
 //! `since_v0_0_9` was never published. It is invented, and there in tests only, to hold the way open: a binary that was
@@ -119,7 +119,7 @@ macro_rules! versions {
             }
         }
 
-        /// Gives the linker every right of every version.
+        /// Gives the linker every capability of every version.
         pub fn link(linker: &mut Linker<HostState>) -> wasmtime::Result<()> {
             $($(#[$cfg])* $module::link(linker)?;)*
             Ok(())
@@ -134,7 +134,7 @@ versions! {
 }
 
 impl Version {
-    /// The one that the rights are written for.
+    /// The one that the capabilities are written for.
     pub const LATEST: Version = Version::V0_1_0;
 
     /// The version of this name, where we speak it.

@@ -1,6 +1,6 @@
 //! API 0.0.9, which never was: the pattern that a superseded version follows, held by a binary that was built for it.
 //!
-//! A module like this one has four things: its bindings, its rights (each calls the latest's), its exports, and the way
+//! A module like this one has four things: its bindings, its capabilities (each calls the latest's), its exports, and the way
 //! from the latest's events to its own and from its answers to the latest's. What its events cannot tell is not given to
 //! its guests: they pass it.
 
@@ -24,7 +24,7 @@ mod bindings {
     });
 }
 
-/// Gives the linker every right of this version.
+/// Gives the linker every capability of this version.
 pub fn link(linker: &mut Linker<HostState>) -> wasmtime::Result<()> {
     bindings::Host_::add_to_linker::<_, HasSelf<HostState>>(linker, |host| host)
 }

@@ -38,7 +38,7 @@ pub use migration::Next;
 pub use moved::Moved;
 pub use told::contact;
 
-/// Gives the linker every right of this version.
+/// Gives the linker every capability of this version.
 pub fn link(linker: &mut Linker<HostState>) -> wasmtime::Result<()> {
     bindings::Host_::add_to_linker::<_, HasSelf<HostState>>(linker, |host| host)
 }

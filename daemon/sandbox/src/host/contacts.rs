@@ -1,4 +1,4 @@
-//! `contacts`: look people up. Names and ids of ours; numbers and platform ids are another right's.
+//! `contacts`: look people up. Names and ids of ours; numbers and platform ids are another capability's.
 
 use super::{Answer, HostState, No, answer, bad_id};
 use crate::abi::latest::contacts::{ContactPage, Host};

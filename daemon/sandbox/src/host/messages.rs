@@ -37,32 +37,47 @@ impl Host for HostState {
         answer(self.write_first(&to, channel.as_deref(), message))
     }
 
-    async fn send_place(
+    async fn send_location(
         &mut self,
         to: String,
         channel: Option<String>,
-        message: outgoing::PlaceMessage,
+        message: outgoing::LocationMessage,
     ) -> Answer<String> {
         self.enter()?;
         answer(self.write_first(&to, channel.as_deref(), message))
     }
 
-    async fn send_cards(&mut self, to: String, channel: Option<String>, message: outgoing::Cards) -> Answer<String> {
-        self.enter()?;
-        answer(self.write_first(&to, channel.as_deref(), message))
-    }
-
-    async fn send_link_button(
+    async fn send_contacts(
         &mut self,
         to: String,
         channel: Option<String>,
-        message: outgoing::LinkButton,
+        message: outgoing::ContactsMessage,
     ) -> Answer<String> {
         self.enter()?;
         answer(self.write_first(&to, channel.as_deref(), message))
     }
 
-    async fn send_ask(&mut self, to: String, channel: Option<String>, message: outgoing::Ask) -> Answer<String> {
+    async fn send_cta_url(&mut self, to: String, channel: Option<String>, message: outgoing::CtaUrl) -> Answer<String> {
+        self.enter()?;
+        answer(self.write_first(&to, channel.as_deref(), message))
+    }
+
+    async fn send_location_request(
+        &mut self,
+        to: String,
+        channel: Option<String>,
+        message: outgoing::LocationRequest,
+    ) -> Answer<String> {
+        self.enter()?;
+        answer(self.write_first(&to, channel.as_deref(), message))
+    }
+
+    async fn send_contact_request(
+        &mut self,
+        to: String,
+        channel: Option<String>,
+        message: outgoing::ContactRequest,
+    ) -> Answer<String> {
         self.enter()?;
         answer(self.write_first(&to, channel.as_deref(), message))
     }

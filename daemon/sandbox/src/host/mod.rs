@@ -1,4 +1,4 @@
-//! What a plugin can ask of its host, a file per right; and what the host knows while it is asked.
+//! What a plugin can ask of its host, a file per capability; and what the host knows while it is asked.
 //!
 //! A host function writes an effect down or reads the store, no more. It answers a plugin's mistake with a refusal, and
 //! ends the call only where going on would break a limit ([`Stop`]). While an instance is being made, and while `about`

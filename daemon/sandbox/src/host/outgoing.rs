@@ -1,11 +1,11 @@
-//! What `replies` and `messages` share: a message becomes a wish, once the gate has looked at it.
+//! What `replies` and `messages` share: a message becomes an effect, once the gate has looked at it.
 
 use super::{HostState, No};
 use crate::abi::latest::outgoing as wit;
 use beadle_gate::{Draft, Facts, Verdict};
 use beadle_model::content::Location;
 use beadle_model::effect::SendWish;
-use beadle_model::outgoing::{AskFor, Button, Direct, Flow, Header, MediaKind, Row, Section, Shelf, Source};
+use beadle_model::outgoing::{Button, Direct, Flow, Header, MediaKind, ProductSection, Row, Section, Source};
 use beadle_model::{ConversationView, MessageId, Outgoing, Refusal};
 use serde_json::Value;
 
@@ -74,8 +74,8 @@ fn header(header: Option<wit::Header>) -> Result<Option<Header>, Refusal> {
         .transpose()
 }
 
-pub(super) fn place(place: wit::Place) -> Location {
-    Location { latitude: place.latitude, longitude: place.longitude, name: place.name, address: place.address }
+pub(super) fn location(from: wit::Location) -> Location {
+    Location { latitude: from.latitude, longitude: from.longitude, name: from.name, address: from.address }
 }
 
 impl Sendable for wit::Text {
@@ -137,21 +137,21 @@ impl Sendable for wit::MediaMessage {
     }
 }
 
-impl Sendable for wit::PlaceMessage {
+impl Sendable for wit::LocationMessage {
     fn outgoing(self) -> Result<Outgoing, Refusal> {
-        Ok(Outgoing::Location { place: place(self.place), quote: self.quote })
+        Ok(Outgoing::Location { location: location(self.location), quote: self.quote })
     }
 }
 
-impl Sendable for wit::Cards {
+impl Sendable for wit::ContactsMessage {
     fn outgoing(self) -> Result<Outgoing, Refusal> {
-        Ok(Outgoing::Contacts { cards: json("`cards`", &self.cards)?, quote: self.quote })
+        Ok(Outgoing::Contacts { contacts: json("`contacts`", &self.contacts)?, quote: self.quote })
     }
 }
 
-impl Sendable for wit::LinkButton {
+impl Sendable for wit::CtaUrl {
     fn outgoing(self) -> Result<Outgoing, Refusal> {
-        Ok(Outgoing::LinkButton {
+        Ok(Outgoing::CtaUrl {
             header: header(self.header)?,
             body: self.body,
             footer: self.footer,
@@ -162,13 +162,15 @@ impl Sendable for wit::LinkButton {
     }
 }
 
-impl Sendable for wit::Ask {
+impl Sendable for wit::LocationRequest {
     fn outgoing(self) -> Result<Outgoing, Refusal> {
-        let what = match self.wanted {
-            wit::Wanted::Location => AskFor::Location,
-            wit::Wanted::Contact => AskFor::Contact,
-        };
-        Ok(Outgoing::Ask { what, body: self.body, quote: self.quote })
+        Ok(Outgoing::LocationRequest { body: self.body, quote: self.quote })
+    }
+}
+
+impl Sendable for wit::ContactRequest {
+    fn outgoing(self) -> Result<Outgoing, Refusal> {
+        Ok(Outgoing::ContactRequest { body: self.body, quote: self.quote })
     }
 }
 
@@ -204,13 +206,14 @@ impl Sendable for wit::Product {
 
 impl Sendable for wit::ProductList {
     fn outgoing(self) -> Result<Outgoing, Refusal> {
-        let shelf = |shelf: wit::Shelf| Shelf { title: shelf.title, products: shelf.products };
+        let section =
+            |section: wit::ProductSection| ProductSection { title: section.title, products: section.products };
         Ok(Outgoing::ProductList {
             header: self.header,
             body: self.body,
             footer: self.footer,
             catalog: self.catalog,
-            shelves: self.shelves.into_iter().map(shelf).collect(),
+            sections: self.sections.into_iter().map(section).collect(),
             quote: self.quote,
         })
     }
@@ -233,9 +236,9 @@ impl Sendable for wit::Direct {
         let message = match self.message {
             wit::DirectMessage::Text(text) => text.outgoing()?,
             wit::DirectMessage::Buttons(buttons) => buttons.outgoing()?,
-            wit::DirectMessage::LinkButton(link) => link.outgoing()?,
-            wit::DirectMessage::CallButton(wit::CallButton { body, title, ttl_minutes }) => {
-                Outgoing::CallButton { body, title, ttl_minutes }
+            wit::DirectMessage::CtaUrl(link) => link.outgoing()?,
+            wit::DirectMessage::VoiceCall(wit::VoiceCall { body, title, ttl_minutes }) => {
+                Outgoing::VoiceCall { body, title, ttl_minutes }
             }
         };
         let category = self.category.to_ascii_lowercase();

@@ -28,22 +28,27 @@ impl Host for HostState {
         answer(self.answer_with(message))
     }
 
-    async fn send_place(&mut self, message: outgoing::PlaceMessage) -> Answer<String> {
+    async fn send_location(&mut self, message: outgoing::LocationMessage) -> Answer<String> {
         self.enter()?;
         answer(self.answer_with(message))
     }
 
-    async fn send_cards(&mut self, message: outgoing::Cards) -> Answer<String> {
+    async fn send_contacts(&mut self, message: outgoing::ContactsMessage) -> Answer<String> {
         self.enter()?;
         answer(self.answer_with(message))
     }
 
-    async fn send_link_button(&mut self, message: outgoing::LinkButton) -> Answer<String> {
+    async fn send_cta_url(&mut self, message: outgoing::CtaUrl) -> Answer<String> {
         self.enter()?;
         answer(self.answer_with(message))
     }
 
-    async fn send_ask(&mut self, message: outgoing::Ask) -> Answer<String> {
+    async fn send_location_request(&mut self, message: outgoing::LocationRequest) -> Answer<String> {
+        self.enter()?;
+        answer(self.answer_with(message))
+    }
+
+    async fn send_contact_request(&mut self, message: outgoing::ContactRequest) -> Answer<String> {
         self.enter()?;
         answer(self.answer_with(message))
     }

@@ -1,6 +1,6 @@
 //! Templates, as the contract has them, become ours.
 
-use super::outgoing::{Sendable, json, place, source};
+use super::outgoing::{Sendable, json, location, source};
 use crate::abi::latest::outgoing as wit;
 use beadle_model::outgoing::{
     MediaKind, Parameter, ParameterValue, Template, TemplateAction, TemplateButton, TemplateHeader,
@@ -41,7 +41,7 @@ fn header(header: wit::TemplateHeader) -> Result<TemplateHeader, Refusal> {
         wit::TemplateHeader::Image(from) => file(MediaKind::Image, from, None),
         wit::TemplateHeader::Video(from) => file(MediaKind::Video, from, None),
         wit::TemplateHeader::Document(document) => file(MediaKind::Document, document.source, document.filename),
-        wit::TemplateHeader::Location(at) => Ok(TemplateHeader::Location(place(at))),
+        wit::TemplateHeader::Location(at) => Ok(TemplateHeader::Location(location(at))),
     }
 }
 

@@ -140,7 +140,7 @@ async fn what_the_plugin_says_of_its_failure_is_kept() {
 #[tokio::test]
 async fn a_panic_in_the_host_ends_that_call_only() {
     let sandbox = sandbox_with(Arc::new(|| panic!("no more ids")));
-    let plugin = load(&sandbox, &rights::echo()).await;
+    let plugin = load(&sandbox, &capabilities::echo()).await;
     let fault = plugin.handle(call(1)).await.outcome.unwrap_err();
     assert_eq!(fault.kind, FaultKind::HostPanic { what: "no more ids".into() });
     assert_eq!(fault.blame(), Blame::Host);
@@ -161,7 +161,7 @@ async fn an_event_that_is_not_exported_is_the_host_s_mistake() {
 async fn a_hog_has_its_turns_and_others_have_theirs() {
     let sandbox = sandbox();
     let hog = load(&sandbox, &Guest { handle: "(loop $on (br $on)) unreachable", ..Guest::default() }).await;
-    let good = load(&sandbox, &rights::echo()).await;
+    let good = load(&sandbox, &capabilities::echo()).await;
     let hogging: Vec<_> = (0..20)
         .map(|id| {
             let hog = Arc::clone(&hog);

@@ -7,7 +7,7 @@ use beadle_model::Coded;
 #[tokio::test]
 async fn a_flood_of_host_calls_is_cut() {
     let guest = Guest {
-        wishes: &["clock"],
+        capabilities: &["clock"],
         imports: r#"(import "beadle:plugin/clock@0.1.0" "now" (func $now (result i64)))"#,
         handle: "(loop $on (drop (call $now)) (br $on)) unreachable",
         ..Guest::default()
@@ -22,7 +22,7 @@ const LOG: &str = r#"(import "beadle:plugin/log@0.1.0" "write" (func $write (par
 #[tokio::test]
 async fn a_flood_of_log_is_cut_counted_and_no_fault() {
     let guest = Guest {
-        wishes: &["log"],
+        capabilities: &["log"],
         imports: LOG,
         items: "(global $left (mut i32) (i32.const 1000))",
         handle: "(loop $on
@@ -45,7 +45,7 @@ async fn a_flood_of_log_is_cut_counted_and_no_fault() {
 #[tokio::test]
 async fn lines_cannot_paint_a_terminal_and_outlive_a_trap() {
     let guest = Guest {
-        wishes: &["log"],
+        capabilities: &["log"],
         imports: LOG,
         items: r#"(data (i32.const 2048) "\1b[31mred")"#,
         handle: "(call $write (i32.const 3) (i32.const 2048) (i32.const 8)) unreachable",
@@ -59,8 +59,8 @@ async fn lines_cannot_paint_a_terminal_and_outlive_a_trap() {
 #[tokio::test]
 async fn a_flood_of_effects_is_a_fault_and_none_of_them_is_done() {
     let guest = Guest {
-        wishes: &["state"],
-        imports: rights::STATE_DELETE,
+        capabilities: &["state"],
+        imports: capabilities::STATE_DELETE,
         items: r#"(data (i32.const 2048) "key")"#,
         handle: "(loop $on (call $delete (i32.const 0) (i32.const 0) (i32.const 0)
                     (i32.const 2048) (i32.const 3) (i32.const 64)) (br $on))
@@ -75,7 +75,7 @@ async fn a_flood_of_effects_is_a_fault_and_none_of_them_is_done() {
 #[tokio::test]
 async fn more_than_a_host_call_may_carry_is_a_trap_before_it_is_copied() {
     let guest = Guest {
-        wishes: &["log"],
+        capabilities: &["log"],
         imports: LOG,
         handle: "(drop (memory.grow (i32.const 64)))
             (call $write (i32.const 1) (i32.const 0) (i32.const 3000000)) (i32.const 16)",
@@ -90,7 +90,7 @@ async fn more_than_a_host_call_may_carry_is_a_trap_before_it_is_copied() {
 async fn a_million_tiny_allocations_through_the_host_are_cut_and_cost_the_guest_only() {
     // One byte at a time, each put somewhere new by the guest's own allocator at the host's call.
     let guest = Guest {
-        wishes: &["random"],
+        capabilities: &["random"],
         imports: r#"(import "beadle:plugin/random@0.1.0" "bytes" (func $bytes (param i32 i32)))"#,
         items: "(global $left (mut i32) (i32.const 1000000))",
         // Eight bytes for each of the 10,000 that the host allows, and some.
@@ -112,8 +112,8 @@ async fn a_million_tiny_allocations_through_the_host_are_cut_and_cost_the_guest_
 async fn a_flood_of_state_ends_at_the_quota_or_the_effects_and_writes_nothing() {
     // A quarter of a mebibyte at a time, under a new key each: 64 MiB are 256 of them, the effects end it at 100.
     let guest = Guest {
-        wishes: &["state"],
-        imports: rights::STATE,
+        capabilities: &["state"],
+        imports: capabilities::STATE,
         items: r#"(data (i32.const 2048) "key0") (global $left (mut i32) (i32.const 1000))"#,
         handle: "(drop (memory.grow (i32.const 8)))
             (loop $on

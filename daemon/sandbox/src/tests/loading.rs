@@ -5,24 +5,24 @@ use beadle_model::{Coded, EventKind};
 use wit_component::ComponentEncoder;
 
 #[tokio::test]
-async fn exports_are_subscriptions_and_imports_are_wishes() {
+async fn exports_are_subscriptions_and_imports_are_requested_capabilities() {
     let guest = Guest {
-        wishes: &["log", "state"],
+        capabilities: &["log", "state"],
         imports: r#"(import "beadle:plugin/log@0.1.0" "write" (func (param i32 i32 i32)))
                     (import "beadle:plugin/state@0.1.0" "delete" (func (param i32 i32 i32 i32 i32 i32)))"#,
         ..Guest::default()
     };
     let plugin = load(&sandbox(), &guest).await;
     assert_eq!(plugin.subscriptions(), &BTreeSet::from([EventKind::Message]));
-    assert_eq!(plugin.wishes(), &BTreeSet::from(["log", "state"]));
+    assert_eq!(plugin.requested_capabilities(), &BTreeSet::from(["log", "state"]));
     assert_eq!(plugin.about(), None);
     assert_eq!(plugin.revision().len(), 64);
 }
 
 #[tokio::test]
-async fn what_is_imported_and_never_called_is_no_wish_of_a_core_module() {
-    let guest = Guest { wishes: &["messages"], ..Guest::default() };
-    assert!(load(&sandbox(), &guest).await.wishes().is_empty());
+async fn what_is_imported_and_never_called_is_no_capability_of_a_core_module() {
+    let guest = Guest { capabilities: &["messages"], ..Guest::default() };
+    assert!(load(&sandbox(), &guest).await.requested_capabilities().is_empty());
 }
 
 #[tokio::test]
@@ -201,17 +201,17 @@ async fn an_about_that_never_ends_is_ended() {
 
 /// The lists in `surface` are those of the contract.
 #[test]
-fn every_right_and_event_of_the_contract_is_known() {
+fn every_capability_and_event_of_the_contract_is_known() {
     let mut resolve = Resolve::default();
     let contract = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../plugin-api/wit/since-v0.1.0");
     let (package, _) = resolve.push_dir(&contract).unwrap();
     let functions = |name: &str| resolve.interfaces[resolve.packages[package].interfaces[name]].functions.len();
     let names: BTreeSet<&str> = resolve.packages[package].interfaces.keys().map(String::as_str).collect();
-    let (events, rights): (BTreeSet<&str>, BTreeSet<&str>) = names
+    let (events, capabilities): (BTreeSet<&str>, BTreeSet<&str>) = names
         .into_iter()
         .filter(|name| functions(name) > 0 && !["about", "migration"].contains(name))
         .partition(|name| name.starts_with("on-"));
-    assert_eq!(rights, crate::surface::RIGHTS.into_iter().collect());
+    assert_eq!(capabilities, crate::surface::CAPABILITIES.into_iter().collect());
     assert_eq!(events, EventKind::ALL.into_iter().filter_map(EventKind::interface).collect());
 }
 

@@ -1,6 +1,6 @@
 //! Plugins that bring their state over: what they are given, what they may do meanwhile, and what becomes of bad ones.
 
-use super::rights::{REPLIES, STATE, echo};
+use super::capabilities::{REPLIES, STATE, echo};
 use super::*;
 use crate::{During, Fault, FaultKind, Moved, Page};
 use beadle_model::{Coded, Scope};
@@ -25,7 +25,7 @@ fn guest_of(version: i32, migrate: &str) -> Vec<u8> {
     );
     let imports = format!("{STATE} {REPLIES}");
     let world = "export beadle:plugin/migration@0.1.0;";
-    Guest { wishes: &["state", "replies"], world, imports: &imports, items: &items, ..Guest::default() }.bytes()
+    Guest { capabilities: &["state", "replies"], world, imports: &imports, items: &items, ..Guest::default() }.bytes()
 }
 
 /// Writes what lies at these addresses (pointer, length) under a key of the plugin's own.

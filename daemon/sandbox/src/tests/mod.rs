@@ -3,11 +3,11 @@
 //! They are written as core modules in text, the way `cargo build` leaves one: canonical ABI by hand, and a section that
 //! says what they import and export. So every test goes the whole way from bytes to report.
 
+mod capabilities;
 mod faults;
 mod floods;
 mod loading;
 mod migrating;
-mod rights;
 mod stored;
 mod versions;
 mod warm;
@@ -41,8 +41,8 @@ pub const ANSWER: i32 = 64;
 /// What goes into a guest's source.
 #[derive(Default)]
 pub struct Guest<'a> {
-    /// Rights to import, by interface.
-    pub wishes: &'a [&'a str],
+    /// Capabilities to import, by interface.
+    pub capabilities: &'a [&'a str],
     /// Whatever else its world says.
     pub world: &'a str,
     /// More WIT packages, nested.
@@ -59,9 +59,10 @@ impl Guest<'_> {
     /// As core module with its description.
     pub fn bytes(&self) -> Vec<u8> {
         let mut module = self.core();
-        let wishes: String = self.wishes.iter().map(|wish| format!("import beadle:plugin/{wish}@0.1.0;\n")).collect();
+        let capabilities: String =
+            self.capabilities.iter().map(|name| format!("import beadle:plugin/{name}@0.1.0;\n")).collect();
         let text = format!(
-            "package test:guest;\n{}\nworld guest {{ {wishes} {} export beadle:plugin/on-message@0.1.0; }}",
+            "package test:guest;\n{}\nworld guest {{ {capabilities} {} export beadle:plugin/on-message@0.1.0; }}",
             self.wit, self.world
         );
         describe(&mut module, &text);

@@ -1,6 +1,6 @@
 //! What a plugin gets from the store, under its own writes.
 
-use super::rights::{REPLIES, STATE, refused, tell, texts};
+use super::capabilities::{REPLIES, STATE, refused, tell, texts};
 use super::*;
 use beadle_model::Scope;
 use beadle_model::effect::StateRead;
@@ -15,7 +15,7 @@ fn at(address: u32, length: u32) -> String {
 }
 
 fn guest<'a>(imports: &'a str, items: &'a str, handle: &'a str) -> Guest<'a> {
-    Guest { wishes: &["state", "replies", "messages", "contacts"], imports, items, handle, ..Guest::default() }
+    Guest { capabilities: &["state", "replies", "messages", "contacts"], imports, items, handle, ..Guest::default() }
 }
 
 #[tokio::test]

@@ -15,7 +15,7 @@ async fn a_binary_of_an_older_version_loads_and_acts_through_the_latest() {
     let world = sandbox();
     let plugin = world.load(spec(GREETER.to_vec())).await.unwrap();
     assert_eq!(plugin.subscriptions(), &BTreeSet::from([EventKind::Message]));
-    assert_eq!(plugin.wishes(), &BTreeSet::from(["replies"]));
+    assert_eq!(plugin.requested_capabilities(), &BTreeSet::from(["replies"]));
     assert_eq!(plugin.state_version(), 0);
     let handled = plugin.handle(call(1)).await.outcome.unwrap();
     assert_eq!(handled.disposition, Disposition::Claimed);

@@ -6,7 +6,7 @@ use beadle_model::Coded;
 /// Claims the first event that an instance sees and stops the third; else passes. So what it says tells how often its
 /// instance was used.
 const COUNTING: Guest<'static> = Guest {
-    wishes: &[],
+    capabilities: &[],
     world: "",
     wit: "",
     imports: "",

@@ -27,7 +27,7 @@ async fn waiting_is_not_cpu_but_it_is_time() {
     };
     let limits = Limits { wall_ms: 150, ..Limits::default() };
     let plugin = sandbox().load(Spec { limits, ..spec(guest.bytes()) }).await.unwrap();
-    assert!(plugin.wishes().is_empty(), "WASI is no wish");
+    assert!(plugin.requested_capabilities().is_empty(), "WASI is no capability");
     let report = plugin.handle(call(1)).await;
     assert_eq!(report.outcome.unwrap_err().kind, FaultKind::WallLimit { wall_ms: 150 });
     assert!(report.usage.wall_us >= 150_000);

@@ -1,9 +1,10 @@
-//! Bodies with many forms: files, places, cards, forms, products, templates, pins (whatsapp.md 2.2 and 2.3).
+//! Bodies with many forms: files, locations, contacts, forms, products, templates, pins (whatsapp.md 2.2 and 2.3).
 
 use beadle_model::Outgoing;
 use beadle_model::content::Location;
 use beadle_model::outgoing::{
-    AskFor, Flow, Header, MediaKind, Parameter, ParameterValue, Shelf, Source, Template, TemplateAction, TemplateHeader,
+    Flow, Header, MediaKind, Parameter, ParameterValue, ProductSection, Source, Template, TemplateAction,
+    TemplateHeader,
 };
 use serde_json::{Map, Value, json};
 
@@ -19,17 +20,17 @@ pub(super) fn object(body: &Outgoing, uploaded: Option<&str>) -> (&'static str, 
             }
             (media.name(), Value::Object(object))
         }
-        Outgoing::Location { place, .. } => ("location", location(place)),
-        Outgoing::Contacts { cards, .. } => ("contacts", cards.clone()),
-        Outgoing::LinkButton { header, body, footer, title, url, .. } => {
+        Outgoing::Location { location, .. } => ("location", self::location(location)),
+        Outgoing::Contacts { contacts, .. } => ("contacts", contacts.clone()),
+        Outgoing::CtaUrl { header, body, footer, title, url, .. } => {
             let action = json!({"name": "cta_url", "parameters": {"display_text": title, "url": url}});
             ("interactive", interactive("cta_url", (header.as_ref(), Some(body), footer.as_deref()), action, uploaded))
         }
-        Outgoing::Ask { what: AskFor::Location, body, .. } => {
+        Outgoing::LocationRequest { body, .. } => {
             let action = json!({"name": "send_location"});
             ("interactive", interactive("location_request_message", (None, Some(body), None), action, None))
         }
-        Outgoing::Ask { what: AskFor::Contact, body, .. } => {
+        Outgoing::ContactRequest { body, .. } => {
             let action = json!({"name": "request_contact_info"});
             ("interactive", interactive("request_contact_info", (None, Some(body), None), action, None))
         }
@@ -38,9 +39,10 @@ pub(super) fn object(body: &Outgoing, uploaded: Option<&str>) -> (&'static str, 
             let action = json!({"catalog_id": catalog, "product_retailer_id": product});
             ("interactive", interactive("product", (None, body.as_deref(), footer.as_deref()), action, None))
         }
-        Outgoing::ProductList { header, body, footer, catalog, shelves, .. } => {
+        Outgoing::ProductList { header, body, footer, catalog, sections, .. } => {
             let header = Header::Text(header.clone());
-            let action = json!({"catalog_id": catalog, "sections": shelves.iter().map(shelf).collect::<Vec<_>>()});
+            let action =
+                json!({"catalog_id": catalog, "sections": sections.iter().map(product_section).collect::<Vec<_>>()});
             let around = (Some(&header), Some(body.as_str()), footer.as_deref());
             ("interactive", interactive("product_list", around, action, None))
         }
@@ -52,7 +54,7 @@ pub(super) fn object(body: &Outgoing, uploaded: Option<&str>) -> (&'static str, 
             ("interactive", interactive("catalog_message", (None, Some(body), footer.as_deref()), action, None))
         }
         Outgoing::Interactive { json, .. } => ("interactive", json.clone()),
-        Outgoing::CallButton { body, title, ttl_minutes } => {
+        Outgoing::VoiceCall { body, title, ttl_minutes } => {
             let action =
                 json!({"name": "voice_call", "parameters": {"display_text": title, "ttl_minutes": ttl_minutes}});
             ("interactive", interactive("voice_call", (None, Some(body), None), action, None))
@@ -135,10 +137,10 @@ fn interactive(
     Value::Object(object)
 }
 
-fn shelf(shelf: &Shelf) -> Value {
-    let items: Vec<Value> = shelf.products.iter().map(|product| json!({"product_retailer_id": product})).collect();
+fn product_section(section: &ProductSection) -> Value {
+    let items: Vec<Value> = section.products.iter().map(|product| json!({"product_retailer_id": product})).collect();
     let mut object = Map::new();
-    put(&mut object, "title", Some(shelf.title.as_str()).filter(|title| !title.is_empty()));
+    put(&mut object, "title", Some(section.title.as_str()).filter(|title| !title.is_empty()));
     object.insert("product_items".to_owned(), Value::Array(items));
     Value::Object(object)
 }

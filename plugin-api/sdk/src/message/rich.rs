@@ -1,9 +1,10 @@
 //! How the longer messages are begun. Their fields are public: what has no method here is set on the record.
 
 use super::{
-    Ask, Buttons, CallButton, Direct, DirectMessage, LinkButton, MediaKind, MediaMessage, Parameter, ParameterValue,
-    Place, PlaceMessage, Source, Template, TemplateAction, TemplateButton, TemplateHeader, Text, Wanted,
+    Buttons, ContactRequest, CtaUrl, Direct, DirectMessage, LocationMessage, LocationRequest, MediaKind, MediaMessage,
+    Parameter, ParameterValue, Source, Template, TemplateAction, TemplateButton, TemplateHeader, Text, VoiceCall,
 };
+use crate::Location;
 
 impl Source {
     /// `https://…` is fetched by the platform, `med_…` is a file here.
@@ -64,21 +65,22 @@ impl MediaMessage {
     }
 }
 
-impl PlaceMessage {
-    /// A place, in degrees north and east.
+impl LocationMessage {
+    /// A location, in degrees of latitude and longitude.
     pub fn new(latitude: f64, longitude: f64) -> Self {
-        Self { place: Place { latitude, longitude, name: None, address: None }, quote: None }
+        let location = Location { latitude, longitude, name: None, address: None };
+        Self { location, quote: None }
     }
 
     /// What it is called, and where it is in words.
     #[must_use]
     pub fn named(mut self, name: impl Into<String>, address: impl Into<String>) -> Self {
-        (self.place.name, self.place.address) = (Some(name.into()), Some(address.into()));
+        (self.location.name, self.location.address) = (Some(name.into()), Some(address.into()));
         self
     }
 }
 
-impl LinkButton {
+impl CtaUrl {
     /// A body of 1 to 1024 characters with a button of 1 to 20 that opens an address.
     pub fn new(body: impl Into<String>, title: impl Into<String>, url: impl Into<String>) -> Self {
         let (body, title, url) = (body.into(), title.into(), url.into());
@@ -86,15 +88,17 @@ impl LinkButton {
     }
 }
 
-impl Ask {
-    /// Asks where they are.
-    pub fn for_location(body: impl Into<String>) -> Self {
-        Self { wanted: Wanted::Location, body: body.into(), quote: None }
+impl LocationRequest {
+    /// A body of 1 to 1024 characters with a button that shares a location.
+    pub fn new(body: impl Into<String>) -> Self {
+        Self { body: body.into(), quote: None }
     }
+}
 
-    /// Asks for their number.
-    pub fn for_contact(body: impl Into<String>) -> Self {
-        Self { wanted: Wanted::Contact, body: body.into(), quote: None }
+impl ContactRequest {
+    /// A body of 1 to 1024 characters with a button that shares a phone number.
+    pub fn new(body: impl Into<String>) -> Self {
+        Self { body: body.into(), quote: None }
     }
 }
 
@@ -167,7 +171,7 @@ impl Template {
     }
 }
 
-impl CallButton {
+impl VoiceCall {
     /// A body of 1 to 1024 characters with a button of 1 to 20 by which they call the business, for a week.
     pub fn new(body: impl Into<String>, title: impl Into<String>) -> Self {
         const WEEK: u32 = 7 * 24 * 60;
@@ -176,7 +180,7 @@ impl CallButton {
 }
 
 impl Direct {
-    /// News of something that they wait for: a text, [`Buttons`], a [`LinkButton`] or a [`CallButton`].
+    /// News of something that they wait for: a text, [`Buttons`], a [`CtaUrl`] or a [`VoiceCall`].
     pub fn utility(message: impl Into<DirectMessage>) -> Self {
         Self { category: "utility".to_owned(), template_name: None, message: message.into() }
     }
@@ -210,6 +214,6 @@ direct! {
     Text: String, |text| Text::new(text);
     Text: Text, |text| text;
     Buttons: Buttons, |buttons| buttons;
-    LinkButton: LinkButton, |link| link;
-    CallButton: CallButton, |call| call;
+    CtaUrl: CtaUrl, |link| link;
+    VoiceCall: VoiceCall, |call| call;
 }

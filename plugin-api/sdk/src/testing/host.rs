@@ -1,4 +1,4 @@
-//! The rights, with the very signatures that the generated imports have, done by the [`World`] of this thread.
+//! The capabilities, with the very signatures that the generated imports have, done by the [`World`] of this thread.
 
 use super::world::{Timer, Value, World, scope_key};
 use super::{Sent, lengths};
@@ -237,10 +237,11 @@ macro_rules! shown {
 // The daemon checks more; what is not text is for it to look at.
 shown! {
     MediaMessage, "media", 1024, |message| message.caption.clone().unwrap_or_default();
-    PlaceMessage, "place", 1000, |message| message.place.name.clone().unwrap_or_default();
-    Cards, "cards", 65536, |message| message.cards.clone();
-    LinkButton, "link-button", 1024, |message| message.body.clone();
-    Ask, "ask", 1024, |message| message.body.clone();
+    LocationMessage, "location", 1000, |message| message.location.name.clone().unwrap_or_default();
+    ContactsMessage, "contacts", 65536, |message| message.contacts.clone();
+    CtaUrl, "cta-url", 1024, |message| message.body.clone();
+    LocationRequest, "location-request", 1024, |message| message.body.clone();
+    ContactRequest, "contact-request", 1024, |message| message.body.clone();
     Flow, "flow", 1024, |message| message.body.clone();
     Product, "product", 1024, |message| message.body.clone().unwrap_or_default();
     ProductList, "product-list", 1024, |message| message.body.clone();
@@ -261,16 +262,16 @@ impl Shown for outgoing::Direct {
         match &self.message {
             outgoing::DirectMessage::Text(text) => text.check(),
             outgoing::DirectMessage::Buttons(buttons) => buttons.check(),
-            outgoing::DirectMessage::LinkButton(link) => link.check(),
-            outgoing::DirectMessage::CallButton(call) => lengths::at_most("body", &call.body, 1024),
+            outgoing::DirectMessage::CtaUrl(link) => link.check(),
+            outgoing::DirectMessage::VoiceCall(call) => lengths::at_most("body", &call.body, 1024),
         }
     }
     fn show(&self, sent: &mut Sent) {
         match &self.message {
             outgoing::DirectMessage::Text(text) => text.show(sent),
             outgoing::DirectMessage::Buttons(buttons) => buttons.show(sent),
-            outgoing::DirectMessage::LinkButton(link) => link.show(sent),
-            outgoing::DirectMessage::CallButton(call) => sent.body.clone_from(&call.body),
+            outgoing::DirectMessage::CtaUrl(link) => link.show(sent),
+            outgoing::DirectMessage::VoiceCall(call) => sent.body.clone_from(&call.body),
         }
         sent.kind = "direct";
     }
@@ -321,10 +322,11 @@ senders! {
     send_buttons: Buttons;
     send_list: List;
     send_media: MediaMessage;
-    send_place: PlaceMessage;
-    send_cards: Cards;
-    send_link_button: LinkButton;
-    send_ask: Ask;
+    send_location: LocationMessage;
+    send_contacts: ContactsMessage;
+    send_cta_url: CtaUrl;
+    send_location_request: LocationRequest;
+    send_contact_request: ContactRequest;
     send_flow: Flow;
     send_product: Product;
     send_product_list: ProductList;

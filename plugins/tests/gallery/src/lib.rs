@@ -25,8 +25,8 @@ impl OnMessage for Gallery {
             return Ok(Disposition::Claimed);
         }
         match event.text() {
-            Some("place") => event.reply(PlaceMessage::new(52.37, 4.9).named("Dam", "Amsterdam"))?,
-            Some("link") => event.reply(LinkButton::new("Read on", "Open", "https://example.com"))?,
+            Some("location") => event.reply(LocationMessage::new(52.37, 4.9).named("Dam", "Amsterdam"))?,
+            Some("link") => event.reply(CtaUrl::new("Read on", "Open", "https://example.com"))?,
             Some("make") => {
                 let made = media::create("text/plain", Some("a.txt"), b"made here")?;
                 event.reply(MediaMessage::document(made, "a.txt"))?

@@ -70,7 +70,7 @@ enum Wrong {
     /// Lines of log without end.
     Chatter,
     /// Effects without end.
-    Wishes,
+    Effects,
     /// State without end, a large value each.
     Hoarder,
 }
@@ -140,7 +140,7 @@ impl Probe {
             Wrong::Flood => flood(),
             Wrong::Crumbs => (0..1_000_000).for_each(|_| _ = std::hint::black_box(random::bytes(1))),
             Wrong::Chatter => (0..1_000_000).for_each(|_| log::error("and another thing")),
-            Wrong::Wishes => (0..1_000_000).try_for_each(|n| state::add(Scope::Plugin, &n.to_string(), n))?,
+            Wrong::Effects => (0..1_000_000).try_for_each(|n| state::add(Scope::Plugin, &n.to_string(), n))?,
             Wrong::Hoarder => {
                 let value = "x".repeat(200 << 10);
                 (0..1_000_000).try_for_each(|n| state::set(Scope::Plugin, &n.to_string(), &value))?;

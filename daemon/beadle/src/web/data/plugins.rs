@@ -1,7 +1,7 @@
 //! Plugins: those that run, and why the others do not.
 
 use super::{Admin, Answer, ask};
-use crate::api::{DocumentRow, DocumentsView, Done, KeptState, LimitRow, List, PluginRow, Problem, RightRow};
+use crate::api::{CapabilityRow, DocumentRow, DocumentsView, Done, KeptState, LimitRow, List, PluginRow, Problem};
 use crate::web::failure::No;
 use axum::Json;
 use axum::extract::{Path, State};
@@ -112,14 +112,20 @@ pub async fn purge(State(admin): State<Arc<Admin>>, Path(name): Path<String>) ->
     order(&admin, Command::Purge(name)).await
 }
 
-/// `POST /plugins/{name}/grant/{rights}`, commas between them
-pub async fn grant(State(admin): State<Arc<Admin>>, Path((name, rights)): Path<(String, String)>) -> Answer<Done> {
-    order(&admin, Command::Grant(name, rights.split(',').map(str::to_owned).collect())).await
+/// `POST /plugins/{name}/grant/{capabilities}`, commas between them
+pub async fn grant(
+    State(admin): State<Arc<Admin>>,
+    Path((name, capabilities)): Path<(String, String)>,
+) -> Answer<Done> {
+    order(&admin, Command::Grant(name, capabilities.split(',').map(str::to_owned).collect())).await
 }
 
-/// `POST /plugins/{name}/revoke/{rights}`
-pub async fn revoke(State(admin): State<Arc<Admin>>, Path((name, rights)): Path<(String, String)>) -> Answer<Done> {
-    order(&admin, Command::Revoke(name, rights.split(',').map(str::to_owned).collect())).await
+/// `POST /plugins/{name}/revoke/{capabilities}`
+pub async fn revoke(
+    State(admin): State<Arc<Admin>>,
+    Path((name, capabilities)): Path<(String, String)>,
+) -> Answer<Done> {
+    order(&admin, Command::Revoke(name, capabilities.split(',').map(str::to_owned).collect())).await
 }
 
 async fn order(admin: &Admin, command: Command) -> Answer<Done> {
@@ -154,11 +160,15 @@ fn plugin_row(entry: &Entry, kept: &[(PluginNo, u64)]) -> PluginRow {
         events: plugin.map_or_else(Vec::new, |plugin| {
             plugin.subscriptions().iter().filter_map(|kind| kind.interface()).map(str::to_owned).collect()
         }),
-        wishes: plugin.map_or_else(Vec::new, |plugin| plugin.wishes().iter().map(|wish| (*wish).to_owned()).collect()),
+        requested_capabilities: plugin.map_or_else(Vec::new, |plugin| {
+            plugin.requested_capabilities().iter().map(|capability| (*capability).to_owned()).collect()
+        }),
         grants: entry.config.grant.iter().chain(&entry.record.granted).cloned().collect(),
         settings_schema: about.and_then(|about| about.settings_schema.clone()),
         channels: entry.config.channels.clone(),
-        rights: plugin.map_or_else(Vec::new, |plugin| plugin.wishes().iter().map(|wish| right(entry, wish)).collect()),
+        capabilities: plugin.map_or_else(Vec::new, |plugin| {
+            plugin.requested_capabilities().iter().map(|name| capability(entry, name)).collect()
+        }),
         limits: limits(entry, &spent),
         earlier: entry.record.served.iter().rev().skip(1).map(short).collect(),
         sent_back: entry.record.sent_back.as_ref().map(short),
@@ -176,14 +186,14 @@ fn plugin_row(entry: &Entry, kept: &[(PluginNo, u64)]) -> PluginRow {
     }
 }
 
-fn right(entry: &Entry, right: &str) -> RightRow {
+fn capability(entry: &Entry, name: &str) -> CapabilityRow {
     let granted = match () {
-        () if grants::DEFAULT_CAPABILITIES.contains(&right) => "everybody",
-        () if entry.config.grant.iter().any(|granted| granted == right) => "configuration",
-        () if entry.record.granted.contains(right) => "command",
+        () if grants::DEFAULT.contains(&name) => "everybody",
+        () if entry.config.grant.iter().any(|granted| granted == name) => "configuration",
+        () if entry.record.granted.contains(name) => "command",
         () => "no",
     };
-    RightRow { right: right.into(), meaning: grants::description(right).into(), granted: granted.into() }
+    CapabilityRow { capability: name.into(), meaning: grants::meaning(name).into(), granted: granted.into() }
 }
 
 /// Each limit with what was used of it. What state and files take is asked where one plugin is shown: see [`plugin`].

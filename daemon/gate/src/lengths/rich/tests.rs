@@ -2,7 +2,7 @@
 
 use super::*;
 use beadle_model::content::Location;
-use beadle_model::outgoing::{AskFor, TemplateButton};
+use beadle_model::outgoing::TemplateButton;
 use beadle_model::{ContactId, MediaId};
 use serde_json::json;
 
@@ -69,28 +69,28 @@ fn files() {
 }
 
 #[test]
-fn places_and_cards() {
+fn locations_and_contacts() {
     for (latitude, longitude, expected) in
         [(90.0, 180.0, "ok"), (-90.0, -180.0, "ok"), (90.1, 0.0, "bad-message"), (0.0, f64::NAN, "bad-message")]
     {
-        let place = Location { latitude, longitude, name: None, address: None };
-        assert_eq!(says(&Outgoing::Location { place, quote: None }), expected);
+        let location = Location { latitude, longitude, name: None, address: None };
+        assert_eq!(says(&Outgoing::Location { location, quote: None }), expected);
     }
-    let card = json!({"name": {"formatted_name": "Ana"}});
-    for (cards, expected) in [
-        (json!([card]), "ok"),
+    let contact = json!({"name": {"formatted_name": "Ana"}});
+    for (contacts, expected) in [
+        (json!([contact]), "ok"),
         (json!([]), "empty-field"),
         (json!({}), "bad-message"),
         (json!([{"name": {}}]), "empty-field"),
-        (json!(vec![card; 258]), "too-many"),
+        (json!(vec![contact; 258]), "too-many"),
     ] {
-        assert_eq!(says(&Outgoing::Contacts { cards, quote: None }), expected);
+        assert_eq!(says(&Outgoing::Contacts { contacts, quote: None }), expected);
     }
 }
 
 #[test]
 fn what_can_be_tapped() {
-    let button = |title: usize, url: &str| Outgoing::LinkButton {
+    let button = |title: usize, url: &str| Outgoing::CtaUrl {
         header: None,
         body: "b".into(),
         footer: None,
@@ -101,8 +101,11 @@ fn what_can_be_tapped() {
     assert_eq!(says(&button(20, "https://a.b")), "ok");
     assert_eq!(says(&button(21, "https://a.b")), "too-long");
     assert_eq!(says(&button(1, "a.b")), "bad-message");
-    let ask = |length: usize| Outgoing::Ask { what: AskFor::Location, body: "x".repeat(length), quote: None };
-    assert_eq!((says(&ask(1024)).as_str(), says(&ask(1025)).as_str()), ("ok", "too-long"));
+    for (length, expected) in [(1024, "ok"), (1025, "too-long")] {
+        let body = "x".repeat(length);
+        assert_eq!(says(&Outgoing::LocationRequest { body: body.clone(), quote: None }), expected);
+        assert_eq!(says(&Outgoing::ContactRequest { body, quote: None }), expected);
+    }
     let flow = |button: usize, data: Value| {
         Outgoing::Flow(Box::new(Flow {
             header: None,
@@ -121,12 +124,12 @@ fn what_can_be_tapped() {
     assert_eq!(says(&flow(30, json!({}))), "ok");
     assert_eq!(says(&flow(31, json!({}))), "too-long");
     assert_eq!(says(&flow(1, json!([]))), "bad-message");
-    let list = |shelves: usize, each: usize| {
-        let shelf = Shelf { title: "t".into(), products: vec!["p".into(); each] };
+    let list = |sections: usize, each: usize| {
+        let section = ProductSection { title: "t".into(), products: vec!["p".into(); each] };
         let (header, body, catalog) = ("h".into(), "b".into(), "c".into());
-        Outgoing::ProductList { header, body, footer: None, catalog, shelves: vec![shelf; shelves], quote: None }
+        Outgoing::ProductList { header, body, footer: None, catalog, sections: vec![section; sections], quote: None }
     };
-    for (shelves, each, expected) in [
+    for (sections, each, expected) in [
         (10, 3, "ok"),
         (1, 30, "ok"),
         (1, 31, "too-many"),
@@ -134,7 +137,7 @@ fn what_can_be_tapped() {
         (0, 0, "empty-field"),
         (1, 0, "empty-field"),
     ] {
-        assert_eq!(says(&list(shelves, each)), expected, "{shelves} {each}");
+        assert_eq!(says(&list(sections, each)), expected, "{sections} {each}");
     }
     for (json, expected) in [
         (json!({"type": "carousel"}), "ok"),
@@ -222,8 +225,8 @@ fn direct(category: &str, name: Option<&str>, message: Outgoing) -> Outgoing {
 fn direct_send_takes_what_needs_no_ear_and_no_catalogue() {
     let text = |length: usize| Outgoing::Text { body: "x".repeat(length), preview_url: false, quote: None };
     let call =
-        |title: usize, ttl_minutes| Outgoing::CallButton { body: "b".into(), title: "x".repeat(title), ttl_minutes };
-    let link_button = Outgoing::LinkButton {
+        |title: usize, ttl_minutes| Outgoing::VoiceCall { body: "b".into(), title: "x".repeat(title), ttl_minutes };
+    let cta_url = Outgoing::CtaUrl {
         header: Some(Header::File { kind: MediaKind::Image, source: link(), filename: None }),
         body: "b".into(),
         footer: None,
@@ -234,11 +237,11 @@ fn direct_send_takes_what_needs_no_ear_and_no_catalogue() {
     for (body, expected) in [
         (direct("utility", None, text(4096)), "ok"),
         (direct("utility", None, text(4097)), "too-long"),
-        (direct("utility", Some("order_1"), link_button.clone()), "ok"),
+        (direct("utility", Some("order_1"), cta_url.clone()), "ok"),
         (direct("utility", Some("Order"), text(1)), "bad-message"),
         (direct("utility", Some(""), text(1)), "empty-field"),
         (direct("authentication", None, text(1)), "ok"),
-        (direct("authentication", None, link_button), "bad-message"),
+        (direct("authentication", None, cta_url), "bad-message"),
         (direct("marketing", None, text(1)), "bad-message"),
         (direct("service", None, text(1)), "bad-message"),
         (direct("utility", None, media(MediaKind::Image, None, false)), "bad-message"),

@@ -1,4 +1,4 @@
-//! What a plugin gets from its rights, and what it is refused.
+//! What a plugin gets from its capabilities, and what it is refused.
 
 use super::*;
 use crate::Handled;
@@ -19,7 +19,7 @@ pub const REPLIES: &str = r#"
 /// Answers every text with itself and claims the event.
 pub fn echo() -> Guest<'static> {
     Guest {
-        wishes: &["replies"],
+        capabilities: &["replies"],
         imports: REPLIES,
         // In `on-message.event` the text's pointer and length are at 224 and 228, behind the content's discriminant.
         handle: "(call $send_text (i32.load (i32.add (local.get $event) (i32.const 224)))
@@ -38,8 +38,8 @@ async fn handled(guest: &Guest<'_>) -> Handled {
 
 /// A guest that answers with what it got from a host function, as text: pointer and length from `ANSWER` on.
 /// Where the answer is a refusal, it answers with the refusal's code.
-fn telling<'a>(imports: &'a str, items: &'a str, handle: &'a str, wishes: &'a [&'a str]) -> Guest<'a> {
-    Guest { wishes, imports, items, handle, ..Guest::default() }
+fn telling<'a>(imports: &'a str, items: &'a str, handle: &'a str, capabilities: &'a [&'a str]) -> Guest<'a> {
+    Guest { capabilities, imports, items, handle, ..Guest::default() }
 }
 
 /// Sends what lies at the two addresses: pointer, length.
@@ -80,7 +80,7 @@ async fn the_gate_s_no_reaches_the_plugin() {
     let handle = "(call $send_text (i32.const 0) (i32.const 3) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0)
             (i32.const 64))
         (i32.store8 (i32.const 20) (i32.load8_u (i32.const 64))) (i32.const 16)";
-    let guest = Guest { wishes: &["replies"], imports, handle, ..Guest::default() };
+    let guest = Guest { capabilities: &["replies"], imports, handle, ..Guest::default() };
     let plugin = load(&sandbox(), &guest).await;
     let mut closed = conversation();
     closed.window_until = Some(NOW);
@@ -280,7 +280,7 @@ async fn timers_need_somebody_who_hears_them() {
 #[tokio::test]
 async fn a_handling_draws_the_same_each_time_and_another_does_not() {
     let imports = format!(r#"{REPLIES} (import "beadle:plugin/random@0.1.0" "bytes" (func $bytes (param i32 i32)))"#);
-    // Four random letters, and the length that was given for a wish of 5000.
+    // Four random letters, and the length that was given for a request for 5000.
     let letter = |at: i32| {
         format!(
             "(i32.store8 (i32.add (i32.load (i32.const 64)) (i32.const {at}))
@@ -311,7 +311,7 @@ async fn a_handling_draws_the_same_each_time_and_another_does_not() {
 #[tokio::test]
 async fn nothing_can_be_asked_for_without_an_event() {
     let guest = Guest {
-        wishes: &["state"],
+        capabilities: &["state"],
         world: "export beadle:plugin/about@0.1.0;",
         imports: STATE_DELETE,
         // What the host answered is what it says of itself: the refusal's code as its version.

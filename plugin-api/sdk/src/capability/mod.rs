@@ -1,4 +1,4 @@
-//! The rights: a module each, named as the contract names them. Calling a function is asking for the right.
+//! The capabilities: a module each, named as the contract names them. Calling a function is asking for the capability.
 
 pub mod clock;
 pub mod contacts;
