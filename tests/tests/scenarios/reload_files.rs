@@ -127,7 +127,7 @@ async fn last_of_a_thousand_changes_wins_and_links_are_followed() {
 
 #[tokio::test]
 async fn polling_finds_unreported_changes_and_unreadable_files_change_nothing() {
-    let (setup, daemon, simulator) = start("[daemon]\nlook_every = \"1s\"").await;
+    let (setup, daemon, simulator) = start("[daemon]\npoll_interval = \"1s\"").await;
     // The link's target is in a folder that is not watched, as on a network file system.
     let there = setup.conf_d().with_file_name("elsewhere.wasm");
     std::fs::write(&there, probe("v1")).unwrap();

@@ -109,7 +109,7 @@ async fn single_crash_isolates_no_plugin() {
 #[tokio::test]
 async fn start_does_not_wait_for_a_slow_plugin() {
     let address = SimulatorAddress::reserve();
-    let table = "[daemon]\nstart_patience = \"50ms\"\n[plugins.heavy]\nstage = \"observe\"";
+    let table = "[daemon]\nstartup_timeout = \"50ms\"\n[plugins.heavy]\nstage = \"observe\"";
     let setup = Setup::new(&address.url()).plugin("echo", "").toml(UNPACED);
     setup.put_bytes("heavy", &heavy());
     setup.start().await.stop().await;
