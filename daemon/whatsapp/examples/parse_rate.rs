@@ -4,7 +4,7 @@
 //! `cargo run --release -p beadle-whatsapp --example parse_rate`
 
 use beadle_model::Timestamp;
-use beadle_model::word::Language;
+use beadle_model::keyword::Language;
 use beadle_whatsapp::{App, AppConfig, Secret};
 use hmac::{Hmac, Mac};
 use sha2::Sha256;

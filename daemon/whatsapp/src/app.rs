@@ -2,9 +2,9 @@
 
 use crate::json::{self, Json};
 use crate::{Secret, misfit, signature, webhook};
-use beadle_model::word::Language;
+use beadle_model::keyword::Language;
 use beadle_model::{Alias, AliasKind, Blame, Coded, Content, EventBody, Timestamp, language_of_number};
-use beadle_store::step::{NewEvent, NewLetter, Receipt};
+use beadle_store::step::{NewEvent, NewRejectedWebhook, Receipt};
 use std::collections::HashMap;
 
 /// The largest body that is read. The platform says 3 MB (whatsapp.md 1.3) and may mean MiB; the rest is room for a
@@ -49,7 +49,7 @@ pub struct Parsed {
     /// Likewise.
     pub receipts: Vec<Receipt>,
     /// What could not be understood, for a person.
-    pub letters: Vec<NewLetter>,
+    pub letters: Vec<NewRejectedWebhook>,
     /// How many of what, for metrics.
     pub counts: Counts,
     /// A number (`phone_number_id`) that something came for and that is not configured.

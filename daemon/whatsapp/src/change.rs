@@ -5,11 +5,11 @@ use crate::channel::CloudChannel;
 use crate::graph::{Carries, Heard};
 use crate::json::Json;
 use crate::{errors, key, person, receipt, upload};
-use beadle_model::event::{GroupNews, Problem};
+use beadle_model::event::{GroupNotification, Problem};
 use beadle_model::outgoing::GroupChange;
 use beadle_model::{AliasKind, ContactId, EventBody, MessageId};
 use beadle_pipeline::{Advice, SendRequest, SendResponse};
-use beadle_store::step::{NewEvent, Place};
+use beadle_store::step::{NewEvent, Placement};
 use reqwest::{Method, Url};
 use serde_json::{Value, json};
 
@@ -74,7 +74,7 @@ impl CloudChannel {
         let reader = self.depot()?.store.reader();
         let mut people = Vec::new();
         for contact in contacts {
-            let names = reader.names_of(*contact).unwrap_or_default();
+            let names = reader.contact_aliases(*contact).unwrap_or_default();
             let find = |kinds: &[AliasKind]| names.iter().find(|name| kinds.contains(&name.kind));
             match (find(&[AliasKind::WaId, AliasKind::Phone]), find(&[AliasKind::UserId])) {
                 (Some(number), _) => people.push(json!({"user": format!("+{}", number.value)})),
@@ -96,7 +96,7 @@ impl CloudChannel {
         };
         let link = Json::parse(&heard.text).and_then(|tree| tree.string_of("invite_link"));
         let Some(link) = link.filter(|_| heard.http.is_success()) else { return Err(self.graph.nonsense(&heard)) };
-        let news = GroupNews { invite_link: Some(link), ..self.news(asked, group, "invite-link") };
+        let news = GroupNotification { invite_link: Some(link), ..self.news(asked, group, "invite-link") };
         Ok(SendResponse::AcceptedWith(None, vec![self.told(news)]))
     }
 
@@ -126,7 +126,7 @@ impl CloudChannel {
             "rejected": ids("rejected_join_requests"),
             "failed": ids("failed_join_requests"),
         });
-        let news = GroupNews { problem, extra, ..self.news(asked, group, "requests-answered") };
+        let news = GroupNotification { problem, extra, ..self.news(asked, group, "requests-answered") };
         Ok(SendResponse::AcceptedWith(None, vec![self.told(news)]))
     }
 
@@ -138,7 +138,7 @@ impl CloudChannel {
         let Some(tree) = tree else { return Err(self.graph.nonsense(&heard)) };
         let members = tree.get("participants").and_then(Json::items);
         let members = members.map(|all| all.iter().map(person::named).filter(|names| !names.is_empty()).collect());
-        let news = GroupNews {
+        let news = GroupNotification {
             subject: tree.string_of("subject"),
             description: tree.string_of("description"),
             approval_required: tree.text_of("join_approval_mode").map(|mode| mode == "approval_required"),
@@ -149,27 +149,27 @@ impl CloudChannel {
         Ok(SendResponse::AcceptedWith(None, vec![self.told(news)]))
     }
 
-    fn news(&self, asked: MessageId, group: &str, change: &str) -> GroupNews {
-        GroupNews {
+    fn news(&self, asked: MessageId, group: &str, change: &str) -> GroupNotification {
+        GroupNotification {
             channel: self.channel_name().to_owned(),
             group: Some(group.to_owned()),
             change: change.to_owned(),
             asked: Some(asked),
-            ..GroupNews::default()
+            ..GroupNotification::default()
         }
     }
 
     /// An answer as an event. Its key is ours: should the question be repeated, the answer is told once.
-    fn told(&self, news: GroupNews) -> NewEvent {
+    fn told(&self, news: GroupNotification) -> NewEvent {
         let asked = news.asked.map(|asked| asked.to_string()).unwrap_or_default();
         let group = news.group.clone().unwrap_or_default();
         let key = key::of_names(None, &["group answer", &self.install(), &asked, &news.change]);
         NewEvent {
             key,
-            place: Place::Group { channel: self.channel_name().to_owned(), group },
+            placement: Placement::Group { channel: self.channel_name().to_owned(), group },
             happened_at: self.now(),
             opens_window: false,
-            word: None,
+            keyword: None,
             body: EventBody::GroupChanged(Box::new(news)),
         }
     }

@@ -10,7 +10,7 @@ use beadle_clock::Clock;
 use beadle_model::{Alias, AliasKind, Blame, Coded, EventBody, MediaId, Outgoing, Timestamp};
 use beadle_pipeline::{Channel, SendRequest, SendResponse};
 use beadle_store::Store;
-use beadle_store::step::{NewEvent, Place, Sender};
+use beadle_store::step::{NewEvent, Placement, Sender};
 use reqwest::{Method, Url};
 use serde_json::Value;
 use std::pin::Pin;
@@ -224,10 +224,10 @@ impl CloudChannel {
         let sender = Sender { channel: self.name.clone(), aliases, name: None, group: None, language: None };
         Some(NewEvent {
             key,
-            place: Place::Sender(sender),
+            placement: Placement::Sender(sender),
             happened_at: self.now(),
             opens_window: false,
-            word: None,
+            keyword: None,
             body: EventBody::ContactChanged { change: "other-spelling".to_owned(), merged: None, extra: Value::Null },
         })
     }

@@ -11,7 +11,7 @@ use crate::json::Json;
 use crate::{ChannelError, CloudConfig};
 use beadle_model::Timestamp;
 use beadle_pipeline::SendResponse;
-use beadle_store::{Fetched, MediaRow};
+use beadle_store::{FetchOutcome, MediaRow};
 use reqwest::{Method, Url};
 use sha2::{Digest as _, Sha256};
 use std::collections::HashMap;
@@ -114,7 +114,7 @@ impl Fetcher {
     async fn look(self: &Arc<Self>) -> Option<Timestamp> {
         loop {
             let (reader, now) = (self.depot.store.reader(), self.depot.clock.now());
-            let read = tokio::task::spawn_blocking(move || reader.media_coming(now, AT_ONCE)).await;
+            let read = tokio::task::spawn_blocking(move || reader.media_pending(now, AT_ONCE)).await;
             let (due, next) = match read {
                 Ok(Ok(found)) => found,
                 Ok(Err(error)) => {
@@ -144,24 +144,24 @@ impl Fetcher {
         let now = self.depot.clock.now();
         let too_old = now.as_ms() - row.created_at.as_ms() > LIFE_MS;
         let fetched = match outcome {
-            Ok(bytes) => Fetched::Here(bytes),
+            Ok(bytes) => FetchOutcome::Stored(bytes),
             Err(No::Later(why)) if !too_old => {
                 let nth = usize::try_from(row.attempts).unwrap_or(usize::MAX);
                 let pause_ms = PAUSES_MS.get(nth).or(PAUSES_MS.last()).copied().unwrap_or(LIFE_MS);
-                Fetched::Later(now.plus_ms(pause_ms), why)
+                FetchOutcome::Later(now.plus_ms(pause_ms), why)
             }
-            Err(No::Later(why) | No::Never(why)) => Fetched::Failed(why),
+            Err(No::Later(why) | No::Never(why)) => FetchOutcome::Failed(why),
         };
         let counter = match &fetched {
-            Fetched::Here(_) => &self.counts.here,
-            Fetched::Later(..) => &self.counts.put_off,
-            Fetched::Failed(_) => &self.counts.failed,
+            FetchOutcome::Stored(_) => &self.counts.here,
+            FetchOutcome::Later(..) => &self.counts.put_off,
+            FetchOutcome::Failed(_) => &self.counts.failed,
         };
         counter.fetch_add(1, Relaxed);
         match &fetched {
-            Fetched::Failed(why) => tracing::warn!(%id, "A file that came with a message cannot be had: {why}."),
-            Fetched::Later(_, why) => tracing::debug!(%id, "A file is fetched again later: {why}."),
-            Fetched::Here(_) => {}
+            FetchOutcome::Failed(why) => tracing::warn!(%id, "A file that came with a message cannot be had: {why}."),
+            FetchOutcome::Later(_, why) => tracing::debug!(%id, "A file is fetched again later: {why}."),
+            FetchOutcome::Stored(_) => {}
         }
         if let Err(error) = self.depot.store.settle_media(id, fetched).await {
             // The row stays as it was, and is fetched again.

@@ -6,9 +6,9 @@ use crate::json::Json;
 use crate::misfit::Misfit;
 use crate::webhook::Origin;
 use crate::{key, person, receipt};
-use beadle_model::event::{GroupNews, Problem};
+use beadle_model::event::{GroupNotification, Problem};
 use beadle_model::{Alias, EventBody, Timestamp};
-use beadle_store::step::{EventKey, NewEvent, Place, Sender};
+use beadle_store::step::{EventKey, NewEvent, Placement, Sender};
 use serde_json::{Map, Value};
 
 /// One element of `groups`, on its way into events.
@@ -64,21 +64,21 @@ impl Element<'_> {
         key::of_names(self.at, &["group", &self.id, &self.kind, &request, what])
     }
 
-    fn event(&self, what: &str, place: Place, body: EventBody) -> NewEvent {
+    fn event(&self, what: &str, placement: Placement, body: EventBody) -> NewEvent {
         NewEvent {
             key: self.key(what),
-            place,
+            placement,
             happened_at: self.at.unwrap_or(self.now),
             opens_window: false,
-            word: None,
+            keyword: None,
             body,
         }
     }
 
     /// Somebody in this group.
-    fn somebody(&self, aliases: Vec<Alias>, person: &Json<'_>) -> Place {
+    fn somebody(&self, aliases: Vec<Alias>, person: &Json<'_>) -> Placement {
         let (channel, group) = (self.channel.to_owned(), Some(self.id.clone()));
-        Place::Sender(Sender { channel, aliases, name: person::shown(person), group, language: None })
+        Placement::Sender(Sender { channel, aliases, name: person::shown(person), group, language: None })
     }
 
     fn problem(&self) -> Option<Problem> {
@@ -170,24 +170,24 @@ impl Element<'_> {
         vec![self.told(news)]
     }
 
-    fn base(&self, change: &str) -> GroupNews {
-        GroupNews {
+    fn base(&self, change: &str) -> GroupNotification {
+        GroupNotification {
             channel: self.channel.to_owned(),
             group: Some(self.id.clone()).filter(|id| !id.is_empty()),
             change: change.to_owned(),
             request: self.group.string_of("request_id"),
             problem: self.problem(),
             extra: self.extra(),
-            ..GroupNews::default()
+            ..GroupNotification::default()
         }
     }
 
-    fn told(&self, news: GroupNews) -> NewEvent {
+    fn told(&self, news: GroupNotification) -> NewEvent {
         // A group that could not be made is no place; nor is one without an id.
         let is_there = !(self.kind == "group_create" && news.change == "failed");
         let place = match &news.group {
-            Some(group) if is_there => Place::Group { channel: self.channel.to_owned(), group: group.clone() },
-            _ => Place::Nowhere,
+            Some(group) if is_there => Placement::Group { channel: self.channel.to_owned(), group: group.clone() },
+            _ => Placement::Nowhere,
         };
         let what = format!("news {}", news.change);
         self.event(&what, place, EventBody::GroupChanged(Box::new(news)))

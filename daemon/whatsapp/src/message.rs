@@ -4,9 +4,9 @@ use crate::json::Json;
 use crate::misfit::Misfit;
 use crate::webhook::{Origin, object_or_null};
 use crate::{answers, content, key, person};
-use beadle_model::word;
+use beadle_model::keyword;
 use beadle_model::{Content, Context, EventBody, Outgoing, Referral, Timestamp};
-use beadle_store::step::{NewEvent, Place, SaidWord, Sender};
+use beadle_store::step::{KeywordMatch, NewEvent, Placement, Sender};
 use serde_json::Value;
 
 /// What the event itself says, or what is not a plugin's business: names of a person that are not their display name.
@@ -35,32 +35,30 @@ pub(crate) fn read(origin: &Origin<'_>, message: &Json<'_>, now: Timestamp) -> R
     let key = key::of_names(stamp, &["message", origin.number, &id]);
     let body = body(message, kind, id);
     let said = match &body {
-        EventBody::Message { content: Content::Text(text), .. } if group.is_none() => word::hear(text),
+        EventBody::Message { content: Content::Text(text), .. } if group.is_none() => keyword::recognize(text),
         _ => None,
     };
-    let said = said.map(|(word, language)| SaidWord {
-        word,
-        language,
-        answer: answers::answer(word, language.unwrap_or(app.language()), app.brand()).map(|body| Outgoing::Text {
-            body,
-            preview_url: false,
-            quote: None,
-        }),
-    });
+    let said =
+        said.map(|(keyword, language)| KeywordMatch {
+            keyword,
+            language,
+            reply: answers::answer(keyword, language.unwrap_or(app.language()), app.brand())
+                .map(|body| Outgoing::Text { body, preview_url: false, quote: None }),
+        });
     let language = app.guess_language(&aliases);
     Ok(NewEvent {
         key,
-        place: Place::Sender(Sender { channel: channel.to_owned(), aliases, name, group, language }),
+        placement: Placement::Sender(Sender { channel: channel.to_owned(), aliases, name, group, language }),
         happened_at: stamp.unwrap_or(now),
         opens_window: !NOT_SAID.contains(&kind),
         body: with_word(body, said.as_ref()),
-        word: said,
+        keyword: said,
     })
 }
 
-fn with_word(mut body: EventBody, said: Option<&SaidWord>) -> EventBody {
-    if let EventBody::Message { word, .. } = &mut body {
-        *word = said.map(|said| said.word);
+fn with_word(mut body: EventBody, said: Option<&KeywordMatch>) -> EventBody {
+    if let EventBody::Message { keyword, .. } = &mut body {
+        *keyword = said.map(|said| said.keyword);
     }
     body
 }
@@ -86,7 +84,7 @@ fn body(message: &Json<'_>, kind: &str, id: String) -> EventBody {
         content,
         context: message.get("context").map(context),
         referral: message.get("referral").map(referral),
-        word: None,
+        keyword: None,
         addressed: None,
         extra,
     }
@@ -111,11 +109,17 @@ pub(crate) fn read_echo(origin: &Origin<'_>, echo: &Json<'_>, now: Timestamp) ->
     let group = echo.string_of("group_id");
     Ok(NewEvent {
         key,
-        place: Place::Sender(Sender { channel: channel.to_owned(), aliases, name: None, group, language: None }),
+        placement: Placement::Sender(Sender {
+            channel: channel.to_owned(),
+            aliases,
+            name: None,
+            group,
+            language: None,
+        }),
         happened_at: stamp.unwrap_or(now),
         // What we say moves no window (whatsapp.md 5.1).
         opens_window: false,
-        word: None,
+        keyword: None,
         body: EventBody::Echo { message: id, content, context: echo.get("context").map(context), extra },
     })
 }

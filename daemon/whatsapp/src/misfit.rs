@@ -7,7 +7,7 @@
 
 use crate::app::App;
 use crate::json::Json;
-use beadle_store::step::NewLetter;
+use beadle_store::step::NewRejectedWebhook;
 use serde_json::{Value, json};
 
 /// The code of a body that is no webhook at all.
@@ -28,7 +28,7 @@ pub(crate) enum Misfit {
 }
 
 /// A body without a webhook in it.
-pub(crate) fn unreadable(app: &App, body: &[u8]) -> NewLetter {
+pub(crate) fn unreadable(app: &App, body: &[u8]) -> NewRejectedWebhook {
     let why = match serde_json::from_slice::<serde::de::IgnoredAny>(body) {
         Ok(_) => "it is JSON, and has no list `entry`".to_owned(),
         Err(error) => format!("it is no JSON: {error}"),
@@ -37,13 +37,13 @@ pub(crate) fn unreadable(app: &App, body: &[u8]) -> NewLetter {
 }
 
 /// A part of a webhook that makes no sense: `entry` is the entry with nothing but that part.
-pub(crate) fn nonsense(app: &App, why: String, entry: &Value) -> NewLetter {
+pub(crate) fn nonsense(app: &App, why: String, entry: &Value) -> NewRejectedWebhook {
     let webhook = json!({"object": "whatsapp_business_account", "entry": [entry]});
     letter(app, NONSENSE, why, webhook.to_string().into_bytes())
 }
 
-fn letter(app: &App, code: &str, error: String, body: Vec<u8>) -> NewLetter {
-    NewLetter { app: app.name().to_owned(), code: code.to_owned(), error, body }
+fn letter(app: &App, code: &str, error: String, body: Vec<u8>) -> NewRejectedWebhook {
+    NewRejectedWebhook { app: app.name().to_owned(), code: code.to_owned(), error, body }
 }
 
 /// A JSON value by its kind, for people.

@@ -4,7 +4,7 @@
 //! `template-status` and `paused` without knowing the shape of each.
 
 use crate::json::Json;
-use beadle_model::event::ChannelNews;
+use beadle_model::event::ChannelNotification;
 
 /// The platform's field, what we call it, where its state and the one before are, and what names its subject.
 struct Field {
@@ -47,7 +47,7 @@ const FIELDS: [Field; 15] = [
 ];
 
 /// What a change of this field says; `None` for fields that are no such news.
-pub(crate) fn read(name: &str, value: &Json<'_>, channel: Option<&str>) -> Option<ChannelNews> {
+pub(crate) fn read(name: &str, value: &Json<'_>, channel: Option<&str>) -> Option<ChannelNotification> {
     let mut found = FIELDS.iter().find(|field| field.field == name)?;
     // Meta prints its example of template quality under the name of template status.
     if value.get("new_quality_score").is_some() {
@@ -55,7 +55,7 @@ pub(crate) fn read(name: &str, value: &Json<'_>, channel: Option<&str>) -> Optio
     }
     let at = |path: &str| path.split('/').try_fold(value, |object, name| object.get(name))?.text();
     let state = found.state.iter().find_map(|path| at(path));
-    Some(ChannelNews {
+    Some(ChannelNotification {
         channel: channel.map(str::to_owned),
         what: found.what.to_owned(),
         subject: found.subject.and_then(at).map(std::borrow::Cow::into_owned),
@@ -66,8 +66,8 @@ pub(crate) fn read(name: &str, value: &Json<'_>, channel: Option<&str>) -> Optio
 }
 
 /// An error of the account or app, beside messages or without any.
-pub(crate) fn error(error: &Json<'_>, channel: Option<&str>) -> Option<ChannelNews> {
-    Some(ChannelNews {
+pub(crate) fn error(error: &Json<'_>, channel: Option<&str>) -> Option<ChannelNotification> {
+    Some(ChannelNotification {
         channel: channel.map(str::to_owned),
         what: "error".to_owned(),
         subject: error.string_of("title").or_else(|| error.string_of("message")),

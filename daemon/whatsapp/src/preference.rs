@@ -5,7 +5,7 @@ use crate::misfit::Misfit;
 use crate::webhook::Origin;
 use crate::{key, person};
 use beadle_model::{EventBody, Timestamp};
-use beadle_store::step::{NewEvent, Place, Sender};
+use beadle_store::step::{NewEvent, Placement, Sender};
 
 /// A change of the contact.
 pub(crate) fn read(origin: &Origin<'_>, preference: &Json<'_>, now: Timestamp) -> Result<NewEvent, Misfit> {
@@ -31,10 +31,16 @@ pub(crate) fn read(origin: &Origin<'_>, preference: &Json<'_>, now: Timestamp) -
     let name = person::person(origin, preference).and_then(person::shown);
     Ok(NewEvent {
         key,
-        place: Place::Sender(Sender { channel: channel.to_owned(), aliases, name, group: None, language: None }),
+        placement: Placement::Sender(Sender {
+            channel: channel.to_owned(),
+            aliases,
+            name,
+            group: None,
+            language: None,
+        }),
         happened_at: at.unwrap_or(now),
         opens_window: false,
-        word: None,
+        keyword: None,
         body: EventBody::ContactChanged { change, merged: None, extra },
     })
 }

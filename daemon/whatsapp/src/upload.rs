@@ -53,12 +53,12 @@ pub(crate) async fn load(depot: &Depot, media: MediaId) -> Result<(MediaRow, Vec
             return Err(never("unknown-media", format!("there is no file {media}, or its time is over")));
         };
         match row.state {
-            MediaState::Coming => return Err(later("media-pending", format!("{media} is not here yet"))),
+            MediaState::Pending => return Err(later("media-pending", format!("{media} is not here yet"))),
             MediaState::Failed => {
                 let why = row.error.clone().unwrap_or_default();
                 return Err(never("media-unavailable", format!("{media} cannot be had: {why}")));
             }
-            MediaState::Here => {}
+            MediaState::Stored => {}
         }
         let bytes = store.files().read(media, 0, MOST_BYTES + 1);
         match bytes {

@@ -10,7 +10,7 @@ use crate::json::Json;
 use crate::misfit::{self, Misfit, kind_of};
 use crate::{groups, key, message, news, preference, receipt};
 use beadle_model::{EventBody, Timestamp};
-use beadle_store::step::{EventKey, NewEvent, Place};
+use beadle_store::step::{EventKey, NewEvent, Placement};
 use serde_json::{Map, Value};
 
 /// Where an element stands: the entry and the change around it.
@@ -163,7 +163,14 @@ fn channel_news(origin: &Origin<'_>, field: &str, now: Timestamp, parsed: &mut P
 /// News that belong to nobody's conversation.
 fn told(parsed: &mut Parsed, key: EventKey, happened_at: Timestamp, body: EventBody) {
     parsed.counts.news += 1;
-    parsed.events.push(NewEvent { key, place: Place::Nowhere, happened_at, opens_window: false, word: None, body });
+    parsed.events.push(NewEvent {
+        key,
+        placement: Placement::Nowhere,
+        happened_at,
+        opens_window: false,
+        keyword: None,
+        body,
+    });
 }
 
 /// One member of the `value` of a change of field `messages`.
@@ -249,10 +256,10 @@ fn unrouted(parsed: &mut Parsed, key: EventKey, happened_at: Timestamp, kind: St
     parsed.counts.unrouted += 1;
     parsed.events.push(NewEvent {
         key,
-        place: Place::Nowhere,
+        placement: Placement::Nowhere,
         happened_at,
         opens_window: false,
-        word: None,
+        keyword: None,
         body: EventBody::Unrouted { kind, json },
     });
 }

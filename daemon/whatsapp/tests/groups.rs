@@ -8,7 +8,7 @@ mod graph;
 #[expect(dead_code, reason = "its other half is for the tests of webhooks")]
 mod support;
 
-use beadle_model::event::GroupNews;
+use beadle_model::event::GroupNotification;
 use beadle_model::outgoing::GroupChange;
 use beadle_model::{Alias, AliasKind, ContactId, EventBody, EventId, MessageId, Outgoing};
 use beadle_pipeline::{Channel, SendRequest, SendResponse};
@@ -39,7 +39,7 @@ async fn take(house: &House, webhook: &Value) -> Vec<EventBody> {
     rows[before..].iter().map(|row| house.store.reader().event(row.id).unwrap().unwrap().body).collect()
 }
 
-fn news(events: &[EventBody]) -> &GroupNews {
+fn news(events: &[EventBody]) -> &GroupNotification {
     let news = events.iter().find_map(|body| match body {
         EventBody::GroupChanged(news) => Some(news),
         _ => None,

@@ -12,7 +12,7 @@ use beadle_model::{
 };
 use beadle_pipeline::{Advice, Channel, SendRequest, SendResponse};
 use beadle_store::MediaState;
-use beadle_store::step::{Batch, Commit, EventKey, NewEvent, Place, Progress, Sender};
+use beadle_store::step::{Batch, Commit, EventKey, NewEvent, Placement, Progress, Sender};
 use beadle_whatsapp::{Fetcher, http_client};
 use graph::{Asked, Graph, House, NOW, NUMBER, TOKEN, channel, config, error, ok};
 use serde_json::json;
@@ -37,16 +37,16 @@ async fn picture(house: &House, platform: &str) -> MediaId {
     let digest = Sha256::digest(platform);
     let event = NewEvent {
         key: EventKey { at: NOW, hash: *digest.first_chunk().unwrap() },
-        place: Place::Sender(sender),
+        placement: Placement::Sender(sender),
         happened_at: NOW,
         opens_window: true,
-        word: None,
+        keyword: None,
         body: EventBody::Message {
             message: platform.into(),
             content: Content::Image(media),
             context: None,
             referral: None,
-            word: None,
+            keyword: None,
             addressed: None,
             extra: json!(null),
         },
@@ -109,7 +109,7 @@ async fn what_comes_in_is_fetched_at_once_with_our_token() {
     let graph = with_file(|_, _| None).await;
     let fetching = fetch(&house, &graph);
     let id = picture(&house, "5").await;
-    let row = until(&house, id, |row| row.state == MediaState::Here).await;
+    let row = until(&house, id, |row| row.state == MediaState::Stored).await;
     assert_eq!(row.bytes, Some(BYTES.len() as i64));
     assert_eq!(house.store.files().read(id, 0, 100).unwrap(), BYTES);
     assert_eq!(house.store.files().read(id, 1, 3).unwrap(), b"PNG");
@@ -130,7 +130,7 @@ async fn a_slip_is_tried_again_and_what_is_gone_or_too_large_is_not() {
     let id = picture(&house, "5").await;
     until(&house, id, |row| row.attempts == 1).await;
     house.hand.advance_ms(3000);
-    let row = until(&house, id, |row| row.state == MediaState::Here).await;
+    let row = until(&house, id, |row| row.state == MediaState::Stored).await;
     assert_eq!(row.attempts, 2);
     fetching.abort();
 
@@ -164,7 +164,7 @@ async fn a_file_that_is_larger_or_other_than_was_said_is_not_kept() {
     let fetching = fetch(&house, &graph);
     let id = picture(&house, "5").await;
     let row = until(&house, id, |row| row.attempts == 1).await;
-    assert_eq!(row.state, MediaState::Coming);
+    assert_eq!(row.state, MediaState::Pending);
     assert!(row.error.unwrap().contains("hash"));
     assert!(!house.store.files().path(id).exists());
     fetching.abort();
@@ -183,13 +183,20 @@ async fn made(house: &House) -> MediaId {
     };
     // A handling has an event.
     picture(house, "event").await;
-    let roster = house.store.roster(vec![PluginNo(1)]).await.unwrap();
-    let progress =
-        Progress { event: EventId(1), roster, done: 1, done_beyond: vec![], all: 1, all_beyond: 0, ending: None };
+    let roster = house.store.subscriber_list(vec![PluginNo(1)]).await.unwrap();
+    let progress = Progress {
+        event: EventId(1),
+        subscriber_list: roster,
+        done: 1,
+        done_overflow: vec![],
+        all: 1,
+        overflow_count: 0,
+        ending: None,
+    };
     let commit = Commit {
         fence: house.store.fence(),
         plugin: PluginNo(1),
-        kept: false,
+        was_waiting: false,
         now: NOW,
         progress,
         conversation: None,

@@ -6,7 +6,7 @@
 mod support;
 
 use beadle_model::{Content, EventBody};
-use beadle_store::step::{NewEvent, Place, ReceiptFor};
+use beadle_store::step::{NewEvent, Placement, ReceiptFor};
 use beadle_whatsapp::{App, AppConfig, Secret};
 use serde_json::{Value, json};
 use support::{NUMBER, SECRET, app, receive};
@@ -28,7 +28,7 @@ fn two_numbers() -> App {
         .into(),
         install: "c0ffee11".into(),
         brand: "The Potters".into(),
-        language: beadle_model::word::Language::En,
+        language: beadle_model::keyword::Language::En,
         language_from_number: false,
     })
 }
@@ -50,7 +50,7 @@ fn each_field_of_an_account_is_news_of_its_channel() {
         let told = events(&app, &change(account, "message_template_status_update", template("PAUSED")));
         let EventBody::ChannelChanged(news) = &told[0].body else { panic!("{told:?}") };
         assert_eq!((news.channel.as_deref(), news.state.as_str()), (channel, "paused"));
-        assert_eq!(told[0].place, Place::Nowhere);
+        assert_eq!(told[0].placement, Placement::Nowhere);
     }
     for (field, value, what, state) in [
         (
@@ -124,8 +124,8 @@ fn numbers_do_not_hear_each_others_messages() {
     let told = events(&app, &webhook);
     let channels: Vec<_> = told
         .iter()
-        .map(|event| match &event.place {
-            Place::Sender(sender) => sender.channel.as_str(),
+        .map(|event| match &event.placement {
+            Placement::Sender(sender) => sender.channel.as_str(),
             _ => "nowhere",
         })
         .collect();
@@ -143,7 +143,7 @@ fn an_echo_is_what_a_colleague_said_to_them() {
     let told = events(&app(), &change("1", "smb_message_echoes", value));
     let EventBody::Echo { content, extra, .. } = &told[0].body else { panic!("{told:?}") };
     assert_eq!((content, extra), (&Content::Text("Hello, this is Bo".into()), &Value::Null));
-    let Place::Sender(sender) = &told[0].place else { panic!() };
+    let Placement::Sender(sender) = &told[0].placement else { panic!() };
     assert_eq!(sender.aliases.iter().map(|alias| alias.value.as_str()).collect::<Vec<_>>(), ["US.7", "16505551234"]);
     assert!(!told[0].opens_window, "what we say moves no window");
     assert_eq!(told.len(), 1, "what was said to nobody is a letter");

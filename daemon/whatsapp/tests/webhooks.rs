@@ -5,7 +5,7 @@
 mod support;
 
 use beadle_model::{Alias, EventBody, Timestamp};
-use beadle_store::step::{NewEvent, Place, ReceiptFor};
+use beadle_store::step::{NewEvent, Placement, ReceiptFor};
 use beadle_whatsapp::{BODY_LIMIT_BYTES, Parsed, WebhookError};
 use serde_json::{Value, json};
 use support::{NOW, NUMBER, app, fixtures, receive, sign, webhooks};
@@ -44,16 +44,16 @@ fn names(aliases: &[Alias]) -> Value {
 }
 
 fn show_event(event: &NewEvent) -> Value {
-    let place = match &event.place {
-        Place::Sender(sender) => json!({
+    let place = match &event.placement {
+        Placement::Sender(sender) => json!({
             "channel": sender.channel,
             "aliases": names(&sender.aliases),
             "name": sender.name,
             "group": sender.group,
         }),
-        Place::Nowhere => json!("nowhere"),
-        Place::Group { channel, group } => json!({"channel": channel, "group": group}),
-        Place::Conversation(id) => json!(id),
+        Placement::Nowhere => json!("nowhere"),
+        Placement::Group { channel, group } => json!({"channel": channel, "group": group}),
+        Placement::Conversation(id) => json!(id),
     };
     let hash: String = event.key.hash.iter().map(|byte| format!("{byte:02x}")).collect();
     json!({
@@ -61,7 +61,7 @@ fn show_event(event: &NewEvent) -> Value {
         "place": place,
         "happened_at": event.happened_at.to_string(),
         "opens_window": event.opens_window,
-        "answer": event.word.as_ref().map(|said| json!({"word": said.word, "answer": said.answer})),
+        "answer": event.keyword.as_ref().map(|said| json!({"word": said.keyword, "answer": said.reply})),
         "body": event.body,
     })
 }
@@ -125,7 +125,7 @@ fn a_number_that_is_configured_later_gets_its_message_when_it_comes_again() {
     let stray = events(&webhook("999", &[message("wamid.1", "hi")]));
     let found = events(&webhook(NUMBER, &[message("wamid.1", "hi")]));
     assert!(matches!(&stray[0].body, EventBody::Unrouted { kind, .. } if kind == "messages/unknown-number"));
-    assert_eq!(stray[0].place, Place::Nowhere);
+    assert_eq!(stray[0].placement, Placement::Nowhere);
     assert_ne!(stray[0].key, found[0].key);
 }
 
@@ -226,7 +226,7 @@ fn every_event_is_read_again_as_it_was_stored() {
 #[test]
 fn no_event_for_plugins_tells_a_senders_number() {
     for (name, webhook) in webhooks().into_iter().filter(|(name, _)| name != "A contact who was asked for") {
-        for event in events(&webhook).iter().filter(|event| event.place != Place::Nowhere) {
+        for event in events(&webhook).iter().filter(|event| event.placement != Placement::Nowhere) {
             let told = serde_json::to_string(&event.body).unwrap();
             for secret in ["16505551234", "12195555358", "15550783881", "US."] {
                 assert!(!told.contains(secret), "{name}: {told}");
@@ -268,7 +268,7 @@ fn without_a_secret_all_are_refused() {
         accounts: Default::default(),
         install: "c0ffee11".into(),
         brand: "The Potters".into(),
-        language: beadle_model::word::Language::En,
+        language: beadle_model::keyword::Language::En,
         language_from_number: false,
     });
     assert_eq!(app.receive(Some(&sign(b"{}")), b"{}", Timestamp(0)), Err(WebhookError::NoSecret));

@@ -151,7 +151,7 @@ fn accounts(config: &Config, app: &str) -> HashMap<String, Vec<String>> {
 pub async fn meet_channels(config: &Config, store: &Store) -> Result<(), RunError> {
     for name in config.channels.keys() {
         if store.reader().channel_conversation(name)?.is_none()
-            && let Err(error) = store.meet_channel(name).await
+            && let Err(error) = store.create_channel_conversation(name).await
         {
             // On a full disk: groups cannot be asked for until the next start, all else goes on.
             tracing::warn!(channel = name, %error, "The channel has no conversation for new groups yet: {error}.");

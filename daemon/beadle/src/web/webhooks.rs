@@ -136,8 +136,8 @@ async fn receive(State(webhooks): State<Arc<Webhooks>>, Path(name): Path<String>
     match tokio::time::timeout(KEPT_WITHIN, keeping).await {
         Ok(Ok(Ok(appended))) => {
             counts.taken.fetch_add(1, Relaxed);
-            if let (Some(letter), Some(why)) = (appended.letters.first(), senseless) {
-                let letters = appended.letters.len();
+            if let (Some(letter), Some(why)) = (appended.rejected.first(), senseless) {
+                let letters = appended.rejected.len();
                 tracing::warn!(app = name, %letter, letters, "A webhook is not understood, and is kept: {why}. See `beadle dead-letters list`.");
             }
             return StatusCode::OK.into_response();

@@ -2,7 +2,7 @@
 
 #![expect(dead_code, reason = "each test binary uses a part of it")]
 
-use beadle_clock::{Clock, Hand};
+use beadle_clock::{Clock, ManualClock};
 use beadle_model::Timestamp;
 use beadle_store::{Store, StoreConfig};
 use beadle_whatsapp::{CloudChannel, CloudConfig, Depot, Secret, http_client};
@@ -123,7 +123,7 @@ pub struct House {
     pub dir: tempfile::TempDir,
     pub store: Store,
     pub clock: Clock,
-    pub hand: Hand,
+    pub hand: ManualClock,
 }
 
 impl House {

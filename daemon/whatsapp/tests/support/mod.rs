@@ -1,7 +1,7 @@
 //! What the tests share: an app with a secret, and a platform's hand to sign with.
 
 use beadle_model::Timestamp;
-use beadle_model::word::Language;
+use beadle_model::keyword::Language;
 use beadle_whatsapp::{App, AppConfig, Parsed, Secret};
 use hmac::{Hmac, Mac};
 use serde_json::{Map, Value};

@@ -1,69 +1,72 @@
-//! Who sent it: found by any of their names, or met for the first time; and the words that change what they are to us.
+//! Events from people: finds or creates contact and conversation by the sender's aliases, and
+//! applies reserved words.
 
-use super::Course;
-use super::words::obey;
+use super::AppendPlan;
+use super::keywords::apply_keyword;
 use crate::StoreError;
-use crate::people::{Membership, Person, Talk};
+use crate::people::{ConversationRow, Membership, Person};
 use crate::step::{NewEvent, Sender};
 use crate::writer::Tx;
 use beadle_model::{Alias, AliasKind, Contact, ContactId, ConversationId, EventBody, Timestamp, zone_of_number};
 use rusqlite::params;
 
-/// An event from a person.
-pub(super) struct Arrival<'a> {
+/// An event with a sender.
+pub(super) struct Inbound<'a> {
     pub(super) event: &'a NewEvent,
     pub(super) sender: &'a Sender,
-    /// All their names, the deciding ones first.
+    /// All their aliases, the most decisive ones first.
     pub(super) names: &'a [Alias],
     pub(super) now: Timestamp,
-    /// Somebody wants to hear of contacts that are new or have another name.
-    pub(super) contact_news: bool,
+    /// Whether to append an event for new and renamed contacts.
+    pub(super) notify_changes: bool,
 }
 
-impl Arrival<'_> {
-    /// When it happened, but not in the future.
+impl Inbound<'_> {
+    /// When it happened; never in the future.
     fn at(&self) -> Timestamp {
         self.event.happened_at.min(self.now)
     }
 
-    /// The name under which the channel reaches them: what it answers to longest first (whatsapp.md 6: `to` wins over
-    /// `recipient`). Only names that this very message bears, since numbers change and are hidden.
+    /// The alias by which the channel reaches them: the one that stays valid longest. Only aliases
+    /// in this message count, because numbers change and may be hidden
+    /// (`docs/whatsapp.md#user-ids`).
     fn address(&self) -> Option<&Alias> {
         [AliasKind::WaId, AliasKind::Phone, AliasKind::UserId, AliasKind::ParentUserId]
             .into_iter()
             .find_map(|kind| self.sender.aliases.iter().find(|alias| alias.kind == kind && !alias.value.is_empty()))
     }
 
-    /// Someone who was never asked joins with the first message; in a platform's group the platform says who joins.
+    /// Whether the sender joins the community: with the first message, outside groups, where the
+    /// platform reports who joins.
     fn joins(&self, person: &Person) -> bool {
         let is_message = matches!(self.event.body, EventBody::Message { .. });
         person.membership == Membership::Unasked
             && is_message
-            // What the platform reports about somebody (a new number, an edit) opens no window: they did not write.
+            // Reports of the platform about a person (a new number, an edit) open no window.
             && self.event.opens_window
-            && self.event.word.is_none()
+            && self.event.keyword.is_none()
             && self.sender.group.is_none()
     }
 }
 
-/// A first contact: id 0 until its row is there.
-fn stranger(arrival: &Arrival<'_>) -> Person {
+/// A new contact; its id is 0 until it has a row.
+fn new_person(inbound: &Inbound<'_>) -> Person {
     let contact = Contact {
         id: ContactId(0),
-        name: arrival.sender.name.clone(),
+        name: inbound.sender.name.clone(),
         language: None,
         timezone: None,
-        created_at: arrival.now,
+        created_at: inbound.now,
         member_since: None,
         opted_out_since: None,
         marketing_stopped_since: None,
     };
-    Person { contact, membership: Membership::Unasked, talks: Vec::new() }
+    Person { contact, membership: Membership::Unasked, conversations: Vec::new() }
 }
 
-/// What an observer of contacts is told: that somebody is new, or is called otherwise than they `was`.
-fn contact_news(arrival: &Arrival<'_>, was: &Contact) -> Option<EventBody> {
-    let change = match &arrival.sender.name {
+/// The notification for a new or renamed contact; `before` is the contact before the event.
+fn contact_notification(inbound: &Inbound<'_>, was: &Contact) -> Option<EventBody> {
+    let change = match &inbound.sender.name {
         _ if was.id.0 == 0 => "created",
         Some(name) if was.name.as_ref() != Some(name) => "renamed",
         _ => return None,
@@ -71,8 +74,8 @@ fn contact_news(arrival: &Arrival<'_>, was: &Contact) -> Option<EventBody> {
     Some(EventBody::ContactChanged { change: change.into(), merged: None, extra: serde_json::Value::Null })
 }
 
-/// What they told the platform about marketing.
-fn prefer(change: &str, person: &mut Person, at: Timestamp) {
+/// Applies a marketing preference from the platform.
+fn apply_preference(change: &str, person: &mut Person, at: Timestamp) {
     match change {
         "marketing-stopped" => {
             person.contact.marketing_stopped_since = person.contact.marketing_stopped_since.or(Some(at));
@@ -83,85 +86,89 @@ fn prefer(change: &str, person: &mut Person, at: Timestamp) {
 }
 
 impl Tx<'_> {
-    /// Finds or makes contact and conversation and does what the event does to them; `None` where it came before.
-    pub(super) fn arrive(&mut self, arrival: &Arrival<'_>) -> Result<Option<Course>, StoreError> {
-        if let Some(course) = self.familiar(arrival)? {
-            return Ok(Some(course));
+    /// Finds or creates contact and conversation and applies the event to them; `None` if the event
+    /// is known already.
+    pub(super) fn apply_sender(&mut self, inbound: &Inbound<'_>) -> Result<Option<AppendPlan>, StoreError> {
+        if let Some(plan) = self.apply_known_sender(inbound)? {
+            return Ok(Some(plan));
         }
-        if self.seen(arrival.event.key)? {
+        if self.seen(inbound.event.key)? {
             return Ok(None);
         }
-        let mut person = match self.who(arrival.names)? {
+        let mut person = match self.find_contact(inbound.names)? {
             Some(id) => self.person(id)?,
-            None => stranger(arrival),
+            None => new_person(inbound),
         };
         let was = person.contact.clone();
-        if arrival.sender.name.is_some() {
-            person.contact.name.clone_from(&arrival.sender.name);
+        if inbound.sender.name.is_some() {
+            person.contact.name.clone_from(&inbound.sender.name);
         }
         if person.contact.timezone.is_none() {
-            let phones = arrival.names.iter().filter(|name| name.kind == AliasKind::Phone);
+            let phones = inbound.names.iter().filter(|name| name.kind == AliasKind::Phone);
             person.contact.timezone = phones.filter_map(|name| zone_of_number(&name.value)).next().map(str::to_owned);
         }
         let told =
-            arrival.event.word.as_ref().and_then(|said| said.language).map(|language| language.code().to_owned());
+            inbound.event.keyword.as_ref().and_then(|said| said.language).map(|language| language.code().to_owned());
         let language = told.or_else(|| person.contact.language.take());
-        person.contact.language = language.or_else(|| arrival.sender.language.clone());
-        let mut course = Course::plain(None, None);
-        if arrival.contact_news {
-            course.before.extend(contact_news(arrival, &was));
+        person.contact.language = language.or_else(|| inbound.sender.language.clone());
+        let mut plan = AppendPlan::plain(None, None);
+        if inbound.notify_changes {
+            plan.before.extend(contact_notification(inbound, &was));
         }
-        if let EventBody::ContactChanged { change, .. } = &arrival.event.body {
-            prefer(change, &mut person, arrival.at());
+        if let EventBody::ContactChanged { change, .. } = &inbound.event.body {
+            apply_preference(change, &mut person, inbound.at());
         }
-        if arrival.joins(&person) {
+        if inbound.joins(&person) {
             person.membership = Membership::Member;
-            person.contact.member_since = Some(arrival.at());
-            course.before.push(EventBody::MemberJoined { reason: "first-message".into(), again: false });
+            person.contact.member_since = Some(inbound.at());
+            plan.before.push(EventBody::MemberJoined { reason: "first-message".into(), again: false });
         }
-        if let Some(said) = &arrival.event.word {
-            (course.after, course.answers) = obey(said.word, &mut person, arrival.at());
+        if let Some(said) = &inbound.event.keyword {
+            (plan.after, plan.answers) = apply_keyword(said.keyword, &mut person, inbound.at());
         }
         self.write_person(&mut person)?;
         let contact = person.contact.id;
-        self.write_names(arrival.names, contact, arrival.now)?;
-        course.contact = Some(contact);
-        course.conversation = Some(self.meet(arrival, &mut person)?);
-        self.shadow.people.keep_person(person);
-        Ok(Some(course))
+        self.write_aliases(inbound.names, contact, inbound.now)?;
+        plan.contact = Some(contact);
+        plan.conversation = Some(self.find_or_create_conversation(inbound, &mut person)?);
+        self.cache.people.insert_person(person);
+        Ok(Some(plan))
     }
 
-    /// The short way: all names are of one contact, and nothing about them or their conversation changes.
-    fn familiar(&mut self, arrival: &Arrival<'_>) -> Result<Option<Course>, StoreError> {
-        if arrival.event.word.is_some() || matches!(arrival.event.body, EventBody::ContactChanged { .. }) {
+    /// The common case: all aliases belong to one contact, and neither it nor the conversation
+    /// changes.
+    fn apply_known_sender(&mut self, inbound: &Inbound<'_>) -> Result<Option<AppendPlan>, StoreError> {
+        if inbound.event.keyword.is_some() || matches!(inbound.event.body, EventBody::ContactChanged { .. }) {
             return Ok(None);
         }
         let mut contact = None;
-        for name in arrival.names {
-            match self.shadow.people.holder(self.conn, name)? {
+        for name in inbound.names {
+            match self.cache.people.holder(self.conn, name)? {
                 Some(holder) if contact.is_none_or(|contact| contact == holder) => contact = Some(holder),
                 _ => return Ok(None),
             }
         }
         let Some(contact) = contact else { return Ok(None) };
-        let Some(person) = self.shadow.people.person(self.conn, contact)? else { return Ok(None) };
-        let renamed = arrival.sender.name.is_some() && arrival.sender.name != person.contact.name;
-        let guessed = arrival.sender.language.is_some() && person.contact.language.is_none();
-        if renamed || guessed || arrival.joins(person) {
+        let Some(person) = self.cache.people.person(self.conn, contact)? else { return Ok(None) };
+        let renamed = inbound.sender.name.is_some() && inbound.sender.name != person.contact.name;
+        let guessed = inbound.sender.language.is_some() && person.contact.language.is_none();
+        if renamed || guessed || inbound.joins(person) {
             return Ok(None);
         }
-        let talk = match &arrival.sender.group {
-            Some(group) => self.shadow.people.group(self.conn, &arrival.sender.channel, group)?,
-            None => person.talks.iter().find(|(channel, _)| **channel == *arrival.sender.channel).map(|talk| talk.1),
+        let talk = match &inbound.sender.group {
+            Some(group) => self.cache.people.group(self.conn, &inbound.sender.channel, group)?,
+            None => {
+                person.conversations.iter().find(|(channel, _)| **channel == *inbound.sender.channel).map(|talk| talk.1)
+            }
         };
         let Some(talk) = talk else { return Ok(None) };
-        let Some(talk) = self.shadow.people.talk(self.conn, talk)? else { return Ok(None) };
-        let same_address = talk.address.as_ref() == arrival.address();
-        Ok(same_address.then(|| Course::plain(Some(talk.id), Some(contact))))
+        let Some(talk) = self.cache.people.conversation_row(self.conn, talk)? else { return Ok(None) };
+        let same_address = talk.address.as_ref() == inbound.address();
+        Ok(same_address.then(|| AppendPlan::plain(Some(talk.id), Some(contact))))
     }
 
-    /// Names that a receipt tells of the person of a conversation.
-    pub(super) fn learn_names(
+    /// Adds aliases from a receipt to the contact of a conversation.
+    pub(super) fn add_aliases(
         &mut self,
         names: &[Alias],
         conversation: ConversationId,
@@ -170,36 +177,40 @@ impl Tx<'_> {
         if names.is_empty() {
             return Ok(());
         }
-        let contact = self.shadow.people.talk(self.conn, conversation)?.and_then(|talk| talk.contact);
-        contact.map_or(Ok(()), |contact| self.write_names(names, contact, now))
+        let contact = self.cache.people.conversation_row(self.conn, conversation)?.and_then(|talk| talk.contact);
+        contact.map_or(Ok(()), |contact| self.write_aliases(names, contact, now))
     }
 
-    /// A person who is named and did nothing: found, or made without being a member.
-    pub(super) fn named(&mut self, names: &[Alias], now: Timestamp) -> Result<Option<ContactId>, StoreError> {
+    /// A contact that was mentioned: found, or created without becoming a member.
+    pub(super) fn find_or_create_contact(
+        &mut self,
+        names: &[Alias],
+        now: Timestamp,
+    ) -> Result<Option<ContactId>, StoreError> {
         if names.is_empty() {
             return Ok(None);
         }
-        let mut person = match self.who(names)? {
+        let mut person = match self.find_contact(names)? {
             Some(id) => self.person(id)?,
             None => Person {
-                contact: Contact { created_at: now, ..Contact::nobody() },
+                contact: Contact { created_at: now, ..Contact::unknown() },
                 membership: Membership::Unasked,
-                talks: Vec::new(),
+                conversations: Vec::new(),
             },
         };
         if person.contact.id.0 == 0 {
             self.write_person(&mut person)?;
         }
         let id = person.contact.id;
-        self.write_names(names, id, now)?;
-        self.shadow.people.keep_person(person);
+        self.write_aliases(names, id, now)?;
+        self.cache.people.insert_person(person);
         Ok(Some(id))
     }
 
-    /// The contact whom the first name with a holder names.
-    fn who(&mut self, names: &[Alias]) -> Result<Option<ContactId>, StoreError> {
+    /// The contact of the first alias that has one.
+    fn find_contact(&mut self, names: &[Alias]) -> Result<Option<ContactId>, StoreError> {
         for name in names {
-            if let Some(holder) = self.shadow.people.holder_either_way(self.conn, name)? {
+            if let Some(holder) = self.cache.people.holder_in_any_spelling(self.conn, name)? {
                 return Ok(Some(holder));
             }
         }
@@ -207,11 +218,11 @@ impl Tx<'_> {
     }
 
     fn person(&mut self, id: ContactId) -> Result<Person, StoreError> {
-        let person = self.shadow.people.person(self.conn, id)?.cloned();
+        let person = self.cache.people.person(self.conn, id)?.cloned();
         person.ok_or_else(|| StoreError::NotFound { what: "contact", id: id.to_string() })
     }
 
-    /// The contact's row, new or changed; gives a new one its id.
+    /// Inserts or updates the contact's row; sets the id of a new one.
     fn write_person(&self, person: &mut Person) -> Result<(), StoreError> {
         let contact = &mut person.contact;
         let (member_since, opted_out) = (contact.member_since.map(|at| at.0), contact.opted_out_since.map(|at| at.0));
@@ -254,15 +265,15 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Names that are new become this contact's; of those that are somebody else's a note is made.
-    fn write_names(&mut self, names: &[Alias], contact: ContactId, now: Timestamp) -> Result<(), StoreError> {
+    /// Adds new aliases to the contact. Records a conflict for those of another contact.
+    fn write_aliases(&mut self, names: &[Alias], contact: ContactId, now: Timestamp) -> Result<(), StoreError> {
         for name in names {
-            match self.shadow.people.holder(self.conn, name)? {
+            match self.cache.people.holder(self.conn, name)? {
                 Some(holder) if holder == contact => {}
                 Some(holder) => {
                     self.conn
                         .prepare_cached(
-                            "INSERT INTO alias_clashes (kind, value, holder, claimed, seen_at)
+                            "INSERT INTO alias_conflicts (kind, value, holder, claimant, seen_at)
                              VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO NOTHING",
                         )?
                         .execute(params![name.kind as i64, name.value, holder.0, contact.0, now.0])?;
@@ -273,24 +284,28 @@ impl Tx<'_> {
                             "INSERT INTO aliases (kind, value, contact, created_at) VALUES (?1, ?2, ?3, ?4)",
                         )?
                         .execute(params![name.kind as i64, name.value, contact.0, now.0])?;
-                    self.shadow.people.keep_alias(name.clone(), contact);
+                    self.cache.people.insert_alias(name.clone(), contact);
                 }
             }
         }
         Ok(())
     }
 
-    /// The conversation of person and channel, or of the group: found or made, with the address of this message.
-    fn meet(&mut self, arrival: &Arrival<'_>, person: &mut Person) -> Result<ConversationId, StoreError> {
-        let Sender { channel, group, .. } = arrival.sender;
+    /// Finds or creates the conversation with the contact or group, and updates its address.
+    fn find_or_create_conversation(
+        &mut self,
+        inbound: &Inbound<'_>,
+        person: &mut Person,
+    ) -> Result<ConversationId, StoreError> {
+        let Sender { channel, group, .. } = inbound.sender;
         let known = match group {
-            Some(group) => self.shadow.people.group(self.conn, channel, group)?,
-            None => person.talks.iter().find(|(name, _)| **name == **channel).map(|talk| talk.1),
+            Some(group) => self.cache.people.group(self.conn, channel, group)?,
+            None => person.conversations.iter().find(|(name, _)| **name == **channel).map(|talk| talk.1),
         };
-        let address = arrival.address();
+        let address = inbound.address();
         let (kind, value) = (address.map(|address| address.kind as i64), address.map(|address| &address.value));
         if let Some(id) = known {
-            if let Some(talk) = self.shadow.people.talk(self.conn, id)?
+            if let Some(talk) = self.cache.people.conversation_row(self.conn, id)?
                 && talk.address.as_ref() != address
             {
                 talk.address = address.cloned();
@@ -309,11 +324,11 @@ impl Tx<'_> {
             )?
             .insert(params![channel, contact.map(|id| id.0), group, person.contact.id.0, kind, value])?;
         let id = ConversationId(id);
-        let channel = self.shadow.people.channel(channel);
+        let channel = self.cache.people.channel(channel);
         if group.is_none() {
-            person.talks.push((channel.clone(), id));
+            person.conversations.push((channel.clone(), id));
         }
-        self.shadow.people.keep_talk(Talk {
+        self.cache.people.insert_conversation(ConversationRow {
             id,
             channel,
             contact,

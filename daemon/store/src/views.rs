@@ -1,10 +1,10 @@
-//! What people are shown: rows as the command line and the dashboard print them, and by what they are chosen.
+//! Rows as they are listed and shown to people, and the filters of listings.
 
 mod people;
 
-pub use people::{AliasClash, ContactShown, ConversationShown, MergeReport, MergedPlugin, Standing};
+pub use people::{AliasConflict, ContactDetails, ContactStatus, ConversationSummary, MergeReport, MergedPlugin};
 
-use crate::DeadRef;
+use crate::DeadLetterRef;
 use crate::schedules::FiringOutcome;
 use crate::step::{OutboxRow, SendState};
 use beadle_model::event::Problem;
@@ -14,16 +14,16 @@ use beadle_model::{
 };
 use serde::{Deserialize, Serialize};
 
-/// How far an event is. The numbers are what the store keeps.
+/// The progress of an event. The store keeps the numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[repr(u8)]
 pub enum EventState {
-    /// No plugin is through with it.
+    /// No plugin is done with it.
     New = 0,
-    /// Some are.
+    /// Some plugins are done with it.
     Begun = 1,
-    /// All are.
+    /// All plugins are done with it.
     Finished = 2,
 }
 
@@ -37,59 +37,59 @@ impl EventState {
     }
 }
 
-/// Which events.
+/// A filter of events.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct EventFilter {
-    /// Of this kind.
+    /// Only this kind.
     pub kind: Option<EventKind>,
-    /// About this person.
+    /// Only about this contact.
     pub contact: Option<ContactId>,
-    /// In this conversation.
+    /// Only in this conversation.
     pub conversation: Option<ConversationId>,
-    /// So far.
+    /// Only in this state.
     pub state: Option<EventState>,
-    /// Older than this one: the last of the page before.
+    /// Only older ones: the last event of the previous page.
     pub before: Option<EventId>,
-    /// How many at most.
-    pub most: usize,
+    /// The maximum number of results.
+    pub limit: usize,
 }
 
-/// An event in a list.
+/// An event in a listing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EventRow {
     /// The event.
     pub id: EventId,
-    /// What happened.
+    /// Its kind.
     pub kind: EventKind,
-    /// Where.
+    /// Its conversation.
     pub conversation: Option<ConversationId>,
-    /// With whom.
+    /// The contact it is about.
     pub contact: Option<ContactId>,
-    /// When it happened, as the platform says.
+    /// When it happened, by the platform's clock.
     pub happened_at: Timestamp,
-    /// When we had it.
+    /// When it was received.
     pub received_at: Timestamp,
-    /// How far it is.
+    /// Its progress.
     pub state: EventState,
-    /// How it ended, where it has.
+    /// How it ended, if it has.
     pub ending: Option<Ending>,
 }
 
-/// A handling that did not simply go well.
+/// A handling that did not succeed at the first attempt.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct HandlingRow {
     /// The handling.
     pub id: HandlingId,
-    /// `failing`, `done`, `dead`, `waiting` (kept until the plugin can be asked) or `passed-over`.
+    /// `failing`, `done`, `dead`, `waiting` (until the plugin is available) or `passed-over`.
     pub state: &'static str,
-    /// Tries so far.
+    /// The number of attempts.
     pub attempts: u32,
-    /// The last error's code.
+    /// The code of the last error.
     pub code: Option<String>,
-    /// What happened.
+    /// The text of the last error.
     pub error: Option<String>,
-    /// When it is tried again.
+    /// When it is retried.
     pub next_at: Option<Timestamp>,
 }
 
@@ -105,53 +105,53 @@ impl HandlingRow {
     }
 }
 
-/// An event with all that became of it.
+/// An event with its handlings and sends.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct EventShown {
+pub struct EventDetails {
     /// Its row.
     pub row: EventRow,
-    /// What happened, whole.
+    /// Its body.
     pub body: EventBody,
-    /// Plugins that get it, in order; empty before the first is through.
+    /// Its subscribers in order; empty until the first is done.
     pub subscribers: Vec<PluginNo>,
-    /// Those of them that are through with it.
+    /// The subscribers that are done.
     pub done: Vec<PluginNo>,
-    /// Handlings that did not simply go well.
+    /// Handlings that did not succeed at the first attempt.
     pub handlings: Vec<HandlingRow>,
-    /// Messages that came of it (among the newest million).
-    pub sends: Vec<OutboxShown>,
+    /// Messages that it caused (among the newest million).
+    pub sends: Vec<OutboxDetails>,
 }
 
-/// Which messages.
+/// A filter of messages.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct OutboxFilter {
-    /// That stand so.
+    /// Only in this state.
     pub state: Option<SendState>,
-    /// In this conversation.
+    /// Only in this conversation.
     pub conversation: Option<ConversationId>,
-    /// From this plugin.
+    /// Only from this plugin.
     pub plugin: Option<PluginNo>,
-    /// Older than this one: the last of the page before.
+    /// Only older ones: the last message of the previous page.
     pub before: Option<MessageId>,
-    /// How many at most.
-    pub most: usize,
+    /// The maximum number of results.
+    pub limit: usize,
 }
 
-/// A message with what the platform said of it.
+/// A message with its receipts.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct OutboxShown {
+pub struct OutboxDetails {
     /// Its row.
     pub row: OutboxRow,
-    /// The platform's id, once it has one.
+    /// The platform's id, once known.
     pub platform: Option<String>,
-    /// When the platform sent it on.
+    /// When the platform sent it.
     pub sent_at: Option<Timestamp>,
-    /// When it reached a device.
+    /// When it was delivered to a device.
     pub delivered_at: Option<Timestamp>,
     /// When it was read.
     pub read_at: Option<Timestamp>,
-    /// When a voice message was played first.
+    /// When a voice message was first played.
     pub played_at: Option<Timestamp>,
     /// When it failed.
     pub failed_at: Option<Timestamp>,
@@ -159,133 +159,133 @@ pub struct OutboxShown {
     pub problem: Option<Problem>,
 }
 
-/// Which dead letters.
+/// A filter of dead letters.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct DeadFilter {
-    /// Of this plugin.
+pub struct DeadLetterFilter {
+    /// Only of this plugin.
     pub plugin: Option<PluginNo>,
-    /// How many at most.
-    pub most: usize,
+    /// The maximum number of results.
+    pub limit: usize,
 }
 
 /// A dead letter.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct DeadShown {
-    /// Of what: `hnd_104.2`, `msg_77` or `whk_3`.
-    pub of: DeadRef,
-    /// The event it came of.
+pub struct DeadLetter {
+    /// Its id: `hnd_104.2`, `msg_77` or `whk_3`.
+    pub of: DeadLetterRef,
+    /// The event that it came from.
     pub event: Option<EventId>,
-    /// Of which plugin; a webhook is Beadle's own.
+    /// Its plugin; [`PluginNo::HOST`] for a webhook.
     pub plugin: PluginNo,
-    /// Tries in all; of a webhook, how often it came.
+    /// The number of attempts; for a webhook, of deliveries.
     pub attempts: u32,
-    /// The error's code.
+    /// The code of the error.
     pub code: String,
-    /// What happened.
+    /// The text of the error.
     pub error: String,
     /// When it was given up.
     pub at: Timestamp,
-    /// When a person last had it tried again.
+    /// When an operator last retried it.
     pub retried_at: Option<Timestamp>,
-    /// How the event ended meanwhile; claimed: somebody answered it.
+    /// How the event ended meanwhile. If claimed, it was answered.
     pub ending: Option<Ending>,
-    /// What is to be seen of a webhook.
-    pub webhook: Option<WebhookShown>,
+    /// The summary of a webhook.
+    pub webhook: Option<RejectedWebhookSummary>,
 }
 
-/// A webhook that was not understood, in a list.
+/// A rejected webhook in a listing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct WebhookShown {
-    /// For which app it came.
+pub struct RejectedWebhookSummary {
+    /// The app that received it.
     pub app: String,
-    /// How long it is.
+    /// Its size.
     pub bytes: u64,
-    /// How it begins.
+    /// Its first bytes.
     pub beginning: String,
 }
 
-/// A webhook, or a part of one, that could not be understood.
+/// A rejected webhook, or a part of one.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LetterShown {
-    /// The letter.
+pub struct RejectedWebhook {
+    /// Its id.
     pub id: WebhookId,
-    /// For which app it came.
+    /// The app that received it.
     pub app: String,
-    /// When it came first.
+    /// When it was first received.
     pub received_at: Timestamp,
-    /// As it came.
+    /// Its bytes.
     pub body: Vec<u8>,
 }
 
-/// Which windows.
+/// A filter of windows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct WindowFilter {
-    /// On this channel.
+    /// Only on this channel.
     pub channel: Option<String>,
-    /// That close before then.
+    /// Only those that close before this time.
     pub closes_before: Option<Timestamp>,
 }
 
-/// A window that is open. They are ordered by when they close.
+/// An open window, ordered by when it closes.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct WindowShown {
+pub struct OpenWindow {
     /// When it closes.
     pub until: Timestamp,
-    /// Of which conversation.
+    /// Its conversation.
     pub conversation: ConversationId,
-    /// On which channel.
+    /// The channel's name in the configuration.
     pub channel: String,
-    /// Whom it is with.
+    /// The contact.
     pub contact: Option<ContactId>,
-    /// The platform's group, where it is one.
+    /// The platform's group id, for a group.
     pub group: Option<String>,
     /// The contact's name.
     pub name: Option<String>,
-    /// When somebody wrote last.
+    /// When the other side wrote last.
     pub last_inbound_at: Timestamp,
-    /// Until when messages cost nothing, where they came by an advertisement.
+    /// Until when messages are free, because the contact came from an advertisement.
     pub free_entry_until: Option<Timestamp>,
 }
 
-/// Windows of one channel that close in the same hour.
+/// Windows of a channel that close in the same hour.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WindowHour {
-    /// Which channel.
+    /// The channel's name in the configuration.
     pub channel: String,
-    /// Which, from now: 1 is the first.
+    /// The hour from now; 1 is the first.
     pub hour: i64,
-    /// So many.
+    /// The number of windows.
     pub windows: u64,
 }
 
-/// What an id names, with what became of it.
+/// What an id refers to, with its history.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum Trace {
-    /// An event (also by the platform's id of the message that came in, or by a handling of it).
-    Event(Box<EventShown>),
+    /// An event, also by the platform id of its message or by a handling.
+    Event(Box<EventDetails>),
     /// A contact.
-    Contact(Box<ContactShown>),
-    /// A webhook that was not understood.
-    Webhook(Box<DeadShown>),
-    /// A message of ours (also by the platform's id).
+    Contact(Box<ContactDetails>),
+    /// A rejected webhook.
+    Webhook(Box<DeadLetter>),
+    /// A sent message, also by its platform id.
     Message {
         /// The message.
-        message: Box<OutboxShown>,
-        /// The event it came of.
-        event: Option<Box<EventShown>>,
+        message: Box<OutboxDetails>,
+        /// The event that it came from.
+        event: Option<Box<EventDetails>>,
     },
 }
 
-/// How much is not finished.
+/// Counts of unfinished work.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Counts {
-    /// Events that some plugin is not through with.
+pub struct BacklogCounts {
+    /// Events that are not finished.
     pub events_open: u64,
-    /// When the oldest of them came.
+    /// When the oldest of them was received.
     pub oldest_open_at: Option<Timestamp>,
-    /// Messages that wait.
+    /// Messages that are queued.
     pub queued: u64,
     /// Messages that may be on the wire.
     pub sending: u64,
@@ -293,29 +293,29 @@ pub struct Counts {
     pub dead: u64,
 }
 
-/// What became of a schedule's moment, for one plugin and zone.
+/// The outcome of a planned time of a schedule, for a plugin and zone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FiringRow {
-    /// Its place in the history.
+    /// Its position in the history.
     pub id: i64,
-    /// When it was to be.
+    /// The planned time.
     pub planned_at: Timestamp,
-    /// The same with its jitter.
+    /// The planned time plus jitter.
     pub due_at: Timestamp,
-    /// For whom.
+    /// The plugin.
     pub plugin: PluginNo,
-    /// The zone of members that it was for; empty where for all.
+    /// The zone of members that it was for; empty for all.
     pub zone: String,
-    /// What became of it.
+    /// The outcome.
     pub outcome: FiringOutcome,
-    /// When that was decided.
+    /// When it was decided.
     pub decided_at: Timestamp,
-    /// The event that it became.
+    /// The event.
     pub event: Option<EventId>,
-    /// How far that event is, while it is kept.
+    /// The event's progress, while it is kept.
     pub event_state: Option<EventState>,
-    /// The plugin could not handle it: it is a dead letter.
+    /// Whether the plugin failed to handle it, so that it is a dead letter.
     pub is_dead: bool,
-    /// Moments that this stands for.
+    /// The number of planned times that this covers.
     pub moments: u32,
 }

@@ -1,9 +1,9 @@
 //! Databases of every released version: whoever comes from one finds all that is theirs. `examples/fixture.rs` wrote them.
 
-use crate::house::*;
+use crate::env::*;
 use beadle_model::{AliasKind, ContactId, EventId, MessageId, PluginNo, Scope};
 use beadle_store::step::*;
-use beadle_store::{DeadRef, Store};
+use beadle_store::{DeadLetterRef, Store};
 
 #[tokio::test]
 async fn version_1_opens_with_all_that_is_in_it() {
@@ -27,14 +27,14 @@ async fn version_1_opens_with_all_that_is_in_it() {
     assert_eq!(state(Scope::Contact(ana), "greeted"), b"yes");
     assert_eq!(state(Scope::Plugin, "greetings"), b"7");
 
-    let reply = reader.message_shown(MessageId(2)).unwrap().unwrap();
+    let reply = reader.message_details(MessageId(2)).unwrap().unwrap();
     assert_eq!((reply.platform.as_deref(), reply.read_at), (Some("wamid.out"), Some(NOW)));
-    let letters = ["msg_3", "hnd_1.1"].map(|id| id.parse::<DeadRef>().unwrap());
-    assert!(letters.iter().all(|letter| reader.dead_shown(*letter).unwrap().is_some()));
+    let letters = ["msg_3", "hnd_1.1"].map(|id| id.parse::<DeadLetterRef>().unwrap());
+    assert!(letters.iter().all(|letter| reader.dead_letter(*letter).unwrap().is_some()));
     assert_eq!(reader.outbox_due(NOW, 10).unwrap().len(), 1, "the answer to STOP");
 
     assert_eq!(ids(&drain(&mut store.feed().unwrap(), 10).await), [3]);
-    assert_eq!(reader.event_shown(EventId(3)).unwrap().unwrap().handlings[0].state, "failing");
+    assert_eq!(reader.event_details(EventId(3)).unwrap().unwrap().handlings[0].state, "failing");
     assert_eq!(store.fire_timers(NOW, 10).await.unwrap(), (1, None));
     let digest = reader.schedule_no("digest").unwrap().unwrap();
     let missed = &reader.firings(digest, None, 9).unwrap()[0];

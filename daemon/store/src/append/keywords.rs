@@ -1,19 +1,20 @@
-//! Words of Beadle's own (STOP, START, LEAVE, JOIN): what they make of a person, and the answer that goes out.
+//! Reserved words (STOP, START, LEAVE, JOIN): their effect on a contact, and the reply.
 
 use crate::StoreError;
 use crate::people::{Membership, Person};
 use crate::step::{NewSend, OutboxRow, SendState};
 use crate::writer::Tx;
-use beadle_model::{ConversationId, EventBody, EventId, MessageId, Outgoing, PluginNo, Timestamp, Word};
+use beadle_model::{ConversationId, EventBody, EventId, Keyword, MessageId, Outgoing, PluginNo, Timestamp};
 
-/// What a word makes of a person: the event that follows, and whether anything changed.
-pub(super) fn obey(word: Word, person: &mut Person, at: Timestamp) -> (Option<EventBody>, bool) {
+/// Applies a reserved word to a contact. Returns the event that follows, and whether anything
+/// changed.
+pub(super) fn apply_keyword(word: Keyword, person: &mut Person, at: Timestamp) -> (Option<EventBody>, bool) {
     let (was, was_opted_out) = (person.membership, person.contact.opted_out_since);
-    let goes = matches!(word, Word::Stop | Word::Leave);
+    let goes = matches!(word, Keyword::Stop | Keyword::Leave);
     match word {
-        Word::Stop => person.contact.opted_out_since = was_opted_out.or(Some(at)),
-        Word::Start => person.contact.opted_out_since = None,
-        Word::Leave | Word::Join => {}
+        Keyword::Stop => person.contact.opted_out_since = was_opted_out.or(Some(at)),
+        Keyword::Start => person.contact.opted_out_since = None,
+        Keyword::Leave | Keyword::Join => {}
     }
     person.membership = match (goes, was) {
         (true, Membership::Unasked) => Membership::Declined,
@@ -22,10 +23,10 @@ pub(super) fn obey(word: Word, person: &mut Person, at: Timestamp) -> (Option<Ev
         (false, _) => Membership::Member,
     };
     let reason = match word {
-        Word::Stop => "stop",
-        Word::Start => "start",
-        Word::Leave => "leave",
-        Word::Join => "join",
+        Keyword::Stop => "stop",
+        Keyword::Start => "start",
+        Keyword::Leave => "leave",
+        Keyword::Join => "join",
     };
     let reason = reason.to_owned();
     let event = match (was, person.membership) {
@@ -43,8 +44,8 @@ pub(super) fn obey(word: Word, person: &mut Person, at: Timestamp) -> (Option<Ev
 }
 
 impl Tx<'_> {
-    /// Beadle's own answer to a word, queued to go at once.
-    pub(super) fn answer_word(
+    /// Queues Beadle's reply to a reserved word.
+    pub(super) fn queue_reply(
         &mut self,
         event: EventId,
         conversation: ConversationId,
@@ -92,31 +93,31 @@ mod tests {
             opted_out_since: opted_out.then_some(Timestamp(2)),
             marketing_stopped_since: None,
         };
-        Person { contact, membership, talks: Vec::new() }
+        Person { contact, membership, conversations: Vec::new() }
     }
 
     #[test]
     fn words_do_what_they_say_once() {
         use Membership::{Declined, Left, Member, Unasked};
-        // Before, the word; after, the event (reason and `again`), whether anything changed.
+        // Before; the word; after; the event (reason and `again`); whether anything changed.
         let table = [
-            (Unasked, false, Word::Stop, Declined, true, None, true),
-            (Member, false, Word::Stop, Left, true, Some("left stop"), true),
-            (Left, true, Word::Stop, Left, true, None, false),
-            (Left, false, Word::Stop, Left, true, None, true),
-            (Unasked, false, Word::Start, Member, false, Some("joined start"), true),
-            (Declined, true, Word::Start, Member, false, Some("joined start"), true),
-            (Left, true, Word::Start, Member, false, Some("joined start again"), true),
-            (Member, false, Word::Start, Member, false, None, false),
-            (Member, true, Word::Start, Member, false, None, true),
-            (Member, false, Word::Leave, Left, false, Some("left leave"), true),
-            (Left, false, Word::Leave, Left, false, None, false),
-            (Left, true, Word::Join, Member, true, Some("joined join again"), true),
-            (Member, false, Word::Join, Member, false, None, false),
+            (Unasked, false, Keyword::Stop, Declined, true, None, true),
+            (Member, false, Keyword::Stop, Left, true, Some("left stop"), true),
+            (Left, true, Keyword::Stop, Left, true, None, false),
+            (Left, false, Keyword::Stop, Left, true, None, true),
+            (Unasked, false, Keyword::Start, Member, false, Some("joined start"), true),
+            (Declined, true, Keyword::Start, Member, false, Some("joined start"), true),
+            (Left, true, Keyword::Start, Member, false, Some("joined start again"), true),
+            (Member, false, Keyword::Start, Member, false, None, false),
+            (Member, true, Keyword::Start, Member, false, None, true),
+            (Member, false, Keyword::Leave, Left, false, Some("left leave"), true),
+            (Left, false, Keyword::Leave, Left, false, None, false),
+            (Left, true, Keyword::Join, Member, true, Some("joined join again"), true),
+            (Member, false, Keyword::Join, Member, false, None, false),
         ];
         for (was, was_out, word, is, is_out, event, changed) in table {
             let mut person = person(was, was_out);
-            let (body, did_change) = obey(word, &mut person, Timestamp(9));
+            let (body, did_change) = apply_keyword(word, &mut person, Timestamp(9));
             let said = body.map(|body| match body {
                 EventBody::MemberJoined { reason, again } => {
                     format!("joined {reason}{}", if again { " again" } else { "" })

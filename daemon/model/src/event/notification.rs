@@ -1,70 +1,72 @@
-//! The longer news in events: of numbers, of groups, of prices, and why something failed.
+//! The longer parts of events: changes of numbers and groups, prices, failures and merges.
 
 use crate::{Alias, ContactId, ConversationId, MessageId};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// News of a number, its account or one of its templates.
+/// A change of a phone number, its account or one of its templates.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct ChannelNews {
-    /// The channel's name in the configuration; none: the news are of the whole account or app.
+pub struct ChannelNotification {
+    /// The channel's name in the configuration; `None` for a change of the whole account or app.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub channel: Option<String>,
-    /// What changed: `template-status`, `template-quality`, `quality`, `limits`, `account`, `name`, …
+    /// The changed thing: `template-status`, `template-quality`, `quality`, `limits`, `account`,
+    /// `name`, …
     pub what: String,
-    /// What of it: a template's name.
+    /// Which of them: a template's name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subject: Option<String>,
-    /// What it is now, in lower case: `approved`, `paused`, `restricted`, …
+    /// The new state in lower case: `approved`, `paused`, `restricted`, …
     pub state: String,
-    /// What it was, where the platform tells.
+    /// The previous state, if the platform reports it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub before: Option<String>,
-    /// The platform's own words.
+    /// The platform's JSON.
     pub json: Value,
 }
 
-/// News of a group.
+/// A change of a group, or the answer to a request about one.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct GroupNews {
+pub struct GroupNotification {
     /// The channel's name in the configuration.
     pub channel: String,
-    /// The platform's id of the group; none where it could not be made.
+    /// The platform's group id; `None` if the group could not be created.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub group: Option<String>,
-    /// `created`, `deleted`, `changed`, `suspended`, `restored`, `invite-link`, `refreshed`, `requests-answered`, `failed`.
+    /// `created`, `deleted`, `changed`, `suspended`, `restored`, `invite-link`, `refreshed`,
+    /// `requests-answered`, `failed`.
     pub change: String,
-    /// Ours, where it answers what a plugin asked; found by the store.
+    /// The outbox row of the plugin's request that this answers; filled in by the store.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub asked: Option<MessageId>,
-    /// The platform's name for what was asked.
+    /// The platform's id of the request that this answers.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub request: Option<String>,
-    /// Its name now, where it is told.
+    /// The new subject, if reported.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub subject: Option<String>,
-    /// Its text now, where it is told.
+    /// The new description, if reported.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
-    /// By which one comes in, where it is told.
+    /// The new invite link, if reported.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub invite_link: Option<String>,
-    /// Whoever comes by the link has to be let in, where it is told.
+    /// Whether joining by the link needs approval, if reported.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub approval_required: Option<bool>,
-    /// Who is in it, all of them, where that is told: each person by every name. Not for plugins.
+    /// All members with all their aliases, if reported. Hidden from plugins.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub members: Option<Vec<Vec<Alias>>>,
-    /// What did not succeed.
+    /// Why it failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub problem: Option<Problem>,
-    /// What the platform told besides.
+    /// Other fields that the platform sent.
     #[serde(skip_serializing_if = "Value::is_null")]
     pub extra: Value,
 }
 
-/// What the platform says a message costs (whatsapp.md 1.6).
+/// The price of a message as the platform reports it (`docs/whatsapp.md#pricing`).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Pricing {
@@ -73,10 +75,10 @@ pub struct Pricing {
     /// `regular`, `free_customer_service`, `free_entry_point`, …
     #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
     pub kind: Option<String>,
-    /// `PMP`: by message.
+    /// `PMP`: per message.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
-    /// The platform wants to stop saying so.
+    /// The platform intends to stop sending it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub billable: Option<bool>,
     /// `paid_exempt`, …
@@ -87,23 +89,23 @@ pub struct Pricing {
 /// Why a message failed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Problem {
-    /// The platform's number as text, or our own code.
+    /// The platform's error number as text, or Beadle's own code.
     pub code: String,
     /// One line.
     pub title: String,
-    /// More of it.
+    /// More detail.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub details: Option<String>,
     /// `platform` or `host`.
     pub by: String,
 }
 
-/// A contact that is one with another now: its id stays good, and so do those of its conversations.
+/// A contact that was merged into another. Its id and those of its conversations stay valid.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Merged {
-    /// Who is no more.
+pub struct MergedContact {
+    /// The contact that was merged.
     pub contact: ContactId,
-    /// Conversations that became one: the one that is no more, and the one that is.
+    /// Conversations that were merged: the one that is gone, and the one that it became.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub conversations: Vec<(ConversationId, ConversationId)>,
 }

@@ -1,68 +1,68 @@
-//! People as they are shown, and what a merge of two of them moves.
+//! Contacts in listings, and the report of a merge.
 
 use beadle_model::{Alias, Contact, ContactId, ConversationId, PluginNo, Timestamp};
 use serde::{Deserialize, Serialize};
 
-/// A conversation in a contact's list.
+/// A conversation of a contact.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ConversationShown {
+pub struct ConversationSummary {
     /// The conversation.
     pub id: ConversationId,
-    /// On which channel.
+    /// The channel's name in the configuration.
     pub channel: String,
-    /// When they wrote last.
+    /// When the contact wrote last.
     pub last_inbound_at: Option<Timestamp>,
-    /// When the window ends (or ended).
+    /// When the window ends or ended.
     pub window_until: Option<Timestamp>,
 }
 
-/// A name under which one contact came, and which is another's.
+/// An alias of one contact that another one used.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct AliasClash {
-    /// The name.
+pub struct AliasConflict {
+    /// The alias.
     pub alias: Alias,
-    /// Whose it is.
+    /// The contact that has it.
     pub holder: ContactId,
-    /// Who came with it.
-    pub claimed: ContactId,
+    /// The contact that used it.
+    pub claimant: ContactId,
 }
 
-/// What a contact is to the community.
+/// A contact's membership and consent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Standing {
-    /// Member since then.
+pub struct ContactStatus {
+    /// When they joined the community.
     pub member_since: Option<Timestamp>,
-    /// Wants no messages since then.
+    /// When they opted out of all messages.
     pub opted_out_since: Option<Timestamp>,
-    /// Wants no marketing since then.
+    /// When they turned off marketing messages on the platform.
     pub marketing_stopped_since: Option<Timestamp>,
 }
 
 /// What a merge moves, or moved.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct MergeReport {
-    /// Who stays.
+    /// The contact that stays.
     pub kept: ContactId,
-    /// Who is one with them now.
+    /// The contact that was merged into it.
     pub gone: ContactId,
-    /// Numbers and ids that are the kept contact's now.
+    /// Aliases that moved.
     pub names: usize,
-    /// Conversations that moved as they were.
+    /// Conversations that moved unchanged.
     pub moved: Vec<ConversationId>,
-    /// Conversations that are one with one of the kept contact's: the one that is no more, and that one.
+    /// Conversations that were merged: the one that is gone, and the one that it became.
     pub joined: Vec<(ConversationId, ConversationId)>,
-    /// What plugins kept about them; only those that kept something.
+    /// Plugins' data about the merged contact, if any.
     pub plugins: Vec<MergedPlugin>,
-    /// Places in groups.
+    /// Group memberships that moved.
     pub groups: usize,
-    /// Requests to come into a group.
+    /// Join requests that moved.
     pub join_requests: usize,
-    /// Receipts in groups.
+    /// Group receipts that moved.
     pub receipts: usize,
-    /// What the kept contact was, …
-    pub before: Standing,
-    /// … and is now: the stricter wish of both stands.
-    pub after: Standing,
+    /// The kept contact before the merge.
+    pub before: ContactStatus,
+    /// The kept contact after the merge; the stricter consent applies.
+    pub after: ContactStatus,
 }
 
 impl MergeReport {
@@ -73,7 +73,7 @@ impl MergeReport {
         Self { kept, gone, names, moved, joined, plugins, groups, join_requests, receipts, before, after }
     }
 
-    /// What one plugin kept, added to what it kept in another scope.
+    /// Adds a plugin's data of another scope.
     pub(crate) fn add_plugin(&mut self, more: MergedPlugin) {
         match self.plugins.iter_mut().find(|known| known.plugin == more.plugin) {
             Some(known) => {
@@ -88,20 +88,20 @@ impl MergeReport {
     }
 }
 
-/// What a plugin kept about a contact that is one with another now.
+/// A plugin's data about the merged contact.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct MergedPlugin {
-    /// Which.
+    /// The plugin.
     pub plugin: PluginNo,
     /// Values that moved.
     pub values: usize,
-    /// Values that gave way, since the kept contact has one under that key.
+    /// Values that were dropped, because the kept contact has one with that key.
     pub values_dropped: usize,
-    /// Under which keys; the first of them.
+    /// The first of the dropped keys.
     pub keys_dropped: Vec<String>,
     /// Timers that moved.
     pub timers: usize,
-    /// Timers that gave way, since the kept contact has one of that key.
+    /// Timers that were dropped, because the kept contact has one with that key.
     pub timers_dropped: usize,
 }
 
@@ -111,18 +111,18 @@ impl MergedPlugin {
     }
 }
 
-/// A contact with names and conversations.
+/// A contact with aliases and conversations.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ContactShown {
+pub struct ContactDetails {
     /// The contact.
     pub contact: Contact,
-    /// What platforms call them, oldest first.
+    /// The platform's names, oldest first.
     pub aliases: Vec<Alias>,
-    /// Their conversations.
-    pub conversations: Vec<ConversationShown>,
-    /// Names that suggest that this contact and another are one person.
-    pub clashes: Vec<AliasClash>,
-    /// Contacts that are one with this one: their ids stay good.
+    /// The conversations.
+    pub conversations: Vec<ConversationSummary>,
+    /// Aliases that suggest that this contact and another are the same person.
+    pub conflicts: Vec<AliasConflict>,
+    /// Contacts that were merged into this one.
     #[serde(default)]
     pub merged: Vec<ContactId>,
 }

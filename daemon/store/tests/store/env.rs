@@ -1,11 +1,11 @@
 //! What all tests need: a store in a directory of its own, and short ways to say what happens to it.
 
-use beadle_clock::{Clock, Hand};
+use beadle_clock::{Clock, ManualClock};
 use beadle_model::effect::{StateRead, StateWrite, TimerWrite};
 use beadle_model::event::Problem;
 use beadle_model::{
-    Alias, AliasKind, Content, Context, ConversationId, Ending, Event, EventBody, EventId, MessageId, Outgoing,
-    PluginNo, StateNo, Timestamp, Word,
+    Alias, AliasKind, Content, Context, ConversationId, Ending, Event, EventBody, EventId, Keyword, MessageId,
+    Outgoing, PluginNo, StateNo, Timestamp,
 };
 use beadle_store::step::*;
 use beadle_store::{Feed, Reader, Store, StoreConfig};
@@ -18,11 +18,11 @@ pub const NOW: Timestamp = Timestamp(1_795_293_360_000);
 pub const HOUR: i64 = 60 * 60 * 1000;
 pub const DAY: i64 = 24 * HOUR;
 
-pub struct House {
+pub struct TestEnv {
     pub dir: TempDir,
     pub store: Store,
     pub reader: Reader,
-    pub hand: Hand,
+    pub manual: ManualClock,
     pub clock: Clock,
 }
 
@@ -31,26 +31,26 @@ pub fn config(dir: &Path, clock: &Clock) -> StoreConfig {
     StoreConfig { ballast_bytes: 0, readers: 2, ..StoreConfig::new(dir, clock.clone()) }
 }
 
-impl House {
+impl TestEnv {
     pub fn new() -> Self {
         Self::with(|_| {})
     }
 
     pub fn with(change: impl FnOnce(&mut StoreConfig)) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let (clock, hand) = Clock::manual(NOW);
+        let (clock, manual) = Clock::manual(NOW);
         let mut config = config(dir.path(), &clock);
         change(&mut config);
         let store = Store::open(config).unwrap();
-        Self { reader: store.reader(), dir, store, hand, clock }
+        Self { reader: store.reader(), dir, store, manual, clock }
     }
 
     /// Opens the same directory once more; the store before it must be closed.
     pub fn reopen(self) -> Self {
-        let Self { dir, store, clock, hand, .. } = self;
+        let Self { dir, store, clock, manual, .. } = self;
         store.close();
         let store = Store::open(config(dir.path(), &clock)).unwrap();
-        Self { reader: store.reader(), dir, store, hand, clock }
+        Self { reader: store.reader(), dir, store, manual, clock }
     }
 
     /// The store as it would be found had the machine stopped at this moment: the files as they lie there, opened in
@@ -61,7 +61,7 @@ impl House {
             std::fs::copy(self.dir.path().join(file), dir.path().join(file)).unwrap();
         }
         let store = Store::open(config(dir.path(), &self.clock)).unwrap();
-        Self { reader: store.reader(), dir, store, clock: self.clock.clone(), hand: self.hand.clone() }
+        Self { reader: store.reader(), dir, store, clock: self.clock.clone(), manual: self.manual.clone() }
     }
 
     pub fn db(&self) -> PathBuf {
@@ -75,7 +75,7 @@ impl House {
     /// One event, as it came out of the feed's disk.
     pub async fn said(&self, event: NewEvent) -> Event {
         assert_eq!(self.append(vec![event]).await.duplicates, 0);
-        let last = self.reader.events(&beadle_store::shown::EventFilter { most: 1, ..Default::default() }).unwrap();
+        let last = self.reader.events(&beadle_store::views::EventFilter { limit: 1, ..Default::default() }).unwrap();
         self.reader.event(last[0].id).unwrap().unwrap()
     }
 
@@ -88,13 +88,14 @@ impl House {
         self.receipts(vec![receipt(message, status, self.clock.now())], vec![]).await
     }
 
-    pub async fn receipts(&self, receipts: Vec<Receipt>, status_listeners: Vec<PluginNo>) -> Appended {
-        self.store.append(Batch { receipts, status_listeners, ..Batch::default() }).await.unwrap()
+    pub async fn receipts(&self, receipts: Vec<Receipt>, subscribers: Vec<PluginNo>) -> Appended {
+        let interest = statuses_for(subscribers);
+        self.store.append(Batch { receipts, interest, ..Batch::default() }).await.unwrap()
     }
 
-    pub async fn settle(&self, message: MessageId, outcome: Outcome) {
+    pub async fn settle(&self, message: MessageId, outcome: SendOutcome) {
         let settlement = Settlement { message, outcome, at: self.clock.now() };
-        self.store.settle(vec![settlement], vec![]).await.unwrap();
+        self.store.settle(vec![settlement], Interest::default()).await.unwrap();
     }
 
     /// A commit of one plugin that is the only subscriber.
@@ -102,7 +103,7 @@ impl House {
         Commit {
             fence: self.store.fence(),
             plugin,
-            kept: false,
+            was_waiting: false,
             now: self.clock.now(),
             progress: progress(event, 1, 1),
             conversation: None,
@@ -126,7 +127,7 @@ impl House {
     }
 
     pub fn state_of(&self, message: MessageId) -> SendState {
-        self.reader.message_shown(message).unwrap().unwrap().row.state
+        self.reader.message_details(message).unwrap().unwrap().row.state
     }
 }
 
@@ -135,7 +136,7 @@ pub fn new_send(message: MessageId, conversation: ConversationId, state: SendSta
 }
 
 pub fn progress(event: EventId, done: i64, all: i64) -> Progress {
-    Progress { event, roster: 1, done, done_beyond: vec![], all, all_beyond: 0, ending: None }
+    Progress { event, subscriber_list: 1, done, done_overflow: vec![], all, overflow_count: 0, ending: None }
 }
 
 pub fn text(body: &str) -> Outgoing {
@@ -171,16 +172,16 @@ pub fn sender(aliases: Vec<Alias>) -> Sender {
 pub fn message(id: &str, from: Sender, body: &str) -> NewEvent {
     NewEvent {
         key: key(id, NOW),
-        place: Place::Sender(from),
+        placement: Placement::Sender(from),
         happened_at: NOW,
         opens_window: true,
-        word: None,
+        keyword: None,
         body: EventBody::Message {
             message: id.into(),
             content: Content::Text(body.into()),
             context: None,
             referral: None,
-            word: None,
+            keyword: None,
             addressed: None,
             extra: serde_json::Value::Null,
         },
@@ -192,9 +193,15 @@ pub fn from(number: &str, id: &str) -> NewEvent {
     message(id, sender(vec![wa(number)]), "hi")
 }
 
-/// A word, with its answer.
-pub fn word(number: &str, id: &str, word: Word) -> NewEvent {
-    NewEvent { word: Some(SaidWord { word, language: None, answer: Some(text("noted")) }), ..from(number, id) }
+/// A reserved word, with its reply.
+pub fn keyword(number: &str, id: &str, keyword: Keyword) -> NewEvent {
+    let matched = KeywordMatch { keyword, language: None, reply: Some(text("noted")) };
+    NewEvent { keyword: Some(matched), ..from(number, id) }
+}
+
+/// These plugins export `on-message-status`.
+pub fn statuses_for(plugins: Vec<PluginNo>) -> Interest {
+    Interest { message_status: plugins.into(), ..Interest::default() }
 }
 
 /// A text that quotes a message by its platform id.
@@ -226,7 +233,7 @@ pub fn problem(code: &str) -> Problem {
 }
 
 /// What the feed gives, until it has nothing more at once.
-pub async fn drain(feed: &mut Feed, most: usize) -> Vec<Fed> {
+pub async fn drain(feed: &mut Feed, most: usize) -> Vec<FeedItem> {
     let mut all = Vec::new();
     while let Ok(more) = tokio::time::timeout(Duration::from_millis(300), feed.next(most)).await {
         if more.is_empty() {
@@ -253,14 +260,14 @@ pub fn timer(key: &str, due_at: Timestamp) -> TimerWrite {
     TimerWrite::Set { scope: beadle_model::Scope::Plugin, key: key.into(), due_at, payload: key.into() }
 }
 
-pub fn ids(fed: &[Fed]) -> Vec<i64> {
+pub fn ids(fed: &[FeedItem]) -> Vec<i64> {
     fed.iter().map(|fed| fed.event.id.0).collect()
 }
 
 pub const CLAIMED: Option<Ending> = Some(Ending::Claimed(PluginNo(1)));
 
 /// A number that only SQL tells.
-pub fn number(house: &House, sql: &str) -> i64 {
-    let conn = rusqlite::Connection::open(house.db()).unwrap();
+pub fn number(env: &TestEnv, sql: &str) -> i64 {
+    let conn = rusqlite::Connection::open(env.db()).unwrap();
     conn.query_row(sql, [], |row| row.get(0)).unwrap()
 }
