@@ -1,12 +1,12 @@
-//! What Beadle itself says to STOP, START, LEAVE and JOIN, in the language the word was said in.
+//! Beadle's own replies to the reserved words STOP, START, LEAVE and JOIN, in the language of the word.
 //!
-//! Every word that an answer names in capitals is one that [`beadle_model::keyword::recognize`] hears; a test holds that.
+//! Every word that a reply names in capitals is recognised by [`beadle_model::keyword::recognize`]; a test checks this.
 
 use beadle_model::Keyword;
 use beadle_model::keyword::Language;
 
 const ANSWERS: [(Keyword, Language, &str); 20] = [
-    (Keyword::Stop, Language::En, "You will get no more messages from {brand}. Send START to hear from us again."),
+    (Keyword::Stop, Language::En, "You will receive no more messages from {brand}. Send START to subscribe again."),
     (Keyword::Stop, Language::Nl, "Je krijgt geen berichten meer van {brand}. Stuur START om weer van ons te horen."),
     (Keyword::Stop, Language::De, "Von {brand} kommen keine Nachrichten mehr. Mit START geht es wieder los."),
     (Keyword::Stop, Language::Pt, "Não vai receber mais mensagens de {brand}. Envie START para voltar a receber."),
@@ -14,7 +14,7 @@ const ANSWERS: [(Keyword, Language, &str); 20] = [
     (
         Keyword::Start,
         Language::En,
-        "Welcome back! You will hear from {brand} again. Send STOP to end messages at any time.",
+        "Welcome back! You will receive messages from {brand} again. Send STOP at any time to unsubscribe.",
     ),
     (Keyword::Start, Language::Nl, "Welkom terug! Je hoort weer van {brand}. Stuur STOP om er altijd mee te stoppen."),
     (
@@ -76,7 +76,7 @@ const ANSWERS: [(Keyword, Language, &str); 20] = [
     ),
 ];
 
-/// The answer to a word, where there is one.
+/// The reply to a reserved word, if it has one.
 pub(crate) fn answer(word: Keyword, language: Language, brand: &str) -> Option<String> {
     let found = ANSWERS.iter().find(|(to, spoken, _)| *to == word && *spoken == language);
     found.map(|(.., text)| text.replace("{brand}", brand))
@@ -88,7 +88,7 @@ mod tests {
     use beadle_model::keyword::recognize;
 
     #[test]
-    fn every_word_has_an_answer_in_every_language_that_fits_a_message() {
+    fn every_word_has_a_reply_in_every_language() {
         for word in [Keyword::Stop, Keyword::Start, Keyword::Leave, Keyword::Join] {
             for language in [Language::En, Language::Nl, Language::De, Language::Pt, Language::Et] {
                 let text = answer(word, language, "The Potters").unwrap();
@@ -98,12 +98,12 @@ mod tests {
     }
 
     #[test]
-    fn the_words_that_answers_name_are_heard() {
+    fn words_named_in_replies_are_recognised() {
         for (word, language, text) in ANSWERS {
             let named: Vec<_> = text
                 .split(|c: char| !c.is_alphabetic())
                 .filter(|part| part.len() > 2 && part.chars().all(char::is_uppercase))
-                .map(|part| recognize(part).unwrap_or_else(|| panic!("nobody hears {part}")).0)
+                .map(|part| recognize(part).unwrap_or_else(|| panic!("{part} is not recognised")).0)
                 .collect();
             let expected: &[Keyword] = match word {
                 Keyword::Stop => &[Keyword::Start],

@@ -109,13 +109,13 @@ async fn read_again(admin: &Admin, letter: RejectedWebhook) -> Result<Done, No> 
         let why = format!("{} came for the app `{}`, which is not configured", letter.id, letter.app);
         return Err(No::conflict("unknown-app", why));
     };
-    let parsed = app.understand(&letter.body, letter.received_at);
+    let parsed = app.parse(&letter.body, letter.received_at);
     let receipts = parsed.receipts.len();
-    if let (Some(still), 0) = (parsed.letters.first(), parsed.events.len() + receipts) {
+    if let (Some(still), 0) = (parsed.rejected.first(), parsed.events.len() + receipts) {
         return Err(No::conflict(&still.code, format!("{} is still not understood: {}", letter.id, still.error)));
     }
     let read_from = Some(letter.id);
-    let delivery = Delivery { events: parsed.events, receipts: parsed.receipts, letters: parsed.letters, read_from };
+    let delivery = Delivery { events: parsed.events, receipts: parsed.receipts, letters: parsed.rejected, read_from };
     let appended = admin.pipeline.inbox().receive(delivery).await?;
     let rest = appended.rejected.first().map(|rest| format!("a part of it is not understood, and is {rest} now"));
     let events = counted(appended.events as u64, "new event", "new events");

@@ -1,16 +1,13 @@
-//! What becomes of webhooks: Meta's own examples and ours as snapshots, and the promises that hold for all of them.
+//! Parsing of webhooks: snapshots of Meta's examples and ours, and properties that hold for all of them.
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking, in its helpers too")]
-
-mod support;
-
+use crate::webhook_env::{NOW, NUMBER, SECRET, app, metas_webhooks, our_webhooks, receive, webhooks};
 use beadle_model::{Alias, EventBody, Timestamp};
 use beadle_store::step::{NewEvent, Placement, ReceiptFor};
+use beadle_test_support::webhook::signature;
 use beadle_whatsapp::{BODY_LIMIT_BYTES, Parsed, WebhookError};
 use serde_json::{Value, json};
-use support::{NOW, NUMBER, app, fixtures, receive, sign, webhooks};
 
-/// As people read it in a snapshot.
+/// The contents of a webhook in readable form.
 fn show(parsed: &Parsed) -> Value {
     let receipts = parsed.receipts.iter().map(|receipt| {
         let message = match &receipt.message {
@@ -21,8 +18,8 @@ fn show(parsed: &Parsed) -> Value {
         for (name, value) in [
             ("problem", json!(receipt.problem)),
             ("pricing", json!(receipt.pricing)),
-            ("participant", names(&receipt.participant)),
-            ("recipient", names(&receipt.recipient)),
+            ("participant", show_aliases(&receipt.participant)),
+            ("recipient", show_aliases(&receipt.recipient)),
             ("extra", receipt.extra.clone()),
         ] {
             if !value.is_null() && value != json!([]) {
@@ -34,12 +31,12 @@ fn show(parsed: &Parsed) -> Value {
     json!({
         "events": parsed.events.iter().map(show_event).collect::<Vec<_>>(),
         "receipts": receipts.collect::<Vec<_>>(),
-        "letters": parsed.letters.iter().map(|letter| format!("{}: {}", letter.code, letter.error)).collect::<Vec<_>>(),
+        "rejected": parsed.rejected.iter().map(|rejected| format!("{}: {}", rejected.code, rejected.error)).collect::<Vec<_>>(),
         "counts": format!("{:?}", parsed.counts),
     })
 }
 
-fn names(aliases: &[Alias]) -> Value {
+fn show_aliases(aliases: &[Alias]) -> Value {
     aliases.iter().map(|alias| format!("{:?} {}", alias.kind, alias.value)).collect()
 }
 
@@ -47,7 +44,7 @@ fn show_event(event: &NewEvent) -> Value {
     let place = match &event.placement {
         Placement::Sender(sender) => json!({
             "channel": sender.channel,
-            "aliases": names(&sender.aliases),
+            "aliases": show_aliases(&sender.aliases),
             "name": sender.name,
             "group": sender.group,
         }),
@@ -61,7 +58,7 @@ fn show_event(event: &NewEvent) -> Value {
         "place": place,
         "happened_at": event.happened_at.to_string(),
         "opens_window": event.opens_window,
-        "answer": event.keyword.as_ref().map(|said| json!({"word": said.keyword, "answer": said.reply})),
+        "answer": event.keyword.as_ref().map(|keyword| json!({"word": keyword.keyword, "answer": keyword.reply})),
         "body": event.body,
     })
 }
@@ -77,13 +74,13 @@ fn snapshot(fixtures: &serde_json::Map<String, Value>) -> String {
 }
 
 #[test]
-fn metas_own_examples() {
-    insta::assert_snapshot!(snapshot(&fixtures(include_str!("fixtures/meta/webhooks.json"))));
+fn metas_examples() {
+    insta::assert_snapshot!(snapshot(&metas_webhooks()));
 }
 
 #[test]
-fn what_those_examples_leave_out() {
-    insta::assert_snapshot!(snapshot(&fixtures(include_str!("fixtures/more.json"))));
+fn our_examples() {
+    insta::assert_snapshot!(snapshot(&our_webhooks()));
 }
 
 fn message(id: &str, text: &str) -> Value {
@@ -104,7 +101,7 @@ fn events(webhook: &Value) -> Vec<NewEvent> {
 }
 
 #[test]
-fn what_comes_again_has_the_same_key_in_other_company_and_other_words() {
+fn redelivered_element_has_the_same_key_in_another_batch() {
     let alone = events(&webhook(NUMBER, &[message("wamid.1", "hi")]));
     let among =
         events(&webhook(NUMBER, &[message("wamid.0", "oh"), message("wamid.1", "hi"), message("wamid.2", "hi")]));
@@ -112,49 +109,52 @@ fn what_comes_again_has_the_same_key_in_other_company_and_other_words() {
     let keys: std::collections::HashSet<_> = among.iter().map(|event| event.key).collect();
     assert_eq!(keys.len(), 3);
 
-    let news = r#"{"entry":[{"id":"1","time":5,"changes":[{"field":"security","value":{"event":"PIN_CHANGED","requester":"\u00e4/"}}]}]}"#;
+    let first = r#"{"entry":[{"id":"1","time":5,"changes":[{"field":"security","value":{"event":"PIN_CHANGED","requester":"\u00e4/"}}]}]}"#;
     let again = r#"{"entry":[{"changes":[{"value":{"requester":"ä\/","event":"PIN_CHANGED"},"field":"security"}],"time":5,"id":"1"}]}"#;
-    let later = news.replace("\"time\":5", "\"time\":6");
+    let later = first.replace("\"time\":5", "\"time\":6");
     let key = |text: &str| receive(&app(), text.as_bytes()).events[0].key;
-    assert_eq!(key(news), key(again));
-    assert_ne!(key(news), key(&later));
+    assert_eq!(key(first), key(again));
+    assert_ne!(key(first), key(&later));
 }
 
 #[test]
-fn a_number_that_is_configured_later_gets_its_message_when_it_comes_again() {
-    let stray = events(&webhook("999", &[message("wamid.1", "hi")]));
-    let found = events(&webhook(NUMBER, &[message("wamid.1", "hi")]));
-    assert!(matches!(&stray[0].body, EventBody::Unrouted { kind, .. } if kind == "messages/unknown-number"));
-    assert_eq!(stray[0].placement, Placement::Nowhere);
-    assert_ne!(stray[0].key, found[0].key);
+fn message_for_an_unknown_number_has_another_key_than_for_a_configured_one() {
+    let unknown = events(&webhook("999", &[message("wamid.1", "hi")]));
+    let configured = events(&webhook(NUMBER, &[message("wamid.1", "hi")]));
+    assert!(matches!(&unknown[0].body, EventBody::Unrouted { kind, .. } if kind == "messages/unknown-number"));
+    assert_eq!(unknown[0].placement, Placement::Nowhere);
+    assert_ne!(unknown[0].key, configured[0].key);
 }
 
 #[test]
-fn a_body_that_is_no_webhook_is_a_letter_byte_for_byte() {
+fn body_that_is_not_a_webhook_is_rejected_byte_for_byte() {
     let app = app();
-    for (body, why) in [
-        (&b""[..], "no JSON"),
-        (b"hello", "no JSON"),
-        (b"{\"entry\":[}", "no JSON"),
-        (b"\xff\xfe", "no JSON"),
+    for (body, error) in [
+        (&b""[..], "not JSON"),
+        (b"hello", "not JSON"),
+        (b"{\"entry\":[}", "not JSON"),
+        (b"\xff\xfe", "not JSON"),
         (b"[]", "`entry`"),
         (b"{}", "`entry`"),
         (b"null", "`entry`"),
         (b"{\"entry\":{}}", "`entry`"),
     ] {
         let parsed = receive(&app, body);
-        assert_eq!((parsed.events.len(), parsed.counts.unreadable), (0, 1), "{body:?}");
-        let letter = &parsed.letters[0];
-        assert_eq!((letter.app.as_str(), letter.code.as_str(), &letter.body[..]), ("main", "webhook-unreadable", body));
-        assert!(letter.error.contains(why), "{}", letter.error);
-        assert_eq!(parsed, receive(&app, body), "and is the same when it comes again");
+        assert_eq!((parsed.events.len(), parsed.counts.rejected), (0, 1), "{body:?}");
+        let rejected = &parsed.rejected[0];
+        assert_eq!(
+            (rejected.app.as_str(), rejected.code.as_str(), &rejected.body[..]),
+            ("main", "webhook-unreadable", body)
+        );
+        assert!(rejected.error.contains(error), "{}", rejected.error);
+        assert_eq!(parsed, receive(&app, body), "a redelivery is parsed in the same way");
     }
     let long = receive(&app, &vec![b'x'; BODY_LIMIT_BYTES]);
-    assert_eq!(long.letters[0].body.len(), BODY_LIMIT_BYTES);
+    assert_eq!(long.rejected[0].body.len(), BODY_LIMIT_BYTES);
 }
 
 #[test]
-fn a_part_that_makes_no_sense_is_a_letter_and_the_rest_is_heard() {
+fn malformed_part_is_rejected_and_the_rest_is_parsed() {
     let app = app();
     let mut body = webhook(NUMBER, &[message("wamid.1", "hi"), json!({"type": "text"}), message("wamid.3", "there")]);
     let value = &mut body["entry"][0]["changes"][0]["value"];
@@ -167,22 +167,22 @@ fn a_part_that_makes_no_sense_is_a_letter_and_the_rest_is_heard() {
     body["entry"].as_array_mut().unwrap().push(json!({"id": "2"}));
     let parsed = receive(&app, body.to_string().as_bytes());
     assert_eq!((parsed.events.len(), parsed.receipts.len()), (2, 1));
-    let errors: Vec<&str> = parsed.letters.iter().map(|letter| letter.error.as_str()).collect();
+    let errors: Vec<&str> = parsed.rejected.iter().map(|rejected| rejected.error.as_str()).collect();
     assert_eq!(
         errors,
         [
-            "`errors` is a text, and no list",
-            "in `messages`: a message without an `id`",
-            "in `statuses`: a status that does not say what it is",
-            "in `statuses`: a status without an `id`",
-            "a change without a `field`",
-            "a change of `account_update` whose `value` is a list, and no object",
-            "a change of `user_preferences` without a list `user_preferences`",
-            "an entry without a list `changes`",
+            "`errors` must be an array, but is a string",
+            "in `messages`: a message has no `id`",
+            "in `statuses`: a status has no `status`",
+            "in `statuses`: a status has no `id`",
+            "a change has no `field`",
+            "the `value` of a `account_update` change must be an object, but is an array",
+            "a `user_preferences` change has no array `user_preferences`",
+            "an entry has no array `changes`",
         ]
     );
-    // Each holds its part and whom it is from, and nothing that was taken in.
-    let part: Value = serde_json::from_slice(&parsed.letters[1].body).unwrap();
+    // Each contains its part and the sender, and nothing that became an event.
+    let part: Value = serde_json::from_slice(&parsed.rejected[1].body).unwrap();
     let value = &part["entry"][0]["changes"][0]["value"];
     assert_eq!((&value["messages"], value.get("statuses")), (&json!([{"type": "text"}]), None));
     assert_eq!(
@@ -192,7 +192,7 @@ fn a_part_that_makes_no_sense_is_a_letter_and_the_rest_is_heard() {
 }
 
 #[test]
-fn half_an_emoji_costs_nobody_a_message() {
+fn unpaired_surrogate_does_not_lose_messages() {
     let body = webhook(NUMBER, &[message("wamid.1", "hi HALF"), message("wamid.2", "there")]).to_string();
     let events = receive(&app(), body.replace("HALF", "\\ud83d").as_bytes()).events;
     assert_eq!(events.len(), 2);
@@ -200,19 +200,19 @@ fn half_an_emoji_costs_nobody_a_message() {
 }
 
 #[test]
-fn a_thousand_updates_and_any_depth() {
+fn large_and_deeply_nested_webhooks_are_parsed() {
     let messages: Vec<_> = (0..1000).map(|n| message(&format!("wamid.{n}"), "hi")).collect();
     assert_eq!(events(&webhook(NUMBER, &messages)).len(), 1000);
     let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
     let body = webhook(NUMBER, &[message("wamid.1", "DEEP"), message("wamid.2", "hi")]).to_string();
     let parsed = receive(&app(), body.replace("\"DEEP\"", &deep).as_bytes());
-    assert_eq!((parsed.counts.messages, parsed.counts.others), (2, 1));
+    assert_eq!((parsed.counts.messages, parsed.counts.other_content), (2, 1));
     let stored = serde_json::to_string(&parsed.events[0].body).unwrap();
     assert_eq!(serde_json::from_str::<EventBody>(&stored).unwrap(), parsed.events[0].body);
 }
 
 #[test]
-fn every_event_is_read_again_as_it_was_stored() {
+fn every_event_survives_serialisation() {
     for (name, webhook) in webhooks() {
         for event in events(&webhook) {
             let stored = serde_json::to_string(&event.body).unwrap();
@@ -221,22 +221,22 @@ fn every_event_is_read_again_as_it_was_stored() {
     }
 }
 
-/// Plugins are told a contact's id and name; what names them to the platform stays with the host. A card with their own
-/// number that somebody sends, who was asked for it, is what they say.
+/// Plugins see a contact's id and name, not the identities by which the platform knows them. The exception is the answer
+/// to a contact request, whose content is the sender's own number.
 #[test]
-fn no_event_for_plugins_tells_a_senders_number() {
-    for (name, webhook) in webhooks().into_iter().filter(|(name, _)| name != "A contact who was asked for") {
+fn events_do_not_contain_the_senders_number() {
+    for (name, webhook) in webhooks().into_iter().filter(|(name, _)| name != "Answer to a contact request") {
         for event in events(&webhook).iter().filter(|event| event.placement != Placement::Nowhere) {
-            let told = serde_json::to_string(&event.body).unwrap();
+            let body = serde_json::to_string(&event.body).unwrap();
             for secret in ["16505551234", "12195555358", "15550783881", "US."] {
-                assert!(!told.contains(secret), "{name}: {told}");
+                assert!(!body.contains(secret), "{name}: {body}");
             }
         }
     }
 }
 
 #[test]
-fn only_our_installation_s_receipts_name_our_messages() {
+fn only_receipts_with_our_installation_tag_name_our_messages() {
     let parsed = receive(&app(), webhooks()["Statuses"].to_string().as_bytes());
     let ours = parsed.receipts.iter().filter(|receipt| matches!(receipt.message, ReceiptFor::Ours(..))).count();
     assert_eq!((parsed.receipts.len(), ours), (6, 3));
@@ -244,22 +244,22 @@ fn only_our_installation_s_receipts_name_our_messages() {
 }
 
 #[test]
-fn who_may_send_a_webhook() {
+fn unsigned_and_oversized_webhooks_are_refused() {
     let (app, body) = (app(), br#"{"object":"whatsapp_business_account","entry":[]}"#);
     let vector = "sha256=c84a394cc475525991e78ff16e430b02e47f953877d2af0ade26956ce6f384dc";
-    assert_eq!(sign(body), vector);
+    assert_eq!(signature(SECRET, body), vector);
     assert_eq!(app.receive(Some(vector), body, NOW).unwrap(), Default::default());
     for (signature, body) in [(None, &body[..]), (Some("sha256="), body), (Some(vector), &body[1..]), (Some(""), b"")] {
         assert_eq!(app.receive(signature, body, NOW), Err(WebhookError::BadSignature));
     }
     let large = vec![b' '; BODY_LIMIT_BYTES + 1];
-    let refused = app.receive(Some(&sign(&large)), &large, NOW).unwrap_err();
+    let refused = app.receive(Some(&signature(SECRET, &large)), &large, NOW).unwrap_err();
     assert_eq!((refused, refused.status()), (WebhookError::TooLarge(BODY_LIMIT_BYTES + 1), 413));
     assert_eq!(WebhookError::BadSignature.status(), 403);
 }
 
 #[test]
-fn without_a_secret_all_are_refused() {
+fn app_without_secret_refuses_everything() {
     let app = beadle_whatsapp::App::new(beadle_whatsapp::AppConfig {
         name: "main".into(),
         verify_token: beadle_whatsapp::Secret::new(""),
@@ -271,13 +271,13 @@ fn without_a_secret_all_are_refused() {
         language: beadle_model::keyword::Language::En,
         language_from_number: false,
     });
-    assert_eq!(app.receive(Some(&sign(b"{}")), b"{}", Timestamp(0)), Err(WebhookError::NoSecret));
-    let asked = "hub.mode=subscribe&hub.challenge=1&hub.verify_token=";
-    assert_eq!(app.handshake(asked), Err(WebhookError::BadHandshake));
+    assert_eq!(app.receive(Some(&signature(SECRET, b"{}")), b"{}", Timestamp(0)), Err(WebhookError::NoSecret));
+    let handshake = "hub.mode=subscribe&hub.challenge=1&hub.verify_token=";
+    assert_eq!(app.handshake(handshake), Err(WebhookError::BadHandshake));
 }
 
 #[test]
-fn the_handshake() {
+fn handshake_requires_mode_challenge_and_token() {
     let app = app();
     for right in [
         "hub.mode=subscribe&hub.challenge=1158201444&hub.verify_token=open%20sesame",

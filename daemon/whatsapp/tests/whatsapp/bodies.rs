@@ -1,10 +1,6 @@
-//! Everything that can be sent, against Meta's own examples: built from their values, our bodies are those examples.
+//! Request bodies compared with Meta's examples: a body built from an example's values equals the example.
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking, in its helpers too")]
-
-#[path = "support/graph.rs"]
-mod graph;
-
+use crate::channel_env::channel;
 use beadle_model::content::Location;
 use beadle_model::outgoing::{
     Direct, Flow, GroupChange, Header, MediaKind, Parameter, ParameterValue, ProductSection, Source, Template,
@@ -12,7 +8,7 @@ use beadle_model::outgoing::{
 };
 use beadle_model::{Alias, AliasKind, MessageId, Outgoing};
 use beadle_pipeline::{Channel, SendRequest};
-use graph::{Graph, channel, ok};
+use beadle_test_support::graph::{FakeGraph, ok};
 use serde_json::{Map, Value, json};
 
 fn media(media: MediaKind, link: &str) -> Outgoing {
@@ -47,23 +43,23 @@ fn flow(name: &str, by_name: bool, draft: bool) -> Outgoing {
 }
 
 async fn sent(body: Outgoing, group: Option<&str>) -> Value {
-    let graph = Graph::start(|_| ok(json!({"messages": [{"id": "wamid.1"}]}))).await;
-    let shipment = SendRequest {
+    let graph = FakeGraph::start(|_| ok(json!({"messages": [{"id": "wamid.1"}]}))).await;
+    let request = SendRequest {
         message: MessageId(7),
         to: Alias { kind: AliasKind::WaId, value: "{{Recipient-Phone-Number}}".into() },
         group: group.map(str::to_owned),
         body,
         callback: String::new(),
     };
-    let _ = channel(&graph).send(&shipment).await;
-    graph.asked()[0].json()
+    let _ = channel(&graph).send(&request).await;
+    graph.requests()[0].json()
 }
 
 #[expect(clippy::too_many_lines, reason = "a table")]
 #[tokio::test]
-async fn bodies_are_metas_own_examples() {
+async fn bodies_equal_metas_examples() {
     let examples: Map<String, Value> =
-        serde_json::from_str(include_str!("fixtures/meta/messages_requests.json")).unwrap();
+        serde_json::from_str(include_str!("../fixtures/meta/messages_requests.json")).unwrap();
     let document = |caption: &str| Outgoing::Media {
         media: MediaKind::Document,
         source: Source::Link("<http(s)://document-url>".into()),
@@ -134,7 +130,7 @@ async fn bodies_are_metas_own_examples() {
     ] {
         let mut sent = sent(body, None).await;
         let mut example = examples[name].clone();
-        // Where an example leaves them out it means these; its number is any number.
+        // These are the defaults of members that an example omits; its number is a placeholder.
         for (key, value) in [("recipient_type", json!("individual")), ("to", sent["to"].clone())] {
             sent[key] = value.clone();
             example[key] = value;
@@ -147,7 +143,7 @@ async fn bodies_are_metas_own_examples() {
 }
 
 #[tokio::test]
-async fn a_template_has_all_its_parts() {
+async fn template_has_all_components() {
     let mut filled = template("order_update", "en_US");
     filled.header = Some(TemplateHeader::File {
         kind: MediaKind::Image,
@@ -194,7 +190,7 @@ async fn a_template_has_all_its_parts() {
 }
 
 #[tokio::test]
-async fn what_the_examples_leave_out_is_as_the_pages_say() {
+async fn other_bodies_have_the_documented_form() {
     let body = "Where are you?".to_owned();
     let quote = Some("wamid.9".to_owned());
     let location = Outgoing::LocationRequest { body: body.clone(), quote: quote.clone() };
@@ -244,7 +240,7 @@ async fn what_the_examples_leave_out_is_as_the_pages_say() {
 }
 
 #[tokio::test]
-async fn a_change_of_a_group_is_no_message() {
+async fn group_creation_is_not_sent_as_a_message() {
     let created = GroupChange::Create { subject: "Potters".into(), description: None, approval_required: true };
     let body = sent(Outgoing::Group(created), Some("")).await;
     let expected =
@@ -253,7 +249,7 @@ async fn a_change_of_a_group_is_no_message() {
 }
 
 #[tokio::test]
-async fn direct_send_is_a_message_with_a_category() {
+async fn direct_send_adds_a_category() {
     let text = || Outgoing::Text { body: "Your order has left.".into(), preview_url: false, quote: None };
     let direct = |category: &str, template_name: Option<&str>, message| {
         let template_name = template_name.map(str::to_owned);

@@ -1,9 +1,8 @@
-//! What leaves and what comes back, over real sockets: a tiny platform that answers, lies, stalls and hangs up.
+//! Sending over a real socket, to a platform that also responds incorrectly, closes the connection, or does not respond.
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking, in its helpers too")]
-
+use crate::channel_env::{TOKEN, config, send_request};
 use beadle_model::content::{Button, Section};
-use beadle_model::{Alias, AliasKind, MessageId, Outgoing};
+use beadle_model::{Alias, AliasKind, Outgoing};
 use beadle_pipeline::{Advice, Channel, SendRequest, SendResponse};
 use beadle_whatsapp::{ChannelError, CloudChannel, CloudConfig, Secret, http_client};
 use serde_json::{Map, Value, json};
@@ -13,55 +12,54 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
-const TOKEN: &str = "EAAJB-very-secret";
-
-/// What the platform does with the one request it gets.
+/// What the platform does with the one request that it receives.
 enum Platform {
-    Answers(u16, String),
-    /// These bytes, whatever they are.
-    Says(&'static [u8]),
-    HangsUpAtOnce,
-    HangsUpWhenItHasRead,
-    Stalls,
+    /// Responds with an HTTP status and a body.
+    Responds(u16, String),
+    /// Sends these bytes.
+    Sends(&'static [u8]),
+    ClosesOnConnect,
+    ClosesAfterRequest,
+    NeverResponds,
 }
 
-/// A platform that serves one connection; the request as it came.
+/// A raw TCP server for one connection, for responses that are not valid HTTP. Returns the request.
 async fn platform(does: Platform) -> (SocketAddr, JoinHandle<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let served = tokio::spawn(async move {
         let (mut stream, _) = listener.accept().await.unwrap();
-        if let Platform::HangsUpAtOnce = does {
+        if let Platform::ClosesOnConnect = does {
             return String::new();
         }
-        let request = request(&mut stream).await;
+        let request = read_request(&mut stream).await;
         match does {
-            Platform::Answers(status, body) => {
+            Platform::Responds(status, body) => {
                 let head =
                     format!("HTTP/1.1 {status} X\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
-                // Whoever has heard enough may hang up.
+                // The client may close the connection early.
                 let _ = stream.write_all((head + &body).as_bytes()).await;
             }
-            Platform::Says(bytes) => stream.write_all(bytes).await.unwrap(),
-            // Until the other side gives up.
-            Platform::Stalls => drop(stream.read(&mut [0; 1]).await),
-            Platform::HangsUpWhenItHasRead | Platform::HangsUpAtOnce => {}
+            Platform::Sends(bytes) => stream.write_all(bytes).await.unwrap(),
+            // Until the client gives up.
+            Platform::NeverResponds => drop(stream.read(&mut [0; 1]).await),
+            Platform::ClosesAfterRequest | Platform::ClosesOnConnect => {}
         }
         request
     });
     (address, served)
 }
 
-/// Head and body, by its `content-length`.
-async fn request(stream: &mut TcpStream) -> String {
+/// Reads one request with a `content-length`.
+async fn read_request(stream: &mut TcpStream) -> String {
     let mut text = Vec::new();
     loop {
         let mut part = [0; 4096];
         let length = stream.read(&mut part).await.unwrap();
         assert!(length > 0, "the request ended early");
         text.extend_from_slice(&part[..length]);
-        let so_far = String::from_utf8_lossy(&text).to_lowercase();
-        let Some((head, body)) = so_far.split_once("\r\n\r\n") else { continue };
+        let request = String::from_utf8_lossy(&text).to_lowercase();
+        let Some((head, body)) = request.split_once("\r\n\r\n") else { continue };
         let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).unwrap();
         if body.len() >= length.parse().unwrap() {
             return String::from_utf8(text).unwrap();
@@ -69,50 +67,28 @@ async fn request(stream: &mut TcpStream) -> String {
     }
 }
 
-fn config(graph_url: String) -> CloudConfig {
-    CloudConfig {
-        name: "shop".into(),
-        app: "main".into(),
-        graph_url,
-        graph_version: "v26.0".into(),
-        phone_number_id: "106540352242922".into(),
-        access_token: Secret::new(TOKEN),
-        timeout: CloudConfig::TIMEOUT,
-    }
-}
-
 fn channel(address: SocketAddr) -> CloudChannel {
-    CloudChannel::new(config(format!("http://{address}/")), http_client().unwrap()).unwrap()
-}
-
-fn shipment(body: Outgoing) -> SendRequest {
-    SendRequest {
-        message: MessageId(7),
-        to: Alias { kind: AliasKind::WaId, value: "16505551234".into() },
-        group: None,
-        body,
-        callback: "msg_7@c0ffee11".into(),
-    }
+    CloudChannel::new(config(&format!("http://{address}/")), http_client().unwrap()).unwrap()
 }
 
 fn text() -> Outgoing {
     Outgoing::Text { body: "hello".into(), preview_url: false, quote: None }
 }
 
-fn read() -> Outgoing {
+fn read_mark() -> Outgoing {
     Outgoing::MarkRead { message: "wamid.1".into() }
 }
 
-/// Sends one thing to such a platform; what became of it, and the body it got.
-async fn send(shipment: &SendRequest, does: Platform) -> (SendResponse, Value) {
+/// Sends one request to such a platform; returns the outcome and the body that the platform received.
+async fn send(request: &SendRequest, does: Platform) -> (SendResponse, Value) {
     let (address, served) = platform(does).await;
-    let answer = channel(address).send(shipment).await;
+    let answer = channel(address).send(request).await;
     let request = served.await.unwrap();
     (answer, request.split_once("\r\n\r\n").map_or(Value::Null, |(_, body)| serde_json::from_str(body).unwrap()))
 }
 
 async fn answer(body: Outgoing, does: Platform) -> SendResponse {
-    send(&shipment(body), does).await.0
+    send(&send_request(body), does).await.0
 }
 
 fn fixtures(text: &str) -> Map<String, Value> {
@@ -128,9 +104,9 @@ fn error(code: u32, details: &str) -> String {
 }
 
 #[tokio::test]
-async fn the_request_is_what_the_platform_wants() {
-    let (address, served) = platform(Platform::Answers(200, ACCEPTED.into())).await;
-    let answer = channel(address).send(&shipment(text())).await;
+async fn request_has_the_documented_form() {
+    let (address, served) = platform(Platform::Responds(200, ACCEPTED.into())).await;
+    let answer = channel(address).send(&send_request(text())).await;
     assert_eq!(answer, SendResponse::Accepted(Some("wamid.OURS".into())));
     let request = served.await.unwrap();
     assert!(request.starts_with("POST /v26.0/106540352242922/messages HTTP/1.1\r\n"), "{request}");
@@ -143,10 +119,10 @@ async fn the_request_is_what_the_platform_wants() {
     assert_eq!(body, expected);
 }
 
-/// Built from the values of Meta's examples, our bodies are those examples, but for the callback data.
+/// Bodies built from the values of Meta's examples equal the examples, except for the callback data.
 #[tokio::test]
-async fn bodies_are_metas_own_examples() {
-    let examples = fixtures(include_str!("fixtures/meta/messages_requests.json"));
+async fn bodies_equal_metas_examples() {
+    let examples = fixtures(include_str!("../fixtures/meta/messages_requests.json"));
     let quote = Some("<MSGID_OF_PREV_MSG>".to_owned());
     let sections = |example: &Value| -> Vec<Section> {
         serde_json::from_value(example["interactive"]["action"]["sections"].clone()).unwrap()
@@ -161,7 +137,7 @@ async fn bodies_are_metas_own_examples() {
     };
     let button = |n: u8| Button { id: format!("<UNIQUE_BUTTON_ID_{n}>"), title: format!("<BUTTON_TITLE_{n}>") };
     let example_text = |body: &str, quote| Outgoing::Text { body: body.into(), preview_url: false, quote };
-    let read = "wamid.HBgLMTY1MDM4Nzk0MzkVAgASGBQzQUYzMjEzNDM2RTZGQ0MzMDJBRgA=".to_owned();
+    let read_id = "wamid.HBgLMTY1MDM4Nzk0MzkVAgASGBQzQUYzMjEzNDM2RTZGQ0MzMDJBRgA=".to_owned();
     for (name, body) in [
         ("Send Text Message", example_text("text-message-content", None)),
         ("Send Reply to Text Message", example_text("<TEXT_MSG_CONTENT>", quote.clone())),
@@ -178,16 +154,16 @@ async fn bodies_are_metas_own_examples() {
             },
         ),
         ("Send Reply with Reaction Message", Outgoing::Reaction { to: "wamid.HBgLM...".into(), emoji: "😀".into() }),
-        ("Send typing indicator and read receipt", Outgoing::Typing { to: read }),
+        ("Send typing indicator and read receipt", Outgoing::Typing { to: read_id }),
     ] {
-        let mut shipment = shipment(body);
-        shipment.to.value = "{{Recipient-Phone-Number}}".into();
-        let (_, mut sent) = send(&shipment, Platform::Answers(200, ACCEPTED.into())).await;
+        let mut request = send_request(body);
+        request.to.value = "{{Recipient-Phone-Number}}".into();
+        let (_, mut sent) = send(&request, Platform::Responds(200, ACCEPTED.into())).await;
         let callback = sent.as_object_mut().unwrap().remove("biz_opaque_callback_data");
         assert_eq!(callback.is_some(), sent.get("status").is_none(), "{name}");
         let mut example = examples[name].clone();
         if name == "Send Reply to List Message" {
-            // Meta's example leaves it out; `type` defaults to text, so that cannot be meant.
+            // Meta's example omits it; the default is text, which cannot be intended.
             example["type"] = json!("interactive");
         }
         assert_eq!(sent, example, "{name}");
@@ -195,7 +171,7 @@ async fn bodies_are_metas_own_examples() {
 }
 
 #[tokio::test]
-async fn everybody_is_addressed_in_their_own_way() {
+async fn recipient_is_addressed_by_its_kind_of_alias() {
     for (kind, value, group, to) in [
         (AliasKind::WaId, "16505551234", None, json!({"to": "+16505551234"})),
         (AliasKind::Phone, "+1 (650) 555-1234", None, json!({"to": "+1 (650) 555-1234"})),
@@ -204,36 +180,36 @@ async fn everybody_is_addressed_in_their_own_way() {
         (AliasKind::WaId, "16505551234", Some("Y2FwaQZD".to_owned()), json!({"to": "Y2FwaQZD"})),
     ] {
         let recipient_type = if group.is_some() { "group" } else { "individual" };
-        let to_them = SendRequest { to: Alias { kind, value: value.into() }, group, ..shipment(text()) };
-        let (_, sent) = send(&to_them, Platform::Answers(200, ACCEPTED.into())).await;
+        let request = SendRequest { to: Alias { kind, value: value.into() }, group, ..send_request(text()) };
+        let (_, sent) = send(&request, Platform::Responds(200, ACCEPTED.into())).await;
         assert_eq!(sent["recipient_type"], recipient_type);
         for key in ["to", "recipient"] {
             assert_eq!(sent.get(key), to.get(key), "{value}");
         }
     }
-    let (_, sent) = send(&shipment(read()), Platform::Answers(200, ACCEPTED.into())).await;
+    let (_, sent) = send(&send_request(read_mark()), Platform::Responds(200, ACCEPTED.into())).await;
     assert_eq!(sent, json!({"messaging_product": "whatsapp", "status": "read", "message_id": "wamid.1"}));
 }
 
 #[tokio::test]
-async fn metas_own_answers_are_understood() {
-    for (name, example) in fixtures(include_str!("fixtures/meta/messages_responses_200.json")) {
-        let accepted = Platform::Answers(200, example.to_string());
+async fn metas_responses_are_accepted() {
+    for (name, example) in fixtures(include_str!("../fixtures/meta/messages_responses_200.json")) {
+        let accepted = Platform::Responds(200, example.to_string());
         match example["messages"][0]["id"].as_str() {
             Some(id) => match answer(text(), accepted).await {
-                // The example's account answers to another number than ours.
-                SendResponse::Accepted(Some(told)) | SendResponse::AcceptedWith(Some(told), _) => {
-                    assert_eq!(told, id, "{name}")
+                // Some examples have another number than the one that we sent to.
+                SendResponse::Accepted(Some(accepted)) | SendResponse::AcceptedWith(Some(accepted), _) => {
+                    assert_eq!(accepted, id, "{name}")
                 }
                 other => panic!("{name}: {other:?}"),
             },
-            None => assert_eq!(answer(read(), accepted).await, SendResponse::Accepted(None), "{name}"),
+            None => assert_eq!(answer(read_mark(), accepted).await, SendResponse::Accepted(None), "{name}"),
         }
     }
 }
 
 #[tokio::test]
-async fn errors_are_read_by_their_code_whatever_the_status() {
+async fn errors_are_classified_by_code_regardless_of_status() {
     for (status, code, advice) in [
         (400, 131_047, Advice::Fail),
         (400, 130_429, Advice::SlowChannel),
@@ -246,7 +222,7 @@ async fn errors_are_read_by_their_code_whatever_the_status() {
         (400, 999_999, Advice::Fail),
         (500, 999_999, Advice::Retry { attempts: 3 }),
     ] {
-        let refused = answer(text(), Platform::Answers(status, error(code, "because"))).await;
+        let refused = answer(text(), Platform::Responds(status, error(code, "because"))).await;
         let SendResponse::Refused(problem, given) = refused else { panic!("{refused:?}") };
         assert_eq!((problem.code, given), (code.to_string(), advice));
         assert_eq!((problem.details.as_deref(), problem.by.as_str()), (Some("because"), "platform"));
@@ -255,89 +231,86 @@ async fn errors_are_read_by_their_code_whatever_the_status() {
 }
 
 #[tokio::test]
-async fn only_the_platform_can_refuse() {
-    // A server error without the platform's own code may have come after it had taken the message.
+async fn responses_without_a_platform_error_are_classified_by_status() {
+    // A server error without the platform's code may be sent after the message was accepted.
     for (status, body) in [(500, ""), (502, "<html>Bad Gateway</html>"), (503, "{\"error\":\"busy\"}"), (200, "{}")] {
-        let told = answer(text(), Platform::Answers(status, body.into())).await;
-        assert!(matches!(told, SendResponse::Ambiguous(_)), "{status} {body}: {told:?}");
+        let answer = answer(text(), Platform::Responds(status, body.into())).await;
+        assert!(matches!(answer, SendResponse::Ambiguous(_)), "{status} {body}: {answer:?}");
     }
-    // These are from somebody in between: the platform never had it.
+    // These are from a proxy: the platform never received the message.
     for (status, advice) in
         [(404, Advice::Retry { attempts: 3 }), (302, Advice::Retry { attempts: 3 }), (429, Advice::SlowChannel)]
     {
-        let told = answer(text(), Platform::Answers(status, "<html>".into())).await;
-        let SendResponse::Refused(problem, given) = told else { panic!("{status}: {told:?}") };
+        let answer = answer(text(), Platform::Responds(status, "<html>".into())).await;
+        let SendResponse::Refused(problem, given) = answer else { panic!("{status}: {answer:?}") };
         assert_eq!((problem.code.as_str(), given), ("platform-bad-response", advice));
     }
-    let told = answer(read(), Platform::Answers(200, ACCEPTED.into())).await;
-    assert!(
-        matches!(told, SendResponse::Ambiguous(_)),
-        "no message was sent, so none can have been accepted: {told:?}"
-    );
+    let answer = answer(read_mark(), Platform::Responds(200, ACCEPTED.into())).await;
+    assert!(matches!(answer, SendResponse::Ambiguous(_)), "a read mark cannot be accepted as a message: {answer:?}");
 }
 
 #[tokio::test]
-async fn what_never_connected_is_unsent() {
+async fn failed_connection_is_not_sent() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let nobody = listener.local_addr().unwrap();
+    let closed = listener.local_addr().unwrap();
     drop(listener);
-    let told = channel(nobody).send(&shipment(text())).await;
-    assert!(matches!(told, SendResponse::NotSent(_)), "{told:?}");
+    let answer = channel(closed).send(&send_request(text())).await;
+    assert!(matches!(answer, SendResponse::NotSent(_)), "{answer:?}");
 }
 
 #[tokio::test]
-async fn what_was_cut_off_is_in_doubt() {
+async fn interrupted_response_is_ambiguous() {
     for does in [
-        Platform::HangsUpAtOnce,
-        Platform::HangsUpWhenItHasRead,
-        Platform::Says(b"\x00\xff not HTTP at all \r\n\r\n"),
-        Platform::Says(b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n{\"messages\":["),
-        Platform::Says(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\nConnection: close\r\n\r\n\xff\xfe{["),
+        Platform::ClosesOnConnect,
+        Platform::ClosesAfterRequest,
+        Platform::Sends(b"\x00\xff not HTTP at all \r\n\r\n"),
+        Platform::Sends(b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n{\"messages\":["),
+        Platform::Sends(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\nConnection: close\r\n\r\n\xff\xfe{["),
     ] {
-        let told = answer(text(), does).await;
-        let SendResponse::Ambiguous(why) = &told else { panic!("{told:?}") };
-        assert!(!why.is_empty() && !why.contains(TOKEN) && !why.contains("127.0.0.1"), "{why}");
+        let answer = answer(text(), does).await;
+        let SendResponse::Ambiguous(error) = &answer else { panic!("{answer:?}") };
+        assert!(!error.is_empty() && !error.contains(TOKEN) && !error.contains("127.0.0.1"), "{error}");
     }
 }
 
 #[tokio::test]
-async fn what_takes_too_long_is_in_doubt() {
-    let (address, served) = platform(Platform::Stalls).await;
-    let config = CloudConfig { timeout: Duration::from_millis(300), ..config(format!("http://{address}")) };
-    let told = CloudChannel::new(config, http_client().unwrap()).unwrap().send(&shipment(text())).await;
-    assert!(matches!(&told, SendResponse::Ambiguous(why) if why.contains("timed out")), "{told:?}");
+async fn timeout_is_ambiguous() {
+    let (address, served) = platform(Platform::NeverResponds).await;
+    let config = CloudConfig { timeout: Duration::from_millis(300), ..config(&format!("http://{address}")) };
+    let answer = CloudChannel::new(config, http_client().unwrap()).unwrap().send(&send_request(text())).await;
+    assert!(matches!(&answer, SendResponse::Ambiguous(error) if error.contains("timed out")), "{answer:?}");
     served.await.unwrap();
 }
 
 #[tokio::test]
-async fn an_answer_without_end_is_cut() {
-    let told = answer(text(), Platform::Answers(502, "x".repeat(10_000_000))).await;
-    assert!(matches!(&told, SendResponse::Ambiguous(why) if why.len() < 1000), "{told:?}");
+async fn long_response_is_truncated() {
+    let answer = answer(text(), Platform::Responds(502, "x".repeat(10_000_000))).await;
+    assert!(matches!(&answer, SendResponse::Ambiguous(error) if error.len() < 1000), "{answer:?}");
 }
 
 #[tokio::test]
-async fn the_token_is_told_to_nobody() {
+async fn token_is_redacted_in_errors() {
     let malformed = json!({"error": {"code": 190, "message": format!("Malformed access token {TOKEN}")}}).to_string();
     for does in [
-        Platform::Answers(401, malformed.clone()),
-        Platform::Answers(404, format!("you said {TOKEN}")),
-        Platform::Answers(500, format!("you said {TOKEN}")),
+        Platform::Responds(401, malformed.clone()),
+        Platform::Responds(404, format!("you said {TOKEN}")),
+        Platform::Responds(500, format!("you said {TOKEN}")),
     ] {
-        let told = format!("{:?}", answer(text(), does).await);
-        assert!(!told.contains(TOKEN) && told.contains("***"), "{told}");
+        let answer = format!("{:?}", answer(text(), does).await);
+        assert!(!answer.contains(TOKEN) && answer.contains("***"), "{answer}");
     }
-    assert!(!format!("{:?}", config("http://localhost".into())).contains(TOKEN));
+    assert!(!format!("{:?}", config("http://localhost")).contains(TOKEN));
 }
 
 #[test]
-fn a_channel_that_cannot_work_is_not_made() {
+fn invalid_address_or_token_is_an_error() {
     for url in ["", "graph.facebook.com", "ftp://graph.facebook.com", "file:///etc"] {
-        let made = CloudChannel::new(config(url.into()), http_client().unwrap());
-        assert!(matches!(made.err(), Some(ChannelError::BadGraphUrl { .. })), "{url}");
+        let result = CloudChannel::new(config(url), http_client().unwrap());
+        assert!(matches!(result.err(), Some(ChannelError::BadGraphUrl { .. })), "{url}");
     }
     for token in ["", " ", "two\nlines"] {
-        let config = CloudConfig { access_token: Secret::new(token), ..config("http://localhost".into()) };
-        let made = CloudChannel::new(config, http_client().unwrap());
-        assert!(matches!(made.err(), Some(ChannelError::BadAccessToken { .. })), "{token:?}");
+        let config = CloudConfig { access_token: Secret::new(token), ..config("http://localhost") };
+        let result = CloudChannel::new(config, http_client().unwrap());
+        assert!(matches!(result.err(), Some(ChannelError::BadAccessToken { .. })), "{token:?}");
     }
 }

@@ -1,15 +1,14 @@
-//! What the tests share: an app with a secret, and a platform's hand to sign with.
+//! Fixtures for tests of webhooks: an app with a known secret, and the example webhooks.
 
 use beadle_model::Timestamp;
 use beadle_model::keyword::Language;
+use beadle_test_support::webhook::signature;
 use beadle_whatsapp::{App, AppConfig, Parsed, Secret};
-use hmac::{Hmac, Mac};
 use serde_json::{Map, Value};
-use sha2::Sha256;
 
 pub const SECRET: &str = "test-app-secret";
 pub const NUMBER: &str = "106540352242922";
-/// 2026-11-21T20:36:00Z
+/// 2026-11-21T20:36:00Z.
 pub const NOW: Timestamp = Timestamp(1_795_293_360_000);
 
 pub fn app() -> App {
@@ -26,22 +25,27 @@ pub fn app() -> App {
     })
 }
 
-pub fn sign(body: &[u8]) -> String {
-    let mac = Hmac::<Sha256>::new_from_slice(SECRET.as_bytes()).unwrap().chain_update(body).finalize();
-    let hex: String = mac.into_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("sha256={hex}")
-}
-
 pub fn receive(app: &App, body: &[u8]) -> Parsed {
-    app.receive(Some(&sign(body)), body, NOW).unwrap()
+    app.receive(Some(&signature(SECRET, body)), body, NOW).unwrap()
 }
 
 pub fn fixtures(text: &str) -> Map<String, Value> {
     serde_json::from_str(text).unwrap()
 }
 
+/// Meta's examples.
+pub fn metas_webhooks() -> Map<String, Value> {
+    fixtures(include_str!("../fixtures/meta/webhooks.json"))
+}
+
+/// Our own examples.
+pub fn our_webhooks() -> Map<String, Value> {
+    fixtures(include_str!("../fixtures/more.json"))
+}
+
+/// Both.
 pub fn webhooks() -> Map<String, Value> {
-    let mut all = fixtures(include_str!("../fixtures/meta/webhooks.json"));
-    all.extend(fixtures(include_str!("../fixtures/more.json")));
+    let mut all = metas_webhooks();
+    all.extend(our_webhooks());
     all
 }

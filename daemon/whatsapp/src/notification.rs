@@ -1,14 +1,16 @@
-//! News of numbers, accounts and templates (whatsapp.md 1.8): what changed, what it is now, and the platform's own words.
+//! Notifications about numbers, accounts and templates (docs/whatsapp.md#account-fields): what changed, the new state, and
+//! the platform's JSON.
 //!
-//! The fields are many and the platform adds more; what all have in common is a state, so that a plugin can watch for
-//! `template-status` and `paused` without knowing the shape of each.
+//! There are many fields, and the platform adds more. They are reduced to a subject and a state, so that a plugin can
+//! watch for `template-status` and `paused` without knowing the shape of each.
 
 use crate::json::Json;
 use beadle_model::event::ChannelNotification;
 
-/// The platform's field, what we call it, where its state and the one before are, and what names its subject.
+/// How one field is read. `state`, `before` and `subject` are paths into the value; of `state` the first that exists.
 struct Field {
     field: &'static str,
+    /// The name that plugins see.
     what: &'static str,
     state: &'static [&'static str],
     before: Option<&'static str>,
@@ -46,10 +48,10 @@ const FIELDS: [Field; 15] = [
     field("partner_solutions", "partner", &["solution_status", "event"], None, None),
 ];
 
-/// What a change of this field says; `None` for fields that are no such news.
+/// Reads a change; `None` if the field is not about a number, account or template.
 pub(crate) fn read(name: &str, value: &Json<'_>, channel: Option<&str>) -> Option<ChannelNotification> {
     let mut found = FIELDS.iter().find(|field| field.field == name)?;
-    // Meta prints its example of template quality under the name of template status.
+    // Meta's example of template quality has the field name of template status.
     if value.get("new_quality_score").is_some() {
         found = FIELDS.iter().find(|field| field.what == "template-quality").unwrap_or(found);
     }
@@ -65,8 +67,8 @@ pub(crate) fn read(name: &str, value: &Json<'_>, channel: Option<&str>) -> Optio
     })
 }
 
-/// An error of the account or app, beside messages or without any.
-pub(crate) fn error(error: &Json<'_>, channel: Option<&str>) -> Option<ChannelNotification> {
+/// Reads an error of the account or app; `None` if it has no code.
+pub(crate) fn read_error(error: &Json<'_>, channel: Option<&str>) -> Option<ChannelNotification> {
     Some(ChannelNotification {
         channel: channel.map(str::to_owned),
         what: "error".to_owned(),
@@ -81,27 +83,30 @@ pub(crate) fn error(error: &Json<'_>, channel: Option<&str>) -> Option<ChannelNo
 mod tests {
     use super::*;
 
-    fn told(name: &str, json: &str) -> (String, Option<String>, String, Option<String>) {
+    fn summary(name: &str, json: &str) -> (String, Option<String>, String, Option<String>) {
         let news = read(name, &Json::parse(json.as_bytes()).unwrap(), Some("shop")).unwrap();
         (news.what, news.subject, news.state, news.before)
     }
 
     #[test]
-    fn each_tells_what_and_what_it_is_now() {
+    fn each_field_gives_its_subject_and_state() {
         let status = r#"{"event":"PAUSED","message_template_id":1,"message_template_name":"hi","reason":null}"#;
         assert_eq!(
-            told("message_template_status_update", status),
+            summary("message_template_status_update", status),
             ("template-status".into(), Some("hi".into()), "paused".into(), None)
         );
         let quality = r#"{"previous_quality_score":"GREEN","new_quality_score":"RED","message_template_name":"hi"}"#;
         for field in ["message_template_quality_update", "message_template_status_update"] {
-            let (what, _, state, before) = told(field, quality);
+            let (what, _, state, before) = summary(field, quality);
             assert_eq!((what.as_str(), state.as_str(), before.as_deref()), ("template-quality", "red", Some("green")));
         }
         let capability = r#"{"max_daily_conversations_per_business":2000}"#;
-        assert_eq!(told("business_capability_update", capability).2, "2000");
-        assert_eq!(told("account_alerts", r#"{"alert_info":{"alert_status":"ACTIVE","alert_type":"X"}}"#).2, "active");
-        assert_eq!(told("account_update", "{}").2, "changed");
+        assert_eq!(summary("business_capability_update", capability).2, "2000");
+        assert_eq!(
+            summary("account_alerts", r#"{"alert_info":{"alert_status":"ACTIVE","alert_type":"X"}}"#).2,
+            "active"
+        );
+        assert_eq!(summary("account_update", "{}").2, "changed");
         assert_eq!(read("calls", &Json::Null, None), None);
     }
 }

@@ -1,84 +1,79 @@
-//! Who comes by an advertisement: what the message tells of it, and until when the platform then takes no money, which only
-//! the receipts of our answers tell (whatsapp.md 5.2).
+//! Click-to-WhatsApp advertisements: the referral of the message, and the end of the free window, which only the receipts
+//! of our replies carry (docs/whatsapp.md#free-entry-points).
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking, in its helpers too")]
-
-#[expect(dead_code, reason = "the fixtures are for other tests")]
-mod support;
-
+use crate::webhook_env::{NUMBER, app, receive};
 use beadle_model::{EventBody, Timestamp};
 use serde_json::{Value, json};
-use support::{NUMBER, app, receive};
 
-/// A change of the field `messages`.
-fn change(what: &str, element: Value) -> String {
-    let value = json!({"metadata": {"phone_number_id": NUMBER}, what: [element]});
+/// A `messages` change with one element in this array.
+fn change(array: &str, element: Value) -> String {
+    let value = json!({"metadata": {"phone_number_id": NUMBER}, array: [element]});
     json!({"object": "whatsapp_business_account", "entry": [{"id": "1", "changes": [{"field": "messages", "value": value}]}]})
         .to_string()
 }
 
-/// What a message that came by this advertisement tells plugins of it, and what else it keeps.
-fn brought_by(referral: Value) -> (Value, Value) {
+/// The referral and the `extra` of a message with this referral.
+fn parse_referral(referral: Value) -> (Value, Value) {
     let message = json!({"from": "16505551234", "id": "wamid.1", "timestamp": "1749416383", "type": "text",
         "text": {"body": "hi"}, "referral": referral});
-    let told = receive(&app(), change("messages", message).as_bytes());
-    let event = told.events.into_iter().next().unwrap();
+    let parsed = receive(&app(), change("messages", message).as_bytes());
+    let event = parsed.events.into_iter().next().unwrap();
     assert!(event.opens_window);
     let EventBody::Message { referral, extra, .. } = event.body else { panic!("{:?}", event.body) };
     (serde_json::to_value(referral).unwrap(), extra)
 }
 
 #[test]
-fn an_advertisement_is_told_with_its_click_and_the_rest_of_it_is_kept() {
-    let (told, rest) = brought_by(json!({
+fn referral_has_the_click_id_and_keeps_other_members() {
+    let (parsed, extra) = parse_referral(json!({
         "source_url": "https://fb.me/3cr4Wqqkv", "source_id": "120226305854810726", "source_type": "ad", "body": "Summer pots",
         "headline": "Chat with us", "media_type": "image", "image_url": "https://example.org/a", "ctwa_clid": "Aff-n8ZT",
         "welcome_message": {"text": "Hi there!"},
     }));
     assert_eq!(
-        told,
+        parsed,
         json!({"source_url": "https://fb.me/3cr4Wqqkv", "source_id": "120226305854810726", "source_type": "ad",
         "headline": "Chat with us", "body": "Summer pots", "click_id": "Aff-n8ZT"})
     );
     assert_eq!(
-        rest,
+        extra,
         json!({"referral": {"media_type": "image", "image_url": "https://example.org/a",
         "welcome_message": {"text": "Hi there!"}}})
     );
-    // Those in a Status have no click; Meta's examples have numbers for strings.
-    let (told, rest) = brought_by(json!({"source_id": 120_226_305_854_810_726_u64, "source_type": "post"}));
-    assert_eq!((&told["source_id"], &told["source_type"]), (&json!("120226305854810726"), &json!("post")));
-    assert_eq!((&told["click_id"], &told["source_url"]), (&Value::Null, &Value::Null));
-    assert_eq!(rest, Value::Null);
+    // Advertisements in a Status have no click id; Meta's examples have numbers for strings.
+    let (parsed, extra) = parse_referral(json!({"source_id": 120_226_305_854_810_726_u64, "source_type": "post"}));
+    assert_eq!((&parsed["source_id"], &parsed["source_type"]), (&json!("120226305854810726"), &json!("post")));
+    assert_eq!((&parsed["click_id"], &parsed["source_url"]), (&Value::Null, &Value::Null));
+    assert_eq!(extra, Value::Null);
 }
 
 #[test]
-fn only_a_receipt_of_a_free_conversation_tells_until_when_it_is_free() {
+fn only_receipts_of_a_free_conversation_have_a_free_until_time() {
     let ends = Timestamp(1_750_116_480_000);
     let conversation =
         |origin: &str, expires: Value| json!({"id": "c", "origin": {"type": origin}, "expiration_timestamp": expires});
     let free = json!({"billable": false, "pricing_model": "PMP", "type": "free_entry_point", "category": "referral_conversion"});
     let regular = json!({"billable": true, "pricing_model": "PMP", "type": "regular", "category": "service"});
     let stamp = json!("1750116480");
-    for (about, conversation, pricing, until) in [
-        ("as the pages print it", Some(conversation("referral_conversion", stamp.clone())), Some(&free), Some(ends)),
+    for (case, conversation, pricing, until) in [
+        ("as documented", Some(conversation("referral_conversion", stamp.clone())), Some(&free), Some(ends)),
         (
             "a number for a string",
             Some(conversation("referral_conversion", json!(1_750_116_480))),
             Some(&free),
             Some(ends),
         ),
-        ("by its price alone", Some(conversation("service", stamp.clone())), Some(&free), Some(ends)),
+        ("by its pricing alone", Some(conversation("service", stamp.clone())), Some(&free), Some(ends)),
         ("by its origin alone", Some(conversation("referral_conversion", stamp.clone())), None, Some(ends)),
         (
-            "delivered, where no end is told",
+            "delivered, without an end",
             Some(json!({"id": "c", "origin": {"type": "referral_conversion"}})),
             Some(&free),
             None,
         ),
         ("no conversation", None, Some(&free), None),
         (
-            "an old version's conversation, which is no window",
+            "a conversation of an older API version, which is not a window",
             Some(conversation("service", stamp)),
             Some(&regular),
             None,
@@ -91,7 +86,7 @@ fn only_a_receipt_of_a_free_conversation_tells_until_when_it_is_free() {
                 status.insert(name.to_owned(), value.clone());
             }
         }
-        let told = receive(&app(), change("statuses", status).as_bytes());
-        assert_eq!(told.receipts.first().unwrap().free_entry_until, until, "{about}");
+        let parsed = receive(&app(), change("statuses", status).as_bytes());
+        assert_eq!(parsed.receipts.first().unwrap().free_entry_until, until, "{case}");
     }
 }

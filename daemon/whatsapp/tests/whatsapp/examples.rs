@@ -1,23 +1,14 @@
-//! Meta's examples of texts, files, locations, contacts and templates, all of them: read into what a plugin would ask for, and
-//! written again, they are the same. What else is among the examples is made by hand in `bodies.rs` and `channel.rs`.
+//! All of Meta's examples of text, media, location, contacts and template messages: converted into an `Outgoing` and
+//! written again, they are unchanged. The other examples are covered by `bodies.rs` and `channel.rs`.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    clippy::panic,
-    reason = "a test fails by panicking, in its helpers too"
-)]
-
-#[path = "support/graph.rs"]
-mod graph;
-
+use crate::channel_env::channel;
 use beadle_model::content::Location;
 use beadle_model::outgoing::{
     MediaKind, Parameter, ParameterValue, Source, Template, TemplateAction, TemplateButton, TemplateHeader,
 };
 use beadle_model::{Alias, AliasKind, MessageId, Outgoing};
 use beadle_pipeline::{Channel, SendRequest};
-use graph::{Graph, channel, ok};
+use beadle_test_support::graph::{FakeGraph, ok};
 use serde_json::{Map, Value, json};
 
 fn string(value: &Value) -> Option<String> {
@@ -51,12 +42,12 @@ fn parameter(example: &Value) -> Parameter {
 
 fn button(example: &Value) -> TemplateButton {
     let index = example["index"].as_str().unwrap().parse().unwrap();
-    let given = &example["parameters"][0];
+    let parameter = &example["parameters"][0];
     let action = match example["sub_type"].as_str().unwrap() {
-        "quick_reply" => TemplateAction::Reply(string(&given["payload"]).unwrap()),
+        "quick_reply" => TemplateAction::Reply(string(&parameter["payload"]).unwrap()),
         "flow" => TemplateAction::Flow {
-            token: string(&given["action"]["flow_token"]).unwrap(),
-            data: given["action"]["flow_action_data"].clone(),
+            token: string(&parameter["action"]["flow_token"]).unwrap(),
+            data: parameter["action"]["flow_action_data"].clone(),
         },
         sub_type => TemplateAction::Other { kind: sub_type.into(), json: example["parameters"].clone() },
     };
@@ -84,8 +75,8 @@ fn template(example: &Value, quote: Option<String>) -> Template {
     }
 }
 
-/// What a plugin would ask for to send this; none for what is made by hand elsewhere.
-fn asked(example: &Value) -> Option<Outgoing> {
+/// The `Outgoing` that gives this example; `None` for types that are covered elsewhere.
+fn outgoing(example: &Value) -> Option<Outgoing> {
     let quote = string(&example["context"]["message_id"]);
     let body = |kind: &str| &example[kind];
     Some(match example["type"].as_str().unwrap_or("text") {
@@ -111,13 +102,13 @@ fn asked(example: &Value) -> Option<Outgoing> {
     })
 }
 
-/// The same meaning, in the one spelling that we have for it: where Meta's examples differ among themselves.
-fn spelt(mut example: Value) -> Value {
+/// The example in our spelling, where Meta's examples differ among themselves.
+fn normalised(mut example: Value) -> Value {
     let body = example.as_object_mut().unwrap();
     body.entry("recipient_type").or_insert(json!("individual"));
     body.entry("type").or_insert(json!("text"));
     body.insert("to".into(), json!("{{Recipient-Phone-Number}}"));
-    // That an uploaded file goes by its id is tested with the upload (`media.rs`).
+    // Sending an uploaded file by its id is tested in `media.rs`.
     for kind in ["image", "video", "audio", "document", "sticker"] {
         let Some(file) = body.get_mut(kind).and_then(Value::as_object_mut) else { continue };
         if let Some(id) = file.remove("id") {
@@ -130,13 +121,13 @@ fn spelt(mut example: Value) -> Value {
             if let Some(index) = component.get("index").and_then(Value::as_i64) {
                 component["index"] = json!(index.to_string());
             }
-            for given in component.get_mut("parameters").and_then(Value::as_array_mut).into_iter().flatten() {
-                // Of a moment only the fallback is shown (fact sheet 2.3); a reply's payload cannot be a boolean.
-                if let Some(fallback) = given.pointer("/date_time/fallback_value").cloned() {
-                    given["date_time"] = json!({ "fallback_value": fallback });
+            for parameter in component.get_mut("parameters").and_then(Value::as_array_mut).into_iter().flatten() {
+                // The platform shows only the fallback of a date and time; a payload cannot be a boolean.
+                if let Some(fallback) = parameter.pointer("/date_time/fallback_value").cloned() {
+                    parameter["date_time"] = json!({ "fallback_value": fallback });
                 }
-                if given.get("text").is_some_and(Value::is_boolean) {
-                    *given = json!({"type": "payload", "payload": given["text"].to_string()});
+                if parameter.get("text").is_some_and(Value::is_boolean) {
+                    *parameter = json!({"type": "payload", "payload": parameter["text"].to_string()});
                 }
             }
         }
@@ -145,23 +136,23 @@ fn spelt(mut example: Value) -> Value {
 }
 
 #[tokio::test]
-async fn they_are_the_same_when_they_are_written_again() {
+async fn examples_survive_conversion_to_outgoing_and_back() {
     let examples: Map<String, Value> =
-        serde_json::from_str(include_str!("fixtures/meta/messages_requests.json")).unwrap();
-    let mut made = 0;
+        serde_json::from_str(include_str!("../fixtures/meta/messages_requests.json")).unwrap();
+    let mut converted = 0;
     for (name, example) in examples {
-        let example = spelt(example);
-        let Some(body) = asked(&example) else { continue };
-        let graph = Graph::start(|_| ok(json!({"messages": [{"id": "wamid.1"}]}))).await;
+        let example = normalised(example);
+        let Some(body) = outgoing(&example) else { continue };
+        let graph = FakeGraph::start(|_| ok(json!({"messages": [{"id": "wamid.1"}]}))).await;
         let to = Alias { kind: AliasKind::WaId, value: "{{Recipient-Phone-Number}}".into() };
-        let shipment = SendRequest { message: MessageId(7), to, group: None, body, callback: String::new() };
-        let _ = channel(&graph).send(&shipment).await;
-        let mut sent = graph.asked()[0].json();
+        let request = SendRequest { message: MessageId(7), to, group: None, body, callback: String::new() };
+        let _ = channel(&graph).send(&request).await;
+        let mut sent = graph.requests()[0].json();
         if example["text"].get("preview_url").is_none() && sent["text"]["preview_url"] == false {
             sent["text"].as_object_mut().unwrap().remove("preview_url");
         }
         assert_eq!(sent, example, "{name}");
-        made += 1;
+        converted += 1;
     }
-    assert_eq!(made, 35);
+    assert_eq!(converted, 35);
 }

@@ -1,19 +1,14 @@
-//! Fields that are no messages, several numbers at once, and a webhook as large as the platform sends.
+//! Fields other than messages, apps with several numbers, and a webhook of the maximum size.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
-
-#[expect(dead_code, reason = "the fixtures are for other tests")]
-mod support;
-
+use crate::webhook_env::{NUMBER, SECRET, app, receive};
 use beadle_model::{Content, EventBody};
 use beadle_store::step::{NewEvent, Placement, ReceiptFor};
 use beadle_whatsapp::{App, AppConfig, Secret};
 use serde_json::{Value, json};
-use support::{NUMBER, SECRET, app, receive};
 
 const SECOND: &str = "222222222222222";
 
-/// An app with two numbers, of accounts of their own.
+/// An app with two numbers, each in its own account.
 fn two_numbers() -> App {
     App::new(AppConfig {
         name: "main".into(),
@@ -43,14 +38,14 @@ fn events(app: &App, webhook: &Value) -> Vec<NewEvent> {
 }
 
 #[test]
-fn each_field_of_an_account_is_news_of_its_channel() {
+fn account_fields_become_notifications_of_their_channel() {
     let app = two_numbers();
     let template = |event: &str| json!({"event": event, "message_template_id": 16, "message_template_name": "hi"});
     for (account, channel) in [("1", Some("shop")), ("2", Some("club")), ("3", None), ("4", None)] {
-        let told = events(&app, &change(account, "message_template_status_update", template("PAUSED")));
-        let EventBody::ChannelChanged(news) = &told[0].body else { panic!("{told:?}") };
+        let events = events(&app, &change(account, "message_template_status_update", template("PAUSED")));
+        let EventBody::ChannelChanged(news) = &events[0].body else { panic!("{events:?}") };
         assert_eq!((news.channel.as_deref(), news.state.as_str()), (channel, "paused"));
-        assert_eq!(told[0].placement, Placement::Nowhere);
+        assert_eq!(events[0].placement, Placement::Nowhere);
     }
     for (field, value, what, state) in [
         (
@@ -84,24 +79,24 @@ fn each_field_of_an_account_is_news_of_its_channel() {
         ),
         ("business_username_updates", json!({"username": "potters", "status": "approved"}), "username", "approved"),
     ] {
-        let told = events(&app, &change("1", field, value.clone()));
-        let EventBody::ChannelChanged(news) = &told[0].body else { panic!("{field}: {told:?}") };
+        let events = events(&app, &change("1", field, value.clone()));
+        let EventBody::ChannelChanged(news) = &events[0].body else { panic!("{field}: {events:?}") };
         assert_eq!((news.what.as_str(), news.state.as_str(), &news.json), (what, state, &value));
     }
-    // Kept whole, and never taken for a message.
+    // Kept whole, and never mistaken for a message.
     for field in
         ["calls", "standby", "messaging_handovers", "history", "smb_app_state_sync", "user_id_update", "next_year"]
     {
-        let told = events(&app, &change("1", field, json!({"messages": [{"id": "wamid.1", "from": "16505551234"}]})));
+        let events = events(&app, &change("1", field, json!({"messages": [{"id": "wamid.1", "from": "16505551234"}]})));
         assert!(
-            matches!(&told[..], [NewEvent { body: EventBody::Unrouted { kind, .. }, .. }] if kind == field),
-            "{told:?}"
+            matches!(&events[..], [NewEvent { body: EventBody::Unrouted { kind, .. }, .. }] if kind == field),
+            "{events:?}"
         );
     }
 }
 
 #[test]
-fn the_same_state_twice_is_two_pieces_of_news_where_it_happened_twice() {
+fn same_state_at_another_time_is_another_notification() {
     let app = app();
     let paused =
         change("1", "message_template_status_update", json!({"event": "PAUSED", "message_template_name": "hi"}));
@@ -113,16 +108,16 @@ fn the_same_state_twice_is_two_pieces_of_news_where_it_happened_twice() {
 }
 
 #[test]
-fn numbers_do_not_hear_each_others_messages() {
+fn messages_go_to_the_channel_of_their_number() {
     let app = two_numbers();
     let text = |number: &str, id: &str| {
         json!({"field": "messages", "value": {"metadata": {"phone_number_id": number}, "messages": [
             {"from": "16505551234", "id": id, "timestamp": "1749416383", "type": "text", "text": {"body": "hi"}}]}})
     };
-    // The same id on two numbers is two messages.
+    // The same message id on two numbers is two messages.
     let webhook = json!({"entry": [{"id": "1", "changes": [text(NUMBER, "wamid.1"), text(SECOND, "wamid.1"), text("9", "wamid.1")]}]});
-    let told = events(&app, &webhook);
-    let channels: Vec<_> = told
+    let events = events(&app, &webhook);
+    let channels: Vec<_> = events
         .iter()
         .map(|event| match &event.placement {
             Placement::Sender(sender) => sender.channel.as_str(),
@@ -130,46 +125,46 @@ fn numbers_do_not_hear_each_others_messages() {
         })
         .collect();
     assert_eq!(channels, ["shop", "club", "nowhere"]);
-    assert_ne!(told[0].key, told[1].key);
+    assert_ne!(events[0].key, events[1].key);
     assert_eq!(receive(&app, webhook.to_string().as_bytes()).unknown_number.as_deref(), Some("9"));
 }
 
 #[test]
-fn an_echo_is_what_a_colleague_said_to_them() {
+fn echo_belongs_to_the_recipients_conversation() {
     let value = json!({"metadata": {"phone_number_id": NUMBER}, "message_echoes": [
         {"from": "15550783881", "to": "16505551234", "to_user_id": "US.7", "id": "wamid.E", "timestamp": "1749416383",
          "type": "text", "text": {"body": "Hello, this is Bo"}},
-        {"from": "15550783881", "id": "wamid.F", "type": "text", "text": {"body": "to nobody"}}]});
-    let told = events(&app(), &change("1", "smb_message_echoes", value));
-    let EventBody::Echo { content, extra, .. } = &told[0].body else { panic!("{told:?}") };
+        {"from": "15550783881", "id": "wamid.F", "type": "text", "text": {"body": "no recipient"}}]});
+    let events = events(&app(), &change("1", "smb_message_echoes", value));
+    let EventBody::Echo { content, extra, .. } = &events[0].body else { panic!("{events:?}") };
     assert_eq!((content, extra), (&Content::Text("Hello, this is Bo".into()), &Value::Null));
-    let Placement::Sender(sender) = &told[0].placement else { panic!() };
+    let Placement::Sender(sender) = &events[0].placement else { panic!() };
     assert_eq!(sender.aliases.iter().map(|alias| alias.value.as_str()).collect::<Vec<_>>(), ["US.7", "16505551234"]);
-    assert!(!told[0].opens_window, "what we say moves no window");
-    assert_eq!(told.len(), 1, "what was said to nobody is a letter");
+    assert!(!events[0].opens_window, "an outbound message opens no window");
+    assert_eq!(events.len(), 1, "an echo without a recipient is rejected");
 }
 
 #[test]
-fn preferences_are_a_contacts_and_have_their_name() {
+fn preferences_become_changes_of_the_contact() {
     let value = json!({"metadata": {"phone_number_id": NUMBER},
         "contacts": [{"profile": {"name": "Ana"}, "wa_id": "16505551234", "user_id": "US.7"}],
         "user_preferences": [
             {"wa_id": "16505551234", "user_id": "US.7", "category": "marketing_messages", "value": "resume", "timestamp": 1_731_705_721},
             {"user_id": "US.8", "category": "calls", "value": "stop", "timestamp": 1_731_705_721},
             {"category": "marketing_messages", "value": "stop"}]});
-    let told = events(&app(), &change("1", "user_preferences", value));
-    let changes: Vec<_> = told
+    let events = events(&app(), &change("1", "user_preferences", value));
+    let changes: Vec<_> = events
         .iter()
         .map(|event| match &event.body {
             EventBody::ContactChanged { change, .. } => change.as_str(),
             other => panic!("{other:?}"),
         })
         .collect();
-    assert_eq!(changes, ["marketing-resumed", "preference-calls-stop"], "whose nobody knows is a letter");
+    assert_eq!(changes, ["marketing-resumed", "preference-calls-stop"], "a preference without a person is rejected");
 }
 
 #[test]
-fn a_thousand_updates_of_three_megabytes_are_all_there() {
+fn webhook_of_maximum_size_is_parsed_completely() {
     let message = |n: usize| {
         json!({"from": "16505551234", "id": format!("wamid.{n}"), "timestamp": "1749416383", "type": "text",
             "text": {"body": "x".repeat(2800)}})
@@ -192,7 +187,7 @@ fn a_thousand_updates_of_three_megabytes_are_all_there() {
 }
 
 #[test]
-fn a_groups_statuses_tell_each_member_in_either_spelling() {
+fn group_statuses_name_the_participant_in_either_spelling() {
     let status = |key: &str, member: Value| {
         json!({"id": "wamid.1", "status": "read", "timestamp": "1749416383", "recipient_id": "Y2FwaQZD", "recipient_type": "group",
             key: member, "recipient_participant_user_id": "US.7",
@@ -203,8 +198,8 @@ fn a_groups_statuses_tell_each_member_in_either_spelling() {
         status("participant_recipient_id", json!(16_505_551_234_u64))]});
     let parsed = receive(&app(), change("1", "messages", value).to_string().as_bytes());
     for receipt in &parsed.receipts {
-        let names: Vec<_> = receipt.participant.iter().map(|alias| alias.value.as_str()).collect();
-        assert_eq!(names, ["US.7", "16505551234"]);
+        let identities: Vec<_> = receipt.participant.iter().map(|alias| alias.value.as_str()).collect();
+        assert_eq!(identities, ["US.7", "16505551234"]);
         let pricing = receipt.pricing.as_ref().unwrap();
         assert_eq!((pricing.category.as_str(), pricing.billable), ("group_service", Some(false)));
     }
