@@ -131,6 +131,7 @@ impl Clock {
     }
 }
 
+#[expect(clippy::disallowed_methods, reason = "the one place of the simulator that reads it")]
 fn machine_ms() -> i64 {
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX)

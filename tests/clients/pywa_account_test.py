@@ -1,48 +1,48 @@
-"""The account by pywa: callbacks, numbers, the profile, who is blocked, what the platform says of it; README.md has the list."""
+"""The account by pywa: callbacks, numbers, profile, blocking, account webhooks; README.md lists them."""
 
-from house import ACCOUNT, ANA, BRAM, JPEG, NUMBER, Case
+from fixture import ACCOUNT, ANA, BRAM, JPEG, NUMBER, Case
 from pywa import handlers as h
 
 
 class Account(Case):
     def test_callbacks(self):
         token = self.wa.get_app_access_token(1, "client-secret")
-        self.assertTrue(self.wa.set_app_callback_url(1, token, self.house.callback, "client-verify", ("messages",)))
-        self.assertTrue(self.wa.override_waba_callback_url(self.house.callback, "client-verify"))
-        self.assertTrue(self.wa.override_phone_callback_url(self.house.callback, "client-verify"))
+        self.assertTrue(self.wa.set_app_callback_url(1, token, self.fixture.callback, "client-verify", ("messages",)))
+        self.assertTrue(self.wa.override_waba_callback_url(self.fixture.callback, "client-verify"))
+        self.assertTrue(self.wa.override_phone_callback_url(self.fixture.callback, "client-verify"))
         for override in (self.wa.override_waba_callback_url, self.wa.override_phone_callback_url):
-            self.refused(2200, override, self.house.callback, "wrong")
+            self.refused(2200, override, self.fixture.callback, "wrong")
         self.assertTrue(self.wa.delete_phone_callback_url())
         self.assertTrue(self.wa.delete_waba_callback_url())
 
-    def test_numbers_and_the_account(self):
+    def test_numbers_and_account(self):
         number = self.wa.get_business_phone_number()
         self.assertEqual((number.id, number.display_phone_number, number.quality_rating), (NUMBER, "+15550783881", "GREEN"))
         self.assertEqual([number.id for number in self.wa.get_business_phone_numbers()], [NUMBER])
         self.assertEqual(self.wa.get_business_account().id, ACCOUNT)
 
-    def test_the_profile(self):
+    def test_profile(self):
         self.assertTrue(self.wa.update_business_profile(about="We lift", address="Harbour Street", description="Lifts", email="a@example.org",
                                                         websites=["https://example.org"], profile_picture=JPEG))
         profile = self.wa.get_business_profile()
         self.assertEqual((profile.about, profile.address, profile.websites), ("We lift", "Harbour Street", ("https://example.org",)))
 
-    def test_who_is_blocked_is_not_heard(self):
+    def test_blocked_people_are_not_delivered(self):
         blocked = self.wa.block_users([ANA, "4915112345678"])
         self.assertEqual((len(blocked.added_users), len(blocked.failed_users)), (1, 1))
         self.assertEqual([user.wa_id for user in self.wa.get_blocked_users()], [ANA])
         with self.assertRaises(Exception):
-            self.house.control("say", {"from": "ana", "text": "anybody?"})
+            self.fixture.control("say", {"from": "ana", "text": "anybody?"})
         self.assertEqual(len(self.wa.unblock_users([ANA]).removed_users), 1)
         self.listen(h.MessageHandler)
         self.say(text="back again")
         self.arrived()
 
-    def test_what_the_platform_does_to_the_account(self):
+    def test_account_updates(self):
         self.listen(h.AccountUpdateHandler)
         for restriction in ("no_first", "blocked", "locked", "none"):
-            self.house.control("account", {"restriction": restriction})
-            self.house.idle()
+            self.fixture.control("account", {"restriction": restriction})
+            self.fixture.idle()
         more = [{"event": "ACCOUNT_DELETED"}, {"event": "PARTNER_REMOVED"}, {"event": "ACCOUNT_OFFBOARDED",
                  "disconnection_info": {"reason": "ACCOUNT_DISCONNECTED", "initiated_by": "USER"}}]
         for value in more:
@@ -52,16 +52,16 @@ class Account(Case):
         self.assertEqual((violated.violation_info.type, banned.ban_info.state.value), ("SCAM", "DISABLE"))
         self.assertEqual((none.restriction_info, [update.event.value for update in rest]), ((), [value["event"] for value in more]))
 
-    def test_what_a_restriction_forbids(self):
+    def test_restrictions_refuse_sends(self):
         for restriction, code in [("blocked", 368), ("locked", 131031)]:
-            self.house.control("account", {"restriction": restriction})
+            self.fixture.control("account", {"restriction": restriction})
             self.refused(code, self.wa.send_message, ANA, "no")
-        self.house.control("account", {"restriction": "no_first"})
+        self.fixture.control("account", {"restriction": "no_first"})
         self.wa.send_message(ANA, "an answer still goes")
 
-    def test_fields_without_a_handler_of_its_own_come_as_they_are(self):
+    def test_fields_without_a_handler_arrive_raw(self):
         self.listen(h.RawUpdateHandler)
-        self.house.control("account", {"messaging_limit": 2000, "throughput_per_second": 1000})
+        self.fixture.control("account", {"messaging_limit": 2000, "throughput_per_second": 1000})
         number = {"display_phone_number": "15550783881"}
         for field, value in [
             ("account_review_update", {"decision": "APPROVED"}),
@@ -78,7 +78,7 @@ class Account(Case):
         self.assertEqual(fields[:3], ["business_capability_update", "phone_number_quality_update", "phone_number_quality_update"])
         self.assertEqual(len(fields), 12)
 
-    def test_what_it_asks_for_and_the_platforms_pages_do_not_know(self):
+    def test_undocumented_calls_are_refused(self):
         wa = self.wa
         for call in [
             lambda: wa.create_qr_code("hello"), wa.get_qr_codes, wa.get_commerce_settings, lambda: wa.update_commerce_settings(True),
@@ -94,5 +94,5 @@ class Account(Case):
                 try:
                     call()
                     self.fail("it was answered")
-                except Exception as error:  # Some of its calls do not survive a refusal.
+                except Exception as error:  # Some of its calls raise other exceptions when refused.
                     self.assertIn(getattr(error, "code", 100), (33, 100), error)

@@ -1,17 +1,17 @@
-"""What pywa sends: every type of message and every button; README.md has the list."""
+"""Messages that pywa sends: every type and button; README.md lists them."""
 
 import datetime
 import pathlib
 import tempfile
 
-from house import ANA, BRAM, JPEG, NUMBER, Case
+from fixture import ANA, BRAM, JPEG, NUMBER, Case
 from pywa import errors, types
 
 
 class Messages(Case):
     def kept(self, sent, kind=None):
-        """What was sent, as the simulator took it."""
-        kept = self.house.last()
+        """The message as the simulator received it."""
+        kept = self.fixture.last()
         self.assertEqual(kept["id"], sent.id)
         if kind:
             self.assertEqual(kept["body"]["type"], kind)
@@ -24,12 +24,12 @@ class Messages(Case):
         self.assertEqual(self.kept(self.wa.send_text("+351 91 000 0101", "by any spelling", sender=NUMBER))["person"], "ana")
         again = self.wa.send_message(ANA, "again", reply_to_message_id=sent.id)
         self.assertEqual(self.kept(again)["context"], sent.id)
-        user_id = self.house.control("people/ana")["user_id"]
+        user_id = self.fixture.control("people/ana")["user_id"]
         answer = self.wa.send_message(user_id, "by user id")
         self.kept(answer)
         self.refused(100, self.wa.send_message, ANA, "x" * 4097)
 
-    def test_reply_buttons_below_texts_and_files(self):
+    def test_reply_buttons(self):
         buttons = [types.Button("Yes", "y"), types.Button("No", "n")]
         kept = self.kept(self.wa.send_message(ANA, "Yes?", header="Hm", footer="ok", buttons=buttons), "button")
         self.assertEqual((kept["body"]["header"]["text"], kept["body"]["footer"]["text"]), ("Hm", "ok"))
@@ -62,21 +62,21 @@ class Messages(Case):
         self.kept(self.wa.request_contact_info(ANA, "Who are you?"), "request_contact_info")
         self.kept(self.wa.send_message(ANA, "Who?", buttons=types.ContactInfoRequestButton()), "request_contact_info")
 
-    def test_buttons_that_call(self):
-        # Call buttons go by Direct Send only, which wants a category, and pywa has no word for that.
-        self.house.control("faults", {"direct_send": True})
+    def test_call_buttons(self):
+        # Call buttons need Direct Send and therefore a category, which pywa cannot set.
+        self.fixture.control("faults", {"direct_send": True})
         self.refused(100, self.wa.send_message, ANA, "Call?", buttons=types.VoiceCallButton("Call us", datetime.timedelta(days=3)))
-        # The platform's pages have its answer, and not how it is asked for.
+        # Meta documents the reply, not the request.
         self.refused(131009, self.wa.send_message, ANA, "May we?", buttons=types.CallPermissionRequestButton())
 
-    def test_files_of_every_kind(self):
+    def test_media_of_every_kind(self):
         for send, mime, kind in [
             (self.wa.send_image, "image/jpeg", "image"), (self.wa.send_video, "video/mp4", "video"),
             (self.wa.send_audio, "audio/mpeg", "audio"), (self.wa.send_voice, "audio/ogg", "audio"),
             (self.wa.send_sticker, "image/webp", "sticker"), (self.wa.send_document, "application/pdf", "document"),
         ]:
             media = self.wa.upload_media(JPEG, mime_type=mime, filename="file")
-            # pywa 4.5.0 cannot send a document without a name: its own placeholder gets into the JSON.
+            # pywa 4.5.0 cannot send a document without a name: its placeholder ends up in the JSON.
             more = {"filename": "a.pdf"} if kind == "document" else {}
             kept = self.kept(send(ANA, media.id, reply_to_message_id="wamid.x", **more))
             self.assertEqual((kept["type"], kept["body"]["id"], kept["state"]), (kind, str(media.id), "delivered"))
@@ -86,7 +86,7 @@ class Messages(Case):
         self.assertEqual((kept["body"]["caption"], kept["state"]), ("uploaded on the way", "delivered"))
         self.assertIs(self.kept(self.wa.send_voice(ANA, b"OggS", mime_type="audio/ogg"))["body"]["voice"], True)
 
-    def test_files_go_up_come_down_and_are_deleted(self):
+    def test_media_upload_download_and_deletion(self):
         media = self.wa.upload_media(JPEG, mime_type="image/jpeg", filename="a.jpg")
         url = self.wa.get_media_url(media.id)
         self.assertEqual((url.mime_type, url.file_size, self.wa.get_media_bytes(url.url)), ("image/jpeg", str(len(JPEG)), JPEG))
@@ -100,9 +100,9 @@ class Messages(Case):
         with self.assertRaises(errors.WhatsAppError):
             self.wa.get_media_url(media.id)
 
-    def test_places_people_and_goods(self):
+    def test_locations_contacts_and_products(self):
         self.wa.send_location(ANA, 52.37, 4.89, name="Quay", address="Harbour Street")
-        self.assertEqual(self.house.last()["body"], {"latitude": 52.37, "longitude": 4.89, "name": "Quay", "address": "Harbour Street"})
+        self.assertEqual(self.fixture.last()["body"], {"latitude": 52.37, "longitude": 4.89, "name": "Quay", "address": "Harbour Street"})
         card = types.Contact(
             name=types.Contact.Name(formatted_name="Bram B", first_name="Bram", last_name="B", prefix="Mr"), birthday="2000-01-31",
             phones=[types.Contact.Phone(phone="+31610000102", type="WORK", wa_id=BRAM)],
@@ -110,7 +110,7 @@ class Messages(Case):
             addresses=[types.Contact.Address(street="Quay 1", city="Tallinn", country="Estonia", country_code="EE", zip="1", state="H", type="HOME")],
             org=types.Contact.Org(company="Harbour", department="Cranes", title="Foreman"))
         self.wa.send_contact(ANA, [card, card])
-        kept = self.house.last()["body"]
+        kept = self.fixture.last()["body"]
         self.assertEqual((len(kept), kept[0]["name"]["formatted_name"], kept[0]["org"]["title"]), (2, "Bram B", "Foreman"))
         self.kept(self.wa.send_catalog(ANA, "All we have", "ok", thumbnail_product_sku="1"), "catalog_message")
         self.kept(self.wa.send_product(ANA, "7", "sku", body="One thing", footer="ok"), "product")
@@ -124,7 +124,7 @@ class Messages(Case):
 
     def test_reactions_read_marks_and_typing(self):
         said = self.say(text="react to me")
-        shown = lambda: self.house.control("messages?from=person&newest=1")["messages"][0]
+        shown = lambda: self.fixture.control("messages?from=person&newest=1")["messages"][0]
         self.wa.send_reaction(ANA, "🎉", said["id"])
         self.assertEqual(shown()["reactions"], [{"from": "business", "emoji": "🎉"}])
         self.wa.remove_reaction(ANA, said["id"])
@@ -132,19 +132,19 @@ class Messages(Case):
         self.assertTrue(self.wa.mark_message_as_read(said["id"]))
         self.assertEqual(shown()["state"], "read")
         self.assertTrue(self.wa.indicate_typing(said["id"]))
-        self.assertEqual(self.house.control("messages")["counts"]["typing"], 1)
+        self.assertEqual(self.fixture.control("messages")["counts"]["typing"], 1)
 
-    def test_the_platforms_errors_are_its_exceptions(self):
+    def test_errors_become_exceptions(self):
         with self.assertRaises(errors.ReEngagementMessage):
             self.wa.send_message(BRAM, "we never spoke")
         kinds = [kind for base in errors.WhatsAppError.__subclasses__() for kind in base.__subclasses__()]
-        # Those of seven digits are no codes of messages. 131201 is a partial success, HTTP 206, and so no error to pywa.
+        # Codes of seven digits are not for messages. 131201 is a partial success (HTTP 206), not an error for pywa.
         known = [(code, kind) for kind in kinds for code in kind.__error_codes__ or () if code < 1_000_000 and code != 131201]
         self.assertGreater(len(known), 100)
         for code, kind in known:
-            self.house.control("faults", {"send_error": {"next": 1, "code": code}})
+            self.fixture.control("faults", {"send_error": {"next": 1, "code": code}})
             with self.subTest(code), self.assertRaises(errors.WhatsAppError) as caught:
                 self.wa.send_message(ANA, "no")
             self.assertEqual((caught.exception.code, type(caught.exception)), (code, kind))
-        self.house.control("faults", {"token_expired": True})
+        self.fixture.control("faults", {"token_expired": True})
         self.refused(190, self.wa.send_message, ANA, "expired")

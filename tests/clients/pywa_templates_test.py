@@ -1,8 +1,8 @@
-"""Templates by pywa: made with every component, reviewed, sent, edited, deleted, and what the platform says of them; README.md has the list."""
+"""Templates by pywa: creation with every component, review, sending, editing, deletion, webhooks; README.md lists them."""
 
 import datetime
 
-from house import ANA, BRAM, JPEG, Case
+from fixture import ANA, BRAM, JPEG, Case
 from pywa import handlers as h
 from pywa.types import templates as t
 
@@ -11,20 +11,20 @@ EN = t.TemplateLanguage.ENGLISH_US
 
 class Templates(Case):
     def make(self, name, *components, category=t.TemplateCategory.UTILITY, **more):
-        """Makes one, and it is approved."""
+        """Creates a template, which is approved."""
         made = self.wa.create_template(t.Template(name=name, language=EN, category=category, components=list(components), **more))
-        self.house.idle()
+        self.fixture.idle()
         self.assertEqual(self.wa.get_template(made.id).status, t.TemplateStatus.APPROVED)
         return made
 
     def send(self, name, *params, to=BRAM):
-        """Sends it; what its reader sees."""
+        """Sends it; returns what its reader sees."""
         sent = self.wa.send_template(to, name, EN, params=list(params))
-        kept = self.house.last("bram" if to == BRAM else "ana")
+        kept = self.fixture.last("bram" if to == BRAM else "ana")
         self.assertEqual((kept["id"], kept["state"]), (sent.id, "delivered"))
         return kept["rendered"]
 
-    def test_from_making_one_to_the_tap_on_it(self):
+    def test_template_from_creation_to_tap(self):
         self.listen(h.TemplateStatusUpdateHandler, h.CallbackButtonHandler)
         body = t.BodyText("Hi {{name}}, your order {{order}} is ready", name="Ana", order="A1")
         buttons = t.Buttons(buttons=[t.QuickReplyButton(text="Thanks"), t.URLButton(text="Track", url="https://example.org/{{1}}", example="x")])
@@ -37,13 +37,13 @@ class Templates(Case):
                          t.QuickReplyButton.params(callback_data="thx", index=0), t.URLButton.params(url_variable="b2", index=1))
         self.assertEqual((seen["body"], seen["footer"]), ("Hi Bram, your order B2 is ready", "Harbour Street"))
         self.assertEqual(seen["buttons"][1]["url"], "https://example.org/b2")
-        self.house.control("say", {"from": "bram", "tap": "thx"})
+        self.fixture.control("say", {"from": "bram", "tap": "thx"})
         self.assertEqual(self.arrived(2)[1].data, "thx")
         self.assertEqual([template.name for template in self.wa.get_templates()], ["order_ready"])
         self.refused(132000, self.wa.send_template, BRAM, "order_ready", EN, params=[header.params(image=media.id)])
         self.refused(132001, self.wa.send_template, BRAM, "order_unready", EN, params=[])
         self.wa.update_template(made.id, new_components=[t.BodyText("New words")])
-        self.house.idle()
+        self.fixture.idle()
         self.assertTrue(self.wa.delete_template("order_ready"))
         self.assertEqual(list(self.wa.get_templates()), [])
 
@@ -66,7 +66,7 @@ class Templates(Case):
         seen = self.send("with_place", t.HeaderLocation.params(lat=52.3, lon=4.8, name="Quay", address="Harbour Street"))
         self.assertEqual(seen["header"]["location"]["name"], "Quay")
 
-    def test_amounts_and_times_in_the_words(self):
+    def test_currency_and_time_parameters(self):
         body = t.BodyText("{{1}} until {{2}}", "10 EUR", "Monday")
         self.make("sale", body, category=t.TemplateCategory.MARKETING)
         seen = self.send("sale", body.params(t.Currency(fallback_value="$100.99", code="USD", amount_1000=100990), t.DateTime(fallback_value="Tuesday")))
@@ -91,7 +91,7 @@ class Templates(Case):
                 seen = self.send(name, *([params] if params else []))
                 self.assertEqual([button["type"] for button in seen["buttons"]], [kind])
 
-    def test_codes_for_signing_in(self):
+    def test_authentication_templates(self):
         button = t.CopyCodeOTPButton()
         self.make("code", t.AuthenticationBody(add_security_recommendation=True), t.AuthenticationFooter(code_expiration_minutes=5),
                   t.Buttons(buttons=[button]), category=t.TemplateCategory.AUTHENTICATION)
@@ -102,9 +102,9 @@ class Templates(Case):
             self.make(name, t.AuthenticationBody(), t.Buttons(buttons=[other]), category=t.TemplateCategory.AUTHENTICATION)
             self.assertEqual(self.send(name, *sent)["body"], "*1234* is your verification code.")
         self.assertEqual(self.send("code", *sent)["buttons"][0]["code"], "1234")
-        self.refused(131062, self.wa.send_template, self.house.control("people/ana")["user_id"], "code", EN, params=sent)
+        self.refused(131062, self.wa.send_template, self.fixture.control("people/ana")["user_id"], "code", EN, params=sent)
 
-    def test_offers_and_cards(self):
+    def test_offers_and_carousels(self):
         offer = t.LimitedTimeOffer(text="Today", has_expiration=True)
         self.make("offer", t.BodyText("Look"), offer, category=t.TemplateCategory.MARKETING)
         self.send("offer", t.LimitedTimeOffer.params(expiration_time=datetime.datetime(2026, 12, 1)))
@@ -115,21 +115,21 @@ class Templates(Case):
                   t.QuickReplyButton.params(callback_data=f"card-{n}", index=0)]) for n in range(2)]
         self.assertEqual(self.send("cards", t.Carousel.params(cards=filled))["body"], "Look")
 
-    def test_from_the_library(self):
+    def test_library_template(self):
         self.wa.create_template(t.LibraryTemplate(name="invite", library_template_name="group_invite_link",
                                 category=t.TemplateCategory.UTILITY, language=t.TemplateLanguage.ENGLISH))
-        self.house.idle()
+        self.fixture.idle()
         template, = self.wa.get_templates()
         self.assertEqual((template.name, template.status.value), ("invite", "APPROVED"))
 
-    def test_what_the_platform_says_of_them(self):
+    def test_template_webhooks(self):
         self.listen(h.TemplateStatusUpdateHandler, h.TemplateQualityUpdateHandler, h.TemplateCategoryUpdateHandler, h.TemplateComponentsUpdateHandler)
         made = self.make("news", t.BodyText("Look"))
-        tell = lambda **change: (self.house.control("templates", {"name": "news", **change}), self.house.idle())
+        tell = lambda **change: (self.fixture.control("templates", {"name": "news", **change}), self.fixture.idle())
         for change in [{"event": "flag"}, {"quality": "RED"}, {"event": "pause"}]:
             tell(**change)
-        # The same as the first in the same second would be taken for a duplicate.
-        self.house.control("clock", {"advance_ms": 1000})
+        # An identical update in the same second would be a duplicate.
+        self.fixture.control("clock", {"advance_ms": 1000})
         self.assertTrue(self.wa.unpause_template(made.id).success)
         self.assertFalse(self.wa.unpause_template(made.id).success)
         for change in [{"event": "reject", "reason": "PROMOTIONAL"}, {"event": "disable"}, {"category": "MARKETING"}]:
@@ -152,7 +152,7 @@ class Templates(Case):
         self.assertEqual((done.previous_category.value, done.new_category.value, announced.correct_category.value), ("UTILITY", "MARKETING", "UTILITY"))
         self.assertEqual(changed.template_element, "New words")
 
-    def test_what_it_has_and_the_platforms_pages_do_not(self):
+    def test_undocumented_components_are_refused(self):
         body = t.BodyText("Look")
         self.refused(100, self.wa.create_template, t.Template(name="product", language=EN, category=t.TemplateCategory.MARKETING, components=[t.HeaderProduct(), body]))
         self.make("plain", body)

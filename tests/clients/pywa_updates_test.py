@@ -1,6 +1,6 @@
-"""What comes in, as pywa's handlers understand it: messages, answers, receipts, what changes about people; README.md has the list."""
+"""Webhooks as pywa's handlers understand them: messages, replies, receipts, changes of people; README.md lists them."""
 
-from house import ANA, BRAM, JPEG, NUMBER, Case
+from fixture import ANA, BRAM, JPEG, NUMBER, Case
 from pywa import handlers as h
 from pywa import types
 
@@ -8,7 +8,7 @@ from pywa import types
 class Updates(Case):
     def test_messages_of_every_type(self):
         self.listen(h.MessageHandler)
-        put = self.house.put
+        put = self.fixture.put
         kinds = [
             {"type": "text", "text": {"body": "Olá 👋 https://example.org/a"}},
             {"type": "image", "image": {"id": put("image/jpeg", JPEG), "caption": "the quay"}},
@@ -39,7 +39,7 @@ class Updates(Case):
         self.assertEqual((order.order.total_price, order.order.products[0].sku), (90, "sku"))
         self.assertEqual((unsupported.unsupported.type, unsupported.error.code), ("poll", 131051))
 
-    def test_where_a_message_comes_from(self):
+    def test_referral_and_context(self):
         self.listen(h.MessageHandler)
         self.say({"type": "text", "text": {"body": "by an ad"}, "referral": {"source_url": "https://fb.me/x", "source_id": "1", "source_type": "ad",
                   "headline": "Lifts", "body": "Come", "media_type": "image", "image_url": "https://example.org/a", "ctwa_clid": "Aff-x"}})
@@ -51,7 +51,7 @@ class Updates(Case):
         self.assertEqual((forwarded.forwarded, forwarded.forwarded_many_times, often.forwarded_many_times), (True, False, True))
         self.assertEqual(product.reply_to_message.referred_product.sku, "sku")
 
-    def test_a_broken_interactive_message(self):
+    def test_broken_interactive_message(self):
         self.listen(h.MessageHandler)
         error = {"code": 131000, "title": "Unsupported webhook payload", "message": "Unsupported webhook payload", "error_data": {"details": "no"}}
         self.webhook("messages", {"messaging_product": "whatsapp", "metadata": {"display_phone_number": "15550783881", "phone_number_id": NUMBER},
@@ -75,7 +75,7 @@ class Updates(Case):
         self.assertEqual((reaction.reaction.emoji, bool(gone.reaction.emoji), reply.reply_to_message.id), ("👍", False, sent.id))
         self.assertEqual(row.reply_to_message.id, sent.id)
 
-    def test_flows_that_were_filled_in_and_calls_that_were_allowed(self):
+    def test_flow_replies_and_call_permissions(self):
         self.listen(h.FlowCompletionHandler, h.CallPermissionUpdateHandler)
         self.say({"type": "interactive", "context": {"from": "15550783881", "id": "wamid.x"}, "interactive": {"type": "nfm_reply",
                   "nfm_reply": {"name": "flow", "body": "Sent", "response_json": '{"flow_token":"t","colour":"red"}'}}})
@@ -94,8 +94,8 @@ class Updates(Case):
         self.assertEqual((edited.original_message_id, edited.message.text), (said["id"], "hello"))
         self.assertEqual(deleted.original_message_id, said["id"])
 
-    def test_what_colleagues_write_on_the_phone(self):
-        # It wants contacts, which the platform's pages do not print here.
+    def test_echoes(self):
+        # pywa needs contacts, which Meta does not document here.
         self.listen(h.OutgoingMessageHandler, h.OutgoingEditedMessageHandler, h.OutgoingDeletedMessageHandler)
         for more in [{"type": "text", "text": {"body": "hi from the shop"}}, {"type": "revoke", "revoke": {"original_message_id": "wamid.e"}},
                      {"type": "edit", "edit": {"original_message_id": "wamid.e", "message": {"type": "text", "text": {"body": "hello"}}}}]:
@@ -106,24 +106,24 @@ class Updates(Case):
         self.assertEqual((said.text, said.to_user.wa_id), ("hi from the shop", ANA))
         self.assertEqual((deleted.original_message_id, edited.message.text), ("wamid.e", "hello"))
 
-    def test_receipts_and_what_a_message_costs(self):
+    def test_receipts_and_pricing(self):
         self.listen(h.MessageStatusHandler)
         sent = self.wa.send_message(ANA, "hello", tracker="mine")
-        self.house.control("read", {"from": "ana"})
+        self.fixture.control("read", {"from": "ana"})
         states = [(status.status.value, status.id, status.tracker) for status in self.arrived(3)]
         self.assertEqual(states, [(state, sent.id, "mine") for state in ("sent", "delivered", "read")])
         pricing = self.seen[0].pricing
         self.assertEqual((pricing.category.value, pricing.type.value, pricing.model.value), ("service", "free_customer_service", "PMP"))
         self.assertIsNone(self.seen[0].conversation)
 
-    def test_a_voice_message_is_heard(self):
+    def test_voice_message_is_played(self):
         self.listen(h.MessageStatusHandler)
         sent = self.wa.send_voice(ANA, b"OggS", mime_type="audio/ogg")
-        self.house.control("read", {"from": "ana", "message": sent.id, "played": True})
-        self.house.idle()
+        self.fixture.control("read", {"from": "ana", "message": sent.id, "played": True})
+        self.fixture.idle()
         self.assertEqual(self.seen[-1].status.value, "played")
 
-    def test_a_free_entry_point_shows_in_the_receipts(self):
+    def test_free_entry_point_in_receipts(self):
         self.listen(h.MessageStatusHandler)
         self.say({"type": "text", "text": {"body": "by an ad"}, "referral": {"source_url": "https://fb.me/x", "source_type": "ad"}})
         self.wa.send_message(ANA, "welcome")
@@ -132,57 +132,57 @@ class Updates(Case):
         self.assertEqual(status.conversation.category.value, "referral_conversion")
         self.assertIsNotNone(status.conversation.expiration)
 
-    def test_failures_have_no_contacts_and_do_not_reach_its_handler(self):
+    def test_failed_status_does_not_reach_the_handler(self):
         self.listen(h.MessageStatusHandler, h.RawUpdateHandler)
-        self.house.control("faults", {"send_failed_later": {"next": 1, "code": 131026}})
+        self.fixture.control("faults", {"send_failed_later": {"next": 1, "code": 131026}})
         sent = self.wa.send_message(ANA, "never arrives")
         raw, = self.arrived()
         status = raw.value["statuses"][0]
         self.assertEqual((status["id"], status["status"], status["errors"][0]["code"]), (sent.id, "failed", 131026))
         self.assertNotIn("contacts", raw.value)
 
-    def test_a_user_without_a_number(self):
+    def test_user_without_a_number(self):
         self.listen(h.MessageHandler)
-        mia = self.house.control("people", {"name": "Mia", "hidden": True, "username": "mia.b"})
-        self.house.control("say", {"from": "mia", "text": "guess who"})
+        mia = self.fixture.control("people", {"name": "Mia", "hidden": True, "username": "mia.b"})
+        self.fixture.control("say", {"from": "mia", "text": "guess who"})
         message, = self.arrived()
         self.assertEqual((message.from_user.bsuid, message.from_user.wa_id, message.from_user.username), (mia["user_id"], None, "mia.b"))
         message.reply("hello Mia")
-        self.assertEqual(self.house.last("mia")["body"]["body"], "hello Mia")
+        self.assertEqual(self.fixture.last("mia")["body"]["body"], "hello Mia")
         message.react("👋")
         message.mark_as_read()
 
     def test_numbers_and_user_ids_change(self):
         self.listen(h.PhoneNumberChangeHandler)
-        self.house.control("people/ana", {"number": "31612345678"})
+        self.fixture.control("people/ana", {"number": "31612345678"})
         number, user_id = self.arrived(2)
         self.assertEqual((number.old_wa_id, number.new_wa_id), (ANA, "31612345678"))
-        self.assertEqual((user_id.sys_type.value, user_id.new_user_id), ("user_changed_user_id", self.house.control("people/ana")["user_id"]))
+        self.assertEqual((user_id.sys_type.value, user_id.new_user_id), ("user_changed_user_id", self.fixture.control("people/ana")["user_id"]))
 
-    def test_what_it_cannot_take_of_changes(self):
-        """A hidden person's change has no `from`, and a system message no contacts; it wants both."""
+    def test_changes_that_pywa_drops(self):
+        """A hidden person's change has no `from`, and a system message no contacts; pywa needs both."""
         self.listen(h.PhoneNumberChangeHandler, h.IdentityChangeHandler, h.MessageHandler)
-        self.house.control("people", {"name": "Mia", "hidden": True})
-        self.house.control("people/mia", {"user_id": "PT.1234567890123"})
+        self.fixture.control("people", {"name": "Mia", "hidden": True})
+        self.fixture.control("people/mia", {"user_id": "PT.1234567890123"})
         self.say({"type": "system", "identity": {"acknowledged": True, "created_timestamp": "1763900000", "hash": "abc"},
                   "system": {"type": "user_identity_changed", "body": "Ana's identity changed", "wa_id": ANA}})
         self.arrived(0)
 
-    def test_what_people_wish_of_marketing(self):
+    def test_marketing_preferences(self):
         self.listen(h.UserMarketingPreferencesHandler)
         for value in ("stop", "resume", "signup"):
-            self.house.control("marketing", {"person": "ana", "value": value})
+            self.fixture.control("marketing", {"person": "ana", "value": value})
         stop, resume, signup = self.arrived(3)
         self.assertEqual([wish.value.value for wish in self.seen], ["stop", "resume", "signup"])
         self.assertEqual((bool(stop), bool(resume), stop.from_user.wa_id), (False, True, ANA))
 
-    def test_it_takes_one_update_of_a_batch(self):
+    def test_only_the_first_update_of_a_batch_arrives(self):
         self.listen(h.MessageHandler, h.RawUpdateHandler)
-        self.house.control("faults", {"webhooks_paused": True, "batch_most": 10, "batch_gather_ms": 50})
+        self.fixture.control("faults", {"webhooks_paused": True, "batch_most": 10, "batch_gather_ms": 50})
         for person in ("ana", "bram", "kadri"):
-            self.house.control("say", {"from": person, "text": person})
-        self.house.control("faults", {"webhooks_paused": False})
-        self.house.idle()
+            self.fixture.control("say", {"from": person, "text": person})
+        self.fixture.control("faults", {"webhooks_paused": False})
+        self.fixture.idle()
         batch = [update for update in self.seen if isinstance(update, types.RawUpdate)]
         count = sum(len(change["value"]["messages"]) for update in batch for entry in update["entry"] for change in entry["changes"])
         self.assertEqual(count, 3)

@@ -1,11 +1,10 @@
-// The real simulator's process, for the clients that are written in JavaScript. Not `tests/pages/house.mjs`: that wants a
-// browser's driver, which is not here.
+// The simulator's process for clients in JavaScript. Not `tests/pages/browser.mjs`, which needs a browser's driver.
 
 import { spawn } from "node:child_process";
 import { createInterface } from "node:readline";
 import { SECRETS } from "../pages/daemon.mjs";
 
-/** Its address, and its end. */
+/** Starts it; returns its URL and a function that stops it. */
 export async function startSimulator(callback, more = []) {
   const child = spawn(process.env.BEADLE_SIMULATOR, ["--listen", "127.0.0.1:0", "--callback", callback, ...more], {
     env: {
@@ -17,11 +16,11 @@ export async function startSimulator(callback, more = []) {
     },
     stdio: ["ignore", "pipe", "inherit"],
   });
-  const url = await new Promise((found, lost) => {
-    child.once("exit", (code) => lost(new Error(`the simulator ended with ${code}`)));
+  const url = await new Promise((resolve, reject) => {
+    child.once("exit", (code) => reject(new Error(`the simulator exited with ${code}`)));
     createInterface({ input: child.stdout }).on("line", (line) => {
       const address = /^listening (http:\S+)$/.exec(line)?.[1];
-      if (address) found(address);
+      if (address) resolve(address);
     });
   });
   const stop = () => new Promise((ended) => { child.once("exit", ended); child.kill("SIGKILL"); });

@@ -1,8 +1,8 @@
-// What whatsapp-api-js sends: every type of message, every action, templates; README.md has the list.
+// Messages that whatsapp-api-js sends: every type and action; README.md lists them.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { ANA, BRAM, M, NUMBER, TO_ANA, control, house, last, put, refused, send } from "./client.mjs";
+import { ANA, BRAM, M, NUMBER, TO_ANA, control, fixture, last, put, refused, send } from "./client.mjs";
 
 test("texts, to numbers and to user ids", async () => {
   const { Text } = M;
@@ -12,24 +12,24 @@ test("texts, to numbers and to user ids", async () => {
   const { user_id: bsuid } = await control("people/ana");
   assert.equal((await send(new Text("by user id"), { bsuid })).person, "ana");
   const sent = [];
-  house.client.on.sent = ({ id, type, to }) => sent.push({ id, type, to });
-  const answer = await house.client.sendMessage(NUMBER, TO_ANA, new Text("tracked"), undefined, "msg_1");
+  fixture.client.on.sent = ({ id, type, to }) => sent.push({ id, type, to });
+  const answer = await fixture.client.sendMessage(NUMBER, TO_ANA, new Text("tracked"), undefined, "msg_1");
   assert.deepEqual(sent, [{ id: answer.messages[0].id, type: "text", to: ANA }]);
-  house.client.on.sent = undefined;
+  fixture.client.on.sent = undefined;
   assert.equal((await last()).callback_data, "msg_1");
   assert.equal(await refused(new Text("we never spoke"), { phone: BRAM, bsuid: "" }), 131047);
 });
 
-test("one message to many", async () => {
+test("one message to several recipients", async () => {
   const { user_id: bsuid } = await control("people/ana");
-  const answers = await Promise.all(house.client.broadcastMessage(NUMBER, [TO_ANA, { bsuid }], new M.Text("all of you"), 2, 0));
+  const answers = await Promise.all(fixture.client.broadcastMessage(NUMBER, [TO_ANA, { bsuid }], new M.Text("all of you"), 2, 0));
   assert.deepEqual(answers.map((answer) => answer.messages.length), [1, 1]);
-  const made = house.client.broadcastMessage(NUMBER, ["Ana"], (name) => [TO_ANA, new M.Text(`hello ${name}`)], 1, 0);
+  const made = fixture.client.broadcastMessage(NUMBER, ["Ana"], (name) => [TO_ANA, new M.Text(`hello ${name}`)], 1, 0);
   await Promise.all(made);
   assert.equal((await last()).body.body, "hello Ana");
 });
 
-test("files of every kind, by id and by link", async () => {
+test("media of every kind, by id and by link", async () => {
   const { Image, Audio, Document, Sticker, Video } = M;
   for (const [File, type, kind, more] of [
     [Image, "image/jpeg", "image", ["the quay"]], [Audio, "audio/mpeg", "audio", []], [Audio, "audio/ogg", "audio", [true]],
@@ -41,7 +41,7 @@ test("files of every kind, by id and by link", async () => {
   }
 });
 
-test("places and reactions, and people, whom it sends as text", async () => {
+test("locations, reactions, and contacts as a string", async () => {
   const { Text, Location, Reaction, Contacts, Name, Phone, Address, Birthday, Email, Organization, Url } = M;
   assert.deepEqual((await send(new Location(4.89, 52.37, "Quay", "Harbour Street"))).body,
     { longitude: 4.89, latitude: 52.37, name: "Quay", address: "Harbour Street" });
@@ -51,7 +51,7 @@ test("places and reactions, and people, whom it sends as text", async () => {
   assert.equal((await reactions())[0].emoji, "🎉");
   await send(new Reaction(text.id));
   assert.deepEqual(await reactions(), []);
-  // 6.3.0 sends the array of cards as a string that holds JSON.
+  // 6.3.0 sends contacts as a string of JSON.
   const card = [new Name("Bram B", "Bram"), new Phone("+31610000102", "WORK", BRAM), new Address("Estonia", "EE"), new Birthday("2000", "01", "31"),
     new Email("b@example.org", "HOME"), new Organization("Harbour"), new Url("https://example.org", "WORK")];
   assert.equal(await refused(new Contacts(card)), 131008);
@@ -73,7 +73,7 @@ test("buttons and lists", async () => {
   assert.equal(await refused(new Interactive(many, new Body("Choose"))), 131009);
 });
 
-test("links, flows, requests and goods", async () => {
+test("links, flows, requests and products", async () => {
   const { Interactive, Body, Header, ActionCTA, ActionLocation, ActionContactRequest, ActionCallPermission } = M;
   const { ActionFlow, ActionNavigateFlow, ActionDataExchangeFlow, ActionCatalog, ActionProduct, ActionProductList } = M;
   const { Product, CatalogProduct, ProductSection } = M;
@@ -88,6 +88,6 @@ test("links, flows, requests and goods", async () => {
   ]) {
     assert.equal((await send(new Interactive(action, new Body("Look"), header))).body.type, type);
   }
-  // The platform's pages have its answer, and not how it is asked for.
+  // Meta documents the reply, not the request.
   assert.equal(await refused(new Interactive(new ActionCallPermission(), new Body("May we?"))), 131009);
 });

@@ -1,13 +1,13 @@
-// Templates that whatsapp-api-js sends, each against one that was made and approved: it cannot make them itself, so they are
-// made by the request with its token that it lends. README.md has the list.
+// Templates that whatsapp-api-js sends. It cannot create them, so they are created by a plain request with its token;
+// README.md lists them.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { ACCOUNT, M, house, idle, put, refused, say, send } from "./client.mjs";
+import { ACCOUNT, M, fixture, idle, put, refused, say, send } from "./client.mjs";
 
 /** Makes a template of these components beside its words, and it is approved. */
 async function make(name, body, more = [], rest = {}) {
-  const answer = await house.client.$$apiFetch$$(`https://graph.facebook.com/v26.0/${ACCOUNT}/message_templates`, {
+  const answer = await fixture.client.$$apiFetch$$(`https://graph.facebook.com/v26.0/${ACCOUNT}/message_templates`, {
     method: "POST", headers: { "content-type": "application/json" },
     body: JSON.stringify({ name, language: "en", category: "MARKETING", components: [body, ...more], ...rest }),
   });
@@ -18,7 +18,7 @@ async function make(name, body, more = [], rest = {}) {
 const plain = { type: "BODY", text: "Look" };
 const buttons = (...buttons) => ({ type: "BUTTONS", buttons });
 
-test("words, by their numbers and by their names", async () => {
+test("positional and named parameters", async () => {
   const { Template, Language, BodyComponent, BodyParameter, HeaderComponent, HeaderParameter, Currency, DateTime } = M;
   await make("numbered", { type: "BODY", text: "{{1}}: {{2}} until {{3}}", example: { body_text: [["a", "b", "c"]] } });
   const body = new BodyComponent(new BodyParameter("Ana"), new BodyParameter(new Currency(100990, "USD", "$100.99")), new BodyParameter(new DateTime("Tuesday")));
@@ -66,7 +66,7 @@ test("buttons of every kind", async () => {
   }
 });
 
-test("codes, offers and cards", async () => {
+test("authentication, offers and carousels", async () => {
   const { Template, LTOComponent, CarouselComponent, CarouselCard, PayloadComponent, TapTargetComponent, Image } = M;
   await make("code", { type: "BODY" }, [buttons({ type: "OTP", otp_type: "COPY_CODE" })], { category: "AUTHENTICATION" });
   const kept = await send(Template.OTP("code", "en", "1234"));
@@ -77,6 +77,6 @@ test("codes, offers and cards", async () => {
   await make("cards", plain, [{ type: "CAROUSEL", cards: [card, card] }]);
   const filled = ["a", "b"].map((name) => new CarouselCard(new Image(`https://example.org/${name}.jpg`), new PayloadComponent(name)));
   assert.equal((await send(new Template("cards", "en", new CarouselComponent(...filled)))).rendered.body, "Look");
-  // The platform's pages do not have it.
+  // Not documented by Meta.
   assert.equal(await refused(new Template("offer", "en", new TapTargetComponent("Open", "https://example.org"))), 132018);
 });

@@ -1,13 +1,13 @@
-// What comes in, as whatsapp-api-js understands it, and the calls that are not messages; README.md has the list.
+// Webhooks as whatsapp-api-js understands them, and calls other than messages; README.md lists them.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { ANA, M, NUMBER, TO_ANA, brings, control, house, idle, last, say, send } from "./client.mjs";
+import { ANA, M, NUMBER, TO_ANA, updatesOf, control, fixture, idle, last, say, send } from "./client.mjs";
 
 const { Text } = M;
 
 test("messages of every type", async () => {
-  const file = await (await fetch(`${house.url}/control/media`, { method: "POST", headers: { "content-type": "image/jpeg" }, body: "photo" })).json();
+  const file = await (await fetch(`${fixture.url}/control/media`, { method: "POST", headers: { "content-type": "image/jpeg" }, body: "photo" })).json();
   const error = { code: 131051, title: "Message type unknown", message: "Message type unknown", error_data: { details: "no" } };
   const context = { from: "15550783881", id: "wamid.x" };
   for (const message of [
@@ -35,17 +35,17 @@ test("messages of every type", async () => {
   }
 });
 
-test("what came in is answered, marked, and its file fetched", async () => {
+test("a message is answered and marked as read, its file fetched", async () => {
   const [{ message, contact, reply, received }] = await say({ text: "hello" });
   assert.deepEqual([contact.profile.name, contact.wa_id], ["Ana", ANA]);
   await reply(new Text("hello Ana"), true, "mine");
   assert.deepEqual([(await last()).context, (await last()).callback_data], [message.id, "mine"]);
   assert.deepEqual(await received("text"), { success: true });
   assert.equal((await control("messages")).counts.typing, 1);
-  assert.deepEqual(await house.client.markAsRead(NUMBER, message.id), { success: true });
-  const file = await (await fetch(`${house.url}/control/media`, { method: "POST", headers: { "content-type": "image/jpeg" }, body: "photo" })).json();
+  assert.deepEqual(await fixture.client.markAsRead(NUMBER, message.id), { success: true });
+  const file = await (await fetch(`${fixture.url}/control/media`, { method: "POST", headers: { "content-type": "image/jpeg" }, body: "photo" })).json();
   const [{ message: { image } }] = await say({ message: { type: "image", image: { id: file.id } } });
-  assert.equal(await (await house.client.fetchMedia(image.url)).text(), "photo");
+  assert.equal(await (await fixture.client.fetchMedia(image.url)).text(), "photo");
 });
 
 test("taps, reactions and quotes", async () => {
@@ -60,76 +60,76 @@ test("taps, reactions and quotes", async () => {
   assert.equal((await say({ text: "about that", on: list.id }))[0].message.context.id, list.id);
 });
 
-test("receipts with what they cost, and failures", async () => {
+test("receipts with pricing, and failures", async () => {
   const sent = await send(new Text("hello"));
   await control("read", { from: "ana" });
   await idle();
-  assert.deepEqual(house.seen.map(({ status, id, contact }) => [status, id, contact.wa_id]), ["sent", "delivered", "read"].map((state) => [state, sent.id, ANA]));
-  assert.equal(house.seen[0].pricing.category, "service");
+  assert.deepEqual(fixture.seen.map(({ status, id, contact }) => [status, id, contact.wa_id]), ["sent", "delivered", "read"].map((state) => [state, sent.id, ANA]));
+  assert.equal(fixture.seen[0].pricing.category, "service");
   await control("faults", { send_failed_later: { next: 1, code: 131026 } });
-  const failures = await brings(() => send(new Text("never arrives")));
+  const failures = await updatesOf(() => send(new Text("never arrives")));
   assert.deepEqual(failures.map(({ status, error }) => [status, error.code]), [["failed", 131026]]);
 });
 
-test("people without a number, and what changes about them", async () => {
+test("people without a number, and their changes", async () => {
   const mia = await control("people", { name: "Mia", hidden: true });
   const [{ contact, reply }] = await say({ from: "mia", text: "guess who" });
   assert.deepEqual([contact.wa_id, contact.user_id], [undefined, mia.user_id]);
   await reply(new Text("hello Mia"));
   assert.equal((await last("person=mia")).body.body, "hello Mia");
-  const changes = await brings(() => control("people/mia", { user_id: "PT.1234567890123" }));
+  const changes = await updatesOf(() => control("people/mia", { user_id: "PT.1234567890123" }));
   assert.deepEqual(changes.map(({ message }) => [message.system.type, message.system.user_id]), [["user_changed_user_id", "PT.1234567890123"]]);
 });
 
-test("groups, written to and heard", async () => {
+test("group messages in and out", async () => {
   const group = await control("groups", { subject: "Street", members: ["ana", "bram"] });
   const [said] = await say({ group: group.id, text: "hello all" });
   assert.equal(said.recipient.group, group.id);
-  const receipts = await brings(() => said.reply(new Text("welcome")));
+  const receipts = await updatesOf(() => said.reply(new Text("welcome")));
   const kept = (await control(`messages?group=${group.id}`)).messages;
   assert.deepEqual(kept.map((message) => message.body.body), ["welcome"]);
   assert.deepEqual(receipts.map(({ status, type }) => [status, type]), [["sent", "group"], ["delivered", "group"]]);
-  // Of a receipt of several people it gives the first; the others are in the raw update.
+  // It reports the first person of a receipt; the others are in the raw update.
   const statuses = receipts[1].raw.entry[0].changes[0].value.statuses;
   assert.equal(statuses.length, 2);
 });
 
-test("files go up, come down and are deleted", async () => {
+test("media upload, download and deletion", async () => {
   const form = new FormData();
   form.set("file", new Blob(["not really a picture"], { type: "image/png" }), "a.png");
-  const { id } = await house.client.uploadMedia(NUMBER, form);
-  const { url, mime_type: mime } = await house.client.retrieveMedia(id, NUMBER);
+  const { id } = await fixture.client.uploadMedia(NUMBER, form);
+  const { url, mime_type: mime } = await fixture.client.retrieveMedia(id, NUMBER);
   assert.equal(mime, "image/png");
-  assert.equal(await (await house.client.fetchMedia(url)).text(), "not really a picture");
-  assert.deepEqual(await house.client.deleteMedia(id, NUMBER), { success: true });
-  assert.equal((await house.client.retrieveMedia(id)).error.code, 33);
+  assert.equal(await (await fixture.client.fetchMedia(url)).text(), "not really a picture");
+  assert.deepEqual(await fixture.client.deleteMedia(id, NUMBER), { success: true });
+  assert.equal((await fixture.client.retrieveMedia(id)).error.code, 33);
 });
 
-test("of a batch it sees the first update, and fields without a number make it fail", async () => {
-  // Everything waits, and comes together once it goes on.
+test("only the first update of a batch arrives, and fields without a number fail", async () => {
+  // All updates wait and are then delivered in one webhook.
   await control("faults", { webhooks_paused: true, batch_most: 10, batch_gather_ms: 50 });
   for (const from of ["ana", "bram", "kadri"]) await control("say", { from, text: from });
   await control("faults", { webhooks_paused: false });
   await idle();
-  const changes = house.seen.flatMap(({ raw }) => raw.entry.flatMap((entry) => entry.changes));
+  const changes = fixture.seen.flatMap(({ raw }) => raw.entry.flatMap((entry) => entry.changes));
   assert.equal(changes.reduce((sum, change) => sum + change.value.messages.length, 0), 3);
-  assert.equal(house.seen.length, house.answers.length);
+  assert.equal(fixture.seen.length, fixture.answers.length);
   await control("faults", { batch_most: 1, batch_gather_ms: 0 });
-  house.answers = [];
-  // It looks for the number's id in every change, and account changes have none: answered 500, so they come again.
+  fixture.answers = [];
+  // It expects the number's id in every change; account changes have none, so it answers 500 and they are repeated.
   await control("webhook", { field: "account_update", value: { event: "ACCOUNT_DELETED" } });
   await idle();
-  assert.deepEqual(house.answers, [500]);
-  // Those that name the number are answered 200, and lost.
-  house.answers = [];
-  assert.deepEqual(await brings(() => control("marketing", { person: "ana", value: "stop" })), []);
-  assert.deepEqual(house.answers, [200]);
+  assert.deepEqual(fixture.answers, [500]);
+  // Changes that name the number are answered with 200 and dropped.
+  fixture.answers = [];
+  assert.deepEqual(await updatesOf(() => control("marketing", { person: "ana", value: "stop" })), []);
+  assert.deepEqual(fixture.answers, [200]);
 });
 
-test("what the platform's pages do not know is refused", async () => {
-  const { client } = house;
+test("undocumented requests are refused", async () => {
+  const { client } = fixture;
   for (const answer of [
-    // It blocks people and calls at addresses without a version.
+    // It blocks people and calls at URLs without a version.
     await client.blockUser(NUMBER, TO_ANA), await client.unblockUser(NUMBER, TO_ANA), await client.initiateCall(NUMBER, TO_ANA, "sdp"),
     await client.preacceptCall(NUMBER, "wacid.x", "sdp"), await client.acceptCall(NUMBER, "wacid.x", "sdp"), await client.rejectCall(NUMBER, "wacid.x"),
     await client.terminateCall(NUMBER, "wacid.x"),

@@ -1,4 +1,4 @@
-// Answers a text with that text, as `plugins/echo` does in Rust.
+// Replies to a text with the same text, like `plugins/echo`.
 import { sendText } from "beadle:plugin/replies@0.1.0";
 
 export const onMessage = {

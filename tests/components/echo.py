@@ -1,4 +1,4 @@
-"""Answers a text with that text, as `plugins/echo` does in Rust."""
+"""Replies to a text with the same text, like `plugins/echo`."""
 
 from wit_world import exports
 from wit_world.imports import replies

@@ -1,16 +1,16 @@
-"""When five-field patterns fire: daemon/schedule against cronsim, with Python's time zones and the same tzdata release.
+"""Five-field patterns of daemon/schedule against cronsim, with Python's time zones and the same tzdata release.
 
-Patterns and times are random (a seed is printed; BEADLE_E2E_SEED repeats it), zones are those with the oddest clocks, years
-are 2024 to 2030, and every clock change in them is looked at.
+Patterns and times are random (the seed is printed; BEADLE_E2E_SEED repeats it), zones are those with unusual clock changes,
+years are 2024 to 2030, and every clock change in them is checked.
 
-What is compared with what:
+Two references (ADR 0055):
 
-* cronsim itself, where the two mean the same: everywhere but within a day of a clock change for patterns that follow
-  elapsed time. There cronsim walks by whole hours and lands beside the wall where a change is no whole hour (Lord Howe), and
-  begins days at a midnight that does not exist (Havana, Santiago, Cairo). Patterns with a step but no star in minute or
-  hour ("0-30/10 2 * * *") are left out near changes too: cronsim, as Debian's cron, calls them fixed, Beadle does not.
-* Around every clock change, the definition of DESIGN section 8 written out: each second of each minute's beginning, what the
-  wall shows by zoneinfo, and whether cronsim's own fields match it. This is for all patterns, whatever cronsim walks.
+* cronsim, except within a day of a clock change for patterns that follow elapsed time. There cronsim steps by whole hours,
+  which is wrong for changes of half an hour (Lord Howe), and begins days at midnights that do not exist (Havana, Santiago,
+  Cairo). Patterns with a step but no star in minute or hour ("0-30/10 2 * * *") are left out near changes too: cronsim,
+  like Debian's cron, treats them as fixed, Beadle does not.
+* Around every clock change, the definition of docs/design.md#time: for each minute, the local time by zoneinfo, and whether
+  cronsim's fields match it. This covers all patterns.
 """
 
 import os
@@ -23,7 +23,7 @@ from zoneinfo import ZoneInfo, reset_tzpath
 
 from cronsim import CronSim, CronSimError
 
-# Only PyPI's tzdata, never the machine's.
+# Only PyPI's tzdata, not the system's.
 reset_tzpath(to=())
 
 ZONES = [
@@ -35,21 +35,21 @@ ZONES = [
     "Africa/Casablanca",
     "America/Havana",
     "Pacific/Kiritimati",
-    # And a gap of two hours, a half-hour offset, and UTC.
+    # A gap of two hours, a half-hour offset, and UTC.
     "Antarctica/Troll",
     "Asia/Kolkata",
     "UTC",
 ]
 FIRST, LAST = datetime(2024, 1, 1, tzinfo=timezone.utc), datetime(2031, 1, 1, tzinfo=timezone.utc)
 DAY = 86_400
-# What both refuse: 30 February. Beadle refuses more of what never comes, where cronsim searches fifty years.
+# The moments of patterns that never match, such as 30 February.
 NEVER = []
-# Patterns around each clock change, and further questions for each zone.
+# Patterns around each clock change, and further patterns for each zone.
 AT_EACH_CHANGE, ELSEWHERE = 20, 100
 
 
 class Beadle:
-    """The planned moments as the daemon's own code says."""
+    """The planned moments by the daemon's code."""
 
     def __init__(self, program):
         self.process = subprocess.Popen([program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
@@ -59,7 +59,7 @@ class Beadle:
         self.process.stdin.write(f"{zone}\t{pattern}\t{after}\t{until}\n")
         self.process.stdin.flush()
         answer = self.process.stdout.readline().strip()
-        # What no day ever matches is refused: then the others must find no moment either.
+        # A pattern that no day matches is refused: the reference must find no moment either.
         return [] if answer == "unreadable" else [int(moment) for moment in answer.split()]
 
 
@@ -94,7 +94,7 @@ WEEKDAYS = ["SUN MON TUE WED THU FRI SAT".split()]
 
 
 def pattern(dice, hours=None):
-    """A random pattern; `hours`: those that something happens in, preferred."""
+    """A random pattern; `hours` are preferred."""
     hour = field(dice, 0, 23)
     if hours and dice.random() < 0.8:
         hour = ",".join(str(hour) for hour in dice.sample(hours, dice.randint(1, 2)))
@@ -111,7 +111,7 @@ def pattern(dice, hours=None):
 
 
 def changes(zone):
-    """Every clock change of the years, to the second."""
+    """Every clock change of these years, to the second."""
     found, at, step = [], FIRST, timedelta(hours=12)
     while at < LAST:
         if at.astimezone(zone).utcoffset() != (at + step).astimezone(zone).utcoffset():
@@ -135,7 +135,7 @@ def is_fixed(text):
 
 
 def by_definition(zone, text, walls, change):
-    """DESIGN section 8, a minute at a time. `walls`: (second since 1970, wall) for each minute around a change."""
+    """The definition, minute by minute. `walls`: (Unix time, local time) for each minute around a change."""
     try:
         sim = CronSim(text, walls[0][1].replace(tzinfo=None))
     except CronSimError:
@@ -173,39 +173,39 @@ def by_cronsim(zone, text, after, until):
 
 
 def around(beadle, dice, name, zone, change):
-    """The definition, in two days around a change."""
+    """Compares with the definition in two days around a change."""
     after, until = change - DAY - 1, change + DAY
     walls = [(at, datetime.fromtimestamp(at, zone)) for at in range(change - DAY, change + DAY + 1, 60)]
     shown = datetime.fromtimestamp(change, zone).hour
     hours = [(shown + ahead) % 24 for ahead in (-3, -2, -1, 0, 1, 2)]
     for _ in range(AT_EACH_CHANGE):
         text = pattern(dice, hours)
-        same(name, text, beadle.moments(name, text, after, until), by_definition(zone, text, walls, change), "the definition")
+        assert_equal(name, text, beadle.moments(name, text, after, until), by_definition(zone, text, walls, change), "the definition")
 
 
 def elsewhere(beadle, dice, name, zone, near):
-    """cronsim, over weeks and over all the years."""
+    """Compares with cronsim over weeks and over all years."""
     for number in range(ELSEWHERE):
         text = pattern(dice)
         start = int(FIRST.timestamp()) + dice.randrange(int((LAST - FIRST).total_seconds()) - 40 * DAY)
         until = start + dice.randint(1, 20) * DAY
         if number % 4 == 0:
-            # Few moments, many years.
+            # A sparse pattern over all years.
             text = f"{dice.randint(0, 59)} {dice.randint(0, 23)} {' '.join(text.split()[2:])}"
             start, until = int(FIRST.timestamp()), int(LAST.timestamp()) - 1
         ours, theirs = beadle.moments(name, text, start, until), by_cronsim(zone, text, start, until)
         if not is_fixed(text):
             far = lambda at: not any(abs(at - change) <= DAY for change in near)  # noqa: E731
             ours, theirs = list(filter(far, ours)), list(filter(far, theirs))
-        same(name, text, ours, theirs, "cronsim")
+        assert_equal(name, text, ours, theirs, "cronsim")
 
 
-def same(zone, text, ours, theirs, whose):
+def assert_equal(zone, text, ours, theirs, reference):
     if ours == theirs:
         return
     wrong = min(set(ours) ^ set(theirs), default=None)
     shown = wrong and datetime.fromtimestamp(wrong, ZoneInfo(zone)).isoformat()
-    who = "Beadle" if wrong in ours else whose
+    who = "Beadle" if wrong in ours else reference
     sys.exit(f"{text!r} in {zone}: at {shown} ({wrong}) only {who} fires")
 
 
@@ -225,7 +225,7 @@ def main():
         elsewhere(beadle, dice, name, zone, near)
         asked += len(near) * AT_EACH_CHANGE + ELSEWHERE
         print(f"{name}: {len(near)} clock changes", flush=True)
-    print(f"{asked} questions, tzdata {beadle.tzdata}: the same moments")
+    print(f"{asked} patterns, tzdata {beadle.tzdata}: equal")
 
 
 if __name__ == "__main__":

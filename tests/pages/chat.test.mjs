@@ -1,11 +1,11 @@
-// The chat page as people use it: write, tap, choose, react, quote, attach; see the ticks.
+// The chat page in use: write, tap, choose, react, quote, attach; ticks.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { SECRETS } from "./daemon.mjs";
 import { control, daemon, open, phone, photo, picture, quiet, simulator, write } from "./opened.mjs";
 
-test("somebody new writes, taps a button, chooses from a list, and the ticks turn", async () => {
+test("a new person writes, taps a button, chooses from a list, and ticks appear", async () => {
   const { page, complaints, close } = await open();
   await page.getByRole("button", { name: "Add a person" }).click();
   await page.getByLabel("Name", { exact: true }).fill("Marta");
@@ -20,7 +20,7 @@ test("somebody new writes, taps a button, chooses from a list, and the ticks tur
   await marta.getByRole("button", { name: "Send" }).last().click();
   await marta.getByText("See you there!").waitFor();
   await marta.getByText("24 h 00 min").waitFor();
-  // What the business wrote was read, since the phone is in her hand; what she wrote was marked as read.
+  // Her phone is open, so the business's messages are read; her own were marked as read.
   await marta.locator(".theirs .ticks.read").nth(2).waitFor();
   await marta.locator(".mine .ticks.read").nth(2).waitFor();
   await quiet();
@@ -32,7 +32,7 @@ test("somebody new writes, taps a button, chooses from a list, and the ticks tur
   await close();
 });
 
-test("a phone that nobody holds shows delivered, and read when it is taken up", async () => {
+test("a closed phone shows delivered, and read when it is opened", async () => {
   const { page, close } = await open();
   await write(page, "Ana", "first");
   await phone(page, "Ana").getByRole("button", { name: "Yes, count me in" }).waitFor();
@@ -46,7 +46,7 @@ test("a phone that nobody holds shows delivered, and read when it is taken up", 
   await close();
 });
 
-test("quotes and reactions arrive as the platform sends them", async () => {
+test("quotes and reactions arrive in the platform's form", async () => {
   const { page, close } = await open();
   await write(page, "Bram", "hi");
   const welcome = phone(page, "Bram").locator(".theirs").first();
@@ -59,7 +59,7 @@ test("quotes and reactions arrive as the platform sends them", async () => {
   const id = await welcome.getAttribute("data-id");
   const quote = phone(page, "Bram").locator(".mine").filter({ hasText: "about this" });
   await quote.locator("blockquote").getByText("Good to have you here").waitFor();
-  // Marked as read: then the daemon has it, and the reaction before it.
+  // Marked as read: the daemon has it and the reaction before it.
   await quote.locator(".ticks.read").waitFor();
   const quoted = daemon.messages.find((message) => message.text?.body === "about this");
   assert.equal(quoted.context.id, id);
@@ -68,7 +68,7 @@ test("quotes and reactions arrive as the platform sends them", async () => {
   await close();
 });
 
-test("time is turned and faults are set in the drawer", async () => {
+test("the drawer advances time and sets faults", async () => {
   const { page, complaints, close } = await open();
   await write(page, "Ana", "hello");
   await phone(page, "Ana").getByText("24 h 00 min").waitFor();
@@ -85,7 +85,7 @@ test("time is turned and faults are set in the drawer", async () => {
   await Promise.all([turned, drawer.getByLabel("How fast time goes").selectOption("stands still")]);
   const before = await (await fetch(`${simulator.url}/control/clock`)).json();
   await drawer.getByRole("button", { name: "+1 day" }).click();
-  // The header's time is not seen beside the drawer's, and goes on.
+  // The header's clock is hidden behind the drawer and continues.
   const later = new Date(before.now_ms + 86_400_000).toISOString();
   await page.locator(`header time[datetime="${later}"]`).waitFor({ state: "attached" });
   const taken = page.waitForResponse((response) => response.url().endsWith("/control/faults"));
@@ -99,7 +99,7 @@ test("time is turned and faults are set in the drawer", async () => {
   await close();
 });
 
-test("it can be used with the keyboard alone", async () => {
+test("the page works with the keyboard alone", async () => {
   const { page, close } = await open();
   const ana = phone(page, "Ana");
   await ana.getByRole("textbox").focus();
@@ -116,7 +116,7 @@ test("it can be used with the keyboard alone", async () => {
   await close();
 });
 
-test("the dots move while the business types, and 25 seconds at most", async () => {
+test("the typing indicator shows while the business types, for at most 25 seconds", async () => {
   const { page, close } = await open();
   await write(page, "Kadri", "human please");
   const typing = phone(page, "Kadri").getByText("The business is typing");
@@ -126,13 +126,13 @@ test("the dots move while the business types, and 25 seconds at most", async () 
   await close();
 });
 
-/** Attaches one of the things in the sheet. */
+/** Attaches an item of the sheet. */
 async function attach(page, who, what) {
   await phone(page, who).getByRole("button", { name: "Attach" }).click();
   await phone(page, who).getByRole("dialog").getByRole("button", { name: what }).click();
 }
 
-test("photos, places, cards, polls and documents are sent, and arrive", async () => {
+test("photos, locations, contacts, polls and documents are sent and arrive", async () => {
   const { page, complaints, close } = await open();
   const before = daemon.messages.length;
   const ana = phone(page, "Ana");
@@ -169,7 +169,7 @@ test("photos, places, cards, polls and documents are sent, and arrive", async ()
   await close();
 });
 
-/** A microphone and its recorder, with a voice that is always the same: no machine of the tests needs to have one. */
+/** A fake microphone and recorder. */
 const fakeVoice = () => {
   navigator.mediaDevices.getUserMedia = async () => new MediaStream();
   window.MediaRecorder = class {
@@ -182,7 +182,7 @@ const fakeVoice = () => {
   };
 };
 
-test("a voice message is recorded, or chosen where there is no microphone; the answer is played", async () => {
+test("a voice message is recorded, or a file without a microphone; the reply is played", async () => {
   const { page, complaints, close } = await open();
   const before = daemon.messages.length;
   const ana = phone(page, "Ana");
@@ -217,13 +217,13 @@ test("a voice message is recorded, or chosen where there is no microphone; the a
   await close();
 });
 
-/** Calls the Graph API as the business. */
+/** A call to the Graph API as the business. */
 const graph = (path, body) => fetch(`${simulator.url}/v26.0/${path}`, {
   method: "POST", headers: { "content-type": "application/json", authorization: `Bearer ${SECRETS.accessToken}` },
   body: JSON.stringify({ messaging_product: "whatsapp", ...body }),
 });
 
-test("what the business asks for is given with a tap: a place, a card, a form; a link and a number are there to open", async () => {
+test("requests for a location, a contact and a form are answered with a tap; links and numbers open", async () => {
   const { page, complaints, close } = await open();
   const before = daemon.messages.length;
   await write(page, "Ana", "human please");
@@ -250,7 +250,7 @@ test("what the business asks for is given with a tap: a place, a card, a form; a
   const asked = await ana.locator(".theirs").evaluateAll((all) => all.map((element) => element.dataset.id));
   assert.deepEqual([place, card, form].map((message) => message.context.id), asked.slice(0, 3));
   await picture(page, "asked");
-  // What somebody said can be looked at as well: the webhook in which the business got it.
+  // The inspector also shows a person's message: the webhook that delivered it.
   const said = ana.locator(".mine").filter({ hasText: "human please" });
   await said.hover();
   await said.getByRole("button", { name: "What was sent" }).click();
@@ -262,7 +262,7 @@ test("what the business asks for is given with a tap: a place, a card, a form; a
   await close();
 });
 
-test("stickers and videos are sent and shown; a file that is gone says so", async () => {
+test("stickers and videos are sent and shown; an expired file is reported", async () => {
   const { page, close } = await open();
   const before = daemon.messages.length;
   const kadri = phone(page, "Kadri");
@@ -271,7 +271,7 @@ test("stickers and videos are sent and shown; a file that is gone says so", asyn
     await attach(page, "Kadri", what);
     await (await choosing).setFiles({ name, mimeType, buffer: Buffer.from("no real one") });
   }
-  // No browser can show this sticker: it stands for one that has expired.
+  // No browser can show this sticker: it stands for an expired one.
   await kadri.locator(".mine .card").getByText("expired").waitFor();
   await kadri.locator(".mine video").waitFor();
   await quiet();
@@ -279,7 +279,7 @@ test("stickers and videos are sent and shown; a file that is gone says so", asyn
   await close();
 });
 
-test("a template is seen as its reader sees it, and the inspector shows what was sent", async () => {
+test("a template is rendered, and the inspector shows the request", async () => {
   const { page, complaints, close } = await open();
   await graph("102290129340398/message_templates", { name: "feast", language: "en", category: "MARKETING", components: [
     { type: "HEADER", format: "TEXT", text: "Summer feast" },
@@ -312,7 +312,7 @@ test("a template is seen as its reader sees it, and the inspector shows what was
   await close();
 });
 
-test("somebody changes their number, hides it, and wants no more marketing", async () => {
+test("a person changes and hides the number and stops marketing", async () => {
   const { page, close } = await open();
   const before = daemon.messages.length;
   const ana = phone(page, "Ana");

@@ -1,4 +1,4 @@
-// A daemon that is not one: shakes hands, checks signatures, and answers what people write with buttons and lists.
+// A fake daemon: answers the handshake, checks signatures, and replies with buttons and lists.
 
 import { createHmac, timingSafeEqual } from "node:crypto";
 import { createServer } from "node:http";
@@ -55,7 +55,7 @@ export async function startDaemon(answer) {
   return daemon;
 }
 
-/** Answers like a small community would. */
+/** Replies like a small community. */
 export async function community(message, send) {
   const to = message.from;
   const reply = message.interactive?.button_reply ?? message.interactive?.list_reply;
@@ -67,7 +67,7 @@ export async function community(message, send) {
     return;
   }
   await send(null, { ...read, typing_indicator: { type: "text" } });
-  // Somebody is fetched, and takes their time.
+  // A person takes over: no reply.
   if (/^human/i.test(message.text?.body ?? "")) return;
   if (reply?.id === "rules-yes") {
     await send(to, { type: "reaction", reaction: { message_id: message.id, emoji: "🎉" } });

@@ -1,20 +1,20 @@
-// Groups on the chat page: made, entered by the link with and without asking, written in, suspended.
+// Groups on the chat page: creation, joining with and without approval, messages, suspension.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { SECRETS } from "./daemon.mjs";
 import { daemon, open, phone, picture, quiet, simulator } from "./opened.mjs";
 
-/** Calls the Graph API as the business; its answer. */
+/** A call to the Graph API as the business. */
 const graph = (path, body) => fetch(`${simulator.url}/v26.0/${path}`, {
   method: "POST", headers: { "content-type": "application/json", authorization: `Bearer ${SECRETS.accessToken}` },
   body: JSON.stringify({ messaging_product: "whatsapp", ...body }),
 });
 
-/** The one group, as the control API shows it. */
+/** The only group, by the control API. */
 const theGroup = async () => (await (await fetch(`${simulator.url}/control/groups`)).json()).groups[0];
 
-/** Makes the group on the page, with these people in it. */
+/** Creates the group on the page with these people. */
 async function make(page, subject, { approval = false, members = [] } = {}) {
   await page.getByRole("button", { name: "New group" }).click();
   const dialog = page.getByRole("dialog");
@@ -27,7 +27,7 @@ async function make(page, subject, { approval = false, members = [] } = {}) {
   return group;
 }
 
-test("a group is made, entered, written in and answered, each from their side", async () => {
+test("a group is created, joined, written to and answered", async () => {
   const { page, complaints, close } = await open();
   const group = await make(page, "Harbour Street", { approval: true, members: ["Ana"] });
   await group.getByRole("button", { name: "About" }).click();
@@ -39,7 +39,7 @@ test("a group is made, entered, written in and answered, each from their side", 
   const made = await theGroup();
   await graph(`${made.id}/join_requests`, { join_requests: [made.join_requests[0].id] });
   await group.getByText("Ana, Kadri").waitFor();
-  // Ana has read it when the phone goes to Kadri.
+  // Ana has read it before Kadri's phone is opened.
   const read = page.waitForResponse((response) => response.url().endsWith("/control/read"));
   await graph("106540352242922/messages", { recipient_type: "group", to: made.id, type: "text", text: { body: "Bram keeps it, *number 7*" } });
   const answer = group.locator(".theirs").filter({ hasText: "number 7" });
@@ -49,7 +49,7 @@ test("a group is made, entered, written in and answered, each from their side", 
   await group.getByRole("textbox").fill("Thank you!");
   await group.getByRole("textbox").press("Enter");
   await group.locator(".mine").getByText("Thank you!").waitFor();
-  // Ana and Kadri both held it: read by all.
+  // Ana and Kadri opened it: read by all.
   await answer.locator(".ticks.read").waitFor();
   await group.getByRole("button", { name: "About" }).click();
   await picture(page, "group");
@@ -59,7 +59,7 @@ test("a group is made, entered, written in and answered, each from their side", 
   await close();
 });
 
-test("who follows the link of an open group is in at once, and the business is told", async () => {
+test("the link of an open group joins at once, and a webhook reports it", async () => {
   const { page, complaints, close } = await open();
   const before = daemon.groups.length;
   const group = await make(page, "Harbour Street");
@@ -89,7 +89,7 @@ test("who follows the link of an open group is in at once, and the business is t
     [["invite_link", "351910000101"], ["invite_link", "31610000102"]]);
   await about();
   await picture(page, "group-joined");
-  // Whoever the business removed does not come back by the link.
+  // A removed participant cannot rejoin by the link.
   await page.keyboard.press("Escape");
   const { id } = await theGroup();
   await fetch(`${simulator.url}/v26.0/${id}/participants`, {
@@ -126,13 +126,13 @@ test("a suspended group is silent on both sides until the suspension ends", asyn
   await group.getByRole("textbox").press("Enter");
   await group.locator(".mine").getByText("After").waitFor();
   await quiet();
-  const told = daemon.groups.map((group) => group.type).filter((type) => type.startsWith("group_suspend"));
-  assert.deepEqual(told, ["group_suspend", "group_suspend_cleared"]);
+  const types = daemon.groups.map((group) => group.type).filter((type) => type.startsWith("group_suspend"));
+  assert.deepEqual(types, ["group_suspend", "group_suspend_cleared"]);
   assert.deepEqual(complaints, []);
   await close();
 });
 
-test("a request to come in can be taken back", async () => {
+test("a join request can be revoked", async () => {
   const { page, close } = await open();
   const group = await make(page, "Harbour Street", { approval: true });
   const about = () => group.getByRole("button", { name: "About" }).click();

@@ -1,16 +1,16 @@
-// What the chat page looks like: by day, by night, on a phone, with groups beside people. A person looks at the pictures;
-// that nothing sticks out or complains is tested.
+// Screenshots of the chat page: light, dark, on a phone, with groups. People review the pictures; the tests check for
+// overflow and console errors.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { control, open, phone, photo, picture, simulator, told, write } from "./opened.mjs";
+import { control, open, phone, photo, picture, simulator, post, write } from "./opened.mjs";
 
 const NARROW = { viewport: { width: 390, height: 780 }, hasTouch: true, isMobile: true };
 
-test("people and groups side by side, also at a phone's width", async () => {
+test("people and groups side by side, also at phone width", async () => {
   for (const [name, options] of [["side-by-side", {}], ["side-by-side-phone", NARROW]]) {
     const { page, complaints, close } = await open({ deviceScaleFactor: 2, viewport: { width: 1720, height: 900 }, ...options });
-    const made = await told("groups", { subject: "Harbour Street", members: ["ana", "bram", "kadri"] });
+    const made = await post("groups", { subject: "Harbour Street", members: ["ana", "bram", "kadri"] });
     const { id } = await (await fetch(`${simulator.url}/control/media?filename=quay.jpg`, {
       method: "POST", headers: { "content-type": "image/jpeg" }, body: (await photo(page)).buffer })).json();
     await control("say", { from: "bram", group: made.id, message: { type: "image", image: { id, caption: "Sunset on the quay" } } });
@@ -34,7 +34,7 @@ for (const [name, options] of [
   ["phone-light", { colorScheme: "light", ...NARROW }],
   ["phone-dark", { colorScheme: "dark", ...NARROW }],
 ]) {
-  test(`it looks as it should: ${name}`, async () => {
+  test(`no overflow and no errors: ${name}`, async () => {
     const { page, complaints, close } = await open({ deviceScaleFactor: 2, ...options });
     const take = (who) => options.isMobile && page.getByRole("navigation").getByRole("button", { name: who }).click();
     const minutes = (n) => control("clock", { advance_ms: n * 60_000 });

@@ -1,9 +1,9 @@
-// The chat page, opened on a fresh simulator in a real browser, and what every test of it does there.
+// Opens the chat page on a fresh simulator in a browser, and helpers for its tests.
 
 import { join } from "node:path";
 import { after, before } from "node:test";
 import { community, startDaemon } from "./daemon.mjs";
-import { PICTURES, startBrowser, startSimulator } from "./house.mjs";
+import { PICTURES, startBrowser, startSimulator } from "./browser.mjs";
 
 export let daemon;
 export let simulator;
@@ -22,9 +22,9 @@ after(async () => {
   await daemon?.close();
 });
 
-/** A fresh simulator's page, and what its console and network complained about. */
+/** Opens the page of a reset simulator; collects console and network errors. */
 export async function open(options = {}) {
-  // What the test before set off has ended: nothing of it arrives in this one.
+  // Wait for the end of the previous test's work.
   await quiet();
   await control("reset", {});
   const context = await browser.newContext({ viewport: { width: 1360, height: 860 }, locale: "en-GB", timezoneId: "Europe/Amsterdam",
@@ -43,10 +43,10 @@ export const control = (path, body) => fetch(`${simulator.url}/control/${path}`,
   method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body),
 });
 
-/** Nothing is on its way any more. */
+/** Waits until nothing is in flight. */
 export const quiet = () => fetch(`${simulator.url}/control/idle?wait_ms=20000`);
 
-// By label and not by role: at phone width those that are not in hand have no role, and are looked at all the same.
+// By label, not by role: at phone width, closed phones have no role.
 export const phone = (page, name) => page.locator(`section[aria-label="${name}"]`);
 
 export async function write(page, name, text) {
@@ -57,10 +57,10 @@ export async function write(page, name, text) {
 
 export const picture = (page, name) => page.screenshot({ path: join(PICTURES, `${name}.png`) });
 
-/** Tells the control API; gives what it answers. */
-export const told = async (path, body) => (await control(path, body)).json();
+/** A request to the control API; returns its response. */
+export const post = async (path, body) => (await control(path, body)).json();
 
-/** A photo: a canvas that the browser paints, so that it is a real one. */
+/** A photo, painted by the browser on a canvas. */
 const paint = (page) => page.evaluate(() => new Promise((done) => {
   const canvas = Object.assign(document.createElement("canvas"), { width: 640, height: 420 });
   const pen = canvas.getContext("2d");

@@ -1,7 +1,7 @@
-// The README's pictures: the demo as a person sees it after a minute, and a day later. `node picture.mjs CHAT_PAGE_URL
-// DEMO.png DAY.png`, with `cargo xtask demo` running. Not a test: what they show is tested in chat.test.mjs and in the scenarios.
+// Takes the README's pictures of the demo: after a minute, and a day later. `node picture.mjs CHAT_PAGE_URL DEMO.png DAY.png`,
+// with `cargo xtask demo` running. Not a test.
 
-import { startBrowser } from "./house.mjs";
+import { startBrowser } from "./browser.mjs";
 
 const [url, out, later] = process.argv.slice(2);
 const post = (path, body) =>
@@ -11,12 +11,12 @@ const say = (body) => post("/control/say", body);
 const sent = (person) =>
   fetch(new URL(`/control/messages?from=business&person=${person}`, url)).then((answer) => answer.json()).then((it) => it.messages);
 
-/** Waits until the community has sent somebody so many messages, and they have arrived. */
+/** Waits until a person has received this many messages. */
 async function until(person, count) {
   for (;;) {
     const messages = await sent(person);
     if (messages.length >= count && messages.every((message) => ["delivered", "read"].includes(message.state))) return messages;
-    // tidy: between two looks at the thing itself, in another process
+    // tidy: the interval between two checks of a condition in another process
     await new Promise((later) => setTimeout(later, 100));
   }
 }
@@ -38,7 +38,7 @@ await until("kadri", 3);
 await page.locator("text=Who can lend me a ladder?").last().waitFor();
 await page.evaluate(() => document.fonts.ready);
 await page.screenshot({ path: out });
-// The evening's news for everybody who did not say STOP; and Bram, who was asked and has not tapped, is asked again.
+// The evening's update for everyone who has not said STOP, and a second question for Bram, who has not tapped.
 await post("/control/clock", { advance_ms: 23 * 60 * 60 * 1000 });
 await until("bram", 4);
 await page.getByRole("button", { name: "Controls" }).click();

@@ -1,16 +1,16 @@
-//! `cargo xtask bench [STEP…]`: the figures, in the profile that is shipped.
+//! `cargo xtask bench [STEP…]`: runs `beadle-bench` in the release profile.
 //!
-//! It builds everything first, so that nothing compiles while something is measured, and leaves the figures in
-//! `bench.json` of the target folder. What the steps are and how they measure is the bench's own affair.
+//! It builds everything first, so that nothing compiles during a measurement, and writes the figures to `bench.json` in the
+//! target folder.
 
 use crate::components;
 use crate::plugins;
 use crate::shell::{self, Result, cargo, command, run as call};
 
-/// Builds and measures; the words are the bench's.
+/// Builds and measures; the arguments are passed to the bench.
 pub fn run(words: &[String]) -> Result {
-    eprintln!("building the daemon and the bench as they are shipped: minutes the first time");
-    // In one go: a selection of its own for the examples would resolve other features, and build the runtime again.
+    eprintln!("building the daemon and the bench in the release profile: minutes the first time");
+    // In one build: another selection would resolve other features and compile wasmtime again (ADR 0012).
     call(cargo().args([
         "build",
         "--release",

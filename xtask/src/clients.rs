@@ -1,7 +1,6 @@
-//! The tests with clients that others wrote for the real platform: pywa and whatsapp-api-js, pointed at the simulator.
+//! Third-party clients of the real platform against the simulator: pywa and whatsapp-api-js.
 //!
-//! They are put under the target folder, in exact versions and by hash, so that nothing of theirs lies among the sources
-//! and a clean target is a clean start.
+//! They are installed below the target folder, in exact versions and by hash.
 
 use crate::python;
 use crate::shell::{self, Failure, Result, command, run as call};
@@ -12,8 +11,8 @@ use std::path::{Path, PathBuf};
 pub fn test() -> Result {
     let tests = shell::root().join("tests").join("clients");
     let folder = shell::target_dir().join("clients");
-    let lost = |error| Failure::new(format!("cannot write {}: {error}", folder.display()));
-    fs::create_dir_all(&folder).map_err(lost)?;
+    let not_written = |error| Failure::new(format!("cannot write {}: {error}", folder.display()));
+    fs::create_dir_all(&folder).map_err(not_written)?;
     let simulator = shell::target_dir().join("debug").join("beadle-simulator");
     pywa(&tests, &simulator)?;
     javascript(&tests, &folder, &simulator)
@@ -22,8 +21,8 @@ pub fn test() -> Result {
 fn pywa(tests: &Path, simulator: &Path) -> Result {
     let python = python::environment("clients", &tests.join("requirements.txt"), "pywa")?;
     let mut test = command(&python);
-    let found = ["-m", "unittest", "discover", "--pattern", "pywa_*_test.py"];
-    test.args(["-W", "ignore"]).args(found).current_dir(tests);
+    let discover = ["-m", "unittest", "discover", "--pattern", "pywa_*_test.py"];
+    test.args(["-W", "ignore"]).args(discover).current_dir(tests);
     call(test.env("BEADLE_SIMULATOR", simulator).env("PYTHONDONTWRITEBYTECODE", "1"))
 }
 
@@ -38,7 +37,7 @@ fn javascript(tests: &Path, folder: &Path, simulator: &Path) -> Result {
     }
     call(command("npm").args(["ci", "--no-audit", "--no-fund", "--loglevel=error"]).current_dir(folder))?;
     let mut test = command("node");
-    // By name: Node takes patterns only since 21.
+    // By name, since Node takes patterns only from version 21.
     let files = ["messages", "templates", "updates"].map(|noun| format!("whatsapp-api-js.{noun}.test.mjs"));
     test.arg("--test").args(files).current_dir(tests);
     call(test.env("BEADLE_SIMULATOR", simulator).env("BEADLE_CLIENTS", folder))

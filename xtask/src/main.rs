@@ -10,6 +10,7 @@ mod docs;
 mod oracle;
 mod pages;
 mod plugins;
+mod proxy;
 mod python;
 mod shell;
 mod stages;

@@ -1,6 +1,6 @@
-//! The tests of when patterns fire, against others' code: cronsim and Python's time zones, with the same tzdata release.
+//! Schedules against an independent implementation: cronsim and Python's time zones, with the same tzdata release.
 //!
-//! What they compare, and where the two mean different things on purpose, stands in `tests/oracle/moments_test.py`.
+//! `tests/oracle/moments_test.py` says what is compared and where the two differ on purpose.
 
 use crate::python;
 use crate::shell::{self, Result, command, run as call};

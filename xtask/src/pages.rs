@@ -1,10 +1,10 @@
-//! The tests of the web pages: a real browser, driven by Node.
+//! Tests of the web pages in Chromium, driven by Node.
 //!
-//! Chromium comes from the system's package manager: installed where we may (apt, as root), else the line to type.
+//! Chromium is installed by apt if this runs as root; otherwise the error names the command.
 
 use crate::shell::{self, Failure, Result, command, run as call};
 
-/// Names that Chromium goes by.
+/// Names of Chromium's program.
 const BROWSERS: &[&str] = &["chromium", "chromium-browser", "google-chrome"];
 
 /// Runs the tests of the pages.
@@ -13,14 +13,14 @@ pub fn test() -> Result {
     if !shell::have("npm") {
         return Err(Failure::new("the pages are tested with Node 20 or newer: install Node.js with npm"));
     }
-    browser()?;
+    ensure_browser()?;
     call(command("npm").args(["ci", "--no-audit", "--no-fund", "--loglevel=error"]).current_dir(&folder))?;
     let simulator = shell::target_dir().join("debug").join("beadle-simulator");
     call(command("npm").args(["test", "--silent"]).current_dir(&folder).env("BEADLE_SIMULATOR", simulator))
 }
 
-/// Makes sure that there is a browser.
-fn browser() -> Result {
+/// Installs a browser if there is none.
+fn ensure_browser() -> Result {
     if BROWSERS.iter().any(|name| shell::have(name)) {
         return Ok(());
     }

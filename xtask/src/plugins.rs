@@ -1,14 +1,13 @@
-//! `cargo xtask plugins [NAME…]`: the plugins of `plugins/`, built and put where the demo and the tests look for them.
+//! `cargo xtask plugins [NAME…]`: builds the plugins of `plugins/` into the folder in which the demo and the tests look.
 //!
-//! The compiler and the way from module to plugin are the workshop's, as for any author; here is only which plugins this
-//! repository has.
+//! The compiler and the conversion are beadle-workshop's, as for any author.
 
 use crate::shell::{self, Failure, Result};
 use beadle_workshop::{Built, TARGET, Toolchain, place};
 use std::fs;
 use std::path::Path;
 
-/// Builds the plugins of these names, or all, and tells about them.
+/// Builds the plugins with these names, or all, and prints them.
 pub fn run(words: &[String]) -> Result {
     for plugin in build(words)? {
         println!("{plugin}");
@@ -16,23 +15,22 @@ pub fn run(words: &[String]) -> Result {
     Ok(())
 }
 
-/// Builds the plugins of these names, or all, into `plugins/` of the target folder.
+/// Builds the plugins with these names, or all, into `plugins/` of the target folder.
 pub fn build(names: &[String]) -> Result<Vec<Built>> {
     build_in("plugins", names, "plugins")
 }
 
-/// Builds the plugins that only scenarios and the bench use, into `test-plugins/` of the target folder: the demo must
-/// not find them.
+/// Builds the plugins for scenarios and the bench into `test-plugins/` of the target folder, where the demo does not look.
 pub fn build_for_tests() -> Result<Vec<Built>> {
     build_in("plugins/tests", &[], "test-plugins")
 }
 
-/// Builds those in a folder of the repository into a folder of the target folder.
+/// Builds plugins of a folder of the repository into a folder below the target folder.
 fn build_in(source: &str, names: &[String], into: &str) -> Result<Vec<Built>> {
-    let names = chosen(names, there(&shell::root().join(source))?)?;
+    let names = chosen(names, packages_in(&shell::root().join(source))?)?;
     let toolchain = Toolchain::find()?;
     eprintln!("plugins: building {} with {}", names.join(", "), toolchain.name());
-    // A folder of their own: another compiler, perhaps, and no waiting for who builds the daemon.
+    // A target folder of their own: another target, and no waiting for the lock of a daemon build.
     let built = shell::root().join("plugins/target");
     let mut command = toolchain.build();
     command.current_dir(shell::root().join("plugins")).env("CARGO_TARGET_DIR", &built);
@@ -46,8 +44,8 @@ fn build_in(source: &str, names: &[String], into: &str) -> Result<Vec<Built>> {
     names.iter().map(|name| place(name, &module(name), &folder)).collect()
 }
 
-/// The plugins of the repository: the folders that are packages.
-fn there(folder: &Path) -> Result<Vec<String>> {
+/// The names of the packages in a folder.
+fn packages_in(folder: &Path) -> Result<Vec<String>> {
     let unreadable = |error| Failure::new(format!("cannot read {}: {error}", folder.display()));
     let entries = fs::read_dir(folder).map_err(unreadable)?;
     let mut names: Vec<String> = entries
@@ -59,12 +57,12 @@ fn there(folder: &Path) -> Result<Vec<String>> {
     Ok(names)
 }
 
-fn chosen(names: &[String], there: Vec<String>) -> Result<Vec<String>> {
+fn chosen(names: &[String], known: Vec<String>) -> Result<Vec<String>> {
     if names.is_empty() {
-        return Ok(there);
+        return Ok(known);
     }
-    match names.iter().find(|name| !there.contains(name)) {
-        Some(name) => Err(Failure::new(format!("no plugin is called `{name}`; there are {}", there.join(", ")))),
+    match names.iter().find(|name| !known.contains(name)) {
+        Some(name) => Err(Failure::new(format!("unknown plugin `{name}`; known are {}", known.join(", ")))),
         None => Ok(names.to_vec()),
     }
 }
@@ -74,11 +72,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_checked_before_anything_is_built() {
-        let there = || vec!["echo".to_owned(), "welcome".to_owned()];
-        assert_eq!(chosen(&[], there()).unwrap(), there());
-        assert_eq!(chosen(&["echo".into()], there()).unwrap(), ["echo"]);
-        let failure = chosen(&["ecko".into()], there()).unwrap_err();
+    fn unknown_name_is_refused_before_the_build() {
+        let known = || vec!["echo".to_owned(), "welcome".to_owned()];
+        assert_eq!(chosen(&[], known()).unwrap(), known());
+        assert_eq!(chosen(&["echo".into()], known()).unwrap(), ["echo"]);
+        let failure = chosen(&["ecko".into()], known()).unwrap_err();
         assert_eq!(failure.to_string(), "no plugin is called `ecko`; there are echo, welcome");
     }
 }

@@ -1,4 +1,4 @@
-//! Running other programs at the root of the repository; what does the running is the workshop's.
+//! Runs other programs at the root of the repository, with beadle-workshop's functions.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -11,12 +11,12 @@ pub fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().map_or_else(PathBuf::new, Path::to_path_buf)
 }
 
-/// Where cargo puts what it builds: `CARGO_TARGET_DIR`, else `target` at the root.
+/// The target folder: `CARGO_TARGET_DIR`, else `target` at the root.
 pub fn target_dir() -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
 }
 
-/// The cargo that runs us.
+/// The cargo that runs this program.
 pub fn cargo() -> Command {
     command(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
 }

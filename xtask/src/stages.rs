@@ -1,16 +1,16 @@
-//! A task in stages: each announced, timed, and named again when it fails.
+//! A task in stages: each is announced and timed, and a failure names the command that repeats it.
 //!
-//! The first failure ends the task, since what comes after it would only bury its message.
+//! The first failure ends the task, so that its message is the last thing printed.
 
 use crate::shell::{Failure, Result};
 use std::time::{Duration, Instant};
 
-/// What has run so far, and how long it took.
+/// The stages that have run, with their times.
 #[derive(Default)]
 pub struct Stages(Vec<(String, Duration)>);
 
 impl Stages {
-    /// Runs one stage; `again` is the command that runs it alone.
+    /// Runs a stage. `again` is the command that repeats it alone.
     pub fn stage(&mut self, name: &str, again: &str, work: impl FnOnce() -> Result) -> Result {
         eprintln!("\n── {name}");
         let start = Instant::now();
@@ -22,14 +22,14 @@ impl Stages {
         })
     }
 
-    /// The time of each stage and of all.
+    /// Prints the time of each stage and the total.
     pub fn print(&self) {
         eprintln!("\n── times");
         for (name, time) in &self.0 {
             eprintln!("{:>8.1} s  {name}", time.as_secs_f64());
         }
         let total: Duration = self.0.iter().map(|(_, time)| *time).sum();
-        eprintln!("{:>8.1} s  in all", total.as_secs_f64());
+        eprintln!("{:>8.1} s  total", total.as_secs_f64());
     }
 }
 
@@ -38,7 +38,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_failing_stage_says_how_to_run_it_again() {
+    fn failing_stage_names_the_command_to_repeat_it() {
         let mut stages = Stages::default();
         stages.stage("first", "do first", || Ok(())).unwrap();
         let failure = stages.stage("second", "do second", || Err(Failure::new("it broke"))).unwrap_err();

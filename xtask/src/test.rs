@@ -1,28 +1,28 @@
-//! `cargo xtask test`: everything that must pass, in the order in which a mistake shows cheapest.
+//! `cargo xtask test`: everything that must pass, cheapest checks first.
 //!
-//! It sets up what it needs, and says so when it installs something. The first stage that fails ends it, with the
-//! command that runs that stage alone. It asserts nothing about time; it prints the time of each stage.
+//! It installs what it needs and says so. The first stage that fails ends it with the command that repeats that stage. It
+//! prints the time of each stage and asserts none.
 
 use crate::shell::{self, Failure, Result, cargo, run as call};
 use crate::stages::Stages;
-use crate::{clients, oracle, pages, plugins, tidy};
+use crate::{clients, oracle, pages, plugins, proxy, tidy};
 use std::process::Command;
 
-/// What was asked for on the command line.
+/// The command line.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Options {
-    /// More rounds of the random scenarios and of the property tests (mutated webhooks among them).
+    /// More rounds of random scenarios and property tests.
     long: bool,
-    /// Where their randomness begins; printed by a scenario that fails.
+    /// The seed of their random numbers; a scenario that fails prints it.
     seed: Option<u64>,
     /// Only these stages; all where empty.
     only: Vec<String>,
 }
 
-/// A stage: its name and its work.
+/// A stage: name and function.
 type Stage = (&'static str, fn(&Options) -> Result);
 
-/// In this order. Formatting and text first: they need no compiler and fail most often.
+/// The stages in order. Formatting and text come first: they need no compiler and fail most often.
 const STAGES: &[Stage] = &[
     ("fmt", |_| {
         call(cargo().args(["fmt", "--all", "--check"]))?;
@@ -38,16 +38,17 @@ const STAGES: &[Stage] = &[
         call(plugins_cargo().args(["clippy", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"]))?;
         call(plugins_cargo().args(["test", "--quiet", "--workspace"]))
     }),
-    // The whole workspace at once, here and below: a part of it would resolve other features and build wasmtime again.
+    // Always the whole workspace: a part of it would resolve other features and compile wasmtime again (ADR 0012).
     ("build", |_| call(cargo().args(["build", "--workspace", "--all-targets"]))),
     ("units", |options| call(units(options).args(["test", "--quiet", "--workspace", "--exclude", "beadle-e2e"]))),
     ("e2e", |options| call(end_to_end(options).args(["test", "--quiet", "--workspace", "--test", "scenarios"]))),
+    ("proxy", |_| proxy::test()),
     ("oracle", |options| oracle::test(options.seed)),
     ("clients", |_| clients::test()),
     ("pages", |_| pages::test()),
 ];
 
-/// Runs the stages that were asked for.
+/// Runs the requested stages.
 pub fn run(words: &[String]) -> Result {
     let options = parse(words)?;
     let mut stages = Stages::default();
@@ -68,12 +69,12 @@ fn parse(words: &[String]) -> Result<Options> {
             "--long" => options.long = true,
             "--seed" => {
                 let number = words.next().and_then(|word| word.parse().ok());
-                options.seed = Some(number.ok_or_else(|| Failure::new("`--seed` takes a whole number"))?);
+                options.seed = Some(number.ok_or_else(|| Failure::new("`--seed` must be followed by a whole number"))?);
             }
             name if STAGES.iter().any(|(stage, _)| *stage == name) => options.only.push(name.into()),
             other => {
                 let names: Vec<&str> = STAGES.iter().map(|(name, _)| *name).collect();
-                return Err(Failure::new(format!("`{other}` is no stage; the stages are {}", names.join(", "))));
+                return Err(Failure::new(format!("unknown stage `{other}`; the stages are {}", names.join(", "))));
             }
         }
     }
@@ -91,17 +92,17 @@ fn again(stage: &str, options: &Options) -> String {
     line
 }
 
-/// Cargo, in the workspace of the plugins: the same code for this machine, where tests can look into it.
+/// Cargo in the workspace of the plugins, whose unit tests run natively.
 fn plugins_cargo() -> Command {
     let mut command = cargo();
     command.current_dir(shell::root().join("plugins")).env("CARGO_TARGET_DIR", shell::root().join("plugins/target"));
     command
 }
 
-/// Cases of each property test in a long run, for the usual 256: minutes for all of them, of which mutated webhooks have most.
+/// Cases of each property test in a long run instead of 256: minutes in total.
 const LONG_CASES: u32 = 20_000;
 
-/// Cargo, with what the property tests want to know. One that fails prints its smallest case and keeps it beside the test.
+/// Cargo with the environment of the property tests. One that fails stores its smallest case next to the test.
 fn units(options: &Options) -> Command {
     let mut command = cargo();
     if options.long {
@@ -113,7 +114,7 @@ fn units(options: &Options) -> Command {
     command
 }
 
-/// Cargo, with what the scenarios want to know.
+/// Cargo with the environment of the scenarios.
 fn end_to_end(options: &Options) -> Command {
     let mut command = cargo();
     if options.long {
@@ -134,14 +135,14 @@ mod tests {
     }
 
     #[test]
-    fn a_stage_can_be_run_again_as_printed() {
+    fn printed_command_repeats_the_stage() {
         let options = parsed("e2e --long --seed 7").unwrap();
         assert_eq!(options, Options { long: true, seed: Some(7), only: vec!["e2e".into()] });
         assert_eq!(again("e2e", &options), "cargo xtask test e2e --long --seed 7");
     }
 
     #[test]
-    fn mistakes_are_told() {
+    fn mistakes_are_reported() {
         assert!(parsed("--seed").unwrap_err().to_string().contains("whole number"));
         assert!(parsed("e3e").unwrap_err().to_string().contains("fmt, tidy"));
     }

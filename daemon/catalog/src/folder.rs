@@ -28,6 +28,7 @@ impl Stamp {
 
     /// For how long nothing about it has changed, by the file system's clock.
     pub fn quiet_for(&self) -> Duration {
+        #[expect(clippy::disallowed_methods, reason = "compared with the file system's time stamps")]
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos());
         let quiet = i128::try_from(now).unwrap_or(0) - self.changed_ns.max(self.modified_ns);
         Duration::from_nanos(u64::try_from(quiet).unwrap_or(0))

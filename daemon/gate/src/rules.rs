@@ -40,9 +40,9 @@ pub enum Rule {
     Kind,
     /// Their 24-hour window is open.
     Window,
-    /// Not too many to one contact ([`crate::pace::PairRate`]).
+    /// Not too many to one contact ([`crate::pace::Pair`]).
     PairRate,
-    /// Not too many from one number ([`crate::pace::Throughput`]).
+    /// Not too many from one number ([`crate::pace::Bucket`]).
     Throughput,
 }
 

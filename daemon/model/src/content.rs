@@ -1,8 +1,7 @@
-//! The content of a received message, as in `types.content` of the plugin contract. What is sent is
-//! in [`crate::outgoing`].
+//! What is inside a message that came in: the Rust face of `types.content` in the plugin contract. What goes out is in
+//! [`crate::outgoing`].
 //!
-//! Serialised as JSON, these are the bodies that the store keeps: a name here is a name on disk, so
-//! once a version is released, add names and do not rename any.
+//! Serialised as JSON these are the bodies that the store keeps, so a name here is a name on disk: add, do not rename.
 
 use crate::{MediaId, MessageId, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -11,149 +10,149 @@ use serde_json::Value;
 /// A tapped button or a chosen list row.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Choice {
-    /// The id that the sender of the button gave it.
+    /// The id that the sender gave it.
     pub id: String,
-    /// The visible title.
+    /// What the person saw.
     pub title: String,
     /// The second line of a list row.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
 }
 
-/// A file that arrived with a message.
+/// A file that came with a message.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Media {
-    /// Beadle's id, assigned by the store at the append.
+    /// Ours; given by the store when the event is appended.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub handle: Option<MediaId>,
-    /// The platform's id of the bytes, valid for 7 days.
+    /// The platform's id of the bytes; it lives for 7 days.
     pub platform: String,
-    /// The MIME type with its parameters, as reported: `audio/ogg; codecs=opus`.
+    /// As the platform says, parameters and all: `audio/ogg; codecs=opus`.
     pub mime_type: String,
-    /// SHA-256 of the bytes, as reported.
+    /// Of the bytes, as the platform says.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sha256: Option<String>,
-    /// The caption.
+    /// What was written with it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub caption: Option<String>,
-    /// A document's file name.
+    /// A document's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub filename: Option<String>,
-    /// Whether it is a voice message.
+    /// A voice message.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub voice: bool,
-    /// Whether it is an animated sticker.
+    /// A sticker that moves.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub animated: bool,
 }
 
-/// A location.
+/// A place on the map.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Location {
     /// Degrees north.
     pub latitude: f64,
     /// Degrees east.
     pub longitude: f64,
-    /// The name of the place.
+    /// What it is called.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// The address in words.
+    /// Where it is, in words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub address: Option<String>,
 }
 
-/// A product in an order.
+/// One product in an order.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct OrderItem {
-    /// The shop's id of the product.
+    /// The shop's own id of it.
     pub product: String,
-    /// The number of pieces.
+    /// How many.
     pub quantity: u32,
-    /// The price in the currency's unit, as the platform prints it.
+    /// In the currency's own unit, as the platform prints it.
     pub price: String,
     /// ISO 4217.
     pub currency: String,
 }
 
-/// An order from a catalogue.
+/// A filled basket.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Order {
     /// The catalogue's id.
     pub catalog: String,
-    /// The text sent with the order.
+    /// What was written with it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,
-    /// The ordered products.
+    /// What they want.
     pub items: Vec<OrderItem>,
 }
 
-/// What a person sent. Kinds that this version does not know are kept in `Other`.
+/// What a person sent. Kinds that are not understood yet are kept whole in `Other`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", content = "value", rename_all = "kebab-case")]
 pub enum Content {
-    /// A text.
+    /// Plain text.
     Text(String),
-    /// A tapped reply button.
+    /// A reply button was tapped.
     Button(Choice),
-    /// A chosen list row.
+    /// A list row was chosen.
     ListRow(Choice),
-    /// A tapped quick-reply button of a template.
+    /// A template's quick-reply button was tapped.
     TemplateButton(Choice),
-    /// An image.
+    /// A picture.
     Image(Media),
-    /// A video.
+    /// A film.
     Video(Media),
-    /// An audio file or voice message.
+    /// Sound, or a voice message.
     Audio(Media),
-    /// A document.
+    /// A file.
     Document(Media),
     /// A sticker.
     Sticker(Media),
-    /// A location.
+    /// A place on the map.
     Location(Location),
-    /// Contact cards, as the platform's JSON array.
+    /// Contact cards, as the platform's array.
     Contacts(Value),
-    /// An order.
+    /// A filled basket.
     Order(Order),
     /// A completed flow: the text of its `response_json`.
     Flow(String),
-    /// A reply to a request for permission to call.
+    /// Whether they may be called.
     CallPermission {
-        /// Whether calls are allowed.
+        /// They said yes.
         granted: bool,
-        /// When the permission ends.
+        /// Until when.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         until: Option<Timestamp>,
     },
-    /// An edit of an earlier message.
+    /// They changed an earlier message.
     Edited {
-        /// The platform's id of the edited message.
+        /// That message, as the platform names it.
         original: String,
-        /// The new text or caption, if any.
+        /// Its new text or caption, where it has one.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         text: Option<String>,
-        /// The new message as the platform's JSON.
+        /// The new message, as the platform wrote it.
         json: Value,
     },
-    /// The deletion of an earlier message.
+    /// They took an earlier message back.
     Deleted {
-        /// The platform's id of the deleted message.
+        /// That message, as the platform names it.
         original: String,
     },
-    /// A message that the platform cannot deliver to businesses; its type, if reported.
+    /// The platform says that it cannot show it; what it was, where told.
     Unsupported(Option<String>),
-    /// A kind that this version does not know.
+    /// Anything else, as the platform wrote it.
     Other {
-        /// The platform's `type`.
+        /// The platform's own `type`.
         kind: String,
-        /// The platform's JSON object.
+        /// The platform's object, whole.
         json: Value,
     },
 }
 
 impl Content {
-    /// The file, if the content is one.
+    /// The file in it, where there is one.
     pub fn media(&self) -> Option<&Media> {
         match self {
             Content::Image(media)
@@ -165,7 +164,7 @@ impl Content {
         }
     }
 
-    /// The file, if the content is one.
+    /// The same, to be changed.
     pub fn media_mut(&mut self) -> Option<&mut Media> {
         match self {
             Content::Image(media)
@@ -177,7 +176,7 @@ impl Content {
         }
     }
 
-    /// The text, if the content is one.
+    /// The text that a person typed, where it is one.
     pub fn text(&self) -> Option<&str> {
         match self {
             Content::Text(body) => Some(body),
@@ -186,28 +185,28 @@ impl Content {
     }
 }
 
-/// What a message quotes, or that it was forwarded.
+/// What a message answers, or that it was forwarded.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Context {
-    /// The platform's id of the quoted message.
+    /// The quoted message, as the platform names it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quoted: Option<String>,
-    /// The quoted message if Beadle sent it; filled in by the store at the append.
+    /// The same, where we sent it; found by the store when the event is appended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quoted_message: Option<MessageId>,
-    /// Whether it was forwarded.
+    /// Forwarded at all.
     #[serde(default)]
     pub forwarded: bool,
-    /// Whether it was forwarded more than five times.
+    /// Forwarded more than five times.
     #[serde(default)]
     pub frequently_forwarded: bool,
 }
 
-/// The advertisement or post that led to a message.
+/// The advertisement or post that brought a person here.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Referral {
-    /// Its address.
+    /// Address of the advertisement.
     pub source_url: Option<String>,
     /// Its id.
     pub source_id: Option<String>,
@@ -217,8 +216,8 @@ pub struct Referral {
     pub headline: Option<String>,
     /// Its text.
     pub body: Option<String>,
-    /// `ctwa_clid`, for reporting a conversion.
+    /// `ctwa_clid`, to report a conversion with.
     pub click_id: Option<String>,
 }
 
-pub use crate::outgoing::{Button, Outgoing, RepeatPolicy, Row, Section};
+pub use crate::outgoing::{Button, Outgoing, Repeat, Row, Section};

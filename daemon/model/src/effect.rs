@@ -1,13 +1,13 @@
-//! Effects: what a plugin asked for while it handled one event.
+//! What a plugin asked for while it handled one event: written down here, done by the pipeline when the call is over.
 //!
-//! The sandbox buffers effects after the gate's first check; the pipeline carries them out after
-//! the call. All effects of one call are committed together with the completion of the handling, or
-//! none is. Limits are in `sandbox`, execution in `store` and `pipeline`.
+//! An effect is a wish that has passed the first look of the gate. All effects of one call are committed together with
+//! the fact that the event was handled, or none is. It is not the place where limits are kept (`sandbox`), nor where
+//! they are carried out (`store`, `pipeline`).
 
 use crate::{ContactId, ConversationId, Outgoing, Timestamp};
 use serde::{Deserialize, Serialize};
 
-/// The owner of a state value or timer, so that it can be erased with a person.
+/// Whom a value or a timer is about; erased with them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(tag = "kind", content = "id", rename_all = "kebab-case")]
 pub enum Scope {
@@ -20,7 +20,7 @@ pub enum Scope {
 }
 
 impl Scope {
-    /// The kind and id as the store's columns.
+    /// A kind and a number, as columns keep it.
     pub fn as_columns(self) -> (i64, i64) {
         match self {
             Scope::Plugin => (0, 0),
@@ -29,7 +29,7 @@ impl Scope {
         }
     }
 
-    /// The reverse; `None` for a kind that this version does not know.
+    /// The way back; `None` for a kind that this version does not know.
     pub fn from_columns(kind: i64, id: i64) -> Option<Self> {
         match kind {
             0 => Some(Scope::Plugin),
@@ -40,15 +40,15 @@ impl Scope {
     }
 }
 
-/// A refusal by the gate or a limit, as a plugin gets it.
+/// A "no" from the gate or a limit, as a plugin gets it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[error("{message} ({code})")]
 pub struct Refusal {
-    /// Stable, in kebab case; `beadle explain` documents it.
+    /// Stable, in kebab-case; `beadle explain` knows it.
     pub code: String,
     /// One sentence for people.
     pub message: String,
-    /// An alternative.
+    /// What could be done instead.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instead: Option<String>,
 }
@@ -59,7 +59,7 @@ impl Refusal {
         Self { code: code.into(), message: message.into(), instead: None }
     }
 
-    /// Adds an alternative.
+    /// The same, with what could be done instead.
     #[must_use]
     pub fn instead(mut self, instead: impl Into<String>) -> Self {
         self.instead = Some(instead.into());
@@ -67,34 +67,33 @@ impl Refusal {
     }
 }
 
-/// The version of a state value: the number of the commit that wrote it; `None` if there is no
-/// value.
+/// The version of a state value: the number of the commit that wrote it; `None` where there is no value.
 pub type StateVersion = Option<i64>;
 
-/// A read that is checked again when the effects are committed.
+/// What a call learned from the store; checked when its effects are committed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StateRead {
     /// One key.
     Key {
-        /// The scope.
+        /// Whose.
         scope: Scope,
         /// The key.
         key: String,
-        /// The version that was read.
+        /// What was seen.
         version: StateVersion,
     },
-    /// A listing: all keys and versions after `after` up to and including `until` (`None`: to the
-    /// end of the prefix). A key that appeared or vanished in that range makes the read stale too.
+    /// A listing: the keys and versions seen between `after` (exclusive) and `until` (inclusive; `None`: to the end of
+    /// the prefix), so that a new or vanished key in that stretch is a stale read too.
     Scan {
-        /// The scope.
+        /// Whose.
         scope: Scope,
-        /// The prefix of the keys.
+        /// What the keys begin with.
         prefix: String,
-        /// The exclusive lower bound.
+        /// From behind this key.
         after: Option<String>,
-        /// The inclusive upper bound, if a limit cut the listing.
+        /// To this key, where the listing was cut by its limit.
         until: Option<String>,
-        /// The keys and versions that were read, in key order.
+        /// What was seen, in key order.
         seen: Vec<(String, i64)>,
     },
 }
@@ -102,27 +101,27 @@ pub enum StateRead {
 /// A change of the plugin's state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StateWrite {
-    /// Sets a value.
+    /// Put a value, which is gone from `expires_at` on.
     Set {
-        /// The scope.
+        /// Whose.
         scope: Scope,
         /// 1 to 256 bytes.
         key: String,
-        /// At most 256 KiB.
+        /// 256 KiB at most.
         value: Vec<u8>,
-        /// When the value expires.
+        /// Gone from then on.
         expires_at: Option<Timestamp>,
     },
-    /// Deletes a value.
+    /// Remove a value.
     Delete {
-        /// The scope.
+        /// Whose.
         scope: Scope,
         /// The key.
         key: String,
     },
-    /// Adds to a counter; never conflicts.
+    /// Add to a counter; never conflicts.
     Add {
-        /// The scope.
+        /// Whose.
         scope: Scope,
         /// The key.
         key: String,
@@ -134,81 +133,80 @@ pub enum StateWrite {
 /// A change of the plugin's timers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TimerWrite {
-    /// Sets or replaces a timer.
+    /// Set or replace.
     Set {
-        /// The scope.
+        /// Whose.
         scope: Scope,
-        /// The timer's name within its scope.
+        /// With the scope, the timer's name.
         key: String,
-        /// When it is due.
+        /// When.
         due_at: Timestamp,
-        /// Returned with the event.
+        /// Comes back with the event.
         payload: Vec<u8>,
     },
-    /// Changes the due time of a timer.
+    /// To another time.
     Move {
-        /// The scope.
+        /// Whose.
         scope: Scope,
-        /// The timer's name within its scope.
+        /// With the scope, the timer's name.
         key: String,
-        /// When it is due.
+        /// When.
         due_at: Timestamp,
     },
-    /// Cancels a timer.
+    /// Forget it.
     Cancel {
-        /// The scope.
+        /// Whose.
         scope: Scope,
-        /// The timer's name within its scope.
+        /// With the scope, the timer's name.
         key: String,
     },
 }
 
-/// A file that a plugin created; its bytes are on disk already.
+/// A file that a plugin made; its bytes are on disk already.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewMedia {
-    /// Its id, reserved by the host.
+    /// Reserved by the host.
     pub media: crate::MediaId,
-    /// For example `image/png`.
+    /// `image/png`
     pub mime_type: String,
-    /// The name under which it is sent as a document.
+    /// As a document's name.
     pub filename: Option<String>,
-    /// SHA-256 of the bytes, in hexadecimal.
+    /// Of the bytes, in hexadecimal digits.
     pub sha256: String,
-    /// The number of bytes.
+    /// How many.
     pub bytes: i64,
 }
 
-/// A message that a plugin asked to send.
+/// A message that a plugin asked for.
 #[derive(Clone, Debug, PartialEq)]
-pub struct SendEffect {
-    /// The destination.
+pub struct SendWish {
+    /// Where to.
     pub conversation: ConversationId,
-    /// The message.
+    /// What.
     pub body: Outgoing,
-    /// The id that the plugin was given, reserved by the host.
+    /// The id that the plugin was told; taken from [`crate::MessageId`] numbers that the host reserved.
     pub message: crate::MessageId,
-    /// Whether it answers the event in its own conversation (`replies`) instead of writing first
-    /// (`messages`).
+    /// It answers the event of its own conversation (`replies`), rather than writing first (`messages`).
     pub reply: bool,
 }
 
-/// Everything that one call asked for.
+/// All that one call asked for.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Effects {
-    /// Reads to check at commit.
+    /// What was read, for the check at commit.
     pub reads: Vec<StateRead>,
-    /// State changes in call order.
+    /// State, in the order asked.
     pub state: Vec<StateWrite>,
-    /// Timer changes in call order.
+    /// Timers, in the order asked.
     pub timers: Vec<TimerWrite>,
-    /// Files in the order of creation.
+    /// Files, in the order made.
     pub media: Vec<NewMedia>,
-    /// Messages in call order.
-    pub sends: Vec<SendEffect>,
+    /// Messages, in the order asked.
+    pub sends: Vec<SendWish>,
 }
 
 impl Effects {
-    /// Whether there is nothing to commit; there may have been reads.
+    /// Nothing was asked for; there may have been reads.
     pub fn is_empty(&self) -> bool {
         self.state.is_empty() && self.timers.is_empty() && self.media.is_empty() && self.sends.is_empty()
     }

@@ -1,210 +1,207 @@
-//! Events: everything that happens, as the inbox keeps it and plugins receive it.
+//! Events: everything that happens, in the form that the inbox keeps and plugins are told.
 //!
-//! An [`Event`] has an id, a conversation, times, and a body by kind. The kinds are the interfaces
-//! of the plugin contract, one to one.
+//! An [`Event`] is what the inbox gave an id: where it belongs (conversation), when, and a body by kind. Its kinds are
+//! the interfaces of the plugin contract, one to one.
 
 mod kind;
-mod notification;
+mod news;
 
 pub use kind::EventKind;
-pub use notification::{ChannelNotification, GroupNotification, MergedContact, Pricing, Problem};
+pub use news::{ChannelNews, GroupNews, Merged, Pricing, Problem};
 
 use crate::{
-    ContactId, Content, Context, ConversationView, EventId, Keyword, MessageId, PluginNo, Referral, Scope, Timestamp,
+    ContactId, Content, Context, ConversationView, EventId, MessageId, PluginNo, Referral, Scope, Timestamp, Word,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::sync::Arc;
 
-/// What happened, by kind. Serialised as JSON, this is the body that the store keeps.
+/// What happened, by kind.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
 pub enum EventBody {
-    /// A person sent a message.
+    /// A person wrote.
     Message {
-        /// The platform's id of the message.
+        /// The platform's id.
         message: String,
-        /// Its content.
+        /// What.
         content: Content,
-        /// The message that it quotes, or that it was forwarded.
+        /// What it answers.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         context: Option<Context>,
-        /// The advertisement or post that led to it.
+        /// The advertisement they came from.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         referral: Option<Referral>,
-        /// The reserved word that it consists of. Answerers do not run for such an event.
+        /// The word of Beadle's own that it is; then answerers do not run.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        keyword: Option<Keyword>,
-        /// The plugin whose message it answers by a tap or a quote; it gets the event right after
-        /// the guards.
+        word: Option<Word>,
+        /// The plugin that it answers by a tap or a quote; it goes there right after the guards.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         addressed: Option<PluginNo>,
-        /// Other fields that the platform sent.
+        /// What the platform told besides.
         #[serde(default, skip_serializing_if = "Value::is_null")]
         extra: Value,
     },
-    /// A person reacted to a message.
+    /// A person reacted.
     Reaction {
         /// The platform's id of the message reacted to.
         message: String,
-        /// The same message, if Beadle sent it.
+        /// The same, where we sent it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         own_message: Option<MessageId>,
-        /// `None` if the reaction was removed.
+        /// `None`: taken back.
         emoji: Option<String>,
-        /// Other fields that the platform sent.
+        /// What the platform told besides.
         #[serde(default, skip_serializing_if = "Value::is_null")]
         extra: Value,
     },
-    /// A person asks to join a group, or withdraws the request.
+    /// Someone asks to come into a group, or does so no longer.
     JoinRequest {
         /// The platform's id of the request.
         request: String,
-        /// Whether the request was withdrawn.
+        /// They took it back.
         #[serde(default)]
         revoked: bool,
-        /// Other fields that the platform sent.
+        /// What the platform told besides.
         #[serde(default, skip_serializing_if = "Value::is_null")]
         extra: Value,
     },
-    /// A phone number, its account or one of its templates changed.
-    ChannelChanged(ChannelNotification),
-    /// A contact changed.
+    /// A number, its account or one of its templates changed.
+    ChannelChanged(ChannelNews),
+    /// Something about a contact changed.
     ContactChanged {
-        /// `created`, `renamed`, `number-changed`, `id-changed`, `identity-changed`,
-        /// `marketing-stopped`, `merged`, `edited`, …
+        /// `created`, `renamed`, `number-changed`, `id-changed`, `identity-changed`, `marketing-stopped`, `merged`, …
         change: String,
-        /// For `merged`: the contact that was merged into this one.
+        /// With `merged`: who is one with them now.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        merged: Option<Box<MergedContact>>,
-        /// Other fields that the platform sent, without names and numbers.
+        merged: Option<Box<Merged>>,
+        /// What the platform told besides, without names and numbers.
         #[serde(default, skip_serializing_if = "Value::is_null")]
         extra: Value,
     },
-    /// A group changed, or a request about one was answered.
-    GroupChanged(Box<GroupNotification>),
-    /// A colleague sent a message from the phone that shares the number.
+    /// A group changed, or what was asked about one is answered.
+    GroupChanged(Box<GroupNews>),
+    /// A colleague wrote, from the telephone that has the number too.
     Echo {
-        /// The platform's id of the message.
+        /// The platform's id.
         message: String,
-        /// Its content.
+        /// What.
         content: Content,
-        /// The message that it quotes, or that it was forwarded.
+        /// What it answers.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         context: Option<Context>,
-        /// Other fields that the platform sent.
+        /// What the platform told besides.
         #[serde(default, skip_serializing_if = "Value::is_null")]
         extra: Value,
     },
-    /// A person joined a community or group.
+    /// Someone joined.
     MemberJoined {
         /// `first-message`, `start`, `join`.
         reason: String,
-        /// Whether the person had left before.
+        /// They had left before.
         again: bool,
     },
-    /// A person left a community or group.
+    /// Someone left.
     MemberLeft {
         /// `stop`, `leave`.
         reason: String,
     },
     /// A timer is due.
     Timer {
-        /// The plugin that set it.
+        /// Whose timer.
         plugin: PluginNo,
-        /// The scope that it was set for.
+        /// Whom it is about.
         scope: Scope,
-        /// Its key.
+        /// Its name.
         key: String,
-        /// When it was due.
+        /// When it was to be.
         due_at: Timestamp,
-        /// The payload that it was set with.
+        /// What was put in.
         payload: Vec<u8>,
     },
-    /// The status of a sent message changed.
+    /// What became of a message.
     MessageStatus {
-        /// The plugin that sent it.
+        /// Whose message.
         plugin: PluginNo,
-        /// Beadle's id of the message.
+        /// Ours.
         message: MessageId,
-        /// The platform's id, once known.
+        /// The platform's, once it has one.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         platform: Option<String>,
-        /// `sent`, `delivered`, `read`, `played`, `failed`, or a status that this version does not
-        /// know.
+        /// `sent`, `delivered`, `read`, `played`, `failed`, or what the platform says next year.
         status: String,
         /// Why it failed.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         problem: Option<Problem>,
-        /// The price that the platform reported with this status.
+        /// What it costs, where the platform told with this status.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pricing: Option<Pricing>,
-        /// For a group: the member whom the status is about.
+        /// In a group: the member that it is about.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         participant: Option<ContactId>,
-        /// Other fields that the platform sent: `template_id`, `conversation`, …
+        /// What the platform told besides: `template_id`, `conversation`, …
         #[serde(default, skip_serializing_if = "Value::is_null")]
         extra: Value,
     },
     /// A schedule fires for a plugin.
     Schedule {
-        /// The plugin.
+        /// For whom.
         plugin: PluginNo,
-        /// The schedule's number in the store, which identifies its lane.
+        /// The schedule's number in the store: what its lane is known by.
         no: i64,
-        /// The schedule's name.
+        /// Its name.
         schedule: String,
-        /// The planned time.
+        /// When it was to be.
         planned_at: Timestamp,
-        /// The IANA time zone of the plan.
+        /// The IANA zone it was planned in.
         timezone: String,
-        /// Whether it is only for members in that zone.
+        /// Only for members who live in that zone.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         for_zone: bool,
-        /// The delay from the planned time to this event, in milliseconds.
+        /// How much later than planned it became an event.
         late_by_ms: u64,
-        /// Whether it was missed and is caught up.
+        /// It was missed, and is caught up.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         caught_up: bool,
-        /// Whether an operator started it, outside its plan.
+        /// A person had it fire, at no planned time.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         by_hand: bool,
-        /// The payload from the configuration.
+        /// As configured.
         #[serde(default, skip_serializing_if = "Value::is_null")]
         payload: Value,
     },
-    /// A conversation's window will close soon.
+    /// A conversation's window is about to close.
     WindowExpiring {
-        /// When it closes.
+        /// When.
         closes_at: Timestamp,
-        /// The lead time of this notice, in milliseconds.
+        /// The lead time that it was told at.
         lead_ms: i64,
     },
     /// A conversation's window has closed.
     WindowClosed {
-        /// When it closed.
+        /// When.
         closed_at: Timestamp,
     },
     /// A plugin's folder of documents changed.
     DocumentsChanged {
-        /// The plugin.
+        /// Whose folder.
         plugin: PluginNo,
-        /// Documents that are new or have new content.
+        /// New, or with another content.
         changed: Vec<String>,
-        /// Documents that were removed.
+        /// Gone.
         removed: Vec<String>,
     },
-    /// A webhook of a kind that no plugin can subscribe to.
+    /// A kind that no plugin can export yet.
     Unrouted {
         /// The platform's `field`, or `field/type`.
         kind: String,
-        /// Its JSON.
+        /// Its JSON, whole.
         json: Value,
     },
 }
 
 impl EventBody {
-    /// The kind of the event.
+    /// Its kind.
     pub fn kind(&self) -> EventKind {
         match self {
             EventBody::Message { .. } => EventKind::Message,
@@ -226,7 +223,7 @@ impl EventBody {
         }
     }
 
-    /// The plugin that the event is for, if it is for one (its timer, its message).
+    /// The one plugin that it is for, where it is for one (its timer, its message).
     pub fn only_for(&self) -> Option<PluginNo> {
         match self {
             EventBody::Timer { plugin, .. }
@@ -238,58 +235,58 @@ impl EventBody {
     }
 }
 
-/// An event in the inbox.
+/// An event as the inbox keeps it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Event {
-    /// Its id.
+    /// Its place in the inbox.
     pub id: EventId,
-    /// When it happened, by the platform's clock.
+    /// When it happened, as the platform says.
     pub happened_at: Timestamp,
-    /// When it was received.
+    /// When we had it.
     pub received_at: Timestamp,
-    /// The conversation at the time of the append, or when it was read back after a restart; `None`
-    /// for events outside a conversation.
+    /// The conversation as it stood when the event was appended (or read again after a restart); none for events that
+    /// belong to none.
     pub conversation: Option<Arc<ConversationView>>,
     /// What happened.
     pub body: EventBody,
 }
 
 impl Event {
-    /// The kind of the event.
+    /// Its kind.
     pub fn kind(&self) -> EventKind {
         self.body.kind()
     }
 
-    /// The contact that the event is about, if any.
+    /// The person it is about, where there is one.
     pub fn contact(&self) -> Option<ContactId> {
         self.conversation.as_ref().map(|conversation| conversation.contact.id)
     }
 }
 
-/// A plugin's decision about an event.
+/// What one plugin decided of one event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Disposition {
-    /// Not for this plugin.
+    /// Not for me.
     Pass,
-    /// Answered by this plugin.
+    /// Answered.
     Claimed,
-    /// Nobody may answer (guards only).
+    /// Nobody may answer (guards).
     Stopped,
 }
 
-/// How an event ended, as observers see it.
+/// How an event ended, for those who only watch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "how", content = "by", rename_all = "kebab-case")]
 pub enum Ending {
-    /// No plugin claimed it.
+    /// Nobody claimed it.
     Passed,
-    /// This plugin answered it.
+    /// This plugin answered.
     Claimed(PluginNo),
-    /// This plugin answered it with a question, such as buttons, a list or a form.
+    /// This plugin answered with a question: something to tap, to choose or to fill in.
     Asked(PluginNo),
     /// This guard stopped it.
     Stopped(PluginNo),
-    /// Beadle answered it (STOP, START).
+    /// Beadle itself answered (STOP, START).
     Host,
 }

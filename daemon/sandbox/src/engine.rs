@@ -72,6 +72,7 @@ impl Pulse {
             while let Some(engine) = engine.upgrade() {
                 engine.increment_epoch();
                 drop(engine);
+                #[expect(clippy::disallowed_methods, reason = "this thread is the ticker")]
                 thread::sleep(Duration::from_millis(limits::TICK_MS));
                 idle_ticks = if seen.running.load(SeqCst) == 0 { idle_ticks + 1 } else { 0 };
                 if idle_ticks >= IDLE_TICKS {

@@ -148,20 +148,20 @@ mod tests {
     }
 
     #[tokio::test]
+    #[expect(clippy::disallowed_methods, reason = "a sleeping thread must use no CPU")]
     async fn a_thread_that_was_put_aside_is_not_charged_for_it() {
         let meter = Meter::default();
-        // tidy: what is tested is that a thread that sleeps uses no CPU, also where no tick was seen before.
         let slept = run(&meter, async { std::thread::sleep(std::time::Duration::from_millis(50)) });
         slept.await.unwrap();
         assert!(meter.used_ns() < 20_000_000, "{}", meter.used_ns());
     }
 
     #[tokio::test]
+    #[expect(clippy::disallowed_methods, reason = "a sleeping thread must use no CPU")]
     async fn waiting_costs_nothing_once_it_ticked() {
         let meter = Meter::default();
         let slept = run(&meter, async {
             meter.tick();
-            // tidy: what is tested is that a thread that sleeps uses no CPU.
             std::thread::sleep(std::time::Duration::from_millis(30));
             meter.tick()
         });

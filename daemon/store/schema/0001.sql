@@ -1,11 +1,8 @@
--- Version 1.
---
--- Rows that are written for every message are small and go to the right edge of their table; long
--- bodies are in append-only tables of their own. Times are milliseconds since 1970, UTC. Numbers of
--- kinds and states are those of the Rust enums of the same name and are never reused.
+-- Version 1. What is written for every message is kept small and goes to the right edge of its table; what is long lies
+-- in a table of its own that is only ever appended to. Times are milliseconds since 1970, UTC. Numbers of kinds and
+-- states are those of the Rust enums beside them and are never used again for something else.
 
--- Single values: fence, install, host_key, finished_below, sending_from, next_event, next_message,
--- next_media, closed_at, window_lead_times, windows_armed.
+-- Single facts: fence, install, host_key, finished_below, sending_from, next_event, next_message, closed_at.
 CREATE TABLE meta (
     key   TEXT PRIMARY KEY,
     value ANY NOT NULL
@@ -16,44 +13,30 @@ CREATE TABLE plugins (
     name        TEXT NOT NULL UNIQUE,
     -- Its state, in `states`.
     state_no    INTEGER NOT NULL DEFAULT 0,
-    -- 1 while the plugin does not run: its timers and schedules wait.
-    absent      INTEGER NOT NULL DEFAULT 0,
-    -- What the catalog remembers across starts, as JSON.
+    -- 1 while it does not take part: its timers wait.
+    away        INTEGER NOT NULL DEFAULT 0,
+    -- What is remembered of it across starts, as JSON: see beadle-catalog.
     record      TEXT
 ) STRICT;
 
--- A plugin's whole state. A migration makes a copy beside it that the plugin then takes; the previous
--- one is kept for a while, for a rollback.
+-- A plugin's state as a whole. A migration makes the next one beside it and then takes it; the one before is kept for a
+-- while, to go back to.
 CREATE TABLE states (
     no          INTEGER PRIMARY KEY,
     plugin      INTEGER NOT NULL,
-    -- The plugin's number for the form of its state; 0 if it does not number them.
+    -- As the plugin numbers the forms of what it keeps; 0 where it does not.
     version     INTEGER NOT NULL,
-    -- Size of keys and values, for the quota.
+    -- Keys and values, so that a quota is asked without adding up.
     bytes       INTEGER NOT NULL DEFAULT 0,
-    -- For a copy in progress: the fence of the process that makes it. 0: abandoned.
+    -- Nobody's yet: the fence of the process that makes it; 0: nobody's any more.
     draft       INTEGER,
-    -- When the plugin took another state.
-    retired_at  INTEGER
+    -- When the plugin took another.
+    left_at     INTEGER
 ) STRICT;
 CREATE INDEX states_by_plugin ON states (plugin);
 
-CREATE TABLE state_values (
-    state_no   INTEGER NOT NULL,
-    scope      INTEGER NOT NULL,
-    scope_id   INTEGER NOT NULL,
-    key        TEXT NOT NULL,
-    -- Bytes, or a counter as a number.
-    value      ANY NOT NULL,
-    -- The number of the commit that wrote it.
-    version    INTEGER NOT NULL,
-    expires_at INTEGER,
-    PRIMARY KEY (state_no, scope, scope_id, key)
-) STRICT, WITHOUT ROWID;
-CREATE INDEX state_values_by_expiry ON state_values (expires_at) WHERE expires_at IS NOT NULL;
-
--- Lists of subscribers that events refer to. `plugins` is a JSON array of plugin numbers.
-CREATE TABLE subscriber_lists (
+-- Lists of subscribers; an event names one of them. `plugins` is a JSON array of plugin numbers.
+CREATE TABLE rosters (
     id      INTEGER PRIMARY KEY,
     plugins TEXT NOT NULL UNIQUE
 ) STRICT;
@@ -63,19 +46,19 @@ CREATE TABLE contacts (
     name            TEXT,
     language        TEXT,
     created_at      INTEGER NOT NULL,
-    -- 0 never asked, 1 member, 2 left, 3 declined without having been a member.
+    -- 0 never asked, 1 member, 2 was one and left, 3 declined before ever being one.
     membership      INTEGER NOT NULL DEFAULT 0,
     member_since    INTEGER,
     opted_out_since INTEGER,
-    -- IANA; set by an operator or derived from the phone number.
+    -- IANA, as far as their number tells.
     timezone        TEXT,
-    -- Marketing messages were turned off on the platform.
+    -- They told the platform that they want no marketing.
     marketing_stopped_since INTEGER,
-    -- The contact that this one was merged into; only the id is left (src/merge.rs).
+    -- It is one with this contact now, and only its id is left: see src/merge.rs.
     merged_into     INTEGER
 ) STRICT;
 CREATE INDEX contacts_merged ON contacts (merged_into) WHERE merged_into IS NOT NULL;
--- For schedules that fire per zone of members: which zones there are, and since when.
+-- Which zones members live in, and since when, is asked for each firing of a schedule that goes by them.
 CREATE INDEX contacts_by_zone ON contacts (timezone, member_since) WHERE membership = 1;
 
 CREATE TABLE aliases (
@@ -87,43 +70,41 @@ CREATE TABLE aliases (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX aliases_by_contact ON aliases (contact);
 
--- A sender used aliases of two contacts, which are probably one person. Only an operator merges them.
-CREATE TABLE alias_conflicts (
-    kind     INTEGER NOT NULL,
-    value    TEXT NOT NULL,
-    -- The contact that has the alias.
-    holder   INTEGER NOT NULL,
-    -- The contact that used it.
-    claimant INTEGER NOT NULL,
-    seen_at  INTEGER NOT NULL,
-    PRIMARY KEY (kind, value, claimant)
+-- Someone came under names of two contacts. Nobody was merged; a person may want to.
+CREATE TABLE alias_clashes (
+    kind    INTEGER NOT NULL,
+    value   TEXT NOT NULL,
+    holder  INTEGER NOT NULL,
+    claimed INTEGER NOT NULL,
+    seen_at INTEGER NOT NULL,
+    PRIMARY KEY (kind, value, claimed)
 ) STRICT, WITHOUT ROWID;
 
--- Pairs of contacts that an operator marked as different people; the lower id first.
-CREATE TABLE distinct_contacts (
-    lower     INTEGER NOT NULL,
-    higher    INTEGER NOT NULL,
-    marked_at INTEGER NOT NULL,
-    PRIMARY KEY (lower, higher)
+-- Pairs of contacts that a person said are not one; the lower number first.
+CREATE TABLE kept_apart (
+    a  INTEGER NOT NULL,
+    b  INTEGER NOT NULL,
+    at INTEGER NOT NULL,
+    PRIMARY KEY (a, b)
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE conversations (
     id              INTEGER PRIMARY KEY,
     channel         TEXT NOT NULL,
-    -- One of the two: a contact, or a group of the platform.
+    -- One of the two: a person, or a group of the platform.
     contact         INTEGER,
     platform_group  TEXT,
-    -- In a group: the author of the last message.
+    -- In a group, who wrote last.
     last_contact    INTEGER,
-    -- How the channel reaches the contact: the best alias in the last message.
+    -- How the channel reaches them: the best alias that the last message named.
     address_kind    INTEGER,
     address         TEXT,
-    -- Updated in place and not indexed, because every message changes them. 0: never.
+    -- In place and without an index: they change with every message. 0 is never.
     last_inbound_at INTEGER NOT NULL DEFAULT 0,
     window_until    INTEGER NOT NULL DEFAULT 0,
-    -- The conversation that this one was merged into; only the id is left.
+    -- It is one with this conversation now, and only its id is left.
     merged_into     INTEGER,
-    -- Messages are free until then, because the contact came from an advertisement.
+    -- They came by an advertisement: until then the platform takes no money for messages.
     free_entry_until INTEGER
 ) STRICT;
 CREATE INDEX conversations_merged ON conversations (merged_into) WHERE merged_into IS NOT NULL;
@@ -131,22 +112,21 @@ CREATE UNIQUE INDEX conversations_by_contact ON conversations (contact, channel)
 CREATE UNIQUE INDEX conversations_by_group ON conversations (channel, platform_group) WHERE platform_group IS NOT NULL;
 
 CREATE TABLE events (
-    id              INTEGER PRIMARY KEY,
-    key_at          INTEGER NOT NULL,
-    key_hash        BLOB NOT NULL,
-    kind            INTEGER NOT NULL,
-    conversation    INTEGER,
-    contact         INTEGER,
-    happened_at     INTEGER NOT NULL,
-    received_at     INTEGER NOT NULL,
+    id           INTEGER PRIMARY KEY,
+    key_at       INTEGER NOT NULL,
+    key_hash     BLOB NOT NULL,
+    kind         INTEGER NOT NULL,
+    conversation INTEGER,
+    contact      INTEGER,
+    happened_at  INTEGER NOT NULL,
+    received_at  INTEGER NOT NULL,
     -- 0 new, 1 begun, 2 finished.
-    state           INTEGER NOT NULL DEFAULT 0,
-    subscriber_list INTEGER,
-    -- Bit n: the subscriber at position n of the list is done (positions 0 to 62).
-    done            INTEGER NOT NULL DEFAULT 0,
+    state        INTEGER NOT NULL DEFAULT 0,
+    roster       INTEGER,
+    done         INTEGER NOT NULL DEFAULT 0,
     -- 0 passed, 1 claimed, 2 stopped, 3 host, 4 claimed with a question; and by which plugin.
-    ending          INTEGER,
-    ended_by        INTEGER
+    ending       INTEGER,
+    ended_by     INTEGER
 ) STRICT;
 CREATE UNIQUE INDEX events_by_key ON events (key_at, key_hash);
 
@@ -155,14 +135,14 @@ CREATE TABLE event_bodies (
     body TEXT NOT NULL
 ) STRICT;
 
--- Handlings that did not succeed at the first attempt, and all of subscribers at position 63 or later.
+-- Only handlings that did not end well at the first try, and those of subscribers in place 63 and later.
 CREATE TABLE handlings (
     event    INTEGER NOT NULL,
     plugin   INTEGER NOT NULL,
-    -- 0 to be retried, 1 done, 2 given up, 3 waiting until its plugin is available, 4 passed over.
+    -- 0 to be tried again, 1 done, 2 given up, 3 kept until its plugin can be asked, 4 passed over.
     state    INTEGER NOT NULL,
-    -- 1 if the subscriber's position is 63 or later, so that `events.done` has no bit for it.
-    overflow INTEGER NOT NULL DEFAULT 0,
+    -- Its place in the roster is 63 or later, so that `done` has no bit for it.
+    beyond   INTEGER NOT NULL DEFAULT 0,
     attempts INTEGER NOT NULL,
     code     TEXT,
     error    TEXT,
@@ -183,10 +163,10 @@ CREATE TABLE outbox (
     attempts     INTEGER NOT NULL DEFAULT 0,
     created_at   INTEGER NOT NULL,
     maybe_twice  INTEGER NOT NULL DEFAULT 0,
-    -- The platform's id, and the number by which it is found (src/append/quotes.rs).
-    platform_id  TEXT,
+    -- The platform's id, and the number by which it is found: see src/append/quotes.rs.
+    platform     TEXT,
     platform_key INTEGER,
-    -- The furthest receipt: 1 sent, 2 failed, 3 delivered, 4 read, 5 played; and the time of each.
+    -- The furthest receipt: 1 sent, 2 failed, 3 delivered, 4 read, 5 played; and when each came.
     receipt      INTEGER,
     sent_at      INTEGER,
     delivered_at INTEGER,
@@ -195,7 +175,7 @@ CREATE TABLE outbox (
     failed_at    INTEGER,
     -- Why it failed or was given up, as JSON.
     problem      TEXT,
-    -- The price that the platform reported first, as JSON.
+    -- What the platform says that it costs, as JSON; the first word stands.
     pricing      TEXT
 ) STRICT;
 CREATE INDEX outbox_due ON outbox (due_at) WHERE state = 0;
@@ -205,6 +185,20 @@ CREATE TABLE outbox_bodies (
     id   INTEGER PRIMARY KEY,
     body TEXT NOT NULL
 ) STRICT;
+
+CREATE TABLE state (
+    state_no   INTEGER NOT NULL,
+    scope      INTEGER NOT NULL,
+    scope_id   INTEGER NOT NULL,
+    key        TEXT NOT NULL,
+    -- Bytes, or a counter as a number.
+    value      ANY NOT NULL,
+    -- The number of the commit that wrote it.
+    version    INTEGER NOT NULL,
+    expires_at INTEGER,
+    PRIMARY KEY (state_no, scope, scope_id, key)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX state_expiring ON state (expires_at) WHERE expires_at IS NOT NULL;
 
 CREATE TABLE timers (
     id           INTEGER PRIMARY KEY,
@@ -219,14 +213,14 @@ CREATE TABLE timers (
 ) STRICT;
 CREATE INDEX timers_due ON timers (due_at);
 
--- Open windows. `due_at` is the next check. It does not move when the window is renewed but when the
--- check is due, so it is never later than the window's end, which is in `conversations`.
+-- Windows that are open. `due_at` is when to look next: it is not moved when the window is renewed, but when it is due, so
+-- it is never later than the window's end. What the window is now stands in `conversations`.
 CREATE TABLE windows (
-    conversation     INTEGER PRIMARY KEY,
-    due_at           INTEGER NOT NULL,
-    -- The last expiry notice: the end of the window that it was about, and its lead time.
-    notified_until   INTEGER,
-    notified_lead_ms INTEGER
+    conversation INTEGER PRIMARY KEY,
+    due_at       INTEGER NOT NULL,
+    -- The end of the window that was last told of, and the shortest lead time that it was told at.
+    told_until   INTEGER,
+    told_lead_ms INTEGER
 ) STRICT;
 CREATE INDEX windows_due ON windows (due_at);
 
@@ -234,43 +228,43 @@ CREATE INDEX windows_due ON windows (due_at);
 CREATE TABLE schedules (
     no         INTEGER PRIMARY KEY,
     name       TEXT NOT NULL UNIQUE,
-    -- A hash of what determines its times. A different one means that the entry was edited.
+    -- A hash of what decides its moments; another one means that it was edited.
     plan       BLOB NOT NULL,
-    -- When it was removed from the configuration.
+    -- When it was taken out of the configuration.
     removed_at INTEGER
 ) STRICT;
 
--- How far each plugin is with a schedule: an absent plugin catches up later.
+-- How far each plugin is with a schedule: one that is away is told later of what it missed.
 CREATE TABLE schedule_plugins (
     schedule      INTEGER NOT NULL,
     plugin        INTEGER NOT NULL,
-    -- Every planned time up to here is decided: fired, skipped or missed.
+    -- Every moment up to here is decided: it fired, was skipped, or was missed.
     decided_until INTEGER NOT NULL,
     PRIMARY KEY (schedule, plugin)
 ) STRICT, WITHOUT ROWID;
 
--- The outcome of each planned time, per plugin and zone.
+-- What became of each planned moment, for each plugin and zone.
 CREATE TABLE firings (
     id         INTEGER PRIMARY KEY,
     schedule   INTEGER NOT NULL,
     planned_at INTEGER NOT NULL,
-    -- The planned time plus jitter.
+    -- The same with its jitter.
     due_at     INTEGER NOT NULL,
     plugin     INTEGER NOT NULL,
-    -- Empty unless the schedule fires once per zone of members.
+    -- Empty but for schedules that fire for each zone of members.
     zone       TEXT NOT NULL,
-    -- 1 fired, 2 caught up, 3 skipped, 4 missed, 5 run by an operator.
+    -- 1 fired, 2 caught up, 3 skipped, 4 missed, 5 run by hand.
     outcome    INTEGER NOT NULL,
     decided_at INTEGER NOT NULL,
     event      INTEGER,
-    -- The number of planned times that this row covers: consecutive missed ones share a row.
+    -- Moments that this row stands for: those that were missed together are one row.
     moments    INTEGER NOT NULL DEFAULT 1
 ) STRICT;
--- A planned time fires once, even if the clock was set back and reaches it again.
+-- A moment fires once, also where the clock was set back and it comes again.
 CREATE UNIQUE INDEX firings_by_moment ON firings (schedule, planned_at, plugin, zone) WHERE outcome <> 5;
 CREATE INDEX firings_by_schedule ON firings (schedule);
 
--- Text files that people wrote for a plugin.
+-- The text files that people wrote for a plugin.
 CREATE TABLE documents (
     plugin  INTEGER NOT NULL,
     name    TEXT NOT NULL,
@@ -280,16 +274,16 @@ CREATE TABLE documents (
     PRIMARY KEY (plugin, name)
 ) STRICT, WITHOUT ROWID;
 
--- Their texts by hash, so that a handling reads the version that it listed whatever changes meanwhile.
+-- Their texts, by their hash: a handling that has listed them reads what it listed, whatever changes meanwhile.
 CREATE TABLE document_bodies (
-    hash               BLOB PRIMARY KEY,
-    body               TEXT NOT NULL,
+    hash    BLOB PRIMARY KEY,
+    body    TEXT NOT NULL,
     -- Since when no document has this text.
-    unreferenced_since INTEGER
+    gone_at INTEGER
 ) STRICT;
 
--- What was given up and waits for an operator: a handling (event and plugin) or a message.
-CREATE TABLE dead_letters (
+-- What was given up and waits for a person: a handling (event and plugin) or a message.
+CREATE TABLE dead (
     id         INTEGER PRIMARY KEY,
     event      INTEGER,
     plugin     INTEGER NOT NULL,
@@ -298,29 +292,27 @@ CREATE TABLE dead_letters (
     code       TEXT NOT NULL,
     error      TEXT NOT NULL,
     at         INTEGER NOT NULL,
-    -- The last retry by an operator.
+    -- When a person last had it tried again.
     retried_at INTEGER
 ) STRICT;
-CREATE UNIQUE INDEX dead_letters_of_handlings ON dead_letters (event, plugin) WHERE message IS NULL;
--- Retention asks for each event whether it has any.
-CREATE INDEX dead_letters_by_event ON dead_letters (event);
+CREATE UNIQUE INDEX dead_handlings ON dead (event, plugin) WHERE message IS NULL;
 
--- Authentic webhooks, and parts of them, that could not be parsed; byte for byte, for an operator.
-CREATE TABLE rejected_webhooks (
+-- Webhooks, and parts of them, that are authentic and could not be understood: as they came, for a person.
+CREATE TABLE letters (
     id          INTEGER PRIMARY KEY AUTOINCREMENT,
     app         TEXT NOT NULL,
     code        TEXT NOT NULL,
     error       TEXT NOT NULL,
-    -- Of app and body, because the platform repeats what it believes to be lost.
+    -- Of app and body: the platform repeats what it thinks was lost.
     hash        BLOB NOT NULL UNIQUE,
-    deliveries  INTEGER NOT NULL DEFAULT 1,
+    times       INTEGER NOT NULL DEFAULT 1,
     received_at INTEGER NOT NULL,
     retried_at  INTEGER,
     bytes       INTEGER NOT NULL,
     body        BLOB NOT NULL
 ) STRICT;
 
--- In a group every member has receipts; `participant` is a contact.
+-- In a group every member has receipts of their own; `participant` is a contact.
 CREATE TABLE group_receipts (
     message     INTEGER NOT NULL,
     participant INTEGER NOT NULL,
@@ -330,8 +322,7 @@ CREATE TABLE group_receipts (
     PRIMARY KEY (message, participant)
 ) STRICT, WITHOUT ROWID;
 
--- A mirror of the platform's groups, as far as it reported them. A group is a conversation; this is
--- the rest of what is known about it.
+-- The platform's groups as far as it told: a mirror. A group is a conversation; this is what else is known of it.
 CREATE TABLE platform_groups (
     conversation      INTEGER PRIMARY KEY,
     subject           TEXT,
@@ -354,37 +345,37 @@ CREATE TABLE join_requests (
     conversation INTEGER NOT NULL,
     request      TEXT NOT NULL,
     contact      INTEGER NOT NULL,
-    requested_at INTEGER NOT NULL,
+    asked_at     INTEGER NOT NULL,
     PRIMARY KEY (conversation, request)
 ) STRICT, WITHOUT ROWID;
 
--- Files that arrived with messages or that plugins created. The bytes are under media/ (src/files.rs).
+-- Files: what came with messages, and what plugins made to send. The bytes lie under media/, see src/media.rs.
 CREATE TABLE media (
     id           INTEGER PRIMARY KEY,
-    -- For a received file: its channel and conversation, and the platform's id of the bytes.
+    -- What came in: on which channel, in which conversation, and the platform's id of the bytes.
     channel      TEXT,
     conversation INTEGER,
-    platform_id  TEXT,
-    -- For a created file: its author.
+    platform     TEXT,
+    -- What was made: by whom.
     plugin       INTEGER,
     mime_type    TEXT NOT NULL,
     filename     TEXT,
     sha256       TEXT,
     bytes        INTEGER,
-    -- 0 pending, 1 stored, 2 failed.
+    -- 0 coming, 1 here, 2 it cannot be had.
     state        INTEGER NOT NULL,
     attempts     INTEGER NOT NULL DEFAULT 0,
     next_at      INTEGER NOT NULL DEFAULT 0,
     error        TEXT,
     created_at   INTEGER NOT NULL
 ) STRICT;
-CREATE INDEX media_pending ON media (next_at) WHERE state = 0;
+CREATE INDEX media_coming ON media (next_at) WHERE state = 0;
 
--- Files that were uploaded to a channel, and until when the platform keeps them.
+-- Where a file was uploaded already, and until when the platform keeps it.
 CREATE TABLE uploads (
-    media       INTEGER NOT NULL,
-    channel     TEXT NOT NULL,
-    platform_id TEXT NOT NULL,
-    expires_at  INTEGER NOT NULL,
+    media      INTEGER NOT NULL,
+    channel    TEXT NOT NULL,
+    platform   TEXT NOT NULL,
+    expires_at INTEGER NOT NULL,
     PRIMARY KEY (media, channel)
 ) STRICT, WITHOUT ROWID;

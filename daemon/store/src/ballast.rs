@@ -1,16 +1,15 @@
-//! The ballast: a file that is deleted when the disk is full, to make room for what must be
-//! written.
+//! A file of no use but its size: given up when the disk is full, so that what must still be written has room.
 //!
-//! That is the outcomes of messages that were sent, which would be ambiguous otherwise. The file is
-//! recreated once there is room; only then does the store accept new work again.
+//! What must be written is what became of sends that already left: without it they would be in doubt. The room is taken
+//! back when there is some, and only then does the store take new work again.
 
 use crate::StoreError;
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-/// The free space beyond the ballast that makes a disk usable again. Without it the next write
-/// would fail and the ballast would come and go.
+/// Room that must be there beyond the ballast before the disk counts as usable again: else the next write would fail
+/// and the ballast would come and go.
 const SLACK_BYTES: u64 = 4 << 20;
 
 pub(crate) struct Ballast {
@@ -23,15 +22,15 @@ impl Ballast {
         Self { path: dir.join("ballast"), bytes }
     }
 
-    /// Creates the file in its full size, with its blocks allocated and written.
+    /// Makes sure that it is there in its whole size, written out and not only promised by the file system.
     pub(crate) fn take(&self) -> Result<(), StoreError> {
         if self.bytes == 0 || std::fs::metadata(&self.path).is_ok_and(|file| file.len() == self.bytes) {
             return Ok(());
         }
         self.write().map_err(|source| {
-            // A partial file would only occupy space.
+            // A part of it would only take the room that others need.
             let _ = std::fs::remove_file(&self.path);
-            StoreError::File { what: "write the ballast file", path: self.path.clone(), source }
+            StoreError::File { what: "write the ballast", path: self.path.clone(), source }
         })
     }
 
@@ -49,12 +48,12 @@ impl Ballast {
         file.sync_all()
     }
 
-    /// Deletes the file.
+    /// Gives the room back.
     pub(crate) fn free(&self) {
         if let Err(error) = std::fs::remove_file(&self.path)
             && error.kind() != std::io::ErrorKind::NotFound
         {
-            tracing::error!(path = %self.path.display(), %error, "ballast not deleted");
+            tracing::error!(path = %self.path.display(), %error, "the ballast could not be freed");
         }
     }
 }
@@ -64,7 +63,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ballast_takes_its_size_and_frees_it() {
+    fn it_takes_its_size_and_gives_it_back() {
         let dir = tempfile::tempdir().unwrap();
         let ballast = Ballast::new(dir.path(), 3 << 20);
         ballast.free();

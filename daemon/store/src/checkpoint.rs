@@ -1,22 +1,20 @@
-//! Checkpoints, on a thread of their own: copying the write-ahead log into the database.
+//! Checkpoints, off the writer's thread: what is in the write-ahead log is copied into the database file.
 //!
-//! A passive checkpoint runs beside the writer. But a log under constant writes is never copied to
-//! its end, and only a log copied to its end restarts. So when the log is long, the writer is
-//! stopped at a [`Gate`] between two transactions for the little that remains after a first pass.
-//! The writer's own next transaction then restarts the log, which keeps its page cache valid (a
-//! restart by another connection would not).
+//! A passive checkpoint runs beside the writer. But a log that is written to all the time is never copied to its end,
+//! and only a log copied to its end is begun anew; so when it has grown long, the writer is held at a [`Gate`] between
+//! two transactions for the little that remains after a first pass. The log is then begun anew by the writer's own next
+//! transaction, which keeps its page cache valid (another connection's restart of the log would not).
 
 use crate::StoreError;
 use crate::shared::{Counters, Shared};
-use parking_lot::{Condvar, Mutex, MutexGuard};
 use rusqlite::Connection;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::Thread;
 use std::time::Duration;
 
-/// The pause between two checks: at full load the log grows by a few MiB in that time.
-const CHECK_INTERVAL: Duration = Duration::from_millis(20);
+/// How long after a look the next one may be: at full load the log grows by a few MiB in that time.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 #[derive(Default)]
 struct Turn {
@@ -24,7 +22,7 @@ struct Turn {
     held: bool,
 }
 
-/// Where writer and checkpointer take turns.
+/// Where writer and checkpointer meet.
 #[derive(Default)]
 pub(crate) struct Gate {
     turn: Mutex<Turn>,
@@ -33,42 +31,46 @@ pub(crate) struct Gate {
     checkpointer: OnceLock<Thread>,
 }
 
-/// A turn of the writer or the checkpointer.
+/// The writer is inside; or the checkpointer holds the gate shut.
 pub(crate) struct Pass<'a>(&'a Gate);
 
 impl Gate {
     fn turn(&self) -> MutexGuard<'_, Turn> {
-        self.turn.lock()
+        self.turn.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits until the gate is open and starts the writer's turn.
+    fn wait<'a>(&self, turn: MutexGuard<'a, Turn>) -> MutexGuard<'a, Turn> {
+        self.changed.wait(turn).unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The writer goes in, when the gate is open.
     pub(crate) fn enter(&self) -> Pass<'_> {
         let mut turn = self.turn();
         while turn.held {
-            self.changed.wait(&mut turn);
+            turn = self.wait(turn);
         }
         turn.writing = true;
         Pass(self)
     }
 
-    /// Closes the gate once the writer is outside, and starts the checkpointer's turn.
+    /// The checkpointer shuts it, once the writer is out.
     fn hold(&self) -> Pass<'_> {
         let mut turn = self.turn();
         turn.held = true;
         while turn.writing {
-            self.changed.wait(&mut turn);
+            turn = self.wait(turn);
         }
         Pass(self)
     }
 
-    /// Wakes the checkpointer, because the log has grown.
+    /// There is something in the log.
     pub(crate) fn committed(&self) {
         if let Some(checkpointer) = self.checkpointer.get() {
             checkpointer.unpark();
         }
     }
 
-    /// Ends the checkpointer, because the writer has ended.
+    /// The writer will not come again.
     pub(crate) fn close(&self) {
         self.closed.store(true, Ordering::Release);
         self.committed();
@@ -77,42 +79,41 @@ impl Gate {
 
 impl Drop for Pass<'_> {
     fn drop(&mut self) {
-        // Only one of the two can have a turn.
+        // Whichever of the two it was: the other one cannot have been inside.
         let mut turn = self.0.turn();
-        let other_waits = if turn.writing {
+        let somebody_waits = if turn.writing {
             turn.writing = false;
             turn.held
         } else {
             turn.held = false;
             true
         };
-        if other_waits {
+        if somebody_waits {
             self.0.changed.notify_all();
         }
     }
 }
 
-/// Keeps the log short until the writer ends, so that it restarts at `log_pages`.
+/// Looks after the log until the writer is gone, and sees to it that it begins anew at `log_pages`.
 pub(crate) fn run(conn: &Connection, gate: &Gate, shared: &Arc<Shared>, log_pages: u32) {
-    // Set once, because only this thread does.
+    // Set once: this thread is the only one that does.
     let _ = gate.checkpointer.set(std::thread::current());
     while !gate.closed.load(Ordering::Acquire) {
-        if let Err(error) = check(conn, gate, &shared.counters, i64::from(log_pages)) {
-            // The log keeps what could not be copied. If there is no room for that either, the
-            // writer will fail.
-            tracing::warn!(%error, "checkpoint failed");
+        if let Err(error) = look(conn, gate, &shared.counters, i64::from(log_pages)) {
+            // The log keeps what could not be copied; if there is no room for that either, the writer will say so.
+            tracing::warn!(%error, "a checkpoint failed");
         }
-        std::thread::sleep(CHECK_INTERVAL);
+        #[expect(clippy::disallowed_methods, reason = "a thread of its own that polls the log's length")]
+        std::thread::sleep(LOOK_EVERY);
         std::thread::park();
     }
 }
 
-fn check(conn: &Connection, gate: &Gate, counters: &Counters, limit: i64) -> Result<(), StoreError> {
+fn look(conn: &Connection, gate: &Gate, counters: &Counters, most: i64) -> Result<(), StoreError> {
     let (pages, copied) = checkpoint(conn, "PRAGMA wal_checkpoint(NOOP)")?;
     counters.wal_pages.store(u64::try_from(pages).unwrap_or_default(), Ordering::Relaxed);
-    // Counts only new pages: a log that a reader keeps from restarting would be copied at every
-    // check otherwise.
-    if pages < limit || pages - copied < limit / 4 {
+    // Only what is new counts: a log that some reader keeps from being begun anew would else be copied at every look.
+    if pages < most || pages - copied < most / 4 {
         return Ok(());
     }
     checkpoint(conn, "PRAGMA wal_checkpoint(PASSIVE)")?;
@@ -122,7 +123,7 @@ fn check(conn: &Connection, gate: &Gate, counters: &Counters, limit: i64) -> Res
     Ok(())
 }
 
-/// The pages in the log, and how many of them were copied.
+/// Pages in the log, and how many of them were copied.
 fn checkpoint(conn: &Connection, pragma: &str) -> Result<(i64, i64), StoreError> {
     Ok(conn.query_row(pragma, [], |row| Ok((row.get(1)?, row.get(2)?)))?)
 }

@@ -1,4 +1,4 @@
-//! Reading the mirror of the platform's groups.
+//! The mirror of the platform's groups, as it is read.
 
 use crate::StoreError;
 use crate::people::{CONTACT, contact_of};
@@ -7,42 +7,41 @@ use beadle_model::{Contact, ContactId, ConversationId, Timestamp};
 use rusqlite::{OptionalExtension, Row, params};
 use serde::Serialize;
 
-/// The maximum size of a listing: the platform's limit per number
-/// (`docs/whatsapp.md#group-limits`).
-const MAX: i64 = 10_000;
+/// The most groups that one listing gives; a number has 10,000 at most (whatsapp.md 3.1).
+const MOST: i64 = 10_000;
 
 /// A group.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct PlatformGroup {
-    /// Its conversation.
+pub struct GroupShown {
+    /// Ours.
     pub conversation: ConversationId,
     /// The channel's name in the configuration.
     pub channel: String,
-    /// The platform's group id.
+    /// The platform's id.
     pub group: String,
-    /// The subject, if reported.
+    /// What it is called, where that was told.
     pub subject: Option<String>,
-    /// The description, if reported.
+    /// Its text, where that was told.
     pub description: Option<String>,
-    /// The invite link, if reported.
+    /// By which one comes in, where that was told.
     pub invite_link: Option<String>,
-    /// Whether joining by the link needs approval.
+    /// Whoever comes by the link has to be let in.
     pub approval_required: Option<bool>,
-    /// Whether the platform has suspended it.
+    /// The platform has suspended it.
     pub suspended: bool,
-    /// The number of members without the business.
+    /// Who is in it, the business not counted.
     pub members: u32,
 }
 
-/// A pending request to join a group.
+/// Somebody who asks to come in.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct PendingJoinRequest {
+pub struct JoinRequestShown {
     /// The platform's id of the request.
     pub request: String,
-    /// The person.
+    /// Who.
     pub contact: Contact,
-    /// When it was made.
-    pub requested_at: Timestamp,
+    /// Since when.
+    pub asked_at: Timestamp,
 }
 
 const SELECT: &str = "SELECT c.id, c.channel, c.platform_group, g.subject, g.description, g.invite_link,
@@ -51,8 +50,8 @@ const SELECT: &str = "SELECT c.id, c.channel, c.platform_group, g.subject, g.des
     FROM conversations c LEFT JOIN platform_groups g ON g.conversation = c.id
     WHERE c.platform_group <> '' AND g.deleted_at IS NULL";
 
-fn group_of(row: &Row<'_>) -> rusqlite::Result<PlatformGroup> {
-    Ok(PlatformGroup {
+fn group_of(row: &Row<'_>) -> rusqlite::Result<GroupShown> {
+    Ok(GroupShown {
         conversation: ConversationId(row.get(0)?),
         channel: row.get(1)?,
         group: row.get(2)?,
@@ -66,26 +65,25 @@ fn group_of(row: &Row<'_>) -> rusqlite::Result<PlatformGroup> {
 }
 
 impl Reader {
-    /// Existing groups, of one channel or of all.
-    pub fn groups(&self, channel: Option<&str>) -> Result<Vec<PlatformGroup>, StoreError> {
+    /// Groups that are there, of one channel or of all.
+    pub fn groups(&self, channel: Option<&str>) -> Result<Vec<GroupShown>, StoreError> {
         self.one(|conn| {
-            let sql = format!("{SELECT} AND (?1 IS NULL OR c.channel = ?1) ORDER BY c.id LIMIT {MAX}");
+            let sql = format!("{SELECT} AND (?1 IS NULL OR c.channel = ?1) ORDER BY c.id LIMIT {MOST}");
             let mut read = conn.prepare_cached(&sql)?;
             let groups = read.query_map([channel], group_of)?;
             Ok(groups.collect::<Result<_, _>>()?)
         })
     }
 
-    /// The group with this platform id, unless it was deleted. Platform ids are unique across
-    /// channels.
-    pub fn group(&self, group: &str) -> Result<Option<PlatformGroup>, StoreError> {
+    /// A group by the platform's id, unless it was deleted. Ids are the platform's and so one channel's.
+    pub fn group(&self, group: &str) -> Result<Option<GroupShown>, StoreError> {
         self.one(|conn| {
             let mut read = conn.prepare_cached(&format!("{SELECT} AND c.platform_group = ?1 LIMIT 1"))?;
             Ok(read.query_row([group], group_of).optional()?)
         })
     }
 
-    /// The members of a group.
+    /// Who is in a group.
     pub fn group_members(&self, conversation: ConversationId) -> Result<Vec<Contact>, StoreError> {
         self.one(|conn| {
             let sql = format!(
@@ -98,27 +96,27 @@ impl Reader {
         })
     }
 
-    /// Pending requests to join a group, oldest first.
-    pub fn join_requests(&self, conversation: ConversationId) -> Result<Vec<PendingJoinRequest>, StoreError> {
+    /// Who asks to come into a group, the longest first.
+    pub fn join_requests(&self, conversation: ConversationId) -> Result<Vec<JoinRequestShown>, StoreError> {
         self.all(|conn| {
             let asked: Vec<(String, i64, i64)> = conn
                 .prepare_cached(
-                    "SELECT request, contact, requested_at FROM join_requests WHERE conversation = ?1 ORDER BY requested_at",
+                    "SELECT request, contact, asked_at FROM join_requests WHERE conversation = ?1 ORDER BY asked_at",
                 )?
                 .query_map([conversation.0], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
                 .collect::<Result<_, _>>()?;
             let mut read = conn.prepare_cached(&format!("SELECT {CONTACT} FROM contacts WHERE id = ?1"))?;
             let mut shown = Vec::with_capacity(asked.len());
-            for (request, contact, requested_at) in asked {
+            for (request, contact, asked_at) in asked {
                 if let Some(contact) = read.query_row([contact], contact_of).optional()? {
-                    shown.push(PendingJoinRequest { request, contact, requested_at: Timestamp(requested_at) });
+                    shown.push(JoinRequestShown { request, contact, asked_at: Timestamp(asked_at) });
                 }
             }
             Ok(shown)
         })
     }
 
-    /// The channel's conversation without a contact, in which new groups are requested.
+    /// The conversation of a channel that has none with anybody: by it a new group is asked for.
     pub fn channel_conversation(&self, channel: &str) -> Result<Option<ConversationId>, StoreError> {
         self.one(|conn| {
             let mut read =
@@ -127,8 +125,8 @@ impl Reader {
         })
     }
 
-    /// The aliases of a contact, newest first.
-    pub fn contact_aliases(&self, contact: ContactId) -> Result<Vec<beadle_model::Alias>, StoreError> {
+    /// The name that a member of a group has with the platform: the one it answers to longest first.
+    pub fn names_of(&self, contact: ContactId) -> Result<Vec<beadle_model::Alias>, StoreError> {
         self.one(|conn| {
             let rows: Vec<(i64, String)> = conn
                 .prepare_cached("SELECT kind, value FROM aliases WHERE contact = ?1 ORDER BY created_at DESC, kind")?

@@ -1,17 +1,16 @@
-//! One daemon per data directory: an advisory lock that the operating system releases with the
-//! process.
+//! One daemon per data directory: an advisory lock that the operating system takes back when the process is gone.
 
 use crate::StoreError;
 use std::fs::{File, TryLockError};
 use std::io::{Read, Seek, Write};
 use std::path::Path;
 
-/// Held until dropped.
+/// Held for as long as it lives.
 #[derive(Debug)]
 pub(crate) struct DirectoryLock(#[expect(dead_code, reason = "the lock is the open file")] File);
 
 impl DirectoryLock {
-    /// Locks `beadle.lock` in the directory, or reports which process holds it.
+    /// Takes `beadle.lock` in the directory, or says who has it.
     pub(crate) fn take(dir: &Path) -> Result<Self, StoreError> {
         let path = dir.join("beadle.lock");
         let mut file = File::options()
@@ -25,14 +24,14 @@ impl DirectoryLock {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 let mut pid = String::new();
-                // The process id is optional.
+                // Who has it is a courtesy; a file that does not read only leaves it out.
                 let _ = file.take(32).read_to_string(&mut pid);
                 let pid = Some(pid.trim().to_owned()).filter(|pid| !pid.is_empty());
                 return Err(StoreError::Locked { path: dir.into(), pid });
             }
             Err(TryLockError::Error(error)) => return Err(StoreError::file("lock", &path)(error)),
         }
-        // The lock holds without its text, even on a full disk.
+        // The lock holds without its text, also on a disk that is full.
         let _ = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| writeln!(file, "{}", std::process::id()));
         Ok(Self(file))
     }

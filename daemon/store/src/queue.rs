@@ -1,37 +1,37 @@
-//! The queue before the writer: bounded, first in first out, taken in batches.
+//! The queue before the writer: bounded, fair, and taken from in handfuls.
 //!
-//! Places are permits of a semaphore, so that callers can wait for one without a thread, or learn
-//! at once that there is none. The writer takes all waiting jobs under one lock and is woken only
-//! when it sleeps.
+//! A job is one step with the channel its answer goes back on. Places are permits of a semaphore, so that callers can
+//! wait for one without a thread, or be told at once that there is none. The writer takes all that waits under one lock
+//! and is only woken when it sleeps.
 
 use crate::StoreError;
 use crate::writer::Tx;
-use parking_lot::{Condvar, Mutex, MutexGuard};
 use std::collections::VecDeque;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Semaphore, TryAcquireError, oneshot};
 
-/// A step and the destination of its result.
+/// One step, and where its answer goes.
 pub(crate) trait Job: Send {
-    /// Runs inside a transaction. May be called again after a rollback.
+    /// Does it inside a transaction. May be called again, after that transaction was rolled back.
     fn run(&mut self, tx: &mut Tx<'_>) -> Result<(), StoreError>;
 
-    /// Answers the caller: the transaction was committed, or it failed with this error.
+    /// Answers the caller: the transaction was committed, or it failed with this.
     fn answer(self: Box<Self>, failed: Option<StoreError>);
 
-    /// Whether to run it while storage fails.
-    fn runs_when_full(&self) -> bool {
+    /// Whether it is worth trying while the disk is full.
+    fn when_full(&self) -> bool {
         false
     }
 
-    /// Storage fails: moves what must not be lost to the writer.
-    fn defer(&mut self, _deferred: &mut crate::settle::Deferred) {}
+    /// The disk is at fault: what of it must not be lost is left with the writer.
+    fn keep(&mut self, _kept: &mut crate::settle::Kept) {}
 }
 
-/// A step as a closure.
+/// A step written as a closure.
 pub(crate) struct Ask<F, T> {
     pub(crate) run: F,
-    pub(crate) runs_when_full: bool,
+    pub(crate) when_full: bool,
     pub(crate) answer: Option<T>,
     pub(crate) to: oneshot::Sender<Result<T, StoreError>>,
 }
@@ -51,24 +51,24 @@ where
             Some(error) => Err(error),
             None => self.answer.ok_or(StoreError::Closed),
         };
-        // The caller may be gone.
+        // A caller that went away does not want to know.
         let _ = self.to.send(answer);
     }
 
-    fn runs_when_full(&self) -> bool {
-        self.runs_when_full
+    fn when_full(&self) -> bool {
+        self.when_full
     }
 }
 
 #[derive(Default)]
-struct QueueState {
+struct Waiting {
     jobs: VecDeque<Box<dyn Job>>,
     closed: bool,
     asleep: bool,
 }
 
 pub(crate) struct Queue {
-    waiting: Mutex<QueueState>,
+    waiting: Mutex<Waiting>,
     wake: Condvar,
     places: Semaphore,
     size: usize,
@@ -80,11 +80,11 @@ impl Queue {
         Self { waiting: Mutex::default(), wake: Condvar::new(), places: Semaphore::new(size), size }
     }
 
-    fn waiting(&self) -> MutexGuard<'_, QueueState> {
-        self.waiting.lock()
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The number of waiting jobs.
+    /// Jobs that wait now.
     pub(crate) fn depth(&self) -> usize {
         self.size.saturating_sub(self.places.available_permits())
     }
@@ -93,7 +93,7 @@ impl Queue {
         self.size
     }
 
-    /// Adds a job, or fails at once if the queue is full.
+    /// Puts a job in, or says at once that there is no place.
     pub(crate) fn try_put(&self, job: Box<dyn Job>) -> Result<(), StoreError> {
         match self.places.try_acquire() {
             Ok(place) => place.forget(),
@@ -103,7 +103,7 @@ impl Queue {
         self.push(job)
     }
 
-    /// Adds a job, waiting for a place if necessary.
+    /// Waits for a place: as long as the writer takes to make one, since every job in the queue ends.
     pub(crate) async fn put(&self, job: Box<dyn Job>) -> Result<(), StoreError> {
         self.places.acquire().await.map_err(|_| StoreError::Closed)?.forget();
         self.push(job)
@@ -122,33 +122,36 @@ impl Queue {
         Ok(())
     }
 
-    /// Takes up to `limit` waiting jobs in order. Sleeps until there is one, or for `timeout`;
-    /// `None` once the queue is closed and empty.
-    pub(crate) fn take(&self, limit: usize, timeout: Option<Duration>) -> Option<Vec<Box<dyn Job>>> {
+    /// What waits, `most` at most, in order. Sleeps until there is something, or for `patience` where given; `None`
+    /// when the queue is closed and empty.
+    pub(crate) fn take(&self, most: usize, patience: Option<Duration>) -> Option<Vec<Box<dyn Job>>> {
         let mut waiting = self.waiting();
         while waiting.jobs.is_empty() {
             if waiting.closed {
                 return None;
             }
             waiting.asleep = true;
-            match timeout {
-                None => self.wake.wait(&mut waiting),
-                Some(timeout) => {
-                    if self.wake.wait_for(&mut waiting, timeout).timed_out() {
+            match patience {
+                None => waiting = self.wake.wait(waiting).unwrap_or_else(PoisonError::into_inner),
+                Some(patience) => {
+                    let (guard, timeout) =
+                        self.wake.wait_timeout(waiting, patience).unwrap_or_else(PoisonError::into_inner);
+                    waiting = guard;
+                    if timeout.timed_out() {
                         break;
                     }
                 }
             }
         }
         waiting.asleep = false;
-        let count = waiting.jobs.len().min(limit);
+        let count = waiting.jobs.len().min(most);
         let jobs: Vec<_> = waiting.jobs.drain(..count).collect();
         drop(waiting);
         self.places.add_permits(jobs.len());
         Some(jobs)
     }
 
-    /// Refuses new jobs; those in the queue are still run.
+    /// Nothing more goes in; what is in it is still done.
     pub(crate) fn close(&self) {
         self.places.close();
         let mut waiting = self.waiting();
@@ -156,7 +159,7 @@ impl Queue {
         self.wake.notify_one();
     }
 
-    /// The writer is gone: refuses new jobs, and answers waiting ones with [`StoreError::Closed`].
+    /// The writer is gone: nothing goes in any more, and whoever waits for an answer gets [`StoreError::Closed`].
     pub(crate) fn abandon(&self) {
         self.close();
         self.waiting().jobs.clear();

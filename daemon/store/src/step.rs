@@ -1,337 +1,332 @@
-//! The steps of the store: their arguments and results. Each is one transaction or part of one.
+//! What the store is asked to do, and what it says back: whole steps, each one transaction or part of one.
 //!
-//! They are plain values: a caller builds them without knowing SQL, and a test prints them. Another
-//! implementation of the store would have to provide exactly these steps.
+//! These are plain values, so that a caller can build them without knowing SQL and a test can print them. Whoever writes
+//! another store writes these steps again and nothing else.
 
 mod send;
 
-pub use send::{NewSend, OutboxRow, SendOutcome, SendState, Settlement};
+pub use send::{NewSend, OutboxRow, Outcome, SendState, Settlement};
 
 use beadle_model::effect::{NewMedia, StateRead, StateWrite, TimerWrite};
 use beadle_model::event::{Pricing, Problem};
-use beadle_model::keyword::Language;
+use beadle_model::word::Language;
 use beadle_model::{
-    Alias, ConversationId, Ending, EventBody, EventId, Keyword, MessageId, Outgoing, PluginNo, StateNo, Timestamp,
-    WebhookId,
+    Alias, ConversationId, Ending, EventBody, EventId, MessageId, Outgoing, PluginNo, StateNo, Timestamp, WebhookId,
+    Word,
 };
 use serde_json::Value;
-use std::sync::Arc;
 
-/// Identifies an event when it is delivered again: the platform's time stamp, so that the unique
-/// index grows at its right edge, and 16 bytes of SHA-256 over the event's names.
+/// By what an event is recognised when it comes again: the platform's time stamp first, so that the unique index grows
+/// at its right edge, then 16 bytes of SHA-256 over what names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct EventKey {
-    /// When it happened, by the platform's clock.
+    /// When it happened, as the platform says.
     pub at: Timestamp,
     /// The first 16 bytes of SHA-256 over its names.
     pub hash: [u8; 16],
 }
 
-/// The conversation that an event belongs to.
+/// Where an event belongs.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Placement {
-    /// The conversation with this sender on a channel. Contact and conversation are found by alias
-    /// or created.
+pub enum Place {
+    /// With this person on this channel; contact and conversation are found by alias or made.
     Sender(Sender),
-    /// A known conversation.
+    /// A conversation that is known.
     Conversation(ConversationId),
-    /// A group of the platform without a sender. Its conversation is found or created.
+    /// A group of the platform, and nobody in it; its conversation is found or made.
     Group {
         /// The channel's name in the configuration.
         channel: String,
-        /// The platform's group id.
+        /// The platform's id.
         group: String,
     },
-    /// No conversation.
+    /// None.
     Nowhere,
 }
 
-/// A sender as the platform names them.
+/// Who sent something, as the platform names them.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sender {
     /// The channel's name in the configuration.
     pub channel: String,
-    /// At least one. New ones are added to the contact that has any of the others. If they belong
-    /// to different contacts, the first of user id, WhatsApp id, phone number and parent id
-    /// decides; contacts are not merged.
+    /// At least one. Those that are new are added to the contact that any other one names; where two name different
+    /// contacts the first in the order user id, WhatsApp id, phone, parent decides, and nobody is merged.
     pub aliases: Vec<Alias>,
-    /// The display name on the platform.
+    /// As the platform shows it.
     pub name: Option<String>,
-    /// The platform's group id, for a message in a group.
+    /// The platform's group, where it was said in one.
     pub group: Option<String>,
-    /// A guess at the language (BCP 47), used if nothing better is known.
+    /// What they are taken to speak (BCP 47) where nothing tells it better.
     pub language: Option<String>,
 }
 
-/// An event to append to the inbox.
+/// An event that wants into the inbox.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NewEvent {
-    /// Identifies it when it is delivered again.
+    /// By what it is recognised.
     pub key: EventKey,
-    /// The conversation that it belongs to.
-    pub placement: Placement,
-    /// When it happened, by the platform's clock.
+    /// Where it belongs.
+    pub place: Place,
+    /// When it happened, as the platform says.
     pub happened_at: Timestamp,
-    /// Whether it opens or renews the conversation's window, counted from `happened_at`.
+    /// It opens or renews the conversation's 24-hour window, counted from `happened_at`.
     pub opens_window: bool,
-    /// The reserved word that it consists of, applied in the same transaction.
-    pub keyword: Option<KeywordMatch>,
+    /// A word of Beadle's own, acted on in the same transaction.
+    pub word: Option<SaidWord>,
     /// What happened.
     pub body: EventBody,
 }
 
-/// A reserved word, and the reply to it.
+/// A word of Beadle's own, and its answer.
 #[derive(Clone, Debug, PartialEq)]
-pub struct KeywordMatch {
-    /// The word.
-    pub keyword: Keyword,
-    /// The language that its spelling determines, if any. It becomes the contact's language.
+pub struct SaidWord {
+    /// Which.
+    pub word: Word,
+    /// In which language, where it tells that: theirs from then on.
     pub language: Option<Language>,
-    /// SentRow once, and only if the word changed something.
-    pub reply: Option<Outgoing>,
+    /// Sent once, and only where the word changed something.
+    pub answer: Option<Outgoing>,
 }
 
-/// The platform's report on a sent message.
+/// What the platform says became of a message of ours.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Receipt {
-    /// The message.
+    /// Which: by our id where the platform gave it back, else by its own.
     pub message: ReceiptFor,
-    /// `sent`, `delivered`, `read`, `played`, `failed`, or a status that this version does not
-    /// know.
+    /// `sent`, `delivered`, `read`, `played`, `failed`, or something new.
     pub status: String,
-    /// When, by the platform's clock.
+    /// When, as the platform says.
     pub at: Timestamp,
     /// Why it failed.
     pub problem: Option<Problem>,
-    /// Its price.
+    /// What it costs.
     pub pricing: Option<Pricing>,
-    /// In a group: all aliases of the member that the report is about.
+    /// In a group: every name of the member that it is about.
     pub participant: Vec<Alias>,
-    /// Outside a group: aliases of the recipient that may be new.
+    /// To one person: names of theirs that we may not have written to.
     pub recipient: Vec<Alias>,
-    /// Until when messages are free, because the contact came from an advertisement.
+    /// They came by an advertisement: until then messages cost nothing.
     pub free_entry_until: Option<Timestamp>,
-    /// Other fields that the platform sent; null if none.
+    /// What the platform told besides; null where that is nothing.
     pub extra: Value,
 }
 
-/// An authentic webhook, or a part of one, that could not be parsed. Kept for an operator, and for
-/// a later version.
+/// Something authentic that could not be understood: kept for a person, and for a later version.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NewRejectedWebhook {
-    /// The app that received it.
+pub struct NewLetter {
+    /// For which app it came.
     pub app: String,
-    /// A code that `beadle explain` documents.
+    /// `beadle explain` knows it.
     pub code: String,
-    /// What is wrong with it.
+    /// What about it makes no sense.
     pub error: String,
-    /// The webhook or the part of it, byte for byte.
+    /// The webhook, or the part of it.
     pub body: Vec<u8>,
 }
 
-/// How a receipt identifies its message.
+/// How a receipt names its message.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ReceiptFor {
-    /// By Beadle's id, which came back as `biz_opaque_callback_data`; with the platform's id.
+    /// `biz_opaque_callback_data` came back with our id, and the platform's is told beside it.
     Ours(MessageId, String),
-    /// By the platform's id.
+    /// Only the platform's id.
     Platform(String),
 }
 
-/// What one webhook, or one of Beadle's own loops, delivers.
+/// What one webhook (or one loop of ours) brings.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Batch {
-    /// In the order in which they are appended.
+    /// In the order they are to have.
     pub events: Vec<NewEvent>,
     /// Applied after the events, in order.
     pub receipts: Vec<Receipt>,
-    /// The parts that could not be parsed.
-    pub rejected: Vec<NewRejectedWebhook>,
-    /// The rejected webhook that this was parsed from. It is deleted.
+    /// What could not be understood.
+    pub letters: Vec<NewLetter>,
+    /// It was read from this letter, which is gone with it.
     pub read_from: Option<WebhookId>,
-    /// The events of the store's own making that have a subscriber.
-    pub interest: Interest,
+    /// Plugins that want to hear what became of their messages.
+    pub status_listeners: Vec<PluginNo>,
+    /// Somebody wants to hear of contacts that are new or have another name.
+    pub contact_news: bool,
+    /// Somebody wants to hear of windows.
+    pub window_news: WindowNews,
 }
 
-/// Which events of its own the store has to append: those to which a plugin subscribes.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Interest {
-    /// The plugins that export `on-message-status`.
-    pub message_status: Arc<[PluginNo]>,
-    /// Whether a plugin exports `on-contact-changed`.
-    pub contact_changed: bool,
-    /// Whether a plugin exports `on-window-expiring`.
-    pub window_expiring: bool,
-    /// Whether a plugin exports `on-window-closed`.
-    pub window_closed: bool,
-}
-
-/// The result of checking the windows that were due.
+/// What somebody wants to hear of windows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct WindowsChecked {
-    /// The number of windows that were checked.
-    pub checked: usize,
-    /// The number of events that were appended.
-    pub events: usize,
-    /// When the next check is due; in the past if more are due already.
+pub struct WindowNews {
+    /// That one is about to close.
+    pub expiring: bool,
+    /// That one has closed.
+    pub closed: bool,
+}
+
+/// What came of a look at the windows that were due.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct WindowsLooked {
+    /// Windows that were looked at.
+    pub looked: usize,
+    /// Events that were made.
+    pub told: usize,
+    /// When the next one is due; in the past where more are due already.
     pub next_due: Option<Timestamp>,
 }
 
-/// The result of appending a batch.
+/// What became of a batch.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Appended {
-    /// The number of new events.
+    /// Events that are new.
     pub events: usize,
-    /// The number of events that were known already.
+    /// Events that had come before.
     pub duplicates: usize,
-    /// Rows to send because of it (the reply to STOP), in state `queued`.
+    /// Rows that are to be sent because of it (the answer to STOP), in state `queued`.
     pub queued: Vec<OutboxRow>,
-    /// Messages that a receipt showed to be accepted or failed.
+    /// Messages that a receipt showed to have been accepted, or to have failed.
     pub received: Vec<MessageId>,
-    /// Receipts for messages of other installations or forgotten ones.
-    pub unknown_receipts: usize,
-    /// Rejected webhooks that are new.
-    pub rejected: Vec<WebhookId>,
-    /// The earliest check of the windows that were opened.
+    /// Receipts for messages that are not ours.
+    pub strangers: usize,
+    /// Letters that are new.
+    pub letters: Vec<WebhookId>,
+    /// The earliest moment at which a window that was opened is to be looked at.
     pub window_due: Option<Timestamp>,
 }
 
-/// Proof that this process owns the lanes. A commit with an older fence fails.
+/// Proof that this process has the lanes; a commit with an older one fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Fence(pub i64);
 
-/// How far an event has been processed.
+/// How far an event is.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Progress {
     /// The event.
     pub event: EventId,
-    /// The number of its list of subscribers ([`crate::Store::subscriber_list`]).
-    pub subscriber_list: i64,
-    /// Subscribers that are done: bit n for position n of the list, 0 to 62.
+    /// The list that its subscribers stand in, by [`crate::Store::roster`].
+    pub roster: i64,
+    /// Subscribers that are through with it now: bit n for place n in the roster, 0 to 62.
     pub done: i64,
-    /// Subscribers at position 63 or later that are done; each gets a row in `handlings`.
-    pub done_overflow: Vec<PluginNo>,
-    /// All bits that must be set for the event to be finished.
+    /// Subscribers in place 63 and later that are through with it; each gets a row in `handlings`.
+    pub done_beyond: Vec<PluginNo>,
+    /// All bits that make the event finished.
     pub all: i64,
-    /// The number of subscribers at position 63 or later.
-    pub overflow_count: usize,
-    /// How the chain ended, if it has.
+    /// All subscribers in place 63 and later.
+    pub all_beyond: usize,
+    /// How the chain ended, where it now has.
     pub ending: Option<Ending>,
 }
 
-/// A successful handling with all its effects: one transaction.
+/// One handling that went well, with all that it asked for: one transaction.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Commit {
-    /// The fence of this process.
+    /// Of this process.
     pub fence: Fence,
-    /// The plugin that handled the event.
+    /// Who handled.
     pub plugin: PluginNo,
-    /// Whether the event was waiting for the plugin ([`UnhandledState::Waiting`]).
-    pub was_waiting: bool,
-    /// Civil time, for the expiry of state.
+    /// It was kept for the plugin ([`Aside::Waiting`]), and is no longer.
+    pub kept: bool,
+    /// Civil time, for expiry of state.
     pub now: Timestamp,
-    /// What is done by it.
+    /// What is finished by it.
     pub progress: Progress,
-    /// The event's conversation, in which its timers will fire.
+    /// The conversation of the event: timers come back in it.
     pub conversation: Option<ConversationId>,
-    /// Checked first; a stale read fails the commit with [`crate::StoreError::StaleRead`].
+    /// Checked first; one that is stale fails the commit with [`crate::StoreError::StaleRead`].
     pub reads: Vec<StateRead>,
     /// The state that was read and is written.
     pub state_no: StateNo,
-    /// State changes in order.
+    /// In order.
     pub state: Vec<StateWrite>,
-    /// Timer changes in order.
+    /// In order.
     pub timers: Vec<TimerWrite>,
-    /// Files that were created; their bytes are on disk.
+    /// Files that were made; their bytes are on disk.
     pub media: Vec<NewMedia>,
-    /// Messages in order.
+    /// In order.
     pub sends: Vec<NewSend>,
 }
 
-/// A handling that failed and will be retried.
+/// A handling that failed and will be tried again; a row for people to see.
 #[derive(Clone, Debug, PartialEq)]
-pub struct FailedAttempt {
+pub struct FailedTry {
     /// The event.
     pub event: EventId,
-    /// The plugin.
+    /// In which plugin.
     pub plugin: PluginNo,
-    /// Whether the event waits for the plugin ([`UnhandledState::Waiting`]), and continues to.
-    pub is_waiting: bool,
-    /// The number of attempts.
+    /// It was kept for the plugin ([`Aside::Waiting`]), and still is.
+    pub kept: bool,
+    /// Tries so far.
     pub attempts: u32,
-    /// The code of the error.
+    /// The error's code.
     pub code: String,
-    /// The text of the error.
+    /// What happened.
     pub error: String,
-    /// When it is retried.
+    /// When it is tried again.
     pub next_at: Timestamp,
 }
 
-/// What happens to an event that a plugin did not handle. The store keeps the numbers.
+/// How a handling is set aside. The numbers are what the store keeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
-pub enum UnhandledState {
-    /// Given up: a dead letter for an operator.
-    DeadLetter = 2,
-    /// Waiting until the plugin is available; see [`crate::Reader::waiting_handlings`].
+pub enum Aside {
+    /// Given up: a dead letter, for a person to decide.
+    Dead = 2,
+    /// Kept until the plugin can be asked; see [`crate::Reader::waiting`].
     Waiting = 3,
-    /// Not handled, and not to be handled later.
+    /// Not asked, and not to be asked later.
     PassedOver = 4,
 }
 
-/// A handling that did not happen. The event continues without it.
+/// A handling that does not go on: the event goes on without it.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Unhandled {
-    /// The fence of this process.
+pub struct SetAside {
+    /// Of this process.
     pub fence: Fence,
-    /// The plugin.
+    /// In which plugin.
     pub plugin: PluginNo,
-    /// What happens to the handling now.
-    pub state: UnhandledState,
-    /// The number of attempts.
+    /// In which way.
+    pub how: Aside,
+    /// Tries in all.
     pub attempts: u32,
-    /// The code of the error.
+    /// The error's code.
     pub code: String,
-    /// The text of the error.
+    /// What happened.
     pub error: String,
-    /// When it was recorded.
+    /// When it was set aside.
     pub at: Timestamp,
-    /// What is done by it.
+    /// What is finished by it.
     pub progress: Progress,
 }
 
-/// An event that waits for a plugin.
+/// A handling that was kept for its plugin.
 #[derive(Clone, Debug, PartialEq)]
-pub struct WaitingHandling {
-    /// The event, with its conversation as it is now.
-    pub event: Arc<beadle_model::Event>,
+pub struct Waiting {
+    /// The event, in its conversation as it is now.
+    pub event: std::sync::Arc<beadle_model::Event>,
     /// How its chain ended.
     pub ending: Option<Ending>,
-    /// The number of attempts.
+    /// Tries so far.
     pub attempts: u32,
 }
 
-/// An event from the feed.
+/// An event from the feed, and after a restart what was already on disk of its way through the plugins.
 #[derive(Clone, Debug, PartialEq)]
-pub struct FeedItem {
+pub struct Fed {
     /// The event.
-    pub event: Arc<beadle_model::Event>,
-    /// How far it was before the restart; `None` if no plugin was done with it.
+    pub event: std::sync::Arc<beadle_model::Event>,
+    /// Where it was when we stopped; `None` where no plugin was through with it.
     pub resume: Option<Resume>,
 }
 
-/// How far an unfinished event was before a restart.
+/// How far an unfinished event was.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Resume {
     /// The number of its list of subscribers.
-    pub subscriber_list: i64,
+    pub roster: i64,
     /// That list.
     pub subscribers: Vec<PluginNo>,
     /// As in [`Progress`].
     pub done: i64,
     /// As in [`Progress`].
-    pub done_overflow: Vec<PluginNo>,
-    /// Subscribers that failed and are to be retried, with their attempts.
+    pub done_beyond: Vec<PluginNo>,
+    /// Those that failed so far and were to be tried again, each with the tries it has had.
     pub failing: Vec<(PluginNo, u32)>,
     /// As in [`Progress`].
     pub ending: Option<Ending>,

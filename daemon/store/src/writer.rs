@@ -1,107 +1,105 @@
-//! The writer: the one thread with the one writing connection.
+//! The writer: the one thread with the one connection that writes.
 //!
-//! It takes waiting jobs, runs them in one transaction, and answers them once that is on disk. If a
-//! job fails after it may have written something, the group is rolled back and its jobs are run one
-//! by one, so that only the failing one gets the error. If storage is at fault (see
-//! [`Writer::note_storage_error`]), the ballast is deleted, new work is refused, settlements are
-//! deferred, and writing is tried again twice a second.
+//! It takes what waits, does it in one transaction, and answers when that is on disk. Where one step of a group fails
+//! in a way that may have left half of it behind, the group is rolled back and its steps are done one by one, so that
+//! only the culprit hears of it. Where the disk is at fault, see [`Writer::suffer`]: the ballast goes, new work is
+//! refused, settlements are kept, and twice a second it is tried whether writing works again.
 
 use crate::StoreError;
 use crate::ballast::Ballast;
 use crate::checkpoint::Gate;
 use crate::queue::Job;
-use crate::settle::Deferred;
+use crate::settle::Kept;
+use crate::shadow::{Shadow, set_meta};
 use crate::shared::{Counters, Shared};
-use crate::writer_cache::{WriterCache, set_meta};
 use beadle_model::Event;
 use rusqlite::Connection;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-/// The maximum number of steps in a transaction. Groups of 512 spread the cost of a sync so thin
-/// (133,000 rows a second, against 79,000 with 64) that larger ones would only delay their first
-/// step.
-const MAX_GROUP: usize = 512;
+/// Steps in one transaction at most: with commits of 512 the price of the sync is spread so thin (building.md: 133,000
+/// rows a second against 79,000 with 64) that more would only make the first of them wait.
+const GROUP: usize = 512;
 
-/// How often a storage failure is tested: soon enough for people, seldom enough for a failing disk.
-const RETRY_INTERVAL: Duration = Duration::from_millis(500);
+/// How often it is tried whether the disk works again: soon enough for people, seldom enough for a sick disk.
+const TRY_AGAIN: Duration = Duration::from_millis(500);
 
-/// The size of the test write: more than a few settlements need.
+/// What a probe writes: more than a few settlements need.
 const PROBE_BYTES: i64 = 64 << 10;
 
 /// One transaction, as a step sees it.
 pub(crate) struct Tx<'a> {
     pub(crate) conn: &'a Connection,
-    pub(crate) cache: &'a mut WriterCache,
+    pub(crate) shadow: &'a mut Shadow,
     pub(crate) shared: &'a Shared,
-    /// The events that it appended, with the sizes of their bodies, for the feed.
-    pub(crate) inserted: Vec<(Arc<Event>, usize)>,
+    /// Events that it appended, with the size of their bodies, for the feed.
+    pub(crate) born: Vec<(Arc<Event>, usize)>,
 }
 
 pub(crate) struct Writer {
     pub(crate) conn: Connection,
-    pub(crate) cache: WriterCache,
+    pub(crate) shadow: Shadow,
     pub(crate) shared: Arc<Shared>,
     pub(crate) gate: Arc<Gate>,
     pub(crate) ballast: Ballast,
-    pub(crate) deferred: Deferred,
-    /// While storage fails: the last attempt to write.
-    pub(crate) failing_since: Option<Instant>,
+    pub(crate) kept: Kept,
+    /// While the disk is at fault: when it was last tried.
+    pub(crate) troubled: Option<Instant>,
 }
 
 impl Writer {
-    /// Runs until the queue is closed and empty.
+    /// Works until the queue is closed and empty.
     pub(crate) fn run(mut self) {
-        // However this thread ends, nobody must wait for it any more.
-        let _end = ExitGuard(Arc::clone(&self.shared), Arc::clone(&self.gate));
+        // However this thread ends: nobody must wait for it.
+        let _end = End(Arc::clone(&self.shared), Arc::clone(&self.gate));
         loop {
-            let patience = (self.failing_since.is_some() || !self.deferred.is_empty()).then_some(RETRY_INTERVAL);
-            let Some(jobs) = self.shared.queue.take(MAX_GROUP, patience) else { break };
+            let patience = (self.troubled.is_some() || !self.kept.is_empty()).then_some(TRY_AGAIN);
+            let Some(jobs) = self.shared.queue.take(GROUP, patience) else { break };
             let gate = Arc::clone(&self.gate);
             let _turn = gate.enter();
             self.recover();
-            self.run_group(jobs);
+            self.group(jobs);
         }
         self.recover();
         let now = self.shared.clock.now().as_ms();
-        if self.failing_since.is_none() && self.transact(|tx| set_meta(tx.conn, "closed_at", now)).is_err() {
-            // Schedule edits that come with a restart then count from the next start.
-            tracing::debug!("shutdown time not recorded");
+        if self.troubled.is_none() && self.transact(|tx| set_meta(tx.conn, "closed_at", now)).is_err() {
+            // Edits that come with a restart count from the next start then.
+            tracing::debug!("the mark of an orderly end could not be written");
         }
-        if !self.deferred.is_empty() {
+        if !self.kept.is_empty() {
             tracing::error!(
-                lost = self.deferred.len(),
-                "send outcomes lost, storage did not recover; the sends are ambiguous after a restart"
+                lost = self.kept.len(),
+                "the disk never came back: these sends are in doubt after a restart"
             );
         }
     }
 
-    /// Runs these jobs and answers them.
-    fn run_group(&mut self, mut jobs: Vec<Box<dyn Job>>) {
-        if self.failing_since.is_none() && jobs.len() > 1 {
+    /// Does these jobs and answers them.
+    fn group(&mut self, mut jobs: Vec<Box<dyn Job>>) {
+        if self.troubled.is_none() && jobs.len() > 1 {
             match self.transaction(&mut jobs) {
                 Ok(answers) => return jobs.into_iter().zip(answers).for_each(|(job, failed)| job.answer(failed)),
                 Err(error) => {
-                    tracing::debug!(%error, steps = jobs.len(), "step failed in a group; running its steps one by one");
-                    self.note_storage_error(&error);
+                    tracing::debug!(%error, steps = jobs.len(), "a step of a group failed: doing them one by one");
+                    self.suffer(&error);
                 }
             }
         }
-        jobs.into_iter().for_each(|job| self.run_alone(job));
+        jobs.into_iter().for_each(|job| self.alone(job));
     }
 
-    /// Runs one job in its own transaction, and answers it.
-    fn run_alone(&mut self, mut job: Box<dyn Job>) {
-        if self.failing_since.is_some() && !job.runs_when_full() {
+    /// Does one job in a transaction of its own, and answers it.
+    fn alone(&mut self, mut job: Box<dyn Job>) {
+        if self.troubled.is_some() && !job.when_full() {
             return job.answer(Some(StoreError::DiskFull { path: self.shared.dir.clone() }));
         }
-        let was_working = self.failing_since.is_none();
+        let was_well = self.troubled.is_none();
         let mut outcome = self.transaction(std::slice::from_mut(&mut job));
         if let Err(error) = &outcome {
-            self.note_storage_error(error);
-            // Deleting the ballast has just made room for this.
-            if was_working && self.failing_since.is_some() && job.runs_when_full() {
+            self.suffer(error);
+            // The ballast has just made room for exactly this.
+            if was_well && self.troubled.is_some() && job.when_full() {
                 outcome = self.transaction(std::slice::from_mut(&mut job));
             }
         }
@@ -109,16 +107,16 @@ impl Writer {
             Ok(mut answers) => job.answer(answers.pop().flatten()),
             Err(error) => {
                 if error.is_storage() {
-                    job.defer(&mut self.deferred);
-                    self.shared.counters.deferred.store(self.deferred.len() as u64, Ordering::Relaxed);
+                    job.keep(&mut self.kept);
+                    self.shared.counters.kept.store(self.kept.len() as u64, Ordering::Relaxed);
                 }
                 job.answer(Some(error));
             }
         }
     }
 
-    /// Runs these jobs in one transaction. `Ok`: it was committed, and each job succeeded or failed
-    /// before it wrote anything. `Err`: it was rolled back.
+    /// Does these jobs in one transaction. `Ok`: it was committed, and each job ended well or failed before it had
+    /// written anything. `Err`: nothing of it happened.
     fn transaction(&mut self, jobs: &mut [Box<dyn Job>]) -> Result<Vec<Option<StoreError>>, StoreError> {
         let steps = jobs.len();
         self.transact(|tx| {
@@ -134,83 +132,83 @@ impl Writer {
     }
 
     fn transact<T>(&mut self, work: impl FnOnce(&mut Tx<'_>) -> Result<T, StoreError>) -> Result<T, StoreError> {
-        let mut tx = Tx { conn: &self.conn, cache: &mut self.cache, shared: &self.shared, inserted: Vec::new() };
+        let mut tx = Tx { conn: &self.conn, shadow: &mut self.shadow, shared: &self.shared, born: Vec::new() };
         let done = tx.begin().and_then(|()| work(&mut tx)).and_then(|done| tx.commit_all().map(|()| done));
-        let inserted = std::mem::take(&mut tx.inserted);
+        let born = std::mem::take(&mut tx.born);
         match done {
             Ok(done) => {
                 let counters = &self.shared.counters;
                 Counters::add(&counters.commits, 1);
                 counters.last_commit_at.store(self.shared.clock.now().as_ms(), Ordering::Relaxed);
-                let moves = inserted.iter().filter(|(event, _)| event.kind().changes_membership()).count();
+                let moves = born.iter().filter(|(event, _)| event.kind().moves_members()).count();
                 Counters::add(&counters.memberships, moves);
-                self.shared.tail.push(inserted);
+                self.shared.tail.push(born);
                 self.shared.files.committed();
                 self.gate.committed();
                 Ok(done)
             }
             Err(error) => {
                 self.roll_back();
-                Err(error.with_dir(&self.shared.dir))
+                Err(error.placed(&self.shared.dir))
             }
         }
     }
 
     fn roll_back(&mut self) {
         Counters::add(&self.shared.counters.rollbacks, 1);
-        // After a disk failure SQLite has rolled back already.
+        // Where the disk failed, SQLite has rolled back by itself.
         if !self.conn.is_autocommit()
             && let Err(error) = self.conn.execute_batch("ROLLBACK")
         {
-            tracing::error!(%error, "rollback failed");
+            tracing::error!(%error, "a transaction could not be rolled back");
         }
-        if let Err(error) = self.cache.reload(&self.conn) {
-            tracing::error!(%error, "cache not reloaded after a rollback");
+        if let Err(error) = self.shadow.reload(&self.conn) {
+            tracing::error!(%error, "the store could not be read again after a rollback");
         }
     }
 
-    /// If storage is at fault: refuses new work and deletes the ballast.
-    fn note_storage_error(&mut self, error: &StoreError) {
+    /// Notes that the disk is at fault, where it is, and gives up the ballast.
+    fn suffer(&mut self, error: &StoreError) {
         if !error.is_storage() {
             return;
         }
-        if self.failing_since.is_none() {
-            tracing::error!(%error, "storage failed; refusing new work until it recovers");
+        if self.troubled.is_none() {
+            tracing::error!(%error, "writing fails: new work is refused until it works again");
             self.ballast.free();
         }
-        self.failing_since = Some(Instant::now());
+        self.troubled = Some(Instant::now());
         self.shared.counters.set_trouble(Some(error.to_string()));
     }
 
-    /// Writes deferred settlements, and tests whether storage works again.
+    /// Writes what was kept, and finds out whether the disk works again.
     fn recover(&mut self) {
-        if !self.deferred.is_empty() && self.failing_since.is_none_or(|since| since.elapsed() >= RETRY_INTERVAL) {
-            let deferred = std::mem::take(&mut self.deferred);
-            if let Err(error) = self.transact(|tx| deferred.write(tx)) {
-                tracing::error!(%error, waiting = deferred.len(), "deferred send outcomes not written yet");
-                self.deferred = deferred;
-                self.note_storage_error(&error);
+        if !self.kept.is_empty() && self.troubled.is_none_or(|since| since.elapsed() >= TRY_AGAIN) {
+            let kept = std::mem::take(&mut self.kept);
+            if let Err(error) = self.transact(|tx| kept.write(tx)) {
+                tracing::error!(%error, waiting = kept.len(), "what became of sends could not be written yet");
+                self.kept = kept;
+                self.suffer(&error);
             }
-            self.shared.counters.deferred.store(self.deferred.len() as u64, Ordering::Relaxed);
+            self.shared.counters.kept.store(self.kept.len() as u64, Ordering::Relaxed);
         }
-        if self.failing_since.is_none_or(|since| since.elapsed() < RETRY_INTERVAL) {
+        if self.troubled.is_none_or(|since| since.elapsed() < TRY_AGAIN) {
             return;
         }
         match self.probe() {
             Ok(()) => {
-                tracing::info!("storage recovered");
-                self.failing_since = None;
+                tracing::info!("writing works again");
+                self.troubled = None;
                 self.shared.counters.set_trouble(None);
             }
             Err(error) => {
-                tracing::debug!(%error, "storage still fails");
+                tracing::debug!(%error, "writing still fails");
                 self.ballast.free();
-                self.failing_since = Some(Instant::now());
+                self.troubled = Some(Instant::now());
             }
         }
     }
 
-    /// Fails unless there is room in the database, on the disk, and for the ballast.
+    /// Whether there is room in the database, on the disk, and for the ballast.
     fn probe(&mut self) -> Result<(), StoreError> {
         self.transact(|tx| {
             tx.conn
@@ -230,16 +228,16 @@ impl Tx<'_> {
 
     fn commit_all(&mut self) -> Result<(), StoreError> {
         let next_message = self.shared.next_message.load(Ordering::Relaxed);
-        self.cache.move_sending_from(self.conn, next_message)?;
+        self.shadow.move_sending_from(self.conn, next_message)?;
         self.conn.prepare_cached("COMMIT")?.execute([])?;
         Ok(())
     }
 }
 
-/// Releases everyone who waits for the writer, however its thread ends.
-struct ExitGuard(Arc<Shared>, Arc<Gate>);
+/// The end of the writer's thread, by whatever way.
+struct End(Arc<Shared>, Arc<Gate>);
 
-impl Drop for ExitGuard {
+impl Drop for End {
     fn drop(&mut self) {
         self.0.queue.abandon();
         self.0.tail.close();

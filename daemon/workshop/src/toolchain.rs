@@ -105,6 +105,7 @@ fn debian_is_there() -> bool {
 }
 
 /// `rustup target add`, no longer than the limit.
+#[expect(clippy::disallowed_methods, reason = "polls a child process, on a thread of its own")]
 fn add_target() -> bool {
     let mut command = Command::new("rustup");
     command.args(["target", "add", TARGET]).stdin(Stdio::null());

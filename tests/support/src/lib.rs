@@ -8,7 +8,6 @@
 
 pub mod daemon;
 pub mod disk;
-pub mod graph;
 pub mod guest;
 pub mod http;
 pub mod program;

@@ -4,6 +4,7 @@
 use crate::http;
 use hmac::{Hmac, Mac};
 use sha2::Sha256;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// The app secret that [`signed_request`] uses.
 pub const APP_SECRET: &str = "e2e-app-secret";
@@ -40,6 +41,12 @@ pub fn signature(secret: &str, body: &[u8]) -> String {
 pub fn signed_request(body: &str) -> Vec<u8> {
     let header = format!("X-Hub-Signature-256: {}\r\n", signature(APP_SECRET, body.as_bytes()));
     http::request("POST", PATH, &header, body.as_bytes())
+}
+
+/// The time for time stamps of webhooks, in Unix seconds.
+#[expect(clippy::disallowed_methods, reason = "a webhook carries the real time, as the platform's does")]
+pub fn unix_time_s() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 /// A text message. `id` and `text` must need no escaping.

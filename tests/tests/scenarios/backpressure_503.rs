@@ -10,7 +10,6 @@ use beadle_test_support::webhook;
 use serde_json::json;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use std::time::{SystemTime, UNIX_EPOCH};
 use tokio::task::JoinSet;
 
 /// Nearly as many connections as the daemon accepts; each waits for its response.
@@ -31,7 +30,7 @@ async fn stuck_disk_answers_503_and_loses_nothing() {
     for n in 0..CONNECTIONS {
         let (address, refused) = (setup.http.clone(), Arc::clone(&refused));
         senders.spawn(async move {
-            let at_s = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+            let at_s = webhook::unix_time_s();
             for round in 0..ROUNDS {
                 let text = format!("n {n} {round}");
                 let post = webhook::signed_request(&webhook::text_message(

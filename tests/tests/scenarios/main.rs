@@ -36,6 +36,7 @@ mod resting_plugins;
 mod safe_start;
 mod schedules;
 mod shutdown;
+mod tls_proxy;
 mod traps;
 mod virtual_time;
 mod webhooks;

@@ -7,7 +7,6 @@ use beadle_test_support::simulator::SimulatorAddress;
 use beadle_test_support::wait_until;
 use beadle_test_support::webhook;
 use serde_json::{Value, json};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 async fn send(setup: &Setup, bytes: &[u8]) -> Response {
     let exchange = async { Connection::tcp(&setup.http).await?.exchange(bytes).await };
@@ -66,7 +65,7 @@ async fn malformed_webhooks_are_answered_200_and_become_dead_letters() {
     let setup = Setup::new(&address.url()).plugin("echo", "");
     let simulator = address.start(&setup).await;
     let daemon = setup.start().await;
-    let now_s = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let now_s = webhook::unix_time_s();
     // A truncated body; a batch with one malformed message, twice; extreme nesting.
     let cut = webhook::text_message("31610000102", "wamid.CUT", now_s, "hello");
     let cut = &cut.as_bytes()[..cut.len() - 7];

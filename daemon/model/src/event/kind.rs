@@ -1,8 +1,8 @@
-//! The kinds of events: the event interfaces of the plugin contract.
+//! The kinds of events: the interfaces of the contract.
 
 use serde::{Deserialize, Serialize};
 
-/// The kind of an event. The store keeps the numbers: never reuse one.
+/// The kind of an event: an interface of the contract. The numbers are what the store keeps: never reuse one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[repr(u8)]
@@ -19,7 +19,7 @@ pub enum EventKind {
     Timer = 5,
     /// `on-message-status`
     MessageStatus = 6,
-    /// A webhook that no plugin can subscribe to; kept with its JSON and counted.
+    /// Something the platform told that no plugin can export yet; kept with its JSON and counted.
     Unrouted = 7,
     /// `on-schedule`
     Schedule = 8,
@@ -42,12 +42,12 @@ pub enum EventKind {
 }
 
 impl EventKind {
-    /// Whether membership or members' time zones may differ after such an event.
-    pub fn changes_membership(self) -> bool {
+    /// Who the members are and where they live may be otherwise after it.
+    pub fn moves_members(self) -> bool {
         matches!(self, EventKind::MemberJoined | EventKind::MemberLeft | EventKind::ContactChanged)
     }
 
-    /// All kinds, in the order of their numbers.
+    /// Every kind, in the order of their numbers.
     pub const ALL: [EventKind; 16] = [
         EventKind::Message,
         EventKind::Reaction,
@@ -67,8 +67,7 @@ impl EventKind {
         EventKind::Echo,
     ];
 
-    /// The contract's interface that a plugin exports to receive it; `None` for
-    /// [`EventKind::Unrouted`].
+    /// The interface of the contract that a plugin exports to get it; `None` where there is none.
     pub fn interface(self) -> Option<&'static str> {
         Some(match self {
             EventKind::Message => "on-message",
@@ -95,13 +94,13 @@ impl EventKind {
         self.interface().map_or("unrouted", |interface| interface.trim_start_matches("on-"))
     }
 
-    /// The kind with this number in the store.
+    /// From its number in the store.
     pub fn from_number(number: i64) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| *kind as i64 == number)
     }
 
-    /// Whether the event passes guards, then answerers until one claims it, then observers. Others
-    /// go to one plugin, or are notifications.
+    /// Whether it goes through guards, then answerers until one claims it, then observers. The others go to the one
+    /// plugin they are for, or are news that every subscriber is told and nobody answers.
     pub fn is_staged(self) -> bool {
         !matches!(
             self,
@@ -110,11 +109,11 @@ impl EventKind {
                 | EventKind::Unrouted
                 | EventKind::Schedule
                 | EventKind::DocumentsChanged
-        ) && !self.is_notification()
+        ) && !self.is_news()
     }
 
-    /// Whether the event goes to every subscriber in any stage and cannot be claimed.
-    pub fn is_notification(self) -> bool {
+    /// Whether every subscriber is told, each for itself, whatever its stage.
+    pub fn is_news(self) -> bool {
         matches!(
             self,
             EventKind::ChannelChanged | EventKind::ContactChanged | EventKind::GroupChanged | EventKind::Echo

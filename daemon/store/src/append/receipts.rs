@@ -1,9 +1,8 @@
-//! Receipts: the platform's reports on sent messages.
+//! Receipts: what the platform says became of a message of ours.
 //!
-//! They apply_sender in any order, repeatedly, and sometimes before the response to the request.
-//! Therefore each status has a rank and only moves a message forward; the result does not depend on
-//! the order. A receipt also proves that the platform has the message, so that a `sending` row is
-//! not ambiguous any more.
+//! They come in any order, more than once, and sometimes before the answer to the request that sent the message. So they
+//! have a rank and only move a message forward; what a set of them makes of a message does not depend on their order.
+//! A receipt is also proof that the platform has the message, which ends the doubt about a row that is `sending`.
 
 use crate::StoreError;
 use crate::append::platform_key;
@@ -14,20 +13,19 @@ use beadle_model::{ContactId, ConversationId, EventBody, MessageId, PluginNo, Ti
 use rusqlite::{OptionalExtension, params};
 use sha2::{Digest, Sha256};
 
-/// The code of an ambiguous send.
+/// The code of a send of which nobody knows whether it arrived.
 pub(crate) const UNKNOWN_OUTCOME: &str = "outcome-unknown";
 
-/// `failed` ranks below `delivered`: a message that was read has arrived, whatever else was
-/// reported.
+/// `failed` stands below `delivered`: who has read a message has it, whatever else was said of it.
 const FAILED: i64 = 2;
 
-/// The rank of a status, and the statement that records it with the time of the first one; `None`
-/// for a status that this version does not know.
+/// How far a status is, and the statement that notes it (with the time it came first); `None` for a status that this
+/// version does not know.
 fn rank_of(status: &str) -> Option<(i64, &'static str)> {
     macro_rules! note {
         ($column:literal) => {
             concat!(
-                "UPDATE outbox SET state = ?2, receipt = ?3, problem = ?4, platform_id = ?5, platform_key = ?6, ",
+                "UPDATE outbox SET state = ?2, receipt = ?3, problem = ?4, platform = ?5, platform_key = ?6, ",
                 $column,
                 " = coalesce(",
                 $column,
@@ -45,8 +43,8 @@ fn rank_of(status: &str) -> Option<(i64, &'static str)> {
     })
 }
 
-/// The columns of a row that matter for a receipt.
-struct SentRow {
+/// What of a row a receipt has to do with.
+struct Sent {
     plugin: PluginNo,
     conversation: ConversationId,
     state: SendState,
@@ -57,37 +55,36 @@ struct SentRow {
     unpriced: bool,
 }
 
-/// The group member that a receipt is about.
+/// A member of a group whom a receipt is about.
 struct Participant {
     contact: Option<ContactId>,
-    /// Whether the receipt is further than the previous ones for this member.
+    /// The receipt is further than what was known of them.
     forward: bool,
 }
 
-impl SentRow {
-    /// The row's state after a receipt of this rank. Rank 0 (unknown) still proves that the
-    /// platform has it.
+impl Sent {
+    /// Where the row stands after a receipt with this rank (0: unknown, but the platform has it all the same).
     fn state_after(&self, rank: i64) -> SendState {
-        let is_failure = rank == FAILED;
-        let told = if is_failure { SendState::Failed } else { SendState::Accepted };
+        let says_no = rank == FAILED;
+        let told = if says_no { SendState::Failed } else { SendState::Accepted };
         match self.state {
             SendState::Sending => told,
-            // An ambiguous message that would be sent again has arrived.
-            SendState::Queued if self.was_tried && !is_failure => SendState::Accepted,
+            // In doubt, and to be sent again: not if it has arrived.
+            SendState::Queued if self.was_tried && !says_no => SendState::Accepted,
             SendState::Dead if self.problem.as_deref().is_some_and(is_unknown_outcome) => told,
-            SendState::Accepted if is_failure && self.receipt < FAILED => SendState::Failed,
+            SendState::Accepted if says_no && self.receipt < FAILED => SendState::Failed,
             SendState::Failed if rank > FAILED => SendState::Accepted,
             other => other,
         }
     }
 
-    /// The row's rank by receipts and by the response to the request.
+    /// How far it was, by receipts and by the answer to the request.
     fn rank(&self) -> i64 {
         if self.state == SendState::Failed { self.receipt.max(FAILED) } else { self.receipt }
     }
 }
 
-/// Whether a problem (as JSON) is an ambiguous outcome.
+/// Whether a problem, as JSON, is that nobody knows.
 fn is_unknown_outcome(problem: &str) -> bool {
     serde_json::from_str::<beadle_model::event::Problem>(problem).is_ok_and(|problem| problem.code == UNKNOWN_OUTCOME)
 }
@@ -102,11 +99,11 @@ impl Tx<'_> {
     ) -> Result<(), StoreError> {
         let (id, platform) = match &receipt.message {
             ReceiptFor::Ours(id, platform) => (Some(*id), platform),
-            ReceiptFor::Platform(platform) => (self.find_by_platform_id(platform)?.map(|found| found.0), platform),
+            ReceiptFor::Platform(platform) => (self.find_platform(platform)?.map(|found| found.0), platform),
         };
         let sent = id.map_or(Ok(None), |id| self.sent(id))?;
         let Some((id, sent)) = id.zip(sent) else {
-            appended.unknown_receipts += 1;
+            appended.strangers += 1;
             return Ok(());
         };
         let known = rank_of(&receipt.status);
@@ -119,19 +116,19 @@ impl Tx<'_> {
             self.note(id, &sent, receipt, platform, (rank, state))?;
         }
         if state != sent.state {
-            self.cache.sending.remove(&id.0);
+            self.shadow.sending.remove(&id.0);
             if sent.state == SendState::Dead {
-                self.conn.prepare_cached("DELETE FROM dead_letters WHERE message = ?1")?.execute([id.0])?;
+                self.conn.prepare_cached("DELETE FROM dead WHERE message = ?1")?.execute([id.0])?;
             }
             appended.received.push(id);
         }
         if forward && receipt.participant.is_empty() {
-            self.add_aliases(&receipt.recipient, sent.conversation, now)?;
+            self.learn_names(&receipt.recipient, sent.conversation, now)?;
         }
         if let Some(until) = receipt.free_entry_until {
-            self.set_free_entry(sent.conversation, until)?;
+            self.enter_free(sent.conversation, until)?;
         }
-        // In a group every member has receipts.
+        // In a group each member has a way of their own.
         let participant = self.participant(id, receipt, rank, now)?;
         let forward = participant.as_ref().map_or(forward, |participant| participant.forward);
         if (!forward && known.is_some()) || !listeners.contains(&sent.plugin) {
@@ -147,7 +144,7 @@ impl Tx<'_> {
             participant: participant.and_then(|participant| participant.contact),
             extra: receipt.extra.clone(),
         };
-        // Known statuses are deduplicated by their rank, others by this key.
+        // Known ones come once because they go forward; others by what they say.
         let key = known.is_none().then(|| status_key(id, receipt));
         if key.map(|key| self.seen(key)).transpose()? != Some(true) {
             self.append_own(key, body, Some(sent.conversation), (receipt.at.min(now), now))?;
@@ -156,14 +153,14 @@ impl Tx<'_> {
         Ok(())
     }
 
-    fn sent(&self, id: MessageId) -> Result<Option<SentRow>, StoreError> {
+    fn sent(&self, id: MessageId) -> Result<Option<Sent>, StoreError> {
         let mut read = self.conn.prepare_cached(
-            "SELECT plugin, conversation, state, coalesce(receipt, 0), platform_id, problem, attempts > 0 OR maybe_twice,
+            "SELECT plugin, conversation, state, coalesce(receipt, 0), platform, problem, attempts > 0 OR maybe_twice,
                  pricing IS NULL
              FROM outbox WHERE id = ?1",
         )?;
         let row = read.query_row([id.0], |row| {
-            let sent = SentRow {
+            let sent = Sent {
                 plugin: PluginNo(row.get(0)?),
                 conversation: ConversationId(row.get(1)?),
                 state: SendState::Queued,
@@ -176,10 +173,10 @@ impl Tx<'_> {
             Ok((sent, row.get(2)?))
         });
         let Some((sent, state)) = row.optional()? else { return Ok(None) };
-        Ok(Some(SentRow { state: send_state_of(state)?, ..sent }))
+        Ok(Some(Sent { state: send_state_of(state)?, ..sent }))
     }
 
-    /// Records the receipt of a group member; `None` if it is not about one.
+    /// Notes a member's own receipt; `None` where it is not about one.
     fn participant(
         &mut self,
         id: MessageId,
@@ -190,7 +187,7 @@ impl Tx<'_> {
         if receipt.participant.is_empty() {
             return Ok(None);
         }
-        let contact = self.find_or_create_contact(&receipt.participant, now)?;
+        let contact = self.named(&receipt.participant, now)?;
         let member = contact.map_or(0, |contact| contact.0);
         let known: Option<i64> = self
             .conn
@@ -210,7 +207,7 @@ impl Tx<'_> {
     fn note(
         &self,
         id: MessageId,
-        sent: &SentRow,
+        sent: &Sent,
         receipt: &Receipt,
         platform: &str,
         (rank, state): (i64, SendState),
@@ -225,9 +222,9 @@ impl Tx<'_> {
         let platform = sent.platform.as_deref().or(Some(platform)).filter(|platform| !platform.is_empty());
         let key = platform.map(|platform| platform_key(id.0, platform));
         let furthest = Some(rank.max(sent.receipt)).filter(|rank| *rank > 0);
-        // An unknown status has no column.
+        // A status that we do not know has no column of its own.
         let note = rank_of(&receipt.status).map_or(
-            "UPDATE outbox SET state = ?2, receipt = ?3, problem = ?4, platform_id = ?5, platform_key = ?6,
+            "UPDATE outbox SET state = ?2, receipt = ?3, problem = ?4, platform = ?5, platform_key = ?6,
                  pricing = coalesce(pricing, ?8) WHERE id = ?1 AND ?7 IS NOT NULL",
             |(_, note)| note,
         );
@@ -249,7 +246,7 @@ fn pricing_of(receipt: &Receipt) -> Result<Option<String>, StoreError> {
     receipt.pricing.as_ref().map(|pricing| to_json("a price", pricing)).transpose()
 }
 
-/// The deduplication key of a status without a rank.
+/// By what a status without a rank is recognised when it comes again.
 fn status_key(id: MessageId, receipt: &Receipt) -> EventKey {
     let mut hash = Sha256::new();
     hash.update(b"status\0");

@@ -1,101 +1,101 @@
-//! Sends and their outcomes.
+//! What is to be sent, and what became of it.
 
 use beadle_model::event::Problem;
 use beadle_model::{ConversationId, EventId, MessageId, Outgoing, PluginNo, Timestamp};
 use serde::{Deserialize, Serialize};
 
-/// A row to insert into the outbox.
+/// A row of the outbox to be.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NewSend {
     /// Reserved by [`crate::Store::reserve_message`].
     pub message: MessageId,
-    /// The destination.
+    /// Where to.
     pub conversation: ConversationId,
-    /// The message.
+    /// What.
     pub body: Outgoing,
-    /// Whether it answers the event and keeps its order with the other replies.
+    /// It answers the event, and is kept in order with the others that do.
     pub reply: bool,
-    /// `Sending` if a slot was free at once, else `Queued`.
+    /// `Sending` where a slot was free at once, else `Queued`.
     pub state: SendState,
-    /// The earliest time to send it.
+    /// When it may go.
     pub due_at: Timestamp,
 }
 
-/// The state of an outbox row. The store keeps the numbers: never reuse one.
+/// Where a row of the outbox stands. The numbers are what the store keeps: never reuse one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[repr(u8)]
 pub enum SendState {
     /// Waits for its time or its turn.
     Queued = 0,
-    /// May be on the wire, or may have been at a crash.
+    /// May be on the wire, or may have been when we died.
     Sending = 1,
-    /// Accepted by the platform.
+    /// The platform has it.
     Accepted = 2,
-    /// Refused by the platform or the gate.
+    /// The platform or the gate said no.
     Failed = 3,
-    /// Given up or ambiguous: a dead letter for an operator.
+    /// Nobody knows what became of it, or it was given up: a person's decision (see dead letters).
     Dead = 4,
-    /// Abandoned without loss (a typing indicator), or dropped by an operator.
+    /// Not worth doing any more (typing).
     Dropped = 5,
 }
 
-/// An outbox row.
+/// A row of the outbox.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct OutboxRow {
-    /// Its id.
+    /// Ours.
     pub message: MessageId,
-    /// The event that it came from; `None` for Beadle's own messages.
+    /// The event it came from; none for Beadle's own.
     pub event: Option<EventId>,
-    /// The plugin that asked for it.
+    /// Who asked for it.
     pub plugin: PluginNo,
-    /// The destination.
+    /// Where to.
     pub conversation: ConversationId,
-    /// The message.
+    /// What.
     pub body: Outgoing,
-    /// Whether it answers its event.
+    /// It answers its event.
     pub reply: bool,
-    /// Its state.
+    /// Where it stands.
     pub state: SendState,
-    /// The earliest time to send it, or when it was sent.
+    /// When it may go, or went.
     pub due_at: Timestamp,
-    /// The number of earlier attempts.
+    /// How often it was sent before.
     pub attempts: u32,
-    /// When it was created.
+    /// When it was asked for.
     pub created_at: Timestamp,
-    /// Whether it may have been sent twice (`on_ambiguous = "resend"`).
+    /// It may have been sent twice (`on_ambiguous = "resend"`).
     pub maybe_twice: bool,
 }
 
-/// The outcome of sending a row.
+/// What became of a row that was sent.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settlement {
-    /// The row.
+    /// Which.
     pub message: MessageId,
-    /// The outcome.
-    pub outcome: SendOutcome,
+    /// What became of it.
+    pub outcome: Outcome,
     /// When.
     pub at: Timestamp,
 }
 
-/// The outcome of an attempt to send.
+/// What became of a try to send.
 #[derive(Clone, Debug, PartialEq)]
-pub enum SendOutcome {
-    /// Accepted by the platform under this id, if it assigns one (read marks have none).
+pub enum Outcome {
+    /// The platform has it, under this id where it gives one (read marks have none).
     Accepted(Option<String>),
-    /// Refused for good.
+    /// No, for good.
     Failed(Problem),
-    /// To be sent later: back to `queued`.
+    /// Not now: back to `queued` until then. `counted`: the try counts as an attempt.
     Later {
-        /// The earliest time.
+        /// When.
         due_at: Timestamp,
-        /// Whether bytes were sent, so that it counts as an attempt.
+        /// Bytes went out, so it was a try.
         counted: bool,
-        /// Whether it may have arrived nevertheless.
+        /// It may have arrived all the same.
         maybe_twice: bool,
     },
-    /// Given up: a dead letter for an operator.
+    /// Given up for a person to decide: a dead letter.
     Dead(Problem),
-    /// No longer worth sending.
+    /// Not worth doing any more.
     Dropped,
 }

@@ -1,7 +1,6 @@
-//! The bare bot: what a developer writes in an afternoon, and the floor that the daemon is measured against.
+//! The bare bot that the daemon is compared with: it checks the signature, parses the JSON and sends the text back.
 //!
-//! It checks the signature, parses the JSON and sends the text back; that is all. It has no memory: a crash loses
-//! messages, a repeat is answered twice, and nothing stops it from writing to whom it must not.
+//! It stores nothing: a crash loses messages, a repeated webhook is answered twice, and no rule is checked.
 
 use axum::body::Bytes;
 use axum::extract::State;
@@ -16,7 +15,7 @@ struct Bot {
     send_to: String,
 }
 
-/// Serves until it is killed; prints its address when it listens.
+/// Serves until it is killed. Prints its address once it listens.
 pub async fn run(graph_url: &str) -> Result<(), String> {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let client = reqwest::Client::builder().build().map_err(|error| error.to_string())?;

@@ -1,37 +1,37 @@
-//! The load: webhooks that were made and signed before the run, sent over kept connections.
+//! The load: webhooks that are built and signed before the run, sent over kept connections.
 //!
-//! Two ways. *Closed*: every connection sends its next as soon as it has the answer; it shows how much goes through.
-//! *Open*: messages fall due at a steady rate whatever the server does, and their time counts from then, so that a stall
-//! is felt by every message it held up and not only by one.
+//! *Closed*: every connection sends its next webhook when it has the response; this measures throughput. *Open*: messages
+//! are due at a steady rate whatever the server does, and latency counts from then, so that a stall counts for every
+//! message that it delays.
 
 use crate::marks::{Marks, TEXT_MARK};
 use beadle_test_support::http::Connection;
 use beadle_test_support::{rng, webhook};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
-/// As many as the aim speaks of (DESIGN section 12).
+/// Connections of the load.
 pub const CONNECTIONS: usize = 32;
 
-/// A server that says 503 is asked again after so long; a platform would wait longer.
-const REFUSED_AGAIN: Duration = Duration::from_millis(20);
+/// The pause before a refused webhook is repeated. The platform waits longer.
+const RETRY_INTERVAL: Duration = Duration::from_millis(20);
 
-/// The first phone number; contacts have the numbers that follow.
+/// The number of the first contact; the others follow.
 pub const FIRST_PHONE: u64 = 31_600_000_000;
 
-/// What is to be sent.
+/// The webhooks of a run.
 pub struct Load {
-    /// Whole requests, in order.
+    /// Complete requests, in order.
     requests: Vec<Vec<u8>>,
 }
 
 impl Load {
-    /// So many messages from so many contacts, in an order that looks like rng and is always the same. `run` makes
-    /// the ids of one run differ from those of another; `text` may change what message n says.
+    /// `count` messages from `contacts` contacts, in a fixed pseudo-random order. `run` makes message ids unique to a run;
+    /// `text` may replace the text of message n.
     pub fn new(run: &str, count: usize, contacts: u64, text: impl Fn(usize) -> Option<String>) -> Self {
-        let at_s = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        let at_s = webhook::unix_time_s();
         let mut rng = rng::Rng::new(contacts);
         let requests = (0..count)
             .map(|n| {
@@ -43,12 +43,12 @@ impl Load {
         Self { requests }
     }
 
-    /// How many there are.
+    /// Number of messages.
     pub fn count(&self) -> usize {
         self.requests.len()
     }
 
-    /// Sends all as fast as the server takes them.
+    /// Sends all messages as fast as the server accepts them.
     pub async fn closed(self: &Arc<Self>, address: &str, marks: &Arc<Marks>) -> Result<(), String> {
         let next = Arc::new(AtomicUsize::new(0));
         let mut senders = tokio::task::JoinSet::new();
@@ -68,13 +68,13 @@ impl Load {
         all(senders).await
     }
 
-    /// Sends so many a second, each at its time.
+    /// Sends messages at a rate, each when it is due.
     pub async fn open(self: &Arc<Self>, address: &str, marks: &Arc<Marks>, per_second: f64) -> Result<(), String> {
         let mut senders = tokio::task::JoinSet::new();
         let mut queues = Vec::new();
         for _ in 0..CONNECTIONS {
             let (load, marks, address) = (Arc::clone(self), Arc::clone(marks), address.to_owned());
-            // A queue may hold all of a run: what is held up is to be measured, not to hold up what falls due.
+            // A queue can hold the whole run: a stall must delay messages, not the pace.
             let (queue, mut due) = mpsc::channel::<usize>(self.count().max(1));
             queues.push(queue);
             senders.spawn(async move {
@@ -87,12 +87,12 @@ impl Load {
             });
         }
         let (count, marks) = (self.count(), Arc::clone(marks));
-        // A thread of its own: the runtime's timers are good to a millisecond only, and here one falls due each half.
+        // On a thread: the runtime's timers have a resolution of a millisecond, and a message is due each half.
         let pace = std::thread::spawn(move || {
             let start = Instant::now();
             for n in 0..count {
                 let due = start + Duration::from_secs_f64(n as f64 / per_second);
-                // tidy: the load itself is made of moments in time
+                #[expect(clippy::disallowed_methods, reason = "the load is defined by moments of real time")]
                 std::thread::sleep(due.saturating_duration_since(Instant::now()));
                 marks.sent(n);
                 if let Some(queue) = queues.get(n % CONNECTIONS) {
@@ -122,10 +122,10 @@ async fn deliver(connection: &mut Tcp, request: &[u8], n: usize, marks: &Marks) 
             }
             503 => {
                 marks.refused();
-                // tidy: the load waits as a platform would, in time
-                tokio::time::sleep(REFUSED_AGAIN).await;
+                // tidy: repeats after a pause, as the platform does
+                tokio::time::sleep(RETRY_INTERVAL).await;
             }
-            status => return Err(format!("message {n} was answered with {status}: {}", answer.text())),
+            status => return Err(format!("message {n}: status {status}: {}", answer.text())),
         }
     }
 }

@@ -1,8 +1,8 @@
-//! `beadle-bench`: the figures of DESIGN section 12, against a bare bot in the same run.
+//! `beadle-bench`: measures the figures of docs/design.md#speed, and a bare bot in the same run.
 //!
-//! One process is load and receiving end, the daemon (or the bare bot) is another, all on the same machine: what is
-//! measured pays for the measuring, as the aims do. Nothing here fails because of a time. `cargo xtask bench` builds all
-//! of it in the release profile and runs it.
+//! One process makes the load and receives the replies; the daemon (or the bare bot) is another on the same machine, so the
+//! measurement itself is included, as in the aims. No figure makes it fail. `cargo xtask bench` builds everything in the
+//! release profile and runs it.
 
 mod bare;
 mod load;
@@ -17,19 +17,19 @@ use report::Report;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// What was asked for on the command line.
+/// The command line.
 pub struct Options {
     /// Names of steps; all where empty.
     only: Vec<String>,
-    /// How long a step is meant to run where the aim is reached.
+    /// Seconds that a step takes if the aim is reached.
     seconds: u32,
-    /// Where the figures go.
+    /// The file for the figures.
     json: Option<PathBuf>,
 }
 
 const USAGE: &str = "Usage: cargo xtask bench [STEP…] [--seconds N] [--json FILE]\n";
 
-/// Long enough that group commit, checkpoints and warm caches are what they are in a day's work.
+/// Long enough for group commit, checkpoints and warm caches to be as in normal operation.
 const DEFAULT_SECONDS: u32 = 10;
 
 fn main() -> ExitCode {
@@ -40,7 +40,7 @@ fn main() -> ExitCode {
     };
     let result = match words.split_first() {
         Some((word, rest)) if word == "bare-bot" => {
-            // As many workers as `#[tokio::main]` would give it.
+            // As many workers as `#[tokio::main]` uses.
             let workers = tokio::runtime::Builder::new_multi_thread().enable_all().build();
             let graph_url = rest.first().map_or("", String::as_str);
             workers.map_err(|error| error.to_string()).and_then(|workers| workers.block_on(bare::run(graph_url)))
@@ -76,11 +76,11 @@ fn parse(words: &[String]) -> Result<Options, String> {
         match word.as_str() {
             "--seconds" => {
                 let seconds = words.next().and_then(|word| word.parse().ok()).filter(|seconds| *seconds > 0);
-                options.seconds = seconds.ok_or("`--seconds` takes a whole number above 0")?;
+                options.seconds = seconds.ok_or("`--seconds` must be followed by a whole number above 0")?;
             }
-            "--json" => options.json = Some(words.next().ok_or("`--json` takes a file")?.into()),
+            "--json" => options.json = Some(words.next().ok_or("`--json` must be followed by a file")?.into()),
             name if steps::all().iter().any(|(step, ..)| *step == name) => options.only.push(name.into()),
-            other => return Err(format!("`{other}` is no step\n\n{}", usage())),
+            other => return Err(format!("unknown step `{other}`\n\n{}", usage())),
         }
     }
     Ok(options)

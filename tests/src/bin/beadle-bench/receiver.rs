@@ -1,54 +1,53 @@
-//! The receiving end: takes what is sent as the Graph API would, and writes down when.
+//! The receiver: accepts messages like the Graph API and records when they arrived.
 //!
-//! It runs on a thread of its own and does as little as it can, since it shares two cores with what is measured. With
-//! receipts on, each reply is followed by three webhooks (sent, delivered, read), one after the other, as on the platform.
+//! It runs on its own thread and does as little as possible, since it shares two cores with the server under test. With
+//! receipts, each reply is followed by three webhooks (sent, delivered, read), as on the platform.
 
 use crate::marks::{Marks, TEXT_MARK};
 use beadle_test_support::http::Connection;
 use beadle_test_support::webhook;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::time::{SystemTime, UNIX_EPOCH};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 
-/// Connections that receipts come over; as many as the load has.
+/// Connections for receipts, as many as the load has.
 const RECEIPT_CONNECTIONS: usize = 32;
 
-/// Replies whose receipts wait to be sent. Larger than any run's backlog: what falls behind is to be measured.
+/// Replies whose receipts wait to be sent. Larger than the backlog of any run.
 const RECEIPT_QUEUE: usize = 1 << 20;
 
-/// Where receipts are to go; none are sent without it.
+/// Queues for receipts, one per connection.
 #[derive(Clone)]
 struct Receipts(Vec<mpsc::Sender<Reply>>);
 
-/// A reply that wants receipts.
+/// A reply that gets receipts.
 struct Reply {
     id: String,
     to: String,
     callback: String,
 }
 
-/// Where receipts will go, once that is known.
+/// The address for receipts, once it is known.
 #[derive(Clone, Default)]
 pub struct Callback(Arc<std::sync::OnceLock<String>>);
 
 impl Callback {
-    /// To `host:port`; only the first counts.
+    /// Sets `host:port`; only the first call counts.
     pub fn set(&self, address: &str) {
         let _ = self.0.set(address.to_owned());
     }
 }
 
-/// The receiving end of one run.
+/// The receiver of one run.
 pub struct Receiver {
     /// `host:port`.
     pub address: String,
 }
 
 impl Receiver {
-    /// Listens on a free port of this machine, with the times going into `marks`; posts receipts where it is told to.
+    /// Listens on a free port, records times in `marks`, and posts receipts to `receipts_to`.
     pub fn start(marks: Arc<Marks>, receipts_to: Option<Callback>) -> Result<Self, String> {
         let text = |error: std::io::Error| error.to_string();
         let listener = std::net::TcpListener::bind("127.0.0.1:0").map_err(text)?;
@@ -89,7 +88,7 @@ async fn connection(mut stream: TcpStream, marks: Arc<Marks>, receipts: Option<R
     }
 }
 
-/// The length of the request at the start of the buffer and its answer; none where it is not whole yet.
+/// The length of the request at the start of the buffer and its response; none while it is incomplete.
 fn request(buffer: &[u8], marks: &Marks, receipts: Option<&Receipts>, ids: &AtomicU64) -> Option<(usize, String)> {
     let head_end = find(buffer, b"\r\n\r\n")? + 4;
     let head = std::str::from_utf8(buffer.get(..head_end)?).ok()?;
@@ -106,10 +105,10 @@ fn request(buffer: &[u8], marks: &Marks, receipts: Option<&Receipts>, ids: &Atom
 fn answer(body: &str, marks: &Marks, receipts: Option<&Receipts>, ids: &AtomicU64) -> String {
     let to = value_of(body, "\"to\":\"").trim_start_matches('+');
     if to.is_empty() {
-        // A read mark: it goes to a message, not to a person.
+        // A read mark has no recipient.
         return http(r#"{"success":true}"#);
     }
-    // What the host says by itself, or a hostile plugin's neighbour, has no number.
+    // Messages of the host, and replies to a hostile plugin's messages, have no number.
     let digits = body.split_once(TEXT_MARK).and_then(|(_, rest)| rest.split(|c: char| !c.is_ascii_digit()).next());
     let number: Option<usize> = digits.and_then(|digits| digits.parse().ok());
     if let Some(n) = number {
@@ -133,7 +132,7 @@ fn http(body: &str) -> String {
     format!("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}", body.len())
 }
 
-/// What stands between the mark and the next quote; nothing where the mark is not.
+/// The text between `mark` and the next quote; empty without the mark.
 fn value_of<'a>(body: &'a str, mark: &str) -> &'a str {
     body.split_once(mark).and_then(|(_, rest)| rest.split('"').next()).unwrap_or_default()
 }
@@ -155,7 +154,7 @@ fn start_receipts(callback: &Callback, marks: &Arc<Marks>) -> Receipts {
                 }
                 let Some(connection) = &mut connection else { return };
                 for status in ["sent", "delivered", "read"] {
-                    let at_s = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+                    let at_s = webhook::unix_time_s();
                     let body = webhook::receipt(&reply.id, status, at_s, &reply.to, &reply.callback);
                     let request = webhook::signed_request(&body);
                     while !connection.exchange(&request).await.is_ok_and(|answer| answer.status == 200) {
@@ -175,7 +174,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_reply_is_known_by_its_number_and_answered() {
+    fn reply_is_recognised_by_its_number() {
         let marks = Marks::new(10);
         marks.sent(7);
         let body = format!(r#"{{"to":"31600000001","type":"text","text":{{"body":"{TEXT_MARK}7"}}}}"#);

@@ -1,11 +1,11 @@
-//! The figures: printed as a table for people, written as JSON for whoever compares two runs.
+//! The figures, printed as a table and written as JSON.
 //!
-//! An aim that was missed is said, with how far; nothing fails because of a time.
+//! A missed aim is printed with its factor; it is not an error.
 
 use serde_json::{Value, json};
 use std::path::Path;
 
-/// Whether more or less is better.
+/// Which direction is better.
 #[derive(Clone, Copy)]
 pub enum Better {
     /// Throughput.
@@ -28,12 +28,12 @@ pub struct Figure {
 pub struct Report(Vec<Figure>);
 
 impl Report {
-    /// Adds a figure, and prints it at once: a run takes minutes.
+    /// Adds a figure and prints it at once, since a run takes minutes.
     pub fn add(&mut self, name: impl Into<String>, value: f64, unit: &'static str, aim: Option<(f64, Better)>) {
         self.note(name, value, unit, aim, "");
     }
 
-    /// The same, with a word beside it.
+    /// The same, with a note.
     pub fn note(
         &mut self,
         name: impl Into<String>,
@@ -47,20 +47,20 @@ impl Report {
         self.0.push(figure);
     }
 
-    /// The value of a figure that was added before.
+    /// The value of an earlier figure.
     pub fn value(&self, name: &str) -> Option<f64> {
         self.0.iter().find(|figure| figure.name == name).map(|figure| figure.value)
     }
 
     /// Prints all figures together.
     pub fn print(&self) {
-        println!("\n{:<58} {:>14} {:>12} {:>8}", "figure", "seen", "aim", "ratio");
+        println!("\n{:<58} {:>14} {:>12} {:>8}", "figure", "value", "aim", "ratio");
         for figure in &self.0 {
             println!("{}", figure.line());
         }
         let missed: Vec<String> = self.0.iter().filter_map(Figure::missed).collect();
         if !missed.is_empty() {
-            println!("\naims that were missed:\n{}", missed.join("\n"));
+            println!("\nmissed aims:\n{}", missed.join("\n"));
         }
     }
 
@@ -79,7 +79,7 @@ impl Report {
 
 impl Figure {
     fn line(&self) -> String {
-        let seen = format!("{} {}", number(self.value), self.unit);
+        let value = format!("{} {}", number(self.value), self.unit);
         let (aim, ratio) = match self.aim {
             Some((aim, better)) => {
                 let sign = if matches!(better, Better::More) { "≥" } else { "≤" };
@@ -87,10 +87,10 @@ impl Figure {
             }
             None => (String::new(), String::new()),
         };
-        format!("{:<58} {seen:>14} {aim:>12} {ratio:>8}  {}", self.name, self.note).trim_end().to_owned()
+        format!("{:<58} {value:>14} {aim:>12} {ratio:>8}  {}", self.name, self.note).trim_end().to_owned()
     }
 
-    /// By how much the aim was missed, if it was.
+    /// A line about a missed aim.
     fn missed(&self) -> Option<String> {
         let (aim, better) = self.aim?;
         let factor = match better {
@@ -99,7 +99,7 @@ impl Figure {
         };
         (factor > 1.0).then(|| {
             format!(
-                "  {}: {} {} where {} was aimed at, {factor:.1} times off",
+                "  {}: {} {}, aim {}, missed by a factor of {factor:.1}",
                 self.name,
                 number(self.value),
                 self.unit,
@@ -123,10 +123,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_missed_aim_is_told() {
+    fn missed_aim_is_reported() {
         let figure = |value, aim| Figure { name: "x".into(), unit: "/s", value, aim: Some(aim), note: String::new() };
         assert_eq!(figure(20.0, (10.0, Better::More)).missed(), None);
         assert_eq!(figure(5.0, (10.0, Better::Less)).missed(), None);
-        assert!(figure(5.0, (10.0, Better::More)).missed().unwrap().ends_with("2.0 times off"));
+        assert!(figure(5.0, (10.0, Better::More)).missed().unwrap().ends_with("missed by a factor of 2.0"));
     }
 }

@@ -1,4 +1,4 @@
-//! One run: a load against a server, with the receiving end listening, until everything that was owed has come.
+//! One run: a load against a server, until every expected reply and receipt has arrived.
 
 use crate::load::Load;
 use crate::machine::{self, Usage};
@@ -6,70 +6,71 @@ use crate::marks::Marks;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// A run that is so many times slower than aimed at is ended: it shows what there is to show.
+/// A run that takes this many times longer than aimed at is ended.
 const SLOWEST: u32 = 12;
 
-/// How the load comes.
+/// How the load is sent.
 #[derive(Clone, Copy)]
 pub enum Way {
-    /// Each connection as fast as it is answered.
+    /// Each connection as fast as the server responds.
     Closed,
-    /// So many a second.
+    /// At this rate per second.
     Open(f64),
 }
 
-/// What is measured.
+/// The server under test.
 pub struct Server {
     /// `host:port` of its webhook.
     pub address: String,
-    /// For what the kernel says of it.
+    /// Its process id.
     pub pid: u32,
 }
 
-/// What came of a run.
+/// The result of a run.
 pub struct Outcome {
     /// From the first message to the last reply and receipt.
     pub seconds: f64,
-    /// Messages that were answered.
+    /// Answered messages.
     pub replies: u64,
-    /// Used by the server during the run, and its memory at the end.
+    /// CPU time of the server during the run, and its memory at the end.
     pub usage: Usage,
     /// The times of each message.
     pub marks: Arc<Marks>,
 }
 
 impl Outcome {
-    /// Messages answered a second.
+    /// Answered messages per second.
     pub fn per_second(&self) -> f64 {
         self.replies as f64 / self.seconds
     }
 
-    /// Processor time of the server a message, in microseconds.
+    /// CPU time of the server per message, in microseconds.
     pub fn cpu_us(&self) -> f64 {
         self.usage.cpu_s * 1e6 / (self.replies.max(1) as f64)
     }
 
-    /// What a reader should know of it besides the figure.
-    pub fn oddities(&self) -> String {
-        let (doubles, refused) = self.marks.oddities();
-        let missing = self.marks.wanted().saturating_sub(self.replies);
-        let parts = [(missing, "not answered in time"), (doubles, "answered twice"), (refused, "refused and repeated")];
-        let said = parts.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}"));
-        said.collect::<Vec<_>>().join(", ")
+    /// Missing, duplicate and refused messages, as a note; empty if there were none.
+    pub fn anomalies(&self) -> String {
+        let (duplicates, refused) = self.marks.anomalies();
+        let missing = self.marks.expected().saturating_sub(self.replies);
+        let parts =
+            [(missing, "not answered in time"), (duplicates, "answered twice"), (refused, "refused and repeated")];
+        let notes = parts.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}"));
+        notes.collect::<Vec<_>>().join(", ")
     }
 }
 
-/// A run to be.
+/// A run.
 pub struct Run {
-    /// What is sent.
+    /// The webhooks.
     pub load: Load,
-    /// Where the times go; the receiving end has it too.
+    /// The times, shared with the receiver.
     pub marks: Arc<Marks>,
     /// How it is sent.
     pub way: Way,
-    /// Receipts that are owed for each reply.
+    /// Receipts for each reply.
     pub receipts_each: u64,
-    /// How long it takes where the aim is reached.
+    /// Seconds that it takes if the aim is reached.
     pub aim_s: u32,
 }
 
@@ -80,7 +81,7 @@ impl Run {
         let load = Arc::new(load);
         let before = machine::usage(server.pid);
         let began_s = marks.elapsed_s();
-        let (replies, receipts) = (marks.wanted(), marks.wanted() * receipts_each);
+        let (replies, receipts) = (marks.expected(), marks.expected() * receipts_each);
         let all = async {
             match way {
                 Way::Closed => load.closed(&server.address, &marks).await?,

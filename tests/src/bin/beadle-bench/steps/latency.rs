@@ -1,5 +1,4 @@
-//! How long a webhook waits for its 200 and a person for the answer, at a steady rate; and what a hostile neighbour
-//! changes about it.
+//! Time to the 200 and to the reply at a steady rate, alone and next to a hostile plugin.
 
 use super::servers;
 use crate::Options;
@@ -11,19 +10,19 @@ use crate::run::{Outcome, Run, Way};
 use beadle_test_support::daemon::Setup;
 use std::sync::Arc;
 
-/// The rate at which DESIGN section 12 speaks of times.
+/// The rate of the aims for latency.
 const PER_SECOND: u32 = 2_000;
 
 /// p99 at that rate.
 const AIM_P99_MS: f64 = 10.0;
 
-/// What the hostile plugin takes for itself.
+/// The prefix of messages for the hostile plugin.
 const HOSTILE: &str = "hostile";
 
-/// One message in so many is for the hostile plugin: two a second, each of which burns all the time that it is given.
+/// One message in this many is for the hostile plugin: two per second, each of which uses its whole CPU limit.
 const HOSTILE_EACH: usize = 1_000;
 
-/// The bare bot and the daemon.
+/// Runs the step with the bare bot and the daemon.
 pub async fn latency(options: &Options, report: &mut Report) -> Result<(), String> {
     let count = (options.seconds * PER_SECOND) as usize;
     let marks = Arc::new(Marks::new(count));
@@ -36,14 +35,14 @@ pub async fn latency(options: &Options, report: &mut Report) -> Result<(), Strin
     Ok(())
 }
 
-/// The daemon with a plugin that never ends, beside one that is well.
+/// Runs the step with a good and a hostile plugin.
 pub async fn hostile(options: &Options, report: &mut Report) -> Result<(), String> {
     let text = |n: usize| (n % HOSTILE_EACH == 1).then(|| format!("{HOSTILE} {n}"));
     for wrong in ["spin", "memory", "trap", "flood"] {
         let settings = format!("prefix = \"{HOSTILE}\", wrong = \"{wrong}\"");
         let plugins = |setup: Setup| setup.plugin("echo", "order = 2").probe("hostile", &settings, "order = 1");
         let outcome = with_daemon(options, plugins, text).await?;
-        times(report, &format!("beside a plugin with a {wrong}"), &outcome, None, |n| n % HOSTILE_EACH != 1);
+        times(report, &format!("next to a plugin with a {wrong}"), &outcome, None, |n| n % HOSTILE_EACH != 1);
     }
     Ok(())
 }
@@ -56,7 +55,7 @@ async fn with_daemon(
     let count = (options.seconds * PER_SECOND) as usize;
     let load = Load::new("run", count, 1000, &text);
     let marks = Arc::new(Marks::new(count));
-    (0..count).filter(|n| text(*n).is_some()).for_each(|_| marks.not_owed());
+    (0..count).filter(|n| text(*n).is_some()).for_each(|_| marks.expect_one_less());
     let receiver = Receiver::start(Arc::clone(&marks), None)?;
     let setup = plugins(servers::unlimited(&receiver));
     let daemon = setup.start().await;
@@ -69,15 +68,15 @@ fn steady(load: Load, marks: Arc<Marks>, options: &Options) -> Run {
     Run { load, marks, way: Way::Open(f64::from(PER_SECOND)), receipts_each: 0, aim_s: options.seconds }
 }
 
-fn times(report: &mut Report, who: &str, outcome: &Outcome, aim_ms: Option<f64>, wanted: impl Fn(usize) -> bool) {
+fn times(report: &mut Report, who: &str, outcome: &Outcome, aim_ms: Option<f64>, filter: impl Fn(usize) -> bool) {
     let mut tell = |what: &str, spread: &Spread| {
         for (name, per_mille) in [("p50", 500), ("p99", 990), ("p99.9", 999)] {
             let aim = aim_ms.filter(|_| what == "reply" && name == "p99").map(|aim| (aim, Better::Less));
             let value = spread.per_mille_ms(per_mille).unwrap_or(f64::NAN);
-            let note = if name == "p50" { outcome.oddities() } else { String::new() };
+            let note = if name == "p50" { outcome.anomalies() } else { String::new() };
             report.note(format!("{what} at {PER_SECOND}/s, {name}: {who}"), value, "ms", aim, note);
         }
     };
-    tell("ack", &outcome.marks.ack_times(&wanted));
-    tell("reply", &outcome.marks.reply_times(&wanted));
+    tell("ack", &outcome.marks.ack_times(&filter));
+    tell("reply", &outcome.marks.reply_times(&filter));
 }

@@ -1,6 +1,6 @@
-"""A past for the daemon's database: people who wrote before, and what they wrote, each answered.
+"""Fills the daemon's database with contacts and answered messages.
 
-Written straight into the tables of store's schema, since ten million messages through the daemon would take a quarter of
+It writes into the tables of the store's schema directly: ten million messages through the daemon would take a quarter of
 an hour. Usage: past.py DATABASE CONTACTS EVENTS FIRST_PHONE
 """
 
@@ -11,7 +11,7 @@ import time
 MESSAGE, FINISHED, CLAIMED, ACCEPTED, READ = 1, 2, 1, 2, 4  # numbers of beadle_model and beadle_store enums
 PHONE, WA_ID = 1, 2
 DAY_MS = 86_400_000
-# Longer ago than any platform repeats, so that none of these keys lies between the new ones.
+# Older than any repeated webhook, so that all keys sort before the new ones.
 SPAN_MS = 60 * DAY_MS
 
 
@@ -19,13 +19,13 @@ def main(path, contacts, events, first_phone):
     now = int(time.time() * 1000)
     begin = now - SPAN_MS - 10 * DAY_MS
     db = sqlite3.connect(path)
-    # A crash here costs a bench run, not a message.
+    # Durability does not matter here.
     db.execute("PRAGMA synchronous = OFF")
     db.execute("PRAGMA cache_size = -400000")
     (plugin,) = db.execute("SELECT coalesce(min(no), 1) FROM plugins WHERE name = 'echo'").fetchone()
     db.execute("INSERT INTO rosters (plugins) VALUES (?) ON CONFLICT DO NOTHING", (f"[{plugin}]",))
     (roster,) = db.execute("SELECT id FROM rosters WHERE plugins = ?", (f"[{plugin}]",)).fetchone()
-    # The channel's own, which a start makes again: people and conversations have the same numbers here.
+    # Contacts and conversations have equal numbers here; the channel's own conversation is created again at the start.
     db.execute("DELETE FROM conversations")
     numbers = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < :count) "
     names = dict(count=contacts, phone=first_phone - 1, begin=begin, plugin=plugin, roster=roster)

@@ -1,5 +1,4 @@
-//! What stands at both ends of the daemon: how fast webhooks are understood, and how much the simulator itself can do, so
-//! that nobody takes its limit for the daemon's.
+//! Both ends of the daemon: how fast webhooks are parsed, and the limits of the simulator itself.
 
 use crate::Options;
 use crate::load::CONNECTIONS;
@@ -19,8 +18,8 @@ use std::time::{Duration, Instant};
 use tokio::process::Command;
 use tokio::sync::watch;
 
-/// Signature, parse, normalise and key of webhooks with one message and with a thousand, on one core and with nothing
-/// stored: the example of the crate that does it.
+/// Signature, parse, normalise and key of webhooks with one message and with a thousand, on one core, without storing: an
+/// example of beadle-whatsapp.
 pub async fn webhooks(_: &Options, report: &mut Report) -> Result<(), String> {
     let own = std::env::current_exe().map_err(|error| error.to_string())?;
     let example = own.with_file_name("examples").join("parse_rate");
@@ -31,8 +30,8 @@ pub async fn webhooks(_: &Options, report: &mut Report) -> Result<(), String> {
         return Err(format!("{}: {said}{}", example.display(), String::from_utf8_lossy(&output.stderr)));
     }
     for [messages, webhooks, events] in rates {
-        report.add(format!("webhooks of {messages} understood, one core"), webhooks, "/s", None);
-        report.add(format!("… and the events in them, {messages} in each"), events, "/s", None);
+        report.add(format!("webhooks of {messages} parsed, one core"), webhooks, "/s", None);
+        report.add(format!("… and their events, {messages} each"), events, "/s", None);
     }
     Ok(())
 }
@@ -46,19 +45,19 @@ fn rate_line(line: &str) -> Option<[f64; 3]> {
     }
 }
 
-/// People of the simulator's floods have the numbers from here on (simulator/README.md).
+/// The first number of people of the simulator's floods (simulator/README.md).
 const FIRST_OF_FLOOD: u64 = 15_550_000_000;
 
-/// So many people write and are written to: more than connections, few enough to be there at once.
+/// People who write and are written to: more than connections.
 const PEOPLE: u64 = 1000;
 
-/// What is done in each part for each second that a step is meant to run; of the order of what it does in one.
+/// Messages in each part per second of the step's length; about what it handles in one.
 const EACH_SECOND: usize = 4000;
 
-/// Nobody waits longer for a part.
+/// The limit of each part.
 const TIMEOUT: Duration = Duration::from_secs(120);
 
-/// The simulator alone, with a callback that only says 200: what people write, and what is sent with and without receipts.
+/// The simulator alone, with a callback that only answers 200: messages of people, and sends with and without receipts.
 pub async fn simulator(options: &Options, report: &mut Report) -> Result<(), String> {
     let count = EACH_SECOND * usize::try_from(options.seconds).unwrap_or(1);
     let (callback, came) = callback().await?;
@@ -77,10 +76,10 @@ pub async fn simulator(options: &Options, report: &mut Report) -> Result<(), Str
         let (before, begun) = (*came.borrow(), Instant::now());
         send(&address, count).await?;
         let name = if receipts { "with two receipts each" } else { "without receipts" };
-        report.add(format!("simulator: messages taken, {name}"), rate(count, begun), "/s", None);
+        report.add(format!("simulator: messages accepted, {name}"), rate(count, begun), "/s", None);
         wait_until(&came, before + webhooks * count).await?;
         if receipts {
-            report.add("simulator: messages taken and told of", rate(count, begun), "/s", None);
+            report.add("simulator: messages accepted, receipts delivered", rate(count, begun), "/s", None);
         }
     }
     Ok(())
@@ -102,7 +101,7 @@ async fn start(callback: &str) -> (Simulator, String) {
     (Simulator::at(program, &page), address)
 }
 
-/// Texts over as many connections as the other steps use, each as soon as the one before it is answered.
+/// Sends texts over as many connections as the other steps use, each when the previous one is answered.
 async fn send(address: &str, count: usize) -> Result<(), String> {
     let next = Arc::new(AtomicUsize::new(0));
     let mut senders = tokio::task::JoinSet::new();
@@ -135,10 +134,10 @@ async fn send(address: &str, count: usize) -> Result<(), String> {
     Ok(())
 }
 
-/// How many webhooks came, and says so.
+/// Number of received webhooks.
 type Came = Arc<watch::Sender<usize>>;
 
-/// Answers the handshake, and 200 to every webhook.
+/// A callback that answers the handshake, and 200 to every webhook.
 async fn callback() -> Result<(String, watch::Receiver<usize>), String> {
     let greet = |Query(query): Query<HashMap<String, String>>| async move {
         query.get("hub.challenge").cloned().unwrap_or_default()
@@ -158,7 +157,7 @@ async fn wait_until(came: &watch::Receiver<usize>, wanted: usize) -> Result<(), 
     let all = all.map(|all| all.map(drop));
     match all {
         Ok(Ok(())) => Ok(()),
-        _ => Err(format!("{} webhooks of {wanted} came", *came.borrow())),
+        _ => Err(format!("only {} of {wanted} webhooks arrived", *came.borrow())),
     }
 }
 
@@ -167,7 +166,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_the_example_prints_is_read() {
+    fn output_of_the_example_is_parsed() {
         let line = "1000 messages, 211345 bytes:      412 webhooks/s,   412000 events/s, 2.43 µs an event";
         assert_eq!(rate_line(line), Some([1000.0, 412.0, 412_000.0]));
         assert_eq!(rate_line("nothing"), None);

@@ -1,5 +1,4 @@
-//! How long a new revision takes to be there, what a reload every second does to a load, and what a plugin costs that is
-//! only loaded.
+//! Time until a new revision is active, a reload every second under load, and memory per loaded plugin.
 
 use super::servers;
 use crate::Options;
@@ -17,25 +16,25 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// DESIGN section 12: a reload is visible so long after the file is whole.
+/// Time from the complete file to the active revision.
 const AIM_MS: f64 = 300.0;
-/// Reloads that are timed; the middle one counts.
+/// Timed reloads; the median counts.
 const RELOADS: usize = 15;
-/// The load beside a reload every second (issue 4).
+/// The load during reloads.
 const PER_SECOND: u32 = 2_000;
 /// Its contacts.
 const CONTACTS: u64 = 1_000;
-/// Between two looks at which revision serves: a few hundredths of what is measured.
-const LOOK_AGAIN: Duration = Duration::from_millis(2);
+/// Between two checks of the active revision: a few hundredths of what is measured.
+const POLL_INTERVAL: Duration = Duration::from_millis(2);
 
-/// All of it.
+/// Runs the step.
 pub async fn reload(options: &Options, report: &mut Report) -> Result<(), String> {
     visible(report).await?;
     under_load(options, report).await?;
     memory(report).await
 }
 
-/// From the file being whole to the new revision having the next event: never seen bytes, and bytes seen before.
+/// From the complete file to the active revision: with new bytes, and with bytes that are in the compile cache.
 async fn visible(report: &mut Report) -> Result<(), String> {
     let receiver = Receiver::start(Arc::new(Marks::new(0)), None)?;
     let setup = servers::unlimited(&receiver).probe("probe", "reply = \"\"", "");
@@ -45,7 +44,7 @@ async fn visible(report: &mut Report) -> Result<(), String> {
     Ok(())
 }
 
-/// Puts so many revisions of the plugin `probe` there, each made of a tag, and tells how long each took to serve.
+/// Replaces a plugin by several revisions and reports how long each took to become active.
 pub async fn time(
     report: &mut Report,
     setup: &Setup,
@@ -58,15 +57,15 @@ pub async fn time(
     let kib = revision_of("a").len() / 1024;
     for (name, distinct) in [("compiled anew", reloads), ("compiled before", 2)] {
         let mut times = Vec::new();
-        // What is compiled before has to be compiled once.
+        // Bytes for the cached case must be compiled once.
         for n in 0..reloads + distinct % reloads {
             let bytes = revision_of(&format!("{}{}", name.len(), n % distinct));
             let before = revision(daemon).await;
             let began = Instant::now();
             setup.put_bytes("probe", &bytes);
             while revision(daemon).await == before {
-                // tidy: between two looks at the thing itself, in another process
-                tokio::time::sleep(LOOK_AGAIN).await;
+                // tidy: the interval between two checks of a condition in another process
+                tokio::time::sleep(POLL_INTERVAL).await;
             }
             times.push(began.elapsed().as_secs_f64() * 1000.0);
         }
@@ -75,7 +74,7 @@ pub async fn time(
         let (middle, last) = (times.get(times.len() / 2), times.last());
         let note = format!("{kib} KiB; {:.0} ms at most", last.copied().unwrap_or(f64::NAN));
         let value = middle.copied().unwrap_or(f64::NAN);
-        report.note(format!("reload of {what}, file whole to serving: {name}"), value, "ms", aim, note);
+        report.note(format!("reload of {what}, complete file to active: {name}"), value, "ms", aim, note);
     }
 }
 
@@ -103,12 +102,12 @@ async fn under_load(options: &Options, report: &mut Report) -> Result<(), String
     let served = daemon.try_get("/metrics").await.map_err(|error| error.to_string())?;
     let line = "beadle_reloads_total{outcome=\"activated\"} ";
     let served = served.text().lines().find_map(|text| text.strip_prefix(line).map(str::to_owned)).unwrap_or_default();
-    let (doubled, _) = outcome.marks.oddities();
-    let lost = outcome.marks.wanted().saturating_sub(outcome.replies);
+    let (doubled, _) = outcome.marks.anomalies();
+    let lost = outcome.marks.expected().saturating_sub(outcome.replies);
     let times = outcome.marks.all_ns();
-    let what = format!("with a reload a second, at {PER_SECOND}/s");
+    let what = format!("with a reload per second, at {PER_SECOND}/s");
     report.note(format!("lost {what}"), lost as f64, "", Some((1.0, Better::Less)), format!("{served} reloads"));
-    report.add(format!("doubled {what}"), doubled as f64, "", None);
+    report.add(format!("duplicated {what}"), doubled as f64, "", None);
     report.add(format!("out of order {what}"), misordered(&times) as f64, "", None);
     report.add(format!("longest pause {what}"), longest_gap_ms(&times), "ms", None);
     let p99 = outcome.marks.reply_times(|_| true).per_mille_ms(990).unwrap_or(f64::NAN);
@@ -127,9 +126,8 @@ async fn every_second<T>(setup: &Setup) -> T {
     }
 }
 
-/// Answers that came before the answer to something the same contact had said earlier, and which had got its 200 before
-/// this was sent: of two that are on their way at once nobody can say which was first. The load chooses contacts by this
-/// very sequence.
+/// Replies that arrived before the reply to an earlier message of the same contact, if that message was acknowledged before
+/// this one was sent (the order of two concurrent webhooks is undefined). The contacts follow the load's random sequence.
 fn misordered(times: &[[u64; 3]]) -> usize {
     let mut rng = Rng::new(CONTACTS);
     let mut last: HashMap<u64, (u64, u64)> = HashMap::new();
@@ -141,7 +139,7 @@ fn misordered(times: &[[u64; 3]]) -> usize {
     early.count()
 }
 
-/// The longest time in which nobody was answered.
+/// The longest time without a reply.
 fn longest_gap_ms(times: &[[u64; 3]]) -> f64 {
     let mut replied: Vec<u64> = times.iter().map(|[.., replied]| *replied).filter(|at| *at > 0).collect();
     replied.sort_unstable();
@@ -149,7 +147,7 @@ fn longest_gap_ms(times: &[[u64; 3]]) -> f64 {
     gaps.max().unwrap_or(0) as f64 / 1e6
 }
 
-/// Resident memory with 1, 50 and 200 plugins that have done nothing, each with bytes of its own.
+/// Resident memory with 1, 50 and 200 idle plugins with different bytes.
 async fn memory(report: &mut Report) -> Result<(), String> {
     let receiver = Receiver::start(Arc::new(Marks::new(0)), None)?;
     let mut one = 0.0;
@@ -158,7 +156,7 @@ async fn memory(report: &mut Report) -> Result<(), String> {
         for n in 0..plugins {
             setup.put_bytes(&format!("probe-{n:03}"), &probe(&format!("m{n}")));
         }
-        // Once to compile, once as it is from then on.
+        // Once to fill the compile cache, then measured.
         setup.start().await.stop().await;
         let daemon = setup.start().await;
         let rss_mib = machine::usage(daemon.program.pid()).rss_mib;

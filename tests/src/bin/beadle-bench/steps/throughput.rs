@@ -1,4 +1,4 @@
-//! How much goes through.
+//! Throughput.
 
 use super::servers::{self, Past};
 use crate::Options;
@@ -9,19 +9,19 @@ use crate::report::{Better, Report};
 use crate::run::{Outcome, Run, Way};
 use std::sync::Arc;
 
-/// What DESIGN section 12 aims at on two cores, and what sizes a run.
+/// The rate that sizes a run, and its aim.
 const AIM_PER_SECOND: u32 = 20_000;
 
-/// The same with three receipts a reply, or over a million contacts.
+/// The same with three receipts per reply, or with a million contacts.
 const AIM_HARD_PER_SECOND: u32 = 8_000;
 
-/// As DESIGN section 12 says: "on a database that already holds 10 million events".
+/// Events in the database before a run on a full database.
 const OLD_EVENTS: u64 = 10_000_000;
 
-/// The figure that others are compared with.
+/// The figure that the others are compared with.
 const BARE: &str = "throughput: bare bot, 1,000 contacts";
 
-/// One way to load the daemon.
+/// A kind of load.
 #[derive(Clone, Copy)]
 struct Case {
     name: &'static str,
@@ -31,7 +31,7 @@ struct Case {
     aim: u32,
 }
 
-/// The bare bot, then the daemon in each way on an empty database.
+/// Runs the step: the bare bot, then the daemon with each kind of load on an empty database.
 pub async fn throughput(options: &Options, report: &mut Report) -> Result<(), String> {
     bare(options, report).await?;
     let easy = Case { name: "1,000 contacts", contacts: 1000, receipts_each: 0, old_events: 0, aim: AIM_PER_SECOND };
@@ -47,7 +47,7 @@ pub async fn throughput(options: &Options, report: &mut Report) -> Result<(), St
     Ok(())
 }
 
-/// The same on a database that is full.
+/// The same on a full database.
 pub async fn full_database(options: &Options, report: &mut Report) -> Result<(), String> {
     let easy = Case {
         name: "10 M old events, 1,000 contacts",
@@ -75,9 +75,9 @@ async fn bare(options: &Options, report: &mut Report) -> Result<(), String> {
     let (server, _program) = servers::bare_bot(&receiver).await?;
     let outcome =
         Run { load, marks, way: Way::Closed, receipts_each: 0, aim_s: options.seconds }.against(&server).await?;
-    report.note(BARE, outcome.per_second(), "/s", None, outcome.oddities());
-    report.add("cpu a message: bare bot", outcome.cpu_us(), "µs", None);
-    report.add("memory at most: bare bot", outcome.usage.peak_mib, "MiB", None);
+    report.note(BARE, outcome.per_second(), "/s", None, outcome.anomalies());
+    report.add("CPU per message: bare bot", outcome.cpu_us(), "µs", None);
+    report.add("peak memory: bare bot", outcome.usage.peak_mib, "MiB", None);
     Ok(())
 }
 
@@ -86,11 +86,11 @@ async fn measure(case: Case, options: &Options, report: &mut Report) -> Result<(
     let Case { name, aim, .. } = case;
     let rate = outcome.per_second();
     let beside = report.value(BARE).map(|bare| format!("{:.2} of the bare bot", rate / bare));
-    let note = [beside, Some(outcome.oddities())].into_iter().flatten().filter(|part| !part.is_empty());
+    let note = [beside, Some(outcome.anomalies())].into_iter().flatten().filter(|part| !part.is_empty());
     let note = note.collect::<Vec<_>>().join("; ");
     report.note(format!("throughput: {name}"), rate, "/s", Some((aim.into(), Better::More)), note);
-    report.add(format!("cpu a message: {name}"), outcome.cpu_us(), "µs", None);
-    report.add(format!("memory at most: {name}"), outcome.usage.peak_mib, "MiB", None);
+    report.add(format!("CPU per message: {name}"), outcome.cpu_us(), "µs", None);
+    report.add(format!("peak memory: {name}"), outcome.usage.peak_mib, "MiB", None);
     Ok(())
 }
 
@@ -98,7 +98,7 @@ async fn one(case: Case, options: &Options) -> Result<Outcome, String> {
     let count = (options.seconds * case.aim) as usize;
     let load = Load::new("run", count, case.contacts, |_| None);
     let marks = Arc::new(Marks::new(count));
-    // The receiving end is told where receipts go before the daemon runs, and the daemon where it sends to.
+    // The receiver needs the daemon's address for receipts, and the daemon the receiver's.
     let receipts = Callback::default();
     let receiver = Receiver::start(Arc::clone(&marks), (case.receipts_each > 0).then(|| receipts.clone()))?;
     let setup = servers::unlimited(&receiver).plugin("echo", "");

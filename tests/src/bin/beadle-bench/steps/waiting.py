@@ -1,6 +1,6 @@
-"""Ten million things that wait for their time, in the daemon's database: windows that are open, or timers that are set.
+"""Fills the daemon's database with open windows or timers.
 
-Written straight into the tables of store's schema, since the daemon would take half an hour for as many messages.
+It writes into the tables of the store's schema directly: the daemon would take half an hour for as many messages.
 Usage: waiting.py fill DATABASE windows|timers COUNT      none is due within two hours
        waiting.py soon DATABASE windows|timers COUNT IN_S EVERY_MS      the first COUNT become due, one after the other
 """
@@ -13,9 +13,9 @@ WA_ID = 2  # of beadle_model's AliasKind
 IN_CONVERSATION = 2  # of its Scope
 HOUR_MS = 3_600_000
 FIRST_NUMBER = 31_600_000_000
-# What the daemon has made for itself lies below.
+# Ids below this are the daemon's own.
 BASE = 1_000
-# Timers that become due answer in conversations; these are there for them.
+# Conversations for the replies of due timers.
 TALKS = 20_000
 
 
@@ -24,7 +24,7 @@ def fill(db, what, count):
     numbers = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < :talks) "
     (plugin,) = db.execute("SELECT no FROM plugins WHERE name = 'hourglass'").fetchone()
     talks = count if what == "windows" else min(TALKS, count)
-    # They end from two hours from now on, spread over the rest of a day; none is further away than a window can be.
+    # They end between two hours and a day from now.
     names = dict(talks=talks, count=count, now=now, first=FIRST_NUMBER, plugin=plugin, step=20 * HOUR_MS / count,
                  end=now + 2 * HOUR_MS, day=24 * HOUR_MS)
     until = ":end + CAST(i * :step AS INTEGER)" if what == "windows" else ":now + :day"
@@ -57,7 +57,7 @@ def soon(db, what, count, in_s, every_ms):
 if __name__ == "__main__":
     do, database, what = sys.argv[1:4]
     connection = sqlite3.connect(database)
-    # A crash here costs a bench run, not a message.
+    # Durability does not matter here.
     connection.execute("PRAGMA synchronous = OFF")
     connection.execute("PRAGMA cache_size = -400000")
     {"fill": fill, "soon": soon}[do](connection, what, *map(int, sys.argv[4:]))

@@ -1,5 +1,5 @@
-//! What ten million open windows take, and ten million timers: disk, a start, memory, the processor while none is due, and how
-//! late they come when a hundred a second are.
+//! Ten million open windows, and ten million timers: disk, start, memory, CPU while none is due, and delay at a hundred per
+//! second.
 
 use super::servers;
 use crate::Options;
@@ -14,20 +14,20 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::process::Command;
 
-/// Issue 5 asks for this many.
+/// Number of windows or timers.
 const WAITING: u64 = 10_000_000;
-/// … of which so many become due, one each [`EVERY_MS`].
+/// … of which this many become due, one every [`EVERY_MS`].
 const DUE: u64 = 6_000;
-/// A hundred a second, about what ten million windows end at in a day.
+/// A hundred per second, about the rate at which ten million windows end in a day.
 const EVERY_MS: u64 = 10;
-/// The first of them is due so long after it was written into the rows: by then the daemon has started.
+/// Seconds until the first is due; by then the daemon has started.
 const IN_S: u64 = 20;
-/// Those whose delay is looked at: enough for a p99.
-const ASKED: usize = 600;
-/// In so long the loops look by themselves.
+/// Events whose delay is read: enough for a p99.
+const SAMPLES: usize = 600;
+/// Long enough for the loops to wake up by themselves.
 const IDLE: Duration = Duration::from_secs(60);
 
-/// All of it.
+/// Runs the step.
 pub async fn waiting(_: &Options, report: &mut Report) -> Result<(), String> {
     let receiver = Receiver::start(Arc::new(Marks::new(0)), None)?;
     for (what, kind, moment) in [("windows", "window-closed", "/body/closed_at"), ("timers", "timer", "/body/due_at")] {
@@ -42,32 +42,32 @@ pub async fn waiting(_: &Options, report: &mut Report) -> Result<(), String> {
         let (count, in_s, every) = (DUE.to_string(), IN_S.to_string(), EVERY_MS.to_string());
         script(&setup, &["soon", what, &count, &in_s, &every]).await?;
         let daemon = setup.start().await;
-        // tidy: they are due by the clock of the machine, and that is waited for
+        // tidy: they are due by the real clock
         tokio::time::sleep(Duration::from_secs(IN_S + DUE * EVERY_MS / 1000 + 2)).await;
         let mut late = lateness(&daemon, kind, moment).await;
         late.sort_by(f64::total_cmp);
         for (part, per_mille) in [("p50", 500), ("p99", 990), ("most", 1000)] {
             let at = (late.len() * per_mille / 1000).min(late.len().saturating_sub(1));
-            let value = late.get(at).copied().ok_or_else(|| format!("no {kind} came"))?;
-            report.add(format!("late, 100 a second of {name}: {part}"), value, "ms", None);
+            let value = late.get(at).copied().ok_or_else(|| format!("no event of kind {kind}"))?;
+            report.add(format!("delay, 100 per second of {name}: {part}"), value, "ms", None);
         }
         daemon.stop().await;
     }
     Ok(())
 }
 
-/// A start, and a minute in which nothing is due.
+/// Measures a start, and a minute in which nothing is due.
 async fn at_rest(report: &mut Report, setup: &Setup, name: &str) {
     let began = Instant::now();
     let daemon = setup.start().await;
     report.add(format!("start: {name}"), began.elapsed().as_secs_f64() * 1000.0, "ms", None);
     let before = machine::usage(daemon.program.pid());
-    // tidy: what a process takes in a while is what is measured
+    // tidy: resource usage over a period of real time is measured
     tokio::time::sleep(IDLE).await;
     let after = machine::usage(daemon.program.pid());
     report.add(format!("memory, idle: {name}"), after.rss_mib, "MiB", None);
     let share = (after.cpu_s - before.cpu_s) / IDLE.as_secs_f64() * 1000.0;
-    report.add(format!("processor a second, none due: {name}"), share, "ms", None);
+    report.add(format!("CPU per second, none due: {name}"), share, "ms", None);
     daemon.stop().await;
 }
 
@@ -81,11 +81,11 @@ async fn script(setup: &Setup, words: &[&str]) -> Result<(), String> {
     if output.status.success() { Ok(()) } else { Err(format!("{do_this}: {said}")) }
 }
 
-/// How much later than planned they became events: some, spread over all.
+/// Delays from planned time to event of a sample.
 async fn lateness(daemon: &Daemon, kind: &str, moment: &str) -> Vec<f64> {
     let events = daemon.list_all(&format!("events?kind={kind}")).await;
     let mut late = Vec::new();
-    for event in events.iter().step_by((events.len() / ASKED).max(1)) {
+    for event in events.iter().step_by((events.len() / SAMPLES).max(1)) {
         let id = event.get("id").and_then(Value::as_str).unwrap_or_default();
         let event = daemon.get(&format!("events/{id}")).await;
         let planned = event.pointer(moment).and_then(Value::as_f64);

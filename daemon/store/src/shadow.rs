@@ -1,0 +1,117 @@
+//! What the writer remembers of the database, so that the usual step needs no `SELECT`.
+//!
+//! Everything here can be read again from disk, and is when a transaction was rolled back: memory then forgets with the
+//! database what did not happen. Nothing here is the only place where a fact is kept.
+
+use crate::StoreError;
+use crate::merge::load_merged;
+use crate::people::People;
+use crate::windows;
+use beadle_model::Leads;
+use rusqlite::{Connection, OptionalExtension, params};
+use std::collections::{BTreeSet, HashSet};
+
+/// How far `sending_from` may lag behind: that many rows more are looked at when the store is opened, and that many
+/// sends share the price of moving it.
+const SENDING_LAG: i64 = 10_000;
+
+pub(crate) struct Shadow {
+    /// The number of the next event.
+    pub(crate) next_event: i64,
+    /// All events below it are finished.
+    pub(crate) finished_below: i64,
+    /// No row below it is `sending`. On disk it is the same, always.
+    pub(crate) sending_from: i64,
+    /// The rows that are `sending`.
+    pub(crate) sending: BTreeSet<i64>,
+    /// Handlings, as event and plugin, with a row that must hear of their end: those that failed and are tried again, and
+    /// dead ones that a person had tried again.
+    pub(crate) watched: HashSet<(i64, i64)>,
+    pub(crate) people: People,
+    /// The lead times that windows are armed for.
+    pub(crate) leads: Leads,
+    /// The number of the last commit that wrote state: the fence in the upper half, so that none comes twice.
+    version: i64,
+}
+
+impl Shadow {
+    pub(crate) fn load(conn: &Connection, cached_people: usize, fence: i64) -> Result<Self, StoreError> {
+        let mut shadow = Self {
+            next_event: 1,
+            finished_below: 1,
+            sending_from: 1,
+            sending: BTreeSet::new(),
+            watched: HashSet::new(),
+            people: People::new(cached_people),
+            leads: Leads::default(),
+            version: fence << 32,
+        };
+        shadow.reload(conn)?;
+        Ok(shadow)
+    }
+
+    /// Forgets all and reads it again.
+    pub(crate) fn reload(&mut self, conn: &Connection) -> Result<(), StoreError> {
+        self.people.clear();
+        self.people.merged = load_merged(conn)?;
+        self.leads = windows::leads(conn)?;
+        let last: i64 = conn.query_row("SELECT coalesce(max(id), 0) FROM events", [], |row| row.get(0))?;
+        self.next_event = meta(conn, "next_event")?.unwrap_or(1).max(last + 1);
+        self.finished_below = meta(conn, "finished_below")?.unwrap_or(1);
+        self.sending_from = meta(conn, "sending_from")?.unwrap_or(1);
+        self.sending = conn
+            .prepare_cached("SELECT id FROM outbox WHERE id >= ?1 AND state = 1")?
+            .query_map([self.sending_from], |row| row.get(0))?
+            .collect::<Result<_, _>>()?;
+        self.watched = conn
+            .prepare_cached(
+                "SELECT event, plugin FROM handlings WHERE state = 0
+                 UNION SELECT event, plugin FROM dead WHERE message IS NULL AND retried_at IS NOT NULL",
+            )?
+            .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
+            .collect::<Result<_, _>>()?;
+        Ok(())
+    }
+
+    /// The number of a commit that writes state. One that is rolled back only leaves a gap.
+    pub(crate) fn next_version(&mut self) -> i64 {
+        self.version += 1;
+        self.version
+    }
+
+    /// A row becomes `sending`, in this transaction: the watermark goes down to it where it must.
+    pub(crate) fn starts_sending(&mut self, conn: &Connection, message: i64) -> Result<(), StoreError> {
+        if message < self.sending_from {
+            set_meta(conn, "sending_from", message)?;
+            self.sending_from = message;
+        }
+        self.sending.insert(message);
+        Ok(())
+    }
+
+    /// Moves the watermark up, where it lags far enough behind for it to pay. `next_message` is the lowest number that
+    /// was not given out yet: rows that come may still have lower ones, and take the watermark down again.
+    pub(crate) fn move_sending_from(&mut self, conn: &Connection, next_message: i64) -> Result<(), StoreError> {
+        let lowest = self.sending.first().copied().unwrap_or(next_message);
+        if lowest - self.sending_from >= SENDING_LAG {
+            set_meta(conn, "sending_from", lowest)?;
+            self.sending_from = lowest;
+        }
+        Ok(())
+    }
+}
+
+/// A fact that is a number.
+pub(crate) fn meta(conn: &Connection, key: &str) -> Result<Option<i64>, StoreError> {
+    let mut read = conn.prepare_cached("SELECT value FROM meta WHERE key = ?1")?;
+    Ok(read.query_row([key], |row| row.get(0)).optional()?)
+}
+
+/// Notes a fact that is a number.
+pub(crate) fn set_meta(conn: &Connection, key: &str, value: i64) -> Result<(), StoreError> {
+    let mut write = conn.prepare_cached(
+        "INSERT INTO meta (key, value) VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+    )?;
+    write.execute(params![key, value])?;
+    Ok(())
+}
