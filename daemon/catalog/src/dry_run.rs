@@ -9,7 +9,7 @@
 use beadle_clock::Clock;
 use beadle_model::{Disposition, Effects, Event, Timestamp};
 use beadle_sandbox::{Call, Plugin, Report};
-use beadle_store::shown::EventFilter;
+use beadle_store::views::EventFilter;
 use beadle_store::{Reader, StoreError};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -69,7 +69,7 @@ async fn recent(before: &Arc<Plugin>, after: &Arc<Plugin>, reader: &Reader) -> R
     let (no, reader) = (after.no(), reader.clone());
     let read = move || {
         let mut events = Vec::new();
-        for row in reader.events(&EventFilter { most: LOOK_AT, ..EventFilter::default() })? {
+        for row in reader.events(&EventFilter { limit: LOOK_AT, ..EventFilter::default() })? {
             if wanted.contains(&row.kind)
                 && let Some(event) = reader.event(row.id)?
                 && event.body.only_for().is_none_or(|only| only == no)

@@ -9,7 +9,7 @@ use crate::transaction::{No, beside};
 use beadle_clock::Clock;
 use beadle_model::{Coded as _, StateNo};
 use beadle_sandbox::{Level, Moved, Page, Plugin};
-use beadle_store::{Reader, StateEntry, StatePlace, StateShown, Store, StoreError};
+use beadle_store::{Reader, StateCursor, StateEntry, StateInfo, Store, StoreError};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -54,7 +54,7 @@ pub(crate) async fn bring_over(
     store: &Store,
     clock: &Clock,
     plugin: &Arc<Plugin>,
-    from: &StateShown,
+    from: &StateInfo,
     step: &'static str,
 ) -> Result<Draft, No> {
     let failed = |error: StoreError| No::passing(step, error.code(), error.to_string());
@@ -83,7 +83,7 @@ struct Over<'a> {
     store: &'a Store,
     clock: &'a Clock,
     plugin: &'a Arc<Plugin>,
-    from: &'a StateShown,
+    from: &'a StateInfo,
     state: StateNo,
     step: &'static str,
     began: Instant,
@@ -132,7 +132,7 @@ impl Over<'_> {
         self.fits().await
     }
 
-    async fn read(&self, after: Option<StatePlace>, most: usize) -> Result<Vec<StateEntry>, No> {
+    async fn read(&self, after: Option<StateCursor>, most: usize) -> Result<Vec<StateEntry>, No> {
         let (from, now) = (self.from.no, self.clock.now());
         self.ask(move |reader| reader.state_page(from, after.as_ref(), (most, PAGE_BYTES), now)).await
     }
@@ -176,10 +176,10 @@ impl Over<'_> {
 }
 
 /// What is lost by going back to a revision that reads an earlier form; and what comes back.
-pub(crate) fn would_be_lost(name: &str, reads: u32, has: &StateShown, left: Option<&StateShown>) -> String {
-    let size = |state: &StateShown| format!("{} values, {} KiB", state.values, state.bytes.div_ceil(1024));
+pub(crate) fn would_be_lost(name: &str, reads: u32, has: &StateInfo, left: Option<&StateInfo>) -> String {
+    let size = |state: &StateInfo| format!("{} values, {} KiB", state.values, state.bytes.div_ceil(1024));
     let kept = left.filter(|left| left.version == reads);
-    let lost = match kept.and_then(|left| Some((left, left.left_at?))) {
+    let lost = match kept.and_then(|left| Some((left, left.retired_at?))) {
         Some((left, at)) => format!(
             "what was written since {at} would be lost, and the state of then comes back ({}; now it has {})",
             size(left),
@@ -201,8 +201,13 @@ mod tests {
     #[test]
     fn what_is_lost_is_named() {
         assert_eq!([form(1, 1), form(0, 2), form(2, 1)], [Form::Same, Form::Older, Form::Newer]);
-        let state =
-            |version, values, left_at| StateShown { no: StateNo(1), version, bytes: values * 100, values, left_at };
+        let state = |version, values, retired_at| StateInfo {
+            no: StateNo(1),
+            version,
+            bytes: values * 100,
+            values,
+            retired_at,
+        };
         let (has, left) = (state(2, 430, None), state(1, 412, Some(Timestamp(0))));
         let said = would_be_lost("notes", 1, &has, Some(&left));
         for part in ["version 1", "version 2", "1970-01-01", "412 values, 41 KiB", "430 values", "--discard-state"] {

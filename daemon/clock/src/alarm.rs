@@ -1,10 +1,10 @@
-//! An alarm: how a loop waits for its next moment, or until somebody rings.
+//! An alarm: how a loop waits for its next due time, or until it is rung.
 //!
-//! A loop that turns over what is due looks, works, and then waits with [`Alarm::wait`] for the earliest moment that it
-//! found. Who makes something due rings. A ring is kept until it is heard, so none is lost between two waits, and under a
-//! clock that is turned by hand the loop counts as busy from the ring on, not only from when it wakes (see
-//! [`crate::rest`]). Where much is made due that is later than what the loop waits for anyhow, [`Alarm::ring_before`] spares
-//! it the waking.
+//! A loop processes what is due and then calls [`Alarm::wait`] with the earliest time that it
+//! found. Whoever makes something due earlier rings. Invariants: a ring is kept until the loop has
+//! seen it, so none is lost between two waits; under a manual clock the loop counts as busy from
+//! the ring on, not only from when it wakes (see [`crate::activity`]). [`Alarm::ring_before`]
+//! spares the loop a wake-up for what is due later than it waits for.
 
 use crate::Clock;
 use beadle_model::Timestamp;
@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 use tokio::sync::Notify;
 
-/// A loop's alarm. Clones are the same one; one loop waits for it, anybody may ring.
+/// A loop's alarm. Clones are the same alarm; one loop waits for it, anyone may ring it.
 #[derive(Clone, Debug)]
 pub struct Alarm(Arc<Inner>);
 
@@ -22,15 +22,16 @@ struct Inner {
     clock: Clock,
     bell: Notify,
     rung: AtomicBool,
-    /// What its loop waits for; while it works, and where it waits for nothing, the end of time.
+    /// The time that the loop waits for, in milliseconds; `i64::MAX` while it runs or waits for no
+    /// time.
     until: AtomicI64,
-    /// Its number among the activity of a virtual clock.
+    /// Its number in the manual clock's tracker.
     number: Option<u64>,
 }
 
 impl Alarm {
     pub(crate) fn new(clock: Clock) -> Self {
-        let number = clock.activity().map(|activity| activity.add_alarm());
+        let number = clock.tracker().map(|tracker| tracker.add_alarm());
         Self(Arc::new(Inner {
             clock,
             bell: Notify::new(),
@@ -43,43 +44,45 @@ impl Alarm {
     /// Wakes the loop, now or when it next waits.
     pub fn ring(&self) {
         self.0.rung.store(true, Ordering::Release);
-        self.0.up();
+        self.0.mark_running();
         self.0.bell.notify_one();
     }
 
-    /// The same where the loop does not wait for `due_at` or something before it.
+    /// Wakes the loop unless it already waits for `due_at` or an earlier time.
     pub fn ring_before(&self, due_at: Timestamp) {
         if due_at.0 < self.0.until.load(Ordering::Acquire) {
             self.ring();
         }
     }
 
-    /// Returns when it is `until`, or somebody rang since the last time, or after `beat` of real time (against a bell that
-    /// was missed). Dropping the future loses nothing.
-    pub async fn wait(&self, until: Option<Timestamp>, beat: Duration) {
+    /// Returns when civil time is `until`, when the alarm was rung since the last wait, or after
+    /// `max_wait` of real time (a safeguard against a missed ring). Dropping the future loses
+    /// nothing.
+    pub async fn wait(&self, until: Option<Timestamp>, max_wait: Duration) {
         let inner = &self.0;
         inner.until.store(until.map_or(i64::MAX, |until| until.0), Ordering::Release);
-        let _up_again = UpAgain(inner);
-        let moment = async {
+        let _running_again = RunningAgain(inner);
+        let due = async {
             match until {
                 Some(until) => inner.clock.reach(until).await,
                 None => std::future::pending().await,
             }
         };
         tokio::select! {
-            () = inner.rung_since(until) => {}
-            () = moment => {}
-            () = tokio::time::sleep(beat) => {}
+            () = inner.rung(until) => {}
+            () = due => {}
+            () = tokio::time::sleep(max_wait) => {}
         }
     }
 }
 
 impl Inner {
-    /// Returns when somebody rang. The bell may have been heard before (its last stroke is kept); what counts is `rung`.
-    async fn rung_since(&self, until: Option<Timestamp>) {
+    /// Returns when the alarm was rung. `rung` decides: the bell keeps its last notification, which
+    /// may be an old one.
+    async fn rung(&self, until: Option<Timestamp>) {
         loop {
-            if let (Some(activity), Some(number)) = (self.clock.activity(), self.number) {
-                activity.alarm_waits(number, until, &self.rung);
+            if let (Some(tracker), Some(number)) = (self.clock.tracker(), self.number) {
+                tracker.alarm_waiting(number, until, &self.rung);
             }
             if self.rung.swap(false, Ordering::AcqRel) {
                 return;
@@ -88,27 +91,27 @@ impl Inner {
         }
     }
 
-    fn up(&self) {
-        if let (Some(activity), Some(number)) = (self.clock.activity(), self.number) {
-            activity.alarm_is_up(number);
+    fn mark_running(&self) {
+        if let (Some(tracker), Some(number)) = (self.clock.tracker(), self.number) {
+            tracker.alarm_running(number);
         }
     }
 }
 
-/// However the wait ends, the loop is up then.
-struct UpAgain<'a>(&'a Inner);
+/// Marks the loop as running however its wait ends.
+struct RunningAgain<'a>(&'a Inner);
 
-impl Drop for UpAgain<'_> {
+impl Drop for RunningAgain<'_> {
     fn drop(&mut self) {
         self.0.until.store(i64::MAX, Ordering::Release);
-        self.0.up();
+        self.0.mark_running();
     }
 }
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        if let (Some(activity), Some(number)) = (self.clock.activity(), self.number) {
-            activity.remove_alarm(number);
+        if let (Some(tracker), Some(number)) = (self.clock.tracker(), self.number) {
+            tracker.remove_alarm(number);
         }
     }
 }
@@ -116,36 +119,36 @@ impl Drop for Inner {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Rest;
+    use crate::Activity;
 
-    /// Longer than any test.
+    /// Longer than any test runs.
     const NEVER: Duration = Duration::from_secs(3600);
 
     #[tokio::test]
-    async fn a_ring_is_kept_and_makes_busy_until_the_loop_waits_again() {
-        let (clock, hand) = Clock::manual(Timestamp(0));
+    async fn ring_is_kept_and_counts_as_busy_until_the_loop_waits_again() {
+        let (clock, manual) = Clock::manual(Timestamp(0));
         let alarm = clock.alarm();
-        assert_eq!(hand.rest(), Rest::Busy, "its loop has not looked yet");
+        assert_eq!(manual.activity(), Activity::Busy, "its loop has not waited yet");
         alarm.ring();
         alarm.wait(None, NEVER).await;
         let waiting = tokio::spawn({
             let alarm = alarm.clone();
             async move { alarm.wait(Some(Timestamp(70)), NEVER).await }
         });
-        assert_eq!(hand.resting().await, Rest::Until(Some(Timestamp(70))));
+        assert_eq!(manual.wait_until_idle().await, Activity::IdleUntil(Some(Timestamp(70))));
         alarm.ring();
-        assert_eq!(hand.rest(), Rest::Busy);
+        assert_eq!(manual.activity(), Activity::Busy);
         waiting.await.unwrap();
-        assert_eq!(hand.rest(), Rest::Busy, "it is working now");
-        hand.set(Timestamp(70));
+        assert_eq!(manual.activity(), Activity::Busy, "the loop runs now");
+        manual.set(Timestamp(70));
         alarm.wait(Some(Timestamp(70)), NEVER).await;
         drop(alarm);
-        assert_eq!(hand.rest(), Rest::Until(None));
+        assert_eq!(manual.activity(), Activity::IdleUntil(None));
     }
 
     #[tokio::test]
-    async fn only_what_is_earlier_than_it_waits_for_wakes_it() {
-        let (clock, hand) = Clock::manual(Timestamp(0));
+    async fn ring_before_wakes_only_for_an_earlier_time() {
+        let (clock, manual) = Clock::manual(Timestamp(0));
         let alarm = clock.alarm();
         alarm.ring_before(Timestamp(1000));
         alarm.wait(None, NEVER).await;
@@ -153,15 +156,15 @@ mod tests {
             let alarm = alarm.clone();
             async move { alarm.wait(Some(Timestamp(70)), NEVER).await }
         });
-        assert_eq!(hand.resting().await, Rest::Until(Some(Timestamp(70))));
+        assert_eq!(manual.wait_until_idle().await, Activity::IdleUntil(Some(Timestamp(70))));
         alarm.ring_before(Timestamp(70));
-        assert_eq!(hand.rest(), Rest::Until(Some(Timestamp(70))));
+        assert_eq!(manual.activity(), Activity::IdleUntil(Some(Timestamp(70))));
         alarm.ring_before(Timestamp(69));
         waiting.await.unwrap();
     }
 
     #[tokio::test]
-    async fn it_does_the_same_under_the_machines_clock() {
+    async fn alarm_works_under_the_machine_clock() {
         let alarm = Clock::real().alarm();
         alarm.ring();
         alarm.wait(None, NEVER).await;

@@ -1,153 +1,158 @@
-//! Civil time, real or turned by hand.
+//! Civil time, from the machine or set by a test.
 //!
-//! Due times, windows, back-off, pacing, expiry and retention ask this clock, so that a test can let a day pass in no
-//! time and see what a real day would have done. Elapsed time (time-outs, CPU limits, debounce) does not: a hung call
-//! hangs for real, whatever the calendar says.
+//! Due times, windows, back-off, pacing, expiry and retention ask this clock, so that a test can
+//! let a day pass in no time. Elapsed time (time-outs, CPU limits, debounce) does not: a hung call
+//! hangs for real, whatever the calendar says. See `docs/design.md#time`.
 //!
-//! A real clock is re-read at least every second while something waits for it, so that a machine which slept, or whose
-//! time was set, is noticed then. It is not a timer wheel: callers wait for the next thing that is due, not for each.
+//! Invariant: a waiter on the machine's clock reads it again at least every second, so that a
+//! machine that slept, or whose time was set, is noticed within a second.
 //!
-//! Whoever turns a clock by hand has to know when everything that its last turn set off is done, and when the next thing
-//! is due: that is [`rest`].
+//! It is not a timer wheel: a caller waits for the next thing that is due, not for each of them. It
+//! also does not decide when to advance a manual clock; [`activity`] only reports when everything
+//! that the last advance started is done.
 
+pub mod activity;
 mod alarm;
-pub mod rest;
 
+pub use activity::{Activity, WorkGuard};
 pub use alarm::Alarm;
-pub use rest::{Rest, Work};
 
+use activity::Tracker;
 use beadle_model::Timestamp;
-use rest::Activity;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::watch;
 
-/// The longest real sleep before civil time is looked at again: a clock that was set is noticed within it.
-const LOOK_AGAIN: Duration = Duration::from_secs(1);
+/// The longest real sleep before civil time is read again: the delay after which a clock that was
+/// set is noticed.
+const REREAD_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Where civil time is asked. Cheap to clone; clones are the same clock.
+/// A source of civil time. Cheap to clone; clones are the same clock.
 #[derive(Clone, Debug)]
 pub struct Clock(Kind);
 
 #[derive(Clone, Debug)]
 enum Kind {
-    Real,
-    Virtual(Arc<Virtual>),
+    Machine,
+    Manual(Arc<Manual>),
 }
 
 #[derive(Debug)]
-struct Virtual {
+struct Manual {
     now: watch::Sender<Timestamp>,
-    activity: Arc<Activity>,
+    tracker: Arc<Tracker>,
 }
 
-/// What turns a virtual clock.
+/// Sets a manual clock and observes what runs under it.
 #[derive(Clone, Debug)]
-pub struct Hand(Arc<Virtual>);
+pub struct ManualClock(Arc<Manual>);
 
 impl Clock {
-    /// The machine's own clock.
+    /// The machine's clock.
     pub fn real() -> Self {
-        Self(Kind::Real)
+        Self(Kind::Machine)
     }
 
-    /// A clock that stands still at `start` until its hand is moved.
-    pub fn manual(start: Timestamp) -> (Self, Hand) {
-        let inner = Arc::new(Virtual { now: watch::Sender::new(start), activity: Arc::default() });
-        (Self(Kind::Virtual(Arc::clone(&inner))), Hand(inner))
+    /// A clock that stays at `start` until the returned handle sets it.
+    pub fn manual(start: Timestamp) -> (Self, ManualClock) {
+        let manual = Arc::new(Manual { now: watch::Sender::new(start), tracker: Arc::default() });
+        (Self(Kind::Manual(Arc::clone(&manual))), ManualClock(manual))
     }
 
-    /// The time.
+    /// The current civil time.
     pub fn now(&self) -> Timestamp {
         match &self.0 {
-            Kind::Real => {
+            Kind::Machine => {
                 #[expect(clippy::disallowed_methods, reason = "the one place that reads it")]
                 let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
                 Timestamp(i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX))
             }
-            Kind::Virtual(inner) => *inner.now.borrow(),
+            Kind::Manual(manual) => *manual.now.borrow(),
         }
     }
 
-    /// Returns when it is `at` or later; at once where it is. Dropping the future stops the waiting.
+    /// Returns once the time is `at` or later. Dropping the future stops the wait.
     pub async fn sleep_until(&self, at: Timestamp) {
-        let _awaited = self.activity().map(|activity| activity.await_moment(at, false));
+        let _sleeper = self.tracker().map(|tracker| tracker.add_sleeper(at, false));
         self.reach(at).await;
     }
 
-    /// The same for whoever holds a [`Work`]: while it sleeps that work waits for nothing but time.
+    /// Like [`Clock::sleep_until`], for a holder of a [`WorkGuard`]: while it sleeps, its work does
+    /// not count as busy.
     pub async fn sleep_in_work_until(&self, at: Timestamp) {
-        let _awaited = self.activity().map(|activity| activity.await_moment(at, true));
+        let _sleeper = self.tracker().map(|tracker| tracker.add_sleeper(at, true));
         self.reach(at).await;
     }
 
-    /// The same for upkeep that nobody waits for: a clock that is turned by hand does not stop there.
-    pub async fn doze_ms(&self, ms: i64) {
+    /// Sleeps without being tracked, for housekeeping: an advancing manual clock does not stop at
+    /// its end.
+    pub async fn sleep_untracked_ms(&self, ms: i64) {
         self.reach(self.now().plus_ms(ms)).await;
     }
 
     async fn reach(&self, at: Timestamp) {
         match &self.0 {
-            Kind::Real => loop {
+            Kind::Machine => loop {
                 let left_ms = at.since_ms(self.now());
                 if left_ms <= 0 {
                     return;
                 }
                 let left = Duration::from_millis(u64::try_from(left_ms).unwrap_or(u64::MAX));
-                tokio::time::sleep(left.min(LOOK_AGAIN)).await;
+                tokio::time::sleep(left.min(REREAD_INTERVAL)).await;
             },
-            // The sender lives in `inner`, which we hold, so this ends only by time.
-            Kind::Virtual(inner) => _ = inner.now.subscribe().wait_for(|now| *now >= at).await,
+            // `manual` holds the sender, so the channel cannot close and only time ends the wait.
+            Kind::Manual(manual) => _ = manual.now.subscribe().wait_for(|now| *now >= at).await,
         }
     }
 
-    /// Marks that something is being done which the next turn of a hand has to wait for; until the answer is dropped.
-    pub fn work(&self) -> Work {
-        Work::new(self.activity())
+    /// Marks the caller as busy until the guard is dropped: a manual clock is not advanced
+    /// meanwhile.
+    pub fn work(&self) -> WorkGuard {
+        WorkGuard::new(self.tracker())
     }
 
-    /// For a loop that waits for its next moment, or until it is rung.
+    /// An alarm for a loop that waits for its next due time or for a wake-up.
     pub fn alarm(&self) -> Alarm {
         Alarm::new(self.clone())
     }
 
-    /// What is known of the activity under this clock; none where the machine turns it and nobody has to know.
-    pub(crate) fn activity(&self) -> Option<&Arc<Activity>> {
+    /// `None` for the machine's clock, under which nothing is tracked.
+    pub(crate) fn tracker(&self) -> Option<&Arc<Tracker>> {
         match &self.0 {
-            Kind::Real => None,
-            Kind::Virtual(inner) => Some(&inner.activity),
+            Kind::Machine => None,
+            Kind::Manual(manual) => Some(&manual.tracker),
         }
     }
 }
 
-impl Hand {
-    /// Puts the clock at `now`, forwards or back.
+impl ManualClock {
+    /// Sets the time, forwards or backwards.
     pub fn set(&self, now: Timestamp) {
         self.0.now.send_replace(now);
     }
 
-    /// Moves it on.
+    /// Advances the time.
     pub fn advance_ms(&self, ms: i64) {
         self.0.now.send_modify(|now| *now = now.plus_ms(ms));
     }
 
-    /// The earliest moment that somebody waits for, whatever else is being done.
+    /// The earliest time that a task waits for, whether or not others are busy.
     pub fn next_due(&self) -> Option<Timestamp> {
-        self.0.activity.next_due()
+        self.0.tracker.next_due()
     }
 
-    /// Whether all that the time set off is done, and what it is waited for next.
-    pub fn rest(&self) -> Rest {
-        self.0.activity.rest(*self.0.now.borrow())
+    /// Whether anything that the time started is still running, and what is due next.
+    pub fn activity(&self) -> Activity {
+        self.0.tracker.activity(*self.0.now.borrow())
     }
 
-    /// Returns when everything is at rest. Whoever turns time decides how long to wait for that.
-    pub async fn resting(&self) -> Rest {
+    /// Returns once everything is idle. The caller sets the deadline.
+    pub async fn wait_until_idle(&self) -> Activity {
         loop {
-            let changed = self.0.activity.changed();
-            match self.rest() {
-                rest @ Rest::Until(_) => return rest,
-                Rest::Busy => changed.await,
+            let changed = self.0.tracker.changed();
+            match self.activity() {
+                idle @ Activity::IdleUntil(_) => return idle,
+                Activity::Busy => changed.await,
             }
         }
     }
@@ -158,8 +163,8 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_virtual_sleeper_wakes_when_the_hand_gets_there() {
-        let (clock, hand) = Clock::manual(Timestamp(1000));
+    async fn sleeper_wakes_when_the_manual_clock_reaches_its_time() {
+        let (clock, manual) = Clock::manual(Timestamp(1000));
         let sleeper = tokio::spawn({
             let clock = clock.clone();
             async move {
@@ -167,20 +172,20 @@ mod tests {
                 clock.now()
             }
         });
-        while hand.rest() != Rest::Until(Some(Timestamp(1500))) {
+        while manual.activity() != Activity::IdleUntil(Some(Timestamp(1500))) {
             tokio::task::yield_now().await;
         }
-        hand.advance_ms(499);
+        manual.advance_ms(499);
         tokio::task::yield_now().await;
         assert!(!sleeper.is_finished());
-        hand.advance_ms(1);
+        manual.advance_ms(1);
         assert_eq!(sleeper.await.unwrap(), Timestamp(1500));
-        assert_eq!(hand.rest(), Rest::Until(None));
+        assert_eq!(manual.activity(), Activity::IdleUntil(None));
     }
 
     #[tokio::test]
-    async fn a_moment_that_has_passed_is_not_waited_for() {
-        let (clock, _hand) = Clock::manual(Timestamp(1000));
+    async fn sleeping_until_a_past_time_returns_at_once() {
+        let (clock, _manual) = Clock::manual(Timestamp(1000));
         clock.sleep_until(Timestamp(1000)).await;
         Clock::real().sleep_until(Timestamp(0)).await;
     }

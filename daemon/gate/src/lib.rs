@@ -2,13 +2,13 @@
 //!
 //! Everything that is to leave passes [`check`] twice: when a plugin asks, so that it can do something else, and again
 //! when it is about to go, because a window may have closed meanwhile. The rules are asked in the order of the design
-//! (section 9) and the first "no" decides; [`trace`] tells what each of them says, for `beadle why`. [`lengths`] looks
+//! (section 9) and the first "no" decides; [`trace`] tells what each of them says, for `beadle why`. [`limits`] looks
 //! at the message alone, [`pace`] at how fast messages follow each other.
 //!
 //! It is not: a place that reads a clock, a store or a configuration. Facts come in, a verdict comes out, and the same
 //! facts give the same verdict tomorrow. That is what makes `beadle why` honest.
 
-pub mod lengths;
+pub mod limits;
 pub mod pace;
 mod rules;
 

@@ -12,7 +12,7 @@ use beadle_model::Timestamp;
 
 const SECOND_US: i64 = 1_000_000;
 
-/// A window of this part of a second may be used up at once by [`Bucket`]: timers and threads wake a few milliseconds
+/// A window of this part of a second may be used up at once by [`Throughput`]: timers and threads wake a few milliseconds
 /// late, and what was missed must be caught up or the rate is never reached.
 const BUCKET_BURST_PART: u32 = 20;
 
@@ -61,9 +61,9 @@ fn to_us(at: Timestamp) -> i64 {
 /// A twentieth of a second's worth may go at once; the steady rate is a little lower for it, so that burst and steady
 /// rate together stay within the limit of the platform (4 at once and 77 a second for its 80).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Bucket(Meter);
+pub struct Throughput(Meter);
 
-impl Bucket {
+impl Throughput {
     /// With `messages_per_second` from 1 (0 counts as 1) to a million, at which there is one a microsecond.
     pub fn new(messages_per_second: u32) -> Self {
         let per_second = messages_per_second.clamp(1, 1_000_000);
@@ -78,7 +78,7 @@ impl Bucket {
         self.0.next_free(now)
     }
 
-    /// A message goes at `now`. Ask [`Bucket::next_free`] before.
+    /// A message goes at `now`. Ask [`Throughput::next_free`] before.
     pub fn take(&mut self, now: Timestamp) {
         self.0.take(now);
     }
@@ -90,9 +90,9 @@ impl Bucket {
 /// burst of 45 at 6 seconds each the next may go 6 seconds later, and the next burst of 45 after 270 (whatsapp.md 4).
 /// Where the platform is stricter than its own text it says 131056, and the outbox slows down for that contact alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Pair(Meter);
+pub struct PairRate(Meter);
 
-impl Pair {
+impl PairRate {
     /// `contact_seconds` between messages (0: no limit), `contact_burst` at once (0 counts as 1).
     pub fn new(contact_seconds: u32, contact_burst: u32) -> Self {
         Self(Meter::new(i64::from(contact_seconds) * SECOND_US, contact_burst))
@@ -103,7 +103,7 @@ impl Pair {
         self.0.next_free(now)
     }
 
-    /// A message goes at `now`. Ask [`Pair::next_free`] before.
+    /// A message goes at `now`. Ask [`PairRate::next_free`] before.
     pub fn take(&mut self, now: Timestamp) {
         self.0.take(now);
     }
@@ -115,7 +115,7 @@ impl Pair {
 }
 
 /// May a message go by both? `Later` says until when, and names the rule that takes longer.
-pub fn check(pair: &Pair, bucket: &Bucket, now: Timestamp) -> Verdict {
+pub fn check(pair: &PairRate, bucket: &Throughput, now: Timestamp) -> Verdict {
     let (by_pair, by_bucket) = (pair.next_free(now), bucket.next_free(now));
     match by_pair.max(by_bucket) {
         until if until <= now => Verdict::Send,
@@ -187,7 +187,7 @@ mod tests {
         /// The operator's number holds for every second.
         #[test]
         fn a_number_never_sends_more_in_a_second(per_second in 1..2000u32, pauses_ms in prop::collection::vec(0..5i64, 500)) {
-            let mut bucket = Bucket::new(per_second);
+            let mut bucket = Throughput::new(per_second);
             let times = sent(&mut bucket.0, &pauses_ms);
             for (first, from) in times.iter().enumerate() {
                 let within = times[first..].iter().take_while(|to| **to < from + 1000).count();
@@ -198,7 +198,7 @@ mod tests {
         /// Whatever the clock does, nobody waits longer than one interval.
         #[test]
         fn a_clock_set_back_costs_an_interval(back_ms in 0..10_000_000_000i64, burst in 1..60u32) {
-            let mut pair = Pair::new(6, burst);
+            let mut pair = PairRate::new(6, burst);
             for _ in 0..burst {
                 pair.take(START);
             }
@@ -209,7 +209,7 @@ mod tests {
 
     #[test]
     fn a_burst_of_45_is_paid_back() {
-        let mut pair = Pair::new(6, 45);
+        let mut pair = PairRate::new(6, 45);
         let times = sent(&mut pair.0, &[0; 47]);
         assert_eq!(times[44], START.as_ms());
         assert_eq!(times[45], START.as_ms() + 6000);
@@ -221,7 +221,7 @@ mod tests {
 
     #[test]
     fn eighty_a_second_are_reached() {
-        let mut bucket = Bucket::new(80);
+        let mut bucket = Throughput::new(80);
         let times = sent(&mut bucket.0, &[0; 801]);
         let took_ms = times[800] - times[0];
         assert!((9900..=10_400).contains(&took_ms), "{took_ms} ms for 800");
@@ -229,7 +229,7 @@ mod tests {
 
     #[test]
     fn the_slower_rule_is_named() {
-        let (mut pair, mut bucket) = (Pair::new(6, 1), Bucket::new(1));
+        let (mut pair, mut bucket) = (PairRate::new(6, 1), Throughput::new(1));
         assert_eq!(check(&pair, &bucket, START), Verdict::Send);
         bucket.take(START);
         assert_eq!(check(&pair, &bucket, START), Verdict::Later { until: START.plus_ms(1000), rule: Rule::Throughput });
@@ -239,13 +239,13 @@ mod tests {
 
     #[test]
     fn no_limit_is_no_limit() {
-        let mut pair = Pair::new(0, 0);
+        let mut pair = PairRate::new(0, 0);
         assert_eq!(sent(&mut pair.0, &[0; 100]), [START.as_ms(); 100]);
     }
 
     #[test]
     fn the_ends_of_time_overflow_nothing() {
-        let mut pair = Pair::new(u32::MAX, u32::MAX);
+        let mut pair = PairRate::new(u32::MAX, u32::MAX);
         for now in [Timestamp(i64::MIN), START, Timestamp(i64::MAX)] {
             assert!(pair.next_free(now) >= now);
             pair.take(now);

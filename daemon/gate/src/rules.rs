@@ -40,9 +40,9 @@ pub enum Rule {
     Kind,
     /// Their 24-hour window is open.
     Window,
-    /// Not too many to one contact ([`crate::pace::Pair`]).
+    /// Not too many to one contact ([`crate::pace::PairRate`]).
     PairRate,
-    /// Not too many from one number ([`crate::pace::Bucket`]).
+    /// Not too many from one number ([`crate::pace::Throughput`]).
     Throughput,
 }
 

@@ -1,62 +1,62 @@
-//! People and the conversations with them.
+//! Contacts and the conversations with them.
 //!
-//! A contact has an id of ours; whatever the platform calls them (a phone number, a WhatsApp id, a business-scoped user
-//! id and its parent) is an alias of it. Numbers and ids change and may be hidden, so none of them is a key. Two
-//! contacts are never merged without a person's word.
+//! A contact has an id of Beadle's. Whatever the platform calls the person (a phone number, a
+//! WhatsApp id, a business-scoped user id and its parent) is an alias. Numbers and ids change and
+//! may be hidden, so none of them is a key. Contacts are merged only by an operator's command.
 
 use crate::{ContactId, ConversationId, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
-/// What kind of name an alias is. The numbers are what the store keeps: never reuse one.
+/// The kind of an alias. The store keeps the numbers: never reuse one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[repr(u8)]
 pub enum AliasKind {
-    /// A telephone number in digits, with country code, without `+`.
+    /// A phone number: digits with country code, without `+`.
     Phone = 1,
-    /// WhatsApp's id of an account (`wa_id`): often the number, not always.
+    /// WhatsApp's account id (`wa_id`): often the phone number, not always.
     WaId = 2,
-    /// Business-scoped user id, `CC.…`; one per person and business portfolio.
+    /// A business-scoped user id, `CC.…`: one per person and business portfolio.
     UserId = 3,
     /// The parent of a business-scoped user id, `CC.ENT.…`.
     ParentUserId = 4,
 }
 
-/// One of the names a platform has for a contact.
+/// One of the platform's names for a contact.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Alias {
-    /// What kind of name.
+    /// The kind of the name.
     pub kind: AliasKind,
     /// The name.
     pub value: String,
 }
 
-/// A person as we know them.
+/// A person as Beadle knows them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Contact {
-    /// Ours.
+    /// Beadle's id.
     pub id: ContactId,
-    /// As the platform shows it.
+    /// The display name on the platform.
     pub name: Option<String>,
-    /// BCP 47, where known.
+    /// The language (BCP 47), if known.
     pub language: Option<String>,
-    /// Where they live, IANA, as far as their number tells; none where it does not.
+    /// The IANA time zone, if set or derived from the phone number.
     pub timezone: Option<String>,
-    /// When they first became known.
+    /// When the contact was created.
     pub created_at: Timestamp,
-    /// Since when they belong to the community; none where they left or never joined.
+    /// When the contact joined the community; `None` if not a member.
     pub member_since: Option<Timestamp>,
-    /// Since when they want no messages (STOP).
+    /// When the contact opted out of all messages (STOP).
     pub opted_out_since: Option<Timestamp>,
-    /// Since when they want no marketing, as they told the platform.
+    /// When the contact turned off marketing messages on the platform.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub marketing_stopped_since: Option<Timestamp>,
 }
 
 impl Contact {
-    /// Nobody: stands in for the person in a group where nobody has written yet.
-    pub fn nobody() -> Self {
+    /// A placeholder for the person in a group where nobody has written yet.
+    pub fn unknown() -> Self {
         Self {
             id: ContactId(0),
             name: None,
@@ -69,29 +69,29 @@ impl Contact {
         }
     }
 
-    /// Somebody: a person, and not what stands in for one.
-    pub fn is_somebody(&self) -> bool {
+    /// Whether this is a person, not the placeholder.
+    pub fn is_known(&self) -> bool {
         self.id.0 != 0
     }
 }
 
-/// A conversation as it stood when it was read: what an event carries to gate and plugin.
+/// A conversation at the time it was read: what an event carries to the gate and to plugins.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConversationView {
-    /// Ours.
+    /// Beadle's id.
     pub id: ConversationId,
     /// The channel's name in the configuration.
     pub channel: Arc<str>,
-    /// Whom it is with; in a group, who wrote ([`Contact::nobody`] where nobody has yet).
+    /// The other side; in a group, the author ([`Contact::unknown`] if nobody has written).
     pub contact: Contact,
-    /// The platform's group, where it is one.
+    /// The platform's group id, if this is a group.
     pub group: Option<String>,
-    /// How the channel reaches them: the best of the contact's aliases. Plugins never see it.
+    /// The alias by which the channel reaches the contact. Hidden from plugins.
     pub address: Option<Alias>,
-    /// When the customer service window ends (or ended); none where none was ever opened.
+    /// When the customer service window ends or ended; `None` if it was never opened.
     pub window_until: Option<Timestamp>,
-    /// They came by an advertisement and were answered: until then (or so it was) messages cost nothing. It lengthens no
-    /// window: what may be sent without a template is decided by that alone.
+    /// When the free entry point that an advertisement opened ends or ended. Messages cost nothing
+    /// until then. It does not extend the window.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub free_entry_until: Option<Timestamp>,
 }

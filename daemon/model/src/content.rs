@@ -1,7 +1,8 @@
-//! What is inside a message that came in: the Rust face of `types.content` in the plugin contract. What goes out is in
-//! [`crate::outgoing`].
+//! The content of a received message, as in `types.content` of the plugin contract. What is sent is
+//! in [`crate::outgoing`].
 //!
-//! Serialised as JSON these are the bodies that the store keeps, so a name here is a name on disk: add, do not rename.
+//! Serialised as JSON, these are the bodies that the store keeps: a name here is a name on disk, so
+//! once a version is released, add names and do not rename any.
 
 use crate::{MediaId, MessageId, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -10,149 +11,149 @@ use serde_json::Value;
 /// A tapped button or a chosen list row.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Choice {
-    /// The id that the sender gave it.
+    /// The id that the sender of the button gave it.
     pub id: String,
-    /// What the person saw.
+    /// The visible title.
     pub title: String,
     /// The second line of a list row.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
 }
 
-/// A file that came with a message.
+/// A file that arrived with a message.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Media {
-    /// Ours; given by the store when the event is appended.
+    /// Beadle's id, assigned by the store at the append.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub handle: Option<MediaId>,
-    /// The platform's id of the bytes; it lives for 7 days.
+    /// The platform's id of the bytes, valid for 7 days.
     pub platform: String,
-    /// As the platform says, parameters and all: `audio/ogg; codecs=opus`.
+    /// The MIME type with its parameters, as reported: `audio/ogg; codecs=opus`.
     pub mime_type: String,
-    /// Of the bytes, as the platform says.
+    /// SHA-256 of the bytes, as reported.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sha256: Option<String>,
-    /// What was written with it.
+    /// The caption.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub caption: Option<String>,
-    /// A document's.
+    /// A document's file name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub filename: Option<String>,
-    /// A voice message.
+    /// Whether it is a voice message.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub voice: bool,
-    /// A sticker that moves.
+    /// Whether it is an animated sticker.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub animated: bool,
 }
 
-/// A place on the map.
+/// A location.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Location {
     /// Degrees north.
     pub latitude: f64,
     /// Degrees east.
     pub longitude: f64,
-    /// What it is called.
+    /// The name of the place.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// Where it is, in words.
+    /// The address in words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub address: Option<String>,
 }
 
-/// One product in an order.
+/// A product in an order.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct OrderItem {
-    /// The shop's own id of it.
+    /// The shop's id of the product.
     pub product: String,
-    /// How many.
+    /// The number of pieces.
     pub quantity: u32,
-    /// In the currency's own unit, as the platform prints it.
+    /// The price in the currency's unit, as the platform prints it.
     pub price: String,
     /// ISO 4217.
     pub currency: String,
 }
 
-/// A filled basket.
+/// An order from a catalogue.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Order {
     /// The catalogue's id.
     pub catalog: String,
-    /// What was written with it.
+    /// The text sent with the order.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,
-    /// What they want.
+    /// The ordered products.
     pub items: Vec<OrderItem>,
 }
 
-/// What a person sent. Kinds that are not understood yet are kept whole in `Other`.
+/// What a person sent. Kinds that this version does not know are kept in `Other`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", content = "value", rename_all = "kebab-case")]
 pub enum Content {
-    /// Plain text.
+    /// A text.
     Text(String),
-    /// A reply button was tapped.
+    /// A tapped reply button.
     Button(Choice),
-    /// A list row was chosen.
+    /// A chosen list row.
     ListRow(Choice),
-    /// A template's quick-reply button was tapped.
+    /// A tapped quick-reply button of a template.
     TemplateButton(Choice),
-    /// A picture.
+    /// An image.
     Image(Media),
-    /// A film.
+    /// A video.
     Video(Media),
-    /// Sound, or a voice message.
+    /// An audio file or voice message.
     Audio(Media),
-    /// A file.
+    /// A document.
     Document(Media),
     /// A sticker.
     Sticker(Media),
-    /// A place on the map.
+    /// A location.
     Location(Location),
-    /// Contact cards, as the platform's array.
+    /// Contact cards, as the platform's JSON array.
     Contacts(Value),
-    /// A filled basket.
+    /// An order.
     Order(Order),
     /// A completed flow: the text of its `response_json`.
     Flow(String),
-    /// Whether they may be called.
+    /// A reply to a request for permission to call.
     CallPermission {
-        /// They said yes.
+        /// Whether calls are allowed.
         granted: bool,
-        /// Until when.
+        /// When the permission ends.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         until: Option<Timestamp>,
     },
-    /// They changed an earlier message.
+    /// An edit of an earlier message.
     Edited {
-        /// That message, as the platform names it.
+        /// The platform's id of the edited message.
         original: String,
-        /// Its new text or caption, where it has one.
+        /// The new text or caption, if any.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         text: Option<String>,
-        /// The new message, as the platform wrote it.
+        /// The new message as the platform's JSON.
         json: Value,
     },
-    /// They took an earlier message back.
+    /// The deletion of an earlier message.
     Deleted {
-        /// That message, as the platform names it.
+        /// The platform's id of the deleted message.
         original: String,
     },
-    /// The platform says that it cannot show it; what it was, where told.
+    /// A message that the platform cannot deliver to businesses; its type, if reported.
     Unsupported(Option<String>),
-    /// Anything else, as the platform wrote it.
+    /// A kind that this version does not know.
     Other {
-        /// The platform's own `type`.
+        /// The platform's `type`.
         kind: String,
-        /// The platform's object, whole.
+        /// The platform's JSON object.
         json: Value,
     },
 }
 
 impl Content {
-    /// The file in it, where there is one.
+    /// The file, if the content is one.
     pub fn media(&self) -> Option<&Media> {
         match self {
             Content::Image(media)
@@ -164,7 +165,7 @@ impl Content {
         }
     }
 
-    /// The same, to be changed.
+    /// The file, if the content is one.
     pub fn media_mut(&mut self) -> Option<&mut Media> {
         match self {
             Content::Image(media)
@@ -176,7 +177,7 @@ impl Content {
         }
     }
 
-    /// The text that a person typed, where it is one.
+    /// The text, if the content is one.
     pub fn text(&self) -> Option<&str> {
         match self {
             Content::Text(body) => Some(body),
@@ -185,28 +186,28 @@ impl Content {
     }
 }
 
-/// What a message answers, or that it was forwarded.
+/// What a message quotes, or that it was forwarded.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Context {
-    /// The quoted message, as the platform names it.
+    /// The platform's id of the quoted message.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quoted: Option<String>,
-    /// The same, where we sent it; found by the store when the event is appended.
+    /// The quoted message if Beadle sent it; filled in by the store at the append.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quoted_message: Option<MessageId>,
-    /// Forwarded at all.
+    /// Whether it was forwarded.
     #[serde(default)]
     pub forwarded: bool,
-    /// Forwarded more than five times.
+    /// Whether it was forwarded more than five times.
     #[serde(default)]
     pub frequently_forwarded: bool,
 }
 
-/// The advertisement or post that brought a person here.
+/// The advertisement or post that led to a message.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Referral {
-    /// Address of the advertisement.
+    /// Its address.
     pub source_url: Option<String>,
     /// Its id.
     pub source_id: Option<String>,
@@ -216,8 +217,8 @@ pub struct Referral {
     pub headline: Option<String>,
     /// Its text.
     pub body: Option<String>,
-    /// `ctwa_clid`, to report a conversion with.
+    /// `ctwa_clid`, for reporting a conversion.
     pub click_id: Option<String>,
 }
 
-pub use crate::outgoing::{Button, Outgoing, Repeat, Row, Section};
+pub use crate::outgoing::{Button, Outgoing, RepeatPolicy, Row, Section};

@@ -1,13 +1,13 @@
-//! What a plugin asked for while it handled one event: written down here, done by the pipeline when the call is over.
+//! Effects: what a plugin asked for while it handled one event.
 //!
-//! An effect is a wish that has passed the first look of the gate. All effects of one call are committed together with
-//! the fact that the event was handled, or none is. It is not the place where limits are kept (`sandbox`), nor where
-//! they are carried out (`store`, `pipeline`).
+//! The sandbox buffers effects after the gate's first check; the pipeline carries them out after
+//! the call. All effects of one call are committed together with the completion of the handling, or
+//! none is. Limits are in `sandbox`, execution in `store` and `pipeline`.
 
 use crate::{ContactId, ConversationId, Outgoing, Timestamp};
 use serde::{Deserialize, Serialize};
 
-/// Whom a value or a timer is about; erased with them.
+/// The owner of a state value or timer, so that it can be erased with a person.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(tag = "kind", content = "id", rename_all = "kebab-case")]
 pub enum Scope {
@@ -20,7 +20,7 @@ pub enum Scope {
 }
 
 impl Scope {
-    /// A kind and a number, as columns keep it.
+    /// The kind and id as the store's columns.
     pub fn as_columns(self) -> (i64, i64) {
         match self {
             Scope::Plugin => (0, 0),
@@ -29,7 +29,7 @@ impl Scope {
         }
     }
 
-    /// The way back; `None` for a kind that this version does not know.
+    /// The reverse; `None` for a kind that this version does not know.
     pub fn from_columns(kind: i64, id: i64) -> Option<Self> {
         match kind {
             0 => Some(Scope::Plugin),
@@ -40,15 +40,15 @@ impl Scope {
     }
 }
 
-/// A "no" from the gate or a limit, as a plugin gets it.
+/// A refusal by the gate or a limit, as a plugin gets it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[error("{message} ({code})")]
 pub struct Refusal {
-    /// Stable, in kebab-case; `beadle explain` knows it.
+    /// Stable, in kebab case; `beadle explain` documents it.
     pub code: String,
     /// One sentence for people.
     pub message: String,
-    /// What could be done instead.
+    /// An alternative.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instead: Option<String>,
 }
@@ -59,7 +59,7 @@ impl Refusal {
         Self { code: code.into(), message: message.into(), instead: None }
     }
 
-    /// The same, with what could be done instead.
+    /// Adds an alternative.
     #[must_use]
     pub fn instead(mut self, instead: impl Into<String>) -> Self {
         self.instead = Some(instead.into());
@@ -67,33 +67,34 @@ impl Refusal {
     }
 }
 
-/// The version of a state value: the number of the commit that wrote it; `None` where there is no value.
+/// The version of a state value: the number of the commit that wrote it; `None` if there is no
+/// value.
 pub type StateVersion = Option<i64>;
 
-/// What a call learned from the store; checked when its effects are committed.
+/// A read that is checked again when the effects are committed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StateRead {
     /// One key.
     Key {
-        /// Whose.
+        /// The scope.
         scope: Scope,
         /// The key.
         key: String,
-        /// What was seen.
+        /// The version that was read.
         version: StateVersion,
     },
-    /// A listing: the keys and versions seen between `after` (exclusive) and `until` (inclusive; `None`: to the end of
-    /// the prefix), so that a new or vanished key in that stretch is a stale read too.
+    /// A listing: all keys and versions after `after` up to and including `until` (`None`: to the
+    /// end of the prefix). A key that appeared or vanished in that range makes the read stale too.
     Scan {
-        /// Whose.
+        /// The scope.
         scope: Scope,
-        /// What the keys begin with.
+        /// The prefix of the keys.
         prefix: String,
-        /// From behind this key.
+        /// The exclusive lower bound.
         after: Option<String>,
-        /// To this key, where the listing was cut by its limit.
+        /// The inclusive upper bound, if a limit cut the listing.
         until: Option<String>,
-        /// What was seen, in key order.
+        /// The keys and versions that were read, in key order.
         seen: Vec<(String, i64)>,
     },
 }
@@ -101,27 +102,27 @@ pub enum StateRead {
 /// A change of the plugin's state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StateWrite {
-    /// Put a value, which is gone from `expires_at` on.
+    /// Sets a value.
     Set {
-        /// Whose.
+        /// The scope.
         scope: Scope,
         /// 1 to 256 bytes.
         key: String,
-        /// 256 KiB at most.
+        /// At most 256 KiB.
         value: Vec<u8>,
-        /// Gone from then on.
+        /// When the value expires.
         expires_at: Option<Timestamp>,
     },
-    /// Remove a value.
+    /// Deletes a value.
     Delete {
-        /// Whose.
+        /// The scope.
         scope: Scope,
         /// The key.
         key: String,
     },
-    /// Add to a counter; never conflicts.
+    /// Adds to a counter; never conflicts.
     Add {
-        /// Whose.
+        /// The scope.
         scope: Scope,
         /// The key.
         key: String,
@@ -133,80 +134,81 @@ pub enum StateWrite {
 /// A change of the plugin's timers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TimerWrite {
-    /// Set or replace.
+    /// Sets or replaces a timer.
     Set {
-        /// Whose.
+        /// The scope.
         scope: Scope,
-        /// With the scope, the timer's name.
+        /// The timer's name within its scope.
         key: String,
-        /// When.
+        /// When it is due.
         due_at: Timestamp,
-        /// Comes back with the event.
+        /// Returned with the event.
         payload: Vec<u8>,
     },
-    /// To another time.
+    /// Changes the due time of a timer.
     Move {
-        /// Whose.
+        /// The scope.
         scope: Scope,
-        /// With the scope, the timer's name.
+        /// The timer's name within its scope.
         key: String,
-        /// When.
+        /// When it is due.
         due_at: Timestamp,
     },
-    /// Forget it.
+    /// Cancels a timer.
     Cancel {
-        /// Whose.
+        /// The scope.
         scope: Scope,
-        /// With the scope, the timer's name.
+        /// The timer's name within its scope.
         key: String,
     },
 }
 
-/// A file that a plugin made; its bytes are on disk already.
+/// A file that a plugin created; its bytes are on disk already.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewMedia {
-    /// Reserved by the host.
+    /// Its id, reserved by the host.
     pub media: crate::MediaId,
-    /// `image/png`
+    /// For example `image/png`.
     pub mime_type: String,
-    /// As a document's name.
+    /// The name under which it is sent as a document.
     pub filename: Option<String>,
-    /// Of the bytes, in hexadecimal digits.
+    /// SHA-256 of the bytes, in hexadecimal.
     pub sha256: String,
-    /// How many.
+    /// The number of bytes.
     pub bytes: i64,
 }
 
-/// A message that a plugin asked for.
+/// A message that a plugin asked to send.
 #[derive(Clone, Debug, PartialEq)]
-pub struct SendWish {
-    /// Where to.
+pub struct SendEffect {
+    /// The destination.
     pub conversation: ConversationId,
-    /// What.
+    /// The message.
     pub body: Outgoing,
-    /// The id that the plugin was told; taken from [`crate::MessageId`] numbers that the host reserved.
+    /// The id that the plugin was given, reserved by the host.
     pub message: crate::MessageId,
-    /// It answers the event of its own conversation (`replies`), rather than writing first (`messages`).
+    /// Whether it answers the event in its own conversation (`replies`) instead of writing first
+    /// (`messages`).
     pub reply: bool,
 }
 
-/// All that one call asked for.
+/// Everything that one call asked for.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Effects {
-    /// What was read, for the check at commit.
+    /// Reads to check at commit.
     pub reads: Vec<StateRead>,
-    /// State, in the order asked.
+    /// State changes in call order.
     pub state: Vec<StateWrite>,
-    /// Timers, in the order asked.
+    /// Timer changes in call order.
     pub timers: Vec<TimerWrite>,
-    /// Files, in the order made.
+    /// Files in the order of creation.
     pub media: Vec<NewMedia>,
-    /// Messages, in the order asked.
-    pub sends: Vec<SendWish>,
+    /// Messages in call order.
+    pub sends: Vec<SendEffect>,
 }
 
 impl Effects {
-    /// Nothing was asked for; there may have been reads.
+    /// Whether there is nothing to commit; there may have been reads.
     pub fn is_empty(&self) -> bool {
         self.state.is_empty() && self.timers.is_empty() && self.media.is_empty() && self.sends.is_empty()
     }

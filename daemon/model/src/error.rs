@@ -1,32 +1,32 @@
-//! What every error of Beadle can say besides its text: a code, whose fault it is, and whether it will be tried again.
+//! What every error carries besides its text: a code, who can fix it, and whether Beadle retries.
 //!
-//! The text of an error says what happened and where; its code is what `beadle explain CODE` knows more about (a test
-//! of the binary holds that each code has a page). Blame and retry are data, so that nobody has to read a sentence to
-//! decide what to do.
+//! The text says what happened and where; `beadle explain CODE` says more (a test of the binary
+//! ensures that each code has a page). Blame and retry are data, so that nobody has to parse a
+//! sentence.
 
 use serde::{Deserialize, Serialize};
 
-/// Whose fault an error is.
+/// Who can fix an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Blame {
-    /// The plugin did what it should not.
+    /// The plugin misbehaved.
     Plugin,
-    /// Beadle itself: a bug, or a limit of ours.
+    /// A defect or a limit of Beadle.
     Host,
-    /// The platform or the network.
+    /// The platform or the network failed.
     Remote,
-    /// The configuration, the disk, the machine: what the operator can change.
+    /// Configuration, disk or machine: what the operator can change.
     Operator,
 }
 
-/// An error that people and programs can act on.
+/// An error with a code.
 pub trait Coded: std::error::Error {
-    /// Stable, in kebab-case.
+    /// Stable, in kebab case.
     fn code(&self) -> &'static str;
-    /// Whose fault it is.
+    /// Who can fix it.
     fn blame(&self) -> Blame;
-    /// Whether Beadle tries again by itself.
+    /// Whether Beadle retries without being asked.
     fn retried(&self) -> bool {
         false
     }

@@ -1,207 +1,210 @@
-//! Events: everything that happens, in the form that the inbox keeps and plugins are told.
+//! Events: everything that happens, as the inbox keeps it and plugins receive it.
 //!
-//! An [`Event`] is what the inbox gave an id: where it belongs (conversation), when, and a body by kind. Its kinds are
-//! the interfaces of the plugin contract, one to one.
+//! An [`Event`] has an id, a conversation, times, and a body by kind. The kinds are the interfaces
+//! of the plugin contract, one to one.
 
 mod kind;
-mod news;
+mod notification;
 
 pub use kind::EventKind;
-pub use news::{ChannelNews, GroupNews, Merged, Pricing, Problem};
+pub use notification::{ChannelNotification, GroupNotification, MergedContact, Pricing, Problem};
 
 use crate::{
-    ContactId, Content, Context, ConversationView, EventId, MessageId, PluginNo, Referral, Scope, Timestamp, Word,
+    ContactId, Content, Context, ConversationView, EventId, Keyword, MessageId, PluginNo, Referral, Scope, Timestamp,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::sync::Arc;
 
-/// What happened, by kind.
+/// What happened, by kind. Serialised as JSON, this is the body that the store keeps.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
 pub enum EventBody {
-    /// A person wrote.
+    /// A person sent a message.
     Message {
-        /// The platform's id.
+        /// The platform's id of the message.
         message: String,
-        /// What.
+        /// Its content.
         content: Content,
-        /// What it answers.
+        /// The message that it quotes, or that it was forwarded.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         context: Option<Context>,
-        /// The advertisement they came from.
+        /// The advertisement or post that led to it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         referral: Option<Referral>,
-        /// The word of Beadle's own that it is; then answerers do not run.
+        /// The reserved word that it consists of. Answerers do not run for such an event.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        word: Option<Word>,
-        /// The plugin that it answers by a tap or a quote; it goes there right after the guards.
+        keyword: Option<Keyword>,
+        /// The plugin whose message it answers by a tap or a quote; it gets the event right after
+        /// the guards.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         addressed: Option<PluginNo>,
-        /// What the platform told besides.
+        /// Other fields that the platform sent.
         #[serde(default, skip_serializing_if = "Value::is_null")]
         extra: Value,
     },
-    /// A person reacted.
+    /// A person reacted to a message.
     Reaction {
         /// The platform's id of the message reacted to.
         message: String,
-        /// The same, where we sent it.
+        /// The same message, if Beadle sent it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         own_message: Option<MessageId>,
-        /// `None`: taken back.
+        /// `None` if the reaction was removed.
         emoji: Option<String>,
-        /// What the platform told besides.
+        /// Other fields that the platform sent.
         #[serde(default, skip_serializing_if = "Value::is_null")]
         extra: Value,
     },
-    /// Someone asks to come into a group, or does so no longer.
+    /// A person asks to join a group, or withdraws the request.
     JoinRequest {
         /// The platform's id of the request.
         request: String,
-        /// They took it back.
+        /// Whether the request was withdrawn.
         #[serde(default)]
         revoked: bool,
-        /// What the platform told besides.
+        /// Other fields that the platform sent.
         #[serde(default, skip_serializing_if = "Value::is_null")]
         extra: Value,
     },
-    /// A number, its account or one of its templates changed.
-    ChannelChanged(ChannelNews),
-    /// Something about a contact changed.
+    /// A phone number, its account or one of its templates changed.
+    ChannelChanged(ChannelNotification),
+    /// A contact changed.
     ContactChanged {
-        /// `created`, `renamed`, `number-changed`, `id-changed`, `identity-changed`, `marketing-stopped`, `merged`, …
+        /// `created`, `renamed`, `number-changed`, `id-changed`, `identity-changed`,
+        /// `marketing-stopped`, `merged`, `edited`, …
         change: String,
-        /// With `merged`: who is one with them now.
+        /// For `merged`: the contact that was merged into this one.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        merged: Option<Box<Merged>>,
-        /// What the platform told besides, without names and numbers.
+        merged: Option<Box<MergedContact>>,
+        /// Other fields that the platform sent, without names and numbers.
         #[serde(default, skip_serializing_if = "Value::is_null")]
         extra: Value,
     },
-    /// A group changed, or what was asked about one is answered.
-    GroupChanged(Box<GroupNews>),
-    /// A colleague wrote, from the telephone that has the number too.
+    /// A group changed, or a request about one was answered.
+    GroupChanged(Box<GroupNotification>),
+    /// A colleague sent a message from the phone that shares the number.
     Echo {
-        /// The platform's id.
+        /// The platform's id of the message.
         message: String,
-        /// What.
+        /// Its content.
         content: Content,
-        /// What it answers.
+        /// The message that it quotes, or that it was forwarded.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         context: Option<Context>,
-        /// What the platform told besides.
+        /// Other fields that the platform sent.
         #[serde(default, skip_serializing_if = "Value::is_null")]
         extra: Value,
     },
-    /// Someone joined.
+    /// A person joined a community or group.
     MemberJoined {
         /// `first-message`, `start`, `join`.
         reason: String,
-        /// They had left before.
+        /// Whether the person had left before.
         again: bool,
     },
-    /// Someone left.
+    /// A person left a community or group.
     MemberLeft {
         /// `stop`, `leave`.
         reason: String,
     },
     /// A timer is due.
     Timer {
-        /// Whose timer.
+        /// The plugin that set it.
         plugin: PluginNo,
-        /// Whom it is about.
+        /// The scope that it was set for.
         scope: Scope,
-        /// Its name.
+        /// Its key.
         key: String,
-        /// When it was to be.
+        /// When it was due.
         due_at: Timestamp,
-        /// What was put in.
+        /// The payload that it was set with.
         payload: Vec<u8>,
     },
-    /// What became of a message.
+    /// The status of a sent message changed.
     MessageStatus {
-        /// Whose message.
+        /// The plugin that sent it.
         plugin: PluginNo,
-        /// Ours.
+        /// Beadle's id of the message.
         message: MessageId,
-        /// The platform's, once it has one.
+        /// The platform's id, once known.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         platform: Option<String>,
-        /// `sent`, `delivered`, `read`, `played`, `failed`, or what the platform says next year.
+        /// `sent`, `delivered`, `read`, `played`, `failed`, or a status that this version does not
+        /// know.
         status: String,
         /// Why it failed.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         problem: Option<Problem>,
-        /// What it costs, where the platform told with this status.
+        /// The price that the platform reported with this status.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pricing: Option<Pricing>,
-        /// In a group: the member that it is about.
+        /// For a group: the member whom the status is about.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         participant: Option<ContactId>,
-        /// What the platform told besides: `template_id`, `conversation`, …
+        /// Other fields that the platform sent: `template_id`, `conversation`, …
         #[serde(default, skip_serializing_if = "Value::is_null")]
         extra: Value,
     },
     /// A schedule fires for a plugin.
     Schedule {
-        /// For whom.
+        /// The plugin.
         plugin: PluginNo,
-        /// The schedule's number in the store: what its lane is known by.
+        /// The schedule's number in the store, which identifies its lane.
         no: i64,
-        /// Its name.
+        /// The schedule's name.
         schedule: String,
-        /// When it was to be.
+        /// The planned time.
         planned_at: Timestamp,
-        /// The IANA zone it was planned in.
+        /// The IANA time zone of the plan.
         timezone: String,
-        /// Only for members who live in that zone.
+        /// Whether it is only for members in that zone.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         for_zone: bool,
-        /// How much later than planned it became an event.
+        /// The delay from the planned time to this event, in milliseconds.
         late_by_ms: u64,
-        /// It was missed, and is caught up.
+        /// Whether it was missed and is caught up.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         caught_up: bool,
-        /// A person had it fire, at no planned time.
+        /// Whether an operator started it, outside its plan.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         by_hand: bool,
-        /// As configured.
+        /// The payload from the configuration.
         #[serde(default, skip_serializing_if = "Value::is_null")]
         payload: Value,
     },
-    /// A conversation's window is about to close.
+    /// A conversation's window will close soon.
     WindowExpiring {
-        /// When.
+        /// When it closes.
         closes_at: Timestamp,
-        /// The lead time that it was told at.
+        /// The lead time of this notice, in milliseconds.
         lead_ms: i64,
     },
     /// A conversation's window has closed.
     WindowClosed {
-        /// When.
+        /// When it closed.
         closed_at: Timestamp,
     },
     /// A plugin's folder of documents changed.
     DocumentsChanged {
-        /// Whose folder.
+        /// The plugin.
         plugin: PluginNo,
-        /// New, or with another content.
+        /// Documents that are new or have new content.
         changed: Vec<String>,
-        /// Gone.
+        /// Documents that were removed.
         removed: Vec<String>,
     },
-    /// A kind that no plugin can export yet.
+    /// A webhook of a kind that no plugin can subscribe to.
     Unrouted {
         /// The platform's `field`, or `field/type`.
         kind: String,
-        /// Its JSON, whole.
+        /// Its JSON.
         json: Value,
     },
 }
 
 impl EventBody {
-    /// Its kind.
+    /// The kind of the event.
     pub fn kind(&self) -> EventKind {
         match self {
             EventBody::Message { .. } => EventKind::Message,
@@ -223,7 +226,7 @@ impl EventBody {
         }
     }
 
-    /// The one plugin that it is for, where it is for one (its timer, its message).
+    /// The plugin that the event is for, if it is for one (its timer, its message).
     pub fn only_for(&self) -> Option<PluginNo> {
         match self {
             EventBody::Timer { plugin, .. }
@@ -235,58 +238,58 @@ impl EventBody {
     }
 }
 
-/// An event as the inbox keeps it.
+/// An event in the inbox.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Event {
-    /// Its place in the inbox.
+    /// Its id.
     pub id: EventId,
-    /// When it happened, as the platform says.
+    /// When it happened, by the platform's clock.
     pub happened_at: Timestamp,
-    /// When we had it.
+    /// When it was received.
     pub received_at: Timestamp,
-    /// The conversation as it stood when the event was appended (or read again after a restart); none for events that
-    /// belong to none.
+    /// The conversation at the time of the append, or when it was read back after a restart; `None`
+    /// for events outside a conversation.
     pub conversation: Option<Arc<ConversationView>>,
     /// What happened.
     pub body: EventBody,
 }
 
 impl Event {
-    /// Its kind.
+    /// The kind of the event.
     pub fn kind(&self) -> EventKind {
         self.body.kind()
     }
 
-    /// The person it is about, where there is one.
+    /// The contact that the event is about, if any.
     pub fn contact(&self) -> Option<ContactId> {
         self.conversation.as_ref().map(|conversation| conversation.contact.id)
     }
 }
 
-/// What one plugin decided of one event.
+/// A plugin's decision about an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Disposition {
-    /// Not for me.
+    /// Not for this plugin.
     Pass,
-    /// Answered.
+    /// Answered by this plugin.
     Claimed,
-    /// Nobody may answer (guards).
+    /// Nobody may answer (guards only).
     Stopped,
 }
 
-/// How an event ended, for those who only watch.
+/// How an event ended, as observers see it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "how", content = "by", rename_all = "kebab-case")]
 pub enum Ending {
-    /// Nobody claimed it.
+    /// No plugin claimed it.
     Passed,
-    /// This plugin answered.
+    /// This plugin answered it.
     Claimed(PluginNo),
-    /// This plugin answered with a question: something to tap, to choose or to fill in.
+    /// This plugin answered it with a question, such as buttons, a list or a form.
     Asked(PluginNo),
     /// This guard stopped it.
     Stopped(PluginNo),
-    /// Beadle itself answered (STOP, START).
+    /// Beadle answered it (STOP, START).
     Host,
 }

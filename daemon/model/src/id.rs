@@ -1,12 +1,14 @@
-//! Ids, typed and readable: `evt_104`, `msg_77`, `con_3`, `cnv_9`, and `hnd_104.2` for event 104 in plugin number 2.
+//! Typed, readable ids: `evt_104`, `msg_77`, `con_3`, `cnv_9`, and `hnd_104.2` for event 104 in
+//! plugin number 2.
 //!
-//! Each is a row number behind a prefix, so that a person can tell what an id names, see which came first, and type it
-//! into `beadle why`. They are ours alone: what the platform calls things is a [`crate::contact::Alias`] or a platform id.
+//! Each is a row number behind a prefix, so that a person can see what an id refers to and which of
+//! two came first, and can type it into `beadle why`. They are Beadle's own: the platform's names
+//! are a [`crate::contact::Alias`] or a platform id.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::{fmt, str::FromStr};
 
-/// The text was not an id of this kind.
+/// The text is not an id of the expected kind.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{text}` is not an id of the form `{form}`")]
 pub struct ParseIdError {
@@ -52,12 +54,12 @@ macro_rules! row_id {
 }
 
 row_id!(
-    /// An event in the inbox; later ones have higher numbers, without gaps.
+    /// An event in the inbox. Later events have higher numbers, without gaps.
     EventId,
     "evt"
 );
 row_id!(
-    /// A message that leaves, or is to leave, the machine: a row of the outbox.
+    /// A row of the outbox: a message that was or will be sent.
     MessageId,
     "msg"
 );
@@ -72,32 +74,32 @@ row_id!(
     "cnv"
 );
 row_id!(
-    /// A webhook, or a part of one, that could not be understood.
+    /// A webhook, or a part of one, that was rejected.
     WebhookId,
     "whk"
 );
 row_id!(
-    /// A file that came with a message, or that a plugin made to send.
+    /// A file that arrived with a message, or that a plugin created.
     MediaId,
     "med"
 );
 
-/// The number a plugin's name has in this installation's store; names are long, rows are many.
+/// The number of a plugin's name in this installation; rows refer to plugins by it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct PluginNo(pub i64);
 
 impl PluginNo {
-    /// Beadle itself, where a row needs an author (the answer to STOP).
+    /// Beadle itself, as the author of a row (the reply to STOP).
     pub const HOST: PluginNo = PluginNo(0);
 }
 
-/// The number of a plugin's state as a whole. A plugin has one at a time; a migration makes the next.
+/// The number of a plugin's whole state. A plugin has one at a time; a migration creates the next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct StateNo(pub i64);
 
-/// One event given to one plugin: `hnd_104.2`.
+/// One event processed by one plugin: `hnd_104.2`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct HandlingId {
     /// The event.
@@ -137,21 +139,21 @@ mod tests {
 
     proptest! {
         #[test]
-        fn an_id_reads_what_it_prints(event in 1..i64::MAX, plugin in 0..i64::MAX) {
+        fn ids_round_trip_as_text(event in 1..i64::MAX, plugin in 0..i64::MAX) {
             prop_assert_eq!(EventId(event).to_string().parse(), Ok(EventId(event)));
             let handling = HandlingId { event: EventId(event), plugin: PluginNo(plugin) };
             prop_assert_eq!(handling.to_string().parse(), Ok(handling));
         }
 
         #[test]
-        fn any_text_is_an_id_or_an_error(text in ".{0,40}") {
+        fn parsing_never_panics(text in ".{0,40}") {
             let _ = text.parse::<EventId>();
             let _ = text.parse::<HandlingId>();
         }
     }
 
     #[test]
-    fn kinds_do_not_mix() {
+    fn id_of_another_kind_is_rejected() {
         assert!("msg_1".parse::<EventId>().is_err());
         assert!("evt_0".parse::<EventId>().is_err());
         assert_eq!(

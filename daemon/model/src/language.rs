@@ -1,12 +1,13 @@
-//! What language the people of a telephone number's country speak, where nearly all of them speak one.
+//! The language of a phone number's country, for countries where nearly everyone speaks one.
 //!
-//! A guess for who has not told it otherwise; operators choose whether it is made (`[contacts] language_from_number`). Calling
-//! codes as ITU-T E.164 gives them, languages as BCP 47 has them. Countries of several languages (Belgium, Switzerland, Canada,
-//! India, …) are left out, and so is +1, which is shared by many.
+//! This guess is used only if `[contacts] language_from_number` is set and nothing better is known.
+//! Calling codes are those of ITU-T E.164, languages those of BCP 47. Countries with several
+//! languages (Belgium, Switzerland, Canada, India, …) and +1, which several countries share, are
+//! left out.
 
-/// BCP 47, of a number in digits with its country code, as far as the number tells.
+/// The BCP 47 language of a phone number (digits with country code), if the number suggests one.
 pub fn language_of_number(digits: &str) -> Option<&'static str> {
-    // Codes have one to three digits; none begins another.
+    // Codes have one to three digits. No code is a prefix of another.
     (1..=3).rev().find_map(|length| {
         let code = digits.get(..length)?;
         let at = LANGUAGES.binary_search_by(|(known, _)| (*known).cmp(code)).ok()?;
@@ -14,7 +15,7 @@ pub fn language_of_number(digits: &str) -> Option<&'static str> {
     })
 }
 
-/// By code, as text, in order.
+/// Sorted by code as text.
 const LANGUAGES: &[(&str, &str)] = &[
     ("20", "ar"),
     ("218", "ar"),
@@ -89,7 +90,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_number_tells_its_language_where_its_country_speaks_one() {
+    fn language_is_known_for_countries_with_one_language() {
         assert!(LANGUAGES.is_sorted_by(|a, b| a.0 < b.0));
         for (number, language) in [
             ("31612345678", Some("nl")),

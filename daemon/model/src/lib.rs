@@ -1,11 +1,11 @@
-//! The nouns of Beadle: ids, times, contacts, conversations, events and effects.
+//! The shared types of Beadle: ids, times, contacts, conversations, events and effects.
 //!
-//! Everything above this crate speaks in these types, and everything durable is one of them in JSON or in a column.
-//! They mirror the plugin contract (`plugin-api/wit`) on one side and the platform's words on the other, so that a
-//! value can be followed from a webhook to a plugin and back without changing its name.
+//! All crates above use these types, and everything durable is one of them, as JSON or in columns.
+//! They mirror the plugin contract (`plugin-api/wit`) and use the platform's words, so that a value
+//! keeps its name on the way from a webhook to a plugin and back.
 //!
-//! It is not: a place for rules (those are in `gate`), for SQL, for the platform's JSON, or for anything that waits,
-//! reads a clock or touches a disk.
+//! Invariant: no I/O, no clock, no async. Rules are in `gate`, SQL in `store`, the platform's JSON
+//! in `whatsapp`.
 
 pub mod contact;
 pub mod content;
@@ -13,12 +13,12 @@ pub mod effect;
 pub mod error;
 pub mod event;
 pub mod id;
+pub mod keyword;
 pub mod language;
 pub mod outgoing;
 pub mod phone;
 pub mod time;
 pub mod window;
-pub mod word;
 pub mod zone;
 
 pub use contact::{Alias, AliasKind, Contact, ConversationView};
@@ -29,9 +29,9 @@ pub use event::{Disposition, Ending, Event, EventBody, EventKind};
 pub use id::{
     ContactId, ConversationId, EventId, HandlingId, MediaId, MessageId, ParseIdError, PluginNo, StateNo, WebhookId,
 };
+pub use keyword::Keyword;
 pub use language::language_of_number;
 pub use outgoing::Outgoing;
 pub use time::Timestamp;
-pub use window::{Leads, WINDOW_MS};
-pub use word::Word;
+pub use window::{LeadTimes, WINDOW_MS};
 pub use zone::zone_of_number;

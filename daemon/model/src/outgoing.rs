@@ -237,25 +237,27 @@ pub enum Outgoing {
 
 /// What may be done with something whose sending is in doubt (DESIGN section 3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Repeat {
+pub enum RepeatPolicy {
     /// Doing it twice is doing it once: read marks, reactions.
-    Freely,
+    Safe,
     /// Not worth doing late: typing.
     Never,
     /// A person would see it twice: the operator's `on_ambiguous` decides.
-    Ask,
+    Configured,
 }
 
 impl Outgoing {
     /// Whether it may be repeated when nobody knows if it went out.
-    pub fn repeat(&self) -> Repeat {
+    pub fn repeat_policy(&self) -> RepeatPolicy {
         match self {
-            Outgoing::Reaction { .. } | Outgoing::MarkRead { .. } | Outgoing::Pin { .. } => Repeat::Freely,
+            Outgoing::Reaction { .. } | Outgoing::MarkRead { .. } | Outgoing::Pin { .. } => RepeatPolicy::Safe,
             // A second group is a group too many; the rest leaves a group as it is to be, however often it is done.
-            Outgoing::Group(GroupChange::Create { .. } | GroupChange::InviteLink { reset: true }) => Repeat::Ask,
-            Outgoing::Group(_) => Repeat::Freely,
-            Outgoing::Typing { .. } => Repeat::Never,
-            _ => Repeat::Ask,
+            Outgoing::Group(GroupChange::Create { .. } | GroupChange::InviteLink { reset: true }) => {
+                RepeatPolicy::Configured
+            }
+            Outgoing::Group(_) => RepeatPolicy::Safe,
+            Outgoing::Typing { .. } => RepeatPolicy::Never,
+            _ => RepeatPolicy::Configured,
         }
     }
 
@@ -272,7 +274,7 @@ impl Outgoing {
     }
 
     /// Whether it asks the other side for something: to tap, to choose, to fill in, to share.
-    pub fn asks(&self) -> bool {
+    pub fn is_question(&self) -> bool {
         matches!(
             self,
             Outgoing::Buttons { .. }
@@ -284,7 +286,7 @@ impl Outgoing {
     }
 
     /// Whether it is worth another try when the platform could not take it; marks and typing are of the moment.
-    pub fn is_worth_a_retry(&self) -> bool {
+    pub fn is_retryable(&self) -> bool {
         self.is_message() || matches!(self, Outgoing::Group(_) | Outgoing::Pin { .. })
     }
 

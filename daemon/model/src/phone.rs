@@ -1,10 +1,11 @@
-//! Telephone numbers that have two spellings (whatsapp.md 6).
+//! Phone numbers that have two spellings (`docs/whatsapp.md#number-spellings`).
 //!
-//! Brazil put a 9 before its mobile numbers, Mexico took a 1 out after its country code, Argentina writes a 9 there for
-//! mobiles from abroad. WhatsApp keeps the spelling that an account was made with, people and address books have the
-//! other, so one person comes under both. These are the only countries for which two digit strings are one number.
+//! Brazil added a 9 to its mobile numbers, Mexico removed a 1 after its country code, Argentina
+//! writes a 9 there for calls from abroad. WhatsApp keeps the spelling with which an account was
+//! created while people and address books use the other, so one person appears under both. In no
+//! other country are two digit strings one number.
 
-/// The other way to write the number, digits with country code without `+`; `None` for a number that has one spelling.
+/// The other spelling of a number (digits with country code, without `+`); `None` if there is none.
 pub fn other_spelling(digits: &str) -> Option<String> {
     if !digits.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;
@@ -12,7 +13,7 @@ pub fn other_spelling(digits: &str) -> Option<String> {
     if let Some(rest) = digits.strip_prefix("55") {
         let (area, number) = rest.split_at_checked(2)?;
         return match number.len() {
-            // A mobile number of before 2016 began with 6 to 9; what begins lower is a landline and has no 9.
+            // Mobile numbers of before 2016 start with 6 to 9. Landlines start lower and have no 9.
             8 if number.starts_with(['6', '7', '8', '9']) => Some(format!("55{area}9{number}")),
             9 => {
                 let old = number.strip_prefix('9').filter(|old| old.starts_with(['6', '7', '8', '9']))?;
@@ -24,7 +25,7 @@ pub fn other_spelling(digits: &str) -> Option<String> {
     let inserted = |country: &str, digit: &str| {
         let rest = digits.strip_prefix(country)?;
         match rest.len() {
-            // The national number of both countries has ten digits.
+            // National numbers of both countries have ten digits.
             10 => Some(format!("{country}{digit}{rest}")),
             11 => rest.strip_prefix(digit).map(|rest| format!("{country}{rest}")),
             _ => None,
@@ -38,7 +39,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn two_spellings_lead_to_each_other() {
+    fn spellings_map_to_each_other() {
         for (one, other) in
             [("5511987654321", "551187654321"), ("5215512345678", "525512345678"), ("5491123456789", "541123456789")]
         {
@@ -48,7 +49,7 @@ mod tests {
     }
 
     #[test]
-    fn all_others_have_one() {
+    fn other_numbers_have_one_spelling() {
         for number in [
             "",
             "16505551234",

@@ -1,108 +1,112 @@
-//! The customer service window: when it is looked at, and what there is to tell then.
+//! The customer service window: when to check it, and which notice is due.
 //!
-//! A conversation is open for 24 hours from the last message of the other side ([`WINDOW_MS`]). Plugins are told of the
-//! approaching end at each of the operator's lead times, at most once for a window, and of the end. What a window is stands
-//! with its conversation and moves with every message; *looking after* it is a note beside it that says when to look next
-//! and what was told. The note does not move with the messages: who looks finds out then that the end is another one.
+//! A conversation is open for 24 hours from the other side's last message ([`WINDOW_MS`]). Plugins
+//! get a notice at each of the operator's lead times before the end, at most once per window, and
+//! one when it has closed. The window's end is stored with the conversation and moves with every
+//! message. The check is a separate row with the next check time and the last notice; it does not
+//! move with the messages, so a check may find that the end has moved.
 //!
-//! These are functions of their arguments: of the end, of what was told, of the lead times, of the moment. Whoever keeps the
-//! notes (the store) and whoever waits for the moment (`schedule`) are elsewhere, and so are the rules of what may be sent
-//! while (`gate`).
+//! Everything here is a function of its arguments. The store keeps the rows, `schedule` waits for
+//! the check times, and `gate` decides what may be sent in a window. See `docs/design.md#windows`.
 
 use crate::Timestamp;
 
-/// How long a message keeps a conversation open (whatsapp.md 5.1: 24 hours).
+/// How long a message keeps a conversation open (24 hours; `docs/whatsapp.md#windows`).
 pub const WINDOW_MS: i64 = 24 * 60 * 60 * 1000;
 
-/// The most lead times there may be: each is a look at every window.
-pub const MOST_LEADS: usize = 8;
+/// The maximum number of lead times. Each is one more check of every window.
+pub const MAX_LEAD_TIMES: usize = 8;
 
-/// How long before the end of a window plugins are told of it, in milliseconds: each once, the longest first.
+/// How long before the end of a window plugins are notified, in milliseconds; distinct, longest
+/// first.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Leads(Vec<i64>);
+pub struct LeadTimes(Vec<i64>);
 
-/// What was told of a window: of the one that was to end then, at this lead time.
+/// The last expiry notice that was given about a conversation's window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Told {
-    /// The end that was spoken of.
+pub struct LastNotice {
+    /// The end of the window that the notice was about.
     pub until: Timestamp,
-    /// The shortest lead time so far.
+    /// The shortest lead time that was given.
     pub lead_ms: i64,
 }
 
-/// What there is to tell of a window.
+/// What plugins are told about a window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Tell {
-    /// It is about to close: this lead time has come. Where several have come unheard it is the shortest, since the others
-    /// would say the same.
+pub enum WindowNotice {
+    /// The window closes soon. Where several lead times have passed without a notice, this is the
+    /// shortest of them.
     Expiring {
-        /// Which.
+        /// The lead time.
         lead_ms: i64,
     },
-    /// It is over, and need not be looked after any more.
+    /// The window has closed and needs no further check.
     Closed,
 }
 
-/// What came of a look.
+/// The result of checking a window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Look {
-    /// To be told now.
-    pub tell: Option<Tell>,
-    /// When to look next; where it is over it does not matter.
-    pub next: Timestamp,
+pub struct WindowCheck {
+    /// The notice to give now.
+    pub notice: Option<WindowNotice>,
+    /// When to check next; irrelevant once the window has closed.
+    pub next_check: Timestamp,
 }
 
-impl Leads {
-    /// Puts them in order; those that are no lead time within a window are left out, and all beyond [`MOST_LEADS`].
+impl LeadTimes {
+    /// Sorts and deduplicates; drops what is not a lead time within a window and all beyond
+    /// [`MAX_LEAD_TIMES`].
     pub fn new(mut leads_ms: Vec<i64>) -> Self {
         leads_ms.retain(|lead_ms| (1..WINDOW_MS).contains(lead_ms));
         leads_ms.sort_unstable_by_key(|lead_ms| std::cmp::Reverse(*lead_ms));
         leads_ms.dedup();
-        leads_ms.truncate(MOST_LEADS);
+        leads_ms.truncate(MAX_LEAD_TIMES);
         Self(leads_ms)
     }
 
-    /// In milliseconds, the longest first.
+    /// The lead times in milliseconds, longest first.
     pub fn as_ms(&self) -> &[i64] {
         &self.0
     }
 
-    /// When a window that has just been opened is looked at first. It may be in the past: its message came late.
-    pub fn first(&self, until: Timestamp) -> Timestamp {
+    /// When to check a window that was just opened. In the past if its message arrived late.
+    pub fn first_check(&self, until: Timestamp) -> Timestamp {
         until.plus_ms(-self.0.first().copied().unwrap_or(0))
     }
 
-    /// The next moment after `now` at which there may be something to tell. Lead times that have passed are not made up
-    /// for: who says other lead times does not want to hear of those that are over.
-    pub fn next(&self, until: Timestamp, told: Option<Told>, now: Timestamp) -> Timestamp {
-        let untold = |lead_ms: &i64| told_lead(until, told).is_none_or(|told_ms| *lead_ms < told_ms);
-        let moments = self.0.iter().filter(|lead_ms| untold(lead_ms)).map(|lead_ms| until.plus_ms(-lead_ms));
-        moments.filter(|moment| *moment > now).min().unwrap_or(until)
+    /// The next time after `now` at which a notice may be due. Lead times that have passed are
+    /// skipped, so that changing the configuration does not cause notices for times that are over.
+    pub fn next_check(&self, until: Timestamp, last: Option<LastNotice>, now: Timestamp) -> Timestamp {
+        let pending = |lead_ms: &i64| last_lead(until, last).is_none_or(|last_ms| *lead_ms < last_ms);
+        let times = self.0.iter().filter(|lead_ms| pending(lead_ms)).map(|lead_ms| until.plus_ms(-lead_ms));
+        times.filter(|time| *time > now).min().unwrap_or(until)
     }
 
-    /// Looks at a window that ends at `until`, of which this was told.
-    pub fn look(&self, until: Timestamp, told: Option<Told>, now: Timestamp) -> Look {
+    /// Checks a window that ends at `until` and about which `last` was the last notice.
+    pub fn check(&self, until: Timestamp, last: Option<LastNotice>, now: Timestamp) -> WindowCheck {
         if now >= until {
-            return Look { tell: Some(Tell::Closed), next: until };
+            return WindowCheck { notice: Some(WindowNotice::Closed), next_check: until };
         }
-        let told_ms = told_lead(until, told);
-        let come = self.0.iter().rev().copied().find(|lead_ms| until.plus_ms(-lead_ms) <= now);
-        match come.filter(|lead_ms| told_ms.is_none_or(|told_ms| *lead_ms < told_ms)) {
+        let last_ms = last_lead(until, last);
+        let passed = self.0.iter().rev().copied().find(|lead_ms| until.plus_ms(-lead_ms) <= now);
+        match passed.filter(|lead_ms| last_ms.is_none_or(|last_ms| *lead_ms < last_ms)) {
             Some(lead_ms) => {
-                let told = Some(Told { until, lead_ms });
-                Look { tell: Some(Tell::Expiring { lead_ms }), next: self.next(until, told, now) }
+                let last = Some(LastNotice { until, lead_ms });
+                let notice = Some(WindowNotice::Expiring { lead_ms });
+                WindowCheck { notice, next_check: self.next_check(until, last, now) }
             }
-            None => Look { tell: None, next: self.next(until, told, now) },
+            None => WindowCheck { notice: None, next_check: self.next_check(until, last, now) },
         }
     }
 }
 
-/// The shortest lead time that was told of this window; of one that was renewed since nothing was.
-fn told_lead(until: Timestamp, told: Option<Told>) -> Option<i64> {
-    told.filter(|told| told.until == until).map(|told| told.lead_ms)
+/// The shortest lead time of the notices about this window; `None` if it was renewed since.
+fn last_lead(until: Timestamp, last: Option<LastNotice>) -> Option<i64> {
+    last.filter(|last| last.until == until).map(|last| last.lead_ms)
 }
 
-/// When a window ends that was to end then, after a message that the platform had at `inbound_at`: never earlier.
+/// The end of a window after a message that the platform received at `inbound_at`. Never earlier
+/// than `until`.
 pub fn renewed(until: Timestamp, inbound_at: Timestamp) -> Timestamp {
     until.max(inbound_at.plus_ms(WINDOW_MS))
 }

@@ -1,15 +1,16 @@
-//! Where a telephone number lives: the time zone of its country, where the country has one.
+//! The time zone of a phone number's country, for countries with a single zone.
 //!
-//! Calling codes as ITU-T E.164 gives them, zones as IANA names them. Countries whose people live in several zones (the
-//! United States and Canada, Russia, Australia, Mexico, Indonesia, …) are left out: better nothing than a wrong hour.
-//! Brazil's area codes tell the state, and so the zone. A person who moved keeps their number; that cannot be known.
+//! Calling codes are those of ITU-T E.164, zones those of IANA. Countries with several inhabited
+//! zones (the United States and Canada, Russia, Australia, Mexico, Indonesia, …) are left out,
+//! because no zone is better than a wrong one. Brazil's area codes determine the state and with it
+//! the zone. A person who moved abroad keeps the number; that cannot be known here.
 
-/// The IANA zone of a number in digits with its country code, as far as the number tells.
+/// The IANA zone of a phone number (digits with country code), if the number determines it.
 pub fn zone_of_number(digits: &str) -> Option<&'static str> {
     if let Some(national) = digits.strip_prefix("55") {
         return brazil(national);
     }
-    // Codes have one to three digits, and the caribbean ones under +1 have four; none begins another.
+    // Codes have one to three digits, Caribbean ones under +1 four. No code is a prefix of another.
     let code = (1..=4).rev().find_map(|length| {
         let code = digits.get(..length)?;
         ZONES.binary_search_by(|(known, _)| (*known).cmp(code)).ok()
@@ -29,7 +30,7 @@ fn brazil(national: &str) -> Option<&'static str> {
     })
 }
 
-/// By code, as text, in order.
+/// Sorted by code as text.
 const ZONES: &[(&str, &str)] = &[
     ("1242", "America/Nassau"),
     ("1246", "America/Barbados"),
@@ -217,7 +218,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_number_tells_its_zone_where_its_country_has_one() {
+    fn zone_is_known_for_countries_with_one_zone() {
         assert!(ZONES.is_sorted_by(|a, b| a.0 < b.0));
         for (number, zone) in [
             ("31612345678", Some("Europe/Amsterdam")),
@@ -225,7 +226,7 @@ mod tests {
             ("5511987654321", Some("America/Sao_Paulo")),
             ("5592987654321", Some("America/Manaus")),
             ("18095551234", Some("America/Santo_Domingo")),
-            // New York or Los Angeles: not to be known.
+            // New York or Los Angeles.
             ("12125551234", None),
             ("79161234567", None),
             ("", None),

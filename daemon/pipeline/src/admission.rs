@@ -10,7 +10,7 @@
 //! crash looks no further back.
 
 use crate::lane::LaneKey;
-use beadle_clock::{Clock, Work};
+use beadle_clock::{Clock, WorkGuard};
 use beadle_model::{EventId, PluginNo};
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -50,7 +50,7 @@ struct State {
     /// Lanes whose first event that is put off may have room.
     ready: VecDeque<LaneKey>,
     /// While there are some: they are to be taken before time is turned.
-    to_take: Option<Work>,
+    to_take: Option<WorkGuard>,
 }
 
 #[derive(Default)]
@@ -125,7 +125,7 @@ impl Admission {
     }
 
     /// Those that were put off and have room now, `most` at most; each is to be read again.
-    pub fn next_ready(&self, most: usize) -> (Vec<Ticket>, Option<Work>) {
+    pub fn next_ready(&self, most: usize) -> (Vec<Ticket>, Option<WorkGuard>) {
         let mut state = self.state();
         let mut tickets = Vec::new();
         while tickets.len() < most

@@ -14,7 +14,7 @@ use crate::slot::{Availability, Failure};
 use crate::spine::{Phase, Spine};
 use crate::subscriptions::{OnFailure, Stage, Subscription};
 use beadle_model::{Ending, Timestamp};
-use beadle_store::step::{Aside, SetAside};
+use beadle_store::step::{Unhandled, UnhandledState};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -133,7 +133,7 @@ impl Spine {
         let no = member.slot.no();
         // Counted first: it may be taken up as soon as it is on disk. What was kept before still is there.
         self.backlogs.one_more(no);
-        if !run.kept && !self.set_aside(this, Aside::Waiting, attempts, why, None).await {
+        if !run.kept && !self.set_aside(this, UnhandledState::Waiting, attempts, why, None).await {
             return End::Stopping;
         }
         self.take_up(no);
@@ -144,7 +144,7 @@ impl Spine {
     async fn pass_over(&self, this: Handling<'_>, why: Why) -> End {
         let (plugin, event) = (this.member.slot.name(), this.run.event.id);
         tracing::debug!(%plugin, %event, code = why.code, "A plugin is passed over: {}.", why.error);
-        if self.set_aside(this, Aside::PassedOver, 0, why, None).await { End::Passed } else { End::Stopping }
+        if self.set_aside(this, UnhandledState::PassedOver, 0, why, None).await { End::Passed } else { End::Stopping }
     }
 
     /// A dead letter, and the event goes on without this plugin; or, `closed`, ends here.
@@ -157,7 +157,7 @@ impl Spine {
             member.slot.gave_up(lane);
         }
         let decision = closed.then_some(Ending::Stopped(member.slot.no()));
-        match self.set_aside(this, Aside::Dead, attempts, why, decision).await {
+        match self.set_aside(this, UnhandledState::DeadLetter, attempts, why, decision).await {
             true if closed => End::Closed,
             true => End::Passed,
             false => End::Stopping,
@@ -168,16 +168,16 @@ impl Spine {
     async fn set_aside(
         &self,
         this: Handling<'_>,
-        how: Aside,
+        how: UnhandledState,
         attempts: u32,
         Why { code, error }: Why,
         decision: Option<Ending>,
     ) -> bool {
         let Handling { run, place, member, .. } = this;
-        let aside = SetAside {
+        let aside = Unhandled {
             fence: self.store.fence(),
             plugin: member.slot.no(),
-            how,
+            state: how,
             attempts,
             code: code.into(),
             error,
@@ -185,7 +185,7 @@ impl Spine {
             progress: run.progress(Some(place), decision),
         };
         loop {
-            match self.store.set_aside(aside.clone()).await {
+            match self.store.record_unhandled(aside.clone()).await {
                 Ok(()) => break,
                 Err(error) if error.is_fatal() => {
                     self.fail(error);

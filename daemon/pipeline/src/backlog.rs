@@ -15,7 +15,7 @@ use crate::subscriptions::Subscription;
 use beadle_clock::{Alarm, Clock};
 use beadle_model::{EventId, PluginNo};
 use beadle_store::StoreError;
-use beadle_store::step::Waiting;
+use beadle_store::step::WaitingHandling;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -193,16 +193,21 @@ async fn bring_back(spine: &Arc<Spine>, no: PluginNo, bell: &Alarm) {
     }
 }
 
-async fn read(spine: &Spine, no: PluginNo, but: BTreeSet<EventId>, most: usize) -> Result<Vec<Waiting>, StoreError> {
+async fn read(
+    spine: &Spine,
+    no: PluginNo,
+    but: BTreeSet<EventId>,
+    most: usize,
+) -> Result<Vec<WaitingHandling>, StoreError> {
     let reader = spine.store.reader();
-    let read = tokio::task::spawn_blocking(move || reader.waiting(no, &but, most)).await;
+    let read = tokio::task::spawn_blocking(move || reader.waiting_handlings(no, &but, most)).await;
     // Where that thread is gone we are on our way out.
     read.unwrap_or_else(|_| Ok(Vec::new()))
 }
 
-async fn put_back(spine: &Arc<Spine>, member: &Arc<Subscription>, waiting: Waiting) -> Result<(), StoreError> {
+async fn put_back(spine: &Arc<Spine>, member: &Arc<Subscription>, waiting: WaitingHandling) -> Result<(), StoreError> {
     let (no, event) = (member.slot.no(), waiting.event.id);
-    let roster = spine.store.roster(vec![no]).await?;
+    let roster = spine.store.subscriber_list(vec![no]).await?;
     let run = Arc::new(Run::kept(waiting, Arc::clone(member), roster));
     let lane = chain::lane_for(&run, 0);
     spine.backlogs.comes_back(no, event, false);

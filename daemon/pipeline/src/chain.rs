@@ -61,10 +61,10 @@ pub(crate) fn lane_for(run: &Run, place: usize) -> LaneKey {
     let observes = subscriber.and_then(|it| it.member.as_ref()).is_some_and(|member| member.stage == Stage::Observe);
     let kind = run.event.kind();
     match (subscriber, &run.event.conversation) {
-        (Some(it), Some(conversation)) if kind.is_news() || kind.is_staged() && observes => {
+        (Some(it), Some(conversation)) if kind.is_notification() || kind.is_staged() && observes => {
             LaneKey::Observer(it.no, conversation.id)
         }
-        (Some(it), None) if kind.is_news() || kind.is_staged() && observes => LaneKey::Plugin(it.no),
+        (Some(it), None) if kind.is_notification() || kind.is_staged() && observes => LaneKey::Plugin(it.no),
         _ => lane_of(run),
     }
 }
@@ -111,7 +111,7 @@ async fn hand_over(spine: &Arc<Spine>, run: &Arc<Run>, place: usize) -> bool {
 
 /// Asks one after the other until one ends it. `None`: we are stopping.
 async fn ask_all(spine: &Arc<Spine>, run: &Arc<Run>, lane: LaneKey) -> Option<Ending> {
-    let host_has_answered = matches!(run.event.body, EventBody::Message { word: Some(_), .. });
+    let host_has_answered = matches!(run.event.body, EventBody::Message { keyword: Some(_), .. });
     for place in order(run) {
         if run.is_done(place) {
             continue;

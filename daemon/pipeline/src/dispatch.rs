@@ -7,7 +7,7 @@ use crate::chain;
 use crate::run::{Run, Subscriber};
 use crate::spine::{Phase, Spine};
 use beadle_model::{EventId, PluginNo};
-use beadle_store::step::Fed;
+use beadle_store::step::FeedItem;
 use beadle_store::{Feed, StoreError};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -45,7 +45,7 @@ pub(crate) async fn run(spine: Arc<Spine>, mut feed: Feed, room: Admission) {
         };
         for fed in fed {
             next = EventId(fed.event.id.0 + 1);
-            if fed.event.kind().moves_members() {
+            if fed.event.kind().changes_membership() {
                 // Schedules that go by the zones that members live in may be due earlier now.
                 spine.timers_changed.ring();
             }
@@ -66,8 +66,8 @@ pub(crate) async fn run(spine: Arc<Spine>, mut feed: Feed, room: Admission) {
 /// Those that were put off and have room now. `Err`: we cannot go on.
 async fn go_on(spine: &Arc<Spine>, tickets: Vec<Ticket>) -> Result<(), StoreError> {
     let (reader, ids) = (spine.store.reader(), tickets.iter().map(Ticket::event).collect::<Vec<_>>());
-    let read = tokio::task::spawn_blocking(move || reader.feed_again(&ids)).await;
-    let mut again: HashMap<EventId, Fed> = match read {
+    let read = tokio::task::spawn_blocking(move || reader.reread_events(&ids)).await;
+    let mut again: HashMap<EventId, FeedItem> = match read {
         Ok(Ok(events)) => events.into_iter().map(|fed| (fed.event.id, fed)).collect(),
         Ok(Err(error)) => {
             tracing::error!(%error, "Events that were put off could not be read: they wait for the next start.");
@@ -96,13 +96,13 @@ async fn mark(spine: &Spine, room: &Admission, next: EventId) {
 }
 
 /// Fixes who gets an event: those who run now, or after a restart those whom it was given to before.
-async fn begin(spine: &Arc<Spine>, fed: Fed) -> Result<Run, StoreError> {
+async fn begin(spine: &Arc<Spine>, fed: FeedItem) -> Result<Run, StoreError> {
     let subscriptions = spine.subscriptions();
     let Some(resume) = fed.resume else {
         let members = subscriptions.subscribers(&fed.event.body);
         let subscribers: Vec<Subscriber> =
             members.into_iter().map(|member| Subscriber { no: member.slot.no(), member: Some(member) }).collect();
-        let number = spine.store.roster(subscribers.iter().map(|subscriber| subscriber.no).collect()).await?;
+        let number = spine.store.subscriber_list(subscribers.iter().map(|subscriber| subscriber.no).collect()).await?;
         return Ok(Run::new(fed.event, subscribers, number));
     };
     let now = |no: PluginNo| subscriptions.get(no).cloned();

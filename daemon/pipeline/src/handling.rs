@@ -14,7 +14,7 @@ use crate::subscriptions::Subscription;
 use beadle_model::{Blame, Coded, Disposition, Effects, Ending, Timestamp};
 use beadle_sandbox::{Call, Handled, Level, Plugin, Report};
 use beadle_store::StoreError;
-use beadle_store::step::{Commit, FailedTry};
+use beadle_store::step::{Commit, FailedAttempt};
 use std::sync::Arc;
 
 /// How a handling ended.
@@ -249,7 +249,7 @@ impl Spine {
             instance.keep();
             return Ok(End::Passed);
         }
-        let asks = effects.sends.iter().any(|send| send.reply && send.body.asks());
+        let asks = effects.sends.iter().any(|send| send.reply && send.body.is_question());
         let decision = decision(run, member, said, asks);
         // What read nothing that can be stale need not wait for the disk; should that refuse, all instances are renewed.
         let mut instance = Some(instance);
@@ -281,7 +281,7 @@ impl Spine {
         let commit = Commit {
             fence: self.store.fence(),
             plugin: member.slot.no(),
-            kept: run.kept,
+            was_waiting: run.kept,
             now,
             progress: run.progress(Some(place), decision),
             conversation: conversation.map(|conversation| conversation.id),
@@ -341,8 +341,8 @@ impl Spine {
         let next_at = next_at.unwrap_or(self.clock.now());
         self.health.failed(member.slot.name());
         let (kept, code, error) = (run.kept, (*code).into(), error.clone());
-        let failed = FailedTry { event, plugin, kept, attempts, code, error, next_at };
-        if let Err(error) = self.store.failed_try(failed).await {
+        let failed = FailedAttempt { event, plugin, is_waiting: kept, attempts, code, error, next_at };
+        if let Err(error) = self.store.record_failed_attempt(failed).await {
             // Only the record for people is missing; the retry itself is in our hands.
             tracing::debug!(%event, %error, "The failed try could not be recorded.");
         }

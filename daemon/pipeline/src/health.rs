@@ -7,7 +7,7 @@
 use crate::channel::SendResponse;
 use beadle_sandbox::Usage;
 use beadle_store::StoreError;
-use beadle_store::step::{Appended, Outcome};
+use beadle_store::step::{Appended, SendOutcome};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -146,7 +146,7 @@ impl Health {
     pub(crate) fn received(&self, appended: &Appended) {
         add(&self.counters.events, appended.events);
         add(&self.counters.duplicates, appended.duplicates);
-        add(&self.counters.unmatched_receipts, appended.strangers);
+        add(&self.counters.unmatched_receipts, appended.unknown_receipts);
     }
 
     pub(crate) fn refused(&self, error: &StoreError) {
@@ -181,11 +181,11 @@ impl Health {
         add(counter, 1);
     }
 
-    pub(crate) fn doubts_decided<'a>(&self, outcomes: impl Iterator<Item = &'a Outcome>) {
+    pub(crate) fn doubts_decided<'a>(&self, outcomes: impl Iterator<Item = &'a SendOutcome>) {
         for outcome in outcomes {
             match outcome {
-                Outcome::Dead(_) => add(&self.counters.held, 1),
-                Outcome::Later { maybe_twice: true, .. } => add(&self.counters.resent, 1),
+                SendOutcome::Dead(_) => add(&self.counters.held, 1),
+                SendOutcome::Later { maybe_twice: true, .. } => add(&self.counters.resent, 1),
                 _ => {}
             }
         }

@@ -7,7 +7,7 @@
 use crate::spine::{Phase, Spine};
 use beadle_model::{Blame, Coded, WebhookId};
 use beadle_store::StoreError;
-use beadle_store::step::{Appended, Batch, NewEvent, NewLetter, Receipt};
+use beadle_store::step::{Appended, Batch, NewEvent, NewRejectedWebhook, Receipt};
 use std::sync::Arc;
 
 /// Where events come in. Cheap to clone.
@@ -22,7 +22,7 @@ pub struct Delivery {
     /// Applied after the events.
     pub receipts: Vec<Receipt>,
     /// What could not be understood.
-    pub letters: Vec<NewLetter>,
+    pub letters: Vec<NewRejectedWebhook>,
     /// It was read from this letter, which is gone with it.
     pub read_from: Option<WebhookId>,
 }
@@ -69,15 +69,7 @@ impl Inbox {
             return Err(InboxError::Stopping);
         }
         let subscriptions = spine.subscriptions();
-        let batch = Batch {
-            events,
-            receipts,
-            letters,
-            read_from,
-            status_listeners: subscriptions.status_listeners(),
-            contact_news: subscriptions.wants_contact_news(),
-            window_news: subscriptions.window_news(),
-        };
+        let batch = Batch { events, receipts, rejected: letters, read_from, interest: subscriptions.interest() };
         let mut appended = spine.store.append(batch).await.inspect_err(|error| spine.health.refused(error))?;
         spine.health.received(&appended);
         spine.outbox.received(&appended.received);

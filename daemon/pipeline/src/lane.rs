@@ -5,7 +5,7 @@
 //! runtime gives them their turns. How much may wait in all lanes together is bounded by whoever puts jobs in (the
 //! dispatcher holds a permit for each event).
 
-use beadle_clock::{Clock, Work};
+use beadle_clock::{Clock, WorkGuard};
 use beadle_model::{ConversationId, PluginNo};
 use std::collections::{HashMap, VecDeque, hash_map::Entry};
 use std::pin::Pin;
@@ -93,7 +93,7 @@ impl Lanes {
 struct Runner {
     lanes: Lanes,
     key: LaneKey,
-    _work: Work,
+    _work: WorkGuard,
 }
 
 impl Runner {

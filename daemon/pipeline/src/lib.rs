@@ -186,7 +186,7 @@ impl Pipeline {
         let found = self.spine.store.reader().event(event)?;
         let member = self.subscriptions().get(plugin).cloned();
         let (Some(event), Some(member)) = (found, member) else { return Ok(false) };
-        let roster = self.spine.store.roster(vec![plugin]).await?;
+        let roster = self.spine.store.subscriber_list(vec![plugin]).await?;
         let subscribers = vec![Subscriber { no: plugin, member: Some(member) }];
         let run = Arc::new(Run::new(Arc::new(event), subscribers, roster));
         let (spine, lane) = (Arc::clone(&self.spine), chain::lane_for(&run, 0));

@@ -8,7 +8,7 @@
 use crate::admission::Ticket;
 use crate::subscriptions::{Stage, Subscription};
 use beadle_model::{Ending, Event, PluginNo};
-use beadle_store::step::{Progress, Resume, Waiting};
+use beadle_store::step::{Progress, Resume, WaitingHandling};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
@@ -51,7 +51,7 @@ impl Run {
     }
 
     /// What was kept for a plugin that could not be asked. `roster`: the list that it alone stands in.
-    pub fn kept(waiting: Waiting, member: Arc<Subscription>, roster: i64) -> Self {
+    pub fn kept(waiting: WaitingHandling, member: Arc<Subscription>, roster: i64) -> Self {
         let no = member.slot.no();
         Self {
             failing: vec![(no, waiting.attempts)],
@@ -66,10 +66,10 @@ impl Run {
         Self {
             done: AtomicI64::new(resume.done),
             committed: AtomicI64::new(resume.done),
-            beyond: Mutex::new(resume.done_beyond),
+            beyond: Mutex::new(resume.done_overflow),
             failing: resume.failing,
             ending: resume.ending.map(OnceLock::from).unwrap_or_default(),
-            ..Self::new(event, subscribers, resume.roster)
+            ..Self::new(event, subscribers, resume.subscriber_list)
         }
     }
 
@@ -123,7 +123,7 @@ impl Run {
 
     /// Places that stand in the chain, in order; for an event that is for one plugin, that one.
     pub fn chain(&self) -> Vec<usize> {
-        if self.event.kind().is_news() {
+        if self.event.kind().is_notification() {
             return Vec::new();
         }
         self.places(|stage| stage != Stage::Observe)
@@ -132,7 +132,11 @@ impl Run {
     /// Places that are told afterwards, each for itself: observers, and everybody where it is news.
     pub fn observers(&self) -> Vec<usize> {
         let kind = self.event.kind();
-        if kind.is_news() || kind.is_staged() { self.places(|stage| stage == Stage::Observe) } else { Vec::new() }
+        if kind.is_notification() || kind.is_staged() {
+            self.places(|stage| stage == Stage::Observe)
+        } else {
+            Vec::new()
+        }
     }
 
     fn places(&self, wanted: impl Fn(Stage) -> bool) -> Vec<usize> {
@@ -154,24 +158,24 @@ impl Run {
     /// the ending and all who are spared by it. Nothing of it is so before [`Run::committed`].
     pub fn progress(&self, place: Option<usize>, decision: Option<Ending>) -> Progress {
         let mut done = self.done.load(Ordering::Relaxed);
-        let mut done_beyond = self.beyond.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let mut done_overflow = self.beyond.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let spared = if decision.is_some() { self.chain() } else { Vec::new() };
         for place in spared.into_iter().chain(place) {
             match (bit(place), self.number(place)) {
                 (Some(bit), _) => done |= bit,
-                (None, Some(no)) if !done_beyond.contains(&no) => done_beyond.push(no),
+                (None, Some(no)) if !done_overflow.contains(&no) => done_overflow.push(no),
                 (None, _) => {}
             }
         }
         let bits = self.subscribers.len().min(BITS);
         Progress {
             event: self.event.id,
-            roster: self.roster,
+            subscriber_list: self.roster,
             done,
-            done_beyond,
+            done_overflow,
             // 63 bits are all that a positive i64 has.
             all: i64::try_from((1u64 << bits) - 1).unwrap_or(i64::MAX),
-            all_beyond: self.subscribers.len() - bits,
+            overflow_count: self.subscribers.len() - bits,
             ending: self.ending().or(decision),
         }
     }
@@ -180,7 +184,7 @@ impl Run {
     pub fn committed(&self, progress: &Progress) {
         self.done.fetch_or(progress.done, Ordering::Relaxed);
         self.committed.fetch_or(progress.done, Ordering::Relaxed);
-        self.beyond.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&progress.done_beyond);
+        self.beyond.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&progress.done_overflow);
         if let Some(ending) = progress.ending {
             self.end(ending);
         }

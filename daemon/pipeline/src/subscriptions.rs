@@ -7,7 +7,7 @@
 use crate::admission::OF_OBSERVERS;
 use crate::slot::PluginSlot;
 use beadle_model::{Disposition, EventBody, EventKind, PluginNo};
-use beadle_store::step::WindowNews;
+use beadle_store::step::Interest;
 use std::sync::Arc;
 
 /// When a plugin is asked (DESIGN section 3).
@@ -122,15 +122,14 @@ impl Subscriptions {
         self.members.iter().filter(wants).map(|member| member.slot.no()).collect()
     }
 
-    /// Whether somebody wants to hear of contacts that are new or have another name.
-    pub fn wants_contact_news(&self) -> bool {
-        self.wants(EventKind::ContactChanged)
-    }
-
-    /// What somebody wants to hear of windows.
-    pub fn window_news(&self) -> WindowNews {
-        let (expiring, closed) = (self.wants(EventKind::WindowExpiring), self.wants(EventKind::WindowClosed));
-        WindowNews { expiring, closed }
+    /// The events of its own making that the store has to append.
+    pub fn interest(&self) -> Interest {
+        Interest {
+            message_status: self.status_listeners().into(),
+            contact_changed: self.wants(EventKind::ContactChanged),
+            window_expiring: self.wants(EventKind::WindowExpiring),
+            window_closed: self.wants(EventKind::WindowClosed),
+        }
     }
 
     /// Whether somebody exports it, or may.

@@ -255,7 +255,7 @@ fn event() -> Arc<Event> {
             content: Content::Text("What time do you open on Saturday?".into()),
             context: None,
             referral: None,
-            word: None,
+            keyword: None,
             addressed: None,
             extra: Value::Null,
         },

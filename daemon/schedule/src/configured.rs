@@ -4,7 +4,7 @@ use crate::policy::ActiveZone;
 use crate::schedule::Schedule;
 use crate::zone::Zone;
 use beadle_model::{PluginNo, Timestamp};
-use beadle_store::schedules::Tally;
+use beadle_store::schedules::FiringCounts;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
@@ -55,8 +55,8 @@ pub struct Counts {
 }
 
 impl Counts {
-    pub(crate) fn add(&self, tally: Tally) {
-        let Tally { fired, caught_up, skipped, missed } = tally;
+    pub(crate) fn add(&self, tally: FiringCounts) {
+        let FiringCounts { fired, caught_up, skipped, missed } = tally;
         for (counter, increment) in
             [(&self.fired, fired), (&self.caught_up, caught_up), (&self.skipped, skipped), (&self.missed, missed)]
         {

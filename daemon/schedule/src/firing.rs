@@ -15,9 +15,9 @@ pub(crate) fn planned(
     decisions: &Decisions,
     zones: &[ActiveZone],
     now: Timestamp,
-) -> schedules::Share {
+) -> schedules::ScheduleDecision {
     let row = |decided: &Decided| Some(firing(configured, target, decided, &zones.get(decided.zone)?.zone, now));
-    schedules::Share {
+    schedules::ScheduleDecision {
         schedule: configured.no,
         plugin: target.plugin,
         until: decisions.until,
@@ -32,7 +32,7 @@ pub(crate) fn manual(
     target: &Target,
     zones: &[Zone],
     now: Timestamp,
-) -> schedules::Share {
+) -> schedules::ScheduleDecision {
     let row = |(zone_index, zone): (usize, &Zone)| {
         let decided = Decided { planned_at: now, due_at: now, zone: zone_index, decision: Decision::Fire };
         let mut firing = firing(configured, target, &decided, zone, now);
@@ -42,7 +42,7 @@ pub(crate) fn manual(
         }
         firing
     };
-    schedules::Share {
+    schedules::ScheduleDecision {
         schedule: configured.no,
         plugin: target.plugin,
         until: target.decided_until(),

@@ -15,7 +15,7 @@ use crate::policy::{self, ActiveZone, Decisions};
 use crate::schedule::{Schedule, Zones};
 use beadle_clock::Clock;
 use beadle_model::{PluginNo, Timestamp};
-use beadle_store::schedules::{ScheduleEntry, Tally};
+use beadle_store::schedules::{FiringCounts, ScheduleEntry};
 use beadle_store::{Store, StoreError};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -258,7 +258,7 @@ impl Scheduler {
             rows.push(firing::planned(configured, target, decisions, &zones, now));
         }
         let tallies = if rows.is_empty() { Vec::new() } else { self.store.fire_schedules(rows, now).await? };
-        let mut total = Tally::default();
+        let mut total = FiringCounts::default();
         for ((index, decisions), tally) in decided.into_iter().zip(tallies) {
             let next_due = match tally {
                 Some(tally) => {
@@ -274,7 +274,7 @@ impl Scheduler {
         }
         self.counts.add(total);
         if total.missed + total.caught_up > 0 {
-            let Tally { missed, caught_up, .. } = total;
+            let FiringCounts { missed, caught_up, .. } = total;
             tracing::warn!(missed, caught_up, "planned schedule times had passed before they could fire");
         }
         Ok(())

@@ -95,7 +95,7 @@ impl Schedules {
         let now = self.clock.now();
         let targets = configured.targets.iter().filter(|target| plugins.contains(&target.plugin));
         let rows = targets.map(|target| firing::manual(configured, target, zones, now)).collect();
-        self.store.fire_by_hand(rows).await
+        self.store.run_schedules_now(rows).await
     }
 
     /// When a target is due next; `None` if the schedule is disabled or has no further planned time.

@@ -11,8 +11,8 @@
 
 use crate::{MAX_WAIT, RETRY_PAUSE};
 use beadle_clock::{Alarm, Clock};
-use beadle_model::{Leads, Timestamp};
-use beadle_store::step::WindowNews;
+use beadle_model::{LeadTimes, Timestamp};
+use beadle_store::step::Interest;
 use beadle_store::{Store, StoreError};
 use tokio::sync::watch;
 
@@ -29,9 +29,9 @@ pub struct Windows {
     /// Rung when a window opens that is due before the current wait ends, and when lead times change.
     pub changed: Alarm,
     /// The configured lead times.
-    pub leads: watch::Receiver<Leads>,
+    pub leads: watch::Receiver<LeadTimes>,
     /// Which window events have a subscriber. Steps without one are recorded but emit no event.
-    pub news: Box<dyn Fn() -> WindowNews + Send + Sync>,
+    pub news: Box<dyn Fn() -> Interest + Send + Sync>,
 }
 
 impl Windows {
@@ -57,8 +57,8 @@ impl Windows {
                 let leads = self.leads.borrow_and_update().clone();
                 arming = self.store.arm_windows(leads, BATCH).await?;
             }
-            let step = self.store.look_at_windows(self.clock.now(), (self.news)(), BATCH).await?;
-            if step.looked < BATCH && !arming {
+            let step = self.store.check_windows(self.clock.now(), (self.news)(), BATCH).await?;
+            if step.checked < BATCH && !arming {
                 return Ok(step.next_due);
             }
         }

@@ -7,11 +7,11 @@
     reason = "a test's helpers are tests: panicking is how they fail"
 )]
 
-use beadle_clock::{Alarm, Clock, Hand};
+use beadle_clock::{Alarm, Clock, ManualClock};
 use beadle_model::effect::TimerWrite;
 use beadle_model::{EventBody, EventId, PluginNo, Scope, StateNo, Timestamp};
 use beadle_schedule::Schedules;
-use beadle_store::step::{Batch, Commit, EventKey, NewEvent, Place, Progress};
+use beadle_store::step::{Batch, Commit, EventKey, NewEvent, Placement, Progress};
 use beadle_store::{Feed, Store, StoreConfig};
 use std::path::Path;
 use std::sync::Arc;
@@ -26,10 +26,10 @@ fn open(dir: &Path, clock: &Clock) -> Store {
 async fn event(store: &Store, feed: &mut Feed, number: u8) -> EventId {
     let new = NewEvent {
         key: EventKey { at: Timestamp(i64::from(number)), hash: [number; 16] },
-        place: Place::Nowhere,
+        placement: Placement::Nowhere,
         happened_at: Timestamp(0),
         opens_window: false,
-        word: None,
+        keyword: None,
         body: EventBody::Unrouted { kind: "test".into(), json: serde_json::Value::Null },
     };
     store.append(Batch { events: vec![new], ..Batch::default() }).await.unwrap();
@@ -37,12 +37,20 @@ async fn event(store: &Store, feed: &mut Feed, number: u8) -> EventId {
 }
 
 async fn set(store: &Store, event: EventId, timers: Vec<TimerWrite>) {
-    let roster = store.roster(vec![PLUGIN]).await.unwrap();
-    let progress = Progress { event, roster, done: 1, done_beyond: vec![], all: 1, all_beyond: 0, ending: None };
+    let roster = store.subscriber_list(vec![PLUGIN]).await.unwrap();
+    let progress = Progress {
+        event,
+        subscriber_list: roster,
+        done: 1,
+        done_overflow: vec![],
+        all: 1,
+        overflow_count: 0,
+        ending: None,
+    };
     let commit = Commit {
         fence: store.fence(),
         plugin: PLUGIN,
-        kept: false,
+        was_waiting: false,
         now: Timestamp(0),
         progress,
         conversation: None,
@@ -104,7 +112,7 @@ async fn timers_due_together_fire_in_the_order_first_set() {
 }
 
 /// Waits until the loop waits for `to`, then sets the clock to it.
-async fn advance(hand: &Hand, to: i64) {
+async fn advance(hand: &ManualClock, to: i64) {
     while hand.next_due() != Some(Timestamp(to)) {
         tokio::task::yield_now().await;
     }

@@ -6,10 +6,10 @@
 mod support;
 
 use beadle_clock::{Alarm, Clock};
-use beadle_model::{Event, EventBody, Leads, Timestamp, WINDOW_MS};
+use beadle_model::{Event, EventBody, LeadTimes, Timestamp, WINDOW_MS};
 use beadle_schedule::Windows;
 use beadle_store::Store;
-use beadle_store::step::{Batch, WindowNews};
+use beadle_store::step::{Batch, Interest};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use support::*;
@@ -17,7 +17,9 @@ use tempfile::TempDir;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-const ALL: WindowNews = WindowNews { expiring: true, closed: true };
+fn all() -> Interest {
+    Interest { window_expiring: true, window_closed: true, ..Interest::default() }
+}
 const LEADS: [i64; 2] = [2 * HOUR, 30 * MINUTE];
 const PEOPLE: usize = 12;
 
@@ -28,20 +30,20 @@ struct Machine {
     changed: Alarm,
     tasks: [JoinHandle<()>; 2],
     /// Kept so that the receiver stays open.
-    _leads: watch::Sender<Leads>,
+    _leads: watch::Sender<LeadTimes>,
 }
 
 impl Machine {
     fn start(dir: TempDir, clock: &Clock) -> Self {
         let store = open(dir.path(), clock);
         let changed = clock.alarm();
-        let (keep, leads) = watch::channel(Leads::new(LEADS.to_vec()));
+        let (keep, leads) = watch::channel(LeadTimes::new(LEADS.to_vec()));
         let windows = Windows {
             store: store.clone(),
             clock: clock.clone(),
             changed: changed.clone(),
             leads,
-            news: Box::new(|| ALL),
+            news: Box::new(all),
         };
         let tasks = [tokio::spawn(windows.run()), tokio::spawn(handle(store.clone(), store.feed().unwrap(), |_| {}))];
         Self { dir, store, changed, tasks, _leads: keep }
@@ -58,7 +60,7 @@ impl Machine {
     /// Appends a message as the webhook handler does.
     async fn message(&self, number: usize, id: usize, happened_at: Timestamp) {
         let events = vec![message(&format!("31600000{number:03}"), &id.to_string(), happened_at)];
-        let appended = self.store.append(Batch { events, window_news: ALL, ..Batch::default() }).await.unwrap();
+        let appended = self.store.append(Batch { events, interest: all(), ..Batch::default() }).await.unwrap();
         if let Some(due_at) = appended.window_due {
             self.changed.ring_before(due_at);
         }
@@ -124,7 +126,7 @@ async fn each_closing_is_reported_once_and_each_lead_time_at_most_once() {
     while clock.now() < end {
         for _ in 0..rng.below(30) {
             live_until(&hand, &clock, clock.now().plus_ms(rng.below(DAY))).await;
-            hand.resting().await;
+            hand.wait_until_idle().await;
             id += 1;
             let number = usize::try_from(rng.below(i64::try_from(PEOPLE).unwrap())).unwrap() + 1;
             // One in four webhooks is late, some so late that they open no window.
@@ -141,11 +143,11 @@ async fn each_closing_is_reported_once_and_each_lead_time_at_most_once() {
             1 => hand.advance_ms(rng.below(3 * HOUR)),
             _ => hand.advance_ms(rng.below(3 * DAY)),
         }
-        hand.resting().await;
+        hand.wait_until_idle().await;
         away.push((stopped, clock.now()));
     }
     live_until(&hand, &clock, clock.now().plus_ms(2 * DAY)).await;
-    hand.resting().await;
+    hand.wait_until_idle().await;
     expected
         .closed
         .extend(expected.until.iter().filter(|(_, (_, open))| *open).map(|(number, (until, _))| (*number, *until)));

@@ -82,7 +82,7 @@ impl Machine {
         let (_, scheduler) = Schedules::new(store.clone(), clock.clone(), alarm.clone(), present, schedules());
         let running = tokio::spawn(run(store.clone(), clock.clone(), alarm.clone(), scheduler));
         let on_event = move |event: &Event| {
-            if event.kind().moves_members() {
+            if event.kind().changes_membership() {
                 alarm.ring();
             }
         };

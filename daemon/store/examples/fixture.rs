@@ -6,26 +6,26 @@
 use beadle_clock::Clock;
 use beadle_model::effect::{StateWrite, TimerWrite};
 use beadle_model::event::Problem;
-use beadle_model::{Alias, AliasKind, Content, Ending, EventBody, EventId, Outgoing, Scope, Timestamp, Word};
-use beadle_store::schedules::{Firing, FiringOutcome, ScheduleEntry, Share};
+use beadle_model::{Alias, AliasKind, Content, Ending, EventBody, EventId, Keyword, Outgoing, Scope, Timestamp};
+use beadle_store::schedules::{Firing, FiringOutcome, ScheduleDecision, ScheduleEntry};
 use beadle_store::step::{
-    Aside, Batch, Commit, EventKey, FailedTry, NewEvent, NewSend, Outcome, Place, Progress, Receipt, ReceiptFor,
-    SaidWord, SendState, Sender, SetAside, Settlement,
+    Batch, Commit, EventKey, FailedAttempt, Interest, KeywordMatch, NewEvent, NewSend, Placement, Progress, Receipt,
+    ReceiptFor, SendOutcome, SendState, Sender, Settlement, Unhandled, UnhandledState,
 };
 use beadle_store::{Store, StoreConfig};
 
 /// 2026-11-21T20:36:00Z.
 const NOW: Timestamp = Timestamp(1_795_293_360_000);
 
-fn said(n: u8, number: &str, word: Option<Word>) -> NewEvent {
-    let answer = Some(Outgoing::Text { body: "Noted.".into(), preview_url: false, quote: None });
+fn message(n: u8, number: &str, keyword: Option<Keyword>) -> NewEvent {
+    let reply = Some(Outgoing::Text { body: "Noted.".into(), preview_url: false, quote: None });
     let aliases = vec![
         Alias { kind: AliasKind::WaId, value: number.into() },
         Alias { kind: AliasKind::UserId, value: format!("NL.{number}") },
     ];
     NewEvent {
         key: EventKey { at: NOW, hash: [n; 16] },
-        place: Place::Sender(Sender {
+        placement: Placement::Sender(Sender {
             channel: "shop".into(),
             aliases,
             name: Some("Ana".into()),
@@ -34,13 +34,13 @@ fn said(n: u8, number: &str, word: Option<Word>) -> NewEvent {
         }),
         happened_at: NOW,
         opens_window: true,
-        word: word.map(|word| SaidWord { word, language: None, answer }),
+        keyword: keyword.map(|keyword| KeywordMatch { keyword, language: None, reply }),
         body: EventBody::Message {
             message: format!("wamid.in.{n}"),
             content: Content::Text("hello".into()),
             context: None,
             referral: None,
-            word,
+            keyword,
             addressed: None,
             extra: serde_json::Value::Null,
         },
@@ -53,18 +53,18 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let (clock, _hand) = Clock::manual(NOW);
     let store = Store::open(StoreConfig { ballast_bytes: 0, ..StoreConfig::new(&dir, clock) })?;
     let plugin = store.plugin_no("welcome").await?;
-    let roster = store.roster(vec![plugin]).await?;
-    let events = vec![said(1, "31600000001", None), said(2, "31600000002", Some(Word::Stop))];
+    let subscriber_list = store.subscriber_list(vec![plugin]).await?;
+    let events = vec![message(1, "31600000001", None), message(2, "31600000002", Some(Keyword::Stop))];
     store.append(Batch { events, ..Batch::default() }).await?;
 
     let ending = Some(Ending::Claimed(plugin));
     let through = |event, ending| Progress {
         event: EventId(event),
-        roster,
+        subscriber_list,
         done: 1,
-        done_beyond: vec![],
+        done_overflow: vec![],
         all: 1,
-        all_beyond: 0,
+        overflow_count: 0,
         ending,
     };
     let conversation =
@@ -84,7 +84,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .commit(Commit {
             fence: store.fence(),
             plugin,
-            kept: false,
+            was_waiting: false,
             now: NOW,
             progress: through(2, ending),
             conversation: Some(conversation.id),
@@ -98,9 +98,9 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .await?;
     let problem =
         Problem { code: "outcome-unknown".into(), title: "Nobody knows".into(), details: None, by: "host".into() };
-    let settled = [(reply, Outcome::Accepted(Some("wamid.out".into()))), (doubtful, Outcome::Dead(problem))];
+    let settled = [(reply, SendOutcome::Accepted(Some("wamid.out".into()))), (doubtful, SendOutcome::Dead(problem))];
     let settlements = settled.map(|(message, outcome)| Settlement { message, outcome, at: NOW });
-    store.settle(settlements.to_vec(), vec![]).await?;
+    store.settle(settlements.to_vec(), Interest::default()).await?;
     let message = ReceiptFor::Ours(reply, "wamid.out".into());
     let receipt = Receipt {
         message,
@@ -116,18 +116,18 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     store.append(Batch { receipts: vec![receipt], ..Batch::default() }).await?;
     let (code, error) = ("trap".to_owned(), "unreachable".to_owned());
     store
-        .failed_try(FailedTry {
+        .record_failed_attempt(FailedAttempt {
             event: EventId(3),
             plugin,
-            kept: false,
+            is_waiting: false,
             attempts: 1,
             code: code.clone(),
             error: error.clone(),
             next_at: NOW,
         })
         .await?;
-    let (fence, how, progress) = (store.fence(), Aside::Dead, through(1, None));
-    store.set_aside(SetAside { fence, plugin, how, attempts: 3, code, error, at: NOW, progress }).await?;
+    let (fence, state, progress) = (store.fence(), UnhandledState::DeadLetter, through(1, None));
+    store.record_unhandled(Unhandled { fence, plugin, state, attempts: 3, code, error, at: NOW, progress }).await?;
     store.finished_below(EventId(3)).await?;
     let entry = ScheduleEntry { name: "digest".into(), renamed_from: None, plan: [7; 16], plugins: vec![plugin] };
     let schedules = store.configure_schedules(vec![entry], NOW).await?;
@@ -135,8 +135,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let outcome = FiringOutcome::Missed;
     let firing =
         Firing { planned_at: NOW, due_at: NOW, zone: "Europe/Amsterdam".into(), outcome, moments: 3, event: None };
-    let share = Share { schedule, plugin, until: NOW, firings: vec![firing], skip_overlap: false };
-    store.fire_schedules(vec![share], NOW).await?;
+    let decision = ScheduleDecision { schedule, plugin, until: NOW, firings: vec![firing], skip_overlap: false };
+    store.fire_schedules(vec![decision], NOW).await?;
     store.close();
     Ok(())
 }

@@ -6,8 +6,8 @@
 use beadle_clock::Clock;
 use beadle_model::{Alias, AliasKind, Content, Ending, Event, EventBody, Outgoing, PluginNo, StateNo, Timestamp};
 use beadle_store::step::{
-    Batch, Commit, EventKey, Fed, NewEvent, NewSend, Outcome, Place, Progress, Receipt, ReceiptFor, SendState, Sender,
-    Settlement,
+    Batch, Commit, EventKey, FeedItem, Interest, NewEvent, NewSend, Placement, Progress, Receipt, ReceiptFor,
+    SendOutcome, SendState, Sender, Settlement,
 };
 use beadle_store::{Store, StoreConfig, StoreError};
 use std::sync::Arc;
@@ -24,11 +24,12 @@ async fn main() -> Result<(), Failure> {
     let dir = tempfile::tempdir()?;
     let store = Store::open(StoreConfig::new(dir.path(), Clock::real()))?;
     let plugin = store.plugin_no("echo").await?;
-    let roster = store.roster(vec![plugin]).await?;
+    let subscriber_list = store.subscriber_list(vec![plugin]).await?;
 
     let (begin, cpu) = (Instant::now(), cpu_time());
     let permits = Arc::new(Semaphore::new(usize::try_from(in_flight)?));
-    let handler = tokio::spawn(handle(store.clone(), (plugin, roster), Arc::clone(&permits), messages, receipts));
+    let handler =
+        tokio::spawn(handle(store.clone(), (plugin, subscriber_list), Arc::clone(&permits), messages, receipts));
     for n in 0..messages {
         // Given back when the reply is settled.
         permits.acquire().await?.forget();
@@ -65,7 +66,7 @@ async fn handle(
     let answered = Arc::new(Semaphore::new(0));
     let mut seen = 0;
     while seen < messages {
-        for Fed { event, .. } in feed.next(256).await {
+        for FeedItem { event, .. } in feed.next(256).await {
             let is_message = matches!(event.body, EventBody::Message { .. });
             seen += u64::from(is_message);
             let (store, permits, answered) = (store.clone(), Arc::clone(&permits), Arc::clone(&answered));
@@ -85,9 +86,17 @@ async fn handle(
 }
 
 async fn answer(store: &Store, event: &Event, by: (PluginNo, i64), receipts: u64) -> Result<(), StoreError> {
-    let (plugin, roster) = by;
+    let (plugin, subscriber_list) = by;
     let ending = Some(Ending::Claimed(plugin));
-    let progress = Progress { event: event.id, roster, done: 1, done_beyond: vec![], all: 1, all_beyond: 0, ending };
+    let progress = Progress {
+        event: event.id,
+        subscriber_list,
+        done: 1,
+        done_overflow: vec![],
+        all: 1,
+        overflow_count: 0,
+        ending,
+    };
     let (EventBody::Message { content, .. }, Some(view)) = (&event.body, &event.conversation) else {
         return store.finish(progress, store.fence()).await;
     };
@@ -97,7 +106,7 @@ async fn answer(store: &Store, event: &Event, by: (PluginNo, i64), receipts: u64
     let commit = Commit {
         fence: store.fence(),
         plugin,
-        kept: false,
+        was_waiting: false,
         now,
         progress,
         conversation: Some(view.id),
@@ -111,8 +120,8 @@ async fn answer(store: &Store, event: &Event, by: (PluginNo, i64), receipts: u64
     };
     store.commit(commit).await?;
     let platform = format!("wamid.HBgLMzE2MDAwMDAwMDAVAgARGBI5QTNDQTVCM0Q0Q0Q2RTY3RTcA{:x}", message.0);
-    let outcome = Outcome::Accepted(Some(platform.clone()));
-    store.settle(vec![Settlement { message, outcome, at: now }], vec![]).await?;
+    let outcome = SendOutcome::Accepted(Some(platform.clone()));
+    store.settle(vec![Settlement { message, outcome, at: now }], Interest::default()).await?;
     for status in ["sent", "delivered", "read"].iter().take(usize::try_from(receipts).unwrap_or(3)) {
         let message = ReceiptFor::Ours(message, platform.clone());
         let receipt = Receipt {
@@ -142,16 +151,16 @@ fn incoming(n: u64, contact: u64) -> Batch {
     let name = Some(format!("Person {contact}"));
     let event = NewEvent {
         key: EventKey { at: Timestamp(at.0 / 1000 * 1000), hash },
-        place: Place::Sender(Sender { channel: "shop".into(), aliases, name, group: None, language: None }),
+        placement: Placement::Sender(Sender { channel: "shop".into(), aliases, name, group: None, language: None }),
         happened_at: at,
         opens_window: true,
-        word: None,
+        keyword: None,
         body: EventBody::Message {
             message: format!("wamid.HBgLMzE2MDAwMDAwMDAVAgASGBQzQTdFNUQxQ0Y2RjA5RkE4NzdCMwA{n:x}"),
             content: Content::Text(format!("Is the workshop on Saturday still on? Number {n}")),
             context: None,
             referral: None,
-            word: None,
+            keyword: None,
             addressed: None,
             extra: serde_json::Value::Null,
         },

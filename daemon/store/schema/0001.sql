@@ -1,8 +1,11 @@
--- Version 1. What is written for every message is kept small and goes to the right edge of its table; what is long lies
--- in a table of its own that is only ever appended to. Times are milliseconds since 1970, UTC. Numbers of kinds and
--- states are those of the Rust enums beside them and are never used again for something else.
+-- Version 1.
+--
+-- Rows that are written for every message are small and go to the right edge of their table; long
+-- bodies are in append-only tables of their own. Times are milliseconds since 1970, UTC. Numbers of
+-- kinds and states are those of the Rust enums of the same name and are never reused.
 
--- Single facts: fence, install, host_key, finished_below, sending_from, next_event, next_message, closed_at.
+-- Single values: fence, install, host_key, finished_below, sending_from, next_event, next_message,
+-- next_media, closed_at, window_lead_times, windows_armed.
 CREATE TABLE meta (
     key   TEXT PRIMARY KEY,
     value ANY NOT NULL
@@ -13,30 +16,44 @@ CREATE TABLE plugins (
     name        TEXT NOT NULL UNIQUE,
     -- Its state, in `states`.
     state_no    INTEGER NOT NULL DEFAULT 0,
-    -- 1 while it does not take part: its timers wait.
-    away        INTEGER NOT NULL DEFAULT 0,
-    -- What is remembered of it across starts, as JSON: see beadle-catalog.
+    -- 1 while the plugin does not run: its timers and schedules wait.
+    absent      INTEGER NOT NULL DEFAULT 0,
+    -- What the catalog remembers across starts, as JSON.
     record      TEXT
 ) STRICT;
 
--- A plugin's state as a whole. A migration makes the next one beside it and then takes it; the one before is kept for a
--- while, to go back to.
+-- A plugin's whole state. A migration makes a copy beside it that the plugin then takes; the previous
+-- one is kept for a while, for a rollback.
 CREATE TABLE states (
     no          INTEGER PRIMARY KEY,
     plugin      INTEGER NOT NULL,
-    -- As the plugin numbers the forms of what it keeps; 0 where it does not.
+    -- The plugin's number for the form of its state; 0 if it does not number them.
     version     INTEGER NOT NULL,
-    -- Keys and values, so that a quota is asked without adding up.
+    -- Size of keys and values, for the quota.
     bytes       INTEGER NOT NULL DEFAULT 0,
-    -- Nobody's yet: the fence of the process that makes it; 0: nobody's any more.
+    -- For a copy in progress: the fence of the process that makes it. 0: abandoned.
     draft       INTEGER,
-    -- When the plugin took another.
-    left_at     INTEGER
+    -- When the plugin took another state.
+    retired_at  INTEGER
 ) STRICT;
 CREATE INDEX states_by_plugin ON states (plugin);
 
--- Lists of subscribers; an event names one of them. `plugins` is a JSON array of plugin numbers.
-CREATE TABLE rosters (
+CREATE TABLE state_values (
+    state_no   INTEGER NOT NULL,
+    scope      INTEGER NOT NULL,
+    scope_id   INTEGER NOT NULL,
+    key        TEXT NOT NULL,
+    -- Bytes, or a counter as a number.
+    value      ANY NOT NULL,
+    -- The number of the commit that wrote it.
+    version    INTEGER NOT NULL,
+    expires_at INTEGER,
+    PRIMARY KEY (state_no, scope, scope_id, key)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX state_values_by_expiry ON state_values (expires_at) WHERE expires_at IS NOT NULL;
+
+-- Lists of subscribers that events refer to. `plugins` is a JSON array of plugin numbers.
+CREATE TABLE subscriber_lists (
     id      INTEGER PRIMARY KEY,
     plugins TEXT NOT NULL UNIQUE
 ) STRICT;
@@ -46,19 +63,19 @@ CREATE TABLE contacts (
     name            TEXT,
     language        TEXT,
     created_at      INTEGER NOT NULL,
-    -- 0 never asked, 1 member, 2 was one and left, 3 declined before ever being one.
+    -- 0 never asked, 1 member, 2 left, 3 declined without having been a member.
     membership      INTEGER NOT NULL DEFAULT 0,
     member_since    INTEGER,
     opted_out_since INTEGER,
-    -- IANA, as far as their number tells.
+    -- IANA; set by an operator or derived from the phone number.
     timezone        TEXT,
-    -- They told the platform that they want no marketing.
+    -- Marketing messages were turned off on the platform.
     marketing_stopped_since INTEGER,
-    -- It is one with this contact now, and only its id is left: see src/merge.rs.
+    -- The contact that this one was merged into; only the id is left (src/merge.rs).
     merged_into     INTEGER
 ) STRICT;
 CREATE INDEX contacts_merged ON contacts (merged_into) WHERE merged_into IS NOT NULL;
--- Which zones members live in, and since when, is asked for each firing of a schedule that goes by them.
+-- For schedules that fire per zone of members: which zones there are, and since when.
 CREATE INDEX contacts_by_zone ON contacts (timezone, member_since) WHERE membership = 1;
 
 CREATE TABLE aliases (
@@ -70,41 +87,43 @@ CREATE TABLE aliases (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX aliases_by_contact ON aliases (contact);
 
--- Someone came under names of two contacts. Nobody was merged; a person may want to.
-CREATE TABLE alias_clashes (
-    kind    INTEGER NOT NULL,
-    value   TEXT NOT NULL,
-    holder  INTEGER NOT NULL,
-    claimed INTEGER NOT NULL,
-    seen_at INTEGER NOT NULL,
-    PRIMARY KEY (kind, value, claimed)
+-- A sender used aliases of two contacts, which are probably one person. Only an operator merges them.
+CREATE TABLE alias_conflicts (
+    kind     INTEGER NOT NULL,
+    value    TEXT NOT NULL,
+    -- The contact that has the alias.
+    holder   INTEGER NOT NULL,
+    -- The contact that used it.
+    claimant INTEGER NOT NULL,
+    seen_at  INTEGER NOT NULL,
+    PRIMARY KEY (kind, value, claimant)
 ) STRICT, WITHOUT ROWID;
 
--- Pairs of contacts that a person said are not one; the lower number first.
-CREATE TABLE kept_apart (
-    a  INTEGER NOT NULL,
-    b  INTEGER NOT NULL,
-    at INTEGER NOT NULL,
-    PRIMARY KEY (a, b)
+-- Pairs of contacts that an operator marked as different people; the lower id first.
+CREATE TABLE distinct_contacts (
+    lower     INTEGER NOT NULL,
+    higher    INTEGER NOT NULL,
+    marked_at INTEGER NOT NULL,
+    PRIMARY KEY (lower, higher)
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE conversations (
     id              INTEGER PRIMARY KEY,
     channel         TEXT NOT NULL,
-    -- One of the two: a person, or a group of the platform.
+    -- One of the two: a contact, or a group of the platform.
     contact         INTEGER,
     platform_group  TEXT,
-    -- In a group, who wrote last.
+    -- In a group: the author of the last message.
     last_contact    INTEGER,
-    -- How the channel reaches them: the best alias that the last message named.
+    -- How the channel reaches the contact: the best alias in the last message.
     address_kind    INTEGER,
     address         TEXT,
-    -- In place and without an index: they change with every message. 0 is never.
+    -- Updated in place and not indexed, because every message changes them. 0: never.
     last_inbound_at INTEGER NOT NULL DEFAULT 0,
     window_until    INTEGER NOT NULL DEFAULT 0,
-    -- It is one with this conversation now, and only its id is left.
+    -- The conversation that this one was merged into; only the id is left.
     merged_into     INTEGER,
-    -- They came by an advertisement: until then the platform takes no money for messages.
+    -- Messages are free until then, because the contact came from an advertisement.
     free_entry_until INTEGER
 ) STRICT;
 CREATE INDEX conversations_merged ON conversations (merged_into) WHERE merged_into IS NOT NULL;
@@ -112,21 +131,22 @@ CREATE UNIQUE INDEX conversations_by_contact ON conversations (contact, channel)
 CREATE UNIQUE INDEX conversations_by_group ON conversations (channel, platform_group) WHERE platform_group IS NOT NULL;
 
 CREATE TABLE events (
-    id           INTEGER PRIMARY KEY,
-    key_at       INTEGER NOT NULL,
-    key_hash     BLOB NOT NULL,
-    kind         INTEGER NOT NULL,
-    conversation INTEGER,
-    contact      INTEGER,
-    happened_at  INTEGER NOT NULL,
-    received_at  INTEGER NOT NULL,
+    id              INTEGER PRIMARY KEY,
+    key_at          INTEGER NOT NULL,
+    key_hash        BLOB NOT NULL,
+    kind            INTEGER NOT NULL,
+    conversation    INTEGER,
+    contact         INTEGER,
+    happened_at     INTEGER NOT NULL,
+    received_at     INTEGER NOT NULL,
     -- 0 new, 1 begun, 2 finished.
-    state        INTEGER NOT NULL DEFAULT 0,
-    roster       INTEGER,
-    done         INTEGER NOT NULL DEFAULT 0,
+    state           INTEGER NOT NULL DEFAULT 0,
+    subscriber_list INTEGER,
+    -- Bit n: the subscriber at position n of the list is done (positions 0 to 62).
+    done            INTEGER NOT NULL DEFAULT 0,
     -- 0 passed, 1 claimed, 2 stopped, 3 host, 4 claimed with a question; and by which plugin.
-    ending       INTEGER,
-    ended_by     INTEGER
+    ending          INTEGER,
+    ended_by        INTEGER
 ) STRICT;
 CREATE UNIQUE INDEX events_by_key ON events (key_at, key_hash);
 
@@ -135,14 +155,14 @@ CREATE TABLE event_bodies (
     body TEXT NOT NULL
 ) STRICT;
 
--- Only handlings that did not end well at the first try, and those of subscribers in place 63 and later.
+-- Handlings that did not succeed at the first attempt, and all of subscribers at position 63 or later.
 CREATE TABLE handlings (
     event    INTEGER NOT NULL,
     plugin   INTEGER NOT NULL,
-    -- 0 to be tried again, 1 done, 2 given up, 3 kept until its plugin can be asked, 4 passed over.
+    -- 0 to be retried, 1 done, 2 given up, 3 waiting until its plugin is available, 4 passed over.
     state    INTEGER NOT NULL,
-    -- Its place in the roster is 63 or later, so that `done` has no bit for it.
-    beyond   INTEGER NOT NULL DEFAULT 0,
+    -- 1 if the subscriber's position is 63 or later, so that `events.done` has no bit for it.
+    overflow INTEGER NOT NULL DEFAULT 0,
     attempts INTEGER NOT NULL,
     code     TEXT,
     error    TEXT,
@@ -163,10 +183,10 @@ CREATE TABLE outbox (
     attempts     INTEGER NOT NULL DEFAULT 0,
     created_at   INTEGER NOT NULL,
     maybe_twice  INTEGER NOT NULL DEFAULT 0,
-    -- The platform's id, and the number by which it is found: see src/append/quotes.rs.
-    platform     TEXT,
+    -- The platform's id, and the number by which it is found (src/append/quotes.rs).
+    platform_id  TEXT,
     platform_key INTEGER,
-    -- The furthest receipt: 1 sent, 2 failed, 3 delivered, 4 read, 5 played; and when each came.
+    -- The furthest receipt: 1 sent, 2 failed, 3 delivered, 4 read, 5 played; and the time of each.
     receipt      INTEGER,
     sent_at      INTEGER,
     delivered_at INTEGER,
@@ -175,7 +195,7 @@ CREATE TABLE outbox (
     failed_at    INTEGER,
     -- Why it failed or was given up, as JSON.
     problem      TEXT,
-    -- What the platform says that it costs, as JSON; the first word stands.
+    -- The price that the platform reported first, as JSON.
     pricing      TEXT
 ) STRICT;
 CREATE INDEX outbox_due ON outbox (due_at) WHERE state = 0;
@@ -185,20 +205,6 @@ CREATE TABLE outbox_bodies (
     id   INTEGER PRIMARY KEY,
     body TEXT NOT NULL
 ) STRICT;
-
-CREATE TABLE state (
-    state_no   INTEGER NOT NULL,
-    scope      INTEGER NOT NULL,
-    scope_id   INTEGER NOT NULL,
-    key        TEXT NOT NULL,
-    -- Bytes, or a counter as a number.
-    value      ANY NOT NULL,
-    -- The number of the commit that wrote it.
-    version    INTEGER NOT NULL,
-    expires_at INTEGER,
-    PRIMARY KEY (state_no, scope, scope_id, key)
-) STRICT, WITHOUT ROWID;
-CREATE INDEX state_expiring ON state (expires_at) WHERE expires_at IS NOT NULL;
 
 CREATE TABLE timers (
     id           INTEGER PRIMARY KEY,
@@ -213,14 +219,14 @@ CREATE TABLE timers (
 ) STRICT;
 CREATE INDEX timers_due ON timers (due_at);
 
--- Windows that are open. `due_at` is when to look next: it is not moved when the window is renewed, but when it is due, so
--- it is never later than the window's end. What the window is now stands in `conversations`.
+-- Open windows. `due_at` is the next check. It does not move when the window is renewed but when the
+-- check is due, so it is never later than the window's end, which is in `conversations`.
 CREATE TABLE windows (
-    conversation INTEGER PRIMARY KEY,
-    due_at       INTEGER NOT NULL,
-    -- The end of the window that was last told of, and the shortest lead time that it was told at.
-    told_until   INTEGER,
-    told_lead_ms INTEGER
+    conversation     INTEGER PRIMARY KEY,
+    due_at           INTEGER NOT NULL,
+    -- The last expiry notice: the end of the window that it was about, and its lead time.
+    notified_until   INTEGER,
+    notified_lead_ms INTEGER
 ) STRICT;
 CREATE INDEX windows_due ON windows (due_at);
 
@@ -228,43 +234,43 @@ CREATE INDEX windows_due ON windows (due_at);
 CREATE TABLE schedules (
     no         INTEGER PRIMARY KEY,
     name       TEXT NOT NULL UNIQUE,
-    -- A hash of what decides its moments; another one means that it was edited.
+    -- A hash of what determines its times. A different one means that the entry was edited.
     plan       BLOB NOT NULL,
-    -- When it was taken out of the configuration.
+    -- When it was removed from the configuration.
     removed_at INTEGER
 ) STRICT;
 
--- How far each plugin is with a schedule: one that is away is told later of what it missed.
+-- How far each plugin is with a schedule: an absent plugin catches up later.
 CREATE TABLE schedule_plugins (
     schedule      INTEGER NOT NULL,
     plugin        INTEGER NOT NULL,
-    -- Every moment up to here is decided: it fired, was skipped, or was missed.
+    -- Every planned time up to here is decided: fired, skipped or missed.
     decided_until INTEGER NOT NULL,
     PRIMARY KEY (schedule, plugin)
 ) STRICT, WITHOUT ROWID;
 
--- What became of each planned moment, for each plugin and zone.
+-- The outcome of each planned time, per plugin and zone.
 CREATE TABLE firings (
     id         INTEGER PRIMARY KEY,
     schedule   INTEGER NOT NULL,
     planned_at INTEGER NOT NULL,
-    -- The same with its jitter.
+    -- The planned time plus jitter.
     due_at     INTEGER NOT NULL,
     plugin     INTEGER NOT NULL,
-    -- Empty but for schedules that fire for each zone of members.
+    -- Empty unless the schedule fires once per zone of members.
     zone       TEXT NOT NULL,
-    -- 1 fired, 2 caught up, 3 skipped, 4 missed, 5 run by hand.
+    -- 1 fired, 2 caught up, 3 skipped, 4 missed, 5 run by an operator.
     outcome    INTEGER NOT NULL,
     decided_at INTEGER NOT NULL,
     event      INTEGER,
-    -- Moments that this row stands for: those that were missed together are one row.
+    -- The number of planned times that this row covers: consecutive missed ones share a row.
     moments    INTEGER NOT NULL DEFAULT 1
 ) STRICT;
--- A moment fires once, also where the clock was set back and it comes again.
+-- A planned time fires once, even if the clock was set back and reaches it again.
 CREATE UNIQUE INDEX firings_by_moment ON firings (schedule, planned_at, plugin, zone) WHERE outcome <> 5;
 CREATE INDEX firings_by_schedule ON firings (schedule);
 
--- The text files that people wrote for a plugin.
+-- Text files that people wrote for a plugin.
 CREATE TABLE documents (
     plugin  INTEGER NOT NULL,
     name    TEXT NOT NULL,
@@ -274,16 +280,16 @@ CREATE TABLE documents (
     PRIMARY KEY (plugin, name)
 ) STRICT, WITHOUT ROWID;
 
--- Their texts, by their hash: a handling that has listed them reads what it listed, whatever changes meanwhile.
+-- Their texts by hash, so that a handling reads the version that it listed whatever changes meanwhile.
 CREATE TABLE document_bodies (
-    hash    BLOB PRIMARY KEY,
-    body    TEXT NOT NULL,
+    hash               BLOB PRIMARY KEY,
+    body               TEXT NOT NULL,
     -- Since when no document has this text.
-    gone_at INTEGER
+    unreferenced_since INTEGER
 ) STRICT;
 
--- What was given up and waits for a person: a handling (event and plugin) or a message.
-CREATE TABLE dead (
+-- What was given up and waits for an operator: a handling (event and plugin) or a message.
+CREATE TABLE dead_letters (
     id         INTEGER PRIMARY KEY,
     event      INTEGER,
     plugin     INTEGER NOT NULL,
@@ -292,27 +298,29 @@ CREATE TABLE dead (
     code       TEXT NOT NULL,
     error      TEXT NOT NULL,
     at         INTEGER NOT NULL,
-    -- When a person last had it tried again.
+    -- The last retry by an operator.
     retried_at INTEGER
 ) STRICT;
-CREATE UNIQUE INDEX dead_handlings ON dead (event, plugin) WHERE message IS NULL;
+CREATE UNIQUE INDEX dead_letters_of_handlings ON dead_letters (event, plugin) WHERE message IS NULL;
+-- Retention asks for each event whether it has any.
+CREATE INDEX dead_letters_by_event ON dead_letters (event);
 
--- Webhooks, and parts of them, that are authentic and could not be understood: as they came, for a person.
-CREATE TABLE letters (
+-- Authentic webhooks, and parts of them, that could not be parsed; byte for byte, for an operator.
+CREATE TABLE rejected_webhooks (
     id          INTEGER PRIMARY KEY AUTOINCREMENT,
     app         TEXT NOT NULL,
     code        TEXT NOT NULL,
     error       TEXT NOT NULL,
-    -- Of app and body: the platform repeats what it thinks was lost.
+    -- Of app and body, because the platform repeats what it believes to be lost.
     hash        BLOB NOT NULL UNIQUE,
-    times       INTEGER NOT NULL DEFAULT 1,
+    deliveries  INTEGER NOT NULL DEFAULT 1,
     received_at INTEGER NOT NULL,
     retried_at  INTEGER,
     bytes       INTEGER NOT NULL,
     body        BLOB NOT NULL
 ) STRICT;
 
--- In a group every member has receipts of their own; `participant` is a contact.
+-- In a group every member has receipts; `participant` is a contact.
 CREATE TABLE group_receipts (
     message     INTEGER NOT NULL,
     participant INTEGER NOT NULL,
@@ -322,7 +330,8 @@ CREATE TABLE group_receipts (
     PRIMARY KEY (message, participant)
 ) STRICT, WITHOUT ROWID;
 
--- The platform's groups as far as it told: a mirror. A group is a conversation; this is what else is known of it.
+-- A mirror of the platform's groups, as far as it reported them. A group is a conversation; this is
+-- the rest of what is known about it.
 CREATE TABLE platform_groups (
     conversation      INTEGER PRIMARY KEY,
     subject           TEXT,
@@ -345,37 +354,37 @@ CREATE TABLE join_requests (
     conversation INTEGER NOT NULL,
     request      TEXT NOT NULL,
     contact      INTEGER NOT NULL,
-    asked_at     INTEGER NOT NULL,
+    requested_at INTEGER NOT NULL,
     PRIMARY KEY (conversation, request)
 ) STRICT, WITHOUT ROWID;
 
--- Files: what came with messages, and what plugins made to send. The bytes lie under media/, see src/media.rs.
+-- Files that arrived with messages or that plugins created. The bytes are under media/ (src/files.rs).
 CREATE TABLE media (
     id           INTEGER PRIMARY KEY,
-    -- What came in: on which channel, in which conversation, and the platform's id of the bytes.
+    -- For a received file: its channel and conversation, and the platform's id of the bytes.
     channel      TEXT,
     conversation INTEGER,
-    platform     TEXT,
-    -- What was made: by whom.
+    platform_id  TEXT,
+    -- For a created file: its author.
     plugin       INTEGER,
     mime_type    TEXT NOT NULL,
     filename     TEXT,
     sha256       TEXT,
     bytes        INTEGER,
-    -- 0 coming, 1 here, 2 it cannot be had.
+    -- 0 pending, 1 stored, 2 failed.
     state        INTEGER NOT NULL,
     attempts     INTEGER NOT NULL DEFAULT 0,
     next_at      INTEGER NOT NULL DEFAULT 0,
     error        TEXT,
     created_at   INTEGER NOT NULL
 ) STRICT;
-CREATE INDEX media_coming ON media (next_at) WHERE state = 0;
+CREATE INDEX media_pending ON media (next_at) WHERE state = 0;
 
--- Where a file was uploaded already, and until when the platform keeps it.
+-- Files that were uploaded to a channel, and until when the platform keeps them.
 CREATE TABLE uploads (
-    media      INTEGER NOT NULL,
-    channel    TEXT NOT NULL,
-    platform   TEXT NOT NULL,
-    expires_at INTEGER NOT NULL,
+    media       INTEGER NOT NULL,
+    channel     TEXT NOT NULL,
+    platform_id TEXT NOT NULL,
+    expires_at  INTEGER NOT NULL,
     PRIMARY KEY (media, channel)
 ) STRICT, WITHOUT ROWID;

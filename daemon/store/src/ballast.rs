@@ -1,15 +1,16 @@
-//! A file of no use but its size: given up when the disk is full, so that what must still be written has room.
+//! The ballast: a file that is deleted when the disk is full, to make room for what must be
+//! written.
 //!
-//! What must be written is what became of sends that already left: without it they would be in doubt. The room is taken
-//! back when there is some, and only then does the store take new work again.
+//! That is the outcomes of messages that were sent, which would be ambiguous otherwise. The file is
+//! recreated once there is room; only then does the store accept new work again.
 
 use crate::StoreError;
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-/// Room that must be there beyond the ballast before the disk counts as usable again: else the next write would fail
-/// and the ballast would come and go.
+/// The free space beyond the ballast that makes a disk usable again. Without it the next write
+/// would fail and the ballast would come and go.
 const SLACK_BYTES: u64 = 4 << 20;
 
 pub(crate) struct Ballast {
@@ -22,15 +23,15 @@ impl Ballast {
         Self { path: dir.join("ballast"), bytes }
     }
 
-    /// Makes sure that it is there in its whole size, written out and not only promised by the file system.
+    /// Creates the file in its full size, with its blocks allocated and written.
     pub(crate) fn take(&self) -> Result<(), StoreError> {
         if self.bytes == 0 || std::fs::metadata(&self.path).is_ok_and(|file| file.len() == self.bytes) {
             return Ok(());
         }
         self.write().map_err(|source| {
-            // A part of it would only take the room that others need.
+            // A partial file would only occupy space.
             let _ = std::fs::remove_file(&self.path);
-            StoreError::File { what: "write the ballast", path: self.path.clone(), source }
+            StoreError::File { what: "write the ballast file", path: self.path.clone(), source }
         })
     }
 
@@ -48,12 +49,12 @@ impl Ballast {
         file.sync_all()
     }
 
-    /// Gives the room back.
+    /// Deletes the file.
     pub(crate) fn free(&self) {
         if let Err(error) = std::fs::remove_file(&self.path)
             && error.kind() != std::io::ErrorKind::NotFound
         {
-            tracing::error!(path = %self.path.display(), %error, "the ballast could not be freed");
+            tracing::error!(path = %self.path.display(), %error, "ballast not deleted");
         }
     }
 }
@@ -63,7 +64,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_takes_its_size_and_gives_it_back() {
+    fn ballast_takes_its_size_and_frees_it() {
         let dir = tempfile::tempdir().unwrap();
         let ballast = Ballast::new(dir.path(), 3 << 20);
         ballast.free();

@@ -1,14 +1,15 @@
-//! A bounded map that forgets what was not asked for lately.
+//! A bounded map that forgets what was not used lately.
 //!
-//! Two generations: what is asked for moves into the young one; when that is full it becomes the old one and the old one
-//! is forgotten. So an entry lives for at least half the bound's worth of other entries, at the price of one hash look-up
-//! where a linked list would cost several writes. It is not exact, and need not be: what is missing is read from disk.
+//! There are two generations. An entry that is used moves into the young one; when that is full, it
+//! becomes the old one and the previous old one is dropped. So an entry survives at least half the
+//! bound's worth of other entries, at the cost of one hash look-up where a linked list would need
+//! several writes. A missing entry is read from disk, so precision is not needed.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, BuildHasherDefault, Hash, Hasher, RandomState};
 
-/// The least a generation holds: one step never touches so many that an entry it just put in could be gone.
-const LEAST: usize = 64;
+/// The minimum size of a generation, so that no step can evict an entry that it has just inserted.
+const MIN_GENERATION: usize = 64;
 
 pub(crate) struct Cache<K, V, S = RandomState> {
     young: HashMap<K, V, S>,
@@ -16,7 +17,7 @@ pub(crate) struct Cache<K, V, S = RandomState> {
     generation: usize,
 }
 
-/// A cache by numbers that we gave out ourselves: nobody can choose them so that they collide, so hashing is one
+/// A cache keyed by Beadle's own ids. Nobody can choose them to collide, so the hash is one
 /// multiplication (by 2^64 over the golden ratio, which spreads neighbours).
 pub(crate) type ById<K, V> = Cache<K, V, BuildHasherDefault<IdHasher>>;
 
@@ -38,9 +39,9 @@ impl Hasher for IdHasher {
 }
 
 impl<K: Eq + Hash + Clone, V, S: BuildHasher + Default> Cache<K, V, S> {
-    /// Holds at most so many entries (and at least 128).
-    pub(crate) fn new(most: usize) -> Self {
-        Self { young: HashMap::default(), old: HashMap::default(), generation: (most / 2).max(LEAST) }
+    /// A cache for at most `capacity` entries (and at least 128).
+    pub(crate) fn new(capacity: usize) -> Self {
+        Self { young: HashMap::default(), old: HashMap::default(), generation: (capacity / 2).max(MIN_GENERATION) }
     }
 
     pub(crate) fn get(&mut self, key: &K) -> Option<&mut V> {
@@ -51,7 +52,7 @@ impl<K: Eq + Hash + Clone, V, S: BuildHasher + Default> Cache<K, V, S> {
         self.young.get_mut(key)
     }
 
-    /// The value itself, where it is small: half the hashing of `get`.
+    /// A copy of the value; half the hashing of `get`.
     pub(crate) fn copied(&mut self, key: &K) -> Option<V>
     where
         V: Copy,
@@ -83,7 +84,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn it_never_holds_more_and_never_lies(keys in prop::collection::vec((0..400u16, any::<bool>()), 0..2000)) {
+        fn holds_at_most_its_capacity_and_the_latest_values(keys in prop::collection::vec((0..400u16, any::<bool>()), 0..2000)) {
             let mut cache: Cache<u16, usize> = Cache::new(200);
             let mut last = HashMap::new();
             for (turn, (key, put)) in keys.into_iter().enumerate() {
@@ -99,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_asked_for_stays() {
+    fn used_entries_survive() {
         let mut cache: Cache<i32, &str> = Cache::new(128);
         cache.insert(0, "kept");
         for other in 1..10_000 {

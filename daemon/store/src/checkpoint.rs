@@ -1,20 +1,22 @@
-//! Checkpoints, off the writer's thread: what is in the write-ahead log is copied into the database file.
+//! Checkpoints, on a thread of their own: copying the write-ahead log into the database.
 //!
-//! A passive checkpoint runs beside the writer. But a log that is written to all the time is never copied to its end,
-//! and only a log copied to its end is begun anew; so when it has grown long, the writer is held at a [`Gate`] between
-//! two transactions for the little that remains after a first pass. The log is then begun anew by the writer's own next
-//! transaction, which keeps its page cache valid (another connection's restart of the log would not).
+//! A passive checkpoint runs beside the writer. But a log under constant writes is never copied to
+//! its end, and only a log copied to its end restarts. So when the log is long, the writer is
+//! stopped at a [`Gate`] between two transactions for the little that remains after a first pass.
+//! The writer's own next transaction then restarts the log, which keeps its page cache valid (a
+//! restart by another connection would not).
 
 use crate::StoreError;
 use crate::shared::{Counters, Shared};
+use parking_lot::{Condvar, Mutex, MutexGuard};
 use rusqlite::Connection;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::thread::Thread;
 use std::time::Duration;
 
-/// How long after a look the next one may be: at full load the log grows by a few MiB in that time.
-const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// The pause between two checks: at full load the log grows by a few MiB in that time.
+const CHECK_INTERVAL: Duration = Duration::from_millis(20);
 
 #[derive(Default)]
 struct Turn {
@@ -22,7 +24,7 @@ struct Turn {
     held: bool,
 }
 
-/// Where writer and checkpointer meet.
+/// Where writer and checkpointer take turns.
 #[derive(Default)]
 pub(crate) struct Gate {
     turn: Mutex<Turn>,
@@ -31,46 +33,42 @@ pub(crate) struct Gate {
     checkpointer: OnceLock<Thread>,
 }
 
-/// The writer is inside; or the checkpointer holds the gate shut.
+/// A turn of the writer or the checkpointer.
 pub(crate) struct Pass<'a>(&'a Gate);
 
 impl Gate {
     fn turn(&self) -> MutexGuard<'_, Turn> {
-        self.turn.lock().unwrap_or_else(PoisonError::into_inner)
+        self.turn.lock()
     }
 
-    fn wait<'a>(&self, turn: MutexGuard<'a, Turn>) -> MutexGuard<'a, Turn> {
-        self.changed.wait(turn).unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The writer goes in, when the gate is open.
+    /// Waits until the gate is open and starts the writer's turn.
     pub(crate) fn enter(&self) -> Pass<'_> {
         let mut turn = self.turn();
         while turn.held {
-            turn = self.wait(turn);
+            self.changed.wait(&mut turn);
         }
         turn.writing = true;
         Pass(self)
     }
 
-    /// The checkpointer shuts it, once the writer is out.
+    /// Closes the gate once the writer is outside, and starts the checkpointer's turn.
     fn hold(&self) -> Pass<'_> {
         let mut turn = self.turn();
         turn.held = true;
         while turn.writing {
-            turn = self.wait(turn);
+            self.changed.wait(&mut turn);
         }
         Pass(self)
     }
 
-    /// There is something in the log.
+    /// Wakes the checkpointer, because the log has grown.
     pub(crate) fn committed(&self) {
         if let Some(checkpointer) = self.checkpointer.get() {
             checkpointer.unpark();
         }
     }
 
-    /// The writer will not come again.
+    /// Ends the checkpointer, because the writer has ended.
     pub(crate) fn close(&self) {
         self.closed.store(true, Ordering::Release);
         self.committed();
@@ -79,41 +77,43 @@ impl Gate {
 
 impl Drop for Pass<'_> {
     fn drop(&mut self) {
-        // Whichever of the two it was: the other one cannot have been inside.
+        // Only one of the two can have a turn.
         let mut turn = self.0.turn();
-        let somebody_waits = if turn.writing {
+        let other_waits = if turn.writing {
             turn.writing = false;
             turn.held
         } else {
             turn.held = false;
             true
         };
-        if somebody_waits {
+        if other_waits {
             self.0.changed.notify_all();
         }
     }
 }
 
-/// Looks after the log until the writer is gone, and sees to it that it begins anew at `log_pages`.
+/// Keeps the log short until the writer ends, so that it restarts at `log_pages`.
 pub(crate) fn run(conn: &Connection, gate: &Gate, shared: &Arc<Shared>, log_pages: u32) {
-    // Set once: this thread is the only one that does.
+    // Set once, because only this thread does.
     let _ = gate.checkpointer.set(std::thread::current());
     while !gate.closed.load(Ordering::Acquire) {
-        if let Err(error) = look(conn, gate, &shared.counters, i64::from(log_pages)) {
-            // The log keeps what could not be copied; if there is no room for that either, the writer will say so.
-            tracing::warn!(%error, "a checkpoint failed");
+        if let Err(error) = check(conn, gate, &shared.counters, i64::from(log_pages)) {
+            // The log keeps what could not be copied. If there is no room for that either, the
+            // writer will fail.
+            tracing::warn!(%error, "checkpoint failed");
         }
         #[expect(clippy::disallowed_methods, reason = "a thread of its own that polls the log's length")]
-        std::thread::sleep(LOOK_EVERY);
+        std::thread::sleep(CHECK_INTERVAL);
         std::thread::park();
     }
 }
 
-fn look(conn: &Connection, gate: &Gate, counters: &Counters, most: i64) -> Result<(), StoreError> {
+fn check(conn: &Connection, gate: &Gate, counters: &Counters, limit: i64) -> Result<(), StoreError> {
     let (pages, copied) = checkpoint(conn, "PRAGMA wal_checkpoint(NOOP)")?;
     counters.wal_pages.store(u64::try_from(pages).unwrap_or_default(), Ordering::Relaxed);
-    // Only what is new counts: a log that some reader keeps from being begun anew would else be copied at every look.
-    if pages < most || pages - copied < most / 4 {
+    // Counts only new pages: a log that a reader keeps from restarting would be copied at every
+    // check otherwise.
+    if pages < limit || pages - copied < limit / 4 {
         return Ok(());
     }
     checkpoint(conn, "PRAGMA wal_checkpoint(PASSIVE)")?;
@@ -123,7 +123,7 @@ fn look(conn: &Connection, gate: &Gate, counters: &Counters, most: i64) -> Resul
     Ok(())
 }
 
-/// Pages in the log, and how many of them were copied.
+/// The pages in the log, and how many of them were copied.
 fn checkpoint(conn: &Connection, pragma: &str) -> Result<(i64, i64), StoreError> {
     Ok(conn.query_row(pragma, [], |row| Ok((row.get(1)?, row.get(2)?)))?)
 }

@@ -1,21 +1,21 @@
-//! Between columns and types: enums as numbers, bodies as JSON.
+//! Conversion between columns and types: enums as numbers, bodies as JSON.
 
 use crate::StoreError;
 use crate::step::SendState;
 use beadle_model::{Alias, AliasKind, Ending, EventKind, PluginNo, Timestamp};
 use serde::{Serialize, de::DeserializeOwned};
 
-/// A body as JSON. Our own types always serialise; where one does not, the step fails rather than keep half a row.
+/// Serialises a body. If that fails, so does the step.
 pub(crate) fn to_json(what: &str, value: &impl Serialize) -> Result<String, StoreError> {
     serde_json::to_string(value).map_err(|error| StoreError::unreadable(what, error))
 }
 
-/// A body from JSON; `what` and `id` name the row in the error.
+/// Parses a body; `what` and `id` name the row in the error.
 pub(crate) fn from_json<T: DeserializeOwned>(what: &str, id: i64, json: &str) -> Result<T, StoreError> {
     serde_json::from_str(json).map_err(|error| StoreError::unreadable(format!("{what} {id}"), error))
 }
 
-/// How an event ended, as its two columns.
+/// An event's ending as two columns.
 pub(crate) fn ending_columns(ending: Option<Ending>) -> (Option<i64>, Option<i64>) {
     match ending {
         None => (None, None),
@@ -27,7 +27,7 @@ pub(crate) fn ending_columns(ending: Option<Ending>) -> (Option<i64>, Option<i64
     }
 }
 
-/// The way back; a number that this version does not know reads as "passed", which lets nobody answer twice by it.
+/// The reverse. An unknown number is read as passed, which cannot cause a second answer.
 pub(crate) fn ending_of(how: Option<i64>, by: Option<i64>) -> Option<Ending> {
     let by = PluginNo(by.unwrap_or_default());
     how.map(|how| match how {
@@ -44,16 +44,16 @@ pub(crate) fn kind_of(number: i64) -> Result<EventKind, StoreError> {
     EventKind::from_number(number).ok_or_else(|| StoreError::unreadable("an event", format!("kind {number}")))
 }
 
-/// Where a row of the outbox stands.
+/// The state of an outbox row.
 pub(crate) fn send_state_of(number: i64) -> Result<SendState, StoreError> {
     use SendState::{Accepted, Dead, Dropped, Failed, Queued, Sending};
     [Queued, Sending, Accepted, Failed, Dead, Dropped]
         .into_iter()
         .find(|state| *state as i64 == number)
-        .ok_or_else(|| StoreError::unreadable("a row of the outbox", format!("state {number}")))
+        .ok_or_else(|| StoreError::unreadable("an outbox row", format!("state {number}")))
 }
 
-/// A name of a person.
+/// A contact's alias.
 pub(crate) fn alias_of(kind: i64, value: String) -> Result<Alias, StoreError> {
     use AliasKind::{ParentUserId, Phone, UserId, WaId};
     [Phone, WaId, UserId, ParentUserId]
@@ -63,7 +63,7 @@ pub(crate) fn alias_of(kind: i64, value: String) -> Result<Alias, StoreError> {
         .ok_or_else(|| StoreError::unreadable("an alias", format!("kind {kind}")))
 }
 
-/// A time in a column where 0 is never.
+/// A time in a column where 0 means never.
 pub(crate) fn time_of(ms: i64) -> Option<Timestamp> {
     (ms != 0).then_some(Timestamp(ms))
 }

@@ -1,35 +1,35 @@
-//! One handling, whole: that it ended, and all that it asked for; or none of it.
+//! Commits: a handling with all its effects, or none of it.
 //!
-//! The checks come first and write nothing, so that a stale read costs its group no rollback. How far an event is lies
-//! in its own row: `done` is a mask over the list of its subscribers, merged by SQLite itself, so that two handlings of
-//! one event may be committed in any order.
+//! Checks come first and write nothing, so that a stale read does not roll back its group. An
+//! event's progress is in its own row: `done` is a bit mask over the list of its subscribers that
+//! SQLite itself merges, so that two handlings of one event may commit in any order.
 
 use crate::StoreError;
 use crate::codec::{ending_columns, to_json};
-use crate::step::{Aside, Commit, FailedTry, Fence, NewSend, Progress, SendState, SetAside};
+use crate::step::{Commit, FailedAttempt, Fence, NewSend, Progress, SendState, Unhandled, UnhandledState};
 use crate::writer::Tx;
 use beadle_model::{EventId, PluginNo, Timestamp};
 use rusqlite::params;
 
-/// An error's text is cut to so many bytes: enough for a trap with its trace, not for a plugin's whole memory.
-pub(crate) const MOST_ERROR_BYTES: usize = 4096;
+/// The maximum size of an error text: enough for a trap with its backtrace.
+pub(crate) const MAX_ERROR_BYTES: usize = 4096;
 
-/// A commit made ready on the caller's thread.
-pub(crate) struct Ready {
+/// A commit, serialised on the caller's thread.
+pub(crate) struct PreparedCommit {
     commit: Commit,
     bodies: Vec<String>,
 }
 
-impl Ready {
+impl PreparedCommit {
     pub(crate) fn new(commit: Commit) -> Result<Self, StoreError> {
         let bodies = commit.sends.iter().map(|send| to_json("a message", &send.body)).collect::<Result<_, _>>()?;
         Ok(Self { commit, bodies })
     }
 }
 
-/// At most [`MOST_ERROR_BYTES`] of an error's text.
+/// At most [`MAX_ERROR_BYTES`] of an error text.
 fn cut(text: &str) -> &str {
-    text.get(..text.floor_char_boundary(MOST_ERROR_BYTES)).unwrap_or(text)
+    text.get(..text.floor_char_boundary(MAX_ERROR_BYTES)).unwrap_or(text)
 }
 
 impl Tx<'_> {
@@ -38,13 +38,13 @@ impl Tx<'_> {
         if fence.0 == current { Ok(()) } else { Err(StoreError::Fenced { given: fence.0, current }) }
     }
 
-    pub(crate) fn commit(&mut self, ready: &Ready) -> Result<(), StoreError> {
-        let Ready { commit, bodies } = ready;
+    pub(crate) fn commit(&mut self, ready: &PreparedCommit) -> Result<(), StoreError> {
+        let PreparedCommit { commit, bodies } = ready;
         self.check_fence(commit.fence)?;
         self.check_reads(commit.state_no, &commit.reads, commit.now)?;
         let event = commit.progress.event;
-        if self.shadow.watched.remove(&(event.0, commit.plugin.0)) || commit.kept {
-            self.handled_after_all(event, commit.plugin)?;
+        if self.cache.watched.remove(&(event.0, commit.plugin.0)) || commit.was_waiting {
+            self.clear_failure(event, commit.plugin)?;
         }
         self.progress(&commit.progress)?;
         if !commit.state.is_empty() {
@@ -53,8 +53,8 @@ impl Tx<'_> {
         for timer in &commit.timers {
             self.write_timer(commit.plugin, timer, commit.conversation)?;
         }
-        for made in &commit.media {
-            self.make_media(made, commit.plugin, commit.now)?;
+        for created in &commit.media {
+            self.insert_created_media(created, commit.plugin, commit.now)?;
         }
         for (send, body) in commit.sends.iter().zip(bodies) {
             self.insert_send_as(send, body, Some(event), commit.plugin, commit.now)?;
@@ -62,62 +62,62 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// A handling that had failed before, was dead, or was kept, went well.
-    fn handled_after_all(&self, event: EventId, plugin: PluginNo) -> Result<(), StoreError> {
+    /// Records the success of a handling that had failed, was a dead letter, or was waiting.
+    fn clear_failure(&self, event: EventId, plugin: PluginNo) -> Result<(), StoreError> {
         self.conn
             .prepare_cached("UPDATE handlings SET state = 1, next_at = NULL WHERE event = ?1 AND plugin = ?2")?
             .execute([event.0, plugin.0])?;
         self.conn
-            .prepare_cached("DELETE FROM dead WHERE event = ?1 AND plugin = ?2 AND message IS NULL")?
+            .prepare_cached("DELETE FROM dead_letters WHERE event = ?1 AND plugin = ?2 AND message IS NULL")?
             .execute([event.0, plugin.0])?;
         Ok(())
     }
 
-    /// Notes how far an event is; finished once every subscriber is through. The list of subscribers is fixed by the
-    /// first one who notes it: bits of another list (a dead letter tried again out of order) say nothing about it. The
-    /// first ending stands.
+    /// Records an event's progress; it is finished once every subscriber is done. The first caller
+    /// fixes the list of subscribers: bits of another list (a dead letter retried out of order) do
+    /// not count. The first ending stands.
     pub(crate) fn progress(&self, progress: &Progress) -> Result<(), StoreError> {
         let event = progress.event;
-        let beyond_done = progress.all_beyond == 0 || self.beyond(progress)?;
+        let overflow_done = progress.overflow_count == 0 || self.record_overflow(progress)?;
         let (how, by) = ending_columns(progress.ending);
         let changed = self
             .conn
             .prepare_cached(
                 "UPDATE events SET
-                     done = CASE WHEN coalesce(roster, ?2) = ?2 THEN done | ?3 ELSE done END,
-                     state = CASE WHEN state = 2 OR coalesce(roster, ?2) <> ?2 THEN state
+                     done = CASE WHEN coalesce(subscriber_list, ?2) = ?2 THEN done | ?3 ELSE done END,
+                     state = CASE WHEN state = 2 OR coalesce(subscriber_list, ?2) <> ?2 THEN state
                          WHEN (done | ?3) & ?4 = ?4 AND ?5 THEN 2 ELSE 1 END,
-                     roster = coalesce(roster, ?2),
+                     subscriber_list = coalesce(subscriber_list, ?2),
                      ended_by = CASE WHEN ending IS NULL THEN ?7 ELSE ended_by END, ending = coalesce(ending, ?6)
                  WHERE id = ?1",
             )?
-            .execute(params![event.0, progress.roster, progress.done, progress.all, beyond_done, how, by])?;
+            .execute(params![event.0, progress.subscriber_list, progress.done, progress.all, overflow_done, how, by])?;
         if changed == 0 {
             return Err(StoreError::NotFound { what: "event", id: event.to_string() });
         }
         Ok(())
     }
 
-    /// Notes the subscribers that `done` has no bit for; whether all of them are through.
-    fn beyond(&self, progress: &Progress) -> Result<bool, StoreError> {
+    /// Records the subscribers that `done` has no bit for. Returns whether all of them are done.
+    fn record_overflow(&self, progress: &Progress) -> Result<bool, StoreError> {
         let event = progress.event.0;
-        for plugin in &progress.done_beyond {
+        for plugin in &progress.done_overflow {
             self.conn
                 .prepare_cached(
-                    "INSERT INTO handlings (event, plugin, state, beyond, attempts) VALUES (?1, ?2, 1, 1, 1)
+                    "INSERT INTO handlings (event, plugin, state, overflow, attempts) VALUES (?1, ?2, 1, 1, 1)
                      ON CONFLICT (event, plugin) DO UPDATE
-                     SET beyond = 1, state = max(state, 1), next_at = NULL",
+                     SET overflow = 1, state = max(state, 1), next_at = NULL",
                 )?
                 .execute([event, plugin.0])?;
         }
         let done: i64 = self
             .conn
-            .prepare_cached("SELECT count(*) FROM handlings WHERE event = ?1 AND beyond = 1 AND state > 0")?
+            .prepare_cached("SELECT count(*) FROM handlings WHERE event = ?1 AND overflow = 1 AND state > 0")?
             .query_row([event], |row| row.get(0))?;
-        Ok(usize::try_from(done).is_ok_and(|done| done >= progress.all_beyond))
+        Ok(usize::try_from(done).is_ok_and(|done| done >= progress.overflow_count))
     }
 
-    pub(crate) fn failed_try(&mut self, failed: &FailedTry) -> Result<(), StoreError> {
+    pub(crate) fn record_failed_attempt(&mut self, failed: &FailedAttempt) -> Result<(), StoreError> {
         self.conn
             .prepare_cached(
                 "INSERT INTO handlings (event, plugin, state, attempts, code, error, next_at)
@@ -131,40 +131,40 @@ impl Tx<'_> {
                 failed.code,
                 cut(&failed.error),
                 failed.next_at.0,
-                if failed.kept { Aside::Waiting as i64 } else { 0 }
+                if failed.is_waiting { UnhandledState::Waiting as i64 } else { 0 }
             ])?;
-        if !failed.kept {
-            self.shadow.watched.insert((failed.event.0, failed.plugin.0));
+        if !failed.is_waiting {
+            self.cache.watched.insert((failed.event.0, failed.plugin.0));
         }
         Ok(())
     }
 
-    /// A handling is given up, kept or passed over, and the event goes on without it.
-    pub(crate) fn set_aside(&mut self, aside: &SetAside) -> Result<(), StoreError> {
-        self.check_fence(aside.fence)?;
-        let (event, plugin) = (aside.progress.event, aside.plugin);
-        let error = cut(&aside.error);
+    /// Records a handling that did not happen, and the event's progress without it.
+    pub(crate) fn record_unhandled(&mut self, unhandled: &Unhandled) -> Result<(), StoreError> {
+        self.check_fence(unhandled.fence)?;
+        let (event, plugin) = (unhandled.progress.event, unhandled.plugin);
+        let error = cut(&unhandled.error);
         self.conn
             .prepare_cached(
                 "INSERT INTO handlings (event, plugin, state, attempts, code, error) VALUES (?1, ?2, ?6, ?3, ?4, ?5)
                  ON CONFLICT (event, plugin) DO UPDATE
                  SET state = ?6, attempts = ?3, code = ?4, error = ?5, next_at = NULL",
             )?
-            .execute(params![event.0, plugin.0, aside.attempts, aside.code, error, aside.how as i64])?;
-        if aside.how == Aside::Dead {
+            .execute(params![event.0, plugin.0, unhandled.attempts, unhandled.code, error, unhandled.state as i64])?;
+        if unhandled.state == UnhandledState::DeadLetter {
             self.conn
                 .prepare_cached(
-                    "INSERT INTO dead (event, plugin, attempts, code, error, at) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+                    "INSERT INTO dead_letters (event, plugin, attempts, code, error, at) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
                      ON CONFLICT (event, plugin) WHERE message IS NULL DO UPDATE
                      SET attempts = ?3, code = ?4, error = ?5, at = ?6, retried_at = NULL",
                 )?
-                .execute(params![event.0, plugin.0, aside.attempts, aside.code, error, aside.at.0])?;
+                .execute(params![event.0, plugin.0, unhandled.attempts, unhandled.code, error, unhandled.at.0])?;
         }
-        self.shadow.watched.remove(&(event.0, plugin.0));
-        self.progress(&aside.progress)
+        self.cache.watched.remove(&(event.0, plugin.0));
+        self.progress(&unhandled.progress)
     }
 
-    /// A row of the outbox.
+    /// Inserts an outbox row.
     pub(crate) fn insert_send(
         &mut self,
         send: &NewSend,
@@ -194,7 +194,7 @@ impl Tx<'_> {
                 id,
                 event.map(|event| event.0),
                 plugin.0,
-                self.shadow.people.conversation(send.conversation).0,
+                self.cache.people.conversation(send.conversation).0,
                 send.reply,
                 send.state as i64,
                 send.due_at.0,
@@ -202,12 +202,12 @@ impl Tx<'_> {
             ])?;
         self.conn.prepare_cached("INSERT INTO outbox_bodies (id, body) VALUES (?1, ?2)")?.execute(params![id, body])?;
         if send.state == SendState::Sending {
-            self.shadow.starts_sending(self.conn, id)?;
+            self.cache.note_sending(self.conn, id)?;
         }
         Ok(())
     }
 
-    /// Rows that are given a slot: from `queued` to `sending`. Says which were still queued.
+    /// Moves rows from `queued` to `sending`. Returns those that were still queued.
     pub(crate) fn claim(
         &mut self,
         messages: &[beadle_model::MessageId],
@@ -220,7 +220,7 @@ impl Tx<'_> {
                 .prepare_cached("UPDATE outbox SET state = 1, due_at = ?2 WHERE id = ?1 AND state = 0")?
                 .execute([message.0, now.0])?;
             if changed > 0 {
-                self.shadow.starts_sending(self.conn, message.0)?;
+                self.cache.note_sending(self.conn, message.0)?;
                 claimed.push(*message);
             }
         }

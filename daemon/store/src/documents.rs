@@ -1,8 +1,9 @@
-//! Documents: text files that people wrote for a plugin, as they were when last looked at.
+//! Documents: text files that people wrote for a plugin, as of the last scan.
 //!
-//! They are copied in here, so that what a plugin reads is what its event spoke of, and no plugin call waits for a disk
-//! that somebody mounted. Copy and event are one transaction. Texts lie under their hash and stay for an hour after the last
-//! document has another: who has a listing reads what it lists.
+//! They are copied into the database, so that a plugin reads what its event was about and no call
+//! waits for a mounted disk. Copy and event are one transaction. Texts are stored by hash and stay
+//! for an hour after the last document with that text is gone, so that whoever has a listing can
+//! read it.
 
 use crate::StoreError;
 use crate::read::Reader;
@@ -10,20 +11,20 @@ use crate::writer::Tx;
 use beadle_model::{EventBody, PluginNo, Timestamp};
 use rusqlite::{OptionalExtension, params};
 
-/// A document, without its text.
+/// A document without its text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Document {
     /// Its path in the folder.
     pub name: String,
     /// SHA-256 of its text.
     pub hash: Vec<u8>,
-    /// In bytes.
+    /// Its size in bytes.
     pub size: u32,
-    /// When this content was seen first.
+    /// When this content was first seen.
     pub seen_at: Timestamp,
 }
 
-/// A document that is new or has another content.
+/// A new or changed document.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewDocument {
     /// Its path in the folder.
@@ -34,11 +35,12 @@ pub struct NewDocument {
     pub body: String,
 }
 
-/// So long a text stays that no document has any more: longer than any handling runs (`limits.wall_ms`: ten minutes).
-const KEEP_GONE_MS: i64 = 60 * 60 * 1000;
+/// How long an unreferenced text stays: longer than any handling runs (`limits.wall_ms`, ten
+/// minutes).
+const UNREFERENCED_TEXT_MS: i64 = 60 * 60 * 1000;
 
 impl Tx<'_> {
-    /// Copies what changed, forgets what is gone, and tells the plugin in an event.
+    /// Stores changed documents, deletes removed ones, and appends the event.
     pub(crate) fn change_documents(
         &mut self,
         plugin: PluginNo,
@@ -51,7 +53,7 @@ impl Tx<'_> {
             self.conn
                 .prepare_cached(
                     "INSERT INTO document_bodies (hash, body) VALUES (?1, ?2)
-                     ON CONFLICT (hash) DO UPDATE SET gone_at = NULL",
+                     ON CONFLICT (hash) DO UPDATE SET unreferenced_since = NULL",
                 )?
                 .execute(params![document.hash, document.body])?;
             self.conn
@@ -67,7 +69,7 @@ impl Tx<'_> {
                 .prepare_cached("DELETE FROM documents WHERE plugin = ?1 AND name = ?2")?
                 .execute(params![plugin.0, name])?;
         }
-        self.forget_texts(now)?;
+        self.delete_unreferenced_texts(now)?;
         let body = EventBody::DocumentsChanged {
             plugin,
             changed: changed.iter().map(|document| document.name.clone()).collect(),
@@ -76,22 +78,22 @@ impl Tx<'_> {
         self.append_own(None, body, None, (now, now))
     }
 
-    /// Texts that no document has any more go, after a while.
-    pub(crate) fn forget_texts(&self, now: Timestamp) -> Result<(), StoreError> {
+    /// Deletes texts that have been unreferenced for long enough.
+    pub(crate) fn delete_unreferenced_texts(&self, now: Timestamp) -> Result<(), StoreError> {
         self.conn
             .prepare_cached(
-                "UPDATE document_bodies SET gone_at = ?1 WHERE gone_at IS NULL AND hash NOT IN (SELECT hash FROM documents)",
+                "UPDATE document_bodies SET unreferenced_since = ?1 WHERE unreferenced_since IS NULL AND hash NOT IN (SELECT hash FROM documents)",
             )?
             .execute([now.0])?;
         self.conn
-            .prepare_cached("DELETE FROM document_bodies WHERE gone_at < ?1")?
-            .execute([now.0.saturating_sub(KEEP_GONE_MS)])?;
+            .prepare_cached("DELETE FROM document_bodies WHERE unreferenced_since < ?1")?
+            .execute([now.0.saturating_sub(UNREFERENCED_TEXT_MS)])?;
         Ok(())
     }
 }
 
 impl Reader {
-    /// A plugin's documents, by name.
+    /// A plugin's documents by name.
     pub fn documents(&self, plugin: PluginNo) -> Result<Vec<Document>, StoreError> {
         self.one(|conn| {
             conn.prepare_cached("SELECT name, hash, size, seen_at FROM documents WHERE plugin = ?1 ORDER BY name")?
@@ -108,7 +110,7 @@ impl Reader {
         })
     }
 
-    /// The text with this hash; none where no document has had it for an hour.
+    /// The text with this hash; `None` if no document has had it for an hour.
     pub fn document_text(&self, hash: &[u8]) -> Result<Option<String>, StoreError> {
         self.one(|conn| {
             let mut read = conn.prepare_cached("SELECT body FROM document_bodies WHERE hash = ?1")?;

@@ -1,122 +1,123 @@
-//! What can go wrong in the store, for callers to act on and for people to read.
+//! Errors of the store.
 
 use beadle_model::{Blame, Coded, ContactId};
 use std::path::{Path, PathBuf};
 
-/// Why a step was not done. Unless it says otherwise, nothing of the step was written.
+/// Why a step was not done. Nothing of the step was written.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// The queue to the writer is full, or no connection for reading became free in time.
-    #[error("the store has more to do than it can take ({waiting} waiting): try again in a moment")]
+    /// The queue before the writer is full, or no reading connection became free in time.
+    #[error("the store is overloaded ({waiting} steps waiting); retry in a moment")]
     Busy {
-        /// How many stand before us, or how many connections are lent out.
+        /// Steps in the queue, or connections in use.
         waiting: usize,
     },
-    /// There is no room on the disk (or in the database, where its size is limited).
-    #[error("there is no room left to write to {}: free some, the daemon goes on by itself", path.display())]
+    /// No space is left on the disk, or in a database with a size limit.
+    #[error("no space left in {}; free some, and the daemon will continue without a restart", path.display())]
     DiskFull {
         /// The data directory.
         path: PathBuf,
     },
-    /// Something that a commit relied on was changed by somebody else: handle the event again with what is true now.
-    #[error("state `{key}` was changed since it was read")]
+    /// State that a commit relied on has changed. The event must be handled again.
+    #[error("state `{key}` has changed since it was read")]
     StaleRead {
         /// The key, or the prefix of a listing.
         key: String,
     },
-    /// A copy of a plugin's state cannot be taken: what it was made from has moved.
-    #[error("two contacts were made one while a copy of the plugin's state was made: it has to be made anew")]
+    /// A copy of a plugin's state is stale and cannot be taken, because contacts were merged
+    /// meanwhile.
+    #[error("contacts were merged while the plugin's state was being copied; the copy must be repeated")]
     StateMoved,
-    /// The commit was made under a fence of a process that no longer has the lanes.
-    #[error("this commit was prepared under fence {given}, and {current} is in force: another process took over")]
+    /// The commit was prepared by a process that no longer owns the lanes.
+    #[error("the commit has fence {given}, but {current} is current: another process took over")]
     Fenced {
-        /// The commit's.
+        /// The fence of the commit.
         given: i64,
-        /// The one in force.
+        /// The current fence.
         current: i64,
     },
-    /// What was asked for does not exist.
-    #[error("there is no {what} {id}")]
+    /// The requested object does not exist.
+    #[error("no {what} `{id}`")]
     NotFound {
         /// `dead letter`, `conversation`, …
         what: &'static str,
         /// Its id.
         id: String,
     },
-    /// Two ids of one contact were to be merged, or kept apart.
-    #[error("{one} and {other} are one contact already, {is}")]
+    /// Both ids refer to one contact, so it cannot be merged or marked as distinct.
+    #[error("{one} and {other} are the same contact, {is}")]
     SameContact {
-        /// As it was asked for.
+        /// The first id of the request.
         one: ContactId,
-        /// As it was asked for.
+        /// The second id of the request.
         other: ContactId,
-        /// Whom both mean.
+        /// The contact that both refer to.
         is: ContactId,
     },
-    /// Another daemon has the data directory.
+    /// Another daemon uses the data directory.
     #[error(
-        "{} is in use by another beadle{}: stop that one, or give this one a data_dir of its own",
+        "{} is in use by another daemon{}; stop it, or set a different `data_dir`",
         path.display(), pid.as_deref().map(|pid| format!(" (process {pid})")).unwrap_or_default()
     )]
     Locked {
         /// The data directory.
         path: PathBuf,
-        /// The other's process id, where it could be read.
+        /// The other daemon's process id, if it could be read.
         pid: Option<String>,
     },
-    /// A newer Beadle wrote the database.
+    /// The database was written by a newer version.
     #[error(
-        "{} has schema version {found}, this beadle knows up to {known}: \
-         install the newer beadle again, or restore a backup from {}",
+        "{} has schema version {found}, but this version of beadle supports {known} at most; \
+         install the newer version again, or restore a backup from {}",
         path.display(), path.with_file_name("backups").display()
     )]
     Newer {
         /// The database.
         path: PathBuf,
-        /// Its version.
+        /// Its schema version.
         found: i64,
-        /// Ours.
+        /// The newest schema version that this version knows.
         known: i64,
     },
-    /// The file is a database, but not of Beadle.
-    #[error("{} is not a database of beadle: move it away, or name another data_dir", path.display())]
+    /// The file is a database of another program.
+    #[error("{} is not a Beadle database; move it away, or set a different `data_dir`", path.display())]
     Foreign {
         /// The file.
         path: PathBuf,
     },
-    /// A file or directory could not be made, read or written.
-    #[error("cannot {what} {}: {source}", path.display())]
+    /// A file or directory operation failed.
+    #[error("failed to {what} {}: {source}", path.display())]
     File {
-        /// What was being done.
+        /// The operation, as a verb.
         what: &'static str,
-        /// To what.
+        /// The file or directory.
         path: PathBuf,
-        /// Why not.
+        /// The cause.
         source: std::io::Error,
     },
     /// A row holds what this version cannot read.
-    #[error("{what} holds what this version cannot read: {why}")]
+    #[error("{what} cannot be read by this version: {why}")]
     Unreadable {
-        /// Which row.
+        /// The row.
         what: String,
-        /// Why.
+        /// The cause.
         why: String,
     },
-    /// SQLite said no.
-    #[error("SQLite could not do it: {0}")]
+    /// SQLite reported an error.
+    #[error("SQLite failed: {0}")]
     Sqlite(#[from] rusqlite::Error),
-    /// The writer has stopped, because the store was closed or because of an error it could not survive.
+    /// The writer has stopped, because the store was closed or after a fatal error.
     #[error("the store is closed")]
     Closed,
 }
 
 impl StoreError {
-    /// Whether no step will ever go well again in this process.
+    /// Whether no step will succeed any more in this process.
     pub fn is_fatal(&self) -> bool {
         matches!(self, StoreError::Fenced { .. } | StoreError::Closed)
     }
 
-    /// Whether the disk is at fault, so that trying again helps only once that has been put right.
+    /// Whether storage is at fault, so that a retry helps only after someone has fixed it.
     pub(crate) fn is_storage(&self) -> bool {
         use rusqlite::ErrorCode::{DiskFull, ReadOnly, SystemIoFailure};
         match self {
@@ -128,7 +129,8 @@ impl StoreError {
         }
     }
 
-    /// Whether the step that failed with it had written nothing yet, by contract: the rest of its group can be committed.
+    /// Whether the failed step has, by contract, written nothing, so that its group can be
+    /// committed.
     pub(crate) fn wrote_nothing(&self) -> bool {
         matches!(
             self,
@@ -139,8 +141,8 @@ impl StoreError {
         )
     }
 
-    /// The same, where SQLite only says that something is full: that it is the disk, and where.
-    pub(crate) fn placed(self, dir: &Path) -> StoreError {
+    /// Adds the data directory where SQLite reports only that something is full.
+    pub(crate) fn with_dir(self, dir: &Path) -> StoreError {
         match self {
             StoreError::Sqlite(rusqlite::Error::SqliteFailure(cause, _))
                 if cause.code == rusqlite::ErrorCode::DiskFull =>
@@ -151,19 +153,19 @@ impl StoreError {
         }
     }
 
-    /// A file operation that failed.
+    /// A failed file operation.
     pub(crate) fn file(what: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> StoreError {
         let path = path.into();
         move |source| StoreError::File { what, path, source }
     }
 
-    /// A row that does not read.
+    /// A row that cannot be read.
     pub(crate) fn unreadable(what: impl Into<String>, why: impl std::fmt::Display) -> StoreError {
         StoreError::Unreadable { what: what.into(), why: why.to_string() }
     }
 }
 
-/// The codes of [`StoreError`]; `beadle explain` has a page for each.
+/// The codes of [`StoreError`]; `beadle explain` documents each.
 pub const CODES: [&str; 14] = [
     "store-busy",
     "disk-full",

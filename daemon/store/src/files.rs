@@ -1,8 +1,8 @@
-//! Where the bytes of files lie: one file each under `media/`, named by its number, and beside the database because a
-//! picture of megabytes would make every page of it slower.
+//! The bytes of files: one file each under `media/`, named by its id. They are not in the database,
+//! because large values would slow down its pages.
 //!
-//! A file is written under another name, synced, and renamed, so that what is there is whole. Its row is written after
-//! that; what has no row after a crash is swept away at the next start.
+//! A file is written under a temporary name, synced and renamed, so that a file with its own name
+//! is complete. Its row is inserted after that; files without a row are deleted at the next start.
 
 use beadle_model::MediaId;
 use std::fs::{self, File};
@@ -13,11 +13,11 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 use tokio::sync::watch;
 
-/// Folders that files are spread over: some hundred thousand files make 400 in each.
+/// The number of folders; some hundred thousand files make 400 in each.
 const FOLDERS: i64 = 256;
 
-/// A file without a row that is younger may be one whose handling is being committed. Real time.
-const YOUNG: Duration = Duration::from_secs(60 * 60);
+/// A younger file without a row may belong to a handling that is being committed. Real time.
+const MIN_AGE: Duration = Duration::from_secs(60 * 60);
 
 /// The files. Cheap to clone.
 #[derive(Clone)]
@@ -27,7 +27,7 @@ struct Inner {
     dir: PathBuf,
     next: AtomicI64,
     changed: watch::Sender<u64>,
-    /// A row was written that is not committed yet.
+    /// Whether a row was written that is not committed yet.
     noted: AtomicBool,
 }
 
@@ -41,27 +41,27 @@ impl Files {
         }))
     }
 
-    /// A number for a file to be; never given twice while we run.
+    /// Reserves a file id. No id is returned twice by this process.
     pub fn reserve(&self) -> MediaId {
         MediaId(self.0.next.fetch_add(1, Ordering::Relaxed))
     }
 
-    /// The number that the next one gets.
+    /// The next id.
     pub(crate) fn next(&self) -> i64 {
         self.0.next.load(Ordering::Relaxed)
     }
 
-    /// Rings when a file is wanted, has come, or cannot be had.
+    /// Changes when a file is needed, was stored, or failed.
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.0.changed.subscribe()
     }
 
-    /// A row of a file was written; [`Files::committed`] rings for it.
+    /// Notes that a row was written; [`Files::committed`] then signals the change.
     pub(crate) fn note(&self) {
         self.0.noted.store(true, Ordering::Relaxed);
     }
 
-    /// What was written is committed: who waits for files sees it now, and would not have before.
+    /// Signals a change if a row was written: readers see it only after the commit.
     pub(crate) fn committed(&self) {
         if self.0.noted.swap(false, Ordering::Relaxed) {
             self.ring();
@@ -72,38 +72,38 @@ impl Files {
         self.0.changed.send_modify(|count| *count = count.wrapping_add(1));
     }
 
-    /// Where a file lies, or would.
+    /// The path of a file, whether or not it exists.
     pub fn path(&self, id: MediaId) -> PathBuf {
         self.0.dir.join(format!("{:02x}", id.0.rem_euclid(FOLDERS))).join(id.to_string())
     }
 
-    /// Begins a file; [`Part::finish`] puts it in its place.
+    /// Creates a file; [`MediaWriter::finish`] moves it into place.
     ///
     /// # Errors
-    /// As the file system has them.
-    pub fn begin(&self, id: MediaId) -> io::Result<Part> {
+    /// Those of the file system.
+    pub fn begin(&self, id: MediaId) -> io::Result<MediaWriter> {
         let path = self.path(id);
         if let Some(folder) = path.parent() {
             fs::create_dir_all(folder)?;
         }
         let part = path.with_extension("part");
-        Ok(Part { file: File::create(&part)?, part, path, bytes: 0, done: false })
+        Ok(MediaWriter { file: File::create(&part)?, part, path, bytes: 0, done: false })
     }
 
-    /// A whole file at once.
+    /// Writes a complete file.
     ///
     /// # Errors
-    /// As the file system has them.
+    /// Those of the file system.
     pub fn write(&self, id: MediaId, bytes: &[u8]) -> io::Result<()> {
         let mut part = self.begin(id)?;
         part.write(bytes)?;
         part.finish().map(drop)
     }
 
-    /// Up to `length` bytes from `offset`; fewer at the end.
+    /// Reads up to `length` bytes from `offset`; fewer at the end.
     ///
     /// # Errors
-    /// As the file system has them.
+    /// Those of the file system.
     pub fn read(&self, id: MediaId, offset: u64, length: usize) -> io::Result<Vec<u8>> {
         let mut file = File::open(self.path(id))?;
         file.seek(SeekFrom::Start(offset))?;
@@ -112,23 +112,23 @@ impl Files {
         Ok(bytes)
     }
 
-    /// Away with it; one that is not there is no error.
+    /// Deletes a file, if it exists.
     pub(crate) fn remove(&self, id: MediaId) {
         match fs::remove_file(self.path(id)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                tracing::warn!(%id, %error, "a file could not be removed");
+                tracing::warn!(%id, %error, "file not deleted");
             }
             _ => {}
         }
     }
 
-    /// Removes what was begun and never finished, and what has no row.
+    /// Deletes incomplete files and those without a row.
     pub(crate) fn sweep(&self, has_row: impl Fn(MediaId) -> bool) {
         let Ok(folders) = fs::read_dir(&self.0.dir) else { return };
         for file in folders.flatten().filter_map(|folder| fs::read_dir(folder.path()).ok()).flatten().flatten() {
             let path = file.path();
             let id = path.file_name().and_then(|name| name.to_str()).and_then(|name| name.parse::<MediaId>().ok());
-            let is_young = file.metadata().and_then(|it| it.modified()).is_ok_and(is_young);
+            let is_young = file.metadata().and_then(|metadata| metadata.modified()).is_ok_and(is_young);
             if !is_young && id.is_none_or(|id| !has_row(id)) {
                 remove_quietly(&path);
             }
@@ -137,17 +137,17 @@ impl Files {
 }
 
 fn is_young(modified: std::time::SystemTime) -> bool {
-    modified.elapsed().is_ok_and(|age| age < YOUNG)
+    modified.elapsed().is_ok_and(|age| age < MIN_AGE)
 }
 
 fn remove_quietly(path: &Path) {
     if let Err(error) = fs::remove_file(path) {
-        tracing::debug!(path = %path.display(), %error, "a file without a row could not be removed");
+        tracing::debug!(path = %path.display(), %error, "orphaned file not deleted");
     }
 }
 
-/// A file that is being written. Dropped before it is finished, it is gone.
-pub struct Part {
+/// A file that is being written. Dropping it deletes it unless it was finished.
+pub struct MediaWriter {
     file: File,
     part: PathBuf,
     path: PathBuf,
@@ -155,25 +155,25 @@ pub struct Part {
     done: bool,
 }
 
-impl Part {
-    /// Some more of it.
+impl MediaWriter {
+    /// Appends bytes.
     ///
     /// # Errors
-    /// As the file system has them.
+    /// Those of the file system.
     pub fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.bytes += bytes.len() as u64;
         self.file.write_all(bytes)
     }
 
-    /// How many bytes it has.
+    /// The number of bytes written.
     pub fn bytes(&self) -> u64 {
         self.bytes
     }
 
-    /// It is whole. Durable when this returns; says how many bytes it has.
+    /// Completes the file and makes it durable. Returns its size.
     ///
     /// # Errors
-    /// As the file system has them.
+    /// Those of the file system.
     pub fn finish(mut self) -> io::Result<u64> {
         self.file.sync_data()?;
         fs::rename(&self.part, &self.path)?;
@@ -182,7 +182,7 @@ impl Part {
     }
 }
 
-impl Drop for Part {
+impl Drop for MediaWriter {
     fn drop(&mut self) {
         if !self.done {
             remove_quietly(&self.part);

@@ -1,4 +1,4 @@
-//! The mirror of the platform's groups, as it is read.
+//! Reading the mirror of the platform's groups.
 
 use crate::StoreError;
 use crate::people::{CONTACT, contact_of};
@@ -7,41 +7,42 @@ use beadle_model::{Contact, ContactId, ConversationId, Timestamp};
 use rusqlite::{OptionalExtension, Row, params};
 use serde::Serialize;
 
-/// The most groups that one listing gives; a number has 10,000 at most (whatsapp.md 3.1).
-const MOST: i64 = 10_000;
+/// The maximum size of a listing: the platform's limit per number
+/// (`docs/whatsapp.md#group-limits`).
+const MAX: i64 = 10_000;
 
 /// A group.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct GroupShown {
-    /// Ours.
+pub struct PlatformGroup {
+    /// Its conversation.
     pub conversation: ConversationId,
     /// The channel's name in the configuration.
     pub channel: String,
-    /// The platform's id.
+    /// The platform's group id.
     pub group: String,
-    /// What it is called, where that was told.
+    /// The subject, if reported.
     pub subject: Option<String>,
-    /// Its text, where that was told.
+    /// The description, if reported.
     pub description: Option<String>,
-    /// By which one comes in, where that was told.
+    /// The invite link, if reported.
     pub invite_link: Option<String>,
-    /// Whoever comes by the link has to be let in.
+    /// Whether joining by the link needs approval.
     pub approval_required: Option<bool>,
-    /// The platform has suspended it.
+    /// Whether the platform has suspended it.
     pub suspended: bool,
-    /// Who is in it, the business not counted.
+    /// The number of members without the business.
     pub members: u32,
 }
 
-/// Somebody who asks to come in.
+/// A pending request to join a group.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct JoinRequestShown {
+pub struct PendingJoinRequest {
     /// The platform's id of the request.
     pub request: String,
-    /// Who.
+    /// The person.
     pub contact: Contact,
-    /// Since when.
-    pub asked_at: Timestamp,
+    /// When it was made.
+    pub requested_at: Timestamp,
 }
 
 const SELECT: &str = "SELECT c.id, c.channel, c.platform_group, g.subject, g.description, g.invite_link,
@@ -50,8 +51,8 @@ const SELECT: &str = "SELECT c.id, c.channel, c.platform_group, g.subject, g.des
     FROM conversations c LEFT JOIN platform_groups g ON g.conversation = c.id
     WHERE c.platform_group <> '' AND g.deleted_at IS NULL";
 
-fn group_of(row: &Row<'_>) -> rusqlite::Result<GroupShown> {
-    Ok(GroupShown {
+fn group_of(row: &Row<'_>) -> rusqlite::Result<PlatformGroup> {
+    Ok(PlatformGroup {
         conversation: ConversationId(row.get(0)?),
         channel: row.get(1)?,
         group: row.get(2)?,
@@ -65,25 +66,26 @@ fn group_of(row: &Row<'_>) -> rusqlite::Result<GroupShown> {
 }
 
 impl Reader {
-    /// Groups that are there, of one channel or of all.
-    pub fn groups(&self, channel: Option<&str>) -> Result<Vec<GroupShown>, StoreError> {
+    /// Existing groups, of one channel or of all.
+    pub fn groups(&self, channel: Option<&str>) -> Result<Vec<PlatformGroup>, StoreError> {
         self.one(|conn| {
-            let sql = format!("{SELECT} AND (?1 IS NULL OR c.channel = ?1) ORDER BY c.id LIMIT {MOST}");
+            let sql = format!("{SELECT} AND (?1 IS NULL OR c.channel = ?1) ORDER BY c.id LIMIT {MAX}");
             let mut read = conn.prepare_cached(&sql)?;
             let groups = read.query_map([channel], group_of)?;
             Ok(groups.collect::<Result<_, _>>()?)
         })
     }
 
-    /// A group by the platform's id, unless it was deleted. Ids are the platform's and so one channel's.
-    pub fn group(&self, group: &str) -> Result<Option<GroupShown>, StoreError> {
+    /// The group with this platform id, unless it was deleted. Platform ids are unique across
+    /// channels.
+    pub fn group(&self, group: &str) -> Result<Option<PlatformGroup>, StoreError> {
         self.one(|conn| {
             let mut read = conn.prepare_cached(&format!("{SELECT} AND c.platform_group = ?1 LIMIT 1"))?;
             Ok(read.query_row([group], group_of).optional()?)
         })
     }
 
-    /// Who is in a group.
+    /// The members of a group.
     pub fn group_members(&self, conversation: ConversationId) -> Result<Vec<Contact>, StoreError> {
         self.one(|conn| {
             let sql = format!(
@@ -96,27 +98,27 @@ impl Reader {
         })
     }
 
-    /// Who asks to come into a group, the longest first.
-    pub fn join_requests(&self, conversation: ConversationId) -> Result<Vec<JoinRequestShown>, StoreError> {
+    /// Pending requests to join a group, oldest first.
+    pub fn join_requests(&self, conversation: ConversationId) -> Result<Vec<PendingJoinRequest>, StoreError> {
         self.all(|conn| {
             let asked: Vec<(String, i64, i64)> = conn
                 .prepare_cached(
-                    "SELECT request, contact, asked_at FROM join_requests WHERE conversation = ?1 ORDER BY asked_at",
+                    "SELECT request, contact, requested_at FROM join_requests WHERE conversation = ?1 ORDER BY requested_at",
                 )?
                 .query_map([conversation.0], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
                 .collect::<Result<_, _>>()?;
             let mut read = conn.prepare_cached(&format!("SELECT {CONTACT} FROM contacts WHERE id = ?1"))?;
             let mut shown = Vec::with_capacity(asked.len());
-            for (request, contact, asked_at) in asked {
+            for (request, contact, requested_at) in asked {
                 if let Some(contact) = read.query_row([contact], contact_of).optional()? {
-                    shown.push(JoinRequestShown { request, contact, asked_at: Timestamp(asked_at) });
+                    shown.push(PendingJoinRequest { request, contact, requested_at: Timestamp(requested_at) });
                 }
             }
             Ok(shown)
         })
     }
 
-    /// The conversation of a channel that has none with anybody: by it a new group is asked for.
+    /// The channel's conversation without a contact, in which new groups are requested.
     pub fn channel_conversation(&self, channel: &str) -> Result<Option<ConversationId>, StoreError> {
         self.one(|conn| {
             let mut read =
@@ -125,8 +127,8 @@ impl Reader {
         })
     }
 
-    /// The name that a member of a group has with the platform: the one it answers to longest first.
-    pub fn names_of(&self, contact: ContactId) -> Result<Vec<beadle_model::Alias>, StoreError> {
+    /// The aliases of a contact, newest first.
+    pub fn contact_aliases(&self, contact: ContactId) -> Result<Vec<beadle_model::Alias>, StoreError> {
         self.one(|conn| {
             let rows: Vec<(i64, String)> = conn
                 .prepare_cached("SELECT kind, value FROM aliases WHERE contact = ?1 ORDER BY created_at DESC, kind")?

@@ -1,31 +1,33 @@
-//! The handle: what the rest of Beadle calls. Cheap to clone; the store closes when the last clone is gone.
+//! The handle by which the rest of Beadle calls the store. The store closes when the last clone is
+//! dropped.
 
 use crate::append::Incoming;
-use crate::commit::Ready;
+use crate::commit::PreparedCommit;
 use crate::documents::NewDocument;
 use crate::error::StoreError;
 use crate::feed::Feed;
 use crate::files::Files;
-use crate::plugins::Purged;
+use crate::plugins::PurgeReport;
 use crate::profile::ContactEdit;
 use crate::queue::{Ask, Job};
 use crate::read::Reader;
-use crate::retain::{Cursor, Retained, Retention};
-use crate::schedules::{ScheduleEntry, ScheduleRow, Share, Tally};
+use crate::retain::{Cursor, Retention, RetentionReport};
+use crate::schedules::{FiringCounts, ScheduleDecision, ScheduleEntry, ScheduleRow};
 use crate::settle::{self, Settle, Settled};
-use crate::shared::{Health, Shared};
-use crate::shown::MergeReport;
+use crate::shared::{Shared, StoreHealth};
 use crate::step::{
-    Appended, Batch, Commit, FailedTry, Fence, Progress, SetAside, Settlement, WindowNews, WindowsLooked,
+    Appended, Batch, Commit, FailedAttempt, Fence, Interest, Progress, Settlement, Unhandled, WindowsChecked,
 };
+use crate::views::MergeReport;
 use crate::writer::Tx;
-use crate::{DeadRef, Retried};
-use beadle_model::{Contact, ContactId, ConversationId, EventId, Leads, MessageId, PluginNo, Timestamp};
-use std::sync::{Arc, Mutex, PoisonError};
+use crate::{DeadLetterRef, RetriedDeadLetter};
+use beadle_model::{Contact, ContactId, ConversationId, EventId, LeadTimes, MessageId, PluginNo, Timestamp};
+use parking_lot::Mutex;
+use std::sync::Arc;
 use std::thread::JoinHandle;
 use tokio::sync::oneshot;
 
-/// The store. All its steps are durable when they return, or did not happen.
+/// The store. Its steps are durable when they return, or did not happen. Cheap to clone.
 #[derive(Clone)]
 pub struct Store(Arc<Inner>);
 
@@ -59,70 +61,70 @@ impl Store {
         }))
     }
 
-    /// Does what still waits, writes it all out, and gives the data directory back. Steps asked for afterwards fail with
-    /// [`StoreError::Closed`]. Blocks until the writer is done: call it where that may be.
+    /// Completes waiting steps, writes everything, and releases the data directory. Later steps
+    /// fail with [`StoreError::Closed`]. Blocks until the writer has ended.
     pub fn close(self) {
         self.0.shared.queue.close();
-        let threads = self.0.threads.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let threads = self.0.threads.lock().take();
         if let Some(Threads { writer, checkpointer }) = threads {
             for thread in [writer, checkpointer] {
                 if thread.join().is_err() {
-                    tracing::error!("a thread of the store ended by a panic");
+                    tracing::error!("store thread panicked");
                 }
             }
         }
     }
 
-    /// Proof that this process has the lanes; one higher each time the store is opened.
+    /// Proof that this process owns the lanes; one higher each time the store is opened.
     pub fn fence(&self) -> Fence {
         Fence(self.0.shared.fence)
     }
 
-    /// The installation's name: 8 hexadecimal digits, made once.
+    /// The installation's name: 8 hexadecimal digits, created once.
     pub fn install(&self) -> &str {
         &self.0.shared.install
     }
 
-    /// The key from which plugins' randomness is made. A secret.
+    /// The key from which plugins' randomness is derived. A secret.
     pub fn host_key(&self) -> [u8; 32] {
         self.0.shared.host_key
     }
 
-    /// For reading what was committed.
+    /// Reads what was committed.
     pub fn reader(&self) -> Reader {
         self.0.reader.clone()
     }
 
-    /// Where the bytes of files are.
+    /// The files' bytes.
     pub fn files(&self) -> &Files {
         &self.0.shared.files
     }
 
-    /// New events, and first those that were left unfinished. There is one feed: `None` the second time.
+    /// New events, after those that were unfinished. There is one feed: later calls return `None`.
     pub fn feed(&self) -> Option<Feed> {
-        self.0.feed.lock().unwrap_or_else(PoisonError::into_inner).take()
+        self.0.feed.lock().take()
     }
 
-    /// Whether new work is taken; not while the disk is full or fails.
+    /// Whether new work is accepted; not while storage fails.
     pub fn writable(&self) -> bool {
         self.0.shared.writable()
     }
 
-    /// How the store is.
-    pub fn health(&self) -> Health {
+    /// The state of the store.
+    pub fn health(&self) -> StoreHealth {
         self.0.shared.health()
     }
 
-    /// The number of a message to be; never given twice.
+    /// Reserves a message number. No number is returned twice.
     pub fn reserve_message(&self) -> MessageId {
         MessageId(self.0.shared.reserve_message())
     }
 
-    /// Appends what came in: events (those that came before are counted and left alone), then receipts.
+    /// Appends events and then applies receipts. Known events are counted and change nothing.
     ///
     /// # Errors
-    /// At once [`StoreError::Busy`] where the queue is full and [`StoreError::DiskFull`] where there is no room: the
-    /// sender keeps it and comes again.
+    /// [`StoreError::Busy`] at once if the queue is full, [`StoreError::DiskFull`] if there is no
+    /// space; the sender keeps the webhook and repeats it.
     pub async fn append(&self, batch: Batch) -> Result<Appended, StoreError> {
         if !self.writable() {
             return Err(StoreError::DiskFull { path: self.0.shared.dir.clone() });
@@ -133,69 +135,67 @@ impl Store {
         answer.await.map_err(|_| StoreError::Closed)?
     }
 
-    /// Commits a handling that went well.
+    /// Commits a successful handling.
     ///
     /// # Errors
-    /// [`StoreError::StaleRead`]: handle it again. [`StoreError::Fenced`]: somebody else has the lanes.
+    /// [`StoreError::StaleRead`]: handle the event again. [`StoreError::Fenced`]: another process
+    /// owns the lanes.
     pub async fn commit(&self, commit: Commit) -> Result<(), StoreError> {
-        let ready = Ready::new(commit)?;
+        let ready = PreparedCommit::new(commit)?;
         self.ask(move |tx| tx.commit(&ready)).await
     }
 
-    /// Notes that a handling failed and is tried again.
-    pub async fn failed_try(&self, failed: FailedTry) -> Result<(), StoreError> {
-        self.ask(move |tx| tx.failed_try(&failed)).await
+    /// Records that a handling failed and will be retried.
+    pub async fn record_failed_attempt(&self, failed: FailedAttempt) -> Result<(), StoreError> {
+        self.ask(move |tx| tx.record_failed_attempt(&failed)).await
     }
 
-    /// Sets a handling aside: gives it up (a dead letter), keeps it for its plugin, or passes its plugin over. The event
-    /// goes on without it.
-    pub async fn set_aside(&self, aside: SetAside) -> Result<(), StoreError> {
-        self.ask(move |tx| tx.set_aside(&aside)).await
+    /// Records a handling that did not happen: a dead letter, waiting for its plugin, or passed
+    /// over. The event continues without it.
+    pub async fn record_unhandled(&self, unhandled: Unhandled) -> Result<(), StoreError> {
+        self.ask(move |tx| tx.record_unhandled(&unhandled)).await
     }
 
-    /// Notes how far an event is where no handling does: nobody subscribes, or nobody is left to ask.
+    /// Records an event's progress where no handling does: it has no subscribers, or none is left.
     pub async fn finish(&self, progress: Progress, fence: Fence) -> Result<(), StoreError> {
         self.ask(move |tx| tx.check_fence(fence).and_then(|()| tx.progress(&progress))).await
     }
 
-    /// All events below this are finished, says the pipeline; the store looks, and moves its watermark as far as that is
-    /// so. Says where it is now.
+    /// Raises the watermark of finished events to `id`, as far as all events below it are finished.
+    /// Returns the watermark.
     pub async fn finished_below(&self, id: EventId) -> Result<EventId, StoreError> {
         self.ask(move |tx| tx.finished_below(id)).await
     }
 
-    /// From `queued` to `sending`, for those that are given a slot. Says which of them still were queued.
+    /// Moves rows from `queued` to `sending`. Returns those that were still queued.
     pub async fn claim_sends(&self, messages: Vec<MessageId>) -> Result<Vec<MessageId>, StoreError> {
         let now = self.0.shared.clock.now();
         self.ask(move |tx| tx.claim(&messages, now)).await
     }
 
-    /// Notes what became of sends. Also while the disk is full: then they are kept in memory and written first.
-    pub async fn settle(
-        &self,
-        settlements: Vec<Settlement>,
-        status_listeners: impl Into<Arc<[PluginNo]>>,
-    ) -> Result<Settled, StoreError> {
-        let listeners = status_listeners.into();
-        let batch = settle::Batch { settlements, listeners, now: self.0.shared.clock.now() };
+    /// Records the outcomes of sends. While storage fails they are deferred in memory, and written
+    /// first.
+    pub async fn settle(&self, settlements: Vec<Settlement>, interest: Interest) -> Result<Settled, StoreError> {
+        let batch = settle::Batch { settlements, interest, now: self.0.shared.clock.now() };
         let (to, answer) = oneshot::channel();
         self.0.shared.queue.put(Box::new(Settle { batch, settled: Settled::default(), to })).await?;
         answer.await.map_err(|_| StoreError::Closed)?
     }
 
-    /// The conversation of a channel that is with nobody: in it new groups are asked for.
-    pub async fn meet_channel(&self, channel: &str) -> Result<ConversationId, StoreError> {
+    /// The channel's conversation without a contact, in which new groups are requested.
+    pub async fn create_channel_conversation(&self, channel: &str) -> Result<ConversationId, StoreError> {
         let channel = channel.to_owned();
-        self.ask(move |tx| tx.meet_group(&channel, "")).await
+        self.ask(move |tx| tx.find_or_create_group(&channel, "")).await
     }
 
-    /// Makes events of timers that are due, earliest first, `most` at most. Says how many it were, and when the next one
-    /// is due.
-    pub async fn fire_timers(&self, now: Timestamp, most: usize) -> Result<(usize, Option<Timestamp>), StoreError> {
-        self.ask(move |tx| tx.fire(now, most)).await
+    /// Turns due timers into events, earliest first, at most `limit`. Returns their number and the
+    /// due time of the next one.
+    pub async fn fire_timers(&self, now: Timestamp, limit: usize) -> Result<(usize, Option<Timestamp>), StoreError> {
+        self.ask(move |tx| tx.fire(now, limit)).await
     }
 
-    /// Brings the schedules that are known into line with these. What is new, was edited or came back begins behind `from`.
+    /// Brings the known schedules in line with these. New, edited and re-added ones start after
+    /// `from`.
     pub async fn configure_schedules(
         &self,
         entries: Vec<ScheduleEntry>,
@@ -205,46 +205,53 @@ impl Store {
         self.ask(move |tx| tx.configure_schedules(&entries, from, now)).await
     }
 
-    /// Decides moments that have come: events, rows and plans together. For each share what became of its moments;
-    /// none where the plugin is away or has no share in it any more, and nothing was decided.
-    pub async fn fire_schedules(&self, shares: Vec<Share>, now: Timestamp) -> Result<Vec<Option<Tally>>, StoreError> {
-        self.ask(move |tx| tx.fire_schedules(&shares, now)).await
+    /// Decides planned times: events, rows and progress in one transaction. Returns the outcome for
+    /// each decision; `None` if the plugin is absent or the schedule is no longer for it, and
+    /// nothing was decided.
+    pub async fn fire_schedules(
+        &self,
+        decisions: Vec<ScheduleDecision>,
+        now: Timestamp,
+    ) -> Result<Vec<Option<FiringCounts>>, StoreError> {
+        self.ask(move |tx| tx.fire_schedules(&decisions, now)).await
     }
 
-    /// Fires at no planned time, because a person says so; the events that it became.
-    pub async fn fire_by_hand(&self, shares: Vec<Share>) -> Result<Vec<EventId>, StoreError> {
+    /// Fires schedules outside their plan for an operator. Returns the events.
+    pub async fn run_schedules_now(&self, decisions: Vec<ScheduleDecision>) -> Result<Vec<EventId>, StoreError> {
         let now = self.0.shared.clock.now();
-        self.ask(move |tx| tx.fire_by_hand(&shares, now)).await
+        self.ask(move |tx| tx.run_schedules_now(&decisions, now)).await
     }
 
-    /// A number that is another one when somebody has joined, left or moved.
+    /// A number that changes whenever a member joined, left or moved to another zone.
     pub fn memberships(&self) -> u64 {
         self.0.shared.memberships()
     }
 
-    /// When the store was closed last, where that was in order and by whoever opened it before us.
+    /// When the store was last closed in order, before this process opened it.
     pub fn closed_at(&self) -> Option<Timestamp> {
         self.0.shared.closed_at
     }
 
-    /// Plugins are told so long before the end of a window, from now on. Arms the next `most` windows for it; `true`: there
-    /// are more, call again. Where nothing changed there is nothing to do.
-    pub async fn arm_windows(&self, leads: Leads, most: usize) -> Result<bool, StoreError> {
+    /// Sets the lead times of window notices and updates up to `limit` window checks. Returns
+    /// whether there are more to update. Does nothing if the lead times did not change.
+    pub async fn arm_windows(&self, lead_times: LeadTimes, limit: usize) -> Result<bool, StoreError> {
         let now = self.0.shared.clock.now();
-        self.ask(move |tx| tx.arm_windows(&leads, now, most)).await
+        self.ask(move |tx| tx.arm_windows(&lead_times, now, limit)).await
     }
 
-    /// Looks at the windows that are due, the longest due first, `most` at most; what `news` asks for becomes events.
-    pub async fn look_at_windows(
+    /// Checks up to `limit` windows that are due, earliest first, and appends the events of
+    /// `interest`.
+    pub async fn check_windows(
         &self,
         now: Timestamp,
-        news: WindowNews,
-        most: usize,
-    ) -> Result<WindowsLooked, StoreError> {
-        self.ask(move |tx| tx.look_at_windows(now, news, most)).await
+        interest: Interest,
+        limit: usize,
+    ) -> Result<WindowsChecked, StoreError> {
+        self.ask(move |tx| tx.check_windows(now, &interest, limit)).await
     }
 
-    /// Copies documents that changed, forgets those that are gone, and tells the plugin in an event: one transaction.
+    /// Stores changed documents, deletes removed ones, and appends an event for the plugin: one
+    /// transaction.
     pub async fn change_documents(
         &self,
         plugin: PluginNo,
@@ -255,7 +262,7 @@ impl Store {
         self.ask(move |tx| tx.change_documents(plugin, &changed, &removed, now)).await
     }
 
-    /// The number of a plugin; a new one for a name that is new.
+    /// The number of a plugin; a new name gets a new number.
     pub async fn plugin_no(&self, name: &str) -> Result<PluginNo, StoreError> {
         if let Some(no) = self.0.shared.names.plugins().get(name) {
             return Ok(*no);
@@ -266,63 +273,71 @@ impl Store {
         Ok(no)
     }
 
-    /// The number of a list of subscribers; a new one for a list that is new.
-    pub async fn roster(&self, plugins: Vec<PluginNo>) -> Result<i64, StoreError> {
-        if let Some(id) = self.0.shared.names.rosters().get(&plugins) {
+    /// The number of a list of subscribers; a new list gets a new number.
+    pub async fn subscriber_list(&self, plugins: Vec<PluginNo>) -> Result<i64, StoreError> {
+        if let Some(id) = self.0.shared.names.subscriber_lists().get(&plugins) {
             return Ok(*id);
         }
         let asked = plugins.clone();
-        let id = self.ask(move |tx| tx.roster(&asked)).await?;
-        self.0.shared.names.rosters().insert(plugins, id);
+        let id = self.ask(move |tx| tx.subscriber_list(&asked)).await?;
+        self.0.shared.names.subscriber_lists().insert(plugins, id);
         Ok(id)
     }
 
-    /// A dead letter is to be tried again: a message is queued, due now; a handling is given back for the pipeline to run.
+    /// Retries a dead letter: a message is queued and due now; a handling or webhook is returned to
+    /// the caller to run.
     ///
     /// # Errors
-    /// [`StoreError::NotFound`] where there is no such letter.
-    pub async fn dead_retry(&self, letter: DeadRef, now: Timestamp) -> Result<Retried, StoreError> {
+    /// [`StoreError::NotFound`] if there is no such dead letter.
+    pub async fn retry_dead_letter(
+        &self,
+        letter: DeadLetterRef,
+        now: Timestamp,
+    ) -> Result<RetriedDeadLetter, StoreError> {
         self.ask(move |tx| tx.retry(letter, now)).await
     }
 
-    /// A dead letter is not to be tried again.
+    /// Deletes a dead letter without a retry.
     ///
     /// # Errors
-    /// [`StoreError::NotFound`] where there is no such letter.
-    pub async fn dead_drop(&self, letter: DeadRef) -> Result<(), StoreError> {
-        self.ask(move |tx| tx.drop_letter(letter)).await
+    /// [`StoreError::NotFound`] if there is no such dead letter.
+    pub async fn drop_dead_letter(&self, letter: DeadLetterRef) -> Result<(), StoreError> {
+        self.ask(move |tx| tx.drop_dead_letter(letter)).await
     }
 
-    /// Two contacts become one, on a person's word; `dry`: says what would move, and nothing is changed.
+    /// Merges one contact into another for an operator. With `dry_run`, only reports what would
+    /// move.
     ///
     /// # Errors
-    /// [`StoreError::NotFound`] where one is unknown, [`StoreError::SameContact`] where they are one already.
+    /// [`StoreError::NotFound`] if either is unknown, [`StoreError::SameContact`] if they are one
+    /// already.
     pub async fn merge_contacts(&self, keep: ContactId, gone: ContactId, dry: bool) -> Result<MergeReport, StoreError> {
         let now = self.0.shared.clock.now();
         self.ask(move |tx| tx.merge(keep, gone, dry, now)).await
     }
 
-    /// Two contacts are two, on a person's word: they are not proposed for merging again.
+    /// Marks two contacts as different people, so that a merge is not suggested again.
     ///
     /// # Errors
     /// As [`Store::merge_contacts`].
-    pub async fn keep_contacts_apart(&self, one: ContactId, other: ContactId) -> Result<(), StoreError> {
+    pub async fn mark_contacts_distinct(&self, one: ContactId, other: ContactId) -> Result<(), StoreError> {
         let now = self.0.shared.clock.now();
-        self.ask(move |tx| tx.keep_apart(one, other, now)).await
+        self.ask(move |tx| tx.mark_distinct(one, other, now)).await
     }
 
-    /// What a person says of a contact; as they are then.
+    /// Applies an operator's changes to a contact. Returns the contact.
     ///
     /// # Errors
-    /// [`StoreError::NotFound`] where they are unknown.
+    /// [`StoreError::NotFound`] if the contact is unknown.
     pub async fn edit_contact(&self, id: ContactId, edit: ContactEdit) -> Result<Contact, StoreError> {
         let now = self.0.shared.clock.now();
         self.ask(move |tx| tx.edit_contact(id, &edit, now)).await
     }
 
-    /// Deletes one slice of what is older than it need be. Call it again, after a while, as long as there is more. Works
-    /// on a full disk too, where it makes room in the database.
-    pub async fn retain(&self, policy: Retention, now: Timestamp) -> Result<Retained, StoreError> {
+    /// Deletes one slice of what has passed its retention time. While the report says there is
+    /// more, call again after other work had a turn. Also runs on a full disk, where it makes room
+    /// in the database.
+    pub async fn retain(&self, policy: Retention, now: Timestamp) -> Result<RetentionReport, StoreError> {
         let cursor = *self.cursor();
         let (job, answer) = ask(true, move |tx| {
             let mut cursor = cursor;
@@ -334,23 +349,24 @@ impl Store {
         Ok(retained)
     }
 
-    /// Writes down what is to be remembered of a plugin across starts; its form is the caller's.
+    /// Stores what the catalog remembers about a plugin, in the catalog's own form.
     pub async fn set_plugin_record(&self, plugin: PluginNo, record: String) -> Result<(), StoreError> {
         self.ask(move |tx| tx.set_plugin_record(plugin, &record)).await
     }
 
-    /// These plugins take part, all others do not: their timers wait.
-    pub async fn set_present(&self, plugins: Vec<PluginNo>) -> Result<(), StoreError> {
-        self.ask(move |tx| tx.set_present(&plugins)).await
+    /// Sets which plugins run. Timers and schedules of all others wait.
+    pub async fn set_present_plugins(&self, plugins: Vec<PluginNo>) -> Result<(), StoreError> {
+        self.ask(move |tx| tx.set_present_plugins(&plugins)).await
     }
 
-    /// Forgets a plugin's state, timers and record. Its number and name stay, since events and messages speak of them.
-    pub async fn purge_plugin(&self, plugin: PluginNo) -> Result<Purged, StoreError> {
+    /// Deletes a plugin's state, timers and record. Its number and name stay, because events and
+    /// messages refer to them.
+    pub async fn purge_plugin(&self, plugin: PluginNo) -> Result<PurgeReport, StoreError> {
         self.ask(move |tx| tx.purge_plugin(plugin)).await
     }
 
-    fn cursor(&self) -> std::sync::MutexGuard<'_, Cursor> {
-        self.0.retention.lock().unwrap_or_else(PoisonError::into_inner)
+    fn cursor(&self) -> parking_lot::MutexGuard<'_, Cursor> {
+        self.0.retention.lock()
     }
 
     pub(crate) async fn ask<F, T>(&self, run: F) -> Result<T, StoreError>
@@ -364,12 +380,12 @@ impl Store {
     }
 }
 
-/// A step, and where its answer will be.
-fn ask<F, T>(when_full: bool, run: F) -> (Box<dyn Job>, oneshot::Receiver<Result<T, StoreError>>)
+/// A step, and the receiver of its result.
+fn ask<F, T>(runs_when_full: bool, run: F) -> (Box<dyn Job>, oneshot::Receiver<Result<T, StoreError>>)
 where
     F: FnMut(&mut Tx<'_>) -> Result<T, StoreError> + Send + 'static,
     T: Send + 'static,
 {
     let (to, answer) = oneshot::channel();
-    (Box::new(Ask { run, when_full, answer: None, to }), answer)
+    (Box::new(Ask { run, runs_when_full, answer: None, to }), answer)
 }

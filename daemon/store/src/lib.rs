@@ -1,15 +1,17 @@
-//! The store: the one place that knows SQL, and the memory of everything that must not be lost.
+//! The store: the only crate that knows SQL, and the durable record of everything.
 //!
-//! It speaks in whole steps ([`step`]): append these events, commit this handling, settle these sends. One writer thread
-//! owns the one connection that writes; it gathers what is waiting into one transaction, so that many steps share the
-//! price of one sync to disk, and answers each of them only when it is durable. Readers stand beside it and see what
-//! was committed. Events that are new leave through the [`Feed`], in the order of their ids, each once.
+//! Its interface is whole steps ([`step`]): append these events, commit this handling, settle these
+//! sends. One writer thread owns the only writing connection. It groups waiting steps into one
+//! transaction, so that they share one sync to disk, and answers each step once it is durable.
+//! Readers see what was committed. New events leave through the [`Feed`], in the order of their
+//! ids, each once.
 //!
-//! Bounded are: the queue before the writer (full: [`StoreError::Busy`]), a group (512 steps), the feed's memory (then it
-//! reads from disk), the cache of people, the connections for reading, and every listing.
+//! Bounded: the queue before the writer (when full: [`StoreError::Busy`]), a group (512 steps), the
+//! feed's memory (beyond it the feed reads from disk), the cache of contacts, the reading
+//! connections, and every listing.
 //!
-//! It is not: a place for rules (`gate`), for what is tried when (`pipeline`), or for waiting on the clock: it does what
-//! it is told, when it is told.
+//! It decides nothing: rules are in `gate`, retries in `pipeline`, waiting for a time in
+//! `schedule`. See `docs/design.md#storage`.
 
 mod append;
 mod ballast;
@@ -24,44 +26,44 @@ mod feed;
 mod files;
 mod groups;
 mod handle;
-mod letters;
 mod lock;
 mod media;
 mod merge;
+mod numbers;
 mod open;
 mod people;
 mod plugins;
 mod profile;
 mod queue;
 mod read;
-mod register;
+mod rejected;
 mod retain;
 pub mod schedules;
 mod schema;
 mod settle;
-mod shadow;
 mod shared;
-pub mod shown;
 mod state;
 mod states;
 pub mod step;
 mod timers;
+pub mod views;
 mod windows;
 mod writer;
+mod writer_cache;
 
-pub use dead::{DeadRef, Retried};
+pub use dead::{DeadLetterRef, RetriedDeadLetter};
 pub use documents::{Document, NewDocument};
 pub use error::{CODES, StoreError};
 pub use feed::Feed;
-pub use files::{Files, Part};
-pub use groups::{GroupShown, JoinRequestShown};
+pub use files::{Files, MediaWriter};
+pub use groups::{PendingJoinRequest, PlatformGroup};
 pub use handle::Store;
-pub use media::{Fetched, MediaRow, MediaState};
+pub use media::{FetchOutcome, MediaRow, MediaState};
 pub use open::StoreConfig;
-pub use plugins::{PluginRow, Purged};
+pub use plugins::{PluginRow, PurgeReport};
 pub use profile::ContactEdit;
 pub use read::Reader;
-pub use retain::{Retained, Retention};
+pub use retain::{Retention, RetentionReport};
 pub use settle::Settled;
-pub use shared::Health;
-pub use states::{StateEntry, StatePlace, StateShown};
+pub use shared::StoreHealth;
+pub use states::{StateCursor, StateEntry, StateInfo};

@@ -1,4 +1,4 @@
-//! Rows of files: what is coming, what is here, what a plugin made, and where it was uploaded already.
+//! Rows of files: their state, their author, and where they were uploaded.
 
 use crate::StoreError;
 use crate::handle::Store;
@@ -9,60 +9,60 @@ use beadle_model::{MediaId, PluginNo, Timestamp};
 use rusqlite::{OptionalExtension, Row, params};
 use serde::Serialize;
 
-/// Where a file stands.
+/// The state of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum MediaState {
-    /// To be fetched.
-    Coming,
-    /// Whole, on our disk.
-    Here,
-    /// It cannot be had.
+    /// To be downloaded.
+    Pending,
+    /// Complete on disk.
+    Stored,
+    /// Not available.
     Failed,
 }
 
 /// A file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct MediaRow {
-    /// Ours.
+    /// Its id.
     pub id: MediaId,
-    /// On which channel it came; none where a plugin made it.
+    /// The channel that it was received on; `None` if a plugin created it.
     pub channel: Option<String>,
-    /// The platform's id of what came.
+    /// The platform's id of a received file.
     pub platform: Option<String>,
-    /// Who made it.
+    /// The plugin that created it.
     pub plugin: Option<PluginNo>,
-    /// As it was told.
+    /// The MIME type as reported.
     pub mime_type: String,
-    /// As it was told.
+    /// The file name as reported.
     pub filename: Option<String>,
-    /// Of the bytes, as it was told.
+    /// SHA-256 of the bytes as reported.
     pub sha256: Option<String>,
-    /// How many bytes, once it is here.
+    /// The number of bytes, once stored.
     pub bytes: Option<i64>,
-    /// Where it stands.
+    /// Its state.
     pub state: MediaState,
-    /// Tries to fetch it so far.
+    /// The number of attempts to download it.
     pub attempts: u32,
-    /// Why it cannot be had.
+    /// Why it is not available.
     pub error: Option<String>,
-    /// When we knew of it.
+    /// When its row was created.
     pub created_at: Timestamp,
 }
 
-/// What became of fetching a file.
+/// The outcome of a download.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Fetched {
-    /// It is on disk, with so many bytes.
-    Here(i64),
-    /// Not now: again at this time.
+pub enum FetchOutcome {
+    /// Stored, with its number of bytes.
+    Stored(i64),
+    /// To be retried at this time, with the reason.
     Later(Timestamp, String),
-    /// Never.
+    /// Failed for good, with the reason.
     Failed(String),
 }
 
 const COLUMNS: &str =
-    "id, channel, platform, plugin, mime_type, filename, sha256, bytes, state, attempts, error, created_at";
+    "id, channel, platform_id, plugin, mime_type, filename, sha256, bytes, state, attempts, error, created_at";
 
 fn media_of(row: &Row<'_>) -> rusqlite::Result<MediaRow> {
     Ok(MediaRow {
@@ -75,8 +75,8 @@ fn media_of(row: &Row<'_>) -> rusqlite::Result<MediaRow> {
         sha256: row.get(6)?,
         bytes: row.get(7)?,
         state: match row.get::<_, i64>(8)? {
-            0 => MediaState::Coming,
-            1 => MediaState::Here,
+            0 => MediaState::Pending,
+            1 => MediaState::Stored,
             _ => MediaState::Failed,
         },
         attempts: row.get(9)?,
@@ -94,14 +94,18 @@ impl Reader {
         })
     }
 
-    /// Files that are to be fetched now, the oldest first; and when the next one is due.
-    pub fn media_coming(&self, now: Timestamp, most: usize) -> Result<(Vec<MediaRow>, Option<Timestamp>), StoreError> {
+    /// Files to download now, oldest first, and when the next one is due.
+    pub fn media_pending(
+        &self,
+        now: Timestamp,
+        limit: usize,
+    ) -> Result<(Vec<MediaRow>, Option<Timestamp>), StoreError> {
         self.all(|conn| {
             let sql =
                 format!("SELECT {COLUMNS} FROM media WHERE state = 0 AND next_at <= ?1 ORDER BY next_at LIMIT ?2");
             let due = conn
                 .prepare_cached(&sql)?
-                .query_map(params![now.0, crate::read::limit(most)], media_of)?
+                .query_map(params![now.0, crate::read::bounded(limit)], media_of)?
                 .collect::<Result<_, _>>()?;
             let next = conn
                 .prepare_cached("SELECT min(next_at) FROM media WHERE state = 0 AND next_at > ?1")?
@@ -110,7 +114,7 @@ impl Reader {
         })
     }
 
-    /// How many files are here or coming, and the bytes of those that are here.
+    /// The number of pending and stored files, and the bytes of the stored ones.
     pub fn media_total(&self) -> Result<(u64, u64), StoreError> {
         self.one(|conn| {
             let mut read =
@@ -120,7 +124,7 @@ impl Reader {
         })
     }
 
-    /// The bytes of all files that a plugin made.
+    /// The total bytes of the files that a plugin created.
     pub fn media_made_by(&self, plugin: PluginNo) -> Result<u64, StoreError> {
         self.one(|conn| {
             let mut read = conn.prepare_cached("SELECT coalesce(sum(bytes), 0) FROM media WHERE plugin = ?1")?;
@@ -128,25 +132,26 @@ impl Reader {
         })
     }
 
-    /// The platform's id under which a channel has a file already, for at least until `at`.
+    /// The platform's id of an upload to this channel that is still valid at `at`.
     pub fn uploaded(&self, media: MediaId, channel: &str, at: Timestamp) -> Result<Option<String>, StoreError> {
         self.one(|conn| {
-            let mut read = conn
-                .prepare_cached("SELECT platform FROM uploads WHERE media = ?1 AND channel = ?2 AND expires_at > ?3")?;
+            let mut read = conn.prepare_cached(
+                "SELECT platform_id FROM uploads WHERE media = ?1 AND channel = ?2 AND expires_at > ?3",
+            )?;
             Ok(read.query_row(params![media.0, channel, at.0], |row| row.get(0)).optional()?)
         })
     }
 }
 
 impl Store {
-    /// Notes what became of fetching a file.
-    pub async fn settle_media(&self, id: MediaId, fetched: Fetched) -> Result<(), StoreError> {
+    /// Records the outcome of a download.
+    pub async fn settle_media(&self, id: MediaId, fetched: FetchOutcome) -> Result<(), StoreError> {
         self.ask(move |tx| tx.settle_media(id, &fetched)).await?;
         self.files().ring();
         Ok(())
     }
 
-    /// A file was uploaded; none: what was uploaded is not to be used again.
+    /// Records an upload; `None` forgets it.
     pub async fn note_upload(
         &self,
         media: MediaId,
@@ -156,18 +161,18 @@ impl Store {
         let channel = channel.to_owned();
         self.ask(move |tx| match &uploaded {
             Some((platform, expires_at)) => tx.note_upload(media, &channel, platform, *expires_at),
-            None => tx.forget_upload(media, &channel),
+            None => tx.delete_upload(media, &channel),
         })
         .await
     }
 }
 
 impl Tx<'_> {
-    fn settle_media(&mut self, id: MediaId, fetched: &Fetched) -> Result<(), StoreError> {
+    fn settle_media(&mut self, id: MediaId, fetched: &FetchOutcome) -> Result<(), StoreError> {
         let (state, bytes, next_at, error) = match fetched {
-            Fetched::Here(bytes) => (1, Some(*bytes), 0, None),
-            Fetched::Later(at, why) => (0, None, at.0, Some(why)),
-            Fetched::Failed(why) => (2, None, 0, Some(why)),
+            FetchOutcome::Stored(bytes) => (1, Some(*bytes), 0, None),
+            FetchOutcome::Later(at, why) => (0, None, at.0, Some(why)),
+            FetchOutcome::Failed(why) => (2, None, 0, Some(why)),
         };
         self.conn
             .prepare_cached(
@@ -187,37 +192,55 @@ impl Tx<'_> {
     ) -> Result<(), StoreError> {
         self.conn
             .prepare_cached(
-                "INSERT INTO uploads (media, channel, platform, expires_at) VALUES (?1, ?2, ?3, ?4)
-                 ON CONFLICT DO UPDATE SET platform = ?3, expires_at = ?4",
+                "INSERT INTO uploads (media, channel, platform_id, expires_at) VALUES (?1, ?2, ?3, ?4)
+                 ON CONFLICT DO UPDATE SET platform_id = ?3, expires_at = ?4",
             )?
             .execute(params![media.0, channel, platform, expires_at.0])?;
         Ok(())
     }
 
-    fn forget_upload(&mut self, media: MediaId, channel: &str) -> Result<(), StoreError> {
+    fn delete_upload(&mut self, media: MediaId, channel: &str) -> Result<(), StoreError> {
         self.conn
             .prepare_cached("DELETE FROM uploads WHERE media = ?1 AND channel = ?2")?
             .execute(params![media.0, channel])?;
         Ok(())
     }
 
-    /// A plugin's new file; its bytes are on disk.
-    pub(crate) fn make_media(&mut self, made: &NewMedia, plugin: PluginNo, now: Timestamp) -> Result<(), StoreError> {
+    /// Inserts the row of a created file; its bytes are on disk.
+    pub(crate) fn insert_created_media(
+        &mut self,
+        created: &NewMedia,
+        plugin: PluginNo,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
         self.conn
             .prepare_cached(
                 "INSERT INTO media (id, plugin, mime_type, filename, sha256, bytes, state, created_at)
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, 1, ?7)",
             )?
-            .execute(params![made.media.0, plugin.0, made.mime_type, made.filename, made.sha256, made.bytes, now.0])?;
+            .execute(params![
+                created.media.0,
+                plugin.0,
+                created.mime_type,
+                created.filename,
+                created.sha256,
+                created.bytes,
+                now.0
+            ])?;
         Ok(())
     }
 
-    /// Away with files that are too old, and with the oldest where there is too much: bytes first, so that none are left
-    /// without a row. Says how many.
-    pub(crate) fn retain_media(&mut self, older_than: i64, most_bytes: i64, slice: i64) -> Result<usize, StoreError> {
+    /// Deletes files that are too old, and the oldest ones above the size limit. Bytes are deleted
+    /// first, so that none remain without a row. Returns the number of files.
+    pub(crate) fn delete_old_media(
+        &mut self,
+        older_than: i64,
+        max_bytes: i64,
+        slice: i64,
+    ) -> Result<usize, StoreError> {
         let bytes: i64 =
             self.conn.prepare_cached("SELECT coalesce(sum(bytes), 0) FROM media")?.query_row([], |row| row.get(0))?;
-        let mut over = bytes.saturating_sub(most_bytes);
+        let mut over = bytes.saturating_sub(max_bytes);
         let oldest: Vec<(i64, i64, i64)> = self
             .conn
             .prepare_cached("SELECT id, created_at, coalesce(bytes, 0) FROM media ORDER BY id LIMIT ?1")?

@@ -1,29 +1,29 @@
-//! Two contacts become one, on a person's word. One transaction: all that was the one's is the other's.
+//! MergedRows two contacts, at an operator's command, in one transaction.
 //!
-//! The ids of the contact that is gone, and of its conversations, stay good for ever: their rows point to what they became
-//! (`merged_into`), and whoever comes with them meets that. So history is not written anew: an event of a million years
-//! ago keeps its number, and plugins may keep the ids that they wrote down. What is looked up by contact moves.
+//! The ids of the merged contact and of its conversations stay valid: their rows point to what they
+//! became (`merged_into`), and every look-up follows that. So history is not rewritten: an old
+//! event keeps its ids, and so do plugins. Only what is looked up by contact moves.
 //!
-//! What both have: the stricter consent stands (who said STOP as one of the two wants no messages), a conversation of
-//! both on one channel becomes one with the later window, and where a plugin kept a value under one key for both, the
-//! kept contact's stays and the other is counted and gone.
+//! Where both contacts have something: the stricter consent applies (an opt-out of either counts),
+//! two conversations on one channel become one with the later window, and of two plugin values with
+//! the same key the kept contact's stays and the other is counted and dropped.
 
 mod belongings;
 
 use crate::StoreError;
 use crate::people::{Membership, Person, load_person};
 use crate::read::Reader;
-use crate::shown::{MergeReport, Standing};
+use crate::views::{ContactStatus, MergeReport};
 use crate::writer::Tx;
-use beadle_model::event::Merged;
+use beadle_model::event::MergedContact;
 use beadle_model::{Contact, ContactId, ConversationId, EventBody, Scope, Timestamp};
 use rusqlite::{Connection, OptionalExtension, params};
 use std::collections::HashMap;
 
-/// Scopes of contacts and conversations that are one with another now, each with that other.
+/// Merged contacts and conversations, each with what it was merged into.
 pub(crate) type MergedScopes = HashMap<Scope, Scope>;
 
-/// All of them. A person merges by hand, so they are few.
+/// Reads all of them. They are few, because operators merge one by one.
 pub(crate) fn load_merged(conn: &Connection) -> Result<MergedScopes, StoreError> {
     let mut merged = HashMap::new();
     let mut contacts = conn.prepare_cached("SELECT id, merged_into FROM contacts WHERE merged_into IS NOT NULL")?;
@@ -42,29 +42,29 @@ pub(crate) fn load_merged(conn: &Connection) -> Result<MergedScopes, StoreError>
     Ok(merged)
 }
 
-/// The contact that an id means now.
-pub(crate) fn contact_behind(conn: &Connection, id: ContactId) -> Result<ContactId, StoreError> {
+/// The contact that this one was merged into, or itself.
+pub(crate) fn current_contact(conn: &Connection, id: ContactId) -> Result<ContactId, StoreError> {
     let mut read = conn.prepare_cached("SELECT merged_into FROM contacts WHERE id = ?1")?;
     let into: Option<Option<i64>> = read.query_row([id.0], |row| row.get(0)).optional()?;
     Ok(into.flatten().map_or(id, ContactId))
 }
 
-/// The conversation that an id means now.
-pub(crate) fn conversation_behind(conn: &Connection, id: ConversationId) -> Result<ConversationId, StoreError> {
+/// The conversation that this one was merged into, or itself.
+pub(crate) fn current_conversation(conn: &Connection, id: ConversationId) -> Result<ConversationId, StoreError> {
     let mut read = conn.prepare_cached("SELECT merged_into FROM conversations WHERE id = ?1")?;
     let into: Option<Option<i64>> = read.query_row([id.0], |row| row.get(0)).optional()?;
     Ok(into.flatten().map_or(id, ConversationId))
 }
 
-/// What of a merge is to be done besides the rows.
-struct Merging {
+/// The result of merging the rows.
+struct MergedRows {
     report: MergeReport,
-    /// Neither of the two is a member any more, and one was.
+    /// Whether a membership ended.
     left: bool,
 }
 
 impl Tx<'_> {
-    /// Merges `gone` into `keep`; `dry`: says what would move, and nothing is changed.
+    /// Merges `gone` into `keep`. With `dry_run` it only reports what would move.
     pub(crate) fn merge(
         &mut self,
         keep: ContactId,
@@ -72,7 +72,7 @@ impl Tx<'_> {
         dry: bool,
         now: Timestamp,
     ) -> Result<MergeReport, StoreError> {
-        let (kept, going) = (self.met(keep)?, self.met(gone)?);
+        let (kept, going) = (self.read_contact(keep)?, self.read_contact(gone)?);
         if kept.contact.id == going.contact.id {
             return Err(StoreError::SameContact { one: keep, other: gone, is: kept.contact.id });
         }
@@ -82,55 +82,58 @@ impl Tx<'_> {
             self.conn.execute_batch("ROLLBACK TO merge; RELEASE merge")?;
             return done.map(|done| done.report);
         }
-        let Merging { report, left } = self.merge_rows(&kept, &going, now)?;
-        // Everything at hand may name who is gone.
-        self.shadow.people.clear();
-        self.shadow.people.merged = load_merged(self.conn)?;
-        self.tell_merge(&report, left, now)?;
+        let MergedRows { report, left } = self.merge_rows(&kept, &going, now)?;
+        // The cache may contain the merged contact.
+        self.cache.people.clear();
+        self.cache.people.merged = load_merged(self.conn)?;
+        self.append_merge_events(&report, left, now)?;
         Ok(report)
     }
 
-    /// These two are not one person: they are not proposed again. In either order.
-    pub(crate) fn keep_apart(&mut self, one: ContactId, other: ContactId, now: Timestamp) -> Result<(), StoreError> {
-        let (a, b) = (self.met(one)?.contact.id, self.met(other)?.contact.id);
+    /// Marks two contacts as different people. The order does not matter.
+    pub(crate) fn mark_distinct(&mut self, one: ContactId, other: ContactId, now: Timestamp) -> Result<(), StoreError> {
+        let (a, b) = (self.read_contact(one)?.contact.id, self.read_contact(other)?.contact.id);
         if a == b {
             return Err(StoreError::SameContact { one, other, is: a });
         }
         self.conn
-            .prepare_cached("INSERT INTO kept_apart (a, b, at) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING")?
+            .prepare_cached(
+                "INSERT INTO distinct_contacts (lower, higher, marked_at) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
+            )?
             .execute([a.0.min(b.0), a.0.max(b.0), now.0])?;
         Ok(())
     }
 
-    /// The contact behind an id, as it is on disk.
-    fn met(&self, id: ContactId) -> Result<Person, StoreError> {
+    /// Reads the contact with this id, or the one that it was merged into.
+    fn read_contact(&self, id: ContactId) -> Result<Person, StoreError> {
         load_person(self.conn, id)?.ok_or_else(|| StoreError::NotFound { what: "contact", id: id.to_string() })
     }
 
-    fn merge_rows(&mut self, kept: &Person, going: &Person, now: Timestamp) -> Result<Merging, StoreError> {
+    fn merge_rows(&mut self, kept: &Person, going: &Person, now: Timestamp) -> Result<MergedRows, StoreError> {
         let (keep, gone) = (kept.contact.id, going.contact.id);
         let mut report = MergeReport::new(keep, gone);
         report.names = self
             .conn
             .prepare_cached("UPDATE aliases SET contact = ?1 WHERE contact = ?2")?
             .execute([keep.0, gone.0])?;
-        self.merge_clashes(keep, gone)?;
+        self.merge_conflicts(keep, gone)?;
         self.merge_conversations(keep, gone, &mut report)?;
-        let version = self.shadow.next_version();
-        self.give_up_drafts()?;
+        let version = self.cache.next_version();
+        self.abandon_drafts()?;
         self.move_scope(Scope::Contact(gone), Scope::Contact(keep), version, now, &mut report)?;
         for (from, into) in report.joined.clone() {
             self.move_scope(Scope::Conversation(from), Scope::Conversation(into), version, now, &mut report)?;
         }
         self.merge_groups(keep, gone, &mut report)?;
-        let (one, membership) = as_one(kept, going);
-        (report.before, report.after) = (standing(&kept.contact), standing(&one));
+        let (one, membership) = merged_contact(kept, going);
+        (report.before, report.after) = (status_of(&kept.contact), status_of(&one));
         self.write_merged(&one, membership, gone)?;
         let was_member = [kept, going].iter().any(|person| person.membership == Membership::Member);
-        Ok(Merging { report, left: was_member && membership != Membership::Member })
+        Ok(MergedRows { report, left: was_member && membership != Membership::Member })
     }
 
-    /// The kept contact as it is now, and a pointer where the other was. What pointed to that one points here.
+    /// Updates the kept contact and makes the other, and whatever was merged into that, point to
+    /// it.
     fn write_merged(&self, one: &Contact, membership: Membership, gone: ContactId) -> Result<(), StoreError> {
         let ms = |at: Option<Timestamp>| at.map(|at| at.0);
         self.conn
@@ -158,24 +161,25 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Names that both came under are no clash any more; those with others are the kept contact's.
-    fn merge_clashes(&self, keep: ContactId, gone: ContactId) -> Result<(), StoreError> {
+    /// Deletes conflicts between the two; those with others become the kept contact's.
+    fn merge_conflicts(&self, keep: ContactId, gone: ContactId) -> Result<(), StoreError> {
         for sql in [
-            "UPDATE OR REPLACE alias_clashes SET claimed = ?1 WHERE claimed = ?2",
-            "UPDATE alias_clashes SET holder = ?1 WHERE holder = ?2",
-            "INSERT INTO kept_apart (a, b, at)
-             SELECT min(other, ?1), max(other, ?1), at FROM (SELECT a + b - ?2 AS other, at FROM kept_apart WHERE ?2 IN (a, b))
+            "UPDATE OR REPLACE alias_conflicts SET claimant = ?1 WHERE claimant = ?2",
+            "UPDATE alias_conflicts SET holder = ?1 WHERE holder = ?2",
+            "INSERT INTO distinct_contacts (lower, higher, marked_at)
+             SELECT min(other, ?1), max(other, ?1), marked_at
+             FROM (SELECT lower + higher - ?2 AS other, marked_at FROM distinct_contacts WHERE ?2 IN (lower, higher))
              WHERE other <> ?1 ON CONFLICT DO NOTHING",
         ] {
             self.conn.prepare_cached(sql)?.execute([keep.0, gone.0])?;
         }
-        self.conn.prepare_cached("DELETE FROM kept_apart WHERE ?1 IN (a, b)")?.execute([gone.0])?;
-        self.conn.prepare_cached("DELETE FROM alias_clashes WHERE holder = claimed")?.execute([])?;
+        self.conn.prepare_cached("DELETE FROM distinct_contacts WHERE ?1 IN (lower, higher)")?.execute([gone.0])?;
+        self.conn.prepare_cached("DELETE FROM alias_conflicts WHERE holder = claimant")?.execute([])?;
         Ok(())
     }
 
-    /// Conversations on a channel that only one had move; of two on one channel one stays, with the later window and the
-    /// address of whoever wrote last.
+    /// Moves conversations on channels that only one of them uses. Of two on one channel, one
+    /// stays, with the later window and the address of the later message.
     fn merge_conversations(
         &self,
         keep: ContactId,
@@ -211,9 +215,9 @@ impl Tx<'_> {
 
     fn join_conversations(&self, from: i64, into: i64) -> Result<(), StoreError> {
         for sql in [
-            // What was told of the window that stands: it is not told again, and one that nobody was told of is.
-            "UPDATE windows SET (due_at, told_until, told_lead_ms) =
-                 (SELECT min(windows.due_at, w.due_at), w.told_until, w.told_lead_ms FROM windows w WHERE w.conversation = ?1)
+            // The later window's last notice counts, so that none is repeated or omitted.
+            "UPDATE windows SET (due_at, notified_until, notified_lead_ms) =
+                 (SELECT min(windows.due_at, w.due_at), w.notified_until, w.notified_lead_ms FROM windows w WHERE w.conversation = ?1)
              WHERE conversation = ?2 AND EXISTS (SELECT 1 FROM windows w WHERE w.conversation = ?1)
                AND (SELECT window_until FROM conversations WHERE id = ?1) >
                    (SELECT window_until FROM conversations WHERE id = ?2)",
@@ -235,10 +239,10 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// The event of it, in a conversation of theirs; and that they are no member, where that is so by it.
-    fn tell_merge(&mut self, report: &MergeReport, left: bool, now: Timestamp) -> Result<(), StoreError> {
-        let Some(place) = self.place_of(report.kept)? else { return Ok(()) };
-        let merged = Merged { contact: report.gone, conversations: report.joined.clone() };
+    /// Appends the events: the merge, and the end of a membership.
+    fn append_merge_events(&mut self, report: &MergeReport, left: bool, now: Timestamp) -> Result<(), StoreError> {
+        let Some(place) = self.latest_conversation(report.kept)? else { return Ok(()) };
+        let merged = MergedContact { contact: report.gone, conversations: report.joined.clone() };
         let change = EventBody::ContactChanged {
             change: "merged".to_owned(),
             merged: Some(Box::new(merged)),
@@ -251,8 +255,9 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Where this contact was heard last; else a group they are in. Somebody without either has met nobody, and no plugin.
-    pub(crate) fn place_of(&self, contact: ContactId) -> Result<Option<ConversationId>, StoreError> {
+    /// The conversation in which the contact wrote last, else a group that they are in. A contact
+    /// with neither is unknown to plugins.
+    pub(crate) fn latest_conversation(&self, contact: ContactId) -> Result<Option<ConversationId>, StoreError> {
         let sql = "SELECT id FROM (SELECT id, last_inbound_at AS at FROM conversations WHERE contact = ?1
                  UNION ALL SELECT conversation, -1 FROM group_members WHERE contact = ?1) ORDER BY at DESC, id LIMIT 1";
         let place = self.conn.prepare_cached(sql)?.query_row([contact.0], |row| row.get(0).map(ConversationId));
@@ -260,15 +265,16 @@ impl Tx<'_> {
     }
 }
 
-/// The two as one: what the kept one lacks is the other's, the longer acquaintance counts, and the stricter wish stands.
-fn as_one(kept: &Person, going: &Person) -> (Contact, Membership) {
+/// The merged contact: missing values come from the other, the earlier dates and the stricter
+/// consent apply.
+fn merged_contact(kept: &Person, going: &Person) -> (Contact, Membership) {
     let (a, b) = (&kept.contact, &going.contact);
     let earlier = |a: Option<Timestamp>, b: Option<Timestamp>| [a, b].into_iter().flatten().min();
     let membership = match (a.opted_out_since, b.opted_out_since) {
-        // Whoever said STOP is what STOP made of them, as both.
+        // STOP determines the membership of both.
         (Some(_), None) => kept.membership,
         (None, Some(_)) => going.membership,
-        _ => stronger(kept.membership, going.membership),
+        _ => merged_membership(kept.membership, going.membership),
     };
     let member_since = earlier(a.member_since, b.member_since).filter(|_| membership == Membership::Member);
     let one = Contact {
@@ -284,14 +290,14 @@ fn as_one(kept: &Person, going: &Person) -> (Contact, Membership) {
     (one, membership)
 }
 
-/// Who is a member is one; and who ever said anything about it is not asked again.
-fn stronger(a: Membership, b: Membership) -> Membership {
+/// A membership of either counts, and so does a decision of either.
+fn merged_membership(a: Membership, b: Membership) -> Membership {
     use Membership::{Declined, Left, Member, Unasked};
     [Member, Left, Declined].into_iter().find(|one| a == *one || b == *one).unwrap_or(Unasked)
 }
 
-fn standing(contact: &Contact) -> Standing {
-    Standing {
+fn status_of(contact: &Contact) -> ContactStatus {
+    ContactStatus {
         member_since: contact.member_since,
         opted_out_since: contact.opted_out_since,
         marketing_stopped_since: contact.marketing_stopped_since,
@@ -299,9 +305,9 @@ fn standing(contact: &Contact) -> Standing {
 }
 
 impl Reader {
-    /// The contact that an id means now: another one, where it was merged.
-    pub fn contact_behind(&self, id: ContactId) -> Result<ContactId, StoreError> {
-        self.one(|conn| contact_behind(conn, id))
+    /// The contact that this one was merged into, or itself.
+    pub fn current_contact(&self, id: ContactId) -> Result<ContactId, StoreError> {
+        self.one(|conn| current_contact(conn, id))
     }
 }
 
@@ -315,9 +321,9 @@ mod tests {
             created_at: Timestamp(since),
             member_since: (membership == Membership::Member).then_some(Timestamp(since)),
             opted_out_since: opted_out.map(Timestamp),
-            ..Contact::nobody()
+            ..Contact::unknown()
         };
-        Person { contact, membership, talks: Vec::new() }
+        Person { contact, membership, conversations: Vec::new() }
     }
 
     #[test]
@@ -330,14 +336,14 @@ mod tests {
             ((Unasked, None), (Declined, None), Declined, None),
             ((Member, None), (Left, Some(7)), Left, Some(7)),
             ((Member, None), (Declined, Some(7)), Declined, Some(7)),
-            // JOIN after STOP: a member who wants no messages.
+            // JOIN after STOP: a member who has opted out of messages.
             ((Member, Some(5)), (Left, None), Member, Some(5)),
             ((Left, Some(5)), (Member, Some(7)), Member, Some(5)),
         ] {
             for (kept, going) in
                 [(person(a, 1, a_out), person(b, 2, b_out)), (person(b, 2, b_out), person(a, 1, a_out))]
             {
-                let (one, membership) = as_one(&kept, &going);
+                let (one, membership) = merged_contact(&kept, &going);
                 let case = format!("{a:?} {a_out:?} and {b:?} {b_out:?}");
                 assert_eq!((membership, one.opted_out_since), (is, is_out.map(Timestamp)), "{case}");
                 assert_eq!(one.member_since.is_some(), is == Member, "{case}");

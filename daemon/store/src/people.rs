@@ -1,4 +1,4 @@
-//! Contacts, their names and their conversations: how they are read, kept at hand, and shown as a [`ConversationView`].
+//! Contacts and conversations: reading them, and the writer's cache of them.
 
 use crate::StoreError;
 use crate::cache::{ById, Cache};
@@ -10,16 +10,16 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// Whether someone belongs to the community. The numbers are what the store keeps.
+/// The relation of a contact to the community. The store keeps the numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum Membership {
     /// Never asked: the first message makes them a member.
     Unasked = 0,
     Member = 1,
-    /// Was one: the next time is `again`.
+    /// Was a member; rejoining counts as `again`.
     Left = 2,
-    /// Said no before ever being one.
+    /// Declined without having been a member.
     Declined = 3,
 }
 
@@ -34,18 +34,18 @@ impl Membership {
     }
 }
 
-/// A contact, with what only the store needs.
+/// A contact with the store's own columns.
 #[derive(Clone, Debug)]
 pub(crate) struct Person {
     pub(crate) contact: Contact,
     pub(crate) membership: Membership,
-    /// Their conversations, by channel.
-    pub(crate) talks: Vec<(Arc<str>, ConversationId)>,
+    /// Their conversations by channel.
+    pub(crate) conversations: Vec<(Arc<str>, ConversationId)>,
 }
 
 /// A conversation.
 #[derive(Clone, Debug)]
-pub(crate) struct Talk {
+pub(crate) struct ConversationRow {
     pub(crate) id: ConversationId,
     pub(crate) channel: Arc<str>,
     pub(crate) contact: Option<ContactId>,
@@ -55,11 +55,11 @@ pub(crate) struct Talk {
     pub(crate) last_inbound_at: i64,
     pub(crate) window_until: i64,
     pub(crate) free_entry_until: Option<Timestamp>,
-    /// Its window is looked after: see `windows`.
+    /// Whether the window has a check (see `windows`).
     pub(crate) watched: bool,
 }
 
-impl Talk {
+impl ConversationRow {
     /// The conversation as the rest of Beadle sees it.
     pub(crate) fn view(&self, contact: Contact) -> ConversationView {
         ConversationView {
@@ -74,27 +74,27 @@ impl Talk {
     }
 }
 
-/// The people lately met.
+/// The recently used contacts and conversations.
 pub(crate) struct People {
     aliases: Cache<Alias, ContactId>,
     persons: ById<ContactId, Person>,
-    talks: ById<ConversationId, Talk>,
+    conversations: ById<ConversationId, ConversationRow>,
     groups: Cache<(Arc<str>, String), ConversationId>,
-    /// Channel names, each once in memory. As many as the configuration ever had.
+    /// Channel names, shared. There are as many as the configuration ever had.
     channels: HashMap<String, Arc<str>>,
-    /// Who and what is one with another now.
+    /// Merged contacts and conversations.
     pub(crate) merged: MergedScopes,
 }
 
 impl People {
-    /// Keeps so many at hand.
-    pub(crate) fn new(most: usize) -> Self {
+    /// A cache for `capacity` contacts.
+    pub(crate) fn new(capacity: usize) -> Self {
         Self {
-            // A WhatsApp id, the number in it and a user id: three names are usual.
-            aliases: Cache::new(most.saturating_mul(3)),
-            persons: Cache::new(most),
-            talks: Cache::new(most),
-            groups: Cache::new(most),
+            // A WhatsApp id, its phone number and a user id: three aliases are usual.
+            aliases: Cache::new(capacity.saturating_mul(3)),
+            persons: Cache::new(capacity),
+            conversations: Cache::new(capacity),
+            groups: Cache::new(capacity),
             channels: HashMap::new(),
             merged: MergedScopes::new(),
         }
@@ -103,23 +103,23 @@ impl People {
     pub(crate) fn clear(&mut self) {
         self.aliases.clear();
         self.persons.clear();
-        self.talks.clear();
+        self.conversations.clear();
         self.groups.clear();
     }
 
-    /// What a scope is now: another one, where its contact or conversation was merged.
+    /// The scope that this one was merged into, or itself.
     pub(crate) fn resolve(&self, scope: Scope) -> Scope {
         self.merged.get(&scope).copied().unwrap_or(scope)
     }
 
-    fn met(&self, id: ContactId) -> ContactId {
+    fn merged_into(&self, id: ContactId) -> ContactId {
         match self.resolve(Scope::Contact(id)) {
             Scope::Contact(now) => now,
             _ => id,
         }
     }
 
-    /// The conversation behind an id.
+    /// The conversation that this one was merged into, or itself.
     pub(crate) fn conversation(&self, id: ConversationId) -> ConversationId {
         match self.resolve(Scope::Conversation(id)) {
             Scope::Conversation(now) => now,
@@ -136,8 +136,8 @@ impl People {
         channel
     }
 
-    /// Whose name it is, or whose its other spelling is: some countries write one number in two ways.
-    pub(crate) fn holder_either_way(
+    /// The contact with this alias or with the other spelling of its phone number.
+    pub(crate) fn holder_in_any_spelling(
         &mut self,
         conn: &Connection,
         alias: &Alias,
@@ -152,7 +152,7 @@ impl People {
         }
     }
 
-    /// Whose name it is.
+    /// The contact with this alias.
     pub(crate) fn holder(&mut self, conn: &Connection, alias: &Alias) -> Result<Option<ContactId>, StoreError> {
         if let Some(holder) = self.aliases.copied(alias) {
             return Ok(Some(holder));
@@ -165,10 +165,10 @@ impl People {
     }
 
     pub(crate) fn person(&mut self, conn: &Connection, id: ContactId) -> Result<Option<&mut Person>, StoreError> {
-        let id = self.met(id);
+        let id = self.merged_into(id);
         if self.persons.get(&id).is_none() {
             let Some(mut person) = load_person(conn, id)? else { return Ok(None) };
-            for (channel, _) in &mut person.talks {
+            for (channel, _) in &mut person.conversations {
                 *channel = self.channel(channel);
             }
             self.persons.insert(id, person);
@@ -176,14 +176,18 @@ impl People {
         Ok(self.persons.get(&id))
     }
 
-    pub(crate) fn talk(&mut self, conn: &Connection, id: ConversationId) -> Result<Option<&mut Talk>, StoreError> {
+    pub(crate) fn conversation_row(
+        &mut self,
+        conn: &Connection,
+        id: ConversationId,
+    ) -> Result<Option<&mut ConversationRow>, StoreError> {
         let id = self.conversation(id);
-        if self.talks.get(&id).is_none() {
-            let Some(mut talk) = load_talk(conn, id)? else { return Ok(None) };
+        if self.conversations.get(&id).is_none() {
+            let Some(mut talk) = load_conversation(conn, id)? else { return Ok(None) };
             talk.channel = self.channel(&talk.channel);
-            self.talks.insert(id, talk);
+            self.conversations.insert(id, talk);
         }
-        Ok(self.talks.get(&id))
+        Ok(self.conversations.get(&id))
     }
 
     /// The conversation of a group.
@@ -207,44 +211,44 @@ impl People {
         Ok(id)
     }
 
-    /// The conversation with this person in it (in a group, the one who wrote; else whom it is with).
+    /// The conversation with its contact, or in a group with this or the last author.
     pub(crate) fn view(
         &mut self,
         conn: &Connection,
         id: ConversationId,
         contact: Option<ContactId>,
     ) -> Result<Option<Arc<ConversationView>>, StoreError> {
-        let Some(talk) = self.talk(conn, id)? else { return Ok(None) };
+        let Some(talk) = self.conversation_row(conn, id)? else { return Ok(None) };
         let Some(contact) = talk.contact.or(contact).or(talk.last_contact) else {
-            return Ok(Some(Arc::new(talk.view(Contact::nobody()))));
+            return Ok(Some(Arc::new(talk.view(Contact::unknown()))));
         };
         let view = talk.clone();
         let Some(person) = self.person(conn, contact)? else { return Ok(None) };
         Ok(Some(Arc::new(view.view(person.contact.clone()))))
     }
 
-    pub(crate) fn keep_alias(&mut self, alias: Alias, contact: ContactId) {
+    pub(crate) fn insert_alias(&mut self, alias: Alias, contact: ContactId) {
         self.aliases.insert(alias, contact);
     }
 
-    pub(crate) fn keep_person(&mut self, person: Person) {
+    pub(crate) fn insert_person(&mut self, person: Person) {
         self.persons.insert(person.contact.id, person);
     }
 
-    /// A conversation's window is not looked after any more.
-    pub(crate) fn unwatch(&mut self, id: ConversationId) {
-        // One that is not at hand is read as it is then.
-        if let Some(talk) = self.talks.get(&id) {
+    /// The conversation's window has no check any more.
+    pub(crate) fn clear_window_check(&mut self, id: ConversationId) {
+        // If it is not cached, it will be read with the new value.
+        if let Some(talk) = self.conversations.get(&id) {
             talk.watched = false;
         }
     }
 
-    pub(crate) fn keep_talk(&mut self, talk: Talk) {
-        self.talks.insert(talk.id, talk);
+    pub(crate) fn insert_conversation(&mut self, talk: ConversationRow) {
+        self.conversations.insert(talk.id, talk);
     }
 }
 
-/// Whose name it is, from disk.
+/// Reads the contact with this alias.
 pub(crate) fn find_alias(conn: &Connection, alias: &Alias) -> Result<Option<ContactId>, StoreError> {
     let mut find = conn.prepare_cached("SELECT contact FROM aliases WHERE kind = ?1 AND value = ?2")?;
     let holder = find.query_row(params![alias.kind as i64, alias.value], |row| row.get(0).map(ContactId));
@@ -268,32 +272,32 @@ pub(crate) fn contact_of(row: &Row<'_>) -> rusqlite::Result<Contact> {
     })
 }
 
-/// A contact by its id, or by that of one that was merged into it: what stands behind `id = `.
-pub(crate) const CONTACT_BEHIND: &str = "(SELECT coalesce(merged_into, id) FROM contacts WHERE id = ?1)";
+/// SQL for the id of a contact, or of the one that it was merged into.
+pub(crate) const CURRENT_CONTACT: &str = "(SELECT coalesce(merged_into, id) FROM contacts WHERE id = ?1)";
 
-/// A person, also by an id that was merged into theirs.
+/// Reads a contact, also by the id of a merged one.
 pub(crate) fn load_person(conn: &Connection, id: ContactId) -> Result<Option<Person>, StoreError> {
-    let sql = format!("SELECT {CONTACT}, membership FROM contacts WHERE id = {CONTACT_BEHIND}");
+    let sql = format!("SELECT {CONTACT}, membership FROM contacts WHERE id = {CURRENT_CONTACT}");
     let mut read = conn.prepare_cached(&sql)?;
     let person = read.query_row([id.0], |row| Ok((contact_of(row)?, row.get(8)?))).optional()?;
     let Some((contact, membership)) = person else { return Ok(None) };
     let id = contact.id;
-    let talks = conn
+    let conversations = conn
         .prepare_cached("SELECT channel, id FROM conversations WHERE contact = ?1")?
         .query_map([id.0], |row| Ok((row.get(0)?, ConversationId(row.get(1)?))))?
         .collect::<Result<_, _>>()?;
-    Ok(Some(Person { contact, membership: Membership::from_number(membership), talks }))
+    Ok(Some(Person { contact, membership: Membership::from_number(membership), conversations }))
 }
 
-/// A conversation, also by an id that was merged into its own.
-pub(crate) fn load_talk(conn: &Connection, id: ConversationId) -> Result<Option<Talk>, StoreError> {
+/// Reads a conversation, also by the id of a merged one.
+pub(crate) fn load_conversation(conn: &Connection, id: ConversationId) -> Result<Option<ConversationRow>, StoreError> {
     let mut read = conn.prepare_cached(
         "SELECT channel, contact, platform_group, last_contact, address_kind, address, last_inbound_at, window_until,
              free_entry_until, EXISTS (SELECT 1 FROM windows WHERE windows.conversation = conversations.id), id
          FROM conversations WHERE id = (SELECT coalesce(merged_into, id) FROM conversations WHERE id = ?1)",
     )?;
     let talk = read.query_row([id.0], |row| {
-        let talk = Talk {
+        let talk = ConversationRow {
             id: ConversationId(row.get(10)?),
             channel: row.get(0)?,
             contact: row.get::<_, Option<i64>>(1)?.map(ContactId),
@@ -312,15 +316,15 @@ pub(crate) fn load_talk(conn: &Connection, id: ConversationId) -> Result<Option<
     Ok(Some(talk))
 }
 
-/// A conversation as it is on disk now, with this person in it where it is a group's.
+/// Reads a conversation with its contact, or in a group with this or the last author.
 pub(crate) fn load_view(
     conn: &Connection,
     id: ConversationId,
     contact: Option<ContactId>,
 ) -> Result<Option<ConversationView>, StoreError> {
-    let Some(talk) = load_talk(conn, id)? else { return Ok(None) };
+    let Some(talk) = load_conversation(conn, id)? else { return Ok(None) };
     let Some(contact) = talk.contact.or(contact).or(talk.last_contact) else {
-        return Ok(Some(talk.view(Contact::nobody())));
+        return Ok(Some(talk.view(Contact::unknown())));
     };
     Ok(load_person(conn, contact)?.map(|person| talk.view(person.contact)))
 }

@@ -1,6 +1,5 @@
-//! Plugins as the store knows them besides their state: whether they take part, and what is to be remembered of them.
-//!
-//! What a record says is the caller's; here it is text.
+//! Plugins in the store, apart from their state: whether they run, and the catalog's record, which
+//! is opaque text here.
 
 use crate::StoreError;
 use crate::codec::to_json;
@@ -9,25 +8,25 @@ use crate::writer::Tx;
 use beadle_model::PluginNo;
 use rusqlite::params;
 
-/// A plugin that has a number; more than are installed now.
+/// A plugin that has a number. Not all of them are installed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PluginRow {
     /// Its number.
     pub no: PluginNo,
     /// Its name.
     pub name: String,
-    /// What was written down by [`crate::Store::set_plugin_record`].
+    /// The record written by [`crate::Store::set_plugin_record`].
     pub record: Option<String>,
 }
 
-/// What a purge removed.
+/// What a purge deleted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Purged {
-    /// Values of its state, and of those it had before.
+pub struct PurgeReport {
+    /// State values, including those of previous states.
     pub values: usize,
     /// Timers.
     pub timers: usize,
-    /// Events that waited for it.
+    /// Waiting events.
     pub events: usize,
 }
 
@@ -38,19 +37,19 @@ impl Tx<'_> {
         Ok(())
     }
 
-    pub(crate) fn set_present(&self, plugins: &[PluginNo]) -> Result<(), StoreError> {
+    pub(crate) fn set_present_plugins(&self, plugins: &[PluginNo]) -> Result<(), StoreError> {
         let list = to_json("a list of plugins", &plugins)?;
         self.conn
-            .prepare_cached("UPDATE plugins SET away = no NOT IN (SELECT value FROM json_each(?1))")?
+            .prepare_cached("UPDATE plugins SET absent = no NOT IN (SELECT value FROM json_each(?1))")?
             .execute([list])?;
         Ok(())
     }
 
-    pub(crate) fn purge_plugin(&self, plugin: PluginNo) -> Result<Purged, StoreError> {
-        let purged = Purged {
+    pub(crate) fn purge_plugin(&self, plugin: PluginNo) -> Result<PurgeReport, StoreError> {
+        let purged = PurgeReport {
             values: self
                 .conn
-                .prepare_cached("DELETE FROM state WHERE state_no IN (SELECT no FROM states WHERE plugin = ?1)")?
+                .prepare_cached("DELETE FROM state_values WHERE state_no IN (SELECT no FROM states WHERE plugin = ?1)")?
                 .execute([plugin.0])?,
             timers: self.conn.prepare_cached("DELETE FROM timers WHERE plugin = ?1")?.execute([plugin.0])?,
             events: self
@@ -67,7 +66,7 @@ impl Tx<'_> {
 }
 
 impl Reader {
-    /// Plugins that have a number, with what is remembered of them.
+    /// All plugins with a number.
     pub fn plugins(&self) -> Result<Vec<PluginRow>, StoreError> {
         self.one(|conn| {
             let mut read = conn.prepare_cached("SELECT no, name, record FROM plugins ORDER BY no")?;

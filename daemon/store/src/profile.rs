@@ -1,4 +1,4 @@
-//! What a person says of a contact, where the platform tells nothing: which language they speak, and where they live.
+//! Changes of a contact by an operator: language and time zone.
 
 use crate::StoreError;
 use crate::people::load_person;
@@ -6,7 +6,7 @@ use crate::writer::Tx;
 use beadle_model::{Contact, ContactId, EventBody, Timestamp};
 use rusqlite::params;
 
-/// What is to be known of a contact from now on; what is none stays as it is, what is empty is not known any more.
+/// Changes of a contact. Omitted fields are unchanged; an empty value clears one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ContactEdit {
     /// BCP 47.
@@ -16,7 +16,7 @@ pub struct ContactEdit {
 }
 
 impl Tx<'_> {
-    /// Writes it down, and tells who observes contacts, where anything changed.
+    /// Applies the changes and appends an event, unless nothing changed.
     pub(crate) fn edit_contact(
         &mut self,
         id: ContactId,
@@ -40,8 +40,8 @@ impl Tx<'_> {
         self.conn
             .prepare_cached("UPDATE contacts SET language = ?2, timezone = ?3 WHERE id = ?1")?
             .execute(params![contact.id.0, contact.language, contact.timezone])?;
-        self.shadow.people.keep_person(person);
-        if let Some(place) = self.place_of(contact.id)? {
+        self.cache.people.insert_person(person);
+        if let Some(place) = self.latest_conversation(contact.id)? {
             let body =
                 EventBody::ContactChanged { change: "edited".into(), merged: None, extra: serde_json::Value::Null };
             self.append_about(body, place, contact.id, now)?;

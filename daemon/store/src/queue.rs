@@ -1,37 +1,37 @@
-//! The queue before the writer: bounded, fair, and taken from in handfuls.
+//! The queue before the writer: bounded, first in first out, taken in batches.
 //!
-//! A job is one step with the channel its answer goes back on. Places are permits of a semaphore, so that callers can
-//! wait for one without a thread, or be told at once that there is none. The writer takes all that waits under one lock
-//! and is only woken when it sleeps.
+//! Places are permits of a semaphore, so that callers can wait for one without a thread, or learn
+//! at once that there is none. The writer takes all waiting jobs under one lock and is woken only
+//! when it sleeps.
 
 use crate::StoreError;
 use crate::writer::Tx;
+use parking_lot::{Condvar, Mutex, MutexGuard};
 use std::collections::VecDeque;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Semaphore, TryAcquireError, oneshot};
 
-/// One step, and where its answer goes.
+/// A step and the destination of its result.
 pub(crate) trait Job: Send {
-    /// Does it inside a transaction. May be called again, after that transaction was rolled back.
+    /// Runs inside a transaction. May be called again after a rollback.
     fn run(&mut self, tx: &mut Tx<'_>) -> Result<(), StoreError>;
 
-    /// Answers the caller: the transaction was committed, or it failed with this.
+    /// Answers the caller: the transaction was committed, or it failed with this error.
     fn answer(self: Box<Self>, failed: Option<StoreError>);
 
-    /// Whether it is worth trying while the disk is full.
-    fn when_full(&self) -> bool {
+    /// Whether to run it while storage fails.
+    fn runs_when_full(&self) -> bool {
         false
     }
 
-    /// The disk is at fault: what of it must not be lost is left with the writer.
-    fn keep(&mut self, _kept: &mut crate::settle::Kept) {}
+    /// Storage fails: moves what must not be lost to the writer.
+    fn defer(&mut self, _deferred: &mut crate::settle::Deferred) {}
 }
 
-/// A step written as a closure.
+/// A step as a closure.
 pub(crate) struct Ask<F, T> {
     pub(crate) run: F,
-    pub(crate) when_full: bool,
+    pub(crate) runs_when_full: bool,
     pub(crate) answer: Option<T>,
     pub(crate) to: oneshot::Sender<Result<T, StoreError>>,
 }
@@ -51,24 +51,24 @@ where
             Some(error) => Err(error),
             None => self.answer.ok_or(StoreError::Closed),
         };
-        // A caller that went away does not want to know.
+        // The caller may be gone.
         let _ = self.to.send(answer);
     }
 
-    fn when_full(&self) -> bool {
-        self.when_full
+    fn runs_when_full(&self) -> bool {
+        self.runs_when_full
     }
 }
 
 #[derive(Default)]
-struct Waiting {
+struct QueueState {
     jobs: VecDeque<Box<dyn Job>>,
     closed: bool,
     asleep: bool,
 }
 
 pub(crate) struct Queue {
-    waiting: Mutex<Waiting>,
+    waiting: Mutex<QueueState>,
     wake: Condvar,
     places: Semaphore,
     size: usize,
@@ -80,11 +80,11 @@ impl Queue {
         Self { waiting: Mutex::default(), wake: Condvar::new(), places: Semaphore::new(size), size }
     }
 
-    fn waiting(&self) -> MutexGuard<'_, Waiting> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    fn waiting(&self) -> MutexGuard<'_, QueueState> {
+        self.waiting.lock()
     }
 
-    /// Jobs that wait now.
+    /// The number of waiting jobs.
     pub(crate) fn depth(&self) -> usize {
         self.size.saturating_sub(self.places.available_permits())
     }
@@ -93,7 +93,7 @@ impl Queue {
         self.size
     }
 
-    /// Puts a job in, or says at once that there is no place.
+    /// Adds a job, or fails at once if the queue is full.
     pub(crate) fn try_put(&self, job: Box<dyn Job>) -> Result<(), StoreError> {
         match self.places.try_acquire() {
             Ok(place) => place.forget(),
@@ -103,7 +103,7 @@ impl Queue {
         self.push(job)
     }
 
-    /// Waits for a place: as long as the writer takes to make one, since every job in the queue ends.
+    /// Adds a job, waiting for a place if necessary.
     pub(crate) async fn put(&self, job: Box<dyn Job>) -> Result<(), StoreError> {
         self.places.acquire().await.map_err(|_| StoreError::Closed)?.forget();
         self.push(job)
@@ -122,36 +122,33 @@ impl Queue {
         Ok(())
     }
 
-    /// What waits, `most` at most, in order. Sleeps until there is something, or for `patience` where given; `None`
-    /// when the queue is closed and empty.
-    pub(crate) fn take(&self, most: usize, patience: Option<Duration>) -> Option<Vec<Box<dyn Job>>> {
+    /// Takes up to `limit` waiting jobs in order. Sleeps until there is one, or for `timeout`;
+    /// `None` once the queue is closed and empty.
+    pub(crate) fn take(&self, limit: usize, timeout: Option<Duration>) -> Option<Vec<Box<dyn Job>>> {
         let mut waiting = self.waiting();
         while waiting.jobs.is_empty() {
             if waiting.closed {
                 return None;
             }
             waiting.asleep = true;
-            match patience {
-                None => waiting = self.wake.wait(waiting).unwrap_or_else(PoisonError::into_inner),
-                Some(patience) => {
-                    let (guard, timeout) =
-                        self.wake.wait_timeout(waiting, patience).unwrap_or_else(PoisonError::into_inner);
-                    waiting = guard;
-                    if timeout.timed_out() {
+            match timeout {
+                None => self.wake.wait(&mut waiting),
+                Some(timeout) => {
+                    if self.wake.wait_for(&mut waiting, timeout).timed_out() {
                         break;
                     }
                 }
             }
         }
         waiting.asleep = false;
-        let count = waiting.jobs.len().min(most);
+        let count = waiting.jobs.len().min(limit);
         let jobs: Vec<_> = waiting.jobs.drain(..count).collect();
         drop(waiting);
         self.places.add_permits(jobs.len());
         Some(jobs)
     }
 
-    /// Nothing more goes in; what is in it is still done.
+    /// Refuses new jobs; those in the queue are still run.
     pub(crate) fn close(&self) {
         self.places.close();
         let mut waiting = self.waiting();
@@ -159,7 +156,7 @@ impl Queue {
         self.wake.notify_one();
     }
 
-    /// The writer is gone: nothing goes in any more, and whoever waits for an answer gets [`StoreError::Closed`].
+    /// The writer is gone: refuses new jobs, and answers waiting ones with [`StoreError::Closed`].
     pub(crate) fn abandon(&self) {
         self.close();
         self.waiting().jobs.clear();

@@ -1,8 +1,8 @@
-//! Schedules: which are configured, how far each plugin is with each, and what became of their planned moments.
+//! Schedules: the configured entries, each plugin's progress, and the outcome of each planned time.
 //!
-//! What is to happen is decided above, by a function that knows patterns and zones. Here it becomes true, in one transaction:
-//! the event, the row that tells of it, and how far the plan is. A moment that has fired has its row, so it does not fire
-//! again where the plan is gone through once more (a clock that was set back, an edit); its event's key would refuse it too.
+//! The scheduler decides outcomes; this module records them in one transaction: the event, its row,
+//! and the progress. A planned time that fired has a row, so it does not fire again if the plan is
+//! repeated (after the clock was set back or an edit); the key of its event would prevent it too.
 
 use crate::StoreError;
 use crate::step::EventKey;
@@ -11,46 +11,47 @@ use beadle_model::{EventBody, EventId, PluginNo, Timestamp};
 use rusqlite::{OptionalExtension, params};
 use std::collections::HashSet;
 
-/// An entry of the configuration.
+/// A configured schedule.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ScheduleEntry {
-    /// Its identity.
+    /// Its name, which identifies it.
     pub name: String,
-    /// The name that it had before, where nothing else is called so now.
+    /// Its former name (`renamed_from`). Its history moves to the new name unless another entry has
+    /// it.
     pub renamed_from: Option<String>,
-    /// A hash of what decides its moments.
+    /// A hash of what determines its times.
     pub plan: [u8; 16],
-    /// For whom it fires.
+    /// The plugins that it fires for.
     pub plugins: Vec<PluginNo>,
 }
 
-/// An entry as the store knows it.
+/// A schedule in the store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ScheduleRow {
-    /// Its number, which stays when it is renamed.
+    /// Its number, which a renaming keeps.
     pub no: i64,
-    /// For each plugin the moment up to which everything is decided.
+    /// For each plugin, the time up to which everything is decided.
     pub plugins: Vec<(PluginNo, Timestamp)>,
 }
 
-/// What becomes of a planned moment. The numbers are what the store keeps: never reuse one.
+/// The outcome of a planned time. The store keeps the numbers: never reuse one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum FiringOutcome {
-    /// It fired.
+    /// Fired on time.
     Fired = 1,
-    /// It was missed, and fired later.
+    /// Missed, and fired later.
     CaughtUp = 2,
-    /// The one before it was still being handled.
+    /// Skipped, because the previous event was still being handled.
     Skipped = 3,
-    /// It was missed, and did not fire.
+    /// Missed for good.
     Missed = 4,
-    /// A person had it fire, at no planned time.
+    /// Run by an operator, outside the plan.
     ByHand = 5,
 }
 
 impl FiringOutcome {
-    /// For people and JSON.
+    /// The name for people and JSON.
     pub fn name(self) -> &'static str {
         match self {
             FiringOutcome::Fired => "fired",
@@ -70,52 +71,52 @@ impl FiringOutcome {
     }
 }
 
-/// A moment, and what becomes of it.
+/// A planned time and its outcome.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Firing {
-    /// When it was to be.
+    /// The planned time.
     pub planned_at: Timestamp,
-    /// The same with its jitter.
+    /// The planned time plus jitter.
     pub due_at: Timestamp,
-    /// The zone of members that it is for; empty where it is for all.
+    /// The zone of members that it is for; empty for all.
     pub zone: String,
-    /// What becomes of it: `Skipped` is found out here.
+    /// The outcome. The store changes it to `Skipped` where events overlap.
     pub outcome: FiringOutcome,
-    /// Moments that it stands for.
+    /// The number of planned times that it covers.
     pub moments: u32,
-    /// The event that it becomes, with its key (none for what a person fires); none where it does not fire.
+    /// The event, with its key (`None` for a run by an operator); `None` if it does not fire.
     pub event: Option<(Option<EventKey>, EventBody)>,
 }
 
-/// What has come of one schedule for one plugin.
+/// The outcomes of one schedule for one plugin.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Share {
+pub struct ScheduleDecision {
     /// The schedule's number.
     pub schedule: i64,
-    /// For whom.
+    /// The plugin.
     pub plugin: PluginNo,
-    /// Everything up to here is decided by it.
+    /// The time up to which everything is decided.
     pub until: Timestamp,
-    /// In order.
+    /// The outcomes in order.
     pub firings: Vec<Firing>,
-    /// What fires in its time does not while the one before is still being handled.
+    /// Whether to skip a firing while the previous event is still being handled.
     pub skip_overlap: bool,
 }
 
-/// Moments that were decided, by what became of them.
+/// Planned times by outcome.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Tally {
-    /// Fired in their time.
+pub struct FiringCounts {
+    /// Fired on time.
     pub fired: u64,
-    /// Fired after they had been missed.
+    /// Missed, and fired later.
     pub caught_up: u64,
-    /// Left out because the one before was still being handled.
+    /// Skipped, because the previous event was still being handled.
     pub skipped: u64,
     /// Missed for good.
     pub missed: u64,
 }
 
-impl std::ops::AddAssign for Tally {
+impl std::ops::AddAssign for FiringCounts {
     fn add_assign(&mut self, more: Self) {
         self.fired += more.fired;
         self.caught_up += more.caught_up;
@@ -124,7 +125,7 @@ impl std::ops::AddAssign for Tally {
     }
 }
 
-impl Tally {
+impl FiringCounts {
     fn count(&mut self, outcome: FiringOutcome, moments: u32) {
         match outcome {
             FiringOutcome::Fired | FiringOutcome::ByHand => self.fired += 1,
@@ -136,7 +137,8 @@ impl Tally {
 }
 
 impl Tx<'_> {
-    /// Brings what is known into line with what is configured. What is new, was edited or came back begins behind `from`.
+    /// Brings the known schedules in line with these. New, edited and re-added ones start after
+    /// `from`.
     pub(crate) fn configure_schedules(
         &self,
         entries: &[ScheduleEntry],
@@ -167,8 +169,8 @@ impl Tx<'_> {
         from: Timestamp,
     ) -> Result<ScheduleRow, StoreError> {
         let mut known = self.find_schedule(&entry.name)?;
-        if let (None, Some(was)) = (&known, entry.renamed_from.as_deref().filter(|was| !names.contains(was))) {
-            known = self.find_schedule(was)?;
+        if let (None, Some(former)) = (&known, entry.renamed_from.as_deref().filter(|former| !names.contains(former))) {
+            known = self.find_schedule(former)?;
             if let Some((no, ..)) = known {
                 self.conn
                     .prepare_cached("UPDATE schedules SET name = ?2 WHERE no = ?1")?
@@ -191,7 +193,7 @@ impl Tx<'_> {
                 .prepare_cached("INSERT INTO schedules (name, plan) VALUES (?1, ?2)")?
                 .insert(params![entry.name, entry.plan])?,
         };
-        Ok(ScheduleRow { no, plugins: self.share_schedule(no, &entry.plugins, from)? })
+        Ok(ScheduleRow { no, plugins: self.set_schedule_plugins(no, &entry.plugins, from)? })
     }
 
     /// Its number, its plan, and whether it was removed.
@@ -201,8 +203,8 @@ impl Tx<'_> {
         Ok(find.query_row([name], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).optional()?)
     }
 
-    /// These plugins have a share in it, and no others.
-    fn share_schedule(
+    /// Sets the plugins of a schedule. Returns each with its progress.
+    fn set_schedule_plugins(
         &self,
         no: i64,
         plugins: &[PluginNo],
@@ -218,77 +220,86 @@ impl Tx<'_> {
                 .prepare_cached("DELETE FROM schedule_plugins WHERE schedule = ?1 AND plugin = ?2")?
                 .execute([no, plugin.0])?;
         }
-        let mut shares = Vec::with_capacity(plugins.len());
+        let mut decisions = Vec::with_capacity(plugins.len());
         for plugin in plugins {
             match known.iter().find(|(known, _)| known == plugin) {
-                Some(share) => shares.push(*share),
+                Some(decision) => decisions.push(*decision),
                 None => {
                     self.conn
                         .prepare_cached(
                             "INSERT INTO schedule_plugins (schedule, plugin, decided_until) VALUES (?1, ?2, ?3)",
                         )?
                         .execute(params![no, plugin.0, from.0])?;
-                    shares.push((*plugin, from));
+                    decisions.push((*plugin, from));
                 }
             }
         }
-        Ok(shares)
+        Ok(decisions)
     }
 
-    /// Makes it so: events, rows, and how far the plan is. Says for each share what became of its moments; none where the
-    /// plugin has no share any more or is away, and nothing was decided.
+    /// Records outcomes: events, rows and progress. Returns the counts per decision; `None` if the
+    /// plugin is absent or the schedule is no longer for it, and nothing was recorded.
     pub(crate) fn fire_schedules(
         &mut self,
-        shares: &[Share],
+        decisions: &[ScheduleDecision],
         now: Timestamp,
-    ) -> Result<Vec<Option<Tally>>, StoreError> {
-        shares.iter().map(|share| self.fire_share(share, now)).collect()
+    ) -> Result<Vec<Option<FiringCounts>>, StoreError> {
+        decisions.iter().map(|decision| self.record_decision(decision, now)).collect()
     }
 
-    fn fire_share(&mut self, share: &Share, now: Timestamp) -> Result<Option<Tally>, StoreError> {
+    fn record_decision(
+        &mut self,
+        decision: &ScheduleDecision,
+        now: Timestamp,
+    ) -> Result<Option<FiringCounts>, StoreError> {
         let moved = self
             .conn
             .prepare_cached(
                 "UPDATE schedule_plugins SET decided_until = ?3 WHERE schedule = ?1 AND plugin = ?2
-                 AND plugin NOT IN (SELECT no FROM plugins WHERE away = 1)",
+                 AND plugin NOT IN (SELECT no FROM plugins WHERE absent = 1)",
             )?
-            .execute(params![share.schedule, share.plugin.0, share.until.0])?;
+            .execute(params![decision.schedule, decision.plugin.0, decision.until.0])?;
         if moved == 0 {
             return Ok(None);
         }
-        let mut tally = Tally::default();
-        for firing in &share.firings {
-            if let Some((outcome, _)) = self.fire_one(share, firing, now)? {
-                tally.count(outcome, firing.moments);
+        let mut counts = FiringCounts::default();
+        for firing in &decision.firings {
+            if let Some((outcome, _)) = self.record_firing(decision, firing, now)? {
+                counts.count(outcome, firing.moments);
             }
         }
-        Ok(Some(tally))
+        Ok(Some(counts))
     }
 
-    /// What a person has fire now; the events that it became.
-    pub(crate) fn fire_by_hand(&mut self, shares: &[Share], now: Timestamp) -> Result<Vec<EventId>, StoreError> {
+    /// Records runs by an operator. Returns the events.
+    pub(crate) fn run_schedules_now(
+        &mut self,
+        decisions: &[ScheduleDecision],
+        now: Timestamp,
+    ) -> Result<Vec<EventId>, StoreError> {
         let mut events = Vec::new();
-        for share in shares {
-            for firing in &share.firings {
-                events.extend(self.fire_one(share, firing, now)?.and_then(|(_, event)| event));
+        for decision in decisions {
+            for firing in &decision.firings {
+                events.extend(self.record_firing(decision, firing, now)?.and_then(|(_, event)| event));
             }
         }
         Ok(events)
     }
 
-    /// One moment: what became of it, and the event. None where something had become of it before.
-    fn fire_one(
+    /// Records one planned time. Returns its outcome and event; `None` if it had an outcome
+    /// already.
+    fn record_firing(
         &mut self,
-        share: &Share,
+        decision: &ScheduleDecision,
         firing: &Firing,
         now: Timestamp,
     ) -> Result<Option<(FiringOutcome, Option<EventId>)>, StoreError> {
-        if firing.outcome != FiringOutcome::ByHand && !self.is_new_moment(share, firing)? {
+        if firing.outcome != FiringOutcome::ByHand && !self.is_undecided(decision, firing)? {
             return Ok(None);
         }
-        let overlaps = share.skip_overlap
+        let overlaps = decision.skip_overlap
             && firing.outcome == FiringOutcome::Fired
-            && self.is_still_handled(share, &firing.zone)?;
+            && self.is_still_running(decision, &firing.zone)?;
         let outcome = if overlaps { FiringOutcome::Skipped } else { firing.outcome };
         let mut event = None;
         if let (Some((key, body)), false) = (&firing.event, overlaps) {
@@ -297,7 +308,7 @@ impl Tx<'_> {
             {
                 return Ok(None);
             }
-            event = Some(EventId(self.shadow.next_event));
+            event = Some(EventId(self.cache.next_event));
             self.append_own(*key, body.clone(), None, (now, now))?;
         }
         self.conn
@@ -306,10 +317,10 @@ impl Tx<'_> {
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
             )?
             .execute(params![
-                share.schedule,
+                decision.schedule,
                 firing.planned_at.0,
                 firing.due_at.0,
-                share.plugin.0,
+                decision.plugin.0,
                 firing.zone,
                 outcome as i64,
                 now.0,
@@ -319,9 +330,10 @@ impl Tx<'_> {
         Ok(Some((outcome, event)))
     }
 
-    /// Whether nothing became of a moment yet. One that a clock which ran ahead took for missed is new again.
-    fn is_new_moment(&self, share: &Share, firing: &Firing) -> Result<bool, StoreError> {
-        let place = params![share.schedule, firing.planned_at.0, share.plugin.0, firing.zone];
+    /// Whether a planned time has no outcome yet. One that was missed only because the clock was
+    /// ahead counts as new.
+    fn is_undecided(&self, decision: &ScheduleDecision, firing: &Firing) -> Result<bool, StoreError> {
+        let place = params![decision.schedule, firing.planned_at.0, decision.plugin.0, firing.zone];
         let known: Option<i64> = self
             .conn
             .prepare_cached(
@@ -345,15 +357,15 @@ impl Tx<'_> {
         }
     }
 
-    /// Whether the plugin is not through yet with the event before.
-    fn is_still_handled(&self, share: &Share, zone: &str) -> Result<bool, StoreError> {
+    /// Whether the plugin has not finished the previous event.
+    fn is_still_running(&self, decision: &ScheduleDecision, zone: &str) -> Result<bool, StoreError> {
         let state: Option<i64> = self
             .conn
             .prepare_cached(
                 "SELECT events.state FROM firings JOIN events ON events.id = firings.event
                  WHERE firings.schedule = ?1 AND firings.plugin = ?2 AND firings.zone = ?3 ORDER BY firings.id DESC LIMIT 1",
             )?
-            .query_row(params![share.schedule, share.plugin.0, zone], |row| row.get(0))
+            .query_row(params![decision.schedule, decision.plugin.0, zone], |row| row.get(0))
             .optional()?;
         Ok(state.is_some_and(|state| state < 2))
     }

@@ -1,21 +1,21 @@
-//! The schema's versions: numbered steps forward, a copy of the file before the first of them, and a clear "no" to what
-//! is newer than this program or not ours at all.
+//! The schema and its versions: numbered steps forward, a backup before the first of them, and an
+//! error for databases that are newer than this version or another program's.
 
 use crate::StoreError;
 use beadle_model::Timestamp;
 use rusqlite::{Connection, ErrorCode};
 use std::path::{Path, PathBuf};
 
-/// Step n makes version n of version n - 1. Never change one that was released: add the next.
+/// Step n migrates version n - 1 to n. Never change a released step; add another.
 pub(crate) const MIGRATIONS: &[&str] = &[include_str!("../schema/0001.sql")];
 
-/// `Bead`: the mark in the file's header by which a database of ours is known.
+/// `Bead`: marks the file as a Beadle database.
 const APPLICATION_ID: i64 = 0x4265_6164;
 
-/// Backups that are kept; each is as large as the database.
+/// The number of backups to keep; each is as large as the database.
 const BACKUPS: usize = 3;
 
-/// Brings the database to the newest version. `path`: its file, for the copy beside it and for errors.
+/// Migrates the database to the newest version. `path` is its file, for the backup and for errors.
 pub(crate) fn migrate(
     conn: &mut Connection,
     path: &Path,
@@ -29,7 +29,7 @@ pub(crate) fn migrate(
     }
     if 0 < found && found < known {
         let backup = back_up(conn, path, found, now)?;
-        tracing::info!(from = found, to = known, backup = %backup.display(), "the database moves to a newer schema");
+        tracing::info!(from = found, to = known, backup = %backup.display(), "migrating the database");
     }
     for (number, sql) in (1..).zip(migrations).skip_while(|(number, _)| *number <= found) {
         let step = conn.transaction()?;
@@ -41,7 +41,7 @@ pub(crate) fn migrate(
     Ok(())
 }
 
-/// The version of the schema; 0 for a file that is new.
+/// The schema version; 0 for a new file.
 fn version(conn: &Connection, path: &Path) -> Result<i64, StoreError> {
     let number = |pragma: &str| conn.query_row(pragma, [], |row| row.get::<_, i64>(0));
     let read = || -> rusqlite::Result<(i64, i64, i64)> {
@@ -59,22 +59,22 @@ fn version(conn: &Connection, path: &Path) -> Result<i64, StoreError> {
     }
 }
 
-/// A whole copy in `backups/` beside the database, and the oldest ones gone.
+/// Copies the database into `backups/` beside it, and deletes the oldest backups.
 fn back_up(conn: &Connection, path: &Path, version: i64, now: Timestamp) -> Result<PathBuf, StoreError> {
     let dir = path.with_file_name("backups");
-    std::fs::create_dir_all(&dir).map_err(StoreError::file("make", &dir))?;
-    // Colons are no part of a file's name everywhere. Times sort as text, and so do the names.
+    std::fs::create_dir_all(&dir).map_err(StoreError::file("create", &dir))?;
+    // Some file systems do not allow colons. The names sort by time.
     let backup = dir.join(format!("beadle-{}-v{version}.db", now.to_string().replace(':', "")));
-    // Written under another name first: what has its own name is whole.
+    // Written under a temporary name first, so that a file with its own name is complete.
     let part = backup.with_extension("part");
     let _ = std::fs::remove_file(&part);
     conn.execute("VACUUM INTO ?1", [part.to_string_lossy()])?;
     std::fs::rename(&part, &backup).map_err(StoreError::file("rename", &part))?;
-    forget_oldest(&dir);
+    delete_oldest(&dir);
     Ok(backup)
 }
 
-fn forget_oldest(dir: &Path) {
+fn delete_oldest(dir: &Path) {
     let Ok(entries) = std::fs::read_dir(dir) else { return };
     let mut backups: Vec<PathBuf> = entries
         .flatten()
@@ -84,7 +84,7 @@ fn forget_oldest(dir: &Path) {
     backups.sort();
     for old in backups.iter().rev().skip(BACKUPS) {
         if let Err(error) = std::fs::remove_file(old) {
-            tracing::warn!(path = %old.display(), %error, "an old backup could not be deleted");
+            tracing::warn!(path = %old.display(), %error, "old backup not deleted");
         }
     }
 }
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn it_moves_forward_after_a_backup() {
+    fn migrates_after_a_backup() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("beadle.db");
         let conn = migrated(&path, MIGRATIONS, 0).unwrap();
@@ -127,7 +127,7 @@ mod tests {
         );
         assert_eq!(version(&conn, &path).unwrap(), 2);
         assert_eq!(backups(&path), ["beadle-1970-01-01T000000.000Z-v1.db"]);
-        // The copy is whole, and opens as what it was.
+        // The backup is complete and can be opened.
         let copy = path.with_file_name("backups").join("beadle-1970-01-01T000000.000Z-v1.db");
         let copied = migrated(&copy, MIGRATIONS, 0).unwrap();
         assert_eq!(copied.query_row("SELECT count(*) FROM plugins", [], |row| row.get::<_, i64>(0)).unwrap(), 1);
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn a_step_that_fails_changes_nothing_and_old_backups_go() {
+    fn failed_step_changes_nothing_and_old_backups_are_deleted() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("beadle.db");
         migrated(&path, MIGRATIONS, 0).unwrap();

@@ -1,46 +1,46 @@
-//! What became of sends.
+//! Settlements: the outcomes of sends.
 //!
-//! A settlement is the one thing that is kept when the disk fails: the bytes have left, and a row that stays `sending`
-//! is in doubt after a restart. It waits with the writer then, and is written before anything else.
+//! A settlement must survive a full disk: the message was sent, and a row that stays `sending`
+//! would be ambiguous after a restart. It is deferred in the writer's memory then, and written
+//! before anything else.
 
 use crate::StoreError;
 use crate::append::platform_key;
 use crate::codec::to_json;
 use crate::queue::Job;
-use crate::step::{Outcome, Settlement};
+use crate::step::{Interest, SendOutcome, Settlement};
 use crate::writer::Tx;
 use beadle_model::event::Problem;
 use beadle_model::{ConversationId, EventBody, MessageId, PluginNo, Timestamp};
 use rusqlite::{OptionalExtension, params};
-use std::sync::Arc;
 use tokio::sync::oneshot;
 
-/// Settlements kept while the disk fails; far more than can be on their way at once.
-const MOST_KEPT: usize = 100_000;
+/// The maximum number of deferred settlements; far more than can be in flight at once.
+const MAX_DEFERRED: usize = 100_000;
 
-/// What became of some settlements.
+/// The result of settling.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Settled {
-    /// Events that were appended, for plugins that listen for failures of their messages.
+    /// Events that were appended for plugins that subscribe to their messages' statuses.
     pub events: usize,
-    /// Settlements that the disk had no room for: they are in memory, and are written first when it has. They are not
-    /// to be given again.
-    pub kept: usize,
+    /// Settlements that could not be written. They are in memory and will be written first; do not
+    /// repeat them.
+    pub deferred: usize,
 }
 
-/// A batch of settlements, and who hears of failures.
+/// A batch of settlements, and which events it may append.
 #[derive(Clone)]
 pub(crate) struct Batch {
     pub(crate) settlements: Vec<Settlement>,
-    pub(crate) listeners: Arc<[PluginNo]>,
+    pub(crate) interest: Interest,
     pub(crate) now: Timestamp,
 }
 
-/// What waits for the disk.
+/// Settlements to write once storage works.
 #[derive(Default)]
-pub(crate) struct Kept(Vec<Batch>);
+pub(crate) struct Deferred(Vec<Batch>);
 
-impl Kept {
+impl Deferred {
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -63,34 +63,34 @@ pub(crate) struct Settle {
 
 impl Job for Settle {
     fn run(&mut self, tx: &mut Tx<'_>) -> Result<(), StoreError> {
-        self.settled = Settled { events: tx.settle(&self.batch)?, kept: 0 };
+        self.settled = Settled { events: tx.settle(&self.batch)?, deferred: 0 };
         Ok(())
     }
 
     fn answer(self: Box<Self>, failed: Option<StoreError>) {
         let answer = match failed {
-            Some(error) if self.settled.kept == 0 => Err(error),
+            Some(error) if self.settled.deferred == 0 => Err(error),
             _ => Ok(self.settled),
         };
-        // A caller that went away does not want to know.
+        // The caller may be gone.
         let _ = self.to.send(answer);
     }
 
-    fn when_full(&self) -> bool {
+    fn runs_when_full(&self) -> bool {
         true
     }
 
-    fn keep(&mut self, kept: &mut Kept) {
+    fn defer(&mut self, deferred: &mut Deferred) {
         let count = self.batch.settlements.len();
-        if kept.len().saturating_add(count) <= MOST_KEPT {
-            kept.0.push(self.batch.clone());
-            self.settled = Settled { events: 0, kept: count };
+        if deferred.len().saturating_add(count) <= MAX_DEFERRED {
+            deferred.0.push(self.batch.clone());
+            self.settled = Settled { events: 0, deferred: count };
         }
     }
 }
 
 impl Tx<'_> {
-    /// Settles these; says how many events came of it.
+    /// Settles a batch; returns the number of appended events.
     fn settle(&mut self, batch: &Batch) -> Result<usize, StoreError> {
         let mut events = 0;
         for settlement in &batch.settlements {
@@ -103,8 +103,8 @@ impl Tx<'_> {
         let (id, at) = (settlement.message, settlement.at);
         let mut events = 0;
         match &settlement.outcome {
-            Outcome::Accepted(platform) => self.accepted(id, platform.as_deref())?,
-            Outcome::Failed(problem) => {
+            SendOutcome::Accepted(platform) => self.accepted(id, platform.as_deref())?,
+            SendOutcome::Failed(problem) => {
                 let changed = self
                     .conn
                     .prepare_cached(
@@ -112,10 +112,10 @@ impl Tx<'_> {
                     )?
                     .execute(params![id.0, to_json("a problem", problem)?, at.0])?;
                 if changed > 0 {
-                    events = self.tell_failure(id, problem, (at, batch))?;
+                    events = self.append_failure(id, problem, (at, batch))?;
                 }
             }
-            Outcome::Later { due_at, counted, maybe_twice } => {
+            SendOutcome::Later { due_at, counted, maybe_twice } => {
                 self.conn
                     .prepare_cached(
                         "UPDATE outbox SET state = 0, due_at = ?2, attempts = attempts + ?3,
@@ -123,34 +123,36 @@ impl Tx<'_> {
                     )?
                     .execute(params![id.0, due_at.0, counted, maybe_twice])?;
             }
-            Outcome::Dead(problem) => {
+            SendOutcome::Dead(problem) => {
                 let changed = self
                     .conn
                     .prepare_cached("UPDATE outbox SET state = 4, problem = ?2 WHERE id = ?1 AND state IN (0, 1)")?
                     .execute(params![id.0, to_json("a problem", problem)?])?;
                 if changed > 0 {
-                    self.bury_send(id, problem, at)?;
+                    self.insert_dead_send(id, problem, at)?;
                 }
             }
-            Outcome::Dropped => {
+            SendOutcome::Dropped => {
                 self.conn
                     .prepare_cached("UPDATE outbox SET state = 5 WHERE id = ?1 AND state IN (0, 1)")?
                     .execute([id.0])?;
             }
         }
-        // Whatever it was, it is on its way no longer; a receipt may have said so before.
-        self.shadow.sending.remove(&id.0);
+        // Whatever the outcome, the row is in flight no longer. A receipt may have ended that
+        // before.
+        self.cache.sending.remove(&id.0);
         Ok(events)
     }
 
-    /// The platform has it. Usually that is one statement; where a receipt, a person or a time-out was there first, only
-    /// what is still open is filled in, and the doubt is over.
+    /// Records the acceptance. Usually that is one statement. If a receipt, an operator or a
+    /// timeout came first, only missing values are filled in, and the row is not ambiguous any
+    /// more.
     fn accepted(&self, id: MessageId, platform: Option<&str>) -> Result<(), StoreError> {
         let key = platform.map(|platform| platform_key(id.0, platform));
         let usual = self
             .conn
             .prepare_cached(
-                "UPDATE outbox SET state = 2, platform = ?2, platform_key = ?3 WHERE id = ?1 AND state = 1",
+                "UPDATE outbox SET state = 2, platform_id = ?2, platform_key = ?3 WHERE id = ?1 AND state = 1",
             )?
             .execute(params![id.0, platform, key])?;
         if usual > 0 {
@@ -158,16 +160,16 @@ impl Tx<'_> {
         }
         self.conn
             .prepare_cached(
-                "UPDATE outbox SET state = CASE state WHEN 3 THEN 3 ELSE 2 END, platform = coalesce(platform, ?2),
+                "UPDATE outbox SET state = CASE state WHEN 3 THEN 3 ELSE 2 END, platform_id = coalesce(platform_id, ?2),
                      platform_key = coalesce(platform_key, ?3) WHERE id = ?1",
             )?
             .execute(params![id.0, platform, key])?;
-        self.conn.prepare_cached("DELETE FROM dead WHERE message = ?1")?.execute([id.0])?;
+        self.conn.prepare_cached("DELETE FROM dead_letters WHERE message = ?1")?.execute([id.0])?;
         Ok(())
     }
 
-    /// The plugin that sent it hears of it, where it listens.
-    fn tell_failure(
+    /// Appends the failure for the plugin that sent the message, if it subscribes.
+    fn append_failure(
         &mut self,
         id: MessageId,
         problem: &Problem,
@@ -175,11 +177,11 @@ impl Tx<'_> {
     ) -> Result<usize, StoreError> {
         let row = self
             .conn
-            .prepare_cached("SELECT plugin, conversation, platform FROM outbox WHERE id = ?1")?
+            .prepare_cached("SELECT plugin, conversation, platform_id FROM outbox WHERE id = ?1")?
             .query_row([id.0], |row| Ok((PluginNo(row.get(0)?), ConversationId(row.get(1)?), row.get(2)?)))
             .optional()?;
         let Some((plugin, conversation, platform)) = row else { return Ok(0) };
-        if !batch.listeners.contains(&plugin) {
+        if !batch.interest.message_status.contains(&plugin) {
             return Ok(0);
         }
         let (message, status, problem) = (id, "failed".to_owned(), Some(problem.clone()));

@@ -1,4 +1,4 @@
-//! What the handle, the writer and the checkpointer share: what never changes while the store is open, and counters.
+//! What the handle, the writer and the checkpointer share: constants and counters.
 
 use crate::StoreError;
 use crate::feed::Tail;
@@ -6,15 +6,15 @@ use crate::files::Files;
 use crate::queue::Queue;
 use beadle_clock::Clock;
 use beadle_model::{PluginNo, Timestamp};
+use parking_lot::{Mutex, MutexGuard};
 use rusqlite::Connection;
 use serde::Serialize;
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 pub(crate) struct Shared {
-    /// When it was closed last, in order.
+    /// When the store was last closed in order.
     pub(crate) closed_at: Option<Timestamp>,
     pub(crate) dir: PathBuf,
     pub(crate) clock: Clock,
@@ -24,48 +24,48 @@ pub(crate) struct Shared {
     pub(crate) queue: Queue,
     pub(crate) tail: Tail,
     pub(crate) counters: Counters,
-    /// The next number for a message; reserved here, long before its row is written.
+    /// The next message number, reserved here long before its row is written.
     pub(crate) next_message: AtomicI64,
     pub(crate) names: Names,
     pub(crate) files: Files,
 }
 
-/// Numbers that were given out, so that asking again costs no transaction, and works on a full disk.
+/// Numbers that were assigned, so that asking again needs no transaction and works on a full disk.
 pub(crate) struct Names {
     plugins: Mutex<HashMap<String, PluginNo>>,
-    rosters: Mutex<HashMap<Vec<PluginNo>, i64>>,
+    subscriber_lists: Mutex<HashMap<Vec<PluginNo>, i64>>,
 }
 
 impl Names {
-    /// All plugins there ever were; lists of subscribers are learnt as they come.
+    /// Loads all plugins. Lists of subscribers are added as they are used.
     pub(crate) fn load(conn: &Connection) -> Result<Self, StoreError> {
         let mut read = conn.prepare("SELECT name, no FROM plugins")?;
         let plugins = read.query_map([], |row| Ok((row.get(0)?, PluginNo(row.get(1)?))))?.collect::<Result<_, _>>()?;
-        Ok(Self { plugins: Mutex::new(plugins), rosters: Mutex::default() })
+        Ok(Self { plugins: Mutex::new(plugins), subscriber_lists: Mutex::default() })
     }
 
     pub(crate) fn plugins(&self) -> MutexGuard<'_, HashMap<String, PluginNo>> {
-        self.plugins.lock().unwrap_or_else(PoisonError::into_inner)
+        self.plugins.lock()
     }
 
-    pub(crate) fn rosters(&self) -> MutexGuard<'_, HashMap<Vec<PluginNo>, i64>> {
-        self.rosters.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(crate) fn subscriber_lists(&self) -> MutexGuard<'_, HashMap<Vec<PluginNo>, i64>> {
+        self.subscriber_lists.lock()
     }
 }
 
-/// Counted by the writer and the checkpointer, read by anybody.
+/// Updated by the writer and the checkpointer, read by anyone.
 #[derive(Default)]
 pub(crate) struct Counters {
     pub(crate) commits: AtomicU64,
     pub(crate) steps: AtomicU64,
     pub(crate) rollbacks: AtomicU64,
     pub(crate) last_commit_at: AtomicI64,
-    /// People who joined or left; raised when that is committed.
+    /// Incremented when a change of membership is committed.
     pub(crate) memberships: AtomicU64,
-    pub(crate) kept: AtomicU64,
+    pub(crate) deferred: AtomicU64,
     pub(crate) checkpoints: AtomicU64,
     pub(crate) wal_pages: AtomicU64,
-    pub(crate) letters_dropped: AtomicU64,
+    pub(crate) rejected_dropped: AtomicU64,
     pub(crate) not_writable: AtomicBool,
     pub(crate) trouble: Mutex<Option<String>>,
 }
@@ -76,46 +76,46 @@ impl Counters {
     }
 
     fn trouble(&self) -> Option<String> {
-        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.trouble.lock().clone()
     }
 
-    /// Notes that writing fails (and why), or works again.
+    /// Records that writing fails and why, or that it works again.
     pub(crate) fn set_trouble(&self, trouble: Option<String>) {
         self.not_writable.store(trouble.is_some(), Ordering::Release);
-        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
+        *self.trouble.lock() = trouble;
     }
 }
 
-/// How the store is, for `/healthz`, metrics and people.
+/// The state of the store, for `/healthz`, metrics and people.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Health {
-    /// Whether it takes new work; not while the disk is full or fails.
+pub struct StoreHealth {
+    /// Whether new work is accepted; not while storage fails.
     pub writable: bool,
     /// Why not.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub trouble: Option<String>,
-    /// Steps that wait for the writer.
+    /// The number of steps that wait for the writer.
     pub queue_depth: usize,
-    /// Steps that may wait.
+    /// The maximum number of steps that may wait.
     pub queue_size: usize,
-    /// Transactions committed since the start.
+    /// Committed transactions since the start.
     pub commits: u64,
-    /// Steps done in them.
+    /// Steps in them.
     pub steps: u64,
-    /// Transactions rolled back since the start; some step of each failed.
+    /// Rolled-back transactions since the start.
     pub rollbacks: u64,
-    /// When the last one was committed, in civil milliseconds; 0 before the first.
+    /// When the last commit was, in civil milliseconds; 0 before the first.
     pub last_commit_ms: i64,
-    /// Settlements that wait in memory for the disk.
-    pub kept_settlements: u64,
+    /// Settlements that wait in memory because storage fails.
+    pub deferred_settlements: u64,
     /// Events that wait in memory for the pipeline.
     pub feed_waiting: usize,
     /// Checkpoints since the start.
     pub checkpoints: u64,
-    /// Pages in the write-ahead log when it was last looked at.
+    /// Pages in the write-ahead log at the last check.
     pub wal_pages: u64,
-    /// Webhooks that were not understood and had to give way to newer ones, since the start.
-    pub letters_dropped: u64,
+    /// Rejected webhooks that were dropped for newer ones, since the start.
+    pub rejected_dropped: u64,
 }
 
 impl Shared {
@@ -127,9 +127,9 @@ impl Shared {
         !self.counters.not_writable.load(Ordering::Acquire)
     }
 
-    pub(crate) fn health(&self) -> Health {
+    pub(crate) fn health(&self) -> StoreHealth {
         let counters = &self.counters;
-        Health {
+        StoreHealth {
             writable: self.writable(),
             trouble: counters.trouble(),
             queue_depth: self.queue.depth(),
@@ -138,15 +138,15 @@ impl Shared {
             steps: counters.steps.load(Ordering::Relaxed),
             rollbacks: counters.rollbacks.load(Ordering::Relaxed),
             last_commit_ms: counters.last_commit_at.load(Ordering::Relaxed),
-            kept_settlements: counters.kept.load(Ordering::Relaxed),
+            deferred_settlements: counters.deferred.load(Ordering::Relaxed),
             feed_waiting: self.tail.waiting(),
             checkpoints: counters.checkpoints.load(Ordering::Relaxed),
             wal_pages: counters.wal_pages.load(Ordering::Relaxed),
-            letters_dropped: counters.letters_dropped.load(Ordering::Relaxed),
+            rejected_dropped: counters.rejected_dropped.load(Ordering::Relaxed),
         }
     }
 
-    /// The number of the next message, for its row to be.
+    /// Reserves the number of the next message.
     pub(crate) fn reserve_message(&self) -> i64 {
         self.next_message.fetch_add(1, Ordering::Relaxed)
     }

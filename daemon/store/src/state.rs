@@ -1,7 +1,7 @@
-//! Plugins' state: values by state, scope and key, each with the number of the commit that wrote it.
+//! State values: by state, scope and key, each with the number of the commit that wrote it.
 //!
-//! A handling that read something is committed only if that is still so. Counters are numbers in the database, so that
-//! two plugins' calls can add to one without either having read it.
+//! A handling commits only if the versions that it read are unchanged. Counters are stored as
+//! numbers, so that two handlings can add to one without having read it.
 
 use crate::StoreError;
 use crate::writer::Tx;
@@ -10,7 +10,7 @@ use beadle_model::{StateNo, Timestamp};
 use rusqlite::types::{Value, ValueRef};
 use rusqlite::{Connection, OptionalExtension, params};
 
-/// A value as a plugin gets it: a counter reads as decimal text.
+/// A value as a plugin gets it; a counter is decimal text.
 pub(crate) fn bytes_of(value: ValueRef<'_>) -> Vec<u8> {
     match value {
         ValueRef::Integer(number) => number.to_string().into_bytes(),
@@ -19,7 +19,7 @@ pub(crate) fn bytes_of(value: ValueRef<'_>) -> Vec<u8> {
     }
 }
 
-/// What a value takes of the quota, as bytes; counters count as eight.
+/// The size of a value for the quota; a counter counts as eight bytes.
 pub(crate) fn size_of(value: ValueRef<'_>) -> i64 {
     match value {
         ValueRef::Blob(bytes) | ValueRef::Text(bytes) => i64::try_from(bytes.len()).unwrap_or(i64::MAX),
@@ -27,13 +27,13 @@ pub(crate) fn size_of(value: ValueRef<'_>) -> i64 {
     }
 }
 
-/// The id that a scope of kind ?2 and id ?3 has now: another one, where its contact or conversation was merged. Where a
-/// plugin reads, that is found out here, in the moment of the database that it reads.
+/// SQL for the current id of the scope of kind ?2 and id ?3, which may have been merged. Readers
+/// resolve it here, in the snapshot that they read.
 pub(crate) const SCOPE_ID: &str = "CASE ?2 WHEN 1 THEN coalesce((SELECT merged_into FROM contacts WHERE id = ?3), ?3)
      WHEN 2 THEN coalesce((SELECT merged_into FROM conversations WHERE id = ?3), ?3) ELSE ?3 END";
 
-/// Keys and versions of a listing, in key order; those that have expired are not there. `each` is given key, value and
-/// version, and says whether to go on.
+/// Lists keys, values and versions in key order, without expired ones. `each` returns whether to go
+/// on.
 pub(crate) fn scan(
     conn: &Connection,
     state: StateNo,
@@ -44,11 +44,11 @@ pub(crate) fn scan(
 ) -> Result<(), StoreError> {
     let (kind, id) = scope.as_columns();
     let mut list = conn.prepare_cached(&format!(
-        "SELECT key, value, version FROM state
+        "SELECT key, value, version FROM state_values
          WHERE state_no = ?1 AND scope = ?2 AND scope_id = {SCOPE_ID} AND key >= ?4 AND (?5 IS NULL OR key > ?5)
            AND (expires_at IS NULL OR expires_at > ?6) ORDER BY key"
     ))?;
-    // Two lower bounds would leave SQLite one of them to test row by row; the higher one is enough.
+    // SQLite would test a second lower bound row by row, so only the higher one is given.
     let from = after.filter(|after| *after > prefix).unwrap_or(prefix);
     let mut rows = list.query(params![state.0, kind, id, from, after, now.0])?;
     while let Some(row) = rows.next()? {
@@ -62,16 +62,16 @@ pub(crate) fn scan(
 }
 
 impl Tx<'_> {
-    /// Whether all that was read is still so.
+    /// Fails if any of these reads is stale.
     pub(crate) fn check_reads(&self, state: StateNo, reads: &[StateRead], now: Timestamp) -> Result<(), StoreError> {
         for read in reads {
             let (fresh, key) = match read {
                 StateRead::Key { scope, key, version } => {
-                    let scope = self.shadow.people.resolve(*scope);
+                    let scope = self.cache.people.resolve(*scope);
                     (self.version(state, scope, key, now)? == *version, key)
                 }
                 StateRead::Scan { scope, prefix, after, until, seen } => {
-                    let scope = self.shadow.people.resolve(*scope);
+                    let scope = self.cache.people.resolve(*scope);
                     let mut seen = seen.iter();
                     let mut same = true;
                     scan(self.conn, state, scope, (prefix, after.as_deref()), now, |key, _, version| {
@@ -94,7 +94,7 @@ impl Tx<'_> {
     fn version(&self, state: StateNo, scope: Scope, key: &str, now: Timestamp) -> Result<StateVersion, StoreError> {
         let (kind, id) = scope.as_columns();
         let mut read = self.conn.prepare_cached(
-            "SELECT version FROM state WHERE state_no = ?1 AND scope = ?2 AND scope_id = ?3 AND key = ?4
+            "SELECT version FROM state_values WHERE state_no = ?1 AND scope = ?2 AND scope_id = ?3 AND key = ?4
                AND (expires_at IS NULL OR expires_at > ?5)",
         )?;
         Ok(read.query_row(params![state.0, kind, id, key, now.0], |row| row.get(0)).optional()?)
@@ -106,18 +106,18 @@ impl Tx<'_> {
         writes: &[StateWrite],
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        let version = self.shadow.next_version();
+        let version = self.cache.next_version();
         let mut grown = 0;
         for write in writes {
             grown += match write {
                 StateWrite::Set { scope, key, value, expires_at } => {
                     let value = Value::Blob(value.clone());
-                    let scope = self.shadow.people.resolve(*scope);
+                    let scope = self.cache.people.resolve(*scope);
                     self.put(state, (scope, key), value, version, expires_at.map(|at| at.0))?
                 }
-                StateWrite::Delete { scope, key } => self.delete(state, self.shadow.people.resolve(*scope), key)?,
+                StateWrite::Delete { scope, key } => self.delete(state, self.cache.people.resolve(*scope), key)?,
                 StateWrite::Add { scope, key, delta } => {
-                    let scope = self.shadow.people.resolve(*scope);
+                    let scope = self.cache.people.resolve(*scope);
                     let (before, expires_at) = self.counter(state, scope, key, now)?;
                     let value = Value::Integer(before.saturating_add(*delta));
                     self.put(state, (scope, key), value, version, expires_at)?
@@ -132,7 +132,7 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Puts a value; says by how much the state has grown.
+    /// Writes a value; returns by how much the state has grown.
     fn put(
         &self,
         state: StateNo,
@@ -146,7 +146,7 @@ impl Tx<'_> {
         let after = key.len() as i64 + size_of((&value).into());
         self.conn
             .prepare_cached(
-                "INSERT INTO state (state_no, scope, scope_id, key, value, version, expires_at)
+                "INSERT INTO state_values (state_no, scope, scope_id, key, value, version, expires_at)
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT (state_no, scope, scope_id, key) DO UPDATE
                  SET value = excluded.value, version = excluded.version, expires_at = excluded.expires_at",
             )?
@@ -159,23 +159,27 @@ impl Tx<'_> {
         let before = self.size(state, scope, key)?;
         if before > 0 {
             self.conn
-                .prepare_cached("DELETE FROM state WHERE state_no = ?1 AND scope = ?2 AND scope_id = ?3 AND key = ?4")?
+                .prepare_cached(
+                    "DELETE FROM state_values WHERE state_no = ?1 AND scope = ?2 AND scope_id = ?3 AND key = ?4",
+                )?
                 .execute(params![state.0, kind, id, key])?;
         }
         Ok(-before)
     }
 
-    /// What a key and its value take, 0 where there is none; an expired one takes its room until it is swept.
+    /// The size of a key and its value, 0 if there is none. Expired values count until they are
+    /// deleted.
     fn size(&self, state: StateNo, scope: Scope, key: &str) -> Result<i64, StoreError> {
         let (kind, id) = scope.as_columns();
         let mut read = self.conn.prepare_cached(
-            "SELECT value FROM state WHERE state_no = ?1 AND scope = ?2 AND scope_id = ?3 AND key = ?4",
+            "SELECT value FROM state_values WHERE state_no = ?1 AND scope = ?2 AND scope_id = ?3 AND key = ?4",
         )?;
         let size = read.query_row(params![state.0, kind, id, key], |row| Ok(size_of(row.get_ref(0)?)));
         Ok(size.optional()?.map_or(0, |size| size + key.len() as i64))
     }
 
-    /// A counter's value and expiry; 0 where there is none, where it has expired, or where it is no decimal number.
+    /// A counter's value and expiry; 0 if there is none, or if it has expired or is not a decimal
+    /// number.
     fn counter(
         &self,
         state: StateNo,
@@ -185,7 +189,7 @@ impl Tx<'_> {
     ) -> Result<(i64, Option<i64>), StoreError> {
         let (kind, id) = scope.as_columns();
         let mut read = self.conn.prepare_cached(
-            "SELECT value, expires_at FROM state WHERE state_no = ?1 AND scope = ?2 AND scope_id = ?3 AND key = ?4
+            "SELECT value, expires_at FROM state_values WHERE state_no = ?1 AND scope = ?2 AND scope_id = ?3 AND key = ?4
                AND (expires_at IS NULL OR expires_at > ?5)",
         )?;
         let counter = read.query_row(params![state.0, kind, id, key, now.0], |row| {

@@ -1,11 +1,11 @@
-//! A plugin's state as a whole: the one it has, the one that a migration makes, and the one that it had before.
+//! A plugin's whole states: the current one, the copy that a migration makes, and the previous one.
 //!
-//! A migration does not rewrite a state in its place. It copies it beside itself, slice by slice, so that no other step
-//! waits long; the copy is changed page by page; then the plugin takes it, in one transaction with what is to be
-//! remembered of the plugin. Until then nobody sees anything of it, and what a crash leaves behind is swept up. The state
-//! of before stays whole, and going back is to take that one again.
+//! A migration does not change a state in place. It copies the state slice by slice, so that no
+//! other step waits long; changes the copy page by page; and then the plugin takes the copy, in one
+//! transaction with its record. Until then the copy is invisible, and after a crash it is deleted.
+//! The previous state stays complete; a rollback takes it again.
 //!
-//! It is not: the place where one decides to migrate (`catalog`), or where a plugin is asked to (`sandbox`).
+//! The decision to migrate is made in `catalog`, the plugin's code runs in `sandbox`.
 
 use crate::read::Reader;
 use crate::state::{bytes_of, size_of};
@@ -16,52 +16,52 @@ use beadle_model::{PluginNo, Scope, StateNo, Timestamp};
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, params};
 
-/// Copied in one step: what the writer does in some milliseconds.
-const COPIED_ROWS: usize = 1000;
-const COPIED_BYTES: i64 = 1 << 20;
-/// Forgotten in one step.
-const FORGOTTEN_ROWS: i64 = 500;
+/// The rows that are copied in one step: some milliseconds of the writer's time.
+const COPY_ROWS: usize = 1000;
+const COPY_BYTES: i64 = 1 << 20;
+/// The rows that are deleted in one step.
+const DELETE_ROWS: i64 = 500;
 
-/// A place in a state, between two keys.
-pub type StatePlace = (Scope, String);
+/// A position between two keys of a state.
+pub type StateCursor = (Scope, String);
 
 /// A value with its key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StateEntry {
-    /// Whom it is about.
+    /// The scope.
     pub scope: Scope,
-    /// Its key.
+    /// The key.
     pub key: String,
-    /// Bytes; a counter reads as decimal text.
+    /// The value; a counter is decimal text.
     pub value: Vec<u8>,
-    /// It is gone from then on.
+    /// When it expires.
     pub expires_at: Option<Timestamp>,
 }
 
 impl StateEntry {
-    /// Where it is.
-    pub fn place(&self) -> StatePlace {
+    /// The position of the entry.
+    pub fn place(&self) -> StateCursor {
         (self.scope, self.key.clone())
     }
 }
 
-/// A state that a plugin has, or had and could go back to.
+/// A current or previous state of a plugin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct StateShown {
+pub struct StateInfo {
     /// Its number.
     pub no: StateNo,
-    /// As the plugin numbers the forms of what it keeps; 0 where it does not.
+    /// The plugin's number for the form of its state; 0 if it does not number them.
     pub version: u32,
-    /// Keys and values.
+    /// The size of keys and values.
     pub bytes: u64,
-    /// Values.
+    /// The number of values.
     pub values: u64,
-    /// When the plugin took another; none: it has this one.
-    pub left_at: Option<Timestamp>,
+    /// When the plugin took another state; `None` for the current one.
+    pub retired_at: Option<Timestamp>,
 }
 
-/// The first place of all, before any key.
-fn from_place(after: Option<&StatePlace>) -> (i64, i64, &str) {
+/// The position as columns; without one, before the first key.
+fn cursor_columns(after: Option<&StateCursor>) -> (i64, i64, &str) {
     after.map_or((-1, 0, ""), |(scope, key)| {
         let (kind, id) = scope.as_columns();
         (kind, id, key)
@@ -73,7 +73,7 @@ fn scope_of(kind: i64, id: i64) -> Result<Scope, StoreError> {
 }
 
 impl Tx<'_> {
-    /// The state of a plugin that has none.
+    /// Creates the first state of a plugin.
     pub(crate) fn begin_first_state(&self, plugin: PluginNo) -> Result<(), StoreError> {
         let no = self.conn.prepare_cached("INSERT INTO states (plugin, version) VALUES (?1, 0)")?.insert([plugin.0])?;
         self.conn.prepare_cached("UPDATE plugins SET state_no = ?2 WHERE no = ?1")?.execute([plugin.0, no])?;
@@ -86,8 +86,8 @@ impl Tx<'_> {
         Ok(StateNo(no))
     }
 
-    /// Whether somebody has this state or makes it: what was given up is swept, and its number is another's then.
-    fn stands(&self, state: StateNo) -> Result<(), StoreError> {
+    /// Fails if the state is an abandoned draft, which may be deleted and its number reused.
+    fn check_draft(&self, state: StateNo) -> Result<(), StoreError> {
         let stands = "SELECT 1 FROM states WHERE no = ?1 AND (draft IS NULL OR draft = ?2)";
         match self.conn.prepare_cached(stands)?.exists([state.0, self.shared.fence])? {
             true => Ok(()),
@@ -95,26 +95,26 @@ impl Tx<'_> {
         }
     }
 
-    /// Copies a slice from behind `after`; where it ended, if there is more.
+    /// Copies a slice that starts after `after`. Returns its end if there is more.
     fn copy_state(
         &self,
         from: StateNo,
         to: StateNo,
-        after: Option<&StatePlace>,
+        after: Option<&StateCursor>,
         now: Timestamp,
-    ) -> Result<Option<StatePlace>, StoreError> {
+    ) -> Result<Option<StateCursor>, StoreError> {
         type Row = (i64, i64, String, Value, i64, Option<i64>);
-        self.stands(to)?;
-        let (kind, id, key) = from_place(after);
+        self.check_draft(to)?;
+        let (kind, id, key) = cursor_columns(after);
         let mut read = self.conn.prepare_cached(
-            "SELECT scope, scope_id, key, value, version, expires_at FROM state
+            "SELECT scope, scope_id, key, value, version, expires_at FROM state_values
              WHERE state_no = ?1 AND (scope, scope_id, key) > (?2, ?3, ?4) AND (expires_at IS NULL OR expires_at > ?5)
              ORDER BY scope, scope_id, key",
         )?;
         let mut rows = read.query(params![from.0, kind, id, key, now.0])?;
         let (mut slice, mut bytes, mut more) = (Vec::<Row>::new(), 0, false);
         while let Some(row) = rows.next()? {
-            if slice.len() >= COPIED_ROWS || bytes >= COPIED_BYTES {
+            if slice.len() >= COPY_ROWS || bytes >= COPY_BYTES {
                 more = true;
                 break;
             }
@@ -124,7 +124,7 @@ impl Tx<'_> {
         }
         drop(rows);
         let mut write = self.conn.prepare_cached(
-            "INSERT INTO state (state_no, scope, scope_id, key, value, version, expires_at)
+            "INSERT INTO state_values (state_no, scope, scope_id, key, value, version, expires_at)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
         )?;
         for (kind, id, key, value, version, expires_at) in &slice {
@@ -137,13 +137,13 @@ impl Tx<'_> {
         }
     }
 
-    /// Copies that are being made of states hold from now on what is no longer so: nobody can take them.
-    pub(crate) fn give_up_drafts(&self) -> Result<(), StoreError> {
+    /// Abandons all copies in progress, because they are stale now.
+    pub(crate) fn abandon_drafts(&self) -> Result<(), StoreError> {
         self.conn.prepare_cached("UPDATE states SET draft = 0 WHERE draft IS NOT NULL")?.execute([])?;
         Ok(())
     }
 
-    /// The plugin takes this state. The one it had is kept to go back to, or forgotten.
+    /// Makes this the plugin's state. The previous one is kept for a rollback, or abandoned.
     fn take_state(
         &self,
         plugin: PluginNo,
@@ -152,79 +152,79 @@ impl Tx<'_> {
         record: &str,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        self.stands(to)?;
+        self.check_draft(to)?;
         let step = |sql: &str, numbers: [i64; 2]| self.conn.prepare_cached(sql)?.execute(numbers);
-        // What else it had is nobody's from now on …
-        step("UPDATE states SET draft = 0, left_at = NULL WHERE plugin = ?1 AND no <> ?2", [plugin.0, to.0])?;
+        // Abandons all other states of the plugin …
+        step("UPDATE states SET draft = 0, retired_at = NULL WHERE plugin = ?1 AND no <> ?2", [plugin.0, to.0])?;
         if keep {
-            // … but for the one that it has, where there is something in it to go back to.
+            // … except the present one, if it has values.
             step(
-                "UPDATE states SET draft = NULL, left_at = ?2
+                "UPDATE states SET draft = NULL, retired_at = ?2
                  WHERE no = (SELECT state_no FROM plugins WHERE no = ?1) AND bytes > 0",
                 [plugin.0, now.0],
             )?;
         }
         step("UPDATE plugins SET state_no = ?2 WHERE no = ?1", [plugin.0, to.0])?;
-        step("UPDATE states SET draft = NULL, left_at = NULL WHERE plugin = ?1 AND no = ?2", [plugin.0, to.0])?;
+        step("UPDATE states SET draft = NULL, retired_at = NULL WHERE plugin = ?1 AND no = ?2", [plugin.0, to.0])?;
         self.set_plugin_record(plugin, record)
     }
 
-    /// Forgets a slice of this state; how many values went. With the last of them it is gone.
-    fn forget_slice(&self, no: i64, most: i64) -> Result<usize, StoreError> {
+    /// Deletes a slice of a state, and the state itself with its last value. Returns the number of
+    /// values.
+    fn delete_slice(&self, no: i64, limit: i64) -> Result<usize, StoreError> {
         let gone = self
             .conn
             .prepare_cached(
-                "DELETE FROM state WHERE state_no = ?1 AND (scope, scope_id, key) IN
-                     (SELECT scope, scope_id, key FROM state WHERE state_no = ?1 LIMIT ?2)",
+                "DELETE FROM state_values WHERE state_no = ?1 AND (scope, scope_id, key) IN
+                     (SELECT scope, scope_id, key FROM state_values WHERE state_no = ?1 LIMIT ?2)",
             )?
-            .execute([no, most])?;
-        if (gone as i64) < most {
+            .execute([no, limit])?;
+        if (gone as i64) < limit {
             self.conn.prepare_cached("DELETE FROM states WHERE no = ?1")?.execute([no])?;
         }
         Ok(gone)
     }
 
-    /// Forgets a slice of a state that nobody took.
-    fn forget_draft(&self, state: StateNo, most: i64) -> Result<usize, StoreError> {
+    /// Deletes a slice of a draft.
+    fn delete_draft(&self, state: StateNo, limit: i64) -> Result<usize, StoreError> {
         let is_draft = "SELECT 1 FROM states WHERE no = ?1 AND draft IS NOT NULL";
         match self.conn.prepare_cached(is_draft)?.exists([state.0])? {
-            true => self.forget_slice(state.0, most),
+            true => self.delete_slice(state.0, limit),
             false => Ok(0),
         }
     }
 
-    /// Forgets a slice of what is nobody's: drafts that were given up or that a crash left behind, and states that were
-    /// left before then.
-    pub(crate) fn sweep_states(&self, left_before: i64, most: i64) -> Result<usize, StoreError> {
+    /// Deletes a slice of an abandoned draft, or of a state that was retired before `left_before`.
+    pub(crate) fn delete_abandoned_states(&self, left_before: i64, limit: i64) -> Result<usize, StoreError> {
         let nobodys: Option<i64> = self
             .conn
-            .prepare_cached("SELECT no FROM states WHERE draft <> ?1 OR left_at < ?2 LIMIT 1")?
+            .prepare_cached("SELECT no FROM states WHERE draft <> ?1 OR retired_at < ?2 LIMIT 1")?
             .query_row([self.shared.fence, left_before], |row| row.get(0))
             .optional()?;
-        nobodys.map_or(Ok(0), |no| self.forget_slice(no, most))
+        nobodys.map_or(Ok(0), |no| self.delete_slice(no, limit))
     }
 }
 
 impl Store {
-    /// A state to be, empty and nobody's: it is gone with this process unless a plugin takes it.
+    /// Creates an empty draft. It is deleted with this process unless the plugin takes it.
     pub async fn begin_state(&self, plugin: PluginNo, version: u32) -> Result<StateNo, StoreError> {
         self.ask(move |tx| tx.begin_state(plugin, version)).await
     }
 
-    /// Copies a slice of one state into another, from behind `after`; where it ended, if there is more. What has expired
-    /// by `now` is left out. [`StoreError::StateMoved`]: two contacts were made one meanwhile, so it may miss a value and was
-    /// given up.
+    /// Copies a slice of one state into another, starting after `after`, without values that have
+    /// expired by `now`. Returns the end of the slice if there is more. [`StoreError::StateMoved`]
+    /// if contacts were merged meanwhile: the copy may lack a value and was abandoned.
     pub async fn copy_state(
         &self,
         from: StateNo,
         to: StateNo,
-        after: Option<StatePlace>,
+        after: Option<StateCursor>,
         now: Timestamp,
-    ) -> Result<Option<StatePlace>, StoreError> {
+    ) -> Result<Option<StateCursor>, StoreError> {
         self.ask(move |tx| tx.copy_state(from, to, after.as_ref(), now)).await
     }
 
-    /// Writes into a state that nobody has yet; [`StoreError::StateMoved`] as with [`Store::copy_state`].
+    /// Writes into a draft. [`StoreError::StateMoved`] as for [`Store::copy_state`].
     pub async fn change_state(
         &self,
         state: StateNo,
@@ -232,15 +232,15 @@ impl Store {
         now: Timestamp,
     ) -> Result<(), StoreError> {
         self.ask(move |tx| {
-            tx.stands(state)?;
+            tx.check_draft(state)?;
             tx.write_state(state, &writes, now)
         })
         .await
     }
 
-    /// The plugin takes this state, and this is remembered of it: one transaction. The one it had is kept, to go back to,
-    /// or forgotten; one from before that is forgotten. [`StoreError::StateMoved`] as with [`Store::copy_state`], or where it
-    /// is no longer kept.
+    /// Makes this the plugin's state and stores its record, in one transaction. With `keep` the
+    /// previous state is kept for a rollback; older ones are abandoned. [`StoreError::StateMoved`]
+    /// as for [`Store::copy_state`], or if the state no longer exists.
     pub async fn take_state(
         &self,
         plugin: PluginNo,
@@ -252,29 +252,29 @@ impl Store {
         self.ask(move |tx| tx.take_state(plugin, to, keep, &record, now)).await
     }
 
-    /// Forgets a state that nobody took; one that somebody has, or could go back to, stays.
+    /// Deletes a draft. A current or previous state is left alone.
     pub async fn forget_state(&self, state: StateNo) -> Result<(), StoreError> {
-        while self.ask(move |tx| tx.forget_draft(state, FORGOTTEN_ROWS)).await? as i64 == FORGOTTEN_ROWS {}
+        while self.ask(move |tx| tx.delete_draft(state, DELETE_ROWS)).await? as i64 == DELETE_ROWS {}
         Ok(())
     }
 }
 
 impl Reader {
-    /// The state that a plugin has, and the one that it could go back to.
-    pub fn plugin_states(&self, plugin: PluginNo) -> Result<(StateShown, Option<StateShown>), StoreError> {
+    /// The plugin's current state, and the previous one if it was kept.
+    pub fn plugin_states(&self, plugin: PluginNo) -> Result<(StateInfo, Option<StateInfo>), StoreError> {
         self.all(|conn| {
             let has: i64 = conn
                 .prepare_cached("SELECT state_no FROM plugins WHERE no = ?1")?
                 .query_row([plugin.0], |row| row.get(0))?;
             let left: Option<i64> = conn
-                .prepare_cached("SELECT no FROM states WHERE plugin = ?1 AND left_at IS NOT NULL AND draft IS NULL")?
+                .prepare_cached("SELECT no FROM states WHERE plugin = ?1 AND retired_at IS NOT NULL AND draft IS NULL")?
                 .query_row([plugin.0], |row| row.get(0))
                 .optional()?;
             Ok((shown(conn, has)?, left.map(|no| shown(conn, no)).transpose()?))
         })
     }
 
-    /// The number of the state that a plugin has.
+    /// The number of the plugin's current state.
     pub fn state_of(&self, plugin: PluginNo) -> Result<StateNo, StoreError> {
         self.one(|conn| {
             let mut read = conn.prepare_cached("SELECT state_no FROM plugins WHERE no = ?1")?;
@@ -282,25 +282,26 @@ impl Reader {
         })
     }
 
-    /// A page of a state, from behind `after`, in the order of scopes and keys: `most` values and `most_bytes` at most,
-    /// one at least. What has expired by `now` is not in it. Empty: there is no more.
+    /// A page of a state that starts after `after`, in the order of scopes and keys: at most
+    /// `limit` values and `max_bytes`, at least one value, without those that have expired by
+    /// `now`. Empty at the end.
     pub fn state_page(
         &self,
         state: StateNo,
-        after: Option<&StatePlace>,
-        (most, most_bytes): (usize, usize),
+        after: Option<&StateCursor>,
+        (limit, max_bytes): (usize, usize),
         now: Timestamp,
     ) -> Result<Vec<StateEntry>, StoreError> {
-        let (kind, id, key) = from_place(after);
+        let (kind, id, key) = cursor_columns(after);
         self.one(|conn| {
             let mut read = conn.prepare_cached(
-                "SELECT scope, scope_id, key, value, expires_at FROM state
+                "SELECT scope, scope_id, key, value, expires_at FROM state_values
                  WHERE state_no = ?1 AND (scope, scope_id, key) > (?2, ?3, ?4)
                    AND (expires_at IS NULL OR expires_at > ?5) ORDER BY scope, scope_id, key",
             )?;
             let mut rows = read.query(params![state.0, kind, id, key, now.0])?;
             let (mut page, mut bytes) = (Vec::new(), 0);
-            while page.len() < most
+            while page.len() < limit
                 && let Some(row) = rows.next()?
             {
                 let entry = StateEntry {
@@ -310,7 +311,7 @@ impl Reader {
                     expires_at: row.get::<_, Option<i64>>(4)?.map(Timestamp),
                 };
                 bytes += entry.key.len() + entry.value.len();
-                if bytes > most_bytes && !page.is_empty() {
+                if bytes > max_bytes && !page.is_empty() {
                     break;
                 }
                 page.push(entry);
@@ -320,17 +321,17 @@ impl Reader {
     }
 }
 
-fn shown(conn: &Connection, no: i64) -> Result<StateShown, StoreError> {
+fn shown(conn: &Connection, no: i64) -> Result<StateInfo, StoreError> {
     let mut read = conn.prepare_cached(
-        "SELECT version, bytes, (SELECT count(*) FROM state WHERE state_no = no), left_at FROM states WHERE no = ?1",
+        "SELECT version, bytes, (SELECT count(*) FROM state_values WHERE state_no = no), retired_at FROM states WHERE no = ?1",
     )?;
     Ok(read.query_row([no], |row| {
-        Ok(StateShown {
+        Ok(StateInfo {
             no: StateNo(no),
             version: row.get(0)?,
             bytes: row.get::<_, i64>(1)?.unsigned_abs(),
             values: row.get::<_, i64>(2)?.unsigned_abs(),
-            left_at: row.get::<_, Option<i64>>(3)?.map(Timestamp),
+            retired_at: row.get::<_, Option<i64>>(3)?.map(Timestamp),
         })
     })?)
 }

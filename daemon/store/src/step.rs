@@ -1,332 +1,337 @@
-//! What the store is asked to do, and what it says back: whole steps, each one transaction or part of one.
+//! The steps of the store: their arguments and results. Each is one transaction or part of one.
 //!
-//! These are plain values, so that a caller can build them without knowing SQL and a test can print them. Whoever writes
-//! another store writes these steps again and nothing else.
+//! They are plain values: a caller builds them without knowing SQL, and a test prints them. Another
+//! implementation of the store would have to provide exactly these steps.
 
 mod send;
 
-pub use send::{NewSend, OutboxRow, Outcome, SendState, Settlement};
+pub use send::{NewSend, OutboxRow, SendOutcome, SendState, Settlement};
 
 use beadle_model::effect::{NewMedia, StateRead, StateWrite, TimerWrite};
 use beadle_model::event::{Pricing, Problem};
-use beadle_model::word::Language;
+use beadle_model::keyword::Language;
 use beadle_model::{
-    Alias, ConversationId, Ending, EventBody, EventId, MessageId, Outgoing, PluginNo, StateNo, Timestamp, WebhookId,
-    Word,
+    Alias, ConversationId, Ending, EventBody, EventId, Keyword, MessageId, Outgoing, PluginNo, StateNo, Timestamp,
+    WebhookId,
 };
 use serde_json::Value;
+use std::sync::Arc;
 
-/// By what an event is recognised when it comes again: the platform's time stamp first, so that the unique index grows
-/// at its right edge, then 16 bytes of SHA-256 over what names it.
+/// Identifies an event when it is delivered again: the platform's time stamp, so that the unique
+/// index grows at its right edge, and 16 bytes of SHA-256 over the event's names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct EventKey {
-    /// When it happened, as the platform says.
+    /// When it happened, by the platform's clock.
     pub at: Timestamp,
     /// The first 16 bytes of SHA-256 over its names.
     pub hash: [u8; 16],
 }
 
-/// Where an event belongs.
+/// The conversation that an event belongs to.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Place {
-    /// With this person on this channel; contact and conversation are found by alias or made.
+pub enum Placement {
+    /// The conversation with this sender on a channel. Contact and conversation are found by alias
+    /// or created.
     Sender(Sender),
-    /// A conversation that is known.
+    /// A known conversation.
     Conversation(ConversationId),
-    /// A group of the platform, and nobody in it; its conversation is found or made.
+    /// A group of the platform without a sender. Its conversation is found or created.
     Group {
         /// The channel's name in the configuration.
         channel: String,
-        /// The platform's id.
+        /// The platform's group id.
         group: String,
     },
-    /// None.
+    /// No conversation.
     Nowhere,
 }
 
-/// Who sent something, as the platform names them.
+/// A sender as the platform names them.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sender {
     /// The channel's name in the configuration.
     pub channel: String,
-    /// At least one. Those that are new are added to the contact that any other one names; where two name different
-    /// contacts the first in the order user id, WhatsApp id, phone, parent decides, and nobody is merged.
+    /// At least one. New ones are added to the contact that has any of the others. If they belong
+    /// to different contacts, the first of user id, WhatsApp id, phone number and parent id
+    /// decides; contacts are not merged.
     pub aliases: Vec<Alias>,
-    /// As the platform shows it.
+    /// The display name on the platform.
     pub name: Option<String>,
-    /// The platform's group, where it was said in one.
+    /// The platform's group id, for a message in a group.
     pub group: Option<String>,
-    /// What they are taken to speak (BCP 47) where nothing tells it better.
+    /// A guess at the language (BCP 47), used if nothing better is known.
     pub language: Option<String>,
 }
 
-/// An event that wants into the inbox.
+/// An event to append to the inbox.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NewEvent {
-    /// By what it is recognised.
+    /// Identifies it when it is delivered again.
     pub key: EventKey,
-    /// Where it belongs.
-    pub place: Place,
-    /// When it happened, as the platform says.
+    /// The conversation that it belongs to.
+    pub placement: Placement,
+    /// When it happened, by the platform's clock.
     pub happened_at: Timestamp,
-    /// It opens or renews the conversation's 24-hour window, counted from `happened_at`.
+    /// Whether it opens or renews the conversation's window, counted from `happened_at`.
     pub opens_window: bool,
-    /// A word of Beadle's own, acted on in the same transaction.
-    pub word: Option<SaidWord>,
+    /// The reserved word that it consists of, applied in the same transaction.
+    pub keyword: Option<KeywordMatch>,
     /// What happened.
     pub body: EventBody,
 }
 
-/// A word of Beadle's own, and its answer.
+/// A reserved word, and the reply to it.
 #[derive(Clone, Debug, PartialEq)]
-pub struct SaidWord {
-    /// Which.
-    pub word: Word,
-    /// In which language, where it tells that: theirs from then on.
+pub struct KeywordMatch {
+    /// The word.
+    pub keyword: Keyword,
+    /// The language that its spelling determines, if any. It becomes the contact's language.
     pub language: Option<Language>,
-    /// Sent once, and only where the word changed something.
-    pub answer: Option<Outgoing>,
+    /// SentRow once, and only if the word changed something.
+    pub reply: Option<Outgoing>,
 }
 
-/// What the platform says became of a message of ours.
+/// The platform's report on a sent message.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Receipt {
-    /// Which: by our id where the platform gave it back, else by its own.
+    /// The message.
     pub message: ReceiptFor,
-    /// `sent`, `delivered`, `read`, `played`, `failed`, or something new.
+    /// `sent`, `delivered`, `read`, `played`, `failed`, or a status that this version does not
+    /// know.
     pub status: String,
-    /// When, as the platform says.
+    /// When, by the platform's clock.
     pub at: Timestamp,
     /// Why it failed.
     pub problem: Option<Problem>,
-    /// What it costs.
+    /// Its price.
     pub pricing: Option<Pricing>,
-    /// In a group: every name of the member that it is about.
+    /// In a group: all aliases of the member that the report is about.
     pub participant: Vec<Alias>,
-    /// To one person: names of theirs that we may not have written to.
+    /// Outside a group: aliases of the recipient that may be new.
     pub recipient: Vec<Alias>,
-    /// They came by an advertisement: until then messages cost nothing.
+    /// Until when messages are free, because the contact came from an advertisement.
     pub free_entry_until: Option<Timestamp>,
-    /// What the platform told besides; null where that is nothing.
+    /// Other fields that the platform sent; null if none.
     pub extra: Value,
 }
 
-/// Something authentic that could not be understood: kept for a person, and for a later version.
+/// An authentic webhook, or a part of one, that could not be parsed. Kept for an operator, and for
+/// a later version.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NewLetter {
-    /// For which app it came.
+pub struct NewRejectedWebhook {
+    /// The app that received it.
     pub app: String,
-    /// `beadle explain` knows it.
+    /// A code that `beadle explain` documents.
     pub code: String,
-    /// What about it makes no sense.
+    /// What is wrong with it.
     pub error: String,
-    /// The webhook, or the part of it.
+    /// The webhook or the part of it, byte for byte.
     pub body: Vec<u8>,
 }
 
-/// How a receipt names its message.
+/// How a receipt identifies its message.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ReceiptFor {
-    /// `biz_opaque_callback_data` came back with our id, and the platform's is told beside it.
+    /// By Beadle's id, which came back as `biz_opaque_callback_data`; with the platform's id.
     Ours(MessageId, String),
-    /// Only the platform's id.
+    /// By the platform's id.
     Platform(String),
 }
 
-/// What one webhook (or one loop of ours) brings.
+/// What one webhook, or one of Beadle's own loops, delivers.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Batch {
-    /// In the order they are to have.
+    /// In the order in which they are appended.
     pub events: Vec<NewEvent>,
     /// Applied after the events, in order.
     pub receipts: Vec<Receipt>,
-    /// What could not be understood.
-    pub letters: Vec<NewLetter>,
-    /// It was read from this letter, which is gone with it.
+    /// The parts that could not be parsed.
+    pub rejected: Vec<NewRejectedWebhook>,
+    /// The rejected webhook that this was parsed from. It is deleted.
     pub read_from: Option<WebhookId>,
-    /// Plugins that want to hear what became of their messages.
-    pub status_listeners: Vec<PluginNo>,
-    /// Somebody wants to hear of contacts that are new or have another name.
-    pub contact_news: bool,
-    /// Somebody wants to hear of windows.
-    pub window_news: WindowNews,
+    /// The events of the store's own making that have a subscriber.
+    pub interest: Interest,
 }
 
-/// What somebody wants to hear of windows.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct WindowNews {
-    /// That one is about to close.
-    pub expiring: bool,
-    /// That one has closed.
-    pub closed: bool,
+/// Which events of its own the store has to append: those to which a plugin subscribes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Interest {
+    /// The plugins that export `on-message-status`.
+    pub message_status: Arc<[PluginNo]>,
+    /// Whether a plugin exports `on-contact-changed`.
+    pub contact_changed: bool,
+    /// Whether a plugin exports `on-window-expiring`.
+    pub window_expiring: bool,
+    /// Whether a plugin exports `on-window-closed`.
+    pub window_closed: bool,
 }
 
-/// What came of a look at the windows that were due.
+/// The result of checking the windows that were due.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct WindowsLooked {
-    /// Windows that were looked at.
-    pub looked: usize,
-    /// Events that were made.
-    pub told: usize,
-    /// When the next one is due; in the past where more are due already.
+pub struct WindowsChecked {
+    /// The number of windows that were checked.
+    pub checked: usize,
+    /// The number of events that were appended.
+    pub events: usize,
+    /// When the next check is due; in the past if more are due already.
     pub next_due: Option<Timestamp>,
 }
 
-/// What became of a batch.
+/// The result of appending a batch.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Appended {
-    /// Events that are new.
+    /// The number of new events.
     pub events: usize,
-    /// Events that had come before.
+    /// The number of events that were known already.
     pub duplicates: usize,
-    /// Rows that are to be sent because of it (the answer to STOP), in state `queued`.
+    /// Rows to send because of it (the reply to STOP), in state `queued`.
     pub queued: Vec<OutboxRow>,
-    /// Messages that a receipt showed to have been accepted, or to have failed.
+    /// Messages that a receipt showed to be accepted or failed.
     pub received: Vec<MessageId>,
-    /// Receipts for messages that are not ours.
-    pub strangers: usize,
-    /// Letters that are new.
-    pub letters: Vec<WebhookId>,
-    /// The earliest moment at which a window that was opened is to be looked at.
+    /// Receipts for messages of other installations or forgotten ones.
+    pub unknown_receipts: usize,
+    /// Rejected webhooks that are new.
+    pub rejected: Vec<WebhookId>,
+    /// The earliest check of the windows that were opened.
     pub window_due: Option<Timestamp>,
 }
 
-/// Proof that this process has the lanes; a commit with an older one fails.
+/// Proof that this process owns the lanes. A commit with an older fence fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Fence(pub i64);
 
-/// How far an event is.
+/// How far an event has been processed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Progress {
     /// The event.
     pub event: EventId,
-    /// The list that its subscribers stand in, by [`crate::Store::roster`].
-    pub roster: i64,
-    /// Subscribers that are through with it now: bit n for place n in the roster, 0 to 62.
+    /// The number of its list of subscribers ([`crate::Store::subscriber_list`]).
+    pub subscriber_list: i64,
+    /// Subscribers that are done: bit n for position n of the list, 0 to 62.
     pub done: i64,
-    /// Subscribers in place 63 and later that are through with it; each gets a row in `handlings`.
-    pub done_beyond: Vec<PluginNo>,
-    /// All bits that make the event finished.
+    /// Subscribers at position 63 or later that are done; each gets a row in `handlings`.
+    pub done_overflow: Vec<PluginNo>,
+    /// All bits that must be set for the event to be finished.
     pub all: i64,
-    /// All subscribers in place 63 and later.
-    pub all_beyond: usize,
-    /// How the chain ended, where it now has.
+    /// The number of subscribers at position 63 or later.
+    pub overflow_count: usize,
+    /// How the chain ended, if it has.
     pub ending: Option<Ending>,
 }
 
-/// One handling that went well, with all that it asked for: one transaction.
+/// A successful handling with all its effects: one transaction.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Commit {
-    /// Of this process.
+    /// The fence of this process.
     pub fence: Fence,
-    /// Who handled.
+    /// The plugin that handled the event.
     pub plugin: PluginNo,
-    /// It was kept for the plugin ([`Aside::Waiting`]), and is no longer.
-    pub kept: bool,
-    /// Civil time, for expiry of state.
+    /// Whether the event was waiting for the plugin ([`UnhandledState::Waiting`]).
+    pub was_waiting: bool,
+    /// Civil time, for the expiry of state.
     pub now: Timestamp,
-    /// What is finished by it.
+    /// What is done by it.
     pub progress: Progress,
-    /// The conversation of the event: timers come back in it.
+    /// The event's conversation, in which its timers will fire.
     pub conversation: Option<ConversationId>,
-    /// Checked first; one that is stale fails the commit with [`crate::StoreError::StaleRead`].
+    /// Checked first; a stale read fails the commit with [`crate::StoreError::StaleRead`].
     pub reads: Vec<StateRead>,
     /// The state that was read and is written.
     pub state_no: StateNo,
-    /// In order.
+    /// State changes in order.
     pub state: Vec<StateWrite>,
-    /// In order.
+    /// Timer changes in order.
     pub timers: Vec<TimerWrite>,
-    /// Files that were made; their bytes are on disk.
+    /// Files that were created; their bytes are on disk.
     pub media: Vec<NewMedia>,
-    /// In order.
+    /// Messages in order.
     pub sends: Vec<NewSend>,
 }
 
-/// A handling that failed and will be tried again; a row for people to see.
+/// A handling that failed and will be retried.
 #[derive(Clone, Debug, PartialEq)]
-pub struct FailedTry {
+pub struct FailedAttempt {
     /// The event.
     pub event: EventId,
-    /// In which plugin.
+    /// The plugin.
     pub plugin: PluginNo,
-    /// It was kept for the plugin ([`Aside::Waiting`]), and still is.
-    pub kept: bool,
-    /// Tries so far.
+    /// Whether the event waits for the plugin ([`UnhandledState::Waiting`]), and continues to.
+    pub is_waiting: bool,
+    /// The number of attempts.
     pub attempts: u32,
-    /// The error's code.
+    /// The code of the error.
     pub code: String,
-    /// What happened.
+    /// The text of the error.
     pub error: String,
-    /// When it is tried again.
+    /// When it is retried.
     pub next_at: Timestamp,
 }
 
-/// How a handling is set aside. The numbers are what the store keeps.
+/// What happens to an event that a plugin did not handle. The store keeps the numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
-pub enum Aside {
-    /// Given up: a dead letter, for a person to decide.
-    Dead = 2,
-    /// Kept until the plugin can be asked; see [`crate::Reader::waiting`].
+pub enum UnhandledState {
+    /// Given up: a dead letter for an operator.
+    DeadLetter = 2,
+    /// Waiting until the plugin is available; see [`crate::Reader::waiting_handlings`].
     Waiting = 3,
-    /// Not asked, and not to be asked later.
+    /// Not handled, and not to be handled later.
     PassedOver = 4,
 }
 
-/// A handling that does not go on: the event goes on without it.
+/// A handling that did not happen. The event continues without it.
 #[derive(Clone, Debug, PartialEq)]
-pub struct SetAside {
-    /// Of this process.
+pub struct Unhandled {
+    /// The fence of this process.
     pub fence: Fence,
-    /// In which plugin.
+    /// The plugin.
     pub plugin: PluginNo,
-    /// In which way.
-    pub how: Aside,
-    /// Tries in all.
+    /// What happens to the handling now.
+    pub state: UnhandledState,
+    /// The number of attempts.
     pub attempts: u32,
-    /// The error's code.
+    /// The code of the error.
     pub code: String,
-    /// What happened.
+    /// The text of the error.
     pub error: String,
-    /// When it was set aside.
+    /// When it was recorded.
     pub at: Timestamp,
-    /// What is finished by it.
+    /// What is done by it.
     pub progress: Progress,
 }
 
-/// A handling that was kept for its plugin.
+/// An event that waits for a plugin.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Waiting {
-    /// The event, in its conversation as it is now.
-    pub event: std::sync::Arc<beadle_model::Event>,
+pub struct WaitingHandling {
+    /// The event, with its conversation as it is now.
+    pub event: Arc<beadle_model::Event>,
     /// How its chain ended.
     pub ending: Option<Ending>,
-    /// Tries so far.
+    /// The number of attempts.
     pub attempts: u32,
 }
 
-/// An event from the feed, and after a restart what was already on disk of its way through the plugins.
+/// An event from the feed.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Fed {
+pub struct FeedItem {
     /// The event.
-    pub event: std::sync::Arc<beadle_model::Event>,
-    /// Where it was when we stopped; `None` where no plugin was through with it.
+    pub event: Arc<beadle_model::Event>,
+    /// How far it was before the restart; `None` if no plugin was done with it.
     pub resume: Option<Resume>,
 }
 
-/// How far an unfinished event was.
+/// How far an unfinished event was before a restart.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Resume {
     /// The number of its list of subscribers.
-    pub roster: i64,
+    pub subscriber_list: i64,
     /// That list.
     pub subscribers: Vec<PluginNo>,
     /// As in [`Progress`].
     pub done: i64,
     /// As in [`Progress`].
-    pub done_beyond: Vec<PluginNo>,
-    /// Those that failed so far and were to be tried again, each with the tries it has had.
+    pub done_overflow: Vec<PluginNo>,
+    /// Subscribers that failed and are to be retried, with their attempts.
     pub failing: Vec<(PluginNo, u32)>,
     /// As in [`Progress`].
     pub ending: Option<Ending>,

@@ -1,4 +1,4 @@
-//! Timers: set in a commit, and turned into events when they are due, each once.
+//! Timers: set by a commit, turned into one event each when due.
 
 use crate::StoreError;
 use crate::writer::Tx;
@@ -6,8 +6,8 @@ use beadle_model::effect::{Scope, TimerWrite};
 use beadle_model::{ConversationId, EventBody, PluginNo, Timestamp};
 use rusqlite::{OptionalExtension, params};
 
-/// The timers of a plugin that does not take part wait until it does.
-const PRESENT: &str = "plugin NOT IN (SELECT no FROM plugins WHERE away = 1)";
+/// Timers of absent plugins wait.
+const PRESENT: &str = "plugin NOT IN (SELECT no FROM plugins WHERE absent = 1)";
 
 struct Due {
     id: i64,
@@ -24,7 +24,7 @@ impl Tx<'_> {
     ) -> Result<(), StoreError> {
         match write {
             TimerWrite::Set { scope, key, due_at, payload } => {
-                let (kind, id) = self.shadow.people.resolve(*scope).as_columns();
+                let (kind, id) = self.cache.people.resolve(*scope).as_columns();
                 self.conn
                     .prepare_cached(
                         "INSERT INTO timers (plugin, scope, scope_id, key, due_at, conversation, payload)
@@ -34,7 +34,7 @@ impl Tx<'_> {
                     .execute(params![plugin.0, kind, id, key, due_at.0, conversation.map(|id| id.0), payload])?;
             }
             TimerWrite::Move { scope, key, due_at } => {
-                let (kind, id) = self.shadow.people.resolve(*scope).as_columns();
+                let (kind, id) = self.cache.people.resolve(*scope).as_columns();
                 self.conn
                     .prepare_cached(
                         "UPDATE timers SET due_at = ?5 WHERE plugin = ?1 AND scope = ?2 AND scope_id = ?3 AND key = ?4",
@@ -42,7 +42,7 @@ impl Tx<'_> {
                     .execute(params![plugin.0, kind, id, key, due_at.0])?;
             }
             TimerWrite::Cancel { scope, key } => {
-                let (kind, id) = self.shadow.people.resolve(*scope).as_columns();
+                let (kind, id) = self.cache.people.resolve(*scope).as_columns();
                 self.conn
                     .prepare_cached(
                         "DELETE FROM timers WHERE plugin = ?1 AND scope = ?2 AND scope_id = ?3 AND key = ?4",
@@ -53,10 +53,10 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Makes events of what is due, earliest first, `most` at most; says how many, and when the next one is due (in the
-    /// past where more are due already).
-    pub(crate) fn fire(&mut self, now: Timestamp, most: usize) -> Result<(usize, Option<Timestamp>), StoreError> {
-        let due = self.due(now, most)?;
+    /// Turns up to `limit` due timers into events, earliest first. Returns their number and the due
+    /// time of the next one, which is in the past if more are due.
+    pub(crate) fn fire(&mut self, now: Timestamp, limit: usize) -> Result<(usize, Option<Timestamp>), StoreError> {
+        let due = self.due(now, limit)?;
         let fired = due.len();
         for timer in due {
             self.conn.prepare_cached("DELETE FROM timers WHERE id = ?1")?.execute([timer.id])?;
@@ -70,12 +70,12 @@ impl Tx<'_> {
         Ok((fired, next.map(Timestamp)))
     }
 
-    fn due(&self, now: Timestamp, most: usize) -> Result<Vec<Due>, StoreError> {
+    fn due(&self, now: Timestamp, limit: usize) -> Result<Vec<Due>, StoreError> {
         let mut read = self.conn.prepare_cached(&format!(
             "SELECT id, plugin, scope, scope_id, key, due_at, conversation, payload FROM timers
              WHERE due_at <= ?1 AND {PRESENT} ORDER BY due_at, id LIMIT ?2"
         ))?;
-        let mut rows = read.query(params![now.0, i64::try_from(most).unwrap_or(i64::MAX)])?;
+        let mut rows = read.query(params![now.0, i64::try_from(limit).unwrap_or(i64::MAX)])?;
         let mut due = Vec::new();
         while let Some(row) = rows.next()? {
             let (kind, id) = (row.get(2)?, row.get(3)?);

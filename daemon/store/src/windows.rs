@@ -1,74 +1,76 @@
-//! Windows that are open: which are looked after, when each is looked at next, and what was told of it.
+//! Open windows: when each is checked next, and its last notice.
 //!
-//! What a window is stands in its conversation's row, which is written with every message. The row here is made when a
-//! window opens and not touched when it is renewed: it comes due where the first message had put it, and is put where the
-//! window is by then. So a message costs a window nothing, and ten million of them are looked at a few hundred a second.
-//! What there is to tell is decided by [`beadle_model::window`]; here it becomes true, event and note in one transaction.
+//! A window's end is in its conversation's row, which every message updates. The row here is
+//! inserted when a window opens and not touched when it is renewed: it comes due at its first time
+//! and is then moved to the window's present end. So a message costs nothing here, and ten million
+//! windows need a few hundred checks a second. [`beadle_model::window`] decides which notice is
+//! due; event and row change in one transaction.
 //!
-//! A window that was over when its message came (a webhook that is a day late) was never open as far as anybody could have
-//! used it: nothing is told of it.
+//! A window that had ended when its message arrived (a webhook that is a day late) was never usable
+//! and causes no notices.
 
 use crate::StoreError;
-use crate::shadow::{meta, set_meta};
-use crate::step::{NewEvent, WindowNews, WindowsLooked};
+use crate::step::{Interest, NewEvent, WindowsChecked};
 use crate::writer::Tx;
-use beadle_model::window::{Look, Tell, Told, renewed};
-use beadle_model::{ContactId, ConversationId, EventBody, Leads, Timestamp};
+use crate::writer_cache::{meta, set_meta};
+use beadle_model::window::{LastNotice, WindowCheck, WindowNotice, renewed};
+use beadle_model::{ContactId, ConversationId, EventBody, LeadTimes, Timestamp};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-/// Lead times are kept as text, comma between them, since what is due when is meant by them.
-const LEADS: &str = "window_leads";
-/// While windows are armed for other lead times: up to which conversation that is done.
-const ARMED: &str = "windows_armed";
+/// The key of the lead times in `meta`, separated by commas: due times in `windows` depend on them.
+const LEAD_TIMES_KEY: &str = "window_lead_times";
+/// The key of the last conversation that was updated to changed lead times.
+const ARMED_KEY: &str = "windows_armed";
 
-/// A window that is looked after.
-struct Watched {
+/// A window with a pending check.
+struct PendingCheck {
     conversation: ConversationId,
     until: Timestamp,
-    told: Option<Told>,
+    last: Option<LastNotice>,
 }
 
-/// The columns of [`watched_of`].
-const WATCHED: &str = "windows.conversation, window_until, told_until, told_lead_ms
+/// The columns of [`check_of`].
+const CHECK: &str = "windows.conversation, window_until, notified_until, notified_lead_ms
      FROM windows JOIN conversations ON conversations.id = windows.conversation";
 
-fn watched_of(row: &Row<'_>) -> rusqlite::Result<Watched> {
-    let told = row.get::<_, Option<i64>>(2)?.zip(row.get::<_, Option<i64>>(3)?);
-    Ok(Watched {
+fn check_of(row: &Row<'_>) -> rusqlite::Result<PendingCheck> {
+    let last = row.get::<_, Option<i64>>(2)?.zip(row.get::<_, Option<i64>>(3)?);
+    Ok(PendingCheck {
         conversation: ConversationId(row.get(0)?),
         until: Timestamp(row.get(1)?),
-        told: told.map(|(until, lead_ms)| Told { until: Timestamp(until), lead_ms }),
+        last: last.map(|(until, lead_ms)| LastNotice { until: Timestamp(until), lead_ms }),
     })
 }
 
-/// The lead times that windows are armed for.
-pub(crate) fn leads(conn: &Connection) -> Result<Leads, StoreError> {
+/// The lead times that checks are set for.
+pub(crate) fn lead_times(conn: &Connection) -> Result<LeadTimes, StoreError> {
     let mut read = conn.prepare_cached("SELECT value FROM meta WHERE key = ?1")?;
-    let text: Option<String> = read.query_row([LEADS], |row| row.get(0)).optional()?;
-    Ok(Leads::new(text.unwrap_or_default().split(',').filter_map(|lead_ms| lead_ms.parse().ok()).collect()))
+    let text: Option<String> = read.query_row([LEAD_TIMES_KEY], |row| row.get(0)).optional()?;
+    Ok(LeadTimes::new(text.unwrap_or_default().split(',').filter_map(|lead_ms| lead_ms.parse().ok()).collect()))
 }
 
 impl Tx<'_> {
-    /// Before a message that opens a window is appended: the one before it, where it had ended by then and nobody was told
-    /// yet, is told as closed first. Says whether it was.
-    pub(crate) fn close_before(
+    /// Before a message opens a window: closes the previous one if it has ended unnoticed. Returns
+    /// whether an event was appended.
+    pub(crate) fn close_ended_window(
         &mut self,
         conversation: ConversationId,
         event: &NewEvent,
-        news: WindowNews,
+        interest: &Interest,
         now: Timestamp,
     ) -> Result<bool, StoreError> {
-        let Some(talk) = self.shadow.people.talk(self.conn, conversation)? else { return Ok(false) };
+        let Some(talk) = self.cache.people.conversation_row(self.conn, conversation)? else { return Ok(false) };
         let until = Timestamp(talk.window_until);
-        // An event that came before changes nothing.
+        // A known event changes nothing.
         if !talk.watched || event.happened_at.min(now) < until || self.seen(event.key)? {
             return Ok(false);
         }
-        self.close_window(conversation, until, news, now)
+        self.close_window(conversation, until, interest, now)
     }
 
-    /// The window: 24 hours from when the platform had the message; never backwards, and never further than 24 hours
-    /// from now, whatever a clock elsewhere says. Where it is looked after from now on: when it is due.
+    /// Opens or renews the window: 24 hours from when the platform received the message; never
+    /// backwards, and never more than 24 hours from now, whatever another clock says. Returns the
+    /// first check of a new window.
     pub(crate) fn open_window(
         &mut self,
         conversation: ConversationId,
@@ -76,7 +78,7 @@ impl Tx<'_> {
         happened_at: Timestamp,
         now: Timestamp,
     ) -> Result<Option<Timestamp>, StoreError> {
-        let Some(talk) = self.shadow.people.talk(self.conn, conversation)? else { return Ok(None) };
+        let Some(talk) = self.cache.people.conversation_row(self.conn, conversation)? else { return Ok(None) };
         let inbound_at = happened_at.min(now);
         let until = renewed(Timestamp(talk.window_until), inbound_at);
         let opens = !talk.watched && until.0 > talk.window_until && until > now;
@@ -95,16 +97,16 @@ impl Tx<'_> {
         if !opens {
             return Ok(None);
         }
-        let due_at = self.shadow.leads.first(until);
+        let due_at = self.cache.lead_times.first_check(until);
         self.conn
             .prepare_cached("INSERT INTO windows (conversation, due_at) VALUES (?1, ?2)")?
             .execute([conversation.0, due_at.0])?;
         Ok(Some(due_at))
     }
 
-    /// Messages in this conversation cost nothing until then; a receipt that comes late never shortens it.
-    pub(crate) fn enter_free(&mut self, conversation: ConversationId, until: Timestamp) -> Result<(), StoreError> {
-        let Some(talk) = self.shadow.people.talk(self.conn, conversation)? else { return Ok(()) };
+    /// Extends the free entry point; a late receipt never shortens it.
+    pub(crate) fn set_free_entry(&mut self, conversation: ConversationId, until: Timestamp) -> Result<(), StoreError> {
+        let Some(talk) = self.cache.people.conversation_row(self.conn, conversation)? else { return Ok(()) };
         if talk.free_entry_until >= Some(until) {
             return Ok(());
         }
@@ -115,100 +117,113 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// From now on plugins are told so long before the end of a window. The next `most` windows are armed for it; `true`:
-    /// there are more.
-    pub(crate) fn arm_windows(&mut self, leads: &Leads, now: Timestamp, most: usize) -> Result<bool, StoreError> {
-        if self.shadow.leads != *leads {
+    /// Sets the lead times and updates the next `limit` checks. Returns whether there are more.
+    pub(crate) fn arm_windows(&mut self, leads: &LeadTimes, now: Timestamp, limit: usize) -> Result<bool, StoreError> {
+        if self.cache.lead_times != *leads {
             let text: Vec<String> = leads.as_ms().iter().map(i64::to_string).collect();
             self.conn
                 .prepare_cached("INSERT OR REPLACE INTO meta (key, value) VALUES (?1, ?2)")?
-                .execute([LEADS, &text.join(",")])?;
-            set_meta(self.conn, ARMED, 0)?;
-            self.shadow.leads = leads.clone();
+                .execute([LEAD_TIMES_KEY, &text.join(",")])?;
+            set_meta(self.conn, ARMED_KEY, 0)?;
+            self.cache.lead_times = leads.clone();
         }
-        let Some(after) = meta(self.conn, ARMED)? else { return Ok(false) };
-        let slice =
-            self.watched("WHERE windows.conversation > ?1 ORDER BY windows.conversation LIMIT ?2", after, most)?;
+        let Some(after) = meta(self.conn, ARMED_KEY)? else { return Ok(false) };
+        let slice = self.pending_checks(
+            "WHERE windows.conversation > ?1 ORDER BY windows.conversation LIMIT ?2",
+            after,
+            limit,
+        )?;
         for window in &slice {
-            self.arm(window.conversation, self.shadow.leads.next(window.until, window.told, now), window.told)?;
+            self.set_check(
+                window.conversation,
+                self.cache.lead_times.next_check(window.until, window.last, now),
+                window.last,
+            )?;
         }
         match slice.last() {
-            Some(last) if slice.len() == most => {
-                set_meta(self.conn, ARMED, last.conversation.0)?;
+            Some(last) if slice.len() == limit => {
+                set_meta(self.conn, ARMED_KEY, last.conversation.0)?;
                 Ok(true)
             }
             _ => {
-                self.conn.prepare_cached("DELETE FROM meta WHERE key = ?1")?.execute([ARMED])?;
+                self.conn.prepare_cached("DELETE FROM meta WHERE key = ?1")?.execute([ARMED_KEY])?;
                 Ok(false)
             }
         }
     }
 
-    /// Looks at the windows that are due, the longest due first, `most` at most, and tells what there is to tell.
-    pub(crate) fn look_at_windows(
+    /// Checks up to `limit` windows that are due, earliest first, and appends the events that
+    /// `interest` asks for.
+    pub(crate) fn check_windows(
         &mut self,
         now: Timestamp,
-        news: WindowNews,
-        most: usize,
-    ) -> Result<WindowsLooked, StoreError> {
-        let due = self.watched("WHERE due_at <= ?1 ORDER BY due_at, windows.conversation LIMIT ?2", now.0, most)?;
-        let mut looked = WindowsLooked { looked: due.len(), ..WindowsLooked::default() };
-        for Watched { conversation, until, told } in due {
-            let Look { tell, next } = self.shadow.leads.look(until, told, now);
-            let heard = match tell {
+        interest: &Interest,
+        limit: usize,
+    ) -> Result<WindowsChecked, StoreError> {
+        let due =
+            self.pending_checks("WHERE due_at <= ?1 ORDER BY due_at, windows.conversation LIMIT ?2", now.0, limit)?;
+        let mut checked = WindowsChecked { checked: due.len(), ..WindowsChecked::default() };
+        for PendingCheck { conversation, until, last } in due {
+            let WindowCheck { notice, next_check } = self.cache.lead_times.check(until, last, now);
+            let heard = match notice {
                 None => {
-                    self.arm(conversation, next, told)?;
+                    self.set_check(conversation, next_check, last)?;
                     false
                 }
-                Some(Tell::Closed) => self.close_window(conversation, until, news, now)?,
-                Some(Tell::Expiring { lead_ms }) => {
-                    self.arm(conversation, next, Some(Told { until, lead_ms }))?;
-                    if news.expiring {
+                Some(WindowNotice::Closed) => self.close_window(conversation, until, interest, now)?,
+                Some(WindowNotice::Expiring { lead_ms }) => {
+                    self.set_check(conversation, next_check, Some(LastNotice { until, lead_ms }))?;
+                    if interest.window_expiring {
                         let body = EventBody::WindowExpiring { closes_at: until, lead_ms };
                         self.append_own(None, body, Some(conversation), (until.plus_ms(-lead_ms), now))?;
                     }
-                    news.expiring
+                    interest.window_expiring
                 }
             };
-            looked.told += usize::from(heard);
+            checked.events += usize::from(heard);
         }
-        looked.next_due = self
+        checked.next_due = self
             .conn
             .prepare_cached("SELECT due_at FROM windows ORDER BY due_at LIMIT 1")?
             .query_row([], |row| row.get(0).map(Timestamp))
             .optional()?;
-        Ok(looked)
+        Ok(checked)
     }
 
-    fn watched(&self, which: &str, bound: i64, most: usize) -> Result<Vec<Watched>, StoreError> {
-        let mut read = self.conn.prepare_cached(&format!("SELECT {WATCHED} {which}"))?;
-        let most = i64::try_from(most).unwrap_or(i64::MAX);
-        Ok(read.query_map([bound, most], watched_of)?.collect::<Result<_, _>>()?)
+    fn pending_checks(&self, which: &str, bound: i64, limit: usize) -> Result<Vec<PendingCheck>, StoreError> {
+        let mut read = self.conn.prepare_cached(&format!("SELECT {CHECK} {which}"))?;
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        Ok(read.query_map([bound, limit], check_of)?.collect::<Result<_, _>>()?)
     }
 
-    fn arm(&self, conversation: ConversationId, due_at: Timestamp, told: Option<Told>) -> Result<(), StoreError> {
+    fn set_check(
+        &self,
+        conversation: ConversationId,
+        due_at: Timestamp,
+        last: Option<LastNotice>,
+    ) -> Result<(), StoreError> {
         self.conn
             .prepare_cached(
-                "UPDATE windows SET due_at = ?2, told_until = ?3, told_lead_ms = ?4 WHERE conversation = ?1",
+                "UPDATE windows SET due_at = ?2, notified_until = ?3, notified_lead_ms = ?4 WHERE conversation = ?1",
             )?
-            .execute(params![conversation.0, due_at.0, told.map(|told| told.until.0), told.map(|told| told.lead_ms)])?;
+            .execute(params![conversation.0, due_at.0, last.map(|last| last.until.0), last.map(|last| last.lead_ms)])?;
         Ok(())
     }
 
-    /// It is over and not looked after any more; told, where somebody wants to hear it.
+    /// Deletes the check. Appends the event if `interest` asks for it; returns whether it did.
     fn close_window(
         &mut self,
         conversation: ConversationId,
         until: Timestamp,
-        news: WindowNews,
+        interest: &Interest,
         now: Timestamp,
     ) -> Result<bool, StoreError> {
         self.conn.prepare_cached("DELETE FROM windows WHERE conversation = ?1")?.execute([conversation.0])?;
-        self.shadow.people.unwatch(conversation);
-        if news.closed {
+        self.cache.people.clear_window_check(conversation);
+        if interest.window_closed {
             let body = EventBody::WindowClosed { closed_at: until };
             self.append_own(None, body, Some(conversation), (until, now))?;
         }
-        Ok(news.closed)
+        Ok(interest.window_closed)
     }
 }

@@ -1,105 +1,107 @@
-//! The writer: the one thread with the one connection that writes.
+//! The writer: the one thread with the one writing connection.
 //!
-//! It takes what waits, does it in one transaction, and answers when that is on disk. Where one step of a group fails
-//! in a way that may have left half of it behind, the group is rolled back and its steps are done one by one, so that
-//! only the culprit hears of it. Where the disk is at fault, see [`Writer::suffer`]: the ballast goes, new work is
-//! refused, settlements are kept, and twice a second it is tried whether writing works again.
+//! It takes waiting jobs, runs them in one transaction, and answers them once that is on disk. If a
+//! job fails after it may have written something, the group is rolled back and its jobs are run one
+//! by one, so that only the failing one gets the error. If storage is at fault (see
+//! [`Writer::note_storage_error`]), the ballast is deleted, new work is refused, settlements are
+//! deferred, and writing is tried again twice a second.
 
 use crate::StoreError;
 use crate::ballast::Ballast;
 use crate::checkpoint::Gate;
 use crate::queue::Job;
-use crate::settle::Kept;
-use crate::shadow::{Shadow, set_meta};
+use crate::settle::Deferred;
 use crate::shared::{Counters, Shared};
+use crate::writer_cache::{WriterCache, set_meta};
 use beadle_model::Event;
 use rusqlite::Connection;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-/// Steps in one transaction at most: with commits of 512 the price of the sync is spread so thin (building.md: 133,000
-/// rows a second against 79,000 with 64) that more would only make the first of them wait.
-const GROUP: usize = 512;
+/// The maximum number of steps in a transaction. Groups of 512 spread the cost of a sync so thin
+/// (133,000 rows a second, against 79,000 with 64) that larger ones would only delay their first
+/// step.
+const MAX_GROUP: usize = 512;
 
-/// How often it is tried whether the disk works again: soon enough for people, seldom enough for a sick disk.
-const TRY_AGAIN: Duration = Duration::from_millis(500);
+/// How often a storage failure is tested: soon enough for people, seldom enough for a failing disk.
+const RETRY_INTERVAL: Duration = Duration::from_millis(500);
 
-/// What a probe writes: more than a few settlements need.
+/// The size of the test write: more than a few settlements need.
 const PROBE_BYTES: i64 = 64 << 10;
 
 /// One transaction, as a step sees it.
 pub(crate) struct Tx<'a> {
     pub(crate) conn: &'a Connection,
-    pub(crate) shadow: &'a mut Shadow,
+    pub(crate) cache: &'a mut WriterCache,
     pub(crate) shared: &'a Shared,
-    /// Events that it appended, with the size of their bodies, for the feed.
-    pub(crate) born: Vec<(Arc<Event>, usize)>,
+    /// The events that it appended, with the sizes of their bodies, for the feed.
+    pub(crate) inserted: Vec<(Arc<Event>, usize)>,
 }
 
 pub(crate) struct Writer {
     pub(crate) conn: Connection,
-    pub(crate) shadow: Shadow,
+    pub(crate) cache: WriterCache,
     pub(crate) shared: Arc<Shared>,
     pub(crate) gate: Arc<Gate>,
     pub(crate) ballast: Ballast,
-    pub(crate) kept: Kept,
-    /// While the disk is at fault: when it was last tried.
-    pub(crate) troubled: Option<Instant>,
+    pub(crate) deferred: Deferred,
+    /// While storage fails: the last attempt to write.
+    pub(crate) failing_since: Option<Instant>,
 }
 
 impl Writer {
-    /// Works until the queue is closed and empty.
+    /// Runs until the queue is closed and empty.
     pub(crate) fn run(mut self) {
-        // However this thread ends: nobody must wait for it.
-        let _end = End(Arc::clone(&self.shared), Arc::clone(&self.gate));
+        // However this thread ends, nobody must wait for it any more.
+        let _end = ExitGuard(Arc::clone(&self.shared), Arc::clone(&self.gate));
         loop {
-            let patience = (self.troubled.is_some() || !self.kept.is_empty()).then_some(TRY_AGAIN);
-            let Some(jobs) = self.shared.queue.take(GROUP, patience) else { break };
+            let patience = (self.failing_since.is_some() || !self.deferred.is_empty()).then_some(RETRY_INTERVAL);
+            let Some(jobs) = self.shared.queue.take(MAX_GROUP, patience) else { break };
             let gate = Arc::clone(&self.gate);
             let _turn = gate.enter();
             self.recover();
-            self.group(jobs);
+            self.run_group(jobs);
         }
         self.recover();
         let now = self.shared.clock.now().as_ms();
-        if self.troubled.is_none() && self.transact(|tx| set_meta(tx.conn, "closed_at", now)).is_err() {
-            // Edits that come with a restart count from the next start then.
-            tracing::debug!("the mark of an orderly end could not be written");
+        if self.failing_since.is_none() && self.transact(|tx| set_meta(tx.conn, "closed_at", now)).is_err() {
+            // Schedule edits that come with a restart then count from the next start.
+            tracing::debug!("shutdown time not recorded");
         }
-        if !self.kept.is_empty() {
+        if !self.deferred.is_empty() {
             tracing::error!(
-                lost = self.kept.len(),
-                "the disk never came back: these sends are in doubt after a restart"
+                lost = self.deferred.len(),
+                "send outcomes lost, storage did not recover; the sends are ambiguous after a restart"
             );
         }
     }
 
-    /// Does these jobs and answers them.
-    fn group(&mut self, mut jobs: Vec<Box<dyn Job>>) {
-        if self.troubled.is_none() && jobs.len() > 1 {
+    /// Runs these jobs and answers them.
+    fn run_group(&mut self, mut jobs: Vec<Box<dyn Job>>) {
+        if self.failing_since.is_none() && jobs.len() > 1 {
             match self.transaction(&mut jobs) {
                 Ok(answers) => return jobs.into_iter().zip(answers).for_each(|(job, failed)| job.answer(failed)),
                 Err(error) => {
-                    tracing::debug!(%error, steps = jobs.len(), "a step of a group failed: doing them one by one");
-                    self.suffer(&error);
+                    tracing::debug!(%error, steps = jobs.len(), "step failed in a group; running its steps one by one");
+                    self.note_storage_error(&error);
                 }
             }
         }
-        jobs.into_iter().for_each(|job| self.alone(job));
+        jobs.into_iter().for_each(|job| self.run_alone(job));
     }
 
-    /// Does one job in a transaction of its own, and answers it.
-    fn alone(&mut self, mut job: Box<dyn Job>) {
-        if self.troubled.is_some() && !job.when_full() {
+    /// Runs one job in its own transaction, and answers it.
+    fn run_alone(&mut self, mut job: Box<dyn Job>) {
+        if self.failing_since.is_some() && !job.runs_when_full() {
             return job.answer(Some(StoreError::DiskFull { path: self.shared.dir.clone() }));
         }
-        let was_well = self.troubled.is_none();
+        let was_working = self.failing_since.is_none();
         let mut outcome = self.transaction(std::slice::from_mut(&mut job));
         if let Err(error) = &outcome {
-            self.suffer(error);
-            // The ballast has just made room for exactly this.
-            if was_well && self.troubled.is_some() && job.when_full() {
+            self.note_storage_error(error);
+            // Deleting the ballast has just made room for this.
+            if was_working && self.failing_since.is_some() && job.runs_when_full() {
                 outcome = self.transaction(std::slice::from_mut(&mut job));
             }
         }
@@ -107,16 +109,16 @@ impl Writer {
             Ok(mut answers) => job.answer(answers.pop().flatten()),
             Err(error) => {
                 if error.is_storage() {
-                    job.keep(&mut self.kept);
-                    self.shared.counters.kept.store(self.kept.len() as u64, Ordering::Relaxed);
+                    job.defer(&mut self.deferred);
+                    self.shared.counters.deferred.store(self.deferred.len() as u64, Ordering::Relaxed);
                 }
                 job.answer(Some(error));
             }
         }
     }
 
-    /// Does these jobs in one transaction. `Ok`: it was committed, and each job ended well or failed before it had
-    /// written anything. `Err`: nothing of it happened.
+    /// Runs these jobs in one transaction. `Ok`: it was committed, and each job succeeded or failed
+    /// before it wrote anything. `Err`: it was rolled back.
     fn transaction(&mut self, jobs: &mut [Box<dyn Job>]) -> Result<Vec<Option<StoreError>>, StoreError> {
         let steps = jobs.len();
         self.transact(|tx| {
@@ -132,83 +134,83 @@ impl Writer {
     }
 
     fn transact<T>(&mut self, work: impl FnOnce(&mut Tx<'_>) -> Result<T, StoreError>) -> Result<T, StoreError> {
-        let mut tx = Tx { conn: &self.conn, shadow: &mut self.shadow, shared: &self.shared, born: Vec::new() };
+        let mut tx = Tx { conn: &self.conn, cache: &mut self.cache, shared: &self.shared, inserted: Vec::new() };
         let done = tx.begin().and_then(|()| work(&mut tx)).and_then(|done| tx.commit_all().map(|()| done));
-        let born = std::mem::take(&mut tx.born);
+        let inserted = std::mem::take(&mut tx.inserted);
         match done {
             Ok(done) => {
                 let counters = &self.shared.counters;
                 Counters::add(&counters.commits, 1);
                 counters.last_commit_at.store(self.shared.clock.now().as_ms(), Ordering::Relaxed);
-                let moves = born.iter().filter(|(event, _)| event.kind().moves_members()).count();
+                let moves = inserted.iter().filter(|(event, _)| event.kind().changes_membership()).count();
                 Counters::add(&counters.memberships, moves);
-                self.shared.tail.push(born);
+                self.shared.tail.push(inserted);
                 self.shared.files.committed();
                 self.gate.committed();
                 Ok(done)
             }
             Err(error) => {
                 self.roll_back();
-                Err(error.placed(&self.shared.dir))
+                Err(error.with_dir(&self.shared.dir))
             }
         }
     }
 
     fn roll_back(&mut self) {
         Counters::add(&self.shared.counters.rollbacks, 1);
-        // Where the disk failed, SQLite has rolled back by itself.
+        // After a disk failure SQLite has rolled back already.
         if !self.conn.is_autocommit()
             && let Err(error) = self.conn.execute_batch("ROLLBACK")
         {
-            tracing::error!(%error, "a transaction could not be rolled back");
+            tracing::error!(%error, "rollback failed");
         }
-        if let Err(error) = self.shadow.reload(&self.conn) {
-            tracing::error!(%error, "the store could not be read again after a rollback");
+        if let Err(error) = self.cache.reload(&self.conn) {
+            tracing::error!(%error, "cache not reloaded after a rollback");
         }
     }
 
-    /// Notes that the disk is at fault, where it is, and gives up the ballast.
-    fn suffer(&mut self, error: &StoreError) {
+    /// If storage is at fault: refuses new work and deletes the ballast.
+    fn note_storage_error(&mut self, error: &StoreError) {
         if !error.is_storage() {
             return;
         }
-        if self.troubled.is_none() {
-            tracing::error!(%error, "writing fails: new work is refused until it works again");
+        if self.failing_since.is_none() {
+            tracing::error!(%error, "storage failed; refusing new work until it recovers");
             self.ballast.free();
         }
-        self.troubled = Some(Instant::now());
+        self.failing_since = Some(Instant::now());
         self.shared.counters.set_trouble(Some(error.to_string()));
     }
 
-    /// Writes what was kept, and finds out whether the disk works again.
+    /// Writes deferred settlements, and tests whether storage works again.
     fn recover(&mut self) {
-        if !self.kept.is_empty() && self.troubled.is_none_or(|since| since.elapsed() >= TRY_AGAIN) {
-            let kept = std::mem::take(&mut self.kept);
-            if let Err(error) = self.transact(|tx| kept.write(tx)) {
-                tracing::error!(%error, waiting = kept.len(), "what became of sends could not be written yet");
-                self.kept = kept;
-                self.suffer(&error);
+        if !self.deferred.is_empty() && self.failing_since.is_none_or(|since| since.elapsed() >= RETRY_INTERVAL) {
+            let deferred = std::mem::take(&mut self.deferred);
+            if let Err(error) = self.transact(|tx| deferred.write(tx)) {
+                tracing::error!(%error, waiting = deferred.len(), "deferred send outcomes not written yet");
+                self.deferred = deferred;
+                self.note_storage_error(&error);
             }
-            self.shared.counters.kept.store(self.kept.len() as u64, Ordering::Relaxed);
+            self.shared.counters.deferred.store(self.deferred.len() as u64, Ordering::Relaxed);
         }
-        if self.troubled.is_none_or(|since| since.elapsed() < TRY_AGAIN) {
+        if self.failing_since.is_none_or(|since| since.elapsed() < RETRY_INTERVAL) {
             return;
         }
         match self.probe() {
             Ok(()) => {
-                tracing::info!("writing works again");
-                self.troubled = None;
+                tracing::info!("storage recovered");
+                self.failing_since = None;
                 self.shared.counters.set_trouble(None);
             }
             Err(error) => {
-                tracing::debug!(%error, "writing still fails");
+                tracing::debug!(%error, "storage still fails");
                 self.ballast.free();
-                self.troubled = Some(Instant::now());
+                self.failing_since = Some(Instant::now());
             }
         }
     }
 
-    /// Whether there is room in the database, on the disk, and for the ballast.
+    /// Fails unless there is room in the database, on the disk, and for the ballast.
     fn probe(&mut self) -> Result<(), StoreError> {
         self.transact(|tx| {
             tx.conn
@@ -228,16 +230,16 @@ impl Tx<'_> {
 
     fn commit_all(&mut self) -> Result<(), StoreError> {
         let next_message = self.shared.next_message.load(Ordering::Relaxed);
-        self.shadow.move_sending_from(self.conn, next_message)?;
+        self.cache.move_sending_from(self.conn, next_message)?;
         self.conn.prepare_cached("COMMIT")?.execute([])?;
         Ok(())
     }
 }
 
-/// The end of the writer's thread, by whatever way.
-struct End(Arc<Shared>, Arc<Gate>);
+/// Releases everyone who waits for the writer, however its thread ends.
+struct ExitGuard(Arc<Shared>, Arc<Gate>);
 
-impl Drop for End {
+impl Drop for ExitGuard {
     fn drop(&mut self) {
         self.0.queue.abandon();
         self.0.tail.close();

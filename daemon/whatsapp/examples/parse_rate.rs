@@ -1,18 +1,17 @@
-//! How many webhooks a second one core takes in: signature, parse, normalise, key. One text message in each, escaped as
-//! the platform escapes, and then a thousand.
+//! Measures how many webhooks per second one core processes: signature, parsing, normalisation and key. Each webhook has
+//! one text message, and then a thousand, escaped as the platform escapes them.
 //!
 //! `cargo run --release -p beadle-whatsapp --example parse_rate`
 
 use beadle_model::Timestamp;
-use beadle_model::word::Language;
+use beadle_model::keyword::Language;
+use beadle_test_support::webhook::signature;
 use beadle_whatsapp::{App, AppConfig, Secret};
-use hmac::{Hmac, Mac};
-use sha2::Sha256;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 const SECRET: &str = "test-app-secret";
-const MEASURED: Duration = Duration::from_secs(2);
+const MEASURED_FOR: Duration = Duration::from_secs(2);
 
 fn webhook(messages: usize) -> Vec<u8> {
     let message = |n: usize| {
@@ -26,12 +25,6 @@ fn webhook(messages: usize) -> Vec<u8> {
         messages.join(",")
     )
     .into_bytes()
-}
-
-fn sign(body: &[u8]) -> String {
-    let Ok(mac) = Hmac::<Sha256>::new_from_slice(SECRET.as_bytes()) else { return String::new() };
-    let hex: String = mac.chain_update(body).finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("sha256={hex}")
 }
 
 fn main() {
@@ -48,21 +41,21 @@ fn main() {
     });
     for messages in [1, 1000] {
         let body = webhook(messages);
-        let signature = sign(&body);
-        let (begun, mut webhooks, mut events) = (Instant::now(), 0_u64, 0);
-        while begun.elapsed() < MEASURED {
+        let signature = signature(SECRET, &body);
+        let (started, mut webhooks, mut events) = (Instant::now(), 0_u64, 0);
+        while started.elapsed() < MEASURED_FOR {
             let parsed = app.receive(Some(&signature), black_box(&body), Timestamp(1_749_416_384_000));
             events += black_box(parsed).map_or(0, |parsed| parsed.events.len());
             webhooks += 1;
         }
-        let took = begun.elapsed();
-        let rate = |count: f64| count / took.as_secs_f64();
+        let elapsed = started.elapsed();
+        let rate = |count: f64| count / elapsed.as_secs_f64();
         println!(
-            "{messages:>3} messages, {:>6} bytes: {:>8.0} webhooks/s, {:>8.0} events/s, {:.2} µs an event",
+            "{messages:>3} messages, {:>6} bytes: {:>8.0} webhooks/s, {:>8.0} events/s, {:.2} µs per event",
             body.len(),
             rate(webhooks as f64),
             rate(events as f64),
-            took.as_secs_f64() * 1e6 / events.max(1) as f64,
+            elapsed.as_secs_f64() * 1e6 / events.max(1) as f64,
         );
     }
 }

@@ -1,15 +1,15 @@
-//! What a message holds: every type of whatsapp.md 1.5, each forgiving by itself. What does not fit its type is `None`, and
-//! is kept as the platform wrote it.
+//! The content of a message, by type (docs/whatsapp.md#messages). Content that does not fit its type is `None`; the caller
+//! keeps it as the platform wrote it.
 
 use crate::json::Json;
 use beadle_model::Content;
 use beadle_model::content::{Choice, Location, Media, Order, OrderItem};
 use serde_json::Value;
 
-/// Where the platform names no type: nothing can be concluded from it.
-const ANY_TYPE: &str = "application/octet-stream";
+/// The media type of a file whose type the platform does not state.
+const UNKNOWN_MIME_TYPE: &str = "application/octet-stream";
 
-/// The content of a message of this `kind`, whose `object` is the member of that name.
+/// Reads the content of a message of this `kind`; `object` is its member of that name.
 pub(crate) fn content(kind: &str, object: &Json<'_>) -> Option<Content> {
     Some(match kind {
         "text" => Content::Text(object.string_of("body")?),
@@ -38,7 +38,7 @@ fn media(object: &Json<'_>) -> Option<Media> {
     Some(Media {
         handle: None,
         platform: object.string_of("id")?,
-        mime_type: object.string_of("mime_type").unwrap_or_else(|| ANY_TYPE.to_owned()),
+        mime_type: object.string_of("mime_type").unwrap_or_else(|| UNKNOWN_MIME_TYPE.to_owned()),
         sha256: object.string_of("sha256"),
         caption: object.string_of("caption"),
         filename: object.string_of("filename"),
@@ -71,17 +71,17 @@ fn interactive(object: &Json<'_>) -> Option<Content> {
         "list_reply" => Content::ListRow(choice(object.get("list_reply")?)?),
         "nfm_reply" => {
             let reply = object.get("nfm_reply")?;
-            // A text, which the platform does not promise to be JSON; should it ever be an object, then as a text.
-            let answer = reply.string_of("response_json").or_else(|| match reply.get("response_json")? {
+            // Documented as a string, which is not guaranteed to be JSON. An object is accepted and serialised.
+            let response = reply.string_of("response_json").or_else(|| match reply.get("response_json")? {
                 object @ Json::Object(_) => Some(object.to_value().to_string()),
                 _ => None,
             });
-            Content::Flow(answer?)
+            Content::Flow(response?)
         }
         "call_permission_reply" => {
             let reply = object.get("call_permission_reply")?;
             let granted = reply.text_of("response")? == "accept";
-            Content::CallPermission { granted, until: reply.moment_of("expiration_timestamp") }
+            Content::CallPermission { granted, until: reply.timestamp_of("expiration_timestamp") }
         }
         _ => return None,
     })
@@ -115,10 +115,10 @@ mod tests {
     }
 
     #[test]
-    fn numbers_may_be_texts_and_texts_numbers() {
-        let place = Content::Location(Location { latitude: 37.5, longitude: -122.0, name: None, address: None });
-        assert_eq!(read("location", r#"{"latitude":37.5,"longitude":-122}"#), Some(place.clone()));
-        assert_eq!(read("location", r#"{"latitude":"37.5","longitude":"-122"}"#), Some(place));
+    fn numbers_may_be_strings_and_strings_numbers() {
+        let location = Content::Location(Location { latitude: 37.5, longitude: -122.0, name: None, address: None });
+        assert_eq!(read("location", r#"{"latitude":37.5,"longitude":-122}"#), Some(location.clone()));
+        assert_eq!(read("location", r#"{"latitude":"37.5","longitude":"-122"}"#), Some(location));
         assert_eq!(read("location", r#"{"latitude":"north","longitude":1}"#), None);
         for quantity in ["3", "\"3\""] {
             let json = format!(
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_its_type_is_left_to_be_kept_whole() {
+    fn content_that_does_not_fit_its_type_is_none() {
         for (kind, json) in [
             ("image", r#"{"caption":"no id"}"#),
             ("contacts", "[]"),
@@ -150,13 +150,13 @@ mod tests {
     }
 
     #[test]
-    fn a_forms_answer_is_its_text_whatever_that_is() {
+    fn flow_response_is_kept_as_text_even_if_not_json() {
         let json = r#"{"type":"nfm_reply","nfm_reply":{"name":"flow","body":"Sent","response_json":"{broken"}}"#;
         assert_eq!(read("interactive", json), Some(Content::Flow("{broken".into())));
     }
 
     #[test]
-    fn an_edit_tells_the_new_words() {
+    fn edit_carries_the_new_text() {
         let json =
             r#"{"original_message_id":"wamid.1","message":{"type":"image","image":{"id":"5","caption":"better"}}}"#;
         let Some(Content::Edited { original, text, .. }) = read("edit", json) else { panic!() };

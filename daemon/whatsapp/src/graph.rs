@@ -1,28 +1,96 @@
-//! Requests to the Graph API, and what its answers mean.
+//! Requests to the Graph API, and the classification of its responses.
 //!
-//! What this module is about is the difference between "did not leave", "was refused" and "nobody knows": only the first two
-//! may be tried again without a person seeing something twice. It does not retry, and neither does the HTTP client.
+//! The point of this module is to distinguish "not sent", "refused" and "ambiguous": only after the first two may a
+//! request be repeated without the risk that a person sees something twice. Neither this module nor the HTTP client
+//! retries.
 
+use crate::Secret;
 use crate::errors::{self, Failure};
 use crate::json::Json;
-use crate::{ChannelError, Secret};
 use beadle_model::event::Problem;
+use beadle_model::{Blame, Coded};
 use beadle_pipeline::{Advice, SendResponse};
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
-use reqwest::{Method, RequestBuilder, Response, StatusCode, Url};
+use reqwest::{Method, RequestBuilder, StatusCode, Url};
 use std::error::Error as _;
 use std::time::Duration;
 
-/// Answers have some 300 bytes, a group with eight members some thousand; the error page of a proxy may have any number.
-const ANSWER_BYTES: usize = 64 * 1024;
+/// Time limit for name resolution, TCP and TLS together. Meta's edge responds in about 50 ms; 5 seconds allow for one
+/// lost SYN (1 s) and its retransmission (3 s), and stay well below the limit of the whole request, so that "did not
+/// connect" is never reported as "no response".
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Characters of an answer that is not understood which are told.
-const TOLD_CHARS: usize = 200;
+/// Idle connections are closed before the server closes them, because a request on a connection that is being closed is
+/// ambiguous. Front ends usually close after 60 seconds.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The platform for one token: where it is, and by which right we ask.
+/// Maximum size of a response that is read. Responses have about 300 bytes, a group with eight members about a thousand;
+/// the error page of a proxy may have any size.
+const MAX_RESPONSE_BYTES: usize = 64 * 1024;
+
+/// Characters of an unexpected response that are quoted in the error.
+const QUOTED_CHARS: usize = 200;
+
+/// Why a channel cannot be created.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ChannelError {
+    /// `graph_url` and `graph_version` do not form a URL.
+    #[error("channel `{channel}`: `{address}` must be an http or https URL; check `graph_url` of its app")]
+    BadGraphUrl {
+        /// The channel.
+        channel: String,
+        /// The address that they form.
+        address: String,
+    },
+    /// The token is empty or cannot be sent in a header.
+    #[error("channel `{channel}`: `access_token` must not be empty and must contain only visible ASCII characters")]
+    BadAccessToken {
+        /// The channel.
+        channel: String,
+    },
+    /// The HTTP client could not be created, usually because the machine has no certificate authorities.
+    #[error(
+        "cannot create the HTTP client: {0}; if this machine has no certificate authorities, install `ca-certificates`"
+    )]
+    HttpClient(String),
+}
+
+impl Coded for ChannelError {
+    fn code(&self) -> &'static str {
+        match self {
+            ChannelError::BadGraphUrl { .. } => "bad-graph-url",
+            ChannelError::BadAccessToken { .. } => "bad-access-token",
+            ChannelError::HttpClient(_) => "http-client-failed",
+        }
+    }
+
+    fn blame(&self) -> Blame {
+        Blame::Operator
+    }
+}
+
+/// Creates the HTTP client that all channels share, with its connection pool. It follows no redirects and never retries:
+/// a request is sent at most once.
+///
+/// # Errors
+/// [`ChannelError::HttpClient`].
+pub fn http_client() -> Result<reqwest::Client, ChannelError> {
+    // A process has one TLS provider. If another one is installed already, it stays.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::builder()
+        .user_agent(concat!("beadle/", env!("CARGO_PKG_VERSION")))
+        .connect_timeout(CONNECT_TIMEOUT)
+        .pool_idle_timeout(IDLE_TIMEOUT)
+        .redirect(reqwest::redirect::Policy::none())
+        .retry(reqwest::retry::never())
+        .build()
+        .map_err(|error| ChannelError::HttpClient(error_chain(&error)))
+}
+
+/// A connection to the Graph API with one access token.
 #[derive(Clone)]
 pub(crate) struct Graph {
-    /// `https://graph.facebook.com/v26.0/`
+    /// Such as `https://graph.facebook.com/v26.0/`.
     base: Url,
     authorization: HeaderValue,
     token: Secret,
@@ -30,18 +98,18 @@ pub(crate) struct Graph {
     client: reqwest::Client,
 }
 
-/// What a request carries.
-pub(crate) enum Carries {
-    Nothing,
+/// The body of a request.
+pub(crate) enum RequestBody {
+    Empty,
     Json(Vec<u8>),
-    /// A body with its content type.
+    /// A multipart form: its content type and its bytes.
     Form(String, Vec<u8>),
 }
 
-/// An answer that is none of the platform's errors: its status and its text, whole.
-pub(crate) struct Heard {
-    pub(crate) http: StatusCode,
-    pub(crate) text: Vec<u8>,
+/// A response that is not an error of the platform.
+pub(crate) struct Response {
+    pub(crate) status: StatusCode,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Graph {
@@ -65,21 +133,21 @@ impl Graph {
         Ok(Self { base, authorization, token, timeout, client })
     }
 
-    /// The address of what lies under these names; each is one part of the path, whatever it holds.
-    pub(crate) fn url(&self, parts: &[&str]) -> Url {
+    /// The URL of a path. Each element is one segment, whatever it contains.
+    pub(crate) fn url(&self, segments: &[&str]) -> Url {
         let mut url = self.base.clone();
         if let Ok(mut path) = url.path_segments_mut() {
-            path.pop_if_empty().extend(parts);
+            path.pop_if_empty().extend(segments);
         }
         url
     }
 
-    /// A request with our token, to the platform or to where it keeps files.
-    pub(crate) fn request(&self, method: Method, url: Url) -> RequestBuilder {
+    /// A request with our token, to the platform or to one of its file servers.
+    pub(crate) fn authorized(&self, method: Method, url: Url) -> RequestBuilder {
         self.client.request(method, url).header(AUTHORIZATION, self.authorization.clone())
     }
 
-    /// Whether an address that the platform names may be given our token: its own hosts, or the one that is configured.
+    /// Whether a URL in a response may be sent our token: only the platform's own hosts and the configured one.
     pub(crate) fn trusts(&self, url: &Url) -> bool {
         const HOSTS: [&str; 4] = [".fbsbx.com", ".facebook.com", ".whatsapp.net", ".fbcdn.net"];
         let same = url.origin() == self.base.origin();
@@ -87,111 +155,117 @@ impl Graph {
         same || (url.scheme() == "https" && HOSTS.iter().any(|known| host.ends_with(known)))
     }
 
-    /// Asks once. `Err`: it did not leave, was refused, or nobody knows.
-    pub(crate) async fn ask(&self, method: Method, url: Url, carries: Carries) -> Result<Heard, SendResponse> {
-        self.ask_within(method, url, carries, self.timeout).await
+    /// Sends a request once. An error is one of not sent, refused by the platform, or ambiguous.
+    pub(crate) async fn request(&self, method: Method, url: Url, body: RequestBody) -> Result<Response, SendResponse> {
+        self.request_within(method, url, body, self.timeout).await
     }
 
-    /// The same, with another time-out: files take longer.
-    pub(crate) async fn ask_within(
+    /// The same with another time limit, for files.
+    pub(crate) async fn request_within(
         &self,
         method: Method,
         url: Url,
-        carries: Carries,
+        body: RequestBody,
         timeout: Duration,
-    ) -> Result<Heard, SendResponse> {
-        let request = self.request(method, url).timeout(timeout);
-        let request = match carries {
-            Carries::Nothing => request,
-            Carries::Json(body) => {
+    ) -> Result<Response, SendResponse> {
+        let request = self.authorized(method, url).timeout(timeout);
+        let request = match body {
+            RequestBody::Empty => request,
+            RequestBody::Json(body) => {
                 request.header(CONTENT_TYPE, HeaderValue::from_static("application/json")).body(body)
             }
-            Carries::Form(kind, body) => request.header(CONTENT_TYPE, kind).body(body),
+            RequestBody::Form(content_type, body) => request.header(CONTENT_TYPE, content_type).body(body),
         };
         let response = match request.send().await {
             Ok(response) => response,
-            Err(error) if error.is_connect() || error.is_builder() => return Err(SendResponse::NotSent(story(&error))),
-            Err(error) => return Err(SendResponse::Ambiguous(story(&error))),
+            Err(error) if error.is_connect() || error.is_builder() => {
+                return Err(SendResponse::NotSent(error_chain(&error)));
+            }
+            Err(error) => return Err(SendResponse::Ambiguous(error_chain(&error))),
         };
-        let http = response.status();
-        let text = match read(response).await {
-            Ok(text) => text,
-            Err(error) => return Err(SendResponse::Ambiguous(format!("HTTP {http}, and then: {}", story(&error)))),
+        let status = response.status();
+        let body = match read(response).await {
+            Ok(body) => body,
+            Err(error) => {
+                return Err(SendResponse::Ambiguous(format!("HTTP {status}, then {}", error_chain(&error))));
+            }
         };
-        // An error counts whatever the status says, and a status only where there is nothing better.
-        let tree = Json::parse(&text).unwrap_or(Json::Null);
-        match tree.get("error").and_then(|error| self.refusal(error, http)) {
+        // The platform's error object takes precedence over the HTTP status.
+        let tree = Json::parse(&body).unwrap_or(Json::Null);
+        match tree.get("error").and_then(|error| self.refusal(error, status)) {
             Some(refused) => Err(refused),
-            None => Ok(Heard { http, text }),
+            None => Ok(Response { status, body }),
         }
     }
 
-    /// An answer that is not what was to come.
-    pub(crate) fn nonsense(&self, heard: &Heard) -> SendResponse {
-        let http = heard.http;
-        let told = self.scrub(&String::from_utf8_lossy(&heard.text).chars().take(TOLD_CHARS).collect::<String>());
-        if http.is_success() || http.is_server_error() {
-            return SendResponse::Ambiguous(format!("HTTP {http} with an answer that says nothing: {told}"));
+    /// Classifies a response that does not have the expected form.
+    pub(crate) fn unexpected(&self, response: &Response) -> SendResponse {
+        let status = response.status;
+        let quoted: String = String::from_utf8_lossy(&response.body).chars().take(QUOTED_CHARS).collect();
+        let quoted = self.redact(&quoted);
+        if status.is_success() || status.is_server_error() {
+            return SendResponse::Ambiguous(format!("HTTP {status} with an unexpected response: {quoted}"));
         }
-        // Something in between, or another server altogether: the platform itself never saw it.
-        let advice = match http {
+        // From a proxy or another server: the platform did not see the request.
+        let advice = match status {
             StatusCode::TOO_MANY_REQUESTS => Advice::SlowChannel,
             _ => Advice::Retry { attempts: 3 },
         };
         let problem = Problem {
             code: "platform-bad-response".to_owned(),
-            title: format!("HTTP {http} with an answer that is not the platform's"),
-            details: Some(told),
+            title: format!("HTTP {status} with a response that is not from the platform"),
+            details: Some(quoted),
             by: "platform".to_owned(),
         };
         SendResponse::Refused(problem, advice)
     }
 
-    /// `error` of an answer; `None` where it has no code.
-    fn refusal(&self, error: &Json<'_>, http: StatusCode) -> Option<SendResponse> {
+    /// The refusal in the `error` member of a response; `None` if it has no code.
+    fn refusal(&self, error: &Json<'_>, status: StatusCode) -> Option<SendResponse> {
         let code: i64 = error.text_of("code")?.parse().ok()?;
         let message = error.text_of("message").unwrap_or_default();
         let details = error.get("error_data").and_then(|data| data.text_of("details")).unwrap_or_default();
-        let all = format!("{message} {details}");
-        let failure = Failure { code, details: &all, transient: error.is_true("is_transient"), http: http.as_u16() };
+        let text = format!("{message} {details}");
+        let transient = error.is_true("is_transient");
+        let failure = Failure { code, details: &text, transient, status: status.as_u16() };
         let code = code.to_string();
-        let told = if details.is_empty() { message } else { details };
+        let shown = if details.is_empty() { message } else { details };
         let problem = Problem {
             title: errors::title_of(&code).to_owned(),
-            details: (!told.is_empty()).then(|| self.scrub(&told)),
+            details: (!shown.is_empty()).then(|| self.redact(&shown)),
             by: "platform".to_owned(),
             code,
         };
         Some(SendResponse::Refused(problem, errors::advice(failure)))
     }
 
-    /// Without the token: "Malformed access token EAA…" is a text of the platform's own.
-    fn scrub(&self, text: &str) -> String {
+    /// Removes the token: the platform itself quotes it in "Malformed access token EAA…".
+    fn redact(&self, text: &str) -> String {
         text.replace(self.token.expose(), "***")
     }
 }
 
-/// The body of an answer, as much of it as may be.
-async fn read(mut response: Response) -> Result<Vec<u8>, reqwest::Error> {
-    let mut text = Vec::new();
-    while text.len() < ANSWER_BYTES
+/// Reads a response body up to [`MAX_RESPONSE_BYTES`].
+async fn read(mut response: reqwest::Response) -> Result<Vec<u8>, reqwest::Error> {
+    let mut body = Vec::new();
+    while body.len() < MAX_RESPONSE_BYTES
         && let Some(chunk) = response.chunk().await?
     {
-        text.extend_from_slice(&chunk);
+        body.extend_from_slice(&chunk);
     }
-    Ok(text)
+    Ok(body)
 }
 
-/// An error with what caused it, without the address (which is in the configuration).
-pub(crate) fn story(error: &reqwest::Error) -> String {
-    let mut told = if error.is_timeout() { "timed out".to_owned() } else { String::new() };
+/// The causes of an error, without the URL (which is in the configuration).
+pub(crate) fn error_chain(error: &reqwest::Error) -> String {
+    let mut text = if error.is_timeout() { "timed out".to_owned() } else { String::new() };
     let mut cause = error.source();
     while let Some(error) = cause {
-        if !told.is_empty() {
-            told.push_str(": ");
+        if !text.is_empty() {
+            text.push_str(": ");
         }
-        told.push_str(&error.to_string());
+        text.push_str(&error.to_string());
         cause = error.source();
     }
-    if told.is_empty() { "the request failed".to_owned() } else { told }
+    if text.is_empty() { "the request failed".to_owned() } else { text }
 }

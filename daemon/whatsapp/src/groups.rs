@@ -1,151 +1,154 @@
-//! The platform's group webhooks (whatsapp.md 3.3) become members that come and go, requests, and news of the group.
+//! Turns group webhooks (docs/whatsapp.md#group-webhooks) into members joining and leaving, join requests, and changes of
+//! the group.
 //!
-//! Meta's pages and examples disagree about types and places, so what an element holds counts as much as what it is called.
+//! Meta's documentation and examples disagree about types and about where members are placed, so an element's contents
+//! count as much as its type.
 
-use crate::json::Json;
-use crate::misfit::Misfit;
-use crate::webhook::Origin;
+use crate::json::{Json, object_or_null};
+use crate::origin::Origin;
+use crate::unparsable::Unparsable;
 use crate::{key, person, receipt};
-use beadle_model::event::{GroupNews, Problem};
+use beadle_model::event::{GroupNotification, Problem};
 use beadle_model::{Alias, EventBody, Timestamp};
-use beadle_store::step::{EventKey, NewEvent, Place, Sender};
+use beadle_store::step::{EventKey, NewEvent, Placement, Sender};
 use serde_json::{Map, Value};
 
-/// One element of `groups`, on its way into events.
+/// One element of `groups`.
 struct Element<'a> {
     origin: &'a Origin<'a>,
     group: &'a Json<'a>,
     channel: &'a str,
-    /// The platform's id; empty where it is missing.
+    /// The group's id; empty if missing.
     id: String,
     kind: String,
     at: Option<Timestamp>,
     now: Timestamp,
 }
 
-/// The fields that are about groups.
+/// The webhook fields about groups.
 pub(crate) const FIELDS: [&str; 4] =
     ["group_lifecycle_update", "group_participants_update", "group_settings_update", "group_status_update"];
 
-/// The events of one element, one at least.
-pub(crate) fn read(origin: &Origin<'_>, group: &Json<'_>, now: Timestamp) -> Result<Vec<NewEvent>, Misfit> {
-    let channel = origin.ours()?;
+/// Reads one element. There is at least one event.
+pub(crate) fn read(origin: &Origin<'_>, group: &Json<'_>, now: Timestamp) -> Result<Vec<NewEvent>, Unparsable> {
+    let channel = origin.configured_channel()?;
     let id = group.string_of("group_id").unwrap_or_default();
     let kind = group.string_of("type").unwrap_or_default();
-    let element = Element { origin, group, channel, id, kind, at: group.moment_of("timestamp"), now };
+    let element = Element { origin, group, channel, id, kind, at: group.timestamp_of("timestamp"), now };
     let field = origin.field();
     let has = |name: &str| group.get(name).and_then(Json::items).is_some();
     let events = match (field.as_ref(), element.kind.as_str()) {
         (_, "group_join_request_created") => element.join_request(false)?,
         (_, "group_join_request_revoked") => element.join_request(true)?,
-        (_, "group_suspend") => element.news("suspended"),
-        (_, "group_suspend_cleared") => element.news("restored"),
+        (_, "group_suspend") => element.group_changed("suspended"),
+        (_, "group_suspend_cleared") => element.group_changed("restored"),
         (_, "group_settings_update") => element.settings(),
         (_, "group_participants_remove") => element.removed(),
         (_, "group_participants_add") => element.added(),
         ("group_participants_update", _) if has("removed_participants") => element.removed(),
         ("group_participants_update", _) if has("added_participants") => element.added(),
         (_, "group_create") if has("added_participants") && element.problem().is_none() => element.added(),
-        (_, "group_create") => element.news(if element.problem().is_some() { "failed" } else { "created" }),
-        (_, "group_delete") => element.news(if element.problem().is_some() { "failed" } else { "deleted" }),
-        (_, "") => return Err(Misfit::Nonsense("an event of a group without a `type`")),
-        _ => return Err(Misfit::Unknown(element.kind)),
+        (_, "group_create") => element.group_changed(if element.problem().is_some() { "failed" } else { "created" }),
+        (_, "group_delete") => element.group_changed(if element.problem().is_some() { "failed" } else { "deleted" }),
+        (_, "") => return Err(Unparsable::Malformed("a group event has no `type`")),
+        _ => return Err(Unparsable::UnknownKind(element.kind)),
     };
     if events.is_empty() {
-        return Err(Misfit::Nonsense("members that came or went, and nobody is named"));
+        return Err(Unparsable::Malformed("a group event names no member who joined or left"));
     }
     Ok(events)
 }
 
 impl Element<'_> {
-    /// By what it is recognised when it comes again: group, type, request or person, time.
-    fn key(&self, what: &str) -> EventKey {
+    /// The deduplication key of one event of this element; `part` distinguishes it from the others.
+    fn key(&self, part: &str) -> EventKey {
         let request = self.group.string_of("request_id").unwrap_or_default();
-        key::of_names(self.at, &["group", &self.id, &self.kind, &request, what])
+        key::of_id(self.at, &["group", &self.id, &self.kind, &request, part])
     }
 
-    fn event(&self, what: &str, place: Place, body: EventBody) -> NewEvent {
+    fn event(&self, part: &str, placement: Placement, body: EventBody) -> NewEvent {
         NewEvent {
-            key: self.key(what),
-            place,
+            key: self.key(part),
+            placement,
             happened_at: self.at.unwrap_or(self.now),
             opens_window: false,
-            word: None,
+            keyword: None,
             body,
         }
     }
 
-    /// Somebody in this group.
-    fn somebody(&self, aliases: Vec<Alias>, person: &Json<'_>) -> Place {
+    /// The place of an event about a member of this group.
+    fn member(&self, aliases: Vec<Alias>, person: &Json<'_>) -> Placement {
         let (channel, group) = (self.channel.to_owned(), Some(self.id.clone()));
-        Place::Sender(Sender { channel, aliases, name: person::shown(person), group, language: None })
+        Placement::Sender(Sender { channel, aliases, name: person::display_name(person), group, language: None })
     }
 
     fn problem(&self) -> Option<Problem> {
         self.group.get("errors")?.items()?.first().and_then(receipt::problem)
     }
 
-    /// A member of the element, of the value or of the change around it: Meta prints it here and there.
-    fn anywhere(&self, name: &str) -> Option<String> {
+    /// A member of the element, or else of the value or the change around it: Meta's examples place it in all three.
+    fn text_anywhere(&self, name: &str) -> Option<String> {
         let at = |object: &Json<'_>| object.string_of(name);
-        at(self.group).or_else(|| at(self.origin.value)).or_else(|| at(self.origin.change()))
+        at(self.group).or_else(|| at(self.origin.value)).or_else(|| at(self.origin.change))
     }
 
     fn people(&self, name: &str) -> impl Iterator<Item = (Vec<Alias>, &Json<'_>)> {
         let people = self.group.get(name).and_then(Json::items).unwrap_or_default();
-        people.iter().map(|person| (person::named(person), person)).filter(|(names, _)| !names.is_empty())
+        people.iter().map(|person| (person::identities(person), person)).filter(|(aliases, _)| !aliases.is_empty())
     }
 
     fn added(&self) -> Vec<NewEvent> {
         let mut events: Vec<NewEvent> = self
             .people("added_participants")
-            .map(|(names, person)| {
-                // What was let in carries what we wrote when we asked for it.
+            .map(|(aliases, person)| {
+                // `input` is what our own request to approve them contained.
                 let reason = if person.get("input").is_some() { "approved".to_owned() } else { self.reason() };
                 let body = EventBody::MemberJoined { reason, again: false };
-                self.event(&title(&names), self.somebody(names, person), body)
+                self.event(&joined(&aliases), self.member(aliases, person), body)
             })
             .collect();
         if self.kind == "group_create" {
-            events.extend(self.news("created"));
+            events.extend(self.group_changed("created"));
         }
         events
     }
 
-    /// `invite_link` as we write words: `invite-link`.
+    /// The platform's reason in kebab case, such as `invite-link`.
     fn reason(&self) -> String {
-        self.anywhere("reason").unwrap_or_else(|| "added".to_owned()).replace('_', "-")
+        self.text_anywhere("reason").unwrap_or_else(|| "added".to_owned()).replace('_', "-")
     }
 
     fn removed(&self) -> Vec<NewEvent> {
-        let by = self.anywhere("initiated_by");
-        // Where nobody is named, what answers a request of ours was ours.
-        let by_business = by.map_or(self.group.get("request_id").is_some(), |by| by == "business");
+        // Without `initiated_by`, a result of one of our requests was initiated by us.
+        let by_business = self
+            .text_anywhere("initiated_by")
+            .map_or(self.group.get("request_id").is_some(), |initiator| initiator == "business");
         let reason = if by_business { "removed" } else { "left" };
         let mut events: Vec<NewEvent> = self
             .people("removed_participants")
-            .map(|(names, person)| {
+            .map(|(aliases, person)| {
                 let body = EventBody::MemberLeft { reason: reason.to_owned() };
-                self.event(&title(&names), self.somebody(names, person), body)
+                self.event(&joined(&aliases), self.member(aliases, person), body)
             })
             .collect();
-        // What we asked for is answered; what did not succeed is in it.
+        // The result of our own request is also a change of the group, which carries the errors.
         if self.problem().is_some() || self.group.get("request_id").is_some() {
-            events.extend(self.news(if events.is_empty() { "failed" } else { "removed" }));
+            events.extend(self.group_changed(if events.is_empty() { "failed" } else { "removed" }));
         }
         events
     }
 
-    fn join_request(&self, revoked: bool) -> Result<Vec<NewEvent>, Misfit> {
+    fn join_request(&self, revoked: bool) -> Result<Vec<NewEvent>, Unparsable> {
         let request = self.group.string_of("join_request_id");
-        let request = request.ok_or(Misfit::Nonsense("a request to join without a `join_request_id`"))?;
-        let names = person::named(self.group);
-        if names.is_empty() {
-            return Err(Misfit::Nonsense("a request to join from nobody"));
+        let request = request.ok_or(Unparsable::Malformed("a join request has no `join_request_id`"))?;
+        let aliases = person::identities(self.group);
+        if aliases.is_empty() {
+            return Err(Unparsable::Malformed("a join request names no person"));
         }
-        let what = request.clone();
+        let part = request.clone();
         let body = EventBody::JoinRequest { request, revoked, extra: self.extra() };
-        Ok(vec![self.event(&what, self.somebody(names, self.group), body)])
+        Ok(vec![self.event(&part, self.member(aliases, self.group), body)])
     }
 
     fn settings(&self) -> Vec<NewEvent> {
@@ -158,42 +161,42 @@ impl Element<'_> {
         news.problem = news.problem.or_else(|| failed.into_iter().find_map(receipt::problem));
         news.subject = done("group_subject").and_then(|part| part.string_of("text"));
         news.description = done("group_description").and_then(|part| part.string_of("text"));
-        vec![self.told(news)]
+        vec![self.group_event(news)]
     }
 
-    fn news(&self, change: &str) -> Vec<NewEvent> {
+    fn group_changed(&self, change: &str) -> Vec<NewEvent> {
         let mut news = self.base(change);
         news.subject = self.group.string_of("subject");
         news.description = self.group.string_of("description");
         news.invite_link = self.group.string_of("invite_link");
         news.approval_required = self.group.text_of("join_approval_mode").map(|mode| mode == "approval_required");
-        vec![self.told(news)]
+        vec![self.group_event(news)]
     }
 
-    fn base(&self, change: &str) -> GroupNews {
-        GroupNews {
+    fn base(&self, change: &str) -> GroupNotification {
+        GroupNotification {
             channel: self.channel.to_owned(),
             group: Some(self.id.clone()).filter(|id| !id.is_empty()),
             change: change.to_owned(),
             request: self.group.string_of("request_id"),
             problem: self.problem(),
             extra: self.extra(),
-            ..GroupNews::default()
+            ..GroupNotification::default()
         }
     }
 
-    fn told(&self, news: GroupNews) -> NewEvent {
-        // A group that could not be made is no place; nor is one without an id.
-        let is_there = !(self.kind == "group_create" && news.change == "failed");
-        let place = match &news.group {
-            Some(group) if is_there => Place::Group { channel: self.channel.to_owned(), group: group.clone() },
-            _ => Place::Nowhere,
+    fn group_event(&self, news: GroupNotification) -> NewEvent {
+        // A group that could not be created does not exist.
+        let exists = !(self.kind == "group_create" && news.change == "failed");
+        let placement = match &news.group {
+            Some(group) if exists => Placement::Group { channel: self.channel.to_owned(), group: group.clone() },
+            _ => Placement::Nowhere,
         };
-        let what = format!("news {}", news.change);
-        self.event(&what, place, EventBody::GroupChanged(Box::new(news)))
+        let part = format!("news {}", news.change);
+        self.event(&part, placement, EventBody::GroupChanged(Box::new(news)))
     }
 
-    /// What the element says besides, without people.
+    /// Members that the event does not represent. Members that identify a person are dropped.
     fn extra(&self) -> Value {
         const USED: [&str; 18] = [
             "timestamp",
@@ -216,13 +219,13 @@ impl Element<'_> {
             "initiated_by",
         ];
         let rest: Map<String, Value> = self.group.without(|name| USED.contains(&name));
-        crate::webhook::object_or_null(rest)
+        object_or_null(rest)
     }
 }
 
-/// A person in a key: all their names, in order.
-fn title(names: &[Alias]) -> String {
-    let mut names: Vec<&str> = names.iter().map(|name| name.value.as_str()).collect();
-    names.sort_unstable();
-    names.join(" ")
+/// A person in a deduplication key: all their identities in order.
+fn joined(aliases: &[Alias]) -> String {
+    let mut values: Vec<&str> = aliases.iter().map(|alias| alias.value.as_str()).collect();
+    values.sort_unstable();
+    values.join(" ")
 }

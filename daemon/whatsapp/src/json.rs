@@ -1,8 +1,9 @@
-//! A JSON document as a tree that borrows its text, and forgiving ways to look into it.
+//! A JSON document as a tree that borrows from its text, with lenient accessors.
 //!
-//! Typed structs would be a little faster, and would lose a whole webhook over one field of the wrong type. Here a shape
-//! that is not expected is simply not found, and what was not used can be kept as it was: one parse, about 2 µs a message.
-//! Below a depth that the platform never comes near, a document is kept as text, so that what we store can be read again.
+//! Typed structs would be slightly faster, but one field of the wrong type would lose a whole webhook. Here an unexpected
+//! shape is simply absent, and unused members can be kept as they are. A document is parsed once, in about 2 µs per
+//! message. Values nested deeper than the platform ever goes are kept as text, so that everything we store can be read
+//! back.
 
 use beadle_model::Timestamp;
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
@@ -12,14 +13,14 @@ use sha2::{Digest, Sha256};
 use std::borrow::Cow;
 use std::fmt;
 
-/// Levels of nesting that are looked into; the platform's webhooks have up to 14. What lies below is kept as text.
-/// Together with the levels that our own envelope adds it stays well under the 128 at which serde_json stops reading.
-const DEPTH: u8 = 32;
+/// Maximum depth that is parsed; the platform's webhooks have up to 14 levels. Deeper values are kept as text. With the
+/// levels of our own envelope this stays well under the 128 at which serde_json stops reading.
+const MAX_DEPTH: u8 = 32;
 
-/// The year 10000, in seconds: a later time stamp is no time stamp.
-const LAST_SECOND: i64 = 253_402_300_800;
+/// The year 10000 in seconds. A later time stamp is not a time stamp.
+const MAX_TIMESTAMP_SECS: i64 = 253_402_300_800;
 
-/// A JSON value. Keys that come twice are all there; the last one counts.
+/// A JSON value. Duplicate keys are all kept; the last one wins.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Json<'a> {
     Null,
@@ -28,20 +29,20 @@ pub(crate) enum Json<'a> {
     Text(Cow<'a, str>),
     Array(Vec<Json<'a>>),
     Object(Vec<(Cow<'a, str>, Json<'a>)>),
-    /// Nested too deep to be looked into: its text.
-    Deep(&'a str),
+    /// A value at [`MAX_DEPTH`], as text.
+    TooDeep(&'a str),
 }
 
 impl<'a> Json<'a> {
-    /// The document; `None` where it is none.
+    /// Parses a document; `None` if it is not JSON.
     pub(crate) fn parse(text: &'a [u8]) -> Option<Self> {
         let mut from = serde_json::Deserializer::from_slice(text);
-        let tree = Levels(DEPTH).deserialize(&mut from).ok()?;
+        let tree = DepthLimited(MAX_DEPTH).deserialize(&mut from).ok()?;
         from.end().ok()?;
         Some(tree)
     }
 
-    /// The value of a key, where this is an object that has it.
+    /// The value of a key, if this is an object that has it.
     pub(crate) fn get(&self, key: &str) -> Option<&Json<'a>> {
         match self {
             Json::Object(members) => members.iter().rev().find(|(name, _)| name == key).map(|(_, value)| value),
@@ -49,7 +50,7 @@ impl<'a> Json<'a> {
         }
     }
 
-    /// The elements, where it is an array.
+    /// The elements, if this is an array.
     pub(crate) fn items(&self) -> Option<&[Json<'a>]> {
         match self {
             Json::Array(items) => Some(items),
@@ -57,7 +58,7 @@ impl<'a> Json<'a> {
         }
     }
 
-    /// The members, where it is an object.
+    /// The members, if this is an object.
     pub(crate) fn members(&self) -> Option<&[(Cow<'a, str>, Json<'a>)]> {
         match self {
             Json::Object(members) => Some(members),
@@ -65,7 +66,7 @@ impl<'a> Json<'a> {
         }
     }
 
-    /// A text that is not empty, or a number as text: the platform writes ids either way.
+    /// A non-empty string, or a number as a string: the platform writes ids either way.
     pub(crate) fn text(&self) -> Option<Cow<'_, str>> {
         match self {
             Json::Text(text) if !text.is_empty() => Some(Cow::Borrowed(text)),
@@ -84,7 +85,7 @@ impl<'a> Json<'a> {
         self.text_of(key).map(Cow::into_owned)
     }
 
-    /// A number, as a number or a text.
+    /// A finite number, written as a number or a string.
     pub(crate) fn number_of(&self, key: &str) -> Option<f64> {
         let number = match self.get(key)? {
             Json::Text(text) => text.trim().parse().ok(),
@@ -94,17 +95,17 @@ impl<'a> Json<'a> {
         number.filter(|number: &f64| number.is_finite())
     }
 
-    /// Seconds since 1970, as a text or a number.
-    pub(crate) fn moment_of(&self, key: &str) -> Option<Timestamp> {
+    /// A Unix time in seconds, written as a number or a string.
+    pub(crate) fn timestamp_of(&self, key: &str) -> Option<Timestamp> {
         let secs = match self.get(key)? {
             Json::Text(text) => text.trim().parse().ok(),
             Json::Number(number) => number.as_i64(),
             _ => None,
         }?;
-        (0..LAST_SECOND).contains(&secs).then(|| Timestamp::from_secs(secs))
+        (0..MAX_TIMESTAMP_SECS).contains(&secs).then(|| Timestamp::from_secs(secs))
     }
 
-    /// A yes that may be written as a text.
+    /// Whether the value of a key is `true` or `"true"`.
     pub(crate) fn is_true(&self, key: &str) -> bool {
         match self.get(key) {
             Some(Json::Bool(yes)) => *yes,
@@ -113,7 +114,7 @@ impl<'a> Json<'a> {
         }
     }
 
-    /// As serde_json has it, owned.
+    /// An owned copy.
     pub(crate) fn to_value(&self) -> Value {
         match self {
             Json::Null => Value::Null,
@@ -122,24 +123,24 @@ impl<'a> Json<'a> {
             Json::Text(text) => Value::String(text.clone().into_owned()),
             Json::Array(items) => Value::Array(items.iter().map(Json::to_value).collect()),
             Json::Object(_) => Value::Object(self.without(|_| false)),
-            Json::Deep(text) => Value::String((*text).to_owned()),
+            Json::TooDeep(text) => Value::String((*text).to_owned()),
         }
     }
 
-    /// The members of an object but for some.
-    pub(crate) fn without(&self, some: impl Fn(&str) -> bool) -> Map<String, Value> {
-        let members = self.members().unwrap_or_default().iter().filter(|(name, _)| !some(name));
+    /// An owned copy of the members whose names are not excluded.
+    pub(crate) fn without(&self, excluded: impl Fn(&str) -> bool) -> Map<String, Value> {
+        let members = self.members().unwrap_or_default().iter().filter(|(name, _)| !excluded(name));
         members.map(|(name, value)| (name.clone().into_owned(), value.to_value())).collect()
     }
 
-    /// Feeds a hash with what the document says, whatever the order of its keys and the way its texts are escaped.
+    /// Hashes the value, independently of the order of keys and of string escapes.
     pub(crate) fn hash_into(&self, hash: &mut Sha256) {
         match self {
             Json::Null => hash.update("n"),
             Json::Bool(yes) => hash.update(if *yes { "t" } else { "f" }),
             Json::Number(number) => hash_text(hash, "#", &number.to_string()),
             Json::Text(text) => hash_text(hash, "s", text),
-            Json::Deep(text) => hash_text(hash, "d", text),
+            Json::TooDeep(text) => hash_text(hash, "d", text),
             Json::Array(items) => {
                 hash_text(hash, "a", &items.len().to_string());
                 items.iter().for_each(|item| item.hash_into(hash));
@@ -163,27 +164,27 @@ fn hash_text(hash: &mut Sha256, kind: &str, text: &str) {
     hash.update(text);
 }
 
-/// Reads a value with so many levels left.
+/// Deserialises a value with this number of levels left.
 #[derive(Clone, Copy)]
-struct Levels(u8);
+struct DepthLimited(u8);
 
-impl<'de> DeserializeSeed<'de> for Levels {
+impl<'de> DeserializeSeed<'de> for DepthLimited {
     type Value = Json<'de>;
 
     fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<Json<'de>, D::Error> {
         if self.0 > 0 {
             return from.deserialize_any(self);
         }
-        // serde_json skips over it without recursion, so that its depth costs no stack.
+        // serde_json skips a raw value without recursion, so its depth costs no stack.
         let text = <&RawValue as serde::Deserialize>::deserialize(from)?.get();
         if text.starts_with(['[', '{']) {
-            return Ok(Json::Deep(text));
+            return Ok(Json::TooDeep(text));
         }
-        Levels(1).deserialize(&mut serde_json::Deserializer::from_str(text)).map_err(serde::de::Error::custom)
+        DepthLimited(1).deserialize(&mut serde_json::Deserializer::from_str(text)).map_err(serde::de::Error::custom)
     }
 }
 
-impl<'de> Visitor<'de> for Levels {
+impl<'de> Visitor<'de> for DepthLimited {
     type Value = Json<'de>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -220,7 +221,7 @@ impl<'de> Visitor<'de> for Levels {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut from: A) -> Result<Json<'de>, A::Error> {
         let mut items = Vec::new();
-        while let Some(item) = from.next_element_seed(Levels(self.0 - 1))? {
+        while let Some(item) = from.next_element_seed(DepthLimited(self.0 - 1))? {
             items.push(item);
         }
         Ok(Json::Array(items))
@@ -229,13 +230,13 @@ impl<'de> Visitor<'de> for Levels {
     fn visit_map<A: MapAccess<'de>>(self, mut from: A) -> Result<Json<'de>, A::Error> {
         let mut members = Vec::new();
         while let Some(name) = from.next_key_seed(Name)? {
-            members.push((name, from.next_value_seed(Levels(self.0 - 1))?));
+            members.push((name, from.next_value_seed(DepthLimited(self.0 - 1))?));
         }
         Ok(Json::Object(members))
     }
 }
 
-/// Reads a key, borrowed where it is written without escapes.
+/// Deserialises a key, borrowed if it is written without escapes.
 struct Name;
 
 impl<'de> DeserializeSeed<'de> for Name {
@@ -262,32 +263,37 @@ impl<'de> Visitor<'de> for Name {
     }
 }
 
-/// The text with what is not Unicode replaced by `\u{fffd}`: bytes that are not UTF-8, and halves of surrogate pairs
-/// (a name that the platform cut in the middle of an emoji is written so, and would cost all that came with it).
-pub(crate) fn mend(body: &[u8]) -> String {
+/// The object, or null if it has no members.
+pub(crate) fn object_or_null(map: Map<String, Value>) -> Value {
+    if map.is_empty() { Value::Null } else { Value::Object(map) }
+}
+
+/// Replaces everything that is not Unicode by `\u{fffd}`: bytes that are not UTF-8, and unpaired surrogates. The platform
+/// writes the latter when it truncates a name inside an emoji, which makes the whole body invalid JSON.
+pub(crate) fn repair_unicode(body: &[u8]) -> String {
     let text = String::from_utf8_lossy(body);
-    let mut mended = String::with_capacity(text.len());
+    let mut repaired = String::with_capacity(text.len());
     let mut rest = text.as_ref();
     while let Some(at) = rest.find('\\') {
         let (before, escape) = rest.split_at(at);
-        mended.push_str(before);
-        let length = match (unit(escape), escape.get(6..).and_then(unit)) {
+        repaired.push_str(before);
+        let length = match (utf16_unit(escape), escape.get(6..).and_then(utf16_unit)) {
             (Some(0xd800..=0xdbff), Some(0xdc00..=0xdfff)) => 12,
             (Some(_), _) => 6,
-            // The escaped character may have more than one byte where the text is not JSON at all.
+            // If the text is not JSON, the escaped character may have more than one byte.
             (None, _) => 1 + escape.chars().nth(1).map_or(0, char::len_utf8),
         };
-        let (escaped, behind) = escape.split_at(length);
-        let half = length == 6 && matches!(unit(escape), Some(0xd800..=0xdfff));
-        mended.push_str(if half { "\\ufffd" } else { escaped });
-        rest = behind;
+        let (escaped, after) = escape.split_at(length);
+        let unpaired = length == 6 && matches!(utf16_unit(escape), Some(0xd800..=0xdfff));
+        repaired.push_str(if unpaired { "\\ufffd" } else { escaped });
+        rest = after;
     }
-    mended.push_str(rest);
-    mended
+    repaired.push_str(rest);
+    repaired
 }
 
-/// The UTF-16 unit of a `\uXXXX` that the text begins with.
-fn unit(text: &str) -> Option<u16> {
+/// The UTF-16 unit of a `\uXXXX` at the start of the text.
+fn utf16_unit(text: &str) -> Option<u16> {
     u16::from_str_radix(text.strip_prefix("\\u")?.get(..4)?, 16).ok()
 }
 
@@ -307,41 +313,41 @@ mod tests {
     }
 
     #[test]
-    fn ids_are_texts_or_numbers_and_times_too() {
+    fn ids_and_times_may_be_strings_or_numbers() {
         let tree =
             parse(r#"{"a":16505551234,"b":"16505551234","c":"","d":null,"e":[1],"t":"1749416383","u":1749416383}"#);
         assert_eq!(tree.text_of("a"), tree.text_of("b"));
         for key in ["c", "d", "e", "f"] {
             assert_eq!(tree.text_of(key), None);
         }
-        assert_eq!(tree.moment_of("t"), Some(Timestamp(1_749_416_383_000)));
-        assert_eq!(tree.moment_of("t"), tree.moment_of("u"));
+        assert_eq!(tree.timestamp_of("t"), Some(Timestamp(1_749_416_383_000)));
+        assert_eq!(tree.timestamp_of("t"), tree.timestamp_of("u"));
         let tree = parse(r#"{"a":"-1","b":99999999999999999999,"c":"999999999999999","d":"soon","e":1.5}"#);
         for key in ["a", "b", "c", "d", "e"] {
-            assert_eq!(tree.moment_of(key), None, "{key}");
+            assert_eq!(tree.timestamp_of(key), None, "{key}");
         }
     }
 
     #[test]
-    fn the_last_of_two_keys_counts() {
+    fn last_duplicate_key_wins() {
         assert_eq!(parse(r#"{"a":1,"a":2}"#).text_of("a").unwrap(), "2");
         assert_eq!(parse(r#"{"a":1,"a":2}"#).to_value(), serde_json::json!({"a": 2}));
     }
 
     #[test]
-    fn any_depth_is_read_and_what_is_deep_kept_as_text() {
+    fn deeply_nested_values_are_kept_as_text() {
         let levels = 200_000;
         let text = format!("{{\"a\":{}7{}}}", "[".repeat(levels), "]".repeat(levels));
         let kept = parse(&text).to_value().to_string();
         assert!(serde_json::from_str::<Value>(&kept).is_ok());
         assert_eq!(kept.matches('[').count(), levels);
         assert_eq!(Json::parse(text.trim_end_matches('}').as_bytes()), None);
-        let just = format!("{}\"x\"{}", "[".repeat(32), "]".repeat(32));
-        assert_eq!(parse(&just).to_value().to_string(), just);
+        let at_limit = format!("{}\"x\"{}", "[".repeat(32), "]".repeat(32));
+        assert_eq!(parse(&at_limit).to_value().to_string(), at_limit);
     }
 
     #[test]
-    fn the_hash_is_of_what_is_said() {
+    fn hash_ignores_key_order_and_escapes() {
         assert_eq!(hash(r#"{"a":"/","b":[1,"ä"]}"#), hash(r#"{ "b":[1, "\u00e4"], "a":"\/" }"#));
         for other in [r#"{"a":"/"}"#, r#"{"a":"/","b":["1","ä"]}"#, r#"{"a":"/","b":[["ä"],1]}"#, r#"["a","/"]"#] {
             assert_ne!(hash(r#"{"a":"/","b":[1,"ä"]}"#), hash(other));
@@ -350,24 +356,24 @@ mod tests {
     }
 
     #[test]
-    fn half_an_emoji_is_mended() {
+    fn unpaired_surrogates_are_replaced() {
         let broken = br#"{"name":"Ann \ud83d","text":"\ud83d\udc4d \udc4d \\ud83d \"","x":"\u00e4"}"#;
         assert_eq!(Json::parse(broken), None);
-        let mended = mend(broken);
+        let repaired = repair_unicode(broken);
         assert_eq!(
-            parse(&mended).to_value(),
+            parse(&repaired).to_value(),
             serde_json::json!({"name": "Ann \u{fffd}", "text": "👍 \u{fffd} \\ud83d \"", "x": "ä"})
         );
-        assert_eq!(parse(&mend(b"{\"a\":\"\xff\"}")).text_of("a").unwrap(), "\u{fffd}");
+        assert_eq!(parse(&repair_unicode(b"{\"a\":\"\xff\"}")).text_of("a").unwrap(), "\u{fffd}");
     }
 
     proptest! {
         #[test]
-        fn mending_harms_nothing(text in any::<String>(), bytes in any::<Vec<u8>>(), noise in "[\\\\uD8d0a-fé\"]{0,40}") {
+        fn repairing_valid_json_changes_nothing(text in any::<String>(), bytes in any::<Vec<u8>>(), noise in "[\\\\uD8d0a-fé\"]{0,40}") {
             let json = serde_json::to_string(&text).unwrap();
-            prop_assert_eq!(mend(json.as_bytes()), json);
-            let _ = mend(&bytes);
-            let _ = mend(noise.as_bytes());
+            prop_assert_eq!(repair_unicode(json.as_bytes()), json);
+            let _ = repair_unicode(&bytes);
+            let _ = repair_unicode(noise.as_bytes());
         }
     }
 }

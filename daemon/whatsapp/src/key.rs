@@ -1,30 +1,30 @@
-//! By what a webhook's contents are recognised when they come again (whatsapp.md 1.9). The platform gives no delivery
-//! id and repeats what it thinks was lost, in other company and to every app that listens.
+//! Deduplication keys of webhook contents (docs/whatsapp.md#deduplication). The platform gives no delivery id, and
+//! resends what it considers lost: in other batches, and to every subscribed app.
 
 use crate::json::Json;
 use beadle_model::Timestamp;
 use beadle_store::step::EventKey;
 use sha2::{Digest, Sha256};
 
-/// The key of something that happened at `at` and is named by these texts. `None` counts as the epoch: what has no time
-/// must have the same key tomorrow.
-pub(crate) fn of_names(at: Option<Timestamp>, names: &[&str]) -> EventKey {
-    finish(at, with_names(names))
+/// The key of an element that has an id. Without a time stamp, `None` counts as the epoch, so that a redelivery has the
+/// same key.
+pub(crate) fn of_id(at: Option<Timestamp>, id: &[&str]) -> EventKey {
+    finish(at, hash_id(id))
 }
 
-/// The same for something that has no name: by what it says.
-pub(crate) fn of_contents(at: Option<Timestamp>, names: &[&str], contents: &Json<'_>) -> EventKey {
-    let mut hash = with_names(names);
+/// The key of an element that has no id of its own: a hash of its contents, qualified by `id`.
+pub(crate) fn of_contents(at: Option<Timestamp>, id: &[&str], contents: &Json<'_>) -> EventKey {
+    let mut hash = hash_id(id);
     contents.hash_into(&mut hash);
     finish(at, hash)
 }
 
-fn with_names(names: &[&str]) -> Sha256 {
+fn hash_id(id: &[&str]) -> Sha256 {
     let mut hash = Sha256::new();
-    for name in names {
-        // The length before each, so that no two lists of names run together to the same bytes.
-        hash.update((name.len() as u64).to_le_bytes());
-        hash.update(name);
+    for part in id {
+        // Each part is preceded by its length, so that no two lists of parts give the same bytes.
+        hash.update((part.len() as u64).to_le_bytes());
+        hash.update(part);
     }
     hash
 }

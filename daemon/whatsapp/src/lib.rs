@@ -1,48 +1,55 @@
 //! WhatsApp's Cloud API: webhooks in, messages out. The only crate that knows the platform's JSON.
 //!
-//! In: [`App::receive`] verifies the signature over the raw bytes, parses, and normalises what came into events and
-//! receipts in our own words. It is forgiving: Meta's own examples write numbers where its pages say strings, fields
-//! come and go, and an error answer would make the platform repeat the same bytes for a week. So nothing authentic is an
-//! error, and nothing is dropped: what is new becomes an event of kind `unrouted` with its JSON, what makes no sense a
-//! letter for a person (a dead letter), and both are counted.
+//! Inbound: [`App::receive`] verifies the signature over the raw bytes, parses the body and turns it into events and
+//! receipts. Parsing is lenient: Meta's own examples contain numbers where the documentation says strings, fields come
+//! and go, and an error response would make the platform resend the same bytes for a week. An authentic body is
+//! therefore never an error and never dropped: an unknown kind becomes an `unrouted` event with its JSON, a malformed
+//! part becomes a rejected webhook. Both are counted.
 //!
-//! Out: [`CloudChannel`] is the [`beadle_pipeline::Channel`] of one number. It sends once and says what became of it; the
-//! platform's table of errors ([`platform_error`]) becomes advice to the outbox.
+//! Outbound: [`CloudChannel`] implements [`beadle_pipeline::Channel`] for one number. It sends once and reports the
+//! outcome; [`platform_error`] maps the platform's error codes to advice for the outbox.
 //!
-//! It is not: the place that stores, deduplicates or retries (the inbox and the outbox do), nor the one that decides
-//! whether something may be sent (`gate` does). It reads no clock; the time is given in.
+//! This crate does not store, deduplicate or retry (the inbox and the outbox do), does not decide whether a message may
+//! be sent (`gate` does), and reads no clock while parsing: the caller passes the time.
 
 mod answers;
 mod app;
 mod body;
-mod change;
 mod channel;
+mod config;
 mod content;
 mod errors;
 mod fetch;
 mod graph;
+mod group_change;
 mod groups;
 mod json;
 mod key;
 mod message;
-mod misfit;
-mod news;
+mod notification;
+mod number;
+mod origin;
 mod person;
 mod preference;
 mod receipt;
 mod secret;
 mod signature;
+mod unparsable;
 mod upload;
 mod webhook;
 
-pub use app::{App, AppConfig, BODY_LIMIT_BYTES, Counts, Parsed, WebhookError};
-pub use channel::{ChannelError, CloudChannel, CloudConfig, Depot, http_client};
+pub use app::{App, BODY_LIMIT_BYTES, WebhookError};
+pub use channel::{CloudChannel, CloudConfig};
+pub use config::AppConfig;
 pub use errors::platform_error;
-pub use fetch::{FetchCounts, Fetcher, Wanted};
+pub use fetch::{FetchCounts, FetchWanted, Fetcher};
+pub use graph::{ChannelError, http_client};
 pub use secret::Secret;
+pub use upload::MediaStore;
+pub use webhook::{Counts, Parsed};
 
-/// Every code that an error of this crate, or a problem found by it, can carry; `beadle explain` has a page for each.
-/// The platform's own numbers are in [`platform_error`].
+/// Every error code of this crate; `beadle explain` has a page for each. For the platform's own numeric codes see
+/// [`platform_error`].
 pub const CODES: [&str; 10] = [
     "webhook-bad-signature",
     "webhook-no-secret",

@@ -1,47 +1,51 @@
-//! One element of `messages` becomes an event: who, what, in answer to what, and whether it opens the window.
+//! Turns one element of `messages` or `message_echoes` into an event: sender, content, context, and whether it opens the
+//! window.
+//!
+//! Phone numbers and user ids become aliases of the sender and do not appear in the event itself, because not every
+//! plugin may see them.
 
-use crate::json::Json;
-use crate::misfit::Misfit;
-use crate::webhook::{Origin, object_or_null};
+use crate::json::{Json, object_or_null};
+use crate::origin::Origin;
+use crate::unparsable::Unparsable;
 use crate::{answers, content, key, person};
-use beadle_model::word;
+use beadle_model::keyword;
 use beadle_model::{Content, Context, EventBody, Outgoing, Referral, Timestamp};
-use beadle_store::step::{NewEvent, Place, SaidWord, Sender};
+use beadle_store::step::{KeywordMatch, NewEvent, Placement, Sender};
 use serde_json::Value;
 
-/// What the event itself says, or what is not a plugin's business: names of a person that are not their display name.
+/// Members that the event represents by other means, or that identify a person. They do not go into `extra`.
 const USED: [&str; 9] =
     ["from", "from_user_id", "from_parent_user_id", "id", "timestamp", "type", "group_id", "context", "referral"];
 
-/// Types that are no new message of a person, and open no window: the platform's own news about them, and changes of an
-/// earlier message.
-const NOT_SAID: [&str; 3] = ["system", "edit", "revoke"];
+/// Types that are not a new message from a person and open no window: notices by the platform, and changes to an earlier
+/// message.
+const OPENS_NO_WINDOW: [&str; 3] = ["system", "edit", "revoke"];
 
-/// The event; else why there is none.
-pub(crate) fn read(origin: &Origin<'_>, message: &Json<'_>, now: Timestamp) -> Result<NewEvent, Misfit> {
+/// Reads one message.
+pub(crate) fn read(origin: &Origin<'_>, message: &Json<'_>, now: Timestamp) -> Result<NewEvent, Unparsable> {
     let app = origin.app;
-    let channel = origin.ours()?;
-    let id = message.string_of("id").ok_or(Misfit::Nonsense("a message without an `id`"))?;
+    let channel = origin.configured_channel()?;
+    let id = message.string_of("id").ok_or(Unparsable::Malformed("a message has no `id`"))?;
     let person = person::person(origin, message);
     let aliases = person::sender(message, person);
     if aliases.is_empty() {
-        return Err(Misfit::Nonsense("a message from nobody"));
+        return Err(Unparsable::Malformed("a message has no sender"));
     }
     let kind = message.string_of("type");
     let kind = kind.as_deref().unwrap_or("unknown");
     let group = message.string_of("group_id");
-    let name = person.and_then(person::shown);
-    let stamp = message.moment_of("timestamp");
-    let key = key::of_names(stamp, &["message", origin.number, &id]);
+    let name = person.and_then(person::display_name);
+    let timestamp = message.timestamp_of("timestamp");
+    let key = key::of_id(timestamp, &["message", origin.number, &id]);
     let body = body(message, kind, id);
-    let said = match &body {
-        EventBody::Message { content: Content::Text(text), .. } if group.is_none() => word::hear(text),
+    let keyword = match &body {
+        EventBody::Message { content: Content::Text(text), .. } if group.is_none() => keyword::recognize(text),
         _ => None,
     };
-    let said = said.map(|(word, language)| SaidWord {
-        word,
+    let keyword = keyword.map(|(keyword, language)| KeywordMatch {
+        keyword,
         language,
-        answer: answers::answer(word, language.unwrap_or(app.language()), app.brand()).map(|body| Outgoing::Text {
+        reply: answers::answer(keyword, language.unwrap_or(app.language), &app.brand).map(|body| Outgoing::Text {
             body,
             preview_url: false,
             quote: None,
@@ -50,17 +54,17 @@ pub(crate) fn read(origin: &Origin<'_>, message: &Json<'_>, now: Timestamp) -> R
     let language = app.guess_language(&aliases);
     Ok(NewEvent {
         key,
-        place: Place::Sender(Sender { channel: channel.to_owned(), aliases, name, group, language }),
-        happened_at: stamp.unwrap_or(now),
-        opens_window: !NOT_SAID.contains(&kind),
-        body: with_word(body, said.as_ref()),
-        word: said,
+        placement: Placement::Sender(Sender { channel: channel.to_owned(), aliases, name, group, language }),
+        happened_at: timestamp.unwrap_or(now),
+        opens_window: !OPENS_NO_WINDOW.contains(&kind),
+        body: with_keyword(body, keyword.as_ref()),
+        keyword,
     })
 }
 
-fn with_word(mut body: EventBody, said: Option<&SaidWord>) -> EventBody {
-    if let EventBody::Message { word, .. } = &mut body {
-        *word = said.map(|said| said.word);
+fn with_keyword(mut body: EventBody, found: Option<&KeywordMatch>) -> EventBody {
+    if let EventBody::Message { keyword, .. } = &mut body {
+        *keyword = found.map(|found| found.keyword);
     }
     body
 }
@@ -68,16 +72,16 @@ fn with_word(mut body: EventBody, said: Option<&SaidWord>) -> EventBody {
 fn body(message: &Json<'_>, kind: &str, id: String) -> EventBody {
     let object = message.get(kind);
     if kind == "reaction"
-        && let Some(to) = object.and_then(|reaction| reaction.string_of("message_id"))
+        && let Some(target) = object.and_then(|reaction| reaction.string_of("message_id"))
     {
         return EventBody::Reaction {
-            message: to,
+            message: target,
             own_message: None,
             emoji: object.and_then(|reaction| reaction.string_of("emoji")),
             extra: extra(message, kind),
         };
     }
-    if let Some(changed) = object.filter(|_| kind == "system").and_then(|news| contact_changed(message, news)) {
+    if let Some(changed) = object.filter(|_| kind == "system").and_then(|notice| contact_changed(message, notice)) {
         return changed;
     }
     let (content, extra) = read_content(message, kind, object);
@@ -86,23 +90,23 @@ fn body(message: &Json<'_>, kind: &str, id: String) -> EventBody {
         content,
         context: message.get("context").map(context),
         referral: message.get("referral").map(referral),
-        word: None,
+        keyword: None,
         addressed: None,
         extra,
     }
 }
 
-/// An echo of what a colleague wrote from the telephone that has the number too.
-pub(crate) fn read_echo(origin: &Origin<'_>, echo: &Json<'_>, now: Timestamp) -> Result<NewEvent, Misfit> {
-    let channel = origin.ours()?;
-    let id = echo.string_of("id").ok_or(Misfit::Nonsense("an echo without an `id`"))?;
-    let aliases = person::addressee(echo);
+/// Reads one echo: a message that a colleague sent from a phone with the same number.
+pub(crate) fn read_echo(origin: &Origin<'_>, echo: &Json<'_>, now: Timestamp) -> Result<NewEvent, Unparsable> {
+    let channel = origin.configured_channel()?;
+    let id = echo.string_of("id").ok_or(Unparsable::Malformed("an echo has no `id`"))?;
+    let aliases = person::echo_recipient(echo);
     if aliases.is_empty() {
-        return Err(Misfit::Nonsense("an echo of a message to nobody"));
+        return Err(Unparsable::Malformed("an echo has no recipient"));
     }
     let kind = echo.string_of("type").unwrap_or_else(|| "unknown".to_owned());
-    let stamp = echo.moment_of("timestamp");
-    let key = key::of_names(stamp, &["echo", origin.number, &id]);
+    let timestamp = echo.timestamp_of("timestamp");
+    let key = key::of_id(timestamp, &["echo", origin.number, &id]);
     let (content, mut extra) = read_content(echo, &kind, echo.get(&kind));
     if let Value::Object(mut rest) = extra {
         rest.retain(|name, _| !name.starts_with("to"));
@@ -111,36 +115,42 @@ pub(crate) fn read_echo(origin: &Origin<'_>, echo: &Json<'_>, now: Timestamp) ->
     let group = echo.string_of("group_id");
     Ok(NewEvent {
         key,
-        place: Place::Sender(Sender { channel: channel.to_owned(), aliases, name: None, group, language: None }),
-        happened_at: stamp.unwrap_or(now),
-        // What we say moves no window (whatsapp.md 5.1).
+        placement: Placement::Sender(Sender {
+            channel: channel.to_owned(),
+            aliases,
+            name: None,
+            group,
+            language: None,
+        }),
+        happened_at: timestamp.unwrap_or(now),
+        // Messages by the business do not extend the window (docs/whatsapp.md#windows).
         opens_window: false,
-        word: None,
+        keyword: None,
         body: EventBody::Echo { message: id, content, context: echo.get("context").map(context), extra },
     })
 }
 
-/// What the platform tells of a person, who did not write: another number, another id, another telephone. Names and
-/// numbers are taken as aliases, and are not for every plugin. The hash of a new telephone's key stands beside the news.
-fn contact_changed(message: &Json<'_>, news: &Json<'_>) -> Option<EventBody> {
-    let change = match news.text_of("type")?.as_ref() {
+/// A notice that a person has another number, another user id or another device. `extra` carries no numbers or ids; the
+/// hash of a new device's key is a sibling of the notice.
+fn contact_changed(message: &Json<'_>, notice: &Json<'_>) -> Option<EventBody> {
+    let change = match notice.text_of("type")?.as_ref() {
         "user_changed_number" => "number-changed",
         "user_changed_user_id" => "id-changed",
         "user_identity_changed" | "customer_identity_changed" => "identity-changed",
         _ => return None,
     };
-    let is_name = |name: &str| ["body", "customer", "type"].contains(&name) || name.ends_with("_id");
-    let mut extra = news.without(is_name);
+    let identifies = |name: &str| ["body", "customer", "type"].contains(&name) || name.ends_with("_id");
+    let mut extra = notice.without(identifies);
     extra.extend(message.get("identity").map(|identity| ("identity".to_owned(), identity.to_value())));
     Some(EventBody::ContactChanged { change: change.to_owned(), merged: None, extra: object_or_null(extra) })
 }
 
-/// The content, and what the platform told besides.
+/// The content and `extra` of a message of this kind; `object` is its member of that name.
 fn read_content(message: &Json<'_>, kind: &str, object: Option<&Json<'_>>) -> (Content, Value) {
-    // What cannot be shown mostly has no object of its own, and tells by its errors why.
+    // An unsupported message usually has no object of its own; its `errors` say why.
     if kind == "unsupported" {
-        let what = object.and_then(|object| object.string_of("type"));
-        return (Content::Unsupported(what), extra(message, kind));
+        let platform_type = object.and_then(|object| object.string_of("type"));
+        return (Content::Unsupported(platform_type), extra(message, kind));
     }
     match object.and_then(|object| content::content(kind, object)) {
         Some(content) => (content, extra(message, kind)),
@@ -148,13 +158,14 @@ fn read_content(message: &Json<'_>, kind: &str, object: Option<&Json<'_>>) -> (C
     }
 }
 
-/// A kind without a form of its own: its object whole, and the rest in `extra`; or, where it has no object, the rest.
+/// Content without a representation of its own: the object, with the remaining members in `extra`; without an object,
+/// the remaining members.
 fn other(message: &Json<'_>, kind: &str, object: Option<&Json<'_>>) -> (Content, Value) {
     let (json, extra) = match object {
-        // Its body and its ids are the old and new names of a person: taken as aliases, and not for every plugin.
-        Some(news) if kind == "system" => {
-            let is_name = |name: &str| name == "body" || name == "customer" || name.ends_with("_id");
-            (Value::Object(news.without(is_name)), extra(message, kind))
+        // The body and the ids of a notice identify a person.
+        Some(notice) if kind == "system" => {
+            let identifies = |name: &str| name == "body" || name == "customer" || name.ends_with("_id");
+            (Value::Object(notice.without(identifies)), extra(message, kind))
         }
         Some(object) => (object.to_value(), extra(message, kind)),
         None => (Value::Object(message.without(|name| USED.contains(&name))), Value::Null),
@@ -183,8 +194,8 @@ fn referral(referral: &Json<'_>) -> Referral {
     }
 }
 
-/// What the platform told besides: members of the message, its context and its referral that have no place of their own.
-/// `context.from` and its like are the number of whoever is quoted, and so not for every plugin.
+/// Members of the message, its context and its referral that the event does not represent. `context.from` and similar
+/// members are dropped: they are the phone number of the person who is quoted.
 fn extra(message: &Json<'_>, kind: &str) -> Value {
     let mut extra = message.without(|name| name == kind || USED.contains(&name));
     if let Some(context) = message.get("context") {

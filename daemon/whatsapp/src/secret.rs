@@ -2,22 +2,22 @@
 
 use std::fmt;
 
-/// A token or key. Its `Debug` is stars, it has no `Display`, and it is not serialised.
+/// A token or key. `Debug` prints asterisks; there is no `Display` and no serialisation.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
 
 impl Secret {
-    /// White space around it is not part of it: files that hold a secret tend to end in a newline.
+    /// Creates a secret without surrounding white space: secret files tend to end in a newline.
     pub fn new(text: &str) -> Self {
         Self(text.trim().to_owned())
     }
 
-    /// The value, for the one who needs it.
+    /// The value itself.
     pub fn expose(&self) -> &str {
         &self.0
     }
 
-    /// There is none.
+    /// Whether the value is empty.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

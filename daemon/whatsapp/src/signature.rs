@@ -1,19 +1,19 @@
-//! Who sent a webhook: HMAC-SHA256 over the raw bytes with the app's secret, as `X-Hub-Signature-256` carries it.
+//! Webhook signatures: HMAC-SHA256 over the raw bytes with the app's secret, in the header `X-Hub-Signature-256`.
 //!
-//! Over the raw bytes, because the platform signs what it sends (escaped slashes, `\u00e4`), and a body that was parsed
-//! and written again has another signature. In constant time, so that the answer tells nothing about the right one.
+//! Verification uses the raw bytes, because the platform signs exactly what it sends (escaped slashes, `\u00e4`) and a
+//! reserialised body has another signature. It takes constant time, so that the response leaks nothing.
 
 use crate::Secret;
 use hmac::{Hmac, Mac};
 use sha2::Sha256;
 
-/// A key that is ready for use: its schedule is computed once and cloned for each webhook.
+/// An HMAC key whose schedule is computed once and cloned for each webhook.
 pub(crate) struct Key(Option<Hmac<Sha256>>);
 
 impl Key {
-    /// An empty secret makes a key that matches nothing.
+    /// Creates a key. The key of an empty secret matches nothing.
     pub(crate) fn new(secret: &Secret) -> Self {
-        // HMAC takes keys of any length, so this is `None` only for the empty secret.
+        // HMAC accepts keys of any length, so only an empty secret gives `None`.
         Self(
             Some(secret)
                 .filter(|secret| !secret.is_empty())
@@ -21,29 +21,29 @@ impl Key {
         )
     }
 
-    /// There is a secret.
+    /// Whether there is a secret.
     pub(crate) fn is_set(&self) -> bool {
         self.0.is_some()
     }
 
-    /// `header` is `sha256=` and the right 64 hex digits for `body`.
-    pub(crate) fn signed(&self, header: &str, body: &[u8]) -> bool {
+    /// Whether `header` is the signature of `body`: `sha256=` and 64 hex digits.
+    pub(crate) fn verifies(&self, header: &str, body: &[u8]) -> bool {
         let Some(mac) = self.0.clone() else { return false };
-        let Some(signature) = header.trim().strip_prefix("sha256=").and_then(unhex) else { return false };
+        let Some(signature) = header.trim().strip_prefix("sha256=").and_then(decode_hex) else { return false };
         mac.chain_update(body).verify_slice(&signature).is_ok()
     }
 
-    /// `word` is the secret itself; in constant time, by the code that both have under a fixed key.
-    pub(crate) fn is(&self, word: &str) -> bool {
-        let (Some(ours), Ok(theirs)) = (self.0.clone(), Hmac::<Sha256>::new_from_slice(word.as_bytes())) else {
+    /// Whether `text` equals the secret. Takes constant time, because it compares MACs instead of the texts.
+    pub(crate) fn equals(&self, text: &str) -> bool {
+        let (Some(ours), Ok(theirs)) = (self.0.clone(), Hmac::<Sha256>::new_from_slice(text.as_bytes())) else {
             return false;
         };
         ours.finalize() == theirs.finalize()
     }
 }
 
-/// 32 bytes from 64 hex digits.
-fn unhex(text: &str) -> Option<[u8; 32]> {
+/// Decodes 64 hex digits.
+fn decode_hex(text: &str) -> Option<[u8; 32]> {
     let digits = text.as_bytes();
     let mut bytes = [0; 32];
     if digits.len() != 2 * bytes.len() {
@@ -66,10 +66,10 @@ mod tests {
     const HEADER: &str = "sha256=c84a394cc475525991e78ff16e430b02e47f953877d2af0ade26956ce6f384dc";
 
     #[test]
-    fn the_vector_of_the_fact_sheet() {
+    fn signature_matches_the_documented_vector() {
         let key = Key::new(&Secret::new("test-app-secret\n"));
-        assert!(key.signed(HEADER, BODY));
-        assert!(key.signed(&HEADER.replace("c84a", "C84A"), BODY));
+        assert!(key.verifies(HEADER, BODY));
+        assert!(key.verifies(&HEADER.replace("c84a", "C84A"), BODY));
         for wrong in [
             "",
             "sha256=",
@@ -82,25 +82,25 @@ mod tests {
             &HEADER.replace("sha256=", "sha1="),
             "sha256=é84a394cc475525991e78ff16e430b02e47f953877d2af0ade26956ce6f384d",
         ] {
-            assert!(!key.signed(wrong, BODY), "{wrong}");
+            assert!(!key.verifies(wrong, BODY), "{wrong}");
         }
-        assert!(!key.signed(HEADER, &BODY[1..]));
-        assert!(!Key::new(&Secret::new("another")).signed(HEADER, BODY));
+        assert!(!key.verifies(HEADER, &BODY[1..]));
+        assert!(!Key::new(&Secret::new("another")).verifies(HEADER, BODY));
     }
 
     #[test]
-    fn no_secret_matches_nothing() {
+    fn empty_secret_matches_nothing() {
         let key = Key::new(&Secret::new(" \n"));
         assert!(!key.is_set());
-        assert!(!key.signed(HEADER, BODY));
-        assert!(!key.is(""));
+        assert!(!key.verifies(HEADER, BODY));
+        assert!(!key.equals(""));
     }
 
     #[test]
-    fn a_word_is_the_secret_or_not() {
+    fn equals_compares_the_whole_secret() {
         let key = Key::new(&Secret::new("open sesame"));
-        assert!(key.is("open sesame"));
-        assert!(!key.is("open sesam"));
-        assert!(!key.is(""));
+        assert!(key.equals("open sesame"));
+        assert!(!key.equals("open sesam"));
+        assert!(!key.equals(""));
     }
 }

@@ -1,107 +1,98 @@
-//! A parsed webhook becomes events and receipts: the envelope, and what is neither message nor status.
+//! Turns a parsed webhook into events and receipts: the envelope, and everything that is neither a message nor a status.
 //!
-//! Any number of entries, changes, messages and statuses, each on its own: one that is not understood takes nothing with
-//! it. What is of a kind that this version does not know becomes an `unrouted` event with an excerpt of the webhook: its
-//! entry, with this one change, with this one element, in the platform's own shape. What makes no sense becomes a letter
-//! for a person, with the same excerpt.
+//! Entries, changes, messages and statuses are read independently: one that cannot be parsed does not affect the others.
+//! An element of an unknown kind becomes an `unrouted` event with an excerpt of the webhook (its entry, reduced to this
+//! change and this element, in the platform's own shape). A malformed element becomes a rejected webhook with the same
+//! excerpt.
 
-use crate::app::{App, Parsed};
 use crate::json::Json;
-use crate::misfit::{self, Misfit, kind_of};
-use crate::{groups, key, message, news, preference, receipt};
-use beadle_model::{EventBody, Timestamp};
-use beadle_store::step::{EventKey, NewEvent, Place};
-use serde_json::{Map, Value};
+use crate::origin::Origin;
+use crate::unparsable::{self, Unparsable, kind_of};
+use crate::{AppConfig, groups, key, message, notification, preference, receipt};
+use beadle_model::{Content, EventBody, Timestamp};
+use beadle_store::step::{EventKey, NewEvent, NewRejectedWebhook, Placement, Receipt};
+use serde_json::Value;
 
-/// Where an element stands: the entry and the change around it.
-#[derive(Clone, Copy)]
-pub(crate) struct Origin<'a> {
-    pub(crate) app: &'a App,
-    entry: &'a Json<'a>,
-    change: &'a Json<'a>,
-    /// `value` of the change.
-    pub(crate) value: &'a Json<'a>,
-    /// `metadata.phone_number_id`; empty where it is missing.
-    pub(crate) number: &'a str,
-    /// The channel of that number, where it is configured.
-    pub(crate) channel: Option<&'a str>,
+/// The contents of one webhook.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Parsed {
+    /// Ordered by time stamp, then by position.
+    pub events: Vec<NewEvent>,
+    /// Ordered by time stamp, then by position.
+    pub receipts: Vec<Receipt>,
+    /// Malformed bodies and parts, kept for a person.
+    pub rejected: Vec<NewRejectedWebhook>,
+    /// Counters for metrics.
+    pub counts: Counts,
+    /// A `phone_number_id` in this webhook that is not configured.
+    pub unknown_number: Option<String>,
 }
 
-impl Origin<'_> {
-    /// The change around the value.
-    pub(crate) fn change(&self) -> &Json<'_> {
-        self.change
-    }
+/// The contents of a webhook by kind. Every element of a webhook is counted in exactly one of `messages`, `reactions`,
+/// `receipts`, `notifications`, `unrouted` and `rejected`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Message events.
+    pub messages: usize,
+    /// Message events whose content is [`Content::Other`].
+    pub other_content: usize,
+    /// Reaction events.
+    pub reactions: usize,
+    /// Receipts.
+    pub receipts: usize,
+    /// Notifications: changes of groups, contacts and channels, and echoes.
+    pub notifications: usize,
+    /// Events of kind `unrouted`.
+    pub unrouted: usize,
+    /// Events of kind `unrouted` because their number is not configured.
+    pub unknown_number: usize,
+    /// Rejected bodies and parts of bodies.
+    pub rejected: usize,
+}
 
-    /// The platform's name for what changed; empty where it is missing.
-    pub(crate) fn field(&self) -> std::borrow::Cow<'_, str> {
-        self.change.text_of("field").unwrap_or_default()
-    }
-
-    /// The channel, which has to be configured.
-    pub(crate) fn ours(&self) -> Result<&str, Misfit> {
-        self.channel.ok_or(Misfit::Stranger)
-    }
-
-    /// The account and the time of the entry, as the platform wrote them; part of the key of what has no id.
-    fn names(&self) -> [String; 2] {
-        ["id", "time"].map(|name| self.entry.string_of(name).unwrap_or_default())
-    }
-
-    /// When: as the entry says, else as the first element of any list in it does.
-    fn stamp(&self) -> Option<Timestamp> {
-        let first = |(_, part): &(_, Json<'_>)| part.items()?.first()?.moment_of("timestamp");
-        self.entry.moment_of("time").or_else(|| self.value.members()?.iter().find_map(first))
-    }
-
-    /// The entry with this change alone, and of its value only what `part` has (all of it where that is `None`).
-    fn excerpt(&self, part: Option<(&str, Value)>) -> Value {
-        let mut change = self.change.without(|name| name == "value");
-        let value = match part {
-            None => self.value.to_value(),
-            Some((name, part)) => {
-                let mut value = self.value.without(|name| name != "metadata" && name != "contacts");
-                value.insert(name.to_owned(), part);
-                Value::Object(value)
+impl Counts {
+    pub(crate) fn message(&mut self, body: &EventBody) {
+        match body {
+            EventBody::Reaction { .. } => self.reactions += 1,
+            EventBody::Message { content, .. } => {
+                self.messages += 1;
+                self.other_content += usize::from(matches!(content, Content::Other { .. }));
             }
-        };
-        change.insert("value".to_owned(), value);
-        let mut entry = self.entry.without(|name| name == "changes");
-        entry.insert("changes".to_owned(), Value::Array(vec![Value::Object(change)]));
-        Value::Object(entry)
+            EventBody::ContactChanged { .. } => self.notifications += 1,
+            _ => {}
+        }
     }
 }
 
-/// All that a webhook says, events and receipts each in the order of their time stamps, then of their places; `None`
-/// where it is none.
-pub(crate) fn read(app: &App, tree: &Json<'_>, now: Timestamp) -> Option<Parsed> {
+/// Reads a webhook; `None` if the document is not one.
+pub(crate) fn read(app: &AppConfig, tree: &Json<'_>, now: Timestamp) -> Option<Parsed> {
     let mut parsed = Parsed::default();
     for entry in tree.get("entry")?.items()? {
         match entry.get("changes").and_then(Json::items) {
             Some(changes) => changes.iter().for_each(|change| read_change(app, entry, change, now, &mut parsed)),
             None => {
-                let why = "an entry without a list `changes`".to_owned();
-                parsed.letters.push(misfit::nonsense(app, why, &entry.to_value()));
+                let error = "an entry has no array `changes`".to_owned();
+                parsed.rejected.push(unparsable::rejected_part(&app.name, error, &entry.to_value()));
             }
         }
     }
     parsed.events.sort_by_key(|event| event.happened_at);
     parsed.receipts.sort_by_key(|receipt| receipt.at);
-    parsed.counts.unreadable = parsed.letters.len();
+    parsed.counts.rejected = parsed.rejected.len();
     Some(parsed)
 }
 
-fn read_change(app: &App, entry: &Json<'_>, change: &Json<'_>, now: Timestamp, parsed: &mut Parsed) {
-    let nothing = Json::Null;
-    let value = change.get("value").unwrap_or(&nothing);
+fn read_change(app: &AppConfig, entry: &Json<'_>, change: &Json<'_>, now: Timestamp, parsed: &mut Parsed) {
+    let null = Json::Null;
+    let value = change.get("value").unwrap_or(&null);
     let number = value.get("metadata").and_then(|metadata| metadata.text_of("phone_number_id")).unwrap_or_default();
     let origin = Origin { app, entry, change, value, number: &number, channel: app.channel(&number) };
     let Some(field) = change.text_of("field") else {
-        return senseless(&origin, "a change without a `field`".to_owned(), None, parsed);
+        return reject(&origin, "a change has no `field`".to_owned(), None, parsed);
     };
     let Some(members) = value.members() else {
-        let why = format!("a change of `{field}` whose `value` is {}, and no object", kind_of(value));
-        return senseless(&origin, why, None, parsed);
+        let error = format!("the `value` of a `{field}` change must be an object, but is {}", kind_of(value));
+        return reject(&origin, error, None, parsed);
     };
     match field.as_ref() {
         "messages" => {
@@ -109,64 +100,72 @@ fn read_change(app: &App, entry: &Json<'_>, change: &Json<'_>, now: Timestamp, p
                 read_part(&origin, name, part, now, parsed);
             }
         }
-        "smb_message_echoes" => each(&origin, "message_echoes", now, parsed, |echo| {
+        "smb_message_echoes" => read_each(&origin, "message_echoes", now, parsed, |echo| {
             message::read_echo(&origin, echo, now).map(|event| vec![event])
         }),
-        "user_preferences" => each(&origin, "user_preferences", now, parsed, |preference| {
+        "user_preferences" => read_each(&origin, "user_preferences", now, parsed, |preference| {
             preference::read(&origin, preference, now).map(|event| vec![event])
         }),
         field if groups::FIELDS.contains(&field) || (field.starts_with("group_") && value.get("groups").is_some()) => {
-            each(&origin, "groups", now, parsed, |group| groups::read(&origin, group, now));
+            read_each(&origin, "groups", now, parsed, |group| groups::read(&origin, group, now));
         }
-        field if channel_news(&origin, field, now, parsed) => {}
+        field if read_channel_notification(&origin, field, now, parsed) => {}
         field => {
-            let [account, time] = origin.names();
-            let named = key::of_contents(origin.stamp(), &["change", &account, &time], origin.change);
-            unrouted(parsed, named, origin.stamp().unwrap_or(now), field.to_owned(), origin.excerpt(None));
+            let [account, time] = origin.entry_id();
+            let key = key::of_contents(origin.timestamp(), &["change", &account, &time], origin.change);
+            let at = origin.timestamp().unwrap_or(now);
+            push_unrouted(parsed, key, at, field.to_owned(), origin.excerpt(None));
         }
     }
 }
 
-/// Each element of a list, by itself; those that are not understood are kept.
-fn each(
+/// Reads each element of an array of the value.
+fn read_each(
     origin: &Origin<'_>,
-    list: &str,
+    array: &str,
     now: Timestamp,
     parsed: &mut Parsed,
-    mut read: impl FnMut(&Json<'_>) -> Result<Vec<NewEvent>, Misfit>,
+    mut read: impl FnMut(&Json<'_>) -> Result<Vec<NewEvent>, Unparsable>,
 ) {
-    let Some(elements) = origin.value.get(list).and_then(Json::items) else {
-        return senseless(origin, format!("a change of `{}` without a list `{list}`", origin.field()), None, parsed);
+    let Some(elements) = origin.value.get(array).and_then(Json::items) else {
+        return reject(origin, format!("a `{}` change has no array `{array}`", origin.field()), None, parsed);
     };
     for element in elements {
         match read(element) {
             Ok(events) => {
-                parsed.counts.news += events.len();
+                parsed.counts.notifications += events.len();
                 parsed.events.extend(events);
             }
-            Err(misfit) => stray(origin, list, misfit, element, now, parsed),
+            Err(unparsable) => keep_unparsable(origin, array, unparsable, element, now, parsed),
         }
     }
 }
 
-/// News of a number or an account; `false`: the field is no such news.
-fn channel_news(origin: &Origin<'_>, field: &str, now: Timestamp, parsed: &mut Parsed) -> bool {
-    let account = origin.entry.text_of("id").unwrap_or_default();
+/// Reads a notification about a number or an account; `false` if the field is not one.
+fn read_channel_notification(origin: &Origin<'_>, field: &str, now: Timestamp, parsed: &mut Parsed) -> bool {
+    let account = origin.account();
     let channel = origin.channel.or_else(|| origin.app.only_channel(&account));
-    let Some(news) = news::read(field, origin.value, channel) else { return false };
-    let [account, time] = origin.names();
-    let key = key::of_contents(origin.stamp(), &["change", &account, &time], origin.change);
-    told(parsed, key, origin.stamp().unwrap_or(now), EventBody::ChannelChanged(news));
+    let Some(news) = notification::read(field, origin.value, channel) else { return false };
+    let [account, time] = origin.entry_id();
+    let key = key::of_contents(origin.timestamp(), &["change", &account, &time], origin.change);
+    push_notification(parsed, key, origin.timestamp().unwrap_or(now), EventBody::ChannelChanged(news));
     true
 }
 
-/// News that belong to nobody's conversation.
-fn told(parsed: &mut Parsed, key: EventKey, happened_at: Timestamp, body: EventBody) {
-    parsed.counts.news += 1;
-    parsed.events.push(NewEvent { key, place: Place::Nowhere, happened_at, opens_window: false, word: None, body });
+/// Adds a notification that belongs to no conversation.
+fn push_notification(parsed: &mut Parsed, key: EventKey, happened_at: Timestamp, body: EventBody) {
+    parsed.counts.notifications += 1;
+    parsed.events.push(NewEvent {
+        key,
+        placement: Placement::Nowhere,
+        happened_at,
+        opens_window: false,
+        keyword: None,
+        body,
+    });
 }
 
-/// One member of the `value` of a change of field `messages`.
+/// Reads one member of the value of a `messages` change.
 fn read_part(origin: &Origin<'_>, name: &str, part: &Json<'_>, now: Timestamp, parsed: &mut Parsed) {
     match (name, part) {
         ("messaging_product" | "metadata" | "contacts", _) => {}
@@ -177,87 +176,93 @@ fn read_part(origin: &Origin<'_>, name: &str, part: &Json<'_>, now: Timestamp, p
                         parsed.counts.message(&event.body);
                         parsed.events.push(event);
                     }
-                    Err(misfit) => stray(origin, name, misfit, message, now, parsed),
+                    Err(unparsable) => keep_unparsable(origin, name, unparsable, message, now, parsed),
                 }
             }
         }
         ("statuses", Json::Array(statuses)) => {
             for status in statuses {
-                match receipt::read(origin.app.install(), status, now) {
+                match receipt::read(&origin.app.install, status, now) {
                     Ok(receipt) => {
                         parsed.counts.receipts += 1;
                         parsed.receipts.push(receipt);
                     }
-                    Err(misfit) => stray(origin, name, misfit, status, now, parsed),
+                    Err(unparsable) => keep_unparsable(origin, name, unparsable, status, now, parsed),
                 }
             }
         }
         ("errors", Json::Array(errors)) => {
             for error in errors {
-                let [account, time] = origin.names();
-                let named = key::of_contents(origin.stamp(), &["error", &account, &time, origin.number], error);
-                match news::error(error, origin.channel) {
-                    Some(news) => told(parsed, named, origin.stamp().unwrap_or(now), EventBody::ChannelChanged(news)),
+                let [account, time] = origin.entry_id();
+                let key = key::of_contents(origin.timestamp(), &["error", &account, &time, origin.number], error);
+                match notification::read_error(error, origin.channel) {
+                    Some(news) => {
+                        let at = origin.timestamp().unwrap_or(now);
+                        push_notification(parsed, key, at, EventBody::ChannelChanged(news));
+                    }
                     None => {
-                        stray(origin, name, Misfit::Nonsense("an error without a `code`"), error, now, parsed);
+                        let unparsable = Unparsable::Malformed("an error has no `code`");
+                        keep_unparsable(origin, name, unparsable, error, now, parsed);
                     }
                 }
             }
         }
         ("messages" | "statuses" | "errors", _) => {
-            let why = format!("`{name}` is {}, and no list", kind_of(part));
-            senseless(origin, why, Some((name, part.to_value())), parsed);
+            let error = format!("`{name}` must be an array, but is {}", kind_of(part));
+            reject(origin, error, Some((name, part.to_value())), parsed);
         }
         _ => {
-            // Not of an element: `user_actions`, and what comes next year.
-            let [account, time] = origin.names();
-            let named = key::of_contents(origin.stamp(), &["part", &account, &time, name], origin.change);
+            // Not an array of elements that we know: `user_actions`, and future members.
+            let [account, time] = origin.entry_id();
+            let key = key::of_contents(origin.timestamp(), &["part", &account, &time, name], origin.change);
             let excerpt = origin.excerpt(Some((name, part.to_value())));
-            unrouted(parsed, named, origin.stamp().unwrap_or(now), format!("messages.{name}"), excerpt);
+            push_unrouted(parsed, key, origin.timestamp().unwrap_or(now), format!("messages.{name}"), excerpt);
         }
     }
 }
 
-/// An element that no event or receipt can be made of, or that is for a number which is not ours. Its key differs from
-/// that of the event it would have been: when the number is configured and the platform repeats it, it is no duplicate.
-fn stray(origin: &Origin<'_>, list: &str, misfit: Misfit, element: &Json<'_>, now: Timestamp, parsed: &mut Parsed) {
-    let kind = match misfit {
-        Misfit::Stranger => {
+/// Keeps an element that became neither an event nor a receipt. The key of the `unrouted` event differs from that of the
+/// event that the element would have become: once its number is configured, a redelivery is not a duplicate.
+fn keep_unparsable(
+    origin: &Origin<'_>,
+    array: &str,
+    unparsable: Unparsable,
+    element: &Json<'_>,
+    now: Timestamp,
+    parsed: &mut Parsed,
+) {
+    let kind = match unparsable {
+        Unparsable::UnknownNumber => {
             parsed.counts.unknown_number += 1;
             parsed.unknown_number.get_or_insert_with(|| origin.number.to_owned());
             "unknown-number".to_owned()
         }
-        Misfit::Unknown(kind) => kind,
-        Misfit::Nonsense(why) => {
+        Unparsable::UnknownKind(kind) => kind,
+        Unparsable::Malformed(error) => {
             let part = Value::Array(vec![element.to_value()]);
-            return senseless(origin, format!("in `{list}`: {why}"), Some((list, part)), parsed);
+            return reject(origin, format!("in `{array}`: {error}"), Some((array, part)), parsed);
         }
     };
-    let happened_at = element.moment_of("timestamp");
-    let [account, time] = origin.names();
-    let named = key::of_contents(happened_at, &["stray", &account, &time, origin.number, list], element);
-    let excerpt = origin.excerpt(Some((list, Value::Array(vec![element.to_value()]))));
-    unrouted(parsed, named, happened_at.unwrap_or(now), format!("{list}/{kind}"), excerpt);
+    let happened_at = element.timestamp_of("timestamp");
+    let [account, time] = origin.entry_id();
+    let key = key::of_contents(happened_at, &["stray", &account, &time, origin.number, array], element);
+    let excerpt = origin.excerpt(Some((array, Value::Array(vec![element.to_value()]))));
+    push_unrouted(parsed, key, happened_at.unwrap_or(now), format!("{array}/{kind}"), excerpt);
 }
 
-/// A change, or a part of one, that makes no sense.
-fn senseless(origin: &Origin<'_>, why: String, part: Option<(&str, Value)>, parsed: &mut Parsed) {
-    parsed.letters.push(misfit::nonsense(origin.app, why, &origin.excerpt(part)));
+/// Rejects a malformed change, or a malformed part of one.
+fn reject(origin: &Origin<'_>, error: String, part: Option<(&str, Value)>, parsed: &mut Parsed) {
+    parsed.rejected.push(unparsable::rejected_part(&origin.app.name, error, &origin.excerpt(part)));
 }
 
-fn unrouted(parsed: &mut Parsed, key: EventKey, happened_at: Timestamp, kind: String, json: Value) {
+fn push_unrouted(parsed: &mut Parsed, key: EventKey, happened_at: Timestamp, kind: String, json: Value) {
     parsed.counts.unrouted += 1;
     parsed.events.push(NewEvent {
         key,
-        place: Place::Nowhere,
+        placement: Placement::Nowhere,
         happened_at,
         opens_window: false,
-        word: None,
+        keyword: None,
         body: EventBody::Unrouted { kind, json },
     });
-}
-
-/// `Null` for an object without members.
-pub(crate) fn object_or_null(map: Map<String, Value>) -> Value {
-    if map.is_empty() { Value::Null } else { Value::Object(map) }
 }

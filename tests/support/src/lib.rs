@@ -8,6 +8,7 @@
 
 pub mod daemon;
 pub mod disk;
+pub mod graph;
 pub mod guest;
 pub mod http;
 pub mod program;

@@ -1,7 +1,7 @@
 //! What a plugin did with an event, for its author: a line for each effect, or JSON.
 
 use super::event::Trial;
-use beadle_model::effect::{Effects, Scope, SendWish, StateWrite, TimerWrite};
+use beadle_model::effect::{Effects, Scope, SendEffect, StateWrite, TimerWrite};
 use beadle_model::{Coded as _, Content, Disposition, EventBody, Outgoing};
 use beadle_sandbox::{Fault, Level, LogLine, Plugin, Usage};
 use serde_json::{Value, json};
@@ -128,7 +128,7 @@ fn lines(effects: &Effects) -> Vec<(&'static str, String, Value)> {
     sends.chain(effects.state.iter().map(state)).chain(effects.timers.iter().map(timer)).collect()
 }
 
-fn send(wish: &SendWish) -> (&'static str, String, Value) {
+fn send(wish: &SendEffect) -> (&'static str, String, Value) {
     let what = if wish.reply { "reply" } else { "message" };
     let says = match &wish.body {
         Outgoing::Text { body, .. } => format!("{body:?}"),

@@ -15,7 +15,7 @@ use beadle_model::{
     Timestamp,
 };
 use beadle_sandbox::{Call, Handled, Isolation, Limits, Plugin, Report, Sandbox, SandboxConfig, Spec};
-use beadle_store::step::{Batch, Commit, EventKey, NewEvent, Place, Progress, Sender};
+use beadle_store::step::{Batch, Commit, EventKey, NewEvent, Placement, Progress, Sender};
 use beadle_store::{Store, StoreConfig, StoreError};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
@@ -161,15 +161,23 @@ impl World {
         conversation: Option<ConversationId>,
         effects: &Effects,
     ) -> Result<(), StoreError> {
-        let roster = self.store.roster(vec![plugin.no()]).await?;
+        let roster = self.store.subscriber_list(vec![plugin.no()]).await?;
         // The first event of all, by which somebody became known, carries the commits.
         let event = EventId(1);
-        let progress = Progress { event, roster, done: 0, done_beyond: vec![], all: 1, all_beyond: 0, ending: None };
+        let progress = Progress {
+            event,
+            subscriber_list: roster,
+            done: 0,
+            done_overflow: vec![],
+            all: 1,
+            overflow_count: 0,
+            ending: None,
+        };
         let Effects { reads, state, timers, media, .. } = effects.clone();
         let commit = Commit {
             fence: self.store.fence(),
             plugin: plugin.no(),
-            kept: false,
+            was_waiting: false,
             now: NOW,
             progress,
             conversation,
@@ -198,19 +206,25 @@ impl World {
         };
         let hash = digest.first_chunk::<16>().copied().unwrap_or_default();
         let content = Content::Text(String::new());
-        let (context, referral, word, addressed) = (None, None, None, None);
+        let (context, referral, keyword, addressed) = (None, None, None, None);
         let body = EventBody::Message {
             message: alias.value.clone(),
             content,
             context,
             referral,
-            word,
+            keyword,
             addressed,
             extra: Value::Null,
         };
-        let place = Place::Sender(sender);
-        let event =
-            NewEvent { key: EventKey { at: NOW, hash }, place, happened_at: NOW, opens_window: true, word: None, body };
+        let placement = Placement::Sender(sender);
+        let event = NewEvent {
+            key: EventKey { at: NOW, hash },
+            placement,
+            happened_at: NOW,
+            opens_window: true,
+            keyword: None,
+            body,
+        };
         self.store.append(Batch { events: vec![event], ..Batch::default() }).await?;
         let reader = self.store.reader();
         match reader.contact_by_alias(&alias)? {

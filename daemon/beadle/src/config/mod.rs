@@ -23,8 +23,8 @@ pub use mistake::CODES;
 pub use mistake::Invalid;
 
 use beadle_catalog::PluginConfig;
-use beadle_model::Leads;
-use beadle_model::word::Language;
+use beadle_model::LeadTimes;
+use beadle_model::keyword::Language;
 use beadle_pipeline::outbox::{OnAmbiguous, Pace};
 use beadle_schedule::{Schedule, Zone};
 use beadle_store::Retention;
@@ -59,7 +59,7 @@ pub struct Config {
     /// `[outbox]`
     pub outbox: Outbox,
     /// `[windows]`
-    pub windows: Leads,
+    pub windows: LeadTimes,
     /// `[media]`
     pub media: Media,
     /// `[plugins.NAME]`

@@ -12,9 +12,9 @@ use super::{
 };
 use beadle_catalog::PluginConfig;
 use beadle_catalog::grants::{DEFAULT, GRANTABLE};
-use beadle_model::Leads;
-use beadle_model::window::MOST_LEADS;
-use beadle_model::word::Language;
+use beadle_model::LeadTimes;
+use beadle_model::keyword::Language;
+use beadle_model::window::MAX_LEAD_TIMES;
 use beadle_pipeline::outbox::{OnAmbiguous, Pace};
 use beadle_pipeline::{OnFailure, Stage};
 use beadle_sandbox::{Isolation, Limits};
@@ -228,11 +228,11 @@ fn outbox(mut section: Section<'_>) -> Outbox {
 }
 
 /// How long before their end plugins are told of windows.
-fn windows(mut section: Section<'_>) -> Leads {
+fn windows(mut section: Section<'_>) -> LeadTimes {
     let usual = [2 * HOUR_MS, HOUR_MS / 2];
-    let leads_ms = section.durations_ms("expiring_before", SECOND_MS..=23 * HOUR_MS, MOST_LEADS);
+    let leads_ms = section.durations_ms("expiring_before", SECOND_MS..=23 * HOUR_MS, MAX_LEAD_TIMES);
     section.end();
-    Leads::new(leads_ms.unwrap_or_else(|| usual.to_vec()))
+    LeadTimes::new(leads_ms.unwrap_or_else(|| usual.to_vec()))
 }
 
 fn plugin(mut section: Section<'_>, channels: &BTreeMap<String, Channel>) -> PluginConfig {

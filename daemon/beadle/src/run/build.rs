@@ -11,7 +11,7 @@ use beadle_pipeline::{Channel, OutboxSettings, Pipeline};
 use beadle_sandbox::{Sandbox, SandboxConfig};
 use beadle_schedule::{Present, Scheduler, Schedules};
 use beadle_store::{Store, StoreConfig};
-use beadle_whatsapp::{App, AppConfig, CloudChannel, CloudConfig, Depot, Fetcher, Wanted, http_client};
+use beadle_whatsapp::{App, AppConfig, CloudChannel, CloudConfig, FetchWanted, Fetcher, MediaStore, http_client};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, OnceLock};
 
@@ -45,10 +45,10 @@ pub fn build(config: &Config, clock: Clock) -> Result<Parts, RunError> {
     };
     let sandbox_config = SandboxConfig { cache_dir: Some(data_dir.join("cache")), ..SandboxConfig::default() };
     let sandbox = Sandbox::new(sandbox_config, store.reader(), reserve, store.host_key())?;
-    let depot = Depot { store: store.clone(), clock: clock.clone() };
+    let media_store = MediaStore { store: store.clone(), clock: clock.clone() };
     // The fetcher asks the pipeline who runs, and the pipeline needs the channels first.
     let running: Arc<OnceLock<Pipeline>> = Arc::default();
-    let (channels, fetcher) = channels(config, &depot, wanted(config.media.fetch, Arc::clone(&running)))?;
+    let (channels, fetcher) = channels(config, &media_store, wanted(config.media.fetch, Arc::clone(&running)))?;
     let pipeline = Pipeline::start(store.clone(), clock.clone(), outbox(config), channels)?;
     let _ = running.set(pipeline.clone());
     let webhooks = Arc::new(Webhooks {
@@ -84,7 +84,7 @@ fn present(pipeline: Pipeline) -> Present {
 }
 
 /// Files are fetched while somebody who runs may read them.
-fn wanted(fetch: bool, running: Arc<OnceLock<Pipeline>>) -> Wanted {
+fn wanted(fetch: bool, running: Arc<OnceLock<Pipeline>>) -> FetchWanted {
     let may_read = |pipeline: &Pipeline| {
         let reads =
             |serving: beadle_pipeline::ActiveRevision| serving.plugin.requested_capabilities().contains("media");
@@ -94,7 +94,11 @@ fn wanted(fetch: bool, running: Arc<OnceLock<Pipeline>>) -> Wanted {
 }
 
 /// The channels that send, and what fetches the files that come in.
-fn channels(config: &Config, depot: &Depot, wanted: Wanted) -> Result<(Vec<Arc<dyn Channel>>, Fetcher), RunError> {
+fn channels(
+    config: &Config,
+    media_store: &MediaStore,
+    wanted: FetchWanted,
+) -> Result<(Vec<Arc<dyn Channel>>, Fetcher), RunError> {
     let client = http_client()?;
     let mut channels: Vec<Arc<dyn Channel>> = Vec::new();
     let mut clouds = Vec::new();
@@ -110,10 +114,11 @@ fn channels(config: &Config, depot: &Depot, wanted: Wanted) -> Result<(Vec<Arc<d
             access_token: app.access_token.clone(),
             timeout: CloudConfig::TIMEOUT,
         };
-        channels.push(Arc::new(CloudChannel::new(cloud.clone(), client.clone())?.with_depot(depot.clone())));
+        channels
+            .push(Arc::new(CloudChannel::new(cloud.clone(), client.clone())?.with_media_store(media_store.clone())));
         clouds.push(cloud);
     }
-    let fetcher = Fetcher::new(clouds, &client, depot.clone(), config.media.max_file_bytes, wanted)?;
+    let fetcher = Fetcher::new(clouds, &client, media_store.clone(), config.media.max_file_bytes, wanted)?;
     Ok((channels, fetcher))
 }
 
@@ -151,7 +156,7 @@ fn accounts(config: &Config, app: &str) -> HashMap<String, Vec<String>> {
 pub async fn meet_channels(config: &Config, store: &Store) -> Result<(), RunError> {
     for name in config.channels.keys() {
         if store.reader().channel_conversation(name)?.is_none()
-            && let Err(error) = store.meet_channel(name).await
+            && let Err(error) = store.create_channel_conversation(name).await
         {
             // On a full disk: groups cannot be asked for until the next start, all else goes on.
             tracing::warn!(channel = name, %error, "The channel has no conversation for new groups yet: {error}.");

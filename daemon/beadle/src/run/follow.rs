@@ -6,7 +6,7 @@
 //! goes from due moment to due moment of both. When the simulator is away, time stands still: that is what it would do
 //! anyway, and the daemon goes on with what is due by then.
 
-use beadle_clock::{Clock, Hand, Rest};
+use beadle_clock::{Activity, Clock, ManualClock};
 use beadle_model::Timestamp;
 use serde::Deserialize;
 use std::time::Duration;
@@ -35,21 +35,21 @@ pub struct Unreadable {
 
 /// A clock that somebody else turns.
 pub struct Turned {
-    hand: Hand,
+    hand: ManualClock,
     /// The simulator's revision that the clock shows.
     rev: watch::Receiver<u64>,
 }
 
 impl Turned {
     /// Whether all that the turn `rev` (or a later one) set off is done, and what is due next; waits for that for so long.
-    pub async fn settled(&self, rev: u64, patience: Duration) -> Rest {
+    pub async fn settled(&self, rev: u64, patience: Duration) -> Activity {
         let mut shown = self.rev.clone();
         let settled = async {
             // The sender ends with the process.
             let _ = shown.wait_for(|shown| *shown >= rev).await;
-            self.hand.resting().await
+            self.hand.wait_until_idle().await
         };
-        tokio::time::timeout(patience, settled).await.unwrap_or(Rest::Busy)
+        tokio::time::timeout(patience, settled).await.unwrap_or(Activity::Busy)
     }
 
     /// The revision that it shows.
@@ -81,7 +81,7 @@ pub async fn follow(url: &str, follower: &str) -> Result<(Clock, Turned), Unread
     Ok((clock, Turned { hand, rev }))
 }
 
-async fn keep_up(http: reqwest::Client, url: reqwest::Url, hand: Hand, shows: watch::Sender<u64>) {
+async fn keep_up(http: reqwest::Client, url: reqwest::Url, hand: ManualClock, shows: watch::Sender<u64>) {
     let mut rev = *shows.borrow();
     loop {
         match look(&http, &url, rev).await {
@@ -139,11 +139,11 @@ mod tests {
             let clock = clock.clone();
             async move { clock.sleep_until(Timestamp(5000)).await }
         });
-        while turned.settled(1, ANSWER_WITHIN).await != Rest::Until(Some(Timestamp(5000))) {
+        while turned.settled(1, ANSWER_WITHIN).await != Activity::IdleUntil(Some(Timestamp(5000))) {
             tokio::task::yield_now().await;
         }
         hand.send((5000, 2)).unwrap();
-        assert_eq!(turned.settled(2, ANSWER_WITHIN).await, Rest::Until(None));
+        assert_eq!(turned.settled(2, ANSWER_WITHIN).await, Activity::IdleUntil(None));
         sleeper.await.unwrap();
         assert_eq!((clock.now(), turned.rev()), (Timestamp(5000), 2));
     }

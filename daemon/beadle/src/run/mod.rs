@@ -20,7 +20,7 @@ use crate::exit::Exit;
 use crate::web::{self, Admin, Phase};
 use beadle_catalog::Catalog;
 use beadle_clock::Clock;
-use beadle_model::{Blame, Coded, Leads};
+use beadle_model::{Blame, Coded, LeadTimes};
 use beadle_sandbox::SandboxError;
 use beadle_schedule::Windows;
 use beadle_store::{Retention, StoreError};
@@ -162,7 +162,7 @@ pub async fn run(loaded: Loaded, clock_url: Option<&str>, ready: impl FnOnce(&Co
 struct Running {
     admin: Arc<Admin>,
     retention: watch::Sender<Retention>,
-    leads: watch::Sender<Leads>,
+    leads: watch::Sender<LeadTimes>,
     phase: watch::Sender<Phase>,
     stop_http: watch::Sender<bool>,
     stop_admin: watch::Sender<bool>,
@@ -205,7 +205,7 @@ impl Running {
             clock: parts.clock.clone(),
             changed: pipeline.windows_changed(),
             leads: self.leads.subscribe(),
-            news: Box::new(move || pipeline.subscriptions().window_news()),
+            news: Box::new(move || pipeline.subscriptions().interest()),
         };
         self.working.spawn(windows.run());
     }

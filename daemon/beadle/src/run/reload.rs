@@ -12,7 +12,7 @@ use crate::config::{self, Change, Config, Invalid, Loaded, Surroundings, changes
 use crate::web::Admin;
 use beadle_catalog::Catalog;
 use beadle_catalog::watch::{Hint, Watch};
-use beadle_model::{Coded as _, Leads};
+use beadle_model::{Coded as _, LeadTimes};
 use beadle_pipeline::Pipeline;
 use beadle_schedule::Schedules;
 use beadle_store::Retention;
@@ -35,7 +35,7 @@ pub struct Reloader {
     pub schedules: Schedules,
     pub admin: Arc<Admin>,
     pub retention: watch::Sender<Retention>,
-    pub leads: watch::Sender<Leads>,
+    pub leads: watch::Sender<LeadTimes>,
 }
 
 /// Why the files were looked at.

@@ -47,10 +47,10 @@ pub async fn clean(admin: Arc<Admin>, policy: watch::Receiver<Retention>) {
         let policy = *policy.borrow();
         match admin.store.retain(policy, admin.clock.now()).await {
             Ok(removed) if removed.more => tokio::time::sleep(BETWEEN_SLICES).await,
-            Ok(_) => admin.clock.doze_ms(CLEAN_EVERY_MS).await,
+            Ok(_) => admin.clock.sleep_untracked_ms(CLEAN_EVERY_MS).await,
             Err(error) => {
                 tracing::warn!(%error, "What is past its retention could not be removed; later again.");
-                admin.clock.doze_ms(CLEAN_EVERY_MS).await;
+                admin.clock.sleep_untracked_ms(CLEAN_EVERY_MS).await;
             }
         }
     }

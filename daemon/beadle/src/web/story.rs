@@ -13,7 +13,7 @@ use axum::extract::{Path, State};
 use beadle_gate::{Draft, Facts};
 use beadle_model::{PluginNo, Timestamp};
 use beadle_store::Reader;
-use beadle_store::shown::{ContactShown, DeadShown, EventFilter, EventShown, HandlingRow, OutboxShown, Trace};
+use beadle_store::views::{ContactDetails, DeadLetter, EventDetails, EventFilter, HandlingRow, OutboxDetails, Trace};
 use std::sync::Arc;
 
 /// Events of a contact's story: the latest.
@@ -53,7 +53,7 @@ impl Story<'_> {
     }
 
     /// What came in.
-    fn origin(&mut self, shown: &EventShown) -> Result<(), No> {
+    fn origin(&mut self, shown: &EventDetails) -> Result<(), No> {
         let row = event_row(self.reader, self.names, &shown.row)?;
         let who = row.contact.map(|contact| format!(" from {contact}")).unwrap_or_default();
         let on = row.channel.map(|channel| format!(" on {channel}")).unwrap_or_default();
@@ -62,7 +62,7 @@ impl Story<'_> {
         Ok(())
     }
 
-    fn event(&mut self, shown: &EventShown) -> Result<(), No> {
+    fn event(&mut self, shown: &EventDetails) -> Result<(), No> {
         self.origin(shown)?;
         if shown.subscribers.is_empty() {
             self.tell(None, shown.row.id.to_string(), "no plugin is through with it yet, or none wants it");
@@ -78,7 +78,7 @@ impl Story<'_> {
     }
 
     /// What one plugin has to do with an event.
-    fn part_of(&self, shown: &EventShown, plugin: PluginNo, handling: Option<&HandlingRow>) -> String {
+    fn part_of(&self, shown: &EventDetails, plugin: PluginNo, handling: Option<&HandlingRow>) -> String {
         let trouble = handling.map(|it| {
             let error = it.error.as_deref().unwrap_or("no reason was kept");
             let code = it.code.as_deref().unwrap_or("-");
@@ -93,7 +93,7 @@ impl Story<'_> {
         }
     }
 
-    fn message(&mut self, shown: &OutboxShown) -> Result<(), No> {
+    fn message(&mut self, shown: &OutboxDetails) -> Result<(), No> {
         let row = message_row(self.names, shown);
         self.tell(Some(row.created_at), &row.id, format!("{} asked for it: {}", row.plugin, row.summary));
         if let Some(conversation) = self.reader.conversation(shown.row.conversation)? {
@@ -118,7 +118,7 @@ impl Story<'_> {
         Ok(())
     }
 
-    fn webhook(&mut self, shown: &DeadShown) {
+    fn webhook(&mut self, shown: &DeadLetter) {
         let id = shown.of.to_string();
         let webhook = shown.webhook.as_ref();
         let what = webhook.map(|it| format!(" for {}, {} bytes", it.app, it.bytes)).unwrap_or_default();
@@ -130,7 +130,7 @@ impl Story<'_> {
         self.tell(None, id, "is a dead letter: `beadle dead-letters show`, `retry` or `drop`");
     }
 
-    fn contact(&mut self, shown: &ContactShown, asked: &str) -> Result<(), No> {
+    fn contact(&mut self, shown: &ContactDetails, asked: &str) -> Result<(), No> {
         let contact = &shown.contact;
         let text = contact.id.to_string();
         if asked != text {
@@ -151,7 +151,7 @@ impl Story<'_> {
             };
             self.tell(it.last_inbound_at.map(|at| at.as_ms()), it.id.to_string(), says);
         }
-        let filter = EventFilter { contact: Some(contact.id), most: EVENTS_OF_CONTACT, ..EventFilter::default() };
+        let filter = EventFilter { contact: Some(contact.id), limit: EVENTS_OF_CONTACT, ..EventFilter::default() };
         for row in self.reader.events(&filter)?.iter().rev() {
             let row = event_row(self.reader, self.names, row)?;
             self.tell(Some(row.happened_at), &row.id, format!("{}: {}, {}", row.kind, row.summary, row.ending));

@@ -114,9 +114,9 @@ async fn receive(State(webhooks): State<Arc<Webhooks>>, Path(name): Path<String>
         }
     };
     let add = |counter: &AtomicU64, number: usize| counter.fetch_add(number as u64, Relaxed);
-    add(&counts.others, parsed.counts.others);
+    add(&counts.others, parsed.counts.other_content);
     add(&counts.unrouted, parsed.counts.unrouted);
-    add(&counts.unreadable, parsed.counts.unreadable);
+    add(&counts.unreadable, parsed.counts.rejected);
     if let Some(number) = &parsed.unknown_number
         && counts.unknown_number.fetch_add(parsed.counts.unknown_number as u64, Relaxed).is_multiple_of(1000)
     {
@@ -129,15 +129,15 @@ async fn receive(State(webhooks): State<Arc<Webhooks>>, Path(name): Path<String>
     }
     // In a task of its own, which ends as it should also where the platform hangs up or is sent away.
     let inbox = webhooks.inbox.clone();
-    let senseless = parsed.letters.first().map(|letter| letter.error.clone());
+    let senseless = parsed.rejected.first().map(|letter| letter.error.clone());
     let delivery =
-        Delivery { events: parsed.events, receipts: parsed.receipts, letters: parsed.letters, ..Delivery::default() };
+        Delivery { events: parsed.events, receipts: parsed.receipts, letters: parsed.rejected, ..Delivery::default() };
     let keeping = tokio::spawn(async move { inbox.receive(delivery).await });
     match tokio::time::timeout(KEPT_WITHIN, keeping).await {
         Ok(Ok(Ok(appended))) => {
             counts.taken.fetch_add(1, Relaxed);
-            if let (Some(letter), Some(why)) = (appended.letters.first(), senseless) {
-                let letters = appended.letters.len();
+            if let (Some(letter), Some(why)) = (appended.rejected.first(), senseless) {
+                let letters = appended.rejected.len();
                 tracing::warn!(app = name, %letter, letters, "A webhook is not understood, and is kept: {why}. See `beadle dead-letters list`.");
             }
             return StatusCode::OK.into_response();

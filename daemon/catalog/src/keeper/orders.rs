@@ -7,7 +7,7 @@ use crate::grants;
 use crate::post::Post;
 use crate::record::Record;
 use crate::transaction::{Outcome, Source, Verdict};
-use beadle_store::Purged;
+use beadle_store::PurgeReport;
 use tokio::sync::oneshot;
 
 /// A person who waits for what comes of a rollback.
@@ -88,7 +88,7 @@ impl Keeper {
         let purged = self.tools.store.purge_plugin(post.no).await?;
         self.pipeline.discard_backlog(post.no);
         self.posts.remove(name);
-        let Purged { values, timers, events } = purged;
+        let PurgeReport { values, timers, events } = purged;
         Ok(format!(
             "{values} values and {timers} timers of `{name}` are forgotten, and {events} events that waited for it"
         ))

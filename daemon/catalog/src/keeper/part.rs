@@ -75,7 +75,7 @@ impl Keeper {
         let present: Vec<_> = members.iter().filter(is_asked).map(|member| member.slot.no()).collect();
         self.pipeline.set_subscriptions(Subscriptions::new(members)).await;
         if present != self.present {
-            match self.tools.store.set_present(present.clone()).await {
+            match self.tools.store.set_present_plugins(present.clone()).await {
                 Ok(()) => self.present = present,
                 Err(error) => tracing::warn!(%error, "Who takes part could not be noted: timers of others may fire."),
             }

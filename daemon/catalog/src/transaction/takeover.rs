@@ -11,7 +11,7 @@ use crate::record::{Record, Suspended};
 use beadle_model::{Coded as _, StateNo};
 use beadle_pipeline::{ActiveRevision, PluginSlot, Probation};
 use beadle_sandbox::Plugin;
-use beadle_store::StateShown;
+use beadle_store::StateInfo;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -20,7 +20,7 @@ pub(super) enum StateChange {
     /// It stays: the revision reads it as it is.
     None,
     /// This one is brought over to the revision's form.
-    Over(StateShown),
+    Over(StateInfo),
     /// A person gave up the state of now: this one of before comes back, or an empty one.
     Back(Option<StateNo>),
 }
@@ -130,14 +130,14 @@ impl Transaction {
 
     /// Brings the state over and swaps, in one. From here on there is no way back that costs nothing: nobody stands in for the
     /// new revision.
-    pub(super) async fn migrate(&mut self, plugin: Arc<Plugin>, hash: &str, from: &StateShown) -> Result<(), No> {
+    pub(super) async fn migrate(&mut self, plugin: Arc<Plugin>, hash: &str, from: &StateInfo) -> Result<(), No> {
         let began = Instant::now();
         let migrated = self.migrate_paused(plugin, hash, from).await;
         self.steps.push(("migration", began.elapsed()));
         migrated
     }
 
-    async fn migrate_paused(&mut self, plugin: Arc<Plugin>, hash: &str, from: &StateShown) -> Result<(), No> {
+    async fn migrate_paused(&mut self, plugin: Arc<Plugin>, hash: &str, from: &StateInfo) -> Result<(), No> {
         let tools = self.tools.clone();
         let serving = self.job.slot.clone().filter(|_| self.serving().is_some());
         let _paused = match &serving {

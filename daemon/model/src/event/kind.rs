@@ -1,8 +1,8 @@
-//! The kinds of events: the interfaces of the contract.
+//! The kinds of events: the event interfaces of the plugin contract.
 
 use serde::{Deserialize, Serialize};
 
-/// The kind of an event: an interface of the contract. The numbers are what the store keeps: never reuse one.
+/// The kind of an event. The store keeps the numbers: never reuse one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[repr(u8)]
@@ -19,7 +19,7 @@ pub enum EventKind {
     Timer = 5,
     /// `on-message-status`
     MessageStatus = 6,
-    /// Something the platform told that no plugin can export yet; kept with its JSON and counted.
+    /// A webhook that no plugin can subscribe to; kept with its JSON and counted.
     Unrouted = 7,
     /// `on-schedule`
     Schedule = 8,
@@ -42,12 +42,12 @@ pub enum EventKind {
 }
 
 impl EventKind {
-    /// Who the members are and where they live may be otherwise after it.
-    pub fn moves_members(self) -> bool {
+    /// Whether membership or members' time zones may differ after such an event.
+    pub fn changes_membership(self) -> bool {
         matches!(self, EventKind::MemberJoined | EventKind::MemberLeft | EventKind::ContactChanged)
     }
 
-    /// Every kind, in the order of their numbers.
+    /// All kinds, in the order of their numbers.
     pub const ALL: [EventKind; 16] = [
         EventKind::Message,
         EventKind::Reaction,
@@ -67,7 +67,8 @@ impl EventKind {
         EventKind::Echo,
     ];
 
-    /// The interface of the contract that a plugin exports to get it; `None` where there is none.
+    /// The contract's interface that a plugin exports to receive it; `None` for
+    /// [`EventKind::Unrouted`].
     pub fn interface(self) -> Option<&'static str> {
         Some(match self {
             EventKind::Message => "on-message",
@@ -94,13 +95,13 @@ impl EventKind {
         self.interface().map_or("unrouted", |interface| interface.trim_start_matches("on-"))
     }
 
-    /// From its number in the store.
+    /// The kind with this number in the store.
     pub fn from_number(number: i64) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| *kind as i64 == number)
     }
 
-    /// Whether it goes through guards, then answerers until one claims it, then observers. The others go to the one
-    /// plugin they are for, or are news that every subscriber is told and nobody answers.
+    /// Whether the event passes guards, then answerers until one claims it, then observers. Others
+    /// go to one plugin, or are notifications.
     pub fn is_staged(self) -> bool {
         !matches!(
             self,
@@ -109,11 +110,11 @@ impl EventKind {
                 | EventKind::Unrouted
                 | EventKind::Schedule
                 | EventKind::DocumentsChanged
-        ) && !self.is_news()
+        ) && !self.is_notification()
     }
 
-    /// Whether every subscriber is told, each for itself, whatever its stage.
-    pub fn is_news(self) -> bool {
+    /// Whether the event goes to every subscriber in any stage and cannot be claimed.
+    pub fn is_notification(self) -> bool {
         matches!(
             self,
             EventKind::ChannelChanged | EventKind::ContactChanged | EventKind::GroupChanged | EventKind::Echo

@@ -1,4 +1,4 @@
-//! Tables of looks, and random lives of a window against what a person would say of them.
+//! Tables of window checks, and random window histories against their definition.
 
 use super::*;
 use proptest::prelude::*;
@@ -8,110 +8,110 @@ const HOUR: i64 = 60 * MINUTE;
 /// The end of the window in the tables.
 const END: Timestamp = Timestamp(WINDOW_MS);
 
-fn leads(list_ms: &[i64]) -> Leads {
-    Leads::new(list_ms.to_vec())
+fn lead_times(list_ms: &[i64]) -> LeadTimes {
+    LeadTimes::new(list_ms.to_vec())
 }
 
-fn told(lead_ms: i64) -> Option<Told> {
-    Some(Told { until: END, lead_ms })
+fn noticed(lead_ms: i64) -> Option<LastNotice> {
+    Some(LastNotice { until: END, lead_ms })
 }
 
 #[test]
-fn what_is_told_when() {
-    let usual = leads(&[2 * HOUR, 30 * MINUTE]);
-    let expiring = |lead_ms| Some(Tell::Expiring { lead_ms });
+fn check_gives_each_notice_once_at_its_time() {
+    let usual = lead_times(&[2 * HOUR, 30 * MINUTE]);
+    let expiring = |lead_ms| Some(WindowNotice::Expiring { lead_ms });
     let before = |ms: i64| END.plus_ms(-ms);
-    for (now, was_told, tell, next) in [
-        // In its time, to the millisecond.
+    for (now, last, notice, next_check) in [
+        // On time, to the millisecond.
         (before(2 * HOUR + 1), None, None, before(2 * HOUR)),
         (before(2 * HOUR), None, expiring(2 * HOUR), before(30 * MINUTE)),
-        (before(2 * HOUR), told(2 * HOUR), None, before(30 * MINUTE)),
-        (before(30 * MINUTE), told(2 * HOUR), expiring(30 * MINUTE), END),
-        (before(1), told(30 * MINUTE), None, END),
-        (END, told(30 * MINUTE), Some(Tell::Closed), END),
-        // Nobody was there: the shortest says it all, and what is over is only that.
+        (before(2 * HOUR), noticed(2 * HOUR), None, before(30 * MINUTE)),
+        (before(30 * MINUTE), noticed(2 * HOUR), expiring(30 * MINUTE), END),
+        (before(1), noticed(30 * MINUTE), None, END),
+        (END, noticed(30 * MINUTE), Some(WindowNotice::Closed), END),
+        // Late: only the shortest lead time that has passed, or only the end.
         (before(HOUR), None, expiring(2 * HOUR), before(30 * MINUTE)),
         (before(MINUTE), None, expiring(30 * MINUTE), END),
-        (before(MINUTE), told(2 * HOUR), expiring(30 * MINUTE), END),
-        (END.plus_ms(HOUR), None, Some(Tell::Closed), END),
-        // The clock was set back: nothing comes again.
-        (before(3 * HOUR), told(2 * HOUR), None, before(30 * MINUTE)),
-        (before(HOUR), told(30 * MINUTE), None, END),
+        (before(MINUTE), noticed(2 * HOUR), expiring(30 * MINUTE), END),
+        (END.plus_ms(HOUR), None, Some(WindowNotice::Closed), END),
+        // The clock was set back: no notice is repeated.
+        (before(3 * HOUR), noticed(2 * HOUR), None, before(30 * MINUTE)),
+        (before(HOUR), noticed(30 * MINUTE), None, END),
     ] {
-        let Look { tell: said, next: then } = usual.look(END, was_told, now);
-        assert_eq!(said, tell, "{now} {was_told:?}");
-        if said != Some(Tell::Closed) {
-            assert_eq!(then, next, "{now} {was_told:?}");
+        let check = usual.check(END, last, now);
+        assert_eq!(check.notice, notice, "{now} {last:?}");
+        if notice != Some(WindowNotice::Closed) {
+            assert_eq!(check.next_check, next_check, "{now} {last:?}");
         }
     }
 }
 
 #[test]
-fn a_renewed_window_is_another_one() {
-    let usual = leads(&[2 * HOUR]);
+fn renewed_window_gets_all_notices_again() {
+    let usual = lead_times(&[2 * HOUR]);
     let renewed = renewed(END, Timestamp(HOUR));
     assert_eq!(renewed, END.plus_ms(HOUR));
-    let look = usual.look(renewed, told(2 * HOUR), END.plus_ms(-2 * HOUR));
-    assert_eq!(look, Look { tell: None, next: renewed.plus_ms(-2 * HOUR) });
-    assert_eq!(super::renewed(END, Timestamp(-HOUR)), END, "an older message never shortens it");
+    let check = usual.check(renewed, noticed(2 * HOUR), END.plus_ms(-2 * HOUR));
+    assert_eq!(check, WindowCheck { notice: None, next_check: renewed.plus_ms(-2 * HOUR) });
+    assert_eq!(super::renewed(END, Timestamp(-HOUR)), END, "an older message never shortens the window");
 }
 
 #[test]
-fn other_lead_times_begin_with_what_is_still_to_come() {
-    let other = leads(&[6 * HOUR, HOUR]);
+fn changed_lead_times_skip_those_that_have_passed() {
+    let other = lead_times(&[6 * HOUR, HOUR]);
     let now = END.plus_ms(-3 * HOUR);
-    assert_eq!(other.next(END, None, now), END.plus_ms(-HOUR), "six hours before is over");
-    assert_eq!(other.next(END, told(30 * MINUTE), now), END);
-    assert_eq!(leads(&[]).next(END, None, now), END);
-    assert_eq!(leads(&[]).first(END), END);
-    assert_eq!(other.first(END), END.plus_ms(-6 * HOUR));
+    assert_eq!(other.next_check(END, None, now), END.plus_ms(-HOUR), "six hours before the end has passed");
+    assert_eq!(other.next_check(END, noticed(30 * MINUTE), now), END);
+    assert_eq!(lead_times(&[]).next_check(END, None, now), END);
+    assert_eq!(lead_times(&[]).first_check(END), END);
+    assert_eq!(other.first_check(END), END.plus_ms(-6 * HOUR));
 }
 
 #[test]
-fn lead_times_are_put_in_order() {
-    assert_eq!(leads(&[HOUR, 2 * HOUR, HOUR, 0, -1, WINDOW_MS]).as_ms(), [2 * HOUR, HOUR]);
-    assert_eq!(Leads::new((1..100).collect()).as_ms().len(), MOST_LEADS);
+fn lead_times_are_sorted_and_bounded() {
+    assert_eq!(lead_times(&[HOUR, 2 * HOUR, HOUR, 0, -1, WINDOW_MS]).as_ms(), [2 * HOUR, HOUR]);
+    assert_eq!(LeadTimes::new((1..100).collect()).as_ms().len(), MAX_LEAD_TIMES);
 }
 
-/// What was told, each with the end that it spoke of.
-type Heard = Vec<(Tell, Timestamp)>;
+/// The notices that were given, each with the end of its window.
+type Notices = Vec<(WindowNotice, Timestamp)>;
 
-/// Lives through messages and looks as the store and its loop do, with looks as late as they come.
-fn live(leads: &Leads, messages: &[i64], late: &[i64], end: i64) -> Heard {
-    let mut heard = Heard::new();
-    let mut watched: Option<(Timestamp, Option<Told>)> = None;
+/// Processes messages and checks as the store and its loop do. `late`: delays of the checks, repeated.
+fn simulate(lead_times: &LeadTimes, messages: &[i64], late: &[i64], end: i64) -> Notices {
+    let mut notices = Notices::new();
+    let mut pending: Option<(Timestamp, Option<LastNotice>)> = None;
     let mut until = Timestamp(i64::MIN);
     let (mut messages, mut late) = (messages.iter().copied().peekable(), late.iter().copied().cycle());
     loop {
-        let look_at = watched.map(|(due, _)| due.0.saturating_add(late.next().unwrap_or(0)));
-        match (messages.peek().copied(), look_at) {
-            (Some(at), look_at) if look_at.is_none_or(|look_at| at < look_at) => {
+        let check_at = pending.map(|(due, _)| due.0.saturating_add(late.next().unwrap_or(0)));
+        match (messages.peek().copied(), check_at) {
+            (Some(at), check_at) if check_at.is_none_or(|check_at| at < check_at) => {
                 messages.next();
-                if let (Some(_), true) = (watched, until <= Timestamp(at)) {
-                    // It came after the end that nobody has looked at yet.
-                    heard.push((Tell::Closed, until));
-                    watched = None;
+                if let (Some(_), true) = (pending, until <= Timestamp(at)) {
+                    // The message came after the end, before the check that would have found it.
+                    notices.push((WindowNotice::Closed, until));
+                    pending = None;
                 }
                 until = renewed(until, Timestamp(at));
-                watched = watched.or(Some((leads.first(until), None)));
+                pending = pending.or(Some((lead_times.first_check(until), None)));
             }
-            (_, Some(look_at)) if look_at <= end => {
-                let Some((_, told)) = watched else { continue };
-                let Look { tell, next } = leads.look(until, told, Timestamp(look_at));
-                heard.extend(tell.map(|tell| (tell, until)));
-                watched = match tell {
-                    Some(Tell::Closed) => None,
-                    Some(Tell::Expiring { lead_ms }) => Some((next, Some(Told { until, lead_ms }))),
-                    None => Some((next, told)),
+            (_, Some(check_at)) if check_at <= end => {
+                let Some((_, last)) = pending else { continue };
+                let WindowCheck { notice, next_check } = lead_times.check(until, last, Timestamp(check_at));
+                notices.extend(notice.map(|notice| (notice, until)));
+                pending = match notice {
+                    Some(WindowNotice::Closed) => None,
+                    Some(WindowNotice::Expiring { lead_ms }) => Some((next_check, Some(LastNotice { until, lead_ms }))),
+                    None => Some((next_check, last)),
                 };
             }
-            _ => return heard,
+            _ => return notices,
         }
     }
 }
 
 proptest! {
-    /// Whatever comes when: each window is told closed once and in order, and of each lead time once at most.
+    /// Each window closes once and in order, and gives at most one notice per lead time.
     #[test]
     fn each_window_closes_once(
         mut messages in prop::collection::vec(0..20 * WINDOW_MS, 1..40),
@@ -119,8 +119,7 @@ proptest! {
         list_ms in prop::collection::vec(1..WINDOW_MS, 0..5),
     ) {
         messages.sort_unstable();
-        let leads = Leads::new(list_ms);
-        let heard = live(&leads, &messages, &late, i64::MAX / 2);
+        let notices = simulate(&LeadTimes::new(list_ms), &messages, &late, i64::MAX / 2);
         // A window is a run of messages, none of which came after the end of the one before.
         let mut ends = Vec::new();
         for at in messages {
@@ -130,44 +129,44 @@ proptest! {
             }
         }
         let closed: Vec<i64> =
-            heard.iter().filter(|(tell, _)| *tell == Tell::Closed).map(|(_, until)| until.0).collect();
+            notices.iter().filter(|(notice, _)| *notice == WindowNotice::Closed).map(|(_, until)| until.0).collect();
         prop_assert_eq!(&closed, &ends);
-        for (n, (tell, until)) in heard.iter().enumerate() {
-            let before = heard.iter().take(n);
-            prop_assert!(!before.clone().any(|it| it == &(*tell, *until)), "{tell:?} twice");
-            let shorter = before.filter(|(_, same)| same == until).all(|(earlier, _)| match (earlier, tell) {
-                (Tell::Expiring { lead_ms: was }, Tell::Expiring { lead_ms }) => lead_ms < was,
-                (earlier, _) => *earlier != Tell::Closed,
+        for (n, (notice, until)) in notices.iter().enumerate() {
+            let before = notices.iter().take(n);
+            prop_assert!(!before.clone().any(|it| it == &(*notice, *until)), "{notice:?} twice");
+            let shorter = before.filter(|(_, same)| same == until).all(|(earlier, _)| match (earlier, notice) {
+                (WindowNotice::Expiring { lead_ms: longer }, WindowNotice::Expiring { lead_ms }) => lead_ms < longer,
+                (earlier, _) => *earlier != WindowNotice::Closed,
             });
-            prop_assert!(shorter, "{tell:?} after a shorter one, or after the end");
+            prop_assert!(shorter, "{notice:?} after a shorter one, or after the end");
         }
     }
 
-    /// Where every look is in time, each lead time of a window that was not renewed in it is told, once and then.
+    /// When every check is on time, each lead time of a window that was not renewed meanwhile is given, at its time.
     #[test]
-    fn in_time_every_lead_time_is_told(gaps in prop::collection::vec(1..3 * WINDOW_MS, 1..30)) {
-        let list = leads(&[2 * HOUR, 30 * MINUTE]);
+    fn timely_checks_give_every_lead_time(gaps in prop::collection::vec(1..3 * WINDOW_MS, 1..30)) {
+        let list = lead_times(&[2 * HOUR, 30 * MINUTE]);
         let messages: Vec<i64> = gaps.iter().scan(0, |at, gap| { *at += gap; Some(*at) }).collect();
-        let heard = live(&list, &messages, &[0], i64::MAX / 2);
-        let mut wanted = Vec::new();
+        let notices = simulate(&list, &messages, &[0], i64::MAX / 2);
+        let mut expected = Vec::new();
         for (n, at) in messages.iter().enumerate() {
             let (end, next) = (at + WINDOW_MS, messages.get(n + 1).copied().unwrap_or(i64::MAX));
             for lead_ms in list.as_ms() {
                 if end - lead_ms <= next {
-                    wanted.push((Tell::Expiring { lead_ms: *lead_ms }, Timestamp(end)));
+                    expected.push((WindowNotice::Expiring { lead_ms: *lead_ms }, Timestamp(end)));
                 }
             }
             if end <= next {
-                wanted.push((Tell::Closed, Timestamp(end)));
+                expected.push((WindowNotice::Closed, Timestamp(end)));
             }
         }
-        // A message and a moment that fall together are in either order.
-        let certain = |(tell, end): &(Tell, Timestamp)| match tell {
-            Tell::Expiring { lead_ms } => !messages.contains(&(end.0 - lead_ms)),
-            Tell::Closed => true,
+        // A message and a check at the same millisecond may come in either order.
+        let certain = |(notice, end): &(WindowNotice, Timestamp)| match notice {
+            WindowNotice::Expiring { lead_ms } => !messages.contains(&(end.0 - lead_ms)),
+            WindowNotice::Closed => true,
         };
-        let (heard, wanted): (Vec<_>, Vec<_>) =
-            (heard.into_iter().filter(certain).collect(), wanted.into_iter().filter(certain).collect());
-        prop_assert_eq!(heard, wanted);
+        let (notices, expected): (Vec<_>, Vec<_>) =
+            (notices.into_iter().filter(certain).collect(), expected.into_iter().filter(certain).collect());
+        prop_assert_eq!(notices, expected);
     }
 }

@@ -6,9 +6,9 @@
 
 use super::judge::{self, HOLD_MS};
 use super::{OnAmbiguous, Parcel, Settings};
-use beadle_model::content::Repeat;
+use beadle_model::content::RepeatPolicy;
 use beadle_model::{ConversationId, MessageId, Timestamp};
-use beadle_store::step::Outcome;
+use beadle_store::step::SendOutcome;
 use std::collections::HashMap;
 
 #[derive(Default)]
@@ -27,7 +27,7 @@ pub(crate) struct Due {
     /// Lines that have waited long enough.
     pub free: Vec<(ConversationId, MessageId)>,
     /// Doubts that are to be decided, and how.
-    pub decided: Vec<(Parcel, Outcome)>,
+    pub decided: Vec<(Parcel, SendOutcome)>,
 }
 
 impl Doubts {
@@ -72,16 +72,16 @@ impl Doubts {
     }
 }
 
-fn decide(doubt: Doubt, settings: &Settings, now: Timestamp) -> (Parcel, Outcome) {
-    let again = |maybe_twice| Outcome::Later { due_at: now, counted: true, maybe_twice };
-    let outcome = match (doubt.parcel.row.body.repeat(), settings.on_ambiguous) {
-        (Repeat::Never, _) => Outcome::Dropped,
-        (Repeat::Freely, _) => again(false),
-        (Repeat::Ask, OnAmbiguous::Resend) => again(true),
-        (Repeat::Ask, OnAmbiguous::Hold) => {
+fn decide(doubt: Doubt, settings: &Settings, now: Timestamp) -> (Parcel, SendOutcome) {
+    let again = |maybe_twice| SendOutcome::Later { due_at: now, counted: true, maybe_twice };
+    let outcome = match (doubt.parcel.row.body.repeat_policy(), settings.on_ambiguous) {
+        (RepeatPolicy::Never, _) => SendOutcome::Dropped,
+        (RepeatPolicy::Safe, _) => again(false),
+        (RepeatPolicy::Configured, OnAmbiguous::Resend) => again(true),
+        (RepeatPolicy::Configured, OnAmbiguous::Hold) => {
             let title = "Nobody knows whether the platform has this message";
             let details = format!("{}; no receipt came within {} s", doubt.why, settings.ambiguous_wait_ms / 1000);
-            Outcome::Dead(judge::problem("outcome-unknown", title, details))
+            SendOutcome::Dead(judge::problem("outcome-unknown", title, details))
         }
     };
     (doubt.parcel, outcome)

@@ -6,13 +6,13 @@
 use crate::channel::{Advice, SendResponse};
 use beadle_model::event::Problem;
 use beadle_model::{Outgoing, Timestamp};
-use beadle_store::step::Outcome;
+use beadle_store::step::SendOutcome;
 
 /// What follows from an answer.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Verdict {
     /// It is over: this is what became of it.
-    Over(Outcome),
+    Over(SendOutcome),
     /// Again at this time; the conversation's next message waits for it where `holds` says so.
     Again { at: Timestamp, counted: bool, holds: bool },
     /// The whole channel waits, and this one with it.
@@ -49,7 +49,7 @@ const PAIR_TRIES: u32 = 10;
 pub(crate) fn judge(answer: SendResponse, body: &Outgoing, attempts: u32, now: Timestamp) -> Verdict {
     match answer {
         SendResponse::Accepted(platform) | SendResponse::AcceptedWith(platform, _) => {
-            Verdict::Over(Outcome::Accepted(platform))
+            Verdict::Over(SendOutcome::Accepted(platform))
         }
         SendResponse::Ambiguous(why) => Verdict::Doubt(why),
         SendResponse::NotSent(why) => {
@@ -61,15 +61,15 @@ pub(crate) fn judge(answer: SendResponse, body: &Outgoing, attempts: u32, now: T
 
 fn refused(problem: Problem, advice: Advice, body: &Outgoing, attempts: u32, now: Timestamp) -> Verdict {
     // Marks and typing are not worth a second try: the moment is gone.
-    let worth_it = body.is_worth_a_retry();
+    let worth_it = body.is_retryable();
     match advice {
-        Advice::Fail => Verdict::Over(Outcome::Failed(problem)),
+        Advice::Fail => Verdict::Over(SendOutcome::Failed(problem)),
         Advice::SlowChannel => Verdict::Pause(Pause::Short(problem)),
         Advice::StopChannel => Verdict::Pause(Pause::Stopped(problem)),
         Advice::SlowApp => Verdict::PauseApp(Pause::Short(problem)),
         Advice::StopApp => Verdict::PauseApp(Pause::Stopped(problem)),
-        _ if !worth_it => Verdict::Over(Outcome::Dropped),
-        Advice::Retry { attempts: most } if attempts + 1 >= most => Verdict::Over(Outcome::Dead(problem)),
+        _ if !worth_it => Verdict::Over(SendOutcome::Dropped),
+        Advice::Retry { attempts: most } if attempts + 1 >= most => Verdict::Over(SendOutcome::Dead(problem)),
         Advice::Retry { .. } => {
             let nth = usize::try_from(attempts).unwrap_or(usize::MAX);
             let pause_ms = RETRY_PAUSES_MS.get(nth).or(RETRY_PAUSES_MS.last()).copied().unwrap_or(HOLD_MS);
@@ -77,7 +77,7 @@ fn refused(problem: Problem, advice: Advice, body: &Outgoing, attempts: u32, now
             let holds = pause_ms < HOLD_MS && body.is_message();
             Verdict::Again { at: now.plus_ms(pause_ms), counted: true, holds }
         }
-        Advice::SlowRecipient if attempts + 1 >= PAIR_TRIES => Verdict::Over(Outcome::Dead(problem)),
+        Advice::SlowRecipient if attempts + 1 >= PAIR_TRIES => Verdict::Over(SendOutcome::Dead(problem)),
         Advice::SlowRecipient => {
             let pause_ms = PAIR_BASE.saturating_pow(attempts.min(PAIR_STEPS)).saturating_mul(1000);
             // Whatever is behind it is for the same recipient and would meet the same answer.
@@ -110,7 +110,7 @@ mod tests {
             let verdict = judge(refuse(retry), &text(), attempts, now);
             assert_eq!(verdict, Verdict::Again { at: Timestamp(pause_ms), counted: true, holds });
         }
-        assert!(matches!(judge(refuse(retry), &text(), 3, now), Verdict::Over(Outcome::Dead(_))));
+        assert!(matches!(judge(refuse(retry), &text(), 3, now), Verdict::Over(SendOutcome::Dead(_))));
     }
 
     #[test]
@@ -125,12 +125,12 @@ mod tests {
     fn nothing_is_tried_again_for_a_moment_that_is_gone() {
         let typing = Outgoing::Typing { to: "wamid.x".into() };
         let verdict = judge(refuse(Advice::Retry { attempts: 4 }), &typing, 0, Timestamp(0));
-        assert_eq!(verdict, Verdict::Over(Outcome::Dropped));
+        assert_eq!(verdict, Verdict::Over(SendOutcome::Dropped));
     }
 
     #[test]
     fn what_is_always_no_is_over_and_what_stops_a_channel_stops_it() {
-        assert!(matches!(judge(refuse(Advice::Fail), &text(), 0, Timestamp(0)), Verdict::Over(Outcome::Failed(_))));
+        assert!(matches!(judge(refuse(Advice::Fail), &text(), 0, Timestamp(0)), Verdict::Over(SendOutcome::Failed(_))));
         let stopped = judge(refuse(Advice::StopChannel), &text(), 0, Timestamp(0));
         assert!(matches!(stopped, Verdict::Pause(Pause::Stopped(_))));
         let all = judge(refuse(Advice::StopApp), &text(), 0, Timestamp(0));

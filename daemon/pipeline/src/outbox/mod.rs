@@ -20,7 +20,7 @@ use crate::channel::Channel;
 use crate::health::Health;
 use crate::spine::Phase;
 use beadle_clock::{Alarm, Clock};
-use beadle_model::effect::SendWish;
+use beadle_model::effect::SendEffect;
 use beadle_model::event::Problem;
 use beadle_model::{ConversationId, ConversationView, EventId, MessageId, PluginNo, Timestamp};
 use beadle_store::Store;
@@ -196,7 +196,7 @@ impl Outbox {
         conversation: Option<&Arc<ConversationView>>,
         event: EventId,
         plugin: PluginNo,
-        sends: Vec<SendWish>,
+        sends: Vec<SendEffect>,
         now: Timestamp,
     ) -> Launch {
         let mut launch = Launch::default();
@@ -207,7 +207,7 @@ impl Outbox {
         let mut state = self.0.state();
         let at_once = running && matches!(state.source, Source::Memory);
         for wish in sends {
-            let SendWish { conversation: to, body, message, reply } = wish;
+            let SendEffect { conversation: to, body, message, reply } = wish;
             let (event, state_now) = (Some(event), SendState::Queued);
             let Some(view) = conversation.filter(|view| view.id == to) else {
                 // Another conversation: the pump reads where it goes.

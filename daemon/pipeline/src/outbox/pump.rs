@@ -9,7 +9,7 @@ use crate::spine::Phase;
 use beadle_gate::{Draft, Facts, Verdict};
 use beadle_model::event::Problem;
 use beadle_model::{PluginNo, Timestamp};
-use beadle_store::step::{OutboxRow, Outcome, SendState, Settlement};
+use beadle_store::step::{OutboxRow, SendOutcome, SendState, Settlement};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -79,7 +79,7 @@ impl Inner {
             return;
         }
         self.health.doubts_decided(decided.iter().map(|(_, outcome)| outcome));
-        let again = decided.iter().any(|(_, outcome)| matches!(outcome, Outcome::Later { .. }));
+        let again = decided.iter().any(|(_, outcome)| matches!(outcome, SendOutcome::Later { .. }));
         let settle = |(Parcel { row, .. }, outcome)| Settlement { message: row.message, outcome, at: now };
         self.settle(decided.into_iter().map(settle).collect()).await;
         if again {
@@ -178,10 +178,10 @@ impl Inner {
     }
 
     /// The gate's second look stopped it: its place is free, and this is to be written down.
-    pub(super) fn stopped_at_gate(&self, parcel: Parcel, outcome: Outcome, now: Timestamp) -> Settlement {
+    pub(super) fn stopped_at_gate(&self, parcel: Parcel, outcome: SendOutcome, now: Timestamp) -> Settlement {
         let message = parcel.row.message;
         self.let_be(vec![parcel], now);
-        if let Outcome::Later { due_at, .. } = &outcome {
+        if let SendOutcome::Later { due_at, .. } = &outcome {
             let mut state = self.state();
             state.next_on_disk = Some(state.next_on_disk.map_or(*due_at, |next| next.min(*due_at)));
         }
@@ -199,19 +199,19 @@ impl Inner {
     }
 
     /// The gate's second look, with the conversation as it is now.
-    pub(super) fn ask_gate(&self, parcel: &Parcel, now: Timestamp) -> Result<Parcel, Outcome> {
+    pub(super) fn ask_gate(&self, parcel: &Parcel, now: Timestamp) -> Result<Parcel, SendOutcome> {
         let Some(parcel) = self.address(parcel.row.clone()) else {
-            return Err(Outcome::Failed(super::judge::problem("no-recipient", "The conversation is gone", "")));
+            return Err(SendOutcome::Failed(super::judge::problem("no-recipient", "The conversation is gone", "")));
         };
         let draft = Draft { body: &parcel.row.body, host: parcel.row.plugin == PluginNo::HOST };
         match beadle_gate::check(&draft, &Facts { conversation: &parcel.view, now }) {
             Verdict::Send => Ok(Parcel { asked_at: now, ..parcel }),
             Verdict::Later { until, .. } => {
-                Err(Outcome::Later { due_at: until, counted: false, maybe_twice: parcel.row.maybe_twice })
+                Err(SendOutcome::Later { due_at: until, counted: false, maybe_twice: parcel.row.maybe_twice })
             }
             Verdict::Refused(refusal) => {
                 let (code, title, details) = (refusal.code, refusal.message, refusal.instead);
-                Err(Outcome::Failed(Problem { code, title, details, by: "host".into() }))
+                Err(SendOutcome::Failed(Problem { code, title, details, by: "host".into() }))
             }
         }
     }

@@ -5,7 +5,7 @@ use super::{Inner, Parcel};
 use crate::channel::{Advice, Channel, SendRequest, SendResponse};
 use beadle_model::event::Problem;
 use beadle_model::{Alias, AliasKind, MessageId, Timestamp};
-use beadle_store::step::{Batch, NewEvent, Outcome, SendState, Settlement};
+use beadle_store::step::{Batch, Interest, NewEvent, SendOutcome, SendState, Settlement};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -19,7 +19,7 @@ const GATE_HOLDS_MS: i64 = beadle_gate::WINDOW_MARGIN_MS / 2;
 
 /// What is left to be done after an answer.
 enum Follows {
-    Settle(Outcome),
+    Settle(SendOutcome),
     PutBack { parcel: Parcel, at: Timestamp, counted: bool },
     Wait,
 }
@@ -93,7 +93,7 @@ impl Inner {
                 state.waiting.free_line(conversation, message, now);
                 state.waiting.forget(message);
                 state.next_on_disk = Some(state.next_on_disk.map_or(at, |next| next.min(at)));
-                Follows::Settle(Outcome::Later { due_at: at, counted, maybe_twice: parcel.row.maybe_twice })
+                Follows::Settle(SendOutcome::Later { due_at: at, counted, maybe_twice: parcel.row.maybe_twice })
             }
             Verdict::Pause(pause) => {
                 let pause_ms = state.waiting.pause(&channel, &pause, now);
@@ -143,7 +143,7 @@ impl Inner {
     async fn put_back(self: &Arc<Self>, mut parcel: Parcel, at: Timestamp, counted: bool) {
         let now = self.clock.now();
         let (conversation, message) = (parcel.row.conversation, parcel.row.message);
-        let outcome = Outcome::Later { due_at: at, counted, maybe_twice: parcel.row.maybe_twice };
+        let outcome = SendOutcome::Later { due_at: at, counted, maybe_twice: parcel.row.maybe_twice };
         self.settle(vec![Settlement { message, outcome, at: now }]).await;
         parcel.row.state = SendState::Queued;
         let mut state = self.state();
@@ -157,15 +157,15 @@ impl Inner {
     pub(super) async fn settle(&self, settlements: Vec<Settlement>) {
         for Settlement { message, outcome, .. } in &settlements {
             match outcome {
-                Outcome::Failed(problem) => self.tell_end(message, problem, "was refused"),
-                Outcome::Dead(problem) => {
+                SendOutcome::Failed(problem) => self.tell_end(message, problem, "was refused"),
+                SendOutcome::Dead(problem) => {
                     self.tell_end(message, problem, "is a dead letter (`beadle dead-letters list`)")
                 }
-                Outcome::Accepted(_) | Outcome::Later { .. } | Outcome::Dropped => {}
+                SendOutcome::Accepted(_) | SendOutcome::Later { .. } | SendOutcome::Dropped => {}
             }
         }
-        let listeners = Arc::clone(&self.listeners.borrow());
-        if let Err(error) = self.store.settle(settlements, listeners).await {
+        let interest = Interest { message_status: Arc::clone(&self.listeners.borrow()), ..Interest::default() };
+        if let Err(error) = self.store.settle(settlements, interest).await {
             self.health.disk_trouble(&error);
         }
     }

@@ -10,7 +10,7 @@
 
 use super::judge::Pause;
 use super::{Parcel, Settings};
-use beadle_gate::pace::{Bucket, Pair};
+use beadle_gate::pace::{PairRate, Throughput};
 use beadle_model::event::Problem;
 use beadle_model::{ConversationId, MessageId, Timestamp};
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
@@ -42,7 +42,7 @@ pub(crate) struct Waiting {
 }
 
 struct Flow {
-    bucket: Bucket,
+    bucket: Throughput,
     on_their_way: usize,
     /// Failures in a row.
     strikes: u32,
@@ -59,7 +59,7 @@ struct Line {
     waiting: VecDeque<Parcel>,
     /// The message whose end the others wait for.
     busy: Option<MessageId>,
-    pair: Pair,
+    pair: PairRate,
     not_before: Timestamp,
     listed: bool,
     /// Another conversation that became one with this: what waits there goes first.
@@ -77,13 +77,13 @@ impl Waiting {
         for (channel, flow) in &mut self.flows {
             let (before, after) = (self.settings.pace(channel), settings.pace(channel));
             if before.messages_per_second != after.messages_per_second {
-                flow.bucket = Bucket::new(after.messages_per_second);
+                flow.bucket = Throughput::new(after.messages_per_second);
             }
         }
         for line in self.lines.values_mut() {
             let (before, after) = (self.settings.pace(&line.channel), settings.pace(&line.channel));
             if (before.contact_seconds, before.contact_burst) != (after.contact_seconds, after.contact_burst) {
-                line.pair = Pair::new(after.contact_seconds, after.contact_burst);
+                line.pair = PairRate::new(after.contact_seconds, after.contact_burst);
             }
         }
         self.settings = settings;
@@ -337,7 +337,7 @@ fn next_of(
 
 fn flow<'a>(flows: &'a mut HashMap<Arc<str>, Flow>, settings: &Settings, channel: &Arc<str>) -> &'a mut Flow {
     flows.entry(Arc::clone(channel)).or_insert_with(|| Flow {
-        bucket: Bucket::new(settings.pace(channel).messages_per_second),
+        bucket: Throughput::new(settings.pace(channel).messages_per_second),
         on_their_way: 0,
         strikes: 0,
         paused_until: Timestamp::default(),
@@ -376,7 +376,7 @@ impl Line {
             channel: Arc::clone(channel),
             waiting: VecDeque::new(),
             busy: None,
-            pair: Pair::new(pace.contact_seconds, pace.contact_burst),
+            pair: PairRate::new(pace.contact_seconds, pace.contact_burst),
             not_before: Timestamp::default(),
             listed: false,
             behind: None,

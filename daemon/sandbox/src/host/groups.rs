@@ -5,7 +5,7 @@ use crate::abi::latest::groups::{Group, Host, JoinRequest};
 use crate::abi::latest::{self, types as wit};
 use beadle_model::outgoing::GroupChange;
 use beadle_model::{ConversationId, Outgoing, Refusal};
-use beadle_store::GroupShown;
+use beadle_store::PlatformGroup;
 
 impl Host for HostState {
     async fn list(&mut self, channel: Option<String>) -> Answer<Vec<Group>> {
@@ -98,12 +98,12 @@ impl HostState {
         Ok(self.facts.reader.groups(channel)?.into_iter().map(told).collect())
     }
 
-    fn find(&mut self, group: &str) -> Result<Option<GroupShown>, No> {
+    fn find(&mut self, group: &str) -> Result<Option<PlatformGroup>, No> {
         self.event()?;
         Ok(self.facts.reader.group(group)?)
     }
 
-    fn known(&mut self, group: &str) -> Result<GroupShown, No> {
+    fn known(&mut self, group: &str) -> Result<PlatformGroup, No> {
         self.find(group)?.ok_or_else(|| {
             Refusal::new("unknown-group", format!("No group `{group}` is known, or it was deleted."))
                 .instead("Groups have the platform's ids; `list` tells them.")
@@ -121,7 +121,7 @@ impl HostState {
         let requests = self.facts.reader.join_requests(conversation)?.into_iter().map(|asked| JoinRequest {
             request: asked.request,
             contact: latest::contact(&asked.contact),
-            asked_at: asked.asked_at.as_ms(),
+            asked_at: asked.requested_at.as_ms(),
         });
         Ok(requests.collect())
     }
@@ -151,7 +151,7 @@ impl HostState {
     }
 }
 
-fn told(group: GroupShown) -> Group {
+fn told(group: PlatformGroup) -> Group {
     Group {
         id: group.group,
         conversation: group.conversation.to_string(),

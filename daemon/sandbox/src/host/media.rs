@@ -27,8 +27,8 @@ impl Host for HostState {
         answer(self.file(&id).map(|row| {
             FileInfo {
                 state: match row.state {
-                    MediaState::Coming => "coming",
-                    MediaState::Here => "here",
+                    MediaState::Pending => "coming",
+                    MediaState::Stored => "here",
                     MediaState::Failed => "failed",
                 }
                 .into(),
@@ -71,7 +71,7 @@ impl HostState {
         let row = self.file_of(id)?;
         match row.state {
             MediaState::Failed => Err(failed(&row).into()),
-            MediaState::Coming | MediaState::Here => Ok(()),
+            MediaState::Pending | MediaState::Stored => Ok(()),
         }
     }
 
@@ -83,14 +83,14 @@ impl HostState {
         loop {
             let row = self.file(id)?;
             match row.state {
-                MediaState::Here => {
+                MediaState::Stored => {
                     let length = usize::try_from(length.min(READ_BYTES)).unwrap_or(usize::MAX);
                     return files.read(row.id, offset, length).map_err(|error| {
                         Refusal::new("unknown-media", format!("{} cannot be read: {error}.", row.id)).into()
                     });
                 }
                 MediaState::Failed => return Err(failed(&row).into()),
-                MediaState::Coming => {}
+                MediaState::Pending => {}
             }
             if tokio::time::timeout_at(deadline, changes.changed()).await.is_err() {
                 return Err(Refusal::new("media-pending", format!("{} is not here yet.", row.id))

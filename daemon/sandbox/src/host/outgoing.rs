@@ -4,7 +4,7 @@ use super::{HostState, No};
 use crate::abi::latest::outgoing as wit;
 use beadle_gate::{Draft, Facts, Verdict};
 use beadle_model::content::Location;
-use beadle_model::effect::SendWish;
+use beadle_model::effect::SendEffect;
 use beadle_model::outgoing::{Button, Direct, Flow, Header, MediaKind, ProductSection, Row, Section, Source};
 use beadle_model::{ConversationView, MessageId, Outgoing, Refusal};
 use serde_json::Value;
@@ -13,7 +13,7 @@ impl HostState {
     /// Writes a send down and returns the id that it will have. The gate's "later" is no "no": it will wait its turn.
     pub(super) fn send(&mut self, to: &ConversationView, body: Outgoing, reply: bool) -> Result<String, No> {
         self.may_send_through(&to.channel)?;
-        beadle_gate::lengths::check(&body)?;
+        beadle_gate::limits::check(&body)?;
         if let Some(media) = body.media() {
             self.may_use(media)?;
         }
@@ -24,7 +24,7 @@ impl HostState {
         // Looked at before an id is taken: a flood is to use up none.
         self.effect()?;
         let message = if self.task.dry { MessageId(0) } else { (self.facts.reserve)() };
-        self.effect()?.sends.push(SendWish { conversation: to.id, body, message, reply });
+        self.effect()?.sends.push(SendEffect { conversation: to.id, body, message, reply });
         Ok(message.to_string())
     }
 

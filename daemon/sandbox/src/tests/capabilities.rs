@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::Handled;
-use beadle_model::effect::{SendWish, StateRead, StateWrite, TimerWrite};
+use beadle_model::effect::{SendEffect, StateRead, StateWrite, TimerWrite};
 use beadle_model::{Disposition, Outgoing, Scope};
 
 pub const STATE_DELETE: &str =
@@ -56,7 +56,7 @@ pub fn refused() -> String {
 }
 
 pub fn texts(handled: &Handled) -> Vec<String> {
-    let text = |send: &SendWish| match &send.body {
+    let text = |send: &SendEffect| match &send.body {
         Outgoing::Text { body, .. } => body.clone(),
         other => panic!("{other:?}"),
     };
@@ -68,7 +68,7 @@ async fn a_good_guest_answers_in_its_conversation() {
     let handled = handled(&echo()).await;
     assert_eq!(handled.disposition, Disposition::Claimed);
     let body = Outgoing::Text { body: "ping".into(), preview_url: false, quote: None };
-    let send = SendWish { conversation: ConversationId(9), body, message: MessageId(1), reply: true };
+    let send = SendEffect { conversation: ConversationId(9), body, message: MessageId(1), reply: true };
     assert_eq!(handled.effects.sends, [send]);
     assert!(handled.needs_no_check());
 }

@@ -20,7 +20,7 @@ use beadle_model::{
     Alias, AliasKind, Contact, ContactId, Content, ConversationId, ConversationView, Event, EventBody, EventId,
     MessageId, PluginNo, StateNo, Timestamp,
 };
-use beadle_store::step::{Batch, Commit, EventKey, NewEvent, Place, Progress, Sender};
+use beadle_store::step::{Batch, Commit, EventKey, NewEvent, Placement, Progress, Sender};
 use beadle_store::{Store, StoreConfig};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -138,13 +138,21 @@ impl World {
     pub async fn stored(&self, state: Vec<StateWrite>) {
         let plugin = self.store.plugin_no("guest").await.unwrap();
         assert_eq!(plugin, PluginNo(1));
-        let roster = self.store.roster(vec![plugin]).await.unwrap();
+        let roster = self.store.subscriber_list(vec![plugin]).await.unwrap();
         let event = self.arrived("31612345678").await;
-        let progress = Progress { event, roster, done: 1, done_beyond: vec![], all: 1, all_beyond: 0, ending: None };
+        let progress = Progress {
+            event,
+            subscriber_list: roster,
+            done: 1,
+            done_overflow: vec![],
+            all: 1,
+            overflow_count: 0,
+            ending: None,
+        };
         let commit = Commit {
             fence: self.store.fence(),
             plugin,
-            kept: false,
+            was_waiting: false,
             now: NOW,
             progress,
             conversation: None,
@@ -165,10 +173,10 @@ impl World {
         let body = event(1).body;
         let new = NewEvent {
             key: EventKey { at: NOW, hash: number.repeat(2).as_bytes()[..16].try_into().unwrap() },
-            place: Place::Sender(sender),
+            placement: Placement::Sender(sender),
             happened_at: NOW,
             opens_window: true,
-            word: None,
+            keyword: None,
             body,
         };
         self.store.append(Batch { events: vec![new], ..Batch::default() }).await.unwrap();
@@ -238,7 +246,7 @@ pub fn event(id: i64) -> Event {
             content: Content::Text("ping".into()),
             context: None,
             referral: None,
-            word: None,
+            keyword: None,
             addressed: None,
             extra: Value::Null,
         },

@@ -6,7 +6,7 @@ use crate::pattern::Pattern;
 use crate::schedule::tests::schedule;
 use crate::schedule::{CatchUpMode, CatchUpPolicy};
 use crate::zone::Zone;
-use beadle_clock::Hand;
+use beadle_clock::ManualClock;
 use beadle_store::StoreConfig;
 use tempfile::TempDir;
 
@@ -20,7 +20,7 @@ struct Fixture {
     _dir: TempDir,
     store: Store,
     clock: Clock,
-    hand: Hand,
+    hand: ManualClock,
     schedules: Schedules,
     scheduler: Scheduler,
 }

@@ -1,9 +1,9 @@
 //! Shared by the long-running tests: seeded randomness, advancing the clock to the next due time, and a copy of the disk
 //! as a crash leaves it.
 
-use beadle_clock::{Clock, Hand, Rest};
+use beadle_clock::{Activity, Clock, ManualClock};
 use beadle_model::{Alias, AliasKind, Content, Event, EventBody, EventId, PluginNo, Timestamp};
-use beadle_store::step::{EventKey, NewEvent, Place, Progress, Sender};
+use beadle_store::step::{EventKey, NewEvent, Placement, Progress, Sender};
 use beadle_store::{Feed, Store, StoreConfig};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::Path;
@@ -35,7 +35,7 @@ impl Rng {
     }
 
     /// Advances the clock and returns before everything that became due is done.
-    pub async fn stop_somewhere(&mut self, hand: &Hand) {
+    pub async fn stop_somewhere(&mut self, hand: &ManualClock) {
         hand.advance_ms(self.below(2 * HOUR));
         for _ in 0..self.below(40) {
             tokio::task::yield_now().await;
@@ -55,9 +55,9 @@ pub fn on_disk_now(dir: &TempDir) -> TempDir {
 }
 
 /// Advances the clock from one due time to the next, waiting for each to be processed, until `until`.
-pub async fn live_until(hand: &Hand, clock: &Clock, until: Timestamp) {
+pub async fn live_until(hand: &ManualClock, clock: &Clock, until: Timestamp) {
     loop {
-        let Rest::Until(next) = hand.resting().await else { unreachable!() };
+        let Activity::IdleUntil(next) = hand.wait_until_idle().await else { unreachable!() };
         match next.filter(|next| *next <= until) {
             Some(next) => hand.set(next.max(clock.now())),
             None => return hand.set(until.max(clock.now())),
@@ -72,13 +72,20 @@ pub fn open(dir: &Path, clock: &Clock) -> Store {
 
 /// Finishes every event that the feed delivers, as the pipeline does, and calls `on_event` for each.
 pub async fn handle(store: Store, mut feed: Feed, on_event: impl Fn(&Event)) {
-    let roster = store.roster(Vec::<PluginNo>::new()).await.unwrap();
+    let roster = store.subscriber_list(Vec::<PluginNo>::new()).await.unwrap();
     loop {
         for fed in feed.next(64).await {
             on_event(&fed.event);
             let event = fed.event.id;
-            let progress =
-                Progress { event, roster, done: 0, done_beyond: vec![], all: 0, all_beyond: 0, ending: None };
+            let progress = Progress {
+                event,
+                subscriber_list: roster,
+                done: 0,
+                done_overflow: vec![],
+                all: 0,
+                overflow_count: 0,
+                ending: None,
+            };
             store.finish(progress, store.fence()).await.unwrap();
             store.finished_below(EventId(event.0 + 1)).await.unwrap();
         }
@@ -107,16 +114,22 @@ pub fn message(number: &str, id: &str, happened_at: Timestamp) -> NewEvent {
     id.hash(&mut hash);
     NewEvent {
         key: EventKey { at: happened_at, hash: u128::from(hash.finish()).to_le_bytes() },
-        place: Place::Sender(Sender { channel: "shop".into(), aliases, name: None, group: None, language: None }),
+        placement: Placement::Sender(Sender {
+            channel: "shop".into(),
+            aliases,
+            name: None,
+            group: None,
+            language: None,
+        }),
         happened_at,
         opens_window: true,
-        word: None,
+        keyword: None,
         body: EventBody::Message {
             message: id.into(),
             content: Content::Text("hello".into()),
             context: None,
             referral: None,
-            word: None,
+            keyword: None,
             addressed: None,
             extra: serde_json::Value::Null,
         },

@@ -1,7 +1,7 @@
-//! Files that come with messages: a row each, so that the bytes are fetched also after a crash, and a handle of ours in the
-//! message, since the platform's name for them dies after a week.
+//! Files of received messages: each gets a row, so that its bytes are fetched even after a crash,
+//! and an id of Beadle's in the message, because the platform's id expires after a week.
 
-use super::Course;
+use super::AppendPlan;
 use crate::StoreError;
 use crate::step::NewEvent;
 use crate::writer::Tx;
@@ -9,12 +9,12 @@ use beadle_model::{Content, EventBody, Timestamp};
 use rusqlite::params;
 
 impl Tx<'_> {
-    /// The body with a handle for its file, where it has one; `enriched` is the body where it was changed before.
+    /// Adds the id to the body if it has a file. `enriched` is the body if it was changed before.
     pub(super) fn with_file(
         &mut self,
         enriched: Option<EventBody>,
         event: &NewEvent,
-        course: &Course,
+        plan: &AppendPlan,
         now: Timestamp,
     ) -> Result<Option<EventBody>, StoreError> {
         let content = |body: &EventBody| match body {
@@ -28,18 +28,18 @@ impl Tx<'_> {
         let (EventBody::Message { content, .. } | EventBody::Echo { content, .. }) = &mut body else {
             return Ok(Some(body));
         };
-        self.note_file(content, course, now)?;
+        self.note_file(content, plan, now)?;
         Ok(Some(body))
     }
 
-    fn note_file(&mut self, content: &mut Content, course: &Course, now: Timestamp) -> Result<(), StoreError> {
-        let (Some(file), Some(conversation)) = (content.media_mut(), course.conversation) else { return Ok(()) };
-        let Some(talk) = self.shadow.people.talk(self.conn, conversation)? else { return Ok(()) };
+    fn note_file(&mut self, content: &mut Content, plan: &AppendPlan, now: Timestamp) -> Result<(), StoreError> {
+        let (Some(file), Some(conversation)) = (content.media_mut(), plan.conversation) else { return Ok(()) };
+        let Some(talk) = self.cache.people.conversation_row(self.conn, conversation)? else { return Ok(()) };
         let channel = std::sync::Arc::clone(&talk.channel);
         let id = self.shared.files.reserve();
         self.conn
             .prepare_cached(
-                "INSERT INTO media (id, channel, conversation, platform, mime_type, filename, sha256, state, created_at)
+                "INSERT INTO media (id, channel, conversation, platform_id, mime_type, filename, sha256, state, created_at)
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 0, ?8)",
             )?
             .execute(params![

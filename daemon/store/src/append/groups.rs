@@ -1,19 +1,19 @@
-//! The mirror of the platform's groups, kept by what the platform tells: who is in them, who asks to come in, what they are
-//! called. It is what plugins read; the truth is the platform's, and `refreshed` sets it right.
+//! The mirror of the platform's groups: members, join requests, settings, as far as the platform
+//! reports them. Plugins read the mirror; `refreshed` corrects it.
 
-use super::Course;
+use super::AppendPlan;
 use crate::StoreError;
-use crate::people::Talk;
+use crate::people::ConversationRow;
 use crate::step::NewEvent;
 use crate::writer::Tx;
-use beadle_model::event::GroupNews;
+use beadle_model::event::GroupNotification;
 use beadle_model::{ContactId, ConversationId, EventBody, Timestamp};
 use rusqlite::{OptionalExtension, params};
 
 impl Tx<'_> {
-    /// The conversation of a group, found or made; nobody need have written in it.
-    pub(crate) fn meet_group(&mut self, channel: &str, group: &str) -> Result<ConversationId, StoreError> {
-        if let Some(known) = self.shadow.people.group(self.conn, channel, group)? {
+    /// Finds or creates the conversation of a group.
+    pub(crate) fn find_or_create_group(&mut self, channel: &str, group: &str) -> Result<ConversationId, StoreError> {
+        if let Some(known) = self.cache.people.group(self.conn, channel, group)? {
             return Ok(known);
         }
         let id = self
@@ -21,8 +21,8 @@ impl Tx<'_> {
             .prepare_cached("INSERT INTO conversations (channel, platform_group) VALUES (?1, ?2)")?
             .insert(params![channel, group])?;
         let id = ConversationId(id);
-        let channel = self.shadow.people.channel(channel);
-        self.shadow.people.keep_talk(Talk {
+        let channel = self.cache.people.channel(channel);
+        self.cache.people.insert_conversation(ConversationRow {
             id,
             channel,
             contact: None,
@@ -37,20 +37,20 @@ impl Tx<'_> {
         Ok(id)
     }
 
-    /// What an event that is new does to the mirrors of groups and files; the body with what only we know of it.
-    /// `enriched`: where the body was changed before.
+    /// Applies a new event to the mirror and to files. Returns the changed body, if any. `enriched`
+    /// is the body if it was changed before.
     pub(super) fn mirror(
         &mut self,
         event: &NewEvent,
         enriched: Option<EventBody>,
-        course: &Course,
+        plan: &AppendPlan,
         now: Timestamp,
     ) -> Result<Option<EventBody>, StoreError> {
         let body = enriched.as_ref().unwrap_or(&event.body);
         let at = event.happened_at.min(now);
-        match (body, course.conversation, course.contact) {
+        match (body, plan.conversation, plan.contact) {
             (EventBody::Message { .. } | EventBody::Echo { .. }, Some(_), _) => {
-                self.with_file(enriched, event, course, now)
+                self.with_file(enriched, event, plan, now)
             }
             (EventBody::MemberJoined { reason, .. }, Some(talk), Some(contact)) if self.is_group(talk)? => {
                 let again = self.joins_group(talk, contact, at)?;
@@ -69,7 +69,7 @@ impl Tx<'_> {
                 let sql = match revoked {
                     true => "DELETE FROM join_requests WHERE conversation = ?1 AND request = ?2",
                     false => {
-                        "INSERT INTO join_requests (conversation, request, contact, asked_at) VALUES (?1, ?2, ?3, ?4)
+                        "INSERT INTO join_requests (conversation, request, contact, requested_at) VALUES (?1, ?2, ?3, ?4)
                          ON CONFLICT DO NOTHING"
                     }
                 };
@@ -91,10 +91,10 @@ impl Tx<'_> {
     }
 
     fn is_group(&mut self, talk: ConversationId) -> Result<bool, StoreError> {
-        Ok(self.shadow.people.talk(self.conn, talk)?.is_some_and(|talk| talk.group.is_some()))
+        Ok(self.cache.people.conversation_row(self.conn, talk)?.is_some_and(|talk| talk.group.is_some()))
     }
 
-    /// Somebody is in a group now; whether they had been before and left.
+    /// Adds a member. Returns whether they had left before.
     fn joins_group(&mut self, talk: ConversationId, contact: ContactId, at: Timestamp) -> Result<bool, StoreError> {
         let had_left = self
             .conn
@@ -115,12 +115,12 @@ impl Tx<'_> {
 
     fn group_changed(
         &mut self,
-        news: &mut GroupNews,
+        news: &mut GroupNotification,
         talk: Option<ConversationId>,
         at: Timestamp,
     ) -> Result<(), StoreError> {
         if let (None, Some(request)) = (news.asked, &news.request) {
-            news.asked = self.find_platform(request)?.map(|found| found.0);
+            news.asked = self.find_by_platform_id(request)?.map(|found| found.0);
         }
         let Some(talk) = talk else { return Ok(()) };
         let suspended = match news.change.as_str() {
@@ -148,7 +148,7 @@ impl Tx<'_> {
                 suspended,
                 deleted_at
             ])?;
-        // Who was not let in is told by nobody but this answer.
+        // The platform reports rejected requests only in this answer.
         let answered = ["approved", "rejected"].into_iter().filter_map(|list| news.extra.get(list)?.as_array());
         for request in answered.flatten().filter_map(serde_json::Value::as_str) {
             self.conn
@@ -161,7 +161,7 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// These and nobody else are in the group.
+    /// Replaces the members of a group.
     fn set_members(
         &mut self,
         talk: ConversationId,
@@ -170,7 +170,7 @@ impl Tx<'_> {
     ) -> Result<(), StoreError> {
         let mut there = Vec::with_capacity(members.len());
         for names in members {
-            there.extend(self.named(names, at)?);
+            there.extend(self.find_or_create_contact(names, at)?);
         }
         let known: Vec<i64> = self
             .conn

@@ -1,9 +1,10 @@
-//! Which of our messages the platform means by its id.
+//! Finds the sent message that the platform refers to by its id.
 //!
-//! Platform ids are random text, and an index over random text is written all over for every message that is sent. So
-//! the index is over a number of ours: the message's id in blocks of 16,384, then 32 bits of a hash of the platform's id.
-//! Writing goes to the block at the right edge; looking up asks block after block, newest first, since people quote what
-//! they were sent lately. A block's entries fit into some 80 pages, which stay in the cache.
+//! Platform ids are random text, and an index over them would be written all over for every
+//! message. So the index is over a number: the message's id in blocks of 16,384, then 32 bits of a
+//! hash of the platform's id. Inserts go to the block at the right edge. A look-up tries block
+//! after block, newest first, because people quote recent messages. A block's entries fit into some
+//! 80 pages, which stay in the cache.
 
 use crate::StoreError;
 use crate::writer::Tx;
@@ -15,11 +16,11 @@ use std::sync::atomic::Ordering;
 /// Messages in a block, as a power of two.
 const BLOCK_BITS: u32 = 14;
 
-/// Blocks that are looked through: 8 million messages, half a millisecond where nothing is found. What was sent before
-/// those is not recognised when it is quoted.
-const MOST_BLOCKS: i64 = 512;
+/// The number of blocks that a look-up tries: 8 million messages, half a millisecond if nothing is
+/// found. Quotes of older messages are not recognised.
+const MAX_BLOCKS: i64 = 512;
 
-/// The number under which a platform id is found.
+/// The number by which a platform id is found.
 pub(crate) fn platform_key(message: i64, platform: &str) -> i64 {
     ((message >> BLOCK_BITS) << 32) | hash_of(platform)
 }
@@ -30,17 +31,18 @@ fn hash_of(platform: &str) -> i64 {
     i64::from(u32::from_be_bytes(first))
 }
 
-/// Our message with this platform id: its id, its conversation, and who sent it. `newest`: no message has a higher id.
-pub(crate) fn find_platform(
+/// The message with this platform id: its id, its conversation, and its author. `newest` is the
+/// highest message id.
+pub(crate) fn find_by_platform_id(
     conn: &Connection,
     platform: &str,
     newest: i64,
 ) -> Result<Option<(MessageId, ConversationId, PluginNo)>, StoreError> {
     let hash = hash_of(platform);
     let mut find =
-        conn.prepare_cached("SELECT id, conversation, plugin, platform FROM outbox WHERE platform_key = ?1")?;
+        conn.prepare_cached("SELECT id, conversation, plugin, platform_id FROM outbox WHERE platform_key = ?1")?;
     let newest_block = newest.max(0) >> BLOCK_BITS;
-    for block in (newest_block.saturating_sub(MOST_BLOCKS).max(0)..=newest_block).rev() {
+    for block in (newest_block.saturating_sub(MAX_BLOCKS).max(0)..=newest_block).rev() {
         let mut rows = find.query(params![(block << 32) | hash])?;
         while let Some(row) = rows.next()? {
             if row.get_ref(3)?.as_str_or_null().ok().flatten() == Some(platform) {
@@ -52,15 +54,15 @@ pub(crate) fn find_platform(
 }
 
 impl Tx<'_> {
-    /// Our message with this platform id.
-    pub(super) fn find_platform(
+    /// The message with this platform id.
+    pub(super) fn find_by_platform_id(
         &self,
         platform: &str,
     ) -> Result<Option<(MessageId, ConversationId, PluginNo)>, StoreError> {
-        find_platform(self.conn, platform, self.shared.next_message.load(Ordering::Relaxed))
+        find_by_platform_id(self.conn, platform, self.shared.next_message.load(Ordering::Relaxed))
     }
 
-    /// The body with what only we know of it: that it quotes, or reacts to, a message of ours in this conversation.
+    /// Adds to the body that it quotes, or reacts to, a message that was sent in this conversation.
     pub(super) fn enrich(&self, body: &EventBody, here: ConversationId) -> Result<Option<EventBody>, StoreError> {
         let named = match body {
             EventBody::Message { context: Some(context), .. } => context.quoted.as_deref(),
@@ -68,7 +70,7 @@ impl Tx<'_> {
             _ => None,
         };
         let Some(named) = named else { return Ok(None) };
-        let Some((ours, conversation, plugin)) = self.find_platform(named)? else { return Ok(None) };
+        let Some((ours, conversation, plugin)) = self.find_by_platform_id(named)? else { return Ok(None) };
         if conversation != here {
             return Ok(None);
         }

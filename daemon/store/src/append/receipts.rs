@@ -1,8 +1,9 @@
-//! Receipts: what the platform says became of a message of ours.
+//! Receipts: the platform's reports on sent messages.
 //!
-//! They come in any order, more than once, and sometimes before the answer to the request that sent the message. So they
-//! have a rank and only move a message forward; what a set of them makes of a message does not depend on their order.
-//! A receipt is also proof that the platform has the message, which ends the doubt about a row that is `sending`.
+//! They apply_sender in any order, repeatedly, and sometimes before the response to the request.
+//! Therefore each status has a rank and only moves a message forward; the result does not depend on
+//! the order. A receipt also proves that the platform has the message, so that a `sending` row is
+//! not ambiguous any more.
 
 use crate::StoreError;
 use crate::append::platform_key;
@@ -13,19 +14,20 @@ use beadle_model::{ContactId, ConversationId, EventBody, MessageId, PluginNo, Ti
 use rusqlite::{OptionalExtension, params};
 use sha2::{Digest, Sha256};
 
-/// The code of a send of which nobody knows whether it arrived.
+/// The code of an ambiguous send.
 pub(crate) const UNKNOWN_OUTCOME: &str = "outcome-unknown";
 
-/// `failed` stands below `delivered`: who has read a message has it, whatever else was said of it.
+/// `failed` ranks below `delivered`: a message that was read has arrived, whatever else was
+/// reported.
 const FAILED: i64 = 2;
 
-/// How far a status is, and the statement that notes it (with the time it came first); `None` for a status that this
-/// version does not know.
+/// The rank of a status, and the statement that records it with the time of the first one; `None`
+/// for a status that this version does not know.
 fn rank_of(status: &str) -> Option<(i64, &'static str)> {
     macro_rules! note {
         ($column:literal) => {
             concat!(
-                "UPDATE outbox SET state = ?2, receipt = ?3, problem = ?4, platform = ?5, platform_key = ?6, ",
+                "UPDATE outbox SET state = ?2, receipt = ?3, problem = ?4, platform_id = ?5, platform_key = ?6, ",
                 $column,
                 " = coalesce(",
                 $column,
@@ -43,8 +45,8 @@ fn rank_of(status: &str) -> Option<(i64, &'static str)> {
     })
 }
 
-/// What of a row a receipt has to do with.
-struct Sent {
+/// The columns of a row that matter for a receipt.
+struct SentRow {
     plugin: PluginNo,
     conversation: ConversationId,
     state: SendState,
@@ -55,36 +57,37 @@ struct Sent {
     unpriced: bool,
 }
 
-/// A member of a group whom a receipt is about.
+/// The group member that a receipt is about.
 struct Participant {
     contact: Option<ContactId>,
-    /// The receipt is further than what was known of them.
+    /// Whether the receipt is further than the previous ones for this member.
     forward: bool,
 }
 
-impl Sent {
-    /// Where the row stands after a receipt with this rank (0: unknown, but the platform has it all the same).
+impl SentRow {
+    /// The row's state after a receipt of this rank. Rank 0 (unknown) still proves that the
+    /// platform has it.
     fn state_after(&self, rank: i64) -> SendState {
-        let says_no = rank == FAILED;
-        let told = if says_no { SendState::Failed } else { SendState::Accepted };
+        let is_failure = rank == FAILED;
+        let told = if is_failure { SendState::Failed } else { SendState::Accepted };
         match self.state {
             SendState::Sending => told,
-            // In doubt, and to be sent again: not if it has arrived.
-            SendState::Queued if self.was_tried && !says_no => SendState::Accepted,
+            // An ambiguous message that would be sent again has arrived.
+            SendState::Queued if self.was_tried && !is_failure => SendState::Accepted,
             SendState::Dead if self.problem.as_deref().is_some_and(is_unknown_outcome) => told,
-            SendState::Accepted if says_no && self.receipt < FAILED => SendState::Failed,
+            SendState::Accepted if is_failure && self.receipt < FAILED => SendState::Failed,
             SendState::Failed if rank > FAILED => SendState::Accepted,
             other => other,
         }
     }
 
-    /// How far it was, by receipts and by the answer to the request.
+    /// The row's rank by receipts and by the response to the request.
     fn rank(&self) -> i64 {
         if self.state == SendState::Failed { self.receipt.max(FAILED) } else { self.receipt }
     }
 }
 
-/// Whether a problem, as JSON, is that nobody knows.
+/// Whether a problem (as JSON) is an ambiguous outcome.
 fn is_unknown_outcome(problem: &str) -> bool {
     serde_json::from_str::<beadle_model::event::Problem>(problem).is_ok_and(|problem| problem.code == UNKNOWN_OUTCOME)
 }
@@ -99,11 +102,11 @@ impl Tx<'_> {
     ) -> Result<(), StoreError> {
         let (id, platform) = match &receipt.message {
             ReceiptFor::Ours(id, platform) => (Some(*id), platform),
-            ReceiptFor::Platform(platform) => (self.find_platform(platform)?.map(|found| found.0), platform),
+            ReceiptFor::Platform(platform) => (self.find_by_platform_id(platform)?.map(|found| found.0), platform),
         };
         let sent = id.map_or(Ok(None), |id| self.sent(id))?;
         let Some((id, sent)) = id.zip(sent) else {
-            appended.strangers += 1;
+            appended.unknown_receipts += 1;
             return Ok(());
         };
         let known = rank_of(&receipt.status);
@@ -116,19 +119,19 @@ impl Tx<'_> {
             self.note(id, &sent, receipt, platform, (rank, state))?;
         }
         if state != sent.state {
-            self.shadow.sending.remove(&id.0);
+            self.cache.sending.remove(&id.0);
             if sent.state == SendState::Dead {
-                self.conn.prepare_cached("DELETE FROM dead WHERE message = ?1")?.execute([id.0])?;
+                self.conn.prepare_cached("DELETE FROM dead_letters WHERE message = ?1")?.execute([id.0])?;
             }
             appended.received.push(id);
         }
         if forward && receipt.participant.is_empty() {
-            self.learn_names(&receipt.recipient, sent.conversation, now)?;
+            self.add_aliases(&receipt.recipient, sent.conversation, now)?;
         }
         if let Some(until) = receipt.free_entry_until {
-            self.enter_free(sent.conversation, until)?;
+            self.set_free_entry(sent.conversation, until)?;
         }
-        // In a group each member has a way of their own.
+        // In a group every member has receipts.
         let participant = self.participant(id, receipt, rank, now)?;
         let forward = participant.as_ref().map_or(forward, |participant| participant.forward);
         if (!forward && known.is_some()) || !listeners.contains(&sent.plugin) {
@@ -144,7 +147,7 @@ impl Tx<'_> {
             participant: participant.and_then(|participant| participant.contact),
             extra: receipt.extra.clone(),
         };
-        // Known ones come once because they go forward; others by what they say.
+        // Known statuses are deduplicated by their rank, others by this key.
         let key = known.is_none().then(|| status_key(id, receipt));
         if key.map(|key| self.seen(key)).transpose()? != Some(true) {
             self.append_own(key, body, Some(sent.conversation), (receipt.at.min(now), now))?;
@@ -153,14 +156,14 @@ impl Tx<'_> {
         Ok(())
     }
 
-    fn sent(&self, id: MessageId) -> Result<Option<Sent>, StoreError> {
+    fn sent(&self, id: MessageId) -> Result<Option<SentRow>, StoreError> {
         let mut read = self.conn.prepare_cached(
-            "SELECT plugin, conversation, state, coalesce(receipt, 0), platform, problem, attempts > 0 OR maybe_twice,
+            "SELECT plugin, conversation, state, coalesce(receipt, 0), platform_id, problem, attempts > 0 OR maybe_twice,
                  pricing IS NULL
              FROM outbox WHERE id = ?1",
         )?;
         let row = read.query_row([id.0], |row| {
-            let sent = Sent {
+            let sent = SentRow {
                 plugin: PluginNo(row.get(0)?),
                 conversation: ConversationId(row.get(1)?),
                 state: SendState::Queued,
@@ -173,10 +176,10 @@ impl Tx<'_> {
             Ok((sent, row.get(2)?))
         });
         let Some((sent, state)) = row.optional()? else { return Ok(None) };
-        Ok(Some(Sent { state: send_state_of(state)?, ..sent }))
+        Ok(Some(SentRow { state: send_state_of(state)?, ..sent }))
     }
 
-    /// Notes a member's own receipt; `None` where it is not about one.
+    /// Records the receipt of a group member; `None` if it is not about one.
     fn participant(
         &mut self,
         id: MessageId,
@@ -187,7 +190,7 @@ impl Tx<'_> {
         if receipt.participant.is_empty() {
             return Ok(None);
         }
-        let contact = self.named(&receipt.participant, now)?;
+        let contact = self.find_or_create_contact(&receipt.participant, now)?;
         let member = contact.map_or(0, |contact| contact.0);
         let known: Option<i64> = self
             .conn
@@ -207,7 +210,7 @@ impl Tx<'_> {
     fn note(
         &self,
         id: MessageId,
-        sent: &Sent,
+        sent: &SentRow,
         receipt: &Receipt,
         platform: &str,
         (rank, state): (i64, SendState),
@@ -222,9 +225,9 @@ impl Tx<'_> {
         let platform = sent.platform.as_deref().or(Some(platform)).filter(|platform| !platform.is_empty());
         let key = platform.map(|platform| platform_key(id.0, platform));
         let furthest = Some(rank.max(sent.receipt)).filter(|rank| *rank > 0);
-        // A status that we do not know has no column of its own.
+        // An unknown status has no column.
         let note = rank_of(&receipt.status).map_or(
-            "UPDATE outbox SET state = ?2, receipt = ?3, problem = ?4, platform = ?5, platform_key = ?6,
+            "UPDATE outbox SET state = ?2, receipt = ?3, problem = ?4, platform_id = ?5, platform_key = ?6,
                  pricing = coalesce(pricing, ?8) WHERE id = ?1 AND ?7 IS NOT NULL",
             |(_, note)| note,
         );
@@ -246,7 +249,7 @@ fn pricing_of(receipt: &Receipt) -> Result<Option<String>, StoreError> {
     receipt.pricing.as_ref().map(|pricing| to_json("a price", pricing)).transpose()
 }
 
-/// By what a status without a rank is recognised when it comes again.
+/// The deduplication key of a status without a rank.
 fn status_key(id: MessageId, receipt: &Receipt) -> EventKey {
     let mut hash = Sha256::new();
     hash.update(b"status\0");

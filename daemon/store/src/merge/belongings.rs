@@ -1,16 +1,18 @@
-//! What belongs to a contact besides names and conversations: plugins' values and timers, places in groups, receipts.
+//! What a merge moves besides aliases and conversations: plugin state, timers, group memberships,
+//! join requests and receipts.
 
 use crate::StoreError;
-use crate::shown::{MergeReport, MergedPlugin};
+use crate::views::{MergeReport, MergedPlugin};
 use crate::writer::Tx;
 use beadle_model::{ContactId, PluginNo, Scope, Timestamp};
 use rusqlite::params;
 
-/// Keys of a plugin that are named in the report: enough to see what they are.
-const KEYS_SHOWN: usize = 10;
+/// The number of dropped keys in a report: enough to see what they are.
+const MAX_REPORTED_KEYS: usize = 10;
 
 impl Tx<'_> {
-    /// Every plugin's values and timers about the one are about the other. Where both have one, the kept one's stays.
+    /// Moves every plugin's values and timers from one scope to another. If both have one, the
+    /// target's stays.
     pub(super) fn move_scope(
         &self,
         from: Scope,
@@ -27,7 +29,7 @@ impl Tx<'_> {
         for no in plugins {
             let nothing = MergedPlugin::new(PluginNo(no));
             let mut moved = nothing.clone();
-            // What a plugin kept before a migration moves too: a way back leads there.
+            // States from before a migration move too, because a rollback may return to them.
             for state in self.states_of(no)? {
                 self.move_state(state, from, into, (version, now), &mut moved)?;
             }
@@ -55,26 +57,26 @@ impl Tx<'_> {
         moved: &mut MergedPlugin,
     ) -> Result<(), StoreError> {
         let ((kind, gone), (_, keep)) = (from.as_columns(), into.as_columns());
-        // What has expired is not there, and stands in nobody's way.
+        // Expired values do not exist and must not displace others.
         let (mut bytes, _) = self.drop_state(
-            "DELETE FROM state WHERE state_no = ?1 AND scope = ?2 AND scope_id IN (?3, ?4) AND expires_at <= ?5
+            "DELETE FROM state_values WHERE state_no = ?1 AND scope = ?2 AND scope_id IN (?3, ?4) AND expires_at <= ?5
              RETURNING key, octet_length(key) + CASE typeof(value) WHEN 'integer' THEN 8 ELSE octet_length(value) END",
             params![state, kind, gone, keep, now.0],
         )?;
         let (lost, keys) = self.drop_state(
-            "DELETE FROM state WHERE state_no = ?1 AND scope = ?2 AND scope_id = ?3
-               AND key IN (SELECT key FROM state WHERE state_no = ?1 AND scope = ?2 AND scope_id = ?4)
+            "DELETE FROM state_values WHERE state_no = ?1 AND scope = ?2 AND scope_id = ?3
+               AND key IN (SELECT key FROM state_values WHERE state_no = ?1 AND scope = ?2 AND scope_id = ?4)
              RETURNING key, octet_length(key) + CASE typeof(value) WHEN 'integer' THEN 8 ELSE octet_length(value) END",
             params![state, kind, gone, keep],
         )?;
         bytes += lost;
         moved.values_dropped += keys.len();
-        moved.keys_dropped.extend(keys.into_iter().take(KEYS_SHOWN));
-        // A new version, so that whoever has just read one of them is asked again.
+        moved.keys_dropped.extend(keys.into_iter().take(MAX_REPORTED_KEYS));
+        // A new version makes concurrent reads of these values stale.
         moved.values += self
             .conn
             .prepare_cached(
-                "UPDATE state SET scope_id = ?4, version = ?5 WHERE state_no = ?1 AND scope = ?2 AND scope_id = ?3",
+                "UPDATE state_values SET scope_id = ?4, version = ?5 WHERE state_no = ?1 AND scope = ?2 AND scope_id = ?3",
             )?
             .execute([state, kind, gone, keep, version])?;
         if bytes > 0 {
@@ -85,7 +87,7 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Deletes values; the bytes that they took, and their keys.
+    /// Deletes values; returns their size and keys.
     fn drop_state(&self, sql: &str, bounds: &[&dyn rusqlite::ToSql]) -> Result<(i64, Vec<String>), StoreError> {
         let mut delete = self.conn.prepare_cached(sql)?;
         let mut rows = delete.query(bounds)?;
@@ -113,8 +115,8 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Groups, requests to join, and receipts in groups. There is no index by contact, for the sake of what is written
-    /// all day; a merge reads these tables whole.
+    /// Moves group memberships, join requests and receipts. These tables have no index by contact,
+    /// to keep their inserts cheap; a merge scans them.
     pub(super) fn merge_groups(
         &self,
         keep: ContactId,
@@ -125,7 +127,7 @@ impl Tx<'_> {
             |sql: &str| -> Result<usize, StoreError> { Ok(self.conn.prepare_cached(sql)?.execute([keep.0, gone.0])?) };
         let gone_alone =
             |sql: &str| -> Result<usize, StoreError> { Ok(self.conn.prepare_cached(sql)?.execute([gone.0])?) };
-        // In both: since the earlier, and still there if either is.
+        // In both: since the earlier date, and still a member if either is.
         report.groups = both(
             "INSERT INTO group_members (conversation, contact, joined_at, left_at)
              SELECT conversation, ?1, joined_at, left_at FROM group_members WHERE contact = ?2

@@ -1,35 +1,35 @@
-//! How much is not finished, for whoever asks how the daemon is. Counted where it stands, bounded, never kept.
+//! Counts of unfinished work. They are computed on demand and bounded.
 
 use super::Reader;
 use crate::StoreError;
-use crate::shadow::meta;
-use crate::shown::Counts;
+use crate::views::BacklogCounts;
+use crate::writer_cache::meta;
 use beadle_model::Timestamp;
 use rusqlite::{Connection, Params};
 
-/// Nobody needs to know exactly how far beyond this it is; counting a million entries of an index takes some 10 ms.
-const MOST: i64 = 1_000_000;
+/// The bound. Counting a million index entries takes about 10 ms.
+const MAX: i64 = 1_000_000;
 
 impl Reader {
-    /// How much is not finished; each number counts to a million at most.
-    pub fn counts(&self) -> Result<Counts, StoreError> {
+    /// Counts of unfinished work, each at most a million.
+    pub fn counts(&self) -> Result<BacklogCounts, StoreError> {
         self.all(|conn| {
-            // Below this everything is finished; above it are those on their way, which are few.
+            // Everything below is finished, and there is little above.
             let from = meta(conn, "finished_below")?.unwrap_or(1);
             let mut open = conn.prepare_cached(
                 "SELECT count(*), min(received_at) FROM
                    (SELECT received_at FROM events WHERE id >= ?1 AND state < 2 ORDER BY id LIMIT ?2)",
             )?;
             let (events_open, oldest_open_at) =
-                open.query_row([from, MOST], |row| Ok((row.get(0)?, row.get::<_, Option<i64>>(1)?)))?;
+                open.query_row([from, MAX], |row| Ok((row.get(0)?, row.get::<_, Option<i64>>(1)?)))?;
             let from = meta(conn, "sending_from")?.unwrap_or(1);
-            Ok(Counts {
+            Ok(BacklogCounts {
                 events_open: number(events_open),
                 oldest_open_at: oldest_open_at.map(Timestamp),
-                queued: count(conn, "SELECT 1 FROM outbox WHERE state = 0 LIMIT ?1", [MOST])?,
-                sending: count(conn, "SELECT 1 FROM outbox WHERE id >= ?2 AND state = 1 LIMIT ?1", [MOST, from])?,
-                dead: count(conn, "SELECT 1 FROM dead LIMIT ?1", [MOST])?
-                    + count(conn, "SELECT 1 FROM letters LIMIT ?1", [MOST])?,
+                queued: count(conn, "SELECT 1 FROM outbox WHERE state = 0 LIMIT ?1", [MAX])?,
+                sending: count(conn, "SELECT 1 FROM outbox WHERE id >= ?2 AND state = 1 LIMIT ?1", [MAX, from])?,
+                dead: count(conn, "SELECT 1 FROM dead_letters LIMIT ?1", [MAX])?
+                    + count(conn, "SELECT 1 FROM rejected_webhooks LIMIT ?1", [MAX])?,
             })
         })
     }
@@ -46,8 +46,8 @@ fn number(count: i64) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use crate::step::{Batch, EventKey, NewEvent, Place, Sender};
-    use crate::{Store, StoreConfig, shown::Counts};
+    use crate::step::{Batch, EventKey, NewEvent, Placement, Sender};
+    use crate::{Store, StoreConfig, views::BacklogCounts};
     use beadle_clock::Clock;
     use beadle_model::{Alias, AliasKind, Content, EventBody, Timestamp};
 
@@ -56,28 +56,28 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (clock, _hand) = Clock::manual(Timestamp(1000));
         let store = Store::open(StoreConfig { ballast_bytes: 0, ..StoreConfig::new(folder.path(), clock) }).unwrap();
-        assert_eq!(store.reader().counts().unwrap(), Counts::default());
+        assert_eq!(store.reader().counts().unwrap(), BacklogCounts::default());
         let alias = Alias { kind: AliasKind::Phone, value: "31600000001".into() };
         let sender = Sender { channel: "shop".into(), aliases: vec![alias], name: None, group: None, language: None };
         let event = NewEvent {
             key: EventKey { at: Timestamp(900), hash: [1; 16] },
-            place: Place::Sender(sender),
+            placement: Placement::Sender(sender),
             happened_at: Timestamp(900),
             opens_window: true,
-            word: None,
+            keyword: None,
             body: EventBody::Message {
                 message: "wamid.1".into(),
                 content: Content::Text("hi".into()),
                 context: None,
                 referral: None,
-                word: None,
+                keyword: None,
                 addressed: None,
                 extra: serde_json::Value::Null,
             },
         };
         let appended = store.append(Batch { events: vec![event], ..Batch::default() }).await.unwrap();
         let counts = store.reader().counts().unwrap();
-        // The message, and the joining that goes with a first message.
+        // The message, and the join that a first message causes.
         assert!(appended.events >= 1);
         assert!(counts.events_open >= 1, "{counts:?}");
         assert_eq!(counts.oldest_open_at, Some(Timestamp(1000)));

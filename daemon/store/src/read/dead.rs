@@ -1,23 +1,23 @@
-//! Dead letters, for people.
+//! Reading dead letters.
 
-use super::{Reader, limit};
+use super::{Reader, bounded};
 use crate::codec::ending_of;
-use crate::letters;
-use crate::shown::{DeadFilter, DeadShown};
-use crate::{DeadRef, StoreError};
+use crate::rejected;
+use crate::views::{DeadLetter, DeadLetterFilter};
+use crate::{DeadLetterRef, StoreError};
 use beadle_model::{EventId, HandlingId, MessageId, PluginNo, Timestamp};
 use rusqlite::{Row, params};
 
 const LETTERS: &str = "SELECT d.event, d.plugin, d.message, d.attempts, d.code, d.error, d.at, d.retried_at,
-     e.ending, e.ended_by FROM dead d LEFT JOIN events e ON e.id = d.event";
+     e.ending, e.ended_by FROM dead_letters d LEFT JOIN events e ON e.id = d.event";
 
-fn letter_of(row: &Row<'_>) -> rusqlite::Result<DeadShown> {
+fn letter_of(row: &Row<'_>) -> rusqlite::Result<DeadLetter> {
     let (event, plugin): (Option<i64>, i64) = (row.get(0)?, row.get(1)?);
     let (event, plugin) = (event.map(EventId), PluginNo(plugin));
     let handling = HandlingId { event: event.unwrap_or(EventId(0)), plugin };
     let message: Option<i64> = row.get(2)?;
-    Ok(DeadShown {
-        of: message.map_or(DeadRef::Handling(handling), |id| DeadRef::Message(MessageId(id))),
+    Ok(DeadLetter {
+        of: message.map_or(DeadLetterRef::Handling(handling), |id| DeadLetterRef::Message(MessageId(id))),
         event,
         plugin,
         attempts: row.get(3)?,
@@ -31,33 +31,33 @@ fn letter_of(row: &Row<'_>) -> rusqlite::Result<DeadShown> {
 }
 
 impl Reader {
-    /// Dead letters, newest first, `filter.most` (1,000) at most.
-    pub fn dead(&self, filter: &DeadFilter) -> Result<Vec<DeadShown>, StoreError> {
+    /// Dead letters, newest first, at most `filter.limit` and 1,000.
+    pub fn dead_letters(&self, filter: &DeadLetterFilter) -> Result<Vec<DeadLetter>, StoreError> {
         self.all(|conn| {
             let sql = format!("{LETTERS} WHERE (?1 IS NULL OR d.plugin = ?1) ORDER BY d.at DESC, d.id DESC LIMIT ?2");
             let mut read = conn.prepare_cached(&sql)?;
             let letters =
-                read.query_map(params![filter.plugin.map(|plugin| plugin.0), limit(filter.most)], letter_of)?;
-            let mut letters: Vec<DeadShown> = letters.collect::<Result<_, _>>()?;
+                read.query_map(params![filter.plugin.map(|plugin| plugin.0), bounded(filter.limit)], letter_of)?;
+            let mut letters: Vec<DeadLetter> = letters.collect::<Result<_, _>>()?;
             if filter.plugin.is_none_or(|plugin| plugin == PluginNo::HOST) {
-                letters.extend(letters::list(conn, filter.most)?);
-                letters.sort_by_key(|letter| std::cmp::Reverse(letter.at));
-                letters.truncate(filter.most);
+                letters.extend(rejected::list(conn, filter.limit)?);
+                letters.sort_by_key(|dead_letter| std::cmp::Reverse(dead_letter.at));
+                letters.truncate(filter.limit);
             }
             Ok(letters)
         })
     }
 
-    /// One of them.
-    pub fn dead_shown(&self, letter: DeadRef) -> Result<Option<DeadShown>, StoreError> {
+    /// One dead dead_letter.
+    pub fn dead_letter(&self, dead_letter: DeadLetterRef) -> Result<Option<DeadLetter>, StoreError> {
         self.one(|conn| {
             let sql = format!(
                 "{LETTERS} WHERE d.message IS ?3 AND (?3 IS NOT NULL OR (d.event = ?1 AND d.plugin = ?2)) LIMIT 1"
             );
-            let (event, plugin, message) = match letter {
-                DeadRef::Handling(id) => (Some(id.event.0), Some(id.plugin.0), None),
-                DeadRef::Message(id) => (None, None, Some(id.0)),
-                DeadRef::Webhook(id) => return letters::shown(conn, id),
+            let (event, plugin, message) = match dead_letter {
+                DeadLetterRef::Handling(id) => (Some(id.event.0), Some(id.plugin.0), None),
+                DeadLetterRef::Message(id) => (None, None, Some(id.0)),
+                DeadLetterRef::Webhook(id) => return rejected::shown(conn, id),
             };
             let mut read = conn.prepare_cached(&sql)?;
             let mut letters = read.query_map(params![event, plugin, message], letter_of)?;

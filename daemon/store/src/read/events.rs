@@ -1,27 +1,27 @@
-//! Events: for the feed, and for people.
+//! Reading events: for the feed, and for people.
 
-use super::{LOOK_BACK, MOST_ROWS, Reader, limit};
+use super::{MAX_ROWS, Reader, SEARCHED_ROWS, bounded};
 use crate::StoreError;
 use crate::codec::{ending_of, from_json, kind_of};
-use crate::merge::{contact_behind, conversation_behind};
+use crate::merge::{current_contact, current_conversation};
 use crate::people::load_view;
-use crate::shown::{EventFilter, EventRow, EventShown, EventState, HandlingRow};
-use crate::step::{Fed, Resume, Waiting};
+use crate::step::{FeedItem, Resume, WaitingHandling};
+use crate::views::{EventDetails, EventFilter, EventRow, EventState, HandlingRow};
 use beadle_model::{ContactId, ConversationId, Event, EventBody, EventId, HandlingId, PluginNo, Timestamp};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-/// The columns of [`row_of`]. Contacts and conversations that were merged are told as what they are now.
+/// The columns of [`row_of`]. Merged contacts and conversations are replaced by what they became.
 const ROW: &str =
     "id, kind, coalesce((SELECT merged_into FROM conversations c WHERE c.id = conversation), conversation),
      coalesce((SELECT merged_into FROM contacts c WHERE c.id = contact), contact),
-     happened_at, received_at, state, roster, done, ending, ended_by";
+     happened_at, received_at, state, subscriber_list, done, ending, ended_by";
 
-/// A row as it lies there.
+/// A row of `events`.
 struct Raw {
     row: EventRow,
-    roster: Option<i64>,
+    subscriber_list: Option<i64>,
     done: i64,
 }
 
@@ -37,10 +37,10 @@ fn row_of(row: &Row<'_>) -> Result<Raw, StoreError> {
         state: EventState::from_number(row.get(6)?),
         ending: ending_of(row.get(9)?, row.get(10)?),
     };
-    Ok(Raw { row: event, roster: row.get(7)?, done: row.get(8)? })
+    Ok(Raw { row: event, subscriber_list: row.get(7)?, done: row.get(8)? })
 }
 
-/// An event as it was, in its conversation as it is.
+/// Reads an event with its conversation as it is now.
 pub(crate) fn load(conn: &Connection, id: EventId) -> Result<Option<Event>, StoreError> {
     let mut read = conn.prepare_cached(&format!("SELECT {ROW} FROM events WHERE id = ?1"))?;
     let mut rows = read.query([id.0])?;
@@ -66,11 +66,11 @@ fn body(conn: &Connection, id: EventId) -> Result<EventBody, StoreError> {
     from_json("event", id.0, &json)
 }
 
-/// The list of subscribers with that number.
-fn roster(conn: &Connection, id: i64) -> Result<Vec<PluginNo>, StoreError> {
-    let mut read = conn.prepare_cached("SELECT plugins FROM rosters WHERE id = ?1")?;
+/// The list of subscribers with this number.
+fn subscriber_list(conn: &Connection, id: i64) -> Result<Vec<PluginNo>, StoreError> {
+    let mut read = conn.prepare_cached("SELECT plugins FROM subscriber_lists WHERE id = ?1")?;
     match read.query_row([id], |row| row.get::<_, String>(0)).optional()? {
-        Some(json) => from_json("roster", id, &json),
+        Some(json) => from_json("subscriber_list", id, &json),
         None => Ok(Vec::new()),
     }
 }
@@ -93,15 +93,15 @@ pub(super) fn handlings(conn: &Connection, id: EventId) -> Result<Vec<HandlingRo
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-/// An event with all that became of it.
-pub(super) fn shown(conn: &Connection, id: EventId) -> Result<Option<EventShown>, StoreError> {
+/// Reads an event with its handlings and sends.
+pub(super) fn shown(conn: &Connection, id: EventId) -> Result<Option<EventDetails>, StoreError> {
     let raw = {
         let mut read = conn.prepare_cached(&format!("SELECT {ROW} FROM events WHERE id = ?1"))?;
         let mut rows = read.query([id.0])?;
         let Some(row) = rows.next()? else { return Ok(None) };
         row_of(row)?
     };
-    let subscribers = raw.roster.map_or(Ok(Vec::new()), |id| roster(conn, id))?;
+    let subscribers = raw.subscriber_list.map_or(Ok(Vec::new()), |id| subscriber_list(conn, id))?;
     let handlings = handlings(conn, id)?;
     let done = subscribers
         .iter()
@@ -112,7 +112,7 @@ pub(super) fn shown(conn: &Connection, id: EventId) -> Result<Option<EventShown>
         })
         .map(|(_, plugin)| *plugin)
         .collect();
-    Ok(Some(EventShown {
+    Ok(Some(EventDetails {
         body: body(conn, id)?,
         sends: super::outbox::of_event(conn, id)?,
         row: raw.row,
@@ -123,74 +123,81 @@ pub(super) fn shown(conn: &Connection, id: EventId) -> Result<Option<EventShown>
 }
 
 fn resume(conn: &Connection, raw: &Raw) -> Result<Option<Resume>, StoreError> {
-    let Some(number) = raw.roster else { return Ok(None) };
+    let Some(number) = raw.subscriber_list else { return Ok(None) };
     let mut beyond =
-        conn.prepare_cached("SELECT plugin FROM handlings WHERE event = ?1 AND beyond = 1 AND state > 0")?;
-    let done_beyond = beyond.query_map([raw.row.id.0], |row| row.get(0).map(PluginNo))?.collect::<Result<_, _>>()?;
+        conn.prepare_cached("SELECT plugin FROM handlings WHERE event = ?1 AND overflow = 1 AND state > 0")?;
+    let done_overflow = beyond.query_map([raw.row.id.0], |row| row.get(0).map(PluginNo))?.collect::<Result<_, _>>()?;
     let mut failing = conn.prepare_cached("SELECT plugin, attempts FROM handlings WHERE event = ?1 AND state = 0")?;
     let failing = failing.query_map([raw.row.id.0], |row| Ok((PluginNo(row.get(0)?), row.get(1)?)))?;
     Ok(Some(Resume {
         failing: failing.collect::<Result<_, _>>()?,
-        roster: number,
-        subscribers: roster(conn, number)?,
+        subscriber_list: number,
+        subscribers: subscriber_list(conn, number)?,
         done: raw.done,
-        done_beyond,
+        done_overflow,
         ending: raw.row.ending,
     }))
 }
 
-fn fed_of(conn: &Connection, row: &Row<'_>) -> Result<Fed, StoreError> {
+fn feed_item_of(conn: &Connection, row: &Row<'_>) -> Result<FeedItem, StoreError> {
     let raw = row_of(row)?;
-    Ok(Fed { event: Arc::new(whole(conn, &raw.row)?), resume: resume(conn, &raw)? })
+    Ok(FeedItem { event: Arc::new(whole(conn, &raw.row)?), resume: resume(conn, &raw)? })
 }
 
-fn kept(conn: &Connection, id: EventId, attempts: u32) -> Result<Option<Waiting>, StoreError> {
+fn kept(conn: &Connection, id: EventId, attempts: u32) -> Result<Option<WaitingHandling>, StoreError> {
     let mut read = conn.prepare_cached(&format!("SELECT {ROW} FROM events WHERE id = ?1"))?;
     let mut rows = read.query([id.0])?;
     let Some(row) = rows.next()? else { return Ok(None) };
     let raw = row_of(row)?;
-    Ok(Some(Waiting { event: Arc::new(whole(conn, &raw.row)?), ending: raw.row.ending, attempts }))
+    Ok(Some(WaitingHandling { event: Arc::new(whole(conn, &raw.row)?), ending: raw.row.ending, attempts }))
 }
 
 impl Reader {
-    /// Events from one number to another that are not finished, `most` at most, in order, and the number up to which
-    /// they were read: for the feed. One that cannot be read is left out, loudly: it must not hold up all others.
+    /// Unfinished events from `from` to `until` in order, at most `limit`, and the number up to
+    /// which they were read. An unreadable event is skipped with an error, so that it cannot block
+    /// the feed.
     pub(crate) fn unfinished(
         &self,
         from: EventId,
         until: EventId,
-        most: usize,
-    ) -> Result<(Vec<Fed>, EventId), StoreError> {
+        limit: usize,
+    ) -> Result<(Vec<FeedItem>, EventId), StoreError> {
         self.all(|conn| {
             let sql = format!("SELECT {ROW} FROM events WHERE id BETWEEN ?1 AND ?2 AND state < 2 ORDER BY id LIMIT ?3");
             let mut read = conn.prepare_cached(&sql)?;
-            let mut rows = read.query(params![from.0, until.0, i64::try_from(most).unwrap_or(i64::MAX)])?;
+            let mut rows = read.query(params![from.0, until.0, i64::try_from(limit).unwrap_or(i64::MAX)])?;
             let (mut fed, mut seen, mut last) = (Vec::new(), 0, until);
             while let Some(row) = rows.next()? {
                 (seen, last) = (seen + 1, EventId(row.get(0)?));
-                match fed_of(conn, row) {
+                match feed_item_of(conn, row) {
                     Ok(event) => fed.push(event),
                     Err(error @ StoreError::Unreadable { .. }) => {
-                        tracing::error!(%error, event = %last, "an event is passed by, and stays unfinished");
+                        tracing::error!(%error, event = %last, "unreadable event skipped, it stays unfinished");
                     }
                     Err(error) => return Err(error),
                 }
             }
-            // Fewer than asked for: there is nothing else.
-            Ok((fed, if seen == most { last } else { until }))
+            // Fewer than `limit`: the range is exhausted.
+            Ok((fed, if seen == limit { last } else { until }))
         })
     }
 
-    /// What is kept for a plugin ([`crate::step::Aside::Waiting`]), the earliest events first, `most` (1,000) at most,
-    /// without those in `but`. One that cannot be read is left out, loudly.
-    pub fn waiting(&self, plugin: PluginNo, but: &BTreeSet<EventId>, most: usize) -> Result<Vec<Waiting>, StoreError> {
+    /// Events that wait for a plugin ([`crate::step::UnhandledState::Waiting`]), earliest first, at
+    /// most `limit` and 1,000, without those in `except`. An unreadable event is skipped with an
+    /// error.
+    pub fn waiting_handlings(
+        &self,
+        plugin: PluginNo,
+        but: &BTreeSet<EventId>,
+        limit: usize,
+    ) -> Result<Vec<WaitingHandling>, StoreError> {
         self.all(|conn| {
             let mut read = conn.prepare_cached(
                 "SELECT event, attempts FROM handlings WHERE plugin = ?1 AND state = 3 ORDER BY event",
             )?;
             let mut rows = read.query([plugin.0])?;
             let mut waiting = Vec::new();
-            while waiting.len() < most.min(MOST_ROWS)
+            while waiting.len() < limit.min(MAX_ROWS)
                 && let Some(row) = rows.next()?
             {
                 let id = EventId(row.get(0)?);
@@ -201,7 +208,7 @@ impl Reader {
                     Ok(Some(one)) => waiting.push(one),
                     Ok(None) => {}
                     Err(error @ StoreError::Unreadable { .. }) => {
-                        tracing::error!(%error, event = %id, "an event that waits for a plugin is passed by");
+                        tracing::error!(%error, event = %id, "unreadable waiting event skipped");
                     }
                     Err(error) => return Err(error),
                 }
@@ -210,7 +217,7 @@ impl Reader {
         })
     }
 
-    /// How many events are kept for each plugin that has some.
+    /// The number of waiting events per plugin.
     pub fn waiting_counts(&self) -> Result<Vec<(PluginNo, u64)>, StoreError> {
         self.one(|conn| {
             let mut read =
@@ -220,17 +227,18 @@ impl Reader {
         })
     }
 
-    /// Events that the feed has given, as it would give them again; without those that cannot be read, loudly.
-    pub fn feed_again(&self, ids: &[EventId]) -> Result<Vec<Fed>, StoreError> {
+    /// Reads events again as the feed would deliver them. An unreadable event is skipped with an
+    /// error.
+    pub fn reread_events(&self, ids: &[EventId]) -> Result<Vec<FeedItem>, StoreError> {
         self.all(|conn| {
             let mut read = conn.prepare_cached(&format!("SELECT {ROW} FROM events WHERE id = ?1"))?;
             let mut fed = Vec::with_capacity(ids.len());
             for id in ids {
                 let mut rows = read.query([id.0])?;
-                match rows.next()?.map(|row| fed_of(conn, row)) {
+                match rows.next()?.map(|row| feed_item_of(conn, row)) {
                     Some(Ok(event)) => fed.push(event),
                     Some(Err(error @ StoreError::Unreadable { .. })) => {
-                        tracing::error!(%error, event = %id, "an event is passed by, and stays unfinished");
+                        tracing::error!(%error, event = %id, "unreadable event skipped, it stays unfinished");
                     }
                     Some(Err(error)) => return Err(error),
                     None => {}
@@ -240,23 +248,23 @@ impl Reader {
         })
     }
 
-    /// An event as it was, in its conversation as it is now.
+    /// An event with its conversation as it is now.
     pub fn event(&self, id: EventId) -> Result<Option<Event>, StoreError> {
         self.all(|conn| load(conn, id))
     }
 
-    /// An event with all that became of it.
-    pub fn event_shown(&self, id: EventId) -> Result<Option<EventShown>, StoreError> {
+    /// An event with its handlings and sends.
+    pub fn event_details(&self, id: EventId) -> Result<Option<EventDetails>, StoreError> {
         self.all(|conn| shown(conn, id))
     }
 
-    /// Events, newest first, `filter.most` (1,000) at most. With a filter only the newest million (before
-    /// `filter.before`) is looked at.
+    /// Events, newest first, at most `filter.limit` and 1,000. With a filter only the newest
+    /// million (before `filter.before`) is searched.
     pub fn events(&self, filter: &EventFilter) -> Result<Vec<EventRow>, StoreError> {
         let before = filter.before.map_or(i64::MAX, |id| id.0);
         self.one(|conn| {
             let sql = format!(
-                "SELECT {ROW} FROM events WHERE id < ?1 AND id >= min(?1, (SELECT max(id) FROM events)) - {LOOK_BACK}
+                "SELECT {ROW} FROM events WHERE id < ?1 AND id >= min(?1, (SELECT max(id) FROM events)) - {SEARCHED_ROWS}
                    AND (?2 IS NULL OR kind = ?2)
                    AND (?3 IS NULL OR contact IN (SELECT ?3 UNION ALL SELECT id FROM contacts WHERE merged_into = ?3))
                    AND (?4 IS NULL OR conversation IN
@@ -268,10 +276,10 @@ impl Reader {
             let mut rows = read.query(params![
                 before,
                 filter.kind.map(|kind| kind as i64),
-                filter.contact.map(|id| contact_behind(conn, id)).transpose()?.map(|id| id.0),
-                filter.conversation.map(|id| conversation_behind(conn, id)).transpose()?.map(|id| id.0),
+                filter.contact.map(|id| current_contact(conn, id)).transpose()?.map(|id| id.0),
+                filter.conversation.map(|id| current_conversation(conn, id)).transpose()?.map(|id| id.0),
                 filter.state.map(|state| state as i64),
-                limit(filter.most)
+                bounded(filter.limit)
             ])?;
             let mut events = Vec::new();
             while let Some(row) = rows.next()? {
@@ -281,12 +289,12 @@ impl Reader {
         })
     }
 
-    /// Events from behind `after` on, oldest first, `most` (1,000) at most: to follow them as they come.
-    pub fn events_after(&self, after: EventId, most: usize) -> Result<Vec<EventRow>, StoreError> {
+    /// Events after `after`, oldest first, at most `limit` and 1,000.
+    pub fn events_after(&self, after: EventId, limit: usize) -> Result<Vec<EventRow>, StoreError> {
         self.one(|conn| {
             let sql = format!("SELECT {ROW} FROM events WHERE id > ?1 ORDER BY id LIMIT ?2");
             let mut read = conn.prepare_cached(&sql)?;
-            let mut rows = read.query(params![after.0, limit(most)])?;
+            let mut rows = read.query(params![after.0, bounded(limit)])?;
             let mut events = Vec::new();
             while let Some(row) = rows.next()? {
                 events.push(row_of(row)?.row);

@@ -1,7 +1,7 @@
-//! Reading: what was committed, on connections beside the writer's.
+//! Reading what was committed, on connections of its own.
 //!
-//! Everything here blocks, for microseconds where a plugin asks and for longer where a person lists; call it from a guest
-//! thread or `spawn_blocking`. Each call sees one moment of the database. A call holds its connection no longer than it
+//! All calls block: microseconds for a plugin's reads, longer for listings. Call them from a guest
+//! thread or `spawn_blocking`. Each call sees one snapshot, holds its connection only while it
 //! runs, and waits for one with a deadline.
 
 mod counts;
@@ -16,109 +16,117 @@ mod windows;
 
 use crate::open::connect;
 use crate::{Files, StoreError};
+use parking_lot::{Condvar, Mutex, MutexGuard};
 use rusqlite::Connection;
 use std::path::PathBuf;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// How long a call waits for a connection: longer than any reasonable listing takes.
-const PATIENCE: Duration = Duration::from_secs(5);
+const CONNECTION_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The most rows that one listing gives, whatever was asked for.
-const MOST_ROWS: usize = 1000;
+/// The maximum number of rows in a listing.
+const MAX_ROWS: usize = 1000;
 
-/// How many of the newest rows a listing with a filter looks at: few things are indexed, for the sake of speed where
-/// it matters, and nobody's question is worth reading all of ten million rows.
-const LOOK_BACK: i64 = 1_000_000;
+/// The number of newest rows that a filtered listing searches. Few columns are indexed, to keep
+/// inserts cheap, and no listing should read ten million rows.
+const SEARCHED_ROWS: i64 = 1_000_000;
 
-/// Cheap to clone; all clones share their connections.
+/// Reads the store. Cheap to clone; clones share their connections.
 #[derive(Clone)]
 pub struct Reader(Arc<Pool>);
 
 struct Pool {
     path: PathBuf,
     files: Files,
-    most: usize,
-    lent: Mutex<Lent>,
+    limit: usize,
+    connections: Mutex<Connections>,
     returned: Condvar,
 }
 
 #[derive(Default)]
-struct Lent {
+struct Connections {
     idle: Vec<Connection>,
     open: usize,
 }
 
-/// A connection on loan.
-struct Loan<'a> {
+/// A borrowed connection.
+struct PooledConnection<'a> {
     pool: &'a Pool,
     conn: Option<Connection>,
 }
 
-impl Drop for Loan<'_> {
+impl Drop for PooledConnection<'_> {
     fn drop(&mut self) {
-        let mut lent = self.pool.lent();
+        let mut connections = self.pool.connections();
         match self.conn.take() {
-            // One inside a transaction that could not be ended is not fit for others.
-            Some(conn) if conn.is_autocommit() => lent.idle.push(conn),
-            _ => lent.open -= 1,
+            // A connection with an open transaction is not reused.
+            Some(conn) if conn.is_autocommit() => connections.idle.push(conn),
+            _ => connections.open -= 1,
         }
-        drop(lent);
+        drop(connections);
         self.pool.returned.notify_one();
     }
 }
 
 impl Pool {
-    fn lent(&self) -> MutexGuard<'_, Lent> {
-        self.lent.lock().unwrap_or_else(PoisonError::into_inner)
+    fn connections(&self) -> MutexGuard<'_, Connections> {
+        self.connections.lock()
     }
 
-    fn lend(&self) -> Result<Loan<'_>, StoreError> {
-        let deadline = Instant::now() + PATIENCE;
-        let mut lent = self.lent();
+    fn acquire(&self) -> Result<PooledConnection<'_>, StoreError> {
+        let deadline = Instant::now() + CONNECTION_TIMEOUT;
+        let mut connections = self.connections();
         loop {
-            if let Some(conn) = lent.idle.pop() {
-                return Ok(Loan { pool: self, conn: Some(conn) });
+            if let Some(conn) = connections.idle.pop() {
+                return Ok(PooledConnection { pool: self, conn: Some(conn) });
             }
-            if lent.open < self.most {
-                lent.open += 1;
-                drop(lent);
-                // Counts as open from here, so that it is uncounted if it cannot be opened.
-                let mut loan = Loan { pool: self, conn: None };
+            if connections.open < self.limit {
+                connections.open += 1;
+                drop(connections);
+                // Counted as open from here on, so that dropping the connection uncounts it if opening
+                // fails.
+                let mut borrowed = PooledConnection { pool: self, conn: None };
                 let conn = connect(&self.path)?;
                 conn.pragma_update(None, "query_only", true)?;
-                loan.conn = Some(conn);
-                return Ok(loan);
+                borrowed.conn = Some(conn);
+                return Ok(borrowed);
             }
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                return Err(StoreError::Busy { waiting: self.most });
+                return Err(StoreError::Busy { waiting: self.limit });
             }
-            lent = self.returned.wait_timeout(lent, left).unwrap_or_else(PoisonError::into_inner).0;
+            self.returned.wait_for(&mut connections, left);
         }
     }
 }
 
 impl Reader {
-    pub(crate) fn new(path: PathBuf, files: Files, most: usize) -> Self {
-        Self(Arc::new(Pool { path, files, most: most.max(1), lent: Mutex::default(), returned: Condvar::new() }))
+    pub(crate) fn new(path: PathBuf, files: Files, limit: usize) -> Self {
+        Self(Arc::new(Pool {
+            path,
+            files,
+            limit: limit.max(1),
+            connections: Mutex::default(),
+            returned: Condvar::new(),
+        }))
     }
 
-    /// Where the bytes of files are.
+    /// The files' bytes.
     pub fn files(&self) -> &Files {
         &self.0.files
     }
 
-    /// One statement; it sees one moment by itself.
+    /// Runs a single statement, which sees one snapshot by itself.
     pub(crate) fn one<T>(&self, read: impl FnOnce(&Connection) -> Result<T, StoreError>) -> Result<T, StoreError> {
-        let loan = self.0.lend()?;
-        match &loan.conn {
+        let borrowed = self.0.acquire()?;
+        match &borrowed.conn {
             Some(conn) => read(conn),
             None => Err(StoreError::Closed),
         }
     }
 
-    /// Several statements that see the same moment.
+    /// Runs several statements on one snapshot.
     pub(crate) fn all<T>(&self, read: impl FnOnce(&Connection) -> Result<T, StoreError>) -> Result<T, StoreError> {
         self.one(|conn| {
             conn.prepare_cached("BEGIN")?.execute([])?;
@@ -129,7 +137,7 @@ impl Reader {
     }
 }
 
-/// A limit as SQLite takes it.
-pub(crate) fn limit(most: usize) -> i64 {
-    most.min(MOST_ROWS) as i64
+/// A limit for SQL, at most [`MAX_ROWS`].
+pub(crate) fn bounded(limit: usize) -> i64 {
+    limit.min(MAX_ROWS) as i64
 }

@@ -1,22 +1,22 @@
-//! Messages on their way out.
+//! Reading the outbox.
 
-use super::{LOOK_BACK, Reader, limit};
+use super::{Reader, SEARCHED_ROWS, bounded};
 use crate::StoreError;
 use crate::codec::{from_json, send_state_of};
-use crate::merge::conversation_behind;
-use crate::shadow::meta;
-use crate::shown::{OutboxFilter, OutboxShown};
+use crate::merge::current_conversation;
 use crate::step::OutboxRow;
+use crate::views::{OutboxDetails, OutboxFilter};
+use crate::writer_cache::meta;
 use beadle_model::{ConversationId, EventId, MessageId, PluginNo, Timestamp};
 use rusqlite::{Connection, Row, params};
 
-/// The columns of [`row_of`]; the table is called `o` and its bodies `b`.
+/// The columns of [`row_of`]; `o` is the table, `b` its bodies.
 const ROW: &str = "o.id, o.event, o.plugin,
      coalesce((SELECT merged_into FROM conversations c WHERE c.id = o.conversation), o.conversation), o.reply, o.state, o.due_at, o.attempts, o.created_at,
      o.maybe_twice, b.body";
 
-/// The columns of [`shown_of`] behind those.
-const MORE: &str = "o.platform, o.sent_at, o.delivered_at, o.read_at, o.played_at, o.failed_at, o.problem";
+/// The further columns of [`shown_of`].
+const MORE: &str = "o.platform_id, o.sent_at, o.delivered_at, o.read_at, o.played_at, o.failed_at, o.problem";
 
 fn row_of(row: &Row<'_>) -> Result<OutboxRow, StoreError> {
     let id: i64 = row.get(0)?;
@@ -36,11 +36,11 @@ fn row_of(row: &Row<'_>) -> Result<OutboxRow, StoreError> {
     })
 }
 
-fn shown_of(row: &Row<'_>) -> Result<OutboxShown, StoreError> {
+fn shown_of(row: &Row<'_>) -> Result<OutboxDetails, StoreError> {
     let time = |column| Ok::<_, StoreError>(row.get::<_, Option<i64>>(column)?.map(Timestamp));
     let outbox = row_of(row)?;
     let problem: Option<String> = row.get(17)?;
-    Ok(OutboxShown {
+    Ok(OutboxDetails {
         platform: row.get(11)?,
         sent_at: time(12)?,
         delivered_at: time(13)?,
@@ -52,7 +52,7 @@ fn shown_of(row: &Row<'_>) -> Result<OutboxShown, StoreError> {
     })
 }
 
-/// A row.
+/// Reads a row.
 pub(crate) fn load(conn: &Connection, id: MessageId) -> Result<Option<OutboxRow>, StoreError> {
     let sql = format!("SELECT {ROW} FROM outbox o JOIN outbox_bodies b ON b.id = o.id WHERE o.id = ?1");
     let mut read = conn.prepare_cached(&sql)?;
@@ -60,23 +60,23 @@ pub(crate) fn load(conn: &Connection, id: MessageId) -> Result<Option<OutboxRow>
     rows.next()?.map(row_of).transpose()
 }
 
-pub(super) fn shown(conn: &Connection, id: MessageId) -> Result<Option<OutboxShown>, StoreError> {
+pub(super) fn shown(conn: &Connection, id: MessageId) -> Result<Option<OutboxDetails>, StoreError> {
     let sql = format!("SELECT {ROW}, {MORE} FROM outbox o JOIN outbox_bodies b ON b.id = o.id WHERE o.id = ?1");
     let mut read = conn.prepare_cached(&sql)?;
     let mut rows = read.query([id.0])?;
     rows.next()?.map(shown_of).transpose()
 }
 
-/// What came of an event. Rows have no index by event, since it would be written for every message; so the newest million
-/// are looked through.
-pub(super) fn of_event(conn: &Connection, event: EventId) -> Result<Vec<OutboxShown>, StoreError> {
+/// The sends of an event. There is no index by event, which every message would have to update; the
+/// newest million rows are searched.
+pub(super) fn of_event(conn: &Connection, event: EventId) -> Result<Vec<OutboxDetails>, StoreError> {
     let newest: i64 = conn.query_row("SELECT coalesce(max(id), 0) FROM outbox", [], |row| row.get(0))?;
     let sql = format!(
         "SELECT {ROW}, {MORE} FROM outbox o JOIN outbox_bodies b ON b.id = o.id
          WHERE o.id >= ?2 AND o.event = ?1 ORDER BY o.id LIMIT ?3"
     );
     let mut read = conn.prepare_cached(&sql)?;
-    let rows = read.query(params![event.0, newest.saturating_sub(LOOK_BACK), limit(usize::MAX)])?;
+    let rows = read.query(params![event.0, newest.saturating_sub(SEARCHED_ROWS), bounded(usize::MAX)])?;
     collect(rows, shown_of)
 }
 
@@ -92,19 +92,19 @@ fn collect<T>(
 }
 
 impl Reader {
-    /// Queued rows that are due, earliest first, `most` at most: the caller knows what it has room for.
-    pub fn outbox_due(&self, now: Timestamp, most: usize) -> Result<Vec<OutboxRow>, StoreError> {
+    /// Queued rows that are due, earliest first, at most `limit`.
+    pub fn outbox_due(&self, now: Timestamp, limit: usize) -> Result<Vec<OutboxRow>, StoreError> {
         self.one(|conn| {
             let sql = format!(
                 "SELECT {ROW} FROM outbox o JOIN outbox_bodies b ON b.id = o.id
                  WHERE o.state = 0 AND o.due_at <= ?1 ORDER BY o.due_at, o.id LIMIT ?2"
             );
             let mut read = conn.prepare_cached(&sql)?;
-            collect(read.query(params![now.0, i64::try_from(most).unwrap_or(i64::MAX)])?, row_of)
+            collect(read.query(params![now.0, i64::try_from(limit).unwrap_or(i64::MAX)])?, row_of)
         })
     }
 
-    /// When the earliest queued row is due that is not due at `now`.
+    /// When the earliest queued row after `now` is due.
     pub fn outbox_next_due(&self, now: Timestamp) -> Result<Option<Timestamp>, StoreError> {
         self.one(|conn| {
             let mut read = conn.prepare_cached("SELECT min(due_at) FROM outbox WHERE state = 0 AND due_at > ?1")?;
@@ -112,7 +112,7 @@ impl Reader {
         })
     }
 
-    /// Rows that are `sending`: after a start, those in doubt. All of them; there are no more than slots.
+    /// Rows that are `sending`; after a start these are the ambiguous ones.
     pub fn outbox_sending(&self) -> Result<Vec<OutboxRow>, StoreError> {
         self.all(|conn| {
             let from = meta(conn, "sending_from")?.unwrap_or(1);
@@ -126,18 +126,18 @@ impl Reader {
     }
 
     /// A message with its receipts.
-    pub fn message_shown(&self, id: MessageId) -> Result<Option<OutboxShown>, StoreError> {
+    pub fn message_details(&self, id: MessageId) -> Result<Option<OutboxDetails>, StoreError> {
         self.one(|conn| shown(conn, id))
     }
 
-    /// Messages, newest first, `filter.most` (1,000) at most. With a filter only the newest million (before
-    /// `filter.before`) is looked at.
-    pub fn outbox(&self, filter: &OutboxFilter) -> Result<Vec<OutboxShown>, StoreError> {
+    /// Messages, newest first, at most `filter.limit` and 1,000. With a filter only the newest
+    /// million (before `filter.before`) is searched.
+    pub fn outbox(&self, filter: &OutboxFilter) -> Result<Vec<OutboxDetails>, StoreError> {
         let before = filter.before.map_or(i64::MAX, |id| id.0);
         self.one(|conn| {
             let sql = format!(
                 "SELECT {ROW}, {MORE} FROM outbox o JOIN outbox_bodies b ON b.id = o.id
-                 WHERE o.id < ?1 AND o.id >= min(?1, (SELECT max(id) FROM outbox)) - {LOOK_BACK}
+                 WHERE o.id < ?1 AND o.id >= min(?1, (SELECT max(id) FROM outbox)) - {SEARCHED_ROWS}
                    AND (?2 IS NULL OR o.state = ?2)
                    AND (?3 IS NULL OR o.conversation IN
                        (SELECT ?3 UNION ALL SELECT id FROM conversations WHERE merged_into = ?3))
@@ -148,9 +148,9 @@ impl Reader {
             let rows = read.query(params![
                 before,
                 filter.state.map(|state| state as i64),
-                filter.conversation.map(|id| conversation_behind(conn, id)).transpose()?.map(|id| id.0),
+                filter.conversation.map(|id| current_conversation(conn, id)).transpose()?.map(|id| id.0),
                 filter.plugin.map(|plugin| plugin.0),
-                limit(filter.most)
+                bounded(filter.limit)
             ])?;
             collect(rows, shown_of)
         })

@@ -1,42 +1,42 @@
-//! Contacts and conversations.
+//! Reading contacts and conversations.
 
-use super::{Reader, limit};
+use super::{Reader, bounded};
 use crate::StoreError;
 use crate::codec::{alias_of, time_of};
-use crate::people::{CONTACT, CONTACT_BEHIND, contact_of, find_alias, load_view};
-use crate::shown::{AliasClash, ContactShown, ConversationShown};
+use crate::people::{CONTACT, CURRENT_CONTACT, contact_of, find_alias, load_view};
+use crate::views::{AliasConflict, ContactDetails, ConversationSummary};
 use beadle_model::{Alias, Contact, ContactId, ConversationId, ConversationView, Timestamp};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-/// A person has not said that the two are two.
-const NOT_APART: &str = "NOT EXISTS
-     (SELECT 1 FROM kept_apart WHERE a = min(holder, claimed) AND b = max(holder, claimed))";
+/// SQL: no operator marked the two as different people.
+const NOT_DISTINCT: &str = "NOT EXISTS
+     (SELECT 1 FROM distinct_contacts WHERE lower = min(holder, claimant) AND higher = max(holder, claimant))";
 
 impl Reader {
     /// A contact.
     pub fn contact(&self, id: ContactId) -> Result<Option<Contact>, StoreError> {
         self.one(|conn| {
             let mut read =
-                conn.prepare_cached(&format!("SELECT {CONTACT} FROM contacts WHERE id = {CONTACT_BEHIND}"))?;
+                conn.prepare_cached(&format!("SELECT {CONTACT} FROM contacts WHERE id = {CURRENT_CONTACT}"))?;
             Ok(read.query_row([id.0], contact_of).optional()?)
         })
     }
 
-    /// Up to `most` (1,000 at most) contacts in the order they became known, from behind `after`.
-    pub fn contacts(&self, after: Option<ContactId>, most: usize) -> Result<Vec<Contact>, StoreError> {
+    /// Contacts after `after` in the order of creation, at most `limit` and 1,000.
+    pub fn contacts(&self, after: Option<ContactId>, limit: usize) -> Result<Vec<Contact>, StoreError> {
         self.one(|conn| {
             let sql =
                 format!("SELECT {CONTACT} FROM contacts WHERE id > ?1 AND merged_into IS NULL ORDER BY id LIMIT ?2");
             let mut read = conn.prepare_cached(&sql)?;
-            let contacts = read.query_map(params![after.map_or(0, |id| id.0), limit(most)], contact_of)?;
+            let contacts = read.query_map(params![after.map_or(0, |id| id.0), bounded(limit)], contact_of)?;
             Ok(contacts.collect::<Result<_, _>>()?)
         })
     }
 
-    /// A contact with names and conversations.
-    pub fn contact_shown(&self, id: ContactId) -> Result<Option<ContactShown>, StoreError> {
+    /// A contact with aliases and conversations.
+    pub fn contact_details(&self, id: ContactId) -> Result<Option<ContactDetails>, StoreError> {
         self.all(|conn| {
-            let mut read = conn.prepare_cached(&format!("SELECT {CONTACT} FROM contacts WHERE id = {CONTACT_BEHIND}"))?;
+            let mut read = conn.prepare_cached(&format!("SELECT {CONTACT} FROM contacts WHERE id = {CURRENT_CONTACT}"))?;
             let Some(contact) = read.query_row([id.0], contact_of).optional()? else { return Ok(None) };
             let id = contact.id;
             let aliases = conn
@@ -50,39 +50,39 @@ impl Reader {
                 )?
                 .query_map([id.0], conversation_of)?
                 .collect::<Result<_, _>>()?;
-            let clashes = clashes_of(conn, id)?;
+            let conflicts = conflicts_of(conn, id)?;
             let merged = conn
                 .prepare_cached("SELECT id FROM contacts WHERE merged_into = ?1 ORDER BY id")?
                 .query_map([id.0], |row| row.get(0).map(ContactId))?
                 .collect::<Result<_, _>>()?;
-            Ok(Some(ContactShown { contact, aliases, conversations, clashes, merged }))
+            Ok(Some(ContactDetails { contact, aliases, conversations, conflicts, merged }))
         })
     }
 
-    /// Whose name this is.
+    /// The contact with this alias.
     pub fn contact_by_alias(&self, alias: &Alias) -> Result<Option<ContactId>, StoreError> {
         self.one(|conn| find_alias(conn, alias))
     }
 
-    /// Names that two contacts came under, the latest first, with when that was.
-    pub fn alias_clashes(&self, most: usize) -> Result<Vec<(AliasClash, Timestamp)>, StoreError> {
+    /// Aliases that two contacts used, latest first, with the time.
+    pub fn alias_conflicts(&self, limit: usize) -> Result<Vec<(AliasConflict, Timestamp)>, StoreError> {
         self.one(|conn| {
             conn.prepare_cached(&format!(
-                "SELECT kind, value, holder, claimed, seen_at FROM alias_clashes WHERE {NOT_APART}
+                "SELECT kind, value, holder, claimant, seen_at FROM alias_conflicts WHERE {NOT_DISTINCT}
                      ORDER BY seen_at DESC, kind LIMIT ?1"
             ))?
-            .query_map([limit(most)], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?)))?
+            .query_map([bounded(limit)], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?)))?
             .map(|row| {
-                let (kind, value, holder, claimed, seen_at) = row?;
+                let (kind, value, holder, claimant, seen_at) = row?;
                 let alias = alias_of(kind, value)?;
-                let clash = AliasClash { alias, holder: ContactId(holder), claimed: ContactId(claimed) };
+                let clash = AliasConflict { alias, holder: ContactId(holder), claimant: ContactId(claimant) };
                 Ok((clash, Timestamp(seen_at)))
             })
             .collect()
         })
     }
 
-    /// A conversation as it is now; a group's with the one who wrote last.
+    /// A conversation as it is now; a group with its last author.
     pub fn conversation(&self, id: ConversationId) -> Result<Option<ConversationView>, StoreError> {
         self.all(|conn| load_view(conn, id, None))
     }
@@ -95,7 +95,7 @@ impl Reader {
     ) -> Result<Option<ConversationView>, StoreError> {
         self.all(|conn| {
             let mut read = conn.prepare_cached(&format!(
-                "SELECT id FROM conversations WHERE contact = {CONTACT_BEHIND} AND (?2 IS NULL OR channel = ?2)
+                "SELECT id FROM conversations WHERE contact = {CURRENT_CONTACT} AND (?2 IS NULL OR channel = ?2)
                      ORDER BY last_inbound_at DESC, id LIMIT 1"
             ))?;
             let id = read.query_row(params![contact.0, channel], |row| row.get(0).map(ConversationId)).optional()?;
@@ -104,8 +104,8 @@ impl Reader {
     }
 }
 
-fn conversation_of(row: &Row<'_>) -> rusqlite::Result<ConversationShown> {
-    Ok(ConversationShown {
+fn conversation_of(row: &Row<'_>) -> rusqlite::Result<ConversationSummary> {
+    Ok(ConversationSummary {
         id: ConversationId(row.get(0)?),
         channel: row.get(1)?,
         last_inbound_at: time_of(row.get(2)?),
@@ -113,17 +113,17 @@ fn conversation_of(row: &Row<'_>) -> rusqlite::Result<ConversationShown> {
     })
 }
 
-/// Names that came with this contact and are another's, or the other way round.
-fn clashes_of(conn: &Connection, id: ContactId) -> Result<Vec<AliasClash>, StoreError> {
+/// Conflicts in which this contact is either side.
+fn conflicts_of(conn: &Connection, id: ContactId) -> Result<Vec<AliasConflict>, StoreError> {
     conn.prepare_cached(&format!(
-        "SELECT kind, value, holder, claimed FROM alias_clashes WHERE (claimed = ?1 OR holder = ?1) AND {NOT_APART}
+        "SELECT kind, value, holder, claimant FROM alias_conflicts WHERE (claimant = ?1 OR holder = ?1) AND {NOT_DISTINCT}
          ORDER BY seen_at"
     ))?
     .query_map([id.0], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?
     .map(|row| {
-        let (kind, value, holder, claimed) = row?;
+        let (kind, value, holder, claimant) = row?;
         let alias = alias_of(kind, value)?;
-        Ok(AliasClash { alias, holder: ContactId(holder), claimed: ContactId(claimed) })
+        Ok(AliasConflict { alias, holder: ContactId(holder), claimant: ContactId(claimant) })
     })
     .collect()
 }

@@ -1,9 +1,9 @@
-//! Schedules: their history, and the zones that members live in.
+//! Reading schedules: their history, and the zones of members.
 
-use super::{Reader, limit};
+use super::{Reader, bounded};
 use crate::StoreError;
 use crate::schedules::FiringOutcome;
-use crate::shown::{EventState, FiringRow};
+use crate::views::{EventState, FiringRow};
 use beadle_model::{EventId, PluginNo, Timestamp};
 use rusqlite::{OptionalExtension, Row, params};
 
@@ -16,16 +16,16 @@ impl Reader {
         })
     }
 
-    /// What became of a schedule's moments, the latest first, `most` (1,000 at most) of them before `before`.
-    pub fn firings(&self, schedule: i64, before: Option<i64>, most: usize) -> Result<Vec<FiringRow>, StoreError> {
+    /// The outcomes of a schedule before `before`, latest first, at most `limit` and 1,000.
+    pub fn firings(&self, schedule: i64, before: Option<i64>, limit: usize) -> Result<Vec<FiringRow>, StoreError> {
         self.one(|conn| {
             let mut read = conn.prepare_cached(
                 "SELECT f.id, planned_at, due_at, plugin, zone, outcome, decided_at, event, moments, state,
-                     EXISTS (SELECT 1 FROM dead WHERE dead.event = f.event AND dead.plugin = f.plugin AND message IS NULL)
+                     EXISTS (SELECT 1 FROM dead_letters WHERE dead_letters.event = f.event AND dead_letters.plugin = f.plugin AND message IS NULL)
                  FROM firings AS f LEFT JOIN events ON events.id = f.event
                  WHERE schedule = ?1 AND f.id < ?2 ORDER BY f.id DESC LIMIT ?3",
             )?;
-            let mut rows = read.query(params![schedule, before.unwrap_or(i64::MAX), limit(most)])?;
+            let mut rows = read.query(params![schedule, before.unwrap_or(i64::MAX), bounded(limit)])?;
             let mut firings = Vec::new();
             while let Some(row) = rows.next()? {
                 firings.push(firing_of(row)?);
@@ -34,8 +34,8 @@ impl Reader {
         })
     }
 
-    /// The zones that members live in, in order, each with when the first of those who are there now joined; first those
-    /// whose zone is not known.
+    /// The zones of members in order, each with the earliest joining date of its present members.
+    /// Members without a zone come first.
     pub fn member_zones(&self) -> Result<Vec<(Option<String>, Timestamp)>, StoreError> {
         self.all(|conn| {
             let unknown: Option<i64> = conn
@@ -46,7 +46,7 @@ impl Reader {
                 .query_row([], |row| row.get(0))
                 .optional()?;
             let mut zones: Vec<_> = unknown.map(|since| (None, Timestamp(since))).into_iter().collect();
-            // From one to the next in the index: there are a hundred zones and perhaps a million members.
+            // Steps through the index: there may be a million members in a hundred zones.
             let mut next = conn.prepare_cached(
                 "SELECT timezone, member_since FROM contacts WHERE membership = 1 AND timezone > ?1
                  ORDER BY timezone, member_since LIMIT 1",

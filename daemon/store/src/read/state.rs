@@ -1,13 +1,13 @@
-//! Plugins' state, as guests read it.
+//! Reading plugins' state.
 
-use super::{MOST_ROWS, Reader};
+use super::{MAX_ROWS, Reader};
 use crate::StoreError;
 use crate::state::{SCOPE_ID, bytes_of, scan};
 use beadle_model::{PluginNo, Scope, StateNo, Timestamp};
 use rusqlite::{OptionalExtension, params};
 
 impl Reader {
-    /// A value and its version; a counter reads as decimal text, what has expired is not there.
+    /// A value and its version; a counter is decimal text, an expired value does not exist.
     pub fn state_get(
         &self,
         state: StateNo,
@@ -18,7 +18,7 @@ impl Reader {
         let (kind, id) = scope.as_columns();
         self.one(|conn| {
             let mut read = conn.prepare_cached(&format!(
-                "SELECT value, version FROM state WHERE state_no = ?1 AND scope = ?2 AND scope_id = {SCOPE_ID} AND key = ?4
+                "SELECT value, version FROM state_values WHERE state_no = ?1 AND scope = ?2 AND scope_id = {SCOPE_ID} AND key = ?4
                    AND (expires_at IS NULL OR expires_at > ?5)"
             ))?;
             let value = read
@@ -27,8 +27,8 @@ impl Reader {
         })
     }
 
-    /// Up to `limit` (1,000 at most) keys that begin with `prefix`, in key order, from behind `after`, with values and
-    /// versions. Fewer than asked for: there are no more.
+    /// Up to `limit` and 1,000 keys with this prefix after `after`, in key order, with values and
+    /// versions. Fewer mean that there are no more.
     pub fn state_scan(
         &self,
         state: StateNo,
@@ -38,7 +38,7 @@ impl Reader {
         limit: usize,
         now: Timestamp,
     ) -> Result<Vec<(String, Vec<u8>, i64)>, StoreError> {
-        let limit = limit.min(MOST_ROWS);
+        let limit = limit.min(MAX_ROWS);
         let mut found = Vec::new();
         if limit == 0 {
             return Ok(found);
@@ -52,7 +52,8 @@ impl Reader {
         Ok(found)
     }
 
-    /// Bytes of a state's keys and values (a counter is eight), with those that expired and were not swept yet.
+    /// The size of a state's keys and values (eight bytes for a counter), including expired ones
+    /// that were not deleted yet.
     pub fn state_bytes(&self, state: StateNo) -> Result<u64, StoreError> {
         self.one(|conn| {
             let mut read = conn.prepare_cached("SELECT bytes FROM states WHERE no = ?1")?;
@@ -61,7 +62,7 @@ impl Reader {
         })
     }
 
-    /// Plugins that have a number, with their names; more than are installed now.
+    /// All plugins that ever had a number, with their names.
     pub fn plugin_names(&self) -> Result<Vec<(PluginNo, String)>, StoreError> {
         self.one(|conn| {
             let mut read = conn.prepare_cached("SELECT no, name FROM plugins ORDER BY no")?;

@@ -1,16 +1,17 @@
-//! `beadle why ID`: what an id names, and what became of it.
+//! Looking up anything by its id, for `beadle why ID`.
 
-use super::{LOOK_BACK, Reader, events, outbox};
+use super::{Reader, SEARCHED_ROWS, events, outbox};
 use crate::StoreError;
-use crate::append::find_platform;
-use crate::letters;
-use crate::shown::Trace;
+use crate::append::find_by_platform_id;
+use crate::rejected;
+use crate::views::Trace;
 use beadle_model::{ContactId, EventId, HandlingId, MessageId, WebhookId};
 use rusqlite::{Connection, OptionalExtension, params};
 
 impl Reader {
-    /// What an event, handling, message, contact or webhook, or a message by the platform's id, is and became; `None` where
-    /// there is no such thing. A platform id is looked for among our messages and in the newest million events.
+    /// What an id of an event, handling, message, contact or webhook, or a platform message id,
+    /// refers to; `None` if nothing. A platform id is searched among sent messages and the newest
+    /// million events.
     pub fn trace(&self, id: &str) -> Result<Option<Trace>, StoreError> {
         if let Ok(id) = id.parse::<EventId>() {
             return self.all(|conn| event(conn, id));
@@ -22,17 +23,17 @@ impl Reader {
             return self.all(|conn| message(conn, id));
         }
         if let Ok(id) = id.parse::<ContactId>() {
-            return Ok(self.contact_shown(id)?.map(|contact| Trace::Contact(Box::new(contact))));
+            return Ok(self.contact_details(id)?.map(|contact| Trace::Contact(Box::new(contact))));
         }
         if let Ok(id) = id.parse::<WebhookId>() {
-            return self.one(|conn| Ok(letters::shown(conn, id)?.map(|letter| Trace::Webhook(Box::new(letter)))));
+            return self.one(|conn| Ok(rejected::shown(conn, id)?.map(|letter| Trace::Webhook(Box::new(letter)))));
         }
         if id.is_empty() {
             return Ok(None);
         }
         self.all(|conn| {
             let newest = conn.query_row("SELECT coalesce(max(id), 0) FROM outbox", [], |row| row.get(0))?;
-            if let Some((ours, ..)) = find_platform(conn, id, newest)? {
+            if let Some((ours, ..)) = find_by_platform_id(conn, id, newest)? {
                 return message(conn, ours);
             }
             match find_inbound(conn, id)? {
@@ -53,10 +54,11 @@ fn message(conn: &Connection, id: MessageId) -> Result<Option<Trace>, StoreError
     Ok(Some(Trace::Message { message: Box::new(message), event: event.map(Box::new) }))
 }
 
-/// The event in which a person wrote a message with this platform id. Bodies are not indexed: they are read, newest first.
+/// The event of a received message with this platform id. Bodies are not indexed but scanned,
+/// newest first.
 fn find_inbound(conn: &Connection, platform: &str) -> Result<Option<EventId>, StoreError> {
     let sql = format!(
-        "SELECT id FROM event_bodies WHERE id > (SELECT max(id) FROM event_bodies) - {LOOK_BACK}
+        "SELECT id FROM event_bodies WHERE id > (SELECT max(id) FROM event_bodies) - {SEARCHED_ROWS}
            AND instr(body, ?1) AND json_extract(body, '$.message') = ?2 AND json_extract(body, '$.event') = 'message'
          ORDER BY id DESC LIMIT 1"
     );

@@ -1,21 +1,22 @@
-//! Windows that are open, for people.
+//! Reading open windows.
 
-use super::{Reader, limit};
+use super::{Reader, bounded};
 use crate::StoreError;
-use crate::shown::{WindowFilter, WindowHour, WindowShown};
+use crate::views::{OpenWindow, WindowFilter, WindowHour};
 use beadle_model::{ContactId, ConversationId, Timestamp};
 use rusqlite::{Row, params};
 use std::collections::BinaryHeap;
 
-/// Rows that a listing looks at, at most: those that were renewed lie where they were, and are passed over. Some seconds.
-const MOST_LOOKED_AT: usize = 2_000_000;
+/// The maximum number of rows that a listing scans, some seconds. Renewed windows are found at
+/// their old place and skipped.
+const MAX_SCANNED: usize = 2_000_000;
 
 const HOUR_MS: i64 = 60 * 60 * 1000;
 
 impl Reader {
-    /// Windows that are open, those that close first at first, `most` (1,000 at most) of them.
-    pub fn windows(&self, filter: &WindowFilter, now: Timestamp, most: usize) -> Result<Vec<WindowShown>, StoreError> {
-        let most = usize::try_from(limit(most)).unwrap_or(0).max(1);
+    /// Open windows, those that close first at first, at most `limit` and 1,000.
+    pub fn windows(&self, filter: &WindowFilter, now: Timestamp, limit: usize) -> Result<Vec<OpenWindow>, StoreError> {
+        let limit = usize::try_from(bounded(limit)).unwrap_or(0).max(1);
         self.one(|conn| {
             let mut read = conn.prepare_cached(
                 "SELECT window_until, conversations.id, channel, conversations.contact, platform_group, name,
@@ -26,20 +27,21 @@ impl Reader {
             )?;
             let mut rows = read.query(params![now.0, filter.channel])?;
             let closes_before = filter.closes_before.map_or(i64::MAX, |at| at.0);
-            let mut first: BinaryHeap<WindowShown> = BinaryHeap::new();
+            let mut first: BinaryHeap<OpenWindow> = BinaryHeap::new();
             let mut looked_at = 0;
             while let Some(row) = rows.next()? {
-                // Nothing closes before it is due: from here on all close later than those that were found.
+                // No window closes before it is due, so all further ones close later than those
+                // that were found.
                 let (window, due_at) = (window_of(row)?, row.get::<_, i64>(8)?);
-                let full = first.len() == most && first.peek().is_some_and(|last| last.until.0 <= due_at);
+                let full = first.len() == limit && first.peek().is_some_and(|last| last.until.0 <= due_at);
                 looked_at += 1;
-                if full || due_at >= closes_before || looked_at > MOST_LOOKED_AT {
+                if full || due_at >= closes_before || looked_at > MAX_SCANNED {
                     break;
                 }
                 if window.until.0 < closes_before {
                     first.push(window);
                 }
-                if first.len() > most {
+                if first.len() > limit {
                     first.pop();
                 }
             }
@@ -47,10 +49,11 @@ impl Reader {
         })
     }
 
-    /// How many windows are open, by channel and by the hour in which they close: the first from now is 1. Counts them all.
+    /// The number of open windows by channel and by the hour in which they close, where 1 is the
+    /// first from now. Scans all of them.
     pub fn windows_by_hour(&self, now: Timestamp) -> Result<Vec<WindowHour>, StoreError> {
         self.one(|conn| {
-            // In the order of conversations, so that the join reads its table from front to back.
+            // Ordered by conversation, so that the join reads its table from front to back.
             let mut read = conn.prepare_cached(
                 "SELECT channel, (window_until - ?1 - 1) / ?2 + 1 AS hour, count(*)
                  FROM windows CROSS JOIN conversations ON conversations.id = windows.conversation
@@ -65,8 +68,8 @@ impl Reader {
     }
 }
 
-fn window_of(row: &Row<'_>) -> rusqlite::Result<WindowShown> {
-    Ok(WindowShown {
+fn window_of(row: &Row<'_>) -> rusqlite::Result<OpenWindow> {
+    Ok(OpenWindow {
         until: Timestamp(row.get(0)?),
         conversation: ConversationId(row.get(1)?),
         channel: row.get(2)?,

@@ -1,101 +1,101 @@
-//! What is to be sent, and what became of it.
+//! Sends and their outcomes.
 
 use beadle_model::event::Problem;
 use beadle_model::{ConversationId, EventId, MessageId, Outgoing, PluginNo, Timestamp};
 use serde::{Deserialize, Serialize};
 
-/// A row of the outbox to be.
+/// A row to insert into the outbox.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NewSend {
     /// Reserved by [`crate::Store::reserve_message`].
     pub message: MessageId,
-    /// Where to.
+    /// The destination.
     pub conversation: ConversationId,
-    /// What.
+    /// The message.
     pub body: Outgoing,
-    /// It answers the event, and is kept in order with the others that do.
+    /// Whether it answers the event and keeps its order with the other replies.
     pub reply: bool,
-    /// `Sending` where a slot was free at once, else `Queued`.
+    /// `Sending` if a slot was free at once, else `Queued`.
     pub state: SendState,
-    /// When it may go.
+    /// The earliest time to send it.
     pub due_at: Timestamp,
 }
 
-/// Where a row of the outbox stands. The numbers are what the store keeps: never reuse one.
+/// The state of an outbox row. The store keeps the numbers: never reuse one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[repr(u8)]
 pub enum SendState {
     /// Waits for its time or its turn.
     Queued = 0,
-    /// May be on the wire, or may have been when we died.
+    /// May be on the wire, or may have been at a crash.
     Sending = 1,
-    /// The platform has it.
+    /// Accepted by the platform.
     Accepted = 2,
-    /// The platform or the gate said no.
+    /// Refused by the platform or the gate.
     Failed = 3,
-    /// Nobody knows what became of it, or it was given up: a person's decision (see dead letters).
+    /// Given up or ambiguous: a dead letter for an operator.
     Dead = 4,
-    /// Not worth doing any more (typing).
+    /// Abandoned without loss (a typing indicator), or dropped by an operator.
     Dropped = 5,
 }
 
-/// A row of the outbox.
+/// An outbox row.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct OutboxRow {
-    /// Ours.
+    /// Its id.
     pub message: MessageId,
-    /// The event it came from; none for Beadle's own.
+    /// The event that it came from; `None` for Beadle's own messages.
     pub event: Option<EventId>,
-    /// Who asked for it.
+    /// The plugin that asked for it.
     pub plugin: PluginNo,
-    /// Where to.
+    /// The destination.
     pub conversation: ConversationId,
-    /// What.
+    /// The message.
     pub body: Outgoing,
-    /// It answers its event.
+    /// Whether it answers its event.
     pub reply: bool,
-    /// Where it stands.
+    /// Its state.
     pub state: SendState,
-    /// When it may go, or went.
+    /// The earliest time to send it, or when it was sent.
     pub due_at: Timestamp,
-    /// How often it was sent before.
+    /// The number of earlier attempts.
     pub attempts: u32,
-    /// When it was asked for.
+    /// When it was created.
     pub created_at: Timestamp,
-    /// It may have been sent twice (`on_ambiguous = "resend"`).
+    /// Whether it may have been sent twice (`on_ambiguous = "resend"`).
     pub maybe_twice: bool,
 }
 
-/// What became of a row that was sent.
+/// The outcome of sending a row.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settlement {
-    /// Which.
+    /// The row.
     pub message: MessageId,
-    /// What became of it.
-    pub outcome: Outcome,
+    /// The outcome.
+    pub outcome: SendOutcome,
     /// When.
     pub at: Timestamp,
 }
 
-/// What became of a try to send.
+/// The outcome of an attempt to send.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Outcome {
-    /// The platform has it, under this id where it gives one (read marks have none).
+pub enum SendOutcome {
+    /// Accepted by the platform under this id, if it assigns one (read marks have none).
     Accepted(Option<String>),
-    /// No, for good.
+    /// Refused for good.
     Failed(Problem),
-    /// Not now: back to `queued` until then. `counted`: the try counts as an attempt.
+    /// To be sent later: back to `queued`.
     Later {
-        /// When.
+        /// The earliest time.
         due_at: Timestamp,
-        /// Bytes went out, so it was a try.
+        /// Whether bytes were sent, so that it counts as an attempt.
         counted: bool,
-        /// It may have arrived all the same.
+        /// Whether it may have arrived nevertheless.
         maybe_twice: bool,
     },
-    /// Given up for a person to decide: a dead letter.
+    /// Given up: a dead letter for an operator.
     Dead(Problem),
-    /// Not worth doing any more.
+    /// No longer worth sending.
     Dropped,
 }

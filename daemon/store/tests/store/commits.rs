@@ -1,41 +1,41 @@
 //! Commits: all or nothing, and nothing on what is no longer so.
 
-use crate::house::*;
+use crate::env::*;
 use beadle_model::effect::{StateRead, StateWrite};
 use beadle_model::{ContactId, Ending, EventId, PluginNo, Scope, StateNo, Timestamp};
 use beadle_store::StoreError;
-use beadle_store::shown::EventState;
 use beadle_store::step::*;
+use beadle_store::views::EventState;
 
 const PLUGIN: PluginNo = PluginNo(1);
 const STATE: StateNo = StateNo(1);
 const SCOPE: Scope = Scope::Plugin;
 
-async fn an_event(house: &House) -> EventId {
-    assert_eq!(house.store.plugin_no("tester").await.unwrap(), PLUGIN);
-    house.said(from("31600000001", "wamid.in")).await.id
+async fn an_event(env: &TestEnv) -> EventId {
+    assert_eq!(env.store.plugin_no("tester").await.unwrap(), PLUGIN);
+    env.said(from("31600000001", "wamid.in")).await.id
 }
 
-async fn write(house: &House, event: EventId, state: Vec<StateWrite>) {
-    house.store.commit(Commit { state, ..house.commit(event, PLUGIN) }).await.unwrap();
+async fn write(env: &TestEnv, event: EventId, state: Vec<StateWrite>) {
+    env.store.commit(Commit { state, ..env.commit(event, PLUGIN) }).await.unwrap();
 }
 
-fn get(house: &House, key: &str) -> Option<String> {
-    let found = house.reader.state_get(STATE, SCOPE, key, house.clock.now()).unwrap();
+fn get(env: &TestEnv, key: &str) -> Option<String> {
+    let found = env.reader.state_get(STATE, SCOPE, key, env.clock.now()).unwrap();
     found.map(|(value, _)| String::from_utf8(value).unwrap())
 }
 
-fn version(house: &House, key: &str) -> Option<i64> {
-    house.reader.state_get(STATE, SCOPE, key, house.clock.now()).unwrap().map(|(_, version)| version)
+fn version(env: &TestEnv, key: &str) -> Option<i64> {
+    env.reader.state_get(STATE, SCOPE, key, env.clock.now()).unwrap().map(|(_, version)| version)
 }
 
 #[tokio::test]
 async fn a_stale_read_leaves_nothing_behind() {
-    let house = House::new();
-    let event = an_event(&house).await;
-    write(&house, event, vec![set(SCOPE, "a", "1"), set(SCOPE, "ab", "2")]).await;
-    let seen = version(&house, "a");
-    let next = house.store.reserve_message();
+    let env = TestEnv::new();
+    let event = an_event(&env).await;
+    write(&env, event, vec![set(SCOPE, "a", "1"), set(SCOPE, "ab", "2")]).await;
+    let seen = version(&env, "a");
+    let next = env.store.reserve_message();
     let commit = |reads| Commit {
         reads,
         state: vec![set(SCOPE, "out", "x")],
@@ -43,34 +43,34 @@ async fn a_stale_read_leaves_nothing_behind() {
         media: vec![],
         sends: vec![new_send(next, beadle_model::ConversationId(1), SendState::Queued, NOW)],
         progress: progress(event, 2, 3),
-        ..house.commit(event, PLUGIN)
+        ..env.commit(event, PLUGIN)
     };
-    write(&house, event, vec![set(SCOPE, "a", "3")]).await;
+    write(&env, event, vec![set(SCOPE, "a", "3")]).await;
     for reads in [
         vec![read_of(SCOPE, "a", seen)],
         vec![read_of(SCOPE, "a", None)],
         vec![read_of(SCOPE, "missing", Some(1))],
         vec![read_of(SCOPE, "missing", None), read_of(SCOPE, "ab", Some(7))],
     ] {
-        let error = house.store.commit(commit(reads)).await.unwrap_err();
+        let error = env.store.commit(commit(reads)).await.unwrap_err();
         assert!(matches!(error, StoreError::StaleRead { .. }), "{error}");
     }
-    assert_eq!(get(&house, "out"), None);
-    assert!(house.reader.outbox_due(NOW, 10).unwrap().is_empty());
-    assert_eq!(house.store.fire_timers(NOW, 10).await.unwrap(), (0, None));
-    let reads = vec![read_of(SCOPE, "a", version(&house, "a")), read_of(SCOPE, "missing", None)];
-    house.store.commit(commit(reads)).await.unwrap();
-    assert_eq!(get(&house, "out").as_deref(), Some("x"));
+    assert_eq!(get(&env, "out"), None);
+    assert!(env.reader.outbox_due(NOW, 10).unwrap().is_empty());
+    assert_eq!(env.store.fire_timers(NOW, 10).await.unwrap(), (0, None));
+    let reads = vec![read_of(SCOPE, "a", version(&env, "a")), read_of(SCOPE, "missing", None)];
+    env.store.commit(commit(reads)).await.unwrap();
+    assert_eq!(get(&env, "out").as_deref(), Some("x"));
 }
 
 #[tokio::test]
 async fn a_listing_is_stale_when_a_key_comes_goes_or_changes() {
-    let house = House::new();
-    let event = an_event(&house).await;
+    let env = TestEnv::new();
+    let event = an_event(&env).await;
     let keys = ["k1", "k2", "k3", "k4", "l"];
-    write(&house, event, keys.iter().map(|key| set(SCOPE, key, "v")).collect()).await;
+    write(&env, event, keys.iter().map(|key| set(SCOPE, key, "v")).collect()).await;
     let list = |after: Option<&str>, limit| {
-        let found = house.reader.state_scan(STATE, SCOPE, "k", after, limit, NOW).unwrap();
+        let found = env.reader.state_scan(STATE, SCOPE, "k", after, limit, NOW).unwrap();
         found.into_iter().map(|(key, _, version)| (key, version)).collect::<Vec<_>>()
     };
     let scan = |after: Option<&str>, until: Option<&str>, seen| StateRead::Scan {
@@ -95,9 +95,9 @@ async fn a_listing_is_stale_when_a_key_comes_goes_or_changes() {
     ];
     for (write_now, whole_fresh, part_fresh) in table {
         let case = format!("{write_now:?}");
-        write(&house, event, vec![write_now]).await;
+        write(&env, event, vec![write_now]).await;
         for (read, fresh) in [(whole(), whole_fresh), (part(), part_fresh)] {
-            let outcome = house.store.commit(Commit { reads: vec![read], ..house.commit(event, PLUGIN) }).await;
+            let outcome = env.store.commit(Commit { reads: vec![read], ..env.commit(event, PLUGIN) }).await;
             assert_eq!(outcome.is_ok(), fresh, "{case}");
         }
     }
@@ -105,20 +105,20 @@ async fn a_listing_is_stale_when_a_key_comes_goes_or_changes() {
 
 #[tokio::test]
 async fn counters_add_and_never_conflict() {
-    let house = House::new();
-    let event = an_event(&house).await;
+    let env = TestEnv::new();
+    let event = an_event(&env).await;
     let add = |key: &str, delta| StateWrite::Add { scope: SCOPE, key: key.into(), delta };
-    write(&house, event, vec![add("n", 2), add("n", -5), set(SCOPE, "text", "40"), set(SCOPE, "word", "many")]).await;
-    write(&house, event, vec![add("n", 1), add("text", 2), add("word", 1), add("most", i64::MAX)]).await;
-    write(&house, event, vec![add("most", 1)]).await;
-    let now = |key| get(&house, key).unwrap();
+    write(&env, event, vec![add("n", 2), add("n", -5), set(SCOPE, "text", "40"), set(SCOPE, "word", "many")]).await;
+    write(&env, event, vec![add("n", 1), add("text", 2), add("word", 1), add("most", i64::MAX)]).await;
+    write(&env, event, vec![add("most", 1)]).await;
+    let now = |key| get(&env, key).unwrap();
     assert_eq!((now("n"), now("text"), now("word")), ("-2".into(), "42".into(), "1".into()));
     assert_eq!(now("most"), i64::MAX.to_string());
     // Many at once: none is lost.
     let tasks: Vec<_> = (0..100)
         .map(|_| {
-            let (store, state) = (house.store.clone(), vec![add("n", 1)]);
-            let commit = Commit { state, ..house.commit(event, PLUGIN) };
+            let (store, state) = (env.store.clone(), vec![add("n", 1)]);
+            let commit = Commit { state, ..env.commit(event, PLUGIN) };
             tokio::spawn(async move { store.commit(commit).await })
         })
         .collect();
@@ -130,37 +130,37 @@ async fn counters_add_and_never_conflict() {
 
 #[tokio::test]
 async fn values_expire_and_are_swept_and_counted() {
-    let house = House::new();
-    let event = an_event(&house).await;
+    let env = TestEnv::new();
+    let event = an_event(&env).await;
     let expires_at = Some(NOW.plus_ms(1000));
     let value = StateWrite::Set { scope: SCOPE, key: "k".into(), value: b"12345".to_vec(), expires_at };
     write(
-        &house,
+        &env,
         event,
         vec![value, set(SCOPE, "stays", "x"), StateWrite::Add { scope: SCOPE, key: "n".into(), delta: 1 }],
     )
     .await;
-    assert_eq!(house.reader.state_bytes(STATE).unwrap(), 6 + 6 + 9);
-    let seen = version(&house, "k");
-    house.hand.advance_ms(1000);
-    assert_eq!(get(&house, "k"), None);
-    assert_eq!(house.reader.state_scan(STATE, SCOPE, "", None, 10, house.clock.now()).unwrap().len(), 2);
+    assert_eq!(env.reader.state_bytes(STATE).unwrap(), 6 + 6 + 9);
+    let seen = version(&env, "k");
+    env.manual.advance_ms(1000);
+    assert_eq!(get(&env, "k"), None);
+    assert_eq!(env.reader.state_scan(STATE, SCOPE, "", None, 10, env.clock.now()).unwrap().len(), 2);
     let reads = vec![read_of(SCOPE, "k", seen)];
-    assert!(house.store.commit(Commit { reads, ..house.commit(event, PLUGIN) }).await.is_err());
-    let swept = house.store.retain(beadle_store::Retention::default(), house.clock.now()).await.unwrap();
-    assert_eq!((swept.state, house.reader.state_bytes(STATE).unwrap()), (1, 15));
-    write(&house, event, vec![set(SCOPE, "stays", "xyz"), StateWrite::Delete { scope: SCOPE, key: "n".into() }]).await;
-    assert_eq!(house.reader.state_bytes(STATE).unwrap(), 8);
+    assert!(env.store.commit(Commit { reads, ..env.commit(event, PLUGIN) }).await.is_err());
+    let swept = env.store.retain(beadle_store::Retention::default(), env.clock.now()).await.unwrap();
+    assert_eq!((swept.state, env.reader.state_bytes(STATE).unwrap()), (1, 15));
+    write(&env, event, vec![set(SCOPE, "stays", "xyz"), StateWrite::Delete { scope: SCOPE, key: "n".into() }]).await;
+    assert_eq!(env.reader.state_bytes(STATE).unwrap(), 8);
 }
 
 #[tokio::test]
 async fn listings_go_by_prefix_whatever_the_letters() {
-    let house = House::new();
-    let event = an_event(&house).await;
+    let env = TestEnv::new();
+    let event = an_event(&env).await;
     let keys = ["a", "a%b", "a_b", "ab", "b", "\u{10ffff}", "\u{10ffff}x", "é1", "é2"];
-    write(&house, event, keys.iter().map(|key| set(SCOPE, key, "v")).collect()).await;
+    write(&env, event, keys.iter().map(|key| set(SCOPE, key, "v")).collect()).await;
     let list = |prefix: &str, after: Option<&str>| {
-        let found = house.reader.state_scan(STATE, SCOPE, prefix, after, 10, NOW).unwrap();
+        let found = env.reader.state_scan(STATE, SCOPE, prefix, after, 10, NOW).unwrap();
         found.into_iter().map(|(key, ..)| key).collect::<Vec<_>>()
     };
     assert_eq!(list("a", None), ["a", "a%b", "a_b", "ab"]);
@@ -174,15 +174,15 @@ async fn listings_go_by_prefix_whatever_the_letters() {
 
 #[tokio::test]
 async fn an_old_fence_commits_nothing() {
-    let house = House::new();
-    let event = an_event(&house).await;
-    let old = house.commit(event, PLUGIN);
-    let house = house.reopen();
-    assert_eq!(house.store.fence().0, old.fence.0 + 1);
-    let burial = SetAside {
+    let env = TestEnv::new();
+    let event = an_event(&env).await;
+    let old = env.commit(event, PLUGIN);
+    let env = env.reopen();
+    assert_eq!(env.store.fence().0, old.fence.0 + 1);
+    let burial = Unhandled {
         fence: old.fence,
         plugin: PLUGIN,
-        how: Aside::Dead,
+        state: UnhandledState::DeadLetter,
         attempts: 1,
         code: "trap".into(),
         error: String::new(),
@@ -190,30 +190,30 @@ async fn an_old_fence_commits_nothing() {
         progress: progress(event, 1, 1),
     };
     for outcome in [
-        house.store.finish(progress(event, 1, 1), old.fence).await,
-        house.store.set_aside(burial).await,
-        house.store.commit(old).await,
+        env.store.finish(progress(event, 1, 1), old.fence).await,
+        env.store.record_unhandled(burial).await,
+        env.store.commit(old).await,
     ] {
         let error = outcome.unwrap_err();
         assert!(matches!(error, StoreError::Fenced { .. }) && error.is_fatal(), "{error}");
     }
-    assert_eq!(house.reader.event_shown(event).unwrap().unwrap().row.state, EventState::New);
+    assert_eq!(env.reader.event_details(event).unwrap().unwrap().row.state, EventState::New);
 }
 
 #[tokio::test]
 async fn progress_merges_and_the_first_ending_and_list_stand() {
-    let house = House::new();
-    let event = an_event(&house).await;
-    let roster = house.store.roster(vec![PluginNo(1), PluginNo(2), PluginNo(3)]).await.unwrap();
-    let other = house.store.roster(vec![PluginNo(9)]).await.unwrap();
-    let step = |done, ending| Progress { roster, ending, ..progress(event, done, 0b111) };
-    let shown = || house.reader.event_shown(event).unwrap().unwrap();
-    let commit = |progress| house.store.commit(Commit { progress, ..house.commit(event, PLUGIN) });
+    let env = TestEnv::new();
+    let event = an_event(&env).await;
+    let subscriber_list = env.store.subscriber_list(vec![PluginNo(1), PluginNo(2), PluginNo(3)]).await.unwrap();
+    let other = env.store.subscriber_list(vec![PluginNo(9)]).await.unwrap();
+    let step = |done, ending| Progress { subscriber_list, ending, ..progress(event, done, 0b111) };
+    let shown = || env.reader.event_details(event).unwrap().unwrap();
+    let commit = |progress| env.store.commit(Commit { progress, ..env.commit(event, PLUGIN) });
     commit(step(0b010, None)).await.unwrap();
     assert_eq!((shown().row.state, shown().done), (EventState::Begun, vec![PluginNo(2)]));
     commit(step(0b001, CLAIMED)).await.unwrap();
     // A list of another try says nothing about this one.
-    commit(Progress { roster: other, ..progress(event, 1, 1) }).await.unwrap();
+    commit(Progress { subscriber_list: other, ..progress(event, 1, 1) }).await.unwrap();
     assert_eq!(shown().row.state, EventState::Begun);
     commit(step(0b100, Some(Ending::Passed))).await.unwrap();
     assert_eq!((shown().row.state, shown().row.ending, shown().done.len()), (EventState::Finished, CLAIMED, 3));
@@ -224,38 +224,38 @@ async fn progress_merges_and_the_first_ending_and_list_stand() {
 
 #[tokio::test]
 async fn a_handling_that_failed_first_is_told_of_until_it_goes_well() {
-    let house = House::new();
-    let event = an_event(&house).await;
-    let failed = |attempts| FailedTry {
+    let env = TestEnv::new();
+    let event = an_event(&env).await;
+    let failed = |attempts| FailedAttempt {
         event,
         plugin: PLUGIN,
-        kept: false,
+        is_waiting: false,
         attempts,
         code: "trap".into(),
         error: "é".repeat(5000),
         next_at: NOW.plus_ms(100),
     };
-    house.store.failed_try(failed(1)).await.unwrap();
-    house.store.failed_try(failed(2)).await.unwrap();
-    let house = house.crashed();
-    let rows = house.reader.event_shown(event).unwrap().unwrap().handlings;
+    env.store.record_failed_attempt(failed(1)).await.unwrap();
+    env.store.record_failed_attempt(failed(2)).await.unwrap();
+    let env = env.crashed();
+    let rows = env.reader.event_details(event).unwrap().unwrap().handlings;
     assert_eq!((rows.len(), rows[0].state, rows[0].attempts), (1, "failing", 2));
     assert_eq!(rows[0].error.as_ref().unwrap().len(), 4096);
-    house.store.commit(house.commit(event, PLUGIN)).await.unwrap();
-    let rows = house.reader.event_shown(event).unwrap().unwrap().handlings;
+    env.store.commit(env.commit(event, PLUGIN)).await.unwrap();
+    let rows = env.reader.event_details(event).unwrap().unwrap().handlings;
     assert_eq!((rows[0].state, rows[0].next_at), ("done", None));
 }
 
 #[tokio::test]
 async fn names_keep_their_numbers() {
-    let house = House::new();
-    let (a, b) = (house.store.plugin_no("a").await.unwrap(), house.store.plugin_no("b").await.unwrap());
-    assert!(a != b && a != PluginNo::HOST && house.store.plugin_no("a").await.unwrap() == a);
-    let (install, key) = (house.store.install().to_owned(), house.store.host_key());
+    let env = TestEnv::new();
+    let (a, b) = (env.store.plugin_no("a").await.unwrap(), env.store.plugin_no("b").await.unwrap());
+    assert!(a != b && a != PluginNo::HOST && env.store.plugin_no("a").await.unwrap() == a);
+    let (install, key) = (env.store.install().to_owned(), env.store.host_key());
     assert_eq!((install.len(), key == [0; 32]), (8, false));
-    let house = house.reopen();
-    assert_eq!(house.store.plugin_no("b").await.unwrap(), b);
-    assert_eq!(house.reader.plugin_names().unwrap(), [(a, "a".into()), (b, "b".into())]);
-    assert_eq!((house.store.install(), house.store.host_key()), (install.as_str(), key));
-    assert_eq!(house.clock.now(), Timestamp(NOW.0));
+    let env = env.reopen();
+    assert_eq!(env.store.plugin_no("b").await.unwrap(), b);
+    assert_eq!(env.reader.plugin_names().unwrap(), [(a, "a".into()), (b, "b".into())]);
+    assert_eq!((env.store.install(), env.store.host_key()), (install.as_str(), key));
+    assert_eq!(env.clock.now(), Timestamp(NOW.0));
 }

@@ -1,6 +1,6 @@
 //! A process that is killed: everything it was told is durable is there, whole and once.
 
-use crate::house::*;
+use crate::env::*;
 use beadle_model::{EventId, PluginNo};
 use beadle_store::Store;
 use beadle_store::step::*;
@@ -27,7 +27,7 @@ async fn work_until_killed(dir: &Path) {
             let commit = Commit {
                 fence: store.fence(),
                 plugin: PluginNo(1),
-                kept: false,
+                was_waiting: false,
                 now: NOW,
                 progress: progress(event.id, 1, 1),
                 conversation: None,
@@ -40,8 +40,8 @@ async fn work_until_killed(dir: &Path) {
             };
             store.commit(commit).await.unwrap();
             writeln!(out, "committed {} {}", event.id.0, message.0).unwrap();
-            let outcome = Outcome::Accepted(Some(format!("wamid.{}", message.0)));
-            store.settle(vec![Settlement { message, outcome, at: NOW }], vec![]).await.unwrap();
+            let outcome = SendOutcome::Accepted(Some(format!("wamid.{}", message.0)));
+            store.settle(vec![Settlement { message, outcome, at: NOW }], Interest::default()).await.unwrap();
             writeln!(out, "settled {}", message.0).unwrap();
         }
     }
@@ -92,12 +92,12 @@ async fn check(dir: &Path, appended: &[String], committed: &[(String, String)], 
     for (event, message) in committed {
         let event = EventId(event.parse().unwrap());
         assert!(!open.contains(&event.0));
-        let shown = reader.message_shown(format!("msg_{message}").parse().unwrap()).unwrap().unwrap();
+        let shown = reader.message_details(format!("msg_{message}").parse().unwrap()).unwrap().unwrap();
         assert_eq!(shown.row.event, Some(event));
         assert_eq!(shown.row.state == SendState::Accepted, shown.platform.is_some());
     }
     for message in settled {
-        let shown = reader.message_shown(format!("msg_{message}").parse().unwrap()).unwrap().unwrap();
+        let shown = reader.message_details(format!("msg_{message}").parse().unwrap()).unwrap().unwrap();
         assert_eq!(shown.row.state, SendState::Accepted);
     }
     // Each event was committed whole or not at all.

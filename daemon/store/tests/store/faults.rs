@@ -1,6 +1,6 @@
 //! When things go wrong: a step that fails among others, a full disk, a second daemon, a full queue.
 
-use crate::house::*;
+use crate::env::*;
 use beadle_model::event::Problem;
 use beadle_model::{Coded, EventId, PluginNo};
 use beadle_store::step::*;
@@ -9,15 +9,15 @@ use std::time::Duration;
 
 #[tokio::test]
 async fn only_the_culprit_of_a_group_fails() {
-    let house = House::new();
-    let event = house.said(from("31600000001", "wamid.in")).await;
+    let env = TestEnv::new();
+    let event = env.said(from("31600000001", "wamid.in")).await;
     let conversation = event.conversation.as_ref().unwrap().id;
-    let taken = house.send(&event, PluginNo(1), SendState::Queued).await;
+    let taken = env.send(&event, PluginNo(1), SendState::Queued).await;
     let mut tasks = vec![];
     for n in 0..400 {
-        let message = if n == 200 { taken } else { house.store.reserve_message() };
+        let message = if n == 200 { taken } else { env.store.reserve_message() };
         let sends = vec![new_send(message, conversation, SendState::Sending, NOW)];
-        let (store, commit) = (house.store.clone(), Commit { sends, ..house.commit(event.id, PluginNo(1)) });
+        let (store, commit) = (env.store.clone(), Commit { sends, ..env.commit(event.id, PluginNo(1)) });
         tasks.push(tokio::spawn(async move { store.commit(commit).await }));
     }
     let mut failed = vec![];
@@ -27,11 +27,11 @@ async fn only_the_culprit_of_a_group_fails() {
         }
     }
     assert_eq!(failed, [(200, "store-failed")]);
-    assert_eq!(house.reader.outbox_sending().unwrap().len(), 399);
-    assert!(house.store.health().rollbacks > 0);
+    assert_eq!(env.reader.outbox_sending().unwrap().len(), 399);
+    assert!(env.store.health().rollbacks > 0);
     // What memory knew of those that were rolled back is forgotten, and nothing else.
-    assert_eq!(house.state_of(taken), SendState::Queued);
-    assert_eq!(house.crashed().reader.outbox_sending().unwrap().len(), 399);
+    assert_eq!(env.state_of(taken), SendState::Queued);
+    assert_eq!(env.crashed().reader.outbox_sending().unwrap().len(), 399);
 }
 
 /// Waits for the thing; the writer rings no bell for these, so it is looked for.
@@ -50,113 +50,116 @@ fn fat(id: &str) -> NewEvent {
 }
 
 /// The error of a failure that takes many pages to write down.
-fn long_problem() -> Outcome {
-    Outcome::Failed(Problem { details: Some("y".repeat(300_000)), ..problem("131000") })
+fn long_problem() -> SendOutcome {
+    SendOutcome::Failed(Problem { details: Some("y".repeat(300_000)), ..problem("131000") })
 }
 
 #[tokio::test]
 async fn on_a_full_disk_nothing_that_left_is_forgotten() {
-    let house = House::with(|config| (config.max_pages, config.ballast_bytes) = (Some(400), 1 << 20));
-    let ballast = house.dir.path().join("ballast");
+    let env = TestEnv::with(|config| (config.max_pages, config.ballast_bytes) = (Some(400), 1 << 20));
+    let ballast = env.dir.path().join("ballast");
     assert!(ballast.exists());
-    let event = house.said(fat("first")).await;
+    let event = env.said(fat("first")).await;
     let (one, two) = (
-        house.send(&event, PluginNo(1), SendState::Sending).await,
-        house.send(&event, PluginNo(1), SendState::Sending).await,
+        env.send(&event, PluginNo(1), SendState::Sending).await,
+        env.send(&event, PluginNo(1), SendState::Sending).await,
     );
     let mut appended = 1;
     let error = loop {
         let batch = Batch { events: vec![fat(&format!("{appended}"))], ..Batch::default() };
-        match house.store.append(batch).await {
+        match env.store.append(batch).await {
             Ok(_) => appended += 1,
             Err(error) => break error,
         }
     };
     assert_eq!((error.code(), error.retried()), ("disk-full", true));
-    assert!(!house.store.writable() && !ballast.exists());
-    let health = house.store.health();
+    assert!(!env.store.writable() && !ballast.exists());
+    let health = env.store.health();
     assert!(health.trouble.is_some_and(|trouble| trouble.contains("no room")));
     // New work is refused, and what was refused is not there.
-    assert_eq!(house.store.commit(house.commit(event.id, PluginNo(1))).await.unwrap_err().code(), "disk-full");
-    assert_eq!(house.events().len() as i64, appended);
+    assert_eq!(env.store.commit(env.commit(event.id, PluginNo(1))).await.unwrap_err().code(), "disk-full");
+    assert_eq!(env.events().len() as i64, appended);
 
     // One that fits is written; one that does not is kept, and so is what comes after it.
-    house.settle(one, Outcome::Accepted(Some("wamid.1".into()))).await;
-    assert_eq!(house.state_of(one), SendState::Accepted);
-    let settled = house.store.settle(vec![Settlement { message: two, outcome: long_problem(), at: NOW }], vec![]).await;
-    assert_eq!(settled.unwrap().kept, 1);
-    assert_eq!((house.state_of(two), house.store.health().kept_settlements), (SendState::Sending, 1));
+    env.settle(one, SendOutcome::Accepted(Some("wamid.1".into()))).await;
+    assert_eq!(env.state_of(one), SendState::Accepted);
+    let settled = env
+        .store
+        .settle(vec![Settlement { message: two, outcome: long_problem(), at: NOW }], Interest::default())
+        .await;
+    assert_eq!(settled.unwrap().deferred, 1);
+    assert_eq!((env.state_of(two), env.store.health().deferred_settlements), (SendState::Sending, 1));
 
     // What a crash leaves now is in doubt, not lost.
-    let sending = house.crashed().reader.outbox_sending().unwrap();
+    let sending = env.crashed().reader.outbox_sending().unwrap();
     assert_eq!(sending.iter().map(|row| row.message).collect::<Vec<_>>(), [two]);
 }
 
 #[tokio::test]
 async fn what_a_full_disk_took_is_there_after_a_restart() {
-    let house = House::with(|config| (config.max_pages, config.ballast_bytes) = (Some(400), 1 << 20));
+    let env = TestEnv::with(|config| (config.max_pages, config.ballast_bytes) = (Some(400), 1 << 20));
     let mut n = 0;
-    while house.store.append(Batch { events: vec![fat(&format!("{n}"))], ..Batch::default() }).await.is_ok() {
+    while env.store.append(Batch { events: vec![fat(&format!("{n}"))], ..Batch::default() }).await.is_ok() {
         n += 1;
     }
     assert!(n > 20);
-    let house = house.reopen();
-    assert_eq!(house.events().len(), n);
+    let env = env.reopen();
+    assert_eq!(env.events().len(), n);
 }
 
 #[tokio::test]
 async fn a_disk_with_room_again_is_used_again() {
-    let house = House::with(|config| (config.max_pages, config.ballast_bytes) = (Some(400), 1 << 20));
-    let ballast = house.dir.path().join("ballast");
-    let (event, mut feed) = (house.said(fat("first")).await, house.store.feed().unwrap());
-    let sending = house.send(&event, PluginNo(1), SendState::Sending).await;
+    let env = TestEnv::with(|config| (config.max_pages, config.ballast_bytes) = (Some(400), 1 << 20));
+    let ballast = env.dir.path().join("ballast");
+    let (event, mut feed) = (env.said(fat("first")).await, env.store.feed().unwrap());
+    let sending = env.send(&event, PluginNo(1), SendState::Sending).await;
     for n in 0..29 {
-        house.append(vec![fat(&format!("{n}"))]).await;
+        env.append(vec![fat(&format!("{n}"))]).await;
     }
     for id in 1..=30 {
-        house.store.finish(progress(EventId(id), 1, 1), house.store.fence()).await.unwrap();
+        env.store.finish(progress(EventId(id), 1, 1), env.store.fence()).await.unwrap();
     }
-    assert_eq!(house.store.finished_below(EventId(31)).await.unwrap(), EventId(31));
+    assert_eq!(env.store.finished_below(EventId(31)).await.unwrap(), EventId(31));
     let mut n = 100;
-    while house.store.append(Batch { events: vec![fat(&format!("{n}"))], ..Batch::default() }).await.is_ok() {
+    while env.store.append(Batch { events: vec![fat(&format!("{n}"))], ..Batch::default() }).await.is_ok() {
         n += 1;
     }
     let settlements = vec![Settlement { message: sending, outcome: long_problem(), at: NOW }];
-    assert_eq!(house.store.settle(settlements, vec![PluginNo(1)]).await.unwrap().kept, 1);
+    assert_eq!(env.store.settle(settlements, statuses_for(vec![PluginNo(1)])).await.unwrap().deferred, 1);
 
-    house.hand.advance_ms(40 * DAY);
-    assert_eq!(house.store.retain(Retention::default(), house.clock.now()).await.unwrap().events, 30);
-    wait_until(|| house.store.writable()).await;
-    assert_eq!((house.store.health().kept_settlements, house.state_of(sending)), (0, SendState::Failed));
+    env.manual.advance_ms(40 * DAY);
+    assert_eq!(env.store.retain(Retention::default(), env.clock.now()).await.unwrap().events, 30);
+    wait_until(|| env.store.writable()).await;
+    assert_eq!((env.store.health().deferred_settlements, env.state_of(sending)), (0, SendState::Failed));
     assert!(ballast.exists());
-    house.append(vec![fat("after")]).await;
+    env.append(vec![fat("after")]).await;
     // The failure was told of when it could be written, and the feed missed nothing.
     let fed = drain(&mut feed, 100).await;
-    assert_eq!(ids(&fed), (1..=house.reader.events(&newest()).unwrap()[0].id.0).collect::<Vec<_>>());
+    assert_eq!(ids(&fed), (1..=env.reader.events(&newest()).unwrap()[0].id.0).collect::<Vec<_>>());
     let told = fed.iter().filter(|fed| fed.event.kind() == beadle_model::EventKind::MessageStatus).count();
     assert_eq!(told, 1);
 }
 
-fn newest() -> beadle_store::shown::EventFilter {
-    beadle_store::shown::EventFilter { most: 1, ..Default::default() }
+fn newest() -> beadle_store::views::EventFilter {
+    beadle_store::views::EventFilter { limit: 1, ..Default::default() }
 }
 
 #[tokio::test]
 async fn a_directory_has_one_daemon() {
-    let house = House::new();
-    let error = Store::open(config(house.dir.path(), &house.clock)).map(drop).unwrap_err();
+    let env = TestEnv::new();
+    let error = Store::open(config(env.dir.path(), &env.clock)).map(drop).unwrap_err();
     let pid = std::process::id();
     assert_eq!(
         error.to_string(),
         format!(
             "{} is in use by another beadle (process {pid}): stop that one, or give this one a data_dir of its own",
-            house.dir.path().display()
+            env.dir.path().display()
         )
     );
-    let (store, path) = (house.store.clone(), house.dir.path().to_owned());
+    let (store, path) = (env.store.clone(), env.dir.path().to_owned());
     store.close();
-    Store::open(config(&path, &house.clock)).unwrap().close();
-    let error = house.store.append(Batch::default()).await.unwrap_err();
+    Store::open(config(&path, &env.clock)).unwrap().close();
+    let error = env.store.append(Batch::default()).await.unwrap_err();
     assert!(matches!(error, StoreError::Closed) && error.is_fatal());
 }
 
@@ -175,13 +178,13 @@ async fn what_is_not_ours_is_left_alone() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_queue_says_so_at_once() {
-    let house = House::with(|config| config.queue = 2);
+    let env = TestEnv::with(|config| config.queue = 2);
     // Another program holds the database's lock, so the writer has to wait with what it took.
-    let other = rusqlite::Connection::open(house.db()).unwrap();
+    let other = rusqlite::Connection::open(env.db()).unwrap();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
     let mut waiting = vec![];
     let busy = loop {
-        let (store, id) = (house.store.clone(), format!("{}", waiting.len()));
+        let (store, id) = (env.store.clone(), format!("{}", waiting.len()));
         let append = tokio::spawn(async move {
             store.append(Batch { events: vec![from("31600000001", &id)], ..Batch::default() }).await
         });

@@ -1,6 +1,6 @@
 //! The feed: every event once, in the order of the ids, however much of it does not fit into memory.
 
-use crate::house::*;
+use crate::env::*;
 use beadle_model::{Ending, EventId, PluginNo};
 use beadle_store::step::*;
 use proptest::prelude::*;
@@ -27,14 +27,14 @@ proptest! {
     fn nothing_is_missed_and_nothing_comes_twice(turns in turns(), room in 0..10usize, bytes in 100..2000usize) {
         let runtime = tokio::runtime::Runtime::new().unwrap();
         runtime.block_on(async {
-            let house = House::with(|config| (config.feed_events, config.feed_bytes) = (room, bytes));
-            let mut feed = house.store.feed().unwrap();
+            let env = TestEnv::with(|config| (config.feed_events, config.feed_bytes) = (room, bytes));
+            let mut feed = env.store.feed().unwrap();
             let (mut appended, mut given, mut finished) = (0, vec![], vec![]);
             for turn in turns {
                 match turn {
                     Turn::Append(count) => {
-                        let nowhere = |n| NewEvent { place: Place::Nowhere, ..from("1", &format!("{n}")) };
-                        house.append((appended..appended + count).map(nowhere).collect()).await;
+                        let nowhere = |n| NewEvent { placement: Placement::Nowhere, ..from("1", &format!("{n}")) };
+                        env.append((appended..appended + count).map(nowhere).collect()).await;
                         appended += count;
                     }
                     Turn::Take(most) if given.len() < appended => {
@@ -44,9 +44,9 @@ proptest! {
                     }
                     Turn::Finish(n) if n < given.len() && !finished.contains(&given[n]) => {
                         let progress = progress(EventId(given[n]), 0, 0);
-                        house.store.finish(progress, house.store.fence()).await.unwrap();
+                        env.store.finish(progress, env.store.fence()).await.unwrap();
                         finished.push(given[n]);
-                        house.store.finished_below(EventId(i64::MAX)).await.unwrap();
+                        env.store.finished_below(EventId(i64::MAX)).await.unwrap();
                     }
                     _ => {}
                 }
@@ -57,68 +57,75 @@ proptest! {
             let all: Vec<i64> = (1..=appended as i64).collect();
             assert_eq!(given, all);
             // After a crash: what was not finished, from the start.
-            let house = house.crashed();
+            let env = env.crashed();
             let open: Vec<i64> = all.into_iter().filter(|id| !finished.contains(id)).collect();
-            assert_eq!(ids(&drain(&mut house.store.feed().unwrap(), 7).await), open);
+            assert_eq!(ids(&drain(&mut env.store.feed().unwrap(), 7).await), open);
         });
     }
 }
 
 #[tokio::test]
 async fn after_a_start_an_event_goes_on_where_it_was() {
-    let house = House::new();
+    let env = TestEnv::new();
     for id in ["a", "b", "c", "d"] {
-        house.append(vec![NewEvent { place: Place::Nowhere, ..from("1", id) }]).await;
+        env.append(vec![NewEvent { placement: Placement::Nowhere, ..from("1", id) }]).await;
     }
     let subscribers: Vec<PluginNo> = (1..=65).map(PluginNo).collect();
-    let roster = house.store.roster(subscribers.clone()).await.unwrap();
-    assert_eq!(house.store.roster(subscribers.clone()).await.unwrap(), roster);
-    let all = Progress { roster, all_beyond: 2, ..progress(EventId(1), 0b101, i64::MAX) };
-    let begun = Progress { done_beyond: vec![PluginNo(64)], ending: CLAIMED, ..all.clone() };
-    house.store.commit(Commit { progress: begun, ..house.commit(EventId(1), PluginNo(3)) }).await.unwrap();
-    house.store.finish(progress(EventId(2), 0, 0), house.store.fence()).await.unwrap();
+    let subscriber_list = env.store.subscriber_list(subscribers.clone()).await.unwrap();
+    assert_eq!(env.store.subscriber_list(subscribers.clone()).await.unwrap(), subscriber_list);
+    let all = Progress { subscriber_list, overflow_count: 2, ..progress(EventId(1), 0b101, i64::MAX) };
+    let begun = Progress { done_overflow: vec![PluginNo(64)], ending: CLAIMED, ..all.clone() };
+    env.store.commit(Commit { progress: begun, ..env.commit(EventId(1), PluginNo(3)) }).await.unwrap();
+    env.store.finish(progress(EventId(2), 0, 0), env.store.fence()).await.unwrap();
     // It says what is so, however much it is asked to believe.
-    assert_eq!(house.store.finished_below(EventId(4)).await.unwrap(), EventId(1));
+    assert_eq!(env.store.finished_below(EventId(4)).await.unwrap(), EventId(1));
 
-    let house = house.crashed();
-    let fed = drain(&mut house.store.feed().unwrap(), 10).await;
+    let env = env.crashed();
+    let fed = drain(&mut env.store.feed().unwrap(), 10).await;
     assert_eq!(ids(&fed), [1, 3, 4]);
     assert_eq!(fed[1].resume, None);
     let ending = Some(Ending::Claimed(PluginNo(1)));
-    let resume = Resume { roster, subscribers, done: 0b101, done_beyond: vec![PluginNo(64)], failing: vec![], ending };
+    let resume = Resume {
+        subscriber_list,
+        subscribers,
+        done: 0b101,
+        done_overflow: vec![PluginNo(64)],
+        failing: vec![],
+        ending,
+    };
     assert_eq!(fed[0].resume, Some(resume));
 
     // The rest of the mask finishes it only together with those beyond.
-    let fence = house.store.fence();
-    house.store.finish(Progress { done: i64::MAX, ..all.clone() }, fence).await.unwrap();
-    assert_eq!(house.store.finished_below(EventId(2)).await.unwrap(), EventId(1));
-    house.store.finish(Progress { done: 0, done_beyond: vec![PluginNo(65)], ..all }, fence).await.unwrap();
-    assert_eq!(house.store.finished_below(EventId(9)).await.unwrap(), EventId(3));
+    let fence = env.store.fence();
+    env.store.finish(Progress { done: i64::MAX, ..all.clone() }, fence).await.unwrap();
+    assert_eq!(env.store.finished_below(EventId(2)).await.unwrap(), EventId(1));
+    env.store.finish(Progress { done: 0, done_overflow: vec![PluginNo(65)], ..all }, fence).await.unwrap();
+    assert_eq!(env.store.finished_below(EventId(9)).await.unwrap(), EventId(3));
 }
 
 #[tokio::test]
 async fn what_cannot_be_read_does_not_hold_up_the_others() {
-    let house = House::new();
+    let env = TestEnv::new();
     for id in ["a", "b", "c", "d"] {
-        house.append(vec![NewEvent { place: Place::Nowhere, ..from("1", id) }]).await;
+        env.append(vec![NewEvent { placement: Placement::Nowhere, ..from("1", id) }]).await;
     }
     let damage = "UPDATE event_bodies SET body = '{\"event\":\"of tomorrow\"}' WHERE id IN (1, 3)";
-    rusqlite::Connection::open(house.db()).unwrap().execute_batch(damage).unwrap();
-    let house = house.crashed();
-    let mut feed = house.store.feed().unwrap();
+    rusqlite::Connection::open(env.db()).unwrap().execute_batch(damage).unwrap();
+    let env = env.crashed();
+    let mut feed = env.store.feed().unwrap();
     assert_eq!(ids(&feed.next(1).await), [2]);
     assert_eq!(ids(&feed.next(9).await), [4]);
-    assert_eq!(house.reader.event(EventId(1)).unwrap_err().to_string().split(':').next(), Some(UNREADABLE));
+    assert_eq!(env.reader.event(EventId(1)).unwrap_err().to_string().split(':').next(), Some(UNREADABLE));
 }
 
 const UNREADABLE: &str = "event 1 holds what this version cannot read";
 
 #[tokio::test]
 async fn a_closed_store_ends_the_feed_when_all_was_given() {
-    let house = House::new();
-    let mut feed = house.store.feed().unwrap();
-    house.append(vec![from("31600000001", "a")]).await;
-    house.store.clone().close();
+    let env = TestEnv::new();
+    let mut feed = env.store.feed().unwrap();
+    env.append(vec![from("31600000001", "a")]).await;
+    env.store.clone().close();
     assert_eq!(ids(&feed.next(1).await), [1]);
     assert_eq!(ids(&feed.next(9).await), [2]);
     assert!(feed.next(9).await.is_empty());

@@ -8,13 +8,11 @@ mod crash;
 #[cfg(test)]
 mod dead;
 #[cfg(test)]
+mod env;
+#[cfg(test)]
 mod faults;
 #[cfg(test)]
 mod feed;
-#[cfg(test)]
-mod fixture;
-#[cfg(test)]
-mod house;
 #[cfg(test)]
 mod kept;
 #[cfg(test)]
@@ -27,6 +25,8 @@ mod people;
 mod platform;
 #[cfg(test)]
 mod receipts;
+#[cfg(test)]
+mod released_versions;
 #[cfg(test)]
 mod retention;
 #[cfg(test)]

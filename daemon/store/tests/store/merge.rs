@@ -1,11 +1,11 @@
 //! Two contacts become one, on a person's word: what moves, what gives way, and that no id is ever lost.
 
-use crate::house::*;
+use crate::env::*;
 use beadle_model::effect::{StateWrite, TimerWrite};
-use beadle_model::{ContactId, ConversationId, Event, EventBody, PluginNo, Scope, Word};
+use beadle_model::{ContactId, ConversationId, Event, EventBody, Keyword, PluginNo, Scope};
 use beadle_store::StoreError;
-use beadle_store::shown::{ContactShown, EventFilter, MergeReport, OutboxFilter, Trace};
 use beadle_store::step::*;
+use beadle_store::views::{ContactDetails, EventFilter, MergeReport, OutboxFilter, Trace};
 
 const NUMBER: &str = "31600000001";
 const GROUP: &str = "Y2FwaQZD";
@@ -18,39 +18,39 @@ fn on(channel: &str, aliases: Vec<beadle_model::Alias>) -> Sender {
 }
 
 /// Ana wrote from her number, and later under a user id without one: two contacts, con_1 and con_2.
-async fn twice_here(house: &House) -> (Event, Event) {
-    let ana = house.said(message("a", on("shop", vec![wa(NUMBER)]), "hi")).await;
-    house.hand.advance_ms(HOUR);
+async fn twice_here(env: &TestEnv) -> (Event, Event) {
+    let ana = env.said(message("a", on("shop", vec![wa(NUMBER)]), "hi")).await;
+    env.manual.advance_ms(HOUR);
     let mut later = message("b", on("shop", vec![user("NL.1")]), "it is me");
-    later.happened_at = house.clock.now();
-    let mia = house.said(later).await;
+    later.happened_at = env.clock.now();
+    let mia = env.said(later).await;
     assert_eq!((ana.contact(), mia.contact()), (Some(ANA), Some(MIA)));
     (ana, mia)
 }
 
-async fn plugin(house: &House, name: &str) -> PluginNo {
-    house.store.plugin_no(name).await.unwrap()
+async fn plugin(env: &TestEnv, name: &str) -> PluginNo {
+    env.store.plugin_no(name).await.unwrap()
 }
 
-async fn merged(house: &House, keep: ContactId, gone: ContactId) -> MergeReport {
-    let dry = house.store.merge_contacts(keep, gone, true).await.unwrap();
-    let done = house.store.merge_contacts(keep, gone, false).await.unwrap();
+async fn merged(env: &TestEnv, keep: ContactId, gone: ContactId) -> MergeReport {
+    let dry = env.store.merge_contacts(keep, gone, true).await.unwrap();
+    let done = env.store.merge_contacts(keep, gone, false).await.unwrap();
     assert_eq!(dry, done, "what was foretold is what was done");
     done
 }
 
-fn contact(house: &House, id: ContactId) -> ContactShown {
-    house.reader.contact_shown(id).unwrap().unwrap()
+fn contact(env: &TestEnv, id: ContactId) -> ContactDetails {
+    env.reader.contact_details(id).unwrap().unwrap()
 }
 
-fn value(house: &House, plugin: PluginNo, scope: Scope, key: &str) -> Option<String> {
-    let value = house.reader.state_get(house.reader.state_of(plugin).unwrap(), scope, key, house.clock.now()).unwrap();
+fn value(env: &TestEnv, plugin: PluginNo, scope: Scope, key: &str) -> Option<String> {
+    let value = env.reader.state_get(env.reader.state_of(plugin).unwrap(), scope, key, env.clock.now()).unwrap();
     value.map(|(bytes, _)| String::from_utf8(bytes).unwrap())
 }
 
 /// Everything in the database, as text.
-fn dump(house: &House) -> String {
-    let conn = rusqlite::Connection::open(house.db()).unwrap();
+fn dump(env: &TestEnv) -> String {
+    let conn = rusqlite::Connection::open(env.db()).unwrap();
     let tables: Vec<String> = conn
         .prepare("SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name")
         .unwrap()
@@ -73,56 +73,56 @@ fn dump(house: &House) -> String {
 
 #[tokio::test]
 async fn names_and_conversations_are_the_kept_contacts() {
-    let house = House::new();
-    let (ana, mia) = twice_here(&house).await;
+    let env = TestEnv::new();
+    let (ana, mia) = twice_here(&env).await;
     // Met on a channel of her own, too.
-    let side = house.said(message("c", on("side", vec![user("NL.1")]), "and here")).await;
+    let side = env.said(message("c", on("side", vec![user("NL.1")]), "and here")).await;
     let (kept, gone) = (ana.conversation.unwrap().id, mia.conversation.unwrap().id);
-    let report = merged(&house, ANA, MIA).await;
+    let report = merged(&env, ANA, MIA).await;
     assert_eq!((report.kept, report.gone, report.names), (ANA, MIA, 1));
     assert_eq!(report.joined, [(gone, kept)]);
     assert_eq!(report.moved, [side.conversation.unwrap().id]);
 
-    let shown = contact(&house, ANA);
+    let shown = contact(&env, ANA);
     assert_eq!(shown.aliases.len(), 3, "{:?}", shown.aliases);
     assert_eq!((shown.conversations.len(), shown.merged.as_slice()), (2, &[MIA][..]));
     // The later window, and the address of whoever wrote last.
-    let view = house.reader.conversation(kept).unwrap().unwrap();
+    let view = env.reader.conversation(kept).unwrap().unwrap();
     assert_eq!(view.window_until, Some(NOW.plus_ms(25 * HOUR)));
     assert_eq!(view.address, Some(user("NL.1")));
     // Ids that were given away stay good, on every way in.
-    assert_eq!(contact(&house, MIA), shown);
-    assert_eq!(house.reader.contact(MIA).unwrap().unwrap().id, ANA);
-    assert_eq!(house.reader.conversation(gone).unwrap().unwrap(), view);
-    assert_eq!(house.reader.conversation_with(MIA, Some("shop")).unwrap().unwrap().id, kept);
-    assert_eq!(house.reader.contacts(None, 10).unwrap().len(), 1);
-    let Some(Trace::Contact(traced)) = house.reader.trace("con_2").unwrap() else { panic!() };
+    assert_eq!(contact(&env, MIA), shown);
+    assert_eq!(env.reader.contact(MIA).unwrap().unwrap().id, ANA);
+    assert_eq!(env.reader.conversation(gone).unwrap().unwrap(), view);
+    assert_eq!(env.reader.conversation_with(MIA, Some("shop")).unwrap().unwrap().id, kept);
+    assert_eq!(env.reader.contacts(None, 10).unwrap().len(), 1);
+    let Some(Trace::Contact(traced)) = env.reader.trace("con_2").unwrap() else { panic!() };
     assert_eq!(*traced, shown);
     for (contact, conversation) in [(Some(ANA), None), (Some(MIA), None), (None, Some(kept)), (None, Some(gone))] {
-        let filter = EventFilter { contact, conversation, most: 10, ..EventFilter::default() };
-        let events = house.reader.events(&filter).unwrap();
+        let filter = EventFilter { contact, conversation, limit: 10, ..EventFilter::default() };
+        let events = env.reader.events(&filter).unwrap();
         let all = if contact.is_some() { 6 } else { 5 };
         assert_eq!(events.len(), all, "{filter:?}: {events:?}");
         assert!(events.iter().all(|event| event.contact == Some(ANA)));
     }
 
     // Whoever writes under either name is met in the one conversation, also after a restart.
-    let house = house.reopen();
+    let env = env.reopen();
     for (id, name) in [("d", user("NL.1")), ("e", wa(NUMBER))] {
-        let said = house.said(message(id, on("shop", vec![name]), "still me")).await;
+        let said = env.said(message(id, on("shop", vec![name]), "still me")).await;
         assert_eq!((said.contact(), said.conversation.unwrap().id), (Some(ANA), kept));
     }
-    assert!(contact(&house, ANA).clashes.is_empty());
+    assert!(contact(&env, ANA).conflicts.is_empty());
 }
 
 #[tokio::test]
 async fn what_plugins_keep_moves_and_the_kept_contacts_stands() {
-    let house = House::new();
-    let (_, mia) = twice_here(&house).await;
-    let (welcome, echo) = (plugin(&house, "welcome").await, plugin(&house, "echo").await);
+    let env = TestEnv::new();
+    let (_, mia) = twice_here(&env).await;
+    let (welcome, echo) = (plugin(&env, "welcome").await, plugin(&env, "echo").await);
     let (hers, mine) = (Scope::Contact(MIA), Scope::Contact(ANA));
     let talk = Scope::Conversation(mia.conversation.as_ref().unwrap().id);
-    let at = house.clock.now().plus_ms(DAY);
+    let at = env.clock.now().plus_ms(DAY);
     let timer_of = |scope, key: &str| TimerWrite::Set { scope, key: key.into(), due_at: at, payload: vec![] };
     let gone = StateWrite::Set { scope: mine, key: "expired".into(), value: b"x".to_vec(), expires_at: Some(NOW) };
     let state = vec![
@@ -135,20 +135,15 @@ async fn what_plugins_keep_moves_and_the_kept_contacts_stands() {
         StateWrite::Add { scope: hers, key: "count".into(), delta: 3 },
     ];
     let timers = vec![timer_of(mine, "nudge"), timer_of(hers, "nudge"), timer_of(hers, "later")];
-    let commit = house.commit(mia.id, welcome);
-    house
-        .store
+    let commit = env.commit(mia.id, welcome);
+    env.store
         .commit(Commit { state, timers, conversation: Some(mia.conversation.as_ref().unwrap().id), ..commit })
         .await
         .unwrap();
-    house
-        .store
-        .commit(Commit { state: vec![set(Scope::Plugin, "p", "1")], ..house.commit(mia.id, echo) })
-        .await
-        .unwrap();
-    let bytes = house.reader.state_bytes(house.reader.state_of(welcome).unwrap()).unwrap();
+    env.store.commit(Commit { state: vec![set(Scope::Plugin, "p", "1")], ..env.commit(mia.id, echo) }).await.unwrap();
+    let bytes = env.reader.state_bytes(env.reader.state_of(welcome).unwrap()).unwrap();
 
-    let report = merged(&house, ANA, MIA).await;
+    let report = merged(&env, ANA, MIA).await;
     let [only] = &report.plugins[..] else { panic!("{report:?}") };
     assert_eq!(
         (only.plugin, only.values, only.values_dropped, only.timers, only.timers_dropped),
@@ -156,73 +151,67 @@ async fn what_plugins_keep_moves_and_the_kept_contacts_stands() {
     );
     assert_eq!(only.keys_dropped, ["step"]);
     for scope in [hers, mine] {
-        let read = |key| value(&house, welcome, scope, key);
+        let read = |key| value(&env, welcome, scope, key);
         assert_eq!(read("step").as_deref(), Some("asked"));
         assert_eq!(read("name").as_deref(), Some("Mia"));
         assert_eq!(read("expired").as_deref(), Some("hers"), "what has expired stands in nobody's way");
         assert_eq!(read("count").as_deref(), Some("3"));
-        let keys = house
-            .reader
-            .state_scan(house.reader.state_of(welcome).unwrap(), scope, "", None, 10, house.clock.now())
-            .unwrap();
+        let keys =
+            env.reader.state_scan(env.reader.state_of(welcome).unwrap(), scope, "", None, 10, env.clock.now()).unwrap();
         assert_eq!(keys.len(), 4);
     }
-    assert_eq!(value(&house, welcome, talk, "topic").as_deref(), Some("lifts"));
+    assert_eq!(value(&env, welcome, talk, "topic").as_deref(), Some("lifts"));
     // `step` and `expired` of one of them gave way.
     let (step, expired) = ("stepanswered".len() as u64, "expiredx".len() as u64);
-    assert_eq!(house.reader.state_bytes(house.reader.state_of(welcome).unwrap()).unwrap(), bytes - step - expired);
-    assert_eq!(house.reader.state_bytes(house.reader.state_of(echo).unwrap()).unwrap(), 2);
+    assert_eq!(env.reader.state_bytes(env.reader.state_of(welcome).unwrap()).unwrap(), bytes - step - expired);
+    assert_eq!(env.reader.state_bytes(env.reader.state_of(echo).unwrap()).unwrap(), 2);
 
-    house.hand.advance_ms(DAY);
-    let (fired, _) = house.store.fire_timers(house.clock.now(), 10).await.unwrap();
+    env.manual.advance_ms(DAY);
+    let (fired, _) = env.store.fire_timers(env.clock.now(), 10).await.unwrap();
     assert_eq!(fired, 2);
-    let last = house.events().pop().unwrap();
+    let last = env.events().pop().unwrap();
     assert_eq!((last.kind().name(), last.contact()), ("timer", Some(ANA)));
 }
 
 #[tokio::test]
 async fn who_still_works_with_the_old_ids_is_neither_lost_nor_wrong() {
-    let house = House::new();
-    let (ana, mia) = twice_here(&house).await;
-    let echo = plugin(&house, "echo").await;
+    let env = TestEnv::new();
+    let (ana, mia) = twice_here(&env).await;
+    let echo = plugin(&env, "echo").await;
     let (kept, gone) = (ana.conversation.as_ref().unwrap().id, mia.conversation.as_ref().unwrap().id);
-    house
-        .store
-        .commit(Commit { state: vec![set(MIA_AS_WELL, "k", "old")], ..house.commit(mia.id, echo) })
-        .await
-        .unwrap();
+    env.store.commit(Commit { state: vec![set(MIA_AS_WELL, "k", "old")], ..env.commit(mia.id, echo) }).await.unwrap();
     let (_, version) =
-        house.reader.state_get(house.reader.state_of(echo).unwrap(), MIA_AS_WELL, "k", NOW).unwrap().unwrap();
-    let queued = house.send(&mia, echo, SendState::Queued).await;
-    merged(&house, ANA, MIA).await;
+        env.reader.state_get(env.reader.state_of(echo).unwrap(), MIA_AS_WELL, "k", NOW).unwrap().unwrap();
+    let queued = env.send(&mia, echo, SendState::Queued).await;
+    merged(&env, ANA, MIA).await;
 
     // A call that read before the merge is asked again …
     let reads = vec![read_of(MIA_AS_WELL, "k", Some(version))];
-    let stale = house.store.commit(Commit { reads, ..house.commit(mia.id, echo) }).await;
+    let stale = env.store.commit(Commit { reads, ..env.commit(mia.id, echo) }).await;
     assert!(matches!(stale, Err(StoreError::StaleRead { .. })));
     // … and what it then asks for under the old ids is the kept contact's.
     let (_, version) =
-        house.reader.state_get(house.reader.state_of(echo).unwrap(), MIA_AS_WELL, "k", NOW).unwrap().unwrap();
-    let message = house.store.reserve_message();
+        env.reader.state_get(env.reader.state_of(echo).unwrap(), MIA_AS_WELL, "k", NOW).unwrap().unwrap();
+    let message = env.store.reserve_message();
     let commit = Commit {
         reads: vec![read_of(MIA_AS_WELL, "k", Some(version))],
         state: vec![set(MIA_AS_WELL, "k", "new"), set(Scope::Conversation(gone), "t", "new")],
         timers: vec![TimerWrite::Set { scope: MIA_AS_WELL, key: "t".into(), due_at: NOW, payload: vec![] }],
         conversation: Some(gone),
-        sends: vec![new_send(message, gone, SendState::Queued, house.clock.now())],
-        ..house.commit(mia.id, echo)
+        sends: vec![new_send(message, gone, SendState::Queued, env.clock.now())],
+        ..env.commit(mia.id, echo)
     };
-    house.store.commit(commit).await.unwrap();
-    assert_eq!(value(&house, echo, Scope::Contact(ANA), "k").as_deref(), Some("new"));
-    assert_eq!(value(&house, echo, Scope::Conversation(kept), "t").as_deref(), Some("new"));
-    house.store.fire_timers(house.clock.now(), 10).await.unwrap();
-    assert_eq!(house.events().last().unwrap().conversation.as_ref().unwrap().id, kept);
+    env.store.commit(commit).await.unwrap();
+    assert_eq!(value(&env, echo, Scope::Contact(ANA), "k").as_deref(), Some("new"));
+    assert_eq!(value(&env, echo, Scope::Conversation(kept), "t").as_deref(), Some("new"));
+    env.store.fire_timers(env.clock.now(), 10).await.unwrap();
+    assert_eq!(env.events().last().unwrap().conversation.as_ref().unwrap().id, kept);
     // Both messages stand in the one conversation, in the order in which they were asked for.
-    let due = house.reader.outbox_due(house.clock.now(), 10).unwrap();
+    let due = env.reader.outbox_due(env.clock.now(), 10).unwrap();
     let rows: Vec<_> = due.iter().map(|row| (row.message, row.conversation)).collect();
     assert_eq!(rows, [(queued, kept), (message, kept)]);
-    let filter = OutboxFilter { conversation: Some(gone), most: 10, ..OutboxFilter::default() };
-    assert_eq!(house.reader.outbox(&filter).unwrap().len(), 2);
+    let filter = OutboxFilter { conversation: Some(gone), limit: 10, ..OutboxFilter::default() };
+    assert_eq!(env.reader.outbox(&filter).unwrap().len(), 2);
 }
 
 fn in_group(id: &str, aliases: Vec<beadle_model::Alias>, body: EventBody) -> NewEvent {
@@ -232,8 +221,8 @@ fn in_group(id: &str, aliases: Vec<beadle_model::Alias>, body: EventBody) -> New
 
 #[tokio::test]
 async fn groups_requests_and_receipts_are_the_kept_contacts() {
-    let house = House::new();
-    let (ana, mia) = twice_here(&house).await;
+    let env = TestEnv::new();
+    let (ana, mia) = twice_here(&env).await;
     let joined = || EventBody::MemberJoined { reason: "invite-link".into(), again: false };
     let asks = EventBody::JoinRequest { request: "R".into(), revoked: false, extra: serde_json::Value::Null };
     for event in [
@@ -242,45 +231,41 @@ async fn groups_requests_and_receipts_are_the_kept_contacts() {
         in_group("g3", vec![wa(NUMBER)], EventBody::MemberLeft { reason: "left".into() }),
         in_group("g4", vec![user("NL.1")], asks),
     ] {
-        house.append(vec![event]).await;
+        env.append(vec![event]).await;
     }
-    let group = house.reader.group(GROUP).unwrap().unwrap();
-    let echo = plugin(&house, "echo").await;
-    let message = house.store.reserve_message();
+    let group = env.reader.group(GROUP).unwrap().unwrap();
+    let echo = plugin(&env, "echo").await;
+    let message = env.store.reserve_message();
     let sends = vec![new_send(message, group.conversation, SendState::Sending, NOW)];
-    house.store.commit(Commit { sends, ..house.commit(ana.id, echo) }).await.unwrap();
+    env.store.commit(Commit { sends, ..env.commit(ana.id, echo) }).await.unwrap();
     let of =
         |status: &str, name: beadle_model::Alias| Receipt { participant: vec![name], ..receipt(message, status, NOW) };
-    house.receipts(vec![of("delivered", wa(NUMBER)), of("read", user("NL.1"))], vec![]).await;
+    env.receipts(vec![of("delivered", wa(NUMBER)), of("read", user("NL.1"))], vec![]).await;
 
-    let report = merged(&house, ANA, MIA).await;
+    let report = merged(&env, ANA, MIA).await;
     assert_eq!((report.groups, report.join_requests, report.receipts), (1, 1, 1));
-    let members = house.reader.group_members(group.conversation).unwrap();
+    let members = env.reader.group_members(group.conversation).unwrap();
     assert_eq!(members.iter().map(|member| member.id).collect::<Vec<_>>(), [ANA], "as the other she never left");
-    assert_eq!(house.reader.join_requests(group.conversation).unwrap()[0].contact.id, ANA);
-    assert_eq!(
-        number(&house, "SELECT count(*) * 10 + max(receipt) FROM group_receipts"),
-        14,
-        "one row, and it is read"
-    );
-    assert_eq!(number(&house, "SELECT participant FROM group_receipts"), ANA.0);
+    assert_eq!(env.reader.join_requests(group.conversation).unwrap()[0].contact.id, ANA);
+    assert_eq!(number(&env, "SELECT count(*) * 10 + max(receipt) FROM group_receipts"), 14, "one row, and it is read");
+    assert_eq!(number(&env, "SELECT participant FROM group_receipts"), ANA.0);
     drop(mia);
 }
 
 #[tokio::test]
 async fn the_stricter_wish_stands_and_is_told() {
     for stop_as_kept in [true, false] {
-        let house = House::new();
-        twice_here(&house).await;
+        let env = TestEnv::new();
+        twice_here(&env).await;
         let name = if stop_as_kept { wa(NUMBER) } else { user("NL.1") };
         let mut stop = message("s", on("shop", vec![name]), "STOP");
-        stop.word = Some(SaidWord { word: Word::Stop, language: None, answer: None });
-        house.append(vec![stop]).await;
-        let report = merged(&house, ANA, MIA).await;
+        stop.keyword = Some(KeywordMatch { keyword: Keyword::Stop, language: None, reply: None });
+        env.append(vec![stop]).await;
+        let report = merged(&env, ANA, MIA).await;
         assert!(report.after.opted_out_since.is_some() && report.after.member_since.is_none());
         assert_eq!(report.before.opted_out_since.is_some(), stop_as_kept);
-        assert!(house.reader.contact(ANA).unwrap().unwrap().opted_out_since.is_some());
-        let events = house.events();
+        assert!(env.reader.contact(ANA).unwrap().unwrap().opted_out_since.is_some());
+        let events = env.events();
         let [.., told, left] = &events[..] else { panic!() };
         let EventBody::ContactChanged { change, merged: Some(merged), .. } = &told.body else { panic!("{told:?}") };
         assert_eq!((change.as_str(), merged.contact, told.contact()), ("merged", MIA, Some(ANA)));
@@ -288,45 +273,45 @@ async fn the_stricter_wish_stands_and_is_told() {
         assert!(told.conversation.as_ref().is_some_and(|view| view.contact.opted_out_since.is_some()));
         assert!(matches!(&left.body, EventBody::MemberLeft { reason } if reason == "merged"), "{left:?}");
         // Neither name makes a member of them again by just writing.
-        house.said(message("x", on("shop", vec![user("NL.1")]), "hi")).await;
-        assert_eq!(house.reader.contact(ANA).unwrap().unwrap().member_since, None);
+        env.said(message("x", on("shop", vec![user("NL.1")]), "hi")).await;
+        assert_eq!(env.reader.contact(ANA).unwrap().unwrap().member_since, None);
     }
 }
 
 #[tokio::test]
 async fn a_dry_run_changes_nothing_and_mistakes_are_told() {
-    let house = House::new();
-    let (_, mia) = twice_here(&house).await;
-    let echo = plugin(&house, "echo").await;
-    house.store.commit(Commit { state: vec![set(MIA_AS_WELL, "k", "v")], ..house.commit(mia.id, echo) }).await.unwrap();
-    let before = dump(&house);
-    house.store.merge_contacts(ANA, MIA, true).await.unwrap();
+    let env = TestEnv::new();
+    let (_, mia) = twice_here(&env).await;
+    let echo = plugin(&env, "echo").await;
+    env.store.commit(Commit { state: vec![set(MIA_AS_WELL, "k", "v")], ..env.commit(mia.id, echo) }).await.unwrap();
+    let before = dump(&env);
+    env.store.merge_contacts(ANA, MIA, true).await.unwrap();
     for (keep, gone) in [(ANA, ContactId(9)), (ContactId(9), MIA)] {
-        let error = house.store.merge_contacts(keep, gone, false).await.unwrap_err();
+        let error = env.store.merge_contacts(keep, gone, false).await.unwrap_err();
         assert_eq!(error.to_string(), "there is no contact con_9");
     }
-    assert!(matches!(house.store.merge_contacts(ANA, ANA, false).await, Err(StoreError::SameContact { .. })));
-    assert_eq!(dump(&house), before);
-    // The people at hand are as they were, too.
-    assert_eq!(house.said(message("x", on("shop", vec![user("NL.1")]), "hi")).await.contact(), Some(MIA));
-    merged(&house, ANA, MIA).await;
-    let error = house.store.merge_contacts(MIA, ANA, false).await.unwrap_err();
+    assert!(matches!(env.store.merge_contacts(ANA, ANA, false).await, Err(StoreError::SameContact { .. })));
+    assert_eq!(dump(&env), before);
+    // The people at manual are as they were, too.
+    assert_eq!(env.said(message("x", on("shop", vec![user("NL.1")]), "hi")).await.contact(), Some(MIA));
+    merged(&env, ANA, MIA).await;
+    let error = env.store.merge_contacts(MIA, ANA, false).await.unwrap_err();
     assert_eq!(error.to_string(), "con_2 and con_1 are one contact already, con_1");
 }
 
 #[tokio::test]
 async fn one_after_the_other_all_ids_stay_good() {
-    let house = House::new();
-    twice_here(&house).await;
-    let third = house.said(message("c", on("shop", vec![user("NL.3")]), "and a third")).await;
+    let env = TestEnv::new();
+    twice_here(&env).await;
+    let third = env.said(message("c", on("shop", vec![user("NL.3")]), "and a third")).await;
     let kept = third.conversation.unwrap().id;
-    merged(&house, ANA, MIA).await;
-    merged(&house, ContactId(3), ANA).await;
-    let house = house.crashed();
+    merged(&env, ANA, MIA).await;
+    merged(&env, ContactId(3), ANA).await;
+    let env = env.crashed();
     for id in 1..=3 {
-        assert_eq!(house.reader.contact_behind(ContactId(id)).unwrap(), ContactId(3));
-        assert_eq!(house.reader.conversation(ConversationId(id)).unwrap().unwrap().id, kept);
-        let said = house
+        assert_eq!(env.reader.current_contact(ContactId(id)).unwrap(), ContactId(3));
+        assert_eq!(env.reader.conversation(ConversationId(id)).unwrap().unwrap().id, kept);
+        let said = env
             .said(message(
                 &format!("m{id}"),
                 on("shop", vec![[wa(NUMBER), user("NL.1"), user("NL.3")][id as usize - 1].clone()]),
@@ -335,60 +320,60 @@ async fn one_after_the_other_all_ids_stay_good() {
             .await;
         assert_eq!((said.contact(), said.conversation.unwrap().id), (Some(ContactId(3)), kept));
     }
-    assert_eq!(contact(&house, ANA).merged, [ANA, MIA]);
+    assert_eq!(contact(&env, ANA).merged, [ANA, MIA]);
 }
 
 #[tokio::test]
 async fn a_pair_that_was_kept_apart_is_not_proposed_again() {
-    let house = House::new();
-    twice_here(&house).await;
+    let env = TestEnv::new();
+    twice_here(&env).await;
     // Three contacts come under names of each other.
-    house.said(message("c", on("shop", vec![user("NL.3")]), "hi")).await;
+    env.said(message("c", on("shop", vec![user("NL.3")]), "hi")).await;
     for (id, names) in [("d", vec![wa(NUMBER), user("NL.1")]), ("e", vec![wa(NUMBER), user("NL.3")])] {
-        house.said(message(id, on("shop", names), "hi")).await;
+        env.said(message(id, on("shop", names), "hi")).await;
     }
-    let pairs = |house: &House| {
-        let mut pairs: Vec<_> = house
+    let pairs = |env: &TestEnv| {
+        let mut pairs: Vec<_> = env
             .reader
-            .alias_clashes(10)
+            .alias_conflicts(10)
             .unwrap()
             .iter()
-            .map(|(clash, _)| (clash.holder.0, clash.claimed.0))
+            .map(|(clash, _)| (clash.holder.0, clash.claimant.0))
             .collect();
         pairs.sort_unstable();
         pairs.dedup();
         pairs
     };
-    assert_eq!(pairs(&house), [(1, 2), (1, 3)]);
-    house.store.keep_contacts_apart(ContactId(3), ANA).await.unwrap();
-    assert_eq!(pairs(&house), [(1, 2)]);
-    assert!(contact(&house, ContactId(3)).clashes.is_empty());
+    assert_eq!(pairs(&env), [(1, 2), (1, 3)]);
+    env.store.mark_contacts_distinct(ContactId(3), ANA).await.unwrap();
+    assert_eq!(pairs(&env), [(1, 2)]);
+    assert!(contact(&env, ContactId(3)).conflicts.is_empty());
     // It comes again, and stays decided; and it is decided for whom the one becomes.
-    house.said(message("f", on("shop", vec![wa(NUMBER), user("NL.3")]), "hi")).await;
-    assert_eq!(pairs(&house), [(1, 2)]);
-    merged(&house, MIA, ANA).await;
-    assert_eq!(pairs(&house), []);
-    house.said(message("g", on("shop", vec![wa(NUMBER), user("NL.3")]), "hi")).await;
-    assert_eq!(pairs(&house), [], "the name is con_2's now, and they were kept apart");
-    let error = house.store.keep_contacts_apart(ANA, MIA).await.unwrap_err();
+    env.said(message("f", on("shop", vec![wa(NUMBER), user("NL.3")]), "hi")).await;
+    assert_eq!(pairs(&env), [(1, 2)]);
+    merged(&env, MIA, ANA).await;
+    assert_eq!(pairs(&env), []);
+    env.said(message("g", on("shop", vec![wa(NUMBER), user("NL.3")]), "hi")).await;
+    assert_eq!(pairs(&env), [], "the name is con_2's now, and they were kept apart");
+    let error = env.store.mark_contacts_distinct(ANA, MIA).await.unwrap_err();
     assert!(matches!(error, StoreError::SameContact { .. }));
     // A person may think better of it.
-    merged(&house, MIA, ContactId(3)).await;
-    assert_eq!(number(&house, "SELECT count(*) FROM kept_apart"), 0);
-    assert_eq!(number(&house, "SELECT count(*) FROM alias_clashes"), 0);
+    merged(&env, MIA, ContactId(3)).await;
+    assert_eq!(number(&env, "SELECT count(*) FROM distinct_contacts"), 0);
+    assert_eq!(number(&env, "SELECT count(*) FROM alias_conflicts"), 0);
 }
 
 #[tokio::test]
 async fn a_window_that_was_told_of_is_not_told_again() {
-    let house = House::new();
-    let (ana, mia) = twice_here(&house).await;
+    let env = TestEnv::new();
+    let (ana, mia) = twice_here(&env).await;
     let (kept, gone) = (ana.conversation.unwrap().id, mia.conversation.unwrap().id);
-    let conn = rusqlite::Connection::open(house.db()).unwrap();
+    let conn = rusqlite::Connection::open(env.db()).unwrap();
     for (talk, due, until) in [(kept, 5, 50), (gone, 7, 70)] {
         conn.execute("INSERT OR REPLACE INTO windows VALUES (?1, ?2, ?3, 9)", [talk.0, due, until]).unwrap();
     }
-    merged(&house, ANA, MIA).await;
+    merged(&env, ANA, MIA).await;
     // Hers is the later window, and what was told of it is known; it is looked at when the first of both was to be.
-    let told = number(&house, "SELECT count(*) * 10000 + max(due_at) * 100 + max(told_until) FROM windows");
-    assert_eq!((told, number(&house, "SELECT conversation FROM windows")), (10_570, kept.0));
+    let told = number(&env, "SELECT count(*) * 10000 + max(due_at) * 100 + max(notified_until) FROM windows");
+    assert_eq!((told, number(&env, "SELECT conversation FROM windows")), (10_570, kept.0));
 }

@@ -1,6 +1,6 @@
 //! The outbox: what is due, what is on its way, and the watermark that finds it after a crash.
 
-use crate::house::*;
+use crate::env::*;
 use beadle_model::{ConversationId, EventBody, MessageId, PluginNo};
 use beadle_store::step::*;
 use proptest::prelude::*;
@@ -14,13 +14,14 @@ enum Turn {
     /// A row with a number that was reserved long ago.
     BornLate,
     Claim(usize),
-    Settle(usize, Outcome),
+    Settle(usize, SendOutcome),
     Crash,
 }
 
 fn turns() -> impl Strategy<Value = Vec<Turn>> {
-    let later = Outcome::Later { due_at: NOW, counted: true, maybe_twice: false };
-    let outcomes = vec![Outcome::Accepted(None), later, Outcome::Dead(problem("x")), Outcome::Failed(problem("x"))];
+    let later = SendOutcome::Later { due_at: NOW, counted: true, maybe_twice: false };
+    let outcomes =
+        vec![SendOutcome::Accepted(None), later, SendOutcome::Dead(problem("x")), SendOutcome::Failed(problem("x"))];
     let turn = prop_oneof![
         3 => (1_000..9_000usize).prop_map(Turn::Reserve),
         3 => prop::sample::select(vec![SendState::Sending, SendState::Queued]).prop_map(Turn::Born),
@@ -38,45 +39,45 @@ proptest! {
     fn no_row_that_is_sending_lies_below_the_watermark(turns in turns()) {
         let runtime = tokio::runtime::Runtime::new().unwrap();
         runtime.block_on(async {
-            let mut house = House::new();
-            let event = house.said(from("31600000001", "wamid.in")).await;
-            let mut early = house.store.reserve_message();
+            let mut env = TestEnv::new();
+            let event = env.said(from("31600000001", "wamid.in")).await;
+            let mut early = env.store.reserve_message();
             let (mut rows, mut sending, mut late_born) = (vec![], BTreeSet::new(), false);
             for turn in turns {
                 match turn {
-                    Turn::Reserve(count) => (0..count).for_each(|_| _ = house.store.reserve_message()),
+                    Turn::Reserve(count) => (0..count).for_each(|_| _ = env.store.reserve_message()),
                     Turn::Born(state) => {
-                        let message = house.send(&event, PluginNo(1), state).await;
+                        let message = env.send(&event, PluginNo(1), state).await;
                         rows.push(message);
                         sending.extend((state == SendState::Sending).then_some(message));
                     }
                     Turn::BornLate if !late_born => {
                         late_born = true;
                         let sends = vec![new_send(early, ConversationId(1), SendState::Sending, NOW)];
-                        house.store.commit(Commit { sends, ..house.commit(event.id, PluginNo(1)) }).await.unwrap();
+                        env.store.commit(Commit { sends, ..env.commit(event.id, PluginNo(1)) }).await.unwrap();
                         rows.push(early);
                         sending.insert(early);
                     }
                     Turn::Claim(n) if n < rows.len() => {
-                        let was_queued = house.state_of(rows[n]) == SendState::Queued;
-                        let claimed = house.store.claim_sends(vec![rows[n], MessageId(i64::MAX)]).await.unwrap();
+                        let was_queued = env.state_of(rows[n]) == SendState::Queued;
+                        let claimed = env.store.claim_sends(vec![rows[n], MessageId(i64::MAX)]).await.unwrap();
                         assert_eq!(claimed, if was_queued { vec![rows[n]] } else { vec![] });
                         sending.extend(claimed);
                     }
                     Turn::Settle(n, outcome) if n < rows.len() => {
-                        house.settle(rows[n], outcome).await;
+                        env.settle(rows[n], outcome).await;
                         sending.remove(&rows[n]);
                     }
                     Turn::Crash => {
-                        house = house.crashed();
+                        env = env.crashed();
                         // What was reserved and not used is free again.
-                        (early, late_born) = (house.store.reserve_message(), false);
+                        (early, late_born) = (env.store.reserve_message(), false);
                     }
                     _ => {}
                 }
-                let from = number(&house, "SELECT coalesce((SELECT value FROM meta WHERE key = 'sending_from'), 1)");
+                let from = number(&env, "SELECT coalesce((SELECT value FROM meta WHERE key = 'sending_from'), 1)");
                 assert!(sending.first().is_none_or(|lowest| lowest.0 >= from), "{from} {sending:?}");
-                let found: BTreeSet<_> = house.reader.outbox_sending().unwrap().iter().map(|row| row.message).collect();
+                let found: BTreeSet<_> = env.reader.outbox_sending().unwrap().iter().map(|row| row.message).collect();
                 assert_eq!(found, sending);
             }
         });
@@ -85,83 +86,87 @@ proptest! {
 
 #[tokio::test]
 async fn the_watermark_moves_when_it_pays() {
-    let house = House::new();
-    let event = house.said(from("31600000001", "wamid.in")).await;
-    let old = house.send(&event, PluginNo(1), SendState::Sending).await;
-    (0..30_000).for_each(|_| _ = house.store.reserve_message());
-    let young = house.send(&event, PluginNo(1), SendState::Sending).await;
-    let from = || number(&house, "SELECT coalesce((SELECT value FROM meta WHERE key = 'sending_from'), 1)");
+    let env = TestEnv::new();
+    let event = env.said(from("31600000001", "wamid.in")).await;
+    let old = env.send(&event, PluginNo(1), SendState::Sending).await;
+    (0..30_000).for_each(|_| _ = env.store.reserve_message());
+    let young = env.send(&event, PluginNo(1), SendState::Sending).await;
+    let from = || number(&env, "SELECT coalesce((SELECT value FROM meta WHERE key = 'sending_from'), 1)");
     assert_eq!(from(), 1, "the old one is still on its way");
-    house.settle(old, Outcome::Accepted(None)).await;
-    house.append(vec![from_nobody("x")]).await;
+    env.settle(old, SendOutcome::Accepted(None)).await;
+    env.append(vec![from_nobody("x")]).await;
     assert_eq!(from(), young.0);
-    house.settle(young, Outcome::Later { due_at: NOW, counted: false, maybe_twice: false }).await;
-    assert_eq!(house.store.claim_sends(vec![young]).await.unwrap(), [young]);
-    assert_eq!(house.crashed().reader.outbox_sending().unwrap()[0].message, young);
+    env.settle(young, SendOutcome::Later { due_at: NOW, counted: false, maybe_twice: false }).await;
+    assert_eq!(env.store.claim_sends(vec![young]).await.unwrap(), [young]);
+    assert_eq!(env.crashed().reader.outbox_sending().unwrap()[0].message, young);
 }
 
 fn from_nobody(id: &str) -> NewEvent {
-    NewEvent { place: Place::Nowhere, ..from("1", id) }
+    NewEvent { placement: Placement::Nowhere, ..from("1", id) }
 }
 
 #[tokio::test]
 async fn queued_rows_are_found_when_they_are_due() {
-    let house = House::new();
-    let event = house.said(from("31600000001", "wamid.in")).await;
+    let env = TestEnv::new();
+    let event = env.said(from("31600000001", "wamid.in")).await;
     let mut sends = vec![];
     for due in [30, 10, 20] {
-        let message = house.store.reserve_message();
+        let message = env.store.reserve_message();
         sends.push(new_send(message, ConversationId(1), SendState::Queued, NOW.plus_ms(due)));
     }
-    house.store.commit(Commit { sends, ..house.commit(event.id, PluginNo(1)) }).await.unwrap();
+    env.store.commit(Commit { sends, ..env.commit(event.id, PluginNo(1)) }).await.unwrap();
     let due = |ms, most| {
-        let rows = house.reader.outbox_due(NOW.plus_ms(ms), most).unwrap();
+        let rows = env.reader.outbox_due(NOW.plus_ms(ms), most).unwrap();
         rows.iter().map(|row| row.message.0).collect::<Vec<_>>()
     };
     assert_eq!((due(9, 10), due(10, 10), due(30, 10), due(30, 2)), (vec![], vec![2], vec![2, 3, 1], vec![2, 3]));
-    let next = |ms| house.reader.outbox_next_due(NOW.plus_ms(ms)).unwrap();
+    let next = |ms| env.reader.outbox_next_due(NOW.plus_ms(ms)).unwrap();
     assert_eq!((next(0), next(10), next(30)), (Some(NOW.plus_ms(10)), Some(NOW.plus_ms(20)), None));
 
-    house.hand.advance_ms(15);
-    house.store.claim_sends(vec![MessageId(2)]).await.unwrap();
-    let row = house.reader.outbox_sending().unwrap().remove(0);
+    env.manual.advance_ms(15);
+    env.store.claim_sends(vec![MessageId(2)]).await.unwrap();
+    let row = env.reader.outbox_sending().unwrap().remove(0);
     assert_eq!((row.message, row.due_at, row.attempts), (MessageId(2), NOW.plus_ms(15), 0));
-    house.settle(row.message, Outcome::Later { due_at: NOW.plus_ms(40), counted: true, maybe_twice: true }).await;
-    let row = house.reader.outbox_due(NOW.plus_ms(40), 10).unwrap().remove(2);
+    env.settle(row.message, SendOutcome::Later { due_at: NOW.plus_ms(40), counted: true, maybe_twice: true }).await;
+    let row = env.reader.outbox_due(NOW.plus_ms(40), 10).unwrap().remove(2);
     assert_eq!((row.message, row.attempts, row.maybe_twice), (MessageId(2), 1, true));
-    house.settle(row.message, Outcome::Later { due_at: NOW.plus_ms(50), counted: false, maybe_twice: false }).await;
-    let row = house.reader.outbox_due(NOW.plus_ms(50), 10).unwrap().remove(2);
+    env.settle(row.message, SendOutcome::Later { due_at: NOW.plus_ms(50), counted: false, maybe_twice: false }).await;
+    let row = env.reader.outbox_due(NOW.plus_ms(50), 10).unwrap().remove(2);
     assert_eq!((row.attempts, row.maybe_twice), (1, true));
 }
 
 #[tokio::test]
 async fn a_refusal_reaches_the_plugin_that_listens() {
-    let house = House::new();
-    let event = house.said(from("31600000001", "wamid.in")).await;
+    let env = TestEnv::new();
+    let event = env.said(from("31600000001", "wamid.in")).await;
     for (listener, events) in [(PluginNo(1), 1), (PluginNo(2), 0)] {
         // The gate says no to what is queued, the platform to what is on its way.
         for state in [SendState::Queued, SendState::Sending] {
-            let message = house.send(&event, PluginNo(1), state).await;
-            let outcome = Outcome::Failed(problem("window-closed"));
+            let message = env.send(&event, PluginNo(1), state).await;
+            let outcome = SendOutcome::Failed(problem("window-closed"));
             let settlements = vec![Settlement { message, outcome, at: NOW }];
-            let settled = house.store.settle(settlements.clone(), vec![listener]).await.unwrap();
-            assert_eq!((settled.events, house.state_of(message)), (events, SendState::Failed));
-            assert_eq!(house.store.settle(settlements, vec![listener]).await.unwrap().events, 0, "only once");
+            let settled = env.store.settle(settlements.clone(), statuses_for(vec![listener])).await.unwrap();
+            assert_eq!((settled.events, env.state_of(message)), (events, SendState::Failed));
+            assert_eq!(
+                env.store.settle(settlements, statuses_for(vec![listener])).await.unwrap().events,
+                0,
+                "only once"
+            );
         }
     }
-    let last = house.events().pop().unwrap();
+    let last = env.events().pop().unwrap();
     let EventBody::MessageStatus { status, problem, .. } = last.body else { panic!("{last:?}") };
     assert_eq!((status.as_str(), problem.unwrap().code.as_str()), ("failed", "window-closed"));
 }
 
 #[tokio::test]
 async fn quotes_and_reactions_find_our_message_in_their_own_conversation_only() {
-    let house = House::new();
-    let event = house.said(from("31600000001", "wamid.in")).await;
-    let reply = house.send(&event, PluginNo(3), SendState::Sending).await;
-    house.settle(reply, Outcome::Accepted(Some("wamid.out".into()))).await;
+    let env = TestEnv::new();
+    let event = env.said(from("31600000001", "wamid.in")).await;
+    let reply = env.send(&event, PluginNo(3), SendState::Sending).await;
+    env.settle(reply, SendOutcome::Accepted(Some("wamid.out".into()))).await;
     // Many messages later it is looked for in another block.
-    (0..40_000).for_each(|_| _ = house.store.reserve_message());
+    (0..40_000).for_each(|_| _ = env.store.reserve_message());
     let quoted = |event: beadle_model::Event| match event.body {
         EventBody::Message { context: Some(context), addressed, .. } => (context.quoted_message, addressed),
         other => panic!("{other:?}"),
@@ -172,14 +177,14 @@ async fn quotes_and_reactions_find_our_message_in_their_own_conversation_only() 
         ("31600000002", "wamid.out", (None, None)),
     ];
     for (n, (who, what, found)) in table.into_iter().enumerate() {
-        assert_eq!(quoted(house.said(quoting(who, &format!("q{n}"), what)).await), found, "{who} {what}");
+        assert_eq!(quoted(env.said(quoting(who, &format!("q{n}"), what)).await), found, "{who} {what}");
     }
     // Beadle's own message is found, and belongs to no plugin.
-    let appended = house.append(vec![word("31600000001", "stop", beadle_model::Word::Stop)]).await;
+    let appended = env.append(vec![keyword("31600000001", "stop", beadle_model::Keyword::Stop)]).await;
     let answer = appended.queued[0].message;
-    house.store.claim_sends(vec![answer]).await.unwrap();
-    house.settle(answer, Outcome::Accepted(Some("wamid.host".into()))).await;
-    assert_eq!(quoted(house.said(quoting("31600000001", "q9", "wamid.host")).await), (Some(answer), None));
+    env.store.claim_sends(vec![answer]).await.unwrap();
+    env.settle(answer, SendOutcome::Accepted(Some("wamid.host".into()))).await;
+    assert_eq!(quoted(env.said(quoting("31600000001", "q9", "wamid.host")).await), (Some(answer), None));
 
     let reaction = |id: &str, to: &str| NewEvent {
         body: EventBody::Reaction {
@@ -191,7 +196,7 @@ async fn quotes_and_reactions_find_our_message_in_their_own_conversation_only() 
         ..from("31600000001", id)
     };
     for (id, to, own) in [("r1", "wamid.out", Some(reply)), ("r2", "wamid.other", None)] {
-        let event = house.said(reaction(id, to)).await;
+        let event = env.said(reaction(id, to)).await;
         let EventBody::Reaction { own_message, .. } = event.body else { panic!() };
         assert_eq!(own_message, own);
     }

@@ -1,64 +1,64 @@
 //! Who somebody is, what a word makes of them, and how long one may write to them.
 
-use crate::house::*;
-use beadle_model::word::Language;
-use beadle_model::{AliasKind, ContactId, EventBody, Timestamp, Word};
-use beadle_store::shown::ContactShown;
+use crate::env::*;
+use beadle_model::keyword::Language;
+use beadle_model::{AliasKind, ContactId, EventBody, Keyword, Timestamp};
 use beadle_store::step::*;
+use beadle_store::views::ContactDetails;
 use beadle_store::{ContactEdit, StoreError};
 
-fn contact(house: &House, id: i64) -> ContactShown {
-    house.reader.contact_shown(ContactId(id)).unwrap().unwrap()
+fn contact(env: &TestEnv, id: i64) -> ContactDetails {
+    env.reader.contact_details(ContactId(id)).unwrap().unwrap()
 }
 
 /// The contact that a message with these names is from.
-async fn whose(house: &House, id: &str, aliases: Vec<beadle_model::Alias>) -> i64 {
-    let event = house.said(message(id, sender(aliases), "hi")).await;
+async fn whose(env: &TestEnv, id: &str, aliases: Vec<beadle_model::Alias>) -> i64 {
+    let event = env.said(message(id, sender(aliases), "hi")).await;
     event.contact().unwrap().0
 }
 
 #[tokio::test]
 async fn a_person_is_found_by_any_name_and_new_names_are_added() {
-    let house = House::new();
+    let env = TestEnv::new();
     let phone = |number| alias(AliasKind::Phone, number);
-    assert_eq!(whose(&house, "a", vec![wa("31600000001")]).await, 1);
+    assert_eq!(whose(&env, "a", vec![wa("31600000001")]).await, 1);
     // The WhatsApp id in digits is a number as well.
-    assert_eq!(whose(&house, "b", vec![phone("31600000001")]).await, 1);
+    assert_eq!(whose(&env, "b", vec![phone("31600000001")]).await, 1);
     // A user id beside a known number; then alone, since the number is hidden.
-    assert_eq!(whose(&house, "c", vec![wa("31600000001"), user("NL.1")]).await, 1);
-    assert_eq!(whose(&house, "d", vec![user("NL.1")]).await, 1);
+    assert_eq!(whose(&env, "c", vec![wa("31600000001"), user("NL.1")]).await, 1);
+    assert_eq!(whose(&env, "d", vec![user("NL.1")]).await, 1);
     // A new number under a known user id, and then only the number.
-    assert_eq!(whose(&house, "e", vec![user("NL.1"), wa("31600000009")]).await, 1);
-    assert_eq!(whose(&house, "f", vec![wa("31600000009")]).await, 1);
+    assert_eq!(whose(&env, "e", vec![user("NL.1"), wa("31600000009")]).await, 1);
+    assert_eq!(whose(&env, "f", vec![wa("31600000009")]).await, 1);
     // Somebody without a number at all.
-    assert_eq!(whose(&house, "g", vec![user("NL.2")]).await, 2);
+    assert_eq!(whose(&env, "g", vec![user("NL.2")]).await, 2);
     // A WhatsApp id that is no number is not one.
-    assert_eq!(whose(&house, "h", vec![wa("abc")]).await, 3);
-    assert_eq!(contact(&house, 3).aliases, [wa("abc")]);
-    let names: Vec<String> = contact(&house, 1).aliases.into_iter().map(|alias| alias.value).collect();
+    assert_eq!(whose(&env, "h", vec![wa("abc")]).await, 3);
+    assert_eq!(contact(&env, 3).aliases, [wa("abc")]);
+    let names: Vec<String> = contact(&env, 1).aliases.into_iter().map(|alias| alias.value).collect();
     assert_eq!(names, ["31600000001", "31600000009", "31600000001", "31600000009", "NL.1"]);
-    assert!(contact(&house, 1).clashes.is_empty());
+    assert!(contact(&env, 1).conflicts.is_empty());
 }
 
 #[tokio::test]
 async fn nobody_is_merged_and_the_clash_is_noted() {
-    let house = House::new();
-    assert_eq!(whose(&house, "a", vec![wa("31600000001")]).await, 1);
-    assert_eq!(whose(&house, "b", vec![user("NL.2")]).await, 2);
+    let env = TestEnv::new();
+    assert_eq!(whose(&env, "a", vec![wa("31600000001")]).await, 1);
+    assert_eq!(whose(&env, "b", vec![user("NL.2")]).await, 2);
     // Names of two contacts: the user id decides.
     for id in ["c", "d"] {
-        assert_eq!(whose(&house, id, vec![wa("31600000001"), user("NL.2")]).await, 2);
+        assert_eq!(whose(&env, id, vec![wa("31600000001"), user("NL.2")]).await, 2);
     }
-    let clashes = contact(&house, 2).clashes;
-    assert_eq!(clashes.len(), 2, "the WhatsApp id and the number in it: {clashes:?}");
-    assert!(clashes.iter().all(|clash| (clash.holder, clash.claimed) == (ContactId(1), ContactId(2))));
-    assert_eq!(contact(&house, 1).clashes, clashes);
-    assert_eq!(whose(&house, "e", vec![wa("31600000001")]).await, 1);
+    let conflicts = contact(&env, 2).conflicts;
+    assert_eq!(conflicts.len(), 2, "the WhatsApp id and the number in it: {conflicts:?}");
+    assert!(conflicts.iter().all(|clash| (clash.holder, clash.claimant) == (ContactId(1), ContactId(2))));
+    assert_eq!(contact(&env, 1).conflicts, conflicts);
+    assert_eq!(whose(&env, "e", vec![wa("31600000001")]).await, 1);
 }
 
 #[tokio::test]
 async fn the_address_is_the_best_name_of_the_last_message() {
-    let house = House::new();
+    let env = TestEnv::new();
     let table = [
         ("a", vec![user("NL.1"), wa("31600000001")], wa("31600000001")),
         ("b", vec![user("NL.1")], user("NL.1")),
@@ -66,30 +66,31 @@ async fn the_address_is_the_best_name_of_the_last_message() {
         ("d", vec![alias(AliasKind::ParentUserId, "NL.ENT.1"), user("NL.1")], user("NL.1")),
     ];
     for (id, names, address) in table {
-        let event = house.said(message(id, sender(names), "hi")).await;
+        let event = env.said(message(id, sender(names), "hi")).await;
         assert_eq!(event.conversation.unwrap().address, Some(address), "{id}");
     }
 }
 
 #[tokio::test]
 async fn a_name_follows_the_platform_and_no_name_changes_nothing() {
-    let house = House::new();
+    let env = TestEnv::new();
     for (id, name, shown) in [("a", Some("Ana"), "Ana"), ("b", None, "Ana"), ("c", Some("Anna"), "Anna")] {
         let from = Sender { name: name.map(Into::into), ..sender(vec![wa("31600000001")]) };
-        let event = house.said(message(id, from, "hi")).await;
+        let event = env.said(message(id, from, "hi")).await;
         assert_eq!(event.conversation.unwrap().contact.name.as_deref(), Some(shown));
     }
-    let house = house.reopen();
-    assert_eq!(contact(&house, 1).contact.name.as_deref(), Some("Anna"));
+    let env = env.reopen();
+    assert_eq!(contact(&env, 1).contact.name.as_deref(), Some("Anna"));
 }
 
 #[tokio::test]
 async fn a_language_is_guessed_then_told_then_set_and_the_better_word_stands() {
-    let house = House::new();
+    let env = TestEnv::new();
     let speaks = async |id: &str, guess: Option<&str>, word: Option<Language>| {
         let from = Sender { language: guess.map(Into::into), ..sender(vec![wa("31600000001")]) };
-        let word = word.map(|language| SaidWord { word: Word::Join, language: Some(language), answer: None });
-        let event = house.said(NewEvent { word, ..message(id, from, "hi") }).await;
+        let keyword =
+            word.map(|language| KeywordMatch { keyword: Keyword::Join, language: Some(language), reply: None });
+        let event = env.said(NewEvent { keyword, ..message(id, from, "hi") }).await;
         event.conversation.unwrap().contact.language.clone()
     };
     assert_eq!(speaks("a", None, None).await, None);
@@ -97,39 +98,39 @@ async fn a_language_is_guessed_then_told_then_set_and_the_better_word_stands() {
     assert_eq!(speaks("c", Some("de"), None).await.as_deref(), Some("nl"), "a guess is made once");
     assert_eq!(speaks("d", Some("nl"), Some(Language::Et)).await.as_deref(), Some("et"));
     let edit = |language: &str| ContactEdit { language: Some(language.into()), timezone: None };
-    let set = house.store.edit_contact(ContactId(1), edit("pt-BR")).await.unwrap();
+    let set = env.store.edit_contact(ContactId(1), edit("pt-BR")).await.unwrap();
     assert_eq!((set.language.as_deref(), set.timezone.as_deref()), (Some("pt-BR"), Some("Europe/Amsterdam")));
     assert_eq!(speaks("e", Some("nl"), None).await.as_deref(), Some("pt-BR"));
-    house.store.edit_contact(ContactId(1), edit("pt-BR")).await.unwrap();
-    let news = kinds(&house.events()).into_iter().filter(|kind| *kind == "contact-changed").count();
+    env.store.edit_contact(ContactId(1), edit("pt-BR")).await.unwrap();
+    let news = kinds(&env.events()).into_iter().filter(|kind| *kind == "contact-changed").count();
     assert_eq!(news, 1, "what changes nothing is no news");
-    let nobody = house.store.edit_contact(ContactId(7), edit("nl")).await;
+    let nobody = env.store.edit_contact(ContactId(7), edit("nl")).await;
     assert!(matches!(nobody, Err(StoreError::NotFound { .. })), "{nobody:?}");
-    let house = house.reopen();
-    assert_eq!(contact(&house, 1).contact.language.as_deref(), Some("pt-BR"));
+    let env = env.reopen();
+    assert_eq!(contact(&env, 1).contact.language.as_deref(), Some("pt-BR"));
 }
 
 #[tokio::test]
 async fn an_event_that_came_before_changes_nothing() {
-    let house = House::new();
-    house.said(from("31600000001", "a")).await;
-    house.hand.advance_ms(HOUR);
+    let env = TestEnv::new();
+    env.said(from("31600000001", "a")).await;
+    env.manual.advance_ms(HOUR);
     let mut again = message("a", Sender { name: Some("Eve".into()), ..sender(vec![wa("31600000002")]) }, "hi");
-    again.happened_at = house.clock.now();
-    again.word = Some(SaidWord { word: Word::Stop, language: None, answer: Some(text("bye")) });
-    assert_eq!(house.append(vec![again]).await, Appended { duplicates: 1, ..Appended::default() });
+    again.happened_at = env.clock.now();
+    again.keyword = Some(KeywordMatch { keyword: Keyword::Stop, language: None, reply: Some(text("bye")) });
+    assert_eq!(env.append(vec![again]).await, Appended { duplicates: 1, ..Appended::default() });
     // The same in one batch, and for somebody known.
     let twice = vec![from("31600000001", "b"), from("31600000001", "b")];
-    let appended = house.append(twice).await;
+    let appended = env.append(twice).await;
     assert_eq!((appended.events, appended.duplicates), (1, 1));
-    assert_eq!(house.reader.contacts(None, 10).unwrap().len(), 1);
-    assert_eq!(contact(&house, 1).contact.opted_out_since, None);
-    assert_eq!(kinds(&house.events()), ["member-joined", "message", "message"]);
+    assert_eq!(env.reader.contacts(None, 10).unwrap().len(), 1);
+    assert_eq!(contact(&env, 1).contact.opted_out_since, None);
+    assert_eq!(kinds(&env.events()), ["member-joined", "message", "message"]);
 }
 
 #[tokio::test]
 async fn the_window_opens_from_the_platforms_time_and_never_goes_back() {
-    let house = House::new();
+    let env = TestEnv::new();
     let table = [
         ("a", -2 * HOUR, 22 * HOUR),
         ("b", -3 * HOUR, 22 * HOUR),
@@ -140,87 +141,87 @@ async fn the_window_opens_from_the_platforms_time_and_never_goes_back() {
     ];
     for (id, happened, until) in table {
         let event = NewEvent { happened_at: NOW.plus_ms(happened), ..from("31600000001", id) };
-        let event = house.said(event).await;
+        let event = env.said(event).await;
         assert_eq!(event.conversation.unwrap().window_until, Some(NOW.plus_ms(until)), "{id}");
     }
     let mut silent = from("31600000002", "f");
     silent.opens_window = false;
-    assert_eq!(house.said(silent).await.conversation.unwrap().window_until, None);
+    assert_eq!(env.said(silent).await.conversation.unwrap().window_until, None);
 }
 
 #[tokio::test]
 async fn words_change_membership_and_are_answered_once() {
-    let house = House::new();
+    let env = TestEnv::new();
     // Said by somebody known: the events after the word's own, and whether it is answered.
-    house.said(from("31600000001", "hello")).await;
+    env.said(from("31600000001", "hello")).await;
     let joined = |reason: &str, again| EventBody::MemberJoined { reason: reason.into(), again };
     let left = |reason: &str| EventBody::MemberLeft { reason: reason.into() };
     let table = [
-        ("1", Word::Stop, Some(left("stop")), true),
-        ("2", Word::Stop, None, false),
-        ("3", Word::Start, Some(joined("start", true)), true),
-        ("4", Word::Start, None, false),
-        ("5", Word::Leave, Some(left("leave")), true),
-        ("6", Word::Join, Some(joined("join", true)), true),
+        ("1", Keyword::Stop, Some(left("stop")), true),
+        ("2", Keyword::Stop, None, false),
+        ("3", Keyword::Start, Some(joined("start", true)), true),
+        ("4", Keyword::Start, None, false),
+        ("5", Keyword::Leave, Some(left("leave")), true),
+        ("6", Keyword::Join, Some(joined("join", true)), true),
     ];
     for (id, said, after, answered) in table {
-        let before = house.events().len();
-        let appended = house.append(vec![word("31600000001", id, said)]).await;
-        let events = house.events();
+        let before = env.events().len();
+        let appended = env.append(vec![keyword("31600000001", id, said)]).await;
+        let events = env.events();
         let bodies: Vec<_> = events[before..].iter().map(|event| event.body.clone()).collect();
         assert!(matches!(bodies[0], EventBody::Message { .. }), "{said:?}");
         assert_eq!(bodies.get(1), after.as_ref(), "{said:?}");
         assert_eq!(appended.queued.len(), usize::from(answered), "{said:?}");
         for row in appended.queued {
             assert_eq!((row.event, row.state, row.reply), (Some(events[before].id), SendState::Queued, true));
-            assert_eq!(house.reader.outbox_due(NOW, 100).unwrap().last(), Some(&row));
+            assert_eq!(env.reader.outbox_due(NOW, 100).unwrap().last(), Some(&row));
         }
     }
 }
 
 #[tokio::test]
 async fn a_first_message_that_is_a_word_does_not_join_by_itself() {
-    let house = House::new();
-    let appended = house.append(vec![word("31600000001", "a", Word::Stop)]).await;
+    let env = TestEnv::new();
+    let appended = env.append(vec![keyword("31600000001", "a", Keyword::Stop)]).await;
     assert_eq!((appended.events, appended.queued.len()), (1, 1));
     // Who said no is not made a member by writing, only by asking for it.
-    house.append(vec![from("31600000001", "b")]).await;
-    house.append(vec![word("31600000001", "c", Word::Start)]).await;
-    house.append(vec![word("31600000002", "d", Word::Join)]).await;
-    let events = house.events();
+    env.append(vec![from("31600000001", "b")]).await;
+    env.append(vec![keyword("31600000001", "c", Keyword::Start)]).await;
+    env.append(vec![keyword("31600000002", "d", Keyword::Join)]).await;
+    let events = env.events();
     assert_eq!(kinds(&events), ["message", "message", "message", "member-joined", "message", "member-joined"]);
     assert_eq!(events[3].body, EventBody::MemberJoined { reason: "start".into(), again: false });
     // The view of a word's own event is how things are after it.
-    let fed = drain(&mut house.store.feed().unwrap(), 100).await;
+    let fed = drain(&mut env.store.feed().unwrap(), 100).await;
     assert_eq!(fed[0].event.conversation.as_ref().unwrap().contact.opted_out_since, Some(NOW));
     assert_eq!(fed[2].event.conversation.as_ref().unwrap().contact.opted_out_since, None);
 }
 
 #[tokio::test]
 async fn groups_have_one_conversation_and_many_writers() {
-    let house = House::new();
+    let env = TestEnv::new();
     let in_group = |number| Sender { group: Some("g1".into()), ..sender(vec![wa(number)]) };
-    let first = house.said(message("a", in_group("31600000001"), "hi")).await;
-    let second = house.said(message("b", in_group("31600000002"), "ho")).await;
+    let first = env.said(message("a", in_group("31600000001"), "hi")).await;
+    let second = env.said(message("b", in_group("31600000002"), "ho")).await;
     let (first, second) = (first.conversation.unwrap(), second.conversation.unwrap());
     assert_eq!((first.id, first.group.as_deref()), (second.id, Some("g1")));
     assert_ne!(first.contact.id, second.contact.id);
-    assert_eq!(house.reader.conversation(first.id).unwrap().unwrap().contact.id, second.contact.id);
-    let alone = house.said(from("31600000001", "c")).await.conversation.unwrap();
+    assert_eq!(env.reader.conversation(first.id).unwrap().unwrap().contact.id, second.contact.id);
+    let alone = env.said(from("31600000001", "c")).await.conversation.unwrap();
     assert_ne!(alone.id, first.id);
-    assert_eq!(house.reader.conversation_with(alone.contact.id, None).unwrap().unwrap().id, alone.id);
+    assert_eq!(env.reader.conversation_with(alone.contact.id, None).unwrap().unwrap().id, alone.id);
     // Nobody joins by writing in a group; the platform says who is in it.
-    assert_eq!(kinds(&house.events()), ["message", "message", "member-joined", "message"]);
+    assert_eq!(kinds(&env.events()), ["message", "message", "member-joined", "message"]);
 }
 
 #[tokio::test]
 async fn a_contact_is_written_to_where_they_wrote_last() {
-    let house = House::new();
+    let env = TestEnv::new();
     for (id, channel, ago) in [("a", "shop", 0), ("b", "club", -HOUR)] {
         let from = Sender { channel: channel.into(), ..sender(vec![wa("31600000001")]) };
-        house.append(vec![NewEvent { happened_at: NOW.plus_ms(ago), ..message(id, from, "hi") }]).await;
+        env.append(vec![NewEvent { happened_at: NOW.plus_ms(ago), ..message(id, from, "hi") }]).await;
     }
-    let with = |channel| house.reader.conversation_with(ContactId(1), channel).unwrap().map(|view| view.channel);
+    let with = |channel| env.reader.conversation_with(ContactId(1), channel).unwrap().map(|view| view.channel);
     assert_eq!(with(None).as_deref(), Some("shop"));
     assert_eq!(with(Some("club")).as_deref(), Some("club"));
     assert_eq!(with(Some("elsewhere")), None);
@@ -228,40 +229,40 @@ async fn a_contact_is_written_to_where_they_wrote_last() {
 
 #[tokio::test]
 async fn an_event_for_a_conversation_that_is_not_there_fails_alone() {
-    let house = House::new();
-    let lost = NewEvent { place: Place::Conversation(beadle_model::ConversationId(9)), ..from("1", "x") };
+    let env = TestEnv::new();
+    let lost = NewEvent { placement: Placement::Conversation(beadle_model::ConversationId(9)), ..from("1", "x") };
     let batch = Batch { events: vec![from("31600000001", "a"), lost], ..Batch::default() };
-    let error = house.store.append(batch).await.unwrap_err();
+    let error = env.store.append(batch).await.unwrap_err();
     assert_eq!(error.to_string(), "there is no conversation cnv_9");
-    assert!(house.events().is_empty() && house.reader.contacts(None, 10).unwrap().is_empty());
-    let nowhere = NewEvent { place: Place::Nowhere, ..from("1", "y") };
-    assert_eq!(house.said(nowhere).await.conversation, None);
-    assert_eq!(house.said(from("31600000001", "a")).await.id.0, 3, "ids have no gaps");
+    assert!(env.events().is_empty() && env.reader.contacts(None, 10).unwrap().is_empty());
+    let nowhere = NewEvent { placement: Placement::Nowhere, ..from("1", "y") };
+    assert_eq!(env.said(nowhere).await.conversation, None);
+    assert_eq!(env.said(from("31600000001", "a")).await.id.0, 3, "ids have no gaps");
 }
 
 #[tokio::test]
 async fn names_that_name_nobody_find_nobody() {
-    let house = House::new();
+    let env = TestEnv::new();
     let nobody = message("a", sender(vec![wa(""), user("")]), "hi");
-    let event = house.said(nobody).await;
-    assert_eq!((event.conversation, house.reader.contacts(None, 9).unwrap().len()), (None, 0));
-    house.said(message("b", sender(vec![wa(""), user("NL.1")]), "hi")).await;
-    assert_eq!(contact(&house, 1).aliases, [user("NL.1")]);
+    let event = env.said(nobody).await;
+    assert_eq!((event.conversation, env.reader.contacts(None, 9).unwrap().len()), (None, 0));
+    env.said(message("b", sender(vec![wa(""), user("NL.1")]), "hi")).await;
+    assert_eq!(contact(&env, 1).aliases, [user("NL.1")]);
 }
 
 #[tokio::test]
 async fn what_is_not_at_hand_is_read_again() {
     // A cache that holds hardly anybody.
-    let house = House::with(|config| config.cached_people = 0);
+    let env = TestEnv::with(|config| config.cached_people = 0);
     for round in 0..3 {
         let numbers = 0..400;
         let events = numbers.map(|n| from(&format!("316{n:08}"), &format!("{round} {n}"))).collect();
-        assert_eq!(house.append(events).await.duplicates, 0);
+        assert_eq!(env.append(events).await.duplicates, 0);
     }
-    assert_eq!(house.reader.contacts(None, 1000).unwrap().len(), 400);
-    assert_eq!(house.reader.contacts(Some(ContactId(398)), 1000).unwrap().len(), 2);
-    assert_eq!(number(&house, "SELECT count(*) FROM conversations"), 400);
-    assert_eq!(number(&house, "SELECT count(*) FROM events"), 4 * 400);
-    let behind = house.reader.contact(ContactId(1)).unwrap().unwrap();
+    assert_eq!(env.reader.contacts(None, 1000).unwrap().len(), 400);
+    assert_eq!(env.reader.contacts(Some(ContactId(398)), 1000).unwrap().len(), 2);
+    assert_eq!(number(&env, "SELECT count(*) FROM conversations"), 400);
+    assert_eq!(number(&env, "SELECT count(*) FROM events"), 4 * 400);
+    let behind = env.reader.contact(ContactId(1)).unwrap().unwrap();
     assert_eq!((behind.created_at, behind.member_since), (NOW, Some(Timestamp(NOW.0))));
 }

@@ -1,32 +1,32 @@
 //! What the platform tells besides messages: other spellings of a number, wishes about marketing, prices, members of groups
 //! that got a message, and files.
 
-use crate::house::*;
+use crate::env::*;
 use beadle_model::event::Pricing;
 use beadle_model::{Alias, Content, EventBody, PluginNo, Timestamp, content::Media};
 use beadle_store::step::*;
-use beadle_store::{Fetched, MediaState, Retention};
+use beadle_store::{FetchOutcome, MediaState, Retention};
 
-async fn whose(house: &House, id: &str, aliases: Vec<Alias>) -> i64 {
-    house.said(message(id, sender(aliases), "hi")).await.contact().unwrap().0
+async fn whose(env: &TestEnv, id: &str, aliases: Vec<Alias>) -> i64 {
+    env.said(message(id, sender(aliases), "hi")).await.contact().unwrap().0
 }
 
 #[tokio::test]
 async fn a_number_with_two_spellings_is_one_person_and_both_are_kept() {
-    let house = House::new();
+    let env = TestEnv::new();
     for (n, (one, other)) in
         [("5511987654321", "551187654321"), ("525512345678", "5215512345678"), ("5491123456789", "541123456789")]
             .into_iter()
             .enumerate()
     {
         let person = i64::try_from(n).unwrap() + 1;
-        assert_eq!(whose(&house, &format!("a{n}"), vec![wa(one)]).await, person);
-        assert_eq!(whose(&house, &format!("b{n}"), vec![wa(other)]).await, person);
-        assert_eq!(house.reader.contact_by_alias(&wa(other)).unwrap().unwrap().0, person);
+        assert_eq!(whose(&env, &format!("a{n}"), vec![wa(one)]).await, person);
+        assert_eq!(whose(&env, &format!("b{n}"), vec![wa(other)]).await, person);
+        assert_eq!(env.reader.contact_by_alias(&wa(other)).unwrap().unwrap().0, person);
     }
     // A landline is nobody's mobile.
-    assert_eq!(whose(&house, "c", vec![wa("551133334444")]).await, 4);
-    assert_eq!(whose(&house, "d", vec![wa("5511933334444")]).await, 5);
+    assert_eq!(whose(&env, "c", vec![wa("551133334444")]).await, 4);
+    assert_eq!(whose(&env, "d", vec![wa("5511933334444")]).await, 5);
 }
 
 fn preference(id: &str, change: &str) -> NewEvent {
@@ -36,29 +36,30 @@ fn preference(id: &str, change: &str) -> NewEvent {
 
 #[tokio::test]
 async fn who_stops_marketing_is_known_until_they_resume() {
-    let house = House::new();
+    let env = TestEnv::new();
     for (id, change, stopped) in
         [("a", "marketing-stopped", true), ("b", "identity-changed", true), ("c", "marketing-resumed", false)]
     {
-        let event = house.said(preference(id, change)).await;
-        let contact = house.reader.contact(event.contact().unwrap()).unwrap().unwrap();
+        let event = env.said(preference(id, change)).await;
+        let contact = env.reader.contact(event.contact().unwrap()).unwrap().unwrap();
         assert_eq!(contact.marketing_stopped_since.is_some(), stopped, "{change}");
         assert_eq!(contact.member_since, None, "who did not write joins nothing");
     }
-    assert_eq!(house.reopen().reader.contacts(None, 9).unwrap().len(), 1);
+    assert_eq!(env.reopen().reader.contacts(None, 9).unwrap().len(), 1);
 }
 
 #[tokio::test]
 async fn contacts_are_news_only_where_somebody_listens() {
-    let house = House::new();
+    let env = TestEnv::new();
     let named = |id: &str, number: &str, name: &str| NewEvent {
-        place: Place::Sender(Sender { name: Some(name.into()), ..sender(vec![wa(number)]) }),
+        placement: Placement::Sender(Sender { name: Some(name.into()), ..sender(vec![wa(number)]) }),
         ..from(number, id)
     };
-    let news = async |event: NewEvent, contact_news: bool| {
-        let before = house.events().len();
-        house.store.append(Batch { events: vec![event], contact_news, ..Batch::default() }).await.unwrap();
-        let changes = house.events().split_off(before).into_iter().filter_map(|event| match event.body {
+    let news = async |event: NewEvent, contact_changed: bool| {
+        let interest = Interest { contact_changed, ..Interest::default() };
+        let before = env.events().len();
+        env.store.append(Batch { events: vec![event], interest, ..Batch::default() }).await.unwrap();
+        let changes = env.events().split_off(before).into_iter().filter_map(|event| match event.body {
             EventBody::ContactChanged { change, .. } => Some(change),
             _ => None,
         });
@@ -71,25 +72,25 @@ async fn contacts_are_news_only_where_somebody_listens() {
     assert_eq!(news(named("e", "31600000002", "Bo"), true).await, ["created"]);
 }
 
-async fn a_sent_message(house: &House, group: Option<&str>) -> beadle_model::MessageId {
+async fn a_sent_message(env: &TestEnv, group: Option<&str>) -> beadle_model::MessageId {
     let sender = Sender { group: group.map(str::to_owned), ..sender(vec![wa("31600000001")]) };
-    let event = house.said(message("m", sender, "hi")).await;
-    let sent = house.send(&event, PluginNo(1), SendState::Sending).await;
-    house.settle(sent, Outcome::Accepted(Some(format!("wamid.{}", sent.0)))).await;
+    let event = env.said(message("m", sender, "hi")).await;
+    let sent = env.send(&event, PluginNo(1), SendState::Sending).await;
+    env.settle(sent, SendOutcome::Accepted(Some(format!("wamid.{}", sent.0)))).await;
     sent
 }
 
 #[tokio::test]
 async fn the_first_price_stands_and_its_listener_is_told_each() {
-    let house = House::new();
-    let message = a_sent_message(&house, None).await;
+    let env = TestEnv::new();
+    let message = a_sent_message(&env, None).await;
     let priced = |status: &str, category: &str| {
         let pricing = Pricing { category: category.into(), ..Pricing::default() };
         Receipt { pricing: Some(pricing), ..receipt(message, status, NOW) }
     };
-    house.receipts(vec![receipt(message, "sent", NOW)], vec![PluginNo(1)]).await;
-    house.receipts(vec![priced("delivered", "service"), priced("read", "utility")], vec![PluginNo(1)]).await;
-    let categories: Vec<_> = house
+    env.receipts(vec![receipt(message, "sent", NOW)], vec![PluginNo(1)]).await;
+    env.receipts(vec![priced("delivered", "service"), priced("read", "utility")], vec![PluginNo(1)]).await;
+    let categories: Vec<_> = env
         .events()
         .into_iter()
         .filter_map(|event| match event.body {
@@ -98,21 +99,21 @@ async fn the_first_price_stands_and_its_listener_is_told_each() {
         })
         .collect();
     assert_eq!(categories, [None, Some("service".to_owned()), Some("utility".to_owned())]);
-    assert_eq!(number(&house, "SELECT pricing LIKE '%service%' FROM outbox"), 1);
+    assert_eq!(number(&env, "SELECT pricing LIKE '%service%' FROM outbox"), 1);
 }
 
 #[tokio::test]
 async fn in_a_group_each_member_is_told_of_once_and_goes_forward() {
-    let house = House::new();
-    let message = a_sent_message(&house, Some("Y2FwaQZD")).await;
+    let env = TestEnv::new();
+    let message = a_sent_message(&env, Some("Y2FwaQZD")).await;
     let of = |status: &str, member: &str| Receipt { participant: vec![wa(member)], ..receipt(message, status, NOW) };
-    let told = async |receipts: Vec<Receipt>| house.receipts(receipts, vec![PluginNo(1)]).await.events;
+    let told = async |receipts: Vec<Receipt>| env.receipts(receipts, vec![PluginNo(1)]).await.events;
     assert_eq!(told(vec![receipt(message, "sent", NOW)]).await, 1);
     assert_eq!(told(vec![of("delivered", "31600000001"), of("delivered", "31600000002")]).await, 2);
     assert_eq!(told(vec![of("read", "31600000002"), of("delivered", "31600000002")]).await, 1);
     assert_eq!(told(vec![of("read", "31600000001")]).await, 1, "the message was read; by them it was not");
     assert_eq!(told(vec![of("read", "31600000001")]).await, 0);
-    let members: std::collections::BTreeSet<_> = house
+    let members: std::collections::BTreeSet<_> = env
         .events()
         .into_iter()
         .filter_map(|event| match event.body {
@@ -121,16 +122,16 @@ async fn in_a_group_each_member_is_told_of_once_and_goes_forward() {
         })
         .collect();
     assert_eq!(members.len(), 3, "nobody for `sent`, and the two");
-    assert_eq!(number(&house, "SELECT count(*) FROM group_receipts WHERE receipt = 4"), 2);
+    assert_eq!(number(&env, "SELECT count(*) FROM group_receipts WHERE receipt = 4"), 2);
 }
 
 #[tokio::test]
 async fn a_receipt_tells_ids_of_whom_we_wrote_to() {
-    let house = House::new();
-    let message = a_sent_message(&house, None).await;
+    let env = TestEnv::new();
+    let message = a_sent_message(&env, None).await;
     let told = Receipt { recipient: vec![user("NL.7")], ..receipt(message, "delivered", NOW) };
-    house.receipts(vec![told], vec![]).await;
-    assert_eq!(whose(&house, "later", vec![user("NL.7")]).await, 1);
+    env.receipts(vec![told], vec![]).await;
+    assert_eq!(whose(&env, "later", vec![user("NL.7")]).await, 1);
 }
 
 fn picture(id: &str) -> NewEvent {
@@ -144,56 +145,56 @@ fn picture(id: &str) -> NewEvent {
 
 #[tokio::test]
 async fn a_file_has_a_handle_that_outlives_a_crash_and_goes_with_time() {
-    let house = House::new();
-    let event = house.said(picture("a")).await;
+    let env = TestEnv::new();
+    let event = env.said(picture("a")).await;
     let EventBody::Message { content, .. } = &event.body else { panic!() };
     let id = content.media().unwrap().handle.unwrap();
-    let house = house.reopen();
-    let (coming, next) = house.reader.media_coming(house.clock.now(), 10).unwrap();
+    let env = env.reopen();
+    let (coming, next) = env.reader.media_pending(env.clock.now(), 10).unwrap();
     assert_eq!((coming.len(), coming[0].id, next), (1, id, None));
-    let later = house.clock.now().plus_ms(HOUR);
-    house.store.settle_media(id, Fetched::Later(later, "busy".into())).await.unwrap();
-    assert_eq!(house.reader.media_coming(house.clock.now(), 10).unwrap(), (vec![], Some(later)));
-    house.store.files().write(id, b"bytes").unwrap();
-    house.store.settle_media(id, Fetched::Here(5)).await.unwrap();
-    let row = house.reader.media(id).unwrap().unwrap();
-    assert_eq!((row.state, row.bytes, row.attempts), (MediaState::Here, Some(5), 2));
+    let later = env.clock.now().plus_ms(HOUR);
+    env.store.settle_media(id, FetchOutcome::Later(later, "busy".into())).await.unwrap();
+    assert_eq!(env.reader.media_pending(env.clock.now(), 10).unwrap(), (vec![], Some(later)));
+    env.store.files().write(id, b"bytes").unwrap();
+    env.store.settle_media(id, FetchOutcome::Stored(5)).await.unwrap();
+    let row = env.reader.media(id).unwrap().unwrap();
+    assert_eq!((row.state, row.bytes, row.attempts), (MediaState::Stored, Some(5), 2));
     // A handle is never given twice, also not after what had it is gone.
     let policy = Retention { media_ms: DAY, ..Retention::default() };
-    house.hand.advance_ms(DAY + 1);
-    assert_eq!(house.store.retain(policy, house.clock.now()).await.unwrap().media, 1);
-    assert!(house.reader.media(id).unwrap().is_none());
-    assert!(!house.store.files().path(id).exists());
-    assert!(house.reopen().store.files().reserve() > id);
+    env.manual.advance_ms(DAY + 1);
+    assert_eq!(env.store.retain(policy, env.clock.now()).await.unwrap().media, 1);
+    assert!(env.reader.media(id).unwrap().is_none());
+    assert!(!env.store.files().path(id).exists());
+    assert!(env.reopen().store.files().reserve() > id);
 }
 
 #[tokio::test]
 async fn above_the_most_the_oldest_files_go() {
-    let house = House::new();
+    let env = TestEnv::new();
     let mut ids = Vec::new();
     for name in ["a", "b", "c"] {
-        let event = house.said(picture(name)).await;
+        let event = env.said(picture(name)).await;
         let EventBody::Message { content, .. } = &event.body else { panic!() };
         let id = content.media().unwrap().handle.unwrap();
-        house.store.settle_media(id, Fetched::Here(100)).await.unwrap();
+        env.store.settle_media(id, FetchOutcome::Stored(100)).await.unwrap();
         ids.push(id);
     }
     let policy = Retention { media_bytes: 150, ..Retention::default() };
-    assert_eq!(house.store.retain(policy, house.clock.now()).await.unwrap().media, 2);
-    assert_eq!(house.reader.media_total().unwrap(), (1, 100));
-    assert!(house.reader.media(ids[2]).unwrap().is_some());
+    assert_eq!(env.store.retain(policy, env.clock.now()).await.unwrap().media, 2);
+    assert_eq!(env.reader.media_total().unwrap(), (1, 100));
+    assert!(env.reader.media(ids[2]).unwrap().is_some());
 }
 
 #[tokio::test]
 async fn an_upload_is_used_until_it_expires_and_may_be_forgotten() {
-    let house = House::new();
-    let event = house.said(picture("a")).await;
+    let env = TestEnv::new();
+    let event = env.said(picture("a")).await;
     let EventBody::Message { content, .. } = &event.body else { panic!() };
     let id = content.media().unwrap().handle.unwrap();
     let expires = NOW.plus_ms(DAY);
-    house.store.note_upload(id, "shop", Some(("77".into(), expires))).await.unwrap();
-    let at = |at: Timestamp, channel: &str| house.reader.uploaded(id, channel, at).unwrap();
+    env.store.note_upload(id, "shop", Some(("77".into(), expires))).await.unwrap();
+    let at = |at: Timestamp, channel: &str| env.reader.uploaded(id, channel, at).unwrap();
     assert_eq!((at(NOW, "shop").as_deref(), at(expires, "shop"), at(NOW, "other")), (Some("77"), None, None));
-    house.store.note_upload(id, "shop", None).await.unwrap();
+    env.store.note_upload(id, "shop", None).await.unwrap();
     assert_eq!(at(NOW, "shop"), None);
 }

@@ -1,6 +1,6 @@
 //! Receipts: in any order, more than once, before the answer or after it.
 
-use crate::house::*;
+use crate::env::*;
 use beadle_model::{EventBody, MessageId, PluginNo};
 use beadle_store::step::*;
 use proptest::prelude::*;
@@ -11,9 +11,9 @@ fn rank(status: &str) -> u8 {
     RANKS.iter().find(|(name, _)| *name == status).unwrap().1
 }
 
-async fn a_message(house: &House, state: SendState) -> MessageId {
-    let event = house.said(from("31600000001", "wamid.in")).await;
-    house.send(&event, PluginNo(1), state).await
+async fn a_message(env: &TestEnv, state: SendState) -> MessageId {
+    let event = env.said(from("31600000001", "wamid.in")).await;
+    env.send(&event, PluginNo(1), state).await
 }
 
 proptest! {
@@ -25,17 +25,17 @@ proptest! {
     ) {
         let runtime = tokio::runtime::Runtime::new().unwrap();
         runtime.block_on(async {
-            let house = House::new();
-            let message = a_message(&house, SendState::Sending).await;
+            let env = TestEnv::new();
+            let message = a_message(&env, SendState::Sending).await;
             let mut at = NOW;
             for (n, status) in statuses.iter().enumerate() {
                 if n == answer_at {
-                    house.settle(message, Outcome::Accepted(Some(format!("wamid.{}", message.0)))).await;
+                    env.settle(message, SendOutcome::Accepted(Some(format!("wamid.{}", message.0)))).await;
                 }
                 at = at.plus_ms(1);
-                house.receipts(vec![receipt(message, status, at)], vec![PluginNo(1)]).await;
+                env.receipts(vec![receipt(message, status, at)], vec![PluginNo(1)]).await;
             }
-            let shown = house.reader.message_shown(message).unwrap().unwrap();
+            let shown = env.reader.message_details(message).unwrap().unwrap();
             let arrived = statuses.iter().any(|status| rank(status) > 2);
             let failed = !arrived && statuses.contains(&"failed");
             assert_eq!(shown.row.state, if failed { SendState::Failed } else { SendState::Accepted }, "{statuses:?}");
@@ -48,7 +48,7 @@ proptest! {
             }
             // Its plugin heard of each step forward, and of nothing else.
             let mut told = vec![];
-            for event in house.events() {
+            for event in env.events() {
                 if let EventBody::MessageStatus { status, .. } = event.body {
                     told.push(rank(&status));
                 }
@@ -61,83 +61,83 @@ proptest! {
 
 #[tokio::test]
 async fn a_receipt_ends_the_doubt() {
-    let house = House::new();
-    let event = house.said(from("31600000001", "wamid.in")).await;
-    let unknown = || Outcome::Dead(problem("outcome-unknown"));
-    let later = Outcome::Later { due_at: NOW, counted: true, maybe_twice: true };
+    let env = TestEnv::new();
+    let event = env.said(from("31600000001", "wamid.in")).await;
+    let unknown = || SendOutcome::Dead(problem("outcome-unknown"));
+    let later = SendOutcome::Later { due_at: NOW, counted: true, maybe_twice: true };
     // Where the row stood, the receipt, where it stands then.
     let table = [
         (None, "sent", SendState::Accepted, 1),
         (None, "failed", SendState::Failed, 1),
         (Some(unknown()), "delivered", SendState::Accepted, 1),
         (Some(unknown()), "failed", SendState::Failed, 1),
-        (Some(Outcome::Dead(problem("given-up"))), "sent", SendState::Dead, 0),
+        (Some(SendOutcome::Dead(problem("given-up"))), "sent", SendState::Dead, 0),
         (Some(later.clone()), "sent", SendState::Accepted, 1),
         (Some(later), "failed", SendState::Queued, 0),
-        (Some(Outcome::Dropped), "sent", SendState::Dropped, 0),
-        (Some(Outcome::Failed(problem("131026"))), "sent", SendState::Failed, 0),
-        (Some(Outcome::Failed(problem("131026"))), "read", SendState::Accepted, 1),
-        (Some(Outcome::Accepted(None)), "failed", SendState::Failed, 1),
+        (Some(SendOutcome::Dropped), "sent", SendState::Dropped, 0),
+        (Some(SendOutcome::Failed(problem("131026"))), "sent", SendState::Failed, 0),
+        (Some(SendOutcome::Failed(problem("131026"))), "read", SendState::Accepted, 1),
+        (Some(SendOutcome::Accepted(None)), "failed", SendState::Failed, 1),
     ];
     for (outcome, status, state, received) in table {
         let case = format!("{outcome:?} {status}");
-        let message = house.send(&event, PluginNo(1), SendState::Sending).await;
+        let message = env.send(&event, PluginNo(1), SendState::Sending).await;
         if let Some(outcome) = outcome {
-            house.settle(message, outcome).await;
+            env.settle(message, outcome).await;
         }
-        let appended = house.receipt(message, status).await;
-        assert_eq!((house.state_of(message), appended.received.len()), (state, received), "{case}");
-        assert_eq!(house.receipt(message, status).await.received, [], "{case}, again");
-        let has_letter = house.reader.dead_shown(beadle_store::DeadRef::Message(message)).unwrap().is_some();
+        let appended = env.receipt(message, status).await;
+        assert_eq!((env.state_of(message), appended.received.len()), (state, received), "{case}");
+        assert_eq!(env.receipt(message, status).await.received, [], "{case}, again");
+        let has_letter = env.reader.dead_letter(beadle_store::DeadLetterRef::Message(message)).unwrap().is_some();
         assert_eq!(has_letter, state == SendState::Dead, "{case}");
     }
-    assert!(house.reader.outbox_sending().unwrap().is_empty());
+    assert!(env.reader.outbox_sending().unwrap().is_empty());
 }
 
 #[tokio::test]
 async fn what_a_receipt_showed_no_late_answer_takes_back() {
-    let house = House::new();
-    let event = house.said(from("31600000001", "wamid.in")).await;
+    let env = TestEnv::new();
+    let event = env.said(from("31600000001", "wamid.in")).await;
     let late = [
-        Outcome::Failed(problem("500")),
-        Outcome::Dead(problem("outcome-unknown")),
-        Outcome::Later { due_at: NOW, counted: true, maybe_twice: true },
-        Outcome::Dropped,
-        Outcome::Accepted(Some("wamid.other".into())),
+        SendOutcome::Failed(problem("500")),
+        SendOutcome::Dead(problem("outcome-unknown")),
+        SendOutcome::Later { due_at: NOW, counted: true, maybe_twice: true },
+        SendOutcome::Dropped,
+        SendOutcome::Accepted(Some("wamid.other".into())),
     ];
     for outcome in late {
-        let message = house.send(&event, PluginNo(1), SendState::Sending).await;
-        house.receipt(message, "delivered").await;
-        house.settle(message, outcome).await;
-        let shown = house.reader.message_shown(message).unwrap().unwrap();
+        let message = env.send(&event, PluginNo(1), SendState::Sending).await;
+        env.receipt(message, "delivered").await;
+        env.settle(message, outcome).await;
+        let shown = env.reader.message_details(message).unwrap().unwrap();
         assert_eq!(shown.row.state, SendState::Accepted);
         assert_eq!(shown.platform, Some(format!("wamid.{}", message.0)));
     }
-    assert_eq!(house.reader.counts().unwrap().dead, 0);
+    assert_eq!(env.reader.counts().unwrap().dead, 0);
 }
 
 #[tokio::test]
 async fn receipts_find_their_message_by_either_id_or_are_strangers() {
-    let house = House::new();
-    let message = a_message(&house, SendState::Sending).await;
+    let env = TestEnv::new();
+    let message = a_message(&env, SendState::Sending).await;
     let by_platform = |status: &str| Receipt {
         message: ReceiptFor::Platform(format!("wamid.{}", message.0)),
         ..receipt(message, status, NOW)
     };
-    assert_eq!(house.receipts(vec![by_platform("sent")], vec![]).await.strangers, 1, "no answer came yet");
-    house.settle(message, Outcome::Accepted(Some(format!("wamid.{}", message.0)))).await;
-    assert_eq!(house.receipts(vec![by_platform("read")], vec![]).await.strangers, 0);
-    assert!(house.reader.message_shown(message).unwrap().unwrap().read_at.is_some());
-    assert_eq!(house.receipt(MessageId(999), "sent").await.strangers, 1);
+    assert_eq!(env.receipts(vec![by_platform("sent")], vec![]).await.unknown_receipts, 1, "no answer came yet");
+    env.settle(message, SendOutcome::Accepted(Some(format!("wamid.{}", message.0)))).await;
+    assert_eq!(env.receipts(vec![by_platform("read")], vec![]).await.unknown_receipts, 0);
+    assert!(env.reader.message_details(message).unwrap().unwrap().read_at.is_some());
+    assert_eq!(env.receipt(MessageId(999), "sent").await.unknown_receipts, 1);
 }
 
 #[tokio::test]
 async fn only_those_who_listen_are_told() {
-    let house = House::new();
-    let message = a_message(&house, SendState::Sending).await;
-    assert_eq!(house.receipts(vec![receipt(message, "sent", NOW)], vec![PluginNo(2)]).await.events, 0);
-    assert_eq!(house.receipts(vec![receipt(message, "read", NOW)], vec![PluginNo(1)]).await.events, 1);
-    let event = house.events().pop().unwrap();
+    let env = TestEnv::new();
+    let message = a_message(&env, SendState::Sending).await;
+    assert_eq!(env.receipts(vec![receipt(message, "sent", NOW)], vec![PluginNo(2)]).await.events, 0);
+    assert_eq!(env.receipts(vec![receipt(message, "read", NOW)], vec![PluginNo(1)]).await.events, 1);
+    let event = env.events().pop().unwrap();
     let EventBody::MessageStatus { plugin, message: about, platform, status, problem, .. } = event.body else {
         panic!()
     };
@@ -148,11 +148,11 @@ async fn only_those_who_listen_are_told() {
 
 #[tokio::test]
 async fn a_status_of_next_year_is_told_once_and_proves_that_it_arrived() {
-    let house = House::new();
-    let message = a_message(&house, SendState::Sending).await;
+    let env = TestEnv::new();
+    let message = a_message(&env, SendState::Sending).await;
     for events in [1, 0] {
-        let appended = house.receipts(vec![receipt(message, "framed", NOW)], vec![PluginNo(1)]).await;
+        let appended = env.receipts(vec![receipt(message, "framed", NOW)], vec![PluginNo(1)]).await;
         assert_eq!(appended.events, events);
     }
-    assert_eq!(house.state_of(message), SendState::Accepted);
+    assert_eq!(env.state_of(message), SendState::Accepted);
 }

@@ -1,15 +1,15 @@
 //! Retention: what is old and through goes, slice by slice; nothing else does.
 
-use crate::house::*;
+use crate::env::*;
 use beadle_model::{EventId, PluginNo};
 use beadle_store::step::*;
-use beadle_store::{Retained, Retention};
+use beadle_store::{Retention, RetentionReport};
 
 /// All slices of one pass.
-async fn pass(house: &House, policy: Retention) -> Retained {
-    let mut all = Retained::default();
+async fn pass(env: &TestEnv, policy: Retention) -> RetentionReport {
+    let mut all = RetentionReport::default();
     loop {
-        let slice = house.store.retain(policy, house.clock.now()).await.unwrap();
+        let slice = env.store.retain(policy, env.clock.now()).await.unwrap();
         all.events += slice.events;
         all.outbox += slice.outbox;
         all.dead += slice.dead;
@@ -21,67 +21,68 @@ async fn pass(house: &House, policy: Retention) -> Retained {
 
 #[tokio::test]
 async fn only_what_is_old_and_through_goes() {
-    let house = House::new();
+    let env = TestEnv::new();
     let mut events = vec![];
     for n in 0..1200 {
-        events.push(NewEvent { place: Place::Nowhere, ..from("1", &format!("{n}")) });
+        events.push(NewEvent { placement: Placement::Nowhere, ..from("1", &format!("{n}")) });
     }
     events.push(from("31600000001", "last"));
-    house.append(events).await;
-    let last = house.reader.event(EventId(1202)).unwrap().unwrap();
-    let (gone, waits) = (
-        house.send(&last, PluginNo(1), SendState::Sending).await,
-        house.send(&last, PluginNo(1), SendState::Queued).await,
-    );
-    house.settle(gone, Outcome::Accepted(Some("wamid.x".into()))).await;
-    let fence = house.store.fence();
+    env.append(events).await;
+    let last = env.reader.event(EventId(1202)).unwrap().unwrap();
+    let (gone, waits) =
+        (env.send(&last, PluginNo(1), SendState::Sending).await, env.send(&last, PluginNo(1), SendState::Queued).await);
+    env.settle(gone, SendOutcome::Accepted(Some("wamid.x".into()))).await;
+    let fence = env.store.fence();
     for id in (1..=1200).filter(|id| *id != 3) {
-        house.store.finish(progress(EventId(id), 0, 0), fence).await.unwrap();
+        env.store.finish(progress(EventId(id), 0, 0), fence).await.unwrap();
     }
-    let burial = SetAside {
+    let burial = Unhandled {
         fence,
         plugin: PluginNo(1),
-        how: Aside::Dead,
+        state: UnhandledState::DeadLetter,
         attempts: 1,
         code: "trap".into(),
         error: "x".into(),
         at: NOW.plus_ms(60 * DAY),
         progress: progress(EventId(3), 1, 1),
     };
-    house.store.finished_below(EventId(1201)).await.unwrap();
+    env.store.finished_below(EventId(1201)).await.unwrap();
     let policy = Retention { events_ms: 0, outbox_ms: 0, dead_ms: 40 * DAY, ..Retention::default() };
-    house.hand.advance_ms(8 * DAY);
-    assert_eq!(pass(&house, policy).await, Retained::default(), "eight days are kept whatever is asked for");
-    house.hand.advance_ms(1);
-    assert_eq!(pass(&house, policy).await.events, 2, "the third is not finished");
-    house.store.set_aside(burial).await.unwrap();
-    house.store.finished_below(EventId(1201)).await.unwrap();
-    assert_eq!(pass(&house, policy).await.events, 1197, "the third has a dead letter");
-    house.hand.advance_ms(40 * DAY);
-    assert_eq!(pass(&house, policy).await.outbox, 1);
-    house.hand.advance_ms(60 * DAY);
-    let rest = pass(&house, policy).await;
-    assert_eq!((rest.dead, pass(&house, policy).await.events + rest.events), (1, 1));
-    assert_eq!(house.state_of(waits), SendState::Queued);
+    env.manual.advance_ms(8 * DAY);
+    assert_eq!(pass(&env, policy).await, RetentionReport::default(), "eight days are kept whatever is asked for");
+    env.manual.advance_ms(1);
+    assert_eq!(pass(&env, policy).await.events, 2, "the third is not finished");
+    env.store.record_unhandled(burial).await.unwrap();
+    env.store.finished_below(EventId(1201)).await.unwrap();
+    assert_eq!(pass(&env, policy).await.events, 1197, "the third has a dead letter");
+    env.manual.advance_ms(40 * DAY);
+    assert_eq!(pass(&env, policy).await.outbox, 1);
+    env.manual.advance_ms(60 * DAY);
+    let rest = pass(&env, policy).await;
+    assert_eq!((rest.dead, pass(&env, policy).await.events + rest.events), (1, 1));
+    assert_eq!(env.state_of(waits), SendState::Queued);
     for (table, rows) in [("events", 2), ("event_bodies", 2), ("outbox", 1), ("outbox_bodies", 1), ("handlings", 0)] {
-        assert_eq!(number(&house, &format!("SELECT count(*) FROM {table}")), rows, "{table}");
+        assert_eq!(number(&env, &format!("SELECT count(*) FROM {table}")), rows, "{table}");
     }
 }
 
 #[tokio::test]
 async fn numbers_of_what_is_gone_are_not_given_again() {
-    let house = House::new();
-    let event = house.said(from("31600000001", "a")).await;
-    let message = house.send(&event, PluginNo(1), SendState::Sending).await;
-    house.settle(message, Outcome::Accepted(None)).await;
+    let env = TestEnv::new();
+    let event = env.said(from("31600000001", "a")).await;
+    let message = env.send(&event, PluginNo(1), SendState::Sending).await;
+    env.settle(message, SendOutcome::Accepted(None)).await;
     for id in [EventId(1), event.id] {
-        house.store.finish(progress(id, 0, 0), house.store.fence()).await.unwrap();
+        env.store.finish(progress(id, 0, 0), env.store.fence()).await.unwrap();
     }
-    house.store.finished_below(EventId(3)).await.unwrap();
-    house.hand.advance_ms(400 * DAY);
-    assert_eq!(pass(&house, Retention::default()).await, Retained { events: 2, outbox: 1, ..Retained::default() });
-    let house = house.reopen();
-    assert!(house.store.reserve_message() > message);
-    assert_eq!(house.said(from("31600000001", "b")).await.id, EventId(3));
-    assert_eq!(ids(&drain(&mut house.store.feed().unwrap(), 9).await), [3]);
+    env.store.finished_below(EventId(3)).await.unwrap();
+    env.manual.advance_ms(400 * DAY);
+    assert_eq!(
+        pass(&env, Retention::default()).await,
+        RetentionReport { events: 2, outbox: 1, ..RetentionReport::default() }
+    );
+    let env = env.reopen();
+    assert!(env.store.reserve_message() > message);
+    assert_eq!(env.said(from("31600000001", "b")).await.id, EventId(3));
+    assert_eq!(ids(&drain(&mut env.store.feed().unwrap(), 9).await), [3]);
 }

@@ -1,9 +1,9 @@
 //! Schedules: moments become events once, whatever the clock, an edit or a crash does in between.
 
-use crate::house::*;
+use crate::env::*;
 use beadle_model::{EventBody, PluginNo, Timestamp};
 use beadle_store::Retention;
-use beadle_store::schedules::{Firing, FiringOutcome, ScheduleEntry, ScheduleRow, Share};
+use beadle_store::schedules::{Firing, FiringOutcome, ScheduleDecision, ScheduleEntry, ScheduleRow};
 use beadle_store::step::*;
 
 const ECHO: PluginNo = PluginNo(1);
@@ -13,14 +13,14 @@ fn entry(name: &str, plan: u8, plugins: &[PluginNo]) -> ScheduleEntry {
     ScheduleEntry { name: name.into(), renamed_from: None, plan: [plan; 16], plugins: plugins.to_vec() }
 }
 
-async fn configure(house: &House, entries: Vec<ScheduleEntry>, from: Timestamp) -> Vec<ScheduleRow> {
-    house.store.configure_schedules(entries, from).await.unwrap()
+async fn configure(env: &TestEnv, entries: Vec<ScheduleEntry>, from: Timestamp) -> Vec<ScheduleRow> {
+    env.store.configure_schedules(entries, from).await.unwrap()
 }
 
 /// One schedule for one plugin, planned from now on.
-async fn one(house: &House) -> i64 {
-    house.store.plugin_no("echo").await.unwrap();
-    configure(house, vec![entry("digest", 1, &[ECHO])], NOW).await[0].no
+async fn one(env: &TestEnv) -> i64 {
+    env.store.plugin_no("echo").await.unwrap();
+    configure(env, vec![entry("digest", 1, &[ECHO])], NOW).await[0].no
 }
 
 fn firing(planned_at: Timestamp, outcome: FiringOutcome) -> Firing {
@@ -43,19 +43,19 @@ fn firing(planned_at: Timestamp, outcome: FiringOutcome) -> Firing {
     Firing { planned_at, due_at: planned_at, zone: String::new(), outcome, moments: 1, event }
 }
 
-fn share(schedule: i64, firings: Vec<Firing>) -> Share {
+fn decision(schedule: i64, firings: Vec<Firing>) -> ScheduleDecision {
     let until = firings.last().unwrap().planned_at;
-    Share { schedule, plugin: ECHO, until, firings, skip_overlap: false }
+    ScheduleDecision { schedule, plugin: ECHO, until, firings, skip_overlap: false }
 }
 
 /// The events that it became; none where nothing was decided.
-async fn fire(house: &House, share: Share) -> Option<u64> {
-    let tally = house.store.fire_schedules(vec![share], house.clock.now()).await.unwrap()[0];
-    tally.map(|tally| tally.fired + tally.caught_up)
+async fn fire(env: &TestEnv, decision: ScheduleDecision) -> Option<u64> {
+    let counts = env.store.fire_schedules(vec![decision], env.clock.now()).await.unwrap()[0];
+    counts.map(|counts| counts.fired + counts.caught_up)
 }
 
-fn history(house: &House, schedule: i64) -> Vec<(i64, &'static str)> {
-    let rows = house.reader.firings(schedule, None, 100).unwrap();
+fn history(env: &TestEnv, schedule: i64) -> Vec<(i64, &'static str)> {
+    let rows = env.reader.firings(schedule, None, 100).unwrap();
     rows.iter().map(|row| (row.planned_at.since_ms(NOW) / HOUR, row.outcome.name())).collect()
 }
 
@@ -66,15 +66,15 @@ fn at(hours: i64) -> Timestamp {
 #[tokio::test]
 async fn a_moment_fires_once_also_where_the_plan_is_gone_through_again() {
     use FiringOutcome::{CaughtUp, Fired, Missed};
-    let house = House::new();
-    let no = one(&house).await;
-    assert_eq!(fire(&house, share(no, vec![firing(at(1), Missed), firing(at(3), CaughtUp)])).await, Some(1));
+    let env = TestEnv::new();
+    let no = one(&env).await;
+    assert_eq!(fire(&env, decision(no, vec![firing(at(1), Missed), firing(at(3), CaughtUp)])).await, Some(1));
     // The clock was set back, or the plan edited: the same moments come again.
-    assert_eq!(fire(&house, share(no, vec![firing(at(3), Fired)])).await, Some(0));
+    assert_eq!(fire(&env, decision(no, vec![firing(at(3), Fired)])).await, Some(0));
     // What only a clock that ran ahead took for missed comes in its own time.
-    assert_eq!(fire(&house, share(no, vec![firing(at(1), Fired)])).await, Some(1));
-    assert_eq!(fire(&house, share(no, vec![firing(at(1), Missed)])).await, Some(0));
-    let rows = house.crashed();
+    assert_eq!(fire(&env, decision(no, vec![firing(at(1), Fired)])).await, Some(1));
+    assert_eq!(fire(&env, decision(no, vec![firing(at(1), Missed)])).await, Some(0));
+    let rows = env.crashed();
     assert_eq!(history(&rows, no), [(1, "fired"), (3, "caught-up")]);
     assert_eq!(rows.events().len(), 2);
     let plans = configure(&rows, vec![entry("digest", 1, &[ECHO])], at(9)).await;
@@ -82,126 +82,126 @@ async fn a_moment_fires_once_also_where_the_plan_is_gone_through_again() {
     // Even without its row the event's key says no.
     let key = firing(at(3), Fired);
     let renamed = configure(&rows, vec![entry("another", 1, &[ECHO])], at(0)).await[0].no;
-    assert_eq!(fire(&rows, share(renamed, vec![key])).await, Some(0));
+    assert_eq!(fire(&rows, decision(renamed, vec![key])).await, Some(0));
 }
 
 #[tokio::test]
 async fn while_the_one_before_is_handled_the_next_one_may_be_skipped() {
     use FiringOutcome::{CaughtUp, Fired};
-    let house = House::new();
-    let no = one(&house).await;
-    let skipping = |firings| Share { skip_overlap: true, ..share(no, firings) };
-    assert_eq!(fire(&house, skipping(vec![firing(at(1), CaughtUp), firing(at(2), CaughtUp)])).await, Some(2));
-    assert_eq!(fire(&house, skipping(vec![firing(at(3), Fired)])).await, Some(0));
-    let fence = house.store.fence();
-    for event in house.events() {
-        house.store.finish(progress(event.id, 0, 0), fence).await.unwrap();
+    let env = TestEnv::new();
+    let no = one(&env).await;
+    let skipping = |firings| ScheduleDecision { skip_overlap: true, ..decision(no, firings) };
+    assert_eq!(fire(&env, skipping(vec![firing(at(1), CaughtUp), firing(at(2), CaughtUp)])).await, Some(2));
+    assert_eq!(fire(&env, skipping(vec![firing(at(3), Fired)])).await, Some(0));
+    let fence = env.store.fence();
+    for event in env.events() {
+        env.store.finish(progress(event.id, 0, 0), fence).await.unwrap();
     }
-    assert_eq!(fire(&house, skipping(vec![firing(at(4), Fired)])).await, Some(1));
+    assert_eq!(fire(&env, skipping(vec![firing(at(4), Fired)])).await, Some(1));
     // Without the rule it waits its turn instead.
-    assert_eq!(fire(&house, share(no, vec![firing(at(5), Fired)])).await, Some(1));
-    assert_eq!(history(&house, no), [(5, "fired"), (4, "fired"), (3, "skipped"), (2, "caught-up"), (1, "caught-up")]);
-    let rows = house.reader.firings(no, None, 2).unwrap();
-    assert_eq!(house.reader.firings(no, Some(rows[1].id), 9).unwrap().len(), 3);
+    assert_eq!(fire(&env, decision(no, vec![firing(at(5), Fired)])).await, Some(1));
+    assert_eq!(history(&env, no), [(5, "fired"), (4, "fired"), (3, "skipped"), (2, "caught-up"), (1, "caught-up")]);
+    let rows = env.reader.firings(no, None, 2).unwrap();
+    assert_eq!(env.reader.firings(no, Some(rows[1].id), 9).unwrap().len(), 3);
 }
 
 #[tokio::test]
 async fn a_plugin_that_is_away_is_told_later() {
-    let house = House::new();
-    let no = one(&house).await;
-    house.store.set_present(vec![]).await.unwrap();
-    assert_eq!(fire(&house, share(no, vec![firing(at(1), FiringOutcome::Fired)])).await, None);
-    assert_eq!((history(&house, no), house.events().len()), (vec![], 0));
-    house.store.set_present(vec![ECHO]).await.unwrap();
-    assert_eq!(fire(&house, share(no, vec![firing(at(1), FiringOutcome::CaughtUp)])).await, Some(1));
-    let taken_out = configure(&house, vec![entry("digest", 1, &[OTHER])], at(2)).await;
+    let env = TestEnv::new();
+    let no = one(&env).await;
+    env.store.set_present_plugins(vec![]).await.unwrap();
+    assert_eq!(fire(&env, decision(no, vec![firing(at(1), FiringOutcome::Fired)])).await, None);
+    assert_eq!((history(&env, no), env.events().len()), (vec![], 0));
+    env.store.set_present_plugins(vec![ECHO]).await.unwrap();
+    assert_eq!(fire(&env, decision(no, vec![firing(at(1), FiringOutcome::CaughtUp)])).await, Some(1));
+    let taken_out = configure(&env, vec![entry("digest", 1, &[OTHER])], at(2)).await;
     assert_eq!(taken_out[0].plugins, [(OTHER, at(2))]);
-    assert_eq!(fire(&house, share(no, vec![firing(at(3), FiringOutcome::Fired)])).await, None);
+    assert_eq!(fire(&env, decision(no, vec![firing(at(3), FiringOutcome::Fired)])).await, None);
 }
 
 #[tokio::test]
 async fn by_hand_it_fires_as_often_as_one_says() {
-    let house = House::new();
-    let no = one(&house).await;
-    let by_hand = || share(no, vec![firing(at(1), FiringOutcome::ByHand)]);
+    let env = TestEnv::new();
+    let no = one(&env).await;
+    let by_hand = || decision(no, vec![firing(at(1), FiringOutcome::ByHand)]);
     for _ in 0..2 {
-        assert_eq!(house.store.fire_by_hand(vec![by_hand()]).await.unwrap().len(), 1);
+        assert_eq!(env.store.run_schedules_now(vec![by_hand()]).await.unwrap().len(), 1);
     }
     // And takes nothing from what is planned for that moment.
-    assert_eq!(fire(&house, share(no, vec![firing(at(1), FiringOutcome::Fired)])).await, Some(1));
-    assert_eq!(history(&house, no), [(1, "fired"), (1, "by-hand"), (1, "by-hand")]);
+    assert_eq!(fire(&env, decision(no, vec![firing(at(1), FiringOutcome::Fired)])).await, Some(1));
+    assert_eq!(history(&env, no), [(1, "fired"), (1, "by-manual"), (1, "by-manual")]);
 }
 
 #[tokio::test]
 async fn an_edit_begins_anew_and_nothing_else_does() {
-    let house = House::new();
-    let no = one(&house).await;
-    fire(&house, share(no, vec![firing(at(1), FiringOutcome::Fired)])).await;
+    let env = TestEnv::new();
+    let no = one(&env).await;
+    fire(&env, decision(no, vec![firing(at(1), FiringOutcome::Fired)])).await;
     let decided = |rows: &[ScheduleRow]| rows.iter().map(|row| (row.no, row.plugins.clone())).collect::<Vec<_>>();
-    let same = configure(&house, vec![entry("digest", 1, &[ECHO])], at(5)).await;
+    let same = configure(&env, vec![entry("digest", 1, &[ECHO])], at(5)).await;
     assert_eq!(decided(&same), [(no, vec![(ECHO, at(1))])]);
-    let joined = configure(&house, vec![entry("digest", 1, &[ECHO, OTHER])], at(6)).await;
+    let joined = configure(&env, vec![entry("digest", 1, &[ECHO, OTHER])], at(6)).await;
     assert_eq!(decided(&joined), [(no, vec![(ECHO, at(1)), (OTHER, at(6))])]);
-    let edited = configure(&house, vec![entry("digest", 2, &[ECHO, OTHER])], at(7)).await;
+    let edited = configure(&env, vec![entry("digest", 2, &[ECHO, OTHER])], at(7)).await;
     assert_eq!(decided(&edited), [(no, vec![(ECHO, at(7)), (OTHER, at(7))])]);
     // Renamed: its number, its plan and its history go on, and saying so for ever is no harm.
     for _ in 0..2 {
         let renamed = ScheduleEntry { renamed_from: Some("digest".into()), ..entry("weekly", 2, &[ECHO]) };
-        let rows = configure(&house, vec![renamed], at(8)).await;
+        let rows = configure(&env, vec![renamed], at(8)).await;
         assert_eq!(decided(&rows), [(no, vec![(ECHO, at(7))])]);
     }
-    assert_eq!(house.reader.schedule_no("weekly").unwrap(), Some(no));
-    assert_eq!(house.reader.schedule_no("digest").unwrap(), None);
+    assert_eq!(env.reader.schedule_no("weekly").unwrap(), Some(no));
+    assert_eq!(env.reader.schedule_no("digest").unwrap(), None);
     // A name that is in use is not taken over.
     let both = vec![
         ScheduleEntry { renamed_from: Some("weekly".into()), ..entry("third", 3, &[ECHO]) },
         entry("weekly", 2, &[ECHO]),
     ];
-    let rows = configure(&house, both, at(8)).await;
+    let rows = configure(&env, both, at(8)).await;
     assert!(rows[0].no != no && rows[1].no == no);
     // Removed and put back: from then on, with its history.
-    configure(&house, vec![], at(9)).await;
-    let back = configure(&house, vec![entry("weekly", 2, &[ECHO])], at(10)).await;
+    configure(&env, vec![], at(9)).await;
+    let back = configure(&env, vec![entry("weekly", 2, &[ECHO])], at(10)).await;
     assert_eq!(decided(&back), [(no, vec![(ECHO, at(10))])]);
-    assert_eq!(history(&house, no), [(1, "fired")]);
+    assert_eq!(history(&env, no), [(1, "fired")]);
 }
 
 #[tokio::test]
 async fn the_last_word_is_kept_and_what_is_gone_is_forgotten() {
-    let house = House::new();
-    let no = one(&house).await;
+    let env = TestEnv::new();
+    let no = one(&env).await;
     for hour in 1..=3 {
-        fire(&house, share(no, vec![firing(at(hour), FiringOutcome::Fired)])).await;
+        fire(&env, decision(no, vec![firing(at(hour), FiringOutcome::Fired)])).await;
     }
-    house.hand.advance_ms(40 * DAY);
-    let retained = house.store.retain(Retention::default(), house.clock.now()).await.unwrap();
-    assert_eq!((retained.firings, history(&house, no)), (2, vec![(3, "fired")]));
-    configure(&house, vec![], at(0)).await;
-    house.hand.advance_ms(40 * DAY);
-    assert_eq!(house.store.retain(Retention::default(), house.clock.now()).await.unwrap().firings, 1);
-    assert_eq!(house.reader.schedule_no("digest").unwrap(), None);
+    env.manual.advance_ms(40 * DAY);
+    let retained = env.store.retain(Retention::default(), env.clock.now()).await.unwrap();
+    assert_eq!((retained.firings, history(&env, no)), (2, vec![(3, "fired")]));
+    configure(&env, vec![], at(0)).await;
+    env.manual.advance_ms(40 * DAY);
+    assert_eq!(env.store.retain(Retention::default(), env.clock.now()).await.unwrap().firings, 1);
+    assert_eq!(env.reader.schedule_no("digest").unwrap(), None);
 }
 
 #[tokio::test]
 async fn the_zones_of_members_are_those_they_live_in() {
-    let house = House::new();
-    assert!(house.reader.member_zones().unwrap().is_empty());
+    let env = TestEnv::new();
+    assert!(env.reader.member_zones().unwrap().is_empty());
     for (number, id) in [("31600000001", "a"), ("31600000002", "b"), ("4915100000001", "c"), ("12025550123", "d")] {
-        let happened_at = house.clock.now();
-        house.append(vec![NewEvent { happened_at, ..from(number, id) }]).await;
-        house.hand.set(NOW.plus_ms(HOUR));
+        let happened_at = env.clock.now();
+        env.append(vec![NewEvent { happened_at, ..from(number, id) }]).await;
+        env.manual.set(NOW.plus_ms(HOUR));
     }
-    let zones = house.reader.member_zones().unwrap();
+    let zones = env.reader.member_zones().unwrap();
     let zones: Vec<_> = zones.iter().map(|(zone, since)| (zone.as_deref(), since.since_ms(NOW) / HOUR)).collect();
     assert_eq!(zones, [(None, 1), (Some("Europe/Amsterdam"), 0), (Some("Europe/Berlin"), 1)]);
 }
 
 #[tokio::test]
 async fn an_orderly_end_is_remembered_once() {
-    let house = House::new();
-    assert_eq!(house.store.closed_at(), None);
-    house.hand.advance_ms(5000);
-    let house = house.reopen();
-    assert_eq!(house.store.closed_at(), Some(NOW.plus_ms(5000)));
-    assert_eq!(house.crashed().store.closed_at(), None);
+    let env = TestEnv::new();
+    assert_eq!(env.store.closed_at(), None);
+    env.manual.advance_ms(5000);
+    let env = env.reopen();
+    assert_eq!(env.store.closed_at(), Some(NOW.plus_ms(5000)));
+    assert_eq!(env.crashed().store.closed_at(), None);
 }

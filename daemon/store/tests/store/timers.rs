@@ -1,37 +1,37 @@
 //! Timers: due in order, each once, whatever happens in between.
 
-use crate::house::*;
+use crate::env::*;
 use beadle_model::effect::TimerWrite;
 use beadle_model::{EventBody, PluginNo, Scope, Timestamp};
 use beadle_store::step::*;
 
-fn fired(house: &House) -> Vec<(String, Vec<u8>)> {
-    let bodies = house.events().into_iter().map(|event| event.body);
+fn fired(env: &TestEnv) -> Vec<(String, Vec<u8>)> {
+    let bodies = env.events().into_iter().map(|event| event.body);
     bodies
         .filter_map(|body| if let EventBody::Timer { key, payload, .. } = body { Some((key, payload)) } else { None })
         .collect()
 }
 
-async fn write(house: &House, timers: Vec<TimerWrite>) {
-    let event = house.said(from("31600000001", &format!("{}", house.events().len()))).await;
+async fn write(env: &TestEnv, timers: Vec<TimerWrite>) {
+    let event = env.said(from("31600000001", &format!("{}", env.events().len()))).await;
     let conversation = event.conversation.as_ref().map(|view| view.id);
-    house.store.commit(Commit { timers, conversation, ..house.commit(event.id, PluginNo(1)) }).await.unwrap();
+    env.store.commit(Commit { timers, conversation, ..env.commit(event.id, PluginNo(1)) }).await.unwrap();
 }
 
 #[tokio::test]
 async fn they_fire_in_order_once_each() {
-    let house = House::new();
+    let env = TestEnv::new();
     let at = |ms| NOW.plus_ms(ms);
-    write(&house, vec![timer("c", at(30)), timer("a", at(10)), timer("b", at(10)), timer("past", Timestamp(1))]).await;
-    assert_eq!(house.store.fire_timers(at(9), 10).await.unwrap(), (1, Some(at(10))));
-    assert_eq!(house.store.fire_timers(at(40), 2).await.unwrap(), (2, Some(at(30))));
-    let crashed = house.crashed();
-    for house in [house, crashed] {
-        assert_eq!(house.store.fire_timers(at(40), 10).await.unwrap(), (1, None));
-        assert_eq!(house.store.fire_timers(at(99), 10).await.unwrap(), (0, None));
-        let keys: Vec<_> = fired(&house).into_iter().map(|(key, _)| key).collect();
+    write(&env, vec![timer("c", at(30)), timer("a", at(10)), timer("b", at(10)), timer("past", Timestamp(1))]).await;
+    assert_eq!(env.store.fire_timers(at(9), 10).await.unwrap(), (1, Some(at(10))));
+    assert_eq!(env.store.fire_timers(at(40), 2).await.unwrap(), (2, Some(at(30))));
+    let crashed = env.crashed();
+    for env in [env, crashed] {
+        assert_eq!(env.store.fire_timers(at(40), 10).await.unwrap(), (1, None));
+        assert_eq!(env.store.fire_timers(at(99), 10).await.unwrap(), (0, None));
+        let keys: Vec<_> = fired(&env).into_iter().map(|(key, _)| key).collect();
         assert_eq!(keys, ["past", "a", "b", "c"]);
-        let last = house.events().pop().unwrap();
+        let last = env.events().pop().unwrap();
         assert_eq!(last.conversation.unwrap().channel.as_ref(), "shop", "it comes back where it was set");
         assert_eq!(last.happened_at, NOW.plus_ms(40).max(last.happened_at));
     }
@@ -39,7 +39,7 @@ async fn they_fire_in_order_once_each() {
 
 #[tokio::test]
 async fn they_are_replaced_moved_and_cancelled_by_scope_and_key() {
-    let house = House::new();
+    let env = TestEnv::new();
     let contact = Scope::Contact(beadle_model::ContactId(1));
     let set = |scope, key: &str, payload: &str| TimerWrite::Set {
         scope,
@@ -49,7 +49,7 @@ async fn they_are_replaced_moved_and_cancelled_by_scope_and_key() {
     };
     let plugin = Scope::Plugin;
     write(
-        &house,
+        &env,
         vec![set(plugin, "a", "old"), set(contact, "a", "theirs"), set(plugin, "b", "b"), set(plugin, "c", "c")],
     )
     .await;
@@ -61,9 +61,9 @@ async fn they_are_replaced_moved_and_cancelled_by_scope_and_key() {
         TimerWrite::Move { scope: plugin, key: "not there".into(), due_at },
         TimerWrite::Cancel { scope: plugin, key: "not there".into() },
     ];
-    write(&house, writes).await;
-    assert_eq!(house.store.fire_timers(NOW, 10).await.unwrap(), (2, Some(due_at)));
-    assert_eq!(house.store.fire_timers(due_at, 10).await.unwrap(), (1, None));
+    write(&env, writes).await;
+    assert_eq!(env.store.fire_timers(NOW, 10).await.unwrap(), (2, Some(due_at)));
+    assert_eq!(env.store.fire_timers(due_at, 10).await.unwrap(), (1, None));
     let of = |key: &str, payload: &str| (key.to_owned(), payload.as_bytes().to_vec());
-    assert_eq!(fired(&house), [of("a", "new"), of("a", "theirs"), of("c", "c")]);
+    assert_eq!(fired(&env), [of("a", "new"), of("a", "theirs"), of("c", "c")]);
 }

@@ -1,16 +1,18 @@
 //! Windows: opened and renewed by what the platform counts, looked at when they are due, and each told of once.
 
-use crate::house::*;
-use beadle_model::{ConversationId, Event, EventBody, Leads, Timestamp, WINDOW_MS};
+use crate::env::*;
+use beadle_model::{ConversationId, Event, EventBody, LeadTimes, Timestamp, WINDOW_MS};
 use beadle_store::step::*;
 
 const MINUTE: i64 = 60_000;
-const LEADS: [i64; 2] = [2 * HOUR, 30 * MINUTE];
-const ALL: WindowNews = WindowNews { expiring: true, closed: true };
+const LEAD_TIMES_KEY: [i64; 2] = [2 * HOUR, 30 * MINUTE];
+fn all() -> Interest {
+    Interest { window_expiring: true, window_closed: true, ..Interest::default() }
+}
 
 /// What was told of windows, in order: the conversation, the lead time in minutes (none: closed), and the end in minutes from
 /// [`NOW`].
-fn told(house: &House) -> Vec<(i64, Option<i64>, i64)> {
+fn told(env: &TestEnv) -> Vec<(i64, Option<i64>, i64)> {
     let minutes = |at: &Timestamp| (at.0 - NOW.0) / MINUTE;
     let of = |event: Event| {
         let conversation = event.conversation?.id.0;
@@ -22,32 +24,32 @@ fn told(house: &House) -> Vec<(i64, Option<i64>, i64)> {
             _ => None,
         }
     };
-    house.events().into_iter().filter_map(of).collect()
+    env.events().into_iter().filter_map(of).collect()
 }
 
-async fn armed() -> House {
-    let house = House::new();
-    assert!(!house.store.arm_windows(Leads::new(LEADS.to_vec()), 100).await.unwrap());
-    house
+async fn armed() -> TestEnv {
+    let env = TestEnv::new();
+    assert!(!env.store.arm_windows(LeadTimes::new(LEAD_TIMES_KEY.to_vec()), 100).await.unwrap());
+    env
 }
 
 /// Somebody writes: at this minute by the platform's time stamp, and the webhook comes at that one.
-async fn writes(house: &House, number: &str, at: i64, comes: i64) -> Appended {
-    house.hand.set(NOW.plus_ms(comes * MINUTE));
+async fn writes(env: &TestEnv, number: &str, at: i64, comes: i64) -> Appended {
+    env.manual.set(NOW.plus_ms(comes * MINUTE));
     let mut event = from(number, &format!("{number} {at}"));
     event.happened_at = NOW.plus_ms(at * MINUTE);
-    house.store.append(Batch { events: vec![event], window_news: ALL, ..Batch::default() }).await.unwrap()
+    env.store.append(Batch { events: vec![event], interest: all(), ..Batch::default() }).await.unwrap()
 }
 
 /// Looks at all that is due at this minute; says when the next one is.
-async fn look(house: &House, at: i64) -> Option<i64> {
-    house.hand.set(NOW.plus_ms(at * MINUTE));
-    let looked = house.store.look_at_windows(house.clock.now(), ALL, 100).await.unwrap();
+async fn look(env: &TestEnv, at: i64) -> Option<i64> {
+    env.manual.set(NOW.plus_ms(at * MINUTE));
+    let looked = env.store.check_windows(env.clock.now(), all(), 100).await.unwrap();
     looked.next_due.map(|due| (due.0 - NOW.0) / MINUTE)
 }
 
-fn until(house: &House, conversation: i64) -> i64 {
-    let view = house.reader.conversation(ConversationId(conversation)).unwrap().unwrap();
+fn until(env: &TestEnv, conversation: i64) -> i64 {
+    let view = env.reader.conversation(ConversationId(conversation)).unwrap().unwrap();
     (view.window_until.unwrap().0 - NOW.0) / MINUTE
 }
 
@@ -55,92 +57,92 @@ const DAY_MINUTES: i64 = 24 * 60;
 
 #[tokio::test]
 async fn each_lead_time_and_the_end_are_told_once() {
-    let house = armed().await;
-    let appended = writes(&house, "31600000001", 0, 0).await;
+    let env = armed().await;
+    let appended = writes(&env, "31600000001", 0, 0).await;
     assert_eq!(appended.window_due, Some(NOW.plus_ms(22 * HOUR)), "the longest lead time before its end");
-    assert_eq!(look(&house, 22 * 60 - 1).await, Some(22 * 60));
-    assert_eq!(look(&house, 22 * 60).await, Some(DAY_MINUTES - 30));
-    assert_eq!(look(&house, 22 * 60).await, Some(DAY_MINUTES - 30));
-    assert_eq!(look(&house, DAY_MINUTES - 30).await, Some(DAY_MINUTES));
-    let crashed = house.crashed();
-    for house in [house, crashed] {
-        assert_eq!(look(&house, DAY_MINUTES).await, None);
-        assert_eq!(look(&house, 2 * DAY_MINUTES).await, None);
+    assert_eq!(look(&env, 22 * 60 - 1).await, Some(22 * 60));
+    assert_eq!(look(&env, 22 * 60).await, Some(DAY_MINUTES - 30));
+    assert_eq!(look(&env, 22 * 60).await, Some(DAY_MINUTES - 30));
+    assert_eq!(look(&env, DAY_MINUTES - 30).await, Some(DAY_MINUTES));
+    let crashed = env.crashed();
+    for env in [env, crashed] {
+        assert_eq!(look(&env, DAY_MINUTES).await, None);
+        assert_eq!(look(&env, 2 * DAY_MINUTES).await, None);
         let wanted = [(1, Some(120), DAY_MINUTES), (1, Some(30), DAY_MINUTES), (1, None, DAY_MINUTES)];
-        assert_eq!(told(&house), wanted);
-        let last = house.events().pop().unwrap();
+        assert_eq!(told(&env), wanted);
+        let last = env.events().pop().unwrap();
         assert_eq!((last.happened_at, last.received_at), (NOW.plus_ms(DAY), NOW.plus_ms(DAY)));
-        assert_eq!(number(&house, "SELECT count(*) FROM windows"), 0);
+        assert_eq!(number(&env, "SELECT count(*) FROM windows"), 0);
     }
 }
 
 #[tokio::test]
 async fn a_message_renews_it_and_touches_no_index() {
-    let house = armed().await;
-    writes(&house, "31600000001", 0, 0).await;
-    let due = number(&house, "SELECT due_at FROM windows");
-    let appended = writes(&house, "31600000001", 10 * 60, 10 * 60).await;
-    assert_eq!((appended.window_due, number(&house, "SELECT due_at FROM windows")), (None, due));
+    let env = armed().await;
+    writes(&env, "31600000001", 0, 0).await;
+    let due = number(&env, "SELECT due_at FROM windows");
+    let appended = writes(&env, "31600000001", 10 * 60, 10 * 60).await;
+    assert_eq!((appended.window_due, number(&env, "SELECT due_at FROM windows")), (None, due));
     // It is looked at where the first message had put it, and put where it is by now.
-    assert_eq!(look(&house, 22 * 60).await, Some(32 * 60));
-    assert_eq!(look(&house, 32 * 60).await, Some(33 * 60 + 30));
-    writes(&house, "31600000001", 33 * 60, 33 * 60).await;
-    assert_eq!(look(&house, 33 * 60 + 30).await, Some(55 * 60), "renewed: not told again, and of the other one later");
-    look(&house, 55 * 60).await;
-    look(&house, 57 * 60).await;
-    assert_eq!(told(&house), [(1, Some(120), 34 * 60), (1, Some(120), 57 * 60), (1, None, 57 * 60)]);
+    assert_eq!(look(&env, 22 * 60).await, Some(32 * 60));
+    assert_eq!(look(&env, 32 * 60).await, Some(33 * 60 + 30));
+    writes(&env, "31600000001", 33 * 60, 33 * 60).await;
+    assert_eq!(look(&env, 33 * 60 + 30).await, Some(55 * 60), "renewed: not told again, and of the other one later");
+    look(&env, 55 * 60).await;
+    look(&env, 57 * 60).await;
+    assert_eq!(told(&env), [(1, Some(120), 34 * 60), (1, Some(120), 57 * 60), (1, None, 57 * 60)]);
 }
 
 #[tokio::test]
 async fn late_webhooks_count_by_the_platforms_time() {
-    let house = armed().await;
-    writes(&house, "31600000001", 60, 60).await;
+    let env = armed().await;
+    writes(&env, "31600000001", 60, 60).await;
     // Older than what is known: it never shortens a window.
-    writes(&house, "31600000001", 0, 61).await;
-    assert_eq!(until(&house, 1), DAY_MINUTES + 60);
+    writes(&env, "31600000001", 0, 61).await;
+    assert_eq!(until(&env, 1), DAY_MINUTES + 60);
     // A day and more late: over before anybody knew of it. Nothing is opened, nothing is told.
-    let over = writes(&house, "31600000002", 100, 100 + DAY_MINUTES).await;
-    assert_eq!((over.window_due, until(&house, 2)), (None, DAY_MINUTES + 100));
-    assert_eq!(number(&house, "SELECT count(*) FROM windows WHERE conversation = 2"), 0);
+    let over = writes(&env, "31600000002", 100, 100 + DAY_MINUTES).await;
+    assert_eq!((over.window_due, until(&env, 2)), (None, DAY_MINUTES + 100));
+    assert_eq!(number(&env, "SELECT count(*) FROM windows WHERE conversation = 2"), 0);
     // An hour is left of it: told at once, with the lead time that has come.
-    look(&house, DAY_MINUTES + 200).await;
-    let late = writes(&house, "31600000003", 300, 300 + 23 * 60).await;
+    look(&env, DAY_MINUTES + 200).await;
+    let late = writes(&env, "31600000003", 300, 300 + 23 * 60).await;
     assert_eq!(late.window_due, Some(NOW.plus_ms((300 + 22 * 60) * MINUTE)));
-    look(&house, 300 + 23 * 60).await;
-    let before: Vec<_> = told(&house).into_iter().filter(|it| it.0 != 1).collect();
+    look(&env, 300 + 23 * 60).await;
+    let before: Vec<_> = told(&env).into_iter().filter(|it| it.0 != 1).collect();
     assert_eq!(before, [(3, Some(120), 300 + DAY_MINUTES)]);
     // In the future by a clock elsewhere: no further than 24 hours from when we had it.
-    writes(&house, "31600000004", 5000, 2000).await;
-    assert_eq!(until(&house, 4), 2000 + DAY_MINUTES);
+    writes(&env, "31600000004", 5000, 2000).await;
+    assert_eq!(until(&env, 4), 2000 + DAY_MINUTES);
 }
 
 #[tokio::test]
 async fn what_ended_while_nobody_was_there_is_told_before_what_opens_it_again() {
-    let house = armed().await;
-    writes(&house, "31600000001", 0, 0).await;
-    writes(&house, "31600000002", 0, 0).await;
-    writes(&house, "31600000003", 0, 0).await;
+    let env = armed().await;
+    writes(&env, "31600000001", 0, 0).await;
+    writes(&env, "31600000002", 0, 0).await;
+    writes(&env, "31600000003", 0, 0).await;
     // Two hours after the end: one writes again, of one a webhook was late, one is silent.
     let after = DAY_MINUTES + 120;
-    let again = writes(&house, "31600000001", after, after).await;
+    let again = writes(&env, "31600000001", after, after).await;
     assert_eq!((again.events, again.window_due), (2, Some(NOW.plus_ms((after + 22 * 60) * MINUTE))));
-    writes(&house, "31600000002", DAY_MINUTES - 1, after).await;
+    writes(&env, "31600000002", DAY_MINUTES - 1, after).await;
     // What comes twice changes nothing.
-    let twice = writes(&house, "31600000001", after, after).await;
+    let twice = writes(&env, "31600000001", after, after).await;
     assert_eq!((twice.events, twice.duplicates), (0, 1));
-    let house = house.reopen();
-    look(&house, after).await;
-    look(&house, after).await;
-    assert_eq!(told(&house), [(1, None, DAY_MINUTES), (3, None, DAY_MINUTES)], "the second one was never closed");
-    let kinds = kinds(&house.events());
+    let env = env.reopen();
+    look(&env, after).await;
+    look(&env, after).await;
+    assert_eq!(told(&env), [(1, None, DAY_MINUTES), (3, None, DAY_MINUTES)], "the second one was never closed");
+    let kinds = kinds(&env.events());
     assert_eq!(kinds[kinds.len() - 4..], ["window-closed", "message", "message", "window-closed"]);
-    look(&house, 10 * DAY_MINUTES).await;
-    assert_eq!(told(&house)[2..], [(2, None, 2 * DAY_MINUTES - 1), (1, None, after + DAY_MINUTES)]);
+    look(&env, 10 * DAY_MINUTES).await;
+    assert_eq!(told(&env)[2..], [(2, None, 2 * DAY_MINUTES - 1), (1, None, after + DAY_MINUTES)]);
 }
 
 #[tokio::test]
 async fn a_group_has_one_window_and_each_number_its_own() {
-    let house = armed().await;
+    let env = armed().await;
     let mut events = Vec::new();
     for (n, (number, group, channel)) in [
         ("31600000001", None, "shop"),
@@ -156,96 +158,96 @@ async fn a_group_has_one_window_and_each_number_its_own() {
         event.happened_at = NOW.plus_ms(i64::try_from(n).unwrap() * MINUTE);
         events.push(event);
     }
-    house.hand.advance_ms(10 * MINUTE);
-    house.store.append(Batch { events, window_news: ALL, ..Batch::default() }).await.unwrap();
-    assert_eq!(number(&house, "SELECT count(*) FROM windows"), 3);
-    look(&house, 2 * DAY_MINUTES).await;
-    assert_eq!(told(&house), [(1, None, DAY_MINUTES), (2, None, DAY_MINUTES + 1), (3, None, DAY_MINUTES + 3)]);
-    let group = house.events().pop().unwrap().conversation.unwrap();
+    env.manual.advance_ms(10 * MINUTE);
+    env.store.append(Batch { events, interest: all(), ..Batch::default() }).await.unwrap();
+    assert_eq!(number(&env, "SELECT count(*) FROM windows"), 3);
+    look(&env, 2 * DAY_MINUTES).await;
+    assert_eq!(told(&env), [(1, None, DAY_MINUTES), (2, None, DAY_MINUTES + 1), (3, None, DAY_MINUTES + 3)]);
+    let group = env.events().pop().unwrap().conversation.unwrap();
     assert_eq!(group.group.as_deref(), Some("group"));
     assert_eq!(group.contact.id.0, 2, "who wrote last");
 }
 
 #[tokio::test]
 async fn what_nobody_wants_to_hear_is_noted_and_not_told() {
-    let house = armed().await;
-    writes(&house, "31600000001", 0, 0).await;
-    let nobody = WindowNews::default();
+    let env = armed().await;
+    writes(&env, "31600000001", 0, 0).await;
+    let nobody = Interest::default();
     let at = |minutes: i64| NOW.plus_ms(minutes * MINUTE);
-    let looked = house.store.look_at_windows(at(22 * 60), nobody, 100).await.unwrap();
-    assert_eq!(looked, WindowsLooked { looked: 1, told: 0, next_due: Some(at(DAY_MINUTES - 30)) });
+    let looked = env.store.check_windows(at(22 * 60), nobody, 100).await.unwrap();
+    assert_eq!(looked, WindowsChecked { checked: 1, events: 0, next_due: Some(at(DAY_MINUTES - 30)) });
     // Who comes now hears of what is still to come.
-    look(&house, DAY_MINUTES - 30).await;
-    house.store.look_at_windows(at(DAY_MINUTES), WindowNews { closed: false, ..ALL }, 100).await.unwrap();
-    assert_eq!(told(&house), [(1, Some(30), DAY_MINUTES)]);
-    assert_eq!(number(&house, "SELECT count(*) FROM windows"), 0);
+    look(&env, DAY_MINUTES - 30).await;
+    env.store.check_windows(at(DAY_MINUTES), Interest { window_closed: false, ..all() }, 100).await.unwrap();
+    assert_eq!(told(&env), [(1, Some(30), DAY_MINUTES)]);
+    assert_eq!(number(&env, "SELECT count(*) FROM windows"), 0);
 }
 
 #[tokio::test]
 async fn a_clock_that_is_set_back_tells_nothing_twice() {
-    let house = armed().await;
-    writes(&house, "31600000001", 0, 0).await;
+    let env = armed().await;
+    writes(&env, "31600000001", 0, 0).await;
     for at in [22 * 60, 20 * 60, 22 * 60, DAY_MINUTES - 30, 22 * 60, DAY_MINUTES, 23 * 60] {
-        look(&house, at).await;
+        look(&env, at).await;
     }
     // It is open once more by this clock, and a message that renews nothing brings nothing back.
-    writes(&house, "31600000001", -5, 23 * 60).await;
-    look(&house, 2 * DAY_MINUTES).await;
+    writes(&env, "31600000001", -5, 23 * 60).await;
+    look(&env, 2 * DAY_MINUTES).await;
     let wanted = [(1, Some(120), DAY_MINUTES), (1, Some(30), DAY_MINUTES), (1, None, DAY_MINUTES)];
-    assert_eq!(told(&house), wanted);
+    assert_eq!(told(&env), wanted);
     // One that renews it does.
-    writes(&house, "31600000001", 23 * 60, 23 * 60).await;
-    assert_eq!(look(&house, 23 * 60).await, Some(45 * 60));
+    writes(&env, "31600000001", 23 * 60, 23 * 60).await;
+    assert_eq!(look(&env, 23 * 60).await, Some(45 * 60));
 }
 
 #[tokio::test]
 async fn other_lead_times_are_brought_in_a_slice_at_a_time_whatever_crashes() {
-    let house = armed().await;
+    let env = armed().await;
     for n in 0..10 {
-        writes(&house, &format!("3160000000{n}"), n, n).await;
+        writes(&env, &format!("3160000000{n}"), n, n).await;
     }
-    look(&house, 22 * 60 + 5).await;
-    let other = Leads::new(vec![6 * HOUR, HOUR]);
-    assert!(house.store.arm_windows(other.clone(), 4).await.unwrap());
-    let house = house.crashed();
+    look(&env, 22 * 60 + 5).await;
+    let other = LeadTimes::new(vec![6 * HOUR, HOUR]);
+    assert!(env.store.arm_windows(other.clone(), 4).await.unwrap());
+    let env = env.crashed();
     // What opens meanwhile is armed for them at once.
-    let appended = writes(&house, "31600000010", 22 * 60 + 6, 22 * 60 + 6).await;
+    let appended = writes(&env, "31600000010", 22 * 60 + 6, 22 * 60 + 6).await;
     assert_eq!(appended.window_due, Some(NOW.plus_ms((40 * 60 + 6) * MINUTE)));
-    while house.store.arm_windows(other.clone(), 4).await.unwrap() {}
-    assert!(!house.store.arm_windows(other, 4).await.unwrap(), "and once is enough");
+    while env.store.arm_windows(other.clone(), 4).await.unwrap() {}
+    assert!(!env.store.arm_windows(other, 4).await.unwrap(), "and once is enough");
     let due =
         "SELECT count(*) FROM windows JOIN conversations ON id = conversation WHERE window_until - due_at = 3600000";
-    assert_eq!(number(&house, due), 10);
-    look(&house, 23 * 60 + 2).await;
-    let before = told(&house);
+    assert_eq!(number(&env, due), 10);
+    look(&env, 23 * 60 + 2).await;
+    let before = told(&env);
     assert_eq!(before[..6].iter().map(|it| it.1).collect::<Vec<_>>(), [Some(120); 6]);
     assert_eq!(before[6..].iter().map(|it| it.1).collect::<Vec<_>>(), [Some(60); 3], "six hours before is over");
 }
 
 #[tokio::test]
 async fn what_the_platform_does_not_count_opens_nothing() {
-    let house = armed().await;
+    let env = armed().await;
     let mut silent = from("31600000001", "1");
     silent.opens_window = false;
-    let appended = house.append(vec![silent]).await;
+    let appended = env.append(vec![silent]).await;
     assert_eq!(appended.window_due, None);
-    assert_eq!(number(&house, "SELECT count(*) FROM windows"), 0);
-    assert_eq!(house.reader.conversation(ConversationId(1)).unwrap().unwrap().window_until, None);
+    assert_eq!(number(&env, "SELECT count(*) FROM windows"), 0);
+    assert_eq!(env.reader.conversation(ConversationId(1)).unwrap().unwrap().window_until, None);
 }
 
 #[tokio::test]
 async fn a_free_entry_point_is_known_and_lengthens_no_window() {
-    let house = armed().await;
-    let event = house.said(from("31600000001", "1")).await;
-    let message = house.send(&event, beadle_model::PluginNo(1), SendState::Sending).await;
+    let env = armed().await;
+    let event = env.said(from("31600000001", "1")).await;
+    let message = env.send(&event, beadle_model::PluginNo(1), SendState::Sending).await;
     let free = |until_hours: i64| Receipt {
         free_entry_until: Some(NOW.plus_ms(until_hours * HOUR)),
         ..receipt(message, "sent", NOW)
     };
-    house.receipts(vec![free(72), free(70)], vec![]).await;
-    let view = house.reader.conversation(ConversationId(1)).unwrap().unwrap();
+    env.receipts(vec![free(72), free(70)], vec![]).await;
+    let view = env.reader.conversation(ConversationId(1)).unwrap().unwrap();
     assert_eq!(view.free_entry_until, Some(NOW.plus_ms(72 * HOUR)), "the furthest that was told");
     assert_eq!(view.window_until, Some(NOW.plus_ms(WINDOW_MS)));
-    let later = house.said(from("31600000001", "2")).await;
+    let later = env.said(from("31600000001", "2")).await;
     assert_eq!(later.conversation.unwrap().free_entry_until, Some(NOW.plus_ms(72 * HOUR)));
 }

@@ -4,7 +4,7 @@ use super::Admin;
 use crate::api::ClockFace;
 use axum::Json;
 use axum::extract::{Query, State};
-use beadle_clock::Rest;
+use beadle_clock::Activity;
 use serde::Deserialize;
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,13 +27,13 @@ pub async fn clock(State(admin): State<Arc<Admin>>, Query(asked): Query<Asked>) 
         (None, _) => None,
     };
     let next_due = match rest {
-        Some(Rest::Until(next_due)) => next_due,
+        Some(Activity::IdleUntil(next_due)) => next_due,
         _ => None,
     };
     Json(ClockFace {
         now: admin.clock.now().as_ms(),
         turn: admin.turned.as_ref().map(|turned| turned.rev()),
-        at_rest: rest.map(|rest| rest != Rest::Busy),
+        at_rest: rest.map(|rest| rest != Activity::Busy),
         next_due_at: next_due.map(|at| at.as_ms()),
     })
 }

@@ -8,8 +8,8 @@ use axum::Json;
 use axum::extract::{Path, Query, State};
 use beadle_model::Ending;
 use beadle_pipeline::Delivery;
-use beadle_store::shown::{DeadFilter, DeadShown, LetterShown};
-use beadle_store::{DeadRef, Reader, Retried, StoreError};
+use beadle_store::views::{DeadLetter, DeadLetterFilter, RejectedWebhook};
+use beadle_store::{DeadLetterRef, Reader, RetriedDeadLetter, StoreError};
 use serde::Deserialize;
 use std::sync::Arc;
 
@@ -26,7 +26,7 @@ pub async fn dead(State(admin): State<Arc<Admin>>, Query(which): Query<Which>) -
     let most = most(which.limit);
     let list = ask(&admin, move |reader, names| {
         let plugin = which.plugin.as_deref().map(|name| names.number(name)).transpose()?;
-        let found = reader.dead(&DeadFilter { plugin, most })?;
+        let found = reader.dead_letters(&DeadLetterFilter { plugin, limit: most })?;
         let items: Result<Vec<_>, StoreError> = found.iter().map(|shown| dead_row(reader, names, shown)).collect();
         Ok(List { now, items: items?, next: None })
     });
@@ -35,24 +35,24 @@ pub async fn dead(State(admin): State<Arc<Admin>>, Query(which): Query<Which>) -
 
 /// `GET /dead-letters/{id}`
 pub async fn dead_one(State(admin): State<Arc<Admin>>, Path(text): Path<String>) -> Answer<DeadRow> {
-    let letter: DeadRef = id(&text)?;
+    let letter: DeadLetterRef = id(&text)?;
     let row = ask(&admin, move |reader, names| {
-        let shown = reader.dead_shown(letter)?.ok_or_else(|| No::not_found("dead letter", &text))?;
+        let shown = reader.dead_letter(letter)?.ok_or_else(|| No::not_found("dead letter", &text))?;
         let row = dead_row(reader, names, &shown)?;
-        let DeadRef::Webhook(id) = letter else { return Ok(row) };
-        let text = reader.letter(id)?.map(|letter| String::from_utf8_lossy(&letter.body).into_owned());
+        let DeadLetterRef::Webhook(id) = letter else { return Ok(row) };
+        let text = reader.rejected_webhook(id)?.map(|letter| String::from_utf8_lossy(&letter.body).into_owned());
         Ok(DeadRow { text, ..row })
     });
     Ok(Json(row.await?))
 }
 
-fn dead_row(reader: &Reader, names: &Names, shown: &DeadShown) -> Result<DeadRow, StoreError> {
+fn dead_row(reader: &Reader, names: &Names, shown: &DeadLetter) -> Result<DeadRow, StoreError> {
     let about = match shown.of {
-        DeadRef::Message(message) => reader.message_shown(message)?.map(|it| summary::outgoing(&it.row.body)),
-        DeadRef::Handling(handling) => {
+        DeadLetterRef::Message(message) => reader.message_details(message)?.map(|it| summary::outgoing(&it.row.body)),
+        DeadLetterRef::Handling(handling) => {
             reader.event(handling.event)?.map(|it| format!("{}: {}", it.kind().name(), summary::event(&it.body)))
         }
-        DeadRef::Webhook(_) => {
+        DeadLetterRef::Webhook(_) => {
             shown.webhook.as_ref().map(|it| format!("for {}, {} bytes: {}", it.app, it.bytes, it.beginning))
         }
     };
@@ -65,7 +65,7 @@ fn dead_row(reader: &Reader, names: &Names, shown: &DeadShown) -> Result<DeadRow
         code: shown.code.clone(),
         error: shown.error.clone(),
         retried_at: shown.retried_at.map(|at| at.as_ms()),
-        answered: matches!(shown.of, DeadRef::Handling(_)) && is_answered(shown.ending),
+        answered: matches!(shown.of, DeadLetterRef::Handling(_)) && is_answered(shown.ending),
         summary: about.unwrap_or_default(),
         text: None,
     })
@@ -76,19 +76,19 @@ fn is_answered(ending: Option<Ending>) -> bool {
 }
 
 /// `POST /dead-letters/{id}/retry`
-pub async fn dead_retry(State(admin): State<Arc<Admin>>, Path(text): Path<String>) -> Answer<Done> {
-    let letter: DeadRef = id(&text)?;
-    if let DeadRef::Handling(handling) = letter
+pub async fn retry_dead_letter(State(admin): State<Arc<Admin>>, Path(text): Path<String>) -> Answer<Done> {
+    let letter: DeadLetterRef = id(&text)?;
+    if let DeadLetterRef::Handling(handling) = letter
         && !admin.pipeline.subscriptions().iter().any(|member| member.slot.no() == handling.plugin)
     {
         return Err(No::not_running("the plugin that this was for"));
     }
-    let done = match admin.store.dead_retry(letter, admin.clock.now()).await? {
-        Retried::Send(_) => {
+    let done = match admin.store.retry_dead_letter(letter, admin.clock.now()).await? {
+        RetriedDeadLetter::Send(_) => {
             admin.pipeline.outbox().rescan();
             Done { message: format!("{letter} is sent again."), warning: None }
         }
-        Retried::Handling { event, plugin, ending } => {
+        RetriedDeadLetter::Handling { event, plugin, ending } => {
             if !admin.pipeline.retry_handling(event.id, plugin).await? {
                 return Err(No::not_running("the plugin that this was for"));
             }
@@ -98,26 +98,26 @@ pub async fn dead_retry(State(admin): State<Arc<Admin>>, Path(text): Path<String
                 warning: is_answered(ending).then(|| warning.into()),
             }
         }
-        Retried::Webhook(letter) => read_again(&admin, letter).await?,
+        RetriedDeadLetter::Webhook(letter) => read_again(&admin, letter).await?,
     };
     Ok(Json(done))
 }
 
 /// A webhook is read as though it came now: an update may have taught us what it means.
-async fn read_again(admin: &Admin, letter: LetterShown) -> Result<Done, No> {
+async fn read_again(admin: &Admin, letter: RejectedWebhook) -> Result<Done, No> {
     let Some(app) = admin.webhooks.apps.get(&letter.app) else {
         let why = format!("{} came for the app `{}`, which is not configured", letter.id, letter.app);
         return Err(No::conflict("unknown-app", why));
     };
-    let parsed = app.understand(&letter.body, letter.received_at);
+    let parsed = app.parse(&letter.body, letter.received_at);
     let receipts = parsed.receipts.len();
-    if let (Some(still), 0) = (parsed.letters.first(), parsed.events.len() + receipts) {
+    if let (Some(still), 0) = (parsed.rejected.first(), parsed.events.len() + receipts) {
         return Err(No::conflict(&still.code, format!("{} is still not understood: {}", letter.id, still.error)));
     }
     let read_from = Some(letter.id);
-    let delivery = Delivery { events: parsed.events, receipts: parsed.receipts, letters: parsed.letters, read_from };
+    let delivery = Delivery { events: parsed.events, receipts: parsed.receipts, letters: parsed.rejected, read_from };
     let appended = admin.pipeline.inbox().receive(delivery).await?;
-    let rest = appended.letters.first().map(|rest| format!("a part of it is not understood, and is {rest} now"));
+    let rest = appended.rejected.first().map(|rest| format!("a part of it is not understood, and is {rest} now"));
     let events = counted(appended.events as u64, "new event", "new events");
     let message =
         format!("{} was read again: {events}, {}.", letter.id, counted(receipts as u64, "receipt", "receipts"));
@@ -125,8 +125,8 @@ async fn read_again(admin: &Admin, letter: LetterShown) -> Result<Done, No> {
 }
 
 /// `POST /dead-letters/{id}/drop`
-pub async fn dead_drop(State(admin): State<Arc<Admin>>, Path(text): Path<String>) -> Answer<Done> {
-    let letter: DeadRef = id(&text)?;
-    admin.store.dead_drop(letter).await?;
+pub async fn drop_dead_letter(State(admin): State<Arc<Admin>>, Path(text): Path<String>) -> Answer<Done> {
+    let letter: DeadLetterRef = id(&text)?;
+    admin.store.drop_dead_letter(letter).await?;
     Ok(Json(Done { message: format!("{letter} is dropped."), warning: None }))
 }

@@ -8,7 +8,7 @@ use crate::web::{Phase, summary};
 use axum::Json;
 use axum::extract::{Path, Query, State};
 use beadle_model::{Ending, EventId};
-use beadle_store::shown::{self, EventFilter, EventState};
+use beadle_store::views::{self, EventFilter, EventState};
 use beadle_store::{Reader, StoreError};
 use serde::Deserialize;
 use std::sync::Arc;
@@ -35,7 +35,7 @@ impl Which {
             conversation: maybe_id(self.conversation.as_deref())?,
             state: word("state of an event", self.state.as_deref())?,
             before: maybe_id(self.before.as_deref())?,
-            most: most(self.limit),
+            limit: most(self.limit),
         })
     }
 }
@@ -46,7 +46,7 @@ pub async fn events(State(admin): State<Arc<Admin>>, Query(which): Query<Which>)
     let now = admin.clock.now().as_ms();
     let list = ask(&admin, move |reader, names| {
         let rows = reader.events(&filter)?;
-        let next = rows.last().filter(|_| rows.len() == filter.most).map(|row| row.id.to_string());
+        let next = rows.last().filter(|_| rows.len() == filter.limit).map(|row| row.id.to_string());
         let items: Result<Vec<_>, StoreError> = rows.iter().map(|row| event_row(reader, names, row)).collect();
         Ok(List { now, items: items?, next })
     });
@@ -54,7 +54,7 @@ pub async fn events(State(admin): State<Arc<Admin>>, Query(which): Query<Which>)
 }
 
 /// One for a list.
-pub fn event_row(reader: &Reader, names: &Names, row: &shown::EventRow) -> Result<EventRow, StoreError> {
+pub fn event_row(reader: &Reader, names: &Names, row: &views::EventRow) -> Result<EventRow, StoreError> {
     // Its body and its conversation; a row alone says little to a person.
     let event = reader.event(row.id)?;
     let conversation = event.as_ref().and_then(|event| event.conversation.as_deref());
@@ -89,7 +89,7 @@ pub async fn event(State(admin): State<Arc<Admin>>, Path(text): Path<String>) ->
     let event: EventId = id(&text)?;
     let now = admin.clock.now().as_ms();
     let view = ask(&admin, move |reader, names| {
-        let shown = reader.event_shown(event)?.ok_or_else(|| No::not_found("event", &text))?;
+        let shown = reader.event_details(event)?.ok_or_else(|| No::not_found("event", &text))?;
         Ok(EventView {
             now,
             row: event_row(reader, names, &shown.row)?,
@@ -102,7 +102,7 @@ pub async fn event(State(admin): State<Arc<Admin>>, Path(text): Path<String>) ->
     Ok(Json(view.await?))
 }
 
-fn handling_row(names: &Names, row: &shown::HandlingRow) -> HandlingRow {
+fn handling_row(names: &Names, row: &views::HandlingRow) -> HandlingRow {
     HandlingRow {
         id: row.id.to_string(),
         plugin: names.of(row.id.plugin),
@@ -126,14 +126,14 @@ pub async fn tail(State(admin): State<Arc<Admin>>, Query(which): Query<Which>) -
     let until = Instant::now() + Duration::from_millis(which.wait_ms.unwrap_or(0)).min(LONGEST_WAIT);
     let now = admin.clock.now().as_ms();
     let Some(mut after) = which.after.as_deref().map(place).transpose()? else {
-        let newest = EventFilter { most: 1, ..EventFilter::default() };
+        let newest = EventFilter { limit: 1, ..EventFilter::default() };
         let last = ask(&admin, move |reader, _| Ok(reader.events(&newest)?.first().map_or(EventId(0), |row| row.id)));
         return Ok(Json(List { now, items: Vec::new(), next: Some(last.await?.to_string()) }));
     };
     loop {
         let filter = filter.clone();
         let (items, last) = ask(&admin, move |reader, names| {
-            let rows = reader.events_after(after, filter.most)?;
+            let rows = reader.events_after(after, filter.limit)?;
             let last = rows.last().map_or(after, |row| row.id);
             let wanted = rows.iter().filter(|row| is_wanted(&filter, row));
             let items: Result<Vec<_>, StoreError> = wanted.map(|row| event_row(reader, names, row)).collect();
@@ -156,7 +156,7 @@ fn place(text: &str) -> Result<EventId, No> {
     if text == "evt_0" { Ok(EventId(0)) } else { id(text) }
 }
 
-fn is_wanted(filter: &EventFilter, row: &shown::EventRow) -> bool {
+fn is_wanted(filter: &EventFilter, row: &views::EventRow) -> bool {
     filter.kind.is_none_or(|kind| kind == row.kind)
         && (filter.contact.is_none() || filter.contact == row.contact)
         && (filter.conversation.is_none() || filter.conversation == row.conversation)

@@ -15,7 +15,7 @@ mod status;
 mod windows;
 
 pub use clock::clock;
-pub use dead::{dead, dead_drop, dead_one, dead_retry};
+pub use dead::{dead, dead_one, drop_dead_letter, retry_dead_letter};
 pub use events::{ending, event, event_row, events, tail};
 pub use outbox::{message_row, outbox, receipts};
 pub use people::{contact, contacts, duplicates, edit_contact, mark_distinct, merge, would_merge};

@@ -5,8 +5,8 @@ use crate::api::{List, MessageRow, Problem};
 use crate::web::summary;
 use axum::Json;
 use axum::extract::{Query, State};
-use beadle_store::shown::{OutboxFilter, OutboxShown};
 use beadle_store::step::SendState;
+use beadle_store::views::{OutboxDetails, OutboxFilter};
 use serde::Deserialize;
 use std::sync::Arc;
 
@@ -33,7 +33,13 @@ pub async fn outbox(State(admin): State<Arc<Admin>>, Query(which): Query<Which>)
         let plugin = which.plugin.as_deref().map(|name| names.number(name)).transpose()?;
         let mut found = Vec::new();
         for state in states {
-            found.extend(reader.outbox(&OutboxFilter { state: Some(state), conversation, plugin, before, most })?);
+            found.extend(reader.outbox(&OutboxFilter {
+                state: Some(state),
+                conversation,
+                plugin,
+                before,
+                limit: most,
+            })?);
         }
         found.sort_by_key(|send| std::cmp::Reverse(send.row.message));
         let next = found.get(most.saturating_sub(1)).map(|send| send.row.message.to_string());
@@ -44,7 +50,7 @@ pub async fn outbox(State(admin): State<Arc<Admin>>, Query(which): Query<Which>)
 }
 
 /// One for a list.
-pub fn message_row(names: &Names, shown: &OutboxShown) -> MessageRow {
+pub fn message_row(names: &Names, shown: &OutboxDetails) -> MessageRow {
     let row = &shown.row;
     MessageRow {
         id: row.message.to_string(),
@@ -64,7 +70,7 @@ pub fn message_row(names: &Names, shown: &OutboxShown) -> MessageRow {
 }
 
 /// What the platform said became of it, in order.
-pub fn receipts(shown: &OutboxShown) -> Vec<(&'static str, i64)> {
+pub fn receipts(shown: &OutboxDetails) -> Vec<(&'static str, i64)> {
     let said = [
         ("sent", shown.sent_at),
         ("delivered", shown.delivered_at),

@@ -11,7 +11,7 @@ use axum::extract::{Path, Query, State};
 use beadle_model::{Alias, AliasKind, Contact, ContactId, Timestamp};
 use beadle_schedule::Zone;
 use beadle_store::StoreError;
-use beadle_store::shown::{AliasClash, ContactShown, MergeReport};
+use beadle_store::views::{AliasConflict, ContactDetails, MergeReport};
 use serde::Deserialize;
 use std::sync::Arc;
 
@@ -40,17 +40,17 @@ pub async fn duplicates(State(admin): State<Arc<Admin>>, Query(which): Query<Whi
     let most = most(which.limit);
     let list = ask(&admin, move |reader, _| {
         let name = |id| Ok::<_, StoreError>(reader.contact(id)?.and_then(|contact| contact.name));
-        let proposal = |(clash, seen_at): (AliasClash, Timestamp)| {
+        let proposal = |(clash, seen_at): (AliasConflict, Timestamp)| {
             Ok(MergeProposal {
-                claimed: clash.claimed.to_string(),
-                claimed_name: name(clash.claimed)?,
+                claimed: clash.claimant.to_string(),
+                claimed_name: name(clash.claimant)?,
                 holder: clash.holder.to_string(),
                 holder_name: name(clash.holder)?,
                 alias: alias(&clash.alias),
                 seen_at: seen_at.as_ms(),
             })
         };
-        let items: Result<Vec<_>, StoreError> = reader.alias_clashes(most)?.into_iter().map(proposal).collect();
+        let items: Result<Vec<_>, StoreError> = reader.alias_conflicts(most)?.into_iter().map(proposal).collect();
         Ok(List { now, items: items?, next: None })
     });
     Ok(Json(list.await?))
@@ -79,7 +79,7 @@ pub async fn mark_distinct(
     State(admin): State<Arc<Admin>>,
     Path((one, other)): Path<(String, String)>,
 ) -> Answer<Done> {
-    admin.store.keep_contacts_apart(id(&one)?, id(&other)?).await?;
+    admin.store.mark_contacts_distinct(id(&one)?, id(&other)?).await?;
     let message = format!("{one} and {other} are two, and are not proposed again.");
     Ok(Json(Done { message, warning: None }))
 }
@@ -120,7 +120,7 @@ fn is_language(tag: &str) -> bool {
 
 async fn merge_view(admin: &Admin, report: MergeReport, dry_run: bool) -> Answer<MergeView> {
     let view = ask(admin, move |reader, names| {
-        let plugin = |it: &beadle_store::shown::MergedPlugin| MergedPlugin {
+        let plugin = |it: &beadle_store::views::MergedPlugin| MergedPlugin {
             plugin: names.of(it.plugin),
             values: it.values as u64,
             values_dropped: it.values_dropped as u64,
@@ -154,13 +154,13 @@ pub async fn contact(State(admin): State<Arc<Admin>>, Path(text): Path<String>) 
     let contact: ContactId = id(&text)?;
     let now = admin.clock.now().as_ms();
     let view = ask(&admin, move |reader, _| {
-        let shown = reader.contact_shown(contact)?.ok_or_else(|| No::not_found("contact", &text))?;
+        let shown = reader.contact_details(contact)?.ok_or_else(|| No::not_found("contact", &text))?;
         Ok(contact_view(now, &shown))
     });
     Ok(Json(view.await?))
 }
 
-fn contact_view(now: i64, shown: &ContactShown) -> ContactView {
+fn contact_view(now: i64, shown: &ContactDetails) -> ContactView {
     let conversations = shown.conversations.iter().map(|it| ConversationRow {
         id: it.id.to_string(),
         channel: it.channel.clone(),
@@ -173,7 +173,7 @@ fn contact_view(now: i64, shown: &ContactShown) -> ContactView {
         aliases: shown.aliases.iter().map(alias).collect(),
         conversations: conversations.collect(),
         clashes: shown
-            .clashes
+            .conflicts
             .iter()
             .map(|clash| format!("{} is also a name of {}", alias(&clash.alias), other(clash, shown.contact.id)))
             .collect(),
@@ -182,8 +182,8 @@ fn contact_view(now: i64, shown: &ContactShown) -> ContactView {
 }
 
 /// The other contact of a name that two came under.
-fn other(clash: &beadle_store::shown::AliasClash, this: ContactId) -> ContactId {
-    if clash.holder == this { clash.claimed } else { clash.holder }
+fn other(clash: &beadle_store::views::AliasConflict, this: ContactId) -> ContactId {
+    if clash.holder == this { clash.claimant } else { clash.holder }
 }
 
 fn contact_row(contact: &Contact) -> ContactRow {

@@ -8,7 +8,7 @@ use axum::extract::{Path, State};
 use beadle_catalog::{Command, Entry, PluginState, grants};
 use beadle_model::PluginNo;
 use beadle_pipeline::{SlotUsage, Stage};
-use beadle_store::StateShown;
+use beadle_store::StateInfo;
 use std::sync::Arc;
 
 /// So much of a content's hash is enough to tell two revisions apart.
@@ -82,9 +82,9 @@ pub async fn documents(State(admin): State<Arc<Admin>>, Path(name): Path<String>
     Ok(Json(List { now, items: items.await?, next: None }))
 }
 
-fn state(it: StateShown) -> KeptState {
-    let StateShown { version, values, bytes, left_at, .. } = it;
-    KeptState { version, values, bytes, left_at: left_at.map(|at| at.as_ms()) }
+fn state(it: StateInfo) -> KeptState {
+    let StateInfo { version, values, bytes, retired_at, .. } = it;
+    KeptState { version, values, bytes, left_at: retired_at.map(|at| at.as_ms()) }
 }
 
 /// `POST /plugins/{name}/rollback`

@@ -13,7 +13,7 @@ use beadle_schedule::{
     clock_change_note, describe, lint,
 };
 use beadle_store::Reader;
-use beadle_store::shown::{self, EventState};
+use beadle_store::views::{self, EventState};
 use serde::Deserialize;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -308,7 +308,7 @@ fn name_of(kept: &ConfiguredSchedule, plugin: PluginNo) -> &str {
     kept.targets.iter().find(|share| share.plugin == plugin).map_or("-", |share| &share.name)
 }
 
-fn firing_row(row: &shown::FiringRow, plugin: &str) -> FiringRow {
+fn firing_row(row: &views::FiringRow, plugin: &str) -> FiringRow {
     let handling = row.event_state.map(|state| match state {
         _ if row.is_dead => "dead",
         EventState::Finished => "done",

@@ -7,7 +7,7 @@ use crate::web::metrics::{Snapshot, memory_bytes};
 use axum::Json;
 use axum::extract::State;
 use beadle_catalog::{Entry, PluginState};
-use beadle_store::shown::Counts;
+use beadle_store::views::BacklogCounts;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -40,7 +40,7 @@ pub async fn status(State(admin): State<Arc<Admin>>) -> Answer<Status> {
     }))
 }
 
-async fn counts(admin: &Admin) -> Result<Counts, No> {
+async fn counts(admin: &Admin) -> Result<BacklogCounts, No> {
     ask(admin, |reader, _| Ok(reader.counts()?)).await
 }
 
@@ -160,7 +160,7 @@ pub async fn snapshot(admin: &Admin) -> Result<Snapshot, No> {
             ("unknown-number", &webhooks.unknown_number),
             ("unreadable", &webhooks.unreadable),
         ]),
-        letters_dropped: admin.store.health().letters_dropped,
+        letters_dropped: admin.store.health().rejected_dropped,
         plugins,
         kept: kept(admin),
         reloads: admin.catalog.counts().into_iter().map(|(name, count)| (name.to_owned(), count)).collect(),

@@ -5,7 +5,7 @@ use crate::api::{List, WindowHourRow, WindowRow};
 use crate::web::failure::No;
 use axum::Json;
 use axum::extract::{Query, State};
-use beadle_store::shown::{WindowFilter, WindowShown};
+use beadle_store::views::{OpenWindow, WindowFilter};
 use serde::Deserialize;
 use std::sync::Arc;
 
@@ -37,7 +37,7 @@ pub async fn windows(State(admin): State<Arc<Admin>>, Query(which): Query<Which>
 pub async fn windows_by_hour(State(admin): State<Arc<Admin>>) -> Answer<List<WindowHourRow>> {
     let now = admin.clock.now();
     let list = ask(&admin, move |reader, _| {
-        let row = |it: beadle_store::shown::WindowHour| WindowHourRow {
+        let row = |it: beadle_store::views::WindowHour| WindowHourRow {
             channel: it.channel,
             within_hours: it.hour,
             windows: it.windows,
@@ -47,7 +47,7 @@ pub async fn windows_by_hour(State(admin): State<Arc<Admin>>) -> Answer<List<Win
     Ok(Json(list.await?))
 }
 
-fn window_row(it: WindowShown) -> WindowRow {
+fn window_row(it: OpenWindow) -> WindowRow {
     WindowRow {
         conversation: it.conversation.to_string(),
         channel: it.channel,

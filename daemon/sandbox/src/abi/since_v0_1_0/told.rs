@@ -177,7 +177,7 @@ pub(super) fn place(conversation: &ConversationView, now: Timestamp) -> wit::Con
     wit::Conversation {
         id: conversation.id.to_string(),
         channel: conversation.channel.to_string(),
-        contact: if conversation.contact.is_somebody() { conversation.contact.id.to_string() } else { String::new() },
+        contact: if conversation.contact.is_known() { conversation.contact.id.to_string() } else { String::new() },
         group: conversation.group.clone(),
         window_closes_at: conversation.window_until.filter(|until| *until > now).map(Timestamp::as_ms),
         free_entry_until: conversation.free_entry_until.filter(|until| *until > now).map(Timestamp::as_ms),

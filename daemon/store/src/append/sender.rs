@@ -1,0 +1,345 @@
+//! Events from people: finds or creates contact and conversation by the sender's aliases, and
+//! applies reserved words.
+
+use super::AppendPlan;
+use super::keywords::apply_keyword;
+use crate::StoreError;
+use crate::people::{ConversationRow, Membership, Person};
+use crate::step::{NewEvent, Sender};
+use crate::writer::Tx;
+use beadle_model::{Alias, AliasKind, Contact, ContactId, ConversationId, EventBody, Timestamp, zone_of_number};
+use rusqlite::params;
+
+/// An event with a sender.
+pub(super) struct Inbound<'a> {
+    pub(super) event: &'a NewEvent,
+    pub(super) sender: &'a Sender,
+    /// All their aliases, the most decisive ones first.
+    pub(super) names: &'a [Alias],
+    pub(super) now: Timestamp,
+    /// Whether to append an event for new and renamed contacts.
+    pub(super) notify_changes: bool,
+}
+
+impl Inbound<'_> {
+    /// When it happened; never in the future.
+    fn at(&self) -> Timestamp {
+        self.event.happened_at.min(self.now)
+    }
+
+    /// The alias by which the channel reaches them: the one that stays valid longest. Only aliases
+    /// in this message count, because numbers change and may be hidden
+    /// (`docs/whatsapp.md#user-ids`).
+    fn address(&self) -> Option<&Alias> {
+        [AliasKind::WaId, AliasKind::Phone, AliasKind::UserId, AliasKind::ParentUserId]
+            .into_iter()
+            .find_map(|kind| self.sender.aliases.iter().find(|alias| alias.kind == kind && !alias.value.is_empty()))
+    }
+
+    /// Whether the sender joins the community: with the first message, outside groups, where the
+    /// platform reports who joins.
+    fn joins(&self, person: &Person) -> bool {
+        let is_message = matches!(self.event.body, EventBody::Message { .. });
+        person.membership == Membership::Unasked
+            && is_message
+            // Reports of the platform about a person (a new number, an edit) open no window.
+            && self.event.opens_window
+            && self.event.keyword.is_none()
+            && self.sender.group.is_none()
+    }
+}
+
+/// A new contact; its id is 0 until it has a row.
+fn new_person(inbound: &Inbound<'_>) -> Person {
+    let contact = Contact {
+        id: ContactId(0),
+        name: inbound.sender.name.clone(),
+        language: None,
+        timezone: None,
+        created_at: inbound.now,
+        member_since: None,
+        opted_out_since: None,
+        marketing_stopped_since: None,
+    };
+    Person { contact, membership: Membership::Unasked, conversations: Vec::new() }
+}
+
+/// The notification for a new or renamed contact; `before` is the contact before the event.
+fn contact_notification(inbound: &Inbound<'_>, was: &Contact) -> Option<EventBody> {
+    let change = match &inbound.sender.name {
+        _ if was.id.0 == 0 => "created",
+        Some(name) if was.name.as_ref() != Some(name) => "renamed",
+        _ => return None,
+    };
+    Some(EventBody::ContactChanged { change: change.into(), merged: None, extra: serde_json::Value::Null })
+}
+
+/// Applies a marketing preference from the platform.
+fn apply_preference(change: &str, person: &mut Person, at: Timestamp) {
+    match change {
+        "marketing-stopped" => {
+            person.contact.marketing_stopped_since = person.contact.marketing_stopped_since.or(Some(at));
+        }
+        "marketing-resumed" | "marketing-signup" => person.contact.marketing_stopped_since = None,
+        _ => {}
+    }
+}
+
+impl Tx<'_> {
+    /// Finds or creates contact and conversation and applies the event to them; `None` if the event
+    /// is known already.
+    pub(super) fn apply_sender(&mut self, inbound: &Inbound<'_>) -> Result<Option<AppendPlan>, StoreError> {
+        if let Some(plan) = self.apply_known_sender(inbound)? {
+            return Ok(Some(plan));
+        }
+        if self.seen(inbound.event.key)? {
+            return Ok(None);
+        }
+        let mut person = match self.find_contact(inbound.names)? {
+            Some(id) => self.person(id)?,
+            None => new_person(inbound),
+        };
+        let was = person.contact.clone();
+        if inbound.sender.name.is_some() {
+            person.contact.name.clone_from(&inbound.sender.name);
+        }
+        if person.contact.timezone.is_none() {
+            let phones = inbound.names.iter().filter(|name| name.kind == AliasKind::Phone);
+            person.contact.timezone = phones.filter_map(|name| zone_of_number(&name.value)).next().map(str::to_owned);
+        }
+        let told =
+            inbound.event.keyword.as_ref().and_then(|said| said.language).map(|language| language.code().to_owned());
+        let language = told.or_else(|| person.contact.language.take());
+        person.contact.language = language.or_else(|| inbound.sender.language.clone());
+        let mut plan = AppendPlan::plain(None, None);
+        if inbound.notify_changes {
+            plan.before.extend(contact_notification(inbound, &was));
+        }
+        if let EventBody::ContactChanged { change, .. } = &inbound.event.body {
+            apply_preference(change, &mut person, inbound.at());
+        }
+        if inbound.joins(&person) {
+            person.membership = Membership::Member;
+            person.contact.member_since = Some(inbound.at());
+            plan.before.push(EventBody::MemberJoined { reason: "first-message".into(), again: false });
+        }
+        if let Some(said) = &inbound.event.keyword {
+            (plan.after, plan.answers) = apply_keyword(said.keyword, &mut person, inbound.at());
+        }
+        self.write_person(&mut person)?;
+        let contact = person.contact.id;
+        self.write_aliases(inbound.names, contact, inbound.now)?;
+        plan.contact = Some(contact);
+        plan.conversation = Some(self.find_or_create_conversation(inbound, &mut person)?);
+        self.cache.people.insert_person(person);
+        Ok(Some(plan))
+    }
+
+    /// The common case: all aliases belong to one contact, and neither it nor the conversation
+    /// changes.
+    fn apply_known_sender(&mut self, inbound: &Inbound<'_>) -> Result<Option<AppendPlan>, StoreError> {
+        if inbound.event.keyword.is_some() || matches!(inbound.event.body, EventBody::ContactChanged { .. }) {
+            return Ok(None);
+        }
+        let mut contact = None;
+        for name in inbound.names {
+            match self.cache.people.holder(self.conn, name)? {
+                Some(holder) if contact.is_none_or(|contact| contact == holder) => contact = Some(holder),
+                _ => return Ok(None),
+            }
+        }
+        let Some(contact) = contact else { return Ok(None) };
+        let Some(person) = self.cache.people.person(self.conn, contact)? else { return Ok(None) };
+        let renamed = inbound.sender.name.is_some() && inbound.sender.name != person.contact.name;
+        let guessed = inbound.sender.language.is_some() && person.contact.language.is_none();
+        if renamed || guessed || inbound.joins(person) {
+            return Ok(None);
+        }
+        let talk = match &inbound.sender.group {
+            Some(group) => self.cache.people.group(self.conn, &inbound.sender.channel, group)?,
+            None => {
+                person.conversations.iter().find(|(channel, _)| **channel == *inbound.sender.channel).map(|talk| talk.1)
+            }
+        };
+        let Some(talk) = talk else { return Ok(None) };
+        let Some(talk) = self.cache.people.conversation_row(self.conn, talk)? else { return Ok(None) };
+        let same_address = talk.address.as_ref() == inbound.address();
+        Ok(same_address.then(|| AppendPlan::plain(Some(talk.id), Some(contact))))
+    }
+
+    /// Adds aliases from a receipt to the contact of a conversation.
+    pub(super) fn add_aliases(
+        &mut self,
+        names: &[Alias],
+        conversation: ConversationId,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        if names.is_empty() {
+            return Ok(());
+        }
+        let contact = self.cache.people.conversation_row(self.conn, conversation)?.and_then(|talk| talk.contact);
+        contact.map_or(Ok(()), |contact| self.write_aliases(names, contact, now))
+    }
+
+    /// A contact that was mentioned: found, or created without becoming a member.
+    pub(super) fn find_or_create_contact(
+        &mut self,
+        names: &[Alias],
+        now: Timestamp,
+    ) -> Result<Option<ContactId>, StoreError> {
+        if names.is_empty() {
+            return Ok(None);
+        }
+        let mut person = match self.find_contact(names)? {
+            Some(id) => self.person(id)?,
+            None => Person {
+                contact: Contact { created_at: now, ..Contact::unknown() },
+                membership: Membership::Unasked,
+                conversations: Vec::new(),
+            },
+        };
+        if person.contact.id.0 == 0 {
+            self.write_person(&mut person)?;
+        }
+        let id = person.contact.id;
+        self.write_aliases(names, id, now)?;
+        self.cache.people.insert_person(person);
+        Ok(Some(id))
+    }
+
+    /// The contact of the first alias that has one.
+    fn find_contact(&mut self, names: &[Alias]) -> Result<Option<ContactId>, StoreError> {
+        for name in names {
+            if let Some(holder) = self.cache.people.holder_in_any_spelling(self.conn, name)? {
+                return Ok(Some(holder));
+            }
+        }
+        Ok(None)
+    }
+
+    fn person(&mut self, id: ContactId) -> Result<Person, StoreError> {
+        let person = self.cache.people.person(self.conn, id)?.cloned();
+        person.ok_or_else(|| StoreError::NotFound { what: "contact", id: id.to_string() })
+    }
+
+    /// Inserts or updates the contact's row; sets the id of a new one.
+    fn write_person(&self, person: &mut Person) -> Result<(), StoreError> {
+        let contact = &mut person.contact;
+        let (member_since, opted_out) = (contact.member_since.map(|at| at.0), contact.opted_out_since.map(|at| at.0));
+        let no_marketing = contact.marketing_stopped_since.map(|at| at.0);
+        if contact.id.0 != 0 {
+            self.conn
+                .prepare_cached(
+                    "UPDATE contacts SET name = ?2, membership = ?3, member_since = ?4, opted_out_since = ?5, timezone = ?6,
+                         marketing_stopped_since = ?7, language = ?8 WHERE id = ?1",
+                )?
+                .execute(params![
+                    contact.id.0,
+                    contact.name,
+                    person.membership as i64,
+                    member_since,
+                    opted_out,
+                    contact.timezone,
+                    no_marketing,
+                    contact.language
+                ])?;
+            return Ok(());
+        }
+        let id = self
+            .conn
+            .prepare_cached(
+                "INSERT INTO contacts (name, created_at, membership, member_since, opted_out_since, timezone,
+                     marketing_stopped_since, language) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+            )?
+            .insert(params![
+                contact.name,
+                contact.created_at.0,
+                person.membership as i64,
+                member_since,
+                opted_out,
+                contact.timezone,
+                no_marketing,
+                contact.language
+            ])?;
+        contact.id = ContactId(id);
+        Ok(())
+    }
+
+    /// Adds new aliases to the contact. Records a conflict for those of another contact.
+    fn write_aliases(&mut self, names: &[Alias], contact: ContactId, now: Timestamp) -> Result<(), StoreError> {
+        for name in names {
+            match self.cache.people.holder(self.conn, name)? {
+                Some(holder) if holder == contact => {}
+                Some(holder) => {
+                    self.conn
+                        .prepare_cached(
+                            "INSERT INTO alias_conflicts (kind, value, holder, claimant, seen_at)
+                             VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO NOTHING",
+                        )?
+                        .execute(params![name.kind as i64, name.value, holder.0, contact.0, now.0])?;
+                }
+                None => {
+                    self.conn
+                        .prepare_cached(
+                            "INSERT INTO aliases (kind, value, contact, created_at) VALUES (?1, ?2, ?3, ?4)",
+                        )?
+                        .execute(params![name.kind as i64, name.value, contact.0, now.0])?;
+                    self.cache.people.insert_alias(name.clone(), contact);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Finds or creates the conversation with the contact or group, and updates its address.
+    fn find_or_create_conversation(
+        &mut self,
+        inbound: &Inbound<'_>,
+        person: &mut Person,
+    ) -> Result<ConversationId, StoreError> {
+        let Sender { channel, group, .. } = inbound.sender;
+        let known = match group {
+            Some(group) => self.cache.people.group(self.conn, channel, group)?,
+            None => person.conversations.iter().find(|(name, _)| **name == **channel).map(|talk| talk.1),
+        };
+        let address = inbound.address();
+        let (kind, value) = (address.map(|address| address.kind as i64), address.map(|address| &address.value));
+        if let Some(id) = known {
+            if let Some(talk) = self.cache.people.conversation_row(self.conn, id)?
+                && talk.address.as_ref() != address
+            {
+                talk.address = address.cloned();
+                self.conn
+                    .prepare_cached("UPDATE conversations SET address_kind = ?2, address = ?3 WHERE id = ?1")?
+                    .execute(params![id.0, kind, value])?;
+            }
+            return Ok(id);
+        }
+        let contact = group.is_none().then_some(person.contact.id);
+        let id = self
+            .conn
+            .prepare_cached(
+                "INSERT INTO conversations (channel, contact, platform_group, last_contact, address_kind, address)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            )?
+            .insert(params![channel, contact.map(|id| id.0), group, person.contact.id.0, kind, value])?;
+        let id = ConversationId(id);
+        let channel = self.cache.people.channel(channel);
+        if group.is_none() {
+            person.conversations.push((channel.clone(), id));
+        }
+        self.cache.people.insert_conversation(ConversationRow {
+            id,
+            channel,
+            contact,
+            group: group.clone(),
+            last_contact: Some(person.contact.id),
+            address: address.cloned(),
+            last_inbound_at: 0,
+            window_until: 0,
+            free_entry_until: None,
+            watched: false,
+        });
+        Ok(id)
+    }
+}

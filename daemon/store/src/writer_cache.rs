@@ -1,0 +1,119 @@
+//! The writer's cache of the database, so that the usual step needs no `SELECT`.
+//!
+//! Invariants: everything here is on disk too, and is read again after a rollback, so that memory
+//! never keeps what did not happen.
+
+use crate::StoreError;
+use crate::merge::load_merged;
+use crate::people::People;
+use crate::windows;
+use beadle_model::LeadTimes;
+use rusqlite::{Connection, OptionalExtension, params};
+use std::collections::{BTreeSet, HashSet};
+
+/// How far `sending_from` may lag behind: the rows that are scanned when the store opens, and the
+/// sends that share the cost of moving it.
+const SENDING_LAG: i64 = 10_000;
+
+pub(crate) struct WriterCache {
+    /// The number of the next event.
+    pub(crate) next_event: i64,
+    /// All events below it are finished.
+    pub(crate) finished_below: i64,
+    /// No row below it is `sending`. Always equal to the value on disk.
+    pub(crate) sending_from: i64,
+    /// The rows that are `sending`.
+    pub(crate) sending: BTreeSet<i64>,
+    /// Handlings (event, plugin) whose row must be updated when they succeed: those that failed and
+    /// are retried, and dead letters that an operator retried.
+    pub(crate) watched: HashSet<(i64, i64)>,
+    pub(crate) people: People,
+    /// The lead times that window checks are set for.
+    pub(crate) lead_times: LeadTimes,
+    /// The number of the last commit that wrote state. The fence is its upper half, so that none
+    /// repeats.
+    version: i64,
+}
+
+impl WriterCache {
+    pub(crate) fn load(conn: &Connection, cached_people: usize, fence: i64) -> Result<Self, StoreError> {
+        let mut cache = Self {
+            next_event: 1,
+            finished_below: 1,
+            sending_from: 1,
+            sending: BTreeSet::new(),
+            watched: HashSet::new(),
+            people: People::new(cached_people),
+            lead_times: LeadTimes::default(),
+            version: fence << 32,
+        };
+        cache.reload(conn)?;
+        Ok(cache)
+    }
+
+    /// Clears the cache and reads it again.
+    pub(crate) fn reload(&mut self, conn: &Connection) -> Result<(), StoreError> {
+        self.people.clear();
+        self.people.merged = load_merged(conn)?;
+        self.lead_times = windows::lead_times(conn)?;
+        let last: i64 = conn.query_row("SELECT coalesce(max(id), 0) FROM events", [], |row| row.get(0))?;
+        self.next_event = meta(conn, "next_event")?.unwrap_or(1).max(last + 1);
+        self.finished_below = meta(conn, "finished_below")?.unwrap_or(1);
+        self.sending_from = meta(conn, "sending_from")?.unwrap_or(1);
+        self.sending = conn
+            .prepare_cached("SELECT id FROM outbox WHERE id >= ?1 AND state = 1")?
+            .query_map([self.sending_from], |row| row.get(0))?
+            .collect::<Result<_, _>>()?;
+        self.watched = conn
+            .prepare_cached(
+                "SELECT event, plugin FROM handlings WHERE state = 0
+                 UNION SELECT event, plugin FROM dead_letters WHERE message IS NULL AND retried_at IS NOT NULL",
+            )?
+            .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
+            .collect::<Result<_, _>>()?;
+        Ok(())
+    }
+
+    /// The number of a commit that writes state. A rollback only leaves a gap.
+    pub(crate) fn next_version(&mut self) -> i64 {
+        self.version += 1;
+        self.version
+    }
+
+    /// Notes that a row becomes `sending` in this transaction; lowers the watermark if necessary.
+    pub(crate) fn note_sending(&mut self, conn: &Connection, message: i64) -> Result<(), StoreError> {
+        if message < self.sending_from {
+            set_meta(conn, "sending_from", message)?;
+            self.sending_from = message;
+        }
+        self.sending.insert(message);
+        Ok(())
+    }
+
+    /// Raises the watermark if it lags far enough behind. `next_message` is the lowest number that
+    /// was not reserved yet; reserved rows with lower numbers may still be inserted, and lower it
+    /// again.
+    pub(crate) fn move_sending_from(&mut self, conn: &Connection, next_message: i64) -> Result<(), StoreError> {
+        let lowest = self.sending.first().copied().unwrap_or(next_message);
+        if lowest - self.sending_from >= SENDING_LAG {
+            set_meta(conn, "sending_from", lowest)?;
+            self.sending_from = lowest;
+        }
+        Ok(())
+    }
+}
+
+/// Reads a numeric value.
+pub(crate) fn meta(conn: &Connection, key: &str) -> Result<Option<i64>, StoreError> {
+    let mut read = conn.prepare_cached("SELECT value FROM meta WHERE key = ?1")?;
+    Ok(read.query_row([key], |row| row.get(0)).optional()?)
+}
+
+/// Writes a numeric value.
+pub(crate) fn set_meta(conn: &Connection, key: &str, value: i64) -> Result<(), StoreError> {
+    let mut write = conn.prepare_cached(
+        "INSERT INTO meta (key, value) VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+    )?;
+    write.execute(params![key, value])?;
+    Ok(())
+}
