@@ -4,7 +4,7 @@
 //! the configuration's socket it says what a reload would change there, and what needs a restart.
 
 use crate::cli::Client;
-use crate::config::{self, Config, Loaded, Surroundings, changes};
+use crate::config::{self, Config, Environment, Loaded, changes};
 use crate::exit::{Exit, print};
 use beadle_clock::Clock;
 use beadle_model::EventKind;
@@ -15,10 +15,10 @@ use std::path::Path;
 
 /// Checks, prints what there is to say, and tells whether it can be used.
 pub async fn check(path: &Path) -> Exit {
-    let mut surroundings = Surroundings::process();
+    let mut environment = Environment::process();
     // In a shell there are no credentials; their files are checked where they are: when the unit starts.
-    surroundings.without_systemd = true;
-    match config::load(path, &surroundings) {
+    environment.without_systemd = true;
+    match config::load(path, &environment) {
         Ok(loaded) => {
             let doubts = doubts(&loaded.config);
             let mut text: String = loaded.notes.iter().chain(&doubts).map(|note| format!("Note: {note}.\n")).collect();

@@ -9,7 +9,7 @@
 
 use crate::author::Bench;
 use crate::cli::DemoArgs;
-use crate::config::{self, Surroundings};
+use crate::config::{self, Environment};
 use crate::exit::Exit;
 use crate::run::{self, logging};
 use crate::scratch::Scratch;
@@ -84,8 +84,8 @@ async fn start(args: &DemoArgs) -> Result<Exit, DemoError> {
     for (name, secret) in ["access-token", "app-secret", "verify-token"].iter().zip(&secrets) {
         std::fs::write(folder.path().join(name), secret).map_err(io("the demo's secrets"))?;
     }
-    let surroundings = Surroundings::process();
-    let loaded = match config::load(&config, &surroundings) {
+    let environment = Environment::process();
+    let loaded = match config::load(&config, &environment) {
         Ok(loaded) => loaded,
         Err(invalid) => {
             eprint!("{}", invalid.render(false));
@@ -150,10 +150,7 @@ fn free_port(expected: u16) -> u16 {
 fn secret() -> Result<String, DemoError> {
     let mut bytes = [0; 16];
     getrandom::fill(&mut bytes).map_err(DemoError::Random)?;
-    Ok(bytes.iter().fold(String::new(), |mut hex, byte| {
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    }))
+    Ok(beadle_model::text::hex(bytes))
 }
 
 /// The demo's own plugin folder, in its folder: what is put there runs.

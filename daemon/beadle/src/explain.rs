@@ -1,184 +1,273 @@
-//! `beadle explain CODE`: a page for every code that an error, a refusal or a dead letter can carry.
+//! `beadle explain [CODE]`: a page for every code that an error, a refusal, a warning or a dead letter
+//! can carry.
 //!
-//! The pages are compiled in, so that they are there when nothing else is. A test holds that each code of each crate has
-//! one, and that no page is left of a code that is gone.
+//! The pages are compiled in, so that they are available when nothing else is. Tests check that every
+//! code of every crate has exactly one page, and that all pages have the same sections.
 
+use crate::cli::table::cut;
 use crate::exit::{Exit, print};
+use serde_json::json;
 
 macro_rules! pages {
     ($($code:literal)*) => { &[$(($code, include_str!(concat!("explain/", $code, ".md")))),*] };
 }
 
-/// Codes and their pages, in alphabetical order.
-const PAGES: &[(&str, &str)] = pages! {
-    "about-invalid"
-    "api-version-unsupported"
-    "bad-access-token"
-    "bad-graph-url"
-    "bad-id"
-    "bad-json"
-    "bad-key"
-    "bad-media-type"
-    "bad-message"
-    "bad-request"
-    "channel-stopped"
-    "clock-unreadable"
-    "compile-failed"
-    "config-duplicate"
-    "config-missing"
-    "config-secret"
-    "config-syntax"
-    "config-type"
-    "config-unknown"
-    "config-unreadable"
-    "config-unused"
-    "config-value"
-    "counter-overflow"
-    "cpu-limit"
-    "cross-site"
-    "disk-full"
-    "document-rejected"
-    "dry-run-failed"
-    "duplicate-id"
-    "effect-limit"
-    "empty-field"
-    "groups-only"
-    "host-call-at-start"
-    "host-call-limit"
-    "host-panic"
-    "http-client-failed"
-    "initial-memory-limit"
-    "instantiate-failed"
-    "internal-error"
-    "listen-failed"
-    "marketing-opted-out"
-    "media-pending"
-    "media-unavailable"
-    "memory-limit"
-    "migration-failed"
-    "migration-interrupted"
-    "no-conversation"
-    "no-earlier-revision"
-    "no-events-exported"
-    "no-recipient"
-    "no-timer-handler"
-    "not-a-counter"
-    "not-a-plugin"
-    "not-found"
-    "not-granted"
-    "not-subscribed"
-    "not-wasm"
-    "opted-out"
-    "outcome-unknown"
-    "over-quota"
-    "phone-number-required"
-    "pipeline-stalled"
-    "pipeline-stopped"
-    "platform-bad-response"
-    "platform-no-response"
-    "platform-unreachable"
-    "plugin-backlog"
-    "plugin-busy"
-    "plugin-corrupt"
-    "plugin-disabled"
-    "plugin-folder-missing"
-    "plugin-gave-up"
-    "plugin-load-crash"
-    "plugin-loading"
-    "plugin-missing"
-    "plugin-not-removed"
-    "plugin-not-running"
-    "plugin-pending"
-    "plugin-resting"
-    "plugin-retry"
-    "plugin-suspended"
-    "plugin-too-large"
-    "plugin-type-mismatch"
-    "plugin-unreadable"
-    "precompiled"
-    "restart-required"
-    "revision-not-saved"
-    "rollback-failed"
-    "rolled-back"
-    "same-contact"
-    "sandbox-engine-failed"
-    "sandbox-threads-failed"
-    "scan-too-large"
-    "schedule-either-day"
-    "schedule-elapsed-days"
-    "schedule-holidays-end"
-    "schedule-never"
-    "schedule-not-exported"
-    "schedule-plugin-unavailable"
-    "schedule-repeated-time"
-    "schedule-short-months"
-    "schedule-skipped-time"
-    "schedule-uneven-step"
-    "settings-invalid"
-    "settings-not-a-table"
-    "shutting-down"
-    "stack-overflow"
-    "stale"
-    "stale-read"
-    "state-newer"
-    "state-version-invalid"
-    "state-would-be-lost"
-    "store-busy"
-    "store-closed"
-    "store-failed"
-    "store-fenced"
-    "store-io"
-    "store-locked"
-    "store-newer"
-    "store-not-beadle"
-    "store-row-unreadable"
-    "too-long"
-    "too-many"
-    "too-many-reads"
-    "trap"
-    "unknown-app"
-    "unknown-capability"
-    "unknown-channel"
-    "unknown-contact"
-    "unknown-event"
-    "unknown-group"
-    "unknown-import"
-    "unknown-media"
-    "unknown-plugin"
-    "unknown-zone"
-    "unsupported-in-groups"
-    "value-too-large"
-    "wall-limit"
-    "webhook-bad-handshake"
-    "webhook-bad-signature"
-    "webhook-malformed"
-    "webhook-no-secret"
-    "webhook-too-large"
-    "webhook-unreadable"
-    "window-closed"
-};
+/// A heading, and the codes below it with their pages.
+type Group = (&'static str, &'static [(&'static str, &'static str)]);
 
-/// Prints the page of a code, or the list of codes.
-pub fn explain(code: Option<&str>) -> Exit {
-    let Some(code) = code else {
-        let list: String = PAGES.iter().map(|(code, page)| format!("{code:24} {}\n", first_sentence(page))).collect();
-        return print(&list).err().unwrap_or(Exit::Ok);
+const GROUPS: &[Group] = &[
+    (
+        "Configuration",
+        pages! {
+            "config-duplicate"
+            "config-missing"
+            "config-secret"
+            "config-syntax"
+            "config-type"
+            "config-unknown"
+            "config-unreadable"
+            "config-unused"
+            "config-value"
+            "restart-required"
+            "settings-invalid"
+            "settings-not-a-table"
+            "unknown-capability"
+        },
+    ),
+    (
+        "Plugin files",
+        pages! {
+            "about-invalid"
+            "api-version-unsupported"
+            "compile-failed"
+            "document-rejected"
+            "dry-run-failed"
+            "initial-memory-limit"
+            "migration-failed"
+            "migration-interrupted"
+            "no-earlier-revision"
+            "no-events-exported"
+            "not-a-plugin"
+            "not-wasm"
+            "plugin-busy"
+            "plugin-corrupt"
+            "plugin-disabled"
+            "plugin-folder-missing"
+            "plugin-load-crash"
+            "plugin-loading"
+            "plugin-missing"
+            "plugin-not-removed"
+            "plugin-not-running"
+            "plugin-pending"
+            "plugin-too-large"
+            "plugin-type-mismatch"
+            "plugin-unreadable"
+            "precompiled"
+            "revision-not-saved"
+            "rollback-failed"
+            "rolled-back"
+            "state-newer"
+            "state-version-invalid"
+            "state-would-be-lost"
+            "unknown-event"
+            "unknown-import"
+            "unknown-plugin"
+        },
+    ),
+    (
+        "Plugin failures",
+        pages! {
+            "cpu-limit"
+            "effect-limit"
+            "host-call-limit"
+            "host-panic"
+            "instantiate-failed"
+            "memory-limit"
+            "not-subscribed"
+            "plugin-backlog"
+            "plugin-gave-up"
+            "plugin-resting"
+            "plugin-retry"
+            "plugin-suspended"
+            "stack-overflow"
+            "stale"
+            "trap"
+            "wall-limit"
+        },
+    ),
+    (
+        "Refused calls",
+        pages! {
+            "bad-id"
+            "bad-json"
+            "bad-key"
+            "bad-media-type"
+            "counter-overflow"
+            "host-call-at-start"
+            "media-pending"
+            "media-unavailable"
+            "no-conversation"
+            "no-timer-handler"
+            "not-a-counter"
+            "not-granted"
+            "over-quota"
+            "scan-too-large"
+            "stale-read"
+            "too-many-reads"
+            "unknown-contact"
+            "unknown-group"
+            "unknown-media"
+            "unknown-zone"
+            "value-too-large"
+        },
+    ),
+    (
+        "Sending",
+        pages! {
+            "bad-message"
+            "channel-stopped"
+            "duplicate-id"
+            "empty-field"
+            "groups-only"
+            "marketing-opted-out"
+            "no-recipient"
+            "opted-out"
+            "outcome-unknown"
+            "phone-number-required"
+            "platform-bad-response"
+            "platform-no-response"
+            "platform-unreachable"
+            "too-long"
+            "too-many"
+            "unknown-channel"
+            "unsupported-in-groups"
+            "window-closed"
+        },
+    ),
+    (
+        "Webhooks",
+        pages! {
+            "unknown-app"
+            "webhook-bad-handshake"
+            "webhook-bad-signature"
+            "webhook-malformed"
+            "webhook-no-secret"
+            "webhook-too-large"
+            "webhook-unreadable"
+        },
+    ),
+    (
+        "Schedules",
+        pages! {
+            "schedule-either-day"
+            "schedule-elapsed-days"
+            "schedule-holidays-end"
+            "schedule-never"
+            "schedule-not-exported"
+            "schedule-plugin-unavailable"
+            "schedule-repeated-time"
+            "schedule-short-months"
+            "schedule-skipped-time"
+            "schedule-uneven-step"
+        },
+    ),
+    (
+        "Storage",
+        pages! {
+            "disk-full"
+            "store-busy"
+            "store-closed"
+            "store-failed"
+            "store-fenced"
+            "store-io"
+            "store-locked"
+            "store-newer"
+            "store-not-beadle"
+            "store-row-unreadable"
+        },
+    ),
+    (
+        "Daemon and API",
+        pages! {
+            "bad-access-token"
+            "bad-graph-url"
+            "bad-request"
+            "clock-unreadable"
+            "cross-site"
+            "http-client-failed"
+            "internal-error"
+            "listen-failed"
+            "not-found"
+            "pipeline-stalled"
+            "pipeline-stopped"
+            "same-contact"
+            "sandbox-engine-failed"
+            "sandbox-threads-failed"
+            "shutting-down"
+        },
+    ),
+];
+
+/// Prints the page of a code, or the list of all codes.
+pub fn explain(code: Option<&str>, as_json: bool) -> Exit {
+    let text = match code {
+        None if as_json => list_json(),
+        None => list(crate::cli::table::terminal_width()),
+        Some(code) => match page(code) {
+            Some(text) if as_json => format!("{:#}\n", json!({ "code": code, "text": text })),
+            Some(text) => text.to_owned(),
+            None => {
+                eprintln!("error: unknown code `{code}`{}", suggestion(code));
+                eprintln!("hint: run `beadle explain` for the list");
+                return Exit::Failed;
+            }
+        },
     };
-    match PAGES.iter().find(|(known, _)| *known == code) {
-        Some((_, page)) => print(page).err().unwrap_or(Exit::Ok),
-        None => {
-            let near = PAGES.iter().map(|(known, _)| (strsim::damerau_levenshtein(code, known), known)).min();
-            let guess = near.filter(|(wrong, _)| *wrong <= 3).map(|(_, known)| format!(" Did you mean `{known}`?"));
-            eprintln!("There is no code `{code}`.{} `beadle explain` lists them all.", guess.unwrap_or_default());
-            Exit::Failed
-        }
+    print(&text).err().unwrap_or(Exit::Ok)
+}
+
+/// The page of a code.
+pub fn page(code: &str) -> Option<&'static str> {
+    pages().find(|(known, _)| *known == code).map(|(_, page)| page)
+}
+
+fn pages() -> impl Iterator<Item = (&'static str, &'static str)> {
+    GROUPS.iter().flat_map(|(_, pages)| pages.iter().copied())
+}
+
+fn suggestion(code: &str) -> String {
+    let nearest = pages().map(|(known, _)| (strsim::damerau_levenshtein(code, known), known)).min();
+    match nearest {
+        Some((distance, known)) if distance <= 3 => format!(" (did you mean `{known}`?)"),
+        _ => String::new(),
     }
 }
 
-/// What a page says first, below its title.
-fn first_sentence(page: &str) -> String {
-    let text: Vec<&str> = page.lines().skip(2).take_while(|line| !line.is_empty()).collect();
-    let text = text.join(" ");
+fn list(width: Option<usize>) -> String {
+    let longest = pages().map(|(code, _)| code.len()).max().unwrap_or(0);
+    let mut text = String::new();
+    for (heading, pages) in GROUPS {
+        text.push_str(&format!("{}{heading}\n", if text.is_empty() { "" } else { "\n" }));
+        for (code, page) in *pages {
+            let line = format!("  {code:longest$}  {}", summary(page));
+            text.push_str(&width.map_or_else(|| line.clone(), |width| cut(&line, width)));
+            text.push('\n');
+        }
+    }
+    text
+}
+
+fn list_json() -> String {
+    let items = GROUPS.iter().flat_map(|(heading, pages)| {
+        pages.iter().map(move |(code, page)| json!({ "code": code, "group": heading, "summary": summary(page) }))
+    });
+    format!("{:#}\n", json!({ "items": items.collect::<Vec<_>>() }))
+}
+
+/// The first sentence of a page.
+fn summary(page: &str) -> String {
+    let lines: Vec<&str> = page.lines().skip(2).take_while(|line| !line.is_empty()).collect();
+    let text = lines.join(" ");
     text.split_inclusive(". ").next().unwrap_or_default().trim().to_owned()
 }
 
@@ -187,7 +276,7 @@ mod tests {
     use super::*;
     use std::collections::BTreeSet;
 
-    /// Every code that the crates say they have.
+    /// The codes that each crate declares.
     fn codes() -> BTreeSet<&'static str> {
         let lists: [&[&str]; 10] = [
             crate::config::CODES,
@@ -205,19 +294,38 @@ mod tests {
     }
 
     #[test]
-    fn every_code_has_a_page_and_every_page_a_code() {
-        let pages: BTreeSet<&str> = PAGES.iter().map(|(code, _)| *code).collect();
-        assert_eq!(codes(), pages);
+    fn every_code_has_one_page() {
+        let all: Vec<&str> = pages().map(|(code, _)| code).collect();
+        let unique: BTreeSet<&str> = all.iter().copied().collect();
+        assert_eq!(all.len(), unique.len());
+        assert_eq!(codes(), unique);
     }
 
     #[test]
-    fn pages_have_one_form() {
-        assert!(PAGES.is_sorted_by_key(|(code, _)| code));
-        for (code, page) in PAGES {
+    fn pages_have_the_same_sections() {
+        for (code, page) in pages() {
             assert!(page.starts_with(&format!("# {code}\n\n")), "{code} has another title");
-            assert!(page.contains("\n## What to do\n\n"), "{code} does not say what to do");
-            let sentence = first_sentence(page);
-            assert!(sentence.ends_with('.') && sentence.len() <= 160, "{code}: {sentence}");
+            let headings: Vec<&str> = page.lines().filter_map(|line| line.strip_prefix("## ")).collect();
+            assert_eq!(headings, ["Responsible", "What happens next", "What to do"], "{code}");
+            let responsible = page.split("## Responsible\n\n").nth(1).and_then(|rest| rest.lines().next());
+            let known = ["Operator.", "Plugin author.", "WhatsApp.", "Beadle."];
+            assert!(responsible.is_some_and(|who| known.contains(&who)), "{code}: {responsible:?}");
+            let summary = summary(page);
+            assert!(summary.ends_with('.') && summary.len() <= 160, "{code}: {summary}");
+            assert!(page.lines().all(|line| line.chars().count() <= 130), "{code} has a long line");
         }
+    }
+
+    #[test]
+    fn unknown_code_suggests_a_similar_one() {
+        assert_eq!(suggestion("window-close"), " (did you mean `window-closed`?)");
+        assert_eq!(suggestion("nope"), "");
+    }
+
+    #[test]
+    fn list_is_grouped_and_fits_the_terminal() {
+        let text = list(Some(80));
+        assert!(text.starts_with("Configuration\n  config-duplicate "), "{text}");
+        assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
     }
 }

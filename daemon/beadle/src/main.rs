@@ -29,7 +29,7 @@ fn main() -> ExitCode {
         Command::Run(args) => on(Builder::new_multi_thread(), run::command(args)),
         Command::Demo(args) => on(Builder::new_multi_thread(), demo::demo(args)),
         Command::Check(at) => on(Builder::new_current_thread(), check::check(&at.config)),
-        Command::Explain { code } => explain::explain(code.as_deref()),
+        Command::Explain { code, json } => explain::explain(code.as_deref(), json.json),
         Command::Plugins(Plugins::New(args)) => author::new(args),
         Command::Plugins(Plugins::Build(args)) => on(Builder::new_current_thread(), author::build(args, &cli.socket())),
         Command::Plugins(Plugins::Test(args)) => on(Builder::new_multi_thread(), author::test(args)),

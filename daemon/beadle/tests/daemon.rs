@@ -209,7 +209,7 @@ async fn the_admin_side_tells_how_it_is_and_keeps_strangers_out() {
     }
     let dropped = daemon.cli(&["dead-letters", "drop", "msg_1", "hnd_1.1"]);
     assert_eq!(dropped.status.code(), Some(1));
-    assert_eq!(String::from_utf8_lossy(&dropped.stderr).matches("(not-found)").count(), 2, "{dropped:?}");
+    assert_eq!(String::from_utf8_lossy(&dropped.stderr).matches("error[not-found]").count(), 2, "{dropped:?}");
 }
 
 #[test]

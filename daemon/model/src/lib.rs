@@ -17,6 +17,7 @@ pub mod keyword;
 pub mod language;
 pub mod outgoing;
 pub mod phone;
+pub mod text;
 pub mod time;
 pub mod window;
 pub mod zone;

@@ -318,7 +318,7 @@ fn compile(host: Arc<Host>, spec: Spec) -> Result<Plugin, LoadError> {
 
 /// What a file's bytes are known by: SHA-256 in hex.
 pub fn revision(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    beadle_model::text::hex(Sha256::digest(bytes))
 }
 
 /// How long each step took, for the log.

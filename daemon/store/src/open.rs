@@ -238,7 +238,7 @@ pub(crate) fn connect(path: &Path) -> Result<Connection, StoreError> {
 /// The installation's random name, created once. It marks sent messages, so that another
 /// installation's receipts are not taken for our own.
 fn install(conn: &Connection) -> Result<String, StoreError> {
-    get_or_create(conn, "install", || Ok(random::<4>()?.iter().map(|byte| format!("{byte:02x}")).collect()))
+    get_or_create(conn, "install", || Ok(beadle_model::text::hex(random::<4>()?)))
 }
 
 /// The key from which plugins' randomness is derived.

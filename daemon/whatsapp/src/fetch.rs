@@ -216,7 +216,7 @@ impl Fetcher {
             // About ten kilobytes into the page cache: faster than moving to another thread and back.
             part.write(&chunk).map_err(disk)?;
         }
-        let found: String = sha.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+        let found = beadle_model::text::hex(sha.finalize());
         // Webhooks sometimes encode the hash in another way than hex, which is not compared.
         if hash.is_some_and(|hash| hash.len() == found.len() && !hash.eq_ignore_ascii_case(&found)) {
             return Err(FetchError::Temporary("the file's hash does not match".to_owned()));

@@ -16,6 +16,7 @@ pub mod rng;
 pub mod simulator;
 pub mod webhook;
 
+use serde_json::Value;
 use std::time::Duration;
 
 /// The limit of every wait for something that usually takes milliseconds: generous for a busy machine.
@@ -36,4 +37,10 @@ pub async fn wait_until<T>(what: &str, check: impl AsyncFn() -> Option<T>) -> T 
         }
     });
     found.await.unwrap_or_else(|_| panic!("timed out waiting until {what}"))
+}
+
+/// The RFC 3339 time stamp at a JSON pointer, in milliseconds since the epoch.
+pub fn time_at(value: &Value, pointer: &str) -> Option<i64> {
+    let text = value.pointer(pointer)?.as_str()?;
+    text.parse::<jiff::Timestamp>().ok().map(jiff::Timestamp::as_millisecond)
 }

@@ -53,7 +53,7 @@ async fn disabling_a_suspended_plugin_keeps_its_backlog() {
     add_people(&simulator).await;
     all_write(&simulator, "n 2").await;
     simulator.advance(HOUR_MS).await;
-    daemon.wait_for_plugin("frail", |row| row.get("kept_events") == Some(&json!(6))).await;
+    daemon.wait_for_plugin("frail", |row| row.get("waiting_events") == Some(&json!(6))).await;
     setup.cli(&["plugins", "disable", "frail"]).await;
     simulator.say("P0", "n 4").await;
     simulator.advance(0).await;
@@ -61,7 +61,7 @@ async fn disabling_a_suspended_plugin_keeps_its_backlog() {
     let daemon = setup.start().await;
     let row = daemon.wait_for_plugin("frail", |row| text(row, "/state") == "disabled").await;
     assert_eq!(
-        row.get("kept_events"),
+        row.get("waiting_events"),
         Some(&json!(6)),
         "events that arrived while it was disabled are not for it: {row}"
     );

@@ -40,7 +40,7 @@ async fn wait_for_documents(daemon: &Daemon, wanted: &[(&str, u64)]) {
 async fn wait_for_refusal(daemon: &Daemon, name: &str, why: &str) {
     wait_until(&format!("{name} is refused: {why}"), async || {
         let rows = daemon.list_all("plugins/hourglass/documents").await;
-        rows.iter().any(|row| text(row, "/name") == name && text(row, "/refused").contains(why)).then_some(())
+        rows.iter().any(|row| text(row, "/name") == name && text(row, "/rejected").contains(why)).then_some(())
     })
     .await;
 }

@@ -119,7 +119,7 @@ async fn slow_observer_catches_up_in_order() {
         let numbers: Vec<u64> = texts.iter().filter_map(|text| text.rsplit(' ').next()?.parse().ok()).collect();
         assert!(numbers.is_sorted() && numbers.len() == texts.len(), "{texts:?}");
     }
-    daemon.wait_for_plugin("slow", |row| row.get("kept_events").and_then(Value::as_u64) == Some(0)).await;
+    daemon.wait_for_plugin("slow", |row| row.get("waiting_events").and_then(Value::as_u64) == Some(0)).await;
     assert_eq!(daemon.status_count("dead-letters").await, 0);
     daemon.stop().await;
 }

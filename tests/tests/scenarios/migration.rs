@@ -28,7 +28,7 @@ fn put(setup: &Setup, tag: &str) {
 /// Version and number of values of a plugin's state.
 fn state_of(row: &Value) -> (u64, u64) {
     let number = |at: &str| row.pointer(at).and_then(Value::as_u64).unwrap_or_default();
-    (number("/keeps/version"), number("/keeps/values"))
+    (number("/stored_state/version"), number("/stored_state/values"))
 }
 
 async fn wait_until_migrated(daemon: &Daemon) {
@@ -92,7 +92,7 @@ async fn migration_under_load_loses_nothing() {
     assert!(by("v1 ") >= (BEFORE / 2) as usize && by("v2 ") >= AFTER as usize, "{} by v1", by("v1 "));
     assert_eq!(daemon.status_count("dead-letters").await, 0);
     let shown = output_of(&setup.cli(&["plugins", "show", "notes"]).await);
-    assert!(shown.contains("version 1") && shown.contains("kept before"), "{shown}");
+    assert!(shown.contains("version 1") && shown.contains("previous state"), "{shown}");
     // The same after a restart.
     daemon.stop().await;
     let daemon = setup.start().await;
@@ -123,9 +123,9 @@ async fn failed_migration_keeps_the_old_revision_and_state() {
                 text(row, "/problem/code") == "migration-failed" && text(row, "/problem/message").contains(part)
             })
             .await;
-        assert_eq!((text(&row, "/state"), text(&row, "/refused_at")), ("active", "trial migration"), "{row}");
+        assert_eq!((text(&row, "/state"), text(&row, "/failed_step")), ("active", "trial migration"), "{row}");
         assert_eq!(state_of(&row), before);
-        assert!(row.get("kept_before").is_none(), "{row}");
+        assert!(row.get("previous_state").is_none(), "{row}");
     }
     let status = output_of(&setup.cli(&["status"]).await);
     assert!(status.contains("migration-failed"), "{status}");

@@ -5,6 +5,7 @@ use crate::text;
 use beadle_test_support::daemon::Setup;
 use beadle_test_support::rng::{Rng, is_long_run};
 use beadle_test_support::simulator::{Simulator, SimulatorAddress, text_of};
+use beadle_test_support::time_at;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -98,7 +99,7 @@ async fn members_get_no_duplicates_needless_nudges_or_late_messages() {
     let refused = daemon.list_all("outbox?state=failed").await;
     assert!(refused.is_empty(), "the platform refused nothing: {refused:?}");
     let firings = daemon.list_all("schedules/evening/history").await;
-    let planned: BTreeSet<_> = firings.iter().map(|row| row.get("planned_at").and_then(Value::as_i64)).collect();
+    let planned: BTreeSet<_> = firings.iter().map(|row| time_at(row, "/planned_at")).collect();
     // Rows older than thirty days are deleted.
     assert!(planned.len() >= 30 && planned.len() == firings.len(), "each evening once: {firings:?}");
     daemon.stop().await;

@@ -69,7 +69,7 @@ async fn incomplete_file_changes_nothing() {
     // A truncated file: reported everywhere, and the earlier revision stays active.
     std::fs::write(&path, first).unwrap();
     let row = daemon.wait_for_plugin("probe", |row| text(row, "/problem/code") == "plugin-corrupt").await;
-    assert_eq!((text(&row, "/revision"), text(&row, "/refused_at")), (&*v2, "parse"), "{row}");
+    assert_eq!((text(&row, "/revision"), text(&row, "/failed_step")), (&*v2, "parse"), "{row}");
     let status = daemon.status().await;
     assert_eq!(text(&status, "/problems/0/code"), "plugin-corrupt", "{status}");
     let (ready, metrics) = (daemon.try_get("/readyz").await.unwrap(), daemon.try_get("/metrics").await.unwrap());
@@ -145,7 +145,7 @@ async fn polling_finds_unreported_changes_and_unreadable_files_change_nothing() 
     link_to("/proc/self/mem");
     let refused = async |code: &str, step: &str| {
         let row = daemon.wait_for_plugin("probe", |row| text(row, "/problem/code") == code).await;
-        assert_eq!((text(&row, "/revision"), text(&row, "/refused_at")), (&*v2, step), "{row}");
+        assert_eq!((text(&row, "/revision"), text(&row, "/failed_step")), (&*v2, step), "{row}");
     };
     refused("plugin-unreadable", "read").await;
     // The data folder cannot keep the revision; when it can again, the revision takes over.
@@ -177,7 +177,7 @@ async fn removed_plugin_resumes_with_its_state_until_purged() {
     setup.put_bytes("probe", &probe("v2"));
     let v1 = wait_for_revision(&daemon, "").await;
     if text(&daemon.get("plugins/probe").await, "/revision") == v1 {
-        daemon.wait_for_plugin("probe", |row| !text(row, "/earlier/0").is_empty()).await;
+        daemon.wait_for_plugin("probe", |row| !text(row, "/earlier_revisions/0").is_empty()).await;
     }
     simulator.say("Ana", "again").await;
     simulator.expect_texts("Ana", &["v1: 1 hello", "v2: 2 again"]).await;

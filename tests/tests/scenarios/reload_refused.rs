@@ -22,7 +22,7 @@ async fn revision_with_an_ungranted_capability_waits_for_the_grant() {
     // The old revision stays active meanwhile.
     setup.put_plugin("bot", &program::plugin("eager"));
     let row = daemon.wait_for_plugin("bot", |row| text(row, "/problem/code") == "plugin-pending").await;
-    assert_eq!((text(&row, "/state"), text(&row, "/refused_at")), ("active", "capabilities"), "{row}");
+    assert_eq!((text(&row, "/state"), text(&row, "/failed_step")), ("active", "capabilities"), "{row}");
     simulator.say("Ana", "two").await;
     simulator.expect_texts("Ana", &["one", "two"]).await;
     let none = setup.cli(&["plugins", "grant", "bot", "everything"]).await;
@@ -54,7 +54,7 @@ async fn rollback_lasts_until_another_file_appears() {
     let none = setup.cli(&["plugins", "rollback", "probe"]).await;
     assert!(output_of(&none).contains("no-earlier-revision"), "{}", output_of(&none));
     setup.put_bytes("probe", &probe("v2"));
-    daemon.wait_for_plugin("probe", |row| !text(row, "/earlier/0").is_empty()).await;
+    daemon.wait_for_plugin("probe", |row| !text(row, "/earlier_revisions/0").is_empty()).await;
     let back = setup.cli(&["plugins", "rollback", "probe"]).await;
     assert!(back.status.success(), "{}", output_of(&back));
     simulator.say("Ana", "one").await;
@@ -66,7 +66,11 @@ async fn rollback_lasts_until_another_file_appears() {
     simulator.say("Ana", "two").await;
     simulator.expect_texts("Ana", &["v1: one", "v1: two"]).await;
     setup.put_bytes("probe", &probe("v3"));
-    daemon.wait_for_plugin("probe", |row| row.get("sent_back").is_none() && !text(row, "/earlier/0").is_empty()).await;
+    daemon
+        .wait_for_plugin("probe", |row| {
+            row.get("rolled_back").is_none() && !text(row, "/earlier_revisions/0").is_empty()
+        })
+        .await;
     simulator.say("Ana", "three").await;
     simulator.expect_texts("Ana", &["v1: one", "v1: two", "v3: three"]).await;
     daemon.stop().await;
@@ -93,7 +97,7 @@ async fn old_revision_handles_what_the_new_one_fails_and_returns() {
     // Now there are events: the dry run rejects the same fault.
     setup.put_bytes("probe", &probe("v3!trap"));
     let row = daemon.wait_for_plugin("probe", |row| text(row, "/problem/code") == "dry-run-failed").await;
-    assert_eq!((text(&row, "/state"), text(&row, "/refused_at")), ("active", "dry run"), "{row}");
+    assert_eq!((text(&row, "/state"), text(&row, "/failed_step")), ("active", "dry run"), "{row}");
     assert_eq!(simulator.texts("Ana").await.len(), 4, "a dry run sends nothing");
     setup.put_bytes("probe", &probe("v4"));
     daemon.wait_for_plugin("probe", |row| row.get("problem").is_none()).await;

@@ -83,7 +83,7 @@ async fn events_of_an_isolated_plugin_wait_for_a_new_file() {
     let daemon = setup.start().await;
     daemon.wait_for_plugin("watcher", |row| text(row, "/state") == "suspended").await;
     simulator.say("Ana", "two").await;
-    daemon.wait_for_plugin("watcher", |row| row.get("kept_events") == Some(&json!(1))).await;
+    daemon.wait_for_plugin("watcher", |row| row.get("waiting_events") == Some(&json!(1))).await;
     setup.put_bytes("watcher", &probe("v2"));
     wait_until("the waiting event is handled", async || {
         simulator.texts("Ana").await.iter().any(|text| text == "v2seen: two").then_some(())
@@ -102,7 +102,7 @@ async fn single_crash_isolates_no_plugin() {
     daemon.wait_for_plugin("heavy", |row| text(row, "/state") == "active").await;
     assert_eq!(crash_marker(&setup, "heavy"), None);
     setup.put_plugin("heavy", &plugin("echo"));
-    daemon.wait_for_plugin("heavy", |row| row.get("earlier").is_some()).await;
+    daemon.wait_for_plugin("heavy", |row| row.get("earlier_revisions").is_some()).await;
     daemon.stop().await;
 }
 
@@ -122,8 +122,8 @@ async fn start_does_not_wait_for_a_slow_plugin() {
     let simulator = address.start(&setup).await;
     simulator.say("Ana", "hello").await;
     // Its event waits until it is loaded.
-    daemon.wait_for_plugin("heavy", |row| row.get("kept_events") == Some(&json!(1))).await;
-    let has_caught_up = |row: &Value| text(row, "/state") == "active" && row.get("kept_events") == Some(&json!(0));
+    daemon.wait_for_plugin("heavy", |row| row.get("waiting_events") == Some(&json!(1))).await;
+    let has_caught_up = |row: &Value| text(row, "/state") == "active" && row.get("waiting_events") == Some(&json!(0));
     let row = daemon.wait_for_plugin("heavy", has_caught_up).await;
     assert_eq!(row.pointer("/calls/0"), Some(&json!(1)), "{row}");
     simulator.expect_texts("Ana", &["hello"]).await;

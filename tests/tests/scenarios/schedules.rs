@@ -5,7 +5,7 @@ use crate::text;
 use beadle_test_support::daemon::{Daemon, Setup};
 use beadle_test_support::rng::Rng;
 use beadle_test_support::simulator::{Simulator, SimulatorAddress};
-use beadle_test_support::wait_until;
+use beadle_test_support::{time_at, wait_until};
 use serde_json::{Value, json};
 
 const MINUTE_MS: i64 = 60_000;
@@ -192,7 +192,7 @@ async fn edits_count_from_now_and_an_invalid_file_changes_nothing() {
     let (setup, daemon, simulator) = start(&entry("daily", "cron = \"0 13 * * *\"", "")).await;
     let fires_at = async |name: &str| {
         let view = daemon.get(&format!("schedules/{name}")).await;
-        view.pointer("/next/at").and_then(Value::as_i64).map(|at| (at - FRIDAY_NOON) / MINUTE_MS)
+        time_at(&view, "/next/at").map(|at| (at - FRIDAY_NOON) / MINUTE_MS)
     };
     assert_eq!(fires_at("daily").await, Some(60));
     // Moments of today that have passed do not fire; the next one does.
@@ -213,7 +213,7 @@ async fn edits_count_from_now_and_an_invalid_file_changes_nothing() {
     wait_until("the new names are in effect", async || state_of(&daemon, "noon").await).await;
     simulator.advance(DAY_MS).await;
     let history = daemon.get("schedules/noon/history").await;
-    let planned = |row: &Value| row.get("planned_at").and_then(Value::as_i64).map(|at| (at - FRIDAY_NOON) / MINUTE_MS);
+    let planned = |row: &Value| time_at(row, "/planned_at").map(|at| (at - FRIDAY_NOON) / MINUTE_MS);
     let items = history.get("items").and_then(Value::as_array).cloned().unwrap_or_default();
     let moments: Vec<_> = items.iter().filter_map(planned).collect();
     assert_eq!(moments, [24 * 60 + 30, 23 * 60 + 30, 30]);
@@ -280,7 +280,7 @@ async fn command_line_shows_and_runs_schedules() {
     ) + &entry("uneven", "cron = \"*/13 9 * * *\"", "except = [2026-03-28]")
         + &entry("deaf", "cron = \"0 9 31 * *\"", "enabled = false").replace("hourglass", "echo");
     let (setup, daemon, simulator) = start(&schedules).await;
-    let next = cli(&setup, &["schedules", "next", "night", "--count", "2"]).await;
+    let next = cli(&setup, &["schedules", "next", "night", "--limit", "2"]).await;
     let lines: Vec<&str> = next.lines().collect();
     assert!(
         lines
@@ -292,8 +292,8 @@ async fn command_line_shows_and_runs_schedules() {
         lines.get(2).is_some_and(|line| line.starts_with("Sun 2026-03-29 03:00 CEST") && line.contains("skips 02:30")),
         "{next}"
     );
-    let next = cli(&setup, &["schedules", "next", "uneven", "--count", "1"]).await;
-    assert!(next.contains("2026-03-28 09:00 UTC") && next.contains("left out by `except`"), "{next}");
+    let next = cli(&setup, &["schedules", "next", "uneven", "--limit", "1"]).await;
+    assert!(next.contains("2026-03-28 09:00 UTC") && next.contains("excluded by `except`"), "{next}");
     let show = cli(&setup, &["schedules", "show", "night"]).await;
     for part in ["at 02:30 every day", "schedule-skipped-time", "2026-03-29", "schedule-repeated-time", "{\"a\":1}"] {
         assert!(show.contains(part), "{part}: {show}");

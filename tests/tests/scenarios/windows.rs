@@ -4,6 +4,7 @@
 use crate::text;
 use beadle_test_support::daemon::{Daemon, Setup};
 use beadle_test_support::simulator::{Simulator, SimulatorAddress, text_of};
+use beadle_test_support::time_at;
 use beadle_test_support::webhook;
 use serde_json::{Value, json};
 
@@ -114,7 +115,7 @@ async fn late_messages_use_the_platforms_time_and_lead_times_reload() {
     deliver_late(&setup, "31600000002", "wamid.older", begin - 24 * HOUR_MS).await;
     simulator.advance(0).await;
     let windows = daemon.get("windows").await;
-    assert_eq!(windows.pointer("/items/0/closes_at"), Some(&json!(begin + HOUR_MS)), "{windows}");
+    assert_eq!(time_at(&windows, "/items/0/closes_at"), Some(begin + HOUR_MS), "{windows}");
     assert_eq!(windows.pointer("/items/1"), None, "{windows}");
     setup.put_conf("60-windows", "[windows]\nexpiring_before = [\"10m\"]");
     daemon.wait_for_config("windows.expiring_before").await;
@@ -170,7 +171,7 @@ async fn free_entry_point_is_recorded_and_does_not_extend_the_window() {
     assert_eq!(before.pointer("/items/0/free_entry_until"), None, "no free entry point before the answer: {before}");
     simulator.advance(2 * MINUTE_MS).await;
     let windows = daemon.get("windows").await;
-    let row = |at: &str| windows.pointer(at).and_then(Value::as_i64).unwrap_or_default();
+    let row = |at: &str| time_at(&windows, at).unwrap_or_default();
     // A week from the answer, in whole seconds as the platform reports it; the window is a day from Ana's message.
     assert_eq!(row("/items/0/free_entry_until"), begin + MINUTE_MS + 7 * DAY_MS, "{windows}");
     assert_eq!(row("/items/0/closes_at"), begin + DAY_MS, "{windows}");

@@ -12,8 +12,10 @@ pub struct EventRow {
     /// `message`, …
     pub kind: String,
     /// When it happened, as the platform says.
+    #[serde(with = "super::rfc3339")]
     pub happened_at: Ms,
     /// When the daemon had it.
+    #[serde(with = "super::rfc3339")]
     pub received_at: Ms,
     /// The channel, where it belongs to one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -34,6 +36,7 @@ pub struct EventRow {
 #[derive(Debug, Deserialize, Serialize)]
 pub struct EventView {
     /// The daemon's time.
+    #[serde(with = "super::rfc3339")]
     pub now: Ms,
     /// As in lists.
     #[serde(flatten)]
@@ -67,7 +70,7 @@ pub struct HandlingRow {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
     /// When it is tried again.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(with = "super::rfc3339::option", default, skip_serializing_if = "Option::is_none")]
     pub next_at: Option<Ms>,
 }
 
@@ -89,8 +92,10 @@ pub struct MessageRow {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub receipt: Option<String>,
     /// When it may go, or went.
+    #[serde(with = "super::rfc3339")]
     pub due_at: Ms,
     /// When it was asked for.
+    #[serde(with = "super::rfc3339")]
     pub created_at: Ms,
     /// Tries so far.
     pub attempts: u32,
@@ -117,6 +122,7 @@ pub struct DeadRow {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub event: Option<String>,
     /// When it was given up.
+    #[serde(with = "super::rfc3339")]
     pub at: Ms,
     /// Tries in all; of a webhook, how often it came.
     pub attempts: u32,
@@ -125,7 +131,7 @@ pub struct DeadRow {
     /// The error.
     pub error: String,
     /// When a person last had it tried again.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(with = "super::rfc3339::option", default, skip_serializing_if = "Option::is_none")]
     pub retried_at: Option<Ms>,
     /// The event was answered by somebody meanwhile, so that a retry may answer twice.
     #[serde(default)]

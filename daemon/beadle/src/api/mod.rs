@@ -20,13 +20,50 @@ pub use windows::*;
 
 use serde::{Deserialize, Serialize};
 
-/// Milliseconds since 1970-01-01T00:00:00Z.
+/// A point in time: milliseconds since 1970-01-01T00:00:00Z here, RFC 3339 text in JSON ([`rfc3339`]).
 pub type Ms = i64;
+
+/// Time stamps in JSON: `2026-11-21T20:36:00.123Z`.
+mod rfc3339 {
+    use super::Ms;
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    pub fn serialize<S: Serializer>(ms: &Ms, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(&beadle_model::Timestamp(*ms))
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Ms, D::Error> {
+        parse(&String::deserialize(from)?).map_err(D::Error::custom)
+    }
+
+    fn parse(text: &str) -> Result<Ms, jiff::Error> {
+        text.parse::<jiff::Timestamp>().map(jiff::Timestamp::as_millisecond)
+    }
+
+    /// The same for a time that may be missing.
+    pub mod option {
+        use super::{Deserialize, Deserializer, Error, Ms, Serializer};
+
+        #[expect(clippy::ref_option, reason = "serde passes a reference to the field")]
+        pub fn serialize<S: Serializer>(ms: &Option<Ms>, to: S) -> Result<S::Ok, S::Error> {
+            match ms {
+                Some(ms) => super::serialize(ms, to),
+                None => to.serialize_none(),
+            }
+        }
+
+        pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Ms>, D::Error> {
+            let text = Option::<String>::deserialize(from)?;
+            text.map(|text| super::parse(&text).map_err(D::Error::custom)).transpose()
+        }
+    }
+}
 
 /// A list, or a page of one.
 #[derive(Debug, Deserialize, Serialize)]
 pub struct List<T> {
     /// The daemon's time.
+    #[serde(with = "rfc3339")]
     pub now: Ms,
     /// What was asked for.
     pub items: Vec<T>,
@@ -49,6 +86,7 @@ pub struct Done {
 #[derive(Debug, Deserialize, Serialize)]
 pub struct Why {
     /// The daemon's time.
+    #[serde(with = "rfc3339")]
     pub now: Ms,
     /// What was asked about.
     pub id: String,
@@ -60,12 +98,12 @@ pub struct Why {
 #[derive(Debug, Deserialize, Serialize)]
 pub struct Step {
     /// When, where it has a time.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(with = "rfc3339::option", default, skip_serializing_if = "Option::is_none")]
     pub at: Option<Ms>,
     /// What it is about: an id, a plugin, a rule.
     pub what: String,
     /// What happened.
-    pub says: String,
+    pub text: String,
 }
 
 /// An answer that is a "no".

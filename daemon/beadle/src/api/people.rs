@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 /// Two contacts who may be one person. Merging is a person's decision.
 #[derive(Debug, Deserialize, Serialize)]
-pub struct MergeProposal {
+pub struct DuplicateRow {
     /// Who came with the name.
     pub claimed: String,
     /// What they are called.
@@ -19,6 +19,7 @@ pub struct MergeProposal {
     /// The name: `phone 351912345678`.
     pub alias: String,
     /// When it came.
+    #[serde(with = "super::rfc3339")]
     pub seen_at: Ms,
 }
 
@@ -53,10 +54,10 @@ pub struct MergeView {
     /// … and is one now.
     pub is_member: bool,
     /// Wants no messages since then; the stricter wish of both stands.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(with = "super::rfc3339::option", default, skip_serializing_if = "Option::is_none")]
     pub opted_out_since: Option<Ms>,
     /// Wants no marketing since then.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(with = "super::rfc3339::option", default, skip_serializing_if = "Option::is_none")]
     pub marketing_stopped_since: Option<Ms>,
 }
 
@@ -92,12 +93,13 @@ pub struct ContactRow {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timezone: Option<String>,
     /// When they became known.
+    #[serde(with = "super::rfc3339")]
     pub created_at: Ms,
     /// Member since then.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(with = "super::rfc3339::option", default, skip_serializing_if = "Option::is_none")]
     pub member_since: Option<Ms>,
     /// Wants no messages since then.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(with = "super::rfc3339::option", default, skip_serializing_if = "Option::is_none")]
     pub opted_out_since: Option<Ms>,
 }
 
@@ -117,6 +119,7 @@ pub struct ContactEdit {
 #[derive(Debug, Deserialize, Serialize)]
 pub struct ContactView {
     /// The daemon's time.
+    #[serde(with = "super::rfc3339")]
     pub now: Ms,
     /// As in lists.
     #[serde(flatten)]
@@ -141,9 +144,9 @@ pub struct ConversationRow {
     /// The channel.
     pub channel: String,
     /// When they wrote last.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(with = "super::rfc3339::option", default, skip_serializing_if = "Option::is_none")]
     pub last_inbound_at: Option<Ms>,
     /// When the 24-hour window ends or ended.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(with = "super::rfc3339::option", default, skip_serializing_if = "Option::is_none")]
     pub window_until: Option<Ms>,
 }

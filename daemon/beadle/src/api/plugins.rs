@@ -13,11 +13,11 @@ pub struct DocumentRow {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub size: Option<u32>,
     /// When this content was seen first.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(with = "super::rfc3339::option", default, skip_serializing_if = "Option::is_none")]
     pub seen_at: Option<super::Ms>,
     /// Why what lies there now is not taken.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub refused: Option<String>,
+    pub rejected: Option<String>,
 }
 
 /// A value that a plugin keeps: `GET /plugins/{name}/state`.
@@ -43,7 +43,7 @@ pub struct PluginRow {
     pub problem: Option<Problem>,
     /// The step at which what lies in the folder was refused, while an earlier revision serves.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub refused_at: Option<String>,
+    pub failed_step: Option<String>,
     /// `guard`, `answer`, `observe`.
     pub stage: String,
     /// Its place in the stage.
@@ -62,17 +62,17 @@ pub struct PluginRow {
     pub path: Option<String>,
     /// The events it exports.
     pub events: Vec<String>,
-    /// The capabilities it imports.
+    /// The rights it imports.
     pub requested_capabilities: Vec<String>,
-    /// The capabilities it was granted by name.
-    pub grants: Vec<String>,
+    /// The rights it was granted by name.
+    pub granted_capabilities: Vec<String>,
     /// What it understands as settings (JSON Schema), where it says so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub settings_schema: Option<Value>,
     /// The channels that it may send through; none is all of them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub channels: Option<Vec<String>>,
-    /// What each requested capability allows, and whether it may.
+    /// What its wishes let it do, and whether it may.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub capabilities: Vec<CapabilityRow>,
     /// Its limits, and the most that it used of each since it was loaded.
@@ -80,33 +80,33 @@ pub struct PluginRow {
     pub limits: Vec<LimitRow>,
     /// Revisions that one can go back to, the latest first, 12 hex digits each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub earlier: Vec<String>,
+    pub earlier_revisions: Vec<String>,
     /// The revision in the folder that was sent back and is not taken.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub sent_back: Option<String>,
+    pub rolled_back: Option<String>,
     /// The steps by which it came into service, and how many milliseconds each took.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub steps: Vec<(String, f64)>,
+    pub load_steps: Vec<(String, f64)>,
     /// Calls so far, and those that failed.
     #[serde(default)]
     pub calls: (u64, u64),
     /// Events that are kept until it can be asked.
     #[serde(default)]
-    pub kept_events: u64,
+    pub waiting_events: u64,
     /// Its folder of text files, where it is configured; told where one plugin is shown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub documents: Option<DocumentsView>,
     /// What it keeps; asked where one plugin is shown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub keeps: Option<KeptState>,
+    pub stored_state: Option<StoredState>,
     /// What it kept before its state was brought over, to go back to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub kept_before: Option<KeptState>,
+    pub previous_state: Option<StoredState>,
     /// Since when it is suspended.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(with = "super::rfc3339::option", default, skip_serializing_if = "Option::is_none")]
     pub suspended_since: Option<Ms>,
     /// Since when a person has it switched off.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(with = "super::rfc3339::option", default, skip_serializing_if = "Option::is_none")]
     pub disabled_since: Option<Ms>,
 }
 
@@ -118,12 +118,12 @@ pub struct DocumentsView {
     /// How many the plugin can read.
     pub files: usize,
     /// How many lie there and are not taken.
-    pub refused: usize,
+    pub rejected: usize,
 }
 
 /// A plugin's state as a whole.
 #[derive(Debug, Deserialize, Serialize)]
-pub struct KeptState {
+pub struct StoredState {
     /// The version of its form; 0 where the plugin numbers none.
     pub version: u32,
     /// Values in it.
@@ -131,17 +131,17 @@ pub struct KeptState {
     /// Bytes of its keys and values.
     pub bytes: u64,
     /// When the plugin took another.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub left_at: Option<Ms>,
+    #[serde(with = "super::rfc3339::option", default, skip_serializing_if = "Option::is_none")]
+    pub replaced_at: Option<Ms>,
 }
 
-/// A capability that a plugin asks for.
+/// A right that a plugin asks for.
 #[derive(Debug, Deserialize, Serialize)]
 pub struct CapabilityRow {
     /// Its interface.
-    pub capability: String,
+    pub name: String,
     /// What it lets a plugin do.
-    pub meaning: String,
+    pub allows: String,
     /// `everybody`, `configuration`, `command`, or `no`.
     pub granted: String,
 }

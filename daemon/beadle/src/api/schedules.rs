@@ -12,7 +12,7 @@ pub struct ScheduleRow {
     /// Its pattern as it is written: `cron = "0 9 * * MON"`.
     pub pattern: String,
     /// The same in words.
-    pub words: String,
+    pub description: String,
     /// An IANA zone, or `member`.
     pub timezone: String,
     /// For whom it fires.
@@ -31,6 +31,7 @@ pub struct ScheduleRow {
 #[derive(Debug, Deserialize, Serialize)]
 pub struct ScheduleView {
     /// The daemon's time.
+    #[serde(with = "super::rfc3339")]
     pub now: Ms,
     /// As in lists.
     #[serde(flatten)]
@@ -54,9 +55,10 @@ pub struct TargetRow {
     /// The plugin.
     pub plugin: String,
     /// When it is due for this one next.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(with = "super::rfc3339::option", default, skip_serializing_if = "Option::is_none")]
     pub next_due_at: Option<Ms>,
     /// Every moment up to here is decided.
+    #[serde(with = "super::rfc3339")]
     pub decided_until: Ms,
     /// Why it does not fire for it now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -67,20 +69,21 @@ pub struct TargetRow {
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct MomentRow {
     /// When it is planned.
+    #[serde(with = "super::rfc3339")]
     pub at: Ms,
     /// The same on the wall of its zone: `Thu 2026-12-24 18:00 CET`.
     pub local: String,
     /// Its zone.
     pub timezone: String,
     /// When it is due, where jitter puts it off.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(with = "super::rfc3339::option", default, skip_serializing_if = "Option::is_none")]
     pub due_at: Option<Ms>,
     /// How a clock change bears on it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
     /// Why it does not fire: a holiday's name, or `except`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub off: Option<String>,
+    pub excluded: Option<String>,
 }
 
 /// What became of a moment, for one plugin and zone.
@@ -89,6 +92,7 @@ pub struct FiringRow {
     /// Its place in the history.
     pub id: i64,
     /// When it was to be; for `by-hand` when it was.
+    #[serde(with = "super::rfc3339")]
     pub planned_at: Ms,
     /// How much later than due it was decided, in milliseconds.
     pub late_ms: i64,
@@ -100,7 +104,7 @@ pub struct FiringRow {
     /// `fired`, `caught-up`, `skipped`, `missed`, `by-hand`.
     pub outcome: String,
     /// Moments that it stands for; 10,000 is so many or more.
-    pub moments: u32,
+    pub count: u32,
     /// `evt_…` that it became.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub event: Option<String>,
@@ -111,7 +115,7 @@ pub struct FiringRow {
 
 /// `GET /schedules/{name}/run`: an event that a firing by hand would make.
 #[derive(Debug, Deserialize, Serialize)]
-pub struct WouldRun {
+pub struct PlannedEvent {
     /// For whom.
     pub plugin: String,
     /// The zone that it would say.

@@ -7,10 +7,12 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Deserialize, Serialize)]
 pub struct Status {
     /// The daemon's time.
+    #[serde(with = "super::rfc3339")]
     pub now: Ms,
     /// Of the daemon.
     pub version: String,
     /// When it was started, by the machine's clock.
+    #[serde(with = "super::rfc3339")]
     pub started_at: Ms,
     /// `starting`, `running`, `draining`.
     pub phase: String,
@@ -19,7 +21,7 @@ pub struct Status {
     /// Events that are not finished.
     pub events_open: u64,
     /// When the oldest of them came.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(with = "super::rfc3339::option", default, skip_serializing_if = "Option::is_none")]
     pub oldest_open_at: Option<Ms>,
     /// Messages that wait.
     pub queued: u64,

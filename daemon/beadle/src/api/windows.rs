@@ -20,11 +20,13 @@ pub struct WindowRow {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub group: Option<String>,
     /// When somebody wrote last.
+    #[serde(with = "super::rfc3339")]
     pub last_inbound_at: Ms,
     /// When it closes.
+    #[serde(with = "super::rfc3339")]
     pub closes_at: Ms,
     /// Until when the platform takes no money, where they came by an advertisement.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(with = "super::rfc3339::option", default, skip_serializing_if = "Option::is_none")]
     pub free_entry_until: Option<Ms>,
 }
 

@@ -1,120 +1,140 @@
-//! Asking the daemon: HTTP over its socket.
+//! HTTP requests to the daemon over its Unix socket.
 //!
-//! Nobody there is its own kind of answer (exit code 3), since a script wants to tell it from a "no".
+//! A daemon that is not running is an error of its own ([`ClientError::NotRunning`]), because scripts
+//! distinguish it from a request that failed.
 
 use crate::api::{Failure, Problem};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// An answer that takes longer than this is not coming; a long poll asks for its time on top.
-const ANSWER_WITHIN: Duration = Duration::from_secs(30);
+/// Time limit for one request, longer than any long poll of `events tail`.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// A connection to the daemon.
+/// A client of the daemon's `/api/v1`.
 pub struct Client {
     http: reqwest::Client,
     socket: PathBuf,
 }
 
-/// Why there is no answer.
+/// Why a request has no result.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
-    /// Nobody listens at the socket.
-    #[error("the daemon is not running: nobody answers at {}\n{hint}", socket.display())]
+    /// Nothing listens on the socket.
+    #[error("the daemon is not running: nothing listens on {}", socket.display())]
     NotRunning {
-        /// Where.
+        /// The socket's path.
         socket: PathBuf,
-        /// What to do.
-        hint: &'static str,
     },
-    /// The socket is not ours to use.
-    #[error("{} may not be used by this user: be root, or join the group of the daemon", socket.display())]
+    /// The user may not connect to the socket.
+    #[error("permission denied: {}", socket.display())]
     Forbidden {
-        /// Where.
+        /// The socket's path.
         socket: PathBuf,
     },
-    /// The daemon says no.
-    #[error("{}\n`beadle explain {}` says more", .0.message, .0.code)]
+    /// The daemon refused the request.
+    #[error("{}", .0.message)]
     Refused(Problem),
-    /// Something else came back.
-    #[error("the answer was not understood: {0}")]
-    Garbled(String),
+    /// The connection failed or the response could not be parsed.
+    #[error("no valid response from the daemon: {0}")]
+    BadResponse(String),
 }
 
 impl ClientError {
-    /// The daemon is there and said no.
+    /// Whether the daemon answered, and refused.
     pub fn is_refusal(&self) -> bool {
         matches!(self, ClientError::Refused(_))
+    }
+
+    /// The code of a refusal.
+    pub fn code(&self) -> Option<&str> {
+        match self {
+            ClientError::Refused(problem) => Some(&problem.code),
+            _ => None,
+        }
+    }
+
+    /// What the user can do.
+    pub fn hint(&self) -> String {
+        match self {
+            ClientError::NotRunning { .. } => {
+                "start it with `systemctl start beadle`, or pass its socket with --socket".into()
+            }
+            ClientError::Forbidden { .. } => {
+                "run the command as root, or add your user to the group that owns the socket".into()
+            }
+            ClientError::Refused(problem) => format!("run `beadle explain {}`", problem.code),
+            ClientError::BadResponse(_) => "the command and the daemon may be of different versions".into(),
+        }
     }
 }
 
 impl Client {
-    /// To the daemon at this socket.
+    /// A client for the daemon at this socket; it does not connect yet.
     pub fn new(socket: &Path) -> Result<Self, ClientError> {
-        let http = reqwest::Client::builder().unix_socket(socket).timeout(ANSWER_WITHIN).build();
-        let http = http.map_err(|why| ClientError::Garbled(why.to_string()))?;
+        let http = reqwest::Client::builder().unix_socket(socket).timeout(REQUEST_TIMEOUT).build();
+        let http = http.map_err(|error| ClientError::BadResponse(error.to_string()))?;
         Ok(Self { http, socket: socket.to_owned() })
     }
 
-    /// Asks for something.
+    /// `GET /api/v1/PATH?QUERY`
     pub async fn get(&self, path: &[&str], query: &[(&str, String)]) -> Result<Value, ClientError> {
-        let mut url = address(path)?;
+        let mut url = url(path)?;
         if !query.is_empty() {
             url.query_pairs_mut().extend_pairs(query);
         }
-        self.answer(self.http.get(url)).await
+        self.send(self.http.get(url)).await
     }
 
-    /// Asks to do something.
+    /// `POST /api/v1/PATH`
     pub async fn post(&self, path: &[&str]) -> Result<Value, ClientError> {
-        self.answer(self.http.post(address(path)?)).await
+        self.send(self.http.post(url(path)?)).await
     }
 
-    /// Asks to change something.
-    pub async fn patch(&self, path: &[&str], change: &impl serde::Serialize) -> Result<Value, ClientError> {
-        self.answer(self.http.patch(address(path)?).json(change)).await
+    /// `PATCH /api/v1/PATH`
+    pub async fn patch(&self, path: &[&str], body: &impl serde::Serialize) -> Result<Value, ClientError> {
+        self.send(self.http.patch(url(path)?).json(body)).await
     }
 
-    async fn answer(&self, request: reqwest::RequestBuilder) -> Result<Value, ClientError> {
-        let answer = request.send().await.map_err(|why| self.no_answer(&why))?;
-        let status = answer.status();
-        let text = answer.text().await.map_err(|why| ClientError::Garbled(why.to_string()))?;
+    async fn send(&self, request: reqwest::RequestBuilder) -> Result<Value, ClientError> {
+        let response = request.send().await.map_err(|error| self.no_response(&error))?;
+        let status = response.status();
+        let text = response.text().await.map_err(|error| ClientError::BadResponse(error.to_string()))?;
         if status.is_success() {
-            return serde_json::from_str(&text).map_err(|why| ClientError::Garbled(why.to_string()));
+            return serde_json::from_str(&text).map_err(|error| ClientError::BadResponse(error.to_string()));
         }
         Err(match serde_json::from_str::<Failure>(&text) {
             Ok(failure) => ClientError::Refused(failure.error),
-            Err(_) => ClientError::Garbled(format!("{status}: {text}")),
+            Err(_) => ClientError::BadResponse(format!("{status}: {text}")),
         })
     }
 
-    fn no_answer(&self, error: &reqwest::Error) -> ClientError {
+    fn no_response(&self, error: &reqwest::Error) -> ClientError {
         let socket = self.socket.clone();
-        let mut cause = std::error::Error::source(error);
-        while let Some(why) = cause {
-            if let Some(io) = why.downcast_ref::<std::io::Error>() {
+        let mut source = std::error::Error::source(error);
+        while let Some(cause) = source {
+            if let Some(io) = cause.downcast_ref::<std::io::Error>() {
                 match io.kind() {
                     std::io::ErrorKind::PermissionDenied => return ClientError::Forbidden { socket },
                     std::io::ErrorKind::NotFound | std::io::ErrorKind::ConnectionRefused => {
-                        let hint = "start it with `systemctl start beadle`, or name its socket with --socket";
-                        return ClientError::NotRunning { socket, hint };
+                        return ClientError::NotRunning { socket };
                     }
                     _ => {}
                 }
             }
-            cause = why.source();
+            source = cause.source();
         }
         if error.is_timeout() {
-            return ClientError::Garbled(format!("no answer within {} s", ANSWER_WITHIN.as_secs()));
+            return ClientError::BadResponse(format!("timed out after {} s", REQUEST_TIMEOUT.as_secs()));
         }
-        ClientError::Garbled(error.to_string())
+        ClientError::BadResponse(error.to_string())
     }
 }
 
-/// The host is never looked up; it is there because HTTP wants one.
-fn address(path: &[&str]) -> Result<reqwest::Url, ClientError> {
-    let garbled = || ClientError::Garbled("the address could not be made".into());
-    let mut url = reqwest::Url::parse("http://localhost/api/v1").map_err(|_| garbled())?;
-    url.path_segments_mut().map_err(|()| garbled())?.extend(path);
+/// The host name is required by HTTP and is not resolved.
+fn url(path: &[&str]) -> Result<reqwest::Url, ClientError> {
+    let invalid = || ClientError::BadResponse("the URL could not be built".into());
+    let mut url = reqwest::Url::parse("http://localhost/api/v1").map_err(|_| invalid())?;
+    url.path_segments_mut().map_err(|()| invalid())?.extend(path);
     Ok(url)
 }

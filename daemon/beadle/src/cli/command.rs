@@ -1,252 +1,360 @@
-//! What each command asks the daemon, and how its answer is shown.
+//! What each command requests from the daemon, and how its result is printed.
 //!
-//! A command is a path, a query and a way to show the JSON that comes back; `--json` shows it as it came. Only `events
-//! tail` asks more than once.
+//! A read-only command is one [`Query`]: a path, parameters and a function that shows the JSON. With
+//! `--json` the response is printed as received. Results go to stdout; hints and errors go to stderr.
 
+use super::args::{
+    Cli, Command, Contacts, DeadLetters, EventFilter, Events, Json, Outbox, Page, Plugins, Schedules, Windows,
+};
 use super::client::{Client, ClientError};
-use super::schedules::{self, Schedules};
-use super::{Cli, Command, Contacts, DeadLetters, EventFilter, Events, Json, Outbox, Page, Plugins, Windows, show};
+use super::show::{self, Output, Screen};
+use super::table::terminal_width;
 use crate::api::ContactEdit;
 use crate::exit::{Exit, print};
 use serde_json::Value;
-use std::io::IsTerminal as _;
+use std::collections::BTreeSet;
+use std::time::Duration;
 
-/// One question and the form of its answer.
-pub struct Question<'a> {
-    /// Below `/api/v1`.
+/// A `GET` request and how its response is shown.
+pub struct Query<'a> {
+    /// Path below `/api/v1`.
     pub path: Vec<&'a str>,
-    /// `name=value` behind it.
-    pub query: Vec<(&'static str, String)>,
-    /// As it came.
+    /// Query parameters.
+    pub params: Vec<(&'static str, String)>,
+    /// Print the response as JSON.
     pub json: bool,
-    /// As text.
-    pub show: fn(Value, show::Screen) -> Result<String, serde_json::Error>,
+    /// Maximum number of items, for lists.
+    pub limit: Option<u32>,
+    /// Formats the response as text.
+    pub show: Show,
 }
 
-/// Asks the daemon and prints what it says.
+type Show = fn(Value, Screen) -> show::Result;
+
+/// Runs a command that needs the daemon.
 pub async fn perform(cli: &Cli) -> Exit {
-    match ask_all(cli).await {
+    match run(cli).await {
         Ok(()) => Exit::Ok,
-        Err(Ended::Output(exit)) => exit,
-        Err(Ended::NoAnswer(why)) => {
-            eprintln!("{why}");
-            if matches!(why, ClientError::NotRunning { .. }) { Exit::NotRunning } else { Exit::Failed }
+        Err(End::Output(exit)) => exit,
+        Err(End::Client(error)) => {
+            report(&error);
+            if matches!(error, ClientError::NotRunning { .. }) { Exit::NotRunning } else { Exit::Failed }
         }
     }
 }
 
-/// Why a command ended before its end.
-enum Ended {
-    /// The daemon did not answer, or said no.
-    NoAnswer(ClientError),
-    /// The output is closed, or could not be written.
+fn report(error: &ClientError) {
+    match error.code() {
+        Some(code) => eprintln!("error[{code}]: {error}"),
+        None => eprintln!("error: {error}"),
+    }
+    eprintln!("hint: {}", error.hint());
+}
+
+/// Why a command ends early.
+enum End {
+    /// The request failed.
+    Client(ClientError),
+    /// The output was closed or could not be written.
     Output(Exit),
 }
 
-impl From<Exit> for Ended {
+impl From<Exit> for End {
     fn from(exit: Exit) -> Self {
-        Ended::Output(exit)
+        End::Output(exit)
     }
 }
 
-impl From<ClientError> for Ended {
-    fn from(why: ClientError) -> Self {
-        Ended::NoAnswer(why)
+impl From<ClientError> for End {
+    fn from(error: ClientError) -> Self {
+        End::Client(error)
     }
 }
 
-impl From<serde_json::Error> for Ended {
-    fn from(why: serde_json::Error) -> Self {
-        let hint = "are the program and the daemon of the same version?";
-        Ended::NoAnswer(ClientError::Garbled(format!("{why}; {hint}")))
+impl From<serde_json::Error> for End {
+    fn from(error: serde_json::Error) -> Self {
+        End::Client(ClientError::BadResponse(error.to_string()))
     }
 }
 
-async fn ask_all(cli: &Cli) -> Result<(), Ended> {
+async fn run(cli: &Cli) -> Result<(), End> {
     let client = Client::new(&cli.socket())?;
     match &cli.command {
         Command::Events(Events::Tail { filter, after, count, json }) => {
             tail(&client, filter, after.clone(), *count, *json).await
         }
-        Command::DeadLetters(DeadLetters::Retry { ids }) => decide(&client, ids, "retry").await,
-        Command::DeadLetters(DeadLetters::Drop { ids }) => decide(&client, ids, "drop").await,
+        Command::Events(Events::List { filter, follow: true, page, .. }) => {
+            let after = latest(&client, filter, page).await?;
+            tail(&client, filter, after, None, page.json).await
+        }
+        Command::DeadLetters(DeadLetters::List { follow: true, page, .. })
+        | Command::Schedules(Schedules::History { follow: true, page, .. }) => {
+            let Some(query) = query(&cli.command) else { return Ok(()) };
+            follow(&client, &query, page.json).await
+        }
+        Command::DeadLetters(DeadLetters::Retry { ids }) => for_each(&client, ids, "retry").await,
+        Command::DeadLetters(DeadLetters::Drop { ids }) => for_each(&client, ids, "drop").await,
         Command::Plugins(Plugins::Grant { name, capabilities }) => {
-            order(&client, &["plugins", name, "grant", &capabilities.join(",")]).await
+            post(&client, &["plugins", name, "grant", &capabilities.join(",")]).await
         }
         Command::Plugins(Plugins::Revoke { name, capabilities }) => {
-            order(&client, &["plugins", name, "revoke", &capabilities.join(",")]).await
+            post(&client, &["plugins", name, "revoke", &capabilities.join(",")]).await
         }
+        Command::Plugins(Plugins::Rollback { name, discard_state: false }) => {
+            post(&client, &["plugins", name, "rollback"]).await
+        }
+        Command::Plugins(Plugins::Rollback { name, discard_state: true }) => {
+            post(&client, &["plugins", name, "rollback", "discard-state"]).await
+        }
+        Command::Plugins(Plugins::Enable { name }) => post(&client, &["plugins", name, "enable"]).await,
+        Command::Plugins(Plugins::Disable { name }) => post(&client, &["plugins", name, "disable"]).await,
+        Command::Plugins(Plugins::Purge { name }) => post(&client, &["plugins", name, "purge"]).await,
         Command::Contacts(Contacts::Merge { keep, gone, dry_run, json }) => {
             let path = ["contacts", keep, "merge", gone];
-            // What would move can be asked without a word that moves it.
-            let answer = if *dry_run { client.get(&path, &[]).await } else { client.post(&path).await }?;
-            Ok(print(&if json.json { pretty(&answer)? } else { show::merged(answer)? })?)
+            let merge = if *dry_run { client.get(&path, &[]).await } else { client.post(&path).await }?;
+            Ok(print(&if json.json { pretty(&merge)? } else { show::merge(merge)? })?)
         }
         Command::Contacts(Contacts::Set { id, language, timezone }) => {
             let edit = ContactEdit { language: language.clone(), timezone: timezone.clone() };
-            Ok(print(&show::done(client.patch(&["contacts", id], &edit).await?)?)?)
+            write(show::done(client.patch(&["contacts", id], &edit).await?)?)
         }
         Command::Contacts(Contacts::MarkDistinct { one, other }) => {
-            order(&client, &["contacts", one, "mark-distinct", other]).await
+            post(&client, &["contacts", one, "mark-distinct", other]).await
         }
-        Command::Plugins(Plugins::Rollback { name, discard_state: false }) => {
-            order(&client, &["plugins", name, "rollback"]).await
-        }
-        Command::Plugins(Plugins::Rollback { name, discard_state: true }) => {
-            order(&client, &["plugins", name, "rollback", "discard-state"]).await
-        }
-        Command::Plugins(Plugins::Enable { name }) => order(&client, &["plugins", name, "enable"]).await,
-        Command::Plugins(Plugins::Disable { name }) => order(&client, &["plugins", name, "disable"]).await,
-        Command::Plugins(Plugins::Purge { name }) => order(&client, &["plugins", name, "purge"]).await,
         Command::Schedules(Schedules::Run { name, dry_run: false, json }) => {
             let done = client.post(&["schedules", name, "run"]).await?;
-            Ok(print(&if json.json { pretty(&done)? } else { show::done(done)? })?)
+            if json.json { Ok(print(&pretty(&done)?)?) } else { write(show::done(done)?) }
         }
-        command => match question(command) {
-            Some(question) => {
-                let answer = client.get(&question.path, &question.query).await?;
-                let text = if question.json { pretty(&answer)? } else { (question.show)(answer, screen())? };
-                Ok(print(&text)?)
-            }
+        command => match query(command) {
+            Some(query) => get(&client, &query).await,
             None => Ok(()),
         },
     }
 }
 
-/// The question that a command is; `None` for those that ask nothing, or more than once.
-pub fn question(command: &Command) -> Option<Question<'_>> {
-    let one = |path: Vec<&'static str>, json: Json, show| Question { path, query: Vec::new(), json: json.json, show };
+/// The query of a read-only command; `None` for all others.
+pub fn query(command: &Command) -> Option<Query<'_>> {
     Some(match command {
-        Command::Status(json) => one(vec!["status"], *json, show::status),
-        Command::Why { id, json } => {
-            Question { path: vec!["why", id], query: Vec::new(), json: json.json, show: show::why }
+        Command::Status(json) => one(["status"], *json, show::status),
+        Command::Why { id, json } => one(["why", id], *json, show::why),
+        Command::Plugins(command) => return plugins(command),
+        Command::Events(Events::List { filter, before, page, .. }) => {
+            let params = filters(filter).chain(given([("before", before)]));
+            list(["events"], params.collect(), page, show::events)
         }
-        Command::Plugins(Plugins::List(json)) => one(vec!["plugins"], *json, show::plugins),
-        Command::Plugins(Plugins::Show { name, json }) => {
-            Question { path: vec!["plugins", name], query: Vec::new(), json: json.json, show: show::plugin }
+        Command::Events(Events::Show { id, json }) => one(["events", id], *json, show::event),
+        Command::DeadLetters(DeadLetters::List { plugin, page, .. }) => {
+            list(["dead-letters"], given([("plugin", plugin)]).collect(), page, show::dead_letters)
         }
-        Command::Plugins(Plugins::Documents { name, json }) => {
-            let path = vec!["plugins", name, "documents"];
-            Question { path, query: Vec::new(), json: json.json, show: show::documents }
-        }
-        Command::Plugins(Plugins::State { name, of, prefix, after, page }) => {
-            let path = vec!["plugins", name, "state"];
-            let said = [("of", of), ("prefix", prefix), ("after", after)];
-            let query = said.into_iter().filter_map(|(key, said)| Some((key, said.clone()?)));
-            let query = query.chain([("limit", page.limit.to_string())]).collect();
-            Question { path, query, json: page.json.json, show: show::state }
-        }
-        Command::Events(Events::List { filter, before, page }) => {
-            let query = filtered(filter).chain(before.clone().map(|id| ("before", id)));
-            list("events", query.collect(), page, show::events)
-        }
-        Command::Events(Events::Show { id, json }) => {
-            Question { path: vec!["events", id], query: Vec::new(), json: json.json, show: show::event }
-        }
-        Command::DeadLetters(DeadLetters::List { plugin, page }) => {
-            list("dead-letters", plugin.clone().map(|name| ("plugin", name)).into_iter().collect(), page, show::dead)
-        }
-        Command::DeadLetters(DeadLetters::Show { id, json }) => {
-            Question { path: vec!["dead-letters", id], query: Vec::new(), json: json.json, show: show::dead_one }
-        }
+        Command::DeadLetters(DeadLetters::Show { id, json }) => one(["dead-letters", id], *json, show::dead_letter),
         Command::Outbox(Outbox::List { state, plugin, conversation, before, page }) => {
-            let parts = [("state", state), ("plugin", plugin), ("conversation", conversation), ("before", before)];
-            list("outbox", given(parts).collect(), page, show::outbox)
+            let params = [("state", state), ("plugin", plugin), ("conversation", conversation), ("before", before)];
+            list(["outbox"], given(params).collect(), page, show::outbox)
         }
-        Command::Schedules(command) => return schedules::question(command),
+        Command::Schedules(command) => return schedules(command),
         Command::Contacts(Contacts::List { after, page }) => {
-            list("contacts", after.clone().map(|id| ("after", id)).into_iter().collect(), page, show::contacts)
+            list(["contacts"], given([("after", after)]).collect(), page, show::contacts)
         }
         Command::Contacts(Contacts::Duplicates { page }) => {
-            let question = list("contacts", Vec::new(), page, show::duplicates);
-            Question { path: vec!["contacts", "duplicates"], ..question }
+            list(["contacts", "duplicates"], Vec::new(), page, show::duplicates)
         }
-        Command::Contacts(Contacts::Show { id, json }) => {
-            Question { path: vec!["contacts", id], query: Vec::new(), json: json.json, show: show::contact }
-        }
+        Command::Contacts(Contacts::Show { id, json }) => one(["contacts", id], *json, show::contact),
         Command::Windows(Windows::List { by_hour: true, page, .. }) => {
-            let question = list("windows", Vec::new(), page, show::windows_by_hour);
-            Question { path: vec!["windows", "by-hour"], ..question }
+            list(["windows", "by-hour"], Vec::new(), page, show::windows_by_hour)
         }
         Command::Windows(Windows::List { channel, within, page, .. }) => {
             let within = within.map(|ms| ms.to_string());
-            list("windows", given([("channel", channel), ("within_ms", &within)]).collect(), page, show::windows)
+            list(["windows"], given([("channel", channel), ("within_ms", &within)]).collect(), page, show::windows)
         }
         _ => return None,
     })
 }
 
-type Show = fn(Value, show::Screen) -> Result<String, serde_json::Error>;
-
-fn list<'a>(path: &'a str, mut query: Vec<(&'static str, String)>, page: &Page, show: Show) -> Question<'a> {
-    query.push(("limit", page.limit.to_string()));
-    Question { path: vec![path], query, json: page.json.json, show }
+fn plugins(command: &Plugins) -> Option<Query<'_>> {
+    Some(match command {
+        Plugins::List { page } => list(["plugins"], Vec::new(), page, show::plugins),
+        Plugins::Show { name, json } => one(["plugins", name], *json, show::plugin),
+        Plugins::Documents { name, page } => list(["plugins", name, "documents"], Vec::new(), page, show::documents),
+        Plugins::State { name, of, prefix, after, page } => {
+            let params = given([("of", of), ("prefix", prefix), ("after", after)]);
+            list(["plugins", name, "state"], params.collect(), page, show::state)
+        }
+        _ => return None,
+    })
 }
 
-fn filtered(filter: &EventFilter) -> impl Iterator<Item = (&'static str, String)> + use<> {
+fn schedules(command: &Schedules) -> Option<Query<'_>> {
+    Some(match command {
+        Schedules::List { after, page } => {
+            list(["schedules"], given([("after", after)]).collect(), page, show::schedules)
+        }
+        Schedules::Show { name, json } => one(["schedules", name], *json, show::schedule),
+        Schedules::Next { name, limit, json } => {
+            let query = one(["schedules", name, "next"], *json, show::next_firings);
+            Query { params: vec![("count", limit.to_string())], ..query }
+        }
+        Schedules::Run { name, dry_run: true, json } => one(["schedules", name, "run"], *json, show::schedule_dry_run),
+        Schedules::Run { dry_run: false, .. } => return None,
+        Schedules::History { name, before, page, .. } => {
+            let before = before.map(|id| id.to_string());
+            list(["schedules", name, "history"], given([("before", &before)]).collect(), page, show::firings)
+        }
+    })
+}
+
+fn one<'a, const N: usize>(path: [&'a str; N], json: Json, show: Show) -> Query<'a> {
+    Query { path: path.to_vec(), params: Vec::new(), json: json.json, limit: None, show }
+}
+
+fn list<'a, const N: usize>(
+    path: [&'a str; N],
+    mut params: Vec<(&'static str, String)>,
+    page: &Page,
+    show: Show,
+) -> Query<'a> {
+    params.push(("limit", page.limit.to_string()));
+    Query { path: path.to_vec(), params, json: page.json.json, limit: Some(page.limit), show }
+}
+
+fn filters(filter: &EventFilter) -> impl Iterator<Item = (&'static str, String)> + use<> {
     let EventFilter { kind, contact, conversation, state } = filter;
     given([("kind", kind), ("contact", contact), ("conversation", conversation), ("state", state)])
 }
 
-/// Those that were given.
+/// The parameters that have a value.
 fn given<const N: usize>(
-    parts: [(&'static str, &Option<String>); N],
+    params: [(&'static str, &Option<String>); N],
 ) -> impl Iterator<Item = (&'static str, String)> + use<N> {
-    parts.map(|(name, value)| value.clone().map(|value| (name, value))).into_iter().flatten()
+    params.map(|(name, value)| value.clone().map(|value| (name, value))).into_iter().flatten()
 }
 
-/// Has something done and says what was.
-async fn order(client: &Client, path: &[&str]) -> Result<(), Ended> {
-    Ok(print(&show::done(client.post(path).await?)?)?)
+async fn get(client: &Client, query: &Query<'_>) -> Result<(), End> {
+    let mut response = client.get(&query.path, &query.params).await?;
+    let hidden = query.limit.map_or(0, |limit| truncate(&mut response, limit));
+    if query.json {
+        return Ok(print(&pretty(&response)?)?);
+    }
+    let mut output = (query.show)(response, screen())?;
+    if hidden > 0 {
+        output.hints.push(format!("{hidden} more; increase --limit to see them"));
+    }
+    write(output)
 }
 
-/// Retries or drops each; what is said about one does not keep the others from it.
-async fn decide(client: &Client, ids: &[String], what: &str) -> Result<(), Ended> {
-    let mut last = Ok(());
+/// Cuts a list that the daemon does not page; returns how many items were cut.
+fn truncate(response: &mut Value, limit: u32) -> usize {
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    let Some(Value::Array(items)) = response.get_mut("items") else { return 0 };
+    let hidden = items.len().saturating_sub(limit);
+    items.truncate(limit);
+    hidden
+}
+
+/// Sends a command and prints what was done.
+async fn post(client: &Client, path: &[&str]) -> Result<(), End> {
+    write(show::done(client.post(path).await?)?)
+}
+
+/// Retries or drops each dead letter; a refused one does not prevent the others.
+async fn for_each(client: &Client, ids: &[String], action: &str) -> Result<(), End> {
+    let mut result = Ok(());
     for id in ids {
-        match client.post(&["dead-letters", id, what]).await {
-            Ok(answer) => print(&show::done(answer)?)?,
-            Err(ClientError::Refused(problem)) => {
-                eprintln!("{id}: {} ({})", problem.message, problem.code);
-                last = Err(ClientError::Refused(problem).into());
+        match client.post(&["dead-letters", id, action]).await {
+            Ok(done) => write(show::done(done)?)?,
+            Err(error) if error.is_refusal() => {
+                report(&error);
+                result = Err(End::Output(Exit::Failed));
             }
-            Err(why) => return Err(why.into()),
+            Err(error) => return Err(error.into()),
         }
     }
-    last
+    result
 }
 
-/// How long the daemon may keep a question open for something to happen.
-const WAIT_MS: &str = "20000";
+/// How long the daemon holds a long poll open.
+const LONG_POLL_MS: &str = "20000";
 
-/// Prints events as they come.
+/// Prints events as they arrive.
 async fn tail(
     client: &Client,
     filter: &EventFilter,
     mut after: Option<String>,
     count: Option<u64>,
     json: Json,
-) -> Result<(), Ended> {
+) -> Result<(), End> {
     let mut left = count.unwrap_or(u64::MAX);
     while left > 0 {
-        let mut query: Vec<_> = filtered(filter).collect();
-        query.push(("wait_ms", WAIT_MS.into()));
-        query.extend(after.clone().map(|id| ("after", id)));
-        let mut answer = client.get(&["events", "tail"], &query).await?;
-        after = answer.get("next").and_then(Value::as_str).map(str::to_owned).or(after);
-        let Some(Value::Array(items)) = answer.get_mut("items").map(Value::take) else { continue };
+        let mut params: Vec<_> = filters(filter).collect();
+        params.push(("wait_ms", LONG_POLL_MS.into()));
+        params.extend(after.clone().map(|id| ("after", id)));
+        let mut response = client.get(&["events", "tail"], &params).await?;
+        after = response.get("next").and_then(Value::as_str).map(str::to_owned).or(after);
+        let Some(Value::Array(items)) = response.get_mut("items").map(Value::take) else { continue };
         for item in items.into_iter().take(usize::try_from(left).unwrap_or(usize::MAX)) {
             left -= 1;
-            print(&if json.json { format!("{item}\n") } else { show::tailed(item)? })?;
+            print(&if json.json { format!("{item}\n") } else { show::event_line(item)? })?;
         }
     }
     Ok(())
 }
 
-/// The terminal, where the output goes to one.
-fn screen() -> show::Screen {
-    let width = std::io::stdout().is_terminal().then(terminal_size::terminal_size).flatten();
-    show::Screen { width: width.map(|(width, _)| width.0.into()) }
+/// Prints the latest events, oldest first; returns the id of the newest.
+async fn latest(client: &Client, filter: &EventFilter, page: &Page) -> Result<Option<String>, End> {
+    let params: Vec<_> = filters(filter).chain([("limit", page.limit.to_string())]).collect();
+    let mut response = client.get(&["events"], &params).await?;
+    let Some(Value::Array(items)) = response.get_mut("items").map(Value::take) else { return Ok(None) };
+    let newest = items.first().and_then(|item| item.get("id")).and_then(Value::as_str).map(str::to_owned);
+    for item in items.into_iter().rev() {
+        print(&if page.json.json { format!("{item}\n") } else { show::event_line(item)? })?;
+    }
+    Ok(newest)
+}
+
+/// How often a followed list is requested again. Dead letters and firings are rare.
+const FOLLOW_INTERVAL: Duration = Duration::from_secs(2);
+
+/// Prints a list that is sorted newest first, oldest first, and then new items as they appear.
+async fn follow(client: &Client, query: &Query<'_>, json: Json) -> Result<(), End> {
+    let mut seen: BTreeSet<String> = BTreeSet::new();
+    let mut is_first = true;
+    loop {
+        let mut response = client.get(&query.path, &query.params).await?;
+        let Some(Value::Array(items)) = response.get_mut("items").map(Value::take) else { return Ok(()) };
+        let ids: BTreeSet<String> = items.iter().filter_map(|item| Some(item.get("id")?.to_string())).collect();
+        let mut new: Vec<Value> =
+            items.into_iter().filter(|item| item.get("id").is_some_and(|id| !seen.contains(&id.to_string()))).collect();
+        new.reverse();
+        seen = ids;
+        if json.json {
+            for item in new {
+                print(&format!("{item}\n"))?;
+            }
+        } else if !new.is_empty() {
+            if let Some(list) = response.as_object_mut() {
+                list.insert("items".into(), new.into());
+                list.remove("next");
+            }
+            let text = (query.show)(response, screen())?.text;
+            // The heading is printed once.
+            let rows = if is_first { &*text } else { text.split_once('\n').map_or("", |(_, rows)| rows) };
+            print(rows)?;
+            is_first = false;
+        }
+        tokio::time::sleep(FOLLOW_INTERVAL).await;
+    }
+}
+
+/// Prints text to stdout and hints to stderr.
+fn write(output: Output) -> Result<(), End> {
+    print(&output.text)?;
+    for hint in output.hints {
+        eprintln!("hint: {hint}");
+    }
+    Ok(())
+}
+
+fn screen() -> Screen {
+    Screen { width: terminal_width() }
 }
 
 fn pretty(value: &Value) -> Result<String, serde_json::Error> {

@@ -1,67 +1,105 @@
-//! Tables and times for people.
+//! Tables, times and durations as text for people.
 //!
-//! Columns are as wide as their widest cell. On a terminal the last column is cut to what fits, so that a row stays a
-//! row; into a pipe or a file everything goes whole, since a program reads it.
+//! On a terminal, columns are cut so that each row fits on one line. In a pipe or file nothing is cut,
+//! because a program may read it. Every cell is reduced to one line of visible characters, so that no
+//! message can move the cursor, reorder a line or hide what it says.
 
+use beadle_model::text::one_line;
+use std::io::IsTerminal as _;
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
-/// Rows under a heading.
+/// Rows with a heading.
 pub struct Table {
     rows: Vec<Vec<String>>,
+    flexible: &'static [&'static str],
 }
 
+/// Spaces between columns.
+const GAP: usize = 2;
+/// No column is cut below this width; on a narrower terminal, rows wrap.
+const MIN_WIDTH: usize = 12;
+/// Without a terminal, one long cell must not pad every row: longer cells are not aligned.
+const MAX_PADDING: usize = 60;
+
 impl Table {
-    /// A table with these columns.
+    /// An empty table with these columns. The last one may be cut.
     pub fn new(heading: &[&str]) -> Self {
-        Self { rows: vec![heading.iter().map(|name| (*name).to_owned()).collect()] }
+        Self { rows: vec![heading.iter().map(|name| (*name).to_owned()).collect()], flexible: &[] }
     }
 
-    /// One more row. What people wrote may hold anything; it is made one line here.
+    /// The columns that may be cut besides the last one: those that hold text of any length. Ids and
+    /// times are never cut.
+    #[must_use]
+    pub fn flexible(mut self, names: &'static [&'static str]) -> Self {
+        self.flexible = names;
+        self
+    }
+
+    /// Adds a row.
     pub fn row(&mut self, cells: impl IntoIterator<Item = String>) {
         self.rows.push(cells.into_iter().map(|cell| one_line(&cell)).collect());
     }
 
-    /// The text, with the last column cut at `width` columns of the terminal where there is one.
+    /// The table as text. `width`: columns of the terminal, if the output is one.
     pub fn print(&self, width: Option<usize>) -> String {
-        let columns = self.rows.iter().map(Vec::len).max().unwrap_or(0);
-        let widths: Vec<usize> = (0..columns)
-            .map(|column| {
-                self.rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.width()).max().unwrap_or(0)
-            })
-            .collect();
+        let mut widths = self.widths();
+        match width {
+            Some(width) => self.shrink(&mut widths, width),
+            None => {
+                for width in &mut widths {
+                    *width = (*width).min(MAX_PADDING);
+                }
+            }
+        }
         let mut text = String::new();
         for row in &self.rows {
             let mut line = String::new();
-            let mut used = 0;
-            for (number, (cell, wide)) in row.iter().zip(&widths).enumerate() {
-                let last = number + 1 == columns;
-                let cell = match width {
-                    Some(width) if last => cut(cell, width.saturating_sub(used).max(LEAST)),
-                    _ => cell.clone(),
-                };
+            for (cell, wide) in row.iter().zip(&widths) {
+                let cell = if width.is_some() { cut(cell, *wide) } else { cell.clone() };
                 line.push_str(&cell);
-                line.push_str(&" ".repeat((wide + GAP).saturating_sub(cell.width())));
-                used += wide + GAP;
+                line.push_str(&" ".repeat((wide + GAP).saturating_sub(cell.width()).max(1)));
             }
             text.push_str(line.trim_end());
             text.push('\n');
         }
         text
     }
+
+    /// Narrows the widest flexible columns until each row fits, or none can be narrowed further.
+    fn shrink(&self, widths: &mut [usize], width: usize) {
+        let gaps = widths.len().saturating_sub(1) * GAP;
+        let last = widths.len().saturating_sub(1);
+        let heading = self.rows.first().map_or(&[][..], Vec::as_slice);
+        let is_flexible = |(column, name): (usize, &String)| column == last || self.flexible.contains(&name.as_str());
+        let flexible: Vec<bool> = heading.iter().enumerate().map(is_flexible).collect();
+        loop {
+            let excess = (widths.iter().sum::<usize>() + gaps).saturating_sub(width);
+            let candidates =
+                widths.iter_mut().zip(&flexible).filter(|(width, flexible)| **flexible && **width > MIN_WIDTH);
+            match candidates.map(|(width, _)| width).max() {
+                Some(widest) if excess > 0 => *widest -= 1,
+                _ => return,
+            }
+        }
+    }
+
+    /// The widest cell of each column.
+    fn widths(&self) -> Vec<usize> {
+        let columns = self.rows.iter().map(Vec::len).max().unwrap_or(0);
+        let widest =
+            |column: usize| self.rows.iter().filter_map(|row| row.get(column)).map(|cell: &String| cell.width()).max();
+        (0..columns).map(|column| widest(column).unwrap_or(0)).collect()
+    }
 }
 
-/// Between columns.
-const GAP: usize = 2;
-/// A last column narrower than this says nothing; the terminal may wrap it then.
-const LEAST: usize = 16;
-
-/// Without line breaks and other control characters, so that nobody's message can move the cursor.
-pub fn one_line(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+/// The width of the terminal, if stdout is one.
+pub fn terminal_width() -> Option<usize> {
+    let size = std::io::stdout().is_terminal().then(terminal_size::terminal_size).flatten();
+    size.map(|(width, _)| width.0.into())
 }
 
-/// The beginning of a text, in so many columns at most.
-fn cut(text: &str, width: usize) -> String {
+/// The text, or its beginning and `…`, in at most `width` columns.
+pub fn cut(text: &str, width: usize) -> String {
     if text.width() <= width {
         return text.into();
     }
@@ -75,19 +113,19 @@ fn cut(text: &str, width: usize) -> String {
     short
 }
 
-/// A moment as people say it: how long ago within a day, else the date and the minute (UTC).
+/// A point in time, relative within a day, else as UTC date and minute.
 pub fn when(at_ms: i64, now_ms: i64) -> String {
-    let away_ms = now_ms.saturating_sub(at_ms);
-    if away_ms.abs() < 24 * 60 * 60 * 1000 {
-        let length = length(away_ms.abs());
-        return if away_ms < 0 { format!("in {length}") } else { format!("{length} ago") };
+    let ago_ms = now_ms.saturating_sub(at_ms);
+    if ago_ms.saturating_abs() < 24 * 60 * 60 * 1000 {
+        let duration = duration(ago_ms.abs());
+        return if ago_ms < 0 { format!("in {duration}") } else { format!("{duration} ago") };
     }
-    let moment = beadle_model::Timestamp(at_ms).to_string().replace('T', " ");
-    moment.get(..16).unwrap_or(&moment).to_owned()
+    let text = beadle_model::Timestamp(at_ms).to_string().replace('T', " ");
+    format!("{} UTC", text.get(..16).unwrap_or(&text))
 }
 
-/// A length of time in its two largest units.
-pub fn length(ms: i64) -> String {
+/// A duration in its two largest units.
+pub fn duration(ms: i64) -> String {
     let seconds = ms / 1000;
     let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86_400);
     match (days, hours, minutes) {
@@ -103,27 +141,40 @@ mod tests {
     use super::*;
 
     #[test]
-    fn columns_are_aligned_whatever_is_in_them() {
-        let mut table = Table::new(&["NAME", "SAYS"]);
+    fn columns_align_for_wide_characters() {
+        let mut table = Table::new(&["NAME", "TEXT"]);
         table.row(["Ana".into(), "two\nlines and \u{1b}[2Jmore than fits".into()]);
         table.row(["李雷👋".into(), "short".into()]);
-        assert_eq!(table.print(None), "NAME    SAYS\nAna     two lines and  [2Jmore than fits\n李雷👋  short\n");
-        assert_eq!(table.print(Some(26)), "NAME    SAYS\nAna     two lines and  [2…\n李雷👋  short\n");
+        assert_eq!(table.print(None), "NAME    TEXT\nAna     two lines and  [2Jmore than fits\n李雷👋  short\n");
+        assert_eq!(table.print(Some(26)), "NAME    TEXT\nAna     two lines and  [2…\n李雷👋  short\n");
     }
 
     #[test]
-    fn times_are_said_as_people_say_them() {
+    fn long_cell_in_any_column_fits_the_terminal() {
+        let mut table = Table::new(&["EVENT", "CONTACT", "SUMMARY"]).flexible(&["CONTACT"]);
+        table.row(["evt_1".into(), "🏺".repeat(2000), "x".repeat(300)]);
+        table.row(["evt_2".into(), "Ann (con_1)".into(), "hi".into()]);
+        let text = table.print(Some(80));
+        assert!(text.lines().all(|line| line.width() <= 80), "{text}");
+        assert!(text.contains("Ann (con_1)"), "{text}");
+        let piped = table.print(None);
+        assert!(piped.contains(&"🏺".repeat(2000)), "nothing is cut in a pipe");
+        assert!(piped.lines().last().is_some_and(|line| line.width() < 100), "and no other row is padded to it");
+    }
+
+    #[test]
+    fn times_are_relative_within_a_day() {
         let now = 1_795_293_360_123;
-        for (away, said) in [
+        for (ago, text) in [
             (0, "0 s ago"),
             (59_000, "59 s ago"),
             (3_599_000, "59 min ago"),
             (7_500_000, "2 h 5 min ago"),
             (-90_000, "in 1 min"),
-            (86_400_000, "2026-11-20 20:36"),
+            (86_400_000, "2026-11-20 20:36 UTC"),
         ] {
-            assert_eq!(when(now - away, now), said);
+            assert_eq!(when(now - ago, now), text);
         }
-        assert_eq!(length(200_000_000), "2 d 7 h");
+        assert_eq!(duration(200_000_000), "2 d 7 h");
     }
 }

@@ -1,9 +1,9 @@
-//! What the command line looks like: help texts and tables, compared with golden files.
+//! Help texts and tables, compared with golden files in `tests/cli`.
 
-use super::command::question;
-use super::show::Screen;
-use super::*;
-use clap::CommandFactory as _;
+use super::Cli;
+use super::command::query;
+use super::show::{self, Screen};
+use clap::{CommandFactory as _, Parser as _};
 use serde_json::{Value, json};
 
 fn golden(name: &str, text: &str) {
@@ -14,7 +14,6 @@ fn golden(name: &str, text: &str) {
     settings.bind(|| insta::assert_snapshot!(name, text));
 }
 
-/// Every help text, the daemon's version taken out.
 #[test]
 fn help() {
     fn walk(command: &mut clap::Command, path: &str, text: &mut String) {
@@ -35,72 +34,80 @@ fn help() {
 
 const NOW: i64 = 1_795_293_360_000;
 
+/// A time stamp as the API writes it.
+fn at(ms: i64) -> String {
+    beadle_model::Timestamp(ms).to_string()
+}
+
 fn event(id: &str, kind: &str, ago: i64, name: Option<&str>, ending: &str, summary: &str) -> Value {
     let contact = name.map(|_| "con_7");
-    json!({"id": id, "kind": kind, "happened_at": NOW - ago, "received_at": NOW - ago + 80, "channel": contact.map(|_| "shop"),
+    json!({"id": id, "kind": kind, "happened_at": at(NOW - ago), "received_at": at(NOW - ago + 80), "channel": contact.map(|_| "shop"),
            "contact": contact, "name": name, "ending": ending, "summary": summary})
 }
 
 fn message(id: &str, state: &str) -> Value {
     json!({"id": id, "event": "evt_12", "plugin": "welcome", "conversation": "cnv_9", "state": state, "receipt": "delivered",
-           "due_at": NOW - 5_000, "created_at": NOW - 6_000, "attempts": 1, "maybe_twice": false, "platform": "wamid.X",
+           "due_at": at(NOW - 5_000), "created_at": at(NOW - 6_000), "attempts": 1, "maybe_twice": false, "platform": "wamid.X",
            "summary": "Hello Ana! Welcome to De Buurt. These are the rules, please read them to the end: be kind."})
 }
 
 fn plugin(name: &str, problem: Value) -> Value {
     json!({"name": name, "state": if problem.is_null() { "active" } else { "broken" }, "problem": problem, "stage": "answer",
            "order": 0, "version": "0.1.0", "summary": "Greets", "revision": "0123456789ab", "path": format!("/usr/lib/{name}.wasm"),
-           "events": ["on-message", "on-member-joined"], "requested_capabilities": ["replies", "state", "messages"], "grants": ["messages"],
-           "settings_schema": {"type": "object"}, "earlier": ["ba9876543210"], "sent_back": "001122334455",
-           "steps": [["read", 0.2], ["compile", 31.25]], "calls": [12, 1],
-           "capabilities": [{"capability": "state", "meaning": "remember things, within its quota", "granted": "everybody"},
-                      {"capability": "messages", "meaning": "write to people first", "granted": "command"}],
+           "events": ["on-message", "on-member-joined"], "requested_capabilities": ["replies", "state", "messages"], "granted_capabilities": ["messages"],
+           "settings_schema": {"type": "object"}, "earlier_revisions": ["ba9876543210"], "rolled_back": "001122334455",
+           "load_steps": [["read", 0.2], ["compile", 31.25]], "calls": [12, 1],
+           "capabilities": [{"name": "state", "allows": "store values, within its quota", "granted": "everybody"},
+                      {"name": "messages", "allows": "write to people first", "granted": "command"}],
            "limits": [{"key": "memory_mib", "limit": 32, "used": 1.19}]})
 }
 
-fn shown(line: &str, answer: Value, width: Option<usize>) -> String {
-    let cli = Cli::try_parse_from(line.split(' ')).unwrap_or_else(|why| panic!("{line}: {why}"));
-    let question = question(&cli.command).unwrap_or_else(|| panic!("{line} asks nothing"));
-    format!("$ {line}\n{}\n", (question.show)(answer, Screen { width }).unwrap())
+/// The output of a command for a response; hints as they appear on stderr.
+fn shown(line: &str, response: Value, width: Option<usize>) -> String {
+    let cli = Cli::try_parse_from(line.split(' ')).unwrap_or_else(|error| panic!("{line}: {error}"));
+    let query = query(&cli.command).unwrap_or_else(|| panic!("{line} is no query"));
+    let output = (query.show)(response, Screen { width }).unwrap();
+    let hints: String = output.hints.iter().map(|hint| format!("hint: {hint}\n")).collect();
+    format!("$ {line}\n{}{hints}\n", output.text)
 }
 
 #[test]
 fn tables() {
-    let problem = json!({"code": "plugin-invalid", "message": "this is no component"});
-    let dead = json!({"id": "hnd_12.2", "plugin": "welcome", "event": "evt_12", "at": NOW - 90_000_000, "attempts": 3,
+    let problem = json!({"code": "plugin-corrupt", "message": "the file is truncated"});
+    let dead = json!({"id": "hnd_12.2", "plugin": "welcome", "event": "evt_12", "at": at(NOW - 90_000_000), "attempts": 3,
         "code": "cpu-limit", "error": "used more than 100 ms", "answered": true, "summary": "message: hi"});
-    let contact = json!({"id": "con_7", "name": "Ana", "language": "pt", "created_at": NOW - 400_000_000,
-        "member_since": NOW - 300_000});
-    let stopped = json!({"id": "con_8", "created_at": NOW - 400_000_000, "opted_out_since": NOW - 300_000});
+    let contact = json!({"id": "con_7", "name": "Ana", "language": "pt", "created_at": at(NOW - 400_000_000),
+        "member_since": at(NOW - 300_000)});
+    let stopped = json!({"id": "con_8", "created_at": at(NOW - 400_000_000), "opted_out_since": at(NOW - 300_000)});
     let events = json!([
         event("evt_12", "message", 65_000, Some("Ana"), "claimed by welcome", "hi\nthere"),
         event("evt_11", "timer", 90_000_000, None, "passed", "rules")
     ]);
-    let list = |items: Value, next: Value| json!({"now": NOW, "items": items, "next": next});
+    let list = |items: Value, next: Value| json!({"now": at(NOW), "items": items, "next": next});
     let mut event_view = event("evt_12", "message", 65_000, Some("Ana"), "claimed by welcome", "hi");
-    event_view["now"] = NOW.into();
+    event_view["now"] = at(NOW).into();
     event_view["conversation"] = "cnv_9".into();
     event_view["body"] = json!({"event": "message", "content": {"kind": "text", "value": "hi"}});
     event_view["messages"] = json!([message("msg_3", "accepted")]);
     event_view["handlings"] = json!([{"id": "hnd_12.2", "plugin": "crm", "state": "dead", "attempts": 5, "code": "trap",
         "error": "unreachable"}, {"id": "hnd_12.3", "plugin": "crm2", "state": "failing", "attempts": 1, "code": "trap",
-        "error": "unreachable", "next_at": NOW + 3000}]);
+        "error": "unreachable", "next_at": at(NOW + 3000)}]);
     let mut contact_view = contact.clone();
-    contact_view["now"] = NOW.into();
-    contact_view["clashes"] = json!(["phone 351912345678 is also a name of con_9"]);
+    contact_view["now"] = at(NOW).into();
+    contact_view["clashes"] = json!(["phone 351912345678 is also an alias of con_9"]);
     contact_view["aliases"] = json!(["phone 351912345678", "user-id PT.1"]);
     contact_view["conversations"] = json!([
-        {"id": "cnv_9", "channel": "shop", "window_until": NOW + 3_660_000},
-        {"id": "cnv_10", "channel": "shop", "last_inbound_at": NOW - 90_000_000, "window_until": NOW - 60_000}
+        {"id": "cnv_9", "channel": "shop", "window_until": at(NOW + 3_660_000)},
+        {"id": "cnv_10", "channel": "shop", "last_inbound_at": at(NOW - 90_000_000), "window_until": at(NOW - 60_000)}
     ]);
-    let status = json!({"now": NOW, "version": "0.1.0", "started_at": NOW - 200_000_000, "phase": "running",
-        "problems": [{"code": "channel-stopped", "message": "shop: the access token is not valid any more"}],
-        "events_open": 3, "oldest_open_at": NOW - 2000, "queued": 2, "sending": 1, "dead_letters": 1,
+    let status = json!({"now": at(NOW), "version": "0.1.0", "started_at": at(NOW - 200_000_000), "phase": "running",
+        "problems": [{"code": "channel-stopped", "message": "shop does not send: the access token has expired"}],
+        "events_open": 3, "oldest_open_at": at(NOW - 2000), "queued": 2, "sending": 1, "dead_letters": 1,
         "channels": [{"name": "shop", "app": "main", "phone_number_id": "1", "state": "open"}],
         "plugins": [plugin("echo", Value::Null), plugin("broken", problem.clone())]});
-    let why = json!({"now": NOW, "id": "msg_3", "steps": [
-        {"at": NOW - 65_000, "what": "evt_12", "says": "message from con_7 on shop: hi"},
-        {"what": "gate window", "says": "open for 23 h 58 min"}]});
+    let why = json!({"now": at(NOW), "id": "msg_3", "steps": [
+        {"at": at(NOW - 65_000), "what": "evt_12", "text": "message from con_7 on shop: hi"},
+        {"what": "gate window", "text": "open for 23 h 58 min"}]});
     let cases = [
         ("beadle status", status, None),
         (
@@ -122,67 +129,67 @@ fn tables() {
         (
             "beadle contacts duplicates",
             list(
-                json!([{"claimed": "con_9", "holder": "con_7", "alias": "phone 351912345678", "seen_at": NOW - 60_000}]),
+                json!([{"claimed": "con_9", "holder": "con_7", "alias": "phone 351912345678", "seen_at": at(NOW - 60_000)}]),
                 Value::Null,
             ),
             None,
         ),
         ("beadle why msg_3", why, None),
     ];
-    let text: String = cases.into_iter().map(|(line, answer, width)| shown(line, answer, width)).collect();
+    let text: String = cases.into_iter().map(|(line, response, width)| shown(line, response, width)).collect();
     golden("tables", &text);
 }
 
 #[test]
 fn schedules() {
-    let list = |items: Value, next: Value| json!({"now": NOW, "items": items, "next": next});
-    let firing = json!({"id": 9, "planned_at": NOW - 90_000_000, "late_ms": 12, "plugin": "welcome", "outcome": "fired",
-        "moments": 1, "event": "evt_12", "handling": "done"});
-    let missed = json!({"id": 7, "planned_at": NOW - 190_000_000, "late_ms": 100_000_000, "plugin": "welcome",
-        "zone": "Europe/Amsterdam", "outcome": "missed", "moments": 10_000});
-    let moment = json!({"at": NOW + 90_000, "local": "Sat 2026-11-21 21:37 CET", "timezone": "Europe/Amsterdam"});
-    let digest = json!({"name": "digest", "pattern": "cron = \"0 9 * * MON\"", "words": "at 09:00 on Monday",
+    let list = |items: Value, next: Value| json!({"now": at(NOW), "items": items, "next": next});
+    let firing = json!({"id": 9, "planned_at": at(NOW - 90_000_000), "late_ms": 12, "plugin": "welcome", "outcome": "fired",
+        "count": 1, "event": "evt_12", "handling": "done"});
+    let missed = json!({"id": 7, "planned_at": at(NOW - 190_000_000), "late_ms": 100_000_000, "plugin": "welcome",
+        "zone": "Europe/Amsterdam", "outcome": "missed", "count": 10_000});
+    let moment = json!({"at": at(NOW + 90_000), "local": "Sat 2026-11-21 21:37 CET", "timezone": "Europe/Amsterdam"});
+    let digest = json!({"name": "digest", "pattern": "cron = \"0 9 * * MON\"", "description": "at 09:00 on Monday",
         "timezone": "Europe/Amsterdam", "plugins": ["welcome", "crm"], "state": "on", "next": moment, "last": firing});
-    let over = json!({"name": "over", "pattern": "at = \"2026-01-01T18:00\"", "words": "once, at 2026-01-01 18:00",
+    let over = json!({"name": "over", "pattern": "at = \"2026-01-01T18:00\"", "description": "once, at 2026-01-01 18:00",
         "timezone": "UTC", "plugins": ["welcome"], "state": "over", "last": missed});
     let mut digest_view = digest.clone();
-    digest_view["now"] = NOW.into();
+    digest_view["now"] = at(NOW).into();
     digest_view["settings"] = json!([["catch_up", "last, within 1d"], ["overlap", "queue"]]);
     digest_view["payload"] = json!({"update": "digest"});
     digest_view["zones"] = json!(["Europe/Amsterdam"]);
     digest_view["targets"] = json!([
-        {"plugin": "welcome", "next_due_at": NOW + 90_000, "decided_until": NOW},
-        {"plugin": "crm", "next_due_at": NOW - 90_000, "decided_until": NOW - 100_000, "problem":
-            {"code": "schedule-plugin-unavailable", "message": "the schedule `digest` is for `crm`, which is not there"}}]);
+        {"plugin": "welcome", "next_due_at": at(NOW + 90_000), "decided_until": at(NOW)},
+        {"plugin": "crm", "next_due_at": at(NOW - 90_000), "decided_until": at(NOW - 100_000), "problem":
+            {"code": "schedule-plugin-unavailable", "message": "schedule `digest`: plugin `crm` is not installed"}}]);
     digest_view["warnings"] = json!([{"code": "schedule-short-months", "message": "five months have no 31st"}]);
     let moments = json!([
         moment.clone(),
-        {"at": NOW + 180_000, "local": "Sat 2026-11-21 21:39 CET", "timezone": "Europe/Amsterdam", "off": "Christmas Day"},
-        {"at": NOW + 270_000, "local": "Sun 2027-03-28 03:00 CEST", "timezone": "Europe/Amsterdam", "due_at": NOW + 300_000,
-         "note": "the clock skips 02:30 that day: the first moment after it"}]);
+        {"at": at(NOW + 180_000), "local": "Sat 2026-11-21 21:39 CET", "timezone": "Europe/Amsterdam", "excluded": "Christmas Day"},
+        {"at": at(NOW + 270_000), "local": "Sun 2027-03-28 03:00 CEST", "timezone": "Europe/Amsterdam", "due_at": at(NOW + 300_000),
+         "note": "02:30 does not exist on that day; fires at the first moment after it"}]);
     let would_run = json!([
         {"plugin": "welcome", "timezone": "Europe/Amsterdam", "for_zone": true, "payload": {"update": "digest"}},
         {"plugin": "crm", "timezone": "Europe/Amsterdam", "for_zone": false, "problem":
-            {"code": "schedule-not-exported", "message": "the schedule `digest` is for `crm`, which has no `on-schedule`"}}]);
+            {"code": "schedule-not-exported", "message": "schedule `digest`: plugin `crm` does not export `on-schedule`"}}]);
     let cases = [
         ("beadle schedules list", list(json!([digest.clone(), over]), "over".into()), Some(120)),
         ("beadle schedules show digest", digest_view, None),
-        ("beadle schedules next digest --count 3", list(moments, Value::Null), None),
+        ("beadle schedules next digest --limit 3", list(moments, Value::Null), None),
         ("beadle schedules history digest", list(json!([firing, missed]), "7".into()), None),
         ("beadle schedules run digest --dry-run", list(would_run, Value::Null), None),
     ];
-    let text: String = cases.into_iter().map(|(line, answer, width)| shown(line, answer, width)).collect();
+    let text: String = cases.into_iter().map(|(line, response, width)| shown(line, response, width)).collect();
     golden("schedules", &text);
 }
 
 #[test]
 fn windows() {
-    let list = |items: Value| json!({"now": NOW, "items": items});
+    let list = |items: Value| json!({"now": at(NOW), "items": items});
     let open = json!([
-        {"conversation": "cnv_9", "channel": "shop", "contact": "con_7", "name": "Ana", "last_inbound_at": NOW - 82_800_000,
-         "closes_at": NOW + 3_600_000, "free_entry_until": NOW + 172_800_000},
-        {"conversation": "cnv_12", "channel": "help", "group": "Y2FwaQZD", "last_inbound_at": NOW - 60_000,
-         "closes_at": NOW + 86_340_000}
+        {"conversation": "cnv_9", "channel": "shop", "contact": "con_7", "name": "Ana", "last_inbound_at": at(NOW - 82_800_000),
+         "closes_at": at(NOW + 3_600_000), "free_entry_until": at(NOW + 172_800_000)},
+        {"conversation": "cnv_12", "channel": "help", "group": "Y2FwaQZD", "last_inbound_at": at(NOW - 60_000),
+         "closes_at": at(NOW + 86_340_000)}
     ]);
     let hours = json!([{"channel": "help", "within_hours": 24, "windows": 1}, {"channel": "shop", "within_hours": 1,
         "windows": 12}, {"channel": "shop", "within_hours": 24, "windows": 30}]);
@@ -191,30 +198,51 @@ fn windows() {
         ("beadle windows list --by-hour", list(hours)),
         ("beadle windows list", list(json!([]))),
     ];
-    golden("windows", &cases.into_iter().map(|(line, answer)| shown(line, answer, None)).collect::<String>());
+    golden("windows", &cases.into_iter().map(|(line, response)| shown(line, response, None)).collect::<String>());
 }
 
 #[test]
-fn a_filter_becomes_a_query() {
+fn filters_become_query_parameters() {
     let line = "beadle events list --kind message --contact con_7 --conversation cnv_3 --state begun --before evt_9 --limit 7 --json";
     let cli = Cli::try_parse_from(line.split(' ')).unwrap();
-    let question = question(&cli.command).unwrap();
-    assert_eq!(question.path, ["events"]);
-    let query: Vec<_> = question.query.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    let query = query(&cli.command).unwrap();
+    assert_eq!(query.path, ["events"]);
+    let params: Vec<_> = query.params.iter().map(|(name, value)| format!("{name}={value}")).collect();
     assert_eq!(
-        query,
+        params,
         ["kind=message", "contact=con_7", "conversation=cnv_3", "state=begun", "before=evt_9", "limit=7"]
     );
-    assert!(question.json);
+    assert!(query.json);
 }
 
 #[test]
-fn what_moves_when_two_are_one() {
+fn merges() {
     let plugin = |name: &str, dropped: u64, keys: &[&str]| json!({"plugin": name, "values": 4, "values_dropped": dropped, "keys_dropped": keys, "timers": 1, "timers_dropped": dropped});
     let merge = json!({"dry_run": true, "kept": "con_7", "name": "Ana", "gone": "con_9", "names": 2, "moved": ["cnv_3"],
         "joined": [["cnv_4", "cnv_1"]], "plugins": [plugin("crm", 0, &[]), plugin("welcome", 2, &["step", "lang\nuage"])],
-        "groups": 1, "join_requests": 1, "receipts": 12, "was_member": true, "is_member": false, "opted_out_since": NOW});
+        "groups": 1, "join_requests": 1, "receipts": 12, "was_member": true, "is_member": false, "opted_out_since": at(NOW)});
     let mut done = merge.clone();
     done["dry_run"] = false.into();
-    golden("merge", &format!("{}\n{}", super::show::merged(merge).unwrap(), super::show::merged(done).unwrap()));
+    golden("merge", &format!("{}\n{}", show::merge(merge).unwrap(), show::merge(done).unwrap()));
+}
+
+/// A made-up code in a fixture would hide that a table shows a code which does not exist.
+#[test]
+fn fixtures_use_existing_codes() {
+    let code = |text: &str| crate::explain::page(text).is_some();
+    for (name, text) in [
+        ("tests.rs", include_str!("tests.rs")),
+        ("tables.snap", include_str!("../../tests/cli/tables.snap")),
+        ("schedules.snap", include_str!("../../tests/cli/schedules.snap")),
+    ] {
+        for part in text.split("\"code\": \"").skip(1) {
+            let found = part.split('"').next().unwrap_or_default();
+            assert!(code(found), "{name} uses the code `{found}`, which does not exist");
+        }
+        for line in text.lines() {
+            let Some(found) = line.strip_suffix(')').and_then(|line| line.rsplit_once('(')) else { continue };
+            let is_code = found.1.contains('-') && found.1.chars().all(|c| c.is_ascii_lowercase() || c == '-');
+            assert!(!is_code || code(found.1), "{name} shows the code `{}`, which does not exist", found.1);
+        }
+    }
 }

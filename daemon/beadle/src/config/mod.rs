@@ -1,12 +1,12 @@
-//! The configuration: TOML files in, one typed value out, or every mistake at once.
+//! The configuration: from TOML files to one typed, validated value, or to all errors at once.
 //!
-//! `files` finds and reads them, `tree` merges them, `read` takes typed values out of the tree, `sections` knows what
-//! each section holds. Past this module the daemon sees plain values that have been checked: no strings to parse, no
-//! secrets to fetch. It is not where anything is built or opened: a configuration can be checked on another machine.
+//! `files` reads the files, `tree` merges them, `read` has typed readers, `sections` and `schedules` define
+//! the keys. The rest of the daemon sees only checked values: no text to parse, no secrets to fetch. Nothing
+//! is opened or started here, so a configuration can be checked on another machine.
 
+mod diagnostic;
 mod difference;
 mod files;
-mod mistake;
 mod read;
 mod schedules;
 mod secret;
@@ -17,10 +17,10 @@ pub mod units;
 #[cfg(test)]
 mod tests;
 
-pub use difference::{Change, Flat, changes};
 #[cfg(test)]
-pub use mistake::CODES;
-pub use mistake::Invalid;
+pub use diagnostic::CODES;
+pub use diagnostic::Invalid;
+pub use difference::{Change, Flat, changes};
 
 use beadle_catalog::PluginConfig;
 use beadle_model::LeadTimes;
@@ -34,12 +34,12 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// Where the configuration is when nobody says otherwise.
+/// The configuration file if `--config` is not given.
 pub const DEFAULT_PATH: &str = "/etc/beadle/beadle.toml";
-/// Where the daemon listens for the command line when nobody says otherwise.
+/// The daemon's socket unless configured.
 pub const DEFAULT_SOCKET: &str = "/run/beadle/beadle.sock";
 
-/// All that the operator decided.
+/// The whole configuration.
 #[derive(Debug, PartialEq)]
 pub struct Config {
     /// `[daemon]`
@@ -74,193 +74,194 @@ pub struct Config {
     pub log: Log,
 }
 
-/// `[daemon]`: where its files are.
+/// `[daemon]`: files, plugin folders, start.
 #[derive(Debug, PartialEq)]
 pub struct Daemon {
-    /// Database and compiled code.
+    /// Database, files and compiled plugins.
     pub data_dir: PathBuf,
-    /// Where plugins lie; the first folder with a stem wins.
+    /// Plugin folders; the first that contains a name wins.
     pub plugin_dirs: Vec<PathBuf>,
-    /// How often they are looked at without being told of a change, in milliseconds of real time.
+    /// How often the plugin folders are checked without a notification, in milliseconds of real time.
     pub poll_interval_ms: i64,
-    /// For so long after a folder has gone its plugins go on, in milliseconds of real time.
+    /// How long plugins of a missing folder stay active, in milliseconds of real time.
     pub folder_grace_ms: i64,
-    /// The zone of schedules that name none, and of members whose own is not known.
+    /// Time zone of schedules without one, and of members whose zone is unknown.
     pub timezone: Zone,
-    /// For so long a start waits for its plugins.
+    /// How long a start waits for plugins, in milliseconds of real time.
     pub startup_timeout_ms: i64,
 }
 
-/// `[http]`: what the world may reach.
+/// `[http]`: the public address.
 #[derive(Debug, PartialEq)]
 pub struct Http {
     /// Serves `/webhooks/{app}` and nothing else.
     pub listen: SocketAddr,
 }
 
-/// `[admin]`: what only the machine may reach.
+/// `[admin]`: the local address and socket.
 #[derive(Debug, PartialEq)]
 pub struct Admin {
-    /// Serves health, metrics and `/api/v1`; nobody is asked who they are.
+    /// Serves health, metrics and `/api/v1` without authentication.
     pub listen: SocketAddr,
-    /// The same for the command line.
+    /// The same for the command line, as a Unix socket.
     pub socket: PathBuf,
 }
 
-/// `[keywords]`: how Beadle itself answers STOP, START, LEAVE and JOIN.
+/// `[keywords]`: how Beadle answers STOP, START, LEAVE and JOIN.
 #[derive(Debug, PartialEq)]
 pub struct Keywords {
-    /// Who is speaking, in the answer.
+    /// Sender's name in the answer.
     pub brand: String,
-    /// For words that do not tell their language.
+    /// Language of the answer if the word does not determine it.
     pub language: Language,
 }
 
-/// `[contacts]`: what is taken of people before they tell.
+/// `[contacts]`: assumptions about contacts.
 #[derive(Debug, PartialEq)]
 pub struct Contacts {
-    /// They speak what is spoken where their number is from.
+    /// Guess a contact's language from the country of the phone number.
     pub language_from_number: bool,
 }
 
-/// `[apps.NAME]`: a Meta app; one callback, one secret, many numbers.
+/// `[apps.NAME]`: a Meta app, with one callback URL and any number of channels.
 #[derive(Debug, PartialEq)]
 pub struct App {
-    /// Base of the Graph API, without a slash at the end.
+    /// Base URL of the Graph API, without a trailing slash.
     pub graph_url: String,
     /// `v26.0`
     pub graph_version: String,
-    /// To send with.
+    /// For requests to the Graph API.
     pub access_token: Secret,
-    /// Webhooks are signed with it.
+    /// Verifies the signature of webhooks.
     pub app_secret: Secret,
-    /// What the platform shows when it verifies the callback.
+    /// Expected when WhatsApp verifies the callback URL.
     pub verify_token: Secret,
 }
 
-/// `[channels.NAME]`: a number.
+/// `[channels.NAME]`: a WhatsApp phone number.
 #[derive(Debug, PartialEq)]
 pub struct Channel {
     /// The name of its app.
     pub app: String,
-    /// By which its messages are found.
+    /// Identifies the channel in messages and receipts.
     pub phone_number_id: String,
-    /// By which its account's news are found.
+    /// Identifies the channel in account notifications.
     pub business_account_id: Option<String>,
-    /// The platform's limits.
+    /// WhatsApp's rate limits.
     pub pace: Pace,
 }
 
 /// `[outbox]`
 #[derive(Debug, PartialEq)]
 pub struct Outbox {
-    /// What becomes of a message of which nobody knows whether it went out.
+    /// What to do with a message of unknown outcome.
     pub on_ambiguous: OnAmbiguous,
-    /// How long a receipt may still come, in milliseconds of civil time.
+    /// How long to wait for its receipt, in milliseconds of civil time.
     pub ambiguous_wait_ms: i64,
-    /// Requests to the platform at the same time.
+    /// Concurrent requests per channel.
     pub max_in_flight: usize,
 }
 
 /// `[media]`
 #[derive(Debug, PartialEq)]
 pub struct Media {
-    /// Files that come with messages are fetched while a plugin runs that may read them.
+    /// Download received files while a running plugin may read them.
     pub fetch: bool,
-    /// Larger ones are left where they are.
+    /// Larger files are not downloaded.
     pub max_file_bytes: u64,
 }
 
 /// `[log]`
 #[derive(Debug, PartialEq)]
 pub struct Log {
-    /// `info`, or directives as `info,beadle_store=debug`.
+    /// `info`, or directives such as `info,beadle_store=debug`.
     pub level: String,
-    /// How a line looks.
+    /// The form of a log line.
     pub format: LogFormat,
 }
 
 /// `[log] format`
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {
-    /// `Journal` where systemd reads it, else `Text`.
+    /// `Journal` if stderr is connected to the journal, else `Text`.
     Auto,
-    /// With the time.
+    /// With a time stamp.
     Text,
-    /// Without the time, with systemd's priority in front.
+    /// Without a time stamp, with systemd's priority prefix.
     Journal,
 }
 
-/// Looks up an environment variable.
+/// Returns the value of an environment variable.
 pub type Variable = dyn Fn(&str) -> Option<String>;
 
-/// What reading needs from outside of the files.
-pub struct Surroundings {
-    /// The process's environment.
+/// What reading needs besides the files.
+pub struct Environment {
+    /// Environment variables.
     pub variable: Box<Variable>,
-    /// A credential that cannot be looked up here is no mistake (`beadle check` in a shell).
+    /// Skip credentials instead of reporting an error, if systemd did not start the process (`beadle check`).
     pub without_systemd: bool,
 }
 
-impl Surroundings {
-    /// Those of this process.
+impl Environment {
+    /// The environment of this process.
     pub fn process() -> Self {
         Self { variable: Box::new(|name| std::env::var(name).ok()), without_systemd: false }
     }
 }
 
-/// A configuration that can be used, and what there is to say about it.
+/// A valid configuration and where it came from.
 #[derive(Debug)]
 pub struct Loaded {
     /// The configuration.
     pub config: Config,
-    /// Where it was read from.
+    /// The path that was loaded.
     pub path: PathBuf,
-    /// The files it came from, in the order read.
+    /// The files, in the order in which they were read.
     pub files: Vec<PathBuf>,
-    /// What the files say, key by key, as written.
+    /// The keys and values as written.
     pub flat: Flat,
-    /// What is worth a look and no mistake.
+    /// Warnings.
     pub notes: Vec<String>,
-    /// Every key that was looked for, as `channels.*.app`: what the example file has to explain.
+    /// Every key that exists, with `*` for names: the example file must explain each.
     #[cfg(test)]
     pub known: BTreeSet<String>,
 }
 
-/// Reads a file with its `conf.d` beside it, or a folder with `beadle.toml` and `conf.d` in it.
-pub fn load(path: &Path, surroundings: &Surroundings) -> Result<Loaded, Invalid> {
-    let mut mistakes = mistake::Mistakes::default();
-    let found = files::read(path, &mut mistakes);
+/// Reads a file with the `conf.d` next to it, or a folder with `beadle.toml` and `conf.d`.
+pub fn load(path: &Path, environment: &Environment) -> Result<Loaded, Invalid> {
+    let mut diagnostics = diagnostic::Diagnostics::default();
+    let files = files::read(path, &mut diagnostics);
     let mut tree = tree::Table::default();
-    for (number, source) in found.sources.iter().enumerate() {
-        let one = tree::parse(number, &source.text, &mut mistakes);
-        tree::merge(&mut tree, one, "", &mut mistakes);
+    for (number, source) in files.sources.iter().enumerate() {
+        let one = tree::parse(number, &source.text, &mut diagnostics);
+        tree::merge(&mut tree, one, "", &mut diagnostics);
     }
-    let whole = mistakes.is_empty();
-    let reading = read::Reading {
-        mistakes: mistakes.into(),
+    let is_complete = diagnostics.is_empty();
+    let context = read::Context {
+        diagnostics: diagnostics.into(),
         notes: Vec::new().into(),
         known: BTreeSet::new().into(),
-        base: &found.base,
-        surroundings,
+        base: &files.base,
+        environment,
     };
-    let config = sections::config(&reading, &tree);
+    let config = sections::config(&context, &tree);
     let flat = difference::flat(&tree);
-    let mut mistakes = reading.mistakes.into_inner();
-    if !whole {
-        mistakes.forget("config-missing");
+    let mut diagnostics = context.diagnostics.into_inner();
+    // A key may be missing only because its file could not be parsed.
+    if !is_complete {
+        diagnostics.remove("config-missing");
     }
-    if !mistakes.is_empty() {
-        return Err(mistakes.into_error(found.sources));
+    if !diagnostics.is_empty() {
+        return Err(diagnostics.into_error(files.sources));
     }
-    let files = found.sources.into_iter().map(|source| source.path).collect();
+    let paths = files.sources.into_iter().map(|source| source.path).collect();
     Ok(Loaded {
         config,
         path: path.to_owned(),
-        files,
+        files: paths,
         flat,
-        notes: reading.notes.into_inner(),
+        notes: context.notes.into_inner(),
         #[cfg(test)]
-        known: reading.known.into_inner(),
+        known: context.known.into_inner(),
     })
 }

@@ -1,11 +1,10 @@
-//! `[[schedule]]`: what each key may hold, and which of them go together.
+//! `[[schedule]]`: its keys, and which of them can be combined.
 //!
-//! A schedule's identity is its name. Everything that can be wrong with one is found out here, holiday files included, so
-//! that what runs has nothing left to refuse.
+//! A schedule is identified by its name. Everything that can be wrong is reported here, including holiday
+//! files, so that the scheduler never has to reject a schedule.
 
-use super::mistake::{Mistake, Place};
-use super::read::{NAME_FORM, Placed, Section, is_name};
-use super::sections::json;
+use super::diagnostic::{Diagnostic, Span};
+use super::read::{NAME_FORM, Section, Text, is_name};
 use super::tree::Value;
 use beadle_schedule::{
     CatchUpMode, CatchUpPolicy, DEFAULT_ANCHOR, DaysOff, Holidays, Overlap, Pattern, PatternError, Schedule, TimeSpec,
@@ -17,43 +16,44 @@ use std::sync::Arc;
 
 const SECOND_MS: i64 = 1000;
 const DAY_MS: i64 = 24 * 60 * 60 * SECOND_MS;
-/// Each is looked at when the plugins or the clock change; this many are so in a second.
-const MOST: usize = 50_000;
-/// Each firing keeps its payload with its event.
-const PAYLOAD_BYTES: usize = 64 * 1024;
-/// Files of public holidays have some ten kilobytes.
-const HOLIDAYS_BYTES: u64 = 1024 * 1024;
+/// All schedules are evaluated again when the plugins or the clock change; this many take a second.
+const MAX_SCHEDULES: usize = 50_000;
+/// Every firing stores its payload with its event.
+const MAX_PAYLOAD_BYTES: usize = 64 * 1024;
+/// Far above any calendar of public holidays.
+const MAX_HOLIDAYS_BYTES: u64 = 1024 * 1024;
 
-/// The keys of which a schedule has one.
-const PATTERNS: [&str; 4] = ["cron", "every", "at", "monthly"];
+/// A schedule has exactly one of these keys.
+const PATTERN_KEYS: [&str; 4] = ["cron", "every", "at", "monthly"];
 
-/// Holiday files that were read, by path.
-type Files = HashMap<PathBuf, Option<Arc<Holidays>>>;
+/// Holiday files by path, each read once.
+type HolidayFiles = HashMap<PathBuf, Option<Arc<Holidays>>>;
 
-/// All of them, in the order in which they stand.
+/// All schedules, in the order of the files.
 pub fn schedules(root: &mut Section<'_>, home: &Zone) -> Vec<Arc<Schedule>> {
-    let mut places: BTreeMap<String, Place> = BTreeMap::new();
-    let mut files = Files::new();
+    let mut spans: BTreeMap<String, Span> = BTreeMap::new();
+    let mut files = HolidayFiles::new();
     let sections = root.tables("schedule");
-    if let Some(beyond) = sections.get(MOST) {
-        let place = beyond.place.clone().unwrap_or_default();
-        beyond.bad_value(&place, "there are too many schedules", format!("{MOST} at most"));
+    if let Some(beyond) = sections.get(MAX_SCHEDULES) {
+        let span = beyond.span.clone().unwrap_or_default();
+        beyond.invalid(&span, format!("there must be at most {MAX_SCHEDULES} schedules"), "one too many");
     }
     let mut renamed = Vec::new();
     let mut schedules = Vec::new();
-    for mut section in sections.into_iter().take(MOST) {
-        let name = section.required("name", "weekly-digest").filter(|(name, place)| {
+    for mut section in sections.into_iter().take(MAX_SCHEDULES) {
+        let name = section.required("name", "weekly-digest").filter(|(name, span)| {
             if !is_name(name) {
-                section.bad_value(place, format!("`{name}` cannot be a name"), NAME_FORM);
+                section.invalid(span, format!("invalid name `{name}`"), NAME_FORM);
             }
             true
         });
-        if let Some((name, place)) = &name
-            && let Some(first) = places.insert(name.clone(), place.clone())
+        if let Some((name, span)) = &name
+            && let Some(first) = spans.insert(name.clone(), span.clone())
         {
-            let mistake = Mistake::new("config-duplicate", place.clone(), format!("two schedules are called `{name}`"));
-            let mistake = mistake.label("here again").also(first, "here first");
-            section.reading.mistake(mistake.help("a schedule is known by its name: give one of them another"));
+            let message = format!("two schedules have the name `{name}`");
+            let diagnostic = Diagnostic::new("config-duplicate", span.clone(), message);
+            let diagnostic = diagnostic.label("used again here").related(first, "first used here");
+            section.context.report(diagnostic.help("rename one of them"));
         }
         let renamed_from = section.string("renamed_from");
         renamed.extend(renamed_from.clone());
@@ -64,18 +64,18 @@ pub fn schedules(root: &mut Section<'_>, home: &Zone) -> Vec<Arc<Schedule>> {
             schedules.push(Arc::new(Schedule { name, renamed_from, ..schedule }));
         }
     }
-    for (name, place) in renamed.iter().filter(|(name, _)| places.contains_key(name)) {
-        root.bad_value(
-            place,
-            format!("there is a schedule `{name}`"),
-            "`renamed_from` is a name that nothing has any more",
+    for (name, span) in renamed.iter().filter(|(name, _)| spans.contains_key(name)) {
+        root.invalid(
+            span,
+            "`renamed_from` must be the name of a schedule that no longer exists",
+            format!("`{name}` still exists"),
         );
     }
     schedules
 }
 
-/// All but its name. None where something is wrong that nothing can stand in for.
-fn schedule(section: &mut Section<'_>, home: &Zone, files: &mut Files) -> Option<Schedule> {
+/// A schedule without its name; `None` after an error that no default can replace.
+fn schedule(section: &mut Section<'_>, home: &Zone, files: &mut HolidayFiles) -> Option<Schedule> {
     let zone = section.string("timezone").map_or_else(
         || Some(Zones::One(home.clone())),
         |named| match named.0.as_str() {
@@ -104,70 +104,63 @@ fn schedule(section: &mut Section<'_>, home: &Zone, files: &mut Files) -> Option
     };
     if let (Some(from), Some(until)) = (schedule.from, schedule.until)
         && from.in_zone(home).0 > until.in_zone(home).0
-        && let Some(place) = section.ask("until").map(|entry| entry.node.place.clone())
+        && let Some(span) = section.get("until").map(|entry| entry.node.span.clone())
     {
-        section.bad_value(&place, "`until` is before `from`", "so it never fires");
+        section.invalid(&span, "`until` must not be before `from`", "the schedule would never fire");
     }
     let ((source, pattern), zones) = (pattern?, zone?);
     Some(Schedule { source, pattern, zones, ..schedule })
 }
 
-/// A zone by its name; `also`: words that may stand there too.
-pub fn zone(section: &Section<'_>, key: &str, (name, place): &Placed, also: &[&str]) -> Option<Zone> {
+/// A time zone by name; `also`: other words that the key accepts, for the error message.
+pub fn zone(section: &Section<'_>, key: &str, (name, span): &Text, also: &[&str]) -> Option<Zone> {
     let zone = Zone::named(name);
     if zone.is_none() {
-        let mistake = Mistake::new("config-value", place.clone(), format!("there is no time zone `{name}`"));
-        let words: String = also.iter().map(|word| format!(", or \"{word}\"")).collect();
-        let mistake = mistake.label(format!("a name of the IANA list, such as \"Europe/Amsterdam\"{words}"));
-        section.reading.mistake(match Zone::suggest(name) {
-            Some(near) => mistake.help(format!("did you mean `{key} = \"{near}\"`?")),
-            None => mistake,
+        let diagnostic = Diagnostic::new("config-value", span.clone(), format!("unknown time zone `{name}`"));
+        let also: String = also.iter().map(|word| format!(", or \"{word}\"")).collect();
+        let diagnostic = diagnostic.label(format!("must be an IANA time zone, such as \"Europe/Amsterdam\"{also}"));
+        section.context.report(match Zone::suggest(name) {
+            Some(near) => diagnostic.help(format!("did you mean `{key} = \"{near}\"`?")),
+            None => diagnostic,
         });
     }
     zone
 }
 
-/// The one pattern, and how it is written.
+/// The pattern, with its key and text.
 fn pattern(section: &mut Section<'_>) -> Option<((&'static str, String), Pattern)> {
-    let there: Vec<(&'static str, Place)> =
-        PATTERNS.iter().filter_map(|key| section.ask(key).map(|entry| (*key, entry.key.clone()))).collect();
+    let found: Vec<(&'static str, Span)> =
+        PATTERN_KEYS.iter().filter_map(|key| section.get(key).map(|entry| (*key, entry.key.clone()))).collect();
     let anchor = when(section, "anchor");
-    let key = match there.as_slice() {
+    let key = match found.as_slice() {
         [] => {
-            let mistake = Mistake::new(
-                "config-missing",
-                section.place.clone().unwrap_or_default(),
-                "a schedule has a pattern: `cron`, `every`, `at` or `monthly`",
-            );
-            section.reading.mistake(mistake.label("in this table").help("add one, such as `cron = \"0 9 * * MON\"`"));
+            let span = section.span.clone().unwrap_or_default();
+            let message = "a schedule must have a pattern: `cron`, `every`, `at` or `monthly`";
+            let diagnostic = Diagnostic::new("config-missing", span, message).label("required in this table");
+            section.context.report(diagnostic.help("add one, such as `cron = \"0 9 * * MON\"`"));
             return None;
         }
         [(key, _)] => *key,
-        [(first, at), (second, place), ..] => {
-            let mistake = Mistake::new(
-                "config-unused",
-                place.clone(),
-                format!("a schedule has one pattern: `{first}` or `{second}`"),
-            );
-            section.reading.mistake(
-                mistake.label("a second one").also(at.clone(), "the first one").help("make two schedules of it"),
-            );
+        [(first, first_span), (second, second_span), ..] => {
+            let message = format!("a schedule must have one pattern, not both `{first}` and `{second}`");
+            let diagnostic = Diagnostic::new("config-unused", second_span.clone(), message);
+            let diagnostic = diagnostic.label("second pattern").related(first_span.clone(), "first pattern");
+            section.context.report(diagnostic.help("remove one, or write two schedules"));
             return None;
         }
     };
     if let Some((.., anchor)) = anchor.as_ref().filter(|_| key != "every") {
-        let mistake = Mistake::new("config-unused", anchor.clone(), "`anchor` is what `every` is counted from");
-        section.reading.mistake(mistake.label(format!("this schedule has `{key}`")).help("leave it out"));
+        let message = format!("`anchor` has no effect on `{key}`");
+        let diagnostic = Diagnostic::new("config-unused", anchor.clone(), message);
+        section.context.report(diagnostic.label("only `every` uses it").help("remove it"));
     }
-    let refuse = |section: &Section<'_>, place: &Place, PatternError { problem, hint }: PatternError| {
-        section.bad_value(place, problem, hint);
-    };
-    let read = match key {
+    let (text, pattern) = match key {
         "cron" | "monthly" => {
-            let said = section.string(key)?;
-            let read = if key == "cron" { Pattern::cron(&said.0) } else { Pattern::monthly(&said.0) };
-            let pattern = read.map_err(|why| refuse(section, &said.1, why)).ok()?;
-            (said.0, pattern)
+            let (text, span) = section.string(key)?;
+            let parsed = if key == "cron" { Pattern::cron(&text) } else { Pattern::monthly(&text) };
+            let report = |PatternError { problem, hint }| section.invalid(&span, problem, hint);
+            let pattern = parsed.map_err(report).ok()?;
+            (text, pattern)
         }
         "every" => {
             let period_ms = section.duration_ms("every", SECOND_MS..=3660 * DAY_MS)?;
@@ -175,46 +168,46 @@ fn pattern(section: &mut Section<'_>) -> Option<((&'static str, String), Pattern
             (section.string("every").map(|(text, _)| text)?, Pattern::Every { period_ms, anchor })
         }
         _ => {
-            let (at, is_day, place) = when(section, "at")?;
-            if is_day {
-                section.bad_value(&place, "`at` has no time of day", "such as \"2026-12-24T18:00\"");
+            let (at, is_date, span) = when(section, "at")?;
+            if is_date {
+                section.invalid(&span, "`at` must have a time of day", "such as \"2026-12-24T18:00\"");
                 return None;
             }
             (text_of(section, "at")?, Pattern::At(at))
         }
     };
-    Some(((key, read.0), read.1))
+    Some(((key, text), pattern))
 }
 
-/// A string, or a date or time of TOML's own.
+/// The text of a string or of a TOML date or time.
 fn text_of(section: &mut Section<'_>, key: &'static str) -> Option<String> {
-    match &section.ask(key)?.node.value {
+    match &section.get(key)?.node.value {
         Value::String(text) | Value::Datetime(text) => Some(text.clone()),
         _ => None,
     }
 }
 
-/// A day or a moment; whether it is a day, and where it stands.
-fn when(section: &mut Section<'_>, key: &'static str) -> Option<(TimeSpec, bool, Place)> {
-    let node = &section.ask(key)?.node;
+/// A date or a point in time, whether it is a date, and its place.
+fn when(section: &mut Section<'_>, key: &'static str) -> Option<(TimeSpec, bool, Span)> {
+    let node = &section.get(key)?.node;
     let (Value::String(text) | Value::Datetime(text)) = &node.value else {
         section.wrong_type(node, key, "a date or time", &format!("{key} = \"2026-12-24T18:00\""));
         return None;
     };
-    let Some((when, is_day)) = TimeSpec::parse(text) else {
+    let Some((when, is_date)) = TimeSpec::parse(text) else {
         let label =
-            "such as \"2026-12-24T18:00\" on the schedule's own clock, or with its offset, \"2026-12-24T18:00+01:00\"";
-        section.bad_value(&node.place, format!("`{text}` is no date or time"), label);
+            "such as \"2026-12-24T18:00\" in the schedule's time zone, or with an offset: \"2026-12-24T18:00+01:00\"";
+        section.invalid(&node.span, format!("`{key}` must be a date or time"), label);
         return None;
     };
-    Some((when, is_day, node.place.clone()))
+    Some((when, is_date, node.span.clone()))
 }
 
-/// A day is in it to its end.
+/// A date includes the whole day.
 fn until(section: &mut Section<'_>) -> Option<TimeSpec> {
-    let (until, is_day, _) = when(section, "until")?;
+    let (until, is_date, _) = when(section, "until")?;
     Some(match until {
-        TimeSpec::Local(midnight) if is_day => TimeSpec::Local(midnight.date().at(23, 59, 59, 0)),
+        TimeSpec::Local(midnight) if is_date => TimeSpec::Local(midnight.date().at(23, 59, 59, 0)),
         until => until,
     })
 }
@@ -227,25 +220,26 @@ fn plugins(section: &mut Section<'_>) -> Vec<String> {
             section.missing("plugin", "community-updates");
             return Vec::new();
         }
-        (Some((_, place)), Some(_)) => {
-            let mistake = Mistake::new("config-unused", place, "`plugin` and `plugins` say the same");
-            section.reading.mistake(mistake.label("put it into the list, or leave the list out"));
+        (Some((_, span)), Some(_)) => {
+            let message = "a schedule must have either `plugin` or `plugins`";
+            let diagnostic = Diagnostic::new("config-unused", span, message).label("`plugins` is set too");
+            section.context.report(diagnostic.help("move it into `plugins`, or remove `plugins`"));
             return Vec::new();
         }
         (Some(one), None) => vec![one],
         (None, Some(several)) => several,
     };
     if named.is_empty()
-        && let Some(place) = section.ask("plugins").map(|entry| entry.node.place.clone())
+        && let Some(span) = section.get("plugins").map(|entry| entry.node.span.clone())
     {
-        section.bad_value(&place, "`plugins` is empty", "a schedule fires for one plugin at least");
+        section.invalid(&span, "`plugins` must not be empty", "name at least one plugin");
     }
     let mut plugins: Vec<String> = Vec::new();
-    for (name, place) in named {
+    for (name, span) in named {
         if !is_name(&name) {
-            section.bad_value(&place, format!("`{name}` cannot be a plugin's name"), NAME_FORM);
+            section.invalid(&span, format!("invalid plugin name `{name}`"), NAME_FORM);
         } else if plugins.contains(&name) {
-            section.bad_value(&place, format!("`{name}` is named twice"), "once is enough");
+            section.invalid(&span, format!("`plugins` contains `{name}` twice"), "remove it");
         } else {
             plugins.push(name);
         }
@@ -254,34 +248,33 @@ fn plugins(section: &mut Section<'_>) -> Vec<String> {
 }
 
 fn catch_up(section: &mut Section<'_>) -> CatchUpPolicy {
-    let usual = CatchUpPolicy::default();
+    let default = CatchUpPolicy::default();
     let choices = [("none", CatchUpMode::None), ("last", CatchUpMode::Last), ("all", CatchUpMode::All)];
-    let mode = section.choice("catch_up", &choices).unwrap_or(usual.mode);
+    let mode = section.choice("catch_up", &choices).unwrap_or(default.mode);
     for (key, wanted) in [("catch_up_limit", "all"), ("catch_up_max_age", "last\" or \"all")] {
-        let pointless = match mode {
+        let is_unused = match mode {
             CatchUpMode::None => true,
             CatchUpMode::Last => key == "catch_up_limit",
             CatchUpMode::All => false,
         };
-        if let Some(place) = section.ask(key).map(|entry| entry.key.clone()).filter(|_| pointless) {
-            let mistake = Mistake::new("config-unused", place, format!("`{key}` is for `catch_up = \"{wanted}\"`"));
-            section.reading.mistake(
-                mistake.label("this schedule catches up otherwise").help("leave it out, or change `catch_up`"),
-            );
+        if let Some(span) = section.get(key).map(|entry| entry.key.clone()).filter(|_| is_unused) {
+            let message = format!("`{key}` has no effect without `catch_up = \"{wanted}\"`");
+            let diagnostic = Diagnostic::new("config-unused", span, message).label("not used with this `catch_up`");
+            section.context.report(diagnostic.help("remove it, or change `catch_up`"));
         }
     }
-    let limit = section.integer("catch_up_limit", usual.limit.into(), 1..=1000);
+    let limit = section.integer("catch_up_limit", default.limit.into(), 1..=1000);
     CatchUpPolicy {
         mode,
-        limit: limit.try_into().unwrap_or(usual.limit),
-        max_age_ms: section.duration_ms("catch_up_max_age", SECOND_MS..=31 * DAY_MS).unwrap_or(usual.max_age_ms),
-        grace_ms: section.duration_ms("grace", 0..=DAY_MS).unwrap_or(usual.grace_ms),
+        limit: limit.try_into().unwrap_or(default.limit),
+        max_age_ms: section.duration_ms("catch_up_max_age", SECOND_MS..=31 * DAY_MS).unwrap_or(default.max_age_ms),
+        grace_ms: section.duration_ms("grace", 0..=DAY_MS).unwrap_or(default.grace_ms),
     }
 }
 
-fn days_off(section: &mut Section<'_>, files: &mut Files) -> DaysOff {
+fn days_off(section: &mut Section<'_>, files: &mut HolidayFiles) -> DaysOff {
     let mut days_off = DaysOff::default();
-    if let Some(node) = section.ask("except").map(|entry| &entry.node) {
+    if let Some(node) = section.get("except").map(|entry| &entry.node) {
         let items = if let Value::Array(items) = &node.value { items.as_slice() } else { &[] };
         if items.is_empty() {
             section.wrong_type(node, "except", "an array of dates", "except = [\"2026-12-25\"]");
@@ -293,23 +286,18 @@ fn days_off(section: &mut Section<'_>, files: &mut Files) -> DaysOff {
             };
             match TimeSpec::parse(text) {
                 Some((TimeSpec::Local(midnight), true)) => _ = days_off.dates.insert(midnight.date()),
-                _ => section.bad_value(&item.place, format!("`{text}` is no date"), "such as \"2026-12-25\""),
+                _ => section.invalid(&item.span, "`except` must contain only dates", "such as \"2026-12-25\""),
             }
         }
     }
-    if let Some((name, place)) = section.string("holidays") {
-        let path = section.reading.base.join(&name);
+    if let Some((name, span)) = section.string("holidays") {
+        let path = section.context.base.join(&name);
         let holidays = files.entry(path.clone()).or_insert_with(|| {
             read_holidays(section, &path)
-                .map_err(|why| {
-                    let mistake = Mistake::new(
-                        "config-unreadable",
-                        place,
-                        format!("the holidays in {} cannot be used", path.display()),
-                    );
-                    section.reading.mistake(
-                        mistake.label(why).help("name a file in iCalendar's form (.ics), as calendars export it"),
-                    );
+                .map_err(|reason| {
+                    let message = format!("cannot read holidays from {}", path.display());
+                    let diagnostic = Diagnostic::new("config-unreadable", span, message).label(reason);
+                    section.context.report(diagnostic.help("name an iCalendar file (.ics), as exported by calendars"));
                 })
                 .ok()
         });
@@ -319,32 +307,32 @@ fn days_off(section: &mut Section<'_>, files: &mut Files) -> DaysOff {
 }
 
 fn read_holidays(section: &Section<'_>, path: &Path) -> Result<Arc<Holidays>, String> {
-    let size = std::fs::metadata(path).map_err(|why| why.to_string())?.len();
-    if size > HOLIDAYS_BYTES {
-        return Err(format!("it has {size} bytes, and such a file has {HOLIDAYS_BYTES} at most"));
+    let size = std::fs::metadata(path).map_err(|error| error.to_string())?.len();
+    if size > MAX_HOLIDAYS_BYTES {
+        return Err(format!("the file has {size} bytes, the maximum is {MAX_HOLIDAYS_BYTES}"));
     }
-    let text = std::fs::read_to_string(path).map_err(|why| why.to_string())?;
-    let holidays = Holidays::parse(&text).map_err(|why| why.to_string())?;
+    let text = std::fs::read_to_string(path).map_err(|error| error.to_string())?;
+    let holidays = Holidays::parse(&text).map_err(|error| error.to_string())?;
     if holidays.timed > 0 {
         let note = format!(
-            "{}: {} entries have a time of day and are left out: holidays are whole days",
+            "{}: {} entries with a time of day are ignored, because holidays are whole days",
             path.display(),
             holidays.timed
         );
-        section.reading.notes.borrow_mut().push(note);
+        section.context.notes.borrow_mut().push(note);
     }
     Ok(Arc::new(holidays))
 }
 
 fn payload(section: &mut Section<'_>) -> serde_json::Value {
-    let Some(entry) = section.ask("payload") else { return serde_json::Value::Null };
-    let payload = json(section, &entry.node);
+    let Some(entry) = section.get("payload") else { return serde_json::Value::Null };
+    let payload = section.json(&entry.node);
     let bytes = payload.to_string().len();
-    if bytes > PAYLOAD_BYTES {
-        section.bad_value(
-            &entry.node.place,
-            format!("`payload` has {bytes} bytes"),
-            format!("{PAYLOAD_BYTES} at most: each firing keeps its own"),
+    if bytes > MAX_PAYLOAD_BYTES {
+        section.invalid(
+            &entry.node.span,
+            format!("`payload` must have at most {MAX_PAYLOAD_BYTES} bytes as JSON"),
+            format!("this has {bytes} bytes"),
         );
     }
     payload

@@ -1,11 +1,11 @@
-//! What each section may hold, its defaults and its limits.
+//! The sections of the configuration: their keys, defaults and limits, and the rules between sections (a
+//! channel names an existing app, a phone number belongs to one channel).
 //!
-//! A default stands here once, and `config/beadle.toml` explains it (a test holds that no key is missing there). What
-//! several sections must agree about (a channel's app, one number in one channel) is checked here too.
+//! Every key is explained in `config/beadle.toml`; a test checks that none is missing there.
 
-use super::mistake::{Mistake, Place};
-use super::read::{Reading, Section, list, with_guess};
-use super::tree::{Node, Table, Value};
+use super::diagnostic::{Diagnostic, Span};
+use super::read::{Context, Section};
+use super::tree::{Table, Value};
 use super::{
     Admin, App, Channel, Config, Contacts, DEFAULT_SOCKET, Daemon, Http, Keywords, Log, LogFormat, Media, Outbox,
     schedules,
@@ -28,9 +28,9 @@ const SECOND_MS: i64 = 1000;
 const HOUR_MS: i64 = 60 * 60 * SECOND_MS;
 const DAY_MS: i64 = 24 * HOUR_MS;
 
-/// Reads all of it. Where there is a mistake, a default stands in and the mistake is noted.
-pub fn config(reading: &Reading<'_>, tree: &Table) -> Config {
-    let mut root = Section::root(reading, tree);
+/// Reads the whole configuration. An invalid value is reported and replaced by its default.
+pub fn config(context: &Context<'_>, tree: &Table) -> Config {
+    let mut root = Section::root(context, tree);
     let apps = apps(&mut root);
     let channels = channels(&mut root, &apps);
     let (retention, retention_removed_ms) = retention(root.section("retention"));
@@ -62,12 +62,13 @@ fn daemon(mut section: Section<'_>) -> Daemon {
         || vec!["/usr/local/lib/beadle/plugins".into(), "/usr/lib/beadle/plugins".into()],
         |dirs| dirs.into_iter().map(|(dir, _)| dir).collect(),
     );
-    let plugin_dirs = dirs.iter().map(|dir| section.reading.base.join(dir)).collect();
-    let usual = beadle_catalog::Config::default();
-    let poll_interval_ms = section.duration_ms("poll_interval", SECOND_MS..=HOUR_MS).unwrap_or(usual.poll_interval_ms);
-    let folder_grace_ms = section.duration_ms("folder_grace", 0..=DAY_MS).unwrap_or(usual.folder_grace_ms);
+    let plugin_dirs = dirs.iter().map(|dir| section.context.base.join(dir)).collect();
+    let default = beadle_catalog::Config::default();
+    let poll_interval_ms =
+        section.duration_ms("poll_interval", SECOND_MS..=HOUR_MS).unwrap_or(default.poll_interval_ms);
+    let folder_grace_ms = section.duration_ms("folder_grace", 0..=DAY_MS).unwrap_or(default.folder_grace_ms);
     let timezone = section.string("timezone").and_then(|named| schedules::zone(&section, "timezone", &named, &[]));
-    let startup_timeout_ms = section.duration_ms("startup_timeout", 1..=HOUR_MS).unwrap_or(usual.startup_timeout_ms);
+    let startup_timeout_ms = section.duration_ms("startup_timeout", 1..=HOUR_MS).unwrap_or(default.startup_timeout_ms);
     section.end();
     let timezone = timezone.unwrap_or_else(Zone::utc);
     Daemon { data_dir, plugin_dirs, poll_interval_ms, folder_grace_ms, timezone, startup_timeout_ms }
@@ -87,8 +88,8 @@ fn admin(mut section: Section<'_>) -> Admin {
     let listen = section.address("listen", loopback(8421));
     if !listen.ip().is_loopback() {
         let note =
-            format!("[admin] listen = \"{listen}\": whoever reaches this address can read and change everything");
-        section.reading.notes.borrow_mut().push(note);
+            format!("[admin] listen = \"{listen}\": anyone who reaches this address can read and change everything");
+        section.context.notes.borrow_mut().push(note);
     }
     let socket = section.path("socket", DEFAULT_SOCKET);
     section.end();
@@ -116,16 +117,16 @@ fn apps(root: &mut Section<'_>) -> BTreeMap<String, App> {
 
 fn app(mut section: Section<'_>) -> App {
     match section.required("kind", "whatsapp-cloud") {
-        Some((kind, place)) if kind != "whatsapp-cloud" => {
-            section.bad_value(&place, format!("there is no kind `{kind}`"), "only \"whatsapp-cloud\" so far");
+        Some((kind, span)) if kind != "whatsapp-cloud" => {
+            section.invalid(&span, "`kind` must be `whatsapp-cloud`", format!("`{kind}` is not supported"));
         }
         _ => {}
     }
     let graph_url = url(&mut section, "graph_url", "https://graph.facebook.com"); // tidy: a default is the configuration's to say
-    let version = section.string("graph_version").map(|(version, place)| {
+    let version = section.string("graph_version").map(|(version, span)| {
         let numbered = version.strip_prefix('v').and_then(|number| number.split_once('.'));
         if !numbered.is_some_and(|(major, minor)| major.parse::<u32>().is_ok() && minor.parse::<u32>().is_ok()) {
-            section.bad_value(&place, format!("`{version}` is not a version"), "such as \"v26.0\"");
+            section.invalid(&span, "`graph_version` must be a version of the Graph API", "such as \"v26.0\"");
         }
         version
     });
@@ -142,37 +143,40 @@ fn app(mut section: Section<'_>) -> App {
 }
 
 fn url(section: &mut Section<'_>, key: &'static str, default: &str) -> String {
-    let Some((text, place)) = section.string(key) else { return default.into() };
+    let Some((text, span)) = section.string(key) else { return default.into() };
     match reqwest::Url::parse(&text) {
         Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() && url.query().is_none() => {}
-        _ => section.bad_value(&place, format!("`{text}` is not a base address"), format!("such as \"{default}\"")),
+        _ => section.invalid(
+            &span,
+            format!("`{key}` must be an http or https URL without a query"),
+            format!("such as \"{default}\""),
+        ),
     }
     text.trim_end_matches('/').into()
 }
 
 fn channels(root: &mut Section<'_>, apps: &BTreeMap<String, App>) -> BTreeMap<String, Channel> {
-    let mut numbers: BTreeMap<String, Place> = BTreeMap::new();
+    let mut numbers: BTreeMap<String, Span> = BTreeMap::new();
     let names: Vec<&str> = apps.keys().map(String::as_str).collect();
     let mut channels = BTreeMap::new();
     for (name, mut section) in root.named("channels") {
         let app = section.required("app", names.first().unwrap_or(&"main"));
-        if let Some((app, place)) = app.as_ref().filter(|(app, _)| !apps.contains_key(app)) {
-            let mistake = Mistake::new("config-value", place.clone(), format!("there is no app `{app}`"));
-            let mistake = mistake.label(format!("add `[apps.{app}]`, or name one of these: {}", list(&names)));
-            section.reading.mistake(with_guess(mistake, app, &names));
+        if let Some((app, span)) = app.as_ref().filter(|(app, _)| !apps.contains_key(app)) {
+            section.unknown_name(span.clone(), "app", app, &names);
         }
         let number = section.required("phone_number_id", "106540352242922");
-        if let Some((number, place)) = &number {
-            digits(&section, "phone_number_id", number, place);
-            if let Some(first) = numbers.insert(number.clone(), place.clone()) {
-                let mistake = Mistake::new("config-duplicate", place.clone(), "two channels have this number");
-                let mistake = mistake.label("here again").also(first, "here first");
-                section.reading.mistake(mistake.help("one number is one channel"));
+        if let Some((number, span)) = &number {
+            digits(&section, "phone_number_id", number, span);
+            if let Some(first) = numbers.insert(number.clone(), span.clone()) {
+                let diagnostic =
+                    Diagnostic::new("config-duplicate", span.clone(), "two channels have the same `phone_number_id`");
+                let diagnostic = diagnostic.label("used again here").related(first, "first used here");
+                section.context.report(diagnostic.help("a phone number belongs to one channel"));
             }
         }
         let account = section.string("business_account_id");
-        if let Some((account, place)) = &account {
-            digits(&section, "business_account_id", account, place);
+        if let Some((account, span)) = &account {
+            digits(&section, "business_account_id", account, span);
         }
         let pace = pace(section.section("pace"));
         section.end();
@@ -187,27 +191,26 @@ fn channels(root: &mut Section<'_>, apps: &BTreeMap<String, App>) -> BTreeMap<St
     channels
 }
 
-fn digits(section: &Section<'_>, key: &str, text: &str, place: &Place) {
-    if !text.chars().all(|c| c.is_ascii_digit()) {
-        section.bad_value(
-            place,
-            format!("`{key}` is digits"),
-            "as Meta's app dashboard shows it; not the phone number",
-        );
+fn digits(section: &Section<'_>, key: &str, text: &str, span: &Span) {
+    if text.chars().all(|c| c.is_ascii_digit()) {
+        return;
     }
+    let place = "the id is in the Meta app dashboard under WhatsApp > API Setup";
+    let label = if text.starts_with('+') { format!("this is a phone number; {place}") } else { place.into() };
+    section.invalid(span, format!("`{key}` must contain only digits"), label);
 }
 
-/// A number that fits the type because its limits do.
-fn number(section: &mut Section<'_>, key: &'static str, default: u32, limits: std::ops::RangeInclusive<u32>) -> u32 {
-    let limits = i64::from(*limits.start())..=i64::from(*limits.end());
-    section.integer(key, default.into(), limits).try_into().unwrap_or(default)
+/// An integer within a range that fits into `u32`.
+fn number(section: &mut Section<'_>, key: &'static str, default: u32, range: std::ops::RangeInclusive<u32>) -> u32 {
+    let range = i64::from(*range.start())..=i64::from(*range.end());
+    section.integer(key, default.into(), range).try_into().unwrap_or(default)
 }
 
 fn pace(mut section: Section<'_>) -> Pace {
     let pace = Pace {
-        // Cloud API throughput: 80 by default, 1,000 once the platform has raised a number; the gate counts to a million.
+        // Cloud API throughput: 80 by default, 1,000 after an upgrade; the gate supports up to a million.
         messages_per_second: number(&mut section, "messages_per_second", 80, 1..=1_000_000),
-        // The platform's pair rate: one in 6 seconds, 45 at once (error 131056 beyond).
+        // WhatsApp's pair rate: one message every 6 seconds, 45 at once (error 131056 above).
         contact_seconds: number(&mut section, "contact_seconds", 6, 0..=3600),
         contact_burst: number(&mut section, "contact_burst", 45, 1..=1000),
     };
@@ -220,19 +223,19 @@ fn outbox(mut section: Section<'_>) -> Outbox {
     let outbox = Outbox {
         on_ambiguous: section.choice("on_ambiguous", &choices).unwrap_or_default(),
         ambiguous_wait_ms: section.duration_ms("ambiguous_wait", SECOND_MS..=DAY_MS).unwrap_or(60 * SECOND_MS),
-        // 1,000 a second at the platform's usual 200 ms; more open requests would be memory and no speed.
+        // 1,000 messages a second at WhatsApp's usual 200 ms; more would cost memory and gain no speed.
         max_in_flight: number(&mut section, "max_in_flight", 256, 1..=4096) as usize,
     };
     section.end();
     outbox
 }
 
-/// How long before their end plugins are told of windows.
+/// `[windows] expiring_before`
 fn windows(mut section: Section<'_>) -> LeadTimes {
-    let usual = [2 * HOUR_MS, HOUR_MS / 2];
+    let default_ms = [2 * HOUR_MS, HOUR_MS / 2];
     let leads_ms = section.durations_ms("expiring_before", SECOND_MS..=23 * HOUR_MS, MAX_LEAD_TIMES);
     section.end();
-    LeadTimes::new(leads_ms.unwrap_or_else(|| usual.to_vec()))
+    LeadTimes::new(leads_ms.unwrap_or_else(|| default_ms.to_vec()))
 }
 
 fn plugin(mut section: Section<'_>, channels: &BTreeMap<String, Channel>) -> PluginConfig {
@@ -240,11 +243,12 @@ fn plugin(mut section: Section<'_>, channels: &BTreeMap<String, Channel>) -> Plu
     let stage = section.choice("stage", &stages).unwrap_or_default();
     let order = section.integer("order", 0, i64::from(i32::MIN)..=i64::from(i32::MAX));
     let failures = [("hold", OnFailure::Hold), ("skip", OnFailure::Skip)];
-    let on_failure_at = section.ask("on_failure").map(|entry| entry.key.clone());
+    let on_failure_at = section.get("on_failure").map(|entry| entry.key.clone());
     let on_failure = section.choice("on_failure", &failures);
     if let (Some(place), true) = (on_failure_at, stage != Stage::Guard) {
-        let mistake = Mistake::new("config-unused", place, "`on_failure` is for guards");
-        section.reading.mistake(mistake.label("this plugin is none").help("add `stage = \"guard\"` or leave it out"));
+        let diagnostic =
+            Diagnostic::new("config-unused", place, "`on_failure` has no effect: this plugin is not a guard");
+        section.context.report(diagnostic.label("only guards use it").help("remove it, or add `stage = \"guard\"`"));
     }
     let isolations = [("warm", Isolation::Warm), ("per-event", Isolation::PerEvent)];
     let plugin = PluginConfig {
@@ -253,28 +257,25 @@ fn plugin(mut section: Section<'_>, channels: &BTreeMap<String, Channel>) -> Plu
         on_failure: on_failure.unwrap_or_default(),
         isolation: section.choice("isolation", &isolations).unwrap_or_default(),
         grant: grant(&mut section),
-        channels: may_send_through(&mut section, channels),
+        channels: allowed_channels(&mut section, channels),
         settings: settings(&mut section),
         limits: limits(section.section("limits")),
         max_age_ms: section.duration_ms("max_age", SECOND_MS..=365 * DAY_MS),
-        documents: section.string("documents").map(|(folder, _)| section.reading.base.join(folder)),
+        documents: section.string("documents").map(|(folder, _)| section.context.base.join(folder)),
     };
     section.end();
     plugin
 }
 
 fn grant(section: &mut Section<'_>) -> Vec<String> {
-    let capabilities = GRANTABLE.map(|(capability, _)| capability);
+    let grantable = GRANTABLE.map(|(capability, _)| capability);
     let mut granted = Vec::new();
-    for (capability, place) in section.strings("grant").unwrap_or_default() {
+    for (capability, span) in section.strings("grant").unwrap_or_default() {
         if DEFAULT.contains(&capability.as_str()) {
-            let mistake =
-                Mistake::new("config-unused", place, format!("every plugin has the capability `{capability}`"));
-            section.reading.mistake(mistake.label("leave it out"));
-        } else if !capabilities.contains(&capability.as_str()) {
-            let mistake = Mistake::new("config-value", place, format!("there is no capability `{capability}`"));
-            let mistake = mistake.label(format!("capabilities to grant: {}", list(&capabilities)));
-            section.reading.mistake(with_guess(mistake, &capability, &capabilities));
+            let message = format!("granting `{capability}` has no effect: every plugin has it");
+            section.context.report(Diagnostic::new("config-unused", span, message).label("remove it"));
+        } else if !grantable.contains(&capability.as_str()) {
+            section.unknown_name(span, "capability", &capability, &grantable);
         } else {
             granted.push(capability);
         }
@@ -282,25 +283,23 @@ fn grant(section: &mut Section<'_>) -> Vec<String> {
     granted
 }
 
-/// The channels that a plugin may send through, each of which there is.
-fn may_send_through(section: &mut Section<'_>, channels: &BTreeMap<String, Channel>) -> Option<Vec<String>> {
-    let there: Vec<&str> = channels.keys().map(String::as_str).collect();
-    let mut through = Vec::new();
-    for (name, place) in section.strings("channels")? {
+/// The channels that a plugin may send through; none is all.
+fn allowed_channels(section: &mut Section<'_>, channels: &BTreeMap<String, Channel>) -> Option<Vec<String>> {
+    let known: Vec<&str> = channels.keys().map(String::as_str).collect();
+    let mut allowed = Vec::new();
+    for (name, span) in section.strings("channels")? {
         if channels.contains_key(&name) {
-            through.push(name);
+            allowed.push(name);
         } else {
-            let mistake = Mistake::new("config-value", place, format!("there is no channel `{name}`"));
-            let mistake = mistake.label(format!("channels: {}", list(&there)));
-            section.reading.mistake(with_guess(mistake, &name, &there));
+            section.unknown_name(span, "channel", &name, &known);
         }
     }
-    Some(through)
+    Some(allowed)
 }
 
 fn media(mut section: Section<'_>) -> Media {
     let fetch = section.boolean("fetch", true);
-    // What the platform takes of a document at most; 32 MiB are more than any photo or voice message has.
+    // WhatsApp's maximum for documents is 100 MB; 32 MiB exceed any photo or voice message.
     let mib = number(&mut section, "max_file_mib", 32, 1..=100);
     section.end();
     Media { fetch, max_file_bytes: u64::from(mib) << 20 }
@@ -308,69 +307,51 @@ fn media(mut section: Section<'_>) -> Media {
 
 fn settings(section: &mut Section<'_>) -> serde_json::Value {
     let empty = || serde_json::Value::Object(serde_json::Map::new());
-    let Some(entry) = section.ask("settings") else { return empty() };
+    let Some(entry) = section.get("settings") else { return empty() };
     if !matches!(entry.node.value, Value::Table(_)) {
         section.wrong_type(&entry.node, "settings", "a table", "settings = { key = \"value\" }");
         return empty();
     }
-    json(section, &entry.node)
-}
-
-/// Any TOML as JSON: dates and times as strings.
-pub(super) fn json(section: &Section<'_>, node: &Node) -> serde_json::Value {
-    match &node.value {
-        Value::String(text) | Value::Datetime(text) => text.clone().into(),
-        Value::Integer(number) => (*number).into(),
-        Value::Boolean(yes) => (*yes).into(),
-        Value::Array(items) => items.iter().map(|item| json(section, item)).collect(),
-        Value::Table(table) => table.0.iter().map(|(key, entry)| (key.clone(), json(section, &entry.node))).collect(),
-        Value::Float(number) => serde_json::Number::from_f64(*number).map_or_else(
-            || {
-                section.bad_value(&node.place, format!("{number} cannot be here"), "JSON has no such number");
-                serde_json::Value::Null
-            },
-            Into::into,
-        ),
-    }
+    section.json(&entry.node)
 }
 
 fn limits(mut section: Section<'_>) -> Limits {
-    let usual = Limits::default();
+    let default = Limits::default();
     let limits = Limits {
-        // JavaScript and Python want 256; a component has 4 GiB of addresses at most.
-        memory_mib: number(&mut section, "memory_mib", usual.memory_mib, 1..=4096),
-        cpu_ms: number(&mut section, "cpu_ms", usual.cpu_ms, 1..=60_000),
-        wall_ms: number(&mut section, "wall_ms", usual.wall_ms, 1..=600_000),
-        state_mib: number(&mut section, "state_mib", usual.state_mib, 0..=65_536),
-        // The contract promises 256; the database is no place for films.
-        value_kib: number(&mut section, "value_kib", usual.value_kib, 1..=16_384),
-        media_mib: number(&mut section, "media_mib", usual.media_mib, 0..=65_536),
-        effects: number(&mut section, "effects", usual.effects, 0..=10_000),
-        log_kib: number(&mut section, "log_kib", usual.log_kib, 0..=1024),
+        // Plugins in JavaScript and Python need 256; a component addresses at most 4 GiB.
+        memory_mib: number(&mut section, "memory_mib", default.memory_mib, 1..=4096),
+        cpu_ms: number(&mut section, "cpu_ms", default.cpu_ms, 1..=60_000),
+        wall_ms: number(&mut section, "wall_ms", default.wall_ms, 1..=600_000),
+        state_mib: number(&mut section, "state_mib", default.state_mib, 0..=65_536),
+        // The contract guarantees 256; larger data belongs into files.
+        value_kib: number(&mut section, "value_kib", default.value_kib, 1..=16_384),
+        media_mib: number(&mut section, "media_mib", default.media_mib, 0..=65_536),
+        effects: number(&mut section, "effects", default.effects, 0..=10_000),
+        log_kib: number(&mut section, "log_kib", default.log_kib, 0..=1024),
     };
     section.end();
     limits
 }
 
 fn retention(mut section: Section<'_>) -> (Retention, i64) {
-    let usual = Retention::default();
+    let default = Retention::default();
     let mut kept =
-        |key, least_days, usual_ms| section.duration_ms(key, least_days * DAY_MS..=3650 * DAY_MS).unwrap_or(usual_ms);
+        |key, min_days, default_ms| section.duration_ms(key, min_days * DAY_MS..=3650 * DAY_MS).unwrap_or(default_ms);
     let retention = Retention {
-        // For a week the platform repeats a webhook, and has to be recognised.
-        events_ms: kept("events", 8, usual.events_ms),
-        // For a month it may still tell what became of a message.
-        outbox_ms: kept("messages", 31, usual.outbox_ms),
-        dead_ms: kept("dead_letters", 1, usual.dead_ms),
-        media_ms: kept("media", 1, usual.media_ms),
-        media_bytes: usual.media_bytes,
-        states_ms: usual.states_ms,
+        // WhatsApp repeats a webhook for up to 7 days, and it must be recognised.
+        events_ms: kept("events", 8, default.events_ms),
+        // Receipts may arrive for up to 30 days.
+        outbox_ms: kept("messages", 31, default.outbox_ms),
+        dead_ms: kept("dead_letters", 1, default.dead_ms),
+        media_ms: kept("media", 1, default.media_ms),
+        media_bytes: default.media_bytes,
+        states_ms: default.states_ms,
     };
     let removed_ms = kept("removed_plugins", 0, beadle_catalog::Config::KEEP_REMOVED_MS);
     let mib = i64::from(number(
         &mut section,
         "media_mib",
-        u32::try_from(usual.media_bytes >> 20).unwrap_or(0),
+        u32::try_from(default.media_bytes >> 20).unwrap_or(0),
         0..=16_777_216,
     ));
     let retention = Retention { media_bytes: mib << 20, states_ms: removed_ms, ..retention };
@@ -381,10 +362,10 @@ fn retention(mut section: Section<'_>) -> (Retention, i64) {
 fn log(mut section: Section<'_>) -> Log {
     let level = section.string("level").map_or_else(
         || "info".into(),
-        |(level, place)| {
-            if let Err(why) = level.parse::<tracing_subscriber::filter::Targets>() {
-                let label = format!("`error`, `warn`, `info`, `debug`, `trace` or `crate=level,…` ({why})");
-                section.bad_value(&place, format!("`{level}` is not a level"), label);
+        |(level, span)| {
+            if let Err(error) = level.parse::<tracing_subscriber::filter::Targets>() {
+                let message = "`level` must be `error`, `warn`, `info`, `debug`, `trace` or `crate=level,…`";
+                section.invalid(&span, message, error.to_string());
             }
             level
         },

@@ -1,4 +1,4 @@
-//! Configurations that are right, and every way of being wrong with what is said about it.
+//! Valid configurations, and every error with its text, compared with golden files in `tests/config`.
 
 use super::*;
 use std::fs;
@@ -7,8 +7,8 @@ fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/config")
 }
 
-/// A world with a few secrets in it.
-fn surroundings(credentials: &Path) -> Surroundings {
+/// An environment with a few secrets.
+fn environment(credentials: &Path) -> Environment {
     let credentials = credentials.display().to_string();
     let variable = move |name: &str| match name {
         "CREDENTIALS_DIRECTORY" => Some(credentials.clone()),
@@ -16,7 +16,7 @@ fn surroundings(credentials: &Path) -> Surroundings {
         "EMPTY" => Some("\n".into()),
         _ => None,
     };
-    Surroundings { variable: Box::new(variable), without_systemd: false }
+    Environment { variable: Box::new(variable), without_systemd: false }
 }
 
 fn credentials() -> tempfile::TempDir {
@@ -27,10 +27,10 @@ fn credentials() -> tempfile::TempDir {
 
 fn read(path: &str) -> Result<Loaded, Invalid> {
     let credentials = credentials();
-    load(&folder().join(path), &surroundings(credentials.path()))
+    load(&folder().join(path), &environment(credentials.path()))
 }
 
-/// Compares with the golden file beside the fixtures, with the machine's paths taken out.
+/// Compares with a golden file; the machine's paths are removed.
 fn golden(name: &str, folder_below: &str, text: &str, also: &[(&Path, &str)]) {
     let mut text = text.replace(&format!("{}/", folder().display()), "");
     for (path, name) in also {
@@ -44,14 +44,14 @@ fn golden(name: &str, folder_below: &str, text: &str, also: &[(&Path, &str)]) {
 }
 
 #[test]
-fn the_least_that_runs() {
+fn minimal_configuration() {
     let loaded = read("minimal.toml").unwrap();
     golden("minimal", "", &format!("{:#?}", loaded.config), &[]);
     assert_eq!(loaded.config.apps["main"].access_token.expose(), "value of WA_TOKEN");
 }
 
 #[test]
-fn every_key_set() {
+fn maximal_configuration() {
     let loaded = read("maximal.toml").unwrap();
     golden("maximal", "", &format!("{:#?}", loaded.config), &[]);
     let app = &loaded.config.apps["main"];
@@ -60,7 +60,7 @@ fn every_key_set() {
 }
 
 #[test]
-fn a_folder_with_its_conf_d_is_one_configuration() {
+fn folder_merges_conf_d() {
     let loaded = read("merged").unwrap();
     let alone = read("minimal.toml").unwrap();
     assert_eq!(format!("{:?}", loaded.config.apps), format!("{:?}", alone.config.apps));
@@ -69,24 +69,24 @@ fn a_folder_with_its_conf_d_is_one_configuration() {
 }
 
 #[test]
-fn a_key_set_in_two_files_names_both() {
+fn key_set_in_two_files() {
     golden("clash", "", &read("clash").unwrap_err().render(false), &[]);
 }
 
 #[test]
-fn schedules_of_several_files_are_one_list_and_two_of_one_name_name_both() {
+fn schedule_defined_in_two_files() {
     golden("two-schedules", "", &read("two-schedules").unwrap_err().render(false), &[]);
 }
 
 #[test]
-fn a_file_that_is_not_there() {
+fn missing_file() {
     let invalid = read("nowhere.toml").unwrap_err();
     assert_eq!(invalid.count(), 1);
     golden("nowhere", "", &invalid.render(false), &[]);
 }
 
 #[test]
-fn mistakes_are_told_all_at_once() {
+fn all_errors_are_reported_at_once() {
     let mut fixtures: Vec<_> = fs::read_dir(folder().join("invalid"))
         .unwrap()
         .map(|entry| entry.unwrap().path())
@@ -96,11 +96,11 @@ fn mistakes_are_told_all_at_once() {
     assert!(fixtures.len() >= 7, "{fixtures:?}");
     for path in fixtures {
         let credentials = credentials();
-        let invalid = load(&path, &surroundings(credentials.path())).unwrap_err();
+        let invalid = load(&path, &environment(credentials.path())).unwrap_err();
         let shown = invalid.render(false);
         let lines: Vec<_> = invalid.lines().map(|(_, line)| line).collect();
         assert_eq!(lines.len(), invalid.count());
-        assert!(!shown.contains("EAAG") && !lines.concat().contains("EAAG"), "a secret is shown: {shown}{lines:?}");
+        assert!(!shown.contains("EAAG") && !lines.concat().contains("EAAG"), "a secret is printed: {shown}{lines:?}");
         assert!(lines.iter().all(|line| !line.contains('\n')), "{lines:?}");
         let name = path.file_stem().unwrap().to_str().unwrap();
         golden(name, "invalid", &shown, &[(credentials.path(), "CREDENTIALS")]);
@@ -108,29 +108,29 @@ fn mistakes_are_told_all_at_once() {
 }
 
 #[test]
-fn outside_of_systemd_a_check_does_without_credentials() {
-    let mut surroundings = surroundings(Path::new("/"));
-    surroundings.variable = Box::new(|name| (name == "WA_VERIFY").then(|| "x".into()));
+fn check_skips_credentials_outside_systemd() {
+    let mut environment = environment(Path::new("/"));
+    environment.variable = Box::new(|name| (name == "WA_VERIFY").then(|| "x".into()));
     let path = folder().join("maximal.toml");
-    assert!(load(&path, &surroundings).unwrap_err().render(false).contains("only systemd"));
-    surroundings.without_systemd = true;
-    let loaded = load(&path, &surroundings).unwrap();
-    assert_eq!(loaded.notes, ["the credential `wa-token` was not looked up: only systemd hands credentials over"]);
+    assert!(load(&path, &environment).unwrap_err().render(false).contains("only under systemd"));
+    environment.without_systemd = true;
+    let loaded = load(&path, &environment).unwrap();
+    assert_eq!(loaded.notes, ["credential `wa-token` was not checked: credentials exist only under systemd"]);
 }
 
-/// The example that is installed: it loads as it is, says the defaults, and knows every key.
+/// The installed example loads unchanged, states the defaults, and contains every key.
 #[test]
-fn the_example_explains_every_key() {
+fn example_explains_every_key() {
     let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../config/beadle.toml");
-    let as_it_is = load(&example, &surroundings(Path::new("/"))).unwrap();
+    let unchanged = load(&example, &environment(Path::new("/"))).unwrap();
     let defaults = {
         let empty = tempfile::tempdir().unwrap();
         fs::write(empty.path().join("beadle.toml"), "").unwrap();
-        load(empty.path(), &surroundings(Path::new("/"))).unwrap()
+        load(empty.path(), &environment(Path::new("/"))).unwrap()
     };
-    assert_eq!(format!("{:#?}", as_it_is.config), format!("{:#?}", defaults.config));
+    assert_eq!(format!("{:#?}", unchanged.config), format!("{:#?}", defaults.config));
 
-    // A line that begins with `#` and no space is an example: with all of them in use, no key may be left out.
+    // A line that starts with `#` and no space is an example. With all of them enabled, every key must be set.
     let text: String = fs::read_to_string(&example)
         .unwrap()
         .lines()
@@ -143,24 +143,24 @@ fn the_example_explains_every_key() {
     let whole = tempfile::tempdir().unwrap();
     fs::write(whole.path().join("beadle.toml"), &text).unwrap();
     fs::write(whole.path().join("holidays.ics"), "BEGIN:VCALENDAR\nEND:VCALENDAR\n").unwrap();
-    let mut lenient = surroundings(Path::new("/"));
+    let mut lenient = environment(Path::new("/"));
     lenient.variable = Box::new(|_| None);
     lenient.without_systemd = true;
     let loaded = load(whole.path(), &lenient).unwrap_or_else(|invalid| panic!("{invalid}"));
-    let tree = tree::parse(0, &text, &mut mistake::Mistakes::default());
+    let tree = tree::parse(0, &text, &mut diagnostic::Diagnostics::default());
     let missing: Vec<_> = loaded.known.iter().filter(|key| !contains(&tree, key)).collect();
     assert!(missing.is_empty(), "config/beadle.toml does not explain {missing:?}");
     assert!(loaded.known.len() > 40, "{:?}", loaded.known);
 }
 
-/// Whether a key as `channels.*.app` is set somewhere.
+/// Whether a key such as `channels.*.app` is set.
 fn contains(table: &tree::Table, key: &str) -> bool {
     let (first, rest) = key.split_once('.').map_or((key, None), |(first, rest)| (first, Some(rest)));
     table.0.iter().filter(|(name, _)| first == "*" || *name == first).any(|(_, entry)| {
         match (rest, &entry.node.value) {
             (None, _) => true,
             (Some(rest), tree::Value::Table(inner)) => contains(inner, rest),
-            // A list of tables: `*` is any of them.
+            // In an array of tables, `*` is any item.
             (Some(rest), tree::Value::Array(items)) => {
                 let rest = rest.strip_prefix("*.").unwrap_or(rest);
                 items.iter().any(|item| matches!(&item.value, tree::Value::Table(inner) if contains(inner, rest)))

@@ -1,9 +1,9 @@
-//! What the TOML files say, merged into one tree that remembers where each word of it stood.
+//! The TOML files merged into one tree in which every value keeps its place in its file.
 //!
-//! Files are read in name order and their tables merge; a value set twice is a mistake that names both places, so that
-//! no file silently wins over another. Nothing here knows which keys exist: that is `read` and `sections`.
+//! Files are merged in name order, tables key by key. A value that is set twice is an error that names both
+//! places, so that no file silently overrides another. This module does not know which keys exist.
 
-use super::mistake::{Mistake, Mistakes, Place};
+use super::diagnostic::{Diagnostic, Diagnostics, Span};
 use std::collections::BTreeMap;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -11,33 +11,33 @@ use toml::de::{DeTable, DeValue};
 /// A value with its place.
 #[derive(Debug)]
 pub struct Node {
-    /// Where the value stands.
-    pub place: Place,
-    /// What it is.
+    /// Where the value is.
+    pub span: Span,
+    /// The value.
     pub value: Value,
 }
 
-/// A TOML value, free of the text it was read from.
+/// A TOML value, independent of the text it was read from.
 #[derive(Debug)]
 pub enum Value {
     /// A string.
     String(String),
-    /// A whole number that 64 bits hold.
+    /// An integer of 64 bits.
     Integer(i64),
-    /// Any other number.
+    /// A floating-point number.
     Float(f64),
     /// `true` or `false`.
     Boolean(bool),
     /// A date, a time or both, as written.
     Datetime(String),
-    /// `[ … ]` or `[[ … ]]`.
+    /// An array, or an array of tables.
     Array(Vec<Node>),
-    /// `[ … ]` as a heading, or `{ … }`.
+    /// A table, by heading or inline.
     Table(Table),
 }
 
 impl Value {
-    /// With its article, for "this is …".
+    /// The type with its article.
     pub fn kind(&self) -> &'static str {
         match self {
             Value::String(_) => "a string",
@@ -58,80 +58,80 @@ pub struct Table(pub BTreeMap<String, Entry>);
 /// A key and its value.
 #[derive(Debug)]
 pub struct Entry {
-    /// Where the key stands (for a table: its first heading).
-    pub key: Place,
-    /// Its value.
+    /// Where the key is; for a table, its first heading.
+    pub key: Span,
+    /// The value.
     pub node: Node,
 }
 
-/// Reads one file's text into a table; what is no TOML becomes mistakes, and the rest is read all the same.
-pub fn parse(file: usize, text: &str, mistakes: &mut Mistakes) -> Table {
+/// Parses one file. Syntax errors become diagnostics; the rest of the file is still read.
+pub fn parse(file: usize, text: &str, diagnostics: &mut Diagnostics) -> Table {
     let (document, errors) = DeTable::parse_recoverable(text);
     for error in errors {
-        let span = error.span().unwrap_or(0..0);
+        let range = error.span().unwrap_or(0..0);
         let label = error.message().lines().collect::<Vec<_>>().join(", ");
-        mistakes.add(Mistake::new("config-syntax", Place { file, span }, "this is not TOML").label(label));
+        diagnostics.add(Diagnostic::new("config-syntax", Span { file, range }, "invalid TOML").label(label));
     }
-    table(file, document.into_inner(), mistakes)
+    table(file, document.into_inner(), diagnostics)
 }
 
-fn table(file: usize, from: DeTable<'_>, mistakes: &mut Mistakes) -> Table {
+fn table(file: usize, from: DeTable<'_>, diagnostics: &mut Diagnostics) -> Table {
     let mut to = Table::default();
     for (key, value) in from {
-        let place = Place { file, span: key.span() };
-        if let Some(node) = node(file, value, mistakes) {
-            to.0.insert(key.into_inner().into_owned(), Entry { key: place, node });
+        let span = Span { file, range: key.span() };
+        if let Some(node) = node(file, value, diagnostics) {
+            to.0.insert(key.into_inner().into_owned(), Entry { key: span, node });
         }
     }
     to
 }
 
-fn node(file: usize, from: Spanned<DeValue<'_>>, mistakes: &mut Mistakes) -> Option<Node> {
-    let place = Place { file, span: from.span() };
+fn node(file: usize, from: Spanned<DeValue<'_>>, diagnostics: &mut Diagnostics) -> Option<Node> {
+    let span = Span { file, range: from.span() };
     let value = match from.into_inner() {
         DeValue::String(text) => Value::String(text.into_owned()),
-        DeValue::Boolean(yes) => Value::Boolean(yes),
-        DeValue::Datetime(moment) => Value::Datetime(moment.to_string()),
+        DeValue::Boolean(value) => Value::Boolean(value),
+        DeValue::Datetime(value) => Value::Datetime(value.to_string()),
         DeValue::Array(items) => {
-            Value::Array(items.into_iter().filter_map(|item| node(file, item, mistakes)).collect())
+            Value::Array(items.into_iter().filter_map(|item| node(file, item, diagnostics)).collect())
         }
-        DeValue::Table(inner) => Value::Table(table(file, inner, mistakes)),
+        DeValue::Table(inner) => Value::Table(table(file, inner, diagnostics)),
         DeValue::Integer(number) => match i64::from_str_radix(number.as_str(), number.radix()) {
             Ok(number) => Value::Integer(number),
             Err(_) => {
-                let mistake = Mistake::new("config-value", place, "this number is too large");
-                mistakes.add(mistake.label(format!("at most {}", i64::MAX)));
+                let message = format!("integers must be between {} and {}", i64::MIN, i64::MAX);
+                diagnostics.add(Diagnostic::new("config-value", span, message).label("out of range"));
                 return None;
             }
         },
         DeValue::Float(number) => match number.as_str().parse() {
             Ok(number) => Value::Float(number),
             Err(_) => {
-                mistakes.add(Mistake::new("config-value", place, "this is not a number"));
+                diagnostics.add(Diagnostic::new("config-value", span, "invalid number"));
                 return None;
             }
         },
     };
-    Some(Node { place, value })
+    Some(Node { span, value })
 }
 
-/// Adds what `from` says to `into`.
-pub fn merge(into: &mut Table, from: Table, path: &str, mistakes: &mut Mistakes) {
+/// Adds the keys of `from` to `into`.
+pub fn merge(into: &mut Table, from: Table, path: &str, diagnostics: &mut Diagnostics) {
     for (name, entry) in from.0 {
         let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
         match into.0.get_mut(&name) {
             None => {
                 into.0.insert(name, entry);
             }
-            Some(there) => match (&mut there.node.value, entry.node.value) {
-                (Value::Table(one), Value::Table(other)) => merge(one, other, &path, mistakes),
+            Some(existing) => match (&mut existing.node.value, entry.node.value) {
+                (Value::Table(one), Value::Table(other)) => merge(one, other, &path, diagnostics),
                 // `[[schedule]]` in several files is one list.
                 (Value::Array(one), Value::Array(other)) if are_tables(one) && are_tables(&other) => one.extend(other),
-                _ => mistakes.add(
-                    Mistake::new("config-duplicate", entry.key, format!("`{path}` is set twice"))
-                        .label("set here again")
-                        .also(there.key.clone(), "set here first")
-                        .help("keep one of them; files never override each other"),
+                _ => diagnostics.add(
+                    Diagnostic::new("config-duplicate", entry.key, format!("`{path}` is set twice"))
+                        .label("set again here")
+                        .related(existing.key.clone(), "first set here")
+                        .help("keep one of them; files do not override each other"),
                 ),
             },
         }

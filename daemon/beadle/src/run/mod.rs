@@ -15,7 +15,7 @@ mod systemd;
 mod upkeep;
 
 use crate::cli::RunArgs;
-use crate::config::{self, Config, Loaded, Surroundings};
+use crate::config::{self, Config, Environment, Loaded};
 use crate::exit::Exit;
 use crate::web::{self, Admin, Phase};
 use beadle_catalog::Catalog;
@@ -101,7 +101,7 @@ impl Coded for RunError {
 
 /// `beadle run`: a mistake in the configuration is wrong usage (2), so that systemd does not try it again and again.
 pub async fn command(args: &RunArgs) -> Exit {
-    let loaded = match config::load(&args.config.config, &Surroundings::process()) {
+    let loaded = match config::load(&args.config.config, &Environment::process()) {
         Ok(loaded) => loaded,
         Err(invalid) => {
             eprint!("{}", invalid.render(std::io::stderr().is_terminal()));

@@ -8,7 +8,7 @@
 
 use super::{build, logging};
 use crate::api::Problem;
-use crate::config::{self, Change, Config, Invalid, Loaded, Surroundings, changes};
+use crate::config::{self, Change, Config, Environment, Invalid, Loaded, changes};
 use crate::web::Admin;
 use beadle_catalog::Catalog;
 use beadle_catalog::watch::{Hint, Watch};
@@ -92,7 +92,7 @@ impl Reloader {
     /// What is written now, if it can be used.
     async fn read(&self, now: &Loaded, cause: Cause) -> Result<Loaded, Invalid> {
         let path = now.path.clone();
-        let load = move || config::load(&path, &Surroundings::process());
+        let load = move || config::load(&path, &Environment::process());
         match load() {
             Err(_) if cause == Cause::Look => {
                 tokio::time::sleep(DOUBT).await;

@@ -49,7 +49,7 @@ struct Story<'a> {
 
 impl Story<'_> {
     fn tell(&mut self, at: Option<i64>, what: impl Into<String>, says: impl Into<String>) {
-        self.steps.push(Step { at, what: what.into(), says: says.into() });
+        self.steps.push(Step { at, what: what.into(), text: says.into() });
     }
 
     /// What came in.

@@ -9,7 +9,6 @@ use beadle_model::effect::NewMedia;
 use beadle_model::{MediaId, Refusal};
 use beadle_store::{MediaRow, MediaState};
 use sha2::{Digest as _, Sha256};
-use std::fmt::Write as _;
 use std::time::Duration;
 
 /// The most bytes of one read: a guest's memory is small, and a copy of this size takes a tenth of a millisecond.
@@ -126,10 +125,7 @@ impl HostState {
             let text = format!("The file could not be kept: {error}.");
             No::from(Refusal::new("media-unavailable", text).instead("Fail with `retry`."))
         })?;
-        let sha256 = Sha256::digest(bytes).iter().fold(String::new(), |mut hex, byte| {
-            let _ = write!(hex, "{byte:02x}");
-            hex
-        });
+        let sha256 = beadle_model::text::hex(Sha256::digest(bytes));
         let bytes = i64::try_from(bytes.len()).unwrap_or(i64::MAX);
         self.effect()?.media.push(NewMedia { media, mime_type, filename, sha256, bytes });
         Ok(media.to_string())

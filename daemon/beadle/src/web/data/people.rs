@@ -2,7 +2,7 @@
 
 use super::{Admin, Answer, ask, id, maybe_id, most};
 use crate::api::{
-    ContactEdit, ContactRow, ContactView, ConversationRow, Done, List, MergeProposal, MergeView, MergedPlugin,
+    ContactEdit, ContactRow, ContactView, ConversationRow, Done, DuplicateRow, List, MergeView, MergedPlugin,
 };
 use crate::web::failure::No;
 use axum::Json;
@@ -35,13 +35,13 @@ pub async fn contacts(State(admin): State<Arc<Admin>>, Query(which): Query<Which
 }
 
 /// `GET /contacts/duplicates`: who may be here twice, the latest first.
-pub async fn duplicates(State(admin): State<Arc<Admin>>, Query(which): Query<Which>) -> Answer<List<MergeProposal>> {
+pub async fn duplicates(State(admin): State<Arc<Admin>>, Query(which): Query<Which>) -> Answer<List<DuplicateRow>> {
     let now = admin.clock.now().as_ms();
     let most = most(which.limit);
     let list = ask(&admin, move |reader, _| {
         let name = |id| Ok::<_, StoreError>(reader.contact(id)?.and_then(|contact| contact.name));
         let proposal = |(clash, seen_at): (AliasConflict, Timestamp)| {
-            Ok(MergeProposal {
+            Ok(DuplicateRow {
                 claimed: clash.claimant.to_string(),
                 claimed_name: name(clash.claimant)?,
                 holder: clash.holder.to_string(),

@@ -1,7 +1,7 @@
 //! Plugins: those that run, and why the others do not.
 
 use super::{Admin, Answer, ask};
-use crate::api::{CapabilityRow, DocumentRow, DocumentsView, Done, KeptState, LimitRow, List, PluginRow, Problem};
+use crate::api::{CapabilityRow, DocumentRow, DocumentsView, Done, LimitRow, List, PluginRow, Problem, StoredState};
 use crate::web::failure::No;
 use axum::Json;
 use axum::extract::{Path, State};
@@ -39,12 +39,12 @@ pub async fn plugin(State(admin): State<Arc<Admin>>, Path(name): Path<String>) -
     // One that never ran has none of it.
     if let Some(((has, left), media, files)) = asked.await? {
         (state_bytes, media_bytes, documents) = (has.bytes, media, files);
-        (row.keeps, row.kept_before) = (Some(state(has)), left.map(state));
+        (row.stored_state, row.previous_state) = (Some(state(has)), left.map(state));
     }
     row.documents = entry.config.documents.as_ref().map(|folder| DocumentsView {
         folder: folder.display().to_string(),
         files: documents,
-        refused,
+        rejected: refused,
     });
     let limits = &entry.config.limits;
     for (key, limit, bytes) in
@@ -64,7 +64,7 @@ pub async fn documents(State(admin): State<Arc<Admin>>, Path(name): Path<String>
         let mut rows: Vec<DocumentRow> = taken
             .into_iter()
             .map(|it| DocumentRow {
-                refused: refused.remove(&(name.clone(), it.name.clone())),
+                rejected: refused.remove(&(name.clone(), it.name.clone())),
                 name: it.name,
                 size: Some(it.size),
                 seen_at: Some(it.seen_at.as_ms()),
@@ -75,16 +75,16 @@ pub async fn documents(State(admin): State<Arc<Admin>>, Path(name): Path<String>
             name: file,
             size: None,
             seen_at: None,
-            refused: Some(why),
+            rejected: Some(why),
         }));
         Ok(rows)
     });
     Ok(Json(List { now, items: items.await?, next: None }))
 }
 
-fn state(it: StateInfo) -> KeptState {
+fn state(it: StateInfo) -> StoredState {
     let StateInfo { version, values, bytes, retired_at, .. } = it;
-    KeptState { version, values, bytes, left_at: retired_at.map(|at| at.as_ms()) }
+    StoredState { version, values, bytes, replaced_at: retired_at.map(|at| at.as_ms()) }
 }
 
 /// `POST /plugins/{name}/rollback`
@@ -150,7 +150,7 @@ fn plugin_row(entry: &Entry, kept: &[(PluginNo, u64)]) -> PluginRow {
         name: entry.name.clone(),
         state: entry.state.name().into(),
         problem: problem(entry),
-        refused_at: entry.blocked.as_ref().map(|blocked| blocked.step.into()),
+        failed_step: entry.blocked.as_ref().map(|blocked| blocked.step.into()),
         stage: stage_name(entry.config.stage).into(),
         order: entry.config.order,
         version: about.map(|about| about.version.clone()),
@@ -163,21 +163,21 @@ fn plugin_row(entry: &Entry, kept: &[(PluginNo, u64)]) -> PluginRow {
         requested_capabilities: plugin.map_or_else(Vec::new, |plugin| {
             plugin.requested_capabilities().iter().map(|capability| (*capability).to_owned()).collect()
         }),
-        grants: entry.config.grant.iter().chain(&entry.record.granted).cloned().collect(),
+        granted_capabilities: entry.config.grant.iter().chain(&entry.record.granted).cloned().collect(),
         settings_schema: about.and_then(|about| about.settings_schema.clone()),
         channels: entry.config.channels.clone(),
         capabilities: plugin.map_or_else(Vec::new, |plugin| {
             plugin.requested_capabilities().iter().map(|name| capability(entry, name)).collect()
         }),
         limits: limits(entry, &spent),
-        earlier: entry.record.served.iter().rev().skip(1).map(short).collect(),
-        sent_back: entry.record.sent_back.as_ref().map(short),
-        steps: entry.steps.iter().map(|(step, took)| ((*step).to_owned(), took.as_secs_f64() * 1e3)).collect(),
+        earlier_revisions: entry.record.served.iter().rev().skip(1).map(short).collect(),
+        rolled_back: entry.record.sent_back.as_ref().map(short),
+        load_steps: entry.steps.iter().map(|(step, took)| ((*step).to_owned(), took.as_secs_f64() * 1e3)).collect(),
         calls: (spent.calls, spent.failed),
-        kept_events: kept.iter().find(|(no, _)| *no == entry.no).map_or(0, |(_, count)| *count),
+        waiting_events: kept.iter().find(|(no, _)| *no == entry.no).map_or(0, |(_, count)| *count),
         documents: None,
-        keeps: None,
-        kept_before: None,
+        stored_state: None,
+        previous_state: None,
         suspended_since: match &entry.state {
             PluginState::Suspended(suspension) => Some(suspension.at.as_ms()),
             _ => None,
@@ -193,7 +193,7 @@ fn capability(entry: &Entry, name: &str) -> CapabilityRow {
         () if entry.record.granted.contains(name) => "command",
         () => "no",
     };
-    CapabilityRow { capability: name.into(), meaning: grants::meaning(name).into(), granted: granted.into() }
+    CapabilityRow { name: name.into(), allows: grants::meaning(name).into(), granted: granted.into() }
 }
 
 /// Each limit with what was used of it. What state and files take is asked where one plugin is shown: see [`plugin`].

@@ -1,7 +1,7 @@
 //! Schedules: how they stand, when they fire next, what became of it; and one fired by hand.
 
 use super::{Admin, Answer, ask, most};
-use crate::api::{Done, FiringRow, List, MomentRow, Problem, ScheduleRow, ScheduleView, TargetRow, WouldRun};
+use crate::api::{Done, FiringRow, List, MomentRow, PlannedEvent, Problem, ScheduleRow, ScheduleView, TargetRow};
 use crate::config::units::print_ms;
 use crate::web::Phase;
 use crate::web::failure::No;
@@ -99,7 +99,7 @@ pub async fn next(
         items.sort_by_key(|moment| moment.at);
         let mut planned = 0;
         let enough = items.iter().position(|moment| {
-            planned += usize::from(moment.off.is_none());
+            planned += usize::from(moment.excluded.is_none());
             planned > count
         });
         items.truncate(enough.unwrap_or(items.len()));
@@ -127,13 +127,13 @@ pub async fn history(
 }
 
 /// `GET /schedules/{name}/run`: what a firing by hand would be.
-pub async fn would_run(State(admin): State<Arc<Admin>>, Path(name): Path<String>) -> Answer<List<WouldRun>> {
+pub async fn would_run(State(admin): State<Arc<Admin>>, Path(name): Path<String>) -> Answer<List<PlannedEvent>> {
     let now = admin.clock.now().as_ms();
     let (desk, kept) = (Desk::new(&admin), find(&admin, &name)?);
     let list = ask(&admin, move |_, _| {
         let areas = desk.schedules.active_zones(&kept.schedule)?;
         let items = kept.targets.iter().flat_map(|share| areas.iter().map(move |area| (share, area)));
-        let items = items.map(|(share, area)| WouldRun {
+        let items = items.map(|(share, area)| PlannedEvent {
             plugin: share.name.to_string(),
             timezone: area.zone.name().to_string(),
             for_zone: matches!(kept.schedule.zones, Zones::Members(_)),
@@ -251,7 +251,7 @@ impl Desk {
         Ok(ScheduleRow {
             name: schedule.name.to_string(),
             pattern: format!("{key} = \"{text}\""),
-            words: describe(schedule),
+            description: describe(schedule),
             timezone: schedule.zones.name().to_owned(),
             plugins: schedule.plugins.clone(),
             state: state.into(),
@@ -295,7 +295,7 @@ impl Desk {
             timezone: zone.name().to_string(),
             due_at: (jitter > 0 && off.is_none()).then(|| moment.at.plus_ms(jitter).as_ms()),
             note: clock_change_note(moment, zone),
-            off,
+            excluded: off,
         }
     }
 }
@@ -321,7 +321,7 @@ fn firing_row(row: &views::FiringRow, plugin: &str) -> FiringRow {
         plugin: plugin.to_owned(),
         zone: (!row.zone.is_empty()).then(|| row.zone.clone()),
         outcome: row.outcome.name().into(),
-        moments: row.moments,
+        count: row.moments,
         event: row.event.map(|event| event.to_string()),
         handling: handling.map(str::to_owned),
     }

@@ -8,6 +8,7 @@ use crate::marks::Marks;
 use crate::receiver::Receiver;
 use crate::report::Report;
 use beadle_test_support::daemon::{Daemon, Setup};
+use beadle_test_support::time_at;
 use serde_json::Value;
 use std::path::Path;
 use std::sync::Arc;
@@ -89,7 +90,7 @@ async fn lateness(daemon: &Daemon, kind: &str, moment: &str) -> Vec<f64> {
         let id = event.get("id").and_then(Value::as_str).unwrap_or_default();
         let event = daemon.get(&format!("events/{id}")).await;
         let planned = event.pointer(moment).and_then(Value::as_f64);
-        let came = event.pointer("/received_at").and_then(Value::as_f64);
+        let came = time_at(&event, "/received_at").map(|ms| ms as f64);
         late.extend(came.zip(planned).map(|(came, planned)| came - planned));
     }
     late
