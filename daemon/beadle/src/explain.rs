@@ -183,6 +183,7 @@ const GROUPS: &[Group] = &[
             "store-locked"
             "store-newer"
             "store-not-beadle"
+            "store-not-writing"
             "store-row-unreadable"
         },
     ),
@@ -198,12 +199,13 @@ const GROUPS: &[Group] = &[
             "internal-error"
             "listen-failed"
             "not-found"
-            "pipeline-stalled"
-            "pipeline-stopped"
             "same-contact"
             "sandbox-engine-failed"
             "sandbox-threads-failed"
             "shutting-down"
+            "task-failed"
+            "task-restarting"
+            "task-stuck"
         },
     ),
 ];
@@ -278,7 +280,7 @@ mod tests {
 
     /// The codes that each crate declares.
     fn codes() -> BTreeSet<&'static str> {
-        let lists: [&[&str]; 10] = [
+        let lists: [&[&str]; 11] = [
             crate::config::CODES,
             &crate::run::CODES,
             &crate::web::CODES,
@@ -288,6 +290,7 @@ mod tests {
             &beadle_sandbox::CODES,
             &beadle_schedule::lint::CODES,
             &beadle_store::CODES,
+            &beadle_tasks::CODES,
             &beadle_whatsapp::CODES,
         ];
         lists.into_iter().flatten().copied().collect()

@@ -11,6 +11,7 @@ mod config;
 mod demo;
 mod exit;
 mod explain;
+mod follow;
 mod run;
 mod scratch;
 mod web;

@@ -1,4 +1,4 @@
-//! The program itself, without a platform and without plugins: its doors, its answers and its exit codes.
+//! The program itself, without a platform and without plugins: listeners, answers, exit codes, tasks.
 
 // Helpers of tests may panic as tests may; `cfg(test)` tells clippy that they are some.
 #![cfg(test)]
@@ -10,7 +10,7 @@ use std::fs;
 use std::net::TcpListener;
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, Output};
 use std::time::Duration;
 
 /// How long anything may take that takes milliseconds.
@@ -66,17 +66,17 @@ phone_number_id = "1"
         self.command(words).output().unwrap()
     }
 
-    /// Starts it and waits until it says that it is ready.
+    /// Starts it and waits until it reports that it is ready. Its log is in `log`.
     fn start(&mut self) {
         let notify = self.folder.path().join("notify");
         let notices = UnixDatagram::bind(&notify).unwrap();
         notices.set_read_timeout(Some(PATIENCE)).unwrap();
         let mut run = self.command(&["run", "--config"]);
-        self.child =
-            Some(run.arg(self.folder.path()).env("NOTIFY_SOCKET", &notify).stderr(Stdio::null()).spawn().unwrap());
+        let log = fs::File::create(self.folder.path().join("log")).unwrap();
+        self.child = Some(run.arg(self.folder.path()).env("NOTIFY_SOCKET", &notify).stderr(log).spawn().unwrap());
         let mut notice = [0; 4096];
         loop {
-            let length = notices.recv(&mut notice).expect("it does not become ready");
+            let length = notices.recv(&mut notice).expect("the daemon does not become ready");
             if String::from_utf8_lossy(&notice[..length]).contains("READY=1") {
                 break;
             }
@@ -99,6 +99,40 @@ phone_number_id = "1"
         let output = self.cli(&[words, &["--json"]].concat());
         assert!(output.status.success(), "{words:?}: {output:?}");
         serde_json::from_slice(&output.stdout).unwrap()
+    }
+
+    fn log(&self) -> String {
+        fs::read_to_string(self.folder.path().join("log")).unwrap()
+    }
+
+    /// Has a task panic.
+    async fn kill_task(&self, kind: &str) {
+        let socket = self.folder.path().join("beadle.sock");
+        let client = reqwest::Client::builder().unix_socket(socket).timeout(PATIENCE).build().unwrap();
+        let url = format!("http://localhost/api/v1/tasks/{kind}/fault/panic");
+        assert_eq!(client.post(url).send().await.unwrap().status(), 200, "{kind}");
+    }
+
+    /// What `status` shows of a task.
+    fn task(&self, kind: &str) -> Value {
+        let tasks = self.json(&["status"])["tasks"].as_array().unwrap().clone();
+        tasks.into_iter().find(|task| task["name"] == kind).unwrap_or(Value::Null)
+    }
+
+    /// Waits until a task was restarted and runs.
+    async fn restarted(&self, kind: &str) {
+        let restarted = async {
+            loop {
+                let task = self.task(kind);
+                if task["restarts"] == 1 && task["state"] == "running" {
+                    break;
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        let in_time = tokio::time::timeout(PATIENCE, restarted).await;
+        in_time.unwrap_or_else(|_| panic!("{kind} was not restarted: {}", self.task(kind)));
+        assert_eq!(self.task(kind)["panics"], 1, "{kind}");
     }
 
     fn end(&mut self) -> Option<i32> {
@@ -145,7 +179,7 @@ fn stdout(output: &Output) -> String {
 }
 
 #[tokio::test]
-async fn webhooks_are_taken_and_told_of() {
+async fn webhooks_are_stored_and_shown() {
     let mut daemon = Daemon::new();
     daemon.start();
 
@@ -178,7 +212,7 @@ async fn webhooks_are_taken_and_told_of() {
 }
 
 #[tokio::test]
-async fn the_admin_side_tells_how_it_is_and_keeps_strangers_out() {
+async fn the_admin_side_reports_health_and_refuses_foreign_pages() {
     let mut daemon = Daemon::new();
     daemon.start();
     let admin = daemon.admin.clone();
@@ -213,7 +247,7 @@ async fn the_admin_side_tells_how_it_is_and_keeps_strangers_out() {
 }
 
 #[test]
-fn the_end_of_a_command_says_what_became_of_it() {
+fn commands_end_with_documented_exit_codes() {
     let mut daemon = Daemon::new();
     let code = |output: &Output| output.status.code();
     assert_eq!(code(&daemon.cli(&["status"])), Some(3));
@@ -247,7 +281,7 @@ fn the_end_of_a_command_says_what_became_of_it() {
 }
 
 #[test]
-fn a_killed_daemon_starts_again_with_what_it_had() {
+fn a_killed_daemon_keeps_what_it_stored() {
     let mut daemon = Daemon::new();
     daemon.start();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -259,4 +293,103 @@ fn a_killed_daemon_starts_again_with_what_it_had() {
     assert_eq!(daemon.cli(&["status"]).status.code(), Some(3));
     daemon.start();
     assert!(stdout(&daemon.cli(&["events", "list"])).contains("still here"));
+}
+
+/// A message that was stored, by its text.
+async fn send(daemon: &Daemon, text: &str) {
+    let body = message(&format!("wamid.{text}"), text);
+    assert_eq!(daemon.post(&body, &signed(&body)).await, 200);
+}
+
+#[tokio::test]
+async fn a_task_that_panics_is_restarted_and_works() {
+    let mut daemon = Daemon::new();
+    daemon.start();
+    let all = daemon.json(&["status"])["tasks"].as_array().unwrap().clone();
+    let names: Vec<_> = all.iter().map(|task| task["name"].as_str().unwrap()).collect();
+    let shutting_down = ["store-writer", "dispatch", "outbox"];
+    for kind in names.iter().filter(|kind| !shutting_down.contains(kind)) {
+        daemon.kill_task(kind).await;
+        // A commit wakes the threads of the store.
+        send(&daemon, kind).await;
+        daemon.restarted(kind).await;
+        let panicked = |line: &&str| line.contains("panic") && line.contains(&format!("task=\"{kind}\""));
+        assert_eq!(daemon.log().lines().filter(panicked).count(), 1, "{kind}");
+    }
+    let healthy = daemon.get(&format!("{}/healthz", daemon.admin)).await;
+    assert_eq!(healthy, (200, "ok\n".into()));
+    let metrics = daemon.get(&format!("{}/metrics", daemon.admin)).await.1;
+    assert!(metrics.contains("beadle_task_restarts_total{task=\"windows\"} 1"), "{metrics}");
+    assert!(metrics.contains("beadle_task_healthy{task=\"windows\"} 1"), "{metrics}");
+    // What the restarted tasks are for.
+    let config = daemon.folder.path().join("beadle.toml");
+    let text = fs::read_to_string(&config).unwrap();
+    fs::write(&config, format!("{text}[windows]\nexpiring_before = [\"1h\"]\n")).unwrap();
+    let reloaded = async {
+        while !daemon.log().contains("configuration reloaded") {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, reloaded).await.expect("the configuration is not reloaded");
+    assert_eq!(daemon.end(), Some(0));
+}
+
+#[tokio::test]
+async fn a_task_that_cannot_be_restarted_shuts_the_daemon_down() {
+    for kind in ["store-writer", "dispatch", "outbox"] {
+        let mut daemon = Daemon::new();
+        daemon.start();
+        send(&daemon, "before").await;
+        daemon.kill_task(kind).await;
+        let body = message("wamid.after", "after");
+        // Wakes the writer; whether it is stored does not matter, since the platform sends it again.
+        let url = format!("http://{}/webhooks/main", daemon.http);
+        let _ = client().post(url).header("x-hub-signature-256", signed(&body)).body(body).send().await;
+        let code = daemon.child.take().unwrap().wait().unwrap().code();
+        assert_eq!(code, Some(1), "{kind}");
+        let log = daemon.log();
+        assert!(log.contains(&format!("task failed, shutting down task={kind}")), "{log}");
+        assert!(log.contains("daemon failed code=\"task-failed\""), "{log}");
+        daemon.start();
+        assert!(stdout(&daemon.cli(&["events", "list"])).contains("before"), "{kind}");
+    }
+}
+
+#[tokio::test]
+async fn a_silent_task_is_reported_everywhere() {
+    let mut daemon = Daemon::new();
+    daemon.start();
+    let socket = daemon.folder.path().join("beadle.sock");
+    let client = reqwest::Client::builder().unix_socket(socket).timeout(PATIENCE).build().unwrap();
+    let url = "http://localhost/api/v1/tasks/dispatch/fault/silence";
+    assert_eq!(client.post(url).send().await.unwrap().status(), 200);
+    let stuck = async {
+        while daemon.get(&format!("{}/healthz", daemon.admin)).await.0 == 200 {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, stuck).await.expect("the silence is not noticed");
+    let (status, text) = daemon.get(&format!("{}/healthz", daemon.admin)).await;
+    assert!(status == 503 && text.starts_with("task-stuck: task `dispatch` has made no progress for"), "{text}");
+    let (status, text) = daemon.get(&format!("{}/readyz", daemon.admin)).await;
+    assert!(status == 503 && text.starts_with("not ready\ntask-stuck: "), "{text}");
+    let metrics = daemon.get(&format!("{}/metrics", daemon.admin)).await.1;
+    assert!(metrics.contains("beadle_task_healthy{task=\"dispatch\"} 0"), "{metrics}");
+    assert!(stdout(&daemon.cli(&["status"])).contains("task `dispatch`"));
+}
+
+#[test]
+fn the_unit_file_is_valid_and_restrictive() {
+    let unit = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../config/beadle.service")).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("beadle.service");
+    fs::write(&path, unit.replace("/usr/bin/beadle", "/bin/true")).unwrap();
+    let Ok(verified) = Command::new("systemd-analyze").arg("verify").arg(&path).output() else {
+        eprintln!("skipped: systemd-analyze is not installed");
+        return;
+    };
+    assert!(verified.status.success() && verified.stderr.is_empty(), "{verified:?}");
+    let rated =
+        Command::new("systemd-analyze").args(["security", "--offline=true", "--threshold=15"]).arg(&path).output();
+    assert!(rated.as_ref().is_ok_and(|rated| rated.status.success()), "{rated:?}");
 }

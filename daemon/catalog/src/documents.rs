@@ -19,6 +19,7 @@ use crate::watch::{Hint, Watch};
 use crate::{RejectedDocuments, Shown};
 use beadle_model::PluginNo;
 use beadle_store::{NewDocument, Store, StoreError};
+use beadle_tasks::Heartbeat;
 use folder::{Listing, MOST_BYTES_IN_ALL};
 use sha2::{Digest as _, Sha256};
 use std::collections::{BTreeMap, HashMap};
@@ -81,24 +82,33 @@ impl Documents {
     }
 
     /// Until the catalogue is dropped.
-    pub async fn run(mut self) {
+    pub async fn run(&mut self, heartbeat: &Heartbeat) {
         loop {
+            heartbeat.beat();
             let look_within = self.look().await;
-            let hinted = async {
-                match &mut self.watch {
-                    Some(watch) => watch.changed().await,
-                    None => std::future::pending().await,
-                }
-            };
-            tokio::select! {
-                hints = hinted => {
-                    self.hints.extend(hints);
-                    tokio::time::sleep(GATHER).await;
-                }
-                changed = self.configs.changed() => if changed.is_err() { return },
-                changed = self.shown.changed() => if changed.is_err() { return },
-                () = tokio::time::sleep(look_within) => {}
+            if !heartbeat.idle(self.wait(look_within)).await {
+                return;
             }
+        }
+    }
+
+    /// Waits for a reason to look, at most so long. `false`: the catalogue is gone.
+    async fn wait(&mut self, look_within: Duration) -> bool {
+        let hinted = async {
+            match &mut self.watch {
+                Some(watch) => watch.changed().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            hints = hinted => {
+                self.hints.extend(hints);
+                tokio::time::sleep(GATHER).await;
+                true
+            }
+            changed = self.configs.changed() => changed.is_ok(),
+            changed = self.shown.changed() => changed.is_ok(),
+            () = tokio::time::sleep(look_within) => true,
         }
     }
 

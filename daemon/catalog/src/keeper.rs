@@ -19,13 +19,14 @@ use crate::watch::{Hint, Watch};
 use crate::{Counts, Parts, Shown};
 use beadle_pipeline::Pipeline;
 use beadle_store::StoreError;
+use beadle_tasks::Heartbeat;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 use tokio::sync::{Notify, mpsc, oneshot, watch as channel};
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 
 mod conduct;
 mod orders;
@@ -49,6 +50,17 @@ struct Done {
     to: Option<oneshot::Sender<crate::Answer>>,
 }
 
+/// Why the loop goes on.
+enum Woken {
+    Changed(Vec<(PathBuf, Hint)>),
+    Done(Box<Result<Done, JoinError>>),
+    Asked(Asked),
+    Configured,
+    Time,
+    /// The catalogue is gone.
+    End,
+}
+
 /// The loop and what it knows.
 pub(crate) struct Keeper {
     tools: Tools,
@@ -70,6 +82,8 @@ pub(crate) struct Keeper {
     suspects: BTreeSet<String>,
     began: Instant,
     started: bool,
+    /// What earlier processes knew of plugins has been read.
+    remembers: bool,
 }
 
 impl Keeper {
@@ -80,7 +94,7 @@ impl Keeper {
         show: channel::Sender<Shown>,
         counts: Arc<Counts>,
     ) -> Self {
-        let Parts { sandbox, store, pipeline, clock, data_dir } = parts;
+        let Parts { sandbox, store, pipeline, clock, data_dir, tasks: _ } = parts;
         let revisions = Revisions::new(data_dir.join("revisions"));
         let marks = Marks::new(data_dir.join("loading"));
         let config = configs.borrow().clone();
@@ -105,14 +119,19 @@ impl Keeper {
             suspects: BTreeSet::new(),
             began: Instant::now(),
             started: false,
+            remembers: false,
         }
     }
 
     /// Until the catalogue is dropped.
-    pub async fn run(mut self) {
-        self.remember().await;
-        self.look_at_the_last_start().await;
+    pub async fn run(&mut self, heartbeat: &Heartbeat) {
+        if !self.remembers {
+            self.remember().await;
+            self.look_at_the_last_start().await;
+            self.remembers = true;
+        }
         loop {
+            heartbeat.beat();
             let look_within = self.look().await;
             if !self.started && self.is_time_to_start(Instant::now()) {
                 self.started = true;
@@ -120,7 +139,8 @@ impl Keeper {
                 self.take_part().await;
             }
             self.show();
-            if !self.wait(look_within).await {
+            let woken = heartbeat.idle(self.wait(look_within)).await;
+            if !self.wake(woken).await {
                 return;
             }
         }
@@ -147,8 +167,8 @@ impl Keeper {
         }
     }
 
-    /// Waits for a reason to look, at most so long. `false`: nobody needs us any more.
-    async fn wait(&mut self, look_within: Duration) -> bool {
+    /// Waits for a reason to look, at most so long.
+    async fn wait(&mut self, look_within: Duration) -> Woken {
         let changed = async {
             match &mut self.watch {
                 Some(watch) => watch.changed().await,
@@ -156,27 +176,35 @@ impl Keeper {
             }
         };
         tokio::select! {
-            hints = changed => {
+            hints = changed => Woken::Changed(hints),
+            Some(done) = self.jobs.join_next() => Woken::Done(Box::new(done)),
+            asked = self.asked.recv() => asked.map_or(Woken::End, Woken::Asked),
+            changed = self.configs.changed() => if changed.is_ok() { Woken::Configured } else { Woken::End },
+            () = self.tools.bell.notified() => Woken::Time,
+            () = tokio::time::sleep(look_within) => Woken::Time,
+        }
+    }
+
+    /// Does what it was woken for. `false`: nobody needs us any more.
+    async fn wake(&mut self, woken: Woken) -> bool {
+        match woken {
+            Woken::Changed(hints) => {
                 self.hints.extend(hints);
                 tokio::time::sleep(GATHER).await;
             }
-            Some(done) = self.jobs.join_next() => match done {
+            Woken::Done(done) => match *done {
                 Ok(done) => self.done(done).await,
-                Err(error) => tracing::error!(%error, "A reload ended by a bug in Beadle; it is tried again when its file changes."),
-            },
-            asked = self.asked.recv() => match asked {
-                Some(asked) => self.obey(asked).await,
-                None => return false,
-            },
-            changed = self.configs.changed() => {
-                if changed.is_err() {
-                    return false;
+                Err(error) => {
+                    tracing::error!(%error, "A reload ended by a bug in Beadle; it is tried again when its file changes.");
                 }
+            },
+            Woken::Asked(asked) => self.obey(asked).await,
+            Woken::Configured => {
                 self.config = self.configs.borrow_and_update().clone();
                 self.take_configuration().await;
             }
-            () = self.tools.bell.notified() => self.look_at_slots().await,
-            () = tokio::time::sleep(look_within) => self.look_at_slots().await,
+            Woken::Time => self.look_at_slots().await,
+            Woken::End => return false,
         }
         true
     }

@@ -38,6 +38,7 @@ use beadle_clock::Clock;
 use beadle_pipeline::Pipeline;
 use beadle_sandbox::Sandbox;
 use beadle_store::Store;
+use beadle_tasks::{TaskKind, Tasks};
 use command::Asked;
 use documents::Documents;
 use keeper::Keeper;
@@ -45,7 +46,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use tokio::sync::{mpsc, oneshot, watch as channel};
+use tokio::sync::{Mutex, mpsc, oneshot, watch as channel};
 
 /// Every code of this crate's own; `beadle explain` has a page for each.
 pub const CODES: [&str; 21] = [
@@ -88,6 +89,8 @@ pub struct Parts {
     pub clock: Clock,
     /// Where revisions are kept.
     pub data_dir: PathBuf,
+    /// Supervises the catalogue's loops.
+    pub tasks: Tasks,
 }
 
 /// The catalogue that runs. Cheap to clone; it ends when the last clone is gone.
@@ -136,8 +139,19 @@ impl Catalog {
         let counts = Arc::<Counts>::default();
         let (tell, unlisted) = channel::channel(RejectedDocuments::new());
         let (first, documents) = channel::channel(false);
-        tokio::spawn(Documents::new(parts.store.clone(), configs.clone(), shown.clone(), tell, first).run());
-        tokio::spawn(Keeper::new(parts, configs, asked, show, Arc::clone(&counts)).run());
+        let tasks = parts.tasks.clone();
+        // What they know survives a restart of their loops: both look at everything anew at each turn.
+        let documents_loop = Documents::new(parts.store.clone(), configs.clone(), shown.clone(), tell, first);
+        let documents_loop = Arc::new(Mutex::new(documents_loop));
+        tasks.spawn(TaskKind::Documents, move |heartbeat| {
+            let documents = Arc::clone(&documents_loop);
+            async move { documents.lock().await.run(&heartbeat).await }
+        });
+        let keeper = Arc::new(Mutex::new(Keeper::new(parts, configs, asked, show, Arc::clone(&counts))));
+        tasks.spawn(TaskKind::Plugins, move |heartbeat| {
+            let keeper = Arc::clone(&keeper);
+            async move { keeper.lock().await.run(&heartbeat).await }
+        });
         Self { commands, config: Arc::new(config), shown, counts, unlisted, documents }
     }
 

@@ -9,6 +9,7 @@ use crate::spine::{Phase, Spine};
 use beadle_model::{EventId, PluginNo};
 use beadle_store::step::FeedItem;
 use beadle_store::{Feed, StoreError};
+use beadle_tasks::Heartbeat;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,11 +20,11 @@ const AT_ONCE: usize = 512;
 const BEAT: Duration = Duration::from_secs(1);
 
 /// Reads the feed, and what was put off, until we drain.
-pub(crate) async fn run(spine: Arc<Spine>, mut feed: Feed, room: Admission) {
+pub(crate) async fn run(spine: Arc<Spine>, mut feed: Feed, room: Admission, heartbeat: Heartbeat) {
     let mut beat = tokio::time::interval(BEAT);
     let mut next = EventId(1);
     loop {
-        spine.health.dispatch_beat();
+        heartbeat.beat();
         let (ready, work) = room.next_ready(AT_ONCE);
         if !ready.is_empty() {
             if let Err(error) = go_on(&spine, ready).await {

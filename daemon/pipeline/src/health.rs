@@ -19,11 +19,10 @@ const STUCK: Duration = Duration::from_secs(15);
 /// Different codes and plugins that are counted apart; beyond this they are counted as `other`.
 const NAMES: usize = 256;
 
-/// Counters and heartbeats of one pipeline.
+/// Counters of one pipeline, and the last trouble with its store.
+#[derive(Default)]
 pub struct Health {
     counters: Counters,
-    dispatch: Beat,
-    outbox: Beat,
     by_name: Mutex<ByName>,
     disk: Mutex<Option<(Instant, String)>>,
 }
@@ -87,38 +86,10 @@ struct ByName {
     messages: BTreeMap<String, u64>,
 }
 
-struct Beat(Mutex<Instant>);
-
-impl Beat {
-    fn new() -> Self {
-        Self(Mutex::new(Instant::now()))
-    }
-
-    fn beat(&self) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
-    }
-
-    fn is_stuck(&self) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).elapsed() > STUCK
-    }
-}
-
-impl Default for Health {
-    fn default() -> Self {
-        let (dispatch, outbox) = (Beat::new(), Beat::new());
-        Self { counters: Counters::default(), dispatch, outbox, by_name: Mutex::default(), disk: Mutex::default() }
-    }
-}
-
 impl Health {
     /// What is wrong, in sentences; empty where all makes progress.
     pub fn problems(&self) -> Vec<String> {
         let mut problems = Vec::new();
-        for (beat, name) in [(&self.dispatch, "dispatch"), (&self.outbox, "the outbox")] {
-            if beat.is_stuck() {
-                problems.push(format!("{name} has not moved for {} s", STUCK.as_secs()));
-            }
-        }
         if let Some((_, error)) = self.disk().as_ref().filter(|(at, _)| at.elapsed() < STUCK) {
             problems.push(format!("the store does not take writes: {error}"));
         }
@@ -133,14 +104,6 @@ impl Health {
         figures.dead_by_plugin.clone_from(&by_name.buried);
         figures.failed_messages_by_code.clone_from(&by_name.messages);
         figures
-    }
-
-    pub(crate) fn dispatch_beat(&self) {
-        self.dispatch.beat();
-    }
-
-    pub(crate) fn outbox_beat(&self) {
-        self.outbox.beat();
     }
 
     pub(crate) fn received(&self, appended: &Appended) {

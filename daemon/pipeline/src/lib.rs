@@ -43,6 +43,7 @@ use backlog::Backlogs;
 use beadle_clock::{Alarm, Clock};
 use beadle_model::{EventId, PluginNo};
 use beadle_store::{Store, StoreError};
+use beadle_tasks::{TaskKind, Tasks};
 use health::Health;
 use outbox::Outbox;
 use run::{Run, Subscriber};
@@ -50,7 +51,6 @@ use spine::Spine;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
 
 /// Every code that an error of this crate can carry besides those of the store; `beadle explain` has a page for each.
 pub const CODES: [&str; 10] = [
@@ -72,7 +72,6 @@ pub struct Pipeline {
     spine: Arc<Spine>,
     room: Admission,
     listeners: watch::Sender<Arc<[PluginNo]>>,
-    tasks: Arc<tokio::sync::Mutex<Vec<JoinHandle<()>>>>,
 }
 
 impl Pipeline {
@@ -84,6 +83,7 @@ impl Pipeline {
     pub fn start(
         store: Store,
         clock: Clock,
+        tasks: Tasks,
         settings: OutboxSettings,
         channels: Vec<Arc<dyn Channel>>,
     ) -> Result<Self, StoreError> {
@@ -99,7 +99,8 @@ impl Pipeline {
             phase.clone(),
             listening,
         );
-        let sending = tokio::spawn(outbox::run(outbox.clone()));
+        let sending = outbox.clone();
+        tasks.spawn_once(TaskKind::Outbox, move |heartbeat| outbox::run(sending, heartbeat));
         let room = Admission::new(clock.clone());
         let spine = Spine {
             store,
@@ -111,11 +112,10 @@ impl Pipeline {
             windows_changed: clock.alarm(),
             clock,
             phase,
-            fatal: watch::Sender::new(None),
+            tasks,
             subscriptions: watch::Sender::default(),
         };
-        let tasks = Arc::new(tokio::sync::Mutex::new(vec![sending]));
-        Ok(Self { spine: Arc::new(spine), room, listeners, tasks })
+        Ok(Self { spine: Arc::new(spine), room, listeners })
     }
 
     /// Where events come in.
@@ -131,11 +131,11 @@ impl Pipeline {
         for (no, _) in self.spine.backlogs.counts() {
             self.spine.take_up(no);
         }
-        let mut tasks = self.tasks.lock().await;
-        if tasks.len() == 1
-            && let Some(feed) = self.spine.store.feed()
-        {
-            tasks.push(tokio::spawn(dispatch::run(Arc::clone(&self.spine), feed, self.room.clone())));
+        if let Some(feed) = self.spine.store.feed() {
+            let (spine, room) = (Arc::clone(&self.spine), self.room.clone());
+            self.spine
+                .tasks
+                .spawn_once(TaskKind::Dispatch, move |heartbeat| dispatch::run(spine, feed, room, heartbeat));
         }
     }
 
@@ -198,16 +198,6 @@ impl Pipeline {
         Ok(true)
     }
 
-    /// Why the pipeline stopped by itself, once it did. Waits for that.
-    pub async fn failed(&self) -> String {
-        let mut fatal = self.spine.fatal.subscribe();
-        match fatal.wait_for(Option::is_some).await {
-            Ok(why) => why.clone().unwrap_or_default(),
-            // The sender lives in the spine, which we hold.
-            Err(_) => std::future::pending().await,
-        }
-    }
-
     /// Begins nothing new, lets what is on its way finish until the deadline, then ends. `true`: all of it finished;
     /// what did not is on disk and goes on after the next start.
     pub async fn drain(&self, deadline: Duration) -> bool {
@@ -227,9 +217,7 @@ impl Pipeline {
         });
         let finished = finished.await.is_ok();
         self.spine.phase.send_replace(Phase::Stopping);
-        for task in self.tasks.lock().await.drain(..) {
-            task.abort();
-        }
+        self.spine.tasks.stop(&[TaskKind::Dispatch, TaskKind::Outbox]).await;
         finished
     }
 }

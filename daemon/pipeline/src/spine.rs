@@ -9,6 +9,7 @@ use crate::outbox::Outbox;
 use crate::subscriptions::Subscriptions;
 use beadle_clock::{Alarm, Clock};
 use beadle_store::{Store, StoreError};
+use beadle_tasks::{TaskKind, Tasks};
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
 use tokio::sync::watch;
@@ -35,8 +36,7 @@ pub(crate) struct Spine {
     /// Rung when a window was opened that is to be looked at before all others.
     pub windows_changed: Alarm,
     pub phase: watch::Sender<Phase>,
-    /// Why the pipeline stopped by itself, where it did.
-    pub fatal: watch::Sender<Option<String>>,
+    pub tasks: Tasks,
     /// Who takes part.
     pub subscriptions: watch::Sender<Arc<Subscriptions>>,
     /// What is kept for plugins that could not be asked.
@@ -62,8 +62,7 @@ impl Spine {
 
     /// The store can go on no more (another process has the lanes): end, and say why.
     pub fn fail(&self, error: StoreError) {
-        tracing::error!(%error, "The pipeline stops: {error}.");
-        self.fatal.send_replace(Some(error.to_string()));
+        self.tasks.fail(TaskKind::Dispatch, error.to_string());
         self.phase.send_replace(Phase::Stopping);
     }
 

@@ -8,6 +8,7 @@
 //! function entry. While nothing runs nothing ticks.
 
 use crate::limits;
+use beadle_tasks::{Heartbeat, TaskKind, Tasks};
 use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::Arc;
@@ -64,19 +65,20 @@ pub struct Beating<'a>(&'a Shared);
 
 impl Pulse {
     /// Starts the thread; it ends by itself when the engine is gone.
-    pub fn start(engine: &Engine) -> std::io::Result<Self> {
+    pub fn start(engine: &Engine, tasks: &Tasks) -> std::io::Result<Self> {
         let shared = Arc::new(Shared::default());
         let (engine, seen) = (engine.weak(), Arc::clone(&shared));
-        let handle = thread::Builder::new().name("beadle-epoch".into()).spawn(move || {
+        let handle = tasks.thread(TaskKind::Epoch, "beadle-epoch", move |heartbeat| {
             let mut idle_ticks = 0;
             while let Some(engine) = engine.upgrade() {
+                heartbeat.beat();
                 engine.increment_epoch();
                 drop(engine);
                 #[expect(clippy::disallowed_methods, reason = "this thread is the ticker")]
                 thread::sleep(Duration::from_millis(limits::TICK_MS));
                 idle_ticks = if seen.running.load(SeqCst) == 0 { idle_ticks + 1 } else { 0 };
                 if idle_ticks >= IDLE_TICKS {
-                    seen.sleep();
+                    seen.sleep(heartbeat);
                     idle_ticks = 0;
                 }
             }
@@ -97,10 +99,10 @@ impl Pulse {
 impl Shared {
     /// Sleeps until somebody runs. `asleep` is set before `running` is looked at, and `beat` does it the other way
     /// round, so one of the two sees the other.
-    fn sleep(&self) {
+    fn sleep(&self, heartbeat: &Heartbeat) {
         self.asleep.store(true, SeqCst);
         if self.running.load(SeqCst) == 0 {
-            thread::park_timeout(LOOK_AGAIN);
+            heartbeat.idle_blocking(|| thread::park_timeout(LOOK_AGAIN));
         }
         self.asleep.store(false, SeqCst);
     }

@@ -7,6 +7,7 @@ use crate::load::{self, LoadError, Spec};
 use crate::plugin::Plugin;
 use beadle_model::{Blame, Coded, MessageId};
 use beadle_store::Reader;
+use beadle_tasks::Tasks;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::available_parallelism;
@@ -24,6 +25,8 @@ pub struct SandboxConfig {
     pub running_per_plugin: usize,
     /// Where compiled code is kept, an absolute path; nowhere, if none. Whoever can write there runs code in the daemon.
     pub cache_dir: Option<PathBuf>,
+    /// Supervises the thread that interrupts guests.
+    pub tasks: Tasks,
 }
 
 impl Default for SandboxConfig {
@@ -32,6 +35,7 @@ impl Default for SandboxConfig {
             guest_threads: available_parallelism().map_or(2, usize::from).max(2),
             running_per_plugin: limits::RUNNING_PER_PLUGIN,
             cache_dir: None,
+            tasks: Tasks::default(),
         }
     }
 }
@@ -99,7 +103,7 @@ impl Sandbox {
         let engine = engine(config.cache_dir.as_deref()).map_err(failed)?;
         let mut linker = Linker::new(&engine);
         host::link(&mut linker).map_err(failed)?;
-        let pulse = Pulse::start(&engine)?;
+        let pulse = Pulse::start(&engine, &config.tasks)?;
         let runtime = Builder::new_multi_thread()
             .worker_threads(config.guest_threads)
             // Loading: each compiles with all cores already.

@@ -41,6 +41,7 @@ pub use zone::{LocalTimeKind, TZDATA_VERSION, Zone};
 use beadle_clock::{Alarm, Clock};
 use beadle_model::Timestamp;
 use beadle_store::{Store, StoreError};
+use beadle_tasks::Heartbeat;
 use std::time::Duration;
 
 /// Pause after a failed write. Real time: a full disk does not follow the virtual clock.
@@ -50,11 +51,21 @@ const MAX_WAIT: Duration = Duration::from_secs(60);
 
 /// Fires due timers and schedules until the store is closed. `alarm` must be rung when a timer is set, when a
 /// subscription changes, or when the configuration changes.
-pub async fn run(store: Store, clock: Clock, alarm: Alarm, mut scheduler: Scheduler) {
+///
+/// # Errors
+/// The store is closed, or belongs to another process.
+pub async fn run(
+    store: Store,
+    clock: Clock,
+    alarm: Alarm,
+    mut scheduler: Scheduler,
+    heartbeat: Heartbeat,
+) -> Result<(), StoreError> {
     loop {
+        heartbeat.beat();
         match fire_due(&store, &clock, &mut scheduler).await {
-            Ok(next_due) => alarm.wait(next_due, MAX_WAIT).await,
-            Err(error) if error.is_fatal() => return,
+            Ok(next_due) => heartbeat.idle(alarm.wait(next_due, MAX_WAIT)).await,
+            Err(error) if error.is_fatal() => return Err(error),
             Err(error) => {
                 tracing::warn!(%error, "due timers and schedules not written, will retry");
                 tokio::time::sleep(RETRY_PAUSE).await;

@@ -63,6 +63,13 @@ pub struct Scheduler {
 }
 
 impl Scheduler {
+    /// A new one with the same parts, for a loop that starts again. What the old one knew is in the store.
+    pub fn restarted(&self) -> Self {
+        let Self { store, clock, present, configuration, publish, counts, .. } = self;
+        let (store, clock, present) = (store.clone(), clock.clone(), Arc::clone(present));
+        Self::new(store, clock, present, configuration.clone(), publish.clone(), Arc::clone(counts))
+    }
+
     pub(crate) fn new(
         store: Store,
         clock: Clock,

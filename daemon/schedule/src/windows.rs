@@ -14,6 +14,8 @@ use beadle_clock::{Alarm, Clock};
 use beadle_model::{LeadTimes, Timestamp};
 use beadle_store::step::Interest;
 use beadle_store::{Store, StoreError};
+use beadle_tasks::Heartbeat;
+use std::sync::Arc;
 use tokio::sync::watch;
 
 /// Windows per transaction. Each may touch a different page on a slow disk while other writers wait; 128 keep that wait
@@ -21,6 +23,7 @@ use tokio::sync::watch;
 const BATCH: usize = 128;
 
 /// The loop and its inputs.
+#[derive(Clone)]
 pub struct Windows {
     /// Holds the windows.
     pub store: Store,
@@ -31,16 +34,20 @@ pub struct Windows {
     /// The configured lead times.
     pub leads: watch::Receiver<LeadTimes>,
     /// Which window events have a subscriber. Steps without one are recorded but emit no event.
-    pub news: Box<dyn Fn() -> Interest + Send + Sync>,
+    pub news: Arc<dyn Fn() -> Interest + Send + Sync>,
 }
 
 impl Windows {
     /// Runs until the store is closed.
-    pub async fn run(mut self) {
+    ///
+    /// # Errors
+    /// The store is closed, or belongs to another process.
+    pub async fn run(mut self, heartbeat: Heartbeat) -> Result<(), StoreError> {
         loop {
+            heartbeat.beat();
             match self.process_due().await {
-                Ok(next_due) => self.changed.wait(next_due, MAX_WAIT).await,
-                Err(error) if error.is_fatal() => return,
+                Ok(next_due) => heartbeat.idle(self.changed.wait(next_due, MAX_WAIT)).await,
+                Err(error) if error.is_fatal() => return Err(error),
                 Err(error) => {
                     tracing::warn!(%error, "due windows not written, will retry");
                     tokio::time::sleep(RETRY_PAUSE).await;

@@ -13,6 +13,7 @@ use beadle_model::{EventBody, EventId, PluginNo, Scope, StateNo, Timestamp};
 use beadle_schedule::Schedules;
 use beadle_store::step::{Batch, Commit, EventKey, NewEvent, Placement, Progress};
 use beadle_store::{Feed, Store, StoreConfig};
+use beadle_tasks::{Heartbeat, TaskKind};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -80,7 +81,8 @@ fn loop_of(store: &Store, clock: &Clock, alarm: &Alarm) -> impl Future<Output = 
     let (store, clock, alarm) = (store.clone(), clock.clone(), alarm.clone());
     let present = Arc::new(|| vec![PLUGIN]);
     let (_, scheduler) = Schedules::new(store.clone(), clock.clone(), alarm.clone(), present, Vec::new());
-    beadle_schedule::run(store, clock, alarm, scheduler)
+    let heartbeat = Heartbeat::unwatched(TaskKind::Schedules);
+    async move { beadle_schedule::run(store, clock, alarm, scheduler, heartbeat).await.unwrap() }
 }
 
 #[tokio::test]

@@ -10,8 +10,10 @@ use beadle_model::{Event, EventBody, LeadTimes, Timestamp, WINDOW_MS};
 use beadle_schedule::Windows;
 use beadle_store::Store;
 use beadle_store::step::{Batch, Interest};
+use beadle_tasks::{Heartbeat, TaskKind};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::sync::Arc;
 use support::*;
 use tempfile::TempDir;
 use tokio::sync::watch;
@@ -43,9 +45,10 @@ impl Machine {
             clock: clock.clone(),
             changed: changed.clone(),
             leads,
-            news: Box::new(all),
+            news: Arc::new(all),
         };
-        let tasks = [tokio::spawn(windows.run()), tokio::spawn(handle(store.clone(), store.feed().unwrap(), |_| {}))];
+        let looking = async { windows.run(Heartbeat::unwatched(TaskKind::Windows)).await.unwrap() };
+        let tasks = [tokio::spawn(looking), tokio::spawn(handle(store.clone(), store.feed().unwrap(), |_| {}))];
         Self { dir, store, changed, tasks, _leads: keep }
     }
 

@@ -13,6 +13,7 @@ use beadle_schedule::{
 };
 use beadle_store::Store;
 use beadle_store::step::Batch;
+use beadle_tasks::{Heartbeat, TaskKind};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -80,7 +81,9 @@ impl Machine {
         let present = Arc::new(|| vec![PluginNo(1), PluginNo(2)]);
         let alarm = clock.alarm();
         let (_, scheduler) = Schedules::new(store.clone(), clock.clone(), alarm.clone(), present, schedules());
-        let running = tokio::spawn(run(store.clone(), clock.clone(), alarm.clone(), scheduler));
+        let heartbeat = Heartbeat::unwatched(TaskKind::Schedules);
+        let running = run(store.clone(), clock.clone(), alarm.clone(), scheduler, heartbeat);
+        let running = tokio::spawn(async move { running.await.unwrap() });
         let on_event = move |event: &Event| {
             if event.kind().changes_membership() {
                 alarm.ring();

@@ -8,6 +8,7 @@
 
 use crate::StoreError;
 use crate::shared::{Counters, Shared};
+use beadle_tasks::Heartbeat;
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use rusqlite::Connection;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -93,7 +94,7 @@ impl Drop for Pass<'_> {
 }
 
 /// Keeps the log short until the writer ends, so that it restarts at `log_pages`.
-pub(crate) fn run(conn: &Connection, gate: &Gate, shared: &Arc<Shared>, log_pages: u32) {
+pub(crate) fn run(conn: &Connection, gate: &Gate, shared: &Arc<Shared>, log_pages: u32, heartbeat: &Heartbeat) {
     // Set once, because only this thread does.
     let _ = gate.checkpointer.set(std::thread::current());
     while !gate.closed.load(Ordering::Acquire) {
@@ -104,7 +105,7 @@ pub(crate) fn run(conn: &Connection, gate: &Gate, shared: &Arc<Shared>, log_page
         }
         #[expect(clippy::disallowed_methods, reason = "a thread of its own that polls the log's length")]
         std::thread::sleep(CHECK_INTERVAL);
-        std::thread::park();
+        heartbeat.idle_blocking(std::thread::park);
     }
 }
 

@@ -16,11 +16,11 @@ use crate::writer::Writer;
 use crate::writer_cache::{WriterCache, meta, set_meta};
 use beadle_clock::Clock;
 use beadle_model::{EventId, Timestamp};
+use beadle_tasks::{TaskKind, Tasks};
 use rusqlite::{Connection, OpenFlags};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// How long a connection waits for another process's lock. Beadle's own connections never collide.
@@ -61,6 +61,8 @@ pub struct StoreConfig {
     pub ballast_bytes: u64,
     /// The maximum size of the database in pages of 4 KiB, if any; also used to test a full disk.
     pub max_pages: Option<u32>,
+    /// Supervises the store's threads.
+    pub tasks: Tasks,
 }
 
 impl StoreConfig {
@@ -80,6 +82,7 @@ impl StoreConfig {
             log_pages: 16_384,
             ballast_bytes: 16 << 20,
             max_pages: None,
+            tasks: Tasks::default(),
         }
     }
 }
@@ -146,19 +149,36 @@ impl Store {
             deferred: Deferred::default(),
             failing_since,
         };
-        let threads = start(writer, checkpoints, config.log_pages, lock)?;
+        let threads = start(writer, checkpoints, &config, lock)?;
         Ok(Self::new(shared, reader, feed, threads))
     }
 }
 
 /// Starts the two threads. The writer's thread holds the lock until it ends.
-fn start(writer: Writer, checkpoints: Connection, log_pages: u32, lock: DirectoryLock) -> Result<Threads, StoreError> {
-    let (shared, gate) = (Arc::clone(&writer.shared), Arc::clone(&writer.gate));
-    let checkpointer = spawn("beadle-checkpt", move || checkpoint::run(&checkpoints, &gate, &shared, log_pages))?;
-    let writer = spawn("beadle-store", move || {
-        writer.run();
-        drop(lock);
-    })?;
+fn start(
+    writer: Writer,
+    checkpoints: Connection,
+    config: &StoreConfig,
+    lock: DirectoryLock,
+) -> Result<Threads, StoreError> {
+    let (shared, gate, log_pages) = (Arc::clone(&writer.shared), Arc::clone(&writer.gate), config.log_pages);
+    let failed = |name| StoreError::file("start a thread", name);
+    let checkpointer = config
+        .tasks
+        .thread(TaskKind::Checkpoint, "beadle-checkpt", move |heartbeat| {
+            checkpoint::run(&checkpoints, &gate, &shared, log_pages, heartbeat);
+        })
+        .map_err(failed("beadle-checkpt"))?;
+    let mut writer = Some((writer, lock));
+    let writer = config
+        .tasks
+        .thread(TaskKind::StoreWriter, "beadle-store", move |heartbeat| {
+            if let Some((writer, lock)) = writer.take() {
+                writer.run(heartbeat);
+                drop(lock);
+            }
+        })
+        .map_err(failed("beadle-store"))?;
     Ok(Threads { writer, checkpointer })
 }
 
@@ -185,11 +205,6 @@ fn take_closed_at(conn: &Connection) -> Result<Option<Timestamp>, StoreError> {
         conn.execute("DELETE FROM meta WHERE key = 'closed_at'", [])?;
     }
     Ok(closed_at)
-}
-
-fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, StoreError> {
-    let thread = std::thread::Builder::new().name(name.into());
-    thread.spawn(work).map_err(StoreError::file("start a thread", name))
 }
 
 fn make_dir(dir: &Path) -> Result<(), StoreError> {

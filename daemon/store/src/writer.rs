@@ -14,6 +14,7 @@ use crate::settle::Deferred;
 use crate::shared::{Counters, Shared};
 use crate::writer_cache::{WriterCache, set_meta};
 use beadle_model::Event;
+use beadle_tasks::Heartbeat;
 use rusqlite::Connection;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -52,12 +53,13 @@ pub(crate) struct Writer {
 
 impl Writer {
     /// Runs until the queue is closed and empty.
-    pub(crate) fn run(mut self) {
+    pub(crate) fn run(mut self, heartbeat: &Heartbeat) {
         // However this thread ends, nobody must wait for it any more.
         let _end = ExitGuard(Arc::clone(&self.shared), Arc::clone(&self.gate));
         loop {
             let patience = (self.failing_since.is_some() || !self.deferred.is_empty()).then_some(RETRY_INTERVAL);
-            let Some(jobs) = self.shared.queue.take(MAX_GROUP, patience) else { break };
+            let taken = heartbeat.idle_blocking(|| self.shared.queue.take(MAX_GROUP, patience));
+            let Some(jobs) = taken else { break };
             let gate = Arc::clone(&self.gate);
             let _turn = gate.enter();
             self.recover();

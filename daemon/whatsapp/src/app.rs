@@ -93,6 +93,18 @@ impl App {
         }
     }
 
+    /// Checks whether the header `X-Hub-Signature-256` can be a signature at all. If not, the request must be refused
+    /// before its body is read.
+    pub fn check_signature_form(&self, signature: Option<&str>) -> Result<(), WebhookError> {
+        if !self.webhook_key.is_set() {
+            return Err(WebhookError::NoSecret);
+        }
+        match signature {
+            Some(signature) if signature::is_well_formed(signature) => Ok(()),
+            _ => Err(WebhookError::BadSignature),
+        }
+    }
+
     /// Verifies and parses a webhook. `signature` is the header `X-Hub-Signature-256`, `body` the raw bytes, `now` civil
     /// time. The response must be 200 once the result is stored, and not before.
     ///

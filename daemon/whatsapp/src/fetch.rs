@@ -12,6 +12,7 @@ use crate::upload::MediaStore;
 use beadle_model::Timestamp;
 use beadle_pipeline::SendResponse;
 use beadle_store::{FetchOutcome, MediaRow};
+use beadle_tasks::Heartbeat;
 use reqwest::{Method, Url};
 use sha2::{Digest as _, Sha256};
 use std::collections::HashMap;
@@ -88,31 +89,34 @@ impl Fetcher {
         Arc::clone(&self.counts)
     }
 
-    /// Downloads until it is dropped or the store closes.
-    pub async fn run(self) {
-        let fetcher = Arc::new(self);
+    /// Downloads until the store closes.
+    pub async fn run(self: Arc<Self>, heartbeat: Heartbeat) {
+        let fetcher = self;
         let mut changes = fetcher.media_store.store.files().changes();
         loop {
+            heartbeat.beat();
             let next = {
                 let _work = fetcher.media_store.clock.work();
-                if (fetcher.wanted)() { fetcher.download_due().await } else { None }
+                if (fetcher.wanted)() { fetcher.download_due(&heartbeat).await } else { None }
             };
             let wake_at = next.unwrap_or(Timestamp(i64::MAX));
-            tokio::select! {
-                changed = changes.changed() => {
-                    if changed.is_err() {
-                        return;
-                    }
+            let woken = async {
+                tokio::select! {
+                    changed = changes.changed() => changed.is_ok(),
+                    () = fetcher.media_store.clock.sleep_until(wake_at), if next.is_some() => true,
+                    () = tokio::time::sleep(POLL_INTERVAL) => true,
                 }
-                () = fetcher.media_store.clock.sleep_until(wake_at), if next.is_some() => {}
-                () = tokio::time::sleep(POLL_INTERVAL) => {}
+            };
+            if !heartbeat.idle(woken).await {
+                return;
             }
         }
     }
 
     /// Downloads everything that is due; returns when the next file is due.
-    async fn download_due(self: &Arc<Self>) -> Option<Timestamp> {
+    async fn download_due(self: &Arc<Self>, heartbeat: &Heartbeat) -> Option<Timestamp> {
         loop {
+            heartbeat.beat();
             let (reader, now) = (self.media_store.store.reader(), self.media_store.clock.now());
             let read = tokio::task::spawn_blocking(move || reader.media_pending(now, CONCURRENT_DOWNLOADS)).await;
             let (due, next) = match read {

@@ -29,7 +29,7 @@ impl Key {
     /// Whether `header` is the signature of `body`: `sha256=` and 64 hex digits.
     pub(crate) fn verifies(&self, header: &str, body: &[u8]) -> bool {
         let Some(mac) = self.0.clone() else { return false };
-        let Some(signature) = header.trim().strip_prefix("sha256=").and_then(decode_hex) else { return false };
+        let Some(signature) = parse(header) else { return false };
         mac.chain_update(body).verify_slice(&signature).is_ok()
     }
 
@@ -40,6 +40,15 @@ impl Key {
         };
         ours.finalize() == theirs.finalize()
     }
+}
+
+/// Whether a header has the form of a signature.
+pub(crate) fn is_well_formed(header: &str) -> bool {
+    parse(header).is_some()
+}
+
+fn parse(header: &str) -> Option<[u8; 32]> {
+    header.trim().strip_prefix("sha256=").and_then(decode_hex)
 }
 
 /// Decodes 64 hex digits.

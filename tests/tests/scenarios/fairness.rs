@@ -51,12 +51,12 @@ async fn flooding_conversation_delays_no_other() {
     let daemon = setup.start().await;
     simulator.flood(1, FLOOD, 0.0, "n").await;
     wait_until("more arrived than is admitted at once", async || {
-        (metric(&daemon, "beadle_events_put_off").await > 1000).then_some(())
+        (metric(&daemon, "beadle_events_deferred").await > 1000).then_some(())
     })
     .await;
     simulator.say("Bram", "now 1").await;
     simulator.expect_texts("Bram", &[": 1 now 1"]).await;
-    assert!(metric(&daemon, "beadle_events_put_off").await > 0, "Bram was delayed by the others");
+    assert!(metric(&daemon, "beadle_events_deferred").await > 0, "Bram was delayed by the others");
     simulator.control("POST", "clock", &json!({ "speed": 1 })).await;
     wait_until("all is answered", async || (simulator.messages(None).await.len() as u64 > FLOOD).then_some(())).await;
     daemon.wait_until_idle().await;
@@ -78,15 +78,15 @@ async fn slow_plugin_delays_only_its_own_events() {
     })
     .await;
     simulator.flood(150, FLOOD, 0.0, "n").await;
-    wait_until("its share is taken", async || (metric(&daemon, "beadle_events_put_off").await > 1000).then_some(()))
+    wait_until("its share is taken", async || (metric(&daemon, "beadle_events_deferred").await > 1000).then_some(()))
         .await;
     // A new person is greeted by another plugin.
     simulator.add_person("Zoe", "31650009999").await;
     simulator.say("Zoe", "n hello").await;
     wait_until("Zoe is greeted", async || simulator.texts("Zoe").await.first().filter(|it| it.contains('B')).cloned())
         .await;
-    assert!(metric(&daemon, "beadle_events_put_off").await > 0, "Zoe was delayed by the others");
-    wait_until("all is answered", async || (metric(&daemon, "beadle_events_put_off").await == 0).then_some(())).await;
+    assert!(metric(&daemon, "beadle_events_deferred").await > 0, "Zoe was delayed by the others");
+    wait_until("all is answered", async || (metric(&daemon, "beadle_events_deferred").await == 0).then_some(())).await;
     daemon.wait_until_idle().await;
     let sent = simulator.sent_counts().await;
     assert!((0..FLOOD).all(|n| sent.get(&format!("slow: n {n}")) == Some(&1)), "each once");
@@ -106,7 +106,7 @@ async fn slow_observer_catches_up_in_order() {
     let answers =
         async || simulator.sent_counts().await.into_keys().filter(|text| text.starts_with("n ")).count() as u64;
     wait_until("all is answered", async || (answers().await == MESSAGES).then_some(())).await;
-    let behind = metric(&daemon, "beadle_kept_events{plugin=\"slow\"}").await;
+    let behind = metric(&daemon, "beadle_plugin_backlog_events{plugin=\"slow\"}").await;
     assert!(behind > 100, "only {behind} events wait: it kept up, or the others waited for it");
     wait_until("it has caught up", async || {
         (simulator.messages(None).await.len() as u64 == 2 * MESSAGES).then_some(())

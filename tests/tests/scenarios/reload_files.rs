@@ -74,7 +74,7 @@ async fn incomplete_file_changes_nothing() {
     assert_eq!(text(&status, "/problems/0/code"), "plugin-corrupt", "{status}");
     let (ready, metrics) = (daemon.try_get("/readyz").await.unwrap(), daemon.try_get("/metrics").await.unwrap());
     assert!(ready.status == 200 && ready.text().contains("damaged"), "{}", ready.text());
-    assert!(metrics.text().contains("beadle_reloads_total{outcome=\"refused\"} 1"), "{}", metrics.text());
+    assert!(metrics.text().contains("beadle_plugin_reloads_total{result=\"refused\"} 1"), "{}", metrics.text());
     simulator.say("Ana", "still there?").await;
     simulator.expect_texts("Ana", &["v2: still there?"]).await;
     // A valid file clears the problem.

@@ -158,7 +158,7 @@ async fn plugin_that_fails_every_trial_is_suspended_and_reported() {
     let (ready, metrics) = (daemon.try_get("/readyz").await.unwrap(), daemon.try_get("/metrics").await.unwrap().text());
     assert!(ready.status == 200 && ready.text().contains("suspended"), "{}", ready.text());
     assert!(metrics.contains("beadle_plugins{state=\"suspended\"} 1"), "{metrics}");
-    assert!(metrics.contains("beadle_kept_events{plugin=\"frail\"} 12"), "{metrics}");
+    assert!(metrics.contains("beadle_plugin_backlog_events{plugin=\"frail\"} 12"), "{metrics}");
     daemon.wait_for_systemd_status("1 plugin is suspended").await;
     let explained = String::from_utf8_lossy(&setup.cli(&["explain", "plugin-suspended"]).await.stdout).into_owned();
     assert!(explained.contains("plugins enable"), "{explained}");

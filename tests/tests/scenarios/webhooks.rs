@@ -107,7 +107,7 @@ async fn malformed_webhooks_are_answered_200_and_become_dead_letters() {
     let why = String::from_utf8_lossy(&setup.cli(&["why", "whk_2"]).await.stdout).into_owned();
     assert!(why.contains("2 times") && why.contains("is a dead letter"), "{why}");
     let metrics = daemon.try_get("/metrics").await.unwrap_or_else(|error| panic!("{error}")).text();
-    assert!(metrics.contains("beadle_not_understood_total{what=\"unreadable\"} 4"), "{metrics}");
+    assert!(metrics.contains("beadle_unrecognized_input_total{kind=\"malformed\"} 4"), "{metrics}");
     // This version still cannot read it.
     let again = setup.cli(&["dead-letters", "retry", "whk_2"]).await;
     let stderr = String::from_utf8_lossy(&again.stderr).into_owned();

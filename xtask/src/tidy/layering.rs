@@ -17,6 +17,7 @@ const LAYERS: &[&str] = &[
     "beadle-gate",
     "beadle-store",
     "beadle-clock",
+    "beadle-tasks",
     "beadle-model",
     "beadle-workshop",
 ];

@@ -33,6 +33,24 @@ pub struct Status {
     pub channels: Vec<ChannelState>,
     /// Plugins.
     pub plugins: Vec<PluginRow>,
+    /// Long-lived tasks of the daemon.
+    #[serde(default)]
+    pub tasks: Vec<TaskRow>,
+}
+
+/// The tasks of one kind in [`Status`].
+#[derive(Debug, Deserialize, Serialize)]
+pub struct TaskRow {
+    /// The kind.
+    pub name: String,
+    /// `running`, `restarting`, `stuck`, `failed`.
+    pub state: String,
+    /// Panics since the start.
+    pub panics: u64,
+    /// Restarts since the start.
+    pub restarts: u64,
+    /// Time since it last showed progress; 0 while it is idle.
+    pub silence_ms: u64,
 }
 
 /// `GET /clock`

@@ -1,9 +1,9 @@
-//! From a configuration to the parts that run: store, sandbox, channels, pipeline, plugins. In this order, since each
-//! holds on to those before it.
+//! Construction of the daemon's parts from the configuration: store, sandbox, channels, pipeline,
+//! plugins; in this order, because each uses those before it.
 
 use super::RunError;
 use crate::config::{App as AppSection, Config};
-use crate::web::webhooks::{WebhookCounts, Webhooks};
+use crate::web::webhooks::Webhooks;
 use beadle_catalog::Catalog;
 use beadle_clock::Clock;
 use beadle_model::EventKind;
@@ -11,60 +11,62 @@ use beadle_pipeline::{Channel, OutboxSettings, Pipeline};
 use beadle_sandbox::{Sandbox, SandboxConfig};
 use beadle_schedule::{Present, Scheduler, Schedules};
 use beadle_store::{Store, StoreConfig};
+use beadle_tasks::Tasks;
 use beadle_whatsapp::{App, AppConfig, CloudChannel, CloudConfig, FetchWanted, Fetcher, MediaStore, http_client};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, OnceLock};
 
-/// Everything that runs.
+/// The parts of the daemon.
 pub struct Parts {
+    /// Supervises all tasks.
+    pub tasks: Tasks,
     /// The database.
     pub store: Store,
-    /// What runs plugins; also what loads them.
+    /// Loads and runs plugins.
     pub sandbox: Sandbox,
-    /// The spine.
+    /// Handles events and sends messages.
     pub pipeline: Pipeline,
-    /// The public side.
+    /// The public HTTP side.
     pub webhooks: Arc<Webhooks>,
     /// Civil time.
     pub clock: Clock,
-    /// Fetches the files that come in, once it is started.
-    pub fetcher: Option<Fetcher>,
+    /// Downloads incoming files.
+    pub fetcher: Arc<Fetcher>,
     /// The schedules.
     pub schedules: Schedules,
-    /// Keeps them, once it is started.
-    pub scheduler: Option<Scheduler>,
+    /// The schedules' loop.
+    pub scheduler: Arc<Scheduler>,
 }
 
-/// Opens the store and starts the pipeline; no plugin is loaded yet, so nothing is dispatched.
-pub fn build(config: &Config, clock: Clock) -> Result<Parts, RunError> {
+/// Opens the store and starts the pipeline. Nothing is dispatched until plugins are loaded.
+pub fn build(config: &Config, clock: Clock, tasks: &Tasks) -> Result<Parts, RunError> {
+    let tasks = tasks.clone();
     let data_dir = &config.daemon.data_dir;
-    let store = Store::open(StoreConfig::new(data_dir.clone(), clock.clone()))?;
+    let store_config = StoreConfig { tasks: tasks.clone(), ..StoreConfig::new(data_dir.clone(), clock.clone()) };
+    let store = Store::open(store_config)?;
     let reserve = {
         let store = store.clone();
         Arc::new(move || store.reserve_message())
     };
-    let sandbox_config = SandboxConfig { cache_dir: Some(data_dir.join("cache")), ..SandboxConfig::default() };
+    let sandbox_config =
+        SandboxConfig { cache_dir: Some(data_dir.join("cache")), tasks: tasks.clone(), ..SandboxConfig::default() };
     let sandbox = Sandbox::new(sandbox_config, store.reader(), reserve, store.host_key())?;
     let media_store = MediaStore { store: store.clone(), clock: clock.clone() };
-    // The fetcher asks the pipeline who runs, and the pipeline needs the channels first.
+    // The fetcher asks the pipeline which plugins run, and the pipeline needs the channels first.
     let running: Arc<OnceLock<Pipeline>> = Arc::default();
     let (channels, fetcher) = channels(config, &media_store, wanted(config.media.fetch, Arc::clone(&running)))?;
-    let pipeline = Pipeline::start(store.clone(), clock.clone(), outbox(config), channels)?;
+    let pipeline = Pipeline::start(store.clone(), clock.clone(), tasks.clone(), outbox(config), channels)?;
     let _ = running.set(pipeline.clone());
-    let webhooks = Arc::new(Webhooks {
-        apps: apps(config, store.install()),
-        inbox: pipeline.inbox(),
-        clock: clock.clone(),
-        counts: WebhookCounts::default(),
-    });
+    let webhooks = Webhooks::new(apps(config, store.install()), pipeline.inbox(), clock.clone());
+    let webhooks = Arc::new(webhooks);
     let bell = pipeline.timers_changed();
     let (schedules, scheduler) =
         Schedules::new(store.clone(), clock.clone(), bell, present(pipeline.clone()), config.schedules.clone());
-    let (fetcher, scheduler) = (Some(fetcher), Some(scheduler));
-    Ok(Parts { store, sandbox, pipeline, webhooks, clock, fetcher, schedules, scheduler })
+    let (fetcher, scheduler) = (Arc::new(fetcher), Arc::new(scheduler));
+    Ok(Parts { tasks, store, sandbox, pipeline, webhooks, clock, fetcher, schedules, scheduler })
 }
 
-/// What the configuration says of sending.
+/// Settings of the outbox.
 pub fn outbox(config: &Config) -> OutboxSettings {
     OutboxSettings {
         on_ambiguous: config.outbox.on_ambiguous,
@@ -74,7 +76,7 @@ pub fn outbox(config: &Config) -> OutboxSettings {
     }
 }
 
-/// The plugins that schedules can fire for now.
+/// The plugins that handle schedules now.
 fn present(pipeline: Pipeline) -> Present {
     Arc::new(move || {
         let subscriptions = pipeline.subscriptions();
@@ -83,7 +85,7 @@ fn present(pipeline: Pipeline) -> Present {
     })
 }
 
-/// Files are fetched while somebody who runs may read them.
+/// Files are downloaded while a running plugin may read them.
 fn wanted(fetch: bool, running: Arc<OnceLock<Pipeline>>) -> FetchWanted {
     let may_read = |pipeline: &Pipeline| {
         let reads =
@@ -93,7 +95,7 @@ fn wanted(fetch: bool, running: Arc<OnceLock<Pipeline>>) -> FetchWanted {
     Arc::new(move || fetch && running.get().is_some_and(may_read))
 }
 
-/// The channels that send, and what fetches the files that come in.
+/// The channels, and the fetcher of incoming files.
 fn channels(
     config: &Config,
     media_store: &MediaStore,
@@ -103,7 +105,7 @@ fn channels(
     let mut channels: Vec<Arc<dyn Channel>> = Vec::new();
     let mut clouds = Vec::new();
     for (name, channel) in &config.channels {
-        // The configuration holds that the app is there.
+        // The configuration guarantees that the app exists.
         let Some(app) = config.apps.get(&channel.app) else { continue };
         let cloud = CloudConfig {
             name: name.clone(),
@@ -141,7 +143,7 @@ fn apps(config: &Config, install: &str) -> BTreeMap<String, App> {
     config.apps.iter().map(app).collect()
 }
 
-/// The channels of each account of an app, where the configuration names it.
+/// The channels of each business account of an app, where accounts are configured.
 fn accounts(config: &Config, app: &str) -> HashMap<String, Vec<String>> {
     let mut accounts: HashMap<String, Vec<String>> = HashMap::new();
     for (name, channel) in config.channels.iter().filter(|(_, channel)| channel.app == app) {
@@ -152,20 +154,20 @@ fn accounts(config: &Config, app: &str) -> HashMap<String, Vec<String>> {
     accounts
 }
 
-/// New groups are asked for in a conversation with nobody, which each channel has.
+/// Creates the conversation of each channel in which new groups are requested; it has no contact.
 pub async fn meet_channels(config: &Config, store: &Store) -> Result<(), RunError> {
     for name in config.channels.keys() {
         if store.reader().channel_conversation(name)?.is_none()
             && let Err(error) = store.create_channel_conversation(name).await
         {
-            // On a full disk: groups cannot be asked for until the next start, all else goes on.
-            tracing::warn!(channel = name, %error, "The channel has no conversation for new groups yet: {error}.");
+            // A full disk: groups cannot be requested until the next start, everything else works.
+            tracing::warn!(channel = name, %error, "conversation for new groups not created");
         }
     }
     Ok(())
 }
 
-/// Starts to load the plugins, and from then on keeps them in line with their folders and the configuration.
+/// Loads the plugins, and from then on keeps them in line with their folders and the configuration.
 pub fn keep_plugins(config: &Config, parts: &Parts) -> Catalog {
     let with = beadle_catalog::Parts {
         sandbox: parts.sandbox.clone(),
@@ -173,11 +175,12 @@ pub fn keep_plugins(config: &Config, parts: &Parts) -> Catalog {
         pipeline: parts.pipeline.clone(),
         clock: parts.clock.clone(),
         data_dir: config.daemon.data_dir.clone(),
+        tasks: parts.tasks.clone(),
     };
     Catalog::start(with, plugins(config))
 }
 
-/// What the configuration says of plugins.
+/// Settings of the catalogue.
 pub fn plugins(config: &Config) -> beadle_catalog::Config {
     beadle_catalog::Config {
         dirs: config.daemon.plugin_dirs.clone(),

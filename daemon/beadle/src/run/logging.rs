@@ -1,9 +1,10 @@
-//! Log lines: for the journal without a time (it has one) and with its priorities, else with the time.
+//! Log output: for the journal with its priorities and without a time (it adds one), otherwise with the time.
 //!
-//! One record is one line in both: what a plugin or a person wrote may hold line breaks, and must not look like a record
-//! of ours. There are no colours: logs are read by other programs at least as often as by people.
+//! One record is one line: text of plugins and people may contain line breaks and must not look like a record of its own.
+//! There are no colours, because logs are read by programs as often as by people. Panics are logged like everything else.
 
 use crate::config::{Log, LogFormat};
+use beadle_tasks::TaskKind;
 use std::fmt;
 use std::sync::OnceLock;
 use tracing::{Event, Level, Subscriber};
@@ -16,9 +17,9 @@ use tracing_subscriber::registry::{LookupSpan, Registry};
 use tracing_subscriber::reload;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
-/// Starts logging to standard error. A second call changes nothing.
+/// Starts logging to standard error, panics included. A second call changes nothing.
 pub fn start(log: &Log) {
-    // The configuration checked it; what cannot be read here is better logged at the default than not at all.
+    // The configuration has checked it.
     let level = log.level.parse::<Targets>().unwrap_or_else(|_| Targets::new().with_default(Level::INFO));
     let journal = match log.format {
         LogFormat::Auto => std::env::var_os("JOURNAL_STREAM").is_some(),
@@ -29,22 +30,32 @@ pub fn start(log: &Log) {
     let (level, handle) = reload::Layer::new(level);
     if tracing_subscriber::registry().with(level).with(lines).try_init().is_ok() {
         let _ = LEVEL.set(handle);
+        std::panic::set_hook(Box::new(log_panic));
     }
 }
 
-/// From now on this is written. The configuration checked it.
+/// What happens next is decided by the supervisor of the task, which logs that too.
+fn log_panic(panic: &std::panic::PanicHookInfo<'_>) {
+    let task = beadle_tasks::current().map_or("none", TaskKind::name);
+    let thread = std::thread::current();
+    let (thread, location) = (thread.name().unwrap_or("unnamed"), panic.location().map(ToString::to_string));
+    let error = panic.payload_as_str().unwrap_or("panic without a message");
+    tracing::error!(task, thread, location, error, "panic");
+}
+
+/// Changes the level from now on. The configuration has checked it.
 pub fn set_level(level: &str) {
     if let (Some(handle), Ok(level)) = (LEVEL.get(), level.parse::<Targets>())
         && let Err(error) = handle.reload(level)
     {
-        tracing::warn!(%error, "The log's level could not be changed.");
+        tracing::warn!(%error, "log level not changed");
     }
 }
 
-/// What turns the log of this process.
+/// Changes the level of this process.
 static LEVEL: OnceLock<reload::Handle<Targets, Registry>> = OnceLock::new();
 
-/// How a line looks.
+/// The format of a line.
 struct Lines {
     journal: bool,
 }
@@ -63,9 +74,9 @@ where
             write!(out, " {level} ")?;
         }
         write!(out, "{}: ", event.metadata().target())?;
-        let mut said = String::new();
-        context.field_format().format_fields(Writer::new(&mut said), event)?;
-        for c in said.chars() {
+        let mut text = String::new();
+        context.field_format().format_fields(Writer::new(&mut text), event)?;
+        for c in text.chars() {
             match c {
                 '\n' => out.write_str("\\n")?,
                 c if c.is_control() => write!(out, "{}", c.escape_default())?,
@@ -76,7 +87,7 @@ where
     }
 }
 
-/// syslog's numbers, as `sd-daemon(3)` has them.
+/// The syslog priority, see `sd-daemon(3)`.
 fn priority(level: Level) -> u8 {
     match level {
         Level::ERROR => 3,
@@ -109,16 +120,16 @@ mod tests {
         let writer = memory.clone();
         let lines = layer().with_writer(move || writer.clone()).with_ansi(false).event_format(Lines { journal });
         tracing::subscriber::with_default(tracing_subscriber::registry().with(lines), || {
-            tracing::warn!(plugin = "echo", "It said: {}", "one\ntwo\u{1b}[2J");
+            tracing::warn!(plugin = "echo", "text: {}", "one\ntwo\u{1b}[2J");
         });
         let bytes = memory.0.lock().unwrap().clone();
         String::from_utf8(bytes).unwrap()
     }
 
     #[test]
-    fn a_record_is_one_line_whatever_is_in_it() {
+    fn a_record_is_one_line() {
         let journal = logged(true);
-        assert_eq!(journal, "<4>beadle::run::logging::tests: It said: one\\ntwo\\x1b[2J plugin=\"echo\"\n");
+        assert_eq!(journal, "<4>beadle::run::logging::tests: text: one\\ntwo\\x1b[2J plugin=\"echo\"\n");
         let text = logged(false);
         assert!(text.starts_with("20") && text.contains("Z WARN beadle::run::logging"), "{text}");
         assert_eq!(text.lines().count(), 1);

@@ -1,12 +1,14 @@
-//! The daemon's life: built, running, draining, gone.
+//! The lifecycle of the daemon: start, run, drain, stop.
 //!
-//! It opens its addresses before it loads its plugins, so that no webhook meets a closed door: what comes in early is
-//! durable and waits. At the end it goes the other way round: the door is closed, what is on its way may finish until the
-//! deadline, and what did not is on disk and goes on after the next start. A second signal ends it at once; that is
-//! always safe, since nothing that counts is only in memory.
+//! Addresses are opened before plugins are loaded, so that no webhook is refused during a start; what
+//! arrives early is stored and waits. A stop goes the other way round: the public listener closes, work
+//! in progress may finish until a deadline, and the rest is continued by the next process. A second
+//! signal stops at once, which is always safe: nothing that matters is only in memory.
+//!
+//! Every long-lived task is spawned under `beadle_tasks`; a failure of one that cannot be restarted
+//! stops the daemon with its reason.
 
 mod build;
-mod follow;
 pub mod logging;
 mod reload;
 mod signals;
@@ -17,6 +19,8 @@ mod upkeep;
 use crate::cli::RunArgs;
 use crate::config::{self, Config, Environment, Loaded};
 use crate::exit::Exit;
+use crate::follow::{self, FollowedClock};
+use crate::web::serve::{Accept, Connections, Limits, Server};
 use crate::web::{self, Admin, Phase};
 use beadle_catalog::Catalog;
 use beadle_clock::Clock;
@@ -24,27 +28,25 @@ use beadle_model::{Blame, Coded, LeadTimes};
 use beadle_sandbox::SandboxError;
 use beadle_schedule::Windows;
 use beadle_store::{Retention, StoreError};
+use beadle_tasks::{TaskFailure, TaskKind, Tasks};
 use beadle_whatsapp::ChannelError;
-pub use build::Parts;
-pub use follow::Turned;
+use build::Parts;
 use signals::Signals;
 use sockets::{Cleanup, Sockets};
 use std::io::{self, IsTerminal as _};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::signal::unix::Signal;
-use tokio::sync::watch;
-use tokio::task::JoinSet;
+use tokio::sync::{Mutex, watch};
 
-/// What is on its way may take this long to finish; with closing twice, all of it stays within the promised 10 s. Real
-/// time.
+/// Time for work in progress to finish. With closing, a stop takes 10 s at most. Real time.
 const DRAIN_WITHIN: Duration = Duration::from_secs(8);
-/// Then answers that are being written may take this long, and after them the database.
+/// Time for answers that are being written, and after them for the database. Real time.
 const CLOSE_WITHIN: Duration = Duration::from_secs(1);
 
-/// Codes of [`RunError`] that are this crate's own.
+/// Codes of [`RunError`] that no other crate has.
 #[cfg(test)]
-pub const CODES: [&str; 3] = ["listen-failed", "clock-unreadable", "pipeline-stopped"];
+pub const CODES: [&str; 2] = ["listen-failed", "clock-unreadable"];
 
 /// Why the daemon does not run.
 #[derive(Debug, thiserror::Error)]
@@ -52,28 +54,28 @@ pub enum RunError {
     /// The store does not open.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// Plugins cannot be run here.
+    /// Plugins cannot run here.
     #[error(transparent)]
     Sandbox(#[from] SandboxError),
-    /// A channel cannot be made.
+    /// A channel cannot be created.
     #[error(transparent)]
     Channel(#[from] ChannelError),
-    /// An address is not to be had.
-    #[error("cannot listen on {address} ({key}): {why}")]
+    /// An address cannot be used.
+    #[error("cannot listen on {address} ({key}): {error}")]
     Listen {
-        /// Which line of the configuration.
+        /// The key in the configuration.
         key: &'static str,
-        /// What it says.
+        /// Its value.
         address: String,
-        /// Why not.
-        why: io::Error,
+        /// The system's answer.
+        error: io::Error,
     },
-    /// The clock to follow is not there.
+    /// The simulator's clock cannot be read.
     #[error(transparent)]
-    Clock(#[from] follow::Unreadable),
-    /// The pipeline could not go on.
-    #[error("the pipeline stopped: {0}")]
-    Pipeline(String),
+    Clock(#[from] follow::ClockUnreadable),
+    /// A task failed that cannot be restarted.
+    #[error(transparent)]
+    Task(#[from] TaskFailure),
 }
 
 impl Coded for RunError {
@@ -84,7 +86,7 @@ impl Coded for RunError {
             RunError::Channel(error) => error.code(),
             RunError::Listen { .. } => "listen-failed",
             RunError::Clock(_) => "clock-unreadable",
-            RunError::Pipeline(_) => "pipeline-stopped",
+            RunError::Task(_) => "task-failed",
         }
     }
 
@@ -93,13 +95,13 @@ impl Coded for RunError {
             RunError::Store(error) => error.blame(),
             RunError::Sandbox(error) => error.blame(),
             RunError::Channel(error) => error.blame(),
-            RunError::Pipeline(_) => Blame::Host,
-            _ => Blame::Operator,
+            RunError::Task(_) => Blame::Host,
+            RunError::Listen { .. } | RunError::Clock(_) => Blame::Operator,
         }
     }
 }
 
-/// `beadle run`: a mistake in the configuration is wrong usage (2), so that systemd does not try it again and again.
+/// `beadle run`. A mistake in the configuration is wrong usage (2): systemd does not try that again.
 pub async fn command(args: &RunArgs) -> Exit {
     let loaded = match config::load(&args.config.config, &Environment::process()) {
         Ok(loaded) => loaded,
@@ -111,157 +113,208 @@ pub async fn command(args: &RunArgs) -> Exit {
     logging::start(&loaded.config.log);
     match run(loaded, args.clock.as_deref(), |_| {}).await {
         Ok(()) => Exit::Ok,
-        Err(why) => {
-            tracing::error!(code = why.code(), "{why}");
+        Err(error) => {
+            tracing::error!(code = error.code(), %error, "daemon failed");
             Exit::Failed
         }
     }
 }
 
-/// Runs until a signal, or until the pipeline cannot go on. `ready` is told once everything runs.
+/// Runs until a signal or a failure. `ready` is called once everything runs.
 pub async fn run(loaded: Loaded, clock_url: Option<&str>, ready: impl FnOnce(&Config)) -> Result<(), RunError> {
-    let failed = |why| RunError::Listen { key: "signals", address: "SIGTERM and SIGINT".into(), why };
+    let failed = |error| RunError::Listen { key: "signals", address: "SIGTERM and SIGINT".into(), error };
     let mut signals = Signals::listen().map_err(failed)?;
     for note in &loaded.notes {
-        tracing::warn!("{note}.");
+        tracing::warn!(note, "configuration");
     }
     let config = &loaded.config;
+    let tasks = Tasks::default();
     let starting = async {
         let sockets = Sockets::open(config).await?;
-        let (clock, turned) = match clock_url {
+        let (clock, followed) = match clock_url {
             Some(url) => {
-                let (clock, turned) = follow::follow(url, &sockets.clock_url()).await?;
-                (clock, Some(turned))
+                let (clock, followed) = follow::follow(url, &sockets.clock_url(), &tasks).await?;
+                (clock, Some(followed))
             }
             None => (Clock::real(), None),
         };
-        Ok::<_, RunError>((sockets, build::build(config, clock)?, turned))
+        Ok::<_, RunError>((sockets, build::build(config, clock, &tasks)?, followed))
     };
-    let (sockets, mut parts, turned) = tokio::select! {
+    let (sockets, parts, followed) = tokio::select! {
         started = starting => started?,
         () = signals.next() => return Ok(()),
     };
     let _cleanup = Cleanup(config.admin.socket.clone());
     build::meet_channels(config, &parts.store).await?;
     let catalog = build::keep_plugins(config, &parts);
-    let mut running = Running::start(config, sockets, &mut parts, catalog.clone(), turned);
+    let running = Running::start(config, sockets, &parts, catalog.clone(), followed);
     let ended = tokio::select! {
         () = catalog.started() => {
             ready(config);
-            running.look_after_windows(&parts);
-            running.follow_configuration(loaded, &parts, catalog, signals.hangup.take());
-            running.until_the_end(&parts, &mut signals).await
+            running.watch_windows(&parts);
+            running.watch_configuration(loaded, &parts, catalog, signals.hangup.take());
+            running.until_stopped(&parts, &mut signals).await
         }
+        failure = tasks.failure() => Err(failure.into()),
         () = signals.next() => Ok(()),
     };
     running.end(parts, &mut signals).await;
     ended
 }
 
-/// What serves while the daemon runs.
+/// The daemon while it runs.
 struct Running {
     admin: Arc<Admin>,
+    tasks: Tasks,
     retention: watch::Sender<Retention>,
     leads: watch::Sender<LeadTimes>,
     phase: watch::Sender<Phase>,
     stop_http: watch::Sender<bool>,
     stop_admin: watch::Sender<bool>,
-    serving: JoinSet<io::Result<()>>,
-    working: JoinSet<()>,
+    connections: Vec<Connections>,
 }
 
 impl Running {
-    fn start(config: &Config, sockets: Sockets, parts: &mut Parts, catalog: Catalog, turned: Option<Turned>) -> Self {
+    fn start(
+        config: &Config,
+        sockets: Sockets,
+        parts: &Parts,
+        catalog: Catalog,
+        followed: Option<FollowedClock>,
+    ) -> Self {
         let (phase, phases) = watch::channel(Phase::Starting);
-        let (stop_http, stopped_http) = watch::channel(false);
-        let (stop_admin, stopped_admin) = watch::channel(false);
-        let admin = Arc::new(Admin::new(config, parts, turned, phases, catalog));
-        let router = web::admin::router(Arc::clone(&admin));
-        let mut serving = JoinSet::new();
-        serving.spawn(web::serve::tcp(sockets.http, web::webhooks::router(Arc::clone(&parts.webhooks)), stopped_http));
-        serving.spawn(web::serve::tcp(sockets.admin, router.clone(), stopped_admin.clone()));
-        serving.spawn(web::serve::serve(sockets.local, router, stopped_admin));
-        let mut working = JoinSet::new();
         let (retention, policy) = watch::channel(config.retention);
-        working.spawn(upkeep::look(Arc::clone(&admin)));
-        working.spawn(upkeep::clean(Arc::clone(&admin), policy));
-        if let Some(fetcher) = parts.fetcher.take() {
-            working.spawn(fetcher.run());
-        }
-        if let Some(scheduler) = parts.scheduler.take() {
-            let bell = parts.pipeline.timers_changed();
-            working.spawn(beadle_schedule::run(parts.store.clone(), parts.clock.clone(), bell, scheduler));
-        }
-        let leads = watch::Sender::new(config.windows.clone());
-        Self { admin, retention, leads, phase, stop_http, stop_admin, serving, working }
+        let admin = Arc::new(Admin {
+            store: parts.store.clone(),
+            pipeline: parts.pipeline.clone(),
+            clock: parts.clock.clone(),
+            followed,
+            webhooks: Arc::clone(&parts.webhooks),
+            phase: phases,
+            channels: web::channels(config),
+            config: Default::default(),
+            catalog,
+            schedules: parts.schedules.clone(),
+            tasks: parts.tasks.clone(),
+            // The machine's time: a simulated calendar does not change how long a process runs.
+            started_at: Clock::real().now().as_ms(),
+        });
+        let mut running = Self {
+            admin,
+            tasks: parts.tasks.clone(),
+            retention,
+            leads: watch::Sender::new(config.windows.clone()),
+            phase,
+            stop_http: watch::Sender::new(false),
+            stop_admin: watch::Sender::new(false),
+            connections: Vec::new(),
+        };
+        running.listen(sockets, parts);
+        running.spawn_upkeep(parts, policy);
+        running
     }
 
-    /// From now on windows are looked after. Not before it is known who wants to hear of them: some may have ended while
-    /// nobody was here.
-    fn look_after_windows(&mut self, parts: &Parts) {
+    fn listen(&mut self, sockets: Sockets, parts: &Parts) {
+        let public = web::webhooks::router(Arc::clone(&parts.webhooks));
+        let router = web::admin::router(Arc::clone(&self.admin));
+        let (http, admin) = (self.stop_http.subscribe(), self.stop_admin.subscribe());
+        self.serve(TaskKind::HttpListener, Server::new(sockets.http, public, Limits::PUBLIC, http));
+        self.serve(TaskKind::AdminListener, Server::new(sockets.admin, router.clone(), Limits::ADMIN, admin.clone()));
+        self.serve(TaskKind::SocketListener, Server::new(sockets.local, router, Limits::ADMIN, admin));
+    }
+
+    fn serve<L: Accept>(&mut self, kind: TaskKind, server: Server<L>) {
+        self.connections.push(server.connections());
+        let server = Arc::new(server);
+        self.tasks.spawn(kind, move |heartbeat| Arc::clone(&server).accept(heartbeat));
+    }
+
+    fn spawn_upkeep(&self, parts: &Parts, policy: watch::Receiver<Retention>) {
+        let admin = Arc::clone(&self.admin);
+        self.tasks.spawn(TaskKind::Watchdog, move |heartbeat| upkeep::watch(Arc::clone(&admin), heartbeat));
+        let admin = Arc::clone(&self.admin);
+        self.tasks
+            .spawn(TaskKind::Retention, move |heartbeat| upkeep::clean(Arc::clone(&admin), policy.clone(), heartbeat));
+        let fetcher = Arc::clone(&parts.fetcher);
+        self.tasks.spawn(TaskKind::Media, move |heartbeat| Arc::clone(&fetcher).run(heartbeat));
+        let (store, clock, bell) = (parts.store.clone(), parts.clock.clone(), parts.pipeline.timers_changed());
+        let scheduler = Arc::clone(&parts.scheduler);
+        self.tasks.spawn(TaskKind::Schedules, move |heartbeat| {
+            beadle_schedule::run(store.clone(), clock.clone(), bell.clone(), scheduler.restarted(), heartbeat)
+        });
+    }
+
+    /// Windows are watched once it is known which plugins want to hear of them: some may have closed while the daemon
+    /// was down.
+    fn watch_windows(&self, parts: &Parts) {
         let pipeline = parts.pipeline.clone();
         let windows = Windows {
             store: parts.store.clone(),
             clock: parts.clock.clone(),
             changed: pipeline.windows_changed(),
             leads: self.leads.subscribe(),
-            news: Box::new(move || pipeline.subscriptions().interest()),
+            news: Arc::new(move || pipeline.subscriptions().interest()),
         };
-        self.working.spawn(windows.run());
+        self.tasks.spawn(TaskKind::Windows, move |heartbeat| windows.clone().run(heartbeat));
     }
 
-    /// From now on what is written in the configuration is brought into effect.
-    fn follow_configuration(&mut self, loaded: Loaded, parts: &Parts, catalog: Catalog, hangup: Option<Signal>) {
+    fn watch_configuration(&self, loaded: Loaded, parts: &Parts, catalog: Catalog, hangup: Option<Signal>) {
         let config = &loaded.config;
         tracing::info!(
-            http = %config.http.listen, admin = %config.admin.listen, socket = %config.admin.socket.display(), "Listening."
+            http = %config.http.listen, admin = %config.admin.listen, socket = %config.admin.socket.display(), "listening"
         );
-        let reloader = reload::Reloader {
+        let reloader = Arc::new(reload::Reloader {
             catalog,
             pipeline: parts.pipeline.clone(),
             schedules: parts.schedules.clone(),
             admin: Arc::clone(&self.admin),
             retention: self.retention.clone(),
             leads: self.leads.clone(),
-        };
-        self.working.spawn(reloader.run(loaded, hangup));
+            at_start: loaded.flat.hashes(),
+            state: Mutex::new(reload::State { current: loaded, hangup, reported: None }),
+        });
+        self.tasks.spawn(TaskKind::Reload, move |heartbeat| Arc::clone(&reloader).run(heartbeat));
     }
 
-    /// Ready; returns when it is time to end, and why where that is no signal.
-    async fn until_the_end(&self, parts: &Parts, signals: &mut Signals) -> Result<(), RunError> {
+    /// Returns when it is time to stop, with the reason unless that is a signal.
+    async fn until_stopped(&self, parts: &Parts, signals: &mut Signals) -> Result<(), RunError> {
         self.phase.send_replace(Phase::Running);
         systemd::ready();
-        tracing::info!("Ready.");
+        tracing::info!("ready");
         tokio::select! {
             () = signals.next() => Ok(()),
-            why = parts.pipeline.failed() => Err(RunError::Pipeline(why)),
+            failure = parts.tasks.failure() => Err(failure.into()),
         }
     }
 
-    /// In order, within the deadlines; at once where another signal comes.
-    async fn end(mut self, parts: Parts, signals: &mut Signals) {
+    /// Stops in order, within the deadlines; at once at another signal.
+    async fn end(self, parts: Parts, signals: &mut Signals) {
         self.phase.send_replace(Phase::Draining);
         systemd::stopping();
-        tracing::info!("Stopping: what is on its way may finish; another signal ends it at once.");
+        tracing::info!("stopping");
         self.stop_http.send_replace(true);
         let in_order = async {
             if !parts.pipeline.drain(DRAIN_WITHIN).await {
-                tracing::warn!("Not everything finished in time; it goes on after the next start.");
+                tracing::warn!("work left for the next start");
             }
             self.stop_admin.send_replace(true);
-            let closed = async { while self.serving.join_next().await.is_some() {} };
+            let closed = async {
+                for connections in &self.connections {
+                    connections.closed().await;
+                }
+            };
             let _ = tokio::time::timeout(CLOSE_WITHIN, closed).await;
         };
         tokio::select! {
             () = in_order => {}
-            () = signals.next() => return tracing::warn!("Stopped at once."),
+            () = signals.next() => return tracing::warn!("stopped at once"),
         }
-        self.working.shutdown().await;
-        // What still waits for the writer is written; it is durable or was promised to nobody.
+        self.tasks.stop(TaskKind::ALL).await;
+        // Steps that wait for the writer are still written.
         let closed = tokio::task::spawn_blocking(move || parts.store.close());
         if tokio::time::timeout(CLOSE_WITHIN, closed).await.is_err() {
-            tracing::warn!("The database takes long to close; it is whole, whenever the process ends.");
+            tracing::warn!("database not closed in time");
         }
-        tracing::info!("Stopped.");
+        tracing::info!("stopped");
     }
 }

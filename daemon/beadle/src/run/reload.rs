@@ -1,32 +1,34 @@
-//! The configuration while the daemon runs: read again when its files change, when somebody says so (SIGHUP), and now and
-//! then by itself.
+//! Reading the configuration again while the daemon runs: when its files change, on SIGHUP, and
+//! periodically.
 //!
-//! The whole is read and validated first; then what changed is applied, and the rest is not touched. A configuration that
-//! cannot be used changes nothing and is told everywhere. What is read only at the start (addresses, the data folder, apps and
-//! channels) is named as waiting for a restart. Each part that can change takes its new settings as a whole and finds out by itself
-//! what is other: here is only the list of parts ([`Reloader::apply`]).
+//! The whole configuration is read and checked first. Then what changed is applied and the rest is not
+//! touched; a configuration with a mistake changes nothing and is reported. Settings that are read only
+//! at the start (addresses, the data folder, apps, channels) are reported as waiting for a restart. Each
+//! part gets its new settings as a whole and finds the differences itself: [`Reloader::apply`] is only
+//! the list of the parts.
 
 use super::{build, logging};
 use crate::api::Problem;
 use crate::config::{self, Change, Config, Environment, Invalid, Loaded, changes};
-use crate::web::Admin;
+use crate::web::{Admin, ConfigState};
 use beadle_catalog::Catalog;
 use beadle_catalog::watch::{Hint, Watch};
 use beadle_model::{Coded as _, LeadTimes};
 use beadle_pipeline::Pipeline;
 use beadle_schedule::Schedules;
 use beadle_store::Retention;
+use beadle_tasks::Heartbeat;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::signal::unix::Signal;
-use tokio::sync::watch;
+use tokio::sync::{Mutex, watch};
 
-/// After the first change the others are waited for: who edits by program writes several files. Real time.
+/// After the first change, time for more: a program that edits writes several files. Real time.
 const GATHER: Duration = Duration::from_millis(100);
-/// A file that cannot be used is looked at once more before anything is said of it: it may be half written. Real time.
-const DOUBT: Duration = Duration::from_millis(500);
+/// A configuration with a mistake is read once more after this time: a file may be half written. Real time.
+const SECOND_LOOK: Duration = Duration::from_millis(500);
 
 /// The parts that take new settings.
 pub struct Reloader {
@@ -36,92 +38,95 @@ pub struct Reloader {
     pub admin: Arc<Admin>,
     pub retention: watch::Sender<Retention>,
     pub leads: watch::Sender<LeadTimes>,
+    /// Hashes of the configuration that the daemon started with.
+    pub at_start: BTreeMap<String, String>,
+    /// Survives a restart of the task.
+    pub state: Mutex<State>,
 }
 
-/// Why the files were looked at.
+/// What the loop knows.
+pub struct State {
+    /// The configuration in effect.
+    pub current: Loaded,
+    pub hangup: Option<Signal>,
+    /// The mistake that was reported last; none while the files are in effect.
+    pub reported: Option<String>,
+}
+
+/// Why the files are read.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Cause {
-    /// Something changed, or time has passed.
+    /// A file changed, or time passed.
     Look,
-    /// A person wants to hear what came of it.
+    /// A person asked for it and wants to see a result.
     Asked,
 }
 
 impl Reloader {
-    /// Until it is dropped. `now`: what is in effect.
-    pub async fn run(self, mut now: Loaded, mut hangup: Option<Signal>) {
-        let at_start = now.flat.hashes();
-        self.show(None, &at_start, &at_start);
+    /// Runs until it is dropped.
+    pub async fn run(self: Arc<Self>, heartbeat: Heartbeat) {
+        let mut state = self.state.lock().await;
+        if state.reported.is_none() {
+            self.show(None, &state.current.flat.hashes());
+        }
         let mut watch = Watch::new().ok();
-        let mut told = None;
         loop {
+            heartbeat.beat();
+            let State { current, hangup, .. } = &mut *state;
             if let Some(watch) = &mut watch {
-                watch.set(&folders(&now));
+                watch.set(&folders(current));
             }
-            let poll_interval = Duration::from_millis(now.config.daemon.poll_interval_ms.try_into().unwrap_or(1));
-            let cause = tokio::select! {
-                () = changed(watch.as_mut()) => Cause::Look,
-                () = hung_up(hangup.as_mut()) => Cause::Asked,
-                () = tokio::time::sleep(poll_interval) => Cause::Look,
+            let poll_interval = Duration::from_millis(current.config.daemon.poll_interval_ms.try_into().unwrap_or(1));
+            let woken = async {
+                tokio::select! {
+                    () = changed(watch.as_mut()) => Cause::Look,
+                    () = hung_up(hangup.as_mut()) => Cause::Asked,
+                    () = tokio::time::sleep(poll_interval) => Cause::Look,
+                }
             };
-            match self.read(&now, cause).await {
-                Ok(next) => {
-                    let was_told = told.take().is_some();
-                    if was_told || cause == Cause::Asked || next.config != now.config || next.flat != now.flat {
-                        now = self.take(now, next, &at_start);
-                    }
+            let cause = heartbeat.idle(woken).await;
+            self.reload(&mut state, cause).await;
+        }
+    }
+
+    async fn reload(&self, state: &mut State, cause: Cause) {
+        match read(&state.current, cause).await {
+            Ok(next) => {
+                let current = &state.current;
+                let recovered = state.reported.take().is_some();
+                if recovered || cause == Cause::Asked || next.config != current.config || next.flat != current.flat {
+                    self.take(current, &next);
+                    state.current = next;
                 }
-                Err(invalid) => {
-                    let problem = Problem { code: invalid.code().into(), message: invalid.render(false) };
-                    if cause == Cause::Look && told.as_ref() == Some(&problem.message) {
-                        continue;
-                    }
-                    for (code, line) in invalid.lines() {
-                        tracing::error!(code, "{line}");
-                    }
-                    tracing::error!(
-                        "The configuration cannot be used, and what was in effect stays; `beadle check` shows each mistake in its place."
-                    );
-                    told = Some(problem.message.clone());
-                    self.show(Some(problem), &now.flat.hashes(), &at_start);
+            }
+            Err(invalid) => {
+                let problem = Problem { code: invalid.code().into(), message: invalid.render(false) };
+                if cause == Cause::Look && state.reported.as_ref() == Some(&problem.message) {
+                    return;
                 }
+                for (code, line) in invalid.lines() {
+                    tracing::error!(code, error = line, "configuration mistake");
+                }
+                tracing::error!("configuration not reloaded, see `beadle check`");
+                state.reported = Some(problem.message.clone());
+                self.show(Some(problem), &state.current.flat.hashes());
             }
         }
     }
 
-    /// What is written now, if it can be used.
-    async fn read(&self, now: &Loaded, cause: Cause) -> Result<Loaded, Invalid> {
-        let path = now.path.clone();
-        let load = move || config::load(&path, &Environment::process());
-        match load() {
-            Err(_) if cause == Cause::Look => {
-                tokio::time::sleep(DOUBT).await;
-                load()
-            }
-            read => read,
-        }
-    }
-
-    /// Brings the next one into effect and says what changed; the one that is in effect then.
-    fn take(&self, now: Loaded, next: Loaded, at_start: &BTreeMap<String, String>) -> Loaded {
-        self.apply(&now.config, &next.config);
+    /// Applies a configuration and reports what changed.
+    fn take(&self, current: &Loaded, next: &Loaded) {
+        self.apply(&current.config, &next.config);
         let keys = next.flat.hashes();
-        let changed = changes(&now.flat.hashes(), &keys);
-        match changed.as_slice() {
-            [] => tracing::info!("The configuration was read again; what is written is the same."),
-            changed => {
-                let changed: Vec<_> = changed.iter().map(Change::to_string).collect();
-                tracing::info!("The configuration was read again: {}.", changed.join(", "));
-            }
+        let changed: Vec<_> = changes(&current.flat.hashes(), &keys).iter().map(Change::to_string).collect();
+        tracing::info!(changed = changed.join(", "), "configuration reloaded");
+        for note in next.notes.iter().filter(|note| !current.notes.contains(note)) {
+            tracing::warn!(note, "configuration");
         }
-        for note in next.notes.iter().filter(|note| !now.notes.contains(note)) {
-            tracing::warn!("{note}.");
-        }
-        self.show(None, &keys, at_start);
-        next
+        self.show(None, &keys);
     }
 
-    /// Gives each part what is other for it.
+    /// Gives each part its new settings.
     fn apply(&self, old: &Config, new: &Config) {
         self.pipeline.outbox().configure(build::outbox(new));
         if old.retention != new.retention {
@@ -138,16 +143,27 @@ impl Reloader {
         self.schedules.configure(new.schedules.clone());
     }
 
-    /// For whoever asks how it is.
-    fn show(&self, problem: Option<Problem>, keys: &BTreeMap<String, String>, at_start: &BTreeMap<String, String>) {
-        let waiting =
-            changes(at_start, keys).into_iter().filter(|change| change.needs_restart).map(|change| change.key);
-        let mut state = self.admin.config.write().unwrap_or_else(PoisonError::into_inner);
-        *state = crate::web::ConfigState { problem, waiting: waiting.collect(), keys: keys.clone() };
+    /// Shows on the admin side what became of the last reload.
+    fn show(&self, problem: Option<Problem>, keys: &BTreeMap<String, String>) {
+        let waiting = changes(&self.at_start, keys).into_iter().filter(|change| change.needs_restart);
+        let waiting = waiting.map(|change| change.key).collect();
+        *self.admin.config.write() = ConfigState { problem, waiting, keys: keys.clone() };
     }
 }
 
-/// Where its files lie, and where more may come.
+/// Reads the files; once more after a while where they have a mistake and nobody waits for the result.
+async fn read(current: &Loaded, cause: Cause) -> Result<Loaded, Invalid> {
+    let load = || config::load(&current.path, &Environment::process());
+    match load() {
+        Err(_) if cause == Cause::Look => {
+            tokio::time::sleep(SECOND_LOOK).await;
+            load()
+        }
+        read => read,
+    }
+}
+
+/// The folders in which the configuration's files are.
 fn folders(loaded: &Loaded) -> Vec<PathBuf> {
     let base = if loaded.path.is_dir() { Some(loaded.path.as_path()) } else { loaded.path.parent() };
     let base = base.map(|base| std::path::absolute(base).unwrap_or_else(|_| base.to_owned())).unwrap_or_default();
@@ -160,10 +176,10 @@ async fn changed(watch: Option<&mut Watch>) {
     loop {
         let hints = watch.changed().await;
         let is_config = |(path, hint): &(PathBuf, Hint)| {
-            // Holiday files are read with the rest.
+            // Holiday files (.ics) are part of the configuration.
             *hint == Hint::Whole && path.extension().is_some_and(|end| end == "toml" || end == "ics")
         };
-        // Without a hint a folder came or went, or something was removed.
+        // No hint: a folder came or went, or a file was removed.
         if hints.is_empty() || hints.iter().any(is_config) {
             return tokio::time::sleep(GATHER).await;
         }

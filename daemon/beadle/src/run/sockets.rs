@@ -8,37 +8,37 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use tokio::net::{TcpListener, UnixListener, UnixStream};
 
-/// User and group may talk to the daemon; whoever may, may do everything.
+/// User and group may use the socket, which allows everything.
 const SOCKET_MODE: u32 = 0o660;
 
-/// All of them, open.
+/// The open listeners.
 pub struct Sockets {
-    /// What the world reaches.
+    /// `[http] listen`
     pub http: TcpListener,
-    /// What the machine reaches.
+    /// `[admin] listen`
     pub admin: TcpListener,
-    /// What the command line reaches.
+    /// `[admin] socket`
     pub local: UnixListener,
 }
 
 impl Sockets {
-    /// Opens them; the first that cannot be opened is the error.
+    /// Opens them, or returns the first error.
     pub async fn open(config: &Config) -> Result<Self, RunError> {
         let http = tcp("[http] listen", config.http.listen).await?;
         let admin = tcp("[admin] listen", config.admin.listen).await?;
         let path = &config.admin.socket;
-        let failed = |why| RunError::Listen { key: "[admin] socket", address: path.display().to_string(), why };
+        let failed = |error| RunError::Listen { key: "[admin] socket", address: path.display().to_string(), error };
         Ok(Self { http, admin, local: local(path).await.map_err(failed)? })
     }
 
-    /// Where it can be asked about its clock.
+    /// The URL at which a simulator asks about this daemon's clock.
     pub fn clock_url(&self) -> String {
         self.admin.local_addr().map_or_else(|_| String::new(), |address| format!("http://{address}/api/v1/clock"))
     }
 }
 
 async fn tcp(key: &'static str, address: SocketAddr) -> Result<TcpListener, RunError> {
-    let failed = |why| RunError::Listen { key, address: address.to_string(), why };
+    let failed = |error| RunError::Listen { key, address: address.to_string(), error };
     TcpListener::bind(address).await.map_err(failed)
 }
 
@@ -47,9 +47,9 @@ async fn local(path: &Path) -> io::Result<UnixListener> {
         std::fs::create_dir_all(folder)?;
     }
     match UnixStream::connect(path).await {
-        Ok(_) => return Err(io::Error::new(io::ErrorKind::AddrInUse, "another beadle answers there")),
-        // Left by one that was killed.
-        Err(why) if why.kind() == io::ErrorKind::ConnectionRefused => std::fs::remove_file(path)?,
+        Ok(_) => return Err(io::Error::new(io::ErrorKind::AddrInUse, "another daemon uses it")),
+        // Left by a daemon that was killed.
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => std::fs::remove_file(path)?,
         Err(_) => {}
     }
     let listener = UnixListener::bind(path)?;
@@ -57,7 +57,7 @@ async fn local(path: &Path) -> io::Result<UnixListener> {
     Ok(listener)
 }
 
-/// Removes the socket's file at the end.
+/// Removes the socket's file when dropped.
 pub struct Cleanup(pub PathBuf);
 
 impl Drop for Cleanup {
@@ -71,7 +71,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_socket_that_was_left_is_replaced_and_one_in_use_is_not() {
+    async fn a_stale_socket_is_replaced_and_a_used_one_is_not() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("run/beadle.sock");
         let first = local(&path).await.unwrap();

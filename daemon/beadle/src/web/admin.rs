@@ -2,6 +2,7 @@
 
 use super::failure::No;
 use super::{Admin, Phase, data, guard, metrics, story};
+use crate::api::Problem;
 use axum::Router;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
@@ -48,7 +49,9 @@ pub fn router(admin: Arc<Admin>) -> Router {
         .route("/windows", get(data::windows))
         .route("/windows/by-hour", get(data::windows_by_hour))
         .route("/why/{id}", get(story::why))
-        .fallback(async || No::not_found("question", "of this name below /api/v1"));
+        .fallback(async || No::not_found("resource", "with this path below /api/v1"));
+    #[cfg(debug_assertions)]
+    let api = api.route("/tasks/{kind}/fault/{fault}", post(data::inject));
     Router::new()
         .route("/healthz", get(health))
         .route("/readyz", get(ready))
@@ -58,21 +61,30 @@ pub fn router(admin: Arc<Admin>) -> Router {
         .with_state(admin)
 }
 
-/// 200 where the pipeline makes progress, else 503 and what keeps it from that.
+/// 200 if every task works and the store takes writes; otherwise 503 with a line for each problem.
 async fn health(State(admin): State<Arc<Admin>>) -> Response {
-    match admin.problems().as_slice() {
+    match admin.health_problems().as_slice() {
         [] => "ok\n".into_response(),
-        problems => (StatusCode::SERVICE_UNAVAILABLE, format!("{}\n", problems.join("\n"))).into_response(),
+        problems => unavailable("", problems),
     }
 }
 
-/// 200 where plugins are loaded and webhooks are taken; then with what does not run as it should, a line each.
+/// 503 with a line for each problem.
+fn unavailable(first_line: &str, problems: &[Problem]) -> Response {
+    let lines: String = problems.iter().map(|problem| format!("{}: {}\n", problem.code, problem.message)).collect();
+    (StatusCode::SERVICE_UNAVAILABLE, format!("{first_line}{lines}")).into_response()
+}
+
+/// 200 if plugins are loaded and webhooks are taken, with a line for each lesser problem; otherwise 503.
 async fn ready(State(admin): State<Arc<Admin>>) -> Response {
     match admin.phase() {
-        Phase::Running => {
-            let doubts = data::doubts(&admin).into_iter().map(|doubt| format!("{}\n", doubt.message));
-            format!("ready\n{}", doubts.collect::<String>()).into_response()
-        }
+        Phase::Running => match admin.readiness_problems().as_slice() {
+            [] => {
+                let warnings = data::warnings(&admin).into_iter().map(|warning| format!("{}\n", warning.message));
+                format!("ready\n{}", warnings.collect::<String>()).into_response()
+            }
+            problems => unavailable("not ready\n", problems),
+        },
         phase => (StatusCode::SERVICE_UNAVAILABLE, format!("{}\n", phase.name())).into_response(),
     }
 }

@@ -17,11 +17,11 @@ pub const CODES: [&str; 10] = [
     "channel-stopped",
     "cross-site",
     "internal-error",
-    "pipeline-stalled",
     "plugin-not-running",
     "restart-required",
     "schedule-plugin-unavailable",
     "schedule-not-exported",
+    "store-not-writing",
 ];
 
 /// Why a question was not answered.

@@ -1,46 +1,355 @@
-//! `/metrics` in the Prometheus text format.
+//! `/metrics` in the OpenMetrics text format.
 //!
-//! A scrape takes one snapshot of what the pipeline counts and writes it down; nothing is counted for the sake of being
-//! scraped. Names, units and help texts are a surface: a golden file in the tests holds them. Labels are names of
-//! plugins and codes of errors, whose number is bounded where they are counted; never a person, a number or a text.
+//! A scrape takes one snapshot of what the daemon counts anyway and encodes it. Names follow the
+//! Prometheus conventions and are a public interface: a golden file holds them, from which
+//! `docs/reference/metrics.md` is generated. Label values are names of plugins, channels and tasks, states and error
+//! codes, whose number is bounded where they are counted; never a person, a phone number or a text.
 
 use beadle_pipeline::health::Figures;
+use beadle_store::views::BacklogCounts;
+use beadle_tasks::TaskReport;
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _};
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+/// The size of a page of the database.
+const PAGE_BYTES: u64 = 4096;
 
 /// Everything that a scrape shows.
 #[derive(Debug, Default)]
 pub struct Snapshot {
-    /// What the pipeline counted.
+    /// Counters of the pipeline.
     pub figures: Figures,
-    /// Webhooks by what they were answered: `taken`, `put-off`, `refused`.
+    /// Webhooks by result.
     pub webhooks: BTreeMap<String, u64>,
-    /// What came in and is kept without being understood: `other-message`, `unrouted`, `unknown-number`, `unreadable`.
-    pub not_understood: BTreeMap<String, u64>,
-    /// Webhooks that were not understood and gave way to newer ones.
-    pub letters_dropped: u64,
+    /// Time from a webhook's head to its answer.
+    pub webhook_duration: Histogram,
+    /// Input that was stored without being understood, by kind.
+    pub unrecognized: BTreeMap<String, u64>,
     /// Plugins by state.
     pub plugins: BTreeMap<String, u64>,
-    /// Events that are kept for plugins which cannot be asked, by plugin.
-    pub kept: BTreeMap<String, u64>,
-    /// Changes of plugins' revisions by how they ended: `activated`, `refused`, `rolled-back`.
+    /// Events that wait for unavailable plugins, by plugin.
+    pub backlog: BTreeMap<String, u64>,
+    /// Changes of active revisions by result.
     pub reloads: BTreeMap<String, u64>,
-    /// Moments of schedules by what became of them: `fired`, `caught-up`, `skipped`, `missed`.
+    /// Schedule firings by result.
     pub firings: BTreeMap<String, u64>,
-    /// Events on their way through plugins, events that are put off, and lanes with something in them.
-    pub on_their_way: [usize; 3],
-    /// Events that are not finished, waiting messages, messages on their way, dead letters.
-    pub waiting: [(&'static str, u64); 4],
-    /// Whether everything makes progress.
+    /// Channels by state.
+    pub channels: BTreeMap<String, u64>,
+    /// Events in flight, events deferred, and busy lanes.
+    pub in_flight: [usize; 3],
+    /// Unfinished rows in the database.
+    pub counts: BacklogCounts,
+    /// The database.
+    pub store: Option<beadle_store::StoreHealth>,
+    /// The daemon's tasks.
+    pub tasks: Vec<TaskReport>,
+    /// Whether `/healthz` answers 200.
     pub healthy: bool,
-    /// Resident memory in bytes, where the system tells.
+    /// When the process started, in milliseconds since 1970.
+    pub started_at: i64,
+    /// Resident memory, where the system reports it.
     pub memory_bytes: Option<u64>,
+}
+
+/// A latency histogram with fixed buckets from a millisecond to ten seconds.
+#[derive(Debug, Default)]
+pub struct Histogram {
+    counts: [AtomicU64; BOUNDS.len()],
+    sum_us: AtomicU64,
+}
+
+/// Upper bounds of the buckets, in seconds.
+const BOUNDS: [f64; 12] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, f64::INFINITY];
+
+impl Histogram {
+    /// Counts one.
+    pub fn observe(&self, duration: Duration) {
+        let bucket = BOUNDS.iter().position(|bound| duration.as_secs_f64() <= *bound);
+        if let Some(count) = bucket.and_then(|bucket| self.counts.get(bucket)) {
+            count.fetch_add(1, Relaxed);
+        }
+        self.sum_us.fetch_add(u64::try_from(duration.as_micros()).unwrap_or(u64::MAX), Relaxed);
+    }
+
+    /// The same counts, for a snapshot.
+    pub fn read(&self) -> Self {
+        let read = Self::default();
+        for (to, from) in read.counts.iter().zip(&self.counts) {
+            to.store(from.load(Relaxed), Relaxed);
+        }
+        read.sum_us.store(self.sum_us.load(Relaxed), Relaxed);
+        read
+    }
+
+    fn buckets(&self) -> Vec<(f64, u64)> {
+        BOUNDS.iter().zip(&self.counts).map(|(bound, count)| (*bound, count.load(Relaxed))).collect()
+    }
+}
+
+/// One metric with its samples.
+struct Family<'a> {
+    name: &'static str,
+    help: &'static str,
+    label: Option<&'static str>,
+    samples: Samples<'a>,
+}
+
+enum Samples<'a> {
+    Counter(Vec<(&'a str, u64)>),
+    Seconds(f64),
+    Gauge(Vec<(&'a str, u64)>),
+    GaugeSeconds(Vec<(&'a str, f64)>),
+    Histogram(&'a Histogram),
+}
+
+impl Samples<'_> {
+    fn kind(&self) -> MetricType {
+        match self {
+            Samples::Counter(_) | Samples::Seconds(_) => MetricType::Counter,
+            Samples::Gauge(_) | Samples::GaugeSeconds(_) => MetricType::Gauge,
+            Samples::Histogram(_) => MetricType::Histogram,
+        }
+    }
+}
+
+fn family<'a>(name: &'static str, help: &'static str, label: Option<&'static str>, samples: Samples<'a>) -> Family<'a> {
+    Family { name, help, label, samples }
+}
+
+fn counter(name: &'static str, help: &'static str, value: u64) -> Family<'static> {
+    family(name, help, None, Samples::Counter(vec![("", value)]))
+}
+
+fn gauge(name: &'static str, help: &'static str, value: u64) -> Family<'static> {
+    family(name, help, None, Samples::Gauge(vec![("", value)]))
+}
+
+fn pairs(map: &BTreeMap<String, u64>) -> Vec<(&str, u64)> {
+    map.iter().map(|(name, value)| (name.as_str(), *value)).collect()
+}
+
+fn counters<'a>(
+    name: &'static str,
+    help: &'static str,
+    label: &'static str,
+    samples: Vec<(&'a str, u64)>,
+) -> Family<'a> {
+    family(name, help, Some(label), Samples::Counter(samples))
+}
+
+fn gauges<'a>(name: &'static str, help: &'static str, label: &'static str, samples: Vec<(&'a str, u64)>) -> Family<'a> {
+    family(name, help, Some(label), Samples::Gauge(samples))
+}
+
+impl Snapshot {
+    fn families(&self) -> Vec<Family<'_>> {
+        let mut families = self.input();
+        families.extend(self.plugins());
+        families.extend(self.output());
+        families.extend(self.store());
+        families.extend(self.daemon());
+        families
+    }
+
+    fn input(&self) -> Vec<Family<'_>> {
+        let figures = &self.figures;
+        vec![
+            counters("beadle_webhooks", "Webhooks by result", "result", pairs(&self.webhooks)),
+            family(
+                "beadle_webhook_duration_seconds",
+                "Time from the head of a webhook to its answer",
+                None,
+                Samples::Histogram(&self.webhook_duration),
+            ),
+            counter("beadle_events", "New events stored", figures.events),
+            counter("beadle_duplicate_events", "Events that had been stored before", figures.duplicates),
+            counter("beadle_unmatched_receipts", "Receipts for messages of another sender", figures.unmatched_receipts),
+            counter("beadle_inbox_refusals", "Batches not stored; the platform sends them again", figures.refused),
+            counters(
+                "beadle_unrecognized_input",
+                "Input stored without being understood, by kind",
+                "kind",
+                pairs(&self.unrecognized),
+            ),
+            counter(
+                "beadle_rejected_webhooks_dropped",
+                "Rejected webhooks deleted to make room for newer ones",
+                self.store.as_ref().map_or(0, |store| store.rejected_dropped),
+            ),
+            counters("beadle_schedule_firings", "Schedule firings by result", "result", pairs(&self.firings)),
+            gauge("beadle_open_events", "Events that are not finished", self.counts.events_open),
+            gauge(
+                "beadle_events_in_flight",
+                "Events being handled",
+                self.in_flight.first().copied().unwrap_or(0) as u64,
+            ),
+            gauge(
+                "beadle_events_deferred",
+                "Events that wait for room",
+                self.in_flight.get(1).copied().unwrap_or(0) as u64,
+            ),
+            gauge("beadle_busy_lanes", "Lanes with work in them", self.in_flight.get(2).copied().unwrap_or(0) as u64),
+        ]
+    }
+
+    fn plugins(&self) -> Vec<Family<'_>> {
+        let figures = &self.figures;
+        vec![
+            gauges("beadle_plugins", "Plugins by state", "state", pairs(&self.plugins)),
+            gauges(
+                "beadle_plugin_backlog_events",
+                "Events that wait until their plugin is available",
+                "plugin",
+                pairs(&self.backlog),
+            ),
+            counter("beadle_plugin_calls", "Calls into plugins", figures.calls),
+            family(
+                "beadle_plugin_cpu_seconds",
+                "CPU time used by plugins",
+                None,
+                Samples::Seconds(Duration::from_micros(figures.cpu_us).as_secs_f64()),
+            ),
+            counters("beadle_plugin_reloads", "Changes of active revisions by result", "result", pairs(&self.reloads)),
+            counters(
+                "beadle_handling_failures",
+                "Failed attempts to handle an event",
+                "plugin",
+                pairs(&figures.failed_by_plugin),
+            ),
+            counters(
+                "beadle_dead_handlings",
+                "Handlings that became dead letters",
+                "plugin",
+                pairs(&figures.dead_by_plugin),
+            ),
+        ]
+    }
+
+    fn output(&self) -> Vec<Family<'_>> {
+        let figures = &self.figures;
+        let sends = vec![
+            ("accepted", figures.accepted),
+            ("ambiguous", figures.ambiguous),
+            ("refused", figures.sends_refused),
+            ("unsent", figures.not_sent),
+        ];
+        vec![
+            counters("beadle_sends", "Attempts to send by result", "result", sends),
+            counters(
+                "beadle_ambiguous_messages",
+                "Messages whose outcome stayed unknown, by decision",
+                "decision",
+                vec![("held", figures.held), ("resent", figures.resent)],
+            ),
+            counters(
+                "beadle_message_failures",
+                "Messages that failed or became dead letters",
+                "code",
+                pairs(&figures.failed_messages_by_code),
+            ),
+            gauges(
+                "beadle_outbox_messages",
+                "Unsent messages by state",
+                "state",
+                vec![("queued", self.counts.queued), ("sending", self.counts.sending)],
+            ),
+            gauge("beadle_dead_letters", "Dead letters awaiting a decision", self.counts.dead),
+            gauges("beadle_channels", "Channels by state", "state", pairs(&self.channels)),
+        ]
+    }
+
+    fn store(&self) -> Vec<Family<'_>> {
+        let Some(store) = &self.store else { return Vec::new() };
+        vec![
+            gauge("beadle_store_writable", "1 if the database takes writes", u64::from(store.writable)),
+            gauge("beadle_store_queue_steps", "Steps that wait for the writer", store.queue_depth as u64),
+            gauge(
+                "beadle_store_deferred_settlements",
+                "Results kept in memory until they can be written",
+                store.deferred_settlements,
+            ),
+            gauge("beadle_store_wal_bytes", "Size of the write-ahead log", store.wal_pages * PAGE_BYTES),
+            counter("beadle_store_commits", "Transactions committed", store.commits),
+            counter("beadle_store_rollbacks", "Transactions rolled back", store.rollbacks),
+            counter("beadle_store_checkpoints", "Checkpoints of the write-ahead log", store.checkpoints),
+        ]
+    }
+
+    fn daemon(&self) -> Vec<Family<'_>> {
+        let tasks = |value: fn(&TaskReport) -> u64| -> Vec<(&str, u64)> {
+            self.tasks.iter().map(|task| (task.kind.name(), value(task))).collect()
+        };
+        let silence = self.tasks.iter().map(|task| (task.kind.name(), task.silence.as_secs_f64())).collect();
+        let mut families = vec![
+            gauge("beadle_healthy", "1 if `/healthz` answers 200", u64::from(self.healthy)),
+            gauges(
+                "beadle_task_healthy",
+                "1 if the task works, 0 if it failed or is stuck",
+                "task",
+                tasks(|task| u64::from(task.healthy)),
+            ),
+            family(
+                "beadle_task_silence_seconds",
+                "Time since the task last showed progress",
+                Some("task"),
+                Samples::GaugeSeconds(silence),
+            ),
+            counters("beadle_task_panics", "Panics", "task", tasks(|task| task.panics)),
+            counters("beadle_task_restarts", "Restarts after a panic or an error", "task", tasks(|task| task.restarts)),
+            gauges("beadle_build_info", "1, with the version", "version", vec![(env!("CARGO_PKG_VERSION"), 1)]),
+            family(
+                "process_start_time_seconds",
+                "Start of the process, since 1970",
+                None,
+                Samples::GaugeSeconds(vec![("", self.started_at as f64 / 1000.0)]),
+            ),
+        ];
+        families
+            .extend(self.memory_bytes.map(|bytes| gauge("process_resident_memory_bytes", "Resident memory", bytes)));
+        families
+    }
+}
+
+impl Family<'_> {
+    fn encode(&self, to: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let mut encoder = to.encode_descriptor(self.name, self.help, None, self.samples.kind())?;
+        let whole = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
+        match (&self.samples, self.label) {
+            (Samples::Counter(samples), Some(label)) => samples
+                .iter()
+                .try_for_each(|(of, value)| ConstCounter::new(*value).encode(encoder.encode_family(&[(label, *of)])?)),
+            (Samples::Gauge(samples), Some(label)) => samples.iter().try_for_each(|(of, value)| {
+                ConstGauge::new(whole(*value)).encode(encoder.encode_family(&[(label, *of)])?)
+            }),
+            (Samples::GaugeSeconds(samples), Some(label)) => samples
+                .iter()
+                .try_for_each(|(of, value)| ConstGauge::new(*value).encode(encoder.encode_family(&[(label, *of)])?)),
+            (Samples::Counter(samples), None) => {
+                ConstCounter::new(samples.iter().map(|(_, value)| *value).sum::<u64>()).encode(encoder)
+            }
+            (Samples::Gauge(samples), None) => {
+                ConstGauge::new(whole(samples.iter().map(|(_, value)| *value).sum())).encode(encoder)
+            }
+            (Samples::GaugeSeconds(samples), None) => {
+                ConstGauge::new(samples.iter().map(|(_, value)| *value).sum::<f64>()).encode(encoder)
+            }
+            (Samples::Seconds(value), _) => ConstCounter::new(*value).encode(encoder),
+            (Samples::Histogram(histogram), _) => {
+                let buckets = histogram.buckets();
+                let count = buckets.iter().map(|(_, count)| count).sum();
+                let sum = Duration::from_micros(histogram.sum_us.load(Relaxed)).as_secs_f64();
+                encoder.encode_histogram::<NoLabelSet>(sum, count, &buckets, None)
+            }
+        }
+    }
 }
 
 /// The text of a scrape.
@@ -54,81 +363,8 @@ pub fn text(snapshot: Snapshot) -> Result<String, fmt::Error> {
 
 impl Collector for Snapshot {
     fn encode(&self, mut to: DescriptorEncoder<'_>) -> fmt::Result {
-        let figures = &self.figures;
-        for (name, help, value) in [
-            ("beadle_events", "Events that were new", figures.events),
-            ("beadle_duplicates", "Events that had come before and changed nothing", figures.duplicates),
-            ("beadle_stranger_receipts", "Receipts for messages that are not ours", figures.unmatched_receipts),
-            ("beadle_refused_batches", "Batches that the inbox did not take; the platform keeps them", figures.refused),
-            ("beadle_calls", "Calls into plugins", figures.calls),
-            ("beadle_call_cpu_microseconds", "CPU that plugins took", figures.cpu_us),
-            ("beadle_sends_accepted", "Sends that the platform took", figures.accepted),
-            ("beadle_sends_refused", "Sends that the platform refused", figures.sends_refused),
-            ("beadle_sends_unsent", "Sends that never left: no connection", figures.not_sent),
-            ("beadle_sends_doubted", "Sends without an answer: nobody knows", figures.ambiguous),
-            ("beadle_messages_held", "Messages in doubt that were put before a person", figures.held),
-            ("beadle_messages_resent", "Messages in doubt that were sent again, perhaps twice", figures.resent),
-            (
-                "beadle_letters_dropped",
-                "Webhooks that were not understood and gave way to newer ones",
-                self.letters_dropped,
-            ),
-        ] {
-            ConstCounter::new(value).encode(to.encode_descriptor(name, help, None, MetricType::Counter)?)?;
-        }
-        for (name, help, label, values) in [
-            ("beadle_webhooks", "Webhooks by what they were answered", "answer", &self.webhooks),
-            ("beadle_not_understood", "What is kept whole without being understood", "what", &self.not_understood),
-            ("beadle_reloads", "Changes of plugins by how they ended", "outcome", &self.reloads),
-            ("beadle_firings", "Moments of schedules by what became of them", "outcome", &self.firings),
-            ("beadle_failed_tries", "Failed tries of handlings", "plugin", &figures.failed_by_plugin),
-            ("beadle_dead_handlings", "Handlings that were given up", "plugin", &figures.dead_by_plugin),
-            (
-                "beadle_failed_messages",
-                "Messages that failed or were given up",
-                "code",
-                &figures.failed_messages_by_code,
-            ),
-        ] {
-            let mut family = to.encode_descriptor(name, help, None, MetricType::Counter)?;
-            for (value_of, value) in values {
-                ConstCounter::new(*value).encode(family.encode_family(&[(label, value_of.as_str())])?)?;
-            }
-        }
-        let mut plugins = to.encode_descriptor("beadle_plugins", "Plugins by state", None, MetricType::Gauge)?;
-        for (state, count) in &self.plugins {
-            gauge(*count).encode(plugins.encode_family(&[("state", state.as_str())])?)?;
-        }
-        let (name, help) = ("beadle_kept_events", "Events that are kept until their plugin can be asked");
-        let mut kept = to.encode_descriptor(name, help, None, MetricType::Gauge)?;
-        for (plugin, count) in &self.kept {
-            gauge(*count).encode(kept.encode_family(&[("plugin", plugin.as_str())])?)?;
-        }
-        let mut waiting = to.encode_descriptor("beadle_waiting", "What is not finished", None, MetricType::Gauge)?;
-        for (what, count) in self.waiting.iter().filter(|(what, _)| !what.is_empty()) {
-            gauge(*count).encode(waiting.encode_family(&[("what", *what)])?)?;
-        }
-        let [events, put_off, lanes] = self.on_their_way;
-        let mut gauges = vec![
-            ("beadle_events_on_their_way", "Events that plugins are working on", events as u64),
-            (
-                "beadle_events_put_off",
-                "Events that wait for their conversation's or their plugin's turn",
-                put_off as u64,
-            ),
-            ("beadle_lanes_busy", "Lanes that have something in them", lanes as u64),
-            ("beadle_healthy", "1 where everything makes progress, else 0", u64::from(self.healthy)),
-        ];
-        gauges.extend(self.memory_bytes.map(|bytes| ("process_resident_memory_bytes", "Resident memory", bytes)));
-        for (name, help, value) in gauges {
-            gauge(value).encode(to.encode_descriptor(name, help, None, MetricType::Gauge)?)?;
-        }
-        Ok(())
+        self.families().iter().try_for_each(|family| family.encode(&mut to))
     }
-}
-
-fn gauge(value: u64) -> ConstGauge {
-    ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX))
 }
 
 /// Resident memory of this process, from `/proc`.
@@ -142,35 +378,81 @@ pub fn memory_bytes() -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use beadle_tasks::TaskKind;
+    use std::path::Path;
 
-    #[test]
-    fn names_and_units_are_a_surface() {
+    fn snapshot() -> Snapshot {
         let one = |name: &str| BTreeMap::from([(name.to_owned(), 1)]);
-        let snapshot = Snapshot {
+        let webhook_duration = Histogram::default();
+        for ms in [1, 3, 20_000] {
+            webhook_duration.observe(Duration::from_millis(ms));
+        }
+        let (kind, silence) = (TaskKind::Dispatch, Duration::from_millis(1500));
+        Snapshot {
             figures: Figures {
                 events: 12,
+                cpu_us: 2_500_000,
                 failed_by_plugin: one("echo"),
                 dead_by_plugin: one("echo"),
                 failed_messages_by_code: one("131047"),
                 ..Figures::default()
             },
-            webhooks: one("taken"),
-            not_understood: one("unrouted"),
-            letters_dropped: 0,
+            webhooks: one("accepted"),
+            webhook_duration,
+            unrecognized: one("message"),
             plugins: one("active"),
-            kept: one("crm"),
+            backlog: one("crm"),
             reloads: one("activated"),
             firings: one("fired"),
-            on_their_way: [2, 5, 1],
-            waiting: [("events", 3), ("queued", 2), ("sending", 1), ("dead", 4)],
+            channels: one("open"),
+            in_flight: [2, 5, 1],
+            counts: BacklogCounts { events_open: 3, queued: 2, sending: 1, dead: 4, ..BacklogCounts::default() },
+            store: Some(store()),
+            tasks: vec![TaskReport { kind, healthy: true, panics: 1, restarts: 2, silence }],
             healthy: true,
+            started_at: 1_790_000_000_500,
             memory_bytes: Some(41_943_040),
-        };
+        }
+    }
+
+    fn store() -> beadle_store::StoreHealth {
+        beadle_store::StoreHealth {
+            writable: true,
+            trouble: None,
+            queue_depth: 1,
+            queue_size: 10,
+            commits: 2,
+            steps: 3,
+            rollbacks: 4,
+            last_commit_ms: 5,
+            deferred_settlements: 6,
+            feed_waiting: 7,
+            checkpoints: 8,
+            wal_pages: 9,
+            rejected_dropped: 10,
+        }
+    }
+
+    #[test]
+    fn names_and_units_are_a_public_interface() {
         let mut settings = insta::Settings::clone_current();
-        settings.set_snapshot_path(std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/web"));
+        settings.set_snapshot_path(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/web"));
         settings.set_prepend_module_to_snapshot(false);
         settings.set_omit_expression(true);
-        settings.bind(|| insta::assert_snapshot!("metrics", text(snapshot).unwrap()));
+        settings.bind(|| insta::assert_snapshot!("metrics", text(snapshot()).unwrap()));
         assert!(memory_bytes().unwrap() > 1_000_000);
+    }
+
+    #[test]
+    fn names_follow_the_conventions() {
+        for family in snapshot().families() {
+            assert!(family.name.starts_with("beadle_") || family.name.starts_with("process_"), "{}", family.name);
+            // The encoder appends `_total` to counters.
+            assert!(!family.name.ends_with("_total"), "{}", family.name);
+            let seconds =
+                matches!(family.samples, Samples::Seconds(_) | Samples::GaugeSeconds(_) | Samples::Histogram(_));
+            assert_eq!(family.name.ends_with("_seconds"), seconds, "{}", family.name);
+            assert!(!family.help.ends_with('.'), "{}", family.name);
+        }
     }
 }

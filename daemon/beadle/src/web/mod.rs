@@ -1,10 +1,14 @@
-//! HTTP: webhooks from the world, and questions from this machine.
+//! HTTP: webhooks from platforms, and the admin API for this machine.
 //!
-//! Two routers that never meet. The public one takes webhooks and knows nothing else. The admin one, on its own address
-//! and on the socket, tells how the daemon is (`/healthz`, `/readyz`, `/metrics`) and answers the command line
-//! (`/api/v1`). There is no password: see `guard` for who may ask.
+//! Two routers that share nothing. The public one takes webhooks and nothing else. The admin one, on its
+//! own address and on the socket, reports health (`/healthz`, `/readyz`, `/metrics`) and serves the
+//! command line (`/api/v1`). `guard` decides which requests it answers.
+//!
+//! This module knows nothing of how the daemon starts and stops; `run` builds an [`Admin`] and serves
+//! the routers.
 
 pub mod admin;
+mod body;
 mod data;
 pub mod failure;
 mod guard;
@@ -12,6 +16,7 @@ mod metrics;
 pub mod serve;
 mod story;
 mod summary;
+mod thin;
 pub mod webhooks;
 
 #[cfg(test)]
@@ -19,30 +24,32 @@ pub use failure::CODES;
 
 use crate::api::{ChannelState, Problem};
 use crate::config::Config;
-use crate::run::{Parts, Turned};
+use crate::follow::FollowedClock;
 use beadle_catalog::{Catalog, Entry};
 use beadle_clock::Clock;
 use beadle_pipeline::Pipeline;
 use beadle_schedule::Schedules;
 use beadle_store::Store;
+use beadle_tasks::{OnFailure, TaskKind, Tasks};
+use parking_lot::RwLock;
 use std::collections::BTreeMap;
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::Arc;
 use tokio::sync::watch;
 use webhooks::Webhooks;
 
-/// How far the daemon's life is.
+/// The stage of the daemon's life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
-    /// Plugins are being loaded; what comes in is kept.
+    /// Plugins are being loaded; incoming events are stored.
     Starting,
-    /// Everything runs.
+    /// Events are handled.
     Running,
-    /// On the way out.
+    /// Work in progress finishes, nothing new is begun.
     Draining,
 }
 
 impl Phase {
-    /// For people and JSON.
+    /// Its name in the API.
     pub fn name(self) -> &'static str {
         match self {
             Phase::Starting => "starting",
@@ -52,41 +59,47 @@ impl Phase {
     }
 }
 
-/// What the admin side knows.
+/// The parts that the admin side reports on and acts on.
 pub struct Admin {
     /// The database.
     pub store: Store,
-    /// The spine.
+    /// Handles events and sends messages.
     pub pipeline: Pipeline,
     /// Civil time.
     pub clock: Clock,
-    /// Where somebody else turns it.
-    pub turned: Option<Turned>,
-    webhooks: Arc<Webhooks>,
-    phase: watch::Receiver<Phase>,
-    /// As they are while nothing is wrong with them.
-    channels: Vec<ChannelState>,
-    /// What became of the last look at the configuration.
+    /// Set where the clock follows a simulator's.
+    pub followed: Option<FollowedClock>,
+    /// The public side.
+    pub webhooks: Arc<Webhooks>,
+    /// The stage of the daemon's life.
+    pub phase: watch::Receiver<Phase>,
+    /// The configured channels, as they are while nothing is wrong.
+    pub channels: Vec<ChannelState>,
+    /// The result of the last reload of the configuration.
     pub config: RwLock<ConfigState>,
     /// The plugins.
     pub catalog: Catalog,
     /// The schedules.
     pub schedules: Schedules,
-    started_at: i64,
+    /// All long-lived tasks.
+    pub tasks: Tasks,
+    /// When the process started, by the machine's clock.
+    pub started_at: i64,
 }
 
-/// What became of the last look at the configuration.
+/// The result of the last reload of the configuration.
 #[derive(Debug, Default)]
 pub struct ConfigState {
-    /// Why it does not take effect.
+    /// The mistake because of which it is not in effect.
     pub problem: Option<Problem>,
-    /// Keys that were changed and wait for a restart.
+    /// Changed keys that take effect after a restart.
     pub waiting: Vec<String>,
-    /// What is in effect, or will be: keys, and a hash of what is written there.
+    /// Each key with a hash of its value.
     pub keys: BTreeMap<String, String>,
 }
 
-fn channels(config: &Config) -> Vec<ChannelState> {
+/// The configured channels, as they are while nothing is wrong.
+pub fn channels(config: &Config) -> Vec<ChannelState> {
     let channels = config.channels.iter().map(|(name, channel)| ChannelState {
         name: name.clone(),
         app: channel.app.clone(),
@@ -98,43 +111,39 @@ fn channels(config: &Config) -> Vec<ChannelState> {
 }
 
 impl Admin {
-    /// For a daemon that starts now.
-    pub fn new(
-        config: &Config,
-        parts: &Parts,
-        turned: Option<Turned>,
-        phase: watch::Receiver<Phase>,
-        catalog: Catalog,
-    ) -> Self {
-        let Parts { store, pipeline, clock, webhooks, schedules, .. } = parts;
-        let (store, pipeline, clock) = (store.clone(), pipeline.clone(), clock.clone());
-        let (webhooks, schedules) = (Arc::clone(webhooks), schedules.clone());
-        let channels = channels(config);
-        // The machine's time: how long a process runs is no matter of the calendar.
-        let started_at = Clock::real().now().as_ms();
-        let config = RwLock::default();
-        Self { store, pipeline, clock, turned, webhooks, phase, channels, config, catalog, schedules, started_at }
-    }
-
-    /// What became of the last look at the configuration.
-    pub fn config_state(&self) -> RwLockReadGuard<'_, ConfigState> {
-        self.config.read().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// How far the daemon's life is.
+    /// The stage of the daemon's life.
     pub fn phase(&self) -> Phase {
         *self.phase.borrow()
     }
 
-    /// What keeps it from making progress; empty where nothing does. While plugins are loaded nothing is dispatched, and
-    /// nothing should be.
-    pub fn problems(&self) -> Vec<String> {
-        if self.phase() == Phase::Starting { Vec::new() } else { self.pipeline.health().problems() }
+    /// Why the daemon is unhealthy; empty where it is healthy.
+    pub fn health_problems(&self) -> Vec<Problem> {
+        let tasks = self.tasks.problems().into_iter();
+        let tasks = tasks.map(|problem| Problem { code: problem.code.into(), message: problem.message });
+        tasks.chain(self.store_problem()).collect()
+    }
+
+    /// Why webhooks cannot be taken and handled; none where they can.
+    pub fn readiness_problems(&self) -> Vec<Problem> {
+        let needed = |kind: TaskKind| kind == TaskKind::HttpListener || kind.policy().on_failure == OnFailure::Shutdown;
+        let tasks = self.tasks.problems().into_iter().filter(|problem| needed(problem.kind));
+        let tasks = tasks.map(|problem| Problem { code: problem.code.into(), message: problem.message });
+        tasks.chain(self.store_problem()).collect()
+    }
+
+    /// Whether the tasks without which there is no daemon make progress.
+    pub fn is_alive(&self) -> bool {
+        self.tasks.is_alive()
     }
 
     /// The line that `systemctl status` shows.
-    pub async fn line(&self) -> String {
-        data::line(self).await
+    pub async fn status_line(&self) -> String {
+        data::status_line(self).await
+    }
+
+    fn store_problem(&self) -> Option<Problem> {
+        let message = self.pipeline.health().problems().into_iter().next()?;
+        Some(Problem { code: "store-not-writing".into(), message })
     }
 
     fn entries(&self) -> Arc<[Entry]> {

@@ -1,5 +1,6 @@
 //! What happened, and what is to leave, in one line for a table.
 
+use super::thin::cut_at;
 use beadle_model::content::Media;
 use beadle_model::outgoing::GroupChange;
 use beadle_model::{Content, EventBody, Outgoing};
@@ -138,10 +139,7 @@ fn group_line(change: &GroupChange) -> String {
 }
 
 fn cut(text: &str) -> String {
-    match text.char_indices().nth(LONGEST) {
-        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
-        None => text.into(),
-    }
+    cut_at(text, LONGEST)
 }
 
 #[cfg(test)]

@@ -1,35 +1,41 @@
-//! The public side: what a platform posts, and nothing else.
+//! The public side: webhooks of platforms, and nothing else.
 //!
-//! A webhook is answered 200 when what it brought is durable, never before. What cannot be taken now gets 503 and the
-//! platform keeps it; what is not authentic gets 403 and is forgotten. The body is read whole, up to the platform's own
-//! limit and within a deadline, since the signature is over all of it.
+//! A webhook is answered 200 once what it brought is durable, never before. What cannot be stored now
+//! gets 503 and the platform sends it again; what is not authentic gets 403 and is forgotten. A request
+//! without a well-formed signature is refused before its body is read. The body is read whole, within
+//! the platform's own limit, a deadline and a budget, because the signature covers all of it.
 
+use super::body::{BodyBudget, BodyError, WholeBody};
+use super::metrics::Histogram;
+use super::thin::{Thinned, cut};
 use axum::Router;
-use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, FromRequest as _, Path, RawQuery, Request, State};
-use axum::http::{StatusCode, header};
+use axum::body::Body;
+use axum::extract::{Path, RawQuery, Request, State};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use beadle_clock::Clock;
 use beadle_model::Coded as _;
 use beadle_pipeline::{Delivery, Inbox};
-use beadle_whatsapp::{App, BODY_LIMIT_BYTES};
+use beadle_whatsapp::{App, BODY_LIMIT_BYTES, Parsed, WebhookError};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-/// A body of 3 MB takes half a second on a slow line; who takes longer holds a place for nothing. Real time.
+/// A body of 3 MB takes half a second on a slow line. Real time.
 const BODY_WITHIN: Duration = Duration::from_secs(10);
-/// A group commit takes milliseconds. On a disk that is stuck the platform keeps the event and not a connection; should it
-/// be kept here after all, the repeat is recognised. Real time.
-const KEPT_WITHIN: Duration = Duration::from_secs(5);
-/// What a refused sender is asked to wait, in seconds; the platform has its own growing intervals.
+/// All bodies in progress: twenty of the largest, or thousands of the usual size.
+const BODY_BUDGET_BYTES: usize = 64 << 20;
+/// A group commit takes milliseconds. When the disk is stuck, the platform keeps the event instead of a connection
+/// being held; if it is stored after all, the repetition is recognised. Real time.
+const STORED_WITHIN: Duration = Duration::from_secs(5);
+/// In seconds. The platform has its own growing intervals.
 const RETRY_AFTER_SECS: &str = "5";
 /// The signature over the raw body.
 const SIGNATURE: &str = "x-hub-signature-256";
 
-/// What the public side needs.
+/// The public side.
 pub struct Webhooks {
     /// By their names in the configuration.
     pub apps: BTreeMap<String, App>,
@@ -37,38 +43,81 @@ pub struct Webhooks {
     pub inbox: Inbox,
     /// Civil time.
     pub clock: Clock,
-    /// How many of what.
+    /// Memory for bodies.
+    pub bodies: BodyBudget,
+    /// Counters.
     pub counts: WebhookCounts,
+    /// Log lines that strangers can cause.
+    pub lines: Lines,
 }
 
-/// Webhooks so far; they only grow.
+/// Counters; they only grow.
 #[derive(Debug, Default)]
 pub struct WebhookCounts {
     /// Answered 200.
-    pub taken: AtomicU64,
+    pub accepted: AtomicU64,
     /// Answered 503.
-    pub put_off: AtomicU64,
+    pub deferred: AtomicU64,
     /// Answered 4xx.
-    pub refused: AtomicU64,
-    /// Messages of a type that is not understood yet; kept whole.
+    pub rejected: AtomicU64,
+    /// Messages of an unknown type, stored whole.
     pub others: AtomicU64,
-    /// Anything else that no plugin can export yet; kept whole.
+    /// Anything else that no plugin can subscribe to yet, stored whole.
     pub unrouted: AtomicU64,
-    /// What came for a number that is not configured; kept whole.
+    /// Input for a number that is not configured, stored whole.
     pub unknown_number: AtomicU64,
-    /// Authentic bodies, and parts of them, that make no sense; kept as dead letters.
-    pub unreadable: AtomicU64,
+    /// Authentic bodies, and parts of them, that cannot be read; stored as rejected webhooks.
+    pub malformed: AtomicU64,
+    /// Time from the head of a webhook to its answer.
+    pub duration: Histogram,
+}
+
+/// Log lines that are thinned, by kind.
+#[derive(Debug, Default)]
+pub struct Lines {
+    rejected: Thinned,
+    handshake: Thinned,
+    unknown_number: Thinned,
+    malformed: Thinned,
+}
+
+impl Webhooks {
+    /// For these apps.
+    pub fn new(apps: BTreeMap<String, App>, inbox: Inbox, clock: Clock) -> Self {
+        let bodies = BodyBudget::new(BODY_BUDGET_BYTES);
+        Self { apps, inbox, clock, bodies, counts: WebhookCounts::default(), lines: Lines::default() }
+    }
+
+    /// Counts a refusal and logs it, thinned.
+    fn reject(&self, app: &str, error: &WebhookError) -> StatusCode {
+        self.counts.rejected.fetch_add(1, Relaxed);
+        if let Some(suppressed) = self.lines.rejected.pass() {
+            tracing::warn!(app, code = error.code(), %error, suppressed, "webhook rejected");
+        }
+        StatusCode::from_u16(error.status()).unwrap_or(StatusCode::FORBIDDEN)
+    }
+
+    fn count(&self, app: &str, parsed: &Parsed) {
+        let add = |counter: &AtomicU64, number: usize| counter.fetch_add(number as u64, Relaxed);
+        add(&self.counts.others, parsed.counts.other_content);
+        add(&self.counts.unrouted, parsed.counts.unrouted);
+        add(&self.counts.malformed, parsed.counts.rejected);
+        add(&self.counts.unknown_number, parsed.counts.unknown_number);
+        if let Some(number) = &parsed.unknown_number
+            && let Some(suppressed) = self.lines.unknown_number.pass()
+        {
+            let phone_number_id = cut(number);
+            tracing::warn!(app, phone_number_id, suppressed, "webhook for a number that is not configured");
+        }
+    }
 }
 
 /// `GET` and `POST /webhooks/{app}`; everything else is 404.
 pub fn router(webhooks: Arc<Webhooks>) -> Router {
-    Router::new()
-        .route("/webhooks/{app}", get(handshake).post(receive))
-        .layer(DefaultBodyLimit::max(BODY_LIMIT_BYTES))
-        .with_state(webhooks)
+    Router::new().route("/webhooks/{app}", get(handshake).post(receive)).with_state(webhooks)
 }
 
-/// The platform asks, when the address is entered, whether it is ours.
+/// The platform checks the callback address when it is entered.
 async fn handshake(
     State(webhooks): State<Arc<Webhooks>>,
     Path(name): Path<String>,
@@ -77,74 +126,87 @@ async fn handshake(
     let Some(app) = webhooks.apps.get(&name) else { return StatusCode::NOT_FOUND.into_response() };
     match app.handshake(query.as_deref().unwrap_or_default()) {
         Ok(challenge) => {
-            tracing::info!(app = name, "The platform verified the callback address.");
+            tracing::info!(app = name, "callback address verified");
             ([(header::CONTENT_TYPE, "text/plain")], challenge).into_response()
         }
-        Err(why) => {
-            tracing::warn!(app = name, code = why.code(), "{why}");
+        Err(error) => {
+            if let Some(suppressed) = webhooks.lines.handshake.pass() {
+                tracing::warn!(app = name, code = error.code(), %error, suppressed, "handshake rejected");
+            }
             StatusCode::FORBIDDEN.into_response()
         }
     }
 }
 
 async fn receive(State(webhooks): State<Arc<Webhooks>>, Path(name): Path<String>, request: Request) -> Response {
+    let began = Instant::now();
     let Some(app) = webhooks.apps.get(&name) else { return StatusCode::NOT_FOUND.into_response() };
-    let counts = &webhooks.counts;
-    let signature = request.headers().get(SIGNATURE).cloned();
-    let signature = signature.as_ref().and_then(|value| value.to_str().ok());
-    let body = match tokio::time::timeout(BODY_WITHIN, Bytes::from_request(request, &())).await {
-        Ok(Ok(body)) => body,
-        Ok(Err(refused)) => {
-            counts.refused.fetch_add(1, Relaxed);
-            return refused.into_response();
-        }
-        Err(_) => {
-            counts.refused.fetch_add(1, Relaxed);
-            return StatusCode::REQUEST_TIMEOUT.into_response();
+    let (head, body) = request.into_parts();
+    let answer = match authentic(&webhooks, app, &head.headers, body).await {
+        Ok((parsed, body)) => store(&webhooks, &name, parsed, body).await,
+        Err(refused) => refused,
+    };
+    webhooks.counts.duration.observe(began.elapsed());
+    answer
+}
+
+/// Reads the body and checks its signature.
+async fn authentic(
+    webhooks: &Webhooks,
+    app: &App,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<(Parsed, WholeBody), Response> {
+    let signature = headers.get(SIGNATURE).and_then(|value| value.to_str().ok());
+    let reject = |error: WebhookError| webhooks.reject(app.name(), &error).into_response();
+    app.check_signature_form(signature).map_err(reject)?;
+    let body = match webhooks.bodies.read(body, BODY_LIMIT_BYTES, BODY_WITHIN).await {
+        Ok(body) => body,
+        Err(BodyError::NoRoom) => return Err(deferred(webhooks)),
+        Err(error) => {
+            webhooks.counts.rejected.fetch_add(1, Relaxed);
+            let status = match error {
+                BodyError::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+                BodyError::TimedOut => StatusCode::REQUEST_TIMEOUT,
+                _ => StatusCode::BAD_REQUEST,
+            };
+            return Err(status.into_response());
         }
     };
-    let parsed = match app.receive(signature, &body, webhooks.clock.now()) {
-        Ok(parsed) => parsed,
-        Err(why) => {
-            // Anyone can post here: the first is told, then every thousandth, so that nobody fills the log.
-            if counts.refused.fetch_add(1, Relaxed) % 1000 == 0 {
-                tracing::warn!(app = name, code = why.code(), "{why}");
-            }
-            return StatusCode::from_u16(why.status()).unwrap_or(StatusCode::FORBIDDEN).into_response();
-        }
-    };
-    let add = |counter: &AtomicU64, number: usize| counter.fetch_add(number as u64, Relaxed);
-    add(&counts.others, parsed.counts.other_content);
-    add(&counts.unrouted, parsed.counts.unrouted);
-    add(&counts.unreadable, parsed.counts.rejected);
-    if let Some(number) = &parsed.unknown_number
-        && counts.unknown_number.fetch_add(parsed.counts.unknown_number as u64, Relaxed).is_multiple_of(1000)
-    {
-        tracing::warn!(
-            app = name,
-            number,
-            "Something came for a number that is not configured: it is kept (`beadle events list`), and no plugin gets it. \
-             Add a channel with this phone_number_id."
-        );
-    }
-    // In a task of its own, which ends as it should also where the platform hangs up or is sent away.
-    let inbox = webhooks.inbox.clone();
-    let senseless = parsed.rejected.first().map(|letter| letter.error.clone());
+    let parsed = app.receive(signature, &body.bytes, webhooks.clock.now()).map_err(reject)?;
+    Ok((parsed, body))
+}
+
+/// Stores what a webhook brought, and answers.
+async fn store(webhooks: &Webhooks, app: &str, parsed: Parsed, body: WholeBody) -> Response {
+    webhooks.count(app, &parsed);
+    let problem = parsed.rejected.first().map(|letter| cut(&letter.error));
     let delivery =
         Delivery { events: parsed.events, receipts: parsed.receipts, letters: parsed.rejected, ..Delivery::default() };
-    let keeping = tokio::spawn(async move { inbox.receive(delivery).await });
-    match tokio::time::timeout(KEPT_WITHIN, keeping).await {
+    // A task of its own, which ends in order even if the platform hangs up.
+    let inbox = webhooks.inbox.clone();
+    let storing = tokio::spawn(async move {
+        let _body = body;
+        inbox.receive(delivery).await
+    });
+    match tokio::time::timeout(STORED_WITHIN, storing).await {
         Ok(Ok(Ok(appended))) => {
-            counts.taken.fetch_add(1, Relaxed);
-            if let (Some(letter), Some(why)) = (appended.rejected.first(), senseless) {
-                let letters = appended.rejected.len();
-                tracing::warn!(app = name, %letter, letters, "A webhook is not understood, and is kept: {why}. See `beadle dead-letters list`.");
+            webhooks.counts.accepted.fetch_add(1, Relaxed);
+            if let (Some(id), Some(error)) = (appended.rejected.first(), problem)
+                && let Some(suppressed) = webhooks.lines.malformed.pass()
+            {
+                tracing::warn!(app, webhook = %id, error, suppressed, "webhook not understood, kept as a dead letter");
             }
             return StatusCode::OK.into_response();
         }
-        Ok(Ok(Err(why))) => tracing::debug!(app = name, code = why.code(), "{why}"),
-        Ok(Err(_)) | Err(_) => tracing::debug!(app = name, "The disk took too long for a webhook."),
+        Ok(Ok(Err(error))) => tracing::debug!(app, code = error.code(), %error, "webhook deferred"),
+        Ok(Err(error)) => tracing::debug!(app, %error, "webhook deferred"),
+        Err(_) => tracing::debug!(app, "webhook deferred, the disk is slow"),
     }
-    counts.put_off.fetch_add(1, Relaxed);
+    deferred(webhooks)
+}
+
+fn deferred(webhooks: &Webhooks) -> Response {
+    webhooks.counts.deferred.fetch_add(1, Relaxed);
     (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, RETRY_AFTER_SECS)]).into_response()
 }

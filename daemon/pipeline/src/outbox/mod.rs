@@ -25,6 +25,7 @@ use beadle_model::event::Problem;
 use beadle_model::{ConversationId, ConversationView, EventId, MessageId, PluginNo, Timestamp};
 use beadle_store::Store;
 use beadle_store::step::{NewSend, OutboxRow, SendState};
+use beadle_tasks::Heartbeat;
 use doubt::Doubts;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -366,6 +367,6 @@ impl Inner {
 }
 
 /// Starts the outbox's loop; it ends when the pipeline drains.
-pub(crate) async fn run(outbox: Outbox) {
-    pump::run(outbox.0).await;
+pub(crate) async fn run(outbox: Outbox, heartbeat: Heartbeat) {
+    pump::run(outbox.0, heartbeat).await;
 }

@@ -10,6 +10,7 @@ use beadle_gate::{Draft, Facts, Verdict};
 use beadle_model::event::Problem;
 use beadle_model::{PluginNo, Timestamp};
 use beadle_store::step::{OutboxRow, SendOutcome, SendState, Settlement};
+use beadle_tasks::Heartbeat;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,11 +21,11 @@ const AT_ONCE: usize = 512;
 /// How often the loop looks by itself. Real time.
 const BEAT: Duration = Duration::from_secs(1);
 
-pub(super) async fn run(inner: Arc<Inner>) {
+pub(super) async fn run(inner: Arc<Inner>, heartbeat: Heartbeat) {
     inner.recall_doubts();
     let mut phase = inner.phase.subscribe();
     while *phase.borrow() == Phase::Running {
-        inner.health.outbox_beat();
+        heartbeat.beat();
         inner.decide_doubts().await;
         inner.read_more();
         let now = inner.clock.now();

@@ -61,7 +61,7 @@ fn fetch(env: &StoreEnv, graph: &FakeGraph) -> tokio::task::JoinHandle<()> {
     let wanted = Arc::new(|| true);
     let fetcher =
         Fetcher::new([config(&graph.url)], &http_client().unwrap(), env.media_store(), LIMIT, wanted).unwrap();
-    tokio::spawn(fetcher.run())
+    tokio::spawn(std::sync::Arc::new(fetcher).run(beadle_tasks::Heartbeat::unwatched(beadle_tasks::TaskKind::Media)))
 }
 
 /// Waits until the file's row satisfies a condition.

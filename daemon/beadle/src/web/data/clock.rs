@@ -21,9 +21,9 @@ pub struct Asked {
 
 /// `GET /clock`
 pub async fn clock(State(admin): State<Arc<Admin>>, Query(asked): Query<Asked>) -> Json<ClockFace> {
-    let rest = match (&admin.turned, asked.turn) {
-        (Some(turned), Some(turn)) => Some(turned.settled(turn, PATIENCE).await),
-        (Some(turned), None) => Some(turned.settled(0, Duration::ZERO).await),
+    let rest = match (&admin.followed, asked.turn) {
+        (Some(followed), Some(turn)) => Some(followed.settled(turn, PATIENCE).await),
+        (Some(followed), None) => Some(followed.settled(0, Duration::ZERO).await),
         (None, _) => None,
     };
     let next_due = match rest {
@@ -32,7 +32,7 @@ pub async fn clock(State(admin): State<Arc<Admin>>, Query(asked): Query<Asked>) 
     };
     Json(ClockFace {
         now: admin.clock.now().as_ms(),
-        turn: admin.turned.as_ref().map(|turned| turned.rev()),
+        turn: admin.followed.as_ref().map(|followed| followed.rev()),
         at_rest: rest.map(|rest| rest != Activity::Busy),
         next_due_at: next_due.map(|at| at.as_ms()),
     })

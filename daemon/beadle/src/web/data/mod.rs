@@ -12,6 +12,7 @@ mod plugins;
 mod schedules;
 mod state;
 mod status;
+mod tasks;
 mod windows;
 
 pub use clock::clock;
@@ -22,7 +23,9 @@ pub use people::{contact, contacts, duplicates, edit_contact, mark_distinct, mer
 pub use plugins::{disable, documents, enable, grant, plugin, plugins, purge, revoke, rollback, rollback_losing_state};
 pub use schedules::{history, next, run, schedule, schedules, would_run};
 pub use state::state;
-pub use status::{config, doubts, line, snapshot, status};
+pub use status::{config, snapshot, status, status_line, warnings};
+#[cfg(debug_assertions)]
+pub use tasks::inject;
 pub use windows::{windows, windows_by_hour};
 
 use super::Admin;

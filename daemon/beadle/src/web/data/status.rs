@@ -1,6 +1,6 @@
 //! How the daemon is: for `beadle status`, for systemd's status line, and for a scrape.
 
-use super::{Admin, Answer, ask, counted, plugins, schedules};
+use super::{Admin, Answer, ask, counted, plugins, schedules, tasks};
 use crate::api::{Problem, Status};
 use crate::web::failure::No;
 use crate::web::metrics::{Snapshot, memory_bytes};
@@ -10,7 +10,7 @@ use beadle_catalog::{Entry, PluginState};
 use beadle_store::views::BacklogCounts;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// `GET /status`
 pub async fn status(State(admin): State<Arc<Admin>>) -> Answer<Status> {
@@ -37,6 +37,7 @@ pub async fn status(State(admin): State<Arc<Admin>>) -> Answer<Status> {
         dead_letters: counts.dead,
         channels,
         plugins: plugins::rows(&admin),
+        tasks: tasks::rows(&admin),
     }))
 }
 
@@ -46,22 +47,21 @@ async fn counts(admin: &Admin) -> Result<BacklogCounts, No> {
 
 /// What a person should look at.
 fn problems(admin: &Admin) -> Vec<Problem> {
-    troubles(admin).into_iter().chain(doubts(admin)).collect()
+    errors(admin).into_iter().chain(warnings(admin)).collect()
 }
 
 /// What keeps messages from coming in or going out.
-fn troubles(admin: &Admin) -> Vec<Problem> {
-    let stuck = admin.problems().into_iter().map(|message| Problem { code: "pipeline-stalled".into(), message });
+fn errors(admin: &Admin) -> Vec<Problem> {
     let paused = admin.pipeline.outbox().counts().paused;
     let stopped = paused.into_iter().filter_map(|(name, problem)| {
         let message = format!("{name} does not send: {}", problem?.title);
         Some(Problem { code: "channel-stopped".into(), message })
     });
-    stuck.chain(stopped).collect()
+    admin.health_problems().into_iter().chain(stopped).collect()
 }
 
 /// What does not run as it should, while everything else does.
-pub fn doubts(admin: &Admin) -> Vec<Problem> {
+pub fn warnings(admin: &Admin) -> Vec<Problem> {
     let plugins = admin.entries();
     let plugins = plugins.iter().filter_map(|entry| {
         let Problem { code, message } = plugins::problem(entry)?;
@@ -76,7 +76,7 @@ pub fn doubts(admin: &Admin) -> Vec<Problem> {
         code: "document-rejected".into(),
         message: format!("documents of `{plugin}`: {}{why}", if file.is_empty() { file } else { format!("{file}: ") }),
     });
-    let config = admin.config_state();
+    let config = admin.config.read();
     let waiting = (!config.waiting.is_empty()).then(|| Problem {
         code: "restart-required".into(),
         message: format!(
@@ -90,11 +90,11 @@ pub fn doubts(admin: &Admin) -> Vec<Problem> {
 
 /// `GET /config`
 pub async fn config(State(admin): State<Arc<Admin>>) -> Answer<BTreeMap<String, String>> {
-    Ok(Json(admin.config_state().keys.clone()))
+    Ok(Json(admin.config.read().keys.clone()))
 }
 
 /// The line that `systemctl status` shows.
-pub async fn line(admin: &Admin) -> String {
+pub async fn status_line(admin: &Admin) -> String {
     let phase = admin.phase().name();
     let Ok(counts) = counts(admin).await else { return format!("{phase}; the database does not answer") };
     let events = counted(counts.events_open, "event open", "events open");
@@ -126,12 +126,12 @@ pub async fn line(admin: &Admin) -> String {
     if refused > 0 {
         parts.push(counted(refused, "new revision was refused", "new revisions were refused"));
     }
-    parts.extend(troubles(admin).into_iter().map(|problem| problem.message));
+    parts.extend(errors(admin).into_iter().map(|problem| problem.message));
     parts.join(", ")
 }
 
-/// Events that are kept for plugins, by name.
-fn kept(admin: &Admin) -> BTreeMap<String, u64> {
+/// Events that wait for unavailable plugins, by plugin.
+fn backlog(admin: &Admin) -> BTreeMap<String, u64> {
     let kept = admin.pipeline.backlog_sizes();
     let named = |entry: &Entry| {
         let (_, count) = kept.iter().find(|(no, _)| *no == entry.no)?;
@@ -140,39 +140,52 @@ fn kept(admin: &Admin) -> BTreeMap<String, u64> {
     admin.entries().iter().filter_map(named).collect()
 }
 
-/// What a scrape shows.
+/// Everything that a scrape shows.
 pub async fn snapshot(admin: &Admin) -> Result<Snapshot, No> {
     let counts = counts(admin).await?;
     let webhooks = &admin.webhooks.counts;
-    let named = |pairs: &[(&str, &std::sync::atomic::AtomicU64)]| -> BTreeMap<String, u64> {
+    let named = |pairs: &[(&str, &AtomicU64)]| -> BTreeMap<String, u64> {
         pairs.iter().map(|(name, count)| ((*name).to_owned(), count.load(Relaxed))).collect()
     };
     let mut plugins = BTreeMap::new();
     for entry in admin.entries().iter() {
         *plugins.entry(entry.state.name().to_owned()).or_default() += 1;
     }
+    let [activated, refused, rolled_back] = admin.catalog.counts().map(|(_, count)| count);
+    let reloads = [("activated", activated), ("refused", refused), ("rolled-back", rolled_back)];
     Ok(Snapshot {
         figures: admin.pipeline.health().figures(),
-        webhooks: named(&[("taken", &webhooks.taken), ("put-off", &webhooks.put_off), ("refused", &webhooks.refused)]),
-        not_understood: named(&[
-            ("other-message", &webhooks.others),
-            ("unrouted", &webhooks.unrouted),
-            ("unknown-number", &webhooks.unknown_number),
-            ("unreadable", &webhooks.unreadable),
+        webhooks: named(&[
+            ("accepted", &webhooks.accepted),
+            ("deferred", &webhooks.deferred),
+            ("rejected", &webhooks.rejected),
         ]),
-        letters_dropped: admin.store.health().rejected_dropped,
+        webhook_duration: webhooks.duration.read(),
+        unrecognized: named(&[
+            ("message", &webhooks.others),
+            ("notification", &webhooks.unrouted),
+            ("unknown-number", &webhooks.unknown_number),
+            ("malformed", &webhooks.malformed),
+        ]),
         plugins,
-        kept: kept(admin),
-        reloads: admin.catalog.counts().into_iter().map(|(name, count)| (name.to_owned(), count)).collect(),
+        backlog: backlog(admin),
+        reloads: reloads.map(|(result, count)| (result.to_owned(), count)).into(),
         firings: admin.schedules.counts().read().map(|(name, count)| (name.to_owned(), count)).into(),
-        on_their_way: admin.pipeline.in_flight(),
-        waiting: [
-            ("events", counts.events_open),
-            ("queued", counts.queued),
-            ("sending", counts.sending),
-            ("dead", counts.dead),
-        ],
-        healthy: admin.problems().is_empty(),
+        channels: channels_by_state(admin),
+        in_flight: admin.pipeline.in_flight(),
+        counts,
+        store: Some(admin.store.health()),
+        tasks: admin.tasks.reports(),
+        healthy: admin.health_problems().is_empty(),
+        started_at: admin.started_at,
         memory_bytes: memory_bytes(),
     })
+}
+
+fn channels_by_state(admin: &Admin) -> BTreeMap<String, u64> {
+    let paused = admin.pipeline.outbox().counts().paused;
+    let stopped = paused.iter().filter(|(_, problem)| problem.is_some()).count() as u64;
+    let slowed = paused.len() as u64 - stopped;
+    let open = (admin.channels.len() as u64).saturating_sub(stopped + slowed);
+    [("open", open), ("slowed", slowed), ("stopped", stopped)].map(|(state, count)| (state.to_owned(), count)).into()
 }

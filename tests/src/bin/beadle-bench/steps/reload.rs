@@ -100,7 +100,7 @@ async fn under_load(options: &Options, report: &mut Report) -> Result<(), String
         never = reloads => never,
     };
     let served = daemon.try_get("/metrics").await.map_err(|error| error.to_string())?;
-    let line = "beadle_reloads_total{outcome=\"activated\"} ";
+    let line = "beadle_plugin_reloads_total{result=\"activated\"} ";
     let served = served.text().lines().find_map(|text| text.strip_prefix(line).map(str::to_owned)).unwrap_or_default();
     let (doubled, _) = outcome.marks.anomalies();
     let lost = outcome.marks.expected().saturating_sub(outcome.replies);
