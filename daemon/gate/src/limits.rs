@@ -1,7 +1,9 @@
-//! How long and how many: the limits of a message by itself (whatsapp.md 2.2), counted in characters.
+//! Limits of a message by itself: lengths in characters and numbers of parts
+//! (`docs/whatsapp.md#message-types`).
 //!
-//! Asked when a plugin sends, so that its author reads a sentence with the number in it and not the platform's 131009
-//! a second later. It is not about whether the platform will like the text.
+//! They are checked when a plugin sends, so that its author gets a sentence with the number in it,
+//! and not the platform's error 131009 a second later. What the platform thinks of the text is not
+//! checked.
 
 mod rich;
 #[cfg(test)]
@@ -39,11 +41,11 @@ pub const ROW_ID: usize = 200;
 pub const ROW_TITLE: usize = 24;
 /// Characters of a row's second line.
 pub const ROW_DESCRIPTION: usize = 72;
-/// Code points of an emoji: the longest that Unicode recommends for interchange has ten (two people who kiss, each
-/// with a skin tone); the rest is room.
+/// Code points of an emoji. The longest that Unicode recommends for interchange has ten (two people
+/// kissing, each with a skin tone).
 pub const EMOJI: usize = 16;
 
-/// Is the message within the platform's limits? Codes: `empty-field`, `too-long`, `too-many`, `duplicate-id`.
+/// Checks a message against the platform's limits.
 pub fn check(body: &Outgoing) -> Result<(), Refusal> {
     match body {
         Outgoing::Text { body, quote, .. } => {
@@ -68,11 +70,11 @@ pub fn check(body: &Outgoing) -> Result<(), Refusal> {
             quoted(quote)
         }
         Outgoing::Reaction { to, emoji } => {
-            named(to)?;
+            check_message_id(to)?;
             short("the emoji", emoji, EMOJI)
         }
-        Outgoing::MarkRead { message } => named(message),
-        Outgoing::Typing { to } => named(to),
+        Outgoing::MarkRead { message } => check_message_id(message),
+        Outgoing::Typing { to } => check_message_id(to),
         other => rich::check(other),
     }
 }
@@ -101,7 +103,7 @@ fn each_section(sections: &[Section]) -> Result<(), Refusal> {
         if section.rows.is_empty() {
             return Err(Refusal::new(
                 "empty-field",
-                format!("Section {number} has no rows; WhatsApp takes at least one."),
+                format!("Section {number} has no rows; WhatsApp requires at least one."),
             ));
         }
     }
@@ -115,40 +117,40 @@ fn each_section(sections: &[Section]) -> Result<(), Refusal> {
     unique("rows", "id", sections.iter().flat_map(|section| &section.rows).map(|row| &row.id))
 }
 
-/// The platform's id of a message: there must be one.
-fn named(platform_id: &str) -> Result<(), Refusal> {
+/// A platform message id must not be empty.
+fn check_message_id(platform_id: &str) -> Result<(), Refusal> {
     if platform_id.trim().is_empty() { Err(empty("the id of the message it is about")) } else { Ok(()) }
 }
 
 fn quoted(quote: &Option<String>) -> Result<(), Refusal> {
-    quote.iter().try_for_each(|platform_id| named(platform_id))
+    quote.iter().try_for_each(|platform_id| check_message_id(platform_id))
 }
 
-/// White space alone is nothing: the platform refuses it.
-fn filled(what: &str, text: &str, most: usize) -> Result<(), Refusal> {
-    if text.trim().is_empty() { Err(empty(what)) } else { short(what, text, most) }
+/// The platform refuses texts of white space only.
+fn filled(what: &str, text: &str, limit: usize) -> Result<(), Refusal> {
+    if text.trim().is_empty() { Err(empty(what)) } else { short(what, text, limit) }
 }
 
-fn short(what: &str, text: &str, most: usize) -> Result<(), Refusal> {
-    // A character has at least a byte, so most texts need not be counted.
-    if text.len() <= most {
+fn short(what: &str, text: &str, limit: usize) -> Result<(), Refusal> {
+    // A character has at least one byte, so most texts need not be counted.
+    if text.len() <= limit {
         return Ok(());
     }
     match text.chars().count() {
-        count if count > most => Err(Refusal::new(
+        count if count > limit => Err(Refusal::new(
             "too-long",
-            sentence(what, &format!("has {count} characters; WhatsApp takes {most} at most.")),
+            sentence(what, &format!("has {count} characters; WhatsApp allows at most {limit}.")),
         )),
         _ => Ok(()),
     }
 }
 
-fn some_of(what: &str, count: usize, most: usize) -> Result<(), Refusal> {
+fn some_of(what: &str, count: usize, limit: usize) -> Result<(), Refusal> {
     match count {
-        0 => Err(Refusal::new("empty-field", format!("There are no {what}; WhatsApp takes 1 to {most}."))),
-        count if count > most => Err(Refusal::new(
+        0 => Err(Refusal::new("empty-field", format!("There are no {what}; WhatsApp requires 1 to {limit}."))),
+        count if count > limit => Err(Refusal::new(
             "too-many",
-            format!("There are {count} {what}; WhatsApp takes {most} at most in one message."),
+            format!("There are {count} {what}; WhatsApp allows at most {limit} in a message."),
         )),
         _ => Ok(()),
     }
@@ -157,19 +159,18 @@ fn some_of(what: &str, count: usize, most: usize) -> Result<(), Refusal> {
 fn unique<'a>(what: &str, part: &str, mut all: impl Iterator<Item = &'a String>) -> Result<(), Refusal> {
     let mut seen = HashSet::new();
     match all.find(|one| !seen.insert(*one)) {
-        Some(twice) => Err(Refusal::new(
-            "duplicate-id",
-            format!("Two {what} have the {part} `{twice}`; each needs one of its own."),
-        )),
+        Some(twice) => {
+            Err(Refusal::new("duplicate-id", format!("Two {what} have the {part} `{twice}`; each must be unique.")))
+        }
         None => Ok(()),
     }
 }
 
 fn empty(what: &str) -> Refusal {
-    Refusal::new("empty-field", sentence(what, "is empty; WhatsApp takes at least one character."))
+    Refusal::new("empty-field", sentence(what, "is empty; WhatsApp requires at least one character."))
 }
 
-/// `the text` and `is …` as a sentence.
+/// Joins a noun phrase and a predicate into a sentence.
 fn sentence(what: &str, rest: &str) -> String {
     let mut letters = what.chars();
     let first = letters.next().map(|letter| letter.to_ascii_uppercase()).into_iter();

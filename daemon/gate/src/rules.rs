@@ -1,48 +1,48 @@
-//! The rules in their order, and the two ways to ask them: for a verdict, and for the whole story.
+//! The rules in their order, and the two ways to apply them: for a verdict and for an explanation.
 //!
-//! Both go over one table, so that what `beadle why` tells is what was done.
+//! Both use one table, so that `beadle why` explains what was done.
 
 use beadle_model::{AliasKind, ConversationView, Outgoing, Refusal, Timestamp};
 
-/// How long before the end of the 24 hours a window counts as closed for sending. A request may take 15 seconds until
-/// the platform has it (the channel's time-out), the platform's time stamps are whole seconds, and two clocks differ a
-/// little; it is also not documented to which side the last second belongs (whatsapp.md 5.1).
+/// How long before its end a window counts as closed for sending: a request may take 15 seconds
+/// (the channel's timeout), the platform's time stamps are whole seconds, and clocks differ. It is
+/// not documented to which side the last second belongs (`docs/whatsapp.md#windows`).
 pub const WINDOW_MARGIN_MS: i64 = 30_000;
 
-/// What is to leave.
+/// What is to be sent.
 #[derive(Clone, Copy, Debug)]
 pub struct Draft<'a> {
     /// The message.
     pub body: &'a Outgoing,
-    /// Beadle's own answer to one of its words: the last thing that somebody who says STOP hears.
+    /// Whether it is Beadle's own reply to a reserved word, the last message after STOP.
     pub host: bool,
 }
 
-/// What the rules know when they decide.
+/// The facts that rules depend on.
 #[derive(Clone, Copy, Debug)]
 pub struct Facts<'a> {
-    /// Where it goes, as it stands now.
+    /// The destination as it is now.
     pub conversation: &'a ConversationView,
     /// Civil time.
     pub now: Timestamp,
 }
 
-/// A rule, in the order in which they are asked.
+/// A rule, in the order of application.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Rule {
-    /// The channel can reach them.
+    /// The channel can reach the recipient.
     Recipient,
-    /// They want messages.
+    /// The recipient has not opted out.
     OptOut,
-    /// They have not told the platform that they want no marketing.
+    /// The recipient has not turned off marketing on the platform.
     Marketing,
-    /// A group takes it.
+    /// The destination accepts this kind of message.
     Kind,
-    /// Their 24-hour window is open.
+    /// The 24-hour window is open.
     Window,
-    /// Not too many to one contact ([`crate::pace::PairRate`]).
+    /// The pair rate ([`crate::pace::PairRate`]).
     PairRate,
-    /// Not too many from one number ([`crate::pace::Throughput`]).
+    /// The throughput ([`crate::pace::Throughput`]).
     Throughput,
 }
 
@@ -61,43 +61,43 @@ impl Rule {
     }
 }
 
-/// What the gate says.
+/// The verdict of the gate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// Go.
+    /// Send it.
     Send,
-    /// Not before then, because of this rule.
+    /// Not yet, because of this rule.
     Later {
-        /// The earliest moment; ask again then.
+        /// The earliest time; check again then.
         until: Timestamp,
-        /// Which rule says so.
+        /// The rule.
         rule: Rule,
     },
-    /// No.
+    /// Refused.
     Refused(Refusal),
 }
 
-/// What one rule says, for people.
+/// The result of one rule, for people.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Step {
-    /// Which rule.
+pub struct TraceStep {
+    /// The rule.
     pub rule: Rule,
-    /// It says no; the first that does decides.
-    pub stops: bool,
-    /// Its reason, in a sentence.
-    pub says: String,
+    /// Whether it refuses; the first refusal decides.
+    pub refuses: bool,
+    /// The reason as a sentence.
+    pub reason: String,
 }
 
-/// A rule's answer. A yes is cheap: it is formatted only for [`trace`].
-enum Answer {
-    Yes(&'static str, Option<Timestamp>),
-    No(Refusal),
+/// The result of a rule. A pass is formatted only for [`trace`].
+enum RuleResult {
+    Pass(&'static str, Option<Timestamp>),
+    Refuse(Refusal),
 }
 
-type Asked = fn(&Draft<'_>, &Facts<'_>) -> Answer;
+type RuleFn = fn(&Draft<'_>, &Facts<'_>) -> RuleResult;
 
 /// The rules of [`check`] in their order.
-const RULES: [(Rule, Asked); 5] = [
+const RULES: [(Rule, RuleFn); 5] = [
     (Rule::Recipient, recipient),
     (Rule::OptOut, opt_out),
     (Rule::Marketing, marketing),
@@ -105,85 +105,92 @@ const RULES: [(Rule, Asked); 5] = [
     (Rule::Window, window),
 ];
 
-/// May this leave now? Refusals have the codes `no-recipient`, `opted-out`, `marketing-opted-out`, `unsupported-in-groups`,
-/// `phone-number-required`, `groups-only` and `window-closed`.
+/// Checks a draft against all rules; the first refusal decides.
 pub fn check(draft: &Draft<'_>, facts: &Facts<'_>) -> Verdict {
     RULES
         .iter()
-        .find_map(|(_, ask)| match ask(draft, facts) {
-            Answer::Yes(..) => None,
-            Answer::No(refusal) => Some(Verdict::Refused(refusal)),
+        .find_map(|(_, rule_fn)| match rule_fn(draft, facts) {
+            RuleResult::Pass(..) => None,
+            RuleResult::Refuse(refusal) => Some(Verdict::Refused(refusal)),
         })
         .unwrap_or(Verdict::Send)
 }
 
-/// What every rule of [`check`] says, in order, also behind the one that decided.
-pub fn trace(draft: &Draft<'_>, facts: &Facts<'_>) -> Vec<Step> {
+/// The result of every rule of [`check`] in order, including those after a refusal.
+pub fn trace(draft: &Draft<'_>, facts: &Facts<'_>) -> Vec<TraceStep> {
     RULES
         .iter()
-        .map(|(rule, ask)| match ask(draft, facts) {
-            Answer::Yes(says, None) => Step { rule: *rule, stops: false, says: says.into() },
-            Answer::Yes(says, Some(at)) => Step { rule: *rule, stops: false, says: format!("{says} {at}") },
-            Answer::No(refusal) => Step { rule: *rule, stops: true, says: refusal.message },
+        .map(|(rule, rule_fn)| match rule_fn(draft, facts) {
+            RuleResult::Pass(reason, None) => TraceStep { rule: *rule, refuses: false, reason: reason.into() },
+            RuleResult::Pass(reason, Some(at)) => {
+                TraceStep { rule: *rule, refuses: false, reason: format!("{reason} {at}") }
+            }
+            RuleResult::Refuse(refusal) => TraceStep { rule: *rule, refuses: true, reason: refusal.message },
         })
         .collect()
 }
 
-fn recipient(_: &Draft<'_>, facts: &Facts<'_>) -> Answer {
+fn recipient(_: &Draft<'_>, facts: &Facts<'_>) -> RuleResult {
     let conversation = facts.conversation;
     if conversation.group.is_some() {
-        return Answer::Yes("goes to a group", None);
+        return RuleResult::Pass("the destination is a group", None);
     }
     match &conversation.address {
-        Some(address) if !address.value.is_empty() => Answer::Yes("the channel can reach them", None),
-        _ => Answer::No(
+        Some(address) if !address.value.is_empty() => RuleResult::Pass("the channel can reach the recipient", None),
+        _ => RuleResult::Refuse(
             Refusal::new(
                 "no-recipient",
-                format!("No number or id is known by which channel `{}` reaches this person.", conversation.channel),
+                format!("Channel `{}` has no number or id for this contact.", conversation.channel),
             )
-            .instead("Write in a conversation that the person has begun."),
+            .instead("Write in a conversation that the contact started."),
         ),
     }
 }
 
-/// STOP means silence: no message, no reaction, no "typing…". A read mark is none of these; it shows them that the STOP
-/// was seen. A group is left by leaving it: what somebody said in private does not silence it for the others.
-fn opt_out(draft: &Draft<'_>, facts: &Facts<'_>) -> Answer {
+/// After STOP nothing is sent: no message, no reaction, no typing indicator. Read marks remain, as
+/// a sign that the STOP was read. Groups are not affected, because one member's opt-out must not
+/// silence a group.
+fn opt_out(draft: &Draft<'_>, facts: &Facts<'_>) -> RuleResult {
     let Some(since) = facts.conversation.contact.opted_out_since else {
-        return Answer::Yes("they want messages", None);
+        return RuleResult::Pass("the recipient accepts messages", None);
     };
     if facts.conversation.group.is_some() {
-        return Answer::Yes("a group; they want no messages of their own since", Some(since));
+        return RuleResult::Pass("a group is not affected by an opt-out, since", Some(since));
     }
     if draft.host {
-        return Answer::Yes("Beadle's own answer to their word; they want no others since", Some(since));
+        return RuleResult::Pass("Beadle's own reply is sent despite the opt-out, since", Some(since));
     }
     if let Outgoing::MarkRead { .. } = draft.body {
-        return Answer::Yes("a read mark is no message; they want none since", Some(since));
+        return RuleResult::Pass("a read mark is sent despite the opt-out, since", Some(since));
     }
-    Answer::No(
-        Refusal::new("opted-out", format!("They want no messages since {since}."))
-            .instead("They hear from you again when they say START; do not write to them before."),
+    RuleResult::Refuse(
+        Refusal::new("opted-out", format!("The recipient has opted out of all messages since {since}."))
+            .instead("Do not write to them until they send START."),
     )
 }
 
-/// Who told the platform to stop a business's marketing gets none of it, or each try counts against the number
-/// (whatsapp.md 2.4, code 131050). What is marketing only who sends it can say.
-fn marketing(draft: &Draft<'_>, facts: &Facts<'_>) -> Answer {
-    let Outgoing::Template(template) = draft.body else { return Answer::Yes("no template, so no marketing", None) };
+/// Marketing to someone who turned it off on the platform counts against the number (error 131050,
+/// `docs/whatsapp.md#templates`). Only the sender knows whether a template is marketing.
+fn marketing(draft: &Draft<'_>, facts: &Facts<'_>) -> RuleResult {
+    let Outgoing::Template(template) = draft.body else {
+        return RuleResult::Pass("not a template, so not marketing", None);
+    };
     match facts.conversation.contact.marketing_stopped_since {
-        Some(since) if template.category.as_deref() == Some("marketing") => Answer::No(
-            Refusal::new("marketing-opted-out", format!("They told WhatsApp to stop marketing messages at {since}."))
-                .instead("Only they can turn it on again, in WhatsApp."),
+        Some(since) if template.category.as_deref() == Some("marketing") => RuleResult::Refuse(
+            Refusal::new(
+                "marketing-opted-out",
+                format!("The recipient turned off marketing messages on WhatsApp at {since}."),
+            )
+            .instead("Only the recipient can turn them on again, in WhatsApp."),
         ),
-        Some(since) => Answer::Yes("not marked as marketing; they want none since", Some(since)),
-        None => Answer::Yes("they have not stopped marketing", None),
+        Some(since) => RuleResult::Pass("not marked as marketing, which is turned off since", Some(since)),
+        None => RuleResult::Pass("the recipient has not turned off marketing", None),
     }
 }
 
-/// What the platform's groups take: text, files, templates, pins; nothing that can be tapped, and no codes to log in
-/// with (whatsapp.md 3.1). A change of a group is for a group, and those codes need a number (6).
-fn kind(draft: &Draft<'_>, facts: &Facts<'_>) -> Answer {
+/// Groups accept texts, files, templates and pins, but nothing to tap and no login codes
+/// (`docs/whatsapp.md#groups`). Changes of a group need a group; login codes need a phone number.
+fn kind(draft: &Draft<'_>, facts: &Facts<'_>) -> RuleResult {
     let is_group = facts.conversation.group.is_some();
     match draft.body {
         Outgoing::Buttons { .. }
@@ -199,41 +206,42 @@ fn kind(draft: &Draft<'_>, facts: &Facts<'_>) -> Answer {
         | Outgoing::VoiceCall { .. }
             if is_group =>
         {
-            Answer::No(
-                Refusal::new("unsupported-in-groups", "WhatsApp takes nothing that can be tapped in groups.")
-                    .instead("Send a text, and let people answer in words."),
+            RuleResult::Refuse(
+                Refusal::new("unsupported-in-groups", "WhatsApp does not allow buttons, lists and forms in groups.")
+                    .instead("Send a text and ask for an answer in words."),
             )
         }
         Outgoing::Location { .. } | Outgoing::Contacts { .. } | Outgoing::Reaction { .. } | Outgoing::Direct(_)
             if is_group =>
         {
-            Answer::No(
+            RuleResult::Refuse(
                 Refusal::new(
                     "unsupported-in-groups",
-                    "WhatsApp takes texts, files, templates and pins in groups, and no more.",
+                    "WhatsApp allows only texts, files, templates and pins in groups.",
                 )
-                .instead("Say it in a text."),
+                .instead("Send a text."),
             )
         }
-        body if is_group && authenticates(body) => {
-            Answer::No(Refusal::new("unsupported-in-groups", "WhatsApp takes no authentication templates in groups."))
-        }
-        body if authenticates(body) && !has_number(facts) => Answer::No(
+        body if is_group && is_login_code(body) => RuleResult::Refuse(Refusal::new(
+            "unsupported-in-groups",
+            "WhatsApp does not allow authentication templates in groups.",
+        )),
+        body if is_login_code(body) && !has_number(facts) => RuleResult::Refuse(
             Refusal::new(
                 "phone-number-required",
-                "Authentication goes to telephone numbers only, and this person shows none.",
+                "Authentication messages need a phone number, and this contact's number is hidden.",
             )
-            .instead("Ask for their number first."),
+            .instead("Ask for the number first."),
         ),
         Outgoing::Pin { .. } | Outgoing::Group(_) if !is_group => {
-            Answer::No(Refusal::new("groups-only", "Only a group has pins and settings."))
+            RuleResult::Refuse(Refusal::new("groups-only", "Pins and group changes need a group."))
         }
-        _ => Answer::Yes("of a kind that goes there", None),
+        _ => RuleResult::Pass("the destination accepts this kind of message", None),
     }
 }
 
-/// A code to log in with. What a template is for only who sends it can say.
-fn authenticates(body: &Outgoing) -> bool {
+/// Whether it is a login code. Only the sender knows the purpose of a template.
+fn is_login_code(body: &Outgoing) -> bool {
     match body {
         Outgoing::Template(template) => template.category.as_deref() == Some("authentication"),
         Outgoing::Direct(direct) => direct.category == "authentication",
@@ -241,38 +249,39 @@ fn authenticates(body: &Outgoing) -> bool {
     }
 }
 
-/// The channel reaches them by a number, not by a user id.
+/// Whether the channel reaches the contact by a phone number, not a user id.
 fn has_number(facts: &Facts<'_>) -> bool {
     let address = facts.conversation.address.as_ref();
     address.is_some_and(|address| matches!(address.kind, AliasKind::Phone | AliasKind::WaId))
 }
 
-/// Messages need an open window, and reactions are messages (whatsapp.md 2.2); read marks and typing are not.
-fn window(draft: &Draft<'_>, facts: &Facts<'_>) -> Answer {
+/// Messages and reactions need an open window; read marks and typing indicators do not
+/// (`docs/whatsapp.md#windows`).
+fn window(draft: &Draft<'_>, facts: &Facts<'_>) -> RuleResult {
     match draft.body {
         Outgoing::MarkRead { .. } | Outgoing::Typing { .. } => {
-            return Answer::Yes("read marks and typing need no open window", None);
+            return RuleResult::Pass("read marks and typing indicators need no open window", None);
         }
-        Outgoing::Template(_) => return Answer::Yes("a template needs no open window", None),
-        Outgoing::Direct(_) => return Answer::Yes("Direct Send needs no open window", None),
+        Outgoing::Template(_) => return RuleResult::Pass("a template needs no open window", None),
+        Outgoing::Direct(_) => return RuleResult::Pass("Direct Send needs no open window", None),
         Outgoing::Group(_) | Outgoing::Pin { .. } => {
-            return Answer::Yes("a change of a group needs no open window", None);
+            return RuleResult::Pass("a change of a group needs no open window", None);
         }
         _ => {}
     }
     let refusal = match facts.conversation.window_until {
         Some(until) if facts.now < until.plus_ms(-WINDOW_MARGIN_MS) => {
-            return Answer::Yes("open until", Some(until));
+            return RuleResult::Pass("the window is open until", Some(until));
         }
         Some(until) if facts.now < until => {
-            format!("The 24-hour window closes at {until}; the last 30 seconds are too close to its end to send.")
+            format!("The 24-hour window closes at {until}; nothing is sent in its last 30 seconds.")
         }
         Some(until) => format!("The 24-hour window closed at {until}."),
-        None => "They have not written yet, so no 24-hour window is open.".to_owned(),
+        None => "The recipient has not written yet, so no 24-hour window is open.".to_owned(),
     };
-    Answer::No(
+    RuleResult::Refuse(
         Refusal::new("window-closed", refusal)
-            .instead("Send an approved template, or wait until the person writes again: outside the window WhatsApp takes nothing else."),
+            .instead("Send an approved template, or wait until the recipient writes again."),
     )
 }
 

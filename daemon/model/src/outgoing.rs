@@ -1,7 +1,8 @@
-//! What is to leave the machine: the Rust face of `outgoing` and of the effects of `groups` in the plugin contract.
+//! What is sent: the messages of `outgoing` in the plugin contract, and the effects of `groups`.
 //!
-//! Serialised as JSON these are the bodies that the outbox keeps, so a name here is a name on disk: add, do not rename.
-//! A change of a group is one of them too, since it wants the same: to be durable, sent once, repeated with care, and told.
+//! Serialised as JSON, these are the bodies that the outbox keeps: a name here is a name on disk,
+//! so once a version is released, add names and do not rename any. Changes of a group are included
+//! because they need the same handling: durable, sent once, repeated with care, and reported.
 
 mod direct;
 mod group;
@@ -18,7 +19,7 @@ use crate::content::Location;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// Something that is to leave the machine.
+/// Something to send.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum Outgoing {
@@ -26,21 +27,21 @@ pub enum Outgoing {
     Text {
         /// 1 to 4096 characters.
         body: String,
-        /// Show a preview of the first link.
+        /// Whether to show a preview of the first link.
         #[serde(default)]
         preview_url: bool,
         /// The platform id of the message to quote.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         quote: Option<String>,
     },
-    /// Up to three buttons.
+    /// A text with up to three reply buttons.
     Buttons {
-        /// A line or a picture above.
+        /// A text or file above the text.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         header: Option<Header>,
         /// 1 to 1024 characters.
         body: String,
-        /// A line below.
+        /// A line below the text.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         footer: Option<String>,
         /// 1 to 3.
@@ -49,17 +50,17 @@ pub enum Outgoing {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         quote: Option<String>,
     },
-    /// A list to choose from.
+    /// A text with a list to choose from.
     List {
-        /// A line above.
+        /// A line above the text.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         header: Option<String>,
         /// 1 to 4096 characters.
         body: String,
-        /// A line below.
+        /// A line below the text.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         footer: Option<String>,
-        /// What opens the list.
+        /// The title of the button that opens the list.
         button: String,
         /// 1 to 10.
         sections: Vec<Section>,
@@ -69,32 +70,32 @@ pub enum Outgoing {
     },
     /// A file.
     Media {
-        /// What kind.
+        /// Its kind.
         media: MediaKind,
-        /// Where it is.
+        /// Where its bytes are.
         source: Source,
-        /// 1024 characters at most; not with sound and stickers.
+        /// At most 1024 characters; not for audio and stickers.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         caption: Option<String>,
-        /// A document's name.
+        /// A document's file name.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         filename: Option<String>,
-        /// Sound that is shown as a voice message.
+        /// Whether to show audio as a voice message.
         #[serde(default)]
         voice: bool,
         /// The platform id of the message to quote.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         quote: Option<String>,
     },
-    /// A place on the map.
+    /// A location.
     Location {
-        /// Where.
+        /// The location.
         location: Location,
         /// The platform id of the message to quote.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         quote: Option<String>,
     },
-    /// Contact cards, as the platform's array.
+    /// Contact cards, as the platform's JSON array.
     Contacts {
         /// At least one.
         contacts: Value,
@@ -102,19 +103,19 @@ pub enum Outgoing {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         quote: Option<String>,
     },
-    /// A text with a button that opens an address.
+    /// A text with a button that opens a web address.
     CtaUrl {
-        /// Above.
+        /// A text or file above the text.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         header: Option<Header>,
         /// 1 to 1024 characters.
         body: String,
-        /// Below.
+        /// A line below the text.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         footer: Option<String>,
         /// 1 to 20 characters.
         title: String,
-        /// What it opens.
+        /// The address.
         url: String,
         /// The platform id of the message to quote.
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -136,36 +137,36 @@ pub enum Outgoing {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         quote: Option<String>,
     },
-    /// A form.
+    /// A flow.
     Flow(Box<Flow>),
-    /// One product.
+    /// A product.
     Product {
-        /// 1024 characters at most.
+        /// At most 1024 characters.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         body: Option<String>,
-        /// Below.
+        /// A line below the text.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         footer: Option<String>,
         /// The catalogue's id.
         catalog: String,
-        /// The shop's own id.
+        /// The shop's id of the product.
         product: String,
         /// The platform id of the message to quote.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         quote: Option<String>,
     },
-    /// Several products.
+    /// A list of products.
     ProductList {
         /// 1 to 60 characters.
         header: String,
         /// 1 to 1024 characters.
         body: String,
-        /// Below.
+        /// A line below the text.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         footer: Option<String>,
         /// The catalogue's id.
         catalog: String,
-        /// 1 to 10, with 30 products in all.
+        /// 1 to 10, with at most 30 products in total.
         sections: Vec<ProductSection>,
         /// The platform id of the message to quote.
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -175,17 +176,18 @@ pub enum Outgoing {
     Catalog {
         /// 1 to 1024 characters.
         body: String,
-        /// Below.
+        /// A line below the text.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         footer: Option<String>,
-        /// Whose picture is shown: the shop's own id.
+        /// The shop's id of the product whose image is shown.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         product: Option<String>,
         /// The platform id of the message to quote.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         quote: Option<String>,
     },
-    /// An interactive message of another kind (a carousel, an address, an order), as the platform writes it.
+    /// Another kind of interactive message (a carousel, an address, an order), as the platform's
+    /// JSON.
     Interactive {
         /// The platform's `interactive` object.
         json: Value,
@@ -193,65 +195,66 @@ pub enum Outgoing {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         quote: Option<String>,
     },
-    /// A message that the platform approved beforehand.
+    /// An approved template.
     Template(Box<Template>),
-    /// One that the platform makes a template of by itself.
+    /// A message by Direct Send, for which the platform creates a template.
     Direct(Box<Direct>),
-    /// A text with a button by which they call the business; only in [`Outgoing::Direct`].
+    /// A text with a button to call the business; only in [`Outgoing::Direct`].
     VoiceCall {
         /// 1 to 1024 characters.
         body: String,
         /// 1 to 20 characters.
         title: String,
-        /// How long it can be tapped, 1 to 43,200 (30 days).
+        /// How long the button works, 1 to 43,200 minutes (30 days).
         ttl_minutes: u32,
     },
-    /// Pins a message in a group, or takes the pin out.
+    /// Pins a message in a group, or unpins it.
     Pin {
-        /// The platform id.
+        /// The platform id of the message.
         message: String,
-        /// For so many days, 1 to 30; none: takes it out.
+        /// For 1 to 30 days; `None` unpins it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         days: Option<u32>,
     },
-    /// A change of a group; no message.
+    /// A change of a group. Not a message.
     Group(GroupChange),
-    /// A reaction; an empty emoji takes it back.
+    /// A reaction; an empty emoji removes it.
     Reaction {
         /// The platform id of the message reacted to.
         to: String,
         /// One emoji, or nothing.
         emoji: String,
     },
-    /// Blue ticks.
+    /// A read mark.
     MarkRead {
-        /// The platform id.
+        /// The platform id of the message.
         message: String,
     },
-    /// "typing…"; marks the message read as well.
+    /// A typing indicator, which also marks the message as read.
     Typing {
         /// The platform id of the message being answered.
         to: String,
     },
 }
 
-/// What may be done with something whose sending is in doubt (DESIGN section 3).
+/// What to do with an ambiguous send (`docs/design.md#sending`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RepeatPolicy {
-    /// Doing it twice is doing it once: read marks, reactions.
+    /// Repeat it: a second time changes nothing (read marks, reactions).
     Safe,
-    /// Not worth doing late: typing.
+    /// Drop it: too late to be useful (typing indicators).
     Never,
-    /// A person would see it twice: the operator's `on_ambiguous` decides.
+    /// A person might see it twice, so the operator's `on_ambiguous` decides.
     Configured,
 }
 
 impl Outgoing {
-    /// Whether it may be repeated when nobody knows if it went out.
+    /// What to do if the send is ambiguous.
     pub fn repeat_policy(&self) -> RepeatPolicy {
         match self {
             Outgoing::Reaction { .. } | Outgoing::MarkRead { .. } | Outgoing::Pin { .. } => RepeatPolicy::Safe,
-            // A second group is a group too many; the rest leaves a group as it is to be, however often it is done.
+            // Creating a group or resetting its link twice has an effect; repeating other changes
+            // has none.
             Outgoing::Group(GroupChange::Create { .. } | GroupChange::InviteLink { reset: true }) => {
                 RepeatPolicy::Configured
             }
@@ -261,7 +264,7 @@ impl Outgoing {
         }
     }
 
-    /// Whether it is a message in the conversation: keeps its order, is paced, and gets receipts.
+    /// Whether it is a message in the conversation: ordered, paced, and with receipts.
     pub fn is_message(&self) -> bool {
         !matches!(
             self,
@@ -273,7 +276,7 @@ impl Outgoing {
         )
     }
 
-    /// Whether it asks the other side for something: to tap, to choose, to fill in, to share.
+    /// Whether it asks the other side to tap, choose, fill in or share something.
     pub fn is_question(&self) -> bool {
         matches!(
             self,
@@ -285,12 +288,13 @@ impl Outgoing {
         )
     }
 
-    /// Whether it is worth another try when the platform could not take it; marks and typing are of the moment.
+    /// Whether to retry it after a temporary refusal; read marks and typing indicators are not
+    /// worth it.
     pub fn is_retryable(&self) -> bool {
         self.is_message() || matches!(self, Outgoing::Group(_) | Outgoing::Pin { .. })
     }
 
-    /// The platform id of the message it quotes.
+    /// The platform id of the message that it quotes.
     pub fn quote(&self) -> Option<&str> {
         match self {
             Outgoing::Text { quote, .. }
@@ -318,7 +322,7 @@ impl Outgoing {
         }
     }
 
-    /// The file that has to be uploaded before it can go.
+    /// The file that must be uploaded before it is sent.
     pub fn media(&self) -> Option<MediaId> {
         let of = |source: &Source| match source {
             Source::Media(media) => Some(*media),

@@ -1,7 +1,7 @@
-//! Writes a data directory with one of everything: `cargo run -p beadle-store --example fixture -- DIRECTORY`.
+//! Writes a data directory with one of everything: `fixture DIRECTORY`.
 //!
-//! Its `beadle.db` is kept under `tests/fixtures` for every released version of the schema, as `v1.db` and so on, and is
-//! opened by the test `fixture`: whoever comes from that version finds all that is theirs.
+//! Its `beadle.db` is stored under `tests/fixtures` for every released schema version (`v1.db` and
+//! so on), and the test `released_versions` opens it and checks its content.
 
 use beadle_clock::Clock;
 use beadle_model::effect::{StateWrite, TimerWrite};
@@ -50,7 +50,7 @@ fn message(n: u8, number: &str, keyword: Option<Keyword>) -> NewEvent {
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let dir = std::env::args().nth(1).ok_or("name a directory")?;
-    let (clock, _hand) = Clock::manual(NOW);
+    let (clock, _manual) = Clock::manual(NOW);
     let store = Store::open(StoreConfig { ballast_bytes: 0, ..StoreConfig::new(&dir, clock) })?;
     let plugin = store.plugin_no("welcome").await?;
     let subscriber_list = store.subscriber_list(vec![plugin]).await?;

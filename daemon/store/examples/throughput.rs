@@ -1,7 +1,7 @@
-//! How many messages a second the store alone carries: append, commit with a reply, settle.
+//! Measures the store alone: append, commit with a reply, settle.
 //!
-//! `cargo run -p beadle-store --example throughput -- [messages] [contacts] [in flight] [receipts a reply]`
-//! Prints figures and asserts none: they are for tuning, and differ between machines and profiles.
+//! `throughput [MESSAGES] [CONTACTS] [IN_FLIGHT] [RECEIPTS_PER_REPLY]` prints figures and asserts
+//! none: they are for tuning, and differ between machines and profiles.
 
 use beadle_clock::Clock;
 use beadle_model::{Alias, AliasKind, Content, Ending, Event, EventBody, Outgoing, PluginNo, StateNo, Timestamp};
@@ -31,7 +31,7 @@ async fn main() -> Result<(), Failure> {
     let handler =
         tokio::spawn(handle(store.clone(), (plugin, subscriber_list), Arc::clone(&permits), messages, receipts));
     for n in 0..messages {
-        // Given back when the reply is settled.
+        // Released when the reply is settled.
         permits.acquire().await?.forget();
         let store = store.clone();
         tokio::spawn(async move { store.append(incoming(n, n % contacts)).await });
@@ -54,7 +54,7 @@ async fn main() -> Result<(), Failure> {
     Ok(())
 }
 
-/// Takes events from the feed until all messages were answered.
+/// Handles events from the feed until all messages were answered.
 async fn handle(
     store: Store,
     by: (PluginNo, i64),
@@ -168,8 +168,8 @@ fn incoming(n: u64, contact: u64) -> Batch {
     Batch { events: vec![event], ..Batch::default() }
 }
 
-/// CPU time of this process so far; `None` where the system does not tell it this way. Ticks are hundredths of a second
-/// on every Linux that we know.
+/// The CPU time of this process; `None` if the system does not report it. A tick is a hundredth of
+/// a second on Linux.
 fn cpu_time() -> Option<Duration> {
     let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
     let ticks = stat.rsplit(')').next()?.split_whitespace().skip(11).take(2);

@@ -99,8 +99,8 @@ impl Story<'_> {
         if let Some(conversation) = self.reader.conversation(shown.row.conversation)? {
             let draft = Draft { body: &shown.row.body, host: shown.row.plugin == PluginNo::HOST };
             for step in beadle_gate::trace(&draft, &Facts { conversation: &conversation, now: self.now }) {
-                let stops = if step.stops { "no: " } else { "" };
-                self.tell(None, format!("gate, now: {}", step.rule.name()), format!("{stops}{}", step.says));
+                let stops = if step.refuses { "no: " } else { "" };
+                self.tell(None, format!("gate, now: {}", step.rule.name()), format!("{stops}{}", step.reason));
             }
         }
         let tries = if row.attempts == 0 { String::new() } else { format!(", {} tries before", row.attempts) };

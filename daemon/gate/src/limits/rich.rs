@@ -1,9 +1,8 @@
-//! The limits of everything that is more than text, buttons and a list (whatsapp.md 2.2, 2.3 and 3.2).
+//! Limits of all messages beyond texts, buttons and lists (`docs/whatsapp.md#message-types`).
 //!
-//! A link's own rules (that it leads to a picture of so many bytes) are the platform's to check; that it is an address at
-//! all is checked here.
+//! Only the form of a link is checked here; what it leads to is checked by the platform.
 
-use super::{BUTTON_TITLE, FOOTER, HEADER, SECTIONS, empty, filled, named, quoted, short, some_of, unique};
+use super::{BUTTON_TITLE, FOOTER, HEADER, SECTIONS, check_message_id, empty, filled, quoted, short, some_of, unique};
 use beadle_model::content::Location;
 use beadle_model::outgoing::{
     Direct, Flow, GroupChange, Header, MediaKind, Parameter, ParameterValue, ProductSection, Source, Template,
@@ -12,19 +11,19 @@ use beadle_model::outgoing::{
 use beadle_model::{Outgoing, Refusal};
 use serde_json::Value;
 
-/// Characters under a file, and of the text of an interactive message.
+/// Characters of a caption, and of the text of an interactive message.
 pub const CAPTION: usize = 1024;
-/// Characters of a document's name: the platform names no limit; file systems do.
+/// Characters of a file name. The platform documents no limit; file systems have one.
 pub const FILENAME: usize = 240;
-/// Characters of an address: what browsers take.
+/// Characters of a web address: the limit of browsers.
 pub const URL: usize = 2000;
 /// Characters of a location's name or address. The platform documents no limit.
 pub const LOCATION: usize = 1000;
 /// Contacts in one message. The platform documents no limit for sending; its clients share at most 257.
 pub const CONTACTS: usize = 257;
-/// Characters of what opens a form.
+/// Characters of the button that opens a flow.
 pub const FLOW_BUTTON: usize = 30;
-/// Characters of ids and tokens that only pass through.
+/// Characters of opaque ids and tokens.
 pub const TOKEN: usize = 1024;
 /// Products in a list of products.
 pub const PRODUCTS: usize = 30;
@@ -34,21 +33,21 @@ pub const PRODUCT_SECTION_TITLE: usize = 24;
 pub const TEMPLATE_NAME: usize = 512;
 /// Buttons of a template.
 pub const TEMPLATE_BUTTONS: usize = 10;
-/// Places in a template's text: more than fit into its 1,024 characters with a word between.
+/// Parameters of a template's text: more than fit into its 1,024 characters.
 pub const PARAMETERS: usize = 100;
 /// Characters of a quick-reply button's payload in a template.
 pub const PAYLOAD: usize = 128;
-/// Bytes of a message in the platform's own JSON: far more than any form of it needs.
+/// Bytes of a message as the platform's JSON: far more than any kind needs.
 pub const JSON_BYTES: usize = 64 * 1024;
 /// Characters of a group's subject.
 pub const SUBJECT: usize = 128;
 /// Characters of a group's description.
 pub const DESCRIPTION: usize = 2048;
-/// People in a group, and so in one removal.
+/// Members of a group, and so of one removal.
 pub const PEOPLE: usize = 8;
-/// Requests that are answered at once; the platform names no limit, a page of them has 25.
+/// Join requests in one answer. The platform documents no limit; its pages have 25.
 pub const REQUESTS: usize = 25;
-/// Minutes for which a voice-call button can be tapped: 30 days.
+/// Minutes for which a call button works: 30 days.
 pub const VOICE_CALL_MINUTES: u32 = 43_200;
 /// Days for which a message is pinned.
 pub const PIN_DAYS: u32 = 30;
@@ -60,10 +59,10 @@ pub(super) fn check(body: &Outgoing) -> Result<(), Refusal> {
             file(source)?;
             if caption.is_some() && matches!(media, MediaKind::Audio | MediaKind::Sticker) {
                 let kind = media.name();
-                return Err(misfit(format!("WhatsApp shows no caption with {kind}: send a text after it.")));
+                return Err(bad_message(format!("WhatsApp shows no caption with {kind}. Send a text after it.")));
             }
             if *voice && *media != MediaKind::Audio {
-                return Err(misfit("Only audio can be a voice message."));
+                return Err(bad_message("Only audio can be a voice message."));
             }
             caption.iter().try_for_each(|text| short("the caption", text, CAPTION))?;
             filename.iter().try_for_each(|name| filled("the file's name", name, FILENAME))
@@ -98,18 +97,18 @@ pub(super) fn check(body: &Outgoing) -> Result<(), Refusal> {
         }
         Outgoing::Interactive { json, .. } => {
             if json.get("type").is_none_or(|kind| !kind.is_string()) {
-                return Err(misfit("An interactive message is a JSON object with a `type`."));
+                return Err(bad_message("An interactive message must be a JSON object with a `type`."));
             }
             bytes(json)
         }
         Outgoing::Template(template) => self::template(template),
         Outgoing::Direct(written) => direct(written),
-        Outgoing::VoiceCall { .. } => Err(misfit("A voice-call button can be sent only by Direct Send.")),
+        Outgoing::VoiceCall { .. } => Err(bad_message("A voice-call button can be sent only by Direct Send.")),
         Outgoing::Pin { message, days } => {
-            named(message)?;
+            check_message_id(message)?;
             match days {
                 Some(days) if !(1..=PIN_DAYS).contains(days) => {
-                    Err(misfit(format!("A message is pinned for 1 to {PIN_DAYS} days, not {days}.")))
+                    Err(bad_message(format!("A message can be pinned for 1 to {PIN_DAYS} days, not {days}.")))
                 }
                 _ => Ok(()),
             }
@@ -119,7 +118,7 @@ pub(super) fn check(body: &Outgoing) -> Result<(), Refusal> {
     }
 }
 
-fn misfit(text: impl Into<String>) -> Refusal {
+fn bad_message(text: impl Into<String>) -> Refusal {
     Refusal::new("bad-message", text)
 }
 
@@ -127,7 +126,7 @@ fn address(url: &str) -> Result<(), Refusal> {
     filled("the address", url, URL)?;
     let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
     if rest.is_none_or(str::is_empty) || url.contains(char::is_whitespace) {
-        return Err(misfit("An address begins with https:// or http:// and has no spaces."));
+        return Err(bad_message("A web address must start with https:// or http:// and contain no spaces."));
     }
     Ok(())
 }
@@ -157,14 +156,14 @@ fn text_and_footer(body: &str, footer: &Option<String>) -> Result<(), Refusal> {
 
 fn location(location: &Location) -> Result<(), Refusal> {
     if !(-90.0..=90.0).contains(&location.latitude) || !(-180.0..=180.0).contains(&location.longitude) {
-        return Err(misfit("A latitude must be within -90 and 90 degrees, a longitude within -180 and 180."));
+        return Err(bad_message("A latitude must be within -90 and 90 degrees, a longitude within -180 and 180."));
     }
     let mut texts = location.name.iter().chain(&location.address);
     texts.try_for_each(|text| short("the location's name", text, LOCATION))
 }
 
 fn contacts(contacts: &Value) -> Result<(), Refusal> {
-    let contacts = contacts.as_array().ok_or_else(|| misfit("Contacts must be a JSON array."))?;
+    let contacts = contacts.as_array().ok_or_else(|| bad_message("Contacts must be a JSON array."))?;
     some_of("contacts", contacts.len(), CONTACTS)?;
     for contact in contacts {
         let name = contact.pointer("/name/formatted_name").and_then(Value::as_str).unwrap_or_default();
@@ -176,7 +175,7 @@ fn contacts(contacts: &Value) -> Result<(), Refusal> {
 fn bytes(json: &Value) -> Result<(), Refusal> {
     match json.to_string().len() {
         size if size > JSON_BYTES => {
-            Err(Refusal::new("too-long", format!("The JSON has {size} bytes; {JSON_BYTES} are taken at most.")))
+            Err(Refusal::new("too-long", format!("The JSON has {size} bytes; the maximum is {JSON_BYTES}.")))
         }
         _ => Ok(()),
     }
@@ -190,7 +189,7 @@ fn flow(form: &Flow) -> Result<(), Refusal> {
     filled("what opens the flow", &form.button, FLOW_BUTTON)?;
     form.screen.iter().try_for_each(|screen| filled("the first screen", screen, TOKEN))?;
     if !form.data.is_null() && !form.data.is_object() {
-        return Err(misfit("What a flow's screen is given is a JSON object."));
+        return Err(bad_message("The input of a flow's screen must be a JSON object."));
     }
     bytes(&form.data)
 }
@@ -216,7 +215,7 @@ fn template_name(name: &str) -> Result<(), Refusal> {
     if name.chars().all(is_name) {
         return Ok(());
     }
-    Err(misfit("A template's name has lower-case letters, digits and `_` only."))
+    Err(bad_message("A template's name must contain only lower-case letters, digits and `_`."))
 }
 
 fn template(template: &Template) -> Result<(), Refusal> {
@@ -233,7 +232,7 @@ fn template(template: &Template) -> Result<(), Refusal> {
     template.body.iter().try_for_each(filling)?;
     let with_name = template.body.iter().filter(|parameter| parameter.name.is_some()).count();
     if with_name != 0 && with_name != template.body.len() {
-        return Err(misfit("The places of a template have all names or none."));
+        return Err(bad_message("Either all parameters of a template must have a name, or none."));
     }
     unique("places", "name", template.body.iter().filter_map(|parameter| parameter.name.as_ref()))?;
     if template.buttons.len() > TEMPLATE_BUTTONS {
@@ -248,18 +247,22 @@ fn template(template: &Template) -> Result<(), Refusal> {
     })
 }
 
-/// What Direct Send takes (whatsapp.md 2.3): nothing to read aloud, look up or collect, and no marketing.
+/// The limits of Direct Send (`docs/whatsapp.md#direct-send`).
 fn direct(direct: &Direct) -> Result<(), Refusal> {
     match direct.category.as_str() {
         "utility" => {}
         "authentication" if !matches!(direct.message, Outgoing::Text { .. }) => {
-            return Err(misfit("Direct Send takes nothing but a text for authentication."));
+            return Err(bad_message("Direct Send allows only a text for authentication."));
         }
         "authentication" => {}
         "marketing" => {
-            return Err(misfit("Direct Send is not for marketing.").instead("Send an approved marketing template."));
+            return Err(
+                bad_message("Direct Send does not allow marketing.").instead("Send an approved marketing template.")
+            );
         }
-        other => return Err(misfit(format!("Direct Send is for utility and authentication, not for `{other}`."))),
+        other => {
+            return Err(bad_message(format!("Direct Send allows only utility and authentication, not `{other}`.")));
+        }
     }
     direct.template_name.iter().try_for_each(|name| template_name(name))?;
     match &direct.message {
@@ -268,13 +271,13 @@ fn direct(direct: &Direct) -> Result<(), Refusal> {
             filled("the button", title, BUTTON_TITLE)?;
             match ttl_minutes {
                 1..=VOICE_CALL_MINUTES => Ok(()),
-                other => {
-                    Err(misfit(format!("A voice-call button lasts 1 to {VOICE_CALL_MINUTES} minutes, not {other}.")))
-                }
+                other => Err(bad_message(format!(
+                    "A voice-call button can last 1 to {VOICE_CALL_MINUTES} minutes, not {other}."
+                ))),
             }
         }
         message @ (Outgoing::Text { .. } | Outgoing::Buttons { .. } | Outgoing::CtaUrl { .. }) => super::check(message),
-        _ => Err(misfit("Direct Send takes texts, buttons, cta-url buttons and voice-call buttons.")
+        _ => Err(bad_message("Direct Send allows only texts, buttons, cta-url buttons and voice-call buttons.")
             .instead("Send an approved template, or wait until they write.")),
     }
 }
@@ -283,7 +286,7 @@ fn filling(parameter: &Parameter) -> Result<(), Refusal> {
     match &parameter.value {
         ParameterValue::Text(text) => {
             if text.contains(['\n', '\t']) || text.contains("     ") {
-                return Err(misfit(
+                return Err(bad_message(
                     "What fills a template has no line breaks, tabs or more than four spaces in a row.",
                 ));
             }
@@ -291,7 +294,11 @@ fn filling(parameter: &Parameter) -> Result<(), Refusal> {
         }
         ParameterValue::Currency { fallback, code, .. } => {
             filled("the amount", fallback, CAPTION)?;
-            if code.len() == 3 { Ok(()) } else { Err(misfit("A currency is like `EUR`.")) }
+            if code.len() == 3 {
+                Ok(())
+            } else {
+                Err(bad_message("A currency must be an ISO 4217 code such as `EUR`."))
+            }
         }
         ParameterValue::DateTime(shown) => filled("the date", shown, CAPTION),
         ParameterValue::Group(group) => filled("the group's id", group, TOKEN),

@@ -1,4 +1,4 @@
-//! Lengths, at their edges.
+//! Limits at their edges.
 
 use super::*;
 use beadle_model::content::Row;
@@ -35,19 +35,19 @@ fn code(body: &Outgoing) -> String {
 }
 
 #[test]
-fn characters_are_counted_and_not_bytes() {
+fn limits_count_characters_not_bytes() {
     for letter in ["x", "ä", "👍"] {
         assert_eq!(code(&text(&letter.repeat(TEXT))), "ok");
         assert_eq!(code(&text(&letter.repeat(TEXT + 1))), "too-long");
     }
     assert_eq!(
         check(&text(&"ä".repeat(4097))).unwrap_err().message,
-        "The text has 4097 characters; WhatsApp takes 4096 at most."
+        "The text has 4097 characters; WhatsApp allows at most 4096."
     );
 }
 
 #[test]
-fn white_space_is_empty() {
+fn white_space_counts_as_empty() {
     assert_eq!(code(&text("")), "empty-field");
     assert_eq!(code(&text(" \n")), "empty-field");
     assert_eq!(code(&Outgoing::MarkRead { message: String::new() }), "empty-field");
@@ -56,7 +56,7 @@ fn white_space_is_empty() {
 }
 
 #[test]
-fn a_reaction_may_be_taken_back_and_is_short() {
+fn reaction_may_be_empty_and_must_be_short() {
     let reaction = |emoji: &str| code(&Outgoing::Reaction { to: "wamid.1".into(), emoji: emoji.into() });
     assert_eq!(reaction(""), "ok");
     assert_eq!(reaction("👩🏽‍❤️‍💋‍👨🏿"), "ok");
@@ -64,7 +64,7 @@ fn a_reaction_may_be_taken_back_and_is_short() {
 }
 
 #[test]
-fn buttons_are_one_to_three_and_differ() {
+fn buttons_are_one_to_three_and_unique() {
     assert_eq!(code(&buttons(&[])), "empty-field");
     assert_eq!(code(&buttons(&[("1", "a"), ("2", "b"), ("3", "c")])), "ok");
     assert_eq!(code(&buttons(&[("1", "a"), ("2", "b"), ("3", "c"), ("4", "d")])), "too-many");
@@ -73,12 +73,12 @@ fn buttons_are_one_to_three_and_differ() {
     assert_eq!(code(&buttons(&[(&"i".repeat(257), "a")])), "too-long");
     assert_eq!(
         check(&buttons(&[("1", "a"), ("2", &"t".repeat(21))])).unwrap_err().message,
-        "The title of button 2 has 21 characters; WhatsApp takes 20 at most."
+        "The title of button 2 has 21 characters; WhatsApp allows at most 20."
     );
 }
 
 #[test]
-fn a_list_has_ten_rows_in_all() {
+fn list_has_at_most_ten_rows() {
     assert_eq!(code(&list(vec![section(None, rows(0, 10))])), "ok");
     assert_eq!(code(&list(vec![section(None, rows(0, 11))])), "too-many");
     assert_eq!(code(&list(vec![section(Some("a"), rows(0, 5)), section(Some("b"), rows(5, 6))])), "too-many");
@@ -91,7 +91,7 @@ fn a_list_has_ten_rows_in_all() {
 }
 
 #[test]
-fn every_part_of_a_list_has_its_limit() {
+fn each_part_of_a_list_has_a_limit() {
     let with = |change: fn(&mut Row)| {
         let mut row = rows(0, 1);
         row.iter_mut().for_each(change);

@@ -1,4 +1,4 @@
-//! The rules, each by itself and in their order.
+//! The rules, one by one and in their order.
 
 use super::*;
 use beadle_model::{Alias, AliasKind, Contact, ContactId, ConversationId};
@@ -42,82 +42,85 @@ fn typing() -> Outgoing {
     Outgoing::Typing { to: "wamid.1".into() }
 }
 
-/// `send`, or the code of the refusal; and the trace must tell the same.
-fn asked(body: &Outgoing, host: bool, conversation: &ConversationView) -> String {
+/// `send` or the code of the refusal; the trace must agree.
+fn outcome(body: &Outgoing, host: bool, conversation: &ConversationView) -> String {
     let (draft, facts) = (Draft { body, host }, Facts { conversation, now: NOW });
     let steps = trace(&draft, &facts);
     assert!(steps.is_sorted_by_key(|step| step.rule));
-    let stopped = steps.into_iter().find(|step| step.stops);
+    let stopped = steps.into_iter().find(|step| step.refuses);
     match check(&draft, &facts) {
         Verdict::Send => {
             assert_eq!(stopped, None);
             "send".into()
         }
         Verdict::Refused(refusal) => {
-            assert_eq!(stopped.map(|step| step.says), Some(refusal.message));
+            assert_eq!(stopped.map(|step| step.reason), Some(refusal.message));
             assert!(crate::CODES.contains(&refusal.code.as_str()));
             refusal.code
         }
-        later @ Verdict::Later { .. } => unreachable!("no rule of check says {later:?}"),
+        later @ Verdict::Later { .. } => unreachable!("no rule of check expected {later:?}"),
     }
 }
 
 #[test]
-fn an_open_conversation_takes_everything() {
+fn open_conversation_accepts_everything() {
     for body in [text(), reaction(), read(), typing()] {
-        assert_eq!(asked(&body, false, &conversation()), "send");
+        assert_eq!(outcome(&body, false, &conversation()), "send");
     }
 }
 
 #[test]
-fn the_window_is_closed_half_a_minute_before_its_end_and_for_messages_only() {
-    let mut there = conversation();
-    for (left_ms, says) in [(30_001, "send"), (30_000, "window-closed"), (0, "window-closed"), (-1, "window-closed")] {
-        there.window_until = Some(NOW.plus_ms(left_ms));
-        assert_eq!(asked(&text(), false, &there), says, "{left_ms}");
-        assert_eq!(asked(&reaction(), false, &there), says, "{left_ms}");
-        assert_eq!(asked(&text(), true, &there), says, "{left_ms}");
-        assert_eq!(asked(&read(), false, &there), "send");
-        assert_eq!(asked(&typing(), false, &there), "send");
+fn window_closes_early_and_only_for_messages() {
+    let mut conversation = conversation();
+    for (left_ms, expected) in
+        [(30_001, "send"), (30_000, "window-closed"), (0, "window-closed"), (-1, "window-closed")]
+    {
+        conversation.window_until = Some(NOW.plus_ms(left_ms));
+        assert_eq!(outcome(&text(), false, &conversation), expected, "{left_ms}");
+        assert_eq!(outcome(&reaction(), false, &conversation), expected, "{left_ms}");
+        assert_eq!(outcome(&text(), true, &conversation), expected, "{left_ms}");
+        assert_eq!(outcome(&read(), false, &conversation), "send");
+        assert_eq!(outcome(&typing(), false, &conversation), "send");
     }
-    there.window_until = None;
-    assert_eq!(asked(&text(), false, &there), "window-closed");
+    conversation.window_until = None;
+    assert_eq!(outcome(&text(), false, &conversation), "window-closed");
 }
 
 #[test]
-fn stop_silences_all_but_its_own_answer_and_read_marks() {
-    let mut there = conversation();
-    there.contact.opted_out_since = Some(NOW);
-    for (body, host, says) in [
+fn opt_out_blocks_all_but_own_reply_and_read_marks() {
+    let mut conversation = conversation();
+    conversation.contact.opted_out_since = Some(NOW);
+    for (body, host, expected) in [
         (text(), false, "opted-out"),
         (text(), true, "send"),
         (reaction(), false, "opted-out"),
         (typing(), false, "opted-out"),
         (read(), false, "send"),
     ] {
-        assert_eq!(asked(&body, host, &there), says, "{body:?}");
+        assert_eq!(outcome(&body, host, &conversation), expected, "{body:?}");
     }
-    there.group = Some("Y2FwaQZD".into());
-    assert_eq!(asked(&text(), false, &there), "send");
+    conversation.group = Some("Y2FwaQZD".into());
+    assert_eq!(outcome(&text(), false, &conversation), "send");
 }
 
 #[test]
-fn the_first_no_decides() {
-    let mut there = conversation();
-    there.window_until = None;
-    there.contact.opted_out_since = Some(NOW);
-    assert_eq!(asked(&text(), false, &there), "opted-out");
-    there.address = None;
-    assert_eq!(asked(&text(), false, &there), "no-recipient");
-    there.group = Some("Y2FwaQZD".into());
-    assert_eq!(asked(&text(), false, &there), "window-closed");
+fn first_refusal_decides() {
+    let mut conversation = conversation();
+    conversation.window_until = None;
+    conversation.contact.opted_out_since = Some(NOW);
+    assert_eq!(outcome(&text(), false, &conversation), "opted-out");
+    conversation.address = None;
+    assert_eq!(outcome(&text(), false, &conversation), "no-recipient");
+    conversation.group = Some("Y2FwaQZD".into());
+    assert_eq!(outcome(&text(), false, &conversation), "window-closed");
 }
 
 #[test]
-fn a_refusal_tells_when_and_what_instead() {
-    let mut there = conversation();
-    there.window_until = Some(NOW);
-    let verdict = check(&Draft { body: &text(), host: false }, &Facts { conversation: &there, now: NOW.plus_ms(1000) });
+fn refusal_names_time_and_alternative() {
+    let mut conversation = conversation();
+    conversation.window_until = Some(NOW);
+    let verdict =
+        check(&Draft { body: &text(), host: false }, &Facts { conversation: &conversation, now: NOW.plus_ms(1000) });
     let Verdict::Refused(refusal) = verdict else { panic!("{verdict:?}") };
     assert_eq!(refusal.message, "The 24-hour window closed at 2026-11-21T20:36:00.000Z.");
     assert!(refusal.instead.is_some_and(|instead| instead.contains("template")));
@@ -136,16 +139,17 @@ fn template(category: Option<&str>) -> Outgoing {
 }
 
 #[test]
-fn a_template_needs_no_window_and_marketing_needs_their_leave() {
-    let mut there = conversation();
-    there.window_until = None;
-    assert_eq!(asked(&template(None), false, &there), "send");
-    there.contact.marketing_stopped_since = Some(NOW);
-    for (category, says) in [(None, "send"), (Some("utility"), "send"), (Some("marketing"), "marketing-opted-out")] {
-        assert_eq!(asked(&template(category), false, &there), says, "{category:?}");
+fn template_needs_no_window_and_marketing_respects_preference() {
+    let mut conversation = conversation();
+    conversation.window_until = None;
+    assert_eq!(outcome(&template(None), false, &conversation), "send");
+    conversation.contact.marketing_stopped_since = Some(NOW);
+    for (category, expected) in [(None, "send"), (Some("utility"), "send"), (Some("marketing"), "marketing-opted-out")]
+    {
+        assert_eq!(outcome(&template(category), false, &conversation), expected, "{category:?}");
     }
-    there.contact.opted_out_since = Some(NOW);
-    assert_eq!(asked(&template(None), false, &there), "opted-out");
+    conversation.contact.opted_out_since = Some(NOW);
+    assert_eq!(outcome(&template(None), false, &conversation), "opted-out");
 }
 
 fn direct(category: &str) -> Outgoing {
@@ -154,17 +158,17 @@ fn direct(category: &str) -> Outgoing {
 }
 
 #[test]
-fn direct_send_needs_no_window_and_their_leave() {
-    let mut there = conversation();
-    there.window_until = None;
-    there.contact.marketing_stopped_since = Some(NOW);
-    assert_eq!(asked(&direct("utility"), false, &there), "send");
-    there.contact.opted_out_since = Some(NOW);
-    assert_eq!(asked(&direct("utility"), false, &there), "opted-out");
+fn direct_send_needs_no_window_and_respects_opt_out() {
+    let mut conversation = conversation();
+    conversation.window_until = None;
+    conversation.contact.marketing_stopped_since = Some(NOW);
+    assert_eq!(outcome(&direct("utility"), false, &conversation), "send");
+    conversation.contact.opted_out_since = Some(NOW);
+    assert_eq!(outcome(&direct("utility"), false, &conversation), "opted-out");
 }
 
 #[test]
-fn codes_to_log_in_with_go_to_numbers_and_to_no_group() {
+fn login_codes_need_a_number_and_no_group() {
     let by_name = Some(Alias { kind: AliasKind::UserId, value: "US.1".into() });
     for (body, to_a_name, to_a_group) in [
         (template(Some("authentication")), "phone-number-required", "unsupported-in-groups"),
@@ -172,18 +176,18 @@ fn codes_to_log_in_with_go_to_numbers_and_to_no_group() {
         (direct("authentication"), "phone-number-required", "unsupported-in-groups"),
         (direct("utility"), "send", "unsupported-in-groups"),
     ] {
-        let mut there = conversation();
-        assert_eq!(asked(&body, false, &there), "send", "{body:?}");
-        there.address.clone_from(&by_name);
-        assert_eq!(asked(&body, false, &there), to_a_name, "{body:?}");
-        there.group = Some("Y2FwaQZD".into());
-        assert_eq!(asked(&body, false, &there), to_a_group, "{body:?}");
+        let mut conversation = conversation();
+        assert_eq!(outcome(&body, false, &conversation), "send", "{body:?}");
+        conversation.address.clone_from(&by_name);
+        assert_eq!(outcome(&body, false, &conversation), to_a_name, "{body:?}");
+        conversation.group = Some("Y2FwaQZD".into());
+        assert_eq!(outcome(&body, false, &conversation), to_a_group, "{body:?}");
     }
 }
 
 #[test]
-fn groups_take_nothing_to_tap_and_only_groups_have_settings() {
-    let mut there = conversation();
+fn groups_refuse_interactive_messages_and_only_they_have_settings() {
+    let mut conversation = conversation();
     let buttons = Outgoing::Buttons { header: None, body: "b".into(), footer: None, buttons: vec![], quote: None };
     let delete = Outgoing::Group(beadle_model::outgoing::GroupChange::Delete);
     let pin = Outgoing::Pin { message: "wamid.1".into(), days: Some(1) };
@@ -196,11 +200,11 @@ fn groups_take_nothing_to_tap_and_only_groups_have_settings() {
         (&delete, "groups-only", "send"),
         (&pin, "groups-only", "send"),
     ] {
-        there.group = None;
-        assert_eq!(asked(body, false, &there), one, "{body:?}");
-        there.group = Some("Y2FwaQZD".into());
-        assert_eq!(asked(body, false, &there), group, "{body:?}");
+        conversation.group = None;
+        assert_eq!(outcome(body, false, &conversation), one, "{body:?}");
+        conversation.group = Some("Y2FwaQZD".into());
+        assert_eq!(outcome(body, false, &conversation), group, "{body:?}");
     }
-    there.window_until = None;
-    assert_eq!(asked(&delete, false, &there), "send");
+    conversation.window_until = None;
+    assert_eq!(outcome(&delete, false, &conversation), "send");
 }

@@ -1,16 +1,17 @@
-//! Direct Send: written first, and without a template that somebody made beforehand. The platform makes one of it.
+//! Direct Send: messages that start a conversation without a template prepared beforehand.
 
 use super::Outgoing;
 use serde::{Deserialize, Serialize};
 
-/// A message with a category, for accounts that may send so (whatsapp.md 2.3).
+/// A message with a category, for accounts with Direct Send (`docs/whatsapp.md#direct-send`).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Direct {
-    /// `utility` or `authentication`. What is `service` is any other message, and marketing goes by template only.
+    /// `utility` or `authentication`. Service messages need no category; marketing needs a
+    /// template.
     pub category: String,
-    /// The platform counts it under this name, and not under one that it makes up.
+    /// The name under which the platform counts it; otherwise the platform chooses one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub template_name: Option<String>,
-    /// A text, buttons, a link button or a call button.
+    /// A text, reply buttons, a web address button or a call button.
     pub message: Outgoing,
 }

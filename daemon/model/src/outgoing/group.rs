@@ -1,55 +1,56 @@
-//! Changes of the platform's groups. Most are answered twice: at once with a "heard", and by a webhook with what became of it.
+//! Changes of the platform's groups. Most are answered twice: at once with an acknowledgement, and
+//! later by a webhook with the outcome.
 
 use crate::{ContactId, MediaId};
 use serde::{Deserialize, Serialize};
 
-/// A change of a group of the platform, or a question about one.
+/// A change of a group, or a request for its state.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "change", rename_all = "kebab-case")]
 pub enum GroupChange {
-    /// A new group.
+    /// Creates a group.
     Create {
         /// 1 to 128 characters.
         subject: String,
-        /// 2048 characters at most.
+        /// At most 2048 characters.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         description: Option<String>,
-        /// Whoever comes by the link has to be let in.
+        /// Whether joining by the link needs approval.
         approval_required: bool,
     },
-    /// Another name or text; what is `None` stays.
+    /// Changes subject or description; omitted fields are unchanged.
     Settings {
         /// 1 to 128 characters.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         subject: Option<String>,
-        /// 2048 characters at most.
+        /// At most 2048 characters.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         description: Option<String>,
     },
-    /// Another picture: JPEG, square, 192 pixels at least.
+    /// Changes the picture: a square JPEG of at least 192 pixels.
     Picture {
         /// The file.
         media: MediaId,
     },
-    /// The end of it.
+    /// Deletes the group.
     Delete,
-    /// Its invite link.
+    /// Requests the invite link.
     InviteLink {
-        /// A new one; the old ones die.
+        /// Whether to create a new link and invalidate the old ones.
         reset: bool,
     },
-    /// Let these in, or not: ids of requests.
+    /// Answers join requests.
     Answer {
-        /// The requests.
+        /// The platform's ids of the requests.
         requests: Vec<String>,
-        /// Let them in.
+        /// Whether to approve them.
         approve: bool,
     },
-    /// These go, and cannot come back by the link.
+    /// Removes members, who cannot rejoin by the link.
     Remove {
         /// 1 to 8.
         contacts: Vec<ContactId>,
     },
-    /// What it is and who is in it: the mirror is brought up to date.
+    /// Requests settings and members, to update the mirror.
     Refresh,
 }

@@ -1,20 +1,20 @@
-//! What messages are made of: buttons, rows, files, forms, product sections.
+//! Parts of messages: buttons, rows, files, flows, product sections.
 
 use crate::MediaId;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// Where the bytes of something to send are.
+/// Where the bytes of a file are.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Source {
-    /// On the web: the platform fetches them, and keeps them for ten minutes.
+    /// At a web address; the platform downloads them and caches them for ten minutes.
     Link(String),
-    /// Here: they are uploaded when the message is about to go.
+    /// In the store; they are uploaded before the message is sent.
     Media(MediaId),
 }
 
-/// What kind of file.
+/// The kind of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum MediaKind {
@@ -31,7 +31,7 @@ pub enum MediaKind {
 }
 
 impl MediaKind {
-    /// The platform's word for it.
+    /// The platform's name.
     pub fn name(self) -> &'static str {
         match self {
             MediaKind::Image => "image",
@@ -43,51 +43,51 @@ impl MediaKind {
     }
 }
 
-/// What stands above the text of an interactive message.
+/// The header of an interactive message.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Header {
-    /// A line.
+    /// A line of text.
     Text(String),
-    /// A picture, a film or a document.
+    /// An image, a video or a document.
     File {
         /// Which of the three.
         kind: MediaKind,
-        /// Where it is.
+        /// Where its bytes are.
         source: Source,
-        /// A document's name.
+        /// A document's file name.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         filename: Option<String>,
     },
 }
 
-/// A form in several screens.
+/// A flow: a form with several screens.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Flow {
-    /// Above.
+    /// A text or file above the text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub header: Option<Header>,
     /// 1 to 1024 characters.
     pub body: String,
-    /// Below.
+    /// A line below the text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub footer: Option<String>,
-    /// The flow's id, or its name.
+    /// The flow's id or name.
     pub flow: String,
-    /// `flow` is its name.
+    /// Whether `flow` is its name.
     #[serde(default)]
     pub by_name: bool,
-    /// Comes back with the answer.
+    /// Returned with the answer.
     pub token: String,
-    /// What opens it, 1 to 30 characters.
+    /// The title of the button that opens it, 1 to 30 characters.
     pub button: String,
-    /// The first screen; none: the flow's own server says (`data_exchange`).
+    /// The first screen; `None` if the flow's own server decides (`data_exchange`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub screen: Option<String>,
-    /// What the first screen is given: a JSON object, or null.
+    /// The input of the first screen: a JSON object, or null.
     #[serde(default, skip_serializing_if = "Value::is_null")]
     pub data: Value,
-    /// It is not published yet.
+    /// Whether it is an unpublished draft.
     #[serde(default)]
     pub draft: bool,
     /// The platform id of the message to quote.
@@ -100,11 +100,11 @@ pub struct Flow {
 pub struct ProductSection {
     /// 1 to 24 characters.
     pub title: String,
-    /// The shop's own ids.
+    /// The shop's ids of the products.
     pub products: Vec<String>,
 }
 
-/// A reply button to send.
+/// A reply button.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Button {
     /// 1 to 256 characters.
@@ -113,24 +113,24 @@ pub struct Button {
     pub title: String,
 }
 
-/// A list row to send.
+/// A list row.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Row {
     /// 1 to 200 characters.
     pub id: String,
     /// 1 to 24 characters.
     pub title: String,
-    /// 72 characters at most.
+    /// At most 72 characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
 }
 
-/// A part of a list to send.
+/// A section of a list.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Section {
-    /// 24 characters at most.
+    /// At most 24 characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub title: Option<String>,
-    /// 10 in all sections together.
+    /// At most 10 in all sections together.
     pub rows: Vec<Row>,
 }

@@ -1,21 +1,21 @@
-//! Templates: texts that the platform approved beforehand, with what fills their places.
+//! Templates: texts that the platform approved beforehand, with their parameters.
 
 use super::{MediaKind, Source};
 use crate::content::Location;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// What fills a place in a template.
+/// A parameter of a template.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Parameter {
-    /// The place's name, where the template has names; else they go by position.
+    /// Its name, for templates with named parameters; others are positional.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// What.
+    /// Its value.
     pub value: ParameterValue,
 }
 
-/// What fills a place in a template, by kind.
+/// The value of a parameter, by kind.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ParameterValue {
@@ -23,92 +23,92 @@ pub enum ParameterValue {
     Text(String),
     /// An amount of money.
     Currency {
-        /// As it is shown where it cannot be put in the reader's own way.
+        /// The text shown if the amount cannot be localised.
         fallback: String,
         /// ISO 4217.
         code: String,
         /// Thousandths of the unit.
         amount_1000: i64,
     },
-    /// A moment, as it is shown.
+    /// A date or time as text.
     DateTime(String),
-    /// The platform's id of a group, in an invitation.
+    /// The platform's group id, in an invitation.
     Group(String),
 }
 
-/// What fills a template's header.
+/// The header of a template.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum TemplateHeader {
-    /// A place in its line.
+    /// A parameter in a line of text.
     Text(Parameter),
     /// A file.
     File {
         /// Image, video or document.
         kind: MediaKind,
-        /// Where it is.
+        /// Where its bytes are.
         source: Source,
-        /// A document's name.
+        /// A document's file name.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         filename: Option<String>,
     },
-    /// A place on the map.
+    /// A location.
     Location(Location),
 }
 
-/// What a template's button does.
+/// The action of a template's button.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum TemplateAction {
-    /// Comes back as this payload.
+    /// Returns this payload.
     Reply(String),
-    /// The end of its address.
+    /// The suffix of its web address.
     Url(String),
     /// Opens its flow.
     Flow {
-        /// Comes back with the answer.
+        /// Returned with the answer.
         token: String,
-        /// What the first screen is given: a JSON object, or null.
+        /// The input of the first screen: a JSON object, or null.
         #[serde(default, skip_serializing_if = "Value::is_null")]
         data: Value,
     },
     /// A code to copy.
     CopyCode(String),
-    /// Another `sub_type`, its parameters as the platform writes them.
+    /// Another `sub_type`, with its parameters as the platform's JSON.
     Other {
-        /// `sub_type`
+        /// The platform's `sub_type`.
         kind: String,
-        /// `parameters`
+        /// The platform's `parameters`.
         json: Value,
     },
 }
 
-/// A button of a template that wants something.
+/// A button with a parameter.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TemplateButton {
-    /// Which, from 0.
+    /// Its index, from 0.
     pub index: u32,
-    /// What.
+    /// Its action.
     pub action: TemplateAction,
 }
 
-/// A message that the platform approved beforehand.
+/// An approved template with its parameters.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Template {
     /// `[a-z0-9_]{1,512}`
     pub name: String,
-    /// `en_US`
+    /// For example `en_US`.
     pub language: String,
-    /// `marketing`, `utility` or `authentication`, where whoever sends it says so.
+    /// `marketing`, `utility` or `authentication`, if the sender states it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub category: Option<String>,
-    /// What fills its header.
+    /// The header.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub header: Option<TemplateHeader>,
-    /// What fills its text.
+    /// The parameters of the text.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub body: Vec<Parameter>,
-    /// What its buttons want.
+    /// Buttons with parameters.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub buttons: Vec<TemplateButton>,
     /// The platform id of the message to quote.

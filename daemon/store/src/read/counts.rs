@@ -54,7 +54,7 @@ mod tests {
     #[tokio::test]
     async fn what_came_in_is_open() {
         let folder = tempfile::tempdir().unwrap();
-        let (clock, _hand) = Clock::manual(Timestamp(1000));
+        let (clock, _manual) = Clock::manual(Timestamp(1000));
         let store = Store::open(StoreConfig { ballast_bytes: 0, ..StoreConfig::new(folder.path(), clock) }).unwrap();
         assert_eq!(store.reader().counts().unwrap(), BacklogCounts::default());
         let alias = Alias { kind: AliasKind::Phone, value: "31600000001".into() };

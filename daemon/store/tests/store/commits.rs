@@ -1,4 +1,4 @@
-//! Commits: all or nothing, and nothing on what is no longer so.
+//! Commits: all or nothing, and nothing that is based on stale reads.
 
 use crate::env::*;
 use beadle_model::effect::{StateRead, StateWrite};
@@ -13,7 +13,7 @@ const SCOPE: Scope = Scope::Plugin;
 
 async fn an_event(env: &TestEnv) -> EventId {
     assert_eq!(env.store.plugin_no("tester").await.unwrap(), PLUGIN);
-    env.said(from("31600000001", "wamid.in")).await.id
+    env.append_one(from("31600000001", "wamid.in")).await.id
 }
 
 async fn write(env: &TestEnv, event: EventId, state: Vec<StateWrite>) {
@@ -30,7 +30,7 @@ fn version(env: &TestEnv, key: &str) -> Option<i64> {
 }
 
 #[tokio::test]
-async fn a_stale_read_leaves_nothing_behind() {
+async fn stale_read_writes_nothing() {
     let env = TestEnv::new();
     let event = an_event(&env).await;
     write(&env, event, vec![set(SCOPE, "a", "1"), set(SCOPE, "ab", "2")]).await;
@@ -64,7 +64,7 @@ async fn a_stale_read_leaves_nothing_behind() {
 }
 
 #[tokio::test]
-async fn a_listing_is_stale_when_a_key_comes_goes_or_changes() {
+async fn listing_is_stale_after_any_change_in_its_range() {
     let env = TestEnv::new();
     let event = an_event(&env).await;
     let keys = ["k1", "k2", "k3", "k4", "l"];
@@ -84,7 +84,7 @@ async fn a_listing_is_stale_when_a_key_comes_goes_or_changes() {
     assert_eq!((all.len(), two.len(), two[1].0.as_str()), (4, 2, "k3"));
     let whole = || scan(None, None, all.clone());
     let part = || scan(Some("k1"), Some("k3"), two.clone());
-    // What is changed meanwhile, and whether the whole listing and the part of it are still fresh.
+    // The concurrent change, and whether the whole and the partial listing are still fresh.
     let table: [(StateWrite, bool, bool); 6] = [
         (set(SCOPE, "l", "other"), true, true),
         (set(Scope::Contact(ContactId(1)), "k2", "theirs"), true, true),
@@ -114,7 +114,7 @@ async fn counters_add_and_never_conflict() {
     let now = |key| get(&env, key).unwrap();
     assert_eq!((now("n"), now("text"), now("word")), ("-2".into(), "42".into(), "1".into()));
     assert_eq!(now("most"), i64::MAX.to_string());
-    // Many at once: none is lost.
+    // Concurrent additions: none is lost.
     let tasks: Vec<_> = (0..100)
         .map(|_| {
             let (store, state) = (env.store.clone(), vec![add("n", 1)]);
@@ -129,7 +129,7 @@ async fn counters_add_and_never_conflict() {
 }
 
 #[tokio::test]
-async fn values_expire_and_are_swept_and_counted() {
+async fn expired_values_are_hidden_deleted_and_uncounted() {
     let env = TestEnv::new();
     let event = an_event(&env).await;
     let expires_at = Some(NOW.plus_ms(1000));
@@ -154,7 +154,7 @@ async fn values_expire_and_are_swept_and_counted() {
 }
 
 #[tokio::test]
-async fn listings_go_by_prefix_whatever_the_letters() {
+async fn listing_by_prefix_handles_all_characters() {
     let env = TestEnv::new();
     let event = an_event(&env).await;
     let keys = ["a", "a%b", "a_b", "ab", "b", "\u{10ffff}", "\u{10ffff}x", "é1", "é2"];
@@ -173,13 +173,13 @@ async fn listings_go_by_prefix_whatever_the_letters() {
 }
 
 #[tokio::test]
-async fn an_old_fence_commits_nothing() {
+async fn old_fence_is_refused() {
     let env = TestEnv::new();
     let event = an_event(&env).await;
     let old = env.commit(event, PLUGIN);
     let env = env.reopen();
     assert_eq!(env.store.fence().0, old.fence.0 + 1);
-    let burial = Unhandled {
+    let unhandled = Unhandled {
         fence: old.fence,
         plugin: PLUGIN,
         state: UnhandledState::DeadLetter,
@@ -191,7 +191,7 @@ async fn an_old_fence_commits_nothing() {
     };
     for outcome in [
         env.store.finish(progress(event, 1, 1), old.fence).await,
-        env.store.record_unhandled(burial).await,
+        env.store.record_unhandled(unhandled).await,
         env.store.commit(old).await,
     ] {
         let error = outcome.unwrap_err();
@@ -212,7 +212,7 @@ async fn progress_merges_and_the_first_ending_and_list_stand() {
     commit(step(0b010, None)).await.unwrap();
     assert_eq!((shown().row.state, shown().done), (EventState::Begun, vec![PluginNo(2)]));
     commit(step(0b001, CLAIMED)).await.unwrap();
-    // A list of another try says nothing about this one.
+    // The bits of another list do not count.
     commit(Progress { subscriber_list: other, ..progress(event, 1, 1) }).await.unwrap();
     assert_eq!(shown().row.state, EventState::Begun);
     commit(step(0b100, Some(Ending::Passed))).await.unwrap();
@@ -223,7 +223,7 @@ async fn progress_merges_and_the_first_ending_and_list_stand() {
 }
 
 #[tokio::test]
-async fn a_handling_that_failed_first_is_told_of_until_it_goes_well() {
+async fn failed_handling_is_listed_until_it_succeeds() {
     let env = TestEnv::new();
     let event = an_event(&env).await;
     let failed = |attempts| FailedAttempt {
@@ -247,7 +247,7 @@ async fn a_handling_that_failed_first_is_told_of_until_it_goes_well() {
 }
 
 #[tokio::test]
-async fn names_keep_their_numbers() {
+async fn names_keep_their_numbers_across_restarts() {
     let env = TestEnv::new();
     let (a, b) = (env.store.plugin_no("a").await.unwrap(), env.store.plugin_no("b").await.unwrap());
     assert!(a != b && a != PluginNo::HOST && env.store.plugin_no("a").await.unwrap() == a);

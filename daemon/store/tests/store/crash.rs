@@ -1,4 +1,4 @@
-//! A process that is killed: everything it was told is durable is there, whole and once.
+//! A process that is killed: everything that it acknowledged is there, whole and once.
 
 use crate::env::*;
 use beadle_model::{EventId, PluginNo};
@@ -8,16 +8,16 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-/// Set for the process that is to be killed: the directory it works in.
+/// Set for the process that will be killed: its directory.
 const CHILD: &str = "BEADLE_STORE_TEST_CHILD";
 
-/// Appends, answers and settles, and says so after each step that it was told is durable, until it is killed.
+/// Appends, replies and settles, and prints each acknowledged step, until it is killed.
 async fn work_until_killed(dir: &Path) {
     let store = Store::open(config(dir, &beadle_clock::Clock::real())).unwrap();
     let mut feed = store.feed().unwrap();
     let mut out = std::io::stdout();
     for n in 0.. {
-        // What the one before it appended has another name.
+        // Distinct from the events of the previous process.
         let id = format!("{}.{n}", std::process::id());
         store.append(Batch { events: vec![from("31600000001", &id)], ..Batch::default() }).await.unwrap();
         writeln!(out, "appended {id}").unwrap();
@@ -48,7 +48,7 @@ async fn work_until_killed(dir: &Path) {
 }
 
 #[tokio::test]
-async fn what_was_durable_is_there_after_a_kill() {
+async fn acknowledged_steps_survive_a_kill() {
     if let Ok(dir) = std::env::var(CHILD) {
         return work_until_killed(Path::new(&dir)).await;
     }
@@ -56,7 +56,7 @@ async fn what_was_durable_is_there_after_a_kill() {
     let (mut appended, mut settled, mut committed) = (vec![], vec![], vec![]);
     for lines in [3, 40, 117] {
         let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "crash::what_was_durable_is_there_after_a_kill", "--nocapture"])
+            .args(["--exact", "crash::acknowledged_steps_survive_a_kill", "--nocapture"])
             .env(CHILD, dir.path())
             .stdout(Stdio::piped())
             .spawn()
@@ -66,7 +66,7 @@ async fn what_was_durable_is_there_after_a_kill() {
             out.by_ref().map(Result::unwrap).filter(|line| line.contains("ed ")).take(lines).collect();
         child.kill().unwrap();
         child.wait().unwrap();
-        // What it still said before it was gone counts as well.
+        // What was printed before the kill counts too.
         for line in told.into_iter().chain(out.map_while(Result::ok)) {
             let words: Vec<&str> = line.split(' ').collect();
             match words[..] {

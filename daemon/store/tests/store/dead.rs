@@ -1,4 +1,4 @@
-//! Dead letters, and what a person is told about them and everything else.
+//! Dead letters, and looking up anything by its id.
 
 use crate::env::*;
 use beadle_model::{ContactId, EventId, HandlingId, MessageId, PluginNo, Timestamp, WebhookId};
@@ -8,8 +8,8 @@ use beadle_store::{DeadLetterRef, RetriedDeadLetter, StoreError};
 
 const PLUGIN: PluginNo = PluginNo(1);
 
-async fn bury(env: &TestEnv, event: EventId, at: Timestamp) -> DeadLetterRef {
-    let burial = Unhandled {
+async fn give_up(env: &TestEnv, event: EventId, at: Timestamp) -> DeadLetterRef {
+    let unhandled = Unhandled {
         fence: env.store.fence(),
         plugin: PLUGIN,
         state: UnhandledState::DeadLetter,
@@ -19,21 +19,21 @@ async fn bury(env: &TestEnv, event: EventId, at: Timestamp) -> DeadLetterRef {
         at,
         progress: Progress { done: 1, ..progress(event, 1, 0b11) },
     };
-    env.store.record_unhandled(burial).await.unwrap();
+    env.store.record_unhandled(unhandled).await.unwrap();
     DeadLetterRef::Handling(HandlingId { event, plugin: PLUGIN })
 }
 
 #[tokio::test]
-async fn a_buried_handling_is_tried_again_until_it_is_committed() {
+async fn dead_handling_can_be_retried_until_it_commits() {
     let env = TestEnv::new();
     let subscriber_list = env.store.subscriber_list(vec![PLUGIN, PluginNo(2)]).await.unwrap();
-    let event = env.said(from("31600000001", "wamid.in")).await;
-    let letter = bury(&env, event.id, NOW).await;
+    let event = env.append_one(from("31600000001", "wamid.in")).await;
+    let letter = give_up(&env, event.id, NOW).await;
     assert_eq!((letter.to_string().as_str(), letter.to_string().parse()), ("hnd_2.1", Ok(letter)));
     let shown = env.reader.dead_letter(letter).unwrap().unwrap();
     assert_eq!((shown.attempts, shown.code.as_str(), shown.ending, shown.retried_at), (3, "trap", None, None));
 
-    // Somebody else answers meanwhile, and the letter knows.
+    // Another plugin answers meanwhile, and the dead letter shows it.
     let answered = Progress { subscriber_list, ending: CLAIMED, ..progress(event.id, 0b10, 0b11) };
     env.store.commit(Commit { progress: answered, ..env.commit(event.id, PluginNo(2)) }).await.unwrap();
     assert_eq!(env.reader.event_details(event.id).unwrap().unwrap().row.state, EventState::Finished);
@@ -41,10 +41,10 @@ async fn a_buried_handling_is_tried_again_until_it_is_committed() {
     let RetriedDeadLetter::Handling { event: again, plugin, ending } = retried else { panic!("{retried:?}") };
     assert_eq!((&*again, plugin, ending), (&event, PLUGIN, CLAIMED));
 
-    // It fails once more, after a crash even; then it goes well.
+    // It fails once more, then after a crash it succeeds.
     let env = env.crashed();
     assert_eq!(env.reader.dead_letter(letter).unwrap().unwrap().retried_at, Some(NOW));
-    bury(&env, event.id, NOW.plus_ms(1)).await;
+    give_up(&env, event.id, NOW.plus_ms(1)).await;
     assert_eq!(env.reader.dead_letter(letter).unwrap().unwrap().retried_at, None);
     env.store.retry_dead_letter(letter, NOW).await.unwrap();
     let late = Progress { subscriber_list: 99, ..progress(event.id, 1, 1) };
@@ -54,9 +54,9 @@ async fn a_buried_handling_is_tried_again_until_it_is_committed() {
 }
 
 #[tokio::test]
-async fn a_message_in_doubt_is_queued_again_or_dropped() {
+async fn dead_message_is_requeued_or_dropped() {
     let env = TestEnv::new();
-    let event = env.said(from("31600000001", "wamid.in")).await;
+    let event = env.append_one(from("31600000001", "wamid.in")).await;
     for (code, twice) in [("outcome-unknown", true), ("given-up", false)] {
         let message = env.send(&event, PLUGIN, SendState::Sending).await;
         env.settle(message, SendOutcome::Dead(problem(code))).await;
@@ -79,24 +79,24 @@ async fn a_message_in_doubt_is_queued_again_or_dropped() {
 }
 
 #[tokio::test]
-async fn a_letter_that_is_not_there_is_not_found() {
+async fn unknown_dead_letter_is_not_found() {
     let env = TestEnv::new();
     for letter in ["hnd_7.1", "msg_7"] {
         let letter: DeadLetterRef = letter.parse().unwrap();
         assert!(matches!(env.store.retry_dead_letter(letter, NOW).await, Err(StoreError::NotFound { .. })));
         let error = env.store.drop_dead_letter(letter).await.unwrap_err();
-        assert_eq!(error.to_string(), format!("there is no dead letter {letter}"));
+        assert_eq!(error.to_string(), format!("no dead letter `{letter}`"));
     }
-    let event = env.said(from("31600000001", "wamid.in")).await;
-    let letter = bury(&env, event.id, NOW).await;
+    let event = env.append_one(from("31600000001", "wamid.in")).await;
+    let letter = give_up(&env, event.id, NOW).await;
     env.store.drop_dead_letter(letter).await.unwrap();
     assert!(env.reader.dead_letters(&DeadLetterFilter { limit: 10, plugin: None }).unwrap().is_empty());
 }
 
 #[tokio::test]
-async fn any_id_says_what_became_of_it() {
+async fn trace_accepts_any_id() {
     let env = TestEnv::new();
-    let event = env.said(from("31600000001", "wamid.in")).await;
+    let event = env.append_one(from("31600000001", "wamid.in")).await;
     let reply = env.send(&event, PLUGIN, SendState::Sending).await;
     env.settle(reply, SendOutcome::Accepted(Some("wamid.out".into()))).await;
     env.receipt(reply, "delivered").await;
@@ -171,11 +171,11 @@ fn all_dead(env: &TestEnv) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn a_webhook_that_is_not_understood_is_kept_once_until_it_is() {
+async fn rejected_webhook_is_kept_once_until_it_parses() {
     let env = TestEnv::new();
-    let event = env.said(from("31600000001", "wamid.in")).await;
-    bury(&env, event.id, NOW.plus_ms(-1)).await;
-    // The same bytes for another app are another letter.
+    let event = env.append_one(from("31600000001", "wamid.in")).await;
+    give_up(&env, event.id, NOW.plus_ms(-1)).await;
+    // The same bytes for another app are a different webhook.
     assert_eq!(reject(&env, vec![letter("main", b"\xffhello"), letter("other", b"\xffhello")]).await.len(), 2);
     assert_eq!(reject(&env, vec![letter("main", b"\xffhello")]).await, []);
     assert_eq!(
@@ -196,25 +196,25 @@ async fn a_webhook_that_is_not_understood_is_kept_once_until_it_is() {
     let RetriedDeadLetter::Webhook(again) = env.store.retry_dead_letter(of, NOW).await.unwrap() else { panic!() };
     assert_eq!((again.body.as_slice(), again.received_at), (&b"\xffhello"[..], NOW));
     assert_eq!(env.reader.dead_letter(of).unwrap().unwrap().retried_at, Some(NOW));
-    // What came of it and its end are one step.
+    // The parsed event and the deletion are one step.
     let events = vec![from("31600000002", "wamid.found")];
     let RetriedDeadLetter::Webhook(again) = env.store.retry_dead_letter(of, NOW).await.unwrap() else { panic!() };
     env.store.append(Batch { events, read_from: Some(again.id), ..Batch::default() }).await.unwrap();
     assert_eq!(all_dead(&env), ["whk_2", "hnd_2.1"]);
     env.store.drop_dead_letter("whk_2".parse().unwrap()).await.unwrap();
     assert!(matches!(env.store.drop_dead_letter(of).await, Err(StoreError::NotFound { .. })));
-    // A number is not given twice.
+    // A number is not reused.
     assert_eq!(reject(&env, vec![letter("main", b"?")]).await, [WebhookId(3)]);
 }
 
 #[tokio::test]
-async fn there_is_room_for_some_letters_and_the_oldest_go() {
+async fn oldest_rejected_webhooks_are_dropped_beyond_the_bound() {
     let env = TestEnv::new();
     let large = |n: u8| letter("main", &vec![n; 3 << 20]);
     for n in 0..25 {
         reject(&env, vec![large(n)]).await;
     }
-    // 64 MiB hold twenty-one of three.
+    // 64 MiB hold twenty-one of three MiB each.
     assert_eq!((all_dead(&env).len(), env.store.health().rejected_dropped), (21, 4));
     let small = (0..1100_u32).map(|n| letter("main", &n.to_le_bytes())).collect();
     assert_eq!(reject(&env, small).await.len(), 1100);

@@ -1,4 +1,4 @@
-//! What all tests need: a store in a directory of its own, and short ways to say what happens to it.
+//! The test environment: a store in a temporary directory, and shorthand for what happens to it.
 
 use beadle_clock::{Clock, ManualClock};
 use beadle_model::effect::{StateRead, StateWrite, TimerWrite};
@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tempfile::TempDir;
 
-/// 2026-11-21T20:36:00Z: where the clock stands until a test turns it.
+/// 2026-11-21T20:36:00Z, the initial time of the manual clock.
 pub const NOW: Timestamp = Timestamp(1_795_293_360_000);
 pub const HOUR: i64 = 60 * 60 * 1000;
 pub const DAY: i64 = 24 * HOUR;
@@ -26,7 +26,7 @@ pub struct TestEnv {
     pub clock: Clock,
 }
 
-/// A store like the real one, but for its size.
+/// The usual configuration with fewer resources.
 pub fn config(dir: &Path, clock: &Clock) -> StoreConfig {
     StoreConfig { ballast_bytes: 0, readers: 2, ..StoreConfig::new(dir, clock.clone()) }
 }
@@ -45,7 +45,7 @@ impl TestEnv {
         Self { reader: store.reader(), dir, store, manual, clock }
     }
 
-    /// Opens the same directory once more; the store before it must be closed.
+    /// Closes the store and opens the directory again.
     pub fn reopen(self) -> Self {
         let Self { dir, store, clock, manual, .. } = self;
         store.close();
@@ -53,8 +53,7 @@ impl TestEnv {
         Self { reader: store.reader(), dir, store, manual, clock }
     }
 
-    /// The store as it would be found had the machine stopped at this moment: the files as they lie there, opened in
-    /// another directory.
+    /// The store as after a power loss at this moment: its files, opened in another directory.
     pub fn crashed(&self) -> Self {
         let dir = tempfile::tempdir().unwrap();
         for file in ["beadle.db", "beadle.db-wal"] {
@@ -72,8 +71,8 @@ impl TestEnv {
         self.store.append(Batch { events, ..Batch::default() }).await.unwrap()
     }
 
-    /// One event, as it came out of the feed's disk.
-    pub async fn said(&self, event: NewEvent) -> Event {
+    /// Appends an event and reads it back.
+    pub async fn append_one(&self, event: NewEvent) -> Event {
         assert_eq!(self.append(vec![event]).await.duplicates, 0);
         let last = self.reader.events(&beadle_store::views::EventFilter { limit: 1, ..Default::default() }).unwrap();
         self.reader.event(last[0].id).unwrap().unwrap()
@@ -98,7 +97,7 @@ impl TestEnv {
         self.store.settle(vec![settlement], Interest::default()).await.unwrap();
     }
 
-    /// A commit of one plugin that is the only subscriber.
+    /// A commit of a plugin that is the only subscriber.
     pub fn commit(&self, event: EventId, plugin: PluginNo) -> Commit {
         Commit {
             fence: self.store.fence(),
@@ -108,7 +107,7 @@ impl TestEnv {
             progress: progress(event, 1, 1),
             conversation: None,
             reads: vec![],
-            // In the order in which plugins were first named, as long as none was purged or migrated.
+            // States are numbered like plugins as long as none was purged or migrated.
             state_no: StateNo(plugin.0),
             state: vec![],
             timers: vec![],
@@ -117,7 +116,7 @@ impl TestEnv {
         }
     }
 
-    /// A message of this plugin in this conversation, committed in this state.
+    /// Commits a message of this plugin in this conversation, in this state.
     pub async fn send(&self, event: &Event, plugin: PluginNo, state: SendState) -> MessageId {
         let message = self.store.reserve_message();
         let conversation = event.conversation.as_ref().unwrap().id;
@@ -168,7 +167,7 @@ pub fn sender(aliases: Vec<Alias>) -> Sender {
     Sender { channel: "shop".into(), aliases, name: Some("Ana".into()), group: None, language: None }
 }
 
-/// A text from somebody, recognised by its platform id.
+/// A text message, identified by its platform id.
 pub fn message(id: &str, from: Sender, body: &str) -> NewEvent {
     NewEvent {
         key: key(id, NOW),
@@ -188,7 +187,7 @@ pub fn message(id: &str, from: Sender, body: &str) -> NewEvent {
     }
 }
 
-/// The same from a number.
+/// A text message from a phone number.
 pub fn from(number: &str, id: &str) -> NewEvent {
     message(id, sender(vec![wa(number)]), "hi")
 }
@@ -232,7 +231,7 @@ pub fn problem(code: &str) -> Problem {
     Problem { code: code.into(), title: "It did not work".into(), details: None, by: "platform".into() }
 }
 
-/// What the feed gives, until it has nothing more at once.
+/// Takes events from the feed until there are none for a moment.
 pub async fn drain(feed: &mut Feed, most: usize) -> Vec<FeedItem> {
     let mut all = Vec::new();
     while let Ok(more) = tokio::time::timeout(Duration::from_millis(300), feed.next(most)).await {
@@ -266,7 +265,7 @@ pub fn ids(fed: &[FeedItem]) -> Vec<i64> {
 
 pub const CLAIMED: Option<Ending> = Some(Ending::Claimed(PluginNo(1)));
 
-/// A number that only SQL tells.
+/// A number read by SQL.
 pub fn number(env: &TestEnv, sql: &str) -> i64 {
     let conn = rusqlite::Connection::open(env.db()).unwrap();
     conn.query_row(sql, [], |row| row.get(0)).unwrap()

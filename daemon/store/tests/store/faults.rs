@@ -1,4 +1,4 @@
-//! When things go wrong: a step that fails among others, a full disk, a second daemon, a full queue.
+//! Failures: a failing step among others, a full disk, a second daemon, a full queue.
 
 use crate::env::*;
 use beadle_model::event::Problem;
@@ -8,9 +8,9 @@ use beadle_store::{Retention, Store, StoreError};
 use std::time::Duration;
 
 #[tokio::test]
-async fn only_the_culprit_of_a_group_fails() {
+async fn only_the_failing_step_of_a_group_fails() {
     let env = TestEnv::new();
-    let event = env.said(from("31600000001", "wamid.in")).await;
+    let event = env.append_one(from("31600000001", "wamid.in")).await;
     let conversation = event.conversation.as_ref().unwrap().id;
     let taken = env.send(&event, PluginNo(1), SendState::Queued).await;
     let mut tasks = vec![];
@@ -29,12 +29,12 @@ async fn only_the_culprit_of_a_group_fails() {
     assert_eq!(failed, [(200, "store-failed")]);
     assert_eq!(env.reader.outbox_sending().unwrap().len(), 399);
     assert!(env.store.health().rollbacks > 0);
-    // What memory knew of those that were rolled back is forgotten, and nothing else.
+    // The cache forgot what was rolled back, and nothing else.
     assert_eq!(env.state_of(taken), SendState::Queued);
     assert_eq!(env.crashed().reader.outbox_sending().unwrap().len(), 399);
 }
 
-/// Waits for the thing; the writer rings no bell for these, so it is looked for.
+/// Polls until the condition holds.
 async fn wait_until(mut done: impl FnMut() -> bool) {
     let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
     while !done() {
@@ -43,30 +43,30 @@ async fn wait_until(mut done: impl FnMut() -> bool) {
     }
 }
 
-fn fat(id: &str) -> NewEvent {
+fn large_message(id: &str) -> NewEvent {
     let mut event = message(id, sender(vec![wa("31600000001")]), &"x".repeat(30_000));
     event.opens_window = false;
     event
 }
 
-/// The error of a failure that takes many pages to write down.
+/// An outcome whose error needs many pages.
 fn long_problem() -> SendOutcome {
     SendOutcome::Failed(Problem { details: Some("y".repeat(300_000)), ..problem("131000") })
 }
 
 #[tokio::test]
-async fn on_a_full_disk_nothing_that_left_is_forgotten() {
+async fn full_disk_defers_settlements() {
     let env = TestEnv::with(|config| (config.max_pages, config.ballast_bytes) = (Some(400), 1 << 20));
     let ballast = env.dir.path().join("ballast");
     assert!(ballast.exists());
-    let event = env.said(fat("first")).await;
+    let event = env.append_one(large_message("first")).await;
     let (one, two) = (
         env.send(&event, PluginNo(1), SendState::Sending).await,
         env.send(&event, PluginNo(1), SendState::Sending).await,
     );
     let mut appended = 1;
     let error = loop {
-        let batch = Batch { events: vec![fat(&format!("{appended}"))], ..Batch::default() };
+        let batch = Batch { events: vec![large_message(&format!("{appended}"))], ..Batch::default() };
         match env.store.append(batch).await {
             Ok(_) => appended += 1,
             Err(error) => break error,
@@ -75,12 +75,12 @@ async fn on_a_full_disk_nothing_that_left_is_forgotten() {
     assert_eq!((error.code(), error.retried()), ("disk-full", true));
     assert!(!env.store.writable() && !ballast.exists());
     let health = env.store.health();
-    assert!(health.trouble.is_some_and(|trouble| trouble.contains("no room")));
-    // New work is refused, and what was refused is not there.
+    assert!(health.trouble.is_some_and(|trouble| trouble.contains("no space")));
+    // New work is refused, and nothing of it was stored.
     assert_eq!(env.store.commit(env.commit(event.id, PluginNo(1))).await.unwrap_err().code(), "disk-full");
     assert_eq!(env.events().len() as i64, appended);
 
-    // One that fits is written; one that does not is kept, and so is what comes after it.
+    // A settlement that fits is written; one that does not is deferred, and so are later ones.
     env.settle(one, SendOutcome::Accepted(Some("wamid.1".into()))).await;
     assert_eq!(env.state_of(one), SendState::Accepted);
     let settled = env
@@ -90,16 +90,16 @@ async fn on_a_full_disk_nothing_that_left_is_forgotten() {
     assert_eq!(settled.unwrap().deferred, 1);
     assert_eq!((env.state_of(two), env.store.health().deferred_settlements), (SendState::Sending, 1));
 
-    // What a crash leaves now is in doubt, not lost.
+    // A crash now leaves it ambiguous, not lost.
     let sending = env.crashed().reader.outbox_sending().unwrap();
     assert_eq!(sending.iter().map(|row| row.message).collect::<Vec<_>>(), [two]);
 }
 
 #[tokio::test]
-async fn what_a_full_disk_took_is_there_after_a_restart() {
+async fn steps_before_a_full_disk_survive_a_restart() {
     let env = TestEnv::with(|config| (config.max_pages, config.ballast_bytes) = (Some(400), 1 << 20));
     let mut n = 0;
-    while env.store.append(Batch { events: vec![fat(&format!("{n}"))], ..Batch::default() }).await.is_ok() {
+    while env.store.append(Batch { events: vec![large_message(&format!("{n}"))], ..Batch::default() }).await.is_ok() {
         n += 1;
     }
     assert!(n > 20);
@@ -108,20 +108,20 @@ async fn what_a_full_disk_took_is_there_after_a_restart() {
 }
 
 #[tokio::test]
-async fn a_disk_with_room_again_is_used_again() {
+async fn store_recovers_when_the_disk_has_space() {
     let env = TestEnv::with(|config| (config.max_pages, config.ballast_bytes) = (Some(400), 1 << 20));
     let ballast = env.dir.path().join("ballast");
-    let (event, mut feed) = (env.said(fat("first")).await, env.store.feed().unwrap());
+    let (event, mut feed) = (env.append_one(large_message("first")).await, env.store.feed().unwrap());
     let sending = env.send(&event, PluginNo(1), SendState::Sending).await;
     for n in 0..29 {
-        env.append(vec![fat(&format!("{n}"))]).await;
+        env.append(vec![large_message(&format!("{n}"))]).await;
     }
     for id in 1..=30 {
         env.store.finish(progress(EventId(id), 1, 1), env.store.fence()).await.unwrap();
     }
     assert_eq!(env.store.finished_below(EventId(31)).await.unwrap(), EventId(31));
     let mut n = 100;
-    while env.store.append(Batch { events: vec![fat(&format!("{n}"))], ..Batch::default() }).await.is_ok() {
+    while env.store.append(Batch { events: vec![large_message(&format!("{n}"))], ..Batch::default() }).await.is_ok() {
         n += 1;
     }
     let settlements = vec![Settlement { message: sending, outcome: long_problem(), at: NOW }];
@@ -132,8 +132,8 @@ async fn a_disk_with_room_again_is_used_again() {
     wait_until(|| env.store.writable()).await;
     assert_eq!((env.store.health().deferred_settlements, env.state_of(sending)), (0, SendState::Failed));
     assert!(ballast.exists());
-    env.append(vec![fat("after")]).await;
-    // The failure was told of when it could be written, and the feed missed nothing.
+    env.append(vec![large_message("after")]).await;
+    // The failure became an event once it could be written, and the feed missed nothing.
     let fed = drain(&mut feed, 100).await;
     assert_eq!(ids(&fed), (1..=env.reader.events(&newest()).unwrap()[0].id.0).collect::<Vec<_>>());
     let told = fed.iter().filter(|fed| fed.event.kind() == beadle_model::EventKind::MessageStatus).count();
@@ -145,14 +145,14 @@ fn newest() -> beadle_store::views::EventFilter {
 }
 
 #[tokio::test]
-async fn a_directory_has_one_daemon() {
+async fn second_daemon_is_refused() {
     let env = TestEnv::new();
     let error = Store::open(config(env.dir.path(), &env.clock)).map(drop).unwrap_err();
     let pid = std::process::id();
     assert_eq!(
         error.to_string(),
         format!(
-            "{} is in use by another beadle (process {pid}): stop that one, or give this one a data_dir of its own",
+            "{} is in use by another daemon (process {pid}); stop it, or set a different `data_dir`",
             env.dir.path().display()
         )
     );
@@ -164,7 +164,7 @@ async fn a_directory_has_one_daemon() {
 }
 
 #[tokio::test]
-async fn what_is_not_ours_is_left_alone() {
+async fn foreign_database_is_left_alone() {
     let (dir, clock) = (tempfile::tempdir().unwrap(), beadle_clock::Clock::real());
     let path = dir.path().join("beadle.db");
     let open = || Store::open(config(dir.path(), &clock)).map(drop).unwrap_err().code();
@@ -177,9 +177,9 @@ async fn what_is_not_ours_is_left_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_full_queue_says_so_at_once() {
+async fn full_queue_is_reported_at_once() {
     let env = TestEnv::with(|config| config.queue = 2);
-    // Another program holds the database's lock, so the writer has to wait with what it took.
+    // Another process holds the database's lock, so the writer waits with its group.
     let other = rusqlite::Connection::open(env.db()).unwrap();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
     let mut waiting = vec![];

@@ -1,4 +1,4 @@
-//! The feed: every event once, in the order of the ids, however much of it does not fit into memory.
+//! The feed: every event once, in the order of the ids, however few fit into memory.
 
 use crate::env::*;
 use beadle_model::{Ending, EventId, PluginNo};
@@ -24,7 +24,7 @@ fn turns() -> impl Strategy<Value = Vec<Turn>> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(32))]
     #[test]
-    fn nothing_is_missed_and_nothing_comes_twice(turns in turns(), room in 0..10usize, bytes in 100..2000usize) {
+    fn feed_delivers_every_event_once(turns in turns(), room in 0..10usize, bytes in 100..2000usize) {
         let runtime = tokio::runtime::Runtime::new().unwrap();
         runtime.block_on(async {
             let env = TestEnv::with(|config| (config.feed_events, config.feed_bytes) = (room, bytes));
@@ -56,7 +56,7 @@ proptest! {
             }
             let all: Vec<i64> = (1..=appended as i64).collect();
             assert_eq!(given, all);
-            // After a crash: what was not finished, from the start.
+            // After a crash, unfinished events come again from the start.
             let env = env.crashed();
             let open: Vec<i64> = all.into_iter().filter(|id| !finished.contains(id)).collect();
             assert_eq!(ids(&drain(&mut env.store.feed().unwrap(), 7).await), open);
@@ -65,7 +65,7 @@ proptest! {
 }
 
 #[tokio::test]
-async fn after_a_start_an_event_goes_on_where_it_was() {
+async fn feed_resumes_unfinished_events_after_a_start() {
     let env = TestEnv::new();
     for id in ["a", "b", "c", "d"] {
         env.append(vec![NewEvent { placement: Placement::Nowhere, ..from("1", id) }]).await;
@@ -77,7 +77,7 @@ async fn after_a_start_an_event_goes_on_where_it_was() {
     let begun = Progress { done_overflow: vec![PluginNo(64)], ending: CLAIMED, ..all.clone() };
     env.store.commit(Commit { progress: begun, ..env.commit(EventId(1), PluginNo(3)) }).await.unwrap();
     env.store.finish(progress(EventId(2), 0, 0), env.store.fence()).await.unwrap();
-    // It says what is so, however much it is asked to believe.
+    // The store verifies the claim of its caller.
     assert_eq!(env.store.finished_below(EventId(4)).await.unwrap(), EventId(1));
 
     let env = env.crashed();
@@ -95,7 +95,7 @@ async fn after_a_start_an_event_goes_on_where_it_was() {
     };
     assert_eq!(fed[0].resume, Some(resume));
 
-    // The rest of the mask finishes it only together with those beyond.
+    // The rest of the mask finishes it only together with the overflow.
     let fence = env.store.fence();
     env.store.finish(Progress { done: i64::MAX, ..all.clone() }, fence).await.unwrap();
     assert_eq!(env.store.finished_below(EventId(2)).await.unwrap(), EventId(1));
@@ -104,7 +104,7 @@ async fn after_a_start_an_event_goes_on_where_it_was() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_read_does_not_hold_up_the_others() {
+async fn unreadable_event_does_not_block_the_feed() {
     let env = TestEnv::new();
     for id in ["a", "b", "c", "d"] {
         env.append(vec![NewEvent { placement: Placement::Nowhere, ..from("1", id) }]).await;
@@ -118,10 +118,10 @@ async fn what_cannot_be_read_does_not_hold_up_the_others() {
     assert_eq!(env.reader.event(EventId(1)).unwrap_err().to_string().split(':').next(), Some(UNREADABLE));
 }
 
-const UNREADABLE: &str = "event 1 holds what this version cannot read";
+const UNREADABLE: &str = "event 1 cannot be read by this version";
 
 #[tokio::test]
-async fn a_closed_store_ends_the_feed_when_all_was_given() {
+async fn feed_ends_after_close_when_drained() {
     let env = TestEnv::new();
     let mut feed = env.store.feed().unwrap();
     env.append(vec![from("31600000001", "a")]).await;

@@ -1,6 +1,6 @@
-//! The store on real files, step by step and as a whole.
+//! The store on real files.
 
-// A helper of tests may panic as a test may; it is told by `cfg(test)` that it is one.
+// Helpers of tests may panic only under `cfg(test)`.
 #[cfg(test)]
 mod commits;
 #[cfg(test)]
@@ -13,8 +13,6 @@ mod env;
 mod faults;
 #[cfg(test)]
 mod feed;
-#[cfg(test)]
-mod kept;
 #[cfg(test)]
 mod merge;
 #[cfg(test)]
@@ -35,6 +33,8 @@ mod schedules;
 mod states;
 #[cfg(test)]
 mod timers;
+#[cfg(test)]
+mod waiting;
 #[cfg(test)]
 mod whole;
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Two contacts become one, on a person's word: what moves, what gives way, and that no id is ever lost.
+//! Merging contacts: what moves, what is dropped, and that every id stays valid.
 
 use crate::env::*;
 use beadle_model::effect::{StateWrite, TimerWrite};
@@ -17,13 +17,13 @@ fn on(channel: &str, aliases: Vec<beadle_model::Alias>) -> Sender {
     Sender { channel: channel.into(), name: None, ..sender(aliases) }
 }
 
-/// Ana wrote from her number, and later under a user id without one: two contacts, con_1 and con_2.
-async fn twice_here(env: &TestEnv) -> (Event, Event) {
-    let ana = env.said(message("a", on("shop", vec![wa(NUMBER)]), "hi")).await;
+/// Ana wrote from her number, and later with a user id only: two contacts, con_1 and con_2.
+async fn two_contacts(env: &TestEnv) -> (Event, Event) {
+    let ana = env.append_one(message("a", on("shop", vec![wa(NUMBER)]), "hi")).await;
     env.manual.advance_ms(HOUR);
     let mut later = message("b", on("shop", vec![user("NL.1")]), "it is me");
     later.happened_at = env.clock.now();
-    let mia = env.said(later).await;
+    let mia = env.append_one(later).await;
     assert_eq!((ana.contact(), mia.contact()), (Some(ANA), Some(MIA)));
     (ana, mia)
 }
@@ -48,7 +48,7 @@ fn value(env: &TestEnv, plugin: PluginNo, scope: Scope, key: &str) -> Option<Str
     value.map(|(bytes, _)| String::from_utf8(bytes).unwrap())
 }
 
-/// Everything in the database, as text.
+/// The whole database as text.
 fn dump(env: &TestEnv) -> String {
     let conn = rusqlite::Connection::open(env.db()).unwrap();
     let tables: Vec<String> = conn
@@ -72,11 +72,11 @@ fn dump(env: &TestEnv) -> String {
 }
 
 #[tokio::test]
-async fn names_and_conversations_are_the_kept_contacts() {
+async fn merge_moves_aliases_and_conversations() {
     let env = TestEnv::new();
-    let (ana, mia) = twice_here(&env).await;
-    // Met on a channel of her own, too.
-    let side = env.said(message("c", on("side", vec![user("NL.1")]), "and here")).await;
+    let (ana, mia) = two_contacts(&env).await;
+    // Also on a channel that only she uses.
+    let side = env.append_one(message("c", on("side", vec![user("NL.1")]), "and here")).await;
     let (kept, gone) = (ana.conversation.unwrap().id, mia.conversation.unwrap().id);
     let report = merged(&env, ANA, MIA).await;
     assert_eq!((report.kept, report.gone, report.names), (ANA, MIA, 1));
@@ -86,11 +86,11 @@ async fn names_and_conversations_are_the_kept_contacts() {
     let shown = contact(&env, ANA);
     assert_eq!(shown.aliases.len(), 3, "{:?}", shown.aliases);
     assert_eq!((shown.conversations.len(), shown.merged.as_slice()), (2, &[MIA][..]));
-    // The later window, and the address of whoever wrote last.
+    // The later window, and the address of the later message.
     let view = env.reader.conversation(kept).unwrap().unwrap();
     assert_eq!(view.window_until, Some(NOW.plus_ms(25 * HOUR)));
     assert_eq!(view.address, Some(user("NL.1")));
-    // Ids that were given away stay good, on every way in.
+    // The merged ids stay valid everywhere.
     assert_eq!(contact(&env, MIA), shown);
     assert_eq!(env.reader.contact(MIA).unwrap().unwrap().id, ANA);
     assert_eq!(env.reader.conversation(gone).unwrap().unwrap(), view);
@@ -106,19 +106,19 @@ async fn names_and_conversations_are_the_kept_contacts() {
         assert!(events.iter().all(|event| event.contact == Some(ANA)));
     }
 
-    // Whoever writes under either name is met in the one conversation, also after a restart.
+    // Messages with either alias reach the one conversation, also after a restart.
     let env = env.reopen();
     for (id, name) in [("d", user("NL.1")), ("e", wa(NUMBER))] {
-        let said = env.said(message(id, on("shop", vec![name]), "still me")).await;
+        let said = env.append_one(message(id, on("shop", vec![name]), "still me")).await;
         assert_eq!((said.contact(), said.conversation.unwrap().id), (Some(ANA), kept));
     }
     assert!(contact(&env, ANA).conflicts.is_empty());
 }
 
 #[tokio::test]
-async fn what_plugins_keep_moves_and_the_kept_contacts_stands() {
+async fn merge_moves_plugin_data_and_keeps_the_kept_contacts() {
     let env = TestEnv::new();
-    let (_, mia) = twice_here(&env).await;
+    let (_, mia) = two_contacts(&env).await;
     let (welcome, echo) = (plugin(&env, "welcome").await, plugin(&env, "echo").await);
     let (hers, mine) = (Scope::Contact(MIA), Scope::Contact(ANA));
     let talk = Scope::Conversation(mia.conversation.as_ref().unwrap().id);
@@ -161,7 +161,7 @@ async fn what_plugins_keep_moves_and_the_kept_contacts_stands() {
         assert_eq!(keys.len(), 4);
     }
     assert_eq!(value(&env, welcome, talk, "topic").as_deref(), Some("lifts"));
-    // `step` and `expired` of one of them gave way.
+    // `step` and `expired` of one of them were dropped.
     let (step, expired) = ("stepanswered".len() as u64, "expiredx".len() as u64);
     assert_eq!(env.reader.state_bytes(env.reader.state_of(welcome).unwrap()).unwrap(), bytes - step - expired);
     assert_eq!(env.reader.state_bytes(env.reader.state_of(echo).unwrap()).unwrap(), 2);
@@ -174,9 +174,9 @@ async fn what_plugins_keep_moves_and_the_kept_contacts_stands() {
 }
 
 #[tokio::test]
-async fn who_still_works_with_the_old_ids_is_neither_lost_nor_wrong() {
+async fn merged_ids_keep_working_for_plugins() {
     let env = TestEnv::new();
-    let (ana, mia) = twice_here(&env).await;
+    let (ana, mia) = two_contacts(&env).await;
     let echo = plugin(&env, "echo").await;
     let (kept, gone) = (ana.conversation.as_ref().unwrap().id, mia.conversation.as_ref().unwrap().id);
     env.store.commit(Commit { state: vec![set(MIA_AS_WELL, "k", "old")], ..env.commit(mia.id, echo) }).await.unwrap();
@@ -185,11 +185,11 @@ async fn who_still_works_with_the_old_ids_is_neither_lost_nor_wrong() {
     let queued = env.send(&mia, echo, SendState::Queued).await;
     merged(&env, ANA, MIA).await;
 
-    // A call that read before the merge is asked again …
+    // A call that read before the merge is stale …
     let reads = vec![read_of(MIA_AS_WELL, "k", Some(version))];
     let stale = env.store.commit(Commit { reads, ..env.commit(mia.id, echo) }).await;
     assert!(matches!(stale, Err(StoreError::StaleRead { .. })));
-    // … and what it then asks for under the old ids is the kept contact's.
+    // … and its writes under the old ids are the kept contact's.
     let (_, version) =
         env.reader.state_get(env.reader.state_of(echo).unwrap(), MIA_AS_WELL, "k", NOW).unwrap().unwrap();
     let message = env.store.reserve_message();
@@ -206,7 +206,7 @@ async fn who_still_works_with_the_old_ids_is_neither_lost_nor_wrong() {
     assert_eq!(value(&env, echo, Scope::Conversation(kept), "t").as_deref(), Some("new"));
     env.store.fire_timers(env.clock.now(), 10).await.unwrap();
     assert_eq!(env.events().last().unwrap().conversation.as_ref().unwrap().id, kept);
-    // Both messages stand in the one conversation, in the order in which they were asked for.
+    // Both messages are in the one conversation, in the order of the requests.
     let due = env.reader.outbox_due(env.clock.now(), 10).unwrap();
     let rows: Vec<_> = due.iter().map(|row| (row.message, row.conversation)).collect();
     assert_eq!(rows, [(queued, kept), (message, kept)]);
@@ -220,9 +220,9 @@ fn in_group(id: &str, aliases: Vec<beadle_model::Alias>, body: EventBody) -> New
 }
 
 #[tokio::test]
-async fn groups_requests_and_receipts_are_the_kept_contacts() {
+async fn merge_moves_groups_requests_and_receipts() {
     let env = TestEnv::new();
-    let (ana, mia) = twice_here(&env).await;
+    let (ana, mia) = two_contacts(&env).await;
     let joined = || EventBody::MemberJoined { reason: "invite-link".into(), again: false };
     let asks = EventBody::JoinRequest { request: "R".into(), revoked: false, extra: serde_json::Value::Null };
     for event in [
@@ -253,10 +253,10 @@ async fn groups_requests_and_receipts_are_the_kept_contacts() {
 }
 
 #[tokio::test]
-async fn the_stricter_wish_stands_and_is_told() {
+async fn merge_applies_the_stricter_consent() {
     for stop_as_kept in [true, false] {
         let env = TestEnv::new();
-        twice_here(&env).await;
+        two_contacts(&env).await;
         let name = if stop_as_kept { wa(NUMBER) } else { user("NL.1") };
         let mut stop = message("s", on("shop", vec![name]), "STOP");
         stop.keyword = Some(KeywordMatch { keyword: Keyword::Stop, language: None, reply: None });
@@ -272,38 +272,38 @@ async fn the_stricter_wish_stands_and_is_told() {
         assert_eq!(merged.conversations, report.joined);
         assert!(told.conversation.as_ref().is_some_and(|view| view.contact.opted_out_since.is_some()));
         assert!(matches!(&left.body, EventBody::MemberLeft { reason } if reason == "merged"), "{left:?}");
-        // Neither name makes a member of them again by just writing.
-        env.said(message("x", on("shop", vec![user("NL.1")]), "hi")).await;
+        // Writing with either alias does not make them a member again.
+        env.append_one(message("x", on("shop", vec![user("NL.1")]), "hi")).await;
         assert_eq!(env.reader.contact(ANA).unwrap().unwrap().member_since, None);
     }
 }
 
 #[tokio::test]
-async fn a_dry_run_changes_nothing_and_mistakes_are_told() {
+async fn dry_run_changes_nothing_and_errors_are_reported() {
     let env = TestEnv::new();
-    let (_, mia) = twice_here(&env).await;
+    let (_, mia) = two_contacts(&env).await;
     let echo = plugin(&env, "echo").await;
     env.store.commit(Commit { state: vec![set(MIA_AS_WELL, "k", "v")], ..env.commit(mia.id, echo) }).await.unwrap();
     let before = dump(&env);
     env.store.merge_contacts(ANA, MIA, true).await.unwrap();
     for (keep, gone) in [(ANA, ContactId(9)), (ContactId(9), MIA)] {
         let error = env.store.merge_contacts(keep, gone, false).await.unwrap_err();
-        assert_eq!(error.to_string(), "there is no contact con_9");
+        assert_eq!(error.to_string(), "no contact `con_9`");
     }
     assert!(matches!(env.store.merge_contacts(ANA, ANA, false).await, Err(StoreError::SameContact { .. })));
     assert_eq!(dump(&env), before);
-    // The people at manual are as they were, too.
-    assert_eq!(env.said(message("x", on("shop", vec![user("NL.1")]), "hi")).await.contact(), Some(MIA));
+    // The cached contacts are unchanged, too.
+    assert_eq!(env.append_one(message("x", on("shop", vec![user("NL.1")]), "hi")).await.contact(), Some(MIA));
     merged(&env, ANA, MIA).await;
     let error = env.store.merge_contacts(MIA, ANA, false).await.unwrap_err();
-    assert_eq!(error.to_string(), "con_2 and con_1 are one contact already, con_1");
+    assert_eq!(error.to_string(), "con_2 and con_1 are the same contact, con_1");
 }
 
 #[tokio::test]
-async fn one_after_the_other_all_ids_stay_good() {
+async fn ids_stay_valid_through_chained_merges() {
     let env = TestEnv::new();
-    twice_here(&env).await;
-    let third = env.said(message("c", on("shop", vec![user("NL.3")]), "and a third")).await;
+    two_contacts(&env).await;
+    let third = env.append_one(message("c", on("shop", vec![user("NL.3")]), "and a third")).await;
     let kept = third.conversation.unwrap().id;
     merged(&env, ANA, MIA).await;
     merged(&env, ContactId(3), ANA).await;
@@ -312,7 +312,7 @@ async fn one_after_the_other_all_ids_stay_good() {
         assert_eq!(env.reader.current_contact(ContactId(id)).unwrap(), ContactId(3));
         assert_eq!(env.reader.conversation(ConversationId(id)).unwrap().unwrap().id, kept);
         let said = env
-            .said(message(
+            .append_one(message(
                 &format!("m{id}"),
                 on("shop", vec![[wa(NUMBER), user("NL.1"), user("NL.3")][id as usize - 1].clone()]),
                 "hi",
@@ -324,13 +324,13 @@ async fn one_after_the_other_all_ids_stay_good() {
 }
 
 #[tokio::test]
-async fn a_pair_that_was_kept_apart_is_not_proposed_again() {
+async fn distinct_contacts_are_not_suggested_again() {
     let env = TestEnv::new();
-    twice_here(&env).await;
-    // Three contacts come under names of each other.
-    env.said(message("c", on("shop", vec![user("NL.3")]), "hi")).await;
+    two_contacts(&env).await;
+    // Three contacts use each other's aliases.
+    env.append_one(message("c", on("shop", vec![user("NL.3")]), "hi")).await;
     for (id, names) in [("d", vec![wa(NUMBER), user("NL.1")]), ("e", vec![wa(NUMBER), user("NL.3")])] {
-        env.said(message(id, on("shop", names), "hi")).await;
+        env.append_one(message(id, on("shop", names), "hi")).await;
     }
     let pairs = |env: &TestEnv| {
         let mut pairs: Vec<_> = env
@@ -348,32 +348,32 @@ async fn a_pair_that_was_kept_apart_is_not_proposed_again() {
     env.store.mark_contacts_distinct(ContactId(3), ANA).await.unwrap();
     assert_eq!(pairs(&env), [(1, 2)]);
     assert!(contact(&env, ContactId(3)).conflicts.is_empty());
-    // It comes again, and stays decided; and it is decided for whom the one becomes.
-    env.said(message("f", on("shop", vec![wa(NUMBER), user("NL.3")]), "hi")).await;
+    // A repeated conflict stays decided, also for the contact of a merge.
+    env.append_one(message("f", on("shop", vec![wa(NUMBER), user("NL.3")]), "hi")).await;
     assert_eq!(pairs(&env), [(1, 2)]);
     merged(&env, MIA, ANA).await;
     assert_eq!(pairs(&env), []);
-    env.said(message("g", on("shop", vec![wa(NUMBER), user("NL.3")]), "hi")).await;
+    env.append_one(message("g", on("shop", vec![wa(NUMBER), user("NL.3")]), "hi")).await;
     assert_eq!(pairs(&env), [], "the name is con_2's now, and they were kept apart");
     let error = env.store.mark_contacts_distinct(ANA, MIA).await.unwrap_err();
     assert!(matches!(error, StoreError::SameContact { .. }));
-    // A person may think better of it.
+    // An operator may change their mind.
     merged(&env, MIA, ContactId(3)).await;
     assert_eq!(number(&env, "SELECT count(*) FROM distinct_contacts"), 0);
     assert_eq!(number(&env, "SELECT count(*) FROM alias_conflicts"), 0);
 }
 
 #[tokio::test]
-async fn a_window_that_was_told_of_is_not_told_again() {
+async fn merge_does_not_repeat_window_notices() {
     let env = TestEnv::new();
-    let (ana, mia) = twice_here(&env).await;
+    let (ana, mia) = two_contacts(&env).await;
     let (kept, gone) = (ana.conversation.unwrap().id, mia.conversation.unwrap().id);
     let conn = rusqlite::Connection::open(env.db()).unwrap();
     for (talk, due, until) in [(kept, 5, 50), (gone, 7, 70)] {
         conn.execute("INSERT OR REPLACE INTO windows VALUES (?1, ?2, ?3, 9)", [talk.0, due, until]).unwrap();
     }
     merged(&env, ANA, MIA).await;
-    // Hers is the later window, and what was told of it is known; it is looked at when the first of both was to be.
+    // The later window and its last notice remain; the check is the earlier one of both.
     let told = number(&env, "SELECT count(*) * 10000 + max(due_at) * 100 + max(notified_until) FROM windows");
     assert_eq!((told, number(&env, "SELECT conversation FROM windows")), (10_570, kept.0));
 }

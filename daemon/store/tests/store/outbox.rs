@@ -1,4 +1,4 @@
-//! The outbox: what is due, what is on its way, and the watermark that finds it after a crash.
+//! The outbox: due rows, sending rows, and the watermark that finds them after a crash.
 
 use crate::env::*;
 use beadle_model::{ConversationId, EventBody, MessageId, PluginNo};
@@ -8,11 +8,11 @@ use std::collections::BTreeSet;
 
 #[derive(Clone, Debug)]
 enum Turn {
-    /// Numbers that were reserved and never used.
+    /// Reserves numbers that are never used.
     Reserve(usize),
     Born(SendState),
-    /// A row with a number that was reserved long ago.
-    BornLate,
+    /// Inserts a row with a number that was reserved long ago.
+    InsertLate,
     Claim(usize),
     Settle(usize, SendOutcome),
     Crash,
@@ -25,7 +25,7 @@ fn turns() -> impl Strategy<Value = Vec<Turn>> {
     let turn = prop_oneof![
         3 => (1_000..9_000usize).prop_map(Turn::Reserve),
         3 => prop::sample::select(vec![SendState::Sending, SendState::Queued]).prop_map(Turn::Born),
-        1 => Just(Turn::BornLate),
+        1 => Just(Turn::InsertLate),
         2 => (0..20usize).prop_map(Turn::Claim),
         3 => (0..20usize, prop::sample::select(outcomes)).prop_map(|(n, outcome)| Turn::Settle(n, outcome)),
         1 => Just(Turn::Crash),
@@ -36,13 +36,13 @@ fn turns() -> impl Strategy<Value = Vec<Turn>> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
     #[test]
-    fn no_row_that_is_sending_lies_below_the_watermark(turns in turns()) {
+    fn watermark_is_below_all_sending_rows(turns in turns()) {
         let runtime = tokio::runtime::Runtime::new().unwrap();
         runtime.block_on(async {
             let mut env = TestEnv::new();
-            let event = env.said(from("31600000001", "wamid.in")).await;
+            let event = env.append_one(from("31600000001", "wamid.in")).await;
             let mut early = env.store.reserve_message();
-            let (mut rows, mut sending, mut late_born) = (vec![], BTreeSet::new(), false);
+            let (mut rows, mut sending, mut inserted_late) = (vec![], BTreeSet::new(), false);
             for turn in turns {
                 match turn {
                     Turn::Reserve(count) => (0..count).for_each(|_| _ = env.store.reserve_message()),
@@ -51,8 +51,8 @@ proptest! {
                         rows.push(message);
                         sending.extend((state == SendState::Sending).then_some(message));
                     }
-                    Turn::BornLate if !late_born => {
-                        late_born = true;
+                    Turn::InsertLate if !inserted_late => {
+                        inserted_late = true;
                         let sends = vec![new_send(early, ConversationId(1), SendState::Sending, NOW)];
                         env.store.commit(Commit { sends, ..env.commit(event.id, PluginNo(1)) }).await.unwrap();
                         rows.push(early);
@@ -70,8 +70,8 @@ proptest! {
                     }
                     Turn::Crash => {
                         env = env.crashed();
-                        // What was reserved and not used is free again.
-                        (early, late_born) = (env.store.reserve_message(), false);
+                        // Reserved but unused numbers are free again.
+                        (early, inserted_late) = (env.store.reserve_message(), false);
                     }
                     _ => {}
                 }
@@ -85,30 +85,30 @@ proptest! {
 }
 
 #[tokio::test]
-async fn the_watermark_moves_when_it_pays() {
+async fn watermark_moves_in_large_steps() {
     let env = TestEnv::new();
-    let event = env.said(from("31600000001", "wamid.in")).await;
+    let event = env.append_one(from("31600000001", "wamid.in")).await;
     let old = env.send(&event, PluginNo(1), SendState::Sending).await;
     (0..30_000).for_each(|_| _ = env.store.reserve_message());
     let young = env.send(&event, PluginNo(1), SendState::Sending).await;
     let from = || number(&env, "SELECT coalesce((SELECT value FROM meta WHERE key = 'sending_from'), 1)");
     assert_eq!(from(), 1, "the old one is still on its way");
     env.settle(old, SendOutcome::Accepted(None)).await;
-    env.append(vec![from_nobody("x")]).await;
+    env.append(vec![unplaced("x")]).await;
     assert_eq!(from(), young.0);
     env.settle(young, SendOutcome::Later { due_at: NOW, counted: false, maybe_twice: false }).await;
     assert_eq!(env.store.claim_sends(vec![young]).await.unwrap(), [young]);
     assert_eq!(env.crashed().reader.outbox_sending().unwrap()[0].message, young);
 }
 
-fn from_nobody(id: &str) -> NewEvent {
+fn unplaced(id: &str) -> NewEvent {
     NewEvent { placement: Placement::Nowhere, ..from("1", id) }
 }
 
 #[tokio::test]
-async fn queued_rows_are_found_when_they_are_due() {
+async fn queued_rows_are_listed_when_due() {
     let env = TestEnv::new();
-    let event = env.said(from("31600000001", "wamid.in")).await;
+    let event = env.append_one(from("31600000001", "wamid.in")).await;
     let mut sends = vec![];
     for due in [30, 10, 20] {
         let message = env.store.reserve_message();
@@ -136,11 +136,11 @@ async fn queued_rows_are_found_when_they_are_due() {
 }
 
 #[tokio::test]
-async fn a_refusal_reaches_the_plugin_that_listens() {
+async fn failure_is_appended_for_a_subscriber() {
     let env = TestEnv::new();
-    let event = env.said(from("31600000001", "wamid.in")).await;
+    let event = env.append_one(from("31600000001", "wamid.in")).await;
     for (listener, events) in [(PluginNo(1), 1), (PluginNo(2), 0)] {
-        // The gate says no to what is queued, the platform to what is on its way.
+        // The gate refuses a queued row, the platform a sending one.
         for state in [SendState::Queued, SendState::Sending] {
             let message = env.send(&event, PluginNo(1), state).await;
             let outcome = SendOutcome::Failed(problem("window-closed"));
@@ -160,12 +160,12 @@ async fn a_refusal_reaches_the_plugin_that_listens() {
 }
 
 #[tokio::test]
-async fn quotes_and_reactions_find_our_message_in_their_own_conversation_only() {
+async fn quotes_and_reactions_match_messages_of_their_conversation() {
     let env = TestEnv::new();
-    let event = env.said(from("31600000001", "wamid.in")).await;
+    let event = env.append_one(from("31600000001", "wamid.in")).await;
     let reply = env.send(&event, PluginNo(3), SendState::Sending).await;
     env.settle(reply, SendOutcome::Accepted(Some("wamid.out".into()))).await;
-    // Many messages later it is looked for in another block.
+    // Many messages later it is found in another block.
     (0..40_000).for_each(|_| _ = env.store.reserve_message());
     let quoted = |event: beadle_model::Event| match event.body {
         EventBody::Message { context: Some(context), addressed, .. } => (context.quoted_message, addressed),
@@ -177,14 +177,14 @@ async fn quotes_and_reactions_find_our_message_in_their_own_conversation_only() 
         ("31600000002", "wamid.out", (None, None)),
     ];
     for (n, (who, what, found)) in table.into_iter().enumerate() {
-        assert_eq!(quoted(env.said(quoting(who, &format!("q{n}"), what)).await), found, "{who} {what}");
+        assert_eq!(quoted(env.append_one(quoting(who, &format!("q{n}"), what)).await), found, "{who} {what}");
     }
-    // Beadle's own message is found, and belongs to no plugin.
+    // Beadle's own message is found and belongs to no plugin.
     let appended = env.append(vec![keyword("31600000001", "stop", beadle_model::Keyword::Stop)]).await;
     let answer = appended.queued[0].message;
     env.store.claim_sends(vec![answer]).await.unwrap();
     env.settle(answer, SendOutcome::Accepted(Some("wamid.host".into()))).await;
-    assert_eq!(quoted(env.said(quoting("31600000001", "q9", "wamid.host")).await), (Some(answer), None));
+    assert_eq!(quoted(env.append_one(quoting("31600000001", "q9", "wamid.host")).await), (Some(answer), None));
 
     let reaction = |id: &str, to: &str| NewEvent {
         body: EventBody::Reaction {
@@ -196,7 +196,7 @@ async fn quotes_and_reactions_find_our_message_in_their_own_conversation_only() 
         ..from("31600000001", id)
     };
     for (id, to, own) in [("r1", "wamid.out", Some(reply)), ("r2", "wamid.other", None)] {
-        let event = env.said(reaction(id, to)).await;
+        let event = env.append_one(reaction(id, to)).await;
         let EventBody::Reaction { own_message, .. } = event.body else { panic!() };
         assert_eq!(own_message, own);
     }

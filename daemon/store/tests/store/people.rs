@@ -1,4 +1,4 @@
-//! Who somebody is, what a word makes of them, and how long one may write to them.
+//! Contacts, reserved words and windows.
 
 use crate::env::*;
 use beadle_model::keyword::Language;
@@ -11,29 +11,29 @@ fn contact(env: &TestEnv, id: i64) -> ContactDetails {
     env.reader.contact_details(ContactId(id)).unwrap().unwrap()
 }
 
-/// The contact that a message with these names is from.
-async fn whose(env: &TestEnv, id: &str, aliases: Vec<beadle_model::Alias>) -> i64 {
-    let event = env.said(message(id, sender(aliases), "hi")).await;
+/// The contact of a message with these aliases.
+async fn contact_of(env: &TestEnv, id: &str, aliases: Vec<beadle_model::Alias>) -> i64 {
+    let event = env.append_one(message(id, sender(aliases), "hi")).await;
     event.contact().unwrap().0
 }
 
 #[tokio::test]
-async fn a_person_is_found_by_any_name_and_new_names_are_added() {
+async fn contact_is_found_by_any_alias_and_gains_new_ones() {
     let env = TestEnv::new();
     let phone = |number| alias(AliasKind::Phone, number);
-    assert_eq!(whose(&env, "a", vec![wa("31600000001")]).await, 1);
-    // The WhatsApp id in digits is a number as well.
-    assert_eq!(whose(&env, "b", vec![phone("31600000001")]).await, 1);
-    // A user id beside a known number; then alone, since the number is hidden.
-    assert_eq!(whose(&env, "c", vec![wa("31600000001"), user("NL.1")]).await, 1);
-    assert_eq!(whose(&env, "d", vec![user("NL.1")]).await, 1);
-    // A new number under a known user id, and then only the number.
-    assert_eq!(whose(&env, "e", vec![user("NL.1"), wa("31600000009")]).await, 1);
-    assert_eq!(whose(&env, "f", vec![wa("31600000009")]).await, 1);
-    // Somebody without a number at all.
-    assert_eq!(whose(&env, "g", vec![user("NL.2")]).await, 2);
-    // A WhatsApp id that is no number is not one.
-    assert_eq!(whose(&env, "h", vec![wa("abc")]).await, 3);
+    assert_eq!(contact_of(&env, "a", vec![wa("31600000001")]).await, 1);
+    // A WhatsApp id in digits is a phone number too.
+    assert_eq!(contact_of(&env, "b", vec![phone("31600000001")]).await, 1);
+    // A user id with a known number, then alone, because the number is hidden.
+    assert_eq!(contact_of(&env, "c", vec![wa("31600000001"), user("NL.1")]).await, 1);
+    assert_eq!(contact_of(&env, "d", vec![user("NL.1")]).await, 1);
+    // A new number with a known user id, and then only the number.
+    assert_eq!(contact_of(&env, "e", vec![user("NL.1"), wa("31600000009")]).await, 1);
+    assert_eq!(contact_of(&env, "f", vec![wa("31600000009")]).await, 1);
+    // A person without a number.
+    assert_eq!(contact_of(&env, "g", vec![user("NL.2")]).await, 2);
+    // A WhatsApp id that is not a number.
+    assert_eq!(contact_of(&env, "h", vec![wa("abc")]).await, 3);
     assert_eq!(contact(&env, 3).aliases, [wa("abc")]);
     let names: Vec<String> = contact(&env, 1).aliases.into_iter().map(|alias| alias.value).collect();
     assert_eq!(names, ["31600000001", "31600000009", "31600000001", "31600000009", "NL.1"]);
@@ -41,23 +41,23 @@ async fn a_person_is_found_by_any_name_and_new_names_are_added() {
 }
 
 #[tokio::test]
-async fn nobody_is_merged_and_the_clash_is_noted() {
+async fn conflicting_aliases_are_recorded_without_a_merge() {
     let env = TestEnv::new();
-    assert_eq!(whose(&env, "a", vec![wa("31600000001")]).await, 1);
-    assert_eq!(whose(&env, "b", vec![user("NL.2")]).await, 2);
-    // Names of two contacts: the user id decides.
+    assert_eq!(contact_of(&env, "a", vec![wa("31600000001")]).await, 1);
+    assert_eq!(contact_of(&env, "b", vec![user("NL.2")]).await, 2);
+    // Aliases of two contacts: the user id decides.
     for id in ["c", "d"] {
-        assert_eq!(whose(&env, id, vec![wa("31600000001"), user("NL.2")]).await, 2);
+        assert_eq!(contact_of(&env, id, vec![wa("31600000001"), user("NL.2")]).await, 2);
     }
     let conflicts = contact(&env, 2).conflicts;
     assert_eq!(conflicts.len(), 2, "the WhatsApp id and the number in it: {conflicts:?}");
     assert!(conflicts.iter().all(|clash| (clash.holder, clash.claimant) == (ContactId(1), ContactId(2))));
     assert_eq!(contact(&env, 1).conflicts, conflicts);
-    assert_eq!(whose(&env, "e", vec![wa("31600000001")]).await, 1);
+    assert_eq!(contact_of(&env, "e", vec![wa("31600000001")]).await, 1);
 }
 
 #[tokio::test]
-async fn the_address_is_the_best_name_of_the_last_message() {
+async fn address_is_the_best_alias_of_the_last_message() {
     let env = TestEnv::new();
     let table = [
         ("a", vec![user("NL.1"), wa("31600000001")], wa("31600000001")),
@@ -66,17 +66,17 @@ async fn the_address_is_the_best_name_of_the_last_message() {
         ("d", vec![alias(AliasKind::ParentUserId, "NL.ENT.1"), user("NL.1")], user("NL.1")),
     ];
     for (id, names, address) in table {
-        let event = env.said(message(id, sender(names), "hi")).await;
+        let event = env.append_one(message(id, sender(names), "hi")).await;
         assert_eq!(event.conversation.unwrap().address, Some(address), "{id}");
     }
 }
 
 #[tokio::test]
-async fn a_name_follows_the_platform_and_no_name_changes_nothing() {
+async fn display_name_follows_the_platform() {
     let env = TestEnv::new();
     for (id, name, shown) in [("a", Some("Ana"), "Ana"), ("b", None, "Ana"), ("c", Some("Anna"), "Anna")] {
         let from = Sender { name: name.map(Into::into), ..sender(vec![wa("31600000001")]) };
-        let event = env.said(message(id, from, "hi")).await;
+        let event = env.append_one(message(id, from, "hi")).await;
         assert_eq!(event.conversation.unwrap().contact.name.as_deref(), Some(shown));
     }
     let env = env.reopen();
@@ -84,13 +84,13 @@ async fn a_name_follows_the_platform_and_no_name_changes_nothing() {
 }
 
 #[tokio::test]
-async fn a_language_is_guessed_then_told_then_set_and_the_better_word_stands() {
+async fn language_from_a_better_source_wins() {
     let env = TestEnv::new();
     let speaks = async |id: &str, guess: Option<&str>, word: Option<Language>| {
         let from = Sender { language: guess.map(Into::into), ..sender(vec![wa("31600000001")]) };
         let keyword =
             word.map(|language| KeywordMatch { keyword: Keyword::Join, language: Some(language), reply: None });
-        let event = env.said(NewEvent { keyword, ..message(id, from, "hi") }).await;
+        let event = env.append_one(NewEvent { keyword, ..message(id, from, "hi") }).await;
         event.conversation.unwrap().contact.language.clone()
     };
     assert_eq!(speaks("a", None, None).await, None);
@@ -111,15 +111,15 @@ async fn a_language_is_guessed_then_told_then_set_and_the_better_word_stands() {
 }
 
 #[tokio::test]
-async fn an_event_that_came_before_changes_nothing() {
+async fn known_event_changes_nothing() {
     let env = TestEnv::new();
-    env.said(from("31600000001", "a")).await;
+    env.append_one(from("31600000001", "a")).await;
     env.manual.advance_ms(HOUR);
     let mut again = message("a", Sender { name: Some("Eve".into()), ..sender(vec![wa("31600000002")]) }, "hi");
     again.happened_at = env.clock.now();
     again.keyword = Some(KeywordMatch { keyword: Keyword::Stop, language: None, reply: Some(text("bye")) });
     assert_eq!(env.append(vec![again]).await, Appended { duplicates: 1, ..Appended::default() });
-    // The same in one batch, and for somebody known.
+    // The same in one batch, and for a known contact.
     let twice = vec![from("31600000001", "b"), from("31600000001", "b")];
     let appended = env.append(twice).await;
     assert_eq!((appended.events, appended.duplicates), (1, 1));
@@ -129,31 +129,31 @@ async fn an_event_that_came_before_changes_nothing() {
 }
 
 #[tokio::test]
-async fn the_window_opens_from_the_platforms_time_and_never_goes_back() {
+async fn window_counts_from_the_platforms_time_and_never_shrinks() {
     let env = TestEnv::new();
     let table = [
         ("a", -2 * HOUR, 22 * HOUR),
         ("b", -3 * HOUR, 22 * HOUR),
         ("c", 0, 24 * HOUR),
-        // A clock elsewhere that is fast.
+        // Another clock that is ahead.
         ("d", 5 * HOUR, 24 * HOUR),
         ("e", -HOUR, 24 * HOUR),
     ];
     for (id, happened, until) in table {
         let event = NewEvent { happened_at: NOW.plus_ms(happened), ..from("31600000001", id) };
-        let event = env.said(event).await;
+        let event = env.append_one(event).await;
         assert_eq!(event.conversation.unwrap().window_until, Some(NOW.plus_ms(until)), "{id}");
     }
     let mut silent = from("31600000002", "f");
     silent.opens_window = false;
-    assert_eq!(env.said(silent).await.conversation.unwrap().window_until, None);
+    assert_eq!(env.append_one(silent).await.conversation.unwrap().window_until, None);
 }
 
 #[tokio::test]
-async fn words_change_membership_and_are_answered_once() {
+async fn keywords_change_membership_and_are_answered_once() {
     let env = TestEnv::new();
-    // Said by somebody known: the events after the word's own, and whether it is answered.
-    env.said(from("31600000001", "hello")).await;
+    // From a known contact: the events after the word's own, and whether it is replied to.
+    env.append_one(from("31600000001", "hello")).await;
     let joined = |reason: &str, again| EventBody::MemberJoined { reason: reason.into(), again };
     let left = |reason: &str| EventBody::MemberLeft { reason: reason.into() };
     let table = [
@@ -180,42 +180,42 @@ async fn words_change_membership_and_are_answered_once() {
 }
 
 #[tokio::test]
-async fn a_first_message_that_is_a_word_does_not_join_by_itself() {
+async fn first_message_that_is_a_keyword_does_not_join() {
     let env = TestEnv::new();
     let appended = env.append(vec![keyword("31600000001", "a", Keyword::Stop)]).await;
     assert_eq!((appended.events, appended.queued.len()), (1, 1));
-    // Who said no is not made a member by writing, only by asking for it.
+    // Someone who declined joins only by asking, not by writing.
     env.append(vec![from("31600000001", "b")]).await;
     env.append(vec![keyword("31600000001", "c", Keyword::Start)]).await;
     env.append(vec![keyword("31600000002", "d", Keyword::Join)]).await;
     let events = env.events();
     assert_eq!(kinds(&events), ["message", "message", "message", "member-joined", "message", "member-joined"]);
     assert_eq!(events[3].body, EventBody::MemberJoined { reason: "start".into(), again: false });
-    // The view of a word's own event is how things are after it.
+    // The event of a word shows the contact after it.
     let fed = drain(&mut env.store.feed().unwrap(), 100).await;
     assert_eq!(fed[0].event.conversation.as_ref().unwrap().contact.opted_out_since, Some(NOW));
     assert_eq!(fed[2].event.conversation.as_ref().unwrap().contact.opted_out_since, None);
 }
 
 #[tokio::test]
-async fn groups_have_one_conversation_and_many_writers() {
+async fn group_has_one_conversation_with_many_authors() {
     let env = TestEnv::new();
     let in_group = |number| Sender { group: Some("g1".into()), ..sender(vec![wa(number)]) };
-    let first = env.said(message("a", in_group("31600000001"), "hi")).await;
-    let second = env.said(message("b", in_group("31600000002"), "ho")).await;
+    let first = env.append_one(message("a", in_group("31600000001"), "hi")).await;
+    let second = env.append_one(message("b", in_group("31600000002"), "ho")).await;
     let (first, second) = (first.conversation.unwrap(), second.conversation.unwrap());
     assert_eq!((first.id, first.group.as_deref()), (second.id, Some("g1")));
     assert_ne!(first.contact.id, second.contact.id);
     assert_eq!(env.reader.conversation(first.id).unwrap().unwrap().contact.id, second.contact.id);
-    let alone = env.said(from("31600000001", "c")).await.conversation.unwrap();
+    let alone = env.append_one(from("31600000001", "c")).await.conversation.unwrap();
     assert_ne!(alone.id, first.id);
     assert_eq!(env.reader.conversation_with(alone.contact.id, None).unwrap().unwrap().id, alone.id);
-    // Nobody joins by writing in a group; the platform says who is in it.
+    // Writing in a group does not make a member; the platform reports members.
     assert_eq!(kinds(&env.events()), ["message", "message", "member-joined", "message"]);
 }
 
 #[tokio::test]
-async fn a_contact_is_written_to_where_they_wrote_last() {
+async fn conversation_with_a_contact_is_the_latest() {
     let env = TestEnv::new();
     for (id, channel, ago) in [("a", "shop", 0), ("b", "club", -HOUR)] {
         let from = Sender { channel: channel.into(), ..sender(vec![wa("31600000001")]) };
@@ -228,31 +228,31 @@ async fn a_contact_is_written_to_where_they_wrote_last() {
 }
 
 #[tokio::test]
-async fn an_event_for_a_conversation_that_is_not_there_fails_alone() {
+async fn event_for_an_unknown_conversation_fails_alone() {
     let env = TestEnv::new();
     let lost = NewEvent { placement: Placement::Conversation(beadle_model::ConversationId(9)), ..from("1", "x") };
     let batch = Batch { events: vec![from("31600000001", "a"), lost], ..Batch::default() };
     let error = env.store.append(batch).await.unwrap_err();
-    assert_eq!(error.to_string(), "there is no conversation cnv_9");
+    assert_eq!(error.to_string(), "no conversation `cnv_9`");
     assert!(env.events().is_empty() && env.reader.contacts(None, 10).unwrap().is_empty());
     let nowhere = NewEvent { placement: Placement::Nowhere, ..from("1", "y") };
-    assert_eq!(env.said(nowhere).await.conversation, None);
-    assert_eq!(env.said(from("31600000001", "a")).await.id.0, 3, "ids have no gaps");
+    assert_eq!(env.append_one(nowhere).await.conversation, None);
+    assert_eq!(env.append_one(from("31600000001", "a")).await.id.0, 3, "ids have no gaps");
 }
 
 #[tokio::test]
-async fn names_that_name_nobody_find_nobody() {
+async fn empty_aliases_match_nobody() {
     let env = TestEnv::new();
     let nobody = message("a", sender(vec![wa(""), user("")]), "hi");
-    let event = env.said(nobody).await;
+    let event = env.append_one(nobody).await;
     assert_eq!((event.conversation, env.reader.contacts(None, 9).unwrap().len()), (None, 0));
-    env.said(message("b", sender(vec![wa(""), user("NL.1")]), "hi")).await;
+    env.append_one(message("b", sender(vec![wa(""), user("NL.1")]), "hi")).await;
     assert_eq!(contact(&env, 1).aliases, [user("NL.1")]);
 }
 
 #[tokio::test]
-async fn what_is_not_at_hand_is_read_again() {
-    // A cache that holds hardly anybody.
+async fn uncached_contacts_are_read_from_disk() {
+    // A minimal cache.
     let env = TestEnv::with(|config| config.cached_people = 0);
     for round in 0..3 {
         let numbers = 0..400;

@@ -1,5 +1,5 @@
-//! What the platform tells besides messages: other spellings of a number, wishes about marketing, prices, members of groups
-//! that got a message, and files.
+//! Other reports of the platform: spellings of numbers, marketing preferences, prices, receipts in
+//! groups, and files.
 
 use crate::env::*;
 use beadle_model::event::Pricing;
@@ -7,12 +7,12 @@ use beadle_model::{Alias, Content, EventBody, PluginNo, Timestamp, content::Medi
 use beadle_store::step::*;
 use beadle_store::{FetchOutcome, MediaState, Retention};
 
-async fn whose(env: &TestEnv, id: &str, aliases: Vec<Alias>) -> i64 {
-    env.said(message(id, sender(aliases), "hi")).await.contact().unwrap().0
+async fn contact_of(env: &TestEnv, id: &str, aliases: Vec<Alias>) -> i64 {
+    env.append_one(message(id, sender(aliases), "hi")).await.contact().unwrap().0
 }
 
 #[tokio::test]
-async fn a_number_with_two_spellings_is_one_person_and_both_are_kept() {
+async fn both_spellings_of_a_number_are_one_contact() {
     let env = TestEnv::new();
     for (n, (one, other)) in
         [("5511987654321", "551187654321"), ("525512345678", "5215512345678"), ("5491123456789", "541123456789")]
@@ -20,13 +20,13 @@ async fn a_number_with_two_spellings_is_one_person_and_both_are_kept() {
             .enumerate()
     {
         let person = i64::try_from(n).unwrap() + 1;
-        assert_eq!(whose(&env, &format!("a{n}"), vec![wa(one)]).await, person);
-        assert_eq!(whose(&env, &format!("b{n}"), vec![wa(other)]).await, person);
+        assert_eq!(contact_of(&env, &format!("a{n}"), vec![wa(one)]).await, person);
+        assert_eq!(contact_of(&env, &format!("b{n}"), vec![wa(other)]).await, person);
         assert_eq!(env.reader.contact_by_alias(&wa(other)).unwrap().unwrap().0, person);
     }
-    // A landline is nobody's mobile.
-    assert_eq!(whose(&env, "c", vec![wa("551133334444")]).await, 4);
-    assert_eq!(whose(&env, "d", vec![wa("5511933334444")]).await, 5);
+    // A landline is not the same as a mobile number.
+    assert_eq!(contact_of(&env, "c", vec![wa("551133334444")]).await, 4);
+    assert_eq!(contact_of(&env, "d", vec![wa("5511933334444")]).await, 5);
 }
 
 fn preference(id: &str, change: &str) -> NewEvent {
@@ -35,12 +35,12 @@ fn preference(id: &str, change: &str) -> NewEvent {
 }
 
 #[tokio::test]
-async fn who_stops_marketing_is_known_until_they_resume() {
+async fn marketing_preference_is_kept_until_resumed() {
     let env = TestEnv::new();
     for (id, change, stopped) in
         [("a", "marketing-stopped", true), ("b", "identity-changed", true), ("c", "marketing-resumed", false)]
     {
-        let event = env.said(preference(id, change)).await;
+        let event = env.append_one(preference(id, change)).await;
         let contact = env.reader.contact(event.contact().unwrap()).unwrap().unwrap();
         assert_eq!(contact.marketing_stopped_since.is_some(), stopped, "{change}");
         assert_eq!(contact.member_since, None, "who did not write joins nothing");
@@ -49,7 +49,7 @@ async fn who_stops_marketing_is_known_until_they_resume() {
 }
 
 #[tokio::test]
-async fn contacts_are_news_only_where_somebody_listens() {
+async fn contact_changes_are_appended_only_for_subscribers() {
     let env = TestEnv::new();
     let named = |id: &str, number: &str, name: &str| NewEvent {
         placement: Placement::Sender(Sender { name: Some(name.into()), ..sender(vec![wa(number)]) }),
@@ -74,14 +74,14 @@ async fn contacts_are_news_only_where_somebody_listens() {
 
 async fn a_sent_message(env: &TestEnv, group: Option<&str>) -> beadle_model::MessageId {
     let sender = Sender { group: group.map(str::to_owned), ..sender(vec![wa("31600000001")]) };
-    let event = env.said(message("m", sender, "hi")).await;
+    let event = env.append_one(message("m", sender, "hi")).await;
     let sent = env.send(&event, PluginNo(1), SendState::Sending).await;
     env.settle(sent, SendOutcome::Accepted(Some(format!("wamid.{}", sent.0)))).await;
     sent
 }
 
 #[tokio::test]
-async fn the_first_price_stands_and_its_listener_is_told_each() {
+async fn first_price_is_kept_and_each_is_reported() {
     let env = TestEnv::new();
     let message = a_sent_message(&env, None).await;
     let priced = |status: &str, category: &str| {
@@ -103,7 +103,7 @@ async fn the_first_price_stands_and_its_listener_is_told_each() {
 }
 
 #[tokio::test]
-async fn in_a_group_each_member_is_told_of_once_and_goes_forward() {
+async fn group_receipts_move_forward_per_member() {
     let env = TestEnv::new();
     let message = a_sent_message(&env, Some("Y2FwaQZD")).await;
     let of = |status: &str, member: &str| Receipt { participant: vec![wa(member)], ..receipt(message, status, NOW) };
@@ -126,12 +126,12 @@ async fn in_a_group_each_member_is_told_of_once_and_goes_forward() {
 }
 
 #[tokio::test]
-async fn a_receipt_tells_ids_of_whom_we_wrote_to() {
+async fn receipt_adds_aliases_of_the_recipient() {
     let env = TestEnv::new();
     let message = a_sent_message(&env, None).await;
     let told = Receipt { recipient: vec![user("NL.7")], ..receipt(message, "delivered", NOW) };
     env.receipts(vec![told], vec![]).await;
-    assert_eq!(whose(&env, "later", vec![user("NL.7")]).await, 1);
+    assert_eq!(contact_of(&env, "later", vec![user("NL.7")]).await, 1);
 }
 
 fn picture(id: &str) -> NewEvent {
@@ -144,9 +144,9 @@ fn picture(id: &str) -> NewEvent {
 }
 
 #[tokio::test]
-async fn a_file_has_a_handle_that_outlives_a_crash_and_goes_with_time() {
+async fn file_survives_a_crash_until_its_retention() {
     let env = TestEnv::new();
-    let event = env.said(picture("a")).await;
+    let event = env.append_one(picture("a")).await;
     let EventBody::Message { content, .. } = &event.body else { panic!() };
     let id = content.media().unwrap().handle.unwrap();
     let env = env.reopen();
@@ -159,7 +159,7 @@ async fn a_file_has_a_handle_that_outlives_a_crash_and_goes_with_time() {
     env.store.settle_media(id, FetchOutcome::Stored(5)).await.unwrap();
     let row = env.reader.media(id).unwrap().unwrap();
     assert_eq!((row.state, row.bytes, row.attempts), (MediaState::Stored, Some(5), 2));
-    // A handle is never given twice, also not after what had it is gone.
+    // An id is not reused after its file is deleted.
     let policy = Retention { media_ms: DAY, ..Retention::default() };
     env.manual.advance_ms(DAY + 1);
     assert_eq!(env.store.retain(policy, env.clock.now()).await.unwrap().media, 1);
@@ -169,11 +169,11 @@ async fn a_file_has_a_handle_that_outlives_a_crash_and_goes_with_time() {
 }
 
 #[tokio::test]
-async fn above_the_most_the_oldest_files_go() {
+async fn oldest_files_are_deleted_above_the_size_limit() {
     let env = TestEnv::new();
     let mut ids = Vec::new();
     for name in ["a", "b", "c"] {
-        let event = env.said(picture(name)).await;
+        let event = env.append_one(picture(name)).await;
         let EventBody::Message { content, .. } = &event.body else { panic!() };
         let id = content.media().unwrap().handle.unwrap();
         env.store.settle_media(id, FetchOutcome::Stored(100)).await.unwrap();
@@ -186,9 +186,9 @@ async fn above_the_most_the_oldest_files_go() {
 }
 
 #[tokio::test]
-async fn an_upload_is_used_until_it_expires_and_may_be_forgotten() {
+async fn upload_is_reused_until_it_expires() {
     let env = TestEnv::new();
-    let event = env.said(picture("a")).await;
+    let event = env.append_one(picture("a")).await;
     let EventBody::Message { content, .. } = &event.body else { panic!() };
     let id = content.media().unwrap().handle.unwrap();
     let expires = NOW.plus_ms(DAY);

@@ -1,4 +1,4 @@
-//! Receipts: in any order, more than once, before the answer or after it.
+//! Receipts: in any order, repeatedly, before or after the response.
 
 use crate::env::*;
 use beadle_model::{EventBody, MessageId, PluginNo};
@@ -12,14 +12,14 @@ fn rank(status: &str) -> u8 {
 }
 
 async fn a_message(env: &TestEnv, state: SendState) -> MessageId {
-    let event = env.said(from("31600000001", "wamid.in")).await;
+    let event = env.append_one(from("31600000001", "wamid.in")).await;
     env.send(&event, PluginNo(1), state).await
 }
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
     #[test]
-    fn the_order_of_receipts_does_not_matter(
+    fn result_is_independent_of_receipt_order(
         statuses in prop::collection::vec(prop::sample::select(RANKS.map(|(name, _)| name).to_vec()), 1..8),
         answer_at in 0..8usize,
     ) {
@@ -46,7 +46,7 @@ proptest! {
                 let first = statuses.iter().position(|status| status == name);
                 assert_eq!(time, first.map(|n| NOW.plus_ms(n as i64 + 1)), "{name} of {statuses:?}");
             }
-            // Its plugin heard of each step forward, and of nothing else.
+            // The plugin got each step forward, and nothing else.
             let mut told = vec![];
             for event in env.events() {
                 if let EventBody::MessageStatus { status, .. } = event.body {
@@ -60,12 +60,12 @@ proptest! {
 }
 
 #[tokio::test]
-async fn a_receipt_ends_the_doubt() {
+async fn receipt_resolves_ambiguity() {
     let env = TestEnv::new();
-    let event = env.said(from("31600000001", "wamid.in")).await;
+    let event = env.append_one(from("31600000001", "wamid.in")).await;
     let unknown = || SendOutcome::Dead(problem("outcome-unknown"));
     let later = SendOutcome::Later { due_at: NOW, counted: true, maybe_twice: true };
-    // Where the row stood, the receipt, where it stands then.
+    // The state of the row, the receipt, the state after it.
     let table = [
         (None, "sent", SendState::Accepted, 1),
         (None, "failed", SendState::Failed, 1),
@@ -95,9 +95,9 @@ async fn a_receipt_ends_the_doubt() {
 }
 
 #[tokio::test]
-async fn what_a_receipt_showed_no_late_answer_takes_back() {
+async fn late_response_does_not_undo_a_receipt() {
     let env = TestEnv::new();
-    let event = env.said(from("31600000001", "wamid.in")).await;
+    let event = env.append_one(from("31600000001", "wamid.in")).await;
     let late = [
         SendOutcome::Failed(problem("500")),
         SendOutcome::Dead(problem("outcome-unknown")),
@@ -117,7 +117,7 @@ async fn what_a_receipt_showed_no_late_answer_takes_back() {
 }
 
 #[tokio::test]
-async fn receipts_find_their_message_by_either_id_or_are_strangers() {
+async fn receipts_match_by_either_id_or_are_unknown() {
     let env = TestEnv::new();
     let message = a_message(&env, SendState::Sending).await;
     let by_platform = |status: &str| Receipt {
@@ -132,7 +132,7 @@ async fn receipts_find_their_message_by_either_id_or_are_strangers() {
 }
 
 #[tokio::test]
-async fn only_those_who_listen_are_told() {
+async fn statuses_are_appended_only_for_subscribers() {
     let env = TestEnv::new();
     let message = a_message(&env, SendState::Sending).await;
     assert_eq!(env.receipts(vec![receipt(message, "sent", NOW)], vec![PluginNo(2)]).await.events, 0);
@@ -147,7 +147,7 @@ async fn only_those_who_listen_are_told() {
 }
 
 #[tokio::test]
-async fn a_status_of_next_year_is_told_once_and_proves_that_it_arrived() {
+async fn unknown_status_is_appended_once_and_proves_acceptance() {
     let env = TestEnv::new();
     let message = a_message(&env, SendState::Sending).await;
     for events in [1, 0] {

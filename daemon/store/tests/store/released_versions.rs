@@ -1,4 +1,5 @@
-//! Databases of every released version: whoever comes from one finds all that is theirs. `examples/fixture.rs` wrote them.
+//! Databases of all released schema versions, written by `examples/fixture.rs`, open with their
+//! content.
 
 use crate::env::*;
 use beadle_model::{AliasKind, ContactId, EventId, MessageId, PluginNo, Scope};
@@ -6,11 +7,11 @@ use beadle_store::step::*;
 use beadle_store::{DeadLetterRef, Store};
 
 #[tokio::test]
-async fn version_1_opens_with_all_that_is_in_it() {
+async fn version_1_opens_with_its_content() {
     let dir = tempfile::tempdir().unwrap();
     let fixture = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/v1.db");
     std::fs::copy(fixture, dir.path().join("beadle.db")).unwrap();
-    let (clock, _hand) = beadle_clock::Clock::manual(NOW);
+    let (clock, _manual) = beadle_clock::Clock::manual(NOW);
     let store = Store::open(config(dir.path(), &clock)).unwrap();
     let reader = store.reader();
     assert_eq!(store.fence(), Fence(2));

@@ -1,11 +1,11 @@
-//! Retention: what is old and through goes, slice by slice; nothing else does.
+//! Retention: deletes what is old and completed, slice by slice, and nothing else.
 
 use crate::env::*;
 use beadle_model::{EventId, PluginNo};
 use beadle_store::step::*;
 use beadle_store::{Retention, RetentionReport};
 
-/// All slices of one pass.
+/// Runs all slices of a pass.
 async fn pass(env: &TestEnv, policy: Retention) -> RetentionReport {
     let mut all = RetentionReport::default();
     loop {
@@ -20,7 +20,7 @@ async fn pass(env: &TestEnv, policy: Retention) -> RetentionReport {
 }
 
 #[tokio::test]
-async fn only_what_is_old_and_through_goes() {
+async fn only_old_and_completed_rows_are_deleted() {
     let env = TestEnv::new();
     let mut events = vec![];
     for n in 0..1200 {
@@ -36,7 +36,7 @@ async fn only_what_is_old_and_through_goes() {
     for id in (1..=1200).filter(|id| *id != 3) {
         env.store.finish(progress(EventId(id), 0, 0), fence).await.unwrap();
     }
-    let burial = Unhandled {
+    let unhandled = Unhandled {
         fence,
         plugin: PluginNo(1),
         state: UnhandledState::DeadLetter,
@@ -52,7 +52,7 @@ async fn only_what_is_old_and_through_goes() {
     assert_eq!(pass(&env, policy).await, RetentionReport::default(), "eight days are kept whatever is asked for");
     env.manual.advance_ms(1);
     assert_eq!(pass(&env, policy).await.events, 2, "the third is not finished");
-    env.store.record_unhandled(burial).await.unwrap();
+    env.store.record_unhandled(unhandled).await.unwrap();
     env.store.finished_below(EventId(1201)).await.unwrap();
     assert_eq!(pass(&env, policy).await.events, 1197, "the third has a dead letter");
     env.manual.advance_ms(40 * DAY);
@@ -67,9 +67,9 @@ async fn only_what_is_old_and_through_goes() {
 }
 
 #[tokio::test]
-async fn numbers_of_what_is_gone_are_not_given_again() {
+async fn deleted_numbers_are_not_reused() {
     let env = TestEnv::new();
-    let event = env.said(from("31600000001", "a")).await;
+    let event = env.append_one(from("31600000001", "a")).await;
     let message = env.send(&event, PluginNo(1), SendState::Sending).await;
     env.settle(message, SendOutcome::Accepted(None)).await;
     for id in [EventId(1), event.id] {
@@ -83,6 +83,6 @@ async fn numbers_of_what_is_gone_are_not_given_again() {
     );
     let env = env.reopen();
     assert!(env.store.reserve_message() > message);
-    assert_eq!(env.said(from("31600000001", "b")).await.id, EventId(3));
+    assert_eq!(env.append_one(from("31600000001", "b")).await.id, EventId(3));
     assert_eq!(ids(&drain(&mut env.store.feed().unwrap(), 9).await), [3]);
 }

@@ -1,4 +1,4 @@
-//! Schedules: moments become events once, whatever the clock, an edit or a crash does in between.
+//! Schedules: each planned time fires once, despite clock changes, edits and crashes.
 
 use crate::env::*;
 use beadle_model::{EventBody, PluginNo, Timestamp};
@@ -17,7 +17,7 @@ async fn configure(env: &TestEnv, entries: Vec<ScheduleEntry>, from: Timestamp) 
     env.store.configure_schedules(entries, from).await.unwrap()
 }
 
-/// One schedule for one plugin, planned from now on.
+/// A schedule for one plugin, planned from now on.
 async fn one(env: &TestEnv) -> i64 {
     env.store.plugin_no("echo").await.unwrap();
     configure(env, vec![entry("digest", 1, &[ECHO])], NOW).await[0].no
@@ -48,7 +48,7 @@ fn decision(schedule: i64, firings: Vec<Firing>) -> ScheduleDecision {
     ScheduleDecision { schedule, plugin: ECHO, until, firings, skip_overlap: false }
 }
 
-/// The events that it became; none where nothing was decided.
+/// The number of events; `None` if nothing was decided.
 async fn fire(env: &TestEnv, decision: ScheduleDecision) -> Option<u64> {
     let counts = env.store.fire_schedules(vec![decision], env.clock.now()).await.unwrap()[0];
     counts.map(|counts| counts.fired + counts.caught_up)
@@ -64,14 +64,14 @@ fn at(hours: i64) -> Timestamp {
 }
 
 #[tokio::test]
-async fn a_moment_fires_once_also_where_the_plan_is_gone_through_again() {
+async fn planned_time_fires_once_when_the_plan_repeats() {
     use FiringOutcome::{CaughtUp, Fired, Missed};
     let env = TestEnv::new();
     let no = one(&env).await;
     assert_eq!(fire(&env, decision(no, vec![firing(at(1), Missed), firing(at(3), CaughtUp)])).await, Some(1));
-    // The clock was set back, or the plan edited: the same moments come again.
+    // The clock was set back or the plan edited: the same times come again.
     assert_eq!(fire(&env, decision(no, vec![firing(at(3), Fired)])).await, Some(0));
-    // What only a clock that ran ahead took for missed comes in its own time.
+    // A time that was missed only because the clock was ahead fires in its own time.
     assert_eq!(fire(&env, decision(no, vec![firing(at(1), Fired)])).await, Some(1));
     assert_eq!(fire(&env, decision(no, vec![firing(at(1), Missed)])).await, Some(0));
     let rows = env.crashed();
@@ -79,14 +79,14 @@ async fn a_moment_fires_once_also_where_the_plan_is_gone_through_again() {
     assert_eq!(rows.events().len(), 2);
     let plans = configure(&rows, vec![entry("digest", 1, &[ECHO])], at(9)).await;
     assert_eq!(plans[0].plugins, [(ECHO, at(1))], "how far it is");
-    // Even without its row the event's key says no.
+    // Even without its row the event's key prevents a second firing.
     let key = firing(at(3), Fired);
     let renamed = configure(&rows, vec![entry("another", 1, &[ECHO])], at(0)).await[0].no;
     assert_eq!(fire(&rows, decision(renamed, vec![key])).await, Some(0));
 }
 
 #[tokio::test]
-async fn while_the_one_before_is_handled_the_next_one_may_be_skipped() {
+async fn overlap_is_skipped_while_the_previous_event_runs() {
     use FiringOutcome::{CaughtUp, Fired};
     let env = TestEnv::new();
     let no = one(&env).await;
@@ -98,7 +98,7 @@ async fn while_the_one_before_is_handled_the_next_one_may_be_skipped() {
         env.store.finish(progress(event.id, 0, 0), fence).await.unwrap();
     }
     assert_eq!(fire(&env, skipping(vec![firing(at(4), Fired)])).await, Some(1));
-    // Without the rule it waits its turn instead.
+    // Without `overlap = "skip"` it waits instead.
     assert_eq!(fire(&env, decision(no, vec![firing(at(5), Fired)])).await, Some(1));
     assert_eq!(history(&env, no), [(5, "fired"), (4, "fired"), (3, "skipped"), (2, "caught-up"), (1, "caught-up")]);
     let rows = env.reader.firings(no, None, 2).unwrap();
@@ -106,7 +106,7 @@ async fn while_the_one_before_is_handled_the_next_one_may_be_skipped() {
 }
 
 #[tokio::test]
-async fn a_plugin_that_is_away_is_told_later() {
+async fn absent_plugin_catches_up() {
     let env = TestEnv::new();
     let no = one(&env).await;
     env.store.set_present_plugins(vec![]).await.unwrap();
@@ -120,20 +120,20 @@ async fn a_plugin_that_is_away_is_told_later() {
 }
 
 #[tokio::test]
-async fn by_hand_it_fires_as_often_as_one_says() {
+async fn manual_runs_always_fire() {
     let env = TestEnv::new();
     let no = one(&env).await;
     let by_hand = || decision(no, vec![firing(at(1), FiringOutcome::ByHand)]);
     for _ in 0..2 {
         assert_eq!(env.store.run_schedules_now(vec![by_hand()]).await.unwrap().len(), 1);
     }
-    // And takes nothing from what is planned for that moment.
+    // The planned time of the same moment still fires.
     assert_eq!(fire(&env, decision(no, vec![firing(at(1), FiringOutcome::Fired)])).await, Some(1));
-    assert_eq!(history(&env, no), [(1, "fired"), (1, "by-manual"), (1, "by-manual")]);
+    assert_eq!(history(&env, no), [(1, "fired"), (1, "by-hand"), (1, "by-hand")]);
 }
 
 #[tokio::test]
-async fn an_edit_begins_anew_and_nothing_else_does() {
+async fn only_an_edit_restarts_a_plan() {
     let env = TestEnv::new();
     let no = one(&env).await;
     fire(&env, decision(no, vec![firing(at(1), FiringOutcome::Fired)])).await;
@@ -144,7 +144,7 @@ async fn an_edit_begins_anew_and_nothing_else_does() {
     assert_eq!(decided(&joined), [(no, vec![(ECHO, at(1)), (OTHER, at(6))])]);
     let edited = configure(&env, vec![entry("digest", 2, &[ECHO, OTHER])], at(7)).await;
     assert_eq!(decided(&edited), [(no, vec![(ECHO, at(7)), (OTHER, at(7))])]);
-    // Renamed: its number, its plan and its history go on, and saying so for ever is no harm.
+    // A renaming keeps number, plan and history, also if it stays configured.
     for _ in 0..2 {
         let renamed = ScheduleEntry { renamed_from: Some("digest".into()), ..entry("weekly", 2, &[ECHO]) };
         let rows = configure(&env, vec![renamed], at(8)).await;
@@ -159,7 +159,7 @@ async fn an_edit_begins_anew_and_nothing_else_does() {
     ];
     let rows = configure(&env, both, at(8)).await;
     assert!(rows[0].no != no && rows[1].no == no);
-    // Removed and put back: from then on, with its history.
+    // Removed and added again: continues from then on, with its history.
     configure(&env, vec![], at(9)).await;
     let back = configure(&env, vec![entry("weekly", 2, &[ECHO])], at(10)).await;
     assert_eq!(decided(&back), [(no, vec![(ECHO, at(10))])]);
@@ -167,7 +167,7 @@ async fn an_edit_begins_anew_and_nothing_else_does() {
 }
 
 #[tokio::test]
-async fn the_last_word_is_kept_and_what_is_gone_is_forgotten() {
+async fn latest_outcome_is_kept_and_removed_schedules_are_deleted() {
     let env = TestEnv::new();
     let no = one(&env).await;
     for hour in 1..=3 {
@@ -183,7 +183,7 @@ async fn the_last_word_is_kept_and_what_is_gone_is_forgotten() {
 }
 
 #[tokio::test]
-async fn the_zones_of_members_are_those_they_live_in() {
+async fn member_zones_lists_zones_of_members() {
     let env = TestEnv::new();
     assert!(env.reader.member_zones().unwrap().is_empty());
     for (number, id) in [("31600000001", "a"), ("31600000002", "b"), ("4915100000001", "c"), ("12025550123", "d")] {
@@ -197,7 +197,7 @@ async fn the_zones_of_members_are_those_they_live_in() {
 }
 
 #[tokio::test]
-async fn an_orderly_end_is_remembered_once() {
+async fn orderly_shutdown_is_recorded_once() {
     let env = TestEnv::new();
     assert_eq!(env.store.closed_at(), None);
     env.manual.advance_ms(5000);

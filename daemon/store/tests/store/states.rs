@@ -1,4 +1,4 @@
-//! A plugin's state as a whole: copied beside itself, changed, taken, left, gone back to, forgotten.
+//! Whole states: copied, changed, taken, retired, restored, deleted.
 
 use crate::env::*;
 use beadle_model::effect::StateWrite;
@@ -9,10 +9,10 @@ use beadle_store::{Retention, StateCursor, StoreError};
 const PLUGIN: PluginNo = PluginNo(1);
 const FIRST: StateNo = StateNo(1);
 
-/// A plugin with values about many people, some of them large.
+/// A plugin with values about many contacts, some of them large.
 async fn keeping(env: &TestEnv, people: i64) -> u64 {
     assert_eq!(env.store.plugin_no("tester").await.unwrap(), PLUGIN);
-    let event = env.said(from("31600000001", "wamid.in")).await.id;
+    let event = env.append_one(from("31600000001", "wamid.in")).await.id;
     let large = "x".repeat(3000);
     let state: Vec<StateWrite> = (1..=people)
         .flat_map(|n| {
@@ -36,7 +36,7 @@ async fn copy(env: &TestEnv, from: StateNo, to: StateNo) -> usize {
     }
 }
 
-/// All of a state, by pages.
+/// A whole state, read page by page.
 fn all(env: &TestEnv, state: StateNo, page: (usize, usize)) -> Vec<(StateCursor, Vec<u8>)> {
     let mut all: Vec<(StateCursor, Vec<u8>)> = Vec::new();
     loop {
@@ -50,7 +50,7 @@ fn all(env: &TestEnv, state: StateNo, page: (usize, usize)) -> Vec<(StateCursor,
 }
 
 #[tokio::test]
-async fn a_copy_is_the_same_and_nobody_sees_it_until_it_is_taken() {
+async fn copy_is_equal_and_invisible_until_taken() {
     let env = TestEnv::new();
     let bytes = keeping(&env, 800).await;
     let draft = env.store.begin_state(PLUGIN, 2).await.unwrap();
@@ -70,7 +70,7 @@ async fn a_copy_is_the_same_and_nobody_sees_it_until_it_is_taken() {
     assert_eq!(left.map(|left| (left.no, left.version, left.retired_at)), Some((FIRST, 0, Some(NOW))));
     let env = env.reopen();
     assert_eq!(env.reader.state_of(PLUGIN).unwrap(), draft);
-    // Back: what was taken is forgotten, what was left is as it was.
+    // A rollback: the new state is abandoned, the previous one is unchanged.
     env.store.take_state(PLUGIN, FIRST, false, "{}".into(), NOW).await.unwrap();
     let (has, left) = env.reader.plugin_states(PLUGIN).unwrap();
     assert_eq!((has.no, has.version, left), (FIRST, 0, None));
@@ -81,7 +81,7 @@ async fn a_copy_is_the_same_and_nobody_sees_it_until_it_is_taken() {
 }
 
 #[tokio::test]
-async fn what_a_crash_leaves_behind_is_swept_and_what_is_being_made_is_not() {
+async fn abandoned_drafts_are_deleted_and_active_ones_kept() {
     let env = TestEnv::new();
     keeping(&env, 10).await;
     let draft = env.store.begin_state(PLUGIN, 2).await.unwrap();
@@ -93,7 +93,7 @@ async fn what_a_crash_leaves_behind_is_swept_and_what_is_being_made_is_not() {
     env.store.retain(Retention::default(), NOW).await.unwrap();
     assert!(all(&env, draft, (100, 100_000)).is_empty());
     assert_eq!(all(&env, FIRST, (100, 100_000)).len(), 22);
-    // One that was given up goes at once.
+    // A draft that was given up is deleted at once.
     let draft = env.store.begin_state(PLUGIN, 3).await.unwrap();
     copy(&env, FIRST, draft).await;
     env.store.forget_state(draft).await.unwrap();
@@ -102,7 +102,7 @@ async fn what_a_crash_leaves_behind_is_swept_and_what_is_being_made_is_not() {
 }
 
 #[tokio::test]
-async fn one_is_kept_to_go_back_to_for_a_while_and_a_purge_takes_all() {
+async fn previous_state_is_kept_for_a_while() {
     let env = TestEnv::new();
     keeping(&env, 3).await;
     for version in [2, 3] {
@@ -125,7 +125,7 @@ async fn one_is_kept_to_go_back_to_for_a_while_and_a_purge_takes_all() {
 }
 
 #[tokio::test]
-async fn what_has_expired_is_not_copied() {
+async fn expired_values_are_not_copied() {
     let env = TestEnv::new();
     keeping(&env, 1).await;
     let soon = env.clock.now().plus_ms(HOUR);
@@ -138,10 +138,11 @@ async fn what_has_expired_is_not_copied() {
 }
 
 #[tokio::test]
-async fn a_copy_that_missed_what_a_merge_moved_is_not_taken() {
+async fn copy_made_during_a_merge_is_refused() {
     let env = TestEnv::new();
     keeping(&env, 3).await;
-    let (keep, gone) = (env.said(from("31600000002", "wamid.2")).await, env.said(from("31600000003", "wamid.3")).await);
+    let (keep, gone) =
+        (env.append_one(from("31600000002", "wamid.2")).await, env.append_one(from("31600000003", "wamid.3")).await);
     let whose = |event: &beadle_model::Event| event.conversation.as_ref().unwrap().contact.id;
     let draft = env.store.begin_state(PLUGIN, 2).await.unwrap();
     copy(&env, FIRST, draft).await;
@@ -154,12 +155,12 @@ async fn a_copy_that_missed_what_a_merge_moved_is_not_taken() {
     assert!(refused.iter().all(|refused| matches!(refused, Err(StoreError::StateMoved))), "{refused:?}");
     let (has, left) = env.reader.plugin_states(PLUGIN).unwrap();
     assert_eq!((has.no, left), (FIRST, None));
-    // One that was begun afterwards is.
+    // A later draft can be taken.
     let again = env.store.begin_state(PLUGIN, 2).await.unwrap();
     copy(&env, FIRST, again).await;
     env.store.take_state(PLUGIN, again, true, "{}".into(), NOW).await.unwrap();
     assert_eq!(env.reader.state_of(PLUGIN).unwrap(), again);
-    // What somebody has, or could go back to, is not forgotten as a copy is.
+    // A current or previous state is not deleted as a draft.
     for state in [FIRST, draft, again] {
         env.store.forget_state(state).await.unwrap();
     }

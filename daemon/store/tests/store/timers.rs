@@ -1,4 +1,4 @@
-//! Timers: due in order, each once, whatever happens in between.
+//! Timers: due in order, each once.
 
 use crate::env::*;
 use beadle_model::effect::TimerWrite;
@@ -13,13 +13,13 @@ fn fired(env: &TestEnv) -> Vec<(String, Vec<u8>)> {
 }
 
 async fn write(env: &TestEnv, timers: Vec<TimerWrite>) {
-    let event = env.said(from("31600000001", &format!("{}", env.events().len()))).await;
+    let event = env.append_one(from("31600000001", &format!("{}", env.events().len()))).await;
     let conversation = event.conversation.as_ref().map(|view| view.id);
     env.store.commit(Commit { timers, conversation, ..env.commit(event.id, PluginNo(1)) }).await.unwrap();
 }
 
 #[tokio::test]
-async fn they_fire_in_order_once_each() {
+async fn timers_fire_in_order_once() {
     let env = TestEnv::new();
     let at = |ms| NOW.plus_ms(ms);
     write(&env, vec![timer("c", at(30)), timer("a", at(10)), timer("b", at(10)), timer("past", Timestamp(1))]).await;
@@ -38,7 +38,7 @@ async fn they_fire_in_order_once_each() {
 }
 
 #[tokio::test]
-async fn they_are_replaced_moved_and_cancelled_by_scope_and_key() {
+async fn timers_are_replaced_moved_and_cancelled() {
     let env = TestEnv::new();
     let contact = Scope::Contact(beadle_model::ContactId(1));
     let set = |scope, key: &str, payload: &str| TimerWrite::Set {

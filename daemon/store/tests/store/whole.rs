@@ -5,10 +5,10 @@ use beadle_model::{EventBody, PluginNo};
 use beadle_store::step::*;
 
 #[tokio::test]
-async fn the_log_is_copied_and_begun_anew() {
+async fn log_is_checkpointed_and_restarted() {
     let env = TestEnv::with(|config| config.log_pages = 100);
     let (mut appended, mut pages, mut anew) = (0, 0, 0);
-    // Only a log that was begun anew has fewer pages than before.
+    // Only a log that restarted has fewer pages than before.
     while anew < 3 {
         env.append(vec![from("31600000001", &format!("{appended}"))]).await;
         appended += 1;
@@ -17,12 +17,13 @@ async fn the_log_is_copied_and_begun_anew() {
         anew += usize::from(now < pages);
         pages = now;
     }
-    assert!(env.store.health().checkpoints >= 3);
+    // Either of a checkpoint's two passes may copy the log to its end, so two can restart it three times.
+    assert!(env.store.health().checkpoints >= 2);
     assert_eq!(env.crashed().events().len(), 1000.min(appended + 1));
 }
 
 #[tokio::test]
-async fn a_message_goes_all_the_way() {
+async fn message_passes_all_steps() {
     let env = TestEnv::new();
     let mut feed = env.store.feed().unwrap();
     assert!(env.store.feed().is_none(), "there is one feed");
@@ -48,7 +49,7 @@ async fn a_message_goes_all_the_way() {
     assert!(env.reader.outbox_sending().unwrap().is_empty());
     env.receipt(reply, "delivered").await;
 
-    let quoting = env.said(quoting("31600000001", "wamid.B", "wamid.R")).await;
+    let quoting = env.append_one(quoting("31600000001", "wamid.B", "wamid.R")).await;
     let EventBody::Message { context: Some(context), addressed, .. } = quoting.body else { panic!("{quoting:?}") };
     assert_eq!((context.quoted_message, addressed), (Some(reply), Some(plugin)));
 

@@ -1,4 +1,4 @@
-//! Windows: opened and renewed by what the platform counts, looked at when they are due, and each told of once.
+//! Windows: opened and renewed by the platform's time, checked when due, each notice given once.
 
 use crate::env::*;
 use beadle_model::{ConversationId, Event, EventBody, LeadTimes, Timestamp, WINDOW_MS};
@@ -10,9 +10,9 @@ fn all() -> Interest {
     Interest { window_expiring: true, window_closed: true, ..Interest::default() }
 }
 
-/// What was told of windows, in order: the conversation, the lead time in minutes (none: closed), and the end in minutes from
-/// [`NOW`].
-fn told(env: &TestEnv) -> Vec<(i64, Option<i64>, i64)> {
+/// The window events in order: conversation, lead time in minutes (`None`: closed), and end in
+/// minutes from [`NOW`].
+fn notices(env: &TestEnv) -> Vec<(i64, Option<i64>, i64)> {
     let minutes = |at: &Timestamp| (at.0 - NOW.0) / MINUTE;
     let of = |event: Event| {
         let conversation = event.conversation?.id.0;
@@ -33,7 +33,7 @@ async fn armed() -> TestEnv {
     env
 }
 
-/// Somebody writes: at this minute by the platform's time stamp, and the webhook comes at that one.
+/// A message with this time stamp (in minutes) that arrives at that time.
 async fn writes(env: &TestEnv, number: &str, at: i64, comes: i64) -> Appended {
     env.manual.set(NOW.plus_ms(comes * MINUTE));
     let mut event = from(number, &format!("{number} {at}"));
@@ -41,8 +41,8 @@ async fn writes(env: &TestEnv, number: &str, at: i64, comes: i64) -> Appended {
     env.store.append(Batch { events: vec![event], interest: all(), ..Batch::default() }).await.unwrap()
 }
 
-/// Looks at all that is due at this minute; says when the next one is.
-async fn look(env: &TestEnv, at: i64) -> Option<i64> {
+/// Checks what is due at this time; returns when the next check is due.
+async fn check(env: &TestEnv, at: i64) -> Option<i64> {
     env.manual.set(NOW.plus_ms(at * MINUTE));
     let looked = env.store.check_windows(env.clock.now(), all(), 100).await.unwrap();
     looked.next_due.map(|due| (due.0 - NOW.0) / MINUTE)
@@ -56,20 +56,20 @@ fn until(env: &TestEnv, conversation: i64) -> i64 {
 const DAY_MINUTES: i64 = 24 * 60;
 
 #[tokio::test]
-async fn each_lead_time_and_the_end_are_told_once() {
+async fn each_notice_is_given_once() {
     let env = armed().await;
     let appended = writes(&env, "31600000001", 0, 0).await;
     assert_eq!(appended.window_due, Some(NOW.plus_ms(22 * HOUR)), "the longest lead time before its end");
-    assert_eq!(look(&env, 22 * 60 - 1).await, Some(22 * 60));
-    assert_eq!(look(&env, 22 * 60).await, Some(DAY_MINUTES - 30));
-    assert_eq!(look(&env, 22 * 60).await, Some(DAY_MINUTES - 30));
-    assert_eq!(look(&env, DAY_MINUTES - 30).await, Some(DAY_MINUTES));
+    assert_eq!(check(&env, 22 * 60 - 1).await, Some(22 * 60));
+    assert_eq!(check(&env, 22 * 60).await, Some(DAY_MINUTES - 30));
+    assert_eq!(check(&env, 22 * 60).await, Some(DAY_MINUTES - 30));
+    assert_eq!(check(&env, DAY_MINUTES - 30).await, Some(DAY_MINUTES));
     let crashed = env.crashed();
     for env in [env, crashed] {
-        assert_eq!(look(&env, DAY_MINUTES).await, None);
-        assert_eq!(look(&env, 2 * DAY_MINUTES).await, None);
+        assert_eq!(check(&env, DAY_MINUTES).await, None);
+        assert_eq!(check(&env, 2 * DAY_MINUTES).await, None);
         let wanted = [(1, Some(120), DAY_MINUTES), (1, Some(30), DAY_MINUTES), (1, None, DAY_MINUTES)];
-        assert_eq!(told(&env), wanted);
+        assert_eq!(notices(&env), wanted);
         let last = env.events().pop().unwrap();
         assert_eq!((last.happened_at, last.received_at), (NOW.plus_ms(DAY), NOW.plus_ms(DAY)));
         assert_eq!(number(&env, "SELECT count(*) FROM windows"), 0);
@@ -77,71 +77,71 @@ async fn each_lead_time_and_the_end_are_told_once() {
 }
 
 #[tokio::test]
-async fn a_message_renews_it_and_touches_no_index() {
+async fn message_renews_the_window_without_index_writes() {
     let env = armed().await;
     writes(&env, "31600000001", 0, 0).await;
     let due = number(&env, "SELECT due_at FROM windows");
     let appended = writes(&env, "31600000001", 10 * 60, 10 * 60).await;
     assert_eq!((appended.window_due, number(&env, "SELECT due_at FROM windows")), (None, due));
-    // It is looked at where the first message had put it, and put where it is by now.
-    assert_eq!(look(&env, 22 * 60).await, Some(32 * 60));
-    assert_eq!(look(&env, 32 * 60).await, Some(33 * 60 + 30));
+    // It is checked at the time of the first message and then moved to its present end.
+    assert_eq!(check(&env, 22 * 60).await, Some(32 * 60));
+    assert_eq!(check(&env, 32 * 60).await, Some(33 * 60 + 30));
     writes(&env, "31600000001", 33 * 60, 33 * 60).await;
-    assert_eq!(look(&env, 33 * 60 + 30).await, Some(55 * 60), "renewed: not told again, and of the other one later");
-    look(&env, 55 * 60).await;
-    look(&env, 57 * 60).await;
-    assert_eq!(told(&env), [(1, Some(120), 34 * 60), (1, Some(120), 57 * 60), (1, None, 57 * 60)]);
+    assert_eq!(check(&env, 33 * 60 + 30).await, Some(55 * 60), "renewed: not told again, and of the other one later");
+    check(&env, 55 * 60).await;
+    check(&env, 57 * 60).await;
+    assert_eq!(notices(&env), [(1, Some(120), 34 * 60), (1, Some(120), 57 * 60), (1, None, 57 * 60)]);
 }
 
 #[tokio::test]
-async fn late_webhooks_count_by_the_platforms_time() {
+async fn late_webhooks_count_by_platform_time() {
     let env = armed().await;
     writes(&env, "31600000001", 60, 60).await;
-    // Older than what is known: it never shortens a window.
+    // An older message never shortens a window.
     writes(&env, "31600000001", 0, 61).await;
     assert_eq!(until(&env, 1), DAY_MINUTES + 60);
-    // A day and more late: over before anybody knew of it. Nothing is opened, nothing is told.
+    // A message that is a day late: its window has ended, so nothing is opened and no notice given.
     let over = writes(&env, "31600000002", 100, 100 + DAY_MINUTES).await;
     assert_eq!((over.window_due, until(&env, 2)), (None, DAY_MINUTES + 100));
     assert_eq!(number(&env, "SELECT count(*) FROM windows WHERE conversation = 2"), 0);
-    // An hour is left of it: told at once, with the lead time that has come.
-    look(&env, DAY_MINUTES + 200).await;
+    // An hour of the window is left: the lead time that has passed is given at once.
+    check(&env, DAY_MINUTES + 200).await;
     let late = writes(&env, "31600000003", 300, 300 + 23 * 60).await;
     assert_eq!(late.window_due, Some(NOW.plus_ms((300 + 22 * 60) * MINUTE)));
-    look(&env, 300 + 23 * 60).await;
-    let before: Vec<_> = told(&env).into_iter().filter(|it| it.0 != 1).collect();
+    check(&env, 300 + 23 * 60).await;
+    let before: Vec<_> = notices(&env).into_iter().filter(|it| it.0 != 1).collect();
     assert_eq!(before, [(3, Some(120), 300 + DAY_MINUTES)]);
-    // In the future by a clock elsewhere: no further than 24 hours from when we had it.
+    // A time stamp in the future: at most 24 hours from the arrival.
     writes(&env, "31600000004", 5000, 2000).await;
     assert_eq!(until(&env, 4), 2000 + DAY_MINUTES);
 }
 
 #[tokio::test]
-async fn what_ended_while_nobody_was_there_is_told_before_what_opens_it_again() {
+async fn ended_window_is_closed_before_a_new_one_opens() {
     let env = armed().await;
     writes(&env, "31600000001", 0, 0).await;
     writes(&env, "31600000002", 0, 0).await;
     writes(&env, "31600000003", 0, 0).await;
-    // Two hours after the end: one writes again, of one a webhook was late, one is silent.
+    // Two hours after the end: one writes again, one's webhook was late, one is silent.
     let after = DAY_MINUTES + 120;
     let again = writes(&env, "31600000001", after, after).await;
     assert_eq!((again.events, again.window_due), (2, Some(NOW.plus_ms((after + 22 * 60) * MINUTE))));
     writes(&env, "31600000002", DAY_MINUTES - 1, after).await;
-    // What comes twice changes nothing.
+    // A repeated webhook changes nothing.
     let twice = writes(&env, "31600000001", after, after).await;
     assert_eq!((twice.events, twice.duplicates), (0, 1));
     let env = env.reopen();
-    look(&env, after).await;
-    look(&env, after).await;
-    assert_eq!(told(&env), [(1, None, DAY_MINUTES), (3, None, DAY_MINUTES)], "the second one was never closed");
+    check(&env, after).await;
+    check(&env, after).await;
+    assert_eq!(notices(&env), [(1, None, DAY_MINUTES), (3, None, DAY_MINUTES)], "the second one was never closed");
     let kinds = kinds(&env.events());
     assert_eq!(kinds[kinds.len() - 4..], ["window-closed", "message", "message", "window-closed"]);
-    look(&env, 10 * DAY_MINUTES).await;
-    assert_eq!(told(&env)[2..], [(2, None, 2 * DAY_MINUTES - 1), (1, None, after + DAY_MINUTES)]);
+    check(&env, 10 * DAY_MINUTES).await;
+    assert_eq!(notices(&env)[2..], [(2, None, 2 * DAY_MINUTES - 1), (1, None, after + DAY_MINUTES)]);
 }
 
 #[tokio::test]
-async fn a_group_has_one_window_and_each_number_its_own() {
+async fn windows_are_per_conversation() {
     let env = armed().await;
     let mut events = Vec::new();
     for (n, (number, group, channel)) in [
@@ -161,56 +161,56 @@ async fn a_group_has_one_window_and_each_number_its_own() {
     env.manual.advance_ms(10 * MINUTE);
     env.store.append(Batch { events, interest: all(), ..Batch::default() }).await.unwrap();
     assert_eq!(number(&env, "SELECT count(*) FROM windows"), 3);
-    look(&env, 2 * DAY_MINUTES).await;
-    assert_eq!(told(&env), [(1, None, DAY_MINUTES), (2, None, DAY_MINUTES + 1), (3, None, DAY_MINUTES + 3)]);
+    check(&env, 2 * DAY_MINUTES).await;
+    assert_eq!(notices(&env), [(1, None, DAY_MINUTES), (2, None, DAY_MINUTES + 1), (3, None, DAY_MINUTES + 3)]);
     let group = env.events().pop().unwrap().conversation.unwrap();
     assert_eq!(group.group.as_deref(), Some("group"));
     assert_eq!(group.contact.id.0, 2, "who wrote last");
 }
 
 #[tokio::test]
-async fn what_nobody_wants_to_hear_is_noted_and_not_told() {
+async fn notices_without_a_subscriber_are_not_appended() {
     let env = armed().await;
     writes(&env, "31600000001", 0, 0).await;
     let nobody = Interest::default();
     let at = |minutes: i64| NOW.plus_ms(minutes * MINUTE);
     let looked = env.store.check_windows(at(22 * 60), nobody, 100).await.unwrap();
     assert_eq!(looked, WindowsChecked { checked: 1, events: 0, next_due: Some(at(DAY_MINUTES - 30)) });
-    // Who comes now hears of what is still to come.
-    look(&env, DAY_MINUTES - 30).await;
+    // A plugin that subscribes now gets the remaining notices.
+    check(&env, DAY_MINUTES - 30).await;
     env.store.check_windows(at(DAY_MINUTES), Interest { window_closed: false, ..all() }, 100).await.unwrap();
-    assert_eq!(told(&env), [(1, Some(30), DAY_MINUTES)]);
+    assert_eq!(notices(&env), [(1, Some(30), DAY_MINUTES)]);
     assert_eq!(number(&env, "SELECT count(*) FROM windows"), 0);
 }
 
 #[tokio::test]
-async fn a_clock_that_is_set_back_tells_nothing_twice() {
+async fn clock_set_back_repeats_no_notice() {
     let env = armed().await;
     writes(&env, "31600000001", 0, 0).await;
     for at in [22 * 60, 20 * 60, 22 * 60, DAY_MINUTES - 30, 22 * 60, DAY_MINUTES, 23 * 60] {
-        look(&env, at).await;
+        check(&env, at).await;
     }
-    // It is open once more by this clock, and a message that renews nothing brings nothing back.
+    // Open again by this clock; a message that does not renew the window opens no check.
     writes(&env, "31600000001", -5, 23 * 60).await;
-    look(&env, 2 * DAY_MINUTES).await;
+    check(&env, 2 * DAY_MINUTES).await;
     let wanted = [(1, Some(120), DAY_MINUTES), (1, Some(30), DAY_MINUTES), (1, None, DAY_MINUTES)];
-    assert_eq!(told(&env), wanted);
-    // One that renews it does.
+    assert_eq!(notices(&env), wanted);
+    // A message that renews it does.
     writes(&env, "31600000001", 23 * 60, 23 * 60).await;
-    assert_eq!(look(&env, 23 * 60).await, Some(45 * 60));
+    assert_eq!(check(&env, 23 * 60).await, Some(45 * 60));
 }
 
 #[tokio::test]
-async fn other_lead_times_are_brought_in_a_slice_at_a_time_whatever_crashes() {
+async fn changed_lead_times_are_applied_in_slices_across_crashes() {
     let env = armed().await;
     for n in 0..10 {
         writes(&env, &format!("3160000000{n}"), n, n).await;
     }
-    look(&env, 22 * 60 + 5).await;
+    check(&env, 22 * 60 + 5).await;
     let other = LeadTimes::new(vec![6 * HOUR, HOUR]);
     assert!(env.store.arm_windows(other.clone(), 4).await.unwrap());
     let env = env.crashed();
-    // What opens meanwhile is armed for them at once.
+    // A window that opens meanwhile uses the new lead times at once.
     let appended = writes(&env, "31600000010", 22 * 60 + 6, 22 * 60 + 6).await;
     assert_eq!(appended.window_due, Some(NOW.plus_ms((40 * 60 + 6) * MINUTE)));
     while env.store.arm_windows(other.clone(), 4).await.unwrap() {}
@@ -218,14 +218,14 @@ async fn other_lead_times_are_brought_in_a_slice_at_a_time_whatever_crashes() {
     let due =
         "SELECT count(*) FROM windows JOIN conversations ON id = conversation WHERE window_until - due_at = 3600000";
     assert_eq!(number(&env, due), 10);
-    look(&env, 23 * 60 + 2).await;
-    let before = told(&env);
+    check(&env, 23 * 60 + 2).await;
+    let before = notices(&env);
     assert_eq!(before[..6].iter().map(|it| it.1).collect::<Vec<_>>(), [Some(120); 6]);
     assert_eq!(before[6..].iter().map(|it| it.1).collect::<Vec<_>>(), [Some(60); 3], "six hours before is over");
 }
 
 #[tokio::test]
-async fn what_the_platform_does_not_count_opens_nothing() {
+async fn event_that_opens_no_window_opens_none() {
     let env = armed().await;
     let mut silent = from("31600000001", "1");
     silent.opens_window = false;
@@ -236,9 +236,9 @@ async fn what_the_platform_does_not_count_opens_nothing() {
 }
 
 #[tokio::test]
-async fn a_free_entry_point_is_known_and_lengthens_no_window() {
+async fn free_entry_point_does_not_extend_the_window() {
     let env = armed().await;
-    let event = env.said(from("31600000001", "1")).await;
+    let event = env.append_one(from("31600000001", "1")).await;
     let message = env.send(&event, beadle_model::PluginNo(1), SendState::Sending).await;
     let free = |until_hours: i64| Receipt {
         free_entry_until: Some(NOW.plus_ms(until_hours * HOUR)),
@@ -248,6 +248,6 @@ async fn a_free_entry_point_is_known_and_lengthens_no_window() {
     let view = env.reader.conversation(ConversationId(1)).unwrap().unwrap();
     assert_eq!(view.free_entry_until, Some(NOW.plus_ms(72 * HOUR)), "the furthest that was told");
     assert_eq!(view.window_until, Some(NOW.plus_ms(WINDOW_MS)));
-    let later = env.said(from("31600000001", "2")).await;
+    let later = env.append_one(from("31600000001", "2")).await;
     assert_eq!(later.conversation.unwrap().free_entry_until, Some(NOW.plus_ms(72 * HOUR)));
 }

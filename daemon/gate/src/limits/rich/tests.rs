@@ -1,4 +1,4 @@
-//! Each limit at its edge: the most that goes, and one more.
+//! Each limit at its edge: the maximum passes, one more does not.
 
 use super::*;
 use beadle_model::content::Location;
@@ -6,7 +6,7 @@ use beadle_model::outgoing::TemplateButton;
 use beadle_model::{ContactId, MediaId};
 use serde_json::json;
 
-fn says(body: &Outgoing) -> String {
+fn code(body: &Outgoing) -> String {
     match super::super::check(body) {
         Ok(()) => "ok".into(),
         Err(refusal) => {
@@ -35,7 +35,7 @@ fn files() {
         (media(MediaKind::Audio, None, true), "ok"),
         (media(MediaKind::Video, None, true), "bad-message"),
     ] {
-        assert_eq!(says(&body), expected, "{body:?}");
+        assert_eq!(code(&body), expected, "{body:?}");
     }
     for (url, expected) in [
         ("https://example.com", "ok"),
@@ -55,7 +55,7 @@ fn files() {
             voice: false,
             quote: None,
         };
-        assert_eq!(says(&body), expected, "{url}");
+        assert_eq!(code(&body), expected, "{url}");
     }
     let own = Outgoing::Media {
         media: MediaKind::Document,
@@ -65,7 +65,7 @@ fn files() {
         voice: false,
         quote: None,
     };
-    assert_eq!(says(&own), "empty-field");
+    assert_eq!(code(&own), "empty-field");
 }
 
 #[test]
@@ -74,7 +74,7 @@ fn locations_and_contacts() {
         [(90.0, 180.0, "ok"), (-90.0, -180.0, "ok"), (90.1, 0.0, "bad-message"), (0.0, f64::NAN, "bad-message")]
     {
         let location = Location { latitude, longitude, name: None, address: None };
-        assert_eq!(says(&Outgoing::Location { location, quote: None }), expected);
+        assert_eq!(code(&Outgoing::Location { location, quote: None }), expected);
     }
     let contact = json!({"name": {"formatted_name": "Ana"}});
     for (contacts, expected) in [
@@ -84,12 +84,12 @@ fn locations_and_contacts() {
         (json!([{"name": {}}]), "empty-field"),
         (json!(vec![contact; 258]), "too-many"),
     ] {
-        assert_eq!(says(&Outgoing::Contacts { contacts, quote: None }), expected);
+        assert_eq!(code(&Outgoing::Contacts { contacts, quote: None }), expected);
     }
 }
 
 #[test]
-fn what_can_be_tapped() {
+fn interactive_messages() {
     let button = |title: usize, url: &str| Outgoing::CtaUrl {
         header: None,
         body: "b".into(),
@@ -98,13 +98,13 @@ fn what_can_be_tapped() {
         url: url.into(),
         quote: None,
     };
-    assert_eq!(says(&button(20, "https://a.b")), "ok");
-    assert_eq!(says(&button(21, "https://a.b")), "too-long");
-    assert_eq!(says(&button(1, "a.b")), "bad-message");
+    assert_eq!(code(&button(20, "https://a.b")), "ok");
+    assert_eq!(code(&button(21, "https://a.b")), "too-long");
+    assert_eq!(code(&button(1, "a.b")), "bad-message");
     for (length, expected) in [(1024, "ok"), (1025, "too-long")] {
         let body = "x".repeat(length);
-        assert_eq!(says(&Outgoing::LocationRequest { body: body.clone(), quote: None }), expected);
-        assert_eq!(says(&Outgoing::ContactRequest { body, quote: None }), expected);
+        assert_eq!(code(&Outgoing::LocationRequest { body: body.clone(), quote: None }), expected);
+        assert_eq!(code(&Outgoing::ContactRequest { body, quote: None }), expected);
     }
     let flow = |button: usize, data: Value| {
         Outgoing::Flow(Box::new(Flow {
@@ -121,9 +121,9 @@ fn what_can_be_tapped() {
             quote: None,
         }))
     };
-    assert_eq!(says(&flow(30, json!({}))), "ok");
-    assert_eq!(says(&flow(31, json!({}))), "too-long");
-    assert_eq!(says(&flow(1, json!([]))), "bad-message");
+    assert_eq!(code(&flow(30, json!({}))), "ok");
+    assert_eq!(code(&flow(31, json!({}))), "too-long");
+    assert_eq!(code(&flow(1, json!([]))), "bad-message");
     let list = |sections: usize, each: usize| {
         let section = ProductSection { title: "t".into(), products: vec!["p".into(); each] };
         let (header, body, catalog) = ("h".into(), "b".into(), "c".into());
@@ -137,14 +137,14 @@ fn what_can_be_tapped() {
         (0, 0, "empty-field"),
         (1, 0, "empty-field"),
     ] {
-        assert_eq!(says(&list(sections, each)), expected, "{sections} {each}");
+        assert_eq!(code(&list(sections, each)), expected, "{sections} {each}");
     }
     for (json, expected) in [
         (json!({"type": "carousel"}), "ok"),
         (json!({}), "bad-message"),
         (json!({"type": "x", "y": "z".repeat(65_536)}), "too-long"),
     ] {
-        assert_eq!(says(&Outgoing::Interactive { json, quote: None }), expected);
+        assert_eq!(code(&Outgoing::Interactive { json, quote: None }), expected);
     }
 }
 
@@ -162,9 +162,9 @@ fn templates() {
         name: name.map(str::to_owned),
         value: ParameterValue::Text(text.into()),
     };
-    assert_eq!(says(&template(|_| {})), "ok");
+    assert_eq!(code(&template(|_| {})), "ok");
     for (name, expected) in [("Order", "bad-message"), ("", "empty-field"), (&"x".repeat(513), "too-long")] {
-        assert_eq!(says(&template(|template| template.name = name.to_owned())), expected, "{name}");
+        assert_eq!(code(&template(|template| template.name = name.to_owned())), expected, "{name}");
     }
     for (body, expected) in [
         (vec![text(None, "a"), text(None, "a")], "ok"),
@@ -175,12 +175,12 @@ fn templates() {
         (vec![text(None, " ")], "empty-field"),
         (vec![text(None, "a"); 101], "too-many"),
     ] {
-        assert_eq!(says(&template(|template| template.body.clone_from(&body))), expected, "{body:?}");
+        assert_eq!(code(&template(|template| template.body.clone_from(&body))), expected, "{body:?}");
     }
     let payload = |length: usize| TemplateButton { index: 0, action: TemplateAction::Reply("x".repeat(length)) };
-    assert_eq!(says(&template(|template| template.buttons = vec![payload(128)])), "ok");
-    assert_eq!(says(&template(|template| template.buttons = vec![payload(129)])), "too-long");
-    assert_eq!(says(&template(|template| template.buttons = vec![payload(1); 11])), "too-many");
+    assert_eq!(code(&template(|template| template.buttons = vec![payload(128)])), "ok");
+    assert_eq!(code(&template(|template| template.buttons = vec![payload(129)])), "too-long");
+    assert_eq!(code(&template(|template| template.buttons = vec![payload(1); 11])), "too-many");
 }
 
 #[test]
@@ -207,14 +207,14 @@ fn groups() {
         (GroupChange::Remove { contacts: (1..=9).map(ContactId).collect() }, "too-many"),
         (GroupChange::Refresh, "ok"),
     ] {
-        assert_eq!(says(&Outgoing::Group(change.clone())), expected, "{change:?}");
+        assert_eq!(code(&Outgoing::Group(change.clone())), expected, "{change:?}");
     }
     for (days, expected) in
         [(Some(1), "ok"), (Some(30), "ok"), (Some(31), "bad-message"), (Some(0), "bad-message"), (None, "ok")]
     {
-        assert_eq!(says(&Outgoing::Pin { message: "wamid.1".into(), days }), expected);
+        assert_eq!(code(&Outgoing::Pin { message: "wamid.1".into(), days }), expected);
     }
-    assert_eq!(says(&Outgoing::Pin { message: " ".into(), days: None }), "empty-field");
+    assert_eq!(code(&Outgoing::Pin { message: " ".into(), days: None }), "empty-field");
 }
 
 fn direct(category: &str, name: Option<&str>, message: Outgoing) -> Outgoing {
@@ -222,7 +222,7 @@ fn direct(category: &str, name: Option<&str>, message: Outgoing) -> Outgoing {
 }
 
 #[test]
-fn direct_send_takes_what_needs_no_ear_and_no_catalogue() {
+fn direct_send_accepts_only_its_kinds() {
     let text = |length: usize| Outgoing::Text { body: "x".repeat(length), preview_url: false, quote: None };
     let call =
         |title: usize, ttl_minutes| Outgoing::VoiceCall { body: "b".into(), title: "x".repeat(title), ttl_minutes };
@@ -252,6 +252,6 @@ fn direct_send_takes_what_needs_no_ear_and_no_catalogue() {
         (direct("utility", None, call(20, 0)), "bad-message"),
         (call(20, 1), "bad-message"),
     ] {
-        assert_eq!(says(&body), expected, "{body:?}");
+        assert_eq!(code(&body), expected, "{body:?}");
     }
 }

@@ -1,4 +1,4 @@
-//! Handlings that are kept for a plugin which cannot be asked now: on disk, in order, each until it went well.
+//! Waiting events: on disk, in order, until their plugin has handled them.
 
 use crate::env::*;
 use beadle_model::{EventId, PluginNo, Timestamp};
@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 
 const PLUGIN: PluginNo = PluginNo(1);
 
-fn aside(env: &TestEnv, event: EventId, state: UnhandledState, progress: Progress) -> Unhandled {
+fn unhandled(env: &TestEnv, event: EventId, state: UnhandledState, progress: Progress) -> Unhandled {
     let (code, error) = ("plugin-suspended".into(), "it is suspended".into());
     Unhandled {
         fence: env.store.fence(),
@@ -23,19 +23,19 @@ fn aside(env: &TestEnv, event: EventId, state: UnhandledState, progress: Progres
     }
 }
 
-/// So many events that are kept for the plugin, and finished by that.
+/// Events that wait for the plugin and are finished otherwise.
 async fn keep(env: &TestEnv, count: i64) -> Vec<EventId> {
     assert_eq!(env.store.plugin_no("tester").await.unwrap(), PLUGIN);
     let mut kept = Vec::new();
     for _ in 0..count {
-        // No two of them alike, whatever was removed meanwhile.
+        // Unique, even if earlier events were deleted.
         let id = format!("wamid.{:?}", env.events().last().map(|event| event.id));
-        let event = env.said(from("31600000001", &id)).await.id;
-        let step = aside(env, event, UnhandledState::Waiting, progress(event, 1, 1));
+        let event = env.append_one(from("31600000001", &id)).await.id;
+        let step = unhandled(env, event, UnhandledState::Waiting, progress(event, 1, 1));
         env.store.record_unhandled(step).await.unwrap();
         kept.push(event);
     }
-    // Who writes first joins, and nobody wants to hear of it here.
+    // The joins that first messages cause have no subscriber here.
     for event in env.events().iter().map(|event| event.id).filter(|id| !kept.contains(id)) {
         env.store.finish(progress(event, 1, 1), env.store.fence()).await.unwrap();
     }
@@ -53,14 +53,14 @@ fn state_of(env: &TestEnv, event: EventId) -> (&'static str, EventState) {
 }
 
 #[tokio::test]
-async fn what_is_kept_is_finished_for_the_feed_and_waits_in_order() {
+async fn waiting_events_are_finished_for_the_feed_and_ordered() {
     let env = TestEnv::new();
     let kept = keep(&env, 5).await;
     assert_eq!(state_of(&env, kept[0]), ("waiting", EventState::Finished));
     assert_eq!(waiting(&env, &[], 10), kept);
     assert_eq!(waiting(&env, &kept[..2], 2), kept[2..4]);
     assert_eq!(env.reader.waiting_counts().unwrap(), [(PLUGIN, 5)]);
-    // It does not hold up the watermark, and a start does not feed it again.
+    // It does not hold back the watermark, and a start does not deliver it again.
     let next = EventId(kept[4].0 + 1);
     assert_eq!(env.store.finished_below(next).await.unwrap(), next);
     let env = env.reopen();
@@ -69,11 +69,11 @@ async fn what_is_kept_is_finished_for_the_feed_and_waits_in_order() {
 }
 
 #[tokio::test]
-async fn it_waits_until_it_went_well_whatever_happens_between() {
+async fn waiting_event_survives_failures_and_crashes() {
     let env = TestEnv::new();
     let kept = keep(&env, 3).await;
     let own = Progress { subscriber_list: 2, ..progress(kept[0], 1, 1) };
-    // It fails, and the machine with it: still kept, with its tries.
+    // It fails, and the process crashes: still waiting, with its attempts.
     let failed = FailedAttempt {
         event: kept[0],
         plugin: PLUGIN,
@@ -87,15 +87,15 @@ async fn it_waits_until_it_went_well_whatever_happens_between() {
     let env = env.crashed();
     let first = &env.reader.waiting_handlings(PLUGIN, &BTreeSet::new(), 10).unwrap()[0];
     assert_eq!((first.event.id, first.attempts), (kept[0], 2));
-    // Others who are through with the event change nothing about it.
+    // Progress of other plugins does not change it.
     env.store.finish(progress(kept[0], 1, 1), env.store.fence()).await.unwrap();
     assert_eq!(waiting(&env, &[], 10), kept);
     env.store.commit(Commit { was_waiting: true, progress: own, ..env.commit(kept[0], PLUGIN) }).await.unwrap();
     assert_eq!(waiting(&env, &[], 10), kept[1..]);
     assert_eq!(state_of(&env, kept[0]), ("done", EventState::Finished));
-    // Given up it is a dead letter, as any other.
+    // Given up, it is a dead letter like any other.
     env.store
-        .record_unhandled(aside(&env, kept[1], UnhandledState::DeadLetter, progress(kept[1], 1, 1)))
+        .record_unhandled(unhandled(&env, kept[1], UnhandledState::DeadLetter, progress(kept[1], 1, 1)))
         .await
         .unwrap();
     assert_eq!(waiting(&env, &[], 10), kept[2..]);
@@ -103,28 +103,31 @@ async fn it_waits_until_it_went_well_whatever_happens_between() {
 }
 
 #[tokio::test]
-async fn a_place_beyond_the_bits_is_kept_too() {
+async fn waiting_works_for_overflow_subscribers() {
     let env = TestEnv::new();
     let event = keep(&env, 1).await[0];
     let beyond = |done_overflow| Progress { done_overflow, all: 0, overflow_count: 2, ..progress(event, 0, 0) };
-    env.store.record_unhandled(aside(&env, event, UnhandledState::Waiting, beyond(vec![PLUGIN]))).await.unwrap();
+    env.store.record_unhandled(unhandled(&env, event, UnhandledState::Waiting, beyond(vec![PLUGIN]))).await.unwrap();
     env.store.finish(beyond(vec![PLUGIN, PluginNo(2)]), env.store.fence()).await.unwrap();
     assert_eq!(waiting(&env, &[], 10), [event]);
 }
 
 #[tokio::test]
-async fn who_is_passed_over_is_told_so_and_not_asked_later() {
+async fn passed_over_handling_is_listed_and_not_retried() {
     let env = TestEnv::new();
     env.store.plugin_no("tester").await.unwrap();
-    let event = env.said(from("31600000001", "wamid.in")).await.id;
-    env.store.record_unhandled(aside(&env, event, UnhandledState::PassedOver, progress(event, 1, 1))).await.unwrap();
+    let event = env.append_one(from("31600000001", "wamid.in")).await.id;
+    env.store
+        .record_unhandled(unhandled(&env, event, UnhandledState::PassedOver, progress(event, 1, 1)))
+        .await
+        .unwrap();
     assert_eq!(state_of(&env, event), ("passed-over", EventState::Finished));
     assert!(waiting(&env, &[], 10).is_empty());
     assert_eq!(env.reader.counts().unwrap().dead, 0);
 }
 
 #[tokio::test]
-async fn an_event_that_waits_outlives_its_retention_but_not_for_ever_and_a_purge_ends_it() {
+async fn waiting_event_is_kept_as_long_as_dead_letters() {
     let env = TestEnv::new();
     let kept = keep(&env, 2).await;
     env.store.finished_below(EventId(kept[1].0 + 1)).await.unwrap();
