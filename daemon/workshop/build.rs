@@ -1,5 +1,5 @@
-//! Puts the SDK and the contract into the crate: every file of `plugin-api/sdk` and `plugin-api/wit`, found at build
-//! time, so that a file that somebody adds there is in what `beadle plugins new` writes without a list to keep.
+//! Embeds the SDK and the contract in the crate, for `beadle plugins new`: all files of `plugin-api/sdk` and
+//! `plugin-api/wit`. The files are found at build time, so there is no list to maintain.
 
 #![expect(clippy::panic, reason = "a build script that cannot read its sources has nothing else to say")]
 
@@ -7,11 +7,11 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
-/// Where the plugin API lies from here, and what of it is taken.
+/// The folder of the plugin API, and the folders in it that we embed.
 const API: &str = "../../plugin-api";
 const FOLDERS: [&str; 2] = ["sdk", "wit"];
-/// One file each, from the repository's root: the versions that the SDK's manifest inherits, those of all its crates, and
-/// the example that its first page shows.
+/// Other embedded files, by their paths from the repository's root: the manifest from which the SDK's inherits, the lock
+/// file, and the example of the SDK's first page.
 const FILES: [&str; 3] = ["plugins/Cargo.toml", "plugins/Cargo.lock", "plugins/echo/src/lib.rs"];
 
 fn main() {
@@ -38,7 +38,7 @@ fn main() {
     fs::write(&out, code).unwrap_or_else(|error| panic!("{}: {error}", out.display()));
 }
 
-/// Every text of a folder, by its path below the API; what is built there is none.
+/// Adds all files of a folder, by their paths below the API, without build results and hidden files.
 fn walk(folder: &Path, name: &str, found: &mut Vec<(String, PathBuf)>) {
     let entries = fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
     for entry in entries.flatten() {

@@ -1,14 +1,14 @@
-//! The workshop: where a plugin's author works. It makes a new plugin's folder, finds a compiler for wasm, builds, and
-//! sees when a source was saved.
+//! Tools for plugin authors: make the folder of a new plugin, find a compiler for WebAssembly, build a plugin, and
+//! notice when a source file was saved.
 //!
-//! Both `beadle plugins new|build` and `cargo xtask` work here, so that an author outside this repository has the same way
-//! from source to file as we have. It runs other programs (cargo, rustup, apt-get) and writes where it was told; nothing of
-//! it is needed, or runs, while a daemon serves people.
+//! `beadle plugins new`, `beadle plugins build` and `cargo xtask` all use this crate, so that an author outside this
+//! repository builds a plugin the same way as we do. The crate runs other programs (cargo, rustup, apt-get) and writes
+//! only to the folders that it is given. The daemon does not need it while it handles messages.
 //!
-//! It is not: the place where a plugin is judged (`sandbox`) or taken into service (`catalog`).
+//! Checking a plugin is the task of `sandbox`; activating it is the task of `catalog`.
 
 pub mod artefact;
-pub mod fresh;
+pub mod new_plugin;
 pub mod project;
 pub mod shell;
 pub mod toolchain;

@@ -1,8 +1,8 @@
-//! An author's plugin: a cargo package in a folder, built without the network where that can be.
+//! A plugin's source: a cargo package in a folder, built offline if its crates are already on this machine.
 //!
-//! Cargo itself is asked what the package is and where it builds, so that a plugin alone in its folder and one of a
-//! workspace are the same here. The sources that are watched are those of the package and of every package beside it
-//! that it uses by path (the SDK, for one); what is built from them is not.
+//! `cargo metadata` tells us the package's name and its target folder, so a plugin in its own folder and a plugin in a
+//! workspace work the same way. The watched sources are those of the package and of all packages that it uses by path,
+//! such as the SDK; build results are not watched.
 
 use crate::artefact::{Built, failed, place};
 use crate::shell::{self, Failure, Result};
@@ -13,35 +13,35 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::SystemTime;
 
-/// More files than this in a plugin's sources are a mistake (a home directory, say): the others are not looked at.
+/// The most source files that we look at. More are probably a mistake, such as a package in a home directory.
 const MOST_FILES: usize = 5000;
-/// Folders that hold no sources.
+/// Folders that contain no sources.
 const NO_SOURCES: [&str; 2] = ["target", "node_modules"];
 
-/// A plugin that can be built.
+/// The source of a plugin that can be built.
 #[derive(Clone, Debug)]
 pub struct Project {
-    /// The plugin's name: the package's.
+    /// The name of the package, which is the plugin's name.
     pub name: String,
-    /// Where its manifest is.
+    /// The folder with the manifest.
     pub folder: PathBuf,
-    /// Packages by path that it is made of, its own among them.
+    /// Folders of the package and of the packages that it uses by path.
     sources: Vec<PathBuf>,
-    /// What cargo leaves.
+    /// Path of the module that cargo makes.
     module: PathBuf,
 }
 
-/// What the sources looked like: another one means that something was saved.
-pub type Print = Vec<(PathBuf, Option<SystemTime>, u64)>;
+/// Path, modification time and size of each source file. A different fingerprint means that a file was saved.
+pub type Fingerprint = Vec<(PathBuf, Option<SystemTime>, u64)>;
 
 impl Project {
-    /// The plugin in this folder. Where the crates that it is made of are not on this machine they are fetched, once.
+    /// Reads the plugin in this folder. If its crates are not on this machine yet, cargo fetches them.
     pub fn find(folder: &Path) -> Result<Self> {
         let folder = folder.canonicalize().map_err(|error| failed("open", folder, &error))?;
         let manifest = folder.join("Cargo.toml");
         if !manifest.is_file() {
             return Err(Failure::new(format!(
-                "{} is no plugin's folder: it has no Cargo.toml. `beadle plugins new NAME` makes one",
+                "{} is not a plugin's folder: it has no Cargo.toml. `beadle plugins new NAME` makes one",
                 folder.display()
             )));
         }
@@ -49,8 +49,7 @@ impl Project {
             Ok(said) => said,
             Err(offline) => fetched(&folder, &offline)?,
         };
-        let unreadable =
-            |error| Failure::new(format!("what cargo says of {} cannot be read: {error}", folder.display()));
+        let unreadable = |error| Failure::new(format!("cannot read cargo's metadata of {}: {error}", folder.display()));
         let said: Value = serde_json::from_str(&said).map_err(unreadable)?;
         Self::read(folder, &manifest, &said)
     }
@@ -63,7 +62,7 @@ impl Project {
         let own = packages.iter().find(|package| path(package).as_deref() == Some(manifest));
         let Some(own) = own else {
             return Err(Failure::new(format!(
-                "{} is a workspace, no package: name the folder of a plugin",
+                "{} is a workspace, not a package: name the folder of a plugin",
                 manifest.display()
             )));
         };
@@ -75,7 +74,7 @@ impl Project {
             let says = "has no library that can be a plugin: write `[lib] crate-type = [\"cdylib\"]`";
             return Err(Failure::new(format!("{} {says}", manifest.display())));
         };
-        // Packages of the same workspace that it does not use are watched too: a build more, never one too few.
+        // This includes packages of the same workspace that the plugin does not use. At worst we build once too often.
         let local = packages.iter().filter(|package| package.get("source").is_none_or(Value::is_null));
         let mut sources: Vec<PathBuf> =
             local.filter_map(path).filter_map(|path| path.parent().map(Path::to_path_buf)).collect();
@@ -85,42 +84,42 @@ impl Project {
         Ok(Self { name, folder, sources, module })
     }
 
-    /// Builds it and puts it into a folder as NAME.wasm. What the compiler says goes to the terminal.
+    /// Builds the plugin and copies it to `NAME.wasm` in the folder `into`. Compiler output goes to the terminal.
     pub fn build(&self, toolchain: Toolchain, into: &Path) -> Result<Built> {
         let mut command = toolchain.build();
-        // What is missing was fetched when the project was found; a build asks nobody.
+        // Missing crates were fetched by `find`, so a build needs no network.
         command.args(["--offline", "--quiet", "--package", &self.name]).current_dir(&self.folder);
         shell::run(&mut command)?;
         place(&self.name, &self.module, into)
     }
 
-    /// What the sources look like now. Files that come and go meanwhile are seen the next time.
-    pub fn print(&self) -> Print {
-        let mut print = Print::new();
+    /// The current fingerprint of the sources. It may miss files that appear while it is taken; the next one has them.
+    pub fn fingerprint(&self) -> Fingerprint {
+        let mut fingerprint = Fingerprint::new();
         let mut folders = self.sources.clone();
         while let Some(folder) = folders.pop() {
             for entry in fs::read_dir(&folder).into_iter().flatten().flatten() {
                 let (name, path) = (entry.file_name(), entry.path());
                 let name = name.to_string_lossy();
                 let Ok(facts) = entry.metadata() else { continue };
-                // An editor's file on its way to a better name, git's own, and what is built.
+                // Temporary files of editors, git's files, and build results.
                 if name.starts_with('.') || name.ends_with('~') || NO_SOURCES.contains(&name.as_ref()) {
                     continue;
                 }
                 if facts.is_dir() {
                     folders.push(path);
-                } else if !name.ends_with(".wasm") && print.len() < MOST_FILES {
-                    print.push((path, facts.modified().ok(), facts.len()));
+                } else if !name.ends_with(".wasm") && fingerprint.len() < MOST_FILES {
+                    fingerprint.push((path, facts.modified().ok(), facts.len()));
                 }
             }
         }
-        print.sort();
-        print.dedup();
-        print
+        fingerprint.sort();
+        fingerprint.dedup();
+        fingerprint
     }
 }
 
-/// What cargo knows of the folder without asking anybody.
+/// The output of `cargo metadata --offline` for the folder.
 fn metadata(folder: &Path) -> Result<String> {
     let mut command = shell::cargo();
     command.args(["metadata", "--offline", "--format-version", "1", "--filter-platform", TARGET]).current_dir(folder);
@@ -131,13 +130,14 @@ fn metadata(folder: &Path) -> Result<String> {
     }
 }
 
-/// Fetches the crates, says so, and asks again. `offline`: what cargo said before; the answer where nothing is fetched.
+/// Fetches the crates and reads the metadata again. `offline` is the error of the offline attempt; it is returned if
+/// fetching cannot help.
 fn fetched(folder: &Path, offline: &Failure) -> Result<String> {
-    // A mistake in the manifest is told as it is: fetching mends nothing.
+    // The error does not concern the network (a mistake in the manifest, for example): fetching does not help.
     if !offline.to_string().contains("--offline") {
         return Err(Failure::new(offline.to_string()));
     }
-    eprintln!("fetching the crates that the plugin is made of; from now on it builds without the network");
+    eprintln!("fetching the plugin's crates; later builds need no network");
     let mut fetch = shell::cargo();
     shell::run(fetch.arg("fetch").current_dir(folder)).map_err(|error| {
         Failure::new(format!("the plugin's crates are not on this machine and cannot be fetched: {error}"))
@@ -146,7 +146,7 @@ fn fetched(folder: &Path, offline: &Failure) -> Result<String> {
 }
 
 fn no_cargo(command: &Command, error: &std::io::Error) -> Failure {
-    let says = "Rust is needed to build a plugin; rustup.rs has it";
+    let says = "building a plugin needs Rust: see https://rustup.rs";
     Failure::new(format!("`{}` did not start: {error}. {says}", shell::line(command)))
 }
 
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn cargo_says_what_is_built_and_from_which_sources() {
+    fn metadata_gives_the_name_the_module_and_the_sources() {
         let project = Project::read("/x".into(), Path::new("/x/Cargo.toml"), &said("cdylib")).unwrap();
         assert_eq!(project.name, "hello");
         assert_eq!(project.module, Path::new("/x/target/wasm32-unknown-unknown/release/hello_there.wasm"));
@@ -176,18 +176,18 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_plugin_is_told_with_what_to_write() {
+    fn a_folder_that_is_not_a_plugin_is_an_error_that_says_what_to_do() {
         let error = Project::read("/x".into(), Path::new("/x/Cargo.toml"), &said("lib")).unwrap_err();
         assert!(error.to_string().contains("crate-type = [\"cdylib\"]"), "{error}");
         let error = Project::read("/y".into(), Path::new("/y/Cargo.toml"), &said("cdylib")).unwrap_err();
-        assert!(error.to_string().contains("is a workspace, no package"), "{error}");
+        assert!(error.to_string().contains("is a workspace, not a package"), "{error}");
         let empty = tempfile::tempdir().unwrap();
         let error = Project::find(empty.path()).unwrap_err();
         assert!(error.to_string().contains("`beadle plugins new NAME` makes one"), "{error}");
     }
 
     #[test]
-    fn a_saved_source_shows_and_what_is_built_does_not() {
+    fn the_fingerprint_changes_with_sources_and_not_with_build_results() {
         let folder = tempfile::tempdir().unwrap();
         let (source, built) = (folder.path().join("src"), folder.path().join("target"));
         for sub in [&source, &built] {
@@ -195,7 +195,7 @@ mod tests {
         }
         let mut project = Project::read("/x".into(), Path::new("/x/Cargo.toml"), &said("cdylib")).unwrap();
         project.sources = vec![folder.path().to_path_buf()];
-        let empty = project.print();
+        let empty = project.fingerprint();
         for (path, shows) in [
             (built.join("hello.rs"), false),
             (folder.path().join("hello.wasm"), false),
@@ -203,10 +203,10 @@ mod tests {
             (source.join("lib.rs"), true),
         ] {
             fs::write(&path, "fn main() {}").unwrap();
-            assert_eq!(project.print() != empty, shows, "{}", path.display());
+            assert_eq!(project.fingerprint() != empty, shows, "{}", path.display());
         }
-        let before = project.print();
+        let before = project.fingerprint();
         fs::write(source.join("lib.rs"), "fn longer() {}").unwrap();
-        assert_ne!(project.print(), before);
+        assert_ne!(project.fingerprint(), before);
     }
 }

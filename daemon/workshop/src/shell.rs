@@ -1,24 +1,24 @@
-//! Running other programs, with the command line at hand when one fails.
+//! Runs other programs.
 //!
-//! What is done here is a list of commands that a person could type, so an error says which one it was and how to run it
-//! again. Output goes straight to the terminal: there is nothing here to buffer or to parse.
+//! An error names the command as a person would type it, so that it can be run again by hand. [`run`] sends the
+//! program's output to the terminal; [`output`] returns it.
 
 use std::ffi::OsStr;
 use std::fmt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-/// What went wrong, for a person, with what to do about it.
+/// An error for a person to read: what failed, and what to do about it.
 #[derive(Debug)]
 pub struct Failure(String);
 
 impl std::error::Error for Failure {}
 
-/// What everything here gives back.
+/// The result type of this crate.
 pub type Result<T = ()> = std::result::Result<T, Failure>;
 
 impl Failure {
-    /// With these words.
+    /// An error with this text.
     pub fn new(message: impl Into<String>) -> Self {
         Self(message.into())
     }
@@ -30,12 +30,12 @@ impl fmt::Display for Failure {
     }
 }
 
-/// The cargo that runs us, else the one on the `PATH`.
+/// The cargo that runs this program, otherwise the one on the `PATH`.
 pub fn cargo() -> Command {
     Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
 }
 
-/// Runs to the end; an error where it could not start or did not succeed.
+/// Runs a program to its end. Returns an error if it does not start or does not succeed.
 pub fn run(command: &mut Command) -> Result {
     match command.status() {
         Ok(status) if status.success() => Ok(()),
@@ -44,7 +44,7 @@ pub fn run(command: &mut Command) -> Result {
     }
 }
 
-/// What it printed, trimmed; an error as in [`run`].
+/// Runs a program and returns its trimmed standard output. Errors are those of [`run`].
 pub fn output(command: &mut Command) -> Result<String> {
     let output = command
         .stderr(Stdio::inherit())
@@ -62,7 +62,7 @@ pub fn have(program: &str) -> bool {
     std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
 }
 
-/// The command as a person would type it.
+/// The command line as a person would type it.
 pub fn line(command: &Command) -> String {
     let name = Path::new(command.get_program()).file_name().unwrap_or(command.get_program());
     std::iter::once(name).chain(command.get_args()).map(quoted).collect::<Vec<_>>().join(" ")
@@ -79,14 +79,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_error_says_what_to_type() {
+    fn an_error_names_the_command_line() {
         let failure = run(Command::new("false").args(["--seed", "a b"])).unwrap_err();
         assert_eq!(failure.to_string(), "`false --seed 'a b'` ended with exit status: 1");
         assert!(run(&mut Command::new("no-such-program")).unwrap_err().to_string().contains("did not start"));
     }
 
     #[test]
-    fn what_is_on_the_path_is_found() {
+    fn have_finds_programs_on_the_path() {
         assert!(have("sh"));
         assert!(!have("no-such-program"));
     }

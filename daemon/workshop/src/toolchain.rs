@@ -1,46 +1,46 @@
-//! Finding a compiler for `wasm32-unknown-unknown`, which plugins are built with.
+//! Finds a compiler for `wasm32-unknown-unknown`, the target of plugins.
 //!
-//! Two ways are open on the machines we know. Most have rustup, which adds the target to the compiler that builds
-//! everything else. Where its server cannot be reached, Debian's own compiler does it: the packages bring the standard
-//! library's source, and cargo builds it once. What is there already is taken before anything is installed; what is
-//! installed is said before it is; where nothing may be, the error has the lines to type.
+//! There are two ways. With rustup, we add the target to the compiler in use. If rustup's server cannot be reached, we use
+//! Debian's compiler: its packages contain the source of the standard library, and cargo builds that once. A compiler
+//! that is already installed is preferred. We say what we install before we install it. If we may not install anything,
+//! the error contains the commands to type.
 //!
-//! It is not a choice to make: nobody has to know which way was taken, the plugins are the same.
+//! Both ways build the same plugins, so the author does not choose between them.
 
 use crate::shell::{self, Failure, Result, have};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// What a plugin is built for: no system below it, so that all it can do is what the host gives it.
+/// The target of plugins. It has no operating system, so a plugin can do only what the host provides.
 pub const TARGET: &str = "wasm32-unknown-unknown";
 
-/// Debian's compiler, its cargo, the standard library's source, and the linker for wasm.
+/// Debian's compiler and cargo, the source of the standard library, and the linker for WebAssembly.
 const PACKAGES: &[&str] = &["rustc-web", "cargo-web", "rust-web-src", "lld-19"];
 
-/// What these packages leave, so that it can be seen whether they are there.
+/// Files of these packages, by which we see whether the packages are installed.
 const DEBIAN_RUSTC: &str = "/usr/bin/rustc";
 const DEBIAN_CARGO: &str = "/usr/bin/cargo";
 const DEBIAN_SOURCE: &str = "/usr/lib/rustlib/src/rust/library/std/Cargo.toml";
 const DEBIAN_LINKER: &str = "wasm-ld-19";
 
-/// The target is 20 MB, two seconds on a good line. A network that swallows packets keeps nobody longer than this, and
-/// whoever has a slow one gets the line to type.
+/// How long `rustup target add` may take. The target is 20 MB, about two seconds on a good connection. If the network
+/// drops packets or is slow, the author gets the command to type instead of a longer wait.
 const RUSTUP_LIMIT: Duration = Duration::from_secs(20);
-/// How often to look whether rustup is done; short beside the two seconds that it takes.
+/// How often we check whether rustup has ended.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
-/// A way to build plugins.
+/// A compiler that can build plugins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Toolchain {
-    /// The compiler that builds everything else has the target.
+    /// The compiler in use has the target.
     Own,
-    /// Debian's compiler, with a standard library that cargo builds.
+    /// Debian's compiler; cargo builds the standard library.
     Debian,
 }
 
 impl Toolchain {
-    /// Finds one, or installs what is missing.
+    /// Finds a compiler, or installs what is missing.
     pub fn find() -> Result<Self> {
         if own_has_target() {
             return Ok(Self::Own);
@@ -57,7 +57,7 @@ impl Toolchain {
         Err(Failure::new(what_to_type()))
     }
 
-    /// `cargo build` for the target, in release, where nothing of the caller's compiler reaches into it.
+    /// A `cargo build --release` for the target, without the compiler settings of the caller's environment.
     pub fn build(self) -> Command {
         let mut command = match self {
             Self::Own => shell::cargo(),
@@ -74,14 +74,14 @@ impl Toolchain {
             }
             command.arg("-Zbuild-std=std,panic_abort");
             command.env("RUSTC", DEBIAN_RUSTC);
-            // A stable compiler builds its own standard library only when told that it may.
+            // `-Zbuild-std` needs this variable with a stable compiler.
             command.env("RUSTC_BOOTSTRAP", "1");
             command.env("RUSTFLAGS", format!("-Clinker={DEBIAN_LINKER}"));
         }
         command
     }
 
-    /// For people.
+    /// The compiler's name, for messages.
     pub fn name(self) -> &'static str {
         match self {
             Self::Own => "this Rust",
@@ -96,7 +96,7 @@ fn rustc() -> Command {
 
 fn own_has_target() -> bool {
     let sysroot = shell::output(rustc().args(["--print", "sysroot"]));
-    // The folder of the target is made before it is filled; `lib` holds what is needed.
+    // rustup creates the target's folder before it fills it, so we look for `lib` in it.
     sysroot.is_ok_and(|sysroot| PathBuf::from(sysroot).join("lib/rustlib").join(TARGET).join("lib").is_dir())
 }
 
@@ -104,12 +104,12 @@ fn debian_is_there() -> bool {
     [DEBIAN_RUSTC, DEBIAN_CARGO, DEBIAN_SOURCE].iter().all(|path| Path::new(path).is_file()) && have(DEBIAN_LINKER)
 }
 
-/// `rustup target add`, no longer than the limit.
+/// Runs `rustup target add`, for at most [`RUSTUP_LIMIT`]. Returns whether it succeeded.
 #[expect(clippy::disallowed_methods, reason = "polls a child process, on a thread of its own")]
 fn add_target() -> bool {
     let mut command = Command::new("rustup");
     command.args(["target", "add", TARGET]).stdin(Stdio::null());
-    eprintln!("plugins: adding the wasm target to this Rust: {}", shell::line(&command));
+    eprintln!("plugins: adding the WebAssembly target to this Rust: {}", shell::line(&command));
     let Ok(mut child) = command.spawn() else { return false };
     let begun = Instant::now();
     loop {
@@ -119,14 +119,14 @@ fn add_target() -> bool {
             _ => break,
         }
     }
-    eprintln!("plugins: no answer in {} s", RUSTUP_LIMIT.as_secs());
-    // It may have ended by itself in this moment; then there is nothing to end.
+    eprintln!("plugins: rustup did not end within {} s", RUSTUP_LIMIT.as_secs());
+    // Both fail only if the process has already ended.
     let _ = child.kill();
     let _ = child.wait();
     false
 }
 
-/// Only root may, and only where there is such a package.
+/// True if we run as root and apt-get exists.
 fn may_install() -> bool {
     let root = shell::output(Command::new("id").arg("-u")).is_ok_and(|id| id == "0");
     root && have("apt-get")
@@ -135,13 +135,13 @@ fn may_install() -> bool {
 fn apt(words: &[&str]) -> Command {
     let mut command = Command::new("apt-get");
     command.args(words).env("DEBIAN_FRONTEND", "noninteractive").stdin(Stdio::null());
-    // What it says is for those who ask it; ours is one line before, and its errors.
+    // We print one line before it runs; its errors are shown.
     command.stdout(Stdio::null());
     command
 }
 
 fn install() -> Result {
-    eprintln!("plugins: installing Debian's compiler for wasm (about 700 MB): {}", PACKAGES.join(", "));
+    eprintln!("plugins: installing Debian's compiler for WebAssembly (about 700 MB): {}", PACKAGES.join(", "));
     shell::run(&mut apt(&["update", "--quiet"]))?;
     let words = ["install", "--quiet", "--yes", "--no-install-recommends"];
     shell::run(apt(&words).args(PACKAGES))
@@ -149,9 +149,9 @@ fn install() -> Result {
 
 fn what_to_type() -> String {
     format!(
-        "no compiler here builds for {TARGET}. Type this where rustup's server can be reached:\n\n    \
+        "no compiler on this machine builds for {TARGET}. If rustup's server can be reached, type:\n\n    \
          rustup target add {TARGET}\n\n\
-         or this on Debian 12 and later:\n\n    \
+         On Debian 12 or later, you can type instead:\n\n    \
          sudo apt-get update\n    \
          sudo apt-get install --no-install-recommends {}\n",
         PACKAGES.join(" ")
@@ -164,7 +164,7 @@ mod tests {
     use std::ffi::OsStr;
 
     #[test]
-    fn debians_cargo_uses_debians_compiler() {
+    fn debian_builds_use_debians_compiler_and_linker() {
         let command = Toolchain::Debian.build();
         let variable = |name: &str| command.get_envs().find(|(key, _)| *key == OsStr::new(name)).and_then(|(_, v)| v);
         assert_eq!(variable("RUSTC"), Some(OsStr::new(DEBIAN_RUSTC)));
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_of_the_caller_reaches_a_plugin() {
+    fn the_callers_rustflags_are_removed() {
         let command = Toolchain::Own.build();
         assert!(command.get_envs().any(|(key, value)| key == "RUSTFLAGS" && value.is_none()));
     }

@@ -6,7 +6,7 @@
 
 use crate::api::PluginRow;
 use crate::cli::Client;
-use beadle_workshop::project::Print;
+use beadle_workshop::project::Fingerprint;
 use beadle_workshop::{Built, Project, Toolchain};
 use sha2::{Digest as _, Sha256};
 use std::path::{Path, PathBuf};
@@ -21,7 +21,7 @@ const TAKEN_WITHIN: Duration = Duration::from_secs(20);
 /// A plugin, and what its sources looked like when it was built.
 struct Piece {
     project: Project,
-    seen: Option<Print>,
+    seen: Option<Fingerprint>,
 }
 
 /// Plugins being worked on, and where they go.
@@ -71,13 +71,13 @@ impl Bench {
     }
 }
 
-async fn look(project: &Project) -> Print {
+async fn look(project: &Project) -> Fingerprint {
     let project = project.clone();
-    tokio::task::spawn_blocking(move || project.print()).await.unwrap_or_default()
+    tokio::task::spawn_blocking(move || project.fingerprint()).await.unwrap_or_default()
 }
 
 /// What the sources look like once they stay so for two looks.
-async fn settled(project: &Project, mut before: Print) -> Print {
+async fn settled(project: &Project, mut before: Fingerprint) -> Fingerprint {
     loop {
         tokio::time::sleep(LOOK_EVERY).await;
         let now = look(project).await;

@@ -10,7 +10,7 @@ mod trial;
 
 use crate::cli::{Build, New};
 use crate::exit::Exit;
-use beadle_workshop::{Failure, Project, Toolchain, fresh};
+use beadle_workshop::{Failure, Project, Toolchain, new_plugin};
 use std::path::Path;
 
 pub use bench::Bench;
@@ -25,7 +25,7 @@ fn failed(why: &Failure) -> Exit {
 /// `beadle plugins new`
 pub fn new(args: &New) -> Exit {
     let crate::cli::Lang::Rust = args.lang;
-    match fresh::create(&args.into, &args.name) {
+    match new_plugin::create(&args.into, &args.name) {
         Ok(folder) => {
             let (folder, name) = (folder.strip_prefix(".").unwrap_or(&folder).display(), &args.name);
             println!(

@@ -1,10 +1,9 @@
-//! `beadle plugins new`: a folder with a plugin in it that builds as it is, with its own copy of the SDK and the contract.
+//! `beadle plugins new`: makes a folder with a complete plugin and its own copy of the SDK and the contract.
 //!
-//! The copy is what this Beadle was built with, so that the plugin and the daemon cannot be of different versions, and
-//! nothing is fetched for it. The crates that the SDK stands on come with their exact versions (`Cargo.lock`); cargo has
-//! them on a machine that ever built a plugin, and fetches them once on one that did not.
+//! The copy is embedded in this program, so the plugin and the daemon have the same version and the copy needs no
+//! network. A `Cargo.lock` pins the crates that the SDK depends on; cargo fetches them once per machine.
 //!
-//! The folder is the author's from then on: nothing here ever changes one that is there.
+//! After that the folder belongs to the author. We never change a folder that already exists.
 
 use crate::artefact::failed;
 use crate::shell::{Failure, Result};
@@ -13,33 +12,35 @@ use std::path::{Path, PathBuf};
 use toml::{Table, Value};
 
 mod embedded {
-    //! Every file, by its path; made by `build.rs`.
+    //! The embedded files, by path; `build.rs` generates this module.
     include!(concat!(env!("OUT_DIR"), "/embedded.rs"));
 }
 
-/// Where the SDK and the contract are put in a plugin's folder.
+/// The folder for the SDK and the contract in a plugin's folder.
 const COPY: &str = "beadle";
-/// The SDK's manifest inherits from this one.
+/// The manifest from which the SDK's manifest inherits.
 const WORKSPACE: &str = "plugins/Cargo.toml";
 const LOCK: &str = "plugins/Cargo.lock";
-/// The example on the SDK's first page, and where the page looks for it: in the repository, and in a copy.
+/// The example on the first page of the SDK's documentation, and its path relative to that page: in the repository, and
+/// in a copy.
 const EXAMPLE: &str = "plugins/echo/src/lib.rs";
 const EXAMPLE_FROM: &str = "../../../plugins/echo/src/lib.rs";
 const EXAMPLE_TO: &str = "../echo.rs";
 
-/// What a new plugin is made of: where, and the text; `@NAME@` stands for its name.
+/// The files of a new plugin: path and text. `@NAME@` stands for the plugin's name.
 const TEMPLATE: [(&str, &str); 5] = [
-    ("Cargo.toml", include_str!("fresh/Cargo.toml.in")),
-    ("src/lib.rs", include_str!("fresh/lib.rs.in")),
-    ("events/hello.json", include_str!("fresh/hello.json.in")),
-    ("README.md", include_str!("fresh/README.md.in")),
-    (".gitignore", include_str!("fresh/gitignore.in")),
+    ("Cargo.toml", include_str!("new_plugin/Cargo.toml.in")),
+    ("src/lib.rs", include_str!("new_plugin/lib.rs.in")),
+    ("events/hello.json", include_str!("new_plugin/hello.json.in")),
+    ("README.md", include_str!("new_plugin/README.md.in")),
+    (".gitignore", include_str!("new_plugin/gitignore.in")),
 ];
 
-/// A name is what can stand in `[plugins.NAME]` and be a package's: 1 to 64 letters, digits, `-` or `_`, a letter first.
+/// A plugin's name must be valid in `[plugins.NAME]` and as a package name: 1 to 64 letters, digits, `-` or `_`,
+/// beginning with a letter.
 const NAME_BYTES: usize = 64;
-/// Names that a package of a plugin cannot have: its crates are called so, or Rust is.
-const TAKEN: [&str; 12] = [
+/// Package names that a plugin cannot have, because one of its crates or a part of Rust has them.
+const RESERVED: [&str; 12] = [
     "alloc",
     "beadle-plugin",
     "core",
@@ -54,21 +55,21 @@ const TAKEN: [&str; 12] = [
     "test",
 ];
 
-/// Makes the folder of a plugin called `name` in `place`, and gives its path. A name that cannot be one, or a folder that
-/// is there already, is an error and nothing is written.
+/// Makes the folder of a plugin called `name` in `place` and returns its path. If the name is invalid or the folder
+/// exists, this returns an error and writes nothing.
 pub fn create(place: &Path, name: &str) -> Result<PathBuf> {
     check(name)?;
     let folder = place.join(name);
     if folder.exists() {
-        return Err(Failure::new(format!("{} is there already; nothing was changed", folder.display())));
+        return Err(Failure::new(format!("{} already exists; nothing was changed", folder.display())));
     }
-    // Whole or not at all: a folder that is half written would look like a plugin's.
-    let aside = place.join(format!(".{name}.{}", std::process::id()));
-    let written = fill(&aside, name);
-    let moved = written.and_then(|()| fs::rename(&aside, &folder).map_err(|error| failed("make", &folder, &error)));
+    // We fill a temporary folder and rename it, so that no half-written plugin is ever visible.
+    let temporary = place.join(format!(".{name}.{}", std::process::id()));
+    let written = fill(&temporary, name);
+    let moved = written.and_then(|()| fs::rename(&temporary, &folder).map_err(|error| failed("make", &folder, &error)));
     if moved.is_err() {
-        // What is left of it is no plugin; that it cannot be removed either is told by the first error.
-        let _ = fs::remove_dir_all(&aside);
+        // The first error is reported; if the folder cannot be removed either, that error adds nothing.
+        let _ = fs::remove_dir_all(&temporary);
     }
     moved.map(|()| folder)
 }
@@ -77,12 +78,12 @@ fn check(name: &str) -> Result {
     let fits = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
     let begins = name.starts_with(|c: char| c.is_ascii_alphabetic());
     if !begins || name.len() > NAME_BYTES || !name.chars().all(fits) {
-        let says = "begins with a letter and has letters, digits, `-` or `_`";
-        return Err(Failure::new(format!("`{name}` cannot be a plugin's name: it {says}, {NAME_BYTES} at most")));
+        let says = "must begin with a letter and have only letters, digits, `-` and `_`";
+        return Err(Failure::new(format!("`{name}` cannot be a plugin's name: it {says}, at most {NAME_BYTES}")));
     }
-    match TAKEN.contains(&name) {
+    match RESERVED.contains(&name) {
         true => {
-            Err(Failure::new(format!("`{name}` cannot be a plugin's name: a crate that it is made of is called so")))
+            Err(Failure::new(format!("`{name}` cannot be a plugin's name: a crate that plugins use has this name")))
         }
         false => Ok(()),
     }
@@ -109,29 +110,30 @@ fn fill(folder: &Path, name: &str) -> Result {
 
 fn embedded(path: &str) -> Result<&'static str> {
     let found = embedded::FILES.iter().find(|(name, _)| *name == path);
-    found.map(|(_, text)| *text).ok_or_else(|| Failure::new(format!("this program was built without {path}")))
+    found.map(|(_, text)| *text).ok_or_else(|| Failure::new(format!("this program does not contain {path}")))
 }
 
 fn table(path: &str, text: &str) -> Result<Table> {
     text.parse().map_err(|error| Failure::new(format!("{path}: {error}")))
 }
 
-/// The SDK's manifest without its workspace: what it inherits is written into it.
+/// Replaces what the SDK's manifest inherits from its workspace by the values, so that it needs no workspace.
 fn standing_alone(mut manifest: Table, workspace: &Table) -> Result<String> {
     let shared = |section: &str, key: &str| workspace.get("workspace")?.get(section)?.get(key).cloned();
     for (section, from) in [("package", "package"), ("dependencies", "dependencies")] {
         for (key, value) in manifest.get_mut(section).and_then(Value::as_table_mut).into_iter().flatten() {
             if value.get("workspace") == Some(&Value::Boolean(true)) {
-                *value = shared(from, key)
-                    .ok_or_else(|| Failure::new(format!("the SDK inherits a `{key}` that is not there")))?;
+                *value = shared(from, key).ok_or_else(|| {
+                    Failure::new(format!("the SDK's manifest inherits `{key}`, which its workspace does not have"))
+                })?;
             }
         }
     }
-    // The copy belongs to the workspace that the plugin's own manifest begins.
+    // The plugin's own manifest is the root of the copy's workspace.
     if let Some(package) = manifest.get_mut("package").and_then(Value::as_table_mut) {
         package.remove("workspace");
     }
-    Ok(format!("# The copy of Beadle's SDK that `beadle plugins new` wrote.\n{manifest}"))
+    Ok(format!("# A copy of Beadle's SDK, made by `beadle plugins new`.\n{manifest}"))
 }
 
 fn write(path: &Path, text: &str) -> Result {
@@ -146,7 +148,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_folder_has_everything_and_names_no_workspace_that_is_not_there() {
+    fn a_new_folder_is_complete_and_inherits_from_no_missing_workspace() {
         let place = tempfile::tempdir().unwrap();
         let folder = create(place.path(), "say-hello").unwrap();
         for file in [
@@ -165,20 +167,20 @@ mod tests {
         assert!(!read("beadle/sdk/Cargo.toml").contains("workspace"));
         assert!(read("Cargo.toml").contains("name = \"say-hello\""));
         assert!(read("beadle/sdk/src/lib.rs").contains("include_str!(\"../echo.rs\")"));
-        // Nothing of another plugin, nothing half done.
+        // Nothing else was written.
         assert_eq!(fs::read_dir(place.path()).unwrap().count(), 1);
     }
 
     #[test]
-    fn what_is_there_is_left_alone() {
+    fn an_existing_folder_is_not_changed() {
         let place = tempfile::tempdir().unwrap();
         fs::create_dir(place.path().join("mine")).unwrap();
-        assert!(create(place.path(), "mine").unwrap_err().to_string().contains("is there already"));
+        assert!(create(place.path(), "mine").unwrap_err().to_string().contains("already exists"));
         assert_eq!(fs::read_dir(place.path().join("mine")).unwrap().count(), 0);
     }
 
     #[test]
-    fn names_that_cannot_be_are_told() {
+    fn invalid_names_are_errors() {
         let place = tempfile::tempdir().unwrap();
         for name in ["", "1st", "a b", "../x", "é", "-x", "std", &"x".repeat(65)] {
             assert!(
