@@ -1,10 +1,10 @@
-//! What a person can ask of the catalogue, and its answers.
+//! Commands that an operator gives to the catalog, and their errors.
 
 use beadle_model::{Blame, Coded};
 use beadle_store::StoreError;
 use tokio::sync::oneshot;
 
-/// Codes of [`CommandError`] that are this crate's own.
+/// The codes of [`CommandError`] that no other crate has.
 pub(crate) const CODES: [&str; 7] = [
     "unknown-plugin",
     "plugin-busy",
@@ -15,30 +15,30 @@ pub(crate) const CODES: [&str; 7] = [
     "shutting-down",
 ];
 
-/// What is asked for, and of which plugin.
+/// A command for one plugin.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
-    /// Go back to the revision before, and stay there until another file comes.
+    /// Go back to the previous revision, until the file changes.
     Rollback {
-        /// Which plugin.
+        /// The plugin.
         name: String,
-        /// Also where that costs the state that was written since.
+        /// Even if that discards the state written since.
         discard_state: bool,
     },
-    /// Give these capabilities.
+    /// Grant these capabilities.
     Grant(String, Vec<String>),
-    /// Take these capabilities back, if they were given by command.
+    /// Revoke these capabilities, if they were granted by command.
     Revoke(String, Vec<String>),
-    /// Forget a removed plugin's state and timers now.
+    /// Delete the state, timers and waiting events of a removed plugin.
     Purge(String),
-    /// Ask it again: it was switched off, suspended, or not loaded for what it did.
+    /// Enable a plugin that was disabled, suspended or isolated.
     Enable(String),
-    /// Ask it no more, until it is enabled.
+    /// Give the plugin no events until it is enabled.
     Disable(String),
 }
 
 impl Command {
-    /// Which plugin.
+    /// The plugin that it is for.
     pub fn plugin(&self) -> &str {
         match self {
             Command::Grant(name, _) | Command::Revoke(name, _) | Command::Purge(name) => name,
@@ -47,48 +47,48 @@ impl Command {
     }
 }
 
-/// Why it was not done.
+/// Why a command failed.
 #[derive(Debug, thiserror::Error)]
 pub enum CommandError {
-    /// There is none.
-    #[error("there is no plugin `{0}`; `beadle plugins list` shows them")]
+    /// There is no such plugin.
+    #[error("unknown plugin `{0}`; `beadle plugins list` shows all plugins")]
     Unknown(String),
-    /// Something else is being done with it.
-    #[error("`{0}` is being loaded; try again in a moment")]
+    /// It is being loaded.
+    #[error("`{0}` is being loaded; try again when that has ended")]
     Busy(String),
-    /// Only what is gone can be purged.
-    #[error("`{0}` is still there; remove its file first, and what it kept goes with `beadle plugins purge {0}`")]
-    Present(String),
+    /// Only a removed plugin can be purged.
+    #[error("`{0}` is installed; remove its file, then run `beadle plugins purge {0}`")]
+    NotRemoved(String),
     /// It has no earlier revision.
-    #[error("there is no earlier revision of `{0}` to go back to")]
-    NothingBefore(String),
-    /// The earlier revision does not run any more.
-    #[error("`{name}` cannot go back: {why}")]
-    Refused {
-        /// Which.
+    #[error("`{0}` has no earlier revision")]
+    NoEarlierRevision(String),
+    /// The earlier revision could not be loaded.
+    #[error("the rollback of `{name}` failed: {reason}")]
+    RollbackFailed {
+        /// The plugin.
         name: String,
-        /// Why not.
-        why: String,
+        /// Why.
+        reason: String,
     },
-    /// It brought its state over since.
-    #[error("`{name}` does not go back by itself: {why}")]
-    StateLost {
-        /// Which.
+    /// Its state was migrated since.
+    #[error("the rollback of `{name}` would lose state: {loss}")]
+    StateWouldBeLost {
+        /// The plugin.
         name: String,
         /// What would be lost.
-        why: String,
+        loss: String,
     },
-    /// It was switched off.
-    #[error("`{0}` is switched off; say `beadle plugins enable {0}` first")]
+    /// It is disabled.
+    #[error("`{0}` is disabled; run `beadle plugins enable {0}` first")]
     Disabled(String),
-    /// Nobody gives that.
-    #[error("there is no capability `{0}` to be given; `beadle plugins show NAME` says what a plugin asks for")]
+    /// No such capability can be granted.
+    #[error("unknown capability `{0}`; `beadle plugins show NAME` shows what a plugin requests")]
     UnknownCapability(String),
-    /// The store does not write.
+    /// The store could not be written.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// We are on our way out.
-    #[error("the daemon is stopping")]
+    /// The daemon is shutting down.
+    #[error("the daemon is shutting down")]
     Closed,
 }
 
@@ -97,10 +97,10 @@ impl Coded for CommandError {
         match self {
             CommandError::Unknown(_) => "unknown-plugin",
             CommandError::Busy(_) => "plugin-busy",
-            CommandError::Present(_) => "plugin-not-removed",
-            CommandError::NothingBefore(_) => "no-earlier-revision",
-            CommandError::Refused { .. } => "rollback-failed",
-            CommandError::StateLost { .. } => "state-would-be-lost",
+            CommandError::NotRemoved(_) => "plugin-not-removed",
+            CommandError::NoEarlierRevision(_) => "no-earlier-revision",
+            CommandError::RollbackFailed { .. } => "rollback-failed",
+            CommandError::StateWouldBeLost { .. } => "state-would-be-lost",
             CommandError::Disabled(_) => "plugin-disabled",
             CommandError::UnknownCapability(_) => "unknown-capability",
             CommandError::Store(error) => error.code(),
@@ -117,11 +117,11 @@ impl Coded for CommandError {
     }
 }
 
-/// What was done, in a sentence.
+/// What was done, as a message without a full stop.
 pub type Answer = Result<String, CommandError>;
 
-/// A command and where its answer goes.
-pub(crate) struct Asked {
+/// A command and the channel for its answer.
+pub(crate) struct PendingCommand {
     pub command: Command,
-    pub to: oneshot::Sender<Answer>,
+    pub answer: oneshot::Sender<Answer>,
 }

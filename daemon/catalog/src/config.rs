@@ -1,4 +1,4 @@
-//! What the configuration says of plugins.
+//! The configuration of plugins and plugin folders.
 
 use beadle_pipeline::{OnFailure, Stage};
 use beadle_sandbox::{Isolation, Limits};
@@ -11,37 +11,37 @@ const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 /// `[plugins.NAME]`.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct PluginConfig {
-    /// When it is asked.
+    /// When it gets an event.
     pub stage: Stage,
-    /// Its place in the stage.
+    /// Its position in the stage.
     pub order: i64,
-    /// For guards.
+    /// What happens to an event if this guard fails.
     pub on_failure: OnFailure,
-    /// Whether its instances are kept warm.
+    /// Whether instances are reused.
     pub isolation: Isolation,
-    /// Capabilities given besides those that everybody has.
+    /// Capabilities granted in addition to the default ones.
     pub grant: Vec<String>,
-    /// As JSON; an object, or null for none.
+    /// A JSON object, or null if there are none.
     pub settings: Value,
     /// See [`Limits`].
     pub limits: Limits,
-    /// Through which channels it may send; none is all of them.
+    /// The channels through which it may send; `None` means all.
     pub channels: Option<Vec<String>>,
-    /// A handling older than this is not begun, in milliseconds.
+    /// Older handlings become dead letters, in milliseconds.
     pub max_age_ms: Option<i64>,
-    /// Its folder of text files.
+    /// Its folder of documents.
     pub documents: Option<PathBuf>,
 }
 
 impl PluginConfig {
-    /// What a plugin is loaded with. When it changes the plugin is loaded anew; the rest is its place and its capabilities.
+    /// The part that a plugin is loaded with. If it changes, the plugin is loaded again.
     pub(crate) fn load(&self) -> LoadConfig {
         let settings = if self.settings.is_null() { Value::Object(Default::default()) } else { self.settings.clone() };
         LoadConfig { settings, limits: self.limits, channels: self.channels.clone(), isolation: self.isolation }
     }
 }
 
-/// The part of [`PluginConfig`] that a plugin is loaded with.
+/// See [`PluginConfig::load`].
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct LoadConfig {
     pub settings: Value,
@@ -50,20 +50,20 @@ pub(crate) struct LoadConfig {
     pub isolation: Isolation,
 }
 
-/// Where plugins are, and what the configuration says of each.
+/// The plugin folders and the configuration of each plugin.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
-    /// The first is the operator's.
+    /// In order of precedence; the first is the operator's.
     pub dirs: Vec<PathBuf>,
-    /// By name.
+    /// By plugin name.
     pub plugins: BTreeMap<String, PluginConfig>,
-    /// How often the folders are looked at without being told that something changed, in milliseconds of real time.
+    /// How often folders are checked without a reported change, in milliseconds of real time.
     pub poll_interval_ms: i64,
-    /// For so long after a plugin folder has gone its plugins go on, in milliseconds of real time.
+    /// How long the plugins of a missing folder stay active, in milliseconds of real time.
     pub folder_grace_ms: i64,
-    /// For so long a start waits for its plugins, in milliseconds of real time.
+    /// How long a start waits for its plugins, in milliseconds of real time.
     pub startup_timeout_ms: i64,
-    /// For so long a removed plugin's state and timers are kept, in milliseconds of civil time.
+    /// How long the state, timers and events of a removed plugin are kept, in milliseconds of civil time.
     pub keep_removed_ms: i64,
 }
 
@@ -81,13 +81,12 @@ impl Default for Config {
 }
 
 impl Config {
-    /// A notification that was lost delays a change by this, and costs nobody anything. On a network file system, which
-    /// notifies of nothing, it is set to what one wants to wait.
+    /// A lost notification delays a change by this. Network file systems send none, so there it is the reaction time.
     pub const POLL_INTERVAL_MS: i64 = 30_000;
-    /// A folder that is moved, mounted or installed anew is back within this; who removed it on purpose can wait.
+    /// A folder that is moved, mounted or installed again is back within this time.
     pub const FOLDER_GRACE_MS: i64 = 10 * 60 * 1000;
-    /// The largest plugins that there are, in Python, take some seconds of a slow machine the first time.
+    /// The largest plugins (Python) take some seconds on a slow machine the first time.
     pub const STARTUP_TIMEOUT_MS: i64 = 30_000;
-    /// DESIGN section 7.
+    /// See `docs/design.md#reload`.
     pub const KEEP_REMOVED_MS: i64 = 30 * DAY_MS;
 }

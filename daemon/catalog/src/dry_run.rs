@@ -1,10 +1,8 @@
-//! The dry run: the old and the new revision are given the same recent events of this installation, and what they ask for
-//! is compared and thrown away.
+//! The dry run: gives the same recent events to the active and the new revision, compares their effects, and discards them.
 //!
-//! The same event, the same state, the same time and the same chance go to both. Only a failure that the old revision
-//! does not share on that very event speaks against the new one: an event that breaks both says nothing. A difference in
-//! what they ask for is what a new revision is for; it is told, not judged. Nothing of it leaves: effects are dropped with
-//! the instances that asked for them.
+//! Both get the same event, state, time and random seed. The new revision is rejected only for a trap or limit that the
+//! active one does not hit on the same event. Different effects are the purpose of a new revision; they are reported. No
+//! effect is committed: the instances are dropped with their effects.
 
 use beadle_clock::Clock;
 use beadle_model::{Disposition, Effects, Event, Timestamp};
@@ -14,80 +12,81 @@ use beadle_store::{Reader, StoreError};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Events that are tried, at most (DESIGN section 7).
-const EVENTS: usize = 20;
-/// Time for all of them together, at most; a call that has begun is ended by its own limits.
-const TIME: Duration = Duration::from_millis(100);
-/// Events that are looked at to find those.
-const LOOK_AT: usize = 200;
-/// Differences that are told.
-const TOLD: usize = 5;
+/// Maximum number of events (`docs/design.md#reload`).
+const MAX_EVENTS: usize = 20;
+/// No further event is tried after this time; a running call is ended by its own limits.
+const MAX_DURATION: Duration = Duration::from_millis(100);
+/// Recent events that are examined to find them.
+const MAX_EXAMINED: usize = 200;
+/// Maximum number of differences that are reported.
+const MAX_DIFFERENCES: usize = 5;
 
-/// What a dry run showed.
+/// The result of a dry run.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Compared {
-    /// Why the new revision should not take over.
+pub(crate) struct Comparison {
+    /// Why the new revision is rejected.
     pub failure: Option<String>,
-    /// What it would do otherwise, in sentences without an end.
+    /// How its effects differ, without a full stop.
     pub differences: Vec<String>,
 }
 
-/// Runs both on the latest events that both want.
+/// Runs both on the latest events that both export.
 pub(crate) async fn compare(
     before: &Arc<Plugin>,
     after: &Arc<Plugin>,
     reader: &Reader,
     clock: &Clock,
-) -> Result<Compared, StoreError> {
+) -> Result<Comparison, StoreError> {
     let began = Instant::now();
-    let mut compared = Compared::default();
+    let mut comparison = Comparison::default();
     let (events, now) = (recent(before, after, reader).await?, clock.now());
     for event in events {
-        if began.elapsed() > TIME {
+        if began.elapsed() > MAX_DURATION {
             break;
         }
         let event = Arc::new(event);
-        let (old, new) = (ask(before, &event, now).await, ask(after, &event, now).await);
+        let (old, new) = (try_event(before, &event, now).await, try_event(after, &event, now).await);
         match (old, new) {
-            (Ok(_), Err(what)) => {
+            (Ok(_), Err(error)) => {
                 let id = event.id;
-                compared.failure = Some(format!("tried on {id}, which the revision before it handles: {what}"));
-                return Ok(compared);
+                comparison.failure = Some(format!("it failed on {id}, which the active revision handles: {error}"));
+                return Ok(comparison);
             }
-            (Ok(old), Ok(new)) if old != new && compared.differences.len() < TOLD => {
-                compared.differences.push(format!("on {} it {}, where it {} before", event.id, say(&new), say(&old)));
+            (Ok(old), Ok(new)) if old != new && comparison.differences.len() < MAX_DIFFERENCES => {
+                let (new, old) = (describe(new.as_ref()), describe(old.as_ref()));
+                comparison.differences.push(format!("on {} it {new}; the active revision {old}", event.id));
             }
             _ => {}
         }
     }
-    Ok(compared)
+    Ok(comparison)
 }
 
-/// The latest events first that both would be given.
+/// The recent events that both would get, latest first.
 async fn recent(before: &Arc<Plugin>, after: &Arc<Plugin>, reader: &Reader) -> Result<Vec<Event>, StoreError> {
     let wanted: Vec<_> = before.subscriptions().intersection(after.subscriptions()).copied().collect();
     let (no, reader) = (after.no(), reader.clone());
     let read = move || {
         let mut events = Vec::new();
-        for row in reader.events(&EventFilter { limit: LOOK_AT, ..EventFilter::default() })? {
+        for row in reader.events(&EventFilter { limit: MAX_EXAMINED, ..EventFilter::default() })? {
             if wanted.contains(&row.kind)
                 && let Some(event) = reader.event(row.id)?
                 && event.body.only_for().is_none_or(|only| only == no)
             {
                 events.push(event);
-                if events.len() >= EVENTS {
+                if events.len() >= MAX_EVENTS {
                     break;
                 }
             }
         }
         Ok(events)
     };
-    // It reads, so not on a thread that others wait for; should that thread be gone, there is nothing to compare.
+    // The blocking pool is gone only while the daemon shuts down.
     tokio::task::spawn_blocking(read).await.unwrap_or_else(|_| Ok(Vec::new()))
 }
 
-/// What it decided and asked for. `Err`: it trapped or met a limit. One that says "try again" or "never" did neither.
-async fn ask(
+/// Returns the decision and the effects, or `None` if the plugin returned a failure. `Err`: a trap or a limit.
+async fn try_event(
     plugin: &Arc<Plugin>,
     event: &Arc<Event>,
     now: Timestamp,
@@ -97,7 +96,7 @@ async fn ask(
     match outcome {
         Ok(handled) => {
             let mut effects = handled.effects;
-            // Versions of what was read say nothing of what it does.
+            // The versions of what was read are not effects.
             effects.reads.clear();
             Ok(Some((handled.disposition, effects)))
         }
@@ -106,18 +105,18 @@ async fn ask(
     }
 }
 
-/// In a few words.
-fn say(said: &Option<(Disposition, Effects)>) -> String {
-    match said {
-        None => "fails".into(),
+/// Describes a result in a few words.
+fn describe(result: Option<&(Disposition, Effects)>) -> String {
+    match result {
+        None => "returns a failure".into(),
         Some((disposition, effects)) => {
-            let decided = match disposition {
+            let decision = match disposition {
                 Disposition::Pass => "passes",
                 Disposition::Claimed => "claims",
                 Disposition::Stopped => "stops",
             };
             let (writes, timers, sends) = (effects.state.len(), effects.timers.len(), effects.sends.len());
-            format!("{decided} with {sends} messages, {writes} writes and {timers} timers")
+            format!("{decision} with {sends} messages, {writes} writes and {timers} timers")
         }
     }
 }

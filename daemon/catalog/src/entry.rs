@@ -1,4 +1,4 @@
-//! A plugin as it is shown: whether it serves, what it is, and what became of the last file that was put there.
+//! A plugin as the CLI, the API and metrics show it.
 
 use crate::config::PluginConfig;
 use crate::record::Record;
@@ -9,93 +9,93 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// A plugin that is there, should be, or was.
+/// A plugin that is installed, configured, or remembered.
 #[derive(Clone)]
 pub struct Entry {
-    /// Its file's stem.
+    /// Its name: the file's stem.
     pub name: String,
-    /// Its number in the store; of one that was never seen, nobody's.
+    /// Its number in the store; that of the host if it was never loaded.
     pub no: PluginNo,
-    /// Its file; none where no folder has it.
+    /// Its file, if a folder has it.
     pub path: Option<PathBuf>,
-    /// What it is configured to be.
+    /// Its configuration.
     pub config: PluginConfig,
-    /// Where it sits, once it has served.
+    /// Its slot, if it has one.
     pub slot: Option<Arc<PluginSlot>>,
-    /// What serves; where nothing does, what would.
+    /// The active revision, or one that waits for capabilities if none is active.
     pub plugin: Option<Arc<Plugin>>,
-    /// Whether it serves, and why not.
+    /// Its state.
     pub state: PluginState,
-    /// What lies in the folder and does not serve, beside a revision that does.
+    /// The revision in the folder, if it could not replace the active one.
     pub blocked: Option<BlockedRevision>,
-    /// What is remembered of it across starts.
+    /// What is remembered across restarts.
     pub record: Record,
-    /// The steps of its last change, and how long each took.
+    /// The steps of the last activation with their times.
     pub steps: Vec<StepTime>,
 }
 
-/// A step of a change, and how long it took.
+/// A step of a load and its time.
 pub type StepTime = (&'static str, Duration);
 
-/// Whether a plugin serves.
+/// The state of a plugin.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PluginState {
-    /// It does.
+    /// It gets events.
     Active,
-    /// It does, and the revision before it is kept warm beside it.
+    /// It gets events; the previous revision is kept as a fallback.
     Probation {
-        /// Tries that went well.
+        /// Successful tries.
         well: u32,
-        /// Tries that it failed and the one before it did not.
+        /// Tries that failed and succeeded with the previous revision.
         failed: u32,
     },
-    /// It does, and rests after it failed whatever it got; then it is tried with one event.
+    /// It failed repeatedly and gets no events for a while; then it is tried with one.
     Resting {
-        /// For `beadle explain`: of what it failed last.
+        /// The code of the last failure.
         code: String,
-        /// What happened.
+        /// The last failure.
         error: String,
     },
-    /// It is loaded and not asked: what is for it alone is kept.
+    /// It gets no events until a person enables it or its file changes; its own events wait.
     Suspended(Suspension),
-    /// A person switched it off.
+    /// A person disabled it.
     Disabled {
         /// When (civil time).
         since: Timestamp,
     },
     /// It is being loaded for the first time.
     Loading,
-    /// It asks for capabilities that it was not given.
+    /// It requests capabilities that are not granted.
     Pending {
-        /// Which.
+        /// The missing capabilities.
         missing: Vec<String>,
     },
-    /// It cannot.
+    /// It cannot be loaded.
     Broken {
-        /// For `beadle explain`.
+        /// The code, see `beadle explain`.
         code: &'static str,
-        /// What is wrong and what to do.
+        /// The reason and what to do.
         error: String,
     },
-    /// Its file was removed; its state and timers are kept for a while.
+    /// Its file was removed; its state, timers and events are kept for `retention.removed_plugins`.
     Removed,
 }
 
-/// A revision that could not take over.
+/// A revision that could not become active.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BlockedRevision {
-    /// Its content hash, where it could be read.
+    /// Its content hash, if it could be read.
     pub revision: Option<String>,
-    /// The step at which it was refused.
+    /// The step that rejected it.
     pub step: &'static str,
-    /// For `beadle explain`.
+    /// The code, see `beadle explain`.
     pub code: &'static str,
-    /// Why, and what to do.
+    /// The reason and what to do.
     pub reason: String,
 }
 
 impl PluginState {
-    /// For people and JSON.
+    /// The name in tables and JSON.
     pub fn name(&self) -> &'static str {
         match self {
             PluginState::Active => "active",
@@ -110,12 +110,12 @@ impl PluginState {
         }
     }
 
-    /// Whether events go to it.
+    /// Whether it gets events, now or after a rest.
     pub fn serves(&self) -> bool {
         matches!(self, PluginState::Active | PluginState::Probation { .. } | PluginState::Resting { .. })
     }
 
-    /// For `beadle explain`, where it does not serve and should.
+    /// The code of the problem, if the plugin should get events and does not.
     pub fn code(&self) -> Option<&str> {
         match self {
             PluginState::Pending { .. } => Some("plugin-pending"),
@@ -126,15 +126,15 @@ impl PluginState {
         }
     }
 
-    /// Why it does not serve as it should, in a sentence; `None` where it does, or nobody expects it to.
+    /// The problem and what to do, without a full stop, if the plugin should get events and does not.
     pub fn reason(&self, name: &str) -> Option<String> {
         match self {
-            PluginState::Pending { missing } => Some(pending(name, missing)),
+            PluginState::Pending { missing } => Some(describe_missing(name, missing)),
             PluginState::Resting { code, error } => Some(format!(
-                "`{name}` fails whatever it gets and rests, then it is tried with one event; last it failed so: {error} ({code})"
+                "`{name}` failed repeatedly and rests before it is tried with one event; the last failure: {error} ({code})"
             )),
             PluginState::Suspended(Suspension { why, .. }) => Some(format!(
-                "`{name}` is suspended: {why}. What is for it alone is kept; `beadle plugins enable {name}` has it asked again, another file takes its place"
+                "`{name}` is suspended: {why}; its events wait until you run `beadle plugins enable {name}` or replace its file"
             )),
             PluginState::Broken { error, .. } => Some(error.clone()),
             _ => None,
@@ -142,11 +142,11 @@ impl PluginState {
     }
 }
 
-/// What to do about capabilities that are missing.
-pub(crate) fn pending(name: &str, missing: &[String]) -> String {
+/// Describes missing capabilities and how to grant them.
+pub(crate) fn describe_missing(name: &str, missing: &[String]) -> String {
     let quoted: Vec<_> = missing.iter().map(|capability| format!("\"{capability}\"")).collect();
     format!(
-        "`{name}` asks for {missing}, which it was not given. If it may, say `beadle plugins grant {name} {first}` or write [plugins.{name}] grant = [{quoted}]",
+        "`{name}` requests {missing}, which is not granted; to grant it, run `beadle plugins grant {name} {first}` or set `grant = [{quoted}]` in `[plugins.{name}]`",
         missing = missing.join(", "),
         first = missing.join(" "),
         quoted = quoted.join(", "),

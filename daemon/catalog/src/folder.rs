@@ -1,16 +1,15 @@
-//! What lies in the plugin folders: the stem is the name, the first folder with a stem wins.
+//! Lists the plugin folders. A plugin's name is its file's stem; the first folder that has it wins.
 //!
-//! The first folder is the operator's: what lies there runs. The others are the package's: what lies there runs when the
-//! configuration names it. Subfolders, hidden files and editors' copies are no plugins. Nothing is read here but what the
-//! file system says of a file (its *stamp*): whether it changed is seen by that, so that looking costs nothing.
+//! Files in the first folder (the operator's) are always loaded, files in the others (the packages') if the configuration
+//! names them. Subfolders, hidden files and editor backups are ignored. Contents are not read: a change is detected by the
+//! file's *stamp*, its metadata.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// By what a change of a file is seen. The change time is the kernel's own: unlike the modification time no program can
-/// set it back.
+/// Detects a change of a file. It includes the change time, which unlike the modification time no program can set back.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stamp {
     device: u64,
@@ -21,12 +20,12 @@ pub struct Stamp {
 }
 
 impl Stamp {
-    /// Of the file, or of what a link leads to.
+    /// The stamp of a file; links are followed.
     pub fn of(path: &Path) -> std::io::Result<Self> {
         std::fs::metadata(path).map(|meta| Self::from_meta(&meta))
     }
 
-    /// For how long nothing about it has changed, by the file system's clock.
+    /// How long ago the file last changed, by the file system's clock.
     pub fn quiet_for(&self) -> Duration {
         #[expect(clippy::disallowed_methods, reason = "compared with the file system's time stamps")]
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos());
@@ -34,7 +33,7 @@ impl Stamp {
         Duration::from_nanos(u64::try_from(quiet).unwrap_or(0))
     }
 
-    /// Of what the file system says of a file.
+    /// The stamp from metadata.
     pub fn from_meta(meta: &std::fs::Metadata) -> Self {
         let ns = |seconds: i64, ns: i64| i128::from(seconds) * 1_000_000_000 + i128::from(ns);
         Self {
@@ -50,27 +49,27 @@ impl Stamp {
 /// A plugin's file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Found {
-    /// Where it lies.
+    /// Its path.
     pub path: PathBuf,
-    /// As it was when looked at.
+    /// Its stamp when it was listed.
     pub stamp: Stamp,
 }
 
-/// What the folders hold.
+/// The content of the folders.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Listing {
-    /// Plugins that are to run, by name.
+    /// Plugins to load, by name.
     pub plugins: BTreeMap<String, Found>,
-    /// Folders that cannot be read, and why.
+    /// Folders that could not be read, and why.
     pub missing: BTreeMap<PathBuf, String>,
-    /// What should be said of files: a name that cannot be one.
-    pub remarks: BTreeSet<String>,
+    /// Warnings about files that are ignored because of their names.
+    pub warnings: BTreeSet<String>,
 }
 
-/// More files than this in one folder are a mistake (a home directory, say), not plugins.
-const MOST_FILES: usize = 1000;
+/// The maximum number of entries that are listed; a folder with more (a home directory) is a mistake.
+const MAX_ENTRIES: usize = 1000;
 
-/// Looks into the folders, in their order. `named`: the plugins that the configuration names.
+/// Lists the folders in order. `named` are the plugins that the configuration names.
 pub fn list(dirs: &[PathBuf], named: &BTreeSet<&str>) -> Listing {
     let mut listing = Listing::default();
     for (place, dir) in dirs.iter().enumerate() {
@@ -82,9 +81,9 @@ pub fn list(dirs: &[PathBuf], named: &BTreeSet<&str>) -> Listing {
             }
         };
         for path in files {
-            let Some(name) = name_of(&path, &mut listing.remarks) else { continue };
+            let Some(name) = name_of(&path, &mut listing.warnings) else { continue };
             let wanted = (place == 0 || named.contains(name.as_str())) && !listing.plugins.contains_key(&name);
-            // One that goes while we look is not there.
+            // A file that disappears meanwhile does not exist.
             if wanted && let Ok(stamp) = Stamp::of(&path) {
                 listing.plugins.insert(name, Found { path, stamp });
             }
@@ -94,15 +93,15 @@ pub fn list(dirs: &[PathBuf], named: &BTreeSet<&str>) -> Listing {
 }
 
 fn files(dir: &Path) -> std::io::Result<Vec<PathBuf>> {
-    let entries: Result<Vec<_>, _> = std::fs::read_dir(dir)?.take(MOST_FILES).collect();
+    let entries: Result<Vec<_>, _> = std::fs::read_dir(dir)?.take(MAX_ENTRIES).collect();
     let is_wasm = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "wasm") && path.is_file();
     Ok(entries?.into_iter().map(|entry| entry.path()).filter(is_wasm).collect())
 }
 
-/// A name is what can stand in `[plugins.NAME]` without quotes, so that it can be typed everywhere.
-fn name_of(path: &Path, remarks: &mut BTreeSet<String>) -> Option<String> {
+/// The plugin's name: what TOML allows in `[plugins.NAME]` without quotes.
+fn name_of(path: &Path, warnings: &mut BTreeSet<String>) -> Option<String> {
     let stem = path.file_stem()?.to_str().unwrap_or_default();
-    // An editor's or copier's file on its way to a better name.
+    // A temporary file of an editor or copy program.
     if stem.starts_with('.') {
         return None;
     }
@@ -110,8 +109,8 @@ fn name_of(path: &Path, remarks: &mut BTreeSet<String>) -> Option<String> {
     if !stem.is_empty() && stem.len() <= 64 && stem.chars().all(fits) {
         return Some(stem.to_owned());
     }
-    remarks.insert(format!(
-        "{} is no plugin: a name has 1 to 64 letters, digits, `-` or `_`; rename the file",
+    warnings.insert(format!(
+        "{} is ignored: a plugin's name must have 1 to 64 letters, digits, `-` or `_`; rename the file",
         path.display()
     ));
     None
@@ -122,7 +121,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_folder_wins_and_the_others_wait_to_be_named() {
+    fn first_folder_wins_and_others_are_loaded_if_named() {
         let (own, package) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         for (dir, name) in
             [(&own, "echo.wasm"), (&package, "echo.wasm"), (&package, "welcome.wasm"), (&package, "polls.wasm")]
@@ -139,12 +138,12 @@ mod tests {
         let found: Vec<_> =
             listing.plugins.iter().map(|(name, it)| (name.as_str(), it.path.parent().unwrap())).collect();
         assert_eq!(found, [("echo", own.path()), ("welcome", package.path())]);
-        assert_eq!(listing.remarks.len(), 1, "{:?}", listing.remarks);
+        assert_eq!(listing.warnings.len(), 1, "{:?}", listing.warnings);
         assert_eq!(listing.missing.keys().collect::<Vec<_>>(), [&gone]);
     }
 
     #[test]
-    fn a_change_is_seen_also_where_size_and_time_are_the_same() {
+    fn stamp_changes_even_if_size_and_time_are_the_same() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("echo.wasm");
         std::fs::write(&path, "one").unwrap();
@@ -154,7 +153,7 @@ mod tests {
         std::fs::File::options().write(true).open(&other).unwrap().set_modified(at).unwrap();
         std::fs::rename(&other, &path).unwrap();
         assert_ne!(Stamp::of(&path).unwrap(), before);
-        // A link leads to what counts.
+        // Links are followed.
         let link = dir.path().join("link.wasm");
         std::os::unix::fs::symlink(&path, &link).unwrap();
         assert_eq!(Stamp::of(&link).unwrap(), Stamp::of(&path).unwrap());

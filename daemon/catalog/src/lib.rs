@@ -1,15 +1,13 @@
-//! The catalogue: which plugins there are, which revision of each serves, and why the others do not.
+//! The catalog: which plugins there are, which revision of each is active, and why others are not.
 //!
-//! It keeps what runs in line with what lies in the plugin folders and what the configuration says of it, while everything
-//! runs. `watch` wakes, `folder` looks, `plan` decides, `transaction` brings a revision into service or says why not, and
-//! `keeper` is the one loop that all of it happens in: no two changes of one plugin can meet. A plugin that cannot run is
-//! an entry with a reason, never an error of the daemon. Beside it `documents` keeps the copies of the text files that people
-//! write for plugins.
+//! It keeps the running plugins in line with the plugin folders and the configuration. `watch` reports changes, `folder`
+//! lists files, `plan` decides (pure), `transaction` loads a revision or rejects it, and `reconciler` is the one loop that
+//! owns all plugins, so that no two changes of one plugin overlap. A plugin that cannot run is an entry with a reason,
+//! never an error of the daemon. `documents` keeps copies of the plugins' text files in a loop of its own.
 //!
-//! What bounds it: a thousand files a folder, two transactions at a time, four revisions kept of each plugin.
+//! Bounds: a thousand files per folder, two loads at a time, four saved revisions per plugin.
 //!
-//! It is not: the place where a plugin's code is run or judged (`sandbox`), nor where its events are kept in order while
-//! its revisions change (`pipeline`'s slots).
+//! Code is compiled and run in `sandbox`; the order of events across a change of revisions is kept by the pipeline's slots.
 
 mod command;
 mod config;
@@ -18,43 +16,49 @@ mod dry_run;
 mod entry;
 mod folder;
 pub mod grants;
-mod keeper;
-mod marks;
-mod migrate;
+mod managed;
+mod migration;
 mod plan;
-mod post;
+mod reconciler;
 mod record;
 mod revisions;
 mod settings;
+mod startup;
+mod step;
 mod transaction;
 pub mod watch;
 
 pub use command::{Answer, Command, CommandError};
 pub use config::{Config, PluginConfig};
 pub use entry::{BlockedRevision, Entry, PluginState, StepTime};
-pub use record::{Isolated, Record, Suspended};
+pub use record::{IsolatedRevision, Record, SuspendedRevision};
 
 use beadle_clock::Clock;
 use beadle_pipeline::Pipeline;
 use beadle_sandbox::Sandbox;
 use beadle_store::Store;
 use beadle_tasks::{TaskKind, Tasks};
-use command::Asked;
+use command::PendingCommand;
 use documents::Documents;
-use keeper::Keeper;
+use reconciler::{Channels, Reconciler};
+use revisions::Revisions;
+use startup::CrashMarkers;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use tokio::sync::{Mutex, mpsc, oneshot, watch as channel};
+use tokio::sync::{Mutex, Notify, mpsc, oneshot, watch as channel};
+use transaction::Context;
+use watch::Watcher;
 
-/// Every code of this crate's own; `beadle explain` has a page for each.
-pub const CODES: [&str; 21] = [
+/// The codes that no other crate has; `beadle explain` has a page for each.
+pub const CODES: [&str; 23] = [
     "document-rejected",
     "plugin-pending",
     "plugin-missing",
     "plugin-unreadable",
     "plugin-folder-missing",
+    "plugin-name-invalid",
     "settings-invalid",
     "dry-run-failed",
     "revision-not-saved",
@@ -62,8 +66,9 @@ pub const CODES: [&str; 21] = [
     "migration-failed",
     "state-newer",
     "state-would-be-lost",
-    transaction::STOPPED_START,
-    keeper::STILL_LOADING,
+    watch::CODE,
+    transaction::LOAD_CRASH,
+    reconciler::STILL_LOADING,
     command::CODES[0],
     command::CODES[1],
     command::CODES[2],
@@ -73,134 +78,165 @@ pub const CODES: [&str; 21] = [
     command::CODES[6],
 ];
 
-/// Commands that wait; each is a person at a terminal.
-const COMMANDS: usize = 16;
+/// Commands that may wait; each is an operator at a terminal.
+const MAX_COMMANDS: usize = 16;
 
-/// What the catalogue works with.
+/// What the catalog works with.
 #[derive(Clone)]
 pub struct Parts {
     /// Loads and runs plugins.
     pub sandbox: Sandbox,
-    /// What is remembered across starts.
+    /// Stores records, state and documents.
     pub store: Store,
-    /// Who is told what serves.
+    /// Is given the subscriptions.
     pub pipeline: Pipeline,
     /// Civil time.
     pub clock: Clock,
-    /// Where revisions are kept.
+    /// Holds the saved revisions and the crash markers.
     pub data_dir: PathBuf,
-    /// Supervises the catalogue's loops.
+    /// Supervises the two loops.
     pub tasks: Tasks,
 }
 
-/// The catalogue that runs. Cheap to clone; it ends when the last clone is gone.
+/// The handle of the running catalog. Cheap to clone; the catalog ends when the last clone is dropped.
 #[derive(Clone)]
 pub struct Catalog {
-    commands: mpsc::Sender<Asked>,
+    commands: mpsc::Sender<PendingCommand>,
     config: Arc<channel::Sender<Config>>,
-    shown: channel::Receiver<Shown>,
+    published: channel::Receiver<Published>,
     counts: Arc<Counts>,
-    unlisted: channel::Receiver<RejectedDocuments>,
-    /// True once documents were read for the first time.
-    documents: channel::Receiver<bool>,
+    rejected_documents: channel::Receiver<RejectedDocuments>,
+    /// True once all documents were read for the first time.
+    documents_read: channel::Receiver<bool>,
+    watcher: Watcher,
 }
 
-/// Documents that are not taken, by plugin and name, and why; without a name: the folder.
+/// Documents that were not accepted and the reasons, by plugin and name. An empty name stands for the folder.
 pub type RejectedDocuments = BTreeMap<(String, String), String>;
 
-/// What there is to see.
+/// A warning about plugin folders and their files.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FolderWarning {
+    /// The code, see `beadle explain`.
+    pub code: &'static str,
+    /// The warning, without a full stop.
+    pub text: String,
+}
+
+/// What the reconciler publishes after each step.
 #[derive(Clone, Default)]
-pub(crate) struct Shown {
-    /// By name.
+pub(crate) struct Published {
+    /// All plugins, by name.
     entries: Arc<[Entry]>,
-    /// Sentences about folders and files.
-    remarks: Arc<[String]>,
-    /// Everything that was there at the start has been tried.
+    warnings: Arc<[FolderWarning]>,
+    /// Dispatch has begun.
     started: bool,
 }
 
-/// Changes of revisions so far; they only grow.
+/// Counters of changes of revisions since the start.
 #[derive(Debug, Default)]
 pub struct Counts {
-    /// A new revision, or one with other settings, serves.
-    pub served: AtomicU64,
-    /// One was refused, and nothing changed.
-    pub refused: AtomicU64,
-    /// One was sent back: by a person, or because it failed on probation.
-    pub sent_back: AtomicU64,
+    /// Revisions that became active, or were loaded again with another configuration.
+    pub activated: AtomicU64,
+    /// Revisions that were rejected.
+    pub rejected: AtomicU64,
+    /// Revisions that were rolled back, by a person or on probation.
+    pub rolled_back: AtomicU64,
 }
 
 impl Catalog {
-    /// Starts to keep plugins. Until [`Catalog::started`] nobody takes part.
+    /// Starts the catalog. No plugin gets events before [`Catalog::started`] returns.
     pub fn start(parts: Parts, config: Config) -> Self {
-        let (commands, asked) = mpsc::channel(COMMANDS);
+        let Parts { sandbox, store, pipeline, clock, data_dir, tasks } = parts;
+        let watcher = Watcher::default();
+        let (commands, pending) = mpsc::channel(MAX_COMMANDS);
         let (config, configs) = channel::channel(config);
-        let (show, shown) = channel::channel(Shown::default());
+        let (publish, published) = channel::channel(Published::default());
         let counts = Arc::<Counts>::default();
-        let (tell, unlisted) = channel::channel(RejectedDocuments::new());
-        let (first, documents) = channel::channel(false);
-        let tasks = parts.tasks.clone();
-        // What they know survives a restart of their loops: both look at everything anew at each turn.
-        let documents_loop = Documents::new(parts.store.clone(), configs.clone(), shown.clone(), tell, first);
-        let documents_loop = Arc::new(Mutex::new(documents_loop));
+        let (report, rejected_documents) = channel::channel(RejectedDocuments::new());
+        let (report_read, documents_read) = channel::channel(false);
+        let documents =
+            Documents::new(store.clone(), watcher.watch(), configs.clone(), published.clone(), report, report_read);
+        let context = Context {
+            sandbox,
+            store,
+            clock,
+            revisions: Revisions::new(data_dir.join("revisions")),
+            crash_markers: CrashMarkers::new(data_dir.join("loading")),
+            changed: Arc::new(Notify::new()),
+        };
+        let channels = Channels { configs, commands: pending, publish, counts: Arc::clone(&counts) };
+        // The state of a loop survives its restart.
+        let documents = Arc::new(Mutex::new(documents));
         tasks.spawn(TaskKind::Documents, move |heartbeat| {
-            let documents = Arc::clone(&documents_loop);
+            let documents = Arc::clone(&documents);
             async move { documents.lock().await.run(&heartbeat).await }
         });
-        let keeper = Arc::new(Mutex::new(Keeper::new(parts, configs, asked, show, Arc::clone(&counts))));
+        let reconciler = Arc::new(Mutex::new(Reconciler::new(context, pipeline, watcher.clone(), channels)));
         tasks.spawn(TaskKind::Plugins, move |heartbeat| {
-            let keeper = Arc::clone(&keeper);
-            async move { keeper.lock().await.run(&heartbeat).await }
+            let reconciler = Arc::clone(&reconciler);
+            async move { reconciler.lock().await.run(&heartbeat).await }
         });
-        Self { commands, config: Arc::new(config), shown, counts, unlisted, documents }
+        let config = Arc::new(config);
+        Self { commands, config, published, counts, rejected_documents, documents_read, watcher }
     }
 
-    /// Returns when everything that was there at the start has been tried, those that run take part, and what lay in their
-    /// folders of documents can be read by them.
+    /// Waits until every plugin that was there at the start was loaded or rejected, those that are active are subscribed,
+    /// and their documents were read.
     pub async fn started(&self) {
-        // An error means that the keeper is gone, and nothing more will come.
-        let _ = self.shown.clone().wait_for(|shown| shown.started).await;
-        let _ = self.documents.clone().wait_for(|read| *read).await;
+        // An error means that the reconciler has ended.
+        let _ = self.published.clone().wait_for(|published| published.started).await;
+        let _ = self.documents_read.clone().wait_for(|read| *read).await;
+    }
+
+    /// The watcher for file changes, for other users than plugins and documents.
+    pub fn watcher(&self) -> &Watcher {
+        &self.watcher
     }
 
     /// All plugins, by name.
     pub fn entries(&self) -> Arc<[Entry]> {
-        Arc::clone(&self.shown.borrow().entries)
+        Arc::clone(&self.published.borrow().entries)
     }
 
-    /// What there is to say of folders and files, in sentences without an end.
-    pub fn folder_warnings(&self) -> Arc<[String]> {
-        Arc::clone(&self.shown.borrow().remarks)
+    /// Warnings about plugin folders and their files.
+    pub fn folder_warnings(&self) -> Arc<[FolderWarning]> {
+        Arc::clone(&self.published.borrow().warnings)
     }
 
-    /// Documents that are not taken.
+    /// Documents that were not accepted.
     pub fn rejected_documents(&self) -> RejectedDocuments {
-        self.unlisted.borrow().clone()
+        self.rejected_documents.borrow().clone()
     }
 
-    /// Changes so far: serving, refused, sent back.
+    /// Changes of revisions since the start, by outcome.
     pub fn counts(&self) -> [(&'static str, u64); 3] {
-        let Counts { served, refused, sent_back } = &*self.counts;
+        let Counts { activated, rejected, rolled_back } = &*self.counts;
         [
-            ("activated", served.load(Relaxed)),
-            ("refused", refused.load(Relaxed)),
-            ("rolled-back", sent_back.load(Relaxed)),
+            ("activated", activated.load(Relaxed)),
+            ("rejected", rejected.load(Relaxed)),
+            ("rolled-back", rolled_back.load(Relaxed)),
         ]
     }
 
-    /// From now on this holds. What it changes is brought about as a changed file is; what it leaves alone is not touched.
+    /// Replaces the configuration. What it changes is applied like a changed file; plugins that it leaves alone are not
+    /// touched.
     pub fn configure(&self, config: Config) {
-        self.config.send_if_modified(|old| {
-            let other = *old != config;
-            *old = config;
-            other
+        self.config.send_if_modified(|current| {
+            let differs = *current != config;
+            *current = config;
+            differs
         });
     }
 
-    /// Has something done, and waits until it is.
+    /// Carries out a command and waits for its result.
+    ///
+    /// # Errors
+    /// If the command could not be carried out; then nothing has changed.
     pub async fn execute(&self, command: Command) -> Answer {
-        let (to, answer) = oneshot::channel();
-        self.commands.send(Asked { command, to }).await.map_err(|_| CommandError::Closed)?;
-        answer.await.map_err(|_| CommandError::Closed)?
+        let (answer, result) = oneshot::channel();
+        let sent = self.commands.send(PendingCommand { command, answer }).await;
+        sent.map_err(|_| CommandError::Closed)?;
+        result.await.map_err(|_| CommandError::Closed)?
     }
 }

@@ -1,7 +1,7 @@
-//! What is to be done about one plugin, from what is seen of it and what is known of it. Pure.
+//! Decides what to do about one plugin, from what is observed and what is known. Pure.
 //!
-//! Time is given in: elapsed, not civil. Nothing here remembers anything, so that looking twice does no harm and a change
-//! that was missed is found by the next look.
+//! Times are given as elapsed durations. It keeps no state, so observing twice is harmless, and a change that was missed
+//! is found by the next observation.
 
 use crate::config::LoadConfig;
 use crate::folder::Stamp;
@@ -9,101 +9,101 @@ use crate::watch::Hint;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-/// A file of which nobody says that it is being written is whole when it did not change for so long; one that is gone for
-/// so long is gone. Tools that replace a file in two steps take less.
+/// A file without a hint is complete after it was unchanged for this long, and a missing one is gone. Tools that replace a
+/// file in two steps take less.
 const SETTLE: Duration = Duration::from_secs(1);
-/// One that somebody holds open to write, when it did not change for so long: a copy over a slow line pauses, and a writer
-/// that died with the file open does not hold up its plugin for ever.
-const SETTLE_OPEN: Duration = Duration::from_secs(10);
+/// The same for a file that is known to be open for writing: a copy over a slow line pauses, and a writer that died with
+/// the file open must not block the plugin for ever.
+const SETTLE_WHILE_OPEN: Duration = Duration::from_secs(10);
 
-/// A file as it is seen.
+/// A plugin's file as observed.
 #[derive(Clone, Copy, Debug)]
-pub struct Here {
-    /// As it is now.
+pub struct FileState {
+    /// Identifies its content.
     pub stamp: Stamp,
-    /// For how long it has been so.
+    /// For how long the stamp has been the same.
     pub unchanged_for: Duration,
-    /// What its writer does, where that is known.
+    /// What its writer does, if known.
     pub hint: Option<Hint>,
 }
 
-/// What a plugin's file was judged with, whatever came of it.
+/// The inputs of a load, whatever its result.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Judged {
+pub struct Attempt {
     /// The file.
     pub stamp: Stamp,
-    /// What it was loaded with.
+    /// The configuration that the plugin is loaded with.
     pub load: LoadConfig,
-    /// The capabilities that it had.
+    /// The capabilities that were granted.
     pub granted: BTreeSet<String>,
 }
 
-/// What is known of it.
+/// What is known of a plugin.
 #[derive(Debug)]
 pub struct Known<'a> {
-    /// With what it was judged last; none where it never was, or is to be judged again.
-    pub judged: Option<&'a Judged>,
-    /// It is being judged now.
-    pub busy: bool,
-    /// For how long its file is gone.
-    pub gone_for: Duration,
-    /// Its folder is gone too, and this is left of the time for which its plugins stay; zero when it is over.
+    /// The last attempt; `None` if there was none or it is to be repeated.
+    pub attempt: Option<&'a Attempt>,
+    /// A load is running.
+    pub loading: bool,
+    /// For how long its file has been missing.
+    pub missing_for: Duration,
+    /// Its folder is missing too, and this is left of the grace; zero when that is over.
     pub grace: Option<Duration>,
-    /// What it is to be loaded with.
+    /// The configuration to load it with.
     pub load: &'a LoadConfig,
-    /// What it is granted.
+    /// The capabilities granted now.
     pub granted: &'a BTreeSet<String>,
 }
 
 /// What to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Do {
-    /// All is as it should be.
-    Nothing,
-    /// Look again within this.
-    LookWithin(Duration),
-    /// Try to bring it into service as it is now.
-    Judge,
-    /// It is gone.
+pub enum Action {
+    /// Nothing.
+    None,
+    /// Observe again after this time.
+    CheckAfter(Duration),
+    /// Load the file.
+    Load,
+    /// Unload the plugin: its file was removed.
     Unload,
 }
 
-/// What to do about a plugin. `here`: its file, where there is one.
-pub fn decide(here: Option<&Here>, known: &Known<'_>) -> Do {
-    if known.busy {
-        // The end of that is a reason to look again.
-        return Do::Nothing;
+/// Decides about a plugin. `file` is its file, if there is one.
+pub fn decide(file: Option<&FileState>, known: &Known<'_>) -> Action {
+    if known.loading {
+        // The end of the load triggers the next observation.
+        return Action::None;
     }
-    match (known.grace, here) {
-        // Its folder is gone: what another folder has under its name is not what was meant.
-        (Some(left), _) if !left.is_zero() => Do::LookWithin(left),
-        (_, Some(here)) => {
-            let same = |judged: &&Judged| {
-                judged.stamp == here.stamp && judged.load == *known.load && judged.granted == *known.granted
+    match (known.grace, file) {
+        // The folder is missing: a file of that name in another folder is not a replacement.
+        (Some(left), _) if !left.is_zero() => Action::CheckAfter(left),
+        (_, Some(file)) => {
+            let is_same = |attempt: &&Attempt| {
+                attempt.stamp == file.stamp && attempt.load == *known.load && attempt.granted == *known.granted
             };
-            if known.judged.as_ref().is_some_and(same) {
-                return Do::Nothing;
+            if known.attempt.is_some_and(|attempt| is_same(&attempt)) {
+                return Action::None;
             }
-            match settled(here, known.judged) {
-                Duration::ZERO => Do::Judge,
-                left => Do::LookWithin(left),
+            match time_to_settle(file, known.attempt) {
+                Duration::ZERO => Action::Load,
+                left => Action::CheckAfter(left),
             }
         }
-        (Some(_), None) => Do::Unload,
-        (None, None) if known.gone_for >= SETTLE => Do::Unload,
-        (None, None) => Do::LookWithin(SETTLE - known.gone_for),
+        (Some(_), None) => Action::Unload,
+        (None, None) if known.missing_for >= SETTLE => Action::Unload,
+        (None, None) => Action::CheckAfter(SETTLE - known.missing_for),
     }
 }
 
-/// How long until it may be taken as whole.
-fn settled(here: &Here, judged: Option<&Judged>) -> Duration {
-    let patience = match here.hint {
-        _ if judged.is_some_and(|judged| judged.stamp == here.stamp) => Duration::ZERO,
+/// The time until the file counts as complete.
+fn time_to_settle(file: &FileState, attempt: Option<&Attempt>) -> Duration {
+    let settle = match file.hint {
+        _ if attempt.is_some_and(|attempt| attempt.stamp == file.stamp) => Duration::ZERO,
         Some(Hint::Whole) => Duration::ZERO,
-        Some(Hint::Busy) => SETTLE_OPEN,
+        Some(Hint::Busy) => SETTLE_WHILE_OPEN,
         None => SETTLE,
     };
-    patience.saturating_sub(here.unchanged_for)
+    settle.saturating_sub(file.unchanged_for)
 }
 
 #[cfg(test)]
@@ -119,61 +119,62 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_judged_once_it_is_whole_and_again_when_anything_changed() {
+    fn complete_file_is_loaded_once_until_an_input_changes() {
         let (one, two) = (stamp("Cargo.toml"), stamp("src/plan.rs"));
-        let (usual, none) = (LoadConfig::default(), BTreeSet::new());
-        let (tight, some) = (
+        let (default, none) = (LoadConfig::default(), BTreeSet::new());
+        let (other, some) = (
             LoadConfig { isolation: beadle_sandbox::Isolation::PerEvent, ..LoadConfig::default() },
             BTreeSet::from(["messages".to_owned()]),
         );
-        let judged = Judged { stamp: one, load: usual.clone(), granted: none.clone() };
-        let known = |busy, load, granted| Known {
-            judged: Some(&judged),
-            busy,
-            gone_for: Duration::ZERO,
+        let attempt = Attempt { stamp: one, load: default.clone(), granted: none.clone() };
+        let known = |loading, load, granted| Known {
+            attempt: Some(&attempt),
+            loading,
+            missing_for: Duration::ZERO,
             grace: None,
             load,
             granted,
         };
-        let here = |stamp, ms: u32, hint| Here { stamp, unchanged_for: ms * MS, hint };
-        for (what, here, known, wanted) in [
-            ("nothing new", here(one, 0, None), known(false, &usual, &none), Do::Nothing),
-            ("other settings", here(one, 0, None), known(false, &tight, &none), Do::Judge),
-            ("more capabilities", here(one, 0, Some(Hint::Busy)), known(false, &usual, &some), Do::Judge),
-            ("new, nobody says more", here(two, 0, None), known(false, &usual, &none), Do::LookWithin(1000 * MS)),
-            ("new, for a while", here(two, 400, None), known(false, &usual, &none), Do::LookWithin(600 * MS)),
-            ("new, for long", here(two, 1000, None), known(false, &usual, &none), Do::Judge),
-            ("new, closed", here(two, 0, Some(Hint::Whole)), known(false, &usual, &none), Do::Judge),
-            ("open", here(two, 1000, Some(Hint::Busy)), known(false, &usual, &none), Do::LookWithin(9000 * MS)),
-            ("open for ever", here(two, 10_000, Some(Hint::Busy)), known(false, &usual, &none), Do::Judge),
-            ("being judged", here(two, 0, Some(Hint::Whole)), known(true, &usual, &none), Do::Nothing),
+        let file = |stamp, ms: u32, hint| FileState { stamp, unchanged_for: ms * MS, hint };
+        let (whole, busy) = (Some(Hint::Whole), Some(Hint::Busy));
+        for (case, file, known, expected) in [
+            ("unchanged", file(one, 0, None), known(false, &default, &none), Action::None),
+            ("other settings", file(one, 0, None), known(false, &other, &none), Action::Load),
+            ("more capabilities", file(one, 0, busy), known(false, &default, &some), Action::Load),
+            ("new", file(two, 0, None), known(false, &default, &none), Action::CheckAfter(1000 * MS)),
+            ("settling", file(two, 400, None), known(false, &default, &none), Action::CheckAfter(600 * MS)),
+            ("settled", file(two, 1000, None), known(false, &default, &none), Action::Load),
+            ("closed", file(two, 0, whole), known(false, &default, &none), Action::Load),
+            ("open", file(two, 1000, busy), known(false, &default, &none), Action::CheckAfter(9000 * MS)),
+            ("open for too long", file(two, 10_000, busy), known(false, &default, &none), Action::Load),
+            ("loading", file(two, 0, whole), known(true, &default, &none), Action::None),
         ] {
-            assert_eq!(decide(Some(&here), &known), wanted, "{what}");
+            assert_eq!(decide(Some(&file), &known), expected, "{case}");
         }
     }
 
     #[test]
-    fn what_is_gone_is_unloaded_after_a_moment_and_a_folder_s_plugins_after_a_grace() {
+    fn missing_file_unloads_at_once_and_missing_folder_after_the_grace() {
         let (load, granted) = (LoadConfig::default(), BTreeSet::new());
-        let known = |gone_ms: u32, grace: Option<u32>| Known {
-            judged: None,
-            busy: false,
-            gone_for: gone_ms * MS,
+        let known = |missing_ms: u32, grace: Option<u32>| Known {
+            attempt: None,
+            loading: false,
+            missing_for: missing_ms * MS,
             grace: grace.map(|ms| ms * MS),
             load: &load,
             granted: &granted,
         };
-        let elsewhere = Here { stamp: stamp("Cargo.toml"), unchanged_for: 5000 * MS, hint: None };
-        for (here, known, wanted) in [
-            (None, known(0, None), Do::LookWithin(1000 * MS)),
-            (None, known(700, None), Do::LookWithin(300 * MS)),
-            (None, known(1000, None), Do::Unload),
-            (None, known(5000, Some(300)), Do::LookWithin(300 * MS)),
-            (None, known(5000, Some(0)), Do::Unload),
-            (Some(&elsewhere), known(0, Some(300)), Do::LookWithin(300 * MS)),
-            (Some(&elsewhere), known(0, Some(0)), Do::Judge),
+        let elsewhere = FileState { stamp: stamp("Cargo.toml"), unchanged_for: 5000 * MS, hint: None };
+        for (file, known, expected) in [
+            (None, known(0, None), Action::CheckAfter(1000 * MS)),
+            (None, known(700, None), Action::CheckAfter(300 * MS)),
+            (None, known(1000, None), Action::Unload),
+            (None, known(5000, Some(300)), Action::CheckAfter(300 * MS)),
+            (None, known(5000, Some(0)), Action::Unload),
+            (Some(&elsewhere), known(0, Some(300)), Action::CheckAfter(300 * MS)),
+            (Some(&elsewhere), known(0, Some(0)), Action::Load),
         ] {
-            assert_eq!(decide(here, &known), wanted, "{known:?}");
+            assert_eq!(decide(file, &known), expected, "{known:?}");
         }
     }
 }

@@ -1,6 +1,6 @@
-//! What is remembered of a plugin across starts, in the store beside its state, as JSON.
+//! What is remembered of a plugin across restarts: a JSON record in the store.
 //!
-//! Fields are added and given a default, never renamed: the next version reads what this one wrote.
+//! Fields are only added, each with a default, and never renamed, so that the next version reads what this one wrote.
 
 use beadle_model::{EventKind, PluginNo, Timestamp};
 use beadle_pipeline::Suspension;
@@ -8,105 +8,105 @@ use beadle_store::{Reader, StoreError};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Revisions that one can go back to.
-const KEPT: usize = 4;
+/// Revisions kept for rollback, including the active one.
+const MAX_REVISIONS: usize = 4;
 
-/// What is remembered of a plugin.
+/// The record of a plugin.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Record {
-    /// Revisions that served, by content hash, the one that serves now last.
-    pub served: Vec<String>,
-    /// This revision was sent back: its file is not taken until it has other bytes.
-    pub sent_back: Option<String>,
-    /// Capabilities that were granted by command, besides those in TOML.
+    /// The revisions that were active, by content hash; the last one is active now.
+    pub revisions: Vec<String>,
+    /// The revision that was rolled back: a file with this content is not loaded.
+    pub rolled_back: Option<String>,
+    /// Capabilities granted by command, in addition to those in TOML.
     pub granted: BTreeSet<String>,
-    /// Its file is gone since then (civil time).
+    /// When its file was found missing (civil time).
     pub gone_since: Option<Timestamp>,
-    /// A person switched it off then (civil time).
+    /// When it was disabled (civil time).
     pub disabled_since: Option<Timestamp>,
-    /// It is suspended, for as long as this revision serves.
-    pub suspended: Option<Suspended>,
-    /// This revision is not loaded any more.
-    pub isolated: Option<Isolated>,
-    /// Interfaces of the events that the revision which served last exports.
+    /// A suspension, valid while that revision is active.
+    pub suspended: Option<SuspendedRevision>,
+    /// A revision that is not loaded.
+    pub isolated: Option<IsolatedRevision>,
+    /// The interfaces of the events that the last active revision exports.
     pub events: BTreeSet<String>,
 }
 
-/// A plugin that failed time after time.
+/// A suspension and the revision that it is for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Suspended {
-    /// Which revision of it.
+pub struct SuspendedRevision {
+    /// The content hash.
     pub revision: String,
-    /// Why, and since when.
+    /// The reason and the time.
     #[serde(flatten)]
     pub suspension: Suspension,
 }
 
-/// A revision whose loading ended a start of the daemon.
+/// A revision whose loading killed the daemon.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Isolated {
-    /// Which.
+pub struct IsolatedRevision {
+    /// The content hash.
     pub revision: String,
-    /// When that was found out (civil time).
+    /// When that was detected (civil time).
     pub at: Timestamp,
 }
 
 impl Record {
-    /// From what the store has; a record that cannot be read is as good as none, and said.
+    /// Parses the stored record. An unreadable one counts as empty and is logged.
     fn parse(name: &str, text: Option<&str>) -> Self {
         let Some(text) = text else { return Self::default() };
         serde_json::from_str(text).unwrap_or_else(|error| {
-            tracing::error!(plugin = name, %error, "What was remembered of a plugin cannot be read, and is forgotten.");
+            tracing::error!(plugin = name, %error, "plugin record unreadable, starting with an empty one");
             Self::default()
         })
     }
 
-    /// As the store keeps it.
-    pub fn text(&self) -> String {
-        // Strings and numbers always can be written.
+    /// The form in which it is stored.
+    pub fn to_json(&self) -> String {
+        // Strings, numbers and string maps always serialize.
         serde_json::to_string(self).unwrap_or_default()
     }
 
-    /// The revision that serves, or did when we ended.
-    pub fn serving(&self) -> Option<&str> {
-        self.served.last().map(String::as_str)
+    /// The active revision, or the last one that was.
+    pub fn active(&self) -> Option<&str> {
+        self.revisions.last().map(String::as_str)
     }
 
-    /// The revision before it.
-    pub fn before(&self) -> Option<&str> {
-        self.served.iter().rev().nth(1).map(String::as_str)
+    /// The revision that was active before it.
+    pub fn previous(&self) -> Option<&str> {
+        self.revisions.iter().rev().nth(1).map(String::as_str)
     }
 
-    /// This revision serves from now on.
-    pub fn serves(&mut self, revision: &str) {
-        self.served.retain(|served| served != revision);
-        self.served.push(revision.to_owned());
-        let most = self.served.len().saturating_sub(KEPT);
-        self.served.drain(..most);
-        self.sent_back = None;
+    /// Records that this revision is active now.
+    pub fn activate(&mut self, revision: &str) {
+        self.revisions.retain(|known| known != revision);
+        self.revisions.push(revision.to_owned());
+        let excess = self.revisions.len().saturating_sub(MAX_REVISIONS);
+        self.revisions.drain(..excess);
+        self.rolled_back = None;
         self.gone_since = None;
     }
 
-    /// Whether loading these bytes ended a start of the daemon.
+    /// Whether loading this revision killed the daemon.
     pub fn is_isolated(&self, revision: &str) -> bool {
         self.isolated.as_ref().is_some_and(|isolated| isolated.revision == revision)
     }
 
-    /// The events that it is known to want.
-    pub fn wants(&self) -> BTreeSet<EventKind> {
-        let is_wanted = |kind: &EventKind| kind.interface().is_some_and(|name| self.events.contains(name));
-        EventKind::ALL.into_iter().filter(is_wanted).collect()
+    /// The events that the last active revision exports.
+    pub fn exported_events(&self) -> BTreeSet<EventKind> {
+        let is_exported = |kind: &EventKind| kind.interface().is_some_and(|name| self.events.contains(name));
+        EventKind::ALL.into_iter().filter(is_exported).collect()
     }
 
-    /// The revision that serves is sent back; the one before it serves again. What lies in the folder stays refused.
-    pub fn goes_back(&mut self) {
-        let gone = self.served.pop();
-        self.sent_back = self.sent_back.take().or(gone);
+    /// Goes back to the previous revision. The file in the folder is still the first one that was rolled back.
+    pub fn roll_back(&mut self) {
+        let last = self.revisions.pop();
+        self.rolled_back = self.rolled_back.take().or(last);
     }
 }
 
-/// All that is remembered, by name.
+/// Reads all records, by plugin name.
 pub(crate) fn read_all(reader: &Reader) -> Result<BTreeMap<String, (PluginNo, Record)>, StoreError> {
     let rows = reader.plugins()?;
     let one = |row: beadle_store::PluginRow| {
@@ -121,36 +121,36 @@ mod tests {
     use super::*;
 
     #[test]
-    fn revisions_come_and_go_back() {
+    fn activation_and_rollback_keep_the_history() {
         let mut record = Record::default();
         for revision in ["a", "b", "c", "d", "e"] {
-            record.serves(revision);
+            record.activate(revision);
         }
-        assert_eq!((record.served.len(), record.serving(), record.before()), (KEPT, Some("e"), Some("d")));
-        record.goes_back();
-        assert_eq!((record.serving(), record.sent_back.as_deref()), (Some("d"), Some("e")));
-        // Further back; the file in the folder is still the one that was sent back first.
-        record.goes_back();
-        assert_eq!((record.serving(), record.sent_back.as_deref()), (Some("c"), Some("e")));
-        record.serves("f");
-        assert_eq!((record.before(), record.sent_back.as_deref()), (Some("c"), None));
-        // The same bytes again are not two revisions.
-        record.serves("c");
-        assert_eq!(record.served, ["b", "f", "c"]);
+        assert_eq!((record.revisions.len(), record.active(), record.previous()), (MAX_REVISIONS, Some("e"), Some("d")));
+        record.roll_back();
+        assert_eq!((record.active(), record.rolled_back.as_deref()), (Some("d"), Some("e")));
+        // Further back: the file in the folder is still the one that was rolled back first.
+        record.roll_back();
+        assert_eq!((record.active(), record.rolled_back.as_deref()), (Some("c"), Some("e")));
+        record.activate("f");
+        assert_eq!((record.previous(), record.rolled_back.as_deref()), (Some("c"), None));
+        // The same content again is one revision.
+        record.activate("c");
+        assert_eq!(record.revisions, ["b", "f", "c"]);
     }
 
     #[test]
-    fn what_was_written_is_read_and_what_is_none_is_forgotten() {
+    fn records_round_trip_and_unreadable_ones_count_as_empty() {
         let mut record = Record::default();
-        record.serves("a");
+        record.activate("a");
         record.granted.insert("messages".into());
         let suspension = Suspension { code: "plugin-suspended".into(), why: "it failed".into(), at: Timestamp(1) };
-        record.suspended = Some(Suspended { revision: "a".into(), suspension });
-        record.isolated = Some(Isolated { revision: "b".into(), at: Timestamp(2) });
-        record.events = BTreeSet::from(["on-message".into(), "on-something-of-later".into()]);
-        assert_eq!(record.wants(), BTreeSet::from([EventKind::Message]));
-        assert_eq!(Record::parse("echo", Some(&record.text())), record);
+        record.suspended = Some(SuspendedRevision { revision: "a".into(), suspension });
+        record.isolated = Some(IsolatedRevision { revision: "b".into(), at: Timestamp(2) });
+        record.events = BTreeSet::from(["on-message".into(), "on-a-later-event".into()]);
+        assert_eq!(record.exported_events(), BTreeSet::from([EventKind::Message]));
+        assert_eq!(Record::parse("echo", Some(&record.to_json())), record);
         assert_eq!(Record::parse("echo", Some("{}")), Record::default());
-        assert_eq!(Record::parse("echo", Some("nonsense")), Record::default());
+        assert_eq!(Record::parse("echo", Some("not JSON")), Record::default());
     }
 }

@@ -1,36 +1,36 @@
-//! Settings against the schema that a plugin says it has, before it gets them.
+//! Validates a plugin's settings against the JSON Schema in its `about`.
 //!
-//! The schema comes from a plugin, so it is not trusted: it may name no other document, and its patterns are run by an
-//! engine whose time is linear.
+//! The schema comes from the plugin and is not trusted: it may not refer to other documents, and its patterns run in an
+//! engine with linear time.
 
 use beadle_sandbox::About;
 use boon::{Compiler, Schemas, UrlLoader};
 use serde_json::Value;
 use std::error::Error;
 
-/// Where the schema is said to be; nothing is ever looked up there.
-const PLACE: &str = "beadle:settings";
+/// The URL under which the schema is compiled; nothing is loaded from it.
+const SCHEMA_URL: &str = "beadle:settings";
 
-/// Loads nothing.
-struct Nowhere;
+/// Rejects every reference to another document.
+struct NoLoader;
 
-impl UrlLoader for Nowhere {
+impl UrlLoader for NoLoader {
     fn load(&self, url: &str) -> Result<Value, Box<dyn Error>> {
-        Err(format!("the schema names {url}, and may name no other document").into())
+        Err(format!("the schema refers to {url}, but must not refer to other documents").into())
     }
 }
 
-/// What is wrong with the settings, or with the schema; empty where nothing is. A plugin without a schema takes anything.
-pub(crate) fn mistakes(about: Option<&About>, settings: &Value) -> Vec<String> {
+/// Returns the errors of the settings, or of the schema itself. A plugin without a schema accepts any settings.
+pub(crate) fn errors(about: Option<&About>, settings: &Value) -> Vec<String> {
     let Some(schema) = about.and_then(|about| about.settings_schema.clone()) else { return Vec::new() };
     let mut compiler = Compiler::new();
-    compiler.use_loader(Box::new(Nowhere));
+    compiler.use_loader(Box::new(NoLoader));
     let mut schemas = Schemas::new();
-    let unusable = |error: boon::CompileError| vec![format!("the plugin's own schema cannot be used: {error}")];
-    if let Err(error) = compiler.add_resource(PLACE, schema) {
+    let unusable = |error: boon::CompileError| vec![format!("the schema in the plugin is invalid: {error}")];
+    if let Err(error) = compiler.add_resource(SCHEMA_URL, schema) {
         return unusable(error);
     }
-    let index = match compiler.compile(PLACE, &mut schemas) {
+    let index = match compiler.compile(SCHEMA_URL, &mut schemas) {
         Ok(index) => index,
         Err(error) => return unusable(error),
     };
@@ -38,21 +38,21 @@ pub(crate) fn mistakes(about: Option<&About>, settings: &Value) -> Vec<String> {
         Ok(()) => Vec::new(),
         Err(error) => {
             let mut found = Vec::new();
-            leaves(&error, &mut found);
+            collect_leaves(&error, &mut found);
             found
         }
     }
 }
 
-/// The innermost causes: what a person can act on.
-fn leaves(error: &boon::ValidationError<'_, '_>, found: &mut Vec<String>) {
+/// Collects the innermost causes, which a person can act on.
+fn collect_leaves(error: &boon::ValidationError<'_, '_>, found: &mut Vec<String>) {
     if error.causes.is_empty() {
         let key = error.instance_location.to_string();
         let key = key.trim_start_matches('/').replace('/', ".");
         let what = error.kind.to_string();
         found.push(if key.is_empty() { what } else { format!("`{key}`: {what}") });
     }
-    error.causes.iter().for_each(|cause| leaves(cause, found));
+    error.causes.iter().for_each(|cause| collect_leaves(cause, found));
 }
 
 #[cfg(test)]
@@ -62,11 +62,11 @@ mod tests {
 
     fn found(schema: Value, settings: &Value) -> String {
         let about = About { version: String::new(), summary: String::new(), settings_schema: Some(schema) };
-        mistakes(Some(&about), settings).join("; ")
+        errors(Some(&about), settings).join("; ")
     }
 
     #[test]
-    fn settings_are_held_against_the_schema() {
+    fn settings_are_validated() {
         let schema = json!({
             "$schema": "https://json-schema.org/draft/2020-12/schema",
             "type": "object",
@@ -76,23 +76,23 @@ mod tests {
             "$defs": {"Span": {"type": "string", "pattern": "^[0-9]+[smhd]$"}}
         });
         assert_eq!(found(schema.clone(), &json!({"brand": "abc", "wait": "2h"})), "");
-        for (settings, said) in [
+        for (settings, expected) in [
             (json!({"brand": "abcd"}), "`brand`"),
             (json!({"brand": "abc", "wait": "soon"}), "`wait`"),
             (json!({"brand": "abc", "brnad": 1}), "brnad"),
             (json!({}), "brand"),
         ] {
             let found = found(schema.clone(), &settings);
-            assert!(found.contains(said), "{settings}: {found}");
+            assert!(found.contains(expected), "{settings}: {found}");
         }
-        assert!(mistakes(None, &json!({"anything": 1})).is_empty());
+        assert!(errors(None, &json!({"anything": 1})).is_empty());
     }
 
     #[test]
-    fn a_schema_reaches_for_nothing() {
-        for place in ["file:///etc/passwd", "http://127.0.0.1/schema"] {
-            assert!(found(json!({"$ref": place}), &json!({})).contains("schema cannot be used"), "{place}");
+    fn schema_cannot_load_other_documents() {
+        for url in ["file:///etc/passwd", "http://127.0.0.1/schema"] {
+            assert!(found(json!({"$ref": url}), &json!({})).contains("must not refer to other documents"), "{url}");
         }
-        assert!(found(json!({"type": "no such type"}), &json!({})).contains("cannot be used"));
+        assert!(found(json!({"type": "no such type"}), &json!({})).contains("schema in the plugin is invalid"));
     }
 }

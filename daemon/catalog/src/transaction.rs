@@ -1,260 +1,245 @@
-//! The transaction by which a plugin's revision takes over: each step can say no, and then nothing has changed.
+//! Loads one revision of a plugin and makes it active, or rejects it and changes nothing.
 //!
-//! settle → parse → exports and imports → compile → link → about → settings → capabilities → state → trial migration → dry run →
-//! keep → swap, or migration and swap in one. The first of them is the keeper's (a file is not touched before it is whole), the
-//! next five are the sandbox's; what comes from the state on is in `takeover`. What follows the swap, probation, is the
-//! keeper's again. A step that refuses has a name and a code; how long each took is told.
+//! The steps in order: read, parse, exports and imports, compile, link, `about`, settings, capabilities, state, trial
+//! migration, dry run, save, and activate (or migration and activation in one commit). Waiting until the file is complete
+//! comes before, in `plan`; probation comes after, in `managed`. Compiling to `about` is the sandbox's work.
 //!
-//! It runs beside the keeper's loop, a task for each plugin, and talks to nobody: it is given all it needs and gives back
-//! what came of it.
-
-mod takeover;
+//! Without a change of the state's version nothing pauses: running tries finish on the revision that they began with. With
+//! one, the plugin slot is paused, and code and state change in one commit (`docs/design.md#reload`).
+//!
+//! It runs as its own task beside the reconciler, at most once per plugin, and touches nothing that the reconciler owns: it
+//! is given a [`LoadRequest`] and returns a [`LoadResult`].
 
 use crate::config::PluginConfig;
+use crate::dry_run;
 use crate::entry::{BlockedRevision, StepTime};
 use crate::folder::Stamp;
 use crate::grants;
-use crate::marks::{Loading, Mark, Marks};
-use crate::record::Record;
+use crate::migration::{self, MigratedCopy, VersionChange};
+use crate::record::{Record, SuspendedRevision};
 use crate::revisions::Revisions;
 use crate::settings;
+use crate::startup::{CrashMarker, CrashMarkers, Loading};
+use crate::step::{StepError, blocking};
 use beadle_clock::Clock;
-use beadle_model::{Coded, PluginNo};
-use beadle_pipeline::{ActiveRevision, PluginSlot, Suspension};
-use beadle_sandbox::{LoadError, Plugin, Sandbox, Spec, revision};
-use beadle_store::Store;
+use beadle_model::{PluginNo, StateNo};
+use beadle_pipeline::{ActiveRevision, PluginSlot, Probation, Suspension};
+use beadle_sandbox::{Plugin, Sandbox, Spec, revision};
+use beadle_store::{StateInfo, Store};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
-use takeover::StateChange;
 use tokio::sync::Notify;
 
-/// After so many tries that went well a revision has passed its probation.
-pub(crate) const ENOUGH: u32 = 100;
+/// Successful tries that end a probation.
+pub(crate) const PROBATION_SUCCESSES: u32 = 100;
 
-/// The code of a revision whose loading ended a start.
-pub(crate) const STOPPED_START: &str = "plugin-load-crash";
+/// The code of a revision whose loading killed the daemon.
+pub(crate) const LOAD_CRASH: &str = "plugin-load-crash";
 
 /// What all transactions share.
 #[derive(Clone)]
-pub(crate) struct Tools {
+pub(crate) struct Context {
     pub sandbox: Sandbox,
     pub store: Store,
     pub clock: Clock,
     pub revisions: Revisions,
-    /// What is being loaded.
-    pub marks: Marks,
-    /// Rung by slots and probations.
-    pub bell: Arc<Notify>,
+    pub crash_markers: CrashMarkers,
+    /// Notified by slots and probations when their state changes.
+    pub changed: Arc<Notify>,
 }
 
 /// Where the bytes come from.
 #[derive(Clone, Debug)]
 pub(crate) enum Source {
-    /// A file that was whole when it looked so.
+    /// A file in a plugin folder, with the stamp that it had when it was complete.
     File(PathBuf, Stamp),
-    /// A revision that served before. It was good once: no dry run, no probation.
-    Kept(String),
+    /// An earlier revision that a person goes back to. It was active before: no dry run, no probation.
+    Rollback(String),
 }
 
-/// What is to be done.
+/// What to load, and the state that it starts from.
 #[derive(Clone)]
-pub(crate) struct Job {
+pub(crate) struct LoadRequest {
     pub name: String,
     pub no: PluginNo,
     pub source: Source,
     pub config: PluginConfig,
     pub granted: BTreeSet<String>,
-    /// As it is; the answer has what it becomes.
+    /// The record as it is; the result has the new one.
     pub record: Record,
-    /// Where the plugin sits, if it serves.
+    /// The plugin's slot, if it has one.
     pub slot: Option<Arc<PluginSlot>>,
-    /// How long the file was waited for.
+    /// How long the file took to settle.
     pub settled: Option<StepTime>,
-    /// Nothing else is loaded meanwhile.
+    /// No other plugin is being loaded.
     pub alone: bool,
-    /// To go back may cost the state that was written since.
+    /// A rollback may discard the state that was written since.
     pub discard_state: bool,
 }
 
-/// What came of it.
-pub(crate) struct Outcome {
-    /// What was decided.
-    pub verdict: Verdict,
-    /// The slot, where the plugin has one now.
+/// What became of a request.
+pub(crate) struct LoadResult {
+    pub outcome: LoadOutcome,
+    /// The slot, if the plugin has one now.
     pub slot: Option<Arc<PluginSlot>>,
-    /// What is to be remembered now.
+    /// What to remember now.
     pub record: Record,
-    /// The steps that were taken.
+    /// The steps taken, with their times.
     pub steps: Vec<StepTime>,
 }
 
-/// What was decided.
-pub(crate) enum Verdict {
+/// How a load ended.
+pub(crate) enum LoadOutcome {
     /// The file changed while it was read.
-    Moved,
-    /// It is what serves.
-    Same,
-    /// It serves now.
-    Serves,
-    /// It is not loaded, since loading it ended a start; nobody serves.
+    FileChanged,
+    /// The revision is active already, with the same inputs.
+    Unchanged,
+    /// The revision is active now.
+    Activated,
+    /// The revision is not loaded because loading it killed the daemon, and no other is active.
     Isolated(Suspension),
-    /// It asks for more than it was granted.
-    Pending {
-        plugin: Arc<Plugin>,
-        missing: Vec<String>,
-        /// It is the very revision that serves: a capability was taken back.
-        withdrawn: bool,
-    },
-    /// It does not take over. `passing`: it may by itself, after a while.
-    Refused { why: BlockedRevision, passing: bool },
+    /// The revision requests capabilities that are not granted. `revoked`: it is the active revision.
+    Pending { plugin: Arc<Plugin>, missing: Vec<String>, revoked: bool },
+    /// A step rejected the revision. `transient`: a repetition may succeed without a change.
+    Rejected { blocked: BlockedRevision, transient: bool },
 }
 
-/// A step that said no.
-pub(crate) struct No {
-    step: &'static str,
-    code: &'static str,
-    why: String,
-    passing: bool,
+/// What happens to the plugin's state when the revision becomes active.
+enum StateChange {
+    /// The revision reads it as it is.
+    None,
+    /// The revision migrates it from this one.
+    Migrate(StateInfo),
+    /// An earlier state returns, or an empty one; the current one is discarded.
+    Restore(Option<StateNo>),
 }
 
-impl No {
-    pub fn new(step: &'static str, code: &'static str, why: impl Into<String>) -> Self {
-        Self { step, code, why: why.into(), passing: false }
-    }
-
-    /// It is not the plugin's fault, and may be better soon.
-    pub fn passing(step: &'static str, code: &'static str, why: impl Into<String>) -> Self {
-        Self { passing: true, ..Self::new(step, code, why) }
-    }
-}
-
-impl From<LoadError> for No {
-    fn from(error: LoadError) -> Self {
-        Self::new(error.step(), error.code(), error.to_string())
-    }
-}
-
-/// Does the job.
-pub(crate) async fn run(tools: Tools, job: Job) -> Outcome {
-    let mut this = Transaction { steps: job.settled.into_iter().collect(), revision: None, mark: None, tools, job };
-    let verdict = this.run().await.unwrap_or_else(|no| {
-        let No { step, code, why, passing } = no;
-        let why = BlockedRevision { revision: this.revision.take(), step, code, reason: why };
-        Verdict::Refused { why, passing }
+/// Carries out a request.
+pub(crate) async fn load(context: Context, request: LoadRequest) -> LoadResult {
+    let steps = request.settled.into_iter().collect();
+    let mut transaction = Transaction { steps, revision: None, marker: None, context, request };
+    let outcome = transaction.run().await.unwrap_or_else(|error| {
+        let StepError { step, code, reason, transient } = error;
+        let blocked = BlockedRevision { revision: transaction.revision.take(), step, code, reason };
+        LoadOutcome::Rejected { blocked, transient }
     });
-    Outcome { verdict, slot: this.job.slot, record: this.job.record, steps: this.steps }
+    let Transaction { request: LoadRequest { slot, record, .. }, steps, .. } = transaction;
+    LoadResult { outcome, slot, record, steps }
 }
 
 struct Transaction {
-    tools: Tools,
-    job: Job,
-    /// Of the bytes in hand.
+    context: Context,
+    request: LoadRequest,
+    /// The content hash of the bytes in hand.
     revision: Option<String>,
-    /// From the first code that is loaded until the revision was tried out.
-    mark: Option<Mark>,
+    /// Exists from the first load of its code until the dry run has ended.
+    marker: Option<CrashMarker>,
     steps: Vec<StepTime>,
 }
 
 impl Transaction {
-    async fn run(&mut self) -> Result<Verdict, No> {
-        let Some(bytes) = self.read().await? else { return Ok(Verdict::Moved) };
+    async fn run(&mut self) -> Result<LoadOutcome, StepError> {
+        let Some(bytes) = self.read().await? else { return Ok(LoadOutcome::FileChanged) };
         let hash = revision(&bytes);
         self.revision = Some(hash.clone());
-        if self.serving().is_none() {
-            self.seat_what_served(&hash).await;
+        if self.active().is_none() {
+            self.resume_last_active(&hash).await;
         }
-        let before = self.serving();
-        if self.job.record.is_isolated(&hash) {
+        let before = self.active();
+        if self.request.record.is_isolated(&hash) {
             return self.isolate(before.is_some());
         }
-        let is_kept = matches!(self.job.source, Source::Kept(_));
-        let same_code = before.as_ref().is_some_and(|before| before.plugin.revision() == hash);
-        if let Some(before) = before.as_ref().filter(|_| same_code && self.loaded_alike()) {
-            return Ok(match self.missing(&before.plugin) {
-                missing if missing.is_empty() => Verdict::Same,
-                missing => Verdict::Pending { plugin: Arc::clone(&before.plugin), missing, withdrawn: true },
+        let is_rollback = matches!(self.request.source, Source::Rollback(_));
+        let is_active = before.as_ref().is_some_and(|before| before.plugin.revision() == hash);
+        if let Some(before) = before.as_ref().filter(|_| is_active && self.has_same_configuration()) {
+            return Ok(match self.missing_capabilities(&before.plugin) {
+                missing if missing.is_empty() => LoadOutcome::Unchanged,
+                missing => LoadOutcome::Pending { plugin: Arc::clone(&before.plugin), missing, revoked: true },
             });
         }
-        let plugin = self.load(&hash, bytes.clone()).await?;
+        let plugin = self.compile(&hash, bytes.clone()).await?;
         self.check_settings(&plugin)?;
-        let missing = self.missing(&plugin);
+        let missing = self.missing_capabilities(&plugin);
         if !missing.is_empty() {
-            return Ok(Verdict::Pending { plugin, missing, withdrawn: same_code });
+            return Ok(LoadOutcome::Pending { plugin, missing, revoked: is_active });
         }
         let change = self.state_change(&plugin).await?;
-        // One that served before, or the only one there is, has nothing to be compared with.
-        if let Some(before) = before.as_ref().filter(|_| !is_kept) {
+        // A revision that was active before, or is the only one, has nothing to be compared with.
+        if let Some(before) = before.as_ref().filter(|_| !is_rollback) {
             self.try_out(&before.plugin, &plugin, &change).await?;
         }
-        // From here on its code is no more dangerous than it is in service.
-        self.mark = None;
-        self.keep(hash.clone(), bytes).await?;
+        // From here on its code is no more dangerous than in service.
+        self.marker = None;
+        self.save(hash.clone(), bytes).await?;
         match change {
-            StateChange::None => self.swap(plugin, &hash, before.filter(|_| !is_kept)).await?,
-            StateChange::Over(from) => self.migrate(plugin, &hash, &from).await?,
-            StateChange::Back(to) => self.go_back(plugin, &hash, to).await?,
+            StateChange::None => self.activate(plugin, &hash, before.filter(|_| !is_rollback)).await?,
+            StateChange::Migrate(from) => self.migrate(plugin, &hash, &from).await?,
+            StateChange::Restore(to) => self.restore_state(plugin, &hash, to).await?,
         }
-        Ok(Verdict::Serves)
+        Ok(LoadOutcome::Activated)
     }
 
-    fn serving(&self) -> Option<ActiveRevision> {
-        self.job.slot.as_ref().and_then(|slot| slot.active())
+    fn active(&self) -> Option<ActiveRevision> {
+        self.request.slot.as_ref().and_then(|slot| slot.active())
     }
 
-    /// What ended a start is not loaded again: what serves goes on, and where nothing does what comes is kept for it.
-    fn isolate(&mut self, serves: bool) -> Result<Verdict, No> {
-        let name = &self.job.name;
-        let why = format!(
-            "the daemon died while it loaded this file, and again when it loaded nothing else; it is not loaded any more, until it has other bytes or somebody says `beadle plugins enable {name}`"
-        );
-        let at = self.job.record.isolated.as_ref().map_or(self.tools.clock.now(), |isolated| isolated.at);
-        let suspension = Suspension { code: STOPPED_START.into(), why: why.clone(), at };
-        if serves {
-            return Err(No::new("load", STOPPED_START, why));
-        }
-        let wants = self.job.record.wants();
-        if !wants.is_empty() {
-            let bell = Arc::clone(&self.tools.bell);
-            self.job.slot = Some(Arc::new(PluginSlot::vacant(name, self.job.no, wants, suspension.clone(), bell)));
-        }
-        Ok(Verdict::Isolated(suspension))
-    }
-
-    /// The bytes, if they are still those that were seen.
-    async fn read(&mut self) -> Result<Option<Vec<u8>>, No> {
+    /// Reads the bytes. `None`: the file is no longer the one that was observed.
+    async fn read(&mut self) -> Result<Option<Vec<u8>>, StepError> {
         let began = Instant::now();
-        let (revisions, record) = (self.tools.revisions.clone(), self.job.record.clone());
-        let bytes = match self.job.source.clone() {
-            Source::Kept(hash) => Some(beside(move || read_kept(&revisions, &hash)).await?),
-            Source::File(path, stamp) => beside(move || read_file(&path, stamp, &record, &revisions)).await?,
+        let (revisions, record) = (self.context.revisions.clone(), self.request.record.clone());
+        let bytes = match self.request.source.clone() {
+            Source::Rollback(hash) => Some(blocking(move || read_saved(&revisions, &hash)).await?),
+            Source::File(path, stamp) => blocking(move || read_file(&path, stamp, &record, &revisions)).await?,
         };
         self.steps.push(("read", began.elapsed()));
         Ok(bytes)
     }
 
-    /// After a start: what served when we ended serves until what lies in the folder is known to be good.
-    async fn seat_what_served(&mut self, found: &str) {
-        let record = &self.job.record;
-        let is_wanted = |served: &&str| *served != found && record.gone_since.is_none() && !record.is_isolated(served);
-        let Some(served) = record.serving().filter(is_wanted).map(str::to_owned) else { return };
-        let (revisions, hash) = (self.tools.revisions.clone(), served.clone());
-        let Ok(bytes) = beside(move || read_kept(&revisions, &hash)).await else { return };
-        let Ok(plugin) = self.load(&served, bytes).await else { return };
-        let reads_it = matches!(self.state_change(&plugin).await, Ok(StateChange::None));
-        if reads_it && self.missing(&plugin).is_empty() && settings_of(&plugin, &self.job).is_empty() {
-            let suspended = self.job.record.suspended.clone().filter(|suspended| suspended.revision == served);
-            self.take_seat(plugin, None, suspended);
+    /// After a start, activates the last active revision until the file in the folder has passed.
+    async fn resume_last_active(&mut self, found: &str) {
+        let record = &self.request.record;
+        let is_wanted = |last: &&str| *last != found && record.gone_since.is_none() && !record.is_isolated(last);
+        let Some(last) = record.active().filter(is_wanted).map(str::to_owned) else { return };
+        let (revisions, hash) = (self.context.revisions.clone(), last.clone());
+        let Ok(bytes) = blocking(move || read_saved(&revisions, &hash)).await else { return };
+        let Ok(plugin) = self.compile(&last, bytes).await else { return };
+        let reads_state = matches!(self.state_change(&plugin).await, Ok(StateChange::None));
+        if reads_state
+            && self.missing_capabilities(&plugin).is_empty()
+            && settings_errors(&plugin, &self.request).is_empty()
+        {
+            let suspended = self.request.record.suspended.clone().filter(|suspended| suspended.revision == last);
+            self.put_into_slot(plugin, None, suspended);
         }
         self.steps.clear();
     }
 
-    /// Whether what serves was loaded with what the configuration says now.
-    fn loaded_alike(&self) -> bool {
-        let load = self.job.config.load();
+    /// A revision whose loading killed the daemon: the active one stays; if none is active, events wait.
+    fn isolate(&mut self, has_active: bool) -> Result<LoadOutcome, StepError> {
+        let LoadRequest { name, no, record, .. } = &self.request;
+        let reason = format!(
+            "the daemon died twice while it loaded this file, the second time while it loaded nothing else; it is not loaded again until the file changes or you run `beadle plugins enable {name}`"
+        );
+        if has_active {
+            return Err(StepError::permanent("load", LOAD_CRASH, reason));
+        }
+        let at = record.isolated.as_ref().map_or(self.context.clock.now(), |isolated| isolated.at);
+        let suspension = Suspension { code: LOAD_CRASH.into(), why: reason, at };
+        let events = record.exported_events();
+        if !events.is_empty() {
+            let changed = Arc::clone(&self.context.changed);
+            self.request.slot = Some(Arc::new(PluginSlot::vacant(name, *no, events, suspension.clone(), changed)));
+        }
+        Ok(LoadOutcome::Isolated(suspension))
+    }
+
+    /// Whether the active revision was loaded with the current configuration.
+    fn has_same_configuration(&self) -> bool {
+        let load = self.request.config.load();
         let settings = load.settings.to_string();
-        self.serving().is_some_and(|ActiveRevision { plugin, .. }| {
+        self.active().is_some_and(|ActiveRevision { plugin, .. }| {
             *plugin.limits() == load.limits
                 && plugin.channels() == load.channels.as_deref()
                 && plugin.isolation() == load.isolation
@@ -262,81 +247,290 @@ impl Transaction {
         })
     }
 
-    fn missing(&self, plugin: &Plugin) -> Vec<String> {
-        grants::missing(plugin.requested_capabilities().iter().map(AsRef::as_ref), &self.job.granted)
+    fn missing_capabilities(&self, plugin: &Plugin) -> Vec<String> {
+        grants::missing(plugin.requested_capabilities().iter().map(AsRef::as_ref), &self.request.granted)
     }
 
-    async fn load(&mut self, revision: &str, bytes: Vec<u8>) -> Result<Arc<Plugin>, No> {
-        let loading = Loading { revision: revision.to_owned(), alone: self.job.alone };
-        // The one before goes first: it is the same file.
-        self.mark = None;
-        self.mark = Some(self.tools.marks.set(&self.job.name, &loading));
-        let load = self.job.config.load();
-        let state = self.tools.store.reader().state_of(self.job.no);
+    /// Has the sandbox parse, compile and link the bytes, and call `about`.
+    async fn compile(&mut self, revision: &str, bytes: Vec<u8>) -> Result<Arc<Plugin>, StepError> {
+        let loading = Loading { revision: revision.to_owned(), alone: self.request.alone };
+        // Both markers are the same file: the previous one is removed first.
+        self.marker = None;
+        self.marker = Some(self.context.crash_markers.set(&self.request.name, &loading));
+        let load = self.request.config.load();
+        let state = self.context.store.reader().state_of(self.request.no);
         let spec = Spec {
-            name: self.job.name.clone(),
-            no: self.job.no,
-            state: state.map_err(|error| No::passing("state", error.code(), error.to_string()))?,
+            name: self.request.name.clone(),
+            no: self.request.no,
+            state: state.map_err(|error| StepError::store("state", &error))?,
             bytes,
             settings: load.settings,
             limits: load.limits,
             channels: load.channels,
             isolation: load.isolation,
         };
-        let plugin = self.tools.sandbox.load(spec).await?;
+        let plugin = self.context.sandbox.load(spec).await?;
         self.steps.extend_from_slice(plugin.steps());
         Ok(plugin)
     }
 
-    fn check_settings(&mut self, plugin: &Plugin) -> Result<(), No> {
+    fn check_settings(&mut self, plugin: &Plugin) -> Result<(), StepError> {
         let began = Instant::now();
-        let mistakes = settings_of(plugin, &self.job);
+        let errors = settings_errors(plugin, &self.request);
         self.steps.push(("settings", began.elapsed()));
-        if mistakes.is_empty() {
+        if errors.is_empty() {
             return Ok(());
         }
-        let why = format!(
-            "[plugins.{name}] settings are not what `{name}` understands: {}; `beadle plugins show {name}` tells what it does",
-            mistakes.join("; "),
-            name = self.job.name,
+        let reason = format!(
+            "`[plugins.{name}]` has invalid settings: {}; `beadle plugins show {name}` shows their schema",
+            errors.join("; "),
+            name = self.request.name,
         );
-        Err(No::new("settings", "settings-invalid", why))
+        Err(StepError::permanent("settings", "settings-invalid", reason))
+    }
+
+    /// Compares the state's version with the one that the revision reads.
+    async fn state_change(&self, plugin: &Plugin) -> Result<StateChange, StepError> {
+        let (reader, no) = (self.context.store.reader(), self.request.no);
+        let read = blocking(move || reader.plugin_states(no).map_err(|error| StepError::store("state", &error)));
+        let (current, previous) = read.await?;
+        let (name, reads) = (&self.request.name, plugin.state_version());
+        match migration::version_change(current.version, reads) {
+            VersionChange::None => Ok(StateChange::None),
+            VersionChange::Upgrade => Ok(StateChange::Migrate(current)),
+            // There is no state, so none is lost.
+            VersionChange::Downgrade if current.values == 0 && previous.is_none() => Ok(StateChange::Restore(None)),
+            VersionChange::Downgrade if !matches!(self.request.source, Source::Rollback(_)) => {
+                let reason = format!(
+                    "it reads version {reads} of its state, which is stored as version {}; put the newer revision back, or run `beadle plugins rollback {name} --discard-state`",
+                    current.version
+                );
+                Err(StepError::permanent("state", "state-newer", reason))
+            }
+            VersionChange::Downgrade if self.request.discard_state => {
+                let to = previous.filter(|previous| previous.version == reads).map(|previous| previous.no);
+                Ok(StateChange::Restore(to))
+            }
+            VersionChange::Downgrade => {
+                let reason = migration::describe_loss(name, reads, &current, previous.as_ref());
+                Err(StepError::permanent("state", "state-would-be-lost", reason))
+            }
+        }
+    }
+
+    /// Runs the new revision on recent events; if it migrates state, on a trial copy of that. Nothing of it remains.
+    async fn try_out(
+        &mut self,
+        before: &Arc<Plugin>,
+        after: &Arc<Plugin>,
+        change: &StateChange,
+    ) -> Result<(), StepError> {
+        let StateChange::Migrate(from) = change else { return self.dry_run(before, after).await };
+        let (state, began) = (after.state(), Instant::now());
+        let Context { store, clock, .. } = self.context.clone();
+        let migrated = migration::migrate(&store, &clock, after, from, "trial migration").await;
+        self.steps.push(("trial migration", began.elapsed()));
+        let copy = migrated?;
+        let tried = self.dry_run(before, after).await;
+        after.set_state(state);
+        migration::discard(&store, copy.state).await;
+        tried
+    }
+
+    async fn dry_run(&mut self, before: &Arc<Plugin>, after: &Arc<Plugin>) -> Result<(), StepError> {
+        let began = Instant::now();
+        let compared = dry_run::compare(before, after, &self.context.store.reader(), &self.context.clock).await;
+        self.steps.push(("dry run", began.elapsed()));
+        let compared = compared.map_err(|error| StepError::store("dry run", &error))?;
+        for difference in &compared.differences {
+            tracing::info!(plugin = self.request.name, difference, "dry run differs");
+        }
+        match compared.failure {
+            None => Ok(()),
+            Some(failure) => Err(StepError::permanent("dry run", "dry-run-failed", failure)),
+        }
+    }
+
+    /// Saves the bytes, for rollback and for the next start.
+    async fn save(&mut self, hash: String, bytes: Vec<u8>) -> Result<(), StepError> {
+        let began = Instant::now();
+        let revisions = self.context.revisions.clone();
+        let saved = blocking(move || {
+            let reason = |error| format!("the revision could not be saved in the data directory: {error}");
+            revisions
+                .save(&hash, &bytes)
+                .map_err(|error| StepError::transient("save", "revision-not-saved", reason(error)))
+        });
+        let saved = saved.await;
+        self.steps.push(("save", began.elapsed()));
+        saved
+    }
+
+    /// Gives every new try to the revision. `before` stays warm for its probation.
+    async fn activate(
+        &mut self,
+        plugin: Arc<Plugin>,
+        hash: &str,
+        before: Option<ActiveRevision>,
+    ) -> Result<(), StepError> {
+        let began = Instant::now();
+        let (record, suspended) = self.next_record(&plugin, hash);
+        if record != self.request.record {
+            let written = self.context.store.set_plugin_record(self.request.no, record.to_json()).await;
+            written.map_err(|error| StepError::store("activate", &error))?;
+        }
+        self.request.record = record;
+        // The fallback is the last revision that passed its probation.
+        let fallback = before.map(|before| match before.probation {
+            Some(probation) if probation.well() < PROBATION_SUCCESSES => {
+                probation.before().map_or(before.plugin, Arc::clone)
+            }
+            _ => before.plugin,
+        });
+        let probation = fallback.map(|fallback| self.probation(Some(fallback)));
+        self.put_into_slot(plugin, probation, suspended);
+        self.steps.push(("activate", began.elapsed()));
+        Ok(())
+    }
+
+    /// Migrates the state with the slot paused, and makes state and revision active in one commit. There is no fallback
+    /// from here on: going back would lose state.
+    async fn migrate(&mut self, plugin: Arc<Plugin>, hash: &str, from: &StateInfo) -> Result<(), StepError> {
+        let began = Instant::now();
+        let migrated = self.migrate_paused(plugin, hash, from).await;
+        self.steps.push(("migration", began.elapsed()));
+        migrated
+    }
+
+    async fn migrate_paused(&mut self, plugin: Arc<Plugin>, hash: &str, from: &StateInfo) -> Result<(), StepError> {
+        let Context { store, clock, .. } = self.context.clone();
+        let slot = self.request.slot.clone().filter(|_| self.active().is_some());
+        let _paused = match &slot {
+            Some(slot) => Some(slot.pause().await),
+            None => None,
+        };
+        let MigratedCopy { state, values } = migration::migrate(&store, &clock, &plugin, from, "migration").await?;
+        self.take_state(&plugin, hash, state, true, "migration").await?;
+        if from.values > 0 {
+            tracing::info!(
+                plugin = self.request.name,
+                from = from.version,
+                to = plugin.state_version(),
+                values,
+                "plugin state migrated"
+            );
+        }
+        let probation = slot.map(|_| self.probation(None));
+        self.put_into_slot(plugin, probation, None);
+        Ok(())
+    }
+
+    /// Goes back to an earlier state, or to an empty one, together with the revision that reads it.
+    async fn restore_state(&mut self, plugin: Arc<Plugin>, hash: &str, to: Option<StateNo>) -> Result<(), StepError> {
+        let began = Instant::now();
+        let _paused = match &self.request.slot {
+            Some(slot) => Some(slot.pause().await),
+            None => None,
+        };
+        let state = match to {
+            Some(state) => state,
+            None => {
+                let empty = self.context.store.begin_state(self.request.no, plugin.state_version()).await;
+                empty.map_err(|error| StepError::store("activate", &error))?
+            }
+        };
+        plugin.set_state(state);
+        self.take_state(&plugin, hash, state, false, "activate").await?;
+        self.put_into_slot(plugin, None, None);
+        self.steps.push(("activate", began.elapsed()));
+        Ok(())
+    }
+
+    /// Commits which state and which revision are active.
+    async fn take_state(
+        &mut self,
+        plugin: &Plugin,
+        hash: &str,
+        state: StateNo,
+        keep_previous: bool,
+        step: &'static str,
+    ) -> Result<(), StepError> {
+        let (mut record, _) = self.next_record(plugin, hash);
+        // A suspension was for failures on the other state.
+        record.suspended = None;
+        let Context { store, clock, .. } = &self.context;
+        let taken = store.take_state(self.request.no, state, keep_previous, record.to_json(), clock.now()).await;
+        if let Err(error) = taken {
+            migration::discard(store, state).await;
+            return Err(StepError::store(step, &error));
+        }
+        self.request.record = record;
+        Ok(())
+    }
+
+    /// The record once the revision is active, and its suspension if it was suspended before a restart.
+    fn next_record(&self, plugin: &Plugin, hash: &str) -> (Record, Option<SuspendedRevision>) {
+        let mut record = self.request.record.clone();
+        match self.request.source {
+            Source::Rollback(_) => record.roll_back(),
+            // A revision that a person went back to, loaded with other settings: the rollback stays in effect.
+            Source::File(..) if record.active() == Some(hash) => record.gone_since = None,
+            Source::File(..) => record.activate(hash),
+        }
+        let is_resumed = self.active().is_some();
+        let suspended = record.suspended.take().filter(|suspended| suspended.revision == hash && !is_resumed);
+        record.suspended.clone_from(&suspended);
+        record.events = plugin.subscriptions().iter().filter_map(|kind| kind.interface()).map(str::to_owned).collect();
+        (record, suspended)
+    }
+
+    fn probation(&self, fallback: Option<Arc<Plugin>>) -> Arc<Probation> {
+        Arc::new(Probation::new(fallback, PROBATION_SUCCESSES, Arc::clone(&self.context.changed)))
+    }
+
+    /// Every new try uses this revision, unless it is suspended.
+    fn put_into_slot(
+        &mut self,
+        plugin: Arc<Plugin>,
+        probation: Option<Arc<Probation>>,
+        suspended: Option<SuspendedRevision>,
+    ) {
+        let changed = &self.context.changed;
+        let new = || Arc::new(PluginSlot::new(Arc::clone(&plugin), Arc::clone(changed)));
+        let slot = self.request.slot.get_or_insert_with(new);
+        slot.activate(ActiveRevision { plugin, probation });
+        if let Some(suspended) = suspended {
+            slot.suspend(suspended.suspension);
+        }
     }
 }
 
-/// Does what blocks on a thread where that may be.
-pub(crate) async fn beside<T: Send + 'static>(work: impl FnOnce() -> Result<T, No> + Send + 'static) -> Result<T, No> {
-    let ended = tokio::task::spawn_blocking(work).await;
-    // It reads and writes files; that it panics is a bug, and no reason to think the plugin bad.
-    ended.unwrap_or_else(|error| Err(No::passing("read", "plugin-unreadable", error.to_string())))
-}
-
-/// A file that is still what was seen; where it was sent back, what was gone back to in its place: that stays until the
-/// file has other bytes.
-fn read_file(path: &Path, stamp: Stamp, record: &Record, revisions: &Revisions) -> Result<Option<Vec<u8>>, No> {
-    let is_that = || Stamp::of(path).ok() == Some(stamp);
-    if !is_that() {
+/// Reads a file that must still have this stamp. After a rollback, the same file stands for the revision that was gone
+/// back to, until its content changes.
+fn read_file(path: &Path, stamp: Stamp, record: &Record, revisions: &Revisions) -> Result<Option<Vec<u8>>, StepError> {
+    let is_unchanged = || Stamp::of(path).ok() == Some(stamp);
+    if !is_unchanged() {
         return Ok(None);
     }
     let bytes = std::fs::read(path).map_err(|error| {
-        let why = format!("{} cannot be read: {error}; see that the daemon's user may", path.display());
-        No::passing("read", "plugin-unreadable", why)
+        let reason = format!("{} could not be read: {error}; check that the daemon's user may read it", path.display());
+        StepError::transient("read", "plugin-unreadable", reason)
     })?;
-    if !is_that() {
+    if !is_unchanged() {
         return Ok(None);
     }
-    let sent_back = record.sent_back.as_deref() == Some(&*revision(&bytes));
-    match record.serving().filter(|_| sent_back) {
-        Some(hash) => read_kept(revisions, hash).map(Some),
+    let was_rolled_back = record.rolled_back.as_deref() == Some(&*revision(&bytes));
+    match record.active().filter(|_| was_rolled_back) {
+        Some(hash) => read_saved(revisions, hash).map(Some),
         None => Ok(Some(bytes)),
     }
 }
 
-fn read_kept(revisions: &Revisions, hash: &str) -> Result<Vec<u8>, No> {
-    let why = |error| format!("the kept revision {hash} cannot be read: {error}");
-    revisions.read(hash).map_err(|error| No::new("read", "plugin-unreadable", why(error)))
+fn read_saved(revisions: &Revisions, hash: &str) -> Result<Vec<u8>, StepError> {
+    let reason = |error| format!("the saved revision {hash} could not be read: {error}");
+    revisions.read(hash).map_err(|error| StepError::permanent("read", "plugin-unreadable", reason(error)))
 }
 
-fn settings_of(plugin: &Plugin, job: &Job) -> Vec<String> {
-    settings::mistakes(plugin.about(), &job.config.load().settings)
+fn settings_errors(plugin: &Plugin, request: &LoadRequest) -> Vec<String> {
+    settings::errors(plugin.about(), &request.config.load().settings)
 }

@@ -35,7 +35,7 @@ async fn disabled_plugin_gets_no_events_and_its_timers_wait() {
     setup.put_plugin("hourglass", &beadle_test_support::program::plugin("hourglass"));
 
     let on = setup.cli(&["plugins", "enable", "hourglass"]).await;
-    assert!(String::from_utf8_lossy(&on.stdout).contains("asked again"), "{on:?}");
+    assert!(String::from_utf8_lossy(&on.stdout).contains("is enabled"), "{on:?}");
     daemon.wait_for_plugin("hourglass", |row| text(row, "/state") == "active").await;
     simulator.advance(0).await;
     // The timer that became due while it was disabled fires now.

@@ -198,7 +198,7 @@ async fn failures_after_migration_suspend_and_only_the_operator_rolls_back() {
     }
     let row = daemon.wait_for_plugin("notes", |row| text(row, "/state") == "suspended").await;
     let why = text(&row, "/problem/message");
-    assert!(why.contains("brought its state over") && why.contains("beadle plugins rollback notes"), "{row}");
+    assert!(why.contains("migrated its state") && why.contains("beadle plugins rollback notes"), "{row}");
     // The operator can enable it …
     let enabled = setup.cli(&["plugins", "enable", "notes"]).await;
     assert!(enabled.status.success(), "{}", output_of(&enabled));

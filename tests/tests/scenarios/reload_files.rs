@@ -74,7 +74,7 @@ async fn incomplete_file_changes_nothing() {
     assert_eq!(text(&status, "/problems/0/code"), "plugin-corrupt", "{status}");
     let (ready, metrics) = (daemon.try_get("/readyz").await.unwrap(), daemon.try_get("/metrics").await.unwrap());
     assert!(ready.status == 200 && ready.text().contains("damaged"), "{}", ready.text());
-    assert!(metrics.text().contains("beadle_plugin_reloads_total{result=\"refused\"} 1"), "{}", metrics.text());
+    assert!(metrics.text().contains("beadle_plugin_reloads_total{result=\"rejected\"} 1"), "{}", metrics.text());
     simulator.say("Ana", "still there?").await;
     simulator.expect_texts("Ana", &["v2: still there?"]).await;
     // A valid file clears the problem.
@@ -153,7 +153,7 @@ async fn polling_finds_unreported_changes_and_unreadable_files_change_nothing() 
     std::fs::rename(&kept, &aside).and_then(|()| std::fs::write(&kept, "a file")).unwrap();
     std::fs::remove_file(setup.plugin_file("probe")).unwrap();
     setup.put_bytes("probe", &probe("v3"));
-    refused("revision-not-saved", "keep").await;
+    refused("revision-not-saved", "save").await;
     simulator.say("Ana", "still there?").await;
     simulator.expect_texts("Ana", &["v2: still there?"]).await;
     std::fs::remove_file(&kept).and_then(|()| std::fs::rename(&aside, &kept)).unwrap();

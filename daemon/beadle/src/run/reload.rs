@@ -69,17 +69,15 @@ impl Reloader {
         if state.reported.is_none() {
             self.show(None, &state.current.flat.hashes());
         }
-        let mut watch = Watch::new().ok();
+        let mut watch = self.catalog.watcher().watch();
         loop {
             heartbeat.beat();
             let State { current, hangup, .. } = &mut *state;
-            if let Some(watch) = &mut watch {
-                watch.set(&folders(current));
-            }
+            watch.set(&folders(current));
             let poll_interval = Duration::from_millis(current.config.daemon.poll_interval_ms.try_into().unwrap_or(1));
             let woken = async {
                 tokio::select! {
-                    () = changed(watch.as_mut()) => Cause::Look,
+                    () = changed(&mut watch) => Cause::Look,
                     () = hung_up(hangup.as_mut()) => Cause::Asked,
                     () = tokio::time::sleep(poll_interval) => Cause::Look,
                 }
@@ -171,8 +169,7 @@ fn folders(loaded: &Loaded) -> Vec<PathBuf> {
 }
 
 /// Returns when a file of the configuration may have changed.
-async fn changed(watch: Option<&mut Watch>) {
-    let Some(watch) = watch else { return std::future::pending().await };
+async fn changed(watch: &mut Watch) {
     loop {
         let hints = watch.changed().await;
         let is_config = |(path, hint): &(PathBuf, Hint)| {

@@ -1,8 +1,8 @@
-//! What lies in a plugin's folder of documents: text files, in it and in folders in it.
+//! Lists and reads a plugin's folder of documents: text files, also in subfolders.
 //!
-//! Hidden files, editors' copies and what is being written under another name are not looked at. A link is followed only to
-//! what lies in the folder too: people who may write content are not always those who may read all that the daemon may. What
-//! cannot be taken (too large, no text) is told with the reason.
+//! Hidden files, editor backups and temporary files are ignored. A link is followed only within the folder, because people
+//! who may write content may not be allowed to read everything that the daemon can. A file that is too large or not text is
+//! rejected with the reason.
 
 use crate::folder::Stamp;
 use std::collections::BTreeMap;
@@ -12,39 +12,39 @@ use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
-/// The contract says so: a document is a page that people write, not a book.
-pub const MOST_BYTES: u64 = 256 << 10;
-/// Documents of one plugin: some years of a weekly update in five languages.
-pub const MOST_FILES: usize = 1000;
-/// … and their text in all: what a plugin that reads all of them can hold.
-pub const MOST_BYTES_IN_ALL: u64 = 16 << 20;
-/// Entries that are looked at: a folder with more is somebody's home, not this.
-const MOST_ENTRIES: usize = 10_000;
-/// Folders in folders.
-const MOST_DEPTH: usize = 8;
+/// The maximum size of a document, part of the contract with plugins.
+pub const MAX_BYTES: u64 = 256 << 10;
+/// The maximum number of documents of a plugin: years of a weekly update in five languages.
+pub const MAX_FILES: usize = 1000;
+/// The maximum size of all documents of a plugin, so that it can hold them in memory.
+pub const MAX_TOTAL_BYTES: u64 = 16 << 20;
+/// The maximum number of entries that are listed; a folder with more (a home directory) is a mistake.
+const MAX_ENTRIES: usize = 10_000;
+/// The maximum depth of subfolders.
+const MAX_DEPTH: usize = 8;
 
-/// Never waits for whoever would write into a pipe that somebody put there (`O_NONBLOCK` on Linux, but for MIPS and the like).
-const NO_WAITING: i32 = 0o4000;
+/// `O_NONBLOCK` on Linux (except MIPS and the like): opening a named pipe must not wait for a writer.
+const NON_BLOCKING: i32 = 0o4000;
 
-/// What lies there.
+/// The content of a folder.
 #[derive(Debug, Default)]
 pub struct Listing {
-    /// Files, by their names with `/` between the parts.
+    /// Files by relative path, with `/` as separator.
     pub files: BTreeMap<String, Stamp>,
-    /// The folder and those in it, to be watched.
+    /// The folder and its subfolders, to be watched.
     pub folders: Vec<PathBuf>,
-    /// What is not taken, by name, and why.
-    pub refused: BTreeMap<String, String>,
+    /// What is rejected, by relative path, and why.
+    pub rejected: BTreeMap<String, String>,
 }
 
-/// Looks into the folder.
+/// Lists the folder.
 pub fn list(root: &Path) -> io::Result<Listing> {
     let mut listing = Listing::default();
-    let mut left = MOST_ENTRIES;
+    let mut left = MAX_ENTRIES;
     walk(root, String::new(), 0, &mut left, &mut listing)?;
-    while listing.files.len() > MOST_FILES {
+    while listing.files.len() > MAX_FILES {
         let Some((name, _)) = listing.files.pop_last() else { break };
-        listing.refused.insert(name, format!("a folder has {MOST_FILES} documents at most"));
+        listing.rejected.insert(name, format!("the folder has more than {MAX_FILES} documents"));
     }
     Ok(listing)
 }
@@ -55,73 +55,75 @@ fn walk(folder: &Path, below: String, depth: usize, left: &mut usize, listing: &
         let entry = entry?;
         *left = left.saturating_sub(1);
         if *left == 0 {
-            listing.refused.insert(below, format!("a folder has {MOST_ENTRIES} files at most"));
+            listing.rejected.insert(below, format!("the folder has more than {MAX_ENTRIES} entries"));
             return Ok(());
         }
         let Ok(file) = entry.file_name().into_string() else {
-            listing.refused.insert(entry.file_name().to_string_lossy().into_owned(), "its name is not UTF-8".into());
+            listing
+                .rejected
+                .insert(entry.file_name().to_string_lossy().into_owned(), "the file name is not UTF-8".into());
             continue;
         };
-        if is_passing(&file) {
+        if is_ignored(&file) {
             continue;
         }
         let name = if below.is_empty() { file } else { format!("{below}/{file}") };
         let path = entry.path();
-        // A link to a folder is not followed: it may lead in a circle.
+        // Links to folders are not followed: they may form a cycle.
         if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-            if depth == MOST_DEPTH {
-                listing.refused.insert(name, format!("folders are looked into {MOST_DEPTH} deep"));
+            if depth == MAX_DEPTH {
+                listing.rejected.insert(name, format!("the folder is nested deeper than {MAX_DEPTH} levels"));
             } else if let Err(error) = walk(&path, name.clone(), depth + 1, left, listing) {
-                listing.refused.insert(name, format!("the folder cannot be read: {error}"));
+                listing.rejected.insert(name, format!("the folder could not be read: {error}"));
             }
             continue;
         }
         match std::fs::metadata(&path) {
             Ok(meta) if meta.is_file() => _ = listing.files.insert(name, Stamp::from_meta(&meta)),
-            Ok(_) => _ = listing.refused.insert(name, "it is no file".into()),
-            // It went while we looked, or it is a link to nothing.
+            Ok(_) => _ = listing.rejected.insert(name, "it is not a file".into()),
+            // It disappeared meanwhile, or it is a dangling link.
             Err(_) => {}
         }
     }
     Ok(())
 }
 
-/// Hidden files, and what editors and copying programs put beside a file for a while.
-fn is_passing(file: &str) -> bool {
-    let passing = [".swp", ".swx", ".tmp", ".part", ".crdownload", ".bak", ".orig"];
-    file.starts_with(['.', '#']) || file.ends_with('~') || passing.iter().any(|end| file.ends_with(end))
-        // Vim tries with this name whether it may write there.
+/// Hidden files, and temporary files of editors and copy programs.
+fn is_ignored(file: &str) -> bool {
+    let endings = [".swp", ".swx", ".tmp", ".part", ".crdownload", ".bak", ".orig"];
+    file.starts_with(['.', '#']) || file.ends_with('~') || endings.iter().any(|end| file.ends_with(end))
+        // Vim creates this file to test whether it may write.
         || file == "4913"
 }
 
-/// Reads a document; an error is the reason why it is not taken.
+/// Reads a document; the error is the reason why it is rejected.
 pub fn read(root: &Path, name: &str) -> Result<(String, Stamp), String> {
-    let unreadable = |error: io::Error| format!("it cannot be read: {error}");
+    let unreadable = |error: io::Error| format!("it could not be read: {error}");
     let mut options = OpenOptions::new();
-    let file = options.read(true).custom_flags(NO_WAITING).open(root.join(name)).map_err(unreadable)?;
+    let file = options.read(true).custom_flags(NON_BLOCKING).open(root.join(name)).map_err(unreadable)?;
     let meta = file.metadata().map_err(unreadable)?;
     if !meta.is_file() {
-        return Err("it is no file".into());
+        return Err("it is not a file".into());
     }
-    if !lies_in(root, &file).map_err(unreadable)? {
-        return Err("it is a link that leads out of the folder".into());
+    if !is_within(root, &file).map_err(unreadable)? {
+        return Err("it is a link to a file outside the folder".into());
     }
     let mut bytes = Vec::new();
     let stamp = Stamp::from_meta(&meta);
-    file.take(MOST_BYTES + 1).read_to_end(&mut bytes).map_err(unreadable)?;
-    if bytes.len() as u64 > MOST_BYTES {
-        return Err(format!("it is larger than {} KiB", MOST_BYTES >> 10));
+    file.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+    if bytes.len() as u64 > MAX_BYTES {
+        return Err(format!("it is larger than {} KiB", MAX_BYTES >> 10));
     }
     match String::from_utf8(bytes) {
         Ok(text) if !text.contains('\0') => Ok((text, stamp)),
-        _ => Err("it is no text in UTF-8".into()),
+        _ => Err("it is not text in UTF-8".into()),
     }
 }
 
-/// Whether what was opened lies in the folder, wherever its name led.
-fn lies_in(root: &Path, file: &File) -> io::Result<bool> {
-    let really = std::fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd()))?;
-    Ok(really.starts_with(std::fs::canonicalize(root)?))
+/// Whether the opened file is in the folder, after all links.
+fn is_within(root: &Path, file: &File) -> io::Result<bool> {
+    let path = std::fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd()))?;
+    Ok(path.starts_with(std::fs::canonicalize(root)?))
 }
 
 #[cfg(test)]
@@ -130,7 +132,7 @@ mod tests {
     use std::os::unix::fs::symlink;
 
     #[test]
-    fn text_files_are_found_and_the_rest_is_told() {
+    fn text_files_are_listed_and_others_rejected_with_reason() {
         let dir = tempfile::tempdir().unwrap();
         let root = dir.path().join("documents");
         std::fs::create_dir_all(root.join("2026/summer")).unwrap();
@@ -153,10 +155,10 @@ mod tests {
         let names: Vec<_> = listing.files.keys().map(String::as_str).collect();
         let wanted = ["2026/summer/party.md", "big.md", "hello.md", "inside.md", "outside.md", "picture.png"];
         assert_eq!(names, wanted);
-        assert_eq!(listing.refused.keys().collect::<Vec<_>>(), ["circle"]);
+        assert_eq!(listing.rejected.keys().collect::<Vec<_>>(), ["circle"]);
         assert_eq!(listing.folders.len(), 3);
         assert_eq!(read(&root, "inside.md").unwrap().0, "Hello");
-        for (name, why) in [("outside.md", "leads out"), ("big.md", "256 KiB"), ("picture.png", "UTF-8")] {
+        for (name, why) in [("outside.md", "outside the folder"), ("big.md", "256 KiB"), ("picture.png", "UTF-8")] {
             assert!(read(&root, name).unwrap_err().contains(why), "{name}");
         }
         assert!(list(&root.join("nowhere")).is_err());

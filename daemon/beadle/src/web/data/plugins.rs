@@ -170,8 +170,8 @@ fn plugin_row(entry: &Entry, kept: &[(PluginNo, u64)]) -> PluginRow {
             plugin.requested_capabilities().iter().map(|name| capability(entry, name)).collect()
         }),
         limits: limits(entry, &spent),
-        earlier_revisions: entry.record.served.iter().rev().skip(1).map(short).collect(),
-        rolled_back: entry.record.sent_back.as_ref().map(short),
+        earlier_revisions: entry.record.revisions.iter().rev().skip(1).map(short).collect(),
+        rolled_back: entry.record.rolled_back.as_ref().map(short),
         load_steps: entry.steps.iter().map(|(step, took)| ((*step).to_owned(), took.as_secs_f64() * 1e3)).collect(),
         calls: (spent.calls, spent.failed),
         waiting_events: kept.iter().find(|(no, _)| *no == entry.no).map_or(0, |(_, count)| *count),

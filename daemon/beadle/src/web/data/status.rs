@@ -70,8 +70,8 @@ pub fn warnings(admin: &Admin) -> Vec<Problem> {
         let message = if message.contains(&name) { message } else { format!("plugin {name}: {message}") };
         Some(Problem { code, message })
     });
-    let remarks = admin.catalog.folder_warnings();
-    let folders = remarks.iter().map(|text| Problem { code: "plugin-folder-missing".into(), message: text.clone() });
+    let warnings = admin.catalog.folder_warnings();
+    let folders = warnings.iter().map(|it| Problem { code: it.code.into(), message: it.text.clone() });
     let documents = admin.catalog.rejected_documents().into_iter().map(|((plugin, file), why)| Problem {
         code: "document-rejected".into(),
         message: format!("documents of `{plugin}`: {}{why}", if file.is_empty() { file } else { format!("{file}: ") }),

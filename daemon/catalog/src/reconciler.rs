@@ -1,0 +1,722 @@
+//! Keeps the running plugins in line with the plugin folders and the configuration.
+//!
+//! One loop owns all plugins. Whatever wakes it (a file change, the configuration, a command, the end of a load, a
+//! slot's health, the poll interval), it does the same: observe the folders, decide for each plugin (`plan`), and start
+//! what is to be done. A load (`transaction`) runs as a task beside the loop, one per plugin at a time; its end wakes the
+//! loop again. So no two changes of one plugin overlap, and a change that was missed is found by the next observation.
+//!
+//! Dispatch begins when everything that can be loaded is, so that no event misses a plugin because of a restart
+//! (`startup`).
+
+use crate::command::{Answer, Command, CommandError, PendingCommand};
+use crate::config::Config;
+use crate::entry::{Entry, PluginState, StepTime, describe_missing};
+use crate::folder::{self, Listing};
+use crate::managed::{ManagedPlugin, ProbationChange, missing_entry};
+use crate::plan::{self, Action, Attempt, FileState, Known};
+use crate::record::{self, IsolatedRevision, Record};
+use crate::startup::Startup;
+use crate::transaction::{self, Context, LOAD_CRASH, LoadOutcome, LoadRequest, LoadResult, Source};
+use crate::watch::{Hint, Watch};
+use crate::{Counts, FolderWarning, Published, grants, watch};
+use beadle_model::PluginNo;
+use beadle_pipeline::{Availability, Pipeline, Subscription, Subscriptions, Suspension};
+use beadle_store::{PurgeReport, StoreError};
+use beadle_tasks::Heartbeat;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+use tokio::sync::{mpsc, oneshot, watch as channel};
+use tokio::task::{JoinError, JoinSet};
+
+/// After a file change, others are waited for: several are often changed together.
+const GATHER: Duration = Duration::from_millis(3);
+/// Pause while the store cannot be read or written.
+const STORE_RETRY: Duration = Duration::from_secs(1);
+
+/// The code of a plugin that is still being loaded when dispatch begins.
+pub(crate) const STILL_LOADING: &str = "plugin-loading";
+
+/// A load that ended.
+struct FinishedLoad {
+    name: String,
+    result: LoadResult,
+    attempt: Attempt,
+    rollback: Option<Rollback>,
+}
+
+/// A rollback command that waits for its load.
+struct Rollback {
+    answer: oneshot::Sender<Answer>,
+    discard_state: bool,
+}
+
+/// Why the loop continues.
+enum Wake {
+    FilesChanged(Vec<(PathBuf, Hint)>),
+    LoadEnded(Box<Result<(tokio::task::Id, FinishedLoad), JoinError>>),
+    Command(PendingCommand),
+    Configured,
+    /// A slot's health changed, or it is time for the next check.
+    Review,
+    CatalogDropped,
+}
+
+/// The channels between the reconciler and [`crate::Catalog`].
+pub(crate) struct Channels {
+    pub configs: channel::Receiver<Config>,
+    pub commands: mpsc::Receiver<PendingCommand>,
+    pub publish: channel::Sender<Published>,
+    pub counts: Arc<Counts>,
+}
+
+/// The loop and its state.
+pub(crate) struct Reconciler {
+    context: Context,
+    pipeline: Pipeline,
+    channels: Channels,
+    config: Config,
+    watcher: watch::Watcher,
+    watch: Watch,
+    hints: HashMap<PathBuf, Hint>,
+    plugins: BTreeMap<String, ManagedPlugin>,
+    listing: Listing,
+    loads: JoinSet<FinishedLoad>,
+    load_names: HashMap<tokio::task::Id, String>,
+    /// Folders that cannot be read, and since when.
+    lost_folders: BTreeMap<PathBuf, Instant>,
+    /// The plugins whose timers and schedules fire, as the store knows them.
+    available: Vec<PluginNo>,
+    startup: Startup,
+    /// The records of earlier processes were read.
+    has_records: bool,
+}
+
+impl Reconciler {
+    pub fn new(context: Context, pipeline: Pipeline, watcher: watch::Watcher, channels: Channels) -> Self {
+        let config = channels.configs.borrow().clone();
+        Self {
+            context,
+            pipeline,
+            channels,
+            config,
+            watch: watcher.watch(),
+            watcher,
+            hints: HashMap::new(),
+            plugins: BTreeMap::new(),
+            listing: Listing::default(),
+            loads: JoinSet::new(),
+            load_names: HashMap::new(),
+            lost_folders: BTreeMap::new(),
+            available: Vec::new(),
+            startup: Startup::new(),
+            has_records: false,
+        }
+    }
+
+    /// Runs until the catalog is dropped. After a panic it can be run again: it observes everything anew.
+    pub async fn run(&mut self, heartbeat: &Heartbeat) {
+        if !self.has_records {
+            self.read_records().await;
+            self.examine_last_start().await;
+            self.has_records = true;
+        }
+        loop {
+            heartbeat.beat();
+            let check_after = self.reconcile().await;
+            let (all_loaded, timeout) = (self.loads.is_empty(), self.startup_timeout());
+            if self.startup.finish(all_loaded, timeout, Instant::now()) {
+                self.suspend_unloaded();
+                self.update_subscriptions().await;
+            }
+            self.publish();
+            let wake = heartbeat.idle(self.wait(check_after)).await;
+            if !self.handle(wake).await {
+                return;
+            }
+        }
+    }
+
+    // Start
+
+    async fn read_records(&mut self) {
+        loop {
+            let reader = self.context.store.reader();
+            let read = tokio::task::spawn_blocking(move || record::read_all(&reader)).await;
+            match read {
+                Ok(Ok(records)) => {
+                    for (name, (no, record)) in records.into_iter().filter(|(_, (_, it))| *it != Record::default()) {
+                        let config = self.config.plugins.get(&name).cloned().unwrap_or_default();
+                        self.plugins.insert(name, ManagedPlugin::new(no, record, config));
+                    }
+                    return;
+                }
+                Ok(Err(error)) => tracing::error!(%error, "plugin records not read, will retry"),
+                // The blocking pool is gone only while the daemon shuts down.
+                Err(_) => return,
+            }
+            tokio::time::sleep(STORE_RETRY).await;
+        }
+    }
+
+    /// Isolates the plugin that was being loaded alone when the previous process died; others become suspects.
+    async fn examine_last_start(&mut self) {
+        for (name, loading) in self.context.crash_markers.take() {
+            if !loading.alone {
+                tracing::warn!(plugin = name, "daemon died while plugin was loaded, loading it last and alone");
+                self.startup.suspect(name);
+                continue;
+            }
+            tracing::error!(
+                plugin = name,
+                code = LOAD_CRASH,
+                "daemon died again while plugin was loaded, isolating it"
+            );
+            let at = self.context.clock.now();
+            let Ok(no) = self.context.store.plugin_no(&name).await else { continue };
+            let config = self.config.plugins.get(&name).cloned().unwrap_or_default();
+            let new = || ManagedPlugin::new(no, Record::default(), config);
+            let plugin = self.plugins.entry(name.clone()).or_insert_with(new);
+            plugin.record.isolated = Some(IsolatedRevision { revision: loading.revision, at });
+            self.write_record(&name).await;
+        }
+    }
+
+    /// When dispatch begins, plugins that are still being loaded are suspended, so that their events wait.
+    fn suspend_unloaded(&mut self) {
+        let at = self.context.clock.now();
+        let is_unloaded = |plugin: &ManagedPlugin| plugin.state == PluginState::Loading && plugin.slot.is_none();
+        for (name, plugin) in self.plugins.iter_mut().filter(|(_, plugin)| is_unloaded(plugin)) {
+            tracing::warn!(plugin = name, code = STILL_LOADING, "startup timeout, continuing without plugin");
+            let why = "it is still being loaded";
+            let suspension = Suspension { code: STILL_LOADING.into(), why: why.into(), at };
+            plugin.suspend_unloaded(name, suspension, &self.context.changed);
+        }
+    }
+
+    fn startup_timeout(&self) -> Duration {
+        Duration::from_millis(self.config.startup_timeout_ms.try_into().unwrap_or(0))
+    }
+
+    // The loop
+
+    /// Waits for a reason to reconcile, at most this long.
+    async fn wait(&mut self, check_after: Duration) -> Wake {
+        tokio::select! {
+            hints = self.watch.changed() => Wake::FilesChanged(hints),
+            Some(ended) = self.loads.join_next_with_id() => Wake::LoadEnded(Box::new(ended)),
+            command = self.channels.commands.recv() => command.map_or(Wake::CatalogDropped, Wake::Command),
+            changed = self.channels.configs.changed() => match changed {
+                Ok(()) => Wake::Configured,
+                Err(_) => Wake::CatalogDropped,
+            },
+            () = self.context.changed.notified() => Wake::Review,
+            () = tokio::time::sleep(check_after) => Wake::Review,
+        }
+    }
+
+    /// Handles what woke the loop. Returns false when the catalog was dropped.
+    async fn handle(&mut self, wake: Wake) -> bool {
+        match wake {
+            Wake::FilesChanged(hints) => {
+                self.hints.extend(hints);
+                tokio::time::sleep(GATHER).await;
+            }
+            Wake::LoadEnded(ended) => match *ended {
+                Ok((id, finished)) => {
+                    self.load_names.remove(&id);
+                    self.finish_load(finished).await;
+                }
+                Err(error) => self.note_panic(&error),
+            },
+            Wake::Command(command) => self.apply(command).await,
+            Wake::Configured => self.apply_configuration().await,
+            Wake::Review => self.review_health().await,
+            Wake::CatalogDropped => return false,
+        }
+        true
+    }
+
+    /// Observes the folders, decides for each plugin, and starts what is to be done. Returns when to check again.
+    async fn reconcile(&mut self) -> Duration {
+        let dirs = self.config.dirs.clone();
+        self.watch.set(&dirs);
+        let named: Vec<String> = self.config.plugins.keys().cloned().collect();
+        let listed =
+            tokio::task::spawn_blocking(move || folder::list(&dirs, &named.iter().map(String::as_str).collect()));
+        // The blocking pool is gone only while the daemon shuts down.
+        let Ok(listing) = listed.await else { return STORE_RETRY };
+        self.listing = listing;
+        let now = Instant::now();
+        self.note_folders(now);
+        let mut check_after = Duration::from_millis(self.config.poll_interval_ms.try_into().unwrap_or(1));
+        check_after = check_after.min(self.startup.time_left(self.startup_timeout(), now).unwrap_or(check_after));
+        if let Err(error) = self.add_new_plugins().await {
+            tracing::warn!(%error, "new plugin not recorded, will retry");
+            check_after = STORE_RETRY;
+        }
+        let mut names: Vec<String> = self.plugins.keys().cloned().collect();
+        // Suspects come last.
+        names.sort_by_key(|name| self.startup.is_suspect(name));
+        for name in names {
+            if let Some(retry_at) = self.plugins.get(&name).and_then(|plugin| plugin.retry_at) {
+                check_after = check_after.min(retry_at.saturating_duration_since(now).max(GATHER));
+            }
+            match self.decide(&name, now) {
+                Action::None => {}
+                Action::CheckAfter(time) => check_after = check_after.min(time.max(GATHER)),
+                // The end of a running load is the next chance.
+                Action::Load if self.startup.may_load(self.running_loads(now)) => self.load_file(&name, now),
+                Action::Load => {}
+                Action::Unload => self.unload(&name).await,
+            }
+        }
+        self.purge_old().await;
+        check_after
+    }
+
+    /// Records plugins that are seen for the first time, so that they have a number.
+    async fn add_new_plugins(&mut self) -> Result<(), StoreError> {
+        let new: Vec<String> =
+            self.listing.plugins.keys().filter(|name| !self.plugins.contains_key(*name)).cloned().collect();
+        for name in new {
+            let no = self.context.store.plugin_no(&name).await?;
+            let config = self.config.plugins.get(&name).cloned().unwrap_or_default();
+            self.plugins.insert(name, ManagedPlugin::new(no, Record::default(), config));
+        }
+        Ok(())
+    }
+
+    fn decide(&mut self, name: &str, now: Instant) -> Action {
+        let Some(plugin) = self.plugins.get_mut(name) else { return Action::None };
+        let found = self.listing.plugins.get(name);
+        plugin.observe(found.map(|found| found.stamp), now);
+        if let (Some(since), true) = (plugin.record.disabled_since, found.is_some() && !plugin.is_loading()) {
+            plugin.state = PluginState::Disabled { since };
+            return Action::None;
+        }
+        if found.is_none() && plugin.slot.is_none() && !plugin.is_loading() {
+            if !self.lost_folders.is_empty() {
+                let error = lost_folders_text(&self.lost_folders);
+                plugin.state = PluginState::Broken { code: "plugin-folder-missing", error };
+                return Action::None;
+            }
+            if plugin.state == PluginState::Removed {
+                return Action::None;
+            }
+        }
+        let file = found.zip(plugin.observed).map(|(found, (stamp, since))| FileState {
+            stamp,
+            unchanged_for: now.saturating_duration_since(since),
+            // At the start files are taken as they are.
+            hint: if self.startup.is_finished() { self.hints.get(&found.path).copied() } else { Some(Hint::Whole) },
+        });
+        let missing_for = match plugin.missing_since {
+            Some(since) if self.startup.is_finished() => now.saturating_duration_since(since),
+            Some(_) => Duration::MAX,
+            None => Duration::ZERO,
+        };
+        let grace = Duration::from_millis(self.config.folder_grace_ms.try_into().unwrap_or(0));
+        let lost_since = plugin.path.as_deref().and_then(|path| self.lost_folders.get(path.parent()?));
+        let grace_left = lost_since
+            .filter(|_| plugin.slot.is_some())
+            .map(|since| grace.saturating_sub(now.saturating_duration_since(*since)));
+        let known = Known {
+            attempt: plugin.attempt.as_ref(),
+            loading: plugin.is_loading(),
+            missing_for,
+            grace: grace_left,
+            load: &plugin.config.load(),
+            granted: &plugin.granted(),
+        };
+        plan::decide(file.as_ref(), &known)
+    }
+
+    // Loads
+
+    /// Loads that count against the limit. A load that takes longer than the startup timeout no longer does.
+    fn running_loads(&self, now: Instant) -> usize {
+        let timeout = self.startup_timeout();
+        let began = self.plugins.values().filter_map(|plugin| plugin.loading_since);
+        began.filter(|since| now.saturating_duration_since(*since) < timeout).count()
+    }
+
+    fn load_file(&mut self, name: &str, now: Instant) {
+        let Some((plugin, found)) = self.plugins.get_mut(name).zip(self.listing.plugins.get(name)) else { return };
+        let settled = plugin.observed.map(|(_, since)| ("settle", now.saturating_duration_since(since)));
+        self.hints.remove(&found.path);
+        plugin.path = Some(found.path.clone());
+        let source = Source::File(found.path.clone(), found.stamp);
+        self.start_load(name, source, settled, None);
+    }
+
+    fn start_load(&mut self, name: &str, source: Source, settled: Option<StepTime>, rollback: Option<Rollback>) {
+        let Some(plugin) = self.plugins.get_mut(name) else { return };
+        plugin.loading_since = Some(Instant::now());
+        let stamp = match &source {
+            Source::File(_, stamp) => *stamp,
+            Source::Rollback(_) => plugin.observed.map(|(stamp, _)| stamp).unwrap_or_default(),
+        };
+        let attempt = Attempt { stamp, load: plugin.config.load(), granted: plugin.granted() };
+        let request = LoadRequest {
+            name: name.to_owned(),
+            no: plugin.no,
+            source,
+            config: plugin.config.clone(),
+            granted: attempt.granted.clone(),
+            record: plugin.record.clone(),
+            slot: plugin.slot.clone(),
+            settled,
+            alone: self.startup.is_suspect(name),
+            discard_state: rollback.as_ref().is_some_and(|rollback| rollback.discard_state),
+        };
+        let (context, name) = (self.context.clone(), name.to_owned());
+        let load_name = name.clone();
+        let load = self.loads.spawn(async move {
+            let result = transaction::load(context, request).await;
+            FinishedLoad { name, result, attempt, rollback }
+        });
+        self.load_names.insert(load.id(), load_name);
+    }
+
+    /// A load that panicked is a bug of ours. It is repeated after a while, like other transient failures.
+    fn note_panic(&mut self, error: &JoinError) {
+        let Some(name) = self.load_names.remove(&error.id()) else { return };
+        tracing::error!(plugin = name, %error, "plugin load panicked, will retry");
+        if let Some(plugin) = self.plugins.get_mut(&name) {
+            plugin.abandon_load(Instant::now());
+        }
+    }
+
+    async fn finish_load(&mut self, FinishedLoad { name, result, attempt, rollback }: FinishedLoad) {
+        self.startup.clear(&name);
+        let Some(plugin) = self.plugins.get_mut(&name) else { return };
+        let is_rollback = rollback.is_some();
+        let Counts { activated, rejected, rolled_back } = &*self.channels.counts;
+        match &result.outcome {
+            LoadOutcome::Activated if is_rollback => increment(rolled_back),
+            LoadOutcome::Activated => increment(activated),
+            LoadOutcome::Rejected { .. } if !is_rollback => increment(rejected),
+            _ => {}
+        }
+        if let Some(rollback) = rollback {
+            // The client may have disconnected.
+            let _ = rollback.answer.send(rollback_answer(&name, &result));
+        }
+        if is_rollback && !matches!(result.outcome, LoadOutcome::Activated | LoadOutcome::Unchanged) {
+            // The answer says why; nothing has changed.
+            plugin.loading_since = None;
+        } else {
+            plugin.finish_load(&name, result, attempt, Instant::now());
+        }
+        self.update_subscriptions().await;
+        if self.loads.is_empty() {
+            let wanted = self.plugins.values().flat_map(|plugin| &plugin.record.revisions).map(String::as_str);
+            self.context.revisions.retain(&wanted.collect());
+        }
+    }
+
+    /// Unloads a plugin whose file was removed. Its state, timers and events are kept for a while.
+    async fn unload(&mut self, name: &str) {
+        let Some(plugin) = self.plugins.get_mut(name) else { return };
+        if plugin.record == Record::default() {
+            self.plugins.remove(name);
+            return;
+        }
+        tracing::warn!(plugin = name, "plugin file removed, plugin unloaded");
+        plugin.deactivate(PluginState::Removed);
+        plugin.path = None;
+        if plugin.record.gone_since.is_none() {
+            plugin.record.gone_since = Some(self.context.clock.now());
+            self.write_record(name).await;
+        }
+        self.update_subscriptions().await;
+    }
+
+    async fn write_record(&self, name: &str) {
+        let Some(plugin) = self.plugins.get(name) else { return };
+        if let Err(error) = self.context.store.set_plugin_record(plugin.no, plugin.record.to_json()).await {
+            tracing::warn!(plugin = name, %error, "plugin record not written");
+        }
+    }
+
+    /// Deletes what is kept of plugins that were removed long ago.
+    async fn purge_old(&mut self) {
+        let (now, keep_ms) = (self.context.clock.now(), self.config.keep_removed_ms);
+        let is_old =
+            |plugin: &ManagedPlugin| plugin.record.gone_since.is_some_and(|since| now.since_ms(since) > keep_ms);
+        let is_removed = |plugin: &ManagedPlugin| {
+            plugin.slot.is_none() && !plugin.is_loading() && plugin.state == PluginState::Removed
+        };
+        let old = self.plugins.iter().filter(|(_, plugin)| is_removed(plugin) && is_old(plugin));
+        for name in old.map(|(name, _)| name.clone()).collect::<Vec<_>>() {
+            match self.purge(&name).await {
+                Ok(_) => tracing::info!(plugin = name, "removed plugin purged"),
+                Err(error) => tracing::warn!(plugin = name, %error, "removed plugin not purged, will retry"),
+            }
+        }
+    }
+
+    // Configuration and subscriptions
+
+    async fn apply_configuration(&mut self) {
+        self.config = self.channels.configs.borrow_and_update().clone();
+        for (name, plugin) in &mut self.plugins {
+            plugin.config = self.config.plugins.get(name).cloned().unwrap_or_default();
+        }
+        self.update_subscriptions().await;
+    }
+
+    /// Tells the pipeline which plugins are subscribed, and the store whose timers may fire.
+    async fn update_subscriptions(&mut self) {
+        if !self.startup.is_finished() {
+            return;
+        }
+        let subscriptions: Vec<_> = self.plugins.values().filter_map(ManagedPlugin::subscription).collect();
+        let now = self.context.clock.now();
+        let is_available = |subscription: &&Arc<Subscription>| {
+            matches!(subscription.slot.availability(now), Availability::Available | Availability::Resting { .. })
+        };
+        let available: Vec<_> = subscriptions.iter().filter(is_available).map(|it| it.slot.no()).collect();
+        self.pipeline.set_subscriptions(Subscriptions::new(subscriptions)).await;
+        if available != self.available {
+            match self.context.store.set_present_plugins(available.clone()).await {
+                Ok(()) => self.available = available,
+                Err(error) => tracing::warn!(%error, "available plugins not recorded, timers of others may fire"),
+            }
+        }
+        // The subscribed events may have changed too.
+        self.pipeline.timers_changed().ring();
+    }
+
+    /// Ends probations, and records suspensions by the pipeline.
+    async fn review_health(&mut self) {
+        let now = self.context.clock.now();
+        for name in self.plugins.keys().cloned().collect::<Vec<_>>() {
+            let Some(plugin) = self.plugins.get_mut(&name) else { continue };
+            let change = plugin.review_probation(&name, now);
+            if change == ProbationChange::RolledBack {
+                increment(&self.channels.counts.rolled_back);
+            }
+            if plugin.record_suspension(now) || change == ProbationChange::RolledBack {
+                self.write_record(&name).await;
+            }
+        }
+        // Timers of suspended plugins wait, those of plugins that recovered fire.
+        self.update_subscriptions().await;
+    }
+
+    // Commands
+
+    async fn apply(&mut self, PendingCommand { command, answer }: PendingCommand) {
+        let name = command.plugin().to_owned();
+        let done = match command {
+            Command::Rollback { discard_state, .. } => match self.rollback_source(&name) {
+                // The end of the load answers.
+                Ok(source) => return self.start_load(&name, source, None, Some(Rollback { answer, discard_state })),
+                Err(error) => Err(error),
+            },
+            Command::Grant(_, capabilities) => self.grant(&name, &capabilities, true).await,
+            Command::Revoke(_, capabilities) => self.grant(&name, &capabilities, false).await,
+            Command::Purge(_) => self.purge(&name).await,
+            Command::Enable(_) => self.enable(&name).await,
+            Command::Disable(_) => self.disable(&name).await,
+        };
+        // The client may have disconnected.
+        let _ = answer.send(done);
+    }
+
+    fn rollback_source(&self, name: &str) -> Result<Source, CommandError> {
+        let plugin = self.plugins.get(name).ok_or_else(|| CommandError::Unknown(name.into()))?;
+        if plugin.is_loading() {
+            return Err(CommandError::Busy(name.into()));
+        }
+        if plugin.record.disabled_since.is_some() {
+            return Err(CommandError::Disabled(name.into()));
+        }
+        let previous = plugin.record.previous().ok_or_else(|| CommandError::NoEarlierRevision(name.into()))?;
+        Ok(Source::Rollback(previous.to_owned()))
+    }
+
+    async fn grant(&mut self, name: &str, capabilities: &[String], grant: bool) -> Answer {
+        if let Some(unknown) = capabilities.iter().find(|capability| !grants::is_grantable(capability)) {
+            return Err(CommandError::UnknownCapability(unknown.clone()));
+        }
+        let changed = self.change_record(name, |record| {
+            for capability in capabilities {
+                if grant {
+                    record.granted.insert(capability.clone());
+                } else {
+                    record.granted.remove(capability);
+                }
+            }
+        });
+        let plugin = changed.await?;
+        let meanings: Vec<_> =
+            capabilities.iter().map(|capability| format!("{capability} ({})", grants::meaning(capability))).collect();
+        let in_toml: Vec<_> =
+            capabilities.iter().filter(|capability| plugin.config.grant.contains(capability)).cloned().collect();
+        Ok(match (grant, in_toml.as_slice()) {
+            (true, _) => format!("`{name}` is granted: {}", meanings.join(", ")),
+            (false, []) => format!("`{name}` is no longer granted: {}", meanings.join(", ")),
+            (false, kept) => format!("`{name}` still has {} by `grant` in `[plugins.{name}]`", kept.join(", ")),
+        })
+    }
+
+    async fn purge(&mut self, name: &str) -> Answer {
+        let plugin = self.plugins.get(name).ok_or_else(|| CommandError::Unknown(name.into()))?;
+        if plugin.is_loading() {
+            return Err(CommandError::Busy(name.into()));
+        }
+        if plugin.slot.is_some() || self.listing.plugins.contains_key(name) {
+            return Err(CommandError::NotRemoved(name.into()));
+        }
+        let PurgeReport { values, timers, events } = self.context.store.purge_plugin(plugin.no).await?;
+        self.pipeline.discard_backlog(plugin.no);
+        self.plugins.remove(name);
+        Ok(format!("purged `{name}`: {values} values, {timers} timers and {events} waiting events deleted"))
+    }
+
+    /// Ends a disabling, a suspension, a rest or an isolation.
+    async fn enable(&mut self, name: &str) -> Answer {
+        let before = self.plugins.get(name).map(|plugin| plugin.record.clone());
+        let now = self.context.clock.now();
+        let changed = self.change_record(name, |record| {
+            (record.disabled_since, record.suspended, record.isolated) = (None, None, None);
+        });
+        let plugin = changed.await?;
+        let state = plugin.current_state(now);
+        let is_unavailable = matches!(state, PluginState::Suspended(_) | PluginState::Resting { .. });
+        if before.as_ref() == Some(&plugin.record) && !is_unavailable {
+            return Ok(format!("`{name}` was neither disabled nor suspended"));
+        }
+        let no = plugin.no;
+        match &plugin.slot {
+            Some(slot) if plugin.has_active_revision() => slot.resume(),
+            // The next reconciliation loads it.
+            _ => (plugin.attempt, plugin.state) = (None, PluginState::Loading),
+        }
+        self.update_subscriptions().await;
+        let waiting = self.pipeline.backlog_sizes().into_iter().find(|(of, _)| *of == no).map_or(0, |(_, size)| size);
+        Ok(match waiting {
+            0 => format!("`{name}` is enabled"),
+            waiting => format!("`{name}` is enabled; {waiting} waiting events are handled first"),
+        })
+    }
+
+    /// Gives the plugin no events until it is enabled, also after a restart.
+    async fn disable(&mut self, name: &str) -> Answer {
+        let now = self.context.clock.now();
+        let plugin = self.change_record(name, |record| _ = record.disabled_since.get_or_insert(now)).await?;
+        plugin.deactivate(PluginState::Disabled { since: now });
+        self.update_subscriptions().await;
+        Ok(format!(
+            "`{name}` is disabled: it gets no events and its timers wait until you run `beadle plugins enable {name}`"
+        ))
+    }
+
+    /// Changes the record of a plugin. If it cannot be written, nothing changes.
+    async fn change_record(
+        &mut self,
+        name: &str,
+        change: impl FnOnce(&mut Record),
+    ) -> Result<&mut ManagedPlugin, CommandError> {
+        let plugin = self.plugins.get_mut(name).ok_or_else(|| CommandError::Unknown(name.into()))?;
+        if plugin.is_loading() {
+            return Err(CommandError::Busy(name.into()));
+        }
+        let mut record = plugin.record.clone();
+        change(&mut record);
+        if record != plugin.record {
+            self.context.store.set_plugin_record(plugin.no, record.to_json()).await?;
+            plugin.record = record;
+        }
+        Ok(plugin)
+    }
+
+    // Reports
+
+    /// Notes and logs folders that became unreadable or readable again.
+    fn note_folders(&mut self, now: Instant) {
+        for (folder, error) in &self.listing.missing {
+            if !self.lost_folders.contains_key(folder) {
+                self.lost_folders.insert(folder.clone(), now);
+                let (folder, grace_ms) = (folder.display(), self.config.folder_grace_ms);
+                let code = "plugin-folder-missing";
+                tracing::warn!(code, %folder, error, grace_ms, "plugin folder unreadable, its plugins stay active");
+            }
+        }
+        let missing = &self.listing.missing;
+        self.lost_folders.retain(|folder, _| {
+            let is_lost = missing.contains_key(folder);
+            if !is_lost {
+                tracing::info!(folder = %folder.display(), "plugin folder readable again");
+            }
+            is_lost
+        });
+        let known: BTreeSet<String> =
+            self.channels.publish.borrow().warnings.iter().map(|it| it.text.clone()).collect();
+        for warning in self.listing.warnings.iter().filter(|warning| !known.contains(*warning)) {
+            tracing::warn!(code = "plugin-name-invalid", reason = warning, "plugin file ignored");
+        }
+    }
+
+    fn publish(&self) {
+        let now = self.context.clock.now();
+        let mut entries: Vec<Entry> = self.plugins.iter().map(|(name, plugin)| plugin.entry(name, now)).collect();
+        for name in self.config.plugins.keys() {
+            match entries.iter_mut().find(|entry| entry.name == *name) {
+                Some(entry) if entry.state == PluginState::Removed => {
+                    entry.state = missing_entry(name, &self.config).state;
+                }
+                Some(_) => {}
+                None => entries.push(missing_entry(name, &self.config)),
+            }
+        }
+        entries.sort_by(|a, b| a.name.cmp(&b.name));
+        let warning = |code, text| FolderWarning { code, text };
+        let ignored = self.listing.warnings.iter().map(|text| warning("plugin-name-invalid", text.clone()));
+        let lost = (!self.lost_folders.is_empty()).then(|| lost_folders_text(&self.lost_folders));
+        let lost = lost.map(|text| warning("plugin-folder-missing", text));
+        let unwatched = self.watcher.problem().map(|reason| {
+            let seconds = self.config.poll_interval_ms / 1000;
+            let text = format!("changed plugins, documents and settings are noticed only every {seconds} s: {reason}");
+            warning(watch::CODE, text)
+        });
+        let warnings = ignored.chain(lost).chain(unwatched).collect();
+        let started = self.startup.is_finished();
+        self.channels.publish.send_replace(Published { entries: entries.into(), warnings, started });
+    }
+}
+
+fn increment(counter: &AtomicU64) {
+    counter.fetch_add(1, Relaxed);
+}
+
+/// The answer to a rollback command.
+fn rollback_answer(name: &str, result: &LoadResult) -> Answer {
+    let failed = |reason: String| Err(CommandError::RollbackFailed { name: name.into(), reason });
+    match &result.outcome {
+        LoadOutcome::Activated | LoadOutcome::Unchanged => {
+            let revision = result.record.active().and_then(|hash| hash.get(..12)).unwrap_or_default();
+            Ok(format!("`{name}` is back on revision {revision} until its file changes"))
+        }
+        LoadOutcome::Pending { missing, .. } => failed(describe_missing(name, missing)),
+        LoadOutcome::Rejected { blocked, .. } if blocked.code == "state-would-be-lost" => {
+            Err(CommandError::StateWouldBeLost { name: name.into(), loss: blocked.reason.clone() })
+        }
+        LoadOutcome::Rejected { blocked, .. } => failed(blocked.reason.clone()),
+        LoadOutcome::Isolated(suspension) => failed(suspension.why.clone()),
+        LoadOutcome::FileChanged => Err(CommandError::Busy(name.into())),
+    }
+}
+
+fn lost_folders_text(lost: &BTreeMap<PathBuf, Instant>) -> String {
+    let folders: Vec<_> = lost.keys().map(|folder| folder.display().to_string()).collect();
+    format!(
+        "the plugin folder {} cannot be read; restore it or change `plugin_dirs` in `[daemon]`",
+        folders.join(" and ")
+    )
+}
