@@ -7,7 +7,7 @@
 //! It is where an author works: what lies in the demo's own plugin folder runs beside the plugins that were there, before
 //! them, and `--watch` puts there what is built from a plugin's sources.
 
-use crate::author::Bench;
+use crate::author::BuildLoop;
 use crate::cli::DemoArgs;
 use crate::config::{self, Environment};
 use crate::exit::Exit;
@@ -96,19 +96,19 @@ async fn start(args: &DemoArgs) -> Result<Exit, DemoError> {
     let _simulator = spawn(&simulator, ports, folder.path()).map_err(io("the simulator does not start"))?;
     let page = format!("http://127.0.0.1:{}/", ports[0]);
     let socket = folder.path().join("beadle.sock");
-    let mut bench = toolchain.map(|toolchain| Bench::new(projects, toolchain, own.clone(), socket.clone()));
-    if let Some(bench) = &mut bench {
+    let mut build_loop = toolchain.map(|toolchain| BuildLoop::new(projects, toolchain, own.clone(), socket.clone()));
+    if let Some(build_loop) = &mut build_loop {
         // Built before anything runs, so that the first message finds them.
-        bench.round().await;
+        build_loop.run_once().await;
     }
     let ready = |_: &config::Config| {
         println!("{}", welcome(&page, ports, &socket, &own));
         if !args.no_open {
             open(&page);
         }
-        if let Some(bench) = bench {
+        if let Some(build_loop) = build_loop {
             // It ends with the demo, which is the process's end.
-            tokio::spawn(bench.work());
+            tokio::spawn(build_loop.run());
         }
     };
     let clock = format!("http://127.0.0.1:{}/control/clock", ports[0]);

@@ -56,7 +56,7 @@ async fn new_plugin_is_tested_built_and_run() {
     stdout_of("beadle", parent.path(), &["plugins", "new", "say-hello", "--lang", "rust"]).await;
     let folder = parent.path().join("say-hello");
     let tested = stdout_of("cargo", &folder, &["test", "--offline"]).await;
-    assert!(tested.contains("it_greets_and_counts ... ok"), "{tested}");
+    assert!(tested.contains("greets_and_counts ... ok"), "{tested}");
     let built = stdout_of("beadle", &folder, &["plugins", "build"]).await;
     assert!(["on-message", "replies", "state"].iter().all(|part| built.contains(part)), "{built}");
 
@@ -88,8 +88,9 @@ async fn new_plugin_is_tested_built_and_run() {
     let mut author = Program::start(&mut command("beadle", &folder, &watch));
     let source = folder.join("src/lib.rs");
     let first = std::fs::read_to_string(&source).unwrap();
-    let runs =
-        |line: &str| line.contains("say-hello: runs, ").then(|| line.rsplit(' ').next().unwrap_or_default().to_owned());
+    let runs = |line: &str| {
+        line.contains("say-hello: active ").then(|| line.rsplit(' ').next().unwrap_or_default().to_owned())
+    };
     let before = author.line_within(BUILD_TIMEOUT, runs).await;
     std::fs::write(&source, first.replace("{}, {name}! ({times})", "{}, dear {name}! ({times})")).unwrap();
     author.line_within(BUILD_TIMEOUT, |line| runs(line).filter(|revision| *revision != before)).await;
@@ -97,7 +98,7 @@ async fn new_plugin_is_tested_built_and_run() {
     simulator.expect_texts("Ana", &["Hello, Ana! (1)", "Hello, dear Ana! (2)"]).await;
     // A build error is printed, and the running revision stays active.
     std::fs::write(&source, first.replace("Disposition::Claimed", "Disposition::Claimd")).unwrap();
-    let is_reported = |line: &str| line.contains("say-hello: not built").then_some(());
+    let is_reported = |line: &str| line.contains("say-hello: build failed").then_some(());
     author.line_within(BUILD_TIMEOUT, is_reported).await;
     assert!(author.output().contains("no variant or associated item named `Claimd`"), "{}", author.output());
     simulator.say("Ana", "hello").await;

@@ -1,13 +1,16 @@
-//! An event as an author writes it down: the body of an event, with whatever does not matter left out.
+//! Test events: JSON files, or built-in samples of the most common events.
 //!
-//! What `beadle events show ID --json` prints is taken as it is, so that a real event can be tried on a new version. Some
-//! samples are built in, one for each thing that happens often.
+//! A file may omit everything that does not matter for the test. The output of `beadle events show ID
+//! --json` is accepted unchanged, so that a real event can be replayed on a new version.
 
-use beadle_model::{EventBody, EventKind};
+use beadle_model::{EventBody, EventKind, Timestamp};
 use serde_json::{Value, json};
 use std::path::Path;
 
-/// Events for trying, by name.
+/// The time of every test, 2026-01-05T09:00:00Z, as in the SDK's tests: results do not depend on the day.
+pub const NOW: Timestamp = Timestamp(1_767_603_600_000);
+
+/// Built-in events by name.
 pub const SAMPLES: [(&str, &str); 10] = [
     ("text", include_str!("samples/text.json")),
     ("button", include_str!("samples/button.json")),
@@ -21,66 +24,66 @@ pub const SAMPLES: [(&str, &str); 10] = [
     ("failed", include_str!("samples/failed.json")),
 ];
 
-/// An event to try.
+/// An event for a test.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Trial {
-    /// Where it is from: a sample's name or a file's.
+pub struct TestEvent {
+    /// The name of the sample or file.
     pub from: String,
-    /// Who it is about.
+    /// The contact's name.
     pub name: String,
-    /// Whether a person wrote within the last day.
+    /// Whether the 24-hour window is open.
     pub window: bool,
-    /// What happened.
+    /// The event.
     pub body: EventBody,
 }
 
-/// Every sample of these kinds, in their order.
-pub fn samples(kinds: impl Fn(EventKind) -> bool) -> Vec<Trial> {
+/// All samples of the given kinds.
+pub fn samples(kinds: impl Fn(EventKind) -> bool) -> Vec<TestEvent> {
     let all = SAMPLES.iter().filter_map(|(name, text)| parse(name, text).ok());
-    all.flatten().filter(|trial| kinds(trial.body.kind())).collect()
+    all.flatten().filter(|event| kinds(event.body.kind())).collect()
 }
 
-/// The events that a word names: a file's, else a sample.
-pub fn named(word: &str) -> Result<Vec<Trial>, String> {
+/// The events of a file, else of the sample with this name.
+pub fn load(word: &str) -> Result<Vec<TestEvent>, String> {
     if Path::new(word).is_file() {
-        let text = std::fs::read_to_string(word).map_err(|why| format!("{word} cannot be read: {why}"))?;
+        let text = std::fs::read_to_string(word).map_err(|error| format!("cannot read {word}: {error}"))?;
         return parse(word, &text);
     }
     match SAMPLES.iter().find(|(name, _)| *name == word) {
         Some((name, text)) => parse(name, text),
         None => {
             let names: Vec<&str> = SAMPLES.iter().map(|(name, _)| *name).collect();
-            Err(format!("there is no file {word}, and no sample of that name; the samples are {}", names.join(", ")))
+            Err(format!("there is no file or sample `{word}`; the samples are {}", names.join(", ")))
         }
     }
 }
 
-/// One event, or a list of them that come one after the other.
-fn parse(from: &str, text: &str) -> Result<Vec<Trial>, String> {
-    let value: Value = serde_json::from_str(text).map_err(|why| format!("{from} is not JSON: {why}"))?;
+/// One event, or an array of events.
+fn parse(from: &str, text: &str) -> Result<Vec<TestEvent>, String> {
+    let value: Value = serde_json::from_str(text).map_err(|error| format!("{from} is not valid JSON: {error}"))?;
     let events = match value {
         Value::Array(events) => events,
         event => vec![event],
     };
-    events.into_iter().map(|event| read(from, event).map_err(|why| format!("{from}: {why}"))).collect()
+    events.into_iter().map(|event| read(from, event).map_err(|error| format!("{from}: {error}"))).collect()
 }
 
-fn read(from: &str, event: Value) -> Result<Trial, String> {
+fn read(from: &str, event: Value) -> Result<TestEvent, String> {
     let name = event.get("name").and_then(Value::as_str).unwrap_or("Ana").to_owned();
     let window = event.get("window").and_then(Value::as_bool).unwrap_or(true);
-    // As `events show --json` prints it, the body stands in the event.
+    // In the output of `events show --json`, the body is a member of the event.
     let mut body = event.get("body").cloned().unwrap_or(event);
     let kind = body.get("event").and_then(Value::as_str).unwrap_or_default().to_owned();
-    let Some(fields) = body.as_object_mut() else { return Err("an event is an object".into()) };
+    let Some(fields) = body.as_object_mut() else { return Err("an event must be a JSON object".into()) };
     for key in ["name", "window"] {
         fields.remove(key);
     }
-    // The plugin is the first of its installation, and what it was sent is its own.
+    // The tested plugin has number 1, and timers and receipts are its own.
     let defaults = match kind.as_str() {
         "message" => json!({ "message": "wamid.SAMPLE" }),
         "reaction" => json!({ "message": "wamid.SAMPLE", "emoji": null }),
         "timer" => {
-            json!({ "plugin": 1, "scope": { "kind": "plugin" }, "due_at": super::trial::NOW.as_ms(), "payload": [] })
+            json!({ "plugin": 1, "scope": { "kind": "plugin" }, "due_at": NOW.as_ms(), "payload": [] })
         }
         "message-status" => json!({ "plugin": 1, "message": "msg_1" }),
         _ => json!({}),
@@ -91,17 +94,17 @@ fn read(from: &str, event: Value) -> Result<Trial, String> {
             *entry = value.clone();
         }
     }
-    // Bytes are written as text, which they are in most plugins.
+    // Payloads are bytes; in files they are written as text.
     if let Some(Value::String(text)) = fields.get("payload") {
         let bytes: Value = text.bytes().collect();
         fields.insert("payload".into(), bytes);
     }
     let names: Vec<&str> = EventKind::ALL.into_iter().map(EventKind::name).collect();
     if !names.contains(&kind.as_str()) {
-        return Err(format!("`event` is one of {}, not `{kind}`", names.join(", ")));
+        return Err(format!("`event` must be one of {}, not `{kind}`", names.join(", ")));
     }
-    let body = serde_json::from_value(body).map_err(|why| format!("this is no `{kind}`: {why}"))?;
-    Ok(Trial { from: from.to_owned(), name, window, body })
+    let body = serde_json::from_value(body).map_err(|error| format!("invalid `{kind}` event: {error}"))?;
+    Ok(TestEvent { from: from.to_owned(), name, window, body })
 }
 
 #[cfg(test)]
@@ -109,38 +112,38 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_sample_is_an_event() {
+    fn samples_are_valid_events() {
         for (name, text) in SAMPLES {
-            assert_eq!(parse(name, text).unwrap_or_else(|why| panic!("{why}")).len(), 1);
+            assert_eq!(parse(name, text).unwrap_or_else(|error| panic!("{error}")).len(), 1);
         }
     }
 
     #[test]
-    fn what_the_daemon_shows_is_taken_as_it_is() {
+    fn output_of_events_show_is_accepted() {
         let shown = json!({ "id": "evt_12", "kind": "message", "name": "Bram", "happened_at": 5,
             "body": { "event": "message", "message": "wamid.7", "content": { "kind": "text", "value": "hi" } } });
-        let trial = read("x", shown).unwrap();
-        assert_eq!((trial.name.as_str(), trial.body.kind()), ("Bram", EventKind::Message));
+        let event = read("x", shown).unwrap();
+        assert_eq!((event.name.as_str(), event.body.kind()), ("Bram", EventKind::Message));
     }
 
     #[test]
-    fn a_timer_is_the_plugins_own_whoever_it_was_before() {
-        let trial = read("x", json!({ "event": "timer", "plugin": 7, "key": "k", "payload": "ab" })).unwrap();
-        let EventBody::Timer { plugin, payload, .. } = trial.body else { panic!("{trial:?}") };
+    fn timers_belong_to_the_tested_plugin() {
+        let event = read("x", json!({ "event": "timer", "plugin": 7, "key": "k", "payload": "ab" })).unwrap();
+        let EventBody::Timer { plugin, payload, .. } = event.body else { panic!("{event:?}") };
         assert_eq!((plugin.0, payload), (1, b"ab".to_vec()));
     }
 
     #[test]
-    fn mistakes_are_told() {
-        for (text, says) in [
-            ("{", "is not JSON"),
-            ("7", "an event is an object"),
+    fn errors_name_the_file_and_the_problem() {
+        for (text, expected) in [
+            ("{", "is not valid JSON"),
+            ("7", "an event must be a JSON object"),
             (r#"{"event": "massage"}"#, "not `massage`"),
-            (r#"{"event": "message"}"#, "this is no `message`: missing field `content`"),
+            (r#"{"event": "message"}"#, "invalid `message` event: missing field `content`"),
         ] {
-            let why = parse("e.json", text).unwrap_err();
-            assert!(why.contains(says) && why.contains("e.json"), "{why}");
+            let error = parse("e.json", text).unwrap_err();
+            assert!(error.contains(expected) && error.contains("e.json"), "{error}");
         }
-        assert!(named("txt").unwrap_err().contains("the samples are text, button"));
+        assert!(load("txt").unwrap_err().contains("the samples are text, button"));
     }
 }

@@ -1,24 +1,23 @@
-//! What a plugin's author types: `beadle plugins new`, `build` and `test`. No daemon is needed for any of it.
+//! The plugin author's commands: `beadle plugins new`, `build` and `test`. None needs a running daemon.
 //!
-//! The folder, the compiler and the build are the workshop's; here they meet the sandbox (`trial`), and the daemon where
-//! one runs (`bench` says whether what was built is in service).
+//! Projects, compilers and builds are in the `workshop` crate; this module adds the sandbox (`test`) and,
+//! with `--watch`, the report whether a running daemon activated the result (`build_loop`).
 
-mod bench;
+mod build_loop;
 mod event;
-mod shown;
-mod trial;
+mod report;
+mod test;
 
 use crate::cli::{Build, New};
 use crate::exit::Exit;
 use beadle_workshop::{Failure, Project, Toolchain, new_plugin};
 use std::path::Path;
 
-pub use bench::Bench;
-pub use trial::test;
+pub use build_loop::BuildLoop;
+pub use test::test;
 
-/// Says why and ends.
-fn failed(why: &Failure) -> Exit {
-    eprintln!("{why}");
+fn failed(error: &Failure) -> Exit {
+    eprintln!("error: {error}");
     Exit::Failed
 }
 
@@ -29,16 +28,16 @@ pub fn new(args: &New) -> Exit {
         Ok(folder) => {
             let (folder, name) = (folder.strip_prefix(".").unwrap_or(&folder).display(), &args.name);
             println!(
-                "{folder} is a plugin that greets. It has the SDK with it, and a test.\n\n  \
+                "Created the plugin {name} in {folder}. Next:\n\n  \
                  cd {folder}\n  \
-                 cargo test                          without Beadle\n  \
-                 beadle plugins build                makes {name}.wasm\n  \
-                 beadle plugins test {name}.wasm  what it does with an event, in the sandbox\n  \
-                 beadle demo --watch .               talk to it; save, and the next message shows it"
+                 cargo test                    run its tests\n  \
+                 beadle plugins build          build {name}.wasm\n  \
+                 beadle plugins test *.wasm    run it in the sandbox on sample events\n  \
+                 beadle demo --watch .         chat with it; every saved change takes effect at once"
             );
             Exit::Ok
         }
-        Err(why) => failed(&why),
+        Err(error) => failed(&error),
     }
 }
 
@@ -47,7 +46,7 @@ pub async fn build(args: &Build, socket: &Path) -> Exit {
     let made = Project::find(&args.folder).and_then(|project| Ok((project, Toolchain::find()?)));
     let (project, toolchain) = match made {
         Ok(made) => made,
-        Err(why) => return failed(&why),
+        Err(error) => return failed(&error),
     };
     let into = args.into.clone().unwrap_or_else(|| project.folder.clone());
     if !args.watch {
@@ -56,10 +55,10 @@ pub async fn build(args: &Build, socket: &Path) -> Exit {
                 println!("{built}");
                 Exit::Ok
             }
-            Err(why) => failed(&why),
+            Err(error) => failed(&error),
         };
     }
-    println!("{} is built whenever you save; Ctrl-C ends it.", project.name);
-    Bench::new(vec![project], toolchain, into, socket.to_owned()).work().await;
+    println!("Building {} after every change; press Ctrl-C to stop.", project.name);
+    BuildLoop::new(vec![project], toolchain, into, socket.to_owned()).run().await;
     Exit::Ok
 }

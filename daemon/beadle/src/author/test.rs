@@ -1,18 +1,17 @@
-//! `beadle plugins test FILE`: a plugin in the sandbox that the daemon has, with events that the author chose.
+//! `beadle plugins test FILE`: run a plugin on test events in the daemon's sandbox.
 //!
-//! What differs from the daemon is what is around it: an empty installation in a temporary folder, a clock that stands
-//! still, and an outbox that nobody empties. Events come one after the other; what one of them left in the plugin's state
-//! the next one finds, as it would be. Every capability is granted, and what the daemon would ask for is said.
+//! The plugin runs in an empty installation in a temporary folder, with a clock that stands still and an
+//! outbox that sends nothing. Events run one after another and share the plugin's state. Every requested
+//! capability is granted; the output names those that a daemon requires to be granted.
 
-use super::event::{self, Trial};
-use super::shown::{self, Shown};
+use super::event::{self, NOW, TestEvent};
+use super::report::{self, TestResult};
 use crate::cli::Test;
 use crate::exit::{Exit, print};
 use crate::scratch::Scratch;
 use beadle_clock::Clock;
 use beadle_model::{
     Alias, AliasKind, Coded as _, Content, ConversationId, ConversationView, Effects, Event, EventBody, EventId,
-    Timestamp,
 };
 use beadle_sandbox::{Call, Handled, Isolation, Limits, Plugin, Report, Sandbox, SandboxConfig, Spec};
 use beadle_store::step::{Batch, Commit, EventKey, NewEvent, Placement, Progress, Sender};
@@ -22,118 +21,132 @@ use sha2::{Digest as _, Sha256};
 use std::path::Path;
 use std::sync::Arc;
 
-/// Civil time of every trial, 2026-01-05T09:00:00Z: that of the SDK's own tests, so that the same event does the same
-/// tomorrow.
-pub const NOW: Timestamp = Timestamp(1_767_603_600_000);
-/// The channel that everybody writes on.
+/// The channel of all test events.
 const CHANNEL: &str = "shop";
 
-/// `beadle plugins test`: 1 where the file is no plugin, or a call failed.
+/// Runs `beadle plugins test`; fails if the file is not a plugin or a call failed.
 pub async fn test(args: &Test) -> Exit {
     match run(args).await {
         Ok(exit) => exit,
-        Err(why) => {
-            eprintln!("{why}");
+        Err(Failed { code: Some(code), message }) => {
+            eprintln!("error[{code}]: {message}\nhint: run `beadle explain {code}`");
+            Exit::Failed
+        }
+        Err(Failed { code: None, message }) => {
+            if !message.is_empty() {
+                eprintln!("error: {message}");
+            }
             Exit::Failed
         }
     }
 }
 
-async fn run(args: &Test) -> Result<Exit, String> {
-    let bytes = std::fs::read(&args.file).map_err(|why| format!("{} cannot be read: {why}", args.file.display()))?;
-    let settings = args.settings.as_deref().map_or(Ok(json!({})), settings)?;
-    let world = World::make()?;
-    let plugin = world.load(args, bytes, settings).await?;
-    let mut trials = Vec::new();
-    for word in &args.event {
-        trials.extend(event::named(word)?);
-    }
-    if trials.is_empty() {
-        trials = event::samples(|kind| plugin.subscriptions().contains(&kind));
-    }
-    if !args.json.json {
-        let said = shown::plugin(&plugin, &args.file.display().to_string());
-        print(&said).or_else(closed)?;
-    }
-    let mut all = Vec::new();
-    let mut well = true;
-    for trial in &trials {
-        let given = world.give(&plugin, trial, all.len()).await;
-        let shown = given.map_err(|why| format!("{}: {why}", trial.from))?;
-        well &= shown.outcome.is_ok();
-        if !args.json.json {
-            print(&shown.text()).or_else(closed)?;
-        }
-        all.push(shown.json());
-    }
-    if args.json.json {
-        let text = serde_json::to_string_pretty(&json!({ "plugin": &**plugin.name(), "items": all }));
-        print(&format!("{}\n", text.unwrap_or_default())).or_else(closed)?;
-    }
-    Ok(if well { Exit::Ok } else { Exit::Failed })
+/// Why a test did not run.
+struct Failed {
+    code: Option<&'static str>,
+    message: String,
 }
 
-/// Whoever read the output has enough: there is nobody to tell anything more.
-fn closed(exit: Exit) -> Result<(), String> {
+impl From<String> for Failed {
+    fn from(message: String) -> Self {
+        Self { code: None, message }
+    }
+}
+
+async fn run(args: &Test) -> Result<Exit, Failed> {
+    let bytes = std::fs::read(&args.file).map_err(|error| format!("cannot read {}: {error}", args.file.display()))?;
+    let settings = args.settings.as_deref().map_or(Ok(json!({})), settings)?;
+    let installation = Installation::create()?;
+    let plugin = installation.load(args, bytes, settings).await?;
+    let mut events = Vec::new();
+    for word in &args.event {
+        events.extend(event::load(word)?);
+    }
+    if events.is_empty() {
+        events = event::samples(|kind| plugin.subscriptions().contains(&kind));
+    }
+    if !args.json.json {
+        let text = report::plugin(&plugin, &args.file.display().to_string());
+        print(&text).or_else(ignore_closed_output)?;
+    }
+    let mut results = Vec::new();
+    let mut succeeded = true;
+    for event in &events {
+        let result = installation.run(&plugin, event, results.len()).await;
+        let result = result.map_err(|error| format!("{}: {error}", event.from))?;
+        succeeded &= result.outcome.is_ok();
+        if !args.json.json {
+            print(&result.text()).or_else(ignore_closed_output)?;
+        }
+        results.push(result.json());
+    }
+    if args.json.json {
+        let text = serde_json::to_string_pretty(&json!({ "plugin": &**plugin.name(), "items": results }));
+        print(&format!("{}\n", text.unwrap_or_default())).or_else(ignore_closed_output)?;
+    }
+    Ok(if succeeded { Exit::Ok } else { Exit::Failed })
+}
+
+/// Output that was closed by its reader is no failure.
+fn ignore_closed_output(exit: Exit) -> Result<(), String> {
     if exit == Exit::Ok { Ok(()) } else { Err(String::new()) }
 }
 
-/// The table in a file: TOML, or JSON by its name.
+/// Settings from a file: JSON if its name ends in `.json`, else TOML.
 fn settings(path: &Path) -> Result<Value, String> {
-    let text = std::fs::read_to_string(path).map_err(|why| format!("{} cannot be read: {why}", path.display()))?;
+    let text = std::fs::read_to_string(path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
     let is_json = path.extension().is_some_and(|end| end == "json");
     let read = if is_json {
-        serde_json::from_str(&text).map_err(|why| why.to_string())
+        serde_json::from_str(&text).map_err(|error| error.to_string())
     } else {
-        toml::from_str(&text).map_err(|why| why.to_string())
+        toml::from_str(&text).map_err(|error| error.to_string())
     };
-    read.map_err(|why| format!("{} is no table of settings: {why}", path.display()))
+    read.map_err(|error| format!("invalid settings in {}: {error}", path.display()))
 }
 
-/// An installation for one plugin.
-struct World {
+/// A temporary installation for one plugin.
+struct Installation {
     sandbox: Sandbox,
     store: Store,
     _folder: Scratch,
 }
 
-impl World {
-    fn make() -> Result<Self, String> {
-        let folder = Scratch::make("test").map_err(|why| format!("a temporary folder: {why}"))?;
+impl Installation {
+    fn create() -> Result<Self, String> {
+        let folder = Scratch::make("test").map_err(|error| format!("cannot create a temporary folder: {error}"))?;
         let (clock, _) = Clock::manual(NOW);
-        // Nothing here is to outlive a full disk.
+        // No ballast file: nothing here must survive a full disk.
         let config = StoreConfig { ballast_bytes: 0, ..StoreConfig::new(folder.path().join("data"), clock) };
-        let store = Store::open(config).map_err(|why| why.to_string())?;
+        let store = Store::open(config).map_err(|error| error.to_string())?;
         let reserve = {
             let store = store.clone();
             Arc::new(move || store.reserve_message())
         };
         let config = SandboxConfig { cache_dir: None, ..SandboxConfig::default() };
-        // The same for every trial, so that a plugin's chances are too.
-        let sandbox = Sandbox::new(config, store.reader(), reserve, [0; 32]).map_err(|why| why.to_string())?;
+        // A constant key makes the plugin's random numbers reproducible.
+        let sandbox = Sandbox::new(config, store.reader(), reserve, [0; 32]).map_err(|error| error.to_string())?;
         Ok(Self { sandbox, store, _folder: folder })
     }
 
-    async fn load(&self, args: &Test, bytes: Vec<u8>, settings: Value) -> Result<Arc<Plugin>, String> {
+    async fn load(&self, args: &Test, bytes: Vec<u8>, settings: Value) -> Result<Arc<Plugin>, Failed> {
         let name = args.file.file_stem().and_then(|stem| stem.to_str()).unwrap_or("plugin").to_owned();
-        let no = self.store.plugin_no(&name).await.map_err(|why| why.to_string())?;
-        let state = self.store.reader().state_of(no).map_err(|why| why.to_string())?;
+        let no = self.store.plugin_no(&name).await.map_err(|error| error.to_string())?;
+        let state = self.store.reader().state_of(no).map_err(|error| error.to_string())?;
         let mut limits = Limits::default();
         limits.memory_mib = args.memory_mib.unwrap_or(limits.memory_mib);
         let spec = Spec { name, no, state, bytes, settings, limits, channels: None, isolation: Isolation::Warm };
         let loaded = self.sandbox.load(spec).await;
-        loaded.map_err(|why| format!("{why}\n`beadle explain {}` says more", why.code()))
+        loaded.map_err(|error| Failed { code: Some(error.code()), message: error.to_string() })
     }
 
-    /// Gives it one event and keeps what it did.
-    async fn give<'a>(&self, plugin: &Plugin, trial: &'a Trial, nth: usize) -> Result<Shown<'a>, StoreError> {
-        // By its own message, a moment ago.
-        let Some(mut view) = self.conversation(&trial.name).await? else { return Err(StoreError::Closed) };
-        if !trial.window {
+    /// Runs the plugin on one event and commits its state.
+    async fn run<'a>(&self, plugin: &Plugin, test: &'a TestEvent, nth: usize) -> Result<TestResult<'a>, StoreError> {
+        let Some(mut view) = self.conversation(&test.name).await? else { return Err(StoreError::Closed) };
+        if !test.window {
             view.window_until = None;
         }
         let id = EventId(i64::try_from(nth).unwrap_or(i64::MAX).saturating_add(1));
-        let mut body = trial.body.clone();
+        let mut body = test.body.clone();
         if let EventBody::Timer { scope, .. } = &mut body
             && *scope == beadle_model::Scope::Plugin
         {
@@ -145,24 +158,24 @@ impl World {
         let Report { outcome, log, usage } = plugin.handle(call).await;
         let outcome = match outcome {
             Ok(Handled { disposition, effects, instance }) => {
-                self.keep(plugin, conversation, &effects).await?;
+                self.commit(plugin, conversation, &effects).await?;
                 instance.keep();
                 Ok((disposition, effects))
             }
             Err(fault) => Err(fault),
         };
-        Ok(Shown { trial, outcome, log, usage })
+        Ok(TestResult { event: test, outcome, log, usage })
     }
 
-    /// Commits state and timers, as the pipeline does; the messages are shown, and nobody would send them.
-    async fn keep(
+    /// Commits state and timers as the pipeline does, without the messages.
+    async fn commit(
         &self,
         plugin: &Plugin,
         conversation: Option<ConversationId>,
         effects: &Effects,
     ) -> Result<(), StoreError> {
         let roster = self.store.subscriber_list(vec![plugin.no()]).await?;
-        // The first event of all, by which somebody became known, carries the commits.
+        // All commits belong to the first event, which created the contact.
         let event = EventId(1);
         let progress = Progress {
             event,
@@ -191,10 +204,10 @@ impl World {
         self.store.commit(commit).await
     }
 
-    /// The conversation with a person of this name, who becomes known by writing.
+    /// The conversation with a contact of this name, created by a message.
     async fn conversation(&self, name: &str) -> Result<Option<ConversationView>, StoreError> {
         let digest = Sha256::digest(name);
-        // A number nobody has: only digits count, and which they are does not.
+        // An unassigned number, derived from the name.
         let number = digest.iter().take(4).fold(0_u32, |number, byte| number << 8 | u32::from(*byte));
         let alias = Alias { kind: AliasKind::WaId, value: format!("999{number:010}") };
         let sender = Sender {

@@ -1,6 +1,6 @@
-//! What a plugin did with an event, for its author: a line for each effect, or JSON.
+//! The results of `beadle plugins test` as text, a line per effect, or as JSON.
 
-use super::event::Trial;
+use super::event::TestEvent;
 use beadle_model::effect::{Effects, Scope, SendEffect, StateWrite, TimerWrite};
 use beadle_model::{Coded as _, Content, Disposition, EventBody, Outgoing};
 use beadle_sandbox::{Fault, Level, LogLine, Plugin, Usage};
@@ -8,22 +8,22 @@ use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-/// A value of state or a timer's payload that is longer is cut in the text; JSON has all of it.
-const VALUE_CHARS: usize = 200;
+/// Longer values and payloads are cut in text, not in JSON.
+const MAX_VALUE_CHARS: usize = 200;
 
-/// One event and what became of it.
-pub struct Shown<'a> {
+/// An event and what the plugin did with it.
+pub struct TestResult<'a> {
     /// The event.
-    pub trial: &'a Trial,
-    /// What the plugin decided and asked for, or what ended it.
+    pub event: &'a TestEvent,
+    /// The plugin's decision and effects, or its failure.
     pub outcome: Result<(Disposition, Effects), Fault>,
-    /// What it wrote.
+    /// Log lines.
     pub log: Vec<LogLine>,
-    /// What it used.
+    /// Resource usage.
     pub usage: Usage,
 }
 
-/// The first lines: what was loaded.
+/// The plugin that was loaded.
 pub fn plugin(plugin: &Plugin, file: &str) -> String {
     let about = plugin.about().map_or_else(String::new, |about| format!(" {}: {}", about.version, about.summary));
     let events: Vec<&str> = plugin.subscriptions().iter().filter_map(|kind| kind.interface()).collect();
@@ -39,20 +39,20 @@ pub fn plugin(plugin: &Plugin, file: &str) -> String {
     if !missing.is_empty() {
         let quoted: Vec<String> = missing.iter().map(|capability| format!("\"{capability}\"")).collect();
         let (name, quoted) = (plugin.name(), quoted.join(", "));
-        let _ = writeln!(text, "  here it has all of them; the daemon wants [plugins.{name}] grant = [{quoted}]");
+        let _ = writeln!(text, "  granted in this test; a daemon requires `[plugins.{name}] grant = [{quoted}]`");
     }
     text
 }
 
-impl Shown<'_> {
+impl TestResult<'_> {
     /// As text.
     pub fn text(&self) -> String {
-        let mut text = format!("\n{}: {}\n", self.trial.from, told(self.trial));
+        let mut text = format!("\n{}: {}\n", self.event.from, describe(self.event));
         match &self.outcome {
             Ok((disposition, effects)) => {
                 let _ = writeln!(text, "  {}", name_of(*disposition));
-                for (what, says, _) in lines(effects) {
-                    let _ = writeln!(text, "  {what:<8} {says}");
+                for (kind, details, _) in lines(effects) {
+                    let _ = writeln!(text, "  {kind:<8} {details}");
                 }
             }
             Err(fault) => {
@@ -78,7 +78,7 @@ impl Shown<'_> {
 
     /// As JSON.
     pub fn json(&self) -> Value {
-        let (said, effects, fault) = match &self.outcome {
+        let (disposition, effects, fault) = match &self.outcome {
             Ok((disposition, effects)) => {
                 (Some(*disposition), lines(effects).into_iter().map(|(.., json)| json).collect(), None)
             }
@@ -90,9 +90,9 @@ impl Shown<'_> {
         let log: Vec<Value> =
             self.log.iter().map(|line| json!({ "level": level(line.level), "text": line.text })).collect();
         json!({
-            "from": self.trial.from,
-            "event": self.trial.body,
-            "disposition": said,
+            "from": self.event.from,
+            "event": self.event.body,
+            "disposition": disposition,
             "failure": fault,
             "effects": effects,
             "log": log,
@@ -102,9 +102,9 @@ impl Shown<'_> {
 }
 
 /// The event in a few words.
-fn told(trial: &Trial) -> String {
-    let kind = trial.body.kind().name();
-    let what = match &trial.body {
+fn describe(event: &TestEvent) -> String {
+    let kind = event.body.kind().name();
+    let details = match &event.body {
         EventBody::Message { content: Content::Text(text), .. } => format!(" {text:?}"),
         EventBody::Message { content: Content::Other { kind, .. }, .. } => format!(" ({kind})"),
         EventBody::Message { content: Content::Image(media) | Content::Document(media), .. } => {
@@ -113,16 +113,16 @@ fn told(trial: &Trial) -> String {
         EventBody::Message {
             content: Content::Button(choice) | Content::ListRow(choice) | Content::TemplateButton(choice),
             ..
-        } => format!(", {:?} was tapped ({})", choice.title, choice.id),
-        EventBody::Reaction { emoji, .. } => format!(" {}", emoji.as_deref().unwrap_or("taken back")),
+        } => format!(", tapped {:?} ({})", choice.title, choice.id),
+        EventBody::Reaction { emoji, .. } => format!(" {}", emoji.as_deref().unwrap_or("removed")),
         EventBody::Timer { key, .. } => format!(" {key:?}"),
         EventBody::MessageStatus { status, .. } => format!(" {status}"),
         _ => String::new(),
     };
-    format!("{kind}{what}, {}", trial.name)
+    format!("{kind}{details}, {}", event.name)
 }
 
-/// Each effect: what it is, in words, and as JSON.
+/// Each effect: its kind, its details, and its JSON.
 fn lines(effects: &Effects) -> Vec<(&'static str, String, Value)> {
     let sends = effects.sends.iter().map(send);
     sends.chain(effects.state.iter().map(state)).chain(effects.timers.iter().map(timer)).collect()
@@ -192,7 +192,7 @@ fn about(scope: Scope) -> String {
     }
 }
 
-/// Bytes as the JSON that they mostly are, else as text, else as numbers.
+/// Bytes as JSON if they are JSON, else as text, else as an array of numbers.
 fn content(bytes: &[u8]) -> Value {
     let as_json = serde_json::from_slice(bytes).ok();
     let as_text = || std::str::from_utf8(bytes).ok().map(Value::from);
@@ -201,7 +201,7 @@ fn content(bytes: &[u8]) -> Value {
 
 fn short(bytes: &[u8]) -> String {
     let text = content(bytes).to_string();
-    match text.char_indices().nth(VALUE_CHARS) {
+    match text.char_indices().nth(MAX_VALUE_CHARS) {
         Some((at, _)) => format!("{}… ({} bytes)", text.get(..at).unwrap_or_default(), bytes.len()),
         None => text,
     }
@@ -209,9 +209,9 @@ fn short(bytes: &[u8]) -> String {
 
 fn name_of(disposition: Disposition) -> &'static str {
     match disposition {
-        Disposition::Pass => "pass: not for it, the next plugin may answer",
-        Disposition::Claimed => "claimed: it answered",
-        Disposition::Stopped => "stopped: nobody may answer",
+        Disposition::Pass => "pass: the next plugin may answer",
+        Disposition::Claimed => "claimed: no other plugin answers",
+        Disposition::Stopped => "stopped: no plugin answers",
     }
 }
 
