@@ -1,7 +1,7 @@
-//! `beadle check`: reads the configuration as `run` would, and tells every mistake in it.
+//! `beadle check`: reads the configuration as `run` does and reports every error in it.
 //!
-//! It changes nothing, so it can be run beside the daemon, and before a file is put in its place. Where a daemon runs at
-//! the configuration's socket it says what a reload would change there, and what needs a restart.
+//! It changes nothing, so it can be used while a daemon runs and before a file is installed. If a daemon runs at the
+//! configuration's socket, it lists what a reload would change and what needs a restart.
 
 use crate::cli::Client;
 use crate::config::{self, Config, Environment, Loaded, changes};
@@ -13,29 +13,30 @@ use std::collections::BTreeMap;
 use std::io::IsTerminal as _;
 use std::path::Path;
 
-/// Checks, prints what there is to say, and tells whether it can be used.
+/// Checks the configuration and prints the result.
 pub async fn check(path: &Path) -> Exit {
     let mut environment = Environment::process();
-    // In a shell there are no credentials; their files are checked where they are: when the unit starts.
+    // A shell has no systemd credentials; they are checked when the unit starts.
     environment.without_systemd = true;
     match config::load(path, &environment) {
         Ok(loaded) => {
-            let doubts = doubts(&loaded.config);
-            let mut text: String = loaded.notes.iter().chain(&doubts).map(|note| format!("Note: {note}.\n")).collect();
+            let warnings = warnings(&loaded.config);
+            let mut text: String =
+                loaded.notes.iter().chain(&warnings).map(|note| format!("warning: {note}\n")).collect();
             let files: Vec<_> = loaded.files.iter().map(|file| file.display().to_string()).collect();
-            text.push_str(&format!("{} can be used.\n", files.join(", ")));
+            text.push_str(&format!("Valid: {}\n", files.join(", ")));
             text.push_str(&effect(&loaded).await);
             print(&text).err().unwrap_or(Exit::Ok)
         }
         Err(invalid) => {
             eprint!("{}", invalid.render(std::io::stderr().is_terminal()));
-            eprintln!("\n{} in the configuration.", count(invalid.count()));
+            eprintln!("\n{}", count(invalid.count()));
             Exit::Failed
         }
     }
 }
 
-/// What a reload would do to the daemon that runs with this configuration's socket, if one does.
+/// What a reload would change in the daemon at this configuration's socket, if one runs.
 async fn effect(loaded: &Loaded) -> String {
     let asked = async { Client::new(&loaded.config.admin.socket)?.get(&["config"], &[]).await };
     let Ok(Ok(running)) = asked.await.map(serde_json::from_value) else { return String::new() };
@@ -45,73 +46,73 @@ async fn effect(loaded: &Loaded) -> String {
         of.map(|change| format!("  {} {}\n", change.key, change.how)).collect::<String>()
     };
     let mut text = String::new();
-    for (heading, list) in [("A reload would change at once:\n", list(false)), ("After a restart:\n", list(true))] {
+    for (heading, list) in [("Changed by a reload:\n", list(false)), ("Changed after a restart:\n", list(true))] {
         if !list.is_empty() {
             text.push_str(heading);
             text.push_str(&list);
         }
     }
-    if text.is_empty() { "It is what the running daemon has.\n".into() } else { text }
+    if text.is_empty() { "No difference to the running daemon.\n".into() } else { text }
 }
 
-fn count(mistakes: usize) -> String {
-    if mistakes == 1 { "1 mistake".into() } else { format!("{mistakes} mistakes") }
+fn count(errors: usize) -> String {
+    if errors == 1 { "1 error".into() } else { format!("{errors} errors") }
 }
 
-/// What is no mistake, but hardly meant.
-fn doubts(config: &Config) -> Vec<String> {
-    let mut doubts = Vec::new();
+/// What is valid but probably not intended.
+fn warnings(config: &Config) -> Vec<String> {
+    let mut warnings = Vec::new();
     if config.channels.is_empty() {
-        doubts.push("there is no channel, so nothing comes in and nothing goes out".into());
+        warnings.push("no channel is configured, so no messages are received or sent".into());
     }
     for name in config.apps.keys() {
         if !config.channels.values().any(|channel| channel.app == *name) {
-            doubts.push(format!("no channel uses the app `{name}`"));
+            warnings.push(format!("no channel uses the app `{name}`"));
         }
     }
-    doubts.extend(
+    warnings.extend(
         config
             .daemon
             .plugin_dirs
             .iter()
             .filter(|dir| !dir.is_dir())
-            .map(|dir| format!("{} is no folder", dir.display())),
+            .map(|dir| format!("plugin directory {} does not exist", dir.display())),
     );
-    doubts.extend(config.schedules.iter().flat_map(|schedule| surprises(schedule)));
-    doubts.extend(unheard(config));
-    doubts
+    warnings.extend(config.schedules.iter().flat_map(|schedule| schedule_warnings(schedule)));
+    warnings.extend(plugin_warnings(config));
+    warnings
 }
 
-/// What `beadle schedules show` warns of too; members' zones are known to a daemon only.
-fn surprises(schedule: &Schedule) -> Vec<String> {
+/// The warnings of `beadle schedules show`, without the zones of members, which only a daemon knows.
+fn schedule_warnings(schedule: &Schedule) -> Vec<String> {
     let zones = [schedule.zones.home().clone()];
     let warnings = lint::warnings(schedule, &zones, Clock::real().now());
-    warnings.iter().map(|it| format!("the schedule `{}`: {} ({})", schedule.name, it.text, it.code)).collect()
+    warnings.iter().map(|it| format!("schedule `{}`: {} ({})", schedule.name, it.text, it.code)).collect()
 }
 
-/// Plugins that schedules are for and that are not there, or do not listen.
-fn unheard(config: &Config) -> Vec<String> {
+/// Schedules whose plugin does not exist or does not handle schedules.
+fn plugin_warnings(config: &Config) -> Vec<String> {
     let mut named: BTreeMap<&str, &str> = BTreeMap::new();
     for schedule in config.schedules.iter().filter(|schedule| schedule.enabled) {
         for plugin in &schedule.plugins {
             named.entry(plugin).or_insert(&schedule.name);
         }
     }
-    let unheard = named.into_iter().filter_map(|(plugin, schedule)| {
+    let warnings = named.into_iter().filter_map(|(plugin, schedule)| {
         let file = format!("{plugin}.wasm");
         let found = config.daemon.plugin_dirs.iter().map(|dir| dir.join(&file)).find(|path| path.is_file());
         let (code, why) = match found.map(std::fs::read) {
-            None => ("schedule-plugin-unavailable", "which is not there"),
+            None => ("schedule-plugin-unavailable", "no plugin directory contains it"),
             Some(Ok(bytes)) => match beadle_sandbox::subscriptions(&bytes) {
                 Ok(events) if !events.contains(&EventKind::Schedule) => {
-                    ("schedule-not-exported", "which has no `on-schedule`")
+                    ("schedule-not-exported", "it does not export `on-schedule`")
                 }
-                // A file that is no plugin is told of by whoever loads it.
+                // The daemon reports a file that is not a plugin.
                 _ => return None,
             },
             Some(Err(_)) => return None,
         };
-        Some(format!("the schedule `{schedule}` is for `{plugin}`, {why} ({code})"))
+        Some(format!("schedule `{schedule}` names the plugin `{plugin}`, but {why} ({code})"))
     });
-    unheard.collect()
+    warnings.collect()
 }

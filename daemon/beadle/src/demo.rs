@@ -1,11 +1,11 @@
-//! `beadle demo`: a simulator, a daemon and a chat page, with nothing to set up and nothing left behind.
+//! `beadle demo`: a simulator, a daemon and a chat page, without setup and without leftovers.
 //!
-//! The simulator is the program beside this one; the daemon runs in this process, on a configuration of its own in a
-//! folder of its own, which goes when the demo ends. Secrets are made up for each demo. It is no installation: what it
-//! keeps is gone with it. Time is the simulator's: it goes as the machine's does, and can be turned on the chat page.
+//! The simulator is the program next to this one. The daemon runs in this process with a configuration in a temporary
+//! directory, which is deleted when the demo ends. Secrets are generated for each demo. Time is the simulator's: it runs
+//! like the machine's and can be advanced on the chat page.
 //!
-//! It is where an author works: what lies in the demo's own plugin folder runs beside the plugins that were there, before
-//! them, and `--watch` puts there what is built from a plugin's sources.
+//! Plugin authors work in it: files in the demo's own plugin directory run before the installed plugins, and `--watch`
+//! builds a plugin's sources into that directory.
 
 use crate::author::BuildLoop;
 use crate::cli::DemoArgs;
@@ -21,19 +21,19 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use tokio::process::{Child, Command};
 
-/// The simulator's own number (whatsapp.md's example).
+/// The simulator's number, from the platform's examples.
 const PHONE_NUMBER_ID: &str = "106540352242922";
 
-/// Why there is no demo.
+/// Why the demo does not start.
 #[derive(Debug, thiserror::Error)]
 enum DemoError {
-    #[error("there is no simulator at {}: build it with `cargo build -p beadle-simulator`, or install it", .0.display())]
+    #[error("no simulator at {}: build it with `cargo build -p beadle-simulator`, or install it", .0.display())]
     NoSimulator(PathBuf),
-    #[error("there are no plugins in {}: build them with `cargo xtask plugins`, or name a folder with --plugins", .0.display())]
+    #[error("no plugins in {}: build them with `cargo xtask plugins`, or name a directory with `--plugins`", .0.display())]
     NoPlugins(PathBuf),
     #[error("{what}: {why}")]
     Io { what: String, why: std::io::Error },
-    #[error("no random numbers: {0}")]
+    #[error("cannot generate secrets: {0}")]
     Random(getrandom::Error),
     #[error("{0}")]
     Workshop(#[from] Failure),
@@ -55,7 +55,7 @@ async fn start(args: &DemoArgs) -> Result<Exit, DemoError> {
         let what = what.to_owned();
         move |why| DemoError::Io { what, why }
     };
-    let program = std::env::current_exe().map_err(io("this program cannot be found"))?;
+    let program = std::env::current_exe().map_err(io("cannot find this program"))?;
     let beside = program.parent().unwrap_or(Path::new("."));
     let simulator = beside.join("beadle-simulator");
     if !simulator.is_file() {
@@ -69,20 +69,20 @@ async fn start(args: &DemoArgs) -> Result<Exit, DemoError> {
     let Some(plugins) = places.iter().find(|folder| has_plugins(folder)).cloned() else {
         return Err(DemoError::NoPlugins(places.into_iter().next().unwrap_or_default()));
     };
-    let plugins = std::path::absolute(&plugins).map_err(io("the plugins' folder"))?;
+    let plugins = std::path::absolute(&plugins).map_err(io("cannot use the plugin directory"))?;
     let (projects, toolchain) = watched(args)?;
-    let folder = Scratch::make("demo").map_err(io("a folder for the demo"))?;
+    let folder = Scratch::make("demo").map_err(io("cannot create a directory for the demo"))?;
     let own = folder.path().join(OWN);
-    std::fs::create_dir(&own).map_err(io("the demo's own plugin folder"))?;
+    std::fs::create_dir(&own).map_err(io("cannot create the demo's plugin directory"))?;
     let updates = folder.path().join("updates");
     let written = std::fs::create_dir(&updates).and_then(|()| std::fs::write(updates.join("party.md"), PARTY));
-    written.map_err(io("the demo's updates"))?;
+    written.map_err(io("cannot write the demo's updates"))?;
     let ports = [8490, 8420, 8421].map(free_port);
     let secrets = [secret()?, secret()?, secret()?];
     let config = folder.path().join("beadle.toml");
-    std::fs::write(&config, configuration(ports, &plugins)).map_err(io("the demo's configuration"))?;
+    std::fs::write(&config, configuration(ports, &plugins)).map_err(io("cannot write the demo's configuration"))?;
     for (name, secret) in ["access-token", "app-secret", "verify-token"].iter().zip(&secrets) {
-        std::fs::write(folder.path().join(name), secret).map_err(io("the demo's secrets"))?;
+        std::fs::write(folder.path().join(name), secret).map_err(io("cannot write the demo's secrets"))?;
     }
     let environment = Environment::process();
     let loaded = match config::load(&config, &environment) {
@@ -93,12 +93,12 @@ async fn start(args: &DemoArgs) -> Result<Exit, DemoError> {
         }
     };
     logging::start(&loaded.config.log);
-    let _simulator = spawn(&simulator, ports, folder.path()).map_err(io("the simulator does not start"))?;
+    let _simulator = spawn(&simulator, ports, folder.path()).map_err(io("cannot start the simulator"))?;
     let page = format!("http://127.0.0.1:{}/", ports[0]);
     let socket = folder.path().join("beadle.sock");
     let mut build_loop = toolchain.map(|toolchain| BuildLoop::new(projects, toolchain, own.clone(), socket.clone()));
     if let Some(build_loop) = &mut build_loop {
-        // Built before anything runs, so that the first message finds them.
+        // Built before anything starts, so that they handle the first message.
         build_loop.run_once().await;
     }
     let ready = |_: &config::Config| {
@@ -107,7 +107,7 @@ async fn start(args: &DemoArgs) -> Result<Exit, DemoError> {
             open(&page);
         }
         if let Some(build_loop) = build_loop {
-            // It ends with the demo, which is the process's end.
+            // It ends with the process.
             tokio::spawn(build_loop.run());
         }
     };
@@ -115,7 +115,7 @@ async fn start(args: &DemoArgs) -> Result<Exit, DemoError> {
     Ok(match run::run(loaded, Some(&clock), ready).await {
         Ok(()) => Exit::Ok,
         Err(why) => {
-            eprintln!("{why}\n`beadle explain {}` says more", why.code());
+            eprintln!("error[{}]: {why}", why.code());
             Exit::Failed
         }
     })
@@ -134,14 +134,14 @@ fn stems(folder: &Path) -> Vec<String> {
     stems
 }
 
-/// What is to be built while the demo runs, and with what; mistakes are told before anything is started.
+/// The projects to build while the demo runs, and the toolchain; errors are reported before anything starts.
 fn watched(args: &DemoArgs) -> Result<(Vec<Project>, Option<Toolchain>), Failure> {
     let projects = args.watch.iter().map(|folder| Project::find(folder)).collect::<Result<Vec<_>, _>>()?;
     let toolchain = if projects.is_empty() { None } else { Some(Toolchain::find()?) };
     Ok((projects, toolchain))
 }
 
-/// The port that people expect, or another where somebody has it.
+/// The expected port, or a free one if it is in use.
 fn free_port(expected: u16) -> u16 {
     let port = |port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).and_then(|listener| listener.local_addr());
     port(expected).or_else(|_| port(0)).as_ref().map_or(expected, SocketAddr::port)
@@ -153,15 +153,15 @@ fn secret() -> Result<String, DemoError> {
     Ok(beadle_model::text::hex(bytes))
 }
 
-/// The demo's own plugin folder, in its folder: what is put there runs.
+/// The demo's own plugin directory, relative to its directory.
 const OWN: &str = "plugins";
-/// What an author puts there is asked before those that were there: `echo` among them answers everything.
+/// The order of installed plugins: those of an author come first, because `echo` answers everything.
 const LAST: i32 = 10;
 
-/// An update, as people write them.
+/// An update for `community-updates`.
 const PARTY: &str = "# Street party\nOn Saturday from noon, in front of number 12. Bring a **chair**!\n";
 
-/// `welcome` goes first where it is there: it leaves what it does not understand to the others.
+/// `welcome` comes first: it passes what it does not understand.
 const WELCOME: &str = r#"
 [plugins.welcome]
 order = -10
@@ -171,14 +171,14 @@ purpose = "We help each other out in the neighbourhood."
 rules = "1. Be kind.\n2. No advertising.\n3. What is said here stays here."
 "#;
 
-/// `reminder` watches, and is told of windows that are about to close; on the chat page one turns the clock to see it.
+/// `reminder` observes windows that are about to close; advance the clock on the chat page to see it.
 const REMINDER: &str = r#"
 [plugins.reminder]
 stage = "observe"
 settings = { timezone = "Europe/Amsterdam" }
 "#;
 
-/// `community-updates` sends what lies in a folder of the demo's own, when a schedule says so: each evening, one of them.
+/// `community-updates` sends a document of the demo each evening.
 const UPDATES: &str = r#"
 [plugins.community-updates]
 order = -20
@@ -192,7 +192,6 @@ plugin = "community-updates"
 "#;
 
 fn configuration([simulator, http, admin]: [u16; 3], plugins: &Path) -> String {
-    // They run where they are named, wherever they are then taken from.
     let tables = stems(plugins).iter().fold(String::new(), |mut tables, name| {
         let _ = match name.as_str() {
             "welcome" => writeln!(tables, "{WELCOME}"),
@@ -202,7 +201,7 @@ fn configuration([simulator, http, admin]: [u16; 3], plugins: &Path) -> String {
         };
         tables
     });
-    // A path is quoted as JSON is, which TOML's basic strings share.
+    // TOML's basic strings have the syntax of JSON strings.
     let plugins = serde_json::Value::from(plugins.display().to_string());
     format!(
         r#"# Made by `beadle demo`.
@@ -237,7 +236,7 @@ fn spawn(program: &Path, [simulator, http, _]: [u16; 3], folder: &Path) -> std::
         .args(["--listen", &format!("127.0.0.1:{simulator}")])
         .args(["--callback", &format!("http://127.0.0.1:{http}/webhooks/main")])
         .args(["--phone-number-id", PHONE_NUMBER_ID, "--clock", "virtual:now", "--speed", "1"])
-        // However this ends: its pipe ends with it.
+        // Its standard input ends with this process, however that ends.
         .arg("--until-stdin-ends")
         .arg("--access-token-file")
         .arg(file("access-token"))
@@ -254,19 +253,19 @@ fn spawn(program: &Path, [simulator, http, _]: [u16; 3], folder: &Path) -> std::
 
 fn welcome(page: &str, [_, http, admin]: [u16; 3], socket: &Path, own: &Path) -> String {
     format!(
-        "\nBeadle is running, with a WhatsApp of its own.\n\n\
-         \x20 Chat page    {page}  (play several people, write, tap)\n\
+        "\nBeadle is running with a simulated WhatsApp.\n\n\
+         \x20 Chat page    {page}  (write as several people)\n\
          \x20 Webhooks     http://127.0.0.1:{http}/webhooks/main\n\
          \x20 Health       http://127.0.0.1:{admin}/healthz, /metrics\n\
-         \x20 Look inside  beadle --socket {} status\n\
-         \x20 Your plugin  {}  (a .wasm put there runs; --watch DIR builds and puts it)\n\n\
-         Ctrl-C ends it and leaves nothing behind.",
+         \x20 Status       beadle --socket {} status\n\
+         \x20 Plugins      {}  (put your .wasm files here, or use --watch DIR)\n\n\
+         Press Ctrl-C to stop.",
         socket.display(),
         own.display()
     )
 }
 
-/// Shows the page where there is a screen to show it on; that there is none is no trouble, the address was printed.
+/// Opens the page in a browser if there is a display. The address was printed anyway.
 fn open(page: &str) {
     let has_screen = ["DISPLAY", "WAYLAND_DISPLAY"].iter().any(|name| std::env::var_os(name).is_some());
     let opener = if cfg!(target_os = "macos") { "open" } else { "xdg-open" };

@@ -1,18 +1,18 @@
-//! How the program ends: four numbers that scripts can rely on.
+//! Exit codes. Scripts rely on them.
 
 use std::io::Write as _;
 use std::process::ExitCode;
 
-/// The end of the program.
+/// An exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
-    /// Done.
+    /// Success.
     Ok = 0,
-    /// Not done, and the text says why.
+    /// Failure; the reason was printed.
     Failed = 1,
-    /// The command line makes no sense (clap's own number).
+    /// Wrong usage (clap's own code).
     Usage = 2,
-    /// There is no daemon at the socket.
+    /// No daemon answers at the socket.
     NotRunning = 3,
 }
 
@@ -22,13 +22,13 @@ impl From<Exit> for ExitCode {
     }
 }
 
-/// Writes to standard output. `Err` where the program is to end: in peace where whoever read it has enough (`head`).
+/// Writes to standard output. `Err` holds the exit code; a reader that stopped reading (`head`) is no failure.
 pub fn print(text: &str) -> Result<(), Exit> {
     let mut out = std::io::stdout().lock();
     out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(|why| match why.kind() {
         std::io::ErrorKind::BrokenPipe => Exit::Ok,
         _ => {
-            eprintln!("the answer could not be written: {why}");
+            eprintln!("error: cannot write to standard output: {why}");
             Exit::Failed
         }
     })

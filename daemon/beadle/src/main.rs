@@ -1,7 +1,7 @@
-//! `beadle`: a daemon that runs a community on WhatsApp, and the command line that talks to it.
+//! `beadle`: the daemon and its command line.
 //!
-//! This crate puts the others together: configuration, command line, web and lifecycle. It decides nothing about events
-//! and effects; that is below.
+//! This crate assembles the others: configuration, command line, HTTP, lifecycle. It makes no decisions about events and
+//! messages; the crates below do.
 
 mod api;
 mod author;
@@ -24,7 +24,7 @@ use tokio::runtime::Builder;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    // TLS by ring, chosen once for the whole process; a second choice would be refused and is no harm.
+    // An error means that a provider is installed already.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let exit = match &cli.command {
         Command::Run(args) => on(Builder::new_multi_thread(), run::command(args)),
@@ -34,7 +34,7 @@ fn main() -> ExitCode {
         Command::Plugins(Plugins::New(args)) => author::new(args),
         Command::Plugins(Plugins::Build(args)) => on(Builder::new_current_thread(), author::build(args, &cli.socket())),
         Command::Plugins(Plugins::Test(args)) => on(Builder::new_multi_thread(), author::test(args)),
-        // A question needs one connection, so one thread.
+        // One request needs one thread.
         _ => on(Builder::new_current_thread(), cli::perform(&cli)),
     };
     exit.into()
@@ -44,7 +44,7 @@ fn on(mut builder: Builder, work: impl Future<Output = Exit>) -> Exit {
     match builder.enable_all().build() {
         Ok(runtime) => runtime.block_on(work),
         Err(why) => {
-            eprintln!("beadle cannot start: {why}");
+            eprintln!("error: cannot start the runtime: {why}");
             Exit::Failed
         }
     }

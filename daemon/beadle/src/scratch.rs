@@ -1,20 +1,20 @@
-//! A folder for this user alone that goes when it is no longer needed: the demo's, and that of a plugin that is tried.
+//! A temporary directory that only this user can read; for the demo and for tests of a plugin.
 
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
-/// The folder; removed when dropped.
+/// The directory, removed when dropped.
 pub struct Scratch(PathBuf);
 
 impl Scratch {
-    /// `beadle-WHAT-PID` where the system keeps temporary files.
+    /// Creates `beadle-WHAT-PID` in the system's temporary directory.
     pub fn make(what: &str) -> std::io::Result<Self> {
         let path = std::env::temp_dir().join(format!("beadle-{what}-{}", std::process::id()));
         std::fs::DirBuilder::new().mode(0o700).create(&path)?;
         Ok(Self(path))
     }
 
-    /// Where it is.
+    /// Its path.
     pub fn path(&self) -> &Path {
         &self.0
     }

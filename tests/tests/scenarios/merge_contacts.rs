@@ -125,7 +125,7 @@ async fn contacts_marked_distinct_are_not_listed_again() {
     let (ana, mia) = (contact(&daemon, "Ana").await, contact(&daemon, "Mia").await);
     assert_eq!(daemon.list_all("contacts/duplicates").await.len(), 2, "the WhatsApp id, and the number in it");
     let (code, said, _) = cli(&setup, &["contacts", "mark-distinct", &mia, &ana]).await;
-    assert!(code == 0 && said.contains("not proposed again"), "{said}");
+    assert!(code == 0 && said.contains("marked as distinct"), "{said}");
     write_with_both_ids(&setup, &simulator, "wamid.2").await;
     assert_eq!(daemon.list_all("contacts/duplicates").await.len(), 0);
     let (code, _, said) = cli(&setup, &["contacts", "merge", &ana, "con_99"]).await;

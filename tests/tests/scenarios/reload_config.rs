@@ -78,14 +78,14 @@ async fn keys_that_need_a_restart_are_named() {
     let check = ["check", "--config", config.to_str().unwrap_or_default()];
     let stdout = |output: std::process::Output| String::from_utf8_lossy(&output.stdout).into_owned();
     let same = stdout(setup.cli(&check).await);
-    assert!(same.contains("what the running daemon has"), "{same}");
+    assert!(same.contains("No difference to the running daemon"), "{same}");
     setup.put_conf("60-more", "[retention]\nevents = \"20d\"");
     let main = std::fs::read_to_string(&config).unwrap().replace(&setup.http, "127.0.0.1:1");
     // `beadle check` reads a copy, with conf.d next to it.
     let aside = config.with_file_name("beadle.next");
     std::fs::write(&aside, &main).unwrap();
     let changes = stdout(setup.cli(&["check", "--config", aside.to_str().unwrap_or_default()]).await);
-    assert!(changes.contains("After a restart:\n  http.listen changed"), "{changes}");
+    assert!(changes.contains("Changed after a restart:\n  http.listen changed"), "{changes}");
     std::fs::rename(&aside, &config).unwrap();
     let message = wait_for_problem(&daemon, "restart-required").await;
     assert!(message.contains("http.listen") && !message.contains("retention"), "{message}");

@@ -235,7 +235,10 @@ async fn absent_plugin_catches_up_when_it_returns() {
     std::fs::rename(&file, &aside).unwrap();
     daemon.wait_for_plugin("hourglass", |row| text(row, "/problem/code") == "plugin-missing").await;
     let status = daemon.wait_for_status(|status| status.to_string().contains("schedule-plugin-unavailable")).await;
-    assert!(status.to_string().contains("the schedule `hourly` is for `hourglass`, which does not run"), "{status}");
+    assert!(
+        status.to_string().contains("schedule `hourly` names the plugin `hourglass`, but it does not run"),
+        "{status}"
+    );
     simulator.advance(150 * MINUTE_MS).await;
     assert_eq!(state_of(&daemon, "hourly").await.as_deref(), Some("waiting"));
     std::fs::rename(&aside, &file).unwrap();
@@ -311,7 +314,7 @@ async fn command_line_shows_and_runs_schedules() {
     assert!(dry.contains("hourglass") && dry.contains("{\"a\":1}"), "{dry}");
     assert!(fired(&simulator).await.is_empty());
     let ran = cli(&setup, &["schedules", "run", "night"]).await;
-    assert!(ran.contains("`night` was fired by hand: evt_"), "{ran}");
+    assert!(ran.contains("Fired `night` manually: evt_"), "{ran}");
     daemon.wait_until_idle().await;
     assert_eq!(fired(&simulator).await, ["night 0 Europe/Amsterdam 0 {\"a\":1}"]);
     let json: Value = serde_json::from_str(&cli(&setup, &["schedules", "history", "night", "--json"]).await).unwrap();

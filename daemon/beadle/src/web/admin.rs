@@ -1,6 +1,6 @@
 //! The admin router: health, readiness, metrics, and `/api/v1`.
 
-use super::failure::No;
+use super::failure::ApiError;
 use super::{Admin, Phase, data, guard, metrics, story};
 use crate::api::Problem;
 use axum::Router;
@@ -11,7 +11,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use std::sync::Arc;
 
-/// Everything that this machine may ask.
+/// All routes of the admin side.
 pub fn router(admin: Arc<Admin>) -> Router {
     let api = Router::new()
         .route("/status", get(data::status))
@@ -49,7 +49,7 @@ pub fn router(admin: Arc<Admin>) -> Router {
         .route("/windows", get(data::windows))
         .route("/windows/by-hour", get(data::windows_by_hour))
         .route("/why/{id}", get(story::why))
-        .fallback(async || No::not_found("resource", "with this path below /api/v1"));
+        .fallback(async || ApiError::not_found("resource", "with this path below /api/v1"));
     #[cfg(debug_assertions)]
     let api = api.route("/tasks/{kind}/fault/{fault}", post(data::inject));
     Router::new()
@@ -89,8 +89,8 @@ async fn ready(State(admin): State<Arc<Admin>>) -> Response {
     }
 }
 
-async fn scrape(State(admin): State<Arc<Admin>>) -> Result<Response, No> {
-    let text = metrics::text(data::snapshot(&admin).await?).map_err(No::internal)?;
+async fn scrape(State(admin): State<Arc<Admin>>) -> Result<Response, ApiError> {
+    let text = metrics::text(data::snapshot(&admin).await?).map_err(ApiError::internal)?;
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     Ok(([(header::CONTENT_TYPE, kind)], text).into_response())
 }

@@ -9,6 +9,10 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+/// How much of a body that is too large is discarded before the connection is closed, and for how long. Real time.
+const DISCARD_BYTES: usize = 16 << 20;
+const DISCARD_WITHIN: Duration = Duration::from_secs(2);
+
 /// The unit of the budget.
 const KIB: usize = 1024;
 
@@ -44,15 +48,20 @@ impl BodyBudget {
     }
 
     /// Reads a body of at most `limit` bytes, in the given time.
-    pub async fn read(&self, body: Body, limit: usize, within: Duration) -> Result<WholeBody, BodyError> {
-        let announced = http_body::Body::size_hint(&body).lower();
+    pub async fn read(&self, mut body: Body, limit: usize, within: Duration) -> Result<WholeBody, BodyError> {
+        let read = tokio::time::timeout(within, self.read_all(&mut body, limit)).await;
+        let read = read.unwrap_or(Err(BodyError::TimedOut));
+        if read.as_ref().is_err_and(|error| *error == BodyError::TooLarge) {
+            discard(body).await;
+        }
+        read
+    }
+
+    async fn read_all(&self, body: &mut Body, limit: usize) -> Result<WholeBody, BodyError> {
+        let announced = http_body::Body::size_hint(body).lower();
         if usize::try_from(announced).unwrap_or(usize::MAX) > limit {
             return Err(BodyError::TooLarge);
         }
-        tokio::time::timeout(within, self.read_all(body, limit)).await.unwrap_or(Err(BodyError::TimedOut))
-    }
-
-    async fn read_all(&self, mut body: Body, limit: usize) -> Result<WholeBody, BodyError> {
         // Most bodies arrive in one piece, which is not copied.
         let (mut first, mut rest) = (Bytes::new(), Vec::new());
         let mut permit: Option<OwnedSemaphorePermit> = None;
@@ -89,6 +98,20 @@ impl BodyBudget {
         }
         Ok(())
     }
+}
+
+/// Discards the rest of a body, so that its sender reads the answer instead of finding the connection broken.
+async fn discard(mut body: Body) {
+    let discarding = async {
+        let mut length = 0;
+        while let Some(Ok(frame)) = body.frame().await {
+            length += frame.data_ref().map_or(0, Bytes::len);
+            if length > DISCARD_BYTES {
+                break;
+            }
+        }
+    };
+    let _ = tokio::time::timeout(DISCARD_WITHIN, discarding).await;
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! An answer that is a "no", in one shape for all of `/api/v1`.
+//! Errors of `/api/v1`: a status, a code and a message, in one shape.
 
 use crate::api::{Failure, Problem};
 use axum::Json;
@@ -9,7 +9,7 @@ use beadle_model::Coded as _;
 use beadle_pipeline::InboxError;
 use beadle_store::StoreError;
 
-/// Codes that `/api/v1` has besides those of the store.
+/// Codes that no other crate has.
 #[cfg(test)]
 pub const CODES: [&str; 10] = [
     "unknown-app",
@@ -24,37 +24,37 @@ pub const CODES: [&str; 10] = [
     "store-not-writing",
 ];
 
-/// Why a question was not answered.
+/// Why a request was refused or failed.
 #[derive(Debug)]
-pub struct No(StatusCode, Problem);
+pub struct ApiError(StatusCode, Problem);
 
-impl No {
-    /// The question makes no sense.
+impl ApiError {
+    /// The request is malformed.
     pub fn bad_request(message: impl ToString) -> Self {
         Self::new(StatusCode::BAD_REQUEST, "bad-request", message)
     }
 
-    /// There is no such thing.
+    /// `what` with this id does not exist.
     pub fn not_found(what: &str, id: &str) -> Self {
-        Self::new(StatusCode::NOT_FOUND, "not-found", format!("there is no {what} `{id}`"))
+        Self::new(StatusCode::NOT_FOUND, "not-found", format!("no {what} `{id}`"))
     }
 
-    /// It is there and does not run.
+    /// The plugin exists but does not run.
     pub fn not_running(what: &str) -> Self {
         Self::new(StatusCode::CONFLICT, "plugin-not-running", format!("{what} does not run; see `beadle plugins list`"))
     }
 
-    /// It is so, and stays so.
+    /// The request contradicts the present state.
     pub fn conflict(code: &str, message: impl ToString) -> Self {
         Self::new(StatusCode::CONFLICT, code, message)
     }
 
-    /// From a page that may not ask.
+    /// A page of another site sent the request.
     pub fn cross_site(message: &str) -> Self {
         Self::new(StatusCode::FORBIDDEN, "cross-site", message)
     }
 
-    /// A fault of ours.
+    /// A bug.
     pub fn internal(message: impl ToString) -> Self {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal-error", message)
     }
@@ -64,7 +64,7 @@ impl No {
     }
 }
 
-impl From<StoreError> for No {
+impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
         let status = match &error {
             StoreError::NotFound { .. } => StatusCode::NOT_FOUND,
@@ -78,7 +78,7 @@ impl From<StoreError> for No {
     }
 }
 
-impl From<InboxError> for No {
+impl From<InboxError> for ApiError {
     fn from(error: InboxError) -> Self {
         match error {
             InboxError::Store(error) => error.into(),
@@ -87,7 +87,7 @@ impl From<InboxError> for No {
     }
 }
 
-impl From<CommandError> for No {
+impl From<CommandError> for ApiError {
     fn from(error: CommandError) -> Self {
         let status = match &error {
             CommandError::Store(_) | CommandError::Closed => StatusCode::SERVICE_UNAVAILABLE,
@@ -99,7 +99,7 @@ impl From<CommandError> for No {
     }
 }
 
-impl IntoResponse for No {
+impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         (self.0, Json(Failure { error: self.1 })).into_response()
     }

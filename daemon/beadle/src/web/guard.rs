@@ -1,47 +1,47 @@
-//! Who may ask on the admin address: programs of this machine, and pages that came from it.
+//! Protection of the admin address against pages of other sites in a local browser.
 //!
-//! There is no password, so a browser must not be made a go-between. A page from elsewhere could post a form here
-//! (`Origin` and `Sec-Fetch-Site` tell), or give its own name the address 127.0.0.1 and read along (`Host` tells: a name
-//! that is neither an address nor `localhost` is somebody else's). Programs send no `Origin` and are let through.
+//! A page of another site could post a form here; `Origin` and `Sec-Fetch-Site` reveal that. It could also
+//! resolve its own name to 127.0.0.1 and read (DNS rebinding); `Host` reveals that, because a name that is
+//! neither an address nor `localhost` is not ours. Programs send no `Origin` and are not affected.
 
-use super::failure::No;
+use super::failure::ApiError;
 use axum::extract::Request;
 use axum::http::{HeaderMap, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use std::net::{IpAddr, SocketAddr};
 
-/// Answers 403 to whoever may not ask.
+/// Answers 403 to requests of other sites.
 pub async fn guard(request: Request, next: Next) -> Response {
     let changes = !matches!(request.method().as_str(), "GET" | "HEAD");
     match objection(request.headers(), changes) {
         None => next.run(request).await,
-        Some(why) => No::cross_site(why).into_response(),
+        Some(why) => ApiError::cross_site(why).into_response(),
     }
 }
 
-/// Why a request with these headers is not answered.
+/// Why a request with these headers is refused.
 fn objection(headers: &HeaderMap, changes: bool) -> Option<&'static str> {
     let text = |name| headers.get(name).map(|value: &axum::http::HeaderValue| value.to_str().unwrap_or("?"));
     let host = text(header::HOST).unwrap_or_default();
     if !is_ours(host) {
-        return Some("ask by address or as `localhost`: this name may be somebody else's");
+        return Some("the `Host` header must be an address or `localhost`");
     }
     if !changes {
         return None;
     }
     match (text(header::ORIGIN), text(header::HeaderName::from_static("sec-fetch-site"))) {
         (Some(origin), _) if origin.split_once("://").map(|(_, host)| host) != Some(host) => {
-            Some("a page from another site may not change anything here")
+            Some("pages of other sites must not change anything")
         }
         (_, Some(site)) if site != "same-origin" && site != "none" => {
-            Some("a page from another site may not change anything here")
+            Some("pages of other sites must not change anything")
         }
         _ => None,
     }
 }
 
-/// An address, or `localhost`, with or without a port.
+/// Whether it is an address or `localhost`, with or without a port.
 fn is_ours(host: &str) -> bool {
     let bare = host.trim_start_matches('[').trim_end_matches(']');
     let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
@@ -52,7 +52,7 @@ fn is_ours(host: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn asks(headers: &[(&'static str, &str)], changes: bool) -> bool {
+    fn allowed(headers: &[(&'static str, &str)], changes: bool) -> bool {
         let headers = headers.iter().map(|(name, value)| {
             (header::HeaderName::from_static(name), header::HeaderValue::from_str(value).unwrap())
         });
@@ -60,26 +60,26 @@ mod tests {
     }
 
     #[test]
-    fn programs_and_own_pages_may_ask() {
+    fn programs_and_own_pages_are_allowed() {
         for host in
             ["localhost", "localhost:8421", "127.0.0.1:8421", "[::1]:8421", "[::1]", "192.168.1.5:80", "LOCALHOST"]
         {
-            assert!(asks(&[("host", host)], false), "{host}");
-            assert!(asks(&[("host", host)], true), "{host}");
+            assert!(allowed(&[("host", host)], false), "{host}");
+            assert!(allowed(&[("host", host)], true), "{host}");
         }
         let own = [("host", "127.0.0.1:8421"), ("origin", "http://127.0.0.1:8421"), ("sec-fetch-site", "same-origin")];
-        assert!(asks(&own, true));
+        assert!(allowed(&own, true));
     }
 
     #[test]
-    fn other_names_may_not_even_read() {
+    fn other_host_names_are_refused() {
         for host in ["", "evil.example", "evil.example:8421", "localhost.evil.example", "127.0.0.1.evil.example:8421"] {
-            assert!(!asks(&[("host", host)], false), "{host}");
+            assert!(!allowed(&[("host", host)], false), "{host}");
         }
     }
 
     #[test]
-    fn pages_from_elsewhere_may_not_change() {
+    fn pages_of_other_sites_may_not_change_anything() {
         for headers in [
             [("host", "127.0.0.1:8421"), ("origin", "http://evil.example")],
             [("host", "127.0.0.1:8421"), ("origin", "null")],
@@ -87,8 +87,8 @@ mod tests {
             [("host", "127.0.0.1:8421"), ("sec-fetch-site", "cross-site")],
             [("host", "127.0.0.1:8421"), ("sec-fetch-site", "same-site")],
         ] {
-            assert!(!asks(&headers, true), "{headers:?}");
-            assert!(asks(&headers, false), "{headers:?}");
+            assert!(!allowed(&headers, true), "{headers:?}");
+            assert!(allowed(&headers, false), "{headers:?}");
         }
     }
 }

@@ -1,19 +1,19 @@
-//! What happened, and what is to leave, in one line for a table.
+//! An event or a message in one line of a table.
 
 use super::thin::cut_at;
 use beadle_model::content::Media;
 use beadle_model::outgoing::GroupChange;
 use beadle_model::{Content, EventBody, Outgoing};
 
-/// Longer texts are cut: a line is for recognising something, the whole of it is one command away.
+/// Longer texts are cut; `show` prints all of them.
 const LONGEST: usize = 200;
 
-/// An event in a line.
+/// An event in one line.
 pub fn event(body: &EventBody) -> String {
     let text = match body {
         EventBody::Message { content, .. } => content_line(content),
         EventBody::Reaction { message, emoji: Some(emoji), .. } => format!("{emoji} to {message}"),
-        EventBody::Reaction { message, emoji: None, .. } => format!("took the reaction to {message} back"),
+        EventBody::Reaction { message, emoji: None, .. } => format!("removed the reaction to {message}"),
         EventBody::MemberJoined { reason, again: false } => format!("joined: {reason}"),
         EventBody::MemberJoined { reason, again: true } => format!("joined again: {reason}"),
         EventBody::MemberLeft { reason } => format!("left: {reason}"),
@@ -28,14 +28,14 @@ pub fn event(body: &EventBody) -> String {
             Some(problem) => format!("{message} {status}: {}", problem.title),
             None => format!("{message} {status}"),
         },
-        EventBody::JoinRequest { request, revoked: false, .. } => format!("asks to come in ({request})"),
-        EventBody::JoinRequest { request, revoked: true, .. } => format!("no longer asks to come in ({request})"),
+        EventBody::JoinRequest { request, revoked: false, .. } => format!("asks to join ({request})"),
+        EventBody::JoinRequest { request, revoked: true, .. } => format!("withdrew the request to join ({request})"),
         EventBody::ChannelChanged(news) => {
             let subject = news.subject.as_ref().map(|subject| format!(" {subject}")).unwrap_or_default();
             format!("{}{subject}: {}", news.what, news.state)
         }
         EventBody::ContactChanged { change, merged: Some(merged), .. } => {
-            format!("{change}: {} is gone", merged.contact)
+            format!("{change}: merged {}", merged.contact)
         }
         EventBody::ContactChanged { change, .. } => change.clone(),
         EventBody::GroupChanged(news) => match &news.problem {
@@ -81,7 +81,7 @@ fn file_line(kind: &str, media: &Media) -> String {
     format!("({kind}) {shown}")
 }
 
-/// A message in a line.
+/// A message in one line.
 pub fn outgoing(body: &Outgoing) -> String {
     let text = match body {
         Outgoing::Text { body, .. } => body.clone(),
@@ -90,7 +90,7 @@ pub fn outgoing(body: &Outgoing) -> String {
             format!("{body} {}", titles.join(" "))
         }
         Outgoing::List { body, button, .. } => format!("{body} [{button} ▾]"),
-        Outgoing::Reaction { to, emoji } if emoji.is_empty() => format!("takes the reaction to {to} back"),
+        Outgoing::Reaction { to, emoji } if emoji.is_empty() => format!("removes the reaction to {to}"),
         Outgoing::Reaction { to, emoji } => format!("{emoji} to {to}"),
         Outgoing::MarkRead { message } => format!("read mark for {message}"),
         Outgoing::Typing { .. } => "typing…".into(),
@@ -114,7 +114,7 @@ pub fn outgoing(body: &Outgoing) -> String {
         Outgoing::Direct(direct) => format!("(direct, {}) {}", direct.category, outgoing(&direct.message)),
         Outgoing::VoiceCall { body, title, .. } => format!("{body} [{title} ☏]"),
         Outgoing::Pin { message, days: Some(days) } => format!("pins {message} for {days} days"),
-        Outgoing::Pin { message, days: None } => format!("takes the pin of {message} out"),
+        Outgoing::Pin { message, days: None } => format!("unpins {message}"),
         Outgoing::Group(change) => group_line(change),
     };
     cut(&text)
@@ -122,19 +122,19 @@ pub fn outgoing(body: &Outgoing) -> String {
 
 fn group_line(change: &GroupChange) -> String {
     match change {
-        GroupChange::Create { subject, .. } => format!("makes the group {subject}"),
-        GroupChange::Settings { .. } => "changes the group's name or text".into(),
+        GroupChange::Create { subject, .. } => format!("creates the group {subject}"),
+        GroupChange::Settings { .. } => "changes the group's subject or description".into(),
         GroupChange::Picture { media } => format!("changes the group's picture to {media}"),
         GroupChange::Delete => "deletes the group".into(),
-        GroupChange::InviteLink { reset: false } => "asks for the invite link".into(),
-        GroupChange::InviteLink { reset: true } => "makes a new invite link".into(),
-        GroupChange::Answer { requests, approve: true } => format!("lets in: {}", requests.join(", ")),
-        GroupChange::Answer { requests, approve: false } => format!("does not let in: {}", requests.join(", ")),
+        GroupChange::InviteLink { reset: false } => "requests the invite link".into(),
+        GroupChange::InviteLink { reset: true } => "resets the invite link".into(),
+        GroupChange::Answer { requests, approve: true } => format!("approves {}", requests.join(", ")),
+        GroupChange::Answer { requests, approve: false } => format!("rejects {}", requests.join(", ")),
         GroupChange::Remove { contacts } => {
             let people: Vec<_> = contacts.iter().map(ToString::to_string).collect();
             format!("removes {}", people.join(", "))
         }
-        GroupChange::Refresh => "asks what the group is and who is in it".into(),
+        GroupChange::Refresh => "requests the group's details".into(),
     }
 }
 

@@ -1,4 +1,4 @@
-//! The clock, for whoever turns it.
+//! The clock, for a simulator that drives it.
 
 use super::Admin;
 use crate::api::ClockFace;
@@ -9,13 +9,13 @@ use serde::Deserialize;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// So long it is waited until everything is at rest: longer than any time-out of a call or a send goes on for, shorter than
-/// whoever asks waits. Real time.
+/// How long a request waits until everything is idle: longer than the time-outs of calls and sends, shorter than the
+/// simulator's own. Real time.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 #[derive(Deserialize)]
 pub struct Asked {
-    /// Answer when this turn has come and all that it set off is done.
+    /// Answer once this revision is shown and everything that it set off is done.
     turn: Option<u64>,
 }
 

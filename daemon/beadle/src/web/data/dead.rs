@@ -1,8 +1,8 @@
-//! Dead letters: listed, shown, tried again, dropped.
+//! Dead letters: list, show, retry, drop.
 
 use super::{Admin, Answer, Names, ask, counted, id, most};
 use crate::api::{DeadRow, Done, List};
-use crate::web::failure::No;
+use crate::web::failure::ApiError;
 use crate::web::summary;
 use axum::Json;
 use axum::extract::{Path, Query, State};
@@ -13,7 +13,7 @@ use beadle_store::{DeadLetterRef, Reader, RetriedDeadLetter, StoreError};
 use serde::Deserialize;
 use std::sync::Arc;
 
-/// Which dead letters.
+/// Filters of a list.
 #[derive(Debug, Deserialize)]
 pub struct Which {
     plugin: Option<String>,
@@ -37,7 +37,7 @@ pub async fn dead(State(admin): State<Arc<Admin>>, Query(which): Query<Which>) -
 pub async fn dead_one(State(admin): State<Arc<Admin>>, Path(text): Path<String>) -> Answer<DeadRow> {
     let letter: DeadLetterRef = id(&text)?;
     let row = ask(&admin, move |reader, names| {
-        let shown = reader.dead_letter(letter)?.ok_or_else(|| No::not_found("dead letter", &text))?;
+        let shown = reader.dead_letter(letter)?.ok_or_else(|| ApiError::not_found("dead letter", &text))?;
         let row = dead_row(reader, names, &shown)?;
         let DeadLetterRef::Webhook(id) = letter else { return Ok(row) };
         let text = reader.rejected_webhook(id)?.map(|letter| String::from_utf8_lossy(&letter.body).into_owned());
@@ -81,20 +81,20 @@ pub async fn retry_dead_letter(State(admin): State<Arc<Admin>>, Path(text): Path
     if let DeadLetterRef::Handling(handling) = letter
         && !admin.pipeline.subscriptions().iter().any(|member| member.slot.no() == handling.plugin)
     {
-        return Err(No::not_running("the plugin that this was for"));
+        return Err(ApiError::not_running("the plugin of this dead letter"));
     }
     let done = match admin.store.retry_dead_letter(letter, admin.clock.now()).await? {
         RetriedDeadLetter::Send(_) => {
             admin.pipeline.outbox().rescan();
-            Done { message: format!("{letter} is sent again."), warning: None }
+            Done { message: format!("{letter} will be sent again."), warning: None }
         }
         RetriedDeadLetter::Handling { event, plugin, ending } => {
             if !admin.pipeline.retry_handling(event.id, plugin).await? {
-                return Err(No::not_running("the plugin that this was for"));
+                return Err(ApiError::not_running("the plugin of this dead letter"));
             }
-            let warning = "the event was answered meanwhile, so it may be answered twice";
+            let warning = "the event was answered meanwhile, so the person may get two answers";
             Done {
-                message: format!("{letter} is handled again, out of order and marked late."),
+                message: format!("{letter} will be handled again, out of order and marked late."),
                 warning: is_answered(ending).then(|| warning.into()),
             }
         }
@@ -103,21 +103,21 @@ pub async fn retry_dead_letter(State(admin): State<Arc<Admin>>, Path(text): Path
     Ok(Json(done))
 }
 
-/// A webhook is read as though it came now: an update may have taught us what it means.
-async fn read_again(admin: &Admin, letter: RejectedWebhook) -> Result<Done, No> {
+/// Reads a rejected webhook again: a newer version may understand it.
+async fn read_again(admin: &Admin, letter: RejectedWebhook) -> Result<Done, ApiError> {
     let Some(app) = admin.webhooks.apps.get(&letter.app) else {
-        let why = format!("{} came for the app `{}`, which is not configured", letter.id, letter.app);
-        return Err(No::conflict("unknown-app", why));
+        let why = format!("{} belongs to the app `{}`, which is not configured", letter.id, letter.app);
+        return Err(ApiError::conflict("unknown-app", why));
     };
     let parsed = app.parse(&letter.body, letter.received_at);
     let receipts = parsed.receipts.len();
     if let (Some(still), 0) = (parsed.rejected.first(), parsed.events.len() + receipts) {
-        return Err(No::conflict(&still.code, format!("{} is still not understood: {}", letter.id, still.error)));
+        return Err(ApiError::conflict(&still.code, format!("{} is still not understood: {}", letter.id, still.error)));
     }
     let read_from = Some(letter.id);
     let delivery = Delivery { events: parsed.events, receipts: parsed.receipts, letters: parsed.rejected, read_from };
     let appended = admin.pipeline.inbox().receive(delivery).await?;
-    let rest = appended.rejected.first().map(|rest| format!("a part of it is not understood, and is {rest} now"));
+    let rest = appended.rejected.first().map(|rest| format!("a part of it is still not understood and is now {rest}"));
     let events = counted(appended.events as u64, "new event", "new events");
     let message =
         format!("{} was read again: {events}, {}.", letter.id, counted(receipts as u64, "receipt", "receipts"));
@@ -128,5 +128,5 @@ async fn read_again(admin: &Admin, letter: RejectedWebhook) -> Result<Done, No> 
 pub async fn drop_dead_letter(State(admin): State<Arc<Admin>>, Path(text): Path<String>) -> Answer<Done> {
     let letter: DeadLetterRef = id(&text)?;
     admin.store.drop_dead_letter(letter).await?;
-    Ok(Json(Done { message: format!("{letter} is dropped."), warning: None }))
+    Ok(Json(Done { message: format!("Dropped {letter}."), warning: None }))
 }

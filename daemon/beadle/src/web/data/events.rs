@@ -1,9 +1,9 @@
-//! Events: listed, shown, and followed.
+//! Events: list, show, follow.
 
 use super::outbox::message_row;
 use super::{Admin, Answer, Names, ask, id, maybe_id, most, word};
 use crate::api::{EventRow, EventView, HandlingRow, List};
-use crate::web::failure::No;
+use crate::web::failure::ApiError;
 use crate::web::{Phase, summary};
 use axum::Json;
 use axum::extract::{Path, Query, State};
@@ -14,7 +14,7 @@ use serde::Deserialize;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Which events.
+/// Filters of a list.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Which {
     kind: Option<String>,
@@ -28,7 +28,7 @@ pub struct Which {
 }
 
 impl Which {
-    fn filter(&self) -> Result<EventFilter, No> {
+    fn filter(&self) -> Result<EventFilter, ApiError> {
         Ok(EventFilter {
             kind: word("kind of event", self.kind.as_deref())?,
             contact: maybe_id(self.contact.as_deref())?,
@@ -53,9 +53,9 @@ pub async fn events(State(admin): State<Arc<Admin>>, Query(which): Query<Which>)
     Ok(Json(list.await?))
 }
 
-/// One for a list.
+/// A row of a list.
 pub fn event_row(reader: &Reader, names: &Names, row: &views::EventRow) -> Result<EventRow, StoreError> {
-    // Its body and its conversation; a row alone says little to a person.
+    // The row alone lacks the body and the conversation.
     let event = reader.event(row.id)?;
     let conversation = event.as_ref().and_then(|event| event.conversation.as_deref());
     Ok(EventRow {
@@ -71,7 +71,7 @@ pub fn event_row(reader: &Reader, names: &Names, row: &views::EventRow) -> Resul
     })
 }
 
-/// How far an event is, for people.
+/// The state of an event in words.
 pub fn ending(names: &Names, ending: Option<Ending>, state: EventState) -> String {
     match (ending, state) {
         (Some(Ending::Claimed(by)), _) => format!("claimed by {}", names.of(by)),
@@ -89,12 +89,12 @@ pub async fn event(State(admin): State<Arc<Admin>>, Path(text): Path<String>) ->
     let event: EventId = id(&text)?;
     let now = admin.clock.now().as_ms();
     let view = ask(&admin, move |reader, names| {
-        let shown = reader.event_details(event)?.ok_or_else(|| No::not_found("event", &text))?;
+        let shown = reader.event_details(event)?.ok_or_else(|| ApiError::not_found("event", &text))?;
         Ok(EventView {
             now,
             row: event_row(reader, names, &shown.row)?,
             conversation: shown.row.conversation.map(|conversation| conversation.to_string()),
-            body: serde_json::to_value(&shown.body).map_err(No::internal)?,
+            body: serde_json::to_value(&shown.body).map_err(ApiError::internal)?,
             handlings: shown.handlings.iter().map(|row| handling_row(names, row)).collect(),
             messages: shown.sends.iter().map(|send| message_row(names, send)).collect(),
         })
@@ -114,13 +114,13 @@ fn handling_row(names: &Names, row: &views::HandlingRow) -> HandlingRow {
     }
 }
 
-/// Between looks, while somebody waits for events. Real time: it is a person's patience, not the calendar.
+/// Between polls while a request waits for events. Real time.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
-/// Nobody waits longer with one question.
+/// The longest wait of one request.
 const LONGEST_WAIT: Duration = Duration::from_secs(25);
 
-/// `GET /events/tail?after=ID&wait_ms=N`: what came behind an event, oldest first; waits for something to come. Without
-/// `after` it says where the end is now.
+/// `GET /events/tail?after=ID&wait_ms=N`: the events after one, oldest first; waits for the next if there are none.
+/// Without `after` it returns the id of the newest.
 pub async fn tail(State(admin): State<Arc<Admin>>, Query(which): Query<Which>) -> Answer<List<EventRow>> {
     let filter = which.filter()?;
     let until = Instant::now() + Duration::from_millis(which.wait_ms.unwrap_or(0)).min(LONGEST_WAIT);
@@ -151,8 +151,8 @@ pub async fn tail(State(admin): State<Arc<Admin>>, Query(which): Query<Which>) -
     }
 }
 
-/// An event's id, or the place before the first.
-fn place(text: &str) -> Result<EventId, No> {
+/// An event's id, or `evt_0` for the position before the first.
+fn place(text: &str) -> Result<EventId, ApiError> {
     if text == "evt_0" { Ok(EventId(0)) } else { id(text) }
 }
 

@@ -1,7 +1,6 @@
-//! `/api/v1`: what the store knows, in the shapes of [`crate::api`].
+//! Handlers of `/api/v1`, which answer in the shapes of [`crate::api`].
 //!
-//! Reading blocks, so it is done where that is allowed, on tokio's own threads for it. Every listing has a limit. What
-//! the store says in numbers (plugins) is said in names here.
+//! The store blocks, so it is read on tokio's blocking threads. Every list has a limit. Numbers of plugins become names.
 
 mod clock;
 mod dead;
@@ -29,7 +28,7 @@ pub use tasks::inject;
 pub use windows::{windows, windows_by_hour};
 
 use super::Admin;
-use super::failure::No;
+use super::failure::ApiError;
 use axum::Json;
 use beadle_model::PluginNo;
 use beadle_store::{Reader, StoreError};
@@ -37,10 +36,10 @@ use std::collections::HashMap;
 use std::fmt::Display;
 use std::str::FromStr;
 
-/// What a handler answers.
-pub type Answer<T> = Result<Json<T>, No>;
+/// The answer of a handler.
+pub type Answer<T> = Result<Json<T>, ApiError>;
 
-/// A listing's length where nobody says one, and the most there is: the store's own limit.
+/// The default and the maximum length of a list; the maximum is the store's.
 const USUAL: usize = 50;
 const MOST: usize = 1000;
 
@@ -48,52 +47,53 @@ const MOST: usize = 1000;
 pub struct Names(HashMap<PluginNo, String>);
 
 impl Names {
-    /// As the store has them.
+    /// Reads them from the store.
     pub fn read(reader: &Reader) -> Result<Self, StoreError> {
         let mut names: HashMap<_, _> = reader.plugin_names()?.into_iter().collect();
         names.insert(PluginNo::HOST, "beadle".into());
         Ok(Self(names))
     }
 
-    /// The name; the number where it has none.
+    /// The name, or the number if there is none.
     pub fn of(&self, no: PluginNo) -> String {
         self.0.get(&no).cloned().unwrap_or_else(|| format!("plugin {}", no.0))
     }
 
-    /// The way back.
-    pub fn number(&self, name: &str) -> Result<PluginNo, No> {
+    /// The number of a plugin.
+    pub fn number(&self, name: &str) -> Result<PluginNo, ApiError> {
         let found = self.0.iter().find(|(_, known)| *known == name).map(|(no, _)| *no);
-        found.ok_or_else(|| No::not_found("plugin", name))
+        found.ok_or_else(|| ApiError::not_found("plugin", name))
     }
 }
 
-/// Asks the store something that takes a while.
+/// Reads from the store on a blocking thread.
 pub async fn ask<T: Send + 'static>(
     admin: &Admin,
-    question: impl FnOnce(&Reader, &Names) -> Result<T, No> + Send + 'static,
-) -> Result<T, No> {
+    question: impl FnOnce(&Reader, &Names) -> Result<T, ApiError> + Send + 'static,
+) -> Result<T, ApiError> {
     let reader = admin.store.reader();
     let asked = tokio::task::spawn_blocking(move || {
         let names = Names::read(&reader)?;
         question(&reader, &names)
     });
-    asked.await.map_err(No::internal)?
+    asked.await.map_err(ApiError::internal)?
 }
 
-/// An id, or a "no" that says what was wrong with it.
-fn id<T: FromStr<Err: Display>>(text: &str) -> Result<T, No> {
-    text.parse().map_err(No::bad_request)
+/// Parses an id.
+fn id<T: FromStr<Err: Display>>(text: &str) -> Result<T, ApiError> {
+    text.parse().map_err(ApiError::bad_request)
 }
 
-/// The same for one that may be missing.
-fn maybe_id<T: FromStr<Err: Display>>(text: Option<&str>) -> Result<Option<T>, No> {
+/// Parses an optional id.
+fn maybe_id<T: FromStr<Err: Display>>(text: Option<&str>) -> Result<Option<T>, ApiError> {
     text.map(id).transpose()
 }
 
-/// One of some words, as serde has them.
-fn word<T: serde::de::DeserializeOwned>(what: &str, text: Option<&str>) -> Result<Option<T>, No> {
+/// Parses the name of a variant.
+fn word<T: serde::de::DeserializeOwned>(what: &str, text: Option<&str>) -> Result<Option<T>, ApiError> {
     let read = |text: &str| {
-        serde_json::from_value(text.into()).map_err(|why| No::bad_request(format!("`{text}` is no {what}: {why}")))
+        serde_json::from_value(text.into())
+            .map_err(|why| ApiError::bad_request(format!("`{text}` is not a valid {what}: {why}")))
     };
     text.map(read).transpose()
 }

@@ -1,4 +1,4 @@
-//! Messages: what waits, is on its way, or has left.
+//! Messages in the outbox.
 
 use super::{Admin, Answer, Names, ask, maybe_id, most, word};
 use crate::api::{List, MessageRow, Problem};
@@ -10,7 +10,7 @@ use beadle_store::views::{OutboxDetails, OutboxFilter};
 use serde::Deserialize;
 use std::sync::Arc;
 
-/// Which messages.
+/// Filters of a list.
 #[derive(Debug, Deserialize)]
 pub struct Which {
     state: Option<String>,
@@ -20,7 +20,7 @@ pub struct Which {
     limit: Option<usize>,
 }
 
-/// `GET /outbox`: newest first; without a state, what is not through.
+/// `GET /outbox`: newest first; without a state, messages that are not finished.
 pub async fn outbox(State(admin): State<Arc<Admin>>, Query(which): Query<Which>) -> Answer<List<MessageRow>> {
     let now = admin.clock.now().as_ms();
     let states: Vec<SendState> = match word("state of a message", which.state.as_deref())? {
@@ -49,7 +49,7 @@ pub async fn outbox(State(admin): State<Arc<Admin>>, Query(which): Query<Which>)
     Ok(Json(list.await?))
 }
 
-/// One for a list.
+/// A row of a list.
 pub fn message_row(names: &Names, shown: &OutboxDetails) -> MessageRow {
     let row = &shown.row;
     MessageRow {
@@ -69,19 +69,19 @@ pub fn message_row(names: &Names, shown: &OutboxDetails) -> MessageRow {
     }
 }
 
-/// What the platform said became of it, in order.
+/// The receipts of a message, in order.
 pub fn receipts(shown: &OutboxDetails) -> Vec<(&'static str, i64)> {
-    let said = [
+    let receipts = [
         ("sent", shown.sent_at),
         ("delivered", shown.delivered_at),
         ("read", shown.read_at),
         ("played", shown.played_at),
         ("failed", shown.failed_at),
     ];
-    said.into_iter().filter_map(|(name, at)| Some((name, at?.as_ms()))).collect()
+    receipts.into_iter().filter_map(|(name, at)| Some((name, at?.as_ms()))).collect()
 }
 
-/// As JSON has it.
+/// Its name in the API.
 pub fn state_name(state: SendState) -> &'static str {
     match state {
         SendState::Queued => "queued",

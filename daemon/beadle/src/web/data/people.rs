@@ -1,10 +1,10 @@
-//! Contacts: listed, shown, merged, kept apart.
+//! Contacts: list, show, edit, merge, mark as distinct.
 
 use super::{Admin, Answer, ask, id, maybe_id, most};
 use crate::api::{
     ContactEdit, ContactRow, ContactView, ConversationRow, Done, DuplicateRow, List, MergeView, MergedPlugin,
 };
-use crate::web::failure::No;
+use crate::web::failure::ApiError;
 use axum::Json;
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{Path, Query, State};
@@ -15,14 +15,14 @@ use beadle_store::views::{AliasConflict, ContactDetails, MergeReport};
 use serde::Deserialize;
 use std::sync::Arc;
 
-/// Which contacts.
+/// Filters of a list.
 #[derive(Debug, Deserialize)]
 pub struct Which {
     after: Option<String>,
     limit: Option<usize>,
 }
 
-/// `GET /contacts`: the longest known first.
+/// `GET /contacts`: oldest first.
 pub async fn contacts(State(admin): State<Arc<Admin>>, Query(which): Query<Which>) -> Answer<List<ContactRow>> {
     let now = admin.clock.now().as_ms();
     let (after, most) = (maybe_id(which.after.as_deref())?, most(which.limit));
@@ -34,7 +34,7 @@ pub async fn contacts(State(admin): State<Arc<Admin>>, Query(which): Query<Which
     Ok(Json(list.await?))
 }
 
-/// `GET /contacts/duplicates`: who may be here twice, the latest first.
+/// `GET /contacts/duplicates`: contacts that may be one person, newest first.
 pub async fn duplicates(State(admin): State<Arc<Admin>>, Query(which): Query<Which>) -> Answer<List<DuplicateRow>> {
     let now = admin.clock.now().as_ms();
     let most = most(which.limit);
@@ -56,7 +56,7 @@ pub async fn duplicates(State(admin): State<Arc<Admin>>, Query(which): Query<Whi
     Ok(Json(list.await?))
 }
 
-/// `GET /contacts/{keep}/merge/{gone}`: what a merge would move.
+/// `GET /contacts/{keep}/merge/{gone}`: a dry run of a merge.
 pub async fn would_merge(
     State(admin): State<Arc<Admin>>,
     Path((keep, gone)): Path<(String, String)>,
@@ -64,51 +64,49 @@ pub async fn would_merge(
     merge_view(&admin, admin.store.merge_contacts(id(&keep)?, id(&gone)?, true).await?, true).await
 }
 
-/// `POST /contacts/{keep}/merge/{gone}`: two contacts become one, on a person's word.
+/// `POST /contacts/{keep}/merge/{gone}`: merges the second contact into the first.
 pub async fn merge(State(admin): State<Arc<Admin>>, Path((keep, gone)): Path<(String, String)>) -> Answer<MergeView> {
     let report = admin.store.merge_contacts(id(&keep)?, id(&gone)?, false).await?;
     for (from, into) in &report.joined {
         admin.pipeline.outbox().join(*from, *into);
     }
-    tracing::info!(kept = %report.kept, gone = %report.gone, "Two contacts became one.");
+    tracing::info!(kept = %report.kept, gone = %report.gone, "contacts merged");
     merge_view(&admin, report, false).await
 }
 
-/// `POST /contacts/{one}/mark-distinct/{other}`: they are not proposed again.
+/// `POST /contacts/{one}/mark-distinct/{other}`: they are not listed as duplicates again.
 pub async fn mark_distinct(
     State(admin): State<Arc<Admin>>,
     Path((one, other)): Path<(String, String)>,
 ) -> Answer<Done> {
     admin.store.mark_contacts_distinct(id(&one)?, id(&other)?).await?;
-    let message = format!("{one} and {other} are two, and are not proposed again.");
+    let message = format!("{one} and {other} are marked as distinct.");
     Ok(Json(Done { message, warning: None }))
 }
 
-/// `PATCH /contacts/{id}`: what a person says of somebody.
+/// `PATCH /contacts/{id}`
 pub async fn edit_contact(
     State(admin): State<Arc<Admin>>,
     Path(contact): Path<String>,
     edit: Result<Json<ContactEdit>, JsonRejection>,
 ) -> Answer<Done> {
-    let Json(ContactEdit { language, timezone }) = edit.map_err(|why| No::bad_request(why.body_text()))?;
+    let Json(ContactEdit { language, timezone }) = edit.map_err(|why| ApiError::bad_request(why.body_text()))?;
     if let Some(tag) = language.as_ref().filter(|tag| !tag.is_empty() && !is_language(tag)) {
-        return Err(No::bad_request(format!(
-            "`{tag}` is no language; write it as in BCP 47, such as \"nl\" or \"pt-BR\""
+        return Err(ApiError::bad_request(format!(
+            "`{tag}` is not a language tag; it must follow BCP 47, such as `nl` or `pt-BR`"
         )));
     }
     if let Some(name) = timezone.as_ref().filter(|name| !name.is_empty() && Zone::named(name).is_none()) {
-        return Err(No::bad_request(format!(
-            "`{name}` is no time zone of the IANA list, such as \"Europe/Amsterdam\""
-        )));
+        return Err(ApiError::bad_request(format!("`{name}` is not an IANA time zone, such as `Europe/Amsterdam`")));
     }
     let edit = beadle_store::ContactEdit { language, timezone };
     let now = admin.store.edit_contact(id(&contact)?, edit).await?;
-    let known = |what: Option<String>| what.unwrap_or_else(|| "not known".into());
+    let known = |what: Option<String>| what.unwrap_or_else(|| "unknown".into());
     let message = format!("{}: language {}, time zone {}.", now.id, known(now.language), known(now.timezone));
     Ok(Json(Done { message, warning: None }))
 }
 
-/// A language with its further subtags: letters and digits with `-` between (RFC 5646), as long as any in use.
+/// Whether it has the form of a language tag (RFC 5646).
 fn is_language(tag: &str) -> bool {
     let mut parts = tag.split('-');
     let first =
@@ -154,7 +152,7 @@ pub async fn contact(State(admin): State<Arc<Admin>>, Path(text): Path<String>) 
     let contact: ContactId = id(&text)?;
     let now = admin.clock.now().as_ms();
     let view = ask(&admin, move |reader, _| {
-        let shown = reader.contact_details(contact)?.ok_or_else(|| No::not_found("contact", &text))?;
+        let shown = reader.contact_details(contact)?.ok_or_else(|| ApiError::not_found("contact", &text))?;
         Ok(contact_view(now, &shown))
     });
     Ok(Json(view.await?))
@@ -175,13 +173,13 @@ fn contact_view(now: i64, shown: &ContactDetails) -> ContactView {
         clashes: shown
             .conflicts
             .iter()
-            .map(|clash| format!("{} is also a name of {}", alias(&clash.alias), other(clash, shown.contact.id)))
+            .map(|clash| format!("{} also belongs to {}", alias(&clash.alias), other(clash, shown.contact.id)))
             .collect(),
         merged: shown.merged.iter().map(ToString::to_string).collect(),
     }
 }
 
-/// The other contact of a name that two came under.
+/// The other contact of an alias that two contacts used.
 fn other(clash: &beadle_store::views::AliasConflict, this: ContactId) -> ContactId {
     if clash.holder == this { clash.claimant } else { clash.holder }
 }

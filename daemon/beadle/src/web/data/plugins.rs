@@ -1,8 +1,8 @@
-//! Plugins: those that run, and why the others do not.
+//! Plugins: list, show, and commands.
 
 use super::{Admin, Answer, ask};
 use crate::api::{CapabilityRow, DocumentRow, DocumentsView, Done, LimitRow, List, PluginRow, Problem, StoredState};
-use crate::web::failure::No;
+use crate::web::failure::ApiError;
 use axum::Json;
 use axum::extract::{Path, State};
 use beadle_catalog::{Command, Entry, PluginState, grants};
@@ -11,7 +11,7 @@ use beadle_pipeline::{SlotUsage, Stage};
 use beadle_store::StateInfo;
 use std::sync::Arc;
 
-/// So much of a content's hash is enough to tell two revisions apart.
+/// Digits of a revision's hash that are shown.
 const REVISION: usize = 12;
 
 /// `GET /plugins`
@@ -19,7 +19,7 @@ pub async fn plugins(State(admin): State<Arc<Admin>>) -> Answer<List<PluginRow>>
     Ok(Json(List { now: admin.clock.now().as_ms(), items: rows(&admin), next: None }))
 }
 
-/// All of them.
+/// A row for each plugin.
 pub fn rows(admin: &Admin) -> Vec<PluginRow> {
     let kept = admin.pipeline.backlog_sizes();
     admin.entries().iter().map(|entry| plugin_row(entry, &kept)).collect()
@@ -28,7 +28,7 @@ pub fn rows(admin: &Admin) -> Vec<PluginRow> {
 /// `GET /plugins/{name}`
 pub async fn plugin(State(admin): State<Arc<Admin>>, Path(name): Path<String>) -> Answer<PluginRow> {
     let entries = admin.entries();
-    let entry = entries.iter().find(|entry| entry.name == name).ok_or_else(|| No::not_found("plugin", &name))?;
+    let entry = entries.iter().find(|entry| entry.name == name).ok_or_else(|| ApiError::not_found("plugin", &name))?;
     let mut row = plugin_row(entry, &admin.pipeline.backlog_sizes());
     let refused = admin.catalog.rejected_documents().keys().filter(|(plugin, _)| *plugin == name).count();
     let asked = ask(&admin, move |reader, names| {
@@ -36,7 +36,7 @@ pub async fn plugin(State(admin): State<Arc<Admin>>, Path(name): Path<String>) -
         Ok(Some((reader.plugin_states(no)?, reader.media_made_by(no)?, reader.documents(no)?.len())))
     });
     let (mut state_bytes, mut media_bytes, mut documents) = (0, 0, 0);
-    // One that never ran has none of it.
+    // A plugin that never ran has no number.
     if let Some(((has, left), media, files)) = asked.await? {
         (state_bytes, media_bytes, documents) = (has.bytes, media, files);
         (row.stored_state, row.previous_state) = (Some(state(has)), left.map(state));
@@ -55,7 +55,7 @@ pub async fn plugin(State(admin): State<Arc<Admin>>, Path(name): Path<String>) -
     Ok(Json(row))
 }
 
-/// `GET /plugins/{name}/documents`: what it can read, and what lies there and is not taken.
+/// `GET /plugins/{name}/documents`: accepted and rejected documents.
 pub async fn documents(State(admin): State<Arc<Admin>>, Path(name): Path<String>) -> Answer<List<DocumentRow>> {
     let now = admin.clock.now().as_ms();
     let mut refused = admin.catalog.rejected_documents();
@@ -133,7 +133,7 @@ async fn order(admin: &Admin, command: Command) -> Answer<Done> {
     Ok(Json(Done { message, warning: None }))
 }
 
-/// What is to be said of a plugin that does not do what its file in the folder would.
+/// The problem of a plugin whose file in the folder is not active.
 pub fn problem(entry: &Entry) -> Option<Problem> {
     let code = entry.state.code().unwrap_or_default().to_owned();
     let stands = entry.state.reason(&entry.name).map(|message| Problem { code, message });
@@ -196,7 +196,7 @@ fn capability(entry: &Entry, name: &str) -> CapabilityRow {
     CapabilityRow { name: name.into(), allows: grants::meaning(name).into(), granted: granted.into() }
 }
 
-/// Each limit with what was used of it. What state and files take is asked where one plugin is shown: see [`plugin`].
+/// Each limit with its peak use. The sizes of state and files are added in [`plugin`].
 fn limits(entry: &Entry, spent: &SlotUsage) -> Vec<LimitRow> {
     let limits = &entry.config.limits;
     let row = |key: &str, limit: u32, used: u64, unit: f64| LimitRow {

@@ -1,10 +1,10 @@
-//! Schedules: how they stand, when they fire next, what became of it; and one fired by hand.
+//! Schedules: list, show, next firings, history, run now.
 
 use super::{Admin, Answer, ask, most};
 use crate::api::{Done, FiringRow, List, MomentRow, PlannedEvent, Problem, ScheduleRow, ScheduleView, TargetRow};
 use crate::config::units::print_ms;
 use crate::web::Phase;
-use crate::web::failure::No;
+use crate::web::failure::ApiError;
 use axum::Json;
 use axum::extract::{Path, Query, State};
 use beadle_model::{EventKind, PluginNo, Timestamp};
@@ -18,7 +18,7 @@ use serde::Deserialize;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-/// Which part of a list.
+/// A page of a list.
 #[derive(Debug, Deserialize)]
 pub struct Which {
     after: Option<String>,
@@ -27,9 +27,9 @@ pub struct Which {
     count: Option<usize>,
 }
 
-/// Moments that are shown where nobody says how many.
+/// The default number of planned firings.
 const COUNT: usize = 10;
-/// Days off in a row that are shown between them.
+/// The number of skipped days shown between two firings.
 const OFF_AT_MOST: usize = 366;
 
 /// `GET /schedules`: in the order of the configuration.
@@ -39,13 +39,13 @@ pub async fn schedules(State(admin): State<Arc<Admin>>, Query(which): Query<Whic
     let list = ask(&admin, move |reader, _| {
         let all = desk.schedules.all();
         let from = match which.after {
-            Some(after) => 1 + place(&all, &after).ok_or_else(|| No::not_found("schedule", &after))?,
+            Some(after) => 1 + place(&all, &after).ok_or_else(|| ApiError::not_found("schedule", &after))?,
             None => 0,
         };
         let page: Vec<_> = all.iter().skip(from).take(most).collect();
         let more = all.len() > from + page.len();
         let next = page.last().filter(|_| more).map(|kept| kept.schedule.name.to_string());
-        let items = page.into_iter().map(|kept| desk.row(reader, kept, now)).collect::<Result<_, No>>()?;
+        let items = page.into_iter().map(|kept| desk.row(reader, kept, now)).collect::<Result<_, ApiError>>()?;
         Ok(List { now: now.as_ms(), items, next })
     });
     Ok(Json(list.await?))
@@ -82,7 +82,7 @@ pub async fn schedule(State(admin): State<Arc<Admin>>, Path(name): Path<String>)
     Ok(Json(view.await?))
 }
 
-/// `GET /schedules/{name}/next?count=N`: what is planned, with what is left out between it.
+/// `GET /schedules/{name}/next?count=N`: planned firings and the days that are skipped between them.
 pub async fn next(
     State(admin): State<Arc<Admin>>,
     Path(name): Path<String>,
@@ -108,7 +108,7 @@ pub async fn next(
     Ok(Json(list.await?))
 }
 
-/// `GET /schedules/{name}/history`: the latest first. Also of one that is configured no longer.
+/// `GET /schedules/{name}/history`: newest first. Works for schedules that are no longer configured, too.
 pub async fn history(
     State(admin): State<Arc<Admin>>,
     Path(name): Path<String>,
@@ -117,7 +117,7 @@ pub async fn history(
     let now = admin.clock.now().as_ms();
     let most = most(which.limit);
     let list = ask(&admin, move |reader, names| {
-        let no = reader.schedule_no(&name)?.ok_or_else(|| No::not_found("schedule", &name))?;
+        let no = reader.schedule_no(&name)?.ok_or_else(|| ApiError::not_found("schedule", &name))?;
         let rows = reader.firings(no, which.before, most)?;
         let next = rows.last().filter(|_| rows.len() == most).map(|row| row.id.to_string());
         let items = rows.iter().map(|row| firing_row(row, &names.of(row.plugin))).collect();
@@ -126,7 +126,7 @@ pub async fn history(
     Ok(Json(list.await?))
 }
 
-/// `GET /schedules/{name}/run`: what a firing by hand would be.
+/// `GET /schedules/{name}/run`: a dry run of a manual firing.
 pub async fn would_run(State(admin): State<Arc<Admin>>, Path(name): Path<String>) -> Answer<List<PlannedEvent>> {
     let now = admin.clock.now().as_ms();
     let (desk, kept) = (Desk::new(&admin), find(&admin, &name)?);
@@ -157,7 +157,7 @@ pub async fn run(State(admin): State<Arc<Admin>>, Path(name): Path<String>) -> A
         kept.targets.iter().filter(|share| !deaf.contains_key(share.name.as_ref())).map(|share| share.plugin).collect();
     let warning = deaf.values().map(|problem| problem.message.clone()).collect::<Vec<_>>().join("; ");
     if to.is_empty() {
-        return Err(No::not_running(&warning));
+        return Err(ApiError::not_running(&warning));
     }
     let zones: Vec<Zone> = {
         let (desk, kept) = (Desk::new(&admin), Arc::clone(&kept));
@@ -167,17 +167,17 @@ pub async fn run(State(admin): State<Arc<Admin>>, Path(name): Path<String>) -> A
     .map(|area| area.zone)
     .collect();
     if zones.is_empty() {
-        return Err(No::bad_request(format!(
+        return Err(ApiError::bad_request(format!(
             "`{name}` fires for each zone that members live in, and there are no members"
         )));
     }
     let events = desk.schedules.fire(&kept, &zones, &to).await?;
     let events: Vec<String> = events.iter().map(ToString::to_string).collect();
-    let message = format!("`{name}` was fired by hand: {}.", events.join(", "));
+    let message = format!("Fired `{name}` manually: {}.", events.join(", "));
     Ok(Json(Done { message, warning: (!warning.is_empty()).then_some(warning) }))
 }
 
-/// What keeps schedules from reaching their plugins, once for each plugin.
+/// Plugins that their schedules cannot reach, one problem each.
 pub fn troubles(admin: &Admin) -> Vec<Problem> {
     if admin.phase() == Phase::Starting {
         return Vec::new();
@@ -200,14 +200,14 @@ pub fn troubles(admin: &Admin) -> Vec<Problem> {
     by_plugin.into_iter().filter_map(trouble).collect()
 }
 
-fn find(admin: &Admin, name: &str) -> Result<Arc<ConfiguredSchedule>, No> {
-    admin.schedules.find(name).ok_or_else(|| No::not_found("schedule", name))
+fn find(admin: &Admin, name: &str) -> Result<Arc<ConfiguredSchedule>, ApiError> {
+    admin.schedules.find(name).ok_or_else(|| ApiError::not_found("schedule", name))
 }
 
-/// What answers need: the schedules, and how the plugins are.
+/// The inputs of answers: the schedules, and the state of plugins.
 struct Desk {
     schedules: Schedules,
-    /// By name, whether it takes part, and whether it wants such events.
+    /// By name: whether it runs, and whether it handles schedules.
     plugins: HashMap<String, (bool, bool)>,
     install: String,
 }
@@ -223,18 +223,21 @@ impl Desk {
         Self { schedules: admin.schedules.clone(), plugins, install: admin.store.install().to_owned() }
     }
 
-    /// Why a schedule does not fire for a plugin.
+    /// The reason for which a schedule does not fire for a plugin.
     fn trouble(&self, schedule: &str, plugin: &str) -> Option<Problem> {
         let (code, why) = match self.plugins.get(plugin) {
             Some((true, true)) => return None,
-            Some((true, false)) => ("schedule-not-exported", "which has no `on-schedule`"),
-            Some((false, _)) => ("schedule-plugin-unavailable", "which does not run"),
-            None => ("schedule-plugin-unavailable", "which is not there"),
+            Some((true, false)) => ("schedule-not-exported", "it does not export `on-schedule`"),
+            Some((false, _)) => ("schedule-plugin-unavailable", "it does not run"),
+            None => ("schedule-plugin-unavailable", "no plugin directory contains it"),
         };
-        Some(Problem { code: code.into(), message: format!("the schedule `{schedule}` is for `{plugin}`, {why}") })
+        Some(Problem {
+            code: code.into(),
+            message: format!("schedule `{schedule}` names the plugin `{plugin}`, but {why}"),
+        })
     }
 
-    fn row(&self, reader: &Reader, kept: &ConfiguredSchedule, now: Timestamp) -> Result<ScheduleRow, No> {
+    fn row(&self, reader: &Reader, kept: &ConfiguredSchedule, now: Timestamp) -> Result<ScheduleRow, ApiError> {
         let schedule = &kept.schedule;
         let areas = self.schedules.active_zones(schedule)?;
         let next = areas.iter().filter_map(|area| self.next(schedule, &area.zone, now)).min_by_key(|moment| moment.at);
@@ -265,7 +268,7 @@ impl Desk {
         Some(self.moment_row(schedule, zone, &NextMoment::Planned(moment)))
     }
 
-    /// So many planned moments, and what is left out between them.
+    /// `count` planned firings, and the days that are skipped between them.
     fn moments(&self, schedule: &Schedule, zone: &Zone, now: Timestamp, count: usize) -> Vec<MomentRow> {
         let (mut rows, mut after, mut planned, mut off) = (Vec::new(), now, 0, 0);
         while planned < count
@@ -327,7 +330,7 @@ fn firing_row(row: &views::FiringRow, plugin: &str) -> FiringRow {
     }
 }
 
-/// What is configured beside pattern, zone, plugins and payload.
+/// All other settings.
 fn settings(schedule: &Schedule) -> Vec<(String, String)> {
     let mut settings = Vec::new();
     let mut say = |key: &str, value: String| settings.push((key.to_owned(), value));

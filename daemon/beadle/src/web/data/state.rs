@@ -1,21 +1,21 @@
-//! What a plugin remembers, for a person who wants to know why it does what it does.
+//! The state of a plugin.
 
 use super::{Admin, Answer, ask, id, most};
 use crate::api::{List, StateRow};
-use crate::web::failure::No;
+use crate::web::failure::ApiError;
 use axum::Json;
 use axum::extract::{Path, Query, State};
 use beadle_model::Scope;
 use serde::Deserialize;
 use std::sync::Arc;
 
-/// A longer value is cut: this is for reading, and a value may have 256 KiB.
+/// Longer values are cut; a value may have 256 KiB.
 const SHOWN_BYTES: usize = 2048;
 
-/// Which of it.
+/// Filters of a list.
 #[derive(Debug, Deserialize)]
 pub struct Which {
-    /// About whom: `con_…` or `cnv_…`; else what it keeps about nobody in particular.
+    /// `con_…` or `cnv_…`; without it, the state of the plugin itself.
     of: Option<String>,
     #[serde(default)]
     prefix: String,
@@ -23,7 +23,7 @@ pub struct Which {
     limit: Option<usize>,
 }
 
-/// `GET /plugins/{name}/state`: in the order of the keys.
+/// `GET /plugins/{name}/state`: ordered by key.
 pub async fn state(
     State(admin): State<Arc<Admin>>,
     Path(name): Path<String>,
@@ -43,11 +43,11 @@ pub async fn state(
     Ok(Json(list.await?))
 }
 
-fn scope(of: &str) -> Result<Scope, No> {
+fn scope(of: &str) -> Result<Scope, ApiError> {
     if of.starts_with("cnv_") { id(of).map(Scope::Conversation) } else { id(of).map(Scope::Contact) }
 }
 
-/// As text; its beginning, where it is long.
+/// The value as text, cut if it is long.
 fn text_of(value: &[u8]) -> String {
     match value.get(..SHOWN_BYTES) {
         Some(beginning) if value.len() > SHOWN_BYTES => String::from_utf8_lossy(beginning).into_owned() + "…",

@@ -1,8 +1,8 @@
-//! How the daemon is: for `beadle status`, for systemd's status line, and for a scrape.
+//! The state of the daemon: for `beadle status`, systemd's status line, and metrics.
 
 use super::{Admin, Answer, ask, counted, plugins, schedules, tasks};
 use crate::api::{Problem, Status};
-use crate::web::failure::No;
+use crate::web::failure::ApiError;
 use crate::web::metrics::{Snapshot, memory_bytes};
 use axum::Json;
 use axum::extract::State;
@@ -20,7 +20,7 @@ pub async fn status(State(admin): State<Arc<Admin>>) -> Answer<Status> {
     for channel in &mut channels {
         match paused.iter().find(|(name, _)| **name == *channel.name) {
             None => {}
-            Some((_, None)) => channel.state = "slowed down by the platform".into(),
+            Some((_, None)) => channel.state = "rate limited by WhatsApp".into(),
             Some((_, Some(problem))) => channel.state = format!("stopped: {}", problem.title),
         }
     }
@@ -41,16 +41,16 @@ pub async fn status(State(admin): State<Arc<Admin>>) -> Answer<Status> {
     }))
 }
 
-async fn counts(admin: &Admin) -> Result<BacklogCounts, No> {
+async fn counts(admin: &Admin) -> Result<BacklogCounts, ApiError> {
     ask(admin, |reader, _| Ok(reader.counts()?)).await
 }
 
-/// What a person should look at.
+/// Everything that a person should look at.
 fn problems(admin: &Admin) -> Vec<Problem> {
     errors(admin).into_iter().chain(warnings(admin)).collect()
 }
 
-/// What keeps messages from coming in or going out.
+/// Problems that stop messages.
 fn errors(admin: &Admin) -> Vec<Problem> {
     let paused = admin.pipeline.outbox().counts().paused;
     let stopped = paused.into_iter().filter_map(|(name, problem)| {
@@ -60,13 +60,13 @@ fn errors(admin: &Admin) -> Vec<Problem> {
     admin.health_problems().into_iter().chain(stopped).collect()
 }
 
-/// What does not run as it should, while everything else does.
+/// Problems that affect a part only.
 pub fn warnings(admin: &Admin) -> Vec<Problem> {
     let plugins = admin.entries();
     let plugins = plugins.iter().filter_map(|entry| {
         let Problem { code, message } = plugins::problem(entry)?;
         let name = format!("`{}`", entry.name);
-        // Most say whose they are.
+        // Most messages name the plugin already.
         let message = if message.contains(&name) { message } else { format!("plugin {name}: {message}") };
         Some(Problem { code, message })
     });
@@ -79,10 +79,7 @@ pub fn warnings(admin: &Admin) -> Vec<Problem> {
     let config = admin.config.read();
     let waiting = (!config.waiting.is_empty()).then(|| Problem {
         code: "restart-required".into(),
-        message: format!(
-            "the configuration was changed, and this takes effect after a restart: {}",
-            config.waiting.join(", ")
-        ),
+        message: format!("changed settings take effect after a restart: {}", config.waiting.join(", ")),
     });
     let schedules = schedules::troubles(admin);
     plugins.chain(folders).chain(documents).chain(schedules).chain(config.problem.clone()).chain(waiting).collect()
@@ -96,7 +93,7 @@ pub async fn config(State(admin): State<Arc<Admin>>) -> Answer<BTreeMap<String, 
 /// The line that `systemctl status` shows.
 pub async fn status_line(admin: &Admin) -> String {
     let phase = admin.phase().name();
-    let Ok(counts) = counts(admin).await else { return format!("{phase}; the database does not answer") };
+    let Ok(counts) = counts(admin).await else { return format!("{phase}; the database cannot be read") };
     let events = counted(counts.events_open, "event open", "events open");
     let messages = counted(counts.queued, "message waiting", "messages waiting");
     let mut parts = vec![format!("{phase}: {events}, {messages}")];
@@ -107,11 +104,7 @@ pub async fn status_line(admin: &Admin) -> String {
     let count = |is: fn(&PluginState) -> bool| plugins.iter().filter(|entry| is(&entry.state)).count() as u64;
     for (number, one, many) in [
         (count(|state| matches!(state, PluginState::Suspended(_))), "plugin is suspended", "plugins are suspended"),
-        (
-            count(|state| matches!(state, PluginState::Resting { .. })),
-            "plugin fails and rests",
-            "plugins fail and rest",
-        ),
+        (count(|state| matches!(state, PluginState::Resting { .. })), "plugin rests", "plugins rest"),
         (
             count(|state| matches!(state, PluginState::Pending { .. } | PluginState::Broken { .. })),
             "plugin does not run",
@@ -124,7 +117,7 @@ pub async fn status_line(admin: &Admin) -> String {
     }
     let refused = plugins.iter().filter(|entry| entry.blocked.is_some()).count() as u64;
     if refused > 0 {
-        parts.push(counted(refused, "new revision was refused", "new revisions were refused"));
+        parts.push(counted(refused, "new revision refused", "new revisions refused"));
     }
     parts.extend(errors(admin).into_iter().map(|problem| problem.message));
     parts.join(", ")
@@ -141,7 +134,7 @@ fn backlog(admin: &Admin) -> BTreeMap<String, u64> {
 }
 
 /// Everything that a scrape shows.
-pub async fn snapshot(admin: &Admin) -> Result<Snapshot, No> {
+pub async fn snapshot(admin: &Admin) -> Result<Snapshot, ApiError> {
     let counts = counts(admin).await?;
     let webhooks = &admin.webhooks.counts;
     let named = |pairs: &[(&str, &AtomicU64)]| -> BTreeMap<String, u64> {

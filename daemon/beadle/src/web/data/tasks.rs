@@ -25,7 +25,7 @@ mod faults {
     use super::super::Answer;
     use super::Admin;
     use crate::api::Done;
-    use crate::web::failure::No;
+    use crate::web::failure::ApiError;
     use axum::Json;
     use axum::extract::{Path, State};
     use beadle_tasks::{Fault, TaskKind};
@@ -36,11 +36,11 @@ mod faults {
         let fault = match fault.as_str() {
             "panic" => Fault::Panic,
             "silence" => Fault::Silence,
-            _ => return Err(No::bad_request("the fault must be `panic` or `silence`")),
+            _ => return Err(ApiError::bad_request("the fault must be `panic` or `silence`")),
         };
         match TaskKind::named(&kind).filter(|kind| admin.tasks.inject(*kind, fault)) {
             Some(kind) => Ok(Json(Done { message: format!("fault injected into `{kind}`"), warning: None })),
-            None => Err(No::not_found("task", &kind)),
+            None => Err(ApiError::not_found("task", &kind)),
         }
     }
 }

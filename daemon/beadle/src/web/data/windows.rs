@@ -1,15 +1,15 @@
-//! Windows: which are open, and how many close when.
+//! Open reply windows.
 
 use super::{Admin, Answer, ask, most};
 use crate::api::{List, WindowHourRow, WindowRow};
-use crate::web::failure::No;
+use crate::web::failure::ApiError;
 use axum::Json;
 use axum::extract::{Query, State};
 use beadle_store::views::{OpenWindow, WindowFilter};
 use serde::Deserialize;
 use std::sync::Arc;
 
-/// Which windows.
+/// Filters of a list.
 #[derive(Debug, Deserialize)]
 pub struct Which {
     channel: Option<String>,
@@ -17,11 +17,11 @@ pub struct Which {
     limit: Option<usize>,
 }
 
-/// `GET /windows`: those that close first at first.
+/// `GET /windows`: the ones that close first come first.
 pub async fn windows(State(admin): State<Arc<Admin>>, Query(which): Query<Which>) -> Answer<List<WindowRow>> {
     let now = admin.clock.now();
     let closes_before = match which.within_ms {
-        Some(within_ms) if within_ms <= 0 => return Err(No::bad_request("`within_ms` is a number above 0")),
+        Some(within_ms) if within_ms <= 0 => return Err(ApiError::bad_request("`within_ms` is a number above 0")),
         within_ms => within_ms.map(|within_ms| now.plus_ms(within_ms)),
     };
     let filter = WindowFilter { channel: which.channel, closes_before };
