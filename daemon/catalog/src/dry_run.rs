@@ -92,7 +92,7 @@ async fn try_event(
     now: Timestamp,
 ) -> Result<Option<(Disposition, Effects)>, String> {
     let call = Call { event: Arc::clone(event), ending: None, attempt: 1, late: false, now };
-    let Report { outcome, .. } = plugin.try_out(call).await;
+    let Report { outcome, .. } = plugin.dry_run(call).await;
     match outcome {
         Ok(handled) => {
             let mut effects = handled.effects;
@@ -100,7 +100,7 @@ async fn try_event(
             effects.reads.clear();
             Ok(Some((handled.disposition, effects)))
         }
-        Err(fault) if fault.is_its_word() => Ok(None),
+        Err(fault) if fault.is_returned() => Ok(None),
         Err(fault) => Err(fault.to_string()),
     }
 }

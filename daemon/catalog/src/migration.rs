@@ -8,7 +8,7 @@
 use crate::step::{StepError, blocking};
 use beadle_clock::Clock;
 use beadle_model::StateNo;
-use beadle_sandbox::{Level, Moved, Page, Plugin};
+use beadle_sandbox::{Level, MigratedPage, Plugin, StatePage};
 use beadle_store::{Reader, StateCursor, StateEntry, StateInfo, Store, StoreError};
 use std::cmp::Ordering;
 use std::sync::Arc;
@@ -121,16 +121,17 @@ impl Migration<'_> {
             let Some(last) = entries.last().map(StateEntry::place) else { break };
             let next = self.read_page(Some(last), page_len).await?;
             self.values += entries.len();
-            let page = Page { from: self.from.version, number, entries, last: next.is_empty(), now };
+            let page = StatePage { from_version: self.from.version, number, entries, last: next.is_empty(), now };
             let migrated = self.plugin.migrate(page).await;
-            let Moved { state, log, is_enough } = migrated.map_err(|fault| self.failed(number, &fault.to_string()))?;
+            let MigratedPage { state, log, is_done } =
+                migrated.map_err(|fault| self.failed(number, &fault.to_string()))?;
             for line in log.iter().filter(|line| line.level >= Level::Warn) {
                 tracing::warn!(target: "plugin", plugin = %self.plugin.name(), "{}", line.text);
             }
             let changed = self.store.change_state(self.state, state, now).await;
             changed.map_err(|error| StepError::store(self.step, &error))?;
             self.check_time()?;
-            if is_enough {
+            if is_done {
                 break;
             }
             entries = next;

@@ -270,7 +270,7 @@ impl Transaction {
             isolation: load.isolation,
         };
         let plugin = self.context.sandbox.load(spec).await?;
-        self.steps.extend_from_slice(plugin.steps());
+        self.steps.extend_from_slice(plugin.load_times());
         Ok(plugin)
     }
 

@@ -79,6 +79,11 @@ pub fn check(body: &Outgoing) -> Result<(), Refusal> {
     }
 }
 
+/// Checks the length of a message in the platform's own JSON before it is parsed. Code: `too-long`.
+pub fn check_json(text: &str) -> Result<(), Refusal> {
+    rich::json_length(text.len())
+}
+
 fn around(header: &Option<String>, footer: &Option<String>) -> Result<(), Refusal> {
     header.iter().try_for_each(|text| filled("the header", text, HEADER))?;
     footer.iter().try_for_each(|text| filled("the footer", text, FOOTER))

@@ -232,13 +232,13 @@ impl Spine {
                 // Some are sentences with an end of their own; what they are put into has one too.
                 error: fault.to_string().trim_end_matches('.').to_owned(),
                 is_final: !fault.retried(),
-                own_word: fault.is_its_word(),
+                own_word: fault.is_returned(),
                 counts: fault.blame() == Blame::Plugin,
             })
         })?;
         // Said before the commit, which takes longer than many a failure: those who failed must not seem to be alone.
         member.slot.went_well(lane, this.tells_if_well(), trial);
-        let needs_check = !handled.needs_no_check();
+        let needs_check = !handled.has_no_reads();
         let Handled { disposition, effects, instance } = handled;
         // What is not staged has no chain to end: it is for those who get it, each for themselves.
         let staged = run.event.kind().is_staged();
@@ -297,7 +297,7 @@ impl Spine {
                 Ok(()) => break,
                 Err(StoreError::StaleRead { .. }) => {
                     self.outbox.take_back(launch);
-                    plugin.forget_instances();
+                    plugin.discard_instances();
                     return Err(Trouble::Stale);
                 }
                 Err(error) if error.is_fatal() => {
@@ -306,7 +306,7 @@ impl Spine {
                     return Err(Trouble::Stopping);
                 }
                 Err(error) => {
-                    plugin.forget_instances();
+                    plugin.discard_instances();
                     self.health.disk_trouble(&error);
                     tokio::select! {
                         () = tokio::time::sleep(DISK_PAUSE) => {}

@@ -1,10 +1,10 @@
-//! What a call costs: the sandbox beside bare wasmtime, on the same component.
+//! Measures the cost of a call: the sandbox compared with bare wasmtime, on the same component.
 //!
 //! `cargo run --release -p beadle-sandbox --example call_cost -- PLUGIN.wasm`
 //!
-//! The plugin has to export `on-message` and may use `replies`, `settings`, `log` and `clock`. "Bare" is a typed async
-//! call into a warm instance and nothing else: no limits, no epochs, no other thread. What the sandbox adds is the
-//! difference. A bench figure: it prints, and asserts nothing about time.
+//! The plugin must export `on-message` and may use `replies`, `settings`, `log` and `clock`. "Bare" is a
+//! typed async call into a warm instance: no limits, no epochs, no other thread. The difference is what
+//! the sandbox adds. Prints figures and asserts nothing.
 
 use beadle_clock::Clock;
 use beadle_model::{
@@ -34,36 +34,37 @@ mod bindings {
     });
 }
 
-/// Enough that the clock's own cost and the first calls do not show.
+/// Enough that the cost of the clock and of the first calls is negligible.
 const WARM_CALLS: u32 = 100_000;
-/// A fresh instance costs some ten times as much.
+/// A fresh instance costs about ten times as much.
 const FRESH_CALLS: u32 = 10_000;
-/// Calls under way at once, as when the pipeline is busy.
-const AT_ONCE: u32 = 16;
+/// Concurrent calls, as in a busy pipeline.
+const CONCURRENT: u32 = 16;
 
 type Failure = Box<dyn Error + Send + Sync>;
 
 #[tokio::main]
 async fn main() -> Result<(), Failure> {
-    let path = std::env::args().nth(1).ok_or("say which plugin: call_cost PLUGIN.wasm")?;
+    let path = std::env::args().nth(1).ok_or("usage: call_cost PLUGIN.wasm")?;
     let bytes = std::fs::read(&path)?;
     println!("{path}: {} bytes", bytes.len());
-    println!("{:52} {:>10} {:>10}", "µs a call", "passed", "CPU");
+    println!("{:52} {:>10} {:>10}", "µs per call", "elapsed", "CPU");
     bare(&bytes).await?;
     sandboxed(bytes).await
 }
 
-/// Where a measurement began, on the wall and in CPU of this process (which a busy machine does not lengthen).
-struct Began(Instant, Duration);
+/// The start of a measurement: elapsed time, and CPU time of this process, which other load does not
+/// lengthen.
+struct Start(Instant, Duration);
 
-impl Began {
+impl Start {
     fn now() -> Self {
         Self(Instant::now(), cpu())
     }
 
-    fn print(self, what: &str, calls: u32) {
+    fn print(self, label: &str, calls: u32) {
         let micros = |time: Duration| time.as_secs_f64() * 1e6 / f64::from(calls);
-        println!("{what:52} {:10.2} {:10.2}", micros(self.0.elapsed()), micros(cpu().saturating_sub(self.1)));
+        println!("{label:52} {:10.2} {:10.2}", micros(self.0.elapsed()), micros(cpu().saturating_sub(self.1)));
     }
 }
 
@@ -72,7 +73,7 @@ fn cpu() -> Duration {
     Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0))
 }
 
-/// The floor.
+/// The lower bound.
 async fn bare(bytes: &[u8]) -> Result<(), Failure> {
     let mut config = Config::new();
     config.concurrency_support(false);
@@ -87,18 +88,18 @@ async fn bare(bytes: &[u8]) -> Result<(), Failure> {
     let event = bare_event();
 
     let (mut store, guest) = bare_instance(&engine, &linked, &exports).await?;
-    let began = Began::now();
+    let start = Start::now();
     for _ in 0..WARM_CALLS {
         let _ = guest.call_handle(&mut store, &event).await?;
     }
-    began.print("bare wasmtime, warm", WARM_CALLS);
+    start.print("bare wasmtime, warm", WARM_CALLS);
 
-    let began = Began::now();
+    let start = Start::now();
     for _ in 0..FRESH_CALLS {
         let (mut store, guest) = bare_instance(&engine, &linked, &exports).await?;
         let _ = guest.call_handle(&mut store, &event).await?;
     }
-    began.print("bare wasmtime, fresh", FRESH_CALLS);
+    start.print("bare wasmtime, fresh", FRESH_CALLS);
     Ok(())
 }
 
@@ -144,7 +145,7 @@ fn bare_event() -> on_message::Event {
             id: "cnv_1".into(),
             channel: "shop".into(),
             contact: "con_1".into(),
-            group: None,
+            is_group: false,
             window_closes_at: Some(0),
             free_entry_until: None,
         },
@@ -170,7 +171,8 @@ fn bare_event() -> on_message::Event {
 async fn sandboxed(bytes: Vec<u8>) -> Result<(), Failure> {
     let ids = AtomicI64::new(1);
     let reserve = Arc::new(move || MessageId(ids.fetch_add(1, Ordering::Relaxed)));
-    let config = SandboxConfig { guest_threads: 1, running_per_plugin: AT_ONCE as usize, ..SandboxConfig::default() };
+    let config =
+        SandboxConfig { guest_threads: 1, running_per_plugin: CONCURRENT as usize, ..SandboxConfig::default() };
     let folder = tempfile::tempdir()?;
     let store = beadle_store::Store::open(StoreConfig::new(folder.path(), Clock::real()))?;
     let sandbox = Sandbox::new(config, store.reader(), reserve, store.host_key())?;
@@ -186,22 +188,22 @@ async fn sandboxed(bytes: Vec<u8>) -> Result<(), Failure> {
     };
     let warm = sandbox.load(spec(Isolation::Warm)).await?;
     let fresh = sandbox.load(spec(Isolation::PerEvent)).await?;
-    for (what, plugin, calls) in [("warm", warm, WARM_CALLS), ("fresh", fresh, FRESH_CALLS)] {
-        let began = Began::now();
-        side_by_side(&plugin, calls).await?;
-        began.print(&format!("sandbox, {what}, one guest thread, {AT_ONCE} at once"), calls);
-        let began = Began::now();
-        in_a_row(&plugin, calls).await?;
-        began.print(&format!("sandbox, {what}, one by one (there and back)"), calls);
-        let began = Began::now();
-        let there = Arc::clone(&plugin);
-        sandbox.threads().spawn(async move { in_a_row(&there, calls).await }).await??;
-        began.print(&format!("sandbox, {what}, one by one, from a guest thread"), calls);
+    for (isolation, plugin, calls) in [("warm", warm, WARM_CALLS), ("fresh", fresh, FRESH_CALLS)] {
+        let start = Start::now();
+        concurrent(&plugin, calls).await?;
+        start.print(&format!("sandbox, {isolation}, one guest thread, {CONCURRENT} concurrent"), calls);
+        let start = Start::now();
+        sequential(&plugin, calls).await?;
+        start.print(&format!("sandbox, {isolation}, sequential, from another thread"), calls);
+        let start = Start::now();
+        let plugin = Arc::clone(&plugin);
+        sandbox.threads().spawn(async move { sequential(&plugin, calls).await }).await??;
+        start.print(&format!("sandbox, {isolation}, sequential, from a guest thread"), calls);
     }
     Ok(())
 }
 
-async fn in_a_row(plugin: &Plugin, calls: u32) -> Result<(), Failure> {
+async fn sequential(plugin: &Plugin, calls: u32) -> Result<(), Failure> {
     let event = event();
     for _ in 0..calls {
         plugin.handle(call(&event)).await.outcome?.instance.keep();
@@ -209,11 +211,11 @@ async fn in_a_row(plugin: &Plugin, calls: u32) -> Result<(), Failure> {
     Ok(())
 }
 
-async fn side_by_side(plugin: &Arc<Plugin>, calls: u32) -> Result<(), Failure> {
-    let tasks: Vec<_> = (0..AT_ONCE)
+async fn concurrent(plugin: &Arc<Plugin>, calls: u32) -> Result<(), Failure> {
+    let tasks: Vec<_> = (0..CONCURRENT)
         .map(|_| {
             let plugin = Arc::clone(plugin);
-            tokio::spawn(async move { in_a_row(&plugin, calls / AT_ONCE).await })
+            tokio::spawn(async move { sequential(&plugin, calls / CONCURRENT).await })
         })
         .collect();
     for task in tasks {

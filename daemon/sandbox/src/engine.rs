@@ -1,11 +1,11 @@
-//! The engine that compiles and runs guests, and the thread that ticks for it.
+//! The wasmtime engine, and the thread that advances its epoch.
 //!
-//! One engine for all plugins: its settings are part of the sandbox, so none of them is a plugin's to choose. Guests run
-//! on fibres of their own (async), without the component model's new concurrency, which costs microseconds a call and is
-//! not yet covered by security patches.
+//! All plugins share one engine, so none of them can choose a setting. Guests run on fibres (async),
+//! without the component model's own concurrency, which costs microseconds per call and is not covered
+//! by security patches yet.
 //!
-//! The pulse: while a call runs, the epoch moves on each millisecond, and every guest looks up at its next loop or
-//! function entry. While nothing runs nothing ticks.
+//! While a call runs, the epoch advances every millisecond, and guests yield at their next loop or
+//! function entry. While no call runs, the thread sleeps.
 
 use crate::limits;
 use beadle_tasks::{Heartbeat, TaskKind, Tasks};
@@ -17,13 +17,13 @@ use std::thread::{self, Thread};
 use std::time::Duration;
 use wasmtime::{Cache, CacheConfig, Config, Engine};
 
-/// Ticks without a running call until the pulse goes to sleep. Between the calls of a busy daemon are microseconds, and
-/// waking a thread costs some; a quarter of a second of ticks costs nothing.
+/// Ticks without a running call after which the thread sleeps. Calls of a busy daemon are microseconds
+/// apart and waking a thread costs some; a quarter of a second of ticks costs nothing.
 const IDLE_TICKS: u32 = 250;
-/// How often a sleeping pulse looks whether its engine is still there.
-const LOOK_AGAIN: Duration = Duration::from_secs(10);
+/// The interval at which a sleeping thread checks whether its engine still exists.
+const ENGINE_CHECK: Duration = Duration::from_secs(10);
 
-/// The engine, with compiled code cached under `cache_dir` (absolute) where one is given.
+/// The engine. Compiled code is cached under `cache_dir`, an absolute path, if given.
 pub fn engine(cache_dir: Option<&Path>) -> wasmtime::Result<Engine> {
     let mut config = Config::new();
     config
@@ -31,12 +31,12 @@ pub fn engine(cache_dir: Option<&Path>) -> wasmtime::Result<Engine> {
         .concurrency_support(false)
         .max_wasm_stack(limits::WASM_STACK_BYTES)
         .async_stack_size(limits::NATIVE_STACK_BYTES)
-        // Nothing of one plugin's stack is to be found in another's.
+        // No plugin can find anything of another's stack.
         .async_stack_zeroing(true)
         .wasm_backtrace_max_frames(NonZeroUsize::new(limits::BACKTRACE_FRAMES))
-        // The same event handled twice is to give the same effects, on any machine.
+        // The same event handled twice must have the same effects, on any machine.
         .relaxed_simd_deterministic(true)
-        // Not asked for by any of our languages, and each has had its security advisories.
+        // No supported language needs it, and it has had security advisories.
         .wasm_memory64(false);
     if let Some(dir) = cache_dir {
         let mut cache = CacheConfig::new();
@@ -46,9 +46,9 @@ pub fn engine(cache_dir: Option<&Path>) -> wasmtime::Result<Engine> {
     Engine::new(&config)
 }
 
-/// Moves the epoch on while calls run.
+/// Advances the epoch while calls run.
 #[derive(Debug)]
-pub struct Pulse {
+pub struct Ticker {
     shared: Arc<Shared>,
     thread: Thread,
 }
@@ -59,12 +59,12 @@ struct Shared {
     asleep: AtomicBool,
 }
 
-/// Keeps the pulse going for as long as it lives.
+/// Keeps the epoch advancing until it is dropped.
 #[derive(Debug)]
-pub struct Beating<'a>(&'a Shared);
+pub struct Ticking<'a>(&'a Shared);
 
-impl Pulse {
-    /// Starts the thread; it ends by itself when the engine is gone.
+impl Ticker {
+    /// Starts the thread. It ends after the engine is dropped.
     pub fn start(engine: &Engine, tasks: &Tasks) -> std::io::Result<Self> {
         let shared = Arc::new(Shared::default());
         let (engine, seen) = (engine.weak(), Arc::clone(&shared));
@@ -86,29 +86,29 @@ impl Pulse {
         Ok(Self { shared, thread: handle.thread().clone() })
     }
 
-    /// While the answer lives, the epoch moves on.
-    pub fn beat(&self) -> Beating<'_> {
+    /// Keeps the epoch advancing as long as the returned value lives.
+    pub fn tick(&self) -> Ticking<'_> {
         self.shared.running.fetch_add(1, SeqCst);
         if self.shared.asleep.load(SeqCst) {
             self.thread.unpark();
         }
-        Beating(&self.shared)
+        Ticking(&self.shared)
     }
 }
 
 impl Shared {
-    /// Sleeps until somebody runs. `asleep` is set before `running` is looked at, and `beat` does it the other way
-    /// round, so one of the two sees the other.
+    /// Sleeps until a call runs. `asleep` is set before `running` is read, and `tick` does it in the
+    /// opposite order, so one of the two sees the other.
     fn sleep(&self, heartbeat: &Heartbeat) {
         self.asleep.store(true, SeqCst);
         if self.running.load(SeqCst) == 0 {
-            heartbeat.idle_blocking(|| thread::park_timeout(LOOK_AGAIN));
+            heartbeat.idle_blocking(|| thread::park_timeout(ENGINE_CHECK));
         }
         self.asleep.store(false, SeqCst);
     }
 }
 
-impl Drop for Beating<'_> {
+impl Drop for Ticking<'_> {
     fn drop(&mut self) {
         self.0.running.fetch_sub(1, SeqCst);
     }

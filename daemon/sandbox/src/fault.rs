@@ -1,23 +1,23 @@
-//! How a call can fail, as data: what happened, whose fault it is, and which line of TOML would have helped.
+//! How a call failed: the cause as data, who is to blame, and the setting that would have helped.
 //!
-//! A plugin's author and an operator read the same sentence, so it names the plugin, the event, the limit and its key.
-//! Programs read [`FaultKind`] and the code. What to do about a fault (try again, dead letter, suspend) is not decided
-//! here.
+//! Authors and operators read the same sentence, so it names the plugin, the event, the limit and the
+//! key in TOML. What happens after a fault (retry, dead letter, suspension) is decided in
+//! `beadle-pipeline`.
 
 use beadle_model::{Blame, Coded, EventId};
 use std::fmt;
 use std::sync::Arc;
 
-/// What ended a call before its time. Nothing it asked for is done, and its instance is gone.
+/// Why a call ended without a result. None of its effects are carried out, and its instance is gone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
-    /// What happened.
+    /// The cause.
     pub kind: FaultKind,
-    /// In which plugin.
+    /// The plugin.
     pub plugin: Arc<str>,
-    /// What it was doing.
+    /// What the plugin was doing.
     pub during: During,
-    /// The guest's functions that were running, innermost first, where they have names.
+    /// The guest functions that were running, innermost first, as far as they have names.
     pub backtrace: Vec<String>,
 }
 
@@ -26,80 +26,85 @@ pub struct Fault {
 pub enum During {
     /// It was being loaded.
     Loading,
-    /// It was bringing its state over.
+    /// It was migrating its state.
     Migrating,
-    /// It handled this event.
+    /// It was handling this event.
     Event(EventId),
 }
 
-/// What happened.
+/// The cause of a fault.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum FaultKind {
-    /// It trapped: a panic of its own, memory out of bounds, a division by zero.
+    /// A trap: a panic in the plugin, an access out of bounds, a division by zero.
     Trap {
-        /// The runtime's word for it.
-        what: String,
+        /// The runtime's message.
+        reason: String,
     },
-    /// `limits.cpu_ms`.
+    /// `limits.cpu_ms` exceeded.
     CpuLimit {
         /// As configured.
         cpu_ms: u32,
     },
-    /// `limits.wall_ms`.
+    /// `limits.wall_ms` exceeded.
     WallLimit {
         /// As configured.
         wall_ms: u32,
     },
-    /// `limits.memory_mib`, however the plugin took the news.
+    /// `limits.memory_mib` exceeded, however the guest ended after it.
     MemoryLimit {
         /// As configured.
         memory_mib: u32,
     },
-    /// Recursion without end.
+    /// The guest's stack is exhausted.
     StackOverflow,
-    /// Too many host calls.
+    /// Too many calls of host functions.
     HostCalls {
         /// The limit.
-        most: u32,
+        max: u32,
     },
-    /// `limits.effects`.
+    /// `limits.effects` exceeded.
     EffectLimit {
         /// As configured.
         effects: u32,
     },
-    /// No instance could be made.
-    Instantiate {
-        /// What the runtime says.
-        what: String,
+    /// Too many bytes of effects.
+    EffectBytes {
+        /// The limit.
+        max: usize,
     },
-    /// The plugin says that it may go better next time.
+    /// No instance could be created.
+    Instantiate {
+        /// The runtime's message.
+        reason: String,
+    },
+    /// The plugin returned `retry`.
     Retry {
         /// Its reason.
         reason: String,
     },
-    /// The plugin says that it never will.
+    /// The plugin returned `give-up`.
     GiveUp {
         /// Its reason.
         reason: String,
     },
-    /// The plugin does not export this event: it should never have been asked.
+    /// The plugin does not export this event. Its subscriptions should have prevented the call.
     NotSubscribed,
     /// Beadle's own code panicked.
     HostPanic {
-        /// What it said.
-        what: String,
+        /// The panic's message.
+        reason: String,
     },
     /// The store could not be read.
     StoreFailed {
-        /// What it says.
-        what: String,
+        /// The store's message.
+        reason: String,
     },
 }
 
 impl Fault {
-    /// The plugin said so itself, and ran to its end: no trap and no limit.
-    pub fn is_its_word(&self) -> bool {
+    /// The plugin returned the failure itself and ran to its end: no trap, no limit.
+    pub fn is_returned(&self) -> bool {
         matches!(self.kind, FaultKind::Retry { .. } | FaultKind::GiveUp { .. })
     }
 }
@@ -113,7 +118,7 @@ impl Coded for Fault {
             FaultKind::MemoryLimit { .. } => "memory-limit",
             FaultKind::StackOverflow => "stack-overflow",
             FaultKind::HostCalls { .. } => "host-call-limit",
-            FaultKind::EffectLimit { .. } => "effect-limit",
+            FaultKind::EffectLimit { .. } | FaultKind::EffectBytes { .. } => "effect-limit",
             FaultKind::Instantiate { .. } => "instantiate-failed",
             FaultKind::Retry { .. } => "plugin-retry",
             FaultKind::GiveUp { .. } => "plugin-gave-up",
@@ -131,7 +136,7 @@ impl Coded for Fault {
         }
     }
 
-    /// All but "give up": a limit may be met by chance, and a trap by what the plugin remembered.
+    /// A limit may be exceeded by chance, and a trap caused by what the instance remembered.
     fn retried(&self) -> bool {
         !matches!(self.kind, FaultKind::GiveUp { .. } | FaultKind::NotSubscribed)
     }
@@ -139,28 +144,25 @@ impl Coded for Fault {
 
 impl std::error::Error for Fault {}
 
-/// One or two sentences; the backtrace is not in them.
+/// One or two sentences, without the backtrace.
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let plugin = &self.plugin;
-        write!(f, "Plugin `{plugin}` ")?;
-        self.kind.fmt(f)?;
+        write!(f, "plugin `{plugin}` {}", self.kind)?;
         match self.during {
-            During::Event(event) => write!(f, " while it handled {event}.")?,
-            During::Loading => f.write_str(" while it was being loaded.")?,
-            During::Migrating => f.write_str(" while it brought its state over.")?,
+            During::Event(event) => write!(f, " while handling {event}")?,
+            During::Loading => f.write_str(" while it was loaded")?,
+            During::Migrating => f.write_str(" while migrating its state")?,
         }
         match self.kind.key() {
-            Some(key) => {
-                write!(f, " The limit is `[plugins.{plugin}] limits.{key}`; raise it if the plugin needs more.")
-            }
+            Some(key) => write!(f, "; if it needs more, raise `[plugins.{plugin}] limits.{key}`"),
             None => Ok(()),
         }
     }
 }
 
 impl FaultKind {
-    /// The limit to raise, where there is one.
+    /// The key of the limit to raise.
     fn key(&self) -> Option<&'static str> {
         match self {
             FaultKind::CpuLimit { .. } => Some("cpu_ms"),
@@ -172,23 +174,26 @@ impl FaultKind {
     }
 }
 
-/// What it did, as the middle of a sentence.
+/// The predicate of a sentence about the plugin.
 impl fmt::Display for FaultKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            FaultKind::Trap { what } => write!(f, "trapped ({what})"),
-            FaultKind::CpuLimit { cpu_ms } => write!(f, "used more than its {cpu_ms} ms of CPU"),
-            FaultKind::WallLimit { wall_ms } => write!(f, "took longer than its {wall_ms} ms"),
-            FaultKind::MemoryLimit { memory_mib } => write!(f, "wanted more than its {memory_mib} MiB of memory"),
-            FaultKind::StackOverflow => f.write_str("ran out of stack (recursion without end?)"),
-            FaultKind::HostCalls { most } => write!(f, "called the host more than {most} times"),
-            FaultKind::EffectLimit { effects } => write!(f, "asked for more than {effects} effects"),
-            FaultKind::Instantiate { what } => write!(f, "could not be started ({what})"),
-            FaultKind::Retry { reason } => write!(f, "asked to be tried again ({reason})"),
+            FaultKind::Trap { reason } => write!(f, "trapped ({reason})"),
+            FaultKind::CpuLimit { cpu_ms } => write!(f, "exceeded its CPU limit of {cpu_ms} ms"),
+            FaultKind::WallLimit { wall_ms } => write!(f, "exceeded its time limit of {wall_ms} ms"),
+            FaultKind::MemoryLimit { memory_mib } => write!(f, "exceeded its memory limit of {memory_mib} MiB"),
+            FaultKind::StackOverflow => f.write_str("overflowed its stack"),
+            FaultKind::HostCalls { max } => write!(f, "exceeded the limit of {max} host calls"),
+            FaultKind::EffectLimit { effects } => write!(f, "exceeded its limit of {effects} effects"),
+            FaultKind::EffectBytes { max } => {
+                write!(f, "exceeded the limit of {} MiB of effects in one call", max >> 20)
+            }
+            FaultKind::Instantiate { reason } => write!(f, "could not be instantiated ({reason})"),
+            FaultKind::Retry { reason } => write!(f, "asked for a retry ({reason})"),
             FaultKind::GiveUp { reason } => write!(f, "gave up ({reason})"),
-            FaultKind::NotSubscribed => f.write_str("was given a kind of event that it does not export"),
-            FaultKind::HostPanic { what } => write!(f, "met a bug in Beadle ({what})"),
-            FaultKind::StoreFailed { what } => write!(f, "could not read its state ({what})"),
+            FaultKind::NotSubscribed => f.write_str("was called with an event that it does not export"),
+            FaultKind::HostPanic { reason } => write!(f, "triggered a bug in Beadle ({reason})"),
+            FaultKind::StoreFailed { reason } => write!(f, "could not read from the store ({reason})"),
         }
     }
 }
@@ -198,7 +203,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_sentence_names_plugin_event_limit_and_key() {
+    fn message_names_plugin_event_limit_and_key() {
         let mut fault = Fault {
             kind: FaultKind::MemoryLimit { memory_mib: 32 },
             plugin: "polls".into(),
@@ -207,12 +212,12 @@ mod tests {
         };
         assert_eq!(
             fault.to_string(),
-            "Plugin `polls` wanted more than its 32 MiB of memory while it handled evt_7. \
-             The limit is `[plugins.polls] limits.memory_mib`; raise it if the plugin needs more."
+            "plugin `polls` exceeded its memory limit of 32 MiB while handling evt_7; \
+             if it needs more, raise `[plugins.polls] limits.memory_mib`"
         );
         fault.kind = FaultKind::GiveUp { reason: "no such list".into() };
         fault.during = During::Loading;
-        assert_eq!(fault.to_string(), "Plugin `polls` gave up (no such list) while it was being loaded.");
+        assert_eq!(fault.to_string(), "plugin `polls` gave up (no such list) while it was loaded");
         assert!(!fault.retried());
     }
 }

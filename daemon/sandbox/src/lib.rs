@@ -1,48 +1,61 @@
-//! The sandbox: runs plugins that nobody here wrote, and is the only crate that knows wasmtime.
+//! The sandbox: runs plugins written by others, and is the only crate that knows wasmtime.
 //!
-//! A plugin is a WebAssembly component (or the core module that `cargo build` leaves). [`Sandbox::load`] reads from its
-//! bytes what it subscribes to and what it capabilities for, before any of it runs, and makes a [`Plugin`] of it.
-//! [`Plugin::handle`] gives it one event and yields a [`Report`]: the effects it asked for, written down and not yet
-//! done, or the [`Fault`] that ended it. What becomes of effects and faults is decided above, in the pipeline.
+//! A plugin is a WebAssembly component, or the core module that `cargo build` produces.
+//! [`Sandbox::load`] reads its subscriptions and requested capabilities from the file before any of it
+//! runs, and returns a [`Plugin`]. [`Plugin::handle`] passes it one event and returns a [`Report`]: the
+//! effects that it requested, recorded but not carried out, or the [`Fault`] that ended the call.
+//! `beadle-pipeline` decides what happens with either.
 //!
-//! What bounds a plugin: memory summed over all it has, CPU by the thread's own clock, wall time, host calls, effects,
-//! log, state, and everything else it could ask for; see [`Limits`] and [`limits`]. Guest code runs on threads of its
-//! own and yields every millisecond, and each plugin runs only a few calls at once, so a plugin that hogs slows itself.
-//! A panic in a host function, or in wasmtime, ends one call and nothing else.
+//! A plugin is bounded in memory (summed over all it has), CPU time (by the clock of its thread),
+//! elapsed time, host calls, effects, log and state; see [`Limits`] and [`limits`]. Guests run on
+//! threads of their own, yield every millisecond, and only a few calls of a plugin run at once, so a
+//! plugin that uses all it may slows down only itself. A panic in a host function or in wasmtime ends
+//! one call.
 //!
-//! It is not: the place where grants are decided (`catalog`), where a failed handling is tried again (`pipeline`), nor
-//! a way out of the machine. Nothing here opens a file or a socket for a plugin; WASI is linked with nothing in it.
+//! Grants are decided in `beadle-catalog`, retries in `beadle-pipeline`. Nothing here opens a file or a
+//! socket for a plugin; WASI is linked, but grants nothing.
 
 mod abi;
+mod bindings;
 mod call;
 mod engine;
+mod error;
+mod execute;
 mod fault;
+mod handles;
 mod host;
 mod instance;
 pub mod limits;
 mod load;
+mod loaded;
 mod meter;
 mod plugin;
 mod pool;
+mod redact;
 mod report;
+mod runtime;
 mod sandbox;
-mod step;
+mod spec;
 mod surface;
 #[cfg(test)]
 mod tests;
+mod version;
 
-pub use abi::API_VERSION;
+pub use call::{Call, Level, LogLine, StatePage, Usage};
+pub use error::LoadError;
 pub use fault::{During, Fault, FaultKind};
 pub use limits::Limits;
-pub use load::{About, Isolation, LoadError, Spec, revision};
+pub use load::revision;
 pub use plugin::Plugin;
-pub use pool::Warm;
-pub use report::{Call, Handled, Level, LogLine, Moved, Page, Report, Usage};
+pub use pool::WarmInstance;
+pub use report::{Handled, MigratedPage, Report};
 pub use sandbox::{Sandbox, SandboxConfig, SandboxError};
+pub use spec::{About, Isolation, Spec};
 pub use surface::subscriptions;
+pub use version::API_VERSION;
 
-/// The codes of faults, of load errors, of what host functions refuse besides the gate, and of the sandbox itself;
-/// `beadle explain` has a page for each.
+/// The codes of faults, of load errors, of refusals by host functions (the gate has its own), and of
+/// the sandbox itself. `beadle explain` has a page for each.
 pub const CODES: [&str; 51] = [
     // faults
     "trap",

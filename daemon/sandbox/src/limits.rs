@@ -1,31 +1,31 @@
-//! Every limit that a plugin meets, in one place: those an operator may raise, and those that are the same for all.
+//! All limits of a plugin: those that an operator can change ([`Limits`]) and those that are the same
+//! for all plugins (constants).
 //!
-//! The first kind is [`Limits`], whose fields are the keys of `[plugins.NAME.limits]`, units included, so that a fault
-//! can name the line to change. The second kind are constants: nobody has a reason to turn them, and each says why it is
-//! what it is.
+//! The fields of [`Limits`] are the keys of `[plugins.NAME.limits]`, units included, so that a fault
+//! can name the setting to change. Each constant states its reason.
 
 use serde::{Deserialize, Serialize};
 
-/// What one plugin may use. The defaults are those of the design (section 6), meant for a plugin in Rust.
+/// The limits of one plugin. The defaults suit a plugin in Rust (docs/design.md#sandbox).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
-    /// Memory of one instance: all its linear memories and tables together, from the start. A plugin in Rust needs one
-    /// or two; JavaScript and Python bring an interpreter and want 256.
+    /// Memory of one instance: all linear memories and tables together, initial sizes included. A
+    /// plugin in Rust needs 1 to 2 MiB; JavaScript and Python bring an interpreter and need 256.
     pub memory_mib: u32,
-    /// CPU time of one call, by the clock of the thread it runs on.
+    /// CPU time of one call, measured with the CPU clock of its thread.
     pub cpu_ms: u32,
-    /// Wall time of one call, from when it starts to run.
+    /// Elapsed time of one call, from when it starts to run.
     pub wall_ms: u32,
-    /// State in all, keys and values.
+    /// State in total, keys and values.
     pub state_mib: u32,
     /// One value of state.
     pub value_kib: u32,
-    /// MiB of files that the plugin made, all together.
+    /// Files that the plugin created, in total.
     pub media_mib: u32,
-    /// Effects of one call: state writes, timers and messages together.
+    /// Effects of one call: state writes, timers, files and messages together.
     pub effects: u32,
-    /// Log of one call; what is beyond is counted and dropped.
+    /// Log of one call. Lines over the limit are counted and dropped.
     pub log_kib: u32,
 }
 
@@ -66,60 +66,65 @@ impl Limits {
     }
 }
 
-/// A plugin's file. One in Python is 18 MiB, in JavaScript 12; compiling takes time and memory in proportion.
+/// A plugin's file. Plugins in Python have 18 MiB, in JavaScript 12 MiB. Compilation takes time and
+/// memory in proportion.
 pub const FILE_BYTES: usize = 64 << 20;
 /// A key of state or of a timer: long enough for two ids and a word, short enough for an index.
 pub const KEY_BYTES: usize = 256;
-/// Entries of one listing (the contract says so).
+/// Entries returned by one `state.scan` (documented in the contract).
 pub const SCAN_ENTRIES: usize = 1000;
-/// Bytes of one listing. A thousand values of 256 KiB would be 256 MiB of ours for one call of theirs.
+/// Bytes returned by one `state.scan`. A thousand values of 256 KiB would be 256 MiB of host memory.
 pub const SCAN_BYTES: usize = 8 << 20;
-/// Versions that one call may have learned from the store: each is checked again on the store's one writer thread.
+/// State entries that one call may read: each version is checked again on the store's writer thread.
 pub const READ_ENTRIES: usize = 10_000;
-/// What a timer brings back (the contract says so).
+/// The payload of a timer (documented in the contract).
 pub const TIMER_PAYLOAD_BYTES: usize = 4 << 10;
-/// Random bytes of one call (the contract says so).
+/// Random bytes returned by one call (documented in the contract).
 pub const RANDOM_BYTES: usize = 4096;
-/// Contacts of one page (the contract says so).
+/// Contacts in one page (documented in the contract).
 pub const PAGE_CONTACTS: usize = 500;
-/// Calls of host functions in one event: a hundred effects, and a few reads for each, are far below it.
+/// Host calls during one event: far above what a hundred effects with a few reads each need.
 pub const HOST_CALLS: u32 = 10_000;
-/// What a guest may hand over in one host call besides a value of state: the longest list message with its strings is
-/// below 64 KiB, lines of log are cut at 64 KiB in all.
+/// Bytes that a guest may pass in one host call besides a value of state: the longest list message
+/// has less than 64 KiB, and so have log lines.
 pub const HOSTCALL_BYTES: usize = 1 << 20;
-/// Handles of component resources: only WASI has some, and a plugin that waits for a clock needs a few.
+/// Handles of component resources: only WASI has resources, and waiting for a clock needs a few.
 pub const HANDLES: usize = 1000;
-/// Core instances in one component: those that `componentize-py` makes have dozens.
+/// Effects of one call in bytes. They are copied a few times until they are committed, and a page of a
+/// migration (1 MiB) may be written four times.
+pub const EFFECT_BYTES: usize = 8 << 20;
+/// Core instances in one component: `componentize-py` produces dozens.
 pub const CORE_INSTANCES: usize = 512;
-/// Linear memories in one component, for the same reason; their sizes are summed anyway.
+/// Linear memories in one component, for the same reason. Their sizes are summed.
 pub const MEMORIES: usize = 64;
 /// Tables in one component, for the same reason.
 pub const TABLES: usize = 256;
-/// What a table's element takes: a pointer.
+/// The size of a table element: a pointer.
 pub const TABLE_ELEMENT_BYTES: usize = size_of::<usize>();
-/// What a plugin gives as its reason for "retry" or "give up" is cut behind so many bytes: it goes in a table for people.
+/// The reason that a plugin gives for `retry` or `give-up` is truncated to this length, because it is
+/// shown in tables.
 pub const REASON_BYTES: usize = 1024;
-/// Version and summary of `about`, each: a line.
+/// `version` and `summary` of `about`: one line each.
 pub const ABOUT_LINE_BYTES: usize = 256;
 /// The settings schema of `about`.
 pub const ABOUT_SCHEMA_BYTES: usize = 64 << 10;
-/// An instance is renewed after so many events, so that what leaks or fragments in it does not do so for ever.
+/// Events after which an instance is replaced, so that leaks and fragmentation in it are bounded.
 pub const INSTANCE_CALLS: u32 = 10_000;
-/// … or so many minutes.
+/// Seconds after which an instance is replaced, for the same reason.
 pub const INSTANCE_AGE_SECS: u64 = 600;
-/// Instances of one plugin that wait, warm, for an event. One is taken until its effects are committed, which takes a
-/// few milliseconds: enough for some thousand events a second.
+/// Idle warm instances of one plugin. An instance is in use until its effects are committed, which
+/// takes a few milliseconds: 32 suffice for some thousand events a second.
 pub const WARM_INSTANCES: usize = 32;
-/// … and the memory that they may hold together; one may always wait.
+/// Memory of the idle warm instances of one plugin. One instance may always be idle.
 pub const WARM_BYTES: usize = 128 << 20;
-/// Calls of one plugin that run at once, by default: one that hogs has then at most so many turns in the round, and so
-/// many times its memory. More would not be faster: a call does not wait for anything but its turn.
+/// Default for concurrent calls of one plugin. It bounds the CPU share and the memory of a plugin
+/// that uses all it may; more would not be faster, because a call waits for nothing but CPU.
 pub const RUNNING_PER_PLUGIN: usize = 4;
-/// Stack of a guest's own frames: wasmtime's default, and plenty for anything but runaway recursion.
+/// Stack of the guest's frames: wasmtime's default, enough for all but runaway recursion.
 pub const WASM_STACK_BYTES: usize = 512 << 10;
-/// The native stack of a call; what is beyond the guest's is for host functions, SQLite among them.
+/// Native stack of a call. What exceeds the guest's stack is for host functions, including SQLite.
 pub const NATIVE_STACK_BYTES: usize = 1 << 20;
-/// Frames of a backtrace: enough to see what called what, short enough for a log line.
+/// Frames of a backtrace: enough to see the callers, short enough for a log line.
 pub const BACKTRACE_FRAMES: usize = 32;
-/// How long a guest may run until it is looked at: CPU is counted, and others get their turn.
+/// The interval at which guests yield and their CPU time is checked.
 pub const TICK_MS: u64 = 1;

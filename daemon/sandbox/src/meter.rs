@@ -1,10 +1,11 @@
-//! How much CPU a call has used, by the clock of the thread it runs on.
+//! The CPU time of a call, measured with the clock of its thread.
 //!
-//! Many calls share a guest thread and take turns, so only the time inside a call's own polls is its own. Most calls end
-//! within their first turn, before the first tick; to read the thread's CPU clock for each would be a system call each.
-//! So the first turn is counted by the monotonic clock, which needs none. Where it took longer than a tick the thread's
-//! CPU clock is asked after all, and compared with when it was last read on this thread, a tick ago at most: so a thread
-//! that the system put aside is not taken for one that worked. From the first tick on the CPU clock is read at each turn.
+//! Calls share guest threads and take turns, so only the time inside a call's own polls counts. Most
+//! calls end within their first turn, before the first tick, and reading the thread's CPU clock for
+//! each would be a system call each. So the first turn is measured with the monotonic clock, which needs
+//! none. If it took longer than a tick, the CPU clock is read after all and compared with its last
+//! reading on this thread, at most a tick ago: a thread that the system suspended is not mistaken for
+//! one that worked. From the first tick on, the CPU clock is read at every turn.
 
 use crate::limits;
 use rustix::time::{ClockId, clock_gettime};
@@ -17,35 +18,35 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::task::Poll;
 
 thread_local! {
-    /// When this thread's CPU clock was last read, and what it said.
+    /// When this thread's CPU clock was last read (monotonic), and its value.
     static LAST_READ: Cell<(u64, u64)> = const { Cell::new((0, 0)) };
 }
 
-/// A tick, in nanoseconds.
+/// A tick in nanoseconds.
 const TICK_NS: u64 = limits::TICK_MS * 1_000_000;
 
-/// Counts for one call at a time. Atomics only because the epoch's callback and the poll both reach it; they never run
-/// at once.
+/// Measures one call at a time. Atomic only because the epoch's callback and the poll both use it; they
+/// never run at the same time.
 #[derive(Debug, Default)]
 pub struct Meter {
     used_ns: AtomicU64,
-    /// Where the running turn is counted from, on the clock that `by_cpu` says.
+    /// The start of the current turn, on the clock that `by_cpu` selects.
     mark_ns: AtomicU64,
     by_cpu: AtomicBool,
 }
 
-/// What a panic left behind, as text.
+/// The message of a panic.
 #[derive(Debug)]
 pub struct Panicked(pub String);
 
 impl Meter {
-    /// Runs `work`, counting from zero. A panic in it comes back as an error.
+    /// Runs `work`, measuring from zero. A panic in it is returned as an error.
     pub fn run<F: Future>(&self, mut work: Pin<&mut F>) -> impl Future<Output = Result<F::Output, Panicked>> {
         self.used_ns.store(0, Relaxed);
         self.by_cpu.store(false, Relaxed);
         poll_fn(move |cx| {
             self.resume();
-            // What the work had in its hands may be half done after a panic; the caller throws its store away.
+            // After a panic the work's data may be inconsistent; the caller drops its store.
             let polled = catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(cx)));
             self.charge();
             match polled {
@@ -55,12 +56,12 @@ impl Meter {
         })
     }
 
-    /// What was used until now, in nanoseconds.
+    /// CPU time so far in nanoseconds.
     pub fn used_ns(&self) -> u64 {
         self.used_ns.load(Relaxed)
     }
 
-    /// At a tick, inside a poll: what was used until now, in nanoseconds.
+    /// CPU time so far in nanoseconds, at a tick inside a poll.
     pub fn tick(&self) -> u64 {
         self.charge();
         if !self.by_cpu.swap(true, Relaxed) {
@@ -82,7 +83,7 @@ impl Meter {
         self.mark_ns.store(mark, Relaxed);
     }
 
-    /// Adds what was used since the mark, and puts the mark here.
+    /// Adds the time since the mark, and moves the mark.
     fn charge(&self) {
         if self.by_cpu.load(Relaxed) {
             let now = cpu_ns();
@@ -97,21 +98,21 @@ impl Meter {
     }
 }
 
-/// The thread's CPU clock: a system call, some hundred nanoseconds.
+/// The thread's CPU clock: a system call, about a hundred nanoseconds.
 fn cpu_ns() -> u64 {
     let cpu = nanos(ClockId::ThreadCPUTime);
     LAST_READ.set((nanos(ClockId::Monotonic), cpu));
     cpu
 }
 
-/// The monotonic one needs no system call (vDSO), some twenty nanoseconds.
+/// The monotonic clock needs no system call (vDSO), about twenty nanoseconds.
 fn nanos(clock: ClockId) -> u64 {
     let time = clock_gettime(clock);
-    // Both clocks start at zero and neither reaches 2^64 ns in five hundred years.
+    // Both clocks start at zero and reach 2^64 ns after five hundred years.
     u64::try_from(time.tv_sec).unwrap_or(0) * 1_000_000_000 + u64::try_from(time.tv_nsec).unwrap_or(0)
 }
 
-/// What `panic!` said, where it said text.
+/// The message of a panic, if it is text.
 pub fn panic_text(payload: &(dyn Any + Send)) -> String {
     let text = payload.downcast_ref::<&str>().copied().or(payload.downcast_ref::<String>().map(String::as_str));
     text.unwrap_or("no message").to_owned()
@@ -132,7 +133,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn only_the_call_s_own_polls_count() {
+    async fn only_polls_of_the_call_count() {
         let meter = Meter::default();
         let used = run(&meter, async {
             meter.tick();
@@ -149,7 +150,7 @@ mod tests {
 
     #[tokio::test]
     #[expect(clippy::disallowed_methods, reason = "a sleeping thread must use no CPU")]
-    async fn a_thread_that_was_put_aside_is_not_charged_for_it() {
+    async fn sleeping_thread_uses_no_cpu() {
         let meter = Meter::default();
         let slept = run(&meter, async { std::thread::sleep(std::time::Duration::from_millis(50)) });
         slept.await.unwrap();
@@ -158,7 +159,7 @@ mod tests {
 
     #[tokio::test]
     #[expect(clippy::disallowed_methods, reason = "a sleeping thread must use no CPU")]
-    async fn waiting_costs_nothing_once_it_ticked() {
+    async fn sleeping_thread_uses_no_cpu_after_a_tick() {
         let meter = Meter::default();
         let slept = run(&meter, async {
             meter.tick();
@@ -170,7 +171,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_panic_is_an_error_and_its_words_are_kept() {
+    async fn panic_is_returned_with_its_message() {
         let meter = Meter::default();
         let ended: Result<(), Panicked> = run(&meter, async { panic!("number {}", 7) }).await;
         assert_eq!(ended.unwrap_err().0, "number 7");

@@ -1,109 +1,106 @@
-//! Instances that wait for their next event.
+//! Idle instances of a plugin.
 //!
-//! Making an instance costs some twenty times what a call does, so one that did well is used again. The one used last is
-//! taken first: its memory is still in the cache, and those at the bottom grow old and are dropped. What waits is bounded
-//! by number and by memory.
-//!
-//! It is not a place to keep anything in: what a guest remembers may be gone at the next event.
+//! Creating an instance costs about twenty times as much as a call, so instances are reused. The most
+//! recently used one is taken first: its memory is still cached, and the others age and are dropped.
+//! Idle instances are bounded in number and memory. An instance is only a cache; nothing that a guest
+//! remembers may be relied upon.
 
 use crate::instance::Instance;
 use crate::limits;
+use parking_lot::Mutex;
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
-/// The waiting instances of one plugin.
+/// The idle instances of one plugin.
 #[derive(Default)]
-pub struct Pool(Mutex<Waiting>);
+pub struct Pool(Mutex<Idle>);
 
 #[derive(Default)]
-struct Waiting {
-    #[expect(clippy::vec_box, reason = "an instance goes from here through a call and back by its pointer")]
+struct Idle {
+    #[expect(clippy::vec_box, reason = "an instance moves between pool and call by its pointer")]
     instances: Vec<Box<Instance>>,
     bytes: usize,
-    /// Instances of an older generation are not taken back.
+    /// Instances of an earlier generation are not accepted.
     generation: u64,
 }
 
 impl Pool {
-    fn waiting(&self) -> MutexGuard<'_, Waiting> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// An instance that is ready, where there is one, and the generation that it belongs to.
+    /// Takes an idle instance, if there is one, and returns the current generation.
     pub fn take(&self) -> (Option<Box<Instance>>, u64) {
-        let mut waiting = self.waiting();
-        let taken = waiting.instances.pop();
-        waiting.bytes -= taken.as_ref().map_or(0, |instance| instance.memory_bytes());
-        let generation = waiting.generation;
-        drop(waiting);
-        // An old one is destroyed here, outside the lock.
-        (taken.filter(|instance| !instance.is_worn()), generation)
+        let mut idle = self.0.lock();
+        let taken = idle.instances.pop();
+        idle.bytes -= taken.as_ref().map_or(0, |instance| instance.memory_bytes());
+        let generation = idle.generation;
+        drop(idle);
+        // An expired instance is destroyed here, outside the lock.
+        (taken.filter(|instance| !instance.is_expired()), generation)
     }
 
-    fn give_back(&self, instance: Box<Instance>, generation: u64) {
+    fn put(&self, instance: Box<Instance>, generation: u64) {
         let bytes = instance.memory_bytes();
-        let mut waiting = self.waiting();
-        let fits = waiting.instances.is_empty()
-            || waiting.instances.len() < limits::WARM_INSTANCES && waiting.bytes + bytes <= limits::WARM_BYTES;
-        if generation == waiting.generation && fits {
-            waiting.bytes += bytes;
-            waiting.instances.push(instance);
+        let mut idle = self.0.lock();
+        let fits = idle.instances.is_empty()
+            || idle.instances.len() < limits::WARM_INSTANCES && idle.bytes + bytes <= limits::WARM_BYTES;
+        if generation == idle.generation && fits {
+            idle.bytes += bytes;
+            idle.instances.push(instance);
         }
-        // Else it is destroyed when the lock is free: `waiting` was made after `instance`.
+        // Otherwise it is destroyed after the lock is released: `idle` is dropped before `instance`.
     }
 
-    /// Drops all that wait, and those that are out when they come back.
-    pub fn forget(&self) {
-        let mut waiting = self.waiting();
-        waiting.generation += 1;
-        waiting.bytes = 0;
-        let gone = std::mem::take(&mut waiting.instances);
-        drop(waiting);
-        drop(gone);
+    /// Destroys all idle instances, and those in use when they are returned.
+    pub fn discard(&self) {
+        let mut idle = self.0.lock();
+        idle.generation += 1;
+        idle.bytes = 0;
+        let discarded = std::mem::take(&mut idle.instances);
+        drop(idle);
+        drop(discarded);
     }
 
-    /// Drops those that are worn.
-    pub fn tidy(&self) {
-        let mut waiting = self.waiting();
-        let (worn, good): (Vec<_>, Vec<_>) = waiting.instances.drain(..).partition(|instance| instance.is_worn());
-        waiting.bytes = good.iter().map(|instance| instance.memory_bytes()).sum();
-        waiting.instances = good;
-        drop(waiting);
-        drop(worn);
+    /// Destroys idle instances that have expired.
+    pub fn expire(&self) {
+        let mut idle = self.0.lock();
+        let (expired, usable): (Vec<_>, Vec<_>) = idle.instances.drain(..).partition(|instance| instance.is_expired());
+        idle.bytes = usable.iter().map(|instance| instance.memory_bytes()).sum();
+        idle.instances = usable;
+        drop(idle);
+        drop(expired);
     }
 
-    /// How many wait.
+    /// The number of idle instances.
     pub fn len(&self) -> usize {
-        self.waiting().instances.len()
+        self.0.lock().instances.len()
     }
 }
 
-/// An instance whose call went well, on loan until its effects are committed.
+/// The instance of a successful call, until its effects are committed.
 ///
-/// [`Warm::keep`] gives it back. Dropped, it is destroyed.
-pub struct Warm {
+/// [`WarmInstance::keep`] returns it to the pool. If dropped it is destroyed.
+pub struct WarmInstance {
     instance: Box<Instance>,
-    /// None where each event is to have a fresh one.
-    home: Option<(Arc<Pool>, u64)>,
+    /// None if every event gets a fresh instance.
+    pool: Option<(Arc<Pool>, u64)>,
 }
 
-impl Warm {
-    pub(crate) fn new(instance: Box<Instance>, home: Option<(Arc<Pool>, u64)>) -> Self {
-        Self { instance, home }
+impl WarmInstance {
+    pub(crate) fn new(instance: Box<Instance>, pool: Option<(Arc<Pool>, u64)>) -> Self {
+        Self { instance, pool }
     }
 
-    /// The effects are committed, or cannot fail for what this call read: the instance may handle the next event.
+    /// Returns the instance to the pool. Call it when the effects are committed, or when the commit
+    /// cannot fail because of what this call read.
     pub fn keep(self) {
-        if let Some((pool, generation)) = self.home
-            && !self.instance.is_worn()
+        if let Some((pool, generation)) = self.pool
+            && !self.instance.is_expired()
         {
-            pool.give_back(self.instance, generation);
+            pool.put(self.instance, generation);
         }
     }
 }
 
-impl fmt::Debug for Warm {
+impl fmt::Debug for WarmInstance {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Warm").field("kept", &self.home.is_some()).finish_non_exhaustive()
+        f.debug_struct("WarmInstance").field("pooled", &self.pool.is_some()).finish_non_exhaustive()
     }
 }

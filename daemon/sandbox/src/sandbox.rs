@@ -1,29 +1,32 @@
-//! The sandbox as a whole: engine, guest threads, and what all plugins share.
+//! The sandbox: creates engine and guest threads, and loads plugins.
 
-use crate::engine::{Pulse, engine};
-use crate::host::{self, HostState};
-use crate::limits;
-use crate::load::{self, LoadError, Spec};
+use crate::engine::{Ticker, engine};
+use crate::error::LoadError;
+use crate::handles::Handles;
+use crate::host::HostState;
 use crate::plugin::Plugin;
+use crate::runtime::Runtime;
+use crate::spec::Spec;
+use crate::{abi, limits, load};
 use beadle_model::{Blame, Coded, MessageId};
 use beadle_store::Reader;
 use beadle_tasks::Tasks;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::available_parallelism;
-use tokio::runtime::{Builder, Handle, Runtime};
-use wasmtime::Engine;
+use tokio::runtime::{Builder, Handle};
 use wasmtime::component::Linker;
 
-/// How the sandbox runs.
+/// The settings of the sandbox.
 #[derive(Clone, Debug)]
 pub struct SandboxConfig {
-    /// Threads that run guests. As many as the machine has by default, and two at least: a guest that fills memory for
-    /// some milliseconds does not look up meanwhile.
+    /// The number of threads that run guests. By default as many as the machine has, and at least two:
+    /// a guest that grows its memory does not yield for some milliseconds.
     pub guest_threads: usize,
-    /// Calls of one plugin that run at once; the others wait.
+    /// The maximum of concurrent calls of one plugin. Further calls wait.
     pub running_per_plugin: usize,
-    /// Where compiled code is kept, an absolute path; nowhere, if none. Whoever can write there runs code in the daemon.
+    /// Where compiled code is cached, an absolute path. None: it is not cached. Whoever can write there
+    /// can run code in the daemon.
     pub cache_dir: Option<PathBuf>,
     /// Supervises the thread that interrupts guests.
     pub tasks: Tasks,
@@ -40,19 +43,19 @@ impl Default for SandboxConfig {
     }
 }
 
-/// The sandbox could not be made.
+/// Why the sandbox could not be created.
 #[derive(Debug, thiserror::Error)]
 pub enum SandboxError {
-    /// wasmtime does not like this machine or the cache's folder.
-    #[error("The WebAssembly engine does not start: {what}. Look at the cache's folder and its permissions.")]
+    /// wasmtime rejects this machine or the cache's directory.
+    #[error("the WebAssembly engine cannot start: {reason}; check the cache directory and its permissions")]
     Engine {
-        /// What it says.
-        what: String,
+        /// wasmtime's message.
+        reason: String,
     },
-    /// The system gives no threads.
-    #[error("The system gives no threads to run plugins on: {source}. Look at the limits of the service.")]
+    /// The system refused to create threads.
+    #[error("the system refused threads for plugins: {source}; check the limits of the service")]
     Threads {
-        /// What it says.
+        /// The system's error.
         #[from]
         source: std::io::Error,
     },
@@ -71,71 +74,59 @@ impl Coded for SandboxError {
     }
 }
 
-/// Runs plugins. Cheap to clone; clones are the same sandbox.
+/// Runs plugins. Cheap to clone; all clones are the same sandbox.
 #[derive(Clone)]
 pub struct Sandbox {
-    pub(crate) host: Arc<Host>,
-}
-
-/// What all plugins share.
-pub(crate) struct Host {
-    pub engine: Engine,
-    pub linker: Linker<HostState>,
-    pub pulse: Pulse,
-    pub reader: Reader,
-    pub reserve: Arc<dyn Fn() -> MessageId + Send + Sync>,
-    pub host_key: [u8; 32],
-    pub running_per_plugin: usize,
-    /// The guest threads. `runtime` is none only while it is dropped.
-    pub threads: Handle,
-    runtime: Option<Runtime>,
+    runtime: Arc<Runtime>,
 }
 
 impl Sandbox {
-    /// Starts the engine and its threads. `reserve` gives the next message id; it is called on guest threads.
+    /// Starts engine and threads. `reserve` returns the next message id; it is called on guest threads.
     pub fn new(
         config: SandboxConfig,
         reader: Reader,
         reserve: Arc<dyn Fn() -> MessageId + Send + Sync>,
         host_key: [u8; 32],
     ) -> Result<Self, SandboxError> {
-        let failed = |error: wasmtime::Error| SandboxError::Engine { what: format!("{error:#}") };
+        let failed = |error: wasmtime::Error| SandboxError::Engine { reason: format!("{error:#}") };
         let engine = engine(config.cache_dir.as_deref()).map_err(failed)?;
-        let mut linker = Linker::new(&engine);
-        host::link(&mut linker).map_err(failed)?;
-        let pulse = Pulse::start(&engine, &config.tasks)?;
-        let runtime = Builder::new_multi_thread()
+        let mut linker = Linker::<HostState>::new(&engine);
+        abi::link(&mut linker).map_err(failed)?;
+        wasmtime_wasi::p2::add_to_linker_async(&mut linker).map_err(failed)?;
+        let ticker = Ticker::start(&engine, &config.tasks)?;
+        let tokio = Builder::new_multi_thread()
             .worker_threads(config.guest_threads)
-            // Loading: each compiles with all cores already.
+            // For loading: each compilation uses all cores.
             .max_blocking_threads(2)
             .thread_name_fn(thread_name)
             .enable_all()
             .build()?;
-        let host = Host {
+        let runtime = Runtime {
             engine,
             linker,
-            pulse,
+            ticker,
             reader,
             reserve,
+            handles: Arc::new(Handles::new(&host_key)),
             host_key,
             running_per_plugin: config.running_per_plugin,
-            threads: runtime.handle().clone(),
-            runtime: Some(runtime),
+            threads: tokio.handle().clone(),
+            tokio: Some(tokio),
         };
-        Ok(Self { host: Arc::new(host) })
+        Ok(Self { runtime: Arc::new(runtime) })
     }
 
-    /// Makes a plugin of a file's bytes: see [`crate::load`]. Compiles, so it may take a second of every core for a
-    /// large one; nothing waits for it but the caller.
+    /// Loads a plugin. Compiles its file, which may take seconds of all cores for a large one; only the
+    /// caller waits for it.
     pub async fn load(&self, spec: Spec) -> Result<Arc<Plugin>, LoadError> {
-        load::load(&self.host, spec).await
+        load::load(&self.runtime, spec).await
     }
 
-    /// The guest threads, for a caller whose tasks do little else than call plugins: from there a call costs no trip to
-    /// another thread and back (some six microseconds). A task there waits its turn among guests that run for a
-    /// millisecond each, and must not block.
+    /// The guest threads, for a caller whose tasks do little but call plugins: a call from there saves
+    /// the way to another thread and back (about six microseconds). Such a task waits for its turn among
+    /// guests that run for a millisecond each, and must not block.
     pub fn threads(&self) -> &Handle {
-        &self.host.threads
+        &self.runtime.threads
     }
 }
 
@@ -143,13 +134,4 @@ fn thread_name() -> String {
     use std::sync::atomic::{AtomicUsize, Ordering};
     static NEXT: AtomicUsize = AtomicUsize::new(0);
     format!("beadle-guest-{}", NEXT.fetch_add(1, Ordering::Relaxed))
-}
-
-/// A runtime must not be waited for in an async context, and guests are not worth waiting for.
-impl Drop for Host {
-    fn drop(&mut self) {
-        if let Some(runtime) = self.runtime.take() {
-            runtime.shutdown_background();
-        }
-    }
 }

@@ -1,16 +1,19 @@
-//! What a plugin's bytes say about it before any of them run: its subscriptions, its capabilities, its API version.
+//! What a plugin's file says about the plugin before any of it runs: subscriptions, requested
+//! capabilities, and the version of the contract.
 //!
-//! The whole file is parsed and validated first, so that a file cut short or bent is told as such, in our words, and
-//! never reaches the compiler. Nothing here trusts a name that the plugin gives itself; only imports and exports count.
+//! The whole file is parsed and validated first, so that a truncated or corrupted file is reported as
+//! such and never reaches the compiler. Only imports and exports count; names that the plugin gives
+//! itself are not used.
 
-use crate::abi::{self, Version};
-use crate::{LoadError, limits};
+use crate::error::LoadError;
+use crate::limits;
+use crate::version::{self, Version};
 use beadle_model::EventKind;
 use std::collections::BTreeSet;
 use wasmparser::{BinaryReaderError, Encoding, Parser, Payload, Validator};
 use wit_component::ComponentEncoder;
 
-/// The capabilities of the contract that this Beadle knows.
+/// The capabilities of the contract.
 pub const CAPABILITIES: [&str; 12] = [
     "settings",
     "clock",
@@ -25,44 +28,45 @@ pub const CAPABILITIES: [&str; 12] = [
     "media",
     "groups",
 ];
-/// Interfaces of the contract that have only types, so importing them asks for nothing.
+/// Interfaces of the contract that have only types: importing them requests nothing.
 const TYPES: [&str; 2] = ["types", "outgoing"];
-/// What WASI 0.2 is made of; all of it is linked, and none of it gives anything.
+/// The packages of WASI 0.2 that are linked. None of them grants access to anything.
 const WASI: [&str; 6] = ["cli", "clocks", "filesystem", "io", "random", "sockets"];
-/// The WASI packages' version, up to the patch.
+/// The version of the WASI packages, without the patch number.
 const WASI_VERSION: &str = "0.2.";
-/// How a file begins that wasmtime compiled beforehand.
+/// The first bytes of a file that wasmtime compiled.
 const ELF: &[u8] = b"\x7fELF";
 
-/// What imports and exports say.
+/// The imports and exports of a plugin.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Surface {
     /// The version of the contract that it was built for.
     pub version: Version,
-    /// Events that it exports.
+    /// The events that it exports.
     pub subscriptions: BTreeSet<EventKind>,
-    /// Capabilities that it imports.
+    /// The capabilities that it imports.
     pub capabilities: BTreeSet<&'static str>,
     /// It exports `about`.
     pub about: bool,
     /// It exports `migration`.
     pub migration: bool,
-    /// Imports of `wasi:http`, whole: they refuse when called.
+    /// Full names of its imports of `wasi:http`, which refuse when called.
     pub http: Vec<String>,
 }
 
-/// The events that a plugin's file exports, without compiling it.
+/// The events that a plugin's file exports. Does not compile the file.
 ///
 /// # Errors
-/// Where it is no plugin.
+/// If the file is not a plugin.
 pub fn subscriptions(bytes: &[u8]) -> Result<BTreeSet<EventKind>, LoadError> {
     read(&component(bytes)?).map(|surface| surface.subscriptions)
 }
 
-/// The bytes as a component, validated. A core module, as `cargo build` leaves it, is made one.
+/// Validates the file and returns it as a component. A core module as produced by `cargo build` is
+/// converted.
 pub fn component(bytes: &[u8]) -> Result<Vec<u8>, LoadError> {
     if bytes.len() > limits::FILE_BYTES {
-        return Err(LoadError::TooBig { bytes: bytes.len(), most: limits::FILE_BYTES });
+        return Err(LoadError::TooBig { bytes: bytes.len(), max: limits::FILE_BYTES });
     }
     if bytes.starts_with(ELF) {
         return Err(LoadError::Precompiled);
@@ -76,19 +80,19 @@ pub fn component(bytes: &[u8]) -> Result<Vec<u8>, LoadError> {
         return Ok(bytes.to_vec());
     }
     if !Parser::new(0).parse_all(bytes).any(|payload| payload.is_ok_and(|payload| describes(&payload))) {
-        return Err(LoadError::NotAPlugin { what: "it does not say what it exports and imports".into() });
+        return Err(LoadError::NotAPlugin { reason: "it does not describe its imports and exports".into() });
     }
     let encoded = ComponentEncoder::default().module(bytes).and_then(|encoder| encoder.validate(true).encode());
-    encoded.map_err(|error| LoadError::NotAPlugin { what: format!("{error:#}") })
+    encoded.map_err(|error| LoadError::NotAPlugin { reason: format!("{error:#}") })
 }
 
-/// The section in which a plugin's SDK wrote down its world.
+/// Whether this is the section in which the SDK describes the plugin's world.
 fn describes(payload: &Payload<'_>) -> bool {
     matches!(payload, Payload::CustomSection(section) if section.name().starts_with("component-type"))
 }
 
 fn damaged(error: BinaryReaderError) -> LoadError {
-    LoadError::Damaged { what: error.to_string() }
+    LoadError::Damaged { reason: error.to_string() }
 }
 
 /// Reads the surface of a valid component.
@@ -109,12 +113,12 @@ pub fn read(component: &[u8]) -> Result<Surface, LoadError> {
     Ok(surface)
 }
 
-/// Gives each name that the component as a whole imports (`true`) or exports.
+/// Calls `each` with every name that the outermost component imports (`true`) or exports (`false`).
 fn names(component: &[u8], mut each: impl FnMut(&str, bool) -> Result<(), LoadError>) -> Result<(), LoadError> {
     let mut depth = 0_usize;
     for payload in Parser::new(0).parse_all(component) {
         match payload.map_err(damaged)? {
-            // What is nested speaks to the component around it, not to us.
+            // Imports and exports of nested components are resolved by the components around them.
             Payload::Version { .. } => depth += 1,
             Payload::End(_) => depth = depth.saturating_sub(1),
             Payload::ComponentImportSection(imports) if depth == 1 => {
@@ -135,17 +139,17 @@ fn names(component: &[u8], mut each: impl FnMut(&str, bool) -> Result<(), LoadEr
     Ok(())
 }
 
-/// The version of the contract that all its interfaces are of. One that we do not speak is told before anything else is
-/// said of the plugin, with its newest interface: that is what decides on which Beadle it runs.
+/// The version of the contract that all its interfaces have. An unsupported version is reported before
+/// anything else, by the newest interface: that one decides which Beadle the plugin needs.
 fn version(component: &[u8]) -> Result<Version, LoadError> {
     let mut found: Vec<(String, String)> = Vec::new();
     names(component, |name, _| {
-        if let Some((interface, version)) = ours(name) {
+        if let Some((interface, version)) = contract(name) {
             found.push((version.into(), interface.into()));
         }
         Ok(())
     })?;
-    let newest = found.iter().max_by_key(|(version, _)| abi::numbers(version));
+    let newest = found.iter().max_by_key(|(version, _)| version::numbers(version));
     let Some((wants, interface)) = newest else { return Err(LoadError::NoEvents) };
     let Some(version) = Version::named(wants) else {
         return Err(LoadError::ApiVersion { interface: interface.clone(), wants: wants.clone() });
@@ -161,7 +165,7 @@ fn version(component: &[u8]) -> Result<Version, LoadError> {
 
 impl Surface {
     fn import(&mut self, name: &str) -> Result<(), LoadError> {
-        if let Some((interface, _)) = ours(name) {
+        if let Some((interface, _)) = contract(name) {
             if let Some(capability) = CAPABILITIES.into_iter().find(|capability| *capability == interface) {
                 self.capabilities.insert(capability);
             } else if !TYPES.contains(&interface) {
@@ -178,8 +182,8 @@ impl Surface {
     }
 
     fn export(&mut self, name: &str) -> Result<(), LoadError> {
-        let Some((interface, _)) = ours(name) else {
-            // What else a tool-chain exports (`wasi:cli/run`, …) is nobody's business.
+        let Some((interface, _)) = contract(name) else {
+            // Toolchains export more (`wasi:cli/run`, …), which is never called.
             return Ok(());
         };
         if interface == "about" {
@@ -195,13 +199,13 @@ impl Surface {
     }
 }
 
-/// The interface that `name` is of our contract, and its version; none where it is another package's.
-fn ours(name: &str) -> Option<(&str, &str)> {
+/// The interface and version of a name of the contract; none for a name of another package.
+fn contract(name: &str) -> Option<(&str, &str)> {
     let rest = name.strip_prefix("beadle:plugin/")?;
     Some(rest.split_once('@').unwrap_or((rest, "no version")))
 }
 
-/// The package that `name` is of WASI 0.2; none where it is something else.
+/// The package of a name of WASI 0.2; none for any other name.
 fn wasi(name: &str) -> Option<&str> {
     let (package, rest) = name.strip_prefix("wasi:")?.split_once('/')?;
     let (_, version) = rest.split_once('@')?;

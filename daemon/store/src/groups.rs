@@ -85,6 +85,14 @@ impl Reader {
         })
     }
 
+    /// The group that a conversation is, unless it was deleted.
+    pub fn group_of(&self, conversation: ConversationId) -> Result<Option<PlatformGroup>, StoreError> {
+        self.one(|conn| {
+            let mut read = conn.prepare_cached(&format!("{SELECT} AND c.id = ?1"))?;
+            Ok(read.query_row([conversation.0], group_of).optional()?)
+        })
+    }
+
     /// The members of a group.
     pub fn group_members(&self, conversation: ConversationId) -> Result<Vec<Contact>, StoreError> {
         self.one(|conn| {

@@ -1,6 +1,5 @@
-//! The events: a trait each, and what their records can say of themselves.
-//!
-//! A record here is the very one that crosses the sandbox's wall; nothing is copied into another shape.
+//! Events: one trait each, and methods of their records. The records are those of the contract; nothing is
+//! converted.
 
 use crate::{Choice, Content, Disposition, Failure, Media, MessageId, Refusal, bindings, message::Message};
 
@@ -22,98 +21,100 @@ pub use bindings::on_timer::exports::beadle::plugin::on_timer::Event as TimerEve
 pub use bindings::on_window_closed::exports::beadle::plugin::on_window_closed::Event as WindowClosedEvent;
 pub use bindings::on_window_expiring::exports::beadle::plugin::on_window_expiring::Event as WindowExpiringEvent;
 
-/// A person wrote: text, a tapped button or list row, media, …
+/// A person sent a message: text, a tapped button or list row, media, …
 pub trait OnMessage {
-    /// One message, whole.
+    /// Handles one message.
     fn on_message(&self, event: MessageEvent) -> Result<Disposition, Failure>;
 }
 
-/// A person reacted to a message, or took a reaction back.
+/// A person reacted to a message, or removed a reaction.
 pub trait OnReaction {
-    /// One reaction.
+    /// Handles one reaction.
     fn on_reaction(&self, event: ReactionEvent) -> Result<Disposition, Failure>;
 }
 
-/// Someone joined. Where a channel has no groups a contact joins with the first message, or again with START or JOIN.
+/// Someone joined the community or a group. On a channel without groups a contact joins with the first message,
+/// and rejoins with START or JOIN.
 pub trait OnMemberJoined {
-    /// One member; `event.again` tells whether they had left before.
+    /// Handles one member. `event.rejoined`: they had been a member before.
     fn on_member_joined(&self, event: MemberJoinedEvent) -> Result<Disposition, Failure>;
 }
 
-/// Someone left: said STOP or LEAVE, left a group, or was removed.
+/// Someone left: by STOP or LEAVE, by leaving a group, or because they were removed.
 pub trait OnMemberLeft {
-    /// One member. Whoever said STOP may not be written to.
+    /// Handles one member. After STOP no messages can be sent to them.
     fn on_member_left(&self, event: MemberLeftEvent) -> Result<Disposition, Failure>;
 }
 
 /// A timer that this plugin set with [`timers`](crate::timers) is due.
 pub trait OnTimer {
-    /// One timer; it is gone now.
+    /// Handles one timer, which no longer exists.
     fn on_timer(&self, event: TimerEvent) -> Result<Disposition, Failure>;
 }
 
-/// A `[[schedule]]` entry of the operator fires for this plugin.
+/// A `[[schedule]]` entry for this plugin fires.
 pub trait OnSchedule {
-    /// One planned moment; each comes once.
+    /// Handles one planned time. Each is delivered once.
     fn on_schedule(&self, event: ScheduleEvent) -> Result<Disposition, Failure>;
 }
 
 /// A conversation's 24-hour window is about to close.
 pub trait OnWindowExpiring {
-    /// Once per window and configured lead time.
+    /// Handles one window. Delivered once per window and configured lead time.
     fn on_window_expiring(&self, event: WindowExpiringEvent) -> Result<Disposition, Failure>;
 }
 
 /// A conversation's 24-hour window has closed.
 pub trait OnWindowClosed {
-    /// Once per window.
+    /// Handles one window. Delivered once per window.
     fn on_window_closed(&self, event: WindowClosedEvent) -> Result<Disposition, Failure>;
 }
 
 /// The plugin's folder of [`documents`](crate::documents) changed.
 pub trait OnDocumentsChanged {
-    /// What is new, different or gone.
+    /// Handles one change.
     fn on_documents_changed(&self, event: DocumentsChangedEvent) -> Result<Disposition, Failure>;
 }
 
-/// What became of a message that this plugin sent.
+/// The status of a message that this plugin sent.
 pub trait OnMessageStatus {
-    /// One step: `sent`, `delivered`, `read`, `played`, `failed`, …
+    /// Handles one status: `sent`, `delivered`, `read`, `played`, `failed`, …
     fn on_message_status(&self, event: MessageStatusEvent) -> Result<Disposition, Failure>;
 }
 
-/// Someone asks to come into a group, or does so no longer.
+/// Someone asks to join a group, or withdraws the request.
 pub trait OnJoinRequest {
-    /// One request; [`groups::answer`](crate::groups::answer) answers it.
+    /// Handles one request. Answer it with [`groups::answer`](crate::groups::answer).
     fn on_join_request(&self, event: JoinRequestEvent) -> Result<Disposition, Failure>;
 }
 
-/// The number's quality, limits, restrictions or templates changed.
+/// A notification: the quality, limits, restrictions or templates of a number changed.
 pub trait OnChannelChanged {
-    /// One piece of news.
+    /// Handles one notification.
     fn on_channel_changed(&self, event: ChannelChangedEvent) -> Result<Disposition, Failure>;
 }
 
-/// A contact was created or renamed, got another number or id, or wants no marketing.
+/// A notification: a contact was created, renamed, edited or merged, changed their number or id, or changed
+/// their marketing preference.
 pub trait OnContactChanged {
-    /// One change; `event.contact` is as they are now.
+    /// Handles one notification. `event.contact` is the contact after the change.
     fn on_contact_changed(&self, event: ContactChangedEvent) -> Result<Disposition, Failure>;
 }
 
-/// A group was made, changed, suspended or deleted, or what was asked about one is answered.
+/// A notification: a group was created, changed, suspended or deleted, or a request about a group was answered.
 pub trait OnGroupChanged {
-    /// One change; `event.asked` is what a function of [`groups`](crate::groups) returned.
+    /// Handles one notification. `event.request` is the id that a function of [`groups`](crate::groups) returned.
     fn on_group_changed(&self, event: GroupChangedEvent) -> Result<Disposition, Failure>;
 }
 
-/// A colleague wrote to someone from the telephone that has the number too.
+/// A notification: a colleague sent a message from the phone that shares the number.
 pub trait OnEcho {
-    /// One message of theirs.
+    /// Handles one message.
     fn on_echo(&self, event: EchoEvent) -> Result<Disposition, Failure>;
 }
 
 impl MessageEvent {
-    /// What the person wrote, where it is text.
+    /// The text, if the message is text.
     pub fn text(&self) -> Option<&str> {
         match &self.content {
             Content::Text(text) => Some(text),
@@ -121,7 +122,7 @@ impl MessageEvent {
         }
     }
 
-    /// What the person tapped: a reply button, a list row or a template's button.
+    /// The tapped reply button, list row or template button.
     pub fn choice(&self) -> Option<&Choice> {
         match &self.content {
             Content::Button(choice) | Content::ListRow(choice) | Content::TemplateButton(choice) => Some(choice),
@@ -129,7 +130,7 @@ impl MessageEvent {
         }
     }
 
-    /// The file that came with it.
+    /// The file that came with the message.
     pub fn media(&self) -> Option<&Media> {
         match &self.content {
             Content::Image(media)
@@ -141,19 +142,19 @@ impl MessageEvent {
         }
     }
 
-    /// Whether the message is one of these words and nothing else, however it is capitalised or punctuated: `Rules!` is
-    /// `rules`. Give the words in lower case.
+    /// Whether the whole message is one of these words, regardless of capitalisation and surrounding
+    /// punctuation: `Rules!` is `rules`. The words must be in lower case.
     pub fn is_word(&self, words: &[&str]) -> bool {
         let Some(text) = self.text() else { return false };
-        // A command is short; a novel is not worth folding.
+        // A command is short.
         if text.len() > 64 {
             return false;
         }
-        let said = text.trim_matches(|c: char| !c.is_alphanumeric());
-        words.iter().any(|word| said.chars().flat_map(char::to_lowercase).eq(word.chars()))
+        let word = text.trim_matches(|c: char| !c.is_alphanumeric());
+        words.iter().any(|known| word.chars().flat_map(char::to_lowercase).eq(known.chars()))
     }
 
-    /// Answers in the conversation of this message. The same as [`replies::send`](crate::replies::send).
+    /// Replies in the conversation of this message. The same as [`replies::send`](crate::replies::send).
     pub fn reply(&self, message: impl Message) -> Result<MessageId, Refusal> {
         message.reply()
     }

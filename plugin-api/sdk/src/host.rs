@@ -1,6 +1,5 @@
-//! Where the capabilities lead: in a plugin to the daemon, in a native test to [`testing`](crate::testing).
-//!
-//! Both have the same functions with the same types, so that nothing above this file knows which one it is.
+//! The capabilities as this crate calls them: in a plugin those of the daemon, in a native test those of
+//! [`testing`](crate::testing). Both have the same functions with the same types.
 
 #[cfg(target_family = "wasm")]
 pub(crate) use crate::bindings::imports::{

@@ -1,35 +1,38 @@
 //! Write plugins for Beadle, the WhatsApp community daemon.
 //!
-//! A plugin is a struct. Its fields are its settings, a trait for each event that it wants is what it does, and one
-//! line makes a plugin of it. This is the whole of `echo`, which answers a text with that text:
+//! A plugin is a struct. Its fields are its settings, it implements a trait for each event that it handles,
+//! and one line exports it. This is the complete plugin `echo`, which answers a text with the same text:
 //!
 //! ```
 #![doc = include_str!("../../../plugins/echo/src/lib.rs")]
 //! ```
 //!
-//! **Events.** What stands behind the colon of [`plugin!`] is what the plugin exports, and what it exports it gets:
-//! there is no other list. A handler says [`Disposition::Claimed`] when it answered, [`Disposition::Pass`] when the next
-//! plugin may, or a [`Failure`]. It runs to its end or not at all: everything it asked for is done when it has returned
-//! `Ok`, together and once; when it fails, traps or takes too long, nothing of it is.
+//! **Events.** [`plugin!`] lists the events of a plugin. It exports these, and gets these: there is no other
+//! list of subscriptions. A handler returns [`Disposition::Claimed`] if it answered,
+//! [`Disposition::Pass`] if the next plugin may, or a [`Failure`]. Its effects are carried out together and
+//! once, after it has returned `Ok`. If it fails, traps or exceeds a limit, none of them are.
 //!
-//! **Capabilities.** A module here is a capability: [`replies`], [`state`], [`timers`], [`messages`], [`media`], [`groups`],
-//! [`contacts`], [`documents`], [`log`], [`clock`], [`random`], [`settings`]. Calling a function of it is asking for the capability; what is not called is not in
-//! the binary. A [`Refusal`] is Beadle's "no": look at its `code` and do something else, or let `?` end the handling.
+//! **Capabilities.** Each of the modules [`replies`], [`state`], [`timers`], [`messages`], [`media`],
+//! [`groups`], [`contacts`], [`documents`], [`log`], [`clock`], [`random`] and [`settings`] is a capability.
+//! Calling a function requests it; what is not called is not in the binary. A [`Refusal`] is a return value:
+//! check its `code` and do something else, or end the handling with `?`.
 //!
-//! **Memory.** Handlers take `&self`. An instance is kept warm or thrown away as it suits the host, so that what it
-//! remembers is a cache; what must stay belongs in [`state`].
+//! **State.** Handlers take `&self`. Instances are reused and destroyed as the host decides, so memory is
+//! only a cache. What must persist belongs in [`state`].
 //!
-//! **Settings.** A plugin with settings derives `serde::Deserialize` and `schemars::JsonSchema` on its struct and names
-//! `Settings` first: `plugin!(Welcome: Settings, OnMessage)`. The operator's TOML is checked against that schema before
-//! the plugin runs. See [`settings`].
+//! **Settings.** A plugin with settings derives `serde::Deserialize` and `schemars::JsonSchema` for its
+//! struct and lists `Settings` first: `plugin!(Welcome: Settings, OnMessage)`. The operator's TOML is
+//! validated against that schema before the plugin runs. See [`settings`].
 //!
-//! **A state that changes its form** from one revision to the next is brought over by a [`migration`].
+//! **Migration.** A change of the format of the state is a [`migration`].
 //!
-//! **Tests.** Compiled for anything but wasm, the capabilities lead to a small Beadle in memory, [`testing`], so that
-//! `cargo test` drives the very handlers that are shipped.
+//! **Texts.** Placeholders and translations are in [`text`].
 //!
-//! What it is not: a way around the sandbox. There are no files, sockets, threads or environment variables, and the only
-//! time and randomness are those of [`clock`] and [`random`].
+//! **Tests.** Compiled for any other target than wasm, the capabilities are those of [`testing`], a small
+//! Beadle in memory, so that `cargo test` runs the same handlers.
+//!
+//! A plugin has no files, sockets, threads or environment variables, and no other time and random numbers
+//! than those of [`clock`] and [`random`].
 
 #[doc(hidden)]
 pub mod bindings;
@@ -43,11 +46,11 @@ mod refusal;
 pub mod shim;
 #[cfg(not(target_family = "wasm"))]
 pub mod testing;
-mod words;
+pub mod text;
 
 pub use bindings::imports::types::{
     CallPermission, Choice, Contact, ContactId, Content, Context, Conversation, ConversationId, Disposition, Edited,
-    Ending, EventInfo, Failure, Json, Location, Media, MediaId, MessageId, Order, OrderItem, Other, PlatformId,
+    Ending, EventInfo, Failure, Json, Location, Media, MediaId, MessageHandle, MessageId, Order, OrderItem, Other,
     Referral, Refusal, Scope, TimestampMs,
 };
 pub use capability::{
@@ -66,9 +69,8 @@ pub use message::{
     Product, ProductList, ProductSection, Row, Section, Source, Template, TemplateAction, TemplateButton,
     TemplateHeader, Text, VoiceCall,
 };
-pub use words::fill;
 
-/// What an author imports: `use beadle_plugin::prelude::*;`
+/// Everything that most plugins use: `use beadle_plugin::prelude::*;`
 pub mod prelude {
     pub use crate::{
         Buttons, ChannelChangedEvent, Contact, ContactChangedEvent, Content, CtaUrl, Direct, Disposition,

@@ -1,5 +1,5 @@
-//! What can be sent: a text, buttons, a list, and in `rich` everything else. Lengths are WhatsApp's; the host checks them and
-//! refuses with `too-long` and the like.
+//! Messages to send: text, buttons and list here, all other kinds in `rich`. Lengths are WhatsApp's, in
+//! characters; the host checks them and refuses with `too-long`, `too-many` or `empty-field`.
 
 use crate::host::{messages, replies};
 use crate::{MessageId, Refusal};
@@ -13,13 +13,13 @@ pub use crate::bindings::imports::outgoing::{
     VoiceCall,
 };
 
-/// Something to send: a `&str` or `String` will do, or a [`Text`], [`Buttons`], [`List`], [`MediaMessage`], [`Template`], ….
+/// A message: a `&str`, `String`, [`Text`], [`Buttons`], [`List`], [`MediaMessage`], [`Template`], ….
 ///
-/// A trait and no enum, so that only what a plugin sends is in its binary, and only that capability is asked for.
+/// A trait and not an enum, so that a plugin's binary contains, and requests, only what it sends.
 pub trait Message {
-    /// In the conversation of the event that is being handled.
+    /// Sends it in the conversation of the event that is being handled.
     fn reply(self) -> Result<MessageId, Refusal>;
-    /// To this contact (on this channel or the one they wrote on last) or this conversation.
+    /// Sends it to a contact (on this channel, or the one on which they wrote last) or a conversation.
     fn send_to(self, to: &str, channel: Option<&str>) -> Result<MessageId, Refusal>;
 }
 
@@ -78,14 +78,14 @@ impl Text {
         Self { body: body.into(), preview_url: false, quote: None }
     }
 
-    /// With a preview of its first link.
+    /// Shows a preview of the first link.
     #[must_use]
     pub fn preview(mut self) -> Self {
         self.preview_url = true;
         self
     }
 
-    /// Quoting this message, as the platform names it (`event.message`).
+    /// Quotes a message (`event.message`).
     #[must_use]
     pub fn quoting(mut self, message: impl Into<String>) -> Self {
         self.quote = Some(message.into());
@@ -99,29 +99,29 @@ impl Buttons {
         Self { header: None, body: body.into(), footer: None, buttons: Vec::new(), quote: None }
     }
 
-    /// One more button: an id of 1 to 256 characters that comes back in [`Content::Button`](crate::Content::Button), and
-    /// a title of 1 to 20.
+    /// Adds a button: an id of 1 to 256 characters, which is returned in
+    /// [`Content::Button`](crate::Content::Button), and a title of 1 to 20.
     #[must_use]
     pub fn button(mut self, id: impl Into<String>, title: impl Into<String>) -> Self {
         self.buttons.push(Button { id: id.into(), title: title.into() });
         self
     }
 
-    /// A line above, 60 characters at most.
+    /// Sets the line above, at most 60 characters.
     #[must_use]
     pub fn header(mut self, header: impl Into<String>) -> Self {
         self.header = Some(Header::Text(header.into()));
         self
     }
 
-    /// A small line below, 60 characters at most.
+    /// Sets the small line below, at most 60 characters.
     #[must_use]
     pub fn footer(mut self, footer: impl Into<String>) -> Self {
         self.footer = Some(footer.into());
         self
     }
 
-    /// Quoting this message, as the platform names it.
+    /// Quotes a message.
     #[must_use]
     pub fn quoting(mut self, message: impl Into<String>) -> Self {
         self.quote = Some(message.into());
@@ -130,26 +130,27 @@ impl Buttons {
 }
 
 impl List {
-    /// A body of 1 to 4096 characters and the label, 1 to 20, of what opens the list; add 1 to 10 rows.
+    /// A body of 1 to 4096 characters and the label of the button that opens the list, 1 to 20; add 1 to 10
+    /// rows.
     pub fn new(body: impl Into<String>, button: impl Into<String>) -> Self {
         Self { header: None, body: body.into(), footer: None, button: button.into(), sections: Vec::new(), quote: None }
     }
 
-    /// Begins a section under this title of 1 to 24 characters; the rows that follow are in it.
+    /// Starts a section with a title of 1 to 24 characters. The rows that follow belong to it.
     #[must_use]
     pub fn section(mut self, title: impl Into<String>) -> Self {
         self.sections.push(Section { title: Some(title.into()), rows: Vec::new() });
         self
     }
 
-    /// One more row: an id of 1 to 200 characters that comes back in [`Content::ListRow`](crate::Content::ListRow), and
-    /// a title of 1 to 24.
+    /// Adds a row: an id of 1 to 200 characters, which is returned in
+    /// [`Content::ListRow`](crate::Content::ListRow), and a title of 1 to 24.
     #[must_use]
     pub fn row(self, id: impl Into<String>, title: impl Into<String>) -> Self {
         self.push(Row { id: id.into(), title: title.into(), description: None })
     }
 
-    /// The same, with a description of 72 characters at most.
+    /// Adds a row with a description of at most 72 characters.
     #[must_use]
     pub fn described(self, id: impl Into<String>, title: impl Into<String>, description: impl Into<String>) -> Self {
         self.push(Row { id: id.into(), title: title.into(), description: Some(description.into()) })
@@ -163,14 +164,14 @@ impl List {
         self
     }
 
-    /// A line above, 60 characters at most.
+    /// Sets the line above, at most 60 characters.
     #[must_use]
     pub fn header(mut self, header: impl Into<String>) -> Self {
         self.header = Some(header.into());
         self
     }
 
-    /// A small line below, 60 characters at most.
+    /// Sets the small line below, at most 60 characters.
     #[must_use]
     pub fn footer(mut self, footer: impl Into<String>) -> Self {
         self.footer = Some(footer.into());

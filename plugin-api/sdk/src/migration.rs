@@ -1,11 +1,11 @@
-//! Bringing the plugin's state from the form of an earlier revision to that of this one.
+//! Migration of the plugin's state from the format of an earlier revision.
 //!
-//! A plugin whose state changes its form says which version of it this revision keeps, and how a part of the earlier one
-//! becomes a part of this one. Beadle copies the state, gives it page by page to [`Migration::migrate`], tries the whole
-//! on a copy of which nothing remains, and then does it for good while the plugin is paused; from then on the new form is
-//! there and the new revision serves. If any page fails, the earlier revision goes on with its state as it was.
+//! A plugin that changes the format of its state numbers the formats, and says how to convert a page of an
+//! earlier one. Beadle copies the state and passes it page by page to [`Migration::migrate`]: first as a
+//! trial whose result is discarded, then again with the plugin paused. The migrated copy and the new
+//! revision take over together. If a page fails, the earlier revision continues with its state unchanged.
 //!
-//! A plugin that once kept a plain number, and now keeps when it was counted last:
+//! A plugin that kept a plain number, and now also keeps the time of the last count:
 //!
 //! ```
 //! use beadle_plugin::migration::{Migration, Next, Page};
@@ -21,7 +21,7 @@
 //! struct Notes;
 //!
 //! impl Migration for Notes {
-//!     /// The revisions before it had no version: that is 0. So is whatever is kept before a plugin numbers it.
+//!     /// Earlier revisions exported no migration, so their state has version 0.
 //!     const VERSION: u32 = 1;
 //!
 //!     fn migrate(&self, page: Page) -> Result<Next, Failure> {
@@ -41,7 +41,7 @@
 //!
 //! plugin!(Notes: Migration, OnMessage);
 //!
-//! // In a test: what an earlier revision kept, brought over.
+//! // In a test:
 //! # fn main() {
 //! let host = beadle_plugin::testing::Host::new();
 //! let ana = host.person("Ana");
@@ -51,25 +51,27 @@
 //! # }
 //! ```
 //!
-//! Later versions keep the steps of the earlier ones: `page.from` says which form this page has.
+//! Later versions keep the conversions of earlier ones: `page.from_version` is the format of the page.
 
 use crate::Failure;
 use serde::de::DeserializeOwned;
 
 pub use crate::bindings::migration::exports::beadle::plugin::migration::{Entry, Next, Page};
 
-/// A plugin that can bring its state over. Named in [`plugin!`](crate::plugin) beside the events.
+/// A plugin that can migrate its state. Listed in [`plugin!`](crate::plugin) with the events.
 pub trait Migration {
-    /// The version under which this revision keeps its state: 1 or more, one higher whenever the form changes.
+    /// The version of the state that this revision reads and writes: 1 or higher, incremented with every
+    /// change of format.
     const VERSION: u32;
 
-    /// Brings a page over. What is to be otherwise is written with [`state`](crate::state), in any scope; what is left
-    /// alone stays. Other capabilities that do something refuse. Each page has the limits of an event.
+    /// Converts one page. Write changes with [`state`](crate::state), in any scope; entries that are not
+    /// written stay unchanged. `settings`, `clock`, `random` and `log` are available, other capabilities
+    /// refuse. Each page has the limits of an event.
     fn migrate(&self, page: Page) -> Result<Next, Failure>;
 }
 
 impl Entry {
-    /// The value, as this type.
+    /// The value, deserialised from JSON.
     pub fn value<T: DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
         serde_json::from_slice(&self.value)
     }

@@ -1,4 +1,5 @@
-//! What a "no" becomes when a handler does not answer it: `?` on a refusal ends the handling, and nothing of it is done.
+//! Conversions of refusals and JSON errors into failures, so that `?` ends a handling, and of people and
+//! conversations into scopes.
 
 use crate::{Contact, Conversation, Failure, Refusal, Scope};
 
@@ -8,32 +9,32 @@ impl Refusal {
     }
 }
 
-/// A refusal that nobody answered will be the same at the next try.
+/// A refusal that the handler does not treat would be the same in the next attempt, so the plugin gives up.
 impl From<Refusal> for Failure {
     fn from(refusal: Refusal) -> Self {
-        let mut why = refusal.message;
-        why.push_str(" (");
-        why.push_str(&refusal.code);
-        why.push(')');
-        Failure::GiveUp(why)
+        let mut reason = refusal.message;
+        reason.push_str(" (");
+        reason.push_str(&refusal.code);
+        reason.push(')');
+        Failure::GiveUp(reason)
     }
 }
 
-/// What cannot be written or read as JSON now never will be.
+/// JSON that cannot be read or written now cannot be later either.
 impl From<serde_json::Error> for Failure {
     fn from(error: serde_json::Error) -> Self {
         Failure::GiveUp(error.to_string())
     }
 }
 
-/// What concerns this person.
+/// The scope of a person.
 impl From<&Contact> for Scope {
     fn from(contact: &Contact) -> Self {
         Scope::Contact(contact.id.clone())
     }
 }
 
-/// What concerns this conversation.
+/// The scope of a conversation.
 impl From<&Conversation> for Scope {
     fn from(conversation: &Conversation) -> Self {
         Scope::Conversation(conversation.id.clone())
@@ -41,7 +42,7 @@ impl From<&Conversation> for Scope {
 }
 
 impl Conversation {
-    /// Whether it may be written to freely at this time.
+    /// Whether the 24-hour window is open at this time.
     pub fn is_open(&self, now: i64) -> bool {
         self.window_closes_at.is_some_and(|closes_at| now < closes_at)
     }

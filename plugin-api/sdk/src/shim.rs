@@ -1,4 +1,4 @@
-//! Between the generated exports and the author's traits. Only [`plugin!`](crate::plugin) uses it.
+//! Connects the generated exports with the author's traits. Used only by [`plugin!`](crate::plugin).
 
 use crate::bindings as b;
 use crate::migration::{Migration, Next, Page};
@@ -13,13 +13,13 @@ pub use b::about::exports::beadle::plugin::about::About;
 use std::cell::OnceCell;
 use std::marker::PhantomData;
 
-/// What [`plugin!`](crate::plugin) writes for an author's struct.
+/// Implemented by [`plugin!`](crate::plugin) for an author's struct.
 pub trait Plugin: Sized + 'static {
-    /// Made when the first event of an instance comes, from the settings where it has some.
+    /// Called at the first event of an instance; reads the settings, if it has any.
     fn load() -> Result<Self, Failure>;
-    /// For people.
+    /// Version, summary and settings schema.
     fn about() -> About;
-    /// Where the instance keeps it.
+    /// Runs a function with the instance's plugin.
     fn with<T>(run: impl FnOnce(&OnceCell<Self>) -> T) -> T;
 }
 
@@ -77,13 +77,12 @@ handler!(on_contact_changed, OnContactChanged, ContactChangedEvent);
 handler!(on_group_changed, OnGroupChanged, GroupChangedEvent);
 handler!(on_echo, OnEcho, EchoEvent);
 
-/// Makes a plugin of a struct: `plugin!(Echo: OnMessage);`
+/// Exports a struct as a plugin: `plugin!(Echo: OnMessage);`
 ///
-/// Behind the colon stand the events that it wants, each a trait that the struct implements; and `Migration`, where it has
-/// a [`migration`](crate::migration) of its state. The struct is made by its
-/// `Default`; or, where `Settings` is named first, by `serde` from the operator's settings, with `schemars` telling
-/// their schema: `plugin!(Welcome: Settings, OnMessage, OnMemberJoined);`. Version and summary are those of the crate's
-/// `Cargo.toml`.
+/// The list names the events, each a trait that the struct implements, and `Migration` if it has a
+/// [`migration`](crate::migration) of its state. The struct is created by its `Default`; or, if `Settings` is
+/// listed first, deserialised from the operator's settings, whose schema `schemars` provides:
+/// `plugin!(Welcome: Settings, OnMessage, OnMemberJoined);`. Version and summary are those of `Cargo.toml`.
 #[macro_export]
 macro_rules! plugin {
     ($plugin:ident: Settings, $($event:ident),+ $(,)?) => {
@@ -119,8 +118,8 @@ macro_rules! __plugin {
                     PLUGIN.with(run)
                 }
             }
-            // tidy: in wasm it is used, so that an expectation would fail there
-            #[allow(dead_code, reason = "named by the exports, which are for wasm only")]
+            // tidy: used in wasm, where an expectation would fail
+            #[allow(dead_code, reason = "used by the exports, which exist in wasm only")]
             type Exports = $crate::shim::Shim<$plugin>;
             #[cfg(target_family = "wasm")]
             $crate::bindings::about::export_about!(Exports with_types_in $crate::bindings::about);
@@ -129,7 +128,7 @@ macro_rules! __plugin {
     };
 }
 
-/// An event's name to its export. Compiled natively it only checks that the trait is implemented.
+/// Exports one event. Compiled natively, it only checks that the trait is implemented.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __export {
@@ -183,8 +182,8 @@ macro_rules! __export {
     };
     ($module:ident, $export:ident, $($trait:ident)::+, $plugin:ident) => {
         const _: () = {
-            // tidy: in wasm it is used, so that an expectation would fail there
-            #[allow(dead_code, reason = "named by the export, which is for wasm only")]
+            // tidy: used in wasm, where an expectation would fail
+            #[allow(dead_code, reason = "used by the export, which exists in wasm only")]
             type Exports = $crate::shim::Shim<$plugin>;
             #[cfg(target_family = "wasm")]
     $crate::bindings::$module::$export!(Exports with_types_in $crate::bindings::$module);
@@ -196,9 +195,9 @@ macro_rules! __export {
         compile_error!(concat!(
             "`",
             stringify!($other),
-            "` is no event. There are OnMessage, OnReaction, OnMemberJoined, OnMemberLeft, \
+            "` is not an event. Events: OnMessage, OnReaction, OnMemberJoined, OnMemberLeft, \
              OnTimer, OnSchedule, OnWindowExpiring, OnWindowClosed, OnDocumentsChanged, OnMessageStatus, \
-             OnJoinRequest, OnChannelChanged, OnContactChanged, OnGroupChanged, OnEcho, and besides them Migration; `Settings` comes first."
+             OnJoinRequest, OnChannelChanged, OnContactChanged, OnGroupChanged, OnEcho. `Migration` may be listed too; `Settings` must be first."
         ));
     };
 }

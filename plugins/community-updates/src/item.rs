@@ -1,36 +1,36 @@
-//! Updates: read from the settings and from files, checked, and put into WhatsApp's form.
+//! Updates: read from settings and files, validated, and converted to WhatsApp's formatting.
 //!
-//! A file is Markdown with front-matter: lines of `key: value` between two lines of `---`. `party.md` and `party.nl.md` are one
-//! update in two languages; what the front-matter of `party.md` says holds for both.
+//! A file is Markdown with front matter: lines `key: value` between two lines `---`. `party.md` and
+//! `party.nl.md` are one update in two languages; the front matter of `party.md` applies to both.
 
 use crate::settings::Updates;
-use beadle_plugin::TimestampMs;
 use beadle_plugin::prelude::*;
+use beadle_plugin::{TimestampMs, text};
 use std::collections::BTreeMap;
 
-/// WhatsApp's longest text.
-const MOST_CHARACTERS: usize = 4096;
+/// The platform's maximum for a text.
+const MAX_CHARACTERS: usize = 4096;
 
 /// An update.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Item {
     pub name: String,
-    /// By language.
+    /// The text by language.
     pub texts: BTreeMap<String, String>,
     pub release_at: Option<TimestampMs>,
     pub expires_at: Option<TimestampMs>,
     pub edition: String,
-    /// It is still being written.
+    /// Not ready to be sent.
     pub draft: bool,
 }
 
 impl Item {
-    /// What nobody gets twice.
+    /// What no member gets twice.
     pub fn key(&self) -> String {
         if self.edition.is_empty() { self.name.clone() } else { format!("{}#{}", self.name, self.edition) }
     }
 
-    /// Why nobody may have it at this moment, if so.
+    /// Why it must not be sent at this time, if so.
     pub fn held_back(&self, now: TimestampMs) -> Option<&'static str> {
         if self.draft {
             Some("draft")
@@ -43,15 +43,14 @@ impl Item {
         }
     }
 
-    /// In their language, else in the usual one, else in any.
-    pub fn text_for(&self, who: &Contact, usual: &str) -> &str {
-        let theirs = who.language_code();
-        let text = self.texts.get(theirs).or_else(|| self.texts.get(usual)).or_else(|| self.texts.values().next());
+    /// The text for a contact: in their language, else in `default`, else in any.
+    pub fn text_for(&self, contact: &Contact, default: &str) -> &str {
+        let text = text::for_contact(&self.texts, contact, default).or_else(|| self.texts.values().next());
         text.map_or("", String::as_str)
     }
 }
 
-/// All updates that can be used, by name; and what is wrong with the others.
+/// All updates by name, and what is wrong with any of them.
 pub fn all(settings: &Updates) -> Result<(BTreeMap<String, Item>, Vec<String>), Refusal> {
     let (mut items, mut problems) = (BTreeMap::new(), Vec::new());
     for (name, inline) in &settings.updates {
@@ -60,41 +59,41 @@ pub fn all(settings: &Updates) -> Result<(BTreeMap<String, Item>, Vec<String>), 
         let head = head.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value.clone()?)));
         let texts = inline.text.iter().map(|(language, text)| (language.clone(), text.trim().to_owned())).collect();
         let mut item = Item { name: name.clone(), texts, ..Item::default() };
-        match fill_in(&mut item, head, settings) {
+        match apply_front_matter(&mut item, head, settings) {
             Ok(()) => _ = items.insert(name.clone(), item),
-            Err(why) => problems.push(format!("updates.{name}: {why}")),
+            Err(error) => problems.push(format!("updates.{name}: {error}")),
         }
     }
     for document in documents::list()?.into_iter().filter(|document| document.name.ends_with(".md")) {
         let Some(text) = documents::read(&document.name)? else { continue };
-        let (name, language) = named(document.name.trim_end_matches(".md"), settings);
+        let (name, language) = name_and_language(document.name.trim_end_matches(".md"), settings);
         let (head, body) = match front_matter(&text) {
             Ok(parts) => parts,
-            Err(why) => {
-                problems.push(format!("{}: {why}", document.name));
+            Err(error) => {
+                problems.push(format!("{}: {error}", document.name));
                 continue;
             }
         };
         let item = items.entry(name.clone()).or_insert_with(|| Item { name, ..Item::default() });
         item.texts.insert(language, whatsapp(body));
-        if let Err(why) = fill_in(item, head, settings) {
-            problems.push(format!("{}: {why}", document.name));
-            // Half of what was meant is not to be sent.
+        if let Err(error) = apply_front_matter(item, head, settings) {
+            problems.push(format!("{}: {error}", document.name));
+            // It may lack an embargo that was meant.
             item.draft = true;
         }
     }
     for item in items.values_mut() {
-        let long = item.texts.iter().find(|(_, text)| text.is_empty() || text.chars().count() > MOST_CHARACTERS);
+        let long = item.texts.iter().find(|(_, text)| text.is_empty() || text.chars().count() > MAX_CHARACTERS);
         if let Some((language, _)) = long {
-            problems.push(format!("{} ({language}): a text has 1 to {MOST_CHARACTERS} characters", item.name));
+            problems.push(format!("{} ({language}): a text must have 1 to {MAX_CHARACTERS} characters", item.name));
             item.draft = true;
         }
     }
     Ok((items, problems))
 }
 
-/// `party.nl` is `party` in Dutch; what has no language is in the usual one.
-fn named(stem: &str, settings: &Updates) -> (String, String) {
+/// Name and language of a file: `party.nl` is `party` in Dutch. Without a language it is the default one.
+fn name_and_language(stem: &str, settings: &Updates) -> (String, String) {
     match stem.rsplit_once('.') {
         Some((name, language)) if language.len() == 2 && language.chars().all(|c| c.is_ascii_lowercase()) => {
             (name.to_owned(), language.to_owned())
@@ -105,64 +104,64 @@ fn named(stem: &str, settings: &Updates) -> (String, String) {
 
 type Head = Vec<(String, String)>;
 
-/// The lines between two `---`, and what follows; without them all of it is text.
+/// The front matter, if there is any, and the text.
 fn front_matter(text: &str) -> Result<(Head, &str), String> {
     let Some(rest) = text.trim_start_matches('\u{feff}').strip_prefix("---\n") else { return Ok((Vec::new(), text)) };
     let Some((head, body)) = rest.split_once("\n---") else {
-        return Err("the second line of --- is missing".to_owned());
+        return Err("the second line `---` is missing".to_owned());
     };
     let lines = head.lines().enumerate().filter(|(_, line)| !line.trim().is_empty() && !line.starts_with('#'));
     let pair = |(n, line): (usize, &str)| match line.split_once(':') {
         Some((key, value)) => Ok((key.trim().to_owned(), value.trim().trim_matches('"').to_owned())),
-        None => Err(format!("line {}: write it as `key: value`", n + 2)),
+        None => Err(format!("line {}: must be `key: value`", n + 2)),
     };
     Ok((lines.map(pair).collect::<Result<_, _>>()?, body))
 }
 
-fn fill_in(
+fn apply_front_matter(
     item: &mut Item,
     head: impl IntoIterator<Item = (String, String)>,
     settings: &Updates,
 ) -> Result<(), String> {
     for (key, value) in head {
-        let moment = || parse_moment(&value, &settings.timezone).map_err(|why| format!("{key}: {why}"));
+        let time = || parse_time(&value, &settings.timezone).map_err(|error| format!("{key}: {error}"));
         match key.as_str() {
-            "release_at" => item.release_at = Some(moment()?),
-            "expires_at" => item.expires_at = Some(moment()?),
+            "release_at" => item.release_at = Some(time()?),
+            "expires_at" => item.expires_at = Some(time()?),
             "edition" => item.edition = value,
             "draft" => item.draft = value != "false",
-            _ => return Err(format!("`{key}` is not known; write release_at, expires_at, edition or draft")),
+            _ => return Err(format!("`{key}` is unknown; use release_at, expires_at, edition or draft")),
         }
     }
     Ok(())
 }
 
-/// `2026-07-01` or `2026-07-01 09:00` by the clocks of a zone.
-fn parse_moment(text: &str, timezone: &str) -> Result<TimestampMs, String> {
-    let form = || format!("`{text}` is no time; write it as 2026-07-01 09:00");
+/// Parses `2026-07-01` or `2026-07-01 09:00` in a time zone.
+fn parse_time(text: &str, timezone: &str) -> Result<TimestampMs, String> {
+    let invalid = || format!("`{text}` is not a time; write it as 2026-07-01 09:00");
     let (date, time) = text.split_once([' ', 'T']).unwrap_or((text, "00:00"));
-    let numbers = |text: &str, between: char| {
-        text.split(between).map(|part| part.parse::<i64>().ok()).collect::<Option<Vec<_>>>()
+    let numbers = |text: &str, separator: char| {
+        text.split(separator).map(|part| part.parse::<i64>().ok()).collect::<Option<Vec<_>>>()
     };
-    let (Some(date), Some(time)) = (numbers(date, '-'), numbers(time, ':')) else { return Err(form()) };
-    let (&[year, month, day], [hour, minute, ..]) = (&date[..], &time[..]) else { return Err(form()) };
+    let (Some(date), Some(time)) = (numbers(date, '-'), numbers(time, ':')) else { return Err(invalid()) };
+    let (&[year, month, day], [hour, minute, ..]) = (&date[..], &time[..]) else { return Err(invalid()) };
     let in_range = (1970..=9999).contains(&year) && (1..=12).contains(&month) && (1..=31).contains(&day);
     if !in_range || !(0..24).contains(hour) || !(0..60).contains(minute) {
-        return Err(form());
+        return Err(invalid());
     }
     let wall = ((days(year, month, day) * 24 + hour) * 60 + minute) * 60_000;
     clock::moment(timezone, wall).map_err(|refusal| refusal.message)
 }
 
-/// Days since 1970-01-01, by the Gregorian calendar (Howard Hinnant's `days_from_civil`).
+/// Days since 1970-01-01 in the Gregorian calendar (Howard Hinnant's `days_from_civil`).
 fn days(year: i64, month: i64, day: i64) -> i64 {
     let year = if month <= 2 { year - 1 } else { year };
-    let (era, of_era) = (year.div_euclid(400), year.rem_euclid(400));
-    let of_year = (153 * (month + if month > 2 { -3 } else { 9 }) + 2) / 5 + day - 1;
-    era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468
+    let (era, year_of_era) = (year.div_euclid(400), year.rem_euclid(400));
+    let day_of_year = (153 * (month + if month > 2 { -3 } else { 9 }) + 2) / 5 + day - 1;
+    era * 146_097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719_468
 }
 
-/// Markdown in WhatsApp's form: headings and `**bold**` are `*bold*`, links stand behind their words; the rest is the same.
+/// Converts Markdown to WhatsApp's formatting: headings and `**bold**` become `*bold*`, links follow their text.
 fn whatsapp(markdown: &str) -> String {
     let mut lines = Vec::new();
     for line in markdown.trim().lines() {
@@ -176,11 +175,11 @@ fn whatsapp(markdown: &str) -> String {
     lines.join("\n")
 }
 
-/// `[words](address)` is `words: address`.
+/// Converts `[text](address)` to `text: address`.
 fn links(line: &str) -> String {
     let Some((before, rest)) = line.split_once('[') else { return line.to_owned() };
-    match rest.split_once("](").and_then(|(words, rest)| Some((words, rest.split_once(')')?))) {
-        Some((words, (address, after))) => format!("{before}{words}: {address}{}", links(after)),
+    match rest.split_once("](").and_then(|(text, rest)| Some((text, rest.split_once(')')?))) {
+        Some((text, (address, after))) => format!("{before}{text}: {address}{}", links(after)),
         None => line.to_owned(),
     }
 }

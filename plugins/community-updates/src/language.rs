@@ -1,63 +1,69 @@
-//! What the plugin itself says to admins, in five languages; updates are written by people.
+//! The plugin's own texts for admins, in five languages. Updates are written by people.
 
 use beadle_plugin::prelude::*;
+use beadle_plugin::text::{Translations, fill};
 
-/// Everything the plugin says in one language.
+/// The texts of one language.
+#[derive(Debug)]
 pub struct Language {
-    code: &'static str,
     /// There is no such update.
     pub unknown: &'static str,
-    /// `{item}` and `{sent}` are filled in.
+    /// With the placeholders `{item}` and `{sent}`.
     sent: &'static str,
     /// Before the list of reasons.
     missed: &'static str,
 }
 
-const LANGUAGES: [Language; 5] = [
-    Language {
-        code: "en",
-        unknown: "There is no such update.",
-        sent: "{item} was sent to {sent} members.",
-        missed: "Not sent",
-    },
-    Language {
-        code: "nl",
-        unknown: "Die update is er niet.",
-        sent: "{item} is naar {sent} leden gestuurd.",
-        missed: "Niet gestuurd",
-    },
-    Language {
-        code: "de",
-        unknown: "Dieses Update gibt es nicht.",
-        sent: "{item} ging an {sent} Mitglieder.",
-        missed: "Nicht gesendet",
-    },
-    Language {
-        code: "pt",
-        unknown: "Essa novidade não existe.",
-        sent: "{item} foi enviado a {sent} membros.",
-        missed: "Não enviado",
-    },
-    Language {
-        code: "et",
-        unknown: "Sellist uudist ei ole.",
-        sent: "{item} saadeti {sent} liikmele.",
-        missed: "Saatmata",
-    },
-];
+/// English is first: it stands in where no other language fits.
+const LANGUAGES: Translations<Language> = Translations::new(&[
+    (
+        "en",
+        Language {
+            unknown: "There is no such update.",
+            sent: "{item} was sent to {sent} members.",
+            missed: "Not sent",
+        },
+    ),
+    (
+        "nl",
+        Language {
+            unknown: "Die update is er niet.",
+            sent: "{item} is naar {sent} leden gestuurd.",
+            missed: "Niet gestuurd",
+        },
+    ),
+    (
+        "de",
+        Language {
+            unknown: "Dieses Update gibt es nicht.",
+            sent: "{item} ging an {sent} Mitglieder.",
+            missed: "Nicht gesendet",
+        },
+    ),
+    (
+        "pt",
+        Language {
+            unknown: "Essa novidade não existe.",
+            sent: "{item} foi enviado a {sent} membros.",
+            missed: "Não enviado",
+        },
+    ),
+    ("et", Language { unknown: "Sellist uudist ei ole.", sent: "{item} saadeti {sent} liikmele.", missed: "Saatmata" }),
+]);
 
-/// Theirs where it is spoken here, else the usual one, else English.
-pub fn of(who: &Contact, usual: &str) -> &'static Language {
-    let theirs = who.language_code();
-    let find = |code: &str| LANGUAGES.iter().find(|known| known.code == code);
-    let [english, ..] = &LANGUAGES;
-    find(theirs).or_else(|| find(usual)).unwrap_or(english)
+/// The texts for a contact: in their language, else in `default`, else in English.
+pub fn texts_for(contact: &Contact, default: &str) -> Option<&'static Language> {
+    LANGUAGES.for_contact(contact, default)
 }
 
 impl Language {
-    /// What became of a send.
+    /// The report of a send.
     pub fn report(&self, item: &str, sent: u32, missed: &[String]) -> String {
-        let text = self.sent.replace("{item}", item).replace("{sent}", &sent.to_string());
+        let text = fill(self.sent, |key| match key {
+            "item" => Some(item.into()),
+            "sent" => Some(sent.to_string().into()),
+            _ => None,
+        });
         if missed.is_empty() { text } else { format!("{text}\n{}: {}", self.missed, missed.join(", ")) }
     }
 }

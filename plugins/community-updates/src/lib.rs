@@ -1,9 +1,8 @@
-//! Sends updates that people write, as files or in the settings, to each member as a message of their own, when a schedule of
-//! the operator's says so.
+//! Sends updates, written by people as files or in the settings, to every member as an individual message, when
+//! a schedule fires.
 //!
-//! Nobody gets an update twice, whatever crashes. Who cannot be written to freely is listed with the reason, and gets the
-//! latest update when they write next. A send goes through the members a step at a time, so that answers to people are not
-//! held up by it.
+//! No one gets an update twice, even after a crash. Members whose window is closed are listed with the reason,
+//! and get the latest update when they write next. A run sends step by step, so that it does not delay answers.
 
 mod item;
 mod language;
@@ -14,29 +13,30 @@ mod tests;
 
 use beadle_plugin::prelude::*;
 use item::Item;
-use run::{Run, had};
+use language::texts_for;
+use run::{Run, received};
 use serde::Deserialize;
 use settings::{CatchUp, Updates};
 use std::time::Duration;
 
 plugin!(Updates: Settings, OnSchedule, OnTimer, OnMessage, OnMessageStatus, OnDocumentsChanged);
 
-/// Contacts that are looked at in one step, at most: most of them may have no open window.
-const LOOKED_AT: usize = 500;
-/// … and so many at once.
+/// The maximum of contacts checked in one step: most of them may have no open window.
+const CHECKED_PER_STEP: usize = 500;
+/// Contacts read at once.
 const PAGE: u32 = 100;
-/// The update that who comes later gets.
+/// The key of the latest update.
 const LATEST: &str = "latest";
-/// Lists of who could not be written to are kept for so long.
+/// How long lists of members who could not be sent to are kept.
 const KEEP_MISSED: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
-/// What a schedule's `payload` may say.
+/// The `payload` of a schedule.
 #[derive(Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct Payload {
-    /// Which update; the next that waits where it is not said.
+    /// The update to send. None: the next one that is waiting.
     update: Option<String>,
-    /// To the admins alone, whatever holds it back; everybody gets it when its time comes.
+    /// Send it to the admins only, even before its release.
     preview: bool,
 }
 
@@ -51,38 +51,38 @@ impl OnSchedule for Updates {
             None => self.next(items.values(), zone, payload.preview)?,
         };
         let Some(item) = found else {
-            log::warn(format!("schedule {}: no update waits to be sent", event.schedule));
+            log::warn(format!("schedule {}: no update is waiting", event.schedule));
             return Ok(Disposition::Pass);
         };
         if payload.preview {
             return self.preview(item);
         }
-        if let Some(why) = item.held_back(clock::now()) {
-            log::warn(format!("schedule {}: {} is not sent: {why}", event.schedule, item.name));
+        if let Some(reason) = item.held_back(clock::now()) {
+            log::warn(format!("schedule {}: {} is not sent: {reason}", event.schedule, item.name));
             return Ok(Disposition::Pass);
         }
-        let place = Run::place(&item.key(), zone);
-        if Run::at(&place)?.is_some() {
-            log::info(format!("{} was sent before; another edition would be another update", item.name));
+        let state_key = Run::state_key(&item.key(), zone);
+        if Run::load(&state_key)?.is_some() {
+            log::info(format!("{} was sent before; to send it again, change its edition", item.name));
             return Ok(Disposition::Pass);
         }
         let run = Run {
             item: item.name.clone(),
             key: item.key(),
             zone: zone.map(str::to_owned),
-            began_at: clock::now(),
+            started_at: clock::now(),
             ..Run::default()
         };
-        run.keep()?;
+        run.save()?;
         state::set(Scope::Plugin, LATEST, &(&run.item, &run.key))?;
-        timers::set(Scope::Plugin, &place, clock::now(), b"")?;
+        timers::set(Scope::Plugin, &state_key, clock::now(), b"")?;
         Ok(Disposition::Claimed)
     }
 }
 
 impl OnTimer for Updates {
     fn on_timer(&self, event: TimerEvent) -> Result<Disposition, Failure> {
-        let Some(mut run) = Run::at(&event.key)?.filter(|run| run.ended.is_none()) else {
+        let Some(mut run) = Run::load(&event.key)?.filter(|run| run.ended.is_none()) else {
             return Ok(Disposition::Pass);
         };
         let (items, _) = item::all(self)?;
@@ -97,35 +97,35 @@ impl OnTimer for Updates {
             (ended, _) => ended,
         };
         match ended {
-            Some(how) => {
-                run.ended = Some(how.to_owned());
-                self.report(&run, how)?;
+            Some(outcome) => {
+                run.ended = Some(outcome.to_owned());
+                self.report(&run, outcome)?;
             }
             None => {
                 timers::set(Scope::Plugin, &event.key, clock::after(Duration::from_secs(self.pause_seconds)), b"")?;
             }
         }
-        run.keep()?;
+        run.save()?;
         Ok(Disposition::Claimed)
     }
 }
 
 impl OnMessage for Updates {
     fn on_message(&self, event: MessageEvent) -> Result<Disposition, Failure> {
-        if let Some(words) = event.text().filter(|_| self.admins.contains(&event.sender.id)) {
-            if words.trim() == "!updates" {
-                event.reply(self.listed()?)?;
+        if let Some(text) = event.text().filter(|_| self.admins.contains(&event.sender.id)) {
+            if text.trim() == "!updates" {
+                event.reply(self.overview()?)?;
                 return Ok(Disposition::Claimed);
             }
-            if let Some(name) = words.trim().strip_prefix("!preview ") {
+            if let Some(name) = text.trim().strip_prefix("!preview ") {
                 let (items, _) = item::all(self)?;
-                let speech = language::of(&event.sender, &self.language);
-                let text = items.get(name.trim()).map(|item| item.text_for(&event.sender, &self.language));
-                event.reply(text.filter(|text| !text.is_empty()).unwrap_or(speech.unknown))?;
+                let update = items.get(name.trim()).map(|item| item.text_for(&event.sender, &self.language));
+                let unknown = || texts_for(&event.sender, &self.language).map_or("", |texts| texts.unknown);
+                event.reply(update.filter(|text| !text.is_empty()).unwrap_or_else(unknown))?;
                 return Ok(Disposition::Claimed);
             }
         }
-        if self.catch_up == CatchUp::Latest && event.sender.member && event.conversation.group.is_none() {
+        if self.catch_up == CatchUp::Latest && event.sender.member && !event.conversation.is_group {
             self.catch_up(&event)?;
         }
         Ok(Disposition::Pass)
@@ -135,15 +135,15 @@ impl OnMessage for Updates {
 impl OnMessageStatus for Updates {
     fn on_message_status(&self, event: MessageStatusEvent) -> Result<Disposition, Failure> {
         let (Some(problem), "failed") = (&event.problem, event.status.as_str()) else { return Ok(Disposition::Pass) };
-        let who = Scope::Contact(event.conversation.contact.clone());
-        for entry in state::scan(who.clone(), "had/", None, 1000)? {
+        let scope = Scope::Contact(event.conversation.contact.clone());
+        for entry in state::scan(scope.clone(), "received/", None, 1000)? {
             if entry.value::<String>().is_ok_and(|message| message == event.message) {
-                // They did not have it after all: listed, and not counted as having had it.
-                let key = entry.key.trim_start_matches("had/");
+                // They did not get it after all.
+                let key = entry.key.trim_start_matches("received/");
                 let list = format!("missed/{key}/{}", event.message);
                 let missed = [(&event.conversation.contact, &problem.code)];
                 state::set_until(Scope::Plugin, &list, &missed, clock::after(KEEP_MISSED))?;
-                state::delete(who.clone(), &entry.key)?;
+                state::delete(scope.clone(), &entry.key)?;
                 log::warn(format!(
                     "{key} did not reach {}: {} ({})",
                     event.conversation.contact, problem.title, problem.code
@@ -166,8 +166,8 @@ impl OnDocumentsChanged for Updates {
 }
 
 impl Updates {
-    /// The update that waits longest: released (or to be, where it is for a preview), not over, and not sent (to that zone)
-    /// before.
+    /// The update that has been waiting longest: released (or not yet, for a preview), not expired, and not sent
+    /// before (in that zone).
     fn next<'a>(
         &self,
         items: impl Iterator<Item = &'a Item>,
@@ -175,78 +175,78 @@ impl Updates {
         preview: bool,
     ) -> Result<Option<&'a Item>, Refusal> {
         let now = clock::now();
-        let waits = |item: &&Item| match item.held_back(now) {
+        let is_waiting = |item: &&Item| match item.held_back(now) {
             Some("embargo") => preview,
-            why => why.is_none(),
+            reason => reason.is_none(),
         };
-        let mut waiting: Vec<&Item> = items.filter(waits).collect();
+        let mut waiting: Vec<&Item> = items.filter(is_waiting).collect();
         waiting.sort_by_key(|item| (item.release_at, &item.name));
         for item in waiting {
-            if Run::at(&Run::place(&item.key(), zone))?.is_none() {
+            if Run::load(&Run::state_key(&item.key(), zone))?.is_none() {
                 return Ok(Some(item));
             }
         }
         Ok(None)
     }
 
-    /// What members will get, to each admin in their language.
+    /// Sends an update to each admin in their language.
     fn preview(&self, item: &Item) -> Result<Disposition, Failure> {
         for admin in &self.admins {
-            let Some(who) = contacts::get(admin)? else {
-                log::warn(format!("there is no contact {admin}; `beadle contacts list` tells who is who"));
+            let Some(contact) = contacts::get(admin)? else {
+                log::warn(format!("there is no contact {admin}; run `beadle contacts list`"));
                 continue;
             };
-            if let Err(refusal) = messages::send(admin, item.text_for(&who, &self.language)) {
-                log::warn(format!("{admin} gets no preview of {}: {}", item.name, refusal.code));
+            if let Err(refusal) = messages::send(admin, item.text_for(&contact, &self.language)) {
+                log::warn(format!("preview of {} not sent to {admin}: {}", item.name, refusal.code));
             }
         }
         Ok(Disposition::Claimed)
     }
 
-    /// Writes to the next members; whether that were all.
+    /// Sends to the next members. Returns whether these were the last.
     fn step(&self, item: &Item, run: &mut Run) -> Result<bool, Failure> {
-        let (mut sent, mut looked_at, mut missed) = (0, 0, Vec::new());
-        let begins_behind = run.after.clone().unwrap_or_default();
+        let (mut sent, mut checked, mut missed) = (0, 0, Vec::new());
+        let start = run.after.clone().unwrap_or_default();
         let mut all = false;
-        while !all && sent < self.per_step && looked_at < LOOKED_AT {
+        while !all && sent < self.per_step && checked < CHECKED_PER_STEP {
             let page = contacts::page(run.after.as_deref(), PAGE)?;
             all = page.next.is_none();
-            for who in page.contacts {
+            for contact in page.contacts {
                 if sent == self.per_step {
                     all = false;
                     break;
                 }
-                looked_at += 1;
-                run.after = Some(who.id.clone());
-                let lives_there = run.zone.is_none() || who.timezone.is_none() || who.timezone == run.zone;
-                if !who.member || !lives_there || state::get::<String>(&who, &had(&run.key))?.is_some() {
+                checked += 1;
+                run.after = Some(contact.id.clone());
+                let lives_there = run.zone.is_none() || contact.timezone.is_none() || contact.timezone == run.zone;
+                if !contact.member || !lives_there || state::get::<String>(&contact, &received(&run.key))?.is_some() {
                     continue;
                 }
-                match messages::send(&who.id, item.text_for(&who, &self.language)) {
+                match messages::send(&contact.id, item.text_for(&contact, &self.language)) {
                     Ok(message) => {
-                        state::set(&who, &had(&run.key), &message)?;
+                        state::set(&contact, &received(&run.key), &message)?;
                         sent += 1;
                     }
                     Err(refusal) => {
                         *run.missed.entry(refusal.code.clone()).or_default() += 1;
-                        missed.push((who.id, refusal.code));
+                        missed.push((contact.id, refusal.code));
                     }
                 }
             }
         }
         run.sent += sent;
         if !missed.is_empty() {
-            let list = format!("missed/{}/{begins_behind}", run.key);
+            let list = format!("missed/{}/{start}", run.key);
             state::set_until(Scope::Plugin, &list, &missed, clock::after(KEEP_MISSED))?;
         }
         Ok(all)
     }
 
-    /// The latest update, for who has not had it.
+    /// Sends the latest update to a member who has not got it.
     fn catch_up(&self, event: &MessageEvent) -> Result<(), Failure> {
         let Some((name, key)) = state::get::<(String, String)>(Scope::Plugin, LATEST)? else { return Ok(()) };
-        // Most have had it, and are not worth reading the files for.
-        if state::get::<String>(&event.sender, &had(&key))?.is_some() {
+        // Most members have got it, so files are read only if not.
+        if state::get::<String>(&event.sender, &received(&key))?.is_some() {
             return Ok(());
         }
         let (items, _) = item::all(self)?;
@@ -255,40 +255,40 @@ impl Updates {
             return Ok(());
         };
         match event.reply(item.text_for(&event.sender, &self.language)) {
-            Ok(message) => state::set(&event.sender, &had(&key), &message)?,
-            // The message came too late for an answer.
+            Ok(message) => state::set(&event.sender, &received(&key), &message)?,
+            // The message arrived after its window had closed.
             Err(refusal) if refusal.code == "window-closed" => {}
             Err(refusal) => return Err(refusal.into()),
         }
         Ok(())
     }
 
-    /// What became of a send, for the operator's log and for the admins.
-    fn report(&self, run: &Run, how: &str) -> Result<(), Failure> {
-        let missed: Vec<String> = run.missed.iter().map(|(why, count)| format!("{count} {why}")).collect();
-        log::info(format!("{}: {how}, to {} members; not to: {}", run.key, run.sent, missed.join(", ")));
+    /// Reports the end of a run in the log and to the admins.
+    fn report(&self, run: &Run, outcome: &str) -> Result<(), Failure> {
+        let missed: Vec<String> = run.missed.iter().map(|(reason, count)| format!("{count} {reason}")).collect();
+        log::info(format!("{}: {outcome}; {} members reached; not sent: {}", run.key, run.sent, missed.join(", ")));
         for admin in &self.admins {
-            let Some(who) = contacts::get(admin)? else { continue };
-            let text = language::of(&who, &self.language).report(&run.item, run.sent, &missed);
-            if let Err(refusal) = messages::send(admin, text) {
-                log::info(format!("{admin} gets no report: {}", refusal.code));
+            let Some(contact) = contacts::get(admin)? else { continue };
+            let Some(texts) = texts_for(&contact, &self.language) else { continue };
+            if let Err(refusal) = messages::send(admin, texts.report(&run.item, run.sent, &missed)) {
+                log::info(format!("report not sent to {admin}: {}", refusal.code));
             }
         }
         Ok(())
     }
 
-    /// Every update with how it stands, and what is wrong with files.
-    fn listed(&self) -> Result<String, Refusal> {
+    /// Every update with its state, and what is wrong with files.
+    fn overview(&self) -> Result<String, Refusal> {
         let (items, problems) = item::all(self)?;
         let mut lines = Vec::new();
         for item in items.values() {
-            let run = Run::at(&Run::place(&item.key(), None))?;
-            let stands = match (run, item.held_back(clock::now())) {
+            let run = Run::load(&Run::state_key(&item.key(), None))?;
+            let status = match (run, item.held_back(clock::now())) {
                 (Some(run), _) => format!("{} ({})", run.ended.unwrap_or_else(|| "…".to_owned()), run.sent),
-                (None, Some(why)) => why.to_owned(),
+                (None, Some(reason)) => reason.to_owned(),
                 (None, None) => "–".to_owned(),
             };
-            lines.push(format!("{}: {stands}", item.key()));
+            lines.push(format!("{}: {status}", item.key()));
         }
         lines.extend(problems.iter().map(|problem| format!("⚠ {problem}")));
         Ok(if lines.is_empty() { "–".to_owned() } else { lines.join("\n") })

@@ -1,50 +1,50 @@
-//! A send: an update on its way through all members, a step at a time.
+//! The run of an update through all members, step by step.
 //!
-//! Each step is one event, so it happens whole or not at all: its messages, the note with each member that they had it, and
-//! how far the send is. Whatever crashes, nobody gets it twice.
+//! Each step is one event, so its messages, the entry of each member who got the update, and the progress are
+//! committed together or not at all. So no one gets an update twice, even after a crash.
 
 use beadle_plugin::TimestampMs;
 use beadle_plugin::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// How far a send is; under `run/KEY` in the plugin's scope, with the zone behind it where it is for one.
+/// The progress of a run, under `run/KEY` or `run/KEY/ZONE` in the plugin's scope.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Run {
     /// The update's name.
     pub item: String,
-    /// What nobody gets twice.
+    /// What no member gets twice.
     pub key: String,
-    /// Only for members who live there; those whose zone is not known are taken along with the first.
+    /// Only for members who live in this zone. Members whose zone is unknown belong to the first run.
     pub zone: Option<String>,
-    pub began_at: TimestampMs,
-    /// The last contact that was looked at.
+    pub started_at: TimestampMs,
+    /// The last contact that was checked.
     pub after: Option<String>,
     pub sent: u32,
-    /// How many could not be written to, by reason.
+    /// The number of members who could not be sent to, by reason.
     pub missed: BTreeMap<String, u32>,
-    /// `sent`, `expired` or `cancelled`, once it is over.
+    /// `sent`, `expired` or `cancelled`. None while it runs.
     pub ended: Option<String>,
 }
 
 impl Run {
-    /// Where it is kept; its timer has the same name.
-    pub fn place(key: &str, zone: Option<&str>) -> String {
+    /// The key of its state and of its timer.
+    pub fn state_key(key: &str, zone: Option<&str>) -> String {
         zone.map_or_else(|| format!("run/{key}"), |zone| format!("run/{key}/{zone}"))
     }
 
-    /// The one that is kept there.
-    pub fn at(place: &str) -> Result<Option<Self>, Refusal> {
-        state::get(Scope::Plugin, place)
+    /// Loads a run.
+    pub fn load(state_key: &str) -> Result<Option<Self>, Refusal> {
+        state::get(Scope::Plugin, state_key)
     }
 
-    /// Remembers it.
-    pub fn keep(&self) -> Result<(), Refusal> {
-        state::set(Scope::Plugin, &Self::place(&self.key, self.zone.as_deref()), self)
+    /// Saves it.
+    pub fn save(&self) -> Result<(), Refusal> {
+        state::set(Scope::Plugin, &Self::state_key(&self.key, self.zone.as_deref()), self)
     }
 }
 
-/// The note with a member that they had it: the message.
-pub fn had(key: &str) -> String {
-    format!("had/{key}")
+/// The key of a member's entry that they got an update. Its value is the message.
+pub fn received(key: &str) -> String {
+    format!("received/{key}")
 }

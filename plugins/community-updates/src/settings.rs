@@ -1,39 +1,39 @@
-//! What the operator may set. README.md tells it with examples; the comments here are the schema's descriptions.
+//! The plugin's settings. The comments of the fields are the descriptions in the schema; README.md has examples.
 
 use schemars::JsonSchema;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
-/// Settings of the updates.
+/// Settings of the community updates plugin.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Updates {
-    /// For members whose language is not known, or in whose language an update was not written.
+    /// The language for members whose language is unknown, or in whose language an update does not exist.
     #[schemars(length(min = 2, max = 8))]
     pub language: String,
-    /// `release_at` and `expires_at` are by the clocks of this zone (IANA).
+    /// The time zone of `release_at` and `expires_at` (IANA).
     #[schemars(length(min = 1, max = 64))]
     pub timezone: String,
-    /// Contacts (`con_…`) who get the report, and may write `!updates` and `!preview NAME`.
+    /// Contacts (`con_…`) who get reports and may send `!updates` and `!preview NAME`.
     #[schemars(length(max = 20))]
     pub admins: Vec<String>,
-    /// Members who are written to in one step.
+    /// The number of members per step.
     #[schemars(range(min = 1, max = 40))]
     pub per_step: u32,
-    /// Seconds between two steps.
+    /// The time between two steps in seconds.
     #[schemars(range(max = 3600))]
     pub pause_seconds: u64,
-    /// Who joins later, or could not be written to, gets the latest update when they write: "latest" or "none".
+    /// What members get when they write who joined later or could not be sent to: "latest" or "none".
     pub catch_up: CatchUp,
-    /// Updates that stand here rather than in a file, by name.
+    /// Updates in the settings instead of files, by name.
     pub updates: BTreeMap<String, Inline>,
 }
 
-/// What those get who were not there.
+/// What members get who missed an update.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum CatchUp {
-    /// The latest update, with their next message.
+    /// The latest update, when they write next.
     Latest,
     /// Nothing.
     None,
@@ -43,13 +43,13 @@ pub enum CatchUp {
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Inline {
-    /// What it says, by language.
+    /// The text by language.
     pub text: BTreeMap<String, String>,
-    /// Nobody gets it before: `2026-07-01 09:00`.
+    /// Not sent before this time: `2026-07-01 09:00`.
     pub release_at: Option<String>,
-    /// Nobody gets it from then on.
+    /// Not sent from this time on.
     pub expires_at: Option<String>,
-    /// Another edition is another update: everybody may get it again.
+    /// Another edition is another update, which every member can get again.
     pub edition: Option<String>,
 }
 
@@ -59,9 +59,9 @@ impl Default for Updates {
             language: "en".to_owned(),
             timezone: "UTC".to_owned(),
             admins: Vec::new(),
-            // A message and a note of it each are 80 of the 100 effects of an event.
+            // A message and a state entry each are 80 of the 100 effects of an event.
             per_step: 40,
-            // Twenty a second leave a usual number three quarters of its pace for answers.
+            // Twenty messages a second leave three quarters of a usual number's rate for answers.
             pause_seconds: 2,
             catch_up: CatchUp::Latest,
             updates: BTreeMap::new(),

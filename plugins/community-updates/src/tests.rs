@@ -1,20 +1,20 @@
-//! Updates from file and settings to every member, with the handlers that are shipped.
+//! Updates from files and settings to every member, with the plugin's own handlers.
 
 use super::*;
 use beadle_plugin::testing::Host;
 
-fn updates(toml_like: &str) -> Updates {
-    serde_json::from_str(toml_like).unwrap()
+fn updates(json: &str) -> Updates {
+    serde_json::from_str(json).unwrap()
 }
 
-/// Somebody who is a member and has written just now.
+/// A member who has just written.
 fn member(host: &Host, name: &str, language: Option<&str>) -> Contact {
-    let who = Contact { member: true, language: language.map(str::to_owned), ..host.person(name) };
-    host.text(&who, "hello");
-    who
+    let contact = Contact { member: true, language: language.map(str::to_owned), ..host.person(name) };
+    host.text(&contact, "hello");
+    contact
 }
 
-/// The schedule fires, and the steps that follow are taken.
+/// The schedule fires, and all steps of the run follow.
 fn fire(host: &Host, updates: &Updates, payload: &str) {
     updates.on_schedule(host.schedule("weekly", payload)).unwrap();
     while let Some(timer) = host.next_timer() {
@@ -22,40 +22,40 @@ fn fire(host: &Host, updates: &Updates, payload: &str) {
     }
 }
 
-fn got(host: &Host) -> Vec<(String, String)> {
+fn delivered(host: &Host) -> Vec<(String, String)> {
     host.sent().into_iter().map(|sent| (sent.to, sent.body)).collect()
 }
 
 #[test]
-fn each_member_gets_it_once_in_their_language_and_who_cannot_is_listed() {
+fn members_get_an_update_once_in_their_language() {
     let host = Host::new();
     let updates = updates(r#"{"per_step": 2}"#);
     host.document("party.md", Some("# Party\nCome **all**: [here](https://example.org)."));
     host.document("party.nl.md", Some("# Feest\nKom!"));
     let silent = Contact { member: true, ..host.person("Silent") };
     host.joins(&silent, "invite", false);
-    let [ana, bram, cem] =
-        [("Ana", Some("nl-BE")), ("Bram", Some("fr")), ("Cem", None)].map(|(name, it)| member(&host, name, it));
+    let [ana, bram, cem] = [("Ana", Some("nl-BE")), ("Bram", Some("fr")), ("Cem", None)]
+        .map(|(name, language)| member(&host, name, language));
     host.text(&Contact { member: false, ..host.person("Stranger") }, "hello");
     fire(&host, &updates, r#"{"update": "party"}"#);
     let english = "*Party*\nCome *all*: here: https://example.org.".to_owned();
-    let wanted = [(ana.id, "*Feest*\nKom!".to_owned()), (bram.id, english.clone()), (cem.id, english)];
-    assert_eq!(got(&host), wanted);
-    let run = Run::at("run/party").unwrap().unwrap();
+    let expected = [(ana.id, "*Feest*\nKom!".to_owned()), (bram.id, english.clone()), (cem.id, english)];
+    assert_eq!(delivered(&host), expected);
+    let run = Run::load("run/party").unwrap().unwrap();
     assert_eq!((run.sent, run.missed.get("window-closed"), run.ended.as_deref()), (3, Some(&1), Some("sent")));
     let missed = state::scan(Scope::Plugin, "missed/party/", None, 10).unwrap();
     assert_eq!(missed[0].value::<Vec<(String, String)>>().unwrap(), [(silent.id.clone(), "window-closed".to_owned())]);
-    // Again: nobody. And who could not be written to gets it with their next message, once.
+    // A second run sends nothing. Who could not be sent to gets it when they write, once.
     fire(&host, &updates, r#"{"update": "party"}"#);
-    assert_eq!(got(&host), []);
-    for wanted in [1, 0] {
+    assert_eq!(delivered(&host), []);
+    for count in [1, 0] {
         assert_eq!(updates.on_message(host.text(&silent, "hi")), Ok(Disposition::Pass));
-        assert_eq!(got(&host).len(), wanted);
+        assert_eq!(delivered(&host).len(), count);
     }
 }
 
 #[test]
-fn the_next_that_waits_is_sent_where_none_is_named() {
+fn longest_waiting_update_is_sent_if_none_is_named() {
     let host = Host::new();
     let updates = updates(r#"{"timezone": "Europe/Amsterdam"}"#);
     let ana = member(&host, "Ana", None);
@@ -67,31 +67,31 @@ fn the_next_that_waits_is_sent_where_none_is_named() {
     host.document("e.md", Some("---\ndraft: true\n---\nnot yet"));
     for text in ["first", "second"] {
         fire(&host, &updates, "{}");
-        assert_eq!(got(&host), [(ana.id.clone(), text.to_owned())]);
+        assert_eq!(delivered(&host), [(ana.id.clone(), text.to_owned())]);
     }
     fire(&host, &updates, "{}");
-    assert_eq!(got(&host), []);
-    assert!(host.logged().pop().unwrap().contains("no update waits"));
+    assert_eq!(delivered(&host), []);
+    assert!(host.logged().pop().unwrap().contains("no update is waiting"));
     fire(&host, &updates, r#"{"update": "c"}"#);
     assert!(host.logged().pop().unwrap().contains("embargo"));
     host.wait(Duration::from_secs(60));
     fire(&host, &updates, r#"{"update": "c"}"#);
-    assert_eq!(got(&host).len(), 1);
+    assert_eq!(delivered(&host).len(), 1);
 }
 
 #[test]
 fn another_edition_is_another_update() {
     let host = Host::new();
     let ana = member(&host, "Ana", None);
-    for (edition, wanted) in [("1", 1), ("1", 0), ("2", 1)] {
+    for (edition, count) in [("1", 1), ("1", 0), ("2", 1)] {
         let settings = format!(r#"{{"updates": {{"digest": {{"text": {{"en": "News"}}, "edition": "{edition}"}}}}}}"#);
         fire(&host, &updates(&settings), r#"{"update": "digest"}"#);
-        assert_eq!(got(&host), vec![(ana.id.clone(), "News".to_owned()); wanted]);
+        assert_eq!(delivered(&host), vec![(ana.id.clone(), "News".to_owned()); count]);
     }
 }
 
 #[test]
-fn a_send_ends_where_it_expires_or_is_taken_back() {
+fn run_ends_when_its_update_expires_or_is_removed() {
     let host = Host::new();
     let updates = updates(r#"{"per_step": 1, "pause_seconds": 60, "timezone": "UTC"}"#);
     for name in ["Ana", "Bram", "Cem"] {
@@ -99,44 +99,47 @@ fn a_send_ends_where_it_expires_or_is_taken_back() {
     }
     host.document("short.md", Some("---\nexpires_at: 2026-01-05 09:01\n---\nnow"));
     fire(&host, &updates, r#"{"update": "short"}"#);
-    assert_eq!((got(&host).len(), Run::at("run/short").unwrap().unwrap().ended.as_deref()), (1, Some("expired")));
+    assert_eq!(
+        (delivered(&host).len(), Run::load("run/short").unwrap().unwrap().ended.as_deref()),
+        (1, Some("expired"))
+    );
     host.document("back.md", Some("oops"));
     updates.on_schedule(host.schedule("weekly", r#"{"update": "back"}"#)).unwrap();
     updates.on_timer(host.next_timer().unwrap()).unwrap();
     host.document("back.md", None);
     updates.on_timer(host.next_timer().unwrap()).unwrap();
-    assert_eq!((got(&host).len(), host.next_timer_at()), (1, None));
-    assert_eq!(Run::at("run/back").unwrap().unwrap().ended.as_deref(), Some("cancelled"));
+    assert_eq!((delivered(&host).len(), host.next_timer_at()), (1, None));
+    assert_eq!(Run::load("run/back").unwrap().unwrap().ended.as_deref(), Some("cancelled"));
 }
 
 #[test]
-fn admins_hear_what_became_of_it_and_can_look_before() {
+fn admins_get_reports_previews_and_an_overview() {
     let host = Host::new();
     let boss = member(&host, "Boss", Some("nl"));
     let updates = updates(&format!(r#"{{"admins": ["{}"]}}"#, boss.id));
     host.document("party.md", Some("Party"));
     host.document("broken.md", Some("---\nrelase_at: 2026-01-05\n---\nx"));
     updates.on_documents_changed(host.document("more.md", Some("More"))).unwrap();
-    assert!(host.logged()[0].contains("broken.md: `relase_at` is not known"));
-    for (words, wanted) in [
+    assert!(host.logged()[0].contains("broken.md: `relase_at` is unknown"));
+    for (text, expected) in [
         ("!preview party", "Party"),
         ("!preview nothing", "Die update is er niet."),
         (
             "!updates",
-            "broken: draft\nmore: –\nparty: –\n⚠ broken.md: `relase_at` is not known; write release_at, expires_at, edition or draft",
+            "broken: draft\nmore: –\nparty: –\n⚠ broken.md: `relase_at` is unknown; use release_at, expires_at, edition or draft",
         ),
     ] {
-        assert_eq!(updates.on_message(host.text(&boss, words)), Ok(Disposition::Claimed));
-        assert_eq!(host.sent(), [wanted]);
+        assert_eq!(updates.on_message(host.text(&boss, text)), Ok(Disposition::Claimed));
+        assert_eq!(host.sent(), [expected]);
     }
     let ana = member(&host, "Ana", None);
     assert_eq!(updates.on_message(host.text(&ana, "!updates")), Ok(Disposition::Pass));
     fire(&host, &updates, r#"{"update": "party"}"#);
-    assert_eq!(got(&host).pop().unwrap().1, "party is naar 2 leden gestuurd.");
+    assert_eq!(delivered(&host).pop().unwrap().1, "party is naar 2 leden gestuurd.");
 }
 
 #[test]
-fn what_did_not_arrive_is_listed_and_may_come_again() {
+fn failed_message_is_listed_and_can_be_sent_again() {
     let host = Host::new();
     let updates = updates("{}");
     let ana = member(&host, "Ana", None);
@@ -147,7 +150,7 @@ fn what_did_not_arrive_is_listed_and_may_come_again() {
         info: host.text(&ana, "x").info,
         conversation: host.text(&ana, "x").conversation,
         message: sent.id.clone(),
-        platform: None,
+        handle: None,
         status: "failed".to_owned(),
         problem: Some(beadle_plugin::Problem {
             code: "131026".to_owned(),
@@ -167,7 +170,7 @@ fn what_did_not_arrive_is_listed_and_may_come_again() {
 }
 
 #[test]
-fn a_preview_is_for_the_admins_and_changes_nothing() {
+fn preview_goes_to_admins_only_and_changes_nothing() {
     let host = Host::new();
     let (admin, member) = (member(&host, "Admin", Some("nl")), member(&host, "Ana", None));
     let updates = updates(&format!(r#"{{"admins": ["{}", "con_99"]}}"#, admin.id));
@@ -175,13 +178,13 @@ fn a_preview_is_for_the_admins_and_changes_nothing() {
     host.document("party.nl.md", Some("Feest"));
     for payload in [r#"{"preview": true}"#, r#"{"preview": true, "update": "party"}"#] {
         fire(&host, &updates, payload);
-        assert_eq!(got(&host), [(admin.id.clone(), "Feest".to_owned())], "though it is held back: {payload}");
+        assert_eq!(delivered(&host), [(admin.id.clone(), "Feest".to_owned())], "before its release: {payload}");
     }
     host.wait(std::time::Duration::from_secs(24 * 60 * 60 + 1));
-    for who in [&admin, &member] {
-        host.text(who, "hello");
+    for contact in [&admin, &member] {
+        host.text(contact, "hello");
     }
     fire(&host, &updates, "{}");
-    let to: Vec<String> = got(&host).into_iter().map(|(to, _)| to).collect();
+    let to: Vec<String> = delivered(&host).into_iter().map(|(to, _)| to).collect();
     assert!(to.contains(&admin.id) && to.contains(&member.id), "{to:?}");
 }

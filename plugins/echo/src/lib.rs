@@ -1,4 +1,4 @@
-//! Answers a text with that text.
+//! Replies to a text with the same text.
 
 use beadle_plugin::prelude::*;
 

@@ -1,4 +1,4 @@
-//! What the operator may set. README.md tells it with examples; the comments here are the schema's descriptions.
+//! The plugin's settings. The comments of the fields are the descriptions in the schema; README.md has examples.
 
 use beadle_plugin::settings::Span;
 use schemars::JsonSchema;
@@ -9,35 +9,35 @@ use std::collections::BTreeMap;
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Reminder {
-    /// The language of those whose language is not known, or not spoken here.
+    /// The language for people whose language is unknown or not available.
     #[schemars(length(min = 2, max = 8))]
     pub language: String,
-    /// Nobody is nudged from this hour on …
+    /// The hour at which quiet hours start.
     #[schemars(range(max = 23))]
     pub quiet_from: u32,
-    /// … until this one; the same hour twice is no quiet at all.
+    /// The hour at which quiet hours end. Equal hours: no quiet hours.
     #[schemars(range(max = 23))]
     pub quiet_until: u32,
-    /// By the clocks of this zone, for those whose own is not known (IANA, such as `Europe/Amsterdam`).
+    /// The time zone for people whose own is unknown (IANA, such as `Europe/Amsterdam`).
     #[schemars(length(min = 1, max = 64))]
     pub timezone: String,
-    /// A window whose last so-and-so long falls into the quiet hours is nudged about before they begin.
+    /// If this long before the end of a window it is in quiet hours, the nudge is sent before they start.
     pub before: Span,
-    /// So many nudges a person gets in seven days at most.
+    /// The maximum number of nudges per person in seven days.
     #[schemars(range(min = 1, max = 7))]
     pub per_week: u32,
-    /// Other words, by language.
-    pub texts: BTreeMap<String, Words>,
+    /// Your own texts by language.
+    pub texts: BTreeMap<String, Texts>,
 }
 
-/// The words in one language; what is not given is as it comes with the plugin. `{name|there}` is the first name, or "there".
+/// Texts in one language. Omitted texts are the built-in ones. `{name|there}` becomes the first name, or `there`.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
-pub struct Words {
-    /// Where they wrote and nobody has answered.
+pub struct Texts {
+    /// For a message that has not been answered.
     #[schemars(length(min = 1, max = 1000))]
     pub unanswered: Option<String>,
-    /// Where we asked and they have not answered.
+    /// For a question that they have not answered.
     #[schemars(length(min = 1, max = 1000))]
     pub asked: Option<String>,
 }
@@ -46,7 +46,7 @@ impl Default for Reminder {
     fn default() -> Self {
         Self {
             language: "en".to_owned(),
-            // When most people mind a message about nothing urgent.
+            // When most people do not want a message that is not urgent.
             quiet_from: 21,
             quiet_until: 8,
             timezone: "UTC".to_owned(),

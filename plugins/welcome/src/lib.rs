@@ -1,11 +1,11 @@
-//! Greets whoever joins, shows the rules, and asks for a yes.
+//! Greets new members, shows the rules, and asks them to agree.
 //!
-//! One message says it all, greeting, rules and button, since every message costs money. A member is greeted once; who
-//! comes back is welcomed back and asked only for what they have not agreed to. Nothing is sent outside the window:
-//! what could not be said waits for the next message of that person. The reminder is a timer.
+//! Greeting, rules and button are one message, because every message costs money. A member is greeted once. A
+//! returning member is welcomed back, and asked only for what they have not agreed to. Nothing is sent outside
+//! the window: what could not be sent waits for the next message of that person. Reminders are timers.
 //!
-//! It claims what is its own: the tap on its button, RULES and ABOUT. Every other message it passes on, also where it
-//! greeted on it, so that a first question gets its answer from whoever has one.
+//! It claims taps on its button and the commands RULES and ABOUT. It passes every other message, even one on
+//! which it sent a greeting, so that another plugin can answer a first question.
 
 mod language;
 mod progress;
@@ -21,11 +21,11 @@ use text::Speech;
 
 plugin!(Welcome: Settings, OnMemberJoined, OnMemberLeft, OnMessage, OnTimer);
 
-/// The timer of the reminder, and of giving up after the last one.
+/// The timer of the next reminder, or of the time-out after the last one.
 const TIMER: &str = "rules";
-/// What the button's id begins with; the version of the rules that it agrees to follows.
+/// The prefix of the button's id. The version of the rules follows.
 const AGREE: &str = "welcome-rules:";
-/// What a body with buttons holds; a longer one goes ahead as a text of its own.
+/// The maximum of a text with buttons. A longer one is sent as a message of its own before them.
 const BUTTONS_BODY_CHARACTERS: usize = 1024;
 
 const RULES: &[&str] = &["rules", "regels", "huisregels", "regeln", "regras", "reeglid"];
@@ -45,74 +45,74 @@ const ABOUT: &[&str] = &[
 
 impl OnMemberJoined for Welcome {
     fn on_member_joined(&self, event: MemberJoinedEvent) -> Result<Disposition, Failure> {
-        let known = Progress::of(&event.member)?;
-        let again = event.again || known.as_ref().is_some_and(|known| known.left);
+        let known = Progress::load(&event.member)?;
+        let rejoined = event.rejoined || known.as_ref().is_some_and(|known| known.left);
         let mut progress = match known {
-            // Told twice, or the greeting is still waiting for a window.
-            Some(known) if !again && known.step != Step::Waiting => return Ok(Disposition::Pass),
+            // Delivered before, and greeted then.
+            Some(known) if !rejoined && known.step != Step::Waiting => return Ok(Disposition::Pass),
             known => known.unwrap_or_default(),
         };
         progress.left = false;
-        progress.again = again;
+        progress.rejoined = rejoined;
         progress.step = Step::Waiting;
         if event.reason == "first-message" {
             progress.joined_with = Some(event.info.happened_at);
         }
         let greeted = self.greet(&event.member, &mut progress)?;
-        progress.keep(&event.member)?;
+        progress.save(&event.member)?;
         Ok(if greeted { Disposition::Claimed } else { Disposition::Pass })
     }
 }
 
 impl OnMemberLeft for Welcome {
     fn on_member_left(&self, event: MemberLeftEvent) -> Result<Disposition, Failure> {
-        if let Some(mut progress) = Progress::of(&event.member)? {
+        if let Some(mut progress) = Progress::load(&event.member)? {
             progress.left = true;
-            progress.reminder_waits = false;
-            progress.keep(&event.member)?;
+            progress.reminder_pending = false;
+            progress.save(&event.member)?;
             timers::cancel(&event.member, TIMER)?;
         }
-        // There is no goodbye: who left wants no more messages.
+        // No goodbye: they want no more messages.
         Ok(Disposition::Pass)
     }
 }
 
 impl OnMessage for Welcome {
     fn on_message(&self, event: MessageEvent) -> Result<Disposition, Failure> {
-        let who = &event.sender;
+        let contact = &event.sender;
         if let Some(version) = event.choice().and_then(|choice| choice.id.strip_prefix(AGREE)) {
-            // An id that is not ours after all is somebody else's to answer.
+            // Not a button of this plugin after all.
             let Ok(version) = version.parse() else { return Ok(Disposition::Pass) };
-            return self.agreed(who, version);
+            return self.agreed(contact, version);
         }
-        let known = Progress::of(who)?;
-        let asked = if event.is_word(RULES) {
-            Some(Asked::Rules)
+        let known = Progress::load(contact)?;
+        let command = if event.is_word(RULES) {
+            Some(Command::Rules)
         } else if event.is_word(ABOUT) {
-            Some(Asked::About)
+            Some(Command::About)
         } else {
             None
         };
         let Some(mut progress) = known else {
-            // They were here before this plugin: no greeting after months, but an answer to who asks.
-            return asked.map_or(Ok(Disposition::Pass), |asked| self.tell(who, Progress::default(), asked));
+            // A member from before this plugin was installed: not greeted, but commands are answered.
+            return command.map_or(Ok(Disposition::Pass), |command| self.answer(contact, Progress::default(), command));
         };
         let before = progress;
         let joined_with_this = progress.joined_with.take() == Some(event.info.happened_at);
-        let claimed = match (progress.step, asked) {
-            // The greeting says both.
-            (Step::Waiting, asked) if !progress.left => self.greet(who, &mut progress)? && asked.is_some(),
-            // They wrote this before they could read the greeting that just said both.
+        let claimed = match (progress.step, command) {
+            // The greeting answers both commands.
+            (Step::Waiting, command) if !progress.left => self.greet(contact, &mut progress)? && command.is_some(),
+            // Written before the greeting that was just sent, which answers both commands.
             (_, Some(_)) if joined_with_this => true,
-            (_, Some(asked)) => return self.tell(who, progress, asked),
+            (_, Some(command)) => return self.answer(contact, progress, command),
             (_, None) => {
-                self.catch_up(who, &mut progress)?;
+                self.send_pending(contact, &mut progress)?;
                 false
             }
         };
-        // Most messages change nothing here, and must not cost a write.
+        // Most messages change nothing here and must not cost a write.
         if progress != before {
-            progress.keep(who)?;
+            progress.save(contact)?;
         }
         Ok(if claimed { Disposition::Claimed } else { Disposition::Pass })
     }
@@ -123,35 +123,35 @@ impl OnTimer for Welcome {
         let (Some(conversation), Scope::Contact(_)) = (&event.conversation, &event.scope) else {
             return Ok(Disposition::Pass);
         };
-        let Some(who) = contacts::get(&conversation.contact)? else { return Ok(Disposition::Pass) };
-        let Some(mut progress) = Progress::of(&who)? else { return Ok(Disposition::Pass) };
+        let Some(contact) = contacts::get(&conversation.contact)? else { return Ok(Disposition::Pass) };
+        let Some(mut progress) = Progress::load(&contact)? else { return Ok(Disposition::Pass) };
         if progress.left || !progress.step.is_open() {
             return Ok(Disposition::Pass);
         }
         if progress.step.reminders() >= self.reminders {
             progress.step = Step::TimedOut;
-        } else if !self.remind(&who, &mut progress)? {
-            progress.reminder_waits = true;
+        } else if !self.remind(&contact, &mut progress)? {
+            progress.reminder_pending = true;
         }
-        progress.keep(&who)?;
+        progress.save(&contact)?;
         Ok(Disposition::Claimed)
     }
 }
 
-/// What a command asks for.
+/// What a member can ask for.
 #[derive(Clone, Copy)]
-enum Asked {
+enum Command {
     Rules,
     About,
 }
 
 impl Welcome {
-    /// Greets, with the rules and the button where they are wanted. False where the window is not open: it waits.
-    fn greet(&self, who: &Contact, progress: &mut Progress) -> Result<bool, Failure> {
-        let speech = self.speech(who);
-        let greeting = speech.greeting(progress.again);
-        if self.wants_yes(progress) {
-            return self.ask(who, &speech, greeting, progress, Step::RulesSent);
+    /// Greets, with rules and button if an agreement is needed. False if the window is closed: the greeting waits.
+    fn greet(&self, contact: &Contact, progress: &mut Progress) -> Result<bool, Failure> {
+        let speech = self.speech(contact);
+        let greeting = speech.greeting(progress.rejoined);
+        if self.needs_agreement(progress) {
+            return self.ask(contact, &speech, greeting, progress, Step::RulesSent);
         }
         let sent = send(Text::new(greeting))?;
         if sent {
@@ -160,89 +160,89 @@ impl Welcome {
         Ok(sent)
     }
 
-    /// The button was tapped.
-    fn agreed(&self, who: &Contact, version: u32) -> Result<Disposition, Failure> {
-        let mut progress = Progress::of(who)?.unwrap_or_default();
-        // A second tap on the same button changes nothing and is not worth a message.
+    /// Handles a tap on the button.
+    fn agreed(&self, contact: &Contact, version: u32) -> Result<Disposition, Failure> {
+        let mut progress = Progress::load(contact)?.unwrap_or_default();
+        // A second tap on the same button changes nothing and gets no message.
         if version > progress.agreed {
             progress.agreed = version;
-            let speech = self.speech(who);
-            if self.wants_yes(&progress) {
-                // The button stood under rules that have changed since.
-                self.ask(who, &speech, speech.changed(), &mut progress, Step::RulesSent)?;
+            let speech = self.speech(contact);
+            if self.needs_agreement(&progress) {
+                // The button belonged to rules that have changed since.
+                self.ask(contact, &speech, speech.rules_changed(), &mut progress, Step::RulesSent)?;
             } else {
                 progress.step = Step::Acknowledged;
-                progress.reminder_waits = false;
-                timers::cancel(who, TIMER)?;
+                progress.reminder_pending = false;
+                timers::cancel(contact, TIMER)?;
                 send(Text::new(speech.thanks()))?;
             }
-            progress.keep(who)?;
+            progress.save(contact)?;
         }
         Ok(Disposition::Claimed)
     }
 
-    /// Answers RULES or ABOUT.
-    fn tell(&self, who: &Contact, mut progress: Progress, asked: Asked) -> Result<Disposition, Failure> {
-        let speech = self.speech(who);
-        match asked {
-            Asked::About => {
+    /// Answers a command.
+    fn answer(&self, contact: &Contact, mut progress: Progress, command: Command) -> Result<Disposition, Failure> {
+        let speech = self.speech(contact);
+        match command {
+            Command::About => {
                 send(Text::new(speech.about()))?;
             }
-            Asked::Rules if self.wants_yes(&progress) => {
+            Command::Rules if self.needs_agreement(&progress) => {
                 let step = if progress.step.is_open() { progress.step } else { Step::RulesSent };
-                self.ask(who, &speech, String::new(), &mut progress, step)?;
+                self.ask(contact, &speech, String::new(), &mut progress, step)?;
             }
-            Asked::Rules => {
+            Command::Rules => {
                 send(Text::new(speech.rules()))?;
             }
         }
-        // Who has not joined here is not kept: they are nobody that a greeting waits for.
+        // Progress of someone who has not joined is not saved: no greeting waits for them.
         if progress.step != Step::Waiting {
-            progress.keep(who)?;
+            progress.save(contact)?;
         }
         Ok(Disposition::Claimed)
     }
 
-    /// Says what waited for this person to write: a reminder, or rules that changed.
-    fn catch_up(&self, who: &Contact, progress: &mut Progress) -> Result<(), Failure> {
-        if progress.left || !self.wants_yes(progress) {
+    /// Sends what waited for a message of this person: a reminder, or changed rules.
+    fn send_pending(&self, contact: &Contact, progress: &mut Progress) -> Result<(), Failure> {
+        if progress.left || !self.needs_agreement(progress) {
             return Ok(());
         }
         if progress.asked < self.rules_version && progress.asked.max(progress.agreed) > 0 {
-            let speech = self.speech(who);
-            self.ask(who, &speech, speech.changed(), progress, Step::RulesSent)?;
+            let speech = self.speech(contact);
+            self.ask(contact, &speech, speech.rules_changed(), progress, Step::RulesSent)?;
         } else if progress.step == Step::Greeted {
-            // There were no rules when they came.
-            let speech = self.speech(who);
-            self.ask(who, &speech, String::new(), progress, Step::RulesSent)?;
-        } else if progress.reminder_waits {
-            self.remind(who, progress)?;
+            // There were no rules when they joined.
+            let speech = self.speech(contact);
+            self.ask(contact, &speech, String::new(), progress, Step::RulesSent)?;
+        } else if progress.reminder_pending {
+            self.remind(contact, progress)?;
         }
         Ok(())
     }
 
-    fn remind(&self, who: &Contact, progress: &mut Progress) -> Result<bool, Failure> {
-        let speech = self.speech(who);
+    fn remind(&self, contact: &Contact, progress: &mut Progress) -> Result<bool, Failure> {
+        let speech = self.speech(contact);
         let step = Step::Reminded(progress.step.reminders() + 1);
-        self.ask(who, &speech, speech.reminder(), progress, step)
+        self.ask(contact, &speech, speech.reminder(), progress, step)
     }
 
-    /// Sends these words, the rules and the button, and sets the timer for what comes next. False where the window is
-    /// not open; then nothing has changed.
+    /// Sends an introduction, the rules and the button, and sets the timer for the next step. False if the window
+    /// is closed; then nothing has changed.
     fn ask(
         &self,
-        who: &Contact,
+        contact: &Contact,
         speech: &Speech<'_>,
-        words: String,
+        introduction: String,
         progress: &mut Progress,
         step: Step,
     ) -> Result<bool, Failure> {
-        let mut body = text::paragraphs([words, speech.rules()]);
+        let mut body = text::paragraphs([introduction, speech.rules()]);
         if body.chars().count() > BUTTONS_BODY_CHARACTERS {
             if !send(Text::new(body))? {
                 return Ok(false);
             }
-            body = speech.please();
+            body = speech.prompt();
         }
         let button = format!("{AGREE}{}", self.rules_version);
         if !send(Buttons::new(body).button(button, speech.agree()).footer(speech.footer()))? {
@@ -250,18 +250,18 @@ impl Welcome {
         }
         progress.step = step;
         progress.asked = self.rules_version;
-        progress.reminder_waits = false;
+        progress.reminder_pending = false;
         let wait = if step.reminders() < self.reminders { self.remind_after } else { self.time_out_after };
-        timers::set(who, TIMER, clock::after(wait.duration()), &[])?;
+        timers::set(contact, TIMER, clock::after(wait.duration()), &[])?;
         Ok(true)
     }
 
-    fn wants_yes(&self, progress: &Progress) -> bool {
+    fn needs_agreement(&self, progress: &Progress) -> bool {
         self.has_rules() && progress.agreed < self.rules_version
     }
 }
 
-/// Sends, or says that nothing may be sent now: there is no window, or they want no messages.
+/// Sends a message. False if none can be sent now: the window is closed, or they opted out.
 fn send(message: impl beadle_plugin::Message) -> Result<bool, Failure> {
     match replies::send(message) {
         Ok(_) => Ok(true),

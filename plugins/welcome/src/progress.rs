@@ -1,6 +1,5 @@
-//! How far a person has come: waiting → greeted, or rules sent → acknowledged, or reminded and at last timed out.
-//!
-//! One value in the scope of the contact, so that it goes when the person is erased.
+//! The progress of a member: waiting → greeted, or rules sent → acknowledged, or reminded and finally timed
+//! out. One value in the scope of the contact, so that it is erased with the person.
 
 use beadle_plugin::TimestampMs;
 use beadle_plugin::prelude::*;
@@ -8,51 +7,51 @@ use serde::{Deserialize, Serialize};
 
 const KEY: &str = "progress";
 
-/// A person's way through the welcome.
+/// The progress of one member.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Progress {
     pub step: Step,
-    /// The newest version of the rules that they agreed to; 0 for none.
+    /// The latest version of the rules that they agreed to; 0 for none.
     pub agreed: u32,
-    /// The version that they were asked about last; 0 for none.
+    /// The version that they were last asked to agree to; 0 for none.
     pub asked: u32,
-    /// They had left before: the greeting is "welcome back".
-    pub again: bool,
-    /// They are gone now.
+    /// They had been a member before.
+    pub rejoined: bool,
+    /// They have left.
     pub left: bool,
     /// A reminder was due outside the window.
-    pub reminder_waits: bool,
-    /// They joined with the message of this time, which comes next.
+    pub reminder_pending: bool,
+    /// They joined with the message of this time, which is the next event.
     pub joined_with: Option<TimestampMs>,
 }
 
-/// Where they stand.
+/// The step a member is at.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Step {
-    /// They joined; the greeting waits until they write.
+    /// Joined. The greeting waits until they write.
     #[default]
     Waiting,
-    /// Greeted, and there were no rules to agree to.
+    /// Greeted, without rules.
     Greeted,
-    /// Greeted, with rules and button.
+    /// Greeted with rules and button.
     RulesSent,
-    /// Reminded so many times.
+    /// Reminded this many times.
     Reminded(u32),
     /// They agreed.
     Acknowledged,
-    /// They did not, and nobody asks again by itself. A tap counts all the same.
+    /// They did not agree, and are not asked again. A tap still counts.
     TimedOut,
 }
 
 impl Step {
-    /// They were asked and have not answered.
+    /// Whether they were asked and have not answered.
     pub fn is_open(self) -> bool {
         matches!(self, Step::RulesSent | Step::Reminded(_))
     }
 
-    /// How often they were reminded.
+    /// The number of reminders sent.
     pub fn reminders(self) -> u32 {
         match self {
             Step::Reminded(times) => times,
@@ -62,13 +61,13 @@ impl Step {
 }
 
 impl Progress {
-    /// What is known of this person, if anything.
-    pub fn of(who: &Contact) -> Result<Option<Self>, Refusal> {
-        state::get(who, KEY)
+    /// The progress of a contact, if there is any.
+    pub fn load(contact: &Contact) -> Result<Option<Self>, Refusal> {
+        state::get(contact, KEY)
     }
 
-    /// Remembers it.
-    pub fn keep(&self, who: &Contact) -> Result<(), Refusal> {
-        state::set(who, KEY, self)
+    /// Saves it.
+    pub fn save(&self, contact: &Contact) -> Result<(), Refusal> {
+        state::set(contact, KEY, self)
     }
 }

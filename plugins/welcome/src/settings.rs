@@ -1,4 +1,4 @@
-//! What the operator may set. README.md tells it with examples; the comments here are the schema's descriptions.
+//! The plugin's settings. The comments of the fields are the descriptions in the schema; README.md has examples.
 
 use beadle_plugin::settings::Span;
 use schemars::JsonSchema;
@@ -9,41 +9,41 @@ use std::collections::BTreeMap;
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Welcome {
-    /// The name that people know you by.
+    /// The name of your community or business.
     #[schemars(length(max = 60))]
     pub brand: String,
-    /// What this is for, in a sentence.
+    /// What the community is for, in one sentence.
     #[schemars(length(max = 400))]
     pub purpose: String,
-    /// The rules, short. Without rules and link nobody is asked to agree to anything.
+    /// The rules in short. Without rules and link, members are not asked to agree.
     #[schemars(length(max = 2000))]
     pub rules: String,
-    /// Where the rules stand in full.
+    /// Address of the complete rules.
     #[schemars(length(max = 400))]
     pub rules_link: String,
-    /// Raise it when the rules change: who agreed to an older version is asked again when they write next.
+    /// Increment it when the rules change: members who agreed to an earlier version are asked again when they write next.
     #[schemars(range(min = 1))]
     pub rules_version: u32,
-    /// The language of those whose language is not known, or not spoken here.
+    /// The language for members whose language is unknown or not available.
     #[schemars(length(min = 2, max = 8))]
     pub language: String,
-    /// How long to wait for a yes before reminding; under 24 hours, since a reminder outside the window waits until
-    /// they write.
+    /// The time to wait for an agreement before a reminder. Keep it below 24 hours: outside the window a reminder waits
+    /// until the member writes.
     pub remind_after: Span,
-    /// How often to remind.
+    /// The number of reminders.
     #[schemars(range(max = 5))]
     pub reminders: u32,
-    /// How long after the last question they count as timed out.
+    /// The time after the last request until it counts as timed out.
     pub time_out_after: Span,
-    /// Other words, by language: `en`, `nl`, `de`, `pt`, `et`, or one that you write whole.
-    pub texts: BTreeMap<String, Words>,
+    /// Your own texts by language. `en`, `nl`, `de`, `pt` and `et` are built in; you can add others.
+    pub texts: BTreeMap<String, Texts>,
 }
 
-/// The words in one language. What is not given is as it comes with the plugin. `{name}`, `{brand}` and `{purpose}` are
-/// filled in, but for button and footer; `{name|there}` says what stands there where the name is not known.
+/// Texts in one language. Omitted texts are the built-in ones. `{name}`, `{brand}` and `{purpose}` are replaced, except
+/// in button and footer; `{name|there}` becomes `there` if the name is unknown.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
-pub struct Words {
+pub struct Texts {
     /// `purpose` in this language.
     #[schemars(length(max = 400))]
     pub purpose: Option<String>,
@@ -53,39 +53,39 @@ pub struct Words {
     /// `rules_link` in this language.
     #[schemars(length(max = 400))]
     pub rules_link: Option<String>,
-    /// The greeting.
+    /// The greeting of a new member.
     #[schemars(length(max = 400))]
     pub greeting: Option<String>,
-    /// The greeting of who comes back.
+    /// The greeting of a returning member.
     #[schemars(length(max = 400))]
-    pub greeting_again: Option<String>,
+    pub welcome_back: Option<String>,
     /// The answer to ABOUT.
     #[schemars(length(max = 2000))]
     pub about: Option<String>,
     /// The line above the rules.
     #[schemars(length(max = 100))]
     pub rules_title: Option<String>,
-    /// The answer to RULES where there are none.
+    /// The answer to RULES if there are none.
     #[schemars(length(max = 400))]
     pub no_rules: Option<String>,
-    /// The button; WhatsApp takes 20 characters.
+    /// The button, at most 20 characters.
     #[schemars(length(min = 1, max = 20))]
     pub agree: Option<String>,
-    /// What asks for the tap, where the rules went ahead as a message of their own.
+    /// The text with the button if the rules are too long for it and were sent as a message of their own.
     #[schemars(length(max = 400))]
-    pub please: Option<String>,
-    /// The small line below; WhatsApp takes 60 characters.
+    pub prompt: Option<String>,
+    /// The line below, at most 60 characters.
     #[schemars(length(min = 1, max = 60))]
     pub footer: Option<String>,
-    /// The thanks for the yes.
+    /// The answer to an agreement.
     #[schemars(length(min = 1, max = 400))]
     pub thanks: Option<String>,
     /// The reminder.
     #[schemars(length(max = 400))]
     pub reminder: Option<String>,
-    /// What stands above rules that have changed.
+    /// The text above rules that have changed.
     #[schemars(length(max = 400))]
-    pub changed: Option<String>,
+    pub rules_changed: Option<String>,
 }
 
 impl Default for Welcome {
@@ -97,10 +97,10 @@ impl Default for Welcome {
             rules_link: String::new(),
             rules_version: 1,
             language: "en".to_owned(),
-            // Soon enough to be remembered, late enough not to nag; well inside the 24 hours.
+            // Soon enough to be remembered, late enough not to annoy, and well inside the window.
             remind_after: Span::hours(3),
             reminders: 1,
-            // The window of the message that they joined with is over then.
+            // When the window of the message with which they joined has closed.
             time_out_after: Span::hours(24),
             texts: BTreeMap::new(),
         }
@@ -108,7 +108,7 @@ impl Default for Welcome {
 }
 
 impl Welcome {
-    /// Whether there is anything to agree to.
+    /// Whether there are rules to agree to.
     pub fn has_rules(&self) -> bool {
         !self.rules.is_empty() || !self.rules_link.is_empty()
     }

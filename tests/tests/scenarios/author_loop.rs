@@ -116,7 +116,7 @@ async fn sandbox_failures_are_reported_to_the_author() {
     let output = run("beadle", folder.path(), &arguments).await;
     let stdout = String::from_utf8_lossy(&output.stdout);
     assert_eq!(output.status.code(), Some(1), "{stdout}");
-    assert!(stdout.contains("used more than its 100 ms of CPU") && stdout.contains("cpu-limit"), "{stdout}");
+    assert!(stdout.contains("exceeded its CPU limit of 100 ms") && stdout.contains("cpu-limit"), "{stdout}");
     // A file that is not a plugin is refused with a code.
     std::fs::write(folder.path().join("text.wasm"), "no wasm").unwrap_or_else(|error| panic!("{error}"));
     let output = run("beadle", folder.path(), &["plugins", "test", "text.wasm"]).await;

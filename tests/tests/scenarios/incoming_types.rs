@@ -51,7 +51,7 @@ async fn messages_without_files_keep_all_parts() {
         ),
         (
             json!({ "type": "text", "text": { "body": "why" }, "context": quoted }),
-            ["Text(\"why\")", "quoted: Some(\"wamid.asked\")"],
+            ["Text(\"why\")", "quoted: Some(\"pm_"],
         ),
         (
             json!({ "type": "text", "text": { "body": "ad" }, "referral": { "source_type": "ad", "ctwa_clid": "Aff-1" } }),
@@ -93,9 +93,9 @@ async fn messages_without_files_keep_all_parts() {
         ),
         (
             json!({ "type": "edit", "edit": { "original_message_id": "wamid.e", "message": { "type": "text", "text": { "body": "new" } } } }),
-            ["Edited(Edited { original: \"wamid.e\"", "text: Some(\"new\")"],
+            ["Edited(Edited { original: \"pm_", "text: Some(\"new\")"],
         ),
-        (json!({ "type": "revoke", "revoke": { "original_message_id": "wamid.r" } }), ["Deleted(\"wamid.r\")", ""]),
+        (json!({ "type": "revoke", "revoke": { "original_message_id": "wamid.r" } }), ["Deleted(\"pm_", ""]),
         (json!({ "type": "unsupported", "unsupported": { "type": "poll" } }), ["Unsupported(Some(\"poll\"))", ""]),
         (json!({ "type": "hologram", "hologram": { "beam": 1 } }), ["Other(Other { kind: \"hologram\"", "beam"]),
     ] {

@@ -112,7 +112,7 @@ async fn failed_migration_keeps_the_old_revision_and_state() {
     simulator.expect_texts("Ana", &["v1 1 fill"]).await;
     let before = state_of(&daemon.get("plugins/notes").await);
     for (tag, part) in [
-        ("v2!fail", "it was told to fail"),
+        ("v2!fail", "it fails, as configured"),
         ("v2!trap", "trapped"),
         ("v2!spin", "cpu_ms"),
         ("v2!grow", "limits.state_mib"),

@@ -173,12 +173,14 @@ fn contacts(contacts: &Value) -> Result<(), Refusal> {
 }
 
 fn bytes(json: &Value) -> Result<(), Refusal> {
-    match json.to_string().len() {
-        size if size > JSON_BYTES => {
-            Err(Refusal::new("too-long", format!("The JSON has {size} bytes; the maximum is {JSON_BYTES}.")))
-        }
-        _ => Ok(()),
+    json_length(json.to_string().len())
+}
+
+pub(super) fn json_length(bytes: usize) -> Result<(), Refusal> {
+    if bytes <= JSON_BYTES {
+        return Ok(());
     }
+    Err(Refusal::new("too-long", format!("The JSON has {bytes} bytes; the maximum is {JSON_BYTES}.")))
 }
 
 fn flow(form: &Flow) -> Result<(), Refusal> {
@@ -221,10 +223,15 @@ fn template_name(name: &str) -> Result<(), Refusal> {
 fn template(template: &Template) -> Result<(), Refusal> {
     template_name(&template.name)?;
     filled("the template's language", &template.language, FILENAME)?;
+    template.category.iter().try_for_each(|category| short("the template's category", category, TOKEN))?;
     match &template.header {
         Some(TemplateHeader::Text(parameter)) => filling(parameter)?,
-        Some(TemplateHeader::File { source, .. }) => file(source)?,
-        Some(TemplateHeader::Location(_)) | None => {}
+        Some(TemplateHeader::File { source, filename, .. }) => {
+            file(source)?;
+            filename.iter().try_for_each(|name| filled("the file's name", name, FILENAME))?;
+        }
+        Some(TemplateHeader::Location(at)) => location(at)?,
+        None => {}
     }
     if template.body.len() > PARAMETERS {
         some_of("places of a template", template.body.len(), PARAMETERS)?;
@@ -243,7 +250,7 @@ fn template(template: &Template) -> Result<(), Refusal> {
         TemplateAction::Url(end) => filled("the end of a button's address", end, URL),
         TemplateAction::CopyCode(code) => filled("the code", code, BUTTON_TITLE),
         TemplateAction::Flow { token, data } => filled("the flow's token", token, TOKEN).and_then(|()| bytes(data)),
-        TemplateAction::Other { json, .. } => bytes(json),
+        TemplateAction::Other { kind, json } => short("the button's kind", kind, TOKEN).and_then(|()| bytes(json)),
     })
 }
 
@@ -283,6 +290,7 @@ fn direct(direct: &Direct) -> Result<(), Refusal> {
 }
 
 fn filling(parameter: &Parameter) -> Result<(), Refusal> {
+    parameter.name.iter().try_for_each(|name| short("the name of a template's variable", name, TOKEN))?;
     match &parameter.value {
         ParameterValue::Text(text) => {
             if text.contains(['\n', '\t']) || text.contains("     ") {

@@ -1,157 +1,205 @@
-//! The plugin contract as Rust types: a module per API version.
+//! Calls from the host into a plugin, for every supported version of the contract.
 //!
-//! Types between host and guest are compared exactly, so a version that was published is never changed: the next one
-//! gets a folder under `plugin-api/wit`, a module here that the capabilities in [`crate::host`] are written for, and the older
-//! modules delegate to it: their capabilities call the latest's, their events are made of the latest's, and what their guests
-//! answer becomes the latest's answer. So nothing outside this module knows that there is more than one.
+//! The latest version has a module that converts every event and checks every export. An older
+//! version's module names what differs: it links unchanged capabilities from the latest version
+//! under its own name, converts changed events from the latest ones, and delegates everything else.
+//! Nothing outside `abi` knows which version a plugin has.
 //!
-//! `since_v0_0_9` was never published. It is invented, and there in tests only, to hold the way open: a binary that was
-//! built for it lies beside it and has to load and run, whatever the latest version becomes.
+//! Exports are looked up one by one, since a plugin exports only the events it wants. Their types are
+//! checked when the plugin is loaded; types are compared by structure, so the Rust types of the
+//! latest version fit every version in which they have not changed.
+//!
+//! To supersede a version: copy its folder under `plugin-api/wit`, add a variant to [`Version`] and a
+//! module here. `since_v0_0_9` is an example of such a module. It exists in tests only, together with
+//! a binary that was built for it.
 
 #[cfg(test)]
 mod since_v0_0_9;
-pub mod since_v0_1_0;
+mod since_v0_1_0;
 
-pub use since_v0_1_0 as latest;
-
-use crate::host::HostState;
-use crate::report::{Call, Page};
+use crate::bindings::latest::{About, Next, migration, types};
+use crate::call::{Call, StatePage};
+use crate::host::{HostState, Stop};
 use crate::surface::Surface;
-use wasmtime::Store;
-use wasmtime::component::{Instance, InstancePre, Linker};
+use crate::version::Version;
+use beadle_model::EventKind;
+use wasmtime::component::types::ComponentItem;
+use wasmtime::component::{ComponentExportIndex, ComponentNamedList, Func, Instance, InstancePre, Lift, Linker, Lower};
+use wasmtime::{Store, format_err};
 
-/// The newest version of the contract that this Beadle speaks: what an SDK is to be built for.
-pub const API_VERSION: &str = Version::LATEST.name();
+/// What every `handle` returns.
+pub type Outcome = Result<types::Disposition, types::Failure>;
 
-/// Every version, the oldest first: its module, and its name in WIT.
-macro_rules! versions {
-    ($($(#[$cfg:meta])* $version:ident = $module:ident, $name:literal;)*) => {
-        /// A version of the contract that this Beadle speaks.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-        pub enum Version {
-            $($(#[$cfg])* $version,)*
-        }
+/// What `migrate` returns.
+pub type Migrated = Result<Next, types::Failure>;
 
-        impl Version {
-            /// All of them, the oldest first.
-            pub const ALL: &[Version] = &[$($(#[$cfg])* Version::$version,)*];
-
-            /// As WIT writes it.
-            pub const fn name(self) -> &'static str {
-                match self {
-                    $($(#[$cfg])* Version::$version => $name,)*
-                }
-            }
-        }
-
-        /// Where a component's exports are, found once when it is loaded.
-        #[cfg_attr(test, expect(clippy::large_enum_variant, reason = "a version that few have costs its plugins' instances bytes"))]
-        pub enum Exports {
-            $($(#[$cfg])* $version($module::Exports),)*
-        }
-
-        /// The exports of one instance.
-        #[cfg_attr(test, expect(clippy::large_enum_variant, reason = "a version that few have costs its plugins' instances bytes"))]
-        pub enum Guests {
-            $($(#[$cfg])* $version($module::Guests),)*
-        }
-
-        impl Exports {
-            /// Finds what `surface` says is there, and checks its types against those of its version.
-            pub fn find(pre: &InstancePre<HostState>, surface: &Surface) -> wasmtime::Result<Self> {
-                Ok(match surface.version {
-                    $($(#[$cfg])* Version::$version => Exports::$version($module::Exports::find(pre, surface)?),)*
-                })
-            }
-
-            /// Whether it can be asked what it is.
-            pub fn has_about(&self) -> bool {
-                match self {
-                    $($(#[$cfg])* Exports::$version(exports) => exports.has_about(),)*
-                }
-            }
-
-            /// Whether it numbers the forms of its state.
-            pub fn has_migration(&self) -> bool {
-                match self {
-                    $($(#[$cfg])* Exports::$version(exports) => exports.has_migration(),)*
-                }
-            }
-
-            /// The same exports in an instance.
-            pub fn load(&self, store: &mut Store<HostState>, instance: &Instance) -> wasmtime::Result<Guests> {
-                Ok(match self {
-                    $($(#[$cfg])* Exports::$version(exports) => Guests::$version(exports.load(store, instance)?),)*
-                })
-            }
-        }
-
-        impl Guests {
-            /// Gives the call's event to the export that is for it. `Err` is what the host or the runtime said,
-            /// `Ok(Err)` what the plugin said.
-            pub async fn handle(&self, store: &mut Store<HostState>, call: &Call) -> wasmtime::Result<latest::Outcome> {
-                match self {
-                    $($(#[$cfg])* Guests::$version(guests) => guests.handle(store, call).await,)*
-                }
-            }
-
-            /// What the plugin says of itself; none where it does not.
-            pub async fn describe(&self, store: &mut Store<HostState>) -> wasmtime::Result<Option<latest::About>> {
-                match self {
-                    $($(#[$cfg])* Guests::$version(guests) => guests.describe(store).await,)*
-                }
-            }
-        }
-
-        impl Guests {
-            /// The version under which it keeps its state; 0 where it numbers none.
-            pub async fn state_version(&self, store: &mut Store<HostState>) -> wasmtime::Result<u32> {
-                match self {
-                    $($(#[$cfg])* Guests::$version(guests) => guests.state_version(store).await,)*
-                }
-            }
-
-            /// Has it bring a page of its state over.
-            pub async fn migrate(&self, store: &mut Store<HostState>, page: &Page) -> wasmtime::Result<latest::Moved> {
-                match self {
-                    $($(#[$cfg])* Guests::$version(guests) => guests.migrate(store, page).await,)*
-                }
-            }
-        }
-
-        /// Gives the linker every capability of every version.
-        pub fn link(linker: &mut Linker<HostState>) -> wasmtime::Result<()> {
-            $($(#[$cfg])* $module::link(linker)?;)*
-            Ok(())
-        }
-    };
+/// The exports of a component, found and checked once when it is loaded.
+pub struct Exports {
+    version: Version,
+    events: Vec<(EventKind, ComponentExportIndex)>,
+    describe: Option<ComponentExportIndex>,
+    migration: Option<(ComponentExportIndex, ComponentExportIndex)>,
 }
 
-versions! {
+/// The exports of one instance.
+pub struct Guest {
+    version: Version,
+    events: Vec<(EventKind, Func)>,
+    describe: Option<Func>,
+    /// `version` and `migrate`.
+    migration: Option<(Func, Func)>,
+}
+
+impl Exports {
+    /// Finds the exports that `surface` lists, and checks their types.
+    pub fn find(pre: &InstancePre<HostState>, surface: &Surface) -> wasmtime::Result<Self> {
+        let version = surface.version;
+        let find = Finder { pre, version };
+        let event = |kind: &EventKind| {
+            let index = match version {
+                #[cfg(test)]
+                Version::V0_0_9 => since_v0_0_9::find(&find, *kind),
+                Version::V0_1_0 => since_v0_1_0::find(&find, *kind),
+            };
+            index.map(|index| (*kind, index))
+        };
+        let events = surface.subscriptions.iter().map(event).collect::<wasmtime::Result<_>>()?;
+        let describe = surface.about.then(|| find.function::<(), (About,)>("about", "describe")).transpose()?;
+        let migration = if surface.migration {
+            let state_version = find.function::<(), (u32,)>("migration", "version")?;
+            let migrate = find.function::<(&migration::Page,), (Migrated,)>("migration", "migrate")?;
+            Some((state_version, migrate))
+        } else {
+            None
+        };
+        Ok(Self { version, events, describe, migration })
+    }
+
+    /// Whether the plugin exports `about`.
+    pub fn has_about(&self) -> bool {
+        self.describe.is_some()
+    }
+
+    /// Whether the plugin exports `migration`.
+    pub fn has_migration(&self) -> bool {
+        self.migration.is_some()
+    }
+
+    /// The exports of an instance.
+    pub fn load(&self, store: &mut Store<HostState>, instance: &Instance) -> wasmtime::Result<Guest> {
+        let mut function =
+            |index: &ComponentExportIndex| instance.get_func(&mut *store, index).ok_or(Stop::Bug("export is missing"));
+        let mut events = Vec::with_capacity(self.events.len());
+        for (kind, index) in &self.events {
+            events.push((*kind, function(index)?));
+        }
+        let describe = self.describe.as_ref().map(&mut function).transpose()?;
+        let migration = match &self.migration {
+            Some((state_version, migrate)) => Some((function(state_version)?, function(migrate)?)),
+            None => None,
+        };
+        Ok(Guest { version: self.version, events, describe, migration })
+    }
+}
+
+impl Guest {
+    /// Calls the export for the call's event. `Err` is an error of the host or the runtime, `Ok(Err)` a
+    /// failure that the plugin returned.
+    pub async fn handle(&self, store: &mut Store<HostState>, call: &Call) -> wasmtime::Result<Outcome> {
+        match self.version {
+            #[cfg(test)]
+            Version::V0_0_9 => since_v0_0_9::handle(self, store, call).await,
+            Version::V0_1_0 => since_v0_1_0::handle(self, store, call).await,
+        }
+    }
+
+    /// The plugin's `about`, if it exports one.
+    pub async fn describe(&self, store: &mut Store<HostState>) -> wasmtime::Result<Option<About>> {
+        match &self.describe {
+            Some(describe) => call_function(store, describe, ()).await.map(|(about,)| Some(about)),
+            None => Ok(None),
+        }
+    }
+
+    /// The version of the plugin's state; 0 if it exports no `migration`.
+    pub async fn state_version(&self, store: &mut Store<HostState>) -> wasmtime::Result<u32> {
+        match &self.migration {
+            Some((state_version, _)) => call_function(store, state_version, ()).await.map(|(version,)| version),
+            None => Ok(0),
+        }
+    }
+
+    /// Has the plugin migrate a page of its state.
+    pub async fn migrate(&self, store: &mut Store<HostState>, page: &StatePage) -> wasmtime::Result<Migrated> {
+        let (_, migrate) = self.migration.as_ref().ok_or(Stop::Bug("the plugin exports no `migration`"))?;
+        let page = since_v0_1_0::state_page(page);
+        call_function(store, migrate, (&page,)).await.map(|(migrated,)| migrated)
+    }
+
+    /// Calls the handler of an event kind with the event as a version of the contract has it.
+    async fn call_handler<E>(
+        &self,
+        store: &mut Store<HostState>,
+        kind: EventKind,
+        event: &E,
+    ) -> wasmtime::Result<Outcome>
+    where
+        E: Lower + Send + Sync,
+    {
+        let (_, handle) = self.events.iter().find(|(known, _)| *known == kind).ok_or(Stop::NotSubscribed)?;
+        call_function(store, handle, (event,)).await.map(|(outcome,)| outcome)
+    }
+}
+
+async fn call_function<P, R>(store: &mut Store<HostState>, function: &Func, parameters: P) -> wasmtime::Result<R>
+where
+    P: ComponentNamedList + Lower + Send + Sync,
+    R: ComponentNamedList + Lift + Send + Sync + 'static,
+{
+    function.typed::<P, R>(&*store)?.call_async(store, parameters).await
+}
+
+/// Finds exported functions of a version.
+struct Finder<'a> {
+    pre: &'a InstancePre<HostState>,
+    version: Version,
+}
+
+impl Finder<'_> {
+    /// The function of an interface, if it has these types. The error states the difference.
+    fn function<P, R>(&self, interface: &str, function: &str) -> wasmtime::Result<ComponentExportIndex>
+    where
+        P: ComponentNamedList + Lower,
+        R: ComponentNamedList + Lift,
+    {
+        let interface = format!("beadle:plugin/{interface}@{}", self.version.name());
+        let component = self.pre.component();
+        let item = component
+            .get_export(None, interface.as_str())
+            .and_then(|(_, instance)| component.get_export(Some(&instance), function));
+        match item {
+            Some((ComponentItem::ComponentFunc(found), index)) => {
+                let checked = found.typecheck::<P, R>(&self.pre.instance_type());
+                checked.map_err(|error| error.context(format!("`{function}` of `{interface}` has other types")))?;
+                Ok(index)
+            }
+            _ => Err(format_err!("`{interface}` has no function `{function}`")),
+        }
+    }
+
+    /// The handler of an event kind, if it takes `E`.
+    fn handler<E>(&self, kind: EventKind) -> wasmtime::Result<ComponentExportIndex>
+    where
+        E: Lower,
+    {
+        let interface = kind.interface().ok_or(Stop::NotSubscribed)?;
+        self.function::<(&E,), (Outcome,)>(interface, "handle")
+    }
+}
+
+/// Provides the capabilities of every version.
+pub fn link(linker: &mut Linker<HostState>) -> wasmtime::Result<()> {
     #[cfg(test)]
-    V0_0_9 = since_v0_0_9, "0.0.9";
-    V0_1_0 = since_v0_1_0, "0.1.0";
-}
-
-impl Version {
-    /// The one that the capabilities are written for.
-    pub const LATEST: Version = Version::V0_1_0;
-
-    /// The version of this name, where we speak it.
-    pub fn named(name: &str) -> Option<Self> {
-        Self::ALL.iter().copied().find(|version| version.name() == name)
-    }
-
-    /// What we speak, for people: `0.1.0 to 0.2.3`.
-    pub fn range() -> String {
-        let oldest = Self::ALL.first().copied().unwrap_or(Self::LATEST);
-        format!("{} to {}", oldest.name(), Self::LATEST.name())
-    }
-}
-
-/// A version's three numbers, as far as it has them; they compare as versions do.
-pub fn numbers(version: &str) -> Option<(u64, u64, u64)> {
-    let mut parts = version.split('.').map(|part| part.parse().ok());
-    let three = (parts.next()??, parts.next()??, parts.next()??);
-    parts.next().is_none().then_some(three)
+    since_v0_0_9::link(linker)?;
+    since_v0_1_0::link(linker)
 }

@@ -1,7 +1,8 @@
-//! `clock`: civil time at the start of this try. It stands still, so that a plugin cannot measure and a replay agrees.
+//! `clock`: civil time at the start of the attempt. It stands still during a call, so that a plugin
+//! cannot measure time and a repeated handling gets the same answers.
 
-use super::{Answer, HostState, No, answer};
-use crate::abi::latest::clock::Host;
+use super::{Answer, HostError, HostState, answer};
+use crate::bindings::latest::clock::Host;
 use beadle_model::Refusal;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -9,19 +10,19 @@ use jiff::tz::TimeZone;
 impl Host for HostState {
     async fn now(&mut self) -> wasmtime::Result<i64> {
         self.enter()?;
-        Ok(self.senses.now().as_ms())
+        Ok(self.inputs.now().as_ms())
     }
 
     async fn utc_offset(&mut self, timezone: String, at: i64) -> Answer<i32> {
         self.enter()?;
-        answer(offset(&timezone, at).map_err(No::from))
+        answer(offset(&timezone, at).map_err(HostError::from))
     }
 }
 
-/// Seconds that a zone is ahead of UTC at a moment. What is no moment of the calendar is taken for the nearest that is.
+/// The offset of a zone from UTC in seconds. A time outside the calendar counts as its nearest end.
 fn offset(timezone: &str, at_ms: i64) -> Result<i32, Refusal> {
     let unknown = |_| {
-        Refusal::new("unknown-zone", format!("`{timezone}` is no time zone of the IANA database."))
+        Refusal::new("unknown-zone", format!("`{timezone}` is not a time zone of the IANA database."))
             .instead("Write it as `Europe/Amsterdam`, or `UTC`.")
     };
     let zone = TimeZone::get(timezone).map_err(unknown)?;
@@ -35,7 +36,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn zones_are_ahead_by_the_season() {
+    fn offset_follows_the_season() {
         let (january, july) = (1_767_603_600_000, 1_782_900_000_000);
         for (zone, at, seconds) in [
             ("Europe/Amsterdam", january, 3600),

@@ -1,8 +1,8 @@
-//! `contacts`: look people up. Names and ids of ours; numbers and platform ids are another capability's.
+//! `contacts`: contacts with Beadle's ids. Phone numbers and platform ids are not part of it.
 
-use super::{Answer, HostState, No, answer, bad_id};
-use crate::abi::latest::contacts::{ContactPage, Host};
-use crate::abi::latest::{contact, types as wit};
+use super::{Answer, HostError, HostState, answer, bad_id};
+use crate::bindings::latest::contacts::{ContactPage, Host};
+use crate::bindings::latest::{contact, types as wit};
 use crate::limits;
 use beadle_model::ContactId;
 
@@ -19,13 +19,13 @@ impl Host for HostState {
 }
 
 impl HostState {
-    fn contact(&self, id: &str) -> Result<Option<wit::Contact>, No> {
+    fn contact(&self, id: &str) -> Result<Option<wit::Contact>, HostError> {
         self.event()?;
         let id = id.parse().map_err(bad_id)?;
         Ok(self.facts.reader.contact(id)?.as_ref().map(contact))
     }
 
-    fn contact_page(&self, after: Option<&str>, limit: u32) -> Result<ContactPage, No> {
+    fn contact_page(&self, after: Option<&str>, limit: u32) -> Result<ContactPage, HostError> {
         self.event()?;
         let after: Option<ContactId> = after.map(|after| after.parse().map_err(bad_id)).transpose()?;
         let limit = (limit as usize).clamp(1, limits::PAGE_CONTACTS);

@@ -1,9 +1,10 @@
-//! `documents`: the text files that people wrote for this plugin, as the store has them.
+//! `documents`: the text files of the plugin's folder, as copied into the store.
 //!
-//! They are listed once for a handling, and read as they were then: what is saved meanwhile comes with the next event.
+//! They are listed once per handling and read as they were then. What is saved later belongs to the
+//! next event.
 
-use super::{Answer, HostState, No, Stop, answer};
-use crate::abi::latest::documents::{Document, Host};
+use super::{Answer, HostError, HostState, Stop, answer};
+use crate::bindings::latest::documents::{Document, Host};
 use beadle_store::Document as Listed;
 
 impl Host for HostState {
@@ -19,8 +20,8 @@ impl Host for HostState {
 }
 
 impl HostState {
-    /// As they were when this handling asked first.
-    fn listed(&mut self) -> Result<&[Listed], No> {
+    /// The documents at the first request of this handling, sorted by name.
+    fn listed(&mut self) -> Result<&[Listed], HostError> {
         self.event()?;
         if self.task.documents.is_none() {
             self.task.documents = Some(self.facts.reader.documents(self.facts.no)?);
@@ -28,22 +29,22 @@ impl HostState {
         Ok(self.task.documents.as_deref().unwrap_or_default())
     }
 
-    fn list_documents(&mut self) -> Result<Vec<Document>, No> {
-        let told = self.listed()?.iter().map(|document| Document {
+    fn list_documents(&mut self) -> Result<Vec<Document>, HostError> {
+        let documents = self.listed()?.iter().map(|document| Document {
             name: document.name.clone(),
             size: document.size,
             seen_at: document.seen_at.as_ms(),
         });
-        Ok(told.collect())
+        Ok(documents.collect())
     }
 
-    fn read_document(&mut self, name: &str) -> Result<Option<String>, No> {
+    fn read_document(&mut self, name: &str) -> Result<Option<String>, HostError> {
         let listed = self.listed()?;
-        let Ok(place) = listed.binary_search_by(|document| document.name.as_str().cmp(name)) else { return Ok(None) };
-        let Some(hash) = listed.get(place).map(|document| document.hash.clone()) else { return Ok(None) };
+        let Ok(index) = listed.binary_search_by(|document| document.name.as_str().cmp(name)) else { return Ok(None) };
+        let Some(hash) = listed.get(index).map(|document| document.hash.clone()) else { return Ok(None) };
         match self.facts.reader.document_text(&hash)? {
             Some(text) => Ok(Some(text)),
-            None => Err(Stop::Store(format!("the document `{name}` changed while it was being read")).into()),
+            None => Err(Stop::Store(format!("document `{name}` changed while it was read")).into()),
         }
     }
 }

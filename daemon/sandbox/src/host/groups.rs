@@ -1,8 +1,12 @@
-//! `groups`: a mirror to read, and changes as effects. A change is a row of the outbox, so that it is durable and sent once.
+//! `groups`: a mirror of the platform's groups, and changes as effects.
+//!
+//! A change is a row of the outbox, so that it is durable and sent once. Plugins name a group by its
+//! conversation; the platform's id of it stays inside the host.
 
-use super::{Answer, HostState, No, answer, bad_id};
-use crate::abi::latest::groups::{Group, Host, JoinRequest};
-use crate::abi::latest::{self, types as wit};
+use super::{Answer, HostError, HostState, answer, bad_id};
+use crate::bindings::latest::groups::{Group, Host, JoinRequest};
+use crate::bindings::latest::{contact, types as wit};
+use crate::handles::Kind;
 use beadle_model::outgoing::GroupChange;
 use beadle_model::{ConversationId, Outgoing, Refusal};
 use beadle_store::PlatformGroup;
@@ -15,7 +19,7 @@ impl Host for HostState {
 
     async fn get(&mut self, group: String) -> Answer<Option<Group>> {
         self.enter()?;
-        answer(self.find(&group).map(|found| found.map(told)))
+        answer(self.find_group(&group).map(|found| found.map(encode)))
     }
 
     async fn members(&mut self, group: String) -> Answer<Vec<wit::Contact>> {
@@ -64,7 +68,11 @@ impl Host for HostState {
 
     async fn answer(&mut self, group: String, requests: Vec<String>, approve: bool) -> Answer<String> {
         self.enter()?;
-        answer(self.change_group(&group, GroupChange::Answer { requests, approve }))
+        let opened: Result<_, Refusal> = requests.iter().map(|request| self.platform_request(request)).collect();
+        answer(match opened {
+            Ok(requests) => self.change_group(&group, GroupChange::Answer { requests, approve }),
+            Err(refusal) => Err(refusal.into()),
+        })
     }
 
     async fn remove(&mut self, group: String, contacts: Vec<String>) -> Answer<String> {
@@ -83,51 +91,71 @@ impl Host for HostState {
 
     async fn pin(&mut self, group: String, message: String, days: u32) -> Answer<String> {
         self.enter()?;
-        answer(self.in_group(&group, Outgoing::Pin { message, days: Some(days) }))
+        answer(match self.platform_id(&message) {
+            Ok(message) => self.send_in_group(&group, Outgoing::Pin { message, days: Some(days) }),
+            Err(refusal) => Err(refusal.into()),
+        })
     }
 
     async fn unpin(&mut self, group: String, message: String) -> Answer<String> {
         self.enter()?;
-        answer(self.in_group(&group, Outgoing::Pin { message, days: None }))
+        answer(match self.platform_id(&message) {
+            Ok(message) => self.send_in_group(&group, Outgoing::Pin { message, days: None }),
+            Err(refusal) => Err(refusal.into()),
+        })
     }
 }
 
 impl HostState {
-    fn all_groups(&mut self, channel: Option<&str>) -> Result<Vec<Group>, No> {
+    fn all_groups(&mut self, channel: Option<&str>) -> Result<Vec<Group>, HostError> {
         self.event()?;
-        Ok(self.facts.reader.groups(channel)?.into_iter().map(told).collect())
+        Ok(self.facts.reader.groups(channel)?.into_iter().map(encode).collect())
     }
 
-    fn find(&mut self, group: &str) -> Result<Option<PlatformGroup>, No> {
+    fn find_group(&self, group: &str) -> Result<Option<PlatformGroup>, HostError> {
         self.event()?;
-        Ok(self.facts.reader.group(group)?)
+        let conversation: ConversationId = group.parse().map_err(bad_id)?;
+        Ok(self.facts.reader.group_of(conversation)?)
     }
 
-    fn known(&mut self, group: &str) -> Result<PlatformGroup, No> {
-        self.find(group)?.ok_or_else(|| {
-            Refusal::new("unknown-group", format!("No group `{group}` is known, or it was deleted."))
-                .instead("Groups have the platform's ids; `list` tells them.")
+    fn known_group(&self, group: &str) -> Result<PlatformGroup, HostError> {
+        self.find_group(group)?.ok_or_else(|| {
+            Refusal::new("unknown-group", format!("There is no group `{group}`, or it was deleted."))
+                .instead("Use an id (`cnv_…`) that `list` returns.")
                 .into()
         })
     }
 
-    fn members_of(&mut self, group: &str) -> Result<Vec<wit::Contact>, No> {
-        let conversation = self.known(group)?.conversation;
-        Ok(self.facts.reader.group_members(conversation)?.iter().map(latest::contact).collect())
+    /// The platform's id of a group.
+    pub(super) fn platform_group(&self, group: &str) -> Result<String, HostError> {
+        Ok(self.known_group(group)?.group)
     }
 
-    fn requests_of(&mut self, group: &str) -> Result<Vec<JoinRequest>, No> {
-        let conversation = self.known(group)?.conversation;
-        let requests = self.facts.reader.join_requests(conversation)?.into_iter().map(|asked| JoinRequest {
-            request: asked.request,
-            contact: latest::contact(&asked.contact),
-            asked_at: asked.requested_at.as_ms(),
+    /// The platform's id of a join request.
+    fn platform_request(&self, handle: &str) -> Result<String, Refusal> {
+        self.facts.handles.open(Kind::JoinRequest, handle).ok_or_else(|| {
+            Refusal::new("bad-id", "This is not an id of a join request.")
+                .instead("Use the id of `on-join-request` or `join-requests` (`jr_…`) unchanged.")
+        })
+    }
+
+    fn members_of(&mut self, group: &str) -> Result<Vec<wit::Contact>, HostError> {
+        let conversation = self.known_group(group)?.conversation;
+        Ok(self.facts.reader.group_members(conversation)?.iter().map(contact).collect())
+    }
+
+    fn requests_of(&mut self, group: &str) -> Result<Vec<JoinRequest>, HostError> {
+        let conversation = self.known_group(group)?.conversation;
+        let requests = self.facts.reader.join_requests(conversation)?.into_iter().map(|request| JoinRequest {
+            request: self.facts.handles.seal(Kind::JoinRequest, &request.request),
+            contact: contact(&request.contact),
+            asked_at: request.requested_at.as_ms(),
         });
         Ok(requests.collect())
     }
 
-    /// A group to be is asked for in the channel's own conversation, which is with nobody.
-    fn create_group(&mut self, channel: &str, change: GroupChange) -> Result<String, No> {
+    /// A new group has no conversation yet, so its creation is sent in the channel's own conversation.
+    fn create_group(&mut self, channel: &str, change: GroupChange) -> Result<String, HostError> {
         self.event()?;
         let conversation = self.facts.reader.channel_conversation(channel)?.ok_or_else(|| {
             Refusal::new("unknown-channel", format!("There is no channel `{channel}` in the configuration."))
@@ -135,26 +163,25 @@ impl HostState {
         self.send_in(conversation, Outgoing::Group(change))
     }
 
-    fn change_group(&mut self, group: &str, change: GroupChange) -> Result<String, No> {
-        self.in_group(group, Outgoing::Group(change))
+    fn change_group(&mut self, group: &str, change: GroupChange) -> Result<String, HostError> {
+        self.send_in_group(group, Outgoing::Group(change))
     }
 
-    fn in_group(&mut self, group: &str, body: Outgoing) -> Result<String, No> {
-        let conversation = self.known(group)?.conversation;
+    fn send_in_group(&mut self, group: &str, body: Outgoing) -> Result<String, HostError> {
+        let conversation = self.known_group(group)?.conversation;
         self.send_in(conversation, body)
     }
 
-    fn send_in(&mut self, conversation: ConversationId, body: Outgoing) -> Result<String, No> {
+    fn send_in(&mut self, conversation: ConversationId, body: Outgoing) -> Result<String, HostError> {
         let unknown = || Refusal::new("no-conversation", format!("There is no conversation {conversation}."));
         let view = self.facts.reader.conversation(conversation)?.ok_or_else(unknown)?;
         self.send(&view, body, false)
     }
 }
 
-fn told(group: PlatformGroup) -> Group {
+fn encode(group: PlatformGroup) -> Group {
     Group {
-        id: group.group,
-        conversation: group.conversation.to_string(),
+        id: group.conversation.to_string(),
         channel: group.channel,
         subject: group.subject,
         description: group.description,

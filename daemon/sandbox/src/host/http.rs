@@ -1,7 +1,9 @@
-//! `wasi:http` for tool-chains that bring it along (JavaScript): it links, and refuses when called.
+//! `wasi:http` for toolchains that always import it (JavaScript): it links, and every call ends the
+//! handling with a trap.
 //!
-//! Its functions are made from what the component says it imports, whatever their version of 0.2 has. Types that it has
-//! from `wasi:io` must be the very ones that are linked there; its own are types of which there never is one.
+//! The functions are created from the component's own imports, whatever patch version of 0.2 they
+//! have. Types that they use from `wasi:io` must be those that are linked there; resources of
+//! `wasi:http` itself never exist.
 
 use super::{HostState, Stop};
 use wasmtime::Engine;
@@ -9,13 +11,13 @@ use wasmtime::component::types::{ComponentInstance, ComponentItem};
 use wasmtime::component::{Component, Linker, ResourceType};
 use wasmtime_wasi::p2::bindings::io;
 
-/// Whatever `wasi:http` calls a resource.
+/// The type of every resource of `wasi:http`.
 struct Nothing;
 
-/// A type of `wasi:io` as the component names it, and as we have it.
+/// A type of `wasi:io` as the component has it, and as it is linked.
 type Shared = (ResourceType, ResourceType);
 
-/// Defines these imports so that the component links, and a call of them ends the plugin's call.
+/// Defines the given imports of `wasi:http`.
 pub fn refuse_http(linker: &mut Linker<HostState>, component: &Component, imports: &[String]) -> wasmtime::Result<()> {
     let engine = linker.engine().clone();
     let component = component.component_type();
@@ -27,23 +29,23 @@ pub fn refuse_http(linker: &mut Linker<HostState>, component: &Component, import
     };
     let shared: Vec<Shared> = instances()
         .filter(|(name, _)| name.starts_with("wasi:io/"))
-        .flat_map(|(_, instance)| shared(&engine, &instance))
+        .flat_map(|(_, instance)| shared_resources(&engine, &instance))
         .collect();
     for (name, instance) in instances().filter(|(name, _)| imports.iter().any(|import| import == name)) {
-        refuse_all(linker, name, &instance, &shared)?;
+        refuse_instance(linker, name, &instance, &shared)?;
     }
     Ok(())
 }
 
-fn shared(engine: &Engine, instance: &ComponentInstance) -> Vec<Shared> {
+fn shared_resources(engine: &Engine, instance: &ComponentInstance) -> Vec<Shared> {
     let types = instance.exports(engine).filter_map(|(name, item)| match item.ty {
-        ComponentItem::Resource(theirs) => Some((theirs, ours(name)?)),
+        ComponentItem::Resource(theirs) => Some((theirs, linked_resource(name)?)),
         _ => None,
     });
     types.collect()
 }
 
-fn ours(name: &str) -> Option<ResourceType> {
+fn linked_resource(name: &str) -> Option<ResourceType> {
     Some(match name {
         "error" => ResourceType::host::<io::error::Error>(),
         "pollable" => ResourceType::host::<io::poll::Pollable>(),
@@ -53,23 +55,23 @@ fn ours(name: &str) -> Option<ResourceType> {
     })
 }
 
-fn refuse_all(
+fn refuse_instance(
     linker: &mut Linker<HostState>,
     name: &str,
     instance: &ComponentInstance,
     shared: &[Shared],
 ) -> wasmtime::Result<()> {
     let engine = linker.engine().clone();
-    let mut into = linker.instance(name)?;
+    let mut linked = linker.instance(name)?;
     for (export, item) in instance.exports(&engine) {
         match item.ty {
             ComponentItem::ComponentFunc(_) => {
-                let what = format!("{name}#{export}");
-                into.func_new(export, move |_, _, _, _| Err(Stop::Http(what.clone()).into()))?;
+                let function = format!("{name}#{export}");
+                linked.func_new(export, move |_, _, _, _| Err(Stop::Http(function.clone()).into()))?;
             }
             ComponentItem::Resource(theirs) => {
                 let known = shared.iter().find(|(shared, _)| *shared == theirs).map(|(_, ours)| *ours);
-                into.resource(export, known.unwrap_or_else(ResourceType::host::<Nothing>), |_, _| Ok(()))?;
+                linked.resource(export, known.unwrap_or_else(ResourceType::host::<Nothing>), |_, _| Ok(()))?;
             }
             _ => {}
         }

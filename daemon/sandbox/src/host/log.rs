@@ -1,10 +1,10 @@
-//! `log`: lines for the operator, so many bytes an event; the rest is counted.
+//! `log`: lines for the operator, up to a limit per event. Further lines are counted.
 
 use super::HostState;
-use crate::abi::latest::log::{self, Host};
-use crate::report::{Level, LogLine};
+use crate::bindings::latest::log::{self, Host};
+use crate::call::{Level, LogLine};
 
-/// What an empty line counts as, so that a flood of them is one too.
+/// What an empty line counts as, so that a flood of them is limited too.
 const LINE_BYTES: usize = 16;
 
 impl Host for HostState {
@@ -29,12 +29,12 @@ impl HostState {
             return;
         }
         self.task.log_bytes = bytes;
-        self.task.log.push(LogLine { level, text: plain(line) });
+        self.task.log.push(LogLine { level, text: printable(line) });
     }
 }
 
-/// Without anything that a terminal would obey.
-pub fn plain(line: String) -> String {
-    let obeyed = |c: char| c.is_control() && c != '\n' && c != '\t';
-    if line.contains(obeyed) { line.replace(obeyed, "\u{fffd}") } else { line }
+/// The text without control characters that a terminal would interpret.
+pub fn printable(line: String) -> String {
+    let is_control = |c: char| c.is_control() && c != '\n' && c != '\t';
+    if line.contains(is_control) { line.replace(is_control, "\u{fffd}") } else { line }
 }

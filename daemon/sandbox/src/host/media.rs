@@ -1,23 +1,28 @@
-//! `media`: the bytes of what came in, and new files to send.
+//! `media`: files that came with messages, and new files to send.
 //!
-//! What comes with messages is fetched by the host as soon as the message is stored; who reads it before it is there waits a
-//! little. A new file is on disk before the call ends, and has a row only if the call does: what is left over is swept away.
+//! The host fetches a file as soon as its message is stored; a read that comes earlier waits a little.
+//! A new file is written to disk during the call, and gets a row when the call's effects are
+//! committed.
 
-use super::{Answer, HostState, No, answer, bad_id};
-use crate::abi::latest::media::{FileInfo, Host};
+use super::{Answer, HostError, HostState, answer, bad_id};
+use crate::bindings::latest::media::{FileInfo, Host};
 use beadle_model::effect::NewMedia;
 use beadle_model::{MediaId, Refusal};
 use beadle_store::{MediaRow, MediaState};
 use sha2::{Digest as _, Sha256};
 use std::time::Duration;
 
-/// The most bytes of one read: a guest's memory is small, and a copy of this size takes a tenth of a millisecond.
+/// The maximum of one read: a guest's memory is small, and copying this takes a tenth of a
+/// millisecond.
 const READ_BYTES: u32 = 1 << 20;
-/// The largest file that a plugin makes: what the platform takes of sound and film, and half of a guest's memory.
+/// The largest file that a plugin may create: the platform's maximum for audio and video, and half of
+/// a guest's memory.
 const FILE_BYTES: usize = 16 << 20;
-/// So long a read waits for a file that is still coming: half of the time that a call has. Real time.
-const PATIENCE: Duration = Duration::from_secs(5);
-/// What the platform's types have at most: a longer one is none.
+/// How long a read waits for a file that is being fetched: half of the time of a call. Elapsed time.
+const FETCH_WAIT: Duration = Duration::from_secs(5);
+/// The longest name of a file: what file systems take.
+const NAME_BYTES: usize = 255;
+/// The longest media type on the platform.
 const TYPE_BYTES: usize = 255;
 
 impl Host for HostState {
@@ -26,8 +31,8 @@ impl Host for HostState {
         answer(self.file(&id).map(|row| {
             FileInfo {
                 state: match row.state {
-                    MediaState::Pending => "coming",
-                    MediaState::Stored => "here",
+                    MediaState::Pending => "pending",
+                    MediaState::Stored => "available",
                     MediaState::Failed => "failed",
                 }
                 .into(),
@@ -46,39 +51,39 @@ impl Host for HostState {
 
     async fn create(&mut self, mime_type: String, filename: Option<String>, bytes: Vec<u8>) -> Answer<String> {
         self.enter()?;
-        answer(self.make_file(mime_type, filename, &bytes))
+        answer(self.create_file(mime_type, filename, &bytes))
     }
 }
 
 impl HostState {
-    /// A file that this plugin may use: one that came in, or one that it made.
-    fn file(&self, id: &str) -> Result<MediaRow, No> {
+    /// A file that this plugin may use: one that was received, or one that it created.
+    fn file(&self, id: &str) -> Result<MediaRow, HostError> {
         self.event()?;
-        self.file_of(id.parse().map_err(bad_id)?)
+        self.file_row(id.parse().map_err(bad_id)?)
     }
 
-    fn file_of(&self, id: MediaId) -> Result<MediaRow, No> {
+    fn file_row(&self, id: MediaId) -> Result<MediaRow, HostError> {
         let row = self.facts.reader.media(id)?.filter(|row| row.plugin.is_none_or(|no| no == self.facts.no));
-        row.ok_or_else(|| Refusal::new("unknown-media", format!("There is no file {id}, or its time is over.")).into())
+        row.ok_or_else(|| Refusal::new("unknown-media", format!("There is no file {id}, or it has expired.")).into())
     }
 
-    /// Whether this plugin may send a file.
-    pub(super) fn may_use(&self, id: MediaId) -> Result<(), No> {
-        if self.task.effects.media.iter().any(|made| made.media == id) {
+    /// Checks that this plugin may send a file.
+    pub(super) fn check_file(&self, id: MediaId) -> Result<(), HostError> {
+        if self.task.effects.media.iter().any(|created| created.media == id) {
             return Ok(());
         }
-        let row = self.file_of(id)?;
+        let row = self.file_row(id)?;
         match row.state {
-            MediaState::Failed => Err(failed(&row).into()),
+            MediaState::Failed => Err(unavailable(&row).into()),
             MediaState::Pending | MediaState::Stored => Ok(()),
         }
     }
 
-    async fn read_file(&mut self, id: &str, offset: u64, length: u32) -> Result<Vec<u8>, No> {
+    async fn read_file(&mut self, id: &str, offset: u64, length: u32) -> Result<Vec<u8>, HostError> {
         let files = self.facts.reader.files().clone();
-        // Before the first look, so that no news is missed in between.
+        // Subscribed before the first check, so that no change is missed in between.
         let mut changes = files.changes();
-        let deadline = tokio::time::Instant::now() + PATIENCE;
+        let deadline = tokio::time::Instant::now() + FETCH_WAIT;
         loop {
             let row = self.file(id)?;
             match row.state {
@@ -88,51 +93,58 @@ impl HostState {
                         Refusal::new("unknown-media", format!("{} cannot be read: {error}.", row.id)).into()
                     });
                 }
-                MediaState::Failed => return Err(failed(&row).into()),
+                MediaState::Failed => return Err(unavailable(&row).into()),
                 MediaState::Pending => {}
             }
             if tokio::time::timeout_at(deadline, changes.changed()).await.is_err() {
-                return Err(Refusal::new("media-pending", format!("{} is not here yet.", row.id))
-                    .instead("Fail with `retry`: the event is handled again, and then it may be.")
+                return Err(Refusal::new("media-pending", format!("{} is still being fetched.", row.id))
+                    .instead("Fail with `retry`, and read it in the next attempt.")
                     .into());
             }
         }
     }
 
-    fn make_file(&mut self, mime_type: String, filename: Option<String>, bytes: &[u8]) -> Result<String, No> {
-        self.effect()?;
+    fn create_file(&mut self, mime_type: String, filename: Option<String>, bytes: &[u8]) -> Result<String, HostError> {
+        self.event()?;
         if bytes.is_empty() || bytes.len() > FILE_BYTES {
-            let size = bytes.len();
-            return Err(Refusal::new(
-                "value-too-large",
-                format!("A file has 1 to {FILE_BYTES} bytes; this has {size}."),
-            )
-            .into());
+            let message = format!("A file must have 1 to {FILE_BYTES} bytes; this one has {}.", bytes.len());
+            return Err(Refusal::new("value-too-large", message).into());
         }
         if !mime_type.contains('/') || mime_type.len() > TYPE_BYTES || mime_type.contains(char::is_control) {
-            return Err(Refusal::new("bad-media-type", "A media type is like `image/png`.").into());
+            return Err(Refusal::new("bad-media-type", "A media type must look like `image/png`.").into());
         }
-        let made: i64 = self.task.effects.media.iter().map(|made| made.bytes).sum();
-        let all = self.facts.reader.media_made_by(self.facts.no)?.saturating_add(made.unsigned_abs());
+        if let Some(name) = &filename
+            && (name.is_empty() || name.len() > NAME_BYTES)
+        {
+            let message = format!("The name of a file must have 1 to {NAME_BYTES} bytes; this one has {}.", name.len());
+            return Err(Refusal::new("value-too-large", message).into());
+        }
+        let created: i64 = self.task.effects.media.iter().map(|created| created.bytes).sum();
+        let total = self.facts.reader.media_made_by(self.facts.no)?.saturating_add(created.unsigned_abs());
         let quota = u64::from(self.facts.limits.media_mib) << 20;
-        if all.saturating_add(bytes.len() as u64) > quota {
-            let text = format!("This plugin's files may have {} MiB together.", self.facts.limits.media_mib);
-            return Err(Refusal::new("over-quota", text).into());
+        if total.saturating_add(bytes.len() as u64) > quota {
+            let (plugin, max) = (&self.facts.name, self.facts.limits.media_mib);
+            return Err(Refusal::new("over-quota", format!("This plugin's files would exceed their {max} MiB."))
+                .instead(format!("Send existing files, or raise `[plugins.{plugin}] limits.media_mib`."))
+                .into());
         }
+        let row_bytes = mime_type.len() + filename.as_ref().map_or(0, String::len);
+        // Checked before the file is written. The contents are on disk and count against their own quota.
+        self.effect(row_bytes)?;
         let files = self.facts.reader.files();
         let media = files.reserve();
         files.write(media, bytes).map_err(|error| {
-            let text = format!("The file could not be kept: {error}.");
-            No::from(Refusal::new("media-unavailable", text).instead("Fail with `retry`."))
+            let message = format!("The file could not be written: {error}.");
+            HostError::from(Refusal::new("media-unavailable", message).instead("Fail with `retry`."))
         })?;
         let sha256 = beadle_model::text::hex(Sha256::digest(bytes));
         let bytes = i64::try_from(bytes.len()).unwrap_or(i64::MAX);
-        self.effect()?.media.push(NewMedia { media, mime_type, filename, sha256, bytes });
+        self.task.effects.media.push(NewMedia { media, mime_type, filename, sha256, bytes });
         Ok(media.to_string())
     }
 }
 
-fn failed(row: &MediaRow) -> Refusal {
-    let why = row.error.as_deref().unwrap_or("the platform does not have it any more");
-    Refusal::new("media-unavailable", format!("{} cannot be had: {why}.", row.id))
+fn unavailable(row: &MediaRow) -> Refusal {
+    let reason = row.error.as_deref().unwrap_or("the platform no longer has it");
+    Refusal::new("media-unavailable", format!("{} is not available: {reason}.", row.id))
 }

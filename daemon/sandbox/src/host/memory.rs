@@ -1,31 +1,31 @@
-//! How much memory an instance has: all its linear memories and tables together, from their first page on.
+//! The memory of an instance: all its linear memories and tables together, initial sizes included.
 //!
-//! wasmtime's own `StoreLimits` bounds each memory by itself, so a component of many modules would get many times the
-//! limit.
+//! wasmtime's own `StoreLimits` bounds each memory separately, so a component of many modules would
+//! get a multiple of the limit.
 
 use crate::limits;
 use wasmtime::ResourceLimiter;
 
-/// Counts, and says no.
+/// Counts memory and refuses growth over the limit.
 #[derive(Debug)]
 pub struct Memory {
     pub bytes: usize,
-    /// Something was refused since this was last set to false. A guest that aborts after that did so for want of memory,
-    /// whatever it says.
+    /// A request was refused since this was last reset. If the guest aborts after that, lack of memory
+    /// is the reason, whatever it reports.
     pub refused: bool,
-    most: usize,
-    /// What was allowed last, in case that the system then says no.
+    max: usize,
+    /// The last growth that was allowed, in case the system then refuses it.
     last: usize,
 }
 
 impl Memory {
-    pub fn new(most: usize) -> Self {
-        Self { bytes: 0, refused: false, most, last: 0 }
+    pub fn new(max: usize) -> Self {
+        Self { bytes: 0, refused: false, max, last: 0 }
     }
 
     fn grow(&mut self, more: usize) -> bool {
         self.last = 0;
-        match self.bytes.checked_add(more).filter(|sum| *sum <= self.most) {
+        match self.bytes.checked_add(more).filter(|sum| *sum <= self.max) {
             Some(sum) => {
                 self.bytes = sum;
                 self.last = more;

@@ -1,9 +1,9 @@
-//! What a plugin can ask of its host, a file per capability; and what the host knows while it is asked.
+//! What a plugin can call: one file per capability, and the host's side of an instance.
 //!
-//! A host function writes an effect down or reads the store, no more. It answers a plugin's mistake with a refusal, and
-//! ends the call only where going on would break a limit ([`Stop`]). While an instance is being made, and while `about`
-//! is asked, there is no event: then nothing can be read or asked for, so that an instance never knows more than its
-//! bytes and its settings when it starts, whichever event it was made for.
+//! A host function records an effect or reads the store, nothing else. It answers a mistake of the
+//! plugin with a refusal, and ends the call only if continuing would exceed a limit ([`Stop`]). While
+//! an instance is created, and while `about` is called, there is no event, and nothing can be read or
+//! requested: a fresh instance depends only on the plugin's file and settings.
 
 mod clock;
 mod contacts;
@@ -23,27 +23,28 @@ mod template;
 mod timers;
 mod wasi;
 
-use crate::abi::latest::types as wit;
+use crate::bindings::latest::types as wit;
+use crate::call::{Level, LogLine};
+use crate::handles::Handles;
 use crate::limits::{self, Limits};
 use crate::meter::Meter;
-use crate::report::{Level, LogLine};
 use beadle_model::{Effects, Event, EventId, EventKind, MessageId, PluginNo, Refusal, StateNo, Timestamp};
 use beadle_store::{Reader, StoreError};
 use memory::Memory;
+use parking_lot::Mutex;
 use random::{Seed, Stream};
 use state::Overlay;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError};
 use wasi::Wasi;
-use wasmtime::component::Linker;
 
 pub use http::refuse_http;
-pub use log::plain;
+pub use log::printable;
 
-/// What all instances of one plugin have in common.
+/// What all instances of a plugin share.
 pub struct Facts {
-    /// Its name: its file's stem.
+    /// The plugin's name: the stem of its file name.
     pub name: Arc<str>,
     /// Its number in the store.
     pub no: PluginNo,
@@ -51,21 +52,24 @@ pub struct Facts {
     pub state: StateSlot,
     /// Its settings, as JSON.
     pub settings: String,
-    /// What it may use.
+    /// Its limits.
     pub limits: Limits,
-    /// Through which channels it may send; none is all of them.
+    /// The channels on which it may send; none for all.
     pub channels: Option<Vec<String>>,
-    /// What it exports.
+    /// The events that it exports.
     pub subscriptions: BTreeSet<EventKind>,
-    /// Seeds its randomness.
+    /// The key that seeds its random numbers.
     pub host_key: [u8; 32],
-    /// Where it reads.
+    /// Makes handles for ids of the platform.
+    pub handles: Arc<Handles>,
+    /// Reads from the store.
     pub reader: Reader,
-    /// Where it gets ids for its messages.
+    /// Reserves an id for a message.
     pub reserve: Arc<dyn Fn() -> MessageId + Send + Sync>,
 }
 
-/// The number of a plugin's state, which a migration changes under a plugin that is loaded and does not run yet.
+/// The number of the state that a plugin uses. A migration changes it while the plugin is loaded and
+/// gets no events.
 #[derive(Debug)]
 pub struct StateSlot(AtomicI64);
 
@@ -83,63 +87,66 @@ impl StateSlot {
     }
 }
 
-/// What a store of wasmtime carries: one instance's host side.
+/// The host's side of an instance: the data of its wasmtime store.
 pub struct HostState {
     pub facts: Arc<Facts>,
     pub meter: Arc<Meter>,
     pub memory: Memory,
     pub task: Task,
-    senses: Arc<Senses>,
+    inputs: Arc<Inputs>,
     wasi: Option<Box<Wasi>>,
 }
 
-/// What one call has seen and asked for.
+/// What a call has read and requested.
 #[derive(Default)]
 pub struct Task {
     pub effects: Effects,
     pub log: Vec<LogLine>,
     pub log_dropped: u32,
     pub calls: u32,
-    /// Nothing that it asks for will be done.
+    /// The effects will be discarded.
     pub dry: bool,
-    /// The plugin's documents, once they were asked for.
+    /// The plugin's documents, once they were listed.
     documents: Option<Vec<beadle_store::Document>>,
-    /// None while the instance is being made and while `about` is asked.
+    /// None while the instance is created and while `about` is called.
     event: Option<Arc<Event>>,
-    /// It brings its state over: there is no event, and only the state can be read and written.
+    /// The plugin migrates its state: there is no event, and only state can be read and written.
     migrating: bool,
     log_bytes: usize,
+    effect_bytes: usize,
     overlay: Overlay,
 }
 
-/// Time and chance, which WASI's own objects see too.
-struct Senses {
+/// Time and randomness of a handling. WASI's own objects share them.
+struct Inputs {
     now_ms: AtomicI64,
     random: Mutex<Stream>,
 }
 
-impl Senses {
+impl Inputs {
     fn now(&self) -> Timestamp {
         Timestamp(self.now_ms.load(Relaxed))
     }
 
     fn random<T>(&self, draw: impl FnOnce(&mut Stream) -> T) -> T {
-        draw(&mut self.random.lock().unwrap_or_else(PoisonError::into_inner))
+        draw(&mut self.random.lock())
     }
 }
 
 /// Why a host function ends the call.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Stop {
-    #[error("out of CPU")]
+    #[error("CPU limit exceeded")]
     Cpu,
     #[error("too many host calls")]
     HostCalls,
     #[error("too many effects")]
     Effects,
-    #[error("no such export")]
+    #[error("too many bytes of effects")]
+    EffectBytes,
+    #[error("the event is not exported")]
     NotSubscribed,
-    #[error("`{0}` is not for plugins")]
+    #[error("`{0}` is not available to plugins")]
     Http(String),
     #[error("{0}")]
     Store(String),
@@ -147,85 +154,81 @@ pub enum Stop {
     Bug(&'static str),
 }
 
-/// A "no" inside the host: to the plugin, or to the whole call.
-pub enum No {
+/// Why a host function does not do what was requested.
+pub enum HostError {
+    /// The plugin gets a refusal, and the call continues.
     Refused(Refusal),
+    /// The call ends.
     Stopped(Stop),
 }
 
-impl From<Refusal> for No {
+impl From<Refusal> for HostError {
     fn from(refusal: Refusal) -> Self {
-        No::Refused(refusal)
+        HostError::Refused(refusal)
     }
 }
 
-impl From<Stop> for No {
+impl From<Stop> for HostError {
     fn from(stop: Stop) -> Self {
-        No::Stopped(stop)
+        HostError::Stopped(stop)
     }
 }
 
-impl From<StoreError> for No {
+impl From<StoreError> for HostError {
     fn from(error: StoreError) -> Self {
-        No::Stopped(Stop::Store(error.to_string()))
+        HostError::Stopped(Stop::Store(error.to_string()))
     }
 }
 
 /// What a host function of the contract returns.
 type Answer<T> = wasmtime::Result<Result<T, wit::Refusal>>;
 
-/// Brings an answer into the form that the bindings want.
-fn answer<T>(result: Result<T, No>) -> Answer<T> {
+/// Converts a result into the form that the bindings expect.
+fn answer<T>(result: Result<T, HostError>) -> Answer<T> {
     match result {
         Ok(value) => Ok(Ok(value)),
-        Err(No::Refused(refusal)) => Ok(Err(refusal.into())),
-        Err(No::Stopped(stop)) => Err(stop.into()),
+        Err(HostError::Refused(refusal)) => Ok(Err(refusal.into())),
+        Err(HostError::Stopped(stop)) => Err(stop.into()),
     }
 }
 
-/// Gives a linker everything that a plugin can import, `wasi:http` aside.
-pub fn link(linker: &mut Linker<HostState>) -> wasmtime::Result<()> {
-    crate::abi::link(linker)?;
-    wasmtime_wasi::p2::add_to_linker_async(linker)
-}
-
-/// Types have no functions.
+/// Interfaces that have only types.
 impl wit::Host for HostState {}
-impl crate::abi::latest::outgoing::Host for HostState {}
+impl crate::bindings::latest::outgoing::Host for HostState {}
 
 impl HostState {
     /// For a new instance.
     pub fn new(facts: Arc<Facts>) -> Self {
         let memory = Memory::new(facts.limits.memory_bytes());
-        let senses = Senses { now_ms: AtomicI64::new(0), random: Mutex::new(Stream::none()) };
-        Self { facts, meter: Arc::default(), memory, task: Task::default(), senses: Arc::new(senses), wasi: None }
+        let inputs = Inputs { now_ms: AtomicI64::new(0), random: Mutex::new(Stream::unseeded()) };
+        Self { facts, meter: Arc::default(), memory, task: Task::default(), inputs: Arc::new(inputs), wasi: None }
     }
 
-    /// Sets time and chance for the handling that comes; nothing is left of the one before.
+    /// Sets time and randomness for the next handling, and discards everything of the previous one.
     pub fn prepare(&mut self, event: EventId, now: Timestamp) {
         self.task = Task::default();
         self.memory.refused = false;
-        self.senses.now_ms.store(now.as_ms(), Relaxed);
+        self.inputs.now_ms.store(now.as_ms(), Relaxed);
         let seed = Seed { host_key: self.facts.host_key, event, plugin: Arc::clone(&self.facts.name) };
-        self.senses.random(|stream| *stream = Stream::new(seed));
+        self.inputs.random(|stream| *stream = Stream::new(seed));
     }
 
-    /// From here on there is an event to act on.
+    /// From here on there is an event, and everything that was granted can be used.
     pub fn begin(&mut self, event: Arc<Event>) {
         self.task.event = Some(event);
     }
 
-    /// From here on the state can be read and written, and nothing else.
+    /// From here on state can be read and written, and nothing else.
     pub fn begin_migration(&mut self) {
         self.task.migrating = true;
     }
 
-    /// What the call has seen and asked for; the next one starts with nothing.
+    /// What the call has read and requested.
     pub fn finish(&mut self) -> Task {
         let mut task = std::mem::take(&mut self.task);
         if task.log_dropped > 0 {
             let text = format!(
-                "{} lines more were dropped over the limit of {} KiB (`[plugins.{}] limits.log_kib`)",
+                "{} more lines dropped: limit of {} KiB reached (`[plugins.{}] limits.log_kib`)",
                 task.log_dropped, self.facts.limits.log_kib, self.facts.name
             );
             task.log.push(LogLine { level: Level::Warn, text });
@@ -233,7 +236,7 @@ impl HostState {
         task
     }
 
-    /// Every host function of the contract calls this first.
+    /// Counts a host call. Every host function of the contract calls this first.
     fn enter(&mut self) -> Result<(), Stop> {
         self.task.calls += 1;
         if self.task.calls > limits::HOST_CALLS { Err(Stop::HostCalls) } else { Ok(()) }
@@ -241,43 +244,50 @@ impl HostState {
 
     /// The event that is being handled.
     fn event(&self) -> Result<&Arc<Event>, Refusal> {
-        let doing = if self.task.migrating { "brings its state over: only that" } else { "is being started: nothing" };
         self.task.event.as_ref().ok_or_else(|| {
-            Refusal::new("host-call-at-start", format!("The plugin {doing} can be read or asked for."))
-                .instead("Do it in `handle`.")
+            let message = if self.task.migrating {
+                "Only state, settings, clock, random and log are available during a migration."
+            } else {
+                "Nothing can be read or requested while the plugin is being started."
+            };
+            Refusal::new("host-call-at-start", message).instead("Do it in `handle`.")
         })
     }
 
-    /// Whether the state can be read and written.
-    fn has_state(&self) -> Result<(), Refusal> {
+    /// Checks that state is available.
+    fn require_state(&self) -> Result<(), Refusal> {
         if self.task.migrating { Ok(()) } else { self.event().map(drop) }
     }
 
-    /// Where one more effect goes, if there may be one.
-    fn effect(&mut self) -> Result<&mut Effects, No> {
+    /// The effects, if one more of this size is allowed. Counts it.
+    fn effect(&mut self, bytes: usize) -> Result<&mut Effects, HostError> {
         self.event()?;
-        self.one_more()
+        self.one_more(bytes)
     }
 
-    /// The same for one of the state.
-    fn state_effect(&mut self) -> Result<&mut Effects, No> {
-        self.has_state()?;
-        self.one_more()
+    /// The effects, if one more state write of this size is allowed. Counts it.
+    fn state_effect(&mut self, bytes: usize) -> Result<&mut Effects, HostError> {
+        self.require_state()?;
+        self.one_more(bytes)
     }
 
-    fn one_more(&mut self) -> Result<&mut Effects, No> {
+    fn one_more(&mut self, bytes: usize) -> Result<&mut Effects, HostError> {
         let effects = &mut self.task.effects;
-        let asked = effects.state.len() + effects.timers.len() + effects.media.len() + effects.sends.len();
-        // A page of state has half as many values as the limit, each of which may be written four times.
-        let most = self.facts.limits.effects as usize * if self.task.migrating { 2 } else { 1 };
-        if asked >= most {
+        let count = effects.state.len() + effects.timers.len() + effects.media.len() + effects.sends.len();
+        // A page of a migration has half as many entries as the limit, and each may be written four times.
+        let max = self.facts.limits.effects as usize * if self.task.migrating { 2 } else { 1 };
+        if count >= max {
             return Err(Stop::Effects.into());
+        }
+        self.task.effect_bytes = self.task.effect_bytes.saturating_add(bytes);
+        if self.task.effect_bytes > limits::EFFECT_BYTES {
+            return Err(Stop::EffectBytes.into());
         }
         Ok(effects)
     }
 }
 
-/// Whom a value or a timer is about.
+/// The owner of a value or a timer.
 fn scope(scope: wit::Scope) -> Result<beadle_model::Scope, Refusal> {
     scope.try_into().map_err(bad_id)
 }
@@ -286,10 +296,11 @@ fn bad_id(error: beadle_model::ParseIdError) -> Refusal {
     Refusal::new("bad-id", format!("{error}."))
 }
 
-/// A key of state or of a timer.
+/// Checks a key of state or of a timer.
 fn check_key(key: &str) -> Result<(), Refusal> {
     if (1..=limits::KEY_BYTES).contains(&key.len()) {
         return Ok(());
     }
-    Err(Refusal::new("bad-key", format!("A key has 1 to {} bytes; this one has {}.", limits::KEY_BYTES, key.len())))
+    let message = format!("A key must have 1 to {} bytes; this one has {}.", limits::KEY_BYTES, key.len());
+    Err(Refusal::new("bad-key", message))
 }

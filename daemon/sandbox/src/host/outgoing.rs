@@ -1,7 +1,8 @@
-//! What `replies` and `messages` share: a message becomes an effect, once the gate has looked at it.
+//! Messages to send: converted from the contract, checked by the gate, recorded as an effect.
 
-use super::{HostState, No};
-use crate::abi::latest::outgoing as wit;
+use super::{HostError, HostState};
+use crate::bindings::latest::outgoing as wit;
+use crate::handles::Kind;
 use beadle_gate::{Draft, Facts, Verdict};
 use beadle_model::content::Location;
 use beadle_model::effect::SendEffect;
@@ -10,49 +11,100 @@ use beadle_model::{ConversationView, MessageId, Outgoing, Refusal};
 use serde_json::Value;
 
 impl HostState {
-    /// Writes a send down and returns the id that it will have. The gate's "later" is no "no": it will wait its turn.
-    pub(super) fn send(&mut self, to: &ConversationView, body: Outgoing, reply: bool) -> Result<String, No> {
-        self.may_send_through(&to.channel)?;
+    /// Records a message and returns its id. A message that the gate defers is accepted: it waits in the
+    /// outbox.
+    pub(super) fn send(&mut self, to: &ConversationView, body: Outgoing, reply: bool) -> Result<String, HostError> {
+        self.check_channel(&to.channel)?;
         beadle_gate::limits::check(&body)?;
         if let Some(media) = body.media() {
-            self.may_use(media)?;
+            self.check_file(media)?;
         }
-        let facts = Facts { conversation: to, now: self.senses.now() };
+        let facts = Facts { conversation: to, now: self.inputs.now() };
         if let Verdict::Refused(refusal) = beadle_gate::check(&Draft { body: &body, host: false }, &facts) {
             return Err(refusal.into());
         }
-        // Looked at before an id is taken: a flood is to use up none.
-        self.effect()?;
+        // Counted before an id is reserved, so that a flood of messages uses up no ids.
+        self.effect(size(&body))?;
         let message = if self.task.dry { MessageId(0) } else { (self.facts.reserve)() };
-        self.effect()?.sends.push(SendEffect { conversation: to.id, body, message, reply });
+        self.task.effects.sends.push(SendEffect { conversation: to.id, body, message, reply });
         Ok(message.to_string())
     }
 
-    /// Answers too: an answer to a timer is written first by any other name.
-    fn may_send_through(&self, channel: &str) -> Result<(), Refusal> {
+    /// `channels` applies to replies too: a plugin can reply to its own timers at any time.
+    fn check_channel(&self, channel: &str) -> Result<(), Refusal> {
         let Some(granted) = &self.facts.channels else { return Ok(()) };
         if granted.iter().any(|name| name == channel) {
             return Ok(());
         }
         let name = &self.facts.name;
         let list: Vec<String> =
-            granted.iter().map(String::as_str).chain([channel]).map(|it| format!("{it:?}")).collect();
-        // The line stands in the message and not beside it: what a plugin gives up with tells the message alone.
-        let line = format!("`channels = [{}]` in `[plugins.{name}]`", list.join(", "));
-        let what = format!("`{name}` may not send through channel `{channel}`; {line} would let it.");
-        Err(Refusal::new("not-granted", what)
-            .instead("Look at the conversation's channel before you send, or ask the operator for that line."))
+            granted.iter().map(String::as_str).chain([channel]).map(|name| format!("{name:?}")).collect();
+        // The setting is part of the message, because a plugin that gives up reports the message only.
+        let setting = format!("`channels = [{}]` in `[plugins.{name}]`", list.join(", "));
+        let message = format!("`{name}` may not send on channel `{channel}`; {setting} would allow it.");
+        Err(Refusal::new("not-granted", message)
+            .instead("Check the conversation's channel before sending, or ask the operator for that setting."))
+    }
+
+    /// The platform's id of a message that a plugin names by its handle.
+    pub(super) fn platform_id(&self, handle: &str) -> Result<String, Refusal> {
+        self.facts.handles.open(Kind::Message, handle).ok_or_else(|| {
+            Refusal::new("bad-id", "This is not a handle of a message.")
+                .instead("Use the handle of an event (`pm_…`) unchanged.")
+        })
+    }
+
+    fn quote(&self, handle: Option<String>) -> Result<Option<String>, Refusal> {
+        handle.map(|handle| self.platform_id(&handle)).transpose()
     }
 }
 
-/// A message of the contract as ours; refused where a part of it is not what it says (`bad-id`, `bad-json`).
-pub(super) trait Sendable {
-    fn outgoing(self) -> Result<Outgoing, Refusal>;
+/// The size of a message as it is stored, in bytes.
+fn size(body: &Outgoing) -> usize {
+    /// Counts what is written to it.
+    struct Counter(usize);
+    impl std::io::Write for Counter {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0 += bytes.len();
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let mut counter = Counter(0);
+    // Nothing in a message fails to serialise, and the counter takes everything.
+    let _ = serde_json::to_writer(&mut counter, body);
+    counter.0
 }
 
-/// A JSON text of a plugin.
-pub(super) fn json(what: &str, text: &str) -> Result<Value, Refusal> {
-    serde_json::from_str(text).map_err(|error| Refusal::new("bad-json", format!("{what} is not JSON: {error}.")))
+/// A message of the contract.
+pub(super) trait Sendable {
+    /// Converts it. Refused if a part of it is invalid (`bad-id`, `bad-json`).
+    fn into_outgoing(self, host: &HostState) -> Result<Outgoing, HostError>;
+}
+
+/// Parses a plugin's JSON. The length is checked first: parsing takes many times the memory of the text.
+pub(super) fn json(name: &str, text: &str) -> Result<Value, Refusal> {
+    beadle_gate::limits::check_json(text)?;
+    let value = serde_json::from_str(text)
+        .map_err(|error| Refusal::new("bad-json", format!("{name} is not JSON: {error}.")))?;
+    if depth(&value) > JSON_DEPTH {
+        return Err(Refusal::new("bad-json", format!("{name} is nested more than {JSON_DEPTH} levels deep.")));
+    }
+    Ok(value)
+}
+
+/// The platform's deepest message has a dozen levels. A parser gives up at 128, and the outbox wraps the
+/// message in a few more.
+const JSON_DEPTH: usize = 32;
+
+fn depth(value: &Value) -> usize {
+    match value {
+        Value::Array(items) => 1 + items.iter().map(depth).max().unwrap_or(0),
+        Value::Object(members) => 1 + members.values().map(depth).max().unwrap_or(0),
+        _ => 0,
+    }
 }
 
 pub(super) fn source(source: wit::Source) -> Result<Source, Refusal> {
@@ -74,51 +126,54 @@ fn header(header: Option<wit::Header>) -> Result<Option<Header>, Refusal> {
         .transpose()
 }
 
-pub(super) fn location(from: wit::Location) -> Location {
-    Location { latitude: from.latitude, longitude: from.longitude, name: from.name, address: from.address }
+pub(super) fn location(location: wit::Location) -> Location {
+    Location {
+        latitude: location.latitude,
+        longitude: location.longitude,
+        name: location.name,
+        address: location.address,
+    }
 }
 
 impl Sendable for wit::Text {
-    fn outgoing(self) -> Result<Outgoing, Refusal> {
-        Ok(Outgoing::Text { body: self.body, preview_url: self.preview_url, quote: self.quote })
+    fn into_outgoing(self, host: &HostState) -> Result<Outgoing, HostError> {
+        Ok(Outgoing::Text { body: self.body, preview_url: self.preview_url, quote: host.quote(self.quote)? })
     }
 }
 
 impl Sendable for wit::Buttons {
-    fn outgoing(self) -> Result<Outgoing, Refusal> {
-        let message = self;
-        let buttons = message.buttons.into_iter().map(|button| Button { id: button.id, title: button.title }).collect();
+    fn into_outgoing(self, host: &HostState) -> Result<Outgoing, HostError> {
+        let button = |button: wit::Button| Button { id: button.id, title: button.title };
         Ok(Outgoing::Buttons {
-            header: header(message.header)?,
-            body: message.body,
-            footer: message.footer,
-            buttons,
-            quote: message.quote,
+            header: header(self.header)?,
+            body: self.body,
+            footer: self.footer,
+            buttons: self.buttons.into_iter().map(button).collect(),
+            quote: host.quote(self.quote)?,
         })
     }
 }
 
 impl Sendable for wit::List {
-    fn outgoing(self) -> Result<Outgoing, Refusal> {
-        let message = self;
+    fn into_outgoing(self, host: &HostState) -> Result<Outgoing, HostError> {
         let row = |row: wit::Row| Row { id: row.id, title: row.title, description: row.description };
         let section = |section: wit::Section| {
             let rows = section.rows.into_iter().map(row).collect();
             Section { title: section.title, rows }
         };
         Ok(Outgoing::List {
-            header: message.header,
-            body: message.body,
-            footer: message.footer,
-            button: message.button,
-            sections: message.sections.into_iter().map(section).collect(),
-            quote: message.quote,
+            header: self.header,
+            body: self.body,
+            footer: self.footer,
+            button: self.button,
+            sections: self.sections.into_iter().map(section).collect(),
+            quote: host.quote(self.quote)?,
         })
     }
 }
 
 impl Sendable for wit::MediaMessage {
-    fn outgoing(self) -> Result<Outgoing, Refusal> {
+    fn into_outgoing(self, host: &HostState) -> Result<Outgoing, HostError> {
         let media = match self.kind {
             wit::MediaKind::Image => MediaKind::Image,
             wit::MediaKind::Video => MediaKind::Video,
@@ -132,50 +187,50 @@ impl Sendable for wit::MediaMessage {
             caption: self.caption,
             filename: self.filename,
             voice: self.voice,
-            quote: self.quote,
+            quote: host.quote(self.quote)?,
         })
     }
 }
 
 impl Sendable for wit::LocationMessage {
-    fn outgoing(self) -> Result<Outgoing, Refusal> {
-        Ok(Outgoing::Location { location: location(self.location), quote: self.quote })
+    fn into_outgoing(self, host: &HostState) -> Result<Outgoing, HostError> {
+        Ok(Outgoing::Location { location: location(self.location), quote: host.quote(self.quote)? })
     }
 }
 
 impl Sendable for wit::ContactsMessage {
-    fn outgoing(self) -> Result<Outgoing, Refusal> {
-        Ok(Outgoing::Contacts { contacts: json("`contacts`", &self.contacts)?, quote: self.quote })
+    fn into_outgoing(self, host: &HostState) -> Result<Outgoing, HostError> {
+        Ok(Outgoing::Contacts { contacts: json("`contacts`", &self.contacts)?, quote: host.quote(self.quote)? })
     }
 }
 
 impl Sendable for wit::CtaUrl {
-    fn outgoing(self) -> Result<Outgoing, Refusal> {
+    fn into_outgoing(self, host: &HostState) -> Result<Outgoing, HostError> {
         Ok(Outgoing::CtaUrl {
             header: header(self.header)?,
             body: self.body,
             footer: self.footer,
             title: self.title,
             url: self.url,
-            quote: self.quote,
+            quote: host.quote(self.quote)?,
         })
     }
 }
 
 impl Sendable for wit::LocationRequest {
-    fn outgoing(self) -> Result<Outgoing, Refusal> {
-        Ok(Outgoing::LocationRequest { body: self.body, quote: self.quote })
+    fn into_outgoing(self, host: &HostState) -> Result<Outgoing, HostError> {
+        Ok(Outgoing::LocationRequest { body: self.body, quote: host.quote(self.quote)? })
     }
 }
 
 impl Sendable for wit::ContactRequest {
-    fn outgoing(self) -> Result<Outgoing, Refusal> {
-        Ok(Outgoing::ContactRequest { body: self.body, quote: self.quote })
+    fn into_outgoing(self, host: &HostState) -> Result<Outgoing, HostError> {
+        Ok(Outgoing::ContactRequest { body: self.body, quote: host.quote(self.quote)? })
     }
 }
 
 impl Sendable for wit::Flow {
-    fn outgoing(self) -> Result<Outgoing, Refusal> {
+    fn into_outgoing(self, host: &HostState) -> Result<Outgoing, HostError> {
         Ok(Outgoing::Flow(Box::new(Flow {
             header: header(self.header)?,
             body: self.body,
@@ -187,25 +242,25 @@ impl Sendable for wit::Flow {
             screen: self.screen,
             data: self.data.map_or(Ok(Value::Null), |data| json("`data`", &data))?,
             draft: self.draft,
-            quote: self.quote,
+            quote: host.quote(self.quote)?,
         })))
     }
 }
 
 impl Sendable for wit::Product {
-    fn outgoing(self) -> Result<Outgoing, Refusal> {
+    fn into_outgoing(self, host: &HostState) -> Result<Outgoing, HostError> {
         Ok(Outgoing::Product {
             body: self.body,
             footer: self.footer,
             catalog: self.catalog,
             product: self.product,
-            quote: self.quote,
+            quote: host.quote(self.quote)?,
         })
     }
 }
 
 impl Sendable for wit::ProductList {
-    fn outgoing(self) -> Result<Outgoing, Refusal> {
+    fn into_outgoing(self, host: &HostState) -> Result<Outgoing, HostError> {
         let section =
             |section: wit::ProductSection| ProductSection { title: section.title, products: section.products };
         Ok(Outgoing::ProductList {
@@ -214,29 +269,30 @@ impl Sendable for wit::ProductList {
             footer: self.footer,
             catalog: self.catalog,
             sections: self.sections.into_iter().map(section).collect(),
-            quote: self.quote,
+            quote: host.quote(self.quote)?,
         })
     }
 }
 
 impl Sendable for wit::Catalog {
-    fn outgoing(self) -> Result<Outgoing, Refusal> {
-        Ok(Outgoing::Catalog { body: self.body, footer: self.footer, product: self.product, quote: self.quote })
+    fn into_outgoing(self, host: &HostState) -> Result<Outgoing, HostError> {
+        let quote = host.quote(self.quote)?;
+        Ok(Outgoing::Catalog { body: self.body, footer: self.footer, product: self.product, quote })
     }
 }
 
 impl Sendable for wit::Interactive {
-    fn outgoing(self) -> Result<Outgoing, Refusal> {
-        Ok(Outgoing::Interactive { json: json("`json`", &self.json)?, quote: self.quote })
+    fn into_outgoing(self, host: &HostState) -> Result<Outgoing, HostError> {
+        Ok(Outgoing::Interactive { json: json("`json`", &self.json)?, quote: host.quote(self.quote)? })
     }
 }
 
 impl Sendable for wit::Direct {
-    fn outgoing(self) -> Result<Outgoing, Refusal> {
+    fn into_outgoing(self, host: &HostState) -> Result<Outgoing, HostError> {
         let message = match self.message {
-            wit::DirectMessage::Text(text) => text.outgoing()?,
-            wit::DirectMessage::Buttons(buttons) => buttons.outgoing()?,
-            wit::DirectMessage::CtaUrl(link) => link.outgoing()?,
+            wit::DirectMessage::Text(text) => text.into_outgoing(host)?,
+            wit::DirectMessage::Buttons(buttons) => buttons.into_outgoing(host)?,
+            wit::DirectMessage::CtaUrl(cta_url) => cta_url.into_outgoing(host)?,
             wit::DirectMessage::VoiceCall(wit::VoiceCall { body, title, ttl_minutes }) => {
                 Outgoing::VoiceCall { body, title, ttl_minutes }
             }

@@ -1,92 +1,67 @@
-//! `random`: chance that is the same when an event is handled again, and cannot be guessed by whoever sent it.
+//! `random`: numbers that repeat when an event is handled again, and that its sender cannot predict.
 //!
-//! A stream of HMAC-SHA-256 blocks in counter mode, keyed by HMAC(host key, event id ‖ plugin name). Nothing is computed
-//! until something is drawn.
+//! A ChaCha12 stream whose seed is HMAC(host key, event id ‖ plugin name). The seed is computed at the
+//! first draw.
 
 use super::HostState;
-use crate::abi::latest::random::Host;
+use crate::bindings::latest::random::Host;
+use crate::handles::derive_key;
 use crate::limits;
 use beadle_model::EventId;
-use hmac::{Hmac, Mac};
-use rand_core::TryRng;
-use sha2::Sha256;
+use rand_chacha::ChaCha12Rng;
+use rand_core::{Rng, SeedableRng, TryRng};
 use std::convert::Infallible;
 use std::sync::Arc;
 
-const BLOCK: usize = 32;
-
-/// What the stream hangs on: not the attempt.
+/// What the stream depends on. The attempt is not part of it.
 pub struct Seed {
     pub host_key: [u8; 32],
     pub event: EventId,
     pub plugin: Arc<str>,
 }
 
-/// The bytes that one handling draws, one after the other.
+impl Seed {
+    fn bytes(&self) -> [u8; 32] {
+        derive_key(&self.host_key, &[&self.event.0.to_be_bytes(), self.plugin.as_bytes()])
+    }
+}
+
+/// The random bytes of one handling.
 pub struct Stream {
-    /// Until the first draw.
     seed: Option<Seed>,
-    key: [u8; BLOCK],
-    block: [u8; BLOCK],
-    /// Bytes of `block` that were given out.
-    used: usize,
-    counter: u64,
+    rng: Option<ChaCha12Rng>,
 }
 
 impl Stream {
     pub fn new(seed: Seed) -> Self {
-        Self { seed: Some(seed), ..Self::none() }
+        Self { seed: Some(seed), rng: None }
     }
 
-    /// Chance without any, for an instance that nothing was prepared for.
-    pub fn none() -> Self {
-        Self { seed: None, key: [0; BLOCK], block: [0; BLOCK], used: BLOCK, counter: 0 }
+    /// For an instance that no handling was prepared for.
+    pub fn unseeded() -> Self {
+        Self { seed: None, rng: None }
     }
 
-    pub fn fill(&mut self, out: &mut [u8]) {
-        for byte in out {
-            if self.used >= BLOCK {
-                self.next_block();
-            }
-            *byte = self.block.get(self.used).copied().unwrap_or_default();
-            self.used += 1;
-        }
+    fn rng(&mut self) -> &mut ChaCha12Rng {
+        let seed = &self.seed;
+        let seeded = || ChaCha12Rng::from_seed(seed.as_ref().map_or([0; 32], Seed::bytes));
+        self.rng.get_or_insert_with(seeded)
     }
-
-    fn next_block(&mut self) {
-        if let Some(seed) = self.seed.take() {
-            self.key = hmac(&seed.host_key, &[&seed.event.0.to_be_bytes(), seed.plugin.as_bytes()]);
-        }
-        self.block = hmac(&self.key, &[&self.counter.to_be_bytes()]);
-        self.counter = self.counter.wrapping_add(1);
-        self.used = 0;
-    }
-}
-
-fn hmac(key: &[u8; BLOCK], parts: &[&[u8]]) -> [u8; BLOCK] {
-    // HMAC takes a key of any length, so this cannot fail; a block of zeros would be no secret, but no crash either.
-    let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(key) else { return [0; BLOCK] };
-    parts.iter().for_each(|part| mac.update(part));
-    mac.finalize().into_bytes().into()
 }
 
 impl TryRng for Stream {
     type Error = Infallible;
 
     fn try_next_u32(&mut self) -> Result<u32, Infallible> {
-        let mut bytes = [0; 4];
-        self.fill(&mut bytes);
-        Ok(u32::from_le_bytes(bytes))
+        Ok(self.rng().next_u32())
     }
 
     fn try_next_u64(&mut self) -> Result<u64, Infallible> {
-        let mut bytes = [0; 8];
-        self.fill(&mut bytes);
-        Ok(u64::from_le_bytes(bytes))
+        Ok(self.rng().next_u64())
     }
 
     fn try_fill_bytes(&mut self, out: &mut [u8]) -> Result<(), Infallible> {
-        self.fill(out);
+        self.rng().fill_bytes(out);
         Ok(())
     }
 }
@@ -94,15 +69,13 @@ impl TryRng for Stream {
 impl Host for HostState {
     async fn number(&mut self) -> wasmtime::Result<u64> {
         self.enter()?;
-        let mut bytes = [0; 8];
-        self.senses.random(|stream| stream.fill(&mut bytes));
-        Ok(u64::from_le_bytes(bytes))
+        Ok(self.inputs.random(|stream| stream.rng().next_u64()))
     }
 
     async fn bytes(&mut self, count: u32) -> wasmtime::Result<Vec<u8>> {
         self.enter()?;
         let mut bytes = vec![0; (count as usize).min(limits::RANDOM_BYTES)];
-        self.senses.random(|stream| stream.fill(&mut bytes));
+        self.inputs.random(|stream| stream.rng().fill_bytes(&mut bytes));
         Ok(bytes)
     }
 }
@@ -113,25 +86,16 @@ mod tests {
 
     fn draw(host_key: u8, event: i64, plugin: &str) -> [u8; 100] {
         let mut out = [0; 100];
-        Stream::new(Seed { host_key: [host_key; 32], event: EventId(event), plugin: plugin.into() }).fill(&mut out);
+        let seed = Seed { host_key: [host_key; 32], event: EventId(event), plugin: plugin.into() };
+        Stream::new(seed).rng().fill_bytes(&mut out);
         out
     }
 
     #[test]
-    fn the_same_handling_draws_the_same_and_every_other_something_else() {
+    fn numbers_depend_on_host_event_and_plugin_only() {
         assert_eq!(draw(1, 7, "polls"), draw(1, 7, "polls"));
         for other in [draw(2, 7, "polls"), draw(1, 8, "polls"), draw(1, 7, "pols")] {
             assert_ne!(draw(1, 7, "polls"), other);
         }
-    }
-
-    #[test]
-    fn a_stream_does_not_care_how_it_is_cut() {
-        let mut stream = Stream::new(Seed { host_key: [1; 32], event: EventId(7), plugin: "polls".into() });
-        let mut cut = [0; 100];
-        let (first, rest) = cut.split_at_mut(33);
-        stream.fill(first);
-        stream.fill(rest);
-        assert_eq!(cut, draw(1, 7, "polls"));
     }
 }

@@ -1,7 +1,7 @@
-//! `settings`: what the operator's TOML says, as JSON.
+//! `settings`: the plugin's settings as JSON.
 
 use super::HostState;
-use crate::abi::latest::settings::Host;
+use crate::bindings::latest::settings::Host;
 
 impl Host for HostState {
     async fn get(&mut self) -> wasmtime::Result<String> {

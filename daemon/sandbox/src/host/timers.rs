@@ -1,8 +1,8 @@
-//! `timers`: what `on-timer` will bring back.
+//! `timers`: what `on-timer` delivers later.
 
-use super::{Answer, HostState, No, answer, check_key, scope};
-use crate::abi::latest::timers::Host;
-use crate::abi::latest::types as wit;
+use super::{Answer, HostError, HostState, answer, check_key, scope};
+use crate::bindings::latest::timers::Host;
+use crate::bindings::latest::types as wit;
 use crate::limits;
 use beadle_model::effect::TimerWrite;
 use beadle_model::{EventKind, Refusal, Scope, Timestamp};
@@ -15,42 +15,47 @@ impl Host for HostState {
 
     async fn move_(&mut self, scope: wit::Scope, key: String, due_at: i64) -> Answer<()> {
         self.enter()?;
-        answer(self.write_timer(scope, key, |scope, key| TimerWrite::Move { scope, key, due_at: Timestamp(due_at) }))
+        answer(self.write_timer(scope, key, 0, |scope, key| TimerWrite::Move { scope, key, due_at: Timestamp(due_at) }))
     }
 
     async fn cancel(&mut self, scope: wit::Scope, key: String) -> Answer<()> {
         self.enter()?;
-        answer(self.write_timer(scope, key, |scope, key| TimerWrite::Cancel { scope, key }))
+        answer(self.write_timer(scope, key, 0, |scope, key| TimerWrite::Cancel { scope, key }))
     }
 }
 
 impl HostState {
-    fn set_timer(&mut self, scope: wit::Scope, key: String, due_at: i64, payload: Vec<u8>) -> Result<(), No> {
+    fn set_timer(&mut self, scope: wit::Scope, key: String, due_at: i64, payload: Vec<u8>) -> Result<(), HostError> {
         if payload.len() > limits::TIMER_PAYLOAD_BYTES {
-            let (most, has) = (limits::TIMER_PAYLOAD_BYTES, payload.len());
-            return Err(Refusal::new(
-                "value-too-large",
-                format!("A timer brings back {most} bytes at most, not {has}."),
-            )
-            .instead("Keep it in `state`, and let the timer bring the key.")
-            .into());
+            let (max, bytes) = (limits::TIMER_PAYLOAD_BYTES, payload.len());
+            let message = format!("The payload of a timer may have {max} bytes; this one has {bytes}.");
+            return Err(Refusal::new("value-too-large", message)
+                .instead("Keep the value in `state`, and its key in the payload.")
+                .into());
         }
         if !self.facts.subscriptions.contains(&EventKind::Timer) {
-            let why = "This plugin does not export `on-timer`, so nobody would hear of it.";
-            return Err(Refusal::new("no-timer-handler", why).into());
+            let message = "This plugin does not export `on-timer`, so the timer would have no effect.";
+            return Err(Refusal::new("no-timer-handler", message).into());
         }
-        self.write_timer(scope, key, |scope, key| TimerWrite::Set { scope, key, due_at: Timestamp(due_at), payload })
+        self.write_timer(scope, key, payload.len(), |scope, key| TimerWrite::Set {
+            scope,
+            key,
+            due_at: Timestamp(due_at),
+            payload,
+        })
     }
 
     fn write_timer(
         &mut self,
-        about: wit::Scope,
+        owner: wit::Scope,
         key: String,
+        payload_bytes: usize,
         write: impl FnOnce(Scope, String) -> TimerWrite,
-    ) -> Result<(), No> {
-        let about = scope(about)?;
+    ) -> Result<(), HostError> {
+        let owner = scope(owner)?;
         check_key(&key)?;
-        self.effect()?.timers.push(write(about, key));
+        let bytes = key.len() + payload_bytes;
+        self.effect(bytes)?.timers.push(write(owner, key));
         Ok(())
     }
 }

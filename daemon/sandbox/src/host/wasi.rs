@@ -1,9 +1,9 @@
-//! WASI for tool-chains that cannot do without: all of 0.2 is there, and none of it gives anything.
+//! WASI 0.2, for toolchains that require it: everything links, and nothing grants access.
 //!
-//! No arguments, no environment, no files, no sockets; what is printed goes nowhere. Its clocks show the handling's
-//! civil time and stand still, its randomness is the handling's own.
+//! There are no arguments, environment variables, files or sockets, and output is discarded. Both
+//! clocks show the civil time of the handling and stand still; random numbers are the handling's.
 
-use super::{HostState, Senses};
+use super::{HostState, Inputs};
 use crate::limits;
 use rand_core::TryRng;
 use std::convert::Infallible;
@@ -12,19 +12,19 @@ use std::time::Duration;
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{HostMonotonicClock, HostWallClock, WasiCtx, WasiCtxView, WasiView};
 
-/// Made when something of it is first called: most plugins in Rust never do.
+/// Created at the first call: most plugins in Rust make none.
 pub struct Wasi {
     ctx: WasiCtx,
     table: ResourceTable,
 }
 
 impl Wasi {
-    fn new(senses: &Arc<Senses>) -> Self {
+    fn new(inputs: &Arc<Inputs>) -> Self {
         let ctx = WasiCtx::builder()
-            .wall_clock(Clock(Arc::clone(senses)))
-            .monotonic_clock(Clock(Arc::clone(senses)))
-            .secure_random(Chance(Arc::clone(senses)))
-            .insecure_random(Chance(Arc::clone(senses)))
+            .wall_clock(Clock(Arc::clone(inputs)))
+            .monotonic_clock(Clock(Arc::clone(inputs)))
+            .secure_random(Random(Arc::clone(inputs)))
+            .insecure_random(Random(Arc::clone(inputs)))
             .insecure_random_seed(0)
             .max_random_size(limits::HOSTCALL_BYTES as u64)
             .build();
@@ -36,13 +36,13 @@ impl Wasi {
 
 impl WasiView for HostState {
     fn ctx(&mut self) -> WasiCtxView<'_> {
-        let wasi = self.wasi.get_or_insert_with(|| Box::new(Wasi::new(&self.senses)));
+        let wasi = self.wasi.get_or_insert_with(|| Box::new(Wasi::new(&self.inputs)));
         WasiCtxView { ctx: &mut wasi.ctx, table: &mut wasi.table }
     }
 }
 
-/// Both of WASI's clocks.
-struct Clock(Arc<Senses>);
+/// Both clocks of WASI.
+struct Clock(Arc<Inputs>);
 
 impl HostWallClock for Clock {
     fn resolution(&self) -> Duration {
@@ -64,10 +64,10 @@ impl HostMonotonicClock for Clock {
     }
 }
 
-/// The handling's randomness.
-struct Chance(Arc<Senses>);
+/// The random numbers of the handling.
+struct Random(Arc<Inputs>);
 
-impl TryRng for Chance {
+impl TryRng for Random {
     type Error = Infallible;
 
     fn try_next_u32(&mut self) -> Result<u32, Infallible> {

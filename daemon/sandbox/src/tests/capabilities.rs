@@ -1,4 +1,4 @@
-//! What a plugin gets from its capabilities, and what it is refused.
+//! What capabilities provide and refuse.
 
 use super::*;
 use crate::Handled;
@@ -16,14 +16,14 @@ pub const STATE: &str = r#"
 pub const REPLIES: &str = r#"
     (import "beadle:plugin/replies@0.1.0" "send-text" (func $send_text (param i32 i32 i32 i32 i32 i32 i32)))"#;
 
-/// Answers every text with itself and claims the event.
+/// Replies to every text with the same text, and claims the event.
 pub fn echo() -> Guest<'static> {
     Guest {
         capabilities: &["replies"],
         imports: REPLIES,
-        // In `on-message.event` the text's pointer and length are at 224 and 228, behind the content's discriminant.
-        handle: "(call $send_text (i32.load (i32.add (local.get $event) (i32.const 224)))
-                (i32.load (i32.add (local.get $event) (i32.const 228)))
+        // In `on-message.event` the text's pointer and length are at 216 and 220, after the content's discriminant.
+        handle: "(call $send_text (i32.load (i32.add (local.get $event) (i32.const 216)))
+                (i32.load (i32.add (local.get $event) (i32.const 220)))
                 (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 64))
             (if (i32.load8_u (i32.const 64)) (then unreachable))
             (i32.store8 (i32.const 20) (i32.const 1))
@@ -36,23 +36,22 @@ async fn handled(guest: &Guest<'_>) -> Handled {
     run(guest).await.outcome.unwrap()
 }
 
-/// A guest that answers with what it got from a host function, as text: pointer and length from `ANSWER` on.
-/// Where the answer is a refusal, it answers with the refusal's code.
-fn telling<'a>(imports: &'a str, items: &'a str, handle: &'a str, capabilities: &'a [&'a str]) -> Guest<'a> {
+/// A guest that replies with results of host functions.
+fn replying<'a>(imports: &'a str, items: &'a str, handle: &'a str, capabilities: &'a [&'a str]) -> Guest<'a> {
     Guest { capabilities, imports, items, handle, ..Guest::default() }
 }
 
-/// Sends what lies at the two addresses: pointer, length.
-pub fn tell(pointer_at: i32, length_at: i32) -> String {
+/// Replies with a text whose pointer and length are at the two addresses.
+pub fn reply_with(pointer_at: i32, length_at: i32) -> String {
     format!(
         "(call $send_text (i32.load (i32.const {pointer_at})) (i32.load (i32.const {length_at}))
             (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 256))"
     )
 }
 
-/// Ends with a text of the refusal's code, which lies behind the discriminant.
-pub fn refused() -> String {
-    format!("{} (i32.const 16)", tell(ANSWER + 4, ANSWER + 8))
+/// Replies with the code of a refusal, which follows the discriminant, and ends.
+pub fn reply_with_code() -> String {
+    format!("{} (i32.const 16)", reply_with(ANSWER + 4, ANSWER + 8))
 }
 
 pub fn texts(handled: &Handled) -> Vec<String> {
@@ -64,19 +63,19 @@ pub fn texts(handled: &Handled) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn a_good_guest_answers_in_its_conversation() {
+async fn reply_goes_to_the_conversation_of_the_event() {
     let handled = handled(&echo()).await;
     assert_eq!(handled.disposition, Disposition::Claimed);
     let body = Outgoing::Text { body: "ping".into(), preview_url: false, quote: None };
     let send = SendEffect { conversation: ConversationId(9), body, message: MessageId(1), reply: true };
     assert_eq!(handled.effects.sends, [send]);
-    assert!(handled.needs_no_check());
+    assert!(handled.has_no_reads());
 }
 
 #[tokio::test]
-async fn the_gate_s_no_reaches_the_plugin() {
+async fn refusal_of_the_gate_is_returned_to_the_plugin() {
     let imports = REPLIES;
-    // Sends into a closed window, and claims if the host refused.
+    // Sends into a closed window, and claims if the host refuses.
     let handle = "(call $send_text (i32.const 0) (i32.const 3) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0)
             (i32.const 64))
         (i32.store8 (i32.const 20) (i32.load8_u (i32.const 64))) (i32.const 16)";
@@ -91,8 +90,8 @@ async fn the_gate_s_no_reaches_the_plugin() {
 }
 
 #[tokio::test]
-async fn it_sends_through_its_channels_only_and_is_told_the_line_that_is_missing() {
-    // Sends, and where the host refused claims and logs the refusal: its code, its words, what can be done.
+async fn sending_on_another_channel_is_refused_with_the_setting_to_add() {
+    // Sends. If the host refuses, claims and logs code, message and alternative.
     let imports = format!(r#"{REPLIES} (import "beadle:plugin/log@0.1.0" "write" (func $write (param i32 i32 i32)))"#);
     let say =
         |at: i32| format!("(call $write (i32.const 1) (i32.load (i32.const {at})) (i32.load (i32.const {})))", at + 4);
@@ -102,7 +101,7 @@ async fn it_sends_through_its_channels_only_and_is_told_the_line_that_is_missing
          (i32.store8 (i32.const 20) (i32.load8_u (i32.const 64))) (i32.const 16)",
         say(68), say(76), say(88)
     );
-    let guest = telling(&imports, "", &handle, &["replies", "log"]);
+    let guest = replying(&imports, "", &handle, &["replies", "log"]);
     let world = sandbox();
     for (channels, goes) in
         [(None, true), (Some(vec!["club", "shop"]), true), (Some(vec!["club"]), false), (Some(vec![]), false)]
@@ -117,22 +116,22 @@ async fn it_sends_through_its_channels_only_and_is_told_the_line_that_is_missing
             "{channels:?}"
         );
         if let Some(granted) = channels.filter(|_| !goes) {
-            let told: Vec<&str> = report.log.iter().map(|line| line.text.as_str()).collect();
+            let logged: Vec<&str> = report.log.iter().map(|line| line.text.as_str()).collect();
             let list = [granted, vec!["shop"]].concat();
-            assert_eq!(told[0], "not-granted");
+            assert_eq!(logged[0], "not-granted");
             assert_eq!(
-                told[1],
+                logged[1],
                 format!(
-                    "`guest` may not send through channel `shop`; `channels = {list:?}` in `[plugins.guest]` would let it."
+                    "`guest` may not send on channel `shop`; `channels = {list:?}` in `[plugins.guest]` would allow it."
                 )
             );
-            assert!(told[2].contains("ask the operator"));
+            assert!(logged[2].contains("ask the operator"));
         }
     }
 }
 
 #[tokio::test]
-async fn settings_and_time_are_told() {
+async fn settings_and_time_are_available() {
     let imports = format!(
         r#"{REPLIES} (import "beadle:plugin/settings@0.1.0" "get" (func $settings (param i32)))
            (import "beadle:plugin/clock@0.1.0" "now" (func $now (result i64)))"#
@@ -140,15 +139,15 @@ async fn settings_and_time_are_told() {
     let handle = format!(
         "(call $settings (i32.const 64)) {}
          (if (i64.ne (call $now) (i64.const {})) (then unreachable)) (i32.const 16)",
-        tell(ANSWER, ANSWER + 4),
+        reply_with(ANSWER, ANSWER + 4),
         NOW.as_ms()
     );
-    let handled = handled(&telling(&imports, "", &handle, &["replies", "settings", "clock"])).await;
+    let handled = handled(&replying(&imports, "", &handle, &["replies", "settings", "clock"])).await;
     assert_eq!(texts(&handled), [r#"{"greeting":"hello"}"#]);
 }
 
 #[tokio::test]
-async fn a_read_sees_what_was_written_before_it() {
+async fn read_returns_what_the_call_wrote_before() {
     let imports = format!("{STATE} {REPLIES}");
     let key = "(i32.const 0) (i32.const 0) (i32.const 0) (i32.const 2048) (i32.const 3)";
     let handle = format!(
@@ -157,10 +156,10 @@ async fn a_read_sees_what_was_written_before_it() {
          (call $get {key} (i32.const 64))
          ;; result, option, list
          {} (i32.const 16)",
-        tell(ANSWER + 8, ANSWER + 12)
+        reply_with(ANSWER + 8, ANSWER + 12)
     );
     let items = r#"(data (i32.const 2048) "key ") (data (i32.const 2052) "42")"#;
-    let handled = handled(&telling(&imports, items, &handle, &["replies", "state"])).await;
+    let handled = handled(&replying(&imports, items, &handle, &["replies", "state"])).await;
     assert_eq!(texts(&handled), ["-8"]);
     assert_eq!(handled.effects.reads, []);
     let (scope, key) = (Scope::Plugin, "key".to_owned());
@@ -174,14 +173,14 @@ async fn a_read_sees_what_was_written_before_it() {
 }
 
 #[tokio::test]
-async fn what_was_read_from_the_store_is_remembered() {
+async fn read_from_the_store_is_recorded_with_its_version() {
     let key = "(i32.const 0) (i32.const 0) (i32.const 0) (i32.const 2048) (i32.const 3)";
     let handle = format!("(call $get {key} (i32.const 64)) (i32.const 16)");
     let items = r#"(data (i32.const 2048) "key")"#;
-    let handled = handled(&telling(STATE, items, &handle, &["state"])).await;
+    let handled = handled(&replying(STATE, items, &handle, &["state"])).await;
     let read = StateRead::Key { scope: Scope::Plugin, key: "key".into(), version: None };
     assert_eq!(handled.effects.reads, [read]);
-    assert!(!handled.needs_no_check());
+    assert!(!handled.has_no_reads());
 }
 
 #[tokio::test]
@@ -192,18 +191,18 @@ async fn limits_of_state_are_refusals() {
             "(drop (memory.grow (i32.const 8)))
              (call $set (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 2048) (i32.const {key_len})
                 (i32.const 0) (i32.const {value_len}) (i32.const 0) (i64.const 0) (i32.const 64)) {}",
-            refused()
+            reply_with_code()
         )
     };
     let counter = "(i32.const 0) (i32.const 0) (i32.const 0) (i32.const 2048) (i32.const 3)";
     let not_a_counter = format!(
         "(call $set {counter} (i32.const 2048) (i32.const 3) (i32.const 0) (i64.const 0) (i32.const 64))
          (call $add {counter} (i64.const 1) (i32.const 64)) {}",
-        refused()
+        reply_with_code()
     );
     let bad_id = format!(
         "(call $delete (i32.const 1) (i32.const 2048) (i32.const 3) (i32.const 2048) (i32.const 3) (i32.const 64)) {}",
-        refused()
+        reply_with_code()
     );
     let items = r#"(data (i32.const 2048) "key")"#;
     for (handle, code) in [
@@ -213,15 +212,15 @@ async fn limits_of_state_are_refusals() {
         (not_a_counter, "not-a-counter"),
         (bad_id, "bad-id"),
     ] {
-        let handled = handled(&telling(&imports, items, &handle, &["replies", "state"])).await;
+        let handled = handled(&replying(&imports, items, &handle, &["replies", "state"])).await;
         assert_eq!(texts(&handled), [code]);
     }
 }
 
 #[tokio::test]
-async fn the_quota_counts_what_is_written_in_the_same_call() {
+async fn quota_counts_writes_of_the_same_call() {
     let imports = format!("{STATE} {REPLIES}");
-    // Five values of 256 KiB where there is room for four; then one of them again, which has room.
+    // Five values of 256 KiB, of which four fit; then one of them again, which fits.
     let handle = format!(
         "(drop (memory.grow (i32.const 8)))
          (loop $on
@@ -234,10 +233,10 @@ async fn the_quota_counts_what_is_written_in_the_same_call() {
             (i32.const 0) (i32.const 262000) (i32.const 0) (i64.const 0) (i32.const 64))
          (if (i32.load8_u (i32.const 64)) (then unreachable))
          (i32.const 16)",
-        tell(ANSWER + 4, ANSWER + 8)
+        reply_with(ANSWER + 4, ANSWER + 8)
     );
     let items = r#"(global $n (mut i32) (i32.const 0)) (data (i32.const 2048) "abcdefgh")"#;
-    let guest = telling(&imports, items, &handle, &["replies", "state"]);
+    let guest = replying(&imports, items, &handle, &["replies", "state"]);
     let limits = Limits { state_mib: 1, ..Limits::default() };
     let world = sandbox();
     let plugin = world.load(Spec { limits, ..spec(guest.bytes()) }).await.unwrap();
@@ -247,7 +246,7 @@ async fn the_quota_counts_what_is_written_in_the_same_call() {
 }
 
 #[tokio::test]
-async fn timers_need_somebody_who_hears_them() {
+async fn timers_require_an_exported_handler() {
     let imports = format!(
         r#"{REPLIES} (import "beadle:plugin/timers@0.1.0" "set" (func $set (param i32 i32 i32 i32 i32 i64 i32 i32 i32)))"#
     );
@@ -255,11 +254,11 @@ async fn timers_need_somebody_who_hears_them() {
         format!(
             "(call $set (i32.const 2) (i32.const 2052) (i32.const 5) (i32.const 2048) (i32.const 3)
                 (i64.const 123) (i32.const 2048) (i32.const {payload}) (i32.const 64)) {}",
-            refused()
+            reply_with_code()
         )
     };
     let items = r#"(data (i32.const 2048) "key cnv_9")"#;
-    let unheard = handled(&telling(&imports, items, &set(3), &["replies", "timers"])).await;
+    let unheard = handled(&replying(&imports, items, &set(3), &["replies", "timers"])).await;
     assert_eq!(texts(&unheard), ["no-timer-handler"]);
 
     let hears = format!(
@@ -267,20 +266,20 @@ async fn timers_need_somebody_who_hears_them() {
     );
     let world = "export beadle:plugin/on-timer@0.1.0;";
     let too_big = set(4097);
-    let guest = Guest { world, ..telling(&imports, &hears, &too_big, &["replies", "timers"]) };
+    let guest = Guest { world, ..replying(&imports, &hears, &too_big, &["replies", "timers"]) };
     assert_eq!(texts(&handled(&guest).await), ["value-too-large"]);
 
-    let good = set(3).replace(&refused(), "(i32.const 16)");
-    let guest = Guest { world, ..telling(&imports, &hears, &good, &["replies", "timers"]) };
+    let good = set(3).replace(&reply_with_code(), "(i32.const 16)");
+    let guest = Guest { world, ..replying(&imports, &hears, &good, &["replies", "timers"]) };
     let scope = Scope::Conversation(ConversationId(9));
     let timer = TimerWrite::Set { scope, key: "key".into(), due_at: Timestamp(123), payload: b"key".to_vec() };
     assert_eq!(handled(&guest).await.effects.timers, [timer]);
 }
 
 #[tokio::test]
-async fn a_handling_draws_the_same_each_time_and_another_does_not() {
+async fn random_numbers_depend_on_the_event() {
     let imports = format!(r#"{REPLIES} (import "beadle:plugin/random@0.1.0" "bytes" (func $bytes (param i32 i32)))"#);
-    // Four random letters, and the length that was given for a request for 5000.
+    // Eight random letters. A request for 5000 bytes returns 4096.
     let letter = |at: i32| {
         format!(
             "(i32.store8 (i32.add (i32.load (i32.const 64)) (i32.const {at}))
@@ -293,9 +292,9 @@ async fn a_handling_draws_the_same_each_time_and_another_does_not() {
          (if (i32.ne (i32.load (i32.const 68)) (i32.const 4096)) (then unreachable))
          (i32.store (i32.const 68) (i32.const 8)) {} {} (i32.const 16)",
         (0..8).map(letter).collect::<String>(),
-        tell(ANSWER, ANSWER + 4)
+        reply_with(ANSWER, ANSWER + 4)
     );
-    let guest = telling(&imports, "", &handle, &["replies", "random"]);
+    let guest = replying(&imports, "", &handle, &["replies", "random"]);
     let sandbox = sandbox();
     let plugin = load(&sandbox, &guest).await;
     let mut drawn = vec![];
@@ -309,12 +308,12 @@ async fn a_handling_draws_the_same_each_time_and_another_does_not() {
 }
 
 #[tokio::test]
-async fn nothing_can_be_asked_for_without_an_event() {
+async fn capabilities_refuse_while_the_plugin_is_loaded() {
     let guest = Guest {
         capabilities: &["state"],
         world: "export beadle:plugin/about@0.1.0;",
         imports: STATE_DELETE,
-        // What the host answered is what it says of itself: the refusal's code as its version.
+        // Its version is the code of the refusal.
         items: r#"(data (i32.const 2048) "key")
             (func (export "beadle:plugin/about@0.1.0#describe") (result i32)
                 (call $delete (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 2048) (i32.const 3) (i32.const 64))

@@ -1,4 +1,4 @@
-//! Guests that misbehave, one way each, and what is said of it.
+//! Guests that misbehave, one way each.
 
 use super::*;
 use crate::{Fault, FaultKind};
@@ -10,35 +10,35 @@ async fn fault(guest: &Guest<'_>) -> Fault {
 }
 
 #[tokio::test]
-async fn an_endless_loop_is_out_of_cpu_and_not_much_later() {
+async fn endless_loop_ends_at_the_cpu_limit() {
     let began = Instant::now();
     let report = run(&Guest { handle: "(loop $on (br $on)) unreachable", ..Guest::default() }).await;
     let fault = report.outcome.unwrap_err();
     assert_eq!(fault.kind, FaultKind::CpuLimit { cpu_ms: 100 });
     assert_eq!(
         fault.to_string(),
-        "Plugin `guest` used more than its 100 ms of CPU while it handled evt_1. \
-         The limit is `[plugins.guest] limits.cpu_ms`; raise it if the plugin needs more."
+        "plugin `guest` exceeded its CPU limit of 100 ms while handling evt_1; \
+         if it needs more, raise `[plugins.guest] limits.cpu_ms`"
     );
     assert!((90_000..2_000_000).contains(&report.usage.cpu_us), "{:?}", report.usage);
     assert!(began.elapsed() < Duration::from_secs(10));
 }
 
 #[tokio::test]
-async fn a_start_that_never_ends_is_ended_too() {
+async fn endless_start_function_ends_at_the_cpu_limit() {
     let guest = Guest { items: "(func $start (loop $on (br $on))) (start $start)", ..Guest::default() };
     assert_eq!(fault(&guest).await.code(), "cpu-limit");
 }
 
 #[tokio::test]
-async fn a_start_that_traps_is_a_trap() {
+async fn trap_in_the_start_function_is_a_trap() {
     let fault = fault(&Guest { items: "(func $start unreachable) (start $start)", ..Guest::default() }).await;
     assert_eq!(fault.code(), "trap");
     assert_eq!(fault.backtrace, ["start"]);
 }
 
 #[tokio::test]
-async fn deep_recursion_runs_out_of_stack() {
+async fn deep_recursion_overflows_the_stack() {
     let guest = Guest {
         items: "(func $deeper (param i32) (result i32)
             (i32.add (call $deeper (i32.add (local.get 0) (i32.const 1))) (i32.const 1)))",
@@ -53,7 +53,7 @@ async fn deep_recursion_runs_out_of_stack() {
 }
 
 #[tokio::test]
-async fn a_trap_names_the_functions_that_ran() {
+async fn trap_has_a_backtrace_of_function_names() {
     let guest = Guest {
         items: "(func $divide (param i32) (result i32) (i32.div_s (i32.const 1) (local.get 0)))
                 (func $middle (result i32) (call $divide (i32.const 0)))",
@@ -61,41 +61,41 @@ async fn a_trap_names_the_functions_that_ran() {
         ..Guest::default()
     };
     let fault = fault(&guest).await;
-    assert_eq!(fault.kind, FaultKind::Trap { what: "wasm trap: integer divide by zero".into() });
+    assert_eq!(fault.kind, FaultKind::Trap { reason: "wasm trap: integer divide by zero".into() });
     assert_eq!(fault.backtrace.get(..2).unwrap(), ["divide", "middle"]);
 }
 
-/// Takes memory page by page; aborts, as Rust does, when there is no more.
+/// Grows its memory page by page, and aborts as Rust does when it gets no more.
 const BOMB: &str = "(loop $on (br_if $on (i32.ne (memory.grow (i32.const 1)) (i32.const -1)))) unreachable";
 
 #[tokio::test]
-async fn a_memory_bomb_is_told_as_such_though_it_ends_as_an_abort() {
+async fn abort_after_a_refused_allocation_is_a_memory_limit() {
     let report = run(&Guest { handle: BOMB, ..Guest::default() }).await;
     let fault = report.outcome.unwrap_err();
     assert_eq!(fault.kind, FaultKind::MemoryLimit { memory_mib: 32 });
-    assert!(fault.to_string().ends_with("`[plugins.guest] limits.memory_mib`; raise it if the plugin needs more."));
+    assert!(fault.to_string().ends_with("raise `[plugins.guest] limits.memory_mib`"));
     assert_eq!(report.usage.memory_bytes, 32 << 20);
 }
 
 #[tokio::test]
-async fn memories_are_summed() {
+async fn memories_of_an_instance_are_summed() {
     let guest = Guest {
         items: "(memory $second 300) (memory $third 200)",
         handle: "(drop (memory.grow $second (i32.const 64))) unreachable",
         ..Guest::default()
     };
-    // 2 + 300 + 200 pages are 31.4 MiB: each by itself would have room for 4 more.
+    // 2 + 300 + 200 pages are 31.4 MiB. Each memory alone could grow by 64 pages.
     assert_eq!(fault(&guest).await.code(), "memory-limit");
 }
 
 #[tokio::test]
-async fn many_memories_cannot_be_more_than_the_limit_from_the_start() {
+async fn initial_memories_over_the_limit_are_a_memory_limit() {
     let guest = Guest { items: "(memory $second 300) (memory $third 300)", ..Guest::default() };
     assert_eq!(fault(&guest).await.kind, FaultKind::MemoryLimit { memory_mib: 32 });
 }
 
 #[tokio::test]
-async fn a_table_bomb_counts_as_memory() {
+async fn tables_count_as_memory() {
     let guest = Guest {
         items: "(table $t 1 funcref)",
         handle: "(loop $on
@@ -106,13 +106,13 @@ async fn a_table_bomb_counts_as_memory() {
 }
 
 #[tokio::test]
-async fn memory_that_was_refused_and_done_without_is_no_fault() {
+async fn refused_allocation_alone_is_no_fault() {
     let guest = Guest { handle: "(drop (memory.grow (i32.const 10000))) (i32.const 16)", ..Guest::default() };
     assert!(run(&guest).await.outcome.is_ok());
 }
 
 #[tokio::test]
-async fn an_answer_that_is_none_is_a_trap() {
+async fn invalid_return_value_is_a_trap() {
     for handle in ["(i32.store8 (i32.const 16) (i32.const 9)) (i32.const 16)", "(i32.const -4)", "(i32.const 17)"] {
         assert_eq!(fault(&Guest { handle, ..Guest::default() }).await.code(), "trap", "{handle}");
     }
@@ -127,22 +127,22 @@ fn failing(failure: u8) -> String {
 }
 
 #[tokio::test]
-async fn what_the_plugin_says_of_its_failure_is_kept() {
+async fn reason_of_a_returned_failure_is_kept() {
     let items = r#"(data (i32.const 1024) "bu\0asy")"#;
     let retry = fault(&Guest { items, handle: &failing(0), ..Guest::default() }).await;
     assert_eq!(retry.kind, FaultKind::Retry { reason: "bu sy".into() });
     assert!(retry.retried());
     let gave_up = fault(&Guest { items, handle: &failing(1), ..Guest::default() }).await;
-    assert_eq!(gave_up.to_string(), "Plugin `guest` gave up (bu sy) while it handled evt_1.");
+    assert_eq!(gave_up.to_string(), "plugin `guest` gave up (bu sy) while handling evt_1");
     assert!(!gave_up.retried());
 }
 
 #[tokio::test]
-async fn a_panic_in_the_host_ends_that_call_only() {
+async fn panic_in_the_host_ends_one_call() {
     let sandbox = sandbox_with(Arc::new(|| panic!("no more ids")));
     let plugin = load(&sandbox, &capabilities::echo()).await;
     let fault = plugin.handle(call(1)).await.outcome.unwrap_err();
-    assert_eq!(fault.kind, FaultKind::HostPanic { what: "no more ids".into() });
+    assert_eq!(fault.kind, FaultKind::HostPanic { reason: "no more ids".into() });
     assert_eq!(fault.blame(), Blame::Host);
     assert_eq!(plugin.warm_instances(), 0);
     let quiet = load(&sandbox, &Guest::default()).await;
@@ -150,7 +150,7 @@ async fn a_panic_in_the_host_ends_that_call_only() {
 }
 
 #[tokio::test]
-async fn an_event_that_is_not_exported_is_the_host_s_mistake() {
+async fn unexported_event_is_blamed_on_the_host() {
     let plugin = load(&sandbox(), &Guest::default()).await;
     let left = Event { body: EventBody::MemberLeft { reason: "stop".into() }, ..event(1) };
     let fault = plugin.handle(call_with(left)).await.outcome.unwrap_err();
@@ -158,7 +158,7 @@ async fn an_event_that_is_not_exported_is_the_host_s_mistake() {
 }
 
 #[tokio::test]
-async fn a_hog_has_its_turns_and_others_have_theirs() {
+async fn plugin_at_its_cpu_limit_does_not_starve_others() {
     let sandbox = sandbox();
     let hog = load(&sandbox, &Guest { handle: "(loop $on (br $on)) unreachable", ..Guest::default() }).await;
     let good = load(&sandbox, &capabilities::echo()).await;
@@ -168,11 +168,11 @@ async fn a_hog_has_its_turns_and_others_have_theirs() {
             tokio::spawn(async move { hog.handle(call(id)).await })
         })
         .collect();
-    // Twenty hogs of 100 ms, four at a time on two threads, are a second: the good ones are done long before.
+    // Twenty calls of 100 ms, four at a time on two threads, take a second. The other plugin is done long before.
     for id in 100..150 {
         assert!(good.handle(call(id)).await.outcome.is_ok());
     }
-    assert!(hogging.iter().any(|call| !call.is_finished()), "the good plugin waited for all the hogs");
+    assert!(hogging.iter().any(|call| !call.is_finished()), "the other plugin waited for all of them");
     for call in hogging {
         let fault = call.await.unwrap().outcome.unwrap_err();
         assert_eq!(fault.code(), "cpu-limit");
@@ -180,13 +180,13 @@ async fn a_hog_has_its_turns_and_others_have_theirs() {
 }
 
 #[tokio::test]
-async fn a_call_that_nobody_waits_for_ends() {
+async fn dropped_call_releases_its_permit() {
     let sandbox = sandbox();
     let mut limits = Limits { cpu_ms: 60_000, wall_ms: 60_000, ..Limits::default() };
     let looping = Guest { handle: "(loop $on (br $on)) unreachable", ..Guest::default() }.bytes();
     let plugin = sandbox.load(Spec { limits, ..spec(looping) }).await.unwrap();
     for id in 0..8 {
-        // Twice as many as run at once: each next one waits until the one before is gone.
+        // Twice as many as may run at once: later calls wait until earlier ones have ended.
         let call = tokio::time::timeout(Duration::from_millis(20), plugin.handle(call(id)));
         assert!(call.await.is_err());
     }

@@ -1,11 +1,11 @@
-//! Guests that ask for too much of something.
+//! Guests that request too much.
 
 use super::*;
 use crate::{FaultKind, Level};
 use beadle_model::Coded;
 
 #[tokio::test]
-async fn a_flood_of_host_calls_is_cut() {
+async fn host_calls_are_limited() {
     let guest = Guest {
         capabilities: &["clock"],
         imports: r#"(import "beadle:plugin/clock@0.1.0" "now" (func $now (result i64)))"#,
@@ -13,14 +13,14 @@ async fn a_flood_of_host_calls_is_cut() {
         ..Guest::default()
     };
     let report = run(&guest).await;
-    assert_eq!(report.outcome.unwrap_err().kind, FaultKind::HostCalls { most: 10_000 });
+    assert_eq!(report.outcome.unwrap_err().kind, FaultKind::HostCalls { max: 10_000 });
     assert_eq!(report.usage.host_calls, 10_001);
 }
 
 const LOG: &str = r#"(import "beadle:plugin/log@0.1.0" "write" (func $write (param i32 i32 i32)))"#;
 
 #[tokio::test]
-async fn a_flood_of_log_is_cut_counted_and_no_fault() {
+async fn log_lines_over_the_limit_are_counted_and_dropped() {
     let guest = Guest {
         capabilities: &["log"],
         imports: LOG,
@@ -34,16 +34,16 @@ async fn a_flood_of_log_is_cut_counted_and_no_fault() {
     };
     let report = run(&guest).await;
     assert!(report.outcome.is_ok());
-    // 64 KiB are 63 lines of 1024 bytes and 16 each.
+    // 64 KiB are 63 lines of 1024 + 16 bytes.
     assert_eq!(report.usage.log_dropped, 937);
     assert_eq!(report.log.len(), 64);
     let last = report.log.last().unwrap();
     assert_eq!(last.level, Level::Warn);
-    assert_eq!(last.text, "937 lines more were dropped over the limit of 64 KiB (`[plugins.guest] limits.log_kib`)");
+    assert_eq!(last.text, "937 more lines dropped: limit of 64 KiB reached (`[plugins.guest] limits.log_kib`)");
 }
 
 #[tokio::test]
-async fn lines_cannot_paint_a_terminal_and_outlive_a_trap() {
+async fn log_lines_are_printable_and_survive_a_trap() {
     let guest = Guest {
         capabilities: &["log"],
         imports: LOG,
@@ -57,7 +57,7 @@ async fn lines_cannot_paint_a_terminal_and_outlive_a_trap() {
 }
 
 #[tokio::test]
-async fn a_flood_of_effects_is_a_fault_and_none_of_them_is_done() {
+async fn effects_are_limited() {
     let guest = Guest {
         capabilities: &["state"],
         imports: capabilities::STATE_DELETE,
@@ -73,7 +73,7 @@ async fn a_flood_of_effects_is_a_fault_and_none_of_them_is_done() {
 }
 
 #[tokio::test]
-async fn more_than_a_host_call_may_carry_is_a_trap_before_it_is_copied() {
+async fn oversized_host_call_traps_before_it_is_copied() {
     let guest = Guest {
         capabilities: &["log"],
         imports: LOG,
@@ -87,13 +87,13 @@ async fn more_than_a_host_call_may_carry_is_a_trap_before_it_is_copied() {
 }
 
 #[tokio::test]
-async fn a_million_tiny_allocations_through_the_host_are_cut_and_cost_the_guest_only() {
-    // One byte at a time, each put somewhere new by the guest's own allocator at the host's call.
+async fn allocations_through_host_calls_are_limited() {
+    // One byte at a time, for each of which the host calls the guest's allocator.
     let guest = Guest {
         capabilities: &["random"],
         imports: r#"(import "beadle:plugin/random@0.1.0" "bytes" (func $bytes (param i32 i32)))"#,
         items: "(global $left (mut i32) (i32.const 1000000))",
-        // Eight bytes for each of the 10,000 that the host allows, and some.
+        // Eight bytes for each of the 10,000 calls that the host allows, and some.
         handle: "(drop (memory.grow (i32.const 8)))
             (loop $on
                 (call $bytes (i32.const 1) (i32.const 64))
@@ -109,8 +109,8 @@ async fn a_million_tiny_allocations_through_the_host_are_cut_and_cost_the_guest_
 }
 
 #[tokio::test]
-async fn a_flood_of_state_ends_at_the_quota_or_the_effects_and_writes_nothing() {
-    // A quarter of a mebibyte at a time, under a new key each: 64 MiB are 256 of them, the effects end it at 100.
+async fn effects_are_limited_in_bytes() {
+    // 256 KiB at a time, each under a new key: 32 of them are 8 MiB without their keys.
     let guest = Guest {
         capabilities: &["state"],
         imports: capabilities::STATE,
@@ -126,5 +126,9 @@ async fn a_flood_of_state_ends_at_the_quota_or_the_effects_and_writes_nothing() 
             (i32.const 16)",
         ..Guest::default()
     };
-    assert_eq!(run(&guest).await.outcome.unwrap_err().code(), "effect-limit");
+    let report = run(&guest).await;
+    let fault = report.outcome.unwrap_err();
+    assert_eq!((fault.code(), &fault.kind), ("effect-limit", &FaultKind::EffectBytes { max: 8 << 20 }));
+    assert_eq!(report.usage.host_calls, 32);
+    assert!(fault.to_string().contains("exceeded the limit of 8 MiB of effects in one call"), "{fault}");
 }

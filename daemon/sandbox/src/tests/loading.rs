@@ -1,4 +1,4 @@
-//! What a file says before any of it runs, and what is wrong with files that are no plugins.
+//! What is read from a file before it runs, and files that are not plugins.
 
 use super::*;
 use beadle_model::{Coded, EventKind};
@@ -20,13 +20,13 @@ async fn exports_are_subscriptions_and_imports_are_requested_capabilities() {
 }
 
 #[tokio::test]
-async fn what_is_imported_and_never_called_is_no_capability_of_a_core_module() {
+async fn capability_that_a_core_module_never_calls_is_not_requested() {
     let guest = Guest { capabilities: &["messages"], ..Guest::default() };
     assert!(load(&sandbox(), &guest).await.requested_capabilities().is_empty());
 }
 
 #[tokio::test]
-async fn a_component_is_taken_as_it_is() {
+async fn component_is_loaded_unchanged() {
     let core = Guest::default().bytes();
     let component = ComponentEncoder::default().module(&core).unwrap().encode().unwrap();
     let sandbox = sandbox();
@@ -37,7 +37,7 @@ async fn a_component_is_taken_as_it_is() {
 }
 
 #[tokio::test]
-async fn an_import_that_nobody_gives_is_named() {
+async fn unknown_import_is_named() {
     let guest = Guest {
         wit: "package acme:bank@1.0.0 { interface vault { open: func(); } }",
         world: "import acme:bank/vault@1.0.0;",
@@ -46,18 +46,18 @@ async fn an_import_that_nobody_gives_is_named() {
     };
     let error = load_error(guest.bytes()).await;
     assert_eq!(error.code(), "unknown-import");
-    assert_eq!(error.to_string(), "The plugin imports `acme:bank/vault@1.0.0`, which this Beadle does not have.");
+    assert_eq!(error.to_string(), "the plugin imports `acme:bank/vault@1.0.0`, which this Beadle does not provide");
 }
 
 #[tokio::test]
-async fn other_types_than_ours_are_refused_before_anything_runs() {
+async fn other_types_are_refused_before_the_plugin_runs() {
     let mut module = wat::parse_str(
         r#"(module (memory (export "memory") 1)
             (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32) unreachable)
             (func (export "beadle:plugin/on-message@0.1.0#handle") (param i32)))"#,
     )
     .unwrap();
-    // The contract's own package cannot be there twice, so this one is parsed without it.
+    // The contract's package cannot be present twice, so this one is parsed without it.
     let mut resolve = Resolve::default();
     let wit = "package test:guest; package beadle:plugin@0.1.0 { interface on-message { handle: func(event: u32); } }
                world guest { export beadle:plugin/on-message@0.1.0; }";
@@ -66,11 +66,11 @@ async fn other_types_than_ours_are_refused_before_anything_runs() {
     embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8).unwrap();
     let error = load_error(module).await;
     assert_eq!(error.code(), "plugin-type-mismatch");
-    assert!(error.to_string().contains("`beadle:plugin/on-message@0.1.0` has another `handle` than ours"), "{error}");
+    assert!(error.to_string().contains("`handle` of `beadle:plugin/on-message@0.1.0` has other types"), "{error}");
 }
 
 #[tokio::test]
-async fn files_that_are_no_plugins_say_why() {
+async fn files_that_are_not_plugins_have_a_code_each() {
     let core_without = Guest::default().core();
     let empty_component = wat::parse_str("(component)").unwrap();
     for (bytes, code) in [
@@ -87,7 +87,7 @@ async fn files_that_are_no_plugins_say_why() {
 }
 
 #[tokio::test]
-async fn a_file_cut_anywhere_is_damaged_and_nothing_worse() {
+async fn truncated_file_never_panics() {
     let whole = Guest::default().bytes();
     let component = ComponentEncoder::default().module(&whole).unwrap().encode().unwrap();
     let sandbox = sandbox();
@@ -101,7 +101,7 @@ async fn a_file_cut_anywhere_is_damaged_and_nothing_worse() {
 }
 
 #[tokio::test]
-async fn bent_bytes_are_an_error_or_a_plugin_never_a_panic() {
+async fn corrupted_file_never_panics() {
     let component = ComponentEncoder::default().module(&Guest::default().bytes()).unwrap().encode().unwrap();
     let sandbox = sandbox();
     for at in (8..component.len()).step_by(13) {
@@ -114,17 +114,17 @@ async fn bent_bytes_are_an_error_or_a_plugin_never_a_panic() {
 }
 
 #[tokio::test]
-async fn memory_over_the_limit_from_the_start_is_told_at_once() {
+async fn initial_memory_over_the_limit_is_reported_when_loading() {
     let guest = Guest { items: "(memory $more 1024)", ..Guest::default() };
     let error = load_error(guest.bytes()).await;
     assert_eq!(
         error.to_string(),
-        "The plugin starts with 64 MiB of memory and may have 32. Raise `[plugins.guest] limits.memory_mib`."
+        "the plugin needs 64 MiB of memory to start, and its limit is 32 MiB; raise `[plugins.guest] limits.memory_mib`"
     );
 }
 
 #[tokio::test]
-async fn compiled_code_is_kept_where_it_is_said_and_nowhere_else() {
+async fn compiled_code_is_cached_in_the_given_directory() {
     let folder = tempfile::tempdir().unwrap();
     let new = |cache_dir: &Path| {
         let world = sandbox();
@@ -138,13 +138,13 @@ async fn compiled_code_is_kept_where_it_is_said_and_nowhere_else() {
 }
 
 #[tokio::test]
-async fn settings_are_a_table() {
+async fn settings_must_be_a_table() {
     let wrong = Spec { settings: json!([1]), ..spec(Guest::default().bytes()) };
     assert_eq!(sandbox().load(wrong).await.unwrap_err().code(), "settings-not-a-table");
 }
 
-/// A guest that says what it is: three strings, one behind the other.
-fn telling(version: &str, summary: &str, schema: &str) -> Vec<u8> {
+/// A guest with an `about`: three strings, one after the other.
+fn with_about(version: &str, summary: &str, schema: &str) -> Vec<u8> {
     let at = |text: &str, address: usize| {
         let escaped: String = text.bytes().map(|byte| format!("\\{byte:02x}")).collect();
         format!("(data (i32.const {address}) \"{escaped}\")")
@@ -168,18 +168,18 @@ fn telling(version: &str, summary: &str, schema: &str) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn about_is_asked_once_and_shown() {
-    let plugin = sandbox().load(spec(telling("1.2.0", "Greets\x07.", r#"{"type":"object"}"#))).await.unwrap();
+async fn about_is_read_when_loading() {
+    let plugin = sandbox().load(spec(with_about("1.2.0", "Greets\x07.", r#"{"type":"object"}"#))).await.unwrap();
     let about = plugin.about().unwrap();
     assert_eq!((about.version.as_str(), about.summary.as_str()), ("1.2.0", "Greets\u{fffd}."));
     assert_eq!(about.settings_schema, Some(json!({ "type": "object" })));
 }
 
 #[tokio::test]
-async fn an_about_that_cannot_be_shown_is_refused() {
+async fn invalid_about_is_reply_with_code() {
     for (bytes, what) in [
-        (telling("1", &"x".repeat(257), ""), "its summary has 257 bytes"),
-        (telling("1", "fine", "{"), "its settings schema is not JSON"),
+        (with_about("1", &"x".repeat(257), ""), "its summary has 257 bytes"),
+        (with_about("1", "fine", "{"), "its settings schema is not JSON"),
     ] {
         let error = load_error(bytes).await;
         assert_eq!(error.code(), "about-invalid");
@@ -188,7 +188,7 @@ async fn an_about_that_cannot_be_shown_is_refused() {
 }
 
 #[tokio::test]
-async fn an_about_that_never_ends_is_ended() {
+async fn endless_about_ends_at_the_cpu_limit() {
     let guest = Guest {
         world: "export beadle:plugin/about@0.1.0;",
         items: r#"(func (export "beadle:plugin/about@0.1.0#describe") (result i32) (loop $on (br $on)) unreachable)"#,
@@ -196,10 +196,9 @@ async fn an_about_that_never_ends_is_ended() {
     };
     let error = load_error(guest.bytes()).await;
     assert_eq!(error.code(), "cpu-limit");
-    assert!(error.to_string().contains("while it was being loaded"), "{error}");
+    assert!(error.to_string().contains("while it was loaded"), "{error}");
 }
 
-/// The lists in `surface` are those of the contract.
 #[test]
 fn every_capability_and_event_of_the_contract_is_known() {
     let mut resolve = Resolve::default();
@@ -216,8 +215,8 @@ fn every_capability_and_event_of_the_contract_is_known() {
 }
 
 #[tokio::test]
-async fn a_huge_about_is_refused_before_it_is_copied() {
-    // Ten mebibytes of summary, from a memory that has them.
+async fn huge_about_is_refused_before_it_is_copied() {
+    // A summary of 10 MiB.
     let guest = Guest {
         world: "export beadle:plugin/about@0.1.0;",
         items: r#"(func (export "beadle:plugin/about@0.1.0#describe") (result i32)

@@ -1,16 +1,16 @@
-//! Plugins that bring their state over: what they are given, what they may do meanwhile, and what becomes of bad ones.
+//! Plugins that migrate their state: their input, what they may do, and how they fail.
 
 use super::capabilities::{REPLIES, STATE, echo};
 use super::*;
-use crate::{During, Fault, FaultKind, Moved, Page};
+use crate::{During, Fault, FaultKind, MigratedPage, StatePage};
 use beadle_model::{Coded, Scope};
 use beadle_store::StateEntry;
 
 /// `name` at 2048, `no` at 2052, `copy` at 2054.
 const KEYS: &str = r#"(data (i32.const 2048) "namenocopy")"#;
 
-/// One whose state has version 3; `migrate` has the page flat (`$from`, `$number`, `$entries`, `$count`, `$last`) and leaves
-/// the answer's address; memory there is zero, which is `ok(more)`.
+/// A guest whose state has version 3. `migrate` has the flat parameters `$from`, `$number`, `$entries`,
+/// `$count` and `$last` of the page, and the result at address 16, where memory is zero: `ok(more)`.
 fn guest(migrate: &str) -> Vec<u8> {
     guest_of(3, migrate)
 }
@@ -28,7 +28,7 @@ fn guest_of(version: i32, migrate: &str) -> Vec<u8> {
     Guest { capabilities: &["state", "replies"], world, imports: &imports, items: &items, ..Guest::default() }.bytes()
 }
 
-/// Writes what lies at these addresses (pointer, length) under a key of the plugin's own.
+/// Writes a value (pointer, length) under a key of the plugin's scope.
 fn put(key: (u32, u32), pointer: &str, length: &str) -> String {
     format!(
         "(call $set (i32.const 0) (i32.const 0) (i32.const 0) (i32.const {}) (i32.const {}) {pointer} {length}
@@ -38,17 +38,17 @@ fn put(key: (u32, u32), pointer: &str, length: &str) -> String {
     )
 }
 
-fn page(values: usize) -> Page {
+fn page(values: usize) -> StatePage {
     let entry = |n: usize| StateEntry {
         scope: Scope::Plugin,
         key: format!("k{n}"),
         value: format!("value {n}").into_bytes(),
         expires_at: None,
     };
-    Page { from: 2, number: 7, entries: (0..values).map(entry).collect(), last: true, now: NOW }
+    StatePage { from_version: 2, number: 7, entries: (0..values).map(entry).collect(), last: true, now: NOW }
 }
 
-async fn migrated(world: &World, bytes: Vec<u8>) -> Result<Moved, Fault> {
+async fn migrated(world: &Fixture, bytes: Vec<u8>) -> Result<MigratedPage, Fault> {
     let plugin = world.load(spec(bytes)).await.unwrap();
     assert_eq!(plugin.state_version(), 3);
     plugin.migrate(page(2)).await
@@ -59,10 +59,10 @@ fn set(key: &str, value: &[u8]) -> StateWrite {
 }
 
 #[tokio::test]
-async fn a_page_is_read_and_the_state_is_read_and_written() {
+async fn migration_reads_its_page_and_reads_and_writes_state() {
     let world = sandbox();
     world.stored(vec![set("name", b"Beadle")]).await;
-    // The first entry's value, what the state has under `name`; and it is enough, if the page is what it is said to be.
+    // Copies the first entry's value and the state's `name`, and returns `done` if the page is as expected.
     let migrate = format!(
         "{} (call $get (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 2048) (i32.const 4) (i32.const 64)) {}
          (if (i32.and (i32.and (i32.eq (local.get $from) (i32.const 2)) (i32.eq (local.get $number) (i32.const 7)))
@@ -76,27 +76,27 @@ async fn a_page_is_read_and_the_state_is_read_and_written() {
         // `ok(some(pointer, length))`
         put((2052, 2), "(i32.load (i32.const 72))", "(i32.load (i32.const 76))"),
     );
-    let moved = migrated(&world, guest(&migrate)).await.unwrap();
-    assert_eq!(moved.state, [set("copy", b"value 0"), set("no", b"Beadle")]);
-    assert!(moved.is_enough);
-    // Nothing of it is done by itself.
+    let page = migrated(&world, guest(&migrate)).await.unwrap();
+    assert_eq!(page.state, [set("copy", b"value 0"), set("no", b"Beadle")]);
+    assert!(page.is_done);
+    // The writes are returned, not carried out.
     assert!(world.store.reader().state_get(StateNo(1), Scope::Plugin, "copy", NOW).unwrap().is_none());
 }
 
 #[tokio::test]
-async fn nothing_leaves_meanwhile() {
+async fn migration_cannot_send() {
     let send = format!(
         "(call $send_text (i32.const 2048) (i32.const 4) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0)
             (i32.const 64)) {}",
         put((2048, 4), "(i32.load (i32.const 68))", "(i32.load (i32.const 72))")
     );
-    let moved = migrated(&sandbox(), guest(&send)).await.unwrap();
-    assert_eq!(moved.state, [set("name", b"host-call-at-start")]);
-    assert!(!moved.is_enough);
+    let page = migrated(&sandbox(), guest(&send)).await.unwrap();
+    assert_eq!(page.state, [set("name", b"host-call-at-start")]);
+    assert!(!page.is_done);
 }
 
 #[tokio::test]
-async fn one_that_traps_never_ends_gives_up_or_writes_too_much_fails() {
+async fn failed_migration_is_a_fault() {
     let world = sandbox();
     let many = format!(
         "(local $n i32) (loop $again {} (local.set $n (i32.add (local.get $n) (i32.const 1)))
@@ -114,14 +114,14 @@ async fn one_that_traps_never_ends_gives_up_or_writes_too_much_fails() {
     ] {
         let fault = migrated(&world, guest(migrate)).await.unwrap_err();
         assert_eq!((fault.code(), fault.during), (code, During::Migrating), "{fault}");
-        assert!(fault.to_string().contains("while it brought its state over"), "{fault}");
+        assert!(fault.to_string().contains("while migrating its state"), "{fault}");
     }
     // Each value of a full page may be written four times.
     assert_eq!(migrated(&world, guest(&many.replace("201", "200"))).await.unwrap().state.len(), 200);
 }
 
 #[tokio::test]
-async fn a_version_is_1_or_more_and_soon_told() {
+async fn state_version_must_be_positive_and_returned_in_time() {
     assert!(matches!(load_error(guest_of(0, "")).await, LoadError::StateVersion));
     let without = load(&sandbox(), &echo()).await;
     assert_eq!(without.state_version(), 0);
@@ -130,12 +130,12 @@ async fn a_version_is_1_or_more_and_soon_told() {
         (func (export "beadle:plugin/migration@0.1.0#migrate") (param i32 i32 i32 i32 i32 i32 i32) (result i32)
             (i32.const 16))"#;
     let guest = Guest { world: "export beadle:plugin/migration@0.1.0;", items, ..Guest::default() };
-    let LoadError::Failed(fault) = load_error(guest.bytes()).await else { panic!("it fails while it is asked") };
+    let LoadError::Failed(fault) = load_error(guest.bytes()).await else { panic!("it must fail") };
     assert_eq!((fault.kind, fault.during), (FaultKind::CpuLimit { cpu_ms: 100 }, During::Loading));
 }
 
 #[tokio::test]
-async fn one_without_a_migration_is_not_asked_to() {
+async fn migration_of_a_plugin_without_one_is_a_fault() {
     let plugin = load(&sandbox(), &echo()).await;
     let fault = plugin.migrate(page(1)).await.unwrap_err();
     assert_eq!(fault.during, During::Migrating);

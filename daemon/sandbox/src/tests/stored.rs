@@ -1,6 +1,6 @@
-//! What a plugin gets from the store, under its own writes.
+//! What a plugin reads from the store, with its own writes applied.
 
-use super::capabilities::{REPLIES, STATE, refused, tell, texts};
+use super::capabilities::{REPLIES, STATE, reply_with, reply_with_code, texts};
 use super::*;
 use beadle_model::Scope;
 use beadle_model::effect::StateRead;
@@ -9,7 +9,7 @@ fn set(key: &str, value: &[u8]) -> StateWrite {
     StateWrite::Set { scope: Scope::Plugin, key: key.into(), value: value.to_vec(), expires_at: None }
 }
 
-/// A key of the plugin's own scope in WAT: address and length.
+/// A key of the plugin's scope in WAT: address and length.
 fn at(address: u32, length: u32) -> String {
     format!("(i32.const 0) (i32.const 0) (i32.const 0) (i32.const {address}) (i32.const {length})")
 }
@@ -19,11 +19,12 @@ fn guest<'a>(imports: &'a str, items: &'a str, handle: &'a str) -> Guest<'a> {
 }
 
 #[tokio::test]
-async fn a_stored_value_is_read_with_its_version() {
+async fn stored_value_is_read_with_its_version() {
     let world = sandbox();
     world.stored(vec![set("name", b"Beadle")]).await;
     let version = world.store.reader().state_get(StateNo(1), Scope::Plugin, "name", NOW).unwrap().unwrap().1;
-    let handle = format!("(call $get {} (i32.const 64)) {} (i32.const 16)", at(2048, 4), tell(ANSWER + 8, ANSWER + 12));
+    let handle =
+        format!("(call $get {} (i32.const 64)) {} (i32.const 16)", at(2048, 4), reply_with(ANSWER + 8, ANSWER + 12));
     let imports = format!("{STATE} {REPLIES}");
     let plugin = load(&world, &guest(&imports, r#"(data (i32.const 2048) "name")"#, &handle)).await;
     let handled = plugin.handle(call(2)).await.outcome.unwrap();
@@ -33,13 +34,13 @@ async fn a_stored_value_is_read_with_its_version() {
 }
 
 #[tokio::test]
-async fn a_counter_in_the_store_adds_up_and_anything_else_is_refused() {
+async fn add_to_a_stored_value_requires_a_counter() {
     let world = sandbox();
     world.stored(vec![set("text", b"twelve"), set("number", b"12")]).await;
     let add = |address: u32, length: u32| format!("(call $add {} (i64.const 30) (i32.const 64))", at(address, length));
     let items = r#"(data (i32.const 2048) "textnumber")"#;
     let imports = format!("{STATE} {REPLIES}");
-    let wrong = format!("{} {}", add(2048, 4), refused());
+    let wrong = format!("{} {}", add(2048, 4), reply_with_code());
     let plugin = load(&world, &guest(&imports, items, &wrong)).await;
     assert_eq!(texts(&plugin.handle(call(2)).await.outcome.unwrap()), ["not-a-counter"]);
 
@@ -47,18 +48,18 @@ async fn a_counter_in_the_store_adds_up_and_anything_else_is_refused() {
         "{} (call $get {} (i32.const 64)) {} (i32.const 16)",
         add(2052, 6),
         at(2052, 6),
-        tell(ANSWER + 8, ANSWER + 12)
+        reply_with(ANSWER + 8, ANSWER + 12)
     );
     let plugin = load(&world, &guest(&imports, items, &right)).await;
     let handled = plugin.handle(call(2)).await.outcome.unwrap();
     assert_eq!(texts(&handled), ["42"]);
-    assert_eq!(handled.effects.reads.len(), 1, "`add` is no read, `get` is one");
+    assert_eq!(handled.effects.reads.len(), 1, "`get` is recorded as a read, `add` is not");
 }
 
-/// Lists the keys that begin with `k`, three at most, and tells each.
+/// Scans for at most three keys that start with `k`, and replies with each.
 fn listing(before: &str) -> String {
     let each = |at: i32| {
-        // An entry is key and value, eight bytes each; none are told of those that are not there.
+        // An entry is key and value, eight bytes each. Entries that do not exist are skipped.
         format!(
             "(if (i32.gt_u (i32.load (i32.const 72)) (i32.const {at})) (then
                 (call $send_text (i32.load (i32.add (i32.load (i32.const 68)) (i32.const {})))
@@ -81,7 +82,7 @@ fn listing(before: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_listing_has_the_store_under_what_the_call_wrote() {
+async fn scan_applies_the_writes_of_the_call() {
     let world = sandbox();
     world.stored((1..=6).map(|n| set(&format!("k{n}"), b"x")).chain([set("z", b"x")]).collect()).await;
     let items = r#"(data (i32.const 2048) "k2") (data (i32.const 2052) "k0") (data (i32.const 2056) "k5")
@@ -94,7 +95,7 @@ async fn a_listing_has_the_store_under_what_the_call_wrote() {
             at(address, 2)
         )
     };
-    for (before, told, until) in [
+    for (before, expected, until) in [
         (String::new(), ["k1", "k2", "k3"], "k3"),
         (delete(2048), ["k1", "k3", "k4"], "k4"),
         (put(2052), ["k0", "k1", "k2"], "k3"),
@@ -103,14 +104,14 @@ async fn a_listing_has_the_store_under_what_the_call_wrote() {
         let handle = listing(&before);
         let plugin = load(&world, &guest(&imports, items, &handle)).await;
         let handled = plugin.handle(call(2)).await.outcome.unwrap();
-        assert_eq!(texts(&handled), told);
-        let [StateRead::Scan { until: seen_until, .. }] = &handled.effects.reads[..] else { panic!("one listing") };
+        assert_eq!(texts(&handled), expected);
+        let [StateRead::Scan { until: seen_until, .. }] = &handled.effects.reads[..] else { panic!("one scan") };
         assert_eq!(seen_until.as_deref(), Some(until));
     }
 }
 
 #[tokio::test]
-async fn a_listing_that_reaches_the_end_says_so() {
+async fn scan_to_the_end_is_recorded_without_bound() {
     let world = sandbox();
     world.stored(vec![set("k1", b"x"), set("z", b"x")]).await;
     let imports = format!("{STATE} {REPLIES}");
@@ -118,12 +119,12 @@ async fn a_listing_that_reaches_the_end_says_so() {
     let plugin = load(&world, &guest(&imports, r#"(data (i32.const 2048) "k")"#, &handle)).await;
     let handled = plugin.handle(call(2)).await.outcome.unwrap();
     assert_eq!(texts(&handled), ["k1"]);
-    let [StateRead::Scan { until, seen, .. }] = &handled.effects.reads[..] else { panic!("one listing") };
+    let [StateRead::Scan { until, seen, .. }] = &handled.effects.reads[..] else { panic!("one scan") };
     assert_eq!((until, seen.len()), (&None, 1));
 }
 
 #[tokio::test]
-async fn the_quota_counts_what_is_stored_and_not_what_is_replaced() {
+async fn quota_counts_stored_values_but_not_replaced_ones() {
     let world = sandbox();
     let large = vec![b'x'; 262_000];
     world.stored((0..4).map(|n| set(&format!("{n}"), &large)).collect()).await;
@@ -136,7 +137,7 @@ async fn the_quota_counts_what_is_stored_and_not_what_is_replaced() {
     let handle = format!(
         "{} {} {} (if (i32.load8_u (i32.const 64)) (then unreachable)) (i32.const 16)",
         put(2049),
-        tell(ANSWER + 4, ANSWER + 8),
+        reply_with(ANSWER + 4, ANSWER + 8),
         put(2048)
     );
     let imports = format!("{STATE} {REPLIES}");
@@ -144,7 +145,7 @@ async fn the_quota_counts_what_is_stored_and_not_what_is_replaced() {
     let limits = Limits { state_mib: 1, ..Limits::default() };
     let plugin = world.load(Spec { limits, ..spec }).await.unwrap();
     let handled = plugin.handle(call(2)).await.outcome.unwrap();
-    assert_eq!(texts(&handled), ["over-quota"], "a new key has no room, an old one made smaller has");
+    assert_eq!(texts(&handled), ["over-quota"], "a new key does not fit, a smaller value of an existing key does");
     assert_eq!(handled.effects.state.len(), 1);
 }
 
@@ -152,7 +153,7 @@ const MESSAGES: &str = r#"(import "beadle:plugin/messages@0.1.0" "send-text"
     (func $write (param i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32)))"#;
 
 #[tokio::test]
-async fn writing_first_goes_to_whom_the_store_knows() {
+async fn message_goes_to_a_known_contact() {
     let world = sandbox();
     world.arrived("31600000001").await;
     let imports = format!("{MESSAGES} {REPLIES}");
@@ -167,7 +168,7 @@ async fn writing_first_goes_to_whom_the_store_knows() {
     let shop = "(i32.const 1) (i32.const 2058) (i32.const 4)";
     let bar = "(i32.const 1) (i32.const 2062) (i32.const 3)";
     for (call_it, code) in [(write(2053, any), "unknown-contact"), (write(2048, bar), "no-conversation")] {
-        let handle = format!("{call_it} {}", refused());
+        let handle = format!("{call_it} {}", reply_with_code());
         let plugin = load(&world, &guest(&imports, items, &handle)).await;
         assert_eq!(texts(&plugin.handle(call(2)).await.outcome.unwrap()), [code]);
     }
@@ -182,7 +183,7 @@ async fn writing_first_goes_to_whom_the_store_knows() {
 }
 
 #[tokio::test]
-async fn people_are_looked_up_and_paged_through() {
+async fn contacts_are_looked_up_and_paged() {
     let world = sandbox();
     world.arrived("31600000001").await;
     world.arrived("31600000002").await;
@@ -192,7 +193,7 @@ async fn people_are_looked_up_and_paged_through() {
         (import "beadle:plugin/contacts@0.1.0" "page" (func $page (param i32 i32 i32 i32 i32)))"#
     );
     let items = r#"(data (i32.const 2048) "con_2con_9")"#;
-    // result, option, contact: id, name. A page is the contacts and what to ask next.
+    // Result, option, contact (id, name). A page is the contacts and the start of the next page.
     let handle = format!(
         "(call $get (i32.const 2048) (i32.const 5) (i32.const 64)) {}
          (call $get (i32.const 2053) (i32.const 5) (i32.const 64))
@@ -201,11 +202,11 @@ async fn people_are_looked_up_and_paged_through() {
          (call $page (i32.const 1) (i32.load (i32.const 80)) (i32.load (i32.const 84)) (i32.const 9) (i32.const 64))
          (if (i32.ne (i32.load (i32.const 72)) (i32.const 1)) (then unreachable))
          (if (i32.load (i32.const 76)) (then unreachable)) (i32.const 16)",
-        tell(ANSWER + 8, ANSWER + 12),
-        tell(ANSWER + 16, ANSWER + 20),
+        reply_with(ANSWER + 8, ANSWER + 12),
+        reply_with(ANSWER + 16, ANSWER + 20),
     );
     let plugin = load(&world, &guest(&imports, items, &handle)).await;
     let handled = plugin.handle(call(2)).await.outcome.unwrap();
     assert_eq!(texts(&handled), ["con_2", "con_1"]);
-    assert!(handled.needs_no_check());
+    assert!(handled.has_no_reads());
 }

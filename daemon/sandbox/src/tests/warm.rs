@@ -1,10 +1,10 @@
-//! How long an instance lives.
+//! The lifetime of instances.
 
 use super::*;
 use beadle_model::Coded;
 
-/// Claims the first event that an instance sees and stops the third; else passes. So what it says tells how often its
-/// instance was used.
+/// Claims the first event of an instance, stops the third, and passes others. So the disposition shows how
+/// often the instance was used.
 const COUNTING: Guest<'static> = Guest {
     capabilities: &[],
     world: "",
@@ -20,7 +20,7 @@ const COUNTING: Guest<'static> = Guest {
 use beadle_model::Disposition::{Claimed, Pass, Stopped};
 
 #[tokio::test]
-async fn a_kept_instance_is_used_again_and_a_dropped_one_is_not() {
+async fn kept_instance_is_reused_and_dropped_one_is_not() {
     let plugin = load(&sandbox(), &COUNTING).await;
     let first = plugin.handle(call(1)).await;
     assert!(first.usage.fresh);
@@ -32,12 +32,12 @@ async fn a_kept_instance_is_used_again_and_a_dropped_one_is_not() {
 
     let second = plugin.handle(call(2)).await;
     assert!(!second.usage.fresh);
-    assert_eq!(second.outcome.unwrap().disposition, Pass, "the report, and with it the instance, is dropped here");
+    assert_eq!(second.outcome.unwrap().disposition, Pass, "the report is dropped here, and the instance with it");
     assert_eq!(plugin.handle(call(3)).await.outcome.unwrap().disposition, Claimed);
 }
 
 #[tokio::test]
-async fn per_event_isolation_keeps_nothing() {
+async fn per_event_isolation_keeps_no_instance() {
     let spec = Spec { isolation: Isolation::PerEvent, ..spec(COUNTING.bytes()) };
     let plugin = sandbox().load(spec).await.unwrap();
     for id in 1..5 {
@@ -49,7 +49,7 @@ async fn per_event_isolation_keeps_nothing() {
 }
 
 #[tokio::test]
-async fn a_failure_destroys_the_instance() {
+async fn failure_destroys_the_instance() {
     let guest = Guest {
         items: "(global $seen (mut i32) (i32.const 0))",
         handle: "(global.set $seen (i32.add (global.get $seen) (i32.const 1)))
@@ -64,20 +64,20 @@ async fn a_failure_destroys_the_instance() {
 }
 
 #[tokio::test]
-async fn forgotten_instances_do_not_come_back() {
+async fn discarded_instances_do_not_return() {
     let plugin = load(&sandbox(), &COUNTING).await;
     let (waiting, out) = (plugin.handle(call(1)).await, plugin.handle(call(2)).await);
     waiting.outcome.unwrap().instance.keep();
-    plugin.forget_instances();
+    plugin.discard_instances();
     assert_eq!(plugin.warm_instances(), 0);
     out.outcome.unwrap().instance.keep();
-    assert_eq!(plugin.warm_instances(), 0, "it was out when the others were forgotten");
+    assert_eq!(plugin.warm_instances(), 0, "it was in use when the others were discarded");
     plugin.handle(call(3)).await.outcome.unwrap().instance.keep();
     assert_eq!(plugin.warm_instances(), 1);
 }
 
 #[tokio::test]
-async fn an_instance_is_renewed_after_its_events() {
+async fn instance_is_replaced_after_its_maximum_of_calls() {
     let plugin = load(&sandbox(), &COUNTING).await;
     let mut claimed = vec![];
     for id in 1..=i64::from(crate::limits::INSTANCE_CALLS) + 2 {
@@ -93,7 +93,7 @@ async fn an_instance_is_renewed_after_its_events() {
 }
 
 #[tokio::test]
-async fn what_waits_is_bounded_by_number_and_by_memory() {
+async fn idle_instances_are_bounded_in_number_and_memory() {
     let sandbox = sandbox();
     let small = load(&sandbox, &COUNTING).await;
     let mut out = vec![];
@@ -110,12 +110,12 @@ async fn what_waits_is_bounded_by_number_and_by_memory() {
         out.push(large.handle(call(id)).await.outcome.unwrap());
     }
     out.into_iter().for_each(|handled| handled.instance.keep());
-    // Each has 502 pages, 31.4 MiB: four are within 128 MiB.
+    // Each has 502 pages, 31.4 MiB. Four fit into 128 MiB.
     assert_eq!(large.warm_instances(), 4);
 }
 
 #[tokio::test]
-async fn calls_side_by_side_have_instances_of_their_own() {
+async fn concurrent_calls_use_separate_instances() {
     let plugin = load(&sandbox(), &COUNTING).await;
     let calls: Vec<_> = (0..64)
         .map(|id| {
@@ -124,7 +124,7 @@ async fn calls_side_by_side_have_instances_of_their_own() {
         })
         .collect();
     for call in calls {
-        // None is kept before all are done, so each saw its first event.
+        // No instance is kept before all calls are done, so each handled its first event.
         assert_eq!(call.await.unwrap().disposition, Claimed);
     }
 }

@@ -1,4 +1,4 @@
-//! What WASI shows to those who cannot do without it.
+//! What WASI provides to toolchains that require it.
 
 use super::*;
 use crate::FaultKind;
@@ -15,7 +15,7 @@ const CLOCKS: &str = "
     }";
 
 #[tokio::test]
-async fn waiting_is_not_cpu_but_it_is_time() {
+async fn waiting_counts_as_elapsed_but_not_as_cpu_time() {
     let guest = Guest {
         wit: CLOCKS,
         world: "import wasi:io/poll@0.2.0; import wasi:clocks/monotonic-clock@0.2.0;",
@@ -27,7 +27,7 @@ async fn waiting_is_not_cpu_but_it_is_time() {
     };
     let limits = Limits { wall_ms: 150, ..Limits::default() };
     let plugin = sandbox().load(Spec { limits, ..spec(guest.bytes()) }).await.unwrap();
-    assert!(plugin.requested_capabilities().is_empty(), "WASI is no capability");
+    assert!(plugin.requested_capabilities().is_empty(), "WASI is not a capability");
     let report = plugin.handle(call(1)).await;
     assert_eq!(report.outcome.unwrap_err().kind, FaultKind::WallLimit { wall_ms: 150 });
     assert!(report.usage.wall_us >= 150_000);
@@ -35,7 +35,7 @@ async fn waiting_is_not_cpu_but_it_is_time() {
 }
 
 #[tokio::test]
-async fn its_clock_is_the_handling_s() {
+async fn wasi_clock_shows_the_time_of_the_handling() {
     let guest = Guest {
         wit: CLOCKS,
         world: "import wasi:clocks/wall-clock@0.2.0;",
@@ -52,13 +52,13 @@ async fn its_clock_is_the_handling_s() {
 }
 
 #[tokio::test]
-async fn its_chance_is_the_handling_s() {
+async fn wasi_random_numbers_depend_on_the_event() {
     let guest = Guest {
         wit: "package wasi:random@0.2.0 { interface random { get-random-u64: func() -> u64; } }",
         world: "import wasi:random/random@0.2.0; import beadle:plugin/random@0.1.0;",
         imports: r#"(import "wasi:random/random@0.2.0" "get-random-u64" (func $wasi (result i64)))
             (import "beadle:plugin/random@0.1.0" "number" (func $ours (result i64)))"#,
-        // The low bits of the first number are told by the disposition: one bit a call.
+        // The lowest bit of the first number is returned as the disposition.
         handle: "(i32.store8 (i32.const 20) (i32.and (i32.wrap_i64 (call $wasi)) (i32.const 1)))
             (if (i64.eqz (call $ours)) (then unreachable)) (i32.const 16)",
         ..Guest::default()
@@ -70,11 +70,11 @@ async fn its_chance_is_the_handling_s() {
     }
     let (first, again) = bits.split_at(32);
     assert_eq!(first, again);
-    assert!(first.iter().any(|bit| *bit != first[0]), "thirty-two bits are not all the same");
+    assert!(first.iter().any(|bit| *bit != first[0]), "thirty-two random bits must not all be equal");
 }
 
 #[tokio::test]
-async fn nothing_is_granted() {
+async fn wasi_grants_nothing() {
     let guest = Guest {
         wit: "package wasi:cli@0.2.0 { interface environment {
                 get-environment: func() -> list<tuple<string, string>>; get-arguments: func() -> list<string>; } }",
@@ -88,7 +88,7 @@ async fn nothing_is_granted() {
     assert!(run(&guest).await.outcome.is_ok());
 }
 
-/// The shape of the real one: resources of its own, and of `wasi:io`.
+/// In the form of the real package: resources of its own, and of `wasi:io`.
 const HTTP: &str = "
     package wasi:io@0.2.0 { interface streams { resource input-stream { skip: func(len: u64) -> u64; } } }
     package wasi:http@0.2.0 {
@@ -101,7 +101,7 @@ const HTTP: &str = "
     }";
 
 #[tokio::test]
-async fn http_links_and_refuses_when_called() {
+async fn wasi_http_links_and_traps_when_called() {
     let world = "import wasi:http/types@0.2.0; import wasi:http/outgoing-handler@0.2.0;";
     let imports = r#"(import "wasi:http/types@0.2.0" "[constructor]fields" (func $fields (result i32)))
         (import "wasi:http/types@0.2.0" "[method]body.take" (func $stream (param i32 i32)))
@@ -112,12 +112,12 @@ async fn http_links_and_refuses_when_called() {
     let fault = run(&calling).await.outcome.unwrap_err();
     assert_eq!(
         fault.kind,
-        FaultKind::Trap { what: "`wasi:http/types@0.2.0#[constructor]fields` is not for plugins".into() }
+        FaultKind::Trap { reason: "`wasi:http/types@0.2.0#[constructor]fields` is not available to plugins".into() }
     );
 }
 
 #[tokio::test]
-async fn a_later_wasi_is_an_unknown_import() {
+async fn later_wasi_is_an_unknown_import() {
     let guest = Guest {
         wit: "package wasi:cli@0.3.0 { interface environment { get-arguments: func() -> list<string>; } }",
         world: "import wasi:cli/environment@0.3.0;",
@@ -128,7 +128,7 @@ async fn a_later_wasi_is_an_unknown_import() {
 }
 
 #[tokio::test]
-async fn exit_is_a_trap() {
+async fn wasi_exit_is_a_trap() {
     let guest = Guest {
         wit: "package wasi:cli@0.2.0 { interface exit { exit: func(status: result); } }",
         world: "import wasi:cli/exit@0.2.0;",

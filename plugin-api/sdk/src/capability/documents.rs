@@ -1,17 +1,17 @@
-//! The plugin's folder of text files: content that people write, read by the plugin. Granted to all; the operator says
-//! where the folder is. A change comes as [`OnDocumentsChanged`](crate::OnDocumentsChanged).
+//! The plugin's folder of text files, as configured by the operator. Granted by default. Changes are delivered
+//! as [`OnDocumentsChanged`](crate::OnDocumentsChanged).
 
 use crate::{Refusal, host};
 
 /// A document, without its text.
 pub use crate::bindings::imports::documents::Document;
 
-/// All documents, by name; none where no folder is configured.
+/// All documents, sorted by name. Empty if no folder is configured.
 pub fn list() -> Result<Vec<Document>, Refusal> {
     host::documents::list()
 }
 
-/// The text of a document, where there is one.
+/// The text of a document, if there is one of this name.
 pub fn read(name: &str) -> Result<Option<String>, Refusal> {
     host::documents::read(name)
 }

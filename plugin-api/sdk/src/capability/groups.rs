@@ -1,33 +1,34 @@
-//! The platform's groups: a mirror to read, and changes as effects. Must be granted.
+//! Groups of the platform: a mirror to read, and changes as effects. Must be granted.
 //!
-//! A change returns an id; what became of it comes as [`OnGroupChanged`](crate::OnGroupChanged) with that id in `asked`. To
-//! write in a group, give its `conversation` to [`messages::send`](crate::messages::send).
+//! A group is identified by its conversation (`cnv_…`); to write in a group, pass its `id` to
+//! [`messages::send`](crate::messages::send). A change returns an id; its outcome is delivered as
+//! [`OnGroupChanged`](crate::OnGroupChanged) with that id in `request`.
 
 use crate::{Contact, MessageId, Refusal, host};
 
 pub use crate::bindings::imports::groups::{Group, JoinRequest};
 
-/// Groups that are there, of one channel or of all.
+/// Existing groups, of one channel or of all.
 pub fn list(channel: Option<&str>) -> Result<Vec<Group>, Refusal> {
     host::groups::list(channel)
 }
 
-/// A group by the platform's id.
+/// The group with this id, if there is one.
 pub fn get(group: &str) -> Result<Option<Group>, Refusal> {
     host::groups::get(group)
 }
 
-/// Who is in it.
+/// The members of a group.
 pub fn members(group: &str) -> Result<Vec<Contact>, Refusal> {
     host::groups::members(group)
 }
 
-/// Who asks to come in.
+/// Open requests to join a group.
 pub fn join_requests(group: &str) -> Result<Vec<JoinRequest>, Refusal> {
     host::groups::join_requests(group)
 }
 
-/// A new group: subject 1 to 128 characters, description 2048 at most.
+/// Creates a group. The subject has 1 to 128 characters, the description at most 2048.
 pub fn create(
     channel: &str,
     subject: &str,
@@ -37,37 +38,37 @@ pub fn create(
     host::groups::create(channel, subject, description, approval_required)
 }
 
-/// Another subject or description; what is `None` stays.
+/// Changes subject and description. `None` leaves a field unchanged.
 pub fn change(group: &str, subject: Option<&str>, description: Option<&str>) -> Result<MessageId, Refusal> {
     host::groups::change(group, subject, description)
 }
 
-/// Another picture: JPEG, square, 192 pixels at least.
+/// Changes the picture, which must be a square JPEG of at least 192 pixels.
 pub fn set_picture(group: &str, picture: &str) -> Result<MessageId, Refusal> {
     host::groups::set_picture(group, picture)
 }
 
-/// The end of a group.
+/// Deletes a group.
 pub fn delete(group: &str) -> Result<MessageId, Refusal> {
     host::groups::delete(group)
 }
 
-/// Asks for the invite link, or for a new one.
+/// Requests the invite link; with `reset`, a new one.
 pub fn invite_link(group: &str, reset: bool) -> Result<MessageId, Refusal> {
     host::groups::invite_link(group, reset)
 }
 
-/// Lets people in who asked, or not.
+/// Approves or rejects join requests.
 pub fn answer(group: &str, requests: &[String], approve: bool) -> Result<MessageId, Refusal> {
     host::groups::answer(group, requests, approve)
 }
 
-/// Removes 1 to 8 people; they cannot come back by the link.
+/// Removes 1 to 8 members. They cannot rejoin with the invite link.
 pub fn remove(group: &str, contacts: &[String]) -> Result<MessageId, Refusal> {
     host::groups::remove(group, contacts)
 }
 
-/// Brings the mirror up to date.
+/// Updates the mirror.
 pub fn refresh(group: &str) -> Result<MessageId, Refusal> {
     host::groups::refresh(group)
 }
@@ -77,7 +78,7 @@ pub fn pin(group: &str, message: &str, days: u32) -> Result<MessageId, Refusal> 
     host::groups::pin(group, message, days)
 }
 
-/// Takes a pin out.
+/// Removes a pin.
 pub fn unpin(group: &str, message: &str) -> Result<MessageId, Refusal> {
     host::groups::unpin(group, message)
 }

@@ -1,40 +1,41 @@
-//! Files: those that came with messages ([`MessageEvent::media`](crate::MessageEvent::media)), and new ones to send. Granted to
-//! all, with a quota.
+//! Files: those that came with messages ([`MessageEvent::media`](crate::MessageEvent::media)), and new ones to
+//! send. Granted by default, with a quota.
 
 use crate::{MediaId, Refusal, host};
 
 pub use crate::bindings::imports::media::FileInfo;
 
-/// The most bytes that one [`host`] call gives.
-const AT_ONCE: u32 = 1 << 20;
+/// The maximum of one read.
+const READ_BYTES: u32 = 1 << 20;
 
-/// What is known of a file, and whether it is here.
+/// Type, name, size and availability of a file.
 pub fn info(id: &str) -> Result<FileInfo, Refusal> {
     host::media::info(id)
 }
 
-/// Up to `length` (1 MiB at most) bytes from `offset`; fewer at the end. What is still coming is waited for a few seconds
-/// and then refused with `media-pending`, which is worth a [`Failure::Retry`](crate::Failure::Retry).
+/// Up to `length` bytes (maximum 1 MiB) from `offset`; fewer at the end of the file. Waits a few seconds for a
+/// file that is being fetched, then refuses with `media-pending`: return
+/// [`Failure::Retry`](crate::Failure::Retry) to read it in a later attempt.
 pub fn read(id: &str, offset: u64, length: u32) -> Result<Vec<u8>, Refusal> {
     host::media::read(id, offset, length)
 }
 
-/// The whole file, where it has `most` bytes at most; else a refusal with the code `too-long`.
-pub fn read_all(id: &str, most: usize) -> Result<Vec<u8>, Refusal> {
+/// A whole file of at most `max` bytes. Refused with `too-long` if it is larger.
+pub fn read_all(id: &str, max: usize) -> Result<Vec<u8>, Refusal> {
     let mut bytes = Vec::new();
     loop {
-        let more = read(id, bytes.len() as u64, AT_ONCE)?;
+        let more = read(id, bytes.len() as u64, READ_BYTES)?;
         if more.is_empty() {
             return Ok(bytes);
         }
         bytes.extend(more);
-        if bytes.len() > most {
-            return Err(Refusal::new("too-long", format!("{id} has more than {most} bytes.")));
+        if bytes.len() > max {
+            return Err(Refusal::new("too-long", format!("{id} has more than {max} bytes.")));
         }
     }
 }
 
-/// A new file (16 MiB at most), to be sent once or often.
+/// Creates a file (1 byte to 16 MiB) that can be sent any number of times.
 pub fn create(mime_type: &str, filename: Option<&str>, bytes: &[u8]) -> Result<MediaId, Refusal> {
     host::media::create(mime_type, filename, bytes)
 }

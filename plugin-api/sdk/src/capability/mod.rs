@@ -1,4 +1,4 @@
-//! The capabilities: a module each, named as the contract names them. Calling a function is asking for the capability.
+//! The capabilities: one module each, named as in the contract. Calling a function requests the capability.
 
 pub mod clock;
 pub mod contacts;

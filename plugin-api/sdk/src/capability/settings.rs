@@ -1,9 +1,9 @@
-//! The operator's settings, as the fields of the plugin's struct. Granted to all.
+//! The operator's settings as the fields of the plugin's struct. Granted by default.
 //!
 //! ```
 //! use beadle_plugin::{prelude::*, settings::Span};
 //!
-//! /// A field's comment is its description in the schema, `default` makes the setting optional.
+//! /// The comment of a field is its description in the schema; `default` makes the setting optional.
 //! #[derive(serde::Deserialize, schemars::JsonSchema)]
 //! #[serde(deny_unknown_fields)]
 //! struct Nudge {
@@ -24,7 +24,7 @@
 //! # fn main() {}
 //! ```
 //!
-//! In TOML that is `[plugins.nudge] settings = { ask_again_after = "90m" }`.
+//! In TOML: `[plugins.nudge] settings = { ask_again_after = "90m" }`.
 
 use crate::{Failure, host};
 use schemars::JsonSchema;
@@ -32,36 +32,36 @@ use serde::de::DeserializeOwned;
 use std::borrow::Cow;
 use std::time::Duration;
 
-/// The settings as this type. [`plugin!`](crate::plugin) calls it once for an instance; a change of settings makes new
-/// instances.
+/// The settings, deserialised. [`plugin!`](crate::plugin) calls it once per instance; a change of the settings
+/// replaces all instances.
 pub fn load<T: DeserializeOwned>() -> Result<T, Failure> {
-    // From bytes, as `state` reads them: one reader in the binary, not two.
+    // From bytes, as in `state`: so the binary contains one deserialiser, not two.
     serde_json::from_slice(host::settings::get().as_bytes())
         .map_err(|error| Failure::GiveUp(format!("settings: {error}")))
 }
 
-/// The JSON Schema (draft 2020-12) of such settings, as text; the host asks for it through `about`.
+/// The JSON Schema (draft 2020-12) of the settings as text, for `about`.
 pub fn schema<T: JsonSchema>() -> String {
-    // What cannot be written is no schema; a schema always can.
+    // A schema can always be written as JSON.
     serde_json::to_string(&schemars::schema_for!(T)).unwrap_or_default()
 }
 
-/// A length of time as the operator writes it: `"90s"`, `"30m"`, `"2h"`, `"7d"`.
+/// A duration as the operator writes it: `"90s"`, `"30m"`, `"2h"`, `"7d"`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Span(Duration);
 
 impl Span {
-    /// So many minutes.
+    /// A number of minutes.
     pub const fn minutes(minutes: u64) -> Self {
         Self(Duration::from_secs(minutes.saturating_mul(60)))
     }
 
-    /// So many hours.
+    /// A number of hours.
     pub const fn hours(hours: u64) -> Self {
         Self::minutes(hours.saturating_mul(60))
     }
 
-    /// As the standard library counts it.
+    /// The duration.
     pub const fn duration(self) -> Duration {
         self.0
     }
@@ -83,7 +83,7 @@ impl<'de> serde::Deserialize<'de> for Span {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
         Self::parse(&text).ok_or_else(|| {
-            serde::de::Error::custom(format!("{text:?} is no length of time; write it as \"30m\" or \"2h\""))
+            serde::de::Error::custom(format!("{text:?} is not a duration; write it as \"30m\" or \"2h\""))
         })
     }
 }
@@ -91,7 +91,7 @@ impl<'de> serde::Deserialize<'de> for Span {
 impl serde::Serialize for Span {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let seconds = self.0.as_secs();
-        // The largest unit that says it exactly.
+        // The largest unit that divides it.
         let (count, unit) = [(86_400, "d"), (3_600, "h"), (60, "m")]
             .into_iter()
             .find(|(unit, _)| seconds >= *unit && seconds.is_multiple_of(*unit))
@@ -119,7 +119,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_span_reads_what_it_writes() {
+    fn span_reads_what_it_writes() {
         for text in ["90s", "30m", "2h", "7d", "0s"] {
             let span: Span = serde_json::from_value(text.into()).unwrap();
             assert_eq!(serde_json::to_value(span).unwrap(), text);

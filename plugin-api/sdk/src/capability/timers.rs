@@ -1,20 +1,20 @@
-//! Wake me later: a timer comes back as [`OnTimer`](crate::OnTimer), in the conversation it was set in. It is known by
-//! scope and key; setting it again replaces it. Granted to all.
+//! Timers, delivered as [`OnTimer`](crate::OnTimer) in the conversation in which they were set. A timer is
+//! identified by scope and key. Granted by default.
 
 use crate::{Refusal, Scope, TimestampMs, host};
 
-/// Due at a time, see [`clock::after`](crate::clock::after); one that has passed is due at once. The payload, 4 KiB at
-/// most, comes back with it.
+/// Sets a timer, or replaces its time, payload and conversation. See [`clock::after`](crate::clock::after). A
+/// time in the past is due at once. The payload has at most 4 KiB.
 pub fn set(scope: impl Into<Scope>, key: &str, due_at: TimestampMs, payload: &[u8]) -> Result<(), Refusal> {
     host::timers::set(&scope.into(), key, due_at, payload)
 }
 
-/// To another time, its payload as it was. Nothing happens where there is no such timer.
+/// Changes the time and keeps the payload. Does nothing if there is no such timer.
 pub fn move_to(scope: impl Into<Scope>, key: &str, due_at: TimestampMs) -> Result<(), Refusal> {
     host::timers::move_(&scope.into(), key, due_at)
 }
 
-/// It will not come.
+/// Cancels a timer. Does nothing if there is no such timer.
 pub fn cancel(scope: impl Into<Scope>, key: &str) -> Result<(), Refusal> {
     host::timers::cancel(&scope.into(), key)
 }

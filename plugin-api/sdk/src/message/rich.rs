@@ -1,4 +1,4 @@
-//! How the longer messages are begun. Their fields are public: what has no method here is set on the record.
+//! Constructors of the other messages. All fields are public; set those without a method on the record.
 
 use super::{
     Buttons, ContactRequest, CtaUrl, Direct, DirectMessage, LocationMessage, LocationRequest, MediaKind, MediaMessage,
@@ -7,7 +7,7 @@ use super::{
 use crate::Location;
 
 impl Source {
-    /// `https://…` is fetched by the platform, `med_…` is a file here.
+    /// `https://…` is fetched by the platform, `med_…` is a file of this Beadle.
     pub fn new(source: impl Into<String>) -> Self {
         let source = source.into();
         if source.starts_with("med_") { Source::Media(source) } else { Source::Link(source) }
@@ -20,22 +20,22 @@ impl MediaMessage {
         Self { kind, source: Source::new(source), caption: None, filename: None, voice: false, quote: None }
     }
 
-    /// A picture: JPEG or PNG, 5 MB at most.
+    /// A picture: JPEG or PNG, at most 5 MB.
     pub fn image(source: impl Into<String>) -> Self {
         Self::new(MediaKind::Image, source)
     }
 
-    /// A film: MP4 or 3GP, 16 MB at most.
+    /// A video: MP4 or 3GP, at most 16 MB.
     pub fn video(source: impl Into<String>) -> Self {
         Self::new(MediaKind::Video, source)
     }
 
-    /// Sound, 16 MB at most.
+    /// Audio, at most 16 MB.
     pub fn audio(source: impl Into<String>) -> Self {
         Self::new(MediaKind::Audio, source)
     }
 
-    /// A document, with the name that people see.
+    /// A document with the name to show.
     pub fn document(source: impl Into<String>, filename: impl Into<String>) -> Self {
         Self { filename: Some(filename.into()), ..Self::new(MediaKind::Document, source) }
     }
@@ -50,14 +50,14 @@ impl MediaMessage {
         Self { voice: true, ..Self::new(MediaKind::Audio, source) }
     }
 
-    /// With these words, 1024 characters at most.
+    /// Sets the caption, at most 1024 characters.
     #[must_use]
     pub fn caption(mut self, caption: impl Into<String>) -> Self {
         self.caption = Some(caption.into());
         self
     }
 
-    /// Quoting this message, as the platform names it.
+    /// Quotes a message.
     #[must_use]
     pub fn quoting(mut self, message: impl Into<String>) -> Self {
         self.quote = Some(message.into());
@@ -72,7 +72,7 @@ impl LocationMessage {
         Self { location, quote: None }
     }
 
-    /// What it is called, and where it is in words.
+    /// Sets name and address.
     #[must_use]
     pub fn named(mut self, name: impl Into<String>, address: impl Into<String>) -> Self {
         (self.location.name, self.location.address) = (Some(name.into()), Some(address.into()));
@@ -103,12 +103,12 @@ impl ContactRequest {
 }
 
 impl Parameter {
-    /// Fills the next place.
+    /// The value of the next variable.
     pub fn text(text: impl Into<String>) -> Self {
         Self { name: None, value: ParameterValue::Text(text.into()) }
     }
 
-    /// Fills the place of this name.
+    /// The value of a named variable.
     pub fn named(name: impl Into<String>, text: impl Into<String>) -> Self {
         Self { name: Some(name.into()), value: ParameterValue::Text(text.into()) }
     }
@@ -128,42 +128,42 @@ impl Template {
         }
     }
 
-    /// Its category, so that who wants no marketing gets none.
+    /// Sets the category, so that marketing is not sent to people who declined it.
     #[must_use]
     pub fn category(mut self, category: impl Into<String>) -> Self {
         self.category = Some(category.into());
         self
     }
 
-    /// Fills the next place of its text.
+    /// Adds the value of the next variable of the text.
     #[must_use]
     pub fn text(mut self, text: impl Into<String>) -> Self {
         self.body.push(Parameter::text(text));
         self
     }
 
-    /// Fills the place of this name.
+    /// Adds the value of a named variable of the text.
     #[must_use]
     pub fn named(mut self, name: impl Into<String>, text: impl Into<String>) -> Self {
         self.body.push(Parameter::named(name, text));
         self
     }
 
-    /// A picture above: `https://…` or `med_…`.
+    /// Sets the picture above: `https://…` or `med_…`.
     #[must_use]
     pub fn image(mut self, source: impl Into<String>) -> Self {
         self.header = Some(TemplateHeader::Image(Source::new(source)));
         self
     }
 
-    /// What a quick-reply button (from 0) says when it is tapped.
+    /// Sets the payload of a quick-reply button (counted from 0).
     #[must_use]
     pub fn reply(mut self, index: u32, payload: impl Into<String>) -> Self {
         self.buttons.push(TemplateButton { index, action: TemplateAction::Reply(payload.into()) });
         self
     }
 
-    /// The end of a link button's address.
+    /// Sets the variable end of a button's address (buttons are counted from 0).
     #[must_use]
     pub fn url(mut self, index: u32, end: impl Into<String>) -> Self {
         self.buttons.push(TemplateButton { index, action: TemplateAction::Url(end.into()) });
@@ -172,7 +172,7 @@ impl Template {
 }
 
 impl VoiceCall {
-    /// A body of 1 to 1024 characters with a button of 1 to 20 by which they call the business, for a week.
+    /// A body of 1 to 1024 characters with a button of 1 to 20 that calls the business. It works for a week.
     pub fn new(body: impl Into<String>, title: impl Into<String>) -> Self {
         const WEEK: u32 = 7 * 24 * 60;
         Self { body: body.into(), title: title.into(), ttl_minutes: WEEK }
@@ -180,18 +180,18 @@ impl VoiceCall {
 }
 
 impl Direct {
-    /// News of something that they wait for: a text, [`Buttons`], a [`CtaUrl`] or a [`VoiceCall`].
+    /// A utility message: a text, [`Buttons`], a [`CtaUrl`] or a [`VoiceCall`].
     pub fn utility(message: impl Into<DirectMessage>) -> Self {
         Self { category: "utility".to_owned(), template_name: None, message: message.into() }
     }
 
-    /// A code to log in with, as a text.
+    /// A login code, as a text.
     pub fn authentication(text: impl Into<String>) -> Self {
         let message = DirectMessage::Text(Text::new(text));
         Self { category: "authentication".to_owned(), template_name: None, message }
     }
 
-    /// The platform counts it under this template name (`a-z`, `0-9`, `_`).
+    /// Sets the template name under which the platform counts it (`a-z`, `0-9`, `_`).
     #[must_use]
     pub fn named(mut self, template: impl Into<String>) -> Self {
         self.template_name = Some(template.into());

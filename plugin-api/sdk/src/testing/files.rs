@@ -1,4 +1,4 @@
-//! `media` and `groups` in a test: files are kept whole, groups are what the test says they are, and a change of one is noted.
+//! `media` and `groups` in tests: files are kept in memory; there are no groups, and changes are recorded.
 
 use super::world::World;
 use crate::{Contact, Refusal};
@@ -24,7 +24,7 @@ pub(crate) mod media {
             filename: filename.clone(),
             sha256: None,
             bytes: Some(bytes.len() as u64),
-            state: "here".to_owned(),
+            state: "available".to_owned(),
         })
     }
     pub(crate) fn read(id: &str, offset: u64, length: u32) -> Refusable<Vec<u8>> {
@@ -33,7 +33,7 @@ pub(crate) mod media {
     }
     pub(crate) fn create(mime_type: &str, filename: Option<&str>, bytes: &[u8]) -> Refusable<String> {
         if bytes.is_empty() || bytes.len() > 16 << 20 {
-            return Err(Refusal::new("value-too-large", "A file has 1 byte to 16 MiB."));
+            return Err(Refusal::new("value-too-large", "A file must have 1 byte to 16 MiB."));
         }
         Ok(World::with(|world| {
             let id = world.number("med");
@@ -47,9 +47,9 @@ pub(crate) mod groups {
     use super::*;
     use crate::bindings::imports::groups::{Group, JoinRequest};
 
-    fn note(what: String) -> Refusable<String> {
+    fn record(change: String) -> Refusable<String> {
         Ok(World::with(|world| {
-            world.group_changes.push(what);
+            world.group_changes.push(change);
             world.number("msg")
         }))
     }
@@ -66,33 +66,33 @@ pub(crate) mod groups {
         Ok(Vec::new())
     }
     pub(crate) fn create(channel: &str, subject: &str, _: Option<&str>, _: bool) -> Refusable<String> {
-        note(format!("create {channel} {subject}"))
+        record(format!("create {channel} {subject}"))
     }
     pub(crate) fn change(group: &str, subject: Option<&str>, _: Option<&str>) -> Refusable<String> {
-        note(format!("change {group} {}", subject.unwrap_or_default()))
+        record(format!("change {group} {}", subject.unwrap_or_default()))
     }
     pub(crate) fn set_picture(group: &str, picture: &str) -> Refusable<String> {
-        note(format!("set-picture {group} {picture}"))
+        record(format!("set-picture {group} {picture}"))
     }
     pub(crate) fn delete(group: &str) -> Refusable<String> {
-        note(format!("delete {group}"))
+        record(format!("delete {group}"))
     }
     pub(crate) fn invite_link(group: &str, reset: bool) -> Refusable<String> {
-        note(format!("invite-link {group} {reset}"))
+        record(format!("invite-link {group} {reset}"))
     }
     pub(crate) fn answer(group: &str, requests: &[String], approve: bool) -> Refusable<String> {
-        note(format!("answer {group} {} {approve}", requests.join(",")))
+        record(format!("answer {group} {} {approve}", requests.join(",")))
     }
     pub(crate) fn remove(group: &str, contacts: &[String]) -> Refusable<String> {
-        note(format!("remove {group} {}", contacts.join(",")))
+        record(format!("remove {group} {}", contacts.join(",")))
     }
     pub(crate) fn refresh(group: &str) -> Refusable<String> {
-        note(format!("refresh {group}"))
+        record(format!("refresh {group}"))
     }
     pub(crate) fn pin(group: &str, message: &str, days: u32) -> Refusable<String> {
-        note(format!("pin {group} {message} {days}"))
+        record(format!("pin {group} {message} {days}"))
     }
     pub(crate) fn unpin(group: &str, message: &str) -> Refusable<String> {
-        note(format!("unpin {group} {message}"))
+        record(format!("unpin {group} {message}"))
     }
 }

@@ -1,4 +1,5 @@
-//! The capabilities, with the very signatures that the generated imports have, done by the [`World`] of this thread.
+//! The capabilities in tests, with the signatures of the generated imports, implemented by the [`World`] of
+//! this thread.
 
 use super::world::{Timer, Value, World, scope_key};
 use super::{Sent, lengths};
@@ -20,17 +21,22 @@ pub(crate) mod clock {
         World::with(|world| world.now)
     }
     pub(crate) fn utc_offset(timezone: &str, _at: i64) -> Refusable<i32> {
-        let unknown = || Refusal::new("unknown-zone", format!("`{timezone}` is no time zone that this test knows."));
+        let unknown = || {
+            Refusal::new(
+                "unknown-zone",
+                format!("`{timezone}` is not a time zone of this test; add it with `Host::zone`."),
+            )
+        };
         World::with(|world| world.zones.get(timezone).copied()).ok_or_else(unknown)
     }
 }
 
 pub(crate) mod random {
     use super::*;
-    /// The same in every run: splitmix64 of how often it was asked.
+    /// The same in every run: splitmix64 of the number of calls.
     pub(crate) fn number() -> u64 {
-        let asked = World::with(|world| world.number("")).trim_matches('_').parse::<u64>().unwrap_or(0);
-        let z = asked.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let calls = World::with(|world| world.number("")).trim_matches('_').parse::<u64>().unwrap_or(0);
+        let z = calls.wrapping_mul(0x9e37_79b9_7f4a_7c15);
         let z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         z ^ (z >> 31)
@@ -60,21 +66,21 @@ pub(crate) mod state {
 
     fn check(key: &str, value: &[u8]) -> Refusable<()> {
         if key.is_empty() || key.len() > 256 {
-            return Err(Refusal::new("bad-key", "A key has 1 to 256 bytes."));
+            return Err(Refusal::new("bad-key", "A key must have 1 to 256 bytes."));
         }
         if value.len() > 256 * 1024 {
-            return Err(Refusal::new("value-too-large", "A value has 256 KiB at most."));
+            return Err(Refusal::new("value-too-large", "A value may have 256 KiB."));
         }
         Ok(())
     }
-    fn alive(world: &World, value: &Value) -> bool {
+    fn is_alive(world: &World, value: &Value) -> bool {
         value.expires_at.is_none_or(|expires_at| world.now < expires_at)
     }
     pub(crate) fn get(scope: &Scope, key: &str) -> Refusable<Option<Vec<u8>>> {
         check(key, &[])?;
         Ok(World::with(|world| {
             let value = world.state.get(&(scope_key(scope), key.to_owned()))?;
-            alive(world, value).then(|| value.bytes.clone())
+            is_alive(world, value).then(|| value.bytes.clone())
         }))
     }
     pub(crate) fn set(scope: &Scope, key: &str, value: &[u8], expires_at: Option<i64>) -> Refusable<()> {
@@ -89,12 +95,12 @@ pub(crate) mod state {
         Ok(())
     }
     pub(crate) fn scan(scope: &Scope, prefix: &str, after: Option<&str>, limit: u32) -> Refusable<Vec<Entry>> {
-        let of = scope_key(scope);
+        let owner = scope_key(scope);
         Ok(World::with(|world| {
             world
                 .state
                 .iter()
-                .filter(|((scope, key), value)| *scope == of && key.starts_with(prefix) && alive(world, value))
+                .filter(|((scope, key), value)| *scope == owner && key.starts_with(prefix) && is_alive(world, value))
                 .filter(|((_, key), _)| after.is_none_or(|after| key.as_str() > after))
                 .take(limit.min(1000) as usize)
                 .map(|((_, key), value)| Entry { key: key.clone(), value: value.bytes.clone() })
@@ -102,13 +108,13 @@ pub(crate) mod state {
         }))
     }
     pub(crate) fn add(scope: &Scope, key: &str, delta: i64) -> Refusable<()> {
-        let was = match get(scope, key)? {
+        let before = match get(scope, key)? {
             Some(bytes) => String::from_utf8_lossy(&bytes)
                 .parse::<i64>()
-                .map_err(|_| Refusal::new("not-a-counter", format!("What is kept under {key} is no number.")))?,
+                .map_err(|_| Refusal::new("not-a-counter", format!("The value of `{key}` is not a number.")))?,
             None => 0,
         };
-        set(scope, key, was.saturating_add(delta).to_string().as_bytes(), None)
+        set(scope, key, before.saturating_add(delta).to_string().as_bytes(), None)
     }
 }
 
@@ -116,10 +122,10 @@ pub(crate) mod timers {
     use super::*;
     pub(crate) fn set(scope: &Scope, key: &str, due_at: i64, payload: &[u8]) -> Refusable<()> {
         if payload.len() > 4096 {
-            return Err(Refusal::new("value-too-large", "A timer's payload has 4 KiB at most."));
+            return Err(Refusal::new("value-too-large", "The payload of a timer may have 4 KiB."));
         }
         World::with(|world| {
-            let set_in = world.here.clone();
+            let set_in = world.current.clone();
             let timer = Timer { due_at, scope: scope.clone(), payload: payload.to_owned(), set_in };
             world.timers.insert((scope_key(scope), key.to_owned()), timer)
         });
@@ -143,7 +149,7 @@ fn send(to: Option<&str>, needs_window: bool, fill: impl FnOnce(&mut Sent)) -> R
     World::with(|world| {
         let to = match to {
             Some(contact) => contact.to_owned(),
-            None => match &world.here {
+            None => match &world.current {
                 Some(contact) => contact.id.clone(),
                 None => return Err(Refusal::new("no-conversation", "This event belongs to no conversation.")),
             },
@@ -167,9 +173,9 @@ fn send(to: Option<&str>, needs_window: bool, fill: impl FnOnce(&mut Sent)) -> R
     })
 }
 
-/// A message as the tests see it: its text, and what kind it is.
+/// A message as tests see it: its kind and its text.
 trait Shown {
-    /// What was approved, or is matched, may go outside it.
+    /// Templates and Direct Send can be sent outside the window.
     const NEEDS_WINDOW: bool = true;
     fn check(&self) -> Refusable<()>;
     fn show(&self, sent: &mut Sent);
@@ -234,7 +240,7 @@ macro_rules! shown {
     };
 }
 
-// The daemon checks more; what is not text is for it to look at.
+// Only texts are checked here; the daemon checks more.
 shown! {
     MediaMessage, "media", 1024, |message| message.caption.clone().unwrap_or_default();
     LocationMessage, "location", 1000, |message| message.location.name.clone().unwrap_or_default();
@@ -257,7 +263,12 @@ impl Shown for outgoing::Direct {
         match self.category.as_str() {
             "authentication" if is_text => {}
             "utility" => {}
-            _ => return Err(Refusal::new("bad-message", "Direct Send takes utility, and texts for authentication.")),
+            _ => {
+                return Err(Refusal::new(
+                    "bad-message",
+                    "Direct Send takes utility messages, and texts for authentication.",
+                ));
+            }
         }
         match &self.message {
             outgoing::DirectMessage::Text(text) => text.check(),
@@ -282,7 +293,7 @@ fn deliver<M: Shown>(to: Option<&str>, message: &M) -> Refusable<String> {
     send(to, M::NEEDS_WINDOW, |sent| message.show(sent))
 }
 
-/// A function for each kind of message, in the conversation and to somebody.
+/// The functions of `replies` and `messages` for each kind of message.
 macro_rules! senders {
     ($($send:ident: $record:ident;)*) => {
         pub(crate) mod replies {
@@ -356,12 +367,12 @@ pub(crate) mod documents {
     use super::*;
     use crate::bindings::imports::documents::Document;
     pub(crate) fn list() -> Refusable<Vec<Document>> {
-        let told = |(name, (text, seen_at)): (&String, &(String, i64))| Document {
+        let document = |(name, (text, seen_at)): (&String, &(String, i64))| Document {
             name: name.clone(),
             size: text.len() as u32,
             seen_at: *seen_at,
         };
-        Ok(World::with(|world| world.documents.iter().map(told).collect()))
+        Ok(World::with(|world| world.documents.iter().map(document).collect()))
     }
     pub(crate) fn read(name: &str) -> Refusable<Option<String>> {
         Ok(World::with(|world| world.documents.get(name).map(|(text, _)| text.clone())))

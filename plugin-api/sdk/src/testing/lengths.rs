@@ -1,4 +1,4 @@
-//! WhatsApp's lengths, as Beadle's gate keeps them: a text that is too long should fail in a test, not with a person.
+//! WhatsApp's lengths as the daemon checks them, so that a text that is too long fails in a test.
 
 use crate::Refusal;
 use crate::bindings::imports::outgoing::{Buttons, Header, List, Text};
@@ -48,9 +48,9 @@ pub(super) fn list(message: &List) -> Checked {
     unique("rows", rows().map(|row| &row.id).collect())
 }
 
-/// What may be empty.
-pub(super) fn at_most(what: &str, text: &str, most: usize) -> Checked {
-    if text.is_empty() { Ok(()) } else { length(what, text, most) }
+/// Checks a text that may be empty.
+pub(super) fn at_most(field: &str, text: &str, max: usize) -> Checked {
+    if text.is_empty() { Ok(()) } else { length(field, text, max) }
 }
 
 fn around(header: Option<&String>, footer: Option<&String>) -> Checked {
@@ -58,34 +58,34 @@ fn around(header: Option<&String>, footer: Option<&String>) -> Checked {
     footer.map_or(Ok(()), |footer| length("footer", footer, 60))
 }
 
-fn length(what: &str, text: &str, most: usize) -> Checked {
+fn length(field: &str, text: &str, max: usize) -> Checked {
     let count = text.chars().count();
     if text.trim().is_empty() {
-        Err(empty(what))
-    } else if count > most {
-        Err(Refusal::new("too-long", format!("The {what} has {count} characters; WhatsApp takes {most} at most.")))
+        Err(empty(field))
+    } else if count > max {
+        Err(Refusal::new("too-long", format!("The {field} has {count} characters; the maximum is {max}.")))
     } else {
         Ok(())
     }
 }
 
-fn amount(what: &str, count: usize, most: usize) -> Checked {
+fn amount(field: &str, count: usize, max: usize) -> Checked {
     match count {
-        0 => Err(empty(what)),
-        count if count > most => {
-            Err(Refusal::new("too-many", format!("There are {count} {what}; WhatsApp takes {most} at most.")))
+        0 => Err(empty(field)),
+        count if count > max => {
+            Err(Refusal::new("too-many", format!("There are {count} {field}; the maximum is {max}.")))
         }
         _ => Ok(()),
     }
 }
 
-fn unique(what: &str, mut all: Vec<&String>) -> Checked {
+fn unique(field: &str, mut all: Vec<&String>) -> Checked {
     let count = all.len();
     all.sort();
     all.dedup();
-    if all.len() < count { Err(Refusal::new("duplicate-id", format!("Two {what} are alike."))) } else { Ok(()) }
+    if all.len() < count { Err(Refusal::new("duplicate-id", format!("Two {field} are equal."))) } else { Ok(()) }
 }
 
-fn empty(what: &str) -> Refusal {
-    Refusal::new("empty-field", format!("There is nothing in the {what}."))
+fn empty(field: &str) -> Refusal {
+    Refusal::new("empty-field", format!("The {field} is empty."))
 }

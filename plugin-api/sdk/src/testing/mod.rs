@@ -17,11 +17,11 @@
 //! assert_eq!(host.sent(), ["Hi"]);
 //! ```
 //!
-//! It keeps what a plugin can feel: windows that open with a message and close 24 hours later, who left, WhatsApp's
-//! lengths, state that expires, timers in order, a clock that stands still until it is turned. What it is not: the
-//! daemon. Effects are done at once, a handler that fails leaves what it did, and nothing is granted or counted.
+//! It simulates what a plugin can observe: 24-hour windows, opt-outs, WhatsApp's lengths, expiring state, timers
+//! in order, and a clock that moves only when the test moves it. It differs from the daemon: effects are carried
+//! out at once, a handler that fails leaves its effects, nothing has to be granted, and only lengths are limited.
 //!
-//! Every thread has one, so that tests may run side by side; [`Host::new`] begins it anew.
+//! Every thread has its own, so that tests can run in parallel; [`Host::new`] resets it.
 
 pub(crate) mod files;
 pub(crate) mod host;
@@ -41,31 +41,31 @@ use std::marker::PhantomData;
 use std::time::Duration;
 use world::World;
 
-/// The Beadle of this thread.
+/// The Beadle in memory of this thread.
 #[derive(Debug)]
 pub struct Host {
-    /// It belongs to its thread.
-    here: PhantomData<*const ()>,
+    /// Not `Send`: the state belongs to the thread.
+    not_send: PhantomData<*const ()>,
 }
 
-/// What a plugin sent. It equals a `&str` that is its body.
+/// A message that a plugin sent. Equal to a `&str` if that is its body.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sent {
-    /// The id that the plugin was told.
+    /// The id that the plugin got.
     pub id: MessageId,
-    /// To whom.
+    /// The recipient.
     pub to: ContactId,
-    /// The line above.
+    /// The line above the text.
     pub header: Option<String>,
-    /// The text; of a reaction the emoji.
+    /// The text, or the emoji of a reaction.
     pub body: String,
-    /// The small line below.
+    /// The line below the text.
     pub footer: Option<String>,
-    /// What can be tapped.
+    /// The buttons.
     pub buttons: Vec<Button>,
-    /// What can be chosen.
+    /// The sections of a list.
     pub sections: Vec<Section>,
-    /// Reacts to this message.
+    /// The message reacted to.
     pub reacts_to: Option<String>,
     /// `text`, `buttons`, `list`, `media`, `template`, `reaction`, …
     pub kind: &'static str,
@@ -78,40 +78,40 @@ impl PartialEq<&str> for Sent {
 }
 
 impl Host {
-    /// Begins anew: nobody known, nothing kept, 2026-01-05T09:00:00Z.
-    #[expect(clippy::new_without_default, reason = "it is not made but begun: the world is the thread's")]
+    /// Resets everything: no contacts, no state, 2026-01-05T09:00:00Z.
+    #[expect(clippy::new_without_default, reason = "it resets state of the thread")]
     pub fn new() -> Self {
         World::with(|world| *world = World::new());
-        Self { here: PhantomData }
+        Self { not_send: PhantomData }
     }
 
-    /// What the plugin's [`settings`](crate::settings) will be, as a JSON object.
+    /// Sets the plugin's [`settings`](crate::settings), a JSON object.
     pub fn settings(&self, json: &str) {
         World::with(|world| world.settings = json.to_owned());
     }
 
-    /// What the clock shows.
+    /// The time.
     pub fn now(&self) -> TimestampMs {
         World::with(|world| world.now)
     }
 
-    /// Time goes by.
+    /// Advances the clock.
     pub fn wait(&self, time: Duration) {
         World::with(|world| world.now += i64::try_from(time.as_millis()).unwrap_or(0));
     }
 
-    /// Someone Beadle knows: no member yet, without a window. Change the contact as the test needs and hand it to the
-    /// events; what [`contacts`](crate::contacts) tells is what the last event told.
+    /// Creates a contact that is not a member and has no open window. Change it as needed and pass it to events;
+    /// [`contacts`](crate::contacts) returns contacts as they were in their last event.
     pub fn person(&self, name: &str) -> Contact {
         World::with(|world| world.person(name))
     }
 
-    /// They write this; their window is open for 24 hours from now.
+    /// A contact sends a text, which opens their window for 24 hours.
     pub fn text(&self, from: &Contact, text: &str) -> MessageEvent {
         self.message(from, Content::Text(text.to_owned()))
     }
 
-    /// They tap the button of this title in a message; a button that is not there is made up, with its title as id.
+    /// A contact taps a button of a message. If there is no button with this title, the title is used as its id.
     pub fn tap(&self, from: &Contact, message: &Sent, title: &str) -> MessageEvent {
         let id = message.buttons.iter().find(|button| button.title == title).map_or(title, |button| &button.id);
         let choice = Choice { id: id.to_owned(), title: title.to_owned(), description: None };
@@ -126,7 +126,7 @@ impl Host {
         event
     }
 
-    /// They send this; their window is open for 24 hours from now.
+    /// A contact sends a message, which opens their window for 24 hours.
     pub fn message(&self, from: &Contact, content: Content) -> MessageEvent {
         World::with(|world| {
             world.open_window(&from.id);
@@ -134,7 +134,7 @@ impl Host {
                 info: world.info(),
                 conversation: world.enter(from),
                 sender: from.clone(),
-                message: world.number("wamid.test"),
+                message: world.number("pm"),
                 content,
                 context: None,
                 referral: None,
@@ -143,8 +143,8 @@ impl Host {
         })
     }
 
-    /// They join: `first-message` opens a window, other reasons do not.
-    pub fn joins(&self, member: &Contact, reason: &str, again: bool) -> MemberJoinedEvent {
+    /// A contact joins. The reason `first-message` opens their window, others do not.
+    pub fn joins(&self, member: &Contact, reason: &str, rejoined: bool) -> MemberJoinedEvent {
         World::with(|world| {
             if reason == "first-message" {
                 world.open_window(&member.id);
@@ -154,13 +154,13 @@ impl Host {
                 conversation: world.enter(member),
                 member: Contact { member: true, opted_out: false, ..member.clone() },
                 reason: reason.to_owned(),
-                again,
+                rejoined,
                 extra: "{}".to_owned(),
             }
         })
     }
 
-    /// They leave; after `stop` they may not be written to.
+    /// A contact leaves. After the reason `stop` no messages can be sent to them.
     pub fn leaves(&self, member: &Contact, reason: &str) -> MemberLeftEvent {
         let gone = Contact { member: false, opted_out: reason == "stop", ..member.clone() };
         World::with(|world| MemberLeftEvent {
@@ -172,30 +172,30 @@ impl Host {
         })
     }
 
-    /// Turns the clock to the next timer, or leaves it where the timer was due already; none where none is set.
+    /// Delivers the next timer, and advances the clock to it. None if no timer is set.
     pub fn next_timer(&self) -> Option<TimerEvent> {
         World::with(World::next_timer)
     }
 
-    /// When the next timer is due.
+    /// The time of the next timer.
     pub fn next_timer_at(&self) -> Option<TimestampMs> {
         World::with(|world| world.next_timer_at())
     }
 
-    /// What was sent since this was asked last.
+    /// Messages sent since the last call.
     pub fn sent(&self) -> Vec<Sent> {
         World::with(|world| std::mem::take(&mut world.sent))
     }
 
-    /// What was asked of groups since this was asked last: `create shop Potters`, `answer GROUP REQUEST true`, ….
+    /// Changes of groups requested since the last call: `create shop Potters`, `answer GROUP REQUEST true`, …
     pub fn group_changes(&self) -> Vec<String> {
         World::with(|world| std::mem::take(&mut world.group_changes))
     }
 
-    /// Brings the state over, as Beadle does: what is kept now is of version `from`. Where it fails all is as it was.
-    pub fn migrate(&self, plugin: &impl Migration, from: u32) -> Result<(), Failure> {
+    /// Migrates the state from `from_version` as the daemon does. If a page fails, the state is unchanged.
+    pub fn migrate(&self, plugin: &impl Migration, from_version: u32) -> Result<(), Failure> {
         let before = World::with(|world| world.state.clone());
-        let pages = World::with(|world| world.pages(from));
+        let pages = World::with(|world| world.pages(from_version));
         for page in pages {
             match plugin.migrate(page) {
                 Ok(Next::More) => {}
@@ -209,7 +209,7 @@ impl Host {
         Ok(())
     }
 
-    /// A file that came with a message; its id, for [`Content::Image`] and the like.
+    /// Adds a received file and returns its id, for [`Content::Image`] and similar.
     pub fn file(&self, mime_type: &str, bytes: &[u8]) -> crate::MediaId {
         World::with(|world| {
             let id = world.number("med");
@@ -218,7 +218,7 @@ impl Host {
         })
     }
 
-    /// What was logged since this was asked last, as `level: line`.
+    /// Lines logged since the last call, as `level: line`.
     pub fn logged(&self) -> Vec<String> {
         World::with(|world| std::mem::take(&mut world.log))
     }

@@ -1,4 +1,4 @@
-//! The small Beadle says what the real one would.
+//! The Beadle in memory behaves as the daemon does.
 
 use super::Host;
 use crate::migration::{Migration, Next, Page};
@@ -12,7 +12,7 @@ fn code<T: std::fmt::Debug>(result: Result<T, Refusal>) -> String {
 }
 
 #[test]
-fn a_window_is_open_for_24_hours() {
+fn window_is_open_for_24_hours() {
     let host = Host::new();
     let ana = host.person("Ana");
     host.joins(&ana, "invite", false);
@@ -46,7 +46,7 @@ fn templates_and_direct_send_need_no_window() {
 }
 
 #[test]
-fn who_said_stop_is_not_written_to() {
+fn opted_out_contact_gets_no_messages() {
     let host = Host::new();
     let ana = host.person("Ana");
     host.text(&ana, "Hi");
@@ -58,7 +58,7 @@ fn who_said_stop_is_not_written_to() {
 }
 
 #[test]
-fn outside_a_conversation_there_is_nobody_to_answer() {
+fn reply_outside_a_conversation_is_refused() {
     let host = Host::new();
     assert_eq!(code(replies::send("Hi")), "no-conversation");
     timers::set(Scope::Plugin, "tick", clock::now(), b"").unwrap();
@@ -66,7 +66,7 @@ fn outside_a_conversation_there_is_nobody_to_answer() {
 }
 
 #[test]
-fn lengths_are_whatsapps() {
+fn lengths_are_checked() {
     let host = Host::new();
     let ana = host.person("Ana");
     host.text(&ana, "Hi");
@@ -88,14 +88,14 @@ fn lengths_are_whatsapps() {
     assert_eq!(host.sent().len(), 1);
 }
 
-/// Renames what it finds, and counts it; fails at a value that is none.
+/// Renames a key and counts its values. Fails at a value that is not a number.
 struct Renames;
 
 impl Migration for Renames {
     const VERSION: u32 = 2;
 
     fn migrate(&self, page: Page) -> Result<Next, Failure> {
-        assert!(page.from == 1 && page.entries.len() <= 50);
+        assert!(page.from_version == 1 && page.entries.len() <= 50);
         for entry in page.entries.iter().filter(|entry| entry.key != "people") {
             let value: u64 = entry.value()?;
             state::set(entry.scope.clone(), "new", &value)?;
@@ -107,7 +107,7 @@ impl Migration for Renames {
 }
 
 #[test]
-fn a_state_is_brought_over_page_by_page_or_not_at_all() {
+fn state_is_migrated_completely_or_not_at_all() {
     let host = Host::new();
     let people: Vec<_> = (0..120).map(|n| host.person(&n.to_string())).collect();
     for (n, person) in people.iter().enumerate() {
@@ -126,7 +126,7 @@ fn a_state_is_brought_over_page_by_page_or_not_at_all() {
 }
 
 #[test]
-fn state_is_kept_by_scope_until_it_expires() {
+fn state_has_scopes_and_expires() {
     let host = Host::new();
     let (ana, bob) = (host.person("Ana"), host.person("Bob"));
     state::set(&ana, "step", &1).unwrap();
@@ -155,7 +155,7 @@ fn state_is_kept_by_scope_until_it_expires() {
 }
 
 #[test]
-fn timers_come_in_order_and_once() {
+fn timers_are_delivered_in_order_and_once() {
     let host = Host::new();
     let ana = host.person("Ana");
     host.text(&ana, "Hi");
@@ -176,7 +176,7 @@ fn timers_come_in_order_and_once() {
 }
 
 #[test]
-fn people_are_paged_through() {
+fn contacts_are_paged() {
     let host = Host::new();
     let names = ["Ana", "Bob", "Cem"].map(|name| host.person(name).id);
     let first = contacts::page(None, 2).unwrap();
@@ -188,7 +188,7 @@ fn people_are_paged_through() {
 }
 
 #[test]
-fn a_test_is_the_same_every_time() {
+fn random_numbers_are_reproducible() {
     let draw = || {
         Host::new();
         (random::number(), random::bytes(3), random::below(6))
@@ -199,7 +199,7 @@ fn a_test_is_the_same_every_time() {
 }
 
 #[test]
-fn an_unanswered_refusal_ends_the_handling() {
+fn refusal_becomes_a_failure() {
     let host = Host::new();
     let failure = Failure::from(replies::send("Hi").unwrap_err());
     assert_eq!(failure, Failure::GiveUp("This event belongs to no conversation. (no-conversation)".into()));
@@ -208,7 +208,7 @@ fn an_unanswered_refusal_ends_the_handling() {
 }
 
 #[test]
-fn a_command_is_a_whole_message() {
+fn word_must_be_the_whole_message() {
     let host = Host::new();
     let ana = host.person("Ana");
     for text in ["rules", " RULES! ", "«Rules»"] {

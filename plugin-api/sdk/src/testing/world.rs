@@ -1,4 +1,4 @@
-//! What the small Beadle knows.
+//! The state of the Beadle in memory.
 
 use super::Sent;
 use crate::migration::{Entry, Page};
@@ -6,15 +6,15 @@ use crate::{Contact, Conversation, EventInfo, Refusal, Scope, TimerEvent, Timest
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
-/// A customer service window, as WhatsApp has it.
+/// The platform's customer service window.
 const WINDOW_MS: i64 = 24 * 60 * 60 * 1000;
 /// 2026-01-05T09:00:00Z, a Monday morning.
-const BEGINNING_MS: i64 = 1_767_603_600_000;
+const START_MS: i64 = 1_767_603_600_000;
 
-/// Half of the effects that an event has, as in Beadle.
+/// Half of the effects of an event, as in the daemon.
 const PAGE_ENTRIES: usize = 50;
 
-/// A timer as it was set.
+/// A timer.
 pub(super) struct Timer {
     pub(super) due_at: TimestampMs,
     pub(super) scope: Scope,
@@ -22,7 +22,7 @@ pub(super) struct Timer {
     pub(super) set_in: Option<Contact>,
 }
 
-/// A value and when it is gone.
+/// A value and its expiry.
 #[derive(Clone)]
 pub(super) struct Value {
     pub(super) bytes: Vec<u8>,
@@ -36,17 +36,17 @@ pub(super) struct World {
     pub(super) timers: BTreeMap<(String, String), Timer>,
     pub(super) people: BTreeMap<String, Contact>,
     pub(super) windows: BTreeMap<String, TimestampMs>,
-    /// By name: text, and when it was put there.
+    /// Text and time of the last change, by name.
     pub(super) documents: BTreeMap<String, (String, TimestampMs)>,
     pub(super) sent: Vec<Sent>,
     pub(super) log: Vec<String>,
-    /// Type, name and bytes, by id.
+    /// Type, name and bytes by id.
     pub(super) files: BTreeMap<String, (String, Option<String>, Vec<u8>)>,
     pub(super) group_changes: Vec<String>,
-    /// Seconds ahead of UTC, by zone.
+    /// Offsets from UTC in seconds, by zone.
     pub(super) zones: BTreeMap<String, i32>,
-    /// Who the event is about that is being handled.
-    pub(super) here: Option<Contact>,
+    /// The contact of the event that is being handled.
+    pub(super) current: Option<Contact>,
     count: u64,
 }
 
@@ -54,7 +54,7 @@ thread_local! {
     static WORLD: RefCell<World> = RefCell::new(World::new());
 }
 
-/// A scope as a key that can be ordered.
+/// A scope as part of a key.
 pub(super) fn scope_key(scope: &Scope) -> String {
     match scope {
         Scope::Plugin => String::new(),
@@ -63,14 +63,14 @@ pub(super) fn scope_key(scope: &Scope) -> String {
 }
 
 impl World {
-    pub(super) fn with<T>(look: impl FnOnce(&mut World) -> T) -> T {
-        WORLD.with_borrow_mut(look)
+    pub(super) fn with<T>(run: impl FnOnce(&mut World) -> T) -> T {
+        WORLD.with_borrow_mut(run)
     }
 
     pub(super) fn new() -> Self {
         Self {
             settings: "{}".to_owned(),
-            now: BEGINNING_MS,
+            now: START_MS,
             state: BTreeMap::new(),
             timers: BTreeMap::new(),
             people: BTreeMap::new(),
@@ -80,13 +80,13 @@ impl World {
             log: Vec::new(),
             files: BTreeMap::new(),
             group_changes: Vec::new(),
-            zones: [("UTC", 0), ("Europe/Amsterdam", 3600)].map(|(zone, ahead)| (zone.to_owned(), ahead)).into(),
-            here: None,
+            zones: [("UTC", 0), ("Europe/Amsterdam", 3600)].map(|(zone, offset)| (zone.to_owned(), offset)).into(),
+            current: None,
             count: 0,
         }
     }
 
-    /// `kind_0001`, `kind_0002`, …: in the order they were made.
+    /// The next id of a kind: `kind_0001`, `kind_0002`, …
     pub(super) fn number(&mut self, kind: &str) -> String {
         self.count += 1;
         format!("{kind}_{:04}", self.count)
@@ -124,10 +124,10 @@ impl World {
         }
     }
 
-    /// An event of this person is handled from now on.
+    /// Makes this person's conversation the current one.
     pub(super) fn enter(&mut self, contact: &Contact) -> Conversation {
         self.people.insert(contact.id.clone(), contact.clone());
-        self.here = Some(contact.clone());
+        self.current = Some(contact.clone());
         self.conversation(contact)
     }
 
@@ -136,35 +136,35 @@ impl World {
             id: contact.id.replacen("con", "cnv", 1),
             channel: "test".to_owned(),
             contact: contact.id.clone(),
-            group: None,
+            is_group: false,
             window_closes_at: self.windows.get(&contact.id).copied().filter(|closes_at| self.now < *closes_at),
             free_entry_until: None,
         }
     }
 
-    /// Whether this contact may be written to: known, not opted out, and in the window where that is needed.
+    /// Checks that a message can be sent to a contact: known, not opted out, window open if needed.
     pub(super) fn may_write(&self, contact: &str, needs_window: bool) -> Result<(), Refusal> {
         let Some(known) = self.people.get(contact) else {
             return Err(Refusal::new("unknown-contact", format!("There is no contact {contact}.")));
         };
         if known.opted_out {
-            return Err(Refusal::new("opted-out", "They said STOP."));
+            return Err(Refusal::new("opted-out", "They opted out."));
         }
         if needs_window && !self.conversation(known).is_open(self.now) {
-            return Err(Refusal::new("window-closed", "They wrote more than 24 hours ago, or never."));
+            return Err(Refusal::new("window-closed", "The 24-hour window is closed."));
         }
         Ok(())
     }
 
-    /// The state in the pages in which it is brought over: the plugin's own values first, then people's, then conversations'.
-    pub(super) fn pages(&self, from: u32) -> Vec<Page> {
+    /// The state as pages of a migration: plugin scope, contacts, conversations.
+    pub(super) fn pages(&self, from_version: u32) -> Vec<Page> {
         let mut entries: Vec<Entry> = Vec::new();
         for prefix in ["", "con", "cnv"] {
-            let those = self.state.iter().filter(|((scope, _), _)| match prefix {
+            let in_scope = self.state.iter().filter(|((scope, _), _)| match prefix {
                 "" => scope.is_empty(),
                 prefix => scope.starts_with(prefix),
             });
-            let alive = those.filter(|(_, value)| value.expires_at.is_none_or(|at| self.now < at));
+            let alive = in_scope.filter(|(_, value)| value.expires_at.is_none_or(|at| self.now < at));
             entries.extend(alive.map(|((scope, key), value)| Entry {
                 scope: match prefix {
                     "" => Scope::Plugin,
@@ -179,7 +179,7 @@ impl World {
         let mut pages: Vec<Page> = (0..)
             .zip(entries.chunks(PAGE_ENTRIES))
             .map(|(number, entries)| Page {
-                from,
+                from_version,
                 number,
                 entries: entries.to_vec(),
                 last: false,
@@ -200,10 +200,10 @@ impl World {
         let name = self.timers.iter().min_by_key(|(_, timer)| timer.due_at).map(|(name, _)| name.clone())?;
         let timer = self.timers.remove(&name)?;
         self.now = self.now.max(timer.due_at);
-        // As they are now, not as they were when the timer was set.
-        let here = timer.set_in.map(|was| self.people.get(&was.id).cloned().unwrap_or(was));
-        let conversation = here.as_ref().map(|contact| self.enter(contact));
-        self.here = here;
+        // The contact as it is now, not as it was when the timer was set.
+        let contact = timer.set_in.map(|before| self.people.get(&before.id).cloned().unwrap_or(before));
+        let conversation = contact.as_ref().map(|contact| self.enter(contact));
+        self.current = contact;
         Some(TimerEvent {
             info: self.info(),
             conversation,

@@ -1,4 +1,4 @@
-//! Eager: answers with `messages`, a right that the operator has to give. For the scenarios; it is not installed anywhere.
+//! Answers with `messages`, a capability that must be granted. For scenarios. Not installed anywhere.
 
 use beadle_plugin::prelude::*;
 

@@ -1,14 +1,14 @@
-//! The gallery: a plugin that uses what WhatsApp has beyond text. It reads a picture that comes and sends it back with its
-//! size, makes a group when asked, lets in who asks, answers in the group, writes again the day after by Direct Send,
-//! and says who was merged. Scenarios see what becomes of it.
+//! Uses WhatsApp's features beyond text. It sends a received picture back with its size, creates a group, approves
+//! join requests, answers in the group, writes the next day by Direct Send, and reports merged contacts. For
+//! scenarios. Not installed anywhere.
 
 use beadle_plugin::prelude::*;
 use std::time::Duration;
 
 /// More than any picture of a scenario.
-const MOST_BYTES: usize = 1 << 20;
+const MAX_BYTES: usize = 1 << 20;
 
-/// When the window of what was just said has closed.
+/// When the window of the current message has closed.
 const AFTER_THE_WINDOW: Duration = Duration::from_secs(25 * 3600);
 
 #[derive(Default)]
@@ -17,7 +17,7 @@ struct Gallery;
 impl OnMessage for Gallery {
     fn on_message(&self, event: MessageEvent) -> Result<Disposition, Failure> {
         if let Some(file) = event.media() {
-            let bytes = match media::read_all(&file.id, MOST_BYTES) {
+            let bytes = match media::read_all(&file.id, MAX_BYTES) {
                 Err(refusal) if refusal.code == "media-pending" => return Err(Failure::Retry(refusal.message)),
                 bytes => bytes?,
             };
@@ -36,7 +36,7 @@ impl OnMessage for Gallery {
                 return Ok(Disposition::Claimed);
             }
             Some("group") => groups::create(&event.conversation.channel, "Potters", None, true)?,
-            Some(text) if event.conversation.group.is_some() => event.reply(format!("in the group: {text}"))?,
+            Some(text) if event.conversation.is_group => event.reply(format!("in the group: {text}"))?,
             _ => return Ok(Disposition::Pass),
         };
         Ok(Disposition::Claimed)
@@ -54,8 +54,8 @@ impl OnTimer for Gallery {
 
 impl OnJoinRequest for Gallery {
     fn on_join_request(&self, event: JoinRequestEvent) -> Result<Disposition, Failure> {
-        if let (false, Some(group)) = (event.revoked, &event.conversation.group) {
-            groups::answer(group, &[event.request], true)?;
+        if !event.revoked && event.conversation.is_group {
+            groups::answer(&event.conversation.id, &[event.request], true)?;
         }
         Ok(Disposition::Claimed)
     }
@@ -63,8 +63,8 @@ impl OnJoinRequest for Gallery {
 
 impl OnContactChanged for Gallery {
     fn on_contact_changed(&self, event: ContactChangedEvent) -> Result<Disposition, Failure> {
-        if let Some(merged) = &event.merged {
-            messages::send(&event.contact.id, format!("{} is {} now", merged.contact, event.contact.id))?;
+        if let Some(merge) = &event.merge {
+            messages::send(&event.contact.id, format!("{} is {} now", merge.removed, event.contact.id))?;
         }
         Ok(Disposition::Pass)
     }

@@ -1,10 +1,10 @@
-//! The hourglass: tells people what time brings, for the scenarios that turn it.
+//! Reports events of time, for scenarios that move the clock.
 //!
-//! `in 90 bread` is answered after 90 minutes (`in 90s bread`: seconds) with `bread` and the moment, in milliseconds since
-//! 1970, at which the plugin was asked. Whoever's window is about to close hears how many minutes before, and the same two.
-//! `fired` is answered with what schedules it heard: name, planned moment, zone, and how late, a line each. A schedule whose
-//! payload says `fail` is never handled, one that says `quiet` is heard and not told. `documents` is
-//! answered with what lies in its folder, and `news` with what it was told of it. It is not installed anywhere.
+//! `in 90 bread` is answered after 90 minutes (`in 90s bread`: seconds) with `bread` and the time of the handling in
+//! milliseconds since 1970. A person whose window is about to close gets the lead time in minutes and the time.
+//! `fired` is answered with one line per schedule that fired: name, planned time, zone, delay. A schedule with
+//! `fail` in its payload always fails; one with `quiet` is not recorded. `documents` is answered with the
+//! documents, `news` with the changes of documents. Not installed anywhere.
 
 use beadle_plugin::prelude::*;
 use std::time::Duration;
@@ -17,34 +17,36 @@ impl OnMessage for Hourglass {
         match event.text() {
             Some("fired") => {
                 let fired: Vec<String> = state::get(Scope::Plugin, "fired")?.unwrap_or_default();
-                return said(event.reply(if fired.is_empty() { "nothing".into() } else { fired.join("\n") }));
+                return claim(event.reply(if fired.is_empty() { "nothing".into() } else { fired.join("\n") }));
             }
-            Some("documents") => return said(event.reply(documents()?)),
-            Some("news") => return said(event.reply(state::get::<String>(Scope::Plugin, "news")?.unwrap_or_default())),
+            Some("documents") => return claim(event.reply(documents()?)),
+            Some("news") => {
+                return claim(event.reply(state::get::<String>(Scope::Plugin, "news")?.unwrap_or_default()));
+            }
             _ => {}
         }
         let asked = event.text().and_then(|text| text.strip_prefix("in ")).and_then(|rest| rest.split_once(' '));
-        let Some((Some(seconds), what)) = asked.map(|(length, what)| (seconds(length), what)) else {
+        let Some((Some(seconds), text)) = asked.map(|(length, text)| (seconds(length), text)) else {
             return Ok(Disposition::Pass);
         };
-        timers::set(&event.conversation, what, clock::after(Duration::from_secs(seconds)), what.as_bytes())?;
+        timers::set(&event.conversation, text, clock::after(Duration::from_secs(seconds)), text.as_bytes())?;
         Ok(Disposition::Claimed)
     }
 }
 
-fn said(sent: Result<String, Refusal>) -> Result<Disposition, Failure> {
+fn claim(sent: Result<String, Refusal>) -> Result<Disposition, Failure> {
     sent?;
     Ok(Disposition::Claimed)
 }
 
-/// `name=text`, one after the other.
+/// All documents as `name=text`.
 fn documents() -> Result<String, Refusal> {
-    let mut told = String::from("there:");
+    let mut listed = String::from("there:");
     for document in documents::list()? {
         let text = documents::read(&document.name)?.unwrap_or_default();
-        told.push_str(&format!(" {}={}", document.name, text.trim()));
+        listed.push_str(&format!(" {}={}", document.name, text.trim()));
     }
-    Ok(told)
+    Ok(listed)
 }
 
 impl OnDocumentsChanged for Hourglass {
@@ -73,16 +75,16 @@ impl OnTimer for Hourglass {
 impl OnSchedule for Hourglass {
     fn on_schedule(&self, event: ScheduleEvent) -> Result<Disposition, Failure> {
         if event.payload.contains("fail") {
-            return Err(Failure::Retry("it fails, as its payload says".into()));
+            return Err(Failure::Retry("it fails, as its payload requires".into()));
         }
         if event.payload.contains("quiet") {
             return Ok(Disposition::Pass);
         }
         let zone = if event.for_zone { format!("members in {}", event.timezone) } else { event.timezone.clone() };
-        let how = if event.caught_up { " caught up" } else { "" };
+        let suffix = if event.caught_up { " caught up" } else { "" };
         let mut fired: Vec<String> = state::get(Scope::Plugin, "fired")?.unwrap_or_default();
         fired.push(format!(
-            "{} {} {zone} {}{how} {}",
+            "{} {} {zone} {}{suffix} {}",
             event.schedule, event.planned_at, event.late_by_ms, event.payload
         ));
         state::set(Scope::Plugin, "fired", &fired)?;
@@ -99,7 +101,7 @@ impl OnWindowExpiring for Hourglass {
 
 impl OnWindowClosed for Hourglass {
     fn on_window_closed(&self, event: WindowClosedEvent) -> Result<Disposition, Failure> {
-        // Nobody can be told any more; that it was refused is what the scenario looks for.
+        // The window is closed, so this must be refused; the scenario checks the code.
         match replies::send("too late") {
             Ok(_) => Err(Failure::GiveUp("a closed window took a message".to_owned())),
             Err(refusal) => {

@@ -1,23 +1,23 @@
-//! Notes, second revision: keeps a record where the first kept a number, and brings over what that one kept. A scenario
-//! writes into [`REVISION`] in the file what goes wrong in it. It is not installed anywhere.
+//! Notes, second revision: keeps a record where the first revision kept a number, and migrates it. A scenario
+//! patches [`REVISION`] in the file to select a fault. Not installed anywhere.
 
 use beadle_plugin::migration::{Migration, Next, Page};
 use beadle_plugin::prelude::*;
 use serde::{Deserialize, Serialize};
 
-/// What a scenario writes here, up to the first dot: `v2` is well; `v2!boom` traps at a text with "boom" in it, `v2!fail`
-/// gives up at the last page of its migration, `v2!trap` traps there, `v2!spin` never ends, `v2!grow` keeps
-/// more than it may in the end, `v2!slow` takes its time for each page.
+/// A scenario patches this text, up to the first dot. `v2` has no fault; `v2!boom` traps at a text with "boom" in
+/// it, `v2!fail` gives up at the last page of its migration, `v2!trap` traps there, `v2!spin` never ends,
+/// `v2!grow` exceeds its quota, `v2!slow` takes some time for each page.
 static REVISION: &[u8; 48] = b"probe-revision:................................ ";
 
 fn wrong() -> &'static str {
-    // Not known when it is compiled: the file is changed later.
+    // Not constant for the compiler, because the file is patched later.
     let bytes: &'static [u8] = std::hint::black_box(REVISION);
     let text = std::str::from_utf8(bytes).unwrap_or_default();
-    text.split('.').next().and_then(|said| said.split_once('!')).map_or("", |(_, wrong)| wrong)
+    text.split('.').next().and_then(|patched| patched.split_once('!')).map_or("", |(_, wrong)| wrong)
 }
 
-/// What is kept of a conversation.
+/// The state of a conversation.
 #[derive(Serialize, Deserialize)]
 struct Tally {
     count: u64,
@@ -44,14 +44,14 @@ impl Migration for Notes {
 
     fn migrate(&self, page: Page) -> Result<Next, Failure> {
         match wrong() {
-            "fail" if page.last => return Err(Failure::GiveUp("it was told to fail".into())),
+            "fail" if page.last => return Err(Failure::GiveUp("it fails, as configured".into())),
             "trap" if page.last => std::process::abort(),
             "grow" => {
                 let value = "x".repeat(250 << 10);
                 (0..5).try_for_each(|n| state::set(Scope::Plugin, &format!("large {n}"), &value))?;
             }
             "spin" => turn(u64::MAX),
-            // Some ten milliseconds, well below the hundred that a page may take.
+            // About ten milliseconds, well below the limit of a page.
             "slow" => turn(40_000_000),
             _ => {}
         }
@@ -75,7 +75,7 @@ mod tests {
     use beadle_plugin::testing::Host;
 
     #[test]
-    fn what_the_first_revision_counted_is_counted_on() {
+    fn count_of_the_first_revision_is_continued() {
         let host = Host::new();
         let ana = host.person("Ana");
         let asked = host.text(&ana, "hello");

@@ -1,10 +1,9 @@
-//! Notes, first revision: counts what is written in each conversation, as a number. `notes-2` is the second. For the
-//! scenarios; it is not installed anywhere.
+//! Notes, first revision: counts the messages of each conversation as a number. `notes-2` is the second revision.
+//! For scenarios of migration. Not installed anywhere.
 
 use beadle_plugin::prelude::*;
 
-/// Values that one text which begins with `fill` leaves besides, so that there is much to bring over: nearly as many as an
-/// event may have effects.
+/// Values that a text starting with `fill` adds, so that there is much to migrate: close to the limit of effects.
 const FILL: u64 = 90;
 
 #[derive(Default)]

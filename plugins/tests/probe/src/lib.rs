@@ -1,77 +1,76 @@
-//! The probe: a plugin that does what its settings say, well or badly.
+//! Behaves well or badly, as its settings say.
 //!
-//! Scenarios and the bench put it into a plugin folder under several names, each with settings of its own, and see what
-//! becomes of the daemon, of the other plugins and of the people who wrote. A scenario that needs another revision of it
-//! writes into [`REVISION`] in the file. It is not installed anywhere.
+//! Scenarios and the benchmark install it under several names with different settings, and check the daemon, the
+//! other plugins and the answers to people. A scenario that needs another revision patches [`REVISION`] in the
+//! file. Not installed anywhere.
 
 use beadle_plugin::prelude::*;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-/// What a scenario writes here, up to the first dot, makes another revision: `v2` stands before what is sent back;
-/// `v2!trap` traps as well.
+/// A scenario patches this text, up to the first dot: `v2` is written before each reply; `v2!trap` traps too.
 static REVISION: &[u8; 48] = b"probe-revision:................................ ";
 
-/// The tag of this revision, and what goes wrong in it.
+/// The tag of this revision, and its fault.
 fn revision() -> (&'static str, &'static str) {
-    // Not known when it is compiled: the file is changed later.
+    // Not constant for the compiler, because the file is patched later.
     let bytes: &'static [u8] = std::hint::black_box(REVISION);
     let text = std::str::from_utf8(bytes).unwrap_or_default();
-    let said = text.trim_start_matches("probe-revision:").split('.').next().unwrap_or_default();
-    said.split_once('!').unwrap_or((said, ""))
+    let patched = text.trim_start_matches("probe-revision:").split('.').next().unwrap_or_default();
+    patched.split_once('!').unwrap_or((patched, ""))
 }
 
-/// What to do, and with which messages.
+/// The behaviour, and the messages to which it applies.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 struct Probe {
-    /// Only texts that begin with this are dealt with; others pass.
+    /// Texts with another prefix are passed.
     prefix: String,
-    /// What is sent back before the text, where anything is: `"{reply}{text}"`.
+    /// Replies with `"{reply}{text}"`, if set.
     reply: Option<String>,
-    /// Whether a text that was dealt with is claimed.
+    /// Claims the events.
     claim: bool,
-    /// How many messages were dealt with is counted in the state, and stands before the text in the reply.
+    /// Counts messages in the state, and writes the count before the text of the reply.
     count: bool,
-    /// What goes wrong, after the reply was asked for.
+    /// The fault, after the reply.
     wrong: Wrong,
-    /// It goes wrong only for texts that end in a number which this divides; 0 is all.
+    /// Fails only for texts that end in a multiple of this; 0: for all.
     every: u64,
-    /// It goes wrong only up to this try; 0 is all.
+    /// Fails only up to this attempt; 0: in all.
     tries: u32,
-    /// It goes well when a person asks for it again.
+    /// Does not fail when a person retries the event.
     late_is_well: bool,
-    /// What it does first: so many thousand turns of a loop.
+    /// Thousands of turns of a loop to run first.
     turns_k: u64,
 }
 
-/// What can go wrong.
+/// A fault.
 #[derive(Deserialize, JsonSchema, Clone, Copy, PartialEq, Eq)]
 #[serde(rename_all = "kebab-case")]
 enum Wrong {
-    /// Nothing.
+    /// None.
     Nothing,
-    /// It says that it may go better next time.
+    /// Returns `retry`.
     Retry,
-    /// It says that it never will.
+    /// Returns `give-up`.
     GiveUp,
     /// A trap.
     Trap,
     /// An endless loop.
     Spin,
-    /// More memory, and more.
+    /// Unbounded memory.
     Memory,
-    /// A stack without end.
+    /// Unbounded recursion.
     Stack,
-    /// Host calls without end.
+    /// Unbounded host calls.
     Flood,
     /// A million small allocations by the host.
     Crumbs,
-    /// Lines of log without end.
+    /// Unbounded log.
     Chatter,
-    /// Effects without end.
+    /// Unbounded effects.
     Effects,
-    /// State without end, a large value each.
+    /// Unbounded state in large values.
     Hoarder,
 }
 
@@ -129,8 +128,8 @@ impl Probe {
     fn go_wrong(&self) -> Result<(), Failure> {
         match self.wrong {
             Wrong::Nothing => {}
-            Wrong::Retry => return Err(Failure::Retry("the probe fails, as it was told".into())),
-            Wrong::GiveUp => return Err(Failure::GiveUp("the probe gives up, as it was told".into())),
+            Wrong::Retry => return Err(Failure::Retry("the probe fails, as configured".into())),
+            Wrong::GiveUp => return Err(Failure::GiveUp("the probe gives up, as configured".into())),
             Wrong::Trap => std::process::abort(),
             Wrong::Spin => spin(),
             Wrong::Memory => hoard(),
@@ -160,7 +159,7 @@ fn spin() {
 fn hoard() {
     let mut hoard: Vec<Vec<u8>> = Vec::new();
     loop {
-        // A mebibyte at a time, and touched, so that it is really there.
+        // 1 MiB at a time, written to, so that it is really allocated.
         hoard.push(vec![1; 1 << 20]);
         std::hint::black_box(&hoard);
     }
@@ -172,8 +171,8 @@ fn flood() {
     }
 }
 
-/// Calls itself until the stack ends; the result is used, so that no compiler makes a loop of it.
-#[expect(unconditional_recursion, reason = "that is what it is for")]
+/// Recursion without end. The result is used, so that the compiler does not turn it into a loop.
+#[expect(unconditional_recursion, reason = "this is its purpose")]
 fn deep(level: u64) -> u64 {
     let here = std::hint::black_box([level; 64]);
     deep(level + 1).wrapping_add(here.iter().sum::<u64>())

@@ -1,14 +1,14 @@
-//! The witness: a plugin that says in its log what the platform brought, as the contract has it, and answers a text so that
-//! there is something to tell the end of. A scenario reads the log.
+//! Logs every event of the platform as the contract delivers it, and answers one text so that there is a message
+//! with a status. Scenarios read the log. Not installed anywhere.
 
 use beadle_plugin::prelude::*;
 
 #[derive(Default)]
 struct Witness;
 
-/// Says it.
-fn saw(what: &str, more: impl std::fmt::Debug) -> Result<Disposition, Failure> {
-    log::info(format!("saw {what} {more:?}"));
+/// Logs an event.
+fn saw(event: &str, fields: impl std::fmt::Debug) -> Result<Disposition, Failure> {
+    log::info(format!("saw {event} {fields:?}"));
     Ok(Disposition::Pass)
 }
 
@@ -29,7 +29,7 @@ impl OnReaction for Witness {
 
 impl OnMemberJoined for Witness {
     fn on_member_joined(&self, event: MemberJoinedEvent) -> Result<Disposition, Failure> {
-        saw("joined", (event.reason, event.again))
+        saw("joined", (event.reason, event.rejoined))
     }
 }
 
@@ -47,13 +47,16 @@ impl OnJoinRequest for Witness {
 
 impl OnMessageStatus for Witness {
     fn on_message_status(&self, event: MessageStatusEvent) -> Result<Disposition, Failure> {
-        saw("status", (event.status, event.pricing.map(|it| it.category), event.problem.map(|it| it.code)))
+        saw(
+            "status",
+            (event.status, event.pricing.map(|pricing| pricing.category), event.problem.map(|problem| problem.code)),
+        )
     }
 }
 
 impl OnChannelChanged for Witness {
     fn on_channel_changed(&self, event: ChannelChangedEvent) -> Result<Disposition, Failure> {
-        saw("channel", (event.channel, event.what, event.state, event.subject))
+        saw("channel", (event.channel, event.change, event.state, event.subject))
     }
 }
 

@@ -56,8 +56,8 @@ fn ms(began: Instant) -> f64 {
 
 /// Aims in microseconds, by the names that the example prints.
 const CALL_AIMS_US: [(&str, f64); 2] = [
-    ("sandbox, warm, one by one, from a guest thread", 2.0),
-    ("sandbox, fresh, one by one, from a guest thread", 35.0),
+    ("sandbox, warm, sequential, from a guest thread", 2.0),
+    ("sandbox, fresh, sequential, from a guest thread", 35.0),
 ];
 
 /// A call into a warm and a fresh instance, and into bare wasmtime, measured by an example of beadle-sandbox. Its lines end

@@ -1,0 +1,16 @@
+//! Contract 0.1.0: generated types and traits, and conversions that need no context.
+
+mod convert;
+
+wasmtime::component::bindgen!({
+    path: "../../plugin-api/wit/since-v0.1.0",
+    world: "host",
+    imports: { default: async | trappable },
+    exports: { default: async },
+});
+
+pub use beadle::plugin::{
+    clock, contacts, documents, groups, log, media, messages, outgoing, random, replies, settings, state, timers, types,
+};
+pub use convert::{contact, scope};
+pub use exports::beadle::plugin::{about::About, migration::Next, *};

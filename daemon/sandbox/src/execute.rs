@@ -1,0 +1,213 @@
+//! One call from start to end, on a guest thread: the instance, the limits, and the cause of a failure.
+//!
+//! Whatever happens here, panics included, ends this call and nothing else.
+
+use crate::abi::Outcome;
+use crate::bindings::latest::{About, Next, types};
+use crate::call::{Call, StatePage, Usage};
+use crate::fault::{During, Fault, FaultKind};
+use crate::host::{HostState, Stop, printable};
+use crate::instance::Instance;
+use crate::limits;
+use crate::loaded::Loaded;
+use crate::meter::Panicked;
+use crate::pool::WarmInstance;
+use crate::report::{Handled, MigratedPage, Report};
+use beadle_model::{EventId, Timestamp};
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use wasmtime::{Trap, WasmBacktrace};
+
+/// Handles one event. `dry`: the effects will be discarded, and nothing may remain of the call.
+pub async fn handle(plugin: Arc<Loaded>, call: Call, dry: bool) -> Report {
+    let event = call.event.id;
+    // The semaphore is never closed. Acquired here and not by the caller, so that the next call starts
+    // on this thread at once.
+    let _permit = plugin.permits.acquire().await;
+    let _ticking = plugin.runtime.ticker.tick();
+    let started = Instant::now();
+    let (warm, generation) = if dry { (None, 0) } else { plugin.pool.take() };
+    let mut instance = warm.unwrap_or_else(|| Box::new(Instance::new(&plugin.code.engine, Arc::clone(&plugin.facts))));
+    let fresh = !instance.is_started();
+    instance.store.data_mut().prepare(event, call.now);
+    instance.store.data_mut().task.dry = dry;
+
+    let ended = within_limits(&mut instance, &plugin, async |instance| {
+        if fresh {
+            // Boxed, because warm calls would otherwise carry and copy its size.
+            Box::pin(instance.start(&plugin.code)).await.map_err(End::Starting)?;
+        }
+        instance.handle(&call).await.map_err(End::Running)
+    });
+    let ended = ended.await;
+    let memory_bytes = instance.memory_bytes();
+    let host = instance.store.data_mut();
+    let cpu_us = host.meter.used_ns() / 1000;
+    let outcome = match ended {
+        Ok(outcome) => disposition(outcome),
+        Err(end) => Err(end.explain(host)),
+    };
+    let task = host.finish();
+    let usage = Usage {
+        cpu_us,
+        wall_us: u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX),
+        memory_bytes,
+        host_calls: task.calls,
+        fresh,
+        log_dropped: task.log_dropped,
+    };
+    let outcome = match outcome {
+        Ok(disposition) => {
+            let pool = (plugin.is_warm && !dry).then(|| (Arc::clone(&plugin.pool), generation));
+            let instance = WarmInstance::new(instance, pool);
+            Ok(Handled { disposition: disposition.into(), effects: task.effects, instance })
+        }
+        Err((kind, backtrace)) => {
+            Err(Fault { kind, plugin: Arc::clone(&plugin.facts.name), during: During::Event(event), backtrace })
+        }
+    };
+    Report { outcome, log: task.log, usage }
+}
+
+/// Asks a plugin for its `about` and for the version of its state, in an instance that is destroyed
+/// afterwards.
+pub async fn describe(plugin: Arc<Loaded>) -> Result<(Option<About>, u32), Fault> {
+    // There is no event and no time, so that the answer is always the same.
+    let mut instance = separate_instance(&plugin, EventId(0), Timestamp(0));
+    run_in(&mut instance, &plugin, During::Loading, async |instance| instance.describe().await).await
+}
+
+/// Has a plugin migrate a page of its state, in an instance that is destroyed afterwards. The writes are
+/// returned, not carried out.
+pub async fn migrate(plugin: Arc<Loaded>, page: StatePage) -> Result<MigratedPage, Fault> {
+    // Every page has random numbers of its own, different from those of every event.
+    let seed = EventId(-1 - i64::from(page.number));
+    let mut instance = separate_instance(&plugin, seed, page.now);
+    let next =
+        run_in(&mut instance, &plugin, During::Migrating, async |instance| instance.migrate(&page).await).await?;
+    let task = instance.store.data_mut().finish();
+    match next {
+        Ok(next) => Ok(MigratedPage { state: task.effects.state, log: task.log, is_done: next == Next::Done }),
+        Err(failure) => {
+            let kind = returned(failure);
+            let plugin = Arc::clone(&plugin.facts.name);
+            Err(Fault { kind, plugin, during: During::Migrating, backtrace: vec![] })
+        }
+    }
+}
+
+/// An instance for one purpose, not started yet.
+fn separate_instance(plugin: &Loaded, event: EventId, now: Timestamp) -> Instance {
+    let mut instance = Instance::new(&plugin.code.engine, Arc::clone(&plugin.facts));
+    instance.store.data_mut().prepare(event, now);
+    instance.store.data_mut().task.dry = true;
+    instance
+}
+
+/// Starts an instance and runs `work` in it.
+async fn run_in<T>(
+    instance: &mut Instance,
+    plugin: &Loaded,
+    during: During,
+    work: impl AsyncFnOnce(&mut Instance) -> wasmtime::Result<T>,
+) -> Result<T, Fault> {
+    let _ticking = plugin.runtime.ticker.tick();
+    let ended = within_limits(instance, plugin, async |instance| {
+        instance.start(&plugin.code).await.map_err(End::Starting)?;
+        work(instance).await.map_err(End::Running)
+    });
+    ended.await.map_err(|end| {
+        let (kind, backtrace) = end.explain(instance.store.data_mut());
+        Fault { kind, plugin: Arc::clone(&plugin.facts.name), during, backtrace }
+    })
+}
+
+/// Runs guest code under the limit of elapsed time, and measures its CPU time.
+async fn within_limits<T>(
+    instance: &mut Instance,
+    plugin: &Loaded,
+    work: impl AsyncFnOnce(&mut Instance) -> Result<T, End>,
+) -> Result<T, End> {
+    let meter = Arc::clone(&instance.store.data().meter);
+    let wall = Duration::from_millis(plugin.facts.limits.wall_ms.into());
+    // The time-out is polled second, so a call that ends at once never sets a timer.
+    let work = pin!(work(instance));
+    match tokio::time::timeout(wall, meter.run(work)).await {
+        Ok(Ok(ended)) => ended,
+        Ok(Err(Panicked(message))) => Err(End::Panicked(message)),
+        Err(_) => Err(End::TimedOut),
+    }
+}
+
+/// How a call ended without an answer of the plugin.
+enum End {
+    Starting(wasmtime::Error),
+    Running(wasmtime::Error),
+    Panicked(String),
+    TimedOut,
+}
+
+impl End {
+    /// The cause, and where the guest was.
+    fn explain(self, host: &HostState) -> (FaultKind, Vec<String>) {
+        let limits = host.facts.limits;
+        let (error, starting) = match self {
+            End::Starting(error) => (error, true),
+            End::Running(error) => (error, false),
+            End::Panicked(reason) => return (FaultKind::HostPanic { reason }, vec![]),
+            End::TimedOut => return (FaultKind::WallLimit { wall_ms: limits.wall_ms }, vec![]),
+        };
+        let backtrace = error.downcast_ref::<WasmBacktrace>().map(functions).unwrap_or_default();
+        let kind = match (error.downcast_ref::<Stop>(), error.downcast_ref::<Trap>()) {
+            (Some(Stop::Cpu), _) => FaultKind::CpuLimit { cpu_ms: limits.cpu_ms },
+            (Some(Stop::HostCalls), _) => FaultKind::HostCalls { max: limits::HOST_CALLS },
+            (Some(Stop::Effects), _) => FaultKind::EffectLimit { effects: limits.effects },
+            (Some(Stop::EffectBytes), _) => FaultKind::EffectBytes { max: limits::EFFECT_BYTES },
+            (Some(Stop::NotSubscribed), _) => FaultKind::NotSubscribed,
+            (Some(Stop::Store(reason)), _) => FaultKind::StoreFailed { reason: reason.clone() },
+            (Some(Stop::Bug(reason)), _) => FaultKind::HostPanic { reason: (*reason).into() },
+            (Some(Stop::Http(_)), _) => FaultKind::Trap { reason: root_cause(&error) },
+            (None, Some(Trap::StackOverflow)) => FaultKind::StackOverflow,
+            _ if host.memory.refused => FaultKind::MemoryLimit { memory_mib: limits.memory_mib },
+            (None, None) if starting => FaultKind::Instantiate { reason: root_cause(&error) },
+            _ => FaultKind::Trap { reason: root_cause(&error) },
+        };
+        (kind, backtrace)
+    }
+}
+
+/// The plugin's answer: a disposition, or the failure that it returned.
+fn disposition(outcome: Outcome) -> Result<types::Disposition, (FaultKind, Vec<String>)> {
+    outcome.map_err(|failure| (returned(failure), vec![]))
+}
+
+fn returned(failure: types::Failure) -> FaultKind {
+    match failure {
+        types::Failure::Retry(reason) => FaultKind::Retry { reason: one_line(reason) },
+        types::Failure::GiveUp(reason) => FaultKind::GiveUp { reason: one_line(reason) },
+    }
+}
+
+fn root_cause(error: &wasmtime::Error) -> String {
+    one_line(error.root_cause().to_string())
+}
+
+/// The functions that were running, innermost first.
+fn functions(backtrace: &WasmBacktrace) -> Vec<String> {
+    let frames = backtrace.frames().iter().take(limits::BACKTRACE_FRAMES);
+    let name = |frame: &wasmtime::FrameInfo| match frame.func_name() {
+        Some(name) => one_line(name.to_owned()),
+        None => format!("function {}", frame.func_index()),
+    };
+    frames.map(name).collect()
+}
+
+/// A guest's text on one line, truncated.
+fn one_line(mut text: String) -> String {
+    if text.len() > limits::REASON_BYTES {
+        text.truncate(text.floor_char_boundary(limits::REASON_BYTES));
+        text.push('…');
+    }
+    printable(text).replace('\n', " ")
+}

@@ -1,0 +1,20 @@
+//! A loaded plugin as its calls see it.
+
+use crate::host::Facts;
+use crate::instance::Code;
+use crate::pool::Pool;
+use crate::runtime::Runtime;
+use std::sync::Arc;
+use tokio::sync::Semaphore;
+
+/// What a call needs of its plugin.
+pub struct Loaded {
+    pub facts: Arc<Facts>,
+    pub code: Code,
+    pub pool: Arc<Pool>,
+    /// Instances handle more than one event.
+    pub is_warm: bool,
+    /// Permits for concurrent calls.
+    pub permits: Semaphore,
+    pub runtime: Arc<Runtime>,
+}

@@ -1,0 +1,36 @@
+//! What all plugins of a sandbox share: engine, linker, guest threads and the store's reader.
+
+use crate::engine::Ticker;
+use crate::handles::Handles;
+use crate::host::HostState;
+use beadle_model::MessageId;
+use beadle_store::Reader;
+use std::sync::Arc;
+use tokio::runtime::{Handle, Runtime as Tokio};
+use wasmtime::Engine;
+use wasmtime::component::Linker;
+
+/// Shared by all plugins of a sandbox.
+pub struct Runtime {
+    pub engine: Engine,
+    pub linker: Linker<HostState>,
+    pub ticker: Ticker,
+    pub reader: Reader,
+    pub reserve: Arc<dyn Fn() -> MessageId + Send + Sync>,
+    pub host_key: [u8; 32],
+    pub handles: Arc<Handles>,
+    pub running_per_plugin: usize,
+    /// The guest threads.
+    pub threads: Handle,
+    /// None only while it is dropped.
+    pub tokio: Option<Tokio>,
+}
+
+/// A runtime must not be waited for in an async context, and there is no reason to wait for guests.
+impl Drop for Runtime {
+    fn drop(&mut self) {
+        if let Some(tokio) = self.tokio.take() {
+            tokio.shutdown_background();
+        }
+    }
+}
