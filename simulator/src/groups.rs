@@ -1,22 +1,22 @@
-//! Groups as the official API has them (whatsapp.md 3): few people, no administrators but the business, no adding.
+//! Groups of the official API (docs/whatsapp.md#groups): at most eight people, invited by link, administered by the business.
 //!
-//! Here is who is in them and who may come in; the calls are in `graph/groups.rs`, what follows from them in `deeds`.
-//! The business is not counted among the eight, as its participant count excludes it; Meta does not say.
+//! This module holds membership; the requests are in `graph/groups.rs`, their effects in `scheduled`. The business does not
+//! count among the eight, as the participant count excludes it; Meta's documentation does not say.
 
 use crate::people::PersonNo;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-/// People in a group (whatsapp.md 3.1).
-pub(crate) const MOST_MEMBERS: usize = 8;
+/// Maximum number of people in a group.
+pub(crate) const MAX_MEMBERS: usize = 8;
 
-/// Groups of a number (whatsapp.md 3.1).
-pub(crate) const MOST_GROUPS: usize = 10_000;
+/// Maximum number of groups of a number.
+pub(crate) const MAX_GROUPS: usize = 10_000;
 
-/// Pinned messages; the oldest gives way (whatsapp.md 2.2).
-const MOST_PINS: usize = 3;
+/// Maximum number of pinned messages; the oldest is unpinned.
+const MAX_PINS: usize = 3;
 
-/// Index of a group, stable until a reset; deleted ones keep theirs.
+/// The index of a group. It does not change until a reset, even if the group is deleted.
 pub(crate) type GroupNo = usize;
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -32,22 +32,22 @@ pub(crate) struct Group {
     pub id: String,
     pub subject: String,
     pub description: String,
-    /// Whoever follows the link asks to be let in.
-    pub approval: bool,
+    /// People who follow the link have to be approved.
+    pub approval_required: bool,
     pub created_ms: i64,
     pub suspended: bool,
     pub deleted: bool,
-    /// What stands behind `https://chat.whatsapp.com/`.
+    /// The last segment of the invite link.
     pub link: String,
     pub members: Vec<PersonNo>,
-    /// Removed by the business: the link lets them in no more.
+    /// People removed by the business, who cannot join by the link again.
     pub removed: BTreeSet<PersonNo>,
     pub requests: Vec<JoinRequest>,
-    /// One window between the business and all of them.
+    /// The end of the window, which the group has as a whole.
     pub window_until_ms: Option<i64>,
-    /// Message ids, the oldest first.
+    /// Message ids, oldest first.
     pub pins: Vec<String>,
-    /// The id of the picture's media.
+    /// The media id of the picture.
     pub picture: Option<String>,
 }
 
@@ -61,26 +61,26 @@ impl Group {
     }
 
     pub(crate) fn approval_mode(&self) -> &'static str {
-        if self.approval { "approval_required" } else { "auto_approve" }
+        if self.approval_required { "approval_required" } else { "auto_approve" }
     }
 
     pub(crate) fn pin(&mut self, message: &str, on: bool) {
         self.pins.retain(|pinned| pinned != message);
         if on {
             self.pins.push(message.to_owned());
-            if self.pins.len() > MOST_PINS {
+            if self.pins.len() > MAX_PINS {
                 self.pins.remove(0);
             }
         }
     }
 }
 
-/// What came of following the link.
+/// The result of following an invite link.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Entry {
+pub(crate) enum JoinOutcome {
     Joined,
-    /// Asked to be let in; the request's id.
-    Asked(String),
+    /// The id of a join request.
+    Requested(String),
 }
 
 #[derive(Clone, Default, Serialize, Deserialize)]
@@ -90,12 +90,12 @@ pub(crate) struct Groups {
 }
 
 impl Groups {
-    /// A group that is there, by its id.
+    /// Finds a group that is not deleted.
     pub(crate) fn find(&self, id: &str) -> Option<GroupNo> {
         self.by_id.get(id).copied().filter(|no| self.get(*no).is_some_and(|group| !group.deleted))
     }
 
-    /// By its invite link, whole or its end; links that were reset are nobody's.
+    /// Finds a group by its current invite link or the last segment of it.
     pub(crate) fn find_link(&self, link: &str) -> Option<GroupNo> {
         let end = link.rsplit('/').next().unwrap_or(link);
         self.all.iter().position(|group| !group.deleted && group.link == end)
@@ -109,7 +109,7 @@ impl Groups {
         self.all.get_mut(no)
     }
 
-    /// Those that are there.
+    /// The groups that are not deleted.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (GroupNo, &Group)> {
         self.all.iter().enumerate().filter(|(_, group)| !group.deleted)
     }
@@ -121,57 +121,57 @@ impl Groups {
         no
     }
 
-    /// Somebody follows the link. `request_id` names the request, where one is made.
-    pub(crate) fn enter(
+    /// A person follows the invite link. `request_id` is used if a join request is made.
+    pub(crate) fn join(
         &mut self,
         no: GroupNo,
-        who: PersonNo,
+        person: PersonNo,
         request_id: String,
         now_ms: i64,
-    ) -> Result<Entry, String> {
-        let group = self.all.get_mut(no).ok_or("there is no such group")?;
-        if group.members.contains(&who) {
-            return Err("they are in this group already".to_owned());
+    ) -> Result<JoinOutcome, String> {
+        let group = self.all.get_mut(no).ok_or("unknown group")?;
+        if group.members.contains(&person) {
+            return Err("the person is already in this group".to_owned());
         }
-        if group.removed.contains(&who) {
-            return Err("they were removed from this group: its link lets them in no more".to_owned());
+        if group.removed.contains(&person) {
+            return Err("the person was removed from this group and cannot join by its link".to_owned());
         }
         if group.suspended {
-            return Err("this group is suspended".to_owned());
+            return Err("the group is suspended".to_owned());
         }
-        if group.members.len() >= MOST_MEMBERS {
-            return Err(format!("this group is full: {MOST_MEMBERS} people"));
+        if group.members.len() >= MAX_MEMBERS {
+            return Err(format!("the group is full ({MAX_MEMBERS} people)"));
         }
-        if !group.approval {
-            group.members.push(who);
-            return Ok(Entry::Joined);
+        if !group.approval_required {
+            group.members.push(person);
+            return Ok(JoinOutcome::Joined);
         }
-        if group.requests.iter().any(|request| request.person == who) {
-            return Err("they have asked already".to_owned());
+        if group.requests.iter().any(|request| request.person == person) {
+            return Err("the person has already requested to join".to_owned());
         }
-        group.requests.push(JoinRequest { id: request_id.clone(), person: who, at_ms: now_ms });
-        Ok(Entry::Asked(request_id))
+        group.requests.push(JoinRequest { id: request_id.clone(), person, at_ms: now_ms });
+        Ok(JoinOutcome::Requested(request_id))
     }
 
-    /// Somebody leaves by themselves; false where they were not in it.
-    pub(crate) fn leave(&mut self, no: GroupNo, who: PersonNo) -> bool {
+    /// Removes a member. Returns `false` if the person is not in the group.
+    pub(crate) fn leave(&mut self, no: GroupNo, person: PersonNo) -> bool {
         let Some(group) = self.all.get_mut(no) else { return false };
         let before = group.members.len();
-        group.members.retain(|member| *member != who);
+        group.members.retain(|member| *member != person);
         group.members.len() < before
     }
 
-    /// Takes a join request back, or answers it.
+    /// Removes and returns a join request.
     pub(crate) fn take_request(&mut self, no: GroupNo, wanted: impl Fn(&JoinRequest) -> bool) -> Option<JoinRequest> {
         let group = self.all.get_mut(no)?;
         let at = group.requests.iter().position(wanted)?;
         Some(group.requests.remove(at))
     }
 
-    /// How many groups each person is in, by name of the group: for the page.
-    pub(crate) fn of_person(&self, who: PersonNo) -> BTreeMap<&str, &str> {
-        let theirs = self.iter().filter(|(_, group)| group.members.contains(&who));
-        theirs.map(|(_, group)| (group.id.as_str(), group.subject.as_str())).collect()
+    /// The subjects of a person's groups by group id, for the chat page.
+    pub(crate) fn of_person(&self, person: PersonNo) -> BTreeMap<&str, &str> {
+        let groups = self.iter().filter(|(_, group)| group.members.contains(&person));
+        groups.map(|(_, group)| (group.id.as_str(), group.subject.as_str())).collect()
     }
 }
 
@@ -179,38 +179,38 @@ impl Groups {
 mod tests {
     use super::*;
 
-    fn groups(approval: bool) -> (Groups, GroupNo) {
+    fn groups(approval_required: bool) -> (Groups, GroupNo) {
         let mut groups = Groups::default();
-        let group = Group { id: "g".to_owned(), link: "abc".to_owned(), approval, ..Group::default() };
+        let group = Group { id: "g".to_owned(), link: "abc".to_owned(), approval_required, ..Group::default() };
         let no = groups.add(group);
         (groups, no)
     }
 
     #[test]
-    fn eight_come_in_and_the_ninth_stays_out() {
+    fn ninth_person_cannot_join() {
         let (mut groups, no) = groups(false);
-        for who in 0..MOST_MEMBERS {
-            assert_eq!(groups.enter(no, who, String::new(), 0), Ok(Entry::Joined));
+        for person in 0..MAX_MEMBERS {
+            assert_eq!(groups.join(no, person, String::new(), 0), Ok(JoinOutcome::Joined));
         }
-        assert!(groups.enter(no, 8, String::new(), 0).is_err_and(|why| why.contains("full")));
+        assert!(groups.join(no, 8, String::new(), 0).is_err_and(|error| error.contains("full")));
         assert!(groups.leave(no, 3));
         assert!(!groups.leave(no, 3));
-        assert_eq!(groups.enter(no, 8, String::new(), 0), Ok(Entry::Joined));
+        assert_eq!(groups.join(no, 8, String::new(), 0), Ok(JoinOutcome::Joined));
         assert_eq!(groups.of_person(8).len(), 1);
     }
 
     #[test]
-    fn one_asks_once_and_the_removed_stay_out() {
+    fn second_join_request_and_removed_person_are_refused() {
         let (mut groups, no) = groups(true);
-        assert_eq!(groups.enter(no, 1, "r1".to_owned(), 0), Ok(Entry::Asked("r1".to_owned())));
-        assert!(groups.enter(no, 1, "r2".to_owned(), 0).is_err());
+        assert_eq!(groups.join(no, 1, "r1".to_owned(), 0), Ok(JoinOutcome::Requested("r1".to_owned())));
+        assert!(groups.join(no, 1, "r2".to_owned(), 0).is_err());
         assert_eq!(groups.take_request(no, |request| request.person == 1).unwrap().id, "r1");
         groups.get_mut(no).unwrap().removed.insert(2);
-        assert!(groups.enter(no, 2, "r3".to_owned(), 0).is_err_and(|why| why.contains("removed")));
+        assert!(groups.join(no, 2, "r3".to_owned(), 0).is_err_and(|error| error.contains("removed")));
     }
 
     #[test]
-    fn a_group_is_found_by_its_newest_link_and_not_when_deleted() {
+    fn group_is_found_by_its_current_link_unless_deleted() {
         let (mut groups, no) = groups(false);
         assert_eq!(groups.find_link("https://chat.whatsapp.com/abc"), Some(no));
         groups.get_mut(no).unwrap().link = "def".to_owned();
@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn the_fourth_pin_takes_the_oldest_away() {
+    fn fourth_pin_replaces_the_oldest() {
         let mut group = Group::default();
         for id in ["a", "b", "c", "d"] {
             group.pin(id, true);

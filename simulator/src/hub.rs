@@ -1,66 +1,67 @@
-//! What everything in the simulator shares: the people and messages behind one lock, the clock, the courier, the log, and
-//! the events for the page.
+//! The state that all parts of the simulator share: the world behind one lock, the clock, the webhook sender, the log, and
+//! the events for the chat page.
 //!
-//! One lock is enough: what is done under it takes microseconds, and the order in which things happen is then the order
-//! in which they are told.
+//! One lock suffices, because it is held for microseconds; and it makes the order of changes the order in which they are
+//! reported. This module imports only what it holds; everything that acts on the hub imports it.
 
 use crate::Config;
-use crate::account::Account;
-use crate::chance::Chance;
+use crate::account::{Account, ChatTerms};
 use crate::clock::Clock;
-use crate::courier::Courier;
+use crate::envelope::{Envelope, Update};
+use crate::faults::Faults;
 use crate::groups::Groups;
 use crate::ids::Ids;
-use crate::knobs::Knobs;
-use crate::letter::{Letterhead, Update};
 use crate::log::Log;
 use crate::media::Media;
-use crate::messages::{Counts, Messages};
+use crate::messages::{Chat, Counts, Messages};
 use crate::people::{NewPerson, People};
+use crate::rng::Rng;
 use crate::templates::Templates;
+use crate::webhook_sender::WebhookSender;
+use parking_lot::{Mutex, MutexGuard};
 use serde_json::Value;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use tokio::sync::broadcast;
 
-/// Events that a slow page may be behind by before it is told to look at everything again.
-const EVENTS_AHEAD: usize = 1024;
+/// How many events a slow page may lag behind before it has to reload everything.
+const EVENT_BUFFER: usize = 1024;
 
-/// Who is there at the start: Portuguese, Dutch, Estonian, by their numbers.
-const FIRST_PEOPLE: [(&str, &str); 3] = [("Ana", "351910000101"), ("Bram", "31610000102"), ("Kadri", "37255500103")];
+/// The people at the start, with Portuguese, Dutch and Estonian numbers.
+const DEFAULT_PEOPLE: [(&str, &str); 3] = [("Ana", "351910000101"), ("Bram", "31610000102"), ("Kadri", "37255500103")];
 
 pub(crate) struct Hub {
     pub config: Config,
-    pub letterhead: Letterhead,
+    pub envelope: Envelope,
     pub clock: Clock,
     pub ids: Ids,
-    pub courier: Courier,
+    pub webhook_sender: WebhookSender,
     pub log: Log,
-    /// Of the webhooks.
+    /// Delivers webhooks and queries the follower.
     pub client: reqwest::Client,
     addr: SocketAddr,
-    /// Held by whoever turns the clock.
-    pub turning: tokio::sync::Mutex<()>,
-    /// Where the daemon that follows the clock can be asked about it.
+    /// Serialises changes of the clock.
+    pub clock_lock: tokio::sync::Mutex<()>,
+    /// Where the state of the daemon that follows the clock can be queried.
     follower: Mutex<Option<String>>,
     tokens: Mutex<Tokens>,
     events: broadcast::Sender<Arc<str>>,
     world: Mutex<World>,
 }
 
-/// What callers may show. It is outside the world: secrets are not saved.
+/// Valid access tokens. They are outside the world because secrets are not saved.
 struct Tokens {
     access: String,
-    /// Of the app itself; it may do nothing but subscribe, and nothing here needs to tell the two apart.
+    /// The app's own token. The platform accepts it for subscriptions only; here it is accepted everywhere.
     app: String,
 }
 
-/// What is under the lock.
+/// The state of the simulated platform.
 pub(crate) struct World {
     pub people: People,
     pub messages: Messages,
-    pub knobs: Knobs,
-    pub chance: Chance,
+    pub faults: Faults,
+    pub rng: Rng,
     pub counts: Counts,
     pub groups: Groups,
     pub templates: Templates,
@@ -68,18 +69,18 @@ pub(crate) struct World {
     pub account: Account,
     /// The business's profile.
     pub profile: Value,
-    /// The moment from which the next send conforms to the throughput (GCRA); microseconds.
+    /// The time in microseconds from which the next send conforms to the throughput (GCRA).
     pub throughput_free_us: i64,
-    /// Operations on groups within the last minute.
+    /// The times of group operations within the last minute.
     pub group_operations_ms: Vec<i64>,
 }
 
 impl World {
     fn new(config: &Config) -> Self {
         let mut people = People::default();
-        if config.first_people {
-            for (name, number) in FIRST_PEOPLE {
-                // Three different names and numbers into an empty house.
+        if config.default_people {
+            for (name, number) in DEFAULT_PEOPLE {
+                // Cannot fail: the names and numbers differ.
                 let _ = people.add(NewPerson {
                     name: name.to_owned(),
                     number: Some(number.to_owned()),
@@ -89,9 +90,9 @@ impl World {
         }
         Self {
             people,
-            messages: Messages::new(config.keep_messages),
-            knobs: Knobs::default(),
-            chance: Chance::new(config.seed),
+            messages: Messages::new(config.max_messages),
+            faults: Faults::default(),
+            rng: Rng::new(config.seed),
             counts: Counts::default(),
             groups: Groups::default(),
             templates: Templates::default(),
@@ -104,103 +105,130 @@ impl World {
     }
 }
 
+impl World {
+    /// The state of a chat that determines prices.
+    pub(crate) fn chat_terms(&self, chat: Chat, now_ms: i64) -> ChatTerms {
+        match chat {
+            Chat::Person(no) => {
+                let person = self.people.get(no);
+                ChatTerms {
+                    is_group: false,
+                    window_open: person.is_some_and(|person| person.window_open(now_ms)),
+                    free_entry: person.is_some_and(|person| now_ms < person.free_until_ms),
+                }
+            }
+            Chat::Group(no) => ChatTerms {
+                is_group: true,
+                window_open: self.groups.get(no).is_some_and(|group| group.window_open(now_ms)),
+                free_entry: false,
+            },
+        }
+    }
+}
+
 impl Hub {
-    pub(crate) fn new(config: Config, ids: Ids, courier: Courier, client: reqwest::Client, addr: SocketAddr) -> Self {
+    pub(crate) fn new(
+        config: Config,
+        ids: Ids,
+        webhook_sender: WebhookSender,
+        client: reqwest::Client,
+        addr: SocketAddr,
+    ) -> Self {
         Self {
             addr,
-            turning: tokio::sync::Mutex::default(),
+            clock_lock: tokio::sync::Mutex::default(),
             follower: Mutex::default(),
             client,
             tokens: Mutex::new(Tokens { access: config.access_token.clone(), app: format!("1|{}", ids.link()) }),
-            letterhead: Letterhead {
+            envelope: Envelope {
                 business_account_id: config.business_account_id.clone(),
                 phone_number_id: config.phone_number_id.clone(),
                 display_number: config.display_number.clone(),
             },
             clock: Clock::new(config.clock, config.speed),
             ids,
-            courier,
-            log: Log::new(config.log),
-            events: broadcast::Sender::new(EVENTS_AHEAD),
+            webhook_sender,
+            log: Log::new(config.max_log_entries),
+            events: broadcast::Sender::new(EVENT_BUFFER),
             world: Mutex::new(World::new(&config)),
             config,
         }
     }
 
     pub(crate) fn world(&self) -> MutexGuard<'_, World> {
-        self.world.lock().unwrap_or_else(PoisonError::into_inner)
+        self.world.lock()
     }
 
-    /// Where the daemon that follows the clock can be asked about it.
+    /// Where the state of the daemon that follows the clock can be queried.
     pub(crate) fn follower(&self) -> Option<String> {
-        self.follower.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.follower.lock().clone()
     }
 
     pub(crate) fn set_follower(&self, follower: Option<String>) {
-        *self.follower.lock().unwrap_or_else(PoisonError::into_inner) = follower;
+        *self.follower.lock() = follower;
     }
 
-    /// Where it is reached, for addresses in webhooks.
-    pub(crate) fn base(&self) -> String {
+    /// The simulator's own URL, for file URLs in webhooks.
+    pub(crate) fn base_url(&self) -> String {
         format!("http://{}", self.addr)
     }
 
-    pub(crate) fn knows_token(&self, token: &str) -> bool {
-        let tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
+    pub(crate) fn accepts_token(&self, token: &str) -> bool {
+        let tokens = self.tokens.lock();
         token == tokens.access || token == tokens.app
     }
 
     pub(crate) fn app_token(&self) -> String {
-        self.tokens.lock().unwrap_or_else(PoisonError::into_inner).app.clone()
+        self.tokens.lock().app.clone()
     }
 
-    /// Another access token; the old one is nobody's.
-    pub(crate) fn renew_token(&self, token: &str) {
-        self.tokens.lock().unwrap_or_else(PoisonError::into_inner).access = token.to_owned();
+    /// Replaces the access token; the previous one becomes invalid.
+    pub(crate) fn set_token(&self, token: &str) {
+        self.tokens.lock().access = token.to_owned();
     }
 
-    /// Tells the open pages; made only where there are any.
-    pub(crate) fn tell(&self, event: impl FnOnce() -> Value) {
+    /// Sends an event to the open chat pages. It is built only if there are any.
+    pub(crate) fn publish(&self, event: impl FnOnce() -> Value) {
         if self.events.receiver_count() > 0 {
-            // That the last page left a moment ago is no error.
+            // Fails if the last page has just closed, which does not matter.
             let _ = self.events.send(event().to_string().into());
         }
     }
 
-    pub(crate) fn listen(&self) -> broadcast::Receiver<Arc<str>> {
+    pub(crate) fn subscribe(&self) -> broadcast::Receiver<Arc<str>> {
         self.events.subscribe()
     }
 
-    /// Gives an update to the courier, with what befalls it on the way. False where the backlog is full.
+    /// Queues an update for delivery, with the faults that affect it. Returns `false` if the backlog is full.
     pub(crate) fn deliver(&self, world: &mut World, mut update: Update) -> bool {
-        let fault = world.knobs.webhook_fault(&mut world.chance);
-        if world.knobs.batch_most > 1 {
-            // What is to share a body has to meet on one lane.
+        let fault = world.faults.webhook_fault(&mut world.rng);
+        if world.faults.max_batch_size > 1 {
+            // Updates can share a body only if they are on the same lane.
             update.lane = 0;
         }
-        if fault.again {
-            self.courier.take(Update { lane: random_lane(world), ..update.clone() }, None);
+        if fault.rebatched {
+            self.webhook_sender.enqueue(Update { lane: random_lane(world), ..update.clone() }, None);
         }
-        if let Some(ms) = fault.held_ms {
+        if let Some(ms) = fault.hold_real_ms {
             update.lane = random_lane(world);
-            return self.courier.hold(update, ms);
+            return self.webhook_sender.enqueue_after(update, ms);
         }
         let due_ms = fault.delay_ms.map(|ms| self.clock.now_ms().saturating_add_unsigned(ms));
-        self.courier.take(update, due_ms)
+        self.webhook_sender.enqueue(update, due_ms)
     }
 
-    /// Everything as at the start: people, messages, knobs, chance, what waits to be delivered. The clock and the
-    /// handshake stay, and ids go on, so that a daemon that keeps its data takes nothing for a repeat.
+    /// Restores the initial state: people, messages, faults, the random sequence, and an empty delivery queue. The clock
+    /// and the handshake are kept, and ids continue, so that a daemon that keeps its data sees no duplicates.
     pub(crate) fn reset(&self) {
-        self.courier.forget_everything();
+        self.webhook_sender.discard_all();
         *self.world() = World::new(&self.config);
-        self.courier.pause(false);
+        self.webhook_sender.pause(false);
         self.log.clear();
-        self.tell(|| serde_json::json!({"kind": "reset"}));
+        self.publish(|| serde_json::json!({"kind": "reset"}));
     }
 }
 
 pub(crate) fn random_lane(world: &mut World) -> usize {
-    // More than there are lanes; the courier takes the remainder.
-    usize::try_from(world.chance.below(1 << 16)).unwrap_or(0)
+    // More than there are lanes; the sender takes the remainder.
+    usize::try_from(world.rng.below(1 << 16)).unwrap_or(0)
 }

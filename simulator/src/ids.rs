@@ -1,10 +1,10 @@
-//! Ids in the shapes that the platform uses, different in every run.
+//! Ids in the platform's formats, different in every run.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 const BASE64: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
-/// Makes ids. The nonce keeps those of two runs apart, the counter those of one.
+/// Generates ids. The nonce distinguishes runs, the counter the ids of one run.
 pub(crate) struct Ids {
     nonce: u64,
     next: AtomicU64,
@@ -21,7 +21,7 @@ impl Ids {
         self.next.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// `wamid.` and base64 of a small structure that holds the other side's number, as in Meta's examples.
+    /// A message id: `wamid.` and base64 of a structure that contains the other party's number, as in Meta's examples.
     pub(crate) fn message(&self, person: &str, from_person: bool) -> String {
         let length = u8::try_from(person.len()).unwrap_or(u8::MAX);
         let mut bytes = vec![0x1c, 0x18, length];
@@ -32,20 +32,19 @@ impl Ids {
         format!("wamid.{}", base64(&bytes))
     }
 
-    /// The id that support would ask for.
+    /// A trace id, as in error responses.
     pub(crate) fn trace(&self) -> String {
         let mut bytes = self.nonce.to_be_bytes().to_vec();
         bytes.extend_from_slice(&self.serial().to_be_bytes());
         format!("A{}", base64(&bytes).trim_end_matches('=').replace('+', "-").replace('/', "_"))
     }
 
-    /// Of a file or a template: decimal digits, larger each time.
+    /// The id of a file or a template: sixteen decimal digits, increasing.
     pub(crate) fn number(&self) -> u64 {
-        // Sixteen digits, as Meta's are; the nonce keeps those of two runs apart.
         1_000_000_000_000_000 + (self.nonce % 1_000_000_000) * 1_000_000 + self.serial()
     }
 
-    /// Of a group: base64 of a structure with the business's number, as in Meta's examples.
+    /// A group id: base64 of a structure that contains the business's number, as in Meta's examples.
     pub(crate) fn group(&self, display_number: &str) -> String {
         let digits = self.nonce % 1_000_000 * 1_000_000 + self.serial() % 1_000_000;
         let mut bytes = format!("capi_group:{display_number}:120363{digits:012}").into_bytes();
@@ -53,17 +52,17 @@ impl Ids {
         format!("{}D", base64(&bytes).trim_end_matches('='))
     }
 
-    /// Of an operation on a group: 32 digits in hex, as in Meta's examples.
+    /// The id of a group operation: 32 hex digits, as in Meta's examples.
     pub(crate) fn request(&self) -> String {
         format!("{:016X}{:016X}", self.nonce.rotate_left(29), self.serial())
     }
 
-    /// Of a request to join.
+    /// The id of a join request.
     pub(crate) fn join_request(&self) -> String {
         base64(format!("{}:{}", self.nonce, self.serial()).as_bytes()).trim_end_matches('=').to_owned()
     }
 
-    /// The end of an invite link: letters and digits.
+    /// The last segment of an invite link: letters and digits.
     pub(crate) fn link(&self) -> String {
         let coded = base64(format!("{:x}{:04x}", self.nonce, self.serial()).as_bytes());
         coded.chars().filter(char::is_ascii_alphanumeric).collect()
@@ -75,22 +74,22 @@ impl Ids {
     }
 }
 
-/// A business-scoped user id: the country, and digits that are the same for the same person in every run.
+/// A business-scoped user id: the country, and digits that are the same for the same number in every run.
 pub(crate) fn user_id(number: Option<&str>, serial: u64) -> String {
     let digits = number.map_or_else(|| serial.to_string(), str::to_owned);
     format!("{}.1349120865{digits:0>10}", number.map_or("NL", country))
 }
 
-/// Of a template that the platform makes of a message by itself: sixteen digits, the same for the same words.
-pub(crate) fn template_of(words: &str) -> String {
-    // FNV-1a: nothing depends on who could make two alike.
-    let hash = words
+/// The id of a template that the platform makes of a message itself: sixteen digits, the same for the same text.
+pub(crate) fn derived_template(text: &str) -> String {
+    // FNV-1a; collisions are harmless here.
+    let hash = text
         .bytes()
         .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
     (1_000_000_000_000_000 + hash % 1_000_000_000_000_000).to_string()
 }
 
-/// The country of a number, where the demo's people come from. Everybody else is taken for an American.
+/// The country of a number, for the countries that occur in demos; `US` for all others.
 fn country(number: &str) -> &'static str {
     const COUNTRIES: [(&str, &str); 9] = [
         ("351", "PT"),
@@ -106,7 +105,7 @@ fn country(number: &str) -> &'static str {
     COUNTRIES.iter().find(|(prefix, _)| number.starts_with(prefix)).map_or("US", |(_, name)| name)
 }
 
-/// RFC 4648 with padding; `None` where it is not that.
+/// Decodes base64 with padding (RFC 4648); `None` if it is invalid.
 pub(crate) fn from_base64(text: &str) -> Option<Vec<u8>> {
     let digits = text.trim_end_matches('=').as_bytes();
     if !text.len().is_multiple_of(4) || text.len() - digits.len() > 2 {
@@ -132,6 +131,7 @@ pub(crate) fn from_base64(text: &str) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
+/// Encodes base64 with padding (RFC 4648).
 pub(crate) fn base64(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
     for chunk in bytes.chunks(3) {
@@ -154,7 +154,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn base64_is_that_of_rfc_4648() {
+    fn base64_matches_rfc_4648() {
         for (plain, coded) in [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foobar", "Zm9vYmFy")] {
             assert_eq!(base64(plain.as_bytes()), coded);
             assert_eq!(from_base64(coded).as_deref(), Some(plain.as_bytes()));
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn ids_have_the_platforms_shapes() {
+    fn ids_have_the_platforms_formats() {
         let ids = Ids::new().unwrap();
         let (a, b) = (ids.message("16505551234", true), ids.message("16505551234", true));
         assert_ne!(a, b);

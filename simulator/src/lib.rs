@@ -1,28 +1,29 @@
-//! A local WhatsApp: the Cloud API's messages as whatsapp.md describes them, people who write and tap, receipts, virtual
-//! time, and everything that goes wrong, on demand.
+//! A local WhatsApp: the Cloud API as docs/whatsapp.md describes it, simulated people who write and tap, receipts, virtual
+//! time, and fault injection.
 //!
-//! It is a program of its own and shares no type with the daemon: what both got wrong in the same way would otherwise pass
-//! every test. It knows one business number, its people and its groups. It checks what the platform checks, so that
-//! a daemon that is green here is not refused there; it does not try to be fair, fast or safe to put on the Internet.
+//! It is a separate program and shares no type with the daemon; otherwise a misunderstanding that both share would pass
+//! every test. It has one business number, with people and groups. It checks what the platform checks, so that a daemon
+//! that works here is not refused there. It is not meant to be exposed to a network.
 //!
-//! `graph` takes what the business asks for, `say` what people say; `receipts`, `deeds` and `say` make updates, `courier`
-//! brings them to the callback, `knobs` says what goes wrong, `control` is the hand on all of it, `page` the chat page.
+//! `graph` handles requests of the business, `say` messages from people; `receipts`, `scheduled` and `say` make updates,
+//! `delivery` posts them to the callback, `faults` decides what goes wrong, `control` is the control API, `page` the chat
+//! page. `hub` holds the shared state.
 
 mod account;
-mod chance;
-mod civil;
+mod action;
+mod calendar;
 mod clock;
+mod clock_control;
+mod connection;
 mod control;
-mod courier;
-mod deeds;
+mod delivery;
+mod envelope;
+mod faults;
 mod graph;
 mod groups;
 mod hub;
 mod ids;
-mod knobs;
-mod letter;
 mod limits;
-mod line;
 mod log;
 mod media;
 mod messages;
@@ -30,11 +31,13 @@ mod page;
 mod people;
 mod receipts;
 mod refusal;
-mod save;
+mod rng;
+mod saved_state;
 mod say;
+mod scheduled;
 mod templates;
-mod turning;
 mod view;
+mod webhook_sender;
 mod wire;
 
 pub use clock::ClockKind;
@@ -42,112 +45,120 @@ pub use clock::ClockKind;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::routing::{any, get, post};
-use courier::{Courier, Target};
+use connection::{ConnectionHandle, CuttableListener};
 use hub::Hub;
-use line::{Line, Lines};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::net::TcpListener;
+use webhook_sender::{Callback, WebhookSender};
 
-/// The largest request that is read: the largest file there is, or a saved state with some of them.
-const MOST_REQUEST_BYTES: usize = media::MOST_UPLOAD_BYTES;
+/// Maximum size of a request: the largest file, or a saved state with a few of them.
+const MAX_REQUEST_BYTES: usize = media::MAX_UPLOAD_BYTES;
 
-/// A message is 64 KiB at most on the platform; a test's may be larger.
-const MOST_MESSAGE_BYTES: usize = 1024 * 1024;
+/// Maximum size of a message. The platform's is 64 KiB; tests may need more.
+const MAX_MESSAGE_BYTES: usize = 1024 * 1024;
 
-/// What a simulator is made from.
+/// Configuration of a simulator.
 #[derive(Clone)]
 pub struct Config {
-    /// Where to listen; port 0 takes a free one.
+    /// The address to listen on; port 0 selects a free port.
     pub listen: String,
-    /// The daemon's webhook.
+    /// The URL of the daemon's webhook.
     pub callback: String,
-    /// Signs the webhooks.
+    /// The key that signs webhooks.
     pub app_secret: String,
-    /// Goes with the handshake.
+    /// The token of the handshake.
     pub verify_token: String,
-    /// What the daemon must show.
+    /// The token that Graph API requests must have.
     pub access_token: String,
-    /// The number's id, in the path of the Graph API.
+    /// The number's id, in the paths of the Graph API.
     pub phone_number_id: String,
     /// The account's id, in every webhook.
     pub business_account_id: String,
-    /// The number as people see it: digits.
+    /// The business's phone number: digits.
     pub display_number: String,
-    /// Of chance.
+    /// The seed of the random number generator.
     pub seed: u64,
-    /// Which time it is.
+    /// The kind of clock.
     pub clock: ClockKind,
-    /// How fast a virtual clock goes by itself; 0 stands still.
+    /// How fast a virtual clock advances by itself; 0 not at all.
     pub speed: f64,
-    /// Whether Ana, Bram and Kadri are there at the start.
-    pub first_people: bool,
-    /// Messages to remember; older ones are forgotten.
-    pub keep_messages: usize,
-    /// Entries of the log; 0 is no log.
-    pub log: usize,
-    /// Deliveries side by side.
-    pub lanes: usize,
+    /// Whether Ana, Bram and Kadri exist at the start.
+    pub default_people: bool,
+    /// Maximum number of messages that are kept; older ones are dropped.
+    pub max_messages: usize,
+    /// Maximum number of log entries that are kept; 0 disables the log.
+    pub max_log_entries: usize,
+    /// Maximum number of concurrent webhook deliveries.
+    pub concurrency: usize,
 }
 
-/// Why it could not start.
+/// Why the simulator could not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The address to listen on, and what is wrong with it.
+    /// Cannot listen on the address.
     #[error("cannot listen on {0}: {1}")]
     Listen(String, std::io::Error),
-    /// The callback's address.
+    /// The callback is not a URL.
     #[error("{0}")]
     Callback(String),
-    /// The HTTP client or the system's source of randomness.
+    /// The HTTP client or the system's random number generator failed.
     #[error("{0}")]
     System(String),
 }
 
-/// A simulator that listens.
+/// A simulator that is bound to its address.
 pub struct Simulator {
     addr: SocketAddr,
     listener: TcpListener,
     hub: Arc<Hub>,
-    lanes: courier::Lanes,
+    lanes: webhook_sender::Lanes,
 }
 
 impl Simulator {
-    /// Binds; nothing is answered or delivered before [`Simulator::run`].
+    /// Binds the address. Nothing is answered or delivered before [`Simulator::run`].
+    ///
+    /// # Errors
+    /// If the address or the callback is invalid, or the system lacks resources.
     pub async fn bind(config: Config) -> Result<Self, StartError> {
-        let target = Target::new(&config.callback, &config.verify_token).map_err(StartError::Callback)?;
+        let callback = Callback::new(&config.callback, &config.verify_token).map_err(StartError::Callback)?;
         let refused = |error| StartError::Listen(config.listen.clone(), error);
         let listener = TcpListener::bind(&config.listen).await.map_err(refused)?;
         let addr = listener.local_addr().map_err(refused)?;
         let ids = ids::Ids::new().map_err(|error| StartError::System(error.to_string()))?;
-        // Already set is as good.
+        // A process has one TLS provider; if it is installed already, it stays.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let client = courier::client(config.lanes).map_err(|error| StartError::System(error.to_string()))?;
-        let (courier, lanes) = Courier::new(config.lanes, target);
-        Ok(Self { addr, listener, hub: Arc::new(Hub::new(config, ids, courier, client, addr)), lanes })
+        let client = delivery::client(config.concurrency).map_err(|error| StartError::System(error.to_string()))?;
+        let (webhook_sender, lanes) = WebhookSender::new(config.concurrency, callback);
+        Ok(Self { addr, listener, hub: Arc::new(Hub::new(config, ids, webhook_sender, client, addr)), lanes })
     }
 
-    /// Where it listens.
+    /// The address that it listens on.
     pub fn addr(&self) -> SocketAddr {
         self.addr
     }
 
     /// Serves until the future is dropped.
+    ///
+    /// # Errors
+    /// If the listener fails.
     pub async fn run(self) -> Result<(), StartError> {
-        courier::run(&self.hub, self.lanes);
-        tokio::spawn(turning::run(Arc::clone(&self.hub)));
+        delivery::run(&self.hub, self.lanes);
+        tokio::spawn(clock_control::run(Arc::clone(&self.hub)));
         let app = Router::new()
-            .route("/{version}/{id}/messages", post(graph::messages).layer(DefaultBodyLimit::max(MOST_MESSAGE_BYTES)))
+            .route("/{version}/{id}/messages", post(graph::messages).layer(DefaultBodyLimit::max(MAX_MESSAGE_BYTES)))
             .route("/{version}/{id}", any(graph::object))
             .route("/{version}/{id}/", any(graph::object))
             .route("/{version}/{id}/{edge}", any(graph::object))
             .route("/whatsapp_business/attachments/", get(graph::download))
             .merge(control::routes())
             .merge(page::routes())
-            .fallback(graph::elsewhere)
-            .layer(DefaultBodyLimit::max(MOST_REQUEST_BYTES))
+            .fallback(graph::unknown_path)
+            .layer(DefaultBodyLimit::max(MAX_REQUEST_BYTES))
             .with_state(self.hub);
-        let service = app.into_make_service_with_connect_info::<Line>();
-        axum::serve(Lines(self.listener), service).await.map_err(|error| StartError::System(error.to_string()))
+        let service = app.into_make_service_with_connect_info::<ConnectionHandle>();
+        axum::serve(CuttableListener(self.listener), service)
+            .await
+            .map_err(|error| StartError::System(error.to_string()))
     }
 }

@@ -1,83 +1,87 @@
-//! The last requests in both directions, with their bodies: what one looks at when something is odd.
+//! The most recent requests in both directions, with their bodies.
 //!
-//! A ring, and bodies are cut, so that it stays small whatever is sent: 500 entries of two bodies of 16 KiB are 16 MiB at
-//! the very most. `--log 0` switches it off for load. The access token and the secrets never get here: headers are not kept.
+//! A ring buffer with truncated bodies: 500 entries of two bodies of 16 KiB are at most 16 MiB. `--max-log-entries 0`
+//! disables it. It contains no tokens or secrets, because headers are not kept.
 
+use parking_lot::Mutex;
 use serde::Serialize;
 use std::collections::VecDeque;
-use std::sync::{Mutex, PoisonError};
 
-/// Longer than any message of the platform's; webhooks of a thousand updates are cut.
-const LONGEST_BODY: usize = 16 * 1024;
+/// Maximum length of a logged body in bytes. Longer than any message; webhooks with a thousand updates are truncated.
+const MAX_BODY_BYTES: usize = 16 * 1024;
 
 #[derive(Clone, Debug, Default, Serialize)]
 pub(crate) struct Entry {
     pub seq: u64,
     pub at_ms: i64,
-    /// `in`: the business called the Graph API; `out`: we called its webhook.
+    /// `in` is a request to the Graph API, `out` a webhook.
     pub direction: &'static str,
     pub method: String,
     pub path: String,
-    /// None where there was no answer.
+    /// `None` if there was no response.
     pub status: Option<u16>,
     pub request: String,
     pub response: String,
-    /// The fault that struck, or why there was no answer.
+    /// The injected fault, or why there was no response.
     pub note: Option<String>,
-    /// Real time.
-    pub took_us: u64,
-    /// The messages it is about, by their numbers.
+    /// In real time.
+    pub duration_us: u64,
+    /// The sequence numbers of the messages that it is about.
     pub about: Vec<u64>,
 }
 
 pub(crate) struct Log {
-    ring: Mutex<(u64, VecDeque<Entry>)>,
-    most: usize,
+    ring: Mutex<Ring>,
+    max_entries: usize,
+}
+
+struct Ring {
+    next_seq: u64,
+    entries: VecDeque<Entry>,
 }
 
 impl Log {
-    pub(crate) fn new(most: usize) -> Self {
-        Self { ring: Mutex::new((1, VecDeque::new())), most }
+    /// Creates a log; with `max_entries` 0 it is disabled.
+    pub(crate) fn new(max_entries: usize) -> Self {
+        Self { ring: Mutex::new(Ring { next_seq: 1, entries: VecDeque::new() }), max_entries }
     }
 
-    /// Keeps an entry, made only where the log is on.
+    /// Adds an entry. It is built only if the log is enabled.
     pub(crate) fn add(&self, entry: impl FnOnce() -> Entry) {
-        if self.most == 0 {
+        if self.max_entries == 0 {
             return;
         }
         let entry = entry();
-        let mut ring = self.ring.lock().unwrap_or_else(PoisonError::into_inner);
-        let seq = ring.0;
-        ring.0 += 1;
-        if ring.1.len() >= self.most {
-            ring.1.pop_front();
+        let mut ring = self.ring.lock();
+        let seq = ring.next_seq;
+        ring.next_seq += 1;
+        if ring.entries.len() >= self.max_entries {
+            ring.entries.pop_front();
         }
-        ring.1.push_back(Entry { seq, ..entry });
+        ring.entries.push_back(Entry { seq, ..entry });
     }
 
-    /// The entries after this number, at most so many, the oldest first.
-    pub(crate) fn after(&self, seq: u64, most: usize) -> Vec<Entry> {
-        let ring = self.ring.lock().unwrap_or_else(PoisonError::into_inner);
-        ring.1.iter().filter(|entry| entry.seq > seq).take(most).cloned().collect()
+    /// The entries after a sequence number, oldest first, up to `limit`.
+    pub(crate) fn after(&self, seq: u64, limit: usize) -> Vec<Entry> {
+        self.ring.lock().entries.iter().filter(|entry| entry.seq > seq).take(limit).cloned().collect()
     }
 
-    /// The entries about a message, the oldest first.
+    /// The entries about a message, oldest first.
     pub(crate) fn about(&self, message: u64) -> Vec<Entry> {
-        let ring = self.ring.lock().unwrap_or_else(PoisonError::into_inner);
-        ring.1.iter().filter(|entry| entry.about.contains(&message)).cloned().collect()
+        self.ring.lock().entries.iter().filter(|entry| entry.about.contains(&message)).cloned().collect()
     }
 
     pub(crate) fn clear(&self) {
-        self.ring.lock().unwrap_or_else(PoisonError::into_inner).1.clear();
+        self.ring.lock().entries.clear();
     }
 }
 
-/// A body as it is shown: text, and cut where it is long.
-pub(crate) fn shown(body: &[u8]) -> String {
-    let cut = body.get(..LONGEST_BODY).unwrap_or(body);
-    let mut text = String::from_utf8_lossy(cut).into_owned();
-    if cut.len() < body.len() {
-        text.push_str(&format!("… ({} bytes in all)", body.len()));
+/// A body as text, truncated to [`MAX_BODY_BYTES`].
+pub(crate) fn body_text(body: &[u8]) -> String {
+    let shown = body.get(..MAX_BODY_BYTES).unwrap_or(body);
+    let mut text = String::from_utf8_lossy(shown).into_owned();
+    if shown.len() < body.len() {
+        text.push_str(&format!("… ({} bytes in total)", body.len()));
     }
     text
 }
@@ -87,13 +91,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_oldest_go_and_long_bodies_are_cut() {
+    fn oldest_entries_are_dropped_and_long_bodies_truncated() {
         let log = Log::new(2);
         for at_ms in 0..3 {
             log.add(|| Entry {
                 at_ms,
                 direction: "in",
-                request: shown(&vec![b'x'; LONGEST_BODY + 1]),
+                request: body_text(&vec![b'x'; MAX_BODY_BYTES + 1]),
                 about: vec![7],
                 ..Entry::default()
             });
@@ -101,7 +105,7 @@ mod tests {
         let kept: Vec<_> = log.after(0, 10).into_iter().map(|entry| (entry.seq, entry.at_ms)).collect();
         assert_eq!(kept, [(2, 1), (3, 2)]);
         assert_eq!((log.after(2, 10).len(), log.about(7).len(), log.about(8).len()), (1, 2, 0));
-        assert!(log.after(0, 1)[0].request.ends_with("… (16385 bytes in all)"));
-        Log::new(0).add(|| unreachable!("a log that is off makes no entries"));
+        assert!(log.after(0, 1)[0].request.ends_with("… (16385 bytes in total)"));
+        Log::new(0).add(|| unreachable!("a disabled log builds no entries"));
     }
 }

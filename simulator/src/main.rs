@@ -1,81 +1,84 @@
-//! `beadle-simulator`: arguments in, a local WhatsApp out.
+//! The command `beadle-simulator`: parses arguments and runs the simulator.
 
 use beadle_simulator::{ClockKind, Config, Simulator};
 use clap::Parser;
 use std::io::IsTerminal;
 use std::process::ExitCode;
 
-/// A local WhatsApp to run a daemon against: Graph API, signed webhooks, a chat page, virtual time, faults on demand.
+/// Simulate WhatsApp's Cloud API locally: Graph API, signed webhooks, chat page, virtual time, fault injection
 #[derive(Parser)]
 #[command(name = "beadle-simulator", version)]
 struct Args {
-    /// Where the Graph API, the control API and the chat page are; port 0 takes a free one
+    /// Address of the Graph API, the control API and the chat page; port 0 selects a free port
     #[arg(long, default_value = "127.0.0.1:8490")]
     listen: String,
-    /// The daemon's webhook
+    /// URL of the daemon's webhook
     #[arg(long, default_value = "http://127.0.0.1:8420/webhooks/main")]
     callback: String,
-    /// Signs the webhooks; else the file of --app-secret-file, else BEADLE_SIMULATOR_APP_SECRET
+    /// Key that signs webhooks [default: --app-secret-file, then BEADLE_SIMULATOR_APP_SECRET]
     #[arg(long)]
     app_secret: Option<String>,
+    /// File with the app secret
     #[arg(long, hide_short_help = true)]
     app_secret_file: Option<String>,
-    /// Goes with the handshake; else --verify-token-file, else BEADLE_SIMULATOR_VERIFY_TOKEN
+    /// Token of the webhook handshake [default: --verify-token-file, then BEADLE_SIMULATOR_VERIFY_TOKEN]
     #[arg(long)]
     verify_token: Option<String>,
+    /// File with the verify token
     #[arg(long, hide_short_help = true)]
     verify_token_file: Option<String>,
-    /// What the daemon must show; else --access-token-file, else BEADLE_SIMULATOR_ACCESS_TOKEN
+    /// Token required by the Graph API [default: --access-token-file, then BEADLE_SIMULATOR_ACCESS_TOKEN]
     #[arg(long)]
     access_token: Option<String>,
+    /// File with the access token
     #[arg(long, hide_short_help = true)]
     access_token_file: Option<String>,
-    /// The number's id
+    /// Id of the business number
     #[arg(long, default_value = "106540352242922")]
     phone_number_id: String,
-    /// The account's id
+    /// Id of the business account
     #[arg(long, default_value = "102290129340398")]
     business_account_id: String,
-    /// The business's number, as people see it
+    /// Phone number of the business
     #[arg(long, default_value = "15550783881")]
     display_number: String,
-    /// Of chance: the same seed, the same faults
+    /// Seed of the random number generator; the same seed injects the same faults
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// real, virtual, virtual:now, or virtual:START_MS (milliseconds since 1970)
+    /// Clock: real, virtual, virtual:now or virtual:START_MS (Unix time in milliseconds)
     #[arg(long, default_value = "real")]
     clock: ClockKind,
-    /// How fast a virtual clock goes by itself; 0 stands still, 1 is as the machine's
+    /// How fast a virtual clock advances by itself; 0 stops it, 1 is real time
     #[arg(long, default_value_t = 0.0)]
     speed: f64,
-    /// Start without Ana, Bram and Kadri
+    /// Start without the default people Ana, Bram and Kadri
     #[arg(long)]
     no_people: bool,
-    /// How many messages to remember
+    /// Maximum number of messages to keep
     #[arg(long, default_value_t = 100_000)]
-    keep_messages: usize,
-    /// How many requests to remember in the log; 0 is none
+    max_messages: usize,
+    /// Maximum number of requests to keep in the log; 0 disables it
     #[arg(long, default_value_t = 500)]
-    log: usize,
-    /// How many webhooks to deliver side by side
+    max_log_entries: usize,
+    /// Maximum number of concurrent webhook deliveries
     #[arg(long, default_value_t = 32)]
-    lanes: usize,
-    /// End when standard input does: with the program that started this one, whatever becomes of it
+    concurrency: usize,
+    /// Exit when standard input is closed, so that the simulator ends with the program that started it
     #[arg(long)]
-    until_stdin_ends: bool,
+    exit_on_stdin_close: bool,
 }
 
-/// A secret from where it was given: the argument, the file, the environment.
-fn secret(name: &str, given: Option<String>, file: Option<String>) -> Result<String, String> {
+/// Reads a secret from the argument, the file or the environment, in this order.
+fn secret(name: &str, argument: Option<String>, file: Option<String>) -> Result<String, String> {
     let variable = format!("BEADLE_SIMULATOR_{}", name.to_uppercase().replace('-', "_"));
-    match (given, file) {
+    match (argument, file) {
         (Some(secret), _) => Ok(secret),
         (None, Some(path)) => {
             let text = std::fs::read_to_string(&path).map_err(|error| format!("--{name}-file {path}: {error}"))?;
             Ok(text.trim_end().to_owned())
         }
         (None, None) => {
-            std::env::var(&variable).map_err(|_| format!("give --{name}, --{name}-file or the variable {variable}"))
+            std::env::var(&variable).map_err(|_| format!("set --{name}, --{name}-file or the variable {variable}"))
         }
     }
 }
@@ -93,30 +96,30 @@ fn config(args: Args) -> Result<Config, String> {
         seed: args.seed,
         clock: args.clock,
         speed: args.speed,
-        first_people: !args.no_people,
-        keep_messages: args.keep_messages,
-        log: args.log,
-        lanes: args.lanes,
+        default_people: !args.no_people,
+        max_messages: args.max_messages,
+        max_log_entries: args.max_log_entries,
+        concurrency: args.concurrency,
     })
 }
 
-/// Returns when standard input has ended.
-async fn stdin_ended() {
-    let (tell, told) = tokio::sync::oneshot::channel();
+/// Returns when standard input is closed.
+async fn stdin_closed() {
+    let (sender, closed) = tokio::sync::oneshot::channel();
     std::thread::spawn(move || {
         let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
-        let _ = tell.send(());
+        let _ = sender.send(());
     });
-    let _ = told.await;
+    let _ = closed.await;
 }
 
-async fn run(config: Config, until_stdin_ends: bool) -> Result<(), String> {
+async fn run(config: Config, exit_on_stdin_close: bool) -> Result<(), String> {
     let simulator = Simulator::bind(config).await.map_err(|error| error.to_string())?;
     println!("listening http://{}", simulator.addr());
     tokio::select! {
-        ended = simulator.run() => ended.map_err(|error| error.to_string()),
+        result = simulator.run() => result.map_err(|error| error.to_string()),
         _ = tokio::signal::ctrl_c() => Ok(()),
-        () = stdin_ended(), if until_stdin_ends => Ok(()),
+        () = stdin_closed(), if exit_on_stdin_close => Ok(()),
     }
 }
 
@@ -129,16 +132,16 @@ fn main() -> ExitCode {
         .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr)
         .init();
-    let until_stdin_ends = args.until_stdin_ends;
-    let ended = match (config(args), tokio::runtime::Builder::new_multi_thread().enable_all().build()) {
-        (Err(mistake), _) => {
-            eprintln!("beadle-simulator: {mistake}");
+    let exit_on_stdin_close = args.exit_on_stdin_close;
+    let result = match (config(args), tokio::runtime::Builder::new_multi_thread().enable_all().build()) {
+        (Err(error), _) => {
+            eprintln!("beadle-simulator: {error}");
             return ExitCode::from(2);
         }
         (Ok(_), Err(error)) => Err(error.to_string()),
-        (Ok(config), Ok(runtime)) => runtime.block_on(run(config, until_stdin_ends)),
+        (Ok(config), Ok(runtime)) => runtime.block_on(run(config, exit_on_stdin_close)),
     };
-    match ended {
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("beadle-simulator: {error}");

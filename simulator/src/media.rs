@@ -1,7 +1,7 @@
-//! Files: what the business uploads and what people send, with the platform's limits and expiries (whatsapp.md 1.5).
+//! Files that the business uploads and people send, with the platform's limits and expiry (docs/whatsapp.md#media).
 //!
-//! All of it is in memory, bounded by `MOST_BYTES`: the oldest files give way. A file is fetched at an address that holds
-//! when it expires and a keyed hash of that, so that nothing has to be remembered about addresses.
+//! Files are in memory, bounded by `MAX_BYTES`; the oldest are dropped. A download URL contains its expiry and a keyed hash,
+//! so that no state is needed to check it.
 
 use crate::refusal::Refusal;
 use crate::wire;
@@ -10,29 +10,29 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 
-/// All files together: a few of the largest there are, and thousands of photos.
-const MOST_BYTES: usize = 512 * 1024 * 1024;
+/// Maximum size of all files together: a few of the largest, or thousands of photos.
+const MAX_BYTES: usize = 512 * 1024 * 1024;
 
-/// What the business uploaded is kept for 30 days, what came in by webhook for 7.
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
-const UPLOAD_LIVES_MS: i64 = 30 * DAY_MS;
-const WEBHOOK_LIVES_MS: i64 = 7 * DAY_MS;
-
-/// How long the address of a file is good.
-const URL_LIVES_MS: i64 = 5 * 60 * 1000;
+/// Lifetime of a file that the business uploaded.
+const UPLOAD_LIFETIME_MS: i64 = 30 * DAY_MS;
+/// Lifetime of a file that a person sent.
+const INBOUND_LIFETIME_MS: i64 = 7 * DAY_MS;
+/// Lifetime of a download URL.
+const URL_LIFETIME_MS: i64 = 5 * 60 * 1000;
 
 const KIB: usize = 1024;
 const MIB: usize = 1024 * KIB;
 
-/// The largest file of all (documents), and some room for the form around it.
-pub(crate) const MOST_UPLOAD_BYTES: usize = 101 * MIB;
+/// Maximum size of an upload request: the largest file (documents) and the form around it.
+pub(crate) const MAX_UPLOAD_BYTES: usize = 101 * MIB;
 
-/// Kind, its MIME types, its largest size. What is none of these goes as a document.
+/// Kind, media types, maximum size. All other media types are documents.
 const KINDS: [(&str, &[&str], usize); 4] = [
     ("image", &["image/jpeg", "image/png"], 5 * MIB),
     ("audio", &["audio/aac", "audio/amr", "audio/mpeg", "audio/mp4", "audio/ogg", "audio/opus"], 16 * MIB),
     ("video", &["video/mp4", "video/3gpp"], 16 * MIB),
-    // Static ones are 100 KB at most; see `check`.
+    // Animated; the maximum for static stickers is `STATIC_STICKER_BYTES`.
     ("sticker", &["image/webp"], 500 * KIB),
 ];
 const DOCUMENT_BYTES: usize = 100 * MIB;
@@ -41,34 +41,34 @@ const STATIC_STICKER_BYTES: usize = 100 * KIB;
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct File {
     pub id: String,
-    /// As it was given, with parameters: `audio/ogg; codecs=opus`.
+    /// The media type with its parameters, such as `audio/ogg; codecs=opus`.
     pub mime: String,
     pub filename: Option<String>,
     #[serde(with = "as_base64")]
     pub bytes: Bytes,
     pub sha256: [u8; 32],
     pub expires_ms: i64,
-    /// A person's, and so fetched and not sent.
+    /// Sent by a person.
     pub inbound: bool,
 }
 
 impl File {
-    /// In hex, as `GET /{media}` has it.
+    /// In hex, as in `GET /{media}`.
     pub(crate) fn sha256_hex(&self) -> String {
         self.sha256.iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
-    /// In base64, as webhooks have it.
+    /// In base64, as in webhooks.
     pub(crate) fn sha256_base64(&self) -> String {
         crate::ids::base64(&self.sha256)
     }
 
-    /// Without its parameters.
+    /// The media type without its parameters.
     pub(crate) fn essence(&self) -> &str {
         essence(&self.mime)
     }
 
-    /// A WebP that moves: an extended header with the bit for animation.
+    /// Whether this is an animated WebP: an extended header with the animation bit.
     pub(crate) fn animated(&self) -> bool {
         self.essence() == "image/webp" && is_animated(&self.bytes)
     }
@@ -82,20 +82,20 @@ fn is_animated(webp: &[u8]) -> bool {
     webp.get(12..16) == Some(b"VP8X") && webp.get(20).is_some_and(|flags| flags & 2 != 0)
 }
 
-/// Which kind of message a file of this type may be.
+/// The kind of message for a file of this type.
 pub(crate) fn kind_of(mime: &str) -> &'static str {
     let mime = essence(mime);
     KINDS.iter().find(|(_, mimes, _)| mimes.contains(&mime)).map_or("document", |(kind, ..)| kind)
 }
 
-/// Whether a file of this type and size is taken.
+/// Checks the type and the size of a file.
 pub(crate) fn check(mime: &str, bytes: &[u8]) -> Result<(), Refusal> {
     let well_formed = essence(mime).split_once('/').is_some_and(|(kind, sub)| {
         let token =
             |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"+-._".contains(&b));
         token(kind) && token(sub)
     });
-    // Meta's own words; browsers and libraries send this type for what they do not know.
+    // Clients send `application/octet-stream` for unknown types, which the platform refuses. The text is Meta's.
     if !well_formed || essence(mime) == "application/octet-stream" {
         return Err(Refusal::new(
             100,
@@ -103,21 +103,21 @@ pub(crate) fn check(mime: &str, bytes: &[u8]) -> Result<(), Refusal> {
         ));
     }
     let kind = kind_of(mime);
-    let most = KINDS.iter().find(|(name, ..)| *name == kind).map_or(DOCUMENT_BYTES, |(.., most)| *most);
-    let most = if kind == "sticker" && !is_animated(bytes) { STATIC_STICKER_BYTES } else { most };
+    let max_bytes = KINDS.iter().find(|(name, ..)| *name == kind).map_or(DOCUMENT_BYTES, |(.., max)| *max);
+    let max_bytes = if kind == "sticker" && !is_animated(bytes) { STATIC_STICKER_BYTES } else { max_bytes };
     if bytes.is_empty() {
         return Err(Refusal::new(131_053, "The file is empty."));
     }
-    if bytes.len() > most {
+    if bytes.len() > max_bytes {
         return Err(Refusal::new(
             131_053,
-            format!("The file has {} bytes, and {kind} takes {most} at most.", bytes.len()),
+            format!("The file has {} bytes; the maximum for {kind} is {max_bytes}.", bytes.len()),
         ));
     }
     Ok(())
 }
 
-/// Whether a file may be sent as this kind of message.
+/// Checks that a file may be sent as this kind of message.
 pub(crate) fn fits(kind: &str, mime: &str) -> Result<(), Refusal> {
     if kind == "document" || kind_of(mime) == kind {
         return Ok(());
@@ -128,13 +128,13 @@ pub(crate) fn fits(kind: &str, mime: &str) -> Result<(), Refusal> {
 
 #[derive(Clone, Default, Serialize, Deserialize)]
 pub(crate) struct Media {
-    /// By id; ids grow, so the first is the oldest.
+    /// By id. Ids increase, so the first is the oldest.
     files: BTreeMap<u64, File>,
     bytes: usize,
 }
 
 impl Media {
-    /// Keeps a file under an id that was made for it.
+    /// Adds a file under a new id.
     pub(crate) fn add(
         &mut self,
         id: u64,
@@ -145,25 +145,25 @@ impl Media {
         now_ms: i64,
     ) -> String {
         self.bytes += bytes.len();
-        let lives_ms = if inbound { WEBHOOK_LIVES_MS } else { UPLOAD_LIVES_MS };
+        let lifetime_ms = if inbound { INBOUND_LIFETIME_MS } else { UPLOAD_LIFETIME_MS };
         let file = File {
             id: id.to_string(),
             mime: mime.to_owned(),
             filename,
             sha256: Sha256::digest(&bytes).into(),
             bytes,
-            expires_ms: now_ms.saturating_add(lives_ms),
+            expires_ms: now_ms.saturating_add(lifetime_ms),
             inbound,
         };
         self.files.insert(id, file);
-        while self.bytes > MOST_BYTES {
+        while self.bytes > MAX_BYTES {
             let Some((_, oldest)) = self.files.pop_first() else { break };
             self.bytes = self.bytes.saturating_sub(oldest.bytes.len());
         }
         id.to_string()
     }
 
-    /// A file that is there and has not expired.
+    /// A file that has not expired.
     pub(crate) fn get(&self, id: &str, now_ms: i64) -> Option<&File> {
         self.files.get(&id.parse().ok()?).filter(|file| now_ms < file.expires_ms)
     }
@@ -175,15 +175,15 @@ impl Media {
     }
 }
 
-/// The address of a file, good for five minutes.
+/// A download URL for a file.
 pub(crate) fn url(base: &str, secret: &str, id: &str, now_ms: i64) -> String {
-    let ext = now_ms.saturating_add(URL_LIVES_MS).div_euclid(1000);
+    let ext = now_ms.saturating_add(URL_LIFETIME_MS).div_euclid(1000);
     let hash = url_hash(secret, id, ext);
     format!("{base}/whatsapp_business/attachments/?mid={id}&ext={ext}&hash={hash}")
 }
 
-/// Whether an address was made by us and is still good.
-pub(crate) fn url_is_good(secret: &str, id: &str, ext: i64, hash: &str, now_ms: i64) -> bool {
+/// Whether a download URL is authentic and has not expired.
+pub(crate) fn url_is_valid(secret: &str, id: &str, ext: i64, hash: &str, now_ms: i64) -> bool {
     url_hash(secret, id, ext) == hash && now_ms.div_euclid(1000) <= ext
 }
 
@@ -192,7 +192,7 @@ fn url_hash(secret: &str, id: &str, ext: i64) -> String {
     signature.trim_start_matches("sha256=").chars().take(32).collect()
 }
 
-/// Bytes in a saved state.
+/// Serialises bytes in a saved state.
 mod as_base64 {
     use axum::body::Bytes;
     use serde::{Deserialize, Deserializer, Serializer, de::Error};
@@ -203,7 +203,7 @@ mod as_base64 {
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Bytes, D::Error> {
         let text = std::borrow::Cow::<'de, str>::deserialize(from)?;
-        crate::ids::from_base64(&text).map(Bytes::from).ok_or_else(|| D::Error::custom("this is not base64"))
+        crate::ids::from_base64(&text).map(Bytes::from).ok_or_else(|| D::Error::custom("invalid base64"))
     }
 }
 
@@ -212,7 +212,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn types_and_sizes_are_the_platforms() {
+    fn types_and_sizes_are_checked() {
         for (mime, size, code) in [
             ("image/jpeg", 5 * MIB, None),
             ("image/jpeg", 5 * MIB + 1, Some(131_053)),
@@ -221,7 +221,7 @@ mod tests {
             ("application/pdf", 16 * MIB + 1, None),
             ("image/gif", 100, None),
             ("application/octet-stream", 1, Some(100)),
-            ("nonsense", 1, Some(100)),
+            ("invalid", 1, Some(100)),
             ("image/png", 0, Some(131_053)),
         ] {
             let bytes = vec![0; size];
@@ -246,13 +246,13 @@ mod tests {
     }
 
     #[test]
-    fn an_address_is_good_for_five_minutes_and_for_one_file() {
+    fn download_url_is_valid_for_five_minutes_and_one_file() {
         let url = url("http://x", "secret", "7", 1_000_000);
         let part = |name: &str| url.split(&format!("{name}=")).nth(1).unwrap().split('&').next().unwrap().to_owned();
         let (ext, hash) = (part("ext").parse().unwrap(), part("hash"));
-        assert!(url_is_good("secret", "7", ext, &hash, 1_000_000 + URL_LIVES_MS));
-        assert!(!url_is_good("secret", "7", ext, &hash, 1_000_000 + URL_LIVES_MS + 1_000));
-        assert!(!url_is_good("secret", "8", ext, &hash, 1_000_000));
-        assert!(!url_is_good("secret", "7", ext + 60, &hash, 1_000_000));
+        assert!(url_is_valid("secret", "7", ext, &hash, 1_000_000 + URL_LIFETIME_MS));
+        assert!(!url_is_valid("secret", "7", ext, &hash, 1_000_000 + URL_LIFETIME_MS + 1_000));
+        assert!(!url_is_valid("secret", "8", ext, &hash, 1_000_000));
+        assert!(!url_is_valid("secret", "7", ext + 60, &hash, 1_000_000));
     }
 }

@@ -1,8 +1,8 @@
-//! What was said, both ways, and how far it got.
+//! Messages in both directions, and their states.
 //!
-//! A ring: the newest messages are kept, older ones are forgotten and counted. Messages of one chat are linked
-//! backwards, so that "everything before this was read too" and "the last message with such a button" walk through that
-//! chat's own messages and not through a crowd's.
+//! A ring buffer: the newest messages are kept, older ones are dropped and counted. The messages of a chat are linked
+//! backwards, so that marking earlier messages as read and finding the last message with a certain button visit only the
+//! messages of that chat.
 
 use crate::groups::GroupNo;
 use crate::people::PersonNo;
@@ -11,8 +11,8 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
-/// How far a message got, in the platform's words. One from a person is `delivered` when the callback answered 200 and
-/// `read` when the business marked it.
+/// The state of a message, by the platform's names. A message from a person is `delivered` when the callback responded
+/// with 200, and `read` when the business marked it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum State {
@@ -20,7 +20,7 @@ pub(crate) enum State {
     Sent,
     Delivered,
     Read,
-    /// A voice message that was heard.
+    /// A voice message was played.
     Played,
     Failed,
 }
@@ -38,7 +38,7 @@ impl State {
     }
 }
 
-/// Where a message stands: between the business and one person, or in a group.
+/// A conversation of the business with one person or in a group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(crate) enum Chat {
     Person(PersonNo),
@@ -46,48 +46,48 @@ pub(crate) enum Chat {
 }
 
 impl Chat {
-    /// What the courier keeps in order.
+    /// The lane on which the webhook sender keeps the chat's updates in order.
     pub(crate) fn lane(self) -> usize {
         match self {
             Self::Person(no) => no,
-            // Behind all people, so that a group and a person share a lane only by chance.
+            // After all people, so that a group and a person rarely share a lane.
             Self::Group(no) => (1 << 24) + no,
         }
     }
 }
 
-/// A message, a reaction too.
+/// A message or a reaction.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Message {
     pub seq: u64,
     pub id: String,
     pub from_business: bool,
     pub chat: Chat,
-    /// The person who wrote it; none where the business did.
+    /// The person who wrote it; `None` for the business.
     pub author: Option<PersonNo>,
-    /// The chat's message before this one, either way.
+    /// The previous message of the chat.
     pub before: Option<u64>,
     pub kind: String,
     pub at_ms: i64,
-    /// What lies under the key that `kind` names.
+    /// The member that `kind` names.
     pub body: Box<RawValue>,
-    /// A template as its reader sees it.
+    /// A template with its parameters filled in.
     pub rendered: Option<Value>,
-    /// The message it quotes or answers.
+    /// The message that it quotes or answers.
     pub context: Option<String>,
     pub callback_data: Option<String>,
     pub pricing: Option<Pricing>,
-    /// What the platform made of a message by Direct Send.
+    /// The template that the platform derived from a Direct Send message.
     #[serde(default)]
     pub template_id: Option<String>,
-    /// In a group: the furthest state that all have reached.
+    /// In a group, the states that all members have reached.
     pub states: Vec<Step>,
-    /// In a group: how far it got with each.
+    /// In a group, the state for each member.
     pub audience: Vec<(PersonNo, State)>,
-    /// The platform's code where it failed, and what it said of it.
+    /// The error code of a failed message.
     pub error: Option<u32>,
     pub error_details: Option<String>,
-    /// Each person's, and the business's (none).
+    /// By author; `None` is the business.
     pub reactions: Vec<(Option<PersonNo>, String)>,
 }
 
@@ -97,12 +97,12 @@ pub(crate) struct Step {
     pub at_ms: i64,
 }
 
-/// What the bill says, in the platform's words.
+/// The price of a message, by the platform's names.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Pricing {
     pub category: String,
     pub r#type: String,
-    /// False inside the month's free tier and a free entry point.
+    /// False within the free tier and in a free entry point.
     pub billable: bool,
 }
 
@@ -111,7 +111,7 @@ impl Message {
         self.states.last().map_or(State::Accepted, |step| step.state)
     }
 
-    /// The person at the other end, where it is not a message of the business to a group.
+    /// The other party; `None` for a message of the business to a group.
     pub(crate) fn person(&self) -> Option<PersonNo> {
         match self.chat {
             Chat::Person(no) => Some(no),
@@ -119,36 +119,38 @@ impl Message {
         }
     }
 
-    pub(crate) fn react(&mut self, who: Option<PersonNo>, emoji: &str) {
-        self.reactions.retain(|(by, _)| *by != who);
+    /// Sets the reaction of a person or of the business; an empty one removes it.
+    pub(crate) fn react(&mut self, author: Option<PersonNo>, emoji: &str) {
+        self.reactions.retain(|(other, _)| *other != author);
         if !emoji.is_empty() {
-            self.reactions.push((who, emoji.to_owned()));
+            self.reactions.push((author, emoji.to_owned()));
         }
     }
 }
 
-/// How many of what there were since the start or the last reset, forgotten ones included.
+/// Counters since the start or the last reset. They include messages that were dropped.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct Counts {
-    /// Messages of people.
-    pub said: u64,
-    /// Messages of the business that were accepted, and the states they reached.
+    /// Messages from people.
+    pub inbound: u64,
+    /// Messages of the business that were accepted, and the states that they reached.
     pub accepted: u64,
     pub sent: u64,
     pub delivered: u64,
     pub read: u64,
     pub played: u64,
     pub failed: u64,
-    /// Requests to mark as read, and to show typing.
+    /// Requests to mark a message as read.
     pub marked_read: u64,
+    /// Requests to show a typing indicator.
     pub typing: u64,
-    /// Requests that were refused, by the platform's code.
+    /// Refused requests by error code.
     pub refused: BTreeMap<u32, u64>,
-    /// Requests that a fault hit.
+    /// Requests that a fault affected.
     pub faults: u64,
-    /// Messages that are no longer kept.
-    pub forgotten: u64,
+    /// Messages that were dropped because of `--max-messages`.
+    pub evicted: u64,
 }
 
 impl Counts {
@@ -171,15 +173,21 @@ pub(crate) struct Messages {
     /// The newest message of each chat.
     last: HashMap<Chat, u64>,
     next_seq: u64,
-    most: usize,
+    max_messages: usize,
 }
 
 impl Messages {
-    pub(crate) fn new(most: usize) -> Self {
-        Self { ring: VecDeque::new(), by_id: HashMap::new(), last: HashMap::new(), next_seq: 1, most: most.max(1) }
+    pub(crate) fn new(max_messages: usize) -> Self {
+        Self {
+            ring: VecDeque::new(),
+            by_id: HashMap::new(),
+            last: HashMap::new(),
+            next_seq: 1,
+            max_messages: max_messages.max(1),
+        }
     }
 
-    /// Keeps a message; gives its number, and whether an old one was forgotten for it.
+    /// Adds a message. Returns its sequence number, and whether the oldest message was dropped.
     pub(crate) fn push(&mut self, mut message: Message) -> (u64, bool) {
         let seq = self.next_seq;
         self.next_seq += 1;
@@ -187,27 +195,27 @@ impl Messages {
         message.before = self.last.insert(message.chat, seq);
         self.by_id.insert(message.id.clone(), seq);
         self.ring.push_back(message);
-        let forgotten = if self.ring.len() > self.most { self.ring.pop_front() } else { None };
-        if let Some(old) = &forgotten {
+        let evicted = if self.ring.len() > self.max_messages { self.ring.pop_front() } else { None };
+        if let Some(old) = &evicted {
             self.by_id.remove(&old.id);
             if self.last.get(&old.chat) == Some(&old.seq) {
                 self.last.remove(&old.chat);
             }
         }
-        (seq, forgotten.is_some())
+        (seq, evicted.is_some())
     }
 
-    /// All that are kept, and the next number: to be saved.
-    pub(crate) fn kept(&self) -> (Vec<Message>, u64) {
+    /// All messages and the next sequence number, for a saved state.
+    pub(crate) fn snapshot(&self) -> (Vec<Message>, u64) {
         (self.ring.iter().cloned().collect(), self.next_seq)
     }
 
-    /// Puts saved ones in the place of all; of more than are kept, the newest.
+    /// Replaces all messages by saved ones; if there are too many, the newest are kept.
     pub(crate) fn restore(&mut self, saved: Vec<Message>, next_seq: u64) {
-        let most = self.most;
-        *self = Self::new(most);
-        let over = saved.len().saturating_sub(most);
-        for message in saved.into_iter().skip(over) {
+        let max_messages = self.max_messages;
+        *self = Self::new(max_messages);
+        let excess = saved.len().saturating_sub(max_messages);
+        for message in saved.into_iter().skip(excess) {
             self.by_id.insert(message.id.clone(), message.seq);
             self.last.insert(message.chat, message.seq);
             self.ring.push_back(message);
@@ -233,13 +241,13 @@ impl Messages {
         self.by_id.get(id).copied()
     }
 
-    /// A chat's messages, the newest first.
+    /// The messages of a chat, newest first.
     pub(crate) fn of(&self, chat: Chat) -> impl Iterator<Item = &Message> {
         let newest = self.last.get(&chat).and_then(|seq| self.get(*seq));
         std::iter::successors(newest, |message| message.before.and_then(|seq| self.get(seq)))
     }
 
-    /// Everything after `seq`, the oldest first.
+    /// All messages after `seq`, oldest first.
     pub(crate) fn after(&self, seq: u64) -> impl DoubleEndedIterator<Item = &Message> {
         let from = self.position(seq.saturating_add(1)).unwrap_or(0);
         self.ring.range(from.min(self.ring.len())..)
@@ -279,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn old_messages_are_forgotten_and_the_links_end_there() {
+    fn old_messages_are_dropped_and_links_end_there() {
         let mut messages = Messages::new(3);
         for (id, person) in [("a", 1), ("b", 2), ("c", 1), ("d", 1)] {
             messages.push(message(id, person));
@@ -292,7 +300,7 @@ mod tests {
         assert_eq!((messages.find("a"), messages.find("d")), (None, Some(4)));
         messages.push(message("e", 1));
         assert_eq!(ids(messages.of(Chat::Person(2))), Vec::<&str>::new());
-        let (kept, next) = messages.kept();
+        let (kept, next) = messages.snapshot();
         let mut again = Messages::new(2);
         again.restore(kept, next);
         assert_eq!(ids(again.of(Chat::Person(1))), ["e", "d"]);

@@ -1,6 +1,5 @@
-//! The chat page: files that are part of the program, so that it needs no network and no folder.
-//!
-//! Plain modules and style sheets, as they lie beside this file; no framework, no build step.
+//! The chat page: static files compiled into the program. Plain JavaScript modules and style sheets, without a framework or
+//! a build step.
 
 use crate::hub::Hub;
 use axum::Router;
@@ -16,7 +15,7 @@ const JS: &str = "text/javascript; charset=utf-8";
 const FILES: &[(&str, &str, &str)] = &[
     ("/", HTML, include_str!("page/index.html")),
     ("/page/icon.svg", "image/svg+xml", include_str!("page/icon.svg")),
-    ("/page/house.css", CSS, include_str!("page/house.css")),
+    ("/page/base.css", CSS, include_str!("page/base.css")),
     ("/page/chat.css", CSS, include_str!("page/chat.css")),
     ("/page/content.css", CSS, include_str!("page/content.css")),
     ("/page/drawer.css", CSS, include_str!("page/drawer.css")),
@@ -35,7 +34,7 @@ const FILES: &[(&str, &str, &str)] = &[
     ("/page/drawer.js", JS, include_str!("page/drawer.js")),
 ];
 
-/// Nothing from elsewhere, and nothing inline but styles that scripts set: what people write can become no code.
+/// Nothing from other origins, and inline only styles: messages cannot become code.
 const POLICY: &str = "default-src 'self'; style-src 'self' 'unsafe-inline'; frame-ancestors 'none'";
 
 pub(crate) fn routes() -> Router<Arc<Hub>> {
@@ -43,7 +42,7 @@ pub(crate) fn routes() -> Router<Arc<Hub>> {
         let headers = [
             (header::CONTENT_TYPE, kind),
             (header::CONTENT_SECURITY_POLICY, POLICY),
-            // Another build may be at the same address a moment later.
+            // Another build may listen on the same address later.
             (header::CACHE_CONTROL, "no-cache"),
         ];
         router.route(path, get(move || async move { (headers, text) }))

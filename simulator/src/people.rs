@@ -1,67 +1,67 @@
-//! The people who have this WhatsApp: who they are to the business, and until when it may write to them.
+//! The simulated people: their identities, and their windows with the business.
 
 use crate::ids;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 
-/// A person takes about 400 bytes with their place in the maps; this many fit in half a gigabyte, and a bench over a
-/// million contacts still has room.
-const MOST_PEOPLE: usize = 1_200_000;
+/// Maximum number of people. A person takes about 400 bytes including the maps, so this many take half a gigabyte; a
+/// benchmark with a million contacts fits.
+const MAX_PEOPLE: usize = 1_200_000;
 
-/// A customer service window: 24 hours from the last inbound message (whatsapp.md 5.1).
+/// The customer service window: 24 hours from the last inbound message (docs/whatsapp.md#windows).
 pub(crate) const WINDOW_MS: i64 = 24 * 60 * 60 * 1000;
 
-/// Index of a person, stable until a reset.
+/// The index of a person. It does not change until a reset.
 pub(crate) type PersonNo = usize;
 
-/// A number that somebody hides is known for so long after the business wrote to it (whatsapp.md 6).
+/// How long a hidden number remains visible after the business wrote to it (docs/whatsapp.md#identities).
 const NUMBER_KNOWN_MS: i64 = 30 * 24 * 60 * 60 * 1000;
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct Person {
-    /// What the control API calls them.
+    /// The id in the control API.
     pub id: String,
     pub name: String,
     pub username: Option<String>,
-    /// Digits; none where nobody knows it.
+    /// Digits; `None` if the person has no number.
     pub number: Option<String>,
-    /// The business sees no number, unless it wrote to it lately.
+    /// The business does not see the number, unless it wrote to it recently.
     pub hidden: bool,
     pub number_known_until_ms: i64,
     pub user_id: String,
     pub parent_user_id: Option<String>,
-    /// The business may write freely until then.
+    /// The end of the 24-hour window.
     pub window_until_ms: Option<i64>,
-    /// Made by a flood: not shown on the page.
+    /// Created by a flood, and not shown on the chat page.
     pub crowd: bool,
-    /// Asked for no more marketing.
+    /// Has opted out of marketing messages.
     pub marketing_stopped: bool,
-    /// The business blocked them: what they write does not arrive.
+    /// Blocked by the business: their messages are not delivered.
     pub blocked: bool,
-    /// They came by an ad: an answer until then makes everything free …
+    /// After a message from an ad: a reply before this time opens a free entry point.
     pub entry_offered_until_ms: i64,
-    /// … until then.
+    /// The end of the free entry point.
     pub free_until_ms: i64,
     /// When the business last wrote first, for the messaging limit.
     pub initiated_ms: Option<i64>,
-    /// Pair rate: the moment from which the next message conforms (GCRA).
+    /// The time from which the next message conforms to the pair rate (GCRA).
     pub pair_free_ms: i64,
 }
 
 impl Person {
-    /// The number, or the user id where there is none: what ids and lanes are made from.
+    /// The number, or else the user id, for message ids.
     pub(crate) fn address(&self) -> &str {
         self.number.as_deref().unwrap_or(&self.user_id)
     }
 
-    /// The number as the business sees it.
+    /// The number, if the business sees it.
     pub(crate) fn wa_id(&self, now_ms: i64) -> Option<&str> {
         self.number.as_deref().filter(|_| !self.hidden || now_ms < self.number_known_until_ms)
     }
 
-    /// The business wrote to their number.
-    pub(crate) fn was_called_by_number(&mut self, now_ms: i64) {
+    /// Records that the business wrote to the number, which makes it visible.
+    pub(crate) fn reveal_number(&mut self, now_ms: i64) {
         self.number_known_until_ms = now_ms.saturating_add(NUMBER_KNOWN_MS);
     }
 
@@ -70,7 +70,7 @@ impl Person {
     }
 }
 
-/// What is told to make a person.
+/// The attributes of a person to be created.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct NewPerson {
     pub name: String,
@@ -81,9 +81,9 @@ pub(crate) struct NewPerson {
     pub crowd: bool,
 }
 
-/// The number and the user id that somebody had before.
+/// The number and the user id of a person before a change.
 #[derive(Clone, Debug)]
-pub(crate) struct Before {
+pub(crate) struct PreviousIdentity {
     pub number: Option<String>,
     pub user_id: String,
 }
@@ -91,7 +91,7 @@ pub(crate) struct Before {
 #[derive(Clone, Default, Serialize, Deserialize)]
 pub(crate) struct People {
     all: Vec<Person>,
-    /// By id, number, user id and parent's id.
+    /// By id, number, user id and parent user id.
     names: HashMap<String, PersonNo>,
     hidden: u64,
 }
@@ -118,25 +118,25 @@ impl People {
         self.all.iter()
     }
 
-    /// What the control API calls them.
+    /// The id in the control API.
     pub(crate) fn id(&self, no: PersonNo) -> &str {
         self.get(no).map_or("", |person| person.id.as_str())
     }
 
-    /// Adds somebody. Numbers and ids are made up where none is given; a number belongs to one person.
+    /// Adds a person. A missing number or id is generated; a number belongs to one person.
     pub(crate) fn add(&mut self, new: NewPerson) -> Result<PersonNo, String> {
         let no = self.all.len();
-        if no >= MOST_PEOPLE {
-            return Err(format!("there are {MOST_PEOPLE} people already, as many as this WhatsApp holds"));
+        if no >= MAX_PEOPLE {
+            return Err(format!("the maximum of {MAX_PEOPLE} people is reached"));
         }
         if new.name.trim().is_empty() || new.name.chars().count() > 100 {
-            return Err("a name has 1 to 100 characters".to_owned());
+            return Err("a name must have 1 to 100 characters".to_owned());
         }
         check_username(new.username.as_deref())?;
         let number = match (new.hidden, new.number) {
-            (_, Some(number)) => Some(digits(&number).ok_or_else(|| format!("`{number}` is not a phone number"))?),
+            (_, Some(number)) => Some(digits(&number).ok_or_else(|| format!("`{number}` must be a phone number"))?),
             (true, None) => None,
-            // 1 650 555 xxxx is nobody's.
+            // 1 650 555 xxxx is unassigned.
             (false, None) => Some(format!("1650555{:04}", 1000 + no)),
         };
         self.is_free(number.as_deref())?;
@@ -154,48 +154,48 @@ impl People {
         };
         let names = [Some(&person.id), person.number.as_ref(), Some(&person.user_id), person.parent_user_id.as_ref()];
         for name in names.into_iter().flatten() {
-            // A parent's id that somebody has already stays theirs.
+            // A parent user id that another person has already stays with that person.
             self.names.entry(name.clone()).or_insert(no);
         }
         self.all.push(person);
         Ok(no)
     }
 
-    /// Gives somebody another number, and with it the new user id that the platform gives them.
-    pub(crate) fn renumber(&mut self, no: PersonNo, number: &str) -> Result<Before, String> {
-        let number = digits(number).ok_or_else(|| format!("`{number}` is not a phone number"))?;
+    /// Changes a person's number, and with it the user id, as on the platform.
+    pub(crate) fn change_number(&mut self, no: PersonNo, number: &str) -> Result<PreviousIdentity, String> {
+        let number = digits(number).ok_or_else(|| format!("`{number}` must be a phone number"))?;
         self.is_free(Some(&number))?;
         let user_id = ids::user_id(Some(&number), 0);
-        let before = self.reidentify(no, &user_id)?;
+        let previous = self.change_user_id(no, &user_id)?;
         let old = self.all.get_mut(no).and_then(|person| person.number.replace(number.clone()));
         if let Some(old) = &old {
             self.names.remove(old);
         }
         self.names.insert(number, no);
-        Ok(Before { number: old, ..before })
+        Ok(PreviousIdentity { number: old, ..previous })
     }
 
-    /// Gives somebody another user id.
-    pub(crate) fn reidentify(&mut self, no: PersonNo, user_id: &str) -> Result<Before, String> {
+    /// Changes a person's user id.
+    pub(crate) fn change_user_id(&mut self, no: PersonNo, user_id: &str) -> Result<PreviousIdentity, String> {
         if user_id.is_empty() || self.names.contains_key(user_id) {
-            return Err(format!("the user id `{user_id}` is somebody's already, or empty"));
+            return Err(format!("the user id `{user_id}` must be unique and not empty"));
         }
-        let person = self.all.get_mut(no).ok_or("there is no such person")?;
+        let person = self.all.get_mut(no).ok_or("unknown person")?;
         let old = std::mem::replace(&mut person.user_id, user_id.to_owned());
         let number = person.number.clone();
         self.names.remove(&old);
         self.names.insert(user_id.to_owned(), no);
-        Ok(Before { number, user_id: old })
+        Ok(PreviousIdentity { number, user_id: old })
     }
 
     fn is_free(&self, number: Option<&str>) -> Result<(), String> {
         match number.filter(|number| self.names.contains_key(*number)) {
-            Some(number) => Err(format!("{number} belongs to somebody already")),
+            Some(number) => Err(format!("the number {number} belongs to another person")),
             None => Ok(()),
         }
     }
 
-    /// The name in lower case, with a number behind it where it is taken.
+    /// An unused id: the name in lower case, with a number if it is taken.
     fn free_id(&self, name: &str) -> String {
         let slug: String = name.to_lowercase().split(|c: char| !c.is_alphanumeric()).collect::<Vec<_>>().join("-");
         let slug = slug.trim_matches('-');
@@ -203,7 +203,7 @@ impl People {
         if !self.names.contains_key(slug) {
             return slug.to_owned();
         }
-        // Starting at the count of people finds a free one at once also in a crowd of namesakes.
+        // Starting at the number of people finds a free id immediately even among many people of the same name.
         let taken = |n: &usize| self.names.contains_key(&format!("{slug}-{n}"));
         let first = if self.all.len() < 100 { 2 } else { self.all.len() };
         let free = (first..).find(|n| !taken(n)).unwrap_or(first);
@@ -211,18 +211,18 @@ impl People {
     }
 }
 
-/// 3 to 35 of a-z, 0-9, `.` and `_` (whatsapp.md 6).
+/// Checks the format of a username (docs/whatsapp.md#identities).
 pub(crate) fn check_username(username: Option<&str>) -> Result<(), String> {
     let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '.' || c == '_';
     match username {
         Some(name) if !(3..=35).contains(&name.len()) || !name.chars().all(fits) => {
-            Err(format!("`{name}` is no username: 3 to 35 of a-z, 0-9, `.` and `_`"))
+            Err(format!("the username `{name}` must have 3 to 35 characters from a-z, 0-9, `.` and `_`"))
         }
         _ => Ok(()),
     }
 }
 
-/// A phone number as the platform takes it: digits, with `+ - ( )` and spaces between; 5 to 15 of them (E.164).
+/// The digits of a phone number, which may contain `+ - ( ) .` and spaces; `None` unless there are 5 to 15 (E.164).
 pub(crate) fn digits(number: &str) -> Option<String> {
     let digits: String = number.chars().filter(|c| !matches!(c, '+' | '-' | '(' | ')' | ' ' | '.')).collect();
     let fits = (5..=15).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit());
@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn people_are_found_by_each_of_their_names() {
+    fn people_are_found_by_each_identity() {
         let mut people = People::default();
         let ana = people.add(NewPerson { number: Some("+351 (910) 000-101".to_owned()), ..named("Ana") }).unwrap();
         let twin = people.add(named("ana")).unwrap();
@@ -255,31 +255,31 @@ mod tests {
     }
 
     #[test]
-    fn a_hidden_number_shows_for_thirty_days_after_it_was_written_to() {
+    fn hidden_number_is_visible_for_thirty_days_after_a_message_to_it() {
         let mut people = People::default();
         let new = NewPerson { number: Some("351910000101".to_owned()), hidden: true, ..named("Ana") };
         let no = people.add(new).unwrap();
         assert_eq!(people.get(no).unwrap().wa_id(0), None);
-        people.get_mut(no).unwrap().was_called_by_number(1000);
+        people.get_mut(no).unwrap().reveal_number(1000);
         assert_eq!(people.get(no).unwrap().wa_id(1000), Some("351910000101"));
         assert_eq!(people.get(no).unwrap().wa_id(1000 + NUMBER_KNOWN_MS), None);
     }
 
     #[test]
-    fn another_number_brings_another_user_id_and_the_old_names_are_gone() {
+    fn changing_the_number_changes_the_user_id_and_frees_the_old_identities() {
         let mut people = People::default();
         let no = people.add(NewPerson { number: Some("351910000101".to_owned()), ..named("Ana") }).unwrap();
         let old = people.get(no).unwrap().user_id.clone();
-        let before = people.renumber(no, "+31 6 1000 0102").unwrap();
+        let before = people.change_number(no, "+31 6 1000 0102").unwrap();
         assert_eq!((before.number.as_deref(), before.user_id.as_str()), (Some("351910000101"), old.as_str()));
         assert_eq!((people.find("351910000101"), people.find(&old)), (None, None));
         assert_eq!(people.find("31610000102"), Some(no));
         assert_eq!(people.find(&people.get(no).unwrap().user_id), Some(no));
-        assert!(people.renumber(no, "31610000102").is_err(), "it is their own already");
+        assert!(people.change_number(no, "31610000102").is_err(), "the number is unchanged");
     }
 
     #[test]
-    fn a_window_is_open_to_its_last_millisecond() {
+    fn window_is_open_until_its_last_millisecond() {
         let mut people = People::default();
         let no = people.add(named("Ana")).unwrap();
         let ana = people.get_mut(no).unwrap();

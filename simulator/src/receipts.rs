@@ -1,17 +1,16 @@
-//! What becomes of messages, and how the business hears of it: the statuses of whatsapp.md 1.6 and 3.5.
+//! The states of messages, and the statuses that report them (docs/whatsapp.md#statuses and docs/whatsapp.md#group-statuses).
 
-use crate::courier::Courier;
-use crate::deeds::Deed;
+use crate::action::ScheduledAction;
+use crate::envelope::{Update, UpdateKind};
 use crate::hub::{Hub, World};
-use crate::letter::{Update, What};
-use crate::messages::{Chat, Message, State, Step};
+use crate::messages::{Chat, Message, Pricing, State, Step};
 use crate::people::{Person, PersonNo};
 use crate::refusal::Refusal;
 use crate::{account, view, wire};
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
 
-/// Lets a message of the business reach a state, and the states that follow from it, and tells the business.
+/// Advances a message of the business to a state and to the states that follow from it, and sends the statuses.
 pub(crate) fn reach(hub: &Hub, world: &mut World, seq: u64, first: State) {
     let mut state = first;
     loop {
@@ -22,33 +21,33 @@ pub(crate) fn reach(hub: &Hub, world: &mut World, seq: u64, first: State) {
         }
         match message.chat {
             Chat::Group(_) if state != State::Sent && state != State::Failed => {
-                let everybody: Vec<PersonNo> = message.audience.iter().map(|(who, _)| *who).collect();
-                reach_with(hub, world, seq, &everybody, state);
+                let everyone: Vec<PersonNo> = message.audience.iter().map(|(person, _)| *person).collect();
+                reach_in_group(hub, world, seq, &everyone, state);
             }
             _ => {
-                step(world, seq, state, now_ms);
-                view::tell(hub, world, seq);
-                receipt(hub, world, seq, state, now_ms, &[]);
+                record_state(world, seq, state, now_ms);
+                view::publish_message(hub, world, seq);
+                send_receipt(hub, world, seq, state, now_ms, &[]);
             }
         }
-        // Of a reaction and of a pin only `sent` is told.
-        let is_small =
+        // Reactions and pins get no status after `sent`.
+        let sent_only =
             world.messages.get(seq).is_none_or(|message| matches!(message.kind.as_str(), "reaction" | "pin"));
         state = match state {
             State::Accepted => State::Sent,
-            State::Sent if !is_small => State::Delivered,
-            State::Delivered if world.knobs.auto_read => State::Read,
+            State::Sent if !sent_only => State::Delivered,
+            State::Delivered if world.faults.auto_read => State::Read,
             _ => return,
         };
-        if world.knobs.receipt_delay_ms > 0 {
-            let due_ms = now_ms.saturating_add(world.knobs.receipt_delay_ms);
-            hub.courier.later(now_ms, due_ms, Deed::Reach(seq, state));
+        if world.faults.receipt_delay_ms > 0 {
+            let due_ms = now_ms.saturating_add(world.faults.receipt_delay_ms);
+            hub.webhook_sender.schedule(now_ms, due_ms, ScheduledAction::ReachState(seq, state));
             return;
         }
     }
 }
 
-fn step(world: &mut World, seq: u64, state: State, now_ms: i64) {
+fn record_state(world: &mut World, seq: u64, state: State, now_ms: i64) {
     let Some(message) = world.messages.get_mut(seq) else { return };
     message.states.push(Step { state, at_ms: now_ms });
     world.counts.reached(state);
@@ -59,13 +58,13 @@ fn step(world: &mut World, seq: u64, state: State, now_ms: i64) {
     }
 }
 
-/// A message to a group reaches a state with some of them: told together, as Meta aggregates them.
-pub(crate) fn reach_with(hub: &Hub, world: &mut World, seq: u64, who: &[PersonNo], state: State) {
+/// Advances a group message to a state for some members. Their statuses share one webhook, as Meta aggregates them.
+pub(crate) fn reach_in_group(hub: &Hub, world: &mut World, seq: u64, members: &[PersonNo], state: State) {
     let now_ms = hub.clock.now_ms();
     let Some(message) = world.messages.get_mut(seq) else { return };
     let mut reached = Vec::new();
     for (person, at) in &mut message.audience {
-        if who.contains(person) && *at < state {
+        if members.contains(person) && *at < state {
             *at = state;
             reached.push(*person);
         }
@@ -82,19 +81,19 @@ pub(crate) fn reach_with(hub: &Hub, world: &mut World, seq: u64, who: &[PersonNo
         }
     }
     if !reached.is_empty() {
-        view::tell(hub, world, seq);
-        receipt(hub, world, seq, state, now_ms, &reached);
+        view::publish_message(hub, world, seq);
+        send_receipt(hub, world, seq, state, now_ms, &reached);
     }
 }
 
-/// A person looks at a chat: what was delivered to them up to this message is read. How many that were.
-pub(crate) fn read_by(hub: &Hub, world: &mut World, chat: Chat, who: PersonNo, upto: u64) -> usize {
+/// A person reads a chat: the messages delivered to them up to `last` become read. Returns their number.
+pub(crate) fn read_by(hub: &Hub, world: &mut World, chat: Chat, reader: PersonNo, last: u64) -> usize {
     let unread = |message: &&Message| {
         message.from_business
-            && message.seq <= upto
+            && message.seq <= last
             && match chat {
                 Chat::Person(_) => message.state() == State::Delivered,
-                Chat::Group(_) => message.audience.contains(&(who, State::Delivered)),
+                Chat::Group(_) => message.audience.contains(&(reader, State::Delivered)),
             }
     };
     let mut unread: Vec<u64> = world.messages.of(chat).filter(unread).map(|message| message.seq).collect();
@@ -102,19 +101,19 @@ pub(crate) fn read_by(hub: &Hub, world: &mut World, chat: Chat, who: PersonNo, u
     for seq in &unread {
         match chat {
             Chat::Person(_) => reach(hub, world, *seq, State::Read),
-            Chat::Group(_) => reach_with(hub, world, *seq, &[who], State::Read),
+            Chat::Group(_) => reach_in_group(hub, world, *seq, &[reader], State::Read),
         }
     }
     unread.len()
 }
 
-/// The business marked a message as read: this one, and in a chat with one person all before it.
-pub(crate) fn marked_read(hub: &Hub, world: &mut World, seq: u64) {
+/// The business marks a message as read, and in a chat with one person all earlier ones.
+pub(crate) fn mark_read(hub: &Hub, world: &mut World, seq: u64) {
     let now_ms = hub.clock.now_ms();
     let mut next = Some(seq);
     while let Some(message) = next.and_then(|seq| world.messages.get_mut(seq)) {
         let this = message.seq;
-        // In a group each is marked by itself (whatsapp.md 3.1).
+        // In a group each message is marked separately.
         next = message.before.filter(|_| matches!(message.chat, Chat::Person(_)));
         if message.from_business {
             continue;
@@ -123,12 +122,12 @@ pub(crate) fn marked_read(hub: &Hub, world: &mut World, seq: u64) {
             return;
         }
         message.states.push(Step { state: State::Read, at_ms: now_ms });
-        view::tell(hub, world, this);
+        view::publish_message(hub, world, this);
     }
 }
 
-/// The callback took these messages of people.
-pub(crate) fn arrived(hub: &Hub, messages: &[u64]) {
+/// Marks people's messages as delivered after the callback accepted them.
+pub(crate) fn mark_delivered(hub: &Hub, messages: &[u64]) {
     if messages.is_empty() {
         return;
     }
@@ -138,36 +137,38 @@ pub(crate) fn arrived(hub: &Hub, messages: &[u64]) {
         let Some(message) = world.messages.get_mut(*seq) else { continue };
         if message.state() == State::Accepted {
             message.states.push(Step { state: State::Delivered, at_ms: now_ms });
-            view::tell(hub, &world, *seq);
+            view::publish_message(hub, &world, *seq);
         }
     }
 }
 
-fn receipt(hub: &Hub, world: &mut World, seq: u64, state: State, now_ms: i64, with: &[PersonNo]) {
-    if state == State::Accepted || !world.knobs.receipts {
+/// Sends the status of a message, with the faults that affect it. `members` are those of a group that it is about.
+fn send_receipt(hub: &Hub, world: &mut World, seq: u64, state: State, now_ms: i64, members: &[PersonNo]) {
+    if state == State::Accepted || !world.faults.receipts {
         return;
     }
-    let fault = world.knobs.receipt_fault(&mut world.chance, state.name());
-    let (false, Some(update)) = (fault.lost, update(world, seq, state, now_ms, with)) else { return };
-    if fault.twice {
+    let fault = world.faults.receipt_fault(&mut world.rng, state.name());
+    let (false, Some(update)) = (fault.lost, update(world, seq, state, now_ms, members)) else { return };
+    if fault.duplicated {
         hub.deliver(world, update.clone());
     }
-    give(hub, world, update, fault.late_ms.map(|ms| now_ms.saturating_add_unsigned(ms)), fault.held_ms);
+    match (fault.delay_ms, fault.hold_real_ms) {
+        (Some(delay_ms), _) => {
+            hub.webhook_sender.enqueue(update, Some(now_ms.saturating_add_unsigned(delay_ms)));
+        }
+        (None, Some(hold_ms)) => {
+            hub.webhook_sender.enqueue_after(update, hold_ms);
+        }
+        (None, None) => {
+            hub.deliver(world, update);
+        }
+    }
 }
 
-fn give(hub: &Hub, world: &mut World, update: Update, due_ms: Option<i64>, held_ms: Option<u64>) {
-    let courier: &Courier = &hub.courier;
-    match (due_ms, held_ms) {
-        (Some(due_ms), _) => courier.take(update, Some(due_ms)),
-        (None, Some(held_ms)) => courier.hold(update, held_ms),
-        (None, None) => hub.deliver(world, update),
-    };
-}
-
-fn update(world: &mut World, seq: u64, state: State, now_ms: i64, with: &[PersonNo]) -> Option<Update> {
-    let other_spelling = world.knobs.group_variants && world.chance.happens(0.5);
+fn update(world: &mut World, seq: u64, state: State, now_ms: i64, members: &[PersonNo]) -> Option<Update> {
+    let other_spelling = world.faults.group_variants && world.rng.chance(0.5);
     let message = world.messages.get(seq)?;
-    // The failed have no contacts, and `sent` no username (whatsapp.md 1.6).
+    // A failed status has no contacts, and one on `sent` no username.
     let contact_of = |no: &PersonNo| world.people.get(*no).map(|person| contact(person, state != State::Sent, now_ms));
     let (contacts, statuses) = match message.chat {
         Chat::Person(no) => {
@@ -178,7 +179,7 @@ fn update(world: &mut World, seq: u64, state: State, now_ms: i64, with: &[Person
         Chat::Group(no) => {
             let group = world.groups.get(no)?;
             let of_group = base(message, state, now_ms, &group.id);
-            if with.is_empty() {
+            if members.is_empty() {
                 (Vec::new(), vec![Value::Object(of_group)])
             } else {
                 let key = if other_spelling { "participant_recipient" } else { "recipient_participant" };
@@ -189,7 +190,7 @@ fn update(world: &mut World, seq: u64, state: State, now_ms: i64, with: &[Person
                     status.insert("recipient_participant_user_id".to_owned(), json!(person.user_id));
                     Some(Value::Object(status))
                 };
-                (with.iter().filter_map(contact_of).collect(), with.iter().filter_map(each).collect())
+                (members.iter().filter_map(contact_of).collect(), members.iter().filter_map(each).collect())
             }
         }
     };
@@ -198,13 +199,13 @@ fn update(world: &mut World, seq: u64, state: State, now_ms: i64, with: &[Person
         json: json.join(",").into(),
         contacts,
         about: Some(seq),
-        ..Update::new(message.chat.lane(), What::Status(state))
+        ..Update::new(message.chat.lane(), UpdateKind::Status(state))
     })
 }
 
 fn status(world: &World, message: &Message, person: &Person, state: State, now_ms: i64) -> Value {
     let mut status = base(message, state, now_ms, "");
-    // Left out, not empty, where the number is hidden.
+    // If the number is hidden, the member is omitted, not empty.
     match person.wa_id(now_ms) {
         Some(number) => status.insert("recipient_id".to_owned(), json!(number)),
         None => status.remove("recipient_id"),
@@ -219,7 +220,7 @@ fn status(world: &World, message: &Message, person: &Person, state: State, now_m
     Value::Object(status)
 }
 
-/// What all statuses have, and those of groups.
+/// The members that all statuses of a message share.
 fn base(message: &Message, state: State, now_ms: i64, recipient: &str) -> Map<String, Value> {
     let mut status = Map::new();
     status.insert("id".to_owned(), json!(message.id));
@@ -236,14 +237,12 @@ fn base(message: &Message, state: State, now_ms: i64, recipient: &str) -> Map<St
         status.insert("template_id".to_owned(), json!(template));
     }
     let in_group = matches!(message.chat, Chat::Group(_));
-    // A charged group message carries it on delivered, not on a `sent` that is nobody's.
-    let shows = matches!(state, State::Delivered) || (state == State::Sent && !in_group);
-    if let (Some(pricing), true) = (&message.pricing, shows) {
-        let mut shown = json!({"billable": pricing.billable, "pricing_model": "PMP", "category": pricing.category});
-        if let Some(shown) = shown.as_object_mut() {
-            shown.insert("type".to_owned(), json!(pricing.r#type));
-        }
-        status.insert("pricing".to_owned(), shown);
+    // In a group, `sent` concerns no single recipient and has no pricing.
+    let has_pricing = matches!(state, State::Delivered) || (state == State::Sent && !in_group);
+    if let (Some(pricing), true) = (&message.pricing, has_pricing) {
+        let Pricing { billable, category, r#type } = pricing;
+        let pricing = json!({"billable": billable, "pricing_model": "PMP", "category": category, "type": r#type});
+        status.insert("pricing".to_owned(), pricing);
     }
     if let (Some(code), State::Failed) = (message.error, state) {
         let details = message.error_details.clone().unwrap_or_else(|| "Message failed.".to_owned());
@@ -253,11 +252,11 @@ fn base(message: &Message, state: State, now_ms: i64, recipient: &str) -> Map<St
     status
 }
 
-/// Since v24 only where a free entry point is open, before that with every message (whatsapp.md 1.6).
+/// The `conversation`: since v24 only while a free entry point is open, before that with every message.
 fn conversation(world: &World, message: &Message, person: &Person, state: State, now_ms: i64) -> Option<Value> {
     let pricing = message.pricing.as_ref().filter(|_| matches!(state, State::Sent | State::Delivered))?;
     let is_free_entry = pricing.r#type == "free_entry_point";
-    if !is_free_entry && !world.knobs.conversation_objects {
+    if !is_free_entry && !world.faults.conversation_objects {
         return None;
     }
     let id: String = message.id.bytes().rev().take(16).map(|byte| format!("{byte:02x}")).collect();
@@ -269,7 +268,7 @@ fn conversation(world: &World, message: &Message, person: &Person, state: State,
     Some(conversation)
 }
 
-/// The `contacts` entry of a person, in wire form. The username is not on `sent`.
+/// The `contacts` entry of a person in wire form.
 pub(crate) fn contact(person: &Person, with_username: bool, now_ms: i64) -> Arc<str> {
     let mut profile = json!({"name": person.name});
     if let (Some(username), true, Some(profile)) = (&person.username, with_username, profile.as_object_mut()) {
@@ -283,13 +282,13 @@ pub(crate) fn contact(person: &Person, with_username: bool, now_ms: i64) -> Arc<
     wire::to_json(&contact).into()
 }
 
-/// How group events name a person: by all that is known.
+/// All identities of a person, as in group events.
 pub(crate) fn participant(person: &Person, now_ms: i64) -> Value {
-    let mut named = json!({"user_id": person.user_id});
-    if let Some(named) = named.as_object_mut() {
-        named.extend(person.wa_id(now_ms).map(|number| ("wa_id".to_owned(), json!(number))));
-        named.extend(person.parent_user_id.iter().map(|parent| ("parent_user_id".to_owned(), json!(parent))));
-        named.extend(person.username.iter().map(|name| ("username".to_owned(), json!(name))));
+    let mut participant = json!({"user_id": person.user_id});
+    if let Some(members) = participant.as_object_mut() {
+        members.extend(person.wa_id(now_ms).map(|number| ("wa_id".to_owned(), json!(number))));
+        members.extend(person.parent_user_id.iter().map(|parent| ("parent_user_id".to_owned(), json!(parent))));
+        members.extend(person.username.iter().map(|name| ("username".to_owned(), json!(name))));
     }
-    named
+    participant
 }

@@ -1,11 +1,11 @@
-//! The platform's errors: the table of whatsapp.md 2.4, and their JSON.
+//! The platform's errors (docs/whatsapp.md#errors) and their JSON.
 //!
-//! Clients branch on `code` and `details`, so the titles here follow Meta's pages where they are known and are otherwise
-//! in their manner. The status is what the page says, which is 400 also for throttling.
+//! Titles are Meta's where they are documented, otherwise in the same style; clients should branch on `code` and `details`.
+//! The HTTP status is the documented one, which is 400 even for throttling.
 
 use serde_json::{Value, json};
 
-/// One "no" of the platform.
+/// A refused request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Refusal {
     pub code: u32,
@@ -85,12 +85,12 @@ impl Refusal {
         Self { code, details: details.into() }
     }
 
-    /// 131008: a parameter is not there.
+    /// 131008: a parameter is missing.
     pub(crate) fn missing(parameter: &str) -> Self {
         Self::new(131_008, format!("Parameter '{parameter}' is mandatory"))
     }
 
-    /// 131009: a parameter is there, but not so.
+    /// 131009: a parameter is invalid.
     pub(crate) fn invalid(details: impl Into<String>) -> Self {
         Self::new(131_009, details)
     }
@@ -104,11 +104,11 @@ impl Refusal {
         self.row().0
     }
 
-    /// The answer's body.
-    pub(crate) fn answer(&self, trace: &str) -> Value {
+    /// The body of an error response.
+    pub(crate) fn body(&self, trace: &str) -> Value {
         let kind = if self.code == 33 { "GraphMethodException" } else { "OAuthException" };
         if self.code == 190 {
-            // Of a token Meta says only this.
+            // Token errors have no further members.
             return json!({"error": {"message": self.details, "type": kind, "code": 190, "fbtrace_id": trace}});
         }
         json!({"error": {
@@ -120,7 +120,7 @@ impl Refusal {
         }})
     }
 
-    /// The same "no" in the `errors` of a `failed` status.
+    /// The same error in the `errors` of a status or an event.
     pub(crate) fn in_status(&self) -> Value {
         let title = self.row().1;
         json!({
@@ -132,7 +132,7 @@ impl Refusal {
         })
     }
 
-    // The ones that more than one place speaks of, with Meta's own details.
+    // Refusals that are used in several places, with Meta's details.
 
     pub(crate) fn window_closed() -> Self {
         Self::new(
@@ -156,8 +156,8 @@ impl Refusal {
         )
     }
 
-    /// An id that is nothing here.
-    pub(crate) fn no_such(id: &str) -> Self {
+    /// An unknown id.
+    pub(crate) fn unknown_object(id: &str) -> Self {
         Self::new(
             33,
             format!(
@@ -166,7 +166,7 @@ impl Refusal {
         )
     }
 
-    pub(crate) fn something_wrong() -> Self {
+    pub(crate) fn unknown_error() -> Self {
         Self::new(131_000, "Message failed to send due to an unknown error.")
     }
 }
@@ -176,11 +176,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_error_reads_as_in_the_fact_sheet() {
+    fn error_body_has_the_documented_form() {
         let refusal = Refusal::new(130_429, "Cloud API message throughput has been reached.");
         assert_eq!(refusal.status(), 400);
         assert_eq!(
-            refusal.answer("Az8or2yhqkZfEZ-_4Qn_Bam"),
+            refusal.body("Az8or2yhqkZfEZ-_4Qn_Bam"),
             json!({"error":{"message":"(#130429) Rate limit hit","type":"OAuthException","code":130_429,
               "error_data":{"messaging_product":"whatsapp","details":"Cloud API message throughput has been reached."},
               "fbtrace_id":"Az8or2yhqkZfEZ-_4Qn_Bam"}})
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn the_table_is_sorted_so_that_a_doubled_code_shows() {
+    fn codes_are_sorted_and_unique() {
         assert!(TABLE.is_sorted_by(|a, b| a.0 < b.0));
     }
 }

@@ -1,8 +1,8 @@
-//! What people say: texts, taps, reactions, and whatever else a test wants to come in.
+//! Messages from people: texts, taps, reactions, and any other message that a test needs.
 
+use crate::envelope::{Update, UpdateKind};
 use crate::groups::GroupNo;
 use crate::hub::{Hub, World};
-use crate::letter::{Update, What};
 use crate::messages::{Chat, Message, State, Step};
 use crate::people::{PersonNo, WINDOW_MS};
 use crate::{media, receipts, view, wire};
@@ -10,64 +10,64 @@ use serde::Deserialize;
 use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Map, Value, json};
 
-/// One thing that a person says; exactly one of `text`, `tap`, `reaction`, `message`.
+/// A message from a person. Exactly one of `text`, `tap`, `reaction` and `message` must be set.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Say {
-    /// Id, number or user id of the person.
+    /// The person: id, number or user id.
     pub from: String,
-    /// Id of the group it is said in; none is the chat with the business.
+    /// The id of a group; without it, the chat with the business.
     pub group: Option<String>,
     pub text: Option<String>,
-    /// The id of a button or of a row of a list; of a template's button, what it sends.
+    /// The id of a button or list row that is tapped; for a template button, its payload or text.
     pub tap: Option<String>,
-    /// An emoji; an empty one takes the reaction back.
+    /// An emoji; an empty one removes the reaction.
     pub reaction: Option<String>,
-    /// Any message object of whatsapp.md 1.5; what is not given of `id`, `timestamp`, the sender and a file's type, hash and
-    /// address is filled in.
+    /// A message object (docs/whatsapp.md#messages). If missing, `id`, `timestamp`, the sender, and the type, hash and URL of
+    /// a file are added.
     pub message: Option<Map<String, Value>>,
-    /// The message that is tapped, reacted to or quoted; without it the newest that fits.
+    /// The id of the message that is tapped, reacted to or quoted; by default the newest that matches.
     pub on: Option<String>,
 }
 
-/// Why something could not be said.
+/// Why a message could not be made.
 #[derive(Debug)]
-pub(crate) enum Unsaid {
-    /// There is no such person or message.
+pub(crate) enum SayError {
+    /// The person, group or message is unknown.
     NotFound(String),
-    /// It makes no sense.
-    Wrong(String),
+    /// The request is invalid.
+    Invalid(String),
     /// The backlog of updates is full.
     Busy,
 }
 
-/// Who says it and where.
+/// The author of a message, and where it is written.
 #[derive(Clone, Copy)]
 struct Speaker {
-    who: PersonNo,
+    person: PersonNo,
     chat: Chat,
 }
 
-/// Says it; gives the message's number.
-pub(crate) fn say(hub: &Hub, world: &mut World, say: Say) -> Result<u64, Unsaid> {
-    let who =
-        world.people.find(&say.from).ok_or_else(|| Unsaid::NotFound(format!("nobody is called `{}`", say.from)))?;
+/// Makes a message and queues its webhook; returns its sequence number.
+pub(crate) fn say(hub: &Hub, world: &mut World, say: Say) -> Result<u64, SayError> {
+    let unknown = || SayError::NotFound(format!("unknown person `{}`", say.from));
+    let person = world.people.find(&say.from).ok_or_else(unknown)?;
     let chat = match &say.group {
-        None => Chat::Person(who),
-        Some(id) => Chat::Group(member_of(world, id, who)?),
+        None => Chat::Person(person),
+        Some(id) => Chat::Group(group_of_member(world, id, person)?),
     };
-    if world.people.get(who).is_some_and(|person| person.blocked) {
-        return Err(Unsaid::Wrong("the business blocked them: what they say does not arrive".to_owned()));
+    if world.people.get(person).is_some_and(|person| person.blocked) {
+        return Err(SayError::Invalid("the business has blocked this person".to_owned()));
     }
-    let by = Speaker { who, chat };
-    let given = [say.text.is_some(), say.tap.is_some(), say.reaction.is_some(), say.message.is_some()];
-    if given.into_iter().filter(|given| *given).count() != 1 {
-        return Err(Unsaid::Wrong("give exactly one of `text`, `tap`, `reaction` and `message`".to_owned()));
+    let speaker = Speaker { person, chat };
+    let contents = [say.text.is_some(), say.tap.is_some(), say.reaction.is_some(), say.message.is_some()];
+    if contents.into_iter().filter(|set| *set).count() != 1 {
+        return Err(SayError::Invalid("set exactly one of `text`, `tap`, `reaction` and `message`".to_owned()));
     }
     let mut message = match say {
         Say { text: Some(text), .. } => object("text", json!({"body": text})),
-        Say { tap: Some(id), ref on, .. } => tap(hub, world, by, &id, on.as_deref())?,
-        Say { reaction: Some(emoji), ref on, .. } => reaction(hub, world, by, &emoji, on.as_deref())?,
+        Say { tap: Some(id), ref on, .. } => tap(hub, world, speaker, &id, on.as_deref())?,
+        Say { reaction: Some(emoji), ref on, .. } => reaction(hub, world, speaker, &emoji, on.as_deref())?,
         Say { message: Some(message), .. } => message,
         _ => Map::new(),
     };
@@ -76,19 +76,19 @@ pub(crate) fn say(hub: &Hub, world: &mut World, say: Say) -> Result<u64, Unsaid>
         let context = quote(hub, world, chat, &on)?;
         message.insert("context".to_owned(), context);
     }
-    if !hub.courier.has_room(1) {
-        return Err(Unsaid::Busy);
+    if !hub.webhook_sender.has_room(1) {
+        return Err(SayError::Busy);
     }
     describe_file(hub, world, &mut message);
-    Ok(utter(hub, world, by, message))
+    Ok(push(hub, world, speaker, message))
 }
 
-fn member_of(world: &World, group: &str, who: PersonNo) -> Result<GroupNo, Unsaid> {
-    let no = world.groups.find(group).ok_or_else(|| Unsaid::NotFound(format!("there is no group `{group}`")))?;
-    let group = world.groups.get(no).filter(|group| group.members.contains(&who));
-    let group = group.ok_or_else(|| Unsaid::Wrong("they are not in this group".to_owned()))?;
+fn group_of_member(world: &World, group: &str, person: PersonNo) -> Result<GroupNo, SayError> {
+    let no = world.groups.find(group).ok_or_else(|| SayError::NotFound(format!("unknown group `{group}`")))?;
+    let group = world.groups.get(no).filter(|group| group.members.contains(&person));
+    let group = group.ok_or_else(|| SayError::Invalid("the person is not in this group".to_owned()))?;
     if group.suspended {
-        return Err(Unsaid::Wrong("this group is suspended".to_owned()));
+        return Err(SayError::Invalid("the group is suspended".to_owned()));
     }
     Ok(no)
 }
@@ -97,7 +97,7 @@ fn object(kind: &str, body: Value) -> Map<String, Value> {
     Map::from_iter([("type".to_owned(), json!(kind)), (kind.to_owned(), body)])
 }
 
-/// Fills in what the platform says of a file that is ours: its type, its hash, an address that is good for five minutes.
+/// Adds what the platform states about a stored file: its type, its hash and a download URL.
 fn describe_file(hub: &Hub, world: &World, message: &mut Map<String, Value>) {
     let kind = message.get("type").and_then(Value::as_str).unwrap_or_default().to_owned();
     if !matches!(kind.as_str(), "audio" | "document" | "image" | "sticker" | "video") {
@@ -108,13 +108,13 @@ fn describe_file(hub: &Hub, world: &World, message: &mut Map<String, Value>) {
     let Some(file) = body.get("id").and_then(Value::as_str).and_then(|id| world.media.get(id, now_ms)) else { return };
     body.entry("mime_type").or_insert_with(|| json!(file.mime));
     body.entry("sha256").or_insert_with(|| json!(file.sha256_base64()));
-    body.entry("url").or_insert_with(|| json!(media::url(&hub.base(), &hub.config.app_secret, &file.id, now_ms)));
+    body.entry("url").or_insert_with(|| json!(media::url(&hub.base_url(), &hub.config.app_secret, &file.id, now_ms)));
     match kind.as_str() {
         "sticker" => {
             body.entry("animated").or_insert_with(|| json!(file.animated()));
         }
         "audio" => {
-            // A voice message is Opus in Ogg; anything else is a file that was attached.
+            // Voice messages are Opus in Ogg; other audio is an attached file.
             body.entry("voice").or_insert_with(|| json!(file.mime.contains("opus")));
         }
         "document" => {
@@ -126,15 +126,15 @@ fn describe_file(hub: &Hub, world: &World, message: &mut Map<String, Value>) {
     }
 }
 
-/// Stamps the message with its sender, keeps it, opens the window, gives it to the courier.
-fn utter(hub: &Hub, world: &mut World, by: Speaker, mut message: Map<String, Value>) -> u64 {
+/// Adds the sender and the id, stores the message, opens the window and queues the webhook.
+fn push(hub: &Hub, world: &mut World, speaker: Speaker, mut message: Map<String, Value>) -> u64 {
     let now_ms = hub.clock.now_ms();
     let seconds = now_ms.div_euclid(1000);
     let kind = message.get("type").and_then(Value::as_str).unwrap_or("unknown").to_owned();
-    let spoken = message.get("timestamp").and_then(Value::as_str).and_then(|t| t.parse().ok()).unwrap_or(seconds);
-    open_window(world, by, i64::saturating_mul(spoken, 1000), &kind, message.contains_key("referral"));
+    let sent_s = message.get("timestamp").and_then(Value::as_str).and_then(|t| t.parse().ok()).unwrap_or(seconds);
+    open_window(world, speaker, i64::saturating_mul(sent_s, 1000), &kind, message.contains_key("referral"));
     let (mut address, mut contact) = (String::new(), None);
-    if let Some(person) = world.people.get(by.who) {
+    if let Some(person) = world.people.get(speaker.person) {
         address = person.address().to_owned();
         // A system message has no contacts.
         contact = (kind != "system").then(|| receipts::contact(person, true, now_ms));
@@ -146,7 +146,7 @@ fn utter(hub: &Hub, world: &mut World, by: Speaker, mut message: Map<String, Val
             message.entry("from").or_insert_with(|| json!(number));
         }
     }
-    if let Some(group) = view::group_id(world, by.chat) {
+    if let Some(group) = view::group_id(world, speaker.chat) {
         message.insert("group_id".to_owned(), json!(group));
     }
     message.entry("timestamp").or_insert_with(|| json!(seconds.to_string()));
@@ -154,12 +154,12 @@ fn utter(hub: &Hub, world: &mut World, by: Speaker, mut message: Map<String, Val
     let id = id.as_str().unwrap_or_default().to_owned();
     let body = message.get(&kind).and_then(|body| to_raw_value(body).ok()).unwrap_or_else(|| RawValue::NULL.to_owned());
     let context = message.get("context").and_then(|c| c.get("id")).and_then(Value::as_str).map(str::to_owned);
-    let (seq, forgotten) = world.messages.push(Message {
+    let (seq, evicted) = world.messages.push(Message {
         seq: 0,
         id,
         from_business: false,
-        chat: by.chat,
-        author: Some(by.who),
+        chat: speaker.chat,
+        author: Some(speaker.person),
         before: None,
         kind,
         at_ms: now_ms,
@@ -175,35 +175,35 @@ fn utter(hub: &Hub, world: &mut World, by: Speaker, mut message: Map<String, Val
         error_details: None,
         reactions: Vec::new(),
     });
-    world.counts.said += 1;
-    world.counts.forgotten += u64::from(forgotten);
+    world.counts.inbound += 1;
+    world.counts.evicted += u64::from(evicted);
     let update = Update {
         json: wire::to_json(&message).into(),
         contacts: contact.into_iter().collect(),
         delivers: Some(seq),
         about: Some(seq),
-        ..Update::new(by.chat.lane(), What::Message)
+        ..Update::new(speaker.chat.lane(), UpdateKind::Message)
     };
     hub.deliver(world, update);
-    view::tell(hub, world, seq);
-    view::tell_person(hub, world, by.who);
-    if let Chat::Group(no) = by.chat {
-        view::tell_group(hub, world, no);
+    view::publish_message(hub, world, seq);
+    view::publish_person(hub, world, speaker.person);
+    if let Chat::Group(no) = speaker.chat {
+        view::publish_group(hub, world, no);
     }
     seq
 }
 
-/// What people say opens the window; what the system says of them does not. Coming by an ad offers the free entry point.
-fn open_window(world: &mut World, by: Speaker, spoken_ms: i64, kind: &str, by_ad: bool) {
+/// Opens the window. System messages do not. After a message from an ad, a reply will open a free entry point.
+fn open_window(world: &mut World, speaker: Speaker, sent_ms: i64, kind: &str, from_ad: bool) {
     if kind == "system" {
         return;
     }
-    let until_ms = spoken_ms.saturating_add(WINDOW_MS);
-    match by.chat {
+    let until_ms = sent_ms.saturating_add(WINDOW_MS);
+    match speaker.chat {
         Chat::Person(no) => {
             if let Some(person) = world.people.get_mut(no) {
                 person.window_until_ms = person.window_until_ms.max(Some(until_ms));
-                if by_ad {
+                if from_ad {
                     person.entry_offered_until_ms = until_ms;
                 }
             }
@@ -216,29 +216,29 @@ fn open_window(world: &mut World, by: Speaker, spoken_ms: i64, kind: &str, by_ad
     }
 }
 
-/// The `context` of an answer to this message.
-fn quote(hub: &Hub, world: &World, chat: Chat, id: &str) -> Result<Value, Unsaid> {
-    let message = own(world, chat, id)?;
+/// The `context` of a reply to a message.
+fn quote(hub: &Hub, world: &World, chat: Chat, id: &str) -> Result<Value, SayError> {
+    let message = message_in(world, chat, id)?;
     let author = message.author.and_then(|no| world.people.get(no));
     let number = author.and_then(|person| person.wa_id(hub.clock.now_ms()));
-    let from = if message.from_business { Some(hub.letterhead.display_number.as_str()) } else { number };
+    let from = if message.from_business { Some(hub.envelope.display_number.as_str()) } else { number };
     Ok(match from {
         Some(from) => json!({"from": from, "id": id}),
         None => json!({"id": id}),
     })
 }
 
-fn own<'a>(world: &'a World, chat: Chat, id: &str) -> Result<&'a Message, Unsaid> {
+fn message_in<'a>(world: &'a World, chat: Chat, id: &str) -> Result<&'a Message, SayError> {
     let message = world.messages.find(id).and_then(|seq| world.messages.get(seq));
     message
         .filter(|message| message.chat == chat)
-        .ok_or_else(|| Unsaid::NotFound(format!("this chat has no message `{id}`, or it is forgotten")))
+        .ok_or_else(|| SayError::NotFound(format!("message `{id}` is not in this chat or no longer kept")))
 }
 
-/// The messages of the business, the newest first, or the one that is named.
-fn of_business<'a>(world: &'a World, chat: Chat, on: Option<&str>) -> Result<Vec<&'a Message>, Unsaid> {
+/// The candidates for a tap or a reaction: the message with this id, or all messages of the business, newest first.
+fn candidates<'a>(world: &'a World, chat: Chat, on: Option<&str>) -> Result<Vec<&'a Message>, SayError> {
     match on {
-        Some(id) => Ok(vec![own(world, chat, id)?]),
+        Some(id) => Ok(vec![message_in(world, chat, id)?]),
         None => Ok(world.messages.of(chat).filter(|message| message.from_business).collect()),
     }
 }
@@ -246,52 +246,53 @@ fn of_business<'a>(world: &'a World, chat: Chat, on: Option<&str>) -> Result<Vec
 fn reaction(
     hub: &Hub,
     world: &mut World,
-    by: Speaker,
+    speaker: Speaker,
     emoji: &str,
     on: Option<&str>,
-) -> Result<Map<String, Value>, Unsaid> {
-    let target = of_business(world, by.chat, on)?.into_iter().find(|message| message.kind != "reaction");
+) -> Result<Map<String, Value>, SayError> {
+    let target = candidates(world, speaker.chat, on)?.into_iter().find(|message| message.kind != "reaction");
     let (seq, id) = target
         .map(|message| (message.seq, message.id.clone()))
-        .ok_or_else(|| Unsaid::NotFound("there is no message to react to".to_owned()))?;
+        .ok_or_else(|| SayError::NotFound("there is no message to react to".to_owned()))?;
     if let Some(message) = world.messages.get_mut(seq) {
-        message.react(Some(by.who), emoji);
+        message.react(Some(speaker.person), emoji);
     }
-    view::tell(hub, world, seq);
-    // A removal has no emoji.
+    view::publish_message(hub, world, seq);
+    // The removal of a reaction has no emoji.
     let body = if emoji.is_empty() { json!({"message_id": id}) } else { json!({"message_id": id, "emoji": emoji}) };
     Ok(object("reaction", body))
 }
 
-fn tap(hub: &Hub, world: &World, by: Speaker, id: &str, on: Option<&str>) -> Result<Map<String, Value>, Unsaid> {
-    for message in of_business(world, by.chat, on)? {
+fn tap(hub: &Hub, world: &World, speaker: Speaker, id: &str, on: Option<&str>) -> Result<Map<String, Value>, SayError> {
+    for message in candidates(world, speaker.chat, on)? {
         let found = match &message.rendered {
-            Some(rendered) => template_answer(rendered, id).map(|button| object("button", button)),
+            Some(rendered) => template_reply(rendered, id).map(|button| object("button", button)),
             None => {
                 let body = serde_json::from_str::<Value>(message.body.get()).unwrap_or_default();
-                answer_to(&body, id).map(|answer| object("interactive", answer))
+                interactive_reply(&body, id).map(|reply| object("interactive", reply))
             }
         };
         if let Some(mut object) = found {
-            object.insert("context".to_owned(), quote(hub, world, by.chat, &message.id)?);
+            object.insert("context".to_owned(), quote(hub, world, speaker.chat, &message.id)?);
             return Ok(object);
         }
     }
-    Err(Unsaid::NotFound(format!("no message to this person has a button or row `{id}`")))
+    Err(SayError::NotFound(format!("no message in this chat has a button or row `{id}`")))
 }
 
-/// The `button` object of a tap on a template's quick reply, by what it sends or by its words.
-fn template_answer(rendered: &Value, id: &str) -> Option<Value> {
+/// The `button` object of a tap on a template's quick reply, found by its payload or its text.
+fn template_reply(rendered: &Value, id: &str) -> Option<Value> {
     let buttons = rendered.get("buttons")?.as_array()?;
-    let text = |button: &Value, key: &str| button.get(key).and_then(Value::as_str) == Some(id);
+    let matches = |button: &Value, key: &str| button.get(key).and_then(Value::as_str) == Some(id);
     let replies = || buttons.iter().filter(|button| button.get("type").and_then(Value::as_str) == Some("quick_reply"));
-    let button =
-        replies().find(|button| text(button, "payload")).or_else(|| replies().find(|button| text(button, "text")))?;
+    let button = replies()
+        .find(|button| matches(button, "payload"))
+        .or_else(|| replies().find(|button| matches(button, "text")))?;
     Some(json!({"payload": button.get("payload"), "text": button.get("text")}))
 }
 
-/// The `interactive` object of a tap on this button or row.
-fn answer_to(body: &Value, id: &str) -> Option<Value> {
+/// The `interactive` object of a tap on a button or list row.
+fn interactive_reply(body: &Value, id: &str) -> Option<Value> {
     let has_id = |item: &&Value| item.get("id").and_then(Value::as_str) == Some(id);
     let action = body.get("action")?;
     let array = |value: &'_ Value, key: &str| value.get(key).and_then(Value::as_array).cloned().unwrap_or_default();

@@ -1,31 +1,31 @@
-//! Message templates: what the business made, and how far the review got (whatsapp.md 2.3, 1.8).
+//! Message templates and their states (docs/whatsapp.md#templates).
 //!
-//! States go PENDING → APPROVED or REJECTED; APPROVED ⇄ PAUSED, and the third pause disables. Meta's reviewers are people
-//! and models; here a setting or a hand on the control API decides. What a sender must fill in is in `fill`.
+//! PENDING → APPROVED or REJECTED; APPROVED ⇄ PAUSED, and the third pause disables. The outcome of a review is a setting or
+//! is decided through the control API. `draft` checks new templates, `fill` the parameters of a message.
 
-mod draft;
-mod fill;
+pub(crate) mod draft;
+pub(crate) mod fill;
 
-pub(crate) use draft::{Draft, check_draft};
-pub(crate) use fill::{category_of, fill, needs_phone};
-
+use crate::refusal::Refusal;
+use draft::Draft;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
-/// Of an account that is verified; what is not verified may have 250.
-const MOST_TEMPLATES: usize = 6_000;
+/// Maximum number of templates of a verified account; an unverified one may have 250.
+const MAX_TEMPLATES: usize = 6_000;
 
-/// Creations an hour, edits a day and in 30 days (whatsapp.md 4).
-const MOST_NEW_AN_HOUR: usize = 100;
-const MOST_EDITS: usize = 10;
+/// Maximum number of templates created per hour.
+const MAX_CREATED_PER_HOUR: usize = 100;
+/// Maximum number of edits of an approved template in 30 days.
+const MAX_EDITS: usize = 10;
 const HOUR_MS: i64 = 60 * 60 * 1000;
 const DAY_MS: i64 = 24 * HOUR_MS;
 
-/// A deleted template's name is free again after this.
-const NAME_RESTS_MS: i64 = 30 * DAY_MS;
+/// How long the name of a deleted template is blocked.
+const NAME_BLOCKED_MS: i64 = 30 * DAY_MS;
 
-/// How long the first and the second pause last; the third disables.
+/// Duration of the first and the second pause. The third disables the template.
 const PAUSES_MS: [i64; 2] = [3 * HOUR_MS, 6 * HOUR_MS];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -63,10 +63,10 @@ pub(crate) struct Template {
     pub parameter_format: String,
     /// GREEN, YELLOW, RED or UNKNOWN.
     pub quality: String,
-    /// NONE until it is rejected.
+    /// The reason of a rejection, or NONE.
     pub reason: String,
     pub pauses: u32,
-    /// A pause ends by itself then.
+    /// When the current pause ends.
     pub paused_until_ms: Option<i64>,
     pub edited_ms: Vec<i64>,
     pub created_ms: i64,
@@ -75,7 +75,7 @@ pub(crate) struct Template {
 }
 
 impl Template {
-    /// As the management API shows it.
+    /// The template as in the management API.
     pub(crate) fn view(&self, now_ms: i64) -> Value {
         let mut view = json!({
             "id": self.id, "name": self.name, "language": self.language, "category": self.category,
@@ -84,15 +84,17 @@ impl Template {
             "quality_score": {"score": self.quality, "date": now_ms.div_euclid(1000)},
         });
         if let Some(view) = view.as_object_mut() {
-            view.extend(self.previous_category.iter().map(|was| ("previous_category".to_owned(), json!(was))));
+            view.extend(
+                self.previous_category.iter().map(|previous| ("previous_category".to_owned(), json!(previous))),
+            );
             view.extend(self.ttl_seconds.map(|ttl| ("message_send_ttl_seconds".to_owned(), json!(ttl))));
         }
         view
     }
 
-    /// What names it in a webhook.
-    pub(crate) fn named(&self) -> Value {
-        // A number here, as Meta prints it, and a string in the management API.
+    /// The members that identify the template in a webhook.
+    pub(crate) fn identity(&self) -> Value {
+        // Documented as a number here and as a string in the management API.
         let id: u64 = self.id.parse().unwrap_or_default();
         json!({
             "message_template_id": id,
@@ -101,9 +103,9 @@ impl Template {
         })
     }
 
-    /// The value of `message_template_status_update` for what it is now.
+    /// The value of a `message_template_status_update`.
     pub(crate) fn status_update(&self, event: &str) -> Value {
-        let mut value = self.named();
+        let mut value = self.identity();
         if let Some(value) = value.as_object_mut() {
             value.insert("event".to_owned(), json!(event));
             value.insert("reason".to_owned(), json!(self.reason));
@@ -111,10 +113,10 @@ impl Template {
             match event {
                 "PAUSED" => {
                     let (title, hours) = if self.pauses < 2 { ("FIRST_PAUSE", 3) } else { ("SECOND_PAUSE", 6) };
-                    let about = format!(
+                    let description = format!(
                         "Your WhatsApp message template has been paused for {hours} hours until it can be sent again because it continued to have issues."
                     );
-                    value.insert("other_info".to_owned(), json!({"title": title, "description": about}));
+                    value.insert("other_info".to_owned(), json!({"title": title, "description": description}));
                 }
                 "DISABLED" => {
                     value.insert("other_info".to_owned(), json!({"title": "DISABLED", "description": "Your WhatsApp message template has been disabled because it continued to have issues."}));
@@ -122,7 +124,7 @@ impl Template {
                 "REJECTED" => {
                     value.insert(
                         "rejection_info".to_owned(),
-                        json!({"reason": self.reason, "recommendation": "Change the template and send it in again."}),
+                        json!({"reason": self.reason, "recommendation": "Edit the template and submit it again."}),
                     );
                 }
                 _ => {}
@@ -131,14 +133,14 @@ impl Template {
         value
     }
 
-    /// Pauses it, or disables it the third time; gives the event, and when it ends by itself.
+    /// Pauses the template, or disables it the third time. Returns the event, and the end of the pause.
     pub(crate) fn pause(&mut self, now_ms: i64) -> (&'static str, Option<i64>) {
-        let lasts = usize::try_from(self.pauses).ok().and_then(|n| PAUSES_MS.get(n));
+        let duration = usize::try_from(self.pauses).ok().and_then(|n| PAUSES_MS.get(n));
         self.pauses += 1;
-        match lasts {
-            Some(lasts_ms) => {
+        match duration {
+            Some(duration_ms) => {
                 self.status = Status::Paused;
-                self.paused_until_ms = Some(now_ms.saturating_add(*lasts_ms));
+                self.paused_until_ms = Some(now_ms.saturating_add(*duration_ms));
                 ("PAUSED", self.paused_until_ms)
             }
             None => {
@@ -150,17 +152,14 @@ impl Template {
     }
 }
 
-/// Why the management API says no: code and details.
-pub(crate) type No = (u32, String);
-
 #[derive(Clone, Default, Serialize, Deserialize)]
 pub(crate) struct Templates {
-    /// By id; ids grow.
+    /// By id. Ids increase.
     all: BTreeMap<String, Template>,
-    /// When templates were made, for the limit of an hour.
-    made_ms: Vec<i64>,
-    /// Names of deleted ones, and when they are free again.
-    resting: BTreeMap<String, i64>,
+    /// The times of recent creations.
+    creations_ms: Vec<i64>,
+    /// The names of deleted templates, and until when they are blocked.
+    blocked_names: BTreeMap<String, i64>,
 }
 
 impl Templates {
@@ -184,28 +183,31 @@ impl Templates {
         self.all.values()
     }
 
-    /// Makes one under this id; it waits for its review.
-    pub(crate) fn create(&mut self, id: u64, draft: Draft, now_ms: i64) -> Result<&Template, No> {
-        self.made_ms.retain(|at_ms| now_ms - at_ms < HOUR_MS);
-        if self.made_ms.len() >= MOST_NEW_AN_HOUR {
-            return Err((80_007, format!("More than {MOST_NEW_AN_HOUR} templates were made within an hour.")));
+    /// Creates a template, which is pending review.
+    pub(crate) fn create(&mut self, id: u64, draft: Draft, now_ms: i64) -> Result<&Template, Refusal> {
+        self.creations_ms.retain(|at_ms| now_ms - at_ms < HOUR_MS);
+        if self.creations_ms.len() >= MAX_CREATED_PER_HOUR {
+            return Err(Refusal::new(
+                80_007,
+                format!("More than {MAX_CREATED_PER_HOUR} templates were created within an hour."),
+            ));
         }
-        if self.all.len() >= MOST_TEMPLATES {
-            return Err((100, format!("This account has {MOST_TEMPLATES} templates already.")));
+        if self.all.len() >= MAX_TEMPLATES {
+            return Err(Refusal::new(100, format!("The account has the maximum of {MAX_TEMPLATES} templates.")));
         }
         if self.find(&draft.name, &draft.language).is_some() {
-            return Err((
+            return Err(Refusal::new(
                 100,
                 format!("Content in this language already exists: '{}' in {}.", draft.name, draft.language),
             ));
         }
-        if self.resting.get(&draft.name).is_some_and(|free_ms| now_ms < *free_ms) {
-            return Err((
+        if self.blocked_names.get(&draft.name).is_some_and(|until_ms| now_ms < *until_ms) {
+            return Err(Refusal::new(
                 100,
-                format!("The name '{}' belonged to a deleted template and is free 30 days after that.", draft.name),
+                format!("The name '{}' belongs to a template that was deleted less than 30 days ago.", draft.name),
             ));
         }
-        self.made_ms.push(now_ms);
+        self.creations_ms.push(now_ms);
         let template = Template {
             id: id.to_string(),
             name: draft.name,
@@ -226,24 +228,24 @@ impl Templates {
         Ok(self.all.entry(id.to_string()).or_insert(template))
     }
 
-    /// Changes one that was reviewed; it waits for its review again.
+    /// Edits a template, which is then pending review again.
     pub(crate) fn edit(
         &mut self,
         id: &str,
-        change: impl FnOnce(&Template) -> Result<Draft, No>,
+        change: impl FnOnce(&Template) -> Result<Draft, Refusal>,
         now_ms: i64,
-    ) -> Result<(), No> {
-        let template = self.all.get_mut(id).ok_or((100, "There is no such template.".to_owned()))?;
+    ) -> Result<(), Refusal> {
+        let template = self.all.get_mut(id).ok_or_else(|| Refusal::new(100, "The template does not exist."))?;
         match template.status {
-            Status::Pending => return Err((100, "A template that is in review cannot be edited.".to_owned())),
-            Status::Disabled => return Err((100, "A template that is disabled cannot be edited.".to_owned())),
+            Status::Pending => return Err(Refusal::new(100, "A template in review cannot be edited.")),
+            Status::Disabled => return Err(Refusal::new(100, "A disabled template cannot be edited.")),
             Status::Approved => {
                 template.edited_ms.retain(|at_ms| now_ms - at_ms < 30 * DAY_MS);
                 let today = template.edited_ms.last().is_some_and(|at_ms| now_ms - at_ms < DAY_MS);
-                if today || template.edited_ms.len() >= MOST_EDITS {
-                    return Err((
+                if today || template.edited_ms.len() >= MAX_EDITS {
+                    return Err(Refusal::new(
                         100,
-                        "An approved template can be edited once in 24 hours and 10 times in 30 days.".to_owned(),
+                        "An approved template can be edited once in 24 hours and 10 times in 30 days.",
                     ));
                 }
                 template.edited_ms.push(now_ms);
@@ -259,23 +261,24 @@ impl Templates {
         Ok(())
     }
 
-    /// Deletes one by its id, or all of a name.
+    /// Deletes the template with this name and id, or all with this name. Returns them.
     pub(crate) fn delete(&mut self, name: &str, id: Option<&str>, now_ms: i64) -> Vec<Template> {
-        let gone: Vec<String> = self
+        let ids: Vec<String> = self
             .all
             .values()
             .filter(|template| template.name == name && id.is_none_or(|id| id == template.id))
             .map(|template| template.id.clone())
             .collect();
-        if !gone.is_empty() {
-            self.resting.insert(name.to_owned(), now_ms.saturating_add(NAME_RESTS_MS));
+        if !ids.is_empty() {
+            self.blocked_names.insert(name.to_owned(), now_ms.saturating_add(NAME_BLOCKED_MS));
         }
-        gone.iter().filter_map(|id| self.all.remove(id)).collect()
+        ids.iter().filter_map(|id| self.all.remove(id)).collect()
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::draft::check_draft;
     use super::*;
 
     fn draft(name: &str) -> Draft {
@@ -284,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn a_template_is_paused_twice_and_then_disabled() {
+    fn third_pause_disables_a_template() {
         let mut templates = Templates::default();
         let id = templates.create(7, draft("a"), 0).unwrap().id.clone();
         let template = templates.get_mut(&id).unwrap();
@@ -297,14 +300,14 @@ mod tests {
     }
 
     #[test]
-    fn limits_of_making_and_editing_hold() {
+    fn creations_and_edits_are_limited() {
         let mut templates = Templates::default();
         for n in 0..100 {
             templates.create(n, draft(&format!("t{n}")), 0).unwrap();
         }
-        assert_eq!(templates.create(100, draft("more"), 0).unwrap_err().0, 80_007);
+        assert_eq!(templates.create(100, draft("more"), 0).unwrap_err().code, 80_007);
         templates.create(101, draft("more"), HOUR_MS).unwrap();
-        assert!(templates.create(102, draft("more"), HOUR_MS).unwrap_err().1.contains("already exists"));
+        assert!(templates.create(102, draft("more"), HOUR_MS).unwrap_err().details.contains("already exists"));
         let edit = |templates: &mut Templates, at_ms| templates.edit("7", |_| Ok(draft("t7")), at_ms);
         assert!(edit(&mut templates, 0).is_err(), "in review");
         for day in 0..10 {
@@ -317,12 +320,12 @@ mod tests {
     }
 
     #[test]
-    fn a_deleted_name_rests_for_thirty_days() {
+    fn name_of_a_deleted_template_is_blocked_for_thirty_days() {
         let mut templates = Templates::default();
         templates.create(1, draft("a"), 0).unwrap();
         assert_eq!(templates.delete("a", Some("2"), 0).len(), 0);
         assert_eq!(templates.delete("a", None, 0).len(), 1);
-        assert!(templates.create(2, draft("a"), NAME_RESTS_MS - 1).is_err());
-        templates.create(3, draft("a"), NAME_RESTS_MS).unwrap();
+        assert!(templates.create(2, draft("a"), NAME_BLOCKED_MS - 1).is_err());
+        templates.create(3, draft("a"), NAME_BLOCKED_MS).unwrap();
     }
 }

@@ -1,4 +1,4 @@
-//! Messages, people and groups as the control API and the page see them.
+//! Messages, people and groups as the control API and the chat page show them.
 
 use crate::groups::{Group, GroupNo};
 use crate::hub::{Hub, World};
@@ -8,38 +8,41 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
-/// A message, with its people by id.
+/// A message with people by id.
 #[derive(Serialize)]
 pub(crate) struct MessageView<'a> {
     seq: u64,
     id: &'a str,
     /// `business` or `person`.
     from: &'static str,
-    /// Who is at the other end, or wrote it in a group; null for what the business wrote to a group.
+    /// The other party, or in a group the author; null for a message of the business to a group.
     person: Option<&'a str>,
     group: Option<&'a str>,
     r#type: &'a str,
     at_ms: i64,
     body: &'a RawValue,
-    /// A template as its reader sees it.
+    /// A template with its parameters filled in.
     rendered: Option<&'a Value>,
     context: Option<&'a str>,
     callback_data: Option<&'a str>,
     pricing: Option<&'a Pricing>,
     state: State,
     states: &'a [Step],
-    /// In a group: how far it got with each.
+    /// In a group, the state for each member.
     receipts: Vec<Value>,
     error: Option<u32>,
     error_details: Option<&'a str>,
-    /// `from` is a person's id or `business`.
+    /// `from` is the id of a person or `business`.
     reactions: Vec<Value>,
 }
 
 impl<'a> MessageView<'a> {
     pub(crate) fn new(world: &'a World, message: &'a Message) -> Self {
-        let reaction = |(by, emoji): &(Option<PersonNo>, String)| json!({"from": by.map_or("business", |no| world.people.id(no)), "emoji": emoji});
-        let reached = |(who, state): &(PersonNo, State)| json!({"person": world.people.id(*who), "state": state});
+        let reaction = |(author, emoji): &(Option<PersonNo>, String)| {
+            let from = author.map_or("business", |no| world.people.id(no));
+            json!({"from": from, "emoji": emoji})
+        };
+        let receipt = |(no, state): &(PersonNo, State)| json!({"person": world.people.id(*no), "state": state});
         Self {
             seq: message.seq,
             id: &message.id,
@@ -55,7 +58,7 @@ impl<'a> MessageView<'a> {
             pricing: message.pricing.as_ref(),
             state: message.state(),
             states: &message.states,
-            receipts: message.audience.iter().map(reached).collect(),
+            receipts: message.audience.iter().map(receipt).collect(),
             error: message.error,
             error_details: message.error_details.as_deref(),
             reactions: message.reactions.iter().map(reaction).collect(),
@@ -63,7 +66,7 @@ impl<'a> MessageView<'a> {
     }
 }
 
-/// A person, with the number as the business sees it now.
+/// A person, with the identities that the business sees now.
 pub(crate) fn person(person: &Person, now_ms: i64) -> Value {
     let open = |until_ms: i64| (now_ms < until_ms).then_some(until_ms);
     json!({
@@ -75,7 +78,7 @@ pub(crate) fn person(person: &Person, now_ms: i64) -> Value {
     })
 }
 
-/// A group, with its people by id.
+/// A group with people by id.
 pub(crate) fn group(world: &World, group: &Group) -> Value {
     let ids = |people: &[PersonNo]| people.iter().map(|no| world.people.id(*no).to_owned()).collect::<Vec<_>>();
     let requests: Vec<Value> = group
@@ -84,7 +87,8 @@ pub(crate) fn group(world: &World, group: &Group) -> Value {
         .map(|request| json!({"id": request.id, "person": world.people.id(request.person), "at_ms": request.at_ms}))
         .collect();
     json!({
-        "id": group.id, "subject": group.subject, "description": group.description, "approval": group.approval,
+        "id": group.id, "subject": group.subject, "description": group.description,
+        "approval_required": group.approval_required,
         "created_ms": group.created_ms, "suspended": group.suspended, "deleted": group.deleted,
         "invite_link": group.invite_link(), "members": ids(&group.members), "join_requests": requests,
         "removed": ids(&group.removed.iter().copied().collect::<Vec<_>>()),
@@ -92,7 +96,7 @@ pub(crate) fn group(world: &World, group: &Group) -> Value {
     })
 }
 
-/// The id of the group that a chat is.
+/// The id of a group chat's group.
 pub(crate) fn group_id(world: &World, chat: Chat) -> Option<&str> {
     match chat {
         Chat::Person(_) => None,
@@ -100,25 +104,25 @@ pub(crate) fn group_id(world: &World, chat: Chat) -> Option<&str> {
     }
 }
 
-/// Tells the pages how a message stands now. The crowd of a flood is not shown.
-pub(crate) fn tell(hub: &Hub, world: &World, seq: u64) {
+/// Sends the current state of a message to the chat pages. Messages of a flood are not shown.
+pub(crate) fn publish_message(hub: &Hub, world: &World, seq: u64) {
     let Some(message) = world.messages.get(seq) else { return };
-    let crowd = message.person().and_then(|no| world.people.get(no)).is_some_and(|person| person.crowd);
-    if !crowd {
-        hub.tell(|| json!({"kind": "message", "message": MessageView::new(world, message)}));
+    let in_crowd = message.person().and_then(|no| world.people.get(no)).is_some_and(|person| person.crowd);
+    if !in_crowd {
+        hub.publish(|| json!({"kind": "message", "message": MessageView::new(world, message)}));
     }
 }
 
-/// Tells the pages how a person stands now.
-pub(crate) fn tell_person(hub: &Hub, world: &World, no: PersonNo) {
+/// Sends the current state of a person to the chat pages.
+pub(crate) fn publish_person(hub: &Hub, world: &World, no: PersonNo) {
     if let Some(found) = world.people.get(no).filter(|person| !person.crowd) {
-        hub.tell(|| json!({"kind": "person", "person": person(found, hub.clock.now_ms())}));
+        hub.publish(|| json!({"kind": "person", "person": person(found, hub.clock.now_ms())}));
     }
 }
 
-/// Tells the pages how a group stands now.
-pub(crate) fn tell_group(hub: &Hub, world: &World, no: GroupNo) {
+/// Sends the current state of a group to the chat pages.
+pub(crate) fn publish_group(hub: &Hub, world: &World, no: GroupNo) {
     if let Some(found) = world.groups.get(no) {
-        hub.tell(|| json!({"kind": "group", "group": group(world, found)}));
+        hub.publish(|| json!({"kind": "group", "group": group(world, found)}));
     }
 }

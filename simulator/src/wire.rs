@@ -1,7 +1,7 @@
-//! How Meta puts JSON on the wire, and how it signs it.
+//! Serialises and signs JSON as Meta does.
 //!
-//! The body is ASCII: `/` is written `\/`, everything beyond ASCII as `\uXXXX` in lower-case hex, and the signature is over
-//! exactly those bytes. A receiver that parses and serialises before it verifies must fail here as it would there.
+//! The body is ASCII: `/` is written as `\/` and every non-ASCII character as `\uXXXX` in lower-case hex. The signature is
+//! over exactly those bytes, so a receiver that reserialises before verifying fails here as it would with Meta.
 
 use hmac::{Hmac, Mac};
 use serde::Serialize;
@@ -14,18 +14,18 @@ use std::io;
 pub(crate) fn to_json(value: &impl Serialize) -> String {
     let mut bytes = Vec::with_capacity(256);
     let mut writer = serde_json::Serializer::with_formatter(&mut bytes, Escaping);
-    // What is serialised here are our own structs and `Value`s; neither can fail into a Vec.
+    // Cannot fail: only our own structs and `Value`s are serialised, into memory.
     if value.serialize(&mut writer).is_err() {
         bytes.clear();
     }
     String::from_utf8(bytes).unwrap_or_default()
 }
 
-/// The value of `X-Hub-Signature-256`.
+/// The value of the header `X-Hub-Signature-256`.
 pub(crate) fn signature(secret: &[u8], body: &[u8]) -> String {
     let mut header = String::with_capacity(71);
     header.push_str("sha256=");
-    // HMAC takes keys of any length.
+    // Cannot fail: HMAC accepts keys of any length.
     if let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(secret) {
         mac.update(body);
         for byte in mac.finalize().into_bytes() {
@@ -65,7 +65,7 @@ mod tests {
     use serde_json::{Value, json};
 
     #[test]
-    fn the_signature_is_that_of_the_fact_sheet() {
+    fn signature_matches_the_documented_vector() {
         let body = br#"{"object":"whatsapp_business_account","entry":[]}"#;
         assert_eq!(body.len(), 49);
         assert_eq!(
@@ -75,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn slashes_and_everything_beyond_ascii_are_escaped() {
+    fn slashes_and_non_ascii_are_escaped() {
         let value = json!({"a/b": "ä/👍\n\"\u{1f}"});
         let wire = to_json(&value);
         assert_eq!(wire, r#"{"a\/b":"\u00e4\/\ud83d\udc4d\n\"\u001f"}"#);

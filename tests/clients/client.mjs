@@ -66,7 +66,7 @@ after(async () => {
 
 beforeEach(async () => {
   await control("reset", {});
-  while (!(await control("idle")).greeted) await idle();
+  while (!(await control("idle")).handshake_done) await idle();
   await control("say", { from: "ana", text: "hello" });
   await idle();
   fixture.seen = [];

@@ -133,7 +133,7 @@ class Fixture:
         self.control("reset", {})
         self.control("clock", {"advance_ms": 1000})
         self.failures.clear()
-        until(lambda: self.control("idle")["greeted"])
+        until(lambda: self.control("idle")["handshake_done"])
         self.control("say", {"from": "ana", "text": "hello"})
         self.idle()
 

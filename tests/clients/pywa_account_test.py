@@ -40,7 +40,7 @@ class Account(Case):
 
     def test_account_updates(self):
         self.listen(h.AccountUpdateHandler)
-        for restriction in ("no_first", "blocked", "locked", "none"):
+        for restriction in ("no_business_initiated", "blocked", "locked", "none"):
             self.fixture.control("account", {"restriction": restriction})
             self.fixture.idle()
         more = [{"event": "ACCOUNT_DELETED"}, {"event": "PARTNER_REMOVED"}, {"event": "ACCOUNT_OFFBOARDED",
@@ -56,7 +56,7 @@ class Account(Case):
         for restriction, code in [("blocked", 368), ("locked", 131031)]:
             self.fixture.control("account", {"restriction": restriction})
             self.refused(code, self.wa.send_message, ANA, "no")
-        self.fixture.control("account", {"restriction": "no_first"})
+        self.fixture.control("account", {"restriction": "no_business_initiated"})
         self.wa.send_message(ANA, "an answer still goes")
 
     def test_fields_without_a_handler_arrive_raw(self):

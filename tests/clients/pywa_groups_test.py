@@ -21,7 +21,7 @@ class Groups(Case):
 
     def join(self, group, person):
         link = self.wa.get_group_invite_link(group.id).link
-        self.fixture.control(f"groups/{link.rsplit('/', 1)[1]}", {"act": "join", "person": person})
+        self.fixture.control(f"groups/{link.rsplit('/', 1)[1]}", {"action": "join", "person": person})
         self.fixture.idle()
 
     def told(self, kind):
@@ -52,8 +52,8 @@ class Groups(Case):
         for approve in (self.wa.approve_group_join_requests, self.wa.reject_group_join_requests):
             with self.assertRaises(KeyError):
                 approve(group.id, [bram])
-        self.fixture.control(f"groups/{group.id}", {"act": "join", "person": "bram"})
-        self.fixture.control(f"groups/{group.id}", {"act": "revoke", "person": "bram"})
+        self.fixture.control(f"groups/{group.id}", {"action": "join", "person": "bram"})
+        self.fixture.control(f"groups/{group.id}", {"action": "revoke", "person": "bram"})
         self.assertEqual(len(self.told("group_join_request_created")), 3)
         self.assertEqual(len(self.told("group_join_request_revoked")), 1)
 
@@ -97,7 +97,7 @@ class Groups(Case):
         group = self.street("ana", "bram", "kadri")
         self.assertTrue(self.wa.remove_group_participants(group.id, [BRAM]).request_id)
         self.fixture.idle()
-        self.fixture.control(f"groups/{group.id}", {"act": "leave", "person": "kadri"})
+        self.fixture.control(f"groups/{group.id}", {"action": "leave", "person": "kadri"})
         gone = self.told("group_participants_remove")
         self.assertEqual([group["initiated_by"] for group in gone], ["business", "participant"])
         self.assertEqual(self.wa.get_group(group.id).total_participant_count, 1)
@@ -111,11 +111,11 @@ class Groups(Case):
         self.assertTrue(settings["group_subject"]["update_successful"] and settings["profile_picture"]["update_successful"])
         self.assertEqual(self.wa.get_group(group.id).subject, "The street")
         self.assertNotEqual(self.wa.reset_group_invite_link(group.id).link, link)
-        self.fixture.control(f"groups/{group.id}", {"act": "suspend"})
+        self.fixture.control(f"groups/{group.id}", {"action": "suspend"})
         self.fixture.idle()
         self.assertTrue(self.wa.get_group(group.id).suspended)
         self.refused(131207, self.wa.send_message, group.id, "anybody?")
-        self.fixture.control(f"groups/{group.id}", {"act": "clear"})
+        self.fixture.control(f"groups/{group.id}", {"action": "unsuspend"})
         self.assertEqual((len(self.told("group_suspend")), len(self.told("group_suspend_cleared"))), (1, 1))
         self.wa.delete_group(group.id)
         self.assertEqual(len(self.told("group_delete")), 1)
@@ -128,7 +128,7 @@ class Groups(Case):
         self.refused(131041, self.wa.send_message, "Y2FwaV9ncm91cDoxNzA1NTU1MDEzOToxMjAzNjM0MDQ2OTQyMzM4MjAZD", "anybody?")
         group = self.street()
         self.refused(131020, self.wa.send_message, group.id, "alone")
-        self.fixture.control("faults", {"group_failed_later": {"next": 1, "code": 131209, "only": ["settings"]}})
+        self.fixture.control("faults", {"group_async_failure": {"next": 1, "code": 131209, "only": ["settings"]}})
         self.listen(h.RawUpdateHandler)
         self.wa.update_group_settings(group_id=group.id, subject="x", profile_picture=JPEG)
         self.assertEqual(self.told("group_settings_update")[0]["errors"][0]["code"], 131209)

@@ -134,7 +134,7 @@ class Updates(Case):
 
     def test_failed_status_does_not_reach_the_handler(self):
         self.listen(h.MessageStatusHandler, h.RawUpdateHandler)
-        self.fixture.control("faults", {"send_failed_later": {"next": 1, "code": 131026}})
+        self.fixture.control("faults", {"send_async_failure": {"next": 1, "code": 131026}})
         sent = self.wa.send_message(ANA, "never arrives")
         raw, = self.arrived()
         status = raw.value["statuses"][0]
@@ -178,7 +178,7 @@ class Updates(Case):
 
     def test_only_the_first_update_of_a_batch_arrives(self):
         self.listen(h.MessageHandler, h.RawUpdateHandler)
-        self.fixture.control("faults", {"webhooks_paused": True, "batch_most": 10, "batch_gather_ms": 50})
+        self.fixture.control("faults", {"webhooks_paused": True, "max_batch_size": 10, "batch_wait_ms": 50})
         for person in ("ana", "bram", "kadri"):
             self.fixture.control("say", {"from": person, "text": person})
         self.fixture.control("faults", {"webhooks_paused": False})

@@ -66,7 +66,7 @@ test("receipts with pricing, and failures", async () => {
   await idle();
   assert.deepEqual(fixture.seen.map(({ status, id, contact }) => [status, id, contact.wa_id]), ["sent", "delivered", "read"].map((state) => [state, sent.id, ANA]));
   assert.equal(fixture.seen[0].pricing.category, "service");
-  await control("faults", { send_failed_later: { next: 1, code: 131026 } });
+  await control("faults", { send_async_failure: { next: 1, code: 131026 } });
   const failures = await updatesOf(() => send(new Text("never arrives")));
   assert.deepEqual(failures.map(({ status, error }) => [status, error.code]), [["failed", 131026]]);
 });
@@ -107,14 +107,14 @@ test("media upload, download and deletion", async () => {
 
 test("only the first update of a batch arrives, and fields without a number fail", async () => {
   // All updates wait and are then delivered in one webhook.
-  await control("faults", { webhooks_paused: true, batch_most: 10, batch_gather_ms: 50 });
+  await control("faults", { webhooks_paused: true, max_batch_size: 10, batch_wait_ms: 50 });
   for (const from of ["ana", "bram", "kadri"]) await control("say", { from, text: from });
   await control("faults", { webhooks_paused: false });
   await idle();
   const changes = fixture.seen.flatMap(({ raw }) => raw.entry.flatMap((entry) => entry.changes));
   assert.equal(changes.reduce((sum, change) => sum + change.value.messages.length, 0), 3);
   assert.equal(fixture.seen.length, fixture.answers.length);
-  await control("faults", { batch_most: 1, batch_gather_ms: 0 });
+  await control("faults", { max_batch_size: 1, batch_wait_ms: 0 });
   fixture.answers = [];
   // It expects the number's id in every change; account changes have none, so it answers 500 and they are repeated.
   await control("webhook", { field: "account_update", value: { event: "ACCOUNT_DELETED" } });

@@ -76,23 +76,23 @@ test("the drawer advances time and sets faults", async () => {
   const drawer = page.getByRole("complementary");
   await drawer.getByRole("button", { name: "+22 h" }).click();
   await phone(page, "Ana").getByText("2 h 00 min").waitFor();
-  await drawer.getByRole("button", { name: "Error 500: the next time" }).click();
-  await drawer.getByRole("button", { name: "Error 500: the next time", pressed: true }).waitFor();
+  await drawer.getByRole("button", { name: "Error 500: next time" }).click();
+  await drawer.getByRole("button", { name: "Error 500: next time", pressed: true }).waitFor();
   await picture(page, "drawer");
-  await drawer.getByLabel("How fast time goes").selectOption("an hour a second");
+  await drawer.getByLabel("Clock speed").selectOption("1 hour per second");
   await phone(page, "Ana").getByText("closed").waitFor();
   const turned = page.waitForResponse((response) => response.url().endsWith("/control/clock"));
-  await Promise.all([turned, drawer.getByLabel("How fast time goes").selectOption("stands still")]);
+  await Promise.all([turned, drawer.getByLabel("Clock speed").selectOption("paused")]);
   const before = await (await fetch(`${simulator.url}/control/clock`)).json();
   await drawer.getByRole("button", { name: "+1 day" }).click();
   // The header's clock is hidden behind the drawer and continues.
   const later = new Date(before.now_ms + 86_400_000).toISOString();
   await page.locator(`header time[datetime="${later}"]`).waitFor({ state: "attached" });
   const taken = page.waitForResponse((response) => response.url().endsWith("/control/faults"));
-  await drawer.getByLabel("Lost: how often").selectOption("always");
+  await drawer.getByLabel("Lost: probability").selectOption("always");
   await taken;
-  const knobs = await (await fetch(`${simulator.url}/control/faults`)).json();
-  assert.deepEqual([knobs.receipt_lost.probability, knobs.send_error.next], [1, 1]);
+  const faults = await (await fetch(`${simulator.url}/control/faults`)).json();
+  assert.deepEqual([faults.receipt_lost.probability, faults.send_error.next], [1, 1]);
   await page.keyboard.press("Escape");
   assert.equal(await drawer.isVisible(), false);
   assert.deepEqual(complaints, []);
@@ -253,8 +253,8 @@ test("requests for a location, a contact and a form are answered with a tap; lin
   // The inspector also shows a person's message: the webhook that delivered it.
   const said = ana.locator(".mine").filter({ hasText: "human please" });
   await said.hover();
-  await said.getByRole("button", { name: "What was sent" }).click();
-  const inspector = page.getByRole("complementary", { name: "What was sent" });
+  await said.getByRole("button", { name: "Message details" }).click();
+  const inspector = page.getByRole("complementary", { name: "Message details" });
   await inspector.locator("summary").filter({ hasText: "webhook" }).first().click();
   await inspector.locator("details[open] pre").first().getByText('"human please"').waitFor();
   await inspector.locator("summary").filter({ hasText: "API" }).first().waitFor();
@@ -288,7 +288,7 @@ test("a template is rendered, and the inspector shows the request", async () => 
     { type: "BUTTONS", buttons: [{ type: "QUICK_REPLY", text: "I am coming" }, { type: "URL", text: "Who brings what", url: "https://example.org/feast" }] },
   ] });
   await page.getByRole("button", { name: "Controls" }).click();
-  const drawer = page.getByRole("complementary", { name: "Time, faults and traffic" });
+  const drawer = page.getByRole("complementary", { name: "Clock, faults and traffic" });
   await drawer.getByText("approved").waitFor();
   await page.keyboard.press("Escape");
   await graph("106540352242922/messages", { messaging_product: "whatsapp", to: "31610000102", type: "template",
@@ -299,8 +299,8 @@ test("a template is rendered, and the inspector shows the request", async () => 
   await feast.getByRole("button", { name: "I am coming" }).click();
   await bram.locator(".mine").getByText("I am coming").waitFor();
   await feast.hover();
-  await feast.getByRole("button", { name: "What was sent" }).click();
-  const inspector = page.getByRole("complementary", { name: "What was sent" });
+  await feast.getByRole("button", { name: "Message details" }).click();
+  const inspector = page.getByRole("complementary", { name: "Message details" });
   await inspector.getByText("marketing, regular").waitFor();
   await inspector.locator("details").nth(2).waitFor();
   await inspector.locator("summary").first().click();

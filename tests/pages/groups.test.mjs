@@ -19,9 +19,9 @@ async function make(page, subject, { approval = false, members = [] } = {}) {
   await page.getByRole("button", { name: "New group" }).click();
   const dialog = page.getByRole("dialog");
   await dialog.getByLabel("Subject").fill(subject);
-  if (approval) await dialog.getByLabel("whoever follows the link").check();
+  if (approval) await dialog.getByLabel("Require approval").check();
   for (const name of members) await dialog.getByLabel(name).check();
-  await dialog.getByRole("button", { name: "Make" }).click();
+  await dialog.getByRole("button", { name: "Create" }).click();
   const group = phone(page, subject);
   await group.getByText("no window").waitFor();
   return group;
@@ -31,8 +31,8 @@ test("a group is created, joined, written to and answered", async () => {
   const { page, complaints, close } = await open();
   const group = await make(page, "Harbour Street", { approval: true, members: ["Ana"] });
   await group.getByRole("button", { name: "About" }).click();
-  await group.getByRole("listitem").filter({ hasText: "Kadri" }).getByRole("button", { name: "Ask" }).click();
-  await group.getByText("1 asking").waitFor();
+  await group.getByRole("listitem").filter({ hasText: "Kadri" }).getByRole("button", { name: "Request to join" }).click();
+  await group.getByText("1 pending").waitFor();
   await group.getByRole("textbox").fill("Who has a ladder?");
   await group.getByRole("textbox").press("Enter");
   await group.getByText("24 h 00 min").waitFor();
@@ -44,7 +44,7 @@ test("a group is created, joined, written to and answered", async () => {
   await graph("106540352242922/messages", { recipient_type: "group", to: made.id, type: "text", text: { body: "Bram keeps it, *number 7*" } });
   const answer = group.locator(".theirs").filter({ hasText: "number 7" });
   await Promise.all([answer.waitFor(), read]);
-  await group.getByLabel("Who speaks").selectOption("kadri");
+  await group.getByLabel("Send as").selectOption("kadri");
   await group.locator(".theirs .author").getByText("Ana").waitFor();
   await group.getByRole("textbox").fill("Thank you!");
   await group.getByRole("textbox").press("Enter");
@@ -63,7 +63,7 @@ test("the link of an open group joins at once, and a webhook reports it", async 
   const { page, complaints, close } = await open();
   const before = daemon.groups.length;
   const group = await make(page, "Harbour Street");
-  await group.locator("header small").getByText("nobody yet").waitFor();
+  await group.locator("header small").getByText("no participants").waitFor();
   assert.equal(await group.getByRole("textbox").isDisabled(), true);
   await page.context().grantPermissions(["clipboard-read", "clipboard-write"]);
   const about = () => group.getByRole("button", { name: "About" }).click();
@@ -73,13 +73,13 @@ test("the link of an open group joins at once, and a webhook reports it", async 
   await group.getByRole("button", { name: "Copy" }).click();
   await page.waitForFunction((link) => navigator.clipboard.readText().then((copied) => copied === link), link);
   const row = (name) => group.getByRole("listitem").filter({ hasText: name });
-  assert.equal(await row("Ana").getByRole("button", { name: "Ask" }).count(), 0);
+  assert.equal(await row("Ana").getByRole("button", { name: "Request to join" }).count(), 0);
   await row("Ana").getByRole("button", { name: "Join" }).click();
   await group.locator("header small").getByText("Ana", { exact: true }).waitFor();
   await about();
   await row("Bram").getByRole("button", { name: "Join" }).click();
   await group.locator("header small").getByText("Ana, Bram").waitFor();
-  await group.getByLabel("Who speaks").selectOption("bram");
+  await group.getByLabel("Send as").selectOption("bram");
   await group.getByRole("textbox").fill("Hello, all");
   await group.getByRole("textbox").press("Enter");
   await group.locator(".mine .ticks.read").waitFor();
@@ -97,7 +97,7 @@ test("the link of an open group joins at once, and a webhook reports it", async 
     body: JSON.stringify({ messaging_product: "whatsapp", participants: [{ user: "+31610000102" }] }) });
   await group.locator("header small").getByText("Ana", { exact: true }).waitFor();
   await about();
-  await row("Bram").getByText("was removed").waitFor();
+  await row("Bram").getByText("removed by the business").waitFor();
   assert.equal(await row("Bram").getByRole("button").count(), 0);
   assert.deepEqual(complaints, []);
   await close();
@@ -112,7 +112,7 @@ test("a suspended group is silent on both sides until the suspension ends", asyn
   await group.getByRole("button", { name: "About" }).click();
   await group.getByRole("button", { name: "Suspend the group" }).click();
   await group.locator("header small").getByText("suspended · Ana, Bram").waitFor();
-  for (const control of [group.getByRole("textbox"), group.getByLabel("Who speaks"), group.getByRole("button", { name: "Attach" })]) {
+  for (const control of [group.getByRole("textbox"), group.getByLabel("Send as"), group.getByRole("button", { name: "Attach" })]) {
     assert.equal(await control.isDisabled(), true);
   }
   await picture(page, "group-suspended");
@@ -120,7 +120,7 @@ test("a suspended group is silent on both sides until the suspension ends", asyn
   const refused = await graph("106540352242922/messages", { recipient_type: "group", to: id, type: "text", text: { body: "anybody?" } });
   assert.deepEqual([refused.status, (await refused.json()).error.code], [403, 131207]);
   await group.getByRole("button", { name: "About" }).click();
-  await group.getByRole("button", { name: "End the suspension" }).click();
+  await group.getByRole("button", { name: "Unsuspend the group" }).click();
   await group.locator("header small").getByText("Ana, Bram", { exact: true }).waitFor();
   await group.getByRole("textbox").fill("After");
   await group.getByRole("textbox").press("Enter");
@@ -137,11 +137,11 @@ test("a join request can be revoked", async () => {
   const group = await make(page, "Harbour Street", { approval: true });
   const about = () => group.getByRole("button", { name: "About" }).click();
   await about();
-  await group.getByRole("listitem").filter({ hasText: "Ana" }).getByRole("button", { name: "Ask" }).click();
-  await group.getByText("1 asking").waitFor();
+  await group.getByRole("listitem").filter({ hasText: "Ana" }).getByRole("button", { name: "Request to join" }).click();
+  await group.getByText("1 pending").waitFor();
   await about();
-  await group.getByRole("listitem").filter({ hasText: "Ana" }).getByRole("button", { name: "Take back" }).click();
-  await group.getByText("1 asking").waitFor({ state: "detached" });
+  await group.getByRole("listitem").filter({ hasText: "Ana" }).getByRole("button", { name: "Withdraw" }).click();
+  await group.getByText("1 pending").waitFor({ state: "detached" });
   assert.deepEqual((await theGroup()).join_requests, []);
   await close();
 });

@@ -66,7 +66,7 @@ for (const [name, options] of [
     await picture(page, `${name}-controls`);
     await page.keyboard.press("Escape");
     await page.getByRole("button", { name: "Add a person" }).click();
-    await picture(page, `${name}-newcomer`);
+    await picture(page, `${name}-new-person`);
     assert.deepEqual(complaints, []);
     await close();
   });

@@ -35,7 +35,7 @@ export async function open(options = {}) {
   page.on("console", (line) => line.type() === "error" && complaints.push(line.text()));
   page.on("request", (request) => request.url().startsWith(simulator.url) || complaints.push(`fetches ${request.url()}`));
   await page.goto(simulator.url);
-  await page.getByRole("status").getByText("the daemon is there").waitFor();
+  await page.getByRole("status").getByText("daemon connected").waitFor();
   return { page, complaints, close: () => context.close() };
 }
 

@@ -237,7 +237,7 @@ fn spawn(program: &Path, [simulator, http, _]: [u16; 3], folder: &Path) -> std::
         .args(["--callback", &format!("http://127.0.0.1:{http}/webhooks/main")])
         .args(["--phone-number-id", PHONE_NUMBER_ID, "--clock", "virtual:now", "--speed", "1"])
         // Its standard input ends with this process, however that ends.
-        .arg("--until-stdin-ends")
+        .arg("--exit-on-stdin-close")
         .arg("--access-token-file")
         .arg(file("access-token"))
         .arg("--app-secret-file")

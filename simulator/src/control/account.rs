@@ -1,13 +1,13 @@
-//! The platform's hand on the account: reviews, restrictions, limits, what people want of marketing, and any other webhook.
+//! Changes that the platform makes: template reviews, restrictions, limits, marketing preferences; and arbitrary webhooks.
 
-use super::{Answer, Problem, person_no};
+use super::answer::{Answer, ControlError, person_no};
 use crate::account::{Restriction, UPGRADE_MS, currency};
-use crate::deeds;
+use crate::action::ScheduledAction;
+use crate::envelope::{Update, UpdateKind};
 use crate::hub::{Hub, World};
-use crate::letter::{Update, What};
-use crate::say::Unsaid;
+use crate::say::SayError;
 use crate::templates::{Status, Template};
-use crate::{civil, receipts, view, wire};
+use crate::{calendar, receipts, scheduled, view, wire};
 use axum::Json;
 use axum::extract::State;
 use axum::extract::rejection::JsonRejection;
@@ -22,14 +22,14 @@ pub(super) struct Webhook {
     value: Value,
 }
 
-/// Any other change: whatsapp.md 1.8 and 3.3.
+/// Sends a webhook with an arbitrary field and value.
 pub(super) async fn webhook(State(hub): State<Arc<Hub>>, body: Result<Json<Webhook>, JsonRejection>) -> Answer {
     let Json(Webhook { field, value }) = body?;
     if field.is_empty() || !field.bytes().all(|b| b.is_ascii_lowercase() || b == b'_') {
-        return Err(Problem::wrong("a field's name is of a-z and _"));
+        return Err(ControlError::invalid("`field` must contain only a-z and _"));
     }
-    let update = Update { json: wire::to_json(&value).into(), ..Update::new(0, What::Field(field)) };
-    if hub.deliver(&mut hub.world(), update) { Ok(Json(json!({}))) } else { Err(Unsaid::Busy.into()) }
+    let update = Update { json: wire::to_json(&value).into(), ..Update::new(0, UpdateKind::Field(field)) };
+    if hub.deliver(&mut hub.world(), update) { Ok(Json(json!({}))) } else { Err(SayError::Busy.into()) }
 }
 
 pub(super) async fn templates(State(hub): State<Arc<Hub>>) -> Json<Value> {
@@ -40,13 +40,13 @@ pub(super) async fn templates(State(hub): State<Arc<Hub>>) -> Json<Value> {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Judgement {
+pub(super) struct TemplateChange {
     name: String,
-    /// All languages without it.
+    /// Without it, all languages.
     language: Option<String>,
-    /// `approve`, `reject`, `pause`, `unpause`, `disable`, `flag`.
+    /// `approve`, `reject`, `pause`, `unpause`, `disable` or `flag`.
     event: Option<String>,
-    /// Why it is rejected.
+    /// The reason of a rejection.
     reason: Option<String>,
     /// GREEN, YELLOW, RED or UNKNOWN.
     quality: Option<String>,
@@ -54,43 +54,42 @@ pub(super) struct Judgement {
     category: Option<String>,
 }
 
-/// A hand on a template: its state, its quality, its category. Each is told by its webhook.
-pub(super) async fn judge_template(
+/// Changes the state, quality or category of a template, and sends the webhooks.
+pub(super) async fn change_template(
     State(hub): State<Arc<Hub>>,
-    body: Result<Json<Judgement>, JsonRejection>,
+    body: Result<Json<TemplateChange>, JsonRejection>,
 ) -> Answer {
-    let Json(judgement) = body?;
+    let Json(change) = body?;
     let now_ms = hub.clock.now_ms();
     let mut world = hub.world();
-    let meant = |template: &&Template| {
-        template.name == judgement.name
-            && judgement.language.as_ref().is_none_or(|language| *language == template.language)
+    let matches = |template: &&Template| {
+        template.name == change.name && change.language.as_ref().is_none_or(|language| *language == template.language)
     };
-    let ids: Vec<String> = world.templates.iter().filter(meant).map(|template| template.id.clone()).collect();
+    let ids: Vec<String> = world.templates.iter().filter(matches).map(|template| template.id.clone()).collect();
     if ids.is_empty() {
-        return Err(Problem::nothing(format!("there is no template `{}`", judgement.name)));
+        return Err(ControlError::not_found(format!("unknown template `{}`", change.name)));
     }
     for id in &ids {
-        for (field, value) in judged(&hub, &mut world, id, &judgement, now_ms)? {
-            deeds::tell_field(&hub, &mut world, field, &value);
+        for (field, value) in apply(&hub, &mut world, id, &change, now_ms)? {
+            scheduled::send_field(&hub, &mut world, field, &value);
         }
     }
     let shown: Vec<Value> = ids.iter().filter_map(|id| world.templates.get(id)).map(|t| t.view(now_ms)).collect();
     Ok(Json(json!({"templates": shown})))
 }
 
-/// Changes a template; gives the webhooks of it.
-fn judged(
+/// Changes a template; returns the fields and values of the webhooks.
+fn apply(
     hub: &Hub,
     world: &mut World,
     id: &str,
-    judgement: &Judgement,
+    change: &TemplateChange,
     now_ms: i64,
-) -> Result<Vec<(&'static str, Value)>, Problem> {
-    let mut told = Vec::new();
-    let Some(template) = world.templates.get_mut(id) else { return Ok(told) };
-    let mut ends_ms = None;
-    if let Some(event) = &judgement.event {
+) -> Result<Vec<(&'static str, Value)>, ControlError> {
+    let mut webhooks = Vec::new();
+    let Some(template) = world.templates.get_mut(id) else { return Ok(webhooks) };
+    let mut pause_ends_ms = None;
+    if let Some(event) = &change.event {
         let event = match event.as_str() {
             "approve" | "unpause" => {
                 template.status = Status::Approved;
@@ -99,65 +98,65 @@ fn judged(
             }
             "reject" => {
                 template.status = Status::Rejected;
-                template.reason = judgement.reason.clone().unwrap_or_else(|| "INVALID_FORMAT".to_owned());
+                template.reason = change.reason.clone().unwrap_or_else(|| "INVALID_FORMAT".to_owned());
                 "REJECTED"
             }
             "pause" => {
                 let (event, ends) = template.pause(now_ms);
-                ends_ms = ends;
+                pause_ends_ms = ends;
                 event
             }
             "disable" => {
                 template.status = Status::Disabled;
                 "DISABLED"
             }
-            // Its quality is low; it still goes.
+            // Low quality; the template can still be sent.
             "flag" => "FLAGGED",
             other => {
-                return Err(Problem::wrong(format!(
-                    "`{other}` is none of approve, reject, pause, unpause, disable, flag"
+                return Err(ControlError::invalid(format!(
+                    "`event` must be approve, reject, pause, unpause, disable or flag, but is `{other}`"
                 )));
             }
         };
-        told.push(("message_template_status_update", template.status_update(event)));
+        webhooks.push(("message_template_status_update", template.status_update(event)));
     }
-    if let Some(quality) = &judgement.quality {
+    if let Some(quality) = &change.quality {
         if !["GREEN", "YELLOW", "RED", "UNKNOWN"].contains(&quality.as_str()) {
-            return Err(Problem::wrong("a quality is GREEN, YELLOW, RED or UNKNOWN"));
+            return Err(ControlError::invalid("`quality` must be GREEN, YELLOW, RED or UNKNOWN"));
         }
-        let mut value = template.named();
+        let mut value = template.identity();
         if let Some(value) = value.as_object_mut() {
             value.insert("previous_quality_score".to_owned(), json!(template.quality));
             value.insert("new_quality_score".to_owned(), json!(quality));
         }
         template.quality.clone_from(quality);
-        told.push(("message_template_quality_update", value));
+        webhooks.push(("message_template_quality_update", value));
     }
-    if let Some(category) = &judgement.category {
+    if let Some(category) = &change.category {
         if !["MARKETING", "UTILITY", "AUTHENTICATION"].contains(&category.as_str()) {
-            return Err(Problem::wrong("a category is MARKETING, UTILITY or AUTHENTICATION"));
+            return Err(ControlError::invalid("`category` must be MARKETING, UTILITY or AUTHENTICATION"));
         }
-        let mut value = template.named();
+        let mut value = template.identity();
         if let Some(value) = value.as_object_mut() {
             value.insert("previous_category".to_owned(), json!(template.category));
             value.insert("new_category".to_owned(), json!(category));
         }
         template.previous_category = Some(std::mem::replace(&mut template.category, category.clone()));
-        told.push(("template_category_update", value));
+        webhooks.push(("template_category_update", value));
     }
-    if let Some(ends_ms) = ends_ms {
-        hub.courier.later(now_ms, ends_ms, deeds::Deed::Unpause(id.to_owned()));
+    if let Some(ends_ms) = pause_ends_ms {
+        hub.webhook_sender.schedule(now_ms, ends_ms, ScheduledAction::Unpause(id.to_owned()));
     }
-    Ok(told)
+    Ok(webhooks)
 }
 
 pub(super) async fn show(State(hub): State<Arc<Hub>>) -> Json<Value> {
-    Json(shown(&hub, &hub.world()))
+    Json(account_view(&hub, &hub.world()))
 }
 
-fn shown(hub: &Hub, world: &World) -> Value {
+fn account_view(hub: &Hub, world: &World) -> Value {
     let account = &world.account;
-    let same_month = account.free_tier.0 == civil::month(hub.clock.now_ms());
+    let same_month = account.free_tier.0 == calendar::month(hub.clock.now_ms());
     json!({
         "restriction": account.restriction,
         "quality": account.quality.as_deref().unwrap_or("GREEN"),
@@ -165,7 +164,7 @@ fn shown(hub: &Hub, world: &World) -> Value {
         "free_service_messages_used": if same_month { account.free_tier.1 } else { 0 },
         "currency": currency(), "costs": account.costs,
         "phone_number_id": hub.config.phone_number_id, "business_account_id": hub.config.business_account_id,
-        "display_number": hub.config.display_number, "callback": hub.courier.target().url,
+        "display_number": hub.config.display_number, "callback": hub.webhook_sender.callback().url,
     })
 }
 
@@ -175,15 +174,15 @@ pub(super) struct Change {
     restriction: Option<Restriction>,
     /// GREEN, YELLOW or RED.
     quality: Option<String>,
-    /// People the business may write to first in 24 hours; 0 is unlimited.
+    /// Number of people to whom the business may write first in 24 hours; 0 is unlimited.
     messaging_limit: Option<u32>,
-    /// Raises the throughput: a minute in which nothing can be sent.
+    /// Changes the throughput; nothing can be sent for the following minute.
     throughput_per_second: Option<u32>,
-    /// Another access token; the old one is refused from now on.
+    /// Replaces the access token.
     access_token: Option<String>,
 }
 
-/// What the platform does to the account, each told by its webhook.
+/// Changes the account, and sends the webhooks.
 pub(super) async fn change(State(hub): State<Arc<Hub>>, body: Result<Json<Change>, JsonRejection>) -> Answer {
     let Json(change) = body?;
     let now_ms = hub.clock.now_ms();
@@ -191,14 +190,14 @@ pub(super) async fn change(State(hub): State<Arc<Hub>>, body: Result<Json<Change
     let world = &mut *world;
     if let Some(restriction) = change.restriction {
         world.account.restriction = restriction;
-        deeds::tell_field(&hub, world, "account_update", &restricted(restriction, now_ms));
+        scheduled::send_field(&hub, world, "account_update", &account_update(restriction, now_ms));
     }
     if let Some(quality) = change.quality {
         if !["GREEN", "YELLOW", "RED"].contains(&quality.as_str()) {
-            return Err(Problem::wrong("a number's quality is GREEN, YELLOW or RED"));
+            return Err(ControlError::invalid("`quality` must be GREEN, YELLOW or RED"));
         }
         world.account.quality = Some(quality);
-        hub.tell(|| json!({"kind": "account"}));
+        hub.publish(|| json!({"kind": "account"}));
     }
     let tier = |limit: u32| match limit {
         0 => "TIER_UNLIMITED".to_owned(),
@@ -207,38 +206,38 @@ pub(super) async fn change(State(hub): State<Arc<Hub>>, body: Result<Json<Change
     };
     let number = hub.config.display_number.clone();
     if let Some(limit) = change.messaging_limit {
-        world.knobs.messaging_limit = limit;
+        world.faults.messaging_limit = limit;
         let value = json!({"max_daily_conversations_per_business": tier(limit), "max_phone_numbers_per_business": 25});
-        deeds::tell_field(&hub, world, "business_capability_update", &value);
+        scheduled::send_field(&hub, world, "business_capability_update", &value);
         let value = json!({"display_phone_number": number, "event": "ONBOARDING", "max_daily_conversations_per_business": tier(limit)});
-        deeds::tell_field(&hub, world, "phone_number_quality_update", &value);
+        scheduled::send_field(&hub, world, "phone_number_quality_update", &value);
     }
     if let Some(rate) = change.throughput_per_second {
-        world.knobs.throughput_per_second = rate;
+        world.faults.throughput_per_second = rate;
         world.account.maintenance_until_ms = now_ms.saturating_add(UPGRADE_MS);
-        let limit = tier(world.knobs.messaging_limit);
+        let limit = tier(world.faults.messaging_limit);
         let value = json!({"display_phone_number": number, "event": "THROUGHPUT_UPGRADE", "max_daily_conversations_per_business": limit});
-        deeds::tell_field(&hub, world, "phone_number_quality_update", &value);
+        scheduled::send_field(&hub, world, "phone_number_quality_update", &value);
     }
     if let Some(token) = change.access_token {
         if token.is_empty() {
-            return Err(Problem::wrong("an access token is not empty"));
+            return Err(ControlError::invalid("`access_token` must not be empty"));
         }
-        hub.renew_token(&token);
+        hub.set_token(&token);
     }
-    Ok(Json(shown(&hub, world)))
+    Ok(Json(account_view(&hub, world)))
 }
 
 /// The value of `account_update` for a restriction.
-fn restricted(restriction: Restriction, now_ms: i64) -> Value {
+fn account_update(restriction: Restriction, now_ms: i64) -> Value {
     let week = now_ms.div_euclid(1000) + 7 * 24 * 60 * 60;
     match restriction {
         Restriction::None => json!({"event": "ACCOUNT_RESTRICTION", "restriction_info": []}),
-        Restriction::NoFirst => json!({"event": "ACCOUNT_RESTRICTION",
+        Restriction::NoBusinessInitiated => json!({"event": "ACCOUNT_RESTRICTION",
             "restriction_info": [{"restriction_type": "RESTRICTED_BIZ_INITIATED_MESSAGING", "expiration": week}]}),
         Restriction::Blocked => json!({"event": "ACCOUNT_VIOLATION", "violation_info": {"violation_type": "SCAM"}}),
         Restriction::Locked => json!({"event": "DISABLED_UPDATE",
-            "ban_info": {"waba_ban_state": "DISABLE", "waba_ban_date": civil::in_words(now_ms)}}),
+            "ban_info": {"waba_ban_state": "DISABLE", "waba_ban_date": calendar::format_date(now_ms)}}),
     }
 }
 
@@ -250,7 +249,7 @@ pub(super) struct Marketing {
     value: String,
 }
 
-/// Somebody wants no more marketing, or wants it again: `user_preferences`.
+/// A person changes their marketing preference, which sends `user_preferences`.
 pub(super) async fn marketing(State(hub): State<Arc<Hub>>, body: Result<Json<Marketing>, JsonRejection>) -> Answer {
     let Json(Marketing { person, value }) = body?;
     let now_ms = hub.clock.now_ms();
@@ -260,14 +259,16 @@ pub(super) async fn marketing(State(hub): State<Arc<Hub>>, body: Result<Json<Mar
         "stop" => "User requested to stop marketing messages",
         "resume" => "User requested to resume marketing messages",
         "signup" => "User signed up for marketing messages",
-        other => return Err(Problem::wrong(format!("`{other}` is none of stop, resume, signup"))),
+        other => {
+            return Err(ControlError::invalid(format!("`value` must be stop, resume or signup, but is `{other}`")));
+        }
     };
     let Some(person) = world.people.get_mut(no) else { return Ok(Json(Value::Null)) };
     person.marketing_stopped = value == "stop";
-    let mut wish = receipts::participant(person, now_ms);
-    if let Some(wish) = wish.as_object_mut() {
-        wish.remove("username");
-        wish.extend([
+    let mut preference = receipts::participant(person, now_ms);
+    if let Some(preference) = preference.as_object_mut() {
+        preference.remove("username");
+        preference.extend([
             ("detail".to_owned(), json!(detail)),
             ("category".to_owned(), json!("marketing_messages")),
             ("value".to_owned(), json!(value)),
@@ -275,15 +276,17 @@ pub(super) async fn marketing(State(hub): State<Arc<Hub>>, body: Result<Json<Mar
         ]);
     }
     let contact: Value = serde_json::from_str(&receipts::contact(person, true, now_ms)).unwrap_or_default();
-    let shown = view::person(person, now_ms);
-    let about = json!({
+    let response = view::person(person, now_ms);
+    let value = json!({
         "messaging_product": "whatsapp",
-        "metadata": {"display_phone_number": hub.letterhead.display_number, "phone_number_id": hub.letterhead.phone_number_id},
-        "contacts": [contact], "user_preferences": [wish],
+        "metadata": {"display_phone_number": hub.envelope.display_number, "phone_number_id": hub.envelope.phone_number_id},
+        "contacts": [contact], "user_preferences": [preference],
     });
-    let update =
-        Update { json: wire::to_json(&about).into(), ..Update::new(no, What::Field("user_preferences".to_owned())) };
+    let update = Update {
+        json: wire::to_json(&value).into(),
+        ..Update::new(no, UpdateKind::Field("user_preferences".to_owned()))
+    };
     hub.deliver(&mut world, update);
-    view::tell_person(&hub, &world, no);
-    Ok(Json(shown))
+    view::publish_person(&hub, &world, no);
+    Ok(Json(response))
 }

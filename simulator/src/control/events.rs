@@ -1,4 +1,4 @@
-//! Server-Sent Events for the chat page: how messages and people stand, as it changes.
+//! Server-Sent Events for the chat page: the state of messages, people and groups whenever it changes.
 
 use crate::hub::Hub;
 use axum::extract::State;
@@ -9,10 +9,10 @@ use std::sync::Arc;
 use tokio::sync::broadcast::error::RecvError;
 
 pub(super) async fn stream(State(hub): State<Arc<Hub>>) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
-    let stream = unfold(hub.listen(), |mut events| async move {
+    let stream = unfold(hub.subscribe(), |mut events| async move {
         let data = match events.recv().await {
             Ok(event) => event.to_string(),
-            // The page is too slow for what happens: it is told to look at everything again.
+            // The page lags too far behind, and has to reload everything.
             Err(RecvError::Lagged(_)) => r#"{"kind":"reset"}"#.to_owned(),
             Err(RecvError::Closed) => return None,
         };

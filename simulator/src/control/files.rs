@@ -1,6 +1,6 @@
-//! Files of people: put here first, then said by their id.
+//! Files of people: uploaded here, then sent by their id with `/control/say`.
 
-use super::{Answer, Problem};
+use super::answer::{Answer, ControlError};
 use crate::hub::Hub;
 use crate::media;
 use axum::Json;
@@ -13,24 +13,24 @@ use serde_json::json;
 use std::sync::Arc;
 
 #[derive(Deserialize)]
-pub(super) struct Named {
+pub(super) struct UploadQuery {
     filename: Option<String>,
 }
 
-/// The body is the file, its `Content-Type` its type; gives the id, and as which kind of message it can be said.
+/// Stores a file: the body, with its `Content-Type`. Returns its id and the message type that it is for.
 pub(super) async fn add(
     State(hub): State<Arc<Hub>>,
-    Query(named): Query<Named>,
+    Query(query): Query<UploadQuery>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Answer {
     let mime = headers.get(header::CONTENT_TYPE).and_then(|mime| mime.to_str().ok()).unwrap_or_default();
-    media::check(mime, &body).map_err(|refusal| Problem::wrong(refusal.details))?;
-    let id = hub.world().media.add(hub.ids.number(), mime, named.filename, body, true, hub.clock.now_ms());
+    media::check(mime, &body).map_err(|refusal| ControlError::invalid(refusal.details))?;
+    let id = hub.world().media.add(hub.ids.number(), mime, query.filename, body, true, hub.clock.now_ms());
     Ok(Json(json!({"id": id, "kind": media::kind_of(mime)})))
 }
 
-/// A file of either side, for the page. It can be no page itself: a sandbox holds whatever is in it.
+/// Serves any file to the chat page. The sandbox policy prevents it from acting as a page itself.
 pub(super) async fn show(State(hub): State<Arc<Hub>>, Path(id): Path<String>) -> Response {
     let world = hub.world();
     match world.media.get(&id, hub.clock.now_ms()) {
@@ -42,6 +42,6 @@ pub(super) async fn show(State(hub): State<Arc<Hub>>, Path(id): Path<String>) ->
             ];
             (headers, file.bytes.clone()).into_response()
         }
-        None => Problem::nothing(format!("there is no file `{id}`, or it has expired")).into_response(),
+        None => ControlError::not_found(format!("file `{id}` does not exist or has expired")).into_response(),
     }
 }

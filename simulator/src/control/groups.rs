@@ -1,10 +1,11 @@
-//! Groups from the people's side: following a link, asking, leaving; and the platform's own hand on them.
+//! Groups as people and the platform change them: joining, requesting, leaving, suspending.
 
-use super::{Answer, Problem, group_no, person_no};
-use crate::deeds::{self, Deed, GroupDeed};
-use crate::groups::{Entry, Group, GroupNo};
+use super::answer::{Answer, ControlError, group_no, person_no};
+use crate::action::{GroupOperation, ScheduledAction};
+use crate::groups::{Group, GroupNo, JoinOutcome};
 use crate::hub::{Hub, World};
-use crate::{receipts, view};
+use crate::people::PersonNo;
+use crate::{receipts, scheduled, view};
 use axum::Json;
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{Path, State};
@@ -27,24 +28,24 @@ pub(super) struct NewGroup {
     subject: String,
     #[serde(default)]
     description: String,
-    /// Whoever follows the link has to ask.
+    /// People who follow the link have to be approved.
     #[serde(default)]
-    approval: bool,
-    /// In it from the start; they came by the link before anybody looked.
+    approval_required: bool,
+    /// Initial members.
     #[serde(default)]
     members: Vec<String>,
 }
 
-/// Makes a group as though the business had asked for it.
-pub(super) async fn make(State(hub): State<Arc<Hub>>, body: Result<Json<NewGroup>, JsonRejection>) -> Answer {
+/// Creates a group as if the business had requested it.
+pub(super) async fn create(State(hub): State<Arc<Hub>>, body: Result<Json<NewGroup>, JsonRejection>) -> Answer {
     let Json(new) = body?;
     let now_ms = hub.clock.now_ms();
     let mut world = hub.world();
     if new.subject.trim().is_empty() || new.subject.chars().count() > 128 {
-        return Err(Problem::wrong("a subject has 1 to 128 characters"));
+        return Err(ControlError::invalid("`subject` must have 1 to 128 characters"));
     }
-    if new.members.len() > crate::groups::MOST_MEMBERS {
-        return Err(Problem::wrong("a group has 8 people at most"));
+    if new.members.len() > crate::groups::MAX_MEMBERS {
+        return Err(ControlError::invalid("a group must have at most 8 people"));
     }
     let mut members = Vec::new();
     for name in &new.members {
@@ -54,109 +55,113 @@ pub(super) async fn make(State(hub): State<Arc<Hub>>, body: Result<Json<NewGroup
         id: hub.ids.group(&hub.config.display_number),
         subject: new.subject,
         description: new.description,
-        approval: new.approval,
+        approval_required: new.approval_required,
         created_ms: now_ms,
         link: hub.ids.link(),
         ..Group::default()
     });
     let request = hub.ids.request();
-    hub.courier.later(now_ms, now_ms, Deed::Group { group: no, request, what: GroupDeed::Create, fails: None });
+    schedule(&hub, no, request, GroupOperation::Create, now_ms);
     if !members.is_empty() {
         if let Some(group) = world.groups.get_mut(no) {
             group.members.clone_from(&members);
         }
-        let request = hub.ids.request();
-        hub.courier.later(
-            now_ms,
-            now_ms,
-            Deed::Group { group: no, request, what: GroupDeed::Approve(members), fails: None },
-        );
+        schedule(&hub, no, hub.ids.request(), GroupOperation::Approve(members), now_ms);
     }
-    view::tell_group(&hub, &world, no);
+    view::publish_group(&hub, &world, no);
     Ok(Json(world.groups.get(no).map(|group| view::group(&world, group)).unwrap_or_default()))
+}
+
+fn schedule(hub: &Hub, group: GroupNo, request: String, operation: GroupOperation, now_ms: i64) {
+    let action = ScheduledAction::Group { group, request, operation, error_code: None };
+    hub.webhook_sender.schedule(now_ms, now_ms, action);
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "snake_case")]
-enum What {
-    /// Follows the link: in at once, or asks.
+enum GroupAction {
+    /// A person follows the invite link and joins, or requests to join.
     Join,
     Leave,
-    /// Takes a request to join back.
+    /// A person revokes their join request.
     Revoke,
-    /// The platform suspends the group, and ends that.
+    /// The platform suspends the group.
     Suspend,
-    Clear,
+    /// The platform ends the suspension.
+    Unsuspend,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Act {
-    act: What,
-    /// Who; not for `suspend` and `clear`.
+pub(super) struct ActRequest {
+    action: GroupAction,
+    /// Required except for `suspend` and `unsuspend`.
     person: Option<String>,
 }
 
-/// Somebody does something about a group; the path has its id or its invite link (the end of it).
+/// Performs an action on a group; the path has its id or its invite link.
 pub(super) async fn act(
     State(hub): State<Arc<Hub>>,
     Path(id): Path<String>,
-    body: Result<Json<Act>, JsonRejection>,
+    body: Result<Json<ActRequest>, JsonRejection>,
 ) -> Answer {
-    let Json(act) = body?;
+    let Json(request) = body?;
     let mut world = hub.world();
     let no = group_no(&world, &id)?;
-    let who = || act.person.as_deref().ok_or_else(|| Problem::wrong("give `person`"));
-    match act.act {
-        What::Join => join(&hub, &mut world, no, who()?)?,
-        What::Leave => {
-            let who = person_no(&world, who()?)?;
-            if !world.groups.leave(no, who) {
-                return Err(Problem::conflict("they are not in this group"));
+    let person = || request.person.as_deref().ok_or_else(|| ControlError::invalid("`person` is required"));
+    match request.action {
+        GroupAction::Join => join(&hub, &mut world, no, person()?)?,
+        GroupAction::Leave => {
+            let person = person_no(&world, person()?)?;
+            if !world.groups.leave(no, person) {
+                return Err(ControlError::conflict("the person is not in this group"));
             }
-            let gone = world.people.get(who).map(|person| receipts::participant(person, hub.clock.now_ms()));
-            let more = json!({"initiated_by": "participant", "removed_participants": [gone]});
-            deeds::tell_group(&hub, &mut world, no, PARTICIPANTS, "group_participants_remove", more);
+            let removed = world.people.get(person).map(|person| receipts::participant(person, hub.clock.now_ms()));
+            let more = json!({"initiated_by": "participant", "removed_participants": [removed]});
+            scheduled::send_group_event(&hub, &mut world, no, PARTICIPANTS, "group_participants_remove", more);
         }
-        What::Revoke => {
-            let who = person_no(&world, who()?)?;
-            let request = world.groups.take_request(no, |request| request.person == who);
-            let request = request.ok_or_else(|| Problem::conflict("they did not ask to join"))?;
-            asked(&hub, &mut world, no, who, &request.id, "group_join_request_revoked");
+        GroupAction::Revoke => {
+            let person = person_no(&world, person()?)?;
+            let request = world.groups.take_request(no, |request| request.person == person);
+            let request = request.ok_or_else(|| ControlError::conflict("the person has not requested to join"))?;
+            send_join_request(&hub, &mut world, no, person, &request.id, "group_join_request_revoked");
         }
-        What::Suspend | What::Clear => {
-            let suspend = matches!(act.act, What::Suspend);
+        GroupAction::Suspend | GroupAction::Unsuspend => {
+            let suspend = matches!(request.action, GroupAction::Suspend);
             if let Some(group) = world.groups.get_mut(no) {
                 group.suspended = suspend;
             }
             let kind = if suspend { "group_suspend" } else { "group_suspend_cleared" };
-            deeds::tell_group(&hub, &mut world, no, STATUS, kind, Value::Null);
+            scheduled::send_group_event(&hub, &mut world, no, STATUS, kind, Value::Null);
         }
     }
     Ok(Json(world.groups.get(no).map(|group| view::group(&world, group)).unwrap_or_default()))
 }
 
-fn join(hub: &Hub, world: &mut World, no: GroupNo, name: &str) -> Result<(), Problem> {
-    let who = person_no(world, name)?;
-    let entry = world.groups.enter(no, who, hub.ids.join_request(), hub.clock.now_ms()).map_err(Problem::conflict)?;
-    match entry {
-        Entry::Joined => {
-            let added = world.people.get(who).map(|person| receipts::participant(person, hub.clock.now_ms()));
+fn join(hub: &Hub, world: &mut World, no: GroupNo, name: &str) -> Result<(), ControlError> {
+    let person = person_no(world, name)?;
+    let request_id = hub.ids.join_request();
+    let outcome = world.groups.join(no, person, request_id, hub.clock.now_ms()).map_err(ControlError::conflict)?;
+    match outcome {
+        JoinOutcome::Joined => {
+            let added = world.people.get(person).map(|person| receipts::participant(person, hub.clock.now_ms()));
             let more = json!({"reason": "invite_link", "added_participants": [added]});
-            deeds::tell_group(hub, world, no, PARTICIPANTS, "group_participants_add", more);
+            scheduled::send_group_event(hub, world, no, PARTICIPANTS, "group_participants_add", more);
         }
-        Entry::Asked(request) => asked(hub, world, no, who, &request, "group_join_request_created"),
+        JoinOutcome::Requested(request) => {
+            send_join_request(hub, world, no, person, &request, "group_join_request_created");
+        }
     }
     Ok(())
 }
 
-/// A request to join was made or taken back.
-fn asked(hub: &Hub, world: &mut World, no: GroupNo, who: usize, request: &str, kind: &str) {
+/// Sends the webhook of a join request that was created or revoked.
+fn send_join_request(hub: &Hub, world: &mut World, no: GroupNo, person: PersonNo, request: &str, kind: &str) {
     let mut more =
-        world.people.get(who).map(|person| receipts::participant(person, hub.clock.now_ms())).unwrap_or_default();
+        world.people.get(person).map(|person| receipts::participant(person, hub.clock.now_ms())).unwrap_or_default();
     if let Some(more) = more.as_object_mut() {
         more.insert("join_request_id".to_owned(), json!(request));
         more.insert("reason".to_owned(), json!("invite_link"));
     }
-    deeds::tell_group(hub, world, no, PARTICIPANTS, kind, more);
+    scheduled::send_group_event(hub, world, no, PARTICIPANTS, kind, more);
 }

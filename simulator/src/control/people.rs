@@ -1,8 +1,8 @@
-//! People: who there are, somebody new, and what changes about them.
+//! People: listing, creating and changing them.
 
-use super::{Answer, MOST_LISTED, Problem, person_no};
+use super::answer::{Answer, ControlError, MAX_LISTED, person_no};
 use crate::hub::Hub;
-use crate::people::{Before, NewPerson, Person, check_username};
+use crate::people::{NewPerson, Person, PreviousIdentity, check_username};
 use crate::say::{self, Say};
 use crate::view;
 use axum::Json;
@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 #[derive(Deserialize)]
 pub(super) struct PeopleQuery {
-    /// Those of floods too.
+    /// Include people of floods.
     #[serde(default)]
     crowd: bool,
 }
@@ -22,7 +22,7 @@ pub(super) struct PeopleQuery {
 pub(super) async fn list(State(hub): State<Arc<Hub>>, Query(query): Query<PeopleQuery>) -> Json<Value> {
     let now_ms = hub.clock.now_ms();
     let world = hub.world();
-    let listed = world.people.iter().filter(|person| query.crowd || !person.crowd).take(MOST_LISTED);
+    let listed = world.people.iter().filter(|person| query.crowd || !person.crowd).take(MAX_LISTED);
     let listed: Vec<Value> = listed.map(|person| view::person(person, now_ms)).collect();
     Json(json!({"people": listed, "count": world.people.len()}))
 }
@@ -30,11 +30,11 @@ pub(super) async fn list(State(hub): State<Arc<Hub>>, Query(query): Query<People
 pub(super) async fn show(State(hub): State<Arc<Hub>>, Path(name): Path<String>) -> Answer {
     let world = hub.world();
     let no = person_no(&world, &name)?;
-    let mut shown = world.people.get(no).map(|person| view::person(person, hub.clock.now_ms())).unwrap_or_default();
-    if let Some(shown) = shown.as_object_mut() {
-        shown.insert("groups".to_owned(), json!(world.groups.of_person(no)));
+    let mut person = world.people.get(no).map(|person| view::person(person, hub.clock.now_ms())).unwrap_or_default();
+    if let Some(members) = person.as_object_mut() {
+        members.insert("groups".to_owned(), json!(world.groups.of_person(no)));
     }
-    Ok(Json(shown))
+    Ok(Json(person))
 }
 
 #[derive(Deserialize)]
@@ -44,7 +44,7 @@ pub(super) struct AddPerson {
     number: Option<String>,
     username: Option<String>,
     parent_user_id: Option<String>,
-    /// The business sees no number, only a user id.
+    /// The business sees the user id only, not the number.
     #[serde(default)]
     hidden: bool,
 }
@@ -53,8 +53,8 @@ pub(super) async fn add(State(hub): State<Arc<Hub>>, body: Result<Json<AddPerson
     let Json(AddPerson { name, number, username, parent_user_id, hidden }) = body?;
     let mut world = hub.world();
     let new = NewPerson { name, number, username, parent_user_id, hidden, crowd: false };
-    let no = world.people.add(new).map_err(Problem::wrong)?;
-    view::tell_person(&hub, &world, no);
+    let no = world.people.add(new).map_err(ControlError::invalid)?;
+    view::publish_person(&hub, &world, no);
     Ok(Json(world.people.get(no).map(|person| view::person(person, hub.clock.now_ms())).unwrap_or_default()))
 }
 
@@ -62,18 +62,18 @@ pub(super) async fn add(State(hub): State<Arc<Hub>>, body: Result<Json<AddPerson
 #[serde(default, deny_unknown_fields)]
 pub(super) struct ChangePerson {
     name: Option<String>,
-    /// `null` takes it away.
-    #[serde(deserialize_with = "given")]
+    /// `null` removes it.
+    #[serde(deserialize_with = "nullable")]
     username: Option<Option<String>>,
     hidden: Option<bool>,
-    /// Another number, and with it another user id: the business is told by a system message.
+    /// Changes the number and with it the user id, which sends system messages.
     number: Option<String>,
-    /// Another user id alone.
+    /// Changes only the user id, which sends a system message.
     user_id: Option<String>,
 }
 
-/// Tells a member that is null from one that is not there.
-fn given<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Option<String>>, D::Error> {
+/// Distinguishes a null member from a missing one.
+fn nullable<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Option<String>>, D::Error> {
     Option::<String>::deserialize(from).map(Some)
 }
 
@@ -86,15 +86,17 @@ pub(super) async fn change(
     let mut world = hub.world();
     let no = person_no(&world, &name)?;
     if change.number.is_some() && change.user_id.is_some() {
-        return Err(Problem::wrong("another number brings another user id by itself: give one of the two"));
+        return Err(ControlError::invalid(
+            "set either `number` or `user_id`: changing the number also changes the user id",
+        ));
     }
     if let Some(username) = &change.username {
-        check_username(username.as_deref()).map_err(Problem::wrong)?;
+        check_username(username.as_deref()).map_err(ControlError::invalid)?;
     }
-    let renumbered = change.number.is_some();
-    let before = match (&change.number, &change.user_id) {
-        (Some(number), _) => Some(world.people.renumber(no, number).map_err(Problem::wrong)?),
-        (None, Some(user_id)) => Some(world.people.reidentify(no, user_id).map_err(Problem::wrong)?),
+    let number_changed = change.number.is_some();
+    let previous = match (&change.number, &change.user_id) {
+        (Some(number), _) => Some(world.people.change_number(no, number).map_err(ControlError::invalid)?),
+        (None, Some(user_id)) => Some(world.people.change_user_id(no, user_id).map_err(ControlError::invalid)?),
         (None, None) => None,
     };
     if let Some(person) = world.people.get_mut(no) {
@@ -102,43 +104,44 @@ pub(super) async fn change(
         person.username = change.username.unwrap_or_else(|| person.username.clone());
         person.hidden = change.hidden.unwrap_or(person.hidden);
     }
-    if let (Some(before), Some(person)) = (before, world.people.get(no).cloned()) {
-        let with_previous = world.knobs.previous_ids;
-        for message in told(&person, &before, renumbered, with_previous, hub.clock.now_ms()) {
+    if let (Some(previous), Some(person)) = (previous, world.people.get(no).cloned()) {
+        let with_previous_ids = world.faults.previous_ids;
+        for message in notices(&person, &previous, number_changed, with_previous_ids, hub.clock.now_ms()) {
             say::say(&hub, &mut world, Say { from: person.id.clone(), message: Some(message), ..Say::default() })?;
         }
     }
-    view::tell_person(&hub, &world, no);
+    view::publish_person(&hub, &world, no);
     Ok(Json(world.people.get(no).map(|person| view::person(person, hub.clock.now_ms())).unwrap_or_default()))
 }
 
-/// The system messages of a change (whatsapp.md 1.5 and 6): of the number, and of the user id that goes with it.
-fn told(
+/// The system messages about a changed number and a changed user id (docs/whatsapp.md#identities).
+fn notices(
     person: &Person,
-    before: &Before,
-    renumbered: bool,
-    with_previous: bool,
+    previous: &PreviousIdentity,
+    number_changed: bool,
+    with_previous_ids: bool,
     now_ms: i64,
 ) -> Vec<Map<String, Value>> {
-    let mut told = Vec::new();
-    let mut tell = |kind: &str, from: &str, to: &str, more: Value| {
+    let mut notices = Vec::new();
+    let mut add = |kind: &str, from: &str, to: &str, more: Value| {
         let mut system = json!({"body": format!("User {} changed from {from} to {to}", person.name), "type": kind, "user_id": person.user_id});
         if let (Some(system), Value::Object(more)) = (system.as_object_mut(), more) {
             system.extend(more.into_iter().filter(|(_, value)| !value.is_null()));
         }
-        // It comes from who they were.
+        // The sender of a notice is the previous identity.
         let mut message = Map::from_iter([("type".to_owned(), json!("system")), ("system".to_owned(), system)]);
-        message.insert("from_user_id".to_owned(), json!(before.user_id));
-        if let Some(number) = before.number.as_ref().filter(|_| person.wa_id(now_ms).is_some()) {
+        message.insert("from_user_id".to_owned(), json!(previous.user_id));
+        if let Some(number) = previous.number.as_ref().filter(|_| person.wa_id(now_ms).is_some()) {
             message.insert("from".to_owned(), json!(number));
         }
-        told.push(message);
+        notices.push(message);
     };
-    if renumbered && let (Some(number), Some(was)) = (person.wa_id(now_ms), &before.number) {
-        tell("user_changed_number", was, number, json!({"wa_id": number}));
+    if number_changed && let (Some(number), Some(old)) = (person.wa_id(now_ms), &previous.number) {
+        add("user_changed_number", old, number, json!({"wa_id": number}));
     }
-    let more =
-        json!({"previous_user_id": with_previous.then_some(&before.user_id), "parent_user_id": person.parent_user_id});
-    tell("user_changed_user_id", &before.user_id, &person.user_id, more);
-    told
+    let more = json!({
+        "previous_user_id": with_previous_ids.then_some(&previous.user_id), "parent_user_id": person.parent_user_id,
+    });
+    add("user_changed_user_id", &previous.user_id, &person.user_id, more);
+    notices
 }

@@ -1,17 +1,19 @@
-//! The number, the account and the app: who is subscribed, what the number looks like, whom it blocked (whatsapp.md 1.1, 4).
+//! The app, the business account and the number: subscriptions, attributes, the profile, and blocked users.
 
-use super::{Call, Given, only, page};
-use crate::courier::{Target, handshake};
+use super::call::{Call, CallResult, only, page};
+use crate::delivery::handshake;
 use crate::people::{self, Person};
 use crate::refusal::Refusal;
+use crate::webhook_sender::Callback;
+use crate::{receipts, view};
 use axum::http::Method;
 use serde_json::{Value, json};
 
-/// The longest address of an overriding callback (whatsapp.md 1.1).
-const MOST_CALLBACK: usize = 200;
+/// Maximum length of an overriding callback URL (docs/whatsapp.md#handshake).
+const MAX_CALLBACK_CHARS: usize = 200;
 
-/// `GET /oauth/access_token`: an app's own token, for its secret.
-pub(super) fn app_token(call: &Call<'_>) -> Given {
+/// `GET /oauth/access_token`: the app's own token, in exchange for its secret.
+pub(super) fn app_token(call: &Call<'_>) -> CallResult {
     let hub = call.hub;
     if call.query.get("client_secret").map(String::as_str) != Some(hub.config.app_secret.as_str()) {
         return Err(Refusal::new(1, "Error validating client secret."));
@@ -19,8 +21,8 @@ pub(super) fn app_token(call: &Call<'_>) -> Given {
     Ok(json!({"access_token": hub.app_token(), "token_type": "bearer"}))
 }
 
-/// `POST /{APP_ID}/subscriptions`: the callback, which is asked at once whether it is the business's.
-pub(super) async fn subscribe(call: &Call<'_>) -> Given {
+/// `POST /{APP_ID}/subscriptions`: sets the callback, which is verified immediately.
+pub(super) async fn subscribe(call: &Call<'_>) -> CallResult {
     if *call.method != Method::POST {
         return Err(call.unsupported());
     }
@@ -31,43 +33,43 @@ pub(super) async fn subscribe(call: &Call<'_>) -> Given {
         call.parameter("callback_url").ok_or_else(|| Refusal::new(100, "The parameter callback_url is required."))?;
     let token =
         call.parameter("verify_token").ok_or_else(|| Refusal::new(100, "The parameter verify_token is required."))?;
-    redirect(call, url, token).await
+    set_callback(call, url, token).await
 }
 
-/// Sets another callback, once it has echoed the challenge.
-async fn redirect(call: &Call<'_>, url: String, verify_token: String) -> Given {
+/// Sets another callback after it has echoed the challenge.
+async fn set_callback(call: &Call<'_>, url: String, verify_token: String) -> CallResult {
     let hub = call.hub;
-    let target = Target::new(&url, &verify_token).map_err(|what| Refusal::new(100, what))?;
-    if let Err(problem) = handshake(hub, &target).await {
-        return Err(Refusal::new(2200, format!("Callback verification failed with the following errors: {problem}")));
+    let callback = Callback::new(&url, &verify_token).map_err(|error| Refusal::new(100, error))?;
+    if let Err(error) = handshake(hub, &callback).await {
+        return Err(Refusal::new(2200, format!("Callback verification failed with the following errors: {error}")));
     }
-    hub.courier.set_target(target);
-    hub.courier.greeted();
-    hub.tell(|| json!({"kind": "greeted"}));
+    hub.webhook_sender.set_callback(callback);
+    hub.webhook_sender.set_handshake_done();
+    hub.publish(|| json!({"kind": "handshake_done"}));
     Ok(json!({"success": true}))
 }
 
-/// `/{PHONE_NUMBER_ID}` and its smaller edges.
-pub(super) async fn number(call: &Call<'_>) -> Given {
+/// `/{PHONE_NUMBER_ID}` and its edges, except media, messages and groups.
+pub(super) async fn number(call: &Call<'_>) -> CallResult {
     match (call.method, call.edge) {
-        (&Method::GET, "") => Ok(only(view(call), call.fields().as_deref())),
+        (&Method::GET, "") => Ok(only(attributes(call), call.fields().as_deref())),
         (&Method::POST, "") => {
             let body = call.json()?;
             match body.get("webhook_configuration") {
-                Some(wanted) => override_callback(call, wanted).await,
+                Some(configuration) => override_callback(call, configuration).await,
                 None => Err(Refusal::new(100, "The parameter webhook_configuration is required.")),
             }
         }
         (_, "block_users") => block_users(call),
-        (&Method::GET, "whatsapp_business_profile") => Ok(json!({"data": [hub_profile(call)]})),
+        (&Method::GET, "whatsapp_business_profile") => Ok(json!({"data": [profile(call)]})),
         (&Method::POST, "whatsapp_business_profile") => {
             let mut profile = call.product_json()?;
             if let Some(profile) = profile.as_object_mut() {
                 profile.remove("messaging_product");
             }
             let mut world = call.hub.world();
-            if let (Some(now), Value::Object(profile)) = (world.profile.as_object_mut(), profile) {
-                now.extend(profile);
+            if let (Some(current), Value::Object(profile)) = (world.profile.as_object_mut(), profile) {
+                current.extend(profile);
             }
             Ok(json!({"success": true}))
         }
@@ -76,7 +78,7 @@ pub(super) async fn number(call: &Call<'_>) -> Given {
     }
 }
 
-fn hub_profile(call: &Call<'_>) -> Value {
+fn profile(call: &Call<'_>) -> Value {
     let mut profile = call.hub.world().profile.clone();
     if let Some(profile) = profile.as_object_mut() {
         profile.insert("messaging_product".to_owned(), json!("whatsapp"));
@@ -84,16 +86,16 @@ fn hub_profile(call: &Call<'_>) -> Value {
     profile
 }
 
-/// The number as its owner sees it.
-fn view(call: &Call<'_>) -> Value {
+/// The attributes of the number.
+fn attributes(call: &Call<'_>) -> Value {
     let hub = call.hub;
     let world = hub.world();
-    let tier = match world.knobs.messaging_limit {
+    let tier = match world.faults.messaging_limit {
         0 => "TIER_UNLIMITED".to_owned(),
         limit @ 1..1_000 => format!("TIER_{limit}"),
         limit => format!("TIER_{}K", limit / 1_000),
     };
-    let throughput = if world.knobs.throughput_per_second == 80 { "STANDARD" } else { "HIGH" };
+    let throughput = if world.faults.throughput_per_second == 80 { "STANDARD" } else { "HIGH" };
     json!({
         "id": hub.config.phone_number_id,
         "display_phone_number": format!("+{}", hub.config.display_number),
@@ -103,13 +105,13 @@ fn view(call: &Call<'_>) -> Value {
         "platform_type": "CLOUD_API", "status": "CONNECTED",
         "throughput": {"level": throughput},
         "whatsapp_business_manager_messaging_limit": tier,
-        "is_official_business_account": world.knobs.groups_eligible,
-        "webhook_configuration": {"application": hub.courier.target().url},
+        "is_official_business_account": world.faults.groups_eligible,
+        "webhook_configuration": {"application": hub.webhook_sender.callback().url},
     })
 }
 
-/// `/{WABA_ID}` and its smaller edges.
-pub(super) async fn business(call: &Call<'_>) -> Given {
+/// `/{WABA_ID}` and its edges, except message templates.
+pub(super) async fn business(call: &Call<'_>) -> CallResult {
     let hub = call.hub;
     match (call.method, call.edge) {
         (&Method::GET, "") => {
@@ -119,57 +121,57 @@ pub(super) async fn business(call: &Call<'_>) -> Given {
             Ok(only(all, call.fields().as_deref()))
         }
         (&Method::GET, "phone_numbers") => {
-            let (data, paging) = page(call, vec![view(call)], 25, 100)?;
+            let (data, paging) = page(call, vec![attributes(call)], 25, 100)?;
             Ok(json!({"data": data, "paging": paging}))
         }
         (&Method::GET, "subscribed_apps") => Ok(
-            json!({"data": [{"whatsapp_business_api_data": {"id": "1", "name": "app", "link": hub.courier.target().url}}]}),
+            json!({"data": [{"whatsapp_business_api_data": {"id": "1", "name": "app", "link": hub.webhook_sender.callback().url}}]}),
         ),
         (&Method::POST, "subscribed_apps") => match call.json()? {
             Value::Null => Ok(json!({"success": true})),
-            wanted if wanted.get("override_callback_uri").is_none() => Ok(json!({"success": true})),
-            wanted => override_callback(call, &wanted).await,
+            body if body.get("override_callback_uri").is_none() => Ok(json!({"success": true})),
+            body => override_callback(call, &body).await,
         },
         (&Method::DELETE, "subscribed_apps") => Ok(json!({"success": true})),
         _ => Err(call.unsupported()),
     }
 }
 
-/// Another callback for this account or number; an empty one takes it back.
-async fn override_callback(call: &Call<'_>, wanted: &Value) -> Given {
-    let text = |key: &str| wanted.get(key).and_then(Value::as_str).unwrap_or_default();
+/// Overrides the callback for the account or number; an empty URL restores the configured one.
+async fn override_callback(call: &Call<'_>, configuration: &Value) -> CallResult {
+    let text = |key: &str| configuration.get(key).and_then(Value::as_str).unwrap_or_default();
     let url = text("override_callback_uri");
-    if url.chars().count() > MOST_CALLBACK {
+    if url.chars().count() > MAX_CALLBACK_CHARS {
         return Err(Refusal::new(
             100,
-            format!("Param override_callback_uri must have at most {MOST_CALLBACK} characters."),
+            format!("Param override_callback_uri must have at most {MAX_CALLBACK_CHARS} characters."),
         ));
     }
     if url.is_empty() {
         let config = &call.hub.config;
-        return redirect(call, config.callback.clone(), config.verify_token.clone()).await;
+        return set_callback(call, config.callback.clone(), config.verify_token.clone()).await;
     }
-    redirect(call, url.to_owned(), text("verify_token").to_owned()).await
+    set_callback(call, url.to_owned(), text("verify_token").to_owned()).await
 }
 
-/// Somebody as the business named them, and as they are.
-fn named(person: &Person, input: &str, now_ms: i64) -> Value {
-    let mut named = crate::receipts::participant(person, now_ms);
-    if let Some(named) = named.as_object_mut() {
-        named.insert("input".to_owned(), json!(input));
+/// A user in a response: the identities, and the input as the request had it.
+fn user(person: &Person, input: &str, now_ms: i64) -> Value {
+    let mut user = receipts::participant(person, now_ms);
+    if let Some(user) = user.as_object_mut() {
+        user.insert("input".to_owned(), json!(input));
     }
-    named
+    user
 }
 
-/// Blocks, unblocks and lists people; whoever is blocked is heard no more.
-fn block_users(call: &Call<'_>) -> Given {
+/// Lists, blocks and unblocks users. Messages from blocked users are not delivered.
+fn block_users(call: &Call<'_>) -> CallResult {
     let hub = call.hub;
     let now_ms = hub.clock.now_ms();
     if *call.method == Method::GET {
         let world = hub.world();
         let blocked = world.people.iter().filter(|person| person.blocked);
         let input = |person: &Person| person.wa_id(now_ms).unwrap_or(&person.user_id).to_owned();
-        let all = blocked.map(|person| named(person, &input(person), now_ms)).collect();
+        let all = blocked.map(|person| user(person, &input(person), now_ms)).collect();
         let (data, paging) = page(call, all, 10, 1_000)?;
         return Ok(json!({"data": data, "paging": paging}));
     }
@@ -179,26 +181,26 @@ fn block_users(call: &Call<'_>) -> Given {
     let users = users.ok_or_else(|| Refusal::new(100, "The parameter block_users is required."))?;
     let mut world = hub.world();
     let (mut done, mut failed) = (Vec::new(), Vec::new());
-    for user in users {
-        let text = |key: &str| user.get(key).and_then(Value::as_str);
+    for requested in users {
+        let text = |key: &str| requested.get(key).and_then(Value::as_str);
         let input = text("user").or_else(|| text("user_id")).unwrap_or_default();
         let name = people::digits(input).unwrap_or_else(|| input.to_owned());
         let found = world.people.find(&name);
         match found.and_then(|no| world.people.get_mut(no)) {
             Some(person) => {
                 person.blocked = block;
-                done.push(named(person, input, now_ms));
+                done.push(user(person, input, now_ms));
             }
             None => failed.push(json!({"input": input, "errors": [Refusal::undeliverable().in_status()]})),
         }
         if let Some(no) = found {
-            crate::view::tell_person(hub, &world, no);
+            view::publish_person(hub, &world, no);
         }
     }
-    let mut answer = json!({});
-    if let Some(answer) = answer.as_object_mut() {
-        answer.insert(if block { "added_users" } else { "removed_users" }.to_owned(), json!(done));
-        answer.extend((!failed.is_empty()).then(|| ("failed_users".to_owned(), json!(failed))));
+    let mut result = json!({});
+    if let Some(result) = result.as_object_mut() {
+        result.insert(if block { "added_users" } else { "removed_users" }.to_owned(), json!(done));
+        result.extend((!failed.is_empty()).then(|| ("failed_users".to_owned(), json!(failed))));
     }
-    Ok(json!({"messaging_product": "whatsapp", "block_users": answer}))
+    Ok(json!({"messaging_product": "whatsapp", "block_users": result}))
 }

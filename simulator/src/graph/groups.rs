@@ -1,35 +1,36 @@
-//! Groups at the Graph API (whatsapp.md 3.2): what is asked is checked and answered at once, and done a moment later.
+//! Groups (docs/whatsapp.md#group-endpoints). A change is checked and answered immediately with a request id, and performed
+//! later by a scheduled action.
 
-use super::{Call, Given, page};
-use crate::deeds::{Deed, GroupDeed};
-use crate::groups::{Group, GroupNo, MOST_GROUPS, MOST_MEMBERS};
+use super::call::{Call, CallResult, Upload, page};
+use crate::action::{GroupOperation, ScheduledAction};
+use crate::groups::{Group, GroupNo, MAX_GROUPS, MAX_MEMBERS};
 use crate::hub::World;
 use crate::people;
-use crate::receipts;
 use crate::refusal::Refusal;
+use crate::{receipts, view};
 use axum::http::Method;
 use serde_json::{Value, json};
 
-/// Groups and join requests on a page, unless told otherwise, and at most (whatsapp.md 3.2).
+/// Default and maximum page size of groups and join requests.
 const PAGE: usize = 25;
-const MOST_PAGE: usize = 1_024;
+const MAX_PAGE: usize = 1_024;
 
 const MINUTE_MS: i64 = 60_000;
 
-/// The largest group picture, and its smallest side.
-const MOST_PICTURE_BYTES: usize = 5 * 1024 * 1024;
-const LEAST_PICTURE_SIDE: u16 = 192;
+/// Maximum size of a group picture in bytes, and the minimum length of its sides in pixels.
+const MAX_PICTURE_BYTES: usize = 5 * 1024 * 1024;
+const MIN_PICTURE_SIDE: u16 = 192;
 
 /// `GET` and `POST /{PHONE_NUMBER_ID}/groups`.
-pub(super) fn of_number(call: &Call<'_>) -> Given {
+pub(super) fn of_number(call: &Call<'_>) -> CallResult {
     match *call.method {
         Method::GET => {
             let world = call.hub.world();
-            let eligible = world.knobs.groups_eligible;
+            let eligible = world.faults.groups_eligible;
             let view = |(_, group): (GroupNo, &Group)| json!({"id": group.id, "subject": group.subject, "created_at": group.created_ms.div_euclid(1000).to_string()});
-            // Without eligibility the list is empty and no error (whatsapp.md 3.1).
+            // For a number that is not eligible the list is empty; it is not an error.
             let all = world.groups.iter().filter(|_| eligible).map(view).collect();
-            let (groups, paging) = page(call, all, PAGE, MOST_PAGE)?;
+            let (groups, paging) = page(call, all, PAGE, MAX_PAGE)?;
             Ok(json!({"data": {"groups": groups}, "paging": paging}))
         }
         Method::POST => create(call),
@@ -37,13 +38,13 @@ pub(super) fn of_number(call: &Call<'_>) -> Given {
     }
 }
 
-fn create(call: &Call<'_>) -> Given {
+fn create(call: &Call<'_>) -> CallResult {
     let body = call.product_json()?;
     let hub = call.hub;
     let subject =
-        words(&body, "subject", 128)?.ok_or_else(|| Refusal::new(100, "The parameter subject is required."))?;
-    let description = words(&body, "description", 2048)?;
-    let approval = match body.get("join_approval_mode").map(Value::as_str) {
+        optional_text(&body, "subject", 128)?.ok_or_else(|| Refusal::new(100, "The parameter subject is required."))?;
+    let description = optional_text(&body, "description", 2048)?;
+    let approval_required = match body.get("join_approval_mode").map(Value::as_str) {
         None | Some(Some("auto_approve")) => false,
         Some(Some("approval_required")) => true,
         Some(_) => {
@@ -55,69 +56,77 @@ fn create(call: &Call<'_>) -> Given {
     };
     let now_ms = hub.clock.now_ms();
     let mut world = hub.world();
-    if !world.knobs.groups_eligible {
+    if !world.faults.groups_eligible {
         return Err(Refusal::new(131_215, "This phone number is not eligible for groups."));
     }
-    pace(&mut world, now_ms)?;
-    if world.groups.iter().count() >= MOST_GROUPS {
-        return Err(Refusal::new(131_211, format!("This phone number has {MOST_GROUPS} groups already.")));
+    limit_operations(&mut world, now_ms)?;
+    if world.groups.iter().count() >= MAX_GROUPS {
+        return Err(Refusal::new(131_211, format!("This phone number has the maximum of {MAX_GROUPS} groups.")));
     }
     let no = world.groups.add(Group {
         id: hub.ids.group(&hub.config.display_number),
         subject,
         description: description.unwrap_or_default(),
-        approval,
+        approval_required,
         created_ms: now_ms,
         link: hub.ids.link(),
-        // It is there once its making was told.
+        // It exists once the scheduled action has reported it.
         deleted: true,
         ..Group::default()
     });
-    Ok(later(call, &mut world, no, GroupDeed::Create, "create", now_ms))
+    Ok(schedule(call, &mut world, no, GroupOperation::Create, "create", now_ms))
 }
 
-/// A text of 1 to so many characters.
-fn words(body: &Value, key: &str, most: usize) -> Result<Option<String>, Refusal> {
+/// An optional string of limited length. A subject must not be empty.
+fn optional_text(body: &Value, key: &str, max: usize) -> Result<Option<String>, Refusal> {
     match body.get(key) {
         None | Some(Value::Null) => Ok(None),
-        Some(Value::String(text)) if text.chars().count() <= most && !(key == "subject" && text.is_empty()) => {
+        Some(Value::String(text)) if text.chars().count() <= max && !(key == "subject" && text.is_empty()) => {
             Ok(Some(text.clone()))
         }
-        Some(_) => Err(Refusal::new(100, format!("Param {key} must be a string of at most {most} characters."))),
+        Some(_) => Err(Refusal::new(100, format!("Param {key} must be a string of at most {max} characters."))),
     }
 }
 
-/// So many operations a minute, where that is limited.
-fn pace(world: &mut World, now_ms: i64) -> Result<(), Refusal> {
-    let most = usize::try_from(world.knobs.group_operations_per_minute).unwrap_or(usize::MAX);
+/// Enforces the limit of group operations per minute, if there is one.
+fn limit_operations(world: &mut World, now_ms: i64) -> Result<(), Refusal> {
+    let limit = usize::try_from(world.faults.group_operations_per_minute).unwrap_or(usize::MAX);
     world.group_operations_ms.retain(|at_ms| now_ms - at_ms < MINUTE_MS);
-    if most > 0 && world.group_operations_ms.len() >= most {
-        return Err(Refusal::new(131_208, "There were too many operations on groups."));
+    if limit > 0 && world.group_operations_ms.len() >= limit {
+        return Err(Refusal::new(131_208, "There were too many group operations."));
     }
-    if most > 0 {
+    if limit > 0 {
         world.group_operations_ms.push(now_ms);
     }
     Ok(())
 }
 
-/// Puts the second half on the agenda; gives the answer with the request's id.
-fn later(call: &Call<'_>, world: &mut World, group: GroupNo, what: GroupDeed, kind: &str, now_ms: i64) -> Value {
+/// Schedules the asynchronous part of an operation; returns the response with the request id.
+fn schedule(
+    call: &Call<'_>,
+    world: &mut World,
+    group: GroupNo,
+    operation: GroupOperation,
+    name: &str,
+    now_ms: i64,
+) -> Value {
     let hub = call.hub;
     let request = hub.ids.request();
-    let fails = world.knobs.group_fault(&mut world.chance, kind);
-    world.counts.faults += u64::from(fails.is_some());
-    let answer = json!({"messaging_product": "whatsapp", "request_id": request});
-    let due_ms = now_ms.saturating_add(world.knobs.group_delay_ms);
-    hub.courier.later(now_ms, due_ms, Deed::Group { group, request, what, fails });
-    answer
+    let error_code = world.faults.group_fault(&mut world.rng, name);
+    world.counts.faults += u64::from(error_code.is_some());
+    let response = json!({"messaging_product": "whatsapp", "request_id": request});
+    let due_ms = now_ms.saturating_add(world.faults.group_delay_ms);
+    let action = ScheduledAction::Group { group, request, operation, error_code };
+    hub.webhook_sender.schedule(now_ms, due_ms, action);
+    response
 }
 
 /// `/{GROUP_ID}` and its edges.
-pub(super) async fn group(call: &Call<'_>) -> Given {
+pub(super) async fn group(call: &Call<'_>) -> CallResult {
     let hub = call.hub;
-    // A form has to be read before the lock is taken.
-    let form = match (call.method, call.edge) {
-        (&Method::POST, "") => Some(settings_form(call).await?),
+    // A form is read asynchronously, so before the lock is taken.
+    let change = match (call.method, call.edge) {
+        (&Method::POST, "") => Some(read_settings(call).await?),
         _ => None,
     };
     let now_ms = hub.clock.now_ms();
@@ -127,17 +136,17 @@ pub(super) async fn group(call: &Call<'_>) -> Given {
         if world.groups.get(no).is_some_and(|group| group.suspended) {
             return Err(Refusal::new(131_207, "This group is suspended."));
         }
-        pace(&mut world, now_ms)?;
+        limit_operations(&mut world, now_ms)?;
     }
     match (call.method, call.edge) {
         (&Method::GET, "") => info(call, &world, no, now_ms),
-        (&Method::POST, "") => settings(call, &mut world, no, form.unwrap_or_default(), now_ms),
+        (&Method::POST, "") => change_settings(call, &mut world, no, change.unwrap_or_default(), now_ms),
         (&Method::DELETE, "") => {
-            let mut answer = later(call, &mut world, no, GroupDeed::Delete, "delete", now_ms);
-            if let Some(answer) = answer.as_object_mut() {
-                answer.insert("success".to_owned(), json!(true));
+            let mut response = schedule(call, &mut world, no, GroupOperation::Delete, "delete", now_ms);
+            if let Some(response) = response.as_object_mut() {
+                response.insert("success".to_owned(), json!(true));
             }
-            Ok(answer)
+            Ok(response)
         }
         (&Method::GET, "invite_link") => link(&world, no),
         (&Method::POST, "invite_link") => {
@@ -145,24 +154,24 @@ pub(super) async fn group(call: &Call<'_>) -> Given {
             if let Some(group) = world.groups.get_mut(no) {
                 group.link = hub.ids.link();
             }
-            crate::view::tell_group(hub, &world, no);
+            view::publish_group(hub, &world, no);
             link(&world, no)
         }
         (&Method::GET, "join_requests") => join_requests(call, &world, no, now_ms),
-        (&Method::POST | &Method::DELETE, "join_requests") => judge(call, &mut world, no, now_ms),
+        (&Method::POST | &Method::DELETE, "join_requests") => answer_requests(call, &mut world, no, now_ms),
         (&Method::DELETE, "participants") => remove(call, &mut world, no, now_ms),
         _ => Err(call.unsupported()),
     }
 }
 
-fn link(world: &World, no: GroupNo) -> Given {
-    let group = world.groups.get(no).ok_or_else(Refusal::something_wrong)?;
+fn link(world: &World, no: GroupNo) -> CallResult {
+    let group = world.groups.get(no).ok_or_else(Refusal::unknown_error)?;
     Ok(json!({"messaging_product": "whatsapp", "invite_link": group.invite_link()}))
 }
 
-fn info(call: &Call<'_>, world: &World, no: GroupNo, now_ms: i64) -> Given {
-    let group = world.groups.get(no).ok_or_else(Refusal::something_wrong)?;
-    let members = group.members.iter().filter_map(|who| world.people.get(*who));
+fn info(call: &Call<'_>, world: &World, no: GroupNo, now_ms: i64) -> CallResult {
+    let group = world.groups.get(no).ok_or_else(Refusal::unknown_error)?;
+    let members = group.members.iter().filter_map(|person| world.people.get(*person));
     let members: Vec<Value> = members.map(|person| receipts::participant(person, now_ms)).collect();
     let all = json!({
         "subject": group.subject, "description": group.description, "suspended": group.suspended,
@@ -170,23 +179,23 @@ fn info(call: &Call<'_>, world: &World, no: GroupNo, now_ms: i64) -> Given {
         "total_participant_count": members.len(), "participants": members,
         "join_approval_mode": group.approval_mode(),
     });
-    // Without fields: the id and the product only.
+    // Without `fields` there are only the id and the product.
     let fields = call.fields().unwrap_or_default();
-    let mut answer = json!({"messaging_product": "whatsapp", "id": group.id});
-    if let (Some(answer), Value::Object(all)) = (answer.as_object_mut(), all) {
-        answer.extend(all.into_iter().filter(|(key, _)| fields.contains(&key.as_str())));
+    let mut response = json!({"messaging_product": "whatsapp", "id": group.id});
+    if let (Some(response), Value::Object(all)) = (response.as_object_mut(), all) {
+        response.extend(all.into_iter().filter(|(key, _)| fields.contains(&key.as_str())));
     }
-    Ok(answer)
+    Ok(response)
 }
 
-/// What is to be changed: JSON, or a form with a picture.
+/// A change of settings: JSON, or a form with a picture.
 #[derive(Default)]
 struct Settings {
     body: Value,
-    picture: Option<super::Upload>,
+    picture: Option<Upload>,
 }
 
-async fn settings_form(call: &Call<'_>) -> Result<Settings, Refusal> {
+async fn read_settings(call: &Call<'_>) -> Result<Settings, Refusal> {
     let kind = call.headers.get("content-type").and_then(|kind| kind.to_str().ok()).unwrap_or_default();
     if !kind.starts_with("multipart/form-data") {
         return Ok(Settings { body: call.product_json()?, picture: None });
@@ -198,44 +207,44 @@ async fn settings_form(call: &Call<'_>) -> Result<Settings, Refusal> {
     Ok(Settings { body: json!(form.fields), picture: form.file })
 }
 
-fn settings(call: &Call<'_>, world: &mut World, no: GroupNo, given: Settings, now_ms: i64) -> Given {
-    let subject = words(&given.body, "subject", 128)?;
-    let description = words(&given.body, "description", 2048)?;
-    if subject.is_none() && description.is_none() && given.picture.is_none() {
-        return Err(Refusal::new(100, "There is nothing to change: give subject, description or file."));
+fn change_settings(call: &Call<'_>, world: &mut World, no: GroupNo, change: Settings, now_ms: i64) -> CallResult {
+    let subject = optional_text(&change.body, "subject", 128)?;
+    let description = optional_text(&change.body, "description", 2048)?;
+    if subject.is_none() && description.is_none() && change.picture.is_none() {
+        return Err(Refusal::new(100, "One of subject, description and file is required."));
     }
-    let (mut picture, mut picture_fails) = (None, None);
-    if let Some(file) = given.picture {
+    let (mut picture, mut picture_error) = (None, None);
+    if let Some(file) = change.picture {
         match check_picture(&file.bytes) {
             Ok(()) => {
                 let id = call.hub.ids.number();
                 picture = Some(world.media.add(id, "image/jpeg", Some(file.filename), file.bytes, false, now_ms));
             }
-            Err(refusal) => picture_fails = Some((refusal.code, refusal.details)),
+            Err(refusal) => picture_error = Some((refusal.code, refusal.details)),
         }
     }
-    let what = GroupDeed::Settings { subject, description, picture, picture_fails };
-    Ok(later(call, world, no, what, "settings", now_ms))
+    let operation = GroupOperation::Settings { subject, description, picture, picture_error };
+    Ok(schedule(call, world, no, operation, "settings", now_ms))
 }
 
-/// A JPEG, square, not small and not large.
+/// Checks that a picture is a square JPEG of acceptable size.
 fn check_picture(bytes: &[u8]) -> Result<(), Refusal> {
-    let Some((width, height)) = jpeg_size(bytes).filter(|_| bytes.len() <= MOST_PICTURE_BYTES) else {
-        return Err(Refusal::new(131_053, "The picture is not a JPEG of at most 5 MB."));
+    let Some((width, height)) = jpeg_size(bytes).filter(|_| bytes.len() <= MAX_PICTURE_BYTES) else {
+        return Err(Refusal::new(131_053, "The picture must be a JPEG of at most 5 MB."));
     };
     if width != height {
-        return Err(Refusal::new(131_209, format!("The picture is {width} by {height}, and must be square.")));
+        return Err(Refusal::new(131_209, format!("The picture must be square, but is {width} by {height}.")));
     }
-    if width < LEAST_PICTURE_SIDE {
+    if width < MIN_PICTURE_SIDE {
         return Err(Refusal::new(
             131_210,
-            format!("The picture has {width} pixels a side, and needs {LEAST_PICTURE_SIDE}."),
+            format!("The sides of the picture must have at least {MIN_PICTURE_SIDE} pixels, but have {width}."),
         ));
     }
     Ok(())
 }
 
-/// Width and height, from the frame header of a JPEG (ITU T.81).
+/// The width and height in the frame header of a JPEG (ITU T.81).
 fn jpeg_size(bytes: &[u8]) -> Option<(u16, u16)> {
     let pair = |at: usize| Some(u16::from_be_bytes([*bytes.get(at)?, *bytes.get(at + 1)?]));
     if pair(0)? != 0xffd8 {
@@ -244,7 +253,7 @@ fn jpeg_size(bytes: &[u8]) -> Option<(u16, u16)> {
     let mut at = 2;
     loop {
         let marker = pair(at)?;
-        // Start of frame, of whatever kind of coding; C4, C8 and CC are something else.
+        // Start of frame, for any coding. C4, C8 and CC are other segments.
         if matches!(marker, 0xffc0..=0xffcf) && !matches!(marker, 0xffc4 | 0xffc8 | 0xffcc) {
             return Some((pair(at + 7)?, pair(at + 5)?));
         }
@@ -255,8 +264,8 @@ fn jpeg_size(bytes: &[u8]) -> Option<(u16, u16)> {
     }
 }
 
-fn join_requests(call: &Call<'_>, world: &World, no: GroupNo, now_ms: i64) -> Given {
-    let group = world.groups.get(no).ok_or_else(Refusal::something_wrong)?;
+fn join_requests(call: &Call<'_>, world: &World, no: GroupNo, now_ms: i64) -> CallResult {
+    let group = world.groups.get(no).ok_or_else(Refusal::unknown_error)?;
     let view = |request: &crate::groups::JoinRequest| {
         let mut view = receipts::participant(world.people.get(request.person)?, now_ms);
         let object = view.as_object_mut()?;
@@ -265,19 +274,19 @@ fn join_requests(call: &Call<'_>, world: &World, no: GroupNo, now_ms: i64) -> Gi
         Some(view)
     };
     let all = group.requests.iter().filter_map(view).collect();
-    let (data, paging) = page(call, all, PAGE, MOST_PAGE)?;
+    let (data, paging) = page(call, all, PAGE, MAX_PAGE)?;
     Ok(json!({"data": data, "paging": paging}))
 }
 
-/// Approves (`POST`) or rejects (`DELETE`) requests to join. Of a rejection there is no webhook.
-fn judge(call: &Call<'_>, world: &mut World, no: GroupNo, now_ms: i64) -> Given {
+/// Approves (`POST`) or rejects (`DELETE`) join requests. A rejection has no webhook.
+fn answer_requests(call: &Call<'_>, world: &mut World, no: GroupNo, now_ms: i64) -> CallResult {
     let body = call.product_json()?;
     let ids = body.get("join_requests").and_then(Value::as_array).filter(|ids| !ids.is_empty());
     let ids = ids.ok_or_else(|| Refusal::new(100, "The parameter join_requests is required."))?;
     let approve = *call.method == Method::POST;
     let (mut done, mut failed, mut people) = (Vec::new(), Vec::new(), Vec::new());
     for id in ids.iter().map(|id| id.as_str().unwrap_or_default()) {
-        let full = approve && world.groups.get(no).is_some_and(|group| group.members.len() >= MOST_MEMBERS);
+        let full = approve && world.groups.get(no).is_some_and(|group| group.members.len() >= MAX_MEMBERS);
         let taken = if full { None } else { world.groups.take_request(no, |request| request.id == id) };
         match (taken, full) {
             (Some(request), _) => {
@@ -288,59 +297,59 @@ fn judge(call: &Call<'_>, world: &mut World, no: GroupNo, now_ms: i64) -> Given 
                 done.push(id.to_owned());
             }
             (None, true) => failed.push((id, Refusal::new(131_204, "The group is full."))),
-            (None, false) => failed.push((id, Refusal::new(131_213, "There is no such join request."))),
+            (None, false) => failed.push((id, Refusal::new(131_213, "The join request does not exist."))),
         }
     }
     if !people.is_empty() {
-        later(call, world, no, GroupDeed::Approve(people), "approve", now_ms);
+        schedule(call, world, no, GroupOperation::Approve(people), "approve", now_ms);
     }
-    crate::view::tell_group(call.hub, world, no);
-    let mut answer = json!({"messaging_product": "whatsapp"});
-    if let Some(answer) = answer.as_object_mut() {
-        answer
+    view::publish_group(call.hub, world, no);
+    let mut response = json!({"messaging_product": "whatsapp"});
+    if let Some(response) = response.as_object_mut() {
+        response
             .insert(if approve { "approved_join_requests" } else { "rejected_join_requests" }.to_owned(), json!(done));
         if !failed.is_empty() {
             let errors: Vec<Value> = failed.iter().map(|(_, refusal)| refusal.in_status()).collect();
             let each =
                 |(id, refusal): &(&str, Refusal)| json!({"join_request_id": id, "errors": [refusal.in_status()]});
-            answer.insert("failed_join_requests".to_owned(), failed.iter().map(each).collect());
-            answer.insert("errors".to_owned(), json!(errors));
+            response.insert("failed_join_requests".to_owned(), failed.iter().map(each).collect());
+            response.insert("errors".to_owned(), json!(errors));
         }
     }
-    Ok(answer)
+    Ok(response)
 }
 
-fn remove(call: &Call<'_>, world: &mut World, no: GroupNo, now_ms: i64) -> Given {
+fn remove(call: &Call<'_>, world: &mut World, no: GroupNo, now_ms: i64) -> CallResult {
     let body = call.product_json()?;
-    let wanted = body.get("participants").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
-    if !(1..=MOST_MEMBERS).contains(&wanted.len()) {
+    let participants = body.get("participants").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    if !(1..=MAX_MEMBERS).contains(&participants.len()) {
         return Err(Refusal::new(
-            if wanted.is_empty() { 100 } else { 131_204 },
-            "Param participants has 1 to 8 objects.",
+            if participants.is_empty() { 100 } else { 131_204 },
+            "Param participants must have 1 to 8 objects.",
         ));
     }
-    let mut named = Vec::new();
-    for one in wanted {
-        let text = |key: &str| one.get(key).and_then(Value::as_str);
+    let mut found = Vec::new();
+    for participant in participants {
+        let text = |key: &str| participant.get(key).and_then(Value::as_str);
         let (input, name) = match (text("user"), text("user_id")) {
             (Some(user), _) => (user, people::digits(user).unwrap_or_default()),
             (None, Some(user_id)) => (user_id, user_id.to_owned()),
-            (None, None) => return Err(Refusal::new(100, "A participant is an object with user or user_id.")),
+            (None, None) => return Err(Refusal::new(100, "A participant must be an object with user or user_id.")),
         };
-        let who = world.people.find(&name);
-        if named.iter().any(|(other, found)| other == input || (who.is_some() && *found == who)) {
-            return Err(Refusal::new(131_202, format!("'{input}' is named twice.")));
+        let person = world.people.find(&name);
+        if found.iter().any(|(other, same)| other == input || (person.is_some() && *same == person)) {
+            return Err(Refusal::new(131_202, format!("'{input}' is listed twice.")));
         }
-        named.push((input.to_owned(), who));
+        found.push((input.to_owned(), person));
     }
-    Ok(later(call, world, no, GroupDeed::Remove(named), "remove", now_ms))
+    Ok(schedule(call, world, no, GroupOperation::Remove(found), "remove", now_ms))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// The head of a JPEG of this size: SOI, an APP0 to skip, SOF0.
+    /// The header of a JPEG of this size: SOI, an APP0 to skip, SOF0.
     fn jpeg(width: u16, height: u16) -> Vec<u8> {
         let mut bytes = vec![0xff, 0xd8, 0xff, 0xe0, 0, 4, 1, 2, 0xff, 0xc0, 0, 11, 8];
         bytes.extend(height.to_be_bytes());
@@ -349,7 +358,7 @@ mod tests {
     }
 
     #[test]
-    fn a_group_picture_is_a_square_jpeg() {
+    fn group_picture_must_be_a_square_jpeg() {
         assert_eq!(jpeg_size(&jpeg(640, 480)), Some((640, 480)));
         for (bytes, code) in [
             (jpeg(640, 640), None),

@@ -1,6 +1,6 @@
-//! Files at the Graph API: upload, address, download, delete; and the resumable uploads that templates' examples need.
+//! Media: upload, lookup, download and deletion; and resumable uploads, which the examples of templates need.
 
-use super::{Call, Given};
+use super::call::{Call, CallResult};
 use crate::hub::Hub;
 use crate::media;
 use crate::refusal::Refusal;
@@ -13,18 +13,18 @@ use serde_json::json;
 use std::sync::Arc;
 
 /// `POST /{PHONE_NUMBER_ID}/media`.
-pub(super) async fn upload(call: &Call<'_>) -> Given {
+pub(super) async fn upload(call: &Call<'_>) -> CallResult {
     if call.method != Method::POST {
         return Err(call.unsupported());
     }
     let form = call.form().await?;
-    // Graph takes parameters from the query as well; whatsapp-api-js has this one there.
+    // The Graph API accepts parameters in the query too, where whatsapp-api-js puts this one.
     let product = form.fields.get("messaging_product").or_else(|| call.query.get("messaging_product"));
     if product.map(String::as_str) != Some("whatsapp") {
         return Err(Refusal::new(100, "The parameter messaging_product is required."));
     }
     let file = form.file.ok_or_else(|| Refusal::new(100, "The parameter file is required."))?;
-    // The form's `type` says it, or else the part's own.
+    // The form's `type` takes precedence over that of the part.
     let mime = form.fields.get("type").cloned().or(file.mime).unwrap_or_default();
     media::check(&mime, &file.bytes)?;
     let hub = call.hub;
@@ -33,21 +33,21 @@ pub(super) async fn upload(call: &Call<'_>) -> Given {
 }
 
 /// `GET` and `DELETE /{MEDIA_ID}`.
-pub(super) fn file(call: &Call<'_>) -> Given {
+pub(super) fn file(call: &Call<'_>) -> CallResult {
     let hub = call.hub;
     let other = call.query.get("phone_number_id").is_some_and(|number| *number != hub.config.phone_number_id);
     let now_ms = hub.clock.now_ms();
     let mut world = hub.world();
     let Some(file) = world.media.get(call.id, now_ms).filter(|_| !other) else {
-        return Err(Refusal::no_such(call.id));
+        return Err(Refusal::unknown_object(call.id));
     };
     if call.method == Method::GET {
         return Ok(json!({
             "messaging_product": "whatsapp",
-            "url": media::url(&call.base, &hub.config.app_secret, call.id, now_ms),
+            "url": media::url(&call.base_url, &hub.config.app_secret, call.id, now_ms),
             "mime_type": file.mime,
             "sha256": file.sha256_hex(),
-            // A string, as Meta's page prints it.
+            // A string, as documented.
             "file_size": file.bytes.len().to_string(),
             "id": file.id,
         }));
@@ -59,37 +59,41 @@ pub(super) fn file(call: &Call<'_>) -> Given {
 }
 
 #[derive(Deserialize)]
-pub(crate) struct Address {
+pub(crate) struct DownloadQuery {
     mid: String,
     ext: i64,
     hash: String,
 }
 
-/// The file itself, at the address that `GET /{MEDIA_ID}` or a webhook gave: for five minutes, and with the token.
-pub(crate) async fn download(Shared(hub): Shared<Arc<Hub>>, Query(at): Query<Address>, headers: HeaderMap) -> Response {
+/// Serves a file at the URL from `GET /{MEDIA_ID}` or a webhook. Requires the access token.
+pub(crate) async fn download(
+    Shared(hub): Shared<Arc<Hub>>,
+    Query(query): Query<DownloadQuery>,
+    headers: HeaderMap,
+) -> Response {
     let token = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    if !token.and_then(|token| token.strip_prefix("Bearer ")).is_some_and(|token| hub.knows_token(token)) {
+    if !token.and_then(|token| token.strip_prefix("Bearer ")).is_some_and(|token| hub.accepts_token(token)) {
         return StatusCode::UNAUTHORIZED.into_response();
     }
     let now_ms = hub.clock.now_ms();
     let world = hub.world();
-    let good = media::url_is_good(&hub.config.app_secret, &at.mid, at.ext, &at.hash, now_ms);
-    match world.media.get(&at.mid, now_ms).filter(|_| good) {
+    let valid = media::url_is_valid(&hub.config.app_secret, &query.mid, query.ext, &query.hash, now_ms);
+    match world.media.get(&query.mid, now_ms).filter(|_| valid) {
         Some(file) => ([(header::CONTENT_TYPE, file.mime.clone())], file.bytes.clone()).into_response(),
         None => StatusCode::NOT_FOUND.into_response(),
     }
 }
 
 /// `POST /{APP_ID}/uploads`: the first step of a resumable upload.
-pub(super) fn start_upload(call: &Call<'_>) -> Given {
+pub(super) fn start_upload(call: &Call<'_>) -> CallResult {
     for name in ["file_length", "file_type"] {
         call.parameter(name).ok_or_else(|| Refusal::new(100, format!("The parameter {name} is required.")))?;
     }
     Ok(json!({"id": format!("upload:{}", call.hub.ids.link())}))
 }
 
-/// `POST /upload:…`: the bytes; gives the handle that a template's example names.
-pub(super) fn upload_part(call: &Call<'_>) -> Given {
+/// `POST /upload:…`: the bytes of a resumable upload; returns the handle for a template's example.
+pub(super) fn upload_part(call: &Call<'_>) -> CallResult {
     if call.method == Method::GET {
         return Ok(json!({"id": call.id, "file_offset": 0}));
     }

@@ -1,19 +1,18 @@
-//! `POST /{version}/{phone_number_id}/messages`: what the business sends.
+//! `POST /{version}/{phone_number_id}/messages`: messages of the business.
 //!
-//! The order of judgement is the platform's as far as it shows: token, path, shape, account, rates, template, window. Faults
-//! strike a request that could be read, before anything is accepted or right after.
+//! Checks are in the platform's order, as far as it is known: token, path, form, account, rates, template, window. Faults
+//! affect requests that could be parsed, before or after the message is accepted.
 
-use super::{Reply, authorise};
-use crate::deeds::Deed;
+use super::call::{Reply, authorise, finish};
+use crate::action::ScheduledAction;
+use crate::connection::ConnectionHandle;
+use crate::envelope::{Update, UpdateKind};
+use crate::faults::{SendFault, WindowRule};
 use crate::hub::{Hub, World};
-use crate::knobs::{SendFault, WindowRule};
-use crate::letter::{Update, What};
-use crate::line::Line;
 use crate::messages::{Chat, Message, State, Step};
 use crate::people::{self, PersonNo};
-use crate::receipts;
 use crate::refusal::Refusal;
-use crate::{account, limits, view};
+use crate::{account, limits, receipts, view};
 use axum::body::Bytes;
 use axum::extract::{ConnectInfo, Path, State as Shared};
 use axum::http::{HeaderMap, Method, Uri};
@@ -27,18 +26,15 @@ mod content;
 mod direct;
 mod recipient;
 
-use content::Plan;
-use recipient::{address, hold_to_rates, recipient};
+use content::{LaterFailure, Plan};
+use recipient::{address, enforce_rates, recipient};
 
-/// How long the typing dots stay without an answer (whatsapp.md 2.2).
+/// How long a typing indicator is shown unless the business replies.
 const TYPING_MS: i64 = 25_000;
-
-/// Why a message that was accepted is not delivered after all: the platform's code and words.
-type Trouble = (u32, String);
 
 pub(crate) async fn messages(
     Shared(hub): Shared<Arc<Hub>>,
-    ConnectInfo(line): ConnectInfo<Line>,
+    ConnectInfo(connection): ConnectInfo<ConnectionHandle>,
     Path((version, number)): Path<(String, String)>,
     uri: Uri,
     headers: HeaderMap,
@@ -46,20 +42,20 @@ pub(crate) async fn messages(
 ) -> Response {
     let started = Instant::now();
     let reply = match authorise(&hub, &headers, &version, None) {
-        Ok(()) if number != hub.config.phone_number_id => Reply::refused(&hub, &Refusal::no_such(&number)),
-        Ok(()) => judge(&hub, &body),
+        Ok(()) if number != hub.config.phone_number_id => Reply::refused(&hub, &Refusal::unknown_object(&number)),
+        Ok(()) => handle(&hub, &body),
         Err(refusal) => Reply::refused(&hub, &refusal),
     };
-    super::finish(&hub, &line, &Method::POST, &uri, &body, started, reply).await
+    finish(&hub, &connection, &Method::POST, &uri, &body, started, reply).await
 }
 
-fn judge(hub: &Hub, body: &[u8]) -> Reply {
+fn handle(hub: &Hub, body: &[u8]) -> Reply {
     let Ok(request) = serde_json::from_slice::<Value>(body) else {
         return Reply::refused(hub, &Refusal::new(100, "The body is not JSON."));
     };
     if request.get("status").is_some() {
         return match mark_read(hub, &request) {
-            Ok((body, about)) => Reply { about, ..Reply::good(body) },
+            Ok((body, about)) => Reply { about, ..Reply::ok(body) },
             Err(refusal) => Reply::refused(hub, &refusal),
         };
     }
@@ -70,21 +66,21 @@ fn judge(hub: &Hub, body: &[u8]) -> Reply {
     let mut world = hub.world();
     let fault = {
         let world = &mut *world;
-        world.knobs.send_fault(&mut world.chance, kind)
+        world.faults.send_fault(&mut world.rng, kind)
     };
     world.counts.faults += u64::from(fault.is_some());
     let reply = match fault {
-        Some(SendFault::Timeout | SendFault::DropBefore) => Reply::bare(500),
-        Some(SendFault::Bare(status)) => Reply::bare(status),
+        Some(SendFault::Timeout | SendFault::DropBefore) => Reply::without_body(500),
+        Some(SendFault::Bare(status)) => Reply::without_body(status),
         Some(SendFault::Error(code)) => {
             let refusal = match code {
-                131_000 => Refusal::something_wrong(),
-                code => Refusal::new(code, "A fault on demand."),
+                131_000 => Refusal::unknown_error(),
+                code => Refusal::new(code, "Injected fault."),
             };
-            Reply { status: refusal.status(), ..Reply::good(refusal.answer(&hub.ids.trace())) }
+            Reply { status: refusal.status(), ..Reply::ok(refusal.body(&hub.ids.trace())) }
         }
         _ => match accept(hub, &mut world, &request, kind, &fault) {
-            Ok((body, about)) => Reply { about, ..Reply::good(body) },
+            Ok((body, about)) => Reply { about, ..Reply::ok(body) },
             Err(refusal) => {
                 drop(world);
                 Reply::refused(hub, &refusal)
@@ -94,34 +90,34 @@ fn judge(hub: &Hub, body: &[u8]) -> Reply {
     Reply { fault, ..reply }
 }
 
-/// Marks as read, and shows typing where asked to.
+/// Marks a message as read, and shows a typing indicator if requested.
 fn mark_read(hub: &Hub, request: &Value) -> Result<(Value, Option<u64>), Refusal> {
     let text = |key: &str| request.get(key).and_then(Value::as_str);
     if text("messaging_product") != Some("whatsapp") || text("status") != Some("read") {
-        return Err(Refusal::new(100, "messaging_product is 'whatsapp' and status is 'read'."));
+        return Err(Refusal::new(100, "messaging_product must be 'whatsapp' and status must be 'read'."));
     }
     let id = text("message_id").ok_or_else(|| Refusal::missing("message_id"))?;
     let typing = match request.get("typing_indicator") {
         None => false,
         Some(indicator) if indicator.get("type").and_then(Value::as_str) == Some("text") => true,
-        Some(_) => return Err(Refusal::invalid("typing_indicator['type'] is 'text'.")),
+        Some(_) => return Err(Refusal::invalid("typing_indicator['type'] must be 'text'.")),
     };
     let mut world = hub.world();
     let found = world.messages.find(id).filter(|seq| world.messages.get(*seq).is_some_and(|m| !m.from_business));
     match found {
         Some(seq) => {
-            receipts::marked_read(hub, &mut world, seq);
+            receipts::mark_read(hub, &mut world, seq);
             let message = world.messages.get(seq).filter(|_| typing);
-            if let Some((chat, who)) = message.and_then(|message| Some((message.chat, message.author?))) {
+            if let Some((chat, author)) = message.and_then(|message| Some((message.chat, message.author?))) {
                 let until_ms = hub.clock.now_ms() + TYPING_MS;
                 let group = view::group_id(&world, chat).map(str::to_owned);
-                hub.tell(
-                    || json!({"kind": "typing", "person": world.people.id(who), "group": group, "until_ms": until_ms}),
+                hub.publish(
+                    || json!({"kind": "typing", "person": world.people.id(author), "group": group, "until_ms": until_ms}),
                 );
             }
         }
-        // Where messages were forgotten it may have been one of them.
-        None if world.counts.forgotten > 0 => {}
+        // It may be a message that was dropped.
+        None if world.counts.evicted > 0 => {}
         None => return Err(Refusal::invalid(format!("There is no message '{id}'."))),
     }
     world.counts.marked_read += 1;
@@ -139,7 +135,7 @@ fn accept(
     let now_ms = hub.clock.now_ms();
     world.account.may_send(now_ms)?;
     let plan = content::plan(world, request, kind, now_ms)?;
-    if !world.knobs.payment_method
+    if !world.faults.payment_method
         && plan.category == "service"
         && account::free_tier_is_used_up(&world.account, now_ms)
     {
@@ -156,56 +152,59 @@ fn accept(
     if !by_number && plan.needs_phone {
         return Err(Refusal::new(131_062, "Authentication templates go to phone numbers only."));
     }
-    hold_to_rates(world, found, now_ms)?;
+    enforce_rates(world, found, now_ms)?;
     let Some(no) = found else {
-        // Nobody has this number: accepted, and never delivered. There is nobody to keep it with either.
+        // The number does not exist: the message is accepted and not delivered. It belongs to no chat, so it is not stored.
         let id = hub.ids.message(input, false);
-        undeliverable(hub, world, request, &id, input, now_ms);
-        return Ok((answer(input, by_number.then(|| people::digits(input)).flatten(), None, &id, plan.status()), None));
+        fail_undeliverable(hub, world, request, &id, input, now_ms);
+        return Ok((
+            response_body(input, by_number.then(|| people::digits(input)).flatten(), None, &id, plan.status()),
+            None,
+        ));
     };
     let open = world.people.get(no).is_some_and(|person| person.window_open(now_ms));
-    let outside = !plan.first && !open && world.knobs.window != WindowRule::Off;
-    if outside && world.knobs.window == WindowRule::Sync {
+    let outside = !plan.first && !open && world.faults.window != WindowRule::Off;
+    if outside && world.faults.window == WindowRule::Sync {
         return Err(Refusal::window_closed());
     }
     if plan.first && !open {
-        account::write_first(world, no, now_ms)?;
+        account::write_first(&mut world.account, &world.faults, no, now_ms)?;
     }
-    let trouble = match fault {
+    let failure = match fault {
         Some(SendFault::FailedLater(code)) => Some((*code, "Message failed.".to_owned())),
-        _ if outside => Some(known(&Refusal::window_closed())),
+        _ if outside => Some(later(&Refusal::window_closed())),
         _ if kind == "reaction" && !can_react(world, request, Chat::Person(no)) => {
             Some((131_009, "The message that was reacted to is unknown or too old.".to_owned()))
         }
-        _ => match marketing(world, no, &plan) {
-            Some(refusal) if world.knobs.marketing == WindowRule::Sync => return Err(refusal),
-            Some(refusal) => Some(known(&refusal)),
-            None => plan.trouble.clone(),
+        _ => match marketing_refusal(world, no, &plan) {
+            Some(refusal) if world.faults.marketing == WindowRule::Sync => return Err(refusal),
+            Some(refusal) => Some(later(&refusal)),
+            None => plan.failure.clone(),
         },
     };
-    called(world, no, by_number, now_ms);
+    after_accept(world, no, by_number, now_ms);
     let held = plan.held;
     let status = plan.status();
-    let seq = keep(hub, world, request, kind, Chat::Person(no), plan, trouble);
-    send_on(hub, world, request, seq, held, now_ms);
+    let seq = store(hub, world, request, kind, Chat::Person(no), plan, failure);
+    process(hub, world, request, seq, held, now_ms);
     let (Some(message), Some(person)) = (world.messages.get(seq), world.people.get(no)) else {
-        return Err(Refusal::something_wrong());
+        return Err(Refusal::unknown_error());
     };
     let user_id = (!by_number).then(|| person.user_id.clone());
     let wa_id = by_number.then(|| person.number.clone()).flatten();
-    Ok((answer(input, wa_id, user_id, &message.id, status), Some(seq)))
+    Ok((response_body(input, wa_id, user_id, &message.id, status), Some(seq)))
 }
 
-fn known(refusal: &Refusal) -> Trouble {
+fn later(refusal: &Refusal) -> LaterFailure {
     (refusal.code, refusal.details.clone())
 }
 
-/// A message to a number makes it known, and an answer to whoever came by an ad opens the free entry point.
-fn called(world: &mut World, no: PersonNo, by_number: bool, now_ms: i64) {
-    let free_ms = i64::from(world.knobs.entry_point_hours) * 3_600_000;
+/// A message to a number reveals it, and a reply to a person who came from an ad opens the free entry point.
+fn after_accept(world: &mut World, no: PersonNo, by_number: bool, now_ms: i64) {
+    let free_ms = i64::from(world.faults.entry_point_hours) * 3_600_000;
     let Some(person) = world.people.get_mut(no) else { return };
     if by_number {
-        person.was_called_by_number(now_ms);
+        person.reveal_number(now_ms);
     }
     if now_ms < person.entry_offered_until_ms {
         person.entry_offered_until_ms = 0;
@@ -213,9 +212,9 @@ fn called(world: &mut World, no: PersonNo, by_number: bool, now_ms: i64) {
     }
 }
 
-/// Marketing does not go to those who stopped it, not to the United States, and not to those who had enough.
-fn marketing(world: &mut World, no: PersonNo, plan: &Plan) -> Option<Refusal> {
-    if plan.category != "marketing" || world.knobs.marketing == WindowRule::Off {
+/// Refuses marketing messages to people who opted out, to US numbers, and under the fault `marketing_capped`.
+fn marketing_refusal(world: &mut World, no: PersonNo, plan: &Plan) -> Option<Refusal> {
+    if plan.category != "marketing" || world.faults.marketing == WindowRule::Off {
         return None;
     }
     let person = world.people.get(no)?;
@@ -223,11 +222,11 @@ fn marketing(world: &mut World, no: PersonNo, plan: &Plan) -> Option<Refusal> {
         return Some(Refusal::stopped_marketing());
     }
     let american = person.user_id.starts_with("US.");
-    (american || world.knobs.marketing_capped(&mut world.chance)).then(Refusal::not_healthy)
+    (american || world.faults.marketing_capped(&mut world.rng)).then(Refusal::not_healthy)
 }
 
-/// What follows on acceptance: a reaction shows, a pin holds, the states are reached.
-fn send_on(hub: &Hub, world: &mut World, request: &Value, seq: u64, held: bool, now_ms: i64) {
+/// Applies the effects of an accepted message: reactions, pins and message states.
+fn process(hub: &Hub, world: &mut World, request: &Value, seq: u64, held: bool, now_ms: i64) {
     let Some(message) = world.messages.get(seq) else { return };
     let (failed, chat, kind) = (message.error.is_some(), message.chat, message.kind.clone());
     if kind == "reaction" && !failed {
@@ -235,12 +234,12 @@ fn send_on(hub: &Hub, world: &mut World, request: &Value, seq: u64, held: bool, 
     }
     if let (Chat::Group(group), "pin", false) = (chat, kind.as_str(), failed) {
         content::pin(world, group, request);
-        view::tell_group(hub, world, group);
+        view::publish_group(hub, world, group);
     }
     if held && !failed {
-        let due_ms = now_ms.saturating_add(world.knobs.template_hold_ms);
-        view::tell(hub, world, seq);
-        hub.courier.later(now_ms, due_ms, Deed::Release(seq));
+        let due_ms = now_ms.saturating_add(world.faults.template_hold_ms);
+        view::publish_message(hub, world, seq);
+        hub.webhook_sender.schedule(now_ms, due_ms, ScheduledAction::Release(seq));
     } else {
         receipts::reach(hub, world, seq, if failed { State::Failed } else { State::Sent });
     }
@@ -257,45 +256,46 @@ fn to_group(
     let now_ms = hub.clock.now_ms();
     let id = request.get("to").and_then(Value::as_str).ok_or_else(|| Refusal::missing("to"))?;
     let no = world.groups.find(id).ok_or_else(|| Refusal::new(131_041, "This group does not exist."))?;
-    hold_to_rates(world, None, now_ms)?;
-    let group = world.groups.get(no).ok_or_else(Refusal::something_wrong)?;
+    enforce_rates(world, None, now_ms)?;
+    let group = world.groups.get(no).ok_or_else(Refusal::unknown_error)?;
     if group.suspended {
         return Err(Refusal::new(131_207, "This group is suspended."));
     }
     if group.members.is_empty() {
-        return Err(Refusal::new(131_020, "The group has one member only, the business."));
+        return Err(Refusal::new(131_020, "The group has only one member, the business."));
     }
     if plan.needs_phone {
         return Err(Refusal::new(131_051, "Authentication templates do not go to groups."));
     }
-    let outside = !plan.first && !group.window_open(now_ms) && world.knobs.window != WindowRule::Off;
-    if outside && world.knobs.window == WindowRule::Sync {
+    let outside = !plan.first && !group.window_open(now_ms) && world.faults.window != WindowRule::Off;
+    if outside && world.faults.window == WindowRule::Sync {
         return Err(Refusal::window_closed());
     }
-    let trouble = match fault {
+    let failure = match fault {
         Some(SendFault::FailedLater(code)) => Some((*code, "Message failed.".to_owned())),
-        _ if outside => Some(known(&Refusal::window_closed())),
-        _ => plan.trouble.clone(),
+        _ if outside => Some(later(&Refusal::window_closed())),
+        _ => plan.failure.clone(),
     };
     let status = plan.status();
-    let seq = keep(hub, world, request, kind, Chat::Group(no), plan, trouble);
-    send_on(hub, world, request, seq, false, now_ms);
-    let message = world.messages.get(seq).ok_or_else(Refusal::something_wrong)?;
-    let mut answer = answer(id, Some(id.to_owned()), None, &message.id, status);
-    if let Some(message) = answer.pointer_mut("/messages/0").and_then(Value::as_object_mut) {
+    let seq = store(hub, world, request, kind, Chat::Group(no), plan, failure);
+    process(hub, world, request, seq, false, now_ms);
+    let message = world.messages.get(seq).ok_or_else(Refusal::unknown_error)?;
+    let mut response = response_body(id, Some(id.to_owned()), None, &message.id, status);
+    if let Some(message) = response.pointer_mut("/messages/0").and_then(Value::as_object_mut) {
         message.insert("group_id".to_owned(), json!(id));
     }
-    Ok((answer, Some(seq)))
+    Ok((response, Some(seq)))
 }
 
-fn keep(
+/// Stores an accepted message; returns its sequence number.
+fn store(
     hub: &Hub,
     world: &mut World,
     request: &Value,
     kind: &str,
     chat: Chat,
     plan: Plan,
-    trouble: Option<Trouble>,
+    failure: Option<LaterFailure>,
 ) -> u64 {
     let now_ms = hub.clock.now_ms();
     let address = match chat {
@@ -309,14 +309,15 @@ fn keep(
         Chat::Group(no) => world
             .groups
             .get(no)
-            .map_or_else(Vec::new, |g| g.members.iter().map(|who| (*who, State::Accepted)).collect()),
+            .map_or_else(Vec::new, |group| group.members.iter().map(|person| (*person, State::Accepted)).collect()),
     };
     let recipients = u32::try_from(audience.len()).unwrap_or(u32::MAX).max(1);
-    let pricing = match trouble {
-        None => account::price(world, chat, kind, plan.category, recipients, now_ms),
+    let terms = world.chat_terms(chat, now_ms);
+    let pricing = match failure {
+        None => account::price(&mut world.account, terms, kind, plan.category, recipients, now_ms),
         Some(_) => None,
     };
-    let (error, error_details) = trouble.unzip();
+    let (error, error_details) = failure.unzip();
     let message = Message {
         seq: 0,
         id,
@@ -339,8 +340,8 @@ fn keep(
         reactions: Vec::new(),
     };
     world.counts.reached(State::Accepted);
-    let (seq, forgotten) = world.messages.push(message);
-    world.counts.forgotten += u64::from(forgotten);
+    let (seq, evicted) = world.messages.push(message);
+    world.counts.evicted += u64::from(evicted);
     seq
 }
 
@@ -350,7 +351,7 @@ fn target(world: &World, request: &Value, chat: Chat) -> Option<u64> {
 }
 
 fn can_react(world: &World, request: &Value, chat: Chat) -> bool {
-    world.counts.forgotten > 0 || target(world, request, chat).is_some()
+    world.counts.evicted > 0 || target(world, request, chat).is_some()
 }
 
 fn react(hub: &Hub, world: &mut World, request: &Value, chat: Chat) {
@@ -358,11 +359,12 @@ fn react(hub: &Hub, world: &mut World, request: &Value, chat: Chat) {
     let emoji = request.get("reaction").and_then(|r| r.get("emoji")).and_then(Value::as_str).unwrap_or_default();
     if let Some(message) = world.messages.get_mut(seq) {
         message.react(None, emoji);
-        view::tell(hub, world, seq);
+        view::publish_message(hub, world, seq);
     }
 }
 
-fn undeliverable(hub: &Hub, world: &mut World, request: &Value, id: &str, input: &str, now_ms: i64) {
+/// Sends the failed status of a message to a number that does not exist.
+fn fail_undeliverable(hub: &Hub, world: &mut World, request: &Value, id: &str, input: &str, now_ms: i64) {
     world.counts.reached(State::Accepted);
     world.counts.reached(State::Failed);
     let mut status = json!({
@@ -373,14 +375,14 @@ fn undeliverable(hub: &Hub, world: &mut World, request: &Value, id: &str, input:
     if let (Some(data), Some(status)) = (request.get("biz_opaque_callback_data"), status.as_object_mut()) {
         status.insert("biz_opaque_callback_data".to_owned(), data.clone());
     }
-    if world.knobs.receipts {
+    if world.faults.receipts {
         let lane = crate::hub::random_lane(world);
         let json = crate::wire::to_json(&status).into();
-        hub.deliver(world, Update { json, ..Update::new(lane, What::Status(State::Failed)) });
+        hub.deliver(world, Update { json, ..Update::new(lane, UpdateKind::Status(State::Failed)) });
     }
 }
 
-fn answer(input: &str, wa_id: Option<String>, user_id: Option<String>, id: &str, status: Option<&str>) -> Value {
+fn response_body(input: &str, wa_id: Option<String>, user_id: Option<String>, id: &str, status: Option<&str>) -> Value {
     let mut contact = json!({"input": input});
     if let Some(contact) = contact.as_object_mut() {
         contact.extend(wa_id.map(|wa_id| ("wa_id".to_owned(), json!(wa_id))));

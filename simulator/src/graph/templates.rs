@@ -1,20 +1,22 @@
-//! Template management: `/{WABA_ID}/message_templates`, `/{TEMPLATE_ID}` (whatsapp.md 2.3).
+//! Template management: `/{WABA_ID}/message_templates` and `/{TEMPLATE_ID}` (docs/whatsapp.md#templates).
 
-use super::{Call, Given, only, page};
-use crate::deeds::{self, Deed};
+use super::call::{Call, CallResult, only, page};
+use crate::action::ScheduledAction;
+use crate::faults::Review;
 use crate::hub::{Hub, World};
-use crate::knobs::Review;
 use crate::refusal::Refusal;
-use crate::templates::{Status, check_draft};
+use crate::scheduled;
+use crate::templates::Status;
+use crate::templates::draft::check_draft;
 use axum::http::Method;
 use serde_json::{Value, json};
 
-/// A page of templates, unless told otherwise; Meta's own default.
+/// Default and maximum page size.
 const PAGE: usize = 25;
-const MOST_PAGE: usize = 1_000;
+const MAX_PAGE: usize = 1_000;
 
 /// `GET`, `POST` and `DELETE /{WABA_ID}/message_templates`.
-pub(super) fn of_account(call: &Call<'_>) -> Given {
+pub(super) fn of_account(call: &Call<'_>) -> CallResult {
     match *call.method {
         Method::GET => list(call),
         Method::POST => create(call),
@@ -23,7 +25,7 @@ pub(super) fn of_account(call: &Call<'_>) -> Given {
     }
 }
 
-fn list(call: &Call<'_>) -> Given {
+fn list(call: &Call<'_>) -> CallResult {
     let now_ms = call.hub.clock.now_ms();
     let world = call.hub.world();
     let is = |name: &str, value: &str| call.query.get(name).is_none_or(|wanted| wanted.eq_ignore_ascii_case(value));
@@ -38,7 +40,7 @@ fn list(call: &Call<'_>) -> Given {
     });
     let all: Vec<Value> = found.map(|template| only(template.view(now_ms), fields.as_deref())).collect();
     let total = all.len();
-    let (data, paging) = page(call, all, PAGE, MOST_PAGE)?;
+    let (data, paging) = page(call, all, PAGE, MAX_PAGE)?;
     let mut answer = json!({"data": data, "paging": paging});
     if let (Some(_), Some(answer)) = (call.query.get("summary"), answer.as_object_mut()) {
         let summary = json!({"total_count": total, "message_template_count": world.templates.iter().count(), "message_template_limit": 6000, "are_translations_complete": false});
@@ -47,55 +49,56 @@ fn list(call: &Call<'_>) -> Given {
     Ok(answer)
 }
 
-fn create(call: &Call<'_>) -> Given {
+fn create(call: &Call<'_>) -> CallResult {
     let hub = call.hub;
     let mut body = call.json()?;
     from_library(&mut body)?;
-    let draft = check_draft(&body).map_err(|(code, details)| Refusal::new(code, details))?;
+    let draft = check_draft(&body)?;
     let now_ms = hub.clock.now_ms();
     let mut world = hub.world();
-    let template = world
-        .templates
-        .create(hub.ids.number(), draft, now_ms)
-        .map_err(|(code, details)| Refusal::new(code, details))?;
+    let template = world.templates.create(hub.ids.number(), draft, now_ms)?;
     let answer = json!({"id": template.id, "status": template.status.name(), "category": template.category});
     let id = template.id.clone();
-    send_to_review(hub, &world, id, now_ms);
-    hub.tell(|| json!({"kind": "account"}));
+    schedule_review(hub, &world, id, now_ms);
+    hub.publish(|| json!({"kind": "account"}));
     Ok(answer)
 }
 
-/// The review ends by itself, unless a hand is to end it.
-fn send_to_review(hub: &Hub, world: &World, id: String, now_ms: i64) {
-    if world.knobs.template_review != Review::Manual {
-        hub.courier.later(now_ms, now_ms.saturating_add(world.knobs.template_review_ms), Deed::Review(id));
+/// Schedules the end of the review, unless reviews are manual.
+fn schedule_review(hub: &Hub, world: &World, id: String, now_ms: i64) {
+    if world.faults.template_review != Review::Manual {
+        hub.webhook_sender.schedule(
+            now_ms,
+            now_ms.saturating_add(world.faults.template_review_ms),
+            ScheduledAction::Review(id),
+        );
     }
 }
 
-fn delete(call: &Call<'_>) -> Given {
+fn delete(call: &Call<'_>) -> CallResult {
     let hub = call.hub;
     let name = call.parameter("name").ok_or_else(|| Refusal::new(100, "The parameter name is required."))?;
     let id = call.parameter("hsm_id");
     let mut world = hub.world();
-    let gone = world.templates.delete(&name, id.as_deref(), hub.clock.now_ms());
-    if gone.is_empty() {
-        return Err(Refusal::new(100, format!("There is no template '{name}'.")));
+    let deleted = world.templates.delete(&name, id.as_deref(), hub.clock.now_ms());
+    if deleted.is_empty() {
+        return Err(Refusal::new(100, format!("Template '{name}' does not exist.")));
     }
-    for template in gone {
+    for template in deleted {
         let value = template.status_update("DELETED");
-        deeds::tell_field(hub, &mut world, "message_template_status_update", &value);
+        scheduled::send_field(hub, &mut world, "message_template_status_update", &value);
     }
     Ok(json!({"success": true}))
 }
 
 /// `GET`, `POST /{TEMPLATE_ID}` and `POST /{TEMPLATE_ID}/unpause`.
-pub(super) fn template(call: &Call<'_>) -> Given {
+pub(super) fn template(call: &Call<'_>) -> CallResult {
     let hub = call.hub;
     let now_ms = hub.clock.now_ms();
     match (call.method, call.edge) {
         (&Method::GET, "") => {
             let world = hub.world();
-            let template = world.templates.get(call.id).ok_or_else(|| Refusal::no_such(call.id))?;
+            let template = world.templates.get(call.id).ok_or_else(|| Refusal::unknown_object(call.id))?;
             Ok(only(template.view(now_ms), call.fields().as_deref()))
         }
         (&Method::POST, "") => edit(call, now_ms),
@@ -108,46 +111,46 @@ pub(super) fn template(call: &Call<'_>) -> Given {
             template.status = Status::Approved;
             template.paused_until_ms = None;
             let value = template.status_update("APPROVED");
-            deeds::tell_field(hub, &mut world, "message_template_status_update", &value);
+            scheduled::send_field(hub, &mut world, "message_template_status_update", &value);
             Ok(json!({"success": true}))
         }
         _ => Err(call.unsupported()),
     }
 }
 
-fn edit(call: &Call<'_>, now_ms: i64) -> Given {
+fn edit(call: &Call<'_>, now_ms: i64) -> CallResult {
     let hub = call.hub;
     let change = call.json()?;
     let mut world = hub.world();
     let edited = world.templates.edit(
         call.id,
         |template| {
-            // What is not given stays; name and language always do.
-            let given = |key: &str, now: Value| change.get(key).cloned().unwrap_or(now);
+            // Omitted members are unchanged; the name and the language cannot change.
+            let changed = |key: &str, current: Value| change.get(key).cloned().unwrap_or(current);
             check_draft(&json!({
                 "name": template.name, "language": template.language,
-                "category": given("category", json!(template.category)),
-                "components": given("components", json!(template.components)),
+                "category": changed("category", json!(template.category)),
+                "components": changed("components", json!(template.components)),
                 "parameter_format": template.parameter_format,
-                "message_send_ttl_seconds": given("message_send_ttl_seconds", json!(template.ttl_seconds)),
+                "message_send_ttl_seconds": changed("message_send_ttl_seconds", json!(template.ttl_seconds)),
             }))
         },
         now_ms,
     );
-    edited.map_err(|(code, details)| Refusal::new(code, details))?;
-    send_to_review(hub, &world, call.id.to_owned(), now_ms);
-    hub.tell(|| json!({"kind": "account"}));
-    let named = world.templates.get(call.id).map(|template| (&template.name, &template.category)).unzip();
-    Ok(json!({"success": true, "id": call.id, "name": named.0, "category": named.1}))
+    edited?;
+    schedule_review(hub, &world, call.id.to_owned(), now_ms);
+    hub.publish(|| json!({"kind": "account"}));
+    let (name, category) = world.templates.get(call.id).map(|template| (&template.name, &template.category)).unzip();
+    Ok(json!({"success": true, "id": call.id, "name": name, "category": category}))
 }
 
-/// The invitation to a group: must be copied as it is to stay a utility template (whatsapp.md 3.2).
+/// The library template that invites to a group. It must be copied unchanged to remain a utility template.
 const INVITATION: &str = "group_invite_link";
 const INVITATION_BODY: &str = "You are invited to join the group {{1}}.";
 const INVITATION_EXAMPLE: &str = "Harbour Street";
 
 /// `GET /message_template_library`.
-pub(super) fn library(call: &Call<'_>) -> Given {
+pub(super) fn library(call: &Call<'_>) -> CallResult {
     let item = json!({
         "name": INVITATION, "language": "en", "category": "UTILITY", "topic": "GROUP_INVITE_LINK",
         "body": INVITATION_BODY, "body_params": [INVITATION_EXAMPLE], "body_param_types": ["GROUP_ID"],
@@ -161,7 +164,7 @@ pub(super) fn library(call: &Call<'_>) -> Given {
     Ok(json!({"data": data}))
 }
 
-/// A template made from the library's has the library's words.
+/// Replaces the components of a template that is created from the library.
 fn from_library(body: &mut Value) -> Result<(), Refusal> {
     let Some(name) = body.get("library_template_name").cloned() else { return Ok(()) };
     if name != INVITATION {

@@ -1,13 +1,13 @@
-// What can be sent besides words: files, a voice message, a place, a card, a poll.
+// Attachments: files, voice messages, locations, contacts, polls.
 
 import { put } from "./api.js";
 import { h, icon, ICONS } from "./dom.js";
 import { show } from "./sheet.js";
 
-/** Where the demo's street is, as a place to begin with. */
-const PLACE = { name: "Harbour Street", address: "Harbour Street 12", latitude: 52.3782, longitude: 4.8998 };
+/** The default location: the street of the demo. */
+const LOCATION = { name: "Harbour Street", address: "Harbour Street 12", latitude: 52.3782, longitude: 4.8998 };
 
-/** What a browser can record that the platform takes as a voice message. */
+/** Recording formats that the platform accepts as a voice message. */
 const VOICE = ["audio/ogg;codecs=opus", "audio/mp4;codecs=opus", "audio/mp4"];
 
 export function attach(chat, opener) {
@@ -18,26 +18,26 @@ export function attach(chat, opener) {
       item(ICONS.file, "Document", () => pick(chat, "", "document")),
       item(ICONS.mic, "Voice message", () => record(chat, opener)),
       item(ICONS.smile, "Sticker", () => pick(chat, "image/webp")),
-      item(ICONS.pin, "Location", () => choosePlace(chat, opener)),
-      item(ICONS.person, "Contact", () => chooseCard(chat, opener)),
+      item(ICONS.pin, "Location", () => chooseLocation(chat, opener)),
+      item(ICONS.person, "Contact", () => chooseContact(chat, opener)),
       item(ICONS.list, "Poll", () => choosePoll(chat, opener)),
     ];
   });
 }
 
-/** Puts a file there and says it. */
+/** Uploads a file and sends it as a message. */
 export function sendFile(chat, file, { as, voice } = {}) {
   return chat.attempt(async () => {
     const { id, kind } = await put(file, file.name ?? "file");
     const type = as ?? kind;
     const body = { id };
     if (voice) body.voice = true;
-    await sayHere(chat, { message: { type, [type]: body } });
+    await sendHere(chat, { message: { type, [type]: body } });
   });
 }
 
-async function sayHere(chat, what) {
-  if (!await chat.say(what)) throw new Error(chat.problem.textContent);
+async function sendHere(chat, what) {
+  if (!await chat.send(what)) throw new Error(chat.problem.textContent);
 }
 
 function pick(chat, accept, as) {
@@ -50,7 +50,7 @@ function pick(chat, accept, as) {
   input.click();
 }
 
-/** Records until stopped. Where the browser may not or cannot, a sound file is chosen instead. */
+/** Records until stopped; offers a file chooser where recording is unavailable. */
 async function record(chat, opener) {
   const type = VOICE.find((kind) => globalThis.MediaRecorder?.isTypeSupported(kind));
   const stream = type && await navigator.mediaDevices?.getUserMedia({ audio: true }).catch(() => null);
@@ -75,17 +75,17 @@ async function record(chat, opener) {
   recorder.start();
 }
 
-/** A place, with the street to begin with. `on` is the request it answers. */
-export function choosePlace(chat, opener, on) {
+/** Sends a location. `on` is the request that it answers. */
+export function chooseLocation(chat, opener, on) {
   form(chat, opener, "Send a location", "Send", [
-    field("name", "Name", { value: PLACE.name }), field("address", "Address", { value: PLACE.address }),
-    field("latitude", "Latitude", { value: PLACE.latitude, type: "number", step: "any", min: -90, max: 90, required: true }),
-    field("longitude", "Longitude", { value: PLACE.longitude, type: "number", step: "any", min: -180, max: 180, required: true }),
+    field("name", "Name", { value: LOCATION.name }), field("address", "Address", { value: LOCATION.address }),
+    field("latitude", "Latitude", { value: LOCATION.latitude, type: "number", step: "any", min: -90, max: 90, required: true }),
+    field("longitude", "Longitude", { value: LOCATION.longitude, type: "number", step: "any", min: -180, max: 180, required: true }),
   ], ({ name, address, latitude, longitude }) => {
     const location = { latitude: Number(latitude), longitude: Number(longitude) };
     if (name) location.name = name;
     if (address) location.address = address;
-    return chat.say({ message: { type: "location", location }, on });
+    return chat.send({ message: { type: "location", location }, on });
   });
 }
 
@@ -95,30 +95,30 @@ const vcard = (person, origin) => [{
   origin,
 }];
 
-/** One's own card: the answer to a request for it. */
-export function chooseContact(chat, on) {
-  const self = chat.house.people().find((person) => person.id === chat.me);
-  if (self) chat.say({ message: { type: "contacts", contacts: vcard(self, "contact_request") }, on });
+/** Sends the person's own contact in answer to a request. */
+export function shareOwnContact(chat, on) {
+  const self = chat.app.people().find((person) => person.id === chat.me);
+  if (self) chat.send({ message: { type: "contacts", contacts: vcard(self, "contact_request") }, on });
 }
 
-function chooseCard(chat, opener) {
-  show(chat.element, opener, "Send a contact", "attach-sheet", (close) => chat.house.people().map((person) => h("button", {
+function chooseContact(chat, opener) {
+  show(chat.element, opener, "Send a contact", "attach-sheet", (close) => chat.app.people().map((person) => h("button", {
     type: "button",
-    onclick: () => { close(); chat.say({ message: { type: "contacts", contacts: vcard(person, "other") } }); },
+    onclick: () => { close(); chat.send({ message: { type: "contacts", contacts: vcard(person, "other") } }); },
   }, icon(ICONS.person), h("span", {}, person.name))));
 }
 
-/** A poll is real among people; the business gets "unsupported". */
+/** Polls exist between people; a business receives `unsupported`. */
 function choosePoll(chat, opener) {
-  form(chat, opener, "A poll", "Send", [
+  form(chat, opener, "Poll", "Send", [
     field("question", "Question", { required: true, maxLength: 255 }),
-    field("options", "Options, with commas between", { required: true, placeholder: "Friday, Saturday" }),
+    field("options", "Options, separated by commas", { required: true, placeholder: "Friday, Saturday" }),
   ], ({ question, options }) => {
     const code = chat.from.group ? 130501 : 131051;
     const errors = [{ code, title: "Message type unknown", message: "Message type unknown",
       error_data: { details: "Message type is currently not supported." } }];
     const unsupported = { type: "poll", question, options: options.split(",").map((option) => option.trim()).filter(Boolean) };
-    return chat.say({ message: { type: "unsupported", unsupported, errors } });
+    return chat.send({ message: { type: "unsupported", unsupported, errors } });
   });
 }
 

@@ -1,41 +1,41 @@
-// A conversation: its log, its composer, what is quoted, the typing dots. A person's phone and a group are both one.
+// A conversation: message log, composer, quote and typing indicator. Base class of a phone and a group chat.
 
 import { post } from "./api.js";
-import { attach, chooseContact, choosePlace } from "./attach.js";
-import { gist } from "./content.js";
+import { attach, chooseLocation, shareOwnContact } from "./attach.js";
+import { summary } from "./content.js";
 import { h, icon, ICONS, day, sameDay, span } from "./dom.js";
-import { bubble, nameOf, refresh, saysTheSame } from "./message.js";
+import { bubble, nameOf, refresh, sameContent } from "./message.js";
 import { emojis, rows } from "./sheet.js";
 
-/** A conversation shows so many of the newest messages; a test's thousands would make the page slow. */
-const MOST_SHOWN = 300;
+/** Number of newest messages shown; more would make the page slow. */
+const MAX_SHOWN = 300;
 
-/** Nearer to the end than this the view follows what comes in; a bubble is about as high. */
+/** Within this distance of the end the view follows new messages; about the height of a bubble. */
 const NEAR_END_PX = 120;
 
 const DAY_MS = 86_400_000;
 
-/** The name's first letter, for a face. */
+/** First letter of a name, for the avatar. */
 export const initial = (name) => [...name.trim()][0]?.toUpperCase() ?? "?";
 
 export class Chat {
-  /** `house` has now, activate, tell, who, inspect, people. */
-  constructor(name, hue, house) {
-    Object.assign(this, { name, hue, house, messages: new Map(), quoted: null, typing: null });
+  /** `app` has now, activate, changed, who, inspect, people. */
+  constructor(name, hue, app) {
+    Object.assign(this, { name, hue, app, messages: new Map(), quoted: null, typing: null });
     this.build();
   }
 
-  /** Who speaks here; a group says whoever is chosen. */
+  /** Id of the person who sends from here. */
   get me() { return null; }
 
-  /** What is said is said by and where. */
+  /** Sender and group of a message sent from here. */
   get from() { return {}; }
 
   build() {
     this.window = h("p", { className: "window" });
     this.about = h("small");
     this.title = h("h2", {}, this.name);
-    this.face = h("span", { className: "face", "aria-hidden": "true" }, initial(this.name));
+    this.avatar = h("span", { className: "avatar", "aria-hidden": "true" }, initial(this.name));
     this.log = h("div", { className: "log", role: "log", "aria-label": `Conversation of ${this.name}`, tabIndex: 0 });
     this.input = h("textarea", {
       rows: 1, placeholder: "Message", maxLength: 4096, "aria-label": `Message from ${this.name}`,
@@ -47,65 +47,64 @@ export class Chat {
     });
     this.quoting = h("div", { className: "quoting", hidden: true });
     this.problem = h("p", { className: "problem", role: "alert", hidden: true });
-    this.top = h("header", {}, this.face, h("button", { type: "button", className: "title", title: "About", "aria-label": `About ${this.name}`,
-      onclick: (event) => this.tellAbout(event.currentTarget) }, this.title, this.about), this.window);
+    this.top = h("header", {}, this.avatar, h("button", { type: "button", className: "title", title: "About", "aria-label": `About ${this.name}`,
+      onclick: (event) => this.showAbout(event.currentTarget) }, this.title, this.about), this.window);
     this.element = h("section", {
       className: "phone", "aria-label": this.name, style: `--hue: ${this.hue}`,
-      onpointerdown: () => this.house.activate(this), onfocusin: () => this.house.activate(this),
+      onpointerdown: () => this.app.activate(this), onfocusin: () => this.app.activate(this),
     },
       this.top, this.log, this.problem, this.quoting,
       this.composer = h("form", { className: "composer", onsubmit: (event) => { event.preventDefault(); this.write(); } },
-        this.speaker(),
+        this.senderSelect(),
         h("button", { type: "button", className: "clip", "aria-label": "Attach", title: "Attach", onclick: (event) => attach(this, event.currentTarget) }, icon(ICONS.clip)),
         this.input, h("button", { type: "submit", className: "send", "aria-label": "Send" }, icon(ICONS.send))));
-    this.chip = h("button", { type: "button", style: `--hue: ${this.hue}`, onclick: () => this.house.activate(this, true) },
-      h("span", { className: "face", "aria-hidden": "true" }, initial(this.name)), h("span", {}, this.name),
+    this.chip = h("button", { type: "button", style: `--hue: ${this.hue}`, onclick: () => this.app.activate(this, true) },
+      h("span", { className: "avatar", "aria-hidden": "true" }, initial(this.name)), h("span", {}, this.name),
       this.badge = h("span", { className: "badge", hidden: true }));
     this.empty();
   }
 
-  /** Whoever may be chosen to speak; nothing where it is always the same. */
-  speaker() { return null; }
+  /** Control that selects the sender; null if there is only one. */
+  senderSelect() { return null; }
 
   empty() {
     this.log.replaceChildren(h("p", { className: "hint" }, this.hint));
   }
 
-  /** What changes with time alone: the window, the typing dots. */
+  /** Updates what depends on the time: window, typing indicator, day labels. */
   tick() {
     const until = this.windowUntil;
-    const left = (until ?? 0) - this.house.now();
+    const left = (until ?? 0) - this.app.now();
     const never = until === null || until === undefined;
     const state = never ? "never" : left <= 0 ? "closed" : left < 2 * 3_600_000 ? "soon" : "open";
-    const says = { never: "no window", closed: "closed", soon: span(left), open: span(left) }[state];
-    if (this.window.textContent !== says) this.window.textContent = says;
+    const label = { never: "no window", closed: "closed", soon: span(left), open: span(left) }[state];
+    if (this.window.textContent !== label) this.window.textContent = label;
     this.window.dataset.state = state;
     this.window.style.setProperty("--left", String(Math.max(0, Math.min(1, left / DAY_MS))));
-    this.window.title = left > 0 ? "The business may write freely for so long" : "The business may send templates only";
-    if (this.typing && this.house.now() >= this.typing) this.showTyping(null);
+    this.window.title = left > 0 ? "Time left in the customer service window" : "Outside the window the business can send templates only";
+    if (this.typing && this.app.now() >= this.typing) this.showTyping(null);
     for (const shown of this.log.querySelectorAll(".day")) {
-      // Today becomes yesterday.
-      const says = day(Date.parse(shown.dateTime), this.house.now());
-      if (shown.textContent !== says) shown.textContent = says;
+      const label = day(Date.parse(shown.dateTime), this.app.now());
+      if (shown.textContent !== label) shown.textContent = label;
     }
   }
 
   bubble(message) {
-    return bubble(message, { me: this.me, find: (id) => this.messages.get(id), acts: this.acts(), who: this.house.who });
+    return bubble(message, { me: this.me, find: (id) => this.messages.get(id), acts: this.acts(), who: this.app.who });
   }
 
-  /** Puts a message where it belongs, or shows how it stands now. */
+  /** Adds a message, or updates the one that is shown. */
   put(message) {
     const before = this.messages.get(message.id);
-    const same = before && saysTheSame(before, message);
-    // What is shown holds on to the message: it stays the same object for as long as it lives.
+    const same = before && sameContent(before, message);
+    // The bubble holds a reference to the message, so the object is updated in place.
     const now = before ? Object.assign(before, message) : message;
     this.messages.set(message.id, now);
     if (message.type === "reaction") return;
     if (message.from === "business" && !before) this.showTyping(null);
     const follow = this.log.scrollHeight - this.log.scrollTop - this.log.clientHeight < NEAR_END_PX;
     const old = before && this.log.querySelector(`[data-id="${CSS.escape(message.id)}"]`);
-    if (old && same) refresh(old, now, { me: this.me, who: this.house.who });
+    if (old && same) refresh(old, now, { me: this.me, who: this.app.who });
     else if (old) this.replace(old, this.bubble(now));
     else this.append(this.bubble(now), now);
     if (follow || (!before && message.from === "person")) this.toEnd();
@@ -120,7 +119,7 @@ export class Chat {
     if (focused) this.input.focus();
   }
 
-  /** What is being played goes on, and a picture is not fetched again. */
+  /** Keeps the media element, so that playback continues and nothing is fetched again. */
   keepPlayer(old, node) {
     const [was, is] = [old, node].map((element) => element.querySelector("audio, video, img"));
     if (was && is && was.src === is.src) is.replaceWith(was);
@@ -130,28 +129,28 @@ export class Chat {
     this.log.querySelector(".hint")?.remove();
     const last = [...this.messages.values()].filter((other) => other.type !== "reaction").at(-2);
     if (!last || !sameDay(last.at_ms, message.at_ms)) {
-      this.log.append(h("time", { className: "day", dateTime: new Date(message.at_ms).toISOString() }, day(message.at_ms, this.house.now())));
+      this.log.append(h("time", { className: "day", dateTime: new Date(message.at_ms).toISOString() }, day(message.at_ms, this.app.now())));
     }
     const same = last && last.from === message.from && last.person === message.person && sameDay(last.at_ms, message.at_ms);
     if (same) node.classList.add("again");
     this.log.append(node);
-    while (this.log.childElementCount > MOST_SHOWN) this.log.firstElementChild.remove();
-    if (this.messages.size > 2 * MOST_SHOWN) this.messages.delete(this.messages.keys().next().value);
+    while (this.log.childElementCount > MAX_SHOWN) this.log.firstElementChild.remove();
+    if (this.messages.size > 2 * MAX_SHOWN) this.messages.delete(this.messages.keys().next().value);
     if (this.dots?.isConnected) this.log.append(this.dots);
   }
 
   acts() {
     return this.actions ??= {
-      tap: (message, id) => this.say({ tap: id, on: message.id }),
-      openList: (message, opener) => rows(this.element, opener, message, (id) => this.say({ tap: id, on: message.id })),
+      tap: (message, id) => this.send({ tap: id, on: message.id }),
+      openList: (message, opener) => rows(this.element, opener, message, (id) => this.send({ tap: id, on: message.id })),
       react: (message, event) => emojis(this.element, event.currentTarget, this.myReaction(message),
-        (emoji) => this.say({ reaction: emoji, on: message.id })),
+        (emoji) => this.send({ reaction: emoji, on: message.id })),
       quote: (message) => this.quote(message),
-      inspect: (message) => this.house.inspect(message),
-      place: (message, opener) => choosePlace(this, opener, message.id),
-      shareSelf: (message) => chooseContact(this, message.id),
+      inspect: (message) => this.app.inspect(message),
+      sendLocation: (message, opener) => chooseLocation(this, opener, message.id),
+      shareContact: (message) => shareOwnContact(this, message.id),
       flow: (message) => this.answerFlow(message),
-      heard: (message) => this.heard(message),
+      played: (message) => this.markPlayed(message),
     };
   }
 
@@ -162,11 +161,11 @@ export class Chat {
   answerFlow(message) {
     const token = message.body?.action?.parameters?.flow_token ?? "";
     const nfm_reply = { name: "flow", body: "Sent", response_json: JSON.stringify({ flow_token: token }) };
-    return this.say({ message: { type: "interactive", interactive: { type: "nfm_reply", nfm_reply } }, on: message.id });
+    return this.send({ message: { type: "interactive", interactive: { type: "nfm_reply", nfm_reply } }, on: message.id });
   }
 
-  /** A voice message of the business was played here. */
-  heard(message) {
+  /** Reports that the person played a voice message of the business. */
+  markPlayed(message) {
     if (message.from !== "business" || message.state === "played") return;
     const { from, group } = this.from;
     post("read", { from, group, message: message.id, played: true }).catch(() => {});
@@ -177,8 +176,8 @@ export class Chat {
     this.quoting.hidden = !message;
     if (!message) return;
     this.quoting.replaceChildren(
-      h("blockquote", {}, h("b", {}, nameOf(message, this.me, this.house.who)), h("span", {}, gist(message))),
-      h("button", { type: "button", className: "plain", "aria-label": "Do not quote", onclick: () => this.quote(null) },
+      h("blockquote", {}, h("b", {}, nameOf(message, this.me, this.app.who)), h("span", {}, summary(message))),
+      h("button", { type: "button", className: "plain", "aria-label": "Remove quote", onclick: () => this.quote(null) },
         icon(ICONS.close)));
     this.input.focus();
   }
@@ -190,14 +189,14 @@ export class Chat {
     this.input.value = "";
     this.fit();
     this.quote(null);
-    if (!await this.say({ text, on })) this.input.value = text;
+    if (!await this.send({ text, on })) this.input.value = text;
   }
 
-  say(what) {
+  send(what) {
     return this.attempt(() => post("say", { ...this.from, ...what }));
   }
 
-  /** Does something, and says here what went wrong; whether it went well. */
+  /** Runs an action and shows its error; returns whether it succeeded. */
   async attempt(action) {
     try {
       await action();
@@ -224,7 +223,7 @@ export class Chat {
     this.badge.hidden = unread === 0;
     this.badge.textContent = String(unread);
     this.badge.setAttribute("aria-label", `${unread} unread`);
-    this.house.tell(this);
+    this.app.changed(this);
   }
 
   fit() {

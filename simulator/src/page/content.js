@@ -1,13 +1,13 @@
-// What a message holds, by its type: words, pictures, sounds, places, cards, templates.
+// Rendering of message content by type.
 
 import { h, icon, ICONS, rich } from "./dom.js";
 
 const MEDIA = { image: "Photo", video: "Video", audio: "Audio", document: "Document", sticker: "Sticker" };
 
-/** One line that says what a message is, without the marks for bold and the like: for quotes. */
-export const gist = (message) => words(message).replace(/[*_~`]/g, "").replace(/\s+/g, " ");
+/** One-line summary of a message without formatting marks, for quotes. */
+export const summary = (message) => plainText(message).replace(/[*_~`]/g, "").replace(/\s+/g, " ");
 
-function words(message) {
+function plainText(message) {
   const body = message.body ?? {};
   switch (message.type) {
     case "text": return body.body ?? "";
@@ -23,22 +23,22 @@ function words(message) {
 }
 
 const reply = (body) => body.button_reply ?? body.list_reply;
-const text = (said) => h("p", {}, rich(said));
-const note = (said) => h("small", { className: "kind" }, said);
+const text = (value) => h("p", {}, rich(value));
+const note = (value) => h("small", { className: "kind" }, value);
 
-/** The inside of a bubble. `heard` is called when a voice message was played. */
-export function content(message, heard) {
+/** The content of a bubble. `played` is called when audio starts to play. */
+export function content(message, played) {
   const body = message.body ?? {};
   switch (message.type) {
     case "text": return text(body.body ?? "");
     case "button": return text(body.text ?? "");
-    case "interactive": return interactive(body, heard);
-    case "template": return template(message, heard);
-    case "location": return place(body);
+    case "interactive": return interactive(body, played);
+    case "template": return template(message, played);
+    case "location": return location(body);
     case "contacts": return (Array.isArray(body) ? body : []).map((c) =>
       card(ICONS.person, c.name?.formatted_name ?? "Contact", c.phones?.[0]?.phone ?? ""));
     case "image": case "video": case "audio": case "document": case "sticker":
-      return [file(message.type, body, heard), body.caption && text(body.caption)];
+      return [file(message.type, body, played), body.caption && text(body.caption)];
     case "system": return note(body.body ?? "System");
     case "pin": return note(body.type === "pin" ? "pinned a message" : "unpinned a message");
     case "unsupported": return unsupported(body);
@@ -46,8 +46,8 @@ export function content(message, heard) {
   }
 }
 
-/** A picture, a player, a link: of a file that is ours; of a link, the link. */
-function file(kind, body, heard) {
+/** A media element for a file in the simulator; a link for an external file. */
+function file(kind, body, played) {
   if (!body.id) {
     const safe = /^https?:/.test(body.link ?? "") ? body.link : undefined;
     const inside = card(ICONS.file, body.filename ?? MEDIA[kind], body.link ?? "");
@@ -60,13 +60,13 @@ function file(kind, body, heard) {
     case "sticker": return h("img", { className: "sticker", src, alt: "Sticker", loading: "lazy", onerror: gone });
     case "video": return h("video", { className: "picture", src, controls: true, preload: "metadata" });
     case "audio": return h("div", { className: "voice" }, icon(body.voice ? ICONS.mic : ICONS.file, body.voice ? "Voice message" : "Audio"),
-      h("audio", { src, controls: true, preload: "metadata", onplay: () => heard?.() }));
+      h("audio", { src, controls: true, preload: "metadata", onplay: () => played?.() }));
     default: return h("a", { className: "outside", href: src, download: body.filename ?? "document" },
       card(ICONS.file, body.filename ?? "Document", body.mime_type ?? ""));
   }
 }
 
-function place(body) {
+function location(body) {
   const { latitude, longitude } = body;
   const map = `https://www.openstreetmap.org/?mlat=${latitude}&mlon=${longitude}#map=16/${latitude}/${longitude}`;
   return [h("div", { className: "map", "aria-hidden": "true" }, icon(ICONS.pin)),
@@ -75,42 +75,42 @@ function place(body) {
 }
 
 function unsupported(body) {
-  if (body?.type !== "poll") return note("a message of a type that businesses do not get");
+  if (body?.type !== "poll") return note("a message of a type that businesses do not receive");
   return [h("h3", {}, body.question ?? "Poll"), (body.options ?? []).map((option) => h("p", { className: "option" }, option)),
-    note("businesses do not get polls: it arrives as “unsupported”")];
+    note("businesses receive polls as “unsupported”")];
 }
 
-function interactive(body, heard) {
+function interactive(body, played) {
   const answer = reply(body);
   if (answer) return [text(answer.title), answer.description && note(answer.description)];
-  if (body.nfm_reply) return note(`answered the form: ${body.nfm_reply.response_json}`);
+  if (body.nfm_reply) return note(`form response: ${body.nfm_reply.response_json}`);
   return [
-    header(body.header, heard),
+    header(body.header, played),
     body.body?.text ? text(body.body.text) : note(body.type),
     body.footer?.text && h("small", { className: "foot" }, body.footer.text),
   ];
 }
 
-function header(head, heard) {
+function header(head, played) {
   if (!head) return null;
   if (head.type === "text") return h("h3", {}, head.text);
-  return file(head.type, head[head.type] ?? {}, heard);
+  return file(head.type, head[head.type] ?? {}, played);
 }
 
-function template(message, heard) {
-  const seen = message.rendered ?? {};
+function template(message, played) {
+  const rendered = message.rendered ?? {};
   return [
     note(`template · ${message.body?.name} · ${message.body?.language?.code ?? ""}`),
-    header(seen.header, heard),
-    text(seen.body || "(without parameters)"),
-    seen.footer && h("small", { className: "foot" }, seen.footer),
+    header(rendered.header, played),
+    text(rendered.body || "(without parameters)"),
+    rendered.footer && h("small", { className: "foot" }, rendered.footer),
   ];
 }
 
 const card = (paths, title, about) => h("div", { className: "card" }, icon(paths),
   h("div", {}, h("b", {}, title), about && h("small", {}, about)));
 
-/** What can be tapped below a message. */
+/** The buttons and links below a message. */
 export function choicesOf(message, acts) {
   if (message.type === "template") return (message.rendered?.buttons ?? []).map((button) => templateButton(message, button, acts));
   if (message.type !== "interactive") return [];
@@ -120,8 +120,8 @@ export function choicesOf(message, acts) {
     case "button": return (action?.buttons ?? []).map(({ reply: { id, title } }) => act(ICONS.tap, title, () => acts.tap(message, id)));
     case "list": return [act(ICONS.list, action?.button ?? "Choose", (e) => acts.openList(message, e.currentTarget), { "aria-haspopup": "dialog" })];
     case "cta_url": return [link(action?.parameters?.url, action?.parameters?.display_text)];
-    case "location_request_message": return [act(ICONS.pin, "Send location", (e) => acts.place(message, e.currentTarget))];
-    case "request_contact_info": return [act(ICONS.person, "Share contact", () => acts.shareSelf(message))];
+    case "location_request_message": return [act(ICONS.pin, "Send location", (e) => acts.sendLocation(message, e.currentTarget))];
+    case "request_contact_info": return [act(ICONS.person, "Share contact", () => acts.shareContact(message))];
     case "flow": return [act(ICONS.list, action?.parameters?.flow_cta ?? "Open", () => acts.flow(message))];
     default: return [];
   }

@@ -1,9 +1,9 @@
-// Somebody new, and a new group.
+// The dialogs for a new person and a new group.
 
 import { post } from "./api.js";
 import { h } from "./dom.js";
 
-/** Opens the dialog on its button; `made` gets what the simulator answered. */
+/** Binds a dialog to its opener; `made` receives the simulator's response. */
 function dialog(element, opener, { before, read, path, made }) {
   const form = element.querySelector("form");
   const problem = element.querySelector(".problem");
@@ -21,7 +21,7 @@ function dialog(element, opener, { before, read, path, made }) {
   });
 }
 
-export function newcomer(element, opener, made) {
+export function newPerson(element, opener, made) {
   dialog(element, opener, {
     path: "people", made,
     read: (data) => ({
@@ -38,7 +38,7 @@ export function newGroup(element, opener, people, made) {
     before: () => list.replaceChildren(...people().slice(0, 8).map(({ id, name }) => h("label", { className: "check" },
       h("input", { type: "checkbox", name: "members", value: id }), ` ${name}`))),
     read: (data) => ({
-      subject: data.get("subject"), description: data.get("description"), approval: data.get("approval") === "on",
+      subject: data.get("subject"), description: data.get("description"), approval_required: data.get("approval_required") === "on",
       members: data.getAll("members"),
     }),
   });

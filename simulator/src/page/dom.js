@@ -1,4 +1,4 @@
-// Small tools: elements made from values (never from markup, so nothing that is written can become code), times, text.
+// DOM helpers, time and text formatting. Elements are built from values and never from markup, so no text can become code.
 
 /** An element with properties, attributes, listeners (`onclick`) and children. */
 export function h(tag, properties = {}, ...children) {
@@ -16,7 +16,7 @@ export function h(tag, properties = {}, ...children) {
 
 const SVG = "http://www.w3.org/2000/svg";
 
-/** A line drawing of 24 by 24, in the colour of the text. */
+/** A 24×24 line icon in the text colour. */
 export function icon(paths, label) {
   const svg = document.createElementNS(SVG, "svg");
   svg.setAttribute("viewBox", "0 0 24 24");
@@ -51,7 +51,7 @@ export const ICONS = {
   picture: ["M4 5h16v14H4z", "M4 16l5-5 5 5M13 14l3-3 4 4", "M15.500 8.500v.01"],
   group: ["M9 11a3.500 3.500 0 1 0 0-7 3.500 3.500 0 0 0 0 7", "M2 20a7 7 0 0 1 14 0", "M16 4.500a3.500 3.500 0 0 1 0 6M18 14a7 7 0 0 1 4 6"],
   phone: "M6 3h4l2 5-3 2a12 12 0 0 0 5 5l2-3 5 2v4a2 2 0 0 1-2 2A17 17 0 0 1 4 5a2 2 0 0 1 2-2",
-  look: ["M2 12s4-6.500 10-6.500S22 12 22 12s-4 6.500-10 6.500S2 12 2 12z", "M12 14.500a2.500 2.500 0 1 0 0-5 2.500 2.500 0 0 0 0 5"],
+  eye: ["M2 12s4-6.500 10-6.500S22 12 22 12s-4 6.500-10 6.500S2 12 2 12z", "M12 14.500a2.500 2.500 0 1 0 0-5 2.500 2.500 0 0 0 0 5"],
   alert: "M12 8v5M12 16.500v.01M12 3a9 9 0 1 0 0 18 9 9 0 0 0 0-18",
 };
 
@@ -81,14 +81,14 @@ export function span(ms) {
 }
 
 const MARKS = { "*": "strong", _: "em", "~": "s", "`": "code" };
-// WhatsApp's own marks around words, and web addresses.
-const PIECES = /(https?:\/\/[^\s<>"]+[^\s<>".,;:!?)])|(?<![\p{L}\p{N}])([*_~`])(?=\S)(.+?)(?<=\S)\2(?![\p{L}\p{N}])/gu;
+// WhatsApp's formatting marks, and web addresses.
+const FORMATTING = /(https?:\/\/[^\s<>"]+[^\s<>".,;:!?)])|(?<![\p{L}\p{N}])([*_~`])(?=\S)(.+?)(?<=\S)\2(?![\p{L}\p{N}])/gu;
 
-/** Text as a messenger shows it: bold, italic, struck, code, and addresses that can be opened. */
+/** Text with WhatsApp formatting (bold, italic, strikethrough, code) and clickable addresses. */
 export function rich(text) {
   const parts = [];
   let done = 0;
-  for (const found of text.matchAll(PIECES)) {
+  for (const found of text.matchAll(FORMATTING)) {
     parts.push(text.slice(done, found.index));
     const [all, address, mark, inside] = found;
     parts.push(address

@@ -1,47 +1,47 @@
-// The drawer: the clock, what goes wrong, and what is on its way.
+// The controls drawer: clock, settings, templates, fault injection, saved state and traffic counters.
 
 import { get, post } from "./api.js";
 import { h, icon, ICONS, moment } from "./dom.js";
 
 const STEPS = [["+1 min", 60_000], ["+1 h", 3_600_000], ["+22 h", 22 * 3_600_000], ["+1 day", 86_400_000], ["+1 week", 7 * 86_400_000]];
 
-const SPEEDS = [["stands still", 0], ["as the machine's", 1], ["a minute a second", 60], ["an hour a second", 3_600], ["a day a second", 86_400]];
+const SPEEDS = [["paused", 0], ["real time", 1], ["1 minute per second", 60], ["1 hour per second", 3_600], ["1 day per second", 86_400]];
 
-/** Knob, what it is called here, what it does. */
+/** Groups of faults: name in the control API, label, description. */
 const FAULTS = [
   ["Sending", [
-    ["send_error", "Error 500", "answers “something went wrong”, accepts nothing"],
-    ["send_503", "Out of service", "answers a bare 503, accepts nothing"],
-    ["send_timeout", "No answer", "the request hangs, accepts nothing"],
-    ["send_drop_before", "Dropped before", "the connection ends, accepts nothing"],
-    ["send_drop_after", "Dropped after", "accepts and delivers, and the answer is lost"],
-    ["send_failed_later", "Fails later", "accepts, then reports that it could not be delivered"],
-    ["marketing_capped", "Marketing not delivered", "the person has had enough of it (131049)"],
+    ["send_error", "Error 500", "an error response; nothing is accepted"],
+    ["send_http_503", "HTTP 503", "a response without JSON; nothing is accepted"],
+    ["send_timeout", "No response", "the request hangs; nothing is accepted"],
+    ["send_drop_before", "Dropped before", "the connection is closed; nothing is accepted"],
+    ["send_drop_after", "Dropped after", "accepted and delivered; the response is lost"],
+    ["send_async_failure", "Fails asynchronously", "accepted; a failed status follows"],
+    ["marketing_capped", "Marketing not delivered", "withheld by the platform (131049)"],
   ]],
   ["Media, templates, groups", [
-    ["call_error", "Answers 500", "such a call answers “something went wrong”"],
-    ["group_failed_later", "Group operation fails", "is taken, then reports an error"],
+    ["call_error", "Call fails", "an error response"],
+    ["group_async_failure", "Group operation fails", "accepted; the webhook reports an error"],
   ]],
   ["Receipts", [
-    ["receipt_lost", "Lost", "never comes"],
-    ["receipt_duplicated", "Twice", "comes two times"],
-    ["receipt_disordered", "Out of order", "is overtaken by the next"],
-    ["receipt_late", "Late", "comes a minute later"],
+    ["receipt_lost", "Lost", "never sent"],
+    ["receipt_duplicated", "Duplicated", "sent twice"],
+    ["receipt_reordered", "Reordered", "sent after the next one"],
+    ["receipt_delayed", "Delayed", "sent a minute later"],
   ]],
   ["Webhooks", [
-    ["webhook_duplicated", "Twice", "the same bytes again"],
-    ["webhook_shuffled", "Shuffled", "is overtaken by those after it"],
-    ["webhook_delayed", "Delayed", "comes a minute later"],
+    ["webhook_duplicated", "Webhook duplicated", "the same bytes are sent again"],
+    ["webhook_reordered", "Webhook reordered", "sent after later ones"],
+    ["webhook_delayed", "Webhook delayed", "sent a minute later"],
   ]],
 ];
 
-const OFTEN = [["never", 0], ["1 in 10", 0.1], ["1 in 2", 0.5], ["always", 1]];
+const PROBABILITIES = [["never", 0], ["1 in 10", 0.1], ["1 in 2", 0.5], ["always", 1]];
 
-/** How often the figures are looked at while the drawer is open. */
-const LOOK_MS = 1000;
+/** Refresh interval of the counters while the drawer is open. */
+const REFRESH_MS = 1000;
 
 export class Drawer {
-  /** `opening` is called before it opens: another may have its place. */
+  /** `opening` is called before the drawer opens, to close whatever occupies the same space. */
   constructor(element, opener, opening) {
     Object.assign(this, { element, opener, opening, faults: {}, rows: new Map() });
     opener.addEventListener("click", () => this.toggle(element.hidden));
@@ -49,7 +49,7 @@ export class Drawer {
       if (event.key === "Escape" && !element.hidden && !document.querySelector("dialog[open]")) this.toggle(false);
     });
     this.build();
-    setInterval(() => this.look(), LOOK_MS);
+    setInterval(() => this.refresh(), REFRESH_MS);
   }
 
   toggle(open) {
@@ -59,7 +59,7 @@ export class Drawer {
     this.opener.setAttribute("aria-expanded", String(open));
     document.body.classList.toggle("with-drawer", open);
     if (open) {
-      this.look();
+      this.refresh();
       this.element.querySelector("button").focus();
     } else {
       this.opener.focus();
@@ -76,18 +76,18 @@ export class Drawer {
       h("header", {}, h("h2", {}, "Controls"),
         h("button", { type: "button", className: "plain", "aria-label": "Close", onclick: () => this.toggle(false) }, icon(ICONS.close))),
       h("section", {}, h("h3", {}, "Time"), this.clock),
-      h("section", {}, h("h3", {}, "People and the platform"),
-        this.setting("auto_read", "Everybody reads at once"),
-        this.setting("webhooks_paused", "Hold webhooks back"),
-        this.setting("pair_rate", "Hold senders to the pair rate"),
-        this.setting("token_expired", "The access token has expired"),
+      h("section", {}, h("h3", {}, "Settings"),
+        this.setting("auto_read", "Read messages automatically"),
+        this.setting("webhooks_paused", "Pause webhooks"),
+        this.setting("pair_rate", "Enforce the pair rate limit"),
+        this.setting("token_expired", "Expire the access token"),
         this.setting("template_hold", "Hold templates for quality"),
-        this.setting("group_variants", "Group webhooks vary as Meta's pages do")),
+        this.setting("group_variants", "Vary group webhooks as the documentation does")),
       h("section", {}, h("h3", {}, "Templates"), this.templates = h("ul", { className: "templates" })),
-      h("section", {}, h("h3", {}, "What goes wrong"), groups,
+      h("section", {}, h("h3", {}, "Faults"), groups,
         h("div", { className: "row" },
-          h("button", { type: "button", className: "quiet", onclick: () => this.calm() }, "All well again"),
-          h("button", { type: "button", className: "quiet danger", onclick: () => this.startOver() }, "Start over"))),
+          h("button", { type: "button", className: "quiet", onclick: () => this.clearFaults() }, "Clear faults and settings"),
+          h("button", { type: "button", className: "quiet danger", onclick: () => this.reset() }, "Reset"))),
       h("section", {}, h("h3", {}, "State"), h("div", { className: "row" },
         h("a", { className: "quiet", href: "/control/state", download: "whatsapp-state.json" }, "Save"),
         h("label", { className: "quiet" }, "Load", h("input", { type: "file", accept: "application/json", hidden: true,
@@ -97,10 +97,10 @@ export class Drawer {
   }
 
   fault(name, label, about) {
-    const often = h("select", { "aria-label": `${label}: how often`, onchange: () => this.set(name, { probability: Number(often.value) }) },
-      OFTEN.map(([text, value]) => h("option", { value }, text)));
-    const once = h("button", { type: "button", className: "quiet", title: "The next time, once",
-      "aria-label": `${label}: the next time`, "aria-pressed": "false",
+    const often = h("select", { "aria-label": `${label}: probability`, onchange: () => this.set(name, { probability: Number(often.value) }) },
+      PROBABILITIES.map(([text, value]) => h("option", { value }, text)));
+    const once = h("button", { type: "button", className: "quiet", title: "Inject once, on the next occasion",
+      "aria-label": `${label}: next time`, "aria-pressed": "false",
       onclick: () => this.set(name, { ...this.faults[name], next: (this.faults[name]?.next ?? 0) > 0 ? 0 : 1 }) }, "next");
     this.rows.set(name, { often, once });
     return h("div", { className: "fault" }, h("p", {}, h("b", {}, label), h("small", {}, about)), once, often);
@@ -116,12 +116,12 @@ export class Drawer {
     return this.attempt(() => post("faults", { [name]: value }));
   }
 
-  calm() {
+  clearFaults() {
     const names = [...this.rows.keys()];
     return this.attempt(() => post("faults", Object.fromEntries(names.map((name) => [name, null]))));
   }
 
-  startOver() {
+  reset() {
     return this.attempt(() => post("reset", {}));
   }
 
@@ -131,21 +131,21 @@ export class Drawer {
     return file && this.attempt(async () => post("state", JSON.parse(await file.text())));
   }
 
-  /** The templates that were made, each with what can be done to it. */
+  /** Lists the templates with the events that each one admits. */
   async setTemplates() {
     const turn = this.turn = (this.turn ?? 0) + 1;
     const { templates } = await get("templates").catch(() => ({ templates: [] }));
-    // A newer question is on its way: its answer counts.
+    // A newer request supersedes this one.
     if (turn !== this.turn) return;
-    const judge = (template, event) => this.attempt(() => post("templates", { name: template.name, language: template.language, event }));
-    const acts = { PENDING: ["approve", "reject"], APPROVED: ["pause", "disable"], PAUSED: ["unpause"], REJECTED: ["approve"], DISABLED: ["approve"] };
+    const apply = (template, event) => this.attempt(() => post("templates", { name: template.name, language: template.language, event }));
+    const events = { PENDING: ["approve", "reject"], APPROVED: ["pause", "disable"], PAUSED: ["unpause"], REJECTED: ["approve"], DISABLED: ["approve"] };
     const row = (template) => h("li", {},
       h("p", {}, h("b", {}, template.name), h("small", {}, `${template.language} · ${template.category.toLowerCase()}`)),
       h("span", { className: "state", dataset: { state: template.status } }, template.status.toLowerCase()),
-      acts[template.status].map((event) => h("button", { type: "button", className: "quiet small",
-        "aria-label": `${event} ${template.name}`, onclick: () => judge(template, event) }, event)));
+      events[template.status].map((event) => h("button", { type: "button", className: "quiet small",
+        "aria-label": `${event} ${template.name}`, onclick: () => apply(template, event) }, event)));
     this.templates.replaceChildren(...templates.map(row));
-    if (templates.length === 0) this.templates.append(h("li", { className: "about" }, "None was made: until then every name goes."));
+    if (templates.length === 0) this.templates.append(h("li", { className: "about" }, "No templates. Any name is accepted."));
   }
 
   async attempt(action) {
@@ -165,46 +165,46 @@ export class Drawer {
         box.checked = value;
         continue;
       }
-      const nearest = OFTEN.findLast(([, probability]) => probability <= value.probability) ?? OFTEN[0];
+      const nearest = PROBABILITIES.findLast(([, probability]) => probability <= value.probability) ?? PROBABILITIES[0];
       often.value = String(nearest[1]);
       once.setAttribute("aria-pressed", String(value.next > 0));
     }
-    const troubled = [...this.rows.keys()].some((name) => faults[name]?.probability > 0 || faults[name]?.next > 0 || faults[name] === true);
-    this.opener.classList.toggle("troubled", troubled);
+    const faulty = [...this.rows.keys()].some((name) => faults[name]?.probability > 0 || faults[name]?.next > 0 || faults[name] === true);
+    this.opener.classList.toggle("faulty", faulty);
   }
 
-  setClock(face) {
-    // The buttons stay the same ones, so that whoever turns time by keyboard keeps their place.
-    if (!this.clock.firstChild) this.clock.append(...(face.virtual ? this.turner() : this.standing()));
-    if (!face.virtual) return;
-    this.clock.querySelector("time").textContent = moment(face.now_ms);
-    this.speed.value = String(face.speed);
+  setClock(clock) {
+    // The controls are built once, so that the focus stays where it is.
+    if (!this.clock.firstChild) this.clock.append(...(clock.virtual ? this.virtualClock() : this.realClock()));
+    if (!clock.virtual) return;
+    this.clock.querySelector("time").textContent = moment(clock.now_ms);
+    this.speed.value = String(clock.speed);
   }
 
-  turner() {
+  virtualClock() {
     const advance = (ms) => this.attempt(() => post("clock", { advance_ms: ms }));
-    this.speed = h("select", { "aria-label": "How fast time goes", onchange: () => this.attempt(() => post("clock", { speed: Number(this.speed.value) })) },
+    this.speed = h("select", { "aria-label": "Clock speed", onchange: () => this.attempt(() => post("clock", { speed: Number(this.speed.value) })) },
       SPEEDS.map(([text, value]) => h("option", { value }, text)));
     return [h("p", { className: "row" }, h("time", { className: "big" }), this.speed), h("div", { className: "row" }, STEPS.map(([label, ms]) =>
       h("button", { type: "button", className: "quiet", onclick: () => advance(ms) }, label)))];
   }
 
-  standing() {
-    return [h("p", { className: "about" }, "The machine's own time. Start with ", h("code", {}, "--clock virtual"), " to turn it.")];
+  realClock() {
+    return [h("p", { className: "about" }, "Real time. Start the simulator with ", h("code", {}, "--clock virtual"), " to control it.")];
   }
 
-  async look() {
+  async refresh() {
     if (this.element.hidden) return;
     const [idle, { counts }, account] = await Promise.all([get("idle"), get("messages?limit=0"), get("account")])
       .catch(() => [{}, { counts: {} }, {}]);
     const micros = Object.values(account.costs ?? {}).reduce((sum, cost) => sum + cost.micros, 0);
     const refused = Object.values(counts.refused ?? {}).reduce((sum, n) => sum + n, 0);
     const figures = [
-      ["said by people", counts.said], ["sent by the business", counts.accepted], ["delivered", counts.delivered],
-      ["read", counts.read], ["failed", counts.failed], ["refused", refused], ["webhooks taken", idle.deliveries],
-      ["webhooks not taken", idle.failures], ["on their way", idle.open], ["waiting for their time", idle.waiting],
+      ["messages from people", counts.inbound], ["messages from the business", counts.accepted], ["delivered", counts.delivered],
+      ["read", counts.read], ["failed", counts.failed], ["refused", refused], ["webhooks delivered", idle.deliveries],
+      ["webhook failures", idle.failures], ["in flight", idle.in_flight], ["scheduled", idle.waiting],
       ["free service messages used", account.free_service_messages_used],
-      ["spent, by the estimate", `${(micros / 1e6).toFixed(2)} ${account.currency ?? ""}`],
+      ["estimated cost", `${(micros / 1e6).toFixed(2)} ${account.currency ?? ""}`],
     ];
     this.figures.replaceChildren(...figures.map(([name, n]) => h("div", {}, h("dt", {}, name), h("dd", {}, String(n ?? "–")))));
   }

@@ -1,14 +1,14 @@
-// The page: keeps the phones and groups in step with the simulator's events, and the rest of the furniture.
+// Entry point of the page: applies the simulator's events to the phones, groups, drawer and inspector.
 
 import { get, listen } from "./api.js";
-import { newGroup, newcomer } from "./dialogs.js";
+import { newGroup, newPerson } from "./dialogs.js";
 import { moment } from "./dom.js";
 import { Drawer } from "./drawer.js";
 import { GroupChat } from "./group.js";
 import { Inspector } from "./inspector.js";
 import { Phone } from "./phone.js";
 
-/** Of the faces: neighbours differ. */
+/** Avatar hues; adjacent entries are easy to tell apart. */
 const HUES = [268, 205, 22, 158, 340, 95, 48];
 
 const at = (id) => document.getElementById(id);
@@ -16,33 +16,33 @@ const phones = new Map();
 const groups = new Map();
 let active = null;
 let clock = { now_ms: Date.now(), virtual: false };
-let askedAt = performance.now();
+let readAt = performance.now();
 
 /** The simulator's time. */
-const now = () => clock.now_ms + (clock.virtual ? 0 : performance.now() - askedAt);
+const now = () => clock.now_ms + (clock.virtual ? 0 : performance.now() - readAt);
 
 const chats = () => [...phones.values(), ...groups.values()];
 
-/** The name and colour of a person; of one that is not shown, the id. */
+/** Name and hue of a person; the id stands in for one that is not shown. */
 const who = (id) => {
   const phone = phones.get(id);
-  return phone ? { name: phone.person.name, hue: phone.hue } : { name: id ?? "somebody", hue: 0 };
+  return phone ? { name: phone.person.name, hue: phone.hue } : { name: id ?? "unknown", hue: 0 };
 };
 
 const people = () => [...phones.values()].map((phone) => phone.person);
 
-/** The drawer and the inspector share their place. */
+/** The drawer and the inspector occupy the same space. */
 function inspect(message) {
   drawer.toggle(false);
   inspector.show(message);
 }
 
-const house = { now, activate, tell: seen, who, inspect, people };
+const app = { now, activate, changed: seen, who, inspect, people };
 
-function setClock(face) {
-  clock = face;
-  askedAt = performance.now();
-  drawer.setClock(face);
+function setClock(value) {
+  clock = value;
+  readAt = performance.now();
+  drawer.setClock(value);
   tick();
 }
 
@@ -59,7 +59,7 @@ function place(chat) {
 }
 
 function addPhone(person) {
-  const phone = new Phone(person, HUES[phones.size % HUES.length], house);
+  const phone = new Phone(person, HUES[phones.size % HUES.length], app);
   phones.set(person.id, phone);
   return place(phone);
 }
@@ -76,13 +76,13 @@ function setGroup(group) {
   } else if (known) {
     known.setGroup(group);
   } else {
-    groups.set(group.id, place(new GroupChat(group, HUES[(groups.size + 3) % HUES.length], house)));
+    groups.set(group.id, place(new GroupChat(group, HUES[(groups.size + 3) % HUES.length], app)));
   }
 }
 
 const chatOf = (message) => (message.group ? groups.get(message.group) : phones.get(message.person));
 
-/** This one is in somebody's hand: its chat is read, the others' wait. */
+/** Makes one chat the active one: its messages are marked as read, those of other chats stay delivered. */
 function activate(chat, focus = false) {
   if (active !== chat) {
     for (const other of chats()) {
@@ -95,20 +95,20 @@ function activate(chat, focus = false) {
   if (focus) {
     chat.element.scrollIntoView({ block: "nearest", inline: "center" });
     chat.toEnd();
-    // Where there is no mouse a focus brings up the keyboard, over the chat that was asked for.
+    // On touch devices a focus would open the keyboard over the chat.
     if (matchMedia("(hover: hover)").matches) chat.input.focus();
   }
   seen(chat);
 }
 
 function seen(chat) {
-  if (chat === active && document.visibilityState === "visible") chat.look();
+  if (chat === active && document.visibilityState === "visible") chat.markRead();
 }
 
-/** What is heard while everything is read anew waits, so that an old answer does not cover a new event. */
+/** Events received while the page reloads everything; applied afterwards, so that no older response overwrites them. */
 let waiting = null;
 
-function heard(event) {
+function apply(event) {
   if (waiting) {
     waiting.push(event);
     return;
@@ -116,7 +116,7 @@ function heard(event) {
   switch (event.kind) {
     case "message":
       chatOf(event.message)?.put(event.message);
-      inspector.heard(event.message);
+      inspector.update(event.message);
       break;
     case "person": (phones.get(event.person.id) ?? addPhone(event.person)).setPerson(event.person); break;
     case "group": setGroup(event.group); break;
@@ -124,30 +124,30 @@ function heard(event) {
     case "account": drawer.setTemplates(); break;
     case "clock": setClock(event.clock); break;
     case "faults": drawer.setFaults(event.faults); break;
-    case "greeted": setLink("daemon", "the daemon is there"); break;
-    case "reset": readEverything().catch((error) => setLink("lost", error.message)); break;
+    case "handshake_done": setLink("daemon", "daemon connected"); break;
+    case "reset": reload().catch((error) => setLink("lost", error.message)); break;
   }
 }
 
-function setLink(state, says) {
+function setLink(state, text) {
   at("link").dataset.state = state;
-  at("link").textContent = says;
+  at("link").textContent = text;
 }
 
-async function readEverything() {
+async function reload() {
   if (waiting) return;
   waiting = [];
   try {
     await fill();
   } finally {
-    const heardMeanwhile = waiting;
+    const queued = waiting;
     waiting = null;
-    heardMeanwhile.forEach(heard);
+    queued.forEach(apply);
   }
 }
 
 async function fill() {
-  const [{ people: all }, { groups: made }, { messages }, face, faults, idle] = await Promise.all([
+  const [{ people: all }, { groups: made }, { messages }, clockNow, faults, idle] = await Promise.all([
     get("people"), get("groups"), get("messages?from=both&crowd=false&newest=1000"), get("clock"), get("faults"), get("idle"),
   ]);
   const wasActive = active?.person?.id ?? active?.group?.id;
@@ -157,7 +157,7 @@ async function fill() {
   at("phones").replaceChildren();
   at("strip").replaceChildren();
   if (inspector.open) inspector.close();
-  setClock(face);
+  setClock(clockNow);
   drawer.setFaults(faults);
   drawer.setTemplates();
   for (const person of all) addPhone(person);
@@ -166,12 +166,12 @@ async function fill() {
   for (const chat of chats()) chat.toEnd();
   const first = phones.get(wasActive) ?? groups.get(wasActive) ?? chats()[0];
   if (first) activate(first);
-  setLink(idle.greeted ? "daemon" : "alone", idle.greeted ? "the daemon is there" : "waiting for the daemon");
+  setLink(idle.handshake_done ? "daemon" : "alone", idle.handshake_done ? "daemon connected" : "waiting for the daemon");
 }
 
 const drawer = new Drawer(at("drawer"), at("open-drawer"), () => inspector.open && inspector.close());
 const inspector = new Inspector(at("inspector"), who);
-newcomer(at("newcomer"), at("add"), (person) => activate(phones.get(person.id) ?? addPhone(person), true));
+newPerson(at("new-person"), at("add"), (person) => activate(phones.get(person.id) ?? addPhone(person), true));
 newGroup(at("new-group"), at("add-group"), people, (group) => {
   setGroup(group);
   activate(groups.get(group.id), true);
@@ -179,7 +179,7 @@ newGroup(at("new-group"), at("add-group"), people, (group) => {
 document.addEventListener("visibilitychange", () => active && seen(active));
 setInterval(tick, 1000);
 listen({
-  opened: () => readEverything().catch((error) => setLink("lost", error.message)),
-  heard,
-  lost: () => setLink("lost", "the simulator is away"),
+  opened: () => reload().catch((error) => setLink("lost", error.message)),
+  heard: apply,
+  lost: () => setLink("lost", "simulator unreachable"),
 });

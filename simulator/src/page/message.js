@@ -1,6 +1,6 @@
-// What a message looks like: a bubble, its author, its quote, its ticks and reactions, and what can be done with it.
+// Rendering of a message: bubble, author, quote, ticks, reactions and actions.
 
-import { choicesOf, content, gist } from "./content.js";
+import { choicesOf, content, summary } from "./content.js";
 import { h, icon, ICONS, time, moment } from "./dom.js";
 
 export const STATES = {
@@ -8,8 +8,8 @@ export const STATES = {
 };
 
 /**
- * The bubble of a message, as `me` sees it (the person's id). `acts` are what can be done with it: tap, openList, quote,
- * react, inspect, …; `who` gives the name and colour of a person.
+ * The bubble of a message, as the person with the id `me` sees it. `acts` holds the available actions (tap, openList, quote,
+ * react, inspect, …); `who` returns the name and hue of a person.
  */
 export function bubble(message, { me, find, acts, who }) {
   const mine = message.from === "person" && (!me || message.person === me);
@@ -18,12 +18,12 @@ export function bubble(message, { me, find, acts, who }) {
   const author = message.from === "business" ? { name: "The business" } : who(message.person);
   const label = `${mine ? "You" : author.name}, ${time(message.at_ms)}`;
   const small = message.type === "pin" || message.type === "system";
-  const sides = `said ${mine ? "mine" : "theirs"}${small ? " small" : ""}`;
+  const sides = `message ${mine ? "mine" : "theirs"}${small ? " small" : ""}`;
   return h("article", { className: sides, "aria-label": label, dataset: { id: message.id } },
     h("div", { className: "bubble" },
       message.group && !mine && h("b", { className: "author", style: author.hue === undefined ? undefined : `--hue: ${author.hue}` }, author.name),
-      quoted && h("blockquote", {}, h("b", {}, nameOf(quoted, me, who)), h("span", {}, gist(quoted))),
-      content(message, () => acts.heard(message)),
+      quoted && h("blockquote", {}, h("b", {}, nameOf(quoted, me, who)), h("span", {}, summary(quoted))),
+      content(message, () => acts.played(message)),
       h("footer", {}, h("time", { dateTime: new Date(message.at_ms).toISOString(), title: moment(message.at_ms) },
         time(message.at_ms)), ticks(message))),
     choices.length > 0 && h("div", { className: "choices" }, choices),
@@ -31,16 +31,16 @@ export function bubble(message, { me, find, acts, who }) {
     h("div", { className: "acts" },
       message.from === "business" && button("React", ICONS.smile, (e) => acts.react(message, e)),
       button("Reply", ICONS.reply, () => acts.quote(message)),
-      button("What was sent", ICONS.look, () => acts.inspect(message))));
+      button("Message details", ICONS.eye, () => acts.inspect(message))));
 }
 
-/** Whether only what became of it is new: ticks and reactions. */
-export function saysTheSame(before, after) {
-  const said = ({ type, body, rendered, context }) => JSON.stringify([type, body, rendered, context]);
-  return said(before) === said(after);
+/** Whether only ticks or reactions differ. */
+export function sameContent(before, after) {
+  const content = ({ type, body, rendered, context }) => JSON.stringify([type, body, rendered, context]);
+  return content(before) === content(after);
 }
 
-/** Shows what became of a message in its bubble. The rest stays: a tick that turns takes nobody's focus and stops no player. */
+/** Updates ticks and reactions in place, so that focus and playback are kept. */
 export function refresh(node, message, { me, who }) {
   node.querySelector(".ticks").replaceWith(ticks(message));
   node.querySelector(".reactions")?.remove();

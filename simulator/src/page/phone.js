@@ -1,4 +1,4 @@
-// One person's phone: the chat with the business, the window, and what the person may change about themselves.
+// One person's phone: the chat with the business, and the person's properties.
 
 import { post } from "./api.js";
 import { Chat } from "./chat.js";
@@ -6,8 +6,8 @@ import { h, icon, ICONS } from "./dom.js";
 import { show } from "./sheet.js";
 
 export class Phone extends Chat {
-  constructor(person, hue, house) {
-    super(person.name, hue, house);
+  constructor(person, hue, app) {
+    super(person.name, hue, app);
     this.setPerson(person);
   }
 
@@ -28,8 +28,8 @@ export class Phone extends Chat {
     this.tick();
   }
 
-  /** The chat is looked at: what was delivered is read. */
-  look() {
+  /** Marks delivered messages as read. */
+  markRead() {
     if (this.unread().length > 0) post("read", this.from).catch(() => {});
   }
 
@@ -37,8 +37,8 @@ export class Phone extends Chat {
     return [...this.messages.values()].filter((m) => m.from === "business" && m.state === "delivered" && m.type !== "reaction");
   }
 
-  /** Who they are, and what changes about them. */
-  tellAbout(opener) {
+  /** The person's properties and the changes that can be made. */
+  showAbout(opener) {
     const { person } = this;
     const change = (what) => this.attempt(() => post(`people/${encodeURIComponent(person.id)}`, what));
     show(this.element, opener, `About ${person.name}`, "about-sheet", (close) => {

@@ -1,5 +1,4 @@
-// What comes up inside a phone: the rows of a list, and the reactions to choose from. One at a time; Escape closes it
-// and gives the focus back.
+// Sheets inside a phone: list rows, reactions, forms. One at a time; Escape closes the sheet and restores the focus.
 
 import { h, icon, ICONS } from "./dom.js";
 
@@ -20,7 +19,7 @@ export function show(phone, opener, label, className, content) {
   sheet.querySelector("button, input")?.focus();
 }
 
-/** The rows of a list message; `chosen` gets the id of one. */
+/** The rows of a list message; `chosen` receives the id of the selected row. */
 export function rows(phone, opener, message, chosen) {
   const { action } = message.body;
   show(phone, opener, action.button, "rows", (close) => {
@@ -43,7 +42,7 @@ export function rows(phone, opener, message, chosen) {
   });
 }
 
-/** Six emojis; the one that is there already is taken back by choosing it again. */
+/** Six emojis; choosing the current one removes the reaction. */
 export function emojis(phone, opener, current, chosen) {
   show(phone, opener, "React", "emojis", (close) => EMOJIS.map((emoji) => h("button", {
     type: "button", "aria-label": emoji, "aria-pressed": String(emoji === current),

@@ -1,9 +1,9 @@
-//! What a template must look like to be taken for review: names, lengths, counts, examples.
+//! Checks the form of a new template: names, lengths, counts, variables and their examples.
 
-use super::No;
+use crate::refusal::Refusal;
 use serde_json::Value;
 
-/// A template as it was sent in, checked.
+/// A template whose form was checked.
 #[derive(Clone, Debug)]
 pub(crate) struct Draft {
     pub name: String,
@@ -14,34 +14,34 @@ pub(crate) struct Draft {
     pub ttl_seconds: Option<i64>,
 }
 
-/// Checks what was sent in.
-pub(crate) fn check_draft(body: &Value) -> Result<Draft, No> {
+/// Checks a template as submitted by the business.
+pub(crate) fn check_draft(body: &Value) -> Result<Draft, Refusal> {
     let text = |key: &str| body.get(key).and_then(Value::as_str);
     let name = text("name").ok_or_else(|| missing("name"))?;
     let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
     if name.is_empty() || name.len() > 512 || !name.chars().all(fits) {
-        return Err(wrong("Param name must be 1 to 512 of a-z, 0-9 and _."));
+        return Err(invalid("Param name must have 1 to 512 characters from a-z, 0-9 and _."));
     }
     let language = text("language").ok_or_else(|| missing("language"))?;
     let category = text("category").ok_or_else(|| missing("category"))?.to_uppercase();
     if !["MARKETING", "UTILITY", "AUTHENTICATION"].contains(&category.as_str()) {
-        return Err(wrong("Param category must be one of {AUTHENTICATION, MARKETING, UTILITY}."));
+        return Err(invalid("Param category must be one of {AUTHENTICATION, MARKETING, UTILITY}."));
     }
     let format = text("parameter_format").unwrap_or("POSITIONAL").to_uppercase();
     if !["NAMED", "POSITIONAL"].contains(&format.as_str()) {
-        return Err(wrong("Param parameter_format must be one of {NAMED, POSITIONAL}."));
+        return Err(invalid("Param parameter_format must be one of {NAMED, POSITIONAL}."));
     }
     let components = body.get("components").and_then(Value::as_array).ok_or_else(|| missing("components"))?;
     let mut kept = Vec::new();
     for component in components {
         let component = check_component(component, &category, format == "NAMED")?;
-        kept.push(if category == "AUTHENTICATION" { worded(component) } else { component });
+        kept.push(if category == "AUTHENTICATION" { with_fixed_text(component) } else { component });
     }
     if kind_count(&kept, "BODY") != 1 {
-        return Err(wrong("A template has one component of type BODY."));
+        return Err(invalid("A template must have one component of type BODY."));
     }
     if ["HEADER", "FOOTER", "BUTTONS"].into_iter().any(|kind| kind_count(&kept, kind) > 1) {
-        return Err(wrong("A template has at most one HEADER, one FOOTER and one BUTTONS."));
+        return Err(invalid("A template must have at most one HEADER, one FOOTER and one BUTTONS."));
     }
     Ok(Draft {
         name: name.to_owned(),
@@ -53,27 +53,41 @@ pub(crate) fn check_draft(body: &Value) -> Result<Draft, No> {
     })
 }
 
+/// The variables of a text, the names between `{{` and `}}`, each once and in order.
+pub(super) fn variables(text: &str) -> Vec<&str> {
+    let mut found: Vec<&str> = Vec::new();
+    let mut rest = text;
+    while let Some((_, after)) = rest.split_once("{{") {
+        let Some((name, tail)) = after.split_once("}}") else { break };
+        if !name.trim().is_empty() && !found.contains(&name.trim()) {
+            found.push(name.trim());
+        }
+        rest = tail;
+    }
+    found
+}
+
 fn kind_count(components: &[Value], kind: &str) -> usize {
     components.iter().filter(|component| component.get("type").and_then(Value::as_str) == Some(kind)).count()
 }
 
-fn wrong(details: &str) -> No {
-    (100, details.to_owned())
+fn invalid(details: &str) -> Refusal {
+    Refusal::new(100, details)
 }
 
-fn missing(parameter: &str) -> No {
-    (100, format!("The parameter {parameter} is required."))
+fn missing(parameter: &str) -> Refusal {
+    Refusal::new(100, format!("The parameter {parameter} is required."))
 }
 
-/// One component, with its type in upper case, as the API gives it back.
-fn check_component(component: &Value, category: &str, named: bool) -> Result<Value, No> {
+/// Checks one component. The result has its type in upper case, as in responses.
+fn check_component(component: &Value, category: &str, named: bool) -> Result<Value, Refusal> {
     let mut kept = component.clone();
     let kind = component.get("type").and_then(Value::as_str).ok_or_else(|| missing("components.type"))?.to_uppercase();
     let text = component.get("text").and_then(Value::as_str);
     match kind.as_str() {
         "HEADER" => check_header(component, named)?,
         "BODY" => match text {
-            // The platform writes the text of these itself.
+            // The platform provides the text.
             None if category == "AUTHENTICATION" => {}
             None => return Err(missing("components.text")),
             Some(text) => {
@@ -85,7 +99,7 @@ fn check_component(component: &Value, category: &str, named: bool) -> Result<Val
         "FOOTER" => length("The footer", text.ok_or_else(|| missing("components.text"))?, 60)?,
         "BUTTONS" => check_buttons(component)?,
         "LIMITED_TIME_OFFER" | "CAROUSEL" | "CALL_PERMISSION_REQUEST" => {}
-        other => return Err(wrong(&format!("'{other}' is not a type of component."))),
+        other => return Err(invalid(&format!("'{other}' is not a component type."))),
     }
     if let Some(kept) = kept.as_object_mut() {
         kept.insert("type".to_owned(), Value::String(kind));
@@ -96,32 +110,32 @@ fn check_component(component: &Value, category: &str, named: bool) -> Result<Val
     Ok(kept)
 }
 
-/// An authentication template has the platform's own words, by what it asked for; their one variable is the code.
-fn worded(mut component: Value) -> Value {
+/// Adds the platform's fixed text to a component of an authentication template. Its only variable is the code.
+fn with_fixed_text(mut component: Value) -> Value {
     let minutes = component.get("code_expiration_minutes").and_then(Value::as_u64);
-    let advised = component.get("add_security_recommendation").and_then(Value::as_bool).unwrap_or_default();
-    let words = match component.get("type").and_then(Value::as_str) {
-        Some("BODY") if advised => {
+    let with_recommendation = component.get("add_security_recommendation").and_then(Value::as_bool).unwrap_or_default();
+    let text = match component.get("type").and_then(Value::as_str) {
+        Some("BODY") if with_recommendation => {
             Some("*{{1}}* is your verification code. For your security, do not share this code.".to_owned())
         }
         Some("BODY") => Some("*{{1}}* is your verification code.".to_owned()),
         Some("FOOTER") => minutes.map(|minutes| format!("This code expires in {minutes} minutes.")),
         _ => None,
     };
-    if let (Some(words), Some(component)) = (words, component.as_object_mut()) {
-        component.entry("text").or_insert(Value::String(words));
+    if let (Some(text), Some(component)) = (text, component.as_object_mut()) {
+        component.entry("text").or_insert(Value::String(text));
     }
     component
 }
 
-fn check_header(component: &Value, named: bool) -> Result<(), No> {
+fn check_header(component: &Value, named: bool) -> Result<(), Refusal> {
     let format = component.get("format").and_then(Value::as_str).ok_or_else(|| missing("components.format"))?;
     match format.to_uppercase().as_str() {
         "TEXT" => {
             let text = component.get("text").and_then(Value::as_str).ok_or_else(|| missing("components.text"))?;
             length("The header", text, 60)?;
-            if super::fill::variables(text).len() > 1 {
-                return Err(wrong("A header has one variable at most."));
+            if variables(text).len() > 1 {
+                return Err(invalid("A header must have at most one variable."));
             }
             check_variables(component, text, "header_text", named)
         }
@@ -129,62 +143,64 @@ fn check_header(component: &Value, named: bool) -> Result<(), No> {
             let handle = component.get("example").and_then(|example| example.get("header_handle"));
             match handle.and_then(Value::as_array).and_then(|handles| handles.first()).and_then(Value::as_str) {
                 Some(_) => Ok(()),
-                None => Err(wrong("A header with media needs an example: example.header_handle.")),
+                None => Err(invalid("A media header must have an example in example.header_handle.")),
             }
         }
         "LOCATION" => Ok(()),
-        other => Err(wrong(&format!("'{other}' is not a format of a header."))),
+        other => Err(invalid(&format!("'{other}' is not a header format."))),
     }
 }
 
-/// Variables are numbered from 1 without gaps, or named, and each has an example.
-fn check_variables(component: &Value, text: &str, example: &str, named: bool) -> Result<(), No> {
-    let variables = super::fill::variables(text);
+/// Checks that variables are numbered from 1 without gaps, or named, and that each has an example.
+fn check_variables(component: &Value, text: &str, example: &str, named: bool) -> Result<(), Refusal> {
+    let variables = variables(text);
     if variables.is_empty() {
         return Ok(());
     }
     for (position, variable) in variables.iter().enumerate() {
         let numbered = variable.bytes().all(|b| b.is_ascii_digit());
         if named == numbered {
-            return Err(wrong(&format!("The variable {{{{{variable}}}}} does not go with this parameter_format.")));
+            return Err(invalid(&format!("The variable {{{{{variable}}}}} does not match the parameter_format.")));
         }
         if numbered && *variable != (position + 1).to_string() {
-            return Err(wrong("Variables are {{1}}, {{2}} and so on, without gaps."));
+            return Err(invalid("Variables must be {{1}}, {{2}} and so on, without gaps."));
         }
     }
-    let given = component.get("example");
     let key = if named { format!("{example}_named_params") } else { example.to_owned() };
-    let examples = given.and_then(|given| given.get(&key)).and_then(Value::as_array);
-    // One list of examples, or a list of such lists.
+    let examples = component.get("example").and_then(|example| example.get(&key)).and_then(Value::as_array);
+    // Either an array of examples or an array of such arrays.
     let count = match examples.and_then(|examples| examples.first()) {
         Some(Value::Array(first)) => first.len(),
         Some(_) => examples.map_or(0, Vec::len),
         None => 0,
     };
     if count != variables.len() {
-        return Err(wrong(&format!("There are {} variables and {count} examples in example.{key}.", variables.len())));
+        return Err(invalid(&format!(
+            "There are {} variables and {count} examples in example.{key}.",
+            variables.len()
+        )));
     }
     Ok(())
 }
 
-fn check_buttons(component: &Value) -> Result<(), No> {
+fn check_buttons(component: &Value) -> Result<(), Refusal> {
     let buttons = component.get("buttons").and_then(Value::as_array).ok_or_else(|| missing("components.buttons"))?;
     if buttons.is_empty() || buttons.len() > 10 {
-        return Err(wrong("A template has 1 to 10 buttons."));
+        return Err(invalid("A template must have 1 to 10 buttons."));
     }
     for button in buttons {
         let text = |key: &str| button.get(key).and_then(Value::as_str);
         let kind = text("type").ok_or_else(|| missing("buttons.type"))?.to_uppercase();
-        let needs: &[&str] = match kind.as_str() {
+        let required: &[&str] = match kind.as_str() {
             "QUICK_REPLY" => &["text"],
             "URL" => &["text", "url"],
             "PHONE_NUMBER" => &["text", "phone_number"],
             "FLOW" | "CATALOG" | "MPM" | "SPM" => &["text"],
             "OTP" | "COPY_CODE" | "VOICE_CALL" | "APP" | "REQUEST_CONTACT_INFO" => &[],
-            other => return Err(wrong(&format!("'{other}' is not a type of button."))),
+            other => return Err(invalid(&format!("'{other}' is not a button type."))),
         };
-        if let Some(lacking) = needs.iter().find(|key| text(key).is_none()) {
-            return Err(missing(&format!("buttons.{lacking}")));
+        if let Some(key) = required.iter().find(|key| text(key).is_none()) {
+            return Err(missing(&format!("buttons.{key}")));
         }
         if let Some(text) = text("text") {
             length("A button", text, 25)?;
@@ -193,12 +209,12 @@ fn check_buttons(component: &Value) -> Result<(), No> {
     Ok(())
 }
 
-fn length(what: &str, text: &str, most: usize) -> Result<(), No> {
+fn length(what: &str, text: &str, max: usize) -> Result<(), Refusal> {
     let count = text.chars().count();
-    if (1..=most).contains(&count) {
+    if (1..=max).contains(&count) {
         return Ok(());
     }
-    Err(wrong(&format!("{what} has 1 to {most} characters, and {count} were given.")))
+    Err(invalid(&format!("{what} must have 1 to {max} characters, but has {count}.")))
 }
 
 #[cfg(test)]
@@ -206,14 +222,14 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn checked(components: Value, format: &str) -> Result<Draft, No> {
+    fn checked(components: Value, format: &str) -> Result<Draft, Refusal> {
         check_draft(
             &json!({"name": "a_1", "language": "en_US", "category": "utility", "parameter_format": format, "components": components}),
         )
     }
 
     #[test]
-    fn a_template_in_full_is_taken() {
+    fn complete_template_is_valid() {
         let draft = checked(
             json!([
                 {"type": "header", "format": "text", "text": "Hi {{1}}", "example": {"header_text": ["Ana"]}},
@@ -229,19 +245,19 @@ mod tests {
     }
 
     #[test]
-    fn the_platform_writes_the_words_of_authentication() {
+    fn authentication_template_gets_the_platforms_text() {
         let draft =
             check_draft(&json!({"name": "code", "language": "en", "category": "authentication", "components": [
             {"type": "body", "add_security_recommendation": true}, {"type": "footer", "code_expiration_minutes": 5},
             {"type": "buttons", "buttons": [{"type": "otp", "otp_type": "copy_code"}]}]}))
             .unwrap();
-        assert_eq!(super::super::fill::variables(draft.components[0]["text"].as_str().unwrap()), ["1"]);
+        assert_eq!(variables(draft.components[0]["text"].as_str().unwrap()), ["1"]);
         assert_eq!(draft.components[1]["text"], "This code expires in 5 minutes.");
     }
 
     #[test]
-    fn what_is_wrong_is_said() {
-        for (components, format, says) in [
+    fn invalid_template_is_refused_with_details() {
+        for (components, format, expected) in [
             (json!([{"type": "FOOTER", "text": "x"}]), "POSITIONAL", "one component of type BODY"),
             (json!([{"type": "BODY", "text": "{{1}}"}]), "POSITIONAL", "1 variables and 0 examples"),
             (
@@ -252,9 +268,9 @@ mod tests {
             (
                 json!([{"type": "BODY", "text": "{{name}}", "example": {"body_text": [["x"]]}}]),
                 "POSITIONAL",
-                "does not go",
+                "does not match",
             ),
-            (json!([{"type": "BODY", "text": "{{1}}", "example": {"body_text": [["x"]]}}]), "NAMED", "does not go"),
+            (json!([{"type": "BODY", "text": "{{1}}", "example": {"body_text": [["x"]]}}]), "NAMED", "does not match"),
             (json!([{"type": "BODY", "text": "x".repeat(1025)}]), "POSITIONAL", "1 to 1024"),
             (
                 json!([{"type": "BODY", "text": "x"}, {"type": "HEADER", "format": "IMAGE"}]),
@@ -267,8 +283,8 @@ mod tests {
                 "buttons.url",
             ),
         ] {
-            let no = checked(components, format).unwrap_err();
-            assert!(no.0 == 100 && no.1.contains(says), "{no:?} does not say {says}");
+            let refusal = checked(components, format).unwrap_err();
+            assert!(refusal.code == 100 && refusal.details.contains(expected), "{refusal:?}");
         }
     }
 }

@@ -1,24 +1,11 @@
-//! A template and the parameters it is sent with: whether they go together, and what its reader sees.
+//! Fills a template with the parameters of a message, and checks that they match.
 
+use super::draft::variables;
 use super::{Status, Template};
 use crate::refusal::Refusal;
 use serde_json::{Map, Value, json};
 
-/// The names between `{{` and `}}`, each once, in their order.
-pub(crate) fn variables(text: &str) -> Vec<&str> {
-    let mut found: Vec<&str> = Vec::new();
-    let mut rest = text;
-    while let Some((_, after)) = rest.split_once("{{") {
-        let Some((name, tail)) = after.split_once("}}") else { break };
-        if !name.trim().is_empty() && !found.contains(&name.trim()) {
-            found.push(name.trim());
-        }
-        rest = tail;
-    }
-    found
-}
-
-/// The billing category of a template.
+/// The pricing category of a template; that of an unknown one is utility.
 pub(crate) fn category_of(template: Option<&Template>) -> &'static str {
     match template.map(|template| template.category.as_str()) {
         Some("MARKETING") => "marketing",
@@ -27,12 +14,12 @@ pub(crate) fn category_of(template: Option<&Template>) -> &'static str {
     }
 }
 
-/// Authentication templates do not go to user ids (whatsapp.md 6).
+/// Whether a template can be sent only to a phone number. Authentication templates cannot be sent to user ids.
 pub(crate) fn needs_phone(template: &Template) -> bool {
     template.category == "AUTHENTICATION"
 }
 
-/// Checks what it is sent with; gives what its reader sees: `{header, body, footer, buttons}`.
+/// Checks the components of a message, and returns the filled template: `{header, body, footer, buttons}`.
 pub(crate) fn fill(template: &Template, components: Option<&Value>) -> Result<Value, Refusal> {
     match template.status {
         Status::Approved => {}
@@ -53,101 +40,101 @@ pub(crate) fn fill(template: &Template, components: Option<&Value>) -> Result<Va
             return Err(Refusal::new(132_001, format!("template name ({name}) is not approved in {language}")));
         }
     }
-    let given = match components {
+    let sent = match components {
         None => &[][..],
-        Some(Value::Array(given)) => given,
-        Some(_) => return Err(Refusal::new(132_018, "template['components'] is not an array.")),
+        Some(Value::Array(sent)) => sent,
+        Some(_) => return Err(Refusal::new(132_018, "template['components'] must be an array.")),
     };
-    let of_kind = |kind: &str| given.iter().find(|part| is(part, "type", kind));
-    let mut seen = Map::new();
+    let of_kind = |kind: &str| sent.iter().find(|part| is(part, "type", kind));
+    let mut filled = Map::new();
     for component in &template.components {
         let text = component.get("text").and_then(Value::as_str).unwrap_or_default();
         match component.get("type").and_then(Value::as_str) {
             Some("HEADER") => {
-                seen.insert("header".to_owned(), header(template, component, text, of_kind("header"))?);
+                filled.insert("header".to_owned(), fill_header(template, component, text, of_kind("header"))?);
             }
             Some("BODY") => {
-                let filled = fill_text(template, "body", text, of_kind("body"))?;
-                if filled.chars().count() > 1024 {
+                let body = fill_text(template, "body", text, of_kind("body"))?;
+                if body.chars().count() > 1024 {
                     return Err(Refusal::new(132_005, "Translated text too long: body"));
                 }
-                seen.insert("body".to_owned(), json!(filled));
+                filled.insert("body".to_owned(), json!(body));
             }
             Some("FOOTER") => {
-                seen.insert("footer".to_owned(), json!(text));
+                filled.insert("footer".to_owned(), json!(text));
             }
             Some("BUTTONS") => {
-                seen.insert("buttons".to_owned(), buttons(component, given)?);
+                filled.insert("buttons".to_owned(), fill_buttons(component, sent)?);
             }
             _ => {}
         }
     }
-    extra(template, given)?;
-    Ok(Value::Object(seen))
+    refuse_surplus(template, sent)?;
+    Ok(Value::Object(filled))
 }
 
-fn is(part: &Value, key: &str, wanted: &str) -> bool {
-    part.get(key).and_then(Value::as_str).is_some_and(|value| value.eq_ignore_ascii_case(wanted))
+fn is(part: &Value, key: &str, expected: &str) -> bool {
+    part.get(key).and_then(Value::as_str).is_some_and(|value| value.eq_ignore_ascii_case(expected))
 }
 
 fn parameters(part: Option<&Value>) -> &[Value] {
     part.and_then(|part| part.get("parameters")).and_then(Value::as_array).map_or(&[], Vec::as_slice)
 }
 
-/// Parameters for parts that the template does not have.
-fn extra(template: &Template, given: &[Value]) -> Result<(), Refusal> {
+/// Refuses components that the template does not have.
+fn refuse_surplus(template: &Template, sent: &[Value]) -> Result<(), Refusal> {
     let has = |kind: &str| template.components.iter().any(|component| is(component, "type", kind));
-    for part in given {
+    for part in sent {
         let kind = part.get("type").and_then(Value::as_str).unwrap_or_default().to_lowercase();
-        let wanted = match kind.as_str() {
+        let expected = match kind.as_str() {
             "button" => has("BUTTONS"),
             "header" | "body" => has(&kind) || parameters(Some(part)).is_empty(),
             "limited_time_offer" | "carousel" | "order_status" => true,
-            other => return Err(Refusal::new(132_018, format!("'{other}' is not a type of component."))),
+            other => return Err(Refusal::new(132_018, format!("'{other}' is not a component type."))),
         };
-        if !wanted {
+        if !expected {
             return Err(Refusal::new(
                 132_000,
-                format!("{kind}: number of localizable_params does not match: the template has no such part"),
+                format!("{kind}: number of localizable_params does not match: the template has no such component"),
             ));
         }
     }
     Ok(())
 }
 
-fn fill_text(template: &Template, part: &str, text: &str, given: Option<&Value>) -> Result<String, Refusal> {
-    let wanted = variables(text);
-    let given = parameters(given);
-    if wanted.len() != given.len() {
+fn fill_text(template: &Template, part: &str, text: &str, sent: Option<&Value>) -> Result<String, Refusal> {
+    let names = variables(text);
+    let sent = parameters(sent);
+    if names.len() != sent.len() {
         return Err(Refusal::new(
             132_000,
             format!(
                 "{part}: number of localizable_params ({}) does not match the expected number of params ({})",
-                given.len(),
-                wanted.len()
+                sent.len(),
+                names.len()
             ),
         ));
     }
     let mut filled = text.to_owned();
-    for (position, name) in wanted.iter().enumerate() {
+    for (position, name) in names.iter().enumerate() {
         let parameter = if template.parameter_format == "NAMED" {
-            given.iter().find(|parameter| parameter.get("parameter_name").and_then(Value::as_str) == Some(name))
+            sent.iter().find(|parameter| parameter.get("parameter_name").and_then(Value::as_str) == Some(name))
         } else {
-            given.get(position)
+            sent.get(position)
         };
         let parameter = parameter
             .ok_or_else(|| Refusal::new(132_000, format!("{part}: Parameter name is missing or empty: {name}")))?;
-        filled = filled.replace(&format!("{{{{{name}}}}}"), &said(part, parameter)?);
+        filled = filled.replace(&format!("{{{{{name}}}}}"), &parameter_text(part, parameter)?);
     }
     Ok(filled)
 }
 
-/// The words of a parameter.
-fn said(part: &str, parameter: &Value) -> Result<String, Refusal> {
+/// The text of a parameter.
+fn parameter_text(part: &str, parameter: &Value) -> Result<String, Refusal> {
     let kind = parameter.get("type").and_then(Value::as_str).unwrap_or("text");
     let fallback = |key: &str| parameter.get(key).and_then(|value| value.get("fallback_value")).and_then(Value::as_str);
-    let words = match kind {
-        // Meta's own examples have booleans here.
+    let text = match kind {
+        // Meta's examples have booleans here.
         "text" => match parameter.get("text") {
             Some(Value::String(text)) => Some(text.clone()),
             Some(other @ (Value::Bool(_) | Value::Number(_))) => Some(other.to_string()),
@@ -163,53 +150,53 @@ fn said(part: &str, parameter: &Value) -> Result<String, Refusal> {
             ));
         }
     };
-    match words {
-        Some(words) if !words.is_empty() => Ok(words),
+    match text {
+        Some(text) if !text.is_empty() => Ok(text),
         _ => Err(Refusal::new(132_012, format!("{part}: Parameter of type {kind} is missing its text value"))),
     }
 }
 
-fn header(template: &Template, component: &Value, text: &str, given: Option<&Value>) -> Result<Value, Refusal> {
+fn fill_header(template: &Template, component: &Value, text: &str, sent: Option<&Value>) -> Result<Value, Refusal> {
     let format = component.get("format").and_then(Value::as_str).unwrap_or("TEXT");
     if format == "TEXT" {
-        return Ok(json!({"type": "text", "text": fill_text(template, "header", text, given)?}));
+        return Ok(json!({"type": "text", "text": fill_text(template, "header", text, sent)?}));
     }
-    // A moving picture is a video that plays by itself, and is sent as either.
+    // A GIF is a video that plays automatically, and may be sent as either type.
     let kind = if format == "GIF" { "video".to_owned() } else { format.to_lowercase() };
-    let given = parameters(given);
-    if given.len() != 1 {
+    let sent = parameters(sent);
+    if sent.len() != 1 {
         return Err(Refusal::new(
             132_012,
-            format!("header: Format mismatch, expected {format}, received UNKNOWN ({} parameters)", given.len()),
+            format!("header: Format mismatch, expected {format}, received UNKNOWN ({} parameters)", sent.len()),
         ));
     }
-    let parameter = given.first().unwrap_or(&Value::Null);
-    let sent = parameter.get("type").and_then(Value::as_str).unwrap_or_default();
-    if !sent.eq_ignore_ascii_case(&kind) && !sent.eq_ignore_ascii_case(format) {
+    let parameter = sent.first().unwrap_or(&Value::Null);
+    let sent_kind = parameter.get("type").and_then(Value::as_str).unwrap_or_default();
+    if !sent_kind.eq_ignore_ascii_case(&kind) && !sent_kind.eq_ignore_ascii_case(format) {
         return Err(Refusal::new(
             132_012,
-            format!("header: Format mismatch, expected {format}, received {}", sent.to_uppercase()),
+            format!("header: Format mismatch, expected {format}, received {}", sent_kind.to_uppercase()),
         ));
     }
-    Ok(json!({"type": kind, kind: parameter.get(sent)}))
+    Ok(json!({"type": kind, kind: parameter.get(sent_kind)}))
 }
 
-/// The buttons as they are tapped: each with its words and what a tap sends or opens.
-fn buttons(component: &Value, given: &[Value]) -> Result<Value, Refusal> {
-    let made = component.get("buttons").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
-    let mut shown = Vec::new();
-    for (index, button) in made.iter().enumerate() {
+/// The buttons, each with its text and what a tap sends or opens.
+fn fill_buttons(component: &Value, sent: &[Value]) -> Result<Value, Refusal> {
+    let buttons = component.get("buttons").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    let mut filled = Vec::new();
+    for (index, button) in buttons.iter().enumerate() {
         let text = |key: &str| button.get(key).and_then(Value::as_str);
         let kind = text("type").unwrap_or_default().to_uppercase();
-        let part = given.iter().find(|part| is(part, "type", "button") && index_of(part) == Some(index));
+        let part = sent.iter().find(|part| is(part, "type", "button") && index_of(part) == Some(index));
         let parameter = parameters(part).first();
         let value = |key: &str| parameter.and_then(|parameter| parameter.get(key)).map(plain);
-        let words = text("text").unwrap_or(&kind);
-        shown.push(match kind.as_str() {
+        let label = text("text").unwrap_or(&kind);
+        filled.push(match kind.as_str() {
             "QUICK_REPLY" => {
-                // Without a payload the words are sent.
-                let payload = value("payload").or_else(|| value("text")).unwrap_or_else(|| words.to_owned());
-                json!({"type": "quick_reply", "text": words, "payload": payload})
+                // Without a payload, a tap sends the label.
+                let payload = value("payload").or_else(|| value("text")).unwrap_or_else(|| label.to_owned());
+                json!({"type": "quick_reply", "text": label, "payload": payload})
             }
             "URL" => {
                 let url = text("url").unwrap_or_default();
@@ -220,28 +207,28 @@ fn buttons(component: &Value, given: &[Value]) -> Result<Value, Refusal> {
                 }
                 let name = variables(url).first().map_or_else(String::new, |name| format!("{{{{{name}}}}}"));
                 let url = if needs { url.replace(&name, &suffix.unwrap_or_default()) } else { url.to_owned() };
-                json!({"type": "url", "text": words, "url": url})
+                json!({"type": "url", "text": label, "url": url})
             }
-            "PHONE_NUMBER" => json!({"type": "phone_number", "text": words, "phone_number": text("phone_number")}),
-            "FLOW" => json!({"type": "flow", "text": words, "flow_token": parameter.and_then(|p| p.pointer("/action/flow_token"))}),
+            "PHONE_NUMBER" => json!({"type": "phone_number", "text": label, "phone_number": text("phone_number")}),
+            "FLOW" => json!({"type": "flow", "text": label, "flow_token": parameter.and_then(|p| p.pointer("/action/flow_token"))}),
             "OTP" | "COPY_CODE" => json!({"type": "copy_code", "text": text("text").unwrap_or("Copy code"), "code": value("text").or_else(|| value("coupon_code"))}),
-            other => json!({"type": other.to_lowercase(), "text": words}),
+            other => json!({"type": other.to_lowercase(), "text": label}),
         });
     }
-    if let Some(over) = given
+    if let Some(surplus) = sent
         .iter()
         .filter(|part| is(part, "type", "button"))
-        .find(|part| index_of(part).is_none_or(|at| at >= made.len()))
+        .find(|part| index_of(part).is_none_or(|at| at >= buttons.len()))
     {
         return Err(Refusal::new(
             132_018,
             format!(
                 "buttons: the template has no button at index {}",
-                plain(over.get("index").unwrap_or(&Value::Null))
+                plain(surplus.get("index").unwrap_or(&Value::Null))
             ),
         ));
     }
-    Ok(Value::Array(shown))
+    Ok(Value::Array(filled))
 }
 
 fn index_of(part: &Value) -> Option<usize> {
@@ -256,5 +243,106 @@ fn plain(value: &Value) -> String {
 }
 
 #[cfg(test)]
-#[path = "fill_tests.rs"]
-mod tests;
+mod tests {
+    use super::*;
+    use crate::templates::Templates;
+    use crate::templates::draft::check_draft;
+
+    fn template(format: &str, components: Value) -> Template {
+        let draft = check_draft(
+            &json!({"name": "t", "language": "en", "category": "UTILITY", "parameter_format": format, "components": components}),
+        );
+        let mut templates = Templates::default();
+        let mut template = templates.create(1, draft.unwrap(), 0).unwrap().clone();
+        template.status = Status::Approved;
+        template
+    }
+
+    fn order() -> Template {
+        template(
+            "POSITIONAL",
+            json!([
+                {"type": "HEADER", "format": "IMAGE", "example": {"header_handle": ["4::x"]}},
+                {"type": "BODY", "text": "Hello {{1}}, {{2}} is {{1}}", "example": {"body_text": [["a", "b"]]}},
+                {"type": "BUTTONS", "buttons": [
+                    {"type": "QUICK_REPLY", "text": "Thanks"},
+                    {"type": "URL", "text": "Track", "url": "https://x.example/{{1}}", "example": ["1"]},
+                ]},
+            ]),
+        )
+    }
+
+    fn parameters_for_order() -> Value {
+        json!([
+            {"type": "header", "parameters": [{"type": "image", "image": {"id": "7"}}]},
+            {"type": "body", "parameters": [{"type": "text", "text": "Ana"}, {"type": "currency", "currency": {"fallback_value": "€ 5"}}]},
+            {"type": "button", "sub_type": "quick_reply", "index": "0", "parameters": [{"type": "payload", "payload": "yes-42"}]},
+            {"type": "button", "sub_type": "url", "index": 1, "parameters": [{"type": "text", "text": "abc"}]},
+        ])
+    }
+
+    #[test]
+    fn template_is_filled_with_parameters() {
+        let filled = fill(&order(), Some(&parameters_for_order())).unwrap();
+        assert_eq!(
+            filled,
+            json!({
+                "header": {"type": "image", "image": {"id": "7"}},
+                "body": "Hello Ana, € 5 is Ana",
+                "buttons": [
+                    {"type": "quick_reply", "text": "Thanks", "payload": "yes-42"},
+                    {"type": "url", "text": "Track", "url": "https://x.example/abc"},
+                ],
+            })
+        );
+    }
+
+    #[test]
+    fn mismatching_parameters_are_refused() {
+        let without = |part: usize| {
+            let mut given = parameters_for_order();
+            given.as_array_mut().unwrap().remove(part);
+            given
+        };
+        let changed = |pointer: &str, to: Value| {
+            let mut given = parameters_for_order();
+            *given.pointer_mut(pointer).unwrap() = to;
+            given
+        };
+        for (given, code) in [
+            (without(0), 132_012),
+            (without(1), 132_000),
+            (without(3), 131_008),
+            (changed("/0/parameters/0/type", json!("video")), 132_012),
+            (changed("/1/parameters/0/text", json!("")), 132_012),
+            (changed("/1/parameters/0/text", json!("x".repeat(1025))), 132_005),
+            (changed("/3/index", json!(7)), 131_008),
+            (changed("/0/type", json!("footer")), 132_012),
+        ] {
+            assert_eq!(fill(&order(), Some(&given)).unwrap_err().code, code, "{given}");
+        }
+    }
+
+    #[test]
+    fn named_parameters_are_matched_by_name() {
+        let named = json!([{"type": "BODY", "text": "{{who}}: {{what}}",
+            "example": {"body_text_named_params": [{"param_name": "who", "example": "x"}, {"param_name": "what", "example": "y"}]}}]);
+        let template = template("NAMED", named);
+        let given = |names: [&str; 2]| json!([{"type": "body", "parameters": names.map(|name| json!({"type": "text", "parameter_name": name, "text": name.to_uppercase()}))}]);
+        assert_eq!(fill(&template, Some(&given(["what", "who"]))).unwrap()["body"], "WHO: WHAT");
+        assert_eq!(fill(&template, Some(&given(["what", "when"]))).unwrap_err().code, 132_000);
+    }
+
+    #[test]
+    fn template_must_be_approved() {
+        for (status, code) in [
+            (Status::Pending, 132_001),
+            (Status::Rejected, 132_001),
+            (Status::Paused, 132_015),
+            (Status::Disabled, 132_016),
+        ] {
+            let template = Template { status, ..order() };
+            assert_eq!(fill(&template, Some(&parameters_for_order())).unwrap_err().code, code);
+        }
+    }
+}

@@ -1,14 +1,16 @@
-//! The simulator over HTTP: a real server on a free port, and a daemon that is not one at its other end.
+//! The simulator over HTTP: a real server on a free port, with a fake daemon as its callback.
 
-// A helper of tests may panic as a test may; it is told by `cfg(test)` that it is one.
+// `cfg(test)` tells clippy that these modules, helpers included, are tests.
+#[cfg(test)]
+mod clock;
+#[cfg(test)]
+mod env;
 #[cfg(test)]
 mod faults;
 #[cfg(test)]
 mod graph;
 #[cfg(test)]
 mod groups;
-#[cfg(test)]
-mod house;
 #[cfg(test)]
 mod identities;
 #[cfg(test)]
@@ -19,7 +21,5 @@ mod platform;
 mod state;
 #[cfg(test)]
 mod templates;
-#[cfg(test)]
-mod turning;
 #[cfg(test)]
 mod webhooks;

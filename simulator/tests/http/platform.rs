@@ -1,6 +1,6 @@
-//! What the platform does to an account: limits, marketing, money, tokens, restrictions, callbacks.
+//! The account: limits, marketing preferences, prices, tokens, restrictions, callbacks, Direct Send.
 
-use crate::house::{ANA, Daemon, House, NUMBER, TOKEN, code, text};
+use crate::env::{ANA, Daemon, NUMBER, TOKEN, TestEnv, code, text};
 use serde_json::{Value, json};
 
 const BRAM: &str = "31610000102";
@@ -11,135 +11,137 @@ fn template(to: &str, name: &str) -> Value {
     json!({"messaging_product": "whatsapp", "to": to, "type": "template", "template": {"name": name, "language": {"code": "en"}}})
 }
 
-async fn make(house: &House, name: &str, category: &str) {
+async fn create_template(env: &TestEnv, name: &str, category: &str) {
     let body = json!({"name": name, "language": "en", "category": category, "components": [{"type": "BODY", "text": "Hello"}]});
-    assert_eq!(house.graph("POST", &format!("{ACCOUNT}/message_templates"), body).await.0, 200);
-    house.idle().await;
+    assert_eq!(env.graph("POST", &format!("{ACCOUNT}/message_templates"), body).await.0, 200);
+    env.idle().await;
 }
 
 #[tokio::test]
-async fn the_business_writes_first_to_so_many_people_a_day() {
-    let house = House::new().await;
-    house.control("account", json!({"messaging_limit": 1})).await;
-    assert_eq!(house.send(template(ANA, "x")).await.0, 200);
-    assert_eq!(house.send(template(ANA, "x")).await.0, 200, "the same person counts once");
-    assert_eq!(code(&house.send(template(BRAM, "x")).await.1), 131_048);
-    house.say("bram", "hello").await;
-    assert_eq!(house.send(template(BRAM, "x")).await.0, 200, "an answer does not count");
-    house.advance(24 * HOUR_MS).await;
-    assert_eq!(house.send(template(BRAM, "x")).await.0, 200, "a day later another one may be first");
-    house.idle().await;
-    assert_eq!(house.daemon.field("business_capability_update")[0]["max_daily_conversations_per_business"], "TIER_1");
+async fn messaging_limit_applies_to_people_written_to_first() {
+    let env = TestEnv::new().await;
+    env.control("account", json!({"messaging_limit": 1})).await;
+    assert_eq!(env.send(template(ANA, "x")).await.0, 200);
+    assert_eq!(env.send(template(ANA, "x")).await.0, 200, "the same person counts once");
+    assert_eq!(code(&env.send(template(BRAM, "x")).await.1), 131_048);
+    env.say("bram", "hello").await;
+    assert_eq!(env.send(template(BRAM, "x")).await.0, 200, "a reply does not count");
+    env.advance(24 * HOUR_MS).await;
+    assert_eq!(env.send(template(BRAM, "x")).await.0, 200, "after a day the count starts anew");
+    env.idle().await;
+    assert_eq!(env.daemon.field("business_capability_update")[0]["max_daily_conversations_per_business"], "TIER_1");
 }
 
 #[tokio::test]
-async fn marketing_stops_for_who_stopped_it_for_americans_and_by_chance() {
-    let house = House::new().await;
-    make(&house, "news", "MARKETING").await;
-    house.control("people", json!({"name": "Joe", "number": "16505550001"})).await;
-    house.control("marketing", json!({"person": "ana", "value": "stop"})).await;
-    house.idle().await;
-    let wish = house.daemon.field("user_preferences")[0].clone();
+async fn marketing_is_refused_after_opt_out_to_us_numbers_and_when_capped() {
+    let env = TestEnv::new().await;
+    create_template(&env, "news", "MARKETING").await;
+    env.control("people", json!({"name": "Joe", "number": "16505550001"})).await;
+    env.control("marketing", json!({"person": "ana", "value": "stop"})).await;
+    env.idle().await;
+    let value = env.daemon.field("user_preferences")[0].clone();
     assert_eq!(
-        (&wish["user_preferences"][0]["value"], &wish["user_preferences"][0]["wa_id"]),
+        (&value["user_preferences"][0]["value"], &value["user_preferences"][0]["wa_id"]),
         (&json!("stop"), &json!(ANA))
     );
-    assert!(wish["user_preferences"][0]["timestamp"].is_number() && wish["contacts"][0]["wa_id"] == ANA);
-    house.faults(json!({"marketing_capped": {"next": 1}})).await;
+    assert!(value["user_preferences"][0]["timestamp"].is_number() && value["contacts"][0]["wa_id"] == ANA);
+    env.faults(json!({"marketing_capped": {"next": 1}})).await;
     let mut codes = Vec::new();
     for to in [ANA, "16505550001", BRAM] {
-        house.daemon.forget();
-        assert_eq!(house.send(template(to, "news")).await.0, 200);
-        house.idle().await;
-        codes.push(house.daemon.all("statuses")[0]["errors"][0]["code"].clone());
+        env.daemon.clear();
+        assert_eq!(env.send(template(to, "news")).await.0, 200);
+        env.idle().await;
+        codes.push(env.daemon.all("statuses")[0]["errors"][0]["code"].clone());
     }
     assert_eq!(codes, [131_050, 131_049, 131_049]);
-    house.faults(json!({"marketing": "sync"})).await;
-    assert_eq!(code(&house.send(template(ANA, "news")).await.1), 131_050);
-    house.control("marketing", json!({"person": "ana", "value": "resume"})).await;
-    assert_eq!(house.send(template(ANA, "news")).await.0, 200);
+    env.faults(json!({"marketing": "sync"})).await;
+    assert_eq!(code(&env.send(template(ANA, "news")).await.1), 131_050);
+    env.control("marketing", json!({"person": "ana", "value": "resume"})).await;
+    assert_eq!(env.send(template(ANA, "news")).await.0, 200);
 }
 
 #[tokio::test]
-async fn a_thousand_service_messages_a_month_are_free() {
-    let house = House::new().await;
-    house.open_window().await;
-    house.faults(json!({"receipts": false})).await;
+async fn first_thousand_service_messages_of_a_month_are_free() {
+    let env = TestEnv::new().await;
+    env.open_window().await;
+    env.faults(json!({"receipts": false})).await;
     for _ in 0..1000 {
-        house.send(text(ANA, "x")).await;
+        env.send(text(ANA, "x")).await;
     }
-    house.faults(json!({"receipts": true})).await;
-    house.send(text(ANA, "the first that costs")).await;
-    house.idle().await;
-    let pricing = house.daemon.all("statuses")[0]["pricing"].clone();
+    env.faults(json!({"receipts": true})).await;
+    env.send(text(ANA, "the first billable message")).await;
+    env.idle().await;
+    let pricing = env.daemon.all("statuses")[0]["pricing"].clone();
     assert_eq!(
         (&pricing["type"], &pricing["billable"], &pricing["category"]),
         (&json!("regular"), &json!(true), &json!("service"))
     );
-    let account = house.get("account").await;
+    let account = env.get("account").await;
     assert_eq!(
         (&account["costs"]["service"]["messages"], &account["costs"]["service"]["free"]),
         (&json!(1001), &json!(1000))
     );
     assert_eq!(account["costs"]["service"]["micros"], 30_000);
-    house.faults(json!({"payment_method": false})).await;
-    assert_eq!(code(&house.send(text(ANA, "x")).await.1), 131_042);
+    env.faults(json!({"payment_method": false})).await;
+    assert_eq!(code(&env.send(text(ANA, "x")).await.1), 131_042);
     let react = json!({"messaging_product": "whatsapp", "to": ANA, "type": "reaction", "reaction": {"message_id": "wamid.x", "emoji": "x"}});
-    house.faults(json!({"payment_method": true})).await;
-    assert_eq!(house.send(react).await.0, 200);
-    assert_eq!(house.get("account").await["free_service_messages_used"], 1001, "a reaction is not counted");
-    // 2026-12-01: eight days on, and she has to write again.
-    house.advance(8 * 24 * HOUR_MS).await;
-    house.open_window().await;
-    house.send(text(ANA, "another month")).await;
-    house.idle().await;
-    assert_eq!(house.daemon.all("statuses")[0]["pricing"]["type"], "free_customer_service");
+    env.faults(json!({"payment_method": true})).await;
+    assert_eq!(env.send(react).await.0, 200);
+    assert_eq!(env.get("account").await["free_service_messages_used"], 1001, "reactions are not counted");
+    // 2026-12-01. The window has closed in the meantime.
+    env.advance(8 * 24 * HOUR_MS).await;
+    env.open_window().await;
+    env.send(text(ANA, "another month")).await;
+    env.idle().await;
+    assert_eq!(env.daemon.all("statuses")[0]["pricing"]["type"], "free_customer_service");
 }
 
 #[tokio::test]
-async fn a_token_expires_and_is_renewed() {
-    let house = House::new().await;
-    house.open_window().await;
-    house.faults(json!({"token_expired": true})).await;
-    let (status, answer) = house.send(text(ANA, "x")).await;
+async fn expired_and_replaced_tokens_are_refused() {
+    let env = TestEnv::new().await;
+    env.open_window().await;
+    env.faults(json!({"token_expired": true})).await;
+    let (status, answer) = env.send(text(ANA, "x")).await;
     assert_eq!((status, code(&answer), &answer["error"]["type"]), (401, 190, &json!("OAuthException")));
-    house.faults(json!({"token_expired": false})).await;
-    house.control("account", json!({"access_token": "the-next"})).await;
-    assert_eq!(house.send(text(ANA, "x")).await.0, 401, "{TOKEN} is nobody's now");
-    let url = format!("{}/v26.0/{NUMBER}/messages", house.url);
-    let answer = house.http.post(url).bearer_auth("the-next").json(&text(ANA, "x")).send().await.unwrap();
+    env.faults(json!({"token_expired": false})).await;
+    env.control("account", json!({"access_token": "the-next"})).await;
+    assert_eq!(env.send(text(ANA, "x")).await.0, 401, "{TOKEN} was replaced");
+    let url = format!("{}/v26.0/{NUMBER}/messages", env.url);
+    let answer = env.http.post(url).bearer_auth("the-next").json(&text(ANA, "x")).send().await.unwrap();
     assert_eq!(answer.status().as_u16(), 200);
 }
 
 #[tokio::test]
-async fn a_restricted_account_is_told_and_refused() {
-    let house = House::new().await;
-    house.open_window().await;
-    for (restriction, code_of_text, code_of_first) in
-        [("no_first", None, Some(131_048)), ("blocked", Some(368), Some(368)), ("locked", Some(131_031), Some(131_031))]
-    {
-        house.control("account", json!({"restriction": restriction})).await;
+async fn restrictions_refuse_sends_and_send_webhooks() {
+    let env = TestEnv::new().await;
+    env.open_window().await;
+    for (restriction, code_of_text, code_of_first) in [
+        ("no_business_initiated", None, Some(131_048)),
+        ("blocked", Some(368), Some(368)),
+        ("locked", Some(131_031), Some(131_031)),
+    ] {
+        env.control("account", json!({"restriction": restriction})).await;
         let refused = |answer: Value| answer["error"]["code"].as_i64();
-        assert_eq!(refused(house.send(text(ANA, "x")).await.1), code_of_text, "{restriction}");
-        assert_eq!(refused(house.send(template(BRAM, "x")).await.1), code_of_first, "{restriction}");
+        assert_eq!(refused(env.send(text(ANA, "x")).await.1), code_of_text, "{restriction}");
+        assert_eq!(refused(env.send(template(BRAM, "x")).await.1), code_of_first, "{restriction}");
     }
-    house.control("account", json!({"restriction": "none"})).await;
-    assert_eq!(house.send(text(ANA, "x")).await.0, 200);
-    house.control("account", json!({"throughput_per_second": 1000})).await;
-    let (status, answer) = house.send(text(ANA, "x")).await;
+    env.control("account", json!({"restriction": "none"})).await;
+    assert_eq!(env.send(text(ANA, "x")).await.0, 200);
+    env.control("account", json!({"throughput_per_second": 1000})).await;
+    let (status, answer) = env.send(text(ANA, "x")).await;
     assert_eq!((status, code(&answer)), (500, 131_057));
-    house.advance(60_000).await;
-    assert_eq!(house.send(text(ANA, "x")).await.0, 200);
-    house.idle().await;
-    let told: Vec<_> = house.daemon.field("account_update").iter().map(|value| value["event"].clone()).collect();
-    assert_eq!(told, ["ACCOUNT_RESTRICTION", "ACCOUNT_VIOLATION", "DISABLED_UPDATE", "ACCOUNT_RESTRICTION"]);
-    assert_eq!(house.daemon.field("phone_number_quality_update")[0]["event"], "THROUGHPUT_UPGRADE");
+    env.advance(60_000).await;
+    assert_eq!(env.send(text(ANA, "x")).await.0, 200);
+    env.idle().await;
+    let events: Vec<_> = env.daemon.field("account_update").iter().map(|value| value["event"].clone()).collect();
+    assert_eq!(events, ["ACCOUNT_RESTRICTION", "ACCOUNT_VIOLATION", "DISABLED_UPDATE", "ACCOUNT_RESTRICTION"]);
+    assert_eq!(env.daemon.field("phone_number_quality_update")[0]["event"], "THROUGHPUT_UPGRADE");
 }
 
 #[tokio::test]
-async fn a_client_subscribes_its_own_callback() {
-    let house = House::new().await;
-    let app = house.graph("GET", "oauth/access_token?client_id=1&client_secret=test-app-secret", Value::Null).await.1;
+async fn client_can_subscribe_its_own_callback() {
+    let env = TestEnv::new().await;
+    let app = env.graph("GET", "oauth/access_token?client_id=1&client_secret=test-app-secret", Value::Null).await.1;
     let token = app["access_token"].as_str().unwrap();
     let (other, url) = Daemon::start().await;
     let subscribe = |verify: &'static str| {
@@ -149,74 +151,70 @@ async fn a_client_subscribes_its_own_callback() {
             ("verify_token", verify),
             ("access_token", token),
         ];
-        let address = reqwest::Url::parse_with_params(&format!("{}/v26.0/1/subscriptions", house.url), query).unwrap();
-        let request = house.http.post(address);
+        let address = reqwest::Url::parse_with_params(&format!("{}/v26.0/1/subscriptions", env.url), query).unwrap();
+        let request = env.http.post(address);
         async move { request.send().await.unwrap() }
     };
     let refused: Value = subscribe("wrong").await.json().await.unwrap();
     assert_eq!(code(&refused), 2200);
     assert_eq!(subscribe("test-verify").await.status().as_u16(), 200);
-    house.say("ana", "hello").await;
+    env.say("ana", "hello").await;
     assert_eq!(other.delivered(1).await.len(), 1);
-    assert_eq!(house.daemon.all("messages").len(), 0);
-    assert!(!house.get("log").await.to_string().contains("test-app-secret"), "no secret is logged");
+    assert_eq!(env.daemon.all("messages").len(), 0);
+    assert!(!env.get("log").await.to_string().contains("test-app-secret"), "secrets are not logged");
     let own = json!({"override_callback_uri": ""});
-    assert_eq!(house.graph("POST", &format!("{ACCOUNT}/subscribed_apps"), own).await.1, json!({"success": true}));
-    house.say("ana", "back").await;
-    house.idle().await;
-    assert_eq!(house.daemon.all("messages").len(), 1);
+    assert_eq!(env.graph("POST", &format!("{ACCOUNT}/subscribed_apps"), own).await.1, json!({"success": true}));
+    env.say("ana", "back").await;
+    env.idle().await;
+    assert_eq!(env.daemon.all("messages").len(), 1);
 }
 
 #[tokio::test]
-async fn the_number_and_the_account_describe_themselves() {
-    let house = House::new().await;
-    let number =
-        house.graph("GET", &format!("{NUMBER}?fields=display_phone_number,quality_rating"), Value::Null).await.1;
+async fn number_and_account_can_be_queried() {
+    let env = TestEnv::new().await;
+    let number = env.graph("GET", &format!("{NUMBER}?fields=display_phone_number,quality_rating"), Value::Null).await.1;
     assert_eq!(number, json!({"id": NUMBER, "display_phone_number": "+15550783881", "quality_rating": "GREEN"}));
-    assert_eq!(house.graph("GET", &format!("{ACCOUNT}/phone_numbers"), Value::Null).await.1["data"][0]["id"], NUMBER);
-    assert_eq!(
-        house.graph("POST", &format!("{ACCOUNT}/subscribed_apps"), Value::Null).await.1,
-        json!({"success": true})
-    );
-    assert_eq!(house.graph("GET", "999", Value::Null).await.0, 400);
-    house.faults(json!({"call_error": {"next": 1, "code": 4, "only": ["account"]}})).await;
-    assert_eq!(code(&house.graph("GET", NUMBER, Value::Null).await.1), 4);
+    assert_eq!(env.graph("GET", &format!("{ACCOUNT}/phone_numbers"), Value::Null).await.1["data"][0]["id"], NUMBER);
+    assert_eq!(env.graph("POST", &format!("{ACCOUNT}/subscribed_apps"), Value::Null).await.1, json!({"success": true}));
+    assert_eq!(env.graph("GET", "999", Value::Null).await.0, 400);
+    env.faults(json!({"call_error": {"next": 1, "code": 4, "only": ["account"]}})).await;
+    assert_eq!(code(&env.graph("GET", NUMBER, Value::Null).await.1), 4);
 }
 
 #[tokio::test]
-async fn direct_send_is_for_accounts_that_may() {
-    let house = House::new().await;
+async fn direct_send_must_be_enabled() {
+    let env = TestEnv::new().await;
     let mut request = text(ANA, "Your order is ready");
     request["category"] = json!("utility");
-    let (_, answer) = house.send(request.clone()).await;
+    let (_, answer) = env.send(request.clone()).await;
     assert!(answer["error"]["error_data"]["details"].as_str().unwrap().contains("requires Direct Send"));
-    house.faults(json!({"direct_send": true})).await;
-    assert_eq!(house.send(request.clone()).await.0, 200, "with no window and no template");
-    house.idle().await;
-    let told = house.daemon.all("statuses")[0].clone();
-    assert_eq!(told["pricing"]["category"], "utility");
+    env.faults(json!({"direct_send": true})).await;
+    assert_eq!(env.send(request.clone()).await.0, 200, "without a window or a template");
+    env.idle().await;
+    let status = env.daemon.all("statuses")[0].clone();
+    assert_eq!(status["pricing"]["category"], "utility");
     request["text"]["body"] = json!("Your order is here");
     for (name, same) in [(None, false), (Some("order_left"), false), (Some("order_left"), true)] {
         if let Some(name) = name {
             request["direct_send_config"] = json!({"template_name": name});
         }
-        let before = house.daemon.all("statuses").last().unwrap()["template_id"].clone();
-        assert_eq!(house.send(request.clone()).await.0, 200);
-        house.idle().await;
-        let now = house.daemon.all("statuses").last().unwrap()["template_id"].clone();
+        let before = env.daemon.all("statuses").last().unwrap()["template_id"].clone();
+        assert_eq!(env.send(request.clone()).await.0, 200);
+        env.idle().await;
+        let now = env.daemon.all("statuses").last().unwrap()["template_id"].clone();
         assert!(now.as_str().is_some_and(|id| id.len() == 16 && id.bytes().all(|b| b.is_ascii_digit())), "{now}");
         assert_eq!(now == before, same, "{name:?}");
     }
     request["category"] = json!("service");
-    assert_eq!(code(&house.send(request).await.1), 131_047, "service is what it always was");
+    assert_eq!(code(&env.send(request).await.1), 131_047, "category `service` needs a window");
 }
 
 #[tokio::test]
-async fn direct_send_takes_what_its_pages_say() {
-    let house = House::new().await;
-    house.faults(json!({"direct_send": true})).await;
-    make(&house, "taken", "UTILITY").await;
-    let mia = house.control("people", json!({"name": "Mia", "hidden": true})).await;
+async fn direct_send_supports_the_documented_types() {
+    let env = TestEnv::new().await;
+    env.faults(json!({"direct_send": true})).await;
+    create_template(&env, "taken", "UTILITY").await;
+    let mia = env.control("people", json!({"name": "Mia", "hidden": true})).await;
     let call = |minutes: u32| {
         json!({"type": "voice_call", "body": {"text": "Call us"}, "action": {"name": "voice_call",
             "parameters": {"display_text": "Call", "ttl_minutes": minutes}}})
@@ -252,22 +250,22 @@ async fn direct_send_takes_what_its_pages_say() {
         (taken, 100),
         (to_mia, 131_062),
     ] {
-        let (_, answer) = house.send(request.clone()).await;
+        let (_, answer) = env.send(request.clone()).await;
         let got = if answer["error"].is_null() { 0 } else { code(&answer) };
         assert_eq!(got, expected, "{request}: {answer}");
     }
-    house.faults(json!({"calls": false})).await;
-    assert_eq!(code(&house.send(with("utility", "interactive", &call(60))).await.1), 138_000);
+    env.faults(json!({"calls": false})).await;
+    assert_eq!(code(&env.send(with("utility", "interactive", &call(60))).await.1), 138_000);
 }
 
 #[tokio::test]
-async fn what_was_sent_and_told_of_a_message_is_found_by_it() {
-    let house = House::new().await;
-    house.open_window().await;
-    let sent = house.send(text(ANA, "look")).await.1["messages"][0]["id"].as_str().unwrap().to_owned();
-    house.idle().await;
-    let url = reqwest::Url::parse_with_params(&format!("{}/control/log", house.url), [("message", &sent)]).unwrap();
-    let log: Value = house.http.get(url).send().await.unwrap().json().await.unwrap();
+async fn log_can_be_filtered_by_message() {
+    let env = TestEnv::new().await;
+    env.open_window().await;
+    let sent = env.send(text(ANA, "look")).await.1["messages"][0]["id"].as_str().unwrap().to_owned();
+    env.idle().await;
+    let url = reqwest::Url::parse_with_params(&format!("{}/control/log", env.url), [("message", &sent)]).unwrap();
+    let log: Value = env.http.get(url).send().await.unwrap().json().await.unwrap();
     let entries = log["entries"].as_array().unwrap();
     assert_eq!(entries.iter().map(|entry| entry["direction"].clone()).collect::<Vec<_>>(), ["in", "out", "out"]);
     assert!(entries.iter().all(|entry| entry.to_string().contains(&sent)));

@@ -1,170 +1,160 @@
-//! What comes in at the callback: handshake, signature, escaping, order, repeats, retries.
+//! Delivery of webhooks: handshake, signature, escaping, order, duplicates, retries.
 
-use crate::house::{ANA, House, START_MS, text, under};
-use hmac::{Hmac, Mac};
+use crate::env::{ANA, START_MS, TestEnv, text, under};
+use beadle_test_support::webhook::signature;
 use serde_json::{Value, json};
-use sha2::Sha256;
 use std::collections::BTreeSet;
 
-fn signed(body: &[u8]) -> String {
-    let mut mac = Hmac::<Sha256>::new_from_slice(b"test-app-secret").unwrap();
-    mac.update(body);
-    let hex: String = mac.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("sha256={hex}")
-}
-
 #[tokio::test]
-async fn a_text_arrives_signed_and_escaped_as_meta_does() {
-    // The fact sheet's vector, so that the check below is worth something.
-    assert_eq!(
-        signed(br#"{"object":"whatsapp_business_account","entry":[]}"#),
-        "sha256=c84a394cc475525991e78ff16e430b02e47f953877d2af0ade26956ce6f384dc"
-    );
-    let house = House::new().await;
-    let said = house.say("ana", "Olá 👋 a/b").await;
-    let letter = house.daemon.delivered(1).await.remove(0);
-    assert_eq!(letter.signature, signed(&letter.body));
-    let wire = std::str::from_utf8(&letter.body).unwrap();
+async fn text_is_delivered_signed_and_escaped_like_metas_webhooks() {
+    let env = TestEnv::new().await;
+    let said = env.say("ana", "Olá 👋 a/b").await;
+    let delivery = env.daemon.delivered(1).await.remove(0);
+    assert_eq!(delivery.signature, signature("test-app-secret", &delivery.body));
+    let wire = std::str::from_utf8(&delivery.body).unwrap();
     assert!(wire.is_ascii() && wire.contains(r"Ol\u00e1 \ud83d\udc4b a\/b"), "{wire}");
     let body: Value = serde_json::from_str(wire).unwrap();
     let expected = json!({"object": "whatsapp_business_account", "entry": [{"id": "102290129340398", "changes": [{
     "field": "messages",
     "value": {
         "messaging_product": "whatsapp",
-        "metadata": {"display_phone_number": "15550783881", "phone_number_id": crate::house::NUMBER},
+        "metadata": {"display_phone_number": "15550783881", "phone_number_id": crate::env::NUMBER},
         "contacts": [{"profile": {"name": "Ana"}, "wa_id": ANA, "user_id": "PT.1349120865351910000101"}],
         "messages": [{"from": ANA, "from_user_id": "PT.1349120865351910000101", "id": said["id"],
             "timestamp": (START_MS / 1000).to_string(), "type": "text", "text": {"body": "Olá 👋 a/b"}}],
     }}]}]});
     assert_eq!(body, expected);
-    house.idle().await;
-    let kept = house.get("messages?from=person").await;
-    assert_eq!(kept["messages"][0]["state"], "delivered");
+    env.idle().await;
+    let inbound = env.get("messages?from=person").await;
+    assert_eq!(inbound["messages"][0]["state"], "delivered");
 }
 
 #[tokio::test]
-async fn nothing_is_delivered_before_the_challenge_was_echoed() {
-    let house = House::with(|_| {}, &[503, 403]).await;
-    house.say("ana", "early").await;
-    house.daemon.delivered(1).await;
-    assert_eq!(house.daemon.greeted(), 3);
+async fn nothing_is_delivered_before_the_handshake() {
+    let env = TestEnv::with(|_| {}, &[503, 403]).await;
+    env.say("ana", "early").await;
+    env.daemon.delivered(1).await;
+    assert_eq!(env.daemon.handshakes(), 3);
 }
 
 #[tokio::test]
-async fn a_wrong_verify_token_keeps_the_door_shut() {
-    let house = House::with(|config| config.verify_token = "wrong".to_owned(), &[]).await;
-    house.say("ana", "hello").await;
-    // Refused several times over, and still nothing has gone out.
-    while house.daemon.greeted() < 3 {
+async fn wrong_verify_token_prevents_delivery() {
+    let env = TestEnv::with(|config| config.verify_token = "wrong".to_owned(), &[]).await;
+    env.say("ana", "hello").await;
+    // After several refused handshakes nothing was delivered.
+    while env.daemon.handshakes() < 3 {
         tokio::task::yield_now().await;
     }
-    let idle = house.get("idle").await;
-    assert_eq!((&idle["greeted"], &idle["open"], &idle["deliveries"]), (&json!(false), &json!(1), &json!(0)));
+    let idle = env.get("idle").await;
+    assert_eq!(
+        (&idle["handshake_done"], &idle["in_flight"], &idle["deliveries"]),
+        (&json!(false), &json!(1), &json!(0))
+    );
 }
 
 #[tokio::test]
-async fn one_persons_messages_arrive_in_their_order() {
-    let house = House::new().await;
+async fn messages_of_one_person_arrive_in_order() {
+    let env = TestEnv::new().await;
     for n in 0..50 {
-        house.say(["ana", "bram"][n % 2], &n.to_string()).await;
+        env.say(["ana", "bram"][n % 2], &n.to_string()).await;
     }
-    house.idle().await;
-    let messages = house.daemon.all("messages");
+    env.idle().await;
+    let messages = env.daemon.all("messages");
     assert_eq!(messages.len(), 50);
     for from in [ANA, "31610000102"] {
-        let said: Vec<u32> = messages
+        let numbers: Vec<u32> = messages
             .iter()
             .filter(|message| message["from"] == from)
             .map(|message| message["text"]["body"].as_str().unwrap().parse().unwrap())
             .collect();
-        assert!(said.is_sorted() && said.len() == 25, "{said:?}");
+        assert!(numbers.is_sorted() && numbers.len() == 25, "{numbers:?}");
     }
 }
 
 #[tokio::test]
-async fn what_is_not_answered_200_comes_again_with_growing_pauses_until_it_is() {
-    let house = House::new().await;
-    house.open_window().await;
-    // 201 is no 200 either.
-    house.daemon.answer(&[500, 503, 201, 429]);
-    house.say("ana", "again").await;
-    let mut waits = Vec::new();
-    for tries in 1..=4 {
-        let first = house.daemon.delivered(tries).await;
-        let idle = house.idle().await;
+async fn failed_delivery_is_retried_with_exponential_delay() {
+    let env = TestEnv::new().await;
+    env.open_window().await;
+    // Only 200 counts as success.
+    env.daemon.respond(&[500, 503, 201, 429]);
+    env.say("ana", "again").await;
+    let mut delays = Vec::new();
+    for attempt in 1..=4 {
+        let deliveries = env.daemon.delivered(attempt).await;
+        let idle = env.idle().await;
         let due_ms = idle["next_due_ms"].as_i64().unwrap();
-        assert_eq!((first.len(), &idle["waiting"]), (tries, &json!(1)));
-        let now_ms = house.get("clock").await["now_ms"].as_i64().unwrap();
-        waits.push(due_ms - now_ms);
-        house.control("clock", json!({"set_ms": due_ms})).await;
+        assert_eq!((deliveries.len(), &idle["waiting"]), (attempt, &json!(1)));
+        let now_ms = env.get("clock").await["now_ms"].as_i64().unwrap();
+        delays.push(due_ms - now_ms);
+        env.control("clock", json!({"set_ms": due_ms})).await;
     }
-    assert_eq!(waits, [500, 1000, 2000, 4000]);
-    let letters = house.daemon.delivered(5).await;
-    assert!(letters.iter().all(|letter| letter.body == letters[0].body), "the same bytes each time");
-    let idle = house.idle().await;
+    assert_eq!(delays, [500, 1000, 2000, 4000]);
+    let deliveries = env.daemon.delivered(5).await;
+    assert!(deliveries.iter().all(|delivery| delivery.body == deliveries[0].body), "retries have the same bytes");
+    let idle = env.idle().await;
     assert_eq!((&idle["waiting"], &idle["failures"]), (&json!(0), &json!(4)));
 }
 
 #[tokio::test]
-async fn after_seven_days_a_webhook_is_given_up() {
-    let house = House::new().await;
-    house.faults(json!({"retry_most_ms": 86_400_000})).await;
-    house.open_window().await;
-    house.daemon.answer(&[500; 100]);
-    house.say("ana", "lost").await;
-    house.daemon.delivered(1).await;
-    house.advance(10 * 86_400_000).await;
-    let idle = house.idle().await;
+async fn delivery_is_abandoned_after_seven_days() {
+    let env = TestEnv::new().await;
+    env.faults(json!({"retry_max_ms": 86_400_000})).await;
+    env.open_window().await;
+    env.daemon.respond(&[500; 100]);
+    env.say("ana", "lost").await;
+    env.daemon.delivered(1).await;
+    env.advance(10 * 86_400_000).await;
+    let idle = env.idle().await;
     assert_eq!((&idle["abandoned"], &idle["waiting"]), (&json!(1), &json!(0)));
 }
 
 #[tokio::test]
-async fn a_webhook_comes_twice_on_demand_with_the_same_bytes_or_in_another_body() {
-    let house = House::new().await;
-    house.faults(json!({"webhook_duplicated": {"next": 1}})).await;
-    house.say("ana", "twice").await;
-    let letters = house.daemon.delivered(2).await;
-    assert_eq!(letters[0].body, letters[1].body);
-    house.idle().await;
-    house.daemon.forget();
-    house.faults(json!({"webhook_rebatched": {"next": 1}, "webhooks_paused": true, "batch_most": 10})).await;
-    house.say("ana", "a").await;
-    house.say("bram", "b").await;
-    house.faults(json!({"webhooks_paused": false})).await;
-    house.idle().await;
-    let ids: Vec<_> = house.daemon.all("messages").into_iter().map(|message| message["id"].to_string()).collect();
+async fn webhooks_can_be_duplicated_and_rebatched() {
+    let env = TestEnv::new().await;
+    env.faults(json!({"webhook_duplicated": {"next": 1}})).await;
+    env.say("ana", "twice").await;
+    let deliveries = env.daemon.delivered(2).await;
+    assert_eq!(deliveries[0].body, deliveries[1].body);
+    env.idle().await;
+    env.daemon.clear();
+    env.faults(json!({"webhook_rebatched": {"next": 1}, "webhooks_paused": true, "max_batch_size": 10})).await;
+    env.say("ana", "a").await;
+    env.say("bram", "b").await;
+    env.faults(json!({"webhooks_paused": false})).await;
+    env.idle().await;
+    let ids: Vec<_> = env.daemon.all("messages").into_iter().map(|message| message["id"].to_string()).collect();
     assert_eq!((ids.len(), ids.iter().collect::<BTreeSet<_>>().len()), (3, 2));
 }
 
 #[tokio::test]
-async fn several_updates_share_a_body_on_demand() {
-    let house = House::new().await;
-    house.faults(json!({"batch_most": 1000, "webhooks_paused": true})).await;
+async fn updates_can_be_batched() {
+    let env = TestEnv::new().await;
+    env.faults(json!({"max_batch_size": 1000, "webhooks_paused": true})).await;
     for n in 0..40 {
-        house.say(["ana", "bram", "kadri"][n % 3], &n.to_string()).await;
+        env.say(["ana", "bram", "kadri"][n % 3], &n.to_string()).await;
     }
-    house.faults(json!({"webhooks_paused": false})).await;
-    house.idle().await;
-    let letters = house.daemon.delivered(1).await;
-    assert!(letters.len() <= 2, "one was perhaps in hand when the pause came: {}", letters.len());
-    let largest: Value = letters
+    env.faults(json!({"webhooks_paused": false})).await;
+    env.idle().await;
+    let deliveries = env.daemon.delivered(1).await;
+    assert!(deliveries.len() <= 2, "one may have been in flight when deliveries were paused: {}", deliveries.len());
+    let largest: Value = deliveries
         .iter()
-        .map(|letter| serde_json::from_slice::<Value>(&letter.body).unwrap())
+        .map(|delivery| serde_json::from_slice::<Value>(&delivery.body).unwrap())
         .max_by_key(|body| body["entry"].as_array().unwrap().len())
         .unwrap();
     assert!(largest["entry"].as_array().unwrap().len() > 1, "several entries");
-    assert_eq!(house.daemon.all("messages").len(), 40);
+    assert_eq!(env.daemon.all("messages").len(), 40);
 }
 
 #[tokio::test]
-async fn shuffled_and_delayed_updates_all_arrive() {
-    let house = House::new().await;
-    house.faults(json!({"webhook_shuffled": {"probability": 1, "ms": 50}})).await;
+async fn reordered_and_delayed_updates_all_arrive() {
+    let env = TestEnv::new().await;
+    env.faults(json!({"webhook_reordered": {"probability": 1, "ms": 50}})).await;
     for n in 0..60 {
-        house.say("ana", &n.to_string()).await;
+        env.say("ana", &n.to_string()).await;
     }
-    house.idle().await;
-    let order: Vec<_> = house
+    env.idle().await;
+    let order: Vec<_> = env
         .daemon
         .all("messages")
         .iter()
@@ -172,72 +162,76 @@ async fn shuffled_and_delayed_updates_all_arrive() {
         .collect();
     assert_eq!(order.len(), 60);
     assert!(!order.is_sorted(), "{order:?}");
-    house.daemon.forget();
-    house.faults(json!({"webhook_shuffled": null, "webhook_delayed": {"next": 1, "ms": 5000}})).await;
-    house.say("ana", "late").await;
-    assert_eq!(house.idle().await["waiting"], 1);
-    house.advance(4999).await;
-    assert_eq!(house.daemon.all("messages").len(), 0);
-    house.advance(1).await;
-    house.daemon.delivered(1).await;
+    env.daemon.clear();
+    env.faults(json!({"webhook_reordered": null, "webhook_delayed": {"next": 1, "ms": 5000}})).await;
+    env.say("ana", "late").await;
+    assert_eq!(env.idle().await["waiting"], 1);
+    env.advance(4999).await;
+    assert_eq!(env.daemon.all("messages").len(), 0);
+    env.advance(1).await;
+    env.daemon.delivered(1).await;
 }
 
 #[tokio::test]
-async fn whoever_hides_their_number_is_known_by_a_user_id_alone() {
-    let house = House::new().await;
-    let eva = house.control("people", json!({"name": "Éva", "hidden": true, "username": "eva.k"})).await;
+async fn person_without_number_is_identified_by_user_id() {
+    let env = TestEnv::new().await;
+    let eva = env.control("people", json!({"name": "Éva", "hidden": true, "username": "eva.k"})).await;
     let user_id = eva["user_id"].as_str().unwrap();
     assert_eq!(eva["wa_id"], Value::Null);
-    house.say("éva", "hi").await;
-    house.idle().await;
-    let body = house.daemon.delivered(1).await.remove(0).body;
+    env.say("éva", "hi").await;
+    env.idle().await;
+    let body = env.daemon.delivered(1).await.remove(0).body;
     let contacts = under(&body, "contacts");
     assert_eq!(contacts, [json!({"profile": {"name": "Éva", "username": "eva.k"}, "user_id": user_id})]);
     let message = under(&body, "messages").remove(0);
     assert_eq!((message.get("from"), &message["from_user_id"]), (None, &json!(user_id)));
-    house.daemon.forget();
+    env.daemon.clear();
     let mut request = text("", "hello");
     request.as_object_mut().unwrap().remove("to");
     request["recipient"] = json!(user_id);
-    let (status, answer) = house.send(request).await;
+    let (status, answer) = env.send(request).await;
     assert_eq!((status, &answer["contacts"]), (200, &json!([{"input": user_id, "user_id": user_id}])));
-    house.idle().await;
-    for status in house.daemon.all("statuses") {
+    env.idle().await;
+    for status in env.daemon.all("statuses") {
         assert_eq!((status.get("recipient_id"), &status["recipient_user_id"]), (None, &json!(user_id)));
     }
-    assert_eq!(house.daemon.states(), ["sent", "delivered"]);
+    assert_eq!(env.daemon.states(), ["sent", "delivered"]);
 }
 
 #[tokio::test]
-async fn any_other_field_and_any_raw_message_can_be_had() {
-    let house = House::new().await;
-    house.control("webhook", json!({"field": "account_update", "value": {"event": "ACCOUNT_VIOLATION"}})).await;
-    let body: Value = serde_json::from_slice(&house.daemon.delivered(1).await[0].body).unwrap();
+async fn arbitrary_fields_and_messages_can_be_sent() {
+    let env = TestEnv::new().await;
+    env.control("webhook", json!({"field": "account_update", "value": {"event": "ACCOUNT_VIOLATION"}})).await;
+    let body: Value = serde_json::from_slice(&env.daemon.delivered(1).await[0].body).unwrap();
     assert_eq!(
         body["entry"][0]["changes"][0],
         json!({"field": "account_update", "value": {"event": "ACCOUNT_VIOLATION"}})
     );
     assert_eq!(body["entry"][0]["time"], START_MS / 1000);
-    house.idle().await;
-    house.daemon.forget();
+    env.idle().await;
+    env.daemon.clear();
     let system = json!({"type": "system", "system": {"type": "user_changed_number", "wa_id": "12195555358"}});
-    house.control("say", json!({"from": "ana", "message": system})).await;
-    let body = house.daemon.delivered(1).await.remove(0).body;
+    env.control("say", json!({"from": "ana", "message": system})).await;
+    let body = env.daemon.delivered(1).await.remove(0).body;
     assert_eq!(under(&body, "contacts").len(), 0);
     let message = under(&body, "messages").remove(0);
     assert_eq!((&message["from"], &message["system"]["wa_id"]), (&json!(ANA), &json!("12195555358")));
 }
 
 #[tokio::test]
-async fn a_flood_says_everything() {
-    let house = House::new().await;
-    house.control("flood", json!({"people": 10, "count": 500, "text": "m"})).await;
-    while house.get("messages?limit=0").await["counts"]["said"] != 500 {
+async fn flood_delivers_every_message() {
+    let env = TestEnv::new().await;
+    env.control("flood", json!({"people": 10, "count": 500, "text": "m"})).await;
+    while env.get("messages?limit=0").await["counts"]["inbound"] != 500 {
         tokio::task::yield_now().await;
     }
-    house.idle().await;
-    let texts: BTreeSet<_> = house.daemon.all("messages").iter().map(|m| m["text"]["body"].to_string()).collect();
+    env.idle().await;
+    let texts: BTreeSet<_> = env.daemon.all("messages").iter().map(|m| m["text"]["body"].to_string()).collect();
     assert_eq!(texts.len(), 500);
-    assert_eq!(house.get("people").await["people"].as_array().unwrap().len(), 3, "the crowd is not listed");
-    assert_eq!(house.get("people?crowd=true").await["count"], 13);
+    assert_eq!(
+        env.get("people").await["people"].as_array().unwrap().len(),
+        3,
+        "people of a flood are not listed by default"
+    );
+    assert_eq!(env.get("people?crowd=true").await["count"], 13);
 }

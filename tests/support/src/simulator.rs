@@ -57,7 +57,7 @@ impl Simulator {
         program.line(|line| line.starts_with("listening ").then_some(())).await;
         let simulator = Self { program, address: address.0 };
         // The platform retries for days; a scenario has a minute.
-        simulator.set_faults(json!({ "retry_first_ms": 50, "retry_most_ms": 400 })).await;
+        simulator.set_faults(json!({ "retry_initial_ms": 50, "retry_max_ms": 400 })).await;
         simulator
     }
 
@@ -158,12 +158,12 @@ impl Simulator {
 
     /// Waits until no webhook is in flight or waits for a retry.
     pub async fn wait_until_delivered(&self) {
-        self.wait_for_zero("/control/idle?wait_ms=5000&drained=true", &["open", "waiting"]).await;
+        self.wait_for_zero("/control/idle?wait_ms=5000&drained=true", &["in_flight", "waiting"]).await;
     }
 
     /// Waits until no webhook is in flight. Some may wait for a moment of civil time.
     pub async fn wait_until_idle(&self) {
-        self.wait_for_zero("/control/idle?wait_ms=5000", &["open"]).await;
+        self.wait_for_zero("/control/idle?wait_ms=5000", &["in_flight"]).await;
     }
 
     async fn wait_for_zero(&self, path: &str, zero: &[&str]) {

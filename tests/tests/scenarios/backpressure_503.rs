@@ -23,7 +23,7 @@ async fn stuck_disk_answers_503_and_loses_nothing() {
     let setup = Setup::new(&address.url()).plugin("echo", "").toml(UNPACED).disk(&disk);
     let daemon = setup.start().await;
     let simulator = address.start(&setup).await;
-    simulator.set_faults(json!({ "strangers": "appear", "window": "off" })).await;
+    simulator.set_faults(json!({ "unknown_numbers": "create", "window": "off" })).await;
     disk.set_stuck(true);
     let refused = Arc::new(AtomicUsize::new(0));
     let mut senders = JoinSet::new();

@@ -82,7 +82,7 @@ async fn exit_codes_name_the_kind_of_failure() {
 async fn simulator_exits_when_its_stdin_closes() {
     let mut command = Command::new(program::built("beadle-simulator"));
     command.args(["--listen", "127.0.0.1:0", "--app-secret", "a", "--verify-token", "b", "--access-token", "c"]);
-    command.arg("--until-stdin-ends").stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
+    command.arg("--exit-on-stdin-close").stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
     let mut simulator = command.spawn().unwrap();
     let mut lines = BufReader::new(simulator.stdout.take().unwrap()).lines();
     let first = timeout(TIMEOUT, lines.next_line()).await.unwrap().unwrap().unwrap();

@@ -18,9 +18,9 @@ async fn repeated_and_shuffled_webhooks_are_answered_once() {
     let often = json!({ "probability": 0.3, "ms": 50 });
     simulator
         .set_faults(json!({
-            "webhook_duplicated": often, "webhook_rebatched": often, "webhook_shuffled": often,
-            "receipt_duplicated": often, "receipt_disordered": often, "receipt_lost": often,
-            "batch_most": 7, "batch_gather_ms": 5,
+            "webhook_duplicated": often, "webhook_rebatched": often, "webhook_reordered": often,
+            "receipt_duplicated": often, "receipt_reordered": often, "receipt_lost": often,
+            "max_batch_size": 7, "batch_wait_ms": 5,
         }))
         .await;
     simulator.flood(PEOPLE, MESSAGES, 0.0, "n").await;

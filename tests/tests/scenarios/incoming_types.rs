@@ -120,7 +120,7 @@ async fn other_webhooks_become_their_events() {
     wait_for_event(&mut daemon, &["saw reaction (true, true)"]).await;
     simulator.control("POST", "say", &json!({ "from": ana, "reaction": "" })).await;
     wait_for_event(&mut daemon, &["saw reaction (true, false)"]).await;
-    simulator.set_faults(json!({ "send_failed_later": { "next": 1, "code": 131_026 } })).await;
+    simulator.set_faults(json!({ "send_async_failure": { "next": 1, "code": 131_026 } })).await;
     simulator.say("Ana", "answer me").await;
     wait_for_event(&mut daemon, &["saw status", "failed", "131026"]).await;
 
@@ -137,7 +137,7 @@ async fn other_webhooks_become_their_events() {
     simulator.say_message("Ana", identity).await;
     wait_for_event(&mut daemon, &["saw contact", "identity-changed"]).await;
 
-    simulator.control("POST", "account", &json!({ "restriction": "no_first" })).await;
+    simulator.control("POST", "account", &json!({ "restriction": "no_business_initiated" })).await;
     wait_for_event(&mut daemon, &["saw channel", "account", "account_restriction"]).await;
     simulator.control("POST", "account", &json!({ "restriction": "none", "messaging_limit": 2000 })).await;
     wait_for_event(&mut daemon, &["saw channel", "limits", "tier_2k"]).await;
@@ -151,11 +151,11 @@ async fn other_webhooks_become_their_events() {
     simulator.control("POST", "webhook", &json!({ "field": "smb_message_echoes", "value": echo })).await;
     wait_for_event(&mut daemon, &["saw echo", "Text(\"from the shop\")"]).await;
 
-    let group = simulator.control("POST", "groups", &json!({ "subject": "Street", "approval": true })).await;
+    let group = simulator.control("POST", "groups", &json!({ "subject": "Street", "approval_required": true })).await;
     let group = group.pointer("/id").and_then(Value::as_str).unwrap_or_default().to_owned();
     wait_for_event(&mut daemon, &["saw group", "created"]).await;
-    let act = async |act: &str| {
-        simulator.control("POST", &format!("groups/{group}"), &json!({ "act": act, "person": ana })).await
+    let act = async |action: &str| {
+        simulator.control("POST", &format!("groups/{group}"), &json!({ "action": action, "person": ana })).await
     };
     act("join").await;
     wait_for_event(&mut daemon, &["saw join request (Some(\"Ana\"), false)"]).await;

@@ -64,7 +64,7 @@ async fn group_is_created_joined_and_answered() {
     })
     .await;
     let bo = simulator.id_of("Bo").await;
-    let join = json!({ "act": "join", "person": bo });
+    let join = json!({ "action": "join", "person": bo });
     simulator.control("POST", &format!("groups/{group}"), &join).await;
     wait_until("Bo is a member", async || {
         let groups = simulator.control("GET", "groups", &Value::Null).await;

@@ -30,7 +30,7 @@ async fn advance_steps_through_every_due_moment() {
     let (_setup, daemon, simulator) = start().await;
     let begin = simulator.now().await;
     // Receipts are delayed, so that the platform has due moments between those of the plugin.
-    simulator.set_faults(json!({ "receipt_late": { "probability": 1 } })).await;
+    simulator.set_faults(json!({ "receipt_delayed": { "probability": 1 } })).await;
     for minutes in [90, 30, 600, 30, 1439] {
         simulator.say("Ana", &format!("in {minutes} timer-{minutes}")).await;
     }

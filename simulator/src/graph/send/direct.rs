@@ -1,20 +1,20 @@
-//! Direct Send (whatsapp.md 2.3): an account that may names a category, writes first with it, and made no template before.
+//! Direct Send (docs/whatsapp.md#direct-send): a business-initiated message with a category and without a template.
 //!
-//! The platform makes a template of each by itself, and names it in the statuses.
+//! The platform derives a template from the message and states its id in the statuses.
 
 use crate::hub::World;
 use crate::ids;
 use crate::refusal::Refusal;
 use serde_json::Value;
 
-/// What a message with a category goes as.
+/// A message by Direct Send.
 pub(super) struct Direct {
     pub category: &'static str,
-    /// The template that the platform made of it.
+    /// The id of the derived template.
     pub template_id: String,
 }
 
-/// None where it is a message like any other; `service` is one too.
+/// Checks a message for Direct Send; `None` for normal messages, including those of category `service`.
 pub(super) fn direct(world: &World, request: &Value, kind: &str) -> Result<Option<Direct>, Refusal> {
     let calls = is_interactive(request, "voice_call");
     let category = match request.get("category").map(Value::as_str) {
@@ -22,7 +22,7 @@ pub(super) fn direct(world: &World, request: &Value, kind: &str) -> Result<Optio
             return Err(Refusal::new(100, "Param interactive['type'] 'voice_call' requires the parameter category."));
         }
         None => return Ok(None),
-        Some(_) if !world.knobs.direct_send => {
+        Some(_) if !world.faults.direct_send => {
             return Err(Refusal::new(
                 100,
                 "Parameter Invalid: The 'category' value requires Direct Send, which isn't enabled for this account. Use an approved message template instead.",
@@ -39,11 +39,11 @@ pub(super) fn direct(world: &World, request: &Value, kind: &str) -> Result<Optio
     let name = request.pointer("/direct_send_config/template_name").and_then(Value::as_str);
     let taken = name.filter(|name| world.templates.iter().any(|template| template.name == **name));
     if let Some(name) = taken {
-        return Err(Refusal::new(100, format!("The template name '{name}' is taken by a template of this account.")));
+        return Err(Refusal::new(100, format!("A template named '{name}' already exists.")));
     }
-    // By its words where no name was given: the same words are the same template.
-    let words = request.get(kind).map(Value::to_string).unwrap_or_default();
-    Ok(Some(Direct { category, template_id: ids::template_of(name.unwrap_or(&words)) }))
+    // Without a name, the same content gives the same template.
+    let content = request.get(kind).map(Value::to_string).unwrap_or_default();
+    Ok(Some(Direct { category, template_id: ids::derived_template(name.unwrap_or(&content)) }))
 }
 
 fn is_interactive(request: &Value, kind: &str) -> bool {
@@ -51,30 +51,30 @@ fn is_interactive(request: &Value, kind: &str) -> bool {
 }
 
 fn check(world: &World, request: &Value, kind: &str, category: &str, calls: bool) -> Result<(), Refusal> {
-    let no = |details: &str| Err(Refusal::new(100, details));
+    let refuse = |details: &str| Err(Refusal::new(100, details));
     if request.get("recipient_type").and_then(Value::as_str) == Some("group") {
-        return no("Direct Send does not go to groups.");
+        return refuse("Direct Send is not supported in groups.");
     }
-    let takes = match kind {
+    let supported = match kind {
         "text" => true,
         "interactive" => ["button", "cta_url", "voice_call"].iter().any(|kind| is_interactive(request, kind)),
         _ => false,
     };
-    if !takes {
-        return no("Direct Send takes texts, reply buttons, links and call buttons only.");
+    if !supported {
+        return refuse("Direct Send supports only text, reply buttons, URL buttons and call buttons.");
     }
     if category == "authentication" && kind != "text" {
-        return no("Direct Send takes texts only for authentication.");
+        return refuse("Direct Send supports only text for authentication.");
     }
     if calls {
         if request.pointer("/interactive/footer").is_some() {
-            return no("A message with a call button takes no footer.");
+            return refuse("A message with a call button must not have a footer.");
         }
         let minutes = request.pointer("/interactive/action/parameters/ttl_minutes");
         if minutes.is_some_and(|minutes| !minutes.as_u64().is_some_and(|minutes| (1..=43_200).contains(&minutes))) {
-            return no("Param ttl_minutes is a number from 1 to 43200.");
+            return refuse("Param ttl_minutes must be a number from 1 to 43200.");
         }
-        if !world.knobs.calls {
+        if !world.faults.calls {
             return Err(Refusal::new(138_000, "Calling is not enabled for this phone number."));
         }
     }
@@ -83,6 +83,6 @@ fn check(world: &World, request: &Value, kind: &str, category: &str, calls: bool
     match name {
         Some(Some(name)) if !name.is_empty() && name.len() <= 512 && name.chars().all(fits) => Ok(()),
         None => Ok(()),
-        Some(_) => no("Param direct_send_config['template_name'] matches ^[a-z0-9_]+$."),
+        Some(_) => refuse("Param direct_send_config['template_name'] must match ^[a-z0-9_]+$."),
     }
 }

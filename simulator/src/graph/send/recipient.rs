@@ -1,21 +1,22 @@
-//! Whom a message is for, and whether they may get one now.
+//! The recipient of a message, and the rate limits.
 
+use crate::faults::UnknownNumbers;
 use crate::hub::World;
-use crate::knobs::Strangers;
 use crate::people::{self, NewPerson, PersonNo};
 use crate::refusal::Refusal;
 use serde_json::Value;
 
-/// `to`, or else `recipient`.
+/// The address of a message, and whether it is a number (`to`) or a user id (`recipient`). `to` takes precedence.
 pub(super) fn address(request: &Value) -> Result<(&str, bool), Refusal> {
     match (request.get("to"), request.get("recipient")) {
         (Some(Value::String(to)), _) => Ok((to, true)),
         (None, Some(Value::String(user_id))) => Ok((user_id, false)),
         (None, None) => Err(Refusal::missing("to")),
-        _ => Err(Refusal::invalid("The recipient is not a string.")),
+        _ => Err(Refusal::invalid("The recipient must be a string.")),
     }
 }
 
+/// Finds the recipient; `None` if the number does not exist.
 pub(super) fn recipient(world: &mut World, input: &str, by_number: bool) -> Result<Option<PersonNo>, Refusal> {
     if !by_number {
         let known = world.people.find(input).filter(|no| {
@@ -28,7 +29,7 @@ pub(super) fn recipient(world: &mut World, input: &str, by_number: bool) -> Resu
         .people
         .find(&number)
         .filter(|no| world.people.get(*no).is_some_and(|p| p.number.as_ref() == Some(&number)));
-    if found.is_some() || world.knobs.strangers == Strangers::Undeliverable {
+    if found.is_some() || world.faults.unknown_numbers == UnknownNumbers::Undeliverable {
         return Ok(found);
     }
     let new = NewPerson { name: number.clone(), number: Some(number), crowd: true, ..NewPerson::default() };
@@ -39,18 +40,18 @@ pub(super) fn recipient(world: &mut World, input: &str, by_number: bool) -> Resu
     Ok(Some(no))
 }
 
-/// The platform's rates, where they are switched on: whatsapp.md 4.
-pub(super) fn hold_to_rates(world: &mut World, person: Option<PersonNo>, now_ms: i64) -> Result<(), Refusal> {
-    let per_second = i64::from(world.knobs.throughput_per_second);
+/// Enforces throughput and pair rate, if enabled (docs/whatsapp.md#limits).
+pub(super) fn enforce_rates(world: &mut World, person: Option<PersonNo>, now_ms: i64) -> Result<(), Refusal> {
+    let per_second = i64::from(world.faults.throughput_per_second);
     let now_us = now_ms.saturating_mul(1_000);
     if per_second > 0 {
         let step_us = 1_000_000 / per_second;
-        // A full second's worth may come at once.
+        // A burst of one second's worth is permitted.
         if world.throughput_free_us - now_us > 1_000_000 - step_us {
             return Err(Refusal::new(130_429, "Cloud API message throughput has been reached."));
         }
     }
-    let pair_rate = world.knobs.pair_rate;
+    let pair_rate = world.faults.pair_rate;
     if let Some(person) = person.and_then(|no| world.people.get_mut(no)).filter(|_| pair_rate) {
         const STEP_MS: i64 = 6_000;
         const BURST: i64 = 45;

@@ -92,7 +92,7 @@ fn rate(count: usize, begun: Instant) -> f64 {
 
 async fn start(callback: &str) -> (Simulator, String) {
     let mut command = Command::new(built("beadle-simulator"));
-    command.args(["--listen", "127.0.0.1:0", "--callback", callback, "--no-people", "--log", "0"]);
+    command.args(["--listen", "127.0.0.1:0", "--callback", callback, "--no-people", "--max-log-entries", "0"]);
     command.args(["--app-secret", webhook::APP_SECRET, "--verify-token", webhook::VERIFY_TOKEN]);
     command.args(["--access-token", webhook::ACCESS_TOKEN, "--phone-number-id", webhook::PHONE_NUMBER_ID]);
     let mut program = Program::start(&mut command);

@@ -1,4 +1,4 @@
-//! Connections that a handler can cut without a byte of answer: how "dropped before" and "dropped after" are made.
+//! Connections that a handler can close without a response, for the faults `send_drop_before` and `send_drop_after`.
 
 use axum::extract::connect_info::Connected;
 use axum::serve::{IncomingStream, Listener};
@@ -12,12 +12,12 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 
-/// A handler's hold on the connection that its request came by.
+/// A handler's access to the connection of its request.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Line(Arc<AtomicBool>);
+pub(crate) struct ConnectionHandle(Arc<AtomicBool>);
 
-impl Line {
-    /// From now on nothing is written: whatever the handler answers, the connection ends.
+impl ConnectionHandle {
+    /// Fails all further writes, so that the connection is closed whatever the handler returns.
     pub(crate) fn cut(&self) {
         self.0.store(true, Ordering::Release);
     }
@@ -27,10 +27,10 @@ impl Line {
     }
 }
 
-/// A TCP listener whose connections can be cut.
-pub(crate) struct Lines(pub TcpListener);
+/// A TCP listener whose connections can be closed by handlers.
+pub(crate) struct CuttableListener(pub TcpListener);
 
-impl Listener for Lines {
+impl Listener for CuttableListener {
     type Io = Cuttable;
     type Addr = SocketAddr;
 
@@ -38,13 +38,13 @@ impl Listener for Lines {
         loop {
             match self.0.accept().await {
                 Ok((stream, addr)) => {
-                    // Answers are small and somebody waits for each; without it Nagle holds them back. Best effort.
+                    // Responses are small, and Nagle's algorithm would delay them. Best effort.
                     let _ = stream.set_nodelay(true);
-                    return (Cuttable { stream, line: Line::default() }, addr);
+                    return (Cuttable { stream, handle: ConnectionHandle::default() }, addr);
                 }
                 Err(error) => {
-                    tracing::warn!(%error, "could not accept a connection");
-                    // Out of descriptors most likely; a moment later some are free.
+                    tracing::warn!(%error, "connection not accepted");
+                    // Probably out of file descriptors; some may be free soon.
                     tokio::time::sleep(Duration::from_millis(100)).await;
                 }
             }
@@ -56,15 +56,15 @@ impl Listener for Lines {
     }
 }
 
-impl Connected<IncomingStream<'_, Lines>> for Line {
-    fn connect_info(stream: IncomingStream<'_, Lines>) -> Self {
-        stream.io().line.clone()
+impl Connected<IncomingStream<'_, CuttableListener>> for ConnectionHandle {
+    fn connect_info(stream: IncomingStream<'_, CuttableListener>) -> Self {
+        stream.io().handle.clone()
     }
 }
 
 pub(crate) struct Cuttable {
     stream: TcpStream,
-    line: Line,
+    handle: ConnectionHandle,
 }
 
 impl AsyncRead for Cuttable {
@@ -75,7 +75,7 @@ impl AsyncRead for Cuttable {
 
 impl AsyncWrite for Cuttable {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.line.check()?;
+        self.handle.check()?;
         Pin::new(&mut self.stream).poll_write(cx, bytes)
     }
 
@@ -84,7 +84,7 @@ impl AsyncWrite for Cuttable {
         cx: &mut Context<'_>,
         bytes: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.line.check()?;
+        self.handle.check()?;
         Pin::new(&mut self.stream).poll_write_vectored(cx, bytes)
     }
 

@@ -1,37 +1,37 @@
-//! Updates, and the bodies that carry them: the envelope of whatsapp.md 1.4.
+//! Updates, and the webhook bodies that carry them (docs/whatsapp.md#envelope).
 //!
-//! An update is kept as the JSON text it will be on the wire, so that sending it again in another body costs a copy.
+//! An update is kept as the JSON text that goes on the wire, so that delivering it again in another body costs one copy.
 
-use crate::chance::Chance;
 use crate::messages::State;
+use crate::rng::Rng;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
-/// One thing to tell the business.
+/// One element of a webhook.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Update {
-    /// What it is about; updates about one person keep their order unless a fault shuffles them.
+    /// Updates on the same lane keep their order unless a fault reorders them.
     pub lane: usize,
-    pub what: What,
-    /// The object, in wire form; several with commas between them, where they must go together.
+    pub kind: UpdateKind,
+    /// The object in wire form; several objects separated by commas if they must share a body.
     pub json: Arc<str>,
-    /// The `contacts` entries that go with it, in wire form.
+    /// Its `contacts` entries in wire form.
     pub contacts: Vec<Arc<str>>,
-    /// The person's message that is `delivered` once this was answered 200.
+    /// The person's message that becomes `delivered` once this is answered with 200.
     pub delivers: Option<u64>,
-    /// The message it is about, for the log.
+    /// The message that it is about, for the log.
     pub about: Option<u64>,
 }
 
 impl Update {
-    /// An empty one, about nothing.
-    pub(crate) fn new(lane: usize, what: What) -> Self {
-        Self { lane, what, json: Arc::from(""), contacts: Vec::new(), delivers: None, about: None }
+    /// Creates an empty update.
+    pub(crate) fn new(lane: usize, kind: UpdateKind) -> Self {
+        Self { lane, kind, json: Arc::from(""), contacts: Vec::new(), delivers: None, about: None }
     }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) enum What {
+pub(crate) enum UpdateKind {
     /// An entry of `messages`.
     Message,
     /// An entry of `statuses`.
@@ -40,7 +40,7 @@ pub(crate) enum What {
     Field(String),
 }
 
-impl What {
+impl UpdateKind {
     fn array(&self) -> Option<&'static str> {
         match self {
             Self::Message => Some("messages"),
@@ -50,30 +50,31 @@ impl What {
     }
 }
 
-/// What stands in each envelope.
-pub(crate) struct Letterhead {
+/// The identity of the business, which is in every body.
+pub(crate) struct Envelope {
     pub business_account_id: String,
     pub phone_number_id: String,
     pub display_number: String,
 }
 
-impl Letterhead {
-    /// Packs updates into one body. A single one makes the plain envelope of Meta's examples; several are spread over
-    /// values, changes and entries as chance has it, since a receiver must walk through all of them.
-    pub(crate) fn pack(&self, updates: &[Update], now_ms: i64, chance: &mut Chance) -> String {
+impl Envelope {
+    /// Packs updates into one body. A single update makes the plain envelope of Meta's examples; several are distributed
+    /// randomly over values, changes and entries, because a receiver must process all of them.
+    pub(crate) fn pack(&self, updates: &[Update], now_ms: i64, rng: &mut Rng) -> String {
         let mut body = String::with_capacity(512 + updates.iter().map(|u| u.json.len() + 160).sum::<usize>());
         body.push_str(r#"{"object":"whatsapp_business_account","entry":["#);
         let mut rest = updates;
         let mut in_entry = false;
         while let Some(first) = rest.first() {
-            let most = rest.iter().take_while(|u| first.what.array().is_some() && u.what.array() == first.what.array());
-            let together = match most.count() {
+            let array = first.kind.array();
+            let same_kind = rest.iter().take_while(|update| array.is_some() && update.kind.array() == array);
+            let in_value = match same_kind.count() {
                 0 | 1 => 1,
-                several => 1 + usize::try_from(chance.below(several as u64)).unwrap_or(0),
+                several => 1 + usize::try_from(rng.below(several as u64)).unwrap_or(0),
             };
-            let (value, after) = rest.split_at(together);
+            let (value, after) = rest.split_at(in_value);
             rest = after;
-            if in_entry && chance.happens(0.5) {
+            if in_entry && rng.chance(0.5) {
                 body.push(',');
             } else {
                 if in_entry {
@@ -82,7 +83,7 @@ impl Letterhead {
                 self.open_entry(&mut body, first, now_ms);
                 in_entry = true;
             }
-            self.change(&mut body, &first.what, value);
+            self.change(&mut body, &first.kind, value);
         }
         if in_entry {
             body.push_str("]}");
@@ -95,17 +96,17 @@ impl Letterhead {
         body.push_str(r#"{"id":""#);
         body.push_str(&self.business_account_id);
         body.push('"');
-        // Meta puts the time on everything but messages.
-        if let What::Field(_) = first.what {
+        // Only fields other than `messages` have a time.
+        if let UpdateKind::Field(_) = first.kind {
             body.push_str(&format!(r#","time":{}"#, now_ms.div_euclid(1000)));
         }
         body.push_str(r#","changes":["#);
     }
 
-    fn change(&self, body: &mut String, what: &What, updates: &[Update]) {
+    fn change(&self, body: &mut String, kind: &UpdateKind, updates: &[Update]) {
         body.push_str(r#"{"value":"#);
-        let field = match (what, what.array()) {
-            (What::Field(field), _) => {
+        let field = match (kind, kind.array()) {
+            (UpdateKind::Field(field), _) => {
                 updates.iter().for_each(|update| body.push_str(&update.json));
                 field.as_str()
             }
@@ -155,22 +156,22 @@ mod tests {
     use super::*;
     use serde_json::{Value, json};
 
-    fn head() -> Letterhead {
-        Letterhead {
+    fn envelope() -> Envelope {
+        Envelope {
             business_account_id: "102290129340398".to_owned(),
             phone_number_id: "106540352242922".to_owned(),
             display_number: "15550783881".to_owned(),
         }
     }
 
-    fn update(what: What, json: &str, contact: Option<&str>) -> Update {
-        Update { json: json.into(), contacts: contact.into_iter().map(Into::into).collect(), ..Update::new(0, what) }
+    fn update(kind: UpdateKind, json: &str, contact: Option<&str>) -> Update {
+        Update { json: json.into(), contacts: contact.into_iter().map(Into::into).collect(), ..Update::new(0, kind) }
     }
 
     #[test]
-    fn one_message_makes_the_envelope_of_metas_examples() {
-        let message = update(What::Message, r#"{"id":"wamid.1"}"#, Some(r#"{"wa_id":"16505551234"}"#));
-        let body = head().pack(&[message], 5_000, &mut Chance::new(1));
+    fn single_message_makes_the_envelope_of_metas_examples() {
+        let message = update(UpdateKind::Message, r#"{"id":"wamid.1"}"#, Some(r#"{"wa_id":"16505551234"}"#));
+        let body = envelope().pack(&[message], 5_000, &mut Rng::new(1));
         assert_eq!(
             serde_json::from_str::<Value>(&body).unwrap(),
             json!({"object":"whatsapp_business_account","entry":[{"id":"102290129340398","changes":[{"value":{
@@ -181,17 +182,17 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_lost_in_a_batch_however_it_is_spread() {
+    fn batch_contains_every_update_once_and_in_order() {
         let mut seen_entries = std::collections::BTreeSet::new();
         for seed in 0..50 {
             let updates: Vec<_> = (0..20)
                 .map(|n| match n % 5 {
-                    0 => update(What::Status(State::Sent), &format!(r#"{{"n":{n}}}"#), None),
-                    1 => update(What::Field("account_update".to_owned()), &format!(r#"{{"n":{n}}}"#), None),
-                    _ => update(What::Message, &format!(r#"{{"n":{n}}}"#), Some(r#"{"wa_id":"1"}"#)),
+                    0 => update(UpdateKind::Status(State::Sent), &format!(r#"{{"n":{n}}}"#), None),
+                    1 => update(UpdateKind::Field("account_update".to_owned()), &format!(r#"{{"n":{n}}}"#), None),
+                    _ => update(UpdateKind::Message, &format!(r#"{{"n":{n}}}"#), Some(r#"{"wa_id":"1"}"#)),
                 })
                 .collect();
-            let body: Value = serde_json::from_str(&head().pack(&updates, 5_000, &mut Chance::new(seed))).unwrap();
+            let body: Value = serde_json::from_str(&envelope().pack(&updates, 5_000, &mut Rng::new(seed))).unwrap();
             let entries = body["entry"].as_array().unwrap();
             seen_entries.insert(entries.len());
             let mut found = Vec::new();
@@ -204,6 +205,6 @@ mod tests {
             }
             assert_eq!(found, (0..20).collect::<Vec<_>>());
         }
-        assert!(seen_entries.len() > 3, "entries are mixed: {seen_entries:?}");
+        assert!(seen_entries.len() > 3, "the number of entries varies: {seen_entries:?}");
     }
 }

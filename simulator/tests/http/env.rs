@@ -1,4 +1,4 @@
-//! A simulator on a free port, and a daemon that is not one: it keeps what it is told and answers as it is told to.
+//! The test environment: a simulator on a free port, and a fake daemon that records webhooks and responds as the test says.
 
 use axum::Router;
 use axum::body::Bytes;
@@ -15,10 +15,10 @@ use tokio::sync::watch;
 pub const NUMBER: &str = "106540352242922";
 pub const TOKEN: &str = "test-token";
 pub const ANA: &str = "351910000101";
-/// The virtual clock's start: 2026-11-23 09:00 UTC.
+/// The start of the virtual clock: 2026-11-23 09:00 UTC.
 pub const START_MS: i64 = 1_795_424_400_000;
 
-/// What was delivered: the exact bytes and the signature.
+/// A delivered webhook: the exact bytes and the signature.
 #[derive(Clone, Debug)]
 pub struct Delivered {
     pub body: Bytes,
@@ -28,9 +28,9 @@ pub struct Delivered {
 #[derive(Default)]
 struct DaemonState {
     delivered: Vec<Delivered>,
-    /// The next answers; then 200.
-    answers: Vec<u16>,
-    greeted: usize,
+    /// The statuses of the next responses; then 200.
+    responses: Vec<u16>,
+    handshakes: usize,
 }
 
 #[derive(Clone)]
@@ -42,40 +42,41 @@ pub struct Daemon {
 impl Daemon {
     pub async fn start() -> (Self, String) {
         let daemon = Self { state: Arc::default(), count: watch::Sender::new(0) };
-        let app = Router::new().route("/webhooks/main", get(greet).post(take)).with_state(daemon.clone());
+        let app = Router::new().route("/webhooks/main", get(handshake).post(webhook)).with_state(daemon.clone());
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/webhooks/main", listener.local_addr().unwrap());
         tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
         (daemon, url)
     }
 
-    /// Answers the next deliveries so.
-    pub fn answer(&self, statuses: &[u16]) {
-        self.state.lock().unwrap().answers = statuses.iter().rev().copied().collect();
+    /// Responds to the next requests with these statuses.
+    pub fn respond(&self, statuses: &[u16]) {
+        self.state.lock().unwrap().responses = statuses.iter().rev().copied().collect();
     }
 
-    pub fn greeted(&self) -> usize {
-        self.state.lock().unwrap().greeted
+    /// The number of handshakes.
+    pub fn handshakes(&self) -> usize {
+        self.state.lock().unwrap().handshakes
     }
 
-    /// All deliveries, once there are so many.
+    /// All deliveries, once there are this many.
     pub async fn delivered(&self, count: usize) -> Vec<Delivered> {
         let mut counted = self.count.subscribe();
         let enough = tokio::time::timeout(Duration::from_secs(20), counted.wait_for(|n| *n >= count)).await;
-        assert!(enough.is_ok(), "{} deliveries came, not {count}", *self.count.borrow());
+        assert!(enough.is_ok(), "expected {count} deliveries, got {}", *self.count.borrow());
         self.state.lock().unwrap().delivered.clone()
     }
 
-    /// Everything under `key` (`messages`, `statuses`) of all deliveries so far, in their order.
+    /// All elements of this array (`messages`, `statuses`) in all deliveries, in order.
     pub fn all(&self, key: &str) -> Vec<Value> {
         let delivered = self.state.lock().unwrap().delivered.clone();
-        delivered.iter().flat_map(|letter| under(&letter.body, key)).collect()
+        delivered.iter().flat_map(|delivery| under(&delivery.body, key)).collect()
     }
 
-    /// The values of all changes of a field, in their order.
+    /// The values of all changes of a field, in order.
     pub fn field(&self, field: &str) -> Vec<Value> {
         let delivered = self.state.lock().unwrap().delivered.clone();
-        let bodies = delivered.iter().map(|letter| serde_json::from_slice::<Value>(&letter.body).unwrap());
+        let bodies = delivered.iter().map(|delivery| serde_json::from_slice::<Value>(&delivery.body).unwrap());
         let changes = bodies.flat_map(|body| {
             let entries = body["entry"].as_array().unwrap().clone();
             entries.into_iter().flat_map(|entry| entry["changes"].as_array().unwrap().clone())
@@ -83,18 +84,18 @@ impl Daemon {
         changes.filter(|change| change["field"] == field).map(|change| change["value"].clone()).collect()
     }
 
-    /// The states told, in their order.
+    /// The states of all statuses, in order.
     pub fn states(&self) -> Vec<String> {
         self.all("statuses").iter().map(|status| status["status"].as_str().unwrap().to_owned()).collect()
     }
 
-    pub fn forget(&self) {
+    pub fn clear(&self) {
         self.state.lock().unwrap().delivered.clear();
         self.count.send_replace(0);
     }
 }
 
-/// Everything under `key` in one body, and all its envelopes looked at.
+/// All elements of this array in a body.
 pub fn under(body: &[u8], key: &str) -> Vec<Value> {
     let body: Value = serde_json::from_slice(body).unwrap();
     assert_eq!(body["object"], "whatsapp_business_account");
@@ -103,41 +104,41 @@ pub fn under(body: &[u8], key: &str) -> Vec<Value> {
     changes.filter_map(|change| change["value"][key].as_array()).flatten().cloned().collect()
 }
 
-async fn greet(State(daemon): State<Daemon>, Query(query): Query<HashMap<String, String>>) -> (StatusCode, String) {
+async fn handshake(State(daemon): State<Daemon>, Query(query): Query<HashMap<String, String>>) -> (StatusCode, String) {
     let mut state = daemon.state.lock().unwrap();
-    state.greeted += 1;
+    state.handshakes += 1;
     if query.get("hub.verify_token").map(String::as_str) != Some("test-verify") || query["hub.mode"] != "subscribe" {
         return (StatusCode::FORBIDDEN, String::new());
     }
-    match state.answers.pop() {
+    match state.responses.pop() {
         Some(status) if status != 200 => (StatusCode::from_u16(status).unwrap(), String::new()),
         _ => (StatusCode::OK, query["hub.challenge"].clone()),
     }
 }
 
-async fn take(State(daemon): State<Daemon>, headers: HeaderMap, body: Bytes) -> StatusCode {
+async fn webhook(State(daemon): State<Daemon>, headers: HeaderMap, body: Bytes) -> StatusCode {
     let mut state = daemon.state.lock().unwrap();
     let signature = headers["x-hub-signature-256"].to_str().unwrap().to_owned();
     state.delivered.push(Delivered { body, signature });
     daemon.count.send_replace(state.delivered.len());
-    StatusCode::from_u16(state.answers.pop().unwrap_or(200)).unwrap()
+    StatusCode::from_u16(state.responses.pop().unwrap_or(200)).unwrap()
 }
 
-pub struct House {
+pub struct TestEnv {
     pub url: String,
     pub daemon: Daemon,
     pub http: reqwest::Client,
 }
 
-impl House {
-    /// By a virtual clock, so that nothing happens by itself.
+impl TestEnv {
+    /// Uses a virtual clock, so that nothing happens by itself.
     pub async fn new() -> Self {
         Self::with(|_| {}, &[]).await
     }
 
-    pub async fn with(change: impl FnOnce(&mut Config), first_answers: &[u16]) -> Self {
+    pub async fn with(change: impl FnOnce(&mut Config), first_responses: &[u16]) -> Self {
         let (daemon, callback) = Daemon::start().await;
-        daemon.answer(first_answers);
+        daemon.respond(first_responses);
         let mut config = Config {
             listen: "127.0.0.1:0".to_owned(),
             callback,
@@ -150,10 +151,10 @@ impl House {
             seed: 1,
             clock: ClockKind::Virtual(START_MS),
             speed: 0.0,
-            first_people: true,
-            keep_messages: 1_000,
-            log: 100,
-            lanes: 4,
+            default_people: true,
+            max_messages: 1_000,
+            max_log_entries: 100,
+            concurrency: 4,
         };
         change(&mut config);
         let simulator = Simulator::bind(config).await.unwrap();
@@ -179,15 +180,15 @@ impl House {
         self.http.get(format!("{}/control/{path}", self.url)).send().await.unwrap().json().await.unwrap()
     }
 
-    pub async fn faults(&self, knobs: Value) {
-        self.control("faults", knobs).await;
+    pub async fn faults(&self, faults: Value) {
+        self.control("faults", faults).await;
     }
 
     pub async fn say(&self, from: &str, text: &str) -> Value {
         self.control("say", json!({"from": from, "text": text})).await
     }
 
-    /// A Graph API call as it came back, or the error of the connection.
+    /// Sends a message; returns the status and the raw body, or the error of the connection.
     pub async fn try_send(&self, body: &Value) -> reqwest::Result<(u16, String)> {
         let url = format!("{}/v26.0/{NUMBER}/messages", self.url);
         let answer = self.http.post(url).bearer_auth(TOKEN).json(body).send().await?;
@@ -199,14 +200,14 @@ impl House {
         (status, serde_json::from_str(&text).unwrap_or(Value::Null))
     }
 
-    /// Ana has written, so that she can be written to; nothing of it is left in the daemon.
+    /// Opens the window with Ana, and clears the recorded webhooks.
     pub async fn open_window(&self) {
         self.say("ana", "hello").await;
         self.idle().await;
-        self.daemon.forget();
+        self.daemon.clear();
     }
 
-    /// Any other call of the Graph API: `GET groups`, with the number's id before an edge that has none of its own.
+    /// Any other request to the Graph API.
     pub async fn graph(&self, method: &str, path: &str, body: Value) -> (u16, Value) {
         let url = format!("{}/v26.0/{path}", self.url);
         let mut request = self.http.request(method.parse().unwrap(), url).bearer_auth(TOKEN);
@@ -217,15 +218,15 @@ impl House {
         (answer.status().as_u16(), answer.json().await.unwrap())
     }
 
-    /// A group with these people in it, as the business made it; its id. Nothing of it is left in the daemon.
+    /// Creates a group with these members, and clears the recorded webhooks. Returns the id.
     pub async fn group(&self, members: &[&str]) -> String {
-        let made = self.control("groups", json!({"subject": "Street", "members": members})).await;
+        let group = self.control("groups", json!({"subject": "Street", "members": members})).await;
         self.idle().await;
-        self.daemon.forget();
-        made["id"].as_str().unwrap().to_owned()
+        self.daemon.clear();
+        group["id"].as_str().unwrap().to_owned()
     }
 
-    /// Waits until nothing is on its way.
+    /// Waits until nothing is in flight.
     pub async fn idle(&self) -> Value {
         let idle = self.get("idle?wait_ms=20000").await;
         assert_eq!(idle["idle"], true, "{idle}");
@@ -237,7 +238,7 @@ impl House {
     }
 }
 
-/// The code of an error.
+/// The code of an error response.
 pub fn code(answer: &Value) -> i64 {
     answer["error"]["code"].as_i64().unwrap_or_else(|| panic!("no error: {answer}"))
 }
