@@ -127,7 +127,7 @@ phone_number_id = "1"
                 if task["restarts"] == 1 && task["state"] == "running" {
                     break;
                 }
-                tokio::time::sleep(Duration::from_millis(20)).await;
+                tokio::time::sleep(Duration::from_millis(20)).await; // tidy: polls a condition
             }
         };
         let in_time = tokio::time::timeout(PATIENCE, restarted).await;
@@ -327,7 +327,7 @@ async fn a_task_that_panics_is_restarted_and_works() {
     fs::write(&config, format!("{text}[windows]\nexpiring_before = [\"1h\"]\n")).unwrap();
     let reloaded = async {
         while !daemon.log().contains("configuration reloaded") {
-            tokio::time::sleep(Duration::from_millis(20)).await;
+            tokio::time::sleep(Duration::from_millis(20)).await; // tidy: polls a condition
         }
     };
     tokio::time::timeout(PATIENCE, reloaded).await.expect("the configuration is not reloaded");
@@ -365,7 +365,7 @@ async fn a_silent_task_is_reported_everywhere() {
     assert_eq!(client.post(url).send().await.unwrap().status(), 200);
     let stuck = async {
         while daemon.get(&format!("{}/healthz", daemon.admin)).await.0 == 200 {
-            tokio::time::sleep(Duration::from_millis(200)).await;
+            tokio::time::sleep(Duration::from_millis(200)).await; // tidy: polls a condition
         }
     };
     tokio::time::timeout(PATIENCE, stuck).await.expect("the silence is not noticed");

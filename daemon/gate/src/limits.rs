@@ -1,5 +1,5 @@
 //! Limits of a message by itself: lengths in characters and numbers of parts
-//! (`docs/whatsapp.md#message-types`).
+//! (`docs/whatsapp.md#bodies`).
 //!
 //! They are checked when a plugin sends, so that its author gets a sentence with the number in it,
 //! and not the platform's error 131009 a second later. What the platform thinks of the text is not

@@ -90,7 +90,7 @@ impl Throughput {
 ///
 /// One every `contact_seconds`, of which `contact_burst` may be sent at once: after a burst of 45
 /// at 6 seconds each, the next message waits 6 seconds and the next burst of 45 waits 270
-/// (`docs/whatsapp.md#rate-limits`). If the platform is stricter, it returns 131056, and the outbox
+/// (`docs/whatsapp.md#limits`). If the platform is stricter, it returns 131056, and the outbox
 /// slows down for that contact alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PairRate(Rate);

@@ -38,7 +38,7 @@ async fn changed_number_or_user_id_keeps_the_contact() {
     assert!(matches!(contacts.as_slice(), [it] if text(it, "/name") == "Ana"), "{contacts:?}");
     assert_eq!(daemon.get("contacts/duplicates").await.pointer("/items/0"), None::<&Value>);
     assert_eq!(
-        (daemon.status_count("dead-letters").await, simulator.sent_counts().await.values().sum::<usize>()),
+        (daemon.status_count("dead_letters").await, simulator.sent_counts().await.values().sum::<usize>()),
         (0, answers.len())
     );
     daemon.stop().await;

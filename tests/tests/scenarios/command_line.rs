@@ -60,7 +60,7 @@ async fn every_command_prints_text_and_json() {
     }
     assert_eq!(setup.cli(&["why", "evt_999999"]).await.status.code(), Some(1));
     assert_eq!(setup.cli(&["dead-letters", "drop", &dead]).await.status.code(), Some(0));
-    assert_eq!(daemon.status_count("dead-letters").await, 0);
+    assert_eq!(daemon.status_count("dead_letters").await, 0);
     for path in ["/healthz", "/readyz", "/metrics"] {
         let answer = daemon.try_get(path).await.unwrap_or_else(|error| panic!("{path}: {error}"));
         assert_eq!(answer.status, 200, "{path}: {}", answer.text());

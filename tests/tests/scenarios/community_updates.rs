@@ -184,7 +184,7 @@ async fn update_arrives_in_the_members_zone_and_language() {
     ] {
         assert_eq!(world.received(who).await, [(wanted.to_owned(), hours * 60)], "{who}");
     }
-    assert_eq!(daemon.status_count("dead-letters").await, 0);
+    assert_eq!(daemon.status_count("dead_letters").await, 0);
     daemon.stop().await;
 }
 

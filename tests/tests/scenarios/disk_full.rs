@@ -45,7 +45,7 @@ async fn full_disk_refuses_webhooks_and_recovers() {
     let sent = simulator.sent_counts().await;
     assert!(sent.values().all(|times| *times == 1), "{sent:?}");
     daemon.wait_for_status(|status| !has_problems(status)).await;
-    assert_eq!(daemon.status_count("dead-letters").await, 0);
+    assert_eq!(daemon.status_count("dead_letters").await, 0);
     daemon.stop().await;
 }
 
@@ -65,7 +65,7 @@ async fn kill_on_a_full_disk_loses_nothing() {
     simulator.wait_for_written(MESSAGES).await;
     simulator.wait_until_delivered().await;
     daemon.wait_until_idle().await;
-    let (sent, held) = (simulator.sent_counts().await, daemon.status_count("dead-letters").await);
+    let (sent, held) = (simulator.sent_counts().await, daemon.status_count("dead_letters").await);
     assert!(sent.values().all(|times| *times == 1), "{sent:?}");
     assert!(sent.len() as i64 + held >= MESSAGES as i64, "{} sent, {held} held", sent.len());
     daemon.stop().await;

@@ -38,7 +38,7 @@ async fn repeated_and_shuffled_webhooks_are_answered_once() {
     // Each was counted once: the last count of a conversation is the number of its messages.
     let last = format!("{} ", MESSAGES / PEOPLE);
     assert_eq!(sent.keys().filter(|text| text.starts_with(&last)).count() as u64, PEOPLE);
-    assert_eq!(daemon.status_count("dead-letters").await, 0);
+    assert_eq!(daemon.status_count("dead_letters").await, 0);
     daemon.stop().await;
 }
 

@@ -19,7 +19,7 @@ async fn retry_of_a_later_plugin_repeats_no_reply() {
     simulator.expect_texts("Ana", &["polite: hello", "frail: hello"]).await;
     daemon.wait_until_idle().await;
     simulator.expect_texts("Ana", &["polite: hello", "frail: hello"]).await;
-    assert_eq!(daemon.status_count("dead-letters").await, 0);
+    assert_eq!(daemon.status_count("dead_letters").await, 0);
     daemon.stop().await;
 }
 

@@ -63,7 +63,7 @@ async fn flooding_conversation_delays_no_other() {
     let texts = texts_by_person(&simulator.messages(None).await, ": ");
     let wanted: Vec<_> = (0..FLOOD).map(|n| format!("n {n}")).collect();
     assert!(texts.len() == 2 && texts.values().any(|texts| *texts == wanted), "each once, in order");
-    assert_eq!(daemon.status_count("dead-letters").await, 0);
+    assert_eq!(daemon.status_count("dead_letters").await, 0);
     daemon.stop().await;
 }
 
@@ -90,7 +90,7 @@ async fn slow_plugin_delays_only_its_own_events() {
     daemon.wait_until_idle().await;
     let sent = simulator.sent_counts().await;
     assert!((0..FLOOD).all(|n| sent.get(&format!("slow: n {n}")) == Some(&1)), "each once");
-    assert_eq!(daemon.status_count("dead-letters").await, 0);
+    assert_eq!(daemon.status_count("dead_letters").await, 0);
     daemon.stop().await;
 }
 
@@ -120,6 +120,6 @@ async fn slow_observer_catches_up_in_order() {
         assert!(numbers.is_sorted() && numbers.len() == texts.len(), "{texts:?}");
     }
     daemon.wait_for_plugin("slow", |row| row.get("waiting_events").and_then(Value::as_u64) == Some(0)).await;
-    assert_eq!(daemon.status_count("dead-letters").await, 0);
+    assert_eq!(daemon.status_count("dead_letters").await, 0);
     daemon.stop().await;
 }

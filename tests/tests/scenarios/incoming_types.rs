@@ -35,7 +35,7 @@ async fn files_keep_their_kind() {
         simulator.say_message("Ana", json!({ "type": kind, kind: { "id": id } })).await;
         wait_for_event(&mut daemon, &["saw message", &format!("{shown}(Media"), mime_type]).await;
     }
-    assert_eq!(daemon.status_count("dead-letters").await, 0);
+    assert_eq!(daemon.status_count("dead_letters").await, 0);
     daemon.stop().await;
 }
 
@@ -102,7 +102,7 @@ async fn messages_without_files_keep_all_parts() {
         simulator.say_message("Ana", message).await;
         wait_for_event(&mut daemon, &["saw message", parts[0], parts[1]]).await;
     }
-    assert_eq!(daemon.status_count("dead-letters").await, 0);
+    assert_eq!(daemon.status_count("dead_letters").await, 0);
     daemon.stop().await;
 }
 
@@ -165,6 +165,6 @@ async fn other_webhooks_become_their_events() {
     wait_for_event(&mut daemon, &["saw group", "suspended"]).await;
     simulator.say("Ana", "stop").await;
     wait_for_event(&mut daemon, &["saw left", "stop"]).await;
-    assert_eq!(daemon.status_count("dead-letters").await, 0);
+    assert_eq!(daemon.status_count("dead_letters").await, 0);
     daemon.stop().await;
 }

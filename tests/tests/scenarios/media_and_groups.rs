@@ -47,7 +47,7 @@ async fn plugin_reads_a_picture_and_sends_other_types() {
     let files = limits.iter().find(|limit| limit.get("key") == Some(&json!("media_mib")));
     let used = files.and_then(|limit| limit.get("used")?.as_f64()).unwrap_or_default();
     assert!(used > 0.0 && used < 0.1, "files that it made count, received files do not: {limits:?}");
-    assert_eq!(daemon.status_count("dead-letters").await, 0);
+    assert_eq!(daemon.status_count("dead_letters").await, 0);
     daemon.stop().await;
 }
 
@@ -79,7 +79,7 @@ async fn group_is_created_joined_and_answered() {
         (text == "in the group: hello all").then_some(())
     })
     .await;
-    assert_eq!(daemon.status_count("dead-letters").await, 0);
+    assert_eq!(daemon.status_count("dead_letters").await, 0);
     daemon.stop().await;
 }
 

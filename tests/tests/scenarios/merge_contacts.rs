@@ -99,7 +99,7 @@ async fn merged_contacts_keep_every_id_valid() {
     assert_eq!((code, said.trim()), (0, "No possible duplicates."));
     let (code, _, said) = cli(&setup, &["contacts", "merge", &ana, &mia]).await;
     assert!(code == 1 && said.contains("same-contact"), "{said}");
-    assert_eq!(daemon.status_count("dead-letters").await, 0);
+    assert_eq!(daemon.status_count("dead_letters").await, 0);
     // All of it survives a restart.
     daemon.stop().await;
     let daemon = setup.start().await;

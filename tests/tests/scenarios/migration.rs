@@ -90,7 +90,7 @@ async fn migration_under_load_loses_nothing() {
     assert_eq!(assert_counts_continue(&sent).len(), sent.len());
     let by = |revision: &str| sent.iter().filter(|it| text_of(it).is_some_and(|it| it.starts_with(revision))).count();
     assert!(by("v1 ") >= (BEFORE / 2) as usize && by("v2 ") >= AFTER as usize, "{} by v1", by("v1 "));
-    assert_eq!(daemon.status_count("dead-letters").await, 0);
+    assert_eq!(daemon.status_count("dead_letters").await, 0);
     let shown = output_of(&setup.cli(&["plugins", "show", "notes"]).await);
     assert!(shown.contains("version 1") && shown.contains("previous state"), "{shown}");
     // The same after a restart.
@@ -175,7 +175,7 @@ async fn kill_once(rng: &mut Rng) {
     let messages = FILLS + 4 * PEOPLE;
     wait_until_answered(&daemon, &simulator, messages).await;
     assert_eq!(assert_counts_continue(&simulator.messages(None).await).len() as u64, messages);
-    assert_eq!(daemon.status_count("dead-letters").await, 0);
+    assert_eq!(daemon.status_count("dead_letters").await, 0);
     daemon.stop().await;
 }
 

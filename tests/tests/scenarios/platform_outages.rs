@@ -45,7 +45,7 @@ async fn transient_errors_are_retried_and_sent_once() {
         settle(&daemon, &simulator).await;
     }
     assert_each_once(&simulator).await;
-    assert_eq!(daemon.status_count("dead-letters").await, 0);
+    assert_eq!(daemon.status_count("dead_letters").await, 0);
     daemon.stop().await;
 }
 
@@ -57,7 +57,7 @@ async fn receipt_settles_a_lost_response() {
     simulator.wait_for_written(MESSAGES).await;
     settle(&daemon, &simulator).await;
     assert_each_once(&simulator).await;
-    assert_eq!(daemon.status_count("dead-letters").await, 0, "the receipts settled them");
+    assert_eq!(daemon.status_count("dead_letters").await, 0, "the receipts settled them");
     daemon.stop().await;
 }
 
@@ -120,7 +120,7 @@ async fn account_errors_stop_the_channel_until_they_are_resolved() {
         assert!(status.contains("shop") && status.contains(words), "{status}");
         // A token belongs to the app, a restriction to the number.
         assert_eq!(status.contains("club does not send"), fault == "token", "{status}");
-        assert_eq!((simulator.messages(Some("Ana")).await.len(), daemon.status_count("dead-letters").await), (nth, 0));
+        assert_eq!((simulator.messages(Some("Ana")).await.len(), daemon.status_count("dead_letters").await), (nth, 0));
         match fault {
             "token" => simulator.set_faults(json!({ "token_expired": false })).await,
             _ => drop(simulator.control("POST", "account", &account("none")).await),

@@ -112,7 +112,7 @@ async fn last_of_a_thousand_changes_wins_and_links_are_followed() {
     })
     .await;
     assert_ne!(text(&daemon.get("plugins/probe").await, "/revision"), v1);
-    assert_eq!((daemon.status_count("dead-letters").await, simulator.texts("Ana").await.len()), (0, 2));
+    assert_eq!((daemon.status_count("dead_letters").await, simulator.texts("Ana").await.len()), (0, 2));
     // A link that is changed to another target, as packages switch versions.
     let (aside, there) = (setup.conf_d().join("probe-5.wasm"), setup.conf_d().join("probe-6.wasm"));
     std::fs::write(&aside, probe("v5")).and_then(|()| std::fs::write(&there, probe("v6"))).unwrap();

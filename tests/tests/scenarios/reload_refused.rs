@@ -93,7 +93,7 @@ async fn old_revision_handles_what_the_new_one_fails_and_returns() {
     let row = daemon.wait_for_plugin("probe", |row| text(row, "/problem/code") == "rolled-back").await;
     assert_eq!(text(&row, "/state"), "active", "{row}");
     daemon.wait_until_idle().await;
-    assert_eq!(daemon.status_count("dead-letters").await, 0);
+    assert_eq!(daemon.status_count("dead_letters").await, 0);
     // Now there are events: the dry run rejects the same fault.
     setup.put_bytes("probe", &probe("v3!trap"));
     let row = daemon.wait_for_plugin("probe", |row| text(row, "/problem/code") == "dry-run-failed").await;

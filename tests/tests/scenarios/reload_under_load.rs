@@ -65,7 +65,7 @@ async fn reloads_under_load_keep_every_message_once_and_in_order() {
     }
     assert_eq!((texts.len() as u64, counts.len() as u64), (MESSAGES, PEOPLE));
     assert!(revisions.len() > 3, "only {revisions:?} answered");
-    assert_eq!(daemon.status_count("dead-letters").await, 0);
+    assert_eq!(daemon.status_count("dead_letters").await, 0);
     let row = daemon.get("plugins/probe").await;
     assert!(row.get("problem").is_none() && text(&row, "/state") != "broken", "{row}");
     daemon.stop().await;

@@ -30,6 +30,6 @@ async fn only_unanswered_people_are_nudged_once() {
     assert_eq!(ana.len(), greeted + 1, "{ana:?}");
     assert!(ana.last().is_some_and(|text| text.contains("have not answered your message yet")), "{ana:?}");
     assert_eq!(simulator.texts("Bram").await.len(), bram);
-    assert_eq!(daemon.status_count("dead-letters").await, 0);
+    assert_eq!(daemon.status_count("dead_letters").await, 0);
     daemon.stop().await;
 }

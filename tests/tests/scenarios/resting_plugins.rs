@@ -116,7 +116,7 @@ async fn resting_guard_follows_on_failure() {
         add_people(&simulator).await;
         all_write(&simulator, "n 2").await;
         daemon.wait_for_plugin("guard", |row| text(row, "/state") == "resting").await;
-        let before = daemon.status_count("dead-letters").await;
+        let before = daemon.status_count("dead_letters").await;
         simulator.say("Ana", "n 4").await;
         simulator.advance(0).await;
         assert_eq!(simulator.texts("Ana").await == ["n 4"], answered, "{on_failure}");
@@ -178,7 +178,7 @@ async fn plugin_that_fails_every_trial_is_suspended_and_reported() {
         simulator.expect_texts(name, &["v2: 1 one", "v2: 2 two", "v2: 3 three", "v2: 4 four"]).await;
     }
     daemon.wait_for_plugin("frail", |row| row.get("waiting_events") == Some(&json!(0))).await;
-    assert_eq!(daemon.status_count("dead-letters").await, 0);
+    assert_eq!(daemon.status_count("dead_letters").await, 0);
     daemon.stop().await;
 }
 

@@ -27,7 +27,7 @@ async fn shutdown_finishes_sends_in_flight() {
     daemon.wait_until_idle().await;
     let sent = simulator.sent_counts().await;
     assert!(sent.values().all(|times| *times == 1), "{sent:?}");
-    assert_eq!(daemon.status_count("dead-letters").await, 0, "no send was ambiguous");
+    assert_eq!(daemon.status_count("dead_letters").await, 0, "no send was ambiguous");
     daemon.stop().await;
 }
 

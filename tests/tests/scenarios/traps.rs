@@ -67,6 +67,6 @@ async fn no_fault_affects_the_daemon_or_other_plugins() {
         simulator.expect_texts(person, &[&format!("{fault} please")]).await;
     }
     daemon.wait_until_idle().await;
-    assert_eq!(daemon.status_count("dead-letters").await, faults.len() as i64);
+    assert_eq!(daemon.status_count("dead_letters").await, faults.len() as i64);
     daemon.stop().await;
 }

@@ -44,9 +44,9 @@ async fn forged_requests_are_refused_and_unknown_fields_are_kept() {
     }
     assert_eq!(send(&setup, &request("POST", webhook::PATH, "", body.as_bytes())).await.status, 403);
     assert_eq!(send(&setup, &request("POST", "/webhooks/other", "", body.as_bytes())).await.status, 404);
-    // The platform sends at most 3 MB; 4 MiB are refused unread.
-    let large = vec![b' '; 4 << 20];
-    assert_eq!(send(&setup, &request("POST", webhook::PATH, "", &large)).await.status, 413);
+    // The platform sends at most 3 MB; 4 MiB are refused before any of them arrives.
+    let large = format!("POST {} HTTP/1.1\r\nHost: beadle\r\nContent-Length: {}\r\n\r\n", webhook::PATH, 4 << 20);
+    assert_eq!(send(&setup, large.as_bytes()).await.status, 413);
     assert_eq!(daemon.list_all("events").await.len(), 0);
     // An unknown field becomes an event with its JSON.
     let unknown = json!({"object": "whatsapp_business_account", "entry": [{ "id": webhook::BUSINESS_ID, "time": 1_795_424_400,
@@ -101,7 +101,7 @@ async fn malformed_webhooks_are_answered_200_and_become_dead_letters() {
     let shown = setup.cli(&["dead-letters", "show", "whk_2"]).await;
     let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
     assert!(
-        shown.contains("without an `id`") && shown.contains("from nobody") && !shown.contains("wamid.GOOD"),
+        shown.contains("has no `id`") && shown.contains("from nobody") && !shown.contains("wamid.GOOD"),
         "{shown}"
     );
     let why = String::from_utf8_lossy(&setup.cli(&["why", "whk_2"]).await.stdout).into_owned();
@@ -164,7 +164,7 @@ fn insert_rejected_webhook(setup: &Setup, body: &str) {
     let script = "import sqlite3, sys, hashlib
 db = sqlite3.connect(sys.argv[1])
 body = sys.argv[2].encode()
-db.execute('INSERT INTO letters (app, code, error, hash, received_at, bytes, body) VALUES (?, ?, ?, ?, ?, ?, ?)',
+db.execute('INSERT INTO rejected_webhooks (app, code, error, hash, received_at, bytes, body) VALUES (?, ?, ?, ?, ?, ?, ?)',
     ('main', 'webhook-malformed', 'an older version knew no better', hashlib.sha256(body).digest(), 1795424400000, len(body), body))
 db.commit()";
     let database = setup.data().join("beadle.db");

@@ -68,7 +68,7 @@ async fn lead_times_and_end_are_reported_once_unless_renewed() {
         [("closing-120".into(), 22 * 60), ("closing-120".into(), 45 * 60), ("closing-30".into(), 47 * 60 - 30)];
     assert_eq!(bram, wanted);
     assert_eq!(closed(&daemon, begin).await, [24 * 60, 47 * 60]);
-    assert_eq!(daemon.status_count("dead-letters").await, 0);
+    assert_eq!(daemon.status_count("dead_letters").await, 0);
     assert_eq!(daemon.get("windows").await.pointer("/items/0"), None);
     daemon.stop().await;
 }

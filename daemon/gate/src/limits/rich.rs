@@ -1,4 +1,4 @@
-//! Limits of all messages beyond texts, buttons and lists (`docs/whatsapp.md#message-types`).
+//! Limits of all messages beyond texts, buttons and lists (`docs/whatsapp.md#bodies`).
 //!
 //! Only the form of a link is checked here; what it leads to is checked by the platform.
 

@@ -66,7 +66,7 @@ pub struct GroupNotification {
     pub extra: Value,
 }
 
-/// The price of a message as the platform reports it (`docs/whatsapp.md#pricing`).
+/// The price of a message as the platform reports it (`docs/whatsapp.md#prices`).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Pricing {

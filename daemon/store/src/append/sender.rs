@@ -29,7 +29,7 @@ impl Inbound<'_> {
 
     /// The alias by which the channel reaches them: the one that stays valid longest. Only aliases
     /// in this message count, because numbers change and may be hidden
-    /// (`docs/whatsapp.md#user-ids`).
+    /// (`docs/whatsapp.md#identities`).
     fn address(&self) -> Option<&Alias> {
         [AliasKind::WaId, AliasKind::Phone, AliasKind::UserId, AliasKind::ParentUserId]
             .into_iter()

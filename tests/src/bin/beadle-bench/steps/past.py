@@ -23,12 +23,12 @@ def main(path, contacts, events, first_phone):
     db.execute("PRAGMA synchronous = OFF")
     db.execute("PRAGMA cache_size = -400000")
     (plugin,) = db.execute("SELECT coalesce(min(no), 1) FROM plugins WHERE name = 'echo'").fetchone()
-    db.execute("INSERT INTO rosters (plugins) VALUES (?) ON CONFLICT DO NOTHING", (f"[{plugin}]",))
-    (roster,) = db.execute("SELECT id FROM rosters WHERE plugins = ?", (f"[{plugin}]",)).fetchone()
+    db.execute("INSERT INTO subscriber_lists (plugins) VALUES (?) ON CONFLICT DO NOTHING", (f"[{plugin}]",))
+    (subscriber_list,) = db.execute("SELECT id FROM subscriber_lists WHERE plugins = ?", (f"[{plugin}]",)).fetchone()
     # Contacts and conversations have equal numbers here; the channel's own conversation is created again at the start.
     db.execute("DELETE FROM conversations")
     numbers = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < :count) "
-    names = dict(count=contacts, phone=first_phone - 1, begin=begin, plugin=plugin, roster=roster)
+    names = dict(count=contacts, phone=first_phone - 1, begin=begin, plugin=plugin, subscriber_list=subscriber_list)
     for statement in [
         "INSERT INTO contacts (id, name, created_at, membership, member_since) "
         "SELECT i, 'Member ' || (:phone + i), :begin, 1, :begin FROM n",
@@ -46,12 +46,12 @@ def main(path, contacts, events, first_phone):
 
 def past_events(db, numbers, names):
     for statement in [
-        "INSERT INTO events (id, key_at, key_hash, kind, conversation, contact, happened_at, received_at, state, roster, "
-        f"done, ending, ended_by) SELECT i, :begin + i * :step, randomblob(16), {MESSAGE}, 1 + i % :contacts, "
-        f"1 + i % :contacts, :begin + i * :step, :begin + i * :step + 40, {FINISHED}, :roster, 1, {CLAIMED}, :plugin FROM n",
+        "INSERT INTO events (id, key_at, key_hash, kind, conversation, contact, happened_at, received_at, state, "
+        f"subscriber_list, done, ending, ended_by) SELECT i, :begin + i * :step, randomblob(16), {MESSAGE}, 1 + i % :contacts, "
+        f"1 + i % :contacts, :begin + i * :step, :begin + i * :step + 40, {FINISHED}, :subscriber_list, 1, {CLAIMED}, :plugin FROM n",
         "INSERT INTO event_bodies (id, body) SELECT i, '{\"event\":\"message\",\"message\":\"wamid.HBgL' || i || "
         "'\",\"content\":{\"kind\":\"text\",\"value\":\"a message of a usual length, number ' || i || '\"}}' FROM n",
-        "INSERT INTO outbox (id, event, plugin, conversation, reply, state, due_at, created_at, platform, platform_key, "
+        "INSERT INTO outbox (id, event, plugin, conversation, reply, state, due_at, created_at, platform_id, platform_key, "
         f"receipt, sent_at, delivered_at, read_at) SELECT i, i, :plugin, 1 + i % :contacts, 1, {ACCEPTED}, "
         "t, t, 'wamid.BENCHOLD' || i, random(), "
         f"{READ}, t + 90, t + 400, t + 9000 FROM (SELECT i, :begin + i * :step AS t FROM n)",
