@@ -29,7 +29,7 @@ pub fn guest(items: &str, handle: &str, world: &str) -> Vec<u8> {
     );
     let mut module = wat::parse_str(&text).unwrap_or_else(|error| panic!("{error}"));
     let mut resolve = Resolve::default();
-    let contract = Path::new(env!("CARGO_MANIFEST_DIR")).join("../plugin-api/wit/since-v0.1.0");
+    let contract = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../plugin-api/wit/since-v0.1.0");
     resolve.push_dir(&contract).unwrap_or_else(|error| panic!("{error:#}"));
     let wit = format!("package test:guest;\nworld guest {{ {world} export beadle:plugin/on-message@0.1.0; }}");
     let package = resolve.push_str("guest.wit", &wit).unwrap_or_else(|error| panic!("{error:#}\n{wit}"));

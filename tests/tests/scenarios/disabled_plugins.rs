@@ -13,7 +13,7 @@ async fn disabled_plugin_gets_no_events_and_its_timers_wait() {
     simulator.say("Ana", "in 10 tea").await;
     simulator.advance(0).await;
     let off = setup.cli(&["plugins", "disable", "hourglass"]).await;
-    assert!(String::from_utf8_lossy(&off.stdout).contains("switched off"), "{off:?}");
+    assert!(String::from_utf8_lossy(&off.stdout).contains("is disabled"), "{off:?}");
     let row = daemon.wait_for_plugin("hourglass", |row| text(row, "/state") == "disabled").await;
     assert!(row.get("problem").is_none() && row.get("disabled_since").is_some(), "{row}");
     let refused = setup.cli(&["plugins", "rollback", "hourglass"]).await;
@@ -66,6 +66,6 @@ async fn disabling_a_suspended_plugin_keeps_its_backlog() {
         "events that arrived while it was disabled are not for it: {row}"
     );
     let on = setup.cli(&["plugins", "enable", "frail"]).await;
-    assert!(String::from_utf8_lossy(&on.stdout).contains("6 events"), "{on:?}");
+    assert!(String::from_utf8_lossy(&on.stdout).contains("6 waiting events"), "{on:?}");
     daemon.stop().await;
 }

@@ -77,7 +77,7 @@ async fn refused_documents_keep_the_previous_copy() {
     wait_for_refusal(&daemon, "hello.md", "256 KiB").await;
     wait_for_documents(&daemon, &[("hello.md", 5)]).await;
     std::os::unix::fs::symlink(setup.config(), folder.join("config.md")).unwrap();
-    wait_for_refusal(&daemon, "config.md", "leads out of the folder").await;
+    wait_for_refusal(&daemon, "config.md", "outside the folder").await;
     let are_reported = |status: &Value| {
         let problems = status.get("problems").and_then(Value::as_array).cloned().unwrap_or_default();
         problems.iter().filter(|it| text(it, "/code") == "document-rejected").count() == 2

@@ -292,7 +292,9 @@ async fn command_line_shows_and_runs_schedules() {
         "{next}"
     );
     assert!(
-        lines.get(2).is_some_and(|line| line.starts_with("Sun 2026-03-29 03:00 CEST") && line.contains("02:30 is skipped")),
+        lines
+            .get(2)
+            .is_some_and(|line| line.starts_with("Sun 2026-03-29 03:00 CEST") && line.contains("02:30 is skipped")),
         "{next}"
     );
     let next = cli(&setup, &["schedules", "next", "uneven", "--limit", "1"]).await;

@@ -65,7 +65,9 @@ async fn caddy_passes_webhooks_on_and_nothing_else() {
     assert_eq!(post(webhook::signature("another secret", body.as_bytes()), body).await, 403);
     assert_eq!(daemon.list_all("events?kind=message").await.len(), 1);
     let large = " ".repeat(5 << 20);
-    assert_eq!(post(webhook::signature(webhook::APP_SECRET, large.as_bytes()), large).await, 413);
+    // Beadle answers 413 and closes the connection while Caddy still sends; Caddy may report that as 502.
+    let status = post(webhook::signature(webhook::APP_SECRET, large.as_bytes()), large).await;
+    assert!(matches!(status, 413 | 502), "{status}");
 
     for path in ["/", "/healthz", "/metrics", "/api/v1/status", "/webhooks"] {
         assert_eq!(client.get(url(path)).send().await.unwrap().status().as_u16(), 404, "{path}");

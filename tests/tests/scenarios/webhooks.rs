@@ -45,7 +45,11 @@ async fn forged_requests_are_refused_and_unknown_fields_are_kept() {
     assert_eq!(send(&setup, &request("POST", webhook::PATH, "", body.as_bytes())).await.status, 403);
     assert_eq!(send(&setup, &request("POST", "/webhooks/other", "", body.as_bytes())).await.status, 404);
     // The platform sends at most 3 MB; 4 MiB are refused before any of them arrives.
-    let large = format!("POST {} HTTP/1.1\r\nHost: beadle\r\nContent-Length: {}\r\n\r\n", webhook::PATH, 4 << 20);
+    let large = format!(
+        "POST {} HTTP/1.1\r\nHost: beadle\r\nX-Hub-Signature-256: {other}\r\nContent-Length: {}\r\n\r\n",
+        webhook::PATH,
+        4 << 20
+    );
     assert_eq!(send(&setup, large.as_bytes()).await.status, 413);
     assert_eq!(daemon.list_all("events").await.len(), 0);
     // An unknown field becomes an event with its JSON.
@@ -100,10 +104,7 @@ async fn malformed_webhooks_are_answered_200_and_become_dead_letters() {
     .await;
     let shown = setup.cli(&["dead-letters", "show", "whk_2"]).await;
     let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
-    assert!(
-        shown.contains("has no `id`") && shown.contains("from nobody") && !shown.contains("wamid.GOOD"),
-        "{shown}"
-    );
+    assert!(shown.contains("has no `id`") && shown.contains("from nobody") && !shown.contains("wamid.GOOD"), "{shown}");
     let why = String::from_utf8_lossy(&setup.cli(&["why", "whk_2"]).await.stdout).into_owned();
     assert!(why.contains("2 times") && why.contains("is a dead letter"), "{why}");
     let metrics = daemon.try_get("/metrics").await.unwrap_or_else(|error| panic!("{error}")).text();

@@ -27,8 +27,10 @@ const KEPT_IN: &[(&str, &str)] =
     &[("wasmtime", "beadle-sandbox"), ("wasmtime-wasi", "beadle-sandbox"), ("rusqlite", "beadle-store")];
 
 /// Crates that are functions of their arguments, and all that they may depend on: no I/O, no clock, no runtime.
-const PURE: &[(&str, &[&str])] =
-    &[("beadle-gate", &["beadle-model", "serde_json"]), ("beadle-model", &["jiff", "serde", "serde_json", "thiserror"])];
+const PURE: &[(&str, &[&str])] = &[
+    ("beadle-gate", &["beadle-model", "serde_json"]),
+    ("beadle-model", &["jiff", "serde", "serde_json", "thiserror"]),
+];
 
 /// Workspaces for another target, with lock files of their own.
 const OTHER_WORKSPACES: &[&str] = &["plugins/", "plugin-api/"];
