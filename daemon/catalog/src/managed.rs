@@ -258,12 +258,12 @@ impl ManagedPlugin {
     }
 
     /// Copies a suspension by the pipeline into the record, so that it survives a restart. Returns whether it changed.
-    pub fn record_suspension(&mut self, now: Timestamp) -> bool {
+    pub fn record_suspension(&mut self) -> bool {
         if self.is_loading() {
             return false;
         }
         let active = self.slot.as_ref().and_then(|slot| slot.active());
-        let (Some(active), PluginState::Suspended(suspension)) = (active, self.current_state(now)) else {
+        let (Some(active), PluginState::Suspended(suspension)) = (active, self.current_state()) else {
             return false;
         };
         let suspended = Some(SuspendedRevision { revision: active.plugin.revision().to_owned(), suspension });
@@ -281,18 +281,20 @@ impl ManagedPlugin {
     }
 
     /// Its state, including what the pipeline knows of its health.
-    pub fn current_state(&self, now: Timestamp) -> PluginState {
+    pub fn current_state(&self) -> PluginState {
         let Some(slot) = self.slot.as_ref().filter(|_| self.state.serves()) else { return self.state.clone() };
-        match (slot.availability(now), slot.active().and_then(|active| active.probation)) {
+        match (slot.availability(), slot.active().and_then(|active| active.probation)) {
             (Availability::Suspended(suspension), _) => PluginState::Suspended(suspension),
-            (Availability::Resting { code, error, .. }, _) => PluginState::Resting { code, error },
+            (Availability::Resting { cause, .. } | Availability::OnTrial { cause }, _) => {
+                PluginState::Resting { code: cause.code, error: cause.error }
+            }
             (_, Some(probation)) => PluginState::Probation { well: probation.well(), failed: probation.failed() },
             _ => self.state.clone(),
         }
     }
 
     /// Its entry in lists.
-    pub fn entry(&self, name: &str, now: Timestamp) -> Entry {
+    pub fn entry(&self, name: &str) -> Entry {
         let active = self.slot.as_ref().and_then(|slot| slot.active());
         Entry {
             name: name.to_owned(),
@@ -301,7 +303,7 @@ impl ManagedPlugin {
             config: self.config.clone(),
             slot: self.slot.clone(),
             plugin: active.map(|active| active.plugin).or_else(|| self.candidate.clone()),
-            state: self.current_state(now),
+            state: self.current_state(),
             blocked: self.blocked.clone(),
             record: self.record.clone(),
             steps: self.steps.clone(),

@@ -20,7 +20,7 @@ use crate::transaction::{self, Context, LOAD_CRASH, LoadOutcome, LoadRequest, Lo
 use crate::watch::{Hint, Watch};
 use crate::{Counts, FolderWarning, Published, grants, watch};
 use beadle_model::PluginNo;
-use beadle_pipeline::{Availability, Pipeline, Subscription, Subscriptions, Suspension};
+use beadle_pipeline::{Pipeline, Subscription, Subscriptions, Suspension};
 use beadle_store::{PurgeReport, StoreError};
 use beadle_tasks::Heartbeat;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -475,10 +475,7 @@ impl Reconciler {
             return;
         }
         let subscriptions: Vec<_> = self.plugins.values().filter_map(ManagedPlugin::subscription).collect();
-        let now = self.context.clock.now();
-        let is_available = |subscription: &&Arc<Subscription>| {
-            matches!(subscription.slot.availability(now), Availability::Available | Availability::Resting { .. })
-        };
+        let is_available = |it: &&Arc<Subscription>| !it.slot.availability().is_out_of_service();
         let available: Vec<_> = subscriptions.iter().filter(is_available).map(|it| it.slot.no()).collect();
         self.pipeline.set_subscriptions(Subscriptions::new(subscriptions)).await;
         if available != self.available {
@@ -500,7 +497,7 @@ impl Reconciler {
             if change == ProbationChange::RolledBack {
                 increment(&self.channels.counts.rolled_back);
             }
-            if plugin.record_suspension(now) || change == ProbationChange::RolledBack {
+            if plugin.record_suspension() || change == ProbationChange::RolledBack {
                 self.write_record(&name).await;
             }
         }
@@ -582,12 +579,11 @@ impl Reconciler {
     /// Ends a disabling, a suspension, a rest or an isolation.
     async fn enable(&mut self, name: &str) -> Answer {
         let before = self.plugins.get(name).map(|plugin| plugin.record.clone());
-        let now = self.context.clock.now();
         let changed = self.change_record(name, |record| {
             (record.disabled_since, record.suspended, record.isolated) = (None, None, None);
         });
         let plugin = changed.await?;
-        let state = plugin.current_state(now);
+        let state = plugin.current_state();
         let is_unavailable = matches!(state, PluginState::Suspended(_) | PluginState::Resting { .. });
         if before.as_ref() == Some(&plugin.record) && !is_unavailable {
             return Ok(format!("`{name}` was neither disabled nor suspended"));
@@ -664,8 +660,7 @@ impl Reconciler {
     }
 
     fn publish(&self) {
-        let now = self.context.clock.now();
-        let mut entries: Vec<Entry> = self.plugins.iter().map(|(name, plugin)| plugin.entry(name, now)).collect();
+        let mut entries: Vec<Entry> = self.plugins.iter().map(|(name, plugin)| plugin.entry(name)).collect();
         for name in self.config.plugins.keys() {
             match entries.iter_mut().find(|entry| entry.name == *name) {
                 Some(entry) if entry.state == PluginState::Removed => {

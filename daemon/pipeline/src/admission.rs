@@ -1,130 +1,131 @@
-//! Admission: how many events are on their way at once, and how many of them one conversation or one plugin may have.
+//! Admission: how many events are in flight, and how many of them one conversation or one plugin may have.
 //!
-//! An event that is on its way holds a ticket until every plugin is through with it. Tickets bound memory: when all are
-//! out the feed is not read, and what comes in waits on disk. Were that all, one conversation that writes faster than its
-//! plugins answer, or one slow plugin, would soon hold every ticket, and all others would wait behind it. So each lane has a
-//! share, and so has what waits for each plugin of a chain. What comes beyond its share is *put off*: of such an event only
-//! the number is kept, in its lane's order, and it is read again from disk when its turn comes.
+//! An event in flight holds a ticket until every subscriber is done with it. Tickets bound memory: when all are out the
+//! feed is not read, and new events wait on disk. With that alone, one conversation that writes faster than its plugins
+//! answer, or one slow plugin, would soon hold every ticket. So each lane has a share, and so has each plugin of a chain.
+//! What comes beyond a share is *deferred*: only its number is kept, in its lane's order, and it is read again from disk
+//! when its turn comes.
 //!
-//! The lowest event that is on its way or put off is the watermark: everything below it is finished, and a start after a
+//! The lowest event that is in flight or deferred is the watermark: everything below it is finished, and a start after a
 //! crash looks no further back.
 
 use crate::lane::LaneKey;
 use beadle_clock::{Clock, WorkGuard};
 use beadle_model::{EventId, PluginNo};
+use parking_lot::{Mutex, MutexGuard};
 use std::collections::{BTreeSet, HashMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use tokio::sync::Notify;
 
-/// Events on their way at once. At 20,000 a second and 10 ms each it takes 200; the rest is room for lanes that wait
-/// for a guard. A waiting event costs about 2 KiB, so 16 MiB at most.
+/// Events in flight. At 20,000 a second and 10 ms each it takes 200; the rest is for lanes that wait for a guard. A
+/// waiting event costs about 2 KiB, so 16 MiB at most.
 pub const IN_FLIGHT: usize = 8192;
-/// … of one lane: more than a person can mean, and what is put off only waits on disk instead of in memory.
+/// … of one lane: more than a person can mean, and what is deferred only waits on disk instead of in memory.
 const OF_A_LANE: usize = 256;
-/// … in whose chain one plugin stands that others do not wait for: the other half is theirs.
+/// … whose chain contains one plugin, leaving the other half to events without it.
 const OF_A_PLUGIN: usize = IN_FLIGHT / 2;
-/// … that only wait for observers, all of them together.
-pub const OF_OBSERVERS: usize = IN_FLIGHT / 2;
-/// Events that are put off: their numbers take some 16 MiB. Beyond that the feed is not read.
-const PUT_OFF: usize = 262_144;
+/// … that only wait for observers, all observers together.
+pub(crate) const OF_OBSERVERS: usize = IN_FLIGHT / 2;
+/// Deferred events: their numbers take about 16 MiB. Beyond that the feed is not read.
+const DEFERRED: usize = 262_144;
 
-/// All room there is. Cheap to clone.
+/// The shares. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Admission(Arc<Shared>);
 
 struct Shared {
     state: Mutex<State>,
-    /// Rung when there is room again.
-    bell: Notify,
+    /// Notified when there is room again.
+    room: Notify,
     clock: Clock,
 }
 
 #[derive(Default)]
 struct State {
-    /// On their way or put off.
+    /// In flight or deferred.
     open: BTreeSet<EventId>,
     tickets: usize,
-    put_off: usize,
-    lanes: HashMap<LaneKey, Lane>,
-    plugins: HashMap<PluginNo, Share>,
-    /// Lanes whose first event that is put off may have room.
+    deferred: usize,
+    lanes: HashMap<LaneKey, LaneShare>,
+    plugins: HashMap<PluginNo, PluginShare>,
+    /// Lanes whose first deferred event may have room.
     ready: VecDeque<LaneKey>,
-    /// While there are some: they are to be taken before time is turned.
+    /// Held while there are some, so that a virtual clock waits until they are taken.
     to_take: Option<WorkGuard>,
 }
 
 #[derive(Default)]
-struct Lane {
-    on_their_way: usize,
-    put_off: VecDeque<(EventId, Arc<[PluginNo]>)>,
-    /// It is among those that are ready, or in the line of a plugin.
+struct LaneShare {
+    in_flight: usize,
+    deferred: VecDeque<(EventId, Arc<[PluginNo]>)>,
+    /// It is in `ready`, or in the line of a plugin.
     is_lined_up: bool,
 }
 
 #[derive(Default)]
-struct Share {
-    on_their_way: usize,
-    /// Lanes whose first event waits for this plugin to have room.
+struct PluginShare {
+    in_flight: usize,
+    /// Lanes whose first deferred event waits for this plugin.
     lanes: VecDeque<LaneKey>,
 }
 
-/// Held by an event on its way.
+/// Held by an event in flight.
 pub(crate) struct Ticket {
-    room: Admission,
+    admission: Admission,
     event: EventId,
     /// Until its chain has ended: its lane, and the plugins of its chain.
     chain: Mutex<Option<(LaneKey, Arc<[PluginNo]>)>>,
 }
 
 impl Admission {
-    /// All of it, and nobody in it.
+    /// Nothing is in flight.
     pub fn new(clock: Clock) -> Self {
-        Self(Arc::new(Shared { state: Mutex::default(), bell: Notify::new(), clock }))
+        Self(Arc::new(Shared { state: Mutex::default(), room: Notify::new(), clock }))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.state.lock()
     }
 
-    /// Events on their way, and events that are put off.
+    /// Events in flight, and deferred events.
     pub fn counts(&self) -> (usize, usize) {
         let state = self.state();
-        (state.tickets, state.put_off)
+        (state.tickets, state.deferred)
     }
 
-    /// The lowest event that is on its way or put off.
+    /// The lowest event that is in flight or deferred.
     pub fn lowest(&self) -> Option<EventId> {
         self.state().open.first().copied()
     }
 
-    /// For how many events of the feed there is room, on their way or put off.
+    /// How many events may be read from the feed.
     pub fn left(&self) -> usize {
         let state = self.state();
-        if state.put_off >= PUT_OFF { 0 } else { IN_FLIGHT.saturating_sub(state.tickets) }
+        if state.deferred >= DEFERRED { 0 } else { IN_FLIGHT.saturating_sub(state.tickets) }
     }
 
-    /// Returns when there is room again, for the feed or for what was put off.
+    /// Returns when there is room again, for the feed or for deferred events.
     pub async fn has_room_again(&self) {
-        self.0.bell.notified().await;
+        self.0.room.notified().await;
     }
 
-    /// A ticket for an event of the feed, which comes in the order of their numbers; or it is put off.
+    /// A ticket for an event of the feed, which come in the order of their numbers; `None`: it is deferred.
     pub fn admit(&self, event: EventId, lane: LaneKey, chain: Arc<[PluginNo]>) -> Option<Ticket> {
         let mut state = self.state();
         state.open.insert(event);
-        let is_first = state.lanes.get(&lane).is_none_or(|lane| lane.put_off.is_empty());
+        let is_first = state.lanes.get(&lane).is_none_or(|lane| lane.deferred.is_empty());
         if is_first && state.has_room(lane, &chain).is_ok() {
             return Some(self.ticket(&mut state, event, lane, chain));
         }
-        state.put_off += 1;
-        state.lanes.entry(lane).or_default().put_off.push_back((event, chain));
+        state.deferred += 1;
+        state.lanes.entry(lane).or_default().deferred.push_back((event, chain));
         if is_first {
             state.line_up(lane);
         }
         None
     }
 
-    /// Those that were put off and have room now, `most` at most; each is to be read again.
+    /// Deferred events that have room now, `most` at most; each is to be read again.
     pub fn next_ready(&self, most: usize) -> (Vec<Ticket>, Option<WorkGuard>) {
         let mut state = self.state();
         let mut tickets = Vec::new();
@@ -132,17 +133,17 @@ impl Admission {
             && state.tickets < IN_FLIGHT
             && let Some(lane) = state.ready.pop_front()
         {
-            let Some(it) = state.lanes.get_mut(&lane) else { continue };
-            it.is_lined_up = false;
-            let Some((event, chain)) = it.put_off.front().cloned() else { continue };
+            let Some(share) = state.lanes.get_mut(&lane) else { continue };
+            share.is_lined_up = false;
+            let Some((event, chain)) = share.deferred.front().cloned() else { continue };
             if state.has_room(lane, &chain).is_ok() {
-                state.put_off -= 1;
-                if let Some(lane) = state.lanes.get_mut(&lane) {
-                    lane.put_off.pop_front();
+                state.deferred -= 1;
+                if let Some(share) = state.lanes.get_mut(&lane) {
+                    share.deferred.pop_front();
                 }
                 tickets.push(self.ticket(&mut state, event, lane, chain));
             }
-            // Its next one has its turn behind those of the other lanes.
+            // The lane's next event has its turn after the other lanes.
             state.line_up(lane);
         }
         let work = if state.ready.is_empty() { state.to_take.take() } else { None };
@@ -151,65 +152,66 @@ impl Admission {
 
     fn ticket(&self, state: &mut State, event: EventId, lane: LaneKey, chain: Arc<[PluginNo]>) -> Ticket {
         state.tickets += 1;
-        state.lanes.entry(lane).or_default().on_their_way += 1;
+        state.lanes.entry(lane).or_default().in_flight += 1;
         for plugin in chain.iter() {
-            state.plugins.entry(*plugin).or_default().on_their_way += 1;
+            state.plugins.entry(*plugin).or_default().in_flight += 1;
         }
-        Ticket { room: self.clone(), event, chain: Mutex::new(Some((lane, chain))) }
+        Ticket { admission: self.clone(), event, chain: Mutex::new(Some((lane, chain))) }
     }
 
     fn chain_ended(&self, lane: LaneKey, chain: &[PluginNo]) {
         let mut state = self.state();
-        if let Some(it) = state.lanes.get_mut(&lane) {
-            it.on_their_way = it.on_their_way.saturating_sub(1);
-            if it.on_their_way == 0 && it.put_off.is_empty() {
+        if let Some(share) = state.lanes.get_mut(&lane) {
+            share.in_flight = share.in_flight.saturating_sub(1);
+            if share.in_flight == 0 && share.deferred.is_empty() {
                 state.lanes.remove(&lane);
             }
         }
         for plugin in chain {
             if let Some(share) = state.plugins.get_mut(plugin) {
-                share.on_their_way = share.on_their_way.saturating_sub(1);
+                share.in_flight = share.in_flight.saturating_sub(1);
             }
-            // The first in its line who needs nothing else.
+            // The first lane in its line that needs nothing else.
             while let Some(next) = state.plugins.get_mut(plugin).and_then(|share| share.lanes.pop_front()) {
-                if let Some(it) = state.lanes.get_mut(&next) {
-                    it.is_lined_up = false;
+                if let Some(share) = state.lanes.get_mut(&next) {
+                    share.is_lined_up = false;
                 }
                 if state.line_up(next) {
                     break;
                 }
             }
-            state.plugins.retain(|no, share| no != plugin || share.on_their_way > 0 || !share.lanes.is_empty());
+            state.plugins.retain(|no, share| no != plugin || share.in_flight > 0 || !share.lanes.is_empty());
         }
         state.line_up(lane);
-        self.ring(state);
+        self.notify(state);
     }
 
-    /// Tells who waits for room that there is some.
-    fn ring(&self, mut state: MutexGuard<'_, State>) {
+    /// Wakes the dispatcher where a lane is ready.
+    fn notify(&self, mut state: MutexGuard<'_, State>) {
         if !state.ready.is_empty() {
             state.to_take.get_or_insert_with(|| self.0.clock.work());
             drop(state);
-            self.0.bell.notify_one();
+            self.0.room.notify_one();
         }
     }
 }
 
 impl State {
-    /// Whether one more of this lane and for these plugins may be on its way; else who is full, where it is a plugin.
+    /// Whether one more event of this lane and for these plugins may be in flight; else the plugin whose share is full,
+    /// or `None` for the lane's.
     fn has_room(&self, lane: LaneKey, chain: &[PluginNo]) -> Result<(), Option<PluginNo>> {
-        if self.lanes.get(&lane).is_some_and(|lane| lane.on_their_way >= OF_A_LANE) {
+        if self.lanes.get(&lane).is_some_and(|lane| lane.in_flight >= OF_A_LANE) {
             return Err(None);
         }
-        let is_full = |plugin: &&PluginNo| self.plugins.get(plugin).is_some_and(|it| it.on_their_way >= OF_A_PLUGIN);
+        let is_full = |plugin: &&PluginNo| self.plugins.get(plugin).is_some_and(|share| share.in_flight >= OF_A_PLUGIN);
         chain.iter().find(is_full).map_or(Ok(()), |plugin| Err(Some(*plugin)))
     }
 
-    /// Puts a lane that has something put off where it is found when there is room for its first one: among those that
-    /// are ready (`true`), in the line of the plugin that is full, or nowhere, where it is full itself and comes back.
+    /// Puts a lane with deferred events where it is found when its first one has room: in `ready` (returns `true`), in
+    /// the line of the plugin whose share is full, or nowhere where its own share is full and it comes back by itself.
     fn line_up(&mut self, lane: LaneKey) -> bool {
-        let Some(it) = self.lanes.get(&lane).filter(|lane| !lane.is_lined_up) else { return false };
-        let Some((_, chain)) = it.put_off.front() else { return false };
+        let Some(share) = self.lanes.get(&lane).filter(|lane| !lane.is_lined_up) else { return false };
+        let Some((_, chain)) = share.deferred.front() else { return false };
         let room = self.has_room(lane, chain);
         let line = match room {
             Ok(()) => &mut self.ready,
@@ -217,24 +219,24 @@ impl State {
             Err(None) => return false,
         };
         line.push_back(lane);
-        if let Some(it) = self.lanes.get_mut(&lane) {
-            it.is_lined_up = true;
+        if let Some(share) = self.lanes.get_mut(&lane) {
+            share.is_lined_up = true;
         }
         room.is_ok()
     }
 }
 
 impl Ticket {
-    /// Whose it is.
+    /// The event that holds it.
     pub fn event(&self) -> EventId {
         self.event
     }
 
-    /// Nobody of its chain is waited for any more.
+    /// The event's chain has ended: its lane and the plugins of its chain have room again.
     pub fn chain_ended(&self) {
-        let chain = self.chain.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let chain = self.chain.lock().take();
         if let Some((lane, chain)) = chain {
-            self.room.chain_ended(lane, &chain);
+            self.admission.chain_ended(lane, &chain);
         }
     }
 }
@@ -242,16 +244,16 @@ impl Ticket {
 impl Drop for Ticket {
     fn drop(&mut self) {
         self.chain_ended();
-        let mut state = self.room.state();
+        let mut state = self.admission.state();
         if !state.open.remove(&self.event) {
             return;
         }
         let was_full = state.tickets >= IN_FLIGHT;
         state.tickets -= 1;
         if was_full {
-            self.room.0.bell.notify_one();
+            self.admission.0.room.notify_one();
         }
-        self.room.ring(state);
+        self.admission.notify(state);
     }
 }
 
@@ -269,7 +271,7 @@ mod tests {
         plugins.iter().map(|no| PluginNo(*no)).collect()
     }
 
-    fn room() -> Admission {
+    fn admission() -> Admission {
         Admission::new(Clock::real())
     }
 
@@ -278,58 +280,58 @@ mod tests {
     }
 
     #[test]
-    fn one_lane_has_its_share_and_the_rest_waits_in_order() {
-        let room = room();
+    fn a_lane_has_its_share_and_the_rest_is_deferred_in_order() {
+        let admission = admission();
         let (most, all) = (OF_A_LANE as i64, OF_A_LANE as i64 + 3);
-        let mut tickets: Vec<_> = (1..=all).filter_map(|n| room.admit(EventId(n), lane(1), chain(&[1]))).collect();
-        assert_eq!((tickets.len(), room.counts()), (OF_A_LANE, (OF_A_LANE, 3)));
-        // Another one has room, and nobody of the first has.
-        let other = room.admit(EventId(all + 1), lane(2), chain(&[1])).unwrap();
-        assert!(room.next_ready(10).0.is_empty());
+        let mut tickets: Vec<_> = (1..=all).filter_map(|n| admission.admit(EventId(n), lane(1), chain(&[1]))).collect();
+        assert_eq!((tickets.len(), admission.counts()), (OF_A_LANE, (OF_A_LANE, 3)));
+        // Another lane has capacity, this one has none.
+        let other = admission.admit(EventId(all + 1), lane(2), chain(&[1])).unwrap();
+        assert!(admission.next_ready(10).0.is_empty());
         tickets.remove(0).chain_ended();
-        let next = room.next_ready(10).0;
+        let next = admission.next_ready(10).0;
         assert_eq!(numbers(&next), [most + 1]);
-        assert!(room.next_ready(10).0.is_empty());
-        // One that comes goes behind those that wait, also when there is room.
+        assert!(admission.next_ready(10).0.is_empty());
+        // A new event goes behind the deferred ones, even when there is capacity.
         tickets.drain(..100);
-        assert!(room.admit(EventId(all + 2), lane(1), chain(&[1])).is_none());
-        assert_eq!(numbers(&room.next_ready(10).0), [most + 2, most + 3, all + 2]);
-        assert_eq!(room.lowest(), Some(EventId(102)));
+        assert!(admission.admit(EventId(all + 2), lane(1), chain(&[1])).is_none());
+        assert_eq!(numbers(&admission.next_ready(10).0), [most + 2, most + 3, all + 2]);
+        assert_eq!(admission.lowest(), Some(EventId(102)));
         drop((tickets, next, other));
     }
 
     #[test]
-    fn a_busy_plugin_has_half_and_its_lanes_wait_in_turn() {
-        let room = room();
+    fn a_plugin_has_half_and_its_lanes_take_turns() {
+        let admission = admission();
         let of_a_plugin = OF_A_PLUGIN as i64;
-        let admit = |n: i64, of: i64, plugins: &[i64]| room.admit(EventId(n), lane(of), chain(plugins));
+        let admit = |n: i64, of: i64, plugins: &[i64]| admission.admit(EventId(n), lane(of), chain(plugins));
         let mut tickets: Vec<_> = (1..=of_a_plugin).filter_map(|n| admit(n, n, &[1, 2])).collect();
         assert_eq!(tickets.len(), OF_A_PLUGIN);
         assert!(admit(10_001, 10_001, &[1]).is_none());
         assert!(admit(10_002, 10_002, &[2, 1]).is_none());
-        // In the lane of one that waits they wait too, whoever they are for.
+        // Behind a deferred event of its lane every event is deferred, whatever its plugins.
         assert!(admit(10_003, 10_001, &[3]).is_none());
         let others: Vec<_> = (10_100..10_200).filter_map(|n| admit(n, n, &[3])).collect();
         assert_eq!(others.len(), 100);
-        assert!(room.next_ready(10).0.is_empty());
+        assert!(admission.next_ready(10).0.is_empty());
         drop(tickets.pop());
-        let next = room.next_ready(10).0;
+        let next = admission.next_ready(10).0;
         assert_eq!(numbers(&next), [10_001, 10_003]);
         drop((next, others));
-        assert_eq!(numbers(&room.next_ready(10).0), [10_002]);
+        assert_eq!(numbers(&admission.next_ready(10).0), [10_002]);
     }
 
     proptest! {
-        /// Whatever comes and goes: nobody has more than their share, each lane keeps its order, and in the end all were
-        /// on their way.
+        /// Whatever comes and goes, no share is exceeded, each lane keeps its order, and in the end every event was in
+        /// flight.
         #[test]
-        fn all_have_their_turn_in_order(
+        fn every_event_has_its_turn_in_order(
             events in prop::collection::vec((0i64..4, prop::collection::btree_set(0i64..4, 0..3), 0usize..3), 1..1500)
         ) {
-            let room = room();
+            let admission = admission();
             let (mut tickets, mut last, mut begun) = (VecDeque::<Ticket>::new(), HashMap::<LaneKey, i64>::new(), 0);
             let mut begin = |ticket: Ticket, tickets: &mut VecDeque<Ticket>| {
-                let of = ticket.chain.lock().unwrap().clone().unwrap().0;
+                let of = ticket.chain.lock().clone().unwrap().0;
                 let before = last.insert(of, ticket.event().0);
                 tickets.push_back(ticket);
                 begun += 1;
@@ -337,26 +339,26 @@ mod tests {
             };
             for (n, (of, plugins, ended)) in (1..).zip(&events) {
                 let plugins: Vec<_> = plugins.iter().copied().collect();
-                if let Some(ticket) = room.admit(EventId(n), lane(*of), chain(&plugins)) {
+                if let Some(ticket) = admission.admit(EventId(n), lane(*of), chain(&plugins)) {
                     prop_assert!(begin(ticket, &mut tickets));
                 }
                 (0..*ended).for_each(|_| drop(tickets.pop_front()));
-                for ticket in room.next_ready(8).0 {
+                for ticket in admission.next_ready(8).0 {
                     prop_assert!(begin(ticket, &mut tickets));
                 }
-                prop_assert!(room.state().lanes.values().all(|lane| lane.on_their_way <= OF_A_LANE));
-                prop_assert!(room.state().plugins.values().all(|share| share.on_their_way <= OF_A_PLUGIN));
+                prop_assert!(admission.state().lanes.values().all(|lane| lane.in_flight <= OF_A_LANE));
+                prop_assert!(admission.state().plugins.values().all(|share| share.in_flight <= OF_A_PLUGIN));
             }
             while let Some(ticket) = tickets.pop_front() {
                 drop(ticket);
-                for ticket in room.next_ready(8).0 {
+                for ticket in admission.next_ready(8).0 {
                     prop_assert!(begin(ticket, &mut tickets));
                 }
             }
             prop_assert_eq!(begun, events.len());
-            prop_assert_eq!(room.counts(), (0, 0));
-            prop_assert_eq!(room.lowest(), None);
-            prop_assert!(room.state().lanes.is_empty() && room.state().plugins.is_empty());
+            prop_assert_eq!(admission.counts(), (0, 0));
+            prop_assert_eq!(admission.lowest(), None);
+            prop_assert!(admission.state().lanes.is_empty() && admission.state().plugins.is_empty());
         }
     }
 }

@@ -1,7 +1,7 @@
-//! The port through which messages leave: what a platform's crate has to offer, and the answers it may give.
+//! The port through which messages leave: what a platform's crate provides, and the responses it may give.
 //!
-//! The outbox knows no HTTP and no JSON of any platform. It hands over a [`SendRequest`] and gets back one of a few answers
-//! that say what to do next; the platform's table of errors becomes [`Advice`] on the far side of this port.
+//! The outbox knows no HTTP and no platform's JSON. It hands over a [`SendRequest`] and gets a [`SendResponse`] that says
+//! what to do next; the platform's table of errors becomes [`Advice`] on the far side of this port.
 
 use beadle_model::event::Problem;
 use beadle_model::{Alias, MessageId, Outgoing};
@@ -13,63 +13,63 @@ pub trait Channel: Send + Sync + 'static {
     /// The channel's name in the configuration.
     fn name(&self) -> &str;
 
-    /// What it shares with other channels (a token, a limit): what stops one for that reason stops all with this name.
+    /// What it shares with other channels (a token, a limit): a stop for that reason stops all channels with this name.
     /// Empty: nothing.
     fn app(&self) -> &str {
         ""
     }
 
     /// Sends one thing, once. Ends within the channel's own time-out and never panics.
-    fn send<'a>(&'a self, shipment: &'a SendRequest) -> Pin<Box<dyn Future<Output = SendResponse> + Send + 'a>>;
+    fn send<'a>(&'a self, request: &'a SendRequest) -> Pin<Box<dyn Future<Output = SendResponse> + Send + 'a>>;
 }
 
 /// One thing to send.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SendRequest {
-    /// Ours.
+    /// Our id.
     pub message: MessageId,
-    /// Whom to; in a group, the group is where it goes.
+    /// The recipient; in a group, `group` is the destination.
     pub to: Alias,
-    /// The platform's group, where it goes to one.
+    /// The platform's group, where the destination is one.
     pub group: Option<String>,
-    /// What.
+    /// The content.
     pub body: Outgoing,
-    /// What the platform gives back with every receipt (`biz_opaque_callback_data`).
+    /// What the platform returns with every receipt (`biz_opaque_callback_data`).
     pub callback: String,
 }
 
-/// What became of a try.
+/// What became of a send.
 #[derive(Clone, Debug, PartialEq)]
 pub enum SendResponse {
-    /// The platform has it, under this id (read marks and typing have none).
+    /// The platform has it, under this id (read marks and typing indicators have none).
     Accepted(Option<String>),
-    /// The same, and the platform told something besides: these become events before the message counts as accepted.
+    /// The same, and the response contained more: these become events before the message counts as accepted.
     AcceptedWith(Option<String>, Vec<NewEvent>),
-    /// The platform said no.
+    /// The platform refused it.
     Refused(Problem, Advice),
-    /// It did not leave: the connection was never made.
+    /// It did not leave: no connection was made.
     NotSent(String),
-    /// Bytes went out and no answer came, or one that says nothing: nobody knows.
+    /// Bytes left and no usable response came: the message may or may not have been accepted.
     Ambiguous(String),
 }
 
-/// What to do after a "no".
+/// What to do after a refusal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Advice {
-    /// Nothing: it will always be no.
+    /// Nothing: it will always be refused.
     Fail,
-    /// Try this one again, later and later; so many times at most.
+    /// Try this message again, at growing intervals.
     Retry {
         /// Tries in all.
         attempts: u32,
     },
-    /// This recipient gets too much: wait for them alone (4^n seconds, the platform's advice).
+    /// This recipient gets too much: wait for them alone (4^n seconds, by the platform's advice).
     SlowRecipient,
     /// The number sends too fast: all of it waits a little, then goes on.
     SlowChannel,
     /// All numbers of the app together are too fast.
     SlowApp,
-    /// The channel cannot send until a person has done something (token, payment, ban): stop it and say so; what waits, waits.
+    /// The channel cannot send until a person acts (token, payment, ban): stop it and say so; what waits is kept.
     StopChannel,
     /// The same for all channels of the app: its token has expired.
     StopApp,

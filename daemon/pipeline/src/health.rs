@@ -1,30 +1,30 @@
-//! How the pipeline is: counters for metrics, heartbeats for the watchdog, and the last thing that went wrong.
+//! The state of the pipeline: counters for metrics, and the store's last failure.
 //!
-//! "Healthy" means that it makes progress: the loops turn and the store takes writes. A process that answers while its
-//! queue stands still is not healthy, and that is the only thing asked here. Counters only grow; whoever shows them makes
-//! rates of them.
+//! Counters only grow; rates are the reader's business. Whether the loops make progress is the supervisor's to know
+//! (`beadle_tasks`).
 
 use crate::channel::SendResponse;
 use beadle_sandbox::Usage;
 use beadle_store::StoreError;
 use beadle_store::step::{Appended, SendOutcome};
+use parking_lot::Mutex;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// A loop that has not turned for so long is stuck: its own beat is a second, a slow disk may take a few. Real time.
-const STUCK: Duration = Duration::from_secs(15);
-/// Different codes and plugins that are counted apart; beyond this they are counted as `other`.
+/// The store has recovered when it has not failed for this long. Real time.
+const RECOVERED: Duration = Duration::from_secs(15);
+/// Codes and plugins that are counted apart; beyond this they are counted as `other`.
 const NAMES: usize = 256;
 
-/// Counters of one pipeline, and the last trouble with its store.
+/// Counters of one pipeline, and the store's last failure.
 #[derive(Default)]
 pub struct Health {
     counters: Counters,
     by_name: Mutex<ByName>,
-    disk: Mutex<Option<(Instant, String)>>,
+    /// The store's last failure to take a write.
+    store_failure: Mutex<Option<(Instant, String)>>,
 }
 
 macro_rules! counters {
@@ -59,38 +59,38 @@ counters! {
     duplicates,
     /// Receipts for messages that are not ours.
     unmatched_receipts,
-    /// Batches that were not taken in (503).
+    /// Deliveries that were not taken (503).
     refused,
     /// Calls into plugins.
     calls,
     /// CPU that they took, in microseconds.
     cpu_us,
-    /// Sends that the platform took.
+    /// Sends that the platform accepted.
     accepted,
     /// Sends that it refused.
     sends_refused,
     /// Sends that never left.
     not_sent,
-    /// Sends without an answer.
+    /// Sends without a usable response.
     ambiguous,
-    /// Messages held for a person because nobody knows what became of them.
+    /// Ambiguous messages that became dead letters.
     held,
-    /// Messages sent again although they may have arrived.
+    /// Ambiguous messages that were sent again.
     resent,
 }
 
 #[derive(Default)]
 struct ByName {
     failed: BTreeMap<String, u64>,
-    buried: BTreeMap<String, u64>,
+    dead: BTreeMap<String, u64>,
     messages: BTreeMap<String, u64>,
 }
 
 impl Health {
-    /// What is wrong, in sentences; empty where all makes progress.
+    /// What keeps the pipeline from making progress; empty where nothing does.
     pub fn problems(&self) -> Vec<String> {
         let mut problems = Vec::new();
-        if let Some((_, error)) = self.disk().as_ref().filter(|(at, _)| at.elapsed() < STUCK) {
+        if let Some((_, error)) = self.store_failure.lock().as_ref().filter(|(at, _)| at.elapsed() < RECOVERED) {
             problems.push(format!("the store does not take writes: {error}"));
         }
         problems
@@ -99,22 +99,23 @@ impl Health {
     /// The counters.
     pub fn figures(&self) -> Figures {
         let mut figures = self.counters.read();
-        let by_name = self.by_name();
+        let by_name = self.by_name.lock();
         figures.failed_by_plugin.clone_from(&by_name.failed);
-        figures.dead_by_plugin.clone_from(&by_name.buried);
+        figures.dead_by_plugin.clone_from(&by_name.dead);
         figures.failed_messages_by_code.clone_from(&by_name.messages);
         figures
     }
 
-    pub(crate) fn received(&self, appended: &Appended) {
+    pub(crate) fn appended(&self, appended: &Appended) {
         add(&self.counters.events, appended.events);
         add(&self.counters.duplicates, appended.duplicates);
         add(&self.counters.unmatched_receipts, appended.unknown_receipts);
     }
 
+    /// A delivery was not taken.
     pub(crate) fn refused(&self, error: &StoreError) {
         add(&self.counters.refused, 1);
-        self.disk_trouble(error);
+        self.store_failed(error);
     }
 
     pub(crate) fn called(&self, usage: &Usage) {
@@ -122,20 +123,23 @@ impl Health {
         self.counters.cpu_us.fetch_add(usage.cpu_us, Relaxed);
     }
 
-    pub(crate) fn failed(&self, plugin: &str) {
-        count(&mut self.by_name().failed, plugin);
+    /// A try failed.
+    pub(crate) fn try_failed(&self, plugin: &str) {
+        count(&mut self.by_name.lock().failed, plugin);
     }
 
-    pub(crate) fn buried(&self, plugin: &str) {
-        count(&mut self.by_name().buried, plugin);
+    /// A handling was given up.
+    pub(crate) fn handling_died(&self, plugin: &str) {
+        count(&mut self.by_name.lock().dead, plugin);
     }
 
+    /// A message failed or was given up.
     pub(crate) fn message_failed(&self, code: &str) {
-        count(&mut self.by_name().messages, code);
+        count(&mut self.by_name.lock().messages, code);
     }
 
-    pub(crate) fn sent(&self, answer: &SendResponse) {
-        let counter = match answer {
+    pub(crate) fn responded(&self, response: &SendResponse) {
+        let counter = match response {
             SendResponse::Accepted(_) | SendResponse::AcceptedWith(..) => &self.counters.accepted,
             SendResponse::Refused(..) => &self.counters.sends_refused,
             SendResponse::NotSent(_) => &self.counters.not_sent,
@@ -144,7 +148,8 @@ impl Health {
         add(counter, 1);
     }
 
-    pub(crate) fn doubts_decided<'a>(&self, outcomes: impl Iterator<Item = &'a SendOutcome>) {
+    /// Ambiguous messages were decided.
+    pub(crate) fn ambiguous_decided<'a>(&self, outcomes: impl Iterator<Item = &'a SendOutcome>) {
         for outcome in outcomes {
             match outcome {
                 SendOutcome::Dead(_) => add(&self.counters.held, 1),
@@ -154,21 +159,13 @@ impl Health {
         }
     }
 
-    /// A write did not go through. Said once, until a while passes without.
-    pub(crate) fn disk_trouble(&self, error: &StoreError) {
-        let mut disk = self.disk();
-        if disk.as_ref().is_none_or(|(at, _)| at.elapsed() > STUCK) {
-            tracing::error!(%error, "The store did not take a write; what waits is kept and written when it can: {error}.");
+    /// The store failed to read or write. Logged once, until it has worked for a while.
+    pub(crate) fn store_failed(&self, error: &StoreError) {
+        let mut failure = self.store_failure.lock();
+        if failure.as_ref().is_none_or(|(at, _)| at.elapsed() > RECOVERED) {
+            tracing::error!(%error, "store failed: work is kept and repeated until it works again");
         }
-        *disk = Some((Instant::now(), error.to_string()));
-    }
-
-    fn disk(&self) -> MutexGuard<'_, Option<(Instant, String)>> {
-        self.disk.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn by_name(&self) -> MutexGuard<'_, ByName> {
-        self.by_name.lock().unwrap_or_else(PoisonError::into_inner)
+        *failure = Some((Instant::now(), error.to_string()));
     }
 }
 

@@ -1,40 +1,30 @@
-//! The way in: what a channel normalised becomes durable here, and only then does the platform hear "200".
+//! The way in: what a channel normalised becomes durable here, and only then does the platform get its 200.
 //!
-//! Back-pressure is a refusal: when the writer's queue is full, the disk is full, or too much waits to be dispatched, the
-//! caller gets an error that is a 503 to the platform, which keeps the events and brings them again for seven days. That
-//! is better than any queue of ours.
+//! Back-pressure is a refusal. When the writer's queue or the disk is full the caller gets an error, which is a 503 to
+//! the platform; the platform keeps the events and repeats them for seven days, longer than any queue of ours could.
 
-use crate::spine::{Phase, Spine};
-use beadle_model::{Blame, Coded, WebhookId};
+use crate::append::{Appender, Delivery};
+use crate::context::Phase;
+use crate::outbox::Outbox;
+use beadle_model::{Blame, Coded};
 use beadle_store::StoreError;
-use beadle_store::step::{Appended, Batch, NewEvent, NewRejectedWebhook, Receipt};
-use std::sync::Arc;
+use beadle_store::step::Appended;
 
 /// Where events come in. Cheap to clone.
 #[derive(Clone)]
-pub struct Inbox(pub(crate) Arc<Spine>);
-
-/// What one webhook brought.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Delivery {
-    /// In the order they are to have.
-    pub events: Vec<NewEvent>,
-    /// Applied after the events.
-    pub receipts: Vec<Receipt>,
-    /// What could not be understood.
-    pub letters: Vec<NewRejectedWebhook>,
-    /// It was read from this letter, which is gone with it.
-    pub read_from: Option<WebhookId>,
+pub struct Inbox {
+    appender: Appender,
+    outbox: Outbox,
 }
 
-/// What could not be taken in; the platform is to bring it again.
+/// Why a delivery was not taken; the platform repeats it.
 #[derive(Debug, thiserror::Error)]
 pub enum InboxError {
-    /// We are on our way out.
-    #[error("the daemon is stopping; the platform keeps the event and brings it again")]
+    /// The daemon is shutting down.
+    #[error("the daemon is shutting down; the platform keeps the event and repeats it")]
     Stopping,
     /// The store did not take it.
-    #[error("the inbox did not take it: {0}")]
+    #[error("the event could not be stored: {0}")]
     Store(#[from] StoreError),
 }
 
@@ -54,29 +44,25 @@ impl Coded for InboxError {
     }
 
     fn retried(&self) -> bool {
-        // Not by us: by the platform.
+        // By the platform.
         true
     }
 }
 
 impl Inbox {
-    /// Takes in what one webhook brought: durable when this returns `Ok`. Events that had come before are counted and
-    /// change nothing.
+    pub(crate) fn new(appender: Appender, outbox: Outbox) -> Self {
+        Self { appender, outbox }
+    }
+
+    /// Takes what one webhook brought: durable when this returns `Ok`. Events that had come before are counted and change
+    /// nothing.
     pub async fn receive(&self, delivery: Delivery) -> Result<Appended, InboxError> {
-        let Delivery { events, receipts, letters, read_from } = delivery;
-        let spine = &self.0;
-        if *spine.phase.borrow() == Phase::Stopping {
+        let context = &self.appender.context;
+        if context.phase() == Phase::Stopping {
             return Err(InboxError::Stopping);
         }
-        let subscriptions = spine.subscriptions();
-        let batch = Batch { events, receipts, rejected: letters, read_from, interest: subscriptions.interest() };
-        let mut appended = spine.store.append(batch).await.inspect_err(|error| spine.health.refused(error))?;
-        spine.health.received(&appended);
-        spine.outbox.received(&appended.received);
-        spine.outbox.take_over(std::mem::take(&mut appended.queued));
-        if let Some(due_at) = appended.window_due {
-            spine.windows_changed.ring_before(due_at);
-        }
+        let appended = self.appender.append(delivery).await.inspect_err(|error| context.health.refused(error))?;
+        self.outbox.received(&appended);
         Ok(appended)
     }
 }

@@ -1,30 +1,37 @@
-//! Lanes: what runs one after the other, beside all else.
+//! Lanes: jobs that run one after the other; lanes run concurrently.
 //!
-//! A lane exists while something is in it. Its first job starts a task; the jobs behind it wait in that lane's queue and
-//! are run by the same task, in the order in which they came. Lanes share nothing, so a slow one delays only itself; the
-//! runtime gives them their turns. How much may wait in all lanes together is bounded by whoever puts jobs in (the
-//! dispatcher holds a permit for each event).
+//! A lane exists while it has a job. Its first job starts a task, which also runs the jobs that are pushed meanwhile, in
+//! their order. Lanes share nothing, so a slow one delays only itself; the runtime schedules them fairly. How much may
+//! wait in all lanes together is bounded by whoever pushes (see `admission`).
 
 use beadle_clock::{Clock, WorkGuard};
 use beadle_model::{ConversationId, PluginNo};
+use parking_lot::Mutex;
 use std::collections::{HashMap, VecDeque, hash_map::Entry};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use tokio::sync::oneshot;
 
-/// What keeps an order.
+/// What keeps an order (docs/design.md#order).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum LaneKey {
     /// Guards and answerers of one conversation.
     Conversation(ConversationId),
     /// An observer in one conversation.
     Observer(PluginNo, ConversationId),
-    /// What one plugin does outside any conversation.
+    /// One plugin outside any conversation.
     Plugin(PluginNo),
     /// The firings of one schedule (its number in the store) in one plugin.
     Schedule(PluginNo, i64),
-    /// What became of one plugin's messages in one conversation.
+    /// The status of one plugin's messages in one conversation.
     Receipts(PluginNo, ConversationId),
+}
+
+impl LaneKey {
+    /// Whether only one plugin's events run in it.
+    pub fn is_of_one_plugin(self) -> bool {
+        !matches!(self, LaneKey::Conversation(_))
+    }
 }
 
 type Job = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -37,15 +44,15 @@ pub struct Lanes {
 }
 
 impl Lanes {
-    /// None yet. What runs in them is work under this clock.
+    /// No lanes. What runs in them is work under this clock.
     pub fn new(clock: Clock) -> Self {
         Self { lanes: Arc::default(), clock }
     }
 
-    /// Puts a job at the end of a lane. It is begun when all before it in that lane have ended.
+    /// Puts a job at the end of a lane. It begins when all before it in that lane have ended.
     pub fn push(&self, key: LaneKey, job: impl Future<Output = ()> + Send + 'static) {
         let job: Job = Box::pin(job);
-        match self.lanes().entry(key) {
+        match self.lanes.lock().entry(key) {
             Entry::Occupied(mut lane) => lane.get_mut().push_back(job),
             Entry::Vacant(lane) => {
                 lane.insert(VecDeque::new());
@@ -54,33 +61,29 @@ impl Lanes {
         }
     }
 
-    /// What comes into a lane from now on waits until all that is in another one now has ended; then `after` is done.
+    /// Jobs pushed to `into` from now on wait until all that is in `from` now has ended and `after` has run.
     pub fn join(&self, from: LaneKey, into: LaneKey, after: impl FnOnce(&Lanes) + Send + 'static) {
         let (ended, ends) = oneshot::channel::<()>();
         self.push(from, async move {
-            // Whoever waits is there as long as its lane is.
+            // The receiver exists as long as the other lane.
             let _ = ended.send(());
         });
         let lanes = self.clone();
         self.push(into, async move {
-            // An error means that the other lane's task is gone, and what was in it too.
+            // An error means that the other lane's task is gone, with all that was in it.
             let _ = ends.await;
             after(&lanes);
         });
     }
 
-    /// How many lanes have something in them.
+    /// How many lanes have jobs.
     pub fn busy(&self) -> usize {
-        self.lanes().len()
+        self.lanes.lock().len()
     }
 
-    fn lanes(&self) -> MutexGuard<'_, HashMap<LaneKey, VecDeque<Job>>> {
-        self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The next job of a lane; a lane with none is gone.
+    /// The next job of a lane. A lane without one is removed.
     fn next(&self, key: LaneKey) -> Option<Job> {
-        let mut lanes = self.lanes();
+        let mut lanes = self.lanes.lock();
         let job = lanes.get_mut(&key)?.pop_front();
         if job.is_none() {
             lanes.remove(&key);
@@ -89,7 +92,7 @@ impl Lanes {
     }
 }
 
-/// Runs one lane to its end. Should a job panic, the lane goes on without it.
+/// Runs one lane to its end. When a job panics, the lane goes on without it.
 struct Runner {
     lanes: Lanes,
     key: LaneKey,
@@ -103,8 +106,8 @@ impl Runner {
     }
 
     async fn run(self, mut job: Option<Job>) {
-        while let Some(now) = job {
-            now.await;
+        while let Some(current) = job {
+            current.await;
             job = self.lanes.next(self.key);
         }
     }
@@ -113,10 +116,10 @@ impl Runner {
 impl Drop for Runner {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            let heir = Runner::new(self.lanes.clone(), self.key);
+            let successor = Runner::new(self.lanes.clone(), self.key);
             tokio::spawn(async move {
-                let next = heir.lanes.next(heir.key);
-                heir.run(next).await;
+                let next = successor.lanes.next(successor.key);
+                successor.run(next).await;
             });
         }
     }
@@ -132,7 +135,7 @@ mod tests {
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-    async fn each_lane_keeps_its_order_and_ends() {
+    async fn lanes_keep_their_order_and_end() {
         let lanes = Lanes::new(Clock::real());
         let (done, mut seen) = mpsc::unbounded_channel();
         for n in 0..2000i64 {
@@ -155,39 +158,39 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_job_that_panics_does_not_end_its_lane() {
+    async fn a_panicking_job_does_not_end_its_lane() {
         let lanes = Lanes::new(Clock::real());
         let (done, mut seen) = mpsc::unbounded_channel();
-        lanes.push(lane(1), async { panic!("a job that panics, on purpose") });
+        lanes.push(lane(1), async { panic!("on purpose") });
         lanes.push(lane(1), async move { done.send(()).unwrap() });
         assert_eq!(seen.recv().await, Some(()));
     }
 
     #[tokio::test]
-    async fn a_lane_that_joins_another_goes_before_what_comes_behind() {
+    async fn a_joined_lane_runs_before_later_jobs() {
         let lanes = Lanes::new(Clock::real());
         let (done, mut seen) = mpsc::unbounded_channel();
         let (go, gone) = oneshot::channel::<()>();
-        let say = |n: i64| {
+        let push_number = |n: i64| {
             let done = done.clone();
             async move { done.send(n).unwrap() }
         };
-        let slow = say(1);
+        let slow = push_number(1);
         lanes.push(lane(1), async move {
             gone.await.unwrap();
             slow.await;
         });
-        lanes.push(lane(2), say(2));
+        lanes.push(lane(2), push_number(2));
         let joined = done.clone();
         lanes.join(lane(1), lane(2), move |_| joined.send(3).unwrap());
-        lanes.push(lane(2), say(4));
-        assert_eq!(seen.recv().await, Some(2), "what was there before waits for nothing");
+        lanes.push(lane(2), push_number(4));
+        assert_eq!(seen.recv().await, Some(2), "earlier jobs wait for nothing");
         go.send(()).unwrap();
         assert_eq!((seen.recv().await, seen.recv().await, seen.recv().await), (Some(1), Some(3), Some(4)));
     }
 
     #[tokio::test]
-    async fn a_slow_lane_delays_only_itself() {
+    async fn a_slow_lane_delays_no_other() {
         let lanes = Lanes::new(Clock::real());
         let (done, mut seen) = mpsc::unbounded_channel();
         lanes.push(lane(1), std::future::pending());

@@ -1,53 +1,62 @@
-//! The spine: inbox, dispatch, chains, outbox.
+//! The pipeline: from an event in the inbox to a message on the platform.
 //!
-//! An event comes in at [`Inbox::receive`], is durable when that returns, and goes one way: dispatch puts it into a lane,
-//! the chain asks its plugins, each handling is one commit, and what is to leave goes through the outbox and a
-//! [`Channel`]. Nothing below calls anything above; the store and the sandbox know nothing of this crate, and a platform
-//! is known only by its port.
+//! One direction: [`Inbox`] → `dispatcher` (which plugins) → `lane` and `chain` (in which order) → `executor` and
+//! `attempt` (one handling: call, retry, commit) → [`outbox`] (queue, send, classify, settle) → [`Channel`]. No stage
+//! calls one above it, and no two files import each other. Stages share only `context`; the answer to "who subscribes"
+//! is one watch channel of [`Subscriptions`].
 //!
-//! What bounds it: the events on their way (`dispatch`), the rows in memory (`outbox`), the writer's queue (the store).
+//! Every queue is bounded: events in flight (`admission`), messages in memory (`outbox`), the writer's queue (the store).
 //! Past each bound things wait on disk, or the platform keeps them.
 //!
-//! It is not: the place where plugins are loaded (`catalog`), where time makes events (`schedule`), or where WhatsApp's
-//! JSON is read (`whatsapp`).
+//! It does not load plugins (`catalog`), make events by time (`schedule`), or read a platform's JSON (`whatsapp`).
 
 mod admission;
-mod aside;
+mod append;
+mod attempt;
 mod backlog;
 mod breaker;
 mod chain;
 pub mod channel;
-mod dispatch;
-mod handling;
+mod context;
+mod dispatcher;
+mod executor;
 pub mod health;
 mod inbox;
 mod lane;
 pub mod outbox;
-mod overtaken;
-mod retry;
+mod policy;
+mod replay;
 mod run;
 mod slot;
-mod spine;
 mod subscriptions;
 
 pub use admission::IN_FLIGHT;
+pub use append::Delivery;
 pub use channel::{Advice, Channel, SendRequest, SendResponse};
-pub use inbox::{Delivery, Inbox, InboxError};
+pub use context::Phase;
+pub use inbox::{Inbox, InboxError};
 pub use outbox::Settings as OutboxSettings;
-pub use slot::{ActiveRevision, Availability, Paused, PluginSlot, Probation, SlotUsage, Suspension};
-pub use spine::Phase;
-pub use subscriptions::{OnFailure, Stage, Subscription, Subscriptions};
+pub use policy::{Availability, Cause, OnFailure, Stage, Suspension};
+pub use slot::{ActiveRevision, PluginSlot, Probation, SlotPause, SlotUsage};
+pub use subscriptions::{Subscription, Subscriptions, SubscriptionsReceiver};
 
 use admission::Admission;
+use append::Appender;
+use attempt::Attempts;
 use backlog::Backlogs;
 use beadle_clock::{Alarm, Clock};
 use beadle_model::{EventId, PluginNo};
 use beadle_store::{Store, StoreError};
 use beadle_tasks::{TaskKind, Tasks};
+use chain::Chains;
+use context::Context;
+use dispatcher::Dispatcher;
+use executor::Executor;
 use health::Health;
+use lane::Lanes;
 use outbox::Outbox;
-use run::{Run, Subscriber};
-use spine::Spine;
+use replay::Replay;
+use run::{EventRun, Subscriber};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -69,17 +78,23 @@ pub const CODES: [&str; 10] = [
 /// The running pipeline. Cheap to clone; it runs until it is drained.
 #[derive(Clone)]
 pub struct Pipeline {
-    spine: Arc<Spine>,
-    room: Admission,
-    listeners: watch::Sender<Arc<[PluginNo]>>,
+    context: Arc<Context>,
+    publish: watch::Sender<Arc<Subscriptions>>,
+    inbox: Inbox,
+    outbox: Outbox,
+    admission: Admission,
+    lanes: Lanes,
+    executor: Arc<Executor>,
+    backlogs: Arc<Backlogs>,
+    tasks: Tasks,
 }
 
 impl Pipeline {
-    /// Starts the loops. Until [`Pipeline::set_subscriptions`] is called nobody takes part and nothing is dispatched, so that no
-    /// event passes plugins that are still being loaded; sending starts at once.
+    /// Starts the loops. Until [`Pipeline::set_subscriptions`] is called nothing is dispatched, so that no event passes a
+    /// plugin that is still being loaded; sending starts at once.
     ///
     /// # Errors
-    /// The store cannot tell what waits for whom.
+    /// The store cannot be read.
     pub fn start(
         store: Store,
         clock: Clock,
@@ -87,137 +102,128 @@ impl Pipeline {
         settings: OutboxSettings,
         channels: Vec<Arc<dyn Channel>>,
     ) -> Result<Self, StoreError> {
-        let kept = store.reader().waiting_counts()?;
-        let (phase, health) = (watch::Sender::new(Phase::Running), Arc::new(Health::default()));
-        let (listeners, listening) = watch::channel(Arc::default());
-        let outbox = Outbox::new(
-            store.clone(),
-            clock.clone(),
-            Arc::clone(&health),
-            settings,
-            channels,
-            phase.clone(),
-            listening,
-        );
-        let sending = outbox.clone();
-        tasks.spawn_once(TaskKind::Outbox, move |heartbeat| outbox::run(sending, heartbeat));
-        let room = Admission::new(clock.clone());
-        let spine = Spine {
-            store,
-            lanes: lane::Lanes::new(clock.clone()),
-            outbox,
-            health,
-            timers_changed: clock.alarm(),
-            backlogs: Backlogs::new(kept, clock.clone()),
-            windows_changed: clock.alarm(),
-            clock,
-            phase,
-            tasks,
-            subscriptions: watch::Sender::default(),
+        let (publish, subscriptions) = watch::channel(Arc::<Subscriptions>::default());
+        let backlogs = Arc::new(Backlogs::new(store.reader().waiting_counts()?, clock.clone()));
+        let feed = store.feed();
+        let lanes = Lanes::new(clock.clone());
+        let admission = Admission::new(clock.clone());
+        let context = Arc::new(Context::new(store, clock, tasks.clone()));
+
+        let appender = Appender { context: Arc::clone(&context), subscriptions: subscriptions.clone() };
+        let outbox = Outbox::new(Arc::clone(&context), appender.clone(), settings, channels);
+        let attempts =
+            Attempts { context: Arc::clone(&context), subscriptions: subscriptions.clone(), outbox: outbox.clone() };
+        let executor = Arc::new(Executor { context: Arc::clone(&context), attempts, backlogs: Arc::clone(&backlogs) });
+        let chains = Chains::new(Arc::clone(&context), subscriptions.clone(), lanes.clone(), Arc::clone(&executor));
+        let replay = Replay {
+            context: Arc::clone(&context),
+            subscriptions: subscriptions.clone(),
+            backlogs: Arc::clone(&backlogs),
+            lanes: lanes.clone(),
+            executor: Arc::clone(&executor),
         };
-        Ok(Self { spine: Arc::new(spine), room, listeners })
+        let dispatcher = Dispatcher {
+            context: Arc::clone(&context),
+            subscriptions: subscriptions.clone(),
+            admission: admission.clone(),
+            chains,
+        };
+        let sends = outbox.clone();
+        tasks.spawn_once(TaskKind::Outbox, move |heartbeat| sends.dispatch(heartbeat));
+        tasks.spawn(TaskKind::Replay, move |heartbeat| replay.clone().run(heartbeat));
+        if let Some(feed) = feed {
+            tasks.spawn_once(TaskKind::Dispatch, move |heartbeat| dispatcher.run(feed, heartbeat));
+        }
+        let inbox = Inbox::new(appender, outbox.clone());
+        Ok(Self { context, publish, inbox, outbox, admission, lanes, executor, backlogs, tasks })
     }
 
     /// Where events come in.
     pub fn inbox(&self) -> Inbox {
-        Inbox(Arc::clone(&self.spine))
+        self.inbox.clone()
     }
 
-    /// From now on these take part; events on their way keep those they were dispatched with. The first roster starts
-    /// dispatch.
+    /// Publishes the subscriptions; events in flight keep their subscribers. The first ones start the dispatcher.
     pub async fn set_subscriptions(&self, subscriptions: Subscriptions) {
-        self.listeners.send_replace(subscriptions.status_listeners().into());
-        self.spine.subscriptions.send_replace(Arc::new(subscriptions));
-        for (no, _) in self.spine.backlogs.counts() {
-            self.spine.take_up(no);
-        }
-        if let Some(feed) = self.spine.store.feed() {
-            let (spine, room) = (Arc::clone(&self.spine), self.room.clone());
-            self.spine
-                .tasks
-                .spawn_once(TaskKind::Dispatch, move |heartbeat| dispatch::run(spine, feed, room, heartbeat));
-        }
+        self.publish.send_replace(Arc::new(subscriptions));
     }
 
-    /// Who takes part.
+    /// The current subscriptions.
     pub fn subscriptions(&self) -> Arc<Subscriptions> {
-        self.spine.subscriptions()
+        Arc::clone(&self.publish.borrow())
     }
 
-    /// How it is.
+    /// Counters and heartbeats.
     pub fn health(&self) -> &Health {
-        &self.spine.health
+        &self.context.health
     }
 
     /// What waits to be sent.
     pub fn outbox(&self) -> &Outbox {
-        &self.spine.outbox
+        &self.outbox
     }
 
-    /// Events on their way, events that are put off, and lanes that have something in them.
+    /// Events in flight, deferred events, and lanes with jobs.
     pub fn in_flight(&self) -> [usize; 3] {
-        let (on_their_way, put_off) = self.room.counts();
-        [on_their_way, put_off, self.spine.lanes.busy()]
+        let (in_flight, deferred) = self.admission.counts();
+        [in_flight, deferred, self.lanes.busy()]
     }
 
-    /// How many events are kept for each plugin that has some.
+    /// How many events are kept for each plugin with a backlog.
     pub fn backlog_sizes(&self) -> Vec<(PluginNo, u64)> {
-        self.spine.backlogs.counts()
+        self.backlogs.sizes()
     }
 
-    /// What was kept for a plugin is forgotten.
+    /// What was kept for a plugin was deleted.
     pub fn discard_backlog(&self, no: PluginNo) {
-        self.spine.backlogs.forget(no);
+        self.backlogs.discard(no);
     }
 
-    /// Rung when a plugin set or moved a timer, for whoever waits for the next one.
+    /// Rung when a plugin set or moved a timer.
     pub fn timers_changed(&self) -> Alarm {
-        self.spine.timers_changed.clone()
+        self.context.timers_changed.clone()
     }
 
-    /// Rung when a window was opened that is to be looked at before what is waited for.
+    /// Rung when a window was opened that is due before all others.
     pub fn windows_changed(&self) -> Alarm {
-        self.spine.windows_changed.clone()
+        self.context.windows_changed.clone()
     }
 
-    /// Handles a dead letter's event in its plugin once more, out of order and marked `late`. `false`: the plugin is not
-    /// there.
+    /// Handles a dead letter's event in its plugin once more, out of order and marked `late`. `false`: the plugin does not
+    /// take part.
+    ///
+    /// # Errors
+    /// The store cannot be read or written.
     pub async fn retry_handling(&self, event: EventId, plugin: PluginNo) -> Result<bool, StoreError> {
-        let found = self.spine.store.reader().event(event)?;
-        let member = self.subscriptions().get(plugin).cloned();
-        let (Some(event), Some(member)) = (found, member) else { return Ok(false) };
-        let roster = self.spine.store.subscriber_list(vec![plugin]).await?;
-        let subscribers = vec![Subscriber { no: plugin, member: Some(member) }];
-        let run = Arc::new(Run::new(Arc::new(event), subscribers, roster));
-        let (spine, lane) = (Arc::clone(&self.spine), chain::lane_for(&run, 0));
-        let work = spine.clock.work();
+        let store = &self.context.store;
+        let found = store.reader().event(event)?;
+        let subscription = self.subscriptions().get(plugin).cloned();
+        let (Some(event), Some(subscription)) = (found, subscription) else { return Ok(false) };
+        let list = store.subscriber_list(vec![plugin]).await?;
+        let run = Arc::new(EventRun::new(Arc::new(event), vec![Subscriber::new(subscription)], list));
+        let (executor, lane) = (Arc::clone(&self.executor), run.lane_of(0));
+        let work = self.context.clock.work();
         tokio::spawn(async move {
             let _work = work;
-            spine.handle(&run, 0, lane, true).await
+            executor.handle_late(&run, 0, lane).await
         });
         Ok(true)
     }
 
-    /// Begins nothing new, lets what is on its way finish until the deadline, then ends. `true`: all of it finished;
-    /// what did not is on disk and goes on after the next start.
+    /// Begins nothing new, lets what is in flight finish until the deadline, then ends. Returns whether all of it
+    /// finished; the rest is on disk and goes on after the next start.
     pub async fn drain(&self, deadline: Duration) -> bool {
-        self.spine.phase.send_if_modified(|phase| {
-            let earlier = *phase < Phase::Draining;
-            if earlier {
-                *phase = Phase::Draining;
-            }
-            earlier
-        });
+        self.context.advance(Phase::Draining);
         let finished = tokio::time::timeout(deadline, async {
-            while self.spine.lanes.busy() > 0 {
-                // There is no bell for the last lane; the end of a daemon is no hot path. Real time.
+            while self.lanes.busy() > 0 {
+                // Nothing is notified for the last lane; a shutdown is no hot path. Real time.
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
-            self.spine.outbox.drained().await;
+            self.outbox.drained().await;
         });
         let finished = finished.await.is_ok();
-        self.spine.phase.send_replace(Phase::Stopping);
-        self.spine.tasks.stop(&[TaskKind::Dispatch, TaskKind::Outbox]).await;
+        self.context.advance(Phase::Stopping);
+        self.tasks.stop(&[TaskKind::Dispatch, TaskKind::Outbox, TaskKind::Replay]).await;
         finished
     }
 }

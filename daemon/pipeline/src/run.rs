@@ -1,97 +1,150 @@
-//! One event on its way through its plugins: who gets it, who is through with it, how it ended.
+//! One event on its way through its subscribers: who they are, which are done, how it ended.
 //!
-//! The subscribers and their places are fixed when a run begins, and with the first commit they are on disk; after a
-//! crash the run is resumed with the same ones and goes on where it was. A plugin that passed and asked for nothing is
-//! not worth a write of its own: its bit is carried along by the next commit, and after a crash it is simply asked
-//! again, which nobody can tell from outside.
+//! The subscribers and their places are fixed at dispatch and are on disk with the first commit; after a crash the run is
+//! resumed with the same ones. A plugin that passed and had no effects is not worth a write of its own: its bit goes with
+//! the next commit, and after a crash the plugin is called again, which cannot be noticed from outside.
 
 use crate::admission::Ticket;
-use crate::subscriptions::{Stage, Subscription};
-use beadle_model::{Ending, Event, PluginNo};
+use crate::lane::LaneKey;
+use crate::policy::Stage;
+use crate::subscriptions::Subscription;
+use beadle_model::{Ending, Event, EventBody, EventKind, PluginNo};
 use beadle_store::step::{Progress, Resume, WaitingHandling};
+use parking_lot::Mutex;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 
-/// Places that have a bit in the event's own row: what a signed 64-bit column holds. Later places get rows.
+/// Places that have a bit in the event's own row: as many as a signed 64-bit column holds. Later places get rows.
 const BITS: usize = 63;
 
-/// A subscriber: a plugin that runs now, or one that was there when the event was dispatched and is gone since.
+/// A subscriber of an event.
 #[derive(Clone)]
 pub(crate) struct Subscriber {
     pub no: PluginNo,
-    pub member: Option<Arc<Subscription>>,
+    /// `None`: the plugin took part when the event was dispatched, before a restart, and does no more.
+    pub subscription: Option<Arc<Subscription>>,
+}
+
+impl Subscriber {
+    pub fn new(subscription: Arc<Subscription>) -> Self {
+        Self { no: subscription.no(), subscription: Some(subscription) }
+    }
+
+    fn stage(&self) -> Option<Stage> {
+        self.subscription.as_ref().map(|subscription| subscription.stage)
+    }
 }
 
 /// An event and how far it is.
-pub(crate) struct Run {
+pub(crate) struct EventRun {
     pub event: Arc<Event>,
     pub subscribers: Vec<Subscriber>,
-    roster: i64,
-    /// Bits of those who are through with it.
+    /// The number of the list of subscribers in the store.
+    subscriber_list: i64,
+    /// Bits of the places that are done.
     done: AtomicI64,
     /// Those of them that are on disk.
     committed: AtomicI64,
-    /// The same for places that have no bit.
-    beyond: Mutex<Vec<PluginNo>>,
-    /// Tries that failed before we started.
-    failing: Vec<(PluginNo, u32)>,
+    /// Plugins that are done and have no bit.
+    done_overflow: Mutex<Vec<PluginNo>>,
+    /// Failed tries before the restart.
+    failed_before: Vec<(PluginNo, u32)>,
     ending: OnceLock<Ending>,
-    /// It was kept for its one subscriber, and is finished but for that.
+    /// It was kept on disk for its one subscriber, and is finished otherwise.
     pub kept: bool,
-    /// Once it is on its way.
+    /// While it is in flight.
     ticket: Option<Ticket>,
 }
 
-impl Run {
-    pub fn new(event: Arc<Event>, subscribers: Vec<Subscriber>, roster: i64) -> Self {
-        let (done, committed) = (AtomicI64::new(0), AtomicI64::new(0));
-        let (beyond, ending) = (Mutex::default(), OnceLock::new());
-        let (failing, kept, ticket) = (Vec::new(), false, None);
-        Self { event, subscribers, roster, done, committed, beyond, failing, ending, kept, ticket }
-    }
-
-    /// What was kept for a plugin that could not be asked. `roster`: the list that it alone stands in.
-    pub fn kept(waiting: WaitingHandling, member: Arc<Subscription>, roster: i64) -> Self {
-        let no = member.slot.no();
+impl EventRun {
+    pub fn new(event: Arc<Event>, subscribers: Vec<Subscriber>, subscriber_list: i64) -> Self {
         Self {
-            failing: vec![(no, waiting.attempts)],
-            ending: waiting.ending.map(OnceLock::from).unwrap_or_default(),
-            kept: true,
-            ..Self::new(waiting.event, vec![Subscriber { no, member: Some(member) }], roster)
+            event,
+            subscribers,
+            subscriber_list,
+            done: AtomicI64::new(0),
+            committed: AtomicI64::new(0),
+            done_overflow: Mutex::default(),
+            failed_before: Vec::new(),
+            ending: OnceLock::new(),
+            kept: false,
+            ticket: None,
         }
     }
 
-    /// What was on disk when we started: the same subscribers, some of them through with it, some after failed tries.
+    /// An event that was kept for a plugin. `subscriber_list`: the one with that plugin alone.
+    pub fn kept(waiting: WaitingHandling, subscription: Arc<Subscription>, subscriber_list: i64) -> Self {
+        Self {
+            failed_before: vec![(subscription.no(), waiting.attempts)],
+            ending: waiting.ending.map(OnceLock::from).unwrap_or_default(),
+            kept: true,
+            ..Self::new(waiting.event, vec![Subscriber::new(subscription)], subscriber_list)
+        }
+    }
+
+    /// An event that was in flight before a restart: the same subscribers, as far as they were.
     pub fn resumed(event: Arc<Event>, subscribers: Vec<Subscriber>, resume: Resume) -> Self {
         Self {
             done: AtomicI64::new(resume.done),
             committed: AtomicI64::new(resume.done),
-            beyond: Mutex::new(resume.done_overflow),
-            failing: resume.failing,
+            done_overflow: Mutex::new(resume.done_overflow),
+            failed_before: resume.failing,
             ending: resume.ending.map(OnceLock::from).unwrap_or_default(),
             ..Self::new(event, subscribers, resume.subscriber_list)
         }
     }
 
-    /// It holds this ticket from now on.
-    pub fn on_its_way(self, ticket: Ticket) -> Self {
+    /// The run holds this ticket from now on.
+    pub fn with_ticket(self, ticket: Ticket) -> Self {
         Self { ticket: Some(ticket), ..self }
     }
 
-    /// Its chain has ended: whoever is next in its lane, and the plugins that stood in it, are free.
-    pub fn leaves_chain(&self) {
+    /// The chain has ended: its lane and plugins have room for other events.
+    pub fn leave_chain(&self) {
         self.ticket.iter().for_each(Ticket::chain_ended);
     }
 
-    /// The plugins that stand in its chain.
-    pub fn chain_plugins(&self) -> Arc<[PluginNo]> {
-        self.chain().into_iter().filter_map(|place| self.number(place)).collect()
+    /// The lane of the chain. Timers return to the lane in which they were set; receipts have their own.
+    pub fn lane(&self) -> LaneKey {
+        if let EventBody::Schedule { plugin, no, .. } = &self.event.body {
+            return LaneKey::Schedule(*plugin, *no);
+        }
+        let conversation = self.event.conversation.as_ref().map(|conversation| conversation.id);
+        let only = self.subscribers.first();
+        let observes = only.and_then(Subscriber::stage) == Some(Stage::Observe);
+        match (conversation, self.event.kind(), only.map(|subscriber| subscriber.no)) {
+            (Some(conversation), EventKind::MessageStatus, Some(no)) => LaneKey::Receipts(no, conversation),
+            (Some(conversation), EventKind::Timer, Some(no)) if observes => LaneKey::Observer(no, conversation),
+            (Some(conversation), ..) => LaneKey::Conversation(conversation),
+            (None, _, no) => LaneKey::Plugin(no.unwrap_or(PluginNo::HOST)),
+        }
     }
 
-    /// How often this place has failed before we started: a restart gives nobody new tries.
+    /// The lane of one place: the chain's, or an observer's own.
+    pub fn lane_of(&self, place: usize) -> LaneKey {
+        let kind = self.event.kind();
+        match (self.subscribers.get(place), &self.event.conversation) {
+            (Some(subscriber), conversation)
+                if kind.is_notification() || kind.is_staged() && subscriber.stage() == Some(Stage::Observe) =>
+            {
+                match conversation {
+                    Some(conversation) => LaneKey::Observer(subscriber.no, conversation.id),
+                    None => LaneKey::Plugin(subscriber.no),
+                }
+            }
+            _ => self.lane(),
+        }
+    }
+
+    /// The plugins of the chain.
+    pub fn chain_plugins(&self) -> Arc<[PluginNo]> {
+        self.chain().into_iter().filter_map(|place| self.no(place)).collect()
+    }
+
+    /// How often this place failed before the restart: a restart gives no new tries.
     pub fn tries_before(&self, place: usize) -> u32 {
-        let no = self.number(place);
-        self.failing.iter().find(|(failing, _)| Some(*failing) == no).map_or(0, |(_, tries)| *tries)
+        let no = self.no(place);
+        self.failed_before.iter().find(|(failed, _)| Some(*failed) == no).map_or(0, |(_, tries)| *tries)
     }
 
     /// How the chain ended, once it has.
@@ -99,29 +152,29 @@ impl Run {
         self.ending.get().copied()
     }
 
-    /// The chain has ended so; the first word stands.
+    /// The chain has ended like this; the first ending stands.
     pub fn end(&self, ending: Ending) -> Ending {
         *self.ending.get_or_init(|| ending)
     }
 
-    /// This place is through with it, and is to be carried by the next commit.
+    /// This place is done without a commit of its own: the next commit carries its bit.
     pub fn pass(&self, place: usize) {
         match bit(place) {
             Some(bit) => _ = self.done.fetch_or(bit, Ordering::Relaxed),
-            None => self.beyond.lock().unwrap_or_else(PoisonError::into_inner).extend(self.number(place)),
+            None => self.done_overflow.lock().extend(self.no(place)),
         }
     }
 
-    /// Whether this place is through with it.
+    /// Whether this place is done.
     pub fn is_done(&self, place: usize) -> bool {
-        match (bit(place), self.number(place)) {
+        match (bit(place), self.no(place)) {
             (Some(bit), _) => self.done.load(Ordering::Relaxed) & bit != 0,
-            (None, Some(no)) => self.beyond.lock().unwrap_or_else(PoisonError::into_inner).contains(&no),
+            (None, Some(no)) => self.done_overflow.lock().contains(&no),
             (None, None) => true,
         }
     }
 
-    /// Places that stand in the chain, in order; for an event that is for one plugin, that one.
+    /// The places of the chain, in order; for an event of one plugin, that plugin.
     pub fn chain(&self) -> Vec<usize> {
         if self.event.kind().is_notification() {
             return Vec::new();
@@ -129,7 +182,22 @@ impl Run {
         self.places(|stage| stage != Stage::Observe)
     }
 
-    /// Places that are told afterwards, each for itself: observers, and everybody where it is news.
+    /// The chain as it is called: the plugin that the event is addressed to comes right after the guards.
+    pub fn chain_in_order(&self) -> Vec<usize> {
+        let mut chain = self.chain();
+        let EventBody::Message { addressed: Some(addressed), .. } = &self.event.body else { return chain };
+        let subscriber = |place: &usize| self.subscribers.get(*place);
+        let is_guard = |subscriber: &&Subscriber| subscriber.stage() == Some(Stage::Guard);
+        let guards = chain.iter().filter_map(subscriber).take_while(is_guard).count();
+        let addressee = chain.iter().filter_map(subscriber).position(|subscriber| subscriber.no == *addressed);
+        if let Some(addressee) = addressee.filter(|addressee| *addressee > guards) {
+            let place = chain.remove(addressee);
+            chain.insert(guards, place);
+        }
+        chain
+    }
+
+    /// The places that get the event after the chain: observers, and every subscriber of a notification.
     pub fn observers(&self) -> Vec<usize> {
         let kind = self.event.kind();
         if kind.is_notification() || kind.is_staged() {
@@ -140,28 +208,26 @@ impl Run {
     }
 
     fn places(&self, wanted: impl Fn(Stage) -> bool) -> Vec<usize> {
-        let staged = self.event.kind().is_staged();
-        let stands = |subscriber: &Subscriber| match &subscriber.member {
-            Some(member) => !staged || wanted(member.stage),
-            // Gone since: nobody to ask. It counts as through (see `gone`).
-            None => false,
-        };
-        self.subscribers.iter().enumerate().filter(|(_, it)| stands(it)).map(|(place, _)| place).collect()
+        let is_staged = self.event.kind().is_staged();
+        // Without a subscription there is no plugin to call: see `gone`.
+        let is_wanted = |subscriber: &Subscriber| subscriber.stage().is_some_and(|stage| !is_staged || wanted(stage));
+        self.subscribers.iter().enumerate().filter(|(_, it)| is_wanted(it)).map(|(place, _)| place).collect()
     }
 
-    /// Places whose plugin is no longer there.
+    /// Places whose plugin takes part no more.
     pub fn gone(&self) -> impl Iterator<Item = usize> {
-        self.subscribers.iter().enumerate().filter(|(_, it)| it.member.is_none()).map(|(place, _)| place)
+        let is_gone = |subscriber: &Subscriber| subscriber.subscription.is_none();
+        self.subscribers.iter().enumerate().filter(move |(_, it)| is_gone(it)).map(|(place, _)| place)
     }
 
-    /// What a commit says of this event: everything that was carried so far, this place, and where it decides the event,
-    /// the ending and all who are spared by it. Nothing of it is so before [`Run::committed`].
+    /// What a commit writes about this event: all places that are done, this one, and with a decision the ending and all
+    /// places of the chain. Takes effect only with [`EventRun::committed`].
     pub fn progress(&self, place: Option<usize>, decision: Option<Ending>) -> Progress {
         let mut done = self.done.load(Ordering::Relaxed);
-        let mut done_overflow = self.beyond.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let spared = if decision.is_some() { self.chain() } else { Vec::new() };
-        for place in spared.into_iter().chain(place) {
-            match (bit(place), self.number(place)) {
+        let mut done_overflow = self.done_overflow.lock().clone();
+        let decided = if decision.is_some() { self.chain() } else { Vec::new() };
+        for place in decided.into_iter().chain(place) {
+            match (bit(place), self.no(place)) {
                 (Some(bit), _) => done |= bit,
                 (None, Some(no)) if !done_overflow.contains(&no) => done_overflow.push(no),
                 (None, _) => {}
@@ -170,7 +236,7 @@ impl Run {
         let bits = self.subscribers.len().min(BITS);
         Progress {
             event: self.event.id,
-            subscriber_list: self.roster,
+            subscriber_list: self.subscriber_list,
             done,
             done_overflow,
             // 63 bits are all that a positive i64 has.
@@ -184,20 +250,23 @@ impl Run {
     pub fn committed(&self, progress: &Progress) {
         self.done.fetch_or(progress.done, Ordering::Relaxed);
         self.committed.fetch_or(progress.done, Ordering::Relaxed);
-        self.beyond.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&progress.done_overflow);
+        let mut done_overflow = self.done_overflow.lock();
+        let new: Vec<_> = progress.done_overflow.iter().filter(|no| !done_overflow.contains(no)).copied().collect();
+        done_overflow.extend(new);
+        drop(done_overflow);
         if let Some(ending) = progress.ending {
             self.end(ending);
         }
     }
 
-    /// Whether everything that is done is on disk. Events with more subscribers than bits are asked for each time.
+    /// Whether everything that is done is on disk; always `false` for an event with more subscribers than bits, or none.
     pub fn is_all_committed(&self) -> bool {
         let carried = self.done.load(Ordering::Relaxed) & !self.committed.load(Ordering::Relaxed);
-        // An event without subscribers has nothing to carry and is marked all the same.
+        // An event without subscribers carries nothing and has to be marked all the same.
         carried == 0 && (1..=BITS).contains(&self.subscribers.len())
     }
 
-    fn number(&self, place: usize) -> Option<PluginNo> {
+    fn no(&self, place: usize) -> Option<PluginNo> {
         self.subscribers.get(place).map(|subscriber| subscriber.no)
     }
 }

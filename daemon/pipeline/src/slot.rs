@@ -1,64 +1,56 @@
 //! A plugin's slot: what stays when its revisions come and go.
 //!
-//! Lanes, handlings and the roster hold on to the slot; which revision sits in it is looked up anew for each try. So a
-//! reload changes what runs and not the order in which it runs: event n+1 of a lane waits for event n whichever revision
-//! has it. A call that has begun is ended by the revision that began it.
+//! Lanes, handlings and subscriptions refer to the slot, and each try looks up the active revision. So a reload changes
+//! what runs and not the order in which it runs: event n+1 of a lane waits for event n whichever revision handles it. A
+//! call is ended by the revision that began it. Each try holds the slot from its call to its commit; a change of code and
+//! state together takes the whole slot ([`PluginSlot::pause`]): running tries are awaited, new ones wait
+//! (docs/design.md#reload).
 //!
-//! Each try holds the slot from its call to its commit. Whoever has to change a plugin's state together with its code
-//! takes the whole slot for that time ([`PluginSlot::pause`]): tries that run are waited for, new ones wait.
-//!
-//! A revision *on probation* has the one before it beside it, warm. What the new one fails is given to the old one at
-//! once, in its place; only a failure that the old one does not share counts against the new one. One that migrated the
-//! plugin's state has nobody beside it. What follows from too many is decided by whoever keeps the slot (`catalog`), who
-//! is rung.
-//!
-//! Who sits here and fails again and again rests, and is suspended (`breaker`); so is, from the start, one of whom only
-//! the name is known, because loading it is not safe: the slot is *vacant*, and what is for it is kept. One that was
-//! switched off, or whose file is gone, is asked no more.
+//! The slot also knows whether its plugin is called ([`Availability`]) and what it used. A slot can be vacant, when only
+//! the plugin's name and events are known: its events are kept. What follows from a failed probation or a suspension is
+//! decided by the catalog, which `bell` wakes.
 
-mod health;
 mod probation;
 mod usage;
 
-pub(crate) use health::Failure;
-pub use health::{Availability, Suspension};
 pub use probation::Probation;
 pub use usage::SlotUsage;
 
-use beadle_model::{EventKind, PluginNo};
+use crate::breaker::{Breaker, Transition};
+use crate::lane::LaneKey;
+use crate::policy::{Availability, Failure, Suspension};
+use beadle_model::{EventKind, PluginNo, Timestamp};
 use beadle_sandbox::{Handled, LogLine, Plugin, Usage};
-use health::Conduct;
+use parking_lot::{Mutex, RwLock};
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
-use tokio::sync::{Notify, OwnedRwLockWriteGuard, watch};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use tokio::sync::{Notify, OwnedRwLockReadGuard, OwnedRwLockWriteGuard, watch};
 
 /// A plugin, whatever its revision.
 pub struct PluginSlot {
     name: Arc<str>,
     no: PluginNo,
-    sitting: RwLock<Occupant>,
-    /// Tries run side by side under a read lock, from call to commit. Taken whole by one that was three times too late
-    /// with its reads, and by a change of code and state together.
-    pub(crate) tries: Arc<tokio::sync::RwLock<()>>,
+    occupant: RwLock<Occupant>,
+    /// Tries run side by side under a read lock, from call to commit.
+    tries: Arc<tokio::sync::RwLock<()>>,
     usage: Mutex<SlotUsage>,
-    conduct: Mutex<Conduct>,
-    /// Told whenever it may be asked again, or no longer.
+    breaker: Mutex<Breaker>,
+    /// Sent whenever the availability changed, except by time passing.
     changed: watch::Sender<()>,
-    /// Events in lanes that wait for nobody but this plugin.
+    /// Events in lanes that wait for this plugin alone.
     held: AtomicUsize,
-    /// Rung for whoever keeps the slot.
+    /// Notified when the availability changed because of failures or successes.
     bell: Arc<Notify>,
 }
 
-/// Who sits here.
 enum Occupant {
-    Somebody(ActiveRevision),
-    /// Nobody; what it is known to want.
-    Nobody(BTreeSet<EventKind>),
+    Active(ActiveRevision),
+    /// No revision is loaded; the events that it is known to subscribe to.
+    Vacant(BTreeSet<EventKind>),
 }
 
-/// What sits in a slot.
+/// The revision that new tries use.
 #[derive(Clone)]
 pub struct ActiveRevision {
     /// What runs.
@@ -67,10 +59,10 @@ pub struct ActiveRevision {
     pub probation: Option<Arc<Probation>>,
 }
 
-/// The slot, whole: no try of this plugin runs while it lives.
-pub struct Paused(#[expect(dead_code, reason = "held for its end")] OwnedRwLockWriteGuard<()>);
+/// The whole slot: no try of this plugin runs while it lives.
+pub struct SlotPause(#[expect(dead_code, reason = "held for its end")] OwnedRwLockWriteGuard<()>);
 
-/// An event that waits for nobody but this plugin, for as long as it lives.
+/// An event that waits for one plugin alone, for as long as it lives.
 pub(crate) struct Held(Arc<PluginSlot>);
 
 impl Drop for Held {
@@ -79,34 +71,42 @@ impl Drop for Held {
     }
 }
 
+/// A try's hold on the slot, from its call to its commit.
+pub(crate) enum TryHold {
+    /// Beside other tries.
+    Shared(#[expect(dead_code, reason = "held for its end")] OwnedRwLockReadGuard<()>),
+    /// Alone.
+    Exclusive(#[expect(dead_code, reason = "held for its end")] OwnedRwLockWriteGuard<()>),
+}
+
 impl PluginSlot {
-    /// With this in it. `bell` is rung when its standing changes by itself.
+    /// A slot with an active revision. `bell` is notified when the availability changes because of its handlings.
     pub fn new(plugin: Arc<Plugin>, bell: Arc<Notify>) -> Self {
         let (name, no) = (Arc::clone(plugin.name()), plugin.no());
-        Self::with(name, no, Occupant::Somebody(ActiveRevision { plugin, probation: None }), bell)
+        Self::with(name, no, Occupant::Active(ActiveRevision { plugin, probation: None }), bell)
     }
 
-    /// With nobody in it: what is for it is kept, as far as it is known to want it.
+    /// A suspended slot without a revision: the events in `subscribed` are kept for it.
     pub fn vacant(
         name: &str,
         no: PluginNo,
-        wants: BTreeSet<EventKind>,
+        subscribed: BTreeSet<EventKind>,
         suspension: Suspension,
         bell: Arc<Notify>,
     ) -> Self {
-        let slot = Self::with(name.into(), no, Occupant::Nobody(wants), bell);
+        let slot = Self::with(name.into(), no, Occupant::Vacant(subscribed), bell);
         slot.suspend(suspension);
         slot
     }
 
-    fn with(name: Arc<str>, no: PluginNo, sitting: Occupant, bell: Arc<Notify>) -> Self {
+    fn with(name: Arc<str>, no: PluginNo, occupant: Occupant, bell: Arc<Notify>) -> Self {
         Self {
             name,
             no,
-            sitting: RwLock::new(sitting),
+            occupant: RwLock::new(occupant),
             tries: Arc::default(),
             usage: Mutex::default(),
-            conduct: Mutex::default(),
+            breaker: Mutex::default(),
             changed: watch::Sender::new(()),
             held: AtomicUsize::new(0),
             bell,
@@ -123,63 +123,175 @@ impl PluginSlot {
         self.no
     }
 
-    fn sitting(&self) -> RwLockReadGuard<'_, Occupant> {
-        self.sitting.read().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// What sits here now; none where nobody does.
+    /// The active revision, unless the slot is vacant.
     pub fn active(&self) -> Option<ActiveRevision> {
-        match &*self.sitting() {
-            Occupant::Somebody(serving) => Some(serving.clone()),
-            Occupant::Nobody(_) => None,
+        match &*self.occupant.read() {
+            Occupant::Active(active) => Some(active.clone()),
+            Occupant::Vacant(_) => None,
         }
     }
 
-    /// Whether such events are for it.
-    pub fn exports(&self, kind: EventKind) -> bool {
-        match &*self.sitting() {
-            Occupant::Somebody(serving) => serving.plugin.subscriptions().contains(&kind),
-            Occupant::Nobody(wants) => wants.contains(&kind),
+    /// The events that the active revision subscribes to, or is known to.
+    pub fn subscribed(&self) -> BTreeSet<EventKind> {
+        match &*self.occupant.read() {
+            Occupant::Active(active) => active.plugin.subscriptions().iter().copied().collect(),
+            Occupant::Vacant(subscribed) => subscribed.clone(),
         }
     }
 
-    /// From now on tries go to this one; those that run are ended by the one that began them. What the one before it did
-    /// is not held against it. The roster has to be made anew where the events that it exports are others.
-    pub fn activate(&self, serving: ActiveRevision) {
-        *self.sitting.write().unwrap_or_else(PoisonError::into_inner) = Occupant::Somebody(serving);
+    /// Gives new tries this revision; running ones end with the one that began them. Earlier failures are forgotten. The
+    /// subscriptions have to be published anew.
+    pub fn activate(&self, revision: ActiveRevision) {
+        *self.occupant.write() = Occupant::Active(revision);
         self.resume();
     }
 
-    /// What sits here is no longer on probation.
+    /// The active revision is no longer on probation.
     pub fn end_probation(&self) {
-        if let Occupant::Somebody(serving) = &mut *self.sitting.write().unwrap_or_else(PoisonError::into_inner) {
-            serving.probation = None;
+        if let Occupant::Active(active) = &mut *self.occupant.write() {
+            active.probation = None;
         }
     }
 
-    /// Waits for the tries that run, and holds back new ones for as long as the answer lives.
-    pub async fn pause(&self) -> Paused {
-        Paused(Arc::clone(&self.tries).write_owned().await)
+    /// Waits for running tries, and holds back new ones for as long as the answer lives.
+    pub async fn pause(&self) -> SlotPause {
+        SlotPause(Arc::clone(&self.tries).write_owned().await)
     }
 
-    /// What it used so far.
+    /// Waits for leave to run a try: beside others, or alone.
+    pub(crate) async fn hold_for_try(&self, alone: bool) -> TryHold {
+        match alone {
+            false => TryHold::Shared(Arc::clone(&self.tries).read_owned().await),
+            true => TryHold::Exclusive(Arc::clone(&self.tries).write_owned().await),
+        }
+    }
+
+    /// What it used.
     pub fn usage(&self) -> SlotUsage {
-        *self.usage_now()
+        *self.usage.lock()
     }
 
-    /// One more event waits for it alone, unless so many do already.
-    pub(crate) fn hold(self: &Arc<Self>, most: usize) -> Option<Held> {
+    /// Counts a call.
+    pub(crate) fn called(&self, usage: &Usage, handled: Option<&Handled>, log: &[LogLine]) {
+        self.usage.lock().add(usage, handled, log);
+    }
+
+    /// One more event waits for this plugin alone, unless `most` do already.
+    pub(crate) fn hold_event(self: &Arc<Self>, most: usize) -> Option<Held> {
         let more = |held: usize| (held < most).then_some(held + 1);
         self.held.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).ok()?;
         Some(Held(Arc::clone(self)))
     }
+}
 
-    fn usage_now(&self) -> MutexGuard<'_, SlotUsage> {
-        self.usage.lock().unwrap_or_else(PoisonError::into_inner)
+/// Leave to hand one event to a plugin. Where it is the trial after a rest, its outcome decides whether the rest is over;
+/// dropped without an outcome, the next event is the trial.
+pub(crate) struct Permit {
+    slot: Arc<PluginSlot>,
+    trial: AtomicBool,
+}
+
+impl Permit {
+    /// For a person's retry: whatever the availability, and no trial.
+    pub fn unconditional(slot: &Arc<PluginSlot>) -> Self {
+        Self { slot: Arc::clone(slot), trial: AtomicBool::new(false) }
     }
 
-    /// One more call.
-    pub(crate) fn called(&self, usage: &Usage, handled: Option<&Handled>, log: &[LogLine]) {
-        self.usage_now().add(usage, handled, log);
+    /// Whether it is a trial without an outcome.
+    pub fn is_trial(&self) -> bool {
+        self.trial.load(Ordering::Relaxed)
+    }
+
+    /// A try succeeded. `counts`: see [`Breaker::succeeded`].
+    pub fn succeeded(&self, lane: LaneKey, counts: bool) {
+        let trial = self.trial.swap(false, Ordering::Relaxed);
+        let is_available_again = self.slot.breaker.lock().succeeded(lane, counts, trial);
+        if is_available_again {
+            tracing::info!(plugin = %self.slot.name, "plugin available again");
+            self.slot.notify();
+        }
+    }
+
+    /// A try failed by the plugin's own fault. `counts`: see [`Breaker::failed`].
+    pub fn failed(&self, lane: LaneKey, counts: bool, failure: &Failure, now: Timestamp) {
+        let trial = self.trial.swap(false, Ordering::Relaxed);
+        let transition = self.slot.breaker.lock().failed(lane, counts, trial, failure, now);
+        let (plugin, code, error) = (&self.slot.name, failure.code, &failure.error);
+        match transition {
+            None => return,
+            Some(Transition::Rested(until)) => tracing::warn!(%plugin, code, %until, error, "plugin rests"),
+            Some(Transition::Suspended) => tracing::error!(%plugin, code, error, "plugin suspended"),
+        }
+        self.slot.notify();
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        if self.trial.swap(false, Ordering::Relaxed) {
+            self.slot.breaker.lock().undecided();
+            self.slot.changed.send_replace(());
+        }
+    }
+}
+
+impl PluginSlot {
+    /// Whether its plugin is called.
+    pub fn availability(&self) -> Availability {
+        self.breaker.lock().availability().clone()
+    }
+
+    /// Whether only a person or a new revision can make it available again.
+    pub fn is_out_of_service(&self) -> bool {
+        self.breaker.lock().availability().is_out_of_service()
+    }
+
+    /// The plugin is not called until [`PluginSlot::resume`] or another revision.
+    pub fn suspend(&self, suspension: Suspension) {
+        self.breaker.lock().suspend(suspension);
+        self.changed.send_replace(());
+    }
+
+    /// The plugin is called again, and earlier failures are forgotten.
+    pub fn resume(&self) {
+        *self.breaker.lock() = Breaker::default();
+        self.changed.send_replace(());
+    }
+
+    /// The plugin is not called any more: dispatched events are kept or passed over.
+    pub fn disable(&self) {
+        self.breaker.lock().disable();
+        self.changed.send_replace(());
+    }
+
+    /// Asks to call the plugin once.
+    pub(crate) fn acquire(self: &Arc<Self>, now: Timestamp) -> Result<Permit, Availability> {
+        let trial = AtomicBool::new(self.breaker.lock().acquire(now)?);
+        Ok(Permit { slot: Arc::clone(self), trial })
+    }
+
+    /// Changes whenever the availability changes, except by time passing.
+    pub(crate) fn changes(&self) -> watch::Receiver<()> {
+        self.changed.subscribe()
+    }
+
+    /// An event of this lane was given up.
+    pub(crate) fn gave_up(&self, lane: LaneKey) {
+        let mut breaker = self.breaker.lock();
+        let was_poisoned = breaker.is_poisoned(lane);
+        let count = breaker.gave_up(lane);
+        if !was_poisoned && breaker.is_poisoned(lane) {
+            tracing::warn!(plugin = %self.name, ?lane, count, "lane keeps failing: one try per event");
+        }
+    }
+
+    /// Whether events of this lane get one try each.
+    pub(crate) fn is_poisoned(&self, lane: LaneKey) -> bool {
+        self.breaker.lock().is_poisoned(lane)
+    }
+
+    fn notify(&self) {
+        self.changed.send_replace(());
+        self.bell.notify_one();
     }
 }

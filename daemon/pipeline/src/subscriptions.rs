@@ -1,58 +1,48 @@
-//! Who takes part: the plugins that run now, in the order in which they are asked.
+//! Which plugins subscribe to what: the one answer to "who gets this event", for the whole daemon.
 //!
-//! A roster is a snapshot. Whoever changes who takes part makes a new one and hands it over whole; an event keeps the one
-//! it was dispatched with. Which revision of a plugin runs is not in it: that is the slot's (see `slot`). It is not the
-//! catalogue: it knows no files, no grants and no reasons why a plugin is missing.
+//! [`Subscriptions`] is a snapshot, published whole by the catalog on a watch channel. The inbox, the dispatcher, the
+//! outbox, schedules, windows, timers and the media fetcher derive what they need from it; an event keeps the
+//! subscribers that it was dispatched with. It does not say which revision of a plugin runs (see `slot`), and it knows
+//! no files, grants or reasons why a plugin is missing.
 
 use crate::admission::OF_OBSERVERS;
+use crate::lane::LaneKey;
+use crate::policy::{Meanwhile, OnFailure, Stage, while_unavailable};
 use crate::slot::PluginSlot;
 use beadle_model::{Disposition, EventBody, EventKind, PluginNo};
 use beadle_store::step::Interest;
+use std::collections::BTreeSet;
 use std::sync::Arc;
+use tokio::sync::watch;
 
-/// When a plugin is asked (DESIGN section 3).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Stage {
-    /// First, one after the other; may stop an event.
-    Guard,
-    /// Then, one after the other, until one claims it.
-    #[default]
-    Answer,
-    /// Afterwards, each for itself, told how it ended.
-    Observe,
-}
+/// Where the current subscriptions are read.
+pub type SubscriptionsReceiver = watch::Receiver<Arc<Subscriptions>>;
 
-/// What becomes of an event whose guard keeps failing.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum OnFailure {
-    /// It waits for the guard, and is not answered if the guard never speaks.
-    #[default]
-    Hold,
-    /// It goes on as if the guard had passed it.
-    Skip,
-}
-
-/// A plugin and its place.
+/// A plugin, its place in the order, and its events.
 pub struct Subscription {
     /// What runs, now and after a reload.
     pub slot: Arc<PluginSlot>,
-    /// When it is asked.
+    /// When it is called.
     pub stage: Stage,
-    /// Its place in the stage, small first; equal ones by name.
+    /// Its place in the stage, lowest first; equal ones by name.
     pub order: i64,
     /// For guards.
     pub on_failure: OnFailure,
-    /// A handling older than this is not begun, in milliseconds of civil time.
+    /// Handlings of events older than this are not begun, in milliseconds of civil time.
     pub max_age_ms: i64,
+    /// The events that it subscribes to, as of the snapshot.
+    events: BTreeSet<EventKind>,
+    /// Whether it was in service, as of the snapshot.
+    in_service: bool,
 }
 
-/// Nobody gets an answer to a question older than a quarter of an hour (DESIGN section 3).
+/// A question older than a quarter of an hour gets no answer (docs/design.md#failure).
 const ANSWER_MAX_AGE_MS: i64 = 15 * 60 * 1000;
-/// What is not an answer is still worth doing for as long as the platform itself repeats a webhook.
+/// Everything else is worth doing for as long as the platform repeats a webhook.
 const OTHER_MAX_AGE_MS: i64 = 7 * 24 * 60 * 60 * 1000;
 
 impl Subscription {
-    /// A plugin in its place, with the design's age limit for its stage unless one is given.
+    /// `max_age_ms`: the default of its stage where `None`.
     pub fn new(
         slot: Arc<PluginSlot>,
         stage: Stage,
@@ -62,101 +52,130 @@ impl Subscription {
     ) -> Self {
         let by_stage = if stage == Stage::Answer { ANSWER_MAX_AGE_MS } else { OTHER_MAX_AGE_MS };
         let max_age_ms = max_age_ms.unwrap_or(by_stage);
-        Self { slot, stage, order, on_failure, max_age_ms }
+        let (events, in_service) = (slot.subscribed(), !slot.is_out_of_service());
+        Self { slot, stage, order, on_failure, max_age_ms, events, in_service }
     }
 
-    /// Whether it stands in the chain of such events, in which others wait for it.
-    pub(crate) fn is_in_chain(&self, kind: EventKind) -> bool {
-        kind.is_staged() && self.stage != Stage::Observe
+    /// The plugin's number in the store.
+    pub fn no(&self) -> PluginNo {
+        self.slot.no()
     }
 
-    /// Whether such an event is kept for it, or held back, while it cannot be asked.
-    fn is_waited_for(&self, kind: EventKind) -> bool {
-        !self.is_in_chain(kind) || self.stage == Stage::Guard && self.on_failure == OnFailure::Hold
+    /// Whether it is dispatched events of this kind now. A plugin that is out of service is left out where the event
+    /// would pass it over anyway.
+    fn receives(&self, kind: EventKind) -> bool {
+        let availability = || self.slot.availability();
+        // The lane makes no difference for a plugin that is out of service.
+        let lane = LaneKey::Plugin(self.no());
+        let meanwhile = || while_unavailable(&availability(), kind, self.stage, self.on_failure, lane);
+        self.events.contains(&kind) && !(self.slot.is_out_of_service() && meanwhile() == Some(Meanwhile::PassOver))
     }
 
-    /// What this stage may decide: only a guard stops, and who only watches decides nothing.
-    pub(crate) fn may_decide(&self, said: Disposition) -> Disposition {
-        match (self.stage, said) {
+    /// What counts of a plugin's decision: only a guard may stop an event, and an observer decides nothing.
+    pub(crate) fn effective(&self, returned: Disposition) -> Disposition {
+        match (self.stage, returned) {
             (Stage::Observe, _) => Disposition::Pass,
             (Stage::Answer, Disposition::Stopped) => Disposition::Claimed,
-            _ => said,
+            _ => returned,
         }
     }
 }
 
-/// Events of one plugin that may wait for it in lanes of its own: half a second's worth of a busy day. What comes beyond
-/// that is kept on disk, so that one that is slow, or rests, does not hold the room that all others need …
+/// Events that may wait in memory for one plugin alone: half a second's worth of a busy day. More are kept on disk, so
+/// that a slow or resting plugin does not take the memory of all others …
 const MOST_HELD: usize = 1024;
 /// … and fewer where there are many plugins; this many keep one busy.
 const LEAST_HELD: usize = 64;
 
-/// Those who run now, in the order in which they are asked. The default is that of a start: nobody is known yet, so that
-/// whatever somebody could want to hear has to be kept for them.
-#[derive(Default)]
+/// The plugins that take part, in the order in which they are called.
+///
+/// The default is that of a start: the plugins are not known yet, so every event that one could subscribe to is kept.
 pub struct Subscriptions {
-    members: Vec<Arc<Subscription>>,
-    known: bool,
+    list: Vec<Arc<Subscription>>,
+    is_known: bool,
+    interest: Interest,
+}
+
+impl Default for Subscriptions {
+    fn default() -> Self {
+        let interest = Interest {
+            message_status: Arc::default(),
+            contact_changed: true,
+            window_expiring: true,
+            window_closed: true,
+        };
+        Self { list: Vec::new(), is_known: false, interest }
+    }
 }
 
 impl Subscriptions {
     /// Puts them in order.
-    pub fn new(mut members: Vec<Arc<Subscription>>) -> Self {
-        members.sort_by(|a, b| (a.stage, a.order, a.slot.name()).cmp(&(b.stage, b.order, b.slot.name())));
-        Self { members, known: true }
+    pub fn new(mut list: Vec<Arc<Subscription>>) -> Self {
+        list.sort_by(|a, b| (a.stage, a.order, a.slot.name()).cmp(&(b.stage, b.order, b.slot.name())));
+        let of_kind = |kind| list.iter().filter(move |subscription| subscription.events.contains(&kind));
+        let is_any = |kind| of_kind(kind).next().is_some();
+        let interest = Interest {
+            message_status: of_kind(EventKind::MessageStatus).map(|subscription| subscription.no()).collect(),
+            contact_changed: is_any(EventKind::ContactChanged),
+            window_expiring: is_any(EventKind::WindowExpiring),
+            window_closed: is_any(EventKind::WindowClosed),
+        };
+        Self { list, is_known: true, interest }
+    }
+
+    /// Whether the plugins have been loaded; not at a start.
+    pub fn is_known(&self) -> bool {
+        self.is_known
     }
 
     /// All of them, in order.
     pub fn iter(&self) -> std::slice::Iter<'_, Arc<Subscription>> {
-        self.members.iter()
-    }
-
-    /// How many events may wait for one of them alone.
-    pub(crate) fn most_held(&self) -> usize {
-        (OF_OBSERVERS / self.members.len().max(1)).clamp(LEAST_HELD, MOST_HELD)
-    }
-
-    /// Those who want to hear what became of their messages.
-    pub fn status_listeners(&self) -> Vec<PluginNo> {
-        let wants = |member: &&Arc<Subscription>| member.slot.exports(EventKind::MessageStatus);
-        self.members.iter().filter(wants).map(|member| member.slot.no()).collect()
-    }
-
-    /// The events of its own making that the store has to append.
-    pub fn interest(&self) -> Interest {
-        Interest {
-            message_status: self.status_listeners().into(),
-            contact_changed: self.wants(EventKind::ContactChanged),
-            window_expiring: self.wants(EventKind::WindowExpiring),
-            window_closed: self.wants(EventKind::WindowClosed),
-        }
-    }
-
-    /// Whether somebody exports it, or may.
-    fn wants(&self, kind: EventKind) -> bool {
-        !self.known || self.members.iter().any(|member| member.slot.exports(kind))
-    }
-
-    /// Who gets this event, in order: one plugin for what is its own, all who export it for the rest. Who is suspended is
-    /// passed over, unless the event is to be kept for it or held for want of it.
-    pub fn subscribers(&self, body: &EventBody) -> Vec<Arc<Subscription>> {
-        let kind = body.kind();
-        let only = body.only_for();
-        let gets = |member: &&Arc<Subscription>| {
-            only.is_none_or(|no| member.slot.no() == no)
-                && member.slot.exports(kind)
-                && (!member.slot.is_out() || member.is_waited_for(kind))
-        };
-        self.members.iter().filter(gets).cloned().collect()
+        self.list.iter()
     }
 
     /// A plugin that takes part.
     pub fn get(&self, no: PluginNo) -> Option<&Arc<Subscription>> {
-        self.members.iter().find(|member| member.slot.no() == no)
+        self.list.iter().find(|subscription| subscription.no() == no)
     }
 
     /// The name of a plugin that takes part.
     pub fn name(&self, no: PluginNo) -> Option<&str> {
-        self.get(no).map(|member| member.slot.name().as_ref())
+        self.get(no).map(|subscription| subscription.slot.name().as_ref())
+    }
+
+    /// Who gets this event, in order: one plugin for an event of its own, all that subscribe to it otherwise.
+    pub fn subscribers(&self, body: &EventBody) -> Vec<Arc<Subscription>> {
+        let (kind, only) = (body.kind(), body.only_for());
+        let gets = |subscription: &&Arc<Subscription>| {
+            only.is_none_or(|no| subscription.no() == no) && subscription.receives(kind)
+        };
+        self.list.iter().filter(gets).cloned().collect()
+    }
+
+    /// Plugins that subscribe to this kind.
+    pub fn of_kind(&self, kind: EventKind) -> impl Iterator<Item = &Arc<Subscription>> {
+        self.list.iter().filter(move |subscription| subscription.events.contains(&kind))
+    }
+
+    /// Plugins in service that subscribe to this kind: for events that the daemon makes by itself, which wait otherwise.
+    pub fn in_service(&self, kind: EventKind) -> Vec<PluginNo> {
+        let in_service = self.of_kind(kind).filter(|subscription| subscription.in_service);
+        in_service.map(|subscription| subscription.no()).collect()
+    }
+
+    /// Plugins in service.
+    pub fn all_in_service(&self) -> Vec<PluginNo> {
+        let in_service = self.list.iter().filter(|subscription| subscription.in_service);
+        in_service.map(|subscription| subscription.no()).collect()
+    }
+
+    /// The events that the store has to append by itself, because a plugin subscribes to them, or may.
+    pub fn interest(&self) -> &Interest {
+        &self.interest
+    }
+
+    /// How many events may wait in memory for one of them alone.
+    pub(crate) fn most_held(&self) -> usize {
+        (OF_OBSERVERS / self.list.len().max(1)).clamp(LEAST_HELD, MOST_HELD)
     }
 }

@@ -62,6 +62,8 @@ kinds! {
     Epoch = "epoch", Restart, 30;
     /// Gives events to plugins.
     Dispatch = "dispatch", Shutdown, 15;
+    /// Hands events that were kept for a plugin to it when it is available.
+    Replay = "replay", Restart, 60;
     /// Sends messages.
     Outbox = "outbox", Shutdown, 15;
     /// Fires timers and schedules.

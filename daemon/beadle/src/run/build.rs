@@ -80,8 +80,7 @@ pub fn outbox(config: &Config) -> OutboxSettings {
 fn present(pipeline: Pipeline) -> Present {
     Arc::new(move || {
         let subscriptions = pipeline.subscriptions();
-        let listening = subscriptions.iter().filter(|member| member.slot.exports(EventKind::Schedule));
-        listening.map(|member| member.slot.no()).collect()
+        subscriptions.of_kind(EventKind::Schedule).map(|subscription| subscription.no()).collect()
     })
 }
 

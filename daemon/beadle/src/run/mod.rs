@@ -253,7 +253,7 @@ impl Running {
             clock: parts.clock.clone(),
             changed: pipeline.windows_changed(),
             leads: self.leads.subscribe(),
-            news: Arc::new(move || pipeline.subscriptions().interest()),
+            news: Arc::new(move || pipeline.subscriptions().interest().clone()),
         };
         self.tasks.spawn(TaskKind::Windows, move |heartbeat| windows.clone().run(heartbeat));
     }

@@ -1,57 +1,57 @@
-//! The time in which a new revision has to prove itself.
+//! The time in which a new revision has to prove itself. It counts; what follows is the catalog's to decide.
 
-use super::Failure;
+use crate::policy::Failure;
 use beadle_model::EventId;
 use beadle_sandbox::Plugin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use tokio::sync::Notify;
 
-/// The time in which a new revision has to prove itself.
+/// Successes of a new revision, and its failures that the previous one does not share.
 pub struct Probation {
-    before: Option<Arc<Plugin>>,
-    well: AtomicU32,
-    failed: AtomicU32,
+    previous: Option<Arc<Plugin>>,
+    successes: AtomicU32,
+    failures: AtomicU32,
     enough: u32,
     bell: Arc<Notify>,
 }
 
 impl Probation {
-    /// `before` stands in where the new one fails, unless the new one took the state with it; `bell` is rung at each such
-    /// failure, and when `enough` tries went well.
-    pub fn new(before: Option<Arc<Plugin>>, enough: u32, bell: Arc<Notify>) -> Self {
-        Self { before, well: AtomicU32::new(0), failed: AtomicU32::new(0), enough, bell }
+    /// `previous` handles what the new revision fails, unless that one migrated the state. `bell` is notified at each
+    /// failure, and after `enough` successes.
+    pub fn new(previous: Option<Arc<Plugin>>, enough: u32, bell: Arc<Notify>) -> Self {
+        Self { previous, successes: AtomicU32::new(0), failures: AtomicU32::new(0), enough, bell }
     }
 
-    /// The revision before it, where it can stand in.
+    /// The previous revision, where it can handle events of the new one.
     pub fn before(&self) -> Option<&Arc<Plugin>> {
-        self.before.as_ref()
+        self.previous.as_ref()
     }
 
-    /// Tries that went well.
+    /// Tries that succeeded.
     pub fn well(&self) -> u32 {
-        self.well.load(Ordering::Relaxed)
+        self.successes.load(Ordering::Relaxed)
     }
 
-    /// Tries that the new revision failed and the old one, where it could stand in, did not.
+    /// Tries that failed and that the previous revision, where there is one, did not fail.
     pub fn failed(&self) -> u32 {
-        self.failed.load(Ordering::Relaxed)
+        self.failures.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn went_well(&self) {
-        if self.well.fetch_add(1, Ordering::Relaxed) + 1 == self.enough {
+    pub(crate) fn count_success(&self) {
+        if self.successes.fetch_add(1, Ordering::Relaxed) + 1 == self.enough {
             self.bell.notify_one();
         }
     }
 
-    /// The new revision failed this event, and the one before it has done it.
-    pub(crate) fn stood_in(&self, plugin: &str, event: EventId, Failure { code, error, .. }: &Failure) {
-        tracing::warn!(plugin, %event, code, "The new revision failed and the one before it stood in: {error}.");
-        self.did_not();
+    /// The previous revision handled an event that the new one failed.
+    pub(crate) fn previous_stood_in(&self, plugin: &str, event: EventId, Failure { code, error, .. }: &Failure) {
+        tracing::warn!(plugin, %event, code, error, "new revision failed and the previous one handled the event");
+        self.count_failure();
     }
 
-    pub(crate) fn did_not(&self) {
-        self.failed.fetch_add(1, Ordering::Relaxed);
+    pub(crate) fn count_failure(&self) {
+        self.failures.fetch_add(1, Ordering::Relaxed);
         self.bell.notify_one();
     }
 }

@@ -1,0 +1,47 @@
+//! Appends what came in to the inbox, with the interest of the current subscriptions: the one place where a batch is made.
+//!
+//! Whether it comes from a webhook or from the platform's response to a send, the same events of contacts, windows and
+//! message status follow from it.
+
+use crate::context::Context;
+use crate::subscriptions::SubscriptionsReceiver;
+use beadle_model::WebhookId;
+use beadle_store::StoreError;
+use beadle_store::step::{Appended, Batch, NewEvent, NewRejectedWebhook, Receipt};
+use std::sync::Arc;
+
+/// What one webhook brought.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Delivery {
+    /// In their order.
+    pub events: Vec<NewEvent>,
+    /// Applied after the events.
+    pub receipts: Vec<Receipt>,
+    /// What could not be parsed.
+    pub letters: Vec<NewRejectedWebhook>,
+    /// The rejected webhook that it was read from, which is deleted with it.
+    pub read_from: Option<WebhookId>,
+}
+
+/// Appends deliveries. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Appender {
+    pub context: Arc<Context>,
+    pub subscriptions: SubscriptionsReceiver,
+}
+
+impl Appender {
+    /// Durable when this returns `Ok`. Events that had come before are counted and change nothing. The caller passes
+    /// `queued` and `received` on to the outbox.
+    pub async fn append(&self, delivery: Delivery) -> Result<Appended, StoreError> {
+        let Delivery { events, receipts, letters, read_from } = delivery;
+        let interest = self.subscriptions.borrow().interest().clone();
+        let batch = Batch { events, receipts, rejected: letters, read_from, interest };
+        let appended = self.context.store.append(batch).await?;
+        self.context.health.appended(&appended);
+        if let Some(due_at) = appended.window_due {
+            self.context.windows_changed.ring_before(due_at);
+        }
+        Ok(appended)
+    }
+}

@@ -1,0 +1,323 @@
+//! One try of a handling: the call into the plugin, and the commit of its decision and its effects in one transaction.
+//!
+//! A try that read state which has changed since is run again at once, after three times alone. What a revision on
+//! probation fails is handled by the previous one, at once and in its place. While the store fails, the same commit is
+//! repeated; nothing is called twice for that. How often a handling is tried is `executor`'s business.
+
+use crate::context::Phase;
+use crate::context::{Context, NotStored};
+use crate::lane::LaneKey;
+use crate::outbox::Outbox;
+use crate::policy::Failure;
+use crate::run::EventRun;
+use crate::slot::{ActiveRevision, Permit};
+use crate::subscriptions::{Subscription, SubscriptionsReceiver};
+use beadle_model::{Blame, Coded, Disposition, Effects, Ending, Event, EventBody, Timestamp};
+use beadle_sandbox::{Call, Handled, Level, LogLine, Plugin, Report};
+use beadle_store::StoreError;
+use beadle_store::step::Commit;
+use std::sync::Arc;
+
+/// A handling with stale reads runs beside others this often, then alone (docs/design.md#state).
+const TRIES_BESIDE_OTHERS: u32 = 3;
+
+/// One event in one plugin.
+#[derive(Clone, Copy)]
+pub(crate) struct Handling<'a> {
+    pub run: &'a Arc<EventRun>,
+    pub place: usize,
+    pub subscription: &'a Arc<Subscription>,
+    /// Where it runs.
+    pub lane: LaneKey,
+}
+
+/// One try of it.
+#[derive(Clone, Copy)]
+pub(crate) struct Attempt<'a> {
+    pub handling: Handling<'a>,
+    /// 1 for the first.
+    pub number: u32,
+    /// A person retries it, out of its order.
+    pub late: bool,
+    pub permit: &'a Permit,
+}
+
+impl Attempt<'_> {
+    /// Whether its success says something about the plugin.
+    fn counts_if_it_succeeds(&self) -> bool {
+        self.number <= 2 && !self.late
+    }
+
+    /// Whether its failure does: at the second try, or where there will be no other.
+    fn counts_if_it_fails(&self, failure: &Failure) -> bool {
+        let is_last = failure.is_final || self.handling.subscription.slot.is_poisoned(self.handling.lane);
+        !self.late && (self.number == 2 || self.number == 1 && is_last)
+    }
+}
+
+/// What came of a try.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    /// It is committed, or there was nothing to commit.
+    Done(Disposition),
+    /// It failed; nothing of it was committed.
+    Failed(Failure),
+    /// The pipeline is stopping; nothing was decided.
+    Stopping,
+}
+
+/// What keeps one call from being committed.
+enum Trouble {
+    /// State that it read has changed.
+    Stale,
+    Failed(Failure),
+    Stopping,
+}
+
+/// Makes tries.
+pub(crate) struct Attempts {
+    pub context: Arc<Context>,
+    pub subscriptions: SubscriptionsReceiver,
+    pub outbox: Outbox,
+}
+
+impl Attempts {
+    /// Calls the plugin and commits. A failure that is the plugin's fault is reported to its breaker; so is a success.
+    pub async fn run(&self, attempt: Attempt<'_>) -> Outcome {
+        let mut stale = 0;
+        loop {
+            match self.call_and_commit(attempt, stale >= TRIES_BESIDE_OTHERS).await {
+                Ok(disposition) => return Outcome::Done(disposition),
+                Err(Trouble::Stale) => stale += 1,
+                Err(Trouble::Stopping) => return Outcome::Stopping,
+                Err(Trouble::Failed(failure)) => {
+                    if failure.is_plugins_fault {
+                        let counts = attempt.counts_if_it_fails(&failure);
+                        attempt.permit.failed(attempt.handling.lane, counts, &failure, self.context.clock.now());
+                    }
+                    return Outcome::Failed(failure);
+                }
+            }
+        }
+    }
+
+    /// With the active revision; what a revision on probation fails, with the previous one.
+    async fn call_and_commit(&self, attempt: Attempt<'_>, alone: bool) -> Result<Disposition, Trouble> {
+        let slot = &attempt.handling.subscription.slot;
+        // Held until the commit is done, so that "alone" covers what was read.
+        let _hold = tokio::select! {
+            biased;
+            hold = slot.hold_for_try(alone) => hold,
+            // A migration of the state may hold the slot for minutes.
+            () = self.context.reached(Phase::Draining), if !alone => return Err(Trouble::Stopping),
+        };
+        let Some(ActiveRevision { plugin, probation }) = slot.active() else {
+            return Err(Trouble::Failed(not_loaded(slot.name())));
+        };
+        let tried = self.with_revision(attempt, &plugin).await;
+        let Some(probation) = probation else { return tried };
+        match &tried {
+            Ok(_) => probation.count_success(),
+            Err(Trouble::Failed(failure)) => {
+                let Some(previous) = probation.before() else {
+                    // Without comparison an event counts once, however often it is tried.
+                    if failure.counts_without_comparison() && attempt.counts_if_it_fails(failure) {
+                        probation.count_failure();
+                    }
+                    return tried;
+                };
+                let by_previous = self.with_revision(attempt, previous).await;
+                if by_previous.is_ok() {
+                    probation.previous_stood_in(slot.name(), attempt.handling.run.event.id, failure);
+                }
+                // Where both fail, the failure is not the new revision's own.
+                if !matches!(by_previous, Err(Trouble::Failed(_))) {
+                    return by_previous;
+                }
+            }
+            Err(Trouble::Stale | Trouble::Stopping) => {}
+        }
+        tried
+    }
+
+    /// The call into this revision, and the commit.
+    async fn with_revision(&self, attempt: Attempt<'_>, plugin: &Arc<Plugin>) -> Result<Disposition, Trouble> {
+        let Handling { run, place, subscription, lane } = attempt.handling;
+        let now = self.context.clock.now();
+        if !plugin.subscriptions().contains(&run.event.kind()) || self.is_superseded(&run.event) {
+            attempt.permit.succeeded(lane, false);
+            if run.kept {
+                self.commit(attempt.handling, plugin, Effects::default(), None, now).await?;
+            } else {
+                run.pass(place);
+            }
+            return Ok(Disposition::Pass);
+        }
+        let is_staged = run.event.kind().is_staged();
+        let ending = run.ending().filter(|_| is_staged).map(|ending| self.describe(ending));
+        let call = Call { event: Arc::clone(&run.event), ending, attempt: attempt.number, late: attempt.late, now };
+        let Report { outcome, log, usage } = plugin.handle(call).await;
+        write_log(attempt.handling, &log);
+        self.context.health.called(&usage);
+        subscription.slot.called(&usage, outcome.as_ref().ok(), &log);
+        let handled = outcome.map_err(|fault| {
+            Trouble::Failed(Failure {
+                code: fault.code(),
+                error: fault.to_string().trim_end_matches('.').to_owned(),
+                is_final: !fault.retried(),
+                is_returned: fault.is_returned(),
+                is_plugins_fault: fault.blame() == Blame::Plugin,
+            })
+        })?;
+        // Before the commit, which takes longer than many a failure: failures must not seem to be all there is.
+        attempt.permit.succeeded(lane, attempt.counts_if_it_succeeds());
+        let reads_can_be_stale = !handled.has_no_reads();
+        let Handled { disposition, effects, instance } = handled;
+        let disposition = if is_staged { subscription.effective(disposition) } else { Disposition::Pass };
+        if disposition == Disposition::Pass && effects.is_empty() && !run.kept {
+            // Nothing to commit: its bit goes with the next commit.
+            run.pass(place);
+            instance.keep();
+            return Ok(Disposition::Pass);
+        }
+        let asks = effects.sends.iter().any(|send| send.reply && send.body.is_question());
+        let decision = decision(attempt.handling, disposition, asks);
+        // An instance whose reads cannot be stale need not wait for the disk.
+        let instance = if reads_can_be_stale {
+            Some(instance)
+        } else {
+            instance.keep();
+            None
+        };
+        self.commit(attempt.handling, plugin, effects, decision, now).await?;
+        if let Some(instance) = instance {
+            instance.keep();
+        }
+        Ok(disposition)
+    }
+
+    /// The end of the handling, its decision and its effects: one transaction, repeated while the store fails.
+    async fn commit(
+        &self,
+        Handling { run, place, subscription, .. }: Handling<'_>,
+        plugin: &Plugin,
+        effects: Effects,
+        decision: Option<Ending>,
+        now: Timestamp,
+    ) -> Result<(), Trouble> {
+        let (store, conversation) = (&self.context.store, run.event.conversation.as_ref());
+        let staged = self.outbox.stage(conversation, run.event.id, subscription.no(), effects.sends, now);
+        let sets_timers = !effects.timers.is_empty();
+        let commit = Commit {
+            fence: store.fence(),
+            plugin: subscription.no(),
+            was_waiting: run.kept,
+            now,
+            progress: run.progress(Some(place), decision),
+            conversation: conversation.map(|conversation| conversation.id),
+            reads: effects.reads,
+            state_no: plugin.state(),
+            state: effects.state,
+            timers: effects.timers,
+            media: effects.media,
+            sends: staged.new_sends(),
+        };
+        let committed = self.context.until_stored(async || {
+            // Instances remember effects that are not durable yet.
+            store.commit(commit.clone()).await.inspect_err(|_| plugin.discard_instances())
+        });
+        match committed.await {
+            Ok(()) => {
+                run.committed(&commit.progress);
+                self.outbox.launch(staged);
+                if sets_timers {
+                    self.context.timers_changed.ring();
+                }
+                Ok(())
+            }
+            Err(not_stored) => {
+                self.outbox.take_back(staged);
+                Err(match not_stored {
+                    NotStored::Stopping => Trouble::Stopping,
+                    NotStored::Refused(StoreError::StaleRead { .. }) => Trouble::Stale,
+                    NotStored::Refused(error) => Trouble::Failed(refused(&error)),
+                })
+            }
+        }
+    }
+
+    /// Whether an event is no longer true: a window that was about to close was renewed, or has closed. Such an event ends
+    /// as passed. Asked before each try.
+    fn is_superseded(&self, event: &Event) -> bool {
+        let (EventBody::WindowExpiring { closes_at, .. }, Some(conversation)) = (&event.body, &event.conversation)
+        else {
+            return false;
+        };
+        let now = self.context.clock.now();
+        match self.context.store.reader().conversation(conversation.id) {
+            Ok(conversation) => {
+                let until = conversation.and_then(|conversation| conversation.window_until);
+                until != Some(*closes_at) || now >= *closes_at
+            }
+            // The gate checks every message again: a needless event is better than a lost one.
+            Err(error) => {
+                tracing::warn!(event = %event.id, %error, "window unreadable: assumed to be about to close");
+                false
+            }
+        }
+    }
+
+    /// An ending, for an observer.
+    fn describe(&self, ending: Ending) -> (String, Option<String>) {
+        let name = |no| self.subscriptions.borrow().name(no).map(str::to_owned);
+        match ending {
+            Ending::Passed => ("passed".into(), None),
+            Ending::Claimed(by) => ("claimed".into(), name(by)),
+            Ending::Asked(by) => ("asked".into(), name(by)),
+            Ending::Stopped(by) => ("stopped".into(), name(by)),
+            Ending::Host => ("host".into(), None),
+        }
+    }
+}
+
+/// A claim or a stop ends the chain, in the same commit.
+fn decision(handling: Handling<'_>, disposition: Disposition, asks: bool) -> Option<Ending> {
+    let Handling { run, subscription, .. } = handling;
+    if !run.event.kind().is_staged() || run.ending().is_some() {
+        return None;
+    }
+    match disposition {
+        Disposition::Pass => None,
+        Disposition::Claimed if asks => Some(Ending::Asked(subscription.no())),
+        Disposition::Claimed => Some(Ending::Claimed(subscription.no())),
+        Disposition::Stopped => Some(Ending::Stopped(subscription.no())),
+    }
+}
+
+fn not_loaded(plugin: &str) -> Failure {
+    let error = format!("`{plugin}` is not loaded");
+    Failure { code: "plugin-suspended", error, is_final: true, is_returned: false, is_plugins_fault: false }
+}
+
+/// The store will never take this commit.
+fn refused(error: &StoreError) -> Failure {
+    Failure {
+        code: error.code(),
+        error: error.to_string(),
+        is_final: true,
+        is_returned: false,
+        is_plugins_fault: error.blame() == Blame::Plugin,
+    }
+}
+
+fn write_log(handling: Handling<'_>, lines: &[LogLine]) {
+    let (plugin, event) = (handling.subscription.slot.name(), handling.run.event.id);
+    for LogLine { level, text, .. } in lines {
+        match level {
+            Level::Debug => tracing::debug!(target: "plugin", %plugin, %event, "{text}"),
+            Level::Info => tracing::info!(target: "plugin", %plugin, %event, "{text}"),
+            Level::Warn => tracing::warn!(target: "plugin", %plugin, %event, "{text}"),
+            Level::Error => tracing::error!(target: "plugin", %plugin, %event, "{text}"),
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! What every stage of the pipeline shares: store, clock, phase, and figures.
+//!
+//! It holds leaves only, and nothing in it imports this module. Whatever else a stage works with (subscriptions, lanes,
+//! the outbox) it is given when it is made. [`Context::until_stored`] is the one way in which a stage repeats what the
+//! store could not do.
+
+use crate::health::Health;
+use beadle_clock::{Alarm, Clock};
+use beadle_store::{Store, StoreError};
+use beadle_tasks::{TaskKind, Tasks};
+use sha2::{Digest, Sha256};
+use std::time::Duration;
+use tokio::sync::watch;
+
+/// How far the pipeline is in shutting down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Phase {
+    /// Everything runs.
+    Running,
+    /// Nothing new is begun; what runs may finish.
+    Draining,
+    /// Everything ends where it is.
+    Stopping,
+}
+
+/// While the store fails, what waits for it is tried again this often: soon enough to go on when it works again, rare
+/// enough to cost nothing. Real time: a full disk does not follow the calendar.
+const STORE_PAUSE: Duration = Duration::from_millis(250);
+
+pub(crate) struct Context {
+    pub store: Store,
+    pub clock: Clock,
+    pub health: Health,
+    /// Rung when a commit set or moved a timer.
+    pub timers_changed: Alarm,
+    /// Rung when a window was opened that is due before all others.
+    pub windows_changed: Alarm,
+    phase: watch::Sender<Phase>,
+    tasks: Tasks,
+}
+
+/// Why something was not stored.
+#[derive(Debug)]
+pub(crate) enum NotStored {
+    /// The pipeline is stopping; nothing was decided.
+    Stopping,
+    /// The store never will; nothing was written.
+    Refused(StoreError),
+}
+
+impl Context {
+    pub fn new(store: Store, clock: Clock, tasks: Tasks) -> Self {
+        Self {
+            store,
+            health: Health::default(),
+            timers_changed: clock.alarm(),
+            windows_changed: clock.alarm(),
+            clock,
+            phase: watch::Sender::new(Phase::Running),
+            tasks,
+        }
+    }
+
+    pub fn phase(&self) -> Phase {
+        *self.phase.borrow()
+    }
+
+    /// Moves on to this phase, unless it is further already.
+    pub fn advance(&self, to: Phase) {
+        self.phase.send_if_modified(|phase| {
+            let is_later = *phase < to;
+            *phase = to.max(*phase);
+            is_later
+        });
+    }
+
+    /// Returns when the pipeline has come to this phase, or further.
+    pub async fn reached(&self, phase: Phase) {
+        let mut phases = self.phase.subscribe();
+        // The sender lives as long as `self`.
+        let _ = phases.wait_for(|now| *now >= phase).await;
+    }
+
+    /// Stops the pipeline because the store can do no more: another process took the lanes over, or it is closed.
+    pub fn fail(&self, error: &StoreError) {
+        self.tasks.fail(TaskKind::Dispatch, error.to_string());
+        self.advance(Phase::Stopping);
+    }
+
+    /// Repeats a step until the store does it, however long that takes; `Err` where it never will, or the pipeline stops.
+    pub async fn until_stored<T, F>(&self, mut step: impl FnMut() -> F) -> Result<T, NotStored>
+    where
+        F: Future<Output = Result<T, StoreError>>,
+    {
+        loop {
+            match step().await {
+                Ok(done) => return Ok(done),
+                Err(error) if error.is_fatal() => {
+                    self.fail(&error);
+                    return Err(NotStored::Stopping);
+                }
+                Err(error) if is_refusal(&error) => return Err(NotStored::Refused(error)),
+                Err(error) => self.health.store_failed(&error),
+            }
+            tokio::select! {
+                () = tokio::time::sleep(STORE_PAUSE) => {}
+                () = self.reached(Phase::Stopping) => return Err(NotStored::Stopping),
+            }
+        }
+    }
+
+    /// A number that differs between things and tries, and is the same after a restart.
+    pub fn jitter(&self, thing: i64, tries: u32) -> u64 {
+        let digest = Sha256::new()
+            .chain_update(self.store.install())
+            .chain_update(thing.to_le_bytes())
+            .chain_update(tries.to_le_bytes())
+            .finalize();
+        digest.iter().take(8).fold(0, |number, byte| number << 8 | u64::from(*byte))
+    }
+}
+
+/// Whether repeating the step gives the same answer: it was about what is not there, cannot be read, or has changed.
+fn is_refusal(error: &StoreError) -> bool {
+    matches!(
+        error,
+        StoreError::StaleRead { .. }
+            | StoreError::StateMoved
+            | StoreError::NotFound { .. }
+            | StoreError::SameContact { .. }
+            | StoreError::Unreadable { .. }
+    )
+}

@@ -1,0 +1,299 @@
+//! The executor: one handling, from leave to call the plugin to its last try.
+//!
+//! It waits for a permit or does what the policy says while the plugin is unavailable, runs the tries that `policy`
+//! allows (each one in `attempt`), and writes down how a handling ended that did not succeed: kept for the plugin, passed
+//! over, or a dead letter. It does not decide which plugins get an event, nor in which order (`chain`).
+
+use crate::attempt::{Attempt, Attempts, Handling, Outcome};
+use crate::backlog::Backlogs;
+use crate::context::{Context, NotStored, Phase};
+use crate::lane::LaneKey;
+use crate::policy::{AfterFailure, Availability, Failure, HOLD_MS, Meanwhile, after_failure, while_unavailable};
+use crate::run::EventRun;
+use crate::slot::Permit;
+use beadle_model::{Disposition, Ending, Timestamp};
+use beadle_store::step::{FailedAttempt, Unhandled, UnhandledState};
+use std::sync::Arc;
+
+/// How a handling ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// The event goes on: the plugin passed it, was passed over, failed for good, or has it kept.
+    Passed,
+    /// The chain has ended: the plugin claimed or stopped the event, or a guard never decided.
+    Decided,
+    /// The pipeline is stopping; nothing was decided.
+    Stopping,
+}
+
+/// Why a handling does not go on.
+struct Reason {
+    code: &'static str,
+    /// Without a full stop.
+    error: String,
+}
+
+impl From<&Failure> for Reason {
+    fn from(failure: &Failure) -> Self {
+        Self { code: failure.code, error: failure.error.clone() }
+    }
+}
+
+/// Runs handlings.
+pub(crate) struct Executor {
+    pub context: Arc<Context>,
+    pub attempts: Attempts,
+    pub backlogs: Arc<Backlogs>,
+}
+
+impl Executor {
+    /// Handles an event in the plugin at this place, until it is done or set aside.
+    pub async fn handle(&self, run: &Arc<EventRun>, place: usize, lane: LaneKey) -> End {
+        let Some(subscription) = run.subscribers.get(place).and_then(|it| it.subscription.as_ref()) else {
+            return End::Passed;
+        };
+        let handling = Handling { run, place, subscription, lane };
+        let began = self.context.clock.now();
+        if began.since_ms(run.event.received_at) > subscription.max_age_ms {
+            let (name, max_age_s) = (subscription.slot.name(), subscription.max_age_ms / 1000);
+            let error = format!("the event is older than the {max_age_s} s that `{name}` allows");
+            return self.give_up(handling, 0, Reason { code: "stale", error }, false).await;
+        }
+        let (mut tries, mut last_failure) = (run.tries_before(place), None);
+        loop {
+            let permit = match self.permit(handling, tries, began, last_failure.as_ref()).await {
+                Ok(permit) => permit,
+                Err(end) => return end,
+            };
+            let is_trial = permit.is_trial();
+            let attempt = Attempt { handling, number: tries + 1, late: false, permit: &permit };
+            let failure = match self.attempts.run(attempt).await {
+                Outcome::Done(disposition) => return ended(disposition),
+                Outcome::Stopping => return End::Stopping,
+                Outcome::Failed(failure) => failure,
+            };
+            drop(permit);
+            tries += 1;
+            if is_trial && failure.is_plugins_fault {
+                // The plugin rests again; its next try of this event is when it is available, if the event waits.
+                self.note_failure(handling, tries, &failure, self.context.clock.now()).await;
+                last_failure = Some(failure);
+                continue;
+            }
+            match self.after_failure(handling, tries, &failure) {
+                AfterFailure::GiveUp { ends_unanswered } => {
+                    return self.give_up(handling, tries, Reason::from(&failure), ends_unanswered).await;
+                }
+                AfterFailure::Retry { after_ms } => {
+                    let next_at = self.context.clock.now().plus_ms(after_ms);
+                    self.note_failure(handling, tries, &failure, next_at).await;
+                    tokio::select! {
+                        () = self.context.clock.sleep_in_work_until(next_at) => {}
+                        () = self.context.reached(Phase::Draining) => return End::Stopping,
+                    }
+                    last_failure = Some(failure);
+                }
+            }
+        }
+    }
+
+    /// A person retries a dead letter: one try, whatever the event's age and the plugin's availability, marked `late`.
+    pub async fn handle_late(&self, run: &Arc<EventRun>, place: usize, lane: LaneKey) -> End {
+        let Some(subscription) = run.subscribers.get(place).and_then(|it| it.subscription.as_ref()) else {
+            return End::Passed;
+        };
+        let handling = Handling { run, place, subscription, lane };
+        let permit = Permit::unconditional(&subscription.slot);
+        let number = run.tries_before(place) + 1;
+        match self.attempts.run(Attempt { handling, number, late: true, permit: &permit }).await {
+            Outcome::Done(disposition) => ended(disposition),
+            Outcome::Stopping => End::Stopping,
+            Outcome::Failed(failure) => self.give_up(handling, number, Reason::from(&failure), false).await,
+        }
+    }
+
+    /// Keeps an event on disk because more than may be in memory wait for this plugin alone.
+    pub async fn keep_behind(&self, run: &Arc<EventRun>, place: usize, lane: LaneKey) -> End {
+        let Some(subscription) = run.subscribers.get(place).and_then(|it| it.subscription.as_ref()) else {
+            return End::Passed;
+        };
+        let error = format!("more events wait for `{}` than may be in memory", subscription.slot.name());
+        let handling = Handling { run, place, subscription, lane };
+        self.keep(handling, 0, Reason { code: "plugin-backlog", error }).await
+    }
+
+    /// Waits until the plugin may be called. `Err`: it is not called for this event. `tries`, `last_failure`: how often it
+    /// failed this event, and how.
+    async fn permit(
+        &self,
+        handling: Handling<'_>,
+        tries: u32,
+        began: Timestamp,
+        last_failure: Option<&Failure>,
+    ) -> Result<Permit, End> {
+        let Handling { run, subscription, lane, .. } = handling;
+        let (slot, stage, kind) = (&subscription.slot, subscription.stage, run.event.kind());
+        let mut changes = slot.changes();
+        loop {
+            let now = self.context.clock.now();
+            let availability = match slot.acquire(now) {
+                Ok(permit) => return Ok(permit),
+                Err(availability) => availability,
+            };
+            let Some(meanwhile) = while_unavailable(&availability, kind, stage, subscription.on_failure, lane) else {
+                continue;
+            };
+            let reason = reason(slot.name(), &availability);
+            let hold_until = began.plus_ms(HOLD_MS);
+            let until = match (meanwhile, availability) {
+                (Meanwhile::KeepOnDisk, _) => return Err(self.keep(handling, tries, reason).await),
+                (Meanwhile::EndUnanswered, _) => return Err(self.give_up(handling, tries, reason, true).await),
+                // A person has to see what it failed already.
+                (Meanwhile::PassOver, _) if tries > 0 => {
+                    let reason = last_failure.map_or(reason, Reason::from);
+                    return Err(self.give_up(handling, tries, reason, false).await);
+                }
+                (Meanwhile::PassOver, _) => return Err(self.pass_over(handling, reason).await),
+                (Meanwhile::Hold, _) if now >= hold_until => {
+                    return Err(self.give_up(handling, tries, reason, true).await);
+                }
+                (Meanwhile::Hold, Availability::Resting { until, .. }) => Some(until.min(hold_until)),
+                (Meanwhile::Hold, _) => Some(hold_until),
+                (Meanwhile::Wait, Availability::Resting { until, .. }) => Some(until),
+                (Meanwhile::Wait, _) => None,
+            };
+            tokio::select! {
+                // It lives as long as the slot.
+                _ = changes.changed() => {}
+                () = self.sleep_until(until) => {}
+                () = self.context.reached(Phase::Draining) => return Err(End::Stopping),
+            }
+        }
+    }
+
+    async fn sleep_until(&self, at: Option<Timestamp>) {
+        match at {
+            Some(at) => self.context.clock.sleep_in_work_until(at).await,
+            None => std::future::pending().await,
+        }
+    }
+
+    fn after_failure(&self, handling: Handling<'_>, tries: u32, failure: &Failure) -> AfterFailure {
+        let Handling { run, subscription, lane, .. } = handling;
+        if failure.is_final {
+            return AfterFailure::GiveUp { ends_unanswered: false };
+        }
+        let once = subscription.slot.is_poisoned(lane);
+        let jitter = self.context.jitter(run.event.id.0, tries);
+        after_failure(tries, run.event.kind(), subscription.stage, subscription.on_failure, once, jitter)
+    }
+
+    /// A failed try that is not the last: a row for people. The retry itself does not depend on it.
+    async fn note_failure(&self, handling: Handling<'_>, attempts: u32, failure: &Failure, next_at: Timestamp) {
+        let Handling { run, subscription, .. } = handling;
+        let (event, plugin, Failure { code, error, .. }) = (run.event.id, subscription.slot.name(), failure);
+        tracing::warn!(%plugin, %event, code, attempts, %next_at, error, "handling failed and will be retried");
+        self.context.health.try_failed(plugin);
+        let (is_waiting, code, error) = (run.kept, (*code).into(), error.clone());
+        let failed = FailedAttempt { event, plugin: subscription.no(), is_waiting, attempts, code, error, next_at };
+        if let Err(error) = self.context.store.record_failed_attempt(failed).await {
+            tracing::debug!(%event, %error, "failed try not recorded");
+        }
+    }
+
+    /// The event is kept for its plugin, which handles it when it is available.
+    async fn keep(&self, handling: Handling<'_>, attempts: u32, reason: Reason) -> End {
+        let Handling { run, subscription, .. } = handling;
+        let (no, plugin) = (subscription.no(), subscription.slot.name());
+        tracing::debug!(%plugin, event = %run.event.id, code = reason.code, "event kept for its plugin");
+        // Counted first: it may be replayed as soon as it is on disk. A kept event still is.
+        self.backlogs.add(no);
+        if !run.kept && !self.set_aside(handling, UnhandledState::Waiting, attempts, reason, None).await {
+            return End::Stopping;
+        }
+        self.backlogs.ring(no);
+        End::Passed
+    }
+
+    /// The event goes on without this plugin.
+    async fn pass_over(&self, handling: Handling<'_>, reason: Reason) -> End {
+        let (plugin, event) = (handling.subscription.slot.name(), handling.run.event.id);
+        tracing::debug!(%plugin, %event, code = reason.code, "plugin passed over");
+        match self.set_aside(handling, UnhandledState::PassedOver, 0, reason, None).await {
+            true => End::Passed,
+            false => End::Stopping,
+        }
+    }
+
+    /// A dead letter. The event goes on without this plugin, or ends unanswered.
+    async fn give_up(&self, handling: Handling<'_>, attempts: u32, reason: Reason, ends_unanswered: bool) -> End {
+        let Handling { run, subscription, lane, .. } = handling;
+        let (event, plugin, Reason { code, error }) = (run.event.id, subscription.slot.name(), &reason);
+        tracing::error!(%plugin, %event, code, attempts, error, "handling given up: dead letter");
+        self.context.health.handling_died(plugin);
+        if attempts > 0 {
+            subscription.slot.gave_up(lane);
+        }
+        let decision = ends_unanswered.then_some(Ending::Stopped(subscription.no()));
+        match self.set_aside(handling, UnhandledState::DeadLetter, attempts, reason, decision).await {
+            true if ends_unanswered => End::Decided,
+            true => End::Passed,
+            false => End::Stopping,
+        }
+    }
+
+    /// Writes it down, however long the store fails. `false`: the pipeline is stopping.
+    async fn set_aside(
+        &self,
+        handling: Handling<'_>,
+        state: UnhandledState,
+        attempts: u32,
+        Reason { code, error }: Reason,
+        decision: Option<Ending>,
+    ) -> bool {
+        let Handling { run, place, subscription, .. } = handling;
+        let aside = Unhandled {
+            fence: self.context.store.fence(),
+            plugin: subscription.no(),
+            state,
+            attempts,
+            code: code.into(),
+            error,
+            at: self.context.clock.now(),
+            progress: run.progress(Some(place), decision),
+        };
+        match self.context.until_stored(|| self.context.store.record_unhandled(aside.clone())).await {
+            Ok(()) => {}
+            Err(NotStored::Stopping) => return false,
+            // The event was deleted: there is nothing to note it on.
+            Err(NotStored::Refused(error)) => {
+                tracing::warn!(event = %run.event.id, %error, "handling not recorded");
+            }
+        }
+        run.committed(&aside.progress);
+        true
+    }
+}
+
+fn ended(disposition: Disposition) -> End {
+    match disposition {
+        Disposition::Pass => End::Passed,
+        Disposition::Claimed | Disposition::Stopped => End::Decided,
+    }
+}
+
+/// Why a plugin is not called, for people who look at the event.
+fn reason(name: &str, availability: &Availability) -> Reason {
+    match availability {
+        Availability::Disabled => Reason { code: "plugin-disabled", error: format!("`{name}` is disabled") },
+        Availability::Suspended(suspension) => {
+            let error = format!("`{name}` is suspended: {}", suspension.why);
+            Reason { code: "plugin-suspended", error }
+        }
+        Availability::Resting { cause, .. } | Availability::OnTrial { cause } => {
+            let error = format!("`{name}` rests after failures, the last: {}", cause.error);
+            Reason { code: "plugin-resting", error }
+        }
+        Availability::Available => Reason { code: "plugin-resting", error: format!("`{name}` was resting") },
+    }
+}

@@ -1,0 +1,303 @@
+//! One send: the gate's last check, the request, the platform's response, and what follows from it, down to the row.
+//!
+//! A pending send that gets here is in flight in the queue and in state `sending` on disk. Every path out of here frees
+//! its channel and settles or re-queues its row; only an ambiguous send stays `sending`.
+
+use super::classify::{ChannelPause, SendVerdict, classify, problem};
+use super::queue::PendingSend;
+use super::state::Shared;
+use crate::append::{Appender, Delivery};
+use crate::channel::{Advice, Channel, SendRequest, SendResponse};
+use crate::context::{Context, NotStored};
+use beadle_gate::{Draft, Facts, Verdict};
+use beadle_model::event::Problem;
+use beadle_model::{Alias, AliasKind, MessageId, PluginNo, Timestamp};
+use beadle_store::StoreError;
+use beadle_store::step::{SendOutcome, SendState, Settlement};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Longer than any channel's own time-outs: what takes longer is a defect in the channel. Real time.
+const AT_MOST: Duration = Duration::from_secs(60);
+
+/// The gate's verdict holds for this long: half of the margin that it leaves before the end of a window. Only a commit
+/// that waited for the disk takes longer, from a plugin's call to its send.
+const GATE_HOLDS_MS: i64 = beadle_gate::WINDOW_MARGIN_MS / 2;
+
+/// Why a pending send does not go now.
+pub(crate) enum NotNow {
+    /// The gate decided so.
+    Gate(SendOutcome),
+    /// The conversation could not be read; try again.
+    Unreadable(StoreError),
+}
+
+/// Sends. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Sender(Arc<Inner>);
+
+struct Inner {
+    context: Arc<Context>,
+    appender: Appender,
+    channels: HashMap<Arc<str>, Arc<dyn Channel>>,
+    shared: Arc<Shared>,
+}
+
+impl Sender {
+    pub fn new(
+        context: Arc<Context>,
+        appender: Appender,
+        channels: Vec<Arc<dyn Channel>>,
+        shared: Arc<Shared>,
+    ) -> Self {
+        let channels = channels.into_iter().map(|channel| (Arc::from(channel.name()), channel)).collect();
+        Self(Arc::new(Inner { context, appender, channels, shared }))
+    }
+
+    /// Sends a message that is in flight in the queue and `sending` on disk.
+    pub fn spawn(&self, pending: PendingSend) {
+        let sender = self.clone();
+        self.0.shared.send_began();
+        let work = self.0.context.clock.work();
+        tokio::spawn(async move {
+            let _work = work;
+            sender.send(pending).await;
+            sender.0.shared.send_ended();
+        });
+    }
+
+    async fn send(&self, mut pending: PendingSend) {
+        let clock = &self.0.context.clock;
+        if clock.now().since_ms(pending.checked_at) > GATE_HOLDS_MS {
+            match self.check_until_readable(pending).await {
+                Some(checked) => pending = checked,
+                None => return,
+            }
+        }
+        let mut response = self.request(&pending).await;
+        if let SendResponse::AcceptedWith(_, events) = &mut response
+            && !self.append_reported(std::mem::take(events)).await
+        {
+            return;
+        }
+        let now = clock.now();
+        self.0.context.health.responded(&response);
+        let verdict = classify(response, &pending.row.body, pending.row.attempts, now);
+        self.follow(pending, verdict, now).await;
+    }
+
+    /// The gate once more, with the conversation as it is now. `None`: the gate stopped it, or the pipeline is stopping.
+    async fn check_until_readable(&self, pending: PendingSend) -> Option<PendingSend> {
+        let context = &self.0.context;
+        let checked = context.until_stored(async || {
+            let now = context.clock.now();
+            match self.check(&pending, now) {
+                Ok(checked) => Ok(Ok(checked)),
+                Err(NotNow::Gate(outcome)) => Ok(Err(self.stopped_by_gate(&pending, outcome, now))),
+                Err(NotNow::Unreadable(error)) => Err(error),
+            }
+        });
+        match checked.await {
+            Ok(Ok(checked)) => Some(checked),
+            Ok(Err(settlement)) => {
+                self.settle(vec![settlement]).await;
+                None
+            }
+            Err(_) => None,
+        }
+    }
+
+    /// Asks the gate, with the conversation as it is now.
+    pub fn check(&self, pending: &PendingSend, now: Timestamp) -> Result<PendingSend, NotNow> {
+        let PendingSend { row, .. } = pending;
+        let view = self.0.context.store.reader().conversation(row.conversation).map_err(NotNow::Unreadable)?;
+        let Some(view) = view else {
+            return Err(NotNow::Gate(Self::conversation_gone()));
+        };
+        let draft = Draft { body: &row.body, host: row.plugin == PluginNo::HOST };
+        match beadle_gate::check(&draft, &Facts { conversation: &view, now }) {
+            Verdict::Send => Ok(PendingSend { row: row.clone(), view: Arc::new(view), checked_at: now }),
+            Verdict::Later { until, .. } => {
+                Err(NotNow::Gate(SendOutcome::Later { due_at: until, counted: false, maybe_twice: row.maybe_twice }))
+            }
+            Verdict::Refused(refusal) => {
+                let (code, title, details) = (refusal.code, refusal.message, refusal.instead);
+                Err(NotNow::Gate(SendOutcome::Failed(Problem { code, title, details, by: "host".into() })))
+            }
+        }
+    }
+
+    /// The outcome of a message whose conversation is gone.
+    pub fn conversation_gone() -> SendOutcome {
+        SendOutcome::Failed(no_recipient("The conversation no longer exists", String::new()))
+    }
+
+    /// The gate stopped a message that is in flight in the queue: frees its place. Returns what is to be settled.
+    pub fn stopped_by_gate(&self, pending: &PendingSend, outcome: SendOutcome, now: Timestamp) -> Settlement {
+        let mut memory = self.0.shared.lock();
+        match &outcome {
+            SendOutcome::Later { due_at, .. } => memory.release_until(pending, *due_at, now),
+            _ => memory.release(pending, now),
+        }
+        Settlement { message: pending.row.message, outcome, at: now }
+    }
+
+    async fn request(&self, PendingSend { row, view, .. }: &PendingSend) -> SendResponse {
+        let Some(channel) = self.0.channels.get(&view.channel) else {
+            let problem = problem("unknown-channel", "The channel is not configured", view.channel.as_ref());
+            return SendResponse::Refused(problem, Advice::Fail);
+        };
+        let group_itself = || view.group.clone().map(|value| Alias { kind: AliasKind::WaId, value });
+        let Some(to) = view.address.clone().or_else(group_itself) else {
+            let problem = no_recipient("The contact has no known address", view.contact.id.to_string());
+            return SendResponse::Refused(problem, Advice::Fail);
+        };
+        let callback = format!("{}@{}", row.message, self.0.context.store.install());
+        let request =
+            SendRequest { message: row.message, to, group: view.group.clone(), body: row.body.clone(), callback };
+        match tokio::time::timeout(AT_MOST, channel.send(&request)).await {
+            Ok(response) => response,
+            Err(_) => SendResponse::Ambiguous(format!("no response within {} s", AT_MOST.as_secs())),
+        }
+    }
+
+    /// What a response reported becomes events before the message counts as accepted. `false`: the pipeline is stopping.
+    async fn append_reported(&self, events: Vec<beadle_store::step::NewEvent>) -> bool {
+        let delivery = Delivery { events, ..Delivery::default() };
+        match self.0.context.until_stored(|| self.0.appender.append(delivery.clone())).await {
+            Ok(appended) => {
+                if !appended.queued.is_empty() {
+                    self.0.shared.rescan();
+                }
+                true
+            }
+            Err(NotStored::Stopping) => false,
+            Err(NotStored::Refused(error)) => {
+                tracing::error!(%error, "events in a response could not be stored");
+                true
+            }
+        }
+    }
+
+    /// What the verdict means for the queue, the channel and the row.
+    async fn follow(&self, mut pending: PendingSend, verdict: SendVerdict, now: Timestamp) {
+        let Inner { shared, .. } = &*self.0;
+        let (message, channel) = (pending.row.message, Arc::clone(&pending.view.channel));
+        let maybe_twice = pending.row.maybe_twice;
+        if matches!(verdict, SendVerdict::Settle(_) | SendVerdict::Retry { .. }) {
+            self.channel_works(&channel);
+        }
+        match verdict {
+            SendVerdict::Settle(outcome) => {
+                shared.lock().release(&pending, now);
+                self.settle(vec![Settlement { message, outcome, at: now }]).await;
+            }
+            SendVerdict::Retry { at, counted, blocks: true } => {
+                shared.lock().queue.landed(&channel);
+                pending.row.attempts += u32::from(counted);
+                self.requeue(pending, at, counted).await;
+            }
+            SendVerdict::Retry { at, counted, blocks: false } => {
+                shared.lock().release_until(&pending, at, now);
+                let outcome = SendOutcome::Later { due_at: at, counted, maybe_twice };
+                self.settle(vec![Settlement { message, outcome, at: now }]).await;
+            }
+            SendVerdict::Pause(pause) => {
+                shared.lock().queue.landed(&channel);
+                let pause_ms = shared.lock().queue.pause(&channel, &pause, now);
+                log_pause(&channel, &pause, pause_ms);
+                self.requeue(pending, now, false).await;
+            }
+            SendVerdict::PauseApp(pause) => {
+                shared.lock().queue.landed(&channel);
+                for channel in self.of_same_app(&channel) {
+                    let pause_ms = shared.lock().queue.pause_with_app(&channel, &pause, now);
+                    log_pause(&channel, &pause, pause_ms);
+                }
+                self.requeue(pending, now, false).await;
+            }
+            SendVerdict::Ambiguous(why) => {
+                tracing::warn!(%message, %channel, error = why, "send is ambiguous: waiting for a receipt");
+                let mut memory = shared.lock();
+                memory.queue.landed(&channel);
+                // Others would meet the same silence: one at a time, until one is answered.
+                let silence = problem("platform-no-response", "The platform did not answer", why.clone());
+                memory.queue.pause(&channel, &ChannelPause::Short(silence), now);
+                memory.ambiguous.insert(pending, now, why);
+            }
+        }
+        shared.wake().ring();
+    }
+
+    fn channel_works(&self, channel: &Arc<str>) {
+        let mut memory = self.0.shared.lock();
+        if memory.queue.succeeded(channel) {
+            self.of_same_app(channel).iter().for_each(|channel| memory.queue.app_recovered(channel));
+        }
+    }
+
+    /// Back to the head of its conversation: first on disk, so that a crash does not leave it ambiguous, then in memory.
+    async fn requeue(&self, mut pending: PendingSend, at: Timestamp, counted: bool) {
+        let now = self.0.context.clock.now();
+        let (conversation, message) = (pending.row.conversation, pending.row.message);
+        let outcome = SendOutcome::Later { due_at: at, counted, maybe_twice: pending.row.maybe_twice };
+        self.settle(vec![Settlement { message, outcome, at: now }]).await;
+        pending.row.state = SendState::Queued;
+        let mut memory = self.0.shared.lock();
+        memory.queue.push_front(pending, at);
+        memory.queue.unblock(conversation, message, now);
+    }
+
+    /// Writes what became of messages, however long the store fails.
+    pub async fn settle(&self, settlements: Vec<Settlement>) {
+        let context = &self.0.context;
+        for Settlement { message, outcome, .. } in &settlements {
+            if let SendOutcome::Failed(problem) | SendOutcome::Dead(problem) = outcome {
+                let is_dead_letter = matches!(outcome, SendOutcome::Dead(_));
+                log_failure(*message, problem, is_dead_letter);
+                context.health.message_failed(&problem.code);
+            }
+        }
+        let interest = self.0.appender.subscriptions.borrow().interest().clone();
+        let settled = context.until_stored(|| context.store.settle(settlements.clone(), interest.clone()));
+        if let Err(NotStored::Refused(error)) = settled.await {
+            tracing::error!(%error, "outcome of sends could not be stored");
+        }
+    }
+
+    /// The channels that share an app with this one, and itself.
+    fn of_same_app(&self, name: &Arc<str>) -> Vec<Arc<str>> {
+        let channels = &self.0.channels;
+        let app = channels.get(name).map(|channel| channel.app().to_owned()).unwrap_or_default();
+        let is_same = |(other, channel): &(&Arc<str>, &Arc<dyn Channel>)| {
+            *other == name || (!app.is_empty() && channel.app() == app)
+        };
+        channels.iter().filter(is_same).map(|(name, _)| Arc::clone(name)).collect()
+    }
+}
+
+fn no_recipient(title: &str, details: String) -> Problem {
+    problem("no-recipient", title, details)
+}
+
+fn log_failure(message: MessageId, Problem { code, title, details, .. }: &Problem, is_dead_letter: bool) {
+    let details = details.as_deref().unwrap_or("");
+    if is_dead_letter {
+        tracing::warn!(%message, code, title, details, "message given up: dead letter");
+    } else {
+        tracing::warn!(%message, code, title, details, "message refused");
+    }
+}
+
+fn log_pause(channel: &Arc<str>, pause: &ChannelPause, pause_ms: i64) {
+    match pause {
+        ChannelPause::Short(Problem { code, title, .. }) => {
+            tracing::warn!(%channel, code, title, pause_ms, "channel pauses");
+        }
+        ChannelPause::Stopped(Problem { code, title, details, .. }) => {
+            let details = details.as_deref().unwrap_or("");
+            tracing::error!(%channel, code, title, details, "channel stopped until the operator acts");
+        }
+    }
+}
