@@ -5,6 +5,7 @@
 //! finding says where, what, and what to do. An exception stands on the line or the one before, with a reason:
 //! `// tidy: REASON`.
 
+mod circles;
 mod contract;
 mod generated;
 mod layering;
@@ -57,6 +58,7 @@ pub fn run() -> Result {
     let files = files(&root)?;
     let mut findings: Vec<Finding> = files.iter().flat_map(text::check).collect();
     findings.extend(layering::check(&files));
+    findings.extend(circles::check(&files));
     findings.extend(contract::check(&files));
     findings.extend(generated::check(&files, &docs::pages(&root)?));
     findings.extend(references::check(&files, &|path| root.join(path).exists()));
