@@ -56,11 +56,6 @@ pub fn check(files: &[File], exists: &dyn Fn(&str) -> bool) -> Vec<Finding> {
     findings
 }
 
-/// Whether this finding is a reference to a document outside the repository.
-pub fn is_outside(finding: &Finding) -> bool {
-    finding.message.contains("is not in the repository") || finding.message.starts_with("the sections have names")
-}
-
 /// What a reference can point to.
 struct Known<'a> {
     /// Markdown files and their anchors.
