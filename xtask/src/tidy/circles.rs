@@ -7,7 +7,15 @@ use super::{File, Finding};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The source folders that are checked.
-const CHECKED: &[&str] = &["daemon/pipeline/src/"];
+const CHECKED: &[&str] = &[
+    "daemon/gate/src/",
+    "daemon/pipeline/src/",
+    "daemon/tasks/src/",
+    "daemon/workshop/src/",
+    "simulator/src/",
+    "tests/support/src/",
+    "xtask/src/",
+];
 
 type Module = Vec<String>;
 

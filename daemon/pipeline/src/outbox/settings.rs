@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-/// How fast a channel may send: the platform's limits today (docs/whatsapp.md#rate-limits).
+/// How fast a channel may send: the platform's limits today (docs/whatsapp.md#limits).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pace {
     /// From the number.
