@@ -36,6 +36,12 @@ pub fn engine(cache_dir: Option<&Path>) -> wasmtime::Result<Engine> {
         .wasm_backtrace_max_frames(NonZeroUsize::new(limits::BACKTRACE_FRAMES))
         // The same event handled twice must have the same effects, on any machine.
         .relaxed_simd_deterministic(true)
+        // The default is 4 GiB of address space for each memory, which lets the compiler omit checks of
+        // bounds. On a server without overcommit, or with a limit of address space, that is too much for
+        // more than a few plugins.
+        .memory_reservation(limits::MEMORY_RESERVATION_BYTES)
+        .memory_reservation_for_growth(limits::MEMORY_RESERVATION_BYTES)
+        .memory_guard_size(limits::MEMORY_GUARD_BYTES)
         // No supported language needs it, and it has had security advisories.
         .wasm_memory64(false);
     if let Some(dir) = cache_dir {

@@ -94,6 +94,20 @@ pub enum LoadError {
         /// The configured limit.
         memory_mib: u32,
     },
+    /// Its modules and components instantiate each other too often.
+    #[error("a fresh instance of the plugin consists of {instances} instances of its modules; the maximum is {max}")]
+    TooComplex {
+        /// Instances of modules and components.
+        instances: u64,
+        /// The maximum.
+        max: u64,
+    },
+    /// The system refused memory or address space to the compiler.
+    #[error("the system refused memory while the plugin was compiled: {reason}; the server needs more memory")]
+    HostMemory {
+        /// The system's message.
+        reason: String,
+    },
     /// `settings` is not a table.
     #[error("`[plugins.{plugin}] settings` must be a table")]
     Settings {
@@ -134,7 +148,11 @@ impl LoadError {
             | LoadError::UnknownImport { .. }
             | LoadError::UnknownEvent { .. }
             | LoadError::NoEvents => "exports and imports",
-            LoadError::Compile { .. } | LoadError::Memory { .. } | LoadError::HostPanic { .. } => "compile",
+            LoadError::TooComplex { .. }
+            | LoadError::Compile { .. }
+            | LoadError::Memory { .. }
+            | LoadError::HostMemory { .. }
+            | LoadError::HostPanic { .. } => "compile",
             LoadError::Types { .. } => "link",
             LoadError::Settings { .. } => "settings",
             LoadError::About { .. } | LoadError::StateVersion | LoadError::Failed(_) => "about",
@@ -157,6 +175,8 @@ impl Coded for LoadError {
             LoadError::Compile { .. } => "compile-failed",
             LoadError::Types { .. } => "plugin-type-mismatch",
             LoadError::Memory { .. } => "initial-memory-limit",
+            LoadError::TooComplex { .. } => "plugin-too-complex",
+            LoadError::HostMemory { .. } => "host-out-of-memory",
             LoadError::Settings { .. } => "settings-not-a-table",
             LoadError::About { .. } => "about-invalid",
             LoadError::StateVersion => "state-version-invalid",
@@ -169,7 +189,7 @@ impl Coded for LoadError {
         match self {
             LoadError::Settings { .. } | LoadError::Memory { .. } => Blame::Operator,
             LoadError::Failed(fault) => fault.blame(),
-            LoadError::HostPanic { .. } => Blame::Host,
+            LoadError::HostPanic { .. } | LoadError::HostMemory { .. } => Blame::Host,
             _ => Blame::Plugin,
         }
     }

@@ -6,7 +6,7 @@ use crate::abi::Outcome;
 use crate::bindings::latest::{About, Next, types};
 use crate::call::{Call, StatePage, Usage};
 use crate::fault::{During, Fault, FaultKind};
-use crate::host::{HostState, Stop, printable};
+use crate::host::{HostState, Stop, exhausted, printable};
 use crate::instance::Instance;
 use crate::limits;
 use crate::loaded::Loaded;
@@ -134,6 +134,9 @@ async fn within_limits<T>(
     // The time-out is polled second, so a call that ends at once never sets a timer.
     let work = pin!(work(instance));
     match tokio::time::timeout(wall, meter.run(work)).await {
+        // Most of a call is interrupted at the limit, but not what the host does for it: copying memory,
+        // instantiating, converting arguments.
+        Ok(Ok(Ok(_))) if meter.used_ns() > plugin.facts.limits.cpu_ns() => Err(End::Running(Stop::Cpu.into())),
         Ok(Ok(ended)) => ended,
         Ok(Err(Panicked(message))) => Err(End::Panicked(message)),
         Err(_) => Err(End::TimedOut),
@@ -169,6 +172,10 @@ impl End {
             (Some(Stop::Bug(reason)), _) => FaultKind::HostPanic { reason: (*reason).into() },
             (Some(Stop::Http(_)), _) => FaultKind::Trap { reason: root_cause(&error) },
             (None, Some(Trap::StackOverflow)) => FaultKind::StackOverflow,
+            (None, _) if exhausted(&error) => FaultKind::HostMemory { reason: root_cause(&error) },
+            _ if host.memory.starved.is_some() => {
+                FaultKind::HostMemory { reason: host.memory.starved.clone().unwrap_or_default() }
+            }
             _ if host.memory.refused => FaultKind::MemoryLimit { memory_mib: limits.memory_mib },
             (None, None) if starting => FaultKind::Instantiate { reason: root_cause(&error) },
             _ => FaultKind::Trap { reason: root_cause(&error) },

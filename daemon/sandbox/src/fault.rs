@@ -78,6 +78,11 @@ pub enum FaultKind {
         /// The runtime's message.
         reason: String,
     },
+    /// The system refused memory or address space that the plugin was entitled to.
+    HostMemory {
+        /// The system's message.
+        reason: String,
+    },
     /// The plugin returned `retry`.
     Retry {
         /// Its reason.
@@ -120,6 +125,7 @@ impl Coded for Fault {
             FaultKind::HostCalls { .. } => "host-call-limit",
             FaultKind::EffectLimit { .. } | FaultKind::EffectBytes { .. } => "effect-limit",
             FaultKind::Instantiate { .. } => "instantiate-failed",
+            FaultKind::HostMemory { .. } => "host-out-of-memory",
             FaultKind::Retry { .. } => "plugin-retry",
             FaultKind::GiveUp { .. } => "plugin-gave-up",
             FaultKind::NotSubscribed => "not-subscribed",
@@ -130,7 +136,7 @@ impl Coded for Fault {
 
     fn blame(&self) -> Blame {
         match self.kind {
-            FaultKind::NotSubscribed | FaultKind::HostPanic { .. } => Blame::Host,
+            FaultKind::NotSubscribed | FaultKind::HostPanic { .. } | FaultKind::HostMemory { .. } => Blame::Host,
             FaultKind::StoreFailed { .. } => Blame::Operator,
             _ => Blame::Plugin,
         }
@@ -189,6 +195,7 @@ impl fmt::Display for FaultKind {
                 write!(f, "exceeded the limit of {} MiB of effects in one call", max >> 20)
             }
             FaultKind::Instantiate { reason } => write!(f, "could not be instantiated ({reason})"),
+            FaultKind::HostMemory { reason } => write!(f, "got no memory from the system ({reason})"),
             FaultKind::Retry { reason } => write!(f, "asked for a retry ({reason})"),
             FaultKind::GiveUp { reason } => write!(f, "gave up ({reason})"),
             FaultKind::NotSubscribed => f.write_str("was called with an event that it does not export"),

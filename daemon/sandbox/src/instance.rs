@@ -33,7 +33,7 @@ pub struct Instance {
 impl Instance {
     /// An empty store with the plugin's limits. No guest code runs yet.
     pub fn new(engine: &Engine, facts: Arc<Facts>) -> Self {
-        let cpu_ns = u64::from(facts.limits.cpu_ms) * 1_000_000;
+        let cpu_ns = facts.limits.cpu_ns();
         let hostcall_bytes = limits::HOSTCALL_BYTES + facts.limits.value_bytes();
         let mut store = Store::new(engine, HostState::new(facts));
         store.limiter(|host| &mut host.memory);
@@ -54,6 +54,11 @@ impl Instance {
     pub async fn start(&mut self, code: &Code) -> wasmtime::Result<()> {
         self.set_deadline();
         let instance = code.linked.instantiate_async(&mut self.store).await?;
+        // Instantiating without initialisers is not interrupted.
+        let host = self.store.data();
+        if host.meter.tick() > host.facts.limits.cpu_ns() {
+            return Err(Stop::Cpu.into());
+        }
         self.guest = Some(code.exports.load(&mut self.store, &instance)?);
         Ok(())
     }

@@ -22,6 +22,7 @@ mod engine;
 mod error;
 mod execute;
 mod fault;
+mod footprint;
 mod handles;
 mod host;
 mod instance;
@@ -56,7 +57,7 @@ pub use version::API_VERSION;
 
 /// The codes of faults, of load errors, of refusals by host functions (the gate has its own), and of
 /// the sandbox itself. `beadle explain` has a page for each.
-pub const CODES: [&str; 51] = [
+pub const CODES: [&str; 53] = [
     // faults
     "trap",
     "cpu-limit",
@@ -71,6 +72,7 @@ pub const CODES: [&str; 51] = [
     "not-subscribed",
     "host-panic",
     "store-failed",
+    "host-out-of-memory",
     // load errors
     "plugin-too-large",
     "not-wasm",
@@ -84,6 +86,7 @@ pub const CODES: [&str; 51] = [
     "compile-failed",
     "plugin-type-mismatch",
     "initial-memory-limit",
+    "plugin-too-complex",
     "settings-not-a-table",
     "about-invalid",
     "state-version-invalid",

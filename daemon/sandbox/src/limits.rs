@@ -50,6 +50,11 @@ impl Limits {
         (self.memory_mib as usize) << 20
     }
 
+    /// [`Limits::cpu_ms`] in nanoseconds.
+    pub fn cpu_ns(&self) -> u64 {
+        u64::from(self.cpu_ms) * 1_000_000
+    }
+
     /// [`Limits::state_mib`] in bytes.
     pub fn state_bytes(&self) -> u64 {
         u64::from(self.state_mib) << 20
@@ -93,10 +98,18 @@ pub const HANDLES: usize = 1000;
 /// Effects of one call in bytes. They are copied a few times until they are committed, and a page of a
 /// migration (1 MiB) may be written four times.
 pub const EFFECT_BYTES: usize = 8 << 20;
+/// Instances of modules and components in one fresh instance of a plugin: `componentize-py` produces dozens.
+pub const INSTANCES: u64 = 1024;
 /// Core instances in one component: `componentize-py` produces dozens.
 pub const CORE_INSTANCES: usize = 512;
 /// Linear memories in one component, for the same reason. Their sizes are summed.
 pub const MEMORIES: usize = 64;
+/// Address space reserved for a memory, and again whenever it outgrows it (and is copied). Plugins in
+/// Rust never do.
+pub const MEMORY_RESERVATION_BYTES: u64 = 16 << 20;
+/// Inaccessible address space before and after a memory. It makes checks for addresses near a pointer
+/// unnecessary.
+pub const MEMORY_GUARD_BYTES: u64 = 2 << 20;
 /// Tables in one component, for the same reason.
 pub const TABLES: usize = 256;
 /// The size of a table element: a pointer.

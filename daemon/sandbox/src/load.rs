@@ -6,7 +6,8 @@
 use crate::abi::Exports;
 use crate::bindings::latest;
 use crate::error::LoadError;
-use crate::host::{Facts, StateSlot, printable, refuse_http};
+use crate::footprint::{self, Footprint};
+use crate::host::{Facts, StateSlot, exhausted, printable, refuse_http};
 use crate::instance::Code;
 use crate::limits;
 use crate::loaded::Loaded;
@@ -67,10 +68,10 @@ fn compile(runtime: Arc<Runtime>, spec: Spec) -> Result<Plugin, LoadError> {
     let bytes = surface::component(&spec.bytes)?;
     times.record("parse");
     let surface = surface::read(&bytes)?;
+    let footprint = footprint::measure(&bytes)?;
     times.record("exports and imports");
-    let component =
-        Component::new(&runtime.engine, &bytes).map_err(|error| LoadError::Compile { reason: format!("{error:#}") })?;
-    check_memory(&component, &spec)?;
+    let component = Component::new(&runtime.engine, &bytes).map_err(not_compiled)?;
+    check_memory(&component, footprint, &spec)?;
     times.record("compile");
     let code = link(&runtime, &component, &surface)
         .map_err(|error| LoadError::Types { version: surface.version.name(), reason: format!("{error:#}") })?;
@@ -81,6 +82,7 @@ fn compile(runtime: Arc<Runtime>, spec: Spec) -> Result<Plugin, LoadError> {
         state: StateSlot::new(spec.state),
         settings,
         limits: spec.limits,
+        metadata_bytes: usize::try_from(footprint.bytes).unwrap_or(usize::MAX),
         channels: spec.channels,
         subscriptions: surface.subscriptions,
         host_key: runtime.host_key,
@@ -104,6 +106,11 @@ fn compile(runtime: Arc<Runtime>, spec: Spec) -> Result<Plugin, LoadError> {
         state_version: 0,
         load_times: times.0,
     })
+}
+
+fn not_compiled(error: wasmtime::Error) -> LoadError {
+    let reason = format!("{error:#}");
+    if exhausted(&error) { LoadError::HostMemory { reason } } else { LoadError::Compile { reason } }
 }
 
 /// The identity of a file's contents: SHA-256 in hexadecimal.
@@ -136,11 +143,11 @@ fn link(runtime: &Runtime, component: &Component, surface: &Surface) -> wasmtime
 }
 
 /// Reports a memory that cannot fit when the plugin is loaded, rather than at its first event.
-fn check_memory(component: &Component, spec: &Spec) -> Result<(), LoadError> {
-    /// A page of WebAssembly has 64 KiB.
-    const PAGES_PER_MIB: u64 = 16;
+fn check_memory(component: &Component, footprint: Footprint, spec: &Spec) -> Result<(), LoadError> {
+    /// Of WebAssembly.
+    const PAGE_BYTES: u64 = 64 << 10;
     let pages = component.resources_required().and_then(|resources| resources.max_initial_memory_size).unwrap_or(0);
-    let needs_mib = pages.div_ceil(PAGES_PER_MIB);
+    let needs_mib = pages.saturating_mul(PAGE_BYTES).saturating_add(footprint.bytes).div_ceil(1 << 20);
     if needs_mib <= u64::from(spec.limits.memory_mib) {
         return Ok(());
     }

@@ -1,4 +1,5 @@
-//! The memory of an instance: all its linear memories and tables together, initial sizes included.
+//! The memory of an instance: all its linear memories and tables together, initial sizes included, and
+//! the metadata of the instances that it consists of.
 //!
 //! wasmtime's own `StoreLimits` bounds each memory separately, so a component of many modules would
 //! get a multiple of the limit.
@@ -13,14 +14,17 @@ pub struct Memory {
     /// A request was refused since this was last reset. If the guest aborts after that, lack of memory
     /// is the reason, whatever it reports.
     pub refused: bool,
+    /// The system refused a growth that was within the limit, since this was last reset: its message.
+    pub starved: Option<String>,
     max: usize,
     /// The last growth that was allowed, in case the system then refuses it.
     last: usize,
 }
 
 impl Memory {
-    pub fn new(max: usize) -> Self {
-        Self { bytes: 0, refused: false, max, last: 0 }
+    /// With what an instance uses besides its memories and tables.
+    pub fn new(max: usize, metadata: usize) -> Self {
+        Self { bytes: metadata, refused: false, starved: None, max, last: 0 }
     }
 
     fn grow(&mut self, more: usize) -> bool {
@@ -38,7 +42,18 @@ impl Memory {
         }
     }
 
-    fn undo(&mut self) {
+    /// Forgets the refusals of an earlier call.
+    pub fn reset(&mut self) {
+        self.refused = false;
+        self.starved = None;
+    }
+
+    fn undo(&mut self, error: &wasmtime::Error) {
+        // wasmtime also reports its own refusal of what exceeds a declared maximum, and then nothing
+        // was asked of the system.
+        if exhausted(error) {
+            self.starved = Some(error.root_cause().to_string());
+        }
         self.bytes = self.bytes.saturating_sub(std::mem::take(&mut self.last));
     }
 }
@@ -48,8 +63,8 @@ impl ResourceLimiter for Memory {
         Ok(self.grow(desired.saturating_sub(current)))
     }
 
-    fn memory_grow_failed(&mut self, _error: wasmtime::Error) -> wasmtime::Result<()> {
-        self.undo();
+    fn memory_grow_failed(&mut self, error: wasmtime::Error) -> wasmtime::Result<()> {
+        self.undo(&error);
         Ok(())
     }
 
@@ -57,8 +72,8 @@ impl ResourceLimiter for Memory {
         Ok(self.grow(desired.saturating_sub(current).saturating_mul(limits::TABLE_ELEMENT_BYTES)))
     }
 
-    fn table_grow_failed(&mut self, _error: wasmtime::Error) -> wasmtime::Result<()> {
-        self.undo();
+    fn table_grow_failed(&mut self, error: wasmtime::Error) -> wasmtime::Result<()> {
+        self.undo(&error);
         Ok(())
     }
 
@@ -74,3 +89,14 @@ impl ResourceLimiter for Memory {
         limits::MEMORIES
     }
 }
+
+/// Whether the system refused memory or address space.
+pub fn exhausted(error: &wasmtime::Error) -> bool {
+    error.chain().any(|cause| {
+        let code = cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::raw_os_error);
+        // wasmtime's own version of rustix has an error type that cannot be named here.
+        code == Some(ENOMEM) || cause.to_string().ends_with("(os error 12)")
+    })
+}
+
+const ENOMEM: i32 = rustix::io::Errno::NOMEM.raw_os_error();

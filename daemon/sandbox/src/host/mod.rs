@@ -41,6 +41,7 @@ use wasi::Wasi;
 
 pub use http::refuse_http;
 pub use log::printable;
+pub use memory::exhausted;
 
 /// What all instances of a plugin share.
 pub struct Facts {
@@ -54,6 +55,8 @@ pub struct Facts {
     pub settings: String,
     /// Its limits.
     pub limits: Limits,
+    /// Bytes that an instance uses besides its memories and tables.
+    pub metadata_bytes: usize,
     /// The channels on which it may send; none for all.
     pub channels: Option<Vec<String>>,
     /// The events that it exports.
@@ -199,7 +202,7 @@ impl crate::bindings::latest::outgoing::Host for HostState {}
 impl HostState {
     /// For a new instance.
     pub fn new(facts: Arc<Facts>) -> Self {
-        let memory = Memory::new(facts.limits.memory_bytes());
+        let memory = Memory::new(facts.limits.memory_bytes(), facts.metadata_bytes);
         let inputs = Inputs { now_ms: AtomicI64::new(0), random: Mutex::new(Stream::unseeded()) };
         Self { facts, meter: Arc::default(), memory, task: Task::default(), inputs: Arc::new(inputs), wasi: None }
     }
@@ -207,7 +210,7 @@ impl HostState {
     /// Sets time and randomness for the next handling, and discards everything of the previous one.
     pub fn prepare(&mut self, event: EventId, now: Timestamp) {
         self.task = Task::default();
-        self.memory.refused = false;
+        self.memory.reset();
         self.inputs.now_ms.store(now.as_ms(), Relaxed);
         let seed = Seed { host_key: self.facts.host_key, event, plugin: Arc::clone(&self.facts.name) };
         self.inputs.random(|stream| *stream = Stream::new(seed));

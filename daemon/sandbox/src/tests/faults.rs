@@ -74,7 +74,8 @@ async fn abort_after_a_refused_allocation_is_a_memory_limit() {
     let fault = report.outcome.unwrap_err();
     assert_eq!(fault.kind, FaultKind::MemoryLimit { memory_mib: 32 });
     assert!(fault.to_string().ends_with("raise `[plugins.guest] limits.memory_mib`"));
-    assert_eq!(report.usage.memory_bytes, 32 << 20);
+    // All but some of the last page: the metadata of the instance counts too.
+    assert!(((32 << 20) - (64 << 10)..=32 << 20).contains(&report.usage.memory_bytes));
 }
 
 #[tokio::test]
@@ -193,4 +194,54 @@ async fn dropped_call_releases_its_permit() {
     limits.cpu_ms = 1;
     let other = sandbox.load(Spec { limits, ..spec(Guest::default().bytes()) }).await.unwrap();
     assert!(other.handle(call(9)).await.outcome.is_ok());
+}
+
+#[tokio::test]
+async fn metadata_of_instances_counts_as_memory() {
+    let globals = "(global i64 (i64.const 1))".repeat(100_000);
+    let guest = Guest { items: &globals, ..Guest::default() };
+    let sandbox = sandbox();
+    let mut spec = spec(guest.bytes());
+    spec.limits.memory_mib = 1;
+    let error = sandbox.load(spec).await.map(drop).unwrap_err();
+    assert!(matches!(error, LoadError::Memory { needs_mib: 2, memory_mib: 1, .. }), "{error}");
+}
+
+#[tokio::test]
+async fn cpu_time_is_compared_after_a_call_that_was_not_interrupted() {
+    // Filling memory is one instruction, during which nothing is checked.
+    let guest = Guest {
+        handle: "(drop (memory.grow (i32.const 256)))
+            (memory.fill (i32.const 131072) (i32.const 1) (i32.const 16777216))
+            (i32.const 16)",
+        ..Guest::default()
+    };
+    let sandbox = sandbox();
+    let mut spec = spec(guest.bytes());
+    spec.limits.cpu_ms = 1;
+    let plugin = sandbox.load(spec).await.unwrap();
+    let fault = plugin.handle(call(1)).await.outcome.map(drop).unwrap_err();
+    assert_eq!(fault.kind, FaultKind::CpuLimit { cpu_ms: 1 });
+}
+
+/// A server need not have gigabytes of address space for a plugin of a few MiB.
+#[tokio::test]
+async fn no_memory_reserves_gigabytes() {
+    let sandbox = sandbox();
+    let plugin = load(&sandbox, &Guest::default()).await;
+    let report = plugin.handle(call(1)).await;
+    let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
+    let size = |line: &str| {
+        let (start, end) = line.split_once(' ')?.0.split_once('-')?;
+        Some(u64::from_str_radix(end, 16).ok()? - u64::from_str_radix(start, 16).ok()?)
+    };
+    assert!(maps.lines().filter_map(size).max().unwrap() < 4 << 30);
+    drop(report);
+}
+
+#[test]
+fn exhausted_address_space_is_not_the_plugin_s_fault() {
+    let refused = wasmtime::Error::from(std::io::Error::from_raw_os_error(12)).context("mmap failed");
+    assert!(crate::host::exhausted(&refused));
+    assert!(!crate::host::exhausted(&wasmtime::Error::msg("memory minimum size exceeds the limit")));
 }

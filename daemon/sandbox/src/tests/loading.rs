@@ -119,7 +119,7 @@ async fn initial_memory_over_the_limit_is_reported_when_loading() {
     let error = load_error(guest.bytes()).await;
     assert_eq!(
         error.to_string(),
-        "the plugin needs 64 MiB of memory to start, and its limit is 32 MiB; raise `[plugins.guest] limits.memory_mib`"
+        "the plugin needs 65 MiB of memory to start, and its limit is 32 MiB; raise `[plugins.guest] limits.memory_mib`"
     );
 }
 
