@@ -208,6 +208,7 @@ const GROUPS: &[Group] = &[
             "task-failed"
             "task-restarting"
             "task-stuck"
+            "unauthorized"
         },
     ),
 ];

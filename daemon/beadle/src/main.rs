@@ -14,6 +14,7 @@ mod explain;
 mod follow;
 mod run;
 mod scratch;
+mod token;
 mod web;
 
 use clap::Parser as _;
@@ -30,6 +31,7 @@ fn main() -> ExitCode {
         Command::Run(args) => on(Builder::new_multi_thread(), run::command(args)),
         Command::Demo(args) => on(Builder::new_multi_thread(), demo::demo(args)),
         Command::Check(at) => on(Builder::new_current_thread(), check::check(&at.config)),
+        Command::Token => token::create(),
         Command::Explain { code, json } => explain::explain(code.as_deref(), json.json),
         Command::Plugins(Plugins::New(args)) => author::new(args),
         Command::Plugins(Plugins::Build(args)) => on(Builder::new_current_thread(), author::build(args, &cli.socket())),

@@ -40,6 +40,7 @@ plugin_dirs = ["plugins"]
 listen = "{http}"
 [admin]
 listen = "{admin}"
+open_api = true
 socket = "beadle.sock"
 [apps.main]
 kind = "whatsapp-cloud"
@@ -392,4 +393,103 @@ fn the_unit_file_is_valid_and_restrictive() {
     let rated =
         Command::new("systemd-analyze").args(["security", "--offline=true", "--threshold=15"]).arg(&path).output();
     assert!(rated.as_ref().is_ok_and(|rated| rated.status.success()), "{rated:?}");
+}
+
+/// The API of `[admin] listen` with the given lines in place of `open_api = true`.
+async fn admin_status(lines: &str, token: Option<&str>) -> (u16, u16, u16) {
+    let mut daemon = Daemon::new();
+    let config = daemon.folder.path().join("beadle.toml");
+    let text = fs::read_to_string(&config).unwrap();
+    fs::write(&config, text.replace("open_api = true", lines)).unwrap();
+    daemon.start();
+    let get = |path: &str| {
+        let request = client().get(format!("http://{}{path}", daemon.admin));
+        let request = token.iter().fold(request, |request, token| request.bearer_auth(token));
+        async { request.send().await.unwrap().status().as_u16() }
+    };
+    (get("/healthz").await, get("/api/v1/status").await, get("/api/v1/clock").await)
+}
+
+#[tokio::test]
+async fn the_admin_address_serves_health_only_unless_it_is_opened() {
+    assert_eq!(admin_status("", None).await, (200, 401, 401));
+    assert_eq!(admin_status("open_api = true", None).await, (200, 200, 200));
+    let created = stdout(&Daemon::new().cli(&["token"]));
+    let token = created.split_whitespace().find(|word| word.starts_with("beadle_")).unwrap().to_owned();
+    let line = created.lines().find(|line| line.contains("token_sha256")).unwrap().trim().to_owned();
+    assert!(!line.contains(&token[7..]), "the hash does not show the token");
+    assert_eq!(admin_status(&line, None).await, (200, 401, 401));
+    assert_eq!(admin_status(&line, Some("beadle_0")).await, (200, 401, 401));
+    assert_eq!(admin_status(&line, Some(&token)).await, (200, 200, 200));
+}
+
+#[tokio::test]
+async fn the_admin_address_can_be_switched_off() {
+    let mut daemon = Daemon::new();
+    let config = daemon.folder.path().join("beadle.toml");
+    let text = fs::read_to_string(&config).unwrap();
+    fs::write(&config, text.replace(&daemon.admin, "off")).unwrap();
+    daemon.start();
+    assert!(client().get(format!("http://{}/healthz", daemon.admin)).send().await.is_err());
+    assert!(daemon.cli(&["status"]).status.success(), "the socket serves the API");
+}
+
+#[tokio::test]
+async fn requests_without_a_signature_are_refused_before_their_body_arrives() {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let mut daemon = Daemon::new();
+    daemon.start();
+    for header in ["", "x-hub-signature-256: sha256=00\r\n", "x-hub-signature-256: sha1=0000\r\n"] {
+        let mut stream = tokio::net::TcpStream::connect(&daemon.http).await.unwrap();
+        let head = format!("POST /webhooks/main HTTP/1.1\r\nhost: x\r\n{header}content-length: 3000000\r\n\r\n");
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let mut answer = [0; 12];
+        let read = tokio::time::timeout(Duration::from_secs(5), stream.read_exact(&mut answer)).await;
+        read.expect("it waits for the body").unwrap();
+        assert_eq!(&answer, b"HTTP/1.1 403", "{header}");
+    }
+}
+
+#[tokio::test]
+async fn strangers_cannot_fill_the_log() {
+    let mut daemon = Daemon::new();
+    daemon.start();
+    let handshake = format!("{}/webhooks/main?hub.mode=subscribe&hub.verify_token=wrong", daemon.http);
+    for _ in 0..50 {
+        assert_eq!(daemon.get(&handshake).await.0, 403);
+        assert_eq!(daemon.post("{}", &signed("other")).await, 403);
+    }
+    let senseless = format!("\"{}\"", "x".repeat(1 << 20));
+    assert_eq!(daemon.post(&senseless, &signed(&senseless)).await, 200);
+    let log = daemon.log();
+    assert_eq!(log.matches("handshake rejected").count(), 1, "{log}");
+    assert_eq!(log.matches("webhook rejected").count(), 1, "{log}");
+    assert!(log.lines().all(|line| line.len() < 1000), "a line is too long");
+}
+
+#[tokio::test]
+async fn webhooks_of_other_products_are_ignored() {
+    let mut daemon = Daemon::new();
+    daemon.start();
+    let body = r#"{"object":"page","entry":[{"id":"1","time":1,"messaging":[{"message":{"text":"hi"}}]}]}"#;
+    assert_eq!(daemon.post(body, &signed(body)).await, 200);
+    assert_eq!(daemon.json(&["status"])["dead_letters"], 0);
+    assert!(daemon.json(&["events", "list"])["items"].as_array().unwrap().is_empty());
+    let metrics = daemon.get(&format!("{}/metrics", daemon.admin)).await.1;
+    assert!(metrics.contains("beadle_unrecognized_input_total{kind=\"other-product\"} 1"), "{metrics}");
+}
+
+#[tokio::test]
+async fn new_files_are_private_and_open_ones_are_reported() {
+    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+    let mut daemon = Daemon::new();
+    let data = daemon.folder.path().join("data");
+    fs::create_dir(&data).unwrap();
+    fs::set_permissions(&data, fs::Permissions::from_mode(0o755)).unwrap();
+    daemon.start();
+    send(&daemon, "hello").await;
+    for file in fs::read_dir(&data).unwrap().flatten() {
+        assert_eq!(file.metadata().unwrap().mode() & 0o077, 0, "{:?}", file.path());
+    }
+    assert!(daemon.log().contains("data directory is not private"), "{}", daemon.log());
 }

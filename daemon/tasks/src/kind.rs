@@ -74,6 +74,8 @@ kinds! {
     Plugins = "plugins", Restart, 120;
     /// Copies the documents that people write for plugins.
     Documents = "documents", Restart, 120;
+    /// Creates the conversations of new channels; ends when it has.
+    ChannelSetup = "channel-setup", Restart, 90;
     /// Reads the configuration again when it changes.
     Reload = "reload", Restart, 60;
     /// Downloads files that people sent.

@@ -26,6 +26,8 @@ pub struct Parsed {
     pub counts: Counts,
     /// A `phone_number_id` in this webhook that is not configured.
     pub unknown_number: Option<String>,
+    /// The `object` of a webhook of another product of Meta, of which nothing else is read.
+    pub other_product: Option<String>,
 }
 
 /// The contents of a webhook by kind. Every element of a webhook is counted in exactly one of `messages`, `reactions`,
@@ -64,9 +66,16 @@ impl Counts {
     }
 }
 
-/// Reads a webhook; `None` if the document is not one.
+/// The `object` of WhatsApp's webhooks. One callback URL may receive those of other products too.
+const OBJECT: &str = "whatsapp_business_account";
+
+/// Reads a webhook; of another product only its name. `None` if the document is not one.
 pub(crate) fn read(app: &AppConfig, tree: &Json<'_>, now: Timestamp) -> Option<Parsed> {
-    let mut parsed = Parsed::default();
+    let other_product = tree.text_of("object").filter(|object| object != OBJECT).map(Into::into);
+    let mut parsed = Parsed { other_product, ..Parsed::default() };
+    if parsed.other_product.is_some() {
+        return Some(parsed);
+    }
     for entry in tree.get("entry")?.items()? {
         match entry.get("changes").and_then(Json::items) {
             Some(changes) => changes.iter().for_each(|change| read_change(app, entry, change, now, &mut parsed)),

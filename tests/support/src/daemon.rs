@@ -159,6 +159,7 @@ plugin_dirs = ["plugins"]
 listen = "{http}"
 [admin]
 listen = "{admin}"
+open_api = true
 socket = "beadle.sock"
 [apps.main]
 kind = "whatsapp-cloud"

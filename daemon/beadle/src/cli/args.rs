@@ -46,6 +46,8 @@ pub enum Command {
     Check(ConfigArg),
     /// Show the state of the daemon, its channels and plugins
     Status(Json),
+    /// Create a token for the API on `[admin] listen`
+    Token,
     /// Explain what happened to an event, message, handling or contact
     Why {
         /// Id: evt_…, msg_…, hnd_…, con_… or whk_…, or WhatsApp's message id (wamid.…)

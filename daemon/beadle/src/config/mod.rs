@@ -101,10 +101,23 @@ pub struct Http {
 /// `[admin]`: the local address and socket.
 #[derive(Debug, PartialEq)]
 pub struct Admin {
-    /// Serves health, metrics and `/api/v1` without authentication.
-    pub listen: SocketAddr,
-    /// The same for the command line, as a Unix socket.
+    /// Serves health and metrics; nothing listens if there is none.
+    pub listen: Option<SocketAddr>,
+    /// Who may use `/api/v1` there.
+    pub api: ApiAccess,
+    /// Serves everything, as a Unix socket.
     pub socket: PathBuf,
+}
+
+/// Who may use `/api/v1` on `[admin] listen`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ApiAccess {
+    /// Nobody; it is served on the socket only.
+    Closed,
+    /// Requests with the token of this SHA-256 hash.
+    Token([u8; 32]),
+    /// Everyone who reaches the address.
+    Open,
 }
 
 /// `[keywords]`: how Beadle answers STOP, START, LEAVE and JOIN.

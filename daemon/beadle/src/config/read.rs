@@ -322,6 +322,20 @@ impl<'a> Section<'a> {
         })
     }
 
+    /// An address, or none for `"off"`.
+    pub fn address_or_off(&mut self, key: &'static str, default: std::net::SocketAddr) -> Option<std::net::SocketAddr> {
+        let Some((text, span)) = self.string_such_as(key, &default.to_string()) else { return Some(default) };
+        if text == "off" {
+            return None;
+        }
+        let address = text.parse().ok();
+        if address.is_none() {
+            let label = "such as \"127.0.0.1:8421\", \"[::1]:8421\" or \"off\"";
+            self.invalid(&span, format!("`{key}` must be an IP address and a port, or `off`"), label);
+        }
+        address
+    }
+
     /// Any TOML value as JSON; dates and times become strings.
     pub fn json(&self, node: &Node) -> serde_json::Value {
         match &node.value {

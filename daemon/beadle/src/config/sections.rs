@@ -7,8 +7,8 @@ use super::diagnostic::{Diagnostic, Span};
 use super::read::{Context, Section};
 use super::tree::{Table, Value};
 use super::{
-    Admin, App, Channel, Config, Contacts, DEFAULT_SOCKET, Daemon, Http, Keywords, Log, LogFormat, Media, Outbox,
-    schedules,
+    Admin, ApiAccess, App, Channel, Config, Contacts, DEFAULT_SOCKET, Daemon, Http, Keywords, Log, LogFormat, Media,
+    Outbox, schedules,
 };
 use beadle_catalog::PluginConfig;
 use beadle_catalog::grants::{DEFAULT, GRANTABLE};
@@ -85,15 +85,29 @@ fn http(mut section: Section<'_>) -> Http {
 }
 
 fn admin(mut section: Section<'_>) -> Admin {
-    let listen = section.address("listen", loopback(8421));
-    if !listen.ip().is_loopback() {
-        let note =
-            format!("[admin] listen = \"{listen}\": anyone who reaches this address can read and change everything");
+    let listen = section.address_or_off("listen", loopback(8421));
+    let token = section.string("token_sha256").and_then(|(text, span)| {
+        let hash = crate::token::parse_hash(&text);
+        if hash.is_none() {
+            let label = "created by `beadle token`";
+            section.invalid(&span, "`token_sha256` must be 64 hexadecimal digits", label);
+        }
+        hash
+    });
+    let api = match (section.boolean("open_api", false), token) {
+        (true, _) => ApiAccess::Open,
+        (false, Some(hash)) => ApiAccess::Token(hash),
+        (false, None) => ApiAccess::Closed,
+    };
+    if let Some(listen) = listen
+        && api == ApiAccess::Open
+    {
+        let note = format!("[admin] open_api: anyone who reaches {listen} can read and change everything");
         section.context.notes.borrow_mut().push(note);
     }
     let socket = section.path("socket", DEFAULT_SOCKET);
     section.end();
-    Admin { listen, socket }
+    Admin { listen, api, socket }
 }
 
 fn keywords(mut section: Section<'_>) -> Keywords {

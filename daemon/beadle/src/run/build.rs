@@ -153,19 +153,6 @@ fn accounts(config: &Config, app: &str) -> HashMap<String, Vec<String>> {
     accounts
 }
 
-/// Creates the conversation of each channel in which new groups are requested; it has no contact.
-pub async fn meet_channels(config: &Config, store: &Store) -> Result<(), RunError> {
-    for name in config.channels.keys() {
-        if store.reader().channel_conversation(name)?.is_none()
-            && let Err(error) = store.create_channel_conversation(name).await
-        {
-            // A full disk: groups cannot be requested until the next start, everything else works.
-            tracing::warn!(channel = name, %error, "conversation for new groups not created");
-        }
-    }
-    Ok(())
-}
-
 /// Loads the plugins, and from then on keeps them in line with their folders and the configuration.
 pub fn keep_plugins(config: &Config, parts: &Parts) -> Catalog {
     let with = beadle_catalog::Parts {

@@ -10,6 +10,7 @@
 
 mod build;
 pub mod logging;
+mod private;
 mod reload;
 mod signals;
 mod sockets;
@@ -17,7 +18,7 @@ mod systemd;
 mod upkeep;
 
 use crate::cli::RunArgs;
-use crate::config::{self, Config, Environment, Loaded};
+use crate::config::{self, ApiAccess, Config, Environment, Loaded};
 use crate::exit::Exit;
 use crate::follow::{self, FollowedClock};
 use crate::web::serve::{Accept, Connections, Limits, Server};
@@ -128,6 +129,8 @@ pub async fn run(loaded: Loaded, clock_url: Option<&str>, ready: impl FnOnce(&Co
         tracing::warn!(note, "configuration");
     }
     let config = &loaded.config;
+    private::restrict_new_files();
+    private::check(&config.daemon.data_dir);
     let tasks = Tasks::default();
     let starting = async {
         let sockets = Sockets::open(config).await?;
@@ -145,7 +148,11 @@ pub async fn run(loaded: Loaded, clock_url: Option<&str>, ready: impl FnOnce(&Co
         () = signals.next() => return Ok(()),
     };
     let _cleanup = Cleanup(config.admin.socket.clone());
-    build::meet_channels(config, &parts.store).await?;
+    let channels: Vec<String> = config.channels.keys().cloned().collect();
+    tasks.spawn(TaskKind::ChannelSetup, {
+        let store = parts.store.clone();
+        move |heartbeat| upkeep::meet_channels(channels.clone(), store.clone(), heartbeat)
+    });
     let catalog = build::keep_plugins(config, &parts);
     let running = Running::start(config, sockets, &parts, catalog.clone(), followed);
     let ended = tokio::select! {
@@ -209,18 +216,21 @@ impl Running {
             stop_admin: watch::Sender::new(false),
             connections: Vec::new(),
         };
-        running.listen(sockets, parts);
+        running.listen(config, sockets, parts);
         running.spawn_upkeep(parts, policy);
         running
     }
 
-    fn listen(&mut self, sockets: Sockets, parts: &Parts) {
+    fn listen(&mut self, config: &Config, sockets: Sockets, parts: &Parts) {
         let public = web::webhooks::router(Arc::clone(&parts.webhooks));
-        let router = web::admin::router(Arc::clone(&self.admin));
+        let router = |access| web::admin::router(Arc::clone(&self.admin), access);
+        let (on_tcp, on_socket) = (router(config.admin.api), router(ApiAccess::Open));
         let (http, admin) = (self.stop_http.subscribe(), self.stop_admin.subscribe());
         self.serve(TaskKind::HttpListener, Server::new(sockets.http, public, Limits::PUBLIC, http));
-        self.serve(TaskKind::AdminListener, Server::new(sockets.admin, router.clone(), Limits::ADMIN, admin.clone()));
-        self.serve(TaskKind::SocketListener, Server::new(sockets.local, router, Limits::ADMIN, admin));
+        if let Some(listener) = sockets.admin {
+            self.serve(TaskKind::AdminListener, Server::new(listener, on_tcp, Limits::ADMIN, admin.clone()));
+        }
+        self.serve(TaskKind::SocketListener, Server::new(sockets.local, on_socket, Limits::ADMIN, admin));
     }
 
     fn serve<L: Accept>(&mut self, kind: TaskKind, server: Server<L>) {
@@ -261,7 +271,7 @@ impl Running {
     fn watch_configuration(&self, loaded: Loaded, parts: &Parts, catalog: Catalog, hangup: Option<Signal>) {
         let config = &loaded.config;
         tracing::info!(
-            http = %config.http.listen, admin = %config.admin.listen, socket = %config.admin.socket.display(), "listening"
+            http = %config.http.listen, admin = config.admin.listen.map(tracing::field::display), socket = %config.admin.socket.display(), "listening"
         );
         let reloader = Arc::new(reload::Reloader {
             catalog,

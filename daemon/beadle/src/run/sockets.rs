@@ -16,7 +16,7 @@ pub struct Sockets {
     /// `[http] listen`
     pub http: TcpListener,
     /// `[admin] listen`
-    pub admin: TcpListener,
+    pub admin: Option<TcpListener>,
     /// `[admin] socket`
     pub local: UnixListener,
 }
@@ -25,7 +25,10 @@ impl Sockets {
     /// Opens them, or returns the first error.
     pub async fn open(config: &Config) -> Result<Self, RunError> {
         let http = tcp("[http] listen", config.http.listen).await?;
-        let admin = tcp("[admin] listen", config.admin.listen).await?;
+        let admin = match config.admin.listen {
+            Some(listen) => Some(tcp("[admin] listen", listen).await?),
+            None => None,
+        };
         let path = &config.admin.socket;
         let failed = |error| RunError::Listen { key: "[admin] socket", address: path.display().to_string(), error };
         Ok(Self { http, admin, local: local(path).await.map_err(failed)? })
@@ -33,7 +36,8 @@ impl Sockets {
 
     /// The URL at which a simulator asks about this daemon's clock.
     pub fn clock_url(&self) -> String {
-        self.admin.local_addr().map_or_else(|_| String::new(), |address| format!("http://{address}/api/v1/clock"))
+        let address = self.admin.as_ref().and_then(|listener| listener.local_addr().ok());
+        address.map_or_else(String::new, |address| format!("http://{address}/api/v1/clock"))
     }
 }
 

@@ -7,7 +7,7 @@
 
 use super::systemd;
 use crate::web::Admin;
-use beadle_store::Retention;
+use beadle_store::{Retention, Store, StoreError};
 use beadle_tasks::Heartbeat;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,6 +17,8 @@ use tokio::sync::watch;
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// How often data is deleted, in civil time: an hour more or less of ninety days does not matter.
 const CLEAN_EVERY_MS: i64 = 60 * 60 * 1000;
+/// After a failure to write: soon enough for a disk that someone is cleaning. Real time.
+const RETRY_AFTER: Duration = Duration::from_secs(30);
 /// Between slices of a deletion, so that other writes come between them. Real time.
 const BETWEEN_SLICES: Duration = Duration::from_millis(200);
 
@@ -47,6 +49,28 @@ pub async fn watch(admin: Arc<Admin>, heartbeat: Heartbeat) {
     }
 }
 
+/// Creates the conversation of each channel in which new groups are requested; it has no contact. On a full disk it tries
+/// again until there is room.
+pub async fn meet_channels(channels: Vec<String>, store: Store, heartbeat: Heartbeat) {
+    for name in channels {
+        let mut warned = false;
+        while let Err(error) = meet_channel(&name, &store).await {
+            if !warned {
+                tracing::warn!(channel = name, %error, "conversation for new groups not created, retrying");
+                warned = true;
+            }
+            heartbeat.idle(tokio::time::sleep(RETRY_AFTER)).await;
+        }
+    }
+}
+
+async fn meet_channel(name: &str, store: &Store) -> Result<(), StoreError> {
+    if store.reader().channel_conversation(name)?.is_none() {
+        store.create_channel_conversation(name).await?;
+    }
+    Ok(())
+}
+
 /// Deletes data past its retention time.
 pub async fn clean(admin: Arc<Admin>, policy: watch::Receiver<Retention>, heartbeat: Heartbeat) {
     loop {
@@ -57,7 +81,7 @@ pub async fn clean(admin: Arc<Admin>, policy: watch::Receiver<Retention>, heartb
             Ok(_) => heartbeat.idle(admin.clock.sleep_untracked_ms(CLEAN_EVERY_MS)).await,
             Err(error) => {
                 tracing::warn!(%error, "retention failed, retrying later");
-                heartbeat.idle(admin.clock.sleep_untracked_ms(CLEAN_EVERY_MS)).await;
+                heartbeat.idle(tokio::time::sleep(RETRY_AFTER)).await;
             }
         }
     }

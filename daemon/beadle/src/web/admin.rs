@@ -3,16 +3,18 @@
 use super::failure::ApiError;
 use super::{Admin, Phase, data, guard, metrics, story};
 use crate::api::Problem;
+use crate::config::ApiAccess;
+use crate::token;
 use axum::Router;
-use axum::extract::State;
+use axum::extract::{Request, State};
 use axum::http::{StatusCode, header};
-use axum::middleware;
+use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use std::sync::Arc;
 
-/// All routes of the admin side.
-pub fn router(admin: Arc<Admin>) -> Router {
+/// All routes of the admin side. `access` decides who may use `/api/v1`.
+pub fn router(admin: Arc<Admin>, access: ApiAccess) -> Router {
     let api = Router::new()
         .route("/status", get(data::status))
         .route("/clock", get(data::clock))
@@ -52,6 +54,7 @@ pub fn router(admin: Arc<Admin>) -> Router {
         .fallback(async || ApiError::not_found("resource", "with this path below /api/v1"));
     #[cfg(debug_assertions)]
     let api = api.route("/tasks/{kind}/fault/{fault}", post(data::inject));
+    let api = api.layer(middleware::from_fn_with_state((Arc::clone(&admin), access), authorize));
     Router::new()
         .route("/healthz", get(health))
         .route("/readyz", get(ready))
@@ -59,6 +62,24 @@ pub fn router(admin: Arc<Admin>) -> Router {
         .nest("/api/v1", api)
         .layer(middleware::from_fn(guard::guard))
         .with_state(admin)
+}
+
+/// Refuses requests to `/api/v1` that `access` does not allow. A simulator that drives the clock may ask for it anyway.
+async fn authorize(State((admin, access)): State<(Arc<Admin>, ApiAccess)>, request: Request, next: Next) -> Response {
+    let is_clock = admin.followed.is_some() && request.uri().path() == "/clock";
+    let allowed = match access {
+        ApiAccess::Open => true,
+        ApiAccess::Closed => is_clock,
+        ApiAccess::Token(hash) => is_clock || bearer(&request).is_some_and(|token| token::hash(token) == hash),
+    };
+    if allowed { next.run(request).await } else { ApiError::unauthorized().into_response() }
+}
+
+/// The token of `Authorization: Bearer TOKEN`.
+fn bearer(request: &Request) -> Option<&str> {
+    let value = request.headers().get(header::AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, token) = value.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
 /// 200 if every task works and the store takes writes; otherwise 503 with a line for each problem.

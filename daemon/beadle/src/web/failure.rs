@@ -11,7 +11,7 @@ use beadle_store::StoreError;
 
 /// Codes that no other crate has.
 #[cfg(test)]
-pub const CODES: [&str; 10] = [
+pub const CODES: [&str; 11] = [
     "unknown-app",
     "bad-request",
     "channel-stopped",
@@ -22,6 +22,7 @@ pub const CODES: [&str; 10] = [
     "schedule-plugin-unavailable",
     "schedule-not-exported",
     "store-not-writing",
+    "unauthorized",
 ];
 
 /// Why a request was refused or failed.
@@ -52,6 +53,13 @@ impl ApiError {
     /// A page of another site sent the request.
     pub fn cross_site(message: &str) -> Self {
         Self::new(StatusCode::FORBIDDEN, "cross-site", message)
+    }
+
+    /// The API of this address needs a token.
+    pub fn unauthorized() -> Self {
+        let message = "the API on this address needs a token (`beadle token`), or `[admin] open_api = true`; \
+                       the socket needs none";
+        Self::new(StatusCode::UNAUTHORIZED, "unauthorized", message)
     }
 
     /// A bug.

@@ -175,7 +175,7 @@ impl Snapshot {
             counter("beadle_inbox_refusals", "Batches not stored; the platform sends them again", figures.refused),
             counters(
                 "beadle_unrecognized_input",
-                "Input stored without being understood, by kind",
+                "Input not understood, by kind; all but `other-product` is stored",
                 "kind",
                 pairs(&self.unrecognized),
             ),

@@ -68,6 +68,8 @@ pub struct WebhookCounts {
     pub unknown_number: AtomicU64,
     /// Authentic bodies, and parts of them, that cannot be read; stored as rejected webhooks.
     pub malformed: AtomicU64,
+    /// Webhooks of other products of Meta, ignored.
+    pub other_products: AtomicU64,
     /// Time from the head of a webhook to its answer.
     pub duration: Histogram,
 }
@@ -79,6 +81,7 @@ pub struct Lines {
     handshake: Thinned,
     unknown_number: Thinned,
     malformed: Thinned,
+    other_product: Thinned,
 }
 
 impl Webhooks {
@@ -102,6 +105,12 @@ impl Webhooks {
         add(&self.counts.others, parsed.counts.other_content);
         add(&self.counts.unrouted, parsed.counts.unrouted);
         add(&self.counts.malformed, parsed.counts.rejected);
+        if let Some(object) = &parsed.other_product {
+            add(&self.counts.other_products, 1);
+            if let Some(suppressed) = self.lines.other_product.pass() {
+                tracing::warn!(app, object = cut(object), suppressed, "webhook of another product ignored");
+            }
+        }
         add(&self.counts.unknown_number, parsed.counts.unknown_number);
         if let Some(number) = &parsed.unknown_number
             && let Some(suppressed) = self.lines.unknown_number.pass()

@@ -159,6 +159,7 @@ pub async fn snapshot(admin: &Admin) -> Result<Snapshot, ApiError> {
             ("notification", &webhooks.unrouted),
             ("unknown-number", &webhooks.unknown_number),
             ("malformed", &webhooks.malformed),
+            ("other-product", &webhooks.other_products),
         ]),
         plugins,
         backlog: backlog(admin),
