@@ -187,6 +187,7 @@ const GROUPS: &[Group] = &[
             "store-not-beadle"
             "store-not-writing"
             "store-row-unreadable"
+            "store-unavailable"
         },
     ),
     (

@@ -86,8 +86,23 @@ impl Clock {
 
     /// Sleeps without being tracked, for housekeeping: an advancing manual clock does not stop at
     /// its end.
+    ///
+    /// The wait is relative: it ends after `ms` of forward movement, so that a clock that is set back
+    /// does not prolong it.
     pub async fn sleep_untracked_ms(&self, ms: i64) {
-        self.reach(self.now().plus_ms(ms)).await;
+        let (mut last, mut left_ms) = (self.now(), ms);
+        while left_ms > 0 {
+            match &self.0 {
+                Kind::Machine => {
+                    let left = Duration::from_millis(u64::try_from(left_ms).unwrap_or_default());
+                    tokio::time::sleep(left.min(REREAD_INTERVAL)).await;
+                }
+                Kind::Manual(manual) => _ = manual.now.subscribe().wait_for(|now| *now != last).await,
+            }
+            let now = self.now();
+            left_ms -= now.since_ms(last).max(0);
+            last = now;
+        }
     }
 
     async fn reach(&self, at: Timestamp) {
@@ -181,6 +196,26 @@ mod tests {
         manual.advance_ms(1);
         assert_eq!(sleeper.await.unwrap(), Timestamp(1500));
         assert_eq!(manual.activity(), Activity::IdleUntil(None));
+    }
+
+    #[tokio::test]
+    async fn untracked_sleep_is_not_prolonged_by_a_clock_set_back() {
+        const HOUR: i64 = 3_600_000;
+        let (clock, manual) = Clock::manual(Timestamp(100 * HOUR));
+        let sleeper = tokio::spawn(async move { clock.sleep_untracked_ms(HOUR).await });
+        let settle = async || {
+            for _ in 0..10 {
+                tokio::task::yield_now().await;
+            }
+        };
+        settle().await;
+        manual.set(Timestamp(HOUR));
+        settle().await;
+        manual.advance_ms(HOUR / 2);
+        settle().await;
+        assert!(!sleeper.is_finished());
+        manual.advance_ms(HOUR / 2);
+        tokio::time::timeout(Duration::from_secs(5), sleeper).await.unwrap().unwrap();
     }
 
     #[tokio::test]

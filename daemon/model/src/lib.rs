@@ -15,6 +15,7 @@ pub mod event;
 pub mod id;
 pub mod keyword;
 pub mod language;
+pub mod message_key;
 pub mod outgoing;
 pub mod phone;
 pub mod text;
@@ -32,6 +33,7 @@ pub use id::{
 };
 pub use keyword::Keyword;
 pub use language::language_of_number;
+pub use message_key::message_key;
 pub use outgoing::Outgoing;
 pub use time::Timestamp;
 pub use window::{LeadTimes, WINDOW_MS};

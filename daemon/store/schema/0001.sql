@@ -5,7 +5,8 @@
 -- kinds and states are those of the Rust enums of the same name and are never reused.
 
 -- Single values: fence, install, host_key, finished_below, sending_from, next_event, next_message,
--- next_media, closed_at, window_lead_times, windows_armed.
+-- next_media, closed_at, window_lead_times, windows_armed, retention_trusted_at,
+-- retention_jumped_at, retention_jump_seen_at.
 CREATE TABLE meta (
     key   TEXT PRIMARY KEY,
     value ANY NOT NULL

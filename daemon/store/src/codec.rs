@@ -2,12 +2,48 @@
 
 use crate::StoreError;
 use crate::step::SendState;
-use beadle_model::{Alias, AliasKind, Ending, EventKind, PluginNo, Timestamp};
+use beadle_model::{Alias, AliasKind, Ending, EventBody, EventKind, PluginNo, Timestamp};
 use serde::{Serialize, de::DeserializeOwned};
 
 /// Serialises a body. If that fails, so does the step.
 pub(crate) fn to_json(what: &str, value: &impl Serialize) -> Result<String, StoreError> {
-    serde_json::to_string(value).map_err(|error| StoreError::unreadable(what, error))
+    let json = serde_json::to_string(value).map_err(|error| StoreError::unreadable(what, error))?;
+    if is_too_deep(&json) {
+        return Err(StoreError::unreadable(what, "the JSON is nested too deeply"));
+    }
+    Ok(json)
+}
+
+/// The maximum nesting of a body: less than the 128 levels that the parser reads, because a value that
+/// cannot be read back would block its row.
+const MAX_DEPTH: usize = 120;
+
+fn is_too_deep(json: &str) -> bool {
+    let (mut depth, mut in_string, mut escaped) = (0usize, false, false);
+    json.bytes().any(|byte| {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_string => escaped = true,
+            b'"' => in_string = !in_string,
+            b'{' | b'[' if !in_string => depth += 1,
+            b'}' | b']' if !in_string => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        depth > MAX_DEPTH
+    })
+}
+
+/// A received body as JSON. One that could not be read back is replaced by an unrouted one that holds
+/// its JSON as text; the replacement is returned.
+pub(crate) fn event_to_json(body: &EventBody) -> Result<(Option<EventBody>, String), StoreError> {
+    let json = serde_json::to_string(body).map_err(|error| StoreError::unreadable("an event", error))?;
+    if !is_too_deep(&json) {
+        return Ok((None, json));
+    }
+    let kind = format!("{}/too-deep", body.kind().name());
+    let body = EventBody::Unrouted { kind, json: serde_json::Value::String(json) };
+    let json = to_json("an event", &body)?;
+    Ok((Some(body), json))
 }
 
 /// Parses a body; `what` and `id` name the row in the error.

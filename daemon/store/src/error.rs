@@ -18,6 +18,15 @@ pub enum StoreError {
         /// The data directory.
         path: PathBuf,
     },
+    /// Storage fails for another reason than a lack of space, for example because another process holds
+    /// the database's lock.
+    #[error("{} cannot be written now ({reason}); the daemon retries without a restart", path.display())]
+    Unavailable {
+        /// The data directory.
+        path: PathBuf,
+        /// What SQLite reported.
+        reason: String,
+    },
     /// State that a commit relied on has changed. The event must be handled again.
     #[error("state `{key}` has changed since it was read")]
     StaleRead {
@@ -120,10 +129,24 @@ impl StoreError {
     /// Whether storage is at fault, so that a retry helps only after someone has fixed it.
     pub(crate) fn is_storage(&self) -> bool {
         use rusqlite::ErrorCode::{DiskFull, ReadOnly, SystemIoFailure};
+        if self.is_lock() {
+            return true;
+        }
         match self {
-            StoreError::DiskFull { .. } => true,
+            StoreError::DiskFull { .. } | StoreError::Unavailable { .. } => true,
             StoreError::Sqlite(rusqlite::Error::SqliteFailure(error, _)) => {
                 matches!(error.code, DiskFull | SystemIoFailure | ReadOnly)
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether another process holds the database's lock.
+    pub(crate) fn is_lock(&self) -> bool {
+        use rusqlite::ErrorCode::{DatabaseBusy, DatabaseLocked};
+        match self {
+            StoreError::Sqlite(rusqlite::Error::SqliteFailure(error, _)) => {
+                matches!(error.code, DatabaseBusy | DatabaseLocked)
             }
             _ => false,
         }
@@ -166,9 +189,10 @@ impl StoreError {
 }
 
 /// The codes of [`StoreError`]; `beadle explain` documents each.
-pub const CODES: [&str; 14] = [
+pub const CODES: [&str; 15] = [
     "store-busy",
     "disk-full",
+    "store-unavailable",
     "stale-read",
     "migration-interrupted",
     "store-fenced",
@@ -188,6 +212,7 @@ impl Coded for StoreError {
         match self {
             StoreError::Busy { .. } => "store-busy",
             StoreError::DiskFull { .. } => "disk-full",
+            StoreError::Unavailable { .. } => "store-unavailable",
             StoreError::StaleRead { .. } => "stale-read",
             StoreError::StateMoved => "migration-interrupted",
             StoreError::Fenced { .. } => "store-fenced",
@@ -206,6 +231,7 @@ impl Coded for StoreError {
     fn blame(&self) -> Blame {
         match self {
             StoreError::DiskFull { .. }
+            | StoreError::Unavailable { .. }
             | StoreError::NotFound { .. }
             | StoreError::SameContact { .. }
             | StoreError::Locked { .. }
@@ -222,6 +248,7 @@ impl Coded for StoreError {
             self,
             StoreError::Busy { .. }
                 | StoreError::DiskFull { .. }
+                | StoreError::Unavailable { .. }
                 | StoreError::StaleRead { .. }
                 | StoreError::StateMoved
         )

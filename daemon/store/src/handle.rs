@@ -127,7 +127,7 @@ impl Store {
     /// space; the sender keeps the webhook and repeats it.
     pub async fn append(&self, batch: Batch) -> Result<Appended, StoreError> {
         if !self.writable() {
-            return Err(StoreError::DiskFull { path: self.0.shared.dir.clone() });
+            return Err(self.0.shared.refusal());
         }
         let incoming = Incoming::new(batch, self.0.shared.clock.now())?;
         let (job, answer) = ask(false, move |tx| tx.append(&incoming));
@@ -381,7 +381,7 @@ impl Store {
 }
 
 /// A step, and the receiver of its result.
-fn ask<F, T>(runs_when_full: bool, run: F) -> (Box<dyn Job>, oneshot::Receiver<Result<T, StoreError>>)
+pub(crate) fn ask<F, T>(runs_when_full: bool, run: F) -> (Box<dyn Job>, oneshot::Receiver<Result<T, StoreError>>)
 where
     F: FnMut(&mut Tx<'_>) -> Result<T, StoreError> + Send + 'static,
     T: Send + 'static,

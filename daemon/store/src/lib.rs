@@ -46,6 +46,7 @@ mod state;
 mod states;
 pub mod step;
 mod timers;
+mod unreadable;
 pub mod views;
 mod windows;
 mod writer;

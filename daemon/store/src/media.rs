@@ -61,6 +61,9 @@ pub enum FetchOutcome {
     Failed(String),
 }
 
+/// No pause between attempts is longer. A later time was set by a clock that was ahead, and is due.
+const MAX_PAUSE_MS: i64 = 24 * 60 * 60 * 1000;
+
 const COLUMNS: &str =
     "id, channel, platform_id, plugin, mime_type, filename, sha256, bytes, state, attempts, error, created_at";
 
@@ -102,10 +105,10 @@ impl Reader {
     ) -> Result<(Vec<MediaRow>, Option<Timestamp>), StoreError> {
         self.all(|conn| {
             let sql =
-                format!("SELECT {COLUMNS} FROM media WHERE state = 0 AND next_at <= ?1 ORDER BY next_at LIMIT ?2");
+                format!("SELECT {COLUMNS} FROM media WHERE state = 0 AND (next_at <= ?1 OR next_at > ?3) ORDER BY next_at LIMIT ?2");
             let due = conn
                 .prepare_cached(&sql)?
-                .query_map(params![now.0, crate::read::bounded(limit)], media_of)?
+                .query_map(params![now.0, crate::read::bounded(limit), now.plus_ms(MAX_PAUSE_MS).0], media_of)?
                 .collect::<Result<_, _>>()?;
             let next = conn
                 .prepare_cached("SELECT min(next_at) FROM media WHERE state = 0 AND next_at > ?1")?

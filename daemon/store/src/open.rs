@@ -24,7 +24,7 @@ use std::sync::atomic::AtomicI64;
 use std::time::{Duration, Instant};
 
 /// How long a connection waits for another process's lock. Beadle's own connections never collide.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+pub(crate) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The number of statements that a connection keeps prepared: more than there are.
 const STATEMENT_CACHE: usize = 128;
@@ -107,7 +107,7 @@ impl Store {
             Ok(writer) => (writer, None),
             // Outcomes of sends may be waiting to be written. Deleting the ballast makes room to
             // start.
-            Err(error) if error.is_storage() => {
+            Err(error) if error.is_storage() && !error.is_lock() => {
                 ballast.free();
                 (open_writer(&path, &config).map_err(|error| error.with_dir(&config.dir))?, Some(Instant::now()))
             }
@@ -135,6 +135,7 @@ impl Store {
             files: files.clone(),
         });
         let reader = Reader::new(path.clone(), files, config.readers);
+        reader.reports().connect(&shared);
         let feed = Feed::new(Arc::clone(&shared), reader.clone(), EventId(cache.finished_below));
         if failing_since.is_some() {
             shared.counters.set_trouble(Some(StoreError::DiskFull { path: config.dir.clone() }.to_string()));
@@ -147,6 +148,7 @@ impl Store {
             gate: Arc::new(Gate::default()),
             ballast,
             deferred: Deferred::default(),
+            is_locked: false,
             failing_since,
         };
         let threads = start(writer, checkpoints, &config, lock)?;

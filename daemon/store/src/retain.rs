@@ -7,7 +7,7 @@
 
 use crate::StoreError;
 use crate::writer::Tx;
-use crate::writer_cache::set_meta;
+use crate::writer_cache::{meta, set_meta};
 use beadle_model::Timestamp;
 use rusqlite::{Statement, params};
 use std::sync::atomic::Ordering;
@@ -23,6 +23,15 @@ const MIN_OUTBOX_MS: i64 = 31 * DAY_MS;
 
 /// The rows per table in a slice: some milliseconds of the writer's time.
 const SLICE: i64 = 500;
+
+/// The longest step of the clock between two runs that is believed at once: runs are an hour apart,
+/// and a weekend without power is no jump.
+const MAX_STEP_MS: i64 = 4 * DAY_MS;
+
+/// Keys in `meta`: the time by which the last run judged age; when a jump ahead was first and last seen.
+const TRUSTED_AT: &str = "retention_trusted_at";
+const JUMPED_AT: &str = "retention_jumped_at";
+const JUMP_SEEN_AT: &str = "retention_jump_seen_at";
 
 /// How long to keep data, in milliseconds of civil time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,6 +100,7 @@ impl Tx<'_> {
         now: Timestamp,
         cursor: &mut Cursor,
     ) -> Result<RetentionReport, StoreError> {
+        let now = self.retention_time(now)?;
         // Numbers are not reused after their rows are deleted.
         set_meta(self.conn, "next_event", self.cache.next_event)?;
         set_meta(self.conn, "next_message", self.shared.next_message.load(Ordering::Relaxed))?;
@@ -99,12 +109,12 @@ impl Tx<'_> {
         let (events, more_events) = self.slice(
             &mut cursor.events,
             &format!(
-                "SELECT id, received_at < ?2, NOT EXISTS (SELECT 1 FROM dead_letters WHERE dead_letters.event = events.id)
+                "SELECT id, received_at, NOT EXISTS (SELECT 1 FROM dead_letters WHERE dead_letters.event = events.id)
                      AND (received_at < {} OR NOT EXISTS (SELECT 1 FROM handlings WHERE event = events.id AND state = 3))
-                 FROM events WHERE id > ?1 AND id < ?3 ORDER BY id LIMIT ?4",
+                 FROM events WHERE id > ?1 AND id < ?2 ORDER BY id LIMIT ?3",
                 now.0.saturating_sub(policy.dead_ms)
             ),
-            (now.0.saturating_sub(policy.events_ms.max(MIN_EVENTS_MS)), self.cache.finished_below),
+            (now.0.saturating_sub(policy.events_ms.max(MIN_EVENTS_MS)), now, self.cache.finished_below),
             &[
                 "DELETE FROM events WHERE id = ?1",
                 "DELETE FROM event_bodies WHERE id = ?1",
@@ -113,9 +123,9 @@ impl Tx<'_> {
         )?;
         let (outbox, more_outbox) = self.slice(
             &mut cursor.outbox,
-            "SELECT id, created_at < ?2, state IN (2, 3, 5) FROM outbox WHERE id > ?1 AND id < ?3
-             ORDER BY id LIMIT ?4",
-            (now.0.saturating_sub(policy.outbox_ms.max(MIN_OUTBOX_MS)), i64::MAX),
+            "SELECT id, created_at, state IN (2, 3, 5) FROM outbox WHERE id > ?1 AND id < ?2
+             ORDER BY id LIMIT ?3",
+            (now.0.saturating_sub(policy.outbox_ms.max(MIN_OUTBOX_MS)), now, i64::MAX),
             &[
                 "DELETE FROM outbox WHERE id = ?1",
                 "DELETE FROM outbox_bodies WHERE id = ?1",
@@ -126,10 +136,10 @@ impl Tx<'_> {
         // The latest outcome of a configured schedule stays.
         let (firings, more_firings) = self.slice(
             &mut cursor.firings,
-            "SELECT id, decided_at < ?2, EXISTS (SELECT 1 FROM firings AS later WHERE later.schedule = this.schedule AND later.id > this.id)
+            "SELECT id, decided_at, EXISTS (SELECT 1 FROM firings AS later WHERE later.schedule = this.schedule AND later.id > this.id)
                  OR EXISTS (SELECT 1 FROM schedules WHERE no = this.schedule AND removed_at IS NOT NULL)
-             FROM firings AS this WHERE id > ?1 AND id < ?3 ORDER BY id LIMIT ?4",
-            (cutoff, i64::MAX),
+             FROM firings AS this WHERE id > ?1 AND id < ?2 ORDER BY id LIMIT ?3",
+            (cutoff, now, i64::MAX),
             &["DELETE FROM firings WHERE id = ?1"],
         )?;
         self.delete_old_schedules(cutoff)?;
@@ -149,6 +159,34 @@ impl Tx<'_> {
         Ok(retained)
     }
 
+    /// The time by which to judge age. Normally it is `now`. A clock that jumped ahead is not believed
+    /// until it has gone on from there for a day, so that a wrong clock deletes nothing; a long downtime
+    /// only delays the deletion. See ADR 0069.
+    fn retention_time(&self, now: Timestamp) -> Result<Timestamp, StoreError> {
+        let meta = |key| meta(self.conn, key);
+        let trusted = meta(TRUSTED_AT)?.unwrap_or(now.0);
+        if now.0 - trusted <= MAX_STEP_MS {
+            set_meta(self.conn, TRUSTED_AT, now.0)?;
+            self.conn.prepare_cached("DELETE FROM meta WHERE key IN (?1, ?2)")?.execute([JUMPED_AT, JUMP_SEEN_AT])?;
+            return Ok(now);
+        }
+        let goes_on = |seen_at: &i64| (0..=MAX_STEP_MS).contains(&(now.0 - seen_at));
+        let jumped_at = match (meta(JUMPED_AT)?, meta(JUMP_SEEN_AT)?.filter(goes_on)) {
+            (Some(jumped_at), Some(_)) => jumped_at,
+            _ => {
+                tracing::warn!(from = %Timestamp(trusted), to = %now, "clock jumped ahead; retention waits a day");
+                set_meta(self.conn, JUMPED_AT, now.0)?;
+                now.0
+            }
+        };
+        set_meta(self.conn, JUMP_SEEN_AT, now.0)?;
+        if now.0 - jumped_at < DAY_MS {
+            return Ok(Timestamp(trusted));
+        }
+        set_meta(self.conn, TRUSTED_AT, now.0)?;
+        Ok(now)
+    }
+
     /// Deletes schedules that were removed long ago and have no history any more.
     fn delete_old_schedules(&self, cutoff: i64) -> Result<(), StoreError> {
         self.conn
@@ -166,24 +204,26 @@ impl Tx<'_> {
         &self,
         cursor: &mut i64,
         select: &str,
-        (cutoff, below): (i64, i64),
+        (cutoff, now, below): (i64, Timestamp, i64),
         deletes: &[&str],
     ) -> Result<(usize, bool), StoreError> {
         let mut read = self.conn.prepare(select)?;
-        let rows: Vec<(i64, bool, bool)> = read
-            .query_map(params![*cursor, cutoff, below, SLICE], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
+        let rows: Vec<(i64, i64, bool)> = read
+            .query_map(params![*cursor, below, SLICE], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
             .collect::<Result<_, _>>()?;
         let mut deletes: Vec<Statement<'_>> =
             deletes.iter().map(|sql| self.conn.prepare(sql)).collect::<Result<_, _>>()?;
         let seen = rows.len() as i64;
         let mut gone = 0;
-        for (id, old, may_go) in rows {
-            if !old {
+        for (id, at, may_go) in rows {
+            let is_future = at > now.0;
+            if at >= cutoff && !is_future {
                 *cursor = 0;
                 return Ok((gone, false));
             }
             *cursor = id;
-            if may_go {
+            // A row of a clock that was ahead says nothing about the rows after it.
+            if may_go && !is_future {
                 gone += 1;
                 deletes.iter_mut().try_for_each(|delete| delete.execute([id]).map(drop))?;
             }

@@ -67,6 +67,8 @@ pub(crate) struct Counters {
     pub(crate) wal_pages: AtomicU64,
     pub(crate) rejected_dropped: AtomicU64,
     pub(crate) not_writable: AtomicBool,
+    /// Whether another process's lock is the cause.
+    pub(crate) is_locked: AtomicBool,
     pub(crate) trouble: Mutex<Option<String>>,
 }
 
@@ -125,6 +127,15 @@ impl Shared {
 
     pub(crate) fn writable(&self) -> bool {
         !self.counters.not_writable.load(Ordering::Acquire)
+    }
+
+    /// The error for work that is refused while storage fails.
+    pub(crate) fn refusal(&self) -> StoreError {
+        let path = self.dir.clone();
+        match self.counters.trouble() {
+            Some(reason) if self.counters.is_locked.load(Ordering::Acquire) => StoreError::Unavailable { path, reason },
+            _ => StoreError::DiskFull { path },
+        }
     }
 
     pub(crate) fn health(&self) -> StoreHealth {

@@ -70,6 +70,13 @@ impl Tx<'_> {
         Ok((fired, next.map(Timestamp)))
     }
 
+    /// A timer of an unknown scope must not block the others: it waits for a later version.
+    fn postpone_unreadable(&self, id: i64, kind: i64) -> Result<(), StoreError> {
+        tracing::error!(timer = id, scope = kind, "unreadable timer postponed for good");
+        self.conn.prepare_cached("UPDATE timers SET due_at = ?2 WHERE id = ?1")?.execute([id, i64::MAX])?;
+        Ok(())
+    }
+
     fn due(&self, now: Timestamp, limit: usize) -> Result<Vec<Due>, StoreError> {
         let mut read = self.conn.prepare_cached(&format!(
             "SELECT id, plugin, scope, scope_id, key, due_at, conversation, payload FROM timers
@@ -79,8 +86,10 @@ impl Tx<'_> {
         let mut due = Vec::new();
         while let Some(row) = rows.next()? {
             let (kind, id) = (row.get(2)?, row.get(3)?);
-            let scope = Scope::from_columns(kind, id)
-                .ok_or_else(|| StoreError::unreadable("a timer", format!("scope {kind}")))?;
+            let Some(scope) = Scope::from_columns(kind, id) else {
+                self.postpone_unreadable(row.get(0)?, kind)?;
+                continue;
+            };
             due.push(Due {
                 id: row.get(0)?,
                 conversation: row.get::<_, Option<i64>>(6)?.map(ConversationId),

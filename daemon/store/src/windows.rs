@@ -14,7 +14,7 @@ use crate::step::{Interest, NewEvent, WindowsChecked};
 use crate::writer::Tx;
 use crate::writer_cache::{meta, set_meta};
 use beadle_model::window::{LastNotice, WindowCheck, WindowNotice, renewed};
-use beadle_model::{ContactId, ConversationId, EventBody, LeadTimes, Timestamp};
+use beadle_model::{ContactId, ConversationId, EventBody, LeadTimes, Timestamp, WINDOW_MS};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 /// The key of the lead times in `meta`, separated by commas: due times in `windows` depend on them.
@@ -80,7 +80,9 @@ impl Tx<'_> {
     ) -> Result<Option<Timestamp>, StoreError> {
         let Some(talk) = self.cache.people.conversation_row(self.conn, conversation)? else { return Ok(None) };
         let inbound_at = happened_at.min(now);
-        let until = renewed(Timestamp(talk.window_until), inbound_at);
+        // No window ends later than 24 hours from now, unless the clock was ahead when it was renewed.
+        let known_until = Timestamp(talk.window_until).min(now.plus_ms(WINDOW_MS));
+        let until = renewed(known_until, inbound_at);
         let opens = !talk.watched && until.0 > talk.window_until && until > now;
         talk.last_inbound_at = talk.last_inbound_at.max(inbound_at.0);
         talk.window_until = until.0;

@@ -9,6 +9,7 @@
 use crate::StoreError;
 use crate::ballast::Ballast;
 use crate::checkpoint::Gate;
+use crate::open::BUSY_TIMEOUT;
 use crate::queue::Job;
 use crate::settle::Deferred;
 use crate::shared::{Counters, Shared};
@@ -27,6 +28,9 @@ const MAX_GROUP: usize = 512;
 
 /// How often a storage failure is tested: soon enough for people, seldom enough for a failing disk.
 const RETRY_INTERVAL: Duration = Duration::from_millis(500);
+
+/// How long a write waits for another process's lock once that lock was noticed.
+const LOCKED_TIMEOUT: Duration = Duration::from_millis(50);
 
 /// The size of the test write: more than a few settlements need.
 const PROBE_BYTES: i64 = 64 << 10;
@@ -49,6 +53,8 @@ pub(crate) struct Writer {
     pub(crate) deferred: Deferred,
     /// While storage fails: the last attempt to write.
     pub(crate) failing_since: Option<Instant>,
+    /// Whether another process holds the database's lock.
+    pub(crate) is_locked: bool,
 }
 
 impl Writer {
@@ -96,14 +102,20 @@ impl Writer {
     /// Runs one job in its own transaction, and answers it.
     fn run_alone(&mut self, mut job: Box<dyn Job>) {
         if self.failing_since.is_some() && !job.runs_when_full() {
-            return job.answer(Some(StoreError::DiskFull { path: self.shared.dir.clone() }));
+            return job.answer(Some(self.shared.refusal()));
+        }
+        // Every attempt would wait for the lock again. `recover` tests it, and writes what is deferred.
+        if self.is_locked {
+            job.defer(&mut self.deferred);
+            self.shared.counters.deferred.store(self.deferred.len() as u64, Ordering::Relaxed);
+            return job.answer(Some(self.shared.refusal()));
         }
         let was_working = self.failing_since.is_none();
         let mut outcome = self.transaction(std::slice::from_mut(&mut job));
         if let Err(error) = &outcome {
             self.note_storage_error(error);
             // Deleting the ballast has just made room for this.
-            if was_working && self.failing_since.is_some() && job.runs_when_full() {
+            if was_working && self.failing_since.is_some() && !self.is_locked && job.runs_when_full() {
                 outcome = self.transaction(std::slice::from_mut(&mut job));
             }
         }
@@ -171,17 +183,30 @@ impl Writer {
         }
     }
 
-    /// If storage is at fault: refuses new work and deletes the ballast.
+    /// If storage is at fault: refuses new work, and deletes the ballast unless a lock is the cause.
     fn note_storage_error(&mut self, error: &StoreError) {
         if !error.is_storage() {
             return;
         }
         if self.failing_since.is_none() {
             tracing::error!(%error, "storage failed; refusing new work until it recovers");
+        }
+        if error.is_lock() {
+            self.is_locked = true;
+            // The writer must keep answering, and `recover` tries twice a second.
+            self.set_busy_timeout(LOCKED_TIMEOUT);
+        } else {
             self.ballast.free();
         }
         self.failing_since = Some(Instant::now());
+        self.shared.counters.is_locked.store(self.is_locked, Ordering::Release);
         self.shared.counters.set_trouble(Some(error.to_string()));
+    }
+
+    fn set_busy_timeout(&self, timeout: Duration) {
+        if let Err(error) = self.conn.busy_timeout(timeout) {
+            tracing::debug!(%error, "busy timeout not set");
+        }
     }
 
     /// Writes deferred settlements, and tests whether storage works again.
@@ -202,11 +227,16 @@ impl Writer {
             Ok(()) => {
                 tracing::info!("storage recovered");
                 self.failing_since = None;
+                if std::mem::take(&mut self.is_locked) {
+                    self.set_busy_timeout(BUSY_TIMEOUT);
+                }
                 self.shared.counters.set_trouble(None);
             }
             Err(error) => {
                 tracing::debug!(%error, "storage still fails");
-                self.ballast.free();
+                if !self.is_locked {
+                    self.ballast.free();
+                }
                 self.failing_since = Some(Instant::now());
             }
         }

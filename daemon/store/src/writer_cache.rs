@@ -4,6 +4,7 @@
 //! never keeps what did not happen.
 
 use crate::StoreError;
+use crate::cache::Cache;
 use crate::merge::load_merged;
 use crate::people::People;
 use crate::windows;
@@ -14,6 +15,10 @@ use std::collections::{BTreeSet, HashSet};
 /// How far `sending_from` may lag behind: the rows that are scanned when the store opens, and the
 /// sends that share the cost of moving it.
 const SENDING_LAG: i64 = 10_000;
+
+/// The number of events whose messages are recognised although they are delivered again with another
+/// time stamp. An index by hash alone would be written all over for every message.
+const RECENT_MESSAGES: usize = 16_384;
 
 pub(crate) struct WriterCache {
     /// The number of the next event.
@@ -28,6 +33,8 @@ pub(crate) struct WriterCache {
     /// are retried, and dead letters that an operator retried.
     pub(crate) watched: HashSet<(i64, i64)>,
     pub(crate) people: People,
+    /// The keys of the latest messages: hash and time stamp.
+    pub(crate) recent_messages: Cache<[u8; 16], i64>,
     /// The lead times that window checks are set for.
     pub(crate) lead_times: LeadTimes,
     /// The number of the last commit that wrote state. The fence is its upper half, so that none
@@ -44,6 +51,7 @@ impl WriterCache {
             sending: BTreeSet::new(),
             watched: HashSet::new(),
             people: People::new(cached_people),
+            recent_messages: Cache::new(2 * RECENT_MESSAGES),
             lead_times: LeadTimes::default(),
             version: fence << 32,
         };
@@ -58,6 +66,7 @@ impl WriterCache {
         self.lead_times = windows::lead_times(conn)?;
         let last: i64 = conn.query_row("SELECT coalesce(max(id), 0) FROM events", [], |row| row.get(0))?;
         self.next_event = meta(conn, "next_event")?.unwrap_or(1).max(last + 1);
+        self.load_recent_messages(conn)?;
         self.finished_below = meta(conn, "finished_below")?.unwrap_or(1);
         self.sending_from = meta(conn, "sending_from")?.unwrap_or(1);
         self.sending = conn
@@ -71,6 +80,18 @@ impl WriterCache {
             )?
             .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?
             .collect::<Result<_, _>>()?;
+        Ok(())
+    }
+
+    fn load_recent_messages(&mut self, conn: &Connection) -> Result<(), StoreError> {
+        self.recent_messages.clear();
+        let mut read = conn
+            .prepare_cached("SELECT key_hash, key_at FROM events WHERE id >= ?1 AND kind IN (1, 2, 24) ORDER BY id")?;
+        let keys = read.query_map([self.next_event - RECENT_MESSAGES as i64], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        for key in keys {
+            let (hash, at) = key?;
+            self.recent_messages.insert(hash, at);
+        }
         Ok(())
     }
 

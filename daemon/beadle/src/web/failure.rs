@@ -77,9 +77,10 @@ impl From<StoreError> for ApiError {
         let status = match &error {
             StoreError::NotFound { .. } => StatusCode::NOT_FOUND,
             StoreError::SameContact { .. } => StatusCode::CONFLICT,
-            StoreError::Busy { .. } | StoreError::DiskFull { .. } | StoreError::Closed => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
+            StoreError::Busy { .. }
+            | StoreError::DiskFull { .. }
+            | StoreError::Unavailable { .. }
+            | StoreError::Closed => StatusCode::SERVICE_UNAVAILABLE,
             _ => StatusCode::INTERNAL_SERVER_ERROR,
         };
         Self::new(status, error.code(), error)

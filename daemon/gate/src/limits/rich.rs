@@ -39,6 +39,8 @@ pub const PARAMETERS: usize = 100;
 pub const PAYLOAD: usize = 128;
 /// Bytes of a message as the platform's JSON: far more than any kind needs.
 pub const JSON_BYTES: usize = 64 * 1024;
+/// Nesting of a message as the platform's JSON: more than any kind needs, less than parsers read.
+pub const JSON_DEPTH: usize = 32;
 /// Characters of a group's subject.
 pub const SUBJECT: usize = 128;
 /// Characters of a group's description.
@@ -173,6 +175,9 @@ fn contacts(contacts: &Value) -> Result<(), Refusal> {
 }
 
 fn bytes(json: &Value) -> Result<(), Refusal> {
+    if is_deeper_than(json, JSON_DEPTH) {
+        return Err(bad_message(format!("The JSON is nested more than {JSON_DEPTH} levels deep.")));
+    }
     json_length(json.to_string().len())
 }
 
@@ -181,6 +186,15 @@ pub(super) fn json_length(bytes: usize) -> Result<(), Refusal> {
         return Ok(());
     }
     Err(Refusal::new("too-long", format!("The JSON has {bytes} bytes; the maximum is {JSON_BYTES}.")))
+}
+
+fn is_deeper_than(json: &Value, depth: usize) -> bool {
+    let is_too_deep = |inner: &Value| depth.checked_sub(1).is_none_or(|left| is_deeper_than(inner, left));
+    match json {
+        Value::Array(items) => items.iter().any(is_too_deep),
+        Value::Object(fields) => fields.values().any(is_too_deep),
+        _ => false,
+    }
 }
 
 fn flow(form: &Flow) -> Result<(), Refusal> {

@@ -16,7 +16,7 @@ pub(crate) use quotes::{find_by_platform_id, platform_key};
 pub(crate) use receipts::UNKNOWN_OUTCOME;
 
 use crate::StoreError;
-use crate::codec::to_json;
+use crate::codec::{event_to_json, to_json};
 use crate::step::{Appended, Batch, EventKey, Interest, NewEvent, Placement, Sender};
 use crate::writer::Tx;
 use beadle_model::{
@@ -40,16 +40,20 @@ struct Prepared {
 }
 
 impl Incoming {
-    pub(crate) fn new(batch: Batch, received_at: Timestamp) -> Result<Self, StoreError> {
+    pub(crate) fn new(mut batch: Batch, received_at: Timestamp) -> Result<Self, StoreError> {
         let prepared = batch
             .events
-            .iter()
+            .iter_mut()
             .map(|event| {
                 let names = match &event.placement {
                     Placement::Sender(sender) => sender_aliases(sender),
                     _ => Vec::new(),
                 };
-                Ok(Prepared { names, json: to_json("an event", &event.body)? })
+                let (replacement, json) = event_to_json(&event.body)?;
+                if let Some(body) = replacement {
+                    event.body = body;
+                }
+                Ok(Prepared { names, json })
             })
             .collect::<Result<_, StoreError>>()?;
         Ok(Self { batch, prepared, received_at })
@@ -76,6 +80,11 @@ fn sender_aliases(sender: &Sender) -> Vec<Alias> {
     names
 }
 
+/// Whether the event's key is made of the platform's message id.
+fn is_message(body: &EventBody) -> bool {
+    matches!(body, EventBody::Message { .. } | EventBody::Reaction { .. } | EventBody::Echo { .. })
+}
+
 /// Where to append an event, and what to append around it in the same transaction.
 struct AppendPlan {
     conversation: Option<ConversationId>,
@@ -100,6 +109,10 @@ impl Tx<'_> {
     pub(crate) fn append(&mut self, incoming: &Incoming) -> Result<Appended, StoreError> {
         let mut appended = Appended::default();
         for (event, prepared) in incoming.batch.events.iter().zip(&incoming.prepared) {
+            if self.is_restamped(event) {
+                appended.duplicates += 1;
+                continue;
+            }
             let plan = match &event.placement {
                 Placement::Nowhere => AppendPlan::plain(None, None),
                 // Without an alias the sender could never be found again: no conversation.
@@ -136,6 +149,12 @@ impl Tx<'_> {
         Ok(appended)
     }
 
+    /// Whether a message was delivered lately with another time stamp. Its id alone identifies it.
+    fn is_restamped(&mut self, event: &NewEvent) -> bool {
+        let known = self.cache.recent_messages.copied(&event.key.hash);
+        is_message(&event.body) && known.is_some_and(|at| at != event.key.at.0)
+    }
+
     fn known_conversation(&mut self, id: ConversationId) -> Result<AppendPlan, StoreError> {
         let Some(talk) = self.cache.people.conversation_row(self.conn, id)? else {
             return Err(StoreError::NotFound { what: "conversation", id: id.to_string() });
@@ -166,6 +185,9 @@ impl Tx<'_> {
             appended.duplicates += 1;
             return Ok(());
         };
+        if is_message(&event.body) {
+            self.cache.recent_messages.insert(event.key.hash, event.key.at.0);
+        }
         let enriched = match plan.conversation {
             Some(conversation) => self.enrich(&event.body, conversation)?,
             None => None,

@@ -8,7 +8,7 @@
 
 use crate::StoreError;
 use crate::writer::Tx;
-use beadle_model::{ConversationId, EventBody, MessageId, PluginNo};
+use beadle_model::{ConversationId, EventBody, MessageId, PluginNo, message_key};
 use rusqlite::{Connection, params};
 use sha2::{Digest, Sha256};
 use std::sync::atomic::Ordering;
@@ -26,7 +26,7 @@ pub(crate) fn platform_key(message: i64, platform: &str) -> i64 {
 }
 
 fn hash_of(platform: &str) -> i64 {
-    let digest = Sha256::digest(platform.as_bytes());
+    let digest = Sha256::digest(message_key(platform).as_bytes());
     let first = digest.first_chunk::<4>().copied().unwrap_or_default();
     i64::from(u32::from_be_bytes(first))
 }
@@ -38,14 +38,15 @@ pub(crate) fn find_by_platform_id(
     platform: &str,
     newest: i64,
 ) -> Result<Option<(MessageId, ConversationId, PluginNo)>, StoreError> {
-    let hash = hash_of(platform);
+    let (hash, key) = (hash_of(platform), message_key(platform));
     let mut find =
         conn.prepare_cached("SELECT id, conversation, plugin, platform_id FROM outbox WHERE platform_key = ?1")?;
     let newest_block = newest.max(0) >> BLOCK_BITS;
     for block in (newest_block.saturating_sub(MAX_BLOCKS).max(0)..=newest_block).rev() {
         let mut rows = find.query(params![(block << 32) | hash])?;
         while let Some(row) = rows.next()? {
-            if row.get_ref(3)?.as_str_or_null().ok().flatten() == Some(platform) {
+            let found = row.get_ref(3)?.as_str_or_null().ok().flatten();
+            if found.is_some_and(|found| message_key(found) == key) {
                 return Ok(Some((MessageId(row.get(0)?), ConversationId(row.get(1)?), PluginNo(row.get(2)?))));
             }
         }
@@ -71,7 +72,9 @@ impl Tx<'_> {
         };
         let Some(named) = named else { return Ok(None) };
         let Some((ours, conversation, plugin)) = self.find_by_platform_id(named)? else { return Ok(None) };
-        if conversation != here {
+        // Either may have been merged since the message was sent.
+        let people = &self.cache.people;
+        if people.conversation(conversation) != people.conversation(here) {
             return Ok(None);
         }
         let mut body = body.clone();

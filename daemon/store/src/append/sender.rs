@@ -8,7 +8,7 @@ use crate::people::{ConversationRow, Membership, Person};
 use crate::step::{NewEvent, Sender};
 use crate::writer::Tx;
 use beadle_model::{Alias, AliasKind, Contact, ContactId, ConversationId, EventBody, Timestamp, zone_of_number};
-use rusqlite::params;
+use rusqlite::{OptionalExtension, params};
 
 /// An event with a sender.
 pub(super) struct Inbound<'a> {
@@ -95,7 +95,12 @@ impl Tx<'_> {
         if self.seen(inbound.event.key)? {
             return Ok(None);
         }
-        let mut person = match self.find_contact(inbound.names)? {
+        let known = self.find_contact(inbound.names)?;
+        let previous_owner = match known {
+            Some(id) if self.is_new_owner(inbound, id)? => Some(id),
+            _ => None,
+        };
+        let mut person = match known.filter(|_| previous_owner.is_none()) {
             Some(id) => self.person(id)?,
             None => new_person(inbound),
         };
@@ -128,6 +133,9 @@ impl Tx<'_> {
         }
         self.write_person(&mut person)?;
         let contact = person.contact.id;
+        if let Some(previous) = previous_owner {
+            self.move_number(inbound, previous, contact)?;
+        }
         self.write_aliases(inbound.names, contact, inbound.now)?;
         plan.contact = Some(contact);
         plan.conversation = Some(self.find_or_create_conversation(inbound, &mut person)?);
@@ -207,6 +215,59 @@ impl Tx<'_> {
         Ok(Some(id))
     }
 
+    /// Whether a known phone number comes with a new user id, so that another person has the number
+    /// now. User ids are scoped to a business, so a different one counts only if the contact already
+    /// wrote on this channel, and a report about a changed id is not a message of a new owner.
+    fn is_new_owner(&mut self, inbound: &Inbound<'_>, contact: ContactId) -> Result<bool, StoreError> {
+        let mut user_ids = inbound.names.iter().filter(|name| name.kind == AliasKind::UserId);
+        let Some(user_id) = user_ids.next() else { return Ok(false) };
+        if matches!(inbound.event.body, EventBody::ContactChanged { .. })
+            || self.cache.people.holder(self.conn, user_id)?.is_some()
+        {
+            return Ok(false);
+        }
+        let contact = self.person(contact)?;
+        let is_known_here = contact.conversations.iter().any(|(channel, _)| **channel == *inbound.sender.channel);
+        Ok(is_known_here && self.user_id_of(contact.contact.id)?.is_some())
+    }
+
+    fn user_id_of(&self, contact: ContactId) -> Result<Option<String>, StoreError> {
+        let mut read = self
+            .conn
+            .prepare_cached("SELECT value FROM aliases WHERE contact = ?1 AND kind = ?2 ORDER BY created_at DESC")?;
+        Ok(read.query_row([contact.0, AliasKind::UserId as i64], |row| row.get(0)).optional()?)
+    }
+
+    /// Gives the sender's numbers to their new owner. The previous owner keeps everything else and is
+    /// reached by user id from now on; the conflict is recorded for an operator.
+    fn move_number(&mut self, inbound: &Inbound<'_>, previous: ContactId, owner: ContactId) -> Result<(), StoreError> {
+        let user_id = self.user_id_of(previous)?;
+        for name in inbound.names.iter().filter(|name| matches!(name.kind, AliasKind::WaId | AliasKind::Phone)) {
+            let moved = self
+                .conn
+                .prepare_cached("UPDATE aliases SET contact = ?3, created_at = ?4 WHERE kind = ?1 AND value = ?2")?
+                .execute(params![name.kind as i64, name.value, owner.0, inbound.now.0])?;
+            if moved == 0 {
+                continue;
+            }
+            self.cache.people.insert_alias(name.clone(), owner);
+            self.insert_conflict(name, owner, previous, inbound.now)?;
+            let changed: Vec<i64> = self
+                .conn
+                .prepare_cached(
+                    "UPDATE conversations SET address_kind = ?3, address = ?4 WHERE contact = ?1 AND address = ?2 RETURNING id",
+                )?
+                .query_map(params![previous.0, name.value, AliasKind::UserId as i64, user_id], |row| row.get(0))?
+                .collect::<Result<_, _>>()?;
+            for id in changed {
+                if let Some(row) = self.cache.people.conversation_row(self.conn, ConversationId(id))? {
+                    row.address = user_id.clone().map(|value| Alias { kind: AliasKind::UserId, value });
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// The contact of the first alias that has one.
     fn find_contact(&mut self, names: &[Alias]) -> Result<Option<ContactId>, StoreError> {
         for name in names {
@@ -271,12 +332,7 @@ impl Tx<'_> {
             match self.cache.people.holder(self.conn, name)? {
                 Some(holder) if holder == contact => {}
                 Some(holder) => {
-                    self.conn
-                        .prepare_cached(
-                            "INSERT INTO alias_conflicts (kind, value, holder, claimant, seen_at)
-                             VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO NOTHING",
-                        )?
-                        .execute(params![name.kind as i64, name.value, holder.0, contact.0, now.0])?;
+                    self.insert_conflict(name, holder, contact, now)?;
                 }
                 None => {
                     self.conn
@@ -288,6 +344,22 @@ impl Tx<'_> {
                 }
             }
         }
+        Ok(())
+    }
+
+    fn insert_conflict(
+        &self,
+        name: &Alias,
+        holder: ContactId,
+        claimant: ContactId,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.conn
+            .prepare_cached(
+                "INSERT INTO alias_conflicts (kind, value, holder, claimant, seen_at)
+                 VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO NOTHING",
+            )?
+            .execute(params![name.kind as i64, name.value, holder.0, claimant.0, now.0])?;
         Ok(())
     }
 

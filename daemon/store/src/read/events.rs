@@ -1,11 +1,12 @@
 //! Reading events: for the feed, and for people.
 
-use super::{MAX_ROWS, Reader, SEARCHED_ROWS, bounded};
+use super::{MAX_ROWS, Reader, SEARCHED_ROWS, bounded, readable};
 use crate::StoreError;
 use crate::codec::{ending_of, from_json, kind_of};
 use crate::merge::{current_contact, current_conversation};
 use crate::people::load_view;
 use crate::step::{FeedItem, Resume, WaitingHandling};
+use crate::unreadable::UnreadableRow;
 use crate::views::{EventDetails, EventFilter, EventRow, EventState, HandlingRow};
 use beadle_model::{ContactId, ConversationId, Event, EventBody, EventId, HandlingId, PluginNo, Timestamp};
 use rusqlite::{Connection, OptionalExtension, Row, params};
@@ -144,7 +145,7 @@ fn feed_item_of(conn: &Connection, row: &Row<'_>) -> Result<FeedItem, StoreError
     Ok(FeedItem { event: Arc::new(whole(conn, &raw.row)?), resume: resume(conn, &raw)? })
 }
 
-fn kept(conn: &Connection, id: EventId, attempts: u32) -> Result<Option<WaitingHandling>, StoreError> {
+fn waiting_handling(conn: &Connection, id: EventId, attempts: u32) -> Result<Option<WaitingHandling>, StoreError> {
     let mut read = conn.prepare_cached(&format!("SELECT {ROW} FROM events WHERE id = ?1"))?;
     let mut rows = read.query([id.0])?;
     let Some(row) = rows.next()? else { return Ok(None) };
@@ -169,13 +170,7 @@ impl Reader {
             let (mut fed, mut seen, mut last) = (Vec::new(), 0, until);
             while let Some(row) = rows.next()? {
                 (seen, last) = (seen + 1, EventId(row.get(0)?));
-                match feed_item_of(conn, row) {
-                    Ok(event) => fed.push(event),
-                    Err(error @ StoreError::Unreadable { .. }) => {
-                        tracing::error!(%error, event = %last, "unreadable event skipped, it stays unfinished");
-                    }
-                    Err(error) => return Err(error),
-                }
+                fed.extend(self.readable(UnreadableRow::Event(last), feed_item_of(conn, row))?);
             }
             // Fewer than `limit`: the range is exhausted.
             Ok((fed, if seen == limit { last } else { until }))
@@ -188,7 +183,7 @@ impl Reader {
     pub fn waiting_handlings(
         &self,
         plugin: PluginNo,
-        but: &BTreeSet<EventId>,
+        except: &BTreeSet<EventId>,
         limit: usize,
     ) -> Result<Vec<WaitingHandling>, StoreError> {
         self.all(|conn| {
@@ -201,17 +196,11 @@ impl Reader {
                 && let Some(row) = rows.next()?
             {
                 let id = EventId(row.get(0)?);
-                if but.contains(&id) {
+                if except.contains(&id) {
                     continue;
                 }
-                match kept(conn, id, row.get(1)?) {
-                    Ok(Some(one)) => waiting.push(one),
-                    Ok(None) => {}
-                    Err(error @ StoreError::Unreadable { .. }) => {
-                        tracing::error!(%error, event = %id, "unreadable waiting event skipped");
-                    }
-                    Err(error) => return Err(error),
-                }
+                let read = waiting_handling(conn, id, row.get(1)?);
+                waiting.extend(self.readable(UnreadableRow::Waiting(id, plugin), read)?.flatten());
             }
             Ok(waiting)
         })
@@ -235,13 +224,8 @@ impl Reader {
             let mut fed = Vec::with_capacity(ids.len());
             for id in ids {
                 let mut rows = read.query([id.0])?;
-                match rows.next()?.map(|row| feed_item_of(conn, row)) {
-                    Some(Ok(event)) => fed.push(event),
-                    Some(Err(error @ StoreError::Unreadable { .. })) => {
-                        tracing::error!(%error, event = %id, "unreadable event skipped, it stays unfinished");
-                    }
-                    Some(Err(error)) => return Err(error),
-                    None => {}
+                if let Some(row) = rows.next()? {
+                    fed.extend(self.readable(UnreadableRow::Event(*id), feed_item_of(conn, row))?);
                 }
             }
             Ok(fed)
@@ -283,7 +267,7 @@ impl Reader {
             ])?;
             let mut events = Vec::new();
             while let Some(row) = rows.next()? {
-                events.push(row_of(row)?.row);
+                events.extend(readable(row_of(row))?.map(|raw| raw.row));
             }
             Ok(events)
         })
@@ -297,7 +281,7 @@ impl Reader {
             let mut rows = read.query(params![after.0, bounded(limit)])?;
             let mut events = Vec::new();
             while let Some(row) = rows.next()? {
-                events.push(row_of(row)?.row);
+                events.extend(readable(row_of(row))?.map(|raw| raw.row));
             }
             Ok(events)
         })

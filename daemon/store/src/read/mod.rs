@@ -15,6 +15,7 @@ mod trace;
 mod windows;
 
 use crate::open::connect;
+use crate::unreadable::{Reports, UnreadableRow};
 use crate::{Files, StoreError};
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use rusqlite::Connection;
@@ -42,6 +43,7 @@ struct Pool {
     limit: usize,
     connections: Mutex<Connections>,
     returned: Condvar,
+    reports: Reports,
 }
 
 #[derive(Default)]
@@ -103,18 +105,30 @@ impl Pool {
 
 impl Reader {
     pub(crate) fn new(path: PathBuf, files: Files, limit: usize) -> Self {
-        Self(Arc::new(Pool {
-            path,
-            files,
-            limit: limit.max(1),
-            connections: Mutex::default(),
-            returned: Condvar::new(),
-        }))
+        let (connections, returned, reports) = Default::default();
+        Self(Arc::new(Pool { path, files, limit: limit.max(1), connections, returned, reports }))
     }
 
     /// The files' bytes.
     pub fn files(&self) -> &Files {
         &self.0.files
+    }
+
+    /// Where unreadable rows are reported.
+    pub(crate) fn reports(&self) -> &Reports {
+        &self.0.reports
+    }
+
+    /// The row if it can be read. An unreadable one is reported, and skipped as `None`.
+    fn readable<T>(&self, row: UnreadableRow, read: Result<T, StoreError>) -> Result<Option<T>, StoreError> {
+        match read {
+            Ok(value) => Ok(Some(value)),
+            Err(error @ StoreError::Unreadable { .. }) => {
+                self.reports().report(row, &error);
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// Runs a single statement, which sees one snapshot by itself.
@@ -134,6 +148,18 @@ impl Reader {
             conn.prepare_cached("COMMIT")?.execute([])?;
             done
         })
+    }
+}
+
+/// The row of a listing if it can be read; an unreadable one is left out with a warning.
+fn readable<T>(read: Result<T, StoreError>) -> Result<Option<T>, StoreError> {
+    match read {
+        Ok(value) => Ok(Some(value)),
+        Err(error @ StoreError::Unreadable { .. }) => {
+            tracing::warn!(%error, "unreadable row left out of a listing");
+            Ok(None)
+        }
+        Err(error) => Err(error),
     }
 }
 

@@ -1,10 +1,11 @@
 //! Reading the outbox.
 
-use super::{Reader, SEARCHED_ROWS, bounded};
+use super::{Reader, SEARCHED_ROWS, bounded, readable};
 use crate::StoreError;
 use crate::codec::{from_json, send_state_of};
 use crate::merge::current_conversation;
 use crate::step::OutboxRow;
+use crate::unreadable::UnreadableRow;
 use crate::views::{OutboxDetails, OutboxFilter};
 use crate::writer_cache::meta;
 use beadle_model::{ConversationId, EventId, MessageId, PluginNo, Timestamp};
@@ -86,12 +87,22 @@ fn collect<T>(
 ) -> Result<Vec<T>, StoreError> {
     let mut found = Vec::new();
     while let Some(row) = rows.next()? {
-        found.push(each(row)?);
+        found.extend(readable(each(row))?);
     }
     Ok(found)
 }
 
 impl Reader {
+    /// Rows that are to be sent, or are being sent; an unreadable one is reported and skipped.
+    fn unsent(&self, mut rows: rusqlite::Rows<'_>) -> Result<Vec<OutboxRow>, StoreError> {
+        let mut found = Vec::new();
+        while let Some(row) = rows.next()? {
+            let id = MessageId(row.get(0)?);
+            found.extend(self.readable(UnreadableRow::Send(id), row_of(row))?);
+        }
+        Ok(found)
+    }
+
     /// Queued rows that are due, earliest first, at most `limit`.
     pub fn outbox_due(&self, now: Timestamp, limit: usize) -> Result<Vec<OutboxRow>, StoreError> {
         self.one(|conn| {
@@ -100,7 +111,7 @@ impl Reader {
                  WHERE o.state = 0 AND o.due_at <= ?1 ORDER BY o.due_at, o.id LIMIT ?2"
             );
             let mut read = conn.prepare_cached(&sql)?;
-            collect(read.query(params![now.0, i64::try_from(limit).unwrap_or(i64::MAX)])?, row_of)
+            self.unsent(read.query(params![now.0, i64::try_from(limit).unwrap_or(i64::MAX)])?)
         })
     }
 
@@ -121,7 +132,7 @@ impl Reader {
                  WHERE o.id >= ?1 AND o.state = 1 ORDER BY o.id"
             );
             let mut read = conn.prepare_cached(&sql)?;
-            collect(read.query([from])?, row_of)
+            self.unsent(read.query([from])?)
         })
     }
 

@@ -1,6 +1,6 @@
 //! Reading schedules: their history, and the zones of members.
 
-use super::{Reader, bounded};
+use super::{Reader, bounded, readable};
 use crate::StoreError;
 use crate::schedules::FiringOutcome;
 use crate::views::{EventState, FiringRow};
@@ -28,7 +28,7 @@ impl Reader {
             let mut rows = read.query(params![schedule, before.unwrap_or(i64::MAX), bounded(limit)])?;
             let mut firings = Vec::new();
             while let Some(row) = rows.next()? {
-                firings.push(firing_of(row)?);
+                firings.extend(readable(firing_of(row))?);
             }
             Ok(firings)
         })

@@ -45,6 +45,24 @@ impl TestEnv {
         Self { reader: store.reader(), dir, store, manual, clock }
     }
 
+    /// Lets days pass with the hourly retention running, so that the clock does not count as one that
+    /// jumped. Nothing is old enough to be deleted by it.
+    pub async fn run_days(&self, days: i64) {
+        let ms = i64::MAX / 4;
+        let keep = beadle_store::Retention {
+            events_ms: ms,
+            outbox_ms: ms,
+            dead_ms: ms,
+            media_ms: ms,
+            media_bytes: i64::MAX,
+            states_ms: ms,
+        };
+        for _ in 0..days {
+            self.manual.advance_ms(DAY);
+            self.store.retain(keep, self.clock.now()).await.unwrap();
+        }
+    }
+
     /// Closes the store and opens the directory again.
     pub fn reopen(self) -> Self {
         let Self { dir, store, clock, manual, .. } = self;

@@ -202,3 +202,21 @@ async fn full_queue_is_reported_at_once() {
         append.await.unwrap().unwrap();
     }
 }
+
+#[tokio::test]
+async fn lock_held_by_another_process_defers_settlements() {
+    let env = TestEnv::new();
+    let event = env.append_one(from("31600000001", "in")).await;
+    let message = env.send(&event, PluginNo(1), SendState::Sending).await;
+    let other = rusqlite::Connection::open(env.db()).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let settlement = Settlement { message, outcome: SendOutcome::Accepted(Some("wamid.1".into())), at: NOW };
+    let settled = env.store.settle(vec![settlement], Interest::default()).await.unwrap();
+    assert_eq!((settled.deferred, env.state_of(message)), (1, SendState::Sending));
+    let refused = env.store.append(Batch { events: vec![from("31600000001", "x")], ..Batch::default() }).await;
+    assert_eq!(refused.unwrap_err().code(), "store-unavailable");
+    other.execute_batch("ROLLBACK").unwrap();
+    wait_until(|| env.store.writable()).await;
+    assert_eq!(env.state_of(message), SendState::Accepted);
+    env.append(vec![from("31600000001", "x")]).await;
+}

@@ -377,3 +377,16 @@ async fn merge_does_not_repeat_window_notices() {
     let told = number(&env, "SELECT count(*) * 10000 + max(due_at) * 100 + max(notified_until) FROM windows");
     assert_eq!((told, number(&env, "SELECT conversation FROM windows")), (10_570, kept.0));
 }
+
+#[tokio::test]
+async fn quote_of_a_message_from_before_the_merge_goes_to_its_plugin() {
+    let env = TestEnv::new();
+    let (_, mia) = two_contacts(&env).await;
+    let echo = plugin(&env, "echo").await;
+    let sent = env.send(&mia, echo, SendState::Sending).await;
+    env.settle(sent, SendOutcome::Accepted(Some("wamid.before".into()))).await;
+    merged(&env, ANA, MIA).await;
+    let event = env.append_one(quoting(NUMBER, "tap", "wamid.before")).await;
+    let EventBody::Message { addressed, .. } = event.body else { panic!() };
+    assert_eq!(addressed, Some(echo));
+}

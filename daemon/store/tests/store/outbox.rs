@@ -201,3 +201,59 @@ async fn quotes_and_reactions_match_messages_of_their_conversation() {
         assert_eq!(own_message, own);
     }
 }
+
+#[tokio::test]
+async fn unreadable_row_becomes_a_dead_letter_and_blocks_no_other() {
+    let env = TestEnv::new();
+    let event = env.append_one(from("31600000001", "in")).await;
+    let mut messages = vec![];
+    for state in [SendState::Queued, SendState::Sending, SendState::Queued] {
+        messages.push(env.send(&event, PluginNo(1), state).await);
+    }
+    let damage = format!("UPDATE outbox_bodies SET body = '{{}}' WHERE id IN ({}, {})", messages[0].0, messages[1].0);
+    rusqlite::Connection::open(env.db()).unwrap().execute_batch(&damage).unwrap();
+    let due = env.reader.outbox_due(env.clock.now(), 10).unwrap();
+    assert_eq!(due.iter().map(|row| row.message).collect::<Vec<_>>(), messages[2..]);
+    assert!(env.reader.outbox_sending().unwrap().is_empty());
+    // A later step runs after the rows were set aside.
+    env.append(vec![from("31600000001", "x")]).await;
+    let env = env.crashed();
+    let dead = env.reader.dead_letters(&beadle_store::views::DeadLetterFilter { plugin: None, limit: 10 }).unwrap();
+    let codes: Vec<_> = dead.iter().map(|letter| (letter.code.as_str(), letter.attempts)).collect();
+    assert_eq!(codes, [("store-row-unreadable", 1); 2]);
+    assert_eq!(number(&env, "SELECT count(*) FROM outbox WHERE state IN (0, 1)"), 1);
+}
+
+#[tokio::test]
+async fn body_that_could_not_be_read_back_is_refused_or_kept_as_text() {
+    let env = TestEnv::new();
+    let deep = |levels: usize| (0..levels).fold(serde_json::json!(1), |inner, _| serde_json::json!([inner]));
+    let mut event = from("31600000001", "deep");
+    if let EventBody::Message { extra, .. } = &mut event.body {
+        *extra = deep(126);
+    }
+    let event = env.append_one(event).await;
+    assert!(matches!(&event.body, EventBody::Unrouted { kind, .. } if kind == "message/too-deep"), "{:?}", event.body);
+    let message = env.store.reserve_message();
+    let conversation = event.conversation.as_ref().unwrap().id;
+    let body = beadle_model::Outgoing::Interactive { json: deep(126), quote: None };
+    let send = NewSend { body, ..new_send(message, conversation, SendState::Queued, NOW) };
+    let error = env.store.commit(Commit { sends: vec![send], ..env.commit(event.id, PluginNo(1)) }).await.unwrap_err();
+    assert!(matches!(error, beadle_store::StoreError::Unreadable { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn quote_by_another_spelling_of_the_id_is_recognised() {
+    let env = TestEnv::new();
+    let event = env.append_one(from("31600000001", "in")).await;
+    let sent = env.send(&event, PluginNo(1), SendState::Sending).await;
+    // The same token behind a number and behind a user id, as base64.
+    let by_number = "wamid.HBgLMTU1NTAxMDAwMDEVAgARGCAwQTFCMkMzRDRFNUY2MDcxODI5M0E0QjVDNkQ3RThGOQA=";
+    let scoped = "wamid.SFM6TkwuQUJDLTEyMzQVAgARGCAwQTFCMkMzRDRFNUY2MDcxODI5M0E0QjVDNkQ3RThGOQA=";
+    env.settle(sent, SendOutcome::Accepted(Some(by_number.into()))).await;
+    for (id, quoted) in [("a", by_number), ("b", scoped)] {
+        let event = env.append_one(quoting("31600000001", id, quoted)).await;
+        let EventBody::Message { context, addressed, .. } = event.body else { panic!() };
+        assert_eq!((context.unwrap().quoted_message, addressed), (Some(sent), Some(PluginNo(1))), "{quoted}");
+    }
+}

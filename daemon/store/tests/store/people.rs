@@ -266,3 +266,32 @@ async fn uncached_contacts_are_read_from_disk() {
     let behind = env.reader.contact(ContactId(1)).unwrap().unwrap();
     assert_eq!((behind.created_at, behind.member_since), (NOW, Some(Timestamp(NOW.0))));
 }
+
+#[tokio::test]
+async fn number_of_a_new_owner_inherits_nothing() {
+    let env = TestEnv::new();
+    let both = |id: &str| vec![wa("31600000001"), user(id)];
+    let mut stop = message("a", Sender { name: Some("Ana".into()), ..sender(both("NL.1")) }, "stop");
+    stop.keyword = Some(KeywordMatch { keyword: Keyword::Stop, language: None, reply: None });
+    let old = env.append_one(stop).await.conversation.unwrap();
+    let ivy = Sender { name: Some("Ivy".into()), ..sender(both("NL.2")) };
+    let new = env.append_one(message("b", ivy, "hi")).await.conversation.unwrap();
+    assert_ne!((old.id, old.contact.id), (new.id, new.contact.id));
+    assert_eq!((new.contact.name.as_deref(), new.contact.opted_out_since), (Some("Ivy"), None));
+    let previous = env.reader.conversation(old.id).unwrap().unwrap();
+    assert_eq!((previous.contact.name.as_deref(), previous.address), (Some("Ana"), Some(user("NL.1"))));
+    assert!(previous.contact.opted_out_since.is_some());
+    assert_eq!(env.reader.alias_conflicts(10).unwrap()[0].0.holder, new.contact.id);
+    // The number alone is the new owner's, also after a restart.
+    let env = env.reopen();
+    assert_eq!(env.append_one(from("31600000001", "c")).await.contact(), Some(new.contact.id));
+}
+
+#[tokio::test]
+async fn message_with_another_time_stamp_is_the_same_message() {
+    let env = TestEnv::new();
+    let at = |ms: i64| NewEvent { key: key("a", NOW.plus_ms(ms)), ..from("31600000001", "a") };
+    env.append(vec![at(0)]).await;
+    assert_eq!(env.append(vec![at(1000), at(-1000)]).await.duplicates, 2);
+    assert_eq!(env.reopen().append(vec![at(2000)]).await.duplicates, 1);
+}

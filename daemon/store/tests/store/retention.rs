@@ -55,9 +55,9 @@ async fn only_old_and_completed_rows_are_deleted() {
     env.store.record_unhandled(unhandled).await.unwrap();
     env.store.finished_below(EventId(1201)).await.unwrap();
     assert_eq!(pass(&env, policy).await.events, 1197, "the third has a dead letter");
-    env.manual.advance_ms(40 * DAY);
+    env.run_days(40).await;
     assert_eq!(pass(&env, policy).await.outbox, 1);
-    env.manual.advance_ms(60 * DAY);
+    env.run_days(60).await;
     let rest = pass(&env, policy).await;
     assert_eq!((rest.dead, pass(&env, policy).await.events + rest.events), (1, 1));
     assert_eq!(env.state_of(waits), SendState::Queued);
@@ -85,4 +85,45 @@ async fn deleted_numbers_are_not_reused() {
     assert!(env.store.reserve_message() > message);
     assert_eq!(env.append_one(from("31600000001", "b")).await.id, EventId(3));
     assert_eq!(ids(&drain(&mut env.store.feed().unwrap(), 9).await), [3]);
+}
+
+#[tokio::test]
+async fn row_from_the_future_does_not_stop_retention() {
+    let env = TestEnv::new();
+    env.manual.advance_ms(3650 * DAY);
+    let ahead = env.append_one(from("1", "ahead")).await.id;
+    env.manual.set(NOW);
+    let old = env.append_one(from("1", "old")).await.id;
+    for id in 1..=old.0 {
+        env.store.finish(progress(EventId(id), 1, 1), env.store.fence()).await.unwrap();
+    }
+    env.store.finished_below(EventId(old.0 + 1)).await.unwrap();
+    env.manual.advance_ms(40 * DAY);
+    pass(&env, Retention::default()).await;
+    assert!(env.reader.event(ahead).unwrap().is_some());
+    assert_eq!(env.reader.event(old).unwrap(), None);
+}
+
+#[tokio::test]
+async fn clock_that_jumps_ahead_for_a_moment_deletes_nothing() {
+    let env = TestEnv::new();
+    let id = env.append_one(from("1", "kept")).await.id;
+    for id in 1..=id.0 {
+        env.store.finish(progress(EventId(id), 1, 1), env.store.fence()).await.unwrap();
+    }
+    env.store.finished_below(EventId(id.0 + 1)).await.unwrap();
+    pass(&env, Retention::default()).await;
+    env.manual.advance_ms(40 * DAY);
+    pass(&env, Retention::default()).await;
+    env.manual.set(NOW.plus_ms(HOUR));
+    pass(&env, Retention::default()).await;
+    assert_eq!(env.append(vec![from("1", "kept")]).await.duplicates, 1);
+    // A clock that goes on from there for a day is right: the daemon was off.
+    env.manual.set(NOW.plus_ms(40 * DAY));
+    for _ in 0..25 {
+        assert!(env.reader.event(id).unwrap().is_some());
+        pass(&env, Retention::default()).await;
+        env.manual.advance_ms(HOUR);
+    }
+    assert_eq!(env.reader.event(id).unwrap(), None);
 }

@@ -177,7 +177,7 @@ async fn latest_outcome_is_kept_and_removed_schedules_are_deleted() {
     let retained = env.store.retain(Retention::default(), env.clock.now()).await.unwrap();
     assert_eq!((retained.firings, history(&env, no)), (2, vec![(3, "fired")]));
     configure(&env, vec![], at(0)).await;
-    env.manual.advance_ms(40 * DAY);
+    env.run_days(40).await;
     assert_eq!(env.store.retain(Retention::default(), env.clock.now()).await.unwrap().firings, 1);
     assert_eq!(env.reader.schedule_no("digest").unwrap(), None);
 }

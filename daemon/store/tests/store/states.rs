@@ -115,7 +115,7 @@ async fn previous_state_is_kept_for_a_while() {
     assert_eq!(left.version, 2, "the last one, and no other");
     env.store.retain(Retention::default(), env.clock.now()).await.unwrap();
     assert_eq!(number(&env, "SELECT count(*) FROM states"), 2);
-    env.manual.advance_ms(31 * DAY);
+    env.run_days(31).await;
     env.store.retain(Retention::default(), env.clock.now()).await.unwrap();
     assert_eq!(env.reader.plugin_states(PLUGIN).unwrap().1, None);
     let purged = env.store.purge_plugin(PLUGIN).await.unwrap();

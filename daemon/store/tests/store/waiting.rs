@@ -139,7 +139,7 @@ async fn waiting_event_is_kept_as_long_as_dead_letters() {
     assert!(waiting(&env, &[], 10).is_empty());
     let third = keep(&env, 1).await[0];
     env.store.finished_below(EventId(third.0 + 1)).await.unwrap();
-    env.manual.advance_ms(61 * DAY);
+    env.run_days(61).await;
     env.store.retain(policy, env.clock.now()).await.unwrap();
     assert!(env.reader.waiting_counts().unwrap().is_empty());
 }

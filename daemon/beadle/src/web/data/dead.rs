@@ -48,10 +48,11 @@ pub async fn dead_one(State(admin): State<Arc<Admin>>, Path(text): Path<String>)
 
 fn dead_row(reader: &Reader, names: &Names, shown: &DeadLetter) -> Result<DeadRow, StoreError> {
     let about = match shown.of {
-        DeadLetterRef::Message(message) => reader.message_details(message)?.map(|it| summary::outgoing(&it.row.body)),
-        DeadLetterRef::Handling(handling) => {
-            reader.event(handling.event)?.map(|it| format!("{}: {}", it.kind().name(), summary::event(&it.body)))
+        DeadLetterRef::Message(message) => {
+            readable(reader.message_details(message))?.map(|it| summary::outgoing(&it.row.body))
         }
+        DeadLetterRef::Handling(handling) => readable(reader.event(handling.event))?
+            .map(|it| format!("{}: {}", it.kind().name(), summary::event(&it.body))),
         DeadLetterRef::Webhook(_) => {
             shown.webhook.as_ref().map(|it| format!("for {}, {} bytes: {}", it.app, it.bytes, it.beginning))
         }
@@ -69,6 +70,14 @@ fn dead_row(reader: &Reader, names: &Names, shown: &DeadLetter) -> Result<DeadRo
         summary: about.unwrap_or_default(),
         text: None,
     })
+}
+
+/// A dead letter of an unreadable row is listed without a summary.
+fn readable<T>(row: Result<Option<T>, StoreError>) -> Result<Option<T>, StoreError> {
+    match row {
+        Err(StoreError::Unreadable { .. }) => Ok(None),
+        row => row,
+    }
 }
 
 fn is_answered(ending: Option<Ending>) -> bool {

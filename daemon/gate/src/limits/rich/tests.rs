@@ -255,3 +255,13 @@ fn direct_send_accepts_only_its_kinds() {
         assert_eq!(code(&body), expected, "{body:?}");
     }
 }
+
+#[test]
+fn values_that_cannot_be_read_back_are_refused() {
+    let deep = |levels: usize| (0..levels).fold(json!(1), |inner, _| json!([inner]));
+    let interactive = |inner| Outgoing::Interactive { json: json!({"type": "x", "y": inner}), quote: None };
+    assert_eq!(code(&interactive(deep(JSON_DEPTH - 1))), "ok");
+    assert_eq!(code(&interactive(deep(126))), "bad-message");
+    let location = Location { latitude: f64::NAN, longitude: 1.0, name: None, address: None };
+    assert_eq!(code(&template(|template| template.header = Some(TemplateHeader::Location(location)))), "bad-message");
+}
