@@ -56,6 +56,7 @@ const GROUPS: &[Group] = &[
             "plugin-load-crash"
             "plugin-loading"
             "plugin-missing"
+            "plugin-name-invalid"
             "plugin-not-removed"
             "plugin-not-running"
             "plugin-pending"
@@ -73,6 +74,7 @@ const GROUPS: &[Group] = &[
             "unknown-event"
             "unknown-import"
             "unknown-plugin"
+            "watch-unavailable"
         },
     ),
     (

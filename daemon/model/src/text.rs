@@ -23,16 +23,16 @@ pub fn one_line(text: &str) -> String {
 fn visible(c: char) -> char {
     match c {
         '\u{2028}' | '\u{2029}' => ' ',
-        '\u{200c}' | '\u{200d}' => c,
         _ if c.is_control() => ' ',
-        _ if is_format(c) => char::REPLACEMENT_CHARACTER,
+        _ if is_hidden(c) => char::REPLACEMENT_CHARACTER,
         _ => c,
     }
 }
 
 /// Unicode's format characters (general category Cf) and other default-ignorable code points that render
-/// as nothing: bidirectional controls, zero-width spaces, invisible operators, fillers and tags.
-fn is_format(c: char) -> bool {
+/// as nothing: bidirectional controls, zero-width spaces, invisible operators, fillers and tags. Line and
+/// paragraph separators count too. Zero-width joiners and non-joiners do not.
+pub fn is_hidden(c: char) -> bool {
     matches!(
         c,
         '\u{ad}'
@@ -46,8 +46,9 @@ fn is_format(c: char) -> bool {
             | '\u{115f}'..='\u{1160}'
             | '\u{17b4}'..='\u{17b5}'
             | '\u{180b}'..='\u{180f}'
-            | '\u{200b}'..='\u{200f}'
-            | '\u{202a}'..='\u{202e}'
+            | '\u{200b}'
+            | '\u{200e}'..='\u{200f}'
+            | '\u{2028}'..='\u{202e}'
             | '\u{2060}'..='\u{206f}'
             | '\u{3164}'
             | '\u{feff}'

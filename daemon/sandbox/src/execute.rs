@@ -4,7 +4,7 @@
 
 use crate::abi::Outcome;
 use crate::bindings::latest::{About, Next, types};
-use crate::call::{Call, StatePage, Usage};
+use crate::call::{Call, Level, LogLine, StatePage, Usage};
 use crate::fault::{During, Fault, FaultKind};
 use crate::host::{HostState, Stop, exhausted, printable};
 use crate::instance::Instance;
@@ -13,7 +13,7 @@ use crate::loaded::Loaded;
 use crate::meter::Panicked;
 use crate::pool::WarmInstance;
 use crate::report::{Handled, MigratedPage, Report};
-use beadle_model::{EventId, Timestamp};
+use beadle_model::{Effects, EventId, Timestamp};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -48,7 +48,7 @@ pub async fn handle(plugin: Arc<Loaded>, call: Call, dry: bool) -> Report {
         Ok(outcome) => disposition(outcome),
         Err(end) => Err(end.explain(host)),
     };
-    let task = host.finish();
+    let mut task = host.finish();
     let usage = Usage {
         cpu_us,
         wall_us: u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX),
@@ -57,9 +57,22 @@ pub async fn handle(plugin: Arc<Loaded>, call: Call, dry: bool) -> Report {
         fresh,
         log_dropped: task.log_dropped,
     };
+    let mut is_discarded = dry;
+    let outcome = match outcome {
+        // An opt-out is the recipient's decision and not a failure: a plugin that gives up because its
+        // message was refused for it passes the event. Otherwise every message of a person who opted out
+        // would become a dead letter.
+        Err((FaultKind::GiveUp { reason }, _)) if task.opt_out_refused => {
+            task.effects = Effects::default();
+            task.log.push(LogLine { level: Level::Debug, text: format!("passed after an opt-out: {reason}") });
+            is_discarded = true;
+            Ok(types::Disposition::Pass)
+        }
+        outcome => outcome,
+    };
     let outcome = match outcome {
         Ok(disposition) => {
-            let pool = (plugin.is_warm && !dry).then(|| (Arc::clone(&plugin.pool), generation));
+            let pool = (plugin.is_warm && !is_discarded).then(|| (Arc::clone(&plugin.pool), generation));
             let instance = WarmInstance::new(instance, pool);
             Ok(Handled { disposition: disposition.into(), effects: task.effects, instance })
         }

@@ -33,8 +33,9 @@ impl HostState {
     }
 }
 
-/// The text without control characters that a terminal would interpret.
+/// The text without characters that control a terminal, reorder the line or are invisible. Line breaks
+/// and tabs stay.
 pub fn printable(line: String) -> String {
-    let is_control = |c: char| c.is_control() && c != '\n' && c != '\t';
-    if line.contains(is_control) { line.replace(is_control, "\u{fffd}") } else { line }
+    let is_harmful = |c: char| (c.is_control() && c != '\n' && c != '\t') || beadle_model::text::is_hidden(c);
+    if line.contains(is_harmful) { line.replace(is_harmful, "\u{fffd}") } else { line }
 }

@@ -21,6 +21,7 @@ impl HostState {
         }
         let facts = Facts { conversation: to, now: self.inputs.now() };
         if let Verdict::Refused(refusal) = beadle_gate::check(&Draft { body: &body, host: false }, &facts) {
+            self.task.opt_out_refused |= matches!(&*refusal.code, "opted-out" | "marketing-opted-out");
             return Err(refusal.into());
         }
         // Counted before an id is reserved, so that a flood of messages uses up no ids.

@@ -1,8 +1,8 @@
 //! Guests that misbehave, one way each.
 
 use super::*;
-use crate::{Fault, FaultKind};
-use beadle_model::{Blame, Coded};
+use crate::{Fault, FaultKind, Level};
+use beadle_model::{Blame, Coded, Disposition};
 use std::time::{Duration, Instant};
 
 async fn fault(guest: &Guest<'_>) -> Fault {
@@ -136,6 +136,32 @@ async fn reason_of_a_returned_failure_is_kept() {
     let gave_up = fault(&Guest { items, handle: &failing(1), ..Guest::default() }).await;
     assert_eq!(gave_up.to_string(), "plugin `guest` gave up (bu sy) while handling evt_1");
     assert!(!gave_up.retried());
+}
+
+#[tokio::test]
+async fn giving_up_after_an_opt_out_passes_the_event() {
+    let send = "(call $send_text (i32.const 0) (i32.const 3) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0)
+        (i32.const 64))";
+    let handle = format!("{send} {}", failing(1));
+    let guest = Guest {
+        capabilities: &["replies"],
+        imports: capabilities::REPLIES,
+        items: r#"(data (i32.const 1024) "no one")"#,
+        handle: &handle,
+        ..Guest::default()
+    };
+    let plugin = load(&sandbox(), &guest).await;
+    let mut opted_out = conversation();
+    opted_out.contact.opted_out_since = Some(NOW);
+    let event = Event { conversation: Some(Arc::new(opted_out)), ..event(1) };
+    let report = plugin.handle(call_with(event)).await;
+    let handled = report.outcome.unwrap();
+    assert_eq!(handled.disposition, Disposition::Pass);
+    assert!(handled.effects.is_empty());
+    assert!(report.log.iter().any(|line| line.level == Level::Debug), "{:?}", report.log);
+    // Giving up for any other reason is a failure.
+    let fault = plugin.handle(call(2)).await.outcome.unwrap_err();
+    assert_eq!(fault.code(), "plugin-gave-up");
 }
 
 #[tokio::test]

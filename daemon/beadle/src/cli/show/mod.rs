@@ -15,7 +15,7 @@ pub use plugins::{documents, plugin, plugins, state};
 pub use schedules::{firings, next_firings, schedule, schedule_dry_run, schedules};
 pub use windows::{windows, windows_by_hour};
 
-use super::table::{Table, when};
+use super::table::{Table, cut, when};
 use crate::api::{Done, Problem, Status, Why};
 use beadle_model::text::one_line;
 use serde_json::{Error, Value, from_value};
@@ -86,10 +86,13 @@ fn utc(at_ms: i64) -> String {
     format!("{} UTC", text.get(..19).unwrap_or(&text))
 }
 
+/// Longer names are cut in lists; WhatsApp's own limit is 25 characters.
+const MAX_NAME_WIDTH: usize = 40;
+
 /// `name (con_…)`
 fn person(name: Option<&str>, contact: Option<&str>) -> String {
     match (name, contact) {
-        (Some(name), Some(contact)) => format!("{name} ({contact})"),
+        (Some(name), Some(contact)) => format!("{} ({contact})", cut(name, MAX_NAME_WIDTH)),
         (None, Some(contact)) => contact.into(),
         _ => "-".into(),
     }

@@ -1,8 +1,8 @@
 //! Contacts, possible duplicates and merges.
 
-use super::{Lines, Result, Screen, joined, or_dash, person, print_list, utc};
+use super::{Lines, MAX_NAME_WIDTH, Result, Screen, joined, or_dash, person, print_list, utc};
 use crate::api::{ContactRow, ContactView, DuplicateRow, List, MergeView, MergedPlugin};
-use crate::cli::table::{Table, duration, when};
+use crate::cli::table::{Table, cut, duration, when};
 use beadle_model::text::one_line;
 use serde_json::{Value, from_value};
 use std::fmt::Write as _;
@@ -25,7 +25,7 @@ pub fn contacts(response: Value, screen: Screen) -> Result {
             when(row.created_at, list.now),
             or_dash(row.language.as_deref()),
             status(row, list.now),
-            or_dash(row.name.as_deref()),
+            cut(&or_dash(row.name.as_deref()), MAX_NAME_WIDTH),
         ]);
     }
     let next = list.next.map(|id| format!("--after {id}"));
