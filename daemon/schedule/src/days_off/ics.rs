@@ -1,7 +1,7 @@
 //! Parses holiday files: the part of iCalendar (RFC 5545) that calendars of public holidays use.
 //!
 //! Supported are all-day events of one or several days, once or every year: on a date, on the nth weekday of a month, or on
-//! a weekday among given days of a month. Any other recurrence is an error with its line, because a misread holiday is
+//! a weekday among given days of a month; instances of a series may be moved or cancelled (`RECURRENCE-ID`, `EXDATE`). Any other recurrence is an error with its line, because a misread holiday is
 //! noticed only on that day. Events with a time of day are not holidays; they are skipped and counted.
 
 use jiff::ToSpan as _;
@@ -64,25 +64,12 @@ impl Holidays {
                 problem: "not a calendar: the file must start with BEGIN:VCALENDAR".into(),
             });
         }
+        let events = events(lines)?;
         let mut holidays = Self::default();
-        let mut event: Option<(usize, Vec<Line>)> = None;
-        for line in lines {
-            match (line.text.to_ascii_uppercase().as_str(), &mut event) {
-                ("BEGIN:VEVENT", _) => event = Some((line.number, Vec::new())),
-                ("END:VEVENT", Some((_, lines))) => {
-                    holidays.add(std::mem::take(lines))?;
-                    event = None;
-                }
-                (_, Some((_, lines))) => lines.push(line),
-                _ => {}
-            }
+        for event in events.iter().filter(|event| event.is_latest_version(&events)) {
+            holidays.add(event, &events)?;
         }
-        match event {
-            Some((line, _)) => {
-                Err(CalendarError { line, problem: "this event has no END:VEVENT: the file is truncated".into() })
-            }
-            None => Ok(holidays),
-        }
+        Ok(holidays)
     }
 
     /// The name of the holiday on a day, if there is one.
@@ -98,37 +85,27 @@ impl Holidays {
         (end < Date::MAX).then_some(end)
     }
 
-    fn add(&mut self, lines: Vec<Line>) -> Result<(), CalendarError> {
-        let value = |name: &str| lines.iter().find(|line| line.name() == name);
-        if value("STATUS").is_some_and(|line| line.value().eq_ignore_ascii_case("CANCELLED")) {
-            return Ok(());
-        }
-        let Some(start) = value("DTSTART") else { return Ok(()) };
+    fn add(&mut self, event: &Event, all: &[Event]) -> Result<(), CalendarError> {
+        let Some(start) = event.find("DTSTART").filter(|_| !event.is_cancelled()) else { return Ok(()) };
         if start.value().contains('T') {
             self.timed += 1;
             return Ok(());
         }
         let first = start.date()?;
-        let end = value("DTEND").map(Line::date).transpose()?;
-        let length = end.and_then(|end| first.until(end).ok()).map_or(1, |span| span.get_days()).max(1);
-        if length > MAX_DAYS {
-            return Err(start.wrong(format!("a holiday of {length} days: the maximum is {MAX_DAYS}")));
-        }
-        let name = value("SUMMARY").map_or_else(|| "holiday".into(), |line| unescaped(line.value()));
-        if let Some(rule) = value("RRULE") {
-            let mut yearly = Yearly::new(name, first, length);
-            yearly.rule(rule)?;
-            for line in lines.iter().filter(|line| line.name() == "EXDATE") {
-                yearly.except.extend(line.dates()?);
+        let length = event.length(start, first)?;
+        let name = event.find("SUMMARY").map_or_else(|| "holiday".into(), |line| unescaped(line.value()));
+        let mut except = event.dates("EXDATE")?;
+        except.extend(event.replaced_instances(all)?);
+        let mut starts = event.dates("RDATE")?;
+        match event.find("RRULE") {
+            Some(rule) => {
+                let mut yearly = Yearly::new(name.clone(), first, length, except.clone());
+                yearly.rule(rule)?;
+                self.yearly.push(yearly);
             }
-            self.yearly.push(yearly);
-            return Ok(());
+            None => _ = starts.insert(first),
         }
-        let mut starts = vec![first];
-        for line in lines.iter().filter(|line| line.name() == "RDATE") {
-            starts.extend(line.dates()?);
-        }
-        for start in starts {
+        for start in starts.difference(&except) {
             for day in 0..length {
                 let Ok(date) = start.checked_add(day.days()) else { continue };
                 self.once.entry(date).or_insert_with(|| name.clone());
@@ -138,10 +115,99 @@ impl Holidays {
     }
 }
 
+/// The properties of a `VEVENT`.
+struct Event {
+    lines: Vec<Line>,
+}
+
+impl Event {
+    fn find(&self, name: &str) -> Option<&Line> {
+        self.lines.iter().find(|line| line.name() == name)
+    }
+
+    fn text(&self, name: &str) -> &str {
+        self.find(name).map_or("", Line::value)
+    }
+
+    /// All dates of a property that may occur several times.
+    fn dates(&self, name: &str) -> Result<BTreeSet<Date>, CalendarError> {
+        let mut dates = BTreeSet::new();
+        for line in self.lines.iter().filter(|line| line.name() == name) {
+            dates.extend(line.dates()?);
+        }
+        Ok(dates)
+    }
+
+    fn is_cancelled(&self) -> bool {
+        self.text("STATUS").eq_ignore_ascii_case("CANCELLED")
+    }
+
+    /// Whether no other version of the same event or instance has a higher `SEQUENCE`.
+    fn is_latest_version(&self, all: &[Self]) -> bool {
+        let identity = |event: &Self| (event.text("UID").to_owned(), event.text("RECURRENCE-ID").to_owned());
+        let sequence = |event: &Self| event.text("SEQUENCE").parse().unwrap_or(0_i64);
+        let own = identity(self);
+        own.0.is_empty() || !all.iter().any(|other| identity(other) == own && sequence(other) > sequence(self))
+    }
+
+    /// The days of this series that other events of the file move, change or cancel (RFC 5545, section 3.8.4.4).
+    fn replaced_instances(&self, all: &[Self]) -> Result<BTreeSet<Date>, CalendarError> {
+        let uid = self.text("UID");
+        if uid.is_empty() || self.find("RECURRENCE-ID").is_some() {
+            return Ok(BTreeSet::new());
+        }
+        let others =
+            all.iter().filter(|other| other.text("UID") == uid).filter_map(|other| other.find("RECURRENCE-ID"));
+        let day = |line: &Line| {
+            if line.parameters().to_ascii_uppercase().contains("RANGE=") {
+                return Err(line.wrong("a change of all following holidays (RANGE) is not supported".into()));
+            }
+            line.date()
+        };
+        others.map(day).collect()
+    }
+
+    /// The number of days, from `DTEND` or `DURATION`.
+    fn length(&self, start: &Line, first: Date) -> Result<i32, CalendarError> {
+        let days = match (self.find("DTEND"), self.find("DURATION")) {
+            (Some(end), _) => first.until(end.date()?).map_or(0, |span| span.get_days()),
+            (None, Some(duration)) => duration.whole_days()?,
+            (None, None) => 1,
+        };
+        if days > MAX_DAYS {
+            return Err(start.wrong(format!("a holiday of {days} days: the maximum is {MAX_DAYS}")));
+        }
+        Ok(days.max(1))
+    }
+}
+
+/// Splits the lines into events. Components within an event (alarms) are ignored.
+fn events(lines: Vec<Line>) -> Result<Vec<Event>, CalendarError> {
+    let mut events = Vec::new();
+    let mut event: Option<(usize, Event)> = None;
+    let mut depth = 0_usize;
+    for line in lines {
+        let (name, component) = (line.name(), line.value().to_ascii_uppercase());
+        match (name.as_str(), component.as_str(), &mut event) {
+            ("BEGIN", "VEVENT", None) => event = Some((line.number, Event { lines: Vec::new() })),
+            ("BEGIN", _, Some(_)) => depth += 1,
+            ("END", _, Some(_)) if depth > 0 => depth -= 1,
+            ("END", "VEVENT", _) => events.extend(event.take().map(|(_, event)| event)),
+            (_, _, Some((_, event))) if depth == 0 => event.lines.push(line),
+            _ => {}
+        }
+    }
+    match event {
+        Some((line, _)) => {
+            Err(CalendarError { line, problem: "this event has no END:VEVENT: the file is truncated".into() })
+        }
+        None => Ok(events),
+    }
+}
+
 impl Yearly {
-    fn new(name: String, first: Date, length: i32) -> Self {
-        let (months, days, weekdays) = (Vec::new(), Vec::new(), Vec::new());
-        let (until, except) = (Date::MAX, BTreeSet::new());
+    fn new(name: String, first: Date, length: i32, except: BTreeSet<Date>) -> Self {
+        let (months, days, weekdays, until) = (Vec::new(), Vec::new(), Vec::new(), Date::MAX);
         Self { name, first, until, interval: 1, count: None, months, days, weekdays, length, except }
     }
 
@@ -225,8 +291,37 @@ impl Line {
         self.text.split([':', ';']).next().unwrap_or_default().to_ascii_uppercase()
     }
 
+    /// The text after the first colon outside of quotes.
     fn value(&self) -> &str {
-        self.text.split_once(':').map_or("", |(_, value)| value.trim())
+        self.text.get(self.value_start()..).unwrap_or_default().trim()
+    }
+
+    /// The parameters, such as `;VALUE=DATE`.
+    fn parameters(&self) -> &str {
+        let end = self.value_start().saturating_sub(1);
+        self.text.find(';').and_then(|start| self.text.get(start..end)).unwrap_or_default()
+    }
+
+    fn value_start(&self) -> usize {
+        let mut quoted = false;
+        let colon = self.text.find(|c| {
+            quoted ^= c == '"';
+            c == ':' && !quoted
+        });
+        colon.map_or(self.text.len(), |colon| colon + 1)
+    }
+
+    /// A duration of whole days or weeks (`P3D`, `P1W`), in days.
+    fn whole_days(&self) -> Result<i32, CalendarError> {
+        let text = self.value().trim_start_matches('+');
+        let number = |text: &str, unit: i32| Some(text.parse::<u16>().ok().map_or(0, i32::from) * unit);
+        let days = text.strip_prefix('P').and_then(|text| match text.strip_suffix('D') {
+            Some(days) => number(days, 1),
+            None => text.strip_suffix('W').and_then(|weeks| number(weeks, 7)),
+        });
+        days.filter(|days| *days > 0).ok_or_else(|| {
+            self.wrong(format!("the duration `{}` of a holiday must be whole days, such as P3D", self.value()))
+        })
     }
 
     fn date(&self) -> Result<Date, CalendarError> {

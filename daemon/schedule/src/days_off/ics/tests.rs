@@ -52,6 +52,62 @@ fn days_of_a_file_of_public_holidays() {
     assert_eq!((holidays.timed, holidays.end()), (1, None));
 }
 
+/// A series with a moved, a changed and a cancelled instance, as calendar servers export edits of a series.
+const EDITED: &str = "BEGIN:VCALENDAR\nBEGIN:VEVENT\nUID:kiln\nDTSTART;VALUE=DATE:20200427\nDURATION:P2D\nRRULE:FREQ=YEARLY\nSUMMARY:Kiln day\n\
+BEGIN:VALARM\nTRIGGER:-P1D\nDURATION:PT15M\nSUMMARY:Reminder\nEND:VALARM\nEND:VEVENT\n\
+BEGIN:VEVENT\nUID:kiln\nRECURRENCE-ID;VALUE=DATE:20270427\nDTSTART;VALUE=DATE:20270420\nSUMMARY:Kiln day (moved)\nEND:VEVENT\n\
+BEGIN:VEVENT\nUID:kiln\nRECURRENCE-ID;VALUE=DATE:20280427\nDTSTART;VALUE=DATE:20280427\nSTATUS:CANCELLED\nSUMMARY:Kiln day\nEND:VEVENT\n\
+BEGIN:VEVENT\nUID:kiln\nRECURRENCE-ID;VALUE=DATE:20290427\nDTSTART:20290427T080000Z\nSUMMARY:Kiln morning\nEND:VEVENT\n\
+BEGIN:VEVENT\nUID:old\nSEQUENCE:1\nDTSTART;VALUE=DATE:20260601\nSUMMARY:Old date\nEND:VEVENT\n\
+BEGIN:VEVENT\nUID:old\nSEQUENCE:2\nDTSTART;VALUE=DATE:20260608\nSUMMARY:New date\nEND:VEVENT\nEND:VCALENDAR";
+
+#[test]
+fn instances_of_a_series_are_moved_and_cancelled() {
+    let holidays = Holidays::parse(EDITED).unwrap();
+    for (year, month, day, wanted) in [
+        (2026, 4, 27, Some("Kiln day")),
+        (2026, 4, 28, Some("Kiln day")),
+        (2026, 4, 29, None),
+        (2027, 4, 20, Some("Kiln day (moved)")),
+        (2027, 4, 27, None),
+        (2027, 4, 28, None),
+        (2028, 4, 27, None),
+        (2029, 4, 27, None),
+        (2030, 4, 28, Some("Kiln day")),
+        (2026, 6, 1, None),
+        (2026, 6, 8, Some("New date")),
+    ] {
+        assert_eq!(holidays.on(date(year, month, day)), wanted, "{year}-{month}-{day}");
+    }
+    assert_eq!(holidays.timed, 1);
+}
+
+#[test]
+fn durations_are_whole_days() {
+    let file = |duration: &str| {
+        format!("BEGIN:VCALENDAR\nBEGIN:VEVENT\nDTSTART;VALUE=DATE:20260101\n{duration}\nEND:VEVENT\nEND:VCALENDAR")
+    };
+    for (duration, last) in [("DURATION:P3D", 3), ("DURATION:P1W", 7), ("DURATION:+P1D", 1), ("X-A;B=\":\":c", 1)] {
+        let holidays = Holidays::parse(&file(duration)).unwrap();
+        assert_eq!(holidays.end(), Some(date(2026, 1, last)), "{duration}");
+    }
+    for duration in ["DURATION:PT36H", "DURATION:-P1D", "DURATION:P0D", "DURATION:P1DT1H", "DURATION:P"] {
+        let error = Holidays::parse(&file(duration)).unwrap_err().to_string();
+        assert!(error.starts_with("line 4: the duration `"), "{error}");
+    }
+}
+
+#[test]
+fn extra_and_excluded_dates_apply_to_series_and_single_events() {
+    let event = "DTSTART;VALUE=DATE:20260101\nRDATE;VALUE=DATE:20260105,20260106\nEXDATE;VALUE=DATE:20260105";
+    for rule in ["", "\nRRULE:FREQ=YEARLY;COUNT=1"] {
+        let text = format!("BEGIN:VCALENDAR\nBEGIN:VEVENT\n{event}{rule}\nEND:VEVENT\nEND:VCALENDAR");
+        let holidays = Holidays::parse(&text).unwrap();
+        let days: Vec<i8> = (1..10).filter(|day| holidays.on(date(2026, 1, *day)).is_some()).collect();
+        assert_eq!(days, [1, 6], "{rule}");
+    }
+}
+
 #[test]
 fn errors_name_the_line() {
     let file = |lines: &str| {
@@ -66,6 +122,12 @@ fn errors_name_the_line() {
         (file("RRULE:FREQ=YEARLY;BYMONTH=13"), "line 4: `BYMONTH=13`"),
         (file("RRULE:FREQ=YEARLY;BYMONTH=1;BYDAY=9XX"), "line 4: `BYDAY=9XX`"),
         (file("SUMMARY:x\nDTEND;VALUE=DATE:2026"), "line 5: `2026` is not a date"),
+        (
+            file(
+                "UID:a\nRRULE:FREQ=YEARLY\nEND:VEVENT\nBEGIN:VEVENT\nUID:a\nRECURRENCE-ID;RANGE=THISANDFUTURE:20270101",
+            ),
+            "line 9: a change of all following holidays",
+        ),
         (file("DTEND;VALUE=DATE:20280101"), "line 3: a holiday of 730 days"),
         ("BEGIN:VCALENDAR\nBEGIN:VEVENT\nDTSTART;VALUE=DATE:20260101".into(), "line 2: this event has no END:VEVENT"),
     ] {
