@@ -19,8 +19,7 @@ use crate::startup::Startup;
 use crate::transaction::{self, Context, LOAD_CRASH, LoadOutcome, LoadRequest, LoadResult, Source};
 use crate::watch::{Hint, Watch};
 use crate::{Counts, FolderWarning, Published, grants, watch};
-use beadle_model::PluginNo;
-use beadle_pipeline::{Pipeline, Subscription, Subscriptions, Suspension};
+use beadle_pipeline::{Pipeline, Subscriptions, Suspension};
 use beadle_store::{PurgeReport, StoreError};
 use beadle_tasks::Heartbeat;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -88,7 +87,6 @@ pub(crate) struct Reconciler {
     /// Folders that cannot be read, and since when.
     lost_folders: BTreeMap<PathBuf, Instant>,
     /// The plugins whose timers and schedules fire, as the store knows them.
-    available: Vec<PluginNo>,
     startup: Startup,
     /// The records of earlier processes were read.
     has_records: bool,
@@ -110,7 +108,6 @@ impl Reconciler {
             loads: JoinSet::new(),
             load_names: HashMap::new(),
             lost_folders: BTreeMap::new(),
-            available: Vec::new(),
             startup: Startup::new(),
             has_records: false,
         }
@@ -129,7 +126,7 @@ impl Reconciler {
             let (all_loaded, timeout) = (self.loads.is_empty(), self.startup_timeout());
             if self.startup.finish(all_loaded, timeout, Instant::now()) {
                 self.suspend_unloaded();
-                self.update_subscriptions().await;
+                self.publish_subscriptions();
             }
             self.publish();
             let wake = heartbeat.idle(self.wait(check_after)).await;
@@ -411,7 +408,7 @@ impl Reconciler {
         } else {
             plugin.finish_load(&name, result, attempt, Instant::now());
         }
-        self.update_subscriptions().await;
+        self.publish_subscriptions();
         if self.loads.is_empty() {
             let wanted = self.plugins.values().flat_map(|plugin| &plugin.record.revisions).map(String::as_str);
             self.context.revisions.retain(&wanted.collect());
@@ -432,7 +429,7 @@ impl Reconciler {
             plugin.record.gone_since = Some(self.context.clock.now());
             self.write_record(name).await;
         }
-        self.update_subscriptions().await;
+        self.publish_subscriptions();
     }
 
     async fn write_record(&self, name: &str) {
@@ -466,26 +463,15 @@ impl Reconciler {
         for (name, plugin) in &mut self.plugins {
             plugin.config = self.config.plugins.get(name).cloned().unwrap_or_default();
         }
-        self.update_subscriptions().await;
+        self.publish_subscriptions();
     }
 
-    /// Tells the pipeline which plugins are subscribed, and the store whose timers may fire.
-    async fn update_subscriptions(&mut self) {
-        if !self.startup.is_finished() {
-            return;
+    /// Publishes which plugins subscribe to what: the one value that pipeline, schedules, windows and downloads follow.
+    fn publish_subscriptions(&self) {
+        if self.startup.is_finished() {
+            let subscriptions = self.plugins.values().filter_map(ManagedPlugin::subscription).collect();
+            self.pipeline.publish(Subscriptions::new(subscriptions));
         }
-        let subscriptions: Vec<_> = self.plugins.values().filter_map(ManagedPlugin::subscription).collect();
-        let is_available = |it: &&Arc<Subscription>| !it.slot.availability().is_out_of_service();
-        let available: Vec<_> = subscriptions.iter().filter(is_available).map(|it| it.slot.no()).collect();
-        self.pipeline.set_subscriptions(Subscriptions::new(subscriptions)).await;
-        if available != self.available {
-            match self.context.store.set_present_plugins(available.clone()).await {
-                Ok(()) => self.available = available,
-                Err(error) => tracing::warn!(%error, "available plugins not recorded, timers of others may fire"),
-            }
-        }
-        // The subscribed events may have changed too.
-        self.pipeline.timers_changed().ring();
     }
 
     /// Ends probations, and records suspensions by the pipeline.
@@ -502,7 +488,7 @@ impl Reconciler {
             }
         }
         // Timers of suspended plugins wait, those of plugins that recovered fire.
-        self.update_subscriptions().await;
+        self.publish_subscriptions();
     }
 
     // Commands
@@ -594,7 +580,7 @@ impl Reconciler {
             // The next reconciliation loads it.
             _ => (plugin.attempt, plugin.state) = (None, PluginState::Loading),
         }
-        self.update_subscriptions().await;
+        self.publish_subscriptions();
         let waiting = self.pipeline.backlog_sizes().into_iter().find(|(of, _)| *of == no).map_or(0, |(_, size)| size);
         Ok(match waiting {
             0 => format!("`{name}` is enabled"),
@@ -607,7 +593,7 @@ impl Reconciler {
         let now = self.context.clock.now();
         let plugin = self.change_record(name, |record| _ = record.disabled_since.get_or_insert(now)).await?;
         plugin.deactivate(PluginState::Disabled { since: now });
-        self.update_subscriptions().await;
+        self.publish_subscriptions();
         Ok(format!(
             "`{name}` is disabled: it gets no events and its timers wait until you run `beadle plugins enable {name}`"
         ))

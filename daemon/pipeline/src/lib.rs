@@ -90,8 +90,8 @@ pub struct Pipeline {
 }
 
 impl Pipeline {
-    /// Starts the loops. Until [`Pipeline::set_subscriptions`] is called nothing is dispatched, so that no event passes a
-    /// plugin that is still being loaded; sending starts at once.
+    /// Starts the loops. Until [`Pipeline::publish`] is called nothing is dispatched, so that no event passes a plugin that
+    /// is still being loaded; sending starts at once. `publish`: the channel that everyone reads the subscriptions from.
     ///
     /// # Errors
     /// The store cannot be read.
@@ -101,8 +101,9 @@ impl Pipeline {
         tasks: Tasks,
         settings: OutboxSettings,
         channels: Vec<Arc<dyn Channel>>,
+        publish: watch::Sender<Arc<Subscriptions>>,
     ) -> Result<Self, StoreError> {
-        let (publish, subscriptions) = watch::channel(Arc::<Subscriptions>::default());
+        let subscriptions = publish.subscribe();
         let backlogs = Arc::new(Backlogs::new(store.reader().waiting_counts()?, clock.clone()));
         let feed = store.feed();
         let lanes = Lanes::new(clock.clone());
@@ -144,13 +145,18 @@ impl Pipeline {
     }
 
     /// Publishes the subscriptions; events in flight keep their subscribers. The first ones start the dispatcher.
-    pub async fn set_subscriptions(&self, subscriptions: Subscriptions) {
+    pub fn publish(&self, subscriptions: Subscriptions) {
         self.publish.send_replace(Arc::new(subscriptions));
     }
 
     /// The current subscriptions.
     pub fn subscriptions(&self) -> Arc<Subscriptions> {
         Arc::clone(&self.publish.borrow())
+    }
+
+    /// Where the current subscriptions are read.
+    pub fn watch_subscriptions(&self) -> SubscriptionsReceiver {
+        self.publish.subscribe()
     }
 
     /// Counters and heartbeats.

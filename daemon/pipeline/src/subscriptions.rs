@@ -157,14 +157,8 @@ impl Subscriptions {
         self.list.iter().filter(move |subscription| subscription.events.contains(&kind))
     }
 
-    /// Plugins in service that subscribe to this kind: for events that the daemon makes by itself, which wait otherwise.
-    pub fn in_service(&self, kind: EventKind) -> Vec<PluginNo> {
-        let in_service = self.of_kind(kind).filter(|subscription| subscription.in_service);
-        in_service.map(|subscription| subscription.no()).collect()
-    }
-
-    /// Plugins in service.
-    pub fn all_in_service(&self) -> Vec<PluginNo> {
+    /// Plugins in service: the timers of others wait.
+    pub fn in_service(&self) -> Vec<PluginNo> {
         let in_service = self.list.iter().filter(|subscription| subscription.in_service);
         in_service.map(|subscription| subscription.no()).collect()
     }

@@ -33,7 +33,7 @@ pub use days_off::{CalendarError, DaysOff, Holidays};
 pub use describe::{clock_change_note, describe};
 pub use pattern::{DEFAULT_ANCHOR, Moment, Pattern, TimeSpec};
 pub use schedule::{CatchUpMode, CatchUpPolicy, NextMoment, Overlap, Schedule, Zones};
-pub use scheduler::{Present, Scheduler};
+pub use scheduler::Scheduler;
 pub use schedules::Schedules;
 pub use windows::Windows;
 pub use zone::{LocalTimeKind, TZDATA_VERSION, Zone};
@@ -49,8 +49,9 @@ const RETRY_PAUSE: Duration = Duration::from_secs(1);
 /// Upper bound for one wait, in case a wake-up was missed. Real time.
 const MAX_WAIT: Duration = Duration::from_secs(60);
 
-/// Fires due timers and schedules until the store is closed. `alarm` must be rung when a timer is set, when a
-/// subscription changes, or when the configuration changes.
+/// Fires due timers and schedules until the store is closed. `alarm` must be rung when a timer is set or
+/// the configuration changes. Nothing fires before the plugins are known, and timers of a plugin that is out of service
+/// wait.
 ///
 /// # Errors
 /// The store is closed, or belongs to another process.
@@ -64,7 +65,15 @@ pub async fn run(
     loop {
         heartbeat.beat();
         match fire_due(&store, &clock, &mut scheduler).await {
-            Ok(next_due) => heartbeat.idle(alarm.wait(next_due, MAX_WAIT)).await,
+            Ok(next_due) => {
+                let wake = async {
+                    tokio::select! {
+                        () = alarm.wait(next_due, MAX_WAIT) => {}
+                        () = scheduler.subscriptions_changed() => {}
+                    }
+                };
+                heartbeat.idle(wake).await;
+            }
             Err(error) if error.is_fatal() => return Err(error),
             Err(error) => {
                 tracing::warn!(%error, "due timers and schedules not written, will retry");
@@ -76,6 +85,9 @@ pub async fn run(
 
 /// Fires everything that is due and returns the next due time.
 async fn fire_due(store: &Store, clock: &Clock, scheduler: &mut Scheduler) -> Result<Option<Timestamp>, StoreError> {
+    if !scheduler.follow_subscriptions().await? {
+        return Ok(None);
+    }
     let timers = timers::fire_due(store, clock).await?;
     let schedules = scheduler.fire_due().await?;
     Ok([timers, schedules].into_iter().flatten().min())

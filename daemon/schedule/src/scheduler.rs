@@ -14,16 +14,15 @@ use crate::firing;
 use crate::policy::{self, ActiveZone, Decisions};
 use crate::schedule::{Schedule, Zones};
 use beadle_clock::Clock;
+use beadle_model::event::EventKind;
 use beadle_model::{PluginNo, Timestamp};
+use beadle_pipeline::SubscriptionsReceiver;
 use beadle_store::schedules::{FiringCounts, ScheduleEntry};
 use beadle_store::{Store, StoreError};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
-
-/// Returns the plugins that are available and subscribed to `on-schedule`.
-pub type Present = Arc<dyn Fn() -> Vec<PluginNo> + Send + Sync>;
 
 /// Firings per transaction: about one group commit.
 const BATCH: usize = 512;
@@ -45,7 +44,9 @@ type TargetIndex = (usize, usize);
 pub struct Scheduler {
     store: Store,
     clock: Clock,
-    present: Present,
+    subscriptions: SubscriptionsReceiver,
+    /// The plugins in service that the store was last told: the timers of others wait.
+    in_service: Option<Vec<PluginNo>>,
     configuration: watch::Receiver<Arc<[Arc<Schedule>]>>,
     publish: watch::Sender<Arc<[Arc<ConfiguredSchedule>]>>,
     counts: Arc<Counts>,
@@ -65,15 +66,15 @@ pub struct Scheduler {
 impl Scheduler {
     /// A new one with the same parts, for a loop that starts again. What the old one knew is in the store.
     pub fn restarted(&self) -> Self {
-        let Self { store, clock, present, configuration, publish, counts, .. } = self;
-        let (store, clock, present) = (store.clone(), clock.clone(), Arc::clone(present));
-        Self::new(store, clock, present, configuration.clone(), publish.clone(), Arc::clone(counts))
+        let Self { store, clock, subscriptions, configuration, publish, counts, .. } = self;
+        let (store, clock, subscriptions) = (store.clone(), clock.clone(), subscriptions.clone());
+        Self::new(store, clock, subscriptions, configuration.clone(), publish.clone(), Arc::clone(counts))
     }
 
     pub(crate) fn new(
         store: Store,
         clock: Clock,
-        present: Present,
+        subscriptions: SubscriptionsReceiver,
         configuration: watch::Receiver<Arc<[Arc<Schedule>]>>,
         publish: watch::Sender<Arc<[Arc<ConfiguredSchedule>]>>,
         counts: Arc<Counts>,
@@ -81,7 +82,8 @@ impl Scheduler {
         Self {
             store,
             clock,
-            present,
+            subscriptions,
+            in_service: None,
             configuration,
             publish,
             counts,
@@ -96,12 +98,34 @@ impl Scheduler {
         }
     }
 
+    /// Tells the store which plugins are in service, where that changed. Returns whether the plugins are known.
+    pub(crate) async fn follow_subscriptions(&mut self) -> Result<bool, StoreError> {
+        let (is_known, in_service) = {
+            let subscriptions = self.subscriptions.borrow_and_update();
+            (subscriptions.is_known(), subscriptions.in_service())
+        };
+        if is_known && self.in_service.as_ref() != Some(&in_service) {
+            self.store.set_present_plugins(in_service.clone()).await?;
+            self.in_service = Some(in_service);
+        }
+        Ok(is_known)
+    }
+
+    /// Returns when the subscriptions change.
+    pub(crate) async fn subscriptions_changed(&mut self) {
+        if self.subscriptions.changed().await.is_err() {
+            // They are published no more.
+            std::future::pending::<()>().await;
+        }
+    }
+
     /// Decides everything that is due and returns the next due time.
     pub(crate) async fn fire_due(&mut self) -> Result<Option<Timestamp>, StoreError> {
         let now = self.clock.now();
         let clock_set_back = self.last_now.since_ms(now) > CLOCK_SET_BACK_MS;
         self.last_now = now;
-        let available = (self.present)();
+        let available: Vec<PluginNo> =
+            self.subscriptions.borrow().of_kind(EventKind::Schedule).map(|subscription| subscription.no()).collect();
         self.must_rebuild |= clock_set_back || available != self.available;
         self.available = available;
         self.apply_configuration(now).await?;

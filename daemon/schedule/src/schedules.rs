@@ -4,10 +4,11 @@ use crate::configured::{ConfiguredSchedule, Counts, Target, member_zones};
 use crate::firing;
 use crate::policy::{self, ActiveZone};
 use crate::schedule::{Schedule, Zones};
-use crate::scheduler::{Present, Scheduler};
+use crate::scheduler::Scheduler;
 use crate::zone::Zone;
 use beadle_clock::{Alarm, Clock};
 use beadle_model::{EventId, PluginNo, Timestamp};
+use beadle_pipeline::SubscriptionsReceiver;
 use beadle_store::{Store, StoreError};
 use std::sync::Arc;
 use tokio::sync::watch;
@@ -29,14 +30,14 @@ impl Schedules {
         store: Store,
         clock: Clock,
         alarm: Alarm,
-        present: Present,
+        subscriptions: SubscriptionsReceiver,
         schedules: Vec<Arc<Schedule>>,
     ) -> (Self, Scheduler) {
         let (configuration, configurations) = watch::channel(schedules.into());
         let (publish, published) = watch::channel(Arc::default());
         let counts = Arc::<Counts>::default();
         let scheduler =
-            Scheduler::new(store.clone(), clock.clone(), present, configurations, publish, Arc::clone(&counts));
+            Scheduler::new(store.clone(), clock.clone(), subscriptions, configurations, publish, Arc::clone(&counts));
         let configuration = Arc::new(configuration);
         (Self { store, clock, alarm, configuration, published, counts }, scheduler)
     }

@@ -12,10 +12,9 @@
 use crate::{MAX_WAIT, RETRY_PAUSE};
 use beadle_clock::{Alarm, Clock};
 use beadle_model::{LeadTimes, Timestamp};
-use beadle_store::step::Interest;
+use beadle_pipeline::SubscriptionsReceiver;
 use beadle_store::{Store, StoreError};
 use beadle_tasks::Heartbeat;
-use std::sync::Arc;
 use tokio::sync::watch;
 
 /// Windows per transaction. Each may touch a different page on a slow disk while other writers wait; 128 keep that wait
@@ -34,7 +33,7 @@ pub struct Windows {
     /// The configured lead times.
     pub leads: watch::Receiver<LeadTimes>,
     /// Which window events have a subscriber. Steps without one are recorded but emit no event.
-    pub news: Arc<dyn Fn() -> Interest + Send + Sync>,
+    pub subscriptions: SubscriptionsReceiver,
 }
 
 impl Windows {
@@ -64,7 +63,8 @@ impl Windows {
                 let leads = self.leads.borrow_and_update().clone();
                 arming = self.store.arm_windows(leads, BATCH).await?;
             }
-            let step = self.store.check_windows(self.clock.now(), (self.news)(), BATCH).await?;
+            let interest = self.subscriptions.borrow().interest().clone();
+            let step = self.store.check_windows(self.clock.now(), interest, BATCH).await?;
             if step.checked < BATCH && !arming {
                 return Ok(step.next_due);
             }

@@ -9,13 +9,16 @@
 
 use beadle_clock::{Alarm, Clock, ManualClock};
 use beadle_model::effect::TimerWrite;
+use beadle_model::event::EventKind;
 use beadle_model::{EventBody, EventId, PluginNo, Scope, StateNo, Timestamp};
+use beadle_pipeline::{OnFailure, PluginSlot, Stage, Subscription, Subscriptions, SubscriptionsReceiver, Suspension};
 use beadle_schedule::Schedules;
 use beadle_store::step::{Batch, Commit, EventKey, NewEvent, Placement, Progress};
 use beadle_store::{Feed, Store, StoreConfig};
 use beadle_tasks::{Heartbeat, TaskKind};
 use std::path::Path;
 use std::sync::Arc;
+use tokio::sync::watch;
 
 const PLUGIN: PluginNo = PluginNo(1);
 
@@ -76,11 +79,22 @@ async fn fired(feed: &mut Feed) -> (String, Timestamp, Vec<u8>) {
     }
 }
 
+/// These plugins, in service and subscribed to schedules and timers.
+fn subscribed(plugins: &[PluginNo]) -> SubscriptionsReceiver {
+    let subscription = |no: &PluginNo| {
+        let suspension = Suspension { code: "plugin-loading".into(), why: "not loaded".into(), at: Timestamp(0) };
+        let events = [EventKind::Schedule, EventKind::Timer].into();
+        let slot = PluginSlot::vacant("plugin", *no, events, suspension, Arc::default());
+        slot.resume();
+        Arc::new(Subscription::new(Arc::new(slot), Stage::Answer, 0, OnFailure::Hold, None))
+    };
+    watch::channel(Arc::new(Subscriptions::new(plugins.iter().map(subscription).collect()))).1
+}
+
 /// The loop, without schedules.
 fn loop_of(store: &Store, clock: &Clock, alarm: &Alarm) -> impl Future<Output = ()> + use<> {
     let (store, clock, alarm) = (store.clone(), clock.clone(), alarm.clone());
-    let present = Arc::new(|| vec![PLUGIN]);
-    let (_, scheduler) = Schedules::new(store.clone(), clock.clone(), alarm.clone(), present, Vec::new());
+    let (_, scheduler) = Schedules::new(store.clone(), clock.clone(), alarm.clone(), subscribed(&[PLUGIN]), Vec::new());
     let heartbeat = Heartbeat::unwatched(TaskKind::Schedules);
     async move { beadle_schedule::run(store, clock, alarm, scheduler, heartbeat).await.unwrap() }
 }

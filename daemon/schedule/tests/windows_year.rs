@@ -45,7 +45,8 @@ impl Machine {
             clock: clock.clone(),
             changed: changed.clone(),
             leads,
-            news: Arc::new(all),
+            // Plugins that are not known yet may subscribe to everything.
+            subscriptions: watch::channel(Arc::default()).1,
         };
         let looking = async { windows.run(Heartbeat::unwatched(TaskKind::Windows)).await.unwrap() };
         let tasks = [tokio::spawn(looking), tokio::spawn(handle(store.clone(), store.feed().unwrap(), |_| {}))];

@@ -6,7 +6,9 @@
 mod support;
 
 use beadle_clock::Clock;
+use beadle_model::event::EventKind;
 use beadle_model::{Event, EventBody, PluginNo, Timestamp};
+use beadle_pipeline::{OnFailure, PluginSlot, Stage, Subscription, Subscriptions, SubscriptionsReceiver, Suspension};
 use beadle_schedule::{
     CatchUpMode, CatchUpPolicy, DEFAULT_ANCHOR, DaysOff, Overlap, Pattern, Schedule, Schedules, TimeSpec, Zone, Zones,
     policy, run,
@@ -19,6 +21,7 @@ use std::path::Path;
 use std::sync::Arc;
 use support::*;
 use tempfile::TempDir;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 /// Catches up everything, however long the outage.
@@ -67,6 +70,18 @@ fn schedules() -> Vec<Arc<Schedule>> {
     .into()
 }
 
+/// These plugins, in service and subscribed to schedules and timers.
+fn subscribed(plugins: &[PluginNo]) -> SubscriptionsReceiver {
+    let subscription = |no: &PluginNo| {
+        let suspension = Suspension { code: "plugin-loading".into(), why: "not loaded".into(), at: Timestamp(0) };
+        let events = [EventKind::Schedule, EventKind::Timer].into();
+        let slot = PluginSlot::vacant("plugin", *no, events, suspension, Arc::default());
+        slot.resume();
+        Arc::new(Subscription::new(Arc::new(slot), Stage::Answer, 0, OnFailure::Hold, None))
+    };
+    watch::channel(Arc::new(Subscriptions::new(plugins.iter().map(subscription).collect()))).1
+}
+
 /// A running machine.
 struct Machine {
     dir: TempDir,
@@ -78,9 +93,9 @@ struct Machine {
 impl Machine {
     fn start(dir: TempDir, clock: &Clock) -> Self {
         let store = open(dir.path(), clock);
-        let present = Arc::new(|| vec![PluginNo(1), PluginNo(2)]);
+        let plugins = subscribed(&[PluginNo(1), PluginNo(2)]);
         let alarm = clock.alarm();
-        let (_, scheduler) = Schedules::new(store.clone(), clock.clone(), alarm.clone(), present, schedules());
+        let (_, scheduler) = Schedules::new(store.clone(), clock.clone(), alarm.clone(), plugins, schedules());
         let heartbeat = Heartbeat::unwatched(TaskKind::Schedules);
         let running = run(store.clone(), clock.clone(), alarm.clone(), scheduler, heartbeat);
         let running = tokio::spawn(async move { running.await.unwrap() });

@@ -6,15 +6,15 @@ use crate::config::{App as AppSection, Config};
 use crate::web::webhooks::Webhooks;
 use beadle_catalog::Catalog;
 use beadle_clock::Clock;
-use beadle_model::EventKind;
-use beadle_pipeline::{Channel, OutboxSettings, Pipeline};
+use beadle_pipeline::{ActiveRevision, Channel, OutboxSettings, Pipeline, Subscriptions, SubscriptionsReceiver};
 use beadle_sandbox::{Sandbox, SandboxConfig};
-use beadle_schedule::{Present, Scheduler, Schedules};
+use beadle_schedule::{Scheduler, Schedules};
 use beadle_store::{Store, StoreConfig};
 use beadle_tasks::Tasks;
 use beadle_whatsapp::{App, AppConfig, CloudChannel, CloudConfig, FetchWanted, Fetcher, MediaStore, http_client};
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
+use tokio::sync::watch;
 
 /// The parts of the daemon.
 pub struct Parts {
@@ -52,16 +52,17 @@ pub fn build(config: &Config, clock: Clock, tasks: &Tasks) -> Result<Parts, RunE
         SandboxConfig { cache_dir: Some(data_dir.join("cache")), tasks: tasks.clone(), ..SandboxConfig::default() };
     let sandbox = Sandbox::new(sandbox_config, store.reader(), reserve, store.host_key())?;
     let media_store = MediaStore { store: store.clone(), clock: clock.clone() };
-    // The fetcher asks the pipeline which plugins run, and the pipeline needs the channels first.
-    let running: Arc<OnceLock<Pipeline>> = Arc::default();
-    let (channels, fetcher) = channels(config, &media_store, wanted(config.media.fetch, Arc::clone(&running)))?;
-    let pipeline = Pipeline::start(store.clone(), clock.clone(), tasks.clone(), outbox(config), channels)?;
-    let _ = running.set(pipeline.clone());
+    // Published by the catalog once plugins are loaded; whoever follows it derives what it needs.
+    let subscriptions = watch::Sender::new(Arc::<Subscriptions>::default());
+    let wanted = wanted(config.media.fetch, subscriptions.subscribe());
+    let (channels, fetcher) = channels(config, &media_store, wanted)?;
+    let pipeline =
+        Pipeline::start(store.clone(), clock.clone(), tasks.clone(), outbox(config), channels, subscriptions)?;
     let webhooks = Webhooks::new(apps(config, store.install()), pipeline.inbox(), clock.clone());
     let webhooks = Arc::new(webhooks);
     let bell = pipeline.timers_changed();
-    let (schedules, scheduler) =
-        Schedules::new(store.clone(), clock.clone(), bell, present(pipeline.clone()), config.schedules.clone());
+    let plugins = pipeline.watch_subscriptions();
+    let (schedules, scheduler) = Schedules::new(store.clone(), clock.clone(), bell, plugins, config.schedules.clone());
     let (fetcher, scheduler) = (Arc::new(fetcher), Arc::new(scheduler));
     Ok(Parts { tasks, store, sandbox, pipeline, webhooks, clock, fetcher, schedules, scheduler })
 }
@@ -76,22 +77,10 @@ pub fn outbox(config: &Config) -> OutboxSettings {
     }
 }
 
-/// The plugins that handle schedules now.
-fn present(pipeline: Pipeline) -> Present {
-    Arc::new(move || {
-        let subscriptions = pipeline.subscriptions();
-        subscriptions.of_kind(EventKind::Schedule).map(|subscription| subscription.no()).collect()
-    })
-}
-
-/// Files are downloaded while a running plugin may read them.
-fn wanted(fetch: bool, running: Arc<OnceLock<Pipeline>>) -> FetchWanted {
-    let may_read = |pipeline: &Pipeline| {
-        let reads =
-            |serving: beadle_pipeline::ActiveRevision| serving.plugin.requested_capabilities().contains("media");
-        pipeline.subscriptions().iter().any(|member| member.slot.active().is_some_and(reads))
-    };
-    Arc::new(move || fetch && running.get().is_some_and(may_read))
+/// Files are downloaded while an active revision may read them.
+fn wanted(fetch: bool, subscriptions: SubscriptionsReceiver) -> FetchWanted {
+    let reads = |active: ActiveRevision| active.plugin.requested_capabilities().contains("media");
+    Arc::new(move || fetch && subscriptions.borrow().iter().any(|it| it.slot.active().is_some_and(reads)))
 }
 
 /// The channels, and the fetcher of incoming files.

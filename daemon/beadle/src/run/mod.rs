@@ -257,13 +257,13 @@ impl Running {
     /// Windows are watched once it is known which plugins want to hear of them: some may have closed while the daemon
     /// was down.
     fn watch_windows(&self, parts: &Parts) {
-        let pipeline = parts.pipeline.clone();
+        let pipeline = &parts.pipeline;
         let windows = Windows {
             store: parts.store.clone(),
             clock: parts.clock.clone(),
             changed: pipeline.windows_changed(),
             leads: self.leads.subscribe(),
-            news: Arc::new(move || pipeline.subscriptions().interest().clone()),
+            subscriptions: pipeline.watch_subscriptions(),
         };
         self.tasks.spawn(TaskKind::Windows, move |heartbeat| windows.clone().run(heartbeat));
     }

@@ -19,7 +19,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tempfile::TempDir;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 pub const NOW: Timestamp = Timestamp(1_795_293_360_000);
 pub const CHANNEL: &str = "shop";
@@ -80,7 +80,15 @@ impl TestEnv {
             paces: HashMap::new(),
         };
         let channels: Vec<Arc<dyn Channel>> = vec![Arc::clone(&channel) as _];
-        let pipeline = Pipeline::start(store.clone(), clock.clone(), Tasks::default(), settings, channels).unwrap();
+        let pipeline = Pipeline::start(
+            store.clone(),
+            clock.clone(),
+            Tasks::default(),
+            settings,
+            channels,
+            watch::Sender::default(),
+        )
+        .unwrap();
         Self { reader: store.reader(), store, clock, pipeline, channel, sent, _dir: dir }
     }
 

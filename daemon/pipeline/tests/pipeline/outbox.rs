@@ -11,7 +11,7 @@ async fn events_in_a_response_reach_subscribers() {
     let mut env = TestEnv::new();
     let plugin = env.store.plugin_no("plugin").await.unwrap();
     assert_eq!(plugin, PluginNo(1));
-    env.pipeline.set_subscriptions(vacant(plugin, Stage::Observe, &[EventKind::ContactChanged])).await;
+    env.pipeline.publish(vacant(plugin, Stage::Observe, &[EventKind::ContactChanged]));
     let event = env.receive_text("31612345678", "hello").await;
     // The platform's response names the contact.
     let renamed = NewEvent {

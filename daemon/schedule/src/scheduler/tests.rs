@@ -7,6 +7,7 @@ use crate::schedule::tests::schedule;
 use crate::schedule::{CatchUpMode, CatchUpPolicy};
 use crate::zone::Zone;
 use beadle_clock::ManualClock;
+use beadle_pipeline::{OnFailure, PluginSlot, Stage, Subscription, Subscriptions, Suspension};
 use beadle_store::StoreConfig;
 use tempfile::TempDir;
 
@@ -25,15 +26,27 @@ struct Fixture {
     scheduler: Scheduler,
 }
 
+/// These plugins, in service and subscribed to schedules and timers.
+fn subscribed(plugins: &[PluginNo]) -> SubscriptionsReceiver {
+    let subscription = |no: &PluginNo| {
+        let suspension = Suspension { code: "plugin-loading".into(), why: "not loaded".into(), at: Timestamp(0) };
+        let events = [EventKind::Schedule, EventKind::Timer].into();
+        let slot = PluginSlot::vacant("plugin", *no, events, suspension, Arc::default());
+        slot.resume();
+        Arc::new(Subscription::new(Arc::new(slot), Stage::Answer, 0, OnFailure::Hold, None))
+    };
+    watch::channel(Arc::new(Subscriptions::new(plugins.iter().map(subscription).collect()))).1
+}
+
 impl Fixture {
     fn new(schedules: Vec<Schedule>) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let (clock, hand) = Clock::manual(EIGHT);
         let config = StoreConfig { ballast_bytes: 0, ..StoreConfig::new(dir.path(), clock.clone()) };
         let store = Store::open(config).unwrap();
-        let present = Arc::new(|| vec![PluginNo(1)]);
         let schedules = schedules.into_iter().map(Arc::new).collect();
-        let (schedules, scheduler) = Schedules::new(store.clone(), clock.clone(), clock.alarm(), present, schedules);
+        let (schedules, scheduler) =
+            Schedules::new(store.clone(), clock.clone(), clock.alarm(), subscribed(&[PluginNo(1)]), schedules);
         Self { _dir: dir, store, clock, hand, schedules, scheduler }
     }
 
