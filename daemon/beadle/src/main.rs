@@ -24,6 +24,10 @@ use std::process::ExitCode;
 use tokio::runtime::Builder;
 
 fn main() -> ExitCode {
+    // Started by the daemon to compile a plugin.
+    if let Some(exit) = beadle_catalog::compile::child() {
+        return exit;
+    }
     let cli = Cli::parse();
     // An error means that a provider is installed already.
     let _ = rustls::crypto::ring::default_provider().install_default();

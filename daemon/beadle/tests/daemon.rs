@@ -7,6 +7,7 @@ use hmac::{Hmac, Mac};
 use serde_json::Value;
 use sha2::Sha256;
 use std::fs;
+use std::io::Write as _;
 use std::net::TcpListener;
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
@@ -492,4 +493,21 @@ async fn new_files_are_private_and_open_ones_are_reported() {
         assert_eq!(file.metadata().unwrap().mode() & 0o077, 0, "{:?}", file.path());
     }
     assert!(daemon.log().contains("data directory is not private"), "{}", daemon.log());
+}
+
+#[test]
+fn compiler_process_rejects_what_is_no_plugin_and_ends_with_the_daemon() {
+    let cache = tempfile::tempdir().unwrap();
+    let start = || {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_beadle"));
+        command.arg("compile-plugin").arg(cache.path()).stdin(std::process::Stdio::piped()).spawn().unwrap()
+    };
+    let mut child = start();
+    let mut input = child.stdin.take().unwrap();
+    input.write_all(&3_u64.to_le_bytes()).and_then(|()| input.write_all(b"abc")).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(1));
+    // The daemon died before it had given the whole file.
+    let mut child = start();
+    drop(child.stdin.take());
+    assert_eq!(child.wait().unwrap().code(), Some(1));
 }

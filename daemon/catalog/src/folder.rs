@@ -25,6 +25,11 @@ impl Stamp {
         std::fs::metadata(path).map(|meta| Self::from_meta(&meta))
     }
 
+    /// The file's size.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
     /// How long ago the file last changed, by the file system's clock.
     pub fn quiet_for(&self) -> Duration {
         #[expect(clippy::disallowed_methods, reason = "compared with the file system's time stamps")]
@@ -62,6 +67,10 @@ pub struct Listing {
     pub plugins: BTreeMap<String, Found>,
     /// Folders that could not be read, and why.
     pub missing: BTreeMap<PathBuf, String>,
+    /// Folders without any entry, as an unmounted file system leaves them.
+    pub empty: BTreeSet<PathBuf>,
+    /// The device of each readable folder.
+    pub devices: BTreeMap<PathBuf, u64>,
     /// Warnings about files that are ignored because of their names.
     pub warnings: BTreeSet<String>,
 }
@@ -80,6 +89,10 @@ pub fn list(dirs: &[PathBuf], named: &BTreeSet<&str>) -> Listing {
                 continue;
             }
         };
+        if files.is_empty() && std::fs::read_dir(dir).is_ok_and(|mut entries| entries.next().is_none()) {
+            listing.empty.insert(dir.clone());
+        }
+        listing.devices.extend(std::fs::metadata(dir).ok().map(|meta| (dir.clone(), meta.dev())));
         for path in files {
             let Some(name) = name_of(&path, &mut listing.warnings) else { continue };
             let wanted = (place == 0 || named.contains(name.as_str())) && !listing.plugins.contains_key(&name);
@@ -140,6 +153,9 @@ mod tests {
         assert_eq!(found, [("echo", own.path()), ("welcome", package.path())]);
         assert_eq!(listing.warnings.len(), 1, "{:?}", listing.warnings);
         assert_eq!(listing.missing.keys().collect::<Vec<_>>(), [&gone]);
+        assert_eq!((listing.empty.len(), listing.devices.len()), (0, 2));
+        let bare = tempfile::tempdir().unwrap();
+        assert!(list(&[bare.path().to_owned()], &BTreeSet::new()).empty.contains(bare.path()));
     }
 
     #[test]

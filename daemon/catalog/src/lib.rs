@@ -10,6 +10,7 @@
 //! Code is compiled and run in `sandbox`; the order of events across a change of revisions is kept by the pipeline's slots.
 
 mod command;
+pub mod compile;
 mod config;
 mod documents;
 mod dry_run;
@@ -22,6 +23,7 @@ mod plan;
 mod reconciler;
 mod record;
 mod revisions;
+mod schema;
 mod settings;
 mod startup;
 mod step;
@@ -52,7 +54,7 @@ use transaction::Context;
 use watch::Watcher;
 
 /// The codes that no other crate has; `beadle explain` has a page for each.
-pub const CODES: [&str; 23] = [
+pub const CODES: [&str; 25] = [
     "document-rejected",
     "plugin-pending",
     "plugin-missing",
@@ -66,6 +68,8 @@ pub const CODES: [&str; 23] = [
     "migration-failed",
     "state-newer",
     "state-would-be-lost",
+    step::HOST_RESOURCES,
+    compile::COMPILE_LIMIT,
     watch::CODE,
     transaction::LOAD_CRASH,
     reconciler::STILL_LOADING,
@@ -162,6 +166,7 @@ impl Catalog {
             store,
             clock,
             revisions: Revisions::new(data_dir.join("revisions")),
+            cache_dir: data_dir.join("cache"),
             crash_markers: CrashMarkers::new(data_dir.join("loading")),
             changed: Arc::new(Notify::new()),
         };

@@ -13,7 +13,7 @@ use beadle_model::{PluginNo, Timestamp};
 use beadle_pipeline::{ActiveRevision, Availability, PluginSlot, Probation, Subscription, Suspension};
 use beadle_sandbox::Plugin;
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
@@ -101,6 +101,19 @@ impl ManagedPlugin {
         self.slot.as_ref().is_some_and(|slot| slot.active().is_some())
     }
 
+    /// Whether it was active before a restart and nothing was loaded since.
+    pub fn is_resumable(&self) -> bool {
+        let Record { gone_since, disabled_since, .. } = &self.record;
+        let is_wanted = gone_since.is_none() && disabled_since.is_none() && self.record.active().is_some();
+        is_wanted && self.slot.is_none() && self.path.is_none() && self.attempt.is_none()
+    }
+
+    /// The folder of its file, now or before a restart.
+    pub fn folder(&self) -> Option<&Path> {
+        let loaded = self.path.as_deref().and_then(Path::parent);
+        loaded.or_else(|| self.record.folder.as_deref().map(Path::new))
+    }
+
     /// Notes its file as it is now, or that it is missing.
     pub fn observe(&mut self, stamp: Option<Stamp>, now: Instant) {
         match stamp {
@@ -142,7 +155,14 @@ impl ManagedPlugin {
     }
 
     /// Takes over the result of a load and logs it.
-    pub fn finish_load(&mut self, name: &str, result: LoadResult, attempt: Attempt, now: Instant) {
+    pub fn finish_load(
+        &mut self,
+        name: &str,
+        result: LoadResult,
+        attempt: Attempt,
+        now: Instant,
+        changed: &Arc<Notify>,
+    ) {
         let LoadResult { outcome, slot, record, steps } = result;
         (self.loading_since, self.record) = (None, record);
         if let Some(slot) = slot {
@@ -185,7 +205,7 @@ impl ManagedPlugin {
             }
             LoadOutcome::Rejected { blocked, transient } => {
                 self.retry_at = transient.then(|| now + RETRY);
-                self.reject(name, blocked, &steps);
+                self.reject(name, blocked, &steps, changed);
             }
         }
     }
@@ -198,7 +218,8 @@ impl ManagedPlugin {
             self.observed.map(|(stamp, _)| Attempt { stamp, load: self.config.load(), granted: self.granted() });
     }
 
-    fn reject(&mut self, name: &str, blocked: BlockedRevision, steps: &[StepTime]) {
+    /// Notes a rejected revision. If none is active, but one was before a restart, its events wait.
+    fn reject(&mut self, name: &str, blocked: BlockedRevision, steps: &[StepTime], changed: &Arc<Notify>) {
         let BlockedRevision { step, code, reason, .. } = &blocked;
         let (reason, steps_ms) = (reason.trim_end_matches('.'), in_ms(steps));
         if self.has_active_revision() {
@@ -207,6 +228,10 @@ impl ManagedPlugin {
         } else {
             tracing::error!(plugin = name, code, step, reason, steps_ms, "plugin load failed");
             (self.candidate, self.slot) = (None, None);
+            if self.record.active().is_some() && self.record.gone_since.is_none() {
+                let (code, why, at) = (blocked.code.into(), blocked.reason.clone(), Timestamp(0));
+                self.suspend_unloaded(name, Suspension { code, why, at }, changed);
+            }
             self.state = PluginState::Broken { code: blocked.code, error: blocked.reason };
         }
     }
@@ -274,7 +299,8 @@ impl ManagedPlugin {
 
     /// Its place among the subscriptions, while it is active or its events wait.
     pub fn subscription(&self) -> Option<Arc<Subscription>> {
-        let is_subscribed = self.state.serves() || matches!(self.state, PluginState::Suspended(_));
+        let is_waiting = matches!(self.state, PluginState::Suspended(_) | PluginState::Broken { .. });
+        let is_subscribed = self.state.serves() || is_waiting;
         let slot = self.slot.as_ref().filter(|_| is_subscribed)?;
         let PluginConfig { stage, order, on_failure, max_age_ms, .. } = self.config;
         Some(Arc::new(Subscription::new(Arc::clone(slot), stage, order, on_failure, max_age_ms)))

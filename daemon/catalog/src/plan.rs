@@ -49,6 +49,8 @@ pub struct Known<'a> {
     pub missing_for: Duration,
     /// Its folder is missing too, and this is left of the grace; zero when that is over.
     pub grace: Option<Duration>,
+    /// It was active before a restart and can be loaded from its saved revision.
+    pub resumable: bool,
     /// The configuration to load it with.
     pub load: &'a LoadConfig,
     /// The capabilities granted now.
@@ -64,6 +66,8 @@ pub enum Action {
     CheckAfter(Duration),
     /// Load the file.
     Load,
+    /// Load the saved revision: the folder is missing since the start.
+    Resume,
     /// Unload the plugin: its file was removed.
     Unload,
 }
@@ -76,6 +80,7 @@ pub fn decide(file: Option<&FileState>, known: &Known<'_>) -> Action {
     }
     match (known.grace, file) {
         // The folder is missing: a file of that name in another folder is not a replacement.
+        (Some(left), None) if !left.is_zero() && known.resumable => Action::Resume,
         (Some(left), _) if !left.is_zero() => Action::CheckAfter(left),
         (_, Some(file)) => {
             let is_same = |attempt: &&Attempt| {
@@ -132,6 +137,7 @@ mod tests {
             loading,
             missing_for: Duration::ZERO,
             grace: None,
+            resumable: false,
             load,
             granted,
         };
@@ -161,6 +167,7 @@ mod tests {
             loading: false,
             missing_for: missing_ms * MS,
             grace: grace.map(|ms| ms * MS),
+            resumable: false,
             load: &load,
             granted: &granted,
         };
@@ -176,5 +183,10 @@ mod tests {
         ] {
             assert_eq!(decide(file, &known), expected, "{known:?}");
         }
+        // Not loaded yet after a start.
+        let resumable = |grace| Known { resumable: true, ..known(5000, grace) };
+        assert_eq!(decide(None, &resumable(Some(300))), Action::Resume);
+        assert_eq!(decide(None, &resumable(Some(0))), Action::Unload);
+        assert_eq!(decide(None, &resumable(None)), Action::Unload);
     }
 }

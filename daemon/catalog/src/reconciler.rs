@@ -23,7 +23,7 @@ use beadle_pipeline::{Pipeline, Subscriptions, Suspension};
 use beadle_store::{PurgeReport, StoreError};
 use beadle_tasks::Heartbeat;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
@@ -44,6 +44,13 @@ struct FinishedLoad {
     result: LoadResult,
     attempt: Attempt,
     rollback: Option<Rollback>,
+}
+
+/// A folder whose plugins stay active for a while.
+struct LostFolder {
+    since: Instant,
+    /// Such as "cannot be read (No such file or directory)".
+    reason: String,
 }
 
 /// A rollback command that waits for its load.
@@ -84,9 +91,10 @@ pub(crate) struct Reconciler {
     listing: Listing,
     loads: JoinSet<FinishedLoad>,
     load_names: HashMap<tokio::task::Id, String>,
-    /// Folders that cannot be read, and since when.
-    lost_folders: BTreeMap<PathBuf, Instant>,
-    /// The plugins whose timers and schedules fire, as the store knows them.
+    /// Folders that are missing, unreadable or unmounted.
+    lost_folders: BTreeMap<PathBuf, LostFolder>,
+    /// The device of each folder when it was last not lost.
+    devices: BTreeMap<PathBuf, u64>,
     startup: Startup,
     /// The records of earlier processes were read.
     has_records: bool,
@@ -108,6 +116,7 @@ impl Reconciler {
             loads: JoinSet::new(),
             load_names: HashMap::new(),
             lost_folders: BTreeMap::new(),
+            devices: BTreeMap::new(),
             startup: Startup::new(),
             has_records: false,
         }
@@ -266,7 +275,8 @@ impl Reconciler {
                 Action::CheckAfter(time) => check_after = check_after.min(time.max(GATHER)),
                 // The end of a running load is the next chance.
                 Action::Load if self.startup.may_load(self.running_loads(now)) => self.load_file(&name, now),
-                Action::Load => {}
+                Action::Resume if self.startup.may_load(self.running_loads(now)) => self.resume(&name),
+                Action::Load | Action::Resume => {}
                 Action::Unload => self.unload(&name).await,
             }
         }
@@ -294,8 +304,15 @@ impl Reconciler {
             plugin.state = PluginState::Disabled { since };
             return Action::None;
         }
-        if found.is_none() && plugin.slot.is_none() && !plugin.is_loading() {
-            if !self.lost_folders.is_empty() {
+        let grace = Duration::from_millis(self.config.folder_grace_ms.try_into().unwrap_or(0));
+        let lost_since = match plugin.folder() {
+            Some(folder) => self.lost_folders.get(folder).map(|lost| lost.since),
+            // It is not known from where it was loaded.
+            None => self.lost_folders.values().map(|lost| lost.since).min(),
+        };
+        let resumable = plugin.is_resumable();
+        if found.is_none() && plugin.slot.is_none() && !plugin.is_loading() && !resumable {
+            if lost_since.is_some() {
                 let error = lost_folders_text(&self.lost_folders);
                 plugin.state = PluginState::Broken { code: "plugin-folder-missing", error };
                 return Action::None;
@@ -315,16 +332,15 @@ impl Reconciler {
             Some(_) => Duration::MAX,
             None => Duration::ZERO,
         };
-        let grace = Duration::from_millis(self.config.folder_grace_ms.try_into().unwrap_or(0));
-        let lost_since = plugin.path.as_deref().and_then(|path| self.lost_folders.get(path.parent()?));
         let grace_left = lost_since
-            .filter(|_| plugin.slot.is_some())
-            .map(|since| grace.saturating_sub(now.saturating_duration_since(*since)));
+            .filter(|_| plugin.slot.is_some() || resumable)
+            .map(|since| grace.saturating_sub(now.saturating_duration_since(since)));
         let known = Known {
             attempt: plugin.attempt.as_ref(),
             loading: plugin.is_loading(),
             missing_for,
             grace: grace_left,
+            resumable,
             load: &plugin.config.load(),
             granted: &plugin.granted(),
         };
@@ -349,12 +365,20 @@ impl Reconciler {
         self.start_load(name, source, settled, None);
     }
 
+    /// Loads the saved revision of a plugin whose folder is missing since the start.
+    fn resume(&mut self, name: &str) {
+        let Some(plugin) = self.plugins.get(name) else { return };
+        let Some(hash) = plugin.record.active().map(str::to_owned) else { return };
+        tracing::warn!(plugin = name, code = "plugin-folder-missing", "plugin folder missing, loading saved revision");
+        self.start_load(name, Source::Resume(hash), None, None);
+    }
+
     fn start_load(&mut self, name: &str, source: Source, settled: Option<StepTime>, rollback: Option<Rollback>) {
         let Some(plugin) = self.plugins.get_mut(name) else { return };
         plugin.loading_since = Some(Instant::now());
         let stamp = match &source {
             Source::File(_, stamp) => *stamp,
-            Source::Rollback(_) => plugin.observed.map(|(stamp, _)| stamp).unwrap_or_default(),
+            Source::Rollback(_) | Source::Resume(_) => plugin.observed.map(|(stamp, _)| stamp).unwrap_or_default(),
         };
         let attempt = Attempt { stamp, load: plugin.config.load(), granted: plugin.granted() };
         let request = LoadRequest {
@@ -406,7 +430,7 @@ impl Reconciler {
             // The answer says why; nothing has changed.
             plugin.loading_since = None;
         } else {
-            plugin.finish_load(&name, result, attempt, Instant::now());
+            plugin.finish_load(&name, result, attempt, Instant::now(), &self.context.changed);
         }
         self.publish_subscriptions();
         if self.loads.is_empty() {
@@ -620,29 +644,47 @@ impl Reconciler {
 
     // Reports
 
-    /// Notes and logs folders that became unreadable or readable again.
+    /// Notes and logs folders that were lost or returned.
     fn note_folders(&mut self, now: Instant) {
-        for (folder, error) in &self.listing.missing {
+        let unreadable =
+            self.listing.missing.iter().map(|(folder, error)| (folder, format!("cannot be read ({error})")));
+        let unmounted = self.listing.empty.iter().filter(|folder| self.is_unmounted(folder));
+        let unmounted = unmounted.map(|folder| (folder, "is empty, as if it were not mounted".to_owned()));
+        let lost: BTreeMap<PathBuf, String> =
+            unreadable.chain(unmounted).map(|(folder, reason)| (folder.clone(), reason)).collect();
+        for (folder, reason) in &lost {
             if !self.lost_folders.contains_key(folder) {
-                self.lost_folders.insert(folder.clone(), now);
-                let (folder, grace_ms) = (folder.display(), self.config.folder_grace_ms);
-                let code = "plugin-folder-missing";
-                tracing::warn!(code, %folder, error, grace_ms, "plugin folder unreadable, its plugins stay active");
+                let (code, grace_ms) = ("plugin-folder-missing", self.config.folder_grace_ms);
+                tracing::warn!(code, folder = %folder.display(), reason, grace_ms, "plugin folder lost");
+                self.lost_folders.insert(folder.clone(), LostFolder { since: now, reason: reason.clone() });
             }
         }
-        let missing = &self.listing.missing;
         self.lost_folders.retain(|folder, _| {
-            let is_lost = missing.contains_key(folder);
+            let is_lost = lost.contains_key(folder);
             if !is_lost {
-                tracing::info!(folder = %folder.display(), "plugin folder readable again");
+                tracing::info!(folder = %folder.display(), "plugin folder returned");
             }
             is_lost
         });
+        let devices = self.listing.devices.iter().filter(|(folder, _)| !lost.contains_key(*folder));
+        self.devices.extend(devices.map(|(folder, device)| (folder.clone(), *device)));
         let known: BTreeSet<String> =
             self.channels.publish.borrow().warnings.iter().map(|it| it.text.clone()).collect();
         for warning in self.listing.warnings.iter().filter(|warning| !known.contains(*warning)) {
             tracing::warn!(code = "plugin-name-invalid", reason = warning, "plugin file ignored");
         }
+    }
+
+    /// Whether an empty folder is probably the mount point of a file system that is not mounted: plugins of it are
+    /// remembered, and it was empty since the start or is on another device than before.
+    fn is_unmounted(&self, folder: &Path) -> bool {
+        let is_remembered = |plugin: &ManagedPlugin| {
+            plugin.folder() == Some(folder) && plugin.record.gone_since.is_none() && plugin.record.active().is_some()
+        };
+        let device = self.listing.devices.get(folder);
+        let changed = self.devices.get(folder).is_none_or(|before| Some(before) != device);
+        let is_lost = self.lost_folders.contains_key(folder);
+        (changed || is_lost) && self.plugins.values().any(is_remembered)
     }
 
     fn publish(&self) {
@@ -694,10 +736,7 @@ fn rollback_answer(name: &str, result: &LoadResult) -> Answer {
     }
 }
 
-fn lost_folders_text(lost: &BTreeMap<PathBuf, Instant>) -> String {
-    let folders: Vec<_> = lost.keys().map(|folder| folder.display().to_string()).collect();
-    format!(
-        "the plugin folder {} cannot be read; restore it or change `plugin_dirs` in `[daemon]`",
-        folders.join(" and ")
-    )
+fn lost_folders_text(lost: &BTreeMap<PathBuf, LostFolder>) -> String {
+    let folders: Vec<_> = lost.iter().map(|(folder, lost)| format!("{} {}", folder.display(), lost.reason)).collect();
+    format!("the plugin folder {}; restore it or change `plugin_dirs` in `[daemon]`", folders.join(", and "))
 }

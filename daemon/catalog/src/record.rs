@@ -29,6 +29,8 @@ pub struct Record {
     pub suspended: Option<SuspendedRevision>,
     /// A revision that is not loaded.
     pub isolated: Option<IsolatedRevision>,
+    /// The folder of the file that was last loaded.
+    pub folder: Option<String>,
     /// The interfaces of the events that the last active revision exports.
     pub events: BTreeSet<String>,
 }

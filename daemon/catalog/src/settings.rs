@@ -1,8 +1,9 @@
 //! Validates a plugin's settings against the JSON Schema in its `about`.
 //!
-//! The schema comes from the plugin and is not trusted: it may not refer to other documents, and its patterns run in an
-//! engine with linear time.
+//! The schema comes from the plugin and is not trusted: it may not refer to other documents, its patterns run in an engine
+//! with linear time, and `schema` bounds what it can cost. Validation takes time, so callers run it on a blocking thread.
 
+use crate::schema;
 use beadle_sandbox::About;
 use boon::{Compiler, Schemas, UrlLoader};
 use serde_json::Value;
@@ -10,6 +11,9 @@ use std::error::Error;
 
 /// The URL under which the schema is compiled; nothing is loaded from it.
 const SCHEMA_URL: &str = "beadle:settings";
+
+/// Errors that are reported; a person mends them one by one.
+const MAX_ERRORS: usize = 10;
 
 /// Rejects every reference to another document.
 struct NoLoader;
@@ -23,6 +27,9 @@ impl UrlLoader for NoLoader {
 /// Returns the errors of the settings, or of the schema itself. A plugin without a schema accepts any settings.
 pub(crate) fn errors(about: Option<&About>, settings: &Value) -> Vec<String> {
     let Some(schema) = about.and_then(|about| about.settings_schema.clone()) else { return Vec::new() };
+    if let Err(reason) = schema::check(&schema, settings) {
+        return vec![format!("the schema in the plugin is not supported: {reason}")];
+    }
     let mut compiler = Compiler::new();
     compiler.use_loader(Box::new(NoLoader));
     let mut schemas = Schemas::new();
@@ -39,6 +46,7 @@ pub(crate) fn errors(about: Option<&About>, settings: &Value) -> Vec<String> {
         Err(error) => {
             let mut found = Vec::new();
             collect_leaves(&error, &mut found);
+            found.truncate(MAX_ERRORS);
             found
         }
     }

@@ -1,6 +1,6 @@
 //! The error of one step of a load. It names the step and carries a code, for `beadle status` and `beadle explain`.
 
-use beadle_model::Coded;
+use beadle_model::{Blame, Coded};
 use beadle_sandbox::LoadError;
 use beadle_store::StoreError;
 
@@ -32,9 +32,22 @@ impl StepError {
     }
 }
 
+/// The code of a load for which the system had no memory, threads or file descriptors.
+pub(crate) const HOST_RESOURCES: &str = "host-resources-exhausted";
+
+/// How the operating system's errors end that mean that the machine is short of something: `EAGAIN`, `ENOMEM`, `ENFILE`
+/// and `EMFILE`.
+const SHORTAGES: [&str; 4] = ["(os error 11)", "(os error 12)", "(os error 23)", "(os error 24)"];
+
 impl From<LoadError> for StepError {
     fn from(error: LoadError) -> Self {
-        Self::permanent(error.step(), error.code(), error.to_string())
+        let text = error.to_string();
+        if SHORTAGES.iter().any(|shortage| text.contains(shortage)) {
+            let reason = format!("the system has no memory, threads or open files left: {text}");
+            return Self::transient(error.step(), HOST_RESOURCES, reason);
+        }
+        let transient = error.blame() == Blame::Host;
+        Self { step: error.step(), code: error.code(), reason: text, transient }
     }
 }
 
@@ -45,4 +58,18 @@ pub(crate) async fn blocking<T: Send + 'static>(
     let ended = tokio::task::spawn_blocking(work).await;
     // The work reads and writes files; a panic there is a bug of ours and says nothing about the plugin.
     ended.unwrap_or_else(|error| Err(StepError::transient("read", "plugin-unreadable", error.to_string())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shortages_of_the_host_are_not_blamed_on_the_plugin() {
+        let shortage = std::io::Error::from_raw_os_error(12).to_string();
+        let error = StepError::from(LoadError::Compile { reason: format!("mmap failed: {shortage}") });
+        assert!(error.transient && error.code == HOST_RESOURCES, "{error:?}");
+        let error = StepError::from(LoadError::Compile { reason: "unknown instruction".into() });
+        assert!(!error.transient && error.code != HOST_RESOURCES, "{error:?}");
+    }
 }

@@ -1,6 +1,6 @@
 //! Loads one revision of a plugin and makes it active, or rejects it and changes nothing.
 //!
-//! The steps in order: read, parse, exports and imports, compile, link, `about`, settings, capabilities, state, trial
+//! The steps in order: read, precompile (in a child process), parse, exports and imports, compile, link, `about`, settings, capabilities, state, trial
 //! migration, dry run, save, and activate (or migration and activation in one commit). Waiting until the file is complete
 //! comes before, in `plan`; probation comes after, in `managed`. Compiling to `about` is the sandbox's work.
 //!
@@ -10,6 +10,7 @@
 //! It runs as its own task beside the reconciler, at most once per plugin, and touches nothing that the reconciler owns: it
 //! is given a [`LoadRequest`] and returns a [`LoadResult`].
 
+use crate::compile;
 use crate::config::PluginConfig;
 use crate::dry_run;
 use crate::entry::{BlockedRevision, StepTime};
@@ -24,6 +25,7 @@ use crate::step::{StepError, blocking};
 use beadle_clock::Clock;
 use beadle_model::{PluginNo, StateNo};
 use beadle_pipeline::{ActiveRevision, PluginSlot, Probation, Suspension};
+use beadle_sandbox::limits::FILE_BYTES;
 use beadle_sandbox::{Plugin, Sandbox, Spec, revision};
 use beadle_store::{StateInfo, Store};
 use std::collections::BTreeSet;
@@ -45,6 +47,8 @@ pub(crate) struct Context {
     pub store: Store,
     pub clock: Clock,
     pub revisions: Revisions,
+    /// The sandbox's compile cache.
+    pub cache_dir: PathBuf,
     pub crash_markers: CrashMarkers,
     /// Notified by slots and probations when their state changes.
     pub changed: Arc<Notify>,
@@ -57,6 +61,8 @@ pub(crate) enum Source {
     File(PathBuf, Stamp),
     /// An earlier revision that a person goes back to. It was active before: no dry run, no probation.
     Rollback(String),
+    /// The last active revision, because its folder is missing at a start.
+    Resume(String),
 }
 
 /// What to load, and the state that it starts from.
@@ -141,7 +147,17 @@ struct Transaction {
 
 impl Transaction {
     async fn run(&mut self) -> Result<LoadOutcome, StepError> {
-        let Some(bytes) = self.read().await? else { return Ok(LoadOutcome::FileChanged) };
+        let bytes = match self.read().await {
+            Ok(Some(bytes)) => bytes,
+            Ok(None) => return Ok(LoadOutcome::FileChanged),
+            Err(error) => {
+                // After a start: a file that cannot be read does not end what was active.
+                if self.active().is_none() {
+                    self.resume_last_active("").await;
+                }
+                return Err(error);
+            }
+        };
         let hash = revision(&bytes);
         self.revision = Some(hash.clone());
         if self.active().is_none() {
@@ -160,7 +176,7 @@ impl Transaction {
             });
         }
         let plugin = self.compile(&hash, bytes.clone()).await?;
-        self.check_settings(&plugin)?;
+        self.check_settings(&plugin).await?;
         let missing = self.missing_capabilities(&plugin);
         if !missing.is_empty() {
             return Ok(LoadOutcome::Pending { plugin, missing, revoked: is_active });
@@ -190,7 +206,9 @@ impl Transaction {
         let began = Instant::now();
         let (revisions, record) = (self.context.revisions.clone(), self.request.record.clone());
         let bytes = match self.request.source.clone() {
-            Source::Rollback(hash) => Some(blocking(move || read_saved(&revisions, &hash)).await?),
+            Source::Rollback(hash) | Source::Resume(hash) => {
+                Some(blocking(move || read_saved(&revisions, &hash)).await?)
+            }
             Source::File(path, stamp) => blocking(move || read_file(&path, stamp, &record, &revisions)).await?,
         };
         self.steps.push(("read", began.elapsed()));
@@ -208,7 +226,7 @@ impl Transaction {
         let reads_state = matches!(self.state_change(&plugin).await, Ok(StateChange::None));
         if reads_state
             && self.missing_capabilities(&plugin).is_empty()
-            && settings_errors(&plugin, &self.request).is_empty()
+            && settings_errors(&plugin, &self.request).await.is_ok_and(|errors| errors.is_empty())
         {
             let suspended = self.request.record.suspended.clone().filter(|suspended| suspended.revision == last);
             self.put_into_slot(plugin, None, suspended);
@@ -257,6 +275,13 @@ impl Transaction {
         // Both markers are the same file: the previous one is removed first.
         self.marker = None;
         self.marker = Some(self.context.crash_markers.set(&self.request.name, &loading));
+        // What was active before was compiled within the limits.
+        if !self.request.record.revisions.iter().any(|known| known == revision) {
+            let began = Instant::now();
+            let compiled = compile::compile(&self.context.cache_dir, &bytes).await;
+            self.steps.push(("precompile", began.elapsed()));
+            compiled?;
+        }
         let load = self.request.config.load();
         let state = self.context.store.reader().state_of(self.request.no);
         let spec = Spec {
@@ -274,9 +299,9 @@ impl Transaction {
         Ok(plugin)
     }
 
-    fn check_settings(&mut self, plugin: &Plugin) -> Result<(), StepError> {
+    async fn check_settings(&mut self, plugin: &Plugin) -> Result<(), StepError> {
         let began = Instant::now();
-        let errors = settings_errors(plugin, &self.request);
+        let errors = settings_errors(plugin, &self.request).await?;
         self.steps.push(("settings", began.elapsed()));
         if errors.is_empty() {
             return Ok(());
@@ -473,9 +498,13 @@ impl Transaction {
         let mut record = self.request.record.clone();
         match self.request.source {
             Source::Rollback(_) => record.roll_back(),
+            Source::Resume(_) => {}
             // A revision that a person went back to, loaded with other settings: the rollback stays in effect.
             Source::File(..) if record.active() == Some(hash) => record.gone_since = None,
             Source::File(..) => record.activate(hash),
+        }
+        if let Source::File(path, _) = &self.request.source {
+            record.folder = path.parent().and_then(Path::to_str).map(str::to_owned);
         }
         let is_resumed = self.active().is_some();
         let suspended = record.suspended.take().filter(|suspended| suspended.revision == hash && !is_resumed);
@@ -512,6 +541,11 @@ fn read_file(path: &Path, stamp: Stamp, record: &Record, revisions: &Revisions) 
     if !is_unchanged() {
         return Ok(None);
     }
+    let size = usize::try_from(stamp.bytes()).unwrap_or(usize::MAX);
+    if size > FILE_BYTES {
+        let reason = format!("{} has {size} bytes, the maximum is {FILE_BYTES}", path.display());
+        return Err(StepError::permanent("read", "plugin-too-large", reason));
+    }
     let bytes = std::fs::read(path).map_err(|error| {
         let reason = format!("{} could not be read: {error}; check that the daemon's user may read it", path.display());
         StepError::transient("read", "plugin-unreadable", reason)
@@ -531,6 +565,7 @@ fn read_saved(revisions: &Revisions, hash: &str) -> Result<Vec<u8>, StepError> {
     revisions.read(hash).map_err(|error| StepError::permanent("read", "plugin-unreadable", reason(error)))
 }
 
-fn settings_errors(plugin: &Plugin, request: &LoadRequest) -> Vec<String> {
-    settings::errors(plugin.about(), &request.config.load().settings)
+async fn settings_errors(plugin: &Plugin, request: &LoadRequest) -> Result<Vec<String>, StepError> {
+    let (about, settings) = (plugin.about().cloned(), request.config.load().settings);
+    blocking(move || Ok(settings::errors(about.as_ref(), &settings))).await
 }

@@ -129,3 +129,55 @@ async fn start_does_not_wait_for_a_slow_plugin() {
     simulator.expect_texts("Ana", &["hello"]).await;
     daemon.stop().await;
 }
+
+#[tokio::test]
+async fn plugins_of_a_folder_that_is_missing_at_the_start_stay_active() {
+    let address = SimulatorAddress::reserve();
+    let setup = Setup::new(&address.url()).toml(UNPACED);
+    setup.put_bytes("probe", &probe("v1"));
+    let daemon = setup.start().await;
+    let simulator = address.start(&setup).await;
+    simulator.say("Ana", "one").await;
+    simulator.expect_texts("Ana", &["v1: one"]).await;
+    daemon.stop().await;
+    let aside = setup.plugins().with_file_name("aside");
+    // Moved away, and an empty folder as an unmounted file system leaves it.
+    let mut expected = vec!["v1: one".to_owned()];
+    for is_empty in [false, true] {
+        std::fs::rename(setup.plugins(), &aside).unwrap();
+        if is_empty {
+            std::fs::create_dir(setup.plugins()).unwrap();
+        }
+        let daemon = setup.start().await;
+        daemon.wait_for_status(|status| status.to_string().contains("plugin-folder-missing")).await;
+        let text = if is_empty { "three" } else { "two" };
+        simulator.say("Ana", text).await;
+        expected.push(format!("v1: {text}"));
+        simulator.expect_texts("Ana", &expected.iter().map(String::as_str).collect::<Vec<_>>()).await;
+        if is_empty {
+            std::fs::remove_dir(setup.plugins()).unwrap();
+        }
+        std::fs::rename(&aside, setup.plugins()).unwrap();
+        daemon.wait_for_status(|status| !status.to_string().contains("plugin-folder-missing")).await;
+        daemon.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn events_wait_if_the_folder_and_the_saved_revision_are_missing() {
+    let address = SimulatorAddress::reserve();
+    let table = "[plugins.watcher]\nstage = \"observe\"\nsettings = { reply = \"seen: \" }";
+    let setup = Setup::new(&address.url()).toml(UNPACED).toml(table);
+    setup.put_bytes("watcher", &probe("v1"));
+    setup.start().await.stop().await;
+    let aside = setup.plugins().with_file_name("aside");
+    std::fs::rename(setup.plugins(), &aside).unwrap();
+    std::fs::remove_dir_all(setup.data().join("revisions")).unwrap();
+    let daemon = setup.start().await;
+    let simulator = address.start(&setup).await;
+    simulator.say("Ana", "hello").await;
+    daemon.wait_for_plugin("watcher", |row| row.get("waiting_events") == Some(&json!(1))).await;
+    std::fs::rename(&aside, setup.plugins()).unwrap();
+    simulator.expect_texts("Ana", &["v1seen: hello"]).await;
+    daemon.stop().await;
+}
