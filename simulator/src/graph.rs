@@ -103,7 +103,7 @@ async fn dispatch(call: &Call<'_>, version: &str) -> CallResult {
         (id, _) if hub.world().groups.find(id).is_some() => groups::group(call).await,
         (id, _) if hub.world().templates.get(id).is_some() => templates::template(call),
         (_, "") => media::file(call),
-        (id, _) => Err(Refusal::unknown_object(id)),
+        (id, _) => Err(Refusal::unknown_object(call.method, id)),
     }
 }
 

@@ -31,6 +31,7 @@ mod page;
 mod people;
 mod receipts;
 mod refusal;
+mod request_filter;
 mod rng;
 mod saved_state;
 mod say;
@@ -148,7 +149,6 @@ impl Simulator {
         let app = Router::new()
             .route("/{version}/{id}/messages", post(graph::messages).layer(DefaultBodyLimit::max(MAX_MESSAGE_BYTES)))
             .route("/{version}/{id}", any(graph::object))
-            .route("/{version}/{id}/", any(graph::object))
             .route("/{version}/{id}/{edge}", any(graph::object))
             .route("/whatsapp_business/attachments/", get(graph::download))
             .merge(control::routes())
@@ -156,6 +156,8 @@ impl Simulator {
             .fallback(graph::unknown_path)
             .layer(DefaultBodyLimit::max(MAX_REQUEST_BYTES))
             .with_state(self.hub);
+        // Around the whole router, because it changes what is routed.
+        let app = Router::new().fallback_service(app).layer(axum::middleware::from_fn(request_filter::filter));
         let service = app.into_make_service_with_connect_info::<ConnectionHandle>();
         axum::serve(CuttableListener(self.listener), service)
             .await

@@ -113,6 +113,14 @@ fn check_template(body: &Value) -> Checked {
     if name.len() > 512 || !name.chars().all(fits) {
         return Err(Refusal::invalid("A template name must have 1 to 512 characters from a-z, 0-9 and _."));
     }
+    let is_list = |value: Option<&Value>| value.is_none_or(Value::is_array);
+    if !is_list(body.get("components")) {
+        return Err(Refusal::new(100, "Param template['components'] must be an array."));
+    }
+    let components = body.get("components").and_then(Value::as_array).into_iter().flatten();
+    if !components.map(|component| component.get("parameters")).all(is_list) {
+        return Err(Refusal::new(100, "Param template['components'][]['parameters'] must be an array."));
+    }
     required(body.get("language").unwrap_or(&Value::Null), "code").map(|_| ())
 }
 
@@ -168,8 +176,17 @@ fn check_interactive(body: &Value) -> Checked {
             check_list(action)
         }
         other if OTHER_INTERACTIVE.contains(&other) => {
-            check_header(body, &["text", "image", "video", "document"])?;
-            optional(part(body, "body"), "text", 1, 1024)?;
+            match (other, body.get("header")) {
+                ("product_list", None) => return Err(Refusal::missing("interactive['header']")),
+                ("product_list", _) => check_header(body, &["text"])?,
+                _ => check_header(body, &["text", "image", "video", "document"])?,
+            }
+            // Optional only for a single product.
+            if other == "product" {
+                optional(part(body, "body"), "text", 1, 1024)?;
+            } else {
+                length("body text", required(part(body, "body"), "text")?, 1, 1024)?;
+            }
             check_action(other, action)
         }
         other => Err(Refusal::invalid(format!("'{other}' is not an interactive type."))),
@@ -464,6 +481,25 @@ mod tests {
             (send("image", json!({})), 131_008),
             (send("template", json!({"name": "Order", "language": {"code": "en"}})), 131_009),
             (send("template", json!({"name": "order"})), 131_008),
+            (send("template", json!({"name": "order", "language": {"code": "en"}, "components": "[]"})), 100),
+            (
+                send(
+                    "template",
+                    json!({"name": "order", "language": {"code": "en"}, "components": [{"type": "body", "parameters": "[]"}]}),
+                ),
+                100,
+            ),
+            (
+                send("interactive", json!({"type": "location_request_message", "action": {"name": "send_location"}})),
+                131_008,
+            ),
+            (
+                send(
+                    "interactive",
+                    json!({"type": "product_list", "body": {"text": "b"}, "action": {"catalog_id": "7", "sections": []}}),
+                ),
+                131_008,
+            ),
             (send("location", json!({"latitude": 91, "longitude": 0})), 131_009),
             (send("contacts", json!([])), 131_008),
         ];
@@ -494,7 +530,12 @@ mod tests {
         };
         let products = |count: usize| {
             let items = vec![json!({"product_retailer_id": "1"}); count];
-            action("product_list", json!({"catalog_id": "7", "sections": [{"title": "t", "product_items": items}]}))
+            let action = json!({"catalog_id": "7", "sections": [{"title": "t", "product_items": items}]});
+            let header = json!({"type": "text", "text": "h"});
+            code(&send(
+                "interactive",
+                json!({"type": "product_list", "header": header, "body": {"text": "b"}, "action": action}),
+            ))
         };
         let cards = |count: usize| action("carousel", json!({"cards": vec![json!({}); count]}));
         for (actual, expected) in [

@@ -3,14 +3,19 @@
 //! Titles are Meta's where they are documented, otherwise in the same style; clients should branch on `code` and `details`.
 //! The HTTP status is the documented one, which is 400 even for throttling.
 
+use axum::http::Method;
 use serde_json::{Value, json};
 
 /// A refused request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Refusal {
     pub code: u32,
+    pub subcode: Option<u32>,
     pub details: String,
 }
+
+/// The subcode of code 100 for an unknown id.
+const UNKNOWN_OBJECT: u32 = 33;
 
 /// Code, HTTP status, title.
 const TABLE: &[(u32, u16, &str)] = &[
@@ -82,7 +87,7 @@ const TABLE: &[(u32, u16, &str)] = &[
 
 impl Refusal {
     pub(crate) fn new(code: u32, details: impl Into<String>) -> Self {
-        Self { code, details: details.into() }
+        Self { code, subcode: None, details: details.into() }
     }
 
     /// 131008: a parameter is missing.
@@ -106,7 +111,16 @@ impl Refusal {
 
     /// The body of an error response.
     pub(crate) fn body(&self, trace: &str) -> Value {
-        let kind = if self.code == 33 { "GraphMethodException" } else { "OAuthException" };
+        let kind = if self.subcode == Some(UNKNOWN_OBJECT) { "GraphMethodException" } else { "OAuthException" };
+        if let Some(subcode) = self.subcode {
+            return json!({"error": {
+                "message": self.details,
+                "type": kind,
+                "code": self.code,
+                "error_subcode": subcode,
+                "fbtrace_id": trace,
+            }});
+        }
         if self.code == 190 {
             // Token errors have no further members.
             return json!({"error": {"message": self.details, "type": kind, "code": 190, "fbtrace_id": trace}});
@@ -157,13 +171,12 @@ impl Refusal {
     }
 
     /// An unknown id.
-    pub(crate) fn unknown_object(id: &str) -> Self {
-        Self::new(
-            33,
-            format!(
-                "Object with ID '{id}' does not exist, cannot be loaded due to missing permissions, or does not support this operation."
-            ),
-        )
+    pub(crate) fn unknown_object(method: &Method, id: &str) -> Self {
+        let method = method.as_str().to_lowercase();
+        let details = format!(
+            "Unsupported {method} request. Object with ID '{id}' does not exist, cannot be loaded due to missing permissions, or does not support this operation. Please read the Graph API documentation at https://developers.facebook.com/docs/graph-api"
+        );
+        Self { subcode: Some(UNKNOWN_OBJECT), ..Self::new(100, details) }
     }
 
     pub(crate) fn unknown_error() -> Self {
@@ -174,6 +187,14 @@ impl Refusal {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn unknown_object_is_code_100_with_a_subcode() {
+        let error = &Refusal::unknown_object(&Method::POST, "1").body("A")["error"];
+        assert_eq!((&error["code"], &error["error_subcode"]), (&json!(100), &json!(33)));
+        assert_eq!(error["type"], "GraphMethodException");
+        assert!(error["message"].as_str().unwrap().starts_with("Unsupported post request. Object with ID '1'"));
+    }
 
     #[test]
     fn error_body_has_the_documented_form() {

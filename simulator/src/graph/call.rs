@@ -8,7 +8,7 @@ use crate::ids;
 use crate::log;
 use crate::refusal::Refusal;
 use axum::body::{Body, Bytes};
-use axum::extract::{DefaultBodyLimit, FromRequest, Multipart, Request};
+use axum::extract::{DefaultBodyLimit, FromRequest, Multipart, Query, Request};
 use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
@@ -66,7 +66,7 @@ impl Call<'_> {
         if self.body.is_empty() {
             return Ok(Value::Null);
         }
-        serde_json::from_slice(self.body).map_err(|_| Refusal::new(100, "The body is not JSON."))
+        parse_body(self.headers, self.body)
     }
 
     /// The body as JSON, which must have `messaging_product`.
@@ -119,6 +119,40 @@ impl Call<'_> {
             100,
             format!("Unsupported {} request: /{}/{}.", self.method.as_str().to_lowercase(), self.id, self.edge),
         )
+    }
+}
+
+/// A body as JSON. It may be form-encoded, with JSON in the values of nested members. Members that are null count as
+/// missing, as the platform treats them.
+pub(super) fn parse_body(headers: &HeaderMap, body: &[u8]) -> CallResult {
+    let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let mut value = if content_type.starts_with("application/x-www-form-urlencoded") {
+        form_encoded(body).ok_or_else(|| Refusal::new(100, "The body is not form-encoded."))?
+    } else {
+        serde_json::from_slice(body).map_err(|_| Refusal::new(100, "The body is not JSON."))?
+    };
+    remove_nulls(&mut value);
+    Ok(value)
+}
+
+fn form_encoded(body: &[u8]) -> Option<Value> {
+    let uri: Uri = format!("http://localhost/?{}", std::str::from_utf8(body).ok()?.trim()).parse().ok()?;
+    let Query(members) = Query::<BTreeMap<String, String>>::try_from_uri(&uri).ok()?;
+    let value = |text: String| match text.chars().next() {
+        Some('{' | '[') => serde_json::from_str(&text).unwrap_or(Value::String(text)),
+        _ => Value::String(text),
+    };
+    Some(Value::Object(members.into_iter().map(|(name, text)| (name, value(text))).collect()))
+}
+
+fn remove_nulls(value: &mut Value) {
+    match value {
+        Value::Object(members) => {
+            members.retain(|_, member| !member.is_null());
+            members.values_mut().for_each(remove_nulls);
+        }
+        Value::Array(items) => items.iter_mut().for_each(remove_nulls),
+        _ => {}
     }
 }
 

@@ -39,7 +39,7 @@ pub(super) fn file(call: &Call<'_>) -> CallResult {
     let now_ms = hub.clock.now_ms();
     let mut world = hub.world();
     let Some(file) = world.media.get(call.id, now_ms).filter(|_| !other) else {
-        return Err(Refusal::unknown_object(call.id));
+        return Err(Refusal::unknown_object(call.method, call.id));
     };
     if call.method == Method::GET {
         return Ok(json!({

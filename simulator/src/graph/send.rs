@@ -3,7 +3,7 @@
 //! Checks are in the platform's order, as far as it is known: token, path, form, account, rates, template, window. Faults
 //! affect requests that could be parsed, before or after the message is accepted.
 
-use super::call::{Reply, authorise, finish};
+use super::call::{Reply, authorise, finish, parse_body};
 use crate::action::ScheduledAction;
 use crate::connection::ConnectionHandle;
 use crate::envelope::{Update, UpdateKind};
@@ -42,17 +42,24 @@ pub(crate) async fn messages(
 ) -> Response {
     let started = Instant::now();
     let reply = match authorise(&hub, &headers, &version, None) {
-        Ok(()) if number != hub.config.phone_number_id => Reply::refused(&hub, &Refusal::unknown_object(&number)),
-        Ok(()) => handle(&hub, &body),
+        Ok(()) if number != hub.config.phone_number_id => {
+            Reply::refused(&hub, &Refusal::unknown_object(&Method::POST, &number))
+        }
+        Ok(()) => handle(&hub, &headers, &body),
         Err(refusal) => Reply::refused(&hub, &refusal),
     };
     finish(&hub, &connection, &Method::POST, &uri, &body, started, reply).await
 }
 
-fn handle(hub: &Hub, body: &[u8]) -> Reply {
-    let Ok(request) = serde_json::from_slice::<Value>(body) else {
-        return Reply::refused(hub, &Refusal::new(100, "The body is not JSON."));
+fn handle(hub: &Hub, headers: &HeaderMap, body: &[u8]) -> Reply {
+    let mut request = match parse_body(headers, body) {
+        Ok(request) => request,
+        Err(refusal) => return Reply::refused(hub, &refusal),
     };
+    // The platform accepts a number without quotes.
+    if let Some(to) = request.get_mut("to").filter(|to| to.is_u64()) {
+        *to = Value::String(to.to_string());
+    }
     if request.get("status").is_some() {
         return match mark_read(hub, &request) {
             Ok((body, about)) => Reply { about, ..Reply::ok(body) },

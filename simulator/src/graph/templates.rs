@@ -98,7 +98,7 @@ pub(super) fn template(call: &Call<'_>) -> CallResult {
     match (call.method, call.edge) {
         (&Method::GET, "") => {
             let world = hub.world();
-            let template = world.templates.get(call.id).ok_or_else(|| Refusal::unknown_object(call.id))?;
+            let template = world.templates.get(call.id).ok_or_else(|| Refusal::unknown_object(call.method, call.id))?;
             Ok(only(template.view(now_ms), call.fields().as_deref()))
         }
         (&Method::POST, "") => edit(call, now_ms),

@@ -131,9 +131,10 @@ fn fill_text(template: &Template, part: &str, text: &str, sent: Option<&Value>) 
 
 /// The text of a parameter.
 fn parameter_text(part: &str, parameter: &Value) -> Result<String, Refusal> {
-    let kind = parameter.get("type").and_then(Value::as_str).unwrap_or("text");
+    // The platform ignores case here, as it does for components.
+    let kind = parameter.get("type").and_then(Value::as_str).unwrap_or("text").to_lowercase();
     let fallback = |key: &str| parameter.get(key).and_then(|value| value.get("fallback_value")).and_then(Value::as_str);
-    let text = match kind {
+    let text = match kind.as_str() {
         // Meta's examples have booleans here.
         "text" => match parameter.get("text") {
             Some(Value::String(text)) => Some(text.clone()),
@@ -178,7 +179,8 @@ fn fill_header(template: &Template, component: &Value, text: &str, sent: Option<
             format!("header: Format mismatch, expected {format}, received {}", sent_kind.to_uppercase()),
         ));
     }
-    Ok(json!({"type": kind, kind: parameter.get(sent_kind)}))
+    let content = parameter.get(sent_kind).or_else(|| parameter.get(sent_kind.to_lowercase()));
+    Ok(json!({"type": kind, kind: content}))
 }
 
 /// The buttons, each with its text and what a tap sends or opens.

@@ -48,11 +48,38 @@ async fn wrong_token_number_or_version_is_refused() {
         }
     };
     assert_eq!(post(format!("/v26.0/{NUMBER}/messages"), "other").await, (401, 190));
-    assert_eq!(post("/v26.0/1/messages".to_owned(), TOKEN).await, (400, 33));
+    assert_eq!(post("/v26.0/1/messages".to_owned(), TOKEN).await, (400, 100));
     assert_eq!(post(format!("/latest/{NUMBER}/messages"), TOKEN).await, (400, 100));
     assert_eq!(post(format!("/v26.0/{NUMBER}/media"), TOKEN).await, (400, 100));
     let log = env.get("log").await.to_string();
     assert!(!log.contains(TOKEN), "the token is not logged");
+}
+
+#[tokio::test]
+async fn lenient_forms_of_a_request_are_accepted() {
+    let env = TestEnv::new().await;
+    env.open_window().await;
+    let mut body = text(ANA, "x");
+    body["to"] = json!(ANA.parse::<u64>().unwrap());
+    for member in ["context", "recipient_type", "biz_opaque_callback_data"] {
+        body[member] = Value::Null;
+    }
+    for path in [format!("{NUMBER}/messages"), format!("v26.0/{NUMBER}/messages/"), format!("v26.0/{NUMBER}/messages")]
+    {
+        let request = env.http.post(format!("{}/{path}", env.url)).bearer_auth(TOKEN).json(&body);
+        assert_eq!(request.send().await.unwrap().status(), 200, "{path}");
+    }
+    let form = format!("messaging_product=whatsapp&to={ANA}&type=text&text=%7B%22body%22%3A%22x%22%7D");
+    let request = env.http.post(format!("{}/v26.0/{NUMBER}/messages", env.url)).bearer_auth(TOKEN);
+    let request = request.header("content-type", "application/x-www-form-urlencoded").body(form);
+    assert_eq!(request.send().await.unwrap().status(), 200);
+}
+
+#[tokio::test]
+async fn request_for_another_host_is_refused() {
+    let env = TestEnv::new().await;
+    let request = env.http.get(format!("{}/control/people", env.url)).header("host", "attacker.example");
+    assert_eq!(request.send().await.unwrap().status(), 403);
 }
 
 #[tokio::test]

@@ -42,7 +42,7 @@ async fn upload_can_be_downloaded_until_its_url_expires() {
     env.advance(5 * MINUTE_MS + 1000).await;
     assert_eq!(fetch(&env, url, TOKEN).await.0, 404);
     let other = env.graph("GET", &format!("{id}?phone_number_id=1"), Value::Null).await;
-    assert_eq!((other.0, code(&other.1)), (400, 33));
+    assert_eq!((other.0, code(&other.1), &other.1["error"]["error_subcode"]), (400, 100, &json!(33)));
     env.advance(30 * DAY_MS).await;
     assert_eq!(env.graph("GET", &id, Value::Null).await.0, 400, "uploads expire after 30 days");
     let (_, again) = upload(&env, "image/png", b"x").await;
