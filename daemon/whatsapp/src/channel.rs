@@ -9,7 +9,7 @@ use crate::json::Json;
 use crate::number::Number;
 use crate::upload::{self, MediaStore};
 use crate::{Secret, body, group_change, key};
-use beadle_model::{Alias, AliasKind, EventBody, MediaId, Outgoing};
+use beadle_model::{Alias, AliasKind, EventBody, MediaId, Outgoing, phone};
 use beadle_pipeline::{Channel, SendRequest, SendResponse};
 use beadle_store::step::{NewEvent, Placement, Sender};
 use reqwest::{Method, Url};
@@ -19,6 +19,9 @@ use std::time::Duration;
 
 /// Errors after which an upload must not be used again: the platform could not read or find the message's file.
 const MEDIA_CODES: [&str; 2] = ["131052", "131053"];
+
+/// The recipient is not on a test number's list. The list may hold the other spelling of their number.
+const NOT_ON_LIST: &str = "131030";
 
 /// Configuration of a [`CloudChannel`].
 #[derive(Clone, Debug)]
@@ -82,12 +85,15 @@ impl CloudChannel {
             },
             None => None,
         };
-        let body = body::write(request, uploaded.as_deref());
-        let outcome =
-            match self.number.graph.request(Method::POST, self.messages.clone(), RequestBody::Json(body)).await {
-                Ok(response) => self.classify(request, &response),
-                Err(outcome) => outcome,
-            };
+        let mut outcome = self.post(request, uploaded.as_deref()).await;
+        if let SendResponse::Refused(problem, _) = &outcome
+            && problem.code == NOT_ON_LIST
+            && let Some(other) = other_recipient(request)
+            && let SendResponse::Accepted(id) | SendResponse::AcceptedWith(id, _) =
+                self.post(&other, uploaded.as_deref()).await
+        {
+            outcome = SendResponse::AcceptedWith(id, vec![self.same_person(&request.to, other.to.value)]);
+        }
         if let (Some(media), SendResponse::Refused(problem, _)) = (request.body.media(), &outcome)
             && MEDIA_CODES.contains(&problem.code.as_str())
             && let Some(media_store) = &self.number.media_store
@@ -95,6 +101,14 @@ impl CloudChannel {
             upload::forget(media_store, &self.number.channel, media).await;
         }
         outcome
+    }
+
+    async fn post(&self, request: &SendRequest, uploaded: Option<&str>) -> SendResponse {
+        let body = RequestBody::Json(body::write(request, uploaded));
+        match self.number.graph.request(Method::POST, self.messages.clone(), body).await {
+            Ok(response) => self.classify(request, &response),
+            Err(outcome) => outcome,
+        }
     }
 
     async fn upload(&self, media: MediaId) -> Result<String, SendResponse> {
@@ -134,19 +148,33 @@ impl CloudChannel {
         if theirs == ours.value || !theirs.bytes().all(|byte| byte.is_ascii_digit()) {
             return None;
         }
+        Some(self.same_person(ours, theirs))
+    }
+
+    /// The event that two spellings of a number belong to one person.
+    fn same_person(&self, ours: &Alias, theirs: String) -> NewEvent {
         let Number { id, channel, .. } = &self.number;
         let key = key::of_id(None, &["spelling", id, &ours.value, &theirs]);
         let aliases = vec![ours.clone(), Alias { kind: AliasKind::WaId, value: theirs }];
         let sender = Sender { channel: channel.clone(), aliases, name: None, group: None, language: None };
-        Some(NewEvent {
+        NewEvent {
             key,
             placement: Placement::Sender(sender),
             happened_at: self.number.now(),
             opens_window: false,
             keyword: None,
             body: EventBody::ContactChanged { change: "other-spelling".to_owned(), merged: None, extra: Value::Null },
-        })
+        }
     }
+}
+
+/// The same message to the other spelling of the recipient's number, if there is one.
+fn other_recipient(request: &SendRequest) -> Option<SendRequest> {
+    if request.group.is_some() || !matches!(request.to.kind, AliasKind::Phone | AliasKind::WaId) {
+        return None;
+    }
+    let value = phone::other_spelling(&request.to.value)?;
+    Some(SendRequest { to: Alias { kind: request.to.kind, value }, ..request.clone() })
 }
 
 impl Channel for CloudChannel {

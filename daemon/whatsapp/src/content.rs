@@ -4,10 +4,63 @@
 use crate::json::Json;
 use beadle_model::Content;
 use beadle_model::content::{Choice, Location, Media, Order, OrderItem};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 /// The media type of a file whose type the platform does not state.
 const UNKNOWN_MIME_TYPE: &str = "application/octet-stream";
+
+/// The types that [`content`] and reactions know; each is also the name of the member that holds the content.
+pub(crate) const TYPES: [&str; 16] = [
+    "text",
+    "image",
+    "video",
+    "audio",
+    "voice",
+    "document",
+    "sticker",
+    "location",
+    "contacts",
+    "order",
+    "button",
+    "interactive",
+    "edit",
+    "revoke",
+    "reaction",
+    "system",
+];
+
+/// Members of a type's object that [`content`] does not represent, for `extra`. The `url` of a file is left out: it needs
+/// our access token.
+pub(crate) fn rest(kind: &str, object: &Json<'_>) -> Map<String, Value> {
+    let used: &[&str] = match kind {
+        "text" => &["body"],
+        "location" => &["latitude", "longitude", "name", "address"],
+        "order" => &["catalog_id", "text", "product_items"],
+        "button" => &["payload", "text"],
+        "interactive" => return rest_of_reply(object),
+        "edit" | "revoke" => &["original_message_id", "message"],
+        "image" | "video" | "audio" | "voice" | "document" | "sticker" => {
+            &["id", "mime_type", "sha256", "caption", "filename", "voice", "animated", "url"]
+        }
+        _ => return Map::new(),
+    };
+    object.without(|name| used.contains(&name))
+}
+
+fn rest_of_reply(interactive: &Json<'_>) -> Map<String, Value> {
+    let used: [(&str, &[&str]); 4] = [
+        ("button_reply", &["id", "title", "description"]),
+        ("list_reply", &["id", "title", "description"]),
+        ("nfm_reply", &["response_json"]),
+        ("call_permission_reply", &["response", "expiration_timestamp"]),
+    ];
+    let mut rest = interactive.without(|name| name == "type" || used.iter().any(|(reply, _)| *reply == name));
+    for (reply, used) in used {
+        let more = interactive.get(reply).map(|reply| reply.without(|name| used.contains(&name))).unwrap_or_default();
+        rest.extend(more);
+    }
+    rest
+}
 
 /// Reads the content of a message of this `kind`; `object` is its member of that name.
 pub(crate) fn content(kind: &str, object: &Json<'_>) -> Option<Content> {
@@ -56,13 +109,20 @@ fn order(object: &Json<'_>) -> Option<Order> {
     let item = |item: &Json<'_>| {
         Some(OrderItem {
             product: item.string_of("product_retailer_id")?,
-            quantity: item.text_of("quantity").and_then(|count| count.parse().ok()).unwrap_or(1),
+            quantity: quantity(item)?,
             price: item.string_of("item_price").unwrap_or_default(),
             currency: item.string_of("currency").unwrap_or_default(),
         })
     };
     let items = object.get("product_items")?.items()?.iter().map(item).collect::<Option<Vec<_>>>()?;
     Some(Order { catalog: object.string_of("catalog_id")?, text: object.string_of("text"), items })
+}
+
+/// A whole number, also written as `2.0` or `"3.0"`. Anything else makes the order unreadable: a guess would be delivered.
+fn quantity(item: &Json<'_>) -> Option<u32> {
+    let number = item.number_of("quantity")?;
+    let whole = number.fract() == 0.0 && (0.0..=f64::from(u32::MAX)).contains(&number);
+    whole.then(|| format!("{number:.0}").parse().ok())?
 }
 
 fn interactive(object: &Json<'_>) -> Option<Content> {
@@ -120,7 +180,7 @@ mod tests {
         assert_eq!(read("location", r#"{"latitude":37.5,"longitude":-122}"#), Some(location.clone()));
         assert_eq!(read("location", r#"{"latitude":"37.5","longitude":"-122"}"#), Some(location));
         assert_eq!(read("location", r#"{"latitude":"north","longitude":1}"#), None);
-        for quantity in ["3", "\"3\""] {
+        for quantity in ["3", "\"3\"", "3.0", "\"3.0\""] {
             let json = format!(
                 r#"{{"catalog_id":1,"product_items":[{{"product_retailer_id":7,"quantity":{quantity},"item_price":"30"}}]}}"#
             );
@@ -139,6 +199,10 @@ mod tests {
             ("contacts", "[]"),
             ("contacts", "{}"),
             ("order", r#"{"catalog_id":"1","product_items":[{"quantity":1}]}"#),
+            ("order", r#"{"catalog_id":"1","product_items":[{"product_retailer_id":"cup"}]}"#),
+            ("order", r#"{"catalog_id":"1","product_items":[{"product_retailer_id":"cup","quantity":null}]}"#),
+            ("order", r#"{"catalog_id":"1","product_items":[{"product_retailer_id":"cup","quantity":-2}]}"#),
+            ("order", r#"{"catalog_id":"1","product_items":[{"product_retailer_id":"cup","quantity":"many"}]}"#),
             ("interactive", r#"{"type":"button_reply","list_reply":{"id":"1"}}"#),
             ("interactive", r#"{"type":"new_reply","new_reply":{"id":"1"}}"#),
             ("edit", r#"{"message":{}}"#),

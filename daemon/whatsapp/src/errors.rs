@@ -48,6 +48,7 @@ const TABLE: &[(i64, Advice, &str)] = &[
     (131020, Fail,          "The group is invalid or has only one member"),
     (131021, Fail,          "Sender and recipient are the same number"),
     (131026, Fail,          "Undeliverable: no WhatsApp, an old version, or its terms were not accepted"),
+    (131030, Fail,          "A test number can send only to its list of recipients: add the recipient in the app's dashboard under WhatsApp, API setup"),
     (131031, StopChannel,   "The account is locked"),
     (131037, StopChannel,   "The number needs an approved display name"),
     (131041, Fail,          "The group is unknown"),

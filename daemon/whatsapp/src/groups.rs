@@ -11,7 +11,7 @@ use crate::{key, person, receipt};
 use beadle_model::event::{GroupNotification, Problem};
 use beadle_model::{Alias, EventBody, Timestamp};
 use beadle_store::step::{EventKey, NewEvent, Placement, Sender};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 /// One element of `groups`.
 struct Element<'a> {
@@ -157,8 +157,13 @@ impl Element<'_> {
         let parts = ["profile_picture", "group_subject", "group_description"];
         let succeeded = parts.iter().any(|name| done(name).is_some());
         let failed = parts.iter().filter_map(|name| part(name)?.get("errors")?.items()?.first());
-        let mut news = self.base(if succeeded { "changed" } else { "failed" });
-        news.problem = news.problem.or_else(|| failed.into_iter().find_map(receipt::problem));
+        let refused =
+            parts.iter().any(|name| part(name).and_then(|part| part.bool_of("update_successful")) == Some(false));
+        let problem = self.problem().or_else(|| failed.into_iter().find_map(receipt::problem));
+        // Without a flag only an error is a failure: one of Meta's examples has neither.
+        let changed = succeeded || !(refused || problem.is_some());
+        let mut news = self.base(if changed { "changed" } else { "failed" });
+        news.problem = problem;
         news.subject = done("group_subject").and_then(|part| part.string_of("text"));
         news.description = done("group_description").and_then(|part| part.string_of("text"));
         vec![self.group_event(news)]
@@ -218,7 +223,14 @@ impl Element<'_> {
             "username",
             "initiated_by",
         ];
-        let rest: Map<String, Value> = self.group.without(|name| USED.contains(&name));
+        let mut rest: Map<String, Value> = self.group.without(|name| USED.contains(&name));
+        rest.extend(receipt::further_errors(self.group).map(|errors| ("errors".to_owned(), errors)));
+        // Why each failed, without saying who: `extra` identifies nobody.
+        let failed = self.group.get("failed_participants").and_then(Json::items).unwrap_or_default();
+        let reasons: Vec<Value> = failed.iter().filter_map(|failed| Some(failed.get("errors")?.to_value())).collect();
+        if !failed.is_empty() {
+            rest.insert("failed".to_owned(), json!({"count": failed.len(), "errors": reasons}));
+        }
         object_or_null(rest)
     }
 }

@@ -50,6 +50,16 @@ impl<'a> Json<'a> {
         }
     }
 
+    /// [`Json::get`], but null counts as missing.
+    pub(crate) fn present(&self, key: &str) -> Option<&Json<'a>> {
+        self.get(key).filter(|value| !matches!(value, Json::Null))
+    }
+
+    /// The object of a key.
+    pub(crate) fn object_of(&self, key: &str) -> Option<&Json<'a>> {
+        self.get(key).filter(|value| matches!(value, Json::Object(_)))
+    }
+
     /// The elements, if this is an array.
     pub(crate) fn items(&self) -> Option<&[Json<'a>]> {
         match self {
@@ -105,13 +115,18 @@ impl<'a> Json<'a> {
         (0..MAX_TIMESTAMP_SECS).contains(&secs).then(|| Timestamp::from_secs(secs))
     }
 
+    /// A boolean, written as such or as a string.
+    pub(crate) fn bool_of(&self, key: &str) -> Option<bool> {
+        match self.get(key)? {
+            Json::Bool(yes) => Some(*yes),
+            Json::Text(text) => text.parse().ok(),
+            _ => None,
+        }
+    }
+
     /// Whether the value of a key is `true` or `"true"`.
     pub(crate) fn is_true(&self, key: &str) -> bool {
-        match self.get(key) {
-            Some(Json::Bool(yes)) => *yes,
-            Some(Json::Text(text)) => text == "true",
-            _ => false,
-        }
+        self.bool_of(key) == Some(true)
     }
 
     /// An owned copy.

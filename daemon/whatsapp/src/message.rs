@@ -6,12 +6,14 @@
 
 use crate::json::{Json, object_or_null};
 use crate::origin::Origin;
+use crate::person::Change;
 use crate::unparsable::Unparsable;
 use crate::{answers, content, key, person};
-use beadle_model::keyword;
-use beadle_model::{Content, Context, EventBody, Outgoing, Referral, Timestamp};
+use beadle_model::keyword::{self, Language};
+use beadle_model::{Content, Context, EventBody, Keyword, Outgoing, Referral, Timestamp};
 use beadle_store::step::{KeywordMatch, NewEvent, Placement, Sender};
-use serde_json::Value;
+use serde_json::{Value, json};
+use std::borrow::Cow;
 
 /// Members that the event represents by other means, or that identify a person. They do not go into `extra`.
 const USED: [&str; 9] =
@@ -31,15 +33,15 @@ pub(crate) fn read(origin: &Origin<'_>, message: &Json<'_>, now: Timestamp) -> R
     if aliases.is_empty() {
         return Err(Unparsable::Malformed("a message has no sender"));
     }
-    let kind = message.string_of("type");
-    let kind = kind.as_deref().unwrap_or("unknown");
+    let kind = kind(message);
+    let kind = kind.as_ref();
     let group = message.string_of("group_id");
     let name = person.and_then(person::display_name);
     let timestamp = message.timestamp_of("timestamp");
     let key = key::of_id(timestamp, &["message", origin.number, &id]);
     let body = body(message, kind, id);
     let keyword = match &body {
-        EventBody::Message { content: Content::Text(text), .. } if group.is_none() => keyword::recognize(text),
+        EventBody::Message { content, .. } if group.is_none() => keyword(content),
         _ => None,
     };
     let keyword = keyword.map(|(keyword, language)| KeywordMatch {
@@ -60,6 +62,33 @@ pub(crate) fn read(origin: &Origin<'_>, message: &Json<'_>, now: Timestamp) -> R
         body: with_keyword(body, keyword.as_ref()),
         keyword,
     })
+}
+
+/// The type of a message: its `type`, or else the name of its only member that is a known type. The platform's own
+/// samples omit `type`.
+fn kind<'a>(message: &'a Json<'_>) -> Cow<'a, str> {
+    if let Some(Json::Text(kind)) = message.get("type").filter(|kind| kind.text().is_some()) {
+        return Cow::Borrowed(kind);
+    }
+    let members = message.members().unwrap_or_default().iter();
+    let mut known = members.map(|(name, _)| name.as_ref()).filter(|name| content::TYPES.contains(name));
+    match (known.next(), known.next()) {
+        (Some(kind), None) => Cow::Borrowed(kind),
+        _ => Cow::Borrowed("unknown"),
+    }
+}
+
+/// The reserved word in a message. A tapped button counts as the word STOP if its title or payload is that word, because
+/// the opt-out button of a marketing template is one; other words on buttons belong to the plugin that sent them.
+fn keyword(content: &Content) -> Option<(Keyword, Option<Language>)> {
+    match content {
+        Content::Text(text) => keyword::recognize(text),
+        Content::TemplateButton(choice) | Content::Button(choice) => [&choice.title, &choice.id]
+            .into_iter()
+            .filter_map(|text| keyword::recognize(text))
+            .find(|(keyword, _)| *keyword == Keyword::Stop),
+        _ => None,
+    }
 }
 
 fn with_keyword(mut body: EventBody, found: Option<&KeywordMatch>) -> EventBody {
@@ -88,8 +117,8 @@ fn body(message: &Json<'_>, kind: &str, id: String) -> EventBody {
     EventBody::Message {
         message: id,
         content,
-        context: message.get("context").map(context),
-        referral: message.get("referral").map(referral),
+        context: message.object_of("context").map(context),
+        referral: message.object_of("referral").map(referral),
         keyword: None,
         addressed: None,
         extra,
@@ -104,7 +133,7 @@ pub(crate) fn read_echo(origin: &Origin<'_>, echo: &Json<'_>, now: Timestamp) ->
     if aliases.is_empty() {
         return Err(Unparsable::Malformed("an echo has no recipient"));
     }
-    let kind = echo.string_of("type").unwrap_or_else(|| "unknown".to_owned());
+    let kind = kind(echo);
     let timestamp = echo.timestamp_of("timestamp");
     let key = key::of_id(timestamp, &["echo", origin.number, &id]);
     let (content, mut extra) = read_content(echo, &kind, echo.get(&kind));
@@ -126,18 +155,17 @@ pub(crate) fn read_echo(origin: &Origin<'_>, echo: &Json<'_>, now: Timestamp) ->
         // Messages by the business do not extend the window (docs/whatsapp.md#windows).
         opens_window: false,
         keyword: None,
-        body: EventBody::Echo { message: id, content, context: echo.get("context").map(context), extra },
+        body: EventBody::Echo { message: id, content, context: echo.object_of("context").map(context), extra },
     })
 }
 
 /// A notice that a person has another number, another user id or another device. `extra` carries no numbers or ids; the
 /// hash of a new device's key is a sibling of the notice.
 fn contact_changed(message: &Json<'_>, notice: &Json<'_>) -> Option<EventBody> {
-    let change = match notice.text_of("type")?.as_ref() {
-        "user_changed_number" => "number-changed",
-        "user_changed_user_id" => "id-changed",
-        "user_identity_changed" | "customer_identity_changed" => "identity-changed",
-        _ => return None,
+    let change = match person::change(notice)? {
+        Change::Number => "number-changed",
+        Change::UserId => "id-changed",
+        Change::Device => "identity-changed",
     };
     let identifies = |name: &str| ["body", "customer", "type"].contains(&name) || name.ends_with("_id");
     let mut extra = notice.without(identifies);
@@ -153,7 +181,16 @@ fn read_content(message: &Json<'_>, kind: &str, object: Option<&Json<'_>>) -> (C
         return (Content::Unsupported(platform_type), extra(message, kind));
     }
     match object.and_then(|object| content::content(kind, object)) {
-        Some(content) => (content, extra(message, kind)),
+        Some(content) => {
+            let rest = object.map(|object| content::rest(kind, object)).unwrap_or_default();
+            let Value::Object(mut extra) = extra(message, kind) else {
+                return (content, if rest.is_empty() { Value::Null } else { json!({ kind: rest }) });
+            };
+            if !rest.is_empty() {
+                extra.insert(kind.to_owned(), Value::Object(rest));
+            }
+            (content, Value::Object(extra))
+        }
         None => other(message, kind, object),
     }
 }
@@ -198,14 +235,20 @@ fn referral(referral: &Json<'_>) -> Referral {
 /// members are dropped: they are the phone number of the person who is quoted.
 fn extra(message: &Json<'_>, kind: &str) -> Value {
     let mut extra = message.without(|name| name == kind || USED.contains(&name));
-    if let Some(context) = message.get("context") {
+    for name in ["context", "referral"] {
+        // Of an unexpected type: kept as it is.
+        if let Some(value) = message.present(name).filter(|value| value.members().is_none()) {
+            extra.insert(name.to_owned(), value.to_value());
+        }
+    }
+    if let Some(context) = message.object_of("context") {
         let rest = context
             .without(|name| name.starts_with("from") || ["id", "forwarded", "frequently_forwarded"].contains(&name));
         if !rest.is_empty() {
             extra.insert("context".to_owned(), Value::Object(rest));
         }
     }
-    if let Some(referral) = message.get("referral") {
+    if let Some(referral) = message.object_of("referral") {
         let used = ["source_url", "source_id", "source_type", "headline", "body", "ctwa_clid"];
         let rest = referral.without(|name| used.contains(&name));
         if !rest.is_empty() {

@@ -16,6 +16,17 @@ impl Aliases {
         self.0.extend(value.map(|value| Alias { kind, value }).filter(|alias| !self.0.contains(alias)));
     }
 
+    /// Adds the value of a member that usually holds a number, such as `from` or `wa_id`. The platform also puts user ids
+    /// there; a value with a letter or a `.` is one, and never a number.
+    fn add_address(&mut self, kind: AliasKind, value: Option<Cow<'_, str>>) {
+        let Some(value) = value.map(|value| normalized(&value)) else { return };
+        if is_user_id(&value) {
+            self.add(AliasKind::UserId, Some(value));
+        } else if !value.is_empty() {
+            self.add(kind, Some(value));
+        }
+    }
+
     /// Adds a phone number as people write it. It is reduced to its digits, and ignored if their number is implausible.
     fn add_number(&mut self, text: Option<Cow<'_, str>>) {
         let digits: String = text.as_deref().unwrap_or_default().chars().filter(char::is_ascii_digit).collect();
@@ -26,24 +37,56 @@ impl Aliases {
     }
 }
 
+/// An identity without invisible characters and without the `+` of a number.
+fn normalized(identity: &str) -> String {
+    let visible: String = identity.chars().filter(|c| !is_invisible(*c) && !c.is_whitespace()).collect();
+    visible.strip_prefix('+').map_or_else(|| visible.clone(), str::to_owned)
+}
+
+fn is_user_id(identity: &str) -> bool {
+    identity.chars().any(|c| c == '.' || c.is_alphabetic())
+}
+
+/// Characters that are not seen but change how the text around them is shown: control characters, directional marks, line
+/// separators, zero-width spaces. The zero-width joiner and non-joiner are part of words and emoji.
+fn is_invisible(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{61c}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{feff}')
+        || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}')
+}
+
 /// The element of `contacts` that is the sender: the one that shares an identity with the message, or the only one if
 /// none of its identities differs.
 pub(crate) fn person<'a>(origin: &Origin<'a>, message: &Json<'_>) -> Option<&'a Json<'a>> {
+    contact_of(origin, message, ["from", "from_user_id"])
+}
+
+/// The element of `contacts` that a preference is about.
+pub(crate) fn preference_owner<'a>(origin: &Origin<'a>, preference: &Json<'_>) -> Option<&'a Json<'a>> {
+    contact_of(origin, preference, ["wa_id", "user_id"])
+}
+
+/// The contact whose number or user id is in one of these two members of the element.
+fn contact_of<'a>(origin: &Origin<'a>, element: &Json<'_>, members: [&str; 2]) -> Option<&'a Json<'a>> {
+    let [number, user_id] = members;
     let contacts = origin.value.get("contacts")?.items()?;
     let compare = |contact: &Json<'_>| {
-        [("wa_id", "from"), ("user_id", "from_user_id")]
-            .map(|(ours, theirs)| Some(contact.text_of(ours)? == message.text_of(theirs)?))
+        [("wa_id", number), ("user_id", user_id)]
+            .map(|(ours, theirs)| Some(normalized(&contact.text_of(ours)?) == normalized(&element.text_of(theirs)?)))
     };
     let same = |contact: &&Json<'_>| compare(contact).contains(&Some(true));
     let only = || contacts.first().filter(|contact| contacts.len() == 1 && !compare(contact).contains(&Some(false)));
     contacts.iter().find(same).or_else(only)
 }
 
-/// A person's profile name, or else their username.
+/// A person's profile name, or else their username, without invisible characters: a name is shown next to other text,
+/// which a directional mark would reverse.
 pub(crate) fn display_name(person: &Json<'_>) -> Option<String> {
     let profile = person.get("profile");
     let name = profile.and_then(|profile| profile.string_of("name"));
-    name.or_else(|| profile?.string_of("username")).or_else(|| person.string_of("username"))
+    let name = name.or_else(|| profile?.string_of("username")).or_else(|| person.string_of("username"))?;
+    let name: String = name.chars().filter(|c| !is_invisible(*c)).collect();
+    Some(name.trim().to_owned()).filter(|name| !name.is_empty())
 }
 
 /// The identities of the sender. A new identity precedes the one that it replaces, because replies go to the first of
@@ -56,18 +99,18 @@ pub(crate) fn sender(message: &Json<'_>, person: Option<&Json<'_>>) -> Vec<Alias
         add_changed(&mut aliases, notice);
     }
     let (from, wa_id) = (message.text_of("from"), person.and_then(|person| person.text_of("wa_id")));
-    let phone = from.filter(|from| wa_id.as_ref() != Some(from));
+    let phone = from.filter(|from| wa_id.as_ref().is_none_or(|wa_id| normalized(wa_id) != normalized(from)));
     aliases.add(UserId, message.string_of("from_user_id"));
     aliases.add(UserId, person.and_then(|person| person.string_of("user_id")));
-    aliases.add(WaId, wa_id.map(Cow::into_owned));
-    aliases.add(Phone, phone.map(Cow::into_owned));
+    aliases.add_address(WaId, wa_id);
+    aliases.add_address(Phone, phone);
     aliases.add(ParentUserId, message.string_of("from_parent_user_id"));
     aliases.add(ParentUserId, person.and_then(|person| person.string_of("parent_user_id")));
     for contact in message.get("contacts").and_then(Json::items).unwrap_or_default() {
         // Only the answer to a contact request is the sender's own number; other shared contacts are other people.
         if contact.text_of("origin").as_deref() == Some("contact_request") {
             for phone in contact.get("phones").and_then(Json::items).unwrap_or_default() {
-                aliases.add(WaId, phone.string_of("wa_id"));
+                aliases.add_address(WaId, phone.text_of("wa_id"));
                 aliases.add_number(phone.text_of("phone"));
             }
         }
@@ -79,31 +122,70 @@ pub(crate) fn sender(message: &Json<'_>, person: Option<&Json<'_>>) -> Vec<Alias
 fn add_changed(aliases: &mut Aliases, notice: &Json<'_>) {
     use AliasKind::{ParentUserId, Phone, UserId, WaId};
     let body = notice.text_of("body").unwrap_or_default();
-    let (old, new) = changed(&body).map(|(old, new)| (old.to_owned(), new.to_owned())).unzip();
-    match notice.text_of("type").as_deref() {
-        Some("user_changed_user_id") => {
-            aliases.add(UserId, notice.string_of("user_id").or(new));
-            aliases.add(UserId, notice.string_of("previous_user_id").or(old));
+    let (old, new) = changed(&body).unzip();
+    match change(notice) {
+        Some(Change::UserId) => {
+            aliases.add(UserId, notice.string_of("user_id"));
+            aliases.add_address(WaId, new.map(Cow::Owned));
+            aliases.add(UserId, notice.string_of("previous_user_id"));
+            aliases.add_address(WaId, old.map(Cow::Owned));
             aliases.add(ParentUserId, notice.string_of("parent_user_id"));
             aliases.add(ParentUserId, notice.string_of("previous_parent_user_id"));
         }
-        Some("user_changed_number") => {
-            aliases.add(WaId, notice.string_of("wa_id").or(new));
+        Some(Change::Number) => {
+            for name in ["wa_id", "new_wa_id"] {
+                aliases.add_address(WaId, notice.text_of(name));
+            }
+            aliases.add_address(WaId, new.map(Cow::Owned));
             aliases.add(UserId, notice.string_of("user_id"));
-            aliases.add(Phone, old);
+            aliases.add_address(Phone, old.map(Cow::Owned));
+            aliases.add_address(Phone, notice.text_of("customer"));
         }
-        _ => {}
+        Some(Change::Device) | None => {}
     }
 }
 
+/// What a system message says about a person.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Change {
+    /// They have another phone number.
+    Number,
+    /// They have another user id.
+    UserId,
+    /// They registered another device.
+    Device,
+}
+
+/// The change in a notice. The prefix of its type is `user_` in current and `customer_` in older API versions; a notice
+/// without a type is classified by its sentence.
+pub(crate) fn change(notice: &Json<'_>) -> Option<Change> {
+    if let Some(kind) = notice.text_of("type") {
+        let kind = kind.strip_prefix("user_").or_else(|| kind.strip_prefix("customer_"))?;
+        return match kind {
+            "changed_number" => Some(Change::Number),
+            "changed_user_id" => Some(Change::UserId),
+            "identity_changed" => Some(Change::Device),
+            _ => None,
+        };
+    }
+    let (_, new) = changed(&notice.text_of("body")?)?;
+    Some(if is_user_id(&new) { Change::UserId } else { Change::Number })
+}
+
 /// The old and the new identity in `User Sheena Nelson changed from 16505551234 to 12195555358`. The name may contain
-/// anything, so the last occurrence counts.
-fn changed(body: &str) -> Option<(&str, &str)> {
+/// anything, so the last occurrence counts. Invisible characters and a `+` around the identities are dropped.
+fn changed(body: &str) -> Option<(String, String)> {
     let (_, identities) = body.rsplit_once(" changed from ")?;
     let (old, new) = identities.split_once(" to ")?;
-    let is_identity =
-        |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'.');
-    (is_identity(old) && is_identity(new)).then_some((old, new))
+    let identity = |text: &str| {
+        let visible: String = text.chars().filter(|c| !is_invisible(*c)).collect();
+        let text = visible.trim().trim_end_matches('.');
+        let text = text.strip_prefix('+').unwrap_or(text);
+        let valid = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'.');
+        // A word without a digit is prose.
+        (valid && text.bytes().any(|byte| byte.is_ascii_digit())).then(|| text.to_owned())
+    };
+    Some((identity(old)?, identity(new)?))
 }
 
 /// The identities in an object with members `wa_id`, `user_id` and so on, such as a group member or a preference. `input`
@@ -112,9 +194,9 @@ pub(crate) fn identities(object: &Json<'_>) -> Vec<Alias> {
     use AliasKind::{ParentUserId, UserId, WaId};
     let mut aliases = Aliases::default();
     aliases.add(UserId, object.string_of("user_id"));
-    aliases.add(WaId, object.string_of("wa_id"));
+    aliases.add_address(WaId, object.text_of("wa_id"));
     match object.string_of("input") {
-        Some(input) if input.contains('.') => aliases.add(UserId, Some(input)),
+        Some(input) if is_user_id(&input) => aliases.add(UserId, Some(input)),
         Some(input) => aliases.add_number(Some(Cow::Owned(input))),
         None => {}
     }
@@ -126,7 +208,7 @@ pub(crate) fn identities(object: &Json<'_>) -> Vec<Alias> {
 pub(crate) fn echo_recipient(echo: &Json<'_>) -> Vec<Alias> {
     let mut aliases = Aliases::default();
     aliases.add(AliasKind::UserId, echo.string_of("to_user_id"));
-    aliases.add(AliasKind::WaId, echo.string_of("to"));
+    aliases.add_address(AliasKind::WaId, echo.text_of("to"));
     aliases.add(AliasKind::ParentUserId, echo.string_of("to_parent_user_id"));
     aliases.0
 }
@@ -135,9 +217,9 @@ pub(crate) fn echo_recipient(echo: &Json<'_>) -> Vec<Alias> {
 /// name (docs/whatsapp.md#group-statuses).
 pub(crate) fn participant(status: &Json<'_>) -> Vec<Alias> {
     let mut aliases = Aliases::default();
-    let id = status.string_of("recipient_participant_id").or_else(|| status.string_of("participant_recipient_id"));
+    let id = status.text_of("recipient_participant_id").or_else(|| status.text_of("participant_recipient_id"));
     aliases.add(AliasKind::UserId, status.string_of("recipient_participant_user_id"));
-    aliases.add(AliasKind::WaId, id);
+    aliases.add_address(AliasKind::WaId, id);
     aliases.add(AliasKind::ParentUserId, status.string_of("recipient_participant_parent_user_id"));
     aliases.0
 }
@@ -156,8 +238,10 @@ mod tests {
 
     #[test]
     fn changed_identities_are_the_last_in_the_sentence() {
-        assert_eq!(changed("User Ann changed from 1650 to 1219"), Some(("1650", "1219")));
-        assert_eq!(changed("User x changed from a to b changed from US.1 to US.2"), Some(("US.1", "US.2")));
+        let pair = |old: &str, new: &str| Some((old.to_owned(), new.to_owned()));
+        assert_eq!(changed("User Ann changed from 1650 to 1219"), pair("1650", "1219"));
+        assert_eq!(changed("User x changed from a to b changed from US.1 to US.2"), pair("US.1", "US.2"));
+        assert_eq!(changed("Ann changed from \u{200e}+1650 to +1219\u{200e}"), pair("1650", "1219"));
         for no in ["", "User Ann changed", "User Ann changed from 1650 to", "User Ann changed from you to all of us"] {
             assert_eq!(changed(no), None, "{no}");
         }

@@ -29,7 +29,7 @@ pub(crate) fn read(origin: &Origin<'_>, preference: &Json<'_>, now: Timestamp) -
     let key = key::of_id(at, &["preference", origin.number, &identities.join(" "), &change]);
     let used = ["wa_id", "user_id", "parent_user_id", "category", "value", "timestamp"];
     let extra = object_or_null(preference.without(|name| used.contains(&name)));
-    let name = person::person(origin, preference).and_then(person::display_name);
+    let name = person::preference_owner(origin, preference).and_then(person::display_name);
     Ok(NewEvent {
         key,
         placement: Placement::Sender(Sender {

@@ -15,6 +15,7 @@ pub(crate) fn read(install: &str, status: &Json<'_>, now: Timestamp) -> Result<R
     let platform_id = status.string_of("id").ok_or(Unparsable::Malformed("a status has no `id`"))?;
     let ours = status.text_of("biz_opaque_callback_data").and_then(|callback| our_message(install, &callback));
     let pricing = pricing(status);
+    let extra = extra(status, pricing.is_some());
     Ok(Receipt {
         message: match ours {
             Some(message) => ReceiptFor::Ours(message, platform_id),
@@ -27,20 +28,49 @@ pub(crate) fn read(install: &str, status: &Json<'_>, now: Timestamp) -> Result<R
         participant: person::participant(status),
         recipient: person::recipient(status),
         problem: status.get("errors").and_then(Json::items).and_then(<[_]>::first).and_then(problem),
-        extra: extra(status),
+        extra,
     })
 }
 
 /// Members that the receipt does not represent, such as the template of a Direct Send message and the billed conversation.
-/// Members that identify a person are dropped.
-fn extra(status: &Json<'_>) -> Value {
-    const USED: [&str; 6] = ["id", "status", "timestamp", "pricing", "errors", "biz_opaque_callback_data"];
-    let identifies = |name: &str| name.starts_with("recipient") || name.starts_with("participant");
-    let mut extra = status.without(|name| USED.contains(&name) || identifies(name));
-    if let Some(Value::Object(conversation)) = extra.get_mut("conversation") {
+/// A price that cannot be read stays as it is, and so do all reasons of a failure after the first. Members that identify a
+/// person are dropped at every level.
+fn extra(status: &Json<'_>, priced: bool) -> Value {
+    const USED: [&str; 5] = ["id", "status", "timestamp", "errors", "biz_opaque_callback_data"];
+    let mut extra = status.without(|name| USED.contains(&name) || (priced && name == "pricing"));
+    if priced && let Some(Value::Object(conversation)) = extra.get_mut("conversation") {
         conversation.remove("pricing");
     }
-    object_or_null(extra)
+    extra.retain(|_, value| !value.is_null());
+    if let Some(more) = further_errors(status) {
+        extra.insert("errors".to_owned(), more);
+    }
+    let mut extra = Value::Object(extra);
+    remove_people(&mut extra);
+    if let Value::Object(extra) = extra { object_or_null(extra) } else { Value::Null }
+}
+
+/// The errors after the first one, which is the [`Problem`].
+pub(crate) fn further_errors(element: &Json<'_>) -> Option<Value> {
+    let (_, more) = element.get("errors")?.items()?.split_first()?;
+    (!more.is_empty()).then(|| Value::Array(more.iter().map(Json::to_value).collect()))
+}
+
+/// Removes members that identify a person, at every level.
+fn remove_people(json: &mut Value) {
+    let identifies = |name: &str| {
+        ["recipient", "participant"].iter().any(|part| name.contains(part))
+            || ["from", "to", "wa_id", "user_id", "input", "customer"].contains(&name)
+            || name.ends_with("_user_id")
+    };
+    match json {
+        Value::Object(members) => {
+            members.retain(|name, _| !identifies(name));
+            members.values_mut().for_each(remove_people);
+        }
+        Value::Array(items) => items.iter_mut().for_each(remove_people),
+        _ => {}
+    }
 }
 
 /// The price. Some of Meta's examples nest it in `conversation`.
@@ -51,7 +81,7 @@ fn pricing(status: &Json<'_>) -> Option<Pricing> {
         category: pricing.string_of("category")?,
         kind: pricing.string_of("type"),
         model: pricing.string_of("pricing_model"),
-        billable: pricing.get("billable").map(|_| pricing.is_true("billable")),
+        billable: pricing.bool_of("billable"),
         subtype: pricing.string_of("subtype"),
     })
 }
@@ -72,13 +102,14 @@ fn our_message(install: &str, callback: &str) -> Option<MessageId> {
     if sender == install { message.parse().ok() } else { None }
 }
 
-/// An element of `errors`. If the platform gives no title, the title is that of our table.
+/// An element of `errors`; older API versions have `details` outside `error_data`. If the platform gives no title, the title is that of our table.
 pub(crate) fn problem(error: &Json<'_>) -> Option<Problem> {
     let code = error.string_of("code")?;
     let title = error.string_of("title").or_else(|| error.string_of("message"));
+    let details = error.get("error_data").and_then(|data| data.string_of("details"));
     Some(Problem {
         title: title.unwrap_or_else(|| errors::title_of(&code).to_owned()),
-        details: error.get("error_data").and_then(|data| data.string_of("details")),
+        details: details.or_else(|| error.string_of("details")),
         by: "platform".to_owned(),
         code,
     })

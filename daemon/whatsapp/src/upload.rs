@@ -96,7 +96,7 @@ pub(crate) async fn upload(
     }
     let (row, bytes) = load(media_store, media).await?;
     let mime_type = without_parameters(&row.mime_type);
-    let name = row.filename.unwrap_or_else(|| media.to_string());
+    let name = with_extension(&row.filename.unwrap_or_else(|| media.to_string()), mime_type);
     let fields = [("messaging_product", "whatsapp"), ("type", mime_type)];
     let form = form(&fields, (&name, mime_type, &bytes));
     let response = match graph.request_within(Method::POST, url, form, TIMEOUT).await {
@@ -128,6 +128,40 @@ async fn remember(media_store: &MediaStore, channel: &str, media: MediaId, uploa
     }
 }
 
+/// The extensions of media types that the platform accepts; the first one is added to names without one.
+const EXTENSIONS: [(&str, &[&str]); 17] = [
+    ("audio/aac", &["aac"]),
+    ("audio/amr", &["amr"]),
+    ("audio/mp4", &["m4a", "mp4"]),
+    ("audio/mpeg", &["mp3"]),
+    ("audio/ogg", &["ogg", "oga", "opus"]),
+    ("image/jpeg", &["jpg", "jpeg"]),
+    ("image/png", &["png"]),
+    ("image/webp", &["webp"]),
+    ("video/3gpp", &["3gp", "3gpp"]),
+    ("video/mp4", &["mp4"]),
+    ("application/pdf", &["pdf"]),
+    ("application/msword", &["doc"]),
+    ("application/vnd.ms-excel", &["xls"]),
+    ("application/vnd.ms-powerpoint", &["ppt"]),
+    ("application/vnd.openxmlformats-officedocument.presentationml.presentation", &["pptx"]),
+    ("application/vnd.openxmlformats-officedocument.spreadsheetml.sheet", &["xlsx"]),
+    ("application/vnd.openxmlformats-officedocument.wordprocessingml.document", &["docx"]),
+];
+
+/// The name of an upload, whose extension suits the media type: the platform judges a file by it. The name that the
+/// recipient of a document sees is that of the message and stays.
+fn with_extension(name: &str, mime_type: &str) -> String {
+    let (stem, extension) = name.rsplit_once('.').filter(|(stem, _)| !stem.is_empty()).unwrap_or((name, ""));
+    match EXTENSIONS.iter().find(|(known, _)| *known == mime_type) {
+        Some((_, suitable)) if suitable.contains(&extension.to_ascii_lowercase().as_str()) => name.to_owned(),
+        Some((_, [first, ..])) => format!("{stem}.{first}"),
+        // Plain text has many extensions.
+        None if extension.is_empty() && mime_type == "text/plain" => format!("{name}.txt"),
+        _ => name.to_owned(),
+    }
+}
+
 /// A media type without its parameters, which the platform does not accept in an upload.
 fn without_parameters(mime_type: &str) -> &str {
     mime_type.split(';').next().unwrap_or(mime_type).trim()
@@ -148,4 +182,26 @@ fn never(code: &str, details: String) -> SendResponse {
 
 fn later(code: &str, details: String) -> SendResponse {
     SendResponse::Refused(problem(code, details), Advice::Retry { attempts: 5 })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::with_extension;
+
+    #[test]
+    fn extension_of_an_upload_suits_its_media_type() {
+        for (name, mime_type, expected) in [
+            ("med_1", "audio/ogg", "med_1.ogg"),
+            ("note.bin", "audio/ogg", "note.ogg"),
+            ("med_3", "image/jpeg", "med_3.jpg"),
+            ("quay.JPEG", "image/jpeg", "quay.JPEG"),
+            ("med_4", "application/pdf", "med_4.pdf"),
+            (".hidden", "application/pdf", ".hidden.pdf"),
+            ("list", "text/plain", "list.txt"),
+            ("list.csv", "text/plain", "list.csv"),
+            ("data.xyz", "application/x-unknown", "data.xyz"),
+        ] {
+            assert_eq!(with_extension(name, mime_type), expected);
+        }
+    }
 }

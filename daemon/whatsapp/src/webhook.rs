@@ -13,6 +13,12 @@ use beadle_model::{Content, EventBody, Timestamp};
 use beadle_store::step::{EventKey, NewEvent, NewRejectedWebhook, Placement, Receipt};
 use serde_json::Value;
 
+/// The `object` of webhooks about WhatsApp business accounts. One callback URL may receive those of other products too.
+const OBJECT: &str = "whatsapp_business_account";
+
+/// Characters of a name from a webhook that an error quotes.
+const MAX_QUOTED_CHARS: usize = 100;
+
 /// The contents of one webhook.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Parsed {
@@ -66,14 +72,13 @@ impl Counts {
     }
 }
 
-/// The `object` of WhatsApp's webhooks. One callback URL may receive those of other products too.
-const OBJECT: &str = "whatsapp_business_account";
-
 /// Reads a webhook; of another product only its name. `None` if the document is not one.
 pub(crate) fn read(app: &AppConfig, tree: &Json<'_>, now: Timestamp) -> Option<Parsed> {
-    let other_product = tree.text_of("object").filter(|object| object != OBJECT).map(Into::into);
-    let mut parsed = Parsed { other_product, ..Parsed::default() };
-    if parsed.other_product.is_some() {
+    let mut parsed = Parsed::default();
+    if let Some(object) = tree.text_of("object").filter(|object| object != OBJECT)
+        && tree.get("entry").is_some()
+    {
+        parsed.other_product = Some(object.chars().take(MAX_QUOTED_CHARS).collect());
         return Some(parsed);
     }
     for entry in tree.get("entry")?.items()? {
@@ -100,6 +105,7 @@ fn read_change(app: &AppConfig, entry: &Json<'_>, change: &Json<'_>, now: Timest
         return reject(&origin, "a change has no `field`".to_owned(), None, parsed);
     };
     let Some(members) = value.members() else {
+        let field: String = field.chars().take(MAX_QUOTED_CHARS).collect();
         let error = format!("the `value` of a `{field}` change must be an object, but is {}", kind_of(value));
         return reject(&origin, error, None, parsed);
     };
@@ -137,7 +143,8 @@ fn read_each(
     mut read: impl FnMut(&Json<'_>) -> Result<Vec<NewEvent>, Unparsable>,
 ) {
     let Some(elements) = origin.value.get(array).and_then(Json::items) else {
-        return reject(origin, format!("a `{}` change has no array `{array}`", origin.field()), None, parsed);
+        let field: String = origin.field().chars().take(MAX_QUOTED_CHARS).collect();
+        return reject(origin, format!("a `{field}` change has no array `{array}`"), None, parsed);
     };
     for element in elements {
         match read(element) {
@@ -216,6 +223,7 @@ fn read_part(origin: &Origin<'_>, name: &str, part: &Json<'_>, now: Timestamp, p
                 }
             }
         }
+        ("messages" | "statuses" | "errors", Json::Null) => {}
         ("messages" | "statuses" | "errors", _) => {
             let error = format!("`{name}` must be an array, but is {}", kind_of(part));
             reject(origin, error, Some((name, part.to_value())), parsed);

@@ -4,6 +4,8 @@ use crate::channel_env::{TOKEN, config, send_request};
 use beadle_model::content::{Button, Section};
 use beadle_model::{Alias, AliasKind, Outgoing};
 use beadle_pipeline::{Advice, Channel, SendRequest, SendResponse};
+use beadle_store::step::Placement;
+use beadle_test_support::graph::{self, FakeGraph};
 use beadle_whatsapp::{ChannelError, CloudChannel, CloudConfig, Secret, http_client};
 use serde_json::{Map, Value, json};
 use std::net::SocketAddr;
@@ -313,4 +315,25 @@ fn invalid_address_or_token_is_an_error() {
         let result = CloudChannel::new(config, http_client().unwrap());
         assert!(matches!(result.err(), Some(ChannelError::BadAccessToken { .. })), "{token:?}");
     }
+}
+
+#[tokio::test]
+async fn number_that_is_not_on_the_list_is_tried_in_its_other_spelling() {
+    let graph = FakeGraph::start(|request| match request.json()["to"].as_str() {
+        Some("+545550100001") => graph::ok(json!({"messages": [{"id": "wamid.OURS"}]})),
+        _ => graph::error(400, 131_030),
+    })
+    .await;
+    let channel = CloudChannel::new(config(&graph.url), http_client().unwrap()).unwrap();
+    let mut request = send_request(text());
+    request.to.value = "5495550100001".into();
+    let SendResponse::AcceptedWith(id, events) = channel.send(&request).await else { panic!("not accepted") };
+    assert_eq!(id.as_deref(), Some("wamid.OURS"));
+    let Placement::Sender(sender) = &events[0].placement else { panic!("{events:?}") };
+    let values: Vec<_> = sender.aliases.iter().map(|alias| alias.value.as_str()).collect();
+    assert_eq!(values, ["5495550100001", "545550100001"]);
+    request.to.value = "16505551234".into();
+    let SendResponse::Refused(problem, Advice::Fail) = channel.send(&request).await else { panic!("not refused") };
+    assert_eq!(problem.code, "131030");
+    assert_eq!(graph.requests().len(), 3);
 }

@@ -1,7 +1,7 @@
 //! Parsing of webhooks: snapshots of Meta's examples and ours, and properties that hold for all of them.
 
 use crate::webhook_env::{NOW, NUMBER, SECRET, app, metas_webhooks, our_webhooks, receive, webhooks};
-use beadle_model::{Alias, EventBody, Timestamp};
+use beadle_model::{Alias, AliasKind, Content, EventBody, Keyword, Timestamp};
 use beadle_store::step::{NewEvent, Placement, ReceiptFor};
 use beadle_test_support::webhook::signature;
 use beadle_whatsapp::{BODY_LIMIT_BYTES, Parsed, WebhookError};
@@ -58,7 +58,7 @@ fn show_event(event: &NewEvent) -> Value {
         "place": place,
         "happened_at": event.happened_at.to_string(),
         "opens_window": event.opens_window,
-        "answer": event.keyword.as_ref().map(|keyword| json!({"word": keyword.keyword, "answer": keyword.reply})),
+        "answer": event.keyword.as_ref().map(|keyword| json!({"keyword": keyword.keyword, "answer": keyword.reply})),
         "body": event.body,
     })
 }
@@ -197,6 +197,224 @@ fn unpaired_surrogate_does_not_lose_messages() {
     let events = receive(&app(), body.replace("HALF", "\\ud83d").as_bytes()).events;
     assert_eq!(events.len(), 2);
     assert!(events[0].body.kind() == beadle_model::EventKind::Message);
+}
+
+/// The events of one message; the members `id`, `from` and `timestamp` are filled in.
+fn one(mut element: Value) -> NewEvent {
+    for (name, value) in [("id", "wamid.X"), ("from", "15550100001"), ("timestamp", "1795293360")] {
+        if element.get(name).is_none() {
+            element[name] = json!(value);
+        }
+    }
+    let events = events(&webhook(NUMBER, &[element]));
+    assert_eq!(events.len(), 1);
+    events.into_iter().next().unwrap()
+}
+
+fn aliases(event: &NewEvent) -> Vec<(AliasKind, &str)> {
+    let Placement::Sender(sender) = &event.placement else { panic!("{event:?}") };
+    sender.aliases.iter().map(|alias| (alias.kind, alias.value.as_str())).collect()
+}
+
+fn content(event: &NewEvent) -> (&Content, &Value) {
+    let EventBody::Message { content, extra, .. } = &event.body else { panic!("{event:?}") };
+    (content, extra)
+}
+
+fn statuses(status: Value) -> Parsed {
+    let value = json!({"messaging_product": "whatsapp", "metadata": {"phone_number_id": NUMBER}, "statuses": [status]});
+    let body = json!({"object": "whatsapp_business_account",
+        "entry": [{"id": "1", "changes": [{"field": "messages", "value": value}]}]});
+    receive(&app(), body.to_string().as_bytes())
+}
+
+#[test]
+fn changed_number_is_read_in_every_documented_form() {
+    for system in [
+        json!({"type": "user_changed_number", "new_wa_id": "15550100002"}),
+        json!({"type": "user_changed_number", "wa_id": "15550100002"}),
+        json!({"type": "user_changed_number", "body": "Cy changed from \u{200e}+15550100001 to +15550100002\u{200e}"}),
+        json!({"type": "customer_changed_number", "wa_id": "15550100002", "customer": "15550100001"}),
+        json!({"body": "User Cy changed from 15550100001 to 15550100002."}),
+    ] {
+        let event = one(json!({"type": "system", "system": system}));
+        assert_eq!(aliases(&event)[0], (AliasKind::WaId, "15550100002"), "{system}");
+        assert!(aliases(&event).contains(&(AliasKind::Phone, "15550100001")), "{system}");
+        let EventBody::ContactChanged { change, extra, .. } = &event.body else { panic!("{system}") };
+        assert_eq!((change.as_str(), extra), ("number-changed", &Value::Null));
+    }
+}
+
+#[test]
+fn changed_user_id_is_read_from_the_sentence() {
+    let body = "User Cy changed from US.1001 to \u{200e}US.1002\u{200e}";
+    let event = one(json!({"type": "system", "system": {"type": "user_changed_user_id", "body": body}}));
+    let found = aliases(&event);
+    assert_eq!(found[..2], [(AliasKind::UserId, "US.1002"), (AliasKind::UserId, "US.1001")]);
+}
+
+#[test]
+fn user_id_in_place_of_a_number_is_a_user_id() {
+    let event =
+        one(json!({"from": "PT.70012345", "from_user_id": "PT.70012345", "type": "text", "text": {"body": "hi"}}));
+    assert_eq!(aliases(&event), [(AliasKind::UserId, "PT.70012345")]);
+    let event = one(json!({"from": "+15550100001", "type": "text", "text": {"body": "hi"}}));
+    assert_eq!(aliases(&event), [(AliasKind::Phone, "15550100001")]);
+}
+
+#[test]
+fn stop_on_a_button_counts_as_the_word() {
+    for message in [
+        json!({"type": "button", "button": {"payload": "STOP", "text": "Stop promotions"}}),
+        json!({"type": "button", "button": {"payload": "opt", "text": "Stop"}}),
+        json!({"type": "interactive", "interactive": {"type": "button_reply", "button_reply": {"id": "x", "title": "STOP"}}}),
+        json!({"text": {"body": "Stop"}}),
+    ] {
+        assert_eq!(one(message.clone()).keyword.map(|found| found.keyword), Some(Keyword::Stop), "{message}");
+    }
+    let join = json!({"type": "button", "button": {"payload": "evening", "text": "Join"}});
+    assert_eq!(one(join).keyword, None);
+}
+
+#[test]
+fn missing_type_is_inferred_from_the_content() {
+    let event = one(json!({"location": {"latitude": 58.38, "longitude": 26.72}}));
+    assert!(matches!(content(&event).0, Content::Location(_)));
+    for ambiguous in [json!({"text": {"body": "a"}, "image": {"id": "1"}}), json!({"hologram": {}})] {
+        assert!(matches!(content(&one(ambiguous)).0, Content::Other { kind, .. } if kind == "unknown"));
+    }
+}
+
+#[test]
+fn null_counts_as_missing() {
+    let event = one(json!({"type": "text", "text": {"body": "a"}, "context": null, "referral": null}));
+    let EventBody::Message { context, referral, extra, .. } = &event.body else { panic!() };
+    assert_eq!((context, referral, extra), (&None, &None, &Value::Null));
+    let value = json!({"metadata": {"phone_number_id": NUMBER}, "messages": null, "statuses": null, "errors": null});
+    let body = json!({"entry": [{"changes": [{"field": "messages", "value": value}]}]});
+    assert_eq!(receive(&app(), body.to_string().as_bytes()), Parsed::default());
+}
+
+#[test]
+fn members_without_a_representation_are_kept_in_extra() {
+    let reply = json!({"name": "address_message", "body": "Portimao", "response_json": "{}"});
+    let event = one(json!({"type": "interactive", "interactive": {"type": "nfm_reply", "nfm_reply": reply}}));
+    assert_eq!(content(&event).1, &json!({"interactive": {"name": "address_message", "body": "Portimao"}}));
+    let reply = json!({"response": "accept", "is_permanent": true, "response_source": "automatic"});
+    let reply = json!({"type": "call_permission_reply", "call_permission_reply": reply});
+    let event = one(json!({"type": "interactive", "interactive": reply}));
+    assert_eq!(content(&event).1, &json!({"interactive": {"is_permanent": true, "response_source": "automatic"}}));
+    let location = json!({"latitude": 1, "longitude": 2, "url": "https://example.org/quay"});
+    let event = one(json!({"type": "location", "location": location}));
+    assert_eq!(content(&event).1, &json!({"location": {"url": "https://example.org/quay"}}));
+}
+
+#[test]
+fn order_with_an_unreadable_quantity_is_kept_as_received() {
+    let item = |quantity: Value| json!({"product_retailer_id": "cup", "quantity": quantity});
+    let order = |items: &[Value]| json!({"type": "order", "order": {"catalog_id": "5", "product_items": items}});
+    let event = one(order(&[item(json!(2.0)), item(json!("3.0"))]));
+    let Content::Order(read) = content(&event).0 else { panic!() };
+    assert_eq!(read.items.iter().map(|item| item.quantity).collect::<Vec<_>>(), [2, 3]);
+    for quantity in [Value::Null, json!("many"), json!(-2), json!(1.5)] {
+        let event = one(order(&[item(quantity.clone())]));
+        let Content::Other { kind, json } = content(&event).0 else { panic!("{quantity}") };
+        assert_eq!((kind.as_str(), &json["product_items"][0]["quantity"]), ("order", &quantity));
+    }
+}
+
+#[test]
+fn names_lose_invisible_characters() {
+    let value = json!({"metadata": {"phone_number_id": NUMBER},
+        "contacts": [{"wa_id": "15550100001", "profile": {"name": "\u{202e}An\u{200b}n\u{2066} \u{5d0}\u{5d1} 👩\u{200d}🌾\u{2028}"}}],
+        "messages": [message("wamid.B", "hi")]});
+    let value = json!({"entry": [{"changes": [{"field": "messages", "value": value}]}]});
+    let mut value = value;
+    value["entry"][0]["changes"][0]["value"]["messages"][0]["from"] = json!("15550100001");
+    let events = events(&value);
+    let Placement::Sender(sender) = &events[0].placement else { panic!() };
+    assert_eq!(sender.name.as_deref(), Some("Ann \u{5d0}\u{5d1} 👩\u{200d}🌾"));
+}
+
+#[test]
+fn preference_does_not_take_the_name_of_another_contact() {
+    let preference = json!({"wa_id": "15550100009", "category": "marketing_messages", "value": "stop", "timestamp": 1});
+    let value = json!({"metadata": {"phone_number_id": NUMBER},
+        "contacts": [{"wa_id": "15550100001", "profile": {"name": "Ann"}}], "user_preferences": [preference]});
+    let events = events(&json!({"entry": [{"changes": [{"field": "user_preferences", "value": value}]}]}));
+    let Placement::Sender(sender) = &events[0].placement else { panic!() };
+    assert_eq!(sender.name, None);
+}
+
+#[test]
+fn receipt_keeps_further_reasons_and_names_nobody() {
+    let parsed = statuses(
+        json!({"id": "wamid.1", "status": "failed", "timestamp": "1795293360", "recipient_id": "351910000207",
+        "from": "351910000207", "message": {"recipient_id": "+351910000207"}, "errors": [
+            {"code": 131051, "title": "Unsupported message type", "details": "This kind is not taken"},
+            {"code": 131026, "title": "Message undeliverable"}]}),
+    );
+    let receipt = &parsed.receipts[0];
+    let problem = receipt.problem.as_ref().unwrap();
+    assert_eq!((problem.code.as_str(), problem.details.as_deref()), ("131051", Some("This kind is not taken")));
+    assert_eq!(receipt.extra["errors"][0]["code"], 131026);
+    assert!(!receipt.extra.to_string().contains("351910000207"), "{}", receipt.extra);
+}
+
+#[test]
+fn unreadable_price_is_kept_as_received() {
+    let pricing = json!({"billable": null, "pricing_model": "PMP"});
+    let parsed = statuses(json!({"id": "wamid.1", "status": "sent", "timestamp": "1795293360", "pricing": pricing}));
+    assert_eq!((&parsed.receipts[0].pricing, &parsed.receipts[0].extra["pricing"]), (&None, &pricing));
+    let pricing = json!({"billable": null, "category": "utility"});
+    let parsed = statuses(json!({"id": "wamid.1", "status": "sent", "timestamp": "1795293360", "pricing": pricing}));
+    assert_eq!(parsed.receipts[0].pricing.as_ref().unwrap().billable, None);
+}
+
+fn group(field: &str, element: Value) -> EventBody {
+    let value = json!({"metadata": {"phone_number_id": NUMBER}, "groups": [element]});
+    let events = events(&json!({"entry": [{"changes": [{"field": field, "value": value}]}]}));
+    events.into_iter().map(|event| event.body).find(|body| matches!(body, EventBody::GroupChanged(_))).unwrap()
+}
+
+#[test]
+fn group_settings_without_flag_and_error_have_changed() {
+    let element = |picture: Value| json!({"timestamp": "1", "group_id": "G", "type": "group_settings_update", "profile_picture": picture});
+    for (picture, expected) in [
+        (json!({"mime_type": "image/jpeg"}), "changed"),
+        (json!({"update_successful": false}), "failed"),
+        (json!({"errors": [{"code": 131209}]}), "failed"),
+    ] {
+        let EventBody::GroupChanged(news) = group("group_settings_update", element(picture)) else { panic!() };
+        assert_eq!(news.change, expected);
+    }
+}
+
+#[test]
+fn reasons_of_members_that_were_not_removed_are_kept() {
+    let failed = json!([{"input": "+351910000212", "errors": [{"code": 131212, "title": "Not a participant"}]}]);
+    let element = json!({"timestamp": "1", "group_id": "G", "type": "group_participants_remove", "request_id": "R",
+        "removed_participants": [{"input": "+351910000211"}], "failed_participants": failed, "errors": [{"code": 131201}]});
+    let EventBody::GroupChanged(news) = group("group_participants_update", element) else { panic!() };
+    assert_eq!(news.problem.unwrap().code, "131201");
+    assert_eq!(
+        (&news.extra["failed"]["count"], &news.extra["failed"]["errors"][0][0]["code"]),
+        (&json!(1), &json!(131212))
+    );
+    assert!(!news.extra.to_string().contains("351910000212"));
+}
+
+#[test]
+fn webhook_about_another_object_is_not_rejected() {
+    let body = br#"{"object":"page","entry":[{"id":"1","time":1,"messaging":[{}]}]}"#;
+    assert_eq!(receive(&app(), body), Parsed { other_product: Some("page".into()), ..Parsed::default() });
+}
+
+#[test]
+fn errors_quote_only_the_start_of_a_long_name() {
+    let body = json!({"entry": [{"changes": [{"field": "x".repeat(100_000), "value": 1}]}]});
+    let parsed = receive(&app(), body.to_string().as_bytes());
+    assert!(parsed.rejected[0].error.len() < 300, "{}", parsed.rejected[0].error.len());
 }
 
 #[test]
