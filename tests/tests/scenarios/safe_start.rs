@@ -133,7 +133,7 @@ async fn start_does_not_wait_for_a_slow_plugin() {
 #[tokio::test]
 async fn plugins_of_a_folder_that_is_missing_at_the_start_stay_active() {
     let address = SimulatorAddress::reserve();
-    let setup = Setup::new(&address.url()).toml(UNPACED);
+    let setup = Setup::new(&address.url()).toml(UNPACED).toml("[plugins.probe]\nsettings = { reply = \": \" }");
     setup.put_bytes("probe", &probe("v1"));
     let daemon = setup.start().await;
     let simulator = address.start(&setup).await;

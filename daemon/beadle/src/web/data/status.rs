@@ -145,7 +145,7 @@ pub async fn snapshot(admin: &Admin) -> Result<Snapshot, ApiError> {
         *plugins.entry(entry.state.name().to_owned()).or_default() += 1;
     }
     let [activated, refused, rolled_back] = admin.catalog.counts().map(|(_, count)| count);
-    let reloads = [("activated", activated), ("refused", refused), ("rolled-back", rolled_back)];
+    let reloads = [("activated", activated), ("rejected", refused), ("rolled-back", rolled_back)];
     Ok(Snapshot {
         figures: admin.pipeline.health().figures(),
         webhooks: named(&[
