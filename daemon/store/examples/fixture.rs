@@ -97,7 +97,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         })
         .await?;
     let problem =
-        Problem { code: "outcome-unknown".into(), title: "Nobody knows".into(), details: None, by: "host".into() };
+        Problem { code: "outcome-unknown".into(), title: "No answer".into(), details: None, by: "host".into() };
     let settled = [(reply, SendOutcome::Accepted(Some("wamid.out".into()))), (doubtful, SendOutcome::Dead(problem))];
     let settlements = settled.map(|(message, outcome)| Settlement { message, outcome, at: NOW });
     store.settle(settlements.to_vec(), Interest::default()).await?;

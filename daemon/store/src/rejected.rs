@@ -48,8 +48,8 @@ fn dead_of(row: &Row<'_>) -> rusqlite::Result<DeadLetter> {
 pub(crate) fn list(conn: &Connection, limit: usize) -> Result<Vec<DeadLetter>, StoreError> {
     let sql = format!("SELECT {DEAD} FROM rejected_webhooks ORDER BY received_at DESC, id DESC LIMIT ?1");
     let mut read = conn.prepare_cached(&sql)?;
-    let letters = read.query_map([bounded(limit)], dead_of)?;
-    Ok(letters.collect::<Result<_, _>>()?)
+    let webhooks = read.query_map([bounded(limit)], dead_of)?;
+    Ok(webhooks.collect::<Result<_, _>>()?)
 }
 
 /// One of them.
@@ -62,13 +62,13 @@ impl Tx<'_> {
     /// Stores a rejected webhook; returns its id if it is new.
     pub(crate) fn insert_rejected(
         &self,
-        letter: &NewRejectedWebhook,
+        webhook: &NewRejectedWebhook,
         now: Timestamp,
     ) -> Result<Option<WebhookId>, StoreError> {
         let mut hash = Sha256::new();
-        hash.update((letter.app.len() as u64).to_le_bytes());
-        hash.update(&letter.app);
-        hash.update(&letter.body);
+        hash.update((webhook.app.len() as u64).to_le_bytes());
+        hash.update(&webhook.app);
+        hash.update(&webhook.body);
         let hash = hash.finalize();
         let again = self
             .conn
@@ -77,14 +77,14 @@ impl Tx<'_> {
         if again > 0 {
             return Ok(None);
         }
-        let bytes = i64::try_from(letter.body.len()).unwrap_or(i64::MAX);
+        let bytes = i64::try_from(webhook.body.len()).unwrap_or(i64::MAX);
         let id = self
             .conn
             .prepare_cached(
                 "INSERT INTO rejected_webhooks (app, code, error, hash, received_at, bytes, body)
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
             )?
-            .insert(params![letter.app, letter.code, letter.error, hash.as_slice(), now.0, bytes, letter.body])?;
+            .insert(params![webhook.app, webhook.code, webhook.error, hash.as_slice(), now.0, bytes, webhook.body])?;
         self.enforce_bounds()?;
         Ok(Some(WebhookId(id)))
     }
@@ -129,10 +129,10 @@ impl Tx<'_> {
 
 fn load(conn: &Connection, id: WebhookId) -> Result<Option<RejectedWebhook>, StoreError> {
     let mut read = conn.prepare_cached("SELECT app, received_at, body FROM rejected_webhooks WHERE id = ?1")?;
-    let letter = read.query_row([id.0], |row| {
+    let webhook = read.query_row([id.0], |row| {
         Ok(RejectedWebhook { id, app: row.get(0)?, received_at: Timestamp(row.get(1)?), body: row.get(2)? })
     });
-    Ok(letter.optional()?)
+    Ok(webhook.optional()?)
 }
 
 impl Reader {

@@ -140,11 +140,11 @@ impl Tx<'_> {
         for receipt in &incoming.batch.receipts {
             self.receive(receipt, &incoming.batch.interest.message_status, incoming.received_at, &mut appended)?;
         }
-        if let Some(letter) = incoming.batch.read_from {
-            self.delete_rejected(letter)?;
+        if let Some(webhook) = incoming.batch.read_from {
+            self.delete_rejected(webhook)?;
         }
-        for letter in &incoming.batch.rejected {
-            appended.rejected.extend(self.insert_rejected(letter, incoming.received_at)?);
+        for webhook in &incoming.batch.rejected {
+            appended.rejected.extend(self.insert_rejected(webhook, incoming.received_at)?);
         }
         Ok(appended)
     }

@@ -69,12 +69,12 @@ impl SentRow {
     /// platform has it.
     fn state_after(&self, rank: i64) -> SendState {
         let is_failure = rank == FAILED;
-        let told = if is_failure { SendState::Failed } else { SendState::Accepted };
+        let reported = if is_failure { SendState::Failed } else { SendState::Accepted };
         match self.state {
-            SendState::Sending => told,
+            SendState::Sending => reported,
             // An ambiguous message that would be sent again has arrived.
             SendState::Queued if self.was_tried && !is_failure => SendState::Accepted,
-            SendState::Dead if self.problem.as_deref().is_some_and(is_unknown_outcome) => told,
+            SendState::Dead if self.problem.as_deref().is_some_and(is_unknown_outcome) => reported,
             SendState::Accepted if is_failure && self.receipt < FAILED => SendState::Failed,
             SendState::Failed if rank > FAILED => SendState::Accepted,
             other => other,

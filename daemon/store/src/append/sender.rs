@@ -112,9 +112,9 @@ impl Tx<'_> {
             let phones = inbound.names.iter().filter(|name| name.kind == AliasKind::Phone);
             person.contact.timezone = phones.filter_map(|name| zone_of_number(&name.value)).next().map(str::to_owned);
         }
-        let told =
+        let stated =
             inbound.event.keyword.as_ref().and_then(|said| said.language).map(|language| language.code().to_owned());
-        let language = told.or_else(|| person.contact.language.take());
+        let language = stated.or_else(|| person.contact.language.take());
         person.contact.language = language.or_else(|| inbound.sender.language.clone());
         let mut plan = AppendPlan::plain(None, None);
         if inbound.notify_changes {

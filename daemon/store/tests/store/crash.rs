@@ -62,12 +62,12 @@ async fn acknowledged_steps_survive_a_kill() {
             .spawn()
             .unwrap();
         let mut out = BufReader::new(child.stdout.take().unwrap()).lines();
-        let told: Vec<String> =
+        let lines_read: Vec<String> =
             out.by_ref().map(Result::unwrap).filter(|line| line.contains("ed ")).take(lines).collect();
         child.kill().unwrap();
         child.wait().unwrap();
         // What was printed before the kill counts too.
-        for line in told.into_iter().chain(out.map_while(Result::ok)) {
+        for line in lines_read.into_iter().chain(out.map_while(Result::ok)) {
             let words: Vec<&str> = line.split(' ').collect();
             match words[..] {
                 ["appended", n] => appended.push(n.to_owned()),

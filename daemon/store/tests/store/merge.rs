@@ -154,7 +154,7 @@ async fn merge_moves_plugin_data_and_keeps_the_kept_contacts() {
         let read = |key| value(&env, welcome, scope, key);
         assert_eq!(read("step").as_deref(), Some("asked"));
         assert_eq!(read("name").as_deref(), Some("Mia"));
-        assert_eq!(read("expired").as_deref(), Some("hers"), "what has expired stands in nobody's way");
+        assert_eq!(read("expired").as_deref(), Some("hers"), "expired values displace nothing");
         assert_eq!(read("count").as_deref(), Some("3"));
         let keys =
             env.reader.state_scan(env.reader.state_of(welcome).unwrap(), scope, "", None, 10, env.clock.now()).unwrap();
@@ -266,11 +266,11 @@ async fn merge_applies_the_stricter_consent() {
         assert_eq!(report.before.opted_out_since.is_some(), stop_as_kept);
         assert!(env.reader.contact(ANA).unwrap().unwrap().opted_out_since.is_some());
         let events = env.events();
-        let [.., told, left] = &events[..] else { panic!() };
-        let EventBody::ContactChanged { change, merged: Some(merged), .. } = &told.body else { panic!("{told:?}") };
-        assert_eq!((change.as_str(), merged.contact, told.contact()), ("merged", MIA, Some(ANA)));
+        let [.., event, left] = &events[..] else { panic!() };
+        let EventBody::ContactChanged { change, merged: Some(merged), .. } = &event.body else { panic!("{event:?}") };
+        assert_eq!((change.as_str(), merged.contact, event.contact()), ("merged", MIA, Some(ANA)));
         assert_eq!(merged.conversations, report.joined);
-        assert!(told.conversation.as_ref().is_some_and(|view| view.contact.opted_out_since.is_some()));
+        assert!(event.conversation.as_ref().is_some_and(|view| view.contact.opted_out_since.is_some()));
         assert!(matches!(&left.body, EventBody::MemberLeft { reason } if reason == "merged"), "{left:?}");
         // Writing with either alias does not make them a member again.
         env.append_one(message("x", on("shop", vec![user("NL.1")]), "hi")).await;
@@ -374,8 +374,8 @@ async fn merge_does_not_repeat_window_notices() {
     }
     merged(&env, ANA, MIA).await;
     // The later window and its last notice remain; the check is the earlier one of both.
-    let told = number(&env, "SELECT count(*) * 10000 + max(due_at) * 100 + max(notified_until) FROM windows");
-    assert_eq!((told, number(&env, "SELECT conversation FROM windows")), (10_570, kept.0));
+    let event = number(&env, "SELECT count(*) * 10000 + max(due_at) * 100 + max(notified_until) FROM windows");
+    assert_eq!((event, number(&env, "SELECT conversation FROM windows")), (10_570, kept.0));
 }
 
 #[tokio::test]

@@ -104,8 +104,8 @@ async fn language_from_a_better_source_wins() {
     env.store.edit_contact(ContactId(1), edit("pt-BR")).await.unwrap();
     let news = kinds(&env.events()).into_iter().filter(|kind| *kind == "contact-changed").count();
     assert_eq!(news, 1, "what changes nothing is no news");
-    let nobody = env.store.edit_contact(ContactId(7), edit("nl")).await;
-    assert!(matches!(nobody, Err(StoreError::NotFound { .. })), "{nobody:?}");
+    let missing = env.store.edit_contact(ContactId(7), edit("nl")).await;
+    assert!(matches!(missing, Err(StoreError::NotFound { .. })), "{missing:?}");
     let env = env.reopen();
     assert_eq!(contact(&env, 1).contact.language.as_deref(), Some("pt-BR"));
 }
@@ -243,8 +243,8 @@ async fn event_for_an_unknown_conversation_fails_alone() {
 #[tokio::test]
 async fn empty_aliases_match_nobody() {
     let env = TestEnv::new();
-    let nobody = message("a", sender(vec![wa(""), user("")]), "hi");
-    let event = env.append_one(nobody).await;
+    let missing = message("a", sender(vec![wa(""), user("")]), "hi");
+    let event = env.append_one(missing).await;
     assert_eq!((event.conversation, env.reader.contacts(None, 9).unwrap().len()), (None, 0));
     env.append_one(message("b", sender(vec![wa(""), user("NL.1")]), "hi")).await;
     assert_eq!(contact(&env, 1).aliases, [user("NL.1")]);

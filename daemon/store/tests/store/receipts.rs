@@ -47,14 +47,14 @@ proptest! {
                 assert_eq!(time, first.map(|n| NOW.plus_ms(n as i64 + 1)), "{name} of {statuses:?}");
             }
             // The plugin got each step forward, and nothing else.
-            let mut told = vec![];
+            let mut statuses_seen = vec![];
             for event in env.events() {
                 if let EventBody::MessageStatus { status, .. } = event.body {
-                    told.push(rank(&status));
+                    statuses_seen.push(rank(&status));
                 }
             }
-            assert!(told.is_sorted_by(|a, b| a < b), "{told:?} of {statuses:?}");
-            assert_eq!(told.last(), statuses.iter().map(|status| rank(status)).max().as_ref(), "{statuses:?}");
+            assert!(statuses_seen.is_sorted_by(|a, b| a < b), "{statuses_seen:?} of {statuses:?}");
+            assert_eq!(statuses_seen.last(), statuses.iter().map(|status| rank(status)).max().as_ref(), "{statuses:?}");
         });
     }
 }

@@ -87,7 +87,7 @@ async fn abandoned_drafts_are_deleted_and_active_ones_kept() {
     let draft = env.store.begin_state(PLUGIN, 2).await.unwrap();
     copy(&env, FIRST, draft).await;
     env.store.retain(Retention::default(), NOW).await.unwrap();
-    assert_eq!(all(&env, draft, (100, 100_000)).len(), 22, "somebody makes it");
+    assert_eq!(all(&env, draft, (100, 100_000)).len(), 22, "the draft is in use");
     let env = env.crashed();
     assert_eq!(env.reader.state_of(PLUGIN).unwrap(), FIRST);
     env.store.retain(Retention::default(), NOW).await.unwrap();

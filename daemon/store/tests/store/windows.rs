@@ -87,7 +87,7 @@ async fn message_renews_the_window_without_index_writes() {
     assert_eq!(check(&env, 22 * 60).await, Some(32 * 60));
     assert_eq!(check(&env, 32 * 60).await, Some(33 * 60 + 30));
     writes(&env, "31600000001", 33 * 60, 33 * 60).await;
-    assert_eq!(check(&env, 33 * 60 + 30).await, Some(55 * 60), "renewed: not told again, and of the other one later");
+    assert_eq!(check(&env, 33 * 60 + 30).await, Some(55 * 60), "renewed: no second notice, and of the other one later");
     check(&env, 55 * 60).await;
     check(&env, 57 * 60).await;
     assert_eq!(notices(&env), [(1, Some(120), 34 * 60), (1, Some(120), 57 * 60), (1, None, 57 * 60)]);
@@ -172,9 +172,9 @@ async fn windows_are_per_conversation() {
 async fn notices_without_a_subscriber_are_not_appended() {
     let env = armed().await;
     writes(&env, "31600000001", 0, 0).await;
-    let nobody = Interest::default();
+    let none = Interest::default();
     let at = |minutes: i64| NOW.plus_ms(minutes * MINUTE);
-    let looked = env.store.check_windows(at(22 * 60), nobody, 100).await.unwrap();
+    let looked = env.store.check_windows(at(22 * 60), none, 100).await.unwrap();
     assert_eq!(looked, WindowsChecked { checked: 1, events: 0, next_due: Some(at(DAY_MINUTES - 30)) });
     // A plugin that subscribes now gets the remaining notices.
     check(&env, DAY_MINUTES - 30).await;
