@@ -48,6 +48,9 @@ pub async fn handle(plugin: Arc<Loaded>, call: Call, dry: bool) -> Report {
         Ok(outcome) => disposition(outcome),
         Err(end) => Err(end.explain(host)),
     };
+    if outcome.is_err() {
+        host.remove_created_files();
+    }
     let mut task = host.finish();
     let usage = Usage {
         cpu_us,

@@ -47,7 +47,7 @@ pub use call::{Call, Level, LogLine, StatePage, Usage};
 pub use error::LoadError;
 pub use fault::{During, Fault, FaultKind};
 pub use limits::Limits;
-pub use load::revision;
+pub use load::{precompile, revision};
 pub use plugin::Plugin;
 pub use pool::WarmInstance;
 pub use precompile::precompile;

@@ -5,6 +5,7 @@
 
 use crate::abi::Exports;
 use crate::bindings::latest;
+use crate::engine::engine;
 use crate::error::LoadError;
 use crate::footprint::{self, Footprint};
 use crate::host::{Facts, StateSlot, exhausted, printable, refuse_http};
@@ -19,6 +20,7 @@ use crate::surface::{self, Surface};
 use crate::{execute, meter};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
+use std::path::Path;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 use tokio::sync::Semaphore;
@@ -54,6 +56,20 @@ fn panicked(error: JoinError) -> LoadError {
         Err(_) => "the sandbox is shutting down".into(),
     };
     LoadError::HostPanic { reason }
+}
+
+/// Checks and compiles a file, so that [`crate::Sandbox::load`] with the same cache directory finds its
+/// code there. Needs no runtime. Meant for a child process with limits of memory and time: a file that
+/// exhausts the compiler then does not take the daemon with it.
+///
+/// # Errors
+/// Those of loading, up to the compilation.
+pub fn precompile(cache_dir: &Path, bytes: &[u8]) -> Result<(), LoadError> {
+    let bytes = surface::component(bytes)?;
+    surface::read(&bytes)?;
+    footprint::measure(&bytes)?;
+    let engine = engine(Some(cache_dir)).map_err(not_compiled)?;
+    Component::new(&engine, &bytes).map(drop).map_err(not_compiled)
 }
 
 /// The steps that run no guest.

@@ -112,8 +112,8 @@ impl Files {
         Ok(bytes)
     }
 
-    /// Deletes a file, if it exists.
-    pub(crate) fn remove(&self, id: MediaId) {
+    /// Deletes a file, if it exists. Its row, if it has one, stays.
+    pub fn remove(&self, id: MediaId) {
         match fs::remove_file(self.path(id)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 tracing::warn!(%id, %error, "file not deleted");

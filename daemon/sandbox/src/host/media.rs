@@ -104,6 +104,13 @@ impl HostState {
         }
     }
 
+    /// Deletes the files that the call created. For a call that failed: nothing else refers to them.
+    pub fn remove_created_files(&mut self) {
+        for created in self.task.effects.media.drain(..) {
+            self.facts.reader.files().remove(created.media);
+        }
+    }
+
     fn create_file(&mut self, mime_type: String, filename: Option<String>, bytes: &[u8]) -> Result<String, HostError> {
         self.event()?;
         if bytes.is_empty() || bytes.len() > FILE_BYTES {
@@ -133,10 +140,13 @@ impl HostState {
         self.effect(row_bytes)?;
         let files = self.facts.reader.files();
         let media = files.reserve();
-        files.write(media, bytes).map_err(|error| {
-            let message = format!("The file could not be written: {error}.");
-            HostError::from(Refusal::new("media-unavailable", message).instead("Fail with `retry`."))
-        })?;
+        // The effects of a dry run are shown, but nothing may remain of it.
+        if !self.task.dry {
+            files.write(media, bytes).map_err(|error| {
+                let message = format!("The file could not be written: {error}.");
+                HostError::from(Refusal::new("media-unavailable", message).instead("Fail with `retry`."))
+            })?;
+        }
         let sha256 = beadle_model::text::hex(Sha256::digest(bytes));
         let bytes = i64::try_from(bytes.len()).unwrap_or(i64::MAX);
         self.task.effects.media.push(NewMedia { media, mime_type, filename, sha256, bytes });

@@ -271,3 +271,36 @@ fn exhausted_address_space_is_not_the_plugin_s_fault() {
     assert!(crate::host::exhausted(&refused));
     assert!(!crate::host::exhausted(&wasmtime::Error::msg("memory minimum size exceeds the limit")));
 }
+
+#[tokio::test]
+async fn files_of_failed_and_dry_calls_are_deleted() {
+    let sandbox = sandbox();
+    let files = || {
+        let folder = sandbox.store.reader().files().path(beadle_model::MediaId(1));
+        let folders = folder.parent().unwrap().parent().unwrap().read_dir().into_iter().flatten();
+        folders.flatten().filter_map(|folder| folder.path().read_dir().ok()).flatten().count()
+    };
+    for (end, left) in [("unreachable", 0), ("(i32.const 16)", 1)] {
+        let handle = format!(
+            "(call $create (i32.const 2048) (i32.const 9) (i32.const 0) (i32.const 0) (i32.const 0)
+                (i32.const 2048) (i32.const 9) (i32.const 64))
+            (if (i32.load8_u (i32.const 64)) (then unreachable))
+            {end}"
+        );
+        let guest = Guest {
+            capabilities: &["media"],
+            imports: r#"(import "beadle:plugin/media@0.1.0" "create"
+                (func $create (param i32 i32 i32 i32 i32 i32 i32 i32)))"#,
+            items: r#"(data (i32.const 2048) "image/png")"#,
+            handle: &handle,
+            ..Guest::default()
+        };
+        let plugin = load(&sandbox, &guest).await;
+        let report = plugin.dry_run(call(1)).await;
+        assert_eq!(files(), 0, "dry run ending with {end}");
+        assert_eq!(report.outcome.map_or(0, |handled| handled.effects.media.len()), left);
+        let report = plugin.handle(call(1)).await;
+        assert_eq!(report.outcome.is_ok(), left == 1);
+        assert_eq!(files(), left, "call ending with {end}");
+    }
+}
