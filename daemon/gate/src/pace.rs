@@ -35,9 +35,11 @@ impl Rate {
         Self { interval_us, ahead_us, paid_at_us: i64::MIN }
     }
 
-    /// The debt cannot exceed a full burst, unless the clock was set back.
+    /// The debt cannot exceed a full burst. If it does, the clock was set back: then nothing is known of the time that
+    /// passed, and the debt is forgiven. Capped relative to `now` instead, it would never be paid.
     fn paid_at_us(&self, now_us: i64) -> i64 {
-        self.paid_at_us.min(now_us.saturating_add(self.ahead_us).saturating_add(self.interval_us))
+        let highest = now_us.saturating_add(self.ahead_us).saturating_add(self.interval_us);
+        if self.paid_at_us > highest { now_us } else { self.paid_at_us }
     }
 
     fn next_free(&self, now: Timestamp) -> Timestamp {
@@ -207,6 +209,22 @@ mod tests {
             }
             let now = START.plus_ms(-back_ms);
             prop_assert!(pair.next_free(now).since_ms(now) <= 6000);
+        }
+    }
+
+    #[test]
+    fn a_clock_set_back_silences_nothing() {
+        for back_ms in [1000, 120_000, 10 * 365 * 24 * 3_600_000] {
+            let mut throughput = Throughput::new(80);
+            throughput.take(START);
+            let mut now = START.plus_ms(-back_ms);
+            for _ in 0..10 {
+                let free = throughput.next_free(now);
+                assert!(free.since_ms(now) <= 13, "{back_ms}: waits {} ms", free.since_ms(now));
+                assert_eq!(throughput.next_free(free), free, "{back_ms}: what was promised is kept");
+                throughput.take(free);
+                now = free;
+            }
         }
     }
 

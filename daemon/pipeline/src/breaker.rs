@@ -28,6 +28,7 @@ const FAILED_PER_SUCCEEDED: usize = 4;
 /// The first rest, the second, and so on; then always the last. The first is shorter than a person waits before looking
 /// again; at five minutes a trial costs nothing.
 const RESTS_MS: [i64; 7] = [5000, 10_000, 20_000, 40_000, 80_000, 160_000, 300_000];
+const LONGEST_REST_MS: i64 = 300_000;
 /// Trials in a row that end in a trap or at a limit before the plugin is suspended: with the rests between them five
 /// minutes, longer than a coincidence lasts.
 const STRIKES: u32 = 6;
@@ -74,7 +75,8 @@ impl Breaker {
     pub fn acquire(&mut self, now: Timestamp) -> Result<bool, Availability> {
         match &mut self.availability {
             Availability::Available => Ok(false),
-            Availability::Resting { until, cause } if *until <= now => {
+            // A rest that ends later than the longest one would was counted on a clock that has been set back.
+            Availability::Resting { until, cause } if *until <= now || until.since_ms(now) > LONGEST_REST_MS => {
                 self.availability = Availability::OnTrial { cause: std::mem::take(cause) };
                 Ok(true)
             }
@@ -282,6 +284,13 @@ mod tests {
         assert_eq!(trials(&mut breaker, 6, false), rests);
         let later = breaker.acquire(NOW.plus_ms(1 << 40));
         assert!(matches!(later, Err(Availability::Suspended(_))), "{later:?}");
+    }
+
+    #[test]
+    fn a_clock_set_back_ends_a_rest() {
+        let mut breaker = resting();
+        assert!(breaker.acquire(NOW).is_err());
+        assert_eq!(breaker.acquire(NOW.plus_ms(-3_600_000)), Ok(true));
     }
 
     #[test]

@@ -60,6 +60,8 @@ impl AmbiguousSends {
     pub fn due(&mut self, settings: &Settings, now: Timestamp) -> Due {
         let mut due = Due::default();
         for (message, send) in &mut self.0 {
+            // Where the clock was set back, the wait begins again.
+            send.since = send.since.min(now);
             if send.blocks && send.since.plus_ms(BLOCK_MS) <= now {
                 send.blocks = false;
                 due.unblocked.push((send.pending.row.conversation, *message));

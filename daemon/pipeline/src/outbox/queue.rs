@@ -25,6 +25,8 @@ const FAILURE_PAUSES_MS: [i64; 6] = [0, 1000, 2000, 4000, 8000, 30_000];
 const STOPPED_PAUSE_MS: i64 = 60_000;
 /// An empty conversation with a pair rate to pay back is looked at again after this, and forgotten when it may be.
 const COOLING_MS: i64 = 60_000;
+/// A clock that goes back by more than this was set, and waits that were counted on it are over; less is an adjustment.
+const CLOCK_SET_BACK_MS: i64 = 1000;
 /// A conversation that waits for the one it was merged with is looked at again after this: it happens once in a
 /// contact's life.
 const MERGED_MS: i64 = 200;
@@ -49,6 +51,8 @@ pub(crate) struct Queue {
     known: HashSet<MessageId>,
     waiting: usize,
     in_flight: usize,
+    /// The latest time seen.
+    last_now: Timestamp,
 }
 
 struct ChannelQueue {
@@ -86,6 +90,7 @@ impl Queue {
             known: HashSet::new(),
             waiting: 0,
             in_flight: 0,
+            last_now: Timestamp(i64::MIN),
         }
     }
 
@@ -192,6 +197,7 @@ impl Queue {
 
     /// Puts in flight what may go now, `most` at most.
     pub fn start(&mut self, now: Timestamp, most: usize) -> Vec<PendingSend> {
+        self.follow_clock(now);
         while let Some((at, conversation)) = self.by_time.first().copied().filter(|(at, _)| *at <= now) {
             self.by_time.remove(&(at, conversation));
             self.list(conversation, now);
@@ -213,6 +219,20 @@ impl Queue {
             }
         }
         started
+    }
+
+    /// Where the clock was set back, every wait that was counted on it would last until it has caught up: they are over.
+    fn follow_clock(&mut self, now: Timestamp) {
+        if self.last_now.as_ms().saturating_sub(now.as_ms()) > CLOCK_SET_BACK_MS {
+            for channel in self.channels.values_mut() {
+                channel.paused_until = channel.paused_until.min(now);
+            }
+            for conversation in self.conversations.values_mut() {
+                conversation.not_before = conversation.not_before.min(now);
+            }
+            self.by_time = std::mem::take(&mut self.by_time).into_iter().map(|(at, id)| (at.min(now), id)).collect();
+        }
+        self.last_now = now;
     }
 
     /// A conversation was merged into another: what the other sends from now on goes after what waits here.

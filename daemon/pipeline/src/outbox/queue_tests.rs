@@ -171,6 +171,25 @@ fn a_requeued_message_goes_first_and_not_before_its_time() {
     assert_eq!(ids(&queue.start(Timestamp(5000), 10)), [1]);
 }
 
+#[test]
+fn a_clock_set_back_ends_pauses_and_waits() {
+    let mut queue = Queue::new(settings(FREE, 10));
+    let channel = Arc::from("shop");
+    let (now, earlier) = (Timestamp(10_000_000_000), Timestamp(1000));
+    queue.push_back(pending(1, 1));
+    queue.push_back(pending(2, 2));
+    // One conversation waits to be tried again, then the channel pauses.
+    let first = queue.start(now, 1).remove(0);
+    queue.landed(&channel);
+    queue.push_front(first.clone(), now.plus_ms(5000));
+    queue.unblock(first.row.conversation, first.row.message, now);
+    assert_eq!(queue.start(now, 10).len(), 1);
+    queue.pause(&channel, &ChannelPause::Stopped(problem("190", "", "")), now);
+    queue.landed(&channel);
+    assert!(queue.start(now, 10).is_empty());
+    assert_eq!(ids(&queue.start(earlier, 10)), [first.row.message.0], "the pause and the wait are over");
+}
+
 proptest! {
     /// Whatever is pushed, started at once or ends: each conversation goes in order, one at a time, and all of it goes.
     #[test]
