@@ -75,7 +75,9 @@ impl Counts {
 /// Reads a webhook; of another product only its name. `None` if the document is not one.
 pub(crate) fn read(app: &AppConfig, tree: &Json<'_>, now: Timestamp) -> Option<Parsed> {
     let mut parsed = Parsed::default();
-    if let Some(object) = tree.text_of("object").filter(|object| object != OBJECT)
+    // Only a string names another product; an `object` of an unexpected type does not cost the contents.
+    if let Some(Json::Text(object)) = tree.get("object")
+        && object != OBJECT
         && tree.get("entry").is_some()
     {
         parsed.other_product = Some(object.chars().take(MAX_QUOTED_CHARS).collect());

@@ -9,6 +9,10 @@ use serde_json::{Value, json};
 
 /// The number of elements of `messages` and of `statuses` in the places where the platform puts them.
 fn elements(webhook: &Value) -> (usize, usize) {
+    // A webhook about another product has no messages.
+    if webhook["object"].as_str().is_some_and(|object| object != "whatsapp_business_account") {
+        return (0, 0);
+    }
     let empty = Vec::new();
     let list = |value: &'_ Value, key: &str| value[key].as_array().unwrap_or(&empty).clone();
     let (mut messages, mut statuses) = (0, 0);

@@ -411,6 +411,15 @@ fn webhook_about_another_object_is_not_rejected() {
 }
 
 #[test]
+fn object_of_an_unexpected_type_does_not_cost_the_contents() {
+    let mut body = webhook(NUMBER, &[message("wamid.O", "hi")]);
+    for object in [json!(0), Value::Null, json!(["whatsapp_business_account"])] {
+        body["object"] = object;
+        assert_eq!(events(&body).len(), 1, "{}", body["object"]);
+    }
+}
+
+#[test]
 fn errors_quote_only_the_start_of_a_long_name() {
     let body = json!({"entry": [{"changes": [{"field": "x".repeat(100_000), "value": 1}]}]});
     let parsed = receive(&app(), body.to_string().as_bytes());
