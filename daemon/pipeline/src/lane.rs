@@ -2,7 +2,7 @@
 //!
 //! A lane exists while it has a job. Its first job starts a task, which also runs the jobs that are pushed meanwhile, in
 //! their order. Lanes share nothing, so a slow one delays only itself; the runtime schedules them fairly. How much may
-//! wait in all lanes together is bounded by whoever pushes (see `admission`).
+//! wait in all lanes together is bounded by the caller (see `admission`).
 
 use beadle_clock::{Clock, WorkGuard};
 use beadle_model::{ConversationId, PluginNo};
