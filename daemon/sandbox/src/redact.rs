@@ -8,7 +8,7 @@
 
 use crate::handles::{Handles, Kind};
 use base64::Engine as _;
-use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
+use base64::engine::general_purpose::STANDARD_NO_PAD;
 use serde_json::{Map, Value};
 
 /// The shortest run of digits that counts as a phone number.
@@ -26,7 +26,9 @@ pub fn redact(json: &Value, handles: &Handles, number: Option<&str>) -> Value {
     match json {
         Value::Object(members) => {
             let kept = members.iter().filter(|(name, _)| !is_person(name));
-            let redacted = kept.map(|(name, value)| (name.clone(), redact(value, handles, number)));
+            let redact_both =
+                |(name, value): (&String, &Value)| (redact_text(name, handles, number), redact(value, handles, number));
+            let redacted = kept.map(redact_both);
             Value::Object(redacted.collect::<Map<_, _>>())
         }
         Value::Array(items) => Value::Array(items.iter().map(|item| redact(item, handles, number)).collect()),
@@ -51,12 +53,15 @@ fn redact_text(text: &str, handles: &Handles, number: Option<&str>) -> String {
     if text.chars().any(char::is_alphabetic) { without_numbers(text) } else { text.to_owned() }
 }
 
-/// Whether a token in base64 contains a number.
+/// Whether a part of the text that is base64 contains a number, wherever in it the base64 starts.
 fn hides_number(text: &str) -> bool {
     let is_base64 = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '/' | '-' | '_');
     text.split(|c| !is_base64(c)).any(|token| {
-        let decoded = STANDARD_NO_PAD.decode(token).or_else(|_| URL_SAFE_NO_PAD.decode(token));
-        decoded.is_ok_and(|bytes| longest_run(&bytes) >= NUMBER_DIGITS)
+        let token = token.replace('-', "+").replace('_', "/");
+        (0..4).filter_map(|start| token.get(start..)).any(|rest| {
+            let groups = rest.get(..rest.len() / 4 * 4).unwrap_or_default();
+            STANDARD_NO_PAD.decode(groups).is_ok_and(|bytes| longest_run(&bytes) >= NUMBER_DIGITS)
+        })
     })
 }
 

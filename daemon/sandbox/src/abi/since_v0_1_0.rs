@@ -3,6 +3,8 @@
 mod content;
 mod events;
 mod notifications;
+#[cfg(test)]
+mod tests;
 
 use super::{Finder, Guest, Outcome};
 use crate::bindings::latest::{
