@@ -216,7 +216,7 @@ impl Simulator {
     pub async fn wait_for_written(&self, count: u64) {
         wait_until(&format!("{count} messages were written"), async || {
             let answer = self.request("GET", "/control/messages?limit=0", &Value::Null).await;
-            let written = answer.pointer("/counts/said").and_then(Value::as_u64).unwrap_or(0);
+            let written = answer.pointer("/counts/inbound").and_then(Value::as_u64).unwrap_or(0);
             (written >= count).then_some(())
         })
         .await;
