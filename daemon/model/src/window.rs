@@ -31,7 +31,7 @@ pub struct LastNotice {
     pub lead_ms: i64,
 }
 
-/// What plugins are told about a window.
+/// What is reported to plugins about a window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WindowNotice {
     /// The window closes soon. Where several lead times have passed without a notice, this is the

@@ -60,7 +60,7 @@ impl Attempt<'_> {
 pub(crate) enum Outcome {
     /// It is committed, or there was nothing to commit.
     Done(Disposition),
-    /// It failed; nothing of it was committed.
+    /// It failed; nothing was committed.
     Failed(Failure),
     /// The pipeline is stopping; nothing was decided.
     Stopping,

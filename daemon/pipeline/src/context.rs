@@ -81,13 +81,13 @@ impl Context {
         let _ = phases.wait_for(|now| *now >= phase).await;
     }
 
-    /// Stops the pipeline because the store can do no more: another process took the lanes over, or it is closed.
+    /// Stops the pipeline because the store no longer works: another process has taken over, or it is closed.
     pub fn fail(&self, error: &StoreError) {
         self.tasks.fail(TaskKind::Dispatch, error.to_string());
         self.advance(Phase::Stopping);
     }
 
-    /// Repeats a step until the store does it, however long that takes; `Err` where it never will, or the pipeline stops.
+    /// Repeats a step until the store does it, however long that takes; `Err` if it never will, or the pipeline stops.
     pub async fn until_stored<T, F>(&self, mut step: impl FnMut() -> F) -> Result<T, NotStored>
     where
         F: Future<Output = Result<T, StoreError>>,

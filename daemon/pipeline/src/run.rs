@@ -21,7 +21,7 @@ const BITS: usize = 63;
 #[derive(Clone)]
 pub(crate) struct Subscriber {
     pub no: PluginNo,
-    /// `None`: the plugin took part when the event was dispatched, before a restart, and does no more.
+    /// `None`: the plugin took part when the event was dispatched, before a restart, and no longer does.
     pub subscription: Option<Arc<Subscription>>,
 }
 
@@ -214,7 +214,7 @@ impl EventRun {
         self.subscribers.iter().enumerate().filter(|(_, it)| is_wanted(it)).map(|(place, _)| place).collect()
     }
 
-    /// Places whose plugin takes part no more.
+    /// Places whose plugin no longer takes part.
     pub fn gone(&self) -> impl Iterator<Item = usize> {
         let is_gone = |subscriber: &Subscriber| subscriber.subscription.is_none();
         self.subscribers.iter().enumerate().filter(move |(_, it)| is_gone(it)).map(|(place, _)| place)

@@ -73,7 +73,7 @@ impl Drop for Held {
 
 /// A try's hold on the slot, from its call to its commit.
 pub(crate) enum TryHold {
-    /// Beside other tries.
+    /// Concurrently with other tries.
     Shared(#[expect(dead_code, reason = "held for its end")] OwnedRwLockReadGuard<()>),
     /// Alone.
     Exclusive(#[expect(dead_code, reason = "held for its end")] OwnedRwLockWriteGuard<()>),
@@ -158,7 +158,7 @@ impl PluginSlot {
         SlotPause(Arc::clone(&self.tries).write_owned().await)
     }
 
-    /// Waits for leave to run a try: beside others, or alone.
+    /// Waits for permission to run a try: concurrently with others, or alone.
     pub(crate) async fn hold_for_try(&self, alone: bool) -> TryHold {
         match alone {
             false => TryHold::Shared(Arc::clone(&self.tries).read_owned().await),

@@ -45,7 +45,7 @@ pub struct Scheduler {
     store: Store,
     clock: Clock,
     subscriptions: SubscriptionsReceiver,
-    /// The plugins in service that the store was last told: the timers of others wait.
+    /// The plugins in service that were last reported to the store: the timers of others wait.
     in_service: Option<Vec<PluginNo>>,
     configuration: watch::Receiver<Arc<[Arc<Schedule>]>>,
     publish: watch::Sender<Arc<[Arc<ConfiguredSchedule>]>>,
@@ -114,7 +114,7 @@ impl Scheduler {
     /// Returns when the subscriptions change.
     pub(crate) async fn subscriptions_changed(&mut self) {
         if self.subscriptions.changed().await.is_err() {
-            // They are published no more.
+            // They are no longer published.
             std::future::pending::<()>().await;
         }
     }

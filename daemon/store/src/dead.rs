@@ -1,8 +1,8 @@
 //! Dead letters: what was given up, and an operator's decision about it.
 //!
-//! A dead dead_letter is a handling, a message or a rejected webhook and has its id: `hnd_104.2`,
+//! A dead letter is a handling, a message or a rejected webhook and has its id: `hnd_104.2`,
 //! `msg_77`, `whk_3` (see [`crate::rejected`]). Retrying a message queues its row. Retrying a
-//! handling or webhook is the caller's work, and the dead dead_letter stays until that is committed.
+//! handling or webhook is the caller's work, and the dead letter stays until that is committed.
 
 use crate::StoreError;
 use crate::append::UNKNOWN_OUTCOME;
@@ -17,7 +17,7 @@ use rusqlite::{OptionalExtension, params};
 use serde::{Serialize, Serializer};
 use std::{fmt, str::FromStr, sync::Arc};
 
-/// The id of a dead dead_letter.
+/// The id of a dead letter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum DeadLetterRef {
     /// A handling that was given up.
@@ -74,7 +74,7 @@ pub enum RetriedDeadLetter {
 }
 
 impl Tx<'_> {
-    /// Turns a send into a dead dead_letter.
+    /// Turns a send into a dead letter.
     pub(crate) fn insert_dead_send(&self, id: MessageId, problem: &Problem, at: Timestamp) -> Result<(), StoreError> {
         let error = problem.details.as_deref().unwrap_or(&problem.title);
         self.conn
@@ -127,7 +127,7 @@ impl Tx<'_> {
         }
     }
 
-    /// Deletes a dead dead_letter without a retry.
+    /// Deletes a dead letter without a retry.
     pub(crate) fn drop_dead_letter(&mut self, dead_letter: DeadLetterRef) -> Result<(), StoreError> {
         self.delete_dead_letter(dead_letter)?;
         match dead_letter {

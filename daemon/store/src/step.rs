@@ -87,7 +87,7 @@ pub struct KeywordMatch {
     pub keyword: Keyword,
     /// The language that its spelling determines, if any. It becomes the contact's language.
     pub language: Option<Language>,
-    /// SentRow once, and only if the word changed something.
+    /// Sent once, and only if the word changed something.
     pub reply: Option<Outgoing>,
 }
 

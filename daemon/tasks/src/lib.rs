@@ -114,7 +114,7 @@ pub struct TaskReport {
 
 /// What a task returns.
 pub trait TaskOutcome: Send + 'static {
-    /// Why it failed; none where it ended because it was asked to.
+    /// Why it failed; none if it ended because it was asked to.
     fn failure(self) -> Option<String>;
 }
 

@@ -1,7 +1,7 @@
 //! Rules about one file at a time, line by line.
 //!
-//! Comments are told from code by their first characters only, and tests by their path or by the `#[cfg(test)]` that ends
-//! a file. That is enough for these rules; what needs more is clippy's.
+//! Comments are distinguished from code by their first characters only, and tests by their path or by the
+//! `#[cfg(test)]` that ends a file. That is enough for these rules; what needs more is clippy's.
 
 use super::{File, Finding};
 

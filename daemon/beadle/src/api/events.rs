@@ -1,4 +1,4 @@
-//! What came in, what was asked for, and what was given up.
+//! Events, messages and dead letters.
 
 use super::{Ms, Problem};
 use serde::{Deserialize, Serialize};
@@ -11,16 +11,16 @@ pub struct EventRow {
     pub id: String,
     /// `message`, …
     pub kind: String,
-    /// When it happened, as the platform says.
+    /// When it happened, according to the platform.
     #[serde(with = "super::rfc3339")]
     pub happened_at: Ms,
-    /// When the daemon had it.
+    /// When the daemon received it.
     #[serde(with = "super::rfc3339")]
     pub received_at: Ms,
-    /// The channel, where it belongs to one.
+    /// Its channel, if it has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub channel: Option<String>,
-    /// `con_…`, where it is about someone.
+    /// `con_…`, if it is about a contact.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub contact: Option<String>,
     /// Their name.
@@ -44,20 +44,20 @@ pub struct EventView {
     /// `cnv_…`
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub conversation: Option<String>,
-    /// All that happened.
+    /// The body of the event.
     pub body: Value,
-    /// Handlings that did not end at the first try.
+    /// Handlings that did not succeed at the first attempt.
     pub handlings: Vec<HandlingRow>,
-    /// Messages that came of it.
+    /// Messages that plugins sent because of it.
     pub messages: Vec<MessageRow>,
 }
 
-/// A handling that did not end at the first try.
+/// A handling that did not succeed at the first attempt.
 #[derive(Debug, Deserialize, Serialize)]
 pub struct HandlingRow {
     /// `hnd_…`
     pub id: String,
-    /// In which plugin.
+    /// The plugin.
     pub plugin: String,
     /// `failing`, `done`, `dead`, `waiting`.
     pub state: String,
@@ -79,22 +79,22 @@ pub struct HandlingRow {
 pub struct MessageRow {
     /// `msg_…`
     pub id: String,
-    /// `evt_…` that it came from.
+    /// The event that caused it: `evt_…`
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub event: Option<String>,
-    /// Who asked for it.
+    /// The plugin that sent it.
     pub plugin: String,
     /// `cnv_…`
     pub conversation: String,
     /// `queued`, `sending`, `accepted`, `failed`, `dead`, `dropped`.
     pub state: String,
-    /// What the platform said last: `sent`, `delivered`, `read`, …
+    /// The last status that the platform reported: `sent`, `delivered`, `read`, …
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub receipt: Option<String>,
-    /// When it may go, or went.
+    /// When it may be sent, or was sent.
     #[serde(with = "super::rfc3339")]
     pub due_at: Ms,
-    /// When it was asked for.
+    /// When it was created.
     #[serde(with = "super::rfc3339")]
     pub created_at: Ms,
     /// Tries so far.
@@ -107,7 +107,7 @@ pub struct MessageRow {
     /// Why it failed or is dead.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub problem: Option<Problem>,
-    /// What it says, in a line.
+    /// Its content, in a line.
     pub summary: String,
 }
 
@@ -116,7 +116,7 @@ pub struct MessageRow {
 pub struct DeadRow {
     /// `hnd_…`, `msg_…` or `whk_…`
     pub id: String,
-    /// Which plugin; `beadle` for a webhook.
+    /// The plugin; `beadle` for a webhook.
     pub plugin: String,
     /// `evt_…`
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -124,21 +124,21 @@ pub struct DeadRow {
     /// When it was given up.
     #[serde(with = "super::rfc3339")]
     pub at: Ms,
-    /// Tries in all; of a webhook, how often it came.
+    /// The number of tries; for a webhook, how often it arrived.
     pub attempts: u32,
     /// The error's code.
     pub code: String,
     /// The error.
     pub error: String,
-    /// When a person last had it tried again.
+    /// When an operator last retried it.
     #[serde(with = "super::rfc3339::option", default, skip_serializing_if = "Option::is_none")]
     pub retried_at: Option<Ms>,
-    /// The event was answered by somebody meanwhile, so that a retry may answer twice.
+    /// Another plugin has answered the event meanwhile, so a retry may answer twice.
     #[serde(default)]
     pub answered: bool,
     /// What it was about, in a line.
     pub summary: String,
-    /// A webhook that was not understood, where one is asked for.
+    /// The body of a rejected webhook. Only in the view of one dead letter.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,
 }

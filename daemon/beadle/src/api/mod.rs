@@ -1,8 +1,8 @@
-//! What the daemon's `/api/v1` answers: the shapes that web and command line share.
+//! The responses of the daemon's `/api/v1`: types shared by the HTTP server and the command line.
 //!
 //! Every answer is plain JSON; moments are milliseconds since 1970 UTC, ids are typed text, and each list carries the
 //! daemon's own time (`now`), which in a simulation is not the machine's. Fields are added, never renamed: scripts read
-//! this. It knows nothing of the store's rows and nothing of how things are shown.
+//! this. It does not know the store's rows, nor how responses are printed.
 
 mod events;
 mod people;
@@ -65,9 +65,9 @@ pub struct List<T> {
     /// The daemon's time.
     #[serde(with = "rfc3339")]
     pub now: Ms,
-    /// What was asked for.
+    /// The items.
     pub items: Vec<T>,
-    /// Ask with this to get more; none where that was all.
+    /// Pass it as `before` or `after` to get the next page; none on the last page.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<String>,
 }
@@ -77,27 +77,27 @@ pub struct List<T> {
 pub struct Done {
     /// What was done, in a sentence.
     pub message: String,
-    /// What to know about it.
+    /// A warning about the consequences.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub warning: Option<String>,
 }
 
-/// `GET /why/{id}`: a story in steps.
+/// `GET /why/{id}`: what happened, in steps.
 #[derive(Debug, Deserialize, Serialize)]
 pub struct Why {
     /// The daemon's time.
     #[serde(with = "rfc3339")]
     pub now: Ms,
-    /// What was asked about.
+    /// The id that was requested.
     pub id: String,
-    /// In the order of what led to what.
+    /// In the order of cause and effect.
     pub steps: Vec<Step>,
 }
 
-/// One step of a story.
+/// One step.
 #[derive(Debug, Deserialize, Serialize)]
 pub struct Step {
-    /// When, where it has a time.
+    /// The time, if it has one.
     #[serde(with = "rfc3339::option", default, skip_serializing_if = "Option::is_none")]
     pub at: Option<Ms>,
     /// What it is about: an id, a plugin, a rule.
@@ -106,7 +106,7 @@ pub struct Step {
     pub text: String,
 }
 
-/// An answer that is a "no".
+/// An error response.
 #[derive(Debug, Deserialize, Serialize)]
 pub struct Failure {
     /// What is wrong.

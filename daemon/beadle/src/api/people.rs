@@ -1,4 +1,4 @@
-//! People, and where one writes with them.
+//! Contacts, their conversations, duplicates and merges.
 
 use super::Ms;
 use serde::{Deserialize, Serialize};
@@ -6,19 +6,19 @@ use serde::{Deserialize, Serialize};
 /// Two contacts who may be one person. Merging is a person's decision.
 #[derive(Debug, Deserialize, Serialize)]
 pub struct DuplicateRow {
-    /// Who came with the name.
+    /// The contact that used the alias.
     pub claimed: String,
-    /// What they are called.
+    /// Its name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub claimed_name: Option<String>,
-    /// Whose it is.
+    /// The contact that has the alias.
     pub holder: String,
-    /// What they are called.
+    /// Its name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub holder_name: Option<String>,
-    /// The name: `phone 351912345678`.
+    /// The alias: `phone 351912345678`.
     pub alias: String,
-    /// When it came.
+    /// When it was used.
     #[serde(with = "super::rfc3339")]
     pub seen_at: Ms,
 }
@@ -26,55 +26,55 @@ pub struct DuplicateRow {
 /// `POST /contacts/{keep}/merge/{gone}`: what moved, or would move.
 #[derive(Debug, Deserialize, Serialize)]
 pub struct MergeView {
-    /// Nothing was changed: it was only asked for.
+    /// Nothing was changed; the result shows what a merge would do.
     pub dry_run: bool,
-    /// Who stays: `con_…`
+    /// The contact that is kept: `con_…`
     pub kept: String,
     /// Their name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// Who is one with them; the id stays good.
+    /// The contact that is merged into it; its id remains valid.
     pub gone: String,
-    /// Numbers and ids that moved.
+    /// The number of aliases that moved.
     pub names: u64,
-    /// Conversations that moved as they were.
+    /// Conversations that moved unchanged.
     pub moved: Vec<String>,
-    /// Conversations that became one with one of the kept contact's: the one that is no more, and that one.
+    /// Conversations that were merged into one of the kept contact's: the merged one, and that one.
     pub joined: Vec<(String, String)>,
-    /// What plugins kept about them.
+    /// What plugins stored about them.
     pub plugins: Vec<MergedPlugin>,
-    /// Places in groups.
+    /// The number of group memberships.
     pub groups: u64,
-    /// Requests to come into a group.
+    /// The number of requests to join a group.
     pub join_requests: u64,
-    /// Receipts in groups.
+    /// The number of receipts in groups.
     pub receipts: u64,
     /// Whether the kept contact was a member, …
     pub was_member: bool,
     /// … and is one now.
     pub is_member: bool,
-    /// Wants no messages since then; the stricter wish of both stands.
+    /// When the contact opted out. An opt-out of either contact counts.
     #[serde(with = "super::rfc3339::option", default, skip_serializing_if = "Option::is_none")]
     pub opted_out_since: Option<Ms>,
-    /// Wants no marketing since then.
+    /// When the contact stopped marketing messages.
     #[serde(with = "super::rfc3339::option", default, skip_serializing_if = "Option::is_none")]
     pub marketing_stopped_since: Option<Ms>,
 }
 
-/// What a plugin kept about a contact that is merged.
+/// What a plugin stored about a merged contact.
 #[derive(Debug, Deserialize, Serialize)]
 pub struct MergedPlugin {
     /// Its name.
     pub plugin: String,
     /// Values that moved.
     pub values: u64,
-    /// Values that gave way to the kept contact's.
+    /// Values that were dropped because the kept contact has its own.
     pub values_dropped: u64,
-    /// Under which keys; the first of them.
+    /// Their keys, the first ones only.
     pub keys_dropped: Vec<String>,
     /// Timers that moved.
     pub timers: u64,
-    /// Timers that gave way to the kept contact's.
+    /// Timers that were dropped because the kept contact has its own.
     pub timers_dropped: u64,
 }
 
@@ -98,12 +98,12 @@ pub struct ContactRow {
     /// Member since then.
     #[serde(with = "super::rfc3339::option", default, skip_serializing_if = "Option::is_none")]
     pub member_since: Option<Ms>,
-    /// Wants no messages since then.
+    /// When the contact opted out.
     #[serde(with = "super::rfc3339::option", default, skip_serializing_if = "Option::is_none")]
     pub opted_out_since: Option<Ms>,
 }
 
-/// `PATCH /contacts/{id}`: what is missing stays as it is, what is empty is not known any more.
+/// `PATCH /contacts/{id}`: omitted fields are unchanged; an empty value clears the field.
 #[derive(Debug, Default, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ContactEdit {
@@ -124,14 +124,14 @@ pub struct ContactView {
     /// As in lists.
     #[serde(flatten)]
     pub row: ContactRow,
-    /// The platform's names for them, `phone 31612345678`.
+    /// The platform's ids for the contact: `phone 31612345678`.
     pub aliases: Vec<String>,
-    /// Where they were met.
+    /// The contact's conversations.
     pub conversations: Vec<ConversationRow>,
-    /// What suggests that this and another contact are one person. Nobody is merged by that.
+    /// Reasons to believe that this and another contact are one person. They are not merged automatically.
     #[serde(default)]
     pub clashes: Vec<String>,
-    /// Contacts that are one with this one: their ids stay good.
+    /// Contacts that were merged into this one. Their ids remain valid.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub merged: Vec<String>,
 }

@@ -9,25 +9,25 @@ use serde_json::Value;
 pub struct DocumentRow {
     /// Its path in the folder; empty for the folder itself.
     pub name: String,
-    /// In bytes; none where it is not taken.
+    /// In bytes; none if it was rejected.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub size: Option<u32>,
-    /// When this content was seen first.
+    /// When this content was first seen.
     #[serde(with = "super::rfc3339::option", default, skip_serializing_if = "Option::is_none")]
     pub seen_at: Option<super::Ms>,
-    /// Why what lies there now is not taken.
+    /// Why the current file was rejected.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rejected: Option<String>,
 }
 
-/// A value that a plugin keeps: `GET /plugins/{name}/state`.
+/// A value that a plugin has stored: `GET /plugins/{name}/state`.
 #[derive(Debug, Deserialize, Serialize)]
 pub struct StateRow {
     /// Its key.
     pub key: String,
-    /// As text; its beginning, where it is long.
+    /// The value as text, truncated if it is long.
     pub value: String,
-    /// How long it is.
+    /// The length of the value.
     pub bytes: usize,
 }
 
@@ -38,10 +38,10 @@ pub struct PluginRow {
     pub name: String,
     /// `active`, `probation`, `resting`, `suspended`, `disabled`, `loading`, `pending`, `broken`, `removed`.
     pub state: String,
-    /// Why it does not serve, or why what lies in the folder does not take over.
+    /// Why it is not available, or why the file in the folder is not active.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub problem: Option<Problem>,
-    /// The step at which what lies in the folder was refused, while an earlier revision serves.
+    /// The step at which the file in the folder was refused, while an earlier revision is active.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failed_step: Option<String>,
     /// `guard`, `answer`, `observe`.
@@ -57,55 +57,55 @@ pub struct PluginRow {
     /// The content's hash, 12 hex digits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revision: Option<String>,
-    /// Where it was loaded from; none where no folder has it.
+    /// The file from which it was loaded; none if no folder contains it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
     /// The events it exports.
     pub events: Vec<String>,
-    /// The rights it imports.
+    /// The capabilities that it imports.
     pub requested_capabilities: Vec<String>,
-    /// The rights it was granted by name.
+    /// The capabilities that were granted by name.
     pub granted_capabilities: Vec<String>,
-    /// What it understands as settings (JSON Schema), where it says so.
+    /// The JSON Schema of its settings, if it has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub settings_schema: Option<Value>,
-    /// The channels that it may send through; none is all of them.
+    /// The channels through which it may send; none means all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub channels: Option<Vec<String>>,
-    /// What its wishes let it do, and whether it may.
+    /// The capabilities that it requests, what each allows, and whether it is granted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub capabilities: Vec<CapabilityRow>,
-    /// Its limits, and the most that it used of each since it was loaded.
+    /// Its limits, and the maximum use of each since it was loaded.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub limits: Vec<LimitRow>,
-    /// Revisions that one can go back to, the latest first, 12 hex digits each.
+    /// Revisions available for a rollback, latest first, 12 hex digits each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub earlier_revisions: Vec<String>,
-    /// The revision in the folder that was sent back and is not taken.
+    /// The revision in the folder that was rolled back and is not loaded again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rolled_back: Option<String>,
-    /// The steps by which it came into service, and how many milliseconds each took.
+    /// The steps of its loading, and the duration of each in milliseconds.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub load_steps: Vec<(String, f64)>,
     /// Calls so far, and those that failed.
     #[serde(default)]
     pub calls: (u64, u64),
-    /// Events that are kept until it can be asked.
+    /// Events that are kept until it is available.
     #[serde(default)]
     pub waiting_events: u64,
-    /// Its folder of text files, where it is configured; told where one plugin is shown.
+    /// Its folder of text files, if one is configured. Only in the view of one plugin.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub documents: Option<DocumentsView>,
-    /// What it keeps; asked where one plugin is shown.
+    /// Its state. Only in the view of one plugin.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stored_state: Option<StoredState>,
-    /// What it kept before its state was brought over, to go back to.
+    /// Its state before the migration, for a rollback.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub previous_state: Option<StoredState>,
-    /// Since when it is suspended.
+    /// When it was suspended.
     #[serde(with = "super::rfc3339::option", default, skip_serializing_if = "Option::is_none")]
     pub suspended_since: Option<Ms>,
-    /// Since when a person has it switched off.
+    /// When an operator disabled it.
     #[serde(with = "super::rfc3339::option", default, skip_serializing_if = "Option::is_none")]
     pub disabled_since: Option<Ms>,
 }
@@ -115,44 +115,44 @@ pub struct PluginRow {
 pub struct DocumentsView {
     /// Where it is.
     pub folder: String,
-    /// How many the plugin can read.
+    /// The number of files that the plugin can read.
     pub files: usize,
-    /// How many lie there and are not taken.
+    /// The number of files that were rejected.
     pub rejected: usize,
 }
 
 /// A plugin's state as a whole.
 #[derive(Debug, Deserialize, Serialize)]
 pub struct StoredState {
-    /// The version of its form; 0 where the plugin numbers none.
+    /// The version of its format; 0 if the plugin exports no `migration`.
     pub version: u32,
     /// Values in it.
     pub values: u64,
     /// Bytes of its keys and values.
     pub bytes: u64,
-    /// When the plugin took another.
+    /// When another state replaced it.
     #[serde(with = "super::rfc3339::option", default, skip_serializing_if = "Option::is_none")]
     pub replaced_at: Option<Ms>,
 }
 
-/// A right that a plugin asks for.
+/// A capability that a plugin requests.
 #[derive(Debug, Deserialize, Serialize)]
 pub struct CapabilityRow {
     /// Its interface.
     pub name: String,
-    /// What it lets a plugin do.
+    /// What it allows a plugin to do.
     pub allows: String,
     /// `everybody`, `configuration`, `command`, or `no`.
     pub granted: String,
 }
 
-/// A limit, and what was used of it.
+/// A limit and its use.
 #[derive(Debug, Deserialize, Serialize)]
 pub struct LimitRow {
     /// Its key in `[plugins.NAME.limits]`.
     pub key: String,
     /// As configured.
     pub limit: u64,
-    /// The most that was used, in the same unit.
+    /// The maximum that was used, in the same unit.
     pub used: f64,
 }

@@ -1,4 +1,4 @@
-//! Schedules: when they fire, for whom, and what became of it.
+//! Schedules: when they fire, for which plugins, and the outcomes.
 
 use super::{Ms, Problem};
 use serde::{Deserialize, Serialize};
@@ -15,14 +15,14 @@ pub struct ScheduleRow {
     pub description: String,
     /// An IANA zone, or `member`.
     pub timezone: String,
-    /// For whom it fires.
+    /// The plugins for which it fires.
     pub plugins: Vec<String>,
-    /// `on`, `off` (`enabled = false`), `over` (it never fires any more), `waiting` (none of its plugins takes part).
+    /// `on`, `off` (`enabled = false`), `over` (it never fires again), `waiting` (none of its plugins takes part).
     pub state: String,
     /// When it fires next.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<MomentRow>,
-    /// What became of it last.
+    /// Its last outcome.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last: Option<FiringRow>,
 }
@@ -38,29 +38,29 @@ pub struct ScheduleView {
     pub row: ScheduleRow,
     /// Everything else that is configured, as text, by key.
     pub settings: Vec<(String, String)>,
-    /// What its events carry.
+    /// The payload of its events.
     #[serde(default, skip_serializing_if = "Value::is_null")]
     pub payload: Value,
-    /// What each plugin has of it.
+    /// Its progress in each plugin.
     pub targets: Vec<TargetRow>,
-    /// The zones that it fires in today.
+    /// The zones in which it currently fires.
     pub zones: Vec<String>,
-    /// What may surprise.
+    /// Warnings.
     pub warnings: Vec<Problem>,
 }
 
-/// A plugin's share of a schedule.
+/// A schedule's progress in one plugin.
 #[derive(Debug, Deserialize, Serialize)]
 pub struct TargetRow {
     /// The plugin.
     pub plugin: String,
-    /// When it is due for this one next.
+    /// When it is next due for this plugin.
     #[serde(with = "super::rfc3339::option", default, skip_serializing_if = "Option::is_none")]
     pub next_due_at: Option<Ms>,
-    /// Every moment up to here is decided.
+    /// Every planned time up to here is decided.
     #[serde(with = "super::rfc3339")]
     pub decided_until: Ms,
-    /// Why it does not fire for it now.
+    /// Why it does not fire for this plugin now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub problem: Option<Problem>,
 }
@@ -71,14 +71,14 @@ pub struct MomentRow {
     /// When it is planned.
     #[serde(with = "super::rfc3339")]
     pub at: Ms,
-    /// The same on the wall of its zone: `Thu 2026-12-24 18:00 CET`.
+    /// The same in local time: `Thu 2026-12-24 18:00 CET`.
     pub local: String,
     /// Its zone.
     pub timezone: String,
-    /// When it is due, where jitter puts it off.
+    /// When it is due, if jitter delays it.
     #[serde(with = "super::rfc3339::option", default, skip_serializing_if = "Option::is_none")]
     pub due_at: Option<Ms>,
-    /// How a clock change bears on it.
+    /// How a clock change affects it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
     /// Why it does not fire: a holiday's name, or `except`.
@@ -86,46 +86,46 @@ pub struct MomentRow {
     pub excluded: Option<String>,
 }
 
-/// What became of a moment, for one plugin and zone.
+/// The outcome of a planned time, for one plugin and zone.
 #[derive(Debug, Deserialize, Serialize)]
 pub struct FiringRow {
-    /// Its place in the history.
+    /// Its id in the history.
     pub id: i64,
-    /// When it was to be; for `by-hand` when it was.
+    /// The planned time; for `by-hand` the time of the run.
     #[serde(with = "super::rfc3339")]
     pub planned_at: Ms,
     /// How much later than due it was decided, in milliseconds.
     pub late_ms: i64,
-    /// For whom.
+    /// The plugin.
     pub plugin: String,
-    /// The zone of members that it was for, where it was for one.
+    /// The zone of members, if it fires per zone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub zone: Option<String>,
     /// `fired`, `caught-up`, `skipped`, `missed`, `by-hand`.
     pub outcome: String,
-    /// Moments that it stands for; 10,000 is so many or more.
+    /// The number of planned times that it covers; 10,000 means 10,000 or more.
     pub count: u32,
-    /// `evt_…` that it became.
+    /// The event that it created: `evt_…`
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub event: Option<String>,
-    /// What the plugin did with that: `done`, `open`, `dead`; none where the event is kept no longer.
+    /// The state of its handling: `done`, `open`, `dead`; none if the event has been deleted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub handling: Option<String>,
 }
 
-/// `GET /schedules/{name}/run`: an event that a firing by hand would make.
+/// `GET /schedules/{name}/run`: an event that a manual run would create.
 #[derive(Debug, Deserialize, Serialize)]
 pub struct PlannedEvent {
-    /// For whom.
+    /// The plugin.
     pub plugin: String,
-    /// The zone that it would say.
+    /// The time zone in the event.
     pub timezone: String,
-    /// Only for members who live there.
+    /// It is only for members in that zone.
     pub for_zone: bool,
     /// Why it would not reach the plugin.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub problem: Option<Problem>,
-    /// What it would carry.
+    /// The payload of the event.
     #[serde(default, skip_serializing_if = "Value::is_null")]
     pub payload: Value,
 }

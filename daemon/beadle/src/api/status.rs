@@ -1,4 +1,4 @@
-//! How the daemon is.
+//! The state of the daemon.
 
 use super::{Ms, PluginRow};
 use serde::{Deserialize, Serialize};
@@ -9,23 +9,23 @@ pub struct Status {
     /// The daemon's time.
     #[serde(with = "super::rfc3339")]
     pub now: Ms,
-    /// Of the daemon.
+    /// The daemon's version.
     pub version: String,
-    /// When it was started, by the machine's clock.
+    /// When it was started, by the system clock.
     #[serde(with = "super::rfc3339")]
     pub started_at: Ms,
     /// `starting`, `running`, `draining`.
     pub phase: String,
-    /// What a person should look at; empty where all is well.
+    /// Problems that need attention; empty if there are none.
     pub problems: Vec<Problem>,
     /// Events that are not finished.
     pub events_open: u64,
-    /// When the oldest of them came.
+    /// When the oldest of them was received.
     #[serde(with = "super::rfc3339::option", default, skip_serializing_if = "Option::is_none")]
     pub oldest_open_at: Option<Ms>,
     /// Messages that wait.
     pub queued: u64,
-    /// Messages on their way.
+    /// Messages that are being sent.
     pub sending: u64,
     /// Dead letters.
     pub dead_letters: u64,
@@ -58,21 +58,21 @@ pub struct TaskRow {
 pub struct ClockFace {
     /// The daemon's time.
     pub now: Ms,
-    /// The simulator's revision that it shows; none where the machine's clock is followed, as all below.
+    /// The revision of the simulator's clock. This and the fields below are none with the system clock.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub turn: Option<u64>,
-    /// Whether everything is done that was to be done by now.
+    /// Whether everything that is due has been processed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at_rest: Option<bool>,
-    /// When the next thing is due; none where nothing is.
+    /// When the next work is due; none if there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_due_at: Option<Ms>,
 }
 
-/// Something that is not as it should be.
+/// A problem.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Problem {
-    /// `beadle explain` knows it.
+    /// The code, see `beadle explain`.
     pub code: String,
     /// One sentence.
     pub message: String,
@@ -87,7 +87,7 @@ pub struct ChannelState {
     pub app: String,
     /// The platform's id of the number.
     pub phone_number_id: String,
-    /// The platform's id of the account it belongs to, where it was configured.
+    /// The platform's id of its account, if configured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub business_account_id: Option<String>,
     /// `open`, or why it does not send.

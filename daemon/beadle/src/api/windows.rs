@@ -1,4 +1,4 @@
-//! Windows that are open.
+//! Open windows.
 
 use super::Ms;
 use serde::{Deserialize, Serialize};
@@ -10,22 +10,22 @@ pub struct WindowRow {
     pub conversation: String,
     /// Its channel.
     pub channel: String,
-    /// `con_…`; none where it is a group's.
+    /// `con_…`; none for a group.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub contact: Option<String>,
     /// Their name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// The platform's group, where it is one.
+    /// The platform's id of the group, for a group.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub group: Option<String>,
-    /// When somebody wrote last.
+    /// When the last message arrived.
     #[serde(with = "super::rfc3339")]
     pub last_inbound_at: Ms,
     /// When it closes.
     #[serde(with = "super::rfc3339")]
     pub closes_at: Ms,
-    /// Until when the platform takes no money, where they came by an advertisement.
+    /// Until when messages are free, if the contact came from an advertisement.
     #[serde(with = "super::rfc3339::option", default, skip_serializing_if = "Option::is_none")]
     pub free_entry_until: Option<Ms>,
 }
@@ -33,10 +33,10 @@ pub struct WindowRow {
 /// Windows of one channel that close in the same hour: `GET /windows/by-hour`.
 #[derive(Debug, Deserialize, Serialize)]
 pub struct WindowHourRow {
-    /// Which channel.
+    /// The channel.
     pub channel: String,
-    /// They close within so many hours, and not within one less.
+    /// The hours until they close, rounded up.
     pub within_hours: i64,
-    /// So many windows.
+    /// The number of windows.
     pub windows: u64,
 }

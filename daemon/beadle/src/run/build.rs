@@ -52,7 +52,7 @@ pub fn build(config: &Config, clock: Clock, tasks: &Tasks) -> Result<Parts, RunE
         SandboxConfig { cache_dir: Some(data_dir.join("cache")), tasks: tasks.clone(), ..SandboxConfig::default() };
     let sandbox = Sandbox::new(sandbox_config, store.reader(), reserve, store.host_key())?;
     let media_store = MediaStore { store: store.clone(), clock: clock.clone() };
-    // Published by the catalog once plugins are loaded; whoever follows it derives what it needs.
+    // Published by the catalog once plugins are loaded; each reader derives what it needs.
     let subscriptions = watch::Sender::new(Arc::<Subscriptions>::default());
     let wanted = wanted(config.media.fetch, subscriptions.subscribe());
     let (channels, fetcher) = channels(config, &media_store, wanted)?;

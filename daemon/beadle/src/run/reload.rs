@@ -149,7 +149,7 @@ impl Reloader {
     }
 }
 
-/// Reads the files; once more after a while where they have a mistake and nobody waits for the result.
+/// Reads the files; if they contain a mistake and no one waits for the result, once more after a while.
 async fn read(current: &Loaded, cause: Cause) -> Result<Loaded, Invalid> {
     let load = || config::load(&current.path, &Environment::process());
     match load() {

@@ -116,14 +116,14 @@ impl Admin {
         *self.phase.borrow()
     }
 
-    /// Why the daemon is unhealthy; empty where it is healthy.
+    /// Why the daemon is unhealthy; empty if it is healthy.
     pub fn health_problems(&self) -> Vec<Problem> {
         let tasks = self.tasks.problems().into_iter();
         let tasks = tasks.map(|problem| Problem { code: problem.code.into(), message: problem.message });
         tasks.chain(self.store_problem()).collect()
     }
 
-    /// Why webhooks cannot be taken and handled; none where they can.
+    /// Why webhooks cannot be taken and handled; none if they can.
     pub fn readiness_problems(&self) -> Vec<Problem> {
         let needed = |kind: TaskKind| kind == TaskKind::HttpListener || kind.policy().on_failure == OnFailure::Shutdown;
         let tasks = self.tasks.problems().into_iter().filter(|problem| needed(problem.kind));

@@ -6,7 +6,7 @@
 //! bounded too, so nothing here grows with what the world sends.
 //!
 //! The accept loop is a supervised task: it may fail and start again while connections go on. When it
-//! is told to stop, the listener closes at once, requests in progress are answered, and idle
+//! is asked to stop, the listener closes at once, requests in progress are answered, and idle
 //! connections are closed.
 
 use axum::Router;
@@ -114,7 +114,7 @@ impl<L: Accept> Server<L> {
         self.connections.clone()
     }
 
-    /// Accepts connections until it is told to stop. May be called again after a failure.
+    /// Accepts connections until it is asked to stop. May be called again after a failure.
     pub async fn accept(self: Arc<Self>, heartbeat: Heartbeat) {
         let mut stop = self.stop.clone();
         loop {

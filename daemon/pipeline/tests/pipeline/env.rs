@@ -34,7 +34,7 @@ pub struct TestEnv {
     _dir: TempDir,
 }
 
-/// A channel that records requests and answers them as told, or accepts them.
+/// A channel that records requests and answers them as configured, or accepts them.
 pub struct FakeChannel {
     name: String,
     responses: Mutex<VecDeque<SendResponse>>,

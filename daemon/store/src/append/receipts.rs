@@ -1,6 +1,6 @@
 //! Receipts: the platform's reports on sent messages.
 //!
-//! They apply_sender in any order, repeatedly, and sometimes before the response to the request.
+//! They arrive in any order, repeatedly, and sometimes before the response to the request.
 //! Therefore each status has a rank and only moves a message forward; the result does not depend on
 //! the order. A receipt also proves that the platform has the message, so that a `sending` row is
 //! not ambiguous any more.

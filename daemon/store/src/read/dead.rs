@@ -48,7 +48,7 @@ impl Reader {
         })
     }
 
-    /// One dead dead_letter.
+    /// One dead letter.
     pub fn dead_letter(&self, dead_letter: DeadLetterRef) -> Result<Option<DeadLetter>, StoreError> {
         self.one(|conn| {
             let sql = format!(

@@ -246,7 +246,7 @@ async fn free_entry_point_does_not_extend_the_window() {
     };
     env.receipts(vec![free(72), free(70)], vec![]).await;
     let view = env.reader.conversation(ConversationId(1)).unwrap().unwrap();
-    assert_eq!(view.free_entry_until, Some(NOW.plus_ms(72 * HOUR)), "the furthest that was told");
+    assert_eq!(view.free_entry_until, Some(NOW.plus_ms(72 * HOUR)), "the furthest that was reported");
     assert_eq!(view.window_until, Some(NOW.plus_ms(WINDOW_MS)));
     let later = env.append_one(from("31600000001", "2")).await;
     assert_eq!(later.conversation.unwrap().free_entry_until, Some(NOW.plus_ms(72 * HOUR)));
