@@ -77,6 +77,6 @@ mod tests {
         assert_eq!(chosen(&[], known()).unwrap(), known());
         assert_eq!(chosen(&["echo".into()], known()).unwrap(), ["echo"]);
         let failure = chosen(&["ecko".into()], known()).unwrap_err();
-        assert_eq!(failure.to_string(), "no plugin is called `ecko`; there are echo, welcome");
+        assert_eq!(failure.to_string(), "unknown plugin `ecko`; known are echo, welcome");
     }
 }

@@ -56,6 +56,12 @@ impl Schedules {
         }
     }
 
+    /// Returns when the configuration that the handle was created with has taken effect.
+    pub async fn started(&self) {
+        // The handle's own receiver is never marked as seen, so a publication before this call counts too.
+        let _ = self.published.clone().changed().await;
+    }
+
     /// All schedules, in configuration order.
     pub fn all(&self) -> Arc<[Arc<ConfiguredSchedule>]> {
         Arc::clone(&self.published.borrow())

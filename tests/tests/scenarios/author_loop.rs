@@ -100,7 +100,7 @@ async fn new_plugin_is_tested_built_and_run() {
     std::fs::write(&source, first.replace("Disposition::Claimed", "Disposition::Claimd")).unwrap();
     let is_reported = |line: &str| line.contains("say-hello: build failed").then_some(());
     author.line_within(BUILD_TIMEOUT, is_reported).await;
-    assert!(author.output().contains("no variant or associated item named `Claimd`"), "{}", author.output());
+    assert!(author.output().contains("named `Claimd` found"), "{}", author.output());
     simulator.say("Ana", "hello").await;
     simulator.expect_texts("Ana", &["Hello, Ana! (1)", "Hello, dear Ana! (2)", "Hello, dear Ana! (3)"]).await;
     daemon.stop().await;

@@ -162,7 +162,9 @@ async fn update_arrives_in_the_members_zone_and_language() {
     assert!(out.status.success(), "{out:?}");
     let shown = daemon.get("contacts/con_5").await;
     assert_eq!((text(&shown, "/language"), text(&shown, "/timezone")), ("pt-BR", "America/New_York"));
-    for (what, value, part) in [("--language", "Dutch!", "no language"), ("--timezone", "Mars/Base", "no time zone")] {
+    for (what, value, part) in
+        [("--language", "Dutch!", "not a language tag"), ("--timezone", "Mars/Base", "time zone")]
+    {
         let no = world.setup.cli(&["contacts", "set", "con_5", what, value]).await;
         assert!(!no.status.success() && String::from_utf8_lossy(&no.stderr).contains(part), "{no:?}");
     }

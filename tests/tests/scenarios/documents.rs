@@ -85,7 +85,7 @@ async fn refused_documents_keep_the_previous_copy() {
     daemon.wait_for_status(are_reported).await;
     // The whole folder disappears: its copies stay, and it is reported.
     std::fs::rename(&folder, folder.with_file_name("aside")).unwrap();
-    wait_for_refusal(&daemon, "", "cannot be read").await;
+    wait_for_refusal(&daemon, "", "could not be read").await;
     simulator.say("Ana", "documents").await;
     simulator.expect_texts("Ana", &["there: hello.md=hello"]).await;
     daemon.stop().await;

@@ -132,7 +132,7 @@ async fn good_plugin_answers_next_to_hostile_ones() {
     }
     let newer = daemon.get("plugins/x-newer").await;
     let why = text(&newer, "/problem/message");
-    assert!(why.contains("0.9.0") && why.contains("speaks 0.1.0"), "{why}");
+    assert!(why.contains("0.9.0") && why.contains("supports 0.1.0"), "{why}");
     let echo = daemon.get("plugins/echo").await;
     assert!(text(&echo, "/state") == "active" && echo.get("problem").is_none(), "{echo}");
     assert_eq!(daemon.try_get("/healthz").await.unwrap().status, 200);

@@ -94,7 +94,7 @@ async fn merged_contacts_keep_every_id_valid() {
         assert_eq!(daemon.list_all(&format!("events?kind=message&contact={id}")).await.len(), 6);
     }
     let (_, why, _) = cli(&setup, &["why", &mia]).await;
-    assert!(why.contains(&format!("is one with {ana} now")) && why.contains("merged"), "{why}");
+    assert!(why.contains(&format!("was merged into {ana}")) && why.contains("merged"), "{why}");
     let (code, said, _) = cli(&setup, &["contacts", "duplicates"]).await;
     assert_eq!((code, said.trim()), (0, "No possible duplicates."));
     let (code, _, said) = cli(&setup, &["contacts", "merge", &ana, &mia]).await;

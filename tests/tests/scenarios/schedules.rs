@@ -305,11 +305,9 @@ async fn command_line_shows_and_runs_schedules() {
     }
     let config = setup.config();
     let check = cli(&setup, &["check", "--config", config.to_str().unwrap_or_default()]).await;
-    for part in [
-        "schedule-uneven-step",
-        "schedule-short-months",
-        "the schedule `uneven`: `*/13` does not fire every 13 minutes",
-    ] {
+    for part in
+        ["schedule-uneven-step", "schedule-short-months", "schedule `uneven`: `*/13` does not fire every 13 minutes"]
+    {
         assert!(check.contains(part), "{part}: {check}");
     }
     let dry = cli(&setup, &["schedules", "run", "night", "--dry-run"]).await;

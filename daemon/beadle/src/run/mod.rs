@@ -44,6 +44,9 @@ use tokio::sync::{Mutex, watch};
 const DRAIN_WITHIN: Duration = Duration::from_secs(8);
 /// Time for answers that are being written, and after them for the database. Real time.
 const CLOSE_WITHIN: Duration = Duration::from_secs(1);
+/// A start waits this long for the schedules to take effect, so that the API knows them from the beginning. On a full
+/// disk they take effect later. Real time.
+const SCHEDULES_WITHIN: Duration = Duration::from_secs(5);
 
 /// Codes of [`RunError`] that no other crate has.
 #[cfg(test)]
@@ -155,8 +158,14 @@ pub async fn run(loaded: Loaded, clock_url: Option<&str>, ready: impl FnOnce(&Co
     });
     let catalog = build::keep_plugins(config, &parts);
     let running = Running::start(config, sockets, &parts, catalog.clone(), followed);
+    let started = async {
+        catalog.started().await;
+        if tokio::time::timeout(SCHEDULES_WITHIN, parts.schedules.started()).await.is_err() {
+            tracing::warn!("schedules are not in effect yet");
+        }
+    };
     let ended = tokio::select! {
-        () = catalog.started() => {
+        () = started => {
             ready(config);
             running.watch_windows(&parts);
             running.watch_configuration(loaded, &parts, catalog, signals.hangup.take());
