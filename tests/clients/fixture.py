@@ -39,6 +39,8 @@ class ToSimulator(httpx.HTTPTransport):
 
     def handle_request(self, request):
         request.url = request.url.copy_with(scheme=self.to.scheme, host=self.to.host, port=self.to.port)
+        # The simulator refuses requests for hosts that are not local.
+        request.headers["Host"] = request.url.netloc.decode()
         return super().handle_request(request)
 
 
