@@ -48,7 +48,12 @@ fn main() -> ExitCode {
 
 fn on(mut builder: Builder, work: impl Future<Output = Exit>) -> Exit {
     match builder.enable_all().build() {
-        Ok(runtime) => runtime.block_on(work),
+        Ok(runtime) => {
+            let exit = runtime.block_on(work);
+            // Whatever still blocks a thread has nothing left to save; it must not keep the process alive.
+            runtime.shutdown_background();
+            exit
+        }
         Err(why) => {
             eprintln!("error: cannot start the runtime: {why}");
             Exit::Failed
