@@ -110,7 +110,7 @@ phone_number_id = "1"
     /// Has a task panic.
     async fn kill_task(&self, kind: &str) {
         let socket = self.folder.path().join("beadle.sock");
-        let client = reqwest::Client::builder().unix_socket(socket).timeout(PATIENCE).build().unwrap();
+        let client = client_builder().unix_socket(socket).build().unwrap();
         let url = format!("http://localhost/api/v1/tasks/{kind}/fault/panic");
         assert_eq!(client.post(url).send().await.unwrap().status(), 200, "{kind}");
     }
@@ -154,8 +154,13 @@ impl Drop for Daemon {
 }
 
 fn client() -> reqwest::Client {
+    client_builder().no_proxy().build().unwrap()
+}
+
+/// A builder after the process has a provider of cryptography, which reqwest needs even without TLS.
+fn client_builder() -> reqwest::ClientBuilder {
     let _ = rustls::crypto::ring::default_provider().install_default();
-    reqwest::Client::builder().timeout(PATIENCE).no_proxy().build().unwrap()
+    reqwest::Client::builder().timeout(PATIENCE)
 }
 
 fn signed(body: &str) -> String {
@@ -362,7 +367,7 @@ async fn a_silent_task_is_reported_everywhere() {
     let mut daemon = Daemon::new();
     daemon.start();
     let socket = daemon.folder.path().join("beadle.sock");
-    let client = reqwest::Client::builder().unix_socket(socket).timeout(PATIENCE).build().unwrap();
+    let client = client_builder().unix_socket(socket).build().unwrap();
     let url = "http://localhost/api/v1/tasks/dispatch/fault/silence";
     assert_eq!(client.post(url).send().await.unwrap().status(), 200);
     let stuck = async {
