@@ -18,7 +18,7 @@ pub struct Delivery {
     /// Applied after the events.
     pub receipts: Vec<Receipt>,
     /// What could not be parsed.
-    pub letters: Vec<NewRejectedWebhook>,
+    pub rejected: Vec<NewRejectedWebhook>,
     /// The rejected webhook that it was read from, which is deleted with it.
     pub read_from: Option<WebhookId>,
 }
@@ -34,9 +34,9 @@ impl Appender {
     /// Durable when this returns `Ok`. Events that had come before are counted and change nothing. The caller passes
     /// `queued` and `received` on to the outbox.
     pub async fn append(&self, delivery: Delivery) -> Result<Appended, StoreError> {
-        let Delivery { events, receipts, letters, read_from } = delivery;
+        let Delivery { events, receipts, rejected, read_from } = delivery;
         let interest = self.subscriptions.borrow().interest().clone();
-        let batch = Batch { events, receipts, rejected: letters, read_from, interest };
+        let batch = Batch { events, receipts, rejected, read_from, interest };
         let appended = self.context.store.append(batch).await?;
         self.context.health.appended(&appended);
         if let Some(due_at) = appended.window_due {

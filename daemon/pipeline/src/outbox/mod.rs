@@ -136,7 +136,7 @@ impl Outbox {
                 due_at: now,
                 attempts: 0,
                 created_at: now,
-                maybe_twice: false,
+                possibly_duplicate: false,
             };
             let mut pending = PendingSend { row, view: Arc::clone(view), checked_at: now };
             // The second message of a handling finds the first one before it, and waits.

@@ -118,9 +118,11 @@ impl Sender {
         let draft = Draft { body: &row.body, host: row.plugin == PluginNo::HOST };
         match beadle_gate::check(&draft, &Facts { conversation: &view, now }) {
             Verdict::Send => Ok(PendingSend { row: row.clone(), view: Arc::new(view), checked_at: now }),
-            Verdict::Later { until, .. } => {
-                Err(NotNow::Gate(SendOutcome::Later { due_at: until, counted: false, maybe_twice: row.maybe_twice }))
-            }
+            Verdict::Later { until, .. } => Err(NotNow::Gate(SendOutcome::Later {
+                due_at: until,
+                counted: false,
+                possibly_duplicate: row.possibly_duplicate,
+            })),
             Verdict::Refused(refusal) => {
                 let (code, title, details) = (refusal.code, refusal.message, refusal.instead);
                 Err(NotNow::Gate(SendOutcome::Failed(Problem { code, title, details, by: "host".into() })))
@@ -184,7 +186,7 @@ impl Sender {
     async fn follow(&self, mut pending: PendingSend, verdict: SendVerdict, now: Timestamp) {
         let Inner { shared, .. } = &*self.0;
         let (message, channel) = (pending.row.message, Arc::clone(&pending.view.channel));
-        let maybe_twice = pending.row.maybe_twice;
+        let possibly_duplicate = pending.row.possibly_duplicate;
         if matches!(verdict, SendVerdict::Settle(_) | SendVerdict::Retry { .. }) {
             self.channel_works(&channel);
         }
@@ -200,7 +202,7 @@ impl Sender {
             }
             SendVerdict::Retry { at, counted, blocks: false } => {
                 shared.lock().release_until(&pending, at, now);
-                let outcome = SendOutcome::Later { due_at: at, counted, maybe_twice };
+                let outcome = SendOutcome::Later { due_at: at, counted, possibly_duplicate };
                 self.settle(vec![Settlement { message, outcome, at: now }]).await;
             }
             SendVerdict::Pause(pause) => {
@@ -241,7 +243,7 @@ impl Sender {
     async fn requeue(&self, mut pending: PendingSend, at: Timestamp, counted: bool) {
         let now = self.0.context.clock.now();
         let (conversation, message) = (pending.row.conversation, pending.row.message);
-        let outcome = SendOutcome::Later { due_at: at, counted, maybe_twice: pending.row.maybe_twice };
+        let outcome = SendOutcome::Later { due_at: at, counted, possibly_duplicate: pending.row.possibly_duplicate };
         self.settle(vec![Settlement { message, outcome, at: now }]).await;
         pending.row.state = SendState::Queued;
         let mut memory = self.0.shared.lock();
