@@ -85,7 +85,6 @@ const GROUPS: &[Group] = &[
             "cpu-limit"
             "effect-limit"
             "host-call-limit"
-            "host-out-of-memory"
             "host-panic"
             "instantiate-failed"
             "memory-limit"

@@ -75,13 +75,13 @@ fn program() -> PathBuf {
 async fn feed(child: &mut Child, bytes: &[u8]) -> io::Result<std::process::ExitStatus> {
     let mut input = child.stdin.take().ok_or_else(|| io::Error::other("the child has no input"))?;
     let length = (bytes.len() as u64).to_le_bytes();
-    let given = async {
+    let written = async {
         input.write_all(&length).await?;
         input.write_all(bytes).await?;
         input.flush().await
     };
     // A child that was killed cannot be written to; its status says why.
-    let _ = given.await;
+    let _ = written.await;
     let status = child.wait().await;
     drop(input);
     status

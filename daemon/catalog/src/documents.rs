@@ -12,8 +12,8 @@ mod folder;
 
 use crate::config::Config;
 use crate::folder::Stamp;
+use crate::published::{Published, RejectedDocuments};
 use crate::watch::{Hint, Watch};
-use crate::{Published, RejectedDocuments};
 use beadle_model::PluginNo;
 use beadle_store::{NewDocument, Store, StoreError};
 use beadle_tasks::Heartbeat;
@@ -131,7 +131,7 @@ impl Documents {
         let config = self.configs.borrow_and_update().clone();
         let (started, active): (bool, Vec<String>) = {
             let published = self.published.borrow_and_update();
-            let active = published.entries.iter().filter(|entry| entry.state.serves()).map(|entry| entry.name.clone());
+            let active = published.entries.iter().filter(|entry| entry.is_in_service()).map(|entry| entry.name.clone());
             (published.started, active.collect())
         };
         let mut check_after = Duration::from_millis(config.poll_interval_ms.try_into().unwrap_or(1));

@@ -2,8 +2,8 @@
 
 use crate::config::PluginConfig;
 use crate::record::Record;
-use beadle_model::{PluginNo, Timestamp};
-use beadle_pipeline::{PluginSlot, Suspension};
+use beadle_model::PluginNo;
+use beadle_pipeline::{Availability, PluginSlot, Suspension};
 use beadle_sandbox::Plugin;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -24,8 +24,8 @@ pub struct Entry {
     pub slot: Option<Arc<PluginSlot>>,
     /// The active revision, or one that waits for capabilities if none is active.
     pub plugin: Option<Arc<Plugin>>,
-    /// Its state.
-    pub state: PluginState,
+    /// How far it was loaded.
+    pub load: LoadState,
     /// The revision in the folder, if it could not replace the active one.
     pub blocked: Option<BlockedRevision>,
     /// What is remembered across restarts.
@@ -37,34 +37,13 @@ pub struct Entry {
 /// A step of a load and its time.
 pub type StepTime = (&'static str, Duration);
 
-/// The state of a plugin.
+/// How far a plugin was loaded. Whether a loaded one is called, only its slot knows ([`Availability`]).
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum PluginState {
-    /// It gets events.
-    Active,
-    /// It gets events; the previous revision is kept as a fallback.
-    Probation {
-        /// Successful tries.
-        well: u32,
-        /// Tries that failed and succeeded with the previous revision.
-        failed: u32,
-    },
-    /// It failed repeatedly and gets no events for a while; then it is tried with one.
-    Resting {
-        /// The code of the last failure.
-        code: String,
-        /// The last failure.
-        error: String,
-    },
-    /// It gets no events until a person enables it or its file changes; its own events wait.
-    Suspended(Suspension),
-    /// A person disabled it.
-    Disabled {
-        /// When (civil time).
-        since: Timestamp,
-    },
+pub enum LoadState {
     /// It is being loaded for the first time.
     Loading,
+    /// Its slot has a revision, or keeps its events for one.
+    Loaded,
     /// It requests capabilities that are not granted.
     Pending {
         /// The missing capabilities.
@@ -77,6 +56,8 @@ pub enum PluginState {
         /// The reason and what to do.
         error: String,
     },
+    /// A person disabled it.
+    Disabled,
     /// Its file was removed; its state, timers and events are kept for `retention.removed_plugins`.
     Removed,
 }
@@ -94,49 +75,69 @@ pub struct BlockedRevision {
     pub reason: String,
 }
 
-impl PluginState {
-    /// The name in tables and JSON.
-    pub fn name(&self) -> &'static str {
-        match self {
-            PluginState::Active => "active",
-            PluginState::Probation { .. } => "probation",
-            PluginState::Resting { .. } => "resting",
-            PluginState::Suspended(_) => "suspended",
-            PluginState::Disabled { .. } => "disabled",
-            PluginState::Loading => "loading",
-            PluginState::Pending { .. } => "pending",
-            PluginState::Broken { .. } => "broken",
-            PluginState::Removed => "removed",
+impl Entry {
+    /// Whether it is called, by its slot; `None` unless it is loaded.
+    pub fn availability(&self) -> Option<Availability> {
+        let slot = self.slot.as_ref().filter(|_| self.load == LoadState::Loaded)?;
+        Some(slot.availability())
+    }
+
+    /// The name of its state in tables and JSON.
+    pub fn state(&self) -> &'static str {
+        match &self.load {
+            LoadState::Loading => "loading",
+            LoadState::Pending { .. } => "pending",
+            LoadState::Broken { .. } => "broken",
+            LoadState::Disabled => "disabled",
+            LoadState::Removed => "removed",
+            LoadState::Loaded => match self.availability().unwrap_or_default() {
+                Availability::Suspended(_) => "suspended",
+                Availability::Resting { .. } | Availability::OnTrial { .. } => "resting",
+                Availability::Disabled => "disabled",
+                Availability::Available if self.is_on_probation() => "probation",
+                Availability::Available => "active",
+            },
         }
     }
 
-    /// Whether it gets events, now or after a rest.
-    pub fn serves(&self) -> bool {
-        matches!(self, PluginState::Active | PluginState::Probation { .. } | PluginState::Resting { .. })
+    fn is_on_probation(&self) -> bool {
+        let active = self.slot.as_ref().and_then(|slot| slot.active());
+        active.is_some_and(|active| active.probation.is_some())
     }
 
-    /// The code of the problem, if the plugin should get events and does not.
-    pub fn code(&self) -> Option<&str> {
-        match self {
-            PluginState::Pending { .. } => Some("plugin-pending"),
-            PluginState::Resting { .. } => Some("plugin-resting"),
-            PluginState::Suspended(suspension) => Some(&suspension.code),
-            PluginState::Broken { code, .. } => Some(code),
+    /// Whether it gets events, now or after a rest.
+    pub fn is_in_service(&self) -> bool {
+        self.availability().is_some_and(|availability| !availability.is_out_of_service())
+    }
+
+    /// Why it is suspended, if it is.
+    pub fn suspension(&self) -> Option<Suspension> {
+        match self.availability() {
+            Some(Availability::Suspended(suspension)) => Some(suspension),
             _ => None,
         }
     }
 
-    /// The problem and what to do, without a full stop, if the plugin should get events and does not.
-    pub fn reason(&self, name: &str) -> Option<String> {
-        match self {
-            PluginState::Pending { missing } => Some(describe_missing(name, missing)),
-            PluginState::Resting { code, error } => Some(format!(
-                "`{name}` failed repeatedly and rests before it is tried with one event; the last failure: {error} ({code})"
+    /// The code of the problem, and the problem and what to do without a full stop, if the plugin should get events and
+    /// does not.
+    pub fn problem(&self) -> Option<(String, String)> {
+        let name = &self.name;
+        match (&self.load, self.availability()) {
+            (LoadState::Pending { missing }, _) => Some(("plugin-pending".into(), describe_missing(name, missing))),
+            (LoadState::Broken { code, error }, _) => Some(((*code).into(), error.clone())),
+            (_, Some(Availability::Resting { cause, .. } | Availability::OnTrial { cause })) => Some((
+                "plugin-resting".into(),
+                format!(
+                    "`{name}` failed repeatedly and rests before it is tried with one event; the last failure: {} ({})",
+                    cause.error, cause.code
+                ),
             )),
-            PluginState::Suspended(Suspension { why, .. }) => Some(format!(
-                "`{name}` is suspended: {why}; its events wait until you run `beadle plugins enable {name}` or replace its file"
+            (_, Some(Availability::Suspended(Suspension { code, why, .. }))) => Some((
+                code,
+                format!(
+                    "`{name}` is suspended: {why}; its events wait until you run `beadle plugins enable {name}` or replace its file"
+                ),
             )),
-            PluginState::Broken { error, .. } => Some(error.clone()),
             _ => None,
         }
     }

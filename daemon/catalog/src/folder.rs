@@ -75,7 +75,7 @@ pub struct Listing {
     pub warnings: BTreeSet<String>,
 }
 
-/// The maximum number of entries that are listed; a folder with more (a home directory) is a mistake.
+/// The maximum number of entries that are listed; a folder with more (a home directory) is an error.
 const MAX_ENTRIES: usize = 1000;
 
 /// Lists the folders in order. `named` are the plugins that the configuration names.

@@ -20,6 +20,7 @@ pub mod grants;
 mod managed;
 mod migration;
 mod plan;
+mod published;
 mod reconciler;
 mod record;
 mod revisions;
@@ -32,7 +33,8 @@ pub mod watch;
 
 pub use command::{Answer, Command, CommandError};
 pub use config::{Config, PluginConfig};
-pub use entry::{BlockedRevision, Entry, PluginState, StepTime};
+pub use entry::{BlockedRevision, Entry, LoadState, StepTime};
+pub use published::{Counts, FolderWarning, RejectedDocuments};
 pub use record::{IsolatedRevision, Record, SuspendedRevision};
 
 use beadle_clock::Clock;
@@ -42,19 +44,19 @@ use beadle_store::Store;
 use beadle_tasks::{TaskKind, Tasks};
 use command::PendingCommand;
 use documents::Documents;
+use published::Published;
 use reconciler::{Channels, Reconciler};
 use revisions::Revisions;
 use startup::CrashMarkers;
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 use tokio::sync::{Mutex, Notify, mpsc, oneshot, watch as channel};
 use transaction::Context;
 use watch::Watcher;
 
 /// The codes that no other crate has; `beadle explain` has a page for each.
-pub const CODES: [&str; 25] = [
+pub const CODES: [&str; 24] = [
     "document-rejected",
     "plugin-pending",
     "plugin-missing",
@@ -68,7 +70,6 @@ pub const CODES: [&str; 25] = [
     "migration-failed",
     "state-newer",
     "state-would-be-lost",
-    step::HOST_RESOURCES,
     compile::COMPILE_LIMIT,
     watch::CODE,
     transaction::LOAD_CRASH,
@@ -113,39 +114,6 @@ pub struct Catalog {
     /// True once all documents were read for the first time.
     documents_read: channel::Receiver<bool>,
     watcher: Watcher,
-}
-
-/// Documents that were not accepted and the reasons, by plugin and name. An empty name stands for the folder.
-pub type RejectedDocuments = BTreeMap<(String, String), String>;
-
-/// A warning about plugin folders and their files.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FolderWarning {
-    /// The code, see `beadle explain`.
-    pub code: &'static str,
-    /// The warning, without a full stop.
-    pub text: String,
-}
-
-/// What the reconciler publishes after each step.
-#[derive(Clone, Default)]
-pub(crate) struct Published {
-    /// All plugins, by name.
-    entries: Arc<[Entry]>,
-    warnings: Arc<[FolderWarning]>,
-    /// Dispatch has begun.
-    started: bool,
-}
-
-/// Counters of changes of revisions since the start.
-#[derive(Debug, Default)]
-pub struct Counts {
-    /// Revisions that became active, or were loaded again with another configuration.
-    pub activated: AtomicU64,
-    /// Revisions that were rejected.
-    pub rejected: AtomicU64,
-    /// Revisions that were rolled back, by a person or on probation.
-    pub rolled_back: AtomicU64,
 }
 
 impl Catalog {

@@ -4,7 +4,7 @@
 //! returned or left in `record`.
 
 use crate::config::{Config, PluginConfig};
-use crate::entry::{BlockedRevision, Entry, PluginState, StepTime, describe_missing};
+use crate::entry::{BlockedRevision, Entry, LoadState, StepTime, describe_missing};
 use crate::folder::Stamp;
 use crate::plan::Attempt;
 use crate::record::{Record, SuspendedRevision};
@@ -36,7 +36,7 @@ pub(crate) struct ManagedPlugin {
     pub slot: Option<Arc<PluginSlot>>,
     /// A revision that waits for capabilities while none is active.
     pub candidate: Option<Arc<Plugin>>,
-    pub state: PluginState,
+    pub load: LoadState,
     pub blocked: Option<BlockedRevision>,
     /// The steps of the last activation.
     pub steps: Vec<StepTime>,
@@ -63,10 +63,10 @@ pub(crate) enum ProbationChange {
 
 impl ManagedPlugin {
     pub fn new(no: PluginNo, record: Record, config: PluginConfig) -> Self {
-        let state = match (record.gone_since, record.disabled_since) {
-            (Some(_), _) => PluginState::Removed,
-            (None, Some(since)) => PluginState::Disabled { since },
-            (None, None) => PluginState::Loading,
+        let load = match (record.gone_since, record.disabled_since) {
+            (Some(_), _) => LoadState::Removed,
+            (None, Some(_)) => LoadState::Disabled,
+            (None, None) => LoadState::Loading,
         };
         Self {
             no,
@@ -75,7 +75,7 @@ impl ManagedPlugin {
             path: None,
             slot: None,
             candidate: None,
-            state,
+            load,
             blocked: None,
             steps: Vec::new(),
             attempt: None,
@@ -134,24 +134,21 @@ impl ManagedPlugin {
     }
 
     /// Ends its subscription. Running calls finish.
-    pub fn deactivate(&mut self, state: PluginState) {
-        if let (Some(slot), PluginState::Disabled { .. }) = (&self.slot, &state) {
+    pub fn deactivate(&mut self, load: LoadState) {
+        if let (Some(slot), LoadState::Disabled) = (&self.slot, &load) {
             // Unlike other events for it, those dispatched already are not handled either.
             slot.disable();
         }
         (self.slot, self.candidate, self.blocked, self.attempt) = (None, None, None, None);
         (self.probation_since, self.retry_at) = (None, None);
-        self.state = state;
+        self.load = load;
     }
 
     /// Suspends it without loading it. Its events wait in a vacant slot, as far as it is known which events it exports.
     pub fn suspend_unloaded(&mut self, name: &str, suspension: Suspension, changed: &Arc<Notify>) {
         let events = self.record.exported_events();
-        if !events.is_empty() {
-            let slot = PluginSlot::vacant(name, self.no, events, suspension.clone(), Arc::clone(changed));
-            self.slot = Some(Arc::new(slot));
-        }
-        self.state = PluginState::Suspended(suspension);
+        self.slot = Some(Arc::new(PluginSlot::vacant(name, self.no, events, suspension, Arc::clone(changed))));
+        self.load = LoadState::Loaded;
     }
 
     /// Takes over the result of a load and logs it.
@@ -167,8 +164,8 @@ impl ManagedPlugin {
         (self.loading_since, self.record) = (None, record);
         if let Some(slot) = slot {
             self.slot = Some(slot);
-            if self.has_active_revision() && !self.state.serves() {
-                self.state = PluginState::Active;
+            if self.has_active_revision() {
+                self.load = LoadState::Loaded;
             }
         }
         self.attempt = Some(attempt);
@@ -184,23 +181,23 @@ impl ManagedPlugin {
                 self.steps = steps;
             }
             LoadOutcome::Isolated(suspension) => {
-                let Suspension { code, why, .. } = &suspension;
+                let Suspension { code, why, .. } = suspension;
                 tracing::error!(plugin = name, code, reason = why, "plugin not loaded");
                 (self.blocked, self.candidate) = (None, None);
-                self.state = PluginState::Suspended(suspension);
+                self.load = LoadState::Loaded;
             }
             LoadOutcome::Pending { plugin, missing, revoked } => {
                 let reason = describe_missing(name, &missing);
                 tracing::warn!(plugin = name, code = "plugin-pending", reason, "plugin waits for capabilities");
                 if revoked {
-                    self.deactivate(PluginState::Pending { missing: missing.clone() });
+                    self.deactivate(LoadState::Pending { missing: missing.clone() });
                 }
                 if self.has_active_revision() {
                     let revision = Some(plugin.revision().to_owned());
                     let (step, code) = ("capabilities", "plugin-pending");
                     self.blocked = Some(BlockedRevision { revision, step, code, reason });
                 } else {
-                    (self.state, self.candidate) = (PluginState::Pending { missing }, Some(plugin));
+                    (self.load, self.candidate) = (LoadState::Pending { missing }, Some(plugin));
                 }
             }
             LoadOutcome::Rejected { blocked, transient } => {
@@ -232,7 +229,7 @@ impl ManagedPlugin {
                 let (code, why, at) = (blocked.code.into(), blocked.reason.clone(), Timestamp(0));
                 self.suspend_unloaded(name, Suspension { code, why, at }, changed);
             }
-            self.state = PluginState::Broken { code: blocked.code, error: blocked.reason };
+            self.load = LoadState::Broken { code: blocked.code, error: blocked.reason };
         }
     }
 
@@ -287,8 +284,8 @@ impl ManagedPlugin {
         if self.is_loading() {
             return false;
         }
-        let active = self.slot.as_ref().and_then(|slot| slot.active());
-        let (Some(active), PluginState::Suspended(suspension)) = (active, self.current_state()) else {
+        let Some(slot) = self.slot.as_ref().filter(|_| self.load == LoadState::Loaded) else { return false };
+        let (Some(active), Availability::Suspended(suspension)) = (slot.active(), slot.availability()) else {
             return false;
         };
         let suspended = Some(SuspendedRevision { revision: active.plugin.revision().to_owned(), suspension });
@@ -299,24 +296,16 @@ impl ManagedPlugin {
 
     /// Its place among the subscriptions, while it is active or its events wait.
     pub fn subscription(&self) -> Option<Arc<Subscription>> {
-        let is_waiting = matches!(self.state, PluginState::Suspended(_) | PluginState::Broken { .. });
-        let is_subscribed = self.state.serves() || is_waiting;
+        let is_subscribed = matches!(self.load, LoadState::Loaded | LoadState::Broken { .. });
         let slot = self.slot.as_ref().filter(|_| is_subscribed)?;
         let PluginConfig { stage, order, on_failure, max_age_ms, .. } = self.config;
         Some(Arc::new(Subscription::new(Arc::clone(slot), stage, order, on_failure, max_age_ms)))
     }
 
-    /// Its state, including what the pipeline knows of its health.
-    pub fn current_state(&self) -> PluginState {
-        let Some(slot) = self.slot.as_ref().filter(|_| self.state.serves()) else { return self.state.clone() };
-        match (slot.availability(), slot.active().and_then(|active| active.probation)) {
-            (Availability::Suspended(suspension), _) => PluginState::Suspended(suspension),
-            (Availability::Resting { cause, .. } | Availability::OnTrial { cause }, _) => {
-                PluginState::Resting { code: cause.code, error: cause.error }
-            }
-            (_, Some(probation)) => PluginState::Probation { well: probation.well(), failed: probation.failed() },
-            _ => self.state.clone(),
-        }
+    /// Whether it waits for a person or for the end of a rest.
+    pub fn is_unavailable(&self) -> bool {
+        let slot = self.slot.as_ref().filter(|_| self.load == LoadState::Loaded);
+        slot.is_some_and(|slot| slot.availability() != Availability::Available)
     }
 
     /// Its entry in lists.
@@ -329,7 +318,7 @@ impl ManagedPlugin {
             config: self.config.clone(),
             slot: self.slot.clone(),
             plugin: active.map(|active| active.plugin).or_else(|| self.candidate.clone()),
-            state: self.current_state(),
+            load: self.load.clone(),
             blocked: self.blocked.clone(),
             record: self.record.clone(),
             steps: self.steps.clone(),
@@ -369,7 +358,7 @@ pub(crate) fn missing_entry(name: &str, config: &Config) -> Entry {
         config: config.plugins.get(name).cloned().unwrap_or_default(),
         slot: None,
         plugin: None,
-        state: PluginState::Broken { code: "plugin-missing", error },
+        load: LoadState::Broken { code: "plugin-missing", error },
         blocked: None,
         record: Record::default(),
         steps: Vec::new(),

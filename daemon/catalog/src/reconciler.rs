@@ -10,15 +10,16 @@
 
 use crate::command::{Answer, Command, CommandError, PendingCommand};
 use crate::config::Config;
-use crate::entry::{Entry, PluginState, StepTime, describe_missing};
+use crate::entry::{Entry, LoadState, StepTime, describe_missing};
 use crate::folder::{self, Listing};
 use crate::managed::{ManagedPlugin, ProbationChange, missing_entry};
 use crate::plan::{self, Action, Attempt, FileState, Known};
+use crate::published::{Counts, FolderWarning, Published};
 use crate::record::{self, IsolatedRevision, Record};
 use crate::startup::Startup;
 use crate::transaction::{self, Context, LOAD_CRASH, LoadOutcome, LoadRequest, LoadResult, Source};
 use crate::watch::{Hint, Watch};
-use crate::{Counts, FolderWarning, Published, grants, watch};
+use crate::{grants, watch};
 use beadle_pipeline::{Pipeline, Subscriptions, Suspension};
 use beadle_store::{PurgeReport, StoreError};
 use beadle_tasks::Heartbeat;
@@ -193,7 +194,7 @@ impl Reconciler {
     /// When dispatch begins, plugins that are still being loaded are suspended, so that their events wait.
     fn suspend_unloaded(&mut self) {
         let at = self.context.clock.now();
-        let is_unloaded = |plugin: &ManagedPlugin| plugin.state == PluginState::Loading && plugin.slot.is_none();
+        let is_unloaded = |plugin: &ManagedPlugin| plugin.load == LoadState::Loading && plugin.slot.is_none();
         for (name, plugin) in self.plugins.iter_mut().filter(|(_, plugin)| is_unloaded(plugin)) {
             tracing::warn!(plugin = name, code = STILL_LOADING, "startup timeout, continuing without plugin");
             let why = "it is still being loaded";
@@ -300,8 +301,8 @@ impl Reconciler {
         let Some(plugin) = self.plugins.get_mut(name) else { return Action::None };
         let found = self.listing.plugins.get(name);
         plugin.observe(found.map(|found| found.stamp), now);
-        if let (Some(since), true) = (plugin.record.disabled_since, found.is_some() && !plugin.is_loading()) {
-            plugin.state = PluginState::Disabled { since };
+        if plugin.record.disabled_since.is_some() && found.is_some() && !plugin.is_loading() {
+            plugin.load = LoadState::Disabled;
             return Action::None;
         }
         let grace = Duration::from_millis(self.config.folder_grace_ms.try_into().unwrap_or(0));
@@ -314,10 +315,10 @@ impl Reconciler {
         if found.is_none() && plugin.slot.is_none() && !plugin.is_loading() && !resumable {
             if lost_since.is_some() {
                 let error = lost_folders_text(&self.lost_folders);
-                plugin.state = PluginState::Broken { code: "plugin-folder-missing", error };
+                plugin.load = LoadState::Broken { code: "plugin-folder-missing", error };
                 return Action::None;
             }
-            if plugin.state == PluginState::Removed {
+            if plugin.load == LoadState::Removed {
                 return Action::None;
             }
         }
@@ -447,7 +448,7 @@ impl Reconciler {
             return;
         }
         tracing::warn!(plugin = name, "plugin file removed, plugin unloaded");
-        plugin.deactivate(PluginState::Removed);
+        plugin.deactivate(LoadState::Removed);
         plugin.path = None;
         if plugin.record.gone_since.is_none() {
             plugin.record.gone_since = Some(self.context.clock.now());
@@ -468,9 +469,8 @@ impl Reconciler {
         let (now, keep_ms) = (self.context.clock.now(), self.config.keep_removed_ms);
         let is_old =
             |plugin: &ManagedPlugin| plugin.record.gone_since.is_some_and(|since| now.since_ms(since) > keep_ms);
-        let is_removed = |plugin: &ManagedPlugin| {
-            plugin.slot.is_none() && !plugin.is_loading() && plugin.state == PluginState::Removed
-        };
+        let is_removed =
+            |plugin: &ManagedPlugin| plugin.slot.is_none() && !plugin.is_loading() && plugin.load == LoadState::Removed;
         let old = self.plugins.iter().filter(|(_, plugin)| is_removed(plugin) && is_old(plugin));
         for name in old.map(|(name, _)| name.clone()).collect::<Vec<_>>() {
             match self.purge(&name).await {
@@ -593,16 +593,14 @@ impl Reconciler {
             (record.disabled_since, record.suspended, record.isolated) = (None, None, None);
         });
         let plugin = changed.await?;
-        let state = plugin.current_state();
-        let is_unavailable = matches!(state, PluginState::Suspended(_) | PluginState::Resting { .. });
-        if before.as_ref() == Some(&plugin.record) && !is_unavailable {
+        if before.as_ref() == Some(&plugin.record) && !plugin.is_unavailable() {
             return Ok(format!("`{name}` was neither disabled nor suspended"));
         }
         let no = plugin.no;
         match &plugin.slot {
             Some(slot) if plugin.has_active_revision() => slot.resume(),
             // The next reconciliation loads it.
-            _ => (plugin.attempt, plugin.state) = (None, PluginState::Loading),
+            _ => (plugin.attempt, plugin.load) = (None, LoadState::Loading),
         }
         self.publish_subscriptions();
         let waiting = self.pipeline.backlog_sizes().into_iter().find(|(of, _)| *of == no).map_or(0, |(_, size)| size);
@@ -616,7 +614,7 @@ impl Reconciler {
     async fn disable(&mut self, name: &str) -> Answer {
         let now = self.context.clock.now();
         let plugin = self.change_record(name, |record| _ = record.disabled_since.get_or_insert(now)).await?;
-        plugin.deactivate(PluginState::Disabled { since: now });
+        plugin.deactivate(LoadState::Disabled);
         self.publish_subscriptions();
         Ok(format!(
             "`{name}` is disabled: it gets no events and its timers wait until you run `beadle plugins enable {name}`"
@@ -691,8 +689,8 @@ impl Reconciler {
         let mut entries: Vec<Entry> = self.plugins.iter().map(|(name, plugin)| plugin.entry(name)).collect();
         for name in self.config.plugins.keys() {
             match entries.iter_mut().find(|entry| entry.name == *name) {
-                Some(entry) if entry.state == PluginState::Removed => {
-                    entry.state = missing_entry(name, &self.config).state;
+                Some(entry) if entry.load == LoadState::Removed => {
+                    entry.load = missing_entry(name, &self.config).load;
                 }
                 Some(_) => {}
                 None => entries.push(missing_entry(name, &self.config)),

@@ -32,22 +32,10 @@ impl StepError {
     }
 }
 
-/// The code of a load for which the system had no memory, threads or file descriptors.
-pub(crate) const HOST_RESOURCES: &str = "host-resources-exhausted";
-
-/// How the operating system's errors end that mean that the machine is short of something: `EAGAIN`, `ENOMEM`, `ENFILE`
-/// and `EMFILE`.
-const SHORTAGES: [&str; 4] = ["(os error 11)", "(os error 12)", "(os error 23)", "(os error 24)"];
-
 impl From<LoadError> for StepError {
     fn from(error: LoadError) -> Self {
-        let text = error.to_string();
-        if SHORTAGES.iter().any(|shortage| text.contains(shortage)) {
-            let reason = format!("the system has no memory, threads or open files left: {text}");
-            return Self::transient(error.step(), HOST_RESOURCES, reason);
-        }
         let transient = error.blame() == Blame::Host;
-        Self { step: error.step(), code: error.code(), reason: text, transient }
+        Self { step: error.step(), code: error.code(), reason: error.to_string(), transient }
     }
 }
 
@@ -66,10 +54,9 @@ mod tests {
 
     #[test]
     fn shortages_of_the_host_are_not_blamed_on_the_plugin() {
-        let shortage = std::io::Error::from_raw_os_error(12).to_string();
-        let error = StepError::from(LoadError::Compile { reason: format!("mmap failed: {shortage}") });
-        assert!(error.transient && error.code == HOST_RESOURCES, "{error:?}");
+        let error = StepError::from(LoadError::HostResources { reason: "mmap failed".into() });
+        assert!(error.transient && error.code == "host-resources-exhausted", "{error:?}");
         let error = StepError::from(LoadError::Compile { reason: "unknown instruction".into() });
-        assert!(!error.transient && error.code != HOST_RESOURCES, "{error:?}");
+        assert!(!error.transient && error.code == "compile-failed", "{error:?}");
     }
 }

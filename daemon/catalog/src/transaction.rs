@@ -245,11 +245,8 @@ impl Transaction {
         }
         let at = record.isolated.as_ref().map_or(self.context.clock.now(), |isolated| isolated.at);
         let suspension = Suspension { code: LOAD_CRASH.into(), why: reason, at };
-        let events = record.exported_events();
-        if !events.is_empty() {
-            let changed = Arc::clone(&self.context.changed);
-            self.request.slot = Some(Arc::new(PluginSlot::vacant(name, *no, events, suspension.clone(), changed)));
-        }
+        let (events, changed) = (record.exported_events(), Arc::clone(&self.context.changed));
+        self.request.slot = Some(Arc::new(PluginSlot::vacant(name, *no, events, suspension.clone(), changed)));
         Ok(LoadOutcome::Isolated(suspension))
     }
 

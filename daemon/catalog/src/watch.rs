@@ -278,7 +278,7 @@ impl User {
     }
 }
 
-/// If `path` is a link to a folder, the links beside it: those through it lead to other files now, and were switched at
+/// If `path` is a link to a folder, the other links in its folder: those through it lead to other files now, and were switched at
 /// once. Kubernetes updates the files of a ConfigMap in this way (`..data`).
 fn switched(folder: &Path, path: &Path) -> Vec<PathBuf> {
     let is_link = |path: &Path| std::fs::symlink_metadata(path).is_ok_and(|meta| meta.is_symlink());

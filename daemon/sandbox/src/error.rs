@@ -1,6 +1,7 @@
 //! Why a file was not loaded as a plugin, and at which step.
 
 use crate::fault::Fault;
+use crate::shortage;
 use crate::version::{self, Version};
 use beadle_model::{Blame, Coded};
 
@@ -102,9 +103,9 @@ pub enum LoadError {
         /// The maximum.
         max: u64,
     },
-    /// The system refused memory or address space to the compiler.
-    #[error("the system refused memory while the plugin was compiled: {reason}; the server needs more memory")]
-    HostMemory {
+    /// The system had no memory, address space, threads or open files left.
+    #[error("the system has no memory, threads or open files left: {reason}")]
+    HostResources {
         /// The system's message.
         reason: String,
     },
@@ -151,7 +152,7 @@ impl LoadError {
             LoadError::TooComplex { .. }
             | LoadError::Compile { .. }
             | LoadError::Memory { .. }
-            | LoadError::HostMemory { .. }
+            | LoadError::HostResources { .. }
             | LoadError::HostPanic { .. } => "compile",
             LoadError::Types { .. } => "link",
             LoadError::Settings { .. } => "settings",
@@ -176,7 +177,7 @@ impl Coded for LoadError {
             LoadError::Types { .. } => "plugin-type-mismatch",
             LoadError::Memory { .. } => "initial-memory-limit",
             LoadError::TooComplex { .. } => "plugin-too-complex",
-            LoadError::HostMemory { .. } => "host-out-of-memory",
+            LoadError::HostResources { .. } => shortage::CODE,
             LoadError::Settings { .. } => "settings-not-a-table",
             LoadError::About { .. } => "about-invalid",
             LoadError::StateVersion => "state-version-invalid",
@@ -189,7 +190,7 @@ impl Coded for LoadError {
         match self {
             LoadError::Settings { .. } | LoadError::Memory { .. } => Blame::Operator,
             LoadError::Failed(fault) => fault.blame(),
-            LoadError::HostPanic { .. } | LoadError::HostMemory { .. } => Blame::Host,
+            LoadError::HostPanic { .. } | LoadError::HostResources { .. } => Blame::Host,
             _ => Blame::Plugin,
         }
     }

@@ -6,13 +6,15 @@ use crate::abi::Outcome;
 use crate::bindings::latest::{About, Next, types};
 use crate::call::{Call, Level, LogLine, StatePage, Usage};
 use crate::fault::{During, Fault, FaultKind};
-use crate::host::{HostState, Stop, exhausted, printable};
+use crate::host::{HostState, Stop};
 use crate::instance::Instance;
 use crate::limits;
 use crate::loaded::Loaded;
 use crate::meter::Panicked;
 use crate::pool::WarmInstance;
 use crate::report::{Handled, MigratedPage, Report};
+use crate::shortage::is_shortage;
+use crate::text::one_line;
 use beadle_model::{Effects, EventId, Timestamp};
 use std::pin::pin;
 use std::sync::Arc;
@@ -188,9 +190,9 @@ impl End {
             (Some(Stop::Bug(reason)), _) => FaultKind::HostPanic { reason: (*reason).into() },
             (Some(Stop::Http(_)), _) => FaultKind::Trap { reason: root_cause(&error) },
             (None, Some(Trap::StackOverflow)) => FaultKind::StackOverflow,
-            (None, _) if exhausted(&error) => FaultKind::HostMemory { reason: root_cause(&error) },
+            (None, _) if is_shortage(&error) => FaultKind::HostResources { reason: root_cause(&error) },
             _ if host.memory.starved.is_some() => {
-                FaultKind::HostMemory { reason: host.memory.starved.clone().unwrap_or_default() }
+                FaultKind::HostResources { reason: host.memory.starved.clone().unwrap_or_default() }
             }
             _ if host.memory.refused => FaultKind::MemoryLimit { memory_mib: limits.memory_mib },
             (None, None) if starting => FaultKind::Instantiate { reason: root_cause(&error) },
@@ -224,13 +226,4 @@ fn functions(backtrace: &WasmBacktrace) -> Vec<String> {
         None => format!("function {}", frame.func_index()),
     };
     frames.map(name).collect()
-}
-
-/// A guest's text on one line, truncated.
-fn one_line(mut text: String) -> String {
-    if text.len() > limits::REASON_BYTES {
-        text.truncate(text.floor_char_boundary(limits::REASON_BYTES));
-        text.push('…');
-    }
-    printable(text).replace('\n', " ")
 }

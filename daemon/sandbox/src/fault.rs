@@ -4,6 +4,7 @@
 //! key in TOML. What happens after a fault (retry, dead letter, suspension) is decided in
 //! `beadle-pipeline`.
 
+use crate::shortage;
 use beadle_model::{Blame, Coded, EventId};
 use std::fmt;
 use std::sync::Arc;
@@ -78,8 +79,8 @@ pub enum FaultKind {
         /// The runtime's message.
         reason: String,
     },
-    /// The system refused memory or address space that the plugin was entitled to.
-    HostMemory {
+    /// The system refused memory, address space or threads that the plugin was entitled to.
+    HostResources {
         /// The system's message.
         reason: String,
     },
@@ -125,7 +126,7 @@ impl Coded for Fault {
             FaultKind::HostCalls { .. } => "host-call-limit",
             FaultKind::EffectLimit { .. } | FaultKind::EffectBytes { .. } => "effect-limit",
             FaultKind::Instantiate { .. } => "instantiate-failed",
-            FaultKind::HostMemory { .. } => "host-out-of-memory",
+            FaultKind::HostResources { .. } => shortage::CODE,
             FaultKind::Retry { .. } => "plugin-retry",
             FaultKind::GiveUp { .. } => "plugin-gave-up",
             FaultKind::NotSubscribed => "not-subscribed",
@@ -136,7 +137,7 @@ impl Coded for Fault {
 
     fn blame(&self) -> Blame {
         match self.kind {
-            FaultKind::NotSubscribed | FaultKind::HostPanic { .. } | FaultKind::HostMemory { .. } => Blame::Host,
+            FaultKind::NotSubscribed | FaultKind::HostPanic { .. } | FaultKind::HostResources { .. } => Blame::Host,
             FaultKind::StoreFailed { .. } => Blame::Operator,
             _ => Blame::Plugin,
         }
@@ -195,7 +196,7 @@ impl fmt::Display for FaultKind {
                 write!(f, "exceeded the limit of {} MiB of effects in one call", max >> 20)
             }
             FaultKind::Instantiate { reason } => write!(f, "could not be instantiated ({reason})"),
-            FaultKind::HostMemory { reason } => write!(f, "got no memory from the system ({reason})"),
+            FaultKind::HostResources { reason } => write!(f, "was refused memory or threads by the system ({reason})"),
             FaultKind::Retry { reason } => write!(f, "asked for a retry ({reason})"),
             FaultKind::GiveUp { reason } => write!(f, "gave up ({reason})"),
             FaultKind::NotSubscribed => f.write_str("was called with an event that it does not export"),

@@ -36,10 +36,12 @@ mod redact;
 mod report;
 mod runtime;
 mod sandbox;
+mod shortage;
 mod spec;
 mod surface;
 #[cfg(test)]
 mod tests;
+mod text;
 mod version;
 
 pub use call::{Call, Level, LogLine, StatePage, Usage};
@@ -72,7 +74,7 @@ pub const CODES: [&str; 53] = [
     "not-subscribed",
     "host-panic",
     "store-failed",
-    "host-out-of-memory",
+    shortage::CODE,
     // load errors
     "plugin-too-large",
     "not-wasm",

@@ -8,15 +8,17 @@ use crate::bindings::latest;
 use crate::engine::engine;
 use crate::error::LoadError;
 use crate::footprint::{self, Footprint};
-use crate::host::{Facts, StateSlot, exhausted, printable, refuse_http};
+use crate::host::{Facts, StateSlot, refuse_http};
 use crate::instance::Code;
 use crate::limits;
 use crate::loaded::Loaded;
 use crate::plugin::Plugin;
 use crate::pool::Pool;
 use crate::runtime::Runtime;
+use crate::shortage::is_shortage;
 use crate::spec::{About, Isolation, Spec};
 use crate::surface::{self, Surface};
+use crate::text::printable;
 use crate::{execute, meter};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -58,17 +60,16 @@ fn panicked(error: JoinError) -> LoadError {
     LoadError::HostPanic { reason }
 }
 
-/// Checks and compiles a file, so that [`crate::Sandbox::load`] with the same cache directory finds its
-/// code there. Needs no runtime. Meant for a child process with limits of memory and time: a file that
+/// Checks a file and compiles it into a folder, for [`crate::CodeCache::seal`]. Needs no runtime. Meant for a child process with limits of memory and time: a file that
 /// exhausts the compiler then does not take the daemon with it.
 ///
 /// # Errors
 /// Those of loading, up to the compilation.
-pub fn precompile(cache_dir: &Path, bytes: &[u8]) -> Result<(), LoadError> {
+pub fn precompile(folder: &Path, bytes: &[u8]) -> Result<(), LoadError> {
     let bytes = surface::component(bytes)?;
     surface::read(&bytes)?;
     footprint::measure(&bytes)?;
-    let engine = engine(Some(cache_dir)).map_err(not_compiled)?;
+    let engine = engine(Some(folder)).map_err(not_compiled)?;
     Component::new(&engine, &bytes).map(drop).map_err(not_compiled)
 }
 
@@ -126,7 +127,7 @@ fn compile(runtime: Arc<Runtime>, spec: Spec) -> Result<Plugin, LoadError> {
 
 fn not_compiled(error: wasmtime::Error) -> LoadError {
     let reason = format!("{error:#}");
-    if exhausted(&error) { LoadError::HostMemory { reason } } else { LoadError::Compile { reason } }
+    if is_shortage(&error) { LoadError::HostResources { reason } } else { LoadError::Compile { reason } }
 }
 
 /// The identity of a file's contents: SHA-256 in hexadecimal.

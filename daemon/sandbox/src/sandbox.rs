@@ -25,8 +25,7 @@ pub struct SandboxConfig {
     pub guest_threads: usize,
     /// The maximum of concurrent calls of one plugin. Further calls wait.
     pub running_per_plugin: usize,
-    /// Where compiled code is cached, an absolute path. None: it is not cached. Whoever can write there
-    /// can run code in the daemon.
+    /// Where compiled code is cached, an absolute path. None: it is not cached.
     pub cache_dir: Option<PathBuf>,
     /// Supervises the thread that interrupts guests.
     pub tasks: Tasks,

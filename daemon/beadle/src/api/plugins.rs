@@ -142,7 +142,7 @@ pub struct CapabilityRow {
     pub name: String,
     /// What it allows a plugin to do.
     pub allows: String,
-    /// `everybody`, `configuration`, `command`, or `no`.
+    /// `default`, `configuration`, `command`, or `no`.
     pub granted: String,
 }
 

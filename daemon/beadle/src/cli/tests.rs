@@ -57,7 +57,7 @@ fn plugin(name: &str, problem: Value) -> Value {
            "events": ["on-message", "on-member-joined"], "requested_capabilities": ["replies", "state", "messages"], "granted_capabilities": ["messages"],
            "settings_schema": {"type": "object"}, "earlier_revisions": ["ba9876543210"], "rolled_back": "001122334455",
            "load_steps": [["read", 0.2], ["compile", 31.25]], "calls": [12, 1],
-           "capabilities": [{"name": "state", "allows": "store values, within its quota", "granted": "everybody"},
+           "capabilities": [{"name": "state", "allows": "store values, within its quota", "granted": "default"},
                       {"name": "messages", "allows": "write to people first", "granted": "command"}],
            "limits": [{"key": "memory_mib", "limit": 32, "used": 1.19}]})
 }

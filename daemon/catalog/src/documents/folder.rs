@@ -18,7 +18,7 @@ pub const MAX_BYTES: u64 = 256 << 10;
 pub const MAX_FILES: usize = 1000;
 /// The maximum size of all documents of a plugin, so that it can hold them in memory.
 pub const MAX_TOTAL_BYTES: u64 = 16 << 20;
-/// The maximum number of entries that are listed; a folder with more (a home directory) is a mistake.
+/// The maximum number of entries that are listed; a folder with more (a home directory) is an error.
 const MAX_ENTRIES: usize = 10_000;
 /// The maximum depth of subfolders.
 const MAX_DEPTH: usize = 8;

@@ -10,8 +10,9 @@ use super::{Finder, Guest, Outcome};
 use crate::bindings::latest::{
     Host_, migration, on_channel_changed, on_contact_changed, on_documents_changed, on_echo, on_group_changed,
     on_join_request, on_member_joined, on_member_left, on_message, on_message_status, on_reaction, on_schedule,
-    on_timer, on_window_closed, on_window_expiring, scope,
+    on_timer, on_window_closed, on_window_expiring,
 };
+use crate::bindings::scope;
 use crate::call::{Call, StatePage};
 use crate::host::{HostState, Stop};
 use beadle_model::EventKind;

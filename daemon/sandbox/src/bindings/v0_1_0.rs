@@ -1,6 +1,4 @@
-//! Contract 0.1.0: generated types and traits, and conversions that need no context.
-
-mod convert;
+//! Contract 0.1.0: generated types and traits.
 
 wasmtime::component::bindgen!({
     path: "../../plugin-api/wit/since-v0.1.0",
@@ -12,5 +10,4 @@ wasmtime::component::bindgen!({
 pub use beadle::plugin::{
     clock, contacts, documents, groups, log, media, messages, outgoing, random, replies, settings, state, timers, types,
 };
-pub use convert::{contact, scope};
 pub use exports::beadle::plugin::{about::About, migration::Next, *};

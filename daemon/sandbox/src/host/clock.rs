@@ -1,7 +1,8 @@
 //! `clock`: civil time at the start of the attempt. It stands still during a call, so that a plugin
 //! cannot measure time and a repeated handling gets the same answers.
 
-use super::{Answer, HostError, HostState, answer};
+use super::answer::{Answer, HostError, answer};
+use super::host_state::HostState;
 use crate::bindings::latest::clock::Host;
 use beadle_model::Refusal;
 use jiff::Timestamp;

@@ -1,8 +1,10 @@
 //! `contacts`: contacts with Beadle's ids. Phone numbers and platform ids are not part of it.
 
-use super::{Answer, HostError, HostState, answer, bad_id};
+use super::answer::{Answer, HostError, answer};
+use super::host_state::{HostState, bad_id};
+use crate::bindings::contact;
 use crate::bindings::latest::contacts::{ContactPage, Host};
-use crate::bindings::latest::{contact, types as wit};
+use crate::bindings::latest::types as wit;
 use crate::limits;
 use beadle_model::ContactId;
 

@@ -3,7 +3,8 @@
 //! They are listed once per handling and read as they were then. What is saved later belongs to the
 //! next event.
 
-use super::{Answer, HostError, HostState, Stop, answer};
+use super::answer::{Answer, HostError, Stop, answer};
+use super::host_state::HostState;
 use crate::bindings::latest::documents::{Document, Host};
 use beadle_store::Document as Listed;
 

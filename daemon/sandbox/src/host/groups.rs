@@ -3,9 +3,11 @@
 //! A change is a row of the outbox, so that it is durable and sent once. Plugins name a group by its
 //! conversation; the platform's id of it stays inside the host.
 
-use super::{Answer, HostError, HostState, answer, bad_id};
+use super::answer::{Answer, HostError, answer};
+use super::host_state::{HostState, bad_id};
+use crate::bindings::contact;
 use crate::bindings::latest::groups::{Group, Host, JoinRequest};
-use crate::bindings::latest::{contact, types as wit};
+use crate::bindings::latest::types as wit;
 use crate::handles::Kind;
 use beadle_model::outgoing::GroupChange;
 use beadle_model::{ConversationId, Outgoing, Refusal};

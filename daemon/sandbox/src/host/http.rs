@@ -5,7 +5,8 @@
 //! have. Types that they use from `wasi:io` must be those that are linked there; resources of
 //! `wasi:http` itself never exist.
 
-use super::{HostState, Stop};
+use super::answer::Stop;
+use super::host_state::HostState;
 use wasmtime::Engine;
 use wasmtime::component::types::{ComponentInstance, ComponentItem};
 use wasmtime::component::{Component, Linker, ResourceType};

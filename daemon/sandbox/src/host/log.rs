@@ -1,8 +1,9 @@
 //! `log`: lines for the operator, up to a limit per event. Further lines are counted.
 
-use super::HostState;
+use super::host_state::HostState;
 use crate::bindings::latest::log::{self, Host};
 use crate::call::{Level, LogLine};
+use crate::text::printable;
 
 /// What an empty line counts as, so that a flood of them is limited too.
 const LINE_BYTES: usize = 16;
@@ -31,11 +32,4 @@ impl HostState {
         self.task.log_bytes = bytes;
         self.task.log.push(LogLine { level, text: printable(line) });
     }
-}
-
-/// The text without characters that control a terminal, reorder the line or are invisible. Line breaks
-/// and tabs stay.
-pub fn printable(line: String) -> String {
-    let is_harmful = |c: char| (c.is_control() && c != '\n' && c != '\t') || beadle_model::text::is_hidden(c);
-    if line.contains(is_harmful) { line.replace(is_harmful, "\u{fffd}") } else { line }
 }

@@ -4,7 +4,8 @@
 //! A new file is written to disk during the call, and gets a row when the call's effects are
 //! committed.
 
-use super::{Answer, HostError, HostState, answer, bad_id};
+use super::answer::{Answer, HostError, answer};
+use super::host_state::{HostState, bad_id};
 use crate::bindings::latest::media::{FileInfo, Host};
 use beadle_model::effect::NewMedia;
 use beadle_model::{MediaId, Refusal};

@@ -5,6 +5,7 @@
 //! get a multiple of the limit.
 
 use crate::limits;
+use crate::shortage::is_shortage;
 use wasmtime::ResourceLimiter;
 
 /// Counts memory and refuses growth over the limit.
@@ -51,7 +52,7 @@ impl Memory {
     fn undo(&mut self, error: &wasmtime::Error) {
         // wasmtime also reports its own refusal of what exceeds a declared maximum, and then nothing
         // was asked of the system.
-        if exhausted(error) {
+        if is_shortage(error) {
             self.starved = Some(error.root_cause().to_string());
         }
         self.bytes = self.bytes.saturating_sub(std::mem::take(&mut self.last));
@@ -89,14 +90,3 @@ impl ResourceLimiter for Memory {
         limits::MEMORIES
     }
 }
-
-/// Whether the system refused memory or address space.
-pub fn exhausted(error: &wasmtime::Error) -> bool {
-    error.chain().any(|cause| {
-        let code = cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::raw_os_error);
-        // wasmtime's own version of rustix has an error type that cannot be named here.
-        code == Some(ENOMEM) || cause.to_string().ends_with("(os error 12)")
-    })
-}
-
-const ENOMEM: i32 = rustix::io::Errno::NOMEM.raw_os_error();

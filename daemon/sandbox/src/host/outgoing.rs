@@ -1,6 +1,7 @@
 //! Messages to send: converted from the contract, checked by the gate, recorded as an effect.
 
-use super::{HostError, HostState};
+use super::answer::HostError;
+use super::host_state::HostState;
 use crate::bindings::latest::outgoing as wit;
 use crate::handles::Kind;
 use beadle_gate::{Draft, Facts, Verdict};
@@ -111,7 +112,7 @@ fn depth(value: &Value) -> usize {
 pub(super) fn source(source: wit::Source) -> Result<Source, Refusal> {
     Ok(match source {
         wit::Source::Link(url) => Source::Link(url),
-        wit::Source::Media(id) => Source::Media(id.parse().map_err(super::bad_id)?),
+        wit::Source::Media(id) => Source::Media(id.parse().map_err(super::host_state::bad_id)?),
     })
 }
 

@@ -1,70 +1,10 @@
-//! `random`: numbers that repeat when an event is handled again, and that its sender cannot predict.
-//!
-//! A ChaCha12 stream whose seed is HMAC(host key, event id ‖ plugin name). The seed is computed at the
-//! first draw.
+//! `random`: numbers that repeat when an event is handled again, and that its sender cannot predict
+//! ([`super::inputs`]).
 
-use super::HostState;
+use super::host_state::HostState;
 use crate::bindings::latest::random::Host;
-use crate::handles::derive_key;
 use crate::limits;
-use beadle_model::EventId;
-use rand_chacha::ChaCha12Rng;
-use rand_core::{Rng, SeedableRng, TryRng};
-use std::convert::Infallible;
-use std::sync::Arc;
-
-/// What the stream depends on. The attempt is not part of it.
-pub struct Seed {
-    pub host_key: [u8; 32],
-    pub event: EventId,
-    pub plugin: Arc<str>,
-}
-
-impl Seed {
-    fn bytes(&self) -> [u8; 32] {
-        derive_key(&self.host_key, &[&self.event.0.to_be_bytes(), self.plugin.as_bytes()])
-    }
-}
-
-/// The random bytes of one handling.
-pub struct Stream {
-    seed: Option<Seed>,
-    rng: Option<ChaCha12Rng>,
-}
-
-impl Stream {
-    pub fn new(seed: Seed) -> Self {
-        Self { seed: Some(seed), rng: None }
-    }
-
-    /// For an instance that no handling was prepared for.
-    pub fn unseeded() -> Self {
-        Self { seed: None, rng: None }
-    }
-
-    fn rng(&mut self) -> &mut ChaCha12Rng {
-        let seed = &self.seed;
-        let seeded = || ChaCha12Rng::from_seed(seed.as_ref().map_or([0; 32], Seed::bytes));
-        self.rng.get_or_insert_with(seeded)
-    }
-}
-
-impl TryRng for Stream {
-    type Error = Infallible;
-
-    fn try_next_u32(&mut self) -> Result<u32, Infallible> {
-        Ok(self.rng().next_u32())
-    }
-
-    fn try_next_u64(&mut self) -> Result<u64, Infallible> {
-        Ok(self.rng().next_u64())
-    }
-
-    fn try_fill_bytes(&mut self, out: &mut [u8]) -> Result<(), Infallible> {
-        self.rng().fill_bytes(out);
-        Ok(())
-    }
-}
+use rand_core::Rng;
 
 impl Host for HostState {
     async fn number(&mut self) -> wasmtime::Result<u64> {
@@ -77,25 +17,5 @@ impl Host for HostState {
         let mut bytes = vec![0; (count as usize).min(limits::RANDOM_BYTES)];
         self.inputs.random(|stream| stream.rng().fill_bytes(&mut bytes));
         Ok(bytes)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn draw(host_key: u8, event: i64, plugin: &str) -> [u8; 100] {
-        let mut out = [0; 100];
-        let seed = Seed { host_key: [host_key; 32], event: EventId(event), plugin: plugin.into() };
-        Stream::new(seed).rng().fill_bytes(&mut out);
-        out
-    }
-
-    #[test]
-    fn numbers_depend_on_host_event_and_plugin_only() {
-        assert_eq!(draw(1, 7, "polls"), draw(1, 7, "polls"));
-        for other in [draw(2, 7, "polls"), draw(1, 8, "polls"), draw(1, 7, "pols")] {
-            assert_ne!(draw(1, 7, "polls"), other);
-        }
     }
 }

@@ -1,6 +1,6 @@
 //! `settings`: the plugin's settings as JSON.
 
-use super::HostState;
+use super::host_state::HostState;
 use crate::bindings::latest::settings::Host;
 
 impl Host for HostState {

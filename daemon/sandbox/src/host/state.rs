@@ -4,36 +4,16 @@
 //! recorded with its version, and the commit checks that it still holds. `add` reads too, to refuse
 //! with `not-a-counter` at once, but records no read: it never conflicts.
 
-use super::{Answer, HostError, HostState, answer, check_key, scope};
+use super::answer::{Answer, HostError, answer};
+use super::host_state::{HostState, check_key, scope};
+use super::overlay::{COUNTER_BYTES, Pending, Written, decimal, overflow, sum};
 use crate::bindings::latest::state::{Entry, Host};
 use crate::bindings::latest::types as wit;
 use crate::limits;
 use beadle_model::effect::{StateRead, StateWrite};
-use beadle_model::{Effects, Refusal, Scope, Timestamp};
-use std::collections::BTreeMap;
+use beadle_model::{Refusal, Scope, Timestamp};
 
 mod scan;
-
-/// The writes of this call by key: what a read returns before it asks the store.
-#[derive(Default)]
-pub struct Overlay {
-    writes: BTreeMap<(Scope, String), Pending>,
-    /// The number of entries and versions that this call read from the store.
-    read: usize,
-    /// The size of the plugin's state in the store, once it was read.
-    stored_bytes: Option<u64>,
-}
-
-/// The future value of a key.
-enum Pending {
-    /// What the effect with this index sets. Values may be large, so they are kept once.
-    Set(usize),
-    /// A counter, set in this call and added to, with its expiry.
-    Counter(Vec<u8>, Option<Timestamp>),
-    Deleted,
-    /// The stored counter plus this.
-    Added(i64),
-}
 
 impl Host for HostState {
     async fn get(&mut self, scope: wit::Scope, key: String) -> Answer<Option<Vec<u8>>> {
@@ -212,73 +192,5 @@ impl HostState {
         }
         let again = self.task.overlay.writes.get(&(scope, key.to_owned()));
         Ok(freed + again.map_or(0, |pending| pending.value(&self.task.effects).bytes(key)))
-    }
-}
-
-/// The longest counter: a sign and nineteen digits.
-const COUNTER_BYTES: usize = 20;
-
-/// [`Pending`] with its value at hand.
-enum Written<'a> {
-    Value(&'a [u8], Option<Timestamp>),
-    Deleted,
-    Added(i64),
-}
-
-impl Pending {
-    fn value<'a>(&'a self, effects: &'a Effects) -> Written<'a> {
-        match self {
-            Pending::Set(index) => match effects.state.get(*index) {
-                Some(StateWrite::Set { value, expires_at, .. }) => Written::Value(value, *expires_at),
-                _ => Written::Deleted,
-            },
-            Pending::Counter(value, expires_at) => Written::Value(value, *expires_at),
-            Pending::Deleted => Written::Deleted,
-            Pending::Added(delta) => Written::Added(*delta),
-        }
-    }
-}
-
-impl Written<'_> {
-    fn bytes(&self, key: &str) -> u64 {
-        match self {
-            Written::Value(value, _) => (key.len() + value.len()) as u64,
-            Written::Added(_) => (key.len() + COUNTER_BYTES) as u64,
-            Written::Deleted => 0,
-        }
-    }
-}
-
-/// Adds to a counter as it is stored: decimal text. A missing counter is 0.
-fn sum(stored: Option<&[u8]>, delta: i64) -> Result<i64, Refusal> {
-    let Some(stored) = stored else { return Ok(delta) };
-    let number: Option<i64> = str::from_utf8(stored).ok().and_then(|text| text.parse().ok());
-    let number = number.ok_or_else(|| {
-        Refusal::new("not-a-counter", "The value of this key is not an integer in decimal text.")
-            .instead("Use another key, or `set` this one to a number first.")
-    })?;
-    number.checked_add(delta).ok_or_else(overflow)
-}
-
-fn overflow() -> Refusal {
-    Refusal::new("counter-overflow", "The counter would exceed 64 bits.")
-}
-
-fn decimal(number: i64) -> Vec<u8> {
-    number.to_string().into_bytes()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn counter_must_be_decimal_text() {
-        assert_eq!(sum(None, 5), Ok(5));
-        assert_eq!(sum(Some(b"-3"), 5), Ok(2));
-        for bad in [&b""[..], b"1.0", b" 1", b"\xff", b"99999999999999999999"] {
-            assert_eq!(sum(Some(bad), 1).unwrap_err().code, "not-a-counter");
-        }
-        assert_eq!(sum(Some(b"9223372036854775807"), 1).unwrap_err().code, "counter-overflow");
     }
 }

@@ -1,7 +1,8 @@
 //! Templates: converted from the contract.
 
+use super::answer::HostError;
+use super::host_state::HostState;
 use super::outgoing::{Sendable, json, location, source};
-use super::{HostError, HostState};
 use crate::bindings::latest::outgoing as wit;
 use beadle_model::outgoing::{
     MediaKind, Parameter, ParameterValue, Template, TemplateAction, TemplateButton, TemplateHeader,

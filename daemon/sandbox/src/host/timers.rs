@@ -1,6 +1,7 @@
 //! `timers`: what `on-timer` delivers later.
 
-use super::{Answer, HostError, HostState, answer, check_key, scope};
+use super::answer::{Answer, HostError, answer};
+use super::host_state::{HostState, check_key, scope};
 use crate::bindings::latest::timers::Host;
 use crate::bindings::latest::types as wit;
 use crate::limits;

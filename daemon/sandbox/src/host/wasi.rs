@@ -3,14 +3,14 @@
 //! There are no arguments, environment variables, files or sockets, and output is discarded. Both
 //! clocks show the civil time of the handling and stand still; random numbers are the handling's.
 
-use super::{HostState, Inputs};
+use super::inputs::Inputs;
 use crate::limits;
 use rand_core::TryRng;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 use wasmtime::component::ResourceTable;
-use wasmtime_wasi::{HostMonotonicClock, HostWallClock, WasiCtx, WasiCtxView, WasiView};
+use wasmtime_wasi::{HostMonotonicClock, HostWallClock, WasiCtx, WasiCtxView};
 
 /// Created at the first call: most plugins in Rust make none.
 pub struct Wasi {
@@ -19,7 +19,7 @@ pub struct Wasi {
 }
 
 impl Wasi {
-    fn new(inputs: &Arc<Inputs>) -> Self {
+    pub fn new(inputs: &Arc<Inputs>) -> Self {
         let ctx = WasiCtx::builder()
             .wall_clock(Clock(Arc::clone(inputs)))
             .monotonic_clock(Clock(Arc::clone(inputs)))
@@ -32,12 +32,9 @@ impl Wasi {
         table.set_max_capacity(limits::HANDLES);
         Self { ctx, table }
     }
-}
 
-impl WasiView for HostState {
-    fn ctx(&mut self) -> WasiCtxView<'_> {
-        let wasi = self.wasi.get_or_insert_with(|| Box::new(Wasi::new(&self.inputs)));
-        WasiCtxView { ctx: &mut wasi.ctx, table: &mut wasi.table }
+    pub fn view(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView { ctx: &mut self.ctx, table: &mut self.table }
     }
 }
 

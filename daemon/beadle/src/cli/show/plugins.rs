@@ -114,7 +114,7 @@ fn stored(state: &StoredState) -> String {
 
 fn granted(row: &CapabilityRow) -> &str {
     match row.granted.as_str() {
-        "everybody" => "to every plugin",
+        "default" => "to every plugin",
         "configuration" => "by configuration",
         "command" => "by command",
         other => other,

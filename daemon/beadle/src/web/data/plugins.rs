@@ -5,7 +5,7 @@ use crate::api::{CapabilityRow, DocumentRow, DocumentsView, Done, LimitRow, List
 use crate::web::failure::ApiError;
 use axum::Json;
 use axum::extract::{Path, State};
-use beadle_catalog::{Command, Entry, PluginState, grants};
+use beadle_catalog::{Command, Entry, grants};
 use beadle_model::PluginNo;
 use beadle_pipeline::{SlotUsage, Stage};
 use beadle_store::StateInfo;
@@ -135,10 +135,9 @@ async fn order(admin: &Admin, command: Command) -> Answer<Done> {
 
 /// The problem of a plugin whose file in the folder is not active.
 pub fn problem(entry: &Entry) -> Option<Problem> {
-    let code = entry.state.code().unwrap_or_default().to_owned();
-    let stands = entry.state.reason(&entry.name).map(|message| Problem { code, message });
-    let waits = entry.blocked.as_ref();
-    stands.or_else(|| waits.map(|blocked| Problem { code: blocked.code.into(), message: blocked.reason.clone() }))
+    let own = entry.problem().map(|(code, message)| Problem { code, message });
+    let blocked = entry.blocked.as_ref();
+    own.or_else(|| blocked.map(|blocked| Problem { code: blocked.code.into(), message: blocked.reason.clone() }))
 }
 
 fn plugin_row(entry: &Entry, kept: &[(PluginNo, u64)]) -> PluginRow {
@@ -148,7 +147,7 @@ fn plugin_row(entry: &Entry, kept: &[(PluginNo, u64)]) -> PluginRow {
     let short = |revision: &String| revision.chars().take(REVISION).collect::<String>();
     PluginRow {
         name: entry.name.clone(),
-        state: entry.state.name().into(),
+        state: entry.state().into(),
         problem: problem(entry),
         failed_step: entry.blocked.as_ref().map(|blocked| blocked.step.into()),
         stage: stage_name(entry.config.stage).into(),
@@ -178,17 +177,14 @@ fn plugin_row(entry: &Entry, kept: &[(PluginNo, u64)]) -> PluginRow {
         documents: None,
         stored_state: None,
         previous_state: None,
-        suspended_since: match &entry.state {
-            PluginState::Suspended(suspension) => Some(suspension.at.as_ms()),
-            _ => None,
-        },
+        suspended_since: entry.suspension().map(|suspension| suspension.at.as_ms()),
         disabled_since: entry.record.disabled_since.map(|since| since.as_ms()),
     }
 }
 
 fn capability(entry: &Entry, name: &str) -> CapabilityRow {
     let granted = match () {
-        () if grants::DEFAULT.contains(&name) => "everybody",
+        () if grants::DEFAULT.contains(&name) => "default",
         () if entry.config.grant.iter().any(|granted| granted == name) => "configuration",
         () if entry.record.granted.contains(name) => "command",
         () => "no",

@@ -217,7 +217,7 @@ impl Desk {
         let entries = admin.entries();
         let plugin = |entry: &beadle_catalog::Entry| {
             let listens = |plugin: &Arc<_>| exports(plugin);
-            (entry.name.clone(), (entry.state.serves(), entry.plugin.as_ref().is_some_and(listens)))
+            (entry.name.clone(), (entry.is_in_service(), entry.plugin.as_ref().is_some_and(listens)))
         };
         let plugins = entries.iter().map(plugin).collect();
         Self { schedules: admin.schedules.clone(), plugins, install: admin.store.install().to_owned() }

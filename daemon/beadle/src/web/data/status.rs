@@ -6,7 +6,7 @@ use crate::web::failure::ApiError;
 use crate::web::metrics::{Snapshot, memory_bytes};
 use axum::Json;
 use axum::extract::State;
-use beadle_catalog::{Entry, PluginState};
+use beadle_catalog::{Entry, LoadState};
 use beadle_store::views::BacklogCounts;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -101,12 +101,12 @@ pub async fn status_line(admin: &Admin) -> String {
         parts.push(counted(counts.dead, "dead letter", "dead letters"));
     }
     let plugins = admin.entries();
-    let count = |is: fn(&PluginState) -> bool| plugins.iter().filter(|entry| is(&entry.state)).count() as u64;
+    let count = |is: fn(&Entry) -> bool| plugins.iter().filter(|entry| is(entry)).count() as u64;
     for (number, one, many) in [
-        (count(|state| matches!(state, PluginState::Suspended(_))), "plugin is suspended", "plugins are suspended"),
-        (count(|state| matches!(state, PluginState::Resting { .. })), "plugin rests", "plugins rest"),
+        (count(|entry| entry.state() == "suspended"), "plugin is suspended", "plugins are suspended"),
+        (count(|entry| entry.state() == "resting"), "plugin rests", "plugins rest"),
         (
-            count(|state| matches!(state, PluginState::Pending { .. } | PluginState::Broken { .. })),
+            count(|entry| matches!(entry.load, LoadState::Pending { .. } | LoadState::Broken { .. })),
             "plugin does not run",
             "plugins do not run",
         ),
@@ -142,7 +142,7 @@ pub async fn snapshot(admin: &Admin) -> Result<Snapshot, ApiError> {
     };
     let mut plugins = BTreeMap::new();
     for entry in admin.entries().iter() {
-        *plugins.entry(entry.state.name().to_owned()).or_default() += 1;
+        *plugins.entry(entry.state().to_owned()).or_default() += 1;
     }
     let [activated, refused, rolled_back] = admin.catalog.counts().map(|(_, count)| count);
     let reloads = [("activated", activated), ("rejected", refused), ("rolled-back", rolled_back)];

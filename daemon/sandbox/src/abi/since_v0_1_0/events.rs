@@ -5,9 +5,10 @@
 //! version does not fill (tags, attributes, extras of later versions) are present and empty.
 
 use crate::bindings::latest::{
-    contact, on_documents_changed, on_member_joined, on_member_left, on_message, on_message_status, on_reaction,
-    on_schedule, on_timer, on_window_closed, on_window_expiring, scope, types as wit,
+    on_documents_changed, on_member_joined, on_member_left, on_message, on_message_status, on_reaction, on_schedule,
+    on_timer, on_window_closed, on_window_expiring, types as wit,
 };
+use crate::bindings::{contact, scope};
 use crate::call::Call;
 use crate::handles::{Handles, Kind};
 use crate::host::Stop;

@@ -1,9 +1,8 @@
 //! Notifications and join requests as records of contract 0.1.0.
 
 use super::events::Encoder;
-use crate::bindings::latest::{
-    contact, on_channel_changed, on_contact_changed, on_echo, on_group_changed, on_join_request,
-};
+use crate::bindings::contact;
+use crate::bindings::latest::{on_channel_changed, on_contact_changed, on_echo, on_group_changed, on_join_request};
 use crate::host::Stop;
 use beadle_model::event::Problem;
 use beadle_model::{ConversationId, EventBody};

@@ -4,10 +4,11 @@
 //! call may have deleted. So the result ends before the range that was read does, and a key that this
 //! call wrote after that range is not returned too early.
 
-use super::{Overlay, Written, decimal, sum};
 use crate::bindings::latest::state::Entry;
 use crate::bindings::latest::types as wit;
-use crate::host::{HostError, HostState, check_key, scope};
+use crate::host::answer::HostError;
+use crate::host::host_state::{HostState, check_key, scope};
+use crate::host::overlay::{Overlay, Written, decimal, sum};
 use crate::limits;
 use beadle_model::effect::StateRead;
 use beadle_model::{Effects, Refusal, Scope, Timestamp};

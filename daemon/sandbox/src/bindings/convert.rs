@@ -1,6 +1,6 @@
-//! Conversions between types of the model and of the contract that need no context.
+//! Conversions between types of the model and of the latest contract that need no context.
 
-use super::types as wit;
+use super::v0_1_0::types as wit;
 use beadle_model::{Contact, Disposition, ParseIdError, Refusal, Scope};
 
 /// A JSON object without members.
