@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::SystemTime;
 
-/// The most source files that we look at. More are probably a mistake, such as a package in a home directory.
+/// The most source files that we look at. More are probably an error, such as a package in a home directory.
 const MOST_FILES: usize = 5000;
 /// Folders that contain no sources.
 const NO_SOURCES: [&str; 2] = ["target", "node_modules"];
@@ -45,19 +45,19 @@ impl Project {
                 folder.display()
             )));
         }
-        let said = match metadata(&folder) {
-            Ok(said) => said,
+        let output = match metadata(&folder) {
+            Ok(output) => output,
             Err(offline) => fetched(&folder, &offline)?,
         };
         let unreadable = |error| Failure::new(format!("cannot read cargo's metadata of {}: {error}", folder.display()));
-        let said: Value = serde_json::from_str(&said).map_err(unreadable)?;
-        Self::read(folder, &manifest, &said)
+        let described: Value = serde_json::from_str(&output).map_err(unreadable)?;
+        Self::read(folder, &manifest, &described)
     }
 
-    fn read(folder: PathBuf, manifest: &Path, said: &Value) -> Result<Self> {
+    fn read(folder: PathBuf, manifest: &Path, described: &Value) -> Result<Self> {
         let text = |value: &Value, key: &str| value.get(key).and_then(Value::as_str).map(str::to_owned);
         let list = |value: &Value, key: &str| value.get(key).and_then(Value::as_array).cloned().unwrap_or_default();
-        let packages = list(said, "packages");
+        let packages = list(described, "packages");
         let path = |package: &Value| text(package, "manifest_path").map(PathBuf::from);
         let own = packages.iter().find(|package| path(package).as_deref() == Some(manifest));
         let Some(own) = own else {
@@ -69,7 +69,8 @@ impl Project {
         let is_module = |target: &&Value| list(target, "crate_types").iter().any(|kind| kind == "cdylib");
         let targets = list(own, "targets");
         let library = targets.iter().find(is_module).and_then(|target| text(target, "name"));
-        let (Some(name), Some(library), Some(target)) = (text(own, "name"), library, text(said, "target_directory"))
+        let (Some(name), Some(library), Some(target)) =
+            (text(own, "name"), library, text(described, "target_directory"))
         else {
             let says = "has no library that can be a plugin: write `[lib] crate-type = [\"cdylib\"]`";
             return Err(Failure::new(format!("{} {says}", manifest.display())));
@@ -133,7 +134,7 @@ fn metadata(folder: &Path) -> Result<String> {
 /// Fetches the crates and reads the metadata again. `offline` is the error of the offline attempt; it is returned if
 /// fetching cannot help.
 fn fetched(folder: &Path, offline: &Failure) -> Result<String> {
-    // The error does not concern the network (a mistake in the manifest, for example): fetching does not help.
+    // The error does not concern the network (an error in the manifest, for example): fetching does not help.
     if !offline.to_string().contains("--offline") {
         return Err(Failure::new(offline.to_string()));
     }
@@ -155,7 +156,7 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn said(crate_type: &str) -> Value {
+    fn described(crate_type: &str) -> Value {
         json!({
             "target_directory": "/x/target",
             "packages": [
@@ -169,7 +170,7 @@ mod tests {
 
     #[test]
     fn metadata_gives_the_name_the_module_and_the_sources() {
-        let project = Project::read("/x".into(), Path::new("/x/Cargo.toml"), &said("cdylib")).unwrap();
+        let project = Project::read("/x".into(), Path::new("/x/Cargo.toml"), &described("cdylib")).unwrap();
         assert_eq!(project.name, "hello");
         assert_eq!(project.module, Path::new("/x/target/wasm32-unknown-unknown/release/hello_there.wasm"));
         assert_eq!(project.sources, [Path::new("/x"), Path::new("/x/beadle/sdk")]);
@@ -177,9 +178,9 @@ mod tests {
 
     #[test]
     fn a_folder_that_is_not_a_plugin_is_an_error_that_says_what_to_do() {
-        let error = Project::read("/x".into(), Path::new("/x/Cargo.toml"), &said("lib")).unwrap_err();
+        let error = Project::read("/x".into(), Path::new("/x/Cargo.toml"), &described("lib")).unwrap_err();
         assert!(error.to_string().contains("crate-type = [\"cdylib\"]"), "{error}");
-        let error = Project::read("/y".into(), Path::new("/y/Cargo.toml"), &said("cdylib")).unwrap_err();
+        let error = Project::read("/y".into(), Path::new("/y/Cargo.toml"), &described("cdylib")).unwrap_err();
         assert!(error.to_string().contains("is a workspace, not a package"), "{error}");
         let empty = tempfile::tempdir().unwrap();
         let error = Project::find(empty.path()).unwrap_err();
@@ -193,7 +194,7 @@ mod tests {
         for sub in [&source, &built] {
             fs::create_dir(sub).unwrap();
         }
-        let mut project = Project::read("/x".into(), Path::new("/x/Cargo.toml"), &said("cdylib")).unwrap();
+        let mut project = Project::read("/x".into(), Path::new("/x/Cargo.toml"), &described("cdylib")).unwrap();
         project.sources = vec![folder.path().to_path_buf()];
         let empty = project.fingerprint();
         for (path, shows) in [

@@ -15,25 +15,26 @@ pub struct Welcome {
     /// What the community is for, in one sentence.
     #[schemars(length(max = 400))]
     pub purpose: String,
-    /// The rules in short. Without rules and link, members are not asked to agree.
+    /// A summary of the rules. If neither `rules` nor `rules_link` is set, members are not asked to agree.
     #[schemars(length(max = 2000))]
     pub rules: String,
-    /// Address of the complete rules.
+    /// The URL of the complete rules.
     #[schemars(length(max = 400))]
     pub rules_link: String,
-    /// Increment it when the rules change: members who agreed to an earlier version are asked again when they write next.
+    /// The version of the rules. Increment it when they change: members who agreed to an earlier version are asked again
+    /// with their next message.
     #[schemars(range(min = 1))]
     pub rules_version: u32,
     /// The language for members whose language is unknown or not available.
     #[schemars(length(min = 2, max = 8))]
     pub language: String,
-    /// The time to wait for an agreement before a reminder. Keep it below 24 hours: outside the window a reminder waits
-    /// until the member writes.
+    /// How long to wait for an agreement before a reminder is sent. Keep it below 24 hours: outside the window a reminder
+    /// waits until the member writes.
     pub remind_after: Span,
-    /// The number of reminders.
+    /// The maximum number of reminders.
     #[schemars(range(max = 5))]
     pub reminders: u32,
-    /// The time after the last request until it counts as timed out.
+    /// How long after the last request it counts as timed out.
     pub time_out_after: Span,
     /// Your own texts by language. `en`, `nl`, `de`, `pt` and `et` are built in; you can add others.
     pub texts: BTreeMap<String, Texts>,
@@ -62,19 +63,19 @@ pub struct Texts {
     /// The answer to ABOUT.
     #[schemars(length(max = 2000))]
     pub about: Option<String>,
-    /// The line above the rules.
+    /// The heading of the rules.
     #[schemars(length(max = 100))]
     pub rules_title: Option<String>,
-    /// The answer to RULES if there are none.
+    /// The answer to RULES if there are no rules.
     #[schemars(length(max = 400))]
     pub no_rules: Option<String>,
-    /// The button, at most 20 characters.
+    /// The label of the button, at most 20 characters.
     #[schemars(length(min = 1, max = 20))]
     pub agree: Option<String>,
-    /// The text with the button if the rules are too long for it and were sent as a message of their own.
+    /// The text above the button if the rules are too long for one message and were sent before it.
     #[schemars(length(max = 400))]
     pub prompt: Option<String>,
-    /// The line below, at most 60 characters.
+    /// The footer of the message, at most 60 characters.
     #[schemars(length(min = 1, max = 60))]
     pub footer: Option<String>,
     /// The answer to an agreement.

@@ -17,9 +17,9 @@ impl Rng {
     /// The sequence of the seed in `BEADLE_E2E_SEED` (`cargo xtask test --seed N`), else of a new one. Prints the seed.
     #[expect(clippy::disallowed_methods, reason = "a source of seeds")]
     pub fn seeded() -> Self {
-        let given = std::env::var("BEADLE_E2E_SEED").ok().and_then(|seed| seed.parse().ok());
+        let chosen = std::env::var("BEADLE_E2E_SEED").ok().and_then(|seed| seed.parse().ok());
         let now = || SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| u64::from(since.subsec_nanos()));
-        let seed = given.unwrap_or_else(now);
+        let seed = chosen.unwrap_or_else(now);
         eprintln!("repeat with: --seed {seed} (BEADLE_E2E_SEED={seed})");
         Self::new(seed)
     }

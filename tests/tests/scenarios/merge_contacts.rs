@@ -65,15 +65,18 @@ async fn merged_contacts_keep_every_id_valid() {
 
     // A webhook merges no contacts; it only makes them possible duplicates.
     write_with_both_ids(&setup, &simulator, "wamid.BOTH").await;
-    let (code, said, hint) = cli(&setup, &["contacts", "duplicates"]).await;
-    assert!(code == 0 && said.contains(&format!("Mia ({mia})")) && hint.contains("contacts merge KEEP GONE"), "{said}");
+    let (code, output, hint) = cli(&setup, &["contacts", "duplicates"]).await;
+    assert!(
+        code == 0 && output.contains(&format!("Mia ({mia})")) && hint.contains("contacts merge KEEP GONE"),
+        "{output}"
+    );
     let (code, foretold, _) = cli(&setup, &["contacts", "merge", &ana, &mia, "--dry-run"]).await;
     assert!(code == 0 && foretold.contains("Nothing was changed") && foretold.contains("(count)"), "{foretold}");
     assert_eq!(daemon.list_all("contacts").await.len(), 2);
 
-    let (code, said, _) = cli(&setup, &["contacts", "merge", &ana, &mia]).await;
+    let (code, output, _) = cli(&setup, &["contacts", "merge", &ana, &mia]).await;
     let table = |text: &str| text.split_once("\n\n").map(|(_, table)| table.to_owned());
-    assert!(code == 0 && said.contains("remains valid") && table(&said) == table(&foretold), "{said}");
+    assert!(code == 0 && output.contains("remains valid") && table(&output) == table(&foretold), "{output}");
     // Plugins get an event, and what they write to the old id arrives.
     let notice = format!("{mia} is {ana} now");
     wait_until("the plugin reports the merge", async || {
@@ -89,16 +92,16 @@ async fn merged_contacts_keep_every_id_valid() {
     wait_until("the count goes on", async || simulator.texts("Ana").await.contains(&"4 n".to_owned()).then_some(()))
         .await;
     for id in [&ana, &mia] {
-        let (code, said, _) = cli(&setup, &["contacts", "show", id]).await;
-        assert!(code == 0 && said.contains(&ana) && said.contains(&mia), "{said}");
+        let (code, output, _) = cli(&setup, &["contacts", "show", id]).await;
+        assert!(code == 0 && output.contains(&ana) && output.contains(&mia), "{output}");
         assert_eq!(daemon.list_all(&format!("events?kind=message&contact={id}")).await.len(), 6);
     }
     let (_, why, _) = cli(&setup, &["why", &mia]).await;
     assert!(why.contains(&format!("was merged into {ana}")) && why.contains("merged"), "{why}");
-    let (code, said, _) = cli(&setup, &["contacts", "duplicates"]).await;
-    assert_eq!((code, said.trim()), (0, "No possible duplicates."));
-    let (code, _, said) = cli(&setup, &["contacts", "merge", &ana, &mia]).await;
-    assert!(code == 1 && said.contains("same-contact"), "{said}");
+    let (code, output, _) = cli(&setup, &["contacts", "duplicates"]).await;
+    assert_eq!((code, output.trim()), (0, "No possible duplicates."));
+    let (code, _, output) = cli(&setup, &["contacts", "merge", &ana, &mia]).await;
+    assert!(code == 1 && output.contains("same-contact"), "{output}");
     assert_eq!(daemon.status_count("dead_letters").await, 0);
     // All of it survives a restart.
     daemon.stop().await;
@@ -124,12 +127,12 @@ async fn contacts_marked_distinct_are_not_listed_again() {
     write_with_both_ids(&setup, &simulator, "wamid.1").await;
     let (ana, mia) = (contact(&daemon, "Ana").await, contact(&daemon, "Mia").await);
     assert_eq!(daemon.list_all("contacts/duplicates").await.len(), 2, "the WhatsApp id, and the number in it");
-    let (code, said, _) = cli(&setup, &["contacts", "mark-distinct", &mia, &ana]).await;
-    assert!(code == 0 && said.contains("marked as distinct"), "{said}");
+    let (code, output, _) = cli(&setup, &["contacts", "mark-distinct", &mia, &ana]).await;
+    assert!(code == 0 && output.contains("marked as distinct"), "{output}");
     write_with_both_ids(&setup, &simulator, "wamid.2").await;
     assert_eq!(daemon.list_all("contacts/duplicates").await.len(), 0);
-    let (code, _, said) = cli(&setup, &["contacts", "merge", &ana, "con_99"]).await;
-    assert!(code == 1 && said.contains("not-found"), "{said}");
+    let (code, _, output) = cli(&setup, &["contacts", "merge", &ana, "con_99"]).await;
+    assert!(code == 1 && output.contains("not-found"), "{output}");
     assert_eq!(cli(&setup, &["contacts", "merge", &ana, "Mia"]).await.0, 1);
     assert_eq!(daemon.list_all("contacts").await.len(), 2);
     daemon.stop().await;

@@ -183,7 +183,7 @@ async fn removed_plugin_resumes_with_its_state_until_purged() {
     simulator.expect_texts("Ana", &["v1: 1 hello", "v2: 2 again"]).await;
     std::fs::remove_file(setup.plugin_file("probe")).unwrap();
     daemon.wait_for_plugin("probe", |row| text(row, "/problem/code") == "plugin-missing").await;
-    simulator.say("Ana", "nobody hears this").await;
+    simulator.say("Ana", "no plugin gets this").await;
     daemon.wait_until_idle().await;
     setup.put_bytes("probe", &probe("v2"));
     wait_for_revision(&daemon, "").await;

@@ -199,7 +199,7 @@ async fn edits_count_from_now_and_an_invalid_file_changes_nothing() {
     setup.put_conf("schedules", &entry("daily", "cron = \"30 11,12 * * *\"", ""));
     wait_until("the edit is in effect", async || (fires_at("daily").await == Some(30)).then_some(())).await;
     simulator.advance(31 * MINUTE_MS).await;
-    // Two mistakes: nothing of the file takes effect.
+    // Two errors: nothing of the file takes effect.
     let broken = entry("daily", "cron = \"0 25 * * *\"", "") + &entry("daily", "every = \"1m\"", "");
     setup.put_conf("schedules", &broken);
     let status = daemon.wait_for_status(|status| status.pointer("/problems/0/message").is_some()).await;

@@ -11,13 +11,13 @@ use serde::{Serialize, de::DeserializeOwned};
 /// A key and its bytes, as returned by [`scan`].
 pub use crate::bindings::imports::state::Entry;
 
-/// The value of a key, if there is one. Refused with `state-unreadable` if it is not of this type.
+/// The value of a key, if there is one. Refused with `bad-json` if it is not of this type.
 pub fn get<T: DeserializeOwned>(scope: impl Into<Scope>, key: &str) -> Result<Option<T>, Refusal> {
     match host::state::get(&scope.into(), key)? {
         Some(bytes) => match serde_json::from_slice(&bytes) {
             Ok(value) => Ok(Some(value)),
             Err(error) => {
-                Err(Refusal::new("state-unreadable", format!("The value of `{key}` has another type: {error}.")))
+                Err(Refusal::new("bad-json", format!("The value of `{key}` has another type: {error}.")))
             }
         },
         None => Ok(None),
@@ -48,7 +48,7 @@ fn write<T: Serialize + ?Sized>(
     match serde_json::to_vec(value) {
         Ok(bytes) => host::state::set(scope, key, &bytes, until),
         Err(error) => {
-            Err(Refusal::new("state-unwritable", format!("The value of `{key}` cannot be written as JSON: {error}.")))
+            Err(Refusal::new("bad-json", format!("The value of `{key}` cannot be written as JSON: {error}.")))
         }
     }
 }

@@ -132,7 +132,7 @@ fn state_has_scopes_and_expires() {
     state::set(&ana, "step", &1).unwrap();
     state::set_until(&bob, "step", "soon gone", clock::after(HOUR)).unwrap();
     assert_eq!(state::get(&ana, "step"), Ok(Some(1)));
-    assert_eq!(code(state::get::<u8>(&bob, "step")), "state-unreadable");
+    assert_eq!(code(state::get::<u8>(&bob, "step")), "bad-json");
     host.wait(HOUR);
     assert_eq!(state::get::<String>(&bob, "step"), Ok(None));
     assert_eq!(state::get::<u8>(Scope::Plugin, "step"), Ok(None));
@@ -203,8 +203,8 @@ fn refusal_becomes_a_failure() {
     let host = Host::new();
     let failure = Failure::from(replies::send("Hi").unwrap_err());
     assert_eq!(failure, Failure::GiveUp("This event belongs to no conversation. (no-conversation)".into()));
-    log::warn("nobody there");
-    assert_eq!(host.logged(), ["warn: nobody there"]);
+    log::warn("no answer");
+    assert_eq!(host.logged(), ["warn: no answer"]);
 }
 
 #[test]
