@@ -171,7 +171,7 @@ pub enum EventBody {
         caught_up: bool,
         /// Whether an operator started it, outside its plan.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-        by_hand: bool,
+        manual: bool,
         /// The payload from the configuration.
         #[serde(default, skip_serializing_if = "Value::is_null")]
         payload: Value,

@@ -36,9 +36,9 @@ pub(crate) fn manual(
     let row = |(zone_index, zone): (usize, &Zone)| {
         let decided = Decided { planned_at: now, due_at: now, zone: zone_index, decision: Decision::Fire };
         let mut firing = firing(configured, target, &decided, zone, now);
-        firing.outcome = FiringOutcome::ByHand;
-        if let Some((key, EventBody::Schedule { by_hand, .. })) = &mut firing.event {
-            (*key, *by_hand) = (None, true);
+        firing.outcome = FiringOutcome::Manual;
+        if let Some((key, EventBody::Schedule { manual, .. })) = &mut firing.event {
+            (*key, *manual) = (None, true);
         }
         firing
     };
@@ -69,7 +69,7 @@ fn firing(configured: &ConfiguredSchedule, target: &Target, decided: &Decided, z
         for_zone,
         late_by_ms: u64::try_from(now.since_ms(due_at)).unwrap_or(0),
         caught_up: outcome == FiringOutcome::CaughtUp,
-        by_hand: false,
+        manual: false,
         payload: schedule.payload.as_ref().clone(),
     };
     let emits_event = outcome != FiringOutcome::Missed;

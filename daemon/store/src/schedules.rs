@@ -47,7 +47,7 @@ pub enum FiringOutcome {
     /// Missed for good.
     Missed = 4,
     /// Run by an operator, outside the plan.
-    ByHand = 5,
+    Manual = 5,
 }
 
 impl FiringOutcome {
@@ -58,13 +58,13 @@ impl FiringOutcome {
             FiringOutcome::CaughtUp => "caught-up",
             FiringOutcome::Skipped => "skipped",
             FiringOutcome::Missed => "missed",
-            FiringOutcome::ByHand => "by-hand",
+            FiringOutcome::Manual => "manual",
         }
     }
 
     pub(crate) fn from_number(number: i64) -> Result<Self, StoreError> {
-        use FiringOutcome::{ByHand, CaughtUp, Fired, Missed, Skipped};
-        [Fired, CaughtUp, Skipped, Missed, ByHand]
+        use FiringOutcome::{CaughtUp, Fired, Manual, Missed, Skipped};
+        [Fired, CaughtUp, Skipped, Missed, Manual]
             .into_iter()
             .find(|outcome| *outcome as i64 == number)
             .ok_or_else(|| StoreError::unreadable("a firing", format!("outcome {number}")))
@@ -128,7 +128,7 @@ impl std::ops::AddAssign for FiringCounts {
 impl FiringCounts {
     fn count(&mut self, outcome: FiringOutcome, moments: u32) {
         match outcome {
-            FiringOutcome::Fired | FiringOutcome::ByHand => self.fired += 1,
+            FiringOutcome::Fired | FiringOutcome::Manual => self.fired += 1,
             FiringOutcome::CaughtUp => self.caught_up += 1,
             FiringOutcome::Skipped => self.skipped += 1,
             FiringOutcome::Missed => self.missed += u64::from(moments),
@@ -294,7 +294,7 @@ impl Tx<'_> {
         firing: &Firing,
         now: Timestamp,
     ) -> Result<Option<(FiringOutcome, Option<EventId>)>, StoreError> {
-        if firing.outcome != FiringOutcome::ByHand && !self.is_undecided(decision, firing)? {
+        if firing.outcome != FiringOutcome::Manual && !self.is_undecided(decision, firing)? {
             return Ok(None);
         }
         let overlaps = decision.skip_overlap

@@ -142,10 +142,10 @@ async fn manual_firing_leaves_the_plan_unchanged() {
     let events = fixture.schedules.fire(&configured, &[Zone::utc()], &[PluginNo(1)]).await.unwrap();
     assert_eq!(events.len(), 1);
     let event = fixture.store.reader().event(events[0]).unwrap().unwrap();
-    assert!(matches!(event.body, beadle_model::EventBody::Schedule { by_hand: true, late_by_ms: 0, .. }), "{event:?}");
+    assert!(matches!(event.body, beadle_model::EventBody::Schedule { manual: true, late_by_ms: 0, .. }), "{event:?}");
     assert!(fixture.schedules.fire(&configured, &[Zone::utc()], &[PluginNo(2)]).await.unwrap().is_empty());
     assert_eq!(fixture.at(60).await, Some(120));
-    assert_eq!(fixture.history(), [(10, "by-hand"), (60, "fired")]);
+    assert_eq!(fixture.history(), [(10, "manual"), (60, "fired")]);
     assert_eq!(fixture.clock.now(), EIGHT.plus_ms(HOUR));
 }
 

@@ -33,12 +33,12 @@ fn firing(planned_at: Timestamp, outcome: FiringOutcome) -> Firing {
         for_zone: false,
         late_by_ms: 0,
         caught_up: outcome == FiringOutcome::CaughtUp,
-        by_hand: outcome == FiringOutcome::ByHand,
+        manual: outcome == FiringOutcome::Manual,
         payload: serde_json::Value::Null,
     };
     let mut hash = [7; 16];
     hash[..8].copy_from_slice(&planned_at.0.to_be_bytes());
-    let key = (outcome != FiringOutcome::ByHand).then_some(EventKey { at: planned_at, hash });
+    let key = (outcome != FiringOutcome::Manual).then_some(EventKey { at: planned_at, hash });
     let event = (outcome != FiringOutcome::Missed).then_some((key, body));
     Firing { planned_at, due_at: planned_at, zone: String::new(), outcome, moments: 1, event }
 }
@@ -123,13 +123,13 @@ async fn absent_plugin_catches_up() {
 async fn manual_runs_always_fire() {
     let env = TestEnv::new();
     let no = one(&env).await;
-    let by_hand = || decision(no, vec![firing(at(1), FiringOutcome::ByHand)]);
+    let manual = || decision(no, vec![firing(at(1), FiringOutcome::Manual)]);
     for _ in 0..2 {
-        assert_eq!(env.store.run_schedules_now(vec![by_hand()]).await.unwrap().len(), 1);
+        assert_eq!(env.store.run_schedules_now(vec![manual()]).await.unwrap().len(), 1);
     }
     // The planned time of the same moment still fires.
     assert_eq!(fire(&env, decision(no, vec![firing(at(1), FiringOutcome::Fired)])).await, Some(1));
-    assert_eq!(history(&env, no), [(1, "fired"), (1, "by-hand"), (1, "by-hand")]);
+    assert_eq!(history(&env, no), [(1, "fired"), (1, "manual"), (1, "manual")]);
 }
 
 #[tokio::test]

@@ -111,7 +111,7 @@ impl<'a> Encoder<'a> {
             for_zone,
             late_by_ms,
             caught_up,
-            by_hand,
+            manual,
             payload,
             ..
         } = self.body()
@@ -128,7 +128,7 @@ impl<'a> Encoder<'a> {
             caught_up: *caught_up,
             // The operator wrote it; it is not the platform's.
             payload: text_of(payload),
-            extra: if *by_hand { r#"{"by_hand":true}"# } else { EMPTY }.into(),
+            extra: if *manual { r#"{"manual":true}"# } else { EMPTY }.into(),
         })
     }
 
