@@ -5,20 +5,17 @@
 //! and not the platform's error 131009 a second later. What the platform thinks of the text is not
 //! checked.
 
+mod parts;
 mod rich;
 #[cfg(test)]
 mod tests;
 
 use beadle_model::outgoing::{Button, Section};
 use beadle_model::{Outgoing, Refusal};
-use std::collections::HashSet;
+use parts::{BUTTON_TITLE, FOOTER, HEADER, SECTIONS, check_message_id, empty, filled, quoted, short, some_of, unique};
 
 /// Characters of a text.
 pub const TEXT: usize = 4096;
-/// Characters above buttons or a list.
-pub const HEADER: usize = 60;
-/// Characters below buttons or a list.
-pub const FOOTER: usize = 60;
 /// Characters of the text with buttons.
 pub const BUTTONS_BODY: usize = 1024;
 /// Characters of the text with a list.
@@ -27,10 +24,6 @@ pub const LIST_BODY: usize = 4096;
 pub const BUTTONS: usize = 3;
 /// Characters of a button's id.
 pub const BUTTON_ID: usize = 256;
-/// Characters of a button, and of what opens a list.
-pub const BUTTON_TITLE: usize = 20;
-/// Sections in a list.
-pub const SECTIONS: usize = 10;
 /// Rows in all sections together.
 pub const ROWS: usize = 10;
 /// Characters of a section's title.
@@ -75,6 +68,14 @@ pub fn check(body: &Outgoing) -> Result<(), Refusal> {
         }
         Outgoing::MarkRead { message } => check_message_id(message),
         Outgoing::Typing { to } => check_message_id(to),
+        Outgoing::Direct(direct) => {
+            rich::check(body)?;
+            match &direct.message {
+                // Allowed only here, and checked with the rest.
+                Outgoing::VoiceCall { .. } => Ok(()),
+                message => check(message),
+            }
+        }
         other => rich::check(other),
     }
 }
@@ -120,64 +121,4 @@ fn each_section(sections: &[Section]) -> Result<(), Refusal> {
         }
     }
     unique("rows", "id", sections.iter().flat_map(|section| &section.rows).map(|row| &row.id))
-}
-
-/// A platform message id must not be empty.
-fn check_message_id(platform_id: &str) -> Result<(), Refusal> {
-    if platform_id.trim().is_empty() { Err(empty("the id of the message it is about")) } else { Ok(()) }
-}
-
-fn quoted(quote: &Option<String>) -> Result<(), Refusal> {
-    quote.iter().try_for_each(|platform_id| check_message_id(platform_id))
-}
-
-/// The platform refuses texts of white space only.
-fn filled(what: &str, text: &str, limit: usize) -> Result<(), Refusal> {
-    if text.trim().is_empty() { Err(empty(what)) } else { short(what, text, limit) }
-}
-
-fn short(what: &str, text: &str, limit: usize) -> Result<(), Refusal> {
-    // A character has at least one byte, so most texts need not be counted.
-    if text.len() <= limit {
-        return Ok(());
-    }
-    match text.chars().count() {
-        count if count > limit => Err(Refusal::new(
-            "too-long",
-            sentence(what, &format!("has {count} characters; WhatsApp allows at most {limit}.")),
-        )),
-        _ => Ok(()),
-    }
-}
-
-fn some_of(what: &str, count: usize, limit: usize) -> Result<(), Refusal> {
-    match count {
-        0 => Err(Refusal::new("empty-field", format!("There are no {what}; WhatsApp requires 1 to {limit}."))),
-        count if count > limit => Err(Refusal::new(
-            "too-many",
-            format!("There are {count} {what}; WhatsApp allows at most {limit} in a message."),
-        )),
-        _ => Ok(()),
-    }
-}
-
-fn unique<'a>(what: &str, part: &str, mut all: impl Iterator<Item = &'a String>) -> Result<(), Refusal> {
-    let mut seen = HashSet::new();
-    match all.find(|one| !seen.insert(*one)) {
-        Some(twice) => {
-            Err(Refusal::new("duplicate-id", format!("Two {what} have the {part} `{twice}`; each must be unique.")))
-        }
-        None => Ok(()),
-    }
-}
-
-fn empty(what: &str) -> Refusal {
-    Refusal::new("empty-field", sentence(what, "is empty; WhatsApp requires at least one character."))
-}
-
-/// Joins a noun phrase and a predicate into a sentence.
-fn sentence(what: &str, rest: &str) -> String {
-    let mut letters = what.chars();
-    let first = letters.next().map(|letter| letter.to_ascii_uppercase()).into_iter();
-    first.chain(letters).chain([' ']).chain(rest.chars()).collect()
 }

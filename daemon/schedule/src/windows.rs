@@ -9,7 +9,7 @@
 //!
 //! Which steps a window has is decided in `beadle_model::window`; what may be sent after it closed is decided in the gate.
 
-use crate::{MAX_WAIT, RETRY_PAUSE};
+use crate::due::{MAX_WAIT, RETRY_PAUSE};
 use beadle_clock::{Alarm, Clock};
 use beadle_model::{LeadTimes, Timestamp};
 use beadle_pipeline::SubscriptionsReceiver;

@@ -2,7 +2,9 @@
 //!
 //! Only the form of a link is checked here; what it leads to is checked by the platform.
 
-use super::{BUTTON_TITLE, FOOTER, HEADER, SECTIONS, check_message_id, empty, filled, quoted, short, some_of, unique};
+use super::parts::{
+    BUTTON_TITLE, FOOTER, HEADER, SECTIONS, check_message_id, empty, filled, quoted, short, some_of, unique,
+};
 use beadle_model::content::Location;
 use beadle_model::outgoing::{
     Direct, Flow, GroupChange, Header, MediaKind, Parameter, ParameterValue, ProductSection, Source, Template,
@@ -297,7 +299,7 @@ fn direct(direct: &Direct) -> Result<(), Refusal> {
                 ))),
             }
         }
-        message @ (Outgoing::Text { .. } | Outgoing::Buttons { .. } | Outgoing::CtaUrl { .. }) => super::check(message),
+        Outgoing::Text { .. } | Outgoing::Buttons { .. } | Outgoing::CtaUrl { .. } => Ok(()),
         _ => Err(bad_message("Direct Send allows only texts, buttons, cta-url buttons and voice-call buttons.")
             .instead("Send an approved template, or wait until they write.")),
     }
