@@ -81,7 +81,7 @@ async fn ambiguous_messages_are_held() {
 }
 
 #[tokio::test]
-async fn resend_sends_ambiguous_messages_again_and_marks_them() {
+async fn resend_repeats_ambiguous_messages_with_a_mark() {
     let (_setup, daemon, simulator) = start("[outbox]\non_ambiguous = \"resend\"").await;
     // Accepted, but neither a response nor a receipt arrives: it is sent twice.
     simulator.set_faults(json!({ "send_drop_after": { "next": 5 }, "receipts": false })).await;

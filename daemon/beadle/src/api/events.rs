@@ -1,6 +1,7 @@
 //! Events, messages and dead letters.
 
-use super::{Ms, Problem};
+use super::common::Problem;
+use super::rfc3339::Ms;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -61,7 +62,7 @@ pub struct HandlingRow {
     pub plugin: String,
     /// `failing`, `done`, `dead`, `waiting`.
     pub state: String,
-    /// Tries so far.
+    /// Attempts so far.
     pub attempts: u32,
     /// The last error's code.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -69,7 +70,7 @@ pub struct HandlingRow {
     /// The last error.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
-    /// When it is tried again.
+    /// When it is attempted again.
     #[serde(with = "super::rfc3339::option", default, skip_serializing_if = "Option::is_none")]
     pub next_at: Option<Ms>,
 }
@@ -97,13 +98,13 @@ pub struct MessageRow {
     /// When it was created.
     #[serde(with = "super::rfc3339")]
     pub created_at: Ms,
-    /// Tries so far.
+    /// Attempts so far.
     pub attempts: u32,
-    /// It may have been sent twice.
+    /// WhatsApp may have received it twice.
     pub possibly_duplicate: bool,
-    /// The platform's id.
+    /// WhatsApp's id of the message.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub platform: Option<String>,
+    pub platform_id: Option<String>,
     /// Why it failed or is dead.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub problem: Option<Problem>,
@@ -113,7 +114,7 @@ pub struct MessageRow {
 
 /// A dead letter.
 #[derive(Debug, Deserialize, Serialize)]
-pub struct DeadRow {
+pub struct DeadLetterRow {
     /// `hnd_…`, `msg_…` or `whk_…`
     pub id: String,
     /// The plugin; `beadle` for a webhook.
@@ -123,8 +124,8 @@ pub struct DeadRow {
     pub event: Option<String>,
     /// When it was given up.
     #[serde(with = "super::rfc3339")]
-    pub at: Ms,
-    /// The number of tries; for a webhook, how often it arrived.
+    pub given_up_at: Ms,
+    /// The number of attempts; for a webhook, how often it arrived.
     pub attempts: u32,
     /// The error's code.
     pub code: String,
@@ -140,5 +141,5 @@ pub struct DeadRow {
     pub summary: String,
     /// The body of a rejected webhook. Only in the view of one dead letter.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub text: Option<String>,
+    pub body: Option<String>,
 }

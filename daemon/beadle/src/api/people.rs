@@ -1,29 +1,29 @@
 //! Contacts, their conversations, duplicates and merges.
 
-use super::Ms;
+use super::rfc3339::Ms;
 use serde::{Deserialize, Serialize};
 
-/// Two contacts who may be one person. Merging is a person's decision.
+/// Two contacts that may be the same person. An operator decides whether to merge them.
 #[derive(Debug, Deserialize, Serialize)]
 pub struct DuplicateRow {
-    /// The contact that used the alias.
-    pub claimed: String,
-    /// Its name.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub claimed_name: Option<String>,
     /// The contact that has the alias.
-    pub holder: String,
+    pub contact: String,
     /// Its name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub holder_name: Option<String>,
-    /// The alias: `phone 351912345678`.
+    pub contact_name: Option<String>,
+    /// The contact that used it, too.
+    pub other: String,
+    /// Its name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub other_name: Option<String>,
+    /// The alias that both used: `phone 351912345678`.
     pub alias: String,
     /// When it was used.
     #[serde(with = "super::rfc3339")]
     pub seen_at: Ms,
 }
 
-/// `POST /contacts/{keep}/merge/{removed}`: what moved, or would move.
+/// `POST /contacts/{id}/merge/{other}`: what was merged, or would be.
 #[derive(Debug, Deserialize, Serialize)]
 pub struct MergeView {
     /// Nothing was changed; the result shows what a merge would do.
@@ -34,21 +34,21 @@ pub struct MergeView {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     /// The contact that is merged into it; its id remains valid.
-    pub removed: String,
+    pub merged: String,
     /// The number of aliases that moved.
     pub aliases: u64,
     /// Conversations that moved unchanged.
     pub moved_conversations: Vec<String>,
-    /// Conversations that were merged into one of the kept contact's: the merged one, and that one.
-    pub merged_conversations: Vec<(String, String)>,
-    /// What plugins stored about them.
+    /// Conversations that were merged into one of the kept contact's.
+    pub merged_conversations: Vec<MergedConversation>,
+    /// What plugins stored about the merged contact.
     pub plugins: Vec<MergedPlugin>,
-    /// The number of group memberships.
-    pub groups: u64,
-    /// The number of requests to join a group.
+    /// The number of group memberships that moved.
+    pub group_memberships: u64,
+    /// The number of requests to join a group that moved.
     pub join_requests: u64,
-    /// The number of receipts in groups.
-    pub receipts: u64,
+    /// The number of receipts in groups that moved.
+    pub group_receipts: u64,
     /// Whether the kept contact was a member, …
     pub was_member: bool,
     /// … and is one now.
@@ -61,21 +61,30 @@ pub struct MergeView {
     pub marketing_stopped_since: Option<Ms>,
 }
 
+/// Two conversations that became one.
+#[derive(Debug, Deserialize, Serialize)]
+pub struct MergedConversation {
+    /// The conversation that was merged: `cnv_…`
+    pub from: String,
+    /// The conversation that remains: `cnv_…`
+    pub into: String,
+}
+
 /// What a plugin stored about a merged contact.
 #[derive(Debug, Deserialize, Serialize)]
 pub struct MergedPlugin {
     /// Its name.
     pub plugin: String,
     /// Values that moved.
-    pub values: u64,
+    pub moved_values: u64,
     /// Values that were dropped because the kept contact has its own.
-    pub values_dropped: u64,
+    pub dropped_values: u64,
     /// Their keys, the first ones only.
-    pub keys_dropped: Vec<String>,
+    pub dropped_keys: Vec<String>,
     /// Timers that moved.
-    pub timers: u64,
+    pub moved_timers: u64,
     /// Timers that were dropped because the kept contact has its own.
-    pub timers_dropped: u64,
+    pub dropped_timers: u64,
 }
 
 /// A person.
@@ -92,7 +101,7 @@ pub struct ContactRow {
     /// IANA.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timezone: Option<String>,
-    /// When they became known.
+    /// When the contact was created.
     #[serde(with = "super::rfc3339")]
     pub created_at: Ms,
     /// Member since then.
@@ -128,9 +137,9 @@ pub struct ContactView {
     pub aliases: Vec<String>,
     /// The contact's conversations.
     pub conversations: Vec<ConversationRow>,
-    /// Reasons to believe that this and another contact are one person. They are not merged automatically.
+    /// Reasons to believe that this and another contact are the same person. They are not merged automatically.
     #[serde(default)]
-    pub conflicts: Vec<String>,
+    pub possible_duplicates: Vec<String>,
     /// Contacts that were merged into this one. Their ids remain valid.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub merged: Vec<String>,
@@ -143,7 +152,7 @@ pub struct ConversationRow {
     pub id: String,
     /// The channel.
     pub channel: String,
-    /// When they wrote last.
+    /// When the contact last wrote.
     #[serde(with = "super::rfc3339::option", default, skip_serializing_if = "Option::is_none")]
     pub last_inbound_at: Option<Ms>,
     /// When the 24-hour window ends or ended.

@@ -1,6 +1,7 @@
 //! Plugins, what they may do, and what they use.
 
-use super::{Ms, Problem};
+use super::common::Problem;
+use super::rfc3339::Ms;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -14,7 +15,7 @@ pub struct DocumentRow {
     pub size: Option<u32>,
     /// When this content was first seen.
     #[serde(with = "super::rfc3339::option", default, skip_serializing_if = "Option::is_none")]
-    pub seen_at: Option<super::Ms>,
+    pub seen_at: Option<Ms>,
     /// Why the current file was rejected.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rejected: Option<String>,
@@ -84,12 +85,15 @@ pub struct PluginRow {
     /// The revision in the folder that was rolled back and is not loaded again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rolled_back: Option<String>,
-    /// The steps of its loading, and the duration of each in milliseconds.
+    /// The steps of its loading.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub load_steps: Vec<(String, f64)>,
-    /// Calls so far, and those that failed.
+    pub load_steps: Vec<LoadStep>,
+    /// Calls since it was loaded.
     #[serde(default)]
-    pub calls: (u64, u64),
+    pub calls: u64,
+    /// Those of them that failed.
+    #[serde(default)]
+    pub failed_calls: u64,
     /// Events that are kept until it is available.
     #[serde(default)]
     pub waiting_events: u64,
@@ -108,6 +112,15 @@ pub struct PluginRow {
     /// When an operator disabled it.
     #[serde(with = "super::rfc3339::option", default, skip_serializing_if = "Option::is_none")]
     pub disabled_since: Option<Ms>,
+}
+
+/// A step of loading a plugin.
+#[derive(Debug, Deserialize, Serialize)]
+pub struct LoadStep {
+    /// `read`, `compile`, `settle`, …
+    pub name: String,
+    /// Its duration in milliseconds.
+    pub ms: f64,
 }
 
 /// A plugin's folder of text files, in short.

@@ -1,6 +1,7 @@
 //! Schedules: when they fire, for which plugins, and the outcomes.
 
-use super::{Ms, Problem};
+use super::common::Problem;
+use super::rfc3339::Ms;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -17,7 +18,7 @@ pub struct ScheduleRow {
     pub timezone: String,
     /// The plugins for which it fires.
     pub plugins: Vec<String>,
-    /// `on`, `off` (`enabled = false`), `over` (it never fires again), `waiting` (none of its plugins takes part).
+    /// `on`, `off` (`enabled = false`), `ended` (it never fires again), `waiting` (none of its plugins can be reached).
     pub state: String,
     /// When it fires next.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -91,7 +92,7 @@ pub struct MomentRow {
 pub struct FiringRow {
     /// Its id in the history.
     pub id: i64,
-    /// The planned time; for `by-hand` the time of the run.
+    /// The planned time; for `manual` the time of the run.
     #[serde(with = "super::rfc3339")]
     pub planned_at: Ms,
     /// How much later than due it was decided, in milliseconds.
@@ -101,7 +102,7 @@ pub struct FiringRow {
     /// The zone of members, if it fires per zone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub zone: Option<String>,
-    /// `fired`, `caught-up`, `skipped`, `missed`, `by-hand`.
+    /// `fired`, `caught-up`, `skipped`, `missed`, `manual`.
     pub outcome: String,
     /// The number of planned times that it covers; 10,000 means 10,000 or more.
     pub count: u32,

@@ -1,6 +1,8 @@
 //! The state of the daemon.
 
-use super::{Ms, PluginRow};
+use super::common::Problem;
+use super::plugins::PluginRow;
+use super::rfc3339::Ms;
 use serde::{Deserialize, Serialize};
 
 /// `GET /status`
@@ -67,15 +69,6 @@ pub struct ClockView {
     /// When the next work is due; none if there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_due_at: Option<Ms>,
-}
-
-/// A problem.
-#[derive(Clone, Debug, Deserialize, Serialize)]
-pub struct Problem {
-    /// The code, see `beadle explain`.
-    pub code: String,
-    /// One sentence.
-    pub message: String,
 }
 
 /// One channel in [`Status`].

@@ -1,6 +1,6 @@
 //! Open windows.
 
-use super::Ms;
+use super::rfc3339::Ms;
 use serde::{Deserialize, Serialize};
 
 /// A window in a list.

@@ -40,7 +40,7 @@ impl Cli {
 pub enum Command {
     /// Run the daemon in the foreground
     Run(RunArgs),
-    /// Start a simulator and a daemon, and open a chat page
+    /// Try Beadle: start a simulated WhatsApp and a daemon, and open a chat page
     Demo(DemoArgs),
     /// Check the configuration and report all errors
     Check(ConfigArg),
@@ -68,10 +68,10 @@ pub enum Command {
     /// Show events: messages, timers, schedules and receipts
     #[command(subcommand)]
     Events(Events),
-    /// Show, retry and drop what was given up
+    /// Show, retry and drop events and messages that failed permanently
     #[command(subcommand, visible_alias = "dead")]
     DeadLetters(DeadLetters),
-    /// Show messages that wait or were sent
+    /// Show outgoing messages
     #[command(subcommand)]
     Outbox(Outbox),
     /// Show schedules and run them
@@ -212,25 +212,25 @@ pub enum DeadLetters {
         #[command(flatten)]
         json: Json,
     },
-    /// Retry once: handle the event out of order and marked late, send the message, or parse the
-    /// webhook again
-    Retry {
-        /// Ids: hnd_…, msg_… or whk_…
-        #[arg(required = true, value_name = "ID")]
-        ids: Vec<String>,
-    },
-    /// Discard permanently
-    Drop {
-        /// Ids: hnd_…, msg_… or whk_…
-        #[arg(required = true, value_name = "ID")]
-        ids: Vec<String>,
-    },
+    /// Retry dead letters once: handle the event again (out of order, marked late), send the message, or
+    /// parse the webhook
+    Retry(DeadLetterIds),
+    /// Discard dead letters permanently
+    Drop(DeadLetterIds),
+}
+
+/// What `retry` and `drop` apply to
+#[derive(Args, Debug)]
+pub struct DeadLetterIds {
+    /// Ids: hnd_…, msg_… or whk_…
+    #[arg(required = true, value_name = "ID")]
+    pub ids: Vec<String>,
 }
 
 /// `beadle outbox`
 #[derive(Debug, Subcommand)]
 pub enum Outbox {
-    /// List messages that are queued or being sent; with --state, others
+    /// List outgoing messages; without --state, those that are queued or being sent
     List {
         /// Filter by state: queued, sending, accepted, failed, dead or dropped
         #[arg(long)]
@@ -339,9 +339,9 @@ pub enum Contacts {
     /// Merge the second contact into the first
     Merge {
         /// Contact that remains (con_…)
-        keep: String,
+        contact: String,
         /// Contact to merge into it (con_…); its id remains valid
-        remove: String,
+        other: String,
         /// Show what would change, without changing it
         #[arg(long)]
         dry_run: bool,
@@ -350,9 +350,9 @@ pub enum Contacts {
     },
     /// Mark two contacts as different people, so that they are not listed as duplicates
     MarkDistinct {
-        /// First contact (con_…)
-        one: String,
-        /// Second contact (con_…)
+        /// Contact (con_…)
+        contact: String,
+        /// Contact that is someone else (con_…)
         other: String,
     },
 }
@@ -391,7 +391,7 @@ pub enum Plugins {
         #[command(flatten)]
         json: Json,
     },
-    /// List a plugin's documents, and files that were rejected
+    /// List a plugin's documents, and the files that were rejected
     Documents {
         /// Plugin name
         name: String,
@@ -402,9 +402,10 @@ pub enum Plugins {
     State {
         /// Plugin name
         name: String,
-        /// List values about this contact or conversation (con_… or cnv_…) instead of the plugin's own
+        /// List the values stored about this contact or conversation (con_… or cnv_…) instead of the plugin's
+        /// own
         #[arg(long, value_name = "ID")]
-        of: Option<String>,
+        scope: Option<String>,
         /// Filter by key prefix
         #[arg(long)]
         prefix: Option<String>,
@@ -444,12 +445,12 @@ pub enum Plugins {
         #[arg(long)]
         discard_state: bool,
     },
-    /// Enable a disabled or suspended plugin; events that wait are delivered first
+    /// Enable a disabled or suspended plugin; waiting events are delivered first
     Enable {
         /// Plugin name
         name: String,
     },
-    /// Disable a plugin: it receives no events, also after a restart
+    /// Disable a plugin; it receives no events until it is enabled, even after a restart
     Disable {
         /// Plugin name
         name: String,

@@ -92,8 +92,8 @@ async fn run(cli: &Cli) -> Result<(), End> {
             let Some(query) = query(&cli.command) else { return Ok(()) };
             follow(&client, &query, page.json).await
         }
-        Command::DeadLetters(DeadLetters::Retry { ids }) => for_each(&client, ids, "retry").await,
-        Command::DeadLetters(DeadLetters::Drop { ids }) => for_each(&client, ids, "drop").await,
+        Command::DeadLetters(DeadLetters::Retry(letters)) => for_each(&client, &letters.ids, "retry").await,
+        Command::DeadLetters(DeadLetters::Drop(letters)) => for_each(&client, &letters.ids, "drop").await,
         Command::Plugins(Plugins::Grant { name, capabilities }) => {
             post(&client, &["plugins", name, "grant", &capabilities.join(",")]).await
         }
@@ -109,8 +109,8 @@ async fn run(cli: &Cli) -> Result<(), End> {
         Command::Plugins(Plugins::Enable { name }) => post(&client, &["plugins", name, "enable"]).await,
         Command::Plugins(Plugins::Disable { name }) => post(&client, &["plugins", name, "disable"]).await,
         Command::Plugins(Plugins::Purge { name }) => post(&client, &["plugins", name, "purge"]).await,
-        Command::Contacts(Contacts::Merge { keep, remove, dry_run, json }) => {
-            let path = ["contacts", keep, "merge", remove];
+        Command::Contacts(Contacts::Merge { contact, other, dry_run, json }) => {
+            let path = ["contacts", contact, "merge", other];
             let merge = if *dry_run { client.get(&path, &[]).await } else { client.post(&path).await }?;
             Ok(print(&if json.json { pretty(&merge)? } else { show::merge(merge)? })?)
         }
@@ -118,8 +118,8 @@ async fn run(cli: &Cli) -> Result<(), End> {
             let edit = ContactEdit { language: language.clone(), timezone: timezone.clone() };
             write(show::done(client.patch(&["contacts", id], &edit).await?)?)
         }
-        Command::Contacts(Contacts::MarkDistinct { one, other }) => {
-            post(&client, &["contacts", one, "mark-distinct", other]).await
+        Command::Contacts(Contacts::MarkDistinct { contact, other }) => {
+            post(&client, &["contacts", contact, "mark-distinct", other]).await
         }
         Command::Schedules(Schedules::Run { name, dry_run: false, json }) => {
             let done = client.post(&["schedules", name, "run"]).await?;
@@ -175,8 +175,8 @@ fn plugins(command: &Plugins) -> Option<Query<'_>> {
         Plugins::List { page } => list(["plugins"], Vec::new(), page, show::plugins),
         Plugins::Show { name, json } => one(["plugins", name], *json, show::plugin),
         Plugins::Documents { name, page } => list(["plugins", name, "documents"], Vec::new(), page, show::documents),
-        Plugins::State { name, of, prefix, after, page } => {
-            let params = given([("of", of), ("prefix", prefix), ("after", after)]);
+        Plugins::State { name, scope, prefix, after, page } => {
+            let params = given([("scope", scope), ("prefix", prefix), ("after", after)]);
             list(["plugins", name, "state"], params.collect(), page, show::state)
         }
         _ => return None,

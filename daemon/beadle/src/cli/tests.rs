@@ -15,7 +15,7 @@ fn golden(name: &str, text: &str) {
 }
 
 #[test]
-fn help() {
+fn help_texts_match_the_golden_file() {
     fn walk(command: &mut clap::Command, path: &str, text: &mut String) {
         let help = command.clone().render_help().to_string();
         text.push_str(&format!("==== {path} --help\n{help}\n"));
@@ -47,7 +47,7 @@ fn event(id: &str, kind: &str, ago: i64, name: Option<&str>, ending: &str, summa
 
 fn message(id: &str, state: &str) -> Value {
     json!({"id": id, "event": "evt_12", "plugin": "welcome", "conversation": "cnv_9", "state": state, "receipt": "delivered",
-           "due_at": at(NOW - 5_000), "created_at": at(NOW - 6_000), "attempts": 1, "possibly_duplicate": false, "platform": "wamid.X",
+           "due_at": at(NOW - 5_000), "created_at": at(NOW - 6_000), "attempts": 1, "possibly_duplicate": false, "platform_id": "wamid.X",
            "summary": "Hello Ana! Welcome to De Buurt. These are the rules, please read them to the end: be kind."})
 }
 
@@ -56,7 +56,7 @@ fn plugin(name: &str, problem: Value) -> Value {
            "order": 0, "version": "0.1.0", "summary": "Greets", "revision": "0123456789ab", "path": format!("/usr/lib/{name}.wasm"),
            "events": ["on-message", "on-member-joined"], "requested_capabilities": ["replies", "state", "messages"], "granted_capabilities": ["messages"],
            "settings_schema": {"type": "object"}, "earlier_revisions": ["ba9876543210"], "rolled_back": "001122334455",
-           "load_steps": [["read", 0.2], ["compile", 31.25]], "calls": [12, 1],
+           "load_steps": [{"name": "read", "ms": 0.2}, {"name": "compile", "ms": 31.25}], "calls": 12, "failed_calls": 1,
            "capabilities": [{"name": "state", "allows": "store values, within its quota", "granted": "default"},
                       {"name": "messages", "allows": "write to people first", "granted": "command"}],
            "limits": [{"key": "memory_mib", "limit": 32, "used": 1.19}]})
@@ -72,9 +72,9 @@ fn shown(line: &str, response: Value, width: Option<usize>) -> String {
 }
 
 #[test]
-fn tables() {
+fn lists_and_views_match_the_golden_file() {
     let problem = json!({"code": "plugin-corrupt", "message": "the file is truncated"});
-    let dead = json!({"id": "hnd_12.2", "plugin": "welcome", "event": "evt_12", "at": at(NOW - 90_000_000), "attempts": 3,
+    let dead = json!({"id": "hnd_12.2", "plugin": "welcome", "event": "evt_12", "given_up_at": at(NOW - 90_000_000), "attempts": 3,
         "code": "cpu-limit", "error": "used more than 100 ms", "answered": true, "summary": "message: hi"});
     let contact = json!({"id": "con_7", "name": "Ana", "language": "pt", "created_at": at(NOW - 400_000_000),
         "member_since": at(NOW - 300_000)});
@@ -94,7 +94,7 @@ fn tables() {
         "error": "unreachable", "next_at": at(NOW + 3000)}]);
     let mut contact_view = contact.clone();
     contact_view["now"] = at(NOW).into();
-    contact_view["conflicts"] = json!(["phone 351912345678 is also an alias of con_9"]);
+    contact_view["possible_duplicates"] = json!(["phone 351912345678 was also used by con_9"]);
     contact_view["aliases"] = json!(["phone 351912345678", "user-id PT.1"]);
     contact_view["conversations"] = json!([
         {"id": "cnv_9", "channel": "shop", "window_until": at(NOW + 3_660_000)},
@@ -129,7 +129,7 @@ fn tables() {
         (
             "beadle contacts duplicates",
             list(
-                json!([{"claimed": "con_9", "holder": "con_7", "alias": "phone 351912345678", "seen_at": at(NOW - 60_000)}]),
+                json!([{"contact": "con_7", "other": "con_9", "alias": "phone 351912345678", "seen_at": at(NOW - 60_000)}]),
                 Value::Null,
             ),
             None,
@@ -141,7 +141,7 @@ fn tables() {
 }
 
 #[test]
-fn schedules() {
+fn schedules_match_the_golden_file() {
     let list = |items: Value, next: Value| json!({"now": at(NOW), "items": items, "next": next});
     let firing = json!({"id": 9, "planned_at": at(NOW - 90_000_000), "late_ms": 12, "plugin": "welcome", "outcome": "fired",
         "count": 1, "event": "evt_12", "handling": "done"});
@@ -150,8 +150,8 @@ fn schedules() {
     let moment = json!({"at": at(NOW + 90_000), "local": "Sat 2026-11-21 21:37 CET", "timezone": "Europe/Amsterdam"});
     let digest = json!({"name": "digest", "pattern": "cron = \"0 9 * * MON\"", "description": "at 09:00 on Monday",
         "timezone": "Europe/Amsterdam", "plugins": ["welcome", "crm"], "state": "on", "next": moment, "last": firing});
-    let over = json!({"name": "over", "pattern": "at = \"2026-01-01T18:00\"", "description": "once, at 2026-01-01 18:00",
-        "timezone": "UTC", "plugins": ["welcome"], "state": "over", "last": missed});
+    let ended = json!({"name": "party", "pattern": "at = \"2026-01-01T18:00\"", "description": "once, at 2026-01-01 18:00",
+        "timezone": "UTC", "plugins": ["welcome"], "state": "ended", "last": missed});
     let mut digest_view = digest.clone();
     digest_view["now"] = at(NOW).into();
     digest_view["settings"] = json!([["catch_up", "last, within 1d"], ["overlap", "queue"]]);
@@ -160,30 +160,30 @@ fn schedules() {
     digest_view["targets"] = json!([
         {"plugin": "welcome", "next_due_at": at(NOW + 90_000), "decided_until": at(NOW)},
         {"plugin": "crm", "next_due_at": at(NOW - 90_000), "decided_until": at(NOW - 100_000), "problem":
-            {"code": "schedule-plugin-unavailable", "message": "schedule `digest`: plugin `crm` is not installed"}}]);
-    digest_view["warnings"] = json!([{"code": "schedule-short-months", "message": "five months have no 31st"}]);
+            {"code": "schedule-plugin-unavailable", "message": "schedule `digest` names the plugin `crm`, but no plugin directory contains it"}}]);
+    digest_view["warnings"] = json!([{"code": "schedule-short-months", "message": "five months have no 31st day"}]);
     let moments = json!([
         moment.clone(),
         {"at": at(NOW + 180_000), "local": "Sat 2026-11-21 21:39 CET", "timezone": "Europe/Amsterdam", "excluded": "Christmas Day"},
         {"at": at(NOW + 270_000), "local": "Sun 2027-03-28 03:00 CEST", "timezone": "Europe/Amsterdam", "due_at": at(NOW + 300_000),
-         "note": "02:30 does not exist on that day; fires at the first moment after it"}]);
-    let would_run = json!([
+         "note": "02:30 is skipped that day; fires at the first moment after the gap"}]);
+    let planned = json!([
         {"plugin": "welcome", "timezone": "Europe/Amsterdam", "for_zone": true, "payload": {"update": "digest"}},
         {"plugin": "crm", "timezone": "Europe/Amsterdam", "for_zone": false, "problem":
-            {"code": "schedule-not-exported", "message": "schedule `digest`: plugin `crm` does not export `on-schedule`"}}]);
+            {"code": "schedule-not-exported", "message": "schedule `digest` names the plugin `crm`, but it does not export `on-schedule`"}}]);
     let cases = [
-        ("beadle schedules list", list(json!([digest.clone(), over]), "over".into()), Some(120)),
+        ("beadle schedules list", list(json!([digest.clone(), ended]), "party".into()), Some(120)),
         ("beadle schedules show digest", digest_view, None),
         ("beadle schedules next digest --limit 3", list(moments, Value::Null), None),
         ("beadle schedules history digest", list(json!([firing, missed]), "7".into()), None),
-        ("beadle schedules run digest --dry-run", list(would_run, Value::Null), None),
+        ("beadle schedules run digest --dry-run", list(planned, Value::Null), None),
     ];
     let text: String = cases.into_iter().map(|(line, response, width)| shown(line, response, width)).collect();
     golden("schedules", &text);
 }
 
 #[test]
-fn windows() {
+fn windows_match_the_golden_file() {
     let list = |items: Value| json!({"now": at(NOW), "items": items});
     let open = json!([
         {"conversation": "cnv_9", "channel": "shop", "contact": "con_7", "name": "Ana", "last_inbound_at": at(NOW - 82_800_000),
@@ -216,11 +216,11 @@ fn filters_become_query_parameters() {
 }
 
 #[test]
-fn merges() {
-    let plugin = |name: &str, dropped: u64, keys: &[&str]| json!({"plugin": name, "values": 4, "values_dropped": dropped, "keys_dropped": keys, "timers": 1, "timers_dropped": dropped});
-    let merge = json!({"dry_run": true, "kept": "con_7", "name": "Ana", "removed": "con_9", "aliases": 2, "moved_conversations": ["cnv_3"],
-        "merged_conversations": [["cnv_4", "cnv_1"]], "plugins": [plugin("crm", 0, &[]), plugin("welcome", 2, &["step", "lang\nuage"])],
-        "groups": 1, "join_requests": 1, "receipts": 12, "was_member": true, "is_member": false, "opted_out_since": at(NOW)});
+fn merges_match_the_golden_file() {
+    let plugin = |name: &str, dropped: u64, keys: &[&str]| json!({"plugin": name, "moved_values": 4, "dropped_values": dropped, "dropped_keys": keys, "moved_timers": 1, "dropped_timers": dropped});
+    let merge = json!({"dry_run": true, "kept": "con_7", "name": "Ana", "merged": "con_9", "aliases": 2, "moved_conversations": ["cnv_3"],
+        "merged_conversations": [{"from": "cnv_4", "into": "cnv_1"}], "plugins": [plugin("crm", 0, &[]), plugin("welcome", 2, &["step", "lang\nuage"])],
+        "group_memberships": 1, "join_requests": 1, "group_receipts": 12, "was_member": true, "is_member": false, "opted_out_since": at(NOW)});
     let mut done = merge.clone();
     done["dry_run"] = false.into();
     golden("merge", &format!("{}\n{}", show::merge(merge).unwrap(), show::merge(done).unwrap()));

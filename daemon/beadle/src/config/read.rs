@@ -5,8 +5,9 @@
 //! A key becomes known by being read; [`Section::end`] reports all others. No separate list of keys exists.
 
 use super::diagnostic::{Diagnostic, Diagnostics, Span};
+use super::environment::Environment;
 use super::tree::{Entry, Node, Table, Value};
-use super::{Environment, units};
+use super::units;
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::ops::RangeInclusive;

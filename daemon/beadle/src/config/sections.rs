@@ -5,11 +5,12 @@
 
 use super::diagnostic::{Diagnostic, Span};
 use super::read::{Context, Section};
-use super::tree::{Table, Value};
-use super::{
+use super::schedules;
+use super::settings::{
     Admin, ApiAccess, App, Channel, Config, Contacts, DEFAULT_SOCKET, Daemon, Http, Keywords, Log, LogFormat, Media,
-    Outbox, schedules,
+    Outbox,
 };
+use super::tree::{Table, Value};
 use beadle_catalog::PluginConfig;
 use beadle_catalog::grants::{DEFAULT, GRANTABLE};
 use beadle_model::LeadTimes;

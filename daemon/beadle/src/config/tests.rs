@@ -44,14 +44,14 @@ fn golden(name: &str, folder_below: &str, text: &str, also: &[(&Path, &str)]) {
 }
 
 #[test]
-fn minimal_configuration() {
+fn minimal_configuration_gets_the_defaults() {
     let loaded = read("minimal.toml").unwrap();
     golden("minimal", "", &format!("{:#?}", loaded.config), &[]);
     assert_eq!(loaded.config.apps["main"].access_token.expose(), "value of WA_TOKEN");
 }
 
 #[test]
-fn maximal_configuration() {
+fn maximal_configuration_sets_every_key() {
     let loaded = read("maximal.toml").unwrap();
     golden("maximal", "", &format!("{:#?}", loaded.config), &[]);
     let app = &loaded.config.apps["main"];
@@ -69,17 +69,17 @@ fn folder_merges_conf_d() {
 }
 
 #[test]
-fn key_set_in_two_files() {
+fn key_set_in_two_files_is_an_error_that_names_both() {
     golden("clash", "", &read("clash").unwrap_err().render(false), &[]);
 }
 
 #[test]
-fn schedule_defined_in_two_files() {
+fn schedule_defined_in_two_files_is_an_error() {
     golden("two-schedules", "", &read("two-schedules").unwrap_err().render(false), &[]);
 }
 
 #[test]
-fn missing_file() {
+fn missing_file_is_reported() {
     let invalid = read("nowhere.toml").unwrap_err();
     assert_eq!(invalid.count(), 1);
     golden("nowhere", "", &invalid.render(false), &[]);

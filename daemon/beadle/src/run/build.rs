@@ -1,7 +1,7 @@
 //! Construction of the daemon's parts from the configuration: store, sandbox, channels, pipeline,
 //! plugins; in this order, because each uses those before it.
 
-use super::RunError;
+use super::error::RunError;
 use crate::config::{App as AppSection, Config};
 use crate::web::webhooks::Webhooks;
 use beadle_catalog::Catalog;

@@ -9,6 +9,7 @@
 //! stops the daemon with its reason.
 
 mod build;
+mod error;
 pub mod logging;
 mod private;
 mod reload;
@@ -16,6 +17,10 @@ mod signals;
 mod sockets;
 mod systemd;
 mod upkeep;
+
+#[cfg(test)]
+pub use error::CODES;
+pub use error::RunError;
 
 use crate::cli::RunArgs;
 use crate::config::{self, ApiAccess, Config, Environment, Loaded};
@@ -25,16 +30,14 @@ use crate::web::serve::{Accept, Connections, Limits, Server};
 use crate::web::{self, Admin, Phase};
 use beadle_catalog::Catalog;
 use beadle_clock::Clock;
-use beadle_model::{Blame, Coded, LeadTimes};
-use beadle_sandbox::SandboxError;
+use beadle_model::{Coded as _, LeadTimes};
 use beadle_schedule::Windows;
-use beadle_store::{Retention, StoreError};
-use beadle_tasks::{TaskFailure, TaskKind, Tasks};
-use beadle_whatsapp::ChannelError;
+use beadle_store::Retention;
+use beadle_tasks::{TaskKind, Tasks};
 use build::Parts;
 use signals::Signals;
 use sockets::{Cleanup, Sockets};
-use std::io::{self, IsTerminal as _};
+use std::io::IsTerminal as _;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::signal::unix::Signal;
@@ -48,64 +51,7 @@ const CLOSE_WITHIN: Duration = Duration::from_secs(1);
 /// disk they take effect later. Real time.
 const SCHEDULES_WITHIN: Duration = Duration::from_secs(5);
 
-/// Codes of [`RunError`] that no other crate has.
-#[cfg(test)]
-pub const CODES: [&str; 2] = ["listen-failed", "clock-unreadable"];
-
-/// Why the daemon does not run.
-#[derive(Debug, thiserror::Error)]
-pub enum RunError {
-    /// The store does not open.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// Plugins cannot run here.
-    #[error(transparent)]
-    Sandbox(#[from] SandboxError),
-    /// A channel cannot be created.
-    #[error(transparent)]
-    Channel(#[from] ChannelError),
-    /// An address cannot be used.
-    #[error("cannot listen on {address} ({key}): {error}")]
-    Listen {
-        /// The key in the configuration.
-        key: &'static str,
-        /// Its value.
-        address: String,
-        /// The system's answer.
-        error: io::Error,
-    },
-    /// The simulator's clock cannot be read.
-    #[error(transparent)]
-    Clock(#[from] follow::ClockUnreadable),
-    /// A task failed that cannot be restarted.
-    #[error(transparent)]
-    Task(#[from] TaskFailure),
-}
-
-impl Coded for RunError {
-    fn code(&self) -> &'static str {
-        match self {
-            RunError::Store(error) => error.code(),
-            RunError::Sandbox(error) => error.code(),
-            RunError::Channel(error) => error.code(),
-            RunError::Listen { .. } => "listen-failed",
-            RunError::Clock(_) => "clock-unreadable",
-            RunError::Task(_) => "task-failed",
-        }
-    }
-
-    fn blame(&self) -> Blame {
-        match self {
-            RunError::Store(error) => error.blame(),
-            RunError::Sandbox(error) => error.blame(),
-            RunError::Channel(error) => error.blame(),
-            RunError::Task(_) => Blame::Host,
-            RunError::Listen { .. } | RunError::Clock(_) => Blame::Operator,
-        }
-    }
-}
-
-/// `beadle run`. A mistake in the configuration is wrong usage (2): systemd does not try that again.
+/// `beadle run`. An invalid configuration is wrong usage (exit code 2), which systemd does not retry.
 pub async fn command(args: &RunArgs) -> Exit {
     let loaded = match config::load(&args.config.config, &Environment::process()) {
         Ok(loaded) => loaded,

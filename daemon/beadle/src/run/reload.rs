@@ -2,7 +2,7 @@
 //! periodically.
 //!
 //! The whole configuration is read and checked first. Then what changed is applied and the rest is not
-//! touched; a configuration with a mistake changes nothing and is reported. Settings that are read only
+//! touched; an invalid configuration changes nothing and is reported. Settings that are read only
 //! at the start (addresses, the data folder, apps, channels) are reported as waiting for a restart. Each
 //! part gets its new settings as a whole and finds the differences itself: [`Reloader::apply`] is only
 //! the list of the parts.
@@ -27,7 +27,7 @@ use tokio::sync::{Mutex, watch};
 
 /// After the first change, time for more: a program that edits writes several files. Real time.
 const GATHER: Duration = Duration::from_millis(100);
-/// A configuration with a mistake is read once more after this time: a file may be half written. Real time.
+/// An invalid configuration is read once more after this time: a file may be half written. Real time.
 const SECOND_LOOK: Duration = Duration::from_millis(500);
 
 /// The parts that take new settings.
@@ -49,7 +49,7 @@ pub struct State {
     /// The configuration in effect.
     pub current: Loaded,
     pub hangup: Option<Signal>,
-    /// The mistake that was reported last; none while the files are in effect.
+    /// The error that was reported last; none while the files are in effect.
     pub reported: Option<String>,
 }
 
@@ -103,7 +103,7 @@ impl Reloader {
                     return;
                 }
                 for (code, line) in invalid.lines() {
-                    tracing::error!(code, error = line, "configuration mistake");
+                    tracing::error!(code, error = line, "invalid configuration");
                 }
                 tracing::error!("configuration not reloaded, see `beadle check`");
                 state.reported = Some(problem.message.clone());
@@ -149,7 +149,7 @@ impl Reloader {
     }
 }
 
-/// Reads the files; if they contain a mistake and no one waits for the result, once more after a while.
+/// Reads the files; if they are invalid and no operator waits for the result, once more after a while.
 async fn read(current: &Loaded, cause: Cause) -> Result<Loaded, Invalid> {
     let load = || config::load(&current.path, &Environment::process());
     match load() {

@@ -1,6 +1,6 @@
 //! The addresses that the daemon listens on.
 
-use super::RunError;
+use super::error::RunError;
 use crate::config::Config;
 use std::io;
 use std::net::SocketAddr;
@@ -75,7 +75,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_stale_socket_is_replaced_and_a_used_one_is_not() {
+    async fn only_a_stale_socket_is_replaced() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("run/beadle.sock");
         let first = local(&path).await.unwrap();

@@ -6,7 +6,7 @@
 //! would lose what is kept in memory until it can be written.
 
 use super::systemd;
-use crate::web::Admin;
+use crate::web::{Admin, status_line};
 use beadle_store::{Retention, Store, StoreError};
 use beadle_tasks::Heartbeat;
 use std::sync::Arc;
@@ -40,7 +40,7 @@ pub async fn watch(admin: Arc<Admin>, heartbeat: Heartbeat) {
             tracing::info!("healthy again");
         }
         reported = problems.into_iter().map(|problem| problem.code).collect();
-        let now = admin.status_line().await;
+        let now = status_line(&admin).await;
         if now != line {
             systemd::status(&now);
             line = now;

@@ -1,7 +1,8 @@
 //! The admin router: health, readiness, metrics, and `/api/v1`.
 
+use super::context::{Admin, Phase};
 use super::failure::ApiError;
-use super::{Admin, Phase, data, guard, metrics, story};
+use super::{data, guard, metrics, why};
 use crate::api::Problem;
 use crate::config::ApiAccess;
 use crate::token;
@@ -24,7 +25,7 @@ pub fn router(admin: Arc<Admin>, access: ApiAccess) -> Router {
         .route("/plugins/{name}/documents", get(data::documents))
         .route("/plugins/{name}/state", get(data::state))
         .route("/plugins/{name}/rollback", post(data::rollback))
-        .route("/plugins/{name}/rollback/discard-state", post(data::rollback_losing_state))
+        .route("/plugins/{name}/rollback/discard-state", post(data::rollback_discarding_state))
         .route("/plugins/{name}/enable", post(data::enable))
         .route("/plugins/{name}/disable", post(data::disable))
         .route("/plugins/{name}/purge", post(data::purge))
@@ -33,8 +34,8 @@ pub fn router(admin: Arc<Admin>, access: ApiAccess) -> Router {
         .route("/events", get(data::events))
         .route("/events/tail", get(data::tail))
         .route("/events/{id}", get(data::event))
-        .route("/dead-letters", get(data::dead))
-        .route("/dead-letters/{id}", get(data::dead_one))
+        .route("/dead-letters", get(data::dead_letters))
+        .route("/dead-letters/{id}", get(data::dead_letter))
         .route("/dead-letters/{id}/retry", post(data::retry_dead_letter))
         .route("/dead-letters/{id}/drop", post(data::drop_dead_letter))
         .route("/outbox", get(data::outbox))
@@ -42,15 +43,15 @@ pub fn router(admin: Arc<Admin>, access: ApiAccess) -> Router {
         .route("/schedules/{name}", get(data::schedule))
         .route("/schedules/{name}/next", get(data::next))
         .route("/schedules/{name}/history", get(data::history))
-        .route("/schedules/{name}/run", get(data::would_run).post(data::run))
+        .route("/schedules/{name}/run", get(data::dry_run).post(data::run))
         .route("/contacts", get(data::contacts))
         .route("/contacts/duplicates", get(data::duplicates))
         .route("/contacts/{id}", get(data::contact).patch(data::edit_contact))
-        .route("/contacts/{keep}/merge/{removed}", get(data::would_merge).post(data::merge))
-        .route("/contacts/{one}/mark-distinct/{other}", post(data::mark_distinct))
+        .route("/contacts/{id}/merge/{other}", get(data::merge_dry_run).post(data::merge))
+        .route("/contacts/{id}/mark-distinct/{other}", post(data::mark_distinct))
         .route("/windows", get(data::windows))
         .route("/windows/by-hour", get(data::windows_by_hour))
-        .route("/why/{id}", get(story::why))
+        .route("/why/{id}", get(why::why))
         .fallback(async || ApiError::not_found("resource", "with this path below /api/v1"));
     #[cfg(debug_assertions)]
     let api = api.route("/tasks/{kind}/fault/{fault}", post(data::inject));

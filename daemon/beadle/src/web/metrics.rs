@@ -165,17 +165,25 @@ impl Snapshot {
             counters("beadle_webhooks", "Webhooks by result", "result", pairs(&self.webhooks)),
             family(
                 "beadle_webhook_duration_seconds",
-                "Time from the head of a webhook to its answer",
+                "Time from the header of a webhook to the response",
                 None,
                 Samples::Histogram(&self.webhook_duration),
             ),
             counter("beadle_events", "New events stored", figures.events),
-            counter("beadle_duplicate_events", "Events that had been stored before", figures.duplicates),
-            counter("beadle_unmatched_receipts", "Receipts for messages of another sender", figures.unmatched_receipts),
-            counter("beadle_inbox_refusals", "Batches not stored; the platform sends them again", figures.refused),
+            counter("beadle_duplicate_events", "Events that WhatsApp delivered more than once", figures.duplicates),
+            counter(
+                "beadle_unmatched_receipts",
+                "Receipts for messages that Beadle did not send",
+                figures.unmatched_receipts,
+            ),
+            counter(
+                "beadle_inbox_refusals",
+                "Webhooks that could not be stored; WhatsApp delivers them again",
+                figures.refused,
+            ),
             counters(
                 "beadle_unrecognized_input",
-                "Input not understood, by kind; all but `other-product` is stored",
+                "Parts of webhooks that are unknown or malformed, by kind; all but `other-product` are stored",
                 "kind",
                 pairs(&self.unrecognized),
             ),
@@ -188,15 +196,19 @@ impl Snapshot {
             gauge("beadle_open_events", "Events that are not finished", self.counts.events_open),
             gauge(
                 "beadle_events_in_flight",
-                "Events being handled",
+                "Events that are being handled",
                 self.in_flight.first().copied().unwrap_or(0) as u64,
             ),
             gauge(
                 "beadle_events_deferred",
-                "Events that wait for room",
+                "Events that wait on disk until there is room in memory",
                 self.in_flight.get(1).copied().unwrap_or(0) as u64,
             ),
-            gauge("beadle_busy_lanes", "Lanes with work in them", self.in_flight.get(2).copied().unwrap_or(0) as u64),
+            gauge(
+                "beadle_busy_lanes",
+                "Conversations and other lanes with work",
+                self.in_flight.get(2).copied().unwrap_or(0) as u64,
+            ),
         ]
     }
 
@@ -217,7 +229,7 @@ impl Snapshot {
                 None,
                 Samples::Seconds(Duration::from_micros(figures.cpu_us).as_secs_f64()),
             ),
-            counters("beadle_plugin_reloads", "Changes of active revisions by result", "result", pairs(&self.reloads)),
+            counters("beadle_plugin_reloads", "New plugin revisions by result", "result", pairs(&self.reloads)),
             counters(
                 "beadle_handling_failures",
                 "Failed attempts to handle an event",
@@ -242,10 +254,10 @@ impl Snapshot {
             ("unsent", figures.not_sent),
         ];
         vec![
-            counters("beadle_sends", "Attempts to send by result", "result", sends),
+            counters("beadle_sends", "Attempts to send a message by result", "result", sends),
             counters(
                 "beadle_ambiguous_messages",
-                "Messages whose outcome stayed unknown, by decision",
+                "Messages with an unknown outcome, by decision",
                 "decision",
                 vec![("held", figures.held), ("resent", figures.resent)],
             ),
@@ -261,7 +273,7 @@ impl Snapshot {
                 "state",
                 vec![("queued", self.counts.queued), ("sending", self.counts.sending)],
             ),
-            gauge("beadle_dead_letters", "Dead letters awaiting a decision", self.counts.dead),
+            gauge("beadle_dead_letters", "Dead letters that are neither retried nor dropped", self.counts.dead),
             gauges("beadle_channels", "Channels by state", "state", pairs(&self.channels)),
         ]
     }
@@ -270,10 +282,10 @@ impl Snapshot {
         let Some(store) = &self.store else { return Vec::new() };
         vec![
             gauge("beadle_store_writable", "1 if the database takes writes", u64::from(store.writable)),
-            gauge("beadle_store_queue_steps", "Steps that wait for the writer", store.queue_depth as u64),
+            gauge("beadle_store_queue_steps", "Writes that wait for the database", store.queue_depth as u64),
             gauge(
                 "beadle_store_deferred_settlements",
-                "Results kept in memory until they can be written",
+                "Results of sends that are kept in memory until they can be written",
                 store.deferred_settlements,
             ),
             gauge("beadle_store_wal_bytes", "Size of the write-ahead log", store.wal_pages * PAGE_BYTES),
@@ -302,18 +314,29 @@ impl Snapshot {
                 Some("task"),
                 Samples::GaugeSeconds(silence),
             ),
-            counters("beadle_task_panics", "Panics", "task", tasks(|task| task.panics)),
-            counters("beadle_task_restarts", "Restarts after a panic or an error", "task", tasks(|task| task.restarts)),
-            gauges("beadle_build_info", "1, with the version", "version", vec![(env!("CARGO_PKG_VERSION"), 1)]),
+            counters("beadle_task_panics", "Panics of the task", "task", tasks(|task| task.panics)),
+            counters(
+                "beadle_task_restarts",
+                "Restarts of the task after a panic or an error",
+                "task",
+                tasks(|task| task.restarts),
+            ),
+            gauges(
+                "beadle_build_info",
+                "Always 1; the label is the version",
+                "version",
+                vec![(env!("CARGO_PKG_VERSION"), 1)],
+            ),
             family(
                 "process_start_time_seconds",
-                "Start of the process, since 1970",
+                "Start time of the process since the Unix epoch",
                 None,
                 Samples::GaugeSeconds(vec![("", self.started_at as f64 / 1000.0)]),
             ),
         ];
-        families
-            .extend(self.memory_bytes.map(|bytes| gauge("process_resident_memory_bytes", "Resident memory", bytes)));
+        families.extend(
+            self.memory_bytes.map(|bytes| gauge("process_resident_memory_bytes", "Resident memory size", bytes)),
+        );
         families
     }
 }

@@ -53,7 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_line_passes_and_tells_how_many_did_not() {
+    fn suppressed_lines_are_counted_in_the_next() {
         let (thinned, now) = (Thinned::default(), Instant::now());
         let after = |ms| now + Duration::from_millis(ms);
         let passed = [0, 1, 9_999, 10_000, 10_001, 20_000].map(|ms| thinned.pass_at(after(ms)));

@@ -1,7 +1,7 @@
 //! Events, messages and dead letters.
 
-use super::{Lines, Output, Result, Screen, or_dash, person, print_list, problem, utc};
-use crate::api::{DeadRow, EventRow, EventView, List, MessageRow};
+use super::text::{Lines, Output, Result, Screen, or_dash, person, print_list, problem, utc};
+use crate::api::{DeadLetterRow, EventRow, EventView, List, MessageRow};
 use crate::cli::table::{Table, when};
 use beadle_model::text::one_line;
 use serde_json::{Value, from_value};
@@ -51,7 +51,7 @@ pub fn event(response: Value, screen: Screen) -> Result {
     let mut text = lines.print();
     let _ = writeln!(text, "\n{}", serde_json::to_string_pretty(&view.body)?);
     if !view.handlings.is_empty() {
-        let mut table = Table::new(&["HANDLING", "PLUGIN", "STATE", "TRIES", "NEXT TRY", "ERROR"]);
+        let mut table = Table::new(&["HANDLING", "PLUGIN", "STATE", "ATTEMPTS", "NEXT ATTEMPT", "ERROR"]);
         for row in &view.handlings {
             let error = format!("{} ({})", or_dash(row.error.as_deref()), or_dash(row.code.as_deref()));
             let next = row.next_at.map_or_else(|| "-".into(), |at| when(at, view.now));
@@ -73,18 +73,18 @@ pub fn outbox(response: Value, screen: Screen) -> Result {
 }
 
 fn messages(rows: &[MessageRow], now: i64) -> Table {
-    let mut table =
-        Table::new(&["MESSAGE", "TIME", "PLUGIN", "CONVERSATION", "STATE", "TRIES", "SUMMARY"]).flexible(&["PLUGIN"]);
+    let mut table = Table::new(&["MESSAGE", "TIME", "PLUGIN", "CONVERSATION", "STATE", "ATTEMPTS", "SUMMARY"])
+        .flexible(&["PLUGIN"]);
     for row in rows {
         let receipt = row.receipt.as_ref().map(|receipt| format!(", {receipt}")).unwrap_or_default();
-        let twice = if row.possibly_duplicate { ", possibly duplicate" } else { "" };
+        let duplicate = if row.possibly_duplicate { ", possible duplicate" } else { "" };
         let error = row.problem.as_ref().map(|error| format!("{} | ", problem(error))).unwrap_or_default();
         table.row([
             row.id.clone(),
             when(row.due_at, now),
             row.plugin.clone(),
             row.conversation.clone(),
-            format!("{}{receipt}{twice}", row.state),
+            format!("{}{receipt}{duplicate}", row.state),
             row.attempts.to_string(),
             format!("{error}{}", row.summary),
         ]);
@@ -94,13 +94,13 @@ fn messages(rows: &[MessageRow], now: i64) -> Table {
 
 /// `beadle dead-letters list`
 pub fn dead_letters(response: Value, screen: Screen) -> Result {
-    let list: List<DeadRow> = from_value(response)?;
+    let list: List<DeadLetterRow> = from_value(response)?;
     let mut table =
-        Table::new(&["DEAD LETTER", "TIME", "PLUGIN", "EVENT", "TRIES", "CODE", "SUMMARY"]).flexible(&["PLUGIN"]);
+        Table::new(&["DEAD LETTER", "TIME", "PLUGIN", "EVENT", "ATTEMPTS", "CODE", "SUMMARY"]).flexible(&["PLUGIN"]);
     for row in &list.items {
         table.row([
             row.id.clone(),
-            when(row.at, list.now),
+            when(row.given_up_at, list.now),
             row.plugin.clone(),
             or_dash(row.event.as_deref()),
             row.attempts.to_string(),
@@ -117,13 +117,13 @@ pub fn dead_letters(response: Value, screen: Screen) -> Result {
 
 /// `beadle dead-letters show`
 pub fn dead_letter(response: Value, _: Screen) -> Result {
-    let row: DeadRow = from_value(response)?;
+    let row: DeadLetterRow = from_value(response)?;
     let mut text = Lines(vec![
         ("dead letter", row.id.clone()),
         ("plugin", row.plugin),
         ("event", or_dash(row.event.as_deref())),
-        ("given up", utc(row.at)),
-        ("tries", row.attempts.to_string()),
+        ("given up", utc(row.given_up_at)),
+        ("attempts", row.attempts.to_string()),
         ("code", row.code.clone()),
         ("error", row.error),
         ("summary", row.summary),
@@ -132,7 +132,7 @@ pub fn dead_letter(response: Value, _: Screen) -> Result {
     if let Some(at) = row.retried_at {
         let _ = writeln!(text, "retried      {}", utc(at));
     }
-    if let Some(webhook) = &row.text {
+    if let Some(webhook) = &row.body {
         let _ = writeln!(text, "\n{}", beginning(webhook));
     }
     if row.answered {

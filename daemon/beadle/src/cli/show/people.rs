@@ -1,6 +1,6 @@
 //! Contacts, possible duplicates and merges.
 
-use super::{Lines, MAX_NAME_WIDTH, Result, Screen, joined, or_dash, person, print_list, utc};
+use super::text::{Lines, MAX_NAME_WIDTH, Result, Screen, joined, or_dash, person, print_list, utc};
 use crate::api::{ContactRow, ContactView, DuplicateRow, List, MergeView, MergedPlugin};
 use crate::cli::table::{Table, cut, duration, when};
 use beadle_model::text::one_line;
@@ -66,8 +66,8 @@ pub fn contact(response: Value, screen: Screen) -> Result {
     }
     let conversations = print_list(&table, view.conversations.len(), "No conversations.", None, screen);
     let _ = write!(text, "\n{}", conversations.text);
-    for conflict in &view.conflicts {
-        let _ = writeln!(text, "\nPossible duplicate: {}", one_line(conflict));
+    for reason in &view.possible_duplicates {
+        let _ = writeln!(text, "\nPossible duplicate: {}", one_line(reason));
     }
     Ok(text.into())
 }
@@ -79,8 +79,8 @@ pub fn duplicates(response: Value, screen: Screen) -> Result {
         Table::new(&["CONTACT", "OTHER CONTACT", "SEEN", "SHARED ALIAS"]).flexible(&["CONTACT", "OTHER CONTACT"]);
     for row in &list.items {
         table.row([
-            person(row.claimed_name.as_deref(), Some(&row.claimed)),
-            person(row.holder_name.as_deref(), Some(&row.holder)),
+            person(row.contact_name.as_deref(), Some(&row.contact)),
+            person(row.other_name.as_deref(), Some(&row.other)),
             when(row.seen_at, list.now),
             row.alias.clone(),
         ]);
@@ -88,7 +88,8 @@ pub fn duplicates(response: Value, screen: Screen) -> Result {
     let mut output = print_list(&table, list.items.len(), "No possible duplicates.", None, screen);
     if !list.items.is_empty() {
         output.hints.push(
-            "run `beadle contacts merge KEEP REMOVE --dry-run`, or `beadle contacts mark-distinct ONE OTHER`".into(),
+            "run `beadle contacts merge CONTACT OTHER --dry-run`, or `beadle contacts mark-distinct CONTACT OTHER`"
+                .into(),
         );
     }
     Ok(output)
@@ -99,11 +100,11 @@ pub fn merge(response: Value) -> Result<String> {
     let view: MergeView = from_value(response)?;
     let kept = person(view.name.as_deref(), Some(&view.kept));
     let mut text = match view.dry_run {
-        true => format!("Would merge {} into {kept}. Nothing was changed.\n\n", view.removed),
-        false => format!("Merged {0} into {kept}. The id {0} remains valid.\n\n", view.removed),
+        true => format!("Would merge {} into {kept}. Nothing was changed.\n\n", view.merged),
+        false => format!("Merged {0} into {kept}. The id {0} remains valid.\n\n", view.merged),
     };
     let moved = view.moved_conversations.iter().map(|id| format!("{id} moves"));
-    let merged = view.merged_conversations.iter().map(|(removed, kept)| format!("{removed} merges into {kept}"));
+    let merged = view.merged_conversations.iter().map(|it| format!("{} merges into {}", it.from, it.into));
     let conversations: Vec<String> = moved.chain(merged).collect();
     let mut status = vec![match (view.was_member, view.is_member) {
         (_, true) => "member".to_owned(),
@@ -115,8 +116,8 @@ pub fn merge(response: Value) -> Result<String> {
     let mut lines = Lines(vec![
         ("aliases", view.aliases.to_string()),
         ("conversations", joined(&conversations)),
-        ("groups", view.groups.to_string()),
-        ("receipts", view.receipts.to_string()),
+        ("groups", view.group_memberships.to_string()),
+        ("group receipts", view.group_receipts.to_string()),
         ("status", status.join(", ")),
     ]);
     if view.join_requests > 0 {
@@ -124,9 +125,9 @@ pub fn merge(response: Value) -> Result<String> {
     }
     text.push_str(&lines.print());
     if !view.plugins.is_empty() {
-        let mut table = Table::new(&["PLUGIN", "VALUES", "TIMERS", "DROPPED (KEPT CONTACT HAS ITS OWN)"]);
+        let mut table = Table::new(&["PLUGIN", "VALUES", "TIMERS", "DROPPED (ALREADY SET)"]);
         for row in &view.plugins {
-            table.row([row.plugin.clone(), row.values.to_string(), row.timers.to_string(), dropped(row)]);
+            table.row([row.plugin.clone(), row.moved_values.to_string(), row.moved_timers.to_string(), dropped(row)]);
         }
         let _ = write!(text, "\n{}", table.print(None));
     }
@@ -135,11 +136,11 @@ pub fn merge(response: Value) -> Result<String> {
 
 /// Values and timers of the merged contact that are dropped, because the kept contact has the same keys.
 fn dropped(row: &MergedPlugin) -> String {
-    let values = match row.values_dropped {
+    let values = match row.dropped_values {
         0 => None,
-        count => Some(format!("{count} values ({})", joined(&row.keys_dropped))),
+        count => Some(format!("{count} values ({})", joined(&row.dropped_keys))),
     };
-    let timers = (row.timers_dropped > 0).then(|| format!("{} timers", row.timers_dropped));
+    let timers = (row.dropped_timers > 0).then(|| format!("{} timers", row.dropped_timers));
     let parts: Vec<String> = [values, timers].into_iter().flatten().collect();
     joined(&parts)
 }

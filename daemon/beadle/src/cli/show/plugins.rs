@@ -1,6 +1,6 @@
 //! Plugins, their documents and their stored state.
 
-use super::{Lines, Output, Result, Screen, joined, or_dash, print_list, problem, utc};
+use super::text::{Lines, Output, Result, Screen, joined, or_dash, print_list, problem, utc};
 use crate::api::{CapabilityRow, DocumentRow, List, PluginRow, StateRow, StoredState};
 use crate::cli::table::{Table, when};
 use serde_json::{Value, from_value};
@@ -30,7 +30,7 @@ pub fn plugin(response: Value, screen: Screen) -> Result {
     let mut text = lines(&row).print();
     let mut hints = Vec::new();
     if !row.capabilities.is_empty() {
-        let mut table = Table::new(&["CAPABILITY", "ALLOWS TO", "GRANTED"]);
+        let mut table = Table::new(&["CAPABILITY", "ALLOWS THE PLUGIN TO", "GRANTED"]);
         row.capabilities.iter().for_each(|row| table.row([row.name.clone(), row.allows.clone(), granted(row).into()]));
         let _ = write!(text, "\n{}", table.print(screen.width));
         let missing: Vec<&str> =
@@ -44,8 +44,8 @@ pub fn plugin(response: Value, screen: Screen) -> Result {
         for row in &row.limits {
             table.row([row.key.clone(), row.limit.to_string(), format!("{:.1}", row.used)]);
         }
-        let (calls, failed) = row.calls;
-        let _ = writeln!(text, "\n{}{calls} calls since loading, {failed} failed", table.print(screen.width));
+        let (table, calls, failed) = (table.print(screen.width), row.calls, row.failed_calls);
+        let _ = writeln!(text, "\n{table}{calls} calls since loading, {failed} failed");
     }
     if let Some(schema) = &row.settings_schema {
         let _ = writeln!(text, "\nSettings (JSON Schema):\n{}", serde_json::to_string_pretty(schema)?);
@@ -65,8 +65,12 @@ fn lines(row: &PluginRow) -> Lines {
         ("events", joined(&row.events)),
         ("sends on", row.channels.as_deref().map_or_else(|| "all channels".into(), joined)),
     ]);
-    let unused: Vec<_> =
-        row.granted_capabilities.iter().filter(|right| !row.requested_capabilities.contains(right)).cloned().collect();
+    let unused: Vec<_> = row
+        .granted_capabilities
+        .iter()
+        .filter(|capability| !row.requested_capabilities.contains(capability))
+        .cloned()
+        .collect();
     // A plugin that was never loaded has no known requests.
     if !unused.is_empty() && row.revision.is_some() {
         lines.0.push(("unused grants", joined(&unused)));
@@ -78,7 +82,7 @@ fn lines(row: &PluginRow) -> Lines {
         lines.0.push(("rolled back", format!("{revision}, not loaded again until the file changes")));
     }
     if !row.load_steps.is_empty() {
-        let steps = row.load_steps.iter().map(|(step, ms)| format!("{step} {ms:.1} ms"));
+        let steps = row.load_steps.iter().map(|step| format!("{} {:.1} ms", step.name, step.ms));
         lines.0.push(("load time", steps.collect::<Vec<_>>().join(", ")));
     }
     if let Some(documents) = &row.documents {
@@ -114,7 +118,7 @@ fn stored(state: &StoredState) -> String {
 
 fn granted(row: &CapabilityRow) -> &str {
     match row.granted.as_str() {
-        "default" => "to every plugin",
+        "default" => "by default",
         "configuration" => "by configuration",
         "command" => "by command",
         other => other,

@@ -1,6 +1,6 @@
 //! Schedules, their next times and their history.
 
-use super::{Lines, Result, Screen, or_dash, print_list, problem, utc};
+use super::text::{Lines, Result, Screen, or_dash, print_list, problem, utc};
 use crate::api::{FiringRow, List, MomentRow, PlannedEvent, ScheduleRow, ScheduleView};
 use crate::cli::table::{Table, duration, when};
 use serde_json::{Value, from_value};
@@ -43,7 +43,7 @@ fn outcome(row: &FiringRow) -> String {
 
 fn late(row: &FiringRow) -> String {
     match (row.outcome.as_str(), row.late_ms) {
-        ("by-hand" | "missed", _) | (_, 0..1000) => "-".into(),
+        ("manual" | "missed", _) | (_, 0..1000) => "-".into(),
         (_, ms) => duration(ms),
     }
 }

@@ -1,6 +1,6 @@
 //! Open reply windows, as a list and counted by hour.
 
-use super::{Result, Screen, person, print_list};
+use super::text::{Result, Screen, person, print_list};
 use crate::api::{List, WindowHourRow, WindowRow};
 use crate::cli::table::{Table, duration, when};
 use serde_json::{Value, from_value};

@@ -1,7 +1,7 @@
 //! The clock, for a simulator that drives it.
 
-use super::Admin;
 use crate::api::ClockView;
+use crate::web::context::Admin;
 use axum::Json;
 use axum::extract::{Query, State};
 use beadle_clock::Activity;

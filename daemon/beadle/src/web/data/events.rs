@@ -1,10 +1,11 @@
 //! Events: list, show, follow.
 
 use super::outbox::message_row;
-use super::{Admin, Answer, Names, ask, id, maybe_id, most, word};
+use super::query::{Answer, Names, id, optional_id, page_size, read, variant};
 use crate::api::{EventRow, EventView, HandlingRow, List};
+use crate::web::context::{Admin, Phase};
 use crate::web::failure::ApiError;
-use crate::web::{Phase, summary};
+use crate::web::summary;
 use axum::Json;
 use axum::extract::{Path, Query, State};
 use beadle_model::{Ending, EventId};
@@ -16,7 +17,7 @@ use std::time::{Duration, Instant};
 
 /// Filters of a list.
 #[derive(Clone, Debug, Deserialize)]
-pub struct Which {
+pub struct ListQuery {
     kind: Option<String>,
     contact: Option<String>,
     conversation: Option<String>,
@@ -27,24 +28,24 @@ pub struct Which {
     wait_ms: Option<u64>,
 }
 
-impl Which {
+impl ListQuery {
     fn filter(&self) -> Result<EventFilter, ApiError> {
         Ok(EventFilter {
-            kind: word("kind of event", self.kind.as_deref())?,
-            contact: maybe_id(self.contact.as_deref())?,
-            conversation: maybe_id(self.conversation.as_deref())?,
-            state: word("state of an event", self.state.as_deref())?,
-            before: maybe_id(self.before.as_deref())?,
-            limit: most(self.limit),
+            kind: variant("kind of event", self.kind.as_deref())?,
+            contact: optional_id(self.contact.as_deref())?,
+            conversation: optional_id(self.conversation.as_deref())?,
+            state: variant("state of an event", self.state.as_deref())?,
+            before: optional_id(self.before.as_deref())?,
+            limit: page_size(self.limit),
         })
     }
 }
 
 /// `GET /events`: newest first.
-pub async fn events(State(admin): State<Arc<Admin>>, Query(which): Query<Which>) -> Answer<List<EventRow>> {
-    let filter = which.filter()?;
+pub async fn events(State(admin): State<Arc<Admin>>, Query(query): Query<ListQuery>) -> Answer<List<EventRow>> {
+    let filter = query.filter()?;
     let now = admin.clock.now().as_ms();
-    let list = ask(&admin, move |reader, names| {
+    let list = read(&admin, move |reader, names| {
         let rows = reader.events(&filter)?;
         let next = rows.last().filter(|_| rows.len() == filter.limit).map(|row| row.id.to_string());
         let items: Result<Vec<_>, StoreError> = rows.iter().map(|row| event_row(reader, names, row)).collect();
@@ -88,7 +89,7 @@ pub fn ending(names: &Names, ending: Option<Ending>, state: EventState) -> Strin
 pub async fn event(State(admin): State<Arc<Admin>>, Path(text): Path<String>) -> Answer<EventView> {
     let event: EventId = id(&text)?;
     let now = admin.clock.now().as_ms();
-    let view = ask(&admin, move |reader, names| {
+    let view = read(&admin, move |reader, names| {
         let shown = reader.event_details(event)?.ok_or_else(|| ApiError::not_found("event", &text))?;
         Ok(EventView {
             now,
@@ -121,18 +122,18 @@ const LONGEST_WAIT: Duration = Duration::from_secs(25);
 
 /// `GET /events/tail?after=ID&wait_ms=N`: the events after one, oldest first; waits for the next if there are none.
 /// Without `after` it returns the id of the newest.
-pub async fn tail(State(admin): State<Arc<Admin>>, Query(which): Query<Which>) -> Answer<List<EventRow>> {
-    let filter = which.filter()?;
-    let until = Instant::now() + Duration::from_millis(which.wait_ms.unwrap_or(0)).min(LONGEST_WAIT);
+pub async fn tail(State(admin): State<Arc<Admin>>, Query(query): Query<ListQuery>) -> Answer<List<EventRow>> {
+    let filter = query.filter()?;
+    let until = Instant::now() + Duration::from_millis(query.wait_ms.unwrap_or(0)).min(LONGEST_WAIT);
     let now = admin.clock.now().as_ms();
-    let Some(mut after) = which.after.as_deref().map(place).transpose()? else {
+    let Some(mut after) = query.after.as_deref().map(place).transpose()? else {
         let newest = EventFilter { limit: 1, ..EventFilter::default() };
-        let last = ask(&admin, move |reader, _| Ok(reader.events(&newest)?.first().map_or(EventId(0), |row| row.id)));
+        let last = read(&admin, move |reader, _| Ok(reader.events(&newest)?.first().map_or(EventId(0), |row| row.id)));
         return Ok(Json(List { now, items: Vec::new(), next: Some(last.await?.to_string()) }));
     };
     loop {
         let filter = filter.clone();
-        let (items, last) = ask(&admin, move |reader, names| {
+        let (items, last) = read(&admin, move |reader, names| {
             let rows = reader.events_after(after, filter.limit)?;
             let last = rows.last().map_or(after, |row| row.id);
             let wanted = rows.iter().filter(|row| is_wanted(&filter, row));

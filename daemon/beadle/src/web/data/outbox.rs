@@ -1,7 +1,8 @@
 //! Messages in the outbox.
 
-use super::{Admin, Answer, Names, ask, maybe_id, most, word};
+use super::query::{Answer, Names, optional_id, page_size, read, variant};
 use crate::api::{List, MessageRow, Problem};
+use crate::web::context::Admin;
 use crate::web::summary;
 use axum::Json;
 use axum::extract::{Query, State};
@@ -12,7 +13,7 @@ use std::sync::Arc;
 
 /// Filters of a list.
 #[derive(Debug, Deserialize)]
-pub struct Which {
+pub struct ListQuery {
     state: Option<String>,
     conversation: Option<String>,
     plugin: Option<String>,
@@ -21,29 +22,23 @@ pub struct Which {
 }
 
 /// `GET /outbox`: newest first; without a state, messages that are not finished.
-pub async fn outbox(State(admin): State<Arc<Admin>>, Query(which): Query<Which>) -> Answer<List<MessageRow>> {
+pub async fn outbox(State(admin): State<Arc<Admin>>, Query(query): Query<ListQuery>) -> Answer<List<MessageRow>> {
     let now = admin.clock.now().as_ms();
-    let states: Vec<SendState> = match word("state of a message", which.state.as_deref())? {
+    let states: Vec<SendState> = match variant("state of a message", query.state.as_deref())? {
         Some(state) => vec![state],
         None => vec![SendState::Sending, SendState::Queued],
     };
-    let (conversation, before) = (maybe_id(which.conversation.as_deref())?, maybe_id(which.before.as_deref())?);
-    let most = most(which.limit);
-    let list = ask(&admin, move |reader, names| {
-        let plugin = which.plugin.as_deref().map(|name| names.number(name)).transpose()?;
+    let (conversation, before) = (optional_id(query.conversation.as_deref())?, optional_id(query.before.as_deref())?);
+    let limit = page_size(query.limit);
+    let list = read(&admin, move |reader, names| {
+        let plugin = query.plugin.as_deref().map(|name| names.number(name)).transpose()?;
         let mut found = Vec::new();
         for state in states {
-            found.extend(reader.outbox(&OutboxFilter {
-                state: Some(state),
-                conversation,
-                plugin,
-                before,
-                limit: most,
-            })?);
+            found.extend(reader.outbox(&OutboxFilter { state: Some(state), conversation, plugin, before, limit })?);
         }
         found.sort_by_key(|send| std::cmp::Reverse(send.row.message));
-        let next = found.get(most.saturating_sub(1)).map(|send| send.row.message.to_string());
-        found.truncate(most);
+        let next = found.get(limit.saturating_sub(1)).map(|send| send.row.message.to_string());
+        found.truncate(limit);
         Ok(List { now, items: found.iter().map(|send| message_row(names, send)).collect(), next })
     });
     Ok(Json(list.await?))
@@ -63,7 +58,7 @@ pub fn message_row(names: &Names, shown: &OutboxDetails) -> MessageRow {
         created_at: row.created_at.as_ms(),
         attempts: row.attempts,
         possibly_duplicate: row.possibly_duplicate,
-        platform: shown.platform.clone(),
+        platform_id: shown.platform.clone(),
         problem: shown.problem.as_ref().map(problem),
         summary: summary::outgoing(&row.body),
     }

@@ -1,9 +1,11 @@
 //! Contacts: list, show, edit, merge, mark as distinct.
 
-use super::{Admin, Answer, ask, id, maybe_id, most};
+use super::query::{Answer, id, optional_id, page_size, read};
 use crate::api::{
-    ContactEdit, ContactRow, ContactView, ConversationRow, Done, DuplicateRow, List, MergeView, MergedPlugin,
+    ContactEdit, ContactRow, ContactView, ConversationRow, Done, DuplicateRow, List, MergeView, MergedConversation,
+    MergedPlugin,
 };
+use crate::web::context::Admin;
 use crate::web::failure::ApiError;
 use axum::Json;
 use axum::extract::rejection::JsonRejection;
@@ -17,73 +19,73 @@ use std::sync::Arc;
 
 /// Filters of a list.
 #[derive(Debug, Deserialize)]
-pub struct Which {
+pub struct ListQuery {
     after: Option<String>,
     limit: Option<usize>,
 }
 
 /// `GET /contacts`: oldest first.
-pub async fn contacts(State(admin): State<Arc<Admin>>, Query(which): Query<Which>) -> Answer<List<ContactRow>> {
+pub async fn contacts(State(admin): State<Arc<Admin>>, Query(query): Query<ListQuery>) -> Answer<List<ContactRow>> {
     let now = admin.clock.now().as_ms();
-    let (after, most) = (maybe_id(which.after.as_deref())?, most(which.limit));
-    let list = ask(&admin, move |reader, _| {
-        let found = reader.contacts(after, most)?;
-        let next = found.last().filter(|_| found.len() == most).map(|contact| contact.id.to_string());
+    let (after, limit) = (optional_id(query.after.as_deref())?, page_size(query.limit));
+    let list = read(&admin, move |reader, _| {
+        let found = reader.contacts(after, limit)?;
+        let next = found.last().filter(|_| found.len() == limit).map(|contact| contact.id.to_string());
         Ok(List { now, items: found.iter().map(contact_row).collect(), next })
     });
     Ok(Json(list.await?))
 }
 
 /// `GET /contacts/duplicates`: contacts that may be one person, newest first.
-pub async fn duplicates(State(admin): State<Arc<Admin>>, Query(which): Query<Which>) -> Answer<List<DuplicateRow>> {
+pub async fn duplicates(State(admin): State<Arc<Admin>>, Query(query): Query<ListQuery>) -> Answer<List<DuplicateRow>> {
     let now = admin.clock.now().as_ms();
-    let most = most(which.limit);
-    let list = ask(&admin, move |reader, _| {
+    let limit = page_size(query.limit);
+    let list = read(&admin, move |reader, _| {
         let name = |id| Ok::<_, StoreError>(reader.contact(id)?.and_then(|contact| contact.name));
-        let proposal = |(clash, seen_at): (AliasConflict, Timestamp)| {
+        let duplicate = |(conflict, seen_at): (AliasConflict, Timestamp)| {
             Ok(DuplicateRow {
-                claimed: clash.claimant.to_string(),
-                claimed_name: name(clash.claimant)?,
-                holder: clash.holder.to_string(),
-                holder_name: name(clash.holder)?,
-                alias: alias(&clash.alias),
+                contact: conflict.holder.to_string(),
+                contact_name: name(conflict.holder)?,
+                other: conflict.claimant.to_string(),
+                other_name: name(conflict.claimant)?,
+                alias: alias(&conflict.alias),
                 seen_at: seen_at.as_ms(),
             })
         };
-        let items: Result<Vec<_>, StoreError> = reader.alias_conflicts(most)?.into_iter().map(proposal).collect();
+        let items: Result<Vec<_>, StoreError> = reader.alias_conflicts(limit)?.into_iter().map(duplicate).collect();
         Ok(List { now, items: items?, next: None })
     });
     Ok(Json(list.await?))
 }
 
-/// `GET /contacts/{keep}/merge/{removed}`: a dry run of a merge.
-pub async fn would_merge(
+/// `GET /contacts/{id}/merge/{other}`: a dry run of a merge.
+pub async fn merge_dry_run(
     State(admin): State<Arc<Admin>>,
-    Path((keep, removed)): Path<(String, String)>,
+    Path((contact, other)): Path<(String, String)>,
 ) -> Answer<MergeView> {
-    merge_view(&admin, admin.store.merge_contacts(id(&keep)?, id(&removed)?, true).await?, true).await
+    merge_view(&admin, admin.store.merge_contacts(id(&contact)?, id(&other)?, true).await?, true).await
 }
 
-/// `POST /contacts/{keep}/merge/{removed}`: merges the second contact into the first.
+/// `POST /contacts/{id}/merge/{other}`: merges the second contact into the first.
 pub async fn merge(
     State(admin): State<Arc<Admin>>,
-    Path((keep, removed)): Path<(String, String)>,
+    Path((contact, other)): Path<(String, String)>,
 ) -> Answer<MergeView> {
-    let report = admin.store.merge_contacts(id(&keep)?, id(&removed)?, false).await?;
+    let report = admin.store.merge_contacts(id(&contact)?, id(&other)?, false).await?;
     for (from, into) in &report.merged_conversations {
         admin.pipeline.outbox().join(*from, *into);
     }
-    tracing::info!(kept = %report.kept, removed = %report.removed, "contacts merged");
+    tracing::info!(kept = %report.kept, merged = %report.removed, "contacts merged");
     merge_view(&admin, report, false).await
 }
 
-/// `POST /contacts/{one}/mark-distinct/{other}`: they are not listed as duplicates again.
+/// `POST /contacts/{id}/mark-distinct/{other}`: they are not listed as duplicates again.
 pub async fn mark_distinct(
     State(admin): State<Arc<Admin>>,
-    Path((one, other)): Path<(String, String)>,
+    Path((contact, other)): Path<(String, String)>,
 ) -> Answer<Done> {
-    admin.store.mark_contacts_distinct(id(&one)?, id(&other)?).await?;
-    let message = format!("{one} and {other} are marked as distinct.");
+    admin.store.mark_contacts_distinct(id(&contact)?, id(&other)?).await?;
+    let message = format!("{contact} and {other} are marked as distinct.");
     Ok(Json(Done { message, warning: None }))
 }
 
@@ -104,8 +106,8 @@ pub async fn edit_contact(
     }
     let edit = beadle_store::ContactEdit { language, timezone };
     let now = admin.store.edit_contact(id(&contact)?, edit).await?;
-    let known = |what: Option<String>| what.unwrap_or_else(|| "unknown".into());
-    let message = format!("{}: language {}, time zone {}.", now.id, known(now.language), known(now.timezone));
+    let or_unknown = |value: Option<String>| value.unwrap_or_else(|| "unknown".into());
+    let message = format!("{}: language {}, time zone {}.", now.id, or_unknown(now.language), or_unknown(now.timezone));
     Ok(Json(Done { message, warning: None }))
 }
 
@@ -120,31 +122,31 @@ fn is_language(tag: &str) -> bool {
 }
 
 async fn merge_view(admin: &Admin, report: MergeReport, dry_run: bool) -> Answer<MergeView> {
-    let view = ask(admin, move |reader, names| {
+    let view = read(admin, move |reader, names| {
         let plugin = |it: &beadle_store::views::MergedPlugin| MergedPlugin {
             plugin: names.of(it.plugin),
-            values: it.values as u64,
-            values_dropped: it.values_dropped as u64,
-            keys_dropped: it.keys_dropped.clone(),
-            timers: it.timers as u64,
-            timers_dropped: it.timers_dropped as u64,
+            moved_values: it.values as u64,
+            dropped_values: it.values_dropped as u64,
+            dropped_keys: it.keys_dropped.clone(),
+            moved_timers: it.timers as u64,
+            dropped_timers: it.timers_dropped as u64,
         };
         Ok(MergeView {
             dry_run,
             kept: report.kept.to_string(),
             name: reader.contact(report.kept)?.and_then(|contact| contact.name),
-            removed: report.removed.to_string(),
+            merged: report.removed.to_string(),
             aliases: report.aliases as u64,
             moved_conversations: report.moved_conversations.iter().map(ToString::to_string).collect(),
             merged_conversations: report
                 .merged_conversations
                 .iter()
-                .map(|(from, into)| (from.to_string(), into.to_string()))
+                .map(|(from, into)| MergedConversation { from: from.to_string(), into: into.to_string() })
                 .collect(),
             plugins: report.plugins.iter().map(plugin).collect(),
-            groups: report.groups as u64,
+            group_memberships: report.groups as u64,
             join_requests: report.join_requests as u64,
-            receipts: report.receipts as u64,
+            group_receipts: report.receipts as u64,
             was_member: report.before.member_since.is_some(),
             is_member: report.after.member_since.is_some(),
             opted_out_since: report.after.opted_out_since.map(|at| at.as_ms()),
@@ -158,7 +160,7 @@ async fn merge_view(admin: &Admin, report: MergeReport, dry_run: bool) -> Answer
 pub async fn contact(State(admin): State<Arc<Admin>>, Path(text): Path<String>) -> Answer<ContactView> {
     let contact: ContactId = id(&text)?;
     let now = admin.clock.now().as_ms();
-    let view = ask(&admin, move |reader, _| {
+    let view = read(&admin, move |reader, _| {
         let shown = reader.contact_details(contact)?.ok_or_else(|| ApiError::not_found("contact", &text))?;
         Ok(contact_view(now, &shown))
     });
@@ -177,18 +179,18 @@ fn contact_view(now: i64, shown: &ContactDetails) -> ContactView {
         row: contact_row(&shown.contact),
         aliases: shown.aliases.iter().map(alias).collect(),
         conversations: conversations.collect(),
-        conflicts: shown
+        possible_duplicates: shown
             .conflicts
             .iter()
-            .map(|clash| format!("{} also belongs to {}", alias(&clash.alias), other(clash, shown.contact.id)))
+            .map(|it| format!("{} was also used by {}", alias(&it.alias), other_contact(it, shown.contact.id)))
             .collect(),
         merged: shown.merged.iter().map(ToString::to_string).collect(),
     }
 }
 
 /// The other contact of an alias that two contacts used.
-fn other(clash: &beadle_store::views::AliasConflict, this: ContactId) -> ContactId {
-    if clash.holder == this { clash.claimant } else { clash.holder }
+fn other_contact(conflict: &AliasConflict, this: ContactId) -> ContactId {
+    if conflict.holder == this { conflict.claimant } else { conflict.holder }
 }
 
 fn contact_row(contact: &Contact) -> ContactRow {

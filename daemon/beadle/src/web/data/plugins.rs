@@ -1,7 +1,10 @@
 //! Plugins: list, show, and commands.
 
-use super::{Admin, Answer, ask};
-use crate::api::{CapabilityRow, DocumentRow, DocumentsView, Done, LimitRow, List, PluginRow, Problem, StoredState};
+use super::query::{Answer, read};
+use crate::api::{
+    CapabilityRow, DocumentRow, DocumentsView, Done, LimitRow, List, LoadStep, PluginRow, Problem, StoredState,
+};
+use crate::web::context::Admin;
 use crate::web::failure::ApiError;
 use axum::Json;
 use axum::extract::{Path, State};
@@ -21,8 +24,8 @@ pub async fn plugins(State(admin): State<Arc<Admin>>) -> Answer<List<PluginRow>>
 
 /// A row for each plugin.
 pub fn rows(admin: &Admin) -> Vec<PluginRow> {
-    let kept = admin.pipeline.backlog_sizes();
-    admin.entries().iter().map(|entry| plugin_row(entry, &kept)).collect()
+    let backlogs = admin.pipeline.backlog_sizes();
+    admin.entries().iter().map(|entry| plugin_row(entry, &backlogs)).collect()
 }
 
 /// `GET /plugins/{name}`
@@ -30,21 +33,21 @@ pub async fn plugin(State(admin): State<Arc<Admin>>, Path(name): Path<String>) -
     let entries = admin.entries();
     let entry = entries.iter().find(|entry| entry.name == name).ok_or_else(|| ApiError::not_found("plugin", &name))?;
     let mut row = plugin_row(entry, &admin.pipeline.backlog_sizes());
-    let refused = admin.catalog.rejected_documents().keys().filter(|(plugin, _)| *plugin == name).count();
-    let asked = ask(&admin, move |reader, names| {
+    let rejected = admin.catalog.rejected_documents().keys().filter(|(plugin, _)| *plugin == name).count();
+    let stored = read(&admin, move |reader, names| {
         let Ok(no) = names.number(&name) else { return Ok(None) };
         Ok(Some((reader.plugin_states(no)?, reader.media_made_by(no)?, reader.documents(no)?.len())))
     });
     let (mut state_bytes, mut media_bytes, mut documents) = (0, 0, 0);
     // A plugin that never ran has no number.
-    if let Some(((has, left), media, files)) = asked.await? {
-        (state_bytes, media_bytes, documents) = (has.bytes, media, files);
-        (row.stored_state, row.previous_state) = (Some(state(has)), left.map(state));
+    if let Some(((current, previous), media, files)) = stored.await? {
+        (state_bytes, media_bytes, documents) = (current.bytes, media, files);
+        (row.stored_state, row.previous_state) = (Some(state(current)), previous.map(state));
     }
     row.documents = entry.config.documents.as_ref().map(|folder| DocumentsView {
         folder: folder.display().to_string(),
         files: documents,
-        rejected: refused,
+        rejected,
     });
     let limits = &entry.config.limits;
     for (key, limit, bytes) in
@@ -58,19 +61,19 @@ pub async fn plugin(State(admin): State<Arc<Admin>>, Path(name): Path<String>) -
 /// `GET /plugins/{name}/documents`: accepted and rejected documents.
 pub async fn documents(State(admin): State<Arc<Admin>>, Path(name): Path<String>) -> Answer<List<DocumentRow>> {
     let now = admin.clock.now().as_ms();
-    let mut refused = admin.catalog.rejected_documents();
-    let items = ask(&admin, move |reader, names| {
-        let taken = reader.documents(names.number(&name)?)?;
-        let mut rows: Vec<DocumentRow> = taken
+    let mut rejections = admin.catalog.rejected_documents();
+    let items = read(&admin, move |reader, names| {
+        let accepted = reader.documents(names.number(&name)?)?;
+        let mut rows: Vec<DocumentRow> = accepted
             .into_iter()
             .map(|it| DocumentRow {
-                rejected: refused.remove(&(name.clone(), it.name.clone())),
+                rejected: rejections.remove(&(name.clone(), it.name.clone())),
                 name: it.name,
                 size: Some(it.size),
                 seen_at: Some(it.seen_at.as_ms()),
             })
             .collect();
-        let others = refused.into_iter().filter(|((plugin, _), _)| *plugin == name);
+        let others = rejections.into_iter().filter(|((plugin, _), _)| *plugin == name);
         rows.extend(others.map(|((_, file), why)| DocumentRow {
             name: file,
             size: None,
@@ -89,27 +92,27 @@ fn state(it: StateInfo) -> StoredState {
 
 /// `POST /plugins/{name}/rollback`
 pub async fn rollback(State(admin): State<Arc<Admin>>, Path(name): Path<String>) -> Answer<Done> {
-    order(&admin, Command::Rollback { name, discard_state: false }).await
+    execute(&admin, Command::Rollback { name, discard_state: false }).await
 }
 
 /// `POST /plugins/{name}/rollback/discard-state`
-pub async fn rollback_losing_state(State(admin): State<Arc<Admin>>, Path(name): Path<String>) -> Answer<Done> {
-    order(&admin, Command::Rollback { name, discard_state: true }).await
+pub async fn rollback_discarding_state(State(admin): State<Arc<Admin>>, Path(name): Path<String>) -> Answer<Done> {
+    execute(&admin, Command::Rollback { name, discard_state: true }).await
 }
 
 /// `POST /plugins/{name}/enable`
 pub async fn enable(State(admin): State<Arc<Admin>>, Path(name): Path<String>) -> Answer<Done> {
-    order(&admin, Command::Enable(name)).await
+    execute(&admin, Command::Enable(name)).await
 }
 
 /// `POST /plugins/{name}/disable`
 pub async fn disable(State(admin): State<Arc<Admin>>, Path(name): Path<String>) -> Answer<Done> {
-    order(&admin, Command::Disable(name)).await
+    execute(&admin, Command::Disable(name)).await
 }
 
 /// `POST /plugins/{name}/purge`
 pub async fn purge(State(admin): State<Arc<Admin>>, Path(name): Path<String>) -> Answer<Done> {
-    order(&admin, Command::Purge(name)).await
+    execute(&admin, Command::Purge(name)).await
 }
 
 /// `POST /plugins/{name}/grant/{capabilities}`, commas between them
@@ -117,7 +120,7 @@ pub async fn grant(
     State(admin): State<Arc<Admin>>,
     Path((name, capabilities)): Path<(String, String)>,
 ) -> Answer<Done> {
-    order(&admin, Command::Grant(name, capabilities.split(',').map(str::to_owned).collect())).await
+    execute(&admin, Command::Grant(name, capabilities.split(',').map(str::to_owned).collect())).await
 }
 
 /// `POST /plugins/{name}/revoke/{capabilities}`
@@ -125,10 +128,10 @@ pub async fn revoke(
     State(admin): State<Arc<Admin>>,
     Path((name, capabilities)): Path<(String, String)>,
 ) -> Answer<Done> {
-    order(&admin, Command::Revoke(name, capabilities.split(',').map(str::to_owned).collect())).await
+    execute(&admin, Command::Revoke(name, capabilities.split(',').map(str::to_owned).collect())).await
 }
 
-async fn order(admin: &Admin, command: Command) -> Answer<Done> {
+async fn execute(admin: &Admin, command: Command) -> Answer<Done> {
     let message = admin.catalog.execute(command).await?;
     Ok(Json(Done { message, warning: None }))
 }
@@ -140,10 +143,10 @@ pub fn problem(entry: &Entry) -> Option<Problem> {
     own.or_else(|| blocked.map(|blocked| Problem { code: blocked.code.into(), message: blocked.reason.clone() }))
 }
 
-fn plugin_row(entry: &Entry, kept: &[(PluginNo, u64)]) -> PluginRow {
+fn plugin_row(entry: &Entry, backlogs: &[(PluginNo, u64)]) -> PluginRow {
     let plugin = entry.plugin.as_deref();
     let about = plugin.and_then(|plugin| plugin.about());
-    let spent = entry.slot.as_ref().map(|slot| slot.usage()).unwrap_or_default();
+    let usage = entry.slot.as_ref().map(|slot| slot.usage()).unwrap_or_default();
     let short = |revision: &String| revision.chars().take(REVISION).collect::<String>();
     PluginRow {
         name: entry.name.clone(),
@@ -168,12 +171,17 @@ fn plugin_row(entry: &Entry, kept: &[(PluginNo, u64)]) -> PluginRow {
         capabilities: plugin.map_or_else(Vec::new, |plugin| {
             plugin.requested_capabilities().iter().map(|name| capability(entry, name)).collect()
         }),
-        limits: limits(entry, &spent),
+        limits: limits(entry, &usage),
         earlier_revisions: entry.record.revisions.iter().rev().skip(1).map(short).collect(),
         rolled_back: entry.record.rolled_back.as_ref().map(short),
-        load_steps: entry.steps.iter().map(|(step, took)| ((*step).to_owned(), took.as_secs_f64() * 1e3)).collect(),
-        calls: (spent.calls, spent.failed),
-        waiting_events: kept.iter().find(|(no, _)| *no == entry.no).map_or(0, |(_, count)| *count),
+        load_steps: entry
+            .steps
+            .iter()
+            .map(|(step, took)| LoadStep { name: (*step).to_owned(), ms: took.as_secs_f64() * 1e3 })
+            .collect(),
+        calls: usage.calls,
+        failed_calls: usage.failed,
+        waiting_events: backlogs.iter().find(|(no, _)| *no == entry.no).map_or(0, |(_, count)| *count),
         documents: None,
         stored_state: None,
         previous_state: None,
@@ -193,7 +201,7 @@ fn capability(entry: &Entry, name: &str) -> CapabilityRow {
 }
 
 /// Each limit with its peak use. The sizes of state and files are added in [`plugin`].
-fn limits(entry: &Entry, spent: &SlotUsage) -> Vec<LimitRow> {
+fn limits(entry: &Entry, usage: &SlotUsage) -> Vec<LimitRow> {
     let limits = &entry.config.limits;
     let row = |key: &str, limit: u32, used: u64, unit: f64| LimitRow {
         key: key.into(),
@@ -202,12 +210,12 @@ fn limits(entry: &Entry, spent: &SlotUsage) -> Vec<LimitRow> {
     };
     const KIB: f64 = 1024.0;
     vec![
-        row("memory_mib", limits.memory_mib, spent.most_memory_bytes, KIB * KIB),
-        row("cpu_ms", limits.cpu_ms, spent.most_cpu_us, 1e3),
-        row("wall_ms", limits.wall_ms, spent.most_wall_us, 1e3),
-        row("value_kib", limits.value_kib, spent.most_value_bytes, KIB),
-        row("effects", limits.effects, spent.most_effects, 1.0),
-        row("log_kib", limits.log_kib, spent.most_log_bytes, KIB),
+        row("memory_mib", limits.memory_mib, usage.most_memory_bytes, KIB * KIB),
+        row("cpu_ms", limits.cpu_ms, usage.most_cpu_us, 1e3),
+        row("wall_ms", limits.wall_ms, usage.most_wall_us, 1e3),
+        row("value_kib", limits.value_kib, usage.most_value_bytes, KIB),
+        row("effects", limits.effects, usage.most_effects, 1.0),
+        row("log_kib", limits.log_kib, usage.most_log_bytes, KIB),
     ]
 }
 

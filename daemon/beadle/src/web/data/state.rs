@@ -1,7 +1,8 @@
 //! The state of a plugin.
 
-use super::{Admin, Answer, ask, id, most};
+use super::query::{Answer, id, page_size, read};
 use crate::api::{List, StateRow};
+use crate::web::context::Admin;
 use crate::web::failure::ApiError;
 use axum::Json;
 use axum::extract::{Path, Query, State};
@@ -14,9 +15,9 @@ const SHOWN_BYTES: usize = 2048;
 
 /// Filters of a list.
 #[derive(Debug, Deserialize)]
-pub struct Which {
+pub struct ListQuery {
     /// `con_…` or `cnv_…`; without it, the state of the plugin itself.
-    of: Option<String>,
+    scope: Option<String>,
     #[serde(default)]
     prefix: String,
     after: Option<String>,
@@ -27,15 +28,15 @@ pub struct Which {
 pub async fn state(
     State(admin): State<Arc<Admin>>,
     Path(name): Path<String>,
-    Query(which): Query<Which>,
+    Query(query): Query<ListQuery>,
 ) -> Answer<List<StateRow>> {
     let now = admin.clock.now();
-    let Which { of, prefix, after, limit } = which;
-    let (scope, most) = (of.as_deref().map_or(Ok(Scope::Plugin), scope)?, most(limit));
-    let list = ask(&admin, move |reader, names| {
-        let (has, _) = reader.plugin_states(names.number(&name)?)?;
-        let found = reader.state_scan(has.no, scope, &prefix, after.as_deref(), most, now)?;
-        let next = found.last().filter(|_| found.len() == most).map(|(key, ..)| key.clone());
+    let ListQuery { scope, prefix, after, limit } = query;
+    let (scope, limit) = (scope.as_deref().map_or(Ok(Scope::Plugin), parse_scope)?, page_size(limit));
+    let list = read(&admin, move |reader, names| {
+        let (current, _) = reader.plugin_states(names.number(&name)?)?;
+        let found = reader.state_scan(current.no, scope, &prefix, after.as_deref(), limit, now)?;
+        let next = found.last().filter(|_| found.len() == limit).map(|(key, ..)| key.clone());
         let items =
             found.into_iter().map(|(key, value, _)| StateRow { key, bytes: value.len(), value: text_of(&value) });
         Ok(List { now: now.as_ms(), items: items.collect(), next })
@@ -43,8 +44,8 @@ pub async fn state(
     Ok(Json(list.await?))
 }
 
-fn scope(of: &str) -> Result<Scope, ApiError> {
-    if of.starts_with("cnv_") { id(of).map(Scope::Conversation) } else { id(of).map(Scope::Contact) }
+fn parse_scope(text: &str) -> Result<Scope, ApiError> {
+    if text.starts_with("cnv_") { id(text).map(Scope::Conversation) } else { id(text).map(Scope::Contact) }
 }
 
 /// The value as text, cut if it is long.

@@ -1,7 +1,9 @@
 //! The state of the daemon: for `beadle status`, systemd's status line, and metrics.
 
-use super::{Admin, Answer, ask, counted, plugins, schedules, tasks};
+use super::query::{Answer, counted, read};
+use super::{plugins, schedules, tasks};
 use crate::api::{Problem, Status};
+use crate::web::context::Admin;
 use crate::web::failure::ApiError;
 use crate::web::metrics::{Snapshot, memory_bytes};
 use axum::Json;
@@ -42,7 +44,7 @@ pub async fn status(State(admin): State<Arc<Admin>>) -> Answer<Status> {
 }
 
 async fn counts(admin: &Admin) -> Result<BacklogCounts, ApiError> {
-    ask(admin, |reader, _| Ok(reader.counts()?)).await
+    read(admin, |reader, _| Ok(reader.counts()?)).await
 }
 
 /// Everything that a person should look at.
@@ -81,7 +83,7 @@ pub fn warnings(admin: &Admin) -> Vec<Problem> {
         code: "restart-required".into(),
         message: format!("changed settings take effect after a restart: {}", config.waiting.join(", ")),
     });
-    let schedules = schedules::troubles(admin);
+    let schedules = schedules::problems(admin);
     plugins.chain(folders).chain(documents).chain(schedules).chain(config.problem.clone()).chain(waiting).collect()
 }
 
@@ -115,9 +117,9 @@ pub async fn status_line(admin: &Admin) -> String {
             parts.push(counted(number, one, many));
         }
     }
-    let refused = plugins.iter().filter(|entry| entry.blocked.is_some()).count() as u64;
-    if refused > 0 {
-        parts.push(counted(refused, "new revision refused", "new revisions refused"));
+    let blocked = plugins.iter().filter(|entry| entry.blocked.is_some()).count() as u64;
+    if blocked > 0 {
+        parts.push(counted(blocked, "new revision rejected", "new revisions rejected"));
     }
     parts.extend(errors(admin).into_iter().map(|problem| problem.message));
     parts.join(", ")
@@ -125,12 +127,12 @@ pub async fn status_line(admin: &Admin) -> String {
 
 /// Events that wait for unavailable plugins, by plugin.
 fn backlog(admin: &Admin) -> BTreeMap<String, u64> {
-    let kept = admin.pipeline.backlog_sizes();
-    let named = |entry: &Entry| {
-        let (_, count) = kept.iter().find(|(no, _)| *no == entry.no)?;
+    let sizes = admin.pipeline.backlog_sizes();
+    let row = |entry: &Entry| {
+        let (_, count) = sizes.iter().find(|(no, _)| *no == entry.no)?;
         Some((entry.name.clone(), *count))
     };
-    admin.entries().iter().filter_map(named).collect()
+    admin.entries().iter().filter_map(row).collect()
 }
 
 /// Everything that a scrape shows.
@@ -144,8 +146,8 @@ pub async fn snapshot(admin: &Admin) -> Result<Snapshot, ApiError> {
     for entry in admin.entries().iter() {
         *plugins.entry(entry.state().to_owned()).or_default() += 1;
     }
-    let [activated, refused, rolled_back] = admin.catalog.counts().map(|(_, count)| count);
-    let reloads = [("activated", activated), ("rejected", refused), ("rolled-back", rolled_back)];
+    let [activated, rejected, rolled_back] = admin.catalog.counts().map(|(_, count)| count);
+    let reloads = [("activated", activated), ("rejected", rejected), ("rolled-back", rolled_back)];
     Ok(Snapshot {
         figures: admin.pipeline.health().figures(),
         webhooks: named(&[

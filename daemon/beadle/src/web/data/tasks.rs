@@ -1,7 +1,7 @@
 //! The daemon's own tasks, and faults in them for tests.
 
-use super::Admin;
 use crate::api::TaskRow;
+use crate::web::context::Admin;
 
 /// A row for each kind of task that runs.
 pub fn rows(admin: &Admin) -> Vec<TaskRow> {
@@ -22,9 +22,9 @@ pub fn rows(admin: &Admin) -> Vec<TaskRow> {
 
 #[cfg(debug_assertions)]
 mod faults {
-    use super::super::Answer;
-    use super::Admin;
     use crate::api::Done;
+    use crate::web::context::Admin;
+    use crate::web::data::query::Answer;
     use crate::web::failure::ApiError;
     use axum::Json;
     use axum::extract::{Path, State};

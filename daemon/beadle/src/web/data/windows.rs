@@ -1,7 +1,8 @@
 //! Open reply windows.
 
-use super::{Admin, Answer, ask, most};
+use super::query::{Answer, page_size, read};
 use crate::api::{List, WindowHourRow, WindowRow};
+use crate::web::context::Admin;
 use crate::web::failure::ApiError;
 use axum::Json;
 use axum::extract::{Query, State};
@@ -11,23 +12,23 @@ use std::sync::Arc;
 
 /// Filters of a list.
 #[derive(Debug, Deserialize)]
-pub struct Which {
+pub struct ListQuery {
     channel: Option<String>,
     within_ms: Option<i64>,
     limit: Option<usize>,
 }
 
 /// `GET /windows`: the ones that close first come first.
-pub async fn windows(State(admin): State<Arc<Admin>>, Query(which): Query<Which>) -> Answer<List<WindowRow>> {
+pub async fn windows(State(admin): State<Arc<Admin>>, Query(query): Query<ListQuery>) -> Answer<List<WindowRow>> {
     let now = admin.clock.now();
-    let closes_before = match which.within_ms {
+    let closes_before = match query.within_ms {
         Some(within_ms) if within_ms <= 0 => return Err(ApiError::bad_request("`within_ms` is a number above 0")),
         within_ms => within_ms.map(|within_ms| now.plus_ms(within_ms)),
     };
-    let filter = WindowFilter { channel: which.channel, closes_before };
-    let most = most(which.limit);
-    let list = ask(&admin, move |reader, _| {
-        let found = reader.windows(&filter, now, most)?;
+    let filter = WindowFilter { channel: query.channel, closes_before };
+    let limit = page_size(query.limit);
+    let list = read(&admin, move |reader, _| {
+        let found = reader.windows(&filter, now, limit)?;
         Ok(List { now: now.as_ms(), items: found.into_iter().map(window_row).collect(), next: None })
     });
     Ok(Json(list.await?))
@@ -36,7 +37,7 @@ pub async fn windows(State(admin): State<Arc<Admin>>, Query(which): Query<Which>
 /// `GET /windows/by-hour`
 pub async fn windows_by_hour(State(admin): State<Arc<Admin>>) -> Answer<List<WindowHourRow>> {
     let now = admin.clock.now();
-    let list = ask(&admin, move |reader, _| {
+    let list = read(&admin, move |reader, _| {
         let row = |it: beadle_store::views::WindowHour| WindowHourRow {
             channel: it.channel,
             within_hours: it.hour,

@@ -1,7 +1,8 @@
 //! Dead letters: list, show, retry, drop.
 
-use super::{Admin, Answer, Names, ask, counted, id, most};
-use crate::api::{DeadRow, Done, List};
+use super::query::{Answer, Names, counted, id, page_size, read};
+use crate::api::{DeadLetterRow, Done, List};
+use crate::web::context::Admin;
 use crate::web::failure::ApiError;
 use crate::web::summary;
 use axum::Json;
@@ -16,39 +17,43 @@ use std::sync::Arc;
 
 /// Filters of a list.
 #[derive(Debug, Deserialize)]
-pub struct Which {
+pub struct ListQuery {
     plugin: Option<String>,
     limit: Option<usize>,
 }
 
 /// `GET /dead-letters`: newest first.
-pub async fn dead(State(admin): State<Arc<Admin>>, Query(which): Query<Which>) -> Answer<List<DeadRow>> {
+pub async fn dead_letters(
+    State(admin): State<Arc<Admin>>,
+    Query(query): Query<ListQuery>,
+) -> Answer<List<DeadLetterRow>> {
     let now = admin.clock.now().as_ms();
-    let most = most(which.limit);
-    let list = ask(&admin, move |reader, names| {
-        let plugin = which.plugin.as_deref().map(|name| names.number(name)).transpose()?;
-        let found = reader.dead_letters(&DeadLetterFilter { plugin, limit: most })?;
-        let items: Result<Vec<_>, StoreError> = found.iter().map(|shown| dead_row(reader, names, shown)).collect();
+    let limit = page_size(query.limit);
+    let list = read(&admin, move |reader, names| {
+        let plugin = query.plugin.as_deref().map(|name| names.number(name)).transpose()?;
+        let found = reader.dead_letters(&DeadLetterFilter { plugin, limit })?;
+        let items: Result<Vec<_>, StoreError> =
+            found.iter().map(|shown| dead_letter_row(reader, names, shown)).collect();
         Ok(List { now, items: items?, next: None })
     });
     Ok(Json(list.await?))
 }
 
 /// `GET /dead-letters/{id}`
-pub async fn dead_one(State(admin): State<Arc<Admin>>, Path(text): Path<String>) -> Answer<DeadRow> {
+pub async fn dead_letter(State(admin): State<Arc<Admin>>, Path(text): Path<String>) -> Answer<DeadLetterRow> {
     let letter: DeadLetterRef = id(&text)?;
-    let row = ask(&admin, move |reader, names| {
+    let row = read(&admin, move |reader, names| {
         let shown = reader.dead_letter(letter)?.ok_or_else(|| ApiError::not_found("dead letter", &text))?;
-        let row = dead_row(reader, names, &shown)?;
+        let row = dead_letter_row(reader, names, &shown)?;
         let DeadLetterRef::Webhook(id) = letter else { return Ok(row) };
-        let text = reader.rejected_webhook(id)?.map(|letter| String::from_utf8_lossy(&letter.body).into_owned());
-        Ok(DeadRow { text, ..row })
+        let body = reader.rejected_webhook(id)?.map(|webhook| String::from_utf8_lossy(&webhook.body).into_owned());
+        Ok(DeadLetterRow { body, ..row })
     });
     Ok(Json(row.await?))
 }
 
-fn dead_row(reader: &Reader, names: &Names, shown: &DeadLetter) -> Result<DeadRow, StoreError> {
-    let about = match shown.of {
+fn dead_letter_row(reader: &Reader, names: &Names, shown: &DeadLetter) -> Result<DeadLetterRow, StoreError> {
+    let summary = match shown.of {
         DeadLetterRef::Message(message) => {
             readable(reader.message_details(message))?.map(|it| summary::outgoing(&it.row.body))
         }
@@ -58,18 +63,18 @@ fn dead_row(reader: &Reader, names: &Names, shown: &DeadLetter) -> Result<DeadRo
             shown.webhook.as_ref().map(|it| format!("for {}, {} bytes: {}", it.app, it.bytes, it.beginning))
         }
     };
-    Ok(DeadRow {
+    Ok(DeadLetterRow {
         id: shown.of.to_string(),
         plugin: names.of(shown.plugin),
         event: shown.event.map(|event| event.to_string()),
-        at: shown.at.as_ms(),
+        given_up_at: shown.at.as_ms(),
         attempts: shown.attempts,
         code: shown.code.clone(),
         error: shown.error.clone(),
         retried_at: shown.retried_at.map(|at| at.as_ms()),
         answered: matches!(shown.of, DeadLetterRef::Handling(_)) && is_answered(shown.ending),
-        summary: about.unwrap_or_default(),
-        text: None,
+        summary: summary.unwrap_or_default(),
+        body: None,
     })
 }
 
@@ -89,7 +94,7 @@ fn is_answered(ending: Option<Ending>) -> bool {
 pub async fn retry_dead_letter(State(admin): State<Arc<Admin>>, Path(text): Path<String>) -> Answer<Done> {
     let letter: DeadLetterRef = id(&text)?;
     if let DeadLetterRef::Handling(handling) = letter
-        && !admin.pipeline.subscriptions().iter().any(|member| member.slot.no() == handling.plugin)
+        && !admin.pipeline.subscriptions().iter().any(|subscription| subscription.slot.no() == handling.plugin)
     {
         return Err(ApiError::not_running("the plugin of this dead letter"));
     }
@@ -108,30 +113,31 @@ pub async fn retry_dead_letter(State(admin): State<Arc<Admin>>, Path(text): Path
                 warning: is_answered(ending).then(|| warning.into()),
             }
         }
-        RetriedDeadLetter::Webhook(letter) => read_again(&admin, letter).await?,
+        RetriedDeadLetter::Webhook(webhook) => parse_again(&admin, webhook).await?,
     };
     Ok(Json(done))
 }
 
-/// Reads a rejected webhook again: a newer version may understand it.
-async fn read_again(admin: &Admin, letter: RejectedWebhook) -> Result<Done, ApiError> {
-    let Some(app) = admin.webhooks.apps.get(&letter.app) else {
-        let why = format!("{} belongs to the app `{}`, which is not configured", letter.id, letter.app);
-        return Err(ApiError::conflict("unknown-app", why));
+/// Parses a rejected webhook again: a newer version may understand it.
+async fn parse_again(admin: &Admin, webhook: RejectedWebhook) -> Result<Done, ApiError> {
+    let Some(app) = admin.webhooks.apps.get(&webhook.app) else {
+        let message = format!("{} belongs to the app `{}`, which is not configured", webhook.id, webhook.app);
+        return Err(ApiError::conflict("unknown-app", message));
     };
-    let parsed = app.parse(&letter.body, letter.received_at);
+    let parsed = app.parse(&webhook.body, webhook.received_at);
     let receipts = parsed.receipts.len();
     if let (Some(still), 0) = (parsed.rejected.first(), parsed.events.len() + receipts) {
-        return Err(ApiError::conflict(&still.code, format!("{} is still not understood: {}", letter.id, still.error)));
+        let message = format!("{} still cannot be parsed: {}", webhook.id, still.error);
+        return Err(ApiError::conflict(&still.code, message));
     }
-    let read_from = Some(letter.id);
+    let read_from = Some(webhook.id);
     let delivery = Delivery { events: parsed.events, receipts: parsed.receipts, rejected: parsed.rejected, read_from };
     let appended = admin.pipeline.inbox().receive(delivery).await?;
-    let rest = appended.rejected.first().map(|rest| format!("a part of it is still not understood and is now {rest}"));
+    let warning =
+        appended.rejected.first().map(|rest| format!("a part of it still cannot be parsed and is now {rest}"));
     let events = counted(appended.events as u64, "new event", "new events");
-    let message =
-        format!("{} was read again: {events}, {}.", letter.id, counted(receipts as u64, "receipt", "receipts"));
-    Ok(Done { message, warning: rest })
+    let receipts = counted(receipts as u64, "receipt", "receipts");
+    Ok(Done { message: format!("{} was parsed again: {events}, {receipts}.", webhook.id), warning })
 }
 
 /// `POST /dead-letters/{id}/drop`

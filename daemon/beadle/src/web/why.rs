@@ -4,8 +4,8 @@
 //! Everything is read from the store, except the rules of the gate: they are evaluated again with the present facts, and
 //! the answer says so.
 
-use super::Admin;
-use super::data::{Names, ask, event_row, message_row, receipts};
+use super::context::Admin;
+use super::data::{Names, ending, event_row, message_row, read, receipts};
 use super::failure::ApiError;
 use crate::api::{Step, Why};
 use axum::Json;
@@ -22,42 +22,42 @@ const EVENTS_OF_CONTACT: usize = 20;
 /// `GET /why/{id}`
 pub async fn why(State(admin): State<Arc<Admin>>, Path(id): Path<String>) -> Result<Json<Why>, ApiError> {
     let now = admin.clock.now();
-    let why = ask(&admin, move |reader, names| {
-        let mut story = Story { reader, names, now, steps: Vec::new() };
+    let why = read(&admin, move |reader, names| {
+        let mut trace = TraceBuilder { reader, names, now, steps: Vec::new() };
         match reader.trace(&id)?.ok_or_else(|| ApiError::not_found("event, message, handling or contact", &id))? {
-            Trace::Contact(contact) => story.contact(&contact, &id)?,
-            Trace::Webhook(letter) => story.webhook(&letter),
-            Trace::Event(event) => story.event(&event)?,
+            Trace::Contact(contact) => trace.contact(&contact, &id)?,
+            Trace::Webhook(letter) => trace.webhook(&letter),
+            Trace::Event(event) => trace.event(&event)?,
             Trace::Message { message, event } => {
                 if let Some(event) = event {
-                    story.origin(&event)?;
+                    trace.origin(&event)?;
                 }
-                story.message(&message)?;
+                trace.message(&message)?;
             }
         }
-        Ok(Why { now: now.as_ms(), id, steps: story.steps })
+        Ok(Why { now: now.as_ms(), id, steps: trace.steps })
     });
     Ok(Json(why.await?))
 }
 
-struct Story<'a> {
+struct TraceBuilder<'a> {
     reader: &'a Reader,
     names: &'a Names,
     now: Timestamp,
     steps: Vec<Step>,
 }
 
-impl Story<'_> {
-    fn add(&mut self, at: Option<i64>, what: impl Into<String>, says: impl Into<String>) {
-        self.steps.push(Step { at, what: what.into(), text: says.into() });
+impl TraceBuilder<'_> {
+    fn add(&mut self, at: Option<i64>, what: impl Into<String>, text: impl Into<String>) {
+        self.steps.push(Step { at, what: what.into(), text: text.into() });
     }
 
     /// The event and its receipt.
     fn origin(&mut self, shown: &EventDetails) -> Result<(), ApiError> {
         let row = event_row(self.reader, self.names, &shown.row)?;
-        let who = row.contact.map(|contact| format!(" from {contact}")).unwrap_or_default();
+        let from = row.contact.map(|contact| format!(" from {contact}")).unwrap_or_default();
         let on = row.channel.map(|channel| format!(" on {channel}")).unwrap_or_default();
-        self.add(Some(row.happened_at), &row.id, format!("{}{who}{on}: {}", row.kind, row.summary));
+        self.add(Some(row.happened_at), &row.id, format!("{}{from}{on}: {}", row.kind, row.summary));
         self.add(Some(row.received_at), row.id, "was received and stored");
         Ok(())
     }
@@ -69,27 +69,27 @@ impl Story<'_> {
         }
         for plugin in &shown.subscribers {
             let handling = shown.handlings.iter().find(|handling| handling.id.plugin == *plugin);
-            let says = self.part_of(shown, *plugin, handling);
-            self.add(None, self.names.of(*plugin), says);
+            let text = self.handling(shown, *plugin, handling);
+            self.add(None, self.names.of(*plugin), text);
         }
-        let ending = super::data::ending(self.names, shown.row.ending, shown.row.state);
+        let ending = ending(self.names, shown.row.ending, shown.row.state);
         self.add(None, shown.row.id.to_string(), format!("ended: {ending}"));
         shown.sends.iter().try_for_each(|send| self.message(send))
     }
 
-    /// The part of one plugin in an event.
-    fn part_of(&self, shown: &EventDetails, plugin: PluginNo, handling: Option<&HandlingRow>) -> String {
-        let trouble = handling.map(|it| {
+    /// What one plugin did with an event.
+    fn handling(&self, shown: &EventDetails, plugin: PluginNo, handling: Option<&HandlingRow>) -> String {
+        let failure = handling.map(|it| {
             let error = it.error.as_deref().unwrap_or("no reason was stored");
             let code = it.code.as_deref().unwrap_or("-");
             let next = it.next_at.map(|at| format!(", next attempt at {at}")).unwrap_or_default();
             format!("{} attempts, {}: {error} ({code}){next}", it.attempts, it.state)
         });
-        match (shown.done.contains(&plugin), trouble) {
+        match (shown.done.contains(&plugin), failure) {
             (true, None) => "handled it".into(),
-            (true, Some(trouble)) => format!("handled it; {trouble}"),
+            (true, Some(failure)) => format!("handled it; {failure}"),
             (false, None) => "has not handled it yet".into(),
-            (false, Some(trouble)) => trouble,
+            (false, Some(failure)) => failure,
         }
     }
 
@@ -99,15 +99,15 @@ impl Story<'_> {
         if let Some(conversation) = self.reader.conversation(shown.row.conversation)? {
             let draft = Draft { body: &shown.row.body, host: shown.row.plugin == PluginNo::HOST };
             for step in beadle_gate::trace(&draft, &Facts { conversation: &conversation, now: self.now }) {
-                let stops = if step.refuses { "refuses: " } else { "" };
-                self.add(None, format!("gate, now: {}", step.rule.name()), format!("{stops}{}", step.reason));
+                let verdict = if step.refuses { "refuses: " } else { "" };
+                self.add(None, format!("gate, now: {}", step.rule.name()), format!("{verdict}{}", step.reason));
             }
         }
-        let tries = if row.attempts == 0 { String::new() } else { format!(", {} earlier attempts", row.attempts) };
-        let twice = if row.possibly_duplicate { ", may have been sent twice" } else { "" };
-        self.add(Some(row.due_at), &row.id, format!("is {}{tries}{twice}", row.state));
-        if let Some(platform) = &row.platform {
-            self.add(None, &row.id, format!("platform id {platform}"));
+        let attempts = if row.attempts == 0 { String::new() } else { format!(", {} earlier attempts", row.attempts) };
+        let duplicate = if row.possibly_duplicate { ", WhatsApp may have received it twice" } else { "" };
+        self.add(Some(row.due_at), &row.id, format!("is {}{attempts}{duplicate}", row.state));
+        if let Some(id) = &row.platform_id {
+            self.add(None, &row.id, format!("WhatsApp's id: {id}"));
         }
         for (name, at) in receipts(shown) {
             self.add(Some(at), &row.id, format!("receipt: {name}"));
@@ -123,18 +123,18 @@ impl Story<'_> {
         let webhook = shown.webhook.as_ref();
         let what = webhook.map(|it| format!(" for {}, {} bytes", it.app, it.bytes)).unwrap_or_default();
         self.add(Some(shown.at.as_ms()), &id, format!("received{what}, {} times", shown.attempts));
-        self.add(None, &id, format!("not understood: {} ({})", shown.error, shown.code));
+        self.add(None, &id, format!("could not be parsed: {} ({})", shown.error, shown.code));
         if let Some(at) = shown.retried_at {
-            self.add(Some(at.as_ms()), &id, "was read again and still not understood");
+            self.add(Some(at.as_ms()), &id, "was parsed again without success");
         }
         self.add(None, id, "is a dead letter: `beadle dead-letters show`, `retry` or `drop`");
     }
 
-    fn contact(&mut self, shown: &ContactDetails, asked: &str) -> Result<(), ApiError> {
+    fn contact(&mut self, shown: &ContactDetails, requested: &str) -> Result<(), ApiError> {
         let contact = &shown.contact;
         let text = contact.id.to_string();
-        if asked != text {
-            self.add(None, asked, format!("was merged into {text}"));
+        if requested != text {
+            self.add(None, requested, format!("was merged into {text}"));
         }
         self.add(Some(contact.created_at.as_ms()), &text, "contact created");
         if let Some(since) = contact.member_since {
@@ -144,12 +144,12 @@ impl Story<'_> {
             self.add(Some(since.as_ms()), &text, "sent STOP: no messages until they send START");
         }
         for it in &shown.conversations {
-            let says = match it.window_until {
+            let text = match it.window_until {
                 Some(until) if until > self.now => format!("window on {} open until {until}", it.channel),
                 Some(until) => format!("window on {} closed at {until}", it.channel),
                 None => format!("no window on {} yet", it.channel),
             };
-            self.add(it.last_inbound_at.map(|at| at.as_ms()), it.id.to_string(), says);
+            self.add(it.last_inbound_at.map(|at| at.as_ms()), it.id.to_string(), text);
         }
         let filter = EventFilter { contact: Some(contact.id), limit: EVENTS_OF_CONTACT, ..EventFilter::default() };
         for row in self.reader.events(&filter)?.iter().rev() {

@@ -1,0 +1,83 @@
+//! What the handlers share: reading from the store, names of plugins, and the parameters of requests.
+
+use crate::web::context::Admin;
+use crate::web::failure::ApiError;
+use axum::Json;
+use beadle_model::PluginNo;
+use beadle_store::{Reader, StoreError};
+use std::collections::HashMap;
+use std::fmt::Display;
+use std::str::FromStr;
+
+/// The answer of a handler.
+pub type Answer<T> = Result<Json<T>, ApiError>;
+
+/// The length of a page unless a request says otherwise.
+const DEFAULT_PAGE: usize = 50;
+/// The maximum length of a page; it is the store's.
+pub const MAX_PAGE: usize = 1000;
+
+/// The names of plugins, by number.
+pub struct Names(HashMap<PluginNo, String>);
+
+impl Names {
+    /// Reads them from the store.
+    pub fn read(reader: &Reader) -> Result<Self, StoreError> {
+        let mut names: HashMap<_, _> = reader.plugin_names()?.into_iter().collect();
+        names.insert(PluginNo::HOST, "beadle".into());
+        Ok(Self(names))
+    }
+
+    /// The name, or the number if there is none.
+    pub fn of(&self, no: PluginNo) -> String {
+        self.0.get(&no).cloned().unwrap_or_else(|| format!("plugin {}", no.0))
+    }
+
+    /// The number of a plugin.
+    pub fn number(&self, name: &str) -> Result<PluginNo, ApiError> {
+        let found = self.0.iter().find(|(_, known)| *known == name).map(|(no, _)| *no);
+        found.ok_or_else(|| ApiError::not_found("plugin", name))
+    }
+}
+
+/// Reads from the store on a blocking thread.
+pub async fn read<T: Send + 'static>(
+    admin: &Admin,
+    query: impl FnOnce(&Reader, &Names) -> Result<T, ApiError> + Send + 'static,
+) -> Result<T, ApiError> {
+    let reader = admin.store.reader();
+    let result = tokio::task::spawn_blocking(move || {
+        let names = Names::read(&reader)?;
+        query(&reader, &names)
+    });
+    result.await.map_err(ApiError::internal)?
+}
+
+/// Parses an id.
+pub fn id<T: FromStr<Err: Display>>(text: &str) -> Result<T, ApiError> {
+    text.parse().map_err(ApiError::bad_request)
+}
+
+/// Parses an optional id.
+pub fn optional_id<T: FromStr<Err: Display>>(text: Option<&str>) -> Result<Option<T>, ApiError> {
+    text.map(id).transpose()
+}
+
+/// Parses the name of a variant.
+pub fn variant<T: serde::de::DeserializeOwned>(what: &str, text: Option<&str>) -> Result<Option<T>, ApiError> {
+    let parse = |text: &str| {
+        serde_json::from_value(text.into())
+            .map_err(|why| ApiError::bad_request(format!("`{text}` is not a valid {what}: {why}")))
+    };
+    text.map(parse).transpose()
+}
+
+/// `1 event`, `2 events`
+pub fn counted(number: u64, one: &str, many: &str) -> String {
+    format!("{number} {}", if number == 1 { one } else { many })
+}
+
+/// The length of a page.
+pub fn page_size(limit: Option<usize>) -> usize {
+    limit.unwrap_or(DEFAULT_PAGE).clamp(1, MAX_PAGE)
+}
