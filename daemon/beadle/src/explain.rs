@@ -6,7 +6,9 @@
 
 use crate::cli::table::cut;
 use crate::exit::{Exit, print};
+use beadle_pipeline::Advice;
 use serde_json::json;
+use std::borrow::Cow;
 
 macro_rules! pages {
     ($($code:literal)*) => { &[$(($code, include_str!(concat!("explain/", $code, ".md")))),*] };
@@ -118,6 +120,8 @@ const GROUPS: &[Group] = &[
             "over-quota"
             "scan-too-large"
             "stale-read"
+            "state-unreadable"
+            "state-unwritable"
             "too-many-reads"
             "unknown-contact"
             "unknown-group"
@@ -224,7 +228,7 @@ pub fn explain(code: Option<&str>, as_json: bool) -> Exit {
         None => list(crate::cli::table::terminal_width()),
         Some(code) => match page(code) {
             Some(text) if as_json => format!("{:#}\n", json!({ "code": code, "text": text })),
-            Some(text) => text.to_owned(),
+            Some(text) => text.into_owned(),
             None => {
                 eprintln!("error: unknown code `{code}`{}", suggestion(code));
                 eprintln!("hint: run `beadle explain` for the list");
@@ -235,9 +239,39 @@ pub fn explain(code: Option<&str>, as_json: bool) -> Exit {
     print(&text).err().unwrap_or(Exit::Ok)
 }
 
-/// The page of a code.
-pub fn page(code: &str) -> Option<&'static str> {
-    pages().find(|(known, _)| *known == code).map(|(_, page)| page)
+/// The page of a code; WhatsApp's own codes (`131047`) are described from the table of its errors.
+pub fn page(code: &str) -> Option<Cow<'static, str>> {
+    let page = pages().find(|(known, _)| *known == code).map(|(_, page)| page.into());
+    page.or_else(|| beadle_whatsapp::platform_error(code).map(|error| platform_page(code, error).into()))
+}
+
+/// The page of one of WhatsApp's codes.
+fn platform_page(code: &str, (meaning, advice): (&str, Advice)) -> String {
+    let next = match advice {
+        Advice::Fail => {
+            "The message is not sent. The plugin that sent it receives the code in `on-message-status`.".into()
+        }
+        Advice::Retry { attempts } => {
+            format!("The message is attempted {attempts} times at growing intervals. Then it fails.")
+        }
+        Advice::SlowRecipient => "Messages to this recipient wait for a while. Others continue.".into(),
+        Advice::SlowChannel => "The channel pauses and continues by itself. Its messages wait.".into(),
+        Advice::SlowApp => "All channels of the app pause and continue by themselves. Their messages wait.".into(),
+        Advice::StopChannel => "The channel stops. Its messages wait, and one is attempted from time to time.".into(),
+        Advice::StopApp => {
+            "All channels of the app stop. Their messages wait, and one is attempted from time to time.".into()
+        }
+    };
+    let action = match advice {
+        Advice::StopChannel | Advice::StopApp => {
+            "Resolve it in the Meta app dashboard; see `beadle explain channel-stopped`."
+        }
+        _ => "`beadle why ID` shows what WhatsApp said about the message.",
+    };
+    format!(
+        "# {code}\n\n{meaning}.\n\n## Responsible\n\nWhatsApp.\n\n## What happens next\n\n{next}\n\n## What to do\n\n\
+         {action}\nMeta documents its codes in \"WhatsApp Cloud API: Error Codes\".\n"
+    )
 }
 
 fn pages() -> impl Iterator<Item = (&'static str, &'static str)> {
@@ -300,7 +334,25 @@ mod tests {
             &beadle_tasks::CODES,
             &beadle_whatsapp::CODES,
         ];
-        lists.into_iter().flatten().copied().collect()
+        lists.into_iter().flatten().copied().chain(SDK_CODES).collect()
+    }
+
+    /// Codes that the Rust SDK creates inside a plugin.
+    const SDK_CODES: [&str; 2] = ["state-unreadable", "state-unwritable"];
+
+    #[test]
+    fn every_code_of_the_sdk_is_listed() {
+        let source = include_str!("../../../plugin-api/sdk/src/capability/state.rs");
+        let codes = source.split("Refusal::new(\"").skip(1).filter_map(|rest| rest.split('"').next());
+        assert_eq!(codes.collect::<BTreeSet<_>>(), SDK_CODES.into());
+    }
+
+    #[test]
+    fn codes_of_whatsapp_have_pages_of_the_same_form() {
+        let page = page("131030").unwrap();
+        let headings: Vec<&str> = page.lines().filter(|line| line.starts_with('#')).collect();
+        assert_eq!(headings, ["# 131030", "## Responsible", "## What happens next", "## What to do"]);
+        assert!(super::page("999999").is_none());
     }
 
     #[test]
@@ -322,7 +374,9 @@ mod tests {
             assert!(responsible.is_some_and(|who| known.contains(&who)), "{code}: {responsible:?}");
             let summary = summary(page);
             assert!(summary.ends_with('.') && summary.len() <= 160, "{code}: {summary}");
-            assert!(page.lines().all(|line| line.chars().count() <= 130), "{code} has a long line");
+            // Indented lines are examples.
+            let is_short = |line: &str| line.chars().count() <= 100 || line.starts_with("    ");
+            assert!(page.lines().all(is_short), "{code} has a long line");
         }
     }
 
