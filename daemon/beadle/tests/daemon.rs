@@ -219,7 +219,7 @@ async fn webhooks_are_stored_and_shown() {
 }
 
 #[tokio::test]
-async fn the_admin_side_reports_health_and_refuses_foreign_pages() {
+async fn admin_side_reports_health_to_this_machine_only() {
     let mut daemon = Daemon::new();
     daemon.start();
     let admin = daemon.admin.clone();
@@ -457,7 +457,7 @@ async fn requests_without_a_signature_are_refused_before_their_body_arrives() {
 }
 
 #[tokio::test]
-async fn strangers_cannot_fill_the_log() {
+async fn unsigned_requests_cannot_fill_the_log() {
     let mut daemon = Daemon::new();
     daemon.start();
     let handshake = format!("{}/webhooks/main?hub.mode=subscribe&hub.verify_token=wrong", daemon.http);
@@ -486,7 +486,7 @@ async fn webhooks_of_other_products_are_ignored() {
 }
 
 #[tokio::test]
-async fn new_files_are_private_and_open_ones_are_reported() {
+async fn data_files_are_private_or_reported() {
     use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
     let mut daemon = Daemon::new();
     let data = daemon.folder.path().join("data");
@@ -501,7 +501,7 @@ async fn new_files_are_private_and_open_ones_are_reported() {
 }
 
 #[test]
-fn compiler_process_rejects_what_is_no_plugin_and_ends_with_the_daemon() {
+fn compiler_process_exits_if_its_input_is_not_a_plugin() {
     let cache = tempfile::tempdir().unwrap();
     let start = || {
         let mut command = Command::new(env!("CARGO_BIN_EXE_beadle"));

@@ -191,7 +191,7 @@ async fn update_arrives_in_the_members_zone_and_language() {
 }
 
 #[tokio::test]
-async fn release_expiry_and_preview_of_an_update() {
+async fn update_follows_its_release_and_expiry_dates() {
     let files = [
         ("a-late.md", "---\nexpires_at: 2026-03-27 13:00\n---\nToo late"),
         ("b-soon.md", "---\nrelease_at: 2026-03-28 10:00\n---\nSoon"),

@@ -7,7 +7,7 @@ use serde_json::json;
 const HOUR_MS: i64 = 60 * 60 * 1000;
 
 #[tokio::test]
-async fn disabled_plugin_gets_no_events_and_its_timers_wait() {
+async fn disabled_plugin_gets_nothing_until_it_is_enabled() {
     let (setup, daemon, simulator) =
         start(|setup| setup.plugin("hourglass", "order = 1").plugin("echo", "order = 2")).await;
     simulator.say("Ana", "in 10 tea").await;

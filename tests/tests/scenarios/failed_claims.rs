@@ -24,7 +24,7 @@ async fn retry_of_a_later_plugin_repeats_no_reply() {
 }
 
 #[tokio::test]
-async fn failed_claim_passes_to_the_next_plugin_and_its_retry_warns() {
+async fn failed_claim_passes_to_the_next_plugin() {
     let address = SimulatorAddress::reserve();
     let setup = Setup::new(&address.url())
         .probe("frail", "reply = \"frail: \", wrong = \"give-up\", late_is_well = true", "order = 1")

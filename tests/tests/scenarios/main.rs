@@ -24,7 +24,7 @@ mod media_and_groups;
 mod merge_contacts;
 mod migration;
 mod month_of_schedules;
-mod operator_mistakes;
+mod operator_errors;
 mod platform_outages;
 mod reload_config;
 mod reload_files;

@@ -28,7 +28,7 @@ async fn wait_for_problem(daemon: &Daemon, code: &str) -> String {
 }
 
 #[tokio::test]
-async fn valid_settings_take_effect_and_invalid_ones_change_nothing() {
+async fn only_valid_settings_take_effect() {
     let (setup, daemon, simulator) = start().await;
     simulator.say("Ana", "one").await;
     simulator.expect_texts("Ana", &["a: one"]).await;
@@ -50,7 +50,7 @@ async fn valid_settings_take_effect_and_invalid_ones_change_nothing() {
 }
 
 #[tokio::test]
-async fn invalid_file_changes_nothing_and_is_reported_with_its_line() {
+async fn invalid_file_is_reported_with_its_line_and_changes_nothing() {
     let (setup, daemon, simulator) = start().await;
     // Two changes, one of them valid: neither takes effect.
     setup.put_conf("50-probe", "[plugins.probe]\nsettings = { reply = \"b: \" }\n[outbox]\nmax_in_flights = 3");
@@ -106,7 +106,7 @@ async fn sighup_reloads_the_configuration() {
 }
 
 #[tokio::test]
-async fn plugin_sends_only_through_its_channels_and_the_refusal_names_the_setting() {
+async fn plugin_sends_only_through_its_channels() {
     let address = SimulatorAddress::reserve();
     let club = "[channels.club]\napp = \"main\"\nphone_number_id = \"222222222222222\"";
     let setup = Setup::new(&address.url()).plugin_as("probe", "probe", "").toml(club);

@@ -28,7 +28,7 @@ async fn wait_for_revision(daemon: &Daemon, before: &str) -> String {
 }
 
 #[tokio::test]
-async fn new_file_runs_and_its_replacement_takes_over() {
+async fn saved_file_takes_over_without_a_restart() {
     let (setup, daemon, simulator) = start("").await;
     daemon.wait_for_plugin("probe", |row| text(row, "/problem/code") == "plugin-missing").await;
     setup.put_bytes("probe", &probe("v1"));
@@ -85,7 +85,7 @@ async fn incomplete_file_changes_nothing() {
 }
 
 #[tokio::test]
-async fn last_of_a_thousand_changes_wins_and_links_are_followed() {
+async fn last_of_a_thousand_changes_wins() {
     let (setup, daemon, simulator) = start("").await;
     setup.put_bytes("probe", &probe("v1"));
     let v1 = wait_for_revision(&daemon, "").await;
@@ -113,7 +113,14 @@ async fn last_of_a_thousand_changes_wins_and_links_are_followed() {
     .await;
     assert_ne!(text(&daemon.get("plugins/probe").await, "/revision"), v1);
     assert_eq!((daemon.status_count("dead_letters").await, simulator.texts("Ana").await.len()), (0, 2));
-    // A link that is changed to another target, as packages switch versions.
+    daemon.stop().await;
+}
+
+/// Packages switch versions by changing the target of a link.
+#[tokio::test]
+async fn changed_target_of_a_link_is_loaded() {
+    let (setup, daemon, _simulator) = start("").await;
+    let path = setup.plugin_file("probe");
     let (aside, there) = (setup.conf_d().join("probe-5.wasm"), setup.conf_d().join("probe-6.wasm"));
     std::fs::write(&aside, probe("v5")).and_then(|()| std::fs::write(&there, probe("v6"))).unwrap();
     for (leads_to, tag) in [(&aside, "v5"), (&there, "v6")] {
@@ -126,23 +133,28 @@ async fn last_of_a_thousand_changes_wins_and_links_are_followed() {
 }
 
 #[tokio::test]
-async fn polling_finds_unreported_changes_and_unreadable_files_change_nothing() {
-    let (setup, daemon, simulator) = start("[daemon]\npoll_interval = \"1s\"").await;
+async fn polling_finds_changes_that_are_not_reported() {
+    let (setup, daemon, _simulator) = start("[daemon]\npoll_interval = \"1s\"").await;
     // The link's target is in a folder that is not watched, as on a network file system.
     let there = setup.conf_d().with_file_name("elsewhere.wasm");
     std::fs::write(&there, probe("v1")).unwrap();
     std::os::unix::fs::symlink(&there, setup.plugin_file("probe")).unwrap();
     let v1 = wait_for_revision(&daemon, "").await;
     std::fs::write(&there, probe("v2")).unwrap();
-    let v2 = wait_for_revision(&daemon, &v1).await;
+    wait_for_revision(&daemon, &v1).await;
+    daemon.stop().await;
+}
+
+#[tokio::test]
+async fn revision_that_cannot_be_read_or_saved_changes_nothing() {
+    let (setup, daemon, simulator) = start("[daemon]\npoll_interval = \"1s\"").await;
+    setup.put_bytes("probe", &probe("v2"));
+    let v2 = wait_for_revision(&daemon, "").await;
     // A file whose reading fails.
     let link = setup.plugins().join(".link");
-    let link_to = |target: &str| {
-        std::os::unix::fs::symlink(target, &link)
-            .and_then(|()| std::fs::rename(&link, setup.plugin_file("probe")))
-            .unwrap();
-    };
-    link_to("/proc/self/mem");
+    std::os::unix::fs::symlink("/proc/self/mem", &link)
+        .and_then(|()| std::fs::rename(&link, setup.plugin_file("probe")))
+        .unwrap();
     let refused = async |code: &str, step: &str| {
         let row = daemon.wait_for_plugin("probe", |row| text(row, "/problem/code") == code).await;
         assert_eq!((text(&row, "/revision"), text(&row, "/failed_step")), (&*v2, step), "{row}");

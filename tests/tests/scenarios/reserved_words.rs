@@ -6,7 +6,7 @@ use beadle_test_support::simulator::SimulatorAddress;
 use beadle_test_support::{time_at, wait_until};
 
 #[tokio::test]
-async fn stop_silences_and_start_resumes() {
+async fn stop_lasts_until_start() {
     let address = SimulatorAddress::reserve();
     let setup = Setup::new(&address.url()).plugin("echo", "").toml(UNPACED).toml("[keywords]\nbrand = \"De Buurt\"");
     let daemon = setup.start().await;

@@ -78,7 +78,7 @@ async fn resting_answerer_is_passed_over_and_one_event_brings_it_back() {
 }
 
 #[tokio::test]
-async fn one_failing_conversation_gets_single_tries_and_delays_no_other() {
+async fn failing_conversation_delays_no_other() {
     let (_setup, daemon, simulator) =
         start(|setup| setup.probe("frail", "reply = \"frail: \", wrong = \"trap\", every = 2", "stage = \"observe\""))
             .await;

@@ -105,7 +105,7 @@ async fn deliver_late(setup: &Setup, from: &str, id: &str, at_ms: i64) {
 }
 
 #[tokio::test]
-async fn late_messages_use_the_platforms_time_and_lead_times_reload() {
+async fn late_messages_open_windows_by_the_platforms_time() {
     let (setup, daemon, simulator) = start().await;
     simulator.advance(2 * DAY_MS).await;
     let begin = simulator.now().await;
@@ -117,6 +117,18 @@ async fn late_messages_use_the_platforms_time_and_lead_times_reload() {
     let windows = daemon.get("windows").await;
     assert_eq!(time_at(&windows, "/items/0/closes_at"), Some(begin + HOUR_MS), "{windows}");
     assert_eq!(windows.pointer("/items/1"), None, "{windows}");
+    simulator.advance(DAY_MS).await;
+    assert_eq!(closed(&daemon, begin).await, [60]);
+    daemon.stop().await;
+}
+
+#[tokio::test]
+async fn changed_lead_times_apply_to_open_windows() {
+    let (setup, daemon, simulator) = start().await;
+    simulator.advance(2 * DAY_MS).await;
+    let begin = simulator.now().await;
+    deliver_late(&setup, "31600000002", "wamid.late", begin - 23 * HOUR_MS).await;
+    simulator.advance(0).await;
     setup.put_conf("60-windows", "[windows]\nexpiring_before = [\"10m\"]");
     daemon.wait_for_config("windows.expiring_before").await;
     simulator.advance(DAY_MS).await;
@@ -128,7 +140,6 @@ async fn late_messages_use_the_platforms_time_and_lead_times_reload() {
     }
     leads.sort_unstable();
     assert_eq!(leads, [10, 120], "the first at once, the second by the new configuration");
-    assert_eq!(closed(&daemon, begin).await, [60]);
     daemon.stop().await;
 }
 

@@ -23,7 +23,7 @@ fn days(text: &str, count: usize) -> Vec<String> {
 }
 
 #[test]
-fn day_fields() {
+fn day_fields_select_the_expected_days() {
     for (text, wanted) in [
         ("L * *", ["2026-01-31", "2026-02-28", "2026-03-31", "2026-04-30"]),
         ("L-2 * *", ["2026-01-29", "2026-02-26", "2026-03-29", "2026-04-28"]),
@@ -64,7 +64,7 @@ fn day_fields() {
 }
 
 #[test]
-fn time_fields_and_nicknames() {
+fn time_fields_and_nicknames_match_the_expected_times() {
     for (text, wanted) in [
         ("0 9 * * MON", ["2026-01-05 09:00:00", "2026-01-12 09:00:00", "2026-01-19 09:00:00"]),
         ("*/13 * * * *", ["2026-01-01 10:26:00", "2026-01-01 10:39:00", "2026-01-01 10:52:00"]),

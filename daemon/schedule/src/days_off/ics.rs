@@ -8,7 +8,7 @@ use jiff::ToSpan as _;
 use jiff::civil::{Date, Weekday};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The maximum length of a holiday; a longer one is a mistake in the file.
+/// The maximum length of a holiday; a longer one is an error in the file.
 const MAX_DAYS: i32 = 366;
 
 /// The holidays of a file.

@@ -56,7 +56,7 @@ fn texts(schedule: &Schedule) -> Vec<String> {
 }
 
 #[test]
-fn warnings_about_patterns() {
+fn unusual_patterns_have_warnings() {
     for (text, wanted) in [
         ("0 9 * * MON", vec![]),
         ("*/15 * * * *", vec![]),
@@ -121,7 +121,7 @@ fn warnings_about_patterns() {
 }
 
 #[test]
-fn warnings_about_other_settings() {
+fn unusual_settings_have_warnings() {
     let mut daily = schedule("0 9 * * *", &amsterdam());
     daily.pattern = Pattern::Every { period_ms: DAY_MS, anchor: TimeSpec::Local(crate::DEFAULT_ANCHOR) };
     assert!(texts(&daily)[0].starts_with("elapsed-days: "), "{:?}", texts(&daily));
@@ -143,7 +143,7 @@ fn warnings_about_other_settings() {
 }
 
 #[test]
-fn notes_about_clock_changes() {
+fn times_in_a_clock_change_have_notes() {
     let zone = amsterdam();
     let note = |text: &str, after: &str| {
         let after = Timestamp(after.parse::<jiff::Timestamp>().unwrap().as_millisecond());

@@ -35,7 +35,7 @@ fn cron(text: &str, zone_name: &str, after: &str, count: usize) -> Vec<String> {
 
 /// 29 March 2026: 02:00 is 03:00 (01:00 UTC). 25 October 2026: 03:00 is 02:00 (01:00 UTC).
 #[test]
-fn clock_changes_in_amsterdam() {
+fn patterns_follow_the_clock_changes_of_amsterdam() {
     let (spring, autumn) = ("2026-03-28T12:00:00Z", "2026-10-24T12:00:00Z");
     let amsterdam = "Europe/Amsterdam";
     // Fixed: once each day, at the first moment after the gap, and at the first of two occurrences.
@@ -60,7 +60,7 @@ fn clock_changes_in_amsterdam() {
 }
 
 #[test]
-fn clock_changes_elsewhere() {
+fn patterns_follow_unusual_clock_changes() {
     // Half an hour: 5 April 2026 02:00 is 01:30 (15:00 UTC of the 4th); 4 October 02:00 is 02:30 (15:30 UTC of the 3rd).
     let howe = "Australia/Lord_Howe";
     assert_eq!(cron("45 1 * * *", howe, "2026-04-04T00:00:00Z", 2), ["04-04T14:45 twice", "04-05T15:15"]);
@@ -76,7 +76,7 @@ fn clock_changes_elsewhere() {
 }
 
 #[test]
-fn every_and_at() {
+fn intervals_and_single_times_have_the_expected_moments() {
     let every = |ms: i64, anchor| Pattern::Every { period_ms: ms, anchor };
     let amsterdam = zone("Europe/Amsterdam");
     let from_anchor = every(90 * 60_000, TimeSpec::Local(DEFAULT_ANCHOR));

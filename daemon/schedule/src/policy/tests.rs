@@ -40,7 +40,7 @@ fn after_outage(missed: CatchUpPolicy, minutes: i64) -> Vec<String> {
 }
 
 #[test]
-fn catch_up_after_an_outage() {
+fn catch_up_mode_decides_what_fires_after_an_outage() {
     let with = |catch_up, limit, max_age_ms| CatchUpPolicy { mode: catch_up, limit, max_age_ms, grace_ms: MINUTE };
     let day = 24 * HOUR;
     for (missed, minutes, wanted) in [

@@ -16,7 +16,7 @@ BEGIN:VEVENT\r\nUID:8\r\nDTSTART;VALUE=DATE:20260102\r\nSTATUS:CANCELLED\r\nSUMM
 END:VCALENDAR\r\n";
 
 #[test]
-fn days_of_a_file_of_public_holidays() {
+fn public_holidays_of_a_file_are_found() {
     let holidays = Holidays::parse(FILE).unwrap();
     for (year, month, day, wanted) in [
         (2026, 4, 4, None),

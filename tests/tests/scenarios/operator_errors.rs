@@ -1,4 +1,4 @@
-//! Errors of the operator: a broken plugin, a second daemon, an invalid configuration. What works continues, and the message says
+//! Operator errors: a broken plugin, a second daemon, an invalid configuration. What works continues, and the message says
 //! what to do.
 
 use beadle_test_support::daemon::Setup;
@@ -53,7 +53,7 @@ async fn second_daemon_on_the_same_data_is_refused() {
 }
 
 #[tokio::test]
-async fn invalid_configuration_lists_every_error_and_starts_nothing() {
+async fn invalid_configuration_is_reported_completely_and_starts_nothing() {
     let address = SimulatorAddress::reserve();
     let setup = Setup::new(&address.url())
         .toml("[outbox]\non_ambigous = \"hold\"\nambiguous_wait = \"soon\"\n[retention]\nevents = 5");
