@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn mistakes_are_reported() {
+    fn invalid_arguments_are_reported() {
         assert!(parsed("--seed").unwrap_err().to_string().contains("whole number"));
         assert!(parsed("e3e").unwrap_err().to_string().contains("fmt, tidy"));
     }

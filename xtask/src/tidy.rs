@@ -7,50 +7,21 @@
 
 mod circles;
 mod contract;
+mod finding;
 mod generated;
 mod layering;
+mod prose;
 mod references;
 mod text;
 
 use crate::docs;
 use crate::shell::{self, Failure, Result};
+use finding::{File, Finding};
 use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Folders that are built, downloaded or kept by git.
 const SKIPPED: &[&str] = &["target", "node_modules", ".git", "__pycache__"];
-
-/// One breach of one rule.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Finding {
-    /// Relative to the root.
-    file: String,
-    /// From 1.
-    line: usize,
-    /// What is wrong, and what to do.
-    message: String,
-}
-
-impl Finding {
-    fn new(file: &str, line: usize, message: impl Into<String>) -> Self {
-        Self { file: file.into(), line, message: message.into() }
-    }
-}
-
-/// A text file of the repository.
-pub struct File {
-    /// Relative to the root, with `/`.
-    path: String,
-    /// All of it.
-    text: String,
-}
-
-impl File {
-    /// What follows the last dot of its name.
-    fn extension(&self) -> &str {
-        self.path.rsplit_once('.').map_or("", |(_, extension)| extension)
-    }
-}
 
 /// Checks everything and prints what was found.
 pub fn run() -> Result {
@@ -61,6 +32,7 @@ pub fn run() -> Result {
     findings.extend(circles::check(&files));
     findings.extend(contract::check(&files));
     findings.extend(generated::check(&files, &docs::pages(&root)?));
+    findings.extend(prose::check(&files));
     findings.extend(references::check(&files, &|path| root.join(path).exists()));
     findings.sort_by(|a, b| (&a.file, a.line).cmp(&(&b.file, b.line)));
     for finding in &findings {

@@ -4,7 +4,7 @@
 //! A changed contract invalidates the hash, so its author reads the guide again and updates it. The hash cannot prove that
 //! the guide is right, only that it was read.
 
-use super::{File, Finding};
+use super::finding::{File, Finding};
 use sha2::{Digest, Sha256};
 
 const CONTRACT: &str = "plugin-api/wit/";

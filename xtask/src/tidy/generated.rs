@@ -1,6 +1,6 @@
 //! Generated pages are up to date (see `docs.rs`), and the README shows the example plugin as it is.
 
-use super::{File, Finding};
+use super::finding::{File, Finding};
 use crate::docs::Page;
 
 /// A page, and the source file that it shows.

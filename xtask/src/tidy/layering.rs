@@ -3,7 +3,7 @@
 //!
 //! Cargo refuses a circle between crates, but not a dependency that points up.
 
-use super::{File, Finding};
+use super::finding::{File, Finding};
 use toml::{Table, Value};
 
 /// The daemon's crates, from the top; one may depend on those after it.

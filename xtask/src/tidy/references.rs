@@ -3,7 +3,7 @@
 //! A reader has the repository and nothing else, so a reference to a document outside it is an error. Links to the web are
 //! not followed.
 
-use super::{File, Finding};
+use super::finding::{File, Finding};
 use std::collections::BTreeMap;
 
 /// Documents that older comments referred to and that are not part of the repository. In two halves, so that this file

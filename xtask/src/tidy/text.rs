@@ -3,7 +3,7 @@
 //! Comments are distinguished from code by their first characters only, and tests by their path or by the
 //! `#[cfg(test)]` that ends a file. That is enough for these rules; what needs more is clippy's.
 
-use super::{File, Finding};
+use super::finding::{File, Finding};
 
 /// An exception to a rule, on the line or on the one before; a reason follows.
 const MARK: &str = "// tidy: ";

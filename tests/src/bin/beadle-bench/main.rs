@@ -8,24 +8,15 @@ mod bare;
 mod load;
 mod machine;
 mod marks;
+mod options;
 mod receiver;
 mod report;
 mod run;
 mod steps;
 
+use options::Options;
 use report::Report;
-use std::path::PathBuf;
 use std::process::ExitCode;
-
-/// The command line.
-pub struct Options {
-    /// Names of steps; all where empty.
-    only: Vec<String>,
-    /// Seconds that a step takes if the aim is reached.
-    seconds: u32,
-    /// The file for the figures.
-    json: Option<PathBuf>,
-}
 
 const USAGE: &str = "Usage: cargo xtask bench [STEP…] [--seconds N] [--json FILE]\n";
 

@@ -10,7 +10,7 @@ mod servers;
 mod throughput;
 mod waiting;
 
-use crate::Options;
+use crate::options::Options;
 use crate::report::Report;
 use std::pin::Pin;
 

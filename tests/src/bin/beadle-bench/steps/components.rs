@@ -1,7 +1,7 @@
 //! Plugins in JavaScript and Python (`tests/components`): time until a new revision is active, start, memory.
 
 use super::{reload, servers};
-use crate::Options;
+use crate::options::Options;
 use crate::machine;
 use crate::marks::Marks;
 use crate::receiver::Receiver;

@@ -1,7 +1,7 @@
 //! Start-up time, memory at rest, and the cost of a call.
 
 use super::servers;
-use crate::Options;
+use crate::options::Options;
 use crate::machine;
 use crate::marks::Marks;
 use crate::receiver::Receiver;

@@ -1,7 +1,7 @@
 //! Time to the 200 and to the reply at a steady rate, alone and next to a hostile plugin.
 
 use super::servers;
-use crate::Options;
+use crate::options::Options;
 use crate::load::Load;
 use crate::marks::{Marks, Spread};
 use crate::receiver::Receiver;

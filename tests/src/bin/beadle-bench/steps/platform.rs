@@ -1,6 +1,6 @@
 //! Both ends of the daemon: how fast webhooks are parsed, and the limits of the simulator itself.
 
-use crate::Options;
+use crate::options::Options;
 use crate::load::CONNECTIONS;
 use crate::report::Report;
 use axum::Router;

@@ -1,7 +1,7 @@
 //! Time until a new revision is active, a reload every second under load, and memory per loaded plugin.
 
 use super::servers;
-use crate::Options;
+use crate::options::Options;
 use crate::load::{FIRST_PHONE, Load};
 use crate::machine;
 use crate::marks::Marks;

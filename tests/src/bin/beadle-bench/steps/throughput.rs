@@ -1,7 +1,7 @@
 //! Throughput.
 
 use super::servers::{self, Past};
-use crate::Options;
+use crate::options::Options;
 use crate::load::Load;
 use crate::marks::Marks;
 use crate::receiver::{Callback, Receiver};

@@ -2,7 +2,7 @@
 //! second.
 
 use super::servers;
-use crate::Options;
+use crate::options::Options;
 use crate::machine;
 use crate::marks::Marks;
 use crate::receiver::Receiver;
