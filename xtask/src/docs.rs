@@ -89,7 +89,7 @@ fn first_sentence(page: &str) -> String {
 fn command_line(help: &str) -> String {
     let mut page = format!(
         "{NOTICE}\n\n# Command line\n\nThe output of `--help` for every command. The program talks to a running daemon over its \
-         socket;\n`run`, `demo`, `check`, `explain` and `plugins new`, `build` and `test` need none.\n"
+         socket;\n`run`, `demo`, `check`, `token`, `explain` and `plugins new`, `build` and `test` need none.\n"
     );
     for section in help.split("==== ").skip(1) {
         let (command, text) = section.split_once('\n').unwrap_or((section, ""));
@@ -101,8 +101,8 @@ fn command_line(help: &str) -> String {
 
 fn metrics(text: &str) -> String {
     let mut page = format!(
-        "{NOTICE}\n\n# Metrics\n\n`GET /metrics` on the admin address and on the socket, in the OpenMetrics text format. Counters \
-         count\nfrom the start of the process.\n\n| metric | type | labels | meaning |\n|---|---|---|---|\n"
+        "{NOTICE}\n\n# Metrics\n\n`GET /metrics` on the admin address and on the socket, in the OpenMetrics text format. \
+         Counters\ncount from the start of the process. What to alert on: [monitoring](../operators/monitoring.md).\n\n| metric | type | labels | meaning |\n|---|---|---|---|\n"
     );
     let mut lines = text.lines().peekable();
     while let Some(line) = lines.next() {
@@ -136,8 +136,8 @@ fn metrics(text: &str) -> String {
 fn error_codes(pages: &[(String, String)]) -> String {
     let mut page = format!(
         "{NOTICE}\n\n# Error codes\n\nEvery error, refusal and dead letter of Beadle's carries one of these codes. `beadle explain \
-         CODE`\nprints the whole page, with what to do. Numbers such as `131047` are the platform's own codes: see\n\
-         [the platform's errors](../whatsapp.md#errors).\n\n| code | meaning |\n|---|---|\n"
+         CODE`\nprints the whole page, with what to do. Numbers such as `131047` are WhatsApp's own\n\
+         codes: `beadle explain 131047` describes them, and so does [the list](../whatsapp.md#errors).\n\n| code | meaning |\n|---|---|\n"
     );
     for (code, sentence) in pages {
         let _ = writeln!(

@@ -7,6 +7,7 @@
 
 mod circles;
 mod contract;
+mod evidence;
 mod finding;
 mod generated;
 mod layering;
@@ -33,6 +34,7 @@ pub fn run() -> Result {
     findings.extend(contract::check(&files));
     findings.extend(generated::check(&files, &docs::pages(&root)?));
     findings.extend(prose::check(&files));
+    findings.extend(evidence::check(&files));
     findings.extend(references::check(&files, &|path| root.join(path).exists()));
     findings.sort_by(|a, b| (&a.file, a.line).cmp(&(&b.file, b.line)));
     for finding in &findings {
