@@ -1,5 +1,6 @@
 //! The path of one event: a signed message arrives, a plugin answers, receipts come back.
 
+use crate::text;
 use beadle_test_support::daemon::Setup;
 use beadle_test_support::simulator::SimulatorAddress;
 use beadle_test_support::wait_until;
@@ -14,6 +15,31 @@ async fn text_is_answered_by_a_plugin() {
     simulator.say("Ana", "Olá, tudo bem?").await;
     simulator.expect_texts("Ana", &["Olá, tudo bem?"]).await;
     daemon.wait_until_idle().await;
+    daemon.stop().await;
+}
+
+#[tokio::test]
+async fn log_names_no_person() {
+    let address = SimulatorAddress::reserve();
+    // A plugin that fails and one that answers: failures are logged with their errors.
+    let setup = Setup::new(&address.url())
+        .probe("broken", "wrong = \"trap\"", "order = 1")
+        .plugin("echo", "order = 2")
+        .toml("[log]\nlevel = \"info,beadle=debug\"");
+    let daemon = setup.start().await;
+    let simulator = address.start(&setup).await;
+    simulator.say("Ana", "my secret is a walnut").await;
+    simulator.expect_texts("Ana", &["my secret is a walnut"]).await;
+    simulator.say("Ana", "STOP").await;
+    wait_until("STOP is answered", async || (simulator.texts("Ana").await.len() == 2).then_some(())).await;
+    daemon.wait_until_idle().await;
+    let contact = daemon.get(&format!("contacts/{}", text(&daemon.get("contacts").await, "/items/0/id"))).await;
+    let number = text(&contact, "/aliases/0").rsplit(' ').next().unwrap_or_default().to_owned();
+    assert!(number.len() > 8, "{contact}");
+    let log = daemon.program.output();
+    for private in [&*number, "walnut", "wamid.", "Ana"] {
+        assert!(!log.contains(private), "{private} is in the log:\n{log}");
+    }
     daemon.stop().await;
 }
 

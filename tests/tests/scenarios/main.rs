@@ -33,6 +33,7 @@ mod reload_under_load;
 mod reminder;
 mod reserved_words;
 mod resting_plugins;
+mod restore;
 mod safe_start;
 mod schedules;
 mod shutdown;

@@ -1,9 +1,9 @@
 //! Plugins in JavaScript and Python (`tests/components`): time until a new revision is active, start, memory.
 
 use super::{reload, servers};
-use crate::options::Options;
 use crate::machine;
 use crate::marks::Marks;
+use crate::options::Options;
 use crate::receiver::Receiver;
 use crate::report::Report;
 use beadle_test_support::program;

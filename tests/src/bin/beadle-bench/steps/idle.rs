@@ -1,9 +1,9 @@
 //! Start-up time, memory at rest, and the cost of a call.
 
 use super::servers;
-use crate::options::Options;
 use crate::machine;
 use crate::marks::Marks;
+use crate::options::Options;
 use crate::receiver::Receiver;
 use crate::report::{Better, Report};
 use std::sync::Arc;

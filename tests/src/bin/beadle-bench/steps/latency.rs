@@ -1,9 +1,9 @@
 //! Time to the 200 and to the reply at a steady rate, alone and next to a hostile plugin.
 
 use super::servers;
-use crate::options::Options;
 use crate::load::Load;
 use crate::marks::{Marks, Spread};
+use crate::options::Options;
 use crate::receiver::Receiver;
 use crate::report::{Better, Report};
 use crate::run::{Outcome, Run, Way};

@@ -1,7 +1,7 @@
 //! Both ends of the daemon: how fast webhooks are parsed, and the limits of the simulator itself.
 
-use crate::options::Options;
 use crate::load::CONNECTIONS;
+use crate::options::Options;
 use crate::report::Report;
 use axum::Router;
 use axum::extract::{Query, State};

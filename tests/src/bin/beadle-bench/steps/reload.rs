@@ -1,10 +1,10 @@
 //! Time until a new revision is active, a reload every second under load, and memory per loaded plugin.
 
 use super::servers;
-use crate::options::Options;
 use crate::load::{FIRST_PHONE, Load};
 use crate::machine;
 use crate::marks::Marks;
+use crate::options::Options;
 use crate::receiver::Receiver;
 use crate::report::{Better, Report};
 use crate::run::{Run, Way};

@@ -1,9 +1,9 @@
 //! Throughput.
 
 use super::servers::{self, Past};
-use crate::options::Options;
 use crate::load::Load;
 use crate::marks::Marks;
+use crate::options::Options;
 use crate::receiver::{Callback, Receiver};
 use crate::report::{Better, Report};
 use crate::run::{Outcome, Run, Way};

@@ -2,9 +2,9 @@
 //! second.
 
 use super::servers;
-use crate::options::Options;
 use crate::machine;
 use crate::marks::Marks;
+use crate::options::Options;
 use crate::receiver::Receiver;
 use crate::report::Report;
 use beadle_test_support::daemon::{Daemon, Setup};
