@@ -144,7 +144,7 @@ mod tests {
     #[tokio::test]
     async fn time_follows_the_simulator() {
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let (hand, face) = watch::channel((1000, 1));
+        let (set_time, face) = watch::channel((1000, 1));
         let tasks = Tasks::default();
         let (clock, followed) = follow(&simulator(face).await, "http://nowhere/", &tasks).await.unwrap();
         assert_eq!(clock.now(), Timestamp(1000));
@@ -155,7 +155,7 @@ mod tests {
         while followed.settled(1, ANSWER_WITHIN).await != Activity::IdleUntil(Some(Timestamp(5000))) {
             tokio::task::yield_now().await;
         }
-        hand.send((5000, 2)).unwrap();
+        set_time.send((5000, 2)).unwrap();
         assert_eq!(followed.settled(2, ANSWER_WITHIN).await, Activity::IdleUntil(None));
         sleeper.await.unwrap();
         assert_eq!((clock.now(), followed.rev()), (Timestamp(5000), 2));

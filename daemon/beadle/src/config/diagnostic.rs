@@ -5,6 +5,7 @@
 //! are shown with an excerpt of the file in which the place is underlined. A secret that is written in a
 //! file is masked before anything of that file is shown.
 
+use super::inputs::Inputs;
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 use beadle_model::{Blame, Coded};
 use std::ops::Range;
@@ -151,9 +152,9 @@ impl Diagnostics {
     }
 
     /// All errors, in the order of the files.
-    pub fn into_error(mut self, sources: Vec<Source>) -> Invalid {
+    pub fn into_error(mut self, sources: Vec<Source>, inputs: Inputs) -> Invalid {
         self.found.sort_by_key(|diagnostic| diagnostic.span.as_ref().map(|span| (span.file, span.range.start)));
-        Invalid { diagnostics: self.found, sources }
+        Invalid { diagnostics: self.found, sources, inputs }
     }
 }
 
@@ -162,6 +163,8 @@ impl Diagnostics {
 pub struct Invalid {
     diagnostics: Vec<Diagnostic>,
     sources: Vec<Source>,
+    /// Everything that was read, as it was then.
+    pub inputs: Inputs,
 }
 
 impl Invalid {

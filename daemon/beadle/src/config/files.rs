@@ -2,7 +2,9 @@
 //! in name order. No other folder is searched.
 
 use super::diagnostic::{Diagnostic, Diagnostics, Source};
+use super::inputs::Inputs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// Far above any configuration; a larger file was probably named by mistake.
 const MAX_BYTES: u64 = 1024 * 1024;
@@ -13,16 +15,22 @@ pub struct Files {
     pub sources: Vec<Source>,
     /// The folder that relative paths in them start at.
     pub base: PathBuf,
+    /// What was read.
+    pub inputs: Inputs,
 }
 
 /// Reads the files; one that cannot be read becomes a diagnostic.
-pub fn read(path: &Path, diagnostics: &mut Diagnostics) -> Files {
+pub fn read(path: &Path, unsettled: Duration, diagnostics: &mut Diagnostics) -> Files {
     let main = if path.is_dir() { path.join("beadle.toml") } else { path.to_owned() };
     let folder = main.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     // Fails only if the current directory is unknown.
     let base = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
+    let conf_d = folder.join("conf.d");
+    let mut inputs = Inputs::default();
+    inputs.note(&conf_d, unsettled);
     let mut paths = vec![main.clone()];
-    paths.extend(conf_d(&folder.join("conf.d"), diagnostics));
+    paths.extend(files_of(&conf_d, diagnostics));
+    paths.iter().for_each(|path| inputs.note(path, unsettled));
     let sources = paths.into_iter().filter_map(|path| match content(&path) {
         Ok(text) => Some(Source { path, text }),
         Err(error) => {
@@ -32,11 +40,11 @@ pub fn read(path: &Path, diagnostics: &mut Diagnostics) -> Files {
             None
         }
     });
-    Files { sources: sources.collect(), base }
+    Files { sources: sources.collect(), base, inputs }
 }
 
 /// The files in `conf.d`, in name order. A missing folder is not an error.
-fn conf_d(folder: &Path, diagnostics: &mut Diagnostics) -> Vec<PathBuf> {
+fn files_of(folder: &Path, diagnostics: &mut Diagnostics) -> Vec<PathBuf> {
     let entries = match std::fs::read_dir(folder) {
         Ok(entries) => entries,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Vec::new(),

@@ -8,6 +8,7 @@ mod diagnostic;
 mod difference;
 mod environment;
 mod files;
+mod inputs;
 mod read;
 mod schedules;
 mod secret;
@@ -24,6 +25,7 @@ pub use diagnostic::CODES;
 pub use diagnostic::Invalid;
 pub use difference::{Change, Flat, changes};
 pub use environment::Environment;
+pub use inputs::Inputs;
 pub use settings::*;
 
 #[cfg(test)]
@@ -43,6 +45,8 @@ pub struct Loaded {
     pub flat: Flat,
     /// Warnings.
     pub notes: Vec<String>,
+    /// Everything that was read, as it was then.
+    pub inputs: Inputs,
     /// Every key that exists, with `*` for names: the example file must explain each.
     #[cfg(test)]
     pub known: BTreeSet<String>,
@@ -51,7 +55,7 @@ pub struct Loaded {
 /// Reads a file with the `conf.d` next to it, or a folder with `beadle.toml` and `conf.d`.
 pub fn load(path: &Path, environment: &Environment) -> Result<Loaded, Invalid> {
     let mut diagnostics = diagnostic::Diagnostics::default();
-    let files = files::read(path, &mut diagnostics);
+    let files = files::read(path, environment.unsettled, &mut diagnostics);
     let mut tree = tree::Table::default();
     for (number, source) in files.sources.iter().enumerate() {
         let one = tree::parse(number, &source.text, &mut diagnostics);
@@ -62,6 +66,7 @@ pub fn load(path: &Path, environment: &Environment) -> Result<Loaded, Invalid> {
         diagnostics: diagnostics.into(),
         notes: Vec::new().into(),
         known: Default::default(),
+        inputs: files.inputs.into(),
         base: &files.base,
         environment,
     };
@@ -73,7 +78,7 @@ pub fn load(path: &Path, environment: &Environment) -> Result<Loaded, Invalid> {
         diagnostics.remove("config-missing");
     }
     if !diagnostics.is_empty() {
-        return Err(diagnostics.into_error(files.sources));
+        return Err(diagnostics.into_error(files.sources, context.inputs.into_inner()));
     }
     let paths = files.sources.into_iter().map(|source| source.path).collect();
     Ok(Loaded {
@@ -82,6 +87,7 @@ pub fn load(path: &Path, environment: &Environment) -> Result<Loaded, Invalid> {
         files: paths,
         flat,
         notes: context.notes.into_inner(),
+        inputs: context.inputs.into_inner(),
         #[cfg(test)]
         known: context.known.into_inner(),
     })

@@ -6,6 +6,7 @@
 
 use super::diagnostic::{Diagnostic, Diagnostics, Span};
 use super::environment::Environment;
+use super::inputs::Inputs;
 use super::tree::{Entry, Node, Table, Value};
 use super::units;
 use std::cell::RefCell;
@@ -21,6 +22,8 @@ pub struct Context<'a> {
     pub notes: RefCell<Vec<String>>,
     /// Every key that was read, with `*` for names: `channels.*.app`.
     pub known: RefCell<BTreeSet<String>>,
+    /// The files that were read.
+    pub inputs: RefCell<Inputs>,
     /// The folder that relative paths start at.
     pub base: &'a Path,
     /// Environment variables and credentials.
@@ -31,6 +34,11 @@ impl Context<'_> {
     /// Records an error.
     pub fn report(&self, diagnostic: Diagnostic) {
         self.diagnostics.borrow_mut().add(diagnostic);
+    }
+
+    /// Notes a file that is about to be read.
+    pub fn note_input(&self, path: &Path) {
+        self.inputs.borrow_mut().note(path, self.environment.unsettled);
     }
 }
 

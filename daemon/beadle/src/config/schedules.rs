@@ -307,6 +307,7 @@ fn days_off(section: &mut Section<'_>, files: &mut HolidayFiles) -> DaysOff {
 }
 
 fn read_holidays(section: &Section<'_>, path: &Path) -> Result<Arc<Holidays>, String> {
+    section.context.note_input(path);
     let size = std::fs::metadata(path).map_err(|error| error.to_string())?.len();
     if size > MAX_HOLIDAYS_BYTES {
         return Err(format!("the file has {size} bytes, the maximum is {MAX_HOLIDAYS_BYTES}"));

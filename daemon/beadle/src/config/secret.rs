@@ -40,7 +40,7 @@ impl Section<'_> {
         };
         let secret = match kind.as_str() {
             "credential" => self.credential(name),
-            "file" => read(&self.context.base.join(name)),
+            "file" => self.read_secret(&self.context.base.join(name)),
             "env" => match (self.context.environment.variable)(name) {
                 Some(text) => not_empty(&text),
                 None => Err(format!("environment variable {name} is not set")),
@@ -72,7 +72,12 @@ impl Section<'_> {
             self.context.notes.borrow_mut().push(note);
             return Ok(Secret::new(""));
         };
-        read(&Path::new(&folder).join(name))
+        self.read_secret(&Path::new(&folder).join(name))
+    }
+
+    fn read_secret(&self, path: &Path) -> Result<Secret, String> {
+        self.context.note_input(path);
+        read(path)
     }
 }
 

@@ -16,7 +16,7 @@ fn environment(credentials: &Path) -> Environment {
         "EMPTY" => Some("\n".into()),
         _ => None,
     };
-    Environment { variable: Box::new(variable), without_systemd: false }
+    Environment { variable: Box::new(variable), without_systemd: false, unsettled: std::time::Duration::ZERO }
 }
 
 fn credentials() -> tempfile::TempDir {

@@ -223,11 +223,12 @@ impl Running {
         self.tasks.spawn(TaskKind::Windows, move |heartbeat| windows.clone().run(heartbeat));
     }
 
-    fn watch_configuration(&self, loaded: Loaded, parts: &Parts, catalog: Catalog, hangup: Option<Signal>) {
+    fn watch_configuration(&self, mut loaded: Loaded, parts: &Parts, catalog: Catalog, hangup: Option<Signal>) {
         let config = &loaded.config;
         tracing::info!(
             http = %config.http.listen, admin = config.admin.listen.map(tracing::field::display), socket = %config.admin.socket.display(), "listening"
         );
+        let files = reload::Files::of(&mut loaded);
         let reloader = Arc::new(reload::Reloader {
             catalog,
             pipeline: parts.pipeline.clone(),
@@ -236,7 +237,7 @@ impl Running {
             retention: self.retention.clone(),
             leads: self.leads.clone(),
             at_start: loaded.flat.hashes(),
-            state: Mutex::new(reload::State { current: loaded, hangup, reported: None }),
+            state: Mutex::new(reload::State { current: loaded, files, hangup, reported: None }),
         });
         self.tasks.spawn(TaskKind::Reload, move |heartbeat| Arc::clone(&reloader).run(heartbeat));
     }

@@ -6,10 +6,12 @@
 //! at the start (addresses, the data folder, apps, channels) are reported as waiting for a restart. Each
 //! part gets its new settings as a whole and finds the differences itself: [`Reloader::apply`] is only
 //! the list of the parts.
+//!
+//! Looking costs a system call per file: the files are read only if their metadata have changed since the last time.
 
 use super::{build, logging};
 use crate::api::Problem;
-use crate::config::{self, Change, Config, Environment, Invalid, Loaded, changes};
+use crate::config::{self, Change, Config, Environment, Inputs, Invalid, Loaded, changes};
 use crate::web::{Admin, ConfigState};
 use beadle_catalog::Catalog;
 use beadle_catalog::watch::{Hint, Watch};
@@ -48,6 +50,7 @@ pub struct Reloader {
 pub struct State {
     /// The configuration in effect.
     pub current: Loaded,
+    pub files: Files,
     pub hangup: Option<Signal>,
     /// The error that was reported last; none while the files are in effect.
     pub reported: Option<String>,
@@ -88,7 +91,8 @@ impl Reloader {
     }
 
     async fn reload(&self, state: &mut State, cause: Cause) {
-        match read(&state.current, cause).await {
+        let Some(read) = state.files.read(cause).await else { return };
+        match read {
             Ok(next) => {
                 let current = &state.current;
                 let recovered = state.reported.take().is_some();
@@ -149,15 +153,46 @@ impl Reloader {
     }
 }
 
-/// Reads the files; if they are invalid and no operator waits for the result, once more after a while.
-async fn read(current: &Loaded, cause: Cause) -> Result<Loaded, Invalid> {
-    let load = || config::load(&current.path, &Environment::process());
-    match load() {
-        Err(_) if cause == Cause::Look => {
-            tokio::time::sleep(SECOND_LOOK).await;
-            load()
+/// The files of the configuration, which are read when they have changed.
+pub struct Files {
+    path: PathBuf,
+    /// As they were when they were read last.
+    inputs: Inputs,
+    environment: fn() -> Environment,
+    /// How often they were read.
+    reads: u64,
+}
+
+impl Files {
+    /// Those of a configuration that was read.
+    pub fn of(loaded: &mut Loaded) -> Self {
+        let inputs = std::mem::take(&mut loaded.inputs);
+        Self { path: loaded.path.clone(), inputs, environment: Environment::process, reads: 0 }
+    }
+
+    /// Reads the files, unless nothing changed and no operator waits for the result. If they are invalid and no operator
+    /// waits, they are read once more after a while.
+    async fn read(&mut self, cause: Cause) -> Option<Result<Loaded, Invalid>> {
+        if cause == Cause::Look && !self.inputs.have_changed() {
+            return None;
         }
-        read => read,
+        let mut read = self.load().await?;
+        if read.is_err() && cause == Cause::Look {
+            tokio::time::sleep(SECOND_LOOK).await;
+            read = self.load().await?;
+        }
+        self.inputs = match &mut read {
+            Ok(loaded) => std::mem::take(&mut loaded.inputs),
+            Err(invalid) => std::mem::take(&mut invalid.inputs),
+        };
+        Some(read)
+    }
+
+    async fn load(&mut self) -> Option<Result<Loaded, Invalid>> {
+        self.reads += 1;
+        let (path, environment) = (self.path.clone(), self.environment);
+        // Thousands of schedules take a while. The task fails only while the daemon shuts down.
+        tokio::task::spawn_blocking(move || config::load(&path, &environment())).await.ok()
     }
 }
 
@@ -187,5 +222,55 @@ async fn hung_up(signal: Option<&mut Signal>) {
     match signal {
         Some(signal) => _ = signal.recv().await,
         None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+    use std::path::Path;
+
+    fn environment() -> Environment {
+        Environment { variable: Box::new(|_| Some("secret".into())), without_systemd: false, unsettled: Duration::ZERO }
+    }
+
+    #[tokio::test]
+    async fn files_are_read_only_when_one_of_them_has_changed() {
+        let folder = tempfile::tempdir().unwrap();
+        let (main, conf_d) = (folder.path().join("beadle.toml"), folder.path().join("conf.d"));
+        let (secret, holidays) = (folder.path().join("token"), folder.path().join("holidays.ics"));
+        let calendar =
+            |date: u32| format!("BEGIN:VCALENDAR\nBEGIN:VEVENT\nUID:a\nDTSTART:{date}\nEND:VEVENT\nEND:VCALENDAR\n");
+        fs::write(&secret, "one").and_then(|()| fs::write(&holidays, calendar(20_270_427))).unwrap();
+        let toml = "[apps.main]\nkind = \"whatsapp-cloud\"\naccess_token = { file = \"token\" }\n\
+            app_secret = { env = \"A\" }\nverify_token = { env = \"B\" }\n\
+            [[schedule]]\nname = \"daily\"\ncron = \"0 9 * * *\"\nplugin = \"echo\"\nholidays = \"holidays.ics\"\n";
+        fs::create_dir(&conf_d).and_then(|()| fs::write(&main, toml)).unwrap();
+        let mut loaded = config::load(&main, &environment()).unwrap();
+        let mut files = Files { environment, ..Files::of(&mut loaded) };
+        for _ in 0..10 {
+            assert!(files.read(Cause::Look).await.is_none());
+        }
+        assert_eq!(files.reads, 0);
+        let changes: [(&Path, String); 4] = [
+            (&main, format!("{toml}enabled = false\n")),
+            (&conf_d.join("50-new.toml"), "[log]\nlevel = \"debug\"\n".into()),
+            (&secret, "another".into()),
+            (&holidays, calendar(20_280_427) + "\n"),
+        ];
+        for (number, (path, text)) in (1..).zip(changes) {
+            fs::write(path, text).unwrap();
+            assert!(matches!(files.read(Cause::Look).await, Some(Ok(_))), "{}", path.display());
+            assert!(files.read(Cause::Look).await.is_none(), "{}", path.display());
+            assert_eq!(files.reads, number);
+        }
+        // An operator who asks gets a result.
+        assert!(matches!(files.read(Cause::Asked).await, Some(Ok(_))));
+        // An invalid file is not read again until something changes.
+        fs::write(&main, "nonsense").unwrap();
+        assert!(matches!(files.read(Cause::Asked).await, Some(Err(_))));
+        assert!(files.read(Cause::Look).await.is_none());
+        assert_eq!(files.reads, 6);
     }
 }
