@@ -16,6 +16,7 @@ mod shell;
 mod stages;
 mod test;
 mod tidy;
+mod tools;
 
 use shell::Failure;
 use std::process::ExitCode;
@@ -26,7 +27,8 @@ Usage: cargo xtask TASK
   demo [--no-open]          Start a simulated WhatsApp, the daemon and its plugins
   plugins [NAME…]           Build the plugins into target/plugins
   test [STAGE…]             Run everything that must pass; installs what it needs
-                            (--long: more rounds of random tests, --seed N: repeat one)
+                            (--long: more rounds of random tests, --seed N: repeat one,
+                            --no-skip: fail if a stage cannot run here)
   tidy                      Check layering, references and other rules about text
   docs                      Generate the pages of docs/reference
   bench [STEP…]             Measure, in the release profile (--help lists the steps)

@@ -1,11 +1,12 @@
 //! `cargo xtask test`: everything that must pass, cheapest checks first.
 //!
 //! It installs what it needs and says so. The first stage that fails ends it with the command that repeats that stage. It
-//! prints the time of each stage and asserts none.
+//! prints the time of each stage and asserts none. A stage that cannot run here is skipped and said to be; `--no-skip`, for
+//! CI, makes that a failure.
 
 use crate::shell::{self, Failure, Result, cargo, run as call};
-use crate::stages::Stages;
-use crate::{clients, oracle, pages, plugins, proxy, tidy};
+use crate::stages::{Outcome, Stages};
+use crate::{clients, oracle, pages, plugins, proxy, tidy, tools};
 use std::process::Command;
 
 /// The command line.
@@ -13,6 +14,8 @@ use std::process::Command;
 struct Options {
     /// More rounds of random scenarios and property tests.
     long: bool,
+    /// A stage that cannot run here is a failure.
+    no_skip: bool,
     /// The seed of their random numbers; a scenario that fails prints it.
     seed: Option<u64>,
     /// Only these stages; all where empty.
@@ -20,42 +23,53 @@ struct Options {
 }
 
 /// A stage: name and function.
-type Stage = (&'static str, fn(&Options) -> Result);
+type Stage = (&'static str, fn(&Options) -> Result<Outcome>);
 
-/// The stages in order. Formatting and text come first: they need no compiler and fail most often.
+/// The stages in order: what needs no compiler, then what needs the build of the workspace, then what needs plugins too; in
+/// each, the shortest first.
 const STAGES: &[Stage] = &[
+    ("tools", |_| passed(tools::check())),
     ("fmt", |_| {
         call(cargo().args(["fmt", "--all", "--check"]))?;
-        call(plugins_cargo().args(["fmt", "--all", "--check"]))
+        passed(call(plugins_cargo().args(["fmt", "--all", "--check"])))
     }),
-    ("tidy", |_| tidy::run()),
-    ("clippy", |_| call(cargo().args(["clippy", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"]))),
-    ("plugins", |_| {
-        plugins::build(&[])?;
-        plugins::build_for_tests().map(drop)
-    }),
-    ("plugin-units", |_| {
-        call(plugins_cargo().args(["clippy", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"]))?;
-        call(plugins_cargo().args(["test", "--quiet", "--workspace"]))
+    ("tidy", |_| passed(tidy::run())),
+    ("clippy", |_| {
+        passed(call(cargo().args(["clippy", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"])))
     }),
     // Always the whole workspace: a part of it would resolve other features and compile wasmtime again (ADR 0012).
-    ("build", |_| call(cargo().args(["build", "--workspace", "--all-targets"]))),
-    ("units", |options| call(units(options).args(["test", "--quiet", "--workspace", "--exclude", "beadle-e2e"]))),
-    ("e2e", |options| call(end_to_end(options).args(["test", "--quiet", "--workspace", "--test", "scenarios"]))),
+    ("build", |_| passed(call(cargo().args(["build", "--workspace", "--all-targets"])))),
+    ("oracle", |options| passed(oracle::test(options.seed))),
+    ("clients", |_| passed(clients::test())),
+    ("units", |options| {
+        passed(call(units(options).args(["test", "--quiet", "--workspace", "--exclude", "beadle-e2e"])))
+    }),
+    ("plugins", |_| {
+        plugins::build(&[])?;
+        passed(plugins::build_for_tests().map(drop))
+    }),
     ("proxy", |_| proxy::test()),
-    ("oracle", |options| oracle::test(options.seed)),
-    ("clients", |_| clients::test()),
-    ("pages", |_| pages::test()),
+    ("plugin-units", |_| {
+        call(plugins_cargo().args(["clippy", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"]))?;
+        passed(call(plugins_cargo().args(["test", "--quiet", "--workspace"])))
+    }),
+    ("pages", |_| passed(pages::test())),
+    // Not `--quiet`: it takes minutes, and a line per scenario shows where it is.
+    ("e2e", |options| passed(call(end_to_end(options).args(["test", "--workspace", "--test", "scenarios"])))),
 ];
+
+fn passed(result: Result) -> Result<Outcome> {
+    result.map(|()| Outcome::Passed)
+}
 
 /// Runs the requested stages.
 pub fn run(words: &[String]) -> Result {
     let options = parse(words)?;
-    let mut stages = Stages::default();
-    for (name, work) in STAGES {
-        if options.only.is_empty() || options.only.iter().any(|only| only == name) {
-            stages.stage(name, &again(name, &options), || work(&options))?;
-        }
+    let is_wanted = |name: &str| options.only.is_empty() || options.only.iter().any(|only| only == name);
+    let wanted: Vec<&Stage> = STAGES.iter().filter(|(name, _)| is_wanted(name)).collect();
+    let mut stages = Stages::new(wanted.len(), options.no_skip);
+    for (name, work) in wanted {
+        stages.stage(name, &again(name, &options), || work(&options))?;
     }
     stages.print();
     Ok(())
@@ -67,6 +81,7 @@ fn parse(words: &[String]) -> Result<Options> {
     while let Some(word) = words.next() {
         match word.as_str() {
             "--long" => options.long = true,
+            "--no-skip" => options.no_skip = true,
             "--seed" => {
                 let number = words.next().and_then(|word| word.parse().ok());
                 options.seed = Some(number.ok_or_else(|| Failure::new("`--seed` must be followed by a whole number"))?);
@@ -83,8 +98,8 @@ fn parse(words: &[String]) -> Result<Options> {
 
 fn again(stage: &str, options: &Options) -> String {
     let mut line = format!("cargo xtask test {stage}");
-    if options.long {
-        line.push_str(" --long");
+    for (is_set, option) in [(options.long, " --long"), (options.no_skip, " --no-skip")] {
+        line.push_str(if is_set { option } else { "" });
     }
     if let Some(seed) = options.seed {
         line.push_str(&format!(" --seed {seed}"));
@@ -136,14 +151,14 @@ mod tests {
 
     #[test]
     fn printed_command_repeats_the_stage() {
-        let options = parsed("e2e --long --seed 7").unwrap();
-        assert_eq!(options, Options { long: true, seed: Some(7), only: vec!["e2e".into()] });
-        assert_eq!(again("e2e", &options), "cargo xtask test e2e --long --seed 7");
+        let options = parsed("e2e --long --no-skip --seed 7").unwrap();
+        assert_eq!(options, Options { long: true, no_skip: true, seed: Some(7), only: vec!["e2e".into()] });
+        assert_eq!(again("e2e", &options), "cargo xtask test e2e --long --no-skip --seed 7");
     }
 
     #[test]
     fn invalid_arguments_are_reported() {
         assert!(parsed("--seed").unwrap_err().to_string().contains("whole number"));
-        assert!(parsed("e3e").unwrap_err().to_string().contains("fmt, tidy"));
+        assert!(parsed("e3e").unwrap_err().to_string().contains("tools, fmt, tidy"));
     }
 }

@@ -8,6 +8,7 @@
 mod circles;
 mod contract;
 mod evidence;
+mod explain;
 mod finding;
 mod generated;
 mod layering;
@@ -35,6 +36,7 @@ pub fn run() -> Result {
     findings.extend(generated::check(&files, &docs::pages(&root)?));
     findings.extend(prose::check(&files));
     findings.extend(evidence::check(&files));
+    findings.extend(explain::check(&files));
     findings.extend(references::check(&files, &|path| root.join(path).exists()));
     findings.sort_by(|a, b| (&a.file, a.line).cmp(&(&b.file, b.line)));
     for finding in &findings {
