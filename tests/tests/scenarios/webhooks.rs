@@ -121,7 +121,7 @@ async fn malformed_webhooks_are_answered_200_and_become_dead_letters() {
     let stderr = String::from_utf8_lossy(&again.stderr).into_owned();
     assert!(
         again.status.code() == Some(1)
-            && stderr.contains("still not understood")
+            && stderr.contains("still cannot be parsed")
             && stderr.contains("webhook-malformed"),
         "{stderr}"
     );

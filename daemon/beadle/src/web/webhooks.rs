@@ -204,7 +204,7 @@ async fn store(webhooks: &Webhooks, app: &str, parsed: Parsed, body: WholeBody) 
             if let (Some(id), Some(error)) = (appended.rejected.first(), problem)
                 && let Some(suppressed) = webhooks.lines.malformed.pass()
             {
-                tracing::warn!(app, webhook = %id, error, suppressed, "webhook not understood, kept as a dead letter");
+                tracing::warn!(app, webhook = %id, error, suppressed, "webhook could not be parsed, kept as a dead letter");
             }
             return StatusCode::OK.into_response();
         }
