@@ -56,15 +56,15 @@ async fn start(args: &DemoArgs) -> Result<Exit, DemoError> {
         move |why| DemoError::Io { what, why }
     };
     let program = std::env::current_exe().map_err(io("cannot find this program"))?;
-    let beside = program.parent().unwrap_or(Path::new("."));
-    let simulator = beside.join("beadle-simulator");
+    let bin = program.parent().unwrap_or(Path::new("."));
+    let simulator = bin.join("beadle-simulator");
     if !simulator.is_file() {
         return Err(DemoError::NoSimulator(simulator));
     }
     let places = match &args.plugins {
         Some(named) => vec![named.clone()],
         // Where `cargo xtask plugins` puts them, and where a package does.
-        None => vec![beside.join("../plugins"), beside.join("../lib/beadle/plugins")],
+        None => vec![bin.join("../plugins"), bin.join("../lib/beadle/plugins")],
     };
     let Some(plugins) = places.iter().find(|folder| has_plugins(folder)).cloned() else {
         return Err(DemoError::NoPlugins(places.into_iter().next().unwrap_or_default()));

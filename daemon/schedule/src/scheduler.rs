@@ -26,7 +26,7 @@ use tokio::sync::watch;
 
 /// Firings per transaction: about one group commit.
 const BATCH: usize = 512;
-/// Zones of members are read again when somebody joins or leaves, and at this interval because a number may change.
+/// Zones of members are read again when a contact joins or leaves, and at this interval because a number may change.
 /// Real time.
 const ZONES_INTERVAL: Duration = Duration::from_secs(60);
 /// A clock that goes back by less than this is being adjusted; the plan stays.

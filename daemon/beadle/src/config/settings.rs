@@ -90,7 +90,7 @@ pub struct Admin {
 /// Who may use `/api/v1` on `[admin] listen`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ApiAccess {
-    /// Nobody; it is served on the socket only.
+    /// It is served on the socket only.
     Closed,
     /// Requests with the token of this SHA-256 hash.
     Token([u8; 32]),

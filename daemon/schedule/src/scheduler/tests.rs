@@ -1,5 +1,10 @@
 //! The scheduler with a real store: edits, jitter, clock jumps, manual firing, load.
 
+#[path = "../../tests/support/plugins.rs"]
+mod plugins;
+#[path = "../../tests/support/store.rs"]
+mod store;
+
 use super::*;
 use crate::Schedules;
 use crate::pattern::Pattern;
@@ -7,8 +12,8 @@ use crate::schedule::tests::schedule;
 use crate::schedule::{CatchUpMode, CatchUpPolicy};
 use crate::zone::Zone;
 use beadle_clock::ManualClock;
-use beadle_pipeline::{OnFailure, PluginSlot, Stage, Subscription, Subscriptions, Suspension};
-use beadle_store::StoreConfig;
+use plugins::subscribed;
+use store::open;
 use tempfile::TempDir;
 
 const MINUTE: i64 = 60_000;
@@ -21,38 +26,25 @@ struct Fixture {
     _dir: TempDir,
     store: Store,
     clock: Clock,
-    hand: ManualClock,
+    manual: ManualClock,
     schedules: Schedules,
     scheduler: Scheduler,
-}
-
-/// These plugins, in service and subscribed to schedules and timers.
-fn subscribed(plugins: &[PluginNo]) -> SubscriptionsReceiver {
-    let subscription = |no: &PluginNo| {
-        let suspension = Suspension { code: "plugin-loading".into(), why: "not loaded".into(), at: Timestamp(0) };
-        let events = [EventKind::Schedule, EventKind::Timer].into();
-        let slot = PluginSlot::vacant("plugin", *no, events, suspension, Arc::default());
-        slot.resume();
-        Arc::new(Subscription::new(Arc::new(slot), Stage::Answer, 0, OnFailure::Hold, None))
-    };
-    watch::channel(Arc::new(Subscriptions::new(plugins.iter().map(subscription).collect()))).1
 }
 
 impl Fixture {
     fn new(schedules: Vec<Schedule>) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let (clock, hand) = Clock::manual(EIGHT);
-        let config = StoreConfig { ballast_bytes: 0, ..StoreConfig::new(dir.path(), clock.clone()) };
-        let store = Store::open(config).unwrap();
+        let (clock, manual) = Clock::manual(EIGHT);
+        let store = open(dir.path(), &clock);
         let schedules = schedules.into_iter().map(Arc::new).collect();
         let (schedules, scheduler) =
             Schedules::new(store.clone(), clock.clone(), clock.alarm(), subscribed(&[PluginNo(1)]), schedules);
-        Self { _dir: dir, store, clock, hand, schedules, scheduler }
+        Self { _dir: dir, store, clock, manual, schedules, scheduler }
     }
 
     /// Fires what is due at this many minutes past eight; returns the next due time in minutes past eight.
     async fn at(&mut self, minute: i64) -> Option<i64> {
-        self.hand.set(EIGHT.plus_ms(minute * MINUTE));
+        self.manual.set(EIGHT.plus_ms(minute * MINUTE));
         let next = self.scheduler.fire_due().await.unwrap();
         next.map(|next| next.since_ms(EIGHT) / MINUTE)
     }
@@ -80,7 +72,7 @@ async fn edits_neither_lose_nor_repeat_firings() {
     assert_eq!(fixture.at(0).await, Some(60));
     assert_eq!(fixture.at(60).await, Some(120));
     // The edit comes at a due time that was not processed yet: it fires first, then the edit applies.
-    fixture.hand.set(EIGHT.plus_ms(120 * MINUTE));
+    fixture.manual.set(EIGHT.plus_ms(120 * MINUTE));
     fixture.edit(with_pattern("30 * * * *")).await;
     assert_eq!(fixture.at(121).await, Some(150));
     // Edited back: what fired does not fire again.
@@ -98,7 +90,7 @@ async fn firings_delayed_by_jitter_fire_before_an_edit_but_not_before_disabling(
         let mut fixture = Fixture::new(vec![jittered()]);
         let due = fixture.at(0).await.unwrap();
         assert!((60..90).contains(&due));
-        fixture.hand.set(EIGHT.plus_ms(60 * MINUTE));
+        fixture.manual.set(EIGHT.plus_ms(60 * MINUTE));
         fixture.scheduler.fire_due().await.unwrap();
         if due > 60 {
             fixture.edit(edit).await;
@@ -127,7 +119,7 @@ async fn clock_jump_and_correction_neither_lose_nor_repeat_firings() {
     let wanted = [(60, "fired"), (120, "fired"), (180, "fired"), (240, "caught-up"), (300, "fired")];
     assert_eq!(history, wanted, "fired times must not repeat, times recorded as missed must fire");
     // An adjustment of less than a second changes nothing.
-    fixture.hand.set(EIGHT.plus_ms(300 * MINUTE - 600));
+    fixture.manual.set(EIGHT.plus_ms(300 * MINUTE - 600));
     fixture.scheduler.fire_due().await.unwrap();
     assert_eq!(fixture.at(300).await, Some(360));
     assert_eq!(fixture.history().len(), 5);
