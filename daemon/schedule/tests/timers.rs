@@ -7,24 +7,22 @@
     reason = "a test's helpers are tests: panicking is how they fail"
 )]
 
+#[path = "support/plugins.rs"]
+mod plugins;
+#[path = "support/store.rs"]
+mod store;
+
 use beadle_clock::{Alarm, Clock, ManualClock};
 use beadle_model::effect::TimerWrite;
-use beadle_model::event::EventKind;
 use beadle_model::{EventBody, EventId, PluginNo, Scope, StateNo, Timestamp};
-use beadle_pipeline::{OnFailure, PluginSlot, Stage, Subscription, Subscriptions, SubscriptionsReceiver, Suspension};
 use beadle_schedule::Schedules;
 use beadle_store::step::{Batch, Commit, EventKey, NewEvent, Placement, Progress};
-use beadle_store::{Feed, Store, StoreConfig};
+use beadle_store::{Feed, Store};
 use beadle_tasks::{Heartbeat, TaskKind};
-use std::path::Path;
-use std::sync::Arc;
-use tokio::sync::watch;
+use plugins::subscribed;
+use store::open;
 
 const PLUGIN: PluginNo = PluginNo(1);
-
-fn open(dir: &Path, clock: &Clock) -> Store {
-    Store::open(StoreConfig::new(dir.to_owned(), clock.clone())).unwrap()
-}
 
 /// An event without subscribers, to attach a commit to.
 async fn event(store: &Store, feed: &mut Feed, number: u8) -> EventId {
@@ -41,16 +39,9 @@ async fn event(store: &Store, feed: &mut Feed, number: u8) -> EventId {
 }
 
 async fn set(store: &Store, event: EventId, timers: Vec<TimerWrite>) {
-    let roster = store.subscriber_list(vec![PLUGIN]).await.unwrap();
-    let progress = Progress {
-        event,
-        subscriber_list: roster,
-        done: 1,
-        done_overflow: vec![],
-        all: 1,
-        overflow_count: 0,
-        ending: None,
-    };
+    let subscriber_list = store.subscriber_list(vec![PLUGIN]).await.unwrap();
+    let progress =
+        Progress { event, subscriber_list, done: 1, done_overflow: vec![], all: 1, overflow_count: 0, ending: None };
     let commit = Commit {
         fence: store.fence(),
         plugin: PLUGIN,
@@ -79,18 +70,6 @@ async fn fired(feed: &mut Feed) -> (String, Timestamp, Vec<u8>) {
     }
 }
 
-/// These plugins, in service and subscribed to schedules and timers.
-fn subscribed(plugins: &[PluginNo]) -> SubscriptionsReceiver {
-    let subscription = |no: &PluginNo| {
-        let suspension = Suspension { code: "plugin-loading".into(), why: "not loaded".into(), at: Timestamp(0) };
-        let events = [EventKind::Schedule, EventKind::Timer].into();
-        let slot = PluginSlot::vacant("plugin", *no, events, suspension, Arc::default());
-        slot.resume();
-        Arc::new(Subscription::new(Arc::new(slot), Stage::Answer, 0, OnFailure::Hold, None))
-    };
-    watch::channel(Arc::new(Subscriptions::new(plugins.iter().map(subscription).collect()))).1
-}
-
 /// The loop, without schedules.
 fn loop_of(store: &Store, clock: &Clock, alarm: &Alarm) -> impl Future<Output = ()> + use<> {
     let (store, clock, alarm) = (store.clone(), clock.clone(), alarm.clone());
@@ -102,7 +81,7 @@ fn loop_of(store: &Store, clock: &Clock, alarm: &Alarm) -> impl Future<Output = 
 #[tokio::test]
 async fn timers_due_together_fire_in_the_order_first_set() {
     let dir = tempfile::tempdir().unwrap();
-    let (clock, hand) = Clock::manual(Timestamp(1000));
+    let (clock, manual) = Clock::manual(Timestamp(1000));
     let store = open(dir.path(), &clock);
     let mut feed = store.feed().unwrap();
     // More than one batch. The third is moved away and back, the fourth is set again with another payload.
@@ -119,7 +98,7 @@ async fn timers_due_together_fire_in_the_order_first_set() {
     set(&store, again, vec![moved(9000), moved(5000), other, unknown]).await;
     let alarm = clock.alarm();
     let running = tokio::spawn(loop_of(&store, &clock, &alarm));
-    advance(&hand, 5000).await;
+    advance(&manual, 5000).await;
     for (n, name) in names.iter().enumerate() {
         let payload = if n == 3 { 9 } else { 7 };
         assert_eq!(fired(&mut feed).await, (name.clone(), Timestamp(5000), vec![payload]), "{n}");
@@ -128,17 +107,17 @@ async fn timers_due_together_fire_in_the_order_first_set() {
 }
 
 /// Waits until the loop waits for `to`, then sets the clock to it.
-async fn advance(hand: &ManualClock, to: i64) {
-    while hand.next_due() != Some(Timestamp(to)) {
+async fn advance(manual: &ManualClock, to: i64) {
+    while manual.next_due() != Some(Timestamp(to)) {
         tokio::task::yield_now().await;
     }
-    hand.set(Timestamp(to));
+    manual.set(Timestamp(to));
 }
 
 #[tokio::test]
 async fn timers_fire_in_order_once_and_survive_a_restart() {
     let dir = tempfile::tempdir().unwrap();
-    let (clock, hand) = Clock::manual(Timestamp(1000));
+    let (clock, manual) = Clock::manual(Timestamp(1000));
     let store = open(dir.path(), &clock);
     let mut feed = store.feed().unwrap();
     let first = event(&store, &mut feed, 1).await;
@@ -153,9 +132,9 @@ async fn timers_fire_in_order_once_and_survive_a_restart() {
     set(&store, second, vec![moved, cancel]).await;
     changed.ring();
 
-    advance(&hand, 2000).await;
+    advance(&manual, 2000).await;
     assert_eq!(fired(&mut feed).await, ("soon".into(), Timestamp(2000), vec![7]));
-    advance(&hand, 3000).await;
+    advance(&manual, 3000).await;
     assert_eq!(fired(&mut feed).await, ("moved".into(), Timestamp(3000), vec![7]));
 
     running.abort();
@@ -163,7 +142,7 @@ async fn timers_fire_in_order_once_and_survive_a_restart() {
     drop(feed);
     store.close();
     // It becomes due while the daemon is down.
-    hand.set(Timestamp(20_000));
+    manual.set(Timestamp(20_000));
     let store = open(dir.path(), &clock);
     let mut feed = store.feed().unwrap();
     let running = tokio::spawn(loop_of(&store, &clock, &clock.alarm()));

@@ -95,7 +95,7 @@ impl Expected {
     }
 
     fn end_at(&self, number: usize, then: Timestamp) -> Option<Timestamp> {
-        self.renewed.iter().rfind(|(who, at, _)| *who == number && *at <= then).map(|(.., until)| *until)
+        self.renewed.iter().rfind(|(person, at, _)| *person == number && *at <= then).map(|(.., until)| *until)
     }
 }
 
@@ -103,12 +103,12 @@ impl Expected {
 fn reported(path: &Path, clock: &Clock) -> Vec<(usize, Option<i64>, Timestamp, Timestamp)> {
     let step = |event: Event| {
         // Contacts have the numbers that they came in.
-        let who = event.conversation.as_ref().map_or(0, |talk| usize::try_from(talk.contact.id.0).unwrap());
+        let person = event.conversation.as_ref().map_or(0, |talk| usize::try_from(talk.contact.id.0).unwrap());
         match event.body {
             EventBody::WindowExpiring { closes_at, lead_ms } => {
-                Some((who, Some(lead_ms), closes_at, event.received_at))
+                Some((person, Some(lead_ms), closes_at, event.received_at))
             }
-            EventBody::WindowClosed { closed_at } => Some((who, None, closed_at, event.received_at)),
+            EventBody::WindowClosed { closed_at } => Some((person, None, closed_at, event.received_at)),
             _ => None,
         }
     };
@@ -118,10 +118,10 @@ fn reported(path: &Path, clock: &Clock) -> Vec<(usize, Option<i64>, Timestamp, T
 #[tokio::test]
 async fn each_closing_is_reported_once_and_each_lead_time_at_most_once() {
     let mut rng = Rng::seeded();
-    let (clock, hand) = Clock::manual(START);
+    let (clock, manual) = Clock::manual(START);
     let mut machine = Machine::start(tempfile::tempdir().unwrap(), &clock);
     let mut expected = Expected::default();
-    // Everybody writes once at the start, in the order of their numbers.
+    // Everyone writes once at the start, in the order of their numbers.
     for number in 1..=PEOPLE {
         machine.message(number, number, START).await;
         expected.message(number, START, START);
@@ -129,8 +129,8 @@ async fn each_closing_is_reported_once_and_each_lead_time_at_most_once() {
     let (end, mut id, mut away) = (START.plus_ms(365 * DAY), PEOPLE, Vec::new());
     while clock.now() < end {
         for _ in 0..rng.below(30) {
-            live_until(&hand, &clock, clock.now().plus_ms(rng.below(DAY))).await;
-            hand.wait_until_idle().await;
+            live_until(&manual, &clock, clock.now().plus_ms(rng.below(DAY))).await;
+            manual.wait_until_idle().await;
             id += 1;
             let number = usize::try_from(rng.below(i64::try_from(PEOPLE).unwrap())).unwrap() + 1;
             // One in four webhooks is late, some so late that they open no window.
@@ -140,18 +140,18 @@ async fn each_closing_is_reported_once_and_each_lead_time_at_most_once() {
             expected.message(number, happened_at, now);
         }
         let stopped = clock.now();
-        rng.stop_somewhere(&hand).await;
+        rng.stop_somewhere(&manual).await;
         machine = machine.crash(&clock);
         match rng.below(3) {
             0 => {}
-            1 => hand.advance_ms(rng.below(3 * HOUR)),
-            _ => hand.advance_ms(rng.below(3 * DAY)),
+            1 => manual.advance_ms(rng.below(3 * HOUR)),
+            _ => manual.advance_ms(rng.below(3 * DAY)),
         }
-        hand.wait_until_idle().await;
+        manual.wait_until_idle().await;
         away.push((stopped, clock.now()));
     }
-    live_until(&hand, &clock, clock.now().plus_ms(2 * DAY)).await;
-    hand.wait_until_idle().await;
+    live_until(&manual, &clock, clock.now().plus_ms(2 * DAY)).await;
+    manual.wait_until_idle().await;
     expected
         .closed
         .extend(expected.until.iter().filter(|(_, (_, open))| *open).map(|(number, (until, _))| (*number, *until)));
@@ -174,19 +174,22 @@ fn assert_reported(
         (expected.closed.difference(&once).collect(), once.difference(&expected.closed).collect());
     assert!(lost.is_empty() && extra.is_empty(), "not reported: {lost:?}; unexpected: {extra:?}");
     let mut leads = BTreeSet::new();
-    for (who, lead, until, at) in reported.iter().filter_map(|it| Some((it.0, it.1?, it.2, it.3))) {
-        assert!(leads.insert((who, lead, until)), "{who}: {lead} ms before {until:?} was reported twice");
-        assert_eq!(expected.end_at(who, at), Some(until), "{who} had written again");
-        assert!(until.plus_ms(-lead) <= at && at < until, "{who}: {lead} ms before {until:?}, reported at {at:?}");
+    for (person, lead, until, at) in reported.iter().filter_map(|it| Some((it.0, it.1?, it.2, it.3))) {
+        assert!(leads.insert((person, lead, until)), "{person}: {lead} ms before {until:?} was reported twice");
+        assert_eq!(expected.end_at(person, at), Some(until), "{person} had written again");
+        assert!(until.plus_ms(-lead) <= at && at < until, "{person}: {lead} ms before {until:?}, reported at {at:?}");
     }
     // If the machine ran from before the first lead time to the end, all were reported.
-    for (who, until) in &expected.closed {
+    for (person, until) in &expected.closed {
         let from = until.plus_ms(-LEADS[0]);
         let there = away.iter().all(|(stopped, back)| *back < from || *stopped > *until);
-        let late = expected.renewed.iter().any(|(number, at, end)| number == who && end == until && *at >= from);
+        let late = expected.renewed.iter().any(|(number, at, end)| number == person && end == until && *at >= from);
         if there && !late {
             for lead in LEADS {
-                assert!(leads.contains(&(*who, lead, *until)), "{who}: {lead} ms before {until:?} was not reported");
+                assert!(
+                    leads.contains(&(*person, lead, *until)),
+                    "{person}: {lead} ms before {until:?} was not reported"
+                );
             }
         }
     }

@@ -3,12 +3,12 @@
 
 #![expect(clippy::unwrap_used, reason = "a test's helpers are tests: panicking is how they fail")]
 
+#[path = "support/plugins.rs"]
+mod plugins;
 mod support;
 
 use beadle_clock::Clock;
-use beadle_model::event::EventKind;
 use beadle_model::{Event, EventBody, PluginNo, Timestamp};
-use beadle_pipeline::{OnFailure, PluginSlot, Stage, Subscription, Subscriptions, SubscriptionsReceiver, Suspension};
 use beadle_schedule::{
     CatchUpMode, CatchUpPolicy, DEFAULT_ANCHOR, DaysOff, Overlap, Pattern, Schedule, Schedules, TimeSpec, Zone, Zones,
     policy, run,
@@ -16,12 +16,12 @@ use beadle_schedule::{
 use beadle_store::Store;
 use beadle_store::step::Batch;
 use beadle_tasks::{Heartbeat, TaskKind};
+use plugins::subscribed;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use support::*;
 use tempfile::TempDir;
-use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 /// Catches up everything, however long the outage.
@@ -68,18 +68,6 @@ fn schedules() -> Vec<Arc<Schedule>> {
     ]
     .map(Arc::new)
     .into()
-}
-
-/// These plugins, in service and subscribed to schedules and timers.
-fn subscribed(plugins: &[PluginNo]) -> SubscriptionsReceiver {
-    let subscription = |no: &PluginNo| {
-        let suspension = Suspension { code: "plugin-loading".into(), why: "not loaded".into(), at: Timestamp(0) };
-        let events = [EventKind::Schedule, EventKind::Timer].into();
-        let slot = PluginSlot::vacant("plugin", *no, events, suspension, Arc::default());
-        slot.resume();
-        Arc::new(Subscription::new(Arc::new(slot), Stage::Answer, 0, OnFailure::Hold, None))
-    };
-    watch::channel(Arc::new(Subscriptions::new(plugins.iter().map(subscription).collect()))).1
 }
 
 /// A running machine.
@@ -159,7 +147,7 @@ fn planned(
 #[tokio::test]
 async fn every_firing_of_a_year_is_one_event() {
     let mut rng = Rng::seeded();
-    let (clock, hand) = Clock::manual(START);
+    let (clock, manual) = Clock::manual(START);
     let mut machine = Machine::start(tempfile::tempdir().unwrap(), &clock);
     for number in ["31600000001", "4915100000001", "5511987654321"] {
         machine.store.append(Batch { events: vec![message(number, number, START)], ..Batch::default() }).await.unwrap();
@@ -169,20 +157,20 @@ async fn every_firing_of_a_year_is_one_event() {
     let end = START.plus_ms(365 * DAY);
     while clock.now() < end {
         // Runs for a while …
-        live_until(&hand, &clock, clock.now().plus_ms(rng.below(20 * DAY))).await;
+        live_until(&manual, &clock, clock.now().plus_ms(rng.below(20 * DAY))).await;
         // … and crashes, often in the middle of a step.
-        rng.stop_somewhere(&hand).await;
+        rng.stop_somewhere(&manual).await;
         machine = machine.crash(&clock);
         match rng.below(4) {
             // Restarts at once.
             0 => {}
-            1 => hand.advance_ms(rng.below(3 * HOUR)),
-            2 => hand.advance_ms(rng.below(3 * DAY)),
+            1 => manual.advance_ms(rng.below(3 * HOUR)),
+            2 => manual.advance_ms(rng.below(3 * DAY)),
             // The clock was ahead: what fired since must not fire again.
-            _ => hand.set(clock.now().plus_ms(-rng.below(5 * HOUR)).max(START)),
+            _ => manual.set(clock.now().plus_ms(-rng.below(5 * HOUR)).max(START)),
         }
     }
-    live_until(&hand, &clock, clock.now().plus_ms(DAY)).await;
+    live_until(&manual, &clock, clock.now().plus_ms(DAY)).await;
     let until = clock.now();
     let install = machine.store.install().to_owned();
     let Machine { dir, store, running, handling } = machine;

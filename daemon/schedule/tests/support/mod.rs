@@ -1,15 +1,19 @@
 //! Shared by the long-running tests: seeded randomness, advancing the clock to the next due time, and a copy of the disk
 //! as a crash leaves it.
 
+mod store;
+
 use beadle_clock::{Activity, Clock, ManualClock};
 use beadle_model::{Alias, AliasKind, Content, Event, EventBody, EventId, PluginNo, Timestamp};
 use beadle_store::step::{EventKey, NewEvent, Placement, Progress, Sender};
-use beadle_store::{Feed, Store, StoreConfig};
 use beadle_test_support::rng;
+use beadle_store::{Feed, Store};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::Path;
 use std::time::Duration;
 use tempfile::TempDir;
+
+pub use store::open;
 
 pub const MINUTE: i64 = 60_000;
 pub const HOUR: i64 = 60 * MINUTE;
@@ -30,8 +34,8 @@ impl Rng {
     }
 
     /// Advances the clock and returns before everything that became due is done.
-    pub async fn stop_somewhere(&mut self, hand: &ManualClock) {
-        hand.advance_ms(self.below(2 * HOUR));
+    pub async fn stop_somewhere(&mut self, manual: &ManualClock) {
+        manual.advance_ms(self.below(2 * HOUR));
         for _ in 0..self.below(40) {
             tokio::task::yield_now().await;
         }
@@ -50,31 +54,26 @@ pub fn on_disk_now(dir: &TempDir) -> TempDir {
 }
 
 /// Advances the clock from one due time to the next, waiting for each to be processed, until `until`.
-pub async fn live_until(hand: &ManualClock, clock: &Clock, until: Timestamp) {
+pub async fn live_until(manual: &ManualClock, clock: &Clock, until: Timestamp) {
     loop {
-        let Activity::IdleUntil(next) = hand.wait_until_idle().await else { unreachable!() };
+        let Activity::IdleUntil(next) = manual.wait_until_idle().await else { unreachable!() };
         match next.filter(|next| *next <= until) {
-            Some(next) => hand.set(next.max(clock.now())),
-            None => return hand.set(until.max(clock.now())),
+            Some(next) => manual.set(next.max(clock.now())),
+            None => return manual.set(until.max(clock.now())),
         }
     }
 }
 
-/// Opens the store in this directory.
-pub fn open(dir: &Path, clock: &Clock) -> Store {
-    Store::open(StoreConfig { ballast_bytes: 0, readers: 2, ..StoreConfig::new(dir, clock.clone()) }).unwrap()
-}
-
 /// Finishes every event that the feed delivers, as the pipeline does, and calls `on_event` for each.
 pub async fn handle(store: Store, mut feed: Feed, on_event: impl Fn(&Event)) {
-    let roster = store.subscriber_list(Vec::<PluginNo>::new()).await.unwrap();
+    let subscriber_list = store.subscriber_list(Vec::<PluginNo>::new()).await.unwrap();
     loop {
         for fed in feed.next(64).await {
             on_event(&fed.event);
             let event = fed.event.id;
             let progress = Progress {
                 event,
-                subscriber_list: roster,
+                subscriber_list,
                 done: 0,
                 done_overflow: vec![],
                 all: 0,
