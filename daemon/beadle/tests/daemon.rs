@@ -3,239 +3,124 @@
 // Helpers of tests may panic as tests may; `cfg(test)` tells clippy that they are some.
 #![cfg(test)]
 
-use hmac::{Hmac, Mac};
-use serde_json::Value;
-use sha2::Sha256;
+use beadle_test_support::daemon::{Daemon, Setup};
+use beadle_test_support::http::{Connection, Response, request};
+use beadle_test_support::{wait_until, webhook};
+use serde_json::{Value, json};
 use std::fs;
 use std::io::Write as _;
-use std::net::TcpListener;
-use std::os::unix::net::UnixDatagram;
 use std::path::Path;
-use std::process::{Child, Command, Output};
+use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
-/// How long anything may take that takes milliseconds.
-const PATIENCE: Duration = Duration::from_secs(30);
+const SENDER: &str = "351912345678";
 
-const SECRET: &str = "the app's secret";
-
-struct Daemon {
-    folder: tempfile::TempDir,
-    http: String,
-    admin: String,
-    child: Option<Child>,
+/// An installation whose platform does not answer.
+fn setup() -> Setup {
+    Setup::new("http://127.0.0.1:9")
 }
 
-impl Daemon {
-    fn new() -> Self {
-        let address = || TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
-        let (http, admin) = (address(), address());
-        let folder = tempfile::tempdir().unwrap();
-        fs::create_dir(folder.path().join("plugins")).unwrap();
-        fs::write(folder.path().join("secret"), SECRET).unwrap();
-        let config = format!(
-            r#"[daemon]
-data_dir = "data"
-plugin_dirs = ["plugins"]
-[http]
-listen = "{http}"
-[admin]
-listen = "{admin}"
-open_api = true
-socket = "beadle.sock"
-[apps.main]
-kind = "whatsapp-cloud"
-graph_url = "http://127.0.0.1:9"
-access_token = {{ file = "secret" }}
-app_secret = {{ file = "secret" }}
-verify_token = {{ file = "secret" }}
-[channels.shop]
-app = "main"
-phone_number_id = "1"
-"#
-        );
-        fs::write(folder.path().join("beadle.toml"), config).unwrap();
-        Self { folder, http, admin, child: None }
-    }
-
-    fn command(&self, words: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_beadle"));
-        command.args(words).env("BEADLE_SOCKET", self.folder.path().join("beadle.sock"));
-        command
-    }
-
-    fn cli(&self, words: &[&str]) -> Output {
-        self.command(words).output().unwrap()
-    }
-
-    /// Starts it and waits until it reports that it is ready. Its log is in `log`.
-    fn start(&mut self) {
-        let notify = self.folder.path().join("notify");
-        let notices = UnixDatagram::bind(&notify).unwrap();
-        notices.set_read_timeout(Some(PATIENCE)).unwrap();
-        let mut run = self.command(&["run", "--config"]);
-        let log = fs::File::create(self.folder.path().join("log")).unwrap();
-        self.child = Some(run.arg(self.folder.path()).env("NOTIFY_SOCKET", &notify).stderr(log).spawn().unwrap());
-        let mut notice = [0; 4096];
-        loop {
-            let length = notices.recv(&mut notice).expect("the daemon does not become ready");
-            if String::from_utf8_lossy(&notice[..length]).contains("READY=1") {
-                break;
-            }
-        }
-        fs::remove_file(notify).unwrap();
-    }
-
-    async fn post(&self, body: &str, signature: &str) -> u16 {
-        let url = format!("http://{}/webhooks/main", self.http);
-        let post = client().post(url).header("x-hub-signature-256", signature).body(body.to_owned());
-        post.send().await.unwrap().status().as_u16()
-    }
-
-    async fn get(&self, address: &str) -> (u16, String) {
-        let answer = client().get(format!("http://{address}")).send().await.unwrap();
-        (answer.status().as_u16(), answer.text().await.unwrap())
-    }
-
-    fn json(&self, words: &[&str]) -> Value {
-        let output = self.cli(&[words, &["--json"]].concat());
-        assert!(output.status.success(), "{words:?}: {output:?}");
-        serde_json::from_slice(&output.stdout).unwrap()
-    }
-
-    fn log(&self) -> String {
-        fs::read_to_string(self.folder.path().join("log")).unwrap()
-    }
-
-    /// Has a task panic.
-    async fn kill_task(&self, kind: &str) {
-        let socket = self.folder.path().join("beadle.sock");
-        let client = client_builder().unix_socket(socket).build().unwrap();
-        let url = format!("http://localhost/api/v1/tasks/{kind}/fault/panic");
-        assert_eq!(client.post(url).send().await.unwrap().status(), 200, "{kind}");
-    }
-
-    /// What `status` shows of a task.
-    fn task(&self, kind: &str) -> Value {
-        let tasks = self.json(&["status"])["tasks"].as_array().unwrap().clone();
-        tasks.into_iter().find(|task| task["name"] == kind).unwrap_or(Value::Null)
-    }
-
-    /// Waits until a task was restarted and runs.
-    async fn restarted(&self, kind: &str) {
-        let restarted = async {
-            loop {
-                let task = self.task(kind);
-                if task["restarts"] == 1 && task["state"] == "running" {
-                    break;
-                }
-                tokio::time::sleep(Duration::from_millis(20)).await; // tidy: polls a condition
-            }
-        };
-        let in_time = tokio::time::timeout(PATIENCE, restarted).await;
-        in_time.unwrap_or_else(|_| panic!("{kind} was not restarted: {}", self.task(kind)));
-        assert_eq!(self.task(kind)["panics"], 1, "{kind}");
-    }
-
-    fn end(&mut self) -> Option<i32> {
-        let mut child = self.child.take().unwrap();
-        assert!(Command::new("kill").arg(child.id().to_string()).status().unwrap().success());
-        child.wait().unwrap().code()
-    }
+async fn exchange(address: &str, request: &[u8]) -> Response {
+    let exchange = async { Connection::tcp(address).await?.exchange(request).await };
+    exchange.await.unwrap_or_else(|error: std::io::Error| panic!("{address}: {error}"))
 }
 
-impl Drop for Daemon {
-    fn drop(&mut self) {
-        if let Some(mut child) = self.child.take() {
-            let _ = child.kill();
-            let _ = child.wait();
-        }
-    }
+/// Status and body of a `GET`.
+async fn get(address: &str, path: &str) -> (u16, String) {
+    let response = exchange(address, &request("GET", path, "", b"")).await;
+    (response.status, response.text())
 }
 
-fn client() -> reqwest::Client {
-    client_builder().no_proxy().build().unwrap()
+/// The status of a webhook with this signature.
+async fn post(setup: &Setup, body: &str, signature: &str) -> u16 {
+    let header = format!("X-Hub-Signature-256: {signature}\r\n");
+    exchange(&setup.http, &request("POST", webhook::PATH, &header, body.as_bytes())).await.status
 }
 
-/// A builder after the process has a provider of cryptography, which reqwest needs even without TLS.
-fn client_builder() -> reqwest::ClientBuilder {
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    reqwest::Client::builder().timeout(PATIENCE)
+fn signature(body: &str) -> String {
+    webhook::signature(webhook::APP_SECRET, body.as_bytes())
 }
 
-fn signed(body: &str) -> String {
-    let mut mac = Hmac::<Sha256>::new_from_slice(SECRET.as_bytes()).unwrap();
-    mac.update(body.as_bytes());
-    let hex: String = mac.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("sha256={hex}")
-}
-
-fn message(id: &str, text: &str) -> String {
-    let value = serde_json::json!({
-        "messaging_product": "whatsapp", // tidy: what a platform posts, written without our types
-        "metadata": {"display_phone_number": "1", "phone_number_id": "1"},
-        "contacts": [{"profile": {"name": "Ana"}, "wa_id": "351912345678"}],
-        "messages": [{"from": "351912345678", "id": id, "timestamp": "1790000000", "type": "text", "text": {"body": text}}],
-    });
-    let changes = serde_json::json!([{"field": "messages", "value": value}]);
-    serde_json::json!({"object": "whatsapp_business_account", "entry": [{"id": "2", "changes": changes}]}).to_string()
+/// A message that was stored, by its text.
+async fn send(setup: &Setup, text: &str) {
+    let body = webhook::text_message(SENDER, &format!("wamid.{text}"), 1_790_000_000, text);
+    assert_eq!(post(setup, &body, &signature(&body)).await, 200);
 }
 
 fn stdout(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
+async fn shown(setup: &Setup, words: &[&str]) -> String {
+    stdout(&setup.cli(words).await)
+}
+
+async fn json_of(setup: &Setup, words: &[&str]) -> Value {
+    let output = setup.cli(&[words, &["--json"]].concat()).await;
+    assert!(output.status.success(), "{words:?}: {output:?}");
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+/// Makes a fault strike a task.
+async fn inject(daemon: &Daemon, kind: &str, fault: &str) {
+    assert_eq!(daemon.post(&format!("tasks/{kind}/fault/{fault}")).await.status, 200, "{kind}");
+}
+
+/// What the status shows of a task.
+async fn task(daemon: &Daemon, kind: &str) -> Value {
+    let tasks = daemon.status().await["tasks"].as_array().cloned().unwrap_or_default();
+    tasks.into_iter().find(|task| task["name"] == kind).unwrap_or(Value::Null)
+}
+
 #[tokio::test]
 async fn webhooks_are_stored_and_shown() {
-    let mut daemon = Daemon::new();
-    daemon.start();
-
+    let setup = setup();
+    let daemon = setup.start().await;
     let handshake = |token: &str| {
-        format!("{}/webhooks/main?hub.mode=subscribe&hub.challenge=77&hub.verify_token={token}", daemon.http)
+        let query = format!("hub.mode=subscribe&hub.challenge=77&hub.verify_token={token}");
+        format!("{}?{query}", webhook::PATH)
     };
-    assert_eq!(daemon.get(&handshake("the%20app%27s%20secret")).await, (200, "77".into()));
-    assert_eq!(daemon.get(&handshake("another")).await.0, 403);
+    assert_eq!(get(&setup.http, &handshake(webhook::VERIFY_TOKEN)).await, (200, "77".into()));
+    assert_eq!(get(&setup.http, &handshake("another")).await.0, 403);
 
-    let body = message("wamid.1", "hello");
-    assert_eq!(daemon.post(&body, &signed("something else")).await, 403);
-    assert_eq!(daemon.post(&body, "").await, 403);
-    assert_eq!(daemon.post(&body, &signed(&body)).await, 200);
-    assert_eq!(daemon.post(&body, &signed(&body)).await, 200);
+    let body = webhook::text_message(SENDER, "wamid.1", 1_790_000_000, "hello");
+    assert_eq!(post(&setup, &body, &signature("something else")).await, 403);
+    assert_eq!(post(&setup, &body, "").await, 403);
+    assert_eq!(post(&setup, &body, &signature(&body)).await, 200);
+    assert_eq!(post(&setup, &body, &signature(&body)).await, 200);
     let large = " ".repeat(4 << 20);
-    assert_eq!(daemon.post(&large, &signed(&large)).await, 413);
-    assert_eq!(daemon.get(&format!("{}/webhooks/other", daemon.http)).await.0, 404);
-    assert_eq!(daemon.get(&format!("{}/api/v1/status", daemon.http)).await.0, 404);
+    assert_eq!(post(&setup, &large, &signature(&large)).await, 413);
+    assert_eq!(get(&setup.http, "/webhooks/other").await.0, 404);
+    assert_eq!(get(&setup.http, "/api/v1/status").await.0, 404);
 
-    let events = daemon.json(&["events", "list"]);
+    let events = json_of(&setup, &["events", "list"]).await;
     let seen: Vec<_> = events["items"].as_array().unwrap().iter().map(|it| it["summary"].as_str().unwrap()).collect();
     assert_eq!(seen, ["hello", "joined: first-message"]);
     let id = events["items"][0]["id"].as_str().unwrap();
-    assert_eq!(daemon.json(&["events", "show", id])["body"]["message"], "wamid.1");
-    assert!(stdout(&daemon.cli(&["why", "wamid.1"])).contains("message from con_1 on shop: hello"));
-    assert!(stdout(&daemon.cli(&["contacts", "show", "con_1"])).contains("Ana"));
-    let tail = daemon.json(&["events", "tail", "--after", "evt_1", "--count", "1"]);
+    assert_eq!(json_of(&setup, &["events", "show", id]).await["body"]["message"], "wamid.1");
+    assert!(shown(&setup, &["why", "wamid.1"]).await.contains("message from con_1 on shop: hello"));
+    assert!(shown(&setup, &["contacts", "show", "con_1"]).await.contains(&format!("Member {SENDER}")));
+    let tail = json_of(&setup, &["events", "tail", "--after", "evt_1", "--count", "1"]).await;
     assert_eq!(tail["summary"], "hello");
-    assert_eq!(daemon.end(), Some(0));
+    daemon.stop().await;
 }
 
 #[tokio::test]
 async fn admin_side_reports_health_to_this_machine_only() {
-    let mut daemon = Daemon::new();
-    daemon.start();
-    let admin = daemon.admin.clone();
-    assert_eq!(daemon.get(&format!("{admin}/healthz")).await, (200, "ok\n".into()));
-    assert_eq!(daemon.get(&format!("{admin}/readyz")).await, (200, "ready\n".into()));
-    let metrics = daemon.get(&format!("{admin}/metrics")).await.1;
+    let setup = setup();
+    let daemon = setup.start().await;
+    assert_eq!(get(&setup.admin, "/healthz").await, (200, "ok\n".into()));
+    assert_eq!(get(&setup.admin, "/readyz").await, (200, "ready\n".into()));
+    let metrics = get(&setup.admin, "/metrics").await.1;
     assert!(metrics.contains("beadle_healthy 1") && metrics.ends_with("# EOF\n"), "{metrics}");
-    let ask = |path: &str| format!("http://{admin}/api/v1/{path}");
-    let status: Value = client().get(ask("status")).send().await.unwrap().json().await.unwrap();
+    let (_, status) = get(&setup.admin, "/api/v1/status").await;
+    let status: Value = serde_json::from_str(&status).unwrap();
     assert_eq!((&status["phase"], &status["channels"][0]["name"]), (&"running".into(), &"shop".into()));
 
-    let stranger = client().get(ask("contacts")).header("host", "evil.example").send().await.unwrap();
-    assert_eq!(stranger.status(), 403);
-    let forged =
-        client().post(ask("dead-letters/msg_1/drop")).header("origin", "http://evil.example").send().await.unwrap();
-    assert_eq!(forged.status(), 403);
+    let foreign_host = b"GET /api/v1/contacts HTTP/1.1\r\nHost: evil.example\r\n\r\n";
+    assert_eq!(exchange(&setup.admin, foreign_host).await.status, 403);
+    let forged = request("POST", "/api/v1/dead-letters/msg_1/drop", "Origin: http://evil.example\r\n", b"");
+    assert_eq!(exchange(&setup.admin, &forged).await.status, 403);
     for (path, status, code) in [
         ("dead-letters/msg_1", 404, "not-found"),
         ("dead-letters/x", 400, "bad-request"),
@@ -244,145 +129,128 @@ async fn admin_side_reports_health_to_this_machine_only() {
         ("why/wamid.x%2Fy", 404, "not-found"),
         ("nothing", 404, "not-found"),
     ] {
-        let answer = client().get(ask(path)).send().await.unwrap();
-        assert_eq!(answer.status(), status, "{path}");
-        assert_eq!(answer.json::<Value>().await.unwrap()["error"]["code"], code, "{path}");
+        let (answered, body) = get(&setup.admin, &format!("/api/v1/{path}")).await;
+        assert_eq!(answered, status, "{path}");
+        assert_eq!(serde_json::from_str::<Value>(&body).unwrap()["error"]["code"], code, "{path}");
     }
-    let dropped = daemon.cli(&["dead-letters", "drop", "msg_1", "hnd_1.1"]);
+    let dropped = setup.cli(&["dead-letters", "drop", "msg_1", "hnd_1.1"]).await;
     assert_eq!(dropped.status.code(), Some(1));
     assert_eq!(String::from_utf8_lossy(&dropped.stderr).matches("error[not-found]").count(), 2, "{dropped:?}");
+    daemon.stop().await;
 }
 
-#[test]
-fn commands_end_with_documented_exit_codes() {
-    let mut daemon = Daemon::new();
-    let code = |output: &Output| output.status.code();
-    assert_eq!(code(&daemon.cli(&["status"])), Some(3));
-    assert_eq!(code(&daemon.cli(&["stats"])), Some(2));
-    assert_eq!(code(&daemon.cli(&["explain", "window-closed"])), Some(0));
-    assert_eq!(code(&daemon.cli(&["explain", "window-open"])), Some(1));
-    let config = daemon.folder.path().join("beadle.toml");
-    let check = |daemon: &Daemon| daemon.cli(&["check", "--config", config.to_str().unwrap()]);
-    assert_eq!(code(&check(&daemon)), Some(0));
+#[tokio::test]
+async fn commands_end_with_documented_exit_codes() {
+    let setup = setup();
+    setup.write();
+    let config = setup.config();
+    let config = config.to_str().unwrap();
+    let code = async |words: &[&str]| setup.cli(words).await.status.code();
+    assert_eq!(code(&["status"]).await, Some(3));
+    assert_eq!(code(&["stats"]).await, Some(2));
+    assert_eq!(code(&["explain", "window-closed"]).await, Some(0));
+    assert_eq!(code(&["explain", "window-open"]).await, Some(1));
+    assert_eq!(code(&["check", "--config", config]).await, Some(0));
 
-    daemon.start();
-    assert_eq!(code(&daemon.cli(&["status"])), Some(0));
+    let daemon = setup.start().await;
+    assert_eq!(code(&["status"]).await, Some(0));
     // The socket and the database are one daemon's.
-    let again = daemon.cli(&["run", "--config", daemon.folder.path().to_str().unwrap()]);
-    assert_eq!(code(&again), Some(1), "{again:?}");
+    let again = setup.cli(&["run", "--config", config]).await;
+    assert_eq!(again.status.code(), Some(1), "{again:?}");
     assert!(String::from_utf8_lossy(&again.stderr).contains("listen-failed"), "{again:?}");
-    let other = Daemon::new();
-    let shared = fs::read_to_string(other.folder.path().join("beadle.toml")).unwrap();
-    let data = format!("data_dir = {:?}", daemon.folder.path().join("data"));
-    fs::write(other.folder.path().join("beadle.toml"), shared.replace("data_dir = \"data\"", &data)).unwrap();
-    let locked = other.cli(&["run", "--config", other.folder.path().to_str().unwrap()]);
-    assert_eq!(code(&locked), Some(1), "{locked:?}");
+    let other = crate::setup();
+    other.write();
+    let shared = fs::read_to_string(other.config()).unwrap();
+    let data = format!("data_dir = {:?}", setup.data());
+    fs::write(other.config(), shared.replace("data_dir = \"data\"", &data)).unwrap();
+    let locked = other.cli(&["run", "--config", other.config().to_str().unwrap()]).await;
+    assert_eq!(locked.status.code(), Some(1), "{locked:?}");
     assert!(String::from_utf8_lossy(&locked.stderr).contains("store-locked"), "{locked:?}");
 
-    assert_eq!(daemon.end(), Some(0));
-    assert!(!Path::new(&daemon.folder.path().join("beadle.sock")).exists());
-    fs::write(&config, "[daemon]\ndata = 1\n").unwrap();
-    assert_eq!(code(&check(&daemon)), Some(1));
+    daemon.stop().await;
+    assert!(!setup.socket().exists());
+    fs::write(config, "[daemon]\ndata = 1\n").unwrap();
+    assert_eq!(code(&["check", "--config", config]).await, Some(1));
     // A start that can never succeed is not to be tried again and again.
-    assert_eq!(code(&daemon.cli(&["run", "--config", config.to_str().unwrap()])), Some(2));
+    assert_eq!(code(&["run", "--config", config]).await, Some(2));
 }
 
-#[test]
-fn a_killed_daemon_keeps_what_it_stored() {
-    let mut daemon = Daemon::new();
-    daemon.start();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let body = message("wamid.9", "still here");
-    assert_eq!(runtime.block_on(daemon.post(&body, &signed(&body))), 200);
-    let mut child = daemon.child.take().unwrap();
-    child.kill().unwrap();
-    child.wait().unwrap();
-    assert_eq!(daemon.cli(&["status"]).status.code(), Some(3));
-    daemon.start();
-    assert!(stdout(&daemon.cli(&["events", "list"])).contains("still here"));
-}
-
-/// A message that was stored, by its text.
-async fn send(daemon: &Daemon, text: &str) {
-    let body = message(&format!("wamid.{text}"), text);
-    assert_eq!(daemon.post(&body, &signed(&body)).await, 200);
+#[tokio::test]
+async fn a_killed_daemon_keeps_what_it_stored() {
+    let setup = setup();
+    let daemon = setup.start().await;
+    send(&setup, "still here").await;
+    daemon.kill9().await;
+    assert_eq!(setup.cli(&["status"]).await.status.code(), Some(3));
+    let daemon = setup.start().await;
+    assert!(shown(&setup, &["events", "list"]).await.contains("still here"));
+    daemon.stop().await;
 }
 
 #[tokio::test]
 async fn a_task_that_panics_is_restarted_and_works() {
-    let mut daemon = Daemon::new();
-    daemon.start();
-    let all = daemon.json(&["status"])["tasks"].as_array().unwrap().clone();
+    let setup = setup();
+    let daemon = setup.start().await;
+    let all = daemon.status().await["tasks"].as_array().unwrap().clone();
     let names: Vec<_> = all.iter().map(|task| task["name"].as_str().unwrap()).collect();
     let shutting_down = ["store-writer", "dispatch", "outbox"];
     for kind in names.iter().filter(|kind| !shutting_down.contains(kind)) {
-        daemon.kill_task(kind).await;
+        inject(&daemon, kind, "panic").await;
         // A commit wakes the threads of the store.
-        send(&daemon, kind).await;
-        daemon.restarted(kind).await;
+        send(&setup, kind).await;
+        wait_until(&format!("{kind} is restarted"), async || {
+            let task = task(&daemon, kind).await;
+            (task["restarts"] == 1 && task["state"] == "running").then_some(())
+        })
+        .await;
+        assert_eq!(task(&daemon, kind).await["panics"], 1, "{kind}");
         let panicked = |line: &&str| line.contains("panic") && line.contains(&format!("task=\"{kind}\""));
-        assert_eq!(daemon.log().lines().filter(panicked).count(), 1, "{kind}");
+        assert_eq!(daemon.program.log().lines().filter(panicked).count(), 1, "{kind}");
     }
-    let healthy = daemon.get(&format!("{}/healthz", daemon.admin)).await;
-    assert_eq!(healthy, (200, "ok\n".into()));
-    let metrics = daemon.get(&format!("{}/metrics", daemon.admin)).await.1;
+    assert_eq!(get(&setup.admin, "/healthz").await, (200, "ok\n".into()));
+    let metrics = get(&setup.admin, "/metrics").await.1;
     assert!(metrics.contains("beadle_task_restarts_total{task=\"windows\"} 1"), "{metrics}");
     assert!(metrics.contains("beadle_task_healthy{task=\"windows\"} 1"), "{metrics}");
     // What the restarted tasks are for.
-    let config = daemon.folder.path().join("beadle.toml");
-    let text = fs::read_to_string(&config).unwrap();
-    fs::write(&config, format!("{text}[windows]\nexpiring_before = [\"1h\"]\n")).unwrap();
-    let reloaded = async {
-        while !daemon.log().contains("configuration reloaded") {
-            tokio::time::sleep(Duration::from_millis(20)).await; // tidy: polls a condition
-        }
-    };
-    tokio::time::timeout(PATIENCE, reloaded).await.expect("the configuration is not reloaded");
-    assert_eq!(daemon.end(), Some(0));
+    setup.put_conf("windows", "[windows]\nexpiring_before = [\"1h\"]\n");
+    daemon.wait_for_config("windows.expiring_before").await;
+    daemon.stop().await;
 }
 
 #[tokio::test]
 async fn a_task_that_cannot_be_restarted_shuts_the_daemon_down() {
     for kind in ["store-writer", "dispatch", "outbox"] {
-        let mut daemon = Daemon::new();
-        daemon.start();
-        send(&daemon, "before").await;
-        daemon.kill_task(kind).await;
-        let body = message("wamid.after", "after");
+        let setup = setup();
+        let mut daemon = setup.start().await;
+        send(&setup, "before").await;
+        inject(&daemon, kind, "panic").await;
+        let body = webhook::text_message(SENDER, "wamid.after", 1_790_000_001, "after");
         // Wakes the writer; whether it is stored does not matter, since the platform sends it again.
-        let url = format!("http://{}/webhooks/main", daemon.http);
-        let _ = client().post(url).header("x-hub-signature-256", signed(&body)).body(body).send().await;
-        let code = daemon.child.take().unwrap().wait().unwrap().code();
-        assert_eq!(code, Some(1), "{kind}");
-        let log = daemon.log();
+        let wake = async { Connection::tcp(&setup.http).await?.exchange(&webhook::signed_request(&body)).await };
+        let _ = tokio::time::timeout(Duration::from_secs(10), wake).await;
+        assert_eq!(daemon.program.wait().await.code(), Some(1), "{kind}");
+        let log = daemon.program.log();
         assert!(log.contains(&format!("task failed, shutting down task={kind}")), "{log}");
         assert!(log.contains("daemon failed code=\"task-failed\""), "{log}");
-        daemon.start();
-        assert!(stdout(&daemon.cli(&["events", "list"])).contains("before"), "{kind}");
+        let daemon = setup.start().await;
+        assert!(shown(&setup, &["events", "list"]).await.contains("before"), "{kind}");
+        daemon.stop().await;
     }
 }
 
 #[tokio::test]
 async fn a_silent_task_is_reported_everywhere() {
-    let mut daemon = Daemon::new();
-    daemon.start();
-    let socket = daemon.folder.path().join("beadle.sock");
-    let client = client_builder().unix_socket(socket).build().unwrap();
-    let url = "http://localhost/api/v1/tasks/dispatch/fault/silence";
-    assert_eq!(client.post(url).send().await.unwrap().status(), 200);
-    let stuck = async {
-        while daemon.get(&format!("{}/healthz", daemon.admin)).await.0 == 200 {
-            tokio::time::sleep(Duration::from_millis(200)).await; // tidy: polls a condition
-        }
-    };
-    tokio::time::timeout(PATIENCE, stuck).await.expect("the silence is not noticed");
-    let (status, text) = daemon.get(&format!("{}/healthz", daemon.admin)).await;
+    let setup = setup();
+    let daemon = setup.start().await;
+    inject(&daemon, "dispatch", "silence").await;
+    wait_until("the silence is noticed", async || (get(&setup.admin, "/healthz").await.0 == 503).then_some(())).await;
+    let (status, text) = get(&setup.admin, "/healthz").await;
     assert!(status == 503 && text.starts_with("task-stuck: task `dispatch` has made no progress for"), "{text}");
-    let (status, text) = daemon.get(&format!("{}/readyz", daemon.admin)).await;
+    let (status, text) = get(&setup.admin, "/readyz").await;
     assert!(status == 503 && text.starts_with("not ready\ntask-stuck: "), "{text}");
-    let metrics = daemon.get(&format!("{}/metrics", daemon.admin)).await.1;
+    let metrics = get(&setup.admin, "/metrics").await.1;
     assert!(metrics.contains("beadle_task_healthy{task=\"dispatch\"} 0"), "{metrics}");
-    assert!(stdout(&daemon.cli(&["status"])).contains("task `dispatch`"));
+    assert!(shown(&setup, &["status"]).await.contains("task `dispatch`"));
 }
 
 #[test]
@@ -401,103 +269,95 @@ fn the_unit_file_is_valid_and_restrictive() {
     assert!(rated.as_ref().is_ok_and(|rated| rated.status.success()), "{rated:?}");
 }
 
-/// The API of `[admin] listen` with the given lines in place of `open_api = true`.
-async fn admin_status(lines: &str, token: Option<&str>) -> (u16, u16, u16) {
-    let mut daemon = Daemon::new();
-    let config = daemon.folder.path().join("beadle.toml");
-    let text = fs::read_to_string(&config).unwrap();
-    fs::write(&config, text.replace("open_api = true", lines)).unwrap();
-    daemon.start();
-    let get = |path: &str| {
-        let request = client().get(format!("http://{}{path}", daemon.admin));
-        let request = token.iter().fold(request, |request, token| request.bearer_auth(token));
-        async { request.send().await.unwrap().status().as_u16() }
-    };
-    (get("/healthz").await, get("/api/v1/status").await, get("/api/v1/clock").await)
+/// Statuses of health, the API and the clock on `[admin] listen`, with these lines in its table.
+async fn admin_statuses(lines: &str, token: Option<&str>) -> (u16, u16, u16) {
+    let setup = setup().admin_toml(lines);
+    let _daemon = setup.start().await;
+    let header = token.map(|token| format!("Authorization: Bearer {token}\r\n")).unwrap_or_default();
+    let status = async |path: &str| exchange(&setup.admin, &request("GET", path, &header, b"")).await.status;
+    (status("/healthz").await, status("/api/v1/status").await, status("/api/v1/clock").await)
 }
 
 #[tokio::test]
 async fn the_admin_address_serves_health_only_unless_it_is_opened() {
-    assert_eq!(admin_status("", None).await, (200, 401, 401));
-    assert_eq!(admin_status("open_api = true", None).await, (200, 200, 200));
-    let created = stdout(&Daemon::new().cli(&["token"]));
+    assert_eq!(admin_statuses("", None).await, (200, 401, 401));
+    assert_eq!(admin_statuses("open_api = true", None).await, (200, 200, 200));
+    let created = shown(&setup(), &["token"]).await;
     let token = created.split_whitespace().find(|word| word.starts_with("beadle_")).unwrap().to_owned();
     let line = created.lines().find(|line| line.contains("token_sha256")).unwrap().trim().to_owned();
     assert!(!line.contains(&token[7..]), "the hash does not show the token");
-    assert_eq!(admin_status(&line, None).await, (200, 401, 401));
-    assert_eq!(admin_status(&line, Some("beadle_0")).await, (200, 401, 401));
-    assert_eq!(admin_status(&line, Some(&token)).await, (200, 200, 200));
+    assert_eq!(admin_statuses(&line, None).await, (200, 401, 401));
+    assert_eq!(admin_statuses(&line, Some("beadle_0")).await, (200, 401, 401));
+    assert_eq!(admin_statuses(&line, Some(&token)).await, (200, 200, 200));
 }
 
 #[tokio::test]
 async fn the_admin_address_can_be_switched_off() {
-    let mut daemon = Daemon::new();
-    let config = daemon.folder.path().join("beadle.toml");
-    let text = fs::read_to_string(&config).unwrap();
-    fs::write(&config, text.replace(&daemon.admin, "off")).unwrap();
-    daemon.start();
-    assert!(client().get(format!("http://{}/healthz", daemon.admin)).send().await.is_err());
-    assert!(daemon.cli(&["status"]).status.success(), "the socket serves the API");
+    let mut setup = setup();
+    let address = std::mem::replace(&mut setup.admin, "off".into());
+    let daemon = setup.start().await;
+    assert!(Connection::tcp(&address).await.is_err());
+    assert!(setup.cli(&["status"]).await.status.success(), "the socket serves the API");
+    daemon.stop().await;
 }
 
 #[tokio::test]
 async fn requests_without_a_signature_are_refused_before_their_body_arrives() {
-    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-    let mut daemon = Daemon::new();
-    daemon.start();
+    let setup = setup();
+    let daemon = setup.start().await;
     for header in ["", "x-hub-signature-256: sha256=00\r\n", "x-hub-signature-256: sha1=0000\r\n"] {
-        let mut stream = tokio::net::TcpStream::connect(&daemon.http).await.unwrap();
-        let head = format!("POST /webhooks/main HTTP/1.1\r\nhost: x\r\n{header}content-length: 3000000\r\n\r\n");
-        stream.write_all(head.as_bytes()).await.unwrap();
-        let mut answer = [0; 12];
-        let read = tokio::time::timeout(Duration::from_secs(5), stream.read_exact(&mut answer)).await;
-        read.expect("it waits for the body").unwrap();
-        assert_eq!(&answer, b"HTTP/1.1 403", "{header}");
+        // The body never comes: an answer shows that nothing waits for it.
+        let head = format!("POST {} HTTP/1.1\r\nHost: x\r\n{header}Content-Length: 3000000\r\n\r\n", webhook::PATH);
+        let answer = tokio::time::timeout(Duration::from_secs(5), exchange(&setup.http, head.as_bytes())).await;
+        assert_eq!(answer.expect("it waits for the body").status, 403, "{header}");
     }
+    daemon.stop().await;
 }
 
 #[tokio::test]
 async fn unsigned_requests_cannot_fill_the_log() {
-    let mut daemon = Daemon::new();
-    daemon.start();
-    let handshake = format!("{}/webhooks/main?hub.mode=subscribe&hub.verify_token=wrong", daemon.http);
+    let setup = setup();
+    let daemon = setup.start().await;
+    let handshake = format!("{}?hub.mode=subscribe&hub.verify_token=wrong", webhook::PATH);
     for _ in 0..50 {
-        assert_eq!(daemon.get(&handshake).await.0, 403);
-        assert_eq!(daemon.post("{}", &signed("other")).await, 403);
+        assert_eq!(get(&setup.http, &handshake).await.0, 403);
+        assert_eq!(post(&setup, "{}", &signature("other")).await, 403);
     }
-    let senseless = format!("\"{}\"", "x".repeat(1 << 20));
-    assert_eq!(daemon.post(&senseless, &signed(&senseless)).await, 200);
-    let log = daemon.log();
+    let unreadable = format!("\"{}\"", "x".repeat(1 << 20));
+    assert_eq!(post(&setup, &unreadable, &signature(&unreadable)).await, 200);
+    let log = daemon.program.log();
     assert_eq!(log.matches("handshake rejected").count(), 1, "{log}");
     assert_eq!(log.matches("webhook rejected").count(), 1, "{log}");
     assert!(log.lines().all(|line| line.len() < 1000), "a line is too long");
+    daemon.stop().await;
 }
 
 #[tokio::test]
 async fn webhooks_of_other_products_are_ignored() {
-    let mut daemon = Daemon::new();
-    daemon.start();
-    let body = r#"{"object":"page","entry":[{"id":"1","time":1,"messaging":[{"message":{"text":"hi"}}]}]}"#;
-    assert_eq!(daemon.post(body, &signed(body)).await, 200);
-    assert_eq!(daemon.json(&["status"])["dead_letters"], 0);
-    assert!(daemon.json(&["events", "list"])["items"].as_array().unwrap().is_empty());
-    let metrics = daemon.get(&format!("{}/metrics", daemon.admin)).await.1;
+    let setup = setup();
+    let daemon = setup.start().await;
+    let body = json!({"object": "page", "entry": [{"id": "1", "time": 1, "messaging": [{"message": {"text": "hi"}}]}]});
+    let body = body.to_string();
+    assert_eq!(post(&setup, &body, &signature(&body)).await, 200);
+    assert_eq!(daemon.status_count("dead_letters").await, 0);
+    assert!(daemon.list_all("events").await.is_empty());
+    let metrics = get(&setup.admin, "/metrics").await.1;
     assert!(metrics.contains("beadle_unrecognized_input_total{kind=\"other-product\"} 1"), "{metrics}");
+    daemon.stop().await;
 }
 
 #[tokio::test]
 async fn data_files_are_private_or_reported() {
     use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
-    let mut daemon = Daemon::new();
-    let data = daemon.folder.path().join("data");
-    fs::create_dir(&data).unwrap();
-    fs::set_permissions(&data, fs::Permissions::from_mode(0o755)).unwrap();
-    daemon.start();
-    send(&daemon, "hello").await;
-    for file in fs::read_dir(&data).unwrap().flatten() {
+    let setup = setup();
+    fs::set_permissions(setup.data(), fs::Permissions::from_mode(0o755)).unwrap();
+    let daemon = setup.start().await;
+    send(&setup, "hello").await;
+    for file in fs::read_dir(setup.data()).unwrap().flatten() {
         assert_eq!(file.metadata().unwrap().mode() & 0o077, 0, "{:?}", file.path());
     }
-    assert!(daemon.log().contains("data directory is not private"), "{}", daemon.log());
+    assert!(daemon.program.log().contains("data directory is not private"), "{}", daemon.program.log());
+    daemon.stop().await;
 }
 
 #[test]
@@ -505,7 +365,7 @@ fn compiler_process_exits_if_its_input_is_not_a_plugin() {
     let cache = tempfile::tempdir().unwrap();
     let start = || {
         let mut command = Command::new(env!("CARGO_BIN_EXE_beadle"));
-        command.arg("compile-plugin").arg(cache.path()).stdin(std::process::Stdio::piped()).spawn().unwrap()
+        command.arg("compile-plugin").arg(cache.path()).stdin(Stdio::piped()).spawn().unwrap()
     };
     let mut child = start();
     let mut input = child.stdin.take().unwrap();

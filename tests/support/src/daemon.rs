@@ -29,6 +29,8 @@ pub struct Setup {
     pub admin: String,
     graph_url: String,
     clock_url: Option<String>,
+    /// Further lines of `[admin]`.
+    admin_toml: String,
     toml: String,
     environment: Vec<(String, String)>,
 }
@@ -43,6 +45,7 @@ impl Setup {
             admin: free_address(),
             graph_url: graph_url.into(),
             clock_url: None,
+            admin_toml: "open_api = true".into(),
             toml: String::new(),
             environment: Vec::new(),
         };
@@ -76,6 +79,13 @@ impl Setup {
     #[must_use]
     pub fn toml(mut self, toml: &str) -> Self {
         let _ = writeln!(self.toml, "{toml}");
+        self
+    }
+
+    /// Sets further lines of `[admin]`, which opens the API of its address otherwise.
+    #[must_use]
+    pub fn admin_toml(mut self, toml: &str) -> Self {
+        toml.clone_into(&mut self.admin_toml);
         self
     }
 
@@ -159,7 +169,7 @@ plugin_dirs = ["plugins"]
 listen = "{http}"
 [admin]
 listen = "{admin}"
-open_api = true
+{admin_toml}
 socket = "beadle.sock"
 [apps.main]
 kind = "whatsapp-cloud"
@@ -174,6 +184,7 @@ business_account_id = "{business}"
 {rest}"#,
             http = self.http,
             admin = self.admin,
+            admin_toml = self.admin_toml,
             graph = self.graph_url,
             phone = webhook::PHONE_NUMBER_ID,
             business = webhook::BUSINESS_ID,

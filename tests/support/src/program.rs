@@ -111,6 +111,11 @@ impl Program {
         found.unwrap_or_else(|| panic!("{} did not print the expected line:\n{}", self.name, self.output()))
     }
 
+    /// Everything that it printed.
+    pub fn log(&self) -> String {
+        self.lines.borrow().join("\n")
+    }
+
     /// The last lines of standard output and standard error.
     pub fn output(&self) -> String {
         let lines = self.lines.borrow();
