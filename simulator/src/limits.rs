@@ -335,12 +335,12 @@ fn optional(value: &Value, key: &str, min: usize, max: usize) -> Checked {
     }
 }
 
-fn length(what: &str, text: &str, min: usize, max: usize) -> Checked {
+fn length(name: &str, text: &str, min: usize, max: usize) -> Checked {
     let count = text.chars().count();
     if (min..=max).contains(&count) {
         return Ok(());
     }
-    Err(Refusal::invalid(format!("{what} length invalid. Min length: {min}, Max length: {max}, it is {count}.")))
+    Err(Refusal::invalid(format!("{name} length invalid. Min length: {min}, Max length: {max}, it is {count}.")))
 }
 
 #[cfg(test)]

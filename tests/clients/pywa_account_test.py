@@ -5,7 +5,7 @@ from pywa import handlers as h
 
 
 class Account(Case):
-    def test_callbacks(self):
+    def test_callback_addresses_can_be_set_and_removed(self):
         token = self.wa.get_app_access_token(1, "client-secret")
         self.assertTrue(self.wa.set_app_callback_url(1, token, self.fixture.callback, "client-verify", ("messages",)))
         self.assertTrue(self.wa.override_waba_callback_url(self.fixture.callback, "client-verify"))
@@ -15,13 +15,13 @@ class Account(Case):
         self.assertTrue(self.wa.delete_phone_callback_url())
         self.assertTrue(self.wa.delete_waba_callback_url())
 
-    def test_numbers_and_account(self):
+    def test_numbers_and_account_can_be_read(self):
         number = self.wa.get_business_phone_number()
         self.assertEqual((number.id, number.display_phone_number, number.quality_rating), (NUMBER, "+15550783881", "GREEN"))
         self.assertEqual([number.id for number in self.wa.get_business_phone_numbers()], [NUMBER])
         self.assertEqual(self.wa.get_business_account().id, ACCOUNT)
 
-    def test_profile(self):
+    def test_profile_is_stored(self):
         self.assertTrue(self.wa.update_business_profile(about="We lift", address="Harbour Street", description="Lifts", email="a@example.org",
                                                         websites=["https://example.org"], profile_picture=JPEG))
         profile = self.wa.get_business_profile()
@@ -38,7 +38,7 @@ class Account(Case):
         self.say(text="back again")
         self.arrived()
 
-    def test_account_updates(self):
+    def test_account_updates_are_understood(self):
         self.listen(h.AccountUpdateHandler)
         for restriction in ("no_business_initiated", "blocked", "locked", "none"):
             self.fixture.control("account", {"restriction": restriction})

@@ -24,7 +24,7 @@ class Groups(Case):
         self.fixture.control(f"groups/{link.rsplit('/', 1)[1]}", {"action": "join", "person": person})
         self.fixture.idle()
 
-    def told(self, kind):
+    def reported(self, kind):
         """The group webhooks of this kind, raw: pywa has no handlers for them."""
         self.fixture.idle()
         return [group for update in self.seen for group in update.value.get("groups", []) if group["type"] == kind]
@@ -36,8 +36,8 @@ class Groups(Case):
         self.assertEqual((details.subject, details.description, details.total_participant_count), ("Street", "All of us", 2))
         self.assertEqual([participant.wa_id for participant in details.participants], [ANA, BRAM])
         self.assertEqual((details.suspended, details.join_approval_mode.value), (False, "auto_approve"))
-        self.assertEqual(self.told("group_create")[0]["subject"], "Street")
-        self.assertEqual([added["reason"] for added in self.told("group_participants_add")], ["invite_link"] * 2)
+        self.assertEqual(self.reported("group_create")[0]["subject"], "Street")
+        self.assertEqual([added["reason"] for added in self.reported("group_participants_add")], ["invite_link"] * 2)
 
     def test_join_requests_are_approved_and_rejected(self):
         self.listen(h.RawUpdateHandler)
@@ -54,10 +54,10 @@ class Groups(Case):
                 approve(group.id, [bram])
         self.fixture.control(f"groups/{group.id}", {"action": "join", "person": "bram"})
         self.fixture.control(f"groups/{group.id}", {"action": "revoke", "person": "bram"})
-        self.assertEqual(len(self.told("group_join_request_created")), 3)
-        self.assertEqual(len(self.told("group_join_request_revoked")), 1)
+        self.assertEqual(len(self.reported("group_join_request_created")), 3)
+        self.assertEqual(len(self.reported("group_join_request_revoked")), 1)
 
-    def test_group_messages_and_receipts(self):
+    def test_group_messages_and_receipts_are_exchanged(self):
         self.listen(h.MessageHandler, h.GroupMessageStatusesHandler)
         group = self.street("ana", "bram")
         self.say(group=group.id, text="hello all")
@@ -75,7 +75,7 @@ class Groups(Case):
                  "message": "Message type unknown", "error_data": {"details": "no"}}]})
         self.assertEqual(self.arrived(3)[2].error.code, 130501)
 
-    def test_types_that_groups_accept_and_refuse(self):
+    def test_groups_accept_only_some_types(self):
         group = self.street("ana", "bram")
         self.say(group=group.id, text="hello all")
         media = self.wa.upload_media(JPEG, mime_type="image/jpeg", filename="a.jpg")
@@ -98,16 +98,16 @@ class Groups(Case):
         self.assertTrue(self.wa.remove_group_participants(group.id, [BRAM]).request_id)
         self.fixture.idle()
         self.fixture.control(f"groups/{group.id}", {"action": "leave", "person": "kadri"})
-        gone = self.told("group_participants_remove")
+        gone = self.reported("group_participants_remove")
         self.assertEqual([group["initiated_by"] for group in gone], ["business", "participant"])
         self.assertEqual(self.wa.get_group(group.id).total_participant_count, 1)
 
-    def test_settings_link_suspension_and_deletion(self):
+    def test_group_can_be_changed_suspended_and_deleted(self):
         self.listen(h.RawUpdateHandler)
         group = self.street("ana")
         link = self.wa.get_group_invite_link(group.id).link
         self.wa.update_group_settings(group_id=group.id, subject="The street", description="Us", profile_picture=JPEG)
-        settings, = self.told("group_settings_update")
+        settings, = self.reported("group_settings_update")
         self.assertTrue(settings["group_subject"]["update_successful"] and settings["profile_picture"]["update_successful"])
         self.assertEqual(self.wa.get_group(group.id).subject, "The street")
         self.assertNotEqual(self.wa.reset_group_invite_link(group.id).link, link)
@@ -116,12 +116,12 @@ class Groups(Case):
         self.assertTrue(self.wa.get_group(group.id).suspended)
         self.refused(131207, self.wa.send_message, group.id, "anybody?")
         self.fixture.control(f"groups/{group.id}", {"action": "unsuspend"})
-        self.assertEqual((len(self.told("group_suspend")), len(self.told("group_suspend_cleared"))), (1, 1))
+        self.assertEqual((len(self.reported("group_suspend")), len(self.reported("group_suspend_cleared"))), (1, 1))
         self.wa.delete_group(group.id)
-        self.assertEqual(len(self.told("group_delete")), 1)
+        self.assertEqual(len(self.reported("group_delete")), 1)
         self.assertEqual(self.wa.api.get_active_groups(NUMBER)["data"]["groups"], [])
 
-    def test_group_errors(self):
+    def test_group_errors_are_raised(self):
         self.fixture.control("faults", {"groups_eligible": False})
         self.refused(131215, self.wa.create_group, subject="Street")
         self.fixture.control("faults", {"groups_eligible": True})
@@ -131,4 +131,4 @@ class Groups(Case):
         self.fixture.control("faults", {"group_async_failure": {"next": 1, "code": 131209, "only": ["settings"]}})
         self.listen(h.RawUpdateHandler)
         self.wa.update_group_settings(group_id=group.id, subject="x", profile_picture=JPEG)
-        self.assertEqual(self.told("group_settings_update")[0]["errors"][0]["code"], 131209)
+        self.assertEqual(self.reported("group_settings_update")[0]["errors"][0]["code"], 131209)

@@ -17,7 +17,7 @@ class Messages(Case):
             self.assertEqual(kept["body"]["type"], kind)
         return kept
 
-    def test_texts(self):
+    def test_texts_reach_a_person_by_every_address(self):
         sent = self.wa.send_message(ANA, "Hello *there*", preview_url=True, tracker="msg_1", identity_key_hash="abc")
         kept = self.kept(sent)
         self.assertEqual((kept["body"], kept["callback_data"]), ({"body": "Hello *there*", "preview_url": True}, "msg_1"))
@@ -29,7 +29,7 @@ class Messages(Case):
         self.kept(answer)
         self.refused(100, self.wa.send_message, ANA, "x" * 4097)
 
-    def test_reply_buttons(self):
+    def test_reply_buttons_are_accepted(self):
         buttons = [types.Button("Yes", "y"), types.Button("No", "n")]
         kept = self.kept(self.wa.send_message(ANA, "Yes?", header="Hm", footer="ok", buttons=buttons), "button")
         self.assertEqual((kept["body"]["header"]["text"], kept["body"]["footer"]["text"]), ("Hm", "ok"))
@@ -41,7 +41,7 @@ class Messages(Case):
             self.assertEqual((kept["body"]["header"]["type"], kept["state"]), (kind, "delivered"))
         self.refused(131009, self.wa.send_message, ANA, "Yes?", buttons=[types.Button("x" * 21, "y")])
 
-    def test_lists(self):
+    def test_lists_have_at_most_ten_rows(self):
         rows = [types.SectionRow("Lifts", "lifts", "who drives"), types.SectionRow("Tools", "tools")]
         sections = types.SectionList("Topics", [types.Section("Street", rows)])
         kept = self.kept(self.wa.send_message(ANA, "Choose", header="Hm", footer="ok", buttons=sections), "list")
@@ -49,7 +49,7 @@ class Messages(Case):
         many = [types.Section(str(n), [types.SectionRow(str(m), f"{n}-{m}") for m in range(6)]) for n in range(2)]
         self.refused(131009, self.wa.send_message, ANA, "Choose", buttons=types.SectionList("Topics", many))
 
-    def test_links_flows_and_requests(self):
+    def test_links_flows_and_requests_are_accepted(self):
         self.kept(self.wa.send_message(ANA, "Look", buttons=types.URLButton("Open", "https://example.org")), "cta_url")
         navigate = types.FlowButton("Start", flow_id="1", flow_token="x", flow_action_type=types.FlowActionType.NAVIGATE,
                                     flow_action_screen="A", flow_action_payload={"name": "Ana"})
@@ -62,14 +62,14 @@ class Messages(Case):
         self.kept(self.wa.request_contact_info(ANA, "Who are you?"), "request_contact_info")
         self.kept(self.wa.send_message(ANA, "Who?", buttons=types.ContactInfoRequestButton()), "request_contact_info")
 
-    def test_call_buttons(self):
+    def test_call_buttons_are_refused(self):
         # Call buttons need Direct Send and therefore a category, which pywa cannot set.
         self.fixture.control("faults", {"direct_send": True})
         self.refused(100, self.wa.send_message, ANA, "Call?", buttons=types.VoiceCallButton("Call us", datetime.timedelta(days=3)))
         # Meta documents the reply, not the request.
         self.refused(131009, self.wa.send_message, ANA, "May we?", buttons=types.CallPermissionRequestButton())
 
-    def test_media_of_every_kind(self):
+    def test_media_of_every_kind_are_accepted(self):
         for send, mime, kind in [
             (self.wa.send_image, "image/jpeg", "image"), (self.wa.send_video, "video/mp4", "video"),
             (self.wa.send_audio, "audio/mpeg", "audio"), (self.wa.send_voice, "audio/ogg", "audio"),
@@ -86,7 +86,7 @@ class Messages(Case):
         self.assertEqual((kept["body"]["caption"], kept["state"]), ("uploaded on the way", "delivered"))
         self.assertIs(self.kept(self.wa.send_voice(ANA, b"OggS", mime_type="audio/ogg"))["body"]["voice"], True)
 
-    def test_media_upload_download_and_deletion(self):
+    def test_files_can_be_uploaded_downloaded_and_deleted(self):
         media = self.wa.upload_media(JPEG, mime_type="image/jpeg", filename="a.jpg")
         url = self.wa.get_media_url(media.id)
         self.assertEqual((url.mime_type, url.file_size, self.wa.get_media_bytes(url.url)), ("image/jpeg", str(len(JPEG)), JPEG))
@@ -100,7 +100,7 @@ class Messages(Case):
         with self.assertRaises(errors.WhatsAppError):
             self.wa.get_media_url(media.id)
 
-    def test_locations_contacts_and_products(self):
+    def test_locations_contacts_and_products_are_accepted(self):
         self.wa.send_location(ANA, 52.37, 4.89, name="Quay", address="Harbour Street")
         self.assertEqual(self.fixture.last()["body"], {"latitude": 52.37, "longitude": 4.89, "name": "Quay", "address": "Harbour Street"})
         card = types.Contact(
@@ -122,7 +122,7 @@ class Messages(Case):
         kept = self.kept(self.wa.send_carousel(ANA, body="Look", cards=cards), "carousel")
         self.assertEqual(len(kept["body"]["action"]["cards"]), 2)
 
-    def test_reactions_read_marks_and_typing(self):
+    def test_reactions_read_marks_and_typing_are_accepted(self):
         said = self.say(text="react to me")
         shown = lambda: self.fixture.control("messages?from=person&newest=1")["messages"][0]
         self.wa.send_reaction(ANA, "🎉", said["id"])

@@ -24,7 +24,7 @@ class Templates(Case):
         self.assertEqual((kept["id"], kept["state"]), (sent.id, "delivered"))
         return kept["rendered"]
 
-    def test_template_from_creation_to_tap(self):
+    def test_template_can_be_created_sent_and_tapped(self):
         self.listen(h.TemplateStatusUpdateHandler, h.CallbackButtonHandler)
         body = t.BodyText("Hi {{name}}, your order {{order}} is ready", name="Ana", order="A1")
         buttons = t.Buttons(buttons=[t.QuickReplyButton(text="Thanks"), t.URLButton(text="Track", url="https://example.org/{{1}}", example="x")])
@@ -47,7 +47,7 @@ class Templates(Case):
         self.assertTrue(self.wa.delete_template("order_ready"))
         self.assertEqual(list(self.wa.get_templates()), [])
 
-    def test_headers_of_every_kind(self):
+    def test_headers_of_every_kind_are_rendered(self):
         body = t.BodyText("Look")
         text = t.HeaderText("Hi {{1}}", "Ana")
         self.make("with_text", text, body)
@@ -66,13 +66,13 @@ class Templates(Case):
         seen = self.send("with_place", t.HeaderLocation.params(lat=52.3, lon=4.8, name="Quay", address="Harbour Street"))
         self.assertEqual(seen["header"]["location"]["name"], "Quay")
 
-    def test_currency_and_time_parameters(self):
+    def test_currency_and_time_parameters_are_rendered(self):
         body = t.BodyText("{{1}} until {{2}}", "10 EUR", "Monday")
         self.make("sale", body, category=t.TemplateCategory.MARKETING)
         seen = self.send("sale", body.params(t.Currency(fallback_value="$100.99", code="USD", amount_1000=100990), t.DateTime(fallback_value="Tuesday")))
         self.assertEqual(seen["body"], "$100.99 until Tuesday")
 
-    def test_buttons_of_every_kind(self):
+    def test_buttons_of_every_kind_are_rendered(self):
         for name, button, params, kind in [
             ("phone", t.PhoneNumberButton(text="Call", phone_number="+31610000102"), None, "phone_number"),
             ("link", t.URLButton(text="Open", url="https://example.org"), None, "url"),
@@ -91,7 +91,7 @@ class Templates(Case):
                 seen = self.send(name, *([params] if params else []))
                 self.assertEqual([button["type"] for button in seen["buttons"]], [kind])
 
-    def test_authentication_templates(self):
+    def test_authentication_templates_have_the_platforms_text(self):
         button = t.CopyCodeOTPButton()
         self.make("code", t.AuthenticationBody(add_security_recommendation=True), t.AuthenticationFooter(code_expiration_minutes=5),
                   t.Buttons(buttons=[button]), category=t.TemplateCategory.AUTHENTICATION)
@@ -104,7 +104,7 @@ class Templates(Case):
         self.assertEqual(self.send("code", *sent)["buttons"][0]["code"], "1234")
         self.refused(131062, self.wa.send_template, self.fixture.control("people/ana")["user_id"], "code", EN, params=sent)
 
-    def test_offers_and_carousels(self):
+    def test_offers_and_carousels_are_accepted(self):
         offer = t.LimitedTimeOffer(text="Today", has_expiration=True)
         self.make("offer", t.BodyText("Look"), offer, category=t.TemplateCategory.MARKETING)
         self.send("offer", t.LimitedTimeOffer.params(expiration_time=datetime.datetime(2026, 12, 1)))
@@ -115,14 +115,14 @@ class Templates(Case):
                   t.QuickReplyButton.params(callback_data=f"card-{n}", index=0)]) for n in range(2)]
         self.assertEqual(self.send("cards", t.Carousel.params(cards=filled))["body"], "Look")
 
-    def test_library_template(self):
+    def test_library_template_can_be_sent(self):
         self.wa.create_template(t.LibraryTemplate(name="invite", library_template_name="group_invite_link",
                                 category=t.TemplateCategory.UTILITY, language=t.TemplateLanguage.ENGLISH))
         self.fixture.idle()
         template, = self.wa.get_templates()
         self.assertEqual((template.name, template.status.value), ("invite", "APPROVED"))
 
-    def test_template_webhooks(self):
+    def test_template_webhooks_are_understood(self):
         self.listen(h.TemplateStatusUpdateHandler, h.TemplateQualityUpdateHandler, h.TemplateCategoryUpdateHandler, h.TemplateComponentsUpdateHandler)
         made = self.make("news", t.BodyText("Look"))
         tell = lambda **change: (self.fixture.control("templates", {"name": "news", **change}), self.fixture.idle())

@@ -6,7 +6,7 @@ from pywa import types
 
 
 class Updates(Case):
-    def test_messages_of_every_type(self):
+    def test_messages_of_every_type_are_understood(self):
         self.listen(h.MessageHandler)
         put = self.fixture.put
         kinds = [
@@ -39,7 +39,7 @@ class Updates(Case):
         self.assertEqual((order.order.total_price, order.order.products[0].sku), (90, "sku"))
         self.assertEqual((unsupported.unsupported.type, unsupported.error.code), ("poll", 131051))
 
-    def test_referral_and_context(self):
+    def test_referral_and_context_are_understood(self):
         self.listen(h.MessageHandler)
         self.say({"type": "text", "text": {"body": "by an ad"}, "referral": {"source_url": "https://fb.me/x", "source_id": "1", "source_type": "ad",
                   "headline": "Lifts", "body": "Come", "media_type": "image", "image_url": "https://example.org/a", "ctwa_clid": "Aff-x"}})
@@ -51,7 +51,7 @@ class Updates(Case):
         self.assertEqual((forwarded.forwarded, forwarded.forwarded_many_times, often.forwarded_many_times), (True, False, True))
         self.assertEqual(product.reply_to_message.referred_product.sku, "sku")
 
-    def test_broken_interactive_message(self):
+    def test_broken_interactive_message_arrives_with_its_error(self):
         self.listen(h.MessageHandler)
         error = {"code": 131000, "title": "Unsupported webhook payload", "message": "Unsupported webhook payload", "error_data": {"details": "no"}}
         self.webhook("messages", {"messaging_product": "whatsapp", "metadata": {"display_phone_number": "15550783881", "phone_number_id": NUMBER},
@@ -60,7 +60,7 @@ class Updates(Case):
         message, = self.arrived()
         self.assertEqual((message.type.value, message.error.code), ("interactive", 131000))
 
-    def test_taps_reactions_and_replies(self):
+    def test_taps_reactions_and_replies_are_understood(self):
         self.listen(h.MessageHandler, h.CallbackButtonHandler, h.CallbackSelectionHandler)
         self.wa.send_message(ANA, "Yes?", buttons=[types.Button("Yes", "y")])
         self.say(tap="y")
@@ -75,7 +75,7 @@ class Updates(Case):
         self.assertEqual((reaction.reaction.emoji, bool(gone.reaction.emoji), reply.reply_to_message.id), ("👍", False, sent.id))
         self.assertEqual(row.reply_to_message.id, sent.id)
 
-    def test_flow_replies_and_call_permissions(self):
+    def test_flow_replies_and_call_permissions_are_understood(self):
         self.listen(h.FlowCompletionHandler, h.CallPermissionUpdateHandler)
         self.say({"type": "interactive", "context": {"from": "15550783881", "id": "wamid.x"}, "interactive": {"type": "nfm_reply",
                   "nfm_reply": {"name": "flow", "body": "Sent", "response_json": '{"flow_token":"t","colour":"red"}'}}})
@@ -85,7 +85,7 @@ class Updates(Case):
         self.assertEqual((flow.token, flow.response["colour"]), ("t", "red"))
         self.assertEqual((call.response.value, call.response_source.value), ("accept", "user_action"))
 
-    def test_edits_and_deletions(self):
+    def test_edits_and_deletions_are_understood(self):
         self.listen(h.EditedMessageHandler, h.DeletedMessageHandler)
         said = self.say(text="helo")
         self.say({"type": "edit", "edit": {"original_message_id": said["id"], "message": {"type": "text", "text": {"body": "hello"}}}})
@@ -94,7 +94,7 @@ class Updates(Case):
         self.assertEqual((edited.original_message_id, edited.message.text), (said["id"], "hello"))
         self.assertEqual(deleted.original_message_id, said["id"])
 
-    def test_echoes(self):
+    def test_echoes_are_understood(self):
         # pywa needs contacts, which Meta does not document here.
         self.listen(h.OutgoingMessageHandler, h.OutgoingEditedMessageHandler, h.OutgoingDeletedMessageHandler)
         for more in [{"type": "text", "text": {"body": "hi from the shop"}}, {"type": "revoke", "revoke": {"original_message_id": "wamid.e"}},
@@ -106,7 +106,7 @@ class Updates(Case):
         self.assertEqual((said.text, said.to_user.wa_id), ("hi from the shop", ANA))
         self.assertEqual((deleted.original_message_id, edited.message.text), ("wamid.e", "hello"))
 
-    def test_receipts_and_pricing(self):
+    def test_receipts_and_prices_are_understood(self):
         self.listen(h.MessageStatusHandler)
         sent = self.wa.send_message(ANA, "hello", tracker="mine")
         self.fixture.control("read", {"from": "ana"})
@@ -123,7 +123,7 @@ class Updates(Case):
         self.fixture.idle()
         self.assertEqual(self.seen[-1].status.value, "played")
 
-    def test_free_entry_point_in_receipts(self):
+    def test_receipts_name_the_free_entry_point(self):
         self.listen(h.MessageStatusHandler)
         self.say({"type": "text", "text": {"body": "by an ad"}, "referral": {"source_url": "https://fb.me/x", "source_type": "ad"}})
         self.wa.send_message(ANA, "welcome")
@@ -141,7 +141,7 @@ class Updates(Case):
         self.assertEqual((status["id"], status["status"], status["errors"][0]["code"]), (sent.id, "failed", 131026))
         self.assertNotIn("contacts", raw.value)
 
-    def test_user_without_a_number(self):
+    def test_user_without_a_number_is_known_by_user_id(self):
         self.listen(h.MessageHandler)
         mia = self.fixture.control("people", {"name": "Mia", "hidden": True, "username": "mia.b"})
         self.fixture.control("say", {"from": "mia", "text": "guess who"})
@@ -159,7 +159,7 @@ class Updates(Case):
         self.assertEqual((number.old_wa_id, number.new_wa_id), (ANA, "31612345678"))
         self.assertEqual((user_id.sys_type.value, user_id.new_user_id), ("user_changed_user_id", self.fixture.control("people/ana")["user_id"]))
 
-    def test_changes_that_pywa_drops(self):
+    def test_changes_unknown_to_pywa_are_dropped(self):
         """A hidden person's change has no `from`, and a system message no contacts; pywa needs both."""
         self.listen(h.PhoneNumberChangeHandler, h.IdentityChangeHandler, h.MessageHandler)
         self.fixture.control("people", {"name": "Mia", "hidden": True})
@@ -168,7 +168,7 @@ class Updates(Case):
                   "system": {"type": "user_identity_changed", "body": "Ana's identity changed", "wa_id": ANA}})
         self.arrived(0)
 
-    def test_marketing_preferences(self):
+    def test_marketing_preferences_are_understood(self):
         self.listen(h.UserMarketingPreferencesHandler)
         for value in ("stop", "resume", "signup"):
             self.fixture.control("marketing", {"person": "ana", "value": value})

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { ANA, BRAM, M, NUMBER, TO_ANA, control, fixture, last, put, refused, send } from "./client.mjs";
 
-test("texts, to numbers and to user ids", async () => {
+test("texts reach numbers and user ids", async () => {
   const { Text } = M;
   const text = await send(new Text("Hello *there*", true));
   assert.deepEqual(text.body, { body: "Hello *there*", preview_url: true });
@@ -20,7 +20,7 @@ test("texts, to numbers and to user ids", async () => {
   assert.equal(await refused(new Text("we never spoke"), { phone: BRAM, bsuid: "" }), 131047);
 });
 
-test("one message to several recipients", async () => {
+test("one message is sent to several recipients", async () => {
   const { user_id: bsuid } = await control("people/ana");
   const answers = await Promise.all(fixture.client.broadcastMessage(NUMBER, [TO_ANA, { bsuid }], new M.Text("all of you"), 2, 0));
   assert.deepEqual(answers.map((answer) => answer.messages.length), [1, 1]);
@@ -29,7 +29,7 @@ test("one message to several recipients", async () => {
   assert.equal((await last()).body.body, "hello Ana");
 });
 
-test("media of every kind, by id and by link", async () => {
+test("media of every kind are accepted by id and by link", async () => {
   const { Image, Audio, Document, Sticker, Video } = M;
   for (const [File, type, kind, more] of [
     [Image, "image/jpeg", "image", ["the quay"]], [Audio, "audio/mpeg", "audio", []], [Audio, "audio/ogg", "audio", [true]],
@@ -41,7 +41,7 @@ test("media of every kind, by id and by link", async () => {
   }
 });
 
-test("locations, reactions, and contacts as a string", async () => {
+test("locations and reactions are accepted, contacts as a string are refused", async () => {
   const { Text, Location, Reaction, Contacts, Name, Phone, Address, Birthday, Email, Organization, Url } = M;
   assert.deepEqual((await send(new Location(4.89, 52.37, "Quay", "Harbour Street"))).body,
     { longitude: 4.89, latitude: 52.37, name: "Quay", address: "Harbour Street" });
@@ -57,7 +57,7 @@ test("locations, reactions, and contacts as a string", async () => {
   assert.equal(await refused(new Contacts(card)), 131008);
 });
 
-test("buttons and lists", async () => {
+test("buttons and lists are accepted", async () => {
   const { Interactive, Body, Header, Footer, ActionButtons, Button, ActionList, ListSection, Row, Image, Video, Document } = M;
   const buttons = new ActionButtons(new Button("y", "Yes"), new Button("n", "No"));
   const kept = await send(new Interactive(buttons, new Body("Yes?"), new Header("Hm"), new Footer("ok")));
@@ -73,7 +73,7 @@ test("buttons and lists", async () => {
   assert.equal(await refused(new Interactive(many, new Body("Choose"))), 131009);
 });
 
-test("links, flows, requests and products", async () => {
+test("links, flows, requests and products are accepted", async () => {
   const { Interactive, Body, Header, ActionCTA, ActionLocation, ActionContactRequest, ActionCallPermission } = M;
   const { ActionFlow, ActionNavigateFlow, ActionDataExchangeFlow, ActionCatalog, ActionProduct, ActionProductList } = M;
   const { Product, CatalogProduct, ProductSection } = M;

@@ -5,7 +5,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { ACCOUNT, M, fixture, idle, put, refused, say, send } from "./client.mjs";
 
-/** Makes a template of these components beside its words, and it is approved. */
+/** Makes a template of these components in addition to a text; it is approved. */
 async function make(name, body, more = [], rest = {}) {
   const answer = await fixture.client.$$apiFetch$$(`https://graph.facebook.com/v26.0/${ACCOUNT}/message_templates`, {
     method: "POST", headers: { "content-type": "application/json" },
@@ -18,7 +18,7 @@ async function make(name, body, more = [], rest = {}) {
 const plain = { type: "BODY", text: "Look" };
 const buttons = (...buttons) => ({ type: "BUTTONS", buttons });
 
-test("positional and named parameters", async () => {
+test("positional and named parameters are rendered", async () => {
   const { Template, Language, BodyComponent, BodyParameter, HeaderComponent, HeaderParameter, Currency, DateTime } = M;
   await make("numbered", { type: "BODY", text: "{{1}}: {{2}} until {{3}}", example: { body_text: [["a", "b", "c"]] } });
   const body = new BodyComponent(new BodyParameter("Ana"), new BodyParameter(new Currency(100990, "USD", "$100.99")), new BodyParameter(new DateTime("Tuesday")));
@@ -33,7 +33,7 @@ test("positional and named parameters", async () => {
   assert.equal(await refused(new Template("nameless", "en")), 132001);
 });
 
-test("headers of every kind", async () => {
+test("headers of every kind are rendered", async () => {
   const { Template, HeaderComponent, HeaderParameter, Image, Video, Document, Location } = M;
   for (const [File, type, format] of [[Image, "image/jpeg", "IMAGE"], [Video, "video/mp4", "VIDEO"], [Document, "application/pdf", "DOCUMENT"]]) {
     const name = format.toLowerCase();
@@ -46,7 +46,7 @@ test("headers of every kind", async () => {
   assert.equal((await send(new Template("place", "en", place))).rendered.header.location.name, "Quay");
 });
 
-test("buttons of every kind", async () => {
+test("buttons of every kind are rendered", async () => {
   const { Template, PayloadComponent, URLComponent, CopyComponent, FlowComponent, CatalogComponent, MPMComponent, SkipButtonComponent } = M;
   const { Product, ProductSection } = M;
   const made = buttons({ type: "PHONE_NUMBER", text: "Call", phone_number: "+31610000102" }, { type: "QUICK_REPLY", text: "Thanks" },
@@ -66,7 +66,7 @@ test("buttons of every kind", async () => {
   }
 });
 
-test("authentication, offers and carousels", async () => {
+test("authentication, offers and carousels are accepted", async () => {
   const { Template, LTOComponent, CarouselComponent, CarouselCard, PayloadComponent, TapTargetComponent, Image } = M;
   await make("code", { type: "BODY" }, [buttons({ type: "OTP", otp_type: "COPY_CODE" })], { category: "AUTHENTICATION" });
   const kept = await send(Template.OTP("code", "en", "1234"));

@@ -6,7 +6,7 @@ import { ANA, M, NUMBER, TO_ANA, updatesOf, control, fixture, idle, last, say, s
 
 const { Text } = M;
 
-test("messages of every type", async () => {
+test("messages of every type are understood", async () => {
   const file = await (await fetch(`${fixture.url}/control/media`, { method: "POST", headers: { "content-type": "image/jpeg" }, body: "photo" })).json();
   const error = { code: 131051, title: "Message type unknown", message: "Message type unknown", error_data: { details: "no" } };
   const context = { from: "15550783881", id: "wamid.x" };
@@ -48,7 +48,7 @@ test("a message is answered and marked as read, its file fetched", async () => {
   assert.equal(await (await fixture.client.fetchMedia(image.url)).text(), "photo");
 });
 
-test("taps, reactions and quotes", async () => {
+test("taps, reactions and quotes are understood", async () => {
   const { Interactive, ActionButtons, ActionList, ListSection, Row, Button, Body } = M;
   await send(new Interactive(new ActionButtons(new Button("y", "Yes")), new Body("Yes?")));
   assert.deepEqual((await say({ tap: "y" }))[0].message.interactive.button_reply, { id: "y", title: "Yes" });
@@ -60,7 +60,7 @@ test("taps, reactions and quotes", async () => {
   assert.equal((await say({ text: "about that", on: list.id }))[0].message.context.id, list.id);
 });
 
-test("receipts with pricing, and failures", async () => {
+test("receipts with prices and failures are understood", async () => {
   const sent = await send(new Text("hello"));
   await control("read", { from: "ana" });
   await idle();
@@ -71,7 +71,7 @@ test("receipts with pricing, and failures", async () => {
   assert.deepEqual(failures.map(({ status, error }) => [status, error.code]), [["failed", 131026]]);
 });
 
-test("people without a number, and their changes", async () => {
+test("people without a number and their changes are understood", async () => {
   const mia = await control("people", { name: "Mia", hidden: true });
   const [{ contact, reply }] = await say({ from: "mia", text: "guess who" });
   assert.deepEqual([contact.wa_id, contact.user_id], [undefined, mia.user_id]);
@@ -81,7 +81,7 @@ test("people without a number, and their changes", async () => {
   assert.deepEqual(changes.map(({ message }) => [message.system.type, message.system.user_id]), [["user_changed_user_id", "PT.1234567890123"]]);
 });
 
-test("group messages in and out", async () => {
+test("group messages are exchanged", async () => {
   const group = await control("groups", { subject: "Street", members: ["ana", "bram"] });
   const [said] = await say({ group: group.id, text: "hello all" });
   assert.equal(said.recipient.group, group.id);
@@ -94,7 +94,7 @@ test("group messages in and out", async () => {
   assert.equal(statuses.length, 2);
 });
 
-test("media upload, download and deletion", async () => {
+test("files can be uploaded, downloaded and deleted", async () => {
   const form = new FormData();
   form.set("file", new Blob(["not really a picture"], { type: "image/png" }), "a.png");
   const { id } = await fixture.client.uploadMedia(NUMBER, form);

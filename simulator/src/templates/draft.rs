@@ -209,12 +209,12 @@ fn check_buttons(component: &Value) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn length(what: &str, text: &str, max: usize) -> Result<(), Refusal> {
+fn length(name: &str, text: &str, max: usize) -> Result<(), Refusal> {
     let count = text.chars().count();
     if (1..=max).contains(&count) {
         return Ok(());
     }
-    Err(invalid(&format!("{what} must have 1 to {max} characters, but has {count}.")))
+    Err(invalid(&format!("{name} must have 1 to {max} characters, but has {count}.")))
 }
 
 #[cfg(test)]

@@ -34,7 +34,7 @@ async fn group_is_created_asynchronously() {
 }
 
 #[tokio::test]
-async fn what_is_refused_and_what_fails_later() {
+async fn invalid_group_requests_are_refused_or_fail_later() {
     let env = TestEnv::new().await;
     let groups = format!("{NUMBER}/groups");
     let make = |body: Value| env.graph("POST", &groups, body);

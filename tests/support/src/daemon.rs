@@ -303,8 +303,8 @@ impl Daemon {
 
     /// Waits until a plugin's row of `/api/v1/plugins` meets a condition, and returns it.
     pub async fn wait_for_plugin(&self, name: &str, condition: impl Fn(&Value) -> bool) -> Value {
-        let what = format!("the plugin {name} meets the condition");
-        wait_until(&what, async || {
+        let goal = format!("the plugin {name} meets the condition");
+        wait_until(&goal, async || {
             let response = self.try_get(&format!("/api/v1/plugins/{name}")).await.ok()?;
             serde_json::from_slice(&response.body).ok().filter(|row: &Value| response.status == 200 && condition(row))
         })

@@ -129,8 +129,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 }
 
-fn bad(what: &str, line: &str) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, format!("{what}: {line}"))
+fn bad(problem: &str, line: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, format!("{problem}: {line}"))
 }
 
 /// A complete request. `headers` are lines that end with CRLF, or empty.

@@ -26,7 +26,7 @@ pub const TIMEOUT: Duration = Duration::from_secs(60);
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 /// Polls until `check` returns a value, and returns that value. Panics after [`TIMEOUT`] with `what`.
-pub async fn wait_until<T>(what: &str, check: impl AsyncFn() -> Option<T>) -> T {
+pub async fn wait_until<T>(condition: &str, check: impl AsyncFn() -> Option<T>) -> T {
     let found = tokio::time::timeout(TIMEOUT, async {
         loop {
             if let Some(found) = check().await {
@@ -36,7 +36,7 @@ pub async fn wait_until<T>(what: &str, check: impl AsyncFn() -> Option<T>) -> T 
             tokio::time::sleep(POLL_INTERVAL).await;
         }
     });
-    found.await.unwrap_or_else(|_| panic!("timed out waiting until {what}"))
+    found.await.unwrap_or_else(|_| panic!("timed out waiting until {condition}"))
 }
 
 /// The RFC 3339 time stamp at a JSON pointer, in milliseconds since the epoch.

@@ -119,9 +119,9 @@ impl Simulator {
         id.unwrap_or_else(|| panic!("no person is called {name}")).to_owned()
     }
 
-    async fn say_as(&self, name: &str, what: &str, value: &str) -> Value {
+    async fn say_as(&self, name: &str, key: &str, value: &str) -> Value {
         let from = self.id_of(name).await;
-        self.request("POST", "/control/say", &json!({ "from": from, what: value })).await
+        self.request("POST", "/control/say", &json!({ "from": from, key: value })).await
     }
 
     /// A person writes a text. Returns the simulator's response.
@@ -199,8 +199,8 @@ impl Simulator {
 
     /// Waits until a person has received exactly these texts.
     pub async fn expect_texts(&self, person: &str, expected: &[&str]) {
-        let what = format!("{person} has received {expected:?}");
-        wait_until(&what, async || (self.texts(person).await == expected).then_some(())).await;
+        let goal = format!("{person} has received {expected:?}");
+        wait_until(&goal, async || (self.texts(person).await == expected).then_some(())).await;
     }
 
     /// How often each text was sent, to anyone.

@@ -60,7 +60,7 @@ fn crafted_plugins() -> Vec<(&'static str, Vec<u8>, &'static str)> {
         ("x-text", b"not wasm at all".to_vec(), "not-wasm"),
         ("x-malformed", b"\0asm\x01\0\0\0\x01\xff\xff\xff\xff\xff".to_vec(), "plugin-corrupt"),
         ("x-truncated", half, "plugin-corrupt"),
-        ("x-stranger", patched(&echo, b"beadle:plugin/replies", b"beadle:plugin/rubbish"), "unknown-import"),
+        ("x-unknown-import", patched(&echo, b"beadle:plugin/replies", b"beadle:plugin/rubbish"), "unknown-import"),
         ("x-newer", patched(&echo, b"@0.1.0", b"@0.9.0"), "api-version-unsupported"),
     ]
 }

@@ -288,7 +288,7 @@ async fn command_line_shows_and_runs_schedules() {
         "cron = \"30 2 * * *\"",
         "timezone = \"Europe/Amsterdam\"\njitter = \"0s\"\npayload = { a = 1 }",
     ) + &entry("uneven", "cron = \"*/13 9 * * *\"", "except = [2026-03-28]")
-        + &entry("deaf", "cron = \"0 9 31 * *\"", "enabled = false").replace("hourglass", "echo");
+        + &entry("disabled", "cron = \"0 9 31 * *\"", "enabled = false").replace("hourglass", "echo");
     let (setup, daemon, simulator) = start(&schedules).await;
     let next = cli(&setup, &["schedules", "next", "night", "--limit", "2"]).await;
     let lines: Vec<&str> = next.lines().collect();

@@ -85,8 +85,8 @@ async fn measure(case: Case, options: &Options, report: &mut Report) -> Result<(
     let outcome = one(case, options).await?;
     let Case { name, aim, .. } = case;
     let rate = outcome.per_second();
-    let beside = report.value(BARE).map(|bare| format!("{:.2} of the bare bot", rate / bare));
-    let note = [beside, Some(outcome.anomalies())].into_iter().flatten().filter(|part| !part.is_empty());
+    let ratio = report.value(BARE).map(|bare| format!("{:.2} of the bare bot", rate / bare));
+    let note = [ratio, Some(outcome.anomalies())].into_iter().flatten().filter(|part| !part.is_empty());
     let note = note.collect::<Vec<_>>().join("; ");
     report.note(format!("throughput: {name}"), rate, "/s", Some((aim.into(), Better::More)), note);
     report.add(format!("CPU per message: {name}"), outcome.cpu_us(), "µs", None);
