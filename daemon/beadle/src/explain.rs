@@ -6,7 +6,9 @@
 
 use crate::cli::table::cut;
 use crate::exit::{Exit, print};
+use beadle_model::Blame;
 use beadle_pipeline::Advice;
+use beadle_whatsapp::PlatformError;
 use serde_json::json;
 use std::borrow::Cow;
 
@@ -242,36 +244,48 @@ pub fn explain(code: Option<&str>, as_json: bool) -> Exit {
 /// The page of a code; WhatsApp's own codes (`131047`) are described from the table of its errors.
 pub fn page(code: &str) -> Option<Cow<'static, str>> {
     let page = pages().find(|(known, _)| *known == code).map(|(_, page)| page.into());
-    page.or_else(|| beadle_whatsapp::platform_error(code).map(|error| platform_page(code, error).into()))
+    page.or_else(|| platform_page(code).map(Cow::from))
 }
 
-/// The page of one of WhatsApp's codes.
-fn platform_page(code: &str, (meaning, advice): (&str, Advice)) -> String {
+/// A page for a code of the platform's, from the table by which the outbox decides.
+fn platform_page(code: &str) -> Option<String> {
+    let PlatformError { title, advice, blame } = beadle_whatsapp::platform_error(code)?;
+    let responsible = match blame {
+        Blame::Operator => "Operator.",
+        Blame::Plugin => "Plugin author.",
+        Blame::Remote => "WhatsApp.",
+        Blame::Host => "Beadle.",
+    };
+    let stopped = "Its messages wait, one of them is tried every minute, and sending continues once one goes through.";
     let next = match advice {
         Advice::Fail => {
-            "The message is not sent. The plugin that sent it receives the code in `on-message-status`.".into()
+            "The message has failed; its plugin gets `on-message-status` with this code. Other messages continue."
+                .into()
         }
-        Advice::Retry { attempts } => {
-            format!("The message is attempted {attempts} times at growing intervals. Then it fails.")
-        }
-        Advice::SlowRecipient => "Messages to this recipient wait for a while. Others continue.".into(),
-        Advice::SlowChannel => "The channel pauses and continues by itself. Its messages wait.".into(),
-        Advice::SlowApp => "All channels of the app pause and continue by themselves. Their messages wait.".into(),
-        Advice::StopChannel => "The channel stops. Its messages wait, and one is attempted from time to time.".into(),
-        Advice::StopApp => {
-            "All channels of the app stop. Their messages wait, and one is attempted from time to time.".into()
-        }
+        Advice::Retry { attempts } => format!(
+            "A message that is refused with this code is tried {attempts} times in all, then it becomes a dead letter. \
+             One that\nfails after the platform accepted it is not repeated."
+        ),
+        Advice::SlowRecipient => "Messages to this recipient wait for 1, 4, 16, … seconds. Others continue.".into(),
+        Advice::SlowChannel => "The channel pauses for up to 30 seconds, then continues.".into(),
+        Advice::SlowApp => "All channels of the app pause for up to 30 seconds, then continue.".into(),
+        Advice::StopChannel => format!("The channel stops.\n{stopped}"),
+        Advice::StopApp => format!("All channels of the app stop.\n{stopped}"),
     };
-    let action = match advice {
-        Advice::StopChannel | Advice::StopApp => {
-            "Resolve it in the Meta app dashboard; see `beadle explain channel-stopped`."
+    let remedy = match blame {
+        Blame::Operator => {
+            "Solve the problem in Meta's app dashboard or WhatsApp Manager. `beadle status` shows whether channels are stopped."
         }
-        _ => "`beadle why ID` shows what WhatsApp said about the message.",
+        Blame::Plugin => {
+            "Correct the message in the plugin. `beadle why` with the message's id shows the plugin and the event."
+        }
+        Blame::Remote => "Nothing, unless it happens often: `beadle_message_failures_total` counts failures by code.",
+        Blame::Host => "Report it as a defect of Beadle.",
     };
-    format!(
-        "# {code}\n\n{meaning}.\n\n## Responsible\n\nWhatsApp.\n\n## What happens next\n\n{next}\n\n## What to do\n\n\
-         {action}\nMeta documents its codes in \"WhatsApp Cloud API: Error Codes\".\n"
-    )
+    Some(format!(
+        "# {code}\n\n{title}. This is an error code of the WhatsApp Cloud API.\n\n## Responsible\n\n{responsible}\n\n\
+         ## What happens next\n\n{next}\n\n## What to do\n\n{remedy}\n"
+    ))
 }
 
 fn pages() -> impl Iterator<Item = (&'static str, &'static str)> {
@@ -378,6 +392,18 @@ mod tests {
             let is_short = |line: &str| line.chars().count() <= 100 || line.starts_with("    ");
             assert!(page.lines().all(is_short), "{code} has a long line");
         }
+    }
+
+    #[test]
+    fn codes_of_the_platform_have_pages() {
+        let page = platform_page("131030").unwrap();
+        assert!(page.starts_with("# 131030\n\nA test number can send only to its list of recipients: add"), "{page}");
+        assert!(page.contains("\n## Responsible\n\nOperator.\n"), "{page}");
+        for code in ["0", "1", "100", "130429", "131026", "131042", "131056", "131059", "131208"] {
+            let page = platform_page(code).unwrap();
+            assert!(page.lines().all(|line| line.chars().count() <= 150), "{page}");
+        }
+        assert_eq!(platform_page("131999"), None);
     }
 
     #[test]

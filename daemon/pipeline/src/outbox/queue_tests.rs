@@ -55,6 +55,13 @@ fn pending(message: i64, conversation: i64) -> PendingSend {
     PendingSend { row, view: Arc::new(view), checked_at: Timestamp(0) }
 }
 
+/// A message to a conversation of its own on this channel.
+fn on(channel: &Arc<str>, message: i64) -> PendingSend {
+    let mut pending = pending(message, message);
+    Arc::make_mut(&mut pending.view).channel = Arc::clone(channel);
+    pending
+}
+
 fn ids(sends: &[PendingSend]) -> Vec<i64> {
     sends.iter().map(|pending| pending.row.message.0).collect()
 }
@@ -132,7 +139,7 @@ fn a_failing_channel_pauses_ever_longer_and_tries_with_one() {
     queue.landed(&channel);
     assert!(queue.start(now.plus_ms(29_999), 10).is_empty());
     assert_eq!(queue.start(now.plus_ms(30_000), 10).len(), 1);
-    queue.succeeded(&channel);
+    queue.succeeded(&pending(1, 1), now);
     assert_eq!(queue.start(now.plus_ms(30_000), 10).len(), 3);
 }
 
@@ -148,12 +155,55 @@ fn a_success_resumes_what_was_stopped_with_the_app() {
     }
     // Meanwhile this one has a reason of its own.
     queue.pause(&bar, &locked, now);
-    assert!(queue.succeeded(&shop), "all of its app were stopped with it");
+    assert!(queue.succeeded(&on(&shop, 1), now), "all of its app were stopped with it");
     [&shop, &club, &bar].into_iter().for_each(|channel| queue.app_recovered(channel));
     let paused: Vec<_> = queue.paused(now).into_iter().map(|(name, why)| (name, why.unwrap().code)).collect();
     assert_eq!(paused, [(bar.clone(), "131031".to_owned())]);
-    assert!(!queue.succeeded(&bar), "its own reason says nothing about the others");
+    assert!(!queue.succeeded(&on(&bar, 2), now), "its own reason says nothing about the others");
     assert!(queue.paused(now).is_empty());
+}
+
+#[test]
+fn a_receipt_stops_a_channel_until_a_receipt_shows_that_it_works() {
+    let mut queue = Queue::new(settings(FREE, 10));
+    let channel = Arc::from("shop");
+    let payment = ChannelPause::Stopped(problem("131042", "", ""));
+    let now = Timestamp(1000);
+    (1..=5).for_each(|n| queue.push_back(pending(n, n)));
+    assert_eq!(queue.start(now, 1).len(), 1);
+    assert_eq!(queue.pause_by_receipt(&channel, &payment, false, now), Some(60_000));
+    assert_eq!(queue.pause_by_receipt(&channel, &payment, false, now), None, "reported once");
+    queue.landed(&channel);
+    queue.succeeded(&pending(1, 1), now);
+    assert!(queue.trials_succeeded(&[MessageId(1)]).is_empty(), "it was sent before");
+    // One message a minute is tried; that the platform accepts it means nothing yet.
+    let (first, second) = (now.plus_ms(60_000), now.plus_ms(120_000));
+    assert_eq!(ids(&queue.start(first, 10)), [2]);
+    queue.landed(&channel);
+    queue.succeeded(&pending(2, 2), first);
+    assert!(queue.start(first, 10).is_empty());
+    assert_eq!(ids(&queue.start(second, 10)), [3]);
+    assert_eq!(queue.paused(second).len(), 1);
+    queue.landed(&channel);
+    assert_eq!(queue.trials_succeeded(&[MessageId(2)]), [(channel, false)]);
+    assert_eq!(ids(&queue.start(second, 10)), [4, 5]);
+    assert!(queue.paused(second).is_empty());
+}
+
+#[test]
+fn receipts_slow_a_channel_once_per_pause_and_one_recipient_alone() {
+    let mut queue = Queue::new(settings(FREE, 10));
+    let channel = Arc::from("shop");
+    let rate = ChannelPause::Short(problem("130429", "", ""));
+    let now = Timestamp(1000);
+    let pauses: Vec<_> = (0..50).map(|_| queue.pause_by_receipt(&channel, &rate, false, now)).collect();
+    assert_eq!(pauses.into_iter().flatten().collect::<Vec<_>>(), [0, 1000]);
+    queue.succeeded(&pending(1, 1), now);
+    (2..=3).for_each(|n| queue.push_back(pending(n, n)));
+    queue.slow(ConversationId(2), &channel, now.plus_ms(4000), now);
+    assert_eq!(ids(&queue.start(now, 10)), [3]);
+    queue.landed(&channel);
+    assert_eq!(ids(&queue.start(now.plus_ms(4000), 10)), [2]);
 }
 
 #[test]
