@@ -278,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn rests_grow_and_trials_that_trap_suspend() {
+    fn six_trials_that_trap_suspend_the_plugin() {
         let rests = [10_000, 20_000, 40_000, 80_000, 160_000, 0].map(Some);
         let mut breaker = resting();
         assert_eq!(trials(&mut breaker, 6, false), rests);
@@ -302,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn one_event_is_tried_and_decides() {
+    fn one_trial_decides_whether_a_rest_is_over() {
         let mut breaker = resting();
         let until = NOW.plus_ms(5000);
         assert!(matches!(breaker.acquire(NOW), Err(Availability::Resting { until: found, .. }) if found == until));

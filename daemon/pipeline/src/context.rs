@@ -1,7 +1,7 @@
 //! What every stage of the pipeline shares: store, clock, phase, and figures.
 //!
-//! It holds leaves only, and nothing in it imports this module. Whatever else a stage works with (subscriptions, lanes,
-//! the outbox) it is given when it is made. [`Context::until_stored`] is the one way in which a stage repeats what the
+//! It holds leaves only, and nothing in it imports this module. A stage gets everything else that it works with
+//! (subscriptions, lanes, the outbox) when it is created. [`Context::until_stored`] is the one way in which a stage repeats what the
 //! store could not do.
 
 use crate::health::Health;
@@ -44,7 +44,7 @@ pub(crate) struct Context {
 pub(crate) enum NotStored {
     /// The pipeline is stopping; nothing was decided.
     Stopping,
-    /// The store never will; nothing was written.
+    /// The store refused it for good; nothing was written.
     Refused(StoreError),
 }
 
@@ -87,7 +87,7 @@ impl Context {
         self.advance(Phase::Stopping);
     }
 
-    /// Repeats a step until the store does it, however long that takes; `Err` if it never will, or the pipeline stops.
+    /// Repeats a step until the store accepts it; `Err` if the store refuses it for good, or the pipeline stops.
     pub async fn until_stored<T, F>(&self, mut step: impl FnMut() -> F) -> Result<T, NotStored>
     where
         F: Future<Output = Result<T, StoreError>>,

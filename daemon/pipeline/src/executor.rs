@@ -1,4 +1,4 @@
-//! The executor: one handling, from leave to call the plugin to its last try.
+//! The executor: one handling, from the permission to call the plugin to the last try.
 //!
 //! It waits for a permit or does what the policy says while the plugin is unavailable, runs the tries that `policy`
 //! allows (each one in `attempt`), and writes down how a handling ended that did not succeed: kept for the plugin, passed
@@ -26,7 +26,7 @@ pub(crate) enum End {
     Stopping,
 }
 
-/// Why a handling does not go on.
+/// Why a handling ends without success.
 struct Reason {
     code: &'static str,
     /// Without a full stop.
@@ -97,7 +97,7 @@ impl Executor {
         }
     }
 
-    /// A person retries a dead letter: one try, whatever the event's age and the plugin's availability, marked `late`.
+    /// A person retries a dead letter: one try, regardless of the event's age and the plugin's availability, marked `late`.
     pub async fn handle_late(&self, run: &Arc<EventRun>, place: usize, lane: LaneKey) -> End {
         let Some(subscription) = run.subscribers.get(place).and_then(|it| it.subscription.as_ref()) else {
             return End::Passed;
@@ -242,7 +242,7 @@ impl Executor {
         }
     }
 
-    /// Writes it down, however long the store fails. `false`: the pipeline is stopping.
+    /// Records it, repeating until the store accepts it. `false`: the pipeline is stopping.
     async fn set_aside(
         &self,
         handling: Handling<'_>,
@@ -282,7 +282,7 @@ fn ended(disposition: Disposition) -> End {
     }
 }
 
-/// Why a plugin is not called, for people who look at the event.
+/// Why a plugin is not called, for the operator.
 fn reason(name: &str, availability: &Availability) -> Reason {
     match availability {
         Availability::Disabled => Reason { code: "plugin-disabled", error: format!("`{name}` is disabled") },

@@ -29,7 +29,7 @@ impl Stage {
     }
 }
 
-/// What becomes of an event whose guard keeps failing.
+/// What an event does when its guard keeps failing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OnFailure {
     /// It waits for the guard, and is not answered if the guard never decides.
@@ -100,7 +100,7 @@ pub(crate) struct Failure {
     pub is_final: bool,
     /// The plugin returned it; otherwise it trapped or hit a limit.
     pub is_returned: bool,
-    /// It is the plugin's fault, not the host's or the disk's.
+    /// The plugin is at fault, not the host or the disk.
     pub is_plugins_fault: bool,
 }
 
@@ -175,7 +175,7 @@ const OBSERVER_PAUSES_MS: [i64; 4] = [1000, 4000, 12_000, 30_000];
 
 /// What follows the `tries`-th failed try (1 or more).
 ///
-/// `once`: there is one try, whatever the stage. The low 16 bits of `jitter` are random and shorten a pause by up to a
+/// `once`: there is only one try in any stage. The low 16 bits of `jitter` are random and shorten a pause by up to a
 /// quarter, so that events that failed together are not retried together; a pause never grows.
 pub(crate) fn after_failure(
     tries: u32,

@@ -191,7 +191,7 @@ async fn store(webhooks: &Webhooks, app: &str, parsed: Parsed, body: WholeBody) 
     webhooks.count(app, &parsed);
     let problem = parsed.rejected.first().map(|letter| cut(&letter.error));
     let delivery =
-        Delivery { events: parsed.events, receipts: parsed.receipts, letters: parsed.rejected, ..Delivery::default() };
+        Delivery { events: parsed.events, receipts: parsed.receipts, rejected: parsed.rejected, ..Delivery::default() };
     // A task of its own, which ends in order even if the platform hangs up.
     let inbox = webhooks.inbox.clone();
     let storing = tokio::spawn(async move {

@@ -1,7 +1,7 @@
 //! What follows from the platform's response: one pure function.
 //!
-//! It decides three things at once, because they belong together: what the row becomes on disk, whether the conversation
-//! waits for it, and whether the channel does (docs/design.md#sending).
+//! It decides three things together: the outcome for the row on disk, whether the conversation waits for it, and whether
+//! the channel pauses (docs/design.md#sending).
 
 use crate::channel::{Advice, SendResponse};
 use beadle_model::event::Problem;
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn a_transient_refusal_is_retried_and_then_dead() {
+    fn a_transient_refusal_is_retried_a_limited_number_of_times() {
         let now = Timestamp(0);
         let retry = Advice::Retry { attempts: 4 };
         for (attempts, pause_ms, blocks) in [(0, 1000, true), (1, 4000, true), (2, 16_000, false)] {
@@ -133,9 +133,14 @@ mod tests {
     }
 
     #[test]
-    fn a_final_refusal_settles_and_a_stop_stops_the_channel() {
+    fn a_final_refusal_settles_the_message() {
+        let verdict = classify(refuse(Advice::Fail), &text(), 0, Timestamp(0));
+        assert!(matches!(verdict, SendVerdict::Settle(SendOutcome::Failed(_))));
+    }
+
+    #[test]
+    fn a_refusal_that_is_not_about_the_message_pauses_the_channel() {
         let classify = |response| classify(response, &text(), 0, Timestamp(0));
-        assert!(matches!(classify(refuse(Advice::Fail)), SendVerdict::Settle(SendOutcome::Failed(_))));
         assert!(matches!(classify(refuse(Advice::StopChannel)), SendVerdict::Pause(ChannelPause::Stopped(_))));
         assert!(matches!(classify(refuse(Advice::StopApp)), SendVerdict::PauseApp(ChannelPause::Stopped(_))));
         let not_sent = classify(SendResponse::NotSent("refused".into()));

@@ -66,7 +66,7 @@ fn end(queue: &mut Queue, pending: &PendingSend, now: Timestamp) {
 }
 
 #[test]
-fn a_conversation_goes_one_by_one_and_others_meanwhile() {
+fn messages_of_one_conversation_leave_one_at_a_time() {
     let mut queue = Queue::new(settings(FREE, 10));
     for (message, conversation) in [(1, 1), (2, 1), (3, 2)] {
         queue.push_back(pending(message, conversation));
@@ -118,7 +118,7 @@ fn the_pair_rate_delays_one_contact_only() {
 }
 
 #[test]
-fn a_failing_channel_pauses_ever_longer_and_tries_with_one() {
+fn a_failing_channel_is_tried_with_one_message_after_each_pause() {
     let mut queue = Queue::new(settings(FREE, 10));
     let channel = Arc::from("shop");
     (1..=5).for_each(|n| queue.push_back(pending(n, n)));
@@ -157,7 +157,7 @@ fn a_success_resumes_what_was_stopped_with_the_app() {
 }
 
 #[test]
-fn a_requeued_message_goes_first_and_not_before_its_time() {
+fn a_requeued_message_leaves_first_at_its_time() {
     let mut queue = Queue::new(settings(FREE, 10));
     queue.push_back(pending(1, 1));
     queue.push_back(pending(2, 1));
@@ -193,7 +193,7 @@ fn a_clock_set_back_ends_pauses_and_waits() {
 proptest! {
     /// Whatever is pushed, started at once or ends: each conversation goes in order, one at a time, and all of it goes.
     #[test]
-    fn order_holds_and_nothing_is_lost(steps in prop::collection::vec((0..4i64, any::<bool>(), 0..3usize), 1..200), most in 1..5usize) {
+    fn every_message_leaves_in_the_order_of_its_conversation(steps in prop::collection::vec((0..4i64, any::<bool>(), 0..3usize), 1..200), most in 1..5usize) {
         let mut queue = Queue::new(settings(FREE, most));
         let (mut going, mut gone): (Vec<PendingSend>, Vec<(i64, i64)>) = (Vec::new(), Vec::new());
         let mut now = Timestamp(1000);

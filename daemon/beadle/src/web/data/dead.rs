@@ -124,7 +124,7 @@ async fn read_again(admin: &Admin, letter: RejectedWebhook) -> Result<Done, ApiE
         return Err(ApiError::conflict(&still.code, format!("{} is still not understood: {}", letter.id, still.error)));
     }
     let read_from = Some(letter.id);
-    let delivery = Delivery { events: parsed.events, receipts: parsed.receipts, letters: parsed.rejected, read_from };
+    let delivery = Delivery { events: parsed.events, receipts: parsed.receipts, rejected: parsed.rejected, read_from };
     let appended = admin.pipeline.inbox().receive(delivery).await?;
     let rest = appended.rejected.first().map(|rest| format!("a part of it is still not understood and is now {rest}"));
     let events = counted(appended.events as u64, "new event", "new events");
