@@ -4,7 +4,8 @@
 //! WhatsApp id, a business-scoped user id and its parent) is an alias. Numbers and ids change and
 //! may be hidden, so none of them is a key. Contacts are merged only by an operator's command.
 
-use crate::{ContactId, ConversationId, Timestamp};
+use crate::id::{ContactId, ConversationId};
+use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 

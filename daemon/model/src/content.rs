@@ -4,7 +4,8 @@
 //! Serialised as JSON, these are the bodies that the store keeps: a name here is a name on disk, so
 //! once a version is released, add names and do not rename any.
 
-use crate::{MediaId, MessageId, Timestamp};
+use crate::id::{MediaId, MessageId};
+use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -220,5 +221,3 @@ pub struct Referral {
     /// `ctwa_clid`, for reporting a conversion.
     pub click_id: Option<String>,
 }
-
-pub use crate::outgoing::{Button, Outgoing, RepeatPolicy, Row, Section};

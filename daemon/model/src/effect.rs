@@ -4,7 +4,9 @@
 //! the call. All effects of one call are committed together with the completion of the handling, or
 //! none is. Limits are in `sandbox`, execution in `store` and `pipeline`.
 
-use crate::{ContactId, ConversationId, Outgoing, Timestamp};
+use crate::id::{ContactId, ConversationId};
+use crate::outgoing::Outgoing;
+use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
 /// The owner of a state value or timer, so that it can be erased with a person.
@@ -167,7 +169,7 @@ pub enum TimerWrite {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewMedia {
     /// Its id, reserved by the host.
-    pub media: crate::MediaId,
+    pub media: crate::id::MediaId,
     /// For example `image/png`.
     pub mime_type: String,
     /// The name under which it is sent as a document.
@@ -186,7 +188,7 @@ pub struct SendEffect {
     /// The message.
     pub body: Outgoing,
     /// The id that the plugin was given, reserved by the host.
-    pub message: crate::MessageId,
+    pub message: crate::id::MessageId,
     /// Whether it answers the event in its own conversation (`replies`) instead of writing first
     /// (`messages`).
     pub reply: bool,

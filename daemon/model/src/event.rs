@@ -9,9 +9,12 @@ mod notification;
 pub use kind::EventKind;
 pub use notification::{ChannelNotification, GroupNotification, MergedContact, Pricing, Problem};
 
-use crate::{
-    ContactId, Content, Context, ConversationView, EventId, Keyword, MessageId, PluginNo, Referral, Scope, Timestamp,
-};
+use crate::contact::ConversationView;
+use crate::content::{Content, Context, Referral};
+use crate::effect::Scope;
+use crate::id::{ContactId, EventId, MessageId, PluginNo};
+use crate::keyword::Keyword;
+use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::sync::Arc;

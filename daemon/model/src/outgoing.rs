@@ -4,18 +4,16 @@
 //! so once a version is released, add names and do not rename any. Changes of a group are included
 //! because they need the same handling: durable, sent once, repeated with care, and reported.
 
-mod direct;
 mod group;
 mod parts;
 mod template;
 
-pub use direct::Direct;
 pub use group::GroupChange;
 pub use parts::{Button, Flow, Header, MediaKind, ProductSection, Row, Section, Source};
 pub use template::{Parameter, ParameterValue, Template, TemplateAction, TemplateButton, TemplateHeader};
 
-use crate::MediaId;
 use crate::content::Location;
+use crate::id::MediaId;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -345,4 +343,17 @@ impl Outgoing {
             _ => None,
         }
     }
+}
+
+/// A message with a category, for accounts with Direct Send (`docs/whatsapp.md#direct-send`).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Direct {
+    /// `utility` or `authentication`. Service messages need no category; marketing needs a
+    /// template.
+    pub category: String,
+    /// The name under which the platform counts it; otherwise the platform chooses one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub template_name: Option<String>,
+    /// A text, reply buttons, a web address button or a call button.
+    pub message: Outgoing,
 }

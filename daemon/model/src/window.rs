@@ -9,7 +9,7 @@
 //! Everything here is a function of its arguments. The store keeps the rows, `schedule` waits for
 //! the check times, and `gate` decides what may be sent in a window. See `docs/design.md#windows`.
 
-use crate::Timestamp;
+use crate::time::Timestamp;
 
 /// How long a message keeps a conversation open (24 hours; `docs/whatsapp.md#windows`).
 pub const WINDOW_MS: i64 = 24 * 60 * 60 * 1000;

@@ -1,7 +1,7 @@
 //! Limits at their edges.
 
 use super::*;
-use beadle_model::content::Row;
+use beadle_model::outgoing::Row;
 
 fn text(body: &str) -> Outgoing {
     Outgoing::Text { body: body.into(), preview_url: false, quote: None }

@@ -1,6 +1,7 @@
 //! The longer parts of events: changes of numbers and groups, prices, failures and merges.
 
-use crate::{Alias, ContactId, ConversationId, MessageId};
+use crate::contact::Alias;
+use crate::id::{ContactId, ConversationId, MessageId};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 

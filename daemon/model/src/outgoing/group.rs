@@ -1,7 +1,7 @@
 //! Changes of the platform's groups. Most are answered twice: at once with an acknowledgement, and
 //! later by a webhook with the outcome.
 
-use crate::{ContactId, MediaId};
+use crate::id::{ContactId, MediaId};
 use serde::{Deserialize, Serialize};
 
 /// A change of a group, or a request for its state.

@@ -1,6 +1,6 @@
 //! Parts of messages: buttons, rows, files, flows, product sections.
 
-use crate::MediaId;
+use crate::id::MediaId;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 

@@ -1,6 +1,6 @@
 //! Templates: texts that the platform approved beforehand, with their parameters.
 
-use super::{MediaKind, Source};
+use super::parts::{MediaKind, Source};
 use crate::content::Location;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;

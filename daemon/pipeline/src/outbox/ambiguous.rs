@@ -7,7 +7,7 @@
 use super::classify::{self, BLOCK_MS};
 use super::queue::PendingSend;
 use super::settings::{OnAmbiguous, Settings};
-use beadle_model::content::RepeatPolicy;
+use beadle_model::outgoing::RepeatPolicy;
 use beadle_model::{ConversationId, MessageId, Timestamp};
 use beadle_store::step::SendOutcome;
 use std::collections::HashMap;

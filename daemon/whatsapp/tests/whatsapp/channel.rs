@@ -1,7 +1,7 @@
 //! Sending over a real socket, to a platform that also responds incorrectly, closes the connection, or does not respond.
 
 use crate::channel_env::{TOKEN, config, send_request};
-use beadle_model::content::{Button, Section};
+use beadle_model::outgoing::{Button, Section};
 use beadle_model::{Alias, AliasKind, Outgoing};
 use beadle_pipeline::{Advice, Channel, SendRequest, SendResponse};
 use beadle_store::step::Placement;
