@@ -1,12 +1,12 @@
 //! An alarm: how a loop waits for its next due time, or until it is rung.
 //!
 //! A loop processes what is due and then calls [`Alarm::wait`] with the earliest time that it
-//! found. Whoever makes something due earlier rings. Invariants: a ring is kept until the loop has
+//! found. A caller that makes something due earlier rings it. Invariants: a ring is kept until the loop has
 //! seen it, so none is lost between two waits; under a manual clock the loop counts as busy from
 //! the ring on, not only from when it wakes (see [`crate::activity`]). [`Alarm::ring_before`]
 //! spares the loop a wake-up for what is due later than it waits for.
 
-use crate::Clock;
+use crate::clock::Clock;
 use beadle_model::Timestamp;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
@@ -29,10 +29,12 @@ struct Inner {
     number: Option<u64>,
 }
 
-impl Alarm {
-    pub(crate) fn new(clock: Clock) -> Self {
+impl Clock {
+    /// An alarm for a loop that waits for its next due time or for a wake-up.
+    pub fn alarm(&self) -> Alarm {
+        let clock = self.clone();
         let number = clock.tracker().map(|tracker| tracker.add_alarm());
-        Self(Arc::new(Inner {
+        Alarm(Arc::new(Inner {
             clock,
             bell: Notify::new(),
             rung: AtomicBool::new(false),
@@ -40,7 +42,9 @@ impl Alarm {
             number,
         }))
     }
+}
 
+impl Alarm {
     /// Wakes the loop, now or when it next waits.
     pub fn ring(&self) {
         self.0.rung.store(true, Ordering::Release);
