@@ -4,7 +4,7 @@
 //! That is the outcomes of messages that were sent, which would be ambiguous otherwise. The file is
 //! recreated once there is room; only then does the store accept new work again.
 
-use crate::StoreError;
+use crate::error::StoreError;
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};

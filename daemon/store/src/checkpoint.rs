@@ -6,7 +6,7 @@
 //! The writer's own next transaction then restarts the log, which keeps its page cache valid (a
 //! restart by another connection would not).
 
-use crate::StoreError;
+use crate::error::StoreError;
 use crate::shared::{Counters, Shared};
 use beadle_tasks::Heartbeat;
 use parking_lot::{Condvar, Mutex, MutexGuard};

@@ -1,6 +1,6 @@
 //! Conversion between columns and types: enums as numbers, bodies as JSON.
 
-use crate::StoreError;
+use crate::error::StoreError;
 use crate::step::SendState;
 use beadle_model::{Alias, AliasKind, Ending, EventBody, EventKind, PluginNo, Timestamp};
 use serde::{Serialize, de::DeserializeOwned};

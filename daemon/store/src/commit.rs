@@ -4,10 +4,10 @@
 //! event's progress is in its own row: `done` is a bit mask over the list of its subscribers that
 //! SQLite itself merges, so that two handlings of one event may commit in any order.
 
-use crate::StoreError;
 use crate::codec::{ending_columns, to_json};
+use crate::error::StoreError;
 use crate::step::{Commit, FailedAttempt, Fence, NewSend, Progress, SendState, Unhandled, UnhandledState};
-use crate::writer::Tx;
+use crate::tx::Tx;
 use beadle_model::{EventId, PluginNo, Timestamp};
 use rusqlite::params;
 

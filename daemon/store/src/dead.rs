@@ -4,74 +4,16 @@
 //! `msg_77`, `whk_3` (see [`crate::rejected`]). Retrying a message queues its row. Retrying a
 //! handling or webhook is the caller's work, and the dead letter stays until that is committed.
 
-use crate::StoreError;
 use crate::append::UNKNOWN_OUTCOME;
 use crate::codec::ending_of;
+use crate::error::StoreError;
 use crate::read::{events, outbox};
-use crate::step::OutboxRow;
-use crate::views::RejectedWebhook;
-use crate::writer::Tx;
+use crate::step::{DeadLetterRef, RetriedDeadLetter};
+use crate::tx::Tx;
 use beadle_model::event::Problem;
-use beadle_model::{Ending, Event, HandlingId, MessageId, ParseIdError, PluginNo, Timestamp, WebhookId};
+use beadle_model::{MessageId, Timestamp};
 use rusqlite::{OptionalExtension, params};
-use serde::{Serialize, Serializer};
-use std::{fmt, str::FromStr, sync::Arc};
-
-/// The id of a dead letter.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum DeadLetterRef {
-    /// A handling that was given up.
-    Handling(HandlingId),
-    /// A message that is ambiguous or was given up.
-    Message(MessageId),
-    /// A rejected webhook.
-    Webhook(WebhookId),
-}
-
-impl fmt::Display for DeadLetterRef {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            DeadLetterRef::Handling(id) => id.fmt(f),
-            DeadLetterRef::Message(id) => id.fmt(f),
-            DeadLetterRef::Webhook(id) => id.fmt(f),
-        }
-    }
-}
-
-impl FromStr for DeadLetterRef {
-    type Err = ParseIdError;
-    fn from_str(text: &str) -> Result<Self, ParseIdError> {
-        match text.split_once('_') {
-            Some(("msg", _)) => text.parse().map(Self::Message),
-            Some(("whk", _)) => text.parse().map(Self::Webhook),
-            _ => text.parse().map(Self::Handling),
-        }
-    }
-}
-
-impl Serialize for DeadLetterRef {
-    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        to.collect_str(self)
-    }
-}
-
-/// What to retry.
-#[derive(Clone, Debug, PartialEq)]
-pub enum RetriedDeadLetter {
-    /// A handling, for the pipeline to run out of order, marked `late`.
-    Handling {
-        /// The event as it is now.
-        event: Arc<Event>,
-        /// The plugin.
-        plugin: PluginNo,
-        /// How the event ended without it. If claimed, it was answered meanwhile.
-        ending: Option<Ending>,
-    },
-    /// A message; its row is queued and due now.
-    Send(Box<OutboxRow>),
-    /// A webhook, to be parsed again.
-    Webhook(RejectedWebhook),
-}
+use std::sync::Arc;
 
 impl Tx<'_> {
     /// Turns a send into a dead letter.

@@ -5,9 +5,9 @@
 //! for an hour after the last document with that text is gone, so that whoever has a listing can
 //! read it.
 
-use crate::StoreError;
+use crate::error::StoreError;
 use crate::read::Reader;
-use crate::writer::Tx;
+use crate::tx::Tx;
 use beadle_model::{EventBody, PluginNo, Timestamp};
 use rusqlite::{OptionalExtension, params};
 

@@ -93,7 +93,7 @@ enum Next {
 
 /// The reading end. There is one; the pipeline has it.
 pub struct Feed {
-    shared: Arc<crate::shared::Shared>,
+    tail: Arc<Tail>,
     reader: Reader,
     /// The lowest number that was not delivered yet.
     next: i64,
@@ -101,8 +101,8 @@ pub struct Feed {
 
 impl Feed {
     /// `from` is the watermark below which all events are finished.
-    pub(crate) fn new(shared: Arc<crate::shared::Shared>, reader: Reader, from: EventId) -> Self {
-        Self { shared, reader, next: from.0 }
+    pub(crate) fn new(tail: Arc<Tail>, reader: Reader, from: EventId) -> Self {
+        Self { tail, reader, next: from.0 }
     }
 
     /// The next events in the order of their ids: at least one, at most `limit` and 1,024. Waits
@@ -113,7 +113,7 @@ impl Feed {
         loop {
             match self.poll(limit) {
                 Next::Stored(events) => return events,
-                Next::Wait => self.shared.tail.available.notified().await,
+                Next::Wait => self.tail.available.notified().await,
                 Next::End => return Vec::new(),
                 Next::Gap(until) => {
                     let (events, read) = self.read(until, limit).await;
@@ -127,7 +127,7 @@ impl Feed {
     }
 
     fn poll(&mut self, limit: usize) -> Next {
-        let mut state = self.shared.tail.state();
+        let mut state = self.tail.state();
         // Read from disk meanwhile.
         while state.events.front().is_some_and(|(event, _)| event.id.0 < self.next) {
             state.pop();

@@ -1,6 +1,6 @@
 //! Reading the mirror of the platform's groups.
 
-use crate::StoreError;
+use crate::error::StoreError;
 use crate::people::{CONTACT, contact_of};
 use crate::read::Reader;
 use beadle_model::{Contact, ContactId, ConversationId, Timestamp};

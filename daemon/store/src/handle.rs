@@ -3,24 +3,25 @@
 
 use crate::append::Incoming;
 use crate::commit::PreparedCommit;
+use crate::deferred::SettlementBatch;
 use crate::documents::NewDocument;
 use crate::error::StoreError;
-use crate::feed::Feed;
+use crate::feed::{Feed, Tail};
 use crate::files::Files;
 use crate::plugins::PurgeReport;
 use crate::profile::ContactEdit;
-use crate::queue::{Ask, Job};
+use crate::queue::{Queue, ask};
 use crate::read::Reader;
 use crate::retain::{Cursor, Retention, RetentionReport};
 use crate::schedules::{FiringCounts, ScheduleDecision, ScheduleEntry, ScheduleRow};
-use crate::settle::{self, Settle, Settled};
+use crate::settle::{Settle, Settled};
 use crate::shared::{Shared, StoreHealth};
 use crate::step::{
     Appended, Batch, Commit, FailedAttempt, Fence, Interest, Progress, Settlement, Unhandled, WindowsChecked,
 };
+use crate::step::{DeadLetterRef, RetriedDeadLetter};
+use crate::tx::Tx;
 use crate::views::MergeReport;
-use crate::writer::Tx;
-use crate::{DeadLetterRef, RetriedDeadLetter};
 use beadle_model::{Contact, ContactId, ConversationId, EventId, LeadTimes, MessageId, PluginNo, Timestamp};
 use parking_lot::Mutex;
 use std::sync::Arc;
@@ -33,6 +34,8 @@ pub struct Store(Arc<Inner>);
 
 struct Inner {
     shared: Arc<Shared>,
+    queue: Arc<Queue>,
+    tail: Arc<Tail>,
     reader: Reader,
     feed: Mutex<Option<Feed>>,
     threads: Mutex<Option<Threads>>,
@@ -46,14 +49,22 @@ pub(crate) struct Threads {
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        self.shared.queue.close();
+        self.queue.close();
     }
 }
 
 impl Store {
-    pub(crate) fn new(shared: Arc<Shared>, reader: Reader, feed: Feed, threads: Threads) -> Self {
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        (queue, tail): (Arc<Queue>, Arc<Tail>),
+        reader: Reader,
+        feed: Feed,
+        threads: Threads,
+    ) -> Self {
         Self(Arc::new(Inner {
             shared,
+            queue,
+            tail,
             reader,
             feed: Mutex::new(Some(feed)),
             threads: Mutex::new(Some(threads)),
@@ -64,7 +75,7 @@ impl Store {
     /// Completes waiting steps, writes everything, and releases the data directory. Later steps
     /// fail with [`StoreError::Closed`]. Blocks until the writer has ended.
     pub fn close(self) {
-        self.0.shared.queue.close();
+        self.0.queue.close();
         let threads = self.0.threads.lock().take();
         if let Some(Threads { writer, checkpointer }) = threads {
             for thread in [writer, checkpointer] {
@@ -112,7 +123,8 @@ impl Store {
 
     /// The state of the store.
     pub fn health(&self) -> StoreHealth {
-        self.0.shared.health()
+        let (queue, feed_waiting) = (&self.0.queue, self.0.tail.waiting());
+        self.0.shared.health((queue.depth(), queue.size()), feed_waiting)
     }
 
     /// Reserves a message number. No number is returned twice.
@@ -131,7 +143,7 @@ impl Store {
         }
         let incoming = Incoming::new(batch, self.0.shared.clock.now())?;
         let (job, answer) = ask(false, move |tx| tx.append(&incoming));
-        self.0.shared.queue.try_put(job)?;
+        self.0.queue.try_put(job)?;
         answer.await.map_err(|_| StoreError::Closed)?
     }
 
@@ -176,9 +188,9 @@ impl Store {
     /// Records the outcomes of sends. While storage fails they are deferred in memory, and written
     /// first.
     pub async fn settle(&self, settlements: Vec<Settlement>, interest: Interest) -> Result<Settled, StoreError> {
-        let batch = settle::Batch { settlements, interest, now: self.0.shared.clock.now() };
+        let batch = SettlementBatch { settlements, interest, now: self.0.shared.clock.now() };
         let (to, answer) = oneshot::channel();
-        self.0.shared.queue.put(Box::new(Settle { batch, settled: Settled::default(), to })).await?;
+        self.0.queue.put(Box::new(Settle { batch, settled: Settled::default(), to })).await?;
         answer.await.map_err(|_| StoreError::Closed)?
     }
 
@@ -343,7 +355,7 @@ impl Store {
             let mut cursor = cursor;
             Ok((tx.retain(&policy, now, &mut cursor)?, cursor))
         });
-        self.0.shared.queue.put(job).await?;
+        self.0.queue.put(job).await?;
         let (retained, cursor) = answer.await.map_err(|_| StoreError::Closed)??;
         *self.cursor() = cursor;
         Ok(retained)
@@ -375,17 +387,7 @@ impl Store {
         T: Send + 'static,
     {
         let (job, answer) = ask(false, run);
-        self.0.shared.queue.put(job).await?;
+        self.0.queue.put(job).await?;
         answer.await.map_err(|_| StoreError::Closed)?
     }
-}
-
-/// A step, and the receiver of its result.
-pub(crate) fn ask<F, T>(runs_when_full: bool, run: F) -> (Box<dyn Job>, oneshot::Receiver<Result<T, StoreError>>)
-where
-    F: FnMut(&mut Tx<'_>) -> Result<T, StoreError> + Send + 'static,
-    T: Send + 'static,
-{
-    let (to, answer) = oneshot::channel();
-    (Box::new(Ask { run, runs_when_full, answer: None, to }), answer)
 }

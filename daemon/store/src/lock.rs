@@ -1,7 +1,7 @@
 //! One daemon per data directory: an advisory lock that the operating system releases with the
 //! process.
 
-use crate::StoreError;
+use crate::error::StoreError;
 use std::fs::{File, TryLockError};
 use std::io::{Read, Seek, Write};
 use std::path::Path;

@@ -1,9 +1,9 @@
 //! Rows of files: their state, their author, and where they were uploaded.
 
-use crate::StoreError;
+use crate::error::StoreError;
 use crate::handle::Store;
 use crate::read::Reader;
-use crate::writer::Tx;
+use crate::tx::Tx;
 use beadle_model::effect::NewMedia;
 use beadle_model::{MediaId, PluginNo, Timestamp};
 use rusqlite::{OptionalExtension, Row, params};

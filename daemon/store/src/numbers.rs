@@ -1,9 +1,9 @@
 //! Numbers for plugin names and lists of subscribers. A number is never reused.
 
-use crate::StoreError;
 use crate::codec::to_json;
-use crate::writer::Tx;
-use crate::writer_cache::set_meta;
+use crate::error::StoreError;
+use crate::meta::set_meta;
+use crate::tx::Tx;
 use beadle_model::{EventId, PluginNo};
 use rusqlite::{OptionalExtension, params};
 

@@ -2,18 +2,20 @@
 
 use crate::ballast::Ballast;
 use crate::checkpoint::{self, Gate};
+use crate::connection::{BUSY_TIMEOUT, STATEMENT_CACHE, connect};
+use crate::deferred::Deferred;
 use crate::error::StoreError;
 use crate::feed::{Feed, Tail};
 use crate::files::Files;
 use crate::handle::{Store, Threads};
 use crate::lock::DirectoryLock;
+use crate::meta::{meta, set_meta};
 use crate::queue::Queue;
 use crate::read::Reader;
 use crate::schema;
-use crate::settle::Deferred;
 use crate::shared::{Counters, Names, Shared};
 use crate::writer::Writer;
-use crate::writer_cache::{WriterCache, meta, set_meta};
+use crate::writer_cache::WriterCache;
 use beadle_clock::Clock;
 use beadle_model::{EventId, Timestamp};
 use beadle_tasks::{TaskKind, Tasks};
@@ -21,13 +23,7 @@ use rusqlite::{Connection, OpenFlags};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
-use std::time::{Duration, Instant};
-
-/// How long a connection waits for another process's lock. Beadle's own connections never collide.
-pub(crate) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// The number of statements that a connection keeps prepared: more than there are.
-const STATEMENT_CACHE: usize = 128;
+use std::time::Instant;
 
 /// The writer's page cache: room for the right edges of all tables and the inner pages of a
 /// database of 10 million events. Only what is used is allocated.
@@ -127,16 +123,17 @@ impl Store {
             dir: config.dir.clone(),
             clock: config.clock.clone(),
             fence,
-            queue: Queue::new(config.queue),
-            tail: Tail::new(cache.next_event - 1, config.feed_events, config.feed_bytes, config.clock.clone()),
             counters: Counters::default(),
             next_message: AtomicI64::new(next_message),
             names: Names::load(&conn)?,
             files: files.clone(),
         });
         let reader = Reader::new(path.clone(), files, config.readers);
-        reader.reports().connect(&shared);
-        let feed = Feed::new(Arc::clone(&shared), reader.clone(), EventId(cache.finished_below));
+        let queue = Arc::new(Queue::new(config.queue));
+        let newest = cache.next_event - 1;
+        let tail = Arc::new(Tail::new(newest, config.feed_events, config.feed_bytes, config.clock.clone()));
+        reader.reports().connect(&queue, &config.clock);
+        let feed = Feed::new(Arc::clone(&tail), reader.clone(), EventId(cache.finished_below));
         if failing_since.is_some() {
             shared.counters.set_trouble(Some(StoreError::DiskFull { path: config.dir.clone() }.to_string()));
         }
@@ -145,6 +142,8 @@ impl Store {
             conn,
             cache,
             shared: Arc::clone(&shared),
+            queue: Arc::clone(&queue),
+            tail: Arc::clone(&tail),
             gate: Arc::new(Gate::default()),
             ballast,
             deferred: Deferred::default(),
@@ -152,7 +151,7 @@ impl Store {
             failing_since,
         };
         let threads = start(writer, checkpoints, &config, lock)?;
-        Ok(Self::new(shared, reader, feed, threads))
+        Ok(Self::new(shared, (queue, tail), reader, feed, threads))
     }
 }
 
@@ -241,15 +240,6 @@ fn open_writer(path: &Path, config: &StoreConfig) -> Result<(Connection, i64, Op
     let fence = raise_fence(&conn)?;
     let closed_at = take_closed_at(&conn)?;
     Ok((conn, fence, closed_at))
-}
-
-/// A further connection to an existing database.
-pub(crate) fn connect(path: &Path) -> Result<Connection, StoreError> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let conn = Connection::open_with_flags(path, flags)?;
-    conn.busy_timeout(BUSY_TIMEOUT)?;
-    conn.set_prepared_statement_cache_capacity(STATEMENT_CACHE);
-    Ok(conn)
 }
 
 /// The installation's random name, created once. It marks sent messages, so that another

@@ -1,9 +1,9 @@
 //! Contacts and conversations: reading them, and the writer's cache of them.
 
-use crate::StoreError;
 use crate::cache::{ById, Cache};
 use crate::codec::{alias_of, time_of};
-use crate::merge::MergedScopes;
+use crate::error::StoreError;
+use crate::merged::MergedScopes;
 use beadle_model::phone::other_spelling;
 use beadle_model::{Alias, AliasKind, Contact, ContactId, ConversationId, ConversationView, Scope, Timestamp};
 use rusqlite::{Connection, OptionalExtension, Row, params};

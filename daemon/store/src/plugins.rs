@@ -1,10 +1,10 @@
 //! Plugins in the store, apart from their state: whether they run, and the catalog's record, which
 //! is opaque text here.
 
-use crate::StoreError;
 use crate::codec::to_json;
+use crate::error::StoreError;
 use crate::read::Reader;
-use crate::writer::Tx;
+use crate::tx::Tx;
 use beadle_model::PluginNo;
 use rusqlite::params;
 

@@ -1,8 +1,8 @@
 //! Changes of a contact by an operator: language and time zone.
 
-use crate::StoreError;
+use crate::error::StoreError;
 use crate::people::load_person;
-use crate::writer::Tx;
+use crate::tx::Tx;
 use beadle_model::{Contact, ContactId, EventBody, Timestamp};
 use rusqlite::params;
 

@@ -4,8 +4,9 @@
 //! at once that there is none. The writer takes all waiting jobs under one lock and is woken only
 //! when it sleeps.
 
-use crate::StoreError;
-use crate::writer::Tx;
+use crate::deferred::Deferred;
+use crate::error::StoreError;
+use crate::tx::Tx;
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -25,15 +26,15 @@ pub(crate) trait Job: Send {
     }
 
     /// Storage fails: moves what must not be lost to the writer.
-    fn defer(&mut self, _deferred: &mut crate::settle::Deferred) {}
+    fn defer(&mut self, _deferred: &mut Deferred) {}
 }
 
 /// A step as a closure.
-pub(crate) struct Ask<F, T> {
-    pub(crate) run: F,
-    pub(crate) runs_when_full: bool,
-    pub(crate) answer: Option<T>,
-    pub(crate) to: oneshot::Sender<Result<T, StoreError>>,
+struct Ask<F, T> {
+    run: F,
+    runs_when_full: bool,
+    answer: Option<T>,
+    to: oneshot::Sender<Result<T, StoreError>>,
 }
 
 impl<F, T> Job for Ask<F, T>
@@ -58,6 +59,16 @@ where
     fn runs_when_full(&self) -> bool {
         self.runs_when_full
     }
+}
+
+/// A step, and the receiver of its result.
+pub(crate) fn ask<F, T>(runs_when_full: bool, run: F) -> (Box<dyn Job>, oneshot::Receiver<Result<T, StoreError>>)
+where
+    F: FnMut(&mut Tx<'_>) -> Result<T, StoreError> + Send + 'static,
+    T: Send + 'static,
+{
+    let (to, answer) = oneshot::channel();
+    (Box::new(Ask { run, runs_when_full, answer: None, to }), answer)
 }
 
 #[derive(Default)]

@@ -4,15 +4,13 @@
 //! Each is kept once, byte for byte, however often the platform repeats it. Number and size are
 //! bounded, because a changed platform may produce many; beyond the bound the oldest are dropped.
 
-use crate::StoreError;
-use crate::dead::DeadLetterRef;
-use crate::read::{Reader, bounded};
+use crate::error::StoreError;
+use crate::read::rejected::load;
 use crate::shared::Counters;
-use crate::step::NewRejectedWebhook;
-use crate::views::{DeadLetter, RejectedWebhook, RejectedWebhookSummary};
-use crate::writer::Tx;
-use beadle_model::{PluginNo, Timestamp, WebhookId};
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use crate::step::{NewRejectedWebhook, RejectedWebhook};
+use crate::tx::Tx;
+use beadle_model::{Timestamp, WebhookId};
+use rusqlite::{OptionalExtension, Row, params};
 use sha2::{Digest, Sha256};
 
 /// The maximum number: more than an operator reads.
@@ -20,43 +18,6 @@ const MAX: i64 = 1000;
 
 /// The maximum size of all: twenty of the largest webhooks (3 MB, `docs/whatsapp.md#delivery`).
 const MAX_BYTES: i64 = 64 << 20;
-
-/// The columns of [`dead_of`], with the first 200 bytes of the body.
-const DEAD: &str = "id, deliveries, code, error, received_at, retried_at, app, bytes, substr(body, 1, 200)";
-
-/// A rejected webhook as a dead letter.
-fn dead_of(row: &Row<'_>) -> rusqlite::Result<DeadLetter> {
-    Ok(DeadLetter {
-        of: DeadLetterRef::Webhook(WebhookId(row.get(0)?)),
-        event: None,
-        plugin: PluginNo::HOST,
-        attempts: row.get(1)?,
-        code: row.get(2)?,
-        error: row.get(3)?,
-        at: Timestamp(row.get(4)?),
-        retried_at: row.get::<_, Option<i64>>(5)?.map(Timestamp),
-        ending: None,
-        webhook: Some(RejectedWebhookSummary {
-            app: row.get(6)?,
-            bytes: row.get::<_, u32>(7)?.into(),
-            beginning: String::from_utf8_lossy(row.get_ref(8)?.as_blob().unwrap_or_default()).into_owned(),
-        }),
-    })
-}
-
-/// The newest ones.
-pub(crate) fn list(conn: &Connection, limit: usize) -> Result<Vec<DeadLetter>, StoreError> {
-    let sql = format!("SELECT {DEAD} FROM rejected_webhooks ORDER BY received_at DESC, id DESC LIMIT ?1");
-    let mut read = conn.prepare_cached(&sql)?;
-    let webhooks = read.query_map([bounded(limit)], dead_of)?;
-    Ok(webhooks.collect::<Result<_, _>>()?)
-}
-
-/// One of them.
-pub(crate) fn shown(conn: &Connection, id: WebhookId) -> Result<Option<DeadLetter>, StoreError> {
-    let mut read = conn.prepare_cached(&format!("SELECT {DEAD} FROM rejected_webhooks WHERE id = ?1"))?;
-    Ok(read.query_row([id.0], dead_of).optional()?)
-}
 
 impl Tx<'_> {
     /// Stores a rejected webhook; returns its id if it is new.
@@ -124,20 +85,5 @@ impl Tx<'_> {
         let sql = "DELETE FROM rejected_webhooks WHERE id IN
                  (SELECT id FROM rejected_webhooks WHERE max(received_at, coalesce(retried_at, 0)) < ?1 LIMIT ?2)";
         Ok(self.conn.prepare_cached(sql)?.execute([cutoff, limit])?)
-    }
-}
-
-fn load(conn: &Connection, id: WebhookId) -> Result<Option<RejectedWebhook>, StoreError> {
-    let mut read = conn.prepare_cached("SELECT app, received_at, body FROM rejected_webhooks WHERE id = ?1")?;
-    let webhook = read.query_row([id.0], |row| {
-        Ok(RejectedWebhook { id, app: row.get(0)?, received_at: Timestamp(row.get(1)?), body: row.get(2)? })
-    });
-    Ok(webhook.optional()?)
-}
-
-impl Reader {
-    /// A rejected webhook with its body.
-    pub fn rejected_webhook(&self, id: WebhookId) -> Result<Option<RejectedWebhook>, StoreError> {
-        self.one(|conn| load(conn, id))
     }
 }

@@ -5,9 +5,9 @@
 //! young. What must stay regardless of age is skipped: an unfinished event, one with a dead letter
 //! or one that waits for a plugin, an unsent message.
 
-use crate::StoreError;
-use crate::writer::Tx;
-use crate::writer_cache::{meta, set_meta};
+use crate::error::StoreError;
+use crate::meta::{meta, set_meta};
+use crate::tx::Tx;
 use beadle_model::Timestamp;
 use rusqlite::{Statement, params};
 use std::sync::atomic::Ordering;

@@ -4,9 +4,9 @@
 //! and the progress. A planned time that fired has a row, so it does not fire again if the plan is
 //! repeated (after the clock was set back or an edit); the key of its event would prevent it too.
 
-use crate::StoreError;
+use crate::error::StoreError;
 use crate::step::EventKey;
-use crate::writer::Tx;
+use crate::tx::Tx;
 use beadle_model::{EventBody, EventId, PluginNo, Timestamp};
 use rusqlite::{OptionalExtension, params};
 use std::collections::HashSet;

@@ -1,7 +1,7 @@
 //! The schema and its versions: numbered steps forward, a backup before the first of them, and an
 //! error for databases that are newer than this version or another program's.
 
-use crate::StoreError;
+use crate::error::StoreError;
 use beadle_model::Timestamp;
 use rusqlite::{Connection, ErrorCode};
 use std::path::{Path, PathBuf};

@@ -4,19 +4,17 @@
 //! would be ambiguous after a restart. It is deferred in the writer's memory then, and written
 //! before anything else.
 
-use crate::StoreError;
 use crate::append::platform_key;
 use crate::codec::to_json;
+use crate::deferred::{Deferred, SettlementBatch};
+use crate::error::StoreError;
 use crate::queue::Job;
-use crate::step::{Interest, SendOutcome, Settlement};
-use crate::writer::Tx;
+use crate::step::{SendOutcome, Settlement};
+use crate::tx::Tx;
 use beadle_model::event::Problem;
 use beadle_model::{ConversationId, EventBody, MessageId, PluginNo, Timestamp};
 use rusqlite::{OptionalExtension, params};
 use tokio::sync::oneshot;
-
-/// The maximum number of deferred settlements; far more than can be in flight at once.
-const MAX_DEFERRED: usize = 100_000;
 
 /// The result of settling.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -28,35 +26,9 @@ pub struct Settled {
     pub deferred: usize,
 }
 
-/// A batch of settlements, and which events it may append.
-#[derive(Clone)]
-pub(crate) struct Batch {
-    pub(crate) settlements: Vec<Settlement>,
-    pub(crate) interest: Interest,
-    pub(crate) now: Timestamp,
-}
-
-/// Settlements to write once storage works.
-#[derive(Default)]
-pub(crate) struct Deferred(Vec<Batch>);
-
-impl Deferred {
-    pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    pub(crate) fn len(&self) -> usize {
-        self.0.iter().map(|batch| batch.settlements.len()).sum()
-    }
-
-    pub(crate) fn write(&self, tx: &mut Tx<'_>) -> Result<(), StoreError> {
-        self.0.iter().try_for_each(|batch| tx.settle(batch).map(drop))
-    }
-}
-
 /// The job of settling.
 pub(crate) struct Settle {
-    pub(crate) batch: Batch,
+    pub(crate) batch: SettlementBatch,
     pub(crate) settled: Settled,
     pub(crate) to: oneshot::Sender<Result<Settled, StoreError>>,
 }
@@ -81,17 +53,21 @@ impl Job for Settle {
     }
 
     fn defer(&mut self, deferred: &mut Deferred) {
-        let count = self.batch.settlements.len();
-        if deferred.len().saturating_add(count) <= MAX_DEFERRED {
-            deferred.0.push(self.batch.clone());
+        let count = deferred.push(&self.batch);
+        if count > 0 {
             self.settled = Settled { events: 0, deferred: count };
         }
     }
 }
 
 impl Tx<'_> {
+    /// Settles batches that were deferred.
+    pub(crate) fn settle_deferred(&mut self, deferred: &Deferred) -> Result<(), StoreError> {
+        deferred.batches().iter().try_for_each(|batch| self.settle(batch).map(drop))
+    }
+
     /// Settles a batch; returns the number of appended events.
-    fn settle(&mut self, batch: &Batch) -> Result<usize, StoreError> {
+    fn settle(&mut self, batch: &SettlementBatch) -> Result<usize, StoreError> {
         let mut events = 0;
         for settlement in &batch.settlements {
             events += self.settle_one(settlement, batch)?;
@@ -99,7 +75,7 @@ impl Tx<'_> {
         Ok(events)
     }
 
-    fn settle_one(&mut self, settlement: &Settlement, batch: &Batch) -> Result<usize, StoreError> {
+    fn settle_one(&mut self, settlement: &Settlement, batch: &SettlementBatch) -> Result<usize, StoreError> {
         let (id, at) = (settlement.message, settlement.at);
         let mut events = 0;
         match &settlement.outcome {
@@ -173,7 +149,7 @@ impl Tx<'_> {
         &mut self,
         id: MessageId,
         problem: &Problem,
-        (at, batch): (Timestamp, &Batch),
+        (at, batch): (Timestamp, &SettlementBatch),
     ) -> Result<usize, StoreError> {
         let row = self
             .conn

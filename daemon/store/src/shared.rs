@@ -1,9 +1,7 @@
 //! What the handle, the writer and the checkpointer share: constants and counters.
 
-use crate::StoreError;
-use crate::feed::Tail;
+use crate::error::StoreError;
 use crate::files::Files;
-use crate::queue::Queue;
 use beadle_clock::Clock;
 use beadle_model::{PluginNo, Timestamp};
 use parking_lot::{Mutex, MutexGuard};
@@ -21,8 +19,6 @@ pub(crate) struct Shared {
     pub(crate) fence: i64,
     pub(crate) install: String,
     pub(crate) host_key: [u8; 32],
-    pub(crate) queue: Queue,
-    pub(crate) tail: Tail,
     pub(crate) counters: Counters,
     /// The next message number, reserved here long before its row is written.
     pub(crate) next_message: AtomicI64,
@@ -138,19 +134,21 @@ impl Shared {
         }
     }
 
-    pub(crate) fn health(&self) -> StoreHealth {
+    /// The state of the store, with the depth and size of the queue and the number of events in the feed's
+    /// memory.
+    pub(crate) fn health(&self, (queue_depth, queue_size): (usize, usize), feed_waiting: usize) -> StoreHealth {
         let counters = &self.counters;
         StoreHealth {
             writable: self.writable(),
             trouble: counters.trouble(),
-            queue_depth: self.queue.depth(),
-            queue_size: self.queue.size(),
+            queue_depth,
+            queue_size,
             commits: counters.commits.load(Ordering::Relaxed),
             steps: counters.steps.load(Ordering::Relaxed),
             rollbacks: counters.rollbacks.load(Ordering::Relaxed),
             last_commit_ms: counters.last_commit_at.load(Ordering::Relaxed),
             deferred_settlements: counters.deferred.load(Ordering::Relaxed),
-            feed_waiting: self.tail.waiting(),
+            feed_waiting,
             checkpoints: counters.checkpoints.load(Ordering::Relaxed),
             wal_pages: counters.wal_pages.load(Ordering::Relaxed),
             rejected_dropped: counters.rejected_dropped.load(Ordering::Relaxed),

@@ -3,8 +3,8 @@
 //! A handling commits only if the versions that it read are unchanged. Counters are stored as
 //! numbers, so that two handlings can add to one without having read it.
 
-use crate::StoreError;
-use crate::writer::Tx;
+use crate::error::StoreError;
+use crate::tx::Tx;
 use beadle_model::effect::{Scope, StateRead, StateVersion, StateWrite};
 use beadle_model::{StateNo, Timestamp};
 use rusqlite::types::{Value, ValueRef};

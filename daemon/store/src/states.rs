@@ -7,10 +7,11 @@
 //!
 //! The decision to migrate is made in `catalog`, the plugin's code runs in `sandbox`.
 
+use crate::error::StoreError;
+use crate::handle::Store;
 use crate::read::Reader;
 use crate::state::{bytes_of, size_of};
-use crate::writer::Tx;
-use crate::{Store, StoreError};
+use crate::tx::Tx;
 use beadle_model::effect::StateWrite;
 use beadle_model::{PluginNo, Scope, StateNo, Timestamp};
 use rusqlite::types::Value;

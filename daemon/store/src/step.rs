@@ -3,8 +3,10 @@
 //! They are plain values: a caller builds them without knowing SQL, and a test prints them. Another
 //! implementation of the store would have to provide exactly these steps.
 
+mod dead;
 mod send;
 
+pub use dead::{DeadLetterRef, RejectedWebhook, RetriedDeadLetter};
 pub use send::{NewSend, OutboxRow, SendOutcome, SendState, Settlement};
 
 use beadle_model::effect::{NewMedia, StateRead, StateWrite, TimerWrite};

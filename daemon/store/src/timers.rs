@@ -1,7 +1,7 @@
 //! Timers: set by a commit, turned into one event each when due.
 
-use crate::StoreError;
-use crate::writer::Tx;
+use crate::error::StoreError;
+use crate::tx::Tx;
 use beadle_model::effect::{Scope, TimerWrite};
 use beadle_model::{ConversationId, EventBody, PluginNo, Timestamp};
 use rusqlite::{OptionalExtension, params};

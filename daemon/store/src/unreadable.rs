@@ -1,14 +1,13 @@
 //! Rows that this version cannot read, because they are damaged or were written by another version.
 //!
-//! Whoever reads rows skips such a row, so that it cannot block the others, and reports it here. The
-//! writer then sets it aside: it becomes a dead letter that an operator sees, and a later version can
+//! A reader skips such a row, so that it cannot block the others, and reports it here. The writer then sets it aside: it becomes a dead letter that an operator sees, and a later version can
 //! retry. Reporting a row again changes nothing.
 
-use crate::StoreError;
 use crate::codec::to_json;
-use crate::handle::ask;
-use crate::shared::Shared;
-use crate::writer::Tx;
+use crate::error::StoreError;
+use crate::queue::{Queue, ask};
+use crate::tx::Tx;
+use beadle_clock::Clock;
 use beadle_model::event::Problem;
 use beadle_model::{Coded as _, EventId, MessageId, PluginNo, Timestamp};
 use rusqlite::params;
@@ -27,22 +26,23 @@ pub(crate) enum UnreadableRow {
 
 /// Where readers report unreadable rows. Empty until the store is open.
 #[derive(Default)]
-pub(crate) struct Reports(OnceLock<Weak<Shared>>);
+pub(crate) struct Reports(OnceLock<(Weak<Queue>, Clock)>);
 
 impl Reports {
-    /// From now on reports reach this store's writer.
-    pub(crate) fn connect(&self, shared: &Arc<Shared>) {
+    /// From now on reports reach the writer through this queue.
+    pub(crate) fn connect(&self, queue: &Arc<Queue>, clock: &Clock) {
         // Set once, when the store opens.
-        let _ = self.0.set(Arc::downgrade(shared));
+        let _ = self.0.set((Arc::downgrade(queue), clock.clone()));
     }
 
     /// Reports a row. If the writer's queue is full, the next reader reports it again.
     pub(crate) fn report(&self, row: UnreadableRow, error: &StoreError) {
         tracing::error!(?row, %error, "unreadable row skipped");
-        let Some(shared) = self.0.get().and_then(Weak::upgrade) else { return };
-        let (code, text, now) = (error.code(), error.to_string(), shared.clock.now());
+        let Some((queue, clock)) = self.0.get() else { return };
+        let Some(queue) = queue.upgrade() else { return };
+        let (code, text, now) = (error.code(), error.to_string(), clock.now());
         let (job, _) = ask(false, move |tx| tx.set_aside(row, code, &text, now));
-        if let Err(error) = shared.queue.try_put(job) {
+        if let Err(error) = queue.try_put(job) {
             tracing::debug!(%error, "unreadable row not set aside yet");
         }
     }

@@ -4,13 +4,12 @@ mod people;
 
 pub use people::{AliasConflict, ContactDetails, ContactStatus, ConversationSummary, MergeReport, MergedPlugin};
 
-use crate::DeadLetterRef;
 use crate::schedules::FiringOutcome;
+use crate::step::DeadLetterRef;
 use crate::step::{OutboxRow, SendState};
 use beadle_model::event::Problem;
 use beadle_model::{
     ContactId, ConversationId, Ending, EventBody, EventId, EventKind, HandlingId, MessageId, PluginNo, Timestamp,
-    WebhookId,
 };
 use serde::{Deserialize, Serialize};
 
@@ -203,19 +202,6 @@ pub struct RejectedWebhookSummary {
     pub bytes: u64,
     /// Its first bytes.
     pub beginning: String,
-}
-
-/// A rejected webhook, or a part of one.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RejectedWebhook {
-    /// Its id.
-    pub id: WebhookId,
-    /// The app that received it.
-    pub app: String,
-    /// When it was first received.
-    pub received_at: Timestamp,
-    /// Its bytes.
-    pub body: Vec<u8>,
 }
 
 /// A filter of windows.

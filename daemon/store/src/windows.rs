@@ -9,16 +9,14 @@
 //! A window that had ended when its message arrived (a webhook that is a day late) was never usable
 //! and causes no notices.
 
-use crate::StoreError;
+use crate::error::StoreError;
+use crate::meta::{LEAD_TIMES_KEY, meta, set_meta};
 use crate::step::{Interest, NewEvent, WindowsChecked};
-use crate::writer::Tx;
-use crate::writer_cache::{meta, set_meta};
+use crate::tx::Tx;
 use beadle_model::window::{LastNotice, WindowCheck, WindowNotice, renewed};
 use beadle_model::{ContactId, ConversationId, EventBody, LeadTimes, Timestamp, WINDOW_MS};
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use rusqlite::{OptionalExtension, Row, params};
 
-/// The key of the lead times in `meta`, separated by commas: due times in `windows` depend on them.
-const LEAD_TIMES_KEY: &str = "window_lead_times";
 /// The key of the last conversation that was updated to changed lead times.
 const ARMED_KEY: &str = "windows_armed";
 
@@ -40,13 +38,6 @@ fn check_of(row: &Row<'_>) -> rusqlite::Result<PendingCheck> {
         until: Timestamp(row.get(1)?),
         last: last.map(|(until, lead_ms)| LastNotice { until: Timestamp(until), lead_ms }),
     })
-}
-
-/// The lead times that checks are set for.
-pub(crate) fn lead_times(conn: &Connection) -> Result<LeadTimes, StoreError> {
-    let mut read = conn.prepare_cached("SELECT value FROM meta WHERE key = ?1")?;
-    let text: Option<String> = read.query_row([LEAD_TIMES_KEY], |row| row.get(0)).optional()?;
-    Ok(LeadTimes::new(text.unwrap_or_default().split(',').filter_map(|lead_ms| lead_ms.parse().ok()).collect()))
 }
 
 impl Tx<'_> {

@@ -6,15 +6,17 @@
 //! [`Writer::note_storage_error`]), the ballast is deleted, new work is refused, settlements are
 //! deferred, and writing is tried again twice a second.
 
-use crate::StoreError;
 use crate::ballast::Ballast;
 use crate::checkpoint::Gate;
-use crate::open::BUSY_TIMEOUT;
-use crate::queue::Job;
-use crate::settle::Deferred;
+use crate::connection::BUSY_TIMEOUT;
+use crate::deferred::Deferred;
+use crate::error::StoreError;
+use crate::feed::Tail;
+use crate::meta::set_meta;
+use crate::queue::{Job, Queue};
 use crate::shared::{Counters, Shared};
-use crate::writer_cache::{WriterCache, set_meta};
-use beadle_model::Event;
+use crate::tx::Tx;
+use crate::writer_cache::WriterCache;
 use beadle_tasks::Heartbeat;
 use rusqlite::Connection;
 use std::sync::Arc;
@@ -35,19 +37,12 @@ const LOCKED_TIMEOUT: Duration = Duration::from_millis(50);
 /// The size of the test write: more than a few settlements need.
 const PROBE_BYTES: i64 = 64 << 10;
 
-/// One transaction, as a step sees it.
-pub(crate) struct Tx<'a> {
-    pub(crate) conn: &'a Connection,
-    pub(crate) cache: &'a mut WriterCache,
-    pub(crate) shared: &'a Shared,
-    /// The events that it appended, with the sizes of their bodies, for the feed.
-    pub(crate) inserted: Vec<(Arc<Event>, usize)>,
-}
-
 pub(crate) struct Writer {
     pub(crate) conn: Connection,
     pub(crate) cache: WriterCache,
     pub(crate) shared: Arc<Shared>,
+    pub(crate) queue: Arc<Queue>,
+    pub(crate) tail: Arc<Tail>,
     pub(crate) gate: Arc<Gate>,
     pub(crate) ballast: Ballast,
     pub(crate) deferred: Deferred,
@@ -60,11 +55,10 @@ pub(crate) struct Writer {
 impl Writer {
     /// Runs until the queue is closed and empty.
     pub(crate) fn run(mut self, heartbeat: &Heartbeat) {
-        // However this thread ends, nobody must wait for it any more.
-        let _end = ExitGuard(Arc::clone(&self.shared), Arc::clone(&self.gate));
+        let _end = ExitGuard(Arc::clone(&self.queue), Arc::clone(&self.tail), Arc::clone(&self.gate));
         loop {
             let patience = (self.failing_since.is_some() || !self.deferred.is_empty()).then_some(RETRY_INTERVAL);
-            let taken = heartbeat.idle_blocking(|| self.shared.queue.take(MAX_GROUP, patience));
+            let taken = heartbeat.idle_blocking(|| self.queue.take(MAX_GROUP, patience));
             let Some(jobs) = taken else { break };
             let gate = Arc::clone(&self.gate);
             let _turn = gate.enter();
@@ -158,7 +152,7 @@ impl Writer {
                 counters.last_commit_at.store(self.shared.clock.now().as_ms(), Ordering::Relaxed);
                 let moves = inserted.iter().filter(|(event, _)| event.kind().changes_membership()).count();
                 Counters::add(&counters.memberships, moves);
-                self.shared.tail.push(inserted);
+                self.tail.push(inserted);
                 self.shared.files.committed();
                 self.gate.committed();
                 Ok(done)
@@ -213,7 +207,7 @@ impl Writer {
     fn recover(&mut self) {
         if !self.deferred.is_empty() && self.failing_since.is_none_or(|since| since.elapsed() >= RETRY_INTERVAL) {
             let deferred = std::mem::take(&mut self.deferred);
-            if let Err(error) = self.transact(|tx| deferred.write(tx)) {
+            if let Err(error) = self.transact(|tx| tx.settle_deferred(&deferred)) {
                 tracing::error!(%error, waiting = deferred.len(), "deferred send outcomes not written yet");
                 self.deferred = deferred;
                 self.note_storage_error(&error);
@@ -254,27 +248,13 @@ impl Writer {
     }
 }
 
-impl Tx<'_> {
-    fn begin(&self) -> Result<(), StoreError> {
-        self.conn.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
-        Ok(())
-    }
-
-    fn commit_all(&mut self) -> Result<(), StoreError> {
-        let next_message = self.shared.next_message.load(Ordering::Relaxed);
-        self.cache.move_sending_from(self.conn, next_message)?;
-        self.conn.prepare_cached("COMMIT")?.execute([])?;
-        Ok(())
-    }
-}
-
-/// Releases everyone who waits for the writer, however its thread ends.
-struct ExitGuard(Arc<Shared>, Arc<Gate>);
+/// Releases all waiting callers, however the writer's thread ends.
+struct ExitGuard(Arc<Queue>, Arc<Tail>, Arc<Gate>);
 
 impl Drop for ExitGuard {
     fn drop(&mut self) {
-        self.0.queue.abandon();
-        self.0.tail.close();
+        self.0.abandon();
         self.1.close();
+        self.2.close();
     }
 }

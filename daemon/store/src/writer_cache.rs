@@ -3,13 +3,13 @@
 //! Invariants: everything here is on disk too, and is read again after a rollback, so that memory
 //! never keeps what did not happen.
 
-use crate::StoreError;
 use crate::cache::Cache;
-use crate::merge::load_merged;
+use crate::error::StoreError;
+use crate::merged::load_merged;
+use crate::meta::{lead_times, meta, set_meta};
 use crate::people::People;
-use crate::windows;
 use beadle_model::LeadTimes;
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::Connection;
 use std::collections::{BTreeSet, HashSet};
 
 /// How far `sending_from` may lag behind: the rows that are scanned when the store opens, and the
@@ -63,7 +63,7 @@ impl WriterCache {
     pub(crate) fn reload(&mut self, conn: &Connection) -> Result<(), StoreError> {
         self.people.clear();
         self.people.merged = load_merged(conn)?;
-        self.lead_times = windows::lead_times(conn)?;
+        self.lead_times = lead_times(conn)?;
         let last: i64 = conn.query_row("SELECT coalesce(max(id), 0) FROM events", [], |row| row.get(0))?;
         self.next_event = meta(conn, "next_event")?.unwrap_or(1).max(last + 1);
         self.load_recent_messages(conn)?;
@@ -122,19 +122,4 @@ impl WriterCache {
         }
         Ok(())
     }
-}
-
-/// Reads a numeric value.
-pub(crate) fn meta(conn: &Connection, key: &str) -> Result<Option<i64>, StoreError> {
-    let mut read = conn.prepare_cached("SELECT value FROM meta WHERE key = ?1")?;
-    Ok(read.query_row([key], |row| row.get(0)).optional()?)
-}
-
-/// Writes a numeric value.
-pub(crate) fn set_meta(conn: &Connection, key: &str, value: i64) -> Result<(), StoreError> {
-    let mut write = conn.prepare_cached(
-        "INSERT INTO meta (key, value) VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
-    )?;
-    write.execute(params![key, value])?;
-    Ok(())
 }

@@ -8,8 +8,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// The source folders that are checked.
 const CHECKED: &[&str] = &[
+    "daemon/clock/src/",
     "daemon/gate/src/",
+    "daemon/model/src/",
     "daemon/pipeline/src/",
+    "daemon/store/src/",
     "daemon/tasks/src/",
     "daemon/workshop/src/",
     "simulator/src/",

@@ -1,10 +1,10 @@
 //! Files of received messages: each gets a row, so that its bytes are fetched even after a crash,
 //! and an id of Beadle's in the message, because the platform's id expires after a week.
 
-use super::AppendPlan;
-use crate::StoreError;
+use super::plan::AppendPlan;
+use crate::error::StoreError;
 use crate::step::NewEvent;
-use crate::writer::Tx;
+use crate::tx::Tx;
 use beadle_model::{Content, EventBody, Timestamp};
 use rusqlite::params;
 

@@ -1,11 +1,11 @@
 //! The mirror of the platform's groups: members, join requests, settings, as far as the platform
 //! reports them. Plugins read the mirror; `refreshed` corrects it.
 
-use super::AppendPlan;
-use crate::StoreError;
+use super::plan::AppendPlan;
+use crate::error::StoreError;
 use crate::people::ConversationRow;
 use crate::step::NewEvent;
-use crate::writer::Tx;
+use crate::tx::Tx;
 use beadle_model::event::GroupNotification;
 use beadle_model::{ContactId, ConversationId, EventBody, Timestamp};
 use rusqlite::{OptionalExtension, params};

@@ -1,9 +1,9 @@
 //! Reserved words (STOP, START, LEAVE, JOIN): their effect on a contact, and the reply.
 
-use crate::StoreError;
+use crate::error::StoreError;
 use crate::people::{Membership, Person};
 use crate::step::{NewSend, OutboxRow, SendState};
-use crate::writer::Tx;
+use crate::tx::Tx;
 use beadle_model::{ConversationId, EventBody, EventId, Keyword, MessageId, Outgoing, PluginNo, Timestamp};
 
 /// Applies a reserved word to a contact. Returns the event that follows, and whether anything

@@ -8,6 +8,7 @@
 mod files;
 mod groups;
 mod keywords;
+mod plan;
 mod quotes;
 mod receipts;
 mod sender;
@@ -15,13 +16,14 @@ mod sender;
 pub(crate) use quotes::{find_by_platform_id, platform_key};
 pub(crate) use receipts::UNKNOWN_OUTCOME;
 
-use crate::StoreError;
 use crate::codec::{event_to_json, to_json};
+use crate::error::StoreError;
 use crate::step::{Appended, Batch, EventKey, Interest, NewEvent, Placement, Sender};
-use crate::writer::Tx;
+use crate::tx::Tx;
 use beadle_model::{
     Alias, AliasKind, ContactId, ConversationId, ConversationView, Event, EventBody, EventId, Timestamp,
 };
+use plan::AppendPlan;
 use rusqlite::params;
 use sender::Inbound;
 use std::sync::Arc;
@@ -83,25 +85,6 @@ fn sender_aliases(sender: &Sender) -> Vec<Alias> {
 /// Whether the event's key is made of the platform's message id.
 fn is_message(body: &EventBody) -> bool {
     matches!(body, EventBody::Message { .. } | EventBody::Reaction { .. } | EventBody::Echo { .. })
-}
-
-/// Where to append an event, and what to append around it in the same transaction.
-struct AppendPlan {
-    conversation: Option<ConversationId>,
-    contact: Option<ContactId>,
-    /// Events to append before it.
-    before: Vec<EventBody>,
-    /// An event to append after it.
-    after: Option<EventBody>,
-    /// Whether the reserved word changed something, so that its reply is sent.
-    answers: bool,
-}
-
-impl AppendPlan {
-    /// Nothing around it.
-    fn plain(conversation: Option<ConversationId>, contact: Option<ContactId>) -> Self {
-        Self { conversation, contact, before: Vec::new(), after: None, answers: false }
-    }
 }
 
 impl Tx<'_> {

@@ -6,8 +6,8 @@
 //! after block, newest first, because people quote recent messages. A block's entries fit into some
 //! 80 pages, which stay in the cache.
 
-use crate::StoreError;
-use crate::writer::Tx;
+use crate::error::StoreError;
+use crate::tx::Tx;
 use beadle_model::{ConversationId, EventBody, MessageId, PluginNo, message_key};
 use rusqlite::{Connection, params};
 use sha2::{Digest, Sha256};

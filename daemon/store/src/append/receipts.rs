@@ -5,11 +5,11 @@
 //! the order. A receipt also proves that the platform has the message, so that a `sending` row is
 //! not ambiguous any more.
 
-use crate::StoreError;
-use crate::append::platform_key;
+use super::quotes::platform_key;
 use crate::codec::{send_state_of, to_json};
+use crate::error::StoreError;
 use crate::step::{Appended, EventKey, Receipt, ReceiptFor, SendState};
-use crate::writer::Tx;
+use crate::tx::Tx;
 use beadle_model::{ContactId, ConversationId, EventBody, MessageId, PluginNo, Timestamp};
 use rusqlite::{OptionalExtension, params};
 use sha2::{Digest, Sha256};

@@ -1,12 +1,12 @@
 //! Events from people: finds or creates contact and conversation by the sender's aliases, and
 //! applies reserved words.
 
-use super::AppendPlan;
 use super::keywords::apply_keyword;
-use crate::StoreError;
+use super::plan::AppendPlan;
+use crate::error::StoreError;
 use crate::people::{ConversationRow, Membership, Person};
 use crate::step::{NewEvent, Sender};
-use crate::writer::Tx;
+use crate::tx::Tx;
 use beadle_model::{Alias, AliasKind, Contact, ContactId, ConversationId, EventBody, Timestamp, zone_of_number};
 use rusqlite::{OptionalExtension, params};
 

@@ -1,9 +1,9 @@
 //! What a merge moves besides aliases and conversations: plugin state, timers, group memberships,
 //! join requests and receipts.
 
-use crate::StoreError;
+use crate::error::StoreError;
+use crate::tx::Tx;
 use crate::views::{MergeReport, MergedPlugin};
-use crate::writer::Tx;
 use beadle_model::{ContactId, PluginNo, Scope, Timestamp};
 use rusqlite::params;
 

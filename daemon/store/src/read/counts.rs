@@ -1,9 +1,9 @@
 //! Counts of unfinished work. They are computed on demand and bounded.
 
 use super::Reader;
-use crate::StoreError;
+use crate::error::StoreError;
+use crate::meta::meta;
 use crate::views::BacklogCounts;
-use crate::writer_cache::meta;
 use beadle_model::Timestamp;
 use rusqlite::{Connection, Params};
 

@@ -1,10 +1,10 @@
 //! Reading dead letters.
 
-use super::{Reader, bounded};
+use super::{Reader, bounded, rejected};
 use crate::codec::ending_of;
-use crate::rejected;
+use crate::error::StoreError;
+use crate::step::DeadLetterRef;
 use crate::views::{DeadLetter, DeadLetterFilter};
-use crate::{DeadLetterRef, StoreError};
 use beadle_model::{EventId, HandlingId, MessageId, PluginNo, Timestamp};
 use rusqlite::{Row, params};
 

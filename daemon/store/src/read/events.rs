@@ -1,9 +1,9 @@
 //! Reading events: for the feed, and for people.
 
 use super::{MAX_ROWS, Reader, SEARCHED_ROWS, bounded, readable};
-use crate::StoreError;
 use crate::codec::{ending_of, from_json, kind_of};
-use crate::merge::{current_contact, current_conversation};
+use crate::error::StoreError;
+use crate::merged::{current_contact, current_conversation};
 use crate::people::load_view;
 use crate::step::{FeedItem, Resume, WaitingHandling};
 use crate::unreadable::UnreadableRow;

@@ -9,14 +9,16 @@ mod dead;
 pub(crate) mod events;
 pub(crate) mod outbox;
 mod people;
+pub(crate) mod rejected;
 mod schedules;
 mod state;
 mod trace;
 mod windows;
 
-use crate::open::connect;
+use crate::connection::connect;
+use crate::error::StoreError;
+use crate::files::Files;
 use crate::unreadable::{Reports, UnreadableRow};
-use crate::{Files, StoreError};
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use rusqlite::Connection;
 use std::path::PathBuf;

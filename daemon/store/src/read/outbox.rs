@@ -1,13 +1,13 @@
 //! Reading the outbox.
 
 use super::{Reader, SEARCHED_ROWS, bounded, readable};
-use crate::StoreError;
 use crate::codec::{from_json, send_state_of};
-use crate::merge::current_conversation;
+use crate::error::StoreError;
+use crate::merged::current_conversation;
+use crate::meta::meta;
 use crate::step::OutboxRow;
 use crate::unreadable::UnreadableRow;
 use crate::views::{OutboxDetails, OutboxFilter};
-use crate::writer_cache::meta;
 use beadle_model::{ConversationId, EventId, MessageId, PluginNo, Timestamp};
 use rusqlite::{Connection, Row, params};
 

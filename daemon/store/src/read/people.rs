@@ -1,8 +1,8 @@
 //! Reading contacts and conversations.
 
 use super::{Reader, bounded};
-use crate::StoreError;
 use crate::codec::{alias_of, time_of};
+use crate::error::StoreError;
 use crate::people::{CONTACT, CURRENT_CONTACT, contact_of, find_alias, load_view};
 use crate::views::{AliasConflict, ContactDetails, ConversationSummary};
 use beadle_model::{Alias, Contact, ContactId, ConversationId, ConversationView, Timestamp};

@@ -1,7 +1,7 @@
 //! Reading schedules: their history, and the zones of members.
 
 use super::{Reader, bounded, readable};
-use crate::StoreError;
+use crate::error::StoreError;
 use crate::schedules::FiringOutcome;
 use crate::views::{EventState, FiringRow};
 use beadle_model::{EventId, PluginNo, Timestamp};

@@ -1,7 +1,7 @@
 //! Reading plugins' state.
 
 use super::{MAX_ROWS, Reader};
-use crate::StoreError;
+use crate::error::StoreError;
 use crate::state::{SCOPE_ID, bytes_of, scan};
 use beadle_model::{PluginNo, Scope, StateNo, Timestamp};
 use rusqlite::{OptionalExtension, params};

@@ -1,9 +1,8 @@
 //! Looking up anything by its id, for `beadle why ID`.
 
-use super::{Reader, SEARCHED_ROWS, events, outbox};
-use crate::StoreError;
+use super::{Reader, SEARCHED_ROWS, events, outbox, rejected};
 use crate::append::find_by_platform_id;
-use crate::rejected;
+use crate::error::StoreError;
 use crate::views::Trace;
 use beadle_model::{ContactId, EventId, HandlingId, MessageId, WebhookId};
 use rusqlite::{Connection, OptionalExtension, params};

@@ -1,7 +1,7 @@
 //! Reading open windows.
 
 use super::{Reader, bounded};
-use crate::StoreError;
+use crate::error::StoreError;
 use crate::views::{OpenWindow, WindowFilter, WindowHour};
 use beadle_model::{ContactId, ConversationId, Timestamp};
 use rusqlite::{Row, params};
