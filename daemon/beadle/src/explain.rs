@@ -206,6 +206,7 @@ const GROUPS: &[Group] = &[
             "internal-error"
             "listen-failed"
             "not-found"
+            "retry-running"
             "same-contact"
             "sandbox-engine-failed"
             "sandbox-threads-failed"

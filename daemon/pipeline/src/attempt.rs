@@ -237,7 +237,8 @@ impl Attempts {
                 Ok(())
             }
             Err(not_stored) => {
-                self.outbox.take_back(staged);
+                // None of the messages goes.
+                drop(staged);
                 Err(match not_stored {
                     NotStored::Stopping => Trouble::Stopping,
                     NotStored::Refused(StoreError::StaleRead { .. }) => Trouble::Stale,
@@ -302,6 +303,11 @@ fn not_loaded(plugin: &str) -> Failure {
 
 /// The store refused this commit for good.
 fn refused(error: &StoreError) -> Failure {
+    // What it asked for cannot be written as a row that could be read back.
+    if let StoreError::Unreadable { .. } = error {
+        let (code, error) = ("bad-message", error.to_string());
+        return Failure { code, error, is_final: true, is_returned: false, is_plugins_fault: true };
+    }
     Failure {
         code: error.code(),
         error: error.to_string(),

@@ -140,7 +140,7 @@ pub(crate) fn while_unavailable(
     lane: LaneKey,
 ) -> Option<Meanwhile> {
     use Availability::{Available, Disabled, OnTrial, Resting, Suspended};
-    let holds = stage == Stage::Guard && on_failure == OnFailure::Hold;
+    let holds = is_held(kind, stage, on_failure);
     Some(match (availability, stage.is_in_chain(kind)) {
         (Available, _) => return None,
         (Resting { .. } | OnTrial { .. }, true) if holds => Meanwhile::Hold,
@@ -149,6 +149,11 @@ pub(crate) fn while_unavailable(
         (Resting { .. } | OnTrial { .. }, false) if lane.is_of_one_plugin() => Meanwhile::Wait,
         (Resting { .. } | OnTrial { .. } | Suspended(_) | Disabled, false) => Meanwhile::KeepOnDisk,
     })
+}
+
+/// Whether such an event waits for this plugin, and ends unanswered without its decision.
+pub(crate) fn is_held(kind: EventKind, stage: Stage, on_failure: OnFailure) -> bool {
+    stage == Stage::Guard && stage.is_in_chain(kind) && on_failure == OnFailure::Hold
 }
 
 /// What follows a failed try.
@@ -187,7 +192,7 @@ pub(crate) fn after_failure(
 ) -> AfterFailure {
     let nth = usize::try_from(tries.saturating_sub(1)).unwrap_or(usize::MAX);
     let in_chain = stage.is_in_chain(kind);
-    let holds = in_chain && stage == Stage::Guard && on_failure == OnFailure::Hold;
+    let holds = is_held(kind, stage, on_failure);
     let pause = if in_chain {
         let hold = holds.then(|| HOLD_PAUSES_MS.get(nth.checked_sub(CHAIN_PAUSES_MS.len())?)).flatten();
         CHAIN_PAUSES_MS.get(nth).or(hold)

@@ -4,6 +4,7 @@
 //! go straight to the lanes as before. The counts are `backlog`'s. On disk a backlog is bounded by retention.
 
 use crate::backlog::Backlogs;
+use crate::breaker::is_over;
 use crate::context::{Context, Phase};
 use crate::executor::Executor;
 use crate::lane::Lanes;
@@ -92,7 +93,7 @@ impl Replay {
             let (most, until) = match subscription.slot.availability() {
                 Availability::Available => (AT_ONCE, None),
                 // One event is the trial; others would only be kept again.
-                Availability::Resting { until, .. } if until <= now => (1, None),
+                Availability::Resting { until, .. } if is_over(until, now) => (1, None),
                 Availability::Resting { until, .. } => (0, Some(until)),
                 Availability::OnTrial { .. } | Availability::Suspended(_) | Availability::Disabled => (0, None),
             };

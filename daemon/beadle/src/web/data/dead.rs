@@ -7,7 +7,7 @@ use crate::web::summary;
 use axum::Json;
 use axum::extract::{Path, Query, State};
 use beadle_model::Ending;
-use beadle_pipeline::Delivery;
+use beadle_pipeline::{Delivery, HandlingRetry};
 use beadle_store::step::RejectedWebhook;
 use beadle_store::views::{DeadLetter, DeadLetterFilter};
 use beadle_store::{DeadLetterRef, Reader, RetriedDeadLetter, StoreError};
@@ -99,8 +99,13 @@ pub async fn retry_dead_letter(State(admin): State<Arc<Admin>>, Path(text): Path
             Done { message: format!("{letter} will be sent again."), warning: None }
         }
         RetriedDeadLetter::Handling { event, plugin, ending } => {
-            if !admin.pipeline.retry_handling(event.id, plugin).await? {
-                return Err(ApiError::not_running("the plugin of this dead letter"));
+            match admin.pipeline.retry_handling(event.id, plugin).await? {
+                HandlingRetry::Started => {}
+                HandlingRetry::AlreadyRunning => {
+                    let message = format!("a retry of {letter} is running; wait for its outcome");
+                    return Err(ApiError::conflict("retry-running", message));
+                }
+                HandlingRetry::Unavailable => return Err(ApiError::not_running("the plugin of this dead letter")),
             }
             let warning = "the event was answered meanwhile, so the person may get two answers";
             Done {
