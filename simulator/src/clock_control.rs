@@ -137,7 +137,7 @@ async fn wait_sender_idle(hub: &Hub, deadline: Instant) -> Option<()> {
 async fn wait_follower_idle(hub: &Hub, deadline: Instant) -> Option<Option<i64>> {
     let Some(follower) = hub.follower() else { return Some(None) };
     let Ok(mut url) = reqwest::Url::parse(&follower) else { return Some(None) };
-    url.query_pairs_mut().append_pair("turn", &hub.clock.state().rev.to_string());
+    url.query_pairs_mut().append_pair("revision", &hub.clock.state().rev.to_string());
     while Instant::now() < deadline {
         let remaining = deadline.saturating_duration_since(Instant::now());
         match hub.client.get(url.clone()).timeout(remaining).send().await {

@@ -5,7 +5,7 @@
 //! [`WorkGuard`] that is held, a sleeper whose time has come but that has not woken, and an
 //! [`crate::Alarm`] whose loop runs or was rung.
 //!
-//! Invariants: all three are under one lock, so that the answer describes one instant; whoever
+//! Invariants: all three are under one lock, so that the answer describes one instant; a task that
 //! hands work on acquires the new guard before releasing the old one. Under the machine's clock
 //! nothing is tracked and nothing is paid.
 

@@ -56,7 +56,7 @@ pub struct Contact {
 }
 
 impl Contact {
-    /// A placeholder for the person in a group where nobody has written yet.
+    /// A placeholder for the person in a group without a message yet.
     pub fn unknown() -> Self {
         Self {
             id: ContactId(0),
@@ -83,7 +83,7 @@ pub struct ConversationView {
     pub id: ConversationId,
     /// The channel's name in the configuration.
     pub channel: Arc<str>,
-    /// The other side; in a group, the author ([`Contact::unknown`] if nobody has written).
+    /// The other side; in a group, the author ([`Contact::unknown`] before the first message).
     pub contact: Contact,
     /// The platform's group id, if this is a group.
     pub group: Option<String>,

@@ -187,7 +187,7 @@ pub struct SendEffect {
     pub conversation: ConversationId,
     /// The message.
     pub body: Outgoing,
-    /// The id that the plugin was given, reserved by the host.
+    /// The id that the plugin received, reserved by the host.
     pub message: crate::id::MessageId,
     /// Whether it answers the event in its own conversation (`replies`) instead of writing first
     /// (`messages`).

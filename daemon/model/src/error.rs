@@ -1,7 +1,7 @@
-//! What every error carries besides its text: a code, who can fix it, and whether Beadle retries.
+//! What every error carries in addition to its text: a code, who can fix it, and whether Beadle retries.
 //!
 //! The text says what happened and where; `beadle explain CODE` says more (a test of the binary
-//! ensures that each code has a page). Blame and retry are data, so that nobody has to parse a
+//! ensures that each code has a page). Blame and retry are data, so that no caller has to parse a
 //! sentence.
 
 use serde::{Deserialize, Serialize};

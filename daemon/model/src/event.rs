@@ -277,7 +277,7 @@ pub enum Disposition {
     Pass,
     /// Answered by this plugin.
     Claimed,
-    /// Nobody may answer (guards only).
+    /// The event is not answered (guards only).
     Stopped,
 }
 

@@ -22,12 +22,12 @@ pub const MAX_LEAD_TIMES: usize = 8;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LeadTimes(Vec<i64>);
 
-/// The last expiry notice that was given about a conversation's window.
+/// The last expiry notice about a conversation's window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LastNotice {
     /// The end of the window that the notice was about.
     pub until: Timestamp,
-    /// The shortest lead time that was given.
+    /// The shortest lead time that was announced.
     pub lead_ms: i64,
 }
 

@@ -152,7 +152,7 @@ impl Health {
         for outcome in outcomes {
             match outcome {
                 SendOutcome::Dead(_) => add(&self.counters.held, 1),
-                SendOutcome::Later { maybe_twice: true, .. } => add(&self.counters.resent, 1),
+                SendOutcome::Later { possibly_duplicate: true, .. } => add(&self.counters.resent, 1),
                 _ => {}
             }
         }

@@ -19,7 +19,7 @@ type Failure = Box<dyn std::error::Error + Send + Sync>;
 #[tokio::main]
 async fn main() -> Result<(), Failure> {
     let mut args = std::env::args().skip(1).map(|arg| arg.parse::<u64>());
-    let mut arg = |default| args.next().transpose().map(|given| given.unwrap_or(default));
+    let mut arg = |default| args.next().transpose().map(|value| value.unwrap_or(default));
     let (messages, contacts, in_flight, receipts) = (arg(200_000)?, arg(1_000)?, arg(512)?, arg(0)?);
     let dir = tempfile::tempdir()?;
     let store = Store::open(StoreConfig::new(dir.path(), Clock::real()))?;
@@ -62,7 +62,7 @@ async fn handle(
     messages: u64,
     receipts: u64,
 ) -> Result<(), Failure> {
-    let mut feed = store.feed().ok_or("the feed is gone")?;
+    let mut feed = store.feed().ok_or("the feed was taken already")?;
     let answered = Arc::new(Semaphore::new(0));
     let mut seen = 0;
     while seen < messages {

@@ -23,8 +23,8 @@ CREATE TABLE plugins (
     record      TEXT
 ) STRICT;
 
--- A plugin's whole state. A migration makes a copy beside it that the plugin then takes; the previous
--- one is kept for a while, for a rollback.
+-- A plugin's whole state. A migration makes a copy that the plugin then takes; the previous one is
+-- kept for a while, for a rollback.
 CREATE TABLE states (
     no          INTEGER PRIMARY KEY,
     plugin      INTEGER NOT NULL,
@@ -186,7 +186,7 @@ CREATE TABLE outbox (
     due_at       INTEGER NOT NULL,
     attempts     INTEGER NOT NULL DEFAULT 0,
     created_at   INTEGER NOT NULL,
-    maybe_twice  INTEGER NOT NULL DEFAULT 0,
+    possibly_duplicate  INTEGER NOT NULL DEFAULT 0,
     -- The platform's id, and the number by which it is found (src/append/quotes.rs).
     platform_id  TEXT,
     platform_key INTEGER,

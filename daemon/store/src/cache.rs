@@ -17,7 +17,7 @@ pub(crate) struct Cache<K, V, S = RandomState> {
     generation: usize,
 }
 
-/// A cache keyed by Beadle's own ids. Nobody can choose them to collide, so the hash is one
+/// A cache keyed by Beadle's own ids. Senders cannot choose them to collide, so the hash is one
 /// multiplication (by 2^64 over the golden ratio, which spreads neighbours).
 pub(crate) type ById<K, V> = Cache<K, V, BuildHasherDefault<IdHasher>>;
 

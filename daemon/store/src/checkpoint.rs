@@ -1,6 +1,6 @@
 //! Checkpoints, on a thread of their own: copying the write-ahead log into the database.
 //!
-//! A passive checkpoint runs beside the writer. But a log under constant writes is never copied to
+//! A passive checkpoint runs at the same time as the writer. But a log under constant writes is never copied to
 //! its end, and only a log copied to its end restarts. So when the log is long, the writer is
 //! stopped at a [`Gate`] between two transactions for the little that remains after a first pass.
 //! The writer's own next transaction then restarts the log, which keeps its page cache valid (a

@@ -57,7 +57,7 @@ impl Tx<'_> {
                 self.conn
                     .prepare_cached(
                         "UPDATE outbox SET state = 0, due_at = ?2, problem = NULL, attempts = attempts + 1,
-                             maybe_twice = maybe_twice OR coalesce(json_extract(problem, '$.code') = ?3, 0)
+                             possibly_duplicate = possibly_duplicate OR coalesce(json_extract(problem, '$.code') = ?3, 0)
                          WHERE id = ?1 AND state = 4",
                     )?
                     .execute(params![id.0, now.0, UNKNOWN_OUTCOME])?;
@@ -85,7 +85,7 @@ impl Tx<'_> {
     }
 
     fn delete_dead_letter(&self, dead_letter: DeadLetterRef) -> Result<(), StoreError> {
-        let gone = match dead_letter {
+        let deleted = match dead_letter {
             DeadLetterRef::Handling(id) => self
                 .conn
                 .prepare_cached(
@@ -100,7 +100,7 @@ impl Tx<'_> {
                 .optional()?,
             DeadLetterRef::Webhook(id) => self.delete_rejected(id)?.then_some(id.0),
         };
-        gone.map(drop).ok_or_else(|| unknown(dead_letter))
+        deleted.map(drop).ok_or_else(|| unknown(dead_letter))
     }
 }
 

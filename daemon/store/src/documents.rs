@@ -2,8 +2,8 @@
 //!
 //! They are copied into the database, so that a plugin reads what its event was about and no call
 //! waits for a mounted disk. Copy and event are one transaction. Texts are stored by hash and stay
-//! for an hour after the last document with that text is gone, so that whoever has a listing can
-//! read it.
+//! for an hour after the last document with that text was deleted, so that a plugin that has a listing
+//! can read it.
 
 use crate::error::StoreError;
 use crate::read::Reader;

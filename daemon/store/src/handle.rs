@@ -303,18 +303,18 @@ impl Store {
     /// [`StoreError::NotFound`] if there is no such dead letter.
     pub async fn retry_dead_letter(
         &self,
-        letter: DeadLetterRef,
+        dead_letter: DeadLetterRef,
         now: Timestamp,
     ) -> Result<RetriedDeadLetter, StoreError> {
-        self.ask(move |tx| tx.retry(letter, now)).await
+        self.ask(move |tx| tx.retry(dead_letter, now)).await
     }
 
     /// Deletes a dead letter without a retry.
     ///
     /// # Errors
     /// [`StoreError::NotFound`] if there is no such dead letter.
-    pub async fn drop_dead_letter(&self, letter: DeadLetterRef) -> Result<(), StoreError> {
-        self.ask(move |tx| tx.drop_dead_letter(letter)).await
+    pub async fn drop_dead_letter(&self, dead_letter: DeadLetterRef) -> Result<(), StoreError> {
+        self.ask(move |tx| tx.drop_dead_letter(dead_letter)).await
     }
 
     /// Merges one contact into another for an operator. With `dry_run`, only reports what would
@@ -323,9 +323,14 @@ impl Store {
     /// # Errors
     /// [`StoreError::NotFound`] if either is unknown, [`StoreError::SameContact`] if they are one
     /// already.
-    pub async fn merge_contacts(&self, keep: ContactId, gone: ContactId, dry: bool) -> Result<MergeReport, StoreError> {
+    pub async fn merge_contacts(
+        &self,
+        keep: ContactId,
+        remove: ContactId,
+        dry: bool,
+    ) -> Result<MergeReport, StoreError> {
         let now = self.0.shared.clock.now();
-        self.ask(move |tx| tx.merge(keep, gone, dry, now)).await
+        self.ask(move |tx| tx.merge(keep, remove, dry, now)).await
     }
 
     /// Marks two contacts as different people, so that a merge is not suggested again.

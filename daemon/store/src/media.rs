@@ -249,7 +249,7 @@ impl Tx<'_> {
             .prepare_cached("SELECT id, created_at, coalesce(bytes, 0) FROM media ORDER BY id LIMIT ?1")?
             .query_map([slice], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
             .collect::<Result<_, _>>()?;
-        let mut gone = 0;
+        let mut deleted = 0;
         for (id, created_at, bytes) in oldest {
             if created_at >= older_than && over <= 0 {
                 break;
@@ -258,8 +258,8 @@ impl Tx<'_> {
             self.conn.prepare_cached("DELETE FROM media WHERE id = ?1")?.execute([id])?;
             self.conn.prepare_cached("DELETE FROM uploads WHERE media = ?1")?.execute([id])?;
             over -= bytes;
-            gone += 1;
+            deleted += 1;
         }
-        Ok(gone)
+        Ok(deleted)
     }
 }

@@ -28,25 +28,25 @@ struct MergedRows {
 }
 
 impl Tx<'_> {
-    /// Merges `gone` into `keep`. With `dry_run` it only reports what would move.
+    /// Merges `removed` into `keep`. With `dry_run` it only reports what would move.
     pub(crate) fn merge(
         &mut self,
         keep: ContactId,
-        gone: ContactId,
+        removed: ContactId,
         dry: bool,
         now: Timestamp,
     ) -> Result<MergeReport, StoreError> {
-        let (kept, going) = (self.read_contact(keep)?, self.read_contact(gone)?);
-        if kept.contact.id == going.contact.id {
-            return Err(StoreError::SameContact { one: keep, other: gone, is: kept.contact.id });
+        let (kept, removed_person) = (self.read_contact(keep)?, self.read_contact(removed)?);
+        if kept.contact.id == removed_person.contact.id {
+            return Err(StoreError::SameContact { one: keep, other: removed, is: kept.contact.id });
         }
         if dry {
             self.conn.execute_batch("SAVEPOINT merge")?;
-            let done = self.merge_rows(&kept, &going, now);
+            let done = self.merge_rows(&kept, &removed_person, now);
             self.conn.execute_batch("ROLLBACK TO merge; RELEASE merge")?;
             return done.map(|done| done.report);
         }
-        let MergedRows { report, left } = self.merge_rows(&kept, &going, now)?;
+        let MergedRows { report, left } = self.merge_rows(&kept, &removed_person, now)?;
         // The cache may contain the merged contact.
         self.cache.people.clear();
         self.cache.people.merged = load_merged(self.conn)?;
@@ -73,32 +73,32 @@ impl Tx<'_> {
         load_person(self.conn, id)?.ok_or_else(|| StoreError::NotFound { what: "contact", id: id.to_string() })
     }
 
-    fn merge_rows(&mut self, kept: &Person, going: &Person, now: Timestamp) -> Result<MergedRows, StoreError> {
-        let (keep, gone) = (kept.contact.id, going.contact.id);
-        let mut report = MergeReport::new(keep, gone);
-        report.names = self
+    fn merge_rows(&mut self, kept: &Person, removed_person: &Person, now: Timestamp) -> Result<MergedRows, StoreError> {
+        let (keep, removed) = (kept.contact.id, removed_person.contact.id);
+        let mut report = MergeReport::new(keep, removed);
+        report.aliases = self
             .conn
             .prepare_cached("UPDATE aliases SET contact = ?1 WHERE contact = ?2")?
-            .execute([keep.0, gone.0])?;
-        self.merge_conflicts(keep, gone)?;
-        self.merge_conversations(keep, gone, &mut report)?;
+            .execute([keep.0, removed.0])?;
+        self.merge_conflicts(keep, removed)?;
+        self.merge_conversations(keep, removed, &mut report)?;
         let version = self.cache.next_version();
         self.abandon_drafts()?;
-        self.move_scope(Scope::Contact(gone), Scope::Contact(keep), version, now, &mut report)?;
-        for (from, into) in report.joined.clone() {
+        self.move_scope(Scope::Contact(removed), Scope::Contact(keep), version, now, &mut report)?;
+        for (from, into) in report.merged_conversations.clone() {
             self.move_scope(Scope::Conversation(from), Scope::Conversation(into), version, now, &mut report)?;
         }
-        self.merge_groups(keep, gone, &mut report)?;
-        let (one, membership) = merged_contact(kept, going);
+        self.merge_groups(keep, removed, &mut report)?;
+        let (one, membership) = merged_contact(kept, removed_person);
         (report.before, report.after) = (status_of(&kept.contact), status_of(&one));
-        self.write_merged(&one, membership, gone)?;
-        let was_member = [kept, going].iter().any(|person| person.membership == Membership::Member);
+        self.write_merged(&one, membership, removed)?;
+        let was_member = [kept, removed_person].iter().any(|person| person.membership == Membership::Member);
         Ok(MergedRows { report, left: was_member && membership != Membership::Member })
     }
 
     /// Updates the kept contact and makes the other, and whatever was merged into that, point to
     /// it.
-    fn write_merged(&self, one: &Contact, membership: Membership, gone: ContactId) -> Result<(), StoreError> {
+    fn write_merged(&self, one: &Contact, membership: Membership, removed: ContactId) -> Result<(), StoreError> {
         let ms = |at: Option<Timestamp>| at.map(|at| at.0);
         self.conn
             .prepare_cached(
@@ -118,15 +118,15 @@ impl Tx<'_> {
             ])?;
         self.conn
             .prepare_cached("UPDATE contacts SET merged_into = ?1 WHERE merged_into = ?2")?
-            .execute([one.id.0, gone.0])?;
+            .execute([one.id.0, removed.0])?;
         self.conn
             .prepare_cached("UPDATE contacts SET merged_into = ?1, membership = 0, member_since = NULL WHERE id = ?2")?
-            .execute([one.id.0, gone.0])?;
+            .execute([one.id.0, removed.0])?;
         Ok(())
     }
 
     /// Deletes conflicts between the two; those with others become the kept contact's.
-    fn merge_conflicts(&self, keep: ContactId, gone: ContactId) -> Result<(), StoreError> {
+    fn merge_conflicts(&self, keep: ContactId, removed: ContactId) -> Result<(), StoreError> {
         for sql in [
             "UPDATE OR REPLACE alias_conflicts SET claimant = ?1 WHERE claimant = ?2",
             "UPDATE alias_conflicts SET holder = ?1 WHERE holder = ?2",
@@ -135,9 +135,9 @@ impl Tx<'_> {
              FROM (SELECT lower + higher - ?2 AS other, marked_at FROM distinct_contacts WHERE ?2 IN (lower, higher))
              WHERE other <> ?1 ON CONFLICT DO NOTHING",
         ] {
-            self.conn.prepare_cached(sql)?.execute([keep.0, gone.0])?;
+            self.conn.prepare_cached(sql)?.execute([keep.0, removed.0])?;
         }
-        self.conn.prepare_cached("DELETE FROM distinct_contacts WHERE ?1 IN (lower, higher)")?.execute([gone.0])?;
+        self.conn.prepare_cached("DELETE FROM distinct_contacts WHERE ?1 IN (lower, higher)")?.execute([removed.0])?;
         self.conn.prepare_cached("DELETE FROM alias_conflicts WHERE holder = claimant")?.execute([])?;
         Ok(())
     }
@@ -147,13 +147,13 @@ impl Tx<'_> {
     fn merge_conversations(
         &self,
         keep: ContactId,
-        gone: ContactId,
+        removed: ContactId,
         report: &mut MergeReport,
     ) -> Result<(), StoreError> {
         let theirs: Vec<(i64, String)> = self
             .conn
             .prepare_cached("SELECT id, channel FROM conversations WHERE contact = ?1 ORDER BY id")?
-            .query_map([gone.0], |row| Ok((row.get(0)?, row.get(1)?)))?
+            .query_map([removed.0], |row| Ok((row.get(0)?, row.get(1)?)))?
             .collect::<Result<_, _>>()?;
         for (from, channel) in theirs {
             let into: Option<i64> = self
@@ -163,21 +163,21 @@ impl Tx<'_> {
                 .optional()?;
             match into {
                 Some(into) => {
-                    self.join_conversations(from, into)?;
-                    report.joined.push((ConversationId(from), ConversationId(into)));
+                    self.merge_two_conversations(from, into)?;
+                    report.merged_conversations.push((ConversationId(from), ConversationId(into)));
                 }
                 None => {
                     self.conn
                         .prepare_cached("UPDATE conversations SET contact = ?2 WHERE id = ?1")?
                         .execute([from, keep.0])?;
-                    report.moved.push(ConversationId(from));
+                    report.moved_conversations.push(ConversationId(from));
                 }
             }
         }
         Ok(())
     }
 
-    fn join_conversations(&self, from: i64, into: i64) -> Result<(), StoreError> {
+    fn merge_two_conversations(&self, from: i64, into: i64) -> Result<(), StoreError> {
         for sql in [
             // The later window's last notice counts, so that none is repeated or omitted.
             "UPDATE windows SET (due_at, notified_until, notified_lead_ms) =
@@ -206,7 +206,7 @@ impl Tx<'_> {
     /// Appends the events: the merge, and the end of a membership.
     fn append_merge_events(&mut self, report: &MergeReport, left: bool, now: Timestamp) -> Result<(), StoreError> {
         let Some(place) = self.latest_conversation(report.kept)? else { return Ok(()) };
-        let merged = MergedContact { contact: report.gone, conversations: report.joined.clone() };
+        let merged = MergedContact { contact: report.removed, conversations: report.merged_conversations.clone() };
         let change = EventBody::ContactChanged {
             change: "merged".to_owned(),
             merged: Some(Box::new(merged)),
@@ -231,14 +231,14 @@ impl Tx<'_> {
 
 /// The merged contact: missing values come from the other, the earlier dates and the stricter
 /// consent apply.
-fn merged_contact(kept: &Person, going: &Person) -> (Contact, Membership) {
-    let (a, b) = (&kept.contact, &going.contact);
+fn merged_contact(kept: &Person, removed_person: &Person) -> (Contact, Membership) {
+    let (a, b) = (&kept.contact, &removed_person.contact);
     let earlier = |a: Option<Timestamp>, b: Option<Timestamp>| [a, b].into_iter().flatten().min();
     let membership = match (a.opted_out_since, b.opted_out_since) {
         // STOP determines the membership of both.
         (Some(_), None) => kept.membership,
-        (None, Some(_)) => going.membership,
-        _ => merged_membership(kept.membership, going.membership),
+        (None, Some(_)) => removed_person.membership,
+        _ => merged_membership(kept.membership, removed_person.membership),
     };
     let member_since = earlier(a.member_since, b.member_since).filter(|_| membership == Membership::Member);
     let one = Contact {
@@ -291,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn who_said_stop_as_one_of_two_is_what_stop_made_of_them() {
+    fn opt_out_of_one_contact_decides_the_merged_membership() {
         use Membership::{Declined, Left, Member, Unasked};
         for ((a, a_out), (b, b_out), is, is_out) in [
             ((Member, None), (Unasked, None), Member, None),
@@ -304,10 +304,10 @@ mod tests {
             ((Member, Some(5)), (Left, None), Member, Some(5)),
             ((Left, Some(5)), (Member, Some(7)), Member, Some(5)),
         ] {
-            for (kept, going) in
+            for (kept, removed_person) in
                 [(person(a, 1, a_out), person(b, 2, b_out)), (person(b, 2, b_out), person(a, 1, a_out))]
             {
-                let (one, membership) = merged_contact(&kept, &going);
+                let (one, membership) = merged_contact(&kept, &removed_person);
                 let case = format!("{a:?} {a_out:?} and {b:?} {b_out:?}");
                 assert_eq!((membership, one.opted_out_since), (is, is_out.map(Timestamp)), "{case}");
                 assert_eq!(one.member_since.is_some(), is == Member, "{case}");

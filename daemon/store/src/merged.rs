@@ -14,15 +14,15 @@ pub(crate) fn load_merged(conn: &Connection) -> Result<MergedScopes, StoreError>
     let mut contacts = conn.prepare_cached("SELECT id, merged_into FROM contacts WHERE merged_into IS NOT NULL")?;
     let pairs = contacts.query_map([], |row| Ok((ContactId(row.get(0)?), ContactId(row.get(1)?))))?;
     for pair in pairs {
-        let (gone, kept) = pair?;
-        merged.insert(Scope::Contact(gone), Scope::Contact(kept));
+        let (removed, kept) = pair?;
+        merged.insert(Scope::Contact(removed), Scope::Contact(kept));
     }
     let sql = "SELECT id, merged_into FROM conversations WHERE merged_into IS NOT NULL";
     let mut conversations = conn.prepare_cached(sql)?;
     let pairs = conversations.query_map([], |row| Ok((ConversationId(row.get(0)?), ConversationId(row.get(1)?))))?;
     for pair in pairs {
-        let (gone, kept) = pair?;
-        merged.insert(Scope::Conversation(gone), Scope::Conversation(kept));
+        let (removed, kept) = pair?;
+        merged.insert(Scope::Conversation(removed), Scope::Conversation(kept));
     }
     Ok(merged)
 }

@@ -26,11 +26,11 @@ impl Tx<'_> {
         let found = load_person(self.conn, id)?;
         let mut person = found.ok_or_else(|| StoreError::NotFound { what: "contact", id: id.to_string() })?;
         let was = person.contact.clone();
-        for (known, said) in
+        for (known, value) in
             [(&mut person.contact.language, &edit.language), (&mut person.contact.timezone, &edit.timezone)]
         {
-            if let Some(said) = said {
-                *known = Some(said.clone()).filter(|said| !said.is_empty());
+            if let Some(value) = value {
+                *known = Some(value.clone()).filter(|value| !value.is_empty());
             }
         }
         let contact = person.contact.clone();

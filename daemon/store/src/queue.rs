@@ -52,7 +52,7 @@ where
             Some(error) => Err(error),
             None => self.answer.ok_or(StoreError::Closed),
         };
-        // The caller may be gone.
+        // The caller may have stopped waiting.
         let _ = self.to.send(answer);
     }
 
@@ -167,7 +167,7 @@ impl Queue {
         self.wake.notify_one();
     }
 
-    /// The writer is gone: refuses new jobs, and answers waiting ones with [`StoreError::Closed`].
+    /// The writer has ended: refuses new jobs, and answers waiting ones with [`StoreError::Closed`].
     pub(crate) fn abandon(&self) {
         self.close();
         self.waiting().jobs.clear();

@@ -58,12 +58,12 @@ impl Tx<'_> {
         let mut forget = self.conn.prepare_cached(
             "DELETE FROM rejected_webhooks WHERE id = (SELECT id FROM rejected_webhooks ORDER BY id LIMIT 1) RETURNING bytes",
         )?;
-        let mut gone = 0;
+        let mut dropped = 0;
         while count > MAX || bytes > MAX_BYTES {
             let Some(freed) = forget.query_row([], |row| row.get::<_, i64>(0)).optional()? else { break };
-            (count, bytes, gone) = (count - 1, bytes - freed, gone + 1);
+            (count, bytes, dropped) = (count - 1, bytes - freed, dropped + 1);
         }
-        Counters::add(&self.shared.counters.rejected_dropped, gone);
+        Counters::add(&self.shared.counters.rejected_dropped, dropped);
         Ok(())
     }
 
@@ -80,7 +80,7 @@ impl Tx<'_> {
         Ok(self.conn.prepare_cached("DELETE FROM rejected_webhooks WHERE id = ?1")?.execute([id.0])? > 0)
     }
 
-    /// Deletes up to `limit` that nobody has touched since `cutoff`; returns their number.
+    /// Deletes up to `limit` that were neither received nor retried since `cutoff`; returns their number.
     pub(crate) fn delete_old_rejected(&self, cutoff: i64, limit: i64) -> Result<usize, StoreError> {
         let sql = "DELETE FROM rejected_webhooks WHERE id IN
                  (SELECT id FROM rejected_webhooks WHERE max(received_at, coalesce(retried_at, 0)) < ?1 LIMIT ?2)";

@@ -214,36 +214,36 @@ impl Tx<'_> {
         let mut deletes: Vec<Statement<'_>> =
             deletes.iter().map(|sql| self.conn.prepare(sql)).collect::<Result<_, _>>()?;
         let seen = rows.len() as i64;
-        let mut gone = 0;
+        let mut deleted = 0;
         for (id, at, may_go) in rows {
             let is_future = at > now.0;
             if at >= cutoff && !is_future {
                 *cursor = 0;
-                return Ok((gone, false));
+                return Ok((deleted, false));
             }
             *cursor = id;
             // A row of a clock that was ahead says nothing about the rows after it.
             if may_go && !is_future {
-                gone += 1;
+                deleted += 1;
                 deletes.iter_mut().try_for_each(|delete| delete.execute([id]).map(drop))?;
             }
         }
         if seen < SLICE {
             *cursor = 0;
         }
-        Ok((gone, seen == SLICE))
+        Ok((deleted, seen == SLICE))
     }
 
     fn delete_old_dead_letters(&mut self, policy: &Retention, now: Timestamp) -> Result<usize, StoreError> {
         let cutoff = now.0.saturating_sub(policy.dead_ms.max(DAY_MS));
-        let letters: Vec<(Option<i64>, i64, Option<i64>, i64)> = self
+        let old: Vec<(Option<i64>, i64, Option<i64>, i64)> = self
             .conn
             .prepare_cached(
                 "SELECT event, plugin, message, id FROM dead_letters WHERE max(at, coalesce(retried_at, 0)) < ?1 LIMIT ?2",
             )?
             .query_map([cutoff, SLICE], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?
             .collect::<Result<_, _>>()?;
-        for (event, plugin, message, id) in &letters {
+        for (event, plugin, message, id) in &old {
             self.conn.prepare_cached("DELETE FROM dead_letters WHERE id = ?1")?.execute([id])?;
             match (event, message) {
                 (_, Some(message)) => {
@@ -257,7 +257,7 @@ impl Tx<'_> {
                 (None, None) => {}
             }
         }
-        Ok(letters.len() + self.delete_old_rejected(cutoff, SLICE)?)
+        Ok(old.len() + self.delete_old_rejected(cutoff, SLICE)?)
     }
 
     /// Deletes expired state values.

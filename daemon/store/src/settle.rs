@@ -44,7 +44,7 @@ impl Job for Settle {
             Some(error) if self.settled.deferred == 0 => Err(error),
             _ => Ok(self.settled),
         };
-        // The caller may be gone.
+        // The caller may have stopped waiting.
         let _ = self.to.send(answer);
     }
 
@@ -91,13 +91,13 @@ impl Tx<'_> {
                     events = self.append_failure(id, problem, (at, batch))?;
                 }
             }
-            SendOutcome::Later { due_at, counted, maybe_twice } => {
+            SendOutcome::Later { due_at, counted, possibly_duplicate } => {
                 self.conn
                     .prepare_cached(
                         "UPDATE outbox SET state = 0, due_at = ?2, attempts = attempts + ?3,
-                             maybe_twice = maybe_twice OR ?4 WHERE id = ?1 AND state IN (0, 1)",
+                             possibly_duplicate = possibly_duplicate OR ?4 WHERE id = ?1 AND state IN (0, 1)",
                     )?
-                    .execute(params![id.0, due_at.0, counted, maybe_twice])?;
+                    .execute(params![id.0, due_at.0, counted, possibly_duplicate])?;
             }
             SendOutcome::Dead(problem) => {
                 let changed = self

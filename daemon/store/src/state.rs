@@ -48,7 +48,7 @@ pub(crate) fn scan(
          WHERE state_no = ?1 AND scope = ?2 AND scope_id = {SCOPE_ID} AND key >= ?4 AND (?5 IS NULL OR key > ?5)
            AND (expires_at IS NULL OR expires_at > ?6) ORDER BY key"
     ))?;
-    // SQLite would test a second lower bound row by row, so only the higher one is given.
+    // SQLite would test a second lower bound row by row, so only the higher one is passed.
     let from = after.filter(|after| *after > prefix).unwrap_or(prefix);
     let mut rows = list.query(params![state.0, kind, id, from, after, now.0])?;
     while let Some(row) = rows.next()? {

@@ -89,8 +89,8 @@ impl Tx<'_> {
 
     /// Fails if the state is an abandoned draft, which may be deleted and its number reused.
     fn check_draft(&self, state: StateNo) -> Result<(), StoreError> {
-        let stands = "SELECT 1 FROM states WHERE no = ?1 AND (draft IS NULL OR draft = ?2)";
-        match self.conn.prepare_cached(stands)?.exists([state.0, self.shared.fence])? {
+        let is_current = "SELECT 1 FROM states WHERE no = ?1 AND (draft IS NULL OR draft = ?2)";
+        match self.conn.prepare_cached(is_current)?.exists([state.0, self.shared.fence])? {
             true => Ok(()),
             false => Err(StoreError::StateMoved),
         }
@@ -173,17 +173,17 @@ impl Tx<'_> {
     /// Deletes a slice of a state, and the state itself with its last value. Returns the number of
     /// values.
     fn delete_slice(&self, no: i64, limit: i64) -> Result<usize, StoreError> {
-        let gone = self
+        let deleted = self
             .conn
             .prepare_cached(
                 "DELETE FROM state_values WHERE state_no = ?1 AND (scope, scope_id, key) IN
                      (SELECT scope, scope_id, key FROM state_values WHERE state_no = ?1 LIMIT ?2)",
             )?
             .execute([no, limit])?;
-        if (gone as i64) < limit {
+        if (deleted as i64) < limit {
             self.conn.prepare_cached("DELETE FROM states WHERE no = ?1")?.execute([no])?;
         }
-        Ok(gone)
+        Ok(deleted)
     }
 
     /// Deletes a slice of a draft.
@@ -197,12 +197,12 @@ impl Tx<'_> {
 
     /// Deletes a slice of an abandoned draft, or of a state that was retired before `left_before`.
     pub(crate) fn delete_abandoned_states(&self, left_before: i64, limit: i64) -> Result<usize, StoreError> {
-        let nobodys: Option<i64> = self
+        let abandoned: Option<i64> = self
             .conn
             .prepare_cached("SELECT no FROM states WHERE draft <> ?1 OR retired_at < ?2 LIMIT 1")?
             .query_row([self.shared.fence, left_before], |row| row.get(0))
             .optional()?;
-        nobodys.map_or(Ok(0), |no| self.delete_slice(no, limit))
+        abandoned.map_or(Ok(0), |no| self.delete_slice(no, limit))
     }
 }
 
@@ -267,11 +267,11 @@ impl Reader {
             let has: i64 = conn
                 .prepare_cached("SELECT state_no FROM plugins WHERE no = ?1")?
                 .query_row([plugin.0], |row| row.get(0))?;
-            let left: Option<i64> = conn
+            let retired: Option<i64> = conn
                 .prepare_cached("SELECT no FROM states WHERE plugin = ?1 AND retired_at IS NOT NULL AND draft IS NULL")?
                 .query_row([plugin.0], |row| row.get(0))
                 .optional()?;
-            Ok((shown(conn, has)?, left.map(|no| shown(conn, no)).transpose()?))
+            Ok((shown(conn, has)?, retired.map(|no| shown(conn, no)).transpose()?))
         })
     }
 

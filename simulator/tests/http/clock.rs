@@ -14,7 +14,7 @@ async fn follower(due: &'static [i64]) -> (String, Arc<Mutex<Vec<u64>>>) {
     let queried: Arc<Mutex<Vec<u64>>> = Arc::default();
     let (revisions, due) = (Arc::clone(&queried), Arc::new(Mutex::new(due.iter())));
     let respond = move |Query(query): Query<HashMap<String, u64>>| {
-        let (revision, mut revisions) = (query["turn"], revisions.lock().unwrap());
+        let (revision, mut revisions) = (query["revision"], revisions.lock().unwrap());
         let at_rest = revisions.last() == Some(&revision);
         revisions.push(revision);
         // A task remains the next due until the clock has reached it, which is another revision.

@@ -88,7 +88,7 @@ async fn resend_answers_every_message_and_marks_duplicates() {
     assert_eq!(replies.keys().cloned().collect::<BTreeSet<_>>(), all_messages());
     let doubles: usize = replies.values().map(|times| times - 1).sum();
     let outbox = daemon.list_all("outbox?state=accepted").await;
-    let marked = outbox.iter().filter(|row| row.get("maybe_twice") == Some(&json!(true))).count();
+    let marked = outbox.iter().filter(|row| row.get("possibly_duplicate") == Some(&json!(true))).count();
     assert!(doubles <= marked, "{doubles} doubles, {marked} marked");
     assert_eq!(daemon.status_count("dead_letters").await, 0);
     assert_handled_once(&simulator.messages(None).await);

@@ -92,7 +92,7 @@ async fn resend_sends_ambiguous_messages_again_and_marks_them() {
     assert_eq!(sent.len() as u64, MESSAGES);
     assert_eq!(sent.values().filter(|times| **times == 2).count(), 5, "{sent:?}");
     let accepted = daemon.list_all("outbox?state=accepted").await;
-    assert_eq!(accepted.iter().filter(|row| row.get("maybe_twice") == Some(&json!(true))).count(), 5);
+    assert_eq!(accepted.iter().filter(|row| row.get("possibly_duplicate") == Some(&json!(true))).count(), 5);
     daemon.stop().await;
 }
 

@@ -100,7 +100,7 @@ pub struct MessageRow {
     /// Tries so far.
     pub attempts: u32,
     /// It may have been sent twice.
-    pub maybe_twice: bool,
+    pub possibly_duplicate: bool,
     /// The platform's id.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub platform: Option<String>,

@@ -23,7 +23,7 @@ pub struct DuplicateRow {
     pub seen_at: Ms,
 }
 
-/// `POST /contacts/{keep}/merge/{gone}`: what moved, or would move.
+/// `POST /contacts/{keep}/merge/{removed}`: what moved, or would move.
 #[derive(Debug, Deserialize, Serialize)]
 pub struct MergeView {
     /// Nothing was changed; the result shows what a merge would do.
@@ -34,13 +34,13 @@ pub struct MergeView {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     /// The contact that is merged into it; its id remains valid.
-    pub gone: String,
+    pub removed: String,
     /// The number of aliases that moved.
-    pub names: u64,
+    pub aliases: u64,
     /// Conversations that moved unchanged.
-    pub moved: Vec<String>,
+    pub moved_conversations: Vec<String>,
     /// Conversations that were merged into one of the kept contact's: the merged one, and that one.
-    pub joined: Vec<(String, String)>,
+    pub merged_conversations: Vec<(String, String)>,
     /// What plugins stored about them.
     pub plugins: Vec<MergedPlugin>,
     /// The number of group memberships.
@@ -130,7 +130,7 @@ pub struct ContactView {
     pub conversations: Vec<ConversationRow>,
     /// Reasons to believe that this and another contact are one person. They are not merged automatically.
     #[serde(default)]
-    pub clashes: Vec<String>,
+    pub conflicts: Vec<String>,
     /// Contacts that were merged into this one. Their ids remain valid.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub merged: Vec<String>,

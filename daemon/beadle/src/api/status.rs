@@ -55,12 +55,12 @@ pub struct TaskRow {
 
 /// `GET /clock`
 #[derive(Debug, Deserialize, Serialize)]
-pub struct ClockFace {
+pub struct ClockView {
     /// The daemon's time.
     pub now: Ms,
     /// The revision of the simulator's clock. This and the fields below are none with the system clock.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub turn: Option<u64>,
+    pub revision: Option<u64>,
     /// Whether everything that is due has been processed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at_rest: Option<bool>,

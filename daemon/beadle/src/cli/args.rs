@@ -341,7 +341,7 @@ pub enum Contacts {
         /// Contact that remains (con_…)
         keep: String,
         /// Contact to merge into it (con_…); its id remains valid
-        gone: String,
+        remove: String,
         /// Show what would change, without changing it
         #[arg(long)]
         dry_run: bool,

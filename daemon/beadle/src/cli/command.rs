@@ -109,8 +109,8 @@ async fn run(cli: &Cli) -> Result<(), End> {
         Command::Plugins(Plugins::Enable { name }) => post(&client, &["plugins", name, "enable"]).await,
         Command::Plugins(Plugins::Disable { name }) => post(&client, &["plugins", name, "disable"]).await,
         Command::Plugins(Plugins::Purge { name }) => post(&client, &["plugins", name, "purge"]).await,
-        Command::Contacts(Contacts::Merge { keep, gone, dry_run, json }) => {
-            let path = ["contacts", keep, "merge", gone];
+        Command::Contacts(Contacts::Merge { keep, remove, dry_run, json }) => {
+            let path = ["contacts", keep, "merge", remove];
             let merge = if *dry_run { client.get(&path, &[]).await } else { client.post(&path).await }?;
             Ok(print(&if json.json { pretty(&merge)? } else { show::merge(merge)? })?)
         }

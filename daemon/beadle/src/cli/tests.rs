@@ -47,7 +47,7 @@ fn event(id: &str, kind: &str, ago: i64, name: Option<&str>, ending: &str, summa
 
 fn message(id: &str, state: &str) -> Value {
     json!({"id": id, "event": "evt_12", "plugin": "welcome", "conversation": "cnv_9", "state": state, "receipt": "delivered",
-           "due_at": at(NOW - 5_000), "created_at": at(NOW - 6_000), "attempts": 1, "maybe_twice": false, "platform": "wamid.X",
+           "due_at": at(NOW - 5_000), "created_at": at(NOW - 6_000), "attempts": 1, "possibly_duplicate": false, "platform": "wamid.X",
            "summary": "Hello Ana! Welcome to De Buurt. These are the rules, please read them to the end: be kind."})
 }
 
@@ -94,7 +94,7 @@ fn tables() {
         "error": "unreachable", "next_at": at(NOW + 3000)}]);
     let mut contact_view = contact.clone();
     contact_view["now"] = at(NOW).into();
-    contact_view["clashes"] = json!(["phone 351912345678 is also an alias of con_9"]);
+    contact_view["conflicts"] = json!(["phone 351912345678 is also an alias of con_9"]);
     contact_view["aliases"] = json!(["phone 351912345678", "user-id PT.1"]);
     contact_view["conversations"] = json!([
         {"id": "cnv_9", "channel": "shop", "window_until": at(NOW + 3_660_000)},
@@ -218,8 +218,8 @@ fn filters_become_query_parameters() {
 #[test]
 fn merges() {
     let plugin = |name: &str, dropped: u64, keys: &[&str]| json!({"plugin": name, "values": 4, "values_dropped": dropped, "keys_dropped": keys, "timers": 1, "timers_dropped": dropped});
-    let merge = json!({"dry_run": true, "kept": "con_7", "name": "Ana", "gone": "con_9", "names": 2, "moved": ["cnv_3"],
-        "joined": [["cnv_4", "cnv_1"]], "plugins": [plugin("crm", 0, &[]), plugin("welcome", 2, &["step", "lang\nuage"])],
+    let merge = json!({"dry_run": true, "kept": "con_7", "name": "Ana", "removed": "con_9", "aliases": 2, "moved_conversations": ["cnv_3"],
+        "merged_conversations": [["cnv_4", "cnv_1"]], "plugins": [plugin("crm", 0, &[]), plugin("welcome", 2, &["step", "lang\nuage"])],
         "groups": 1, "join_requests": 1, "receipts": 12, "was_member": true, "is_member": false, "opted_out_since": at(NOW)});
     let mut done = merge.clone();
     done["dry_run"] = false.into();

@@ -46,7 +46,7 @@ pub fn router(admin: Arc<Admin>, access: ApiAccess) -> Router {
         .route("/contacts", get(data::contacts))
         .route("/contacts/duplicates", get(data::duplicates))
         .route("/contacts/{id}", get(data::contact).patch(data::edit_contact))
-        .route("/contacts/{keep}/merge/{gone}", get(data::would_merge).post(data::merge))
+        .route("/contacts/{keep}/merge/{removed}", get(data::would_merge).post(data::merge))
         .route("/contacts/{one}/mark-distinct/{other}", post(data::mark_distinct))
         .route("/windows", get(data::windows))
         .route("/windows/by-hour", get(data::windows_by_hour))

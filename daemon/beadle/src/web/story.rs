@@ -104,7 +104,7 @@ impl Story<'_> {
             }
         }
         let tries = if row.attempts == 0 { String::new() } else { format!(", {} earlier attempts", row.attempts) };
-        let twice = if row.maybe_twice { ", may have been sent twice" } else { "" };
+        let twice = if row.possibly_duplicate { ", may have been sent twice" } else { "" };
         self.add(Some(row.due_at), &row.id, format!("is {}{tries}{twice}", row.state));
         if let Some(platform) = &row.platform {
             self.add(None, &row.id, format!("platform id {platform}"));

@@ -106,7 +106,7 @@ pub struct Problem {
 pub struct MergedContact {
     /// The contact that was merged.
     pub contact: ContactId,
-    /// Conversations that were merged: the one that is gone, and the one that it became.
+    /// Conversations that were merged: the removed one, and the one that it became.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub conversations: Vec<(ConversationId, ConversationId)>,
 }

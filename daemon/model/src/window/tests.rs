@@ -73,7 +73,7 @@ fn lead_times_are_sorted_and_bounded() {
     assert_eq!(LeadTimes::new((1..100).collect()).as_ms().len(), MAX_LEAD_TIMES);
 }
 
-/// The notices that were given, each with the end of its window.
+/// The notices that were sent, each with the end of its window.
 type Notices = Vec<(WindowNotice, Timestamp)>;
 
 /// Processes messages and checks as the store and its loop do. `late`: delays of the checks, repeated.
@@ -142,7 +142,7 @@ proptest! {
         }
     }
 
-    /// When every check is on time, each lead time of a window that was not renewed meanwhile is given, at its time.
+    /// When every check is on time, each lead time of a window that was not renewed meanwhile causes a notice, at its time.
     #[test]
     fn timely_checks_give_every_lead_time(gaps in prop::collection::vec(1..3 * WINDOW_MS, 1..30)) {
         let list = lead_times(&[2 * HOUR, 30 * MINUTE]);

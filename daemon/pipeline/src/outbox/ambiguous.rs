@@ -75,7 +75,7 @@ impl AmbiguousSends {
 
 fn decide(send: AmbiguousSend, settings: &Settings) -> (PendingSend, SendOutcome) {
     let due_at = send.pending.row.due_at;
-    let again = |maybe_twice| SendOutcome::Later { due_at, counted: true, maybe_twice };
+    let again = |possibly_duplicate| SendOutcome::Later { due_at, counted: true, possibly_duplicate };
     let outcome = match (send.pending.row.body.repeat_policy(), settings.on_ambiguous) {
         (RepeatPolicy::Never, _) => SendOutcome::Dropped,
         (RepeatPolicy::Safe, _) => again(false),

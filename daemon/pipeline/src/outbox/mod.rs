@@ -147,7 +147,7 @@ impl Outbox {
                 due_at: NewSend::AT_ONCE,
                 attempts: 0,
                 created_at: now,
-                maybe_twice: false,
+                possibly_duplicate: false,
             };
             let Some(view) = conversation.filter(|view| view.id == to) else {
                 staged.elsewhere.push(row);

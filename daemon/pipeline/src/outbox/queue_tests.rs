@@ -102,7 +102,7 @@ fn pending_on(channel: &str, message: i64, conversation: i64) -> PendingSend {
         due_at: Timestamp(0),
         attempts: 0,
         created_at: Timestamp(0),
-        maybe_twice: false,
+        possibly_duplicate: false,
     };
     PendingSend { row, view: Arc::new(view), checked_at: Timestamp(0) }
 }

@@ -123,9 +123,11 @@ impl Sender {
         let draft = Draft { body: &row.body, host: row.plugin == PluginNo::HOST };
         match beadle_gate::check(&draft, &Facts { conversation: &view, now }) {
             Verdict::Send => Ok(PendingSend { row: row.clone(), view: Arc::new(view), checked_at: now }),
-            Verdict::Later { until, .. } => {
-                Err(NotNow::Settled(SendOutcome::Later { due_at: until, counted: false, maybe_twice: row.maybe_twice }))
-            }
+            Verdict::Later { until, .. } => Err(NotNow::Settled(SendOutcome::Later {
+                due_at: until,
+                counted: false,
+                possibly_duplicate: row.possibly_duplicate,
+            })),
             Verdict::Refused(refusal) => {
                 let (code, title, details) = (refusal.code, refusal.message, refusal.instead);
                 Err(NotNow::Settled(SendOutcome::Failed(Problem { code, title, details, by: "host".into() })))
@@ -184,7 +186,7 @@ impl Sender {
     async fn follow(&self, mut pending: PendingSend, verdict: SendVerdict) {
         let Inner { context, shared, .. } = &*self.0;
         let (now, channel) = (context.clock.monotonic(), Arc::clone(&pending.view.channel));
-        let maybe_twice = pending.row.maybe_twice;
+        let possibly_duplicate = pending.row.possibly_duplicate;
         if matches!(verdict, SendVerdict::Settle(_) | SendVerdict::Retry { .. }) {
             self.channel_works(&channel);
         }
@@ -201,7 +203,7 @@ impl Sender {
             SendVerdict::Retry { after_ms, counted, blocks: false } => {
                 shared.lock().release(&pending, now);
                 let due_at = context.clock.now().plus_ms(after_ms);
-                self.settle(vec![(pending, SendOutcome::Later { due_at, counted, maybe_twice })]).await;
+                self.settle(vec![(pending, SendOutcome::Later { due_at, counted, possibly_duplicate })]).await;
             }
             SendVerdict::Pause(pause) => {
                 shared.lock().queue.landed(&channel);
@@ -237,7 +239,7 @@ impl Sender {
     /// to the head of its conversation.
     async fn requeue(&self, pending: &mut PendingSend, counted: bool) {
         let due_at = pending.row.due_at;
-        let outcome = SendOutcome::Later { due_at, counted, maybe_twice: pending.row.maybe_twice };
+        let outcome = SendOutcome::Later { due_at, counted, possibly_duplicate: pending.row.possibly_duplicate };
         let (message, at) = (pending.row.message, self.0.context.clock.now());
         self.write_outcomes(vec![Settlement { message, outcome, at }]).await;
         pending.row.attempts += u32::from(counted);

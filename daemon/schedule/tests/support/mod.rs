@@ -5,6 +5,7 @@ use beadle_clock::{Activity, Clock, ManualClock};
 use beadle_model::{Alias, AliasKind, Content, Event, EventBody, EventId, PluginNo, Timestamp};
 use beadle_store::step::{EventKey, NewEvent, Placement, Progress, Sender};
 use beadle_store::{Feed, Store, StoreConfig};
+use beadle_test_support::rng;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::Path;
 use std::time::Duration;
@@ -16,22 +17,16 @@ pub const DAY: i64 = 24 * HOUR;
 /// 2026-01-01T00:00:00Z
 pub const START: Timestamp = Timestamp(1_767_225_600_000);
 
-/// A seeded random number generator.
-pub struct Rng(u64);
+/// Seeded random numbers, in the types of civil time.
+pub struct Rng(rng::Rng);
 
 impl Rng {
-    /// Takes the seed from `BEADLE_E2E_SEED`, or a new one, which a failing test prints.
     pub fn seeded() -> Self {
-        let seed = std::env::var("BEADLE_E2E_SEED").ok().and_then(|seed| seed.parse().ok());
-        let seed = seed.unwrap_or_else(|| u64::from(std::process::id()));
-        println!("BEADLE_E2E_SEED={seed}");
-        Self(seed)
+        Self(rng::Rng::seeded())
     }
 
-    pub fn below(&mut self, most: i64) -> i64 {
-        // Knuth's MMIX.
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        i64::try_from(self.0 >> 33).unwrap() % most
+    pub fn below(&mut self, end: i64) -> i64 {
+        i64::try_from(self.0.below(u64::try_from(end).unwrap())).unwrap()
     }
 
     /// Advances the clock and returns before everything that became due is done.

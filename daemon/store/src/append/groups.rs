@@ -177,10 +177,10 @@ impl Tx<'_> {
             .prepare_cached("SELECT contact FROM group_members WHERE conversation = ?1 AND left_at IS NULL")?
             .query_map([talk.0], |row| row.get(0))?
             .collect::<Result<_, _>>()?;
-        for gone in known.into_iter().filter(|known| !there.contains(&ContactId(*known))) {
+        for absent in known.into_iter().filter(|known| !there.contains(&ContactId(*known))) {
             self.conn
                 .prepare_cached("UPDATE group_members SET left_at = ?3 WHERE conversation = ?1 AND contact = ?2")?
-                .execute([talk.0, gone, at.0])?;
+                .execute([talk.0, absent, at.0])?;
         }
         for contact in there {
             self.joins_group(talk, contact, at)?;

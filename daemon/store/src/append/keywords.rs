@@ -72,7 +72,7 @@ impl Tx<'_> {
             due_at: NewSend::AT_ONCE,
             attempts: 0,
             created_at: now,
-            maybe_twice: false,
+            possibly_duplicate: false,
         })
     }
 }
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn words_do_what_they_say_once() {
+    fn keyword_changes_the_membership_once() {
         use Membership::{Declined, Left, Member, Unasked};
         // Before; the word; after; the event (reason and `again`); whether anything changed.
         let table = [
@@ -118,7 +118,7 @@ mod tests {
         for (was, was_out, word, is, is_out, event, changed) in table {
             let mut person = person(was, was_out);
             let (body, did_change) = apply_keyword(word, &mut person, Timestamp(9));
-            let said = body.map(|body| match body {
+            let event_text = body.map(|body| match body {
                 EventBody::MemberJoined { reason, again } => {
                     format!("joined {reason}{}", if again { " again" } else { "" })
                 }
@@ -126,7 +126,7 @@ mod tests {
                 other => panic!("{other:?}"),
             });
             let case = format!("{was:?} out={was_out} {word:?}");
-            assert_eq!(said.as_deref(), event, "{case}");
+            assert_eq!(event_text.as_deref(), event, "{case}");
             assert_eq!(did_change, changed, "{case}");
             assert_eq!(person.membership, is, "{case}");
             assert_eq!(person.contact.opted_out_since.is_some(), is_out, "{case}");

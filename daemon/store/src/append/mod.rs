@@ -198,17 +198,17 @@ impl Tx<'_> {
             Some(conversation) => self.cache.people.view(self.conn, conversation, plan.contact)?,
             None => None,
         };
-        let mut bear = |(id, bytes): (EventId, usize), body: EventBody| {
+        let mut note_inserted = |(id, bytes): (EventId, usize), body: EventBody| {
             let (happened_at, conversation) = (event.happened_at, view.clone());
             self.inserted.push((Arc::new(Event { id, happened_at, received_at: now, conversation, body }), bytes));
             appended.events += 1;
         };
         for (id, body) in before {
-            bear(id, body.clone());
+            note_inserted(id, body.clone());
         }
-        bear((id, bytes), body);
+        note_inserted((id, bytes), body);
         if let Some((id, body)) = after {
-            bear(id, body.clone());
+            note_inserted(id, body.clone());
         }
         if plan.answers
             && let Some(conversation) = plan.conversation

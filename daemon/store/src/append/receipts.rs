@@ -158,7 +158,7 @@ impl Tx<'_> {
 
     fn sent(&self, id: MessageId) -> Result<Option<SentRow>, StoreError> {
         let mut read = self.conn.prepare_cached(
-            "SELECT plugin, conversation, state, coalesce(receipt, 0), platform_id, problem, attempts > 0 OR maybe_twice,
+            "SELECT plugin, conversation, state, coalesce(receipt, 0), platform_id, problem, attempts > 0 OR possibly_duplicate,
                  pricing IS NULL
              FROM outbox WHERE id = ?1",
         )?;

@@ -113,7 +113,7 @@ impl Tx<'_> {
             person.contact.timezone = phones.filter_map(|name| zone_of_number(&name.value)).next().map(str::to_owned);
         }
         let stated =
-            inbound.event.keyword.as_ref().and_then(|said| said.language).map(|language| language.code().to_owned());
+            inbound.event.keyword.as_ref().and_then(|word| word.language).map(|language| language.code().to_owned());
         let language = stated.or_else(|| person.contact.language.take());
         person.contact.language = language.or_else(|| inbound.sender.language.clone());
         let mut plan = AppendPlan::plain(None, None);
@@ -128,8 +128,8 @@ impl Tx<'_> {
             person.contact.member_since = Some(inbound.at());
             plan.before.push(EventBody::MemberJoined { reason: "first-message".into(), again: false });
         }
-        if let Some(said) = &inbound.event.keyword {
-            (plan.after, plan.answers) = apply_keyword(said.keyword, &mut person, inbound.at());
+        if let Some(word) = &inbound.event.keyword {
+            (plan.after, plan.answers) = apply_keyword(word.keyword, &mut person, inbound.at());
         }
         self.write_person(&mut person)?;
         let contact = person.contact.id;

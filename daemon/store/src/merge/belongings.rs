@@ -1,4 +1,4 @@
-//! What a merge moves besides aliases and conversations: plugin state, timers, group memberships,
+//! What a merge moves in addition to aliases and conversations: plugin state, timers, group memberships,
 //! join requests and receipts.
 
 use crate::error::StoreError;
@@ -56,18 +56,18 @@ impl Tx<'_> {
         (version, now): (i64, Timestamp),
         moved: &mut MergedPlugin,
     ) -> Result<(), StoreError> {
-        let ((kind, gone), (_, keep)) = (from.as_columns(), into.as_columns());
+        let ((kind, removed), (_, keep)) = (from.as_columns(), into.as_columns());
         // Expired values do not exist and must not displace others.
         let (mut bytes, _) = self.drop_state(
             "DELETE FROM state_values WHERE state_no = ?1 AND scope = ?2 AND scope_id IN (?3, ?4) AND expires_at <= ?5
              RETURNING key, octet_length(key) + CASE typeof(value) WHEN 'integer' THEN 8 ELSE octet_length(value) END",
-            params![state, kind, gone, keep, now.0],
+            params![state, kind, removed, keep, now.0],
         )?;
         let (lost, keys) = self.drop_state(
             "DELETE FROM state_values WHERE state_no = ?1 AND scope = ?2 AND scope_id = ?3
                AND key IN (SELECT key FROM state_values WHERE state_no = ?1 AND scope = ?2 AND scope_id = ?4)
              RETURNING key, octet_length(key) + CASE typeof(value) WHEN 'integer' THEN 8 ELSE octet_length(value) END",
-            params![state, kind, gone, keep],
+            params![state, kind, removed, keep],
         )?;
         bytes += lost;
         moved.values_dropped += keys.len();
@@ -78,7 +78,7 @@ impl Tx<'_> {
             .prepare_cached(
                 "UPDATE state_values SET scope_id = ?4, version = ?5 WHERE state_no = ?1 AND scope = ?2 AND scope_id = ?3",
             )?
-            .execute([state, kind, gone, keep, version])?;
+            .execute([state, kind, removed, keep, version])?;
         if bytes > 0 {
             self.conn
                 .prepare_cached("UPDATE states SET bytes = max(0, bytes - ?2) WHERE no = ?1")?
@@ -100,18 +100,18 @@ impl Tx<'_> {
     }
 
     fn move_timers(&self, plugin: i64, from: Scope, into: Scope, moved: &mut MergedPlugin) -> Result<(), StoreError> {
-        let ((kind, gone), (_, keep)) = (from.as_columns(), into.as_columns());
+        let ((kind, removed), (_, keep)) = (from.as_columns(), into.as_columns());
         moved.timers_dropped += self
             .conn
             .prepare_cached(
                 "DELETE FROM timers WHERE plugin = ?1 AND scope = ?2 AND scope_id = ?3
                    AND key IN (SELECT key FROM timers WHERE plugin = ?1 AND scope = ?2 AND scope_id = ?4)",
             )?
-            .execute([plugin, kind, gone, keep])?;
+            .execute([plugin, kind, removed, keep])?;
         moved.timers += self
             .conn
             .prepare_cached("UPDATE timers SET scope_id = ?4 WHERE plugin = ?1 AND scope = ?2 AND scope_id = ?3")?
-            .execute([plugin, kind, gone, keep])?;
+            .execute([plugin, kind, removed, keep])?;
         Ok(())
     }
 
@@ -120,13 +120,14 @@ impl Tx<'_> {
     pub(super) fn merge_groups(
         &self,
         keep: ContactId,
-        gone: ContactId,
+        removed: ContactId,
         report: &mut MergeReport,
     ) -> Result<(), StoreError> {
-        let both =
-            |sql: &str| -> Result<usize, StoreError> { Ok(self.conn.prepare_cached(sql)?.execute([keep.0, gone.0])?) };
+        let both = |sql: &str| -> Result<usize, StoreError> {
+            Ok(self.conn.prepare_cached(sql)?.execute([keep.0, removed.0])?)
+        };
         let gone_alone =
-            |sql: &str| -> Result<usize, StoreError> { Ok(self.conn.prepare_cached(sql)?.execute([gone.0])?) };
+            |sql: &str| -> Result<usize, StoreError> { Ok(self.conn.prepare_cached(sql)?.execute([removed.0])?) };
         // In both: since the earlier date, and still a member if either is.
         report.groups = both(
             "INSERT INTO group_members (conversation, contact, joined_at, left_at)

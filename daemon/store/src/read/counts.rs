@@ -52,7 +52,7 @@ mod tests {
     use beadle_model::{Alias, AliasKind, Content, EventBody, Timestamp};
 
     #[tokio::test]
-    async fn what_came_in_is_open() {
+    async fn appended_events_count_as_open() {
         let folder = tempfile::tempdir().unwrap();
         let (clock, _manual) = Clock::manual(Timestamp(1000));
         let store = Store::open(StoreConfig { ballast_bytes: 0, ..StoreConfig::new(folder.path(), clock) }).unwrap();

@@ -14,7 +14,7 @@ use rusqlite::{Connection, Row, params};
 /// The columns of [`row_of`]; `o` is the table, `b` its bodies.
 const ROW: &str = "o.id, o.event, o.plugin,
      coalesce((SELECT merged_into FROM conversations c WHERE c.id = o.conversation), o.conversation), o.reply, o.state, o.due_at, o.attempts, o.created_at,
-     o.maybe_twice, b.body";
+     o.possibly_duplicate, b.body";
 
 /// The further columns of [`shown_of`].
 const MORE: &str = "o.platform_id, o.sent_at, o.delivered_at, o.read_at, o.played_at, o.failed_at, o.problem";
@@ -33,7 +33,7 @@ fn row_of(row: &Row<'_>) -> Result<OutboxRow, StoreError> {
         due_at: Timestamp(row.get(6)?),
         attempts: row.get(7)?,
         created_at: Timestamp(row.get(8)?),
-        maybe_twice: row.get(9)?,
+        possibly_duplicate: row.get(9)?,
     })
 }
 

@@ -118,7 +118,7 @@ pub struct OutboxRow {
     /// When it was created.
     pub created_at: Timestamp,
     /// Whether it may have been sent twice (`on_ambiguous = "resend"`).
-    pub maybe_twice: bool,
+    pub possibly_duplicate: bool,
 }
 
 /// The outcome of sending a row.
@@ -146,7 +146,7 @@ pub enum SendOutcome {
         /// Whether bytes were sent, so that it counts as an attempt.
         counted: bool,
         /// Whether it may have arrived nevertheless.
-        maybe_twice: bool,
+        possibly_duplicate: bool,
     },
     /// Given up: a dead letter for an operator.
     Dead(Problem),

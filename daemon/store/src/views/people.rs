@@ -44,13 +44,13 @@ pub struct MergeReport {
     /// The contact that stays.
     pub kept: ContactId,
     /// The contact that was merged into it.
-    pub gone: ContactId,
+    pub removed: ContactId,
     /// Aliases that moved.
-    pub names: usize,
+    pub aliases: usize,
     /// Conversations that moved unchanged.
-    pub moved: Vec<ConversationId>,
-    /// Conversations that were merged: the one that is gone, and the one that it became.
-    pub joined: Vec<(ConversationId, ConversationId)>,
+    pub moved_conversations: Vec<ConversationId>,
+    /// Conversations that were merged: the removed one, and the one that it became.
+    pub merged_conversations: Vec<(ConversationId, ConversationId)>,
     /// Plugins' data about the merged contact, if any.
     pub plugins: Vec<MergedPlugin>,
     /// Group memberships that moved.
@@ -66,11 +66,21 @@ pub struct MergeReport {
 }
 
 impl MergeReport {
-    pub(crate) fn new(kept: ContactId, gone: ContactId) -> Self {
-        let (moved, joined, plugins) = (Vec::new(), Vec::new(), Vec::new());
+    pub(crate) fn new(kept: ContactId, removed: ContactId) -> Self {
         let (before, after) = Default::default();
-        let (names, groups, join_requests, receipts) = (0, 0, 0, 0);
-        Self { kept, gone, names, moved, joined, plugins, groups, join_requests, receipts, before, after }
+        Self {
+            kept,
+            removed,
+            aliases: 0,
+            moved_conversations: Vec::new(),
+            merged_conversations: Vec::new(),
+            plugins: Vec::new(),
+            groups: 0,
+            join_requests: 0,
+            receipts: 0,
+            before,
+            after,
+        }
     }
 
     /// Adds a plugin's data of another scope.

@@ -68,7 +68,7 @@ async fn dead_message_is_requeued_or_dropped() {
         env.manual.advance_ms(1000);
         let retried = env.store.retry_dead_letter(letter, env.clock.now()).await.unwrap();
         let RetriedDeadLetter::Send(row) = retried else { panic!("{retried:?}") };
-        assert_eq!((row.state, row.due_at, row.maybe_twice), (SendState::Queued, env.clock.now(), twice));
+        assert_eq!((row.state, row.due_at, row.possibly_duplicate), (SendState::Queued, env.clock.now(), twice));
         assert_eq!(due_sends(&env.reader, env.clock.now(), 10), [*row]);
         assert!(matches!(env.store.retry_dead_letter(letter, NOW).await, Err(StoreError::NotFound { .. })));
         env.store.claim_sends(vec![message]).await.unwrap();

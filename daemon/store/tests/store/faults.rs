@@ -34,13 +34,8 @@ async fn only_the_failing_step_of_a_group_fails() {
     assert_eq!(env.crashed().reader.outbox_sending().unwrap().len(), 399);
 }
 
-/// Polls until the condition holds.
-async fn wait_until(mut done: impl FnMut() -> bool) {
-    let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
-    while !done() {
-        assert!(tokio::time::Instant::now() < deadline, "it never came");
-        tokio::time::sleep(Duration::from_millis(5)).await; // tidy: between two looks, not for time to pass
-    }
+async fn wait_until(what: &str, is_done: impl Fn() -> bool) {
+    beadle_test_support::wait_until(what, async || is_done().then_some(())).await;
 }
 
 fn large_message(id: &str) -> NewEvent {
@@ -129,15 +124,15 @@ async fn store_recovers_when_the_disk_has_space() {
 
     env.manual.advance_ms(40 * DAY);
     assert_eq!(env.store.retain(Retention::default(), env.clock.now()).await.unwrap().events, 30);
-    wait_until(|| env.store.writable()).await;
+    wait_until("the store is writable", || env.store.writable()).await;
     assert_eq!((env.store.health().deferred_settlements, env.state_of(sending)), (0, SendState::Failed));
     assert!(ballast.exists());
     env.append(vec![large_message("after")]).await;
     // The failure became an event once it could be written, and the feed missed nothing.
     let fed = drain(&mut feed, 100).await;
     assert_eq!(ids(&fed), (1..=env.reader.events(&newest()).unwrap()[0].id.0).collect::<Vec<_>>());
-    let told = fed.iter().filter(|fed| fed.event.kind() == beadle_model::EventKind::MessageStatus).count();
-    assert_eq!(told, 1);
+    let reports = fed.iter().filter(|fed| fed.event.kind() == beadle_model::EventKind::MessageStatus).count();
+    assert_eq!(reports, 1);
 }
 
 fn newest() -> beadle_store::views::EventFilter {
@@ -189,7 +184,10 @@ async fn full_queue_is_reported_at_once() {
             store.append(Batch { events: vec![from("31600000001", &id)], ..Batch::default() }).await
         });
         let begun = tokio::time::Instant::now();
-        wait_until(|| append.is_finished() || begun.elapsed() > Duration::from_millis(20)).await;
+        wait_until("the step waits or was refused", || {
+            append.is_finished() || begun.elapsed() > Duration::from_millis(20)
+        })
+        .await;
         if append.is_finished() {
             break append.await.unwrap().unwrap_err();
         }
@@ -216,7 +214,7 @@ async fn lock_held_by_another_process_defers_settlements() {
     let refused = env.store.append(Batch { events: vec![from("31600000001", "x")], ..Batch::default() }).await;
     assert_eq!(refused.unwrap_err().code(), "store-unavailable");
     other.execute_batch("ROLLBACK").unwrap();
-    wait_until(|| env.store.writable()).await;
+    wait_until("the store is writable", || env.store.writable()).await;
     assert_eq!(env.state_of(message), SendState::Accepted);
     env.append(vec![from("31600000001", "x")]).await;
 }

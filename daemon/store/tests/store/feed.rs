@@ -29,7 +29,7 @@ proptest! {
         runtime.block_on(async {
             let env = TestEnv::with(|config| (config.feed_events, config.feed_bytes) = (room, bytes));
             let mut feed = env.store.feed().unwrap();
-            let (mut appended, mut given, mut finished) = (0, vec![], vec![]);
+            let (mut appended, mut delivered, mut finished) = (0, vec![], vec![]);
             for turn in turns {
                 match turn {
                     Turn::Append(count) => {
@@ -37,25 +37,25 @@ proptest! {
                         env.append((appended..appended + count).map(nowhere).collect()).await;
                         appended += count;
                     }
-                    Turn::Take(most) if given.len() < appended => {
+                    Turn::Take(most) if delivered.len() < appended => {
                         let fed = feed.next(most).await;
                         assert!((1..=most).contains(&fed.len()));
-                        given.extend(ids(&fed));
+                        delivered.extend(ids(&fed));
                     }
-                    Turn::Finish(n) if n < given.len() && !finished.contains(&given[n]) => {
-                        let progress = progress(EventId(given[n]), 0, 0);
+                    Turn::Finish(n) if n < delivered.len() && !finished.contains(&delivered[n]) => {
+                        let progress = progress(EventId(delivered[n]), 0, 0);
                         env.store.finish(progress, env.store.fence()).await.unwrap();
-                        finished.push(given[n]);
+                        finished.push(delivered[n]);
                         env.store.finished_below(EventId(i64::MAX)).await.unwrap();
                     }
                     _ => {}
                 }
             }
-            while given.len() < appended {
-                given.extend(ids(&feed.next(5).await));
+            while delivered.len() < appended {
+                delivered.extend(ids(&feed.next(5).await));
             }
             let all: Vec<i64> = (1..=appended as i64).collect();
-            assert_eq!(given, all);
+            assert_eq!(delivered, all);
             // After a crash, unfinished events come again from the start.
             let env = env.crashed();
             let open: Vec<i64> = all.into_iter().filter(|id| !finished.contains(id)).collect();

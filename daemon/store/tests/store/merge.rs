@@ -32,9 +32,9 @@ async fn plugin(env: &TestEnv, name: &str) -> PluginNo {
     env.store.plugin_no(name).await.unwrap()
 }
 
-async fn merged(env: &TestEnv, keep: ContactId, gone: ContactId) -> MergeReport {
-    let dry = env.store.merge_contacts(keep, gone, true).await.unwrap();
-    let done = env.store.merge_contacts(keep, gone, false).await.unwrap();
+async fn merged(env: &TestEnv, keep: ContactId, removed: ContactId) -> MergeReport {
+    let dry = env.store.merge_contacts(keep, removed, true).await.unwrap();
+    let done = env.store.merge_contacts(keep, removed, false).await.unwrap();
     assert_eq!(dry, done, "what was foretold is what was done");
     done
 }
@@ -77,11 +77,11 @@ async fn merge_moves_aliases_and_conversations() {
     let (ana, mia) = two_contacts(&env).await;
     // Also on a channel that only she uses.
     let side = env.append_one(message("c", on("side", vec![user("NL.1")]), "and here")).await;
-    let (kept, gone) = (ana.conversation.unwrap().id, mia.conversation.unwrap().id);
+    let (kept, removed) = (ana.conversation.unwrap().id, mia.conversation.unwrap().id);
     let report = merged(&env, ANA, MIA).await;
-    assert_eq!((report.kept, report.gone, report.names), (ANA, MIA, 1));
-    assert_eq!(report.joined, [(gone, kept)]);
-    assert_eq!(report.moved, [side.conversation.unwrap().id]);
+    assert_eq!((report.kept, report.removed, report.aliases), (ANA, MIA, 1));
+    assert_eq!(report.merged_conversations, [(removed, kept)]);
+    assert_eq!(report.moved_conversations, [side.conversation.unwrap().id]);
 
     let shown = contact(&env, ANA);
     assert_eq!(shown.aliases.len(), 3, "{:?}", shown.aliases);
@@ -93,12 +93,12 @@ async fn merge_moves_aliases_and_conversations() {
     // The merged ids stay valid everywhere.
     assert_eq!(contact(&env, MIA), shown);
     assert_eq!(env.reader.contact(MIA).unwrap().unwrap().id, ANA);
-    assert_eq!(env.reader.conversation(gone).unwrap().unwrap(), view);
+    assert_eq!(env.reader.conversation(removed).unwrap().unwrap(), view);
     assert_eq!(env.reader.conversation_with(MIA, Some("shop")).unwrap().unwrap().id, kept);
     assert_eq!(env.reader.contacts(None, 10).unwrap().len(), 1);
     let Some(Trace::Contact(traced)) = env.reader.trace("con_2").unwrap() else { panic!() };
     assert_eq!(*traced, shown);
-    for (contact, conversation) in [(Some(ANA), None), (Some(MIA), None), (None, Some(kept)), (None, Some(gone))] {
+    for (contact, conversation) in [(Some(ANA), None), (Some(MIA), None), (None, Some(kept)), (None, Some(removed))] {
         let filter = EventFilter { contact, conversation, limit: 10, ..EventFilter::default() };
         let events = env.reader.events(&filter).unwrap();
         let all = if contact.is_some() { 6 } else { 5 };
@@ -109,8 +109,8 @@ async fn merge_moves_aliases_and_conversations() {
     // Messages with either alias reach the one conversation, also after a restart.
     let env = env.reopen();
     for (id, name) in [("d", user("NL.1")), ("e", wa(NUMBER))] {
-        let said = env.append_one(message(id, on("shop", vec![name]), "still me")).await;
-        assert_eq!((said.contact(), said.conversation.unwrap().id), (Some(ANA), kept));
+        let event = env.append_one(message(id, on("shop", vec![name]), "still me")).await;
+        assert_eq!((event.contact(), event.conversation.unwrap().id), (Some(ANA), kept));
     }
     assert!(contact(&env, ANA).conflicts.is_empty());
 }
@@ -124,13 +124,13 @@ async fn merge_moves_plugin_data_and_keeps_the_kept_contacts() {
     let talk = Scope::Conversation(mia.conversation.as_ref().unwrap().id);
     let at = env.clock.now().plus_ms(DAY);
     let timer_of = |scope, key: &str| TimerWrite::Set { scope, key: key.into(), due_at: at, payload: vec![] };
-    let gone = StateWrite::Set { scope: mine, key: "expired".into(), value: b"x".to_vec(), expires_at: Some(NOW) };
+    let removed = StateWrite::Set { scope: mine, key: "expired".into(), value: b"x".to_vec(), expires_at: Some(NOW) };
     let state = vec![
         set(mine, "step", "asked"),
         set(hers, "step", "answered"),
         set(hers, "name", "Mia"),
         set(hers, "expired", "hers"),
-        gone,
+        removed,
         set(talk, "topic", "lifts"),
         StateWrite::Add { scope: hers, key: "count".into(), delta: 3 },
     ];
@@ -178,7 +178,7 @@ async fn merged_ids_keep_working_for_plugins() {
     let env = TestEnv::new();
     let (ana, mia) = two_contacts(&env).await;
     let echo = plugin(&env, "echo").await;
-    let (kept, gone) = (ana.conversation.as_ref().unwrap().id, mia.conversation.as_ref().unwrap().id);
+    let (kept, removed) = (ana.conversation.as_ref().unwrap().id, mia.conversation.as_ref().unwrap().id);
     env.store.commit(Commit { state: vec![set(MIA_AS_WELL, "k", "old")], ..env.commit(mia.id, echo) }).await.unwrap();
     let (_, version) =
         env.reader.state_get(env.reader.state_of(echo).unwrap(), MIA_AS_WELL, "k", NOW).unwrap().unwrap();
@@ -195,10 +195,10 @@ async fn merged_ids_keep_working_for_plugins() {
     let message = env.store.reserve_message();
     let commit = Commit {
         reads: vec![read_of(MIA_AS_WELL, "k", Some(version))],
-        state: vec![set(MIA_AS_WELL, "k", "new"), set(Scope::Conversation(gone), "t", "new")],
+        state: vec![set(MIA_AS_WELL, "k", "new"), set(Scope::Conversation(removed), "t", "new")],
         timers: vec![TimerWrite::Set { scope: MIA_AS_WELL, key: "t".into(), due_at: NOW, payload: vec![] }],
-        conversation: Some(gone),
-        sends: vec![new_send(message, gone, SendState::Queued, env.clock.now())],
+        conversation: Some(removed),
+        sends: vec![new_send(message, removed, SendState::Queued, env.clock.now())],
         ..env.commit(mia.id, echo)
     };
     env.store.commit(commit).await.unwrap();
@@ -210,7 +210,7 @@ async fn merged_ids_keep_working_for_plugins() {
     let due = due_sends(&env.reader, env.clock.now(), 10);
     let rows: Vec<_> = due.iter().map(|row| (row.message, row.conversation)).collect();
     assert_eq!(rows, [(queued, kept), (message, kept)]);
-    let filter = OutboxFilter { conversation: Some(gone), limit: 10, ..OutboxFilter::default() };
+    let filter = OutboxFilter { conversation: Some(removed), limit: 10, ..OutboxFilter::default() };
     assert_eq!(env.reader.outbox(&filter).unwrap().len(), 2);
 }
 
@@ -269,7 +269,7 @@ async fn merge_applies_the_stricter_consent() {
         let [.., event, left] = &events[..] else { panic!() };
         let EventBody::ContactChanged { change, merged: Some(merged), .. } = &event.body else { panic!("{event:?}") };
         assert_eq!((change.as_str(), merged.contact, event.contact()), ("merged", MIA, Some(ANA)));
-        assert_eq!(merged.conversations, report.joined);
+        assert_eq!(merged.conversations, report.merged_conversations);
         assert!(event.conversation.as_ref().is_some_and(|view| view.contact.opted_out_since.is_some()));
         assert!(matches!(&left.body, EventBody::MemberLeft { reason } if reason == "merged"), "{left:?}");
         // Writing with either alias does not make them a member again.
@@ -286,8 +286,8 @@ async fn dry_run_changes_nothing_and_errors_are_reported() {
     env.store.commit(Commit { state: vec![set(MIA_AS_WELL, "k", "v")], ..env.commit(mia.id, echo) }).await.unwrap();
     let before = dump(&env);
     env.store.merge_contacts(ANA, MIA, true).await.unwrap();
-    for (keep, gone) in [(ANA, ContactId(9)), (ContactId(9), MIA)] {
-        let error = env.store.merge_contacts(keep, gone, false).await.unwrap_err();
+    for (keep, removed) in [(ANA, ContactId(9)), (ContactId(9), MIA)] {
+        let error = env.store.merge_contacts(keep, removed, false).await.unwrap_err();
         assert_eq!(error.to_string(), "no contact `con_9`");
     }
     assert!(matches!(env.store.merge_contacts(ANA, ANA, false).await, Err(StoreError::SameContact { .. })));
@@ -311,14 +311,14 @@ async fn ids_stay_valid_through_chained_merges() {
     for id in 1..=3 {
         assert_eq!(env.reader.current_contact(ContactId(id)).unwrap(), ContactId(3));
         assert_eq!(env.reader.conversation(ConversationId(id)).unwrap().unwrap().id, kept);
-        let said = env
+        let event = env
             .append_one(message(
                 &format!("m{id}"),
                 on("shop", vec![[wa(NUMBER), user("NL.1"), user("NL.3")][id as usize - 1].clone()]),
                 "hi",
             ))
             .await;
-        assert_eq!((said.contact(), said.conversation.unwrap().id), (Some(ContactId(3)), kept));
+        assert_eq!((event.contact(), event.conversation.unwrap().id), (Some(ContactId(3)), kept));
     }
     assert_eq!(contact(&env, ANA).merged, [ANA, MIA]);
 }
@@ -367,9 +367,9 @@ async fn distinct_contacts_are_not_suggested_again() {
 async fn merge_does_not_repeat_window_notices() {
     let env = TestEnv::new();
     let (ana, mia) = two_contacts(&env).await;
-    let (kept, gone) = (ana.conversation.unwrap().id, mia.conversation.unwrap().id);
+    let (kept, removed) = (ana.conversation.unwrap().id, mia.conversation.unwrap().id);
     let conn = rusqlite::Connection::open(env.db()).unwrap();
-    for (talk, due, until) in [(kept, 5, 50), (gone, 7, 70)] {
+    for (talk, due, until) in [(kept, 5, 50), (removed, 7, 70)] {
         conn.execute("INSERT OR REPLACE INTO windows VALUES (?1, ?2, ?3, 9)", [talk.0, due, until]).unwrap();
     }
     merged(&env, ANA, MIA).await;

@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 enum Turn {
     /// Reserves numbers that are never used.
     Reserve(usize),
-    Born(SendState),
+    Insert(SendState),
     /// Inserts a row with a number that was reserved long ago.
     InsertLate,
     Claim(usize),
@@ -19,12 +19,12 @@ enum Turn {
 }
 
 fn turns() -> impl Strategy<Value = Vec<Turn>> {
-    let later = SendOutcome::Later { due_at: NOW, counted: true, maybe_twice: false };
+    let later = SendOutcome::Later { due_at: NOW, counted: true, possibly_duplicate: false };
     let outcomes =
         vec![SendOutcome::Accepted(None), later, SendOutcome::Dead(problem("x")), SendOutcome::Failed(problem("x"))];
     let turn = prop_oneof![
         3 => (1_000..9_000usize).prop_map(Turn::Reserve),
-        3 => prop::sample::select(vec![SendState::Sending, SendState::Queued]).prop_map(Turn::Born),
+        3 => prop::sample::select(vec![SendState::Sending, SendState::Queued]).prop_map(Turn::Insert),
         1 => Just(Turn::InsertLate),
         2 => (0..20usize).prop_map(Turn::Claim),
         3 => (0..20usize, prop::sample::select(outcomes)).prop_map(|(n, outcome)| Turn::Settle(n, outcome)),
@@ -46,7 +46,7 @@ proptest! {
             for turn in turns {
                 match turn {
                     Turn::Reserve(count) => (0..count).for_each(|_| _ = env.store.reserve_message()),
-                    Turn::Born(state) => {
+                    Turn::Insert(state) => {
                         let message = env.send(&event, PluginNo(1), state).await;
                         rows.push(message);
                         sending.extend((state == SendState::Sending).then_some(message));
@@ -96,7 +96,7 @@ async fn watermark_moves_in_large_steps() {
     env.settle(old, SendOutcome::Accepted(None)).await;
     env.append(vec![unplaced("x")]).await;
     assert_eq!(from(), young.0);
-    env.settle(young, SendOutcome::Later { due_at: NOW, counted: false, maybe_twice: false }).await;
+    env.settle(young, SendOutcome::Later { due_at: NOW, counted: false, possibly_duplicate: false }).await;
     assert_eq!(env.store.claim_sends(vec![young]).await.unwrap(), [young]);
     assert_eq!(env.crashed().reader.outbox_sending().unwrap()[0].message, young);
 }
@@ -127,12 +127,14 @@ async fn queued_rows_are_listed_when_due() {
     env.store.claim_sends(vec![MessageId(2)]).await.unwrap();
     let row = env.reader.outbox_sending().unwrap().remove(0);
     assert_eq!((row.message, row.due_at, row.attempts), (MessageId(2), NOW.plus_ms(15), 0));
-    env.settle(row.message, SendOutcome::Later { due_at: NOW.plus_ms(40), counted: true, maybe_twice: true }).await;
+    env.settle(row.message, SendOutcome::Later { due_at: NOW.plus_ms(40), counted: true, possibly_duplicate: true })
+        .await;
     let row = due_sends(&env.reader, NOW.plus_ms(40), 10).remove(2);
-    assert_eq!((row.message, row.attempts, row.maybe_twice), (MessageId(2), 1, true));
-    env.settle(row.message, SendOutcome::Later { due_at: NOW.plus_ms(50), counted: false, maybe_twice: false }).await;
+    assert_eq!((row.message, row.attempts, row.possibly_duplicate), (MessageId(2), 1, true));
+    env.settle(row.message, SendOutcome::Later { due_at: NOW.plus_ms(50), counted: false, possibly_duplicate: false })
+        .await;
     let row = due_sends(&env.reader, NOW.plus_ms(50), 10).remove(2);
-    assert_eq!((row.attempts, row.maybe_twice), (1, true));
+    assert_eq!((row.attempts, row.possibly_duplicate), (1, true));
 }
 
 #[tokio::test]

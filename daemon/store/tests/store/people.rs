@@ -164,14 +164,14 @@ async fn keywords_change_membership_and_are_answered_once() {
         ("5", Keyword::Leave, Some(left("leave")), true),
         ("6", Keyword::Join, Some(joined("join", true)), true),
     ];
-    for (id, said, after, answered) in table {
+    for (id, text, after, answered) in table {
         let before = env.events().len();
-        let appended = env.append(vec![keyword("31600000001", id, said)]).await;
+        let appended = env.append(vec![keyword("31600000001", id, text)]).await;
         let events = env.events();
         let bodies: Vec<_> = events[before..].iter().map(|event| event.body.clone()).collect();
-        assert!(matches!(bodies[0], EventBody::Message { .. }), "{said:?}");
-        assert_eq!(bodies.get(1), after.as_ref(), "{said:?}");
-        assert_eq!(appended.queued.len(), usize::from(answered), "{said:?}");
+        assert!(matches!(bodies[0], EventBody::Message { .. }), "{text:?}");
+        assert_eq!(bodies.get(1), after.as_ref(), "{text:?}");
+        assert_eq!(appended.queued.len(), usize::from(answered), "{text:?}");
         for row in appended.queued {
             assert_eq!((row.event, row.state, row.reply), (Some(events[before].id), SendState::Queued, true));
             assert_eq!(due_sends(&env.reader, NOW, 100).last(), Some(&row));
@@ -241,7 +241,7 @@ async fn event_for_an_unknown_conversation_fails_alone() {
 }
 
 #[tokio::test]
-async fn empty_aliases_match_nobody() {
+async fn empty_alias_matches_no_contact() {
     let env = TestEnv::new();
     let missing = message("a", sender(vec![wa(""), user("")]), "hi");
     let event = env.append_one(missing).await;

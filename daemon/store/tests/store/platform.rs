@@ -107,12 +107,12 @@ async fn group_receipts_move_forward_per_member() {
     let env = TestEnv::new();
     let message = a_sent_message(&env, Some("Y2FwaQZD")).await;
     let of = |status: &str, member: &str| Receipt { participant: vec![wa(member)], ..receipt(message, status, NOW) };
-    let told = async |receipts: Vec<Receipt>| env.receipts(receipts, vec![PluginNo(1)]).await.events;
-    assert_eq!(told(vec![receipt(message, "sent", NOW)]).await, 1);
-    assert_eq!(told(vec![of("delivered", "31600000001"), of("delivered", "31600000002")]).await, 2);
-    assert_eq!(told(vec![of("read", "31600000002"), of("delivered", "31600000002")]).await, 1);
-    assert_eq!(told(vec![of("read", "31600000001")]).await, 1, "the message was read; by them it was not");
-    assert_eq!(told(vec![of("read", "31600000001")]).await, 0);
+    let events_of = async |receipts: Vec<Receipt>| env.receipts(receipts, vec![PluginNo(1)]).await.events;
+    assert_eq!(events_of(vec![receipt(message, "sent", NOW)]).await, 1);
+    assert_eq!(events_of(vec![of("delivered", "31600000001"), of("delivered", "31600000002")]).await, 2);
+    assert_eq!(events_of(vec![of("read", "31600000002"), of("delivered", "31600000002")]).await, 1);
+    assert_eq!(events_of(vec![of("read", "31600000001")]).await, 1, "the message was read; by them it was not");
+    assert_eq!(events_of(vec![of("read", "31600000001")]).await, 0);
     let members: std::collections::BTreeSet<_> = env
         .events()
         .into_iter()
@@ -121,7 +121,7 @@ async fn group_receipts_move_forward_per_member() {
             _ => None,
         })
         .collect();
-    assert_eq!(members.len(), 3, "nobody for `sent`, and the two");
+    assert_eq!(members.len(), 3, "no member for `sent`, and the two");
     assert_eq!(number(&env, "SELECT count(*) FROM group_receipts WHERE receipt = 4"), 2);
 }
 
@@ -129,8 +129,8 @@ async fn group_receipts_move_forward_per_member() {
 async fn receipt_adds_aliases_of_the_recipient() {
     let env = TestEnv::new();
     let message = a_sent_message(&env, None).await;
-    let told = Receipt { recipient: vec![user("NL.7")], ..receipt(message, "delivered", NOW) };
-    env.receipts(vec![told], vec![]).await;
+    let with_user_id = Receipt { recipient: vec![user("NL.7")], ..receipt(message, "delivered", NOW) };
+    env.receipts(vec![with_user_id], vec![]).await;
     assert_eq!(contact_of(&env, "later", vec![user("NL.7")]).await, 1);
 }
 

@@ -64,7 +64,7 @@ async fn receipt_resolves_ambiguity() {
     let env = TestEnv::new();
     let event = env.append_one(from("31600000001", "wamid.in")).await;
     let unknown = || SendOutcome::Dead(problem("outcome-unknown"));
-    let later = SendOutcome::Later { due_at: NOW, counted: true, maybe_twice: true };
+    let later = SendOutcome::Later { due_at: NOW, counted: true, possibly_duplicate: true };
     // The state of the row, the receipt, the state after it.
     let table = [
         (None, "sent", SendState::Accepted, 1),
@@ -101,7 +101,7 @@ async fn late_response_does_not_undo_a_receipt() {
     let late = [
         SendOutcome::Failed(problem("500")),
         SendOutcome::Dead(problem("outcome-unknown")),
-        SendOutcome::Later { due_at: NOW, counted: true, maybe_twice: true },
+        SendOutcome::Later { due_at: NOW, counted: true, possibly_duplicate: true },
         SendOutcome::Dropped,
         SendOutcome::Accepted(Some("wamid.other".into())),
     ];

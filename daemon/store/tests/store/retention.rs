@@ -29,9 +29,9 @@ async fn only_old_and_completed_rows_are_deleted() {
     events.push(from("31600000001", "last"));
     env.append(events).await;
     let last = env.reader.event(EventId(1202)).unwrap().unwrap();
-    let (gone, waits) =
+    let (old, waits) =
         (env.send(&last, PluginNo(1), SendState::Sending).await, env.send(&last, PluginNo(1), SendState::Queued).await);
-    env.settle(gone, SendOutcome::Accepted(Some("wamid.x".into()))).await;
+    env.settle(old, SendOutcome::Accepted(Some("wamid.x".into()))).await;
     let fence = env.store.fence();
     for id in (1..=1200).filter(|id| *id != 3) {
         env.store.finish(progress(EventId(id), 0, 0), fence).await.unwrap();

@@ -93,7 +93,7 @@ async fn abandoned_drafts_are_deleted_and_active_ones_kept() {
     env.store.retain(Retention::default(), NOW).await.unwrap();
     assert!(all(&env, draft, (100, 100_000)).is_empty());
     assert_eq!(all(&env, FIRST, (100, 100_000)).len(), 22);
-    // A draft that was given up is deleted at once.
+    // An abandoned draft is deleted at once.
     let draft = env.store.begin_state(PLUGIN, 3).await.unwrap();
     copy(&env, FIRST, draft).await;
     env.store.forget_state(draft).await.unwrap();
@@ -141,12 +141,12 @@ async fn expired_values_are_not_copied() {
 async fn copy_made_during_a_merge_is_refused() {
     let env = TestEnv::new();
     keeping(&env, 3).await;
-    let (keep, gone) =
+    let (keep, removed) =
         (env.append_one(from("31600000002", "wamid.2")).await, env.append_one(from("31600000003", "wamid.3")).await);
     let whose = |event: &beadle_model::Event| event.conversation.as_ref().unwrap().contact.id;
     let draft = env.store.begin_state(PLUGIN, 2).await.unwrap();
     copy(&env, FIRST, draft).await;
-    env.store.merge_contacts(whose(&keep), whose(&gone), false).await.unwrap();
+    env.store.merge_contacts(whose(&keep), whose(&removed), false).await.unwrap();
     let refused = [
         env.store.take_state(PLUGIN, draft, true, "{}".into(), NOW).await,
         env.store.change_state(draft, vec![set(Scope::Plugin, "all", "2")], NOW).await,

@@ -1,4 +1,4 @@
-//! Windows: opened and renewed by the platform's time, checked when due, each notice given once.
+//! Windows: opened and renewed by the platform's time, checked when due, each notice sent once.
 
 use crate::env::*;
 use beadle_model::{ConversationId, Event, EventBody, LeadTimes, Timestamp, WINDOW_MS};
@@ -56,7 +56,7 @@ fn until(env: &TestEnv, conversation: i64) -> i64 {
 const DAY_MINUTES: i64 = 24 * 60;
 
 #[tokio::test]
-async fn each_notice_is_given_once() {
+async fn each_notice_is_sent_once() {
     let env = armed().await;
     let appended = writes(&env, "31600000001", 0, 0).await;
     assert_eq!(appended.window_due, Some(NOW.plus_ms(22 * HOUR)), "the longest lead time before its end");
@@ -100,11 +100,11 @@ async fn late_webhooks_count_by_platform_time() {
     // An older message never shortens a window.
     writes(&env, "31600000001", 0, 61).await;
     assert_eq!(until(&env, 1), DAY_MINUTES + 60);
-    // A message that is a day late: its window has ended, so nothing is opened and no notice given.
+    // A message that is a day late: its window has ended, so nothing is opened and no notice is sent.
     let over = writes(&env, "31600000002", 100, 100 + DAY_MINUTES).await;
     assert_eq!((over.window_due, until(&env, 2)), (None, DAY_MINUTES + 100));
     assert_eq!(number(&env, "SELECT count(*) FROM windows WHERE conversation = 2"), 0);
-    // An hour of the window is left: the lead time that has passed is given at once.
+    // An hour of the window is left: the lead time that has passed causes a notice at once.
     check(&env, DAY_MINUTES + 200).await;
     let late = writes(&env, "31600000003", 300, 300 + 23 * 60).await;
     assert_eq!(late.window_due, Some(NOW.plus_ms((300 + 22 * 60) * MINUTE)));

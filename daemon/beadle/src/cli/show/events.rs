@@ -77,7 +77,7 @@ fn messages(rows: &[MessageRow], now: i64) -> Table {
         Table::new(&["MESSAGE", "TIME", "PLUGIN", "CONVERSATION", "STATE", "TRIES", "SUMMARY"]).flexible(&["PLUGIN"]);
     for row in rows {
         let receipt = row.receipt.as_ref().map(|receipt| format!(", {receipt}")).unwrap_or_default();
-        let twice = if row.maybe_twice { ", maybe twice" } else { "" };
+        let twice = if row.possibly_duplicate { ", possibly duplicate" } else { "" };
         let error = row.problem.as_ref().map(|error| format!("{} | ", problem(error))).unwrap_or_default();
         table.row([
             row.id.clone(),

@@ -66,8 +66,8 @@ pub fn contact(response: Value, screen: Screen) -> Result {
     }
     let conversations = print_list(&table, view.conversations.len(), "No conversations.", None, screen);
     let _ = write!(text, "\n{}", conversations.text);
-    for clash in &view.clashes {
-        let _ = writeln!(text, "\nPossible duplicate: {}", one_line(clash));
+    for conflict in &view.conflicts {
+        let _ = writeln!(text, "\nPossible duplicate: {}", one_line(conflict));
     }
     Ok(text.into())
 }
@@ -88,7 +88,7 @@ pub fn duplicates(response: Value, screen: Screen) -> Result {
     let mut output = print_list(&table, list.items.len(), "No possible duplicates.", None, screen);
     if !list.items.is_empty() {
         output.hints.push(
-            "run `beadle contacts merge KEEP GONE --dry-run`, or `beadle contacts mark-distinct ONE OTHER`".into(),
+            "run `beadle contacts merge KEEP REMOVE --dry-run`, or `beadle contacts mark-distinct ONE OTHER`".into(),
         );
     }
     Ok(output)
@@ -99,11 +99,11 @@ pub fn merge(response: Value) -> Result<String> {
     let view: MergeView = from_value(response)?;
     let kept = person(view.name.as_deref(), Some(&view.kept));
     let mut text = match view.dry_run {
-        true => format!("Would merge {} into {kept}. Nothing was changed.\n\n", view.gone),
-        false => format!("Merged {0} into {kept}. The id {0} remains valid.\n\n", view.gone),
+        true => format!("Would merge {} into {kept}. Nothing was changed.\n\n", view.removed),
+        false => format!("Merged {0} into {kept}. The id {0} remains valid.\n\n", view.removed),
     };
-    let moved = view.moved.iter().map(|id| format!("{id} moves"));
-    let merged = view.joined.iter().map(|(gone, kept)| format!("{gone} merges into {kept}"));
+    let moved = view.moved_conversations.iter().map(|id| format!("{id} moves"));
+    let merged = view.merged_conversations.iter().map(|(removed, kept)| format!("{removed} merges into {kept}"));
     let conversations: Vec<String> = moved.chain(merged).collect();
     let mut status = vec![match (view.was_member, view.is_member) {
         (_, true) => "member".to_owned(),
@@ -113,7 +113,7 @@ pub fn merge(response: Value) -> Result<String> {
     status.extend(view.opted_out_since.map(|at| format!("opted out since {}", utc(at))));
     status.extend(view.marketing_stopped_since.map(|at| format!("no marketing since {}", utc(at))));
     let mut lines = Lines(vec![
-        ("aliases", view.names.to_string()),
+        ("aliases", view.aliases.to_string()),
         ("conversations", joined(&conversations)),
         ("groups", view.groups.to_string()),
         ("receipts", view.receipts.to_string()),

@@ -1,7 +1,7 @@
 //! The clock, for a simulator that drives it.
 
 use super::Admin;
-use crate::api::ClockFace;
+use crate::api::ClockView;
 use axum::Json;
 use axum::extract::{Query, State};
 use beadle_clock::Activity;
@@ -16,13 +16,13 @@ const PATIENCE: Duration = Duration::from_secs(20);
 #[derive(Deserialize)]
 pub struct Asked {
     /// Answer once this revision is shown and everything that it set off is done.
-    turn: Option<u64>,
+    revision: Option<u64>,
 }
 
 /// `GET /clock`
-pub async fn clock(State(admin): State<Arc<Admin>>, Query(asked): Query<Asked>) -> Json<ClockFace> {
-    let rest = match (&admin.followed, asked.turn) {
-        (Some(followed), Some(turn)) => Some(followed.settled(turn, PATIENCE).await),
+pub async fn clock(State(admin): State<Arc<Admin>>, Query(asked): Query<Asked>) -> Json<ClockView> {
+    let rest = match (&admin.followed, asked.revision) {
+        (Some(followed), Some(revision)) => Some(followed.settled(revision, PATIENCE).await),
         (Some(followed), None) => Some(followed.settled(0, Duration::ZERO).await),
         (None, _) => None,
     };
@@ -30,9 +30,9 @@ pub async fn clock(State(admin): State<Arc<Admin>>, Query(asked): Query<Asked>) 
         Some(Activity::IdleUntil(next_due)) => next_due,
         _ => None,
     };
-    Json(ClockFace {
+    Json(ClockView {
         now: admin.clock.now().as_ms(),
-        turn: admin.followed.as_ref().map(|followed| followed.rev()),
+        revision: admin.followed.as_ref().map(|followed| followed.rev()),
         at_rest: rest.map(|rest| rest != Activity::Busy),
         next_due_at: next_due.map(|at| at.as_ms()),
     })

@@ -63,7 +63,7 @@ pub fn message_row(names: &Names, shown: &OutboxDetails) -> MessageRow {
         due_at: row.due_at.max(row.created_at).as_ms(),
         created_at: row.created_at.as_ms(),
         attempts: row.attempts,
-        maybe_twice: row.maybe_twice,
+        possibly_duplicate: row.possibly_duplicate,
         platform: shown.platform.clone(),
         problem: shown.problem.as_ref().map(problem),
         summary: summary::outgoing(&row.body),

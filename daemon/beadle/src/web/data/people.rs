@@ -56,21 +56,24 @@ pub async fn duplicates(State(admin): State<Arc<Admin>>, Query(which): Query<Whi
     Ok(Json(list.await?))
 }
 
-/// `GET /contacts/{keep}/merge/{gone}`: a dry run of a merge.
+/// `GET /contacts/{keep}/merge/{removed}`: a dry run of a merge.
 pub async fn would_merge(
     State(admin): State<Arc<Admin>>,
-    Path((keep, gone)): Path<(String, String)>,
+    Path((keep, removed)): Path<(String, String)>,
 ) -> Answer<MergeView> {
-    merge_view(&admin, admin.store.merge_contacts(id(&keep)?, id(&gone)?, true).await?, true).await
+    merge_view(&admin, admin.store.merge_contacts(id(&keep)?, id(&removed)?, true).await?, true).await
 }
 
-/// `POST /contacts/{keep}/merge/{gone}`: merges the second contact into the first.
-pub async fn merge(State(admin): State<Arc<Admin>>, Path((keep, gone)): Path<(String, String)>) -> Answer<MergeView> {
-    let report = admin.store.merge_contacts(id(&keep)?, id(&gone)?, false).await?;
-    for (from, into) in &report.joined {
+/// `POST /contacts/{keep}/merge/{removed}`: merges the second contact into the first.
+pub async fn merge(
+    State(admin): State<Arc<Admin>>,
+    Path((keep, removed)): Path<(String, String)>,
+) -> Answer<MergeView> {
+    let report = admin.store.merge_contacts(id(&keep)?, id(&removed)?, false).await?;
+    for (from, into) in &report.merged_conversations {
         admin.pipeline.outbox().join(*from, *into);
     }
-    tracing::info!(kept = %report.kept, gone = %report.gone, "contacts merged");
+    tracing::info!(kept = %report.kept, removed = %report.removed, "contacts merged");
     merge_view(&admin, report, false).await
 }
 
@@ -130,10 +133,14 @@ async fn merge_view(admin: &Admin, report: MergeReport, dry_run: bool) -> Answer
             dry_run,
             kept: report.kept.to_string(),
             name: reader.contact(report.kept)?.and_then(|contact| contact.name),
-            gone: report.gone.to_string(),
-            names: report.names as u64,
-            moved: report.moved.iter().map(ToString::to_string).collect(),
-            joined: report.joined.iter().map(|(from, into)| (from.to_string(), into.to_string())).collect(),
+            removed: report.removed.to_string(),
+            aliases: report.aliases as u64,
+            moved_conversations: report.moved_conversations.iter().map(ToString::to_string).collect(),
+            merged_conversations: report
+                .merged_conversations
+                .iter()
+                .map(|(from, into)| (from.to_string(), into.to_string()))
+                .collect(),
             plugins: report.plugins.iter().map(plugin).collect(),
             groups: report.groups as u64,
             join_requests: report.join_requests as u64,
@@ -170,7 +177,7 @@ fn contact_view(now: i64, shown: &ContactDetails) -> ContactView {
         row: contact_row(&shown.contact),
         aliases: shown.aliases.iter().map(alias).collect(),
         conversations: conversations.collect(),
-        clashes: shown
+        conflicts: shown
             .conflicts
             .iter()
             .map(|clash| format!("{} also belongs to {}", alias(&clash.alias), other(clash, shown.contact.id)))
