@@ -132,11 +132,11 @@ impl SendDispatcher {
 
     /// Looks up the channels with rows on disk, where they are not known.
     async fn read_channels(&self) -> Result<bool, StoreError> {
-        if self.shared.lock().queue.are_channels_known() {
+        if !self.shared.lock().queue.begin_lookup() {
             return Ok(false);
         }
         let channels = self.on_reader(|reader, _| reader.outbox_channels()).await?;
-        self.shared.lock().queue.channels_on_disk(channels);
+        self.shared.lock().queue.take_channels(channels);
         Ok(true)
     }
 

@@ -75,10 +75,17 @@ pub(crate) struct Queue {
     /// Everything that is waiting, in flight or ambiguous; rows that the store offers again are recognised by it.
     known: HashSet<MessageId>,
     in_flight: usize,
-    /// Whether the channels with rows on disk are known: all others have none.
-    are_channels_known: bool,
+    channels_on_disk: ChannelsOnDisk,
     /// Reads so far.
     reads: u64,
+}
+
+/// Whether the channels with rows on disk are known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum ChannelsOnDisk {
+    Unknown,
+    Reading,
+    Known,
 }
 
 /// How much of what is due on disk is in memory, for one channel.
@@ -165,7 +172,7 @@ impl Queue {
             by_time: BTreeSet::new(),
             known: HashSet::new(),
             in_flight: 0,
-            are_channels_known: false,
+            channels_on_disk: ChannelsOnDisk::Unknown,
             reads: 0,
         }
     }
@@ -214,7 +221,7 @@ impl Queue {
     /// Puts a new message in flight at once, where nothing is before it in memory or on disk.
     pub fn start_now(&mut self, pending: &PendingSend, now: Timestamp) -> bool {
         let name = &pending.view.channel;
-        let channel = channel(&mut self.channels, &self.settings, name, self.are_channels_known);
+        let channel = channel(&mut self.channels, &self.settings, name, self.are_channels_known());
         let is_first =
             matches!(channel.coverage, Coverage::Whole) && channel.ready.is_empty() && channel.unordered.is_empty();
         if !is_first || !channel.may_send(&self.settings, now) {
@@ -247,7 +254,7 @@ impl Queue {
             return;
         }
         let name = &pending.view.channel;
-        let channel = channel(&mut self.channels, &self.settings, name, self.are_channels_known);
+        let channel = channel(&mut self.channels, &self.settings, name, self.are_channels_known());
         if let Coverage::Reading { meanwhile, .. } = &mut channel.coverage
             && meanwhile.len() < ROWS_AT_ONCE
         {
@@ -280,7 +287,7 @@ impl Queue {
 
     fn push(&mut self, pending: PendingSend, first: bool) {
         self.known.insert(pending.row.message);
-        let channel = channel(&mut self.channels, &self.settings, &pending.view.channel, self.are_channels_known);
+        let channel = channel(&mut self.channels, &self.settings, &pending.view.channel, self.are_channels_known());
         let bytes = body_bytes(&pending.row.body);
         channel.rows += 1;
         channel.bytes += bytes;
@@ -395,7 +402,7 @@ impl Queue {
 
     /// Pauses a channel; what waits goes back to disk. Returns for how long, in milliseconds.
     pub fn pause(&mut self, name: &Arc<str>, pause: &ChannelPause, now: Timestamp) -> i64 {
-        let channel = channel(&mut self.channels, &self.settings, name, self.are_channels_known);
+        let channel = channel(&mut self.channels, &self.settings, name, self.are_channels_known());
         let pause_ms = match pause {
             ChannelPause::Stopped(problem) => {
                 (channel.stopped, channel.with_app) = (Some(problem.clone()), false);
@@ -440,7 +447,7 @@ impl Queue {
         if !conversation.waiting.is_empty() {
             conversation.is_listed = true;
             let name = Arc::clone(&conversation.channel);
-            channel(&mut self.channels, &self.settings, &name, self.are_channels_known).ready.push_back(id);
+            channel(&mut self.channels, &self.settings, &name, self.are_channels_known()).ready.push_back(id);
         } else if conversation.pair.is_idle(now) && conversation.not_before <= now {
             self.conversations.remove(&id);
         } else {
@@ -451,30 +458,42 @@ impl Queue {
 
 /// What is on disk.
 impl Queue {
-    /// Whether the channels with rows on disk have to be looked up.
-    pub fn are_channels_known(&self) -> bool {
-        self.are_channels_known
+    /// Whether the channels with rows on disk are known: all others have none.
+    fn are_channels_known(&self) -> bool {
+        self.channels_on_disk == ChannelsOnDisk::Known
+    }
+
+    /// Whether the channels with rows on disk have to be looked up; [`Queue::take_channels`] follows.
+    pub fn begin_lookup(&mut self) -> bool {
+        let is_unknown = !self.are_channels_known();
+        if is_unknown {
+            self.channels_on_disk = ChannelsOnDisk::Reading;
+        }
+        is_unknown
     }
 
     /// Rows on disk changed that nothing is known of: every channel is read from its start.
     pub fn rescan(&mut self) {
-        self.are_channels_known = false;
+        self.channels_on_disk = ChannelsOnDisk::Unknown;
         for channel in self.channels.values_mut() {
             channel.coverage = Coverage::UpTo(OutboxPlace::START);
         }
     }
 
-    /// These channels have rows on disk, and so may those that are in memory; others have none.
-    pub fn channels_on_disk(&mut self, names: Vec<String>) {
+    /// These channels have rows on disk, and so may those that are in memory; others have none, unless there was a rescan
+    /// since they were looked up.
+    pub fn take_channels(&mut self, names: Vec<String>) {
         for name in names {
             channel(&mut self.channels, &self.settings, &name.into(), false);
         }
-        self.are_channels_known = true;
+        if self.channels_on_disk == ChannelsOnDisk::Reading {
+            self.channels_on_disk = ChannelsOnDisk::Known;
+        }
     }
 
     /// A row waits on disk at this place.
     fn leave_on_disk(&mut self, name: &Arc<str>, place: OutboxPlace) {
-        let channel = channel(&mut self.channels, &self.settings, name, self.are_channels_known);
+        let channel = channel(&mut self.channels, &self.settings, name, self.are_channels_known());
         let before = place.before();
         match &mut channel.coverage {
             Coverage::Whole => channel.coverage = Coverage::UpTo(before),
@@ -485,7 +504,7 @@ impl Queue {
 
     /// A row waits on disk until then, in civil time. It is on disk.
     pub fn defer(&mut self, name: &Arc<str>, message: MessageId, due_at: Timestamp) {
-        let channel = channel(&mut self.channels, &self.settings, name, self.are_channels_known);
+        let channel = channel(&mut self.channels, &self.settings, name, self.are_channels_known());
         channel.is_due_at(due_at);
         if !matches!(channel.coverage, Coverage::Whole) {
             self.leave_on_disk(name, OutboxPlace { due_at, message });

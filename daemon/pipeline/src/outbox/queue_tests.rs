@@ -20,7 +20,8 @@ fn settings(pace: Pace, max_in_flight: usize) -> Settings {
 /// A queue at a start with nothing on disk.
 fn queue(settings: Settings) -> Queue {
     let mut queue = Queue::new(settings);
-    queue.channels_on_disk(vec![]);
+    assert!(queue.begin_lookup());
+    queue.take_channels(vec![]);
     queue
 }
 
@@ -279,7 +280,8 @@ fn rows_of_before_a_start_go_first() {
     disk.0.insert(pending(1, 1).place(), pending(1, 1));
     assert!(!queue.start_now(&pending(2, 1), now), "what is on disk is not known yet");
     disk.commit(&mut queue, pending(2, 1));
-    queue.channels_on_disk(vec!["shop".into()]);
+    assert!(queue.begin_lookup());
+    queue.take_channels(vec!["shop".into()]);
     disk.read(&mut queue, now, vec![pending(3, 1)]);
     for expected in 1..=3 {
         let started = disk.start(&mut queue, now, 10);
@@ -287,6 +289,20 @@ fn rows_of_before_a_start_go_first() {
         end(&mut queue, &started[0], now);
     }
     assert!(queue.start_now(&pending(4, 1), now), "everything is in memory");
+}
+
+#[test]
+fn a_rescan_during_a_lookup_repeats_it() {
+    let (mut queue, mut disk) = (Queue::new(settings(FREE, 10)), Disk::default());
+    assert!(queue.begin_lookup());
+    // Committed after the lookup's snapshot, unknown to the queue.
+    disk.0.insert(pending(1, 1).place(), pending(1, 1));
+    queue.rescan();
+    queue.take_channels(vec![]);
+    assert!(queue.begin_lookup());
+    queue.take_channels(vec!["shop".into()]);
+    disk.read(&mut queue, Timestamp(1000), vec![]);
+    assert_eq!(ids(&disk.start(&mut queue, Timestamp(1000), 10)), [1]);
 }
 
 #[test]
