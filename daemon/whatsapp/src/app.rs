@@ -2,9 +2,10 @@
 //!
 //! A body that is signed with the app's secret is never refused, whatever it contains; see [`App::receive`].
 
+use crate::config::AppConfig;
 use crate::json::{self, Json};
 use crate::webhook::{self, Counts, Parsed};
-use crate::{AppConfig, signature, unparsable};
+use crate::{signature, unparsable};
 use beadle_model::{Blame, Coded, Timestamp};
 
 /// Maximum size of a webhook body in bytes; the HTTP layer stops reading there. The platform documents 3 MB

@@ -7,8 +7,9 @@
 use crate::graph::{ChannelError, Graph, RequestBody, Response};
 use crate::json::Json;
 use crate::number::Number;
+use crate::secret::Secret;
 use crate::upload::{self, MediaStore};
-use crate::{Secret, body, group_change, key};
+use crate::{body, group_change, key};
 use beadle_model::{Alias, AliasKind, EventBody, MediaId, Outgoing, phone};
 use beadle_pipeline::{Channel, SendRequest, SendResponse};
 use beadle_store::step::{NewEvent, Placement, Sender};

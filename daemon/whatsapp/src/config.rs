@@ -1,6 +1,6 @@
 //! Configuration of a Meta app, and the lookups that parsing needs: which channel a number or an account belongs to.
 
-use crate::Secret;
+use crate::secret::Secret;
 use beadle_model::keyword::Language;
 use beadle_model::{Alias, AliasKind, language_of_number};
 use std::collections::HashMap;

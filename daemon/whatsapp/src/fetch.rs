@@ -5,7 +5,7 @@
 //! renamed once it is complete and its hash matches. Files are downloaded only while some plugin has the capability to
 //! read them.
 
-use crate::CloudConfig;
+use crate::channel::CloudConfig;
 use crate::graph::{ChannelError, Graph, RequestBody, error_chain};
 use crate::json::Json;
 use crate::upload::MediaStore;

@@ -4,9 +4,9 @@
 //! request be repeated without the risk that a person sees something twice. Neither this module nor the HTTP client
 //! retries.
 
-use crate::Secret;
 use crate::errors::{self, Failure};
 use crate::json::Json;
+use crate::secret::Secret;
 use beadle_model::event::Problem;
 use beadle_model::{Blame, Coded};
 use beadle_pipeline::{Advice, SendResponse};

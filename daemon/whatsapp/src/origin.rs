@@ -1,6 +1,6 @@
 //! Where an element of a webhook stands: its entry, its change, and the configured channel of its number.
 
-use crate::AppConfig;
+use crate::config::AppConfig;
 use crate::json::Json;
 use crate::unparsable::Unparsable;
 use beadle_model::Timestamp;

@@ -3,7 +3,7 @@
 //! Verification uses the raw bytes, because the platform signs exactly what it sends (escaped slashes, `\u00e4`) and a
 //! reserialised body has another signature. It takes constant time, so that the response leaks nothing.
 
-use crate::Secret;
+use crate::secret::Secret;
 use hmac::{Hmac, Mac};
 use sha2::Sha256;
 

@@ -5,10 +5,11 @@
 //! change and this element, in the platform's own shape). A malformed element becomes a rejected webhook with the same
 //! excerpt.
 
+use crate::config::AppConfig;
 use crate::json::Json;
 use crate::origin::Origin;
 use crate::unparsable::{self, Unparsable, kind_of};
-use crate::{AppConfig, groups, key, message, notification, preference, receipt};
+use crate::{groups, key, message, notification, preference, receipt};
 use beadle_model::{Content, EventBody, Timestamp};
 use beadle_store::step::{EventKey, NewEvent, NewRejectedWebhook, Placement, Receipt};
 use serde_json::Value;
@@ -163,10 +164,10 @@ fn read_each(
 fn read_channel_notification(origin: &Origin<'_>, field: &str, now: Timestamp, parsed: &mut Parsed) -> bool {
     let account = origin.account();
     let channel = origin.channel.or_else(|| origin.app.only_channel(&account));
-    let Some(news) = notification::read(field, origin.value, channel) else { return false };
+    let Some(notification) = notification::read(field, origin.value, channel) else { return false };
     let [account, time] = origin.entry_id();
     let key = key::of_contents(origin.timestamp(), &["change", &account, &time], origin.change);
-    push_notification(parsed, key, origin.timestamp().unwrap_or(now), EventBody::ChannelChanged(news));
+    push_notification(parsed, key, origin.timestamp().unwrap_or(now), EventBody::ChannelChanged(notification));
     true
 }
 
@@ -214,9 +215,9 @@ fn read_part(origin: &Origin<'_>, name: &str, part: &Json<'_>, now: Timestamp, p
                 let [account, time] = origin.entry_id();
                 let key = key::of_contents(origin.timestamp(), &["error", &account, &time, origin.number], error);
                 match notification::read_error(error, origin.channel) {
-                    Some(news) => {
+                    Some(notification) => {
                         let at = origin.timestamp().unwrap_or(now);
-                        push_notification(parsed, key, at, EventBody::ChannelChanged(news));
+                        push_notification(parsed, key, at, EventBody::ChannelChanged(notification));
                     }
                     None => {
                         let unparsable = Unparsable::Malformed("an error has no `code`");
