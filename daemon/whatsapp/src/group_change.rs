@@ -20,7 +20,7 @@ const FIELDS: &str =
 /// Sends the request.
 pub(crate) async fn send(number: &Number, request: &SendRequest, change: &GroupChange) -> SendResponse {
     let group = request.group.as_deref().unwrap_or_default();
-    let target = Target { number, group, asked: request.message };
+    let target = Target { number, group, message: request.message };
     let outcome = match change {
         GroupChange::Create { subject, description, approval_required } => {
             let mode = if *approval_required { "approval_required" } else { "auto_approve" };
@@ -51,7 +51,7 @@ struct Target<'a> {
     number: &'a Number,
     /// The platform's id; empty if the group is to be created.
     group: &'a str,
-    asked: MessageId,
+    message: MessageId,
 }
 
 impl Target<'_> {
@@ -114,8 +114,8 @@ impl Target<'_> {
         let Some(link) = link.filter(|_| response.status.is_success()) else {
             return Err(graph.unexpected(&response));
         };
-        let news = GroupNotification { invite_link: Some(link), ..self.changed("invite-link") };
-        Ok(SendResponse::AcceptedWith(None, vec![self.event(news)]))
+        let notification = GroupNotification { invite_link: Some(link), ..self.changed("invite-link") };
+        Ok(SendResponse::AcceptedWith(None, vec![self.event(notification)]))
     }
 
     async fn answer_requests(&self, requests: &[String], approve: bool) -> Result<SendResponse, SendResponse> {
@@ -139,8 +139,8 @@ impl Target<'_> {
             "rejected": ids("rejected_join_requests"),
             "failed": ids("failed_join_requests"),
         });
-        let news = GroupNotification { problem, extra, ..self.changed("requests-answered") };
-        Ok(SendResponse::AcceptedWith(None, vec![self.event(news)]))
+        let notification = GroupNotification { problem, extra, ..self.changed("requests-answered") };
+        Ok(SendResponse::AcceptedWith(None, vec![self.event(notification)]))
     }
 
     async fn refresh(&self) -> Result<SendResponse, SendResponse> {
@@ -153,7 +153,7 @@ impl Target<'_> {
         let members = tree.get("participants").and_then(Json::items);
         let members =
             members.map(|all| all.iter().map(person::identities).filter(|aliases| !aliases.is_empty()).collect());
-        let news = GroupNotification {
+        let notification = GroupNotification {
             subject: tree.string_of("subject"),
             description: tree.string_of("description"),
             approval_required: tree.text_of("join_approval_mode").map(|mode| mode == "approval_required"),
@@ -161,7 +161,7 @@ impl Target<'_> {
             extra: json!({"suspended": tree.is_true("suspended")}),
             ..self.changed("refreshed")
         };
-        Ok(SendResponse::AcceptedWith(None, vec![self.event(news)]))
+        Ok(SendResponse::AcceptedWith(None, vec![self.event(notification)]))
     }
 
     fn changed(&self, change: &str) -> GroupNotification {
@@ -169,22 +169,22 @@ impl Target<'_> {
             channel: self.number.channel.clone(),
             group: Some(self.group.to_owned()),
             change: change.to_owned(),
-            asked: Some(self.asked),
+            requested_by: Some(self.message),
             ..GroupNotification::default()
         }
     }
 
     /// The answer as an event. Its key contains the message id, so that a repeated request gives one event.
-    fn event(&self, news: GroupNotification) -> NewEvent {
-        let asked = self.asked.to_string();
-        let key = key::of_id(None, &["group answer", self.number.install(), &asked, &news.change]);
+    fn event(&self, notification: GroupNotification) -> NewEvent {
+        let message = self.message.to_string();
+        let key = key::of_id(None, &["group answer", self.number.install(), &message, &notification.change]);
         NewEvent {
             key,
             placement: Placement::Group { channel: self.number.channel.clone(), group: self.group.to_owned() },
             happened_at: self.number.now(),
             opens_window: false,
             keyword: None,
-            body: EventBody::GroupChanged(Box::new(news)),
+            body: EventBody::GroupChanged(Box::new(notification)),
         }
     }
 }

@@ -162,20 +162,21 @@ impl Element<'_> {
         let problem = self.problem().or_else(|| failed.into_iter().find_map(receipt::problem));
         // Without a flag only an error is a failure: one of Meta's examples has neither.
         let changed = succeeded || !(refused || problem.is_some());
-        let mut news = self.base(if changed { "changed" } else { "failed" });
-        news.problem = problem;
-        news.subject = done("group_subject").and_then(|part| part.string_of("text"));
-        news.description = done("group_description").and_then(|part| part.string_of("text"));
-        vec![self.group_event(news)]
+        let mut notification = self.base(if changed { "changed" } else { "failed" });
+        notification.problem = problem;
+        notification.subject = done("group_subject").and_then(|part| part.string_of("text"));
+        notification.description = done("group_description").and_then(|part| part.string_of("text"));
+        vec![self.group_event(notification)]
     }
 
     fn group_changed(&self, change: &str) -> Vec<NewEvent> {
-        let mut news = self.base(change);
-        news.subject = self.group.string_of("subject");
-        news.description = self.group.string_of("description");
-        news.invite_link = self.group.string_of("invite_link");
-        news.approval_required = self.group.text_of("join_approval_mode").map(|mode| mode == "approval_required");
-        vec![self.group_event(news)]
+        let mut notification = self.base(change);
+        notification.subject = self.group.string_of("subject");
+        notification.description = self.group.string_of("description");
+        notification.invite_link = self.group.string_of("invite_link");
+        notification.approval_required =
+            self.group.text_of("join_approval_mode").map(|mode| mode == "approval_required");
+        vec![self.group_event(notification)]
     }
 
     fn base(&self, change: &str) -> GroupNotification {
@@ -190,15 +191,15 @@ impl Element<'_> {
         }
     }
 
-    fn group_event(&self, news: GroupNotification) -> NewEvent {
+    fn group_event(&self, notification: GroupNotification) -> NewEvent {
         // A group that could not be created does not exist.
-        let exists = !(self.kind == "group_create" && news.change == "failed");
-        let placement = match &news.group {
+        let exists = !(self.kind == "group_create" && notification.change == "failed");
+        let placement = match &notification.group {
             Some(group) if exists => Placement::Group { channel: self.channel.to_owned(), group: group.clone() },
             _ => Placement::Nowhere,
         };
-        let part = format!("news {}", news.change);
-        self.event(&part, placement, EventBody::GroupChanged(Box::new(news)))
+        let part = format!("change {}", notification.change);
+        self.event(&part, placement, EventBody::GroupChanged(Box::new(notification)))
     }
 
     /// Members that the event does not represent. Members that identify a person are dropped.
@@ -225,7 +226,7 @@ impl Element<'_> {
         ];
         let mut rest: Map<String, Value> = self.group.without(|name| USED.contains(&name));
         rest.extend(receipt::further_errors(self.group).map(|errors| ("errors".to_owned(), errors)));
-        // Why each failed, without saying who: `extra` identifies nobody.
+        // Why each failed, without identities: `extra` must not identify a person.
         let failed = self.group.get("failed_participants").and_then(Json::items).unwrap_or_default();
         let reasons: Vec<Value> = failed.iter().filter_map(|failed| Some(failed.get("errors")?.to_value())).collect();
         if !failed.is_empty() {

@@ -11,7 +11,7 @@ use beadle_model::event::ChannelNotification;
 struct Field {
     field: &'static str,
     /// The name that plugins see.
-    what: &'static str,
+    change: &'static str,
     state: &'static [&'static str],
     before: Option<&'static str>,
     subject: Option<&'static str>,
@@ -19,12 +19,12 @@ struct Field {
 
 const fn field(
     field: &'static str,
-    what: &'static str,
+    change: &'static str,
     state: &'static [&'static str],
     before: Option<&'static str>,
     subject: Option<&'static str>,
 ) -> Field {
-    Field { field, what, state, before, subject }
+    Field { field, change, state, before, subject }
 }
 
 const TEMPLATE: Option<&str> = Some("message_template_name");
@@ -53,13 +53,13 @@ pub(crate) fn read(name: &str, value: &Json<'_>, channel: Option<&str>) -> Optio
     let mut found = FIELDS.iter().find(|field| field.field == name)?;
     // Meta's example of template quality has the field name of template status.
     if value.get("new_quality_score").is_some() {
-        found = FIELDS.iter().find(|field| field.what == "template-quality").unwrap_or(found);
+        found = FIELDS.iter().find(|field| field.change == "template-quality").unwrap_or(found);
     }
     let at = |path: &str| path.split('/').try_fold(value, |object, name| object.get(name))?.text();
     let state = found.state.iter().find_map(|path| at(path));
     Some(ChannelNotification {
         channel: channel.map(str::to_owned),
-        what: found.what.to_owned(),
+        change: found.change.to_owned(),
         subject: found.subject.and_then(at).map(std::borrow::Cow::into_owned),
         state: state.map_or_else(|| "changed".to_owned(), |state| state.to_lowercase()),
         before: found.before.and_then(at).map(|before| before.to_lowercase()),
@@ -71,7 +71,7 @@ pub(crate) fn read(name: &str, value: &Json<'_>, channel: Option<&str>) -> Optio
 pub(crate) fn read_error(error: &Json<'_>, channel: Option<&str>) -> Option<ChannelNotification> {
     Some(ChannelNotification {
         channel: channel.map(str::to_owned),
-        what: "error".to_owned(),
+        change: "error".to_owned(),
         subject: error.string_of("title").or_else(|| error.string_of("message")),
         state: error.string_of("code")?,
         before: None,
@@ -84,8 +84,8 @@ mod tests {
     use super::*;
 
     fn summary(name: &str, json: &str) -> (String, Option<String>, String, Option<String>) {
-        let news = read(name, &Json::parse(json.as_bytes()).unwrap(), Some("shop")).unwrap();
-        (news.what, news.subject, news.state, news.before)
+        let notification = read(name, &Json::parse(json.as_bytes()).unwrap(), Some("shop")).unwrap();
+        (notification.change, notification.subject, notification.state, notification.before)
     }
 
     #[test]
@@ -97,8 +97,11 @@ mod tests {
         );
         let quality = r#"{"previous_quality_score":"GREEN","new_quality_score":"RED","message_template_name":"hi"}"#;
         for field in ["message_template_quality_update", "message_template_status_update"] {
-            let (what, _, state, before) = summary(field, quality);
-            assert_eq!((what.as_str(), state.as_str(), before.as_deref()), ("template-quality", "red", Some("green")));
+            let (change, _, state, before) = summary(field, quality);
+            assert_eq!(
+                (change.as_str(), state.as_str(), before.as_deref()),
+                ("template-quality", "red", Some("green"))
+            );
         }
         let capability = r#"{"max_daily_conversations_per_business":2000}"#;
         assert_eq!(summary("business_capability_update", capability).2, "2000");

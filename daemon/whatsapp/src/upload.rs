@@ -1,6 +1,6 @@
 //! Outbound files: each is uploaded once per number and reused for as long as the platform keeps it.
 //!
-//! An upload with an unknown outcome is harmless, because nobody sees it and it expires after a month. A failed upload is
+//! An upload with an unknown outcome is harmless, because it is invisible and expires after a month. A failed upload is
 //! therefore "not sent" or refused, never ambiguous.
 
 use crate::graph::{Graph, RequestBody};

@@ -32,7 +32,7 @@ pub fn event(body: &EventBody) -> String {
         EventBody::JoinRequest { request, revoked: true, .. } => format!("withdrew the request to join ({request})"),
         EventBody::ChannelChanged(news) => {
             let subject = news.subject.as_ref().map(|subject| format!(" {subject}")).unwrap_or_default();
-            format!("{}{subject}: {}", news.what, news.state)
+            format!("{}{subject}: {}", news.change, news.state)
         }
         EventBody::ContactChanged { change, merged: Some(merged), .. } => {
             format!("{change}: merged {}", merged.contact)

@@ -11,9 +11,9 @@ pub struct ChannelNotification {
     /// The channel's name in the configuration; `None` for a change of the whole account or app.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub channel: Option<String>,
-    /// The changed thing: `template-status`, `template-quality`, `quality`, `limits`, `account`,
+    /// What changed: `template-status`, `template-quality`, `quality`, `limits`, `account`,
     /// `name`, …
-    pub what: String,
+    pub change: String,
     /// Which of them: a template's name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subject: Option<String>,
@@ -40,7 +40,7 @@ pub struct GroupNotification {
     pub change: String,
     /// The outbox row of the plugin's request that this answers; filled in by the store.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub asked: Option<MessageId>,
+    pub requested_by: Option<MessageId>,
     /// The platform's id of the request that this answers.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub request: Option<String>,

@@ -119,8 +119,8 @@ impl Tx<'_> {
         talk: Option<ConversationId>,
         at: Timestamp,
     ) -> Result<(), StoreError> {
-        if let (None, Some(request)) = (news.asked, &news.request) {
-            news.asked = self.find_by_platform_id(request)?.map(|found| found.0);
+        if let (None, Some(request)) = (news.requested_by, &news.request) {
+            news.requested_by = self.find_by_platform_id(request)?.map(|found| found.0);
         }
         let Some(talk) = talk else { return Ok(()) };
         let suspended = match news.change.as_str() {

@@ -32,12 +32,12 @@ async fn ingest(env: &StoreEnv, webhook: &Value) -> Vec<EventBody> {
     rows[before..].iter().map(|row| env.store.reader().event(row.id).unwrap().unwrap().body).collect()
 }
 
-fn news(events: &[EventBody]) -> &GroupNotification {
-    let news = events.iter().find_map(|body| match body {
-        EventBody::GroupChanged(news) => Some(news),
+fn notification(events: &[EventBody]) -> &GroupNotification {
+    let notification = events.iter().find_map(|body| match body {
+        EventBody::GroupChanged(notification) => Some(notification),
         _ => None,
     });
-    news.unwrap()
+    notification.unwrap()
 }
 
 #[tokio::test]
@@ -50,7 +50,10 @@ async fn group_life_cycle_is_mirrored_in_the_store() {
             "join_approval_mode": "approval_required"}),
     );
     let events = ingest(&env, &webhook("group_lifecycle_update", &created)).await;
-    assert_eq!((news(&events).change.as_str(), news(&events).request.as_deref()), ("created", Some("R1")));
+    assert_eq!(
+        (notification(&events).change.as_str(), notification(&events).request.as_deref()),
+        ("created", Some("R1"))
+    );
     let group = reader.group(GROUP).unwrap().unwrap();
     assert_eq!((group.subject.as_deref(), group.approval_required, group.members), (Some("Potters"), Some(true), 0));
 
@@ -110,7 +113,7 @@ async fn group_life_cycle_is_mirrored_in_the_store() {
     removed["entry"][0]["changes"][0]["value"]["initiated_by"] = json!("business");
     let events = ingest(&env, &removed).await;
     assert!(matches!(&events[0], EventBody::MemberLeft { reason } if reason == "removed"));
-    assert_eq!(news(&events).problem.as_ref().unwrap().code, "131201");
+    assert_eq!(notification(&events).problem.as_ref().unwrap().code, "131201");
     assert_eq!(reader.group_members(group.conversation).unwrap().len(), 1);
 
     let settings = element(
@@ -119,7 +122,7 @@ async fn group_life_cycle_is_mirrored_in_the_store() {
             "group_description": {"text": "no", "update_successful": false, "errors": [{"code": 131_000}]}}),
     );
     let events = ingest(&env, &webhook("group_settings_update", &settings)).await;
-    assert_eq!(news(&events).problem.as_ref().unwrap().code, "131000");
+    assert_eq!(notification(&events).problem.as_ref().unwrap().code, "131000");
     let group = reader.group(GROUP).unwrap().unwrap();
     assert_eq!((group.subject.as_deref(), group.description.as_deref()), (Some("Clay"), Some("Clay")));
     for (kind, suspended) in [("group_suspend", true), ("group_suspend_cleared", false)] {
@@ -154,7 +157,7 @@ async fn duplicates_are_ignored_and_unknown_or_malformed_elements_kept() {
     let failed = element("group_create", json!({"request_id": "R", "errors": [{"code": 131_211, "title": "Limit"}]}));
     let events = ingest(&env, &webhook("group_lifecycle_update", &failed)).await;
     assert_eq!(
-        (news(&events).change.as_str(), news(&events).problem.as_ref().unwrap().code.as_str()),
+        (notification(&events).change.as_str(), notification(&events).problem.as_ref().unwrap().code.as_str()),
         ("failed", "131211")
     );
 }
@@ -234,14 +237,14 @@ async fn immediate_answers_become_events_and_are_mirrored() {
     let store_answer = async |answer: SendResponse| {
         let SendResponse::AcceptedWith(None, events) = answer else { panic!("{answer:?}") };
         assert!(events.iter().all(|event| event.happened_at == NOW));
-        let EventBody::GroupChanged(news) = events[0].body.clone() else { panic!() };
+        let EventBody::GroupChanged(notification) = events[0].body.clone() else { panic!() };
         env.store.append(Batch { events, ..Batch::default() }).await.unwrap();
-        *news
+        *notification
     };
     let graph = FakeGraph::start(|_| ok(json!({"invite_link": "https://chat.whatsapp.com/new"}))).await;
     for (reset, line) in [(false, "GET"), (true, "POST")] {
-        let news = store_answer(change(&graph, &env, GROUP, GroupChange::InviteLink { reset }).await).await;
-        assert_eq!((news.change.as_str(), news.asked), ("invite-link", Some(MessageId(7))));
+        let notification = store_answer(change(&graph, &env, GROUP, GroupChange::InviteLink { reset }).await).await;
+        assert_eq!((notification.change.as_str(), notification.requested_by), ("invite-link", Some(MessageId(7))));
         assert_eq!(graph.lines().pop().unwrap(), format!("{line} /v26.0/{GROUP}/invite_link"));
     }
     let group = reader.group(GROUP).unwrap().unwrap();
@@ -253,10 +256,13 @@ async fn immediate_answers_become_events_and_are_mirrored() {
     })
     .await;
     let answered = GroupChange::Answer { requests: vec!["J1".into(), "J2".into()], approve: false };
-    let news = store_answer(change(&graph, &env, GROUP, answered).await).await;
+    let notification = store_answer(change(&graph, &env, GROUP, answered).await).await;
     assert_eq!(graph.lines(), [format!("DELETE /v26.0/{GROUP}/join_requests")]);
     assert_eq!(graph.requests()[0].json()["join_requests"], json!(["J1", "J2"]));
-    assert_eq!((news.problem.unwrap().code.as_str(), &news.extra["rejected"]), ("131213", &json!(["J1"])));
+    assert_eq!(
+        (notification.problem.unwrap().code.as_str(), &notification.extra["rejected"]),
+        ("131213", &json!(["J1"]))
+    );
     let open: Vec<_> =
         reader.join_requests(group.conversation).unwrap().into_iter().map(|request| request.request).collect();
     assert_eq!(open, ["J2", "J3"]);

@@ -43,11 +43,11 @@ fn account_fields_become_notifications_of_their_channel() {
     let template = |event: &str| json!({"event": event, "message_template_id": 16, "message_template_name": "hi"});
     for (account, channel) in [("1", Some("shop")), ("2", Some("club")), ("3", None), ("4", None)] {
         let events = events(&app, &change(account, "message_template_status_update", template("PAUSED")));
-        let EventBody::ChannelChanged(news) = &events[0].body else { panic!("{events:?}") };
-        assert_eq!((news.channel.as_deref(), news.state.as_str()), (channel, "paused"));
+        let EventBody::ChannelChanged(notification) = &events[0].body else { panic!("{events:?}") };
+        assert_eq!((notification.channel.as_deref(), notification.state.as_str()), (channel, "paused"));
         assert_eq!(events[0].placement, Placement::Nowhere);
     }
-    for (field, value, what, state) in [
+    for (field, value, expected, state) in [
         (
             "account_update",
             json!({"event": "ACCOUNT_RESTRICTION", "restriction_info": []}),
@@ -80,8 +80,11 @@ fn account_fields_become_notifications_of_their_channel() {
         ("business_username_updates", json!({"username": "potters", "status": "approved"}), "username", "approved"),
     ] {
         let events = events(&app, &change("1", field, value.clone()));
-        let EventBody::ChannelChanged(news) = &events[0].body else { panic!("{field}: {events:?}") };
-        assert_eq!((news.what.as_str(), news.state.as_str(), &news.json), (what, state, &value));
+        let EventBody::ChannelChanged(notification) = &events[0].body else { panic!("{field}: {events:?}") };
+        assert_eq!(
+            (notification.change.as_str(), notification.state.as_str(), &notification.json),
+            (expected, state, &value)
+        );
     }
     // Kept whole, and never mistaken for a message.
     for field in

@@ -74,12 +74,12 @@ fn snapshot(fixtures: &serde_json::Map<String, Value>) -> String {
 }
 
 #[test]
-fn metas_examples() {
+fn metas_examples_keep_their_meaning() {
     insta::assert_snapshot!(snapshot(&metas_webhooks()));
 }
 
 #[test]
-fn our_examples() {
+fn our_examples_keep_their_meaning() {
     insta::assert_snapshot!(snapshot(&our_webhooks()));
 }
 
@@ -347,7 +347,7 @@ fn preference_does_not_take_the_name_of_another_contact() {
 }
 
 #[test]
-fn receipt_keeps_further_reasons_and_names_nobody() {
+fn receipt_keeps_further_reasons_without_naming_a_person() {
     let parsed = statuses(
         json!({"id": "wamid.1", "status": "failed", "timestamp": "1795293360", "recipient_id": "351910000207",
         "from": "351910000207", "message": {"recipient_id": "+351910000207"}, "errors": [
@@ -385,8 +385,8 @@ fn group_settings_without_flag_and_error_have_changed() {
         (json!({"update_successful": false}), "failed"),
         (json!({"errors": [{"code": 131209}]}), "failed"),
     ] {
-        let EventBody::GroupChanged(news) = group("group_settings_update", element(picture)) else { panic!() };
-        assert_eq!(news.change, expected);
+        let EventBody::GroupChanged(notification) = group("group_settings_update", element(picture)) else { panic!() };
+        assert_eq!(notification.change, expected);
     }
 }
 
@@ -395,13 +395,13 @@ fn reasons_of_members_that_were_not_removed_are_kept() {
     let failed = json!([{"input": "+351910000212", "errors": [{"code": 131212, "title": "Not a participant"}]}]);
     let element = json!({"timestamp": "1", "group_id": "G", "type": "group_participants_remove", "request_id": "R",
         "removed_participants": [{"input": "+351910000211"}], "failed_participants": failed, "errors": [{"code": 131201}]});
-    let EventBody::GroupChanged(news) = group("group_participants_update", element) else { panic!() };
-    assert_eq!(news.problem.unwrap().code, "131201");
+    let EventBody::GroupChanged(notification) = group("group_participants_update", element) else { panic!() };
+    assert_eq!(notification.problem.unwrap().code, "131201");
     assert_eq!(
-        (&news.extra["failed"]["count"], &news.extra["failed"]["errors"][0][0]["code"]),
+        (&notification.extra["failed"]["count"], &notification.extra["failed"]["errors"][0][0]["code"]),
         (&json!(1), &json!(131212))
     );
-    assert!(!news.extra.to_string().contains("351910000212"));
+    assert!(!notification.extra.to_string().contains("351910000212"));
 }
 
 #[test]

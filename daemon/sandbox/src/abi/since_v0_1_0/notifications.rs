@@ -29,7 +29,7 @@ impl Encoder<'_> {
         Ok(on_channel_changed::Event {
             info: self.info(),
             channel: notification.channel.clone(),
-            change: notification.what.clone(),
+            change: notification.change.clone(),
             subject: notification.subject.clone(),
             state: notification.state.clone(),
             before: notification.before.clone(),
@@ -71,7 +71,7 @@ impl Encoder<'_> {
             channel: notification.channel.clone(),
             group: group.map(|conversation| conversation.id.to_string()),
             change: notification.change.clone(),
-            request: notification.asked.map(|message| message.to_string()),
+            request: notification.requested_by.map(|message| message.to_string()),
             subject: notification.subject.clone(),
             description: notification.description.clone(),
             invite_link: notification.invite_link.clone(),
