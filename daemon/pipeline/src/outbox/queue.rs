@@ -80,7 +80,7 @@ pub(crate) struct Queue {
     reads: u64,
 }
 
-/// Whether the channels with rows on disk are known.
+/// Whether the channels with rows on disk are known: all others have none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum ChannelsOnDisk {
     Unknown,
@@ -221,7 +221,7 @@ impl Queue {
     /// Puts a new message in flight at once, where nothing is before it in memory or on disk.
     pub fn start_now(&mut self, pending: &PendingSend, now: Timestamp) -> bool {
         let name = &pending.view.channel;
-        let channel = channel(&mut self.channels, &self.settings, name, self.are_channels_known());
+        let channel = channel(&mut self.channels, &self.settings, name, self.channels_on_disk);
         let is_first =
             matches!(channel.coverage, Coverage::Whole) && channel.ready.is_empty() && channel.unordered.is_empty();
         if !is_first || !channel.may_send(&self.settings, now) {
@@ -254,7 +254,7 @@ impl Queue {
             return;
         }
         let name = &pending.view.channel;
-        let channel = channel(&mut self.channels, &self.settings, name, self.are_channels_known());
+        let channel = channel(&mut self.channels, &self.settings, name, self.channels_on_disk);
         if let Coverage::Reading { meanwhile, .. } = &mut channel.coverage
             && meanwhile.len() < ROWS_AT_ONCE
         {
@@ -287,7 +287,7 @@ impl Queue {
 
     fn push(&mut self, pending: PendingSend, first: bool) {
         self.known.insert(pending.row.message);
-        let channel = channel(&mut self.channels, &self.settings, &pending.view.channel, self.are_channels_known());
+        let channel = channel(&mut self.channels, &self.settings, &pending.view.channel, self.channels_on_disk);
         let bytes = body_bytes(&pending.row.body);
         channel.rows += 1;
         channel.bytes += bytes;
@@ -402,7 +402,7 @@ impl Queue {
 
     /// Pauses a channel; what waits goes back to disk. Returns for how long, in milliseconds.
     pub fn pause(&mut self, name: &Arc<str>, pause: &ChannelPause, now: Timestamp) -> i64 {
-        let channel = channel(&mut self.channels, &self.settings, name, self.are_channels_known());
+        let channel = channel(&mut self.channels, &self.settings, name, self.channels_on_disk);
         let pause_ms = match pause {
             ChannelPause::Stopped(problem) => {
                 (channel.stopped, channel.with_app) = (Some(problem.clone()), false);
@@ -447,7 +447,7 @@ impl Queue {
         if !conversation.waiting.is_empty() {
             conversation.is_listed = true;
             let name = Arc::clone(&conversation.channel);
-            channel(&mut self.channels, &self.settings, &name, self.are_channels_known()).ready.push_back(id);
+            channel(&mut self.channels, &self.settings, &name, self.channels_on_disk).ready.push_back(id);
         } else if conversation.pair.is_idle(now) && conversation.not_before <= now {
             self.conversations.remove(&id);
         } else {
@@ -458,14 +458,9 @@ impl Queue {
 
 /// What is on disk.
 impl Queue {
-    /// Whether the channels with rows on disk are known: all others have none.
-    fn are_channels_known(&self) -> bool {
-        self.channels_on_disk == ChannelsOnDisk::Known
-    }
-
     /// Whether the channels with rows on disk have to be looked up; [`Queue::take_channels`] follows.
     pub fn begin_lookup(&mut self) -> bool {
-        let is_unknown = !self.are_channels_known();
+        let is_unknown = self.channels_on_disk != ChannelsOnDisk::Known;
         if is_unknown {
             self.channels_on_disk = ChannelsOnDisk::Reading;
         }
@@ -484,7 +479,7 @@ impl Queue {
     /// since they were looked up.
     pub fn take_channels(&mut self, names: Vec<String>) {
         for name in names {
-            channel(&mut self.channels, &self.settings, &name.into(), false);
+            channel(&mut self.channels, &self.settings, &name.into(), ChannelsOnDisk::Unknown);
         }
         if self.channels_on_disk == ChannelsOnDisk::Reading {
             self.channels_on_disk = ChannelsOnDisk::Known;
@@ -493,7 +488,7 @@ impl Queue {
 
     /// A row waits on disk at this place.
     fn leave_on_disk(&mut self, name: &Arc<str>, place: OutboxPlace) {
-        let channel = channel(&mut self.channels, &self.settings, name, self.are_channels_known());
+        let channel = channel(&mut self.channels, &self.settings, name, self.channels_on_disk);
         let before = place.before();
         match &mut channel.coverage {
             Coverage::Whole => channel.coverage = Coverage::UpTo(before),
@@ -504,7 +499,7 @@ impl Queue {
 
     /// A row waits on disk until then, in civil time. It is on disk.
     pub fn defer(&mut self, name: &Arc<str>, message: MessageId, due_at: Timestamp) {
-        let channel = channel(&mut self.channels, &self.settings, name, self.are_channels_known());
+        let channel = channel(&mut self.channels, &self.settings, name, self.channels_on_disk);
         channel.is_due_at(due_at);
         if !matches!(channel.coverage, Coverage::Whole) {
             self.leave_on_disk(name, OutboxPlace { due_at, message });
@@ -662,7 +657,7 @@ fn channel<'a>(
     channels: &'a mut HashMap<Arc<str>, ChannelQueue>,
     settings: &Settings,
     name: &Arc<str>,
-    has_no_rows: bool,
+    on_disk: ChannelsOnDisk,
 ) -> &'a mut ChannelQueue {
     channels.entry(Arc::clone(name)).or_insert_with(|| ChannelQueue {
         bucket: Throughput::new(settings.pace(name).messages_per_second),
@@ -675,7 +670,10 @@ fn channel<'a>(
         unordered: VecDeque::new(),
         rows: 0,
         bytes: 0,
-        coverage: if has_no_rows { Coverage::Whole } else { Coverage::UpTo(OutboxPlace::START) },
+        coverage: match on_disk {
+            ChannelsOnDisk::Known => Coverage::Whole,
+            ChannelsOnDisk::Unknown | ChannelsOnDisk::Reading => Coverage::UpTo(OutboxPlace::START),
+        },
         next_due: None,
         last_read: 0,
     })
