@@ -6,6 +6,9 @@
 
 use crate::cli::table::cut;
 use crate::exit::{Exit, print};
+use beadle_model::Blame;
+use beadle_pipeline::Advice;
+use beadle_whatsapp::PlatformError;
 use serde_json::json;
 
 macro_rules! pages {
@@ -224,9 +227,9 @@ pub fn explain(code: Option<&str>, as_json: bool) -> Exit {
     let text = match code {
         None if as_json => list_json(),
         None => list(crate::cli::table::terminal_width()),
-        Some(code) => match page(code) {
+        Some(code) => match page(code).map(str::to_owned).or_else(|| platform_page(code)) {
             Some(text) if as_json => format!("{:#}\n", json!({ "code": code, "text": text })),
-            Some(text) => text.to_owned(),
+            Some(text) => text,
             None => {
                 eprintln!("error: unknown code `{code}`{}", suggestion(code));
                 eprintln!("hint: run `beadle explain` for the list");
@@ -240,6 +243,47 @@ pub fn explain(code: Option<&str>, as_json: bool) -> Exit {
 /// The page of a code.
 pub fn page(code: &str) -> Option<&'static str> {
     pages().find(|(known, _)| *known == code).map(|(_, page)| page)
+}
+
+/// A page for a code of the platform's, from the table by which the outbox decides.
+fn platform_page(code: &str) -> Option<String> {
+    let PlatformError { title, advice, blame } = beadle_whatsapp::platform_error(code)?;
+    let responsible = match blame {
+        Blame::Operator => "Operator.",
+        Blame::Plugin => "Plugin author.",
+        Blame::Remote => "WhatsApp.",
+        Blame::Host => "Beadle.",
+    };
+    let stopped = "Its messages wait, one of them is tried every minute, and sending continues once one goes through.";
+    let next = match advice {
+        Advice::Fail => {
+            "The message has failed; its plugin gets `on-message-status` with this code. Other messages continue."
+                .into()
+        }
+        Advice::Retry { attempts } => format!(
+            "A message that is refused with this code is tried {attempts} times in all, then it becomes a dead letter. \
+             One that\nfails after the platform accepted it is not repeated."
+        ),
+        Advice::SlowRecipient => "Messages to this recipient wait for 1, 4, 16, … seconds. Others continue.".into(),
+        Advice::SlowChannel => "The channel pauses for up to 30 seconds, then continues.".into(),
+        Advice::SlowApp => "All channels of the app pause for up to 30 seconds, then continue.".into(),
+        Advice::StopChannel => format!("The channel stops.\n{stopped}"),
+        Advice::StopApp => format!("All channels of the app stop.\n{stopped}"),
+    };
+    let remedy = match blame {
+        Blame::Operator => {
+            "Solve the problem in Meta's app dashboard or WhatsApp Manager. `beadle status` shows whether channels are stopped."
+        }
+        Blame::Plugin => {
+            "Correct the message in the plugin. `beadle why` with the message's id shows the plugin and the event."
+        }
+        Blame::Remote => "Nothing, unless it happens often: `beadle_message_failures_total` counts failures by code.",
+        Blame::Host => "Report it as a defect of Beadle.",
+    };
+    Some(format!(
+        "# {code}\n\n{title}. This is an error code of the WhatsApp Cloud API.\n\n## Responsible\n\n{responsible}\n\n\
+         ## What happens next\n\n{next}\n\n## What to do\n\n{remedy}\n"
+    ))
 }
 
 fn pages() -> impl Iterator<Item = (&'static str, &'static str)> {
@@ -326,6 +370,18 @@ mod tests {
             assert!(summary.ends_with('.') && summary.len() <= 160, "{code}: {summary}");
             assert!(page.lines().all(|line| line.chars().count() <= 130), "{code} has a long line");
         }
+    }
+
+    #[test]
+    fn codes_of_the_platform_have_pages() {
+        let page = platform_page("131030").unwrap();
+        assert!(page.starts_with("# 131030\n\nA test number can send only to its list of recipients: add"), "{page}");
+        assert!(page.contains("\n## Responsible\n\nOperator.\n"), "{page}");
+        for code in ["0", "1", "100", "130429", "131026", "131042", "131056", "131059", "131208"] {
+            let page = platform_page(code).unwrap();
+            assert!(page.lines().all(|line| line.chars().count() <= 150), "{page}");
+        }
+        assert_eq!(platform_page("131999"), None);
     }
 
     #[test]

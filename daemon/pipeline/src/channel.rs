@@ -4,7 +4,7 @@
 //! what to do next; the platform's table of errors becomes [`Advice`] on the far side of this port.
 
 use beadle_model::event::Problem;
-use beadle_model::{Alias, MessageId, Outgoing};
+use beadle_model::{Alias, Blame, MessageId, Outgoing};
 use beadle_store::step::NewEvent;
 use std::pin::Pin;
 
@@ -17,6 +17,11 @@ pub trait Channel: Send + Sync + 'static {
     /// Empty: nothing.
     fn app(&self) -> &str {
         ""
+    }
+
+    /// What a problem means that a receipt reports: what to do, and who can act. By the same table as the responses.
+    fn assess(&self, _problem: &Problem) -> (Advice, Blame) {
+        (Advice::Fail, Blame::Remote)
     }
 
     /// Sends one thing, once. Ends within the channel's own time-out and never panics.

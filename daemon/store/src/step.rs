@@ -190,12 +190,29 @@ pub struct Appended {
     pub queued: Vec<OutboxRow>,
     /// Messages that a receipt showed to be accepted or failed.
     pub received: Vec<MessageId>,
+    /// Failures that a receipt reported, each once.
+    pub failed: Vec<FailedReceipt>,
+    /// Messages that a receipt showed to be sent, delivered, read or played for the first time.
+    pub progressed: Vec<MessageId>,
     /// Receipts for messages of other installations or forgotten ones.
     pub unknown_receipts: usize,
     /// Rejected webhooks that are new.
     pub rejected: Vec<WebhookId>,
     /// The earliest check of the windows that were opened.
     pub window_due: Option<Timestamp>,
+}
+
+/// A failure that a receipt reported: the platform had accepted the message before.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FailedReceipt {
+    /// The message.
+    pub message: MessageId,
+    /// Its conversation.
+    pub conversation: ConversationId,
+    /// The channel's name in the configuration.
+    pub channel: String,
+    /// The platform's first reason; `None` if it gives none.
+    pub problem: Option<Problem>,
 }
 
 /// Proof that this process owns the lanes. A commit with an older fence fails.

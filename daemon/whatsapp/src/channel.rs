@@ -9,9 +9,10 @@ use crate::json::Json;
 use crate::number::Number;
 use crate::secret::Secret;
 use crate::upload::{self, MediaStore};
-use crate::{body, group_change, key};
-use beadle_model::{Alias, AliasKind, EventBody, MediaId, Outgoing, phone};
-use beadle_pipeline::{Channel, SendRequest, SendResponse};
+use crate::{body, errors, group_change, key};
+use beadle_model::event::Problem;
+use beadle_model::{Alias, AliasKind, Blame, EventBody, MediaId, Outgoing, phone};
+use beadle_pipeline::{Advice, Channel, SendRequest, SendResponse};
 use beadle_store::step::{NewEvent, Placement, Sender};
 use reqwest::{Method, Url};
 use serde_json::Value;
@@ -185,6 +186,10 @@ impl Channel for CloudChannel {
 
     fn app(&self) -> &str {
         &self.app
+    }
+
+    fn assess(&self, problem: &Problem) -> (Advice, Blame) {
+        errors::assess(problem)
     }
 
     fn send<'a>(&'a self, request: &'a SendRequest) -> Pin<Box<dyn Future<Output = SendResponse> + Send + 'a>> {

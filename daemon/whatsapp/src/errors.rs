@@ -6,6 +6,8 @@
 //! number, the account or the payment stops the channel, and one about the token stops all channels of the app: every
 //! further message would fail too, and it is better that messages wait.
 
+use beadle_model::Blame::{self, Host, Operator, Plugin, Remote};
+use beadle_model::event::Problem;
 use beadle_pipeline::Advice::{self, Fail, Retry, SlowApp, SlowChannel, SlowRecipient, StopApp, StopChannel};
 
 /// One retry, for what the platform describes as a possible glitch.
@@ -15,120 +17,149 @@ const FEW: Advice = Retry { attempts: 3 };
 /// For outages: with delays of 4^n seconds the sixth attempt is about 20 minutes after the first.
 const LONG: Advice = Retry { attempts: 6 };
 
-/// Code, advice, meaning.
+/// Code, advice, who can act, meaning.
 #[rustfmt::skip]
-const TABLE: &[(i64, Advice, &str)] = &[
+const TABLE: &[(i64, Advice, Blame, &str)] = &[
     // The token, the app's permissions, and Graph's own limits.
-    (0,      StopApp,       "The access token is invalid"),
-    (1,      ONCE,          "Unknown platform error"),
-    (2,      LONG,          "The platform is temporarily unavailable"),
-    (3,      StopChannel,   "The app may not use this feature"),
-    (4,      SlowApp,       "Too many calls by the app"),
-    (10,     StopChannel,   "A permission is missing or was revoked"),
-    (17,     SlowChannel,   "Too many calls by the token's user"),
-    (32,     SlowChannel,   "Too many calls"),
-    (33,     StopChannel,   "The business number was deleted"),
-    (100,    Fail,          "A parameter is invalid or unknown"),
-    (102,    StopApp,       "The access token's session is invalid"),
-    (190,    StopApp,       "The access token has expired"),
-    (368,    StopChannel,   "The account is blocked for a policy violation"),
-    (613,    SlowChannel,   "Too many calls"),
-    (80007,  SlowChannel,   "Too many calls by the business account"),
+    (0,      StopApp,       Operator, "The access token is invalid"),
+    (1,      ONCE,          Remote,   "Unknown platform error"),
+    (2,      LONG,          Remote,   "The platform is temporarily unavailable"),
+    (3,      StopChannel,   Operator, "The app may not use this feature"),
+    (4,      SlowApp,       Remote,   "Too many calls by the app"),
+    (10,     StopChannel,   Operator, "A permission is missing or was revoked"),
+    (17,     SlowChannel,   Remote,   "Too many calls by the token's user"),
+    (32,     SlowChannel,   Remote,   "Too many calls"),
+    (33,     StopChannel,   Operator, "The business number was deleted"),
+    (100,    Fail,          Plugin,   "A parameter is invalid or unknown"),
+    (102,    StopApp,       Operator, "The access token's session is invalid"),
+    (190,    StopApp,       Operator, "The access token has expired"),
+    (368,    StopChannel,   Operator, "The account is blocked for a policy violation"),
+    (613,    SlowChannel,   Remote,   "Too many calls"),
+    (80007,  SlowChannel,   Remote,   "Too many calls by the business account"),
     // Messages.
-    (130429, SlowChannel,   "The number exceeds its throughput"),
-    (130472, Fail,          "The person is in an experiment and receives no marketing messages"),
+    (130429, SlowChannel,   Remote,   "The number exceeds its throughput"),
+    (130472, Fail,          Remote,   "The person is in an experiment and receives no marketing messages"),
     // Applies to people in one country, so messages to others continue.
-    (130497, Fail,          "The business may not send to people in this country"),
-    (130501, Fail,          "This message type is not supported in groups"),
-    (131000, FEW,           "Something went wrong at the platform"),
-    (131005, StopChannel,   "A permission is missing or was revoked"),
-    (131008, Fail,          "A required parameter is missing"),
-    (131009, Fail,          "A parameter value is invalid"),
-    (131016, LONG,          "A platform service is temporarily unavailable"),
-    (131020, Fail,          "The group is invalid or has only one member"),
-    (131021, Fail,          "Sender and recipient are the same number"),
-    (131026, Fail,          "Undeliverable: no WhatsApp, an old version, or its terms were not accepted"),
-    (131030, Fail,          "A test number can send only to its list of recipients: add the recipient in the app's dashboard under WhatsApp, API setup"),
-    (131031, StopChannel,   "The account is locked"),
-    (131037, StopChannel,   "The number needs an approved display name"),
-    (131041, Fail,          "The group is unknown"),
-    (131042, StopChannel,   "There is a problem with the payment method"),
-    (131045, StopChannel,   "The number is not registered"),
-    (131047, Fail,          "More than 24 hours since the person last wrote: only a template can be sent"),
+    (130497, Fail,          Operator, "The business may not send to people in this country"),
+    (130501, Fail,          Plugin,   "This message type is not supported in groups"),
+    (131000, FEW,           Remote,   "Something went wrong at the platform"),
+    (131005, StopChannel,   Operator, "A permission is missing or was revoked"),
+    (131008, Fail,          Plugin,   "A required parameter is missing"),
+    (131009, Fail,          Plugin,   "A parameter value is invalid"),
+    (131016, LONG,          Remote,   "A platform service is temporarily unavailable"),
+    (131020, Fail,          Remote,   "The group is invalid or has only one member"),
+    (131021, Fail,          Plugin,   "Sender and recipient are the same number"),
+    (131026, Fail,          Remote,   "Undeliverable: no WhatsApp, an old version, or its terms were not accepted"),
+    (131030, Fail,          Operator, "A test number can send only to its list of recipients: add the recipient in the app's dashboard under WhatsApp, API setup"),
+    (131031, StopChannel,   Operator, "The account is locked"),
+    (131037, StopChannel,   Operator, "The number needs an approved display name"),
+    (131041, Fail,          Remote,   "The group is unknown"),
+    (131042, StopChannel,   Operator, "There is a problem with the payment method"),
+    (131045, StopChannel,   Operator, "The number is not registered"),
+    (131047, Fail,          Plugin,   "More than 24 hours since the person last wrote: only a template can be sent"),
     // Every attempt makes it worse; a person has to review what the number sends.
-    (131048, StopChannel,   "The number is limited because people block or report it"),
+    (131048, StopChannel,   Operator, "The number is limited because people block or report it"),
     // A retry would be possible after 24 hours at the earliest, when the message may be obsolete.
-    (131049, Fail,          "Not delivered: the person received too many marketing messages"),
-    (131050, Fail,          "The person has opted out of marketing messages from this business"),
-    (131051, Fail,          "The message type is not supported"),
-    (131052, Fail,          "The media could not be downloaded"),
-    (131053, ONCE,          "The media could not be uploaded"),
-    (131055, Fail,          "Not allowed by the Marketing Messages API"),
+    (131049, Fail,          Remote,   "Not delivered: the person received too many marketing messages"),
+    (131050, Fail,          Remote,   "The person has opted out of marketing messages from this business"),
+    (131051, Fail,          Plugin,   "The message type is not supported"),
+    (131052, Fail,          Plugin,   "The media could not be downloaded"),
+    (131053, ONCE,          Remote,   "The media could not be uploaded"),
+    (131055, Fail,          Operator, "Not allowed by the Marketing Messages API"),
     // Lasts at most a minute when throughput is raised; the sixth attempt is later than that.
-    (131057, LONG,          "The number is in maintenance"),
-    (131059, Fail,          "The cursor is invalid"),
+    (131057, LONG,          Remote,   "The number is in maintenance"),
+    (131059, Fail,          Host,     "The cursor is invalid"),
     // The outbox delays messages to this recipient by 4^n seconds.
-    (131056, SlowRecipient, "Too many messages from this number to this person"),
-    (131061, Fail,          "This message cannot be sent to a user id"),
-    (131062, Fail,          "This template can be sent only to a phone number"),
-    (131063, Fail,          "The template was routed elsewhere"),
-    (131064, Fail,          "The number is limited because its templates had the wrong category"),
-    (131065, Fail,          "The message would exceed the maximum price"),
-    (131070, Fail,          "Another app owns the conversation"),
+    (131056, SlowRecipient, Remote,   "Too many messages from this number to this person"),
+    (131061, Fail,          Plugin,   "This message cannot be sent to a user id"),
+    (131062, Fail,          Plugin,   "This template can be sent only to a phone number"),
+    (131063, Fail,          Operator, "The template was routed elsewhere"),
+    (131064, Fail,          Operator, "The number is limited because its templates had the wrong category"),
+    (131065, Fail,          Operator, "The message would exceed the maximum price"),
+    (131070, Fail,          Operator, "Another app owns the conversation"),
     // Groups.
-    (131201, Fail,          "The request succeeded for some participants only"),
-    (131202, Fail,          "A participant is listed twice"),
-    (131203, Fail,          "The person has not accepted WhatsApp's terms"),
-    (131204, Fail,          "Too many participants"),
-    (131207, Fail,          "The group is suspended"),
-    (131208, LONG,          "Too many operations on groups"),
-    (131209, Fail,          "The group's picture is not square"),
-    (131210, Fail,          "The group's picture is too small"),
-    (131211, Fail,          "Too many groups"),
-    (131212, Fail,          "The person is not in the group"),
-    (131213, Fail,          "The join request is unknown"),
-    (131214, Fail,          "Creating groups is temporarily disabled"),
+    (131201, Fail,          Remote,   "The request succeeded for some participants only"),
+    (131202, Fail,          Plugin,   "A participant is listed twice"),
+    (131203, Fail,          Remote,   "The person has not accepted WhatsApp's terms"),
+    (131204, Fail,          Plugin,   "Too many participants"),
+    (131207, Fail,          Operator, "The group is suspended"),
+    (131208, LONG,          Remote,   "Too many operations on groups"),
+    (131209, Fail,          Plugin,   "The group's picture is not square"),
+    (131210, Fail,          Plugin,   "The group's picture is too small"),
+    (131211, Fail,          Operator, "Too many groups"),
+    (131212, Fail,          Plugin,   "The person is not in the group"),
+    (131213, Fail,          Remote,   "The join request is unknown"),
+    (131214, Fail,          Operator, "Creating groups is temporarily disabled"),
     // Applies to groups only; messages to people continue.
-    (131215, Fail,          "The number may not use groups"),
+    (131215, Fail,          Operator, "The number may not use groups"),
     // Templates and flows.
-    (132000, Fail,          "The number of parameters does not match the template"),
-    (132001, Fail,          "The template does not exist in this language or is not approved"),
-    (132005, Fail,          "The template is too long with its parameters filled in"),
-    (132007, Fail,          "The template violates the platform's policy"),
-    (132012, Fail,          "A parameter's format does not match the template"),
-    (132015, Fail,          "The template is paused because of its quality"),
-    (132016, Fail,          "The template is disabled because of its quality"),
-    (132018, Fail,          "The template's parameters are invalid"),
-    (132068, Fail,          "The flow is blocked"),
-    (132069, LONG,          "The flow is throttled"),
+    (132000, Fail,          Plugin,   "The number of parameters does not match the template"),
+    (132001, Fail,          Operator, "The template does not exist in this language or is not approved"),
+    (132005, Fail,          Plugin,   "The template is too long with its parameters filled in"),
+    (132007, Fail,          Operator, "The template violates the platform's policy"),
+    (132012, Fail,          Plugin,   "A parameter's format does not match the template"),
+    (132015, Fail,          Operator, "The template is paused because of its quality"),
+    (132016, Fail,          Operator, "The template is disabled because of its quality"),
+    (132018, Fail,          Plugin,   "The template's parameters are invalid"),
+    (132068, Fail,          Operator, "The flow is blocked"),
+    (132069, LONG,          Remote,   "The flow is throttled"),
     // Registration of the number.
-    (133000, StopChannel,   "An earlier deregistration of the number is incomplete"),
-    (133004, LONG,          "The registration server is temporarily unavailable"),
-    (133005, StopChannel,   "The two-step verification PIN is wrong"),
-    (133006, StopChannel,   "The number must be verified again"),
-    (133008, StopChannel,   "Too many wrong PINs for the number"),
-    (133009, StopChannel,   "PINs for the number were entered too fast"),
-    (133010, StopChannel,   "The number is not registered"),
-    (133015, StopChannel,   "The number was deleted recently"),
-    (133016, StopChannel,   "The number was registered too often"),
+    (133000, StopChannel,   Operator, "An earlier deregistration of the number is incomplete"),
+    (133004, LONG,          Remote,   "The registration server is temporarily unavailable"),
+    (133005, StopChannel,   Operator, "The two-step verification PIN is wrong"),
+    (133006, StopChannel,   Operator, "The number must be verified again"),
+    (133008, StopChannel,   Operator, "Too many wrong PINs for the number"),
+    (133009, StopChannel,   Operator, "PINs for the number were entered too fast"),
+    (133010, StopChannel,   Operator, "The number is not registered"),
+    (133015, StopChannel,   Operator, "The number was deleted recently"),
+    (133016, StopChannel,   Operator, "The number was registered too often"),
     // Payments and others.
-    (134011, Fail,          "The payment terms were not accepted"),
-    (134100, Fail,          "Not allowed by the Marketing Messages API"),
-    (134101, Fail,          "Not allowed by the Marketing Messages API"),
-    (134102, Fail,          "Not allowed by the Marketing Messages API"),
-    (135000, Fail,          "The platform gives no reason"),
-    (138000, Fail,          "Calling is not enabled for the number"),
+    (134011, Fail,          Operator, "The payment terms were not accepted"),
+    (134100, Fail,          Operator, "Not allowed by the Marketing Messages API"),
+    (134101, Fail,          Operator, "Not allowed by the Marketing Messages API"),
+    (134102, Fail,          Operator, "Not allowed by the Marketing Messages API"),
+    (135000, Fail,          Remote,   "The platform gives no reason"),
+    (138000, Fail,          Operator, "Calling is not enabled for the number"),
 ];
 
+/// An entry of the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PlatformError {
+    /// The meaning.
+    pub title: &'static str,
+    /// What the outbox does, whether the code is in a response or in a receipt.
+    pub advice: Advice,
+    /// Who can act.
+    pub blame: Blame,
+}
+
 /// The meaning of a platform error and Beadle's reaction to it; `None` if the code is not in the table.
-pub fn platform_error(code: &str) -> Option<(&'static str, Advice)> {
-    let number: i64 = code.parse().ok()?;
-    TABLE.iter().find(|(known, ..)| *known == number).map(|(_, advice, title)| (*title, *advice))
+pub fn platform_error(code: &str) -> Option<PlatformError> {
+    find(code.parse().ok()?)
+}
+
+fn find(code: i64) -> Option<PlatformError> {
+    let (_, advice, blame, title) = TABLE.iter().find(|(known, ..)| *known == code)?;
+    Some(PlatformError { title, advice: *advice, blame: *blame })
 }
 
 /// The meaning of an error code, for titles.
 pub(crate) fn title_of(code: &str) -> &'static str {
-    platform_error(code).map_or("Unknown error code", |(title, _)| title)
+    platform_error(code).map_or("Unknown error code", |error| error.title)
+}
+
+/// What the problem of a receipt means, by the same table as a response.
+pub(crate) fn assess(problem: &Problem) -> (Advice, Blame) {
+    let Ok(code) = problem.code.parse() else { return (Fail, Remote) };
+    let details = problem.details.as_deref().unwrap_or_default();
+    // A receipt has no status of its own: 200 says nothing about an unknown code.
+    let advice = advice(Failure { code, details, transient: false, status: 200 });
+    let blame = match advice {
+        // Also for a code that is not in the table.
+        StopChannel | StopApp => Operator,
+        _ => find(code).map_or(Remote, |error| error.blame),
+    };
+    (advice, blame)
 }
 
 /// An error in a response.
@@ -149,8 +180,7 @@ pub(crate) fn advice(failure: Failure<'_>) -> Advice {
     if failure.code == 100 && failure.details.contains("does not exist, cannot be loaded due to missing permissions") {
         return StopChannel;
     }
-    let known = TABLE.iter().find(|(code, ..)| *code == failure.code).map(|(_, advice, _)| *advice);
-    known.unwrap_or(match failure {
+    find(failure.code).map(|error| error.advice).unwrap_or(match failure {
         Failure { code: 200..=299, .. } => StopChannel,
         Failure { status: 429, .. } => SlowChannel,
         Failure { transient: true, .. } | Failure { status: 500..=599, .. } => FEW,
@@ -161,6 +191,10 @@ pub(crate) fn advice(failure: Failure<'_>) -> Advice {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn advice_of(code: i64) -> Advice {
+        advice(failure(code))
+    }
 
     fn failure(code: i64) -> Failure<'static> {
         Failure { code, details: "", transient: false, status: 400 }
@@ -174,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn advice_for_documented_codes() {
+    fn documented_codes_have_their_advice() {
         for (code, expected) in [
             (190, StopApp),
             (4, SlowApp),
@@ -185,7 +219,7 @@ mod tests {
             (1, Retry { attempts: 2 }),
         ] {
             assert_eq!(advice(failure(code)), expected, "{code}");
-            assert_eq!(platform_error(&code.to_string()).map(|(_, advice)| advice), Some(expected));
+            assert_eq!(platform_error(&code.to_string()).map(|error| error.advice), Some(expected));
         }
     }
 
@@ -198,6 +232,41 @@ mod tests {
         assert_eq!(advice(Failure { transient: true, ..failure(131_999) }), FEW);
         assert_eq!(platform_error("131999"), None);
         assert_eq!(platform_error("soon"), None);
+    }
+
+    #[test]
+    fn receipts_and_responses_are_classified_alike() {
+        for (code, expected) in [
+            ("131042", (StopChannel, Operator)),
+            ("131031", (StopChannel, Operator)),
+            ("131048", (StopChannel, Operator)),
+            ("368", (StopChannel, Operator)),
+            ("190", (StopApp, Operator)),
+            ("130429", (SlowChannel, Remote)),
+            ("131056", (SlowRecipient, Remote)),
+            ("131030", (Fail, Operator)),
+            ("131026", (Fail, Remote)),
+            ("132012", (Fail, Plugin)),
+            ("219", (StopChannel, Operator)),
+            ("131999", (Fail, Remote)),
+            ("soon", (Fail, Remote)),
+        ] {
+            let problem = Problem { code: code.into(), title: String::new(), details: None, by: "platform".into() };
+            assert_eq!(assess(&problem), expected, "{code}");
+        }
+        for (code, advice, ..) in TABLE {
+            let problem =
+                Problem { code: code.to_string(), title: String::new(), details: None, by: "platform".into() };
+            assert_eq!(assess(&problem).0, *advice);
+            assert_eq!(advice_of(*code), *advice);
+        }
+    }
+
+    #[test]
+    fn stopping_a_channel_is_the_operators_problem() {
+        for (code, advice, blame, _) in TABLE {
+            assert!(!matches!(advice, StopChannel | StopApp) || *blame == Operator, "{code}");
+        }
     }
 
     #[test]

@@ -41,7 +41,7 @@ mod webhook;
 pub use app::{App, BODY_LIMIT_BYTES, WebhookError};
 pub use channel::{CloudChannel, CloudConfig};
 pub use config::AppConfig;
-pub use errors::platform_error;
+pub use errors::{PlatformError, platform_error};
 pub use fetch::{FetchCounts, FetchWanted, Fetcher};
 pub use graph::{ChannelError, http_client};
 pub use secret::Secret;

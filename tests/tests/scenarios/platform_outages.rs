@@ -131,3 +131,55 @@ async fn account_errors_stop_the_channel_until_they_are_resolved() {
     }
     daemon.stop().await;
 }
+
+/// The value of a line of the metrics; 0 if there is none.
+async fn metric(daemon: &Daemon, line: &str) -> u64 {
+    let metrics = daemon.try_get("/metrics").await.unwrap_or_else(|error| panic!("{error}")).text();
+    let value = metrics.lines().find_map(|candidate| candidate.strip_prefix(line)?.trim().parse().ok());
+    value.unwrap_or(0)
+}
+
+#[tokio::test]
+async fn failed_receipts_stop_the_channel_until_one_succeeds() {
+    let (setup, daemon, simulator) = start("").await;
+    simulator.set_faults(json!({ "send_async_failure": { "probability": 1, "code": 131_042 } })).await;
+    simulator.flood(1, 1, 0.0, "first").await;
+    let stopped = |status: &Value| status.get("problems").is_some_and(|it| it.to_string().contains("channel-stopped"));
+    daemon.wait_for_status(stopped).await;
+    simulator.flood(MESSAGES, MESSAGES - 1, 0.0, "n").await;
+    simulator.wait_for_written(MESSAGES).await;
+    let status = String::from_utf8_lossy(&setup.cli(&["status"]).await.stdout).into_owned();
+    assert!(status.contains("shop") && status.contains("payment"), "{status}");
+    // The platform still accepts each trial; that does not mean that the channel works.
+    simulator.advance(10 * 60_000).await;
+    daemon.wait_for_status(stopped).await;
+    let failed = metric(&daemon, "beadle_message_failures_total{code=\"131042\"}").await;
+    assert!(failed >= 5, "{failed}");
+    let sent = simulator.sent_counts().await.len() as u64;
+    assert_eq!(sent, failed);
+    assert!(sent < MESSAGES, "the others wait");
+    let errors = |part: &str| daemon.program.output().lines().filter(|line| line.contains(part)).count();
+    let stops = errors("channel stopped until the operator acts");
+    assert!((1..=12).contains(&stops), "once per trial, not once per message: {stops}");
+    simulator.set_faults(json!({ "send_async_failure": null })).await;
+    let status = settle(&daemon, &simulator).await;
+    assert!(!stopped(&status), "{status}");
+    assert_each_once(&simulator).await;
+    assert_eq!(daemon.status_count("dead_letters").await, 0);
+    daemon.stop().await;
+}
+
+#[tokio::test]
+async fn failed_receipts_of_one_person_are_only_counted() {
+    let (_setup, daemon, simulator) = start("").await;
+    simulator.set_faults(json!({ "send_async_failure": { "next": 3, "code": 131_026 } })).await;
+    simulator.flood(20, MESSAGES, 0.0, "n").await;
+    simulator.wait_for_written(MESSAGES).await;
+    let status = settle(&daemon, &simulator).await;
+    assert!(!crate::has_problems(&status), "{status}");
+    assert_eq!(metric(&daemon, "beadle_message_failures_total{code=\"131026\"}").await, 3);
+    assert_each_once(&simulator).await;
+    let output = daemon.program.output();
+    assert!(output.contains("message failed after acceptance") && !output.contains("channel pauses"), "{output}");
+    daemon.stop().await;
+}

@@ -89,6 +89,31 @@ fn refused(problem: Problem, advice: Advice, body: &Outgoing, attempts: u32) -> 
     }
 }
 
+/// What the problem of a failed receipt means for what is sent from now on. The message itself has failed.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum ReceiptVerdict {
+    /// Nothing.
+    Continue,
+    /// The conversation waits for this long.
+    SlowRecipient { pause_ms: i64 },
+    /// The channel pauses.
+    Pause(ChannelPause),
+    /// All channels of the app pause.
+    PauseApp(ChannelPause),
+}
+
+/// See [`ReceiptVerdict`].
+pub(crate) fn classify_receipt(problem: Problem, advice: Advice) -> ReceiptVerdict {
+    match advice {
+        Advice::Fail | Advice::Retry { .. } => ReceiptVerdict::Continue,
+        Advice::SlowRecipient => ReceiptVerdict::SlowRecipient { pause_ms: PAIR_BASE * 1000 },
+        Advice::SlowChannel => ReceiptVerdict::Pause(ChannelPause::Short(problem)),
+        Advice::StopChannel => ReceiptVerdict::Pause(ChannelPause::Stopped(problem)),
+        Advice::SlowApp => ReceiptVerdict::PauseApp(ChannelPause::Short(problem)),
+        Advice::StopApp => ReceiptVerdict::PauseApp(ChannelPause::Stopped(problem)),
+    }
+}
+
 /// A problem that the host states.
 pub(crate) fn problem(code: &str, title: &str, details: impl Into<String>) -> Problem {
     Problem { code: code.into(), title: title.into(), details: Some(details.into()), by: "host".into() }
@@ -129,6 +154,24 @@ mod tests {
         let typing = Outgoing::Typing { to: "wamid.x".into() };
         let verdict = classify(refuse(Advice::Retry { attempts: 4 }), &typing, 0);
         assert_eq!(verdict, SendVerdict::Settle(SendOutcome::Dropped));
+    }
+
+    #[test]
+    fn failed_receipt_pauses_what_its_advice_names() {
+        let reason = problem("131042", "There is a problem with the payment method", "");
+        let stopped = || ChannelPause::Stopped(reason.clone());
+        let short = || ChannelPause::Short(reason.clone());
+        for (advice, expected) in [
+            (Advice::Fail, ReceiptVerdict::Continue),
+            (Advice::Retry { attempts: 3 }, ReceiptVerdict::Continue),
+            (Advice::SlowRecipient, ReceiptVerdict::SlowRecipient { pause_ms: 4000 }),
+            (Advice::SlowChannel, ReceiptVerdict::Pause(short())),
+            (Advice::StopChannel, ReceiptVerdict::Pause(stopped())),
+            (Advice::SlowApp, ReceiptVerdict::PauseApp(short())),
+            (Advice::StopApp, ReceiptVerdict::PauseApp(stopped())),
+        ] {
+            assert_eq!(classify_receipt(reason.clone(), advice), expected, "{advice:?}");
+        }
     }
 
     #[test]

@@ -189,6 +189,8 @@ impl Outbox {
                 self.shared.wake().ring();
             }
         }
+        appended.failed.iter().for_each(|failed| self.sender.receipt_failed(failed, now));
+        self.sender.receipts_progressed(&appended.progressed);
         if !appended.queued.is_empty() {
             self.shared.push_unread(appended.queued.clone());
         }

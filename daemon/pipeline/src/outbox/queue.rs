@@ -43,6 +43,8 @@ pub(crate) const LONGEST_DEFERRAL_MS: i64 = 300_000;
 const FAILURE_PAUSES_MS: [i64; 6] = [0, 1000, 2000, 4000, 8000, 30_000];
 /// A stopped channel is tried with one message this often, so that it goes on by itself once a person has acted.
 const STOPPED_PAUSE_MS: i64 = 60_000;
+/// Trials whose receipts are awaited: at one a minute those of half an hour. Later ones follow the first.
+const MAX_TRIALS: usize = 32;
 /// An empty conversation with a pair rate to pay back is looked at again after this, and forgotten when it may be.
 const COOLING_MS: i64 = 60_000;
 /// A conversation that waits for the one it was merged with is looked at again after this: it happens once in a
@@ -134,6 +136,8 @@ struct ChannelQueue {
     stopped: Option<Problem>,
     /// It was stopped with all channels of its app, for the app's reason.
     with_app: bool,
+    /// A receipt stopped it: an acceptance does not show that it works, only a receipt for one of these, sent since.
+    trials: Option<Vec<MessageId>>,
     ready: VecDeque<ConversationId>,
     unordered: VecDeque<WaitingSend>,
     /// Rows that wait in memory, and the bytes of their bodies.
@@ -241,7 +245,7 @@ impl Queue {
             conversation.blocked_by = Some(pending.row.message);
             conversation.pair.take(now);
         }
-        channel.take(now);
+        channel.take(&pending.row, now);
         self.in_flight += 1;
         self.known.insert(pending.row.message);
         true
@@ -323,7 +327,7 @@ impl Queue {
                         None => break,
                     },
                 };
-                channel.take(now);
+                channel.take(&waiting.pending.row, now);
                 channel.rows -= 1;
                 channel.bytes -= waiting.bytes;
                 self.in_flight += 1;
@@ -374,11 +378,19 @@ impl Queue {
         self.known.remove(&message);
     }
 
-    /// A message went through: the channel works. Returns whether all channels of its app had been stopped with it, which
-    /// then work too ([`Self::app_recovered`]).
-    pub fn succeeded(&mut self, channel: &Arc<str>) -> bool {
+    /// A send went through: the channel works, unless only a receipt can show that. Returns whether all channels of its
+    /// app had been stopped with it, which then work too ([`Self::app_recovered`]).
+    pub fn succeeded(&mut self, pending: &PendingSend, now: Timestamp) -> bool {
+        let name = &pending.view.channel;
         let failing = |channel: &&mut ChannelQueue| channel.failures > 0 || channel.stopped.is_some();
-        let Some(channel) = self.channels.get_mut(channel).filter(failing) else { return false };
+        let Some(channel) = self.channels.get_mut(name).filter(failing) else { return false };
+        if channel.trials.is_some() {
+            if pending.row.body.is_message() {
+                channel.paused_until = channel.paused_until.max(now.plus_ms(STOPPED_PAUSE_MS));
+                self.release_memory(name);
+            }
+            return false;
+        }
         let with_app = channel.with_app;
         channel.resume();
         with_app
@@ -389,6 +401,49 @@ impl Queue {
         if let Some(channel) = self.channels.get_mut(channel).filter(|channel| channel.with_app) {
             channel.resume();
         }
+    }
+
+    /// Receipts came for messages that were sent or delivered. Returns the channels that work again, and whether all of
+    /// their app had been stopped.
+    pub fn trials_succeeded(&mut self, messages: &[MessageId]) -> Vec<(Arc<str>, bool)> {
+        let mut recovered = Vec::new();
+        for (name, channel) in &mut self.channels {
+            if channel.trials.as_ref().is_some_and(|trials| trials.iter().any(|trial| messages.contains(trial))) {
+                recovered.push((Arc::clone(name), channel.with_app));
+                channel.resume();
+            }
+        }
+        recovered
+    }
+
+    /// Pauses a channel because of a receipt, or all channels of its app where `with_app` is set. Returns for how long, in
+    /// milliseconds; `None` where it paused for this reason already: many receipts may report one problem.
+    pub fn pause_by_receipt(
+        &mut self,
+        name: &Arc<str>,
+        pause: &ChannelPause,
+        with_app: bool,
+        now: Timestamp,
+    ) -> Option<i64> {
+        let is_stop = matches!(pause, ChannelPause::Stopped(_));
+        let (ChannelPause::Stopped(problem) | ChannelPause::Short(problem)) = pause;
+        let known = self.channels.get(name).filter(|channel| channel.paused_until > now);
+        if known.is_some_and(|channel| !is_stop || channel.stopped.as_ref().is_some_and(|it| it.code == problem.code)) {
+            return None;
+        }
+        let pause_ms = if with_app { self.pause_with_app(name, pause, now) } else { self.pause(name, pause, now) };
+        if let (true, Some(channel)) = (is_stop, self.channels.get_mut(name)) {
+            channel.trials = Some(Vec::new());
+        }
+        Some(pause_ms)
+    }
+
+    /// The recipient gets too much: their conversation waits.
+    pub fn slow(&mut self, id: ConversationId, channel: &Arc<str>, until: Timestamp, now: Timestamp) {
+        let settings = &self.settings;
+        let conversation = self.conversations.entry(id).or_insert_with(|| ConversationQueue::new(settings, channel));
+        conversation.not_before = conversation.not_before.max(until);
+        self.list(id, now);
     }
 
     /// [`Self::pause`] for a reason of the app's.
@@ -666,6 +721,7 @@ fn channel<'a>(
         paused_until: Timestamp(i64::MIN),
         stopped: None,
         with_app: false,
+        trials: None,
         ready: VecDeque::new(),
         unordered: VecDeque::new(),
         rows: 0,
@@ -690,7 +746,7 @@ fn conversation<'a>(
 
 impl ChannelQueue {
     fn resume(&mut self) {
-        (self.failures, self.stopped, self.with_app) = (0, None, false);
+        (self.failures, self.stopped, self.with_app, self.trials) = (0, None, false, None);
         self.paused_until = Timestamp(i64::MIN);
     }
 
@@ -700,9 +756,13 @@ impl ChannelQueue {
         self.in_flight < most && self.paused_until <= now && self.bucket.next_free(now) <= now
     }
 
-    fn take(&mut self, now: Timestamp) {
+    fn take(&mut self, row: &OutboxRow, now: Timestamp) {
         self.bucket.take(now);
         self.in_flight += 1;
+        // Read marks and typing indicators have no receipts.
+        if let Some(trials) = self.trials.as_mut().filter(|trials| row.body.is_message() && trials.len() < MAX_TRIALS) {
+            trials.push(row.message);
+        }
     }
 
     fn is_behind(&self) -> bool {

@@ -189,7 +189,7 @@ fn a_failing_channel_is_tried_with_one_message_after_each_pause() {
     let now = now.plus_ms(30_000);
     disk.read(&mut queue, now, vec![]);
     assert_eq!(ids(&disk.start(&mut queue, now, 10)), [1]);
-    queue.succeeded(&channel);
+    queue.succeeded(&pending(1, 1), now);
     assert_eq!(ids(&disk.start(&mut queue, now, 10)), [2, 3, 4, 5]);
 }
 
@@ -205,12 +205,65 @@ fn a_success_resumes_what_was_stopped_with_the_app() {
     }
     // Meanwhile this one has a reason of its own.
     queue.pause(&bar, &locked, now);
-    assert!(queue.succeeded(&shop), "all of its app were stopped with it");
+    assert!(queue.succeeded(&pending_on(&shop, 1, 1), now), "all of its app were stopped with it");
     [&shop, &club, &bar].into_iter().for_each(|channel| queue.app_recovered(channel));
     let paused: Vec<_> = queue.paused(now).into_iter().map(|(name, why)| (name, why.unwrap().code)).collect();
     assert_eq!(paused, [(bar.clone(), "131031".to_owned())]);
-    assert!(!queue.succeeded(&bar), "its own reason says nothing about the others");
+    assert!(!queue.succeeded(&pending_on(&bar, 2, 2), now), "its own reason says nothing about the others");
     assert!(queue.paused(now).is_empty());
+}
+
+#[test]
+fn a_receipt_stops_a_channel_until_a_receipt_shows_that_it_works() {
+    let (mut queue, mut disk) = (queue(settings(FREE, 10)), Disk::default());
+    let channel = Arc::from("shop");
+    let payment = ChannelPause::Stopped(problem("131042", "", ""));
+    let now = Timestamp(1000);
+    (1..=5).for_each(|n| disk.commit(&mut queue, pending(n, n)));
+    assert_eq!(disk.start(&mut queue, now, 1).len(), 1);
+    assert_eq!(queue.pause_by_receipt(&channel, &payment, false, now), Some(60_000));
+    assert_eq!(queue.pause_by_receipt(&channel, &payment, false, now), None, "reported once");
+    queue.landed(&channel);
+    queue.succeeded(&pending(1, 1), now);
+    assert!(queue.trials_succeeded(&[MessageId(1)]).is_empty(), "it was sent before");
+    // One message a minute is tried; that the platform accepts it means nothing yet.
+    let (first, second) = (now.plus_ms(60_000), now.plus_ms(120_000));
+    disk.read(&mut queue, first, vec![]);
+    assert_eq!(ids(&disk.start(&mut queue, first, 10)), [2]);
+    queue.landed(&channel);
+    queue.succeeded(&pending(2, 2), first);
+    disk.read(&mut queue, first, vec![]);
+    assert!(disk.start(&mut queue, first, 10).is_empty());
+    disk.read(&mut queue, second, vec![]);
+    assert_eq!(ids(&disk.start(&mut queue, second, 10)), [3]);
+    assert_eq!(queue.paused(second).len(), 1);
+    queue.landed(&channel);
+    assert_eq!(queue.trials_succeeded(&[MessageId(2)]), [(channel, false)]);
+    disk.read(&mut queue, second, vec![]);
+    assert_eq!(ids(&disk.start(&mut queue, second, 10)), [4, 5]);
+    assert!(queue.paused(second).is_empty());
+}
+
+#[test]
+fn receipts_slow_a_channel_once_per_pause() {
+    let mut queue = queue(settings(FREE, 10));
+    let channel = Arc::from("shop");
+    let rate = ChannelPause::Short(problem("130429", "", ""));
+    let now = Timestamp(1000);
+    let pauses: Vec<_> = (0..50).map(|_| queue.pause_by_receipt(&channel, &rate, false, now)).collect();
+    assert_eq!(pauses.into_iter().flatten().collect::<Vec<_>>(), [0, 1000]);
+}
+
+#[test]
+fn a_receipt_slows_one_recipient_alone() {
+    let mut queue = queue(settings(FREE, 10));
+    let channel = Arc::from("shop");
+    let now = Timestamp(1000);
+    (2..=3).for_each(|n| queue.arrive(pending(n, n)));
+    queue.slow(ConversationId(2), &channel, now.plus_ms(4000), now);
+    assert_eq!(ids(&queue.start(now, 10)), [3]);
+    queue.landed(&channel);
+    assert_eq!(ids(&queue.start(now.plus_ms(4000), 10)), [2]);
 }
 
 #[test]
@@ -244,7 +297,7 @@ fn a_paused_channel_leaves_the_others_their_share() {
     disk.read(&mut queue, now, vec![]);
     assert_eq!(queue.len(), 0, "the paused channel is not read");
     // Once it works again, everything leaves in order.
-    queue.succeeded(&shop);
+    queue.succeeded(&pending(1, 1), now);
     let mut gone = HashMap::<ConversationId, i64>::new();
     let mut count = 0;
     while count < 25_000 {
@@ -392,7 +445,7 @@ proptest! {
                     total += 1;
                 }
                 4 => _ = queue.pause(&channel, &ChannelPause::Short(problem("x", "", "")), now),
-                5 => _ = queue.succeeded(&channel),
+                5 => _ = queue.succeeded(&pending_on(&channel, n, *conversation), now),
                 6 => {
                     if let Some(failed) = going.pop() {
                         disk.put_back(&mut queue, failed, now.plus_ms(3), now);
@@ -415,7 +468,7 @@ proptest! {
             going.extend(disk.start(&mut queue, now, 100));
             for pending in going.drain(..) {
                 gone.push((pending.row.conversation.0, pending.row.message.0));
-                queue.succeeded(&pending.view.channel);
+                queue.succeeded(&pending, now);
                 end(&mut queue, &pending, now);
             }
             now = now.plus_ms(1000);

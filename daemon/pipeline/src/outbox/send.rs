@@ -4,7 +4,7 @@
 //! its channel and settles or queues its row again; only an ambiguous send stays `sending`. The queue's times are
 //! monotonic, those on disk civil.
 
-use super::classify::{ChannelPause, SendVerdict, classify, problem};
+use super::classify::{ChannelPause, ReceiptVerdict, SendVerdict, classify, classify_receipt, problem};
 use super::queue::PendingSend;
 use super::state::Shared;
 use crate::append::{Appender, Delivery};
@@ -12,9 +12,9 @@ use crate::channel::{Advice, Channel, SendRequest, SendResponse};
 use crate::context::{Context, NotStored};
 use beadle_gate::{Draft, Facts, Verdict};
 use beadle_model::event::Problem;
-use beadle_model::{Alias, AliasKind, Coded as _, MessageId, PluginNo, Timestamp};
+use beadle_model::{Alias, AliasKind, Blame, Coded as _, MessageId, PluginNo, Timestamp};
 use beadle_store::StoreError;
-use beadle_store::step::{SendOutcome, SendState, Settlement};
+use beadle_store::step::{FailedReceipt, SendOutcome, SendState, Settlement};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -188,7 +188,7 @@ impl Sender {
         let (now, channel) = (context.clock.monotonic(), Arc::clone(&pending.view.channel));
         let possibly_duplicate = pending.row.possibly_duplicate;
         if matches!(verdict, SendVerdict::Settle(_) | SendVerdict::Retry { .. }) {
-            self.channel_works(&channel);
+            self.channel_works(&pending, now);
         }
         match verdict {
             SendVerdict::Settle(outcome) => {
@@ -246,10 +246,58 @@ impl Sender {
         pending.row.state = SendState::Queued;
     }
 
-    fn channel_works(&self, channel: &Arc<str>) {
+    /// A receipt reports that a message failed which the platform had accepted.
+    pub fn receipt_failed(&self, failed: &FailedReceipt, now: Timestamp) {
+        let Inner { context, channels, shared, .. } = &*self.0;
+        let name: Arc<str> = failed.channel.as_str().into();
+        let unknown = || problem("unknown", "The platform gives no reason", "");
+        let problem = failed.problem.clone().unwrap_or_else(unknown);
+        let (advice, blame) =
+            channels.get(&name).map_or((Advice::Fail, Blame::Remote), |channel| channel.assess(&problem));
+        log_failed_receipt(failed, &problem, advice, blame);
+        context.health.message_failed(&problem.code);
+        let mut memory = shared.lock();
+        match classify_receipt(problem, advice) {
+            ReceiptVerdict::Continue => return,
+            ReceiptVerdict::SlowRecipient { pause_ms } => {
+                memory.queue.slow(failed.conversation, &name, now.plus_ms(pause_ms), now);
+            }
+            ReceiptVerdict::Pause(pause) => {
+                let paused = memory.queue.pause_by_receipt(&name, &pause, false, now);
+                paused.into_iter().for_each(|pause_ms| log_pause(&name, &pause, pause_ms));
+            }
+            ReceiptVerdict::PauseApp(pause) => {
+                for channel in self.of_same_app(&name) {
+                    let paused = memory.queue.pause_by_receipt(&channel, &pause, true, now);
+                    paused.into_iter().for_each(|pause_ms| log_pause(&channel, &pause, pause_ms));
+                }
+            }
+        }
+        drop(memory);
+        shared.wake().ring();
+    }
+
+    /// Receipts report that these messages went on: a channel that a receipt had stopped works again if one of them was
+    /// sent since.
+    pub fn receipts_progressed(&self, messages: &[MessageId]) {
         let mut memory = self.0.shared.lock();
-        if memory.queue.succeeded(channel) {
-            self.of_same_app(channel).iter().for_each(|channel| memory.queue.app_recovered(channel));
+        let recovered = memory.queue.trials_succeeded(messages);
+        for (channel, with_app) in &recovered {
+            tracing::info!(%channel, "channel works again");
+            if *with_app {
+                self.of_same_app(channel).iter().for_each(|channel| memory.queue.app_recovered(channel));
+            }
+        }
+        drop(memory);
+        if !recovered.is_empty() {
+            self.0.shared.wake().ring();
+        }
+    }
+
+    fn channel_works(&self, pending: &PendingSend, now: Timestamp) {
+        let mut memory = self.0.shared.lock();
+        if memory.queue.succeeded(pending, now) {
+            self.of_same_app(&pending.view.channel).iter().for_each(|channel| memory.queue.app_recovered(channel));
         }
     }
 
@@ -334,6 +382,23 @@ fn log_failure(message: MessageId, Problem { code, title, details, .. }: &Proble
         tracing::warn!(%message, code, title, details, "message given up: dead letter");
     } else {
         tracing::warn!(%message, code, title, details, "message refused");
+    }
+}
+
+/// The level says whose problem it is. A pause has its own line ([`log_pause`]), which is an error where an operator must
+/// act; what concerns the recipient alone (no WhatsApp, too much marketing) is part of normal operation.
+fn log_failed_receipt(failed: &FailedReceipt, problem: &Problem, advice: Advice, blame: Blame) {
+    let FailedReceipt { message, channel, .. } = failed;
+    let Problem { code, title, details, .. } = problem;
+    let details = details.as_deref().unwrap_or("");
+    match (advice, blame) {
+        (Advice::Fail | Advice::Retry { .. }, Blame::Remote) => {
+            tracing::info!(%message, %channel, code, title, details, "message failed after acceptance");
+        }
+        (Advice::Fail | Advice::Retry { .. }, _) => {
+            tracing::warn!(%message, %channel, code, title, details, "message failed after acceptance");
+        }
+        _ => tracing::debug!(%message, %channel, code, title, details, "message failed after acceptance"),
     }
 }
 

@@ -8,7 +8,7 @@
 use super::quotes::platform_key;
 use crate::codec::{send_state_of, to_json};
 use crate::error::StoreError;
-use crate::step::{Appended, EventKey, Receipt, ReceiptFor, SendState};
+use crate::step::{Appended, EventKey, FailedReceipt, Receipt, ReceiptFor, SendState};
 use crate::tx::Tx;
 use beadle_model::{ContactId, ConversationId, EventBody, MessageId, PluginNo, Timestamp};
 use rusqlite::{OptionalExtension, params};
@@ -134,6 +134,16 @@ impl Tx<'_> {
         // In a group every member has receipts.
         let participant = self.participant(id, receipt, rank, now)?;
         let forward = participant.as_ref().map_or(forward, |participant| participant.forward);
+        if forward && rank == FAILED {
+            appended.failed.push(FailedReceipt {
+                message: id,
+                conversation: sent.conversation,
+                channel: self.channel_of(sent.conversation)?,
+                problem: receipt.problem.clone(),
+            });
+        } else if forward && known.is_some() {
+            appended.progressed.push(id);
+        }
         if (!forward && known.is_some()) || !listeners.contains(&sent.plugin) {
             return Ok(());
         }
@@ -154,6 +164,12 @@ impl Tx<'_> {
             appended.events += 1;
         }
         Ok(())
+    }
+
+    /// The channel that a conversation is on.
+    fn channel_of(&self, conversation: ConversationId) -> Result<String, StoreError> {
+        let mut read = self.conn.prepare_cached("SELECT channel FROM conversations WHERE id = ?1")?;
+        Ok(read.query_row([conversation.0], |row| row.get(0)).optional()?.unwrap_or_default())
     }
 
     fn sent(&self, id: MessageId) -> Result<Option<SentRow>, StoreError> {

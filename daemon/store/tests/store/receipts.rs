@@ -95,6 +95,24 @@ async fn receipt_resolves_ambiguity() {
 }
 
 #[tokio::test]
+async fn failure_is_reported_once_with_its_channel() {
+    let env = TestEnv::new();
+    let event = env.append_one(from("31600000001", "wamid.in")).await;
+    let message = env.send(&event, PluginNo(1), SendState::Sending).await;
+    env.settle(message, SendOutcome::Accepted(None)).await;
+    let appended = env.receipt(message, "sent").await;
+    assert_eq!((appended.progressed, appended.failed), (vec![message], vec![]));
+    let appended = env.receipt(message, "failed").await;
+    let [failed] = &appended.failed[..] else { panic!("{appended:?}") };
+    assert_eq!((failed.message, failed.channel.as_str(), &failed.problem), (message, "shop", &Some(problem("131026"))));
+    assert_eq!(appended.progressed, []);
+    // A redelivery, and a failure after the message has arrived.
+    assert_eq!(env.receipt(message, "failed").await.failed, []);
+    assert_eq!(env.receipt(message, "read").await.progressed, [message]);
+    assert_eq!(env.receipt(message, "failed").await.failed, []);
+}
+
+#[tokio::test]
 async fn late_response_does_not_undo_a_receipt() {
     let env = TestEnv::new();
     let event = env.append_one(from("31600000001", "wamid.in")).await;
