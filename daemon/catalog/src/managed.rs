@@ -243,18 +243,18 @@ impl ManagedPlugin {
         let Some(ActiveRevision { plugin, probation: Some(probation) }) = slot.active() else {
             return ProbationChange::None;
         };
-        if probation.failed() < MAX_PROBATION_FAILURES {
+        if probation.failures() < MAX_PROBATION_FAILURES {
             let is_over = self.probation_since.is_some_and(|since| since.elapsed() > MAX_PROBATION);
-            if probation.well() >= PROBATION_SUCCESSES || is_over {
+            if probation.successes() >= PROBATION_SUCCESSES || is_over {
                 slot.end_probation();
                 self.probation_since = None;
-                tracing::info!(plugin = name, successes = probation.well(), "probation passed");
+                tracing::info!(plugin = name, successes = probation.successes(), "probation passed");
             }
             return ProbationChange::None;
         }
-        match probation.before() {
+        match probation.previous() {
             Some(fallback) => {
-                self.roll_back(name, &slot, &plugin, Arc::clone(fallback), probation.failed());
+                self.roll_back(name, &slot, &plugin, Arc::clone(fallback), probation.failures());
                 ProbationChange::RolledBack
             }
             None => {
@@ -332,10 +332,10 @@ fn suspend_migrated(name: &str, slot: &PluginSlot, plugin: &Plugin, probation: &
     let why = format!(
         "it migrated its state to version {} and failed {} events since; a rollback would lose state, so it is not automatic: `beadle plugins rollback {name}` shows what would be lost",
         plugin.state_version(),
-        probation.failed()
+        probation.failures()
     );
     let code = "plugin-suspended";
-    tracing::error!(plugin = name, code, failures = probation.failed(), "migrated revision suspended");
+    tracing::error!(plugin = name, code, failures = probation.failures(), "migrated revision suspended");
     slot.end_probation();
     slot.suspend(Suspension { code: code.into(), why, at });
 }

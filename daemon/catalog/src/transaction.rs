@@ -404,8 +404,8 @@ impl Transaction {
         self.request.record = record;
         // The fallback is the last revision that passed its probation.
         let fallback = before.map(|before| match before.probation {
-            Some(probation) if probation.well() < PROBATION_SUCCESSES => {
-                probation.before().map_or(before.plugin, Arc::clone)
+            Some(probation) if probation.successes() < PROBATION_SUCCESSES => {
+                probation.previous().map_or(before.plugin, Arc::clone)
             }
             _ => before.plugin,
         });

@@ -180,7 +180,7 @@ mod tests {
             let (clock, work) = (clock.clone(), clock.work());
             async move {
                 let _work = work;
-                clock.sleep_in_work_until(Timestamp(100)).await;
+                clock.sleep_in_work_ms(100).await;
             }
         });
         assert_eq!(manual.activity(), Activity::Busy);

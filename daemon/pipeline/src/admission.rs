@@ -17,10 +17,10 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use tokio::sync::Notify;
 
-/// Events in flight. At 20,000 a second and 10 ms each it takes 200; the rest is for lanes that wait for a guard. A
-/// waiting event costs about 2 KiB, so 16 MiB at most.
+/// Events in flight. At 20,000 a second and 10 ms each it takes 200; the rest is for lanes that wait for a guard. An
+/// event costs about 2 KiB.
 pub const IN_FLIGHT: usize = 8192;
-/// … of one lane: more than a person can mean, and what is deferred only waits on disk instead of in memory.
+/// … of one lane: more than a person writes, and deferred events only wait on disk instead of in memory.
 const OF_A_LANE: usize = 256;
 /// … whose chain contains one plugin, leaving the other half to events without it.
 const OF_A_PLUGIN: usize = IN_FLIGHT / 2;
@@ -280,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lane_has_its_share_and_the_rest_is_deferred_in_order() {
+    fn events_beyond_a_lanes_share_are_deferred_in_order() {
         let admission = admission();
         let (most, all) = (OF_A_LANE as i64, OF_A_LANE as i64 + 3);
         let mut tickets: Vec<_> = (1..=all).filter_map(|n| admission.admit(EventId(n), lane(1), chain(&[1]))).collect();
@@ -301,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn a_plugin_has_half_and_its_lanes_take_turns() {
+    fn lanes_take_turns_for_a_plugins_share() {
         let admission = admission();
         let of_a_plugin = OF_A_PLUGIN as i64;
         let admit = |n: i64, of: i64, plugins: &[i64]| admission.admit(EventId(n), lane(of), chain(plugins));
@@ -325,7 +325,7 @@ mod tests {
         /// Whatever comes and goes, no share is exceeded, each lane keeps its order, and in the end every event was in
         /// flight.
         #[test]
-        fn every_event_has_its_turn_in_order(
+        fn every_event_is_admitted_in_the_order_of_its_lane(
             events in prop::collection::vec((0i64..4, prop::collection::btree_set(0i64..4, 0..3), 0usize..3), 1..1500)
         ) {
             let admission = admission();

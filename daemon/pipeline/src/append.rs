@@ -1,4 +1,4 @@
-//! Appends what came in to the inbox, with the interest of the current subscriptions: the one place where a batch is made.
+//! Appends deliveries to the inbox, with the interest of the current subscriptions: the only place where a batch is made.
 //!
 //! Whether it comes from a webhook or from the platform's response to a send, the same events of contacts, windows and
 //! message status follow from it.
@@ -10,7 +10,7 @@ use beadle_store::StoreError;
 use beadle_store::step::{Appended, Batch, NewEvent, NewRejectedWebhook, Receipt};
 use std::sync::Arc;
 
-/// What one webhook brought.
+/// The contents of one webhook.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Delivery {
     /// In their order.
@@ -31,7 +31,7 @@ pub(crate) struct Appender {
 }
 
 impl Appender {
-    /// Durable when this returns `Ok`. Events that had come before are counted and change nothing. The caller passes
+    /// Durable when this returns `Ok`. Known events are counted and change nothing. The caller passes
     /// `queued` and `received` on to the outbox.
     pub async fn append(&self, delivery: Delivery) -> Result<Appended, StoreError> {
         let Delivery { events, receipts, rejected, read_from } = delivery;

@@ -55,7 +55,7 @@ impl Attempt<'_> {
     }
 }
 
-/// What came of a try.
+/// The result of a try.
 #[derive(Debug)]
 pub(crate) enum Outcome {
     /// It is committed, or there was nothing to commit.
@@ -66,7 +66,7 @@ pub(crate) enum Outcome {
     Stopping,
 }
 
-/// What keeps one call from being committed.
+/// Why one call was not committed.
 enum Trouble {
     /// State that it read has changed.
     Stale,
@@ -119,7 +119,7 @@ impl Attempts {
         match &tried {
             Ok(_) => probation.count_success(),
             Err(Trouble::Failed(failure)) => {
-                let Some(previous) = probation.before() else {
+                let Some(previous) = probation.previous() else {
                     // Without comparison an event counts once, however often it is tried.
                     if failure.counts_without_comparison() && attempt.counts_if_it_fails(failure) {
                         probation.count_failure();
@@ -169,7 +169,8 @@ impl Attempts {
                 is_plugins_fault: fault.blame() == Blame::Plugin,
             })
         })?;
-        // Before the commit, which takes longer than many a failure: failures must not seem to be all there is.
+        // Reported before the commit: a failure is reported sooner than a commit ends, and the breaker must not see
+        // only failures.
         attempt.permit.succeeded(lane, attempt.counts_if_it_succeeds());
         let reads_can_be_stale = !handled.has_no_reads();
         let Handled { disposition, effects, instance } = handled;
@@ -236,7 +237,8 @@ impl Attempts {
                 Ok(())
             }
             Err(not_stored) => {
-                self.outbox.take_back(staged);
+                // None of the messages goes.
+                drop(staged);
                 Err(match not_stored {
                     NotStored::Stopping => Trouble::Stopping,
                     NotStored::Refused(StoreError::StaleRead { .. }) => Trouble::Stale,
@@ -246,8 +248,8 @@ impl Attempts {
         }
     }
 
-    /// Whether an event is no longer true: a window that was about to close was renewed, or has closed. Such an event ends
-    /// as passed. Asked before each try.
+    /// Whether the event no longer holds: a window that was about to close was renewed, or has closed. Such an event is
+    /// passed. Checked before each try.
     fn is_superseded(&self, event: &Event) -> bool {
         let (EventBody::WindowExpiring { closes_at, .. }, Some(conversation)) = (&event.body, &event.conversation)
         else {
@@ -267,7 +269,7 @@ impl Attempts {
         }
     }
 
-    /// An ending, for an observer.
+    /// How the chain ended, as the contract tells an observer.
     fn describe(&self, ending: Ending) -> (String, Option<String>) {
         let name = |no| self.subscriptions.borrow().name(no).map(str::to_owned);
         match ending {
@@ -299,8 +301,13 @@ fn not_loaded(plugin: &str) -> Failure {
     Failure { code: "plugin-suspended", error, is_final: true, is_returned: false, is_plugins_fault: false }
 }
 
-/// The store will never take this commit.
+/// The store refused this commit for good.
 fn refused(error: &StoreError) -> Failure {
+    // What it asked for cannot be written as a row that could be read back.
+    if let StoreError::Unreadable { .. } = error {
+        let (code, error) = ("bad-message", error.to_string());
+        return Failure { code, error, is_final: true, is_returned: false, is_plugins_fault: true };
+    }
     Failure {
         code: error.code(),
         error: error.to_string(),

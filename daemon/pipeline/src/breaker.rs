@@ -28,7 +28,7 @@ const FAILED_PER_SUCCEEDED: usize = 4;
 /// The first rest, the second, and so on; then always the last. The first is shorter than a person waits before looking
 /// again; at five minutes a trial costs nothing.
 const RESTS_MS: [i64; 7] = [5000, 10_000, 20_000, 40_000, 80_000, 160_000, 300_000];
-const LONGEST_REST_MS: i64 = 300_000;
+pub(crate) const LONGEST_REST_MS: i64 = 300_000;
 /// Trials in a row that end in a trap or at a limit before the plugin is suspended: with the rests between them five
 /// minutes, longer than a coincidence lasts.
 const STRIKES: u32 = 6;
@@ -38,6 +38,11 @@ const RECOVERED: u32 = 50;
 const POISONED: u32 = 3;
 /// Such lanes that are remembered; more are no longer the lanes' fault.
 const POISONED_LANES: usize = 64;
+
+/// Whether a rest until then is over. One that ends later than the longest would was counted on a clock that was set back.
+pub(crate) fn is_over(until: Timestamp, now: Timestamp) -> bool {
+    until <= now || until.since_ms(now) > LONGEST_REST_MS
+}
 
 /// What a failure led to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,8 +80,7 @@ impl Breaker {
     pub fn acquire(&mut self, now: Timestamp) -> Result<bool, Availability> {
         match &mut self.availability {
             Availability::Available => Ok(false),
-            // A rest that ends later than the longest one would was counted on a clock that has been set back.
-            Availability::Resting { until, cause } if *until <= now || until.since_ms(now) > LONGEST_REST_MS => {
+            Availability::Resting { until, cause } if is_over(*until, now) => {
                 self.availability = Availability::OnTrial { cause: std::mem::take(cause) };
                 Ok(true)
             }
@@ -278,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn rests_grow_and_trials_that_trap_suspend() {
+    fn six_trials_that_trap_suspend_the_plugin() {
         let rests = [10_000, 20_000, 40_000, 80_000, 160_000, 0].map(Some);
         let mut breaker = resting();
         assert_eq!(trials(&mut breaker, 6, false), rests);
@@ -302,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn one_event_is_tried_and_decides() {
+    fn one_trial_decides_whether_a_rest_is_over() {
         let mut breaker = resting();
         let until = NOW.plus_ms(5000);
         assert!(matches!(breaker.acquire(NOW), Err(Availability::Resting { until: found, .. }) if found == until));

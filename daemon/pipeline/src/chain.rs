@@ -2,7 +2,7 @@
 //! claims it; then observers in lanes of their own (docs/design.md#stages).
 //!
 //! The next event of a conversation waits until this chain has ended. An unstaged event (a timer, a receipt) has a chain
-//! of one plugin. How one plugin handles the event is `executor`'s business.
+//! of one plugin. `executor` runs one handling.
 
 use crate::context::{Context, NotStored};
 use crate::executor::{End, Executor};
@@ -119,7 +119,7 @@ impl Inner {
         true
     }
 
-    /// Writes down that an event is finished, where no commit has said so yet.
+    /// Records that an event is finished, where no commit has recorded it.
     async fn finish(&self, run: &EventRun) {
         if run.is_all_committed() {
             return;

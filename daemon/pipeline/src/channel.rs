@@ -43,7 +43,7 @@ pub struct SendRequest {
     pub callback: String,
 }
 
-/// What became of a send.
+/// The result of a send.
 #[derive(Clone, Debug, PartialEq)]
 pub enum SendResponse {
     /// The platform has it, under this id (read marks and typing indicators have none).
@@ -54,7 +54,7 @@ pub enum SendResponse {
     Refused(Problem, Advice),
     /// It did not leave: no connection was made.
     NotSent(String),
-    /// Bytes left and no usable response came: the message may or may not have been accepted.
+    /// Bytes left and no usable response came: the platform may have accepted it or not.
     Ambiguous(String),
 }
 

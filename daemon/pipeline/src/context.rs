@@ -1,8 +1,8 @@
 //! What every stage of the pipeline shares: store, clock, phase, and figures.
 //!
-//! It holds leaves only, and nothing in it imports this module. Whatever else a stage works with (subscriptions, lanes,
-//! the outbox) it is given when it is made. [`Context::until_stored`] is the one way in which a stage repeats what the
-//! store could not do.
+//! It holds leaves only, and nothing in it imports this module. A stage gets everything else that it works with
+//! (subscriptions, lanes, the outbox) when it is created. [`Context::until_stored`] is the one way in which a stage repeats
+//! what the store could not write or read.
 
 use crate::health::Health;
 use beadle_clock::{Alarm, Clock};
@@ -37,6 +37,9 @@ pub(crate) struct Context {
     pub windows_changed: Alarm,
     phase: watch::Sender<Phase>,
     tasks: Tasks,
+    /// Handlings that are to panic.
+    #[cfg(debug_assertions)]
+    panics: std::sync::atomic::AtomicU32,
 }
 
 /// Why something was not stored.
@@ -44,7 +47,7 @@ pub(crate) struct Context {
 pub(crate) enum NotStored {
     /// The pipeline is stopping; nothing was decided.
     Stopping,
-    /// The store never will; nothing was written.
+    /// The store refused it for good; nothing was written.
     Refused(StoreError),
 }
 
@@ -58,6 +61,24 @@ impl Context {
             clock,
             phase: watch::Sender::new(Phase::Running),
             tasks,
+            #[cfg(debug_assertions)]
+            panics: std::sync::atomic::AtomicU32::new(0),
+        }
+    }
+
+    /// Has the next handlings panic.
+    #[cfg(debug_assertions)]
+    pub fn inject_panics(&self, count: u32) {
+        self.panics.store(count, std::sync::atomic::Ordering::SeqCst);
+    }
+
+    /// Panics if that was asked for.
+    #[expect(clippy::panic, reason = "that is the fault")]
+    #[cfg(debug_assertions)]
+    pub fn strike(&self) {
+        use std::sync::atomic::Ordering::SeqCst;
+        if self.panics.fetch_update(SeqCst, SeqCst, |left| left.checked_sub(1)).is_ok() {
+            panic!("injected fault in a handling");
         }
     }
 
@@ -87,7 +108,7 @@ impl Context {
         self.advance(Phase::Stopping);
     }
 
-    /// Repeats a step until the store does it, however long that takes; `Err` if it never will, or the pipeline stops.
+    /// Repeats a step until the store accepts it; `Err` if the store refuses it for good, or the pipeline stops.
     pub async fn until_stored<T, F>(&self, mut step: impl FnMut() -> F) -> Result<T, NotStored>
     where
         F: Future<Output = Result<T, StoreError>>,
@@ -105,6 +126,17 @@ impl Context {
             tokio::select! {
                 () = tokio::time::sleep(STORE_PAUSE) => {}
                 () = self.reached(Phase::Stopping) => return Err(NotStored::Stopping),
+            }
+        }
+    }
+
+    /// Returns when the outcomes that the store keeps in memory are on disk, or the pipeline stops: until then the rows on
+    /// disk are not what they are taken to be.
+    pub async fn until_deferred_is_written(&self) {
+        while self.store.health().deferred_settlements > 0 {
+            tokio::select! {
+                () = tokio::time::sleep(STORE_PAUSE) => {}
+                () = self.reached(Phase::Stopping) => return,
             }
         }
     }

@@ -1,7 +1,7 @@
 //! The dispatcher: from the inbox's feed into lanes.
 //!
-//! It fixes the subscribers of each event: the current ones, or after a restart those that it had. How much is in flight
-//! at once is `admission`'s business. It is one loop, which ends when the pipeline drains.
+//! It fixes the subscribers of each event: the current ones, or after a restart those that it had. `admission` decides
+//! how much is in flight at once. It is one loop, which ends when the pipeline drains.
 
 use crate::admission::{Admission, Ticket};
 use crate::chain::Chains;

@@ -1,4 +1,4 @@
-//! The executor: one handling, from leave to call the plugin to its last try.
+//! The executor: one handling, from the permission to call the plugin to the last try.
 //!
 //! It waits for a permit or does what the policy says while the plugin is unavailable, runs the tries that `policy`
 //! allows (each one in `attempt`), and writes down how a handling ended that did not succeed: kept for the plugin, passed
@@ -6,12 +6,16 @@
 
 use crate::attempt::{Attempt, Attempts, Handling, Outcome};
 use crate::backlog::Backlogs;
+use crate::breaker::LONGEST_REST_MS;
+use crate::caught::caught;
 use crate::context::{Context, NotStored, Phase};
 use crate::lane::LaneKey;
-use crate::policy::{AfterFailure, Availability, Failure, HOLD_MS, Meanwhile, after_failure, while_unavailable};
+use crate::policy::{
+    AfterFailure, Availability, Failure, HOLD_MS, Meanwhile, after_failure, is_held, while_unavailable,
+};
 use crate::run::EventRun;
 use crate::slot::Permit;
-use beadle_model::{Disposition, Ending, Timestamp};
+use beadle_model::{Disposition, Ending, Event, EventKind, Timestamp};
 use beadle_store::step::{FailedAttempt, Unhandled, UnhandledState};
 use std::sync::Arc;
 
@@ -26,7 +30,7 @@ pub(crate) enum End {
     Stopping,
 }
 
-/// Why a handling does not go on.
+/// Why a handling ends without success.
 struct Reason {
     code: &'static str,
     /// Without a full stop.
@@ -47,14 +51,30 @@ pub(crate) struct Executor {
 }
 
 impl Executor {
-    /// Handles an event in the plugin at this place, until it is done or set aside.
+    /// Handles an event in the plugin at this place, until it is done or set aside. A panic of Beadle's own sets it aside
+    /// too: the event goes on without this plugin.
     pub async fn handle(&self, run: &Arc<EventRun>, place: usize, lane: LaneKey) -> End {
         let Some(subscription) = run.subscribers.get(place).and_then(|it| it.subscription.as_ref()) else {
             return End::Passed;
         };
         let handling = Handling { run, place, subscription, lane };
-        let began = self.context.clock.now();
-        if began.since_ms(run.event.received_at) > subscription.max_age_ms {
+        let panic = match caught(self.run(handling)).await {
+            Ok(end) => return end,
+            Err(panic) => panic,
+        };
+        let failure = panicked(panic);
+        let ends_unanswered = is_held(run.event.kind(), subscription.stage, subscription.on_failure);
+        let given_up = self.give_up(handling, run.tries_before(place) + 1, Reason::from(&failure), ends_unanswered);
+        // What panics here as well stays unfinished and is taken up after the next start.
+        caught(given_up).await.unwrap_or(End::Stopping)
+    }
+
+    async fn run(&self, handling: Handling<'_>) -> End {
+        let Handling { run, place, subscription, .. } = handling;
+        #[cfg(debug_assertions)]
+        self.context.strike();
+        let began = self.context.clock.monotonic();
+        if is_stale(&run.event, subscription.max_age_ms, self.context.clock.now()) {
             let (name, max_age_s) = (subscription.slot.name(), subscription.max_age_ms / 1000);
             let error = format!("the event is older than the {max_age_s} s that `{name}` allows");
             return self.give_up(handling, 0, Reason { code: "stale", error }, false).await;
@@ -67,7 +87,7 @@ impl Executor {
             };
             let is_trial = permit.is_trial();
             let attempt = Attempt { handling, number: tries + 1, late: false, permit: &permit };
-            let failure = match self.attempts.run(attempt).await {
+            let failure = match self.attempt(attempt).await {
                 Outcome::Done(disposition) => return ended(disposition),
                 Outcome::Stopping => return End::Stopping,
                 Outcome::Failed(failure) => failure,
@@ -88,7 +108,7 @@ impl Executor {
                     let next_at = self.context.clock.now().plus_ms(after_ms);
                     self.note_failure(handling, tries, &failure, next_at).await;
                     tokio::select! {
-                        () = self.context.clock.sleep_in_work_until(next_at) => {}
+                        () = self.context.clock.sleep_in_work_ms(after_ms) => {}
                         () = self.context.reached(Phase::Draining) => return End::Stopping,
                     }
                     last_failure = Some(failure);
@@ -97,7 +117,7 @@ impl Executor {
         }
     }
 
-    /// A person retries a dead letter: one try, whatever the event's age and the plugin's availability, marked `late`.
+    /// A person retries a dead letter: one try, regardless of the event's age and the plugin's availability, marked `late`.
     pub async fn handle_late(&self, run: &Arc<EventRun>, place: usize, lane: LaneKey) -> End {
         let Some(subscription) = run.subscribers.get(place).and_then(|it| it.subscription.as_ref()) else {
             return End::Passed;
@@ -105,11 +125,16 @@ impl Executor {
         let handling = Handling { run, place, subscription, lane };
         let permit = Permit::unconditional(&subscription.slot);
         let number = run.tries_before(place) + 1;
-        match self.attempts.run(Attempt { handling, number, late: true, permit: &permit }).await {
+        match self.attempt(Attempt { handling, number, late: true, permit: &permit }).await {
             Outcome::Done(disposition) => ended(disposition),
             Outcome::Stopping => End::Stopping,
             Outcome::Failed(failure) => self.give_up(handling, number, Reason::from(&failure), false).await,
         }
+    }
+
+    /// One try; a panic is a failure like any other.
+    async fn attempt(&self, attempt: Attempt<'_>) -> Outcome {
+        caught(self.attempts.run(attempt)).await.unwrap_or_else(|panic| Outcome::Failed(panicked(panic)))
     }
 
     /// Keeps an event on disk because more than may be in memory wait for this plugin alone.
@@ -123,7 +148,7 @@ impl Executor {
     }
 
     /// Waits until the plugin may be called. `Err`: it is not called for this event. `tries`, `last_failure`: how often it
-    /// failed this event, and how.
+    /// failed this event, and how. `began`: monotonic.
     async fn permit(
         &self,
         handling: Handling<'_>,
@@ -136,6 +161,7 @@ impl Executor {
         let mut changes = slot.changes();
         loop {
             let now = self.context.clock.now();
+            let held_ms = self.context.clock.monotonic().since_ms(began);
             let availability = match slot.acquire(now) {
                 Ok(permit) => return Ok(permit),
                 Err(availability) => availability,
@@ -144,8 +170,9 @@ impl Executor {
                 continue;
             };
             let reason = reason(slot.name(), &availability);
-            let hold_until = began.plus_ms(HOLD_MS);
-            let until = match (meanwhile, availability) {
+            // No rest is longer, even if its end was counted on a clock that was set back.
+            let rest_ms = |until: Timestamp| until.since_ms(now).clamp(0, LONGEST_REST_MS);
+            let wait_ms = match (meanwhile, availability) {
                 (Meanwhile::KeepOnDisk, _) => return Err(self.keep(handling, tries, reason).await),
                 (Meanwhile::EndUnanswered, _) => return Err(self.give_up(handling, tries, reason, true).await),
                 // A person has to see what it failed already.
@@ -154,26 +181,26 @@ impl Executor {
                     return Err(self.give_up(handling, tries, reason, false).await);
                 }
                 (Meanwhile::PassOver, _) => return Err(self.pass_over(handling, reason).await),
-                (Meanwhile::Hold, _) if now >= hold_until => {
+                (Meanwhile::Hold, _) if held_ms >= HOLD_MS => {
                     return Err(self.give_up(handling, tries, reason, true).await);
                 }
-                (Meanwhile::Hold, Availability::Resting { until, .. }) => Some(until.min(hold_until)),
-                (Meanwhile::Hold, _) => Some(hold_until),
-                (Meanwhile::Wait, Availability::Resting { until, .. }) => Some(until),
+                (Meanwhile::Hold, Availability::Resting { until, .. }) => Some(rest_ms(until).min(HOLD_MS - held_ms)),
+                (Meanwhile::Hold, _) => Some(HOLD_MS - held_ms),
+                (Meanwhile::Wait, Availability::Resting { until, .. }) => Some(rest_ms(until)),
                 (Meanwhile::Wait, _) => None,
             };
             tokio::select! {
                 // It lives as long as the slot.
                 _ = changes.changed() => {}
-                () = self.sleep_until(until) => {}
+                () = self.sleep_ms(wait_ms) => {}
                 () = self.context.reached(Phase::Draining) => return Err(End::Stopping),
             }
         }
     }
 
-    async fn sleep_until(&self, at: Option<Timestamp>) {
-        match at {
-            Some(at) => self.context.clock.sleep_in_work_until(at).await,
+    async fn sleep_ms(&self, ms: Option<i64>) {
+        match ms {
+            Some(ms) => self.context.clock.sleep_in_work_ms(ms).await,
             None => std::future::pending().await,
         }
     }
@@ -242,7 +269,7 @@ impl Executor {
         }
     }
 
-    /// Writes it down, however long the store fails. `false`: the pipeline is stopping.
+    /// Records it, repeating until the store accepts it. `false`: the pipeline is stopping.
     async fn set_aside(
         &self,
         handling: Handling<'_>,
@@ -275,6 +302,24 @@ impl Executor {
     }
 }
 
+/// A failure of Beadle's own.
+fn panicked(panic: String) -> Failure {
+    let error = format!("Beadle panicked: {panic}");
+    Failure { code: "host-panic", error, is_final: false, is_returned: false, is_plugins_fault: false }
+}
+
+/// Whether an event is too old to be handled: since it was received, and for what a person did also since it happened,
+/// because a webhook that the platform repeats after hours is received late (ADR 0074).
+fn is_stale(event: &Event, max_age_ms: i64, now: Timestamp) -> bool {
+    let kind = event.kind();
+    let is_of_windows = matches!(kind, EventKind::WindowExpiring | EventKind::WindowClosed);
+    let since = match kind.is_staged() && !is_of_windows {
+        true => event.happened_at.min(event.received_at),
+        false => event.received_at,
+    };
+    now.since_ms(since) > max_age_ms
+}
+
 fn ended(disposition: Disposition) -> End {
     match disposition {
         Disposition::Pass => End::Passed,
@@ -282,7 +327,7 @@ fn ended(disposition: Disposition) -> End {
     }
 }
 
-/// Why a plugin is not called, for people who look at the event.
+/// Why a plugin is not called, for the operator.
 fn reason(name: &str, availability: &Availability) -> Reason {
     match availability {
         Availability::Disabled => Reason { code: "plugin-disabled", error: format!("`{name}` is disabled") },

@@ -1,7 +1,6 @@
 //! The state of the pipeline: counters for metrics, and the store's last failure.
 //!
-//! Counters only grow; rates are the reader's business. Whether the loops make progress is the supervisor's to know
-//! (`beadle_tasks`).
+//! Counters only grow; the reader computes rates. The supervisor (`beadle_tasks`) knows whether the loops make progress.
 
 use crate::channel::SendResponse;
 use beadle_sandbox::Usage;
@@ -57,7 +56,7 @@ counters! {
     events,
     /// Events that had come before.
     duplicates,
-    /// Receipts for messages that are not ours.
+    /// Receipts for unknown messages.
     unmatched_receipts,
     /// Deliveries that were not taken (503).
     refused,
@@ -87,7 +86,7 @@ struct ByName {
 }
 
 impl Health {
-    /// What keeps the pipeline from making progress; empty where nothing does.
+    /// The reasons why the pipeline makes no progress; empty if it does.
     pub fn problems(&self) -> Vec<String> {
         let mut problems = Vec::new();
         if let Some((_, error)) = self.store_failure.lock().as_ref().filter(|(at, _)| at.elapsed() < RECOVERED) {

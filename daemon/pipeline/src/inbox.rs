@@ -1,4 +1,4 @@
-//! The way in: what a channel normalised becomes durable here, and only then does the platform get its 200.
+//! The inbox: makes durable what a channel normalised. Only then does the platform get its 200.
 //!
 //! Back-pressure is a refusal. When the writer's queue or the disk is full the caller gets an error, which is a 503 to
 //! the platform; the platform keeps the events and repeats them for seven days, longer than any queue of ours could.
@@ -17,13 +17,13 @@ pub struct Inbox {
     outbox: Outbox,
 }
 
-/// Why a delivery was not taken; the platform repeats it.
+/// Why a delivery was not accepted; the platform repeats it.
 #[derive(Debug, thiserror::Error)]
 pub enum InboxError {
     /// The daemon is shutting down.
     #[error("the daemon is shutting down; the platform keeps the event and repeats it")]
     Stopping,
-    /// The store did not take it.
+    /// The store did not accept it.
     #[error("the event could not be stored: {0}")]
     Store(#[from] StoreError),
 }
@@ -54,8 +54,7 @@ impl Inbox {
         Self { appender, outbox }
     }
 
-    /// Takes what one webhook brought: durable when this returns `Ok`. Events that had come before are counted and change
-    /// nothing.
+    /// Takes in one webhook; it is durable when this returns `Ok`. Known events are counted and change nothing.
     pub async fn receive(&self, delivery: Delivery) -> Result<Appended, InboxError> {
         let context = &self.appender.context;
         if context.phase() == Phase::Stopping {

@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-    async fn lanes_keep_their_order_and_end() {
+    async fn jobs_of_a_lane_run_in_order() {
         let lanes = Lanes::new(Clock::real());
         let (done, mut seen) = mpsc::unbounded_channel();
         for n in 0..2000i64 {

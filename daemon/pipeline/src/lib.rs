@@ -15,6 +15,7 @@ mod append;
 mod attempt;
 mod backlog;
 mod breaker;
+mod caught;
 mod chain;
 pub mod channel;
 mod context;
@@ -55,11 +56,29 @@ use executor::Executor;
 use health::Health;
 use lane::Lanes;
 use outbox::Outbox;
+use parking_lot::Mutex;
 use replay::Replay;
 use run::{EventRun, Subscriber};
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
+
+/// Held while a retry runs.
+struct RunningRetry(Retries, (EventId, PluginNo));
+
+impl RunningRetry {
+    /// `None`: one of this handling runs.
+    fn begin(retries: &Retries, handling: (EventId, PluginNo)) -> Option<Self> {
+        retries.lock().insert(handling).then(|| Self(Arc::clone(retries), handling))
+    }
+}
+
+impl Drop for RunningRetry {
+    fn drop(&mut self) {
+        self.0.lock().remove(&self.1);
+    }
+}
 
 /// Every code that an error of this crate can carry besides those of the store; `beadle explain` has a page for each.
 pub const CODES: [&str; 10] = [
@@ -86,7 +105,22 @@ pub struct Pipeline {
     lanes: Lanes,
     executor: Arc<Executor>,
     backlogs: Arc<Backlogs>,
+    retries: Retries,
     tasks: Tasks,
+}
+
+/// The handlings of dead letters that are being retried.
+type Retries = Arc<Mutex<HashSet<(EventId, PluginNo)>>>;
+
+/// What a request to retry a handling led to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HandlingRetry {
+    /// It runs now.
+    Started,
+    /// An earlier request runs it still.
+    AlreadyRunning,
+    /// The plugin does not take part, or the event is gone.
+    Unavailable,
 }
 
 impl Pipeline {
@@ -136,7 +170,8 @@ impl Pipeline {
             tasks.spawn_once(TaskKind::Dispatch, move |heartbeat| dispatcher.run(feed, heartbeat));
         }
         let inbox = Inbox::new(appender, outbox.clone());
-        Ok(Self { context, publish, inbox, outbox, admission, lanes, executor, backlogs, tasks })
+        let retries = Retries::default();
+        Ok(Self { context, publish, inbox, outbox, admission, lanes, executor, backlogs, retries, tasks })
     }
 
     /// Where events come in.
@@ -195,25 +230,34 @@ impl Pipeline {
         self.context.windows_changed.clone()
     }
 
-    /// Handles a dead letter's event in its plugin once more, out of order and marked `late`. `false`: the plugin does not
-    /// take part.
+    /// Handles a dead letter's event in its plugin once more, out of order and marked `late`; not while an earlier retry
+    /// of it runs. Its commit fails if there is no dead letter any more.
     ///
     /// # Errors
     /// The store cannot be read or written.
-    pub async fn retry_handling(&self, event: EventId, plugin: PluginNo) -> Result<bool, StoreError> {
+    pub async fn retry_handling(&self, event: EventId, plugin: PluginNo) -> Result<HandlingRetry, StoreError> {
+        let Some(running) = RunningRetry::begin(&self.retries, (event, plugin)) else {
+            return Ok(HandlingRetry::AlreadyRunning);
+        };
         let store = &self.context.store;
         let found = store.reader().event(event)?;
         let subscription = self.subscriptions().get(plugin).cloned();
-        let (Some(event), Some(subscription)) = (found, subscription) else { return Ok(false) };
+        let (Some(event), Some(subscription)) = (found, subscription) else { return Ok(HandlingRetry::Unavailable) };
         let list = store.subscriber_list(vec![plugin]).await?;
         let run = Arc::new(EventRun::new(Arc::new(event), vec![Subscriber::new(subscription)], list));
         let (executor, lane) = (Arc::clone(&self.executor), run.lane_of(0));
         let work = self.context.clock.work();
         tokio::spawn(async move {
-            let _work = work;
+            let _held = (work, running);
             executor.handle_late(&run, 0, lane).await
         });
-        Ok(true)
+        Ok(HandlingRetry::Started)
+    }
+
+    /// Has the next handlings panic, so many of them, to test what follows.
+    #[cfg(debug_assertions)]
+    pub fn inject_panics(&self, count: u32) {
+        self.context.inject_panics(count);
     }
 
     /// Begins nothing new, lets what is in flight finish until the deadline, then ends. Returns whether all of it

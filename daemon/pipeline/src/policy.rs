@@ -29,7 +29,7 @@ impl Stage {
     }
 }
 
-/// What becomes of an event whose guard keeps failing.
+/// What an event does when its guard keeps failing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OnFailure {
     /// It waits for the guard, and is not answered if the guard never decides.
@@ -100,7 +100,7 @@ pub(crate) struct Failure {
     pub is_final: bool,
     /// The plugin returned it; otherwise it trapped or hit a limit.
     pub is_returned: bool,
-    /// It is the plugin's fault, not the host's or the disk's.
+    /// The plugin is at fault, not the host or the disk.
     pub is_plugins_fault: bool,
 }
 
@@ -140,7 +140,7 @@ pub(crate) fn while_unavailable(
     lane: LaneKey,
 ) -> Option<Meanwhile> {
     use Availability::{Available, Disabled, OnTrial, Resting, Suspended};
-    let holds = stage == Stage::Guard && on_failure == OnFailure::Hold;
+    let holds = is_held(kind, stage, on_failure);
     Some(match (availability, stage.is_in_chain(kind)) {
         (Available, _) => return None,
         (Resting { .. } | OnTrial { .. }, true) if holds => Meanwhile::Hold,
@@ -149,6 +149,11 @@ pub(crate) fn while_unavailable(
         (Resting { .. } | OnTrial { .. }, false) if lane.is_of_one_plugin() => Meanwhile::Wait,
         (Resting { .. } | OnTrial { .. } | Suspended(_) | Disabled, false) => Meanwhile::KeepOnDisk,
     })
+}
+
+/// Whether such an event waits for this plugin, and ends unanswered without its decision.
+pub(crate) fn is_held(kind: EventKind, stage: Stage, on_failure: OnFailure) -> bool {
+    stage == Stage::Guard && stage.is_in_chain(kind) && on_failure == OnFailure::Hold
 }
 
 /// What follows a failed try.
@@ -175,7 +180,7 @@ const OBSERVER_PAUSES_MS: [i64; 4] = [1000, 4000, 12_000, 30_000];
 
 /// What follows the `tries`-th failed try (1 or more).
 ///
-/// `once`: there is one try, whatever the stage. The low 16 bits of `jitter` are random and shorten a pause by up to a
+/// `once`: there is only one try in any stage. The low 16 bits of `jitter` are random and shorten a pause by up to a
 /// quarter, so that events that failed together are not retried together; a pause never grows.
 pub(crate) fn after_failure(
     tries: u32,
@@ -187,7 +192,7 @@ pub(crate) fn after_failure(
 ) -> AfterFailure {
     let nth = usize::try_from(tries.saturating_sub(1)).unwrap_or(usize::MAX);
     let in_chain = stage.is_in_chain(kind);
-    let holds = in_chain && stage == Stage::Guard && on_failure == OnFailure::Hold;
+    let holds = is_held(kind, stage, on_failure);
     let pause = if in_chain {
         let hold = holds.then(|| HOLD_PAUSES_MS.get(nth.checked_sub(CHAIN_PAUSES_MS.len())?)).flatten();
         CHAIN_PAUSES_MS.get(nth).or(hold)

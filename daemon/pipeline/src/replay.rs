@@ -1,9 +1,10 @@
-//! Replay: what was kept on disk for a plugin comes back when the plugin is available, in order, a few events at a time.
+//! Replay: events that were kept on disk for a plugin are handled when it is available again, in order, a few at a time.
 //!
 //! One task per plugin with a backlog puts events from its front into their lanes; when the last one is there, new events
 //! go straight to the lanes as before. The counts are `backlog`'s. On disk a backlog is bounded by retention.
 
 use crate::backlog::Backlogs;
+use crate::breaker::is_over;
 use crate::context::{Context, Phase};
 use crate::executor::Executor;
 use crate::lane::Lanes;
@@ -38,7 +39,7 @@ pub(crate) struct Replay {
 }
 
 impl Replay {
-    /// Until the pipeline drains.
+    /// Runs until the pipeline drains.
     pub async fn run(mut self, heartbeat: Heartbeat) {
         let context = Arc::clone(&self.context);
         tokio::select! {
@@ -75,7 +76,7 @@ impl Replay {
         }
     }
 
-    /// Until nothing is kept for this plugin.
+    /// Runs until nothing is kept for this plugin.
     async fn replay(mut self, no: PluginNo, changed: &Alarm) {
         loop {
             let subscription = self.subscriptions.borrow_and_update().get(no).cloned();
@@ -92,7 +93,7 @@ impl Replay {
             let (most, until) = match subscription.slot.availability() {
                 Availability::Available => (AT_ONCE, None),
                 // One event is the trial; others would only be kept again.
-                Availability::Resting { until, .. } if until <= now => (1, None),
+                Availability::Resting { until, .. } if is_over(until, now) => (1, None),
                 Availability::Resting { until, .. } => (0, Some(until)),
                 Availability::OnTrial { .. } | Availability::Suspended(_) | Availability::Disabled => (0, None),
             };

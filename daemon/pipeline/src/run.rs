@@ -1,8 +1,8 @@
 //! One event on its way through its subscribers: who they are, which are done, how it ended.
 //!
 //! The subscribers and their places are fixed at dispatch and are on disk with the first commit; after a crash the run is
-//! resumed with the same ones. A plugin that passed and had no effects is not worth a write of its own: its bit goes with
-//! the next commit, and after a crash the plugin is called again, which cannot be noticed from outside.
+//! resumed with the same ones. A plugin that passed and had no effects gets no write of its own: its bit is written with
+//! the next commit, and after a crash the plugin is called again, which has no effect that anyone can see.
 
 use crate::admission::Ticket;
 use crate::lane::LaneKey;
@@ -35,7 +35,7 @@ impl Subscriber {
     }
 }
 
-/// An event and how far it is.
+/// An event and its progress.
 pub(crate) struct EventRun {
     pub event: Arc<Event>,
     pub subscribers: Vec<Subscriber>,

@@ -6,9 +6,9 @@
 //! state together takes the whole slot ([`PluginSlot::pause`]): running tries are awaited, new ones wait
 //! (docs/design.md#reload).
 //!
-//! The slot also knows whether its plugin is called ([`Availability`]) and what it used. A slot can be vacant, when only
-//! the plugin's name and events are known: its events are kept. What follows from a failed probation or a suspension is
-//! decided by the catalog, which `bell` wakes.
+//! The slot also knows whether its plugin is called ([`Availability`]) and the resources that it used. A vacant slot knows
+//! only the plugin's name and events; its events are kept. The catalog, which `bell` wakes, decides what follows from a
+//! failed probation or a suspension.
 
 mod probation;
 mod usage;
@@ -27,7 +27,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use tokio::sync::{Notify, OwnedRwLockReadGuard, OwnedRwLockWriteGuard, watch};
 
-/// A plugin, whatever its revision.
+/// A plugin, independent of its revision.
 pub struct PluginSlot {
     name: Arc<str>,
     no: PluginNo,
@@ -59,10 +59,10 @@ pub struct ActiveRevision {
     pub probation: Option<Arc<Probation>>,
 }
 
-/// The whole slot: no try of this plugin runs while it lives.
+/// The whole slot: no try of this plugin runs until it is dropped.
 pub struct SlotPause(#[expect(dead_code, reason = "held for its end")] OwnedRwLockWriteGuard<()>);
 
-/// An event that waits for one plugin alone, for as long as it lives.
+/// Counts an event that waits for one plugin alone until it is dropped.
 pub(crate) struct Held(Arc<PluginSlot>);
 
 impl Drop for Held {
@@ -146,7 +146,7 @@ impl PluginSlot {
         self.resume();
     }
 
-    /// The active revision is no longer on probation.
+    /// Ends the probation of the active revision.
     pub fn end_probation(&self) {
         if let Occupant::Active(active) = &mut *self.occupant.write() {
             active.probation = None;
@@ -166,7 +166,7 @@ impl PluginSlot {
         }
     }
 
-    /// What it used.
+    /// The resources that it used.
     pub fn usage(&self) -> SlotUsage {
         *self.usage.lock()
     }
@@ -176,7 +176,7 @@ impl PluginSlot {
         self.usage.lock().add(usage, handled, log);
     }
 
-    /// One more event waits for this plugin alone, unless `most` do already.
+    /// Counts one more event that waits for this plugin alone; `None` if `most` do already.
     pub(crate) fn hold_event(self: &Arc<Self>, most: usize) -> Option<Held> {
         let more = |held: usize| (held < most).then_some(held + 1);
         self.held.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).ok()?;
@@ -184,7 +184,7 @@ impl PluginSlot {
     }
 }
 
-/// Leave to hand one event to a plugin. Where it is the trial after a rest, its outcome decides whether the rest is over;
+/// Permission to call a plugin with one event. Where it is the trial after a rest, its outcome decides whether the rest is over;
 /// dropped without an outcome, the next event is the trial.
 pub(crate) struct Permit {
     slot: Arc<PluginSlot>,
@@ -192,7 +192,7 @@ pub(crate) struct Permit {
 }
 
 impl Permit {
-    /// For a person's retry: whatever the availability, and no trial.
+    /// For a person's retry: regardless of the availability, and not a trial.
     pub fn unconditional(slot: &Arc<PluginSlot>) -> Self {
         Self { slot: Arc::clone(slot), trial: AtomicBool::new(false) }
     }

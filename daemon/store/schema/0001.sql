@@ -178,8 +178,11 @@ CREATE TABLE outbox (
     event        INTEGER,
     plugin       INTEGER NOT NULL,
     conversation INTEGER NOT NULL,
+    -- That of the conversation, so that each channel's queue is a range of the index. '': the conversation was gone.
+    channel      TEXT NOT NULL,
     reply        INTEGER NOT NULL,
     state        INTEGER NOT NULL,
+    -- While queued: the earliest time to send it, 0 where no rule deferred it. Then when it was sent.
     due_at       INTEGER NOT NULL,
     attempts     INTEGER NOT NULL DEFAULT 0,
     created_at   INTEGER NOT NULL,
@@ -199,7 +202,7 @@ CREATE TABLE outbox (
     -- The price that the platform reported first, as JSON.
     pricing      TEXT
 ) STRICT;
-CREATE INDEX outbox_due ON outbox (due_at) WHERE state = 0;
+CREATE INDEX outbox_due ON outbox (channel, due_at) WHERE state = 0;
 CREATE INDEX outbox_by_platform ON outbox (platform_key) WHERE platform_key IS NOT NULL;
 
 CREATE TABLE outbox_bodies (

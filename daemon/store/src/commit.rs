@@ -187,8 +187,8 @@ impl Tx<'_> {
         let id = send.message.0;
         self.conn
             .prepare_cached(
-                "INSERT INTO outbox (id, event, plugin, conversation, reply, state, due_at, created_at)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+                "INSERT INTO outbox (id, event, plugin, conversation, channel, reply, state, due_at, created_at)
+                 VALUES (?1, ?2, ?3, ?4, coalesce((SELECT channel FROM conversations WHERE id = ?4), ''), ?5, ?6, ?7, ?8)",
             )?
             .execute(params![
                 id,

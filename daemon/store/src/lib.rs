@@ -24,6 +24,8 @@ mod dead;
 mod deferred;
 mod documents;
 mod error;
+#[cfg(debug_assertions)]
+pub mod fault;
 mod feed;
 mod files;
 mod groups;

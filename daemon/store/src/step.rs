@@ -7,7 +7,7 @@ mod dead;
 mod send;
 
 pub use dead::{DeadLetterRef, RejectedWebhook, RetriedDeadLetter};
-pub use send::{NewSend, OutboxRow, SendOutcome, SendState, Settlement};
+pub use send::{DueSends, NewSend, OutboxPage, OutboxPlace, OutboxRow, SendOutcome, SendState, Settlement};
 
 use beadle_model::effect::{NewMedia, StateRead, StateWrite, TimerWrite};
 use beadle_model::event::{Pricing, Problem};

@@ -92,7 +92,7 @@ impl Slot {
 }
 
 impl Heartbeat {
-    /// A heartbeat that nobody watches, for a loop that is run by hand.
+    /// An unwatched heartbeat, for a loop that runs without a supervisor.
     pub fn unwatched(kind: TaskKind) -> Self {
         Self(Arc::new(Slot::new(kind)))
     }

@@ -9,8 +9,8 @@ fn fail(text: &str) {
     panic!("{text}");
 }
 
-async fn until(mut is_so: impl FnMut() -> bool) {
-    while !is_so() {
+async fn until(mut condition: impl FnMut() -> bool) {
+    while !condition() {
         yield_now().await;
     }
 }
@@ -87,7 +87,7 @@ async fn a_factory_that_panics_counts_as_a_task_that_does() {
 }
 
 #[tokio::test]
-async fn silence_is_stuck_and_idleness_is_not() {
+async fn a_silent_task_is_stuck_unless_it_is_idle() {
     let tasks = Tasks::default();
     let (go_on, gone_on) = (Arc::new(Notify::new()), Arc::new(AtomicU32::new(0)));
     let (waited_for, counted) = (Arc::clone(&go_on), Arc::clone(&gone_on));
@@ -119,7 +119,7 @@ async fn a_task_that_ends_as_asked_is_forgotten() {
 }
 
 #[tokio::test]
-async fn stop_ends_the_tasks_of_a_kind_and_waits_for_it() {
+async fn stop_returns_when_the_tasks_of_a_kind_have_ended() {
     struct Held(Arc<AtomicU32>);
     impl Drop for Held {
         fn drop(&mut self) {
@@ -180,11 +180,11 @@ async fn faults_strike_idle_tasks_of_their_kind() {
 #[tokio::test]
 async fn a_panic_hook_can_ask_which_task_runs() {
     let tasks = Tasks::default();
-    let (tell, mut told) = tokio::sync::mpsc::channel(1);
+    let (kinds, mut received) = tokio::sync::mpsc::channel(1);
     tasks.spawn(TaskKind::Reload, move |_| {
-        let tell = tell.clone();
-        async move { tell.send(current()).await.unwrap() }
+        let kinds = kinds.clone();
+        async move { kinds.send(current()).await.unwrap() }
     });
-    assert_eq!(told.recv().await, Some(Some(TaskKind::Reload)));
+    assert_eq!(received.recv().await, Some(Some(TaskKind::Reload)));
     assert_eq!(current(), None);
 }

@@ -11,7 +11,7 @@ use beadle_store::StoreError;
 
 /// Codes that no other crate has.
 #[cfg(test)]
-pub const CODES: [&str; 11] = [
+pub const CODES: [&str; 12] = [
     "unknown-app",
     "bad-request",
     "channel-stopped",
@@ -19,6 +19,7 @@ pub const CODES: [&str; 11] = [
     "internal-error",
     "plugin-not-running",
     "restart-required",
+    "retry-running",
     "schedule-plugin-unavailable",
     "schedule-not-exported",
     "store-not-writing",

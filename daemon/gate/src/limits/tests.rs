@@ -56,7 +56,7 @@ fn white_space_counts_as_empty() {
 }
 
 #[test]
-fn reaction_may_be_empty_and_must_be_short() {
+fn reaction_has_one_emoji_at_most() {
     let reaction = |emoji: &str| code(&Outgoing::Reaction { to: "wamid.1".into(), emoji: emoji.into() });
     assert_eq!(reaction(""), "ok");
     assert_eq!(reaction("👩🏽‍❤️‍💋‍👨🏿"), "ok");
@@ -64,7 +64,7 @@ fn reaction_may_be_empty_and_must_be_short() {
 }
 
 #[test]
-fn buttons_are_one_to_three_and_unique() {
+fn buttons_are_limited_in_number_and_text() {
     assert_eq!(code(&buttons(&[])), "empty-field");
     assert_eq!(code(&buttons(&[("1", "a"), ("2", "b"), ("3", "c")])), "ok");
     assert_eq!(code(&buttons(&[("1", "a"), ("2", "b"), ("3", "c"), ("4", "d")])), "too-many");

@@ -70,7 +70,7 @@ fn open_conversation_accepts_everything() {
 }
 
 #[test]
-fn window_closes_early_and_only_for_messages() {
+fn window_closes_early_for_messages() {
     let mut conversation = conversation();
     for (left_ms, expected) in
         [(30_001, "send"), (30_000, "window-closed"), (0, "window-closed"), (-1, "window-closed")]
@@ -139,7 +139,7 @@ fn template(category: Option<&str>) -> Outgoing {
 }
 
 #[test]
-fn template_needs_no_window_and_marketing_respects_preference() {
+fn template_is_refused_only_for_unwanted_marketing() {
     let mut conversation = conversation();
     conversation.window_until = None;
     assert_eq!(outcome(&template(None), false, &conversation), "send");
@@ -158,7 +158,7 @@ fn direct(category: &str) -> Outgoing {
 }
 
 #[test]
-fn direct_send_needs_no_window_and_respects_opt_out() {
+fn direct_send_is_refused_only_after_an_opt_out() {
     let mut conversation = conversation();
     conversation.window_until = None;
     conversation.contact.marketing_stopped_since = Some(NOW);
@@ -168,7 +168,7 @@ fn direct_send_needs_no_window_and_respects_opt_out() {
 }
 
 #[test]
-fn login_codes_need_a_number_and_no_group() {
+fn login_codes_go_only_to_a_phone_number() {
     let by_name = Some(Alias { kind: AliasKind::UserId, value: "US.1".into() });
     for (body, to_a_name, to_a_group) in [
         (template(Some("authentication")), "phone-number-required", "unsupported-in-groups"),
@@ -186,7 +186,7 @@ fn login_codes_need_a_number_and_no_group() {
 }
 
 #[test]
-fn groups_refuse_interactive_messages_and_only_they_have_settings() {
+fn groups_accept_their_own_kinds_of_messages() {
     let mut conversation = conversation();
     let buttons = Outgoing::Buttons { header: None, body: "b".into(), footer: None, buttons: vec![], quote: None };
     let delete = Outgoing::Group(beadle_model::outgoing::GroupChange::Delete);

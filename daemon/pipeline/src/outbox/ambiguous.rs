@@ -2,7 +2,7 @@
 //!
 //! A receipt settles such a send. Until then its conversation waits 10 seconds and goes on; after `ambiguous_wait` read
 //! marks and reactions are repeated, typing indicators dropped, and messages held for a person or sent again, as
-//! configured. After a start every row in state `sending` is ambiguous (docs/design.md#sending).
+//! configured. After a start every row in state `sending` is ambiguous (docs/design.md#sending). Waits are monotonic time.
 
 use super::classify::{self, BLOCK_MS};
 use super::queue::PendingSend;
@@ -60,8 +60,6 @@ impl AmbiguousSends {
     pub fn due(&mut self, settings: &Settings, now: Timestamp) -> Due {
         let mut due = Due::default();
         for (message, send) in &mut self.0 {
-            // Where the clock was set back, the wait begins again.
-            send.since = send.since.min(now);
             if send.blocks && send.since.plus_ms(BLOCK_MS) <= now {
                 send.blocks = false;
                 due.unblocked.push((send.pending.row.conversation, *message));
@@ -69,14 +67,15 @@ impl AmbiguousSends {
         }
         let is_over = |_: &MessageId, send: &mut AmbiguousSend| send.since.plus_ms(settings.ambiguous_wait_ms) <= now;
         let over: Vec<AmbiguousSend> = self.0.extract_if(is_over).map(|(_, send)| send).collect();
-        due.decided = over.into_iter().map(|send| decide(send, settings, now)).collect();
+        due.decided = over.into_iter().map(|send| decide(send, settings)).collect();
         due.decided.sort_by_key(|(pending, _)| pending.row.message);
         due
     }
 }
 
-fn decide(send: AmbiguousSend, settings: &Settings, now: Timestamp) -> (PendingSend, SendOutcome) {
-    let again = |possibly_duplicate| SendOutcome::Later { due_at: now, counted: true, possibly_duplicate };
+fn decide(send: AmbiguousSend, settings: &Settings) -> (PendingSend, SendOutcome) {
+    let due_at = send.pending.row.due_at;
+    let again = |possibly_duplicate| SendOutcome::Later { due_at, counted: true, possibly_duplicate };
     let outcome = match (send.pending.row.body.repeat_policy(), settings.on_ambiguous) {
         (RepeatPolicy::Never, _) => SendOutcome::Dropped,
         (RepeatPolicy::Safe, _) => again(false),

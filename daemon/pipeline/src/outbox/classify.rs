@@ -1,11 +1,11 @@
 //! What follows from the platform's response: one pure function.
 //!
-//! It decides three things at once, because they belong together: what the row becomes on disk, whether the conversation
-//! waits for it, and whether the channel does (docs/design.md#sending).
+//! It decides three things together: the outcome for the row on disk, whether the conversation waits for it, and whether
+//! the channel pauses (docs/design.md#sending).
 
 use crate::channel::{Advice, SendResponse};
+use beadle_model::Outgoing;
 use beadle_model::event::Problem;
-use beadle_model::{Outgoing, Timestamp};
 use beadle_store::step::SendOutcome;
 
 /// What follows from a response.
@@ -13,8 +13,8 @@ use beadle_store::step::SendOutcome;
 pub(crate) enum SendVerdict {
     /// The message is settled.
     Settle(SendOutcome),
-    /// It is tried again at this time; the conversation's next message waits for it where `blocks` is set.
-    Retry { at: Timestamp, counted: bool, blocks: bool },
+    /// It is tried again after this time; the conversation's next message waits for it where `blocks` is set.
+    Retry { after_ms: i64, counted: bool, blocks: bool },
     /// The channel pauses, and this message with it.
     Pause(ChannelPause),
     /// All channels of the app pause, and this message with them.
@@ -46,7 +46,7 @@ const PAIR_STEPS: u32 = 4;
 const PAIR_TRIES: u32 = 10;
 
 /// What follows from a response. `attempts`: tries before this one.
-pub(crate) fn classify(response: SendResponse, body: &Outgoing, attempts: u32, now: Timestamp) -> SendVerdict {
+pub(crate) fn classify(response: SendResponse, body: &Outgoing, attempts: u32) -> SendVerdict {
     match response {
         SendResponse::Accepted(platform) | SendResponse::AcceptedWith(platform, _) => {
             SendVerdict::Settle(SendOutcome::Accepted(platform))
@@ -57,11 +57,11 @@ pub(crate) fn classify(response: SendResponse, body: &Outgoing, attempts: u32, n
             "The platform could not be reached",
             why,
         ))),
-        SendResponse::Refused(problem, advice) => refused(problem, advice, body, attempts, now),
+        SendResponse::Refused(problem, advice) => refused(problem, advice, body, attempts),
     }
 }
 
-fn refused(problem: Problem, advice: Advice, body: &Outgoing, attempts: u32, now: Timestamp) -> SendVerdict {
+fn refused(problem: Problem, advice: Advice, body: &Outgoing, attempts: u32) -> SendVerdict {
     match advice {
         Advice::Fail => SendVerdict::Settle(SendOutcome::Failed(problem)),
         Advice::SlowChannel => SendVerdict::Pause(ChannelPause::Short(problem)),
@@ -78,13 +78,13 @@ fn refused(problem: Problem, advice: Advice, body: &Outgoing, attempts: u32, now
             let pause_ms = RETRY_PAUSES_MS.get(nth).or(RETRY_PAUSES_MS.last()).copied().unwrap_or(BLOCK_MS);
             // What has no order blocks nothing, and waits on disk.
             let blocks = pause_ms < BLOCK_MS && body.is_message();
-            SendVerdict::Retry { at: now.plus_ms(pause_ms), counted: true, blocks }
+            SendVerdict::Retry { after_ms: pause_ms, counted: true, blocks }
         }
         Advice::SlowRecipient if attempts + 1 >= PAIR_TRIES => SendVerdict::Settle(SendOutcome::Dead(problem)),
         Advice::SlowRecipient => {
             let pause_ms = PAIR_BASE.saturating_pow(attempts.min(PAIR_STEPS)).saturating_mul(1000);
             // Later messages are for the same recipient and would get the same response.
-            SendVerdict::Retry { at: now.plus_ms(pause_ms), counted: true, blocks: body.is_message() }
+            SendVerdict::Retry { after_ms: pause_ms, counted: true, blocks: body.is_message() }
         }
     }
 }
@@ -132,28 +132,27 @@ mod tests {
     }
 
     #[test]
-    fn a_transient_refusal_is_retried_and_then_dead() {
-        let now = Timestamp(0);
+    fn a_transient_refusal_is_retried_a_limited_number_of_times() {
         let retry = Advice::Retry { attempts: 4 };
         for (attempts, pause_ms, blocks) in [(0, 1000, true), (1, 4000, true), (2, 16_000, false)] {
-            let verdict = classify(refuse(retry), &text(), attempts, now);
-            assert_eq!(verdict, SendVerdict::Retry { at: Timestamp(pause_ms), counted: true, blocks });
+            let verdict = classify(refuse(retry), &text(), attempts);
+            assert_eq!(verdict, SendVerdict::Retry { after_ms: pause_ms, counted: true, blocks });
         }
-        assert!(matches!(classify(refuse(retry), &text(), 3, now), SendVerdict::Settle(SendOutcome::Dead(_))));
+        assert!(matches!(classify(refuse(retry), &text(), 3), SendVerdict::Settle(SendOutcome::Dead(_))));
     }
 
     #[test]
     fn a_slow_recipient_waits_as_the_platform_advises() {
         for (attempts, pause_ms) in [(0, 1000), (1, 4000), (2, 16_000), (3, 64_000), (4, 256_000), (8, 256_000)] {
-            let verdict = classify(refuse(Advice::SlowRecipient), &text(), attempts, Timestamp(5));
-            assert_eq!(verdict, SendVerdict::Retry { at: Timestamp(5 + pause_ms), counted: true, blocks: true });
+            let verdict = classify(refuse(Advice::SlowRecipient), &text(), attempts);
+            assert_eq!(verdict, SendVerdict::Retry { after_ms: pause_ms, counted: true, blocks: true });
         }
     }
 
     #[test]
     fn a_typing_indicator_is_not_retried() {
         let typing = Outgoing::Typing { to: "wamid.x".into() };
-        let verdict = classify(refuse(Advice::Retry { attempts: 4 }), &typing, 0, Timestamp(0));
+        let verdict = classify(refuse(Advice::Retry { attempts: 4 }), &typing, 0);
         assert_eq!(verdict, SendVerdict::Settle(SendOutcome::Dropped));
     }
 
@@ -176,9 +175,14 @@ mod tests {
     }
 
     #[test]
-    fn a_final_refusal_settles_and_a_stop_stops_the_channel() {
-        let classify = |response| classify(response, &text(), 0, Timestamp(0));
-        assert!(matches!(classify(refuse(Advice::Fail)), SendVerdict::Settle(SendOutcome::Failed(_))));
+    fn a_final_refusal_settles_the_message() {
+        let verdict = classify(refuse(Advice::Fail), &text(), 0);
+        assert!(matches!(verdict, SendVerdict::Settle(SendOutcome::Failed(_))));
+    }
+
+    #[test]
+    fn a_refusal_that_is_not_about_the_message_pauses_the_channel() {
+        let classify = |response| classify(response, &text(), 0);
         assert!(matches!(classify(refuse(Advice::StopChannel)), SendVerdict::Pause(ChannelPause::Stopped(_))));
         assert!(matches!(classify(refuse(Advice::StopApp)), SendVerdict::PauseApp(ChannelPause::Stopped(_))));
         let not_sent = classify(SendResponse::NotSent("refused".into()));

@@ -1,21 +1,22 @@
-//! The outbox's loop: reads due rows from disk while there is room in memory, starts what may go, claims it on disk, and
+//! The outbox's loop: reads due rows from disk where a channel has room, starts what may go, claims it on disk, and
 //! decides ambiguous sends that waited long enough.
 //!
 //! It is only woken by others; what it does depends on what is there. It also looks by itself every second, so that a
-//! missed alarm delays a message by seconds and not for ever.
+//! missed alarm delays a message by seconds and not for ever. A row that cannot be read or has no destination is settled
+//! by itself and holds up no other.
 
-use super::queue::PendingSend;
+use super::queue::{LONGEST_DEFERRAL_MS, PendingSend, ReadRequest, ReadRows};
 use super::send::{NotNow, Sender};
-use super::state::{MEMORY_ROWS, Shared, Source};
-use crate::context::{Context, Phase};
+use super::state::Shared;
+use crate::context::{Context, NotStored, Phase};
 use beadle_model::Timestamp;
-use beadle_store::StoreError;
-use beadle_store::step::{OutboxRow, SendOutcome, SendState, Settlement};
+use beadle_store::step::{DueSends, OutboxRow, SendOutcome, SendState, Settlement};
+use beadle_store::{Reader, StoreError};
 use beadle_tasks::Heartbeat;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Read and claimed at once: one group commit's worth.
+/// Claimed at once: one group commit's worth.
 const AT_ONCE: usize = 512;
 /// How often the loop looks by itself. Real time.
 const BEAT: Duration = Duration::from_secs(1);
@@ -32,7 +33,7 @@ pub(crate) struct SendDispatcher {
 }
 
 impl SendDispatcher {
-    /// Until the pipeline drains.
+    /// Runs until the pipeline drains.
     pub async fn run(self) {
         if !self.recall_ambiguous().await {
             return;
@@ -40,22 +41,25 @@ impl SendDispatcher {
         while self.context.phase() == Phase::Running {
             self.heartbeat.beat();
             self.decide_ambiguous().await;
-            self.read_due().await;
-            let now = self.context.clock.now();
+            let has_read = self.read().await;
+            let now = self.context.clock.monotonic();
             let (started, wake_at) = {
                 let mut memory = self.shared.lock();
                 let started = memory.queue.start(now, AT_ONCE);
                 let ambiguous = memory.ambiguous.wake_at(&self.shared.settings());
-                let wake_at = [memory.queue.wake_at(now), ambiguous, memory.next_on_disk].into_iter().flatten().min();
-                (started, wake_at)
+                let wake_at = [memory.queue.wake_at(now), ambiguous].into_iter().flatten().min();
+                // The alarm waits for civil time.
+                let civil = self.context.clock.now();
+                let wake_at = wake_at.map(|at| civil.plus_ms(at.since_ms(now)));
+                (started, [wake_at, memory.queue.next_due()].into_iter().flatten().min())
             };
             if !started.is_empty() {
                 self.check_and_claim(started, now).await;
-                continue;
-            }
-            tokio::select! {
-                () = self.shared.wake().wait(wake_at, BEAT) => {}
-                () = self.context.reached(Phase::Draining) => {}
+            } else if !has_read {
+                tokio::select! {
+                    () = self.shared.wake().wait(wake_at, BEAT) => {}
+                    () = self.context.reached(Phase::Draining) => {}
+                }
             }
         }
     }
@@ -65,25 +69,29 @@ impl SendDispatcher {
         let reader = self.context.store.reader();
         let recalled = self.context.until_stored(async || {
             let rows = reader.outbox_sending()?;
-            self.with_views(rows)
+            with_views(&reader, rows, self.context.clock.now())
         });
         // The store may fail for any time.
         match self.heartbeat.idle(recalled).await {
-            Ok((pending, gone)) => {
-                let now = self.context.clock.now();
+            Ok((pending, unusable)) => {
+                let now = self.context.clock.monotonic();
                 for pending in pending {
                     let why = "the daemon ended before the platform answered";
                     self.shared.lock().ambiguous.insert(pending, now, why.into());
                 }
-                self.settle_gone(gone, now).await;
+                self.settle_unusable(unusable).await;
                 true
             }
-            Err(_) => false,
+            Err(NotStored::Stopping) => false,
+            Err(NotStored::Refused(error)) => {
+                tracing::error!(%error, "sends of before the start unreadable: undecided until the next start");
+                true
+            }
         }
     }
 
     async fn decide_ambiguous(&self) {
-        let now = self.context.clock.now();
+        let now = self.context.clock.monotonic();
         let decided = {
             let mut memory = self.shared.lock();
             let due = memory.ambiguous.due(&self.shared.settings(), now);
@@ -100,113 +108,108 @@ impl SendDispatcher {
             return;
         }
         self.context.health.ambiguous_decided(decided.iter().map(|(_, outcome)| outcome));
-        let is_any_again = decided.iter().any(|(_, outcome)| matches!(outcome, SendOutcome::Later { .. }));
-        let settlement = |(PendingSend { row, .. }, outcome)| Settlement { message: row.message, outcome, at: now };
-        self.settle(decided.into_iter().map(settlement).collect()).await;
-        if is_any_again {
-            // They are `queued` on disk now, like new rows.
-            self.shared.rescan();
+        self.settle(decided).await;
+    }
+
+    /// Reads new rows' conversations, and rows from disk for one channel that has room. Returns whether there was
+    /// something to read.
+    async fn read(&self) -> bool {
+        if self.shared.lock().read_again_at.is_some_and(|at| at > Instant::now()) {
+            return false;
         }
-    }
-
-    /// Reads due rows from disk that are not in memory, while there is room.
-    async fn read_due(&self) {
-        let now = self.context.clock.now();
-        // What is in memory is offered again; this many more are read, so that something new is among them.
-        let in_memory = {
-            let mut memory = self.shared.lock();
-            let is_due = memory.next_on_disk.is_some_and(|next| next <= now);
-            let is_wanted =
-                matches!(memory.source, Source::Disk) || (is_due && matches!(memory.source, Source::Memory));
-            let is_readable = memory.read_again_at.is_none_or(|at| at <= Instant::now());
-            if !is_wanted || !is_readable || memory.queue.len() + AT_ONCE > MEMORY_ROWS {
-                return;
-            }
-            memory.source = Source::Reading(Vec::new());
-            memory.next_on_disk = None;
-            memory.queue.len() + memory.queue.in_flight()
-        };
-        let read = self.read(now, in_memory + AT_ONCE);
-        let gone = self.take_in(read);
-        self.settle_gone(gone, now).await;
-    }
-
-    /// Takes what was read into memory. Returns rows without a conversation.
-    fn take_in(&self, read: Result<Due, StoreError>) -> Vec<OutboxRow> {
-        let mut memory = self.shared.lock();
-        let Source::Reading(meanwhile) = std::mem::replace(&mut memory.source, Source::Memory) else {
-            return Vec::new();
-        };
-        let Due { pending, gone, is_all, next_due } = match read {
-            Ok(due) => due,
+        let read = async { Ok(self.read_channels().await? | self.read_arrivals().await? | self.read_due().await?) };
+        // A thread that waits for a connection may take seconds.
+        match self.heartbeat.idle(read).await {
+            Ok(has_read) => has_read,
             Err(error) => {
+                let error: StoreError = error;
                 self.context.health.store_failed(&error);
-                // New rows wait on disk like all others.
-                memory.source = Source::Disk;
-                memory.read_again_at = Some(Instant::now() + READ_AGAIN);
-                return Vec::new();
-            }
-        };
-        let meanwhile = if is_all { meanwhile } else { Vec::new() };
-        if !is_all {
-            memory.source = Source::Disk;
-        }
-        for pending in pending.into_iter().chain(meanwhile) {
-            if !memory.queue.knows(pending.row.message) {
-                memory.queue.push_back(pending);
+                self.shared.lock().read_again_at = Some(Instant::now() + READ_AGAIN);
+                false
             }
         }
-        if let Some(next_due) = next_due {
-            memory.is_due_on_disk(next_due);
+    }
+
+    /// Looks up the channels with rows on disk, where they are not known.
+    async fn read_channels(&self) -> Result<bool, StoreError> {
+        if !self.shared.lock().queue.begin_lookup() {
+            return Ok(false);
         }
-        gone
+        let channels = self.on_reader(|reader, _| reader.outbox_channels()).await?;
+        self.shared.lock().queue.take_channels(channels);
+        Ok(true)
     }
 
-    fn read(&self, now: Timestamp, most: usize) -> Result<Due, StoreError> {
-        let reader = self.context.store.reader();
-        let rows = reader.outbox_due(now, most)?;
-        let next_due = reader.outbox_next_due(now)?;
-        let is_all = rows.len() < most;
-        let (pending, gone) = self.with_views(rows)?;
-        Ok(Due { pending, gone, is_all, next_due })
-    }
-
-    /// The destination of each row, and rows whose conversation is gone (a person was erased).
-    fn with_views(&self, rows: Vec<OutboxRow>) -> Result<(Vec<PendingSend>, Vec<OutboxRow>), StoreError> {
-        let reader = self.context.store.reader();
-        let (mut pending, mut gone) = (Vec::with_capacity(rows.len()), Vec::new());
-        for row in rows {
-            match reader.conversation(row.conversation)? {
-                Some(view) => {
-                    pending.push(PendingSend { row, view: Arc::new(view), checked_at: Timestamp::default() });
-                }
-                None => gone.push(row),
+    /// Puts new rows in other conversations than their event's into the queue.
+    async fn read_arrivals(&self) -> Result<bool, StoreError> {
+        let rows = self.shared.lock().take_arrivals(AT_ONCE);
+        if rows.is_empty() {
+            return Ok(false);
+        }
+        match self.on_reader(move |reader, now| with_views(reader, rows, now)).await {
+            Ok((pending, unusable)) => {
+                self.shared.push(pending);
+                self.settle_unusable(unusable).await;
+                Ok(true)
+            }
+            Err(error) => {
+                // They are on disk.
+                self.shared.lock().rescan();
+                Err(error)
             }
         }
-        Ok((pending, gone))
     }
 
-    async fn settle(&self, settlements: Vec<Settlement>) {
+    /// Reads due rows of one channel from disk that are not in memory.
+    async fn read_due(&self) -> Result<bool, StoreError> {
+        let (now, civil) = (self.context.clock.monotonic(), self.context.clock.now());
+        let Some(request) = self.shared.lock().queue.next_read(now, civil) else { return Ok(false) };
+        let asked = request.clone();
+        match self.on_reader(move |reader, now| due_rows(reader, &asked, now)).await {
+            Ok((read, unusable)) => {
+                self.shared.lock().queue.take_in(&request, read);
+                self.settle_unusable(unusable).await;
+                Ok(true)
+            }
+            Err(error) => {
+                self.shared.lock().queue.read_failed(&request);
+                Err(error)
+            }
+        }
+    }
+
+    /// Reads on a thread that may block; with the civil time.
+    async fn on_reader<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Reader, Timestamp) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let (reader, now) = (self.context.store.reader(), self.context.clock.now());
+        // A thread that is gone means that the runtime is shutting down.
+        tokio::task::spawn_blocking(move || read(&reader, now)).await.unwrap_or_else(|_| Err(StoreError::Closed))
+    }
+
+    async fn settle(&self, outcomes: Vec<(PendingSend, SendOutcome)>) {
         // The store may fail for any time.
-        self.heartbeat.idle(self.sender.settle(settlements)).await;
+        self.heartbeat.idle(self.sender.settle(outcomes)).await;
     }
 
-    async fn settle_gone(&self, gone: Vec<OutboxRow>, now: Timestamp) {
-        if gone.is_empty() {
-            return;
+    async fn settle_unusable(&self, unusable: Vec<Settlement>) {
+        if !unusable.is_empty() {
+            self.heartbeat.idle(self.sender.write_outcomes(unusable)).await;
         }
-        let settlement =
-            |row: OutboxRow| Settlement { message: row.message, outcome: Sender::conversation_gone(), at: now };
-        self.settle(gone.into_iter().map(settlement).collect()).await;
     }
 
-    /// Asks the gate once more, claims what may go, and sends it.
+    /// Asks the gate once more, claims what may go, and sends it. `now`: monotonic.
     async fn check_and_claim(&self, started: Vec<PendingSend>, now: Timestamp) {
+        let civil = self.context.clock.now();
         let (mut checked, mut stopped, mut unreadable) = (Vec::new(), Vec::new(), Vec::new());
         for pending in started {
-            match self.sender.check(&pending, now) {
+            match self.sender.check(&pending, civil) {
                 Ok(pending) => checked.push(pending),
-                Err(NotNow::Gate(outcome)) => stopped.push(self.sender.stopped_by_gate(&pending, outcome, now)),
+                Err(NotNow::Settled(outcome)) => {
+                    self.shared.lock().release(&pending, now);
+                    stopped.push((pending, outcome));
+                }
                 Err(NotNow::Unreadable(error)) => {
                     self.context.health.store_failed(&error);
                     unreadable.push(pending);
@@ -221,7 +224,8 @@ impl SendDispatcher {
             return;
         }
         let ids = checked.iter().map(|pending| pending.row.message).collect();
-        match self.context.store.claim_sends(ids).await {
+        // The writer may be busy for any time.
+        match self.heartbeat.idle(self.context.store.claim_sends(ids)).await {
             Ok(claimed) => {
                 for mut pending in checked {
                     if claimed.contains(&pending.row.message) {
@@ -244,21 +248,48 @@ impl SendDispatcher {
     fn put_back(&self, pending: Vec<PendingSend>, now: Timestamp) {
         let mut memory = self.shared.lock();
         for pending in pending {
-            let (conversation, message) = (pending.row.conversation, pending.row.message);
             memory.queue.landed(&pending.view.channel);
-            memory.queue.push_front(pending, now.plus_ms(AGAIN_MS));
-            memory.queue.unblock(conversation, message, now);
+            memory.queue.put_back(pending, now.plus_ms(AGAIN_MS), now);
         }
     }
 }
 
-/// What was read.
-struct Due {
-    pending: Vec<PendingSend>,
-    /// Rows without a conversation.
-    gone: Vec<OutboxRow>,
-    /// Nothing else is due.
-    is_all: bool,
-    /// When the next row is due that is not yet.
-    next_due: Option<Timestamp>,
+/// Reads what was asked for, and settlements of rows that cannot be sent.
+fn due_rows(reader: &Reader, request: &ReadRequest, now: Timestamp) -> Result<(ReadRows, Vec<Settlement>), StoreError> {
+    let page = reader.outbox_due(&DueSends {
+        channel: &request.channel,
+        after: request.after,
+        now,
+        latest: now.plus_ms(LONGEST_DEFERRAL_MS),
+        rows: request.rows,
+        bytes: request.bytes,
+    })?;
+    let next_due = reader.outbox_next_due(&request.channel, now)?;
+    let (rows, unusable) = with_views(reader, page.rows, now)?;
+    Ok((ReadRows { rows, last: page.last, is_end: page.is_end, next_due }, unusable))
+}
+
+/// The destination of each row, and settlements of rows without one: a person was erased, or the conversation cannot be
+/// read by this version.
+fn with_views(
+    reader: &Reader,
+    rows: Vec<OutboxRow>,
+    now: Timestamp,
+) -> Result<(Vec<PendingSend>, Vec<Settlement>), StoreError> {
+    let (mut pending, mut unusable) = (Vec::with_capacity(rows.len()), Vec::new());
+    for mut row in rows {
+        let outcome = match reader.conversation(row.conversation) {
+            Ok(Some(view)) => {
+                // It may have been merged since the row was written.
+                row.conversation = view.id;
+                pending.push(PendingSend { row, view: Arc::new(view), checked_at: Timestamp::default() });
+                continue;
+            }
+            Ok(None) => Sender::conversation_gone(),
+            Err(error @ StoreError::Unreadable { .. }) => Sender::conversation_unreadable(&error),
+            Err(error) => return Err(error),
+        };
+        unusable.push(Settlement { message: row.message, outcome, at: now });
+    }
+    Ok((pending, unusable))
 }

@@ -32,16 +32,18 @@ use beadle_tasks::Heartbeat;
 use dispatcher::SendDispatcher;
 use queue::PendingSend;
 use send::Sender;
-use state::{Shared, Source};
+use state::Shared;
 use std::sync::Arc;
 
-/// The messages of one handling, on their way through its commit.
-#[derive(Debug, Default)]
+/// The messages of one handling, on their way through its commit. Dropped, none of them goes.
+#[derive(Default)]
 pub(crate) struct StagedSends {
+    /// Until they are launched.
+    outbox: Option<Outbox>,
     /// To the event's own conversation.
     here: Vec<PendingSend>,
     /// To other conversations, which the dispatcher reads.
-    elsewhere: Vec<NewSend>,
+    elsewhere: Vec<OutboxRow>,
 }
 
 impl StagedSends {
@@ -53,16 +55,30 @@ impl StagedSends {
             body: row.body.clone(),
             reply: row.reply,
             state: row.state,
-            due_at: row.due_at,
+            // A row that is being sent says when.
+            due_at: if row.state == SendState::Sending { row.created_at } else { row.due_at },
         };
-        self.here.iter().map(|pending| new(&pending.row)).chain(self.elsewhere.iter().cloned()).collect()
+        self.here.iter().map(|pending| &pending.row).chain(&self.elsewhere).map(new).collect()
+    }
+}
+
+impl Drop for StagedSends {
+    fn drop(&mut self) {
+        let Some(outbox) = self.outbox.take() else { return };
+        let now = outbox.context.clock.monotonic();
+        let mut memory = outbox.shared.lock();
+        for pending in self.here.iter().filter(|pending| pending.row.state == SendState::Sending) {
+            memory.release(pending, now);
+        }
+        drop(memory);
+        outbox.shared.wake().ring();
     }
 }
 
 /// How much there is to send.
 #[derive(Clone, Debug)]
 pub struct Counts {
-    /// Due and in memory.
+    /// Due and in memory; a paused channel's wait on disk.
     pub waiting: usize,
     /// In flight.
     pub sending: usize,
@@ -112,19 +128,14 @@ impl Outbox {
         sends: Vec<SendEffect>,
         now: Timestamp,
     ) -> StagedSends {
-        let mut staged = StagedSends::default();
         if sends.is_empty() {
-            return staged;
+            return StagedSends::default();
         }
+        let mut staged = StagedSends { outbox: Some(self.clone()), here: Vec::new(), elsewhere: Vec::new() };
         let is_running = self.context.phase() == Phase::Running;
+        let elapsed = self.context.clock.monotonic();
         let mut memory = self.shared.lock();
-        let may_start = is_running && matches!(memory.source, Source::Memory);
         for SendEffect { conversation: to, body, message, reply } in sends {
-            let Some(view) = conversation.filter(|view| view.id == to) else {
-                let state = SendState::Queued;
-                staged.elsewhere.push(NewSend { message, conversation: to, body, reply, state, due_at: now });
-                continue;
-            };
             let row = OutboxRow {
                 message,
                 event: Some(event),
@@ -133,14 +144,18 @@ impl Outbox {
                 body,
                 reply,
                 state: SendState::Queued,
-                due_at: now,
+                due_at: NewSend::AT_ONCE,
                 attempts: 0,
                 created_at: now,
                 possibly_duplicate: false,
             };
+            let Some(view) = conversation.filter(|view| view.id == to) else {
+                staged.elsewhere.push(row);
+                continue;
+            };
             let mut pending = PendingSend { row, view: Arc::clone(view), checked_at: now };
             // The second message of a handling finds the first one before it, and waits.
-            if may_start && memory.queue.start_now(&pending, now) {
+            if is_running && memory.queue.start_now(&pending, elapsed) {
                 pending.row.state = SendState::Sending;
             }
             staged.here.push(pending);
@@ -148,20 +163,10 @@ impl Outbox {
         staged
     }
 
-    /// The commit failed: none of it goes.
-    pub(crate) fn take_back(&self, staged: StagedSends) {
-        let now = self.context.clock.now();
-        let mut memory = self.shared.lock();
-        for pending in staged.here.iter().filter(|pending| pending.row.state == SendState::Sending) {
-            memory.release(pending, now);
-        }
-        drop(memory);
-        self.shared.wake().ring();
-    }
-
     /// The commit is done: what is in flight goes, the rest waits.
-    pub(crate) fn launch(&self, staged: StagedSends) {
-        let StagedSends { here, elsewhere } = staged;
+    pub(crate) fn launch(&self, mut staged: StagedSends) {
+        staged.outbox = None;
+        let (here, elsewhere) = (std::mem::take(&mut staged.here), std::mem::take(&mut staged.elsewhere));
         let (sending, waiting): (Vec<_>, Vec<_>) =
             here.into_iter().partition(|pending| pending.row.state == SendState::Sending);
         sending.into_iter().for_each(|pending| self.sender.spawn(pending));
@@ -169,13 +174,13 @@ impl Outbox {
             self.shared.push(waiting);
         }
         if !elsewhere.is_empty() {
-            self.shared.rescan();
+            self.shared.push_unread(elsewhere);
         }
     }
 
     /// What an append did to the outbox: receipts settled messages, and the host's own answers were queued.
     pub(crate) fn received(&self, appended: &Appended) {
-        let now = self.context.clock.now();
+        let now = self.context.clock.monotonic();
         if !appended.received.is_empty() {
             let mut memory = self.shared.lock();
             let settled = appended.received.iter().filter(|message| memory.received(**message, now)).count();
@@ -187,7 +192,7 @@ impl Outbox {
         appended.failed.iter().for_each(|failed| self.sender.receipt_failed(failed, now));
         self.sender.receipts_progressed(&appended.progressed);
         if !appended.queued.is_empty() {
-            self.shared.rescan();
+            self.shared.push_unread(appended.queued.clone());
         }
     }
 
@@ -199,7 +204,7 @@ impl Outbox {
     /// A conversation was merged into another (`contacts merge`): its waiting messages go before what the other sends
     /// from now on.
     pub fn join(&self, gone: ConversationId, kept: ConversationId) {
-        let now = self.context.clock.now();
+        let now = self.context.clock.monotonic();
         self.shared.lock().queue.join(gone, kept, now);
     }
 
@@ -215,7 +220,7 @@ impl Outbox {
             waiting: memory.queue.len(),
             sending: memory.queue.in_flight(),
             ambiguous: memory.ambiguous.len(),
-            paused: memory.queue.paused(self.context.clock.now()),
+            paused: memory.queue.paused(self.context.clock.monotonic()),
         }
     }
 }

@@ -5,17 +5,37 @@
 //! served in turn, so that a long queue does not delay a short one. Reactions, read marks and typing indicators have no
 //! order.
 //!
-//! It is a data structure: it reads no clock, sends nothing and writes nothing. Everything in it is in the store as well;
-//! what does not fit stays there (see `dispatcher`).
+//! Everything here is in the store as well. Each channel has a share of the memory, so that one that is stopped or slow
+//! holds up no other; what exceeds it waits on disk and is read behind a place when there is room ([`Coverage`]). A paused
+//! channel holds nothing in memory.
+//!
+//! It is a data structure: it reads no clock, sends nothing, reads nothing and writes nothing (see `dispatcher`). `now` is
+//! monotonic time, except where a due time of a row on disk is meant.
 
 use super::classify::ChannelPause;
 use super::settings::Settings;
 use beadle_gate::pace::{PairRate, Throughput};
 use beadle_model::event::Problem;
-use beadle_model::{ConversationId, ConversationView, MessageId, Timestamp};
-use beadle_store::step::OutboxRow;
+use beadle_model::{ConversationId, ConversationView, MessageId, Outgoing, Timestamp};
+use beadle_store::step::{OutboxPlace, OutboxRow};
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::io;
 use std::sync::Arc;
+
+/// Rows that wait in memory, of all channels: a minute of a fast number …
+const MEMORY_ROWS: usize = 20_000;
+/// … and the bytes of their bodies.
+const MEMORY_BYTES: usize = 32 << 20;
+/// The least share of a channel, where there are many: a second of two fast numbers …
+const LEAST_ROWS: usize = 256;
+/// … and the bytes of their bodies.
+const LEAST_BYTES: usize = 256 << 10;
+/// Rows in memory of a channel that is tried with one message at a time.
+const FAILING_ROWS: usize = 16;
+/// Rows that are read at once: one group commit's worth.
+const ROWS_AT_ONCE: usize = 512;
+/// A row that is due later than this was deferred before the clock was set back, and is due: rules defer by 256 s at most.
+pub(crate) const LONGEST_DEFERRAL_MS: i64 = 300_000;
 
 /// Pauses of a channel after the first, second, … failure in a row that says nothing about the message. The first is no
 /// pause, but one message at a time goes until one succeeds; the last is short enough that a platform that is back is
@@ -27,8 +47,6 @@ const STOPPED_PAUSE_MS: i64 = 60_000;
 const MAX_TRIALS: usize = 32;
 /// An empty conversation with a pair rate to pay back is looked at again after this, and forgotten when it may be.
 const COOLING_MS: i64 = 60_000;
-/// A clock that goes back by more than this was set, and waits that were counted on it are over; less is an adjustment.
-const CLOCK_SET_BACK_MS: i64 = 1000;
 /// A conversation that waits for the one it was merged with is looked at again after this: it happens once in a
 /// contact's life.
 const MERGED_MS: i64 = 200;
@@ -38,8 +56,15 @@ const MERGED_MS: i64 = 200;
 pub(crate) struct PendingSend {
     pub row: OutboxRow,
     pub view: Arc<ConversationView>,
-    /// When the gate checked it last.
+    /// When the gate checked it last, in civil time.
     pub checked_at: Timestamp,
+}
+
+impl PendingSend {
+    /// Its place on disk, while it is queued.
+    pub fn place(&self) -> OutboxPlace {
+        OutboxPlace { due_at: self.row.due_at, message: self.row.message }
+    }
 }
 
 /// What waits, and what is in flight.
@@ -51,10 +76,55 @@ pub(crate) struct Queue {
     by_time: BTreeSet<(Timestamp, ConversationId)>,
     /// Everything that is waiting, in flight or ambiguous; rows that the store offers again are recognised by it.
     known: HashSet<MessageId>,
-    waiting: usize,
     in_flight: usize,
-    /// The latest time seen.
-    last_now: Timestamp,
+    channels_on_disk: ChannelsOnDisk,
+    /// Reads so far.
+    reads: u64,
+}
+
+/// Whether the channels with rows on disk are known: all others have none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum ChannelsOnDisk {
+    Unknown,
+    Reading,
+    Known,
+}
+
+/// How much of what is due on disk is in memory, for one channel.
+enum Coverage {
+    /// All of it; new rows go to memory too.
+    Whole,
+    /// What is behind this place may not be; new rows wait there too, and are read in their order.
+    UpTo(OutboxPlace),
+    /// What is behind `after` is being read.
+    Reading {
+        after: OutboxPlace,
+        /// New rows, which go behind what is read.
+        meanwhile: Vec<PendingSend>,
+        /// Read again behind this place.
+        again: Option<OutboxPlace>,
+    },
+}
+
+/// What to read from disk for a channel. [`Queue::take_in`] or [`Queue::read_failed`] follows.
+#[derive(Clone, Debug)]
+pub(crate) struct ReadRequest {
+    pub channel: Arc<str>,
+    pub after: OutboxPlace,
+    pub rows: usize,
+    pub bytes: usize,
+}
+
+/// What was read from disk for a channel.
+#[derive(Default)]
+pub(crate) struct ReadRows {
+    pub rows: Vec<PendingSend>,
+    /// The place of the last row, whether or not it could be used.
+    pub last: Option<OutboxPlace>,
+    /// Nothing else is due.
+    pub is_end: bool,
+    /// When the next row is due that is not yet, in civil time.
+    pub next_due: Option<Timestamp>,
 }
 
 struct ChannelQueue {
@@ -69,12 +139,25 @@ struct ChannelQueue {
     /// A receipt stopped it: an acceptance does not show that it works, only a receipt for one of these, sent since.
     trials: Option<Vec<MessageId>>,
     ready: VecDeque<ConversationId>,
-    unordered: VecDeque<PendingSend>,
+    unordered: VecDeque<WaitingSend>,
+    /// Rows that wait in memory, and the bytes of their bodies.
+    rows: usize,
+    bytes: usize,
+    coverage: Coverage,
+    /// The earliest row on disk that is not due yet, in civil time.
+    next_due: Option<Timestamp>,
+    /// The number of its last read, so that channels take turns.
+    last_read: u64,
+}
+
+struct WaitingSend {
+    pending: PendingSend,
+    bytes: usize,
 }
 
 struct ConversationQueue {
     channel: Arc<str>,
-    waiting: VecDeque<PendingSend>,
+    waiting: VecDeque<WaitingSend>,
     /// The message that the others wait for.
     blocked_by: Option<MessageId>,
     pair: PairRate,
@@ -92,9 +175,9 @@ impl Queue {
             conversations: HashMap::new(),
             by_time: BTreeSet::new(),
             known: HashSet::new(),
-            waiting: 0,
             in_flight: 0,
-            last_now: Timestamp(i64::MIN),
+            channels_on_disk: ChannelsOnDisk::Unknown,
+            reads: 0,
         }
     }
 
@@ -115,9 +198,9 @@ impl Queue {
         self.settings = settings;
     }
 
-    /// How many wait.
+    /// How many wait in memory.
     pub fn len(&self) -> usize {
-        self.waiting
+        self.channels.values().map(|channel| channel.rows).sum()
     }
 
     /// How many are in flight.
@@ -139,10 +222,13 @@ impl Queue {
             .collect()
     }
 
-    /// Puts a new message in flight at once, where nothing is before it.
+    /// Puts a new message in flight at once, where nothing is before it in memory or on disk.
     pub fn start_now(&mut self, pending: &PendingSend, now: Timestamp) -> bool {
-        let channel = channel(&mut self.channels, &self.settings, &pending.view.channel);
-        if !channel.ready.is_empty() || !channel.unordered.is_empty() || !channel.may_send(&self.settings, now) {
+        let name = &pending.view.channel;
+        let channel = channel(&mut self.channels, &self.settings, name, self.channels_on_disk);
+        let is_first =
+            matches!(channel.coverage, Coverage::Whole) && channel.ready.is_empty() && channel.unordered.is_empty();
+        if !is_first || !channel.may_send(&self.settings, now) {
             return false;
         }
         if pending.row.body.is_message() {
@@ -165,34 +251,60 @@ impl Queue {
         true
     }
 
-    /// Puts a message behind the others of its conversation.
-    pub fn push_back(&mut self, pending: PendingSend) {
-        self.push(pending, false);
+    /// A new row, which is on disk: into memory behind the others, or left on disk where others are before it there or
+    /// its channel's share is full.
+    pub fn arrive(&mut self, pending: PendingSend) {
+        if self.knows(pending.row.message) {
+            return;
+        }
+        let name = &pending.view.channel;
+        let channel = channel(&mut self.channels, &self.settings, name, self.channels_on_disk);
+        if let Coverage::Reading { meanwhile, .. } = &mut channel.coverage
+            && meanwhile.len() < ROWS_AT_ONCE
+        {
+            return meanwhile.push(pending);
+        }
+        let name = Arc::clone(name);
+        if self.has_room(&name) {
+            self.push(pending, false);
+        } else {
+            self.leave_on_disk(&name, pending.place());
+        }
     }
 
-    /// Puts a message before the others of its conversation, not to go before `at`.
-    pub fn push_front(&mut self, pending: PendingSend, at: Timestamp) {
-        let id = pending.row.conversation;
-        let is_message = pending.row.body.is_message();
-        self.push(pending, true);
-        if let Some(conversation) = self.conversations.get_mut(&id).filter(|_| is_message) {
+    /// Puts a message before the others of its conversation, not to go before `at`; on disk it is queued again at its own
+    /// place. A paused channel leaves it there.
+    pub fn put_back(&mut self, pending: PendingSend, at: Timestamp, now: Timestamp) {
+        let (id, message, name) = (pending.row.conversation, pending.row.message, Arc::clone(&pending.view.channel));
+        if pending.row.body.is_message() {
+            let conversation = conversation(&mut self.conversations, &self.settings, &pending);
             conversation.not_before = conversation.not_before.max(at);
         }
+        if self.channels.get(&name).is_some_and(|channel| channel.paused_until > now) {
+            self.forget(message);
+            self.leave_on_disk(&name, pending.place());
+        } else {
+            self.push(pending, true);
+        }
+        self.unblock(id, message, now);
     }
 
     fn push(&mut self, pending: PendingSend, first: bool) {
         self.known.insert(pending.row.message);
-        self.waiting += 1;
-        let channel = channel(&mut self.channels, &self.settings, &pending.view.channel);
+        let channel = channel(&mut self.channels, &self.settings, &pending.view.channel, self.channels_on_disk);
+        let bytes = body_bytes(&pending.row.body);
+        channel.rows += 1;
+        channel.bytes += bytes;
         if !pending.row.body.is_message() {
-            return channel.unordered.push_back(pending);
+            return channel.unordered.push_back(WaitingSend { pending, bytes });
         }
         let id = pending.row.conversation;
         let conversation = conversation(&mut self.conversations, &self.settings, &pending);
+        let waiting = WaitingSend { pending, bytes };
         if first {
-            conversation.waiting.push_front(pending)
+            conversation.waiting.push_front(waiting)
         } else {
-            conversation.waiting.push_back(pending)
+            conversation.waiting.push_back(waiting)
         }
         if conversation.blocked_by.is_none() && !std::mem::replace(&mut conversation.is_listed, true) {
             channel.ready.push_back(id);
@@ -201,7 +313,6 @@ impl Queue {
 
     /// Puts in flight what may go now, `most` at most.
     pub fn start(&mut self, now: Timestamp, most: usize) -> Vec<PendingSend> {
-        self.follow_clock(now);
         while let Some((at, conversation)) = self.by_time.first().copied().filter(|(at, _)| *at <= now) {
             self.by_time.remove(&(at, conversation));
             self.list(conversation, now);
@@ -209,34 +320,21 @@ impl Queue {
         let mut started = Vec::new();
         for channel in self.channels.values_mut() {
             while started.len() < most && channel.may_send(&self.settings, now) {
-                let pending = match channel.unordered.pop_front() {
-                    Some(pending) => pending,
+                let waiting = match channel.unordered.pop_front() {
+                    Some(waiting) => waiting,
                     None => match next_of(channel, &mut self.conversations, &mut self.by_time, now) {
-                        Some(pending) => pending,
+                        Some(waiting) => waiting,
                         None => break,
                     },
                 };
-                channel.take(&pending.row, now);
-                self.waiting -= 1;
+                channel.take(&waiting.pending.row, now);
+                channel.rows -= 1;
+                channel.bytes -= waiting.bytes;
                 self.in_flight += 1;
-                started.push(pending);
+                started.push(waiting.pending);
             }
         }
         started
-    }
-
-    /// Where the clock was set back, every wait that was counted on it would last until it has caught up: they are over.
-    fn follow_clock(&mut self, now: Timestamp) {
-        if self.last_now.as_ms().saturating_sub(now.as_ms()) > CLOCK_SET_BACK_MS {
-            for channel in self.channels.values_mut() {
-                channel.paused_until = channel.paused_until.min(now);
-            }
-            for conversation in self.conversations.values_mut() {
-                conversation.not_before = conversation.not_before.min(now);
-            }
-            self.by_time = std::mem::take(&mut self.by_time).into_iter().map(|(at, id)| (at.min(now), id)).collect();
-        }
-        self.last_now = now;
     }
 
     /// A conversation was merged into another: what the other sends from now on goes after what waits here.
@@ -248,12 +346,13 @@ impl Queue {
         self.by_time.insert((now.plus_ms(COOLING_MS), kept));
     }
 
-    /// When something may be started that may not be now.
+    /// When something in memory may be started that may not be now, or a channel may be read.
     pub fn wake_at(&self, now: Timestamp) -> Option<Timestamp> {
-        let with_work =
-            self.channels.values().filter(|channel| !(channel.ready.is_empty() && channel.unordered.is_empty()));
-        let free = with_work
-            .filter_map(|channel| Some(channel.paused_until.max(channel.bucket.next_free(now))).filter(|at| *at > now));
+        let with_work = self.channels.values().filter(|channel| channel.rows > 0 || channel.is_behind());
+        let free = with_work.filter_map(|channel| {
+            let free = if channel.rows > 0 { channel.bucket.next_free(now) } else { now };
+            Some(channel.paused_until.max(free)).filter(|at| *at > now)
+        });
         free.chain(self.by_time.first().map(|(at, _)| *at)).min()
     }
 
@@ -279,14 +378,16 @@ impl Queue {
         self.known.remove(&message);
     }
 
-    /// A send went through: the channel works, unless only a receipt can show that. Returns whether all channels of its app had been stopped with it, which
-    /// then work too ([`Self::app_recovered`]).
+    /// A send went through: the channel works, unless only a receipt can show that. Returns whether all channels of its
+    /// app had been stopped with it, which then work too ([`Self::app_recovered`]).
     pub fn succeeded(&mut self, pending: &PendingSend, now: Timestamp) -> bool {
+        let name = &pending.view.channel;
         let failing = |channel: &&mut ChannelQueue| channel.failures > 0 || channel.stopped.is_some();
-        let Some(channel) = self.channels.get_mut(&pending.view.channel).filter(failing) else { return false };
+        let Some(channel) = self.channels.get_mut(name).filter(failing) else { return false };
         if channel.trials.is_some() {
             if pending.row.body.is_message() {
                 channel.paused_until = channel.paused_until.max(now.plus_ms(STOPPED_PAUSE_MS));
+                self.release_memory(name);
             }
             return false;
         }
@@ -354,9 +455,9 @@ impl Queue {
         pause_ms
     }
 
-    /// Pauses a channel. Returns for how long, in milliseconds.
+    /// Pauses a channel; what waits goes back to disk. Returns for how long, in milliseconds.
     pub fn pause(&mut self, name: &Arc<str>, pause: &ChannelPause, now: Timestamp) -> i64 {
-        let channel = channel(&mut self.channels, &self.settings, name);
+        let channel = channel(&mut self.channels, &self.settings, name, self.channels_on_disk);
         let pause_ms = match pause {
             ChannelPause::Stopped(problem) => {
                 (channel.stopped, channel.with_app) = (Some(problem.clone()), false);
@@ -369,7 +470,27 @@ impl Queue {
         };
         channel.failures = channel.failures.saturating_add(1);
         channel.paused_until = channel.paused_until.max(now.plus_ms(pause_ms));
+        if pause_ms > 0 {
+            self.release_memory(name);
+        }
         pause_ms
+    }
+
+    /// Leaves all that waits for a channel to the disk.
+    fn release_memory(&mut self, name: &Arc<str>) {
+        let Some(channel) = self.channels.get_mut(name) else { return };
+        channel.coverage = Coverage::UpTo(OutboxPlace::START);
+        if channel.rows == 0 {
+            return;
+        }
+        (channel.rows, channel.bytes) = (0, 0);
+        channel.ready.clear();
+        let known = &mut self.known;
+        channel.unordered.drain(..).for_each(|waiting| _ = known.remove(&waiting.pending.row.message));
+        for conversation in self.conversations.values_mut().filter(|conversation| conversation.channel == *name) {
+            conversation.is_listed = false;
+            conversation.waiting.drain(..).for_each(|waiting| _ = known.remove(&waiting.pending.row.message));
+        }
     }
 
     /// Lists a conversation with its channel if it has something to send, or forgets it if it may be.
@@ -381,13 +502,172 @@ impl Queue {
         if !conversation.waiting.is_empty() {
             conversation.is_listed = true;
             let name = Arc::clone(&conversation.channel);
-            channel(&mut self.channels, &self.settings, &name).ready.push_back(id);
+            channel(&mut self.channels, &self.settings, &name, self.channels_on_disk).ready.push_back(id);
         } else if conversation.pair.is_idle(now) && conversation.not_before <= now {
             self.conversations.remove(&id);
         } else {
             self.by_time.insert((now.plus_ms(COOLING_MS), id));
         }
     }
+}
+
+/// What is on disk.
+impl Queue {
+    /// Whether the channels with rows on disk have to be looked up; [`Queue::take_channels`] follows.
+    pub fn begin_lookup(&mut self) -> bool {
+        let is_unknown = self.channels_on_disk != ChannelsOnDisk::Known;
+        if is_unknown {
+            self.channels_on_disk = ChannelsOnDisk::Reading;
+        }
+        is_unknown
+    }
+
+    /// Rows on disk changed that nothing is known of: every channel is read from its start.
+    pub fn rescan(&mut self) {
+        self.channels_on_disk = ChannelsOnDisk::Unknown;
+        for channel in self.channels.values_mut() {
+            channel.coverage = Coverage::UpTo(OutboxPlace::START);
+        }
+    }
+
+    /// These channels have rows on disk, and so may those that are in memory; others have none, unless there was a rescan
+    /// since they were looked up.
+    pub fn take_channels(&mut self, names: Vec<String>) {
+        for name in names {
+            channel(&mut self.channels, &self.settings, &name.into(), ChannelsOnDisk::Unknown);
+        }
+        if self.channels_on_disk == ChannelsOnDisk::Reading {
+            self.channels_on_disk = ChannelsOnDisk::Known;
+        }
+    }
+
+    /// A row waits on disk at this place.
+    fn leave_on_disk(&mut self, name: &Arc<str>, place: OutboxPlace) {
+        let channel = channel(&mut self.channels, &self.settings, name, self.channels_on_disk);
+        let before = place.before();
+        match &mut channel.coverage {
+            Coverage::Whole => channel.coverage = Coverage::UpTo(before),
+            Coverage::UpTo(after) => *after = before.min(*after),
+            Coverage::Reading { again, .. } => *again = Some(again.map_or(before, |again| again.min(before))),
+        }
+    }
+
+    /// A row waits on disk until then, in civil time. It is on disk.
+    pub fn defer(&mut self, name: &Arc<str>, message: MessageId, due_at: Timestamp) {
+        let channel = channel(&mut self.channels, &self.settings, name, self.channels_on_disk);
+        channel.is_due_at(due_at);
+        if !matches!(channel.coverage, Coverage::Whole) {
+            self.leave_on_disk(name, OutboxPlace { due_at, message });
+        }
+    }
+
+    /// When the next row is due on disk that is not yet, in civil time.
+    pub fn next_due(&self) -> Option<Timestamp> {
+        let whole = self.channels.values().filter(|channel| matches!(channel.coverage, Coverage::Whole));
+        whole.filter_map(|channel| channel.next_due).min()
+    }
+
+    /// What to read next, if a channel has rows on disk that are due and room for them; channels take turns. `civil`: the
+    /// civil time.
+    pub fn next_read(&mut self, now: Timestamp, civil: Timestamp) -> Option<ReadRequest> {
+        for channel in self.channels.values_mut().filter(|channel| matches!(channel.coverage, Coverage::Whole)) {
+            let is_due = |at: &Timestamp| *at <= civil || at.since_ms(civil) > LONGEST_DEFERRAL_MS;
+            if let Some(due_at) = channel.next_due.take_if(|at| is_due(at)) {
+                let first = OutboxPlace { due_at, message: MessageId(0) };
+                channel.coverage = Coverage::UpTo(first.before());
+            }
+        }
+        let names = self.channels.iter().filter(|(_, channel)| channel.is_behind() && channel.paused_until <= now);
+        let with_room = names.filter_map(|(name, channel)| {
+            let (rows, bytes) = self.share(channel);
+            // Read again when half of it is gone, in one go.
+            let is_low = channel.rows <= rows / 2 && channel.bytes <= bytes / 2;
+            is_low.then(|| (channel.last_read, name, rows - channel.rows, bytes - channel.bytes))
+        });
+        let (_, name, rows, bytes) = with_room.min_by_key(|(last_read, ..)| *last_read)?;
+        let name = Arc::clone(name);
+        let channel = self.channels.get_mut(&name)?;
+        self.reads += 1;
+        channel.last_read = self.reads;
+        let Coverage::UpTo(after) = channel.coverage else { return None };
+        channel.coverage = Coverage::Reading { after, meanwhile: Vec::new(), again: None };
+        Some(ReadRequest { channel: name, after, rows: rows.min(ROWS_AT_ONCE), bytes })
+    }
+
+    /// Takes in what was read. It is dropped where the channel was paused or rescanned meanwhile.
+    pub fn take_in(&mut self, request: &ReadRequest, read: ReadRows) {
+        let Some(channel) = self.channels.get_mut(&request.channel) else { return };
+        if let Some(next_due) = read.next_due {
+            channel.is_due_at(next_due);
+        }
+        let (meanwhile, again) = match std::mem::replace(&mut channel.coverage, Coverage::Whole) {
+            Coverage::Reading { meanwhile, again, .. } => (meanwhile, again),
+            other => return channel.coverage = other,
+        };
+        for pending in read.rows {
+            if !self.knows(pending.row.message) {
+                self.push(pending, false);
+            }
+        }
+        if !read.is_end || again.is_some() {
+            let left = meanwhile.iter().map(|pending| pending.place().before()).chain(again);
+            let after = left.chain([read.last.unwrap_or(request.after)]).min().unwrap_or(request.after);
+            self.set_coverage(&request.channel, Coverage::UpTo(after));
+        } else {
+            meanwhile.into_iter().for_each(|pending| self.arrive(pending));
+        }
+    }
+
+    /// The disk could not be read: it is read again.
+    pub fn read_failed(&mut self, request: &ReadRequest) {
+        let Some(channel) = self.channels.get_mut(&request.channel) else { return };
+        if let Coverage::Reading { after, meanwhile, again } = &channel.coverage {
+            let left = meanwhile.iter().map(|pending| pending.place().before()).chain(*again);
+            let after = left.chain([*after]).min().unwrap_or(OutboxPlace::START);
+            channel.coverage = Coverage::UpTo(after);
+        }
+    }
+
+    fn set_coverage(&mut self, name: &Arc<str>, coverage: Coverage) {
+        if let Some(channel) = self.channels.get_mut(name) {
+            channel.coverage = coverage;
+        }
+    }
+
+    /// Whether a new row of this channel goes to memory.
+    fn has_room(&self, name: &Arc<str>) -> bool {
+        self.channels.get(name).is_some_and(|channel| {
+            let (rows, bytes) = self.share(channel);
+            matches!(channel.coverage, Coverage::Whole) && channel.rows < rows && channel.bytes < bytes
+        })
+    }
+
+    /// The most rows and bytes of a channel in memory.
+    fn share(&self, channel: &ChannelQueue) -> (usize, usize) {
+        let channels = self.channels.len().max(1);
+        let rows = (MEMORY_ROWS / channels).max(LEAST_ROWS);
+        let bytes = (MEMORY_BYTES / channels).max(LEAST_BYTES);
+        // A channel that fails is tried with one message at a time.
+        (if channel.failures > 0 { FAILING_ROWS } else { rows }, bytes)
+    }
+}
+
+/// The bytes of a body as JSON.
+pub(super) fn body_bytes(body: &Outgoing) -> usize {
+    struct Counter(usize);
+    impl io::Write for Counter {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0 += bytes.len();
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+    let mut counter = Counter(0);
+    // It was written as JSON before.
+    let _ = serde_json::to_writer(&mut counter, body);
+    counter.0
 }
 
 /// Whether a conversation has to wait for one that was merged into it.
@@ -402,7 +682,7 @@ fn next_of(
     conversations: &mut HashMap<ConversationId, ConversationQueue>,
     by_time: &mut BTreeSet<(Timestamp, ConversationId)>,
     now: Timestamp,
-) -> Option<PendingSend> {
+) -> Option<WaitingSend> {
     while let Some(id) = channel.ready.pop_front() {
         let is_after_merged = is_after_merged(conversations, id);
         let Some(conversation) = conversations.get_mut(&id) else { continue };
@@ -420,10 +700,10 @@ fn next_of(
             by_time.insert((free, id));
             continue;
         }
-        let pending = conversation.waiting.pop_front()?;
-        conversation.blocked_by = Some(pending.row.message);
+        let waiting = conversation.waiting.pop_front()?;
+        conversation.blocked_by = Some(waiting.pending.row.message);
         conversation.pair.take(now);
-        return Some(pending);
+        return Some(waiting);
     }
     None
 }
@@ -432,17 +712,26 @@ fn channel<'a>(
     channels: &'a mut HashMap<Arc<str>, ChannelQueue>,
     settings: &Settings,
     name: &Arc<str>,
+    on_disk: ChannelsOnDisk,
 ) -> &'a mut ChannelQueue {
     channels.entry(Arc::clone(name)).or_insert_with(|| ChannelQueue {
         bucket: Throughput::new(settings.pace(name).messages_per_second),
         in_flight: 0,
         failures: 0,
-        paused_until: Timestamp::default(),
+        paused_until: Timestamp(i64::MIN),
         stopped: None,
         with_app: false,
         trials: None,
         ready: VecDeque::new(),
         unordered: VecDeque::new(),
+        rows: 0,
+        bytes: 0,
+        coverage: match on_disk {
+            ChannelsOnDisk::Known => Coverage::Whole,
+            ChannelsOnDisk::Unknown | ChannelsOnDisk::Reading => Coverage::UpTo(OutboxPlace::START),
+        },
+        next_due: None,
+        last_read: 0,
     })
 }
 
@@ -458,7 +747,7 @@ fn conversation<'a>(
 impl ChannelQueue {
     fn resume(&mut self) {
         (self.failures, self.stopped, self.with_app, self.trials) = (0, None, false, None);
-        self.paused_until = Timestamp::default();
+        self.paused_until = Timestamp(i64::MIN);
     }
 
     fn may_send(&self, settings: &Settings, now: Timestamp) -> bool {
@@ -475,6 +764,14 @@ impl ChannelQueue {
             trials.push(row.message);
         }
     }
+
+    fn is_behind(&self) -> bool {
+        matches!(self.coverage, Coverage::UpTo(_))
+    }
+
+    fn is_due_at(&mut self, at: Timestamp) {
+        self.next_due = Some(self.next_due.map_or(at, |next| next.min(at)));
+    }
 }
 
 impl ConversationQueue {
@@ -485,7 +782,7 @@ impl ConversationQueue {
             waiting: VecDeque::new(),
             blocked_by: None,
             pair: PairRate::new(pace.contact_seconds, pace.contact_burst),
-            not_before: Timestamp::default(),
+            not_before: Timestamp(i64::MIN),
             is_listed: false,
             after: None,
         }

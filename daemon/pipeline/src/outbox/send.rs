@@ -1,7 +1,8 @@
 //! One send: the gate's last check, the request, the platform's response, and what follows from it, down to the row.
 //!
 //! A pending send that gets here is in flight in the queue and in state `sending` on disk. Every path out of here frees
-//! its channel and settles or re-queues its row; only an ambiguous send stays `sending`.
+//! its channel and settles or queues its row again; only an ambiguous send stays `sending`. The queue's times are
+//! monotonic, those on disk civil.
 
 use super::classify::{ChannelPause, ReceiptVerdict, SendVerdict, classify, classify_receipt, problem};
 use super::queue::PendingSend;
@@ -11,7 +12,7 @@ use crate::channel::{Advice, Channel, SendRequest, SendResponse};
 use crate::context::{Context, NotStored};
 use beadle_gate::{Draft, Facts, Verdict};
 use beadle_model::event::Problem;
-use beadle_model::{Alias, AliasKind, Blame, MessageId, PluginNo, Timestamp};
+use beadle_model::{Alias, AliasKind, Blame, Coded as _, MessageId, PluginNo, Timestamp};
 use beadle_store::StoreError;
 use beadle_store::step::{FailedReceipt, SendOutcome, SendState, Settlement};
 use std::collections::HashMap;
@@ -27,9 +28,9 @@ const GATE_HOLDS_MS: i64 = beadle_gate::WINDOW_MARGIN_MS / 2;
 
 /// Why a pending send does not go now.
 pub(crate) enum NotNow {
-    /// The gate decided so.
-    Gate(SendOutcome),
-    /// The conversation could not be read; try again.
+    /// The gate decided so, or it has no destination.
+    Settled(SendOutcome),
+    /// The store could not be read; try again.
     Unreadable(StoreError),
 }
 
@@ -81,10 +82,9 @@ impl Sender {
         {
             return;
         }
-        let now = clock.now();
         self.0.context.health.responded(&response);
-        let verdict = classify(response, &pending.row.body, pending.row.attempts, now);
-        self.follow(pending, verdict, now).await;
+        let verdict = classify(response, &pending.row.body, pending.row.attempts);
+        self.follow(pending, verdict).await;
     }
 
     /// The gate once more, with the conversation as it is now. `None`: the gate stopped it, or the pipeline is stopping.
@@ -94,38 +94,43 @@ impl Sender {
             let now = context.clock.now();
             match self.check(&pending, now) {
                 Ok(checked) => Ok(Ok(checked)),
-                Err(NotNow::Gate(outcome)) => Ok(Err(self.stopped_by_gate(&pending, outcome, now))),
+                Err(NotNow::Settled(outcome)) => Ok(Err(outcome)),
                 Err(NotNow::Unreadable(error)) => Err(error),
             }
         });
-        match checked.await {
-            Ok(Ok(checked)) => Some(checked),
-            Ok(Err(settlement)) => {
-                self.settle(vec![settlement]).await;
-                None
-            }
-            Err(_) => None,
-        }
+        let stopped = match checked.await {
+            Ok(Ok(checked)) => return Some(checked),
+            Ok(Err(outcome)) => outcome,
+            Err(NotStored::Stopping) => return None,
+            Err(NotStored::Refused(error)) => Self::conversation_unreadable(&error),
+        };
+        self.0.shared.lock().release(&pending, context.clock.monotonic());
+        self.settle(vec![(pending, stopped)]).await;
+        None
     }
 
     /// Asks the gate, with the conversation as it is now.
     pub fn check(&self, pending: &PendingSend, now: Timestamp) -> Result<PendingSend, NotNow> {
         let PendingSend { row, .. } = pending;
-        let view = self.0.context.store.reader().conversation(row.conversation).map_err(NotNow::Unreadable)?;
-        let Some(view) = view else {
-            return Err(NotNow::Gate(Self::conversation_gone()));
+        let view = match self.0.context.store.reader().conversation(row.conversation) {
+            Ok(Some(view)) => view,
+            Ok(None) => return Err(NotNow::Settled(Self::conversation_gone())),
+            Err(error @ StoreError::Unreadable { .. }) => {
+                return Err(NotNow::Settled(Self::conversation_unreadable(&error)));
+            }
+            Err(error) => return Err(NotNow::Unreadable(error)),
         };
         let draft = Draft { body: &row.body, host: row.plugin == PluginNo::HOST };
         match beadle_gate::check(&draft, &Facts { conversation: &view, now }) {
             Verdict::Send => Ok(PendingSend { row: row.clone(), view: Arc::new(view), checked_at: now }),
-            Verdict::Later { until, .. } => Err(NotNow::Gate(SendOutcome::Later {
+            Verdict::Later { until, .. } => Err(NotNow::Settled(SendOutcome::Later {
                 due_at: until,
                 counted: false,
                 possibly_duplicate: row.possibly_duplicate,
             })),
             Verdict::Refused(refusal) => {
                 let (code, title, details) = (refusal.code, refusal.message, refusal.instead);
-                Err(NotNow::Gate(SendOutcome::Failed(Problem { code, title, details, by: "host".into() })))
+                Err(NotNow::Settled(SendOutcome::Failed(Problem { code, title, details, by: "host".into() })))
             }
         }
     }
@@ -135,14 +140,9 @@ impl Sender {
         SendOutcome::Failed(no_recipient("The conversation no longer exists", String::new()))
     }
 
-    /// The gate stopped a message that is in flight in the queue: frees its place. Returns what is to be settled.
-    pub fn stopped_by_gate(&self, pending: &PendingSend, outcome: SendOutcome, now: Timestamp) -> Settlement {
-        let mut memory = self.0.shared.lock();
-        match &outcome {
-            SendOutcome::Later { due_at, .. } => memory.release_until(pending, *due_at, now),
-            _ => memory.release(pending, now),
-        }
-        Settlement { message: pending.row.message, outcome, at: now }
+    /// The outcome of a message whose conversation this version cannot read: a later one may.
+    pub fn conversation_unreadable(error: &StoreError) -> SendOutcome {
+        SendOutcome::Dead(problem(error.code(), "The conversation cannot be read", error.to_string()))
     }
 
     async fn request(&self, PendingSend { row, view, .. }: &PendingSend) -> SendResponse {
@@ -170,7 +170,7 @@ impl Sender {
         match self.0.context.until_stored(|| self.0.appender.append(delivery.clone())).await {
             Ok(appended) => {
                 if !appended.queued.is_empty() {
-                    self.0.shared.rescan();
+                    self.0.shared.push_unread(appended.queued);
                 }
                 true
             }
@@ -183,9 +183,9 @@ impl Sender {
     }
 
     /// What the verdict means for the queue, the channel and the row.
-    async fn follow(&self, mut pending: PendingSend, verdict: SendVerdict, now: Timestamp) {
-        let Inner { shared, .. } = &*self.0;
-        let (message, channel) = (pending.row.message, Arc::clone(&pending.view.channel));
+    async fn follow(&self, mut pending: PendingSend, verdict: SendVerdict) {
+        let Inner { context, shared, .. } = &*self.0;
+        let (now, channel) = (context.clock.monotonic(), Arc::clone(&pending.view.channel));
         let possibly_duplicate = pending.row.possibly_duplicate;
         if matches!(verdict, SendVerdict::Settle(_) | SendVerdict::Retry { .. }) {
             self.channel_works(&pending, now);
@@ -193,23 +193,24 @@ impl Sender {
         match verdict {
             SendVerdict::Settle(outcome) => {
                 shared.lock().release(&pending, now);
-                self.settle(vec![Settlement { message, outcome, at: now }]).await;
+                self.settle(vec![(pending, outcome)]).await;
             }
-            SendVerdict::Retry { at, counted, blocks: true } => {
+            SendVerdict::Retry { after_ms, counted, blocks: true } => {
                 shared.lock().queue.landed(&channel);
-                pending.row.attempts += u32::from(counted);
-                self.requeue(pending, at, counted).await;
+                self.requeue(&mut pending, counted).await;
+                shared.lock().queue.put_back(pending, now.plus_ms(after_ms), now);
             }
-            SendVerdict::Retry { at, counted, blocks: false } => {
-                shared.lock().release_until(&pending, at, now);
-                let outcome = SendOutcome::Later { due_at: at, counted, possibly_duplicate };
-                self.settle(vec![Settlement { message, outcome, at: now }]).await;
+            SendVerdict::Retry { after_ms, counted, blocks: false } => {
+                shared.lock().release(&pending, now);
+                let due_at = context.clock.now().plus_ms(after_ms);
+                self.settle(vec![(pending, SendOutcome::Later { due_at, counted, possibly_duplicate })]).await;
             }
             SendVerdict::Pause(pause) => {
                 shared.lock().queue.landed(&channel);
                 let pause_ms = shared.lock().queue.pause(&channel, &pause, now);
                 log_pause(&channel, &pause, pause_ms);
-                self.requeue(pending, now, false).await;
+                self.requeue(&mut pending, false).await;
+                shared.lock().queue.put_back(pending, now, context.clock.monotonic());
             }
             SendVerdict::PauseApp(pause) => {
                 shared.lock().queue.landed(&channel);
@@ -217,9 +218,11 @@ impl Sender {
                     let pause_ms = shared.lock().queue.pause_with_app(&channel, &pause, now);
                     log_pause(&channel, &pause, pause_ms);
                 }
-                self.requeue(pending, now, false).await;
+                self.requeue(&mut pending, false).await;
+                shared.lock().queue.put_back(pending, now, context.clock.monotonic());
             }
             SendVerdict::Ambiguous(why) => {
+                let message = pending.row.message;
                 tracing::warn!(%message, %channel, error = why, "send is ambiguous: waiting for a receipt");
                 let mut memory = shared.lock();
                 memory.queue.landed(&channel);
@@ -230,6 +233,17 @@ impl Sender {
             }
         }
         shared.wake().ring();
+    }
+
+    /// Queued again at its own place: first on disk, so that a crash does not leave it ambiguous. The caller puts it back
+    /// to the head of its conversation.
+    async fn requeue(&self, pending: &mut PendingSend, counted: bool) {
+        let due_at = pending.row.due_at;
+        let outcome = SendOutcome::Later { due_at, counted, possibly_duplicate: pending.row.possibly_duplicate };
+        let (message, at) = (pending.row.message, self.0.context.clock.now());
+        self.write_outcomes(vec![Settlement { message, outcome, at }]).await;
+        pending.row.attempts += u32::from(counted);
+        pending.row.state = SendState::Queued;
     }
 
     /// A receipt reports that a message failed which the platform had accepted.
@@ -287,20 +301,32 @@ impl Sender {
         }
     }
 
-    /// Back to the head of its conversation: first on disk, so that a crash does not leave it ambiguous, then in memory.
-    async fn requeue(&self, mut pending: PendingSend, at: Timestamp, counted: bool) {
-        let now = self.0.context.clock.now();
-        let (conversation, message) = (pending.row.conversation, pending.row.message);
-        let outcome = SendOutcome::Later { due_at: at, counted, possibly_duplicate: pending.row.possibly_duplicate };
-        self.settle(vec![Settlement { message, outcome, at: now }]).await;
-        pending.row.state = SendState::Queued;
+    /// Writes what became of sends that are no longer in flight, until the store takes it; deferred ones are read from disk
+    /// when they are due.
+    pub async fn settle(&self, outcomes: Vec<(PendingSend, SendOutcome)>) {
+        let at = self.0.context.clock.now();
+        let mut deferred = Vec::new();
+        let settlements = outcomes.into_iter().map(|(PendingSend { row, view, .. }, outcome)| {
+            if let SendOutcome::Later { due_at, .. } = outcome {
+                deferred.push((Arc::clone(&view.channel), row.message, due_at));
+            }
+            Settlement { message: row.message, outcome, at }
+        });
+        let settlements = settlements.collect();
+        self.write_outcomes(settlements).await;
+        if deferred.is_empty() {
+            return;
+        }
         let mut memory = self.0.shared.lock();
-        memory.queue.push_front(pending, at);
-        memory.queue.unblock(conversation, message, now);
+        for (channel, message, due_at) in deferred {
+            memory.queue.defer(&channel, message, due_at);
+        }
+        drop(memory);
+        self.0.shared.wake().ring();
     }
 
-    /// Writes what became of messages, however long the store fails.
-    pub async fn settle(&self, settlements: Vec<Settlement>) {
+    /// Writes what became of sends. Returns when it is on disk, or the pipeline stops.
+    pub async fn write_outcomes(&self, settlements: Vec<Settlement>) {
         let context = &self.0.context;
         for Settlement { message, outcome, .. } in &settlements {
             if let SendOutcome::Failed(problem) | SendOutcome::Dead(problem) = outcome {
@@ -309,11 +335,30 @@ impl Sender {
                 context.health.message_failed(&problem.code);
             }
         }
-        let interest = self.0.appender.subscriptions.borrow().interest().clone();
-        let settled = context.until_stored(|| context.store.settle(settlements.clone(), interest.clone()));
-        if let Err(NotStored::Refused(error)) = settled.await {
-            tracing::error!(%error, "outcome of sends could not be stored");
+        let Err(refused) = self.write(settlements.clone()).await else { return };
+        if settlements.len() == 1 {
+            tracing::error!(error = %refused, "outcome of a send refused by the store: ambiguous at the next start");
+            return;
         }
+        // One of them was refused, and nothing was written.
+        for settlement in settlements {
+            let message = settlement.message;
+            if let Err(error) = self.write(vec![settlement]).await {
+                tracing::error!(%message, %error, "outcome of a send refused by the store: ambiguous at the next start");
+            }
+        }
+    }
+
+    /// `Err`: the store refused them for good.
+    async fn write(&self, settlements: Vec<Settlement>) -> Result<(), StoreError> {
+        let context = &self.0.context;
+        let interest = self.0.appender.subscriptions.borrow().interest().clone();
+        match context.until_stored(|| context.store.settle(settlements.clone(), interest.clone())).await {
+            Ok(settled) if settled.deferred > 0 => context.until_deferred_is_written().await,
+            Ok(_) | Err(NotStored::Stopping) => {}
+            Err(NotStored::Refused(error)) => return Err(error),
+        }
+        Ok(())
     }
 
     /// The channels that share an app with this one, and itself.

@@ -20,7 +20,7 @@ impl Default for Pace {
     }
 }
 
-/// What becomes of a message that may or may not have been accepted.
+/// What is done with a message that the platform may have accepted or not.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OnAmbiguous {
     /// It becomes a dead letter: a person decides.

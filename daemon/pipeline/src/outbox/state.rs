@@ -1,18 +1,21 @@
-//! What the outbox has in memory: the queue, the ambiguous sends, and how much of the disk they cover.
+//! What the outbox has in memory: the queue, the ambiguous sends, and new rows that are not in the queue yet.
 
 use super::ambiguous::AmbiguousSends;
-use super::queue::{PendingSend, Queue};
+use super::queue::{PendingSend, Queue, body_bytes};
 use super::settings::Settings;
 use beadle_clock::{Alarm, Clock};
 use beadle_model::{MessageId, Timestamp};
+use beadle_store::step::OutboxRow;
 use parking_lot::{Mutex, MutexGuard, RwLock};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 
-/// Rows that wait in memory: a minute of a fast number. At about 1 KiB each they take 20 MiB.
-pub(crate) const MEMORY_ROWS: usize = 20_000;
+/// New rows whose conversations are not read yet: a few group commits' worth …
+const ARRIVALS: usize = 4096;
+/// … and the bytes of their bodies. More are left to the disk.
+const ARRIVAL_BYTES: usize = 8 << 20;
 
 /// The memory of the outbox, shared by its parts.
 pub(crate) struct Shared {
@@ -29,59 +32,57 @@ pub(crate) struct Shared {
 pub(crate) struct Memory {
     pub queue: Queue,
     pub ambiguous: AmbiguousSends,
-    pub source: Source,
-    /// The earliest row on disk that is not due yet, as far as is known.
-    pub next_on_disk: Option<Timestamp>,
+    /// New rows in other conversations than their event's, which the dispatcher reads, and the bytes of their bodies.
+    arrivals: Vec<OutboxRow>,
+    arrival_bytes: usize,
     /// The disk could not be read: not before then.
     pub read_again_at: Option<Instant>,
 }
 
-/// Where new rows go.
-pub(crate) enum Source {
-    /// Everything that is due is in memory.
-    Memory,
-    /// More is due on disk than is in memory: new rows wait there too, behind the others.
-    Disk,
-    /// The disk is being read; new rows go behind what it gives.
-    Reading(Vec<PendingSend>),
-}
-
 impl Memory {
-    /// A row on disk is due then.
-    pub fn is_due_on_disk(&mut self, at: Timestamp) {
-        self.next_on_disk = Some(self.next_on_disk.map_or(at, |next| next.min(at)));
-    }
-
-    /// A send is over: its channel and its conversation are free.
+    /// A send is over: its channel and its conversation are free. `now`: monotonic.
     pub fn release(&mut self, pending: &PendingSend, now: Timestamp) {
         self.queue.landed(&pending.view.channel);
         self.queue.unblock(pending.row.conversation, pending.row.message, now);
         self.queue.forget(pending.row.message);
     }
 
-    /// The same for a send that waits on disk until `due_at`.
-    pub fn release_until(&mut self, pending: &PendingSend, due_at: Timestamp, now: Timestamp) {
-        self.release(pending, now);
-        self.is_due_on_disk(due_at);
-    }
-
-    /// A receipt came for this message. Returns whether it was ambiguous.
+    /// A receipt came for this message. Returns whether it was ambiguous. `now`: monotonic.
     pub fn received(&mut self, message: MessageId, now: Timestamp) -> bool {
         let Some(conversation) = self.ambiguous.settled(message) else { return false };
         self.queue.unblock(conversation, message, now);
         self.queue.forget(message);
         true
     }
+
+    /// Takes new rows, `most` at most, in their order.
+    pub fn take_arrivals(&mut self, most: usize) -> Vec<OutboxRow> {
+        let count = self.arrivals.len().min(most);
+        let rows: Vec<OutboxRow> = self.arrivals.drain(..count).collect();
+        self.arrival_bytes = if self.arrivals.is_empty() {
+            0
+        } else {
+            self.arrival_bytes.saturating_sub(rows.iter().map(|row| body_bytes(&row.body)).sum())
+        };
+        rows
+    }
+
+    /// Every channel is read from its start: rows on disk changed that nothing is known of.
+    pub fn rescan(&mut self) {
+        self.arrivals.clear();
+        self.arrival_bytes = 0;
+        self.queue.rescan();
+    }
 }
 
 impl Shared {
     pub fn new(settings: Settings, clock: &Clock) -> Self {
         let memory = Memory {
+            // At a start everything is on disk.
             queue: Queue::new(settings.clone()),
             ambiguous: AmbiguousSends::default(),
-            // At a start everything is on disk.
-            source: Source::Disk,
-            next_on_disk: None,
+            arrivals: Vec::new(),
+            arrival_bytes: 0,
             read_again_at: None,
         };
         Self {
@@ -113,29 +114,31 @@ impl Shared {
         &self.wake
     }
 
-    /// New rows, which are on disk: they go where new rows go now.
+    /// New rows, which are on disk.
     pub fn push(&self, pending: Vec<PendingSend>) {
         let mut memory = self.lock();
-        let is_full = memory.queue.len() + pending.len() > MEMORY_ROWS;
-        match &mut memory.source {
-            Source::Memory if is_full => memory.source = Source::Disk,
-            Source::Memory => pending.into_iter().for_each(|pending| memory.queue.push_back(pending)),
-            Source::Disk => {}
-            Source::Reading(meanwhile) => meanwhile.extend(pending),
+        pending.into_iter().for_each(|pending| memory.queue.arrive(pending));
+        drop(memory);
+        self.wake.ring();
+    }
+
+    /// New rows, which are on disk and whose conversations have to be read.
+    pub fn push_unread(&self, rows: Vec<OutboxRow>) {
+        let bytes: usize = rows.iter().map(|row| body_bytes(&row.body)).sum();
+        let mut memory = self.lock();
+        if memory.arrivals.len() + rows.len() > ARRIVALS || memory.arrival_bytes + bytes > ARRIVAL_BYTES {
+            memory.rescan();
+        } else {
+            memory.arrival_bytes += bytes;
+            memory.arrivals.extend(rows);
         }
         drop(memory);
         self.wake.ring();
     }
 
-    /// Rows on disk changed that are not in memory: read them.
+    /// Rows on disk changed that nothing is known of: reads them.
     pub fn rescan(&self) {
-        let mut memory = self.lock();
-        match memory.source {
-            Source::Memory => memory.source = Source::Disk,
-            Source::Disk => {}
-            Source::Reading(_) => memory.next_on_disk = Some(Timestamp::default()),
-        }
-        drop(memory);
+        self.lock().rescan();
         self.wake.ring();
     }
 

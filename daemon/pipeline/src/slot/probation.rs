@@ -1,4 +1,4 @@
-//! The time in which a new revision has to prove itself. It counts; what follows is the catalog's to decide.
+//! Probation: the time in which a new revision has to prove itself. This module counts; the catalog decides what follows.
 
 use crate::policy::Failure;
 use beadle_model::EventId;
@@ -17,24 +17,24 @@ pub struct Probation {
 }
 
 impl Probation {
-    /// `previous` handles what the new revision fails, unless that one migrated the state. `bell` is notified at each
+    /// `previous` handles what the new revision fails; `None` after a migration of the state. `bell` is notified at each
     /// failure, and after `enough` successes.
     pub fn new(previous: Option<Arc<Plugin>>, enough: u32, bell: Arc<Notify>) -> Self {
         Self { previous, successes: AtomicU32::new(0), failures: AtomicU32::new(0), enough, bell }
     }
 
     /// The previous revision, where it can handle events of the new one.
-    pub fn before(&self) -> Option<&Arc<Plugin>> {
+    pub fn previous(&self) -> Option<&Arc<Plugin>> {
         self.previous.as_ref()
     }
 
     /// Tries that succeeded.
-    pub fn well(&self) -> u32 {
+    pub fn successes(&self) -> u32 {
         self.successes.load(Ordering::Relaxed)
     }
 
     /// Tries that failed and that the previous revision, where there is one, did not fail.
-    pub fn failed(&self) -> u32 {
+    pub fn failures(&self) -> u32 {
         self.failures.load(Ordering::Relaxed)
     }
 

@@ -1,15 +1,16 @@
 //! The test environment: a store in a directory of its own, a running pipeline, and a channel that records what is sent.
 
-use beadle_clock::Clock;
+use beadle_clock::{Clock, ManualClock};
 use beadle_model::event::EventKind;
 use beadle_model::{
     Alias, AliasKind, Content, Event, EventBody, EventId, MessageId, Outgoing, PluginNo, StateNo, Timestamp,
 };
-use beadle_pipeline::outbox::OnAmbiguous;
+use beadle_pipeline::outbox::{OnAmbiguous, Pace};
 use beadle_pipeline::{
     Channel, OnFailure, OutboxSettings, Pipeline, PluginSlot, SendRequest, SendResponse, Stage, Subscription,
     Subscriptions, Suspension,
 };
+use beadle_store::fault::DatabaseLock;
 use beadle_store::step::*;
 use beadle_store::{Reader, Store, StoreConfig};
 use beadle_tasks::Tasks;
@@ -27,23 +28,39 @@ pub const CHANNEL: &str = "shop";
 pub struct TestEnv {
     pub store: Store,
     pub reader: Reader,
-    pub clock: Clock,
+    pub manual: ManualClock,
     pub pipeline: Pipeline,
     pub channel: Arc<FakeChannel>,
     pub sent: mpsc::UnboundedReceiver<SendRequest>,
-    _dir: TempDir,
+    dir: TempDir,
 }
 
 /// A channel that records requests and answers them as configured, or accepts them.
 pub struct FakeChannel {
     name: String,
     responses: Mutex<VecDeque<SendResponse>>,
+    always: Mutex<Option<SendResponse>>,
+    is_held: watch::Sender<bool>,
     sent: mpsc::UnboundedSender<SendRequest>,
 }
 
 impl FakeChannel {
+    fn new(name: &str, sent: mpsc::UnboundedSender<SendRequest>) -> Arc<Self> {
+        let (responses, always) = Default::default();
+        Arc::new(Self { name: name.into(), responses, always, is_held: watch::Sender::new(false), sent })
+    }
+
     pub fn respond_next(&self, response: SendResponse) {
         self.responses.lock().unwrap().push_back(response);
+    }
+
+    pub fn respond_always(&self, response: Option<SendResponse>) {
+        *self.always.lock().unwrap() = response;
+    }
+
+    /// Responses wait until it is not held.
+    pub fn hold(&self, is_held: bool) {
+        self.is_held.send_replace(is_held);
     }
 }
 
@@ -53,9 +70,12 @@ impl Channel for FakeChannel {
     }
 
     fn send<'a>(&'a self, request: &'a SendRequest) -> Pin<Box<dyn Future<Output = SendResponse> + Send + 'a>> {
-        let next = self.responses.lock().unwrap().pop_front();
+        let next = self.responses.lock().unwrap().pop_front().or_else(|| self.always.lock().unwrap().clone());
         let _ = self.sent.send(request.clone());
-        Box::pin(async move { next.unwrap_or(SendResponse::Accepted(Some(format!("wamid.{}", request.message)))) })
+        Box::pin(async move {
+            self.is_held.subscribe().wait_for(|is_held| !is_held).await.unwrap();
+            next.unwrap_or(SendResponse::Accepted(Some(format!("wamid.{}", request.message))))
+        })
     }
 }
 
@@ -66,20 +86,21 @@ pub fn open(dir: &Path, clock: &Clock) -> Store {
 impl TestEnv {
     pub fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let (clock, _) = Clock::manual(NOW);
-        Self::with(open(dir.path(), &clock), dir, clock)
+        let (clock, manual) = Clock::manual(NOW);
+        Self::with(open(dir.path(), &clock), dir, clock, manual)
     }
 
-    pub fn with(store: Store, dir: TempDir, clock: Clock) -> Self {
+    pub fn with(store: Store, dir: TempDir, clock: Clock, manual: ManualClock) -> Self {
         let (requests, sent) = mpsc::unbounded_channel();
-        let channel = Arc::new(FakeChannel { name: CHANNEL.into(), responses: Mutex::default(), sent: requests });
+        let (channel, club) = (FakeChannel::new(CHANNEL, requests.clone()), FakeChannel::new("club", requests));
+        let free = Pace { messages_per_second: 1_000_000, contact_seconds: 0, contact_burst: 1 };
         let settings = OutboxSettings {
             on_ambiguous: OnAmbiguous::Hold,
             ambiguous_wait_ms: 60_000,
             max_in_flight: 16,
-            paces: HashMap::new(),
+            paces: HashMap::from([CHANNEL, "club"].map(|name| (name.to_owned(), free))),
         };
-        let channels: Vec<Arc<dyn Channel>> = vec![Arc::clone(&channel) as _];
+        let channels: Vec<Arc<dyn Channel>> = vec![Arc::clone(&channel) as _, club];
         let pipeline = Pipeline::start(
             store.clone(),
             clock.clone(),
@@ -89,56 +110,31 @@ impl TestEnv {
             watch::Sender::default(),
         )
         .unwrap();
-        Self { reader: store.reader(), store, clock, pipeline, channel, sent, _dir: dir }
+        Self { reader: store.reader(), store, manual, pipeline, channel, sent, dir }
+    }
+
+    /// Keeps the store from writing until the answer is dropped.
+    pub fn lock_database(&self) -> DatabaseLock {
+        DatabaseLock::hold(self.dir.path()).unwrap()
     }
 
     /// Takes in a text from this person; the event.
     pub async fn receive_text(&self, from: &str, text: &str) -> Event {
-        let delivery = beadle_pipeline::Delivery { events: vec![message(from, text)], ..Default::default() };
+        self.receive(message(from, text)).await
+    }
+
+    /// Takes in a message; its event.
+    pub async fn receive(&self, message: NewEvent) -> Event {
+        let delivery = beadle_pipeline::Delivery { events: vec![message], ..Default::default() };
         assert_eq!(self.pipeline.inbox().receive(delivery).await.unwrap().duplicates, 0);
         self.events().into_iter().rfind(|event| event.kind() == EventKind::Message).unwrap()
     }
 
     /// Queues a message in the conversation of this event, as a commit of plugin 1 does.
     pub async fn queue_text(&self, event: &Event, body: &str) -> MessageId {
-        let message = self.store.reserve_message();
-        let send = NewSend {
-            message,
-            conversation: event.conversation.as_ref().unwrap().id,
-            body: Outgoing::Text { body: body.into(), preview_url: false, quote: None },
-            reply: true,
-            state: SendState::Queued,
-            due_at: self.clock.now(),
-        };
-        self.store.commit(Commit { sends: vec![send], ..self.commit(event.id) }).await.unwrap();
+        let message = queue_texts(&self.store, event, &[body], SendState::Queued).await[0];
         self.pipeline.outbox().rescan();
         message
-    }
-
-    pub fn commit(&self, event: EventId) -> Commit {
-        let progress = Progress {
-            event,
-            subscriber_list: 1,
-            done: 1,
-            done_overflow: vec![],
-            all: 1,
-            overflow_count: 0,
-            ending: None,
-        };
-        Commit {
-            fence: self.store.fence(),
-            plugin: PluginNo(1),
-            was_waiting: false,
-            now: self.clock.now(),
-            progress,
-            conversation: None,
-            reads: vec![],
-            state_no: StateNo(1),
-            state: vec![],
-            timers: vec![],
-            media: vec![],
-            sends: vec![],
-        }
     }
 
     /// The next request that the channel got.
@@ -149,6 +145,42 @@ impl TestEnv {
     pub fn events(&self) -> Vec<Event> {
         let rows = self.reader.events_after(EventId(0), 1000).unwrap();
         rows.iter().map(|row| self.reader.event(row.id).unwrap().unwrap()).collect()
+    }
+}
+
+/// Commits messages in the conversation of this event, in one commit of plugin 1.
+pub async fn queue_texts(store: &Store, event: &Event, bodies: &[&str], state: SendState) -> Vec<MessageId> {
+    let send = |body: &&str| NewSend {
+        message: store.reserve_message(),
+        conversation: event.conversation.as_ref().unwrap().id,
+        body: Outgoing::Text { body: (*body).into(), preview_url: false, quote: None },
+        reply: true,
+        state,
+        due_at: NewSend::AT_ONCE,
+    };
+    let sends: Vec<NewSend> = bodies.iter().map(send).collect();
+    let messages = sends.iter().map(|send| send.message).collect();
+    store.commit(Commit { sends, ..commit(store, event.id) }).await.unwrap();
+    messages
+}
+
+/// A commit of plugin 1, the only subscriber.
+pub fn commit(store: &Store, event: EventId) -> Commit {
+    let progress =
+        Progress { event, subscriber_list: 1, done: 1, done_overflow: vec![], all: 1, overflow_count: 0, ending: None };
+    Commit {
+        fence: store.fence(),
+        plugin: PluginNo(1),
+        was_waiting: false,
+        now: NOW,
+        progress,
+        conversation: None,
+        reads: vec![],
+        state_no: StateNo(1),
+        state: vec![],
+        timers: vec![],
+        media: vec![],
+        sends: vec![],
     }
 }
 
@@ -165,6 +197,15 @@ pub async fn until(what: &str, check: impl AsyncFn() -> bool) {
 
 pub fn alias(number: &str) -> Alias {
     Alias { kind: AliasKind::WaId, value: number.into() }
+}
+
+/// A message on the second channel.
+pub fn message_on_club(from: &str, text: &str) -> NewEvent {
+    let placement = match sender(from, None) {
+        Placement::Sender(sender) => Placement::Sender(Sender { channel: "club".into(), ..sender }),
+        other => other,
+    };
+    NewEvent { placement, ..message(from, text) }
 }
 
 pub fn sender(number: &str, name: Option<&str>) -> Placement {

@@ -58,7 +58,7 @@ impl Tx<'_> {
             body: answer.clone(),
             reply: true,
             state: SendState::Queued,
-            due_at: now,
+            due_at: NewSend::AT_ONCE,
         };
         self.insert_send(&send, Some(event), PluginNo::HOST, now)?;
         Ok(OutboxRow {
@@ -69,7 +69,7 @@ impl Tx<'_> {
             body: send.body,
             reply: true,
             state: SendState::Queued,
-            due_at: now,
+            due_at: NewSend::AT_ONCE,
             attempts: 0,
             created_at: now,
             possibly_duplicate: false,

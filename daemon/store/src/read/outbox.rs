@@ -5,7 +5,7 @@ use crate::codec::{from_json, send_state_of};
 use crate::error::StoreError;
 use crate::merged::current_conversation;
 use crate::meta::meta;
-use crate::step::OutboxRow;
+use crate::step::{DueSends, OutboxPage, OutboxPlace, OutboxRow};
 use crate::unreadable::UnreadableRow;
 use crate::views::{OutboxDetails, OutboxFilter};
 use beadle_model::{ConversationId, EventId, MessageId, PluginNo, Timestamp};
@@ -103,23 +103,62 @@ impl Reader {
         Ok(found)
     }
 
-    /// Queued rows that are due, earliest first, at most `limit`.
-    pub fn outbox_due(&self, now: Timestamp, limit: usize) -> Result<Vec<OutboxRow>, StoreError> {
+    /// The channels with queued rows.
+    pub fn outbox_channels(&self) -> Result<Vec<String>, StoreError> {
         self.one(|conn| {
-            let sql = format!(
-                "SELECT {ROW} FROM outbox o JOIN outbox_bodies b ON b.id = o.id
-                 WHERE o.state = 0 AND o.due_at <= ?1 ORDER BY o.due_at, o.id LIMIT ?2"
-            );
-            let mut read = conn.prepare_cached(&sql)?;
-            self.unsent(read.query(params![now.0, i64::try_from(limit).unwrap_or(i64::MAX)])?)
+            // One step in the index for each channel, however many rows it has.
+            let mut next = conn.prepare_cached("SELECT min(channel) FROM outbox WHERE state = 0 AND channel > ?1")?;
+            let mut first = conn.prepare_cached("SELECT min(channel) FROM outbox WHERE state = 0")?;
+            let mut found: Option<String> = first.query_row([], |row| row.get(0))?;
+            let mut channels = Vec::new();
+            while let Some(channel) = found {
+                found = next.query_row([&channel], |row| row.get(0))?;
+                channels.push(channel);
+            }
+            Ok(channels)
         })
     }
 
-    /// When the earliest queued row after `now` is due.
-    pub fn outbox_next_due(&self, now: Timestamp) -> Result<Option<Timestamp>, StoreError> {
+    /// Queued rows of a channel that are due, in their order.
+    pub fn outbox_due(&self, due: &DueSends<'_>) -> Result<OutboxPage, StoreError> {
+        self.all(|conn| {
+            let mut page = OutboxPage { is_end: true, ..OutboxPage::default() };
+            let mut bytes = 0;
+            let after = due.after.due_at;
+            let is_due = after <= due.now || after > due.latest;
+            // Ranges of the index: the rest of the place's own time, what became due after it, and what a clock that was
+            // set back left in the future. SQLite would read the first one from its start if it were part of the second.
+            let same_time = ("o.due_at = ?2 AND o.id > ?3", after, if is_due { due.after.message.0 } else { i64::MAX });
+            let due_since = ("o.due_at > ?2 AND o.due_at <= ?3", after, due.now.0);
+            let set_back = ("o.due_at > ?2 AND o.due_at <= ?3", after.max(due.latest), i64::MAX);
+            for (range, low, high) in [same_time, due_since, set_back] {
+                let sql = format!(
+                    "SELECT {ROW} FROM outbox o JOIN outbox_bodies b ON b.id = o.id
+                     WHERE o.state = 0 AND o.channel = ?1 AND {range} ORDER BY o.due_at, o.id"
+                );
+                let mut read = conn.prepare_cached(&sql)?;
+                let mut rows = read.query(params![due.channel, low.0, high])?;
+                while let Some(row) = rows.next()? {
+                    if page.rows.len() >= due.rows.max(1) || bytes >= due.bytes.max(1) {
+                        page.is_end = false;
+                        return Ok(page);
+                    }
+                    let message = MessageId(row.get(0)?);
+                    page.last = Some(OutboxPlace { due_at: Timestamp(row.get(6)?), message });
+                    bytes += row.get_ref(10)?.as_bytes().map_or(0, <[u8]>::len);
+                    page.rows.extend(self.readable(UnreadableRow::Send(message), row_of(row))?);
+                }
+            }
+            Ok(page)
+        })
+    }
+
+    /// When the earliest queued row of a channel after `now` is due.
+    pub fn outbox_next_due(&self, channel: &str, now: Timestamp) -> Result<Option<Timestamp>, StoreError> {
         self.one(|conn| {
-            let mut read = conn.prepare_cached("SELECT min(due_at) FROM outbox WHERE state = 0 AND due_at > ?1")?;
-            Ok(read.query_row([now.0], |row| row.get::<_, Option<i64>>(0))?.map(Timestamp))
+            let sql = "SELECT min(due_at) FROM outbox WHERE state = 0 AND channel = ?1 AND due_at > ?2";
+            let mut read = conn.prepare_cached(sql)?;
+            Ok(read.query_row(params![channel, now.0], |row| row.get::<_, Option<i64>>(0))?.map(Timestamp))
         })
     }
 

@@ -17,8 +17,62 @@ pub struct NewSend {
     pub reply: bool,
     /// `Sending` if a slot was free at once, else `Queued`.
     pub state: SendState,
-    /// The earliest time to send it.
+    /// The earliest time to send it; [`NewSend::AT_ONCE`] if no rule deferred it.
     pub due_at: Timestamp,
+}
+
+impl NewSend {
+    /// The due time of a message that no rule deferred: before every deferred one, and independent of the clock, which
+    /// may be set back.
+    pub const AT_ONCE: Timestamp = Timestamp(0);
+}
+
+/// The place of a queued row in the order in which its channel's rows are sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct OutboxPlace {
+    /// Its due time.
+    pub due_at: Timestamp,
+    /// Its id, which decides between rows with the same due time.
+    pub message: MessageId,
+}
+
+impl OutboxPlace {
+    /// Before every row.
+    pub const START: Self = Self { due_at: Timestamp(i64::MIN), message: MessageId(0) };
+
+    /// Directly before this place: reading after it offers the row at this place again.
+    #[must_use]
+    pub fn before(self) -> Self {
+        Self { message: MessageId(self.message.0.saturating_sub(1)), ..self }
+    }
+}
+
+/// Which queued rows to read.
+#[derive(Clone, Debug)]
+pub struct DueSends<'a> {
+    /// Of this channel.
+    pub channel: &'a str,
+    /// Behind this place.
+    pub after: OutboxPlace,
+    /// Due at this time.
+    pub now: Timestamp,
+    /// Also rows that are due later than this: no rule defers so far, so the clock was set back.
+    pub latest: Timestamp,
+    /// The maximum number of rows.
+    pub rows: usize,
+    /// Stop after this many bytes of bodies.
+    pub bytes: usize,
+}
+
+/// Queued rows that are due, in their order.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct OutboxPage {
+    /// The rows, without unreadable ones, which are set aside.
+    pub rows: Vec<OutboxRow>,
+    /// The place of the last one that was read or set aside.
+    pub last: Option<OutboxPlace>,
+    /// Whether no more rows of the channel are due.
+    pub is_end: bool,
 }
 
 /// The state of an outbox row. The store keeps the numbers: never reuse one.
@@ -57,7 +111,7 @@ pub struct OutboxRow {
     pub reply: bool,
     /// Its state.
     pub state: SendState,
-    /// The earliest time to send it, or when it was sent.
+    /// The earliest time to send it ([`NewSend::AT_ONCE`] if no rule deferred it), or when it was sent.
     pub due_at: Timestamp,
     /// The number of earlier attempts.
     pub attempts: u32,

@@ -56,7 +56,7 @@ async fn stale_read_writes_nothing() {
         assert!(matches!(error, StoreError::StaleRead { .. }), "{error}");
     }
     assert_eq!(get(&env, "out"), None);
-    assert!(env.reader.outbox_due(NOW, 10).unwrap().is_empty());
+    assert!(due_sends(&env.reader, NOW, 10).is_empty());
     assert_eq!(env.store.fire_timers(NOW, 10).await.unwrap(), (0, None));
     let reads = vec![read_of(SCOPE, "a", version(&env, "a")), read_of(SCOPE, "missing", None)];
     env.store.commit(commit(reads)).await.unwrap();

@@ -69,7 +69,7 @@ async fn dead_message_is_requeued_or_dropped() {
         let retried = env.store.retry_dead_letter(letter, env.clock.now()).await.unwrap();
         let RetriedDeadLetter::Send(row) = retried else { panic!("{retried:?}") };
         assert_eq!((row.state, row.due_at, row.possibly_duplicate), (SendState::Queued, env.clock.now(), twice));
-        assert_eq!(env.reader.outbox_due(env.clock.now(), 10).unwrap(), [*row]);
+        assert_eq!(due_sends(&env.reader, env.clock.now(), 10), [*row]);
         assert!(matches!(env.store.retry_dead_letter(letter, NOW).await, Err(StoreError::NotFound { .. })));
         env.store.claim_sends(vec![message]).await.unwrap();
         env.settle(message, SendOutcome::Dead(problem(code))).await;

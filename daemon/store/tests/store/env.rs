@@ -148,6 +148,21 @@ impl TestEnv {
     }
 }
 
+/// Queued rows that are due, of all channels, in their order.
+pub fn due_sends(reader: &Reader, now: Timestamp, rows: usize) -> Vec<OutboxRow> {
+    let mut found = Vec::new();
+    for channel in reader.outbox_channels().unwrap() {
+        found.extend(reader.outbox_due(&due_of(&channel, now, rows)).unwrap().rows);
+    }
+    found.sort_by_key(|row| (row.due_at, row.message));
+    found
+}
+
+/// A channel's queued rows from the first.
+pub fn due_of(channel: &str, now: Timestamp, rows: usize) -> DueSends<'_> {
+    DueSends { channel, after: OutboxPlace::START, now, latest: Timestamp(i64::MAX), rows, bytes: usize::MAX }
+}
+
 pub fn new_send(message: MessageId, conversation: ConversationId, state: SendState, due_at: Timestamp) -> NewSend {
     NewSend { message, conversation, body: text("hello"), reply: true, state, due_at }
 }

@@ -207,7 +207,7 @@ async fn merged_ids_keep_working_for_plugins() {
     env.store.fire_timers(env.clock.now(), 10).await.unwrap();
     assert_eq!(env.events().last().unwrap().conversation.as_ref().unwrap().id, kept);
     // Both messages are in the one conversation, in the order of the requests.
-    let due = env.reader.outbox_due(env.clock.now(), 10).unwrap();
+    let due = due_sends(&env.reader, env.clock.now(), 10);
     let rows: Vec<_> = due.iter().map(|row| (row.message, row.conversation)).collect();
     assert_eq!(rows, [(queued, kept), (message, kept)]);
     let filter = OutboxFilter { conversation: Some(removed), limit: 10, ..OutboxFilter::default() };

@@ -116,11 +116,11 @@ async fn queued_rows_are_listed_when_due() {
     }
     env.store.commit(Commit { sends, ..env.commit(event.id, PluginNo(1)) }).await.unwrap();
     let due = |ms, most| {
-        let rows = env.reader.outbox_due(NOW.plus_ms(ms), most).unwrap();
+        let rows = due_sends(&env.reader, NOW.plus_ms(ms), most);
         rows.iter().map(|row| row.message.0).collect::<Vec<_>>()
     };
     assert_eq!((due(9, 10), due(10, 10), due(30, 10), due(30, 2)), (vec![], vec![2], vec![2, 3, 1], vec![2, 3]));
-    let next = |ms| env.reader.outbox_next_due(NOW.plus_ms(ms)).unwrap();
+    let next = |ms| env.reader.outbox_next_due("shop", NOW.plus_ms(ms)).unwrap();
     assert_eq!((next(0), next(10), next(30)), (Some(NOW.plus_ms(10)), Some(NOW.plus_ms(20)), None));
 
     env.manual.advance_ms(15);
@@ -129,12 +129,46 @@ async fn queued_rows_are_listed_when_due() {
     assert_eq!((row.message, row.due_at, row.attempts), (MessageId(2), NOW.plus_ms(15), 0));
     env.settle(row.message, SendOutcome::Later { due_at: NOW.plus_ms(40), counted: true, possibly_duplicate: true })
         .await;
-    let row = env.reader.outbox_due(NOW.plus_ms(40), 10).unwrap().remove(2);
+    let row = due_sends(&env.reader, NOW.plus_ms(40), 10).remove(2);
     assert_eq!((row.message, row.attempts, row.possibly_duplicate), (MessageId(2), 1, true));
     env.settle(row.message, SendOutcome::Later { due_at: NOW.plus_ms(50), counted: false, possibly_duplicate: false })
         .await;
-    let row = env.reader.outbox_due(NOW.plus_ms(50), 10).unwrap().remove(2);
+    let row = due_sends(&env.reader, NOW.plus_ms(50), 10).remove(2);
     assert_eq!((row.attempts, row.possibly_duplicate), (1, true));
+}
+
+#[tokio::test]
+async fn due_rows_are_read_by_channel_behind_a_place() {
+    let env = TestEnv::new();
+    let shop = env.append_one(from("31600000001", "wamid.in")).await;
+    let club = message("club", Sender { channel: "club".into(), ..sender(vec![wa("31600000002")]) }, "hi");
+    let club = env.append_one(club).await;
+    let mut queued = vec![];
+    for (event, due_at) in
+        [(&shop, NewSend::AT_ONCE), (&club, NewSend::AT_ONCE), (&shop, NOW.plus_ms(DAY)), (&shop, NewSend::AT_ONCE)]
+    {
+        let send =
+            new_send(env.store.reserve_message(), event.conversation.as_ref().unwrap().id, SendState::Queued, due_at);
+        queued.push(send.message);
+        env.store.commit(Commit { sends: vec![send], ..env.commit(event.id, PluginNo(1)) }).await.unwrap();
+    }
+    assert_eq!(env.reader.outbox_channels().unwrap(), ["club", "shop"]);
+    let read = |due: &DueSends<'_>| {
+        let page = env.reader.outbox_due(due).unwrap();
+        (page.rows.iter().map(|row| row.message).collect::<Vec<_>>(), page.last, page.is_end)
+    };
+    let first = due_of("shop", NOW, 1);
+    let (rows, last, is_end) = read(&first);
+    assert_eq!((rows, is_end), (vec![queued[0]], false));
+    let rest = DueSends { after: last.unwrap(), rows: 10, ..first.clone() };
+    assert_eq!((read(&rest).0, read(&rest).2), (vec![queued[3]], true));
+    assert_eq!(read(&due_of("club", NOW, 10)).0, [queued[1]]);
+    // Bytes bound a page too.
+    let small = DueSends { bytes: 1, ..due_of("shop", NOW, 10) };
+    assert_eq!((read(&small).0.len(), read(&small).2), (1, false));
+    // A time that no rule sets was counted on a clock that was set back since.
+    let set_back = DueSends { latest: NOW.plus_ms(HOUR), ..due_of("shop", NOW, 10) };
+    assert_eq!(read(&set_back).0, [queued[0], queued[3], queued[2]]);
 }
 
 #[tokio::test]
@@ -214,7 +248,7 @@ async fn unreadable_row_becomes_a_dead_letter_and_blocks_no_other() {
     }
     let damage = format!("UPDATE outbox_bodies SET body = '{{}}' WHERE id IN ({}, {})", messages[0].0, messages[1].0);
     rusqlite::Connection::open(env.db()).unwrap().execute_batch(&damage).unwrap();
-    let due = env.reader.outbox_due(env.clock.now(), 10).unwrap();
+    let due = due_sends(&env.reader, env.clock.now(), 10);
     assert_eq!(due.iter().map(|row| row.message).collect::<Vec<_>>(), messages[2..]);
     assert!(env.reader.outbox_sending().unwrap().is_empty());
     // A later step runs after the rows were set aside.

@@ -174,7 +174,7 @@ async fn keywords_change_membership_and_are_answered_once() {
         assert_eq!(appended.queued.len(), usize::from(answered), "{text:?}");
         for row in appended.queued {
             assert_eq!((row.event, row.state, row.reply), (Some(events[before].id), SendState::Queued, true));
-            assert_eq!(env.reader.outbox_due(NOW, 100).unwrap().last(), Some(&row));
+            assert_eq!(due_sends(&env.reader, NOW, 100).last(), Some(&row));
         }
     }
 }

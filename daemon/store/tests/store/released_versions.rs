@@ -32,7 +32,7 @@ async fn version_1_opens_with_its_content() {
     assert_eq!((reply.platform.as_deref(), reply.read_at), (Some("wamid.out"), Some(NOW)));
     let letters = ["msg_3", "hnd_1.1"].map(|id| id.parse::<DeadLetterRef>().unwrap());
     assert!(letters.iter().all(|letter| reader.dead_letter(*letter).unwrap().is_some()));
-    assert_eq!(reader.outbox_due(NOW, 10).unwrap().len(), 1, "the answer to STOP");
+    assert_eq!(due_sends(&reader, NOW, 10).len(), 1, "the answer to STOP");
 
     assert_eq!(ids(&drain(&mut store.feed().unwrap(), 10).await), [3]);
     assert_eq!(reader.event_details(EventId(3)).unwrap().unwrap().handlings[0].state, "failing");

@@ -104,8 +104,13 @@ pub async fn retry_dead_letter(State(admin): State<Arc<Admin>>, Path(text): Path
             Done { message: format!("{letter} will be sent again."), warning: None }
         }
         RetriedDeadLetter::Handling { event, plugin, ending } => {
-            if !admin.pipeline.retry_handling(event.id, plugin).await? {
-                return Err(ApiError::not_running("the plugin of this dead letter"));
+            match admin.pipeline.retry_handling(event.id, plugin).await? {
+                HandlingRetry::Started => {}
+                HandlingRetry::AlreadyRunning => {
+                    let message = format!("a retry of {letter} is running; wait for its outcome");
+                    return Err(ApiError::conflict("retry-running", message));
+                }
+                HandlingRetry::Unavailable => return Err(ApiError::not_running("the plugin of this dead letter")),
             }
             let warning = "the event was answered meanwhile, so the person may get two answers";
             Done {

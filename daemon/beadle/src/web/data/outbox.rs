@@ -54,7 +54,8 @@ pub fn message_row(names: &Names, shown: &OutboxDetails) -> MessageRow {
         conversation: row.conversation.to_string(),
         state: state_name(row.state).into(),
         receipt: receipts(shown).last().map(|(name, _)| (*name).into()),
-        due_at: row.due_at.as_ms(),
+        // Without a rule that defers it, it is due when it was created.
+        due_at: row.due_at.max(row.created_at).as_ms(),
         created_at: row.created_at.as_ms(),
         attempts: row.attempts,
         possibly_duplicate: row.possibly_duplicate,

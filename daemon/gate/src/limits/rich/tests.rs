@@ -26,7 +26,7 @@ fn media(media: MediaKind, caption: Option<usize>, voice: bool) -> Outgoing {
 }
 
 #[test]
-fn files() {
+fn each_kind_of_file_has_its_own_rules() {
     for (body, expected) in [
         (media(MediaKind::Image, Some(1024), false), "ok"),
         (media(MediaKind::Image, Some(1025), false), "too-long"),
@@ -69,7 +69,7 @@ fn files() {
 }
 
 #[test]
-fn locations_and_contacts() {
+fn locations_and_contacts_are_checked() {
     for (latitude, longitude, expected) in
         [(90.0, 180.0, "ok"), (-90.0, -180.0, "ok"), (90.1, 0.0, "bad-message"), (0.0, f64::NAN, "bad-message")]
     {
@@ -89,7 +89,7 @@ fn locations_and_contacts() {
 }
 
 #[test]
-fn interactive_messages() {
+fn each_kind_of_interactive_message_has_limits() {
     let button = |title: usize, url: &str| Outgoing::CtaUrl {
         header: None,
         body: "b".into(),
@@ -157,7 +157,7 @@ fn template(change: impl FnOnce(&mut Template)) -> Outgoing {
 }
 
 #[test]
-fn templates() {
+fn template_parts_have_limits() {
     let text = |name: Option<&str>, text: &str| Parameter {
         name: name.map(str::to_owned),
         value: ParameterValue::Text(text.into()),
@@ -184,7 +184,7 @@ fn templates() {
 }
 
 #[test]
-fn groups() {
+fn group_changes_have_limits() {
     let create = |subject: usize, description: usize| {
         let (subject, description) = ("x".repeat(subject), Some("x".repeat(description)));
         GroupChange::Create { subject, description, approval_required: false }

@@ -1,0 +1,170 @@
+//! What the pipeline does when the store fails, a row cannot be read, or its own code panics.
+
+use crate::env::{NOW, TestEnv, message, open, queue_texts, until, vacant};
+use beadle_clock::Clock;
+use beadle_model::Timestamp;
+use beadle_model::event::{EventKind, Problem};
+use beadle_pipeline::{Advice, SendResponse, Stage};
+use beadle_store::fault::{DatabaseLock, damage_conversation};
+use beadle_store::step::{Batch, SendState};
+use beadle_store::views::{DeadLetterFilter, EventState};
+
+/// What a store that is opened again knows of the events before it.
+async fn filled(texts: &[&str]) -> (tempfile::TempDir, Clock, beadle_clock::ManualClock) {
+    let dir = tempfile::tempdir().unwrap();
+    let (clock, manual) = Clock::manual(NOW);
+    let store = open(dir.path(), &clock);
+    store.plugin_no("plugin").await.unwrap();
+    for text in texts {
+        let events = vec![message("31612345678", text)];
+        store.append(Batch { events, ..Batch::default() }).await.unwrap();
+    }
+    store.close();
+    (dir, clock, manual)
+}
+
+fn states(env: &TestEnv) -> Vec<EventState> {
+    let rows = env.reader.events_after(beadle_model::EventId(0), 1000).unwrap();
+    rows.iter().filter(|row| row.kind == EventKind::Message).map(|row| row.state).collect()
+}
+
+#[tokio::test]
+async fn events_of_before_a_start_are_kept_once_the_store_writes() {
+    let (dir, clock, manual) = filled(&["one", "two"]).await;
+    let store = open(dir.path(), &clock);
+    let plugin = store.plugin_no("plugin").await.unwrap();
+    let lock = DatabaseLock::hold(dir.path()).unwrap();
+    let env = TestEnv::with(store, dir, clock, manual);
+    env.pipeline.publish(vacant(plugin, Stage::Observe, &[EventKind::Message]));
+    until("the store fails", async || !env.store.writable()).await;
+    drop(lock);
+    until("the events are kept for the plugin", async || {
+        env.pipeline.backlog_sizes() == [(plugin, 2)] && states(&env) == [EventState::Finished; 2]
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_event_without_subscribers_is_finished_once_the_store_writes() {
+    let (dir, clock, manual) = filled(&["one"]).await;
+    let store = open(dir.path(), &clock);
+    // The list of no subscribers is known, so that only the event's end has to be written.
+    store.subscriber_list(vec![]).await.unwrap();
+    let lock = DatabaseLock::hold(dir.path()).unwrap();
+    let env = TestEnv::with(store, dir, clock, manual);
+    env.pipeline.publish(beadle_pipeline::Subscriptions::new(vec![]));
+    until("the store fails", async || !env.store.writable()).await;
+    assert_ne!(states(&env), [EventState::Finished]);
+    drop(lock);
+    until("the event is finished", async || states(&env) == [EventState::Finished]).await;
+}
+
+#[tokio::test]
+async fn a_message_is_tried_again_once_its_outcome_is_on_disk() {
+    let mut env = TestEnv::new();
+    env.pipeline.publish(beadle_pipeline::Subscriptions::new(vec![]));
+    let event = env.receive_text("31612345678", "hello").await;
+    for after_s in [1, 16] {
+        env.channel.hold(true);
+        // After a second it stays in memory, after 16 it waits on disk.
+        if after_s == 16 {
+            (0..2).for_each(|_| env.channel.respond_next(refused()));
+        }
+        env.channel.respond_next(refused());
+        let message = env.queue_text(&event, "hello").await;
+        if after_s == 16 {
+            // The first two tries.
+            env.channel.hold(false);
+            for pause_ms in [1000, 4000] {
+                env.next_sent().await;
+                until("it is queued again", async || sending(&env) == 0).await;
+                env.channel.hold(pause_ms == 4000);
+                env.manual.advance_ms(pause_ms);
+            }
+        }
+        assert_eq!(env.next_sent().await.message, message);
+        let lock = env.lock_database();
+        env.channel.hold(false);
+        until("the outcome is kept in memory", async || env.store.health().deferred_settlements == 1).await;
+        env.manual.advance_ms(after_s * 1000);
+        drop(lock);
+        until("the outcome is on disk", async || env.store.health().deferred_settlements == 0).await;
+        env.manual.advance_ms(after_s * 1000);
+        assert_eq!(env.next_sent().await.message, message);
+        until("it is accepted", async || {
+            env.reader.message_details(message).unwrap().unwrap().row.state == SendState::Accepted
+        })
+        .await;
+    }
+}
+
+fn refused() -> SendResponse {
+    let problem =
+        Problem { code: "131000".into(), title: "Something went wrong".into(), details: None, by: "platform".into() };
+    SendResponse::Refused(problem, Advice::Retry { attempts: 4 })
+}
+
+fn sending(env: &TestEnv) -> usize {
+    env.reader.outbox_sending().unwrap().len()
+}
+
+#[tokio::test]
+async fn an_unreadable_conversation_holds_up_no_other() {
+    let dir = tempfile::tempdir().unwrap();
+    let (clock, manual) = Clock::manual(NOW);
+    let store = open(dir.path(), &clock);
+    store.plugin_no("plugin").await.unwrap();
+    let mut messages = vec![];
+    for (number, state) in
+        [("31611111111", SendState::Sending), ("31622222222", SendState::Queued), ("31633333333", SendState::Queued)]
+    {
+        let events = vec![message(number, "hello")];
+        store.append(Batch { events, ..Batch::default() }).await.unwrap();
+        let rows = store.reader().events_after(beadle_model::EventId(0), 1000).unwrap();
+        let last = rows.iter().rfind(|row| row.kind == EventKind::Message).unwrap().id;
+        let event = store.reader().event(last).unwrap().unwrap();
+        messages.extend(queue_texts(&store, &event, &["hello"], state).await);
+        if number != "31633333333" {
+            damage_conversation(dir.path(), event.conversation.as_ref().unwrap().id).unwrap();
+        }
+    }
+    store.close();
+    let store = open(dir.path(), &clock);
+    let mut env = TestEnv::with(store, dir, clock, manual);
+    assert_eq!(env.next_sent().await.message, messages[2]);
+    until("the others are dead letters", async || {
+        let dead = env.reader.dead_letters(&DeadLetterFilter { plugin: None, limit: 10 }).unwrap();
+        dead.len() == 2 && dead.iter().all(|letter| letter.code == "store-row-unreadable")
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_panic_in_a_handling_makes_a_dead_letter() {
+    let env = TestEnv::new();
+    let plugin = env.store.plugin_no("plugin").await.unwrap();
+    env.pipeline.publish(vacant(plugin, Stage::Observe, &[EventKind::Message]));
+    env.pipeline.inject_panics(1);
+    env.receive_text("31612345678", "one").await;
+    env.receive_text("31612345678", "two").await;
+    until("both events are finished", async || states(&env) == [EventState::Finished; 2]).await;
+    let dead = env.reader.dead_letters(&DeadLetterFilter { plugin: None, limit: 10 }).unwrap();
+    assert_eq!(dead.iter().map(|letter| letter.code.as_str()).collect::<Vec<_>>(), ["host-panic"]);
+    assert_eq!(env.pipeline.backlog_sizes(), [(plugin, 1)], "the next event waits for its plugin");
+    until("nothing is in flight", async || env.pipeline.in_flight() == [0, 0, 0]).await;
+}
+
+#[tokio::test]
+async fn a_question_that_is_delivered_late_gets_no_answer() {
+    let env = TestEnv::new();
+    let plugin = env.store.plugin_no("plugin").await.unwrap();
+    env.pipeline.publish(vacant(plugin, Stage::Guard, &[EventKind::Message]));
+    let mut late = message("31612345678", "hours ago");
+    late.happened_at = Timestamp(NOW.0 - 8 * 24 * 3_600_000);
+    env.receive(late).await;
+    until("it is a dead letter", async || {
+        let dead = env.reader.dead_letters(&DeadLetterFilter { plugin: None, limit: 10 }).unwrap();
+        dead.iter().map(|letter| letter.code.as_str()).eq(["stale"])
+    })
+    .await;
+}
