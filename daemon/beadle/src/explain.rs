@@ -229,7 +229,7 @@ pub fn explain(code: Option<&str>, as_json: bool) -> Exit {
     let text = match code {
         None if as_json => list_json(),
         None => list(crate::cli::table::terminal_width()),
-        Some(code) => match page(code).map(str::to_owned).or_else(|| platform_page(code)) {
+        Some(code) => match page(code) {
             Some(text) if as_json => format!("{:#}\n", json!({ "code": code, "text": text })),
             Some(text) => text.into_owned(),
             None => {
@@ -246,47 +246,6 @@ pub fn explain(code: Option<&str>, as_json: bool) -> Exit {
 pub fn page(code: &str) -> Option<Cow<'static, str>> {
     let page = pages().find(|(known, _)| *known == code).map(|(_, page)| page.into());
     page.or_else(|| platform_page(code).map(Cow::from))
-}
-
-/// A page for a code of the platform's, from the table by which the outbox decides.
-fn platform_page(code: &str) -> Option<String> {
-    let PlatformError { title, advice, blame } = beadle_whatsapp::platform_error(code)?;
-    let responsible = match blame {
-        Blame::Operator => "Operator.",
-        Blame::Plugin => "Plugin author.",
-        Blame::Remote => "WhatsApp.",
-        Blame::Host => "Beadle.",
-    };
-    let stopped = "Its messages wait, one of them is tried every minute, and sending continues once one goes through.";
-    let next = match advice {
-        Advice::Fail => {
-            "The message has failed; its plugin gets `on-message-status` with this code. Other messages continue."
-                .into()
-        }
-        Advice::Retry { attempts } => format!(
-            "A message that is refused with this code is tried {attempts} times in all, then it becomes a dead letter. \
-             One that\nfails after the platform accepted it is not repeated."
-        ),
-        Advice::SlowRecipient => "Messages to this recipient wait for 1, 4, 16, … seconds. Others continue.".into(),
-        Advice::SlowChannel => "The channel pauses for up to 30 seconds, then continues.".into(),
-        Advice::SlowApp => "All channels of the app pause for up to 30 seconds, then continue.".into(),
-        Advice::StopChannel => format!("The channel stops.\n{stopped}"),
-        Advice::StopApp => format!("All channels of the app stop.\n{stopped}"),
-    };
-    let remedy = match blame {
-        Blame::Operator => {
-            "Solve the problem in Meta's app dashboard or WhatsApp Manager. `beadle status` shows whether channels are stopped."
-        }
-        Blame::Plugin => {
-            "Correct the message in the plugin. `beadle why` with the message's id shows the plugin and the event."
-        }
-        Blame::Remote => "Nothing, unless it happens often: `beadle_message_failures_total` counts failures by code.",
-        Blame::Host => "Report it as a defect of Beadle.",
-    };
-    Some(format!(
-        "# {code}\n\n{title}. This is an error code of the WhatsApp Cloud API.\n\n## Responsible\n\n{responsible}\n\n\
-         ## What happens next\n\n{next}\n\n## What to do\n\n{remedy}\n"
-    ))
 }
 
 /// A page for a code of the platform's, from the table by which the outbox decides.

@@ -2,13 +2,17 @@
 
 use crate::activity::{Activity, Tracker, WorkGuard};
 use beadle_model::Timestamp;
-use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, LazyLock};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::watch;
 
 /// The longest real sleep before civil time is read again: the delay after which a clock that was
 /// set is noticed.
 const REREAD_INTERVAL: Duration = Duration::from_secs(1);
+
+/// The start of monotonic time.
+static STARTED: LazyLock<Instant> = LazyLock::new(Instant::now);
 
 /// A source of civil time. Cheap to clone; clones are the same clock.
 #[derive(Clone, Debug)]
@@ -23,6 +27,8 @@ enum Kind {
 #[derive(Debug)]
 struct Manual {
     now: watch::Sender<Timestamp>,
+    /// The sum of all moves forwards, in milliseconds.
+    elapsed_ms: AtomicI64,
     tracker: Arc<Tracker>,
 }
 
@@ -38,7 +44,8 @@ impl Clock {
 
     /// A clock that stays at `start` until the returned handle sets it.
     pub fn manual(start: Timestamp) -> (Self, ManualClock) {
-        let manual = Arc::new(Manual { now: watch::Sender::new(start), tracker: Arc::default() });
+        let manual =
+            Arc::new(Manual { now: watch::Sender::new(start), elapsed_ms: AtomicI64::new(0), tracker: Arc::default() });
         (Self(Kind::Manual(Arc::clone(&manual))), ManualClock(manual))
     }
 
@@ -54,17 +61,42 @@ impl Clock {
         }
     }
 
+    /// Monotonic time, for pauses, paces and everything else that measures how much time has passed: it counts from an
+    /// arbitrary start and does not go back when civil time is set. Under a manual clock it is the sum of all moves
+    /// forwards. Not to be compared with [`Clock::now`], nor to be stored.
+    pub fn monotonic(&self) -> Timestamp {
+        match &self.0 {
+            Kind::Machine => Timestamp(i64::try_from(STARTED.elapsed().as_millis()).unwrap_or(i64::MAX)),
+            Kind::Manual(manual) => Timestamp(manual.elapsed_ms.load(Ordering::Acquire)),
+        }
+    }
+
     /// Returns once the time is `at` or later. Dropping the future stops the wait.
     pub async fn sleep_until(&self, at: Timestamp) {
         let _sleeper = self.tracker().map(|tracker| tracker.add_sleeper(at, false));
         self.reach(at).await;
     }
 
-    /// Like [`Clock::sleep_until`], for a holder of a [`WorkGuard`]: while it sleeps, its work does
-    /// not count as busy.
-    pub async fn sleep_in_work_until(&self, at: Timestamp) {
-        let _sleeper = self.tracker().map(|tracker| tracker.add_sleeper(at, true));
-        self.reach(at).await;
+    /// Sleeps for `ms` of monotonic time. For a holder of a [`WorkGuard`]: while it sleeps, its work
+    /// does not count as busy.
+    pub async fn sleep_in_work_ms(&self, ms: i64) {
+        let end = self.monotonic().plus_ms(ms);
+        loop {
+            let (now, left_ms) = (self.now(), end.since_ms(self.monotonic()));
+            if left_ms <= 0 {
+                return;
+            }
+            match &self.0 {
+                Kind::Machine => {
+                    tokio::time::sleep(Duration::from_millis(u64::try_from(left_ms).unwrap_or_default())).await;
+                }
+                Kind::Manual(manual) => {
+                    let _sleeper = manual.tracker.add_sleeper(now.plus_ms(left_ms), true);
+                    // `manual` holds the sender, so only a change ends the wait.
+                    let _ = manual.now.subscribe().wait_for(|time| *time != now).await;
+                }
+            }
+        }
     }
 
     /// Sleeps without being tracked, for housekeeping: an advancing manual clock does not stop at
@@ -122,12 +154,16 @@ impl Clock {
 impl ManualClock {
     /// Sets the time, forwards or backwards.
     pub fn set(&self, now: Timestamp) {
-        self.0.now.send_replace(now);
+        self.0.now.send_modify(|time| {
+            self.0.elapsed_ms.fetch_add(now.since_ms(*time).max(0), Ordering::AcqRel);
+            *time = now;
+        });
     }
 
     /// Advances the time.
     pub fn advance_ms(&self, ms: i64) {
-        self.0.now.send_modify(|now| *now = now.plus_ms(ms));
+        let now = *self.0.now.borrow();
+        self.set(now.plus_ms(ms));
     }
 
     /// The earliest time that a task waits for, whether or not others are busy.
@@ -194,6 +230,27 @@ mod tests {
         settle().await;
         assert!(!sleeper.is_finished());
         manual.advance_ms(HOUR / 2);
+        tokio::time::timeout(Duration::from_secs(5), sleeper).await.unwrap().unwrap();
+    }
+
+    #[tokio::test]
+    async fn sleep_in_work_counts_monotonic_time() {
+        let (clock, manual) = Clock::manual(Timestamp(10_000));
+        let sleeper = tokio::spawn({
+            let (clock, work) = (clock.clone(), clock.work());
+            async move {
+                let _work = work;
+                clock.sleep_in_work_ms(500).await;
+            }
+        });
+        assert_eq!(manual.wait_until_idle().await, Activity::IdleUntil(Some(Timestamp(10_500))));
+        manual.advance_ms(400);
+        manual.set(Timestamp(1000));
+        assert_eq!(clock.monotonic(), Timestamp(400));
+        while manual.next_due() != Some(Timestamp(1100)) {
+            tokio::task::yield_now().await;
+        }
+        manual.advance_ms(100);
         tokio::time::timeout(Duration::from_secs(5), sleeper).await.unwrap().unwrap();
     }
 

@@ -132,7 +132,7 @@ impl TestEnv {
 
     /// Queues a message in the conversation of this event, as a commit of plugin 1 does.
     pub async fn queue_text(&self, event: &Event, body: &str) -> MessageId {
-        let message = queue_texts(&self.store, event, &[body], SendState::Queued).await[0];
+        let message = queue_texts(&self.store, event, &[body], SendState::Queued).await.remove(0);
         self.pipeline.outbox().rescan();
         message
     }

@@ -13,25 +13,22 @@
 //! module here. `since_v0_0_9` is an example of such a module. It exists in tests only, together with
 //! a binary that was built for it.
 
+mod functions;
 #[cfg(test)]
 mod since_v0_0_9;
 mod since_v0_1_0;
 
-use crate::bindings::latest::{About, Next, migration, types};
+use crate::bindings::latest::{About, migration};
 use crate::call::{Call, StatePage};
 use crate::host::{HostState, Stop};
 use crate::surface::Surface;
 use crate::version::Version;
 use beadle_model::EventKind;
-use wasmtime::component::types::ComponentItem;
-use wasmtime::component::{ComponentExportIndex, ComponentNamedList, Func, Instance, InstancePre, Lift, Linker, Lower};
-use wasmtime::{Store, format_err};
+use functions::{Finder, Handlers, call_function};
+use wasmtime::Store;
+use wasmtime::component::{ComponentExportIndex, Func, Instance, InstancePre, Linker};
 
-/// What every `handle` returns.
-pub type Outcome = Result<types::Disposition, types::Failure>;
-
-/// What `migrate` returns.
-pub type Migrated = Result<Next, types::Failure>;
+pub use functions::{Migrated, Outcome};
 
 /// The exports of a component, found and checked once when it is loaded.
 pub struct Exports {
@@ -44,7 +41,7 @@ pub struct Exports {
 /// The exports of one instance.
 pub struct Guest {
     version: Version,
-    events: Vec<(EventKind, Func)>,
+    handlers: Handlers,
     describe: Option<Func>,
     /// `version` and `migrate`.
     migration: Option<(Func, Func)>,
@@ -89,16 +86,17 @@ impl Exports {
     pub fn load(&self, store: &mut Store<HostState>, instance: &Instance) -> wasmtime::Result<Guest> {
         let mut function =
             |index: &ComponentExportIndex| instance.get_func(&mut *store, index).ok_or(Stop::Bug("export is missing"));
-        let mut events = Vec::with_capacity(self.events.len());
+        let mut handlers = Vec::with_capacity(self.events.len());
         for (kind, index) in &self.events {
-            events.push((*kind, function(index)?));
+            handlers.push((*kind, function(index)?));
         }
+        let handlers = Handlers(handlers);
         let describe = self.describe.as_ref().map(&mut function).transpose()?;
         let migration = match &self.migration {
             Some((state_version, migrate)) => Some((function(state_version)?, function(migrate)?)),
             None => None,
         };
-        Ok(Guest { version: self.version, events, describe, migration })
+        Ok(Guest { version: self.version, handlers, describe, migration })
     }
 }
 
@@ -108,8 +106,8 @@ impl Guest {
     pub async fn handle(&self, store: &mut Store<HostState>, call: &Call) -> wasmtime::Result<Outcome> {
         match self.version {
             #[cfg(test)]
-            Version::V0_0_9 => since_v0_0_9::handle(self, store, call).await,
-            Version::V0_1_0 => since_v0_1_0::handle(self, store, call).await,
+            Version::V0_0_9 => since_v0_0_9::handle(&self.handlers, store, call).await,
+            Version::V0_1_0 => since_v0_1_0::handle(&self.handlers, store, call).await,
         }
     }
 
@@ -134,66 +132,6 @@ impl Guest {
         let (_, migrate) = self.migration.as_ref().ok_or(Stop::Bug("the plugin exports no `migration`"))?;
         let page = since_v0_1_0::state_page(page);
         call_function(store, migrate, (&page,)).await.map(|(migrated,)| migrated)
-    }
-
-    /// Calls the handler of an event kind with the event as a version of the contract has it.
-    async fn call_handler<E>(
-        &self,
-        store: &mut Store<HostState>,
-        kind: EventKind,
-        event: &E,
-    ) -> wasmtime::Result<Outcome>
-    where
-        E: Lower + Send + Sync,
-    {
-        let (_, handle) = self.events.iter().find(|(known, _)| *known == kind).ok_or(Stop::NotSubscribed)?;
-        call_function(store, handle, (event,)).await.map(|(outcome,)| outcome)
-    }
-}
-
-async fn call_function<P, R>(store: &mut Store<HostState>, function: &Func, parameters: P) -> wasmtime::Result<R>
-where
-    P: ComponentNamedList + Lower + Send + Sync,
-    R: ComponentNamedList + Lift + Send + Sync + 'static,
-{
-    function.typed::<P, R>(&*store)?.call_async(store, parameters).await
-}
-
-/// Finds exported functions of a version.
-struct Finder<'a> {
-    pre: &'a InstancePre<HostState>,
-    version: Version,
-}
-
-impl Finder<'_> {
-    /// The function of an interface, if it has these types. The error states the difference.
-    fn function<P, R>(&self, interface: &str, function: &str) -> wasmtime::Result<ComponentExportIndex>
-    where
-        P: ComponentNamedList + Lower,
-        R: ComponentNamedList + Lift,
-    {
-        let interface = format!("beadle:plugin/{interface}@{}", self.version.name());
-        let component = self.pre.component();
-        let item = component
-            .get_export(None, interface.as_str())
-            .and_then(|(_, instance)| component.get_export(Some(&instance), function));
-        match item {
-            Some((ComponentItem::ComponentFunc(found), index)) => {
-                let checked = found.typecheck::<P, R>(&self.pre.instance_type());
-                checked.map_err(|error| error.context(format!("`{function}` of `{interface}` has other types")))?;
-                Ok(index)
-            }
-            _ => Err(format_err!("`{interface}` has no function `{function}`")),
-        }
-    }
-
-    /// The handler of an event kind, if it takes `E`.
-    fn handler<E>(&self, kind: EventKind) -> wasmtime::Result<ComponentExportIndex>
-    where
-        E: Lower,
-    {
-        let interface = kind.interface().ok_or(Stop::NotSubscribed)?;
-        self.function::<(&E,), (Outcome,)>(interface, "handle")
     }
 }
 

@@ -5,8 +5,8 @@
 //! capability `state` through the latest version's implementation, `on-reaction` through the latest
 //! version's conversion. So a version costs what has changed.
 
+use super::functions::{Finder, Handlers, Outcome};
 use super::since_v0_1_0::{self as latest, Encoder};
-use super::{Finder, Guest, Outcome};
 use crate::bindings::latest::{random, state};
 use crate::call::Call;
 use crate::host::HostState;
@@ -51,10 +51,10 @@ pub fn find(find: &Finder<'_>, kind: EventKind) -> wasmtime::Result<ComponentExp
 }
 
 /// Calls the handler of the call's event.
-pub async fn handle(guest: &Guest, store: &mut Store<HostState>, call: &Call) -> wasmtime::Result<Outcome> {
+pub async fn handle(handlers: &Handlers, store: &mut Store<HostState>, call: &Call) -> wasmtime::Result<Outcome> {
     let kind = call.event.kind();
     if kind != EventKind::MemberJoined {
-        return latest::handle(guest, store, call).await;
+        return latest::handle(handlers, store, call).await;
     }
     let facts = Arc::clone(&store.data().facts);
     let event = Encoder::new(call, &facts.handles).member_joined()?;
@@ -64,5 +64,5 @@ pub async fn handle(guest: &Guest, store: &mut Store<HostState>, call: &Call) ->
         member: event.member,
         reason: event.reason,
     };
-    guest.call_handler(store, kind, &event).await
+    handlers.call(store, kind, &event).await
 }

@@ -6,7 +6,7 @@ mod notifications;
 #[cfg(test)]
 mod tests;
 
-use super::{Finder, Guest, Outcome};
+use super::functions::{Finder, Handlers, Outcome};
 use crate::bindings::latest::{
     Host_, migration, on_channel_changed, on_contact_changed, on_documents_changed, on_echo, on_group_changed,
     on_join_request, on_member_joined, on_member_left, on_message, on_message_status, on_reaction, on_schedule,
@@ -50,26 +50,26 @@ pub fn find(find: &Finder<'_>, kind: EventKind) -> wasmtime::Result<ComponentExp
 }
 
 /// Calls the handler of the call's event.
-pub async fn handle(guest: &Guest, store: &mut Store<HostState>, call: &Call) -> wasmtime::Result<Outcome> {
+pub async fn handle(handlers: &Handlers, store: &mut Store<HostState>, call: &Call) -> wasmtime::Result<Outcome> {
     let facts = Arc::clone(&store.data().facts);
     let event = Encoder::new(call, &facts.handles);
     let kind = call.event.kind();
     match kind {
-        EventKind::Message => guest.call_handler(store, kind, &event.message()?).await,
-        EventKind::Reaction => guest.call_handler(store, kind, &event.reaction()?).await,
-        EventKind::MemberJoined => guest.call_handler(store, kind, &event.member_joined()?).await,
-        EventKind::MemberLeft => guest.call_handler(store, kind, &event.member_left()?).await,
-        EventKind::Timer => guest.call_handler(store, kind, &event.timer()?).await,
-        EventKind::MessageStatus => guest.call_handler(store, kind, &event.message_status()?).await,
-        EventKind::Schedule => guest.call_handler(store, kind, &event.schedule()?).await,
-        EventKind::WindowExpiring => guest.call_handler(store, kind, &event.window_expiring()?).await,
-        EventKind::WindowClosed => guest.call_handler(store, kind, &event.window_closed()?).await,
-        EventKind::DocumentsChanged => guest.call_handler(store, kind, &event.documents_changed()?).await,
-        EventKind::JoinRequest => guest.call_handler(store, kind, &event.join_request()?).await,
-        EventKind::ChannelChanged => guest.call_handler(store, kind, &event.channel_changed()?).await,
-        EventKind::ContactChanged => guest.call_handler(store, kind, &event.contact_changed()?).await,
-        EventKind::GroupChanged => guest.call_handler(store, kind, &event.group_changed()?).await,
-        EventKind::Echo => guest.call_handler(store, kind, &event.echo()?).await,
+        EventKind::Message => handlers.call(store, kind, &event.message()?).await,
+        EventKind::Reaction => handlers.call(store, kind, &event.reaction()?).await,
+        EventKind::MemberJoined => handlers.call(store, kind, &event.member_joined()?).await,
+        EventKind::MemberLeft => handlers.call(store, kind, &event.member_left()?).await,
+        EventKind::Timer => handlers.call(store, kind, &event.timer()?).await,
+        EventKind::MessageStatus => handlers.call(store, kind, &event.message_status()?).await,
+        EventKind::Schedule => handlers.call(store, kind, &event.schedule()?).await,
+        EventKind::WindowExpiring => handlers.call(store, kind, &event.window_expiring()?).await,
+        EventKind::WindowClosed => handlers.call(store, kind, &event.window_closed()?).await,
+        EventKind::DocumentsChanged => handlers.call(store, kind, &event.documents_changed()?).await,
+        EventKind::JoinRequest => handlers.call(store, kind, &event.join_request()?).await,
+        EventKind::ChannelChanged => handlers.call(store, kind, &event.channel_changed()?).await,
+        EventKind::ContactChanged => handlers.call(store, kind, &event.contact_changed()?).await,
+        EventKind::GroupChanged => handlers.call(store, kind, &event.group_changed()?).await,
+        EventKind::Echo => handlers.call(store, kind, &event.echo()?).await,
         EventKind::Unrouted => Err(Stop::NotSubscribed.into()),
     }
 }

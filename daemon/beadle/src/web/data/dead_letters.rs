@@ -8,7 +8,7 @@ use crate::web::summary;
 use axum::Json;
 use axum::extract::{Path, Query, State};
 use beadle_model::Ending;
-use beadle_pipeline::Delivery;
+use beadle_pipeline::{Delivery, HandlingRetry};
 use beadle_store::step::RejectedWebhook;
 use beadle_store::views::{DeadLetter, DeadLetterFilter};
 use beadle_store::{DeadLetterRef, Reader, RetriedDeadLetter, StoreError};
