@@ -10,8 +10,8 @@ use crate::lane::LaneKey;
 use crate::policy::{Meanwhile, OnFailure, Stage, while_unavailable};
 use crate::slot::PluginSlot;
 use beadle_model::{Disposition, EventBody, EventKind, PluginNo};
-use beadle_store::step::Interest;
-use std::collections::BTreeSet;
+use beadle_store::step::{Interest, StatusSubscribers};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use tokio::sync::watch;
 
@@ -61,14 +61,14 @@ impl Subscription {
         self.slot.no()
     }
 
-    /// Whether it is dispatched events of this kind now. A plugin that is out of service is left out where the event
+    /// Whether it is dispatched events of this kind, to which it subscribes, now. A plugin that is out of service is left out where the event
     /// would pass it over anyway.
     fn receives(&self, kind: EventKind) -> bool {
         let availability = || self.slot.availability();
         // The lane makes no difference for a plugin that is out of service.
         let lane = LaneKey::Plugin(self.no());
         let meanwhile = || while_unavailable(&availability(), kind, self.stage, self.on_failure, lane);
-        self.events.contains(&kind) && !(self.slot.is_out_of_service() && meanwhile() == Some(Meanwhile::PassOver))
+        !(self.slot.is_out_of_service() && meanwhile() == Some(Meanwhile::PassOver))
     }
 
     /// What counts of a plugin's decision: only a guard may stop an event, and an observer decides nothing.
@@ -92,6 +92,8 @@ const LEAST_HELD: usize = 64;
 /// The default is that of a start: the plugins are not known yet, so every event that one could subscribe to is kept.
 pub struct Subscriptions {
     list: Vec<Arc<Subscription>>,
+    /// Those of each kind, in the same order.
+    by_kind: HashMap<EventKind, Vec<Arc<Subscription>>>,
     is_known: bool,
     interest: Interest,
 }
@@ -99,12 +101,12 @@ pub struct Subscriptions {
 impl Default for Subscriptions {
     fn default() -> Self {
         let interest = Interest {
-            message_status: Arc::default(),
+            message_status: StatusSubscribers::Unknown,
             contact_changed: true,
             window_expiring: true,
             window_closed: true,
         };
-        Self { list: Vec::new(), is_known: false, interest }
+        Self { list: Vec::new(), by_kind: HashMap::new(), is_known: false, interest }
     }
 }
 
@@ -112,15 +114,23 @@ impl Subscriptions {
     /// Puts them in order.
     pub fn new(mut list: Vec<Arc<Subscription>>) -> Self {
         list.sort_by(|a, b| (a.stage, a.order, a.slot.name()).cmp(&(b.stage, b.order, b.slot.name())));
-        let of_kind = |kind| list.iter().filter(move |subscription| subscription.events.contains(&kind));
-        let is_any = |kind| of_kind(kind).next().is_some();
+        let mut by_kind: HashMap<EventKind, Vec<Arc<Subscription>>> = HashMap::new();
+        for subscription in &list {
+            for kind in &subscription.events {
+                by_kind.entry(*kind).or_default().push(Arc::clone(subscription));
+            }
+        }
+        let of_kind = |kind| by_kind.get(&kind).into_iter().flatten();
+        let is_any = |kind| by_kind.contains_key(&kind);
         let interest = Interest {
-            message_status: of_kind(EventKind::MessageStatus).map(|subscription| subscription.no()).collect(),
+            message_status: StatusSubscribers::Known(
+                of_kind(EventKind::MessageStatus).map(|subscription| subscription.no()).collect(),
+            ),
             contact_changed: is_any(EventKind::ContactChanged),
             window_expiring: is_any(EventKind::WindowExpiring),
             window_closed: is_any(EventKind::WindowClosed),
         };
-        Self { list, is_known: true, interest }
+        Self { list, by_kind, is_known: true, interest }
     }
 
     /// Whether the plugins have been loaded; not at a start.
@@ -149,12 +159,12 @@ impl Subscriptions {
         let gets = |subscription: &&Arc<Subscription>| {
             only.is_none_or(|no| subscription.no() == no) && subscription.receives(kind)
         };
-        self.list.iter().filter(gets).cloned().collect()
+        self.of_kind(kind).filter(gets).cloned().collect()
     }
 
     /// Plugins that subscribe to this kind.
     pub fn of_kind(&self, kind: EventKind) -> impl Iterator<Item = &Arc<Subscription>> {
-        self.list.iter().filter(move |subscription| subscription.events.contains(&kind))
+        self.by_kind.get(&kind).into_iter().flatten()
     }
 
     /// Plugins in service: the timers of others wait.

@@ -157,7 +157,7 @@ impl Tx<'_> {
             .query_row([id.0], |row| Ok((PluginNo(row.get(0)?), ConversationId(row.get(1)?), row.get(2)?)))
             .optional()?;
         let Some((plugin, conversation, platform)) = row else { return Ok(0) };
-        if !batch.interest.message_status.contains(&plugin) {
+        if !batch.interest.message_status.contains(plugin) {
             return Ok(0);
         }
         let (message, status, problem) = (id, "failed".to_owned(), Some(problem.clone()));

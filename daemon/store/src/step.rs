@@ -159,13 +159,38 @@ pub struct Batch {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Interest {
     /// The plugins that export `on-message-status`.
-    pub message_status: Arc<[PluginNo]>,
+    pub message_status: StatusSubscribers,
     /// Whether a plugin exports `on-contact-changed`.
     pub contact_changed: bool,
     /// Whether a plugin exports `on-window-expiring`.
     pub window_expiring: bool,
     /// Whether a plugin exports `on-window-closed`.
     pub window_closed: bool,
+}
+
+/// The plugins to which the statuses of their messages are reported.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StatusSubscribers {
+    /// Any may be one: at a start the plugins are not known yet. An event without a subscriber ends when it is dispatched.
+    Unknown,
+    /// These.
+    Known(Arc<[PluginNo]>),
+}
+
+impl Default for StatusSubscribers {
+    fn default() -> Self {
+        Self::Known(Arc::default())
+    }
+}
+
+impl StatusSubscribers {
+    /// Whether this plugin is one, or may be.
+    pub(crate) fn contains(&self, plugin: PluginNo) -> bool {
+        match self {
+            Self::Unknown => true,
+            Self::Known(plugins) => plugins.contains(&plugin),
+        }
+    }
 }
 
 /// The result of checking the windows that were due.

@@ -8,7 +8,7 @@
 use super::quotes::platform_key;
 use crate::codec::{send_state_of, to_json};
 use crate::error::StoreError;
-use crate::step::{Appended, EventKey, FailedReceipt, Receipt, ReceiptFor, SendState};
+use crate::step::{Appended, EventKey, FailedReceipt, Receipt, ReceiptFor, SendState, StatusSubscribers};
 use crate::tx::Tx;
 use beadle_model::{ContactId, ConversationId, EventBody, MessageId, PluginNo, Timestamp};
 use rusqlite::{OptionalExtension, params};
@@ -96,7 +96,7 @@ impl Tx<'_> {
     pub(super) fn receive(
         &mut self,
         receipt: &Receipt,
-        listeners: &[PluginNo],
+        subscribers: &StatusSubscribers,
         now: Timestamp,
         appended: &mut Appended,
     ) -> Result<(), StoreError> {
@@ -144,7 +144,7 @@ impl Tx<'_> {
         } else if forward && known.is_some() {
             appended.progressed.push(id);
         }
-        if (!forward && known.is_some()) || !listeners.contains(&sent.plugin) {
+        if (!forward && known.is_some()) || !subscribers.contains(sent.plugin) {
             return Ok(());
         }
         let body = EventBody::MessageStatus {

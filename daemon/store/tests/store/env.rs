@@ -233,7 +233,7 @@ pub fn keyword(number: &str, id: &str, keyword: Keyword) -> NewEvent {
 
 /// These plugins export `on-message-status`.
 pub fn statuses_for(plugins: Vec<PluginNo>) -> Interest {
-    Interest { message_status: plugins.into(), ..Interest::default() }
+    Interest { message_status: StatusSubscribers::Known(plugins.into()), ..Interest::default() }
 }
 
 /// A text that quotes a message by its platform id.
