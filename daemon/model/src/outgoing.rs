@@ -16,6 +16,7 @@ use crate::content::Location;
 use crate::id::MediaId;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use std::io;
 
 /// Something to send.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -246,7 +247,29 @@ pub enum RepeatPolicy {
     Configured,
 }
 
+/// Counts what is written.
+struct ByteCounter(usize);
+
+impl io::Write for ByteCounter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0 += bytes.len();
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 impl Outgoing {
+    /// Its size as JSON, for bounds on what is in memory.
+    pub fn json_bytes(&self) -> usize {
+        let mut counter = ByteCounter(0);
+        // It can be written: its parts are checked when it is made.
+        let _ = serde_json::to_writer(&mut counter, self);
+        counter.0
+    }
+
     /// What to do if the send is ambiguous.
     pub fn repeat_policy(&self) -> RepeatPolicy {
         match self {

@@ -2,16 +2,18 @@
 //!
 //! A try that read state which has changed since is run again at once, after three times alone. What a revision on
 //! probation fails is handled by the previous one, at once and in its place. While the store fails, the same commit is
-//! repeated; nothing is called twice for that. How often a handling is tried is `executor`'s business.
+//! repeated; nothing is called twice for that. A call whose effects do not fit into memory with those of others runs again
+//! when they do. How often a handling is tried is `executor`'s business.
 
-use crate::context::Phase;
-use crate::context::{Context, NotStored};
+use crate::budget::{EffectBudget, NoRoom, Reserved, effect_bytes};
+use crate::context::{Context, NotStored, Phase};
 use crate::lane::LaneKey;
 use crate::outbox::Outbox;
 use crate::policy::Failure;
 use crate::run::EventRun;
 use crate::slot::{ActiveRevision, Permit};
 use crate::subscriptions::{Subscription, SubscriptionsReceiver};
+use beadle_model::effect::NewMedia;
 use beadle_model::{Blame, Coded, Disposition, Effects, Ending, Event, EventBody, Timestamp};
 use beadle_sandbox::{Call, Handled, Level, LogLine, Plugin, Report};
 use beadle_store::StoreError;
@@ -70,6 +72,8 @@ pub(crate) enum Outcome {
 enum Trouble {
     /// State that it read has changed.
     Stale,
+    /// Its effects do not fit: it runs again when they do.
+    NoRoom(NoRoom),
     Failed(Failure),
     Stopping,
 }
@@ -79,16 +83,21 @@ pub(crate) struct Attempts {
     pub context: Arc<Context>,
     pub subscriptions: SubscriptionsReceiver,
     pub outbox: Outbox,
+    pub budget: EffectBudget,
 }
 
 impl Attempts {
     /// Calls the plugin and commits. A failure that is the plugin's fault is reported to its breaker; so is a success.
     pub async fn run(&self, attempt: Attempt<'_>) -> Outcome {
-        let mut stale = 0;
+        let (mut stale, mut reserved) = (0, None);
         loop {
-            match self.call_and_commit(attempt, stale >= TRIES_BESIDE_OTHERS).await {
+            match self.call_and_commit(attempt, stale >= TRIES_BESIDE_OTHERS, &mut reserved).await {
                 Ok(disposition) => return Outcome::Done(disposition),
                 Err(Trouble::Stale) => stale += 1,
+                Err(Trouble::NoRoom(no_room)) => tokio::select! {
+                    room = self.budget.wait(no_room) => reserved = Some(room),
+                    () = self.context.reached(Phase::Stopping) => return Outcome::Stopping,
+                },
                 Err(Trouble::Stopping) => return Outcome::Stopping,
                 Err(Trouble::Failed(failure)) => {
                     if failure.is_plugins_fault {
@@ -102,7 +111,12 @@ impl Attempts {
     }
 
     /// With the active revision; what a revision on probation fails, with the previous one.
-    async fn call_and_commit(&self, attempt: Attempt<'_>, alone: bool) -> Result<Disposition, Trouble> {
+    async fn call_and_commit(
+        &self,
+        attempt: Attempt<'_>,
+        alone: bool,
+        reserved: &mut Option<Reserved>,
+    ) -> Result<Disposition, Trouble> {
         let slot = &attempt.handling.subscription.slot;
         // Held until the commit is done, so that "alone" covers what was read.
         let _hold = tokio::select! {
@@ -114,7 +128,7 @@ impl Attempts {
         let Some(ActiveRevision { plugin, probation }) = slot.active() else {
             return Err(Trouble::Failed(not_loaded(slot.name())));
         };
-        let tried = self.with_revision(attempt, &plugin).await;
+        let tried = self.with_revision(attempt, &plugin, reserved).await;
         let Some(probation) = probation else { return tried };
         match &tried {
             Ok(_) => probation.count_success(),
@@ -126,7 +140,7 @@ impl Attempts {
                     }
                     return tried;
                 };
-                let by_previous = self.with_revision(attempt, previous).await;
+                let by_previous = self.with_revision(attempt, previous, reserved).await;
                 if by_previous.is_ok() {
                     probation.previous_stood_in(slot.name(), attempt.handling.run.event.id, failure);
                 }
@@ -135,13 +149,18 @@ impl Attempts {
                     return by_previous;
                 }
             }
-            Err(Trouble::Stale | Trouble::Stopping) => {}
+            Err(Trouble::Stale | Trouble::NoRoom(_) | Trouble::Stopping) => {}
         }
         tried
     }
 
     /// The call into this revision, and the commit.
-    async fn with_revision(&self, attempt: Attempt<'_>, plugin: &Arc<Plugin>) -> Result<Disposition, Trouble> {
+    async fn with_revision(
+        &self,
+        attempt: Attempt<'_>,
+        plugin: &Arc<Plugin>,
+        reserved: &mut Option<Reserved>,
+    ) -> Result<Disposition, Trouble> {
         let Handling { run, place, subscription, lane } = attempt.handling;
         let now = self.context.clock.now();
         if !plugin.subscriptions().contains(&run.event.kind()) || self.is_superseded(&run.event) {
@@ -181,6 +200,10 @@ impl Attempts {
             instance.keep();
             return Ok(Disposition::Pass);
         }
+        let _reserved = self.budget.reserve(reserved.take(), effect_bytes(&effects)).map_err(|no_room| {
+            self.delete_files(&effects.media);
+            Trouble::NoRoom(no_room)
+        })?;
         let asks = effects.sends.iter().any(|send| send.reply && send.body.is_question());
         let decision = decision(attempt.handling, disposition, asks);
         // An instance whose reads cannot be stale need not wait for the disk.
@@ -239,6 +262,9 @@ impl Attempts {
             Err(not_stored) => {
                 // None of the messages goes.
                 drop(staged);
+                if let NotStored::Refused(_) = not_stored {
+                    self.delete_files(&commit.media);
+                }
                 Err(match not_stored {
                     NotStored::Stopping => Trouble::Stopping,
                     NotStored::Refused(StoreError::StaleRead { .. }) => Trouble::Stale,
@@ -246,6 +272,11 @@ impl Attempts {
                 })
             }
         }
+    }
+
+    /// The files of a call that is not committed.
+    fn delete_files(&self, media: &[NewMedia]) {
+        media.iter().for_each(|created| self.context.store.files().remove(created.media));
     }
 
     /// Whether the event no longer holds: a window that was about to close was renewed, or has closed. Such an event is

@@ -15,6 +15,7 @@ mod append;
 mod attempt;
 mod backlog;
 mod breaker;
+mod budget;
 mod caught;
 mod chain;
 pub mod channel;
@@ -49,6 +50,7 @@ use beadle_clock::{Alarm, Clock};
 use beadle_model::{EventId, PluginNo};
 use beadle_store::{Store, StoreError};
 use beadle_tasks::{TaskKind, Tasks};
+use budget::EffectBudget;
 use chain::Chains;
 use context::Context;
 use dispatcher::Dispatcher;
@@ -146,8 +148,12 @@ impl Pipeline {
 
         let appender = Appender { context: Arc::clone(&context), subscriptions: subscriptions.clone() };
         let outbox = Outbox::new(Arc::clone(&context), appender.clone(), settings, channels);
-        let attempts =
-            Attempts { context: Arc::clone(&context), subscriptions: subscriptions.clone(), outbox: outbox.clone() };
+        let attempts = Attempts {
+            context: Arc::clone(&context),
+            subscriptions: subscriptions.clone(),
+            outbox: outbox.clone(),
+            budget: EffectBudget::default(),
+        };
         let executor = Arc::new(Executor { context: Arc::clone(&context), attempts, backlogs: Arc::clone(&backlogs) });
         let chains = Chains::new(Arc::clone(&context), subscriptions.clone(), lanes.clone(), Arc::clone(&executor));
         let replay = Replay {

@@ -16,10 +16,9 @@ use super::classify::ChannelPause;
 use super::settings::Settings;
 use beadle_gate::pace::{PairRate, Throughput};
 use beadle_model::event::Problem;
-use beadle_model::{ConversationId, ConversationView, MessageId, Outgoing, Timestamp};
+use beadle_model::{ConversationId, ConversationView, MessageId, Timestamp};
 use beadle_store::step::{OutboxPlace, OutboxRow};
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
-use std::io;
 use std::sync::Arc;
 
 /// Rows that wait in memory, of all channels: a minute of a fast number …
@@ -208,6 +207,12 @@ impl Queue {
         self.in_flight
     }
 
+    /// Whether anything waits in memory or on disk that the end of a send may let go. Where nothing does, the dispatcher
+    /// need not look.
+    pub fn others_wait(&self) -> bool {
+        self.channels.values().any(|channel| channel.rows > 0 || channel.is_behind())
+    }
+
     pub fn knows(&self, message: MessageId) -> bool {
         self.known.contains(&message)
     }
@@ -292,7 +297,7 @@ impl Queue {
     fn push(&mut self, pending: PendingSend, first: bool) {
         self.known.insert(pending.row.message);
         let channel = channel(&mut self.channels, &self.settings, &pending.view.channel, self.channels_on_disk);
-        let bytes = body_bytes(&pending.row.body);
+        let bytes = pending.row.body.json_bytes();
         channel.rows += 1;
         channel.bytes += bytes;
         if !pending.row.body.is_message() {
@@ -650,24 +655,6 @@ impl Queue {
         // A channel that fails is tried with one message at a time.
         (if channel.failures > 0 { FAILING_ROWS } else { rows }, bytes)
     }
-}
-
-/// The bytes of a body as JSON.
-pub(super) fn body_bytes(body: &Outgoing) -> usize {
-    struct Counter(usize);
-    impl io::Write for Counter {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0 += bytes.len();
-            Ok(bytes.len())
-        }
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-    let mut counter = Counter(0);
-    // It was written as JSON before.
-    let _ = serde_json::to_writer(&mut counter, body);
-    counter.0
 }
 
 /// Whether a conversation has to wait for one that was merged into it.

@@ -70,7 +70,8 @@ impl Sender {
 
     async fn send(&self, mut pending: PendingSend) {
         let clock = &self.0.context.clock;
-        if clock.now().since_ms(pending.checked_at) > GATE_HOLDS_MS {
+        // A check from the future was made before the clock was set back.
+        if !(0..=GATE_HOLDS_MS).contains(&clock.now().since_ms(pending.checked_at)) {
             match self.check_until_readable(pending).await {
                 Some(checked) => pending = checked,
                 None => return,
@@ -106,6 +107,7 @@ impl Sender {
         };
         self.0.shared.lock().release(&pending, context.clock.monotonic());
         self.settle(vec![(pending, stopped)]).await;
+        self.0.shared.wake().ring();
         None
     }
 
@@ -192,8 +194,16 @@ impl Sender {
         }
         match verdict {
             SendVerdict::Settle(outcome) => {
-                shared.lock().release(&pending, now);
+                let others_wait = {
+                    let mut memory = shared.lock();
+                    memory.release(&pending, now);
+                    memory.queue.others_wait()
+                };
+                if others_wait {
+                    shared.wake().ring();
+                }
                 self.settle(vec![(pending, outcome)]).await;
+                return;
             }
             SendVerdict::Retry { after_ms, counted, blocks: true } => {
                 shared.lock().queue.landed(&channel);

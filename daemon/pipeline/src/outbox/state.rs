@@ -1,7 +1,7 @@
 //! What the outbox has in memory: the queue, the ambiguous sends, and new rows that are not in the queue yet.
 
 use super::ambiguous::AmbiguousSends;
-use super::queue::{PendingSend, Queue, body_bytes};
+use super::queue::{PendingSend, Queue};
 use super::settings::Settings;
 use beadle_clock::{Alarm, Clock};
 use beadle_model::{MessageId, Timestamp};
@@ -62,7 +62,7 @@ impl Memory {
         self.arrival_bytes = if self.arrivals.is_empty() {
             0
         } else {
-            self.arrival_bytes.saturating_sub(rows.iter().map(|row| body_bytes(&row.body)).sum())
+            self.arrival_bytes.saturating_sub(rows.iter().map(|row| row.body.json_bytes()).sum())
         };
         rows
     }
@@ -124,7 +124,7 @@ impl Shared {
 
     /// New rows, which are on disk and whose conversations have to be read.
     pub fn push_unread(&self, rows: Vec<OutboxRow>) {
-        let bytes: usize = rows.iter().map(|row| body_bytes(&row.body)).sum();
+        let bytes: usize = rows.iter().map(|row| row.body.json_bytes()).sum();
         let mut memory = self.lock();
         if memory.arrivals.len() + rows.len() > ARRIVALS || memory.arrival_bytes + bytes > ARRIVAL_BYTES {
             memory.rescan();
@@ -148,7 +148,6 @@ impl Shared {
 
     pub fn send_ended(&self) {
         self.unsettled.fetch_sub(1, Ordering::AcqRel);
-        self.wake.ring();
         self.settled.notify_one();
     }
 

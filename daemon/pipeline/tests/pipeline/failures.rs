@@ -6,7 +6,7 @@ use beadle_model::Timestamp;
 use beadle_model::event::{EventKind, Problem};
 use beadle_pipeline::{Advice, SendResponse, Stage};
 use beadle_store::fault::{DatabaseLock, damage_conversation};
-use beadle_store::step::{Batch, SendState};
+use beadle_store::step::{Batch, Receipt, ReceiptFor, SendState};
 use beadle_store::views::{DeadLetterFilter, EventState};
 
 /// What a store that is opened again knows of the events before it.
@@ -167,4 +167,28 @@ async fn a_question_that_is_delivered_late_gets_no_answer() {
         dead.iter().map(|letter| letter.code.as_str()).eq(["stale"])
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_status_that_comes_during_a_start_reaches_its_plugin() {
+    let env = TestEnv::new();
+    let plugin = env.store.plugin_no("plugin").await.unwrap();
+    let event = env.receive_text("31612345678", "hello").await;
+    let message = queue_texts(&env.store, &event, &["hi"], SendState::Sending).await[0];
+    // The plugins are not known yet.
+    let receipt = Receipt {
+        message: ReceiptFor::Ours(message, "wamid.1".into()),
+        status: "delivered".into(),
+        at: NOW,
+        problem: None,
+        pricing: None,
+        participant: vec![],
+        recipient: vec![],
+        free_entry_until: None,
+        extra: serde_json::Value::Null,
+    };
+    let delivery = beadle_pipeline::Delivery { receipts: vec![receipt], ..Default::default() };
+    env.pipeline.inbox().receive(delivery).await.unwrap();
+    env.pipeline.publish(vacant(plugin, Stage::Observe, &[EventKind::MessageStatus]));
+    until("the status waits for the plugin", async || env.pipeline.backlog_sizes() == [(plugin, 1)]).await;
 }

@@ -79,3 +79,22 @@ async fn a_stopped_channel_holds_up_no_other() {
     .await;
     assert!(env.sent.try_recv().is_err());
 }
+
+#[tokio::test]
+async fn a_clock_set_back_prolongs_no_pause() {
+    let mut env = TestEnv::new();
+    env.pipeline.publish(beadle_pipeline::Subscriptions::new(vec![]));
+    env.store.plugin_no("plugin").await.unwrap();
+    let event = env.receive_text("31612345678", "hello").await;
+    let problem =
+        Problem { code: "131031".into(), title: "Account locked".into(), details: None, by: "platform".into() };
+    env.channel.respond_next(SendResponse::Refused(problem, Advice::StopChannel));
+    let message = env.queue_text(&event, "hi").await;
+    assert_eq!(env.next_sent().await.message, message);
+    until("the channel is stopped", async || !env.pipeline.outbox().counts().paused.is_empty()).await;
+    until("the message is queued again", async || env.reader.counts().unwrap().queued == 1).await;
+    const YEAR_MS: i64 = 365 * 24 * 3_600_000;
+    env.manual.set(beadle_model::Timestamp(NOW.0 - 10 * YEAR_MS));
+    env.manual.advance_ms(60_000);
+    assert_eq!(env.next_sent().await.message, message);
+}

@@ -1,0 +1,99 @@
+//! Bounds the effects that wait for their commit, in bytes of all handlings together.
+//!
+//! The number of steps before the writer is bounded by the store, but a call may return 8 MiB. A call whose effects do not
+//! fit is run again when there is room for them: its effects are dropped meanwhile, so that whoever waits holds nothing
+//! that others wait for, and nothing of a dropped call takes effect. Small effects are free; the number of events in
+//! flight bounds them.
+
+use beadle_model::Effects;
+use beadle_model::effect::{StateWrite, TimerWrite};
+use std::sync::Arc;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// Eight calls at their limit. A commit holds its effects about three times: as they are, as a step of the store, as JSON.
+const KIB: u32 = 64 << 10;
+
+/// What all effects that wait may take. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct EffectBudget(Arc<Semaphore>);
+
+/// Room for the effects of one call, until it is dropped.
+pub(crate) struct Reserved {
+    kib: u32,
+    _permit: Option<OwnedSemaphorePermit>,
+}
+
+/// There is no room for that much now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct NoRoom {
+    kib: u32,
+}
+
+impl Default for EffectBudget {
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(KIB as usize)))
+    }
+}
+
+impl EffectBudget {
+    /// Room for effects of this size: what was waited for, if it is enough, or what is free now.
+    pub fn reserve(&self, waited_for: Option<Reserved>, bytes: usize) -> Result<Reserved, NoRoom> {
+        let kib = u32::try_from(bytes / 1024).unwrap_or(KIB).min(KIB);
+        if let Some(reserved) = waited_for.filter(|reserved| reserved.kib >= kib) {
+            return Ok(reserved);
+        }
+        let permit = match kib {
+            0 => None,
+            kib => Some(Arc::clone(&self.0).try_acquire_many_owned(kib).map_err(|_| NoRoom { kib })?),
+        };
+        Ok(Reserved { kib, _permit: permit })
+    }
+
+    /// Waits for room, first come first served. The caller holds no room and no effects.
+    pub async fn wait(&self, NoRoom { kib }: NoRoom) -> Reserved {
+        // It is never closed.
+        Reserved { kib, _permit: Arc::clone(&self.0).acquire_many_owned(kib).await.ok() }
+    }
+}
+
+/// The bytes of effects in memory.
+pub(crate) fn effect_bytes(effects: &Effects) -> usize {
+    let state = effects.state.iter().map(|write| match write {
+        StateWrite::Set { key, value, .. } => key.len() + value.len(),
+        StateWrite::Delete { key, .. } | StateWrite::Add { key, .. } => key.len(),
+    });
+    let timers = effects.timers.iter().map(|write| match write {
+        TimerWrite::Set { key, payload, .. } => key.len() + payload.len(),
+        _ => 0,
+    });
+    let sends = effects.sends.iter().map(|send| send.body.json_bytes());
+    state.chain(timers).chain(sends).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MIB: usize = 1 << 20;
+
+    #[tokio::test]
+    async fn effects_that_do_not_fit_wait_for_room() {
+        let budget = EffectBudget::default();
+        let mut held: Vec<_> = (0..8).map(|_| budget.reserve(None, 8 * MIB).ok()).collect();
+        assert!(held.iter().all(Option::is_some));
+        assert!(budget.reserve(None, 1000).is_ok(), "small effects are free");
+        let no_room = budget.reserve(None, 2 * MIB).err().unwrap();
+        let waiting = tokio::spawn({
+            let budget = budget.clone();
+            async move { budget.wait(no_room).await }
+        });
+        tokio::task::yield_now().await;
+        assert!(!waiting.is_finished());
+        held.pop();
+        let reserved = waiting.await.unwrap();
+        // The next run asks for more than it waited for.
+        let reserved = budget.reserve(Some(reserved), MIB).ok().unwrap();
+        assert!(budget.reserve(Some(reserved), 3 * MIB).is_ok(), "the rest is free");
+        assert_eq!(budget.0.available_permits(), 8 << 10, "all of it came back");
+    }
+}
