@@ -48,6 +48,33 @@ async fn failed_claim_passes_to_the_next_plugin() {
 }
 
 #[tokio::test]
+async fn dead_letter_that_is_retried_twice_sends_once() {
+    let address = SimulatorAddress::reserve();
+    let setup = Setup::new(&address.url())
+        .probe("frail", "reply = \"frail: \", wrong = \"give-up\", late_is_well = true", "order = 1")
+        .toml(UNPACED);
+    let daemon = setup.start().await;
+    let simulator = address.start(&setup).await;
+    simulator.say("Ana", "hello").await;
+    daemon.wait_for_status(|status| status.get("dead_letters") == Some(&json!(1))).await;
+    let dead = daemon.list_all("dead-letters").await;
+    let id = dead.first().and_then(|row| row.get("id")).and_then(Value::as_str).unwrap_or_default();
+    let path = format!("dead-letters/{id}/retry");
+    // At once: one runs, the other is told that one does, or that there is no such dead letter any more.
+    let (one, other) = tokio::join!(daemon.post(&path), daemon.post(&path));
+    let mut statuses = [one.status, other.status];
+    statuses.sort_unstable();
+    assert!(matches!(statuses, [200, 404 | 409]), "{statuses:?}: {} {}", one.text(), other.text());
+    daemon.wait_for_status(|status| status.get("dead_letters") == Some(&json!(0))).await;
+    // Later: it is gone.
+    let later = daemon.post(&path).await;
+    assert_eq!(later.status, 404, "{}", later.text());
+    daemon.wait_until_idle().await;
+    simulator.expect_texts("Ana", &["frail: hello"]).await;
+    daemon.stop().await;
+}
+
+#[tokio::test]
 async fn kill_between_two_replies_does_not_repeat_the_first() {
     let address = SimulatorAddress::reserve();
     let setup = Setup::new(&address.url())
