@@ -201,10 +201,9 @@ impl SendDispatcher {
 
     /// Asks the gate once more, claims what may go, and sends it. `now`: monotonic.
     async fn check_and_claim(&self, started: Vec<PendingSend>, now: Timestamp) {
-        let civil = self.context.clock.now();
         let (mut checked, mut stopped, mut unreadable) = (Vec::new(), Vec::new(), Vec::new());
-        for pending in started {
-            match self.sender.check(&pending, civil) {
+        for (pending, verdict) in self.check(started).await {
+            match verdict {
                 Ok(pending) => checked.push(pending),
                 Err(NotNow::Settled(outcome)) => {
                     self.shared.lock().release(&pending, now);
@@ -242,6 +241,20 @@ impl SendDispatcher {
                 self.put_back(checked, now);
             }
         }
+    }
+
+    /// Asks the gate about each, on a thread that may block: conversations are read.
+    async fn check(&self, started: Vec<PendingSend>) -> Vec<(PendingSend, Result<PendingSend, NotNow>)> {
+        let (sender, civil) = (self.sender.clone(), self.context.clock.now());
+        let check = move || {
+            let verdicts = started.into_iter().map(|pending| {
+                let verdict = sender.check(&pending, civil);
+                (pending, verdict)
+            });
+            verdicts.collect()
+        };
+        // A thread that is gone means that the runtime is shutting down: nothing was claimed.
+        self.heartbeat.idle(tokio::task::spawn_blocking(check)).await.unwrap_or_default()
     }
 
     /// Not a byte has left: back to the heads of their conversations until the store works.
