@@ -130,13 +130,13 @@ impl Context {
         }
     }
 
-    /// Returns when the outcomes that the store keeps in memory are on disk, or the pipeline stops: until then the rows on
-    /// disk are not what they are taken to be.
+    /// Returns when the outcomes that the store keeps in memory are on disk: until then the rows on disk are not what they
+    /// are taken to be. Also when the pipeline drains, since no row is read any more then.
     pub async fn until_deferred_is_written(&self) {
         while self.store.health().deferred_settlements > 0 {
             tokio::select! {
                 () = tokio::time::sleep(STORE_PAUSE) => {}
-                () = self.reached(Phase::Stopping) => return,
+                () = self.reached(Phase::Draining) => return,
             }
         }
     }
