@@ -17,7 +17,7 @@ use beadle_model::effect::NewMedia;
 use beadle_model::{Blame, Coded, Disposition, Effects, Ending, Event, EventBody, Timestamp};
 use beadle_sandbox::{Call, Handled, Level, LogLine, Plugin, Report};
 use beadle_store::StoreError;
-use beadle_store::step::Commit;
+use beadle_store::step::{Commit, Quotas};
 use std::sync::Arc;
 
 /// A handling with stale reads runs beside others this often, then alone (docs/design.md#state).
@@ -74,6 +74,8 @@ enum Trouble {
     Stale,
     /// Its effects do not fit: it runs again when they do.
     NoRoom(NoRoom),
+    /// It was the retry of a dead letter that another retry has settled, or an operator has dropped.
+    Settled,
     Failed(Failure),
     Stopping,
 }
@@ -98,6 +100,7 @@ impl Attempts {
                     room = self.budget.wait(no_room) => reserved = Some(room),
                     () = self.context.reached(Phase::Stopping) => return Outcome::Stopping,
                 },
+                Err(Trouble::Settled) => return Outcome::Done(Disposition::Pass),
                 Err(Trouble::Stopping) => return Outcome::Stopping,
                 Err(Trouble::Failed(failure)) => {
                     if failure.is_plugins_fault {
@@ -149,7 +152,7 @@ impl Attempts {
                     return by_previous;
                 }
             }
-            Err(Trouble::Stale | Trouble::NoRoom(_) | Trouble::Stopping) => {}
+            Err(Trouble::Stale | Trouble::Settled | Trouble::NoRoom(_) | Trouble::Stopping) => {}
         }
         tried
     }
@@ -166,7 +169,7 @@ impl Attempts {
         if !plugin.subscriptions().contains(&run.event.kind()) || self.is_superseded(&run.event) {
             attempt.permit.succeeded(lane, false);
             if run.kept {
-                self.commit(attempt.handling, plugin, Effects::default(), None, now).await?;
+                self.commit(attempt, plugin, Effects::default(), None, now).await?;
             } else {
                 run.pass(place);
             }
@@ -194,7 +197,7 @@ impl Attempts {
         let reads_can_be_stale = !handled.has_no_reads();
         let Handled { disposition, effects, instance } = handled;
         let disposition = if is_staged { subscription.effective(disposition) } else { Disposition::Pass };
-        if disposition == Disposition::Pass && effects.is_empty() && !run.kept {
+        if disposition == Disposition::Pass && effects.is_empty() && !run.kept && !attempt.late {
             // Nothing to commit: its bit goes with the next commit.
             run.pass(place);
             instance.keep();
@@ -213,7 +216,7 @@ impl Attempts {
             instance.keep();
             None
         };
-        self.commit(attempt.handling, plugin, effects, decision, now).await?;
+        self.commit(attempt, plugin, effects, decision, now).await?;
         if let Some(instance) = instance {
             instance.keep();
         }
@@ -223,13 +226,14 @@ impl Attempts {
     /// The end of the handling, its decision and its effects: one transaction, repeated while the store fails.
     async fn commit(
         &self,
-        Handling { run, place, subscription, .. }: Handling<'_>,
+        Attempt { handling: Handling { run, place, subscription, .. }, late, .. }: Attempt<'_>,
         plugin: &Plugin,
         effects: Effects,
         decision: Option<Ending>,
         now: Timestamp,
     ) -> Result<(), Trouble> {
         let (store, conversation) = (&self.context.store, run.event.conversation.as_ref());
+        let limits = plugin.limits();
         let staged = self.outbox.stage(conversation, run.event.id, subscription.no(), effects.sends, now);
         let sets_timers = !effects.timers.is_empty();
         let commit = Commit {
@@ -245,6 +249,8 @@ impl Attempts {
             timers: effects.timers,
             media: effects.media,
             sends: staged.new_sends(),
+            quotas: Quotas { state_bytes: limits.state_bytes(), media_bytes: limits.media_bytes() },
+            is_retry: late,
         };
         let committed = self.context.until_stored(async || {
             // Instances remember effects that are not durable yet.
@@ -268,6 +274,10 @@ impl Attempts {
                 Err(match not_stored {
                     NotStored::Stopping => Trouble::Stopping,
                     NotStored::Refused(StoreError::StaleRead { .. }) => Trouble::Stale,
+                    NotStored::Refused(error @ StoreError::NotDead { .. }) => {
+                        tracing::warn!(%error, "effects of a retry discarded");
+                        Trouble::Settled
+                    }
                     NotStored::Refused(error) => Trouble::Failed(refused(&error)),
                 })
             }

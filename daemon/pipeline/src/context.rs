@@ -120,7 +120,7 @@ impl Context {
                     self.fail(&error);
                     return Err(NotStored::Stopping);
                 }
-                Err(error) if is_refusal(&error) => return Err(NotStored::Refused(error)),
+                Err(error) if error.is_refusal() => return Err(NotStored::Refused(error)),
                 Err(error) => self.health.store_failed(&error),
             }
             tokio::select! {
@@ -150,16 +150,4 @@ impl Context {
             .finalize();
         digest.iter().take(8).fold(0, |number, byte| number << 8 | u64::from(*byte))
     }
-}
-
-/// Whether repeating the step gives the same answer: it was about what is not there, cannot be read, or has changed.
-fn is_refusal(error: &StoreError) -> bool {
-    matches!(
-        error,
-        StoreError::StaleRead { .. }
-            | StoreError::StateMoved
-            | StoreError::NotFound { .. }
-            | StoreError::SameContact { .. }
-            | StoreError::Unreadable { .. }
-    )
 }

@@ -17,7 +17,7 @@ pub struct Limits {
     pub cpu_ms: u32,
     /// Elapsed time of one call, from when it starts to run.
     pub wall_ms: u32,
-    /// State in total, keys and values.
+    /// State and timers in total: keys, values and payloads, and 64 bytes for each timer.
     pub state_mib: u32,
     /// One value of state.
     pub value_kib: u32,
@@ -58,6 +58,11 @@ impl Limits {
     /// [`Limits::state_mib`] in bytes.
     pub fn state_bytes(&self) -> u64 {
         u64::from(self.state_mib) << 20
+    }
+
+    /// [`Limits::media_mib`] in bytes.
+    pub fn media_bytes(&self) -> u64 {
+        u64::from(self.media_mib) << 20
     }
 
     /// [`Limits::value_kib`] in bytes.

@@ -9,8 +9,8 @@ use beadle_model::event::Problem;
 use beadle_model::{Alias, AliasKind, Content, Ending, EventBody, EventId, Keyword, Outgoing, Scope, Timestamp};
 use beadle_store::schedules::{Firing, FiringOutcome, ScheduleDecision, ScheduleEntry};
 use beadle_store::step::{
-    Batch, Commit, EventKey, FailedAttempt, Interest, KeywordMatch, NewEvent, NewSend, Placement, Progress, Receipt,
-    ReceiptFor, SendOutcome, SendState, Sender, Settlement, Unhandled, UnhandledState,
+    Batch, Commit, EventKey, FailedAttempt, Interest, KeywordMatch, NewEvent, NewSend, Placement, Progress, Quotas,
+    Receipt, ReceiptFor, SendOutcome, SendState, Sender, Settlement, Unhandled, UnhandledState,
 };
 use beadle_store::{Store, StoreConfig};
 
@@ -94,6 +94,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
             timers: vec![TimerWrite::Set { scope, key: "rules".into(), due_at: NOW, payload: b"later".to_vec() }],
             media: vec![],
             sends: vec![send(reply), send(doubtful)],
+            quotas: Quotas::NONE,
+            is_retry: false,
         })
         .await?;
     let problem =

@@ -6,7 +6,7 @@
 use beadle_clock::Clock;
 use beadle_model::{Alias, AliasKind, Content, Ending, Event, EventBody, Outgoing, PluginNo, StateNo, Timestamp};
 use beadle_store::step::{
-    Batch, Commit, EventKey, FeedItem, Interest, NewEvent, NewSend, Placement, Progress, Receipt, ReceiptFor,
+    Batch, Commit, EventKey, FeedItem, Interest, NewEvent, NewSend, Placement, Progress, Quotas, Receipt, ReceiptFor,
     SendOutcome, SendState, Sender, Settlement,
 };
 use beadle_store::{Store, StoreConfig, StoreError};
@@ -117,6 +117,8 @@ async fn answer(store: &Store, event: &Event, by: (PluginNo, i64), receipts: u64
         timers: vec![],
         media: vec![],
         sends: vec![send],
+        quotas: Quotas::NONE,
+        is_retry: false,
     };
     store.commit(commit).await?;
     let platform = format!("wamid.HBgLMzE2MDAwMDAwMDAVAgARGBI5QTNDQTVCM0Q0Q0Q2RTY3RTcA{:x}", message.0);

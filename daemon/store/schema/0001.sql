@@ -17,6 +17,8 @@ CREATE TABLE plugins (
     name        TEXT NOT NULL UNIQUE,
     -- Its state, in `states`.
     state_no    INTEGER NOT NULL DEFAULT 0,
+    -- Size of its timers, for the quota; kept by the triggers of `timers`.
+    timer_bytes INTEGER NOT NULL DEFAULT 0,
     -- 1 while the plugin does not run: its timers and schedules wait.
     absent      INTEGER NOT NULL DEFAULT 0,
     -- What the catalog remembers across starts, as JSON.
@@ -221,7 +223,22 @@ CREATE TABLE timers (
     payload      BLOB NOT NULL,
     UNIQUE (plugin, scope, scope_id, key)
 ) STRICT;
-CREATE INDEX timers_due ON timers (due_at);
+-- The due timers of one plugin are a range: one that has too many, or that is absent, costs the others nothing.
+CREATE INDEX timers_due ON timers (plugin, due_at);
+
+-- A timer counts with its key, its payload and 64 bytes (src/quota.rs).
+CREATE TRIGGER timer_inserted AFTER INSERT ON timers BEGIN
+    UPDATE plugins SET timer_bytes = timer_bytes + octet_length(NEW.key) + length(NEW.payload) + 64
+    WHERE no = NEW.plugin;
+END;
+CREATE TRIGGER timer_replaced AFTER UPDATE OF payload ON timers BEGIN
+    UPDATE plugins SET timer_bytes = timer_bytes + length(NEW.payload) - length(OLD.payload)
+    WHERE no = NEW.plugin;
+END;
+CREATE TRIGGER timer_deleted AFTER DELETE ON timers BEGIN
+    UPDATE plugins SET timer_bytes = timer_bytes - octet_length(OLD.key) - length(OLD.payload) - 64
+    WHERE no = OLD.plugin;
+END;
 
 -- Open windows. `due_at` is the next check. It does not move when the window is renewed but when the
 -- check is due, so it is never later than the window's end, which is in `conversations`.
@@ -305,6 +322,8 @@ CREATE TABLE dead_letters (
     -- The last retry by an operator.
     retried_at INTEGER
 ) STRICT;
+-- By the time since which nothing happened to them, for retention.
+CREATE INDEX dead_letters_by_age ON dead_letters (max(at, coalesce(retried_at, 0)));
 CREATE UNIQUE INDEX dead_letters_of_handlings ON dead_letters (event, plugin) WHERE message IS NULL;
 -- Retention asks for each event whether it has any.
 CREATE INDEX dead_letters_by_event ON dead_letters (event);
@@ -323,6 +342,8 @@ CREATE TABLE rejected_webhooks (
     bytes       INTEGER NOT NULL,
     body        BLOB NOT NULL
 ) STRICT;
+-- For their total size, without reading their bodies.
+CREATE INDEX rejected_webhooks_by_size ON rejected_webhooks (bytes);
 
 -- In a group every member has receipts; `participant` is a contact.
 CREATE TABLE group_receipts (
@@ -383,6 +404,28 @@ CREATE TABLE media (
     created_at   INTEGER NOT NULL
 ) STRICT;
 CREATE INDEX media_pending ON media (next_at) WHERE state = 0;
+
+-- The number and size of files by author (0: received ones), kept by the triggers below, because every file of a plugin,
+-- every retention and every scrape of the metrics asks for them. Failed ones do not count.
+CREATE TABLE media_totals (
+    plugin INTEGER PRIMARY KEY,
+    files  INTEGER NOT NULL,
+    bytes  INTEGER NOT NULL
+) STRICT;
+CREATE TRIGGER media_inserted AFTER INSERT ON media BEGIN
+    INSERT INTO media_totals (plugin, files, bytes)
+    VALUES (coalesce(NEW.plugin, 0), NEW.state < 2, coalesce(NEW.bytes, 0))
+    ON CONFLICT (plugin) DO UPDATE SET files = files + excluded.files, bytes = bytes + excluded.bytes;
+END;
+CREATE TRIGGER media_settled AFTER UPDATE OF state, bytes ON media BEGIN
+    UPDATE media_totals SET files = files + (NEW.state < 2) - (OLD.state < 2),
+        bytes = bytes + coalesce(NEW.bytes, 0) - coalesce(OLD.bytes, 0)
+    WHERE plugin = coalesce(NEW.plugin, 0);
+END;
+CREATE TRIGGER media_deleted AFTER DELETE ON media BEGIN
+    UPDATE media_totals SET files = files - (OLD.state < 2), bytes = bytes - coalesce(OLD.bytes, 0)
+    WHERE plugin = coalesce(OLD.plugin, 0);
+END;
 
 -- Files that were uploaded to a channel, and until when the platform keeps them.
 CREATE TABLE uploads (

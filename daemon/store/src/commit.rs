@@ -8,7 +8,7 @@ use crate::codec::{ending_columns, to_json};
 use crate::error::StoreError;
 use crate::step::{Commit, FailedAttempt, Fence, NewSend, Progress, SendState, Unhandled, UnhandledState};
 use crate::tx::Tx;
-use beadle_model::{EventId, PluginNo, Timestamp};
+use beadle_model::{EventId, HandlingId, PluginNo, Timestamp};
 use rusqlite::params;
 
 /// The maximum size of an error text: enough for a trap with its backtrace.
@@ -22,7 +22,11 @@ pub(crate) struct PreparedCommit {
 
 impl PreparedCommit {
     pub(crate) fn new(commit: Commit) -> Result<Self, StoreError> {
-        let bodies = commit.sends.iter().map(|send| to_json("a message", &send.body)).collect::<Result<_, _>>()?;
+        let body = |send: &NewSend| match to_json("a message", &send.body) {
+            Err(StoreError::Unreadable { what, why }) => Err(StoreError::Unstorable { what, why }),
+            other => other,
+        };
+        let bodies = commit.sends.iter().map(body).collect::<Result<_, _>>()?;
         Ok(Self { commit, bodies })
     }
 }
@@ -42,7 +46,11 @@ impl Tx<'_> {
         let PreparedCommit { commit, bodies } = ready;
         self.check_fence(commit.fence)?;
         self.check_reads(commit.state_no, &commit.reads, commit.now)?;
+        self.check_quotas(commit)?;
         let event = commit.progress.event;
+        if commit.is_retry {
+            self.check_is_dead(HandlingId { event, plugin: commit.plugin })?;
+        }
         if self.cache.watched.remove(&(event.0, commit.plugin.0)) || commit.was_waiting {
             self.clear_failure(event, commit.plugin)?;
         }
@@ -62,6 +70,15 @@ impl Tx<'_> {
         Ok(())
     }
 
+    /// Fails if a handling is not a dead letter any more.
+    fn check_is_dead(&self, id: HandlingId) -> Result<(), StoreError> {
+        let find = "SELECT 1 FROM dead_letters WHERE event = ?1 AND plugin = ?2 AND message IS NULL";
+        match self.conn.prepare_cached(find)?.exists([id.event.0, id.plugin.0])? {
+            true => Ok(()),
+            false => Err(StoreError::NotDead { id }),
+        }
+    }
+
     /// Records the success of a handling that had failed, was a dead letter, or was waiting.
     fn clear_failure(&self, event: EventId, plugin: PluginNo) -> Result<(), StoreError> {
         self.conn
@@ -76,8 +93,9 @@ impl Tx<'_> {
     /// Records an event's progress; it is finished once every subscriber is done. The first caller
     /// fixes the list of subscribers: bits of another list (a dead letter retried out of order) do
     /// not count. The first ending stands.
-    pub(crate) fn progress(&self, progress: &Progress) -> Result<(), StoreError> {
+    pub(crate) fn progress(&mut self, progress: &Progress) -> Result<(), StoreError> {
         let event = progress.event;
+        self.cache.timers.handled(event);
         let overflow_done = progress.overflow_count == 0 || self.record_overflow(progress)?;
         let (how, by) = ending_columns(progress.ending);
         let changed = self

@@ -1,6 +1,6 @@
 //! Errors of the store.
 
-use beadle_model::{Blame, Coded, ContactId};
+use beadle_model::{Blame, Coded, ContactId, HandlingId};
 use std::path::{Path, PathBuf};
 
 /// Why a step was not done. Nothing of the step was written.
@@ -27,11 +27,47 @@ pub enum StoreError {
         /// What SQLite reported.
         reason: String,
     },
+    /// The write-ahead log has reached its limit, because a reader keeps it from restarting.
+    #[error(
+        "the write-ahead log in {} has {} MiB, because another program keeps a read transaction open; \
+         end that program, and the daemon will continue without a restart",
+        path.display(), bytes >> 20
+    )]
+    LogTooLarge {
+        /// The data directory.
+        path: PathBuf,
+        /// The size of the log.
+        bytes: u64,
+    },
     /// State that a commit relied on has changed. The event must be handled again.
     #[error("state `{key}` has changed since it was read")]
     StaleRead {
         /// The key, or the prefix of a listing.
         key: String,
+    },
+    /// A commit would grow what its plugin stores beyond a quota, together with commits that came before it.
+    #[error("the plugin's {what} would have {after} bytes, more than the {quota} that it may have")]
+    OverQuota {
+        /// `files`, or `state and timers`.
+        what: &'static str,
+        /// The size after the commit.
+        after: u64,
+        /// The maximum size.
+        quota: u64,
+    },
+    /// An effect cannot be stored, because it could not be read back.
+    #[error("{what} cannot be stored: {why}")]
+    Unstorable {
+        /// The effect.
+        what: String,
+        /// The cause.
+        why: String,
+    },
+    /// The retry of a handling that is no dead letter any more: another retry succeeded, or an operator dropped it.
+    #[error("{id} is not a dead letter any more: it was retried or dropped meanwhile")]
+    NotDead {
+        /// The handling.
+        id: HandlingId,
     },
     /// A copy of a plugin's state is stale and cannot be taken, because contacts were merged
     /// meanwhile.
@@ -114,10 +150,28 @@ pub enum StoreError {
     },
     /// SQLite reported an error.
     #[error("SQLite failed: {0}")]
-    Sqlite(#[from] rusqlite::Error),
+    Sqlite(#[source] rusqlite::Error),
     /// The writer has stopped, because the store was closed or after a fatal error.
     #[error("the store is closed")]
     Closed,
+}
+
+impl From<rusqlite::Error> for StoreError {
+    /// What is wrong with the content of one row is distinguished from what is wrong with the database, so that a reader
+    /// can skip the row.
+    fn from(error: rusqlite::Error) -> Self {
+        use rusqlite::Error::{
+            FromSqlConversionFailure, IntegralValueOutOfRange, InvalidColumnType, QueryReturnedNoRows, Utf8Error,
+        };
+        match error {
+            FromSqlConversionFailure(..)
+            | IntegralValueOutOfRange(..)
+            | InvalidColumnType(..)
+            | QueryReturnedNoRows
+            | Utf8Error(..) => StoreError::unreadable("a row", error),
+            error => StoreError::Sqlite(error),
+        }
+    }
 }
 
 impl StoreError {
@@ -159,9 +213,30 @@ impl StoreError {
             self,
             StoreError::StaleRead { .. }
                 | StoreError::StateMoved
+                | StoreError::OverQuota { .. }
+                | StoreError::NotDead { .. }
                 | StoreError::Fenced { .. }
                 | StoreError::SameContact { .. }
         )
+    }
+
+    /// Whether the same step would fail again for the same reason, so that repeating it is pointless.
+    pub fn is_refusal(&self) -> bool {
+        use rusqlite::ErrorCode::{ConstraintViolation, ParameterOutOfRange, TooBig, TypeMismatch};
+        match self {
+            StoreError::StaleRead { .. }
+            | StoreError::StateMoved
+            | StoreError::OverQuota { .. }
+            | StoreError::Unstorable { .. }
+            | StoreError::NotDead { .. }
+            | StoreError::NotFound { .. }
+            | StoreError::SameContact { .. }
+            | StoreError::Unreadable { .. } => true,
+            StoreError::Sqlite(rusqlite::Error::SqliteFailure(error, _)) => {
+                matches!(error.code, ConstraintViolation | ParameterOutOfRange | TooBig | TypeMismatch)
+            }
+            _ => false,
+        }
     }
 
     /// Adds the data directory where SQLite reports only that something is full.
@@ -189,11 +264,15 @@ impl StoreError {
 }
 
 /// The codes of [`StoreError`]; `beadle explain` documents each.
-pub const CODES: [&str; 15] = [
+pub const CODES: [&str; 19] = [
     "store-busy",
     "disk-full",
     "store-unavailable",
+    "store-log-too-large",
     "stale-read",
+    "over-quota",
+    "effect-unstorable",
+    "dead-letter-settled",
     "migration-interrupted",
     "store-fenced",
     "not-found",
@@ -213,7 +292,11 @@ impl Coded for StoreError {
             StoreError::Busy { .. } => "store-busy",
             StoreError::DiskFull { .. } => "disk-full",
             StoreError::Unavailable { .. } => "store-unavailable",
+            StoreError::LogTooLarge { .. } => "store-log-too-large",
             StoreError::StaleRead { .. } => "stale-read",
+            StoreError::OverQuota { .. } => "over-quota",
+            StoreError::Unstorable { .. } => "effect-unstorable",
+            StoreError::NotDead { .. } => "dead-letter-settled",
             StoreError::StateMoved => "migration-interrupted",
             StoreError::Fenced { .. } => "store-fenced",
             StoreError::NotFound { .. } => "not-found",
@@ -232,12 +315,15 @@ impl Coded for StoreError {
         match self {
             StoreError::DiskFull { .. }
             | StoreError::Unavailable { .. }
+            | StoreError::LogTooLarge { .. }
             | StoreError::NotFound { .. }
+            | StoreError::NotDead { .. }
             | StoreError::SameContact { .. }
             | StoreError::Locked { .. }
             | StoreError::Newer { .. }
             | StoreError::Foreign { .. }
             | StoreError::File { .. } => Blame::Operator,
+            StoreError::OverQuota { .. } | StoreError::Unstorable { .. } => Blame::Plugin,
             StoreError::Sqlite(_) if self.is_storage() => Blame::Operator,
             _ => Blame::Host,
         }
@@ -249,8 +335,9 @@ impl Coded for StoreError {
             StoreError::Busy { .. }
                 | StoreError::DiskFull { .. }
                 | StoreError::Unavailable { .. }
+                | StoreError::LogTooLarge { .. }
                 | StoreError::StaleRead { .. }
                 | StoreError::StateMoved
-        )
+        ) || self.is_storage()
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::error::StoreError;
 use crate::handle::Store;
+use crate::quota::media_bytes;
 use crate::read::Reader;
 use crate::tx::Tx;
 use beadle_model::effect::NewMedia;
@@ -121,7 +122,7 @@ impl Reader {
     pub fn media_total(&self) -> Result<(u64, u64), StoreError> {
         self.one(|conn| {
             let mut read =
-                conn.prepare_cached("SELECT count(*), coalesce(sum(bytes), 0) FROM media WHERE state < 2")?;
+                conn.prepare_cached("SELECT coalesce(sum(files), 0), coalesce(sum(bytes), 0) FROM media_totals")?;
             let (count, bytes): (i64, i64) = read.query_row([], |row| Ok((row.get(0)?, row.get(1)?)))?;
             Ok((count.unsigned_abs(), bytes.unsigned_abs()))
         })
@@ -129,10 +130,7 @@ impl Reader {
 
     /// The total bytes of the files that a plugin created.
     pub fn media_made_by(&self, plugin: PluginNo) -> Result<u64, StoreError> {
-        self.one(|conn| {
-            let mut read = conn.prepare_cached("SELECT coalesce(sum(bytes), 0) FROM media WHERE plugin = ?1")?;
-            Ok(read.query_row([plugin.0], |row| row.get::<_, i64>(0))?.unsigned_abs())
-        })
+        self.one(|conn| Ok(media_bytes(conn, plugin)?.unsigned_abs()))
     }
 
     /// The platform's id of an upload to this channel that is still valid at `at`.
@@ -241,8 +239,10 @@ impl Tx<'_> {
         max_bytes: i64,
         slice: i64,
     ) -> Result<usize, StoreError> {
-        let bytes: i64 =
-            self.conn.prepare_cached("SELECT coalesce(sum(bytes), 0) FROM media")?.query_row([], |row| row.get(0))?;
+        let bytes: i64 = self
+            .conn
+            .prepare_cached("SELECT coalesce(sum(bytes), 0) FROM media_totals")?
+            .query_row([], |row| row.get(0))?;
         let mut over = bytes.saturating_sub(max_bytes);
         let oldest: Vec<(i64, i64, i64)> = self
             .conn

@@ -142,7 +142,7 @@ impl Tx<'_> {
         expires_at: Option<i64>,
     ) -> Result<i64, StoreError> {
         let (kind, id) = scope.as_columns();
-        let before = self.size(state, scope, key)?;
+        let before = self.value_bytes(state, scope, key)?;
         let after = key.len() as i64 + size_of((&value).into());
         self.conn
             .prepare_cached(
@@ -156,7 +156,7 @@ impl Tx<'_> {
 
     fn delete(&self, state: StateNo, scope: Scope, key: &str) -> Result<i64, StoreError> {
         let (kind, id) = scope.as_columns();
-        let before = self.size(state, scope, key)?;
+        let before = self.value_bytes(state, scope, key)?;
         if before > 0 {
             self.conn
                 .prepare_cached(
@@ -169,7 +169,7 @@ impl Tx<'_> {
 
     /// The size of a key and its value, 0 if there is none. Expired values count until they are
     /// deleted.
-    fn size(&self, state: StateNo, scope: Scope, key: &str) -> Result<i64, StoreError> {
+    pub(crate) fn value_bytes(&self, state: StateNo, scope: Scope, key: &str) -> Result<i64, StoreError> {
         let (kind, id) = scope.as_columns();
         let mut read = self.conn.prepare_cached(
             "SELECT value FROM state_values WHERE state_no = ?1 AND scope = ?2 AND scope_id = ?3 AND key = ?4",

@@ -290,6 +290,25 @@ pub struct Commit {
     pub media: Vec<NewMedia>,
     /// Messages in order.
     pub sends: Vec<NewSend>,
+    /// What the plugin may store. Growth beyond it fails the commit with [`crate::StoreError::OverQuota`].
+    pub quotas: Quotas,
+    /// Whether it is the retry of a dead letter: then it fails with [`crate::StoreError::NotDead`] if the dead letter
+    /// does not exist any more, because it was retried or dropped meanwhile.
+    pub is_retry: bool,
+}
+
+/// How much a plugin may store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Quotas {
+    /// The size of its state and its timers.
+    pub state_bytes: u64,
+    /// The size of the files that it created.
+    pub media_bytes: u64,
+}
+
+impl Quotas {
+    /// No limits.
+    pub const NONE: Self = Self { state_bytes: u64::MAX, media_bytes: u64::MAX };
 }
 
 /// A handling that failed and will be retried.

@@ -53,6 +53,7 @@ impl Tx<'_> {
     fn set_aside(&mut self, row: UnreadableRow, code: &str, error: &str, now: Timestamp) -> Result<(), StoreError> {
         match row {
             UnreadableRow::Event(event) => {
+                self.cache.timers.handled(event);
                 let changed = self
                     .conn
                     .prepare_cached("UPDATE events SET state = 2 WHERE id = ?1 AND state < 2")?

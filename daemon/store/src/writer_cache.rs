@@ -5,6 +5,7 @@
 
 use crate::cache::Cache;
 use crate::error::StoreError;
+use crate::fired_timers::FiredTimers;
 use crate::merged::load_merged;
 use crate::meta::{lead_times, meta, set_meta};
 use crate::people::People;
@@ -35,6 +36,8 @@ pub(crate) struct WriterCache {
     pub(crate) people: People,
     /// The keys of the latest messages: hash and time stamp.
     pub(crate) recent_messages: Cache<[u8; 16], i64>,
+    /// What counts against the limits of timers.
+    pub(crate) timers: FiredTimers,
     /// The lead times that window checks are set for.
     pub(crate) lead_times: LeadTimes,
     /// The number of the last commit that wrote state. The fence is its upper half, so that none
@@ -52,6 +55,7 @@ impl WriterCache {
             watched: HashSet::new(),
             people: People::new(cached_people),
             recent_messages: Cache::new(2 * RECENT_MESSAGES),
+            timers: FiredTimers::default(),
             lead_times: LeadTimes::default(),
             version: fence << 32,
         };
@@ -62,6 +66,7 @@ impl WriterCache {
     /// Clears the cache and reads it again.
     pub(crate) fn reload(&mut self, conn: &Connection) -> Result<(), StoreError> {
         self.people.clear();
+        self.timers.forget_open();
         self.people.merged = load_merged(conn)?;
         self.lead_times = lead_times(conn)?;
         let last: i64 = conn.query_row("SELECT coalesce(max(id), 0) FROM events", [], |row| row.get(0))?;

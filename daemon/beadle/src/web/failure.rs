@@ -77,10 +77,11 @@ impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
         let status = match &error {
             StoreError::NotFound { .. } => StatusCode::NOT_FOUND,
-            StoreError::SameContact { .. } => StatusCode::CONFLICT,
+            StoreError::SameContact { .. } | StoreError::NotDead { .. } => StatusCode::CONFLICT,
             StoreError::Busy { .. }
             | StoreError::DiskFull { .. }
             | StoreError::Unavailable { .. }
+            | StoreError::LogTooLarge { .. }
             | StoreError::Closed => StatusCode::SERVICE_UNAVAILABLE,
             _ => StatusCode::INTERNAL_SERVER_ERROR,
         };

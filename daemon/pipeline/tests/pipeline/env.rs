@@ -181,6 +181,8 @@ pub fn commit(store: &Store, event: EventId) -> Commit {
         timers: vec![],
         media: vec![],
         sends: vec![],
+        quotas: Quotas::NONE,
+        is_retry: false,
     }
 }
 

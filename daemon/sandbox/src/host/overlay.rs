@@ -10,8 +10,10 @@ pub struct Overlay {
     pub writes: BTreeMap<(Scope, String), Pending>,
     /// The number of entries and versions that this call read from the store.
     pub read: usize,
-    /// The size of the plugin's state in the store, once it was read.
+    /// What counts against the plugin's quota in the store, once it was read.
     pub stored_bytes: Option<u64>,
+    /// What the timers that this call set count.
+    pub timer_bytes: u64,
 }
 
 /// The future value of a key.

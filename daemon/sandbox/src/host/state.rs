@@ -12,6 +12,7 @@ use crate::bindings::latest::types as wit;
 use crate::limits;
 use beadle_model::effect::{StateRead, StateWrite};
 use beadle_model::{Refusal, Scope, Timestamp};
+use beadle_store::TIMER_ROW_BYTES;
 
 mod scan;
 
@@ -153,30 +154,40 @@ impl HostState {
         Ok(())
     }
 
-    /// Checks that one more value fits into the plugin's quota. Only near the quota the values that are
-    /// replaced are subtracted, which costs a read each.
+    /// Checks that one more value fits into the plugin's quota.
     fn check_quota(&mut self, scope: Scope, key: &str, value_bytes: usize) -> Result<(), HostError> {
+        self.check_bytes((key.len() + value_bytes) as u64, |host| host.freed(scope, key))
+    }
+
+    /// Checks that one more timer fits into the plugin's quota.
+    pub(super) fn check_timer_quota(&mut self, scope: Scope, key: &str, payload: usize) -> Result<(), HostError> {
+        let bytes = (key.len() + payload + TIMER_ROW_BYTES) as u64;
+        let (reader, plugin) = (self.facts.reader.clone(), self.facts.no);
+        self.check_bytes(bytes, |_| Ok(reader.timer_bytes(plugin, scope, key)?))?;
+        self.task.overlay.timer_bytes += bytes;
+        Ok(())
+    }
+
+    /// Checks that this many bytes fit into the plugin's quota. Only near the quota what they replace is subtracted,
+    /// which costs reads. The commit checks again, with what other calls have stored meanwhile.
+    fn check_bytes(&mut self, more: u64, freed: impl FnOnce(&Self) -> Result<u64, HostError>) -> Result<(), HostError> {
         let stored = match self.task.overlay.stored_bytes {
             Some(stored) => stored,
-            None => self.facts.reader.state_bytes(self.facts.state.get())?,
+            None => self.facts.reader.quota_bytes(self.facts.no, self.facts.state.get())?,
         };
         self.task.overlay.stored_bytes = Some(stored);
-        let mut after = stored.saturating_add((key.len() + value_bytes) as u64);
+        let mut after = stored.saturating_add(more).saturating_add(self.task.overlay.timer_bytes);
         for ((_, key), pending) in &self.task.overlay.writes {
             after = after.saturating_add(pending.value(&self.task.effects).bytes(key));
         }
         // During a migration old and new values may exist at the same time.
         let quota = self.facts.limits.state_bytes() * if self.task.migrating { 2 } else { 1 };
-        if after <= quota {
-            return Ok(());
-        }
-        let freed = self.freed(scope, key)?;
-        if after.saturating_sub(freed) <= quota {
+        if after <= quota || after.saturating_sub(freed(self)?) <= quota {
             return Ok(());
         }
         let (plugin, max) = (&self.facts.name, self.facts.limits.state_mib);
-        Err(Refusal::new("over-quota", format!("This plugin's state would exceed its {max} MiB."))
-            .instead(format!("Delete values, or raise `[plugins.{plugin}] limits.state_mib`."))
+        Err(Refusal::new("over-quota", format!("This plugin's state and timers would exceed their {max} MiB."))
+            .instead(format!("Delete values or timers, or raise `[plugins.{plugin}] limits.state_mib`."))
             .into())
     }
 

@@ -1,7 +1,7 @@
 //! `timers`: what `on-timer` delivers later.
 
 use super::answer::{Answer, HostError, answer};
-use super::host_state::{HostState, check_key, scope};
+use super::host_state::{HostState, check_key, scope as scope_of};
 use crate::bindings::latest::timers::Host;
 use crate::bindings::latest::types as wit;
 use crate::limits;
@@ -16,12 +16,12 @@ impl Host for HostState {
 
     async fn move_(&mut self, scope: wit::Scope, key: String, due_at: i64) -> Answer<()> {
         self.enter()?;
-        answer(self.write_timer(scope, key, 0, |scope, key| TimerWrite::Move { scope, key, due_at: Timestamp(due_at) }))
+        answer(self.write_timer(scope, key, |scope, key| TimerWrite::Move { scope, key, due_at: Timestamp(due_at) }))
     }
 
     async fn cancel(&mut self, scope: wit::Scope, key: String) -> Answer<()> {
         self.enter()?;
-        answer(self.write_timer(scope, key, 0, |scope, key| TimerWrite::Cancel { scope, key }))
+        answer(self.write_timer(scope, key, |scope, key| TimerWrite::Cancel { scope, key }))
     }
 }
 
@@ -38,25 +38,24 @@ impl HostState {
             let message = "This plugin does not export `on-timer`, so the timer would have no effect.";
             return Err(Refusal::new("no-timer-handler", message).into());
         }
-        self.write_timer(scope, key, payload.len(), |scope, key| TimerWrite::Set {
-            scope,
-            key,
-            due_at: Timestamp(due_at),
-            payload,
-        })
+        let owner = scope_of(scope)?;
+        check_key(&key)?;
+        self.check_timer_quota(owner, &key, payload.len())?;
+        let bytes = key.len() + payload.len();
+        let due_at = Timestamp(due_at);
+        self.effect(bytes)?.timers.push(TimerWrite::Set { scope: owner, key, due_at, payload });
+        Ok(())
     }
 
     fn write_timer(
         &mut self,
         owner: wit::Scope,
         key: String,
-        payload_bytes: usize,
         write: impl FnOnce(Scope, String) -> TimerWrite,
     ) -> Result<(), HostError> {
-        let owner = scope(owner)?;
+        let owner = scope_of(owner)?;
         check_key(&key)?;
-        let bytes = key.len() + payload_bytes;
-        self.effect(bytes)?.timers.push(write(owner, key));
+        self.effect(key.len())?.timers.push(write(owner, key));
         Ok(())
     }
 }

@@ -20,7 +20,7 @@ use beadle_model::{
     Alias, AliasKind, Contact, ContactId, Content, ConversationId, ConversationView, Event, EventBody, EventId,
     MessageId, PluginNo, StateNo, Timestamp,
 };
-use beadle_store::step::{Batch, Commit, EventKey, NewEvent, Placement, Progress, Sender};
+use beadle_store::step::{Batch, Commit, EventKey, NewEvent, Placement, Progress, Quotas, Sender};
 use beadle_store::{Store, StoreConfig};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -162,6 +162,8 @@ impl Fixture {
             timers: vec![],
             media: vec![],
             sends: vec![],
+            quotas: Quotas::NONE,
+            is_retry: false,
         };
         self.store.commit(commit).await.unwrap();
     }

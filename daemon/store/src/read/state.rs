@@ -2,6 +2,7 @@
 
 use super::{MAX_ROWS, Reader};
 use crate::error::StoreError;
+use crate::quota;
 use crate::state::{SCOPE_ID, bytes_of, scan};
 use beadle_model::{PluginNo, Scope, StateNo, Timestamp};
 use rusqlite::{OptionalExtension, params};
@@ -60,6 +61,16 @@ impl Reader {
             let bytes: Option<i64> = read.query_row([state.0], |row| row.get(0)).optional()?;
             Ok(bytes.and_then(|bytes| u64::try_from(bytes).ok()).unwrap_or(0))
         })
+    }
+
+    /// What counts against a plugin's quota of state: the sizes of its state and of its timers.
+    pub fn quota_bytes(&self, plugin: PluginNo, state: StateNo) -> Result<u64, StoreError> {
+        self.one(|conn| Ok(quota::stored_bytes(conn, plugin, state)?.unsigned_abs()))
+    }
+
+    /// What one timer counts against the quota; 0 if there is none.
+    pub fn timer_bytes(&self, plugin: PluginNo, scope: Scope, key: &str) -> Result<u64, StoreError> {
+        self.one(|conn| Ok(quota::timer_bytes(conn, plugin, scope, key)?.unsigned_abs()))
     }
 
     /// All plugins that ever had a number, with their names.

@@ -37,6 +37,8 @@ async fn work_until_killed(dir: &Path) {
                 timers: vec![],
                 media: vec![],
                 sends,
+                quotas: Quotas::NONE,
+                is_retry: false,
             };
             store.commit(commit).await.unwrap();
             writeln!(out, "committed {} {}", event.id.0, message.0).unwrap();

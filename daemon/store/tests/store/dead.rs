@@ -225,3 +225,29 @@ async fn oldest_rejected_webhooks_are_dropped_beyond_the_bound() {
     env.store.retain(Default::default(), env.clock.now()).await.unwrap();
     assert_eq!(all_dead(&env), Vec::<String>::new());
 }
+
+#[tokio::test]
+async fn second_retry_of_a_dead_letter_is_refused_at_commit() {
+    let env = TestEnv::new();
+    let event = env.append_one(from("31600000001", "wamid.in")).await;
+    let letter = give_up(&env, event.id, NOW).await;
+    let conversation = event.conversation.as_ref().unwrap().id;
+    // Both retries have run the plugin, and both want to send its answer.
+    for _ in 0..2 {
+        env.store.retry_dead_letter(letter, NOW).await.unwrap();
+    }
+    let retry = || {
+        let sends = vec![new_send(env.store.reserve_message(), conversation, SendState::Queued, NOW)];
+        Commit { sends, is_retry: true, ..env.commit(event.id, PLUGIN) }
+    };
+    let (one, two) = tokio::join!(env.store.commit(retry()), env.store.commit(retry()));
+    one.unwrap();
+    let error = two.unwrap_err();
+    assert!(matches!(error, StoreError::NotDead { .. }) && error.is_refusal(), "{error}");
+    assert_eq!(number(&env, "SELECT count(*) FROM outbox"), 1);
+    // So is one of a dead letter that was dropped meanwhile.
+    let letter = give_up(&env, event.id, NOW).await;
+    env.store.retry_dead_letter(letter, NOW).await.unwrap();
+    env.store.drop_dead_letter(letter).await.unwrap();
+    assert!(matches!(env.store.commit(retry()).await, Err(StoreError::NotDead { .. })));
+}

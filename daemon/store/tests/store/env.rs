@@ -131,6 +131,8 @@ impl TestEnv {
             timers: vec![],
             media: vec![],
             sends: vec![],
+            quotas: Quotas::NONE,
+            is_retry: false,
         }
     }
 

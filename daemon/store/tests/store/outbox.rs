@@ -1,7 +1,7 @@
 //! The outbox: due rows, sending rows, and the watermark that finds them after a crash.
 
 use crate::env::*;
-use beadle_model::{ConversationId, EventBody, MessageId, PluginNo};
+use beadle_model::{Blame, Coded as _, ConversationId, EventBody, MessageId, PluginNo};
 use beadle_store::step::*;
 use proptest::prelude::*;
 use std::collections::BTreeSet;
@@ -275,7 +275,8 @@ async fn body_that_could_not_be_read_back_is_refused_or_kept_as_text() {
     let body = beadle_model::Outgoing::Interactive { json: deep(126), quote: None };
     let send = NewSend { body, ..new_send(message, conversation, SendState::Queued, NOW) };
     let error = env.store.commit(Commit { sends: vec![send], ..env.commit(event.id, PluginNo(1)) }).await.unwrap_err();
-    assert!(matches!(error, beadle_store::StoreError::Unreadable { .. }), "{error}");
+    assert!(matches!(error, beadle_store::StoreError::Unstorable { .. }), "{error}");
+    assert_eq!((error.code(), error.blame(), error.retried()), ("effect-unstorable", Blame::Plugin, false));
 }
 
 #[tokio::test]

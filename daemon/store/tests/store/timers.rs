@@ -2,7 +2,7 @@
 
 use crate::env::*;
 use beadle_model::effect::TimerWrite;
-use beadle_model::{EventBody, PluginNo, Scope, Timestamp};
+use beadle_model::{EventBody, EventId, EventKind, PluginNo, Scope, Timestamp};
 use beadle_store::step::*;
 
 fn fired(env: &TestEnv) -> Vec<(String, Vec<u8>)> {
@@ -66,4 +66,101 @@ async fn timers_are_replaced_moved_and_cancelled() {
     assert_eq!(env.store.fire_timers(due_at, 10).await.unwrap(), (1, None));
     let of = |key: &str, payload: &str| (key.to_owned(), payload.as_bytes().to_vec());
     assert_eq!(fired(&env), [of("a", "new"), of("a", "theirs"), of("c", "c")]);
+}
+
+/// Sets this many timers of a plugin, due at this time.
+async fn set_many(env: &TestEnv, plugin: PluginNo, count: usize, due_at: Timestamp) {
+    let event = env.append_one(from("31600000001", &format!("set by {plugin:?} at {}", env.events().len()))).await;
+    let timers = (0..count).map(|n| timer(&format!("{n}"), due_at)).collect();
+    env.store.commit(Commit { timers, ..env.commit(event.id, plugin) }).await.unwrap();
+}
+
+/// The number of a plugin's timers that have fired.
+fn fired_by(env: &TestEnv, plugin: PluginNo) -> i64 {
+    let sql =
+        "SELECT count(*) FROM events JOIN event_bodies USING (id) WHERE kind = 5 AND json_extract(body, '$.plugin') = ";
+    number(env, &format!("{sql}{}", plugin.0))
+}
+
+const HOSTILE: PluginNo = PluginNo(1);
+const GOOD: PluginNo = PluginNo(2);
+
+#[tokio::test]
+async fn plugin_with_too_many_timers_fires_a_hundred_a_second_and_delays_no_other() {
+    let env = TestEnv::new();
+    set_many(&env, HOSTILE, 5000, NOW).await;
+    set_many(&env, GOOD, 1, NOW.plus_ms(500)).await;
+    let second = |n: i64| NOW.plus_ms(n * 1000);
+    // The earliest are the hostile plugin's, and the limit of a call is never reached by them.
+    assert_eq!(env.store.fire_timers(NOW, 512).await.unwrap(), (100, Some(NOW.plus_ms(500))));
+    assert_eq!(env.store.fire_timers(NOW.plus_ms(500), 512).await.unwrap(), (1, Some(second(1))));
+    assert_eq!((fired_by(&env, HOSTILE), fired_by(&env, GOOD)), (100, 1));
+    for n in 1..=3 {
+        assert_eq!(env.store.fire_timers(second(n), 512).await.unwrap(), (100, Some(second(n + 1))));
+    }
+}
+
+#[tokio::test]
+async fn timers_wait_while_a_thousand_of_their_events_are_not_handled() {
+    let mut env = TestEnv::new();
+    set_many(&env, HOSTILE, 1500, NOW).await;
+    let second = |n: i64| NOW.plus_ms(n * 1000);
+    for n in 0..20 {
+        env.store.fire_timers(second(n), 512).await.unwrap();
+        // What is in memory is read again after a restart.
+        if n == 5 || n == 15 {
+            env = env.reopen();
+        }
+    }
+    assert_eq!(fired_by(&env, HOSTILE), 1000);
+    set_many(&env, GOOD, 3, second(20)).await;
+    assert_eq!(env.store.fire_timers(second(20), 512).await.unwrap(), (3, Some(second(21))));
+
+    // Handled ones make room, and so do those that became dead letters; those that wait for the plugin do not.
+    let events: Vec<_> = env.events().iter().filter(|event| event.kind() == EventKind::Timer).map(|it| it.id).collect();
+    for event in &events[..10] {
+        env.store.commit(env.commit(*event, HOSTILE)).await.unwrap();
+    }
+    for event in &events[10..20] {
+        unhandled(&env, *event, UnhandledState::Waiting).await;
+    }
+    for event in &events[20..25] {
+        unhandled(&env, *event, UnhandledState::DeadLetter).await;
+    }
+    assert_eq!(env.store.fire_timers(second(22), 512).await.unwrap().0, 15);
+    let env = env.reopen();
+    assert_eq!(env.store.fire_timers(second(23), 512).await.unwrap().0, 0);
+}
+
+async fn unhandled(env: &TestEnv, event: EventId, state: UnhandledState) {
+    let (fence, plugin, at) = (env.store.fence(), HOSTILE, NOW);
+    let (code, error) = ("trap".into(), "unreachable".into());
+    let progress = progress(event, 1, 1);
+    env.store
+        .record_unhandled(Unhandled { fence, plugin, state, attempts: 1, code, error, at, progress })
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn timers_of_an_absent_plugin_wait() {
+    let env = TestEnv::new();
+    let (one, two) = (env.store.plugin_no("one").await.unwrap(), env.store.plugin_no("two").await.unwrap());
+    set_many(&env, one, 2, NOW).await;
+    set_many(&env, two, 2, NOW).await;
+    env.store.set_present_plugins(vec![two]).await.unwrap();
+    assert_eq!(env.store.fire_timers(NOW, 512).await.unwrap(), (2, None));
+    env.store.set_present_plugins(vec![one, two]).await.unwrap();
+    assert_eq!(env.store.fire_timers(NOW, 512).await.unwrap(), (2, None));
+}
+
+#[tokio::test]
+async fn unreadable_timer_delays_no_other() {
+    let env = TestEnv::new();
+    set_many(&env, GOOD, 3, NOW).await;
+    let conn = rusqlite::Connection::open(env.db()).unwrap();
+    conn.execute("UPDATE timers SET scope = 99 WHERE key = '0'", []).unwrap();
+    conn.execute("UPDATE timers SET key = CAST(x'ff' AS TEXT) WHERE key = '1'", []).unwrap();
+    assert_eq!(env.store.fire_timers(NOW, 512).await.unwrap(), (1, Some(Timestamp(i64::MAX))));
+    assert_eq!(fired(&env), [("2".to_owned(), b"2".to_vec())]);
 }

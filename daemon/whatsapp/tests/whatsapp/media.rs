@@ -8,7 +8,7 @@ use beadle_model::{
 };
 use beadle_pipeline::{Advice, Channel, SendRequest, SendResponse};
 use beadle_store::MediaState;
-use beadle_store::step::{Batch, Commit, EventKey, NewEvent, Placement, Progress, Sender};
+use beadle_store::step::{Batch, Commit, EventKey, NewEvent, Placement, Progress, Quotas, Sender};
 use beadle_test_support::graph::{FakeGraph, ReceivedRequest, error, ok};
 use beadle_whatsapp::{Fetcher, http_client};
 use serde_json::json;
@@ -211,6 +211,8 @@ async fn create_file(env: &StoreEnv) -> MediaId {
         timers: vec![],
         media: vec![new],
         sends: vec![],
+        quotas: Quotas::NONE,
+        is_retry: false,
     };
     env.store.commit(commit).await.unwrap();
     media

@@ -1,4 +1,5 @@
-//! Persistent state. Values are stored as JSON. Granted by default, with a quota.
+//! Persistent state. Values are stored as JSON. Granted by default, with a quota: 64 MiB for state
+//! and timers together, unless the operator sets `limits.state_mib`.
 //!
 //! Every key has a scope, so that what belongs to a person is erased with the person:
 //! `state::get(&event.sender, "step")`. If a value that was read changes before the effects are committed, the

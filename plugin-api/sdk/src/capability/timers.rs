@@ -1,5 +1,8 @@
 //! Timers, delivered as [`OnTimer`](crate::OnTimer) in the conversation in which they were set. A timer is
 //! identified by scope and key. Granted by default.
+//!
+//! Timers count against the quota of [`state`](crate::state), each with its key, its payload and 64 bytes. At most 100
+//! timers of a plugin fire in a second, and none while 1,000 of its timer events are not handled; the others are late.
 
 use crate::{Refusal, Scope, TimestampMs, host};
 
