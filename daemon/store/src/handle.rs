@@ -353,8 +353,12 @@ impl Store {
 
     /// Deletes one slice of what has passed its retention time. While the report says there is
     /// more, call again after other work had a turn. Also runs on a full disk, where it makes room
-    /// in the database.
+    /// in the database; not while the write-ahead log is at its limit.
     pub async fn retain(&self, policy: Retention, now: Timestamp) -> Result<RetentionReport, StoreError> {
+        // It would make the log longer and no room in it.
+        if self.0.shared.is_log_full() {
+            return Err(self.0.shared.refusal());
+        }
         let cursor = *self.cursor();
         let (job, answer) = ask(true, move |tx| {
             let mut cursor = cursor;

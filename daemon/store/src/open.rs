@@ -53,6 +53,9 @@ pub struct StoreConfig {
     pub cached_people: usize,
     /// The size of the write-ahead log, in pages of 4 KiB, at which it restarts.
     pub log_pages: u32,
+    /// The maximum size of the write-ahead log, which only a reader of another process can make it reach. Then new work
+    /// is refused until the log can restart.
+    pub log_limit_bytes: u64,
     /// The size of the file that is deleted to make room on a full disk; 0 for none.
     pub ballast_bytes: u64,
     /// The maximum size of the database in pages of 4 KiB, if any; also used to test a full disk.
@@ -76,6 +79,7 @@ impl StoreConfig {
             feed_bytes: 16 << 20,
             cached_people: 20_000,
             log_pages: 16_384,
+            log_limit_bytes: 1 << 30,
             ballast_bytes: 16 << 20,
             max_pages: None,
             tasks: Tasks::default(),
@@ -127,6 +131,7 @@ impl Store {
             next_message: AtomicI64::new(next_message),
             names: Names::load(&conn)?,
             files: files.clone(),
+            log_limit_bytes: config.log_limit_bytes,
         });
         let reader = Reader::new(path.clone(), files, config.readers);
         let queue = Arc::new(Queue::new(config.queue));

@@ -11,6 +11,12 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
+/// The size of a page of the database.
+pub(crate) const PAGE_BYTES: u64 = 4096;
+
+/// A log is long from this share of its limit on: with the default, four times the size at which it usually restarts.
+const LONG_SHARE: u64 = 4;
+
 pub(crate) struct Shared {
     /// When the store was last closed in order.
     pub(crate) closed_at: Option<Timestamp>,
@@ -24,6 +30,8 @@ pub(crate) struct Shared {
     pub(crate) next_message: AtomicI64,
     pub(crate) names: Names,
     pub(crate) files: Files,
+    /// The maximum size of the write-ahead log.
+    pub(crate) log_limit_bytes: u64,
 }
 
 /// Numbers that were assigned, so that asking again needs no transaction and works on a full disk.
@@ -66,6 +74,8 @@ pub(crate) struct Counters {
     /// Whether another process's lock is the cause.
     pub(crate) is_locked: AtomicBool,
     pub(crate) trouble: Mutex<Option<String>>,
+    /// Whether the write-ahead log is at its limit.
+    pub(crate) is_log_full: AtomicBool,
 }
 
 impl Counters {
@@ -112,6 +122,8 @@ pub struct StoreHealth {
     pub checkpoints: u64,
     /// Pages in the write-ahead log at the last check.
     pub wal_pages: u64,
+    /// Whether the log is so long that a reader must be keeping it from restarting; at its limit new work is refused.
+    pub is_log_long: bool,
     /// Rejected webhooks that were dropped for newer ones, since the start.
     pub rejected_dropped: u64,
 }
@@ -122,7 +134,21 @@ impl Shared {
     }
 
     pub(crate) fn writable(&self) -> bool {
-        !self.counters.not_writable.load(Ordering::Acquire)
+        !self.counters.not_writable.load(Ordering::Acquire) && !self.is_log_full()
+    }
+
+    /// Whether the write-ahead log is at its limit, so that only what must not be lost is written.
+    pub(crate) fn is_log_full(&self) -> bool {
+        self.counters.is_log_full.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn log_bytes(&self) -> u64 {
+        self.counters.wal_pages.load(Ordering::Relaxed).saturating_mul(PAGE_BYTES)
+    }
+
+    /// Whether a log of this size should be reported.
+    pub(crate) fn is_log_long(&self) -> bool {
+        self.log_bytes() >= self.log_limit_bytes / LONG_SHARE
     }
 
     /// The error for work that is refused while storage fails.
@@ -130,6 +156,7 @@ impl Shared {
         let path = self.dir.clone();
         match self.counters.trouble() {
             Some(reason) if self.counters.is_locked.load(Ordering::Acquire) => StoreError::Unavailable { path, reason },
+            None if self.is_log_full() => StoreError::LogTooLarge { path, bytes: self.log_bytes() },
             _ => StoreError::DiskFull { path },
         }
     }
@@ -140,7 +167,7 @@ impl Shared {
         let counters = &self.counters;
         StoreHealth {
             writable: self.writable(),
-            trouble: counters.trouble(),
+            trouble: counters.trouble().or_else(|| self.is_log_full().then(|| self.refusal().to_string())),
             queue_depth,
             queue_size,
             commits: counters.commits.load(Ordering::Relaxed),
@@ -151,6 +178,7 @@ impl Shared {
             feed_waiting,
             checkpoints: counters.checkpoints.load(Ordering::Relaxed),
             wal_pages: counters.wal_pages.load(Ordering::Relaxed),
+            is_log_long: self.is_log_long(),
             rejected_dropped: counters.rejected_dropped.load(Ordering::Relaxed),
         }
     }

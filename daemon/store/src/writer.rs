@@ -81,7 +81,7 @@ impl Writer {
 
     /// Runs these jobs and answers them.
     fn run_group(&mut self, mut jobs: Vec<Box<dyn Job>>) {
-        if self.failing_since.is_none() && jobs.len() > 1 {
+        if self.failing_since.is_none() && !self.shared.is_log_full() && jobs.len() > 1 {
             match self.transaction(&mut jobs) {
                 Ok(answers) => return jobs.into_iter().zip(answers).for_each(|(job, failed)| job.answer(failed)),
                 Err(error) => {
@@ -95,7 +95,7 @@ impl Writer {
 
     /// Runs one job in its own transaction, and answers it.
     fn run_alone(&mut self, mut job: Box<dyn Job>) {
-        if self.failing_since.is_some() && !job.runs_when_full() {
+        if (self.failing_since.is_some() || self.shared.is_log_full()) && !job.runs_when_full() {
             return job.answer(Some(self.shared.refusal()));
         }
         // Every attempt would wait for the lock again. `recover` tests it, and writes what is deferred.

@@ -452,6 +452,7 @@ mod tests {
             feed_waiting: 7,
             checkpoints: 8,
             wal_pages: 9,
+            is_log_long: false,
             rejected_dropped: 10,
         }
     }

@@ -218,3 +218,57 @@ async fn lock_held_by_another_process_defers_settlements() {
     assert_eq!(env.state_of(message), SendState::Accepted);
     env.append(vec![from("31600000001", "x")]).await;
 }
+
+#[tokio::test]
+async fn reader_that_never_ends_stops_new_work_at_the_limit_of_the_log() {
+    let env = TestEnv::with(|config| (config.log_pages, config.log_limit_bytes) = (100, 8 << 20));
+    let event = env.append_one(large_message("first")).await;
+    let message = env.send(&event, PluginNo(1), SendState::Sending).await;
+    let reader = rusqlite::Connection::open(env.db()).unwrap();
+    reader.execute_batch("BEGIN; SELECT count(*) FROM events").unwrap();
+
+    let (mut appended, mut was_long) = (0, false);
+    let error = loop {
+        let batch = Batch { events: vec![large_message(&format!("{appended}"))], ..Batch::default() };
+        match env.store.append(batch).await {
+            Ok(_) => appended += 1,
+            Err(error) => break error,
+        }
+        assert!(appended < 5000, "{:?}", env.store.health());
+        was_long |= env.store.health().is_log_long;
+        // The checkpointer measures the log every 20 ms.
+        if appended % 20 == 0 {
+            wait_until("the log was measured", || {
+                let health = env.store.health();
+                health.wal_pages * 4096 > appended * 25_000 || !health.writable
+            })
+            .await;
+        }
+    };
+    assert_eq!((error.code(), error.retried()), ("store-log-too-large", true));
+    assert!(was_long && !env.store.writable());
+    assert!(env.store.health().trouble.is_some_and(|trouble| trouble.contains("read transaction")));
+    assert_eq!(env.store.commit(env.commit(event.id, PluginNo(1))).await.unwrap_err().code(), "store-log-too-large");
+    let size = || std::fs::metadata(env.dir.path().join("beadle.db-wal")).unwrap().len();
+    let at_the_limit = size();
+
+    // What must not be lost is written.
+    env.settle(message, SendOutcome::Accepted(Some("wamid.1".into()))).await;
+    assert_eq!(env.state_of(message), SendState::Accepted);
+    assert!(size() < at_the_limit + (1 << 20));
+
+    drop(reader);
+    wait_until("the store is writable", || env.store.writable()).await;
+    assert!(size() < 1 << 20, "the log was truncated");
+    env.append(vec![large_message("after")]).await;
+    assert!(!env.store.health().is_log_long);
+}
+
+#[tokio::test]
+async fn log_without_a_foreign_reader_stays_below_its_limit() {
+    let env = TestEnv::with(|config| (config.log_pages, config.log_limit_bytes) = (100, 8 << 20));
+    for n in 0..1000 {
+        env.append(vec![large_message(&format!("{n}"))]).await;
+    }
+    assert!(env.store.writable());
+}

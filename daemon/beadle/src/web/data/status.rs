@@ -84,7 +84,19 @@ pub fn warnings(admin: &Admin) -> Vec<Problem> {
         message: format!("changed settings take effect after a restart: {}", config.waiting.join(", ")),
     });
     let schedules = schedules::problems(admin);
-    plugins.chain(folders).chain(documents).chain(schedules).chain(config.problem.clone()).chain(waiting).collect()
+    let store = admin.store.health();
+    let log = (store.writable && store.is_log_long).then(|| Problem {
+        code: "store-log-too-large".into(),
+        message: "the database's write-ahead log does not restart: a program keeps a read transaction open".into(),
+    });
+    plugins
+        .chain(folders)
+        .chain(documents)
+        .chain(schedules)
+        .chain(config.problem.clone())
+        .chain(waiting)
+        .chain(log)
+        .collect()
 }
 
 /// `GET /config`
