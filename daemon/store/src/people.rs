@@ -312,7 +312,9 @@ pub(crate) fn load_conversation(conn: &Connection, id: ConversationId) -> Result
         Ok((talk, row.get::<_, Option<i64>>(4)?, row.get::<_, Option<String>>(5)?))
     });
     let Some((mut talk, kind, address)) = talk.optional()? else { return Ok(None) };
-    talk.address = kind.zip(address).map(|(kind, address)| alias_of(kind, address)).transpose()?;
+    // An address of a kind that this version does not know must not stop the conversation: the next
+    // message brings another.
+    talk.address = kind.zip(address).and_then(|(kind, address)| alias_of(kind, address).ok());
     Ok(Some(talk))
 }
 

@@ -8,7 +8,7 @@ use crate::error::StoreError;
 use crate::step::EventKey;
 use crate::tx::Tx;
 use beadle_model::{EventBody, EventId, PluginNo, Timestamp};
-use rusqlite::{OptionalExtension, params};
+use rusqlite::{OptionalExtension, Row, params};
 use std::collections::HashSet;
 
 /// A configured schedule.
@@ -200,7 +200,9 @@ impl Tx<'_> {
     fn find_schedule(&self, name: &str) -> Result<Option<(i64, [u8; 16], bool)>, StoreError> {
         let mut find =
             self.conn.prepare_cached("SELECT no, plan, removed_at IS NOT NULL FROM schedules WHERE name = ?1")?;
-        Ok(find.query_row([name], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).optional()?)
+        // A plan that cannot be read counts as an edited one.
+        let plan = |row: &Row<'_>| row.get_ref(1).ok()?.as_blob().ok()?.try_into().ok();
+        Ok(find.query_row([name], |row| Ok((row.get(0)?, plan(row).unwrap_or_default(), row.get(2)?))).optional()?)
     }
 
     /// Sets the plugins of a schedule. Returns each with its progress.

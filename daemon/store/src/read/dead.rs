@@ -1,6 +1,6 @@
 //! Reading dead letters.
 
-use super::{Reader, bounded, rejected};
+use super::{Reader, bounded, readable, rejected};
 use crate::codec::ending_of;
 use crate::error::StoreError;
 use crate::step::DeadLetterRef;
@@ -36,9 +36,11 @@ impl Reader {
         self.all(|conn| {
             let sql = format!("{LETTERS} WHERE (?1 IS NULL OR d.plugin = ?1) ORDER BY d.at DESC, d.id DESC LIMIT ?2");
             let mut read = conn.prepare_cached(&sql)?;
-            let letters =
-                read.query_map(params![filter.plugin.map(|plugin| plugin.0), bounded(filter.limit)], letter_of)?;
-            let mut letters: Vec<DeadLetter> = letters.collect::<Result<_, _>>()?;
+            let mut rows = read.query(params![filter.plugin.map(|plugin| plugin.0), bounded(filter.limit)])?;
+            let mut letters: Vec<DeadLetter> = Vec::new();
+            while let Some(row) = rows.next()? {
+                letters.extend(readable(letter_of(row).map_err(StoreError::from))?);
+            }
             if filter.plugin.is_none_or(|plugin| plugin == PluginNo::HOST) {
                 letters.extend(rejected::list(conn, filter.limit)?);
                 letters.sort_by_key(|dead_letter| std::cmp::Reverse(dead_letter.at));

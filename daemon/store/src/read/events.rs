@@ -1,6 +1,6 @@
 //! Reading events: for the feed, and for people.
 
-use super::{MAX_ROWS, Reader, SEARCHED_ROWS, bounded, readable};
+use super::{MAX_READ_BYTES, MAX_ROWS, Reader, SEARCHED_ROWS, bounded, readable};
 use crate::codec::{ending_of, from_json, kind_of};
 use crate::error::StoreError;
 use crate::merged::{current_contact, current_conversation};
@@ -65,6 +65,13 @@ fn body(conn: &Connection, id: EventId) -> Result<EventBody, StoreError> {
     let mut read = conn.prepare_cached("SELECT body FROM event_bodies WHERE id = ?1")?;
     let json: String = read.query_row([id.0], |row| row.get(0))?;
     from_json("event", id.0, &json)
+}
+
+/// The size of an event's body, for the bound of a read.
+fn body_bytes(conn: &Connection, id: EventId) -> Result<usize, StoreError> {
+    let mut read = conn.prepare_cached("SELECT octet_length(body) FROM event_bodies WHERE id = ?1")?;
+    let bytes: Option<i64> = read.query_row([id.0], |row| row.get(0)).optional()?;
+    Ok(bytes.and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or(0))
 }
 
 /// The list of subscribers with this number.
@@ -154,9 +161,9 @@ fn waiting_handling(conn: &Connection, id: EventId, attempts: u32) -> Result<Opt
 }
 
 impl Reader {
-    /// Unfinished events from `from` to `until` in order, at most `limit`, and the number up to
-    /// which they were read. An unreadable event is skipped with an error, so that it cannot block
-    /// the feed.
+    /// Unfinished events from `from` to `until` in order, at most `limit` and [`MAX_READ_BYTES`] of
+    /// bodies, and the number up to which they were read. An unreadable event is skipped with an
+    /// error, so that it cannot block the feed.
     pub(crate) fn unfinished(
         &self,
         from: EventId,
@@ -167,19 +174,23 @@ impl Reader {
             let sql = format!("SELECT {ROW} FROM events WHERE id BETWEEN ?1 AND ?2 AND state < 2 ORDER BY id LIMIT ?3");
             let mut read = conn.prepare_cached(&sql)?;
             let mut rows = read.query(params![from.0, until.0, i64::try_from(limit).unwrap_or(i64::MAX)])?;
-            let (mut fed, mut seen, mut last) = (Vec::new(), 0, until);
+            let (mut fed, mut seen, mut bytes) = (Vec::new(), 0, 0);
             while let Some(row) = rows.next()? {
-                (seen, last) = (seen + 1, EventId(row.get(0)?));
-                fed.extend(self.readable(UnreadableRow::Event(last), feed_item_of(conn, row))?);
+                let id = EventId(row.get(0)?);
+                fed.extend(self.readable(UnreadableRow::Event(id), feed_item_of(conn, row))?);
+                (seen, bytes) = (seen + 1, bytes + body_bytes(conn, id)?);
+                if seen == limit || bytes >= MAX_READ_BYTES {
+                    return Ok((fed, id));
+                }
             }
-            // Fewer than `limit`: the range is exhausted.
-            Ok((fed, if seen == limit { last } else { until }))
+            // The range is exhausted.
+            Ok((fed, until))
         })
     }
 
     /// Events that wait for a plugin ([`crate::step::UnhandledState::Waiting`]), earliest first, at
-    /// most `limit` and 1,000, without those in `except`. An unreadable event is skipped with an
-    /// error.
+    /// most `limit`, 1,000 and [`MAX_READ_BYTES`] of bodies, without those in `except`. An unreadable
+    /// event is skipped with an error.
     pub fn waiting_handlings(
         &self,
         plugin: PluginNo,
@@ -191,15 +202,18 @@ impl Reader {
                 "SELECT event, attempts FROM handlings WHERE plugin = ?1 AND state = 3 ORDER BY event",
             )?;
             let mut rows = read.query([plugin.0])?;
-            let mut waiting = Vec::new();
+            let (mut waiting, mut bytes) = (Vec::new(), 0);
             while waiting.len() < limit.min(MAX_ROWS)
+                && bytes < MAX_READ_BYTES
                 && let Some(row) = rows.next()?
             {
                 let id = EventId(row.get(0)?);
                 if except.contains(&id) {
                     continue;
                 }
-                let read = waiting_handling(conn, id, row.get(1)?);
+                bytes += body_bytes(conn, id)?;
+                let attempts = row.get(1).map_err(StoreError::from);
+                let read = attempts.and_then(|attempts| waiting_handling(conn, id, attempts));
                 waiting.extend(self.readable(UnreadableRow::Waiting(id, plugin), read)?.flatten());
             }
             Ok(waiting)

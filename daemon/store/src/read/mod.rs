@@ -31,6 +31,10 @@ const CONNECTION_TIMEOUT: Duration = Duration::from_secs(5);
 /// The maximum number of rows in a listing.
 const MAX_ROWS: usize = 1000;
 
+/// The maximum size of the bodies that a read for the pipeline returns, at least one: some thousand
+/// usual events, or a few of the largest.
+pub(crate) const MAX_READ_BYTES: usize = 8 << 20;
+
 /// The number of newest rows that a filtered listing searches. Few columns are indexed, to keep
 /// inserts cheap, and no listing should read ten million rows.
 const SEARCHED_ROWS: i64 = 1_000_000;

@@ -22,6 +22,8 @@ mod people;
 #[cfg(test)]
 mod platform;
 #[cfg(test)]
+mod quotas;
+#[cfg(test)]
 mod receipts;
 #[cfg(test)]
 mod released_versions;
@@ -33,6 +35,8 @@ mod schedules;
 mod states;
 #[cfg(test)]
 mod timers;
+#[cfg(test)]
+mod unreadable;
 #[cfg(test)]
 mod waiting;
 #[cfg(test)]

@@ -1,0 +1,167 @@
+//! Rows that cannot be read: skipped, set aside and reported, wherever rows are read back.
+
+use crate::env::*;
+use beadle_model::{EventId, PluginNo};
+use beadle_store::schedules::ScheduleEntry;
+use beadle_store::step::*;
+use beadle_store::views::DeadLetterFilter;
+
+fn damage(env: &TestEnv, sql: &str) {
+    let conn = rusqlite::Connection::open(env.db()).unwrap();
+    assert!(conn.execute(sql, []).unwrap() > 0, "{sql}");
+}
+
+/// The ids of the dead letters, once reported rows were set aside.
+async fn dead_letters(env: &TestEnv) -> Vec<String> {
+    env.append(vec![from("31600000009", &format!("after {}", number(env, "SELECT count(*) FROM events")))]).await;
+    let mut ids: Vec<_> = env
+        .reader
+        .dead_letters(&DeadLetterFilter { plugin: None, limit: 10 })
+        .unwrap()
+        .into_iter()
+        .map(|letter| format!("{} {}", letter.of, letter.code))
+        .collect();
+    ids.sort();
+    ids
+}
+
+/// Four events of two contacts; the feed is not read.
+async fn four_events() -> TestEnv {
+    let env = TestEnv::new();
+    env.append(vec![from("31600000001", "1"), from("31600000002", "2")]).await;
+    assert_eq!(env.events().len(), 4);
+    env
+}
+
+#[tokio::test]
+async fn unreadable_event_is_skipped_whatever_is_wrong_with_it() {
+    for wrong in [
+        "UPDATE event_bodies SET body = '{' WHERE id = 2",
+        "UPDATE event_bodies SET body = CAST(x'ff' AS TEXT) WHERE id = 2",
+        "DELETE FROM event_bodies WHERE id = 2",
+        "UPDATE events SET kind = 999 WHERE id = 2",
+    ] {
+        let env = four_events().await;
+        damage(&env, wrong);
+        let env = env.reopen();
+        let mut feed = env.store.feed().unwrap();
+        assert_eq!(ids(&drain(&mut feed, 10).await), [1, 3, 4], "{wrong}");
+        assert_eq!(dead_letters(&env).await, ["hnd_2.0 store-row-unreadable"], "{wrong}");
+        // It does not come back.
+        let env = env.reopen();
+        assert!(!ids(&drain(&mut env.store.feed().unwrap(), 10).await).contains(&2), "{wrong}");
+    }
+}
+
+#[tokio::test]
+async fn event_with_an_unreadable_handling_or_list_is_skipped() {
+    let env = four_events().await;
+    let list = env.store.subscriber_list(vec![PluginNo(1), PluginNo(2)]).await.unwrap();
+    let other = env.store.subscriber_list(vec![PluginNo(1)]).await.unwrap();
+    for (event, subscriber_list) in [(1, list), (2, other), (3, other)] {
+        let progress = Progress { subscriber_list, ..progress(EventId(event), 0, 1) };
+        env.store.finish(progress, env.store.fence()).await.unwrap();
+    }
+    let failed = FailedAttempt {
+        event: EventId(2),
+        plugin: PluginNo(1),
+        is_waiting: false,
+        attempts: 1,
+        code: "trap".into(),
+        error: String::new(),
+        next_at: NOW,
+    };
+    env.store.record_failed_attempt(failed).await.unwrap();
+    damage(&env, "UPDATE subscriber_lists SET plugins = 'x' WHERE id = 1");
+    damage(&env, "UPDATE handlings SET attempts = -1 WHERE event = 2");
+    let env = env.reopen();
+    assert_eq!(ids(&drain(&mut env.store.feed().unwrap(), 10).await), [3, 4]);
+    assert_eq!(dead_letters(&env).await, ["hnd_1.0 store-row-unreadable", "hnd_2.0 store-row-unreadable"]);
+}
+
+#[tokio::test]
+async fn unreadable_waiting_handling_blocks_no_other() {
+    let env = four_events().await;
+    for event in 1..=3 {
+        let unhandled = Unhandled {
+            fence: env.store.fence(),
+            plugin: PluginNo(1),
+            state: UnhandledState::Waiting,
+            attempts: 0,
+            code: "plugin-suspended".into(),
+            error: String::new(),
+            at: NOW,
+            progress: progress(EventId(event), 1, 1),
+        };
+        env.store.record_unhandled(unhandled).await.unwrap();
+    }
+    damage(&env, "UPDATE handlings SET attempts = -1 WHERE event = 1");
+    damage(&env, "DELETE FROM event_bodies WHERE id = 2");
+    let waiting = env.reader.waiting_handlings(PluginNo(1), &Default::default(), 10).unwrap();
+    assert_eq!(waiting.iter().map(|waiting| waiting.event.id.0).collect::<Vec<_>>(), [3]);
+    assert_eq!(dead_letters(&env).await, ["hnd_1.1 store-row-unreadable", "hnd_2.1 store-row-unreadable"]);
+    assert_eq!(env.reader.waiting_counts().unwrap(), [(PluginNo(1), 1)]);
+}
+
+#[tokio::test]
+async fn conversation_with_an_unreadable_address_takes_messages() {
+    let env = four_events().await;
+    damage(&env, "UPDATE conversations SET address_kind = 99 WHERE contact = 1");
+    let env = env.reopen();
+    let event = env.append_one(from("31600000001", "again")).await;
+    assert_eq!(event.conversation.unwrap().address, Some(wa("31600000001")));
+}
+
+#[tokio::test]
+async fn unreadable_plan_of_a_schedule_counts_as_an_edit() {
+    let env = TestEnv::new();
+    let plugin = env.store.plugin_no("news").await.unwrap();
+    let entry =
+        |name: &str| ScheduleEntry { name: name.into(), renamed_from: None, plan: [7; 16], plugins: vec![plugin] };
+    let configure = async |from| env.store.configure_schedules(vec![entry("a"), entry("b")], from).await.unwrap();
+    configure(NOW).await;
+    damage(&env, "UPDATE schedules SET plan = x'00' WHERE name = 'a'");
+    let later = NOW.plus_ms(HOUR);
+    let decided: Vec<_> = configure(later).await.iter().map(|row| row.plugins[0].1).collect();
+    assert_eq!(decided, [later, NOW]);
+}
+
+#[tokio::test]
+async fn dead_letter_that_cannot_be_read_is_left_out_of_the_list() {
+    let env = four_events().await;
+    for event in 1..=2 {
+        let unhandled = Unhandled {
+            fence: env.store.fence(),
+            plugin: PluginNo(1),
+            state: UnhandledState::DeadLetter,
+            attempts: 1,
+            code: "trap".into(),
+            error: String::new(),
+            at: NOW,
+            progress: progress(EventId(event), 1, 1),
+        };
+        env.store.record_unhandled(unhandled).await.unwrap();
+    }
+    damage(&env, "UPDATE dead_letters SET attempts = -1 WHERE event = 1");
+    assert_eq!(dead_letters(&env).await, ["hnd_2.1 trap"]);
+}
+
+#[tokio::test]
+async fn reads_for_the_feed_are_bounded_by_bytes() {
+    let env = TestEnv::with(|config| config.feed_events = 0);
+    let mut feed = env.store.feed().unwrap();
+    let large = |n: i32| {
+        let mut event = message(&format!("{n}"), sender(vec![wa("31600000001")]), &"x".repeat(3 << 20));
+        event.opens_window = false;
+        event
+    };
+    for n in 0..5 {
+        env.append(vec![large(n)]).await;
+    }
+    let mut sizes = vec![];
+    while sizes.iter().sum::<usize>() < 5 {
+        sizes.push(feed.next(100).await.len());
+    }
+    // Three messages of 3 MiB are over 8 MiB.
+    assert_eq!(sizes, [3, 2]);
+}
