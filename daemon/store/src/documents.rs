@@ -2,7 +2,7 @@
 //!
 //! They are copied into the database, so that a plugin reads what its event was about and no call
 //! waits for a mounted disk. Copy and event are one transaction. Texts are stored by hash and stay
-//! for an hour after the last document with that text was deleted, so that a plugin that has a listing
+//! for at least an hour after the last document with that text was deleted, so that a plugin that has a listing
 //! can read it.
 
 use crate::error::StoreError;
@@ -69,7 +69,7 @@ impl Tx<'_> {
                 .prepare_cached("DELETE FROM documents WHERE plugin = ?1 AND name = ?2")?
                 .execute(params![plugin.0, name])?;
         }
-        self.delete_unreferenced_texts(now)?;
+        self.mark_unreferenced_texts(now)?;
         let body = EventBody::DocumentsChanged {
             plugin,
             changed: changed.iter().map(|document| document.name.clone()).collect(),
@@ -78,13 +78,19 @@ impl Tx<'_> {
         self.append_own(None, body, None, (now, now))
     }
 
-    /// Deletes texts that have been unreferenced for long enough.
-    pub(crate) fn delete_unreferenced_texts(&self, now: Timestamp) -> Result<(), StoreError> {
+    /// Marks texts that no document has any more.
+    fn mark_unreferenced_texts(&self, now: Timestamp) -> Result<(), StoreError> {
         self.conn
             .prepare_cached(
                 "UPDATE document_bodies SET unreferenced_since = ?1 WHERE unreferenced_since IS NULL AND hash NOT IN (SELECT hash FROM documents)",
             )?
             .execute([now.0])?;
+        Ok(())
+    }
+
+    /// Deletes texts that have been unreferenced for long enough. `now` is retention's time, because a
+    /// clock that jumps ahead must not delete a text that is being read.
+    pub(crate) fn delete_unreferenced_texts(&self, now: Timestamp) -> Result<(), StoreError> {
         self.conn
             .prepare_cached("DELETE FROM document_bodies WHERE unreferenced_since < ?1")?
             .execute([now.0.saturating_sub(UNREFERENCED_TEXT_MS)])?;

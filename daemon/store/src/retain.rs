@@ -143,6 +143,7 @@ impl Tx<'_> {
             &["DELETE FROM firings WHERE id = ?1"],
         )?;
         self.delete_old_schedules(cutoff)?;
+        self.delete_unreferenced_texts(now)?;
         (retained.events, retained.outbox, retained.firings) = (events, outbox, firings);
         let left_before = now.0.saturating_sub(policy.states_ms);
         retained.state = self.delete_expired_values(now)? + self.delete_abandoned_states(left_before, SLICE)?;

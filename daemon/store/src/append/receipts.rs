@@ -55,6 +55,7 @@ struct SentRow {
     problem: Option<String>,
     was_tried: bool,
     unpriced: bool,
+    created_at: Timestamp,
 }
 
 /// The group member that a receipt is about.
@@ -158,7 +159,7 @@ impl Tx<'_> {
             extra: receipt.extra.clone(),
         };
         // Known statuses are deduplicated by their rank, others by this key.
-        let key = known.is_none().then(|| status_key(id, receipt));
+        let key = known.is_none().then(|| status_key(sent.created_at, id, receipt));
         if key.map(|key| self.seen(key)).transpose()? != Some(true) {
             self.append_own(key, body, Some(sent.conversation), (receipt.at.min(now), now))?;
             appended.events += 1;
@@ -175,7 +176,7 @@ impl Tx<'_> {
     fn sent(&self, id: MessageId) -> Result<Option<SentRow>, StoreError> {
         let mut read = self.conn.prepare_cached(
             "SELECT plugin, conversation, state, coalesce(receipt, 0), platform_id, problem, attempts > 0 OR possibly_duplicate,
-                 pricing IS NULL
+                 pricing IS NULL, created_at
              FROM outbox WHERE id = ?1",
         )?;
         let row = read.query_row([id.0], |row| {
@@ -188,6 +189,7 @@ impl Tx<'_> {
                 problem: row.get(5)?,
                 was_tried: row.get(6)?,
                 unpriced: row.get(7)?,
+                created_at: Timestamp(row.get(8)?),
             };
             Ok((sent, row.get(2)?))
         });
@@ -265,11 +267,17 @@ fn pricing_of(receipt: &Receipt) -> Result<Option<String>, StoreError> {
     receipt.pricing.as_ref().map(|pricing| to_json("a price", pricing)).transpose()
 }
 
-/// The deduplication key of a status without a rank.
-fn status_key(id: MessageId, receipt: &Receipt) -> EventKey {
+/// The deduplication key of a status without a rank: message, status and group member, whatever the
+/// time stamp, which may be missing and then differs between deliveries.
+fn status_key(sent_at: Timestamp, id: MessageId, receipt: &Receipt) -> EventKey {
     let mut hash = Sha256::new();
     hash.update(b"status\0");
     hash.update(id.0.to_be_bytes());
+    hash.update((receipt.status.len() as u64).to_be_bytes());
     hash.update(receipt.status.as_bytes());
-    EventKey { at: receipt.at, hash: hash.finalize().first_chunk().copied().unwrap_or_default() }
+    if let Some(member) = receipt.participant.first() {
+        hash.update([member.kind as u8]);
+        hash.update(member.value.as_bytes());
+    }
+    EventKey { at: sent_at, hash: hash.finalize().first_chunk().copied().unwrap_or_default() }
 }
