@@ -13,7 +13,7 @@ use beadle_model::{ConversationId, EventBody, EventId, PluginNo, Timestamp};
 use rusqlite::{Row, params};
 
 /// The maximum number of timers of one plugin that fire in a second of civil time: a business number
-/// sends 80 messages a second (`docs/whatsapp.md#throughput`), so a plugin that sends one for each
+/// sends 80 messages a second (`docs/whatsapp.md#limits`), so a plugin that sends one for each
 /// timer is not slowed down.
 pub const TIMERS_PER_SECOND: usize = 100;
 
