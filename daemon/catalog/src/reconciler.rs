@@ -20,6 +20,7 @@ use crate::startup::Startup;
 use crate::transaction::{self, Context, LOAD_CRASH, LoadOutcome, LoadRequest, LoadResult, Source};
 use crate::watch::{Hint, Watch};
 use crate::{grants, watch};
+use beadle_model::Timestamp;
 use beadle_pipeline::{Pipeline, Subscriptions, Suspension};
 use beadle_store::{PurgeReport, StoreError};
 use beadle_tasks::Heartbeat;
@@ -466,9 +467,18 @@ impl Reconciler {
 
     /// Deletes what is kept of plugins that were removed long ago.
     async fn purge_old(&mut self) {
-        let (now, keep_ms) = (self.context.clock.now(), self.config.keep_removed_ms);
-        let is_old =
-            |plugin: &ManagedPlugin| plugin.record.gone_since.is_some_and(|since| now.since_ms(since) > keep_ms);
+        let keep_ms = self.config.keep_removed_ms;
+        let is_over = |since: Timestamp, now: Timestamp| now.since_ms(since) > keep_ms;
+        let gone_since = |plugin: &ManagedPlugin| plugin.record.gone_since;
+        let by_clock = self.context.clock.now();
+        // The clock alone decides nothing: it may be wrong for a moment.
+        if !self.plugins.values().filter_map(gone_since).any(|since| is_over(since, by_clock)) {
+            return;
+        }
+        let reader = self.context.store.reader();
+        let trusted = tokio::task::spawn_blocking(move || reader.retention_time()).await;
+        let Ok(Ok(Some(now))) = trusted else { return };
+        let is_old = |plugin: &ManagedPlugin| gone_since(plugin).is_some_and(|since| is_over(since, now));
         let is_removed =
             |plugin: &ManagedPlugin| plugin.slot.is_none() && !plugin.is_loading() && plugin.load == LoadState::Removed;
         let old = self.plugins.iter().filter(|(_, plugin)| is_removed(plugin) && is_old(plugin));

@@ -7,6 +7,7 @@
 
 use crate::error::StoreError;
 use crate::meta::{meta, set_meta};
+use crate::reader::Reader;
 use crate::tx::Tx;
 use beadle_model::Timestamp;
 use rusqlite::{Statement, params};
@@ -91,6 +92,14 @@ pub(crate) struct Cursor {
     events: i64,
     outbox: i64,
     firings: i64,
+}
+
+impl Reader {
+    /// The time by which the last run of retention judged age, for whoever else deletes by age: a clock that jumped ahead is
+    /// not believed (ADR 0069). `None` before the first run.
+    pub fn retention_time(&self) -> Result<Option<Timestamp>, StoreError> {
+        self.one(|conn| Ok(meta(conn, TRUSTED_AT)?.map(Timestamp)))
+    }
 }
 
 impl Tx<'_> {
