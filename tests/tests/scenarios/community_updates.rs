@@ -47,15 +47,15 @@ fn entry(name: &str, pattern: &str, payload: &str) -> String {
 
 impl World {
     /// A person writes a message that no plugin answers.
-    async fn write_as(&self, who: &str) {
-        self.simulator.say(who, "hello").await;
+    async fn write_as(&self, person: &str) {
+        self.simulator.say(person, "hello").await;
         self.simulator.advance(0).await;
     }
 
     /// The texts that a person received, each with its time in minutes after noon.
-    async fn received(&self, who: &str) -> Vec<(String, i64)> {
+    async fn received(&self, person: &str) -> Vec<(String, i64)> {
         let at = |message: &Value| message.get("at_ms").and_then(Value::as_i64).unwrap_or_default();
-        let messages = self.simulator.messages(Some(who)).await;
+        let messages = self.simulator.messages(Some(person)).await;
         messages.iter().filter_map(|it| Some((text_of(it)?, (at(it) - FRIDAY_NOON) / MINUTE_MS))).collect()
     }
 
@@ -63,8 +63,8 @@ impl World {
     async fn sent_counts(&self) -> BTreeMap<(String, String), usize> {
         let mut sent = BTreeMap::new();
         for message in self.simulator.messages(None).await {
-            let who = text(&message, "/person").to_owned();
-            *sent.entry((who, text_of(&message).unwrap_or_default())).or_default() += 1;
+            let person = text(&message, "/person").to_owned();
+            *sent.entry((person, text_of(&message).unwrap_or_default())).or_default() += 1;
         }
         sent
     }
@@ -113,8 +113,8 @@ async fn update_reaches_each_member_once_across_kills() {
     }
     simulator.advance(HOUR_MS).await;
     let (mut received, mut report) = (0, None);
-    for ((who, text), times) in world.sent_counts().await {
-        assert_eq!(times, 1, "{who}: {text}");
+    for ((person, text), times) in world.sent_counts().await {
+        assert_eq!(times, 1, "{person}: {text}");
         if text.starts_with("*Feest*") || text.starts_with("*Party*") { received += 1 } else { report = Some(text) }
     }
     // Sends that were ambiguous after a kill are held for the operator.
@@ -152,8 +152,8 @@ async fn update_arrives_in_the_members_zone_and_language() {
     world.simulator.add_person("Rui", "5511987654321").await;
     world.simulator.add_person("Mary", "12125551234").await;
     world.simulator.add_person("Joop", "12125551235").await;
-    for who in ["Ana", "Bram", "Kadri", "Rui", "Mary", "Joop"] {
-        world.write_as(who).await;
+    for person in ["Ana", "Bram", "Kadri", "Rui", "Mary", "Joop"] {
+        world.write_as(person).await;
     }
     // Their numbers give no language: Joop states one by a word, Mary's is set by command.
     world.simulator.say("Joop", "aanmelden").await;
@@ -170,13 +170,13 @@ async fn update_arrives_in_the_members_zone_and_language() {
     }
     // In the evening, so that the westernmost windows are still open in their morning.
     world.simulator.advance(6 * HOUR_MS).await;
-    for who in ["Rui", "Mary"] {
-        world.write_as(who).await;
+    for person in ["Rui", "Mary"] {
+        world.write_as(person).await;
     }
     world.simulator.advance(24 * HOUR_MS).await;
     // Saturday: 09:00 in Tallinn is 07:00 UTC, 19 hours after noon. Joop's zone is unknown: the
     // daemon's zone counts.
-    for (who, wanted, hours) in [
+    for (person, wanted, hours) in [
         ("Kadri", "News", 19),
         ("Joop", "Nieuws", 19),
         ("Bram", "Nieuws", 20),
@@ -184,7 +184,7 @@ async fn update_arrives_in_the_members_zone_and_language() {
         ("Rui", "Novidades", 24),
         ("Mary", "Novidades", 25),
     ] {
-        assert_eq!(world.received(who).await, [(wanted.to_owned(), hours * 60)], "{who}");
+        assert_eq!(world.received(person).await, [(wanted.to_owned(), hours * 60)], "{person}");
     }
     assert_eq!(daemon.status_count("dead_letters").await, 0);
     daemon.stop().await;
@@ -200,8 +200,8 @@ async fn update_follows_its_release_and_expiry_dates() {
         + &entry("daily", "cron = \"0 18 * * *\"", "{}")
         + &entry("named", "cron = \"30 18 * * *\"", "{ update = \"a-late\" }");
     let (world, daemon) = world("admins = [\"con_1\"]", &files, &schedules).await;
-    for who in ["Ana", "Bram"] {
-        world.write_as(who).await;
+    for person in ["Ana", "Bram"] {
+        world.write_as(person).await;
     }
     world.simulator.advance(12 * HOUR_MS).await;
     assert_eq!(world.received("Ana").await, [("Soon".to_owned(), 5 * 60)], "the preview at 17:00");
@@ -214,8 +214,8 @@ async fn update_follows_its_release_and_expiry_dates() {
     })
     .await;
     world.simulator.advance(11 * HOUR_MS).await;
-    for who in ["Ana", "Bram"] {
-        world.write_as(who).await;
+    for person in ["Ana", "Bram"] {
+        world.write_as(person).await;
     }
     world.simulator.advance(12 * HOUR_MS).await;
     let better = "Soon, and better".to_owned();

@@ -36,7 +36,7 @@ async fn log_names_no_person() {
     let contact = daemon.get(&format!("contacts/{}", text(&daemon.get("contacts").await, "/items/0/id"))).await;
     let number = text(&contact, "/aliases/0").rsplit(' ').next().unwrap_or_default().to_owned();
     assert!(number.len() > 8, "{contact}");
-    let log = daemon.program.output();
+    let log = daemon.program.log();
     for private in [&*number, "walnut", "wamid.", "Ana"] {
         assert!(!log.contains(private), "{private} is in the log:\n{log}");
     }

@@ -17,6 +17,7 @@ mod duplicates_and_disorder;
 mod failed_claims;
 mod fairness;
 mod first_message;
+mod foreign_lock;
 mod hostile_plugins;
 mod incoming_types;
 mod kill9;

@@ -33,19 +33,19 @@ async fn live_a_day(simulator: &Simulator, rng: &mut Rng, written: &mut Written)
     for moment in moments {
         simulator.advance(moment - at).await;
         at = moment;
-        let who = PEOPLE[usize::try_from(rng.below(PEOPLE.len() as u64)).unwrap()];
+        let person = PEOPLE[usize::try_from(rng.below(PEOPLE.len() as u64)).unwrap()];
         let answered = rng.below(2) == 0;
-        simulator.say(who, if answered { "rules" } else { "Are you open on Sunday?" }).await;
+        simulator.say(person, if answered { "rules" } else { "Are you open on Sunday?" }).await;
         simulator.advance(0).await;
-        written.0.entry(who).or_default().push((simulator.now().await, answered));
+        written.0.entry(person).or_default().push((simulator.now().await, answered));
     }
     simulator.advance(end - simulator.now().await).await;
 }
 
 /// The texts that a person received, each with the time at which the platform accepted it.
-async fn received(simulator: &Simulator, who: &str) -> Vec<(String, i64)> {
+async fn received(simulator: &Simulator, person: &str) -> Vec<(String, i64)> {
     let at = |message: &Value| message.get("at_ms").and_then(Value::as_i64).unwrap_or_default();
-    simulator.messages(Some(who)).await.iter().filter_map(|it| Some((text_of(it)?, at(it)))).collect()
+    simulator.messages(Some(person)).await.iter().filter_map(|it| Some((text_of(it)?, at(it)))).collect()
 }
 
 #[tokio::test]
@@ -70,8 +70,8 @@ async fn members_get_no_duplicates_needless_nudges_or_late_messages() {
     }
     let simulator = address.start_virtual(&setup).await;
     simulator.control("POST", "clock", &json!({ "set_ms": MARCH })).await;
-    for (who, number) in [("Lena", "4915112345678"), ("Rui", "5511987654321"), ("Mary", "12125551234")] {
-        simulator.add_person(who, number).await;
+    for (person, number) in [("Lena", "4915112345678"), ("Rui", "5511987654321"), ("Mary", "12125551234")] {
+        simulator.add_person(person, number).await;
     }
     let mut daemon = setup.start().await;
     let mut written = Written::default();
@@ -89,9 +89,12 @@ async fn members_get_no_duplicates_needless_nudges_or_late_messages() {
     }
     simulator.advance(2 * DAY_MS).await;
     let mut updates = 0;
-    for who in PEOPLE {
-        updates +=
-            assert_month_of(who, written.0.get(who).map_or(&[], Vec::as_slice), &received(&simulator, who).await);
+    for person in PEOPLE {
+        updates += assert_month_of(
+            person,
+            written.0.get(person).map_or(&[], Vec::as_slice),
+            &received(&simulator, person).await,
+        );
     }
     assert!(updates > 60, "only {updates} updates reached a member");
     let dead = daemon.list_all("dead-letters").await;
@@ -106,13 +109,13 @@ async fn members_get_no_duplicates_needless_nudges_or_late_messages() {
 }
 
 /// Checks what one person received. Returns the number of different updates.
-fn assert_month_of(who: &str, written: &[(i64, bool)], received: &[(String, i64)]) -> usize {
+fn assert_month_of(person: &str, written: &[(i64, bool)], received: &[(String, i64)]) -> usize {
     let mut updates: BTreeMap<&str, usize> = BTreeMap::new();
     let mut nudged_in: BTreeMap<i64, usize> = BTreeMap::new();
     for (text, at) in received {
         let last = written.iter().rev().find(|(written_at, _)| written_at <= at);
-        let Some((last_at, _)) = last else { panic!("{who} was written to before they wrote: {text}") };
-        assert!(at - last_at < DAY_MS, "{who}: outside the window: {text}");
+        let Some((last_at, _)) = last else { panic!("{person} was written to before they wrote: {text}") };
+        assert!(at - last_at < DAY_MS, "{person}: outside the window: {text}");
         if text.starts_with("update ") {
             *updates.entry(text).or_default() += 1;
         }
@@ -127,16 +130,16 @@ fn assert_month_of(who: &str, written: &[(i64, bool)], received: &[(String, i64)
                 .count();
             // … or they did not reply to the greeting, which asks something.
             let only = written.iter().filter(|(written_at, _)| written_at <= at).count() == 1;
-            assert!(open > 0 || only, "{who} was nudged about nothing at {at}");
+            assert!(open > 0 || only, "{person} was nudged about nothing at {at}");
         }
     }
     let twice: Vec<_> = updates.iter().filter(|(_, times)| **times > 1).collect();
-    assert!(twice.is_empty(), "{who} received twice: {twice:?}");
-    assert!(nudged_in.values().all(|times| *times == 1), "{who} was nudged twice in a window: {nudged_in:?}");
+    assert!(twice.is_empty(), "{person} received twice: {twice:?}");
+    assert!(nudged_in.values().all(|times| *times == 1), "{person} was nudged twice in a window: {nudged_in:?}");
     // Every window that closed with an open question was preceded by a nudge.
     let ends = written.iter().zip(written.iter().skip(1).map(|(at, _)| *at).chain([i64::MAX]));
     for ((at, answered), next) in ends.filter(|((at, _), next)| next - at > DAY_MS) {
-        assert!(*answered || nudged_in.contains_key(at), "{who}: wrote at {at}, next at {next}, and was not nudged");
+        assert!(*answered || nudged_in.contains_key(at), "{person}: wrote at {at}, next at {next}, and was not nudged");
     }
     updates.len()
 }

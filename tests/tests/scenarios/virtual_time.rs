@@ -1,8 +1,11 @@
 //! Virtual time: the simulator advances from one due moment to the next, its own or the daemon's, and both finish what is due
 //! before it goes on.
 
+use crate::UNPACED;
 use beadle_test_support::daemon::{Daemon, Setup};
+use beadle_test_support::http::Connection;
 use beadle_test_support::simulator::{Simulator, SimulatorAddress, text_of};
+use beadle_test_support::webhook;
 use serde_json::{Value, json};
 
 const MINUTE_MS: i64 = 60_000;
@@ -63,6 +66,95 @@ async fn jump_fires_due_timers_late_and_once() {
     simulator.control("POST", "clock", &json!({ "set_ms": begin })).await;
     simulator.advance(6 * 60 * MINUTE_MS).await;
     assert_eq!(received(&simulator, "Ana").await, wanted);
+    daemon.stop().await;
+}
+
+#[tokio::test]
+async fn clock_that_jumps_purges_no_removed_plugin() {
+    let (setup, daemon, simulator) = start().await;
+    simulator.say("Ana", "in 600 tea").await;
+    simulator.advance(0).await;
+    let begin = simulator.now().await;
+    std::fs::remove_file(setup.plugin_file("hourglass")).unwrap();
+    daemon.wait_for_plugin("hourglass", |row| row.pointer("/problem/code") == Some(&json!("plugin-missing"))).await;
+    // The state of a removed plugin is kept for 30 days; the clock is wrong for a moment.
+    simulator.control("POST", "clock", &json!({ "set_ms": begin + 40 * DAY_MS })).await;
+    simulator.advance(0).await;
+    for name in ["one", "two"] {
+        // Makes the reconciler look.
+        setup.put_bytes(name, b"no plugin");
+        daemon.wait_for_plugin(name, |row| row.get("state") == Some(&json!("broken"))).await;
+    }
+    simulator.control("POST", "clock", &json!({ "set_ms": begin })).await;
+    setup.put_plugin("hourglass", &beadle_test_support::program::plugin("hourglass"));
+    daemon.wait_for_plugin("hourglass", |row| row.get("problem").is_none()).await;
+    // The timer is part of what would have been purged.
+    simulator.advance(2 * DAY_MS).await;
+    let texts = simulator.texts("Ana").await;
+    assert!(texts.first().is_some_and(|text| text.starts_with("tea ")), "{texts:?}\n{}", daemon.program.output());
+    daemon.stop().await;
+}
+
+#[tokio::test]
+async fn clock_that_is_set_back_delays_no_answer() {
+    let address = SimulatorAddress::reserve();
+    let setup = Setup::new(&address.url()).plugin("echo", "").clock(&address.clock_url());
+    let simulator = address.start_virtual(&setup).await;
+    let daemon = setup.start().await;
+    let begin = simulator.now().await;
+    let set_clock = async |ms: i64| simulator.control("POST", "clock", &json!({ "set_ms": ms })).await;
+    simulator.say("Ana", "one").await;
+    simulator.expect_texts("Ana", &["one"]).await;
+    // Wrong for a moment, and one message is answered then.
+    set_clock(begin + 5 * MINUTE_MS).await;
+    simulator.say("Ana", "two").await;
+    simulator.expect_texts("Ana", &["one", "two"]).await;
+    set_clock(begin).await;
+    // The clock stands still, so an answer that waits for it would never come.
+    for person in ["Bram", "Kadri"] {
+        simulator.say(person, "three").await;
+        simulator.expect_texts(person, &["three"]).await;
+    }
+    daemon.stop().await;
+}
+
+#[tokio::test]
+async fn clock_that_jumps_does_not_forget_what_was_answered() {
+    let address = SimulatorAddress::reserve();
+    let setup = Setup::new(&address.url()).plugin("echo", "").toml(UNPACED).clock(&address.clock_url());
+    let simulator = address.start_virtual(&setup).await;
+    let daemon = setup.start().await;
+    let begin = simulator.now().await;
+    let webhooks: Vec<Vec<u8>> = (0..10)
+        .map(|n| {
+            webhook::text_message(
+                "31610000102",
+                &format!("wamid.AGAIN{n}"),
+                begin.unsigned_abs() / 1000,
+                &format!("n{n}"),
+            )
+        })
+        .map(|body| webhook::signed_request(&body))
+        .collect();
+    let deliver = async || {
+        for bytes in &webhooks {
+            let exchange = async { Connection::tcp(&setup.http).await?.exchange(bytes).await };
+            assert_eq!(exchange.await.unwrap_or_else(|error: std::io::Error| panic!("{error}")).status, 200);
+        }
+    };
+    deliver().await;
+    daemon.wait_until_idle().await;
+    let stored = daemon.list_all("events?kind=message").await.len();
+    assert_eq!(stored, 10);
+    // Longer than events are kept, and back.
+    simulator.control("POST", "clock", &json!({ "set_ms": begin + 40 * DAY_MS })).await;
+    simulator.advance(0).await;
+    simulator.control("POST", "clock", &json!({ "set_ms": begin })).await;
+    daemon.stop().await;
+    let daemon = setup.start().await;
+    deliver().await;
+    daemon.wait_until_idle().await;
+    assert_eq!(daemon.list_all("events?kind=message").await.len(), 10, "the same events are recognised");
     daemon.stop().await;
 }
 

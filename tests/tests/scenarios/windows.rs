@@ -21,15 +21,15 @@ async fn start() -> (Setup, Daemon, Simulator) {
 }
 
 /// A person writes, and everything due is finished. Returns the time.
-async fn write_as(simulator: &Simulator, who: &str) -> i64 {
-    simulator.say(who, "hello").await;
+async fn write_as(simulator: &Simulator, person: &str) -> i64 {
+    simulator.say(person, "hello").await;
     simulator.advance(0).await;
     simulator.now().await
 }
 
 /// The first word of each text that a person received, with the minutes from `begin` to its acceptance.
-async fn received(simulator: &Simulator, who: &str, start: i64) -> Vec<(String, i64)> {
-    let messages = simulator.messages(Some(who)).await;
+async fn received(simulator: &Simulator, person: &str, start: i64) -> Vec<(String, i64)> {
+    let messages = simulator.messages(Some(person)).await;
     let first_word = |text: String| text.split(' ').next().unwrap_or_default().to_owned();
     let at = |message: &Value| message.get("at_ms").and_then(Value::as_i64).unwrap_or_default();
     messages.iter().filter_map(|it| Some((first_word(text_of(it)?), (at(it) - start) / MINUTE_MS))).collect()
@@ -152,14 +152,14 @@ async fn window_margin_applies_when_asked_and_when_sent() {
         setup.toml("[windows]\nexpiring_before = []\n[channels.shop.pace]\ncontact_seconds = 60\ncontact_burst = 1");
     let simulator = address.start_virtual(&setup).await;
     let daemon = setup.start().await;
-    for (who, seconds, what) in
+    for (person, seconds, what) in
         [("Ana", 86_369, "last"), ("Bram", 86_370, "late"), ("Kadri", 86_340, "first"), ("Kadri", 86_340, "second")]
     {
-        simulator.say(who, &format!("in {seconds}s {what}")).await;
+        simulator.say(person, &format!("in {seconds}s {what}")).await;
     }
     simulator.advance(2 * DAY_MS).await;
-    for (who, wanted) in [("Ana", 1), ("Bram", 0), ("Kadri", 1)] {
-        assert_eq!(simulator.messages(Some(who)).await.len(), wanted, "{who}");
+    for (person, wanted) in [("Ana", 1), ("Bram", 0), ("Kadri", 1)] {
+        assert_eq!(simulator.messages(Some(person)).await.len(), wanted, "{person}");
     }
     // Bram's message was refused when the plugin asked, Kadri's second one when it was about to leave.
     let dead = daemon.list_all("dead-letters").await;
