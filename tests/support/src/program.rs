@@ -11,7 +11,11 @@ use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 use tokio::process::{Child, Command};
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
+
+/// How long the output of a program is read after its end.
+const LAST_LINES_WITHIN: Duration = Duration::from_secs(5);
 
 /// Lines of output that a failure shows.
 const LINES_SHOWN: usize = 60;
@@ -21,6 +25,7 @@ pub struct Program {
     name: String,
     child: Child,
     lines: watch::Receiver<Vec<String>>,
+    readers: Vec<JoinHandle<()>>,
 }
 
 /// The folder of this build's programs: that of the running program, which is `target/PROFILE` or its `deps`.
@@ -80,13 +85,10 @@ impl Program {
             command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true).spawn();
         let mut child = spawned.unwrap_or_else(|error| panic!("{name} did not start: {error}"));
         let (sender, lines) = watch::channel(Vec::new());
-        if let Some(stdout) = child.stdout.take() {
-            tokio::spawn(collect(stdout, sender.clone()));
-        }
-        if let Some(stderr) = child.stderr.take() {
-            tokio::spawn(collect(stderr, sender));
-        }
-        Self { name, child, lines }
+        let mut readers = Vec::new();
+        readers.extend(child.stdout.take().map(|stdout| tokio::spawn(collect(stdout, sender.clone()))));
+        readers.extend(child.stderr.take().map(|stderr| tokio::spawn(collect(stderr, sender))));
+        Self { name, child, lines, readers }
     }
 
     /// The process's id.
@@ -146,8 +148,17 @@ impl Program {
         }
     }
 
-    /// Waits until it exits.
+    /// Waits until it exits, and until its last lines are read.
     pub async fn wait(&mut self) -> ExitStatus {
+        let status = self.exited().await;
+        for reader in self.readers.drain(..) {
+            // A process that it started may keep the pipe open.
+            let _ = timeout(LAST_LINES_WITHIN, reader).await;
+        }
+        status
+    }
+
+    async fn exited(&mut self) -> ExitStatus {
         match timeout(TIMEOUT, self.child.wait()).await {
             Ok(Ok(status)) => status,
             Ok(Err(error)) => panic!("{}: {error}", self.name),

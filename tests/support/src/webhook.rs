@@ -74,9 +74,36 @@ pub fn unix_time_s() -> u64 {
 
 /// A text message. `id` and `text` must need no escaping.
 pub fn text_message(from: &str, id: &str, at_s: u64, text: &str) -> String {
-    envelope(&format!(
-        r#""contacts":[{{"profile":{{"name":"Member {from}"}},"wa_id":"{from}"}}],"messages":[{{"from":"{from}","id":"{id}","timestamp":"{at_s}","type":"text","text":{{"body":"{text}"}}}}]"#
-    ))
+    text_messages(&[TextMessage { from: from.into(), id: id.into(), at_s, text: text.into() }])
+}
+
+/// One of several messages in a webhook. No text may need escaping.
+#[derive(Clone, Debug)]
+pub struct TextMessage {
+    /// The sender's number.
+    pub from: String,
+    /// Its id.
+    pub id: String,
+    /// Its time stamp in Unix seconds.
+    pub at_s: u64,
+    /// Its text.
+    pub text: String,
+}
+
+/// Several text messages in one webhook, as the platform sends them when it is behind.
+pub fn text_messages(messages: &[TextMessage]) -> String {
+    let join = |parts: Vec<String>| parts.join(",");
+    let contact = |message: &TextMessage| {
+        let from = &message.from;
+        format!(r#"{{"profile":{{"name":"Member {from}"}},"wa_id":"{from}"}}"#)
+    };
+    let element = |message: &TextMessage| {
+        let TextMessage { from, id, at_s, text } = message;
+        format!(r#"{{"from":"{from}","id":"{id}","timestamp":"{at_s}","type":"text","text":{{"body":"{text}"}}}}"#)
+    };
+    let contacts = join(messages.iter().map(contact).collect());
+    let messages = join(messages.iter().map(element).collect());
+    envelope(&format!(r#""contacts":[{contacts}],"messages":[{messages}]"#))
 }
 
 /// A receipt for a sent message. No argument may need escaping.

@@ -7,6 +7,7 @@
 use crate::marks::{Marks, TEXT_MARK};
 use beadle_test_support::http::Connection;
 use beadle_test_support::{rng, webhook};
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
@@ -21,31 +22,50 @@ const RETRY_INTERVAL: Duration = Duration::from_millis(20);
 /// The number of the first contact; the others follow.
 pub const FIRST_PHONE: u64 = 31_600_000_000;
 
+/// The time stamps of a run are spread over the seconds before it, as real ones are spread over time.
+const SPREAD_S: usize = 10;
+
 /// The webhooks of a run.
 pub struct Load {
     /// Complete requests, in order.
     requests: Vec<Vec<u8>>,
+    /// Messages in each.
+    per_request: usize,
 }
 
 impl Load {
-    /// `count` messages from `contacts` contacts, in a fixed pseudo-random order. `run` makes message ids unique to a run;
-    /// `text` may replace the text of message n.
+    /// `count` messages from `contacts` contacts, in a fixed pseudo-random order, each in a webhook of its own. `run` makes
+    /// message ids unique to a run; `text` may replace the text of message n.
     pub fn new(run: &str, count: usize, contacts: u64, text: impl Fn(usize) -> Option<String>) -> Self {
-        let at_s = webhook::unix_time_s();
+        Self::batched(run, count, contacts, 1, text)
+    }
+
+    /// The same with this many messages in each webhook; `count` is rounded down to whole webhooks.
+    pub fn batched(
+        run: &str,
+        count: usize,
+        contacts: u64,
+        per_request: usize,
+        text: impl Fn(usize) -> Option<String>,
+    ) -> Self {
+        let now_s = webhook::unix_time_s();
         let mut rng = rng::Rng::new(contacts);
-        let requests = (0..count)
-            .map(|n| {
-                let from = (FIRST_PHONE + rng.below(contacts)).to_string();
-                let text = text(n).unwrap_or_else(|| format!("{TEXT_MARK}{n}"));
-                webhook::signed_request(&webhook::text_message(&from, &format!("wamid.{run}.{n}"), at_s, &text))
-            })
-            .collect();
-        Self { requests }
+        let mut message = |n: usize| webhook::TextMessage {
+            from: (FIRST_PHONE + rng.below(contacts)).to_string(),
+            id: format!("wamid.{run}.{n}"),
+            at_s: now_s.saturating_sub((SPREAD_S - n * SPREAD_S / count.max(1)) as u64),
+            text: text(n).unwrap_or_else(|| format!("{TEXT_MARK}{n}")),
+        };
+        let mut request = |nth: usize| {
+            let messages: Vec<_> = (nth * per_request..(nth + 1) * per_request).map(&mut message).collect();
+            webhook::signed_request(&webhook::text_messages(&messages))
+        };
+        Self { requests: (0..count / per_request).map(&mut request).collect(), per_request }
     }
 
     /// Number of messages.
     pub fn count(&self) -> usize {
-        self.requests.len()
+        self.requests.len() * self.per_request
     }
 
     /// Sends all messages as fast as the server accepts them.
@@ -58,17 +78,18 @@ impl Load {
             senders.spawn(async move {
                 let mut connection = connect(&address).await?;
                 loop {
-                    let n = next.fetch_add(1, Relaxed);
-                    let Some(request) = load.requests.get(n) else { return Ok(()) };
-                    marks.sent(n);
-                    deliver(&mut connection, request, n, &marks).await?;
+                    let nth = next.fetch_add(1, Relaxed);
+                    let Some(request) = load.requests.get(nth) else { return Ok(()) };
+                    let messages = nth * load.per_request..(nth + 1) * load.per_request;
+                    messages.clone().for_each(|n| marks.sent(n));
+                    deliver(&mut connection, request, messages, &marks).await?;
                 }
             });
         }
         all(senders).await
     }
 
-    /// Sends messages at a rate, each when it is due.
+    /// Sends messages at a rate, each when it is due and in a webhook of its own.
     pub async fn open(self: &Arc<Self>, address: &str, marks: &Arc<Marks>, per_second: f64) -> Result<(), String> {
         let mut senders = tokio::task::JoinSet::new();
         let mut queues = Vec::new();
@@ -81,7 +102,7 @@ impl Load {
                 let mut connection = connect(&address).await?;
                 while let Some(n) = due.recv().await {
                     let request = load.requests.get(n).ok_or("no such message")?;
-                    deliver(&mut connection, request, n, &marks).await?;
+                    deliver(&mut connection, request, n..n + 1, &marks).await?;
                 }
                 Ok(())
             });
@@ -112,12 +133,13 @@ async fn connect(address: &str) -> Result<Tcp, String> {
     Connection::tcp(address).await.map_err(|error| format!("cannot connect to {address}: {error}"))
 }
 
-async fn deliver(connection: &mut Tcp, request: &[u8], n: usize, marks: &Marks) -> Result<(), String> {
+async fn deliver(connection: &mut Tcp, request: &[u8], messages: Range<usize>, marks: &Marks) -> Result<(), String> {
+    let n = messages.start;
     loop {
         let answer = connection.exchange(request).await.map_err(|error| format!("message {n}: {error}"))?;
         match answer.status {
             200 => {
-                marks.acked(n);
+                messages.for_each(|n| marks.acked(n));
                 return Ok(());
             }
             503 => {

@@ -23,6 +23,11 @@ pub fn all() -> &'static [(&'static str, &'static str, Step)] {
         ("throughput", "messages per second, and a bare bot's, by contacts and receipts", |options, report| {
             Box::pin(throughput::throughput(options, report))
         }),
+        (
+            "overload",
+            "ten messages in each webhook, as fast as they are taken: throughput, memory, waits",
+            |options, report| Box::pin(throughput::overload(options, report)),
+        ),
         ("latency", "time to 200 and to the reply at 2,000 per second, and a bare bot's", |options, report| {
             Box::pin(latency::latency(options, report))
         }),

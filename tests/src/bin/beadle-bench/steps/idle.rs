@@ -68,10 +68,10 @@ pub async fn call_cost(_: &Options, report: &mut Report) -> Result<(), String> {
     let output =
         tokio::process::Command::new(&example).arg(beadle_test_support::program::plugin("echo")).output().await;
     let output = output.map_err(|error| format!("{}: {error}", example.display()))?;
-    let said = String::from_utf8_lossy(&output.stdout);
-    let calls: Vec<(&str, f64)> = said.lines().filter_map(call_line).collect();
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    let calls: Vec<(&str, f64)> = stdout.lines().filter_map(call_line).collect();
     if !output.status.success() || calls.is_empty() {
-        return Err(format!("{}: {said}{}", example.display(), String::from_utf8_lossy(&output.stderr)));
+        return Err(format!("{}: {stdout}{}", example.display(), String::from_utf8_lossy(&output.stderr)));
     }
     for (name, us) in calls {
         let aim = CALL_AIMS_US.iter().find(|(aimed, _)| *aimed == name).map(|(_, us)| (*us, Better::Less));

@@ -24,10 +24,10 @@ pub async fn webhooks(_: &Options, report: &mut Report) -> Result<(), String> {
     let own = std::env::current_exe().map_err(|error| error.to_string())?;
     let example = own.with_file_name("examples").join("parse_rate");
     let output = Command::new(&example).output().await.map_err(|error| format!("{}: {error}", example.display()))?;
-    let said = String::from_utf8_lossy(&output.stdout);
-    let rates: Vec<[f64; 3]> = said.lines().filter_map(rate_line).collect();
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    let rates: Vec<[f64; 3]> = stdout.lines().filter_map(rate_line).collect();
     if !output.status.success() || rates.is_empty() {
-        return Err(format!("{}: {said}{}", example.display(), String::from_utf8_lossy(&output.stderr)));
+        return Err(format!("{}: {stdout}{}", example.display(), String::from_utf8_lossy(&output.stderr)));
     }
     for [messages, webhooks, events] in rates {
         report.add(format!("webhooks of {messages} parsed, one core"), webhooks, "/s", None);
@@ -60,24 +60,24 @@ const TIMEOUT: Duration = Duration::from_secs(120);
 /// The simulator alone, with a callback that only answers 200: messages of people, and sends with and without receipts.
 pub async fn simulator(options: &Options, report: &mut Report) -> Result<(), String> {
     let count = EACH_SECOND * usize::try_from(options.seconds).unwrap_or(1);
-    let (callback, came) = callback().await?;
+    let (callback, receiver) = callback().await?;
     let (simulator, address) = start(&callback).await;
 
     let begun = Instant::now();
     let per_person = count / usize::try_from(PEOPLE).unwrap_or(1);
     let flood = json!({"people": PEOPLE, "count": count, "rate": 0, "text": "hello"});
     simulator.control("POST", "flood", &flood).await;
-    wait_until(&came, count).await?;
+    wait_until(&receiver, count).await?;
     let note = format!("{PEOPLE} people, {per_person} messages each");
     report.note("simulator: webhooks delivered", rate(count, begun), "/s", None, note);
 
     for (receipts, webhooks) in [(false, 0), (true, 2)] {
         simulator.set_faults(json!({ "receipts": receipts })).await;
-        let (before, begun) = (*came.borrow(), Instant::now());
+        let (before, begun) = (*receiver.borrow(), Instant::now());
         send(&address, count).await?;
         let name = if receipts { "with two receipts each" } else { "without receipts" };
         report.add(format!("simulator: messages accepted, {name}"), rate(count, begun), "/s", None);
-        wait_until(&came, before + webhooks * count).await?;
+        wait_until(&receiver, before + webhooks * count).await?;
         if receipts {
             report.add("simulator: messages accepted, receipts delivered", rate(count, begun), "/s", None);
         }
@@ -135,29 +135,29 @@ async fn send(address: &str, count: usize) -> Result<(), String> {
 }
 
 /// Number of received webhooks.
-type Came = Arc<watch::Sender<usize>>;
+type ReceivedCount = Arc<watch::Sender<usize>>;
 
 /// A callback that answers the handshake, and 200 to every webhook.
 async fn callback() -> Result<(String, watch::Receiver<usize>), String> {
     let greet = |Query(query): Query<HashMap<String, String>>| async move {
         query.get("hub.challenge").cloned().unwrap_or_default()
     };
-    let take = |State(came): State<Came>| async move { came.send_modify(|count| *count += 1) };
-    let (told, came) = watch::channel(0);
-    let router = Router::new().route(webhook::PATH, get(greet).post(take)).with_state(Arc::new(told));
+    let take = |State(receiver): State<ReceivedCount>| async move { receiver.send_modify(|count| *count += 1) };
+    let (sender, receiver) = watch::channel(0);
+    let router = Router::new().route(webhook::PATH, get(greet).post(take)).with_state(Arc::new(sender));
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.map_err(|error| error.to_string())?;
     let address = listener.local_addr().map_err(|error| error.to_string())?;
     tokio::spawn(async move { axum::serve(listener, router).await });
-    Ok((format!("http://{address}{}", webhook::PATH), came))
+    Ok((format!("http://{address}{}", webhook::PATH), receiver))
 }
 
-async fn wait_until(came: &watch::Receiver<usize>, wanted: usize) -> Result<(), String> {
-    let mut came = came.clone();
-    let all = tokio::time::timeout(TIMEOUT, came.wait_for(|count| *count >= wanted)).await;
+async fn wait_until(receiver: &watch::Receiver<usize>, wanted: usize) -> Result<(), String> {
+    let mut receiver = receiver.clone();
+    let all = tokio::time::timeout(TIMEOUT, receiver.wait_for(|count| *count >= wanted)).await;
     let all = all.map(|all| all.map(drop));
     match all {
         Ok(Ok(())) => Ok(()),
-        _ => Err(format!("only {} of {wanted} webhooks arrived", *came.borrow())),
+        _ => Err(format!("only {} of {wanted} webhooks arrived", *receiver.borrow())),
     }
 }
 

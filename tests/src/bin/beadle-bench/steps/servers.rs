@@ -45,6 +45,6 @@ pub async fn fill(setup: &Setup, past: Past) -> Result<(), String> {
     python.arg(script).arg(setup.data().join("beadle.db"));
     python.args([past.contacts.to_string(), past.events.to_string(), crate::load::FIRST_PHONE.to_string()]);
     let output = python.output().await.map_err(|error| format!("python3: {error}"))?;
-    let said = String::from_utf8_lossy(&output.stderr);
-    if output.status.success() { Ok(()) } else { Err(format!("filling the database failed: {said}")) }
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    if output.status.success() { Ok(()) } else { Err(format!("filling the database failed: {stderr}")) }
 }

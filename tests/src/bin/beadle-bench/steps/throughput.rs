@@ -21,6 +21,12 @@ const OLD_EVENTS: u64 = 10_000_000;
 /// The figure that the others are compared with.
 const BARE: &str = "throughput: bare bot, 1,000 contacts";
 
+/// The figure of the daemon at its capacity, which overload is compared with.
+const CAPACITY: &str = "throughput: 1,000 contacts";
+
+/// Messages in a webhook of the overload.
+const PER_WEBHOOK: usize = 10;
+
 /// A kind of load.
 #[derive(Clone, Copy)]
 struct Case {
@@ -65,6 +71,30 @@ pub async fn full_database(options: &Options, report: &mut Report) -> Result<(),
         ..easy
     };
     measure(hard, options, report).await
+}
+
+/// Webhooks with ten messages each, sent as fast as they are taken: about ten times what is handled. The throughput must not
+/// fall below that at capacity, memory must stay bounded, and no conversation may wait much longer than others.
+pub async fn overload(options: &Options, report: &mut Report) -> Result<(), String> {
+    const NAME: &str = "overload, 10 messages a webhook";
+    let count = (options.seconds * AIM_PER_SECOND) as usize / PER_WEBHOOK * PER_WEBHOOK;
+    let load = Load::batched("overload", count, 1000, PER_WEBHOOK, |_| None);
+    let marks = Arc::new(Marks::new(count));
+    let receiver = Receiver::start(Arc::clone(&marks), None)?;
+    let setup = servers::unlimited(&receiver).plugin("echo", "");
+    let daemon = setup.start().await;
+    let run = Run { load, marks, way: Way::Closed, receipts_each: 0, aim_s: options.seconds };
+    let outcome = run.against(&servers::server(&setup, &daemon)).await?;
+    daemon.stop().await;
+    let capacity = report.value(CAPACITY).map(|capacity| (capacity, Better::More));
+    report.note(format!("throughput: {NAME}"), outcome.per_second(), "/s", capacity, outcome.anomalies());
+    report.add(format!("peak memory: {NAME}"), outcome.usage.peak_mib, "MiB", None);
+    let waits = outcome.marks.reply_times(|_| true);
+    for (name, per_mille) in [("p50", 500), ("p99", 990), ("longest", 1000)] {
+        let wait_s = waits.per_mille_ms(per_mille).unwrap_or(f64::NAN) / 1000.0;
+        report.add(format!("wait for a reply: {NAME}, {name}"), wait_s, "s", None);
+    }
+    Ok(())
 }
 
 async fn bare(options: &Options, report: &mut Report) -> Result<(), String> {

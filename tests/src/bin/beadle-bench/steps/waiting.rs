@@ -78,8 +78,8 @@ async fn script(setup: &Setup, words: &[&str]) -> Result<(), String> {
     let mut python = Command::new("python3");
     python.arg(script).arg(do_this).arg(setup.data().join("beadle.db")).args(rest);
     let output = python.output().await.map_err(|error| format!("python3: {error}"))?;
-    let said = String::from_utf8_lossy(&output.stderr);
-    if output.status.success() { Ok(()) } else { Err(format!("{do_this}: {said}")) }
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    if output.status.success() { Ok(()) } else { Err(format!("{do_this}: {stderr}")) }
 }
 
 /// Delays from planned time to event of a sample.
