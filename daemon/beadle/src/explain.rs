@@ -370,6 +370,7 @@ mod tests {
         let page = page("131030").unwrap();
         let headings: Vec<&str> = page.lines().filter(|line| line.starts_with('#')).collect();
         assert_eq!(headings, ["# 131030", "## Responsible", "## What happens next", "## What to do"]);
+        assert!(page.contains("add the recipient in the app's dashboard"), "{page}");
         assert!(super::page("999999").is_none());
     }
 
@@ -389,7 +390,7 @@ mod tests {
             assert_eq!(headings, ["Responsible", "What happens next", "What to do"], "{code}");
             let responsible = page.split("## Responsible\n\n").nth(1).and_then(|rest| rest.lines().next());
             let known = ["Operator.", "Plugin author.", "WhatsApp.", "Beadle."];
-            assert!(responsible.is_some_and(|who| known.contains(&who)), "{code}: {responsible:?}");
+            assert!(responsible.is_some_and(|name| known.contains(&name)), "{code}: {responsible:?}");
             let summary = summary(page);
             assert!(summary.ends_with('.') && summary.len() <= 160, "{code}: {summary}");
             // Indented lines are examples.

@@ -128,9 +128,9 @@ fn lines(effects: &Effects) -> Vec<(&'static str, String, Value)> {
     sends.chain(effects.state.iter().map(state)).chain(effects.timers.iter().map(timer)).collect()
 }
 
-fn send(wish: &SendEffect) -> (&'static str, String, Value) {
-    let what = if wish.reply { "reply" } else { "message" };
-    let says = match &wish.body {
+fn send(effect: &SendEffect) -> (&'static str, String, Value) {
+    let what = if effect.reply { "reply" } else { "message" };
+    let text = match &effect.body {
         Outgoing::Text { body, .. } => format!("{body:?}"),
         Outgoing::Buttons { body, buttons, .. } => {
             let titles: Vec<String> = buttons.iter().map(|button| format!("[{}]", button.title)).collect();
@@ -143,13 +143,14 @@ fn send(wish: &SendEffect) -> (&'static str, String, Value) {
         }
         other => serde_json::to_string(other).unwrap_or_default(),
     };
-    let says = if wish.reply { says } else { format!("to {}: {says}", wish.conversation) };
-    let json = json!({ "effect": what, "id": wish.message, "conversation": wish.conversation, "body": wish.body });
-    (what, says, json)
+    let text = if effect.reply { text } else { format!("to {}: {text}", effect.conversation) };
+    let json =
+        json!({ "effect": what, "id": effect.message, "conversation": effect.conversation, "body": effect.body });
+    (what, text, json)
 }
 
 fn state(write: &StateWrite) -> (&'static str, String, Value) {
-    let (scope, key, says, json) = match write {
+    let (scope, key, text, json) = match write {
         StateWrite::Set { scope, key, value, expires_at } => {
             let until = expires_at.map_or_else(String::new, |at| format!(", until {at}"));
             let json = json!({ "effect": "state-set", "scope": scope, "key": key, "value": content(value), "expires_at": expires_at });
@@ -163,11 +164,11 @@ fn state(write: &StateWrite) -> (&'static str, String, Value) {
             (scope, key, format!(" {delta:+}"), json)
         }
     };
-    ("state", format!("{} {key:?}{says}", about(*scope)), json)
+    ("state", format!("{} {key:?}{text}", about(*scope)), json)
 }
 
 fn timer(write: &TimerWrite) -> (&'static str, String, Value) {
-    let (scope, key, says, json) = match write {
+    let (scope, key, text, json) = match write {
         TimerWrite::Set { scope, key, due_at, payload } => {
             let json = json!({ "effect": "timer-set", "scope": scope, "key": key, "due_at": due_at, "payload": content(payload) });
             let with = if payload.is_empty() { String::new() } else { format!(" with {}", short(payload)) };
@@ -181,7 +182,7 @@ fn timer(write: &TimerWrite) -> (&'static str, String, Value) {
             (scope, key, " cancelled".to_owned(), json!({ "effect": "timer-cancel", "scope": scope, "key": key }))
         }
     };
-    ("timer", format!("{} {key:?}{says}", about(*scope)), json)
+    ("timer", format!("{} {key:?}{text}", about(*scope)), json)
 }
 
 fn about(scope: Scope) -> String {

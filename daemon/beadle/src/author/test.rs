@@ -174,12 +174,12 @@ impl Installation {
         conversation: Option<ConversationId>,
         effects: &Effects,
     ) -> Result<(), StoreError> {
-        let roster = self.store.subscriber_list(vec![plugin.no()]).await?;
+        let subscriber_list = self.store.subscriber_list(vec![plugin.no()]).await?;
         // All commits belong to the first event, which created the contact.
         let event = EventId(1);
         let progress = Progress {
             event,
-            subscriber_list: roster,
+            subscriber_list,
             done: 0,
             done_overflow: vec![],
             all: 1,

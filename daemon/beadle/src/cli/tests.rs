@@ -216,6 +216,40 @@ fn filters_become_query_parameters() {
 }
 
 #[test]
+fn invisible_characters_do_not_reach_the_terminal() {
+    const HIDDEN: &str =
+        "\u{61c}\u{200b}\u{200e}\u{200f}\u{202a}\u{202e}\u{2028}\u{2029}\u{2066}\u{2069}\u{feff}\u{1b}\r";
+    // Letters that are written from right to left and joined emoji stay.
+    let name = format!("שלום 👩\u{200d}🌾{HIDDEN}");
+    let contact = json!({"id": "con_7", "name": name, "created_at": at(NOW)});
+    let mut view = contact.clone();
+    view["now"] = at(NOW).into();
+    view["aliases"] = json!([name]);
+    view["conversations"] = json!([]);
+    view["possible_duplicates"] = json!([name]);
+    let list = |items: Value| json!({"now": at(NOW), "items": items});
+    let window = json!([{"conversation": "cnv_9", "channel": "shop", "contact": "con_7", "name": name,
+        "last_inbound_at": at(NOW), "closes_at": at(NOW)}]);
+    let why = json!({"now": at(NOW), "id": "evt_3", "steps": [{"what": "evt_3", "text": name}]});
+    for (line, response) in [
+        ("beadle contacts list", list(json!([contact]))),
+        ("beadle contacts show con_7", view),
+        ("beadle windows list", list(window)),
+        ("beadle events list", list(json!([event("evt_3", "message", 0, Some(&name), &name, &name)]))),
+        ("beadle why evt_3", why),
+    ] {
+        for width in [None, Some(80)] {
+            let text = shown(line, response.clone(), width);
+            let found = text.chars().find(|c| HIDDEN.contains(*c));
+            assert!(found.is_none(), "{line} prints {found:?}");
+            assert!(text.contains("שלום") && text.contains("👩\u{200d}🌾"), "{line}: {text}");
+        }
+    }
+    let line = show::event_line(event("evt_3", "message", 0, Some(&name), "passed", &name)).unwrap();
+    assert!(!line.trim_end().chars().any(|c| HIDDEN.contains(c)), "{line:?}");
+}
+
+#[test]
 fn merges_match_the_golden_file() {
     let plugin = |name: &str, dropped: u64, keys: &[&str]| json!({"plugin": name, "moved_values": 4, "dropped_values": dropped, "dropped_keys": keys, "moved_timers": 1, "dropped_timers": dropped});
     let merge = json!({"dry_run": true, "kept": "con_7", "name": "Ana", "merged": "con_9", "aliases": 2, "moved_conversations": ["cnv_3"],

@@ -189,7 +189,7 @@ async fn authentic(
 /// Stores what a webhook brought, and answers.
 async fn store(webhooks: &Webhooks, app: &str, parsed: Parsed, body: WholeBody) -> Response {
     webhooks.count(app, &parsed);
-    let problem = parsed.rejected.first().map(|letter| cut(&letter.error));
+    let problem = parsed.rejected.first().map(|rejected| cut(&rejected.error));
     let delivery =
         Delivery { events: parsed.events, receipts: parsed.receipts, rejected: parsed.rejected, ..Delivery::default() };
     // A task of its own, which ends in order even if the platform hangs up.

@@ -26,7 +26,7 @@ pub async fn why(State(admin): State<Arc<Admin>>, Path(id): Path<String>) -> Res
         let mut trace = TraceBuilder { reader, names, now, steps: Vec::new() };
         match reader.trace(&id)?.ok_or_else(|| ApiError::not_found("event, message, handling or contact", &id))? {
             Trace::Contact(contact) => trace.contact(&contact, &id)?,
-            Trace::Webhook(letter) => trace.webhook(&letter),
+            Trace::Webhook(webhook) => trace.webhook(&webhook),
             Trace::Event(event) => trace.event(&event)?,
             Trace::Message { message, event } => {
                 if let Some(event) = event {
