@@ -123,8 +123,6 @@ const GROUPS: &[Group] = &[
             "over-quota"
             "scan-too-large"
             "stale-read"
-            "state-unreadable"
-            "state-unwritable"
             "too-many-reads"
             "unknown-contact"
             "unknown-group"
@@ -227,6 +225,9 @@ const GROUPS: &[Group] = &[
     ),
 ];
 
+/// Columns of a page.
+const WIDTH: usize = 100;
+
 /// Prints the page of a code, or the list of all codes.
 pub fn explain(code: Option<&str>, as_json: bool) -> Exit {
     let text = match code {
@@ -268,13 +269,13 @@ fn platform_page(code: &str) -> Option<String> {
         }
         Advice::Retry { attempts } => format!(
             "A message that is refused with this code is tried {attempts} times in all, then it becomes a dead letter. \
-             One that\nfails after the platform accepted it is not repeated."
+             One that fails after the platform accepted it is not repeated."
         ),
         Advice::SlowRecipient => "Messages to this recipient wait for 1, 4, 16, … seconds. Others continue.".into(),
         Advice::SlowChannel => "The channel pauses for up to 30 seconds, then continues.".into(),
         Advice::SlowApp => "All channels of the app pause for up to 30 seconds, then continue.".into(),
-        Advice::StopChannel => format!("The channel stops.\n{stopped}"),
-        Advice::StopApp => format!("All channels of the app stop.\n{stopped}"),
+        Advice::StopChannel => format!("The channel stops. {stopped}"),
+        Advice::StopApp => format!("All channels of the app stop. {stopped}"),
     };
     let remedy = match blame {
         Blame::Operator => {
@@ -287,9 +288,29 @@ fn platform_page(code: &str) -> Option<String> {
         Blame::Host => "Report it as a defect of Beadle.",
     };
     Some(format!(
-        "# {code}\n\n{title}. This is an error code of the WhatsApp Cloud API.\n\n## Responsible\n\n{responsible}\n\n\
-         ## What happens next\n\n{next}\n\n## What to do\n\n{remedy}\n"
+        "# {code}\n\n{}\n\n## Responsible\n\n{responsible}\n\n## What happens next\n\n{}\n\n## What to do\n\n{}\n",
+        wrapped(&format!("{title}. This is an error code of the WhatsApp Cloud API.")),
+        wrapped(&next),
+        wrapped(remedy)
     ))
+}
+
+/// The text in lines of at most [`WIDTH`] characters.
+fn wrapped(text: &str) -> String {
+    let mut lines = String::new();
+    let mut width = 0;
+    for word in text.split(' ') {
+        let length = word.chars().count();
+        let fits = width + 1 + length <= WIDTH;
+        match (width, fits) {
+            (0, _) => {}
+            (_, true) => lines.push(' '),
+            (_, false) => lines.push('\n'),
+        }
+        width = if width > 0 && fits { width + 1 + length } else { length };
+        lines.push_str(word);
+    }
+    lines
 }
 
 fn pages() -> impl Iterator<Item = (&'static str, &'static str)> {
@@ -352,17 +373,21 @@ mod tests {
             &beadle_tasks::CODES,
             &beadle_whatsapp::CODES,
         ];
-        lists.into_iter().flatten().copied().chain(SDK_CODES).collect()
+        lists.into_iter().flatten().copied().collect()
     }
 
-    /// Codes that the Rust SDK creates inside a plugin.
-    const SDK_CODES: [&str; 2] = ["state-unreadable", "state-unwritable"];
-
     #[test]
-    fn every_code_of_the_sdk_is_listed() {
-        let source = include_str!("../../../plugin-api/sdk/src/capability/state.rs");
-        let codes = source.split("Refusal::new(\"").skip(1).filter_map(|rest| rest.split('"').next());
-        assert_eq!(codes.collect::<BTreeSet<_>>(), SDK_CODES.into());
+    fn codes_of_the_sdk_have_pages() {
+        let sources = [
+            include_str!("../../../plugin-api/sdk/src/capability/media.rs"),
+            include_str!("../../../plugin-api/sdk/src/capability/state.rs"),
+            include_str!("../../../plugin-api/sdk/src/testing/host.rs"),
+            include_str!("../../../plugin-api/sdk/src/testing/world.rs"),
+        ];
+        let refusals = sources.iter().flat_map(|source| source.split("Refusal::new(\"").skip(1));
+        let used: BTreeSet<_> = refusals.filter_map(|rest| rest.split('"').next()).collect();
+        assert!(!used.is_empty());
+        assert_eq!(used.difference(&codes()).collect::<Vec<_>>(), Vec::<&&str>::new());
     }
 
     #[test]
@@ -370,7 +395,8 @@ mod tests {
         let page = page("131030").unwrap();
         let headings: Vec<&str> = page.lines().filter(|line| line.starts_with('#')).collect();
         assert_eq!(headings, ["# 131030", "## Responsible", "## What happens next", "## What to do"]);
-        assert!(page.contains("add the recipient in the app's dashboard"), "{page}");
+        assert!(page.replace('\n', " ").contains("add the recipient in the app's dashboard"), "{page}");
+        assert!(page.lines().all(|line| line.chars().count() <= WIDTH), "{page}");
         assert!(super::page("999999").is_none());
     }
 
@@ -394,7 +420,7 @@ mod tests {
             let summary = summary(page);
             assert!(summary.ends_with('.') && summary.len() <= 160, "{code}: {summary}");
             // Indented lines are examples.
-            let is_short = |line: &str| line.chars().count() <= 100 || line.starts_with("    ");
+            let is_short = |line: &str| line.chars().count() <= WIDTH || line.starts_with("    ");
             assert!(page.lines().all(is_short), "{code} has a long line");
         }
     }

@@ -7,7 +7,7 @@
 
 use crate::error::StoreError;
 use crate::meta::{meta, set_meta};
-use crate::reader::Reader;
+use crate::read::Reader;
 use crate::tx::Tx;
 use beadle_model::Timestamp;
 use rusqlite::{Statement, params};
