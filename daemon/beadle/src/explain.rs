@@ -381,7 +381,9 @@ mod tests {
         let sources = [
             include_str!("../../../plugin-api/sdk/src/capability/media.rs"),
             include_str!("../../../plugin-api/sdk/src/capability/state.rs"),
+            include_str!("../../../plugin-api/sdk/src/testing/files.rs"),
             include_str!("../../../plugin-api/sdk/src/testing/host.rs"),
+            include_str!("../../../plugin-api/sdk/src/testing/lengths.rs"),
             include_str!("../../../plugin-api/sdk/src/testing/world.rs"),
         ];
         let refusals = sources.iter().flat_map(|source| source.split("Refusal::new(\"").skip(1));

@@ -7,7 +7,7 @@
 use crate::json::{Json, object_or_null};
 use crate::origin::Origin;
 use crate::person::Change;
-use crate::unparsable::Unparsable;
+use crate::unparsable::{Unparsable, quoted};
 use crate::{answers, content, key, person};
 use beadle_model::keyword::{self, Language};
 use beadle_model::{Content, Context, EventBody, Keyword, Outgoing, Referral, Timestamp};
@@ -207,7 +207,7 @@ fn other(message: &Json<'_>, kind: &str, object: Option<&Json<'_>>) -> (Content,
         Some(object) => (object.to_value(), extra(message, kind)),
         None => (Value::Object(message.without(|name| USED.contains(&name))), Value::Null),
     };
-    (Content::Other { kind: kind.to_owned(), json }, extra)
+    (Content::Other { kind: quoted(kind), json }, extra)
 }
 
 fn context(context: &Json<'_>) -> Context {

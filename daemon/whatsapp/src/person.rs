@@ -4,6 +4,7 @@
 
 use crate::json::Json;
 use crate::origin::Origin;
+use beadle_model::text::is_hidden;
 use beadle_model::{Alias, AliasKind};
 use std::borrow::Cow;
 
@@ -47,12 +48,8 @@ fn is_user_id(identity: &str) -> bool {
     identity.chars().any(|c| c == '.' || c.is_alphabetic())
 }
 
-/// Characters that are not seen but change how the text around them is shown: control characters, directional marks, line
-/// separators, zero-width spaces. The zero-width joiner and non-joiner are part of words and emoji.
 fn is_invisible(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{61c}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{feff}')
-        || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}')
+    c.is_control() || is_hidden(c)
 }
 
 /// The element of `contacts` that is the sender: the one that shares an identity with the message, or the only one if
@@ -79,13 +76,16 @@ fn contact_of<'a>(origin: &Origin<'a>, element: &Json<'_>, members: [&str; 2]) -
     contacts.iter().find(same).or_else(only)
 }
 
+/// Characters of a name that are kept. WhatsApp's own limit is 25, so that the rest is no name.
+const MAX_NAME_CHARS: usize = 128;
+
 /// A person's profile name, or else their username, without invisible characters: a name is shown next to other text,
 /// which a directional mark would reverse.
 pub(crate) fn display_name(person: &Json<'_>) -> Option<String> {
     let profile = person.get("profile");
     let name = profile.and_then(|profile| profile.string_of("name"));
     let name = name.or_else(|| profile?.string_of("username")).or_else(|| person.string_of("username"))?;
-    let name: String = name.chars().filter(|c| !is_invisible(*c)).collect();
+    let name: String = name.chars().filter(|c| !is_invisible(*c)).take(MAX_NAME_CHARS).collect();
     Some(name.trim().to_owned()).filter(|name| !name.is_empty())
 }
 

@@ -14,6 +14,14 @@ const UNREADABLE: &str = "webhook-unreadable";
 /// The code of a malformed part.
 const MALFORMED: &str = "webhook-malformed";
 
+/// Characters of a name from a webhook that errors and kinds quote. The platform's names have up to 40.
+const MAX_QUOTED_CHARS: usize = 100;
+
+/// The start of a name from a webhook, such as a field or a type.
+pub(crate) fn quoted(name: &str) -> String {
+    name.chars().take(MAX_QUOTED_CHARS).collect()
+}
+
 /// Why an element becomes neither an event nor a receipt.
 #[derive(Debug)]
 pub(crate) enum Unparsable {

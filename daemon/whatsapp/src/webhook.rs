@@ -8,7 +8,7 @@
 use crate::config::AppConfig;
 use crate::json::Json;
 use crate::origin::Origin;
-use crate::unparsable::{self, Unparsable, kind_of};
+use crate::unparsable::{self, Unparsable, kind_of, quoted};
 use crate::{groups, key, message, notification, preference, receipt};
 use beadle_model::{Content, EventBody, Timestamp};
 use beadle_store::step::{EventKey, NewEvent, NewRejectedWebhook, Placement, Receipt};
@@ -16,9 +16,6 @@ use serde_json::Value;
 
 /// The `object` of webhooks about WhatsApp business accounts. One callback URL may receive those of other products too.
 const OBJECT: &str = "whatsapp_business_account";
-
-/// Characters of a name from a webhook that an error quotes.
-const MAX_QUOTED_CHARS: usize = 100;
 
 /// The contents of one webhook.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -81,7 +78,7 @@ pub(crate) fn read(app: &AppConfig, tree: &Json<'_>, now: Timestamp) -> Option<P
         && object != OBJECT
         && tree.get("entry").is_some()
     {
-        parsed.other_product = Some(object.chars().take(MAX_QUOTED_CHARS).collect());
+        parsed.other_product = Some(quoted(object));
         return Some(parsed);
     }
     for entry in tree.get("entry")?.items()? {
@@ -108,8 +105,8 @@ fn read_change(app: &AppConfig, entry: &Json<'_>, change: &Json<'_>, now: Timest
         return reject(&origin, "a change has no `field`".to_owned(), None, parsed);
     };
     let Some(members) = value.members() else {
-        let field: String = field.chars().take(MAX_QUOTED_CHARS).collect();
-        let error = format!("the `value` of a `{field}` change must be an object, but is {}", kind_of(value));
+        let error =
+            format!("the `value` of a `{}` change must be an object, but is {}", quoted(&field), kind_of(value));
         return reject(&origin, error, None, parsed);
     };
     match field.as_ref() {
@@ -132,7 +129,7 @@ fn read_change(app: &AppConfig, entry: &Json<'_>, change: &Json<'_>, now: Timest
             let [account, time] = origin.entry_id();
             let key = key::of_contents(origin.timestamp(), &["change", &account, &time], origin.change);
             let at = origin.timestamp().unwrap_or(now);
-            push_unrouted(parsed, key, at, field.to_owned(), origin.excerpt(None));
+            push_unrouted(parsed, key, at, quoted(field), origin.excerpt(None));
         }
     }
 }
@@ -146,8 +143,8 @@ fn read_each(
     mut read: impl FnMut(&Json<'_>) -> Result<Vec<NewEvent>, Unparsable>,
 ) {
     let Some(elements) = origin.value.get(array).and_then(Json::items) else {
-        let field: String = origin.field().chars().take(MAX_QUOTED_CHARS).collect();
-        return reject(origin, format!("a `{field}` change has no array `{array}`"), None, parsed);
+        let error = format!("a `{}` change has no array `{array}`", quoted(&origin.field()));
+        return reject(origin, error, None, parsed);
     };
     for element in elements {
         match read(element) {
@@ -236,7 +233,13 @@ fn read_part(origin: &Origin<'_>, name: &str, part: &Json<'_>, now: Timestamp, p
             let [account, time] = origin.entry_id();
             let key = key::of_contents(origin.timestamp(), &["part", &account, &time, name], origin.change);
             let excerpt = origin.excerpt(Some((name, part.to_value())));
-            push_unrouted(parsed, key, origin.timestamp().unwrap_or(now), format!("messages.{name}"), excerpt);
+            push_unrouted(
+                parsed,
+                key,
+                origin.timestamp().unwrap_or(now),
+                format!("messages.{}", quoted(name)),
+                excerpt,
+            );
         }
     }
 }
@@ -267,7 +270,7 @@ fn keep_unparsable(
     let [account, time] = origin.entry_id();
     let key = key::of_contents(happened_at, &["stray", &account, &time, origin.number, array], element);
     let excerpt = origin.excerpt(Some((array, Value::Array(vec![element.to_value()]))));
-    push_unrouted(parsed, key, happened_at.unwrap_or(now), format!("{array}/{kind}"), excerpt);
+    push_unrouted(parsed, key, happened_at.unwrap_or(now), format!("{array}/{}", quoted(&kind)), excerpt);
 }
 
 /// Rejects a malformed change, or a malformed part of one.

@@ -8,7 +8,7 @@ use super::args::{
 };
 use super::client::{Client, ClientError};
 use super::show::{self, Output, Screen};
-use super::table::terminal_width;
+use super::table::{json, terminal_width};
 use crate::api::ContactEdit;
 use crate::exit::{Exit, print};
 use serde_json::Value;
@@ -358,5 +358,5 @@ fn screen() -> Screen {
 }
 
 fn pretty(value: &Value) -> Result<String, serde_json::Error> {
-    Ok(format!("{}\n", serde_json::to_string_pretty(value)?))
+    Ok(format!("{}\n", json(value)?))
 }

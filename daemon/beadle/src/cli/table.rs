@@ -4,7 +4,8 @@
 //! because a program may read it. Every cell is reduced to one line of visible characters, so that no
 //! message can move the cursor, reorder a line or hide what it says.
 
-use beadle_model::text::one_line;
+use beadle_model::text::{is_hidden, one_line};
+use serde::Serialize;
 use std::io::IsTerminal as _;
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
@@ -113,6 +114,22 @@ pub fn cut(text: &str, width: usize) -> String {
     short
 }
 
+/// The value as indented JSON. Characters that are invisible or reorder a line are escaped, so that the text reads as it is
+/// and still parses to the same value.
+pub fn json(value: &impl Serialize) -> serde_json::Result<String> {
+    let pretty = serde_json::to_string_pretty(value)?;
+    let mut text = String::with_capacity(pretty.len());
+    for c in pretty.chars() {
+        // The only raw control character is the line break.
+        if is_hidden(c) || (c.is_control() && c != '\n') {
+            c.encode_utf16(&mut [0; 2]).iter().for_each(|unit| text.push_str(&format!("\\u{unit:04x}")));
+        } else {
+            text.push(c);
+        }
+    }
+    Ok(text)
+}
+
 /// A point in time, relative within a day, else as UTC date and minute.
 pub fn when(at_ms: i64, now_ms: i64) -> String {
     let ago_ms = now_ms.saturating_sub(at_ms);
@@ -139,6 +156,15 @@ pub fn duration(ms: i64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn json_escapes_what_would_reorder_or_hide_it() {
+        let value = serde_json::json!({"\u{202e}a": "b\u{2028}\u{85}\u{e0041}\n", "name": "שלום 👩\u{200d}🌾"});
+        let text = json(&value).unwrap();
+        assert!(!text.chars().any(|c| is_hidden(c) || (c.is_control() && c != '\n')), "{text}");
+        assert!(text.contains("\\u202ea") && text.contains("\\u2028") && text.contains("👩\u{200d}🌾"), "{text}");
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&text).unwrap(), value);
+    }
 
     #[test]
     fn columns_align_for_wide_characters() {

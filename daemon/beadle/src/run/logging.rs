@@ -1,9 +1,11 @@
 //! Log output: for the journal with its priorities and without a time (it adds one), otherwise with the time.
 //!
-//! One record is one line: text of plugins and people may contain line breaks and must not look like a record of its own.
+//! One record is one line of limited length: text of plugins and people may contain line breaks and must not look like a
+//! record of its own, nor reorder or hide what is around it, nor fill the disk.
 //! There are no colours, because logs are read by programs as often as by people. Panics are logged like everything else.
 
 use crate::config::{Log, LogFormat};
+use beadle_model::text::is_hidden;
 use beadle_tasks::TaskKind;
 use std::fmt;
 use std::sync::OnceLock;
@@ -16,6 +18,9 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::registry::{LookupSpan, Registry};
 use tracing_subscriber::reload;
 use tracing_subscriber::util::SubscriberInitExt as _;
+
+/// Bytes of a record's text and fields; more than any record of ours has. Longer ones are cut.
+const MAX_BYTES: usize = 8 * 1024;
 
 /// Starts logging to standard error, panics included. A second call changes nothing.
 pub fn start(log: &Log) {
@@ -76,12 +81,16 @@ where
         write!(out, "{}: ", event.metadata().target())?;
         let mut text = String::new();
         context.field_format().format_fields(Writer::new(&mut text), event)?;
-        for c in text.chars() {
+        let end = text.floor_char_boundary(MAX_BYTES);
+        for c in text.get(..end).unwrap_or_default().chars() {
             match c {
                 '\n' => out.write_str("\\n")?,
-                c if c.is_control() => write!(out, "{}", c.escape_default())?,
+                c if c.is_control() || is_hidden(c) => write!(out, "{}", c.escape_default())?,
                 c => out.write_char(c)?,
             }
+        }
+        if end < text.len() {
+            write!(out, "… {} more bytes", text.len() - end)?;
         }
         writeln!(out)
     }
@@ -115,12 +124,12 @@ mod tests {
         }
     }
 
-    fn logged(journal: bool) -> String {
+    fn logged(journal: bool, text: &str) -> String {
         let memory = Memory::default();
         let writer = memory.clone();
         let lines = layer().with_writer(move || writer.clone()).with_ansi(false).event_format(Lines { journal });
         tracing::subscriber::with_default(tracing_subscriber::registry().with(lines), || {
-            tracing::warn!(plugin = "echo", "text: {}", "one\ntwo\u{1b}[2J");
+            tracing::warn!(plugin = "echo", "text: {text}");
         });
         let bytes = memory.0.lock().unwrap().clone();
         String::from_utf8(bytes).unwrap()
@@ -128,10 +137,22 @@ mod tests {
 
     #[test]
     fn a_record_is_one_line() {
-        let journal = logged(true);
+        let journal = logged(true, "one\ntwo\u{1b}[2J");
         assert_eq!(journal, "<4>beadle::run::logging::tests: text: one\\ntwo\\x1b[2J plugin=\"echo\"\n");
-        let text = logged(false);
+        let text = logged(false, "one\ntwo\u{1b}[2J");
         assert!(text.starts_with("20") && text.contains("Z WARN beadle::run::logging"), "{text}");
         assert_eq!(text.lines().count(), 1);
+    }
+    #[test]
+    fn a_record_cannot_reorder_or_hide_itself() {
+        let text = logged(true, "\u{202e}gnp.\u{200b}\u{2028}exe \u{5d0}👩\u{200d}🌾");
+        assert!(text.contains("text: \\u{202e}gnp.\\u{200b}\\u{2028}exe \u{5d0}👩\u{200d}🌾 plugin"), "{text}");
+    }
+
+    #[test]
+    fn a_record_has_a_limited_length() {
+        let text = logged(true, &"é".repeat(1_000_000));
+        assert!(text.len() < MAX_BYTES + 200, "{}", text.len());
+        assert!(text.ends_with("more bytes\n") && text.contains("éé"), "{}", text.len());
     }
 }

@@ -263,6 +263,33 @@ fn user_id_in_place_of_a_number_is_a_user_id() {
 }
 
 #[test]
+fn user_id_in_place_of_a_number_is_a_user_id_everywhere() {
+    let id = "PT.70012345";
+    let change = |field: &str, mut value: Value| {
+        value["metadata"] = json!({"phone_number_id": NUMBER});
+        json!({"entry": [{"changes": [{"field": field, "value": value}]}]})
+    };
+    let text = json!({"id": "wamid.E", "timestamp": "1", "type": "text", "text": {"body": "hi"}, "to": id});
+    let joined = json!({"group_id": "G", "timestamp": "1", "type": "group_participants_add",
+        "added_participants": [{"wa_id": id}]});
+    let asked = json!({"group_id": "G", "timestamp": "1", "type": "group_join_request_created",
+        "join_request_id": "R", "wa_id": id});
+    let preference = json!({"wa_id": id, "category": "marketing_messages", "value": "stop", "timestamp": 1});
+    for webhook in [
+        change("smb_message_echoes", json!({"message_echoes": [text]})),
+        change("group_participants_update", json!({"groups": [joined]})),
+        change("group_participants_update", json!({"groups": [asked]})),
+        change("user_preferences", json!({"user_preferences": [preference]})),
+    ] {
+        assert_eq!(aliases(&events(&webhook)[0]), [(AliasKind::UserId, id)], "{webhook}");
+    }
+    let parsed = statuses(json!({"id": "wamid.1", "status": "sent", "recipient_id": "G", "recipient_type": "group",
+        "recipient_participant_id": id}));
+    let participant = &parsed.receipts[0].participant;
+    assert_eq!((participant[0].kind, participant[0].value.as_str()), (AliasKind::UserId, id));
+}
+
+#[test]
 fn stop_on_a_button_counts_as_the_word() {
     for message in [
         json!({"type": "button", "button": {"payload": "STOP", "text": "Stop promotions"}}),
@@ -316,6 +343,8 @@ fn order_with_an_unreadable_quantity_is_kept_as_received() {
     let event = one(order(&[item(json!(2.0)), item(json!("3.0"))]));
     let Content::Order(read) = content(&event).0 else { panic!() };
     assert_eq!(read.items.iter().map(|item| item.quantity).collect::<Vec<_>>(), [2, 3]);
+    let missing = json!({"product_retailer_id": "jug", "item_price": 9, "currency": "EUR"});
+    assert!(matches!(content(&one(order(&[missing]))).0, Content::Other { kind, .. } if kind == "order"));
     for quantity in [Value::Null, json!("many"), json!(-2), json!(1.5)] {
         let event = one(order(&[item(quantity.clone())]));
         let Content::Other { kind, json } = content(&event).0 else { panic!("{quantity}") };
@@ -323,17 +352,29 @@ fn order_with_an_unreadable_quantity_is_kept_as_received() {
     }
 }
 
+/// The name that an event has of a sender with this profile name.
+fn name_of(profile_name: &str) -> Option<String> {
+    let mut message = message("wamid.B", "hi");
+    message["from"] = json!("15550100001");
+    let value = json!({"metadata": {"phone_number_id": NUMBER}, "messages": [message],
+        "contacts": [{"wa_id": "15550100001", "profile": {"name": profile_name}}]});
+    let events = events(&json!({"entry": [{"changes": [{"field": "messages", "value": value}]}]}));
+    let Placement::Sender(sender) = &events[0].placement else { panic!() };
+    sender.name.clone()
+}
+
 #[test]
 fn names_lose_invisible_characters() {
-    let value = json!({"metadata": {"phone_number_id": NUMBER},
-        "contacts": [{"wa_id": "15550100001", "profile": {"name": "\u{202e}An\u{200b}n\u{2066} \u{5d0}\u{5d1} 👩\u{200d}🌾\u{2028}"}}],
-        "messages": [message("wamid.B", "hi")]});
-    let value = json!({"entry": [{"changes": [{"field": "messages", "value": value}]}]});
-    let mut value = value;
-    value["entry"][0]["changes"][0]["value"]["messages"][0]["from"] = json!("15550100001");
-    let events = events(&value);
-    let Placement::Sender(sender) = &events[0].placement else { panic!() };
-    assert_eq!(sender.name.as_deref(), Some("Ann \u{5d0}\u{5d1} 👩\u{200d}🌾"));
+    let name =
+        name_of("\u{202e}An\u{200b}n\u{2066} \u{5d0}\u{5d1} 👩\u{200d}🌾\u{2028}\u{e0041}\u{3164}\u{61c}\u{feff}");
+    assert_eq!(name.as_deref(), Some("Ann \u{5d0}\u{5d1} 👩\u{200d}🌾"));
+    assert_eq!(name_of("\u{200e}\u{200f}\u{3164}"), None);
+}
+
+#[test]
+fn names_are_cut_at_arrival() {
+    let name = name_of(&"🏺".repeat(10_000)).unwrap();
+    assert_eq!(name, "🏺".repeat(128));
 }
 
 #[test]
@@ -420,10 +461,31 @@ fn object_of_an_unexpected_type_does_not_cost_the_contents() {
 }
 
 #[test]
-fn errors_quote_only_the_start_of_a_long_name() {
-    let body = json!({"entry": [{"changes": [{"field": "x".repeat(100_000), "value": 1}]}]});
-    let parsed = receive(&app(), body.to_string().as_bytes());
-    assert!(parsed.rejected[0].error.len() < 300, "{}", parsed.rejected[0].error.len());
+fn errors_and_kinds_quote_only_the_start_of_a_long_name() {
+    let long = "x".repeat(100_000);
+    let mut typed = message("wamid.L", "hi");
+    typed["type"] = json!(long);
+    for value in
+        [json!(1), json!({}), json!({"metadata": {"phone_number_id": NUMBER}, "messages": [typed], (&long): 1})]
+    {
+        for field in [&long, "messages", &format!("group_{long}"), "smb_message_echoes"] {
+            let body = json!({"object": "whatsapp_business_account", "entry": [{"changes": [{"field": field, "value": value}]}]});
+            let parsed = receive(&app(), body.to_string().as_bytes());
+            for rejected in &parsed.rejected {
+                assert!(rejected.error.len() < 300, "{field:.20}: {}", rejected.error.len());
+            }
+            for event in &parsed.events {
+                let kind = match &event.body {
+                    EventBody::Unrouted { kind, .. } => kind,
+                    EventBody::Message { content: Content::Other { kind, .. }, .. } => kind,
+                    _ => continue,
+                };
+                assert!(kind.len() < 300, "{field:.20}: {}", kind.len());
+            }
+        }
+    }
+    let other = receive(&app(), json!({"object": long, "entry": []}).to_string().as_bytes());
+    assert!(other.other_product.is_some_and(|object| object.len() < 300));
 }
 
 #[test]

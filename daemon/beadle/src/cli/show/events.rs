@@ -2,7 +2,7 @@
 
 use super::text::{Lines, Output, Result, Screen, or_dash, person, print_list, problem, utc};
 use crate::api::{DeadLetterRow, EventRow, EventView, List, MessageRow};
-use crate::cli::table::{Table, when};
+use crate::cli::table::{Table, json, when};
 use beadle_model::text::one_line;
 use serde_json::{Value, from_value};
 use std::fmt::Write as _;
@@ -49,7 +49,7 @@ pub fn event(response: Value, screen: Screen) -> Result {
         ("ending", view.row.ending.clone()),
     ]);
     let mut text = lines.print();
-    let _ = writeln!(text, "\n{}", serde_json::to_string_pretty(&view.body)?);
+    let _ = writeln!(text, "\n{}", json(&view.body)?);
     if !view.handlings.is_empty() {
         let mut table = Table::new(&["HANDLING", "PLUGIN", "STATE", "ATTEMPTS", "NEXT ATTEMPT", "ERROR"]);
         for row in &view.handlings {

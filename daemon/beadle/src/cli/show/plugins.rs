@@ -2,7 +2,7 @@
 
 use super::text::{Lines, Output, Result, Screen, joined, or_dash, print_list, problem, utc};
 use crate::api::{CapabilityRow, DocumentRow, List, PluginRow, StateRow, StoredState};
-use crate::cli::table::{Table, when};
+use crate::cli::table::{Table, json, when};
 use serde_json::{Value, from_value};
 use std::fmt::Write as _;
 
@@ -48,7 +48,7 @@ pub fn plugin(response: Value, screen: Screen) -> Result {
         let _ = writeln!(text, "\n{table}{calls} calls since loading, {failed} failed");
     }
     if let Some(schema) = &row.settings_schema {
-        let _ = writeln!(text, "\nSettings (JSON Schema):\n{}", serde_json::to_string_pretty(schema)?);
+        let _ = writeln!(text, "\nSettings (JSON Schema):\n{}", json(schema)?);
     }
     Ok(Output { text, hints })
 }
