@@ -14,8 +14,11 @@ use beadle_model::event::Problem;
 use beadle_model::{Alias, AliasKind, Blame, EventBody, MediaId, Outgoing, phone};
 use beadle_pipeline::{Advice, Channel, SendRequest, SendResponse};
 use beadle_store::step::{NewEvent, Placement, Sender};
+use parking_lot::Mutex;
 use reqwest::{Method, Url};
 use serde_json::Value;
+use std::borrow::Cow;
+use std::collections::HashMap;
 use std::pin::Pin;
 use std::time::Duration;
 
@@ -24,6 +27,9 @@ const MEDIA_CODES: [&str; 2] = ["131052", "131053"];
 
 /// The recipient is not on a test number's list. The list may hold the other spelling of their number.
 const NOT_ON_LIST: &str = "131030";
+
+/// Numbers whose other spelling is on that list. A list has five entries.
+const MAX_SPELLINGS: usize = 16;
 
 /// Configuration of a [`CloudChannel`].
 #[derive(Clone, Debug)]
@@ -55,6 +61,9 @@ pub struct CloudChannel {
     number: Number,
     app: String,
     messages: Url,
+    /// Numbers that are on a test number's list in their other spelling, which goes first. The sender's own spelling comes
+    /// back with each of their messages, so the contact does not keep it.
+    spellings: Mutex<HashMap<String, String>>,
 }
 
 impl CloudChannel {
@@ -66,7 +75,8 @@ impl CloudChannel {
         let CloudConfig { name, app, graph_url, graph_version, phone_number_id: id, access_token, timeout } = config;
         let graph = Graph::new(&name, (&graph_url, &graph_version), access_token, timeout, client)?;
         let messages = graph.url(&[&id, "messages"]);
-        Ok(Self { number: Number { channel: name, id, graph, media_store: None }, app, messages })
+        let number = Number { channel: name, id, graph, media_store: None };
+        Ok(Self { number, app, messages, spellings: Mutex::default() })
     }
 
     /// Adds the store. Without it, requests that need files or contacts are not sent.
@@ -87,13 +97,16 @@ impl CloudChannel {
             },
             None => None,
         };
-        let mut outcome = self.post(request, uploaded.as_deref()).await;
+        let known = self.spellings.lock().get(&request.to.value).cloned();
+        let first = known.map_or(Cow::Borrowed(request), |spelling| Cow::Owned(spelled(request, spelling)));
+        let mut outcome = self.post(&first, uploaded.as_deref()).await;
         if let SendResponse::Refused(problem, _) = &outcome
             && problem.code == NOT_ON_LIST
-            && let Some(other) = other_recipient(request)
+            && let Some(other) = other_recipient(&first)
             && let SendResponse::Accepted(id) | SendResponse::AcceptedWith(id, _) =
                 self.post(&other, uploaded.as_deref()).await
         {
+            self.remember_spelling(&request.to.value, &other.to.value);
             outcome = SendResponse::AcceptedWith(id, vec![self.same_person(&request.to, other.to.value)]);
         }
         if let (Some(media), SendResponse::Refused(problem, _)) = (request.body.media(), &outcome)
@@ -103,6 +116,14 @@ impl CloudChannel {
             upload::forget(media_store, &self.number.channel, media).await;
         }
         outcome
+    }
+
+    fn remember_spelling(&self, ours: &str, theirs: &str) {
+        let mut spellings = self.spellings.lock();
+        if spellings.len() >= MAX_SPELLINGS {
+            spellings.clear();
+        }
+        spellings.insert(ours.to_owned(), theirs.to_owned());
     }
 
     async fn post(&self, request: &SendRequest, uploaded: Option<&str>) -> SendResponse {
@@ -175,8 +196,12 @@ fn other_recipient(request: &SendRequest) -> Option<SendRequest> {
     if request.group.is_some() || !matches!(request.to.kind, AliasKind::Phone | AliasKind::WaId) {
         return None;
     }
-    let value = phone::other_spelling(&request.to.value)?;
-    Some(SendRequest { to: Alias { kind: request.to.kind, value }, ..request.clone() })
+    Some(spelled(request, phone::other_spelling(&request.to.value)?))
+}
+
+/// The same message to this spelling of the recipient's number.
+fn spelled(request: &SendRequest, value: String) -> SendRequest {
+    SendRequest { to: Alias { kind: request.to.kind, value }, ..request.clone() }
 }
 
 impl Channel for CloudChannel {

@@ -332,8 +332,32 @@ async fn number_that_is_not_on_the_list_is_tried_in_its_other_spelling() {
     let Placement::Sender(sender) = &events[0].placement else { panic!("{events:?}") };
     let values: Vec<_> = sender.aliases.iter().map(|alias| alias.value.as_str()).collect();
     assert_eq!(values, ["5495550100001", "545550100001"]);
+    // The next message goes to the spelling that worked.
+    assert_eq!(channel.send(&request).await, SendResponse::Accepted(Some("wamid.OURS".into())));
+    assert_eq!(graph.requests().len(), 3);
     request.to.value = "16505551234".into();
     let SendResponse::Refused(problem, Advice::Fail) = channel.send(&request).await else { panic!("not refused") };
     assert_eq!(problem.code, "131030");
-    assert_eq!(graph.requests().len(), 3);
+    assert_eq!(graph.requests().len(), 4);
+}
+
+#[tokio::test]
+async fn neither_spelling_on_the_list_is_refused_after_two_requests() {
+    let graph = FakeGraph::start(|_| graph::error(400, 131_030)).await;
+    let channel = CloudChannel::new(config(&graph.url), http_client().unwrap()).unwrap();
+    // Mexico with and without the 1, Argentina with and without the 9.
+    for (number, tried) in [
+        ("5215550100001", ["+5215550100001", "+525550100001"]),
+        ("525550100001", ["+525550100001", "+5215550100001"]),
+        ("5495550100001", ["+5495550100001", "+545550100001"]),
+        ("545550100001", ["+545550100001", "+5495550100001"]),
+    ] {
+        let before = graph.requests().len();
+        let mut request = send_request(text());
+        request.to.value = number.into();
+        let SendResponse::Refused(problem, Advice::Fail) = channel.send(&request).await else { panic!("{number}") };
+        assert_eq!(problem.code, "131030");
+        let sent: Vec<_> = graph.requests()[before..].iter().map(|request| request.json()["to"].clone()).collect();
+        assert_eq!(sent, tried, "{number}");
+    }
 }
