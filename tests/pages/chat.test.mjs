@@ -332,3 +332,18 @@ test("a person changes and hides the number and stops marketing", async () => {
   assert.deepEqual(kinds, ["user_changed_number", "user_changed_user_id"]);
   await close();
 });
+
+test("directional marks in a name do not reorder what is next to it", async () => {
+  const { page, complaints, close } = await open();
+  const name = "\u202egnp.exe\u2066";
+  await control("people", { name, number: "351910000313" });
+  await control("say", { from: "351910000313", text: "\u202eolleh" });
+  await page.getByText("olleh").first().waitFor();
+  const unisolated = await page.evaluate(() => [...document.querySelectorAll("body *")]
+    .filter((element) => [...element.childNodes].some((node) => node.nodeType === 3 && /[\u202a-\u202e\u2066-\u2069]/u.test(node.data)))
+    .map((element) => [element.tagName, getComputedStyle(element).unicodeBidi])
+    .filter(([, bidi]) => bidi !== "isolate"));
+  assert.deepEqual(unisolated, []);
+  assert.deepEqual(complaints, []);
+  await close();
+});

@@ -18,6 +18,8 @@ mod media;
 #[cfg(test)]
 mod platform;
 #[cfg(test)]
+mod recorded;
+#[cfg(test)]
 mod state;
 #[cfg(test)]
 mod templates;
