@@ -6,7 +6,9 @@ mod bench;
 mod clients;
 mod components;
 mod demo;
+mod deny;
 mod docs;
+mod licenses;
 mod oracle;
 mod pages;
 mod plugins;
@@ -31,6 +33,7 @@ Usage: cargo xtask TASK
                             --no-skip: fail if a stage cannot run here)
   tidy                      Check layering, references and other rules about text
   docs                      Generate the pages of docs/reference
+  licenses                  Collect the licence texts of dependencies, for packages
   bench [STEP…]             Measure, in the release profile (--help lists the steps)
 ";
 
@@ -41,6 +44,7 @@ fn main() -> ExitCode {
         "bench" => bench::run(rest),
         "demo" => demo::run(rest),
         "docs" => docs::run(),
+        "licenses" => licenses::run(),
         "plugins" => plugins::run(rest),
         "test" => test::run(rest),
         "tidy" => tidy::run(),

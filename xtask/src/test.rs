@@ -6,7 +6,7 @@
 
 use crate::shell::{self, Failure, Result, cargo, run as call};
 use crate::stages::{Outcome, Stages};
-use crate::{clients, oracle, pages, plugins, proxy, tidy, tools};
+use crate::{clients, deny, oracle, pages, plugins, proxy, tidy, tools};
 use std::process::Command;
 
 /// The command line.
@@ -34,6 +34,7 @@ const STAGES: &[Stage] = &[
         passed(call(plugins_cargo().args(["fmt", "--all", "--check"])))
     }),
     ("tidy", |_| passed(tidy::run())),
+    ("deny", |_| passed(deny::test())),
     ("clippy", |_| {
         passed(call(cargo().args(["clippy", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"])))
     }),
