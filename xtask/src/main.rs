@@ -8,6 +8,7 @@ mod components;
 mod demo;
 mod deny;
 mod docs;
+mod fuzz;
 mod licenses;
 mod oracle;
 mod pages;
@@ -33,6 +34,7 @@ Usage: cargo xtask TASK
                             --no-skip: fail if a stage cannot run here)
   tidy                      Check layering, references and other rules about text
   docs                      Generate the pages of docs/reference
+  fuzz [TARGET…]            Feed parsers random input (--seconds N, --seed N)
   licenses                  Collect the licence texts of dependencies, for packages
   bench [STEP…]             Measure, in the release profile (--help lists the steps)
 ";
@@ -44,6 +46,7 @@ fn main() -> ExitCode {
         "bench" => bench::run(rest),
         "demo" => demo::run(rest),
         "docs" => docs::run(),
+        "fuzz" => fuzz::run(rest),
         "licenses" => licenses::run(),
         "plugins" => plugins::run(rest),
         "test" => test::run(rest),

@@ -6,7 +6,7 @@
 
 use crate::shell::{self, Failure, Result, cargo, run as call};
 use crate::stages::{Outcome, Stages};
-use crate::{clients, deny, oracle, pages, plugins, proxy, tidy, tools};
+use crate::{clients, deny, fuzz, oracle, pages, plugins, proxy, tidy, tools};
 use std::process::Command;
 
 /// The command line.
@@ -57,7 +57,13 @@ const STAGES: &[Stage] = &[
     ("pages", |_| passed(pages::test())),
     // Not `--quiet`: it takes minutes, and a line per scenario shows where it is.
     ("e2e", |options| passed(call(end_to_end(options).args(["test", "--workspace", "--test", "scenarios"])))),
+    (FUZZ, |options| passed(fuzz::fuzz(&fuzz::TARGETS, FUZZ_SECONDS, options.seed))),
 ];
+
+/// This stage has its own build and takes half an hour, so it runs with `--long` or by its name only.
+const FUZZ: &str = "fuzz";
+/// Real seconds for each fuzz target.
+const FUZZ_SECONDS: u64 = 300;
 
 fn passed(result: Result) -> Result<Outcome> {
     result.map(|()| Outcome::Passed)
@@ -66,7 +72,10 @@ fn passed(result: Result) -> Result<Outcome> {
 /// Runs the requested stages.
 pub fn run(words: &[String]) -> Result {
     let options = parse(words)?;
-    let is_wanted = |name: &str| options.only.is_empty() || options.only.iter().any(|only| only == name);
+    let is_wanted = |name: &str| match options.only.as_slice() {
+        [] => options.long || name != FUZZ,
+        only => only.iter().any(|only| only == name),
+    };
     let wanted: Vec<&Stage> = STAGES.iter().filter(|(name, _)| is_wanted(name)).collect();
     let mut stages = Stages::new(wanted.len(), options.no_skip);
     for (name, work) in wanted {

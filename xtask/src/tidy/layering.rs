@@ -32,8 +32,8 @@ const PURE: &[(&str, &[&str])] = &[
     ("beadle-model", &["jiff", "serde", "serde_json", "thiserror"]),
 ];
 
-/// Workspaces for another target, with lock files of their own.
-const OTHER_WORKSPACES: &[&str] = &["plugins/", "plugin-api/"];
+/// Workspaces for another target or instrumentation, with lock files of their own.
+const OTHER_WORKSPACES: &[&str] = &["plugins/", "plugin-api/", "fuzz/"];
 
 const SECTIONS: &[&str] = &["dependencies", "dev-dependencies", "build-dependencies"];
 

@@ -1,0 +1,5 @@
+//! Tables of schedules; see the function in the library.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| beadle_fuzz::schedules(data));

@@ -1,0 +1,122 @@
+//! What each fuzz target does with its bytes. None of it may panic, hang or exhaust memory.
+//!
+//! The configuration and the check of settings are modules of their crates that nothing else may use, so they are included
+//! as source here.
+
+#[allow(dead_code, unused_imports, missing_docs, reason = "the daemon uses all of it")]
+#[path = "../../daemon/beadle/src/config/mod.rs"]
+mod config;
+#[allow(dead_code, reason = "the catalog uses all of it")]
+#[path = "../../daemon/catalog/src/schema.rs"]
+mod schema;
+#[allow(dead_code, reason = "the catalog uses all of it")]
+#[path = "../../daemon/catalog/src/settings.rs"]
+mod settings;
+
+/// The part of the daemon's module that the configuration uses.
+mod token {
+    pub fn parse_hash(text: &str) -> Option<[u8; 32]> {
+        text.as_bytes().first_chunk().copied()
+    }
+}
+
+use beadle_model::Timestamp;
+use beadle_model::keyword::Language;
+use beadle_schedule::{Holidays, Pattern, Zone};
+use beadle_whatsapp::{App, AppConfig, Secret};
+use std::path::PathBuf;
+use std::sync::OnceLock;
+
+const NOW: Timestamp = Timestamp(1_795_424_400_000);
+
+/// The body of a webhook: parsed, and every event survives storage and conversion for display.
+pub fn webhook(data: &[u8]) {
+    static APP: OnceLock<App> = OnceLock::new();
+    let app = APP.get_or_init(|| {
+        App::new(AppConfig {
+            name: "main".into(),
+            verify_token: Secret::new("verify"),
+            app_secret: Secret::new("secret"),
+            channels: [("106540352242922".into(), "shop".into())].into(),
+            accounts: [("102290129340398".into(), vec!["shop".into()])].into(),
+            install: "abcd".into(),
+            brand: "Shop".into(),
+            language: Language::En,
+            language_from_number: true,
+        })
+    });
+    let parsed = app.parse(data, NOW);
+    for event in &parsed.events {
+        let stored = serde_json::to_string(&event.body).expect("an event is JSON");
+        let read: beadle_model::EventBody = serde_json::from_str(&stored).expect("a stored event can be read");
+        assert_eq!(read, event.body);
+    }
+    for rejected in &parsed.rejected {
+        assert!(rejected.error.len() < 2000, "the error text is bounded");
+        // What is retried is read again, and rejected for the same reason or not at all.
+        app.parse(&rejected.body, NOW);
+    }
+}
+
+/// A configuration file.
+pub fn configuration(data: &[u8]) {
+    static PATH: OnceLock<PathBuf> = OnceLock::new();
+    let path = PATH.get_or_init(|| {
+        // In memory, where there is such a folder.
+        let folder = PathBuf::from("/dev/shm");
+        let folder = if folder.is_dir() { folder } else { std::env::temp_dir() };
+        let folder = folder.join(format!("beadle-fuzz-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).expect("a folder for the configuration");
+        folder.join("beadle.toml")
+    });
+    std::fs::write(path, data).expect("the file is written");
+    let environment = config::Environment { variable: Box::new(|_| None), without_systemd: true };
+    if let Err(invalid) = config::load(path, &environment) {
+        assert!(invalid.render(false).len() < 4 * 1024 * 1024, "the report is bounded");
+    }
+}
+
+/// `[[schedule]]` tables, added to a valid configuration; and what is computed from them.
+pub fn schedules(data: &[u8]) {
+    const VALID: &str = "[daemon]\ndata_dir = \"/var/lib/beadle\"\n[apps.main]\nkind = \"whatsapp-cloud\"\n\
+        access_token = { env = \"A\" }\napp_secret = { env = \"B\" }\nverify_token = { env = \"C\" }\n\
+        [channels.shop]\napp = \"main\"\nphone_number_id = \"106540352242922\"\n[plugins.echo]\n[[schedule]]\n";
+    configuration(&[VALID.as_bytes(), data].concat());
+}
+
+/// A holiday file.
+pub fn calendar(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    if let Ok(holidays) = Holidays::parse(text) {
+        let end = holidays.end();
+        for date in [jiff::civil::date(2027, 4, 27), jiff::civil::date(1, 1, 1), jiff::civil::date(9999, 12, 31)] {
+            let holiday = holidays.on(date);
+            assert!(holiday.is_none() || end.is_some_and(|end| date <= end) || end.is_none());
+        }
+    }
+}
+
+/// A cron pattern: a zone's number, then the pattern.
+pub fn cron(data: &[u8]) {
+    const ZONES: [&str; 4] = ["Europe/Amsterdam", "Australia/Lord_Howe", "America/Havana", "Pacific/Apia"];
+    let Some((zone, pattern)) = data.split_first() else { return };
+    let Ok(pattern) = std::str::from_utf8(pattern) else { return };
+    let zone = ZONES.get(usize::from(zone % 4)).and_then(|zone| Zone::named(zone)).expect("a known zone");
+    for pattern in [Pattern::cron(pattern), Pattern::monthly(pattern)].into_iter().flatten() {
+        let mut after = NOW;
+        for _ in 0..8 {
+            let Some(moment) = pattern.next(&zone, after) else { break };
+            assert!(moment.at > after, "time goes forward");
+            after = moment.at;
+        }
+    }
+}
+
+/// A JSON Schema and settings, separated by a line with `---`.
+pub fn settings(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    let (schema, settings) = text.split_once("\n---\n").unwrap_or((text, "{}"));
+    let (Ok(schema), Ok(settings)) = (serde_json::from_str(schema), serde_json::from_str(settings)) else { return };
+    let about = beadle_sandbox::About { version: "1".into(), summary: String::new(), settings_schema: Some(schema) };
+    settings::errors(Some(&about), &settings);
+}
