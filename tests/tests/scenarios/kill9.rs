@@ -65,7 +65,7 @@ fn all_messages() -> BTreeSet<String> {
 }
 
 /// In every conversation the counts run from 1 to the number of its messages, each with one text.
-fn assert_handled_once(sent: &[Value]) {
+pub fn assert_handled_once(sent: &[Value]) {
     let mut counts: BTreeMap<&str, BTreeMap<u64, BTreeSet<String>>> = BTreeMap::new();
     for message in sent {
         let person = message.get("person").and_then(Value::as_str).unwrap_or_default();

@@ -1,0 +1,368 @@
+//! A seeded day: people write all the time while the daemon is killed, the disk fills up, the plugin folder disappears, the
+//! platform fails, the clock jumps, and hostile plugins are installed. At its end every message is accounted for: it was
+//! answered once, or is a dead letter, or was refused with a reason; only a message that is marked as possibly duplicate
+//! was sent twice.
+//!
+//! Time is the simulator's, so that a day takes a minute. The moments of kills are real, and random within a run of the
+//! same seed.
+
+use crate::kill9::assert_handled_once;
+use crate::{UNPACED, text, without_count};
+use beadle_test_support::daemon::{Daemon, Setup};
+use beadle_test_support::disk::Disk;
+use beadle_test_support::program::plugin;
+use beadle_test_support::rng::{Rng, is_long_run};
+use beadle_test_support::simulator::{Simulator, SimulatorAddress, text_of};
+use beadle_test_support::wait_until;
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
+
+const MINUTE_MS: i64 = 60_000;
+const DAY_MS: i64 = 24 * 60 * MINUTE_MS;
+const PEOPLE: u64 = 12;
+/// Messages of one part of the day, at least and at most.
+const MESSAGES: std::ops::Range<u64> = 10..40;
+/// Fast enough that messages of one person wait for each other, slow enough that a kill falls between them.
+const PER_SECOND: f64 = 300.0;
+/// Longer than any back-off, so that each part of the day ends at rest.
+const AFTER_MS: i64 = 10 * MINUTE_MS;
+
+/// The plugin that answers; the hostile ones are asked before it.
+const ANSWERER: &str = "counter";
+const HOSTILE: [&str; 7] = ["trap", "spin", "memory", "stack", "effects", "hoarder", "give-up"];
+
+/// What goes wrong during a part of the day.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Trouble {
+    None,
+    Kill,
+    FullDisk,
+    KillOnFullDisk,
+    LostFolder,
+    KillWithLostFolder,
+    Unavailable,
+    LostResponses,
+    TokenExpired,
+    FailedReceipts,
+    ChaoticWebhooks,
+    LostReceipts,
+    ClockForward,
+    ClockBack,
+    HostilePlugin,
+    BrokenPlugin,
+}
+
+/// Each occurs equally often in a day.
+const TROUBLES: [Trouble; 16] = [
+    Trouble::None,
+    Trouble::Kill,
+    Trouble::FullDisk,
+    Trouble::KillOnFullDisk,
+    Trouble::LostFolder,
+    Trouble::KillWithLostFolder,
+    Trouble::Unavailable,
+    Trouble::LostResponses,
+    Trouble::TokenExpired,
+    Trouble::FailedReceipts,
+    Trouble::ChaoticWebhooks,
+    Trouble::LostReceipts,
+    Trouble::ClockForward,
+    Trouble::ClockBack,
+    Trouble::HostilePlugin,
+    Trouble::BrokenPlugin,
+];
+
+/// How often each trouble occurs.
+fn rounds() -> usize {
+    if is_long_run() { 12 } else { 1 }
+}
+
+/// All troubles of the day, in random order.
+fn plan(rng: &mut Rng) -> Vec<Trouble> {
+    let mut plan: Vec<Trouble> = (0..rounds()).flat_map(|_| TROUBLES).collect();
+    for end in (1..plan.len()).rev() {
+        plan.swap(end, usize::try_from(rng.below(end as u64 + 1)).unwrap());
+    }
+    plan
+}
+
+struct Day {
+    setup: Setup,
+    disk: Disk,
+    daemon: Daemon,
+    simulator: Simulator,
+    rng: Rng,
+    /// Texts that people wrote, with the trouble of their part of the day.
+    written: BTreeMap<String, Trouble>,
+}
+
+impl Day {
+    async fn begin(mut rng: Rng) -> Self {
+        let (address, disk) = (SimulatorAddress::reserve(), Disk::new());
+        let on_ambiguous = if rng.below(2) == 0 { "hold" } else { "resend" };
+        let mut toml = format!("[outbox]\non_ambiguous = \"{on_ambiguous}\"\n");
+        for fault in HOSTILE {
+            toml.push_str(&format!(
+                "[plugins.{fault}]\norder = -1\nsettings = {{ wrong = \"{fault}\", every = 5, claim = false }}\n"
+            ));
+        }
+        let setup = Setup::new(&address.url()).probe(ANSWERER, "reply = \"\", count = true", "");
+        let setup = setup.toml(UNPACED).toml(&toml).clock(&address.clock_url()).disk(&disk);
+        let simulator = address.start_virtual(&setup).await;
+        let daemon = setup.start().await;
+        eprintln!("on_ambiguous = {on_ambiguous}");
+        Self { setup, disk, daemon, simulator, rng, written: BTreeMap::new() }
+    }
+
+    /// People write; returns before it is delivered.
+    async fn write(&mut self, part: usize, trouble: Trouble) {
+        let count = MESSAGES.start + self.rng.below(MESSAGES.end - MESSAGES.start);
+        self.simulator.flood(PEOPLE, count, PER_SECOND, &format!("part {part} n")).await;
+        self.written.extend((0..count).map(|n| (format!("part {part} n {n}"), trouble)));
+    }
+
+    /// A random moment while messages arrive and are answered.
+    async fn meanwhile(&mut self) {
+        self.rng.sleep_below(120).await;
+    }
+
+    async fn kill(self) -> Self {
+        self.daemon.kill9().await;
+        let daemon = self.setup.start().await;
+        Self { daemon, ..self }
+    }
+
+    /// Kills it and starts it as systemd does: where the disk has no room for a start at all, again when it has.
+    async fn kill_on_full_disk(mut self) -> Self {
+        self.daemon.kill9().await;
+        let mut starting = self.setup.launch();
+        while starting.program.is_running() && !starting.program.output().contains("beadle::run: ready") {
+            self.rng.sleep_below(20).await;
+        }
+        self.disk.set_full(false);
+        let daemon = if starting.program.is_running() { starting.ready().await } else { self.setup.start().await };
+        Self { daemon, ..self }
+    }
+
+    async fn faults(&self, faults: Value) {
+        self.simulator.set_faults(faults).await;
+    }
+
+    /// Everything works again.
+    async fn recover(&self) {
+        self.simulator.control("DELETE", "faults", &Value::Null).await;
+        self.faults(json!({ "retry_initial_ms": 50, "retry_max_ms": 400 })).await;
+    }
+
+    /// Moves the clock by up to this, at once.
+    async fn jump(&mut self, most_ms: i64) {
+        let by = i64::try_from(self.rng.below(most_ms.unsigned_abs())).unwrap() * most_ms.signum();
+        let now = self.simulator.now().await;
+        self.simulator.control("POST", "clock", &json!({ "set_ms": now + by })).await;
+    }
+
+    fn choose<'a>(&mut self, from: &[&'a str]) -> &'a str {
+        from[usize::try_from(self.rng.below(from.len() as u64)).unwrap()]
+    }
+
+    /// One part of the day. Everything that was written in it has been delivered at its end.
+    async fn live(mut self, part: usize, trouble: Trouble) -> Self {
+        match trouble {
+            Trouble::None => self.write(part, trouble).await,
+            Trouble::Kill => {
+                self.write(part, trouble).await;
+                self.meanwhile().await;
+                self = self.kill().await;
+            }
+            Trouble::FullDisk | Trouble::KillOnFullDisk => {
+                self.write(part, trouble).await;
+                self.meanwhile().await;
+                self.disk.set_full(true);
+                self.meanwhile().await;
+                if trouble == Trouble::KillOnFullDisk {
+                    self = self.kill_on_full_disk().await;
+                } else {
+                    self.disk.set_full(false);
+                }
+            }
+            Trouble::LostFolder | Trouble::KillWithLostFolder => {
+                let (folder, aside) = (self.setup.plugins(), self.setup.plugins().with_file_name("aside"));
+                std::fs::rename(&folder, &aside).unwrap();
+                self.write(part, trouble).await;
+                self.meanwhile().await;
+                if trouble == Trouble::KillWithLostFolder {
+                    self = self.kill().await;
+                    self.meanwhile().await;
+                }
+                std::fs::rename(&aside, &folder).unwrap();
+            }
+            Trouble::Unavailable => {
+                let fault = self.choose(&["send_http_500", "send_http_503", "send_drop_before", "send_error"]);
+                self.faults(json!({ fault: { "probability": 0.7 } })).await;
+                self.write(part, trouble).await;
+                self.simulator.advance(2 * MINUTE_MS).await;
+            }
+            Trouble::LostResponses => {
+                self.faults(json!({ "send_drop_after": { "probability": 0.4 } })).await;
+                self.write(part, trouble).await;
+                self.simulator.advance(5000).await;
+            }
+            Trouble::TokenExpired => {
+                self.faults(json!({ "token_expired": true })).await;
+                self.write(part, trouble).await;
+                self.simulator.advance(3 * MINUTE_MS).await;
+            }
+            Trouble::FailedReceipts => {
+                let code = [131_042, 131_026, 130_429, 131_056][usize::try_from(self.rng.below(4)).unwrap()];
+                self.faults(json!({ "send_async_failure": { "next": 3, "code": code } })).await;
+                self.write(part, trouble).await;
+            }
+            Trouble::ChaoticWebhooks => {
+                let often = json!({ "probability": 0.4, "ms": 50 });
+                self.faults(
+                    json!({ "webhook_duplicated": often, "webhook_rebatched": often, "webhook_reordered": often,
+                    "webhook_delayed": often, "max_batch_size": 9, "batch_wait_ms": 5 }),
+                )
+                .await;
+                self.write(part, trouble).await;
+            }
+            Trouble::LostReceipts => {
+                self.faults(json!({ "receipts": false, "send_drop_after": { "next": 2 } })).await;
+                self.write(part, trouble).await;
+                self.simulator.advance(5 * MINUTE_MS).await;
+            }
+            Trouble::ClockForward => {
+                self.write(part, trouble).await;
+                self.meanwhile().await;
+                self.jump(3 * 60 * MINUTE_MS).await;
+            }
+            Trouble::ClockBack => {
+                self.write(part, trouble).await;
+                self.meanwhile().await;
+                self.jump(-20 * MINUTE_MS).await;
+            }
+            Trouble::HostilePlugin => {
+                let name = self.choose(&HOSTILE);
+                self.setup.put_plugin(name, &plugin("probe"));
+                self.daemon.wait_for_plugin(name, |row| text(row, "/state") == "active").await;
+                self.write(part, trouble).await;
+            }
+            Trouble::BrokenPlugin => {
+                self.setup.put_bytes("broken", b"\0asm\x01\0\0\0\x01\xff\xff\xff\xff\xff");
+                self.write(part, trouble).await;
+            }
+        }
+        self.simulator.wait_for_written(self.written.len() as u64).await;
+        self.recover().await;
+        self.simulator.advance(AFTER_MS).await;
+        self
+    }
+
+    /// What became of every message: counted by trouble and outcome. Panics where a message is unaccounted for or doubled.
+    async fn account(&self) -> BTreeMap<(Trouble, String), usize> {
+        let daemon = &self.daemon;
+        let mut event_of: BTreeMap<String, String> = BTreeMap::new();
+        for event in daemon.list_all("events?kind=message").await {
+            let (said, id) = (text(&event, "/summary").to_owned(), text(&event, "/id").to_owned());
+            if let Some(other) = event_of.insert(said.clone(), id.clone()) {
+                panic!("`{said}` was stored twice: {other} and {id}");
+            }
+        }
+        let mut sends: BTreeMap<String, Vec<Value>> = BTreeMap::new();
+        for state in ["queued", "sending", "accepted", "failed", "dead", "dropped"] {
+            for row in daemon.list_all(&format!("outbox?state={state}")).await {
+                if text(&row, "/plugin") == ANSWERER {
+                    sends.entry(text(&row, "/event").to_owned()).or_default().push(row);
+                }
+            }
+        }
+        let letters = daemon.list_all("dead-letters").await;
+        let letters: BTreeMap<&str, &str> = letters
+            .iter()
+            .filter(|row| text(row, "/plugin") == ANSWERER)
+            .map(|row| (text(row, "/event"), text(row, "/code")))
+            .collect();
+        let mut replies: BTreeMap<String, usize> = BTreeMap::new();
+        for reply in self.simulator.messages(None).await.iter().filter_map(text_of) {
+            *replies.entry(without_count(&reply)).or_default() += 1;
+        }
+        let mut outcomes = BTreeMap::new();
+        let mut unaccounted = Vec::new();
+        for (said, trouble) in &self.written {
+            let replies = replies.remove(said).unwrap_or(0);
+            let event = event_of.get(said).map_or("", String::as_str);
+            let rows = sends.get(event).map_or(&[][..], Vec::as_slice);
+            let row = rows.first().unwrap_or(&Value::Null);
+            let is_marked = row.get("maybe_twice") == Some(&json!(true));
+            let outcome = match (event, rows.len(), text(row, "/state"), letters.get(event)) {
+                ("", ..) => None,
+                (_, 1, "accepted", None) if replies == 1 => Some("answered".to_owned()),
+                (_, 1, "accepted", None) if replies == 2 && is_marked => Some("answered, marked as doubled".to_owned()),
+                (_, 1, "failed", None) if replies <= 1 => Some(format!("refused: {}", text(row, "/problem/code"))),
+                // Its outcome is unknown: it may have arrived.
+                (_, 1, "dead", Some(code)) if replies <= 1 || is_marked => Some(format!("dead letter: {code}")),
+                (_, 0, _, Some(code)) if replies == 0 => Some(format!("dead letter: {code}")),
+                _ => None,
+            };
+            match outcome {
+                Some(outcome) => *outcomes.entry((*trouble, outcome)).or_default() += 1,
+                None => unaccounted.push(format!("{trouble:?}: `{said}` {event}: {replies} replies, {rows:?}")),
+            }
+        }
+        assert!(
+            unaccounted.is_empty(),
+            "{} messages are not accounted for:\n{}",
+            unaccounted.len(),
+            unaccounted.join("\n")
+        );
+        assert!(replies.is_empty(), "replies to texts that were never written: {replies:?}");
+        outcomes
+    }
+}
+
+fn print(outcomes: &BTreeMap<(Trouble, String), usize>) {
+    eprintln!("{:20} {:>8}  outcome", "trouble", "messages");
+    for ((trouble, outcome), count) in outcomes {
+        eprintln!("{:20} {count:>8}  {outcome}", format!("{trouble:?}"));
+    }
+    eprintln!("{:20} {:>8}", "total", outcomes.values().sum::<usize>());
+}
+
+#[tokio::test]
+async fn day_ends_with_every_message_accounted_for() {
+    let mut rng = Rng::seeded();
+    let plan = plan(&mut rng);
+    let mut day = Day::begin(rng).await;
+    let pause_ms = (DAY_MS / i64::try_from(plan.len()).unwrap() - AFTER_MS).max(0);
+    for (part, trouble) in plan.iter().enumerate() {
+        eprintln!("part {part}: {trouble:?}");
+        day = day.live(part, *trouble).await;
+        day.simulator.advance(pause_ms).await;
+    }
+    // Everything that was still delayed or waited for another try.
+    day.simulator.advance(3 * 60 * MINUTE_MS).await;
+    day.daemon.wait_until_idle().await;
+    let outcomes = day.account().await;
+    print(&outcomes);
+    let answered: usize =
+        outcomes.iter().filter(|((_, it), _)| it.starts_with("answered")).map(|(_, count)| count).sum();
+    assert_eq!(outcomes.values().sum::<usize>(), day.written.len());
+    assert!(answered * 10 >= day.written.len() * 8, "only {answered} of {} were answered", day.written.len());
+    let quiet: BTreeSet<&str> =
+        outcomes.keys().filter(|(trouble, _)| *trouble == Trouble::None).map(|(_, it)| it.as_str()).collect();
+    assert_eq!(quiet, BTreeSet::from(["answered"]), "without trouble everything is answered");
+    assert_handled_once(&day.simulator.messages(None).await);
+    // Nothing is left that a restart would repeat.
+    let sent = day.simulator.sent_counts().await;
+    day.daemon.stop().await;
+    let daemon = day.setup.start().await;
+    day.simulator.advance(60 * MINUTE_MS).await;
+    daemon.wait_until_idle().await;
+    assert_eq!(day.simulator.sent_counts().await, sent);
+    wait_until("the daemon reports no problem of the store", async || {
+        let status = daemon.status().await;
+        (!status.to_string().contains("does not take writes")).then_some(())
+    })
+    .await;
+    daemon.stop().await;
+}

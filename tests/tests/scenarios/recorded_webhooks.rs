@@ -1,0 +1,158 @@
+//! Webhooks in forms that were seen in public recordings and bug reports, posted to the daemon, and what follows from them.
+
+use crate::{UNPACED, text};
+use beadle_test_support::daemon::{Daemon, Setup};
+use beadle_test_support::graph::{self, FakeGraph};
+use beadle_test_support::http::Connection;
+use beadle_test_support::{time_at, wait_until, webhook};
+use serde_json::{Value, json};
+
+/// A webhook with one message; `message` needs neither id nor time stamp.
+fn body(contact: &Value, message: &Value, id: &str) -> String {
+    let mut message = message.clone();
+    message["id"] = json!(id);
+    message["timestamp"] = json!(webhook::unix_time_s().to_string());
+    json!({"object": "whatsapp_business_account", "entry": [{"id": webhook::BUSINESS_ID, "changes": [{
+        "field": "messages", "value": {
+            "messaging_product": "whatsapp",
+            "metadata": {"display_phone_number": "15550783881", "phone_number_id": webhook::PHONE_NUMBER_ID},
+            "contacts": [contact], "messages": [message],
+    }}]}]})
+    .to_string()
+}
+
+async fn post(setup: &Setup, body: &str) {
+    let exchange = async { Connection::tcp(&setup.http).await?.exchange(&webhook::signed_request(body)).await };
+    assert_eq!(exchange.await.unwrap_or_else(|error: std::io::Error| panic!("{error}")).status, 200);
+}
+
+/// A daemon with the plugin `echo`, and the platform that it sends to.
+async fn start(
+    respond: impl Fn(&graph::ReceivedRequest) -> (u16, Vec<u8>) + Send + Sync + 'static,
+) -> (Setup, Daemon, FakeGraph) {
+    let graph = FakeGraph::start(respond).await;
+    let setup = Setup::new(&graph.url).plugin("echo", "").toml(UNPACED);
+    let daemon = setup.start().await;
+    (setup, daemon, graph)
+}
+
+fn accepted(_: &graph::ReceivedRequest) -> (u16, Vec<u8>) {
+    graph::ok(json!({"messaging_product": "whatsapp", "messages": [{"id": "wamid.OUT"}]}))
+}
+
+/// The sends of messages so far.
+fn sends(graph: &FakeGraph) -> Vec<Value> {
+    graph.requests().iter().map(graph::ReceivedRequest::json).filter(|body| body.get("type").is_some()).collect()
+}
+
+async fn wait_for_sends(graph: &FakeGraph, count: usize) -> Vec<Value> {
+    wait_until(&format!("{count} messages were sent"), async || (sends(graph).len() >= count).then_some(())).await;
+    sends(graph)
+}
+
+#[tokio::test]
+async fn user_id_in_place_of_a_number_is_answered_by_user_id() {
+    let (setup, daemon, graph) = start(accepted).await;
+    let id = "PT.70012345678901234567";
+    let contact = json!({"profile": {"name": "Marta Pires"}, "wa_id": id, "user_id": id});
+    let message = json!({"from": id, "from_user_id": id, "type": "text", "text": {"body": "answer me"}});
+    post(&setup, &body(&contact, &message, "wamid.F01")).await;
+    let sent = wait_for_sends(&graph, 1).await;
+    assert_eq!(sent[0]["recipient"], id, "{sent:?}");
+    assert_eq!(sent[0].get("to"), None, "{sent:?}");
+    assert_eq!(daemon.list_all("contacts").await.len(), 1);
+    daemon.stop().await;
+}
+
+#[tokio::test]
+async fn recipient_not_on_a_test_numbers_list_is_reached_in_the_other_spelling() {
+    let (setup, daemon, graph) = start(|request| match request.json()["to"].as_str() {
+        Some("+5495550100001") => graph::error(400, 131_030),
+        _ => accepted(request),
+    })
+    .await;
+    let contact = json!({"profile": {"name": "Eva"}, "wa_id": "5495550100001"});
+    let message = json!({"from": "5495550100001", "type": "text", "text": {"body": "hola"}});
+    post(&setup, &body(&contact, &message, "wamid.AR1")).await;
+    wait_for_sends(&graph, 2).await;
+    daemon.wait_until_idle().await;
+    post(&setup, &body(&contact, &message, "wamid.AR2")).await;
+    let sent = wait_for_sends(&graph, 3).await;
+    daemon.wait_until_idle().await;
+    let to: Vec<_> = sent.iter().map(|body| text(body, "/to")).collect();
+    assert_eq!(to, ["+5495550100001", "+545550100001", "+545550100001"]);
+    assert_eq!(daemon.list_all("contacts").await.len(), 1);
+    assert_eq!(daemon.list_all("outbox?state=accepted").await.len(), 2);
+    let explained = setup.cli(&["explain", "131030"]).await;
+    let page = String::from_utf8_lossy(&explained.stdout).into_owned();
+    assert!(explained.status.success() && page.contains("dashboard") && page.contains("Operator."), "{page}");
+    daemon.stop().await;
+}
+
+#[tokio::test]
+async fn stop_on_a_template_button_opts_out() {
+    let (setup, daemon, graph) = start(accepted).await;
+    for (number, button, id) in [
+        ("15550100001", json!({"payload": "optout-7", "text": "STOP"}), "B"),
+        ("15550100002", json!({"payload": "STOP", "text": "Stop promotions"}), "C"),
+    ] {
+        let before = sends(&graph).len();
+        let contact = json!({"profile": {"name": "Bo"}, "wa_id": number});
+        let hello = |text: &str| json!({"from": number, "type": "text", "text": {"body": text}});
+        post(&setup, &body(&contact, &hello("hello"), &format!("wamid.{id}0"))).await;
+        wait_for_sends(&graph, before + 1).await;
+        let tap = json!({"from": number, "type": "button", "button": button});
+        post(&setup, &body(&contact, &tap, &format!("wamid.{id}1"))).await;
+        wait_for_sends(&graph, before + 2).await;
+        post(&setup, &body(&contact, &hello("are you there"), &format!("wamid.{id}2"))).await;
+        daemon.wait_until_idle().await;
+        let sent = sends(&graph);
+        assert_eq!(sent.len(), before + 2, "one answer to STOP and none after it: {sent:?}");
+    }
+    let contacts = daemon.list_all("contacts").await;
+    assert_eq!(contacts.len(), 2);
+    assert!(contacts.iter().all(|contact| time_at(contact, "/opted_out_since").is_some()), "{contacts:?}");
+    daemon.stop().await;
+}
+
+#[tokio::test]
+async fn directional_marks_reach_neither_terminal_nor_log() {
+    let (setup, daemon, graph) = start(|_| graph::error(400, 131_026)).await;
+    let contact =
+        json!({"profile": {"name": "Gus \u{202e})draob( neleH\u{200b} \u{5d0}\u{5d1}"}, "wa_id": "15550100001"});
+    let text = "pay \u{202e}0001\u{202c} now \u{2066}\u{2028}end";
+    let message = json!({"from": "15550100001", "type": "text", "text": {"body": text}});
+    post(&setup, &body(&contact, &message, "wamid.R1")).await;
+    // An authentic body that is no webhook, whose error quotes a name.
+    let strange = json!({"entry": [{"changes": [{"field": "\u{202e}field\u{2029}", "value": 1}]}]});
+    post(&setup, &strange.to_string()).await;
+    wait_for_sends(&graph, 1).await;
+    daemon.wait_until_idle().await;
+    let marks = |c: char| matches!(c, '\u{61c}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}');
+    let mut shown = daemon.program.output();
+    for line in [
+        "contacts list",
+        "contacts list --json",
+        "events list --json",
+        "contacts show con_1",
+        "windows list",
+        "events list",
+        "events show evt_2",
+        "why evt_2",
+        "outbox list",
+        "dead-letters list",
+        "dead-letters show whk_1",
+        "status",
+    ] {
+        let output = setup.cli(&line.split(' ').collect::<Vec<_>>()).await;
+        let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+        assert_eq!(text.chars().find(|c| marks(*c)), None, "{line}: {text:?}");
+        shown.push_str(&text);
+    }
+    assert!(shown.contains("neleH") && shown.contains("\u{5d0}\u{5d1}") && shown.contains("pay"), "{shown}");
+    assert_eq!(shown.chars().find(|c| marks(*c)), None, "{shown:?}");
+    // The stored text stays as it came.
+    let event = daemon.get("events/evt_2").await.to_string();
+    assert!(event.contains('\u{202e}') || event.contains("\\u202e"), "{event}");
+    daemon.stop().await;
+}
