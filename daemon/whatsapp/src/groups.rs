@@ -185,6 +185,7 @@ impl Element<'_> {
             group: Some(self.id.clone()).filter(|id| !id.is_empty()),
             change: change.to_owned(),
             request: self.group.string_of("request_id"),
+            failed: self.failed().iter().map(person::identities).collect(),
             problem: self.problem(),
             extra: self.extra(),
             ..GroupNotification::default()
@@ -200,6 +201,11 @@ impl Element<'_> {
         };
         let part = format!("change {}", notification.change);
         self.event(&part, placement, EventBody::GroupChanged(Box::new(notification)))
+    }
+
+    /// Members for whom our request failed.
+    fn failed(&self) -> &[Json<'_>] {
+        self.group.get("failed_participants").and_then(Json::items).unwrap_or_default()
     }
 
     /// Members that the event does not represent. Members that identify a person are dropped.
@@ -226,11 +232,11 @@ impl Element<'_> {
         ];
         let mut rest: Map<String, Value> = self.group.without(|name| USED.contains(&name));
         rest.extend(receipt::further_errors(self.group).map(|errors| ("errors".to_owned(), errors)));
-        // Why each failed, without identities: `extra` must not identify a person.
-        let failed = self.group.get("failed_participants").and_then(Json::items).unwrap_or_default();
-        let reasons: Vec<Value> = failed.iter().filter_map(|failed| Some(failed.get("errors")?.to_value())).collect();
+        // Why each failed; the store adds who.
+        let failed = self.failed();
         if !failed.is_empty() {
-            rest.insert("failed".to_owned(), json!({"count": failed.len(), "errors": reasons}));
+            let reasons = failed.iter().map(|failed| json!({"errors": failed.get("errors").map(Json::to_value)}));
+            rest.insert("failed".to_owned(), reasons.collect());
         }
         object_or_null(rest)
     }

@@ -122,6 +122,15 @@ impl Tx<'_> {
         if let (None, Some(request)) = (news.requested_by, &news.request) {
             news.requested_by = self.find_by_platform_id(request)?.map(|found| found.0);
         }
+        let failed = std::mem::take(&mut news.failed);
+        if let Some(serde_json::Value::Array(reasons)) = news.extra.get_mut("failed") {
+            for (reason, aliases) in reasons.iter_mut().zip(&failed) {
+                let contact = self.find_or_create_contact(aliases, at)?;
+                if let (Some(reason), Some(contact)) = (reason.as_object_mut(), contact) {
+                    reason.insert("contact".to_owned(), contact.to_string().into());
+                }
+            }
+        }
         let Some(talk) = talk else { return Ok(()) };
         let suspended = match news.change.as_str() {
             "suspended" => Some(true),

@@ -106,7 +106,7 @@ async fn group_life_cycle_is_mirrored_in_the_store() {
             "group_create",
             json!({"timestamp": "1750269370", "request_id": "R2",
             "removed_participants": [{"input": "+16505551234"}],
-            "failed_participants": [{"input": "1", "errors": [{"code": 131_212}]}],
+            "failed_participants": [{"input": "1", "errors": []}, {"input": "+16505551239", "errors": [{"code": 131_212}]}],
             "errors": [{"code": 131_201, "title": "Not All Participants Remove Succeeded"}]}),
         ),
     );
@@ -114,6 +114,11 @@ async fn group_life_cycle_is_mirrored_in_the_store() {
     let events = ingest(&env, &removed).await;
     assert!(matches!(&events[0], EventBody::MemberLeft { reason } if reason == "removed"));
     assert_eq!(notification(&events).problem.as_ref().unwrap().code, "131201");
+    let failed = &notification(&events).extra["failed"];
+    assert_eq!((failed[0].get("contact"), &failed[1]["errors"][0]["code"]), (None, &json!(131_212)));
+    let contact = failed[1]["contact"].as_str().unwrap().parse().unwrap();
+    assert_eq!(reader.contact_aliases(contact).unwrap()[0].value, "16505551239");
+    assert!(notification(&events).failed.is_empty(), "the event contains no number");
     assert_eq!(reader.group_members(group.conversation).unwrap().len(), 1);
 
     let settings = element(
