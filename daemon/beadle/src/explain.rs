@@ -94,6 +94,7 @@ const GROUPS: &[Group] = &[
             "memory-limit"
             "not-subscribed"
             "plugin-backlog"
+            "plugin-crash"
             "plugin-gave-up"
             "plugin-resting"
             "plugin-retry"

@@ -1,62 +1,153 @@
 //! Compiles a plugin in a child process with limits, before the daemon loads it.
 //!
 //! A small file can make the compiler run for days or use all memory, and a thread cannot be stopped. So the daemon starts
-//! its own program again, which compiles the file into the compile cache and exits ([`child`]); the load then finds the
-//! code there. A child that exceeds its limits is killed, and the revision is rejected. The child ends when the daemon
-//! does: it watches its standard input.
+//! its own program again, which compiles the file into an empty folder and exits ([`child`]). The daemon seals the result
+//! and adds it to its cache of compiled code, where the load finds it. A child that exceeds its limits is killed, and the
+//! revision is rejected. The child ends when the daemon does: it watches its standard input.
 //!
 //! An error in the file itself is not reported from here; the load finds the same one.
 
-use crate::step::StepError;
-use beadle_sandbox::precompile;
-use rustix::process::{Resource, Rlimit, setrlimit};
-use std::ffi::OsStr;
+use crate::step::{StepError, blocking};
+use beadle_sandbox::{CodeCache, LoadError, precompile};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use std::ffi::{OsStr, OsString};
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
-use std::process::{ExitCode, Stdio};
+use std::process::{ExitCode, ExitStatus, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::AsyncWriteExt as _;
 use tokio::process::{Child, Command};
 
-/// The argument with which the program becomes a child that compiles; the cache's folder follows.
+/// The argument with which the program becomes a child that compiles; the folder and the limits follow.
 pub const CHILD: &str = "compile-plugin";
 /// The code of a revision whose compilation exceeds the limits.
 pub(crate) const COMPILE_LIMIT: &str = "plugin-compile-limit";
 
-/// The largest plugins (Python, 18 MiB) take ten seconds on a slow machine.
-const MAX_DURATION: Duration = Duration::from_secs(90);
-/// CPU time, of all threads together.
-const MAX_CPU_SECONDS: u64 = 120;
-/// Address space. The largest plugins take 1 GiB; a small server has no more memory than this.
-const MAX_MEMORY: u64 = 3 << 30;
+/// The child's exit codes besides 0. It compiled nothing, because the file is invalid …
+const INVALID: u8 = 1;
+/// … because it was refused memory …
+const LIMIT: u8 = 3;
+/// … or because it could not limit itself or read the file.
+const UNABLE: u8 = 4;
 
-/// Compiles a file in a child process. If none can be started, the daemon compiles the file itself.
-pub(crate) async fn compile(cache_dir: &Path, bytes: &[u8]) -> Result<(), StepError> {
-    let child = Command::new(program())
-        .arg(CHILD)
-        .arg(cache_dir)
-        // No secrets, and no more threads than the limit of memory allows.
-        .env_clear()
-        .env("RAYON_NUM_THREADS", "4")
-        .env("MALLOC_ARENA_MAX", "4")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .kill_on_drop(true)
-        .spawn();
-    let mut child = match child {
-        Ok(child) => child,
-        Err(error) => {
-            tracing::warn!(%error, "compiler process not started, compiling without limits");
+/// The limits of one compilation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CompileLimits {
+    /// Elapsed time.
+    pub duration: Duration,
+    /// CPU time in seconds, of all threads together.
+    pub cpu_seconds: u64,
+    /// Address space in bytes.
+    pub memory: u64,
+    /// The largest file that is written, in bytes.
+    pub output: u64,
+}
+
+impl Default for CompileLimits {
+    fn default() -> Self {
+        Self {
+            // The largest plugins (Python, 18 MiB) take ten seconds on a slow machine.
+            duration: Duration::from_secs(90),
+            cpu_seconds: 120,
+            // They take 1 GiB; a small server has no more memory than this.
+            memory: 3 << 30,
+            // Their code has 100 MiB before it is compressed.
+            output: 256 << 20,
+        }
+    }
+}
+
+/// Compiles plugins.
+#[derive(Clone, Debug)]
+pub struct Compiler {
+    program: PathBuf,
+    limits: CompileLimits,
+}
+
+impl Default for Compiler {
+    /// This program, also after its file was replaced by an upgrade.
+    fn default() -> Self {
+        let running = Path::new("/proc/self/exe");
+        let program = if running.exists() { running.to_owned() } else { std::env::current_exe().unwrap_or_default() };
+        Self::new(program, CompileLimits::default())
+    }
+}
+
+impl Compiler {
+    /// With a program that calls [`child`] first.
+    pub fn new(program: PathBuf, limits: CompileLimits) -> Self {
+        Self { program, limits }
+    }
+
+    /// Compiles a file, unless the cache holds its code already. If no process can be started, the daemon compiles the
+    /// file itself.
+    pub(crate) async fn compile(&self, cache: &Arc<CodeCache>, revision: &str, bytes: &[u8]) -> Result<(), StepError> {
+        let (held, known) = (Arc::clone(cache), revision.to_owned());
+        if blocking(move || Ok(held.holds(&known))).await? {
             return Ok(());
         }
-    };
-    match tokio::time::timeout(MAX_DURATION, feed(&mut child, bytes)).await {
-        // An exit code means that the file was compiled, or is invalid.
-        Ok(Ok(status)) if status.code().is_some() => Ok(()),
-        Ok(Ok(status)) => Err(limit(&format!("the compiler process was ended: {status}"))),
-        Ok(Err(error)) => Err(StepError::transient("compile", "plugin-unreadable", error.to_string())),
-        Err(_) => Err(limit(&format!("it took longer than {} s", MAX_DURATION.as_secs()))),
+        let staging = cache.stage();
+        self.compile_into(staging.folder(), bytes).await?;
+        let (cache, revision) = (Arc::clone(cache), revision.to_owned());
+        let sealed = move || {
+            if let Err(error) = cache.seal(&revision, &staging) {
+                tracing::debug!(revision, %error, "compiled code not kept");
+            }
+            Ok(())
+        };
+        blocking(sealed).await
+    }
+
+    /// Compiles a file into an empty folder. An invalid file leaves it empty.
+    ///
+    /// # Errors
+    /// The code of the limit that was exceeded, and what happened.
+    pub async fn try_compile(&self, folder: &Path, bytes: &[u8]) -> Result<(), (&'static str, String)> {
+        self.compile_into(folder, bytes).await.map_err(|error| (error.code, error.reason))
+    }
+
+    async fn compile_into(&self, folder: &Path, bytes: &[u8]) -> Result<(), StepError> {
+        let CompileLimits { duration, cpu_seconds, memory, output } = self.limits;
+        let child = Command::new(&self.program)
+            .arg(CHILD)
+            .arg(folder)
+            .args([cpu_seconds, memory, output].map(|limit| limit.to_string()))
+            // No secrets, and no more threads than the limit of memory allows.
+            .env_clear()
+            .env("RAYON_NUM_THREADS", "4")
+            .env("MALLOC_ARENA_MAX", "4")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .kill_on_drop(true)
+            .spawn();
+        let mut child = match child {
+            Ok(child) => child,
+            Err(error) => {
+                tracing::warn!(%error, "compiler process not started, compiling without limits");
+                return Ok(());
+            }
+        };
+        match tokio::time::timeout(duration, feed(&mut child, bytes)).await {
+            Ok(Ok(status)) => self.judge(status),
+            Ok(Err(error)) => Err(StepError::transient("compile", "plugin-unreadable", error.to_string())),
+            Err(_) => Err(limit(&format!("it took longer than {} s", duration.as_secs()))),
+        }
+    }
+
+    /// What the child's end means.
+    fn judge(&self, status: ExitStatus) -> Result<(), StepError> {
+        let end = match status.code().map(u8::try_from) {
+            Some(Ok(UNABLE)) => return Err(shortage(&format!("the compiler process could not begin: {status}"))),
+            Some(Ok(LIMIT)) => "the compiler process was refused memory".to_owned(),
+            // It was compiled, or is invalid.
+            Some(_) => return Ok(()),
+            None => format!("the compiler process was ended: {status}"),
+        };
+        // With less than the limit, as after `ulimit -v`, it is not the plugin that is too large.
+        let most = getrlimit(Resource::As).maximum;
+        Err(if most.is_some_and(|most| most < self.limits.memory) { shortage(&end) } else { limit(&end) })
     }
 }
 
@@ -65,14 +156,12 @@ fn limit(reason: &str) -> StepError {
     StepError::permanent("compile", COMPILE_LIMIT, reason)
 }
 
-/// This program, also after its file was replaced by an upgrade.
-fn program() -> PathBuf {
-    let running = Path::new("/proc/self/exe");
-    if running.exists() { running.to_owned() } else { std::env::current_exe().unwrap_or_default() }
+fn shortage(reason: &str) -> StepError {
+    LoadError::HostResources { reason: reason.to_owned() }.into()
 }
 
 /// Gives the child its file and waits for it. Its input stays open meanwhile.
-async fn feed(child: &mut Child, bytes: &[u8]) -> io::Result<std::process::ExitStatus> {
+async fn feed(child: &mut Child, bytes: &[u8]) -> io::Result<ExitStatus> {
     let mut input = child.stdin.take().ok_or_else(|| io::Error::other("the child has no input"))?;
     let length = (bytes.len() as u64).to_le_bytes();
     let written = async {
@@ -87,25 +176,38 @@ async fn feed(child: &mut Child, bytes: &[u8]) -> io::Result<std::process::ExitS
     status
 }
 
-/// The child's side: compiles the file on its standard input into the cache, if the program was started for it.
+/// The child's side: compiles the file on its standard input into a folder, if the program was started for it.
 pub fn child() -> Option<ExitCode> {
     let mut arguments = std::env::args_os().skip(1);
     if arguments.next().as_deref() != Some(OsStr::new(CHILD)) {
         return None;
     }
-    let cache_dir = PathBuf::from(arguments.next()?);
-    let compiled = limit_resources().and_then(|()| read_input()).map(|bytes| precompile(&cache_dir, &bytes).is_ok());
-    Some(match compiled {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) | Err(_) => ExitCode::FAILURE,
-    })
+    let folder = PathBuf::from(arguments.next()?);
+    let mut limit = || arguments.next().as_deref().and_then(number);
+    let (cpu_seconds, memory, output) = (limit()?, limit()?, limit()?);
+    let Ok(bytes) = limit_resources(cpu_seconds, memory, output).and_then(|()| read_input()) else {
+        return Some(ExitCode::from(UNABLE));
+    };
+    let code = match precompile(&folder, &bytes) {
+        Ok(()) => 0,
+        Err(LoadError::HostResources { .. }) => LIMIT,
+        Err(_) => INVALID,
+    };
+    Some(ExitCode::from(code))
 }
 
-fn limit_resources() -> io::Result<()> {
-    let limit = |most| Rlimit { current: Some(most), maximum: Some(most) };
-    setrlimit(Resource::Cpu, limit(MAX_CPU_SECONDS))?;
-    setrlimit(Resource::As, limit(MAX_MEMORY))?;
-    setrlimit(Resource::Core, limit(0))?;
+fn number(text: &OsStr) -> Option<u64> {
+    OsString::from(text).into_string().ok()?.parse().ok()
+}
+
+fn limit_resources(cpu_seconds: u64, memory: u64, output: u64) -> io::Result<()> {
+    for (resource, most) in
+        [(Resource::Cpu, cpu_seconds), (Resource::As, memory), (Resource::Fsize, output), (Resource::Core, 0)]
+    {
+        // A limit that the service has already cannot be raised.
+        let most = getrlimit(resource).maximum.map_or(most, |maximum| maximum.min(most));
+        setrlimit(resource, Rlimit { current: Some(most), maximum: Some(most) })?;
+    }
     Ok(())
 }
 

@@ -43,11 +43,12 @@ use beadle_sandbox::Sandbox;
 use beadle_store::Store;
 use beadle_tasks::{TaskKind, Tasks};
 use command::PendingCommand;
+use compile::Compiler;
 use documents::Documents;
 use published::Published;
 use reconciler::{Channels, Reconciler};
 use revisions::Revisions;
-use startup::CrashMarkers;
+use startup::{CrashMarkers, ServiceMarkers};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -56,7 +57,7 @@ use transaction::Context;
 use watch::Watcher;
 
 /// The codes that no other crate has; `beadle explain` has a page for each.
-pub const CODES: [&str; 24] = [
+pub const CODES: [&str; 25] = [
     "document-rejected",
     "plugin-pending",
     "plugin-missing",
@@ -73,6 +74,7 @@ pub const CODES: [&str; 24] = [
     compile::COMPILE_LIMIT,
     watch::CODE,
     transaction::LOAD_CRASH,
+    record::CRASH,
     reconciler::STILL_LOADING,
     command::CODES[0],
     command::CODES[1],
@@ -106,6 +108,7 @@ pub struct Parts {
 /// The handle of the running catalog. Cheap to clone; the catalog ends when the last clone is dropped.
 #[derive(Clone)]
 pub struct Catalog {
+    sandbox: Sandbox,
     commands: mpsc::Sender<PendingCommand>,
     config: Arc<channel::Sender<Config>>,
     published: channel::Receiver<Published>,
@@ -114,13 +117,14 @@ pub struct Catalog {
     /// True once all documents were read for the first time.
     documents_read: channel::Receiver<bool>,
     watcher: Watcher,
+    service_markers: ServiceMarkers,
 }
 
 impl Catalog {
     /// Starts the catalog. No plugin gets events before [`Catalog::started`] returns.
     pub fn start(parts: Parts, config: Config) -> Self {
         let Parts { sandbox, store, pipeline, clock, data_dir, tasks } = parts;
-        let watcher = Watcher::default();
+        let (watcher, loader) = (Watcher::default(), sandbox.clone());
         let (commands, pending) = mpsc::channel(MAX_COMMANDS);
         let (config, configs) = channel::channel(config);
         let (publish, published) = channel::channel(Published::default());
@@ -129,13 +133,15 @@ impl Catalog {
         let (report_read, documents_read) = channel::channel(false);
         let documents =
             Documents::new(store.clone(), watcher.watch(), configs.clone(), published.clone(), report, report_read);
+        let service_markers = ServiceMarkers::new(data_dir.join("serving"));
         let context = Context {
             sandbox,
             store,
             clock,
             revisions: Revisions::new(data_dir.join("revisions")),
-            cache_dir: data_dir.join("cache"),
+            compiler: Compiler::default(),
             crash_markers: CrashMarkers::new(data_dir.join("loading")),
+            service_markers: service_markers.clone(),
             changed: Arc::new(Notify::new()),
         };
         let channels = Channels { configs, commands: pending, publish, counts: Arc::clone(&counts) };
@@ -151,7 +157,17 @@ impl Catalog {
             async move { reconciler.lock().await.run(&heartbeat).await }
         });
         let config = Arc::new(config);
-        Self { commands, config, published, counts, rejected_documents, documents_read, watcher }
+        Self {
+            sandbox: loader,
+            commands,
+            config,
+            published,
+            counts,
+            rejected_documents,
+            documents_read,
+            watcher,
+            service_markers,
+        }
     }
 
     /// Waits until every plugin that was there at the start was loaded or rejected, those that are active are subscribed,
@@ -192,6 +208,11 @@ impl Catalog {
         ]
     }
 
+    /// How often compiled code was discarded since the start, because it did not match its seal.
+    pub fn discarded_code(&self) -> u64 {
+        self.sandbox.code_cache().map_or(0, |cache| cache.discarded())
+    }
+
     /// Replaces the configuration. What it changes is applied like a changed file; plugins that it leaves alone are not
     /// touched.
     pub fn configure(&self, config: Config) {
@@ -200,6 +221,11 @@ impl Catalog {
             *current = config;
             differs
         });
+    }
+
+    /// To be called when the daemon ends in order: no plugin that still runs is to blame for it.
+    pub fn stopped(&self) {
+        self.service_markers.clear();
     }
 
     /// Carries out a command and waits for its result.

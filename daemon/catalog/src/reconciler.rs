@@ -15,7 +15,7 @@ use crate::folder::{self, Listing};
 use crate::managed::{ManagedPlugin, ProbationChange, missing_entry};
 use crate::plan::{self, Action, Attempt, FileState, Known};
 use crate::published::{Counts, FolderWarning, Published};
-use crate::record::{self, IsolatedRevision, Record};
+use crate::record::{self, CRASH, IsolatedRevision, Record};
 use crate::startup::Startup;
 use crate::transaction::{self, Context, LOAD_CRASH, LoadOutcome, LoadRequest, LoadResult, Source};
 use crate::watch::{Hint, Watch};
@@ -169,7 +169,8 @@ impl Reconciler {
         }
     }
 
-    /// Isolates the plugin that was being loaded alone when the previous process died; others become suspects.
+    /// Isolates the plugin that was being loaded alone when the previous process died; others become suspects. Suspends a
+    /// plugin that was running too often when a process died.
     async fn examine_last_start(&mut self) {
         for (name, loading) in self.context.crash_markers.take() {
             if !loading.alone {
@@ -188,6 +189,19 @@ impl Reconciler {
             let new = || ManagedPlugin::new(no, Record::default(), config);
             let plugin = self.plugins.entry(name.clone()).or_insert_with(new);
             plugin.record.isolated = Some(IsolatedRevision { revision: loading.revision, at });
+            self.write_record(&name).await;
+        }
+        for (name, revision) in self.context.service_markers.take() {
+            let at = self.context.clock.now();
+            let Some(plugin) = self.plugins.get_mut(&name) else { continue };
+            if plugin.record.active() != Some(&*revision) {
+                continue;
+            }
+            if plugin.record.note_crash(&name, at) {
+                tracing::error!(plugin = name, code = CRASH, "daemon died again while plugin ran, suspending it");
+            } else {
+                tracing::warn!(plugin = name, "daemon died while plugin ran its first event in a fresh instance");
+            }
             self.write_record(&name).await;
         }
     }

@@ -11,6 +11,13 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Revisions kept for rollback, including the active one.
 const MAX_REVISIONS: usize = 4;
 
+/// The code of a plugin that is suspended because the daemon died while it ran.
+pub(crate) const CRASH: &str = "plugin-crash";
+/// Deaths of the daemon in a first call of one revision, within [`CRASH_SPAN_MS`], after which it is suspended. One or two
+/// may be a power failure or an operator's kill at that moment.
+const MAX_CRASHES: usize = 3;
+const CRASH_SPAN_MS: i64 = 60 * 60 * 1000;
+
 /// The record of a plugin.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -29,6 +36,8 @@ pub struct Record {
     pub suspended: Option<SuspendedRevision>,
     /// A revision that is not loaded.
     pub isolated: Option<IsolatedRevision>,
+    /// When the daemon died lately while a fresh instance of the active revision ran its first call (civil time).
+    pub crashes: Vec<Timestamp>,
     /// The folder of the file that was last loaded.
     pub folder: Option<String>,
     /// The interfaces of the events that the last active revision exports.
@@ -82,12 +91,31 @@ impl Record {
 
     /// Records that this revision is active now.
     pub fn activate(&mut self, revision: &str) {
+        if self.active() != Some(revision) {
+            self.crashes.clear();
+        }
         self.revisions.retain(|known| known != revision);
         self.revisions.push(revision.to_owned());
         let excess = self.revisions.len().saturating_sub(MAX_REVISIONS);
         self.revisions.drain(..excess);
         self.rolled_back = None;
         self.gone_since = None;
+    }
+
+    /// Notes that the daemon died in a first call of the active revision. Returns whether that happened too often: then
+    /// it is suspended, with this suspension.
+    pub fn note_crash(&mut self, name: &str, at: Timestamp) -> bool {
+        self.crashes.retain(|before| (0..CRASH_SPAN_MS).contains(&at.since_ms(*before)));
+        self.crashes.push(at);
+        let Some(revision) = self.active().filter(|_| self.crashes.len() >= MAX_CRASHES).map(str::to_owned) else {
+            return false;
+        };
+        self.crashes.clear();
+        let why = format!(
+            "the daemon died {MAX_CRASHES} times within an hour while `{name}` ran its first event in a fresh instance"
+        );
+        self.suspended = Some(SuspendedRevision { revision, suspension: Suspension { code: CRASH.into(), why, at } });
+        true
     }
 
     /// Whether loading this revision killed the daemon.
@@ -139,6 +167,23 @@ mod tests {
         // The same content again is one revision.
         record.activate("c");
         assert_eq!(record.revisions, ["b", "f", "c"]);
+    }
+
+    #[test]
+    fn third_crash_within_an_hour_suspends() {
+        const MINUTE: i64 = 60_000;
+        let mut record = Record::default();
+        assert!(!record.note_crash("polls", Timestamp(0)));
+        record.activate("a");
+        for (minute, suspends) in [(0, false), (10, false), (65, false), (69, true), (70, false)] {
+            assert_eq!(record.note_crash("polls", Timestamp(minute * MINUTE)), suspends, "{minute}");
+        }
+        let suspended = record.suspended.clone().unwrap();
+        assert_eq!((suspended.revision.as_str(), suspended.suspension.code.as_str()), ("a", CRASH));
+        // A clock that was set back, and another revision, begin anew.
+        assert!(!record.note_crash("polls", Timestamp(0)) && record.crashes.len() == 1);
+        record.activate("b");
+        assert!(record.crashes.is_empty());
     }
 
     #[test]

@@ -1,9 +1,10 @@
 //! Validates a plugin's settings against the JSON Schema in its `about`.
 //!
 //! The schema comes from the plugin and is not trusted: it may not refer to other documents, its patterns run in an engine
-//! with linear time, and `schema` bounds what it can cost. Validation takes time, so callers run it on a blocking thread.
+//! with linear time, and `schema` bounds what it can cost. What remains takes milliseconds, on a blocking thread.
 
 use crate::schema;
+use crate::step::{StepError, blocking};
 use beadle_sandbox::About;
 use boon::{Compiler, Schemas, UrlLoader};
 use serde_json::Value;
@@ -22,6 +23,11 @@ impl UrlLoader for NoLoader {
     fn load(&self, url: &str) -> Result<Value, Box<dyn Error>> {
         Err(format!("the schema refers to {url}, but must not refer to other documents").into())
     }
+}
+
+/// Returns the errors of the settings, or of the schema itself, without blocking the caller's thread.
+pub(crate) async fn check(about: Option<About>, settings: Value) -> Result<Vec<String>, StepError> {
+    blocking(move || Ok(errors(about.as_ref(), &settings))).await
 }
 
 /// Returns the errors of the settings, or of the schema itself. A plugin without a schema accepts any settings.
@@ -94,6 +100,17 @@ mod tests {
             assert!(found.contains(expected), "{settings}: {found}");
         }
         assert!(errors(None, &json!({"anything": 1})).is_empty());
+    }
+
+    #[tokio::test]
+    async fn other_tasks_of_the_thread_run_during_a_validation() {
+        // Close to the limit of evaluations.
+        let choices: Vec<Value> = (0..6000).map(|number| json!({"const": number})).collect();
+        let schema = json!({"items": {"anyOf": choices}});
+        let about = About { version: String::new(), summary: String::new(), settings_schema: Some(schema) };
+        let other = tokio::spawn(async {});
+        let errors = check(Some(about), json!([7, 8, -1])).await.unwrap();
+        assert!(other.is_finished() && errors.len() == MAX_ERRORS, "{errors:?}");
     }
 
     #[test]

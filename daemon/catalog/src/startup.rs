@@ -1,15 +1,22 @@
-//! A start that survives its plugins: one that kills the daemon while it is loaded, and one that takes too long.
+//! A start that survives its plugins: one that kills the daemon while it is loaded or while it runs, and one that takes too
+//! long.
 //!
 //! A crash marker is a file that exists while a plugin is being loaded. A marker found at the start means that the
 //! previous process died during that load. The plugin is then a suspect and is loaded last and alone; if the daemon dies
-//! of it again, it is isolated. Dispatch begins when all plugins are loaded or after `startup_timeout`.
+//! of it again, it is isolated. In service a marker says whether a fresh instance runs its first call: a plugin whose
+//! marker says so at three deaths within an hour is suspended. Dispatch begins when all plugins are loaded or after
+//! `startup_timeout`.
 //!
-//! A marker that cannot be written disables the protection for that load and nothing else. Markers are not synced: they
+//! A marker that cannot be written disables the protection for that plugin and nothing else. Markers are not synced: they
 //! report the death of a process, which keeps what was written.
 
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::os::unix::fs::FileExt as _;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 /// Loads at a time. Compilation uses all cores already; the second keeps a long load from delaying all others.
@@ -66,6 +73,80 @@ impl CrashMarkers {
             drop(CrashMarker(path));
         }
         found
+    }
+}
+
+/// The folder of the markers of plugins in service: one file for each load, named
+/// `PLUGIN.REVISION.NUMBER`.
+#[derive(Clone, Debug)]
+pub(crate) struct ServiceMarkers(PathBuf);
+
+/// The content of a marker in service: no first call runs, or some do.
+const IDLE: &[u8] = b"0";
+const RUNNING: &[u8] = b"1";
+
+/// The marker of one loaded revision. Removes its file when dropped.
+struct ServiceMarker {
+    file: File,
+    path: PathBuf,
+}
+
+impl Drop for ServiceMarker {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+impl ServiceMarkers {
+    /// Uses this folder, which is created when needed.
+    pub fn new(folder: PathBuf) -> Self {
+        Self(folder)
+    }
+
+    /// The report of first calls of a plugin's revision, which keeps a marker. Writing it takes a microsecond.
+    pub fn report(&self, name: &str, revision: &str) -> Option<Arc<dyn Fn(bool) + Send + Sync>> {
+        // A revision may be loaded again while it runs.
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let path = self.0.join(format!("{name}.{revision}.{}", NEXT.fetch_add(1, Relaxed)));
+        let create = || -> std::io::Result<File> {
+            std::fs::create_dir_all(&self.0)?;
+            let file = File::create(&path)?;
+            file.write_all_at(IDLE, 0)?;
+            Ok(file)
+        };
+        match create() {
+            Ok(file) => {
+                let marker = ServiceMarker { file, path };
+                Some(Arc::new(move |running| {
+                    let _ = marker.file.write_all_at(if running { RUNNING } else { IDLE }, 0);
+                }))
+            }
+            Err(error) => {
+                tracing::debug!(plugin = name, %error, "crash marker not written");
+                None
+            }
+        }
+    }
+
+    /// Returns the revisions whose first call was running when the previous process died, by plugin name, and removes
+    /// all markers.
+    pub fn take(&self) -> BTreeMap<String, String> {
+        let mut found = BTreeMap::new();
+        for path in std::fs::read_dir(&self.0).into_iter().flatten().flatten().map(|entry| entry.path()) {
+            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            if let Some((plugin, revision)) = name.rsplit_once('.').and_then(|(name, _)| name.rsplit_once('.'))
+                && std::fs::read(&path).is_ok_and(|content| content == RUNNING)
+            {
+                found.insert(plugin.to_owned(), revision.to_owned());
+            }
+        }
+        self.clear();
+        found
+    }
+
+    /// Removes all markers. The process ends in order: what runs now is not to blame.
+    pub fn clear(&self) {
+        let _ = std::fs::remove_dir_all(&self.0);
     }
 }
 
@@ -138,6 +219,30 @@ mod tests {
         std::fs::write(dir.path().join("loading/half.json"), "{").unwrap();
         assert_eq!(markers.take(), BTreeMap::from([("echo".to_owned(), loading)]));
         assert!(markers.take().is_empty());
+    }
+
+    #[test]
+    fn marker_in_service_tells_which_first_calls_were_running() {
+        let dir = tempfile::tempdir().unwrap();
+        let markers = ServiceMarkers::new(dir.path().join("serving"));
+        assert!(markers.take().is_empty());
+        let died = |name: &str, running: &[bool]| {
+            let report = markers.report(name, "a1").unwrap();
+            running.iter().for_each(|running| report(*running));
+            // A process that dies drops nothing.
+            std::mem::forget(report);
+        };
+        died("echo", &[]);
+        died("crm.sync", &[true, false, true]);
+        died("polls", &[true, false]);
+        assert_eq!(markers.take(), BTreeMap::from([("crm.sync".to_owned(), "a1".to_owned())]));
+        assert!(markers.take().is_empty());
+        died("echo", &[true]);
+        markers.clear();
+        assert!(markers.take().is_empty());
+        // Unloaded while the daemon runs.
+        drop(markers.report("echo", "a1"));
+        assert_eq!(std::fs::read_dir(dir.path().join("serving")).unwrap().count(), 0);
     }
 
     #[test]

@@ -56,7 +56,15 @@ mod tests {
     fn shortages_of_the_host_are_not_blamed_on_the_plugin() {
         let error = StepError::from(LoadError::HostResources { reason: "mmap failed".into() });
         assert!(error.transient && error.code == "host-resources-exhausted", "{error:?}");
+        let error = StepError::from(LoadError::HostPanic { reason: "index out of bounds".into() });
+        assert!(error.transient && error.code == "host-panic", "{error:?}");
         let error = StepError::from(LoadError::Compile { reason: "unknown instruction".into() });
         assert!(!error.transient && error.code == "compile-failed", "{error:?}");
+    }
+
+    #[tokio::test]
+    async fn panic_in_blocking_work_is_transient() {
+        let error = blocking::<()>(|| panic!("a bug")).await.unwrap_err();
+        assert!(error.transient && error.reason.contains("panicked"), "{error:?}");
     }
 }

@@ -10,7 +10,7 @@
 //! It runs as its own task beside the reconciler, at most once per plugin, and touches nothing that the reconciler owns: it
 //! is given a [`LoadRequest`] and returns a [`LoadResult`].
 
-use crate::compile;
+use crate::compile::Compiler;
 use crate::config::PluginConfig;
 use crate::dry_run;
 use crate::entry::{BlockedRevision, StepTime};
@@ -20,13 +20,13 @@ use crate::migration::{self, MigratedCopy, VersionChange};
 use crate::record::{Record, SuspendedRevision};
 use crate::revisions::Revisions;
 use crate::settings;
-use crate::startup::{CrashMarker, CrashMarkers, Loading};
+use crate::startup::{CrashMarker, CrashMarkers, Loading, ServiceMarkers};
 use crate::step::{StepError, blocking};
 use beadle_clock::Clock;
 use beadle_model::{PluginNo, StateNo};
 use beadle_pipeline::{ActiveRevision, PluginSlot, Probation, Suspension};
 use beadle_sandbox::limits::FILE_BYTES;
-use beadle_sandbox::{Plugin, Sandbox, Spec, revision};
+use beadle_sandbox::{FirstCalls, Plugin, Sandbox, Spec, revision};
 use beadle_store::{StateInfo, Store};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -47,9 +47,9 @@ pub(crate) struct Context {
     pub store: Store,
     pub clock: Clock,
     pub revisions: Revisions,
-    /// The sandbox's compile cache.
-    pub cache_dir: PathBuf,
+    pub compiler: Compiler,
     pub crash_markers: CrashMarkers,
+    pub service_markers: ServiceMarkers,
     /// Notified by slots and probations when their state changes.
     pub changed: Arc<Notify>,
 }
@@ -272,10 +272,9 @@ impl Transaction {
         // Both markers are the same file: the previous one is removed first.
         self.marker = None;
         self.marker = Some(self.context.crash_markers.set(&self.request.name, &loading));
-        // What was active before was compiled within the limits.
-        if !self.request.record.revisions.iter().any(|known| known == revision) {
+        if let Some(cache) = self.context.sandbox.code_cache() {
             let began = Instant::now();
-            let compiled = compile::compile(&self.context.cache_dir, &bytes).await;
+            let compiled = self.context.compiler.compile(cache, revision, &bytes).await;
             self.steps.push(("precompile", began.elapsed()));
             compiled?;
         }
@@ -290,6 +289,11 @@ impl Transaction {
             limits: load.limits,
             channels: load.channels,
             isolation: load.isolation,
+            first_calls: self
+                .context
+                .service_markers
+                .report(&self.request.name, revision)
+                .map(|report| FirstCalls { report, one_at_a_time: !self.request.record.crashes.is_empty() }),
         };
         let plugin = self.context.sandbox.load(spec).await?;
         self.steps.extend_from_slice(plugin.load_times());
@@ -563,6 +567,22 @@ fn read_saved(revisions: &Revisions, hash: &str) -> Result<Vec<u8>, StepError> {
 }
 
 async fn settings_errors(plugin: &Plugin, request: &LoadRequest) -> Result<Vec<String>, StepError> {
-    let (about, settings) = (plugin.about().cloned(), request.config.load().settings);
-    blocking(move || Ok(settings::errors(about.as_ref(), &settings))).await
+    settings::check(plugin.about().cloned(), request.config.load().settings).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn size_of_a_file_is_checked_before_it_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("huge.wasm");
+        // No memory holds it, and it takes no space on the disk.
+        std::fs::File::create(&path).unwrap().set_len(1 << 42).unwrap();
+        let revisions = Revisions::new(folder.path().join("revisions"));
+        let stamp = Stamp::of(&path).unwrap();
+        let error = read_file(&path, stamp, &Record::default(), &revisions).unwrap_err();
+        assert_eq!((error.step, error.code, error.transient), ("read", "plugin-too-large", false));
+    }
 }

@@ -185,6 +185,7 @@ async fn sandboxed(bytes: Vec<u8>) -> Result<(), Failure> {
         limits: Limits::default(),
         channels: None,
         isolation,
+        first_calls: None,
     };
     let warm = sandbox.load(spec(Isolation::Warm)).await?;
     let fresh = sandbox.load(spec(Isolation::PerEvent)).await?;

@@ -17,6 +17,8 @@ use std::thread::{self, Thread};
 use std::time::Duration;
 use wasmtime::{Cache, CacheConfig, Config, Engine};
 
+/// Of zstd; its default.
+const COMPRESSION_LEVEL: i32 = 3;
 /// Ticks without a running call after which the thread sleeps. Calls of a busy daemon are microseconds
 /// apart and waking a thread costs some; a quarter of a second of ticks costs nothing.
 const IDLE_TICKS: u32 = 250;
@@ -47,6 +49,8 @@ pub fn engine(cache_dir: Option<&Path>) -> wasmtime::Result<Engine> {
     if let Some(dir) = cache_dir {
         let mut cache = CacheConfig::new();
         cache.with_directory(dir);
+        // Code that was compressed again would not match its seal.
+        cache.with_baseline_compression_level(COMPRESSION_LEVEL).with_optimized_compression_level(COMPRESSION_LEVEL);
         config.cache(Some(Cache::new(cache)?));
     }
     Engine::new(&config)

@@ -27,11 +27,18 @@ pub async fn handle(plugin: Arc<Loaded>, call: Call, dry: bool) -> Report {
     // The semaphore is never closed. Acquired here and not by the caller, so that the next call starts
     // on this thread at once.
     let _permit = plugin.permits.acquire().await;
-    let _ticking = plugin.runtime.ticker.tick();
-    let started = Instant::now();
     let (warm, generation) = if dry { (None, 0) } else { plugin.pool.take() };
     let mut instance = warm.unwrap_or_else(|| Box::new(Instance::new(&plugin.code.engine, Arc::clone(&plugin.facts))));
     let fresh = !instance.is_started();
+    // A dry run is part of loading the plugin, which has a crash marker of its own.
+    let is_first_call = fresh && !dry;
+    let _turn = match is_first_call && plugin.first_calls.one_at_a_time() {
+        true => Some(plugin.runtime.first_call.lock().await),
+        false => None,
+    };
+    let first_call = is_first_call.then(|| plugin.first_calls.begin());
+    let _ticking = plugin.runtime.ticker.tick();
+    let started = Instant::now();
     instance.store.data_mut().prepare(event, call.now);
     instance.store.data_mut().task.dry = dry;
 
@@ -43,6 +50,7 @@ pub async fn handle(plugin: Arc<Loaded>, call: Call, dry: bool) -> Report {
         instance.handle(&call).await.map_err(End::Running)
     });
     let ended = ended.await;
+    drop(first_call);
     let memory_bytes = instance.memory_bytes();
     let host = instance.store.data_mut();
     let cpu_us = host.meter.used_ns() / 1000;

@@ -18,10 +18,12 @@
 mod abi;
 mod bindings;
 mod call;
+mod code_cache;
 mod engine;
 mod error;
 mod execute;
 mod fault;
+mod first_calls;
 mod footprint;
 mod handles;
 mod host;
@@ -45,8 +47,10 @@ mod text;
 mod version;
 
 pub use call::{Call, Level, LogLine, StatePage, Usage};
+pub use code_cache::{CodeCache, Staging};
 pub use error::LoadError;
 pub use fault::{During, Fault, FaultKind};
+pub use first_calls::FirstCalls;
 pub use limits::Limits;
 pub use load::{precompile, revision};
 pub use plugin::Plugin;

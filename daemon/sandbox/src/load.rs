@@ -7,6 +7,7 @@ use crate::abi::Exports;
 use crate::bindings::latest;
 use crate::engine::engine;
 use crate::error::LoadError;
+use crate::first_calls::RunningFirstCalls;
 use crate::footprint::{self, Footprint};
 use crate::host::{Facts, StateSlot, refuse_http};
 use crate::instance::Code;
@@ -87,6 +88,10 @@ fn compile(runtime: Arc<Runtime>, spec: Spec) -> Result<Plugin, LoadError> {
     let surface = surface::read(&bytes)?;
     let footprint = footprint::measure(&bytes)?;
     times.record("exports and imports");
+    if let Some(cache) = &runtime.code_cache {
+        // Code that does not match its seal is deleted, so that it is compiled again here.
+        cache.holds(&revision);
+    }
     let component = Component::new(&runtime.engine, &bytes).map_err(not_compiled)?;
     check_memory(&component, footprint, &spec)?;
     times.record("compile");
@@ -113,6 +118,7 @@ fn compile(runtime: Arc<Runtime>, spec: Spec) -> Result<Plugin, LoadError> {
         pool: Arc::new(Pool::default()),
         is_warm: spec.isolation == Isolation::Warm,
         permits: Semaphore::new(runtime.running_per_plugin),
+        first_calls: RunningFirstCalls::new(spec.first_calls),
         runtime,
     };
     Ok(Plugin {
@@ -201,5 +207,19 @@ async fn expire_instances(pool: Weak<Pool>) {
             Some(pool) => pool.expire(),
             None => return,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use beadle_model::{Blame, Coded as _};
+
+    #[tokio::test]
+    async fn panic_while_loading_is_blamed_on_the_host() {
+        let ended = tokio::task::spawn_blocking(|| panic!("number {}", 7)).await;
+        let error = panicked(ended.unwrap_err());
+        assert_eq!((error.code(), error.blame()), ("host-panic", Blame::Host));
+        assert!(error.to_string().contains("number 7"), "{error}");
     }
 }

@@ -1,5 +1,6 @@
 //! A loaded plugin as its calls see it.
 
+use crate::first_calls::RunningFirstCalls;
 use crate::host::Facts;
 use crate::instance::Code;
 use crate::pool::Pool;
@@ -16,5 +17,7 @@ pub struct Loaded {
     pub is_warm: bool,
     /// Permits for concurrent calls.
     pub permits: Semaphore,
+    /// Reports the first calls of fresh instances.
+    pub first_calls: RunningFirstCalls,
     pub runtime: Arc<Runtime>,
 }

@@ -1,5 +1,6 @@
 //! What all plugins of a sandbox share: engine, linker, guest threads and the store's reader.
 
+use crate::code_cache::CodeCache;
 use crate::engine::Ticker;
 use crate::handles::Handles;
 use crate::host::HostState;
@@ -15,11 +16,15 @@ pub struct Runtime {
     pub engine: Engine,
     pub linker: Linker<HostState>,
     pub ticker: Ticker,
+    /// None if compiled code is not cached.
+    pub code_cache: Option<Arc<CodeCache>>,
     pub reader: Reader,
     pub reserve: Arc<dyn Fn() -> MessageId + Send + Sync>,
     pub host_key: [u8; 32],
     pub handles: Arc<Handles>,
     pub running_per_plugin: usize,
+    /// Held by the only first call of those that run one at a time.
+    pub first_call: tokio::sync::Mutex<()>,
     /// The guest threads.
     pub threads: Handle,
     /// None only while it is dropped.

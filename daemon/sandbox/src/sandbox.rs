@@ -1,5 +1,6 @@
 //! The sandbox: creates engine and guest threads, and loads plugins.
 
+use crate::code_cache::CodeCache;
 use crate::engine::{Ticker, engine};
 use crate::error::LoadError;
 use crate::handles::Handles;
@@ -88,7 +89,10 @@ impl Sandbox {
         host_key: [u8; 32],
     ) -> Result<Self, SandboxError> {
         let failed = |error: wasmtime::Error| SandboxError::Engine { reason: format!("{error:#}") };
-        let engine = engine(config.cache_dir.as_deref()).map_err(failed)?;
+        let code = config.cache_dir.as_deref().map(CodeCache::code_in);
+        let engine = engine(code.as_deref()).map_err(failed)?;
+        let open = |folder| CodeCache::open(folder, &host_key, &engine);
+        let code_cache = config.cache_dir.map(open).transpose().map_err(|error| failed(error.into()))?;
         let mut linker = Linker::<HostState>::new(&engine);
         abi::link(&mut linker).map_err(failed)?;
         wasmtime_wasi::p2::add_to_linker_async(&mut linker).map_err(failed)?;
@@ -104,11 +108,13 @@ impl Sandbox {
             engine,
             linker,
             ticker,
+            code_cache: code_cache.map(Arc::new),
             reader,
             reserve,
             handles: Arc::new(Handles::new(&host_key)),
             host_key,
             running_per_plugin: config.running_per_plugin,
+            first_call: tokio::sync::Mutex::new(()),
             threads: tokio.handle().clone(),
             tokio: Some(tokio),
         };
@@ -119,6 +125,11 @@ impl Sandbox {
     /// caller waits for it.
     pub async fn load(&self, spec: Spec) -> Result<Arc<Plugin>, LoadError> {
         load::load(&self.runtime, spec).await
+    }
+
+    /// The cache of compiled code, if there is one.
+    pub fn code_cache(&self) -> Option<&Arc<CodeCache>> {
+        self.runtime.code_cache.as_ref()
     }
 
     /// The guest threads, for a caller whose tasks do little but call plugins: a call from there saves

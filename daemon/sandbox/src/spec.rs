@@ -1,5 +1,6 @@
 //! What is needed to load a plugin, and what a plugin says about itself.
 
+use crate::first_calls::FirstCalls;
 use crate::limits::Limits;
 use beadle_model::{PluginNo, StateNo};
 use serde_json::Value;
@@ -23,6 +24,8 @@ pub struct Spec {
     pub channels: Option<Vec<String>>,
     /// The lifetime of its instances.
     pub isolation: Isolation,
+    /// Where the first calls of its fresh instances are reported, if anywhere.
+    pub first_calls: Option<FirstCalls>,
 }
 
 /// The lifetime of instances.

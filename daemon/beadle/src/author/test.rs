@@ -134,7 +134,8 @@ impl Installation {
         let state = self.store.reader().state_of(no).map_err(|error| error.to_string())?;
         let mut limits = Limits::default();
         limits.memory_mib = args.memory_mib.unwrap_or(limits.memory_mib);
-        let spec = Spec { name, no, state, bytes, settings, limits, channels: None, isolation: Isolation::Warm };
+        let isolation = Isolation::Warm;
+        let spec = Spec { name, no, state, bytes, settings, limits, channels: None, isolation, first_calls: None };
         let loaded = self.sandbox.load(spec).await;
         loaded.map_err(|error| Failed { code: Some(error.code()), message: error.to_string() })
     }

@@ -120,7 +120,9 @@ pub async fn run(loaded: Loaded, clock_url: Option<&str>, ready: impl FnOnce(&Co
         failure = tasks.failure() => Err(failure.into()),
         () = signals.next() => Ok(()),
     };
+    let stopped = running.admin.catalog.clone();
     running.end(parts, &mut signals).await;
+    stopped.stopped();
     ended
 }
 

@@ -39,6 +39,8 @@ pub struct Snapshot {
     pub backlog: BTreeMap<String, u64>,
     /// Changes of active revisions by result.
     pub reloads: BTreeMap<String, u64>,
+    /// Compiled code that did not match its seal.
+    pub discarded_code: u64,
     /// Schedule firings by result.
     pub firings: BTreeMap<String, u64>,
     /// Channels by state.
@@ -230,6 +232,11 @@ impl Snapshot {
                 Samples::Seconds(Duration::from_micros(figures.cpu_us).as_secs_f64()),
             ),
             counters("beadle_plugin_reloads", "New plugin revisions by result", "result", pairs(&self.reloads)),
+            counter(
+                "beadle_compiled_code_discarded",
+                "Compiled code that did not match its seal and was compiled again",
+                self.discarded_code,
+            ),
             counters(
                 "beadle_handling_failures",
                 "Failed attempts to handle an event",
@@ -426,6 +433,7 @@ mod tests {
             plugins: one("active"),
             backlog: one("crm"),
             reloads: one("activated"),
+            discarded_code: 1,
             firings: one("fired"),
             channels: one("open"),
             in_flight: [2, 5, 1],

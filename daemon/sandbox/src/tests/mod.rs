@@ -4,6 +4,7 @@
 //! and a section that describes imports and exports. So every test covers the way from file to report.
 
 mod capabilities;
+mod compiled;
 mod faults;
 mod floods;
 mod loading;
@@ -197,6 +198,7 @@ pub fn spec(bytes: Vec<u8>) -> Spec {
         limits: Limits::default(),
         channels: None,
         isolation: Isolation::Warm,
+        first_calls: None,
     }
 }
 

@@ -178,6 +178,7 @@ pub async fn snapshot(admin: &Admin) -> Result<Snapshot, ApiError> {
         plugins,
         backlog: backlog(admin),
         reloads: reloads.map(|(result, count)| (result.to_owned(), count)).into(),
+        discarded_code: admin.catalog.discarded_code(),
         firings: admin.schedules.counts().read().map(|(name, count)| (name.to_owned(), count)).into(),
         channels: channels_by_state(admin),
         in_flight: admin.pipeline.in_flight(),
