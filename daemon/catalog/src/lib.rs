@@ -16,6 +16,8 @@ mod documents;
 mod dry_run;
 mod entry;
 mod folder;
+#[doc(hidden)]
+pub mod fuzz;
 pub mod grants;
 mod managed;
 mod migration;

@@ -7,6 +7,7 @@
 //!
 //! Keys derive from the host key: handles are valid as long as it is, on this installation only.
 
+use crate::limits;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
 use hmac::digest::KeyInit;
@@ -70,6 +71,9 @@ impl Handles {
 
     /// The id of a handle that this host made.
     pub fn open(&self, kind: Kind, handle: &str) -> Option<String> {
+        if handle.len() > limits::ID_HANDLE_BYTES {
+            return None;
+        }
         let mut sealed = BASE64.decode(handle.strip_prefix(kind.prefix())?).ok()?;
         let (iv, body) = sealed.split_at_mut_checked(IV_BYTES)?;
         let iv: [u8; IV_BYTES] = (&*iv).try_into().ok()?;

@@ -25,6 +25,8 @@ mod execute;
 mod fault;
 mod first_calls;
 mod footprint;
+#[doc(hidden)]
+pub mod fuzz;
 mod handles;
 mod host;
 mod instance;

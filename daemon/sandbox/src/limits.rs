@@ -98,6 +98,8 @@ pub const HOST_CALLS: u32 = 10_000;
 /// Bytes that a guest may pass in one host call besides a value of state: the longest list message
 /// has less than 64 KiB, and so have log lines.
 pub const HOSTCALL_BYTES: usize = 1 << 20;
+/// A handle of an id of the platform. The platform's ids have some hundred bytes.
+pub const ID_HANDLE_BYTES: usize = 4 << 10;
 /// Handles of component resources: only WASI has resources, and waiting for a clock needs a few.
 pub const HANDLES: usize = 1000;
 /// Effects of one call in bytes. They are copied a few times until they are committed, and a page of a
@@ -120,7 +122,7 @@ pub const TABLES: usize = 256;
 /// The size of a table element: a pointer.
 pub const TABLE_ELEMENT_BYTES: usize = size_of::<usize>();
 /// The reason that a plugin gives for `retry` or `give-up` is truncated to this length, because it is
-/// shown in tables.
+/// shown in tables; and so are refusals, which may quote what a guest passed.
 pub const REASON_BYTES: usize = 1024;
 /// `version` and `summary` of `about`: one line each.
 pub const ABOUT_LINE_BYTES: usize = 256;

@@ -10,10 +10,15 @@ pub fn printable(line: String) -> String {
 }
 
 /// A guest's text on one line, truncated.
-pub fn one_line(mut text: String) -> String {
+pub fn one_line(text: String) -> String {
+    printable(shortened(text)).replace('\n', " ")
+}
+
+/// A text of at most [`limits::REASON_BYTES`], and a mark if it was longer.
+pub fn shortened(mut text: String) -> String {
     if text.len() > limits::REASON_BYTES {
         text.truncate(text.floor_char_boundary(limits::REASON_BYTES));
         text.push('…');
     }
-    printable(text).replace('\n', " ")
+    text
 }

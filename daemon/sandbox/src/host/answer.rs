@@ -1,6 +1,7 @@
 //! What a host function returns: a value, a refusal, or the end of the call.
 
 use crate::bindings::latest::types as wit;
+use crate::text;
 use beadle_model::Refusal;
 use beadle_store::StoreError;
 
@@ -58,7 +59,14 @@ pub type Answer<T> = wasmtime::Result<Result<T, wit::Refusal>>;
 pub fn answer<T>(result: Result<T, HostError>) -> Answer<T> {
     match result {
         Ok(value) => Ok(Ok(value)),
-        Err(HostError::Refused(refusal)) => Ok(Err(refusal.into())),
+        Err(HostError::Refused(refusal)) => Ok(Err(shortened(refusal).into())),
         Err(HostError::Stopped(stop)) => Err(stop.into()),
     }
+}
+
+/// A refusal may quote what the guest passed, which may be long.
+fn shortened(mut refusal: Refusal) -> Refusal {
+    refusal.message = text::shortened(refusal.message);
+    refusal.instead = refusal.instead.map(text::shortened);
+    refusal
 }

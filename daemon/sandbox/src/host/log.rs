@@ -23,7 +23,7 @@ impl Host for HostState {
 }
 
 impl HostState {
-    fn write_line(&mut self, level: Level, line: String) {
+    pub fn write_line(&mut self, level: Level, line: String) {
         let bytes = self.task.log_bytes + LINE_BYTES + line.len();
         if bytes > self.facts.limits.log_bytes() {
             self.task.log_dropped += 1;

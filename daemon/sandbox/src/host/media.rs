@@ -112,7 +112,12 @@ impl HostState {
         }
     }
 
-    fn create_file(&mut self, mime_type: String, filename: Option<String>, bytes: &[u8]) -> Result<String, HostError> {
+    pub fn create_file(
+        &mut self,
+        mime_type: String,
+        filename: Option<String>,
+        bytes: &[u8],
+    ) -> Result<String, HostError> {
         self.event()?;
         if bytes.is_empty() || bytes.len() > FILE_BYTES {
             let message = format!("A file must have 1 to {FILE_BYTES} bytes; this one has {}.", bytes.len());

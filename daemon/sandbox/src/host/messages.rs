@@ -81,12 +81,12 @@ senders! {
 }
 
 impl HostState {
-    fn reply_with(&mut self, message: impl Sendable) -> Result<String, HostError> {
+    pub fn reply_with(&mut self, message: impl Sendable) -> Result<String, HostError> {
         let body = message.into_outgoing(self)?;
         self.reply(body)
     }
 
-    fn reply(&mut self, body: Outgoing) -> Result<String, HostError> {
+    pub fn reply(&mut self, body: Outgoing) -> Result<String, HostError> {
         let conversation = self.event()?.conversation.as_ref().map(Arc::clone).ok_or_else(|| {
             Refusal::new("no-conversation", "This event belongs to no conversation, so there is none to reply in.")
                 .instead("Write to a contact with `messages`, which must be granted.")
@@ -94,7 +94,7 @@ impl HostState {
         self.send(&conversation, body, true)
     }
 
-    fn send_to(&mut self, to: &str, channel: Option<&str>, message: impl Sendable) -> Result<String, HostError> {
+    pub fn send_to(&mut self, to: &str, channel: Option<&str>, message: impl Sendable) -> Result<String, HostError> {
         self.event()?;
         let body = message.into_outgoing(self)?;
         if to.starts_with("cnv_") {

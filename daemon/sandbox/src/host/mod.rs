@@ -27,7 +27,7 @@ mod template;
 mod timers;
 mod wasi;
 
-pub use answer::Stop;
+pub use answer::{HostError, Stop};
 pub use facts::{Facts, StateSlot};
 pub use host_state::HostState;
 pub use http::refuse_http;

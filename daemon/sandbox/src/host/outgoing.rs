@@ -49,7 +49,7 @@ impl HostState {
     }
 
     /// The platform's id of a message that a plugin names by its handle.
-    pub(super) fn platform_id(&self, handle: &str) -> Result<String, Refusal> {
+    pub fn platform_id(&self, handle: &str) -> Result<String, Refusal> {
         self.facts.handles.open(Kind::Message, handle).ok_or_else(|| {
             Refusal::new("bad-id", "This is not a handle of a message.")
                 .instead("Use the handle of an event (`pm_…`) unchanged.")
@@ -81,7 +81,7 @@ fn size(body: &Outgoing) -> usize {
 }
 
 /// A message of the contract.
-pub(super) trait Sendable {
+pub trait Sendable {
     /// Converts it. Refused if a part of it is invalid (`bad-id`, `bad-json`).
     fn into_outgoing(self, host: &HostState) -> Result<Outgoing, HostError>;
 }

@@ -50,7 +50,7 @@ impl Host for HostState {
 }
 
 impl HostState {
-    fn get_state(&mut self, owner: wit::Scope, key: String) -> Result<Option<Vec<u8>>, HostError> {
+    pub fn get_state(&mut self, owner: wit::Scope, key: String) -> Result<Option<Vec<u8>>, HostError> {
         self.require_state()?;
         let owner = scope(owner)?;
         check_key(&key)?;
@@ -91,7 +91,7 @@ impl HostState {
         Err(Refusal::new("too-many-reads", message).instead("Keep a summary under one key, or continue with a timer."))
     }
 
-    fn set_state(
+    pub fn set_state(
         &mut self,
         owner: wit::Scope,
         key: String,
@@ -125,7 +125,7 @@ impl HostState {
         Ok(())
     }
 
-    fn add_state(&mut self, owner: wit::Scope, key: String, delta: i64) -> Result<(), HostError> {
+    pub fn add_state(&mut self, owner: wit::Scope, key: String, delta: i64) -> Result<(), HostError> {
         self.require_state()?;
         let owner = scope(owner)?;
         check_key(&key)?;

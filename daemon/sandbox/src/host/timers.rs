@@ -26,7 +26,13 @@ impl Host for HostState {
 }
 
 impl HostState {
-    fn set_timer(&mut self, scope: wit::Scope, key: String, due_at: i64, payload: Vec<u8>) -> Result<(), HostError> {
+    pub fn set_timer(
+        &mut self,
+        scope: wit::Scope,
+        key: String,
+        due_at: i64,
+        payload: Vec<u8>,
+    ) -> Result<(), HostError> {
         if payload.len() > limits::TIMER_PAYLOAD_BYTES {
             let (max, bytes) = (limits::TIMER_PAYLOAD_BYTES, payload.len());
             let message = format!("The payload of a timer may have {max} bytes; this one has {bytes}.");

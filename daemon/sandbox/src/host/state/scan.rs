@@ -30,7 +30,7 @@ struct Range {
 }
 
 impl HostState {
-    pub(super) fn scan_state(
+    pub fn scan_state(
         &mut self,
         owner: wit::Scope,
         prefix: &str,
