@@ -277,6 +277,35 @@ async fn timers_require_an_exported_handler() {
 }
 
 #[tokio::test]
+async fn timers_count_against_the_quota_of_state() {
+    let imports = format!(
+        r#"{REPLIES} (import "beadle:plugin/timers@0.1.0" "set" (func $set (param i32 i32 i32 i32 i32 i64 i32 i32 i32)))"#
+    );
+    // Timers with the largest payload and keys of two letters, until one is refused.
+    let handle = format!(
+        "(loop $on
+            (i32.store8 (i32.const 2048) (i32.add (i32.const 97) (i32.div_u (global.get $n) (i32.const 20))))
+            (i32.store8 (i32.const 2049) (i32.add (i32.const 97) (i32.rem_u (global.get $n) (i32.const 20))))
+            (call $set (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 2048) (i32.const 2)
+                (i64.const 123) (i32.const 2048) (i32.const 4096) (i32.const 64))
+            (global.set $n (i32.add (global.get $n) (i32.const 1)))
+            (br_if $on (i32.and (i32.eqz (i32.load8_u (i32.const 64))) (i32.lt_u (global.get $n) (i32.const 350)))))
+         {}",
+        reply_with_code()
+    );
+    let items = r#"(global $n (mut i32) (i32.const 0))
+        (func (export "beadle:plugin/on-timer@0.1.0#handle") (param i32) (result i32) (i32.const 16))"#;
+    let guest = replying(&imports, items, &handle, &["replies", "timers"]);
+    let guest = Guest { world: "export beadle:plugin/on-timer@0.1.0;", ..guest };
+    let limits = Limits { state_mib: 1, effects: 400, ..Limits::default() };
+    let world = sandbox();
+    let plugin = world.load(Spec { limits, ..spec(guest.bytes()) }).await.unwrap();
+    let handled = plugin.handle(call(1)).await.outcome.unwrap();
+    assert_eq!(texts(&handled), ["over-quota"]);
+    assert_eq!(handled.effects.timers.len(), (1 << 20) / (2 + 4096 + 64));
+}
+
+#[tokio::test]
 async fn random_numbers_depend_on_the_event() {
     let imports = format!(r#"{REPLIES} (import "beadle:plugin/random@0.1.0" "bytes" (func $bytes (param i32 i32)))"#);
     // Eight random letters. A request for 5000 bytes returns 4096.
