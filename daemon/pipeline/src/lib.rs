@@ -5,7 +5,8 @@
 //! calls one above it, and no two files import each other. Stages share only `context`; the answer to "who subscribes"
 //! is one watch channel of [`Subscriptions`].
 //!
-//! Every queue is bounded: events in flight (`admission`), messages in memory (`outbox`), the writer's queue (the store).
+//! Every queue is bounded: events in flight (`admission`), effects before their commit (`budget`), messages in memory, a
+//! share for each channel (`outbox`), the writer's queue (the store).
 //! Past each bound things wait on disk, or the platform keeps them.
 //!
 //! It does not load plugins (`catalog`), make events by time (`schedule`), or read a platform's JSON (`whatsapp`).

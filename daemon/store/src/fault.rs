@@ -1,6 +1,6 @@
 //! Faults on purpose, for tests of the crates above. This module exists in debug builds only.
 
-use crate::StoreError;
+use crate::{Reader, StoreError};
 use beadle_model::ConversationId;
 use rusqlite::Connection;
 use std::path::Path;
@@ -19,6 +19,23 @@ impl DatabaseLock {
         conn.busy_timeout(Duration::from_secs(30))?;
         conn.execute_batch("BEGIN IMMEDIATE")?;
         Ok(Self(conn))
+    }
+}
+
+/// Keeps readers from getting a connection until it is dropped: they fail after five seconds.
+pub struct BusyReaders(Reader);
+
+impl BusyReaders {
+    /// Of this reader and its clones.
+    pub fn hold(reader: &Reader) -> Self {
+        reader.set_busy(true);
+        Self(reader.clone())
+    }
+}
+
+impl Drop for BusyReaders {
+    fn drop(&mut self) {
+        self.0.set_busy(false);
     }
 }
 

@@ -5,7 +5,7 @@ use beadle_clock::Clock;
 use beadle_model::Timestamp;
 use beadle_model::event::{EventKind, Problem};
 use beadle_pipeline::{Advice, SendResponse, Stage};
-use beadle_store::fault::{DatabaseLock, damage_conversation};
+use beadle_store::fault::{BusyReaders, DatabaseLock, damage_conversation};
 use beadle_store::step::{Batch, Receipt, ReceiptFor, SendState};
 use beadle_store::views::{DeadLetterFilter, EventState};
 
@@ -57,6 +57,36 @@ async fn an_event_without_subscribers_is_finished_once_the_store_writes() {
     assert_ne!(states(&env), [EventState::Finished]);
     drop(lock);
     until("the event is finished", async || states(&env) == [EventState::Finished]).await;
+}
+
+#[tokio::test]
+async fn deferred_events_are_read_once_the_store_reads() {
+    // More events of one lane than may be in flight.
+    let texts: Vec<String> = (0..300).map(|n| n.to_string()).collect();
+    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+    let (dir, clock, manual) = filled(&texts).await;
+    let store = open(dir.path(), &clock);
+    let plugin = store.plugin_no("plugin").await.unwrap();
+    // The lists of subscribers are known, so that only the handlings have to be written.
+    for list in [vec![], vec![plugin]] {
+        store.subscriber_list(list).await.unwrap();
+    }
+    let lock = DatabaseLock::hold(dir.path()).unwrap();
+    let env = TestEnv::with(store, dir, clock, manual);
+    env.pipeline.publish(vacant(plugin, Stage::Guard, &[EventKind::Message]));
+    until("the lane is full", async || env.pipeline.in_flight()[1] > 40).await;
+    let busy = BusyReaders::hold(&env.reader);
+    drop(lock);
+    until("the lane is empty", async || env.pipeline.in_flight()[0] < 50).await;
+    until("reading them has failed", async || {
+        env.pipeline.health().problems().iter().any(|problem| problem.contains("overloaded"))
+    })
+    .await;
+    drop(busy);
+    until("all are done", async || {
+        env.pipeline.in_flight() == [0, 0, 0] && states(&env).iter().all(|state| *state == EventState::Finished)
+    })
+    .await;
 }
 
 #[tokio::test]

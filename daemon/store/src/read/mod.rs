@@ -137,6 +137,17 @@ impl Reader {
         }
     }
 
+    /// Takes all connections, so that others wait for one in vain, or gives them back.
+    #[cfg(debug_assertions)]
+    pub(crate) fn set_busy(&self, busy: bool) {
+        let mut connections = self.0.connections();
+        // Those that are in use are not counted as idle, and come back.
+        connections.idle.clear();
+        connections.open = if busy { self.0.limit } else { 0 };
+        drop(connections);
+        self.0.returned.notify_all();
+    }
+
     /// Runs a single statement, which sees one snapshot by itself.
     pub(crate) fn one<T>(&self, read: impl FnOnce(&Connection) -> Result<T, StoreError>) -> Result<T, StoreError> {
         let borrowed = self.0.acquire()?;
