@@ -84,7 +84,7 @@ fn build() -> Result<PathBuf> {
     let folder = shell::target_dir().join("fuzz");
     let mut build = cargo();
     // With `--target`, programs that run during the build are not instrumented.
-    build.current_dir(shell::root().join("fuzz")).args(["build", "--quiet", "--locked", "--release", "--target", host]);
+    build.current_dir(shell::root().join("fuzz")).args(["build", "--quiet", "--release", "--target", host]);
     call(build.env("CARGO_TARGET_DIR", &folder).env("RUSTFLAGS", INSTRUMENTATION))?;
     Ok(folder.join(host).join("release"))
 }

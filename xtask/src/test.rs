@@ -31,7 +31,8 @@ const STAGES: &[Stage] = &[
     ("tools", |_| passed(tools::check())),
     ("fmt", |_| {
         call(cargo().args(["fmt", "--all", "--check"]))?;
-        passed(call(plugins_cargo().args(["fmt", "--all", "--check"])))
+        call(plugins_cargo().args(["fmt", "--all", "--check"]))?;
+        passed(call(cargo().current_dir(shell::root().join("fuzz")).args(["fmt", "--all", "--check"])))
     }),
     ("tidy", |_| passed(tidy::run())),
     ("deny", |_| passed(deny::test())),

@@ -74,7 +74,7 @@ const TROUBLES: [Trouble; 16] = [
 
 /// How often each trouble occurs.
 fn rounds() -> usize {
-    if is_long_run() { 12 } else { 1 }
+    if is_long_run() { 6 } else { 2 }
 }
 
 /// All troubles of the day, in random order.
