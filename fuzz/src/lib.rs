@@ -1,18 +1,10 @@
 //! What each fuzz target does with its bytes. None of it may panic, hang or exhaust memory.
 //!
-//! The configuration and the check of settings are modules of their crates that nothing else may use, so they are included
-//! as source here.
+//! The configuration is a module of the daemon's program, so it is included as source here.
 
 #[allow(dead_code, unused_imports, missing_docs, reason = "the daemon uses all of it")]
 #[path = "../../daemon/beadle/src/config/mod.rs"]
 mod config;
-#[allow(dead_code, reason = "the catalog uses all of it")]
-#[path = "../../daemon/catalog/src/schema.rs"]
-mod schema;
-#[allow(dead_code, reason = "the catalog uses all of it")]
-#[path = "../../daemon/catalog/src/settings.rs"]
-mod settings;
-
 /// The part of the daemon's module that the configuration uses.
 mod token {
     pub fn parse_hash(text: &str) -> Option<[u8; 32]> {
@@ -20,9 +12,12 @@ mod token {
     }
 }
 
+use beadle_clock::Clock;
 use beadle_model::Timestamp;
 use beadle_model::keyword::Language;
+use beadle_sandbox::fuzz::Host;
 use beadle_schedule::{Holidays, Pattern, Zone};
+use beadle_store::{Store, StoreConfig};
 use beadle_whatsapp::{App, AppConfig, Secret};
 use std::path::PathBuf;
 use std::sync::OnceLock;
@@ -61,14 +56,7 @@ pub fn webhook(data: &[u8]) {
 /// A configuration file.
 pub fn configuration(data: &[u8]) {
     static PATH: OnceLock<PathBuf> = OnceLock::new();
-    let path = PATH.get_or_init(|| {
-        // In memory, where there is such a folder.
-        let folder = PathBuf::from("/dev/shm");
-        let folder = if folder.is_dir() { folder } else { std::env::temp_dir() };
-        let folder = folder.join(format!("beadle-fuzz-{}", std::process::id()));
-        std::fs::create_dir_all(&folder).expect("a folder for the configuration");
-        folder.join("beadle.toml")
-    });
+    let path = PATH.get_or_init(|| folder().join("beadle.toml"));
     std::fs::write(path, data).expect("the file is written");
     let environment = config::Environment { variable: Box::new(|_| None), without_systemd: true };
     if let Err(invalid) = config::load(path, &environment) {
@@ -116,7 +104,31 @@ pub fn cron(data: &[u8]) {
 pub fn settings(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     let (schema, settings) = text.split_once("\n---\n").unwrap_or((text, "{}"));
-    let (Ok(schema), Ok(settings)) = (serde_json::from_str(schema), serde_json::from_str(settings)) else { return };
-    let about = beadle_sandbox::About { version: "1".into(), summary: String::new(), settings_schema: Some(schema) };
-    settings::errors(Some(&about), &settings);
+    beadle_catalog::fuzz::settings(schema, settings);
+}
+
+/// Calls of a hostile guest to the host's functions.
+pub fn host_inputs(data: &[u8]) {
+    static HOST: OnceLock<(Store, Host)> = OnceLock::new();
+    let (_, host) = HOST.get_or_init(|| {
+        let config = StoreConfig { ballast_bytes: 0, readers: 1, ..StoreConfig::new(&folder(), Clock::real()) };
+        let store = Store::open(config).expect("an empty store");
+        let host = Host::new(store.reader().clone());
+        (store, host)
+    });
+    host.run(data);
+}
+
+/// A plugin's file: what it exports and imports, read before any of its code is compiled.
+pub fn plugin_file(data: &[u8]) {
+    let _ = beadle_sandbox::subscriptions(data);
+}
+
+/// A folder of this process, in memory where there is such a file system.
+fn folder() -> PathBuf {
+    let memory = PathBuf::from("/dev/shm");
+    let folder = if memory.is_dir() { memory } else { std::env::temp_dir() };
+    let folder = folder.join(format!("beadle-fuzz-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).expect("a folder for files");
+    folder
 }

@@ -10,7 +10,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The programs of `fuzz/`.
-pub const TARGETS: [&str; 6] = ["webhook", "configuration", "schedules", "calendar", "cron", "settings"];
+pub const TARGETS: [&str; 8] =
+    ["webhook", "configuration", "schedules", "calendar", "cron", "settings", "host_inputs", "plugin_file"];
 
 /// Guides libFuzzer: which edges were reached, and what was compared with what.
 const INSTRUMENTATION: &str = "-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
@@ -107,6 +108,13 @@ fn write_examples(target: &str, folder: &Path) -> Result {
             }
         }
         "configuration" => copy_all(&[root.join("config"), root.join("daemon/beadle/tests/config")], "toml", folder)?,
+        // Built by `cargo xtask plugins`; without them it starts from nothing.
+        "plugin_file" => {
+            let built = shell::target_dir().join("plugins");
+            if built.is_dir() {
+                copy_all(&[built], "wasm", folder)?;
+            }
+        }
         "calendar" => copy_all(&[root.join("daemon/beadle/tests/config")], "ics", folder)?,
         _ => {}
     }

@@ -1,0 +1,5 @@
+//! Calls of a hostile guest to the host; see the function in the library.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| beadle_fuzz::host_inputs(data));
