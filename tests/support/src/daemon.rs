@@ -33,6 +33,8 @@ pub struct Setup {
     admin_toml: String,
     toml: String,
     environment: Vec<(String, String)>,
+    /// A program that becomes the daemon, with its arguments.
+    wrapper: Vec<String>,
 }
 
 impl Setup {
@@ -48,6 +50,7 @@ impl Setup {
             admin_toml: "open_api = true".into(),
             toml: String::new(),
             environment: Vec::new(),
+            wrapper: Vec::new(),
         };
         for sub in [setup.plugins(), setup.data(), setup.conf_d()] {
             std::fs::create_dir_all(&sub).unwrap_or_else(|error| panic!("{}: {error}", sub.display()));
@@ -93,6 +96,15 @@ impl Setup {
     #[must_use]
     pub fn clock(mut self, url: &str) -> Self {
         self.clock_url = Some(url.into());
+        self
+    }
+
+    /// Runs the daemon where no more than this many inotify instances can be made: in a user namespace of its own, so that
+    /// other programs of this user are not affected.
+    #[must_use]
+    pub fn inotify_instances(mut self, limit: u32) -> Self {
+        let script = format!("echo {limit} > /proc/sys/user/max_inotify_instances && exec \"$0\" \"$@\"");
+        self.wrapper = ["unshare", "--user", "--map-root-user", "sh", "-c", &script].map(String::from).into();
         self
     }
 
@@ -195,7 +207,10 @@ business_account_id = "{business}"
 
     /// A `beadle` command with these arguments and the secrets in its environment.
     pub fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(program::built("beadle"));
+        self.set_up(Command::new(program::built("beadle")), arguments)
+    }
+
+    fn set_up(&self, mut command: Command, arguments: &[&str]) -> Command {
         command.args(arguments).current_dir(self.folder.path());
         command.env("E2E_TOKEN", webhook::ACCESS_TOKEN).env("E2E_SECRET", webhook::APP_SECRET);
         command.env("E2E_VERIFY", webhook::VERIFY_TOKEN).env("BEADLE_SOCKET", self.socket());
@@ -223,7 +238,14 @@ business_account_id = "{business}"
         let notify = self.folder.path().join("notify");
         let _ = std::fs::remove_file(&notify);
         let notifications = UnixDatagram::bind(&notify).unwrap_or_else(|error| panic!("{}: {error}", notify.display()));
-        let mut command = self.command(&arguments);
+        let mut command = match self.wrapper.split_first() {
+            Some((program, rest)) => {
+                let mut command = Command::new(program);
+                command.args(rest).arg(program::built("beadle"));
+                self.set_up(command, &arguments)
+            }
+            None => self.command(&arguments),
+        };
         command.envs(self.environment.iter().cloned()).env("NOTIFY_SOCKET", &notify);
         let program = Program::start(&mut command);
         Starting { program, notifications, socket: self.socket() }
