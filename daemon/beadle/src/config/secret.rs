@@ -25,7 +25,7 @@ impl Section<'_> {
         let Value::Table(table) = &node.value else {
             let message = format!("`{key}` must not be written in the configuration");
             let diagnostic = Diagnostic::new("config-secret", node.span.clone(), message);
-            self.context.report(diagnostic.label("only the place of a secret belongs here").help(help));
+            self.context.report(diagnostic.label("name where the secret is stored instead").help(help));
             return None;
         };
         let mut entries = table.0.iter();
