@@ -17,7 +17,7 @@ use crate::entry::{BlockedRevision, StepTime};
 use crate::folder::Stamp;
 use crate::grants;
 use crate::migration::{self, MigratedCopy, VersionChange};
-use crate::record::{Record, SuspendedRevision};
+use crate::record::{CRASH, Record, SuspendedRevision};
 use crate::revisions::Revisions;
 use crate::settings;
 use crate::startup::{CrashMarker, CrashMarkers, Loading, ServiceMarkers};
@@ -182,19 +182,25 @@ impl Transaction {
             return Ok(LoadOutcome::Pending { plugin, missing, revoked: is_active });
         }
         let change = self.state_change(&plugin).await?;
-        // A revision that was active before, or is the only one, has nothing to be compared with.
-        if let Some(before) = before.as_ref().filter(|_| !is_rollback) {
+        // A revision that was active before, or is the only one, has nothing to be compared with; and one that kills the
+        // daemon is not called again.
+        let before = before.filter(|_| !is_rollback && !self.is_suspended_for_a_crash());
+        if let Some(before) = &before {
             self.try_out(&before.plugin, &plugin, &change).await?;
         }
         // From here on its code is no more dangerous than in service.
         self.marker = None;
         self.save(hash.clone(), bytes).await?;
         match change {
-            StateChange::None => self.activate(plugin, &hash, before.filter(|_| !is_rollback)).await?,
+            StateChange::None => self.activate(plugin, &hash, before).await?,
             StateChange::Migrate(from) => self.migrate(plugin, &hash, &from).await?,
             StateChange::Restore(to) => self.restore_state(plugin, &hash, to).await?,
         }
         Ok(LoadOutcome::Activated)
+    }
+
+    fn is_suspended_for_a_crash(&self) -> bool {
+        self.request.record.suspended.as_ref().is_some_and(|suspended| suspended.suspension.code == CRASH)
     }
 
     fn active(&self) -> Option<ActiveRevision> {
