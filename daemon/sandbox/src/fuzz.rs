@@ -39,6 +39,7 @@ impl Host {
             state: StateSlot::new(StateNo(1)),
             settings: "{}".into(),
             limits: Limits { media_mib: 1, ..Limits::default() },
+            hostcall_bytes: limits::HOSTCALL_BYTES,
             metadata_bytes: 0,
             channels: None,
             subscriptions: EventKind::ALL.into_iter().collect(),

@@ -34,7 +34,7 @@ impl Instance {
     /// An empty store with the plugin's limits. No guest code runs yet.
     pub fn new(engine: &Engine, facts: Arc<Facts>) -> Self {
         let cpu_ns = facts.limits.cpu_ns();
-        let hostcall_bytes = limits::HOSTCALL_BYTES + facts.limits.value_bytes();
+        let hostcall_bytes = facts.hostcall_bytes;
         let mut store = Store::new(engine, HostState::new(facts));
         store.limiter(|host| &mut host.memory);
         store.set_hostcall_fuel(hostcall_bytes);

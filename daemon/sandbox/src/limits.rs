@@ -91,12 +91,15 @@ pub const READ_ENTRIES: usize = 10_000;
 pub const TIMER_PAYLOAD_BYTES: usize = 4 << 10;
 /// Random bytes returned by one call (documented in the contract).
 pub const RANDOM_BYTES: usize = 4096;
+/// A file that a plugin creates: the platform's maximum for audio and video, and half of a guest's
+/// memory.
+pub const NEW_FILE_BYTES: usize = 16 << 20;
 /// Contacts in one page (documented in the contract).
 pub const PAGE_CONTACTS: usize = 500;
 /// Host calls during one event: far above what a hundred effects with a few reads each need.
 pub const HOST_CALLS: u32 = 10_000;
-/// Bytes that a guest may pass in one host call besides a value of state: the longest list message
-/// has less than 64 KiB, and so have log lines.
+/// Bytes that a guest may pass in one host call besides a value of state or a file: the longest list
+/// message has less than 64 KiB, and so have log lines.
 pub const HOSTCALL_BYTES: usize = 1 << 20;
 /// A handle of an id of the platform. The platform's ids have some hundred bytes.
 pub const ID_HANDLE_BYTES: usize = 4 << 10;

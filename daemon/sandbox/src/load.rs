@@ -11,7 +11,7 @@ use crate::first_calls::RunningFirstCalls;
 use crate::footprint::{self, Footprint};
 use crate::host::{Facts, StateSlot, refuse_http};
 use crate::instance::Code;
-use crate::limits;
+use crate::limits::{self, Limits};
 use crate::loaded::Loaded;
 use crate::plugin::Plugin;
 use crate::pool::Pool;
@@ -104,6 +104,7 @@ fn compile(runtime: Arc<Runtime>, spec: Spec) -> Result<Plugin, LoadError> {
         state: StateSlot::new(spec.state),
         settings,
         limits: spec.limits,
+        hostcall_bytes: hostcall_bytes(&spec.limits, &surface),
         metadata_bytes: usize::try_from(footprint.bytes).unwrap_or(usize::MAX),
         channels: spec.channels,
         subscriptions: surface.subscriptions,
@@ -163,6 +164,12 @@ fn link(runtime: &Runtime, component: &Component, surface: &Surface) -> wasmtime
     // Done now so that it does not delay the first event.
     component.initialize_copy_on_write_image()?;
     Ok(Code { engine: runtime.engine.clone(), linked, exports })
+}
+
+/// Bytes that a guest may pass in one host call: enough for the largest thing that it may store.
+fn hostcall_bytes(plugin: &Limits, surface: &Surface) -> usize {
+    let file = if surface.capabilities.contains("media") { limits::NEW_FILE_BYTES } else { 0 };
+    limits::HOSTCALL_BYTES + file.max(plugin.value_bytes())
 }
 
 /// Reports a memory that cannot fit when the plugin is loaded, rather than at its first event.

@@ -20,6 +20,8 @@ pub struct Facts {
     pub settings: String,
     /// Its limits.
     pub limits: Limits,
+    /// Bytes that a guest may pass in one host call.
+    pub hostcall_bytes: usize,
     /// Bytes that an instance uses besides its memories and tables.
     pub metadata_bytes: usize,
     /// The channels on which it may send; none for all.

@@ -7,6 +7,7 @@
 use super::answer::{Answer, HostError, answer};
 use super::host_state::{HostState, bad_id};
 use crate::bindings::latest::media::{FileInfo, Host};
+use crate::limits::NEW_FILE_BYTES;
 use beadle_model::effect::NewMedia;
 use beadle_model::{MediaId, Refusal};
 use beadle_store::{MediaRow, MediaState};
@@ -16,9 +17,6 @@ use std::time::Duration;
 /// The maximum of one read: a guest's memory is small, and copying this takes a tenth of a
 /// millisecond.
 const READ_BYTES: u32 = 1 << 20;
-/// The largest file that a plugin may create: the platform's maximum for audio and video, and half of
-/// a guest's memory.
-const FILE_BYTES: usize = 16 << 20;
 /// How long a read waits for a file that is being fetched: half of the time of a call. Elapsed time.
 const FETCH_WAIT: Duration = Duration::from_secs(5);
 /// The longest name of a file: what file systems take.
@@ -119,8 +117,8 @@ impl HostState {
         bytes: &[u8],
     ) -> Result<String, HostError> {
         self.event()?;
-        if bytes.is_empty() || bytes.len() > FILE_BYTES {
-            let message = format!("A file must have 1 to {FILE_BYTES} bytes; this one has {}.", bytes.len());
+        if bytes.is_empty() || bytes.len() > NEW_FILE_BYTES {
+            let message = format!("A file must have 1 to {NEW_FILE_BYTES} bytes; this one has {}.", bytes.len());
             return Err(Refusal::new("value-too-large", message).into());
         }
         if !mime_type.contains('/') || mime_type.len() > TYPE_BYTES || mime_type.contains(char::is_control) {

@@ -297,3 +297,29 @@ async fn files_of_failed_and_dry_calls_are_deleted() {
         assert_eq!(files(), left, "call ending with {end}");
     }
 }
+
+#[tokio::test]
+async fn file_of_sixteen_mebibytes_can_be_created_and_a_larger_one_is_refused() {
+    for (bytes, refused) in [(16 << 20, 0), ((16 << 20) + 1, 1)] {
+        let handle = format!(
+            "(drop (memory.grow (i32.const 270)))
+            (call $create (i32.const 2048) (i32.const 9) (i32.const 0) (i32.const 0) (i32.const 0)
+                (i32.const 65536) (i32.const {bytes}) (i32.const 64))
+            (if (i32.ne (i32.load8_u (i32.const 64)) (i32.const {refused})) (then unreachable))
+            (i32.const 16)"
+        );
+        let guest = Guest {
+            capabilities: &["media"],
+            imports: r#"(import "beadle:plugin/media@0.1.0" "create"
+                (func $create (param i32 i32 i32 i32 i32 i32 i32 i32)))"#,
+            items: r#"(data (i32.const 2048) "image/png")"#,
+            handle: &handle,
+            ..Guest::default()
+        };
+        let limits = Limits { cpu_ms: 10_000, ..Limits::default() };
+        let sandbox = sandbox();
+        let plugin = sandbox.load(Spec { limits, ..spec(guest.bytes()) }).await.unwrap();
+        let report = plugin.dry_run(call(1)).await;
+        assert!(report.outcome.is_ok(), "{bytes}: {:?}", report.outcome.err());
+    }
+}
