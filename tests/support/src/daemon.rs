@@ -33,8 +33,8 @@ pub struct Setup {
     admin_toml: String,
     toml: String,
     environment: Vec<(String, String)>,
-    /// A program that becomes the daemon, with its arguments.
-    wrapper: Vec<String>,
+    /// A shell script to run first, in the process that becomes the daemon.
+    before: Option<(Vec<String>, String)>,
 }
 
 impl Setup {
@@ -50,7 +50,7 @@ impl Setup {
             admin_toml: "open_api = true".into(),
             toml: String::new(),
             environment: Vec::new(),
-            wrapper: Vec::new(),
+            before: None,
         };
         for sub in [setup.plugins(), setup.data(), setup.conf_d()] {
             std::fs::create_dir_all(&sub).unwrap_or_else(|error| panic!("{}: {error}", sub.display()));
@@ -102,16 +102,23 @@ impl Setup {
     /// Runs the daemon where no more than this many inotify instances can be made: in a user namespace of its own, so that
     /// other programs of this user are not affected.
     #[must_use]
-    pub fn inotify_instances(mut self, limit: u32) -> Self {
-        let script = format!("echo {limit} > /proc/sys/user/max_inotify_instances && exec \"$0\" \"$@\"");
-        self.wrapper = ["unshare", "--user", "--map-root-user", "sh", "-c", &script].map(String::from).into();
-        self
+    pub fn inotify_instances(self, limit: u32) -> Self {
+        let namespace = ["unshare", "--user", "--map-root-user"];
+        self.before(&namespace, &format!("echo {limit} > /proc/sys/user/max_inotify_instances"))
     }
 
     /// Puts the data folder on this disk.
     #[must_use]
     pub fn disk(mut self, disk: &Disk) -> Self {
         self.environment.extend(disk.environment());
+        self
+    }
+
+    /// Starts the daemon from a shell that runs `script` first; `around` is a command that starts the shell, if not empty.
+    #[must_use]
+    pub fn before(mut self, around: &[&str], script: &str) -> Self {
+        let around = around.iter().map(|word| (*word).to_owned()).collect();
+        self.before = Some((around, format!("{script}; exec \"$@\"")));
         self
     }
 
@@ -207,15 +214,29 @@ business_account_id = "{business}"
 
     /// A `beadle` command with these arguments and the secrets in its environment.
     pub fn command(&self, arguments: &[&str]) -> Command {
-        self.set_up(Command::new(program::built("beadle")), arguments)
+        let mut command = Command::new(program::built("beadle"));
+        command.args(arguments);
+        self.prepare(&mut command);
+        command
     }
 
-    fn set_up(&self, mut command: Command, arguments: &[&str]) -> Command {
-        command.args(arguments).current_dir(self.folder.path());
+    /// The command that starts the daemon with these arguments.
+    fn daemon(&self, arguments: &[&str]) -> Command {
+        let Some((around, script)) = &self.before else { return self.command(arguments) };
+        let beadle = program::built("beadle");
+        let shell = ["sh", "-c", script, "sh"].map(str::to_owned);
+        let mut words = around.iter().chain(&shell);
+        let mut command = Command::new(words.next().map_or("sh", String::as_str));
+        command.args(words).arg(beadle).args(arguments);
+        self.prepare(&mut command);
+        command
+    }
+
+    fn prepare(&self, command: &mut Command) {
+        command.current_dir(self.folder.path());
         command.env("E2E_TOKEN", webhook::ACCESS_TOKEN).env("E2E_SECRET", webhook::APP_SECRET);
         command.env("E2E_VERIFY", webhook::VERIFY_TOKEN).env("BEADLE_SOCKET", self.socket());
         command.env_remove("NOTIFY_SOCKET");
-        command
     }
 
     /// Runs `beadle` with these arguments.
@@ -238,14 +259,7 @@ business_account_id = "{business}"
         let notify = self.folder.path().join("notify");
         let _ = std::fs::remove_file(&notify);
         let notifications = UnixDatagram::bind(&notify).unwrap_or_else(|error| panic!("{}: {error}", notify.display()));
-        let mut command = match self.wrapper.split_first() {
-            Some((program, rest)) => {
-                let mut command = Command::new(program);
-                command.args(rest).arg(program::built("beadle"));
-                self.set_up(command, &arguments)
-            }
-            None => self.command(&arguments),
-        };
+        let mut command = self.daemon(&arguments);
         command.envs(self.environment.iter().cloned()).env("NOTIFY_SOCKET", &notify);
         let program = Program::start(&mut command);
         Starting { program, notifications, socket: self.socket() }

@@ -10,6 +10,7 @@ pub mod daemon;
 pub mod disk;
 pub mod graph;
 pub mod guest;
+pub mod hostile;
 pub mod http;
 pub mod program;
 pub mod rng;

@@ -3,13 +3,14 @@
 
 use crate::{UNPACED, text};
 use beadle_test_support::daemon::{Daemon, Setup};
-use beadle_test_support::guest::guest;
+use beadle_test_support::hostile;
 use beadle_test_support::program::plugin;
-use beadle_test_support::simulator::{SimulatorAddress, text_of};
-use beadle_test_support::wait_until;
+use beadle_test_support::simulator::{Simulator, SimulatorAddress, text_of};
+use beadle_test_support::{TIMEOUT, wait_until};
 use serde_json::{Value, json};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt::Write as _;
+use std::time::{Duration, Instant};
 
 /// Faults of the probe, one plugin each, and the error code of each that fails the call.
 const FAULTS: [(&str, Option<&str>); 10] = [
@@ -27,13 +28,16 @@ const FAULTS: [(&str, Option<&str>); 10] = [
     ("chatter", Some("host-call-limit")),
 ];
 
-/// Grows a table until it fails.
-const TABLES: &str =
-    "(loop $on (br_if $on (i32.ne (table.grow $t (ref.null func) (i32.const 100000)) (i32.const -1)))) unreachable";
-
-/// Returns an `about` that is too long.
-const BOAST: &str = r#"(func (export "beadle:plugin/about@0.1.0#describe") (result i32)
-    (i32.store (i32.const 2048) (i32.const 4096)) (i32.store (i32.const 2052) (i32.const 60000)) (i32.const 2048))"#;
+/// Floods of the bomber, one plugin each, and the error code of each that fails the call.
+const BOMBS: [(&str, Option<&str>); 6] = [
+    // The quota refuses the seventeenth file, unless hashing them exceeds the CPU limit before.
+    ("files", None),
+    ("deep-json", None),
+    ("long-texts", Some("plugin-gave-up")),
+    ("numbers", Some("plugin-gave-up")),
+    ("state", None),
+    ("messages", None),
+];
 
 fn patched(bytes: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
     assert_eq!(from.len(), to.len());
@@ -54,9 +58,12 @@ fn crafted_plugins() -> Vec<(&'static str, Vec<u8>, &'static str)> {
     let echo = std::fs::read(plugin("echo")).unwrap();
     let half = echo.get(..echo.len() / 2).unwrap_or_default().to_vec();
     vec![
-        ("x-tables", guest("(table $t 1 funcref)", TABLES, ""), "memory-limit"),
-        ("x-start", guest("(func $start (loop $on (br $on))) (start $start)", "", ""), "cpu-limit"),
-        ("x-boast", guest(BOAST, "", "export beadle:plugin/about@0.1.0;"), "about-invalid"),
+        ("x-tables", hostile::table(), "memory-limit"),
+        ("x-start", hostile::start(), "cpu-limit"),
+        ("x-boast", hostile::about(), "about-invalid"),
+        ("x-instances", hostile::instances(), "plugin-too-complex"),
+        ("x-globals", hostile::globals(), "initial-memory-limit"),
+        ("x-schema", hostile::schema(), "settings-invalid"),
         ("x-text", b"not wasm at all".to_vec(), "not-wasm"),
         ("x-malformed", b"\0asm\x01\0\0\0\x01\xff\xff\xff\xff\xff".to_vec(), "plugin-corrupt"),
         ("x-truncated", half, "plugin-corrupt"),
@@ -139,4 +146,108 @@ async fn good_plugin_answers_next_to_hostile_ones() {
     // None of their effects took place.
     assert_eq!(daemon.get("plugins/hoarder").await.pointer("/limits/6/used"), Some(&json!(0.0)));
     daemon.stop().await;
+}
+
+/// A figure of a process in its status file, in MiB.
+fn memory_mib(pid: u32, name: &str) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+    let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
+    kib.unwrap_or_default() / 1024
+}
+
+/// Has each person write a number of texts, one after the other, and returns how long each waited for the same text as an
+/// answer, sorted.
+async fn conversations(simulator: &Simulator, people: &[&str], topic: &str, rounds: usize) -> Vec<Duration> {
+    let mut latencies = Vec::new();
+    for round in 0..rounds {
+        let mut open = BTreeMap::new();
+        for person in people {
+            let text = format!("{person} asks {topic} {round}");
+            simulator.say(person, &text).await;
+            open.insert(text, Instant::now());
+        }
+        let deadline = Instant::now() + TIMEOUT;
+        while !open.is_empty() {
+            assert!(Instant::now() < deadline, "no answer to {:?}", open.keys());
+            for person in people {
+                for text in simulator.texts(person).await {
+                    latencies.extend(open.remove(&text).map(|asked| asked.elapsed()));
+                }
+            }
+        }
+    }
+    latencies.sort();
+    latencies
+}
+
+fn print_latencies(when: &str, sorted: &[Duration]) {
+    let at = |share: f64| {
+        let index = (sorted.len().saturating_sub(1) as f64 * share).round() as usize;
+        sorted.get(index).map_or(0, Duration::as_millis)
+    };
+    let (count, p50, p99, max) = (sorted.len(), at(0.5), at(0.99), at(1.0));
+    println!("{count} answers {when}: p50 {p50} ms, p99 {p99} ms, max {max} ms");
+}
+
+/// All hostile plugins get every event in lanes of their own, as observers do, while a good plugin answers six people.
+/// Prints how long they wait; only that each is answered once, and what the daemon uses, is checked.
+#[tokio::test]
+async fn every_hostile_plugin_at_once_costs_no_answer_and_bounded_memory() {
+    const ROUNDS: usize = 10;
+    const PEOPLE: [&str; 6] = ["Ana", "Ben", "Cas", "Dee", "Eva", "Fin"];
+    /// Twenty-nine plugins, of which some dozen may have an instance or two at their limit.
+    const MOST_MIB: u64 = 1024;
+    let address = SimulatorAddress::reserve();
+    let mut tables = String::new();
+    for (key, faults) in [("wrong", &FAULTS[..]), ("bomb", &BOMBS[..])] {
+        for (name, _) in faults {
+            let _ = writeln!(tables, "[plugins.{name}]\nstage = \"observe\"\nsettings = {{ {key} = \"{name}\" }}");
+        }
+    }
+    let mut crafted = crafted_plugins();
+    crafted.extend([("x-names", hostile::names(), ""), ("x-compilation", hostile::compilation(), "")]);
+    for (name, ..) in &crafted {
+        let _ = writeln!(tables, "[plugins.{name}]\nstage = \"observe\"");
+    }
+    let setup = Setup::new(&address.url()).plugin("echo", "").toml(UNPACED).toml(&tables);
+    let daemon = setup.start().await;
+    let simulator = address.start(&setup).await;
+    for (number, person) in PEOPLE.iter().enumerate().skip(1) {
+        simulator.add_person(person, &format!("3161000000{number}")).await;
+    }
+    print_latencies("alone", &conversations(&simulator, &PEOPLE, "alone", ROUNDS).await);
+    for (built, faults) in [("probe", &FAULTS[..]), ("bomber", &BOMBS[..])] {
+        for (name, _) in faults {
+            setup.put_plugin(name, &plugin(built));
+        }
+    }
+    for (name, bytes, _) in &crafted {
+        setup.put_bytes(name, bytes);
+    }
+    let hostile: Vec<(&str, &str)> = crafted
+        .iter()
+        .map(|(name, _, code)| (*name, *code))
+        .chain(FAULTS.iter().chain(&BOMBS).map(|(name, code)| (*name, code.unwrap_or_default())))
+        .collect();
+    let when = format!("while {} hostile plugins are loaded", hostile.len());
+    print_latencies(&when, &conversations(&simulator, &PEOPLE, "early", ROUNDS).await);
+    for (name, _) in &hostile {
+        daemon.wait_for_plugin(name, |row| !matches!(text(row, "/state"), "" | "loading")).await;
+    }
+    print_latencies("next to them", &conversations(&simulator, &PEOPLE, "late", ROUNDS).await);
+    for (name, code) in hostile.iter().filter(|(_, code)| !code.is_empty()) {
+        daemon.wait_for_plugin(name, |row| has_problem(row, code)).await;
+    }
+    let most = memory_mib(daemon.program.pid(), "VmHWM");
+    println!("at most {most} MiB");
+    assert!(most < MOST_MIB, "{most} MiB");
+    assert_eq!(daemon.try_get("/healthz").await.unwrap().status, 200);
+    for person in PEOPLE {
+        let mut answers = simulator.texts(person).await;
+        answers.retain(|text| text.contains(" asks "));
+        let all: BTreeSet<&String> = answers.iter().collect();
+        assert_eq!((answers.len(), all.len()), (3 * ROUNDS, 3 * ROUNDS), "{person}: {answers:?}");
+    }
+    daemon.kill9().await;
 }

@@ -15,6 +15,7 @@ mod disabled_plugins;
 mod disk_full;
 mod documents;
 mod duplicates_and_disorder;
+mod exhausted_host;
 mod failed_claims;
 mod fairness;
 mod first_message;

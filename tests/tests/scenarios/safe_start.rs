@@ -6,10 +6,12 @@
 use crate::{UNPACED, text};
 use beadle_test_support::daemon::{Setup, Starting};
 use beadle_test_support::guest::heavy;
+use beadle_test_support::hostile;
 use beadle_test_support::program::{plugin, probe, revision_of};
 use beadle_test_support::simulator::SimulatorAddress;
 use beadle_test_support::wait_until;
 use serde_json::{Value, json};
+use std::path::PathBuf;
 
 /// The crash marker of a plugin.
 fn crash_marker(setup: &Setup, name: &str) -> Option<Value> {
@@ -92,6 +94,67 @@ async fn events_of_an_isolated_plugin_wait_for_a_new_file() {
     daemon.stop().await;
 }
 
+/// Whether a fresh instance of a plugin runs its first call, by the marker on disk.
+fn runs_first_call(setup: &Setup, name: &str) -> Option<()> {
+    let markers = std::fs::read_dir(setup.data().join("serving")).ok()?.flatten();
+    let mut of_plugin = markers.filter(|marker| marker.file_name().to_string_lossy().starts_with(&format!("{name}.")));
+    of_plugin.any(|marker| std::fs::read(marker.path()).is_ok_and(|content| content == b"1")).then_some(())
+}
+
+#[tokio::test]
+async fn plugin_that_kills_the_daemon_in_service_is_suspended_and_its_event_waits() {
+    let address = SimulatorAddress::reserve();
+    // Its instances are never ready; the test kills the daemon meanwhile, as a crash would.
+    let limits = "[plugins.killer.limits]\ncpu_ms = 60000\nwall_ms = 60000";
+    let table = "[plugins.killer]\nstage = \"observe\"\nsettings = { reply = \"seen: \" }";
+    let setup = Setup::new(&address.url()).plugin("echo", "").toml(UNPACED).toml(table).toml(limits);
+    setup.put_bytes("killer", &hostile::start());
+    let daemon = setup.start().await;
+    let simulator = address.start(&setup).await;
+    simulator.say("Ana", "one").await;
+    simulator.expect_texts("Ana", &["one"]).await;
+    wait_until("the killer is instantiated", async || runs_first_call(&setup, "killer")).await;
+    daemon.kill9().await;
+    for _ in 0..2 {
+        // The event is handled again, and the daemon dies again.
+        let Starting { mut program, .. } = setup.launch();
+        // Until then the marker is that of the previous process.
+        program.line(|line| line.contains("daemon died while plugin ran").then_some(())).await;
+        wait_until("the killer is instantiated again", async || runs_first_call(&setup, "killer")).await;
+        program.kill9().await;
+    }
+    let daemon = setup.start().await;
+    let row = daemon.wait_for_plugin("killer", |row| row.get("waiting_events") == Some(&json!(1))).await;
+    assert_eq!((text(&row, "/state"), text(&row, "/problem/code")), ("suspended", "plugin-crash"), "{row}");
+    let status = String::from_utf8_lossy(&setup.cli(&["status"]).await.stdout).into_owned();
+    assert!(status.contains("plugin-crash"), "{status}");
+    simulator.say("Ana", "two").await;
+    simulator.expect_texts("Ana", &["one", "two"]).await;
+    // Another file gets the events that waited.
+    setup.put_bytes("killer", &probe("v1"));
+    simulator.expect_texts("Ana", &["one", "two", "v1seen: one", "v1seen: two"]).await;
+    daemon.stop().await;
+}
+
+#[tokio::test]
+async fn orderly_stop_in_a_first_call_blames_no_plugin() {
+    let address = SimulatorAddress::reserve();
+    let limits = "[plugins.slow.limits]\ncpu_ms = 60000\nwall_ms = 60000";
+    let setup = Setup::new(&address.url()).toml(UNPACED).toml("[plugins.slow]\nstage = \"observe\"").toml(limits);
+    setup.put_bytes("slow", &hostile::start());
+    let mut daemon = setup.start().await;
+    let simulator = address.start(&setup).await;
+    simulator.say("Ana", "one").await;
+    for _ in 0..3 {
+        wait_until("it is instantiated", async || runs_first_call(&setup, "slow")).await;
+        daemon.stop().await;
+        assert_eq!(runs_first_call(&setup, "slow"), None);
+        daemon = setup.start().await;
+    }
+    assert_eq!(text(&daemon.get("plugins/slow").await, "/state"), "active");
+    daemon.stop().await;
+}
+
 #[tokio::test]
 async fn single_crash_isolates_no_plugin() {
     let address = SimulatorAddress::reserve();
@@ -103,6 +166,40 @@ async fn single_crash_isolates_no_plugin() {
     assert_eq!(crash_marker(&setup, "heavy"), None);
     setup.put_plugin("heavy", &plugin("echo"));
     daemon.wait_for_plugin("heavy", |row| row.get("earlier_revisions").is_some()).await;
+    daemon.stop().await;
+}
+
+/// The files of compiled code.
+fn compiled_code(setup: &Setup) -> Vec<PathBuf> {
+    let compilers = std::fs::read_dir(setup.data().join("cache/code/modules")).into_iter().flatten().flatten();
+    let files = compilers.flat_map(|compiler| std::fs::read_dir(compiler.path()).into_iter().flatten().flatten());
+    files.map(|file| file.path()).filter(|path| path.extension().is_none()).collect()
+}
+
+#[tokio::test]
+async fn damaged_compiled_code_is_compiled_again_and_no_plugin_is_blamed() {
+    let address = SimulatorAddress::reserve();
+    let setup = Setup::new(&address.url()).plugin("echo", "").toml(UNPACED);
+    let daemon = setup.start().await;
+    let simulator = address.start(&setup).await;
+    daemon.stop().await;
+    let [code] = &compiled_code(&setup)[..] else { panic!("not one file of compiled code") };
+    let mut bytes = std::fs::read(code).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(code, bytes).unwrap();
+    let daemon = setup.start().await;
+    simulator.say("Ana", "hello").await;
+    simulator.expect_texts("Ana", &["hello"]).await;
+    let row = daemon.get("plugins/echo").await;
+    assert!(text(&row, "/state") == "active" && row.get("problem").is_none(), "{row}");
+    let metrics = daemon.try_get("/metrics").await.unwrap().text();
+    assert!(metrics.contains("beadle_compiled_code_discarded_total 1"), "{metrics}");
+    daemon.stop().await;
+    // Compiled and sealed anew.
+    let daemon = setup.start().await;
+    let metrics = daemon.try_get("/metrics").await.unwrap().text();
+    assert!(metrics.contains("beadle_compiled_code_discarded_total 0"), "{metrics}");
     daemon.stop().await;
 }
 
