@@ -142,6 +142,12 @@ mod tests {
     }
 
     #[test]
+    fn handle_longer_than_any_platform_id_is_rejected_unread() {
+        let handle = handles(1).seal(Kind::Message, &"1".repeat(limits::ID_HANDLE_BYTES));
+        assert_eq!(handles(1).open(Kind::Message, &handle), None);
+    }
+
+    #[test]
     fn forged_handle_is_rejected() {
         let handle = handles(1).seal(Kind::Message, ID);
         for at in 3..handle.len() {

@@ -70,3 +70,19 @@ fn shortened(mut refusal: Refusal) -> Refusal {
     refusal.instead = refusal.instead.map(text::shortened);
     refusal
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits;
+
+    #[test]
+    fn refusal_that_quotes_a_long_text_is_truncated() {
+        let long = "x".repeat(1 << 20);
+        let refusal = Refusal::new("bad-id", format!("`{long}` is not an id.")).instead(long);
+        let Ok(Err(returned)) = answer::<()>(Err(refusal.into())) else { panic!("not refused") };
+        for text in [Some(returned.message), returned.instead] {
+            assert!(text.is_some_and(|text| text.len() <= limits::REASON_BYTES + '…'.len_utf8()));
+        }
+    }
+}
