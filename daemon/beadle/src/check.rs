@@ -42,8 +42,8 @@ async fn effect(loaded: &Loaded) -> String {
     let Ok(Ok(running)) = asked.await.map(serde_json::from_value) else { return String::new() };
     let changed = changes(&running, &loaded.flat.hashes());
     let list = |needs_restart: bool| {
-        let of = changed.iter().filter(|change| change.needs_restart == needs_restart);
-        of.map(|change| format!("  {} {}\n", change.key, change.how)).collect::<String>()
+        let matching = changed.iter().filter(|change| change.needs_restart == needs_restart);
+        matching.map(|change| format!("  {} {}\n", change.key, change.how)).collect::<String>()
     };
     let mut text = String::new();
     for (heading, list) in [("Changed by a reload:\n", list(false)), ("Changed after a restart:\n", list(true))] {
@@ -101,7 +101,7 @@ fn plugin_warnings(config: &Config) -> Vec<String> {
     let warnings = named.into_iter().filter_map(|(plugin, schedule)| {
         let file = format!("{plugin}.wasm");
         let found = config.daemon.plugin_dirs.iter().map(|dir| dir.join(&file)).find(|path| path.is_file());
-        let (code, why) = match found.map(std::fs::read) {
+        let (code, reason) = match found.map(std::fs::read) {
             None => ("schedule-plugin-unavailable", "no plugin directory contains it"),
             Some(Ok(bytes)) => match beadle_sandbox::subscriptions(&bytes) {
                 Ok(events) if !events.contains(&EventKind::Schedule) => {
@@ -112,7 +112,7 @@ fn plugin_warnings(config: &Config) -> Vec<String> {
             },
             Some(Err(_)) => return None,
         };
-        Some(format!("schedule `{schedule}` names the plugin `{plugin}`, but {why} ({code})"))
+        Some(format!("schedule `{schedule}` names the plugin `{plugin}`, but {reason} ({code})"))
     });
     warnings.collect()
 }

@@ -31,8 +31,8 @@ enum DemoError {
     NoSimulator(PathBuf),
     #[error("no plugins in {}: build them with `cargo xtask plugins`, or name a directory with `--plugins`", .0.display())]
     NoPlugins(PathBuf),
-    #[error("{what}: {why}")]
-    Io { what: String, why: std::io::Error },
+    #[error("{action}: {error}")]
+    Io { action: String, error: std::io::Error },
     #[error("cannot generate secrets: {0}")]
     Random(getrandom::Error),
     #[error("{0}")]
@@ -43,17 +43,17 @@ enum DemoError {
 pub async fn demo(args: &DemoArgs) -> Exit {
     match start(args).await {
         Ok(exit) => exit,
-        Err(why) => {
-            eprintln!("{why}");
+        Err(error) => {
+            eprintln!("{error}");
             Exit::Failed
         }
     }
 }
 
 async fn start(args: &DemoArgs) -> Result<Exit, DemoError> {
-    let io = |what: &str| {
-        let what = what.to_owned();
-        move |why| DemoError::Io { what, why }
+    let io = |action: &str| {
+        let action = action.to_owned();
+        move |error| DemoError::Io { action, error }
     };
     let program = std::env::current_exe().map_err(io("cannot find this program"))?;
     let bin = program.parent().unwrap_or(Path::new("."));
@@ -114,8 +114,8 @@ async fn start(args: &DemoArgs) -> Result<Exit, DemoError> {
     let clock = format!("http://127.0.0.1:{}/control/clock", ports[0]);
     Ok(match run::run(loaded, Some(&clock), ready).await {
         Ok(()) => Exit::Ok,
-        Err(why) => {
-            eprintln!("error[{}]: {why}", why.code());
+        Err(error) => {
+            eprintln!("error[{}]: {error}", error.code());
             Exit::Failed
         }
     })

@@ -54,8 +54,8 @@ fn on(mut builder: Builder, work: impl Future<Output = Exit>) -> Exit {
             runtime.shutdown_background();
             exit
         }
-        Err(why) => {
-            eprintln!("error: cannot start the runtime: {why}");
+        Err(error) => {
+            eprintln!("error: cannot start the runtime: {error}");
             Exit::Failed
         }
     }

@@ -43,7 +43,7 @@ pub(crate) struct Month {
 }
 
 impl Month {
-    pub fn of(date: Date) -> Self {
+    pub fn containing(date: Date) -> Self {
         let begins = date.first_of_month().weekday().to_sunday_zero_offset();
         Self { length: small(date.days_in_month()), begins: small(begins) }
     }
@@ -68,8 +68,8 @@ impl Days {
     }
 
     /// The matching days in the month of `date`.
-    fn of(&self, date: Date) -> u64 {
-        let Month { length, begins } = Month::of(date);
+    fn in_month_of(&self, date: Date) -> u64 {
+        let Month { length, begins } = Month::containing(date);
         let set = self.0.get(length.saturating_sub(28) as usize).and_then(|of| of.get(begins as usize));
         set.copied().unwrap_or(0).into()
     }
@@ -98,7 +98,7 @@ impl Fields {
 
     /// The matching days in the month of `date`; empty if the month does not match.
     fn days_of(&self, date: Date) -> u64 {
-        if self.months & (1 << date.month()) == 0 { 0 } else { self.days.of(date) }
+        if self.months & (1 << date.month()) == 0 { 0 } else { self.days.in_month_of(date) }
     }
 
     /// The first matching time of day at or after `from`.

@@ -89,8 +89,8 @@ impl Known<'_> {
                 // A path with a placeholder (`docs/adr/NNNN-title.md`, `docs/…`) is no reference.
                 let is_placeholder =
                     target.contains("NNNN") || rest.get(end..).is_some_and(|rest| rest.starts_with('…'));
-                if !is_placeholder && let Some(why) = self.unresolved(target) {
-                    findings.push(Finding::new(&file.path, number + 1, why));
+                if !is_placeholder && let Some(problem) = self.unresolved(target) {
+                    findings.push(Finding::new(&file.path, number + 1, problem));
                 }
             }
             for number_text in line.match_indices("ADR ").filter_map(|(at, _)| line.get(at + 4..at + 8)) {
@@ -114,8 +114,8 @@ impl Known<'_> {
                 if target.is_empty() || is_external {
                     continue;
                 }
-                if let Some(why) = self.unresolved(&joined(&file.path, target)) {
-                    findings.push(Finding::new(&file.path, number, why));
+                if let Some(problem) = self.unresolved(&joined(&file.path, target)) {
+                    findings.push(Finding::new(&file.path, number, problem));
                 }
             }
         }
@@ -132,9 +132,9 @@ impl Known<'_> {
                     path.contains(['*', '{', '<', ' ', '…']) || path.contains("NAME") || path.contains("NNNN");
                 if is_path
                     && !is_pattern
-                    && let Some(why) = self.unresolved(path)
+                    && let Some(problem) = self.unresolved(path)
                 {
-                    findings.push(Finding::new(&file.path, number, why));
+                    findings.push(Finding::new(&file.path, number, problem));
                 }
             }
         }

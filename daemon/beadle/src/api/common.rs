@@ -45,7 +45,7 @@ pub struct Step {
     #[serde(with = "super::rfc3339::option", default, skip_serializing_if = "Option::is_none")]
     pub at: Option<Ms>,
     /// What it is about: an id, a plugin, a rule.
-    pub what: String,
+    pub object: String,
     /// What happened.
     pub text: String,
 }

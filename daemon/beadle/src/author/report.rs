@@ -129,7 +129,7 @@ fn lines(effects: &Effects) -> Vec<(&'static str, String, Value)> {
 }
 
 fn send(effect: &SendEffect) -> (&'static str, String, Value) {
-    let what = if effect.reply { "reply" } else { "message" };
+    let kind = if effect.reply { "reply" } else { "message" };
     let text = match &effect.body {
         Outgoing::Text { body, .. } => format!("{body:?}"),
         Outgoing::Buttons { body, buttons, .. } => {
@@ -145,8 +145,8 @@ fn send(effect: &SendEffect) -> (&'static str, String, Value) {
     };
     let text = if effect.reply { text } else { format!("to {}: {text}", effect.conversation) };
     let json =
-        json!({ "effect": what, "id": effect.message, "conversation": effect.conversation, "body": effect.body });
-    (what, text, json)
+        json!({ "effect": kind, "id": effect.message, "conversation": effect.conversation, "body": effect.body });
+    (kind, text, json)
 }
 
 fn state(write: &StateWrite) -> (&'static str, String, Value) {

@@ -106,8 +106,8 @@ fn lists_and_views_match_the_golden_file() {
         "channels": [{"name": "shop", "app": "main", "phone_number_id": "1", "state": "open"}],
         "plugins": [plugin("echo", Value::Null), plugin("broken", problem.clone())]});
     let why = json!({"now": at(NOW), "id": "msg_3", "steps": [
-        {"at": at(NOW - 65_000), "what": "evt_12", "text": "message from con_7 on shop: hi"},
-        {"what": "gate window", "text": "open for 23 h 58 min"}]});
+        {"at": at(NOW - 65_000), "object": "evt_12", "text": "message from con_7 on shop: hi"},
+        {"object": "gate window", "text": "open for 23 h 58 min"}]});
     let cases = [
         ("beadle status", status, None),
         (
@@ -230,7 +230,7 @@ fn invisible_characters_do_not_reach_the_terminal() {
     let list = |items: Value| json!({"now": at(NOW), "items": items});
     let window = json!([{"conversation": "cnv_9", "channel": "shop", "contact": "con_7", "name": name,
         "last_inbound_at": at(NOW), "closes_at": at(NOW)}]);
-    let why = json!({"now": at(NOW), "id": "evt_3", "steps": [{"what": "evt_3", "text": name}]});
+    let why = json!({"now": at(NOW), "id": "evt_3", "steps": [{"object": "evt_3", "text": name}]});
     for (line, response) in [
         ("beadle contacts list", list(json!([contact]))),
         ("beadle contacts show con_7", view),

@@ -230,7 +230,7 @@ impl Running {
         tracing::info!(
             http = %config.http.listen, admin = config.admin.listen.map(tracing::field::display), socket = %config.admin.socket.display(), "listening"
         );
-        let files = reload::Files::of(&mut loaded);
+        let files = reload::Files::from_loaded(&mut loaded);
         let reloader = Arc::new(reload::Reloader {
             catalog,
             pipeline: parts.pipeline.clone(),

@@ -165,7 +165,7 @@ pub struct Files {
 
 impl Files {
     /// Those of a configuration that was read.
-    pub fn of(loaded: &mut Loaded) -> Self {
+    pub fn from_loaded(loaded: &mut Loaded) -> Self {
         let inputs = std::mem::take(&mut loaded.inputs);
         Self { path: loaded.path.clone(), inputs, environment: Environment::process, reads: 0 }
     }
@@ -248,7 +248,7 @@ mod tests {
             [[schedule]]\nname = \"daily\"\ncron = \"0 9 * * *\"\nplugin = \"echo\"\nholidays = \"holidays.ics\"\n";
         fs::create_dir(&conf_d).and_then(|()| fs::write(&main, toml)).unwrap();
         let mut loaded = config::load(&main, &environment()).unwrap();
-        let mut files = Files { environment, ..Files::of(&mut loaded) };
+        let mut files = Files { environment, ..Files::from_loaded(&mut loaded) };
         for _ in 0..10 {
             assert!(files.read(Cause::Look).await.is_none());
         }

@@ -16,7 +16,7 @@ pub async fn guard(request: Request, next: Next) -> Response {
     let changes = !matches!(request.method().as_str(), "GET" | "HEAD");
     match objection(request.headers(), changes) {
         None => next.run(request).await,
-        Some(why) => ApiError::cross_site(why).into_response(),
+        Some(reason) => ApiError::cross_site(reason).into_response(),
     }
 }
 

@@ -48,8 +48,8 @@ struct TraceBuilder<'a> {
 }
 
 impl TraceBuilder<'_> {
-    fn add(&mut self, at: Option<i64>, what: impl Into<String>, text: impl Into<String>) {
-        self.steps.push(Step { at, what: what.into(), text: text.into() });
+    fn add(&mut self, at: Option<i64>, object: impl Into<String>, text: impl Into<String>) {
+        self.steps.push(Step { at, object: object.into(), text: text.into() });
     }
 
     /// The event and its receipt.
@@ -70,7 +70,7 @@ impl TraceBuilder<'_> {
         for plugin in &shown.subscribers {
             let handling = shown.handlings.iter().find(|handling| handling.id.plugin == *plugin);
             let text = self.handling(shown, *plugin, handling);
-            self.add(None, self.names.of(*plugin), text);
+            self.add(None, self.names.name(*plugin), text);
         }
         let ending = ending(self.names, shown.row.ending, shown.row.state);
         self.add(None, shown.row.id.to_string(), format!("ended: {ending}"));
@@ -121,8 +121,8 @@ impl TraceBuilder<'_> {
     fn webhook(&mut self, shown: &DeadLetter) {
         let id = shown.of.to_string();
         let webhook = shown.webhook.as_ref();
-        let what = webhook.map(|it| format!(" for {}, {} bytes", it.app, it.bytes)).unwrap_or_default();
-        self.add(Some(shown.at.as_ms()), &id, format!("received{what}, {} times", shown.attempts));
+        let size = webhook.map(|it| format!(" for {}, {} bytes", it.app, it.bytes)).unwrap_or_default();
+        self.add(Some(shown.at.as_ms()), &id, format!("received{size}, {} times", shown.attempts));
         self.add(None, &id, format!("could not be parsed: {} ({})", shown.error, shown.code));
         if let Some(at) = shown.retried_at {
             self.add(Some(at.as_ms()), &id, "was parsed again without success");

@@ -49,10 +49,10 @@ pub fn why(response: Value, _: Screen) -> Result {
     let why: Why = from_value(response)?;
     let mut table = Table::new(&["TIME", "OBJECT", "WHAT HAPPENED"]);
     for step in &why.steps {
-        table.row([step.at.map_or_else(|| "-".into(), utc), step.what.clone(), step.text.clone()]);
+        table.row([step.at.map_or_else(|| "-".into(), utc), step.object.clone(), step.text.clone()]);
     }
     // A trace is read completely, so nothing is cut even on a terminal.
-    Ok(print_list(&table, why.steps.len(), "Nothing is known about it.", None, Screen { width: None }))
+    Ok(print_list(&table, why.steps.len(), "No trace.", None, Screen { width: None }))
 }
 
 /// The result of a command that changes something.

@@ -65,7 +65,7 @@ fn dead_letter_row(reader: &Reader, names: &Names, shown: &DeadLetter) -> Result
     };
     Ok(DeadLetterRow {
         id: shown.of.to_string(),
-        plugin: names.of(shown.plugin),
+        plugin: names.name(shown.plugin),
         event: shown.event.map(|event| event.to_string()),
         given_up_at: shown.at.as_ms(),
         attempts: shown.attempts,

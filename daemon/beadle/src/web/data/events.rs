@@ -75,9 +75,9 @@ pub fn event_row(reader: &Reader, names: &Names, row: &views::EventRow) -> Resul
 /// The state of an event in words.
 pub fn ending(names: &Names, ending: Option<Ending>, state: EventState) -> String {
     match (ending, state) {
-        (Some(Ending::Claimed(by)), _) => format!("claimed by {}", names.of(by)),
-        (Some(Ending::Asked(by)), _) => format!("asked by {}", names.of(by)),
-        (Some(Ending::Stopped(by)), _) => format!("stopped by {}", names.of(by)),
+        (Some(Ending::Claimed(by)), _) => format!("claimed by {}", names.name(by)),
+        (Some(Ending::Asked(by)), _) => format!("asked by {}", names.name(by)),
+        (Some(Ending::Stopped(by)), _) => format!("stopped by {}", names.name(by)),
         (Some(Ending::Host), _) => "answered by beadle".into(),
         (Some(Ending::Passed), _) => "passed".into(),
         (None, EventState::Finished) => "finished".into(),
@@ -106,7 +106,7 @@ pub async fn event(State(admin): State<Arc<Admin>>, Path(text): Path<String>) ->
 fn handling_row(names: &Names, row: &views::HandlingRow) -> HandlingRow {
     HandlingRow {
         id: row.id.to_string(),
-        plugin: names.of(row.id.plugin),
+        plugin: names.name(row.id.plugin),
         state: row.state.into(),
         attempts: row.attempts,
         code: row.code.clone(),

@@ -50,7 +50,7 @@ pub fn message_row(names: &Names, shown: &OutboxDetails) -> MessageRow {
     MessageRow {
         id: row.message.to_string(),
         event: row.event.map(|event| event.to_string()),
-        plugin: names.of(row.plugin),
+        plugin: names.name(row.plugin),
         conversation: row.conversation.to_string(),
         state: state_name(row.state).into(),
         receipt: receipts(shown).last().map(|(name, _)| (*name).into()),

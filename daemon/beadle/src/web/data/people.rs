@@ -95,7 +95,7 @@ pub async fn edit_contact(
     Path(contact): Path<String>,
     edit: Result<Json<ContactEdit>, JsonRejection>,
 ) -> Answer<Done> {
-    let Json(ContactEdit { language, timezone }) = edit.map_err(|why| ApiError::bad_request(why.body_text()))?;
+    let Json(ContactEdit { language, timezone }) = edit.map_err(|error| ApiError::bad_request(error.body_text()))?;
     if let Some(tag) = language.as_ref().filter(|tag| !tag.is_empty() && !is_language(tag)) {
         return Err(ApiError::bad_request(format!(
             "`{tag}` is not a language tag; it must follow BCP 47, such as `nl` or `pt-BR`"
@@ -124,7 +124,7 @@ fn is_language(tag: &str) -> bool {
 async fn merge_view(admin: &Admin, report: MergeReport, dry_run: bool) -> Answer<MergeView> {
     let view = read(admin, move |reader, names| {
         let plugin = |it: &beadle_store::views::MergedPlugin| MergedPlugin {
-            plugin: names.of(it.plugin),
+            plugin: names.name(it.plugin),
             moved_values: it.values as u64,
             dropped_values: it.values_dropped as u64,
             dropped_keys: it.keys_dropped.clone(),

@@ -74,11 +74,11 @@ pub async fn documents(State(admin): State<Arc<Admin>>, Path(name): Path<String>
             })
             .collect();
         let others = rejections.into_iter().filter(|((plugin, _), _)| *plugin == name);
-        rows.extend(others.map(|((_, file), why)| DocumentRow {
+        rows.extend(others.map(|((_, file), reason)| DocumentRow {
             name: file,
             size: None,
             seen_at: None,
-            rejected: Some(why),
+            rejected: Some(reason),
         }));
         Ok(rows)
     });

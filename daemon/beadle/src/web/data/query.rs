@@ -29,7 +29,7 @@ impl Names {
     }
 
     /// The name, or the number if there is none.
-    pub fn of(&self, no: PluginNo) -> String {
+    pub fn name(&self, no: PluginNo) -> String {
         self.0.get(&no).cloned().unwrap_or_else(|| format!("plugin {}", no.0))
     }
 
@@ -67,7 +67,7 @@ pub fn optional_id<T: FromStr<Err: Display>>(text: Option<&str>) -> Result<Optio
 pub fn variant<T: serde::de::DeserializeOwned>(what: &str, text: Option<&str>) -> Result<Option<T>, ApiError> {
     let parse = |text: &str| {
         serde_json::from_value(text.into())
-            .map_err(|why| ApiError::bad_request(format!("`{text}` is not a valid {what}: {why}")))
+            .map_err(|error| ApiError::bad_request(format!("`{text}` is not a valid {what}: {error}")))
     };
     text.map(parse).transpose()
 }

@@ -123,7 +123,7 @@ pub async fn history(
         let no = reader.schedule_no(&name)?.ok_or_else(|| ApiError::not_found("schedule", &name))?;
         let rows = reader.firings(no, query.before, limit)?;
         let next = rows.last().filter(|_| rows.len() == limit).map(|row| row.id.to_string());
-        let items = rows.iter().map(|row| firing_row(row, &names.of(row.plugin))).collect();
+        let items = rows.iter().map(|row| firing_row(row, &names.name(row.plugin))).collect();
         Ok(List { now, items, next })
     });
     Ok(Json(list.await?))
