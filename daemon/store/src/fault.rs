@@ -46,6 +46,6 @@ impl Drop for BusyReaders {
 pub fn damage_conversation(dir: &Path, id: ConversationId) -> Result<(), StoreError> {
     let conn = Connection::open(dir.join("beadle.db"))?;
     conn.busy_timeout(Duration::from_secs(30))?;
-    conn.execute("UPDATE conversations SET address_kind = 99 WHERE id = ?1", [id.0])?;
+    conn.execute("UPDATE conversations SET channel = CAST(x'ff' AS TEXT) WHERE id = ?1", [id.0])?;
     Ok(())
 }
