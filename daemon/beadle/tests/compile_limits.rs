@@ -1,7 +1,7 @@
 //! The compiler process: a plugin that exceeds a limit of it is rejected with a reason, whatever the limit.
 
 use beadle_catalog::compile::{CompileLimits, Compiler};
-use beadle_test_support::guest::{guest, heavy};
+use beadle_test_support::guest::{guest, heavy_with};
 use std::path::Path;
 use std::time::Duration;
 
@@ -37,6 +37,8 @@ async fn invalid_file_is_left_to_the_load() {
 #[tokio::test]
 async fn each_limit_ends_the_compilation() {
     let limits = CompileLimits::default();
+    // Several seconds of CPU time.
+    let heavy = heavy_with(2400);
     for (limits, reason) in [
         (CompileLimits { duration: Duration::from_millis(300), ..limits }, "longer than"),
         (CompileLimits { cpu_seconds: 1, ..limits }, "was ended"),
@@ -44,7 +46,7 @@ async fn each_limit_ends_the_compilation() {
         (CompileLimits { output: 4096, ..limits }, "was ended"),
     ] {
         let folder = tempfile::tempdir().unwrap();
-        let (code, text) = compile(folder.path(), &heavy(), limits).await.unwrap_err();
+        let Err((code, text)) = compile(folder.path(), &heavy, limits).await else { panic!("compiled: {limits:?}") };
         assert!(code == "plugin-compile-limit" && text.contains(reason), "{limits:?}: {code}: {text}");
     }
 }

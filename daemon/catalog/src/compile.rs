@@ -28,7 +28,7 @@ pub(crate) const COMPILE_LIMIT: &str = "plugin-compile-limit";
 const INVALID: u8 = 1;
 /// … because it was refused memory …
 const LIMIT: u8 = 3;
-/// … or because it could not limit itself or read the file.
+/// … or because it could not limit itself.
 const UNABLE: u8 = 4;
 
 /// The limits of one compilation.
@@ -183,15 +183,16 @@ pub fn child() -> Option<ExitCode> {
         return None;
     }
     let folder = PathBuf::from(arguments.next()?);
-    let mut limit = || arguments.next().as_deref().and_then(number);
-    let (cpu_seconds, memory, output) = (limit()?, limit()?, limit()?);
-    let Ok(bytes) = limit_resources(cpu_seconds, memory, output).and_then(|()| read_input()) else {
+    let mut limit = |default| arguments.next().as_deref().and_then(number).unwrap_or(default);
+    let CompileLimits { cpu_seconds, memory, output, .. } = CompileLimits::default();
+    if limit_resources(limit(cpu_seconds), limit(memory), limit(output)).is_err() {
         return Some(ExitCode::from(UNABLE));
-    };
-    let code = match precompile(&folder, &bytes) {
-        Ok(()) => 0,
-        Err(LoadError::HostResources { .. }) => LIMIT,
-        Err(_) => INVALID,
+    }
+    let code = match read_input().map(|bytes| precompile(&folder, &bytes)) {
+        Ok(Ok(())) => 0,
+        Ok(Err(LoadError::HostResources { .. })) => LIMIT,
+        // Without a whole file the daemon is gone, and no one reads the code.
+        Ok(Err(_)) | Err(_) => INVALID,
     };
     Some(ExitCode::from(code))
 }

@@ -41,8 +41,13 @@ pub fn guest(items: &str, handle: &str, world: &str) -> Vec<u8> {
 
 /// A plugin whose compilation takes seconds: some hundred thousand instructions without effect.
 pub fn heavy() -> Vec<u8> {
+    heavy_with(600)
+}
+
+/// The same with this many functions.
+pub fn heavy_with(functions: u32) -> Vec<u8> {
     let mut items = String::new();
-    for function in 0..600 {
+    for function in 0..functions {
         let _ = write!(items, "(func (export \"f{function}\") (param i32) (result i32) (local.get 0)");
         for n in 0..700 {
             let _ = write!(items, "(i32.const {n})(i32.add)(i32.const {})(i32.mul)", function + n);

@@ -29,7 +29,9 @@ const FAULTS: [(&str, Option<&str>); 10] = [
 ];
 
 /// Floods of the bomber, one plugin each, and the error code of each that fails the call.
-const BOMBS: [(&str, Option<&str>); 6] = [
+const BOMBS: [(&str, Option<&str>); 7] = [
+    // Its timers are limited in number and fired at a limited rate.
+    ("timers", None),
     // The quota refuses the seventeenth file, unless hashing them exceeds the CPU limit before.
     ("files", None),
     ("deep-json", None),
