@@ -20,10 +20,11 @@ static int is_there(const char *variable) {
 /* Bytes that were freed and not used again. */
 static _Atomic off_t room;
 
-/* Whether writing up to `end` would grow the file on a full disk. */
+/* Whether writing up to `end` would grow the file on a full disk. Files in memory (memfd) have no link and take no disk. */
 static int has_no_room(int fd, off_t end) {
     struct stat file;
-    if (!is_there("BEADLE_E2E_FULL") || fstat(fd, &file) != 0 || !S_ISREG(file.st_mode)) return 0;
+    if (!is_there("BEADLE_E2E_FULL") || fstat(fd, &file) != 0 || !S_ISREG(file.st_mode) || file.st_nlink == 0)
+        return 0;
     off_t more = end - file.st_size;
     if (more <= 0) return 0;
     if (atomic_fetch_sub(&room, more) >= more) return 0;

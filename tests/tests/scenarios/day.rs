@@ -255,6 +255,8 @@ impl Day {
         self.simulator.wait_for_written(self.written.len() as u64).await;
         self.recover().await;
         self.simulator.advance(AFTER_MS).await;
+        // Whatever happened, the answerer is called again.
+        self.daemon.wait_for_plugin(ANSWERER, |row| text(row, "/state") == "active").await;
         self
     }
 
