@@ -95,8 +95,11 @@ fn compile(runtime: Arc<Runtime>, spec: Spec) -> Result<Plugin, LoadError> {
     let component = Component::new(&runtime.engine, &bytes).map_err(not_compiled)?;
     check_memory(&component, footprint, &spec)?;
     times.record("compile");
-    let code = link(&runtime, &component, &surface)
-        .map_err(|error| LoadError::Types { version: surface.version.name(), reason: format!("{error:#}") })?;
+    let code = link(&runtime, &component, &surface).map_err(|error| {
+        let (version, reason) = (surface.version.name(), format!("{error:#}"));
+        // It also copies the memory's first image into a file of the system.
+        if is_shortage(&error) { LoadError::HostResources { reason } } else { LoadError::Types { version, reason } }
+    })?;
     times.record("link");
     let facts = Facts {
         name: spec.name.into(),

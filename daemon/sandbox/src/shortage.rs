@@ -1,4 +1,4 @@
-//! Whether the machine is short of something: memory, address space, threads or open files. That is no
+//! Whether the machine is short of something: memory, address space, threads, open files or disk. That is no
 //! fault of a plugin, and it passes.
 
 use rustix::io::Errno;
@@ -8,7 +8,7 @@ use std::io;
 pub const CODE: &str = "host-resources-exhausted";
 
 /// What the system answers when it is short of something.
-const SHORTAGES: [Errno; 4] = [Errno::NOMEM, Errno::AGAIN, Errno::NFILE, Errno::MFILE];
+const SHORTAGES: [Errno; 5] = [Errno::NOMEM, Errno::AGAIN, Errno::NFILE, Errno::MFILE, Errno::NOSPC];
 
 /// Whether the system's answer to a request of the runtime is the cause. Only the system's own words
 /// count, because a message may also contain names from the plugin.
@@ -30,7 +30,7 @@ mod tests {
 
     #[test]
     fn shortages_are_recognized_by_the_systems_own_words() {
-        for number in [11, 12, 23, 24] {
+        for number in [11, 12, 23, 24, 28] {
             let refused = wasmtime::Error::from(io::Error::from_raw_os_error(number)).context("mmap failed");
             assert!(is_shortage(&refused), "{number}");
             assert!(is_shortage(&wasmtime::Error::msg(io::Error::from_raw_os_error(number).to_string())), "{number}");

@@ -76,7 +76,10 @@ pub fn warnings(admin: &Admin) -> Vec<Problem> {
     let folders = warnings.iter().map(|it| Problem { code: it.code.into(), message: it.text.clone() });
     let documents = admin.catalog.rejected_documents().into_iter().map(|((plugin, file), reason)| Problem {
         code: "document-rejected".into(),
-        message: format!("documents of `{plugin}`: {}{reason}", if file.is_empty() { file } else { format!("{file}: ") }),
+        message: format!(
+            "documents of `{plugin}`: {}{reason}",
+            if file.is_empty() { file } else { format!("{file}: ") }
+        ),
     });
     let config = admin.config.read();
     let waiting = (!config.waiting.is_empty()).then(|| Problem {
