@@ -142,8 +142,9 @@ impl Compiler {
             Some(Ok(UNABLE)) => return Err(shortage(&format!("the compiler process could not begin: {status}"))),
             Some(Ok(LIMIT)) => "the compiler process was refused memory".to_owned(),
             // It was compiled, or is invalid.
-            Some(_) => return Ok(()),
-            None => format!("the compiler process was ended: {status}"),
+            Some(Ok(0 | INVALID)) => return Ok(()),
+            // A panic, for instance because it was refused a thread, or a signal.
+            _ => format!("the compiler process was ended: {status}"),
         };
         // With less than the limit, as after `ulimit -v`, it is not the plugin that is too large.
         let most = getrlimit(Resource::As).maximum;
@@ -191,8 +192,11 @@ pub fn child() -> Option<ExitCode> {
     let code = match read_input().map(|bytes| precompile(&folder, &bytes)) {
         Ok(Ok(())) => 0,
         Ok(Err(LoadError::HostResources { .. })) => LIMIT,
-        // Without a whole file the daemon is gone, and no one reads the code.
-        Ok(Err(_)) | Err(_) => INVALID,
+        Ok(Err(_)) => INVALID,
+        // The daemon is gone, and no one reads the code.
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => INVALID,
+        // There is no memory for the file.
+        Err(_) => LIMIT,
     };
     Some(ExitCode::from(code))
 }
