@@ -9,8 +9,8 @@ use crate::context::{Context, NotStored, Phase};
 use crate::run::{EventRun, Subscriber};
 use crate::subscriptions::SubscriptionsReceiver;
 use beadle_model::{EventId, PluginNo};
-use beadle_store::Feed;
 use beadle_store::step::FeedItem;
+use beadle_store::{Feed, StoreError};
 use beadle_tasks::Heartbeat;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -73,6 +73,10 @@ impl Dispatcher {
                 () = self.admission.has_room_again() => continue,
                 fed = feed.next(left), if left > 0 => fed,
             };
+            if fed.is_empty() {
+                // The store was closed while the pipeline runs: its writer has failed.
+                return self.context.fail(&StoreError::Closed);
+            }
             for fed in fed {
                 next = EventId(fed.event.id.0 + 1);
                 if fed.event.kind().changes_membership() {
