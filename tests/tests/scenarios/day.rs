@@ -295,7 +295,7 @@ impl Day {
             let event = event_of.get(said).map_or("", String::as_str);
             let rows = sends.get(event).map_or(&[][..], Vec::as_slice);
             let row = rows.first().unwrap_or(&Value::Null);
-            let is_marked = row.get("maybe_twice") == Some(&json!(true));
+            let is_marked = row.get("possibly_duplicate") == Some(&json!(true));
             let outcome = match (event, rows.len(), text(row, "/state"), letters.get(event)) {
                 ("", ..) => None,
                 (_, 1, "accepted", None) if replies == 1 => Some("answered".to_owned()),
