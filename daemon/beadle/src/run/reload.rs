@@ -21,7 +21,7 @@ use beadle_schedule::Schedules;
 use beadle_store::Retention;
 use beadle_tasks::Heartbeat;
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::signal::unix::Signal;
@@ -198,9 +198,15 @@ impl Files {
 
 /// The folders in which the configuration's files are.
 fn folders(loaded: &Loaded) -> Vec<PathBuf> {
-    let base = if loaded.path.is_dir() { Some(loaded.path.as_path()) } else { loaded.path.parent() };
-    let base = base.map(|base| std::path::absolute(base).unwrap_or_else(|_| base.to_owned())).unwrap_or_default();
+    let base = folder_of(&loaded.path);
     vec![base.join("conf.d"), base]
+}
+
+/// The folder of the configuration that is at `path`, which is a folder or a file. Absolute: the parent of a bare file
+/// name is empty, and nothing could be watched there.
+fn folder_of(path: &Path) -> PathBuf {
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    if path.is_dir() { path } else { path.parent().unwrap_or(&path).to_owned() }
 }
 
 /// Returns when a file of the configuration may have changed.
@@ -229,7 +235,15 @@ async fn hung_up(signal: Option<&mut Signal>) {
 mod tests {
     use super::*;
     use std::fs;
-    use std::path::Path;
+
+    #[test]
+    fn folder_of_a_bare_file_name_is_the_current_one() {
+        let current = std::env::current_dir().unwrap();
+        assert_eq!(folder_of(Path::new("beadle.toml")), current);
+        assert_eq!(folder_of(Path::new("etc/beadle.toml")), current.join("etc"));
+        assert_eq!(folder_of(Path::new("/etc/beadle.toml")), Path::new("/etc"));
+        assert_eq!(folder_of(&current), current);
+    }
 
     fn environment() -> Environment {
         Environment { variable: Box::new(|_| Some("secret".into())), without_systemd: false, unsettled: Duration::ZERO }

@@ -17,9 +17,7 @@ pub fn get<T: DeserializeOwned>(scope: impl Into<Scope>, key: &str) -> Result<Op
     match host::state::get(&scope.into(), key)? {
         Some(bytes) => match serde_json::from_slice(&bytes) {
             Ok(value) => Ok(Some(value)),
-            Err(error) => {
-                Err(Refusal::new("bad-json", format!("The value of `{key}` has another type: {error}.")))
-            }
+            Err(error) => Err(Refusal::new("bad-json", format!("The value of `{key}` has another type: {error}."))),
         },
         None => Ok(None),
     }
