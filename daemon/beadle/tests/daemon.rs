@@ -239,6 +239,18 @@ async fn a_task_that_cannot_be_restarted_shuts_the_daemon_down() {
 }
 
 #[tokio::test]
+async fn retry_of_an_unknown_dead_letter_is_not_found() {
+    let setup = setup();
+    let daemon = setup.start().await;
+    for id in ["hnd_9.9", "msg_9", "whk_9"] {
+        let output = setup.cli(&["dead-letters", "retry", id]).await;
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(error.contains("error[not-found]"), "{id}: {error}");
+    }
+    daemon.stop().await;
+}
+
+#[tokio::test]
 async fn a_silent_task_is_reported_everywhere() {
     let setup = setup();
     let daemon = setup.start().await;

@@ -96,6 +96,10 @@ pub async fn retry_dead_letter(State(admin): State<Arc<Admin>>, Path(text): Path
     if let DeadLetterRef::Handling(handling) = letter
         && !admin.pipeline.subscriptions().iter().any(|subscription| subscription.slot.no() == handling.plugin)
     {
+        let known = move |reader: &Reader, _: &Names| {
+            reader.dead_letter(letter)?.map(drop).ok_or_else(|| ApiError::not_found("dead letter", &text))
+        };
+        read(&admin, known).await?;
         return Err(ApiError::not_running("the plugin of this dead letter"));
     }
     let done = match admin.store.retry_dead_letter(letter, admin.clock.now()).await? {
