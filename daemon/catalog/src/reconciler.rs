@@ -2,8 +2,8 @@
 //!
 //! One loop owns all plugins. Whatever wakes it (a file change, the configuration, a command, the end of a load, a
 //! slot's health, the poll interval), it does the same: observe the folders, decide for each plugin (`plan`), and start
-//! what is to be done. A load (`transaction`) runs as a task beside the loop, one per plugin at a time; its end wakes the
-//! loop again. So no two changes of one plugin overlap, and a change that was missed is found by the next observation.
+//! what is to be done. A load (`transaction`) runs as a separate task, one per plugin at a time; its end wakes the loop
+//! again. So no two changes of one plugin overlap, and a change that was missed is found by the next observation.
 //!
 //! Dispatch begins when everything that can be loaded is, so that no event misses a plugin because of a restart
 //! (`startup`).

@@ -1,14 +1,15 @@
 //! Loads one revision of a plugin and makes it active, or rejects it and changes nothing.
 //!
-//! The steps in order: read, precompile (in a child process), parse, exports and imports, compile, link, `about`, settings, capabilities, state, trial
-//! migration, dry run, save, and activate (or migration and activation in one commit). Waiting until the file is complete
-//! comes before, in `plan`; probation comes after, in `managed`. Compiling to `about` is the sandbox's work.
+//! The steps in order: read, precompile (in a child process), parse, exports and imports, compile, link, `about`,
+//! settings, capabilities, state, trial migration, dry run, save, and activate (or migration and activation in one
+//! commit). Waiting until the file is complete comes before, in `plan`; probation comes after, in `managed`. Compiling
+//! to `about` is the sandbox's work.
 //!
-//! Without a change of the state's version nothing pauses: running tries finish on the revision that they began with. With
-//! one, the plugin slot is paused, and code and state change in one commit (`docs/design.md#reload`).
+//! Without a change of the state's version nothing pauses: running attempts finish on the revision that they began
+//! with. With one, the plugin slot is paused, and code and state change in one commit (`docs/design.md#reload`).
 //!
-//! It runs as its own task beside the reconciler, at most once per plugin, and touches nothing that the reconciler owns: it
-//! is given a [`LoadRequest`] and returns a [`LoadResult`].
+//! It runs as a separate task, at most one per plugin at a time, and touches nothing that the reconciler owns: it is
+//! given a [`LoadRequest`] and returns a [`LoadResult`].
 
 use crate::compile::Compiler;
 use crate::config::PluginConfig;

@@ -1,9 +1,9 @@
-//! One try of a handling: the call into the plugin, and the commit of its decision and its effects in one transaction.
+//! One attempt of a handling: the call into the plugin, then one transaction for its decision and its effects.
 //!
-//! A try that read state which has changed since is run again at once, after three times alone. What a revision on
+//! An attempt that read state which has changed since is run again at once, after three times alone. What a revision on
 //! probation fails is handled by the previous one, at once and in its place. While the store fails, the same commit is
-//! repeated; nothing is called twice for that. A call whose effects do not fit into memory with those of others runs again
-//! when they do. How often a handling is tried is `executor`'s business.
+//! repeated; nothing is called twice for that. A call whose effects do not fit into memory with those of others runs
+//! again when they do. How often a handling is tried is `executor`'s business.
 
 use crate::budget::{EffectBudget, NoRoom, Reserved, effect_bytes};
 use crate::context::{Context, NotStored, Phase};
@@ -20,7 +20,7 @@ use beadle_store::StoreError;
 use beadle_store::step::{Commit, Quotas};
 use std::sync::Arc;
 
-/// A handling with stale reads runs beside others this often, then alone (docs/design.md#state).
+/// A handling with stale reads runs concurrently with others this often, then alone (docs/design.md#state).
 const TRIES_BESIDE_OTHERS: u32 = 3;
 
 /// One event in one plugin.

@@ -1,9 +1,9 @@
 //! Bounds the effects that wait for their commit, in bytes of all handlings together.
 //!
-//! The number of steps before the writer is bounded by the store, but a call may return 8 MiB. A call whose effects do not
-//! fit is run again when there is room for them: its effects are dropped meanwhile, so that whoever waits holds nothing
-//! that others wait for, and nothing of a dropped call takes effect. Small effects are free; the number of events in
-//! flight bounds them.
+//! The number of steps before the writer is bounded by the store, but a call may return 8 MiB. A call whose effects do
+//! not fit is run again when there is room for them: its effects are dropped meanwhile, so that a waiting call holds
+//! nothing that others wait for, and nothing of a dropped call takes effect. Small effects are free; the number of
+//! events in flight bounds them.
 
 use beadle_model::Effects;
 use beadle_model::effect::{StateWrite, TimerWrite};

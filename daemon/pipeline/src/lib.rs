@@ -261,7 +261,7 @@ impl Pipeline {
         Ok(HandlingRetry::Started)
     }
 
-    /// Has the next handlings panic, so many of them, to test what follows.
+    /// Makes the next `count` handlings panic, to test what follows.
     #[cfg(debug_assertions)]
     pub fn inject_panics(&self, count: u32) {
         self.context.inject_panics(count);

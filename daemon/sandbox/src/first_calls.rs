@@ -8,7 +8,7 @@
 use parking_lot::Mutex;
 use std::sync::Arc;
 
-/// What is told about first calls, and whether they wait for each other.
+/// Where first calls are reported, and whether they wait for each other.
 #[derive(Clone)]
 pub struct FirstCalls {
     /// Called with `true` before a first call begins, if none was running, and with `false` when none is

@@ -220,7 +220,7 @@ impl StoreError {
         )
     }
 
-    /// Whether the same step would fail again for the same reason, so that repeating it is pointless.
+    /// Whether the same step would fail again for the same reason, however often it is repeated.
     pub fn is_refusal(&self) -> bool {
         use rusqlite::ErrorCode::{ConstraintViolation, ParameterOutOfRange, TooBig, TypeMismatch};
         match self {

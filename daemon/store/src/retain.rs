@@ -95,8 +95,8 @@ pub(crate) struct Cursor {
 }
 
 impl Reader {
-    /// The time by which the last run of retention judged age, for whoever else deletes by age: a clock that jumped ahead is
-    /// not believed (ADR 0069). `None` before the first run.
+    /// The time by which the last run of retention judged age, for other code that deletes by age: a clock that jumped
+    /// ahead is not believed (ADR 0069). `None` before the first run.
     pub fn retention_time(&self) -> Result<Option<Timestamp>, StoreError> {
         self.one(|conn| Ok(meta(conn, TRUSTED_AT)?.map(Timestamp)))
     }

@@ -47,7 +47,7 @@ pub struct Webhooks {
     pub bodies: BodyBudget,
     /// Counters.
     pub counts: WebhookCounts,
-    /// Log lines that strangers can cause.
+    /// Log lines that unauthenticated requests can cause.
     pub lines: Lines,
 }
 
