@@ -155,7 +155,8 @@ async fn kill_once(rng: &mut Rng) {
     const LIFE_MS: u64 = 1500;
     let address = SimulatorAddress::reserve();
     let outbox = "[outbox]\non_ambiguous = \"resend\"\nambiguous_wait = \"1s\"";
-    let setup = with_notes(&address, "").toml(outbox);
+    // A slow page takes most of the default limit, and more than that on a busy machine.
+    let setup = with_notes(&address, "limits = { cpu_ms = 2000 }").toml(outbox);
     let daemon = setup.start().await;
     let simulator = address.start(&setup).await;
     simulator.flood(PEOPLE, FILLS, 0.0, "fill").await;
