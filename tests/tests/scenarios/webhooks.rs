@@ -129,7 +129,7 @@ async fn malformed_webhooks_are_answered_200_and_become_dead_letters() {
     daemon.stop().await;
     insert_rejected_webhook(
         &setup,
-        &webhook::text_message("31610000102", "wamid.OLD", 1_795_424_400, "left by an older version"),
+        &webhook::text_message("31610000102", "wamid.OLD", now_s, "left by an older version"),
     );
     let daemon = setup.start().await;
     let again = setup.cli(&["dead-letters", "retry", "whk_4"]).await;
