@@ -27,6 +27,10 @@ async fn kill_while_loading(setup: &Setup, name: &str, alone: bool) {
     let wanted = json!({ "revision": revision, "alone": alone });
     wait_until(&format!("{name} is being loaded"), async || crash_marker(setup, name).filter(|it| *it == wanted)).await;
     program.kill9().await;
+    // A compiler process that was just being started holds the daemon's sockets until it runs its own program.
+    for address in [&setup.http, &setup.admin] {
+        wait_until("the address is free", async || std::net::TcpListener::bind(address).ok().map(drop)).await;
+    }
 }
 
 #[tokio::test]
