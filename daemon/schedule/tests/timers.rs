@@ -46,23 +46,11 @@ async fn set(store: &Store, event: EventId, timers: Vec<TimerWrite>) {
 /// A handling that sets timers, of a plugin whose quota is 64 KiB.
 async fn handle(store: &Store, event: EventId, plugin: PluginNo, timers: Vec<TimerWrite>) -> Result<(), StoreError> {
     let subscriber_list = store.subscriber_list(vec![plugin]).await.unwrap();
-    let progress =
-        Progress { event, subscriber_list, done: 1, done_overflow: vec![], all: 1, overflow_count: 0, ending: None };
+    let progress = Progress::of_one(event, subscriber_list);
     let commit = Commit {
-        fence: store.fence(),
-        plugin,
-        was_waiting: false,
-        now: Timestamp(0),
-        progress,
-        conversation: None,
-        reads: vec![],
-        state_no: StateNo(plugin.0),
-        state: vec![],
         timers,
-        media: vec![],
-        sends: vec![],
         quotas: Quotas { state_bytes: 64 << 10, ..Quotas::NONE },
-        is_retry: false,
+        ..Commit::empty(store.fence(), plugin, StateNo(plugin.0), Timestamp(0), progress)
     };
     store.commit(commit).await
 }

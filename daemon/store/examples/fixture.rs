@@ -9,8 +9,8 @@ use beadle_model::event::Problem;
 use beadle_model::{Alias, AliasKind, Content, Ending, EventBody, EventId, Keyword, Outgoing, Scope, Timestamp};
 use beadle_store::schedules::{Firing, FiringOutcome, ScheduleDecision, ScheduleEntry};
 use beadle_store::step::{
-    Batch, Commit, EventKey, FailedAttempt, Interest, KeywordMatch, NewEvent, NewSend, Placement, Progress, Quotas,
-    Receipt, ReceiptFor, SendOutcome, SendState, Sender, Settlement, Unhandled, UnhandledState,
+    Batch, Commit, EventKey, FailedAttempt, Interest, KeywordMatch, NewEvent, NewSend, Placement, Progress, Receipt,
+    ReceiptFor, SendOutcome, SendState, Sender, Settlement, Unhandled, UnhandledState,
 };
 use beadle_store::{Store, StoreConfig};
 
@@ -82,20 +82,11 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let counter = StateWrite::Add { scope: Scope::Plugin, key: "greetings".into(), delta: 7 };
     store
         .commit(Commit {
-            fence: store.fence(),
-            plugin,
-            was_waiting: false,
-            now: NOW,
-            progress: through(2, ending),
             conversation: Some(conversation.id),
-            reads: vec![],
-            state_no: store.reader().state_of(plugin)?,
             state: vec![StateWrite::Set { scope, key, value: b"yes".to_vec(), expires_at: None }, counter],
             timers: vec![TimerWrite::Set { scope, key: "rules".into(), due_at: NOW, payload: b"later".to_vec() }],
-            media: vec![],
             sends: vec![send(reply), send(doubtful)],
-            quotas: Quotas::NONE,
-            is_retry: false,
+            ..Commit::empty(store.fence(), plugin, store.reader().state_of(plugin)?, NOW, through(2, ending))
         })
         .await?;
     let problem =

@@ -6,7 +6,7 @@
 use beadle_clock::Clock;
 use beadle_model::{Alias, AliasKind, Content, Ending, Event, EventBody, Outgoing, PluginNo, StateNo, Timestamp};
 use beadle_store::step::{
-    Batch, Commit, EventKey, FeedItem, Interest, NewEvent, NewSend, Placement, Progress, Quotas, Receipt, ReceiptFor,
+    Batch, Commit, EventKey, FeedItem, Interest, NewEvent, NewSend, Placement, Progress, Receipt, ReceiptFor,
     SendOutcome, SendState, Sender, Settlement,
 };
 use beadle_store::{Store, StoreConfig, StoreError};
@@ -104,21 +104,9 @@ async fn answer(store: &Store, event: &Event, by: (PluginNo, i64), receipts: u64
     let body = Outgoing::Text { body: content.text().unwrap_or_default().into(), preview_url: false, quote: None };
     let send = NewSend { message, conversation: view.id, body, reply: true, state: SendState::Sending, due_at: now };
     let commit = Commit {
-        fence: store.fence(),
-        plugin,
-        was_waiting: false,
-        now,
-        progress,
         conversation: Some(view.id),
-        reads: vec![],
-        // The first plugin has the first state.
-        state_no: StateNo(1),
-        state: vec![],
-        timers: vec![],
-        media: vec![],
         sends: vec![send],
-        quotas: Quotas::NONE,
-        is_retry: false,
+        ..Commit::empty(store.fence(), plugin, StateNo(1), now, progress)
     };
     store.commit(commit).await?;
     let platform = format!("wamid.HBgLMzE2MDAwMDAwMDAVAgARGBI5QTNDQTVCM0Q0Q0Q2RTY3RTcA{:x}", message.0);

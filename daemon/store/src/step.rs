@@ -263,6 +263,13 @@ pub struct Progress {
     pub ending: Option<Ending>,
 }
 
+impl Progress {
+    /// Done in the only subscriber of this list.
+    pub fn of_one(event: EventId, subscriber_list: i64) -> Self {
+        Self { event, subscriber_list, done: 1, done_overflow: vec![], all: 1, overflow_count: 0, ending: None }
+    }
+}
+
 /// A successful handling with all its effects: one transaction.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Commit {
@@ -295,6 +302,28 @@ pub struct Commit {
     /// Whether it is the retry of a dead letter: then it fails with [`crate::StoreError::NotDead`] if the dead letter
     /// does not exist any more, because it was retried or dropped meanwhile.
     pub is_retry: bool,
+}
+
+impl Commit {
+    /// A handling without effects, of a plugin without quotas.
+    pub fn empty(fence: Fence, plugin: PluginNo, state_no: StateNo, now: Timestamp, progress: Progress) -> Self {
+        Self {
+            fence,
+            plugin,
+            was_waiting: false,
+            now,
+            progress,
+            conversation: None,
+            reads: vec![],
+            state_no,
+            state: vec![],
+            timers: vec![],
+            media: vec![],
+            sends: vec![],
+            quotas: Quotas::NONE,
+            is_retry: false,
+        }
+    }
 }
 
 /// How much a plugin may store.

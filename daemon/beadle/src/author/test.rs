@@ -14,7 +14,7 @@ use beadle_model::{
     Alias, AliasKind, Coded as _, Content, ConversationId, ConversationView, Effects, Event, EventBody, EventId,
 };
 use beadle_sandbox::{Call, Handled, Isolation, Limits, Plugin, Report, Sandbox, SandboxConfig, Spec};
-use beadle_store::step::{Batch, Commit, EventKey, NewEvent, Placement, Progress, Quotas, Sender};
+use beadle_store::step::{Batch, Commit, EventKey, NewEvent, Placement, Progress, Sender};
 use beadle_store::{Store, StoreConfig, StoreError};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
@@ -189,20 +189,12 @@ impl Installation {
         };
         let Effects { reads, state, timers, media, .. } = effects.clone();
         let commit = Commit {
-            fence: self.store.fence(),
-            plugin: plugin.no(),
-            was_waiting: false,
-            now: NOW,
-            progress,
             conversation,
             reads,
-            state_no: plugin.state(),
             state,
             timers,
             media,
-            sends: vec![],
-            quotas: Quotas::NONE,
-            is_retry: false,
+            ..Commit::empty(self.store.fence(), plugin.no(), plugin.state(), NOW, progress)
         };
         self.store.commit(commit).await
     }

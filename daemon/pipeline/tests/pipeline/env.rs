@@ -166,24 +166,8 @@ pub async fn queue_texts(store: &Store, event: &Event, bodies: &[&str], state: S
 
 /// A commit of plugin 1, the only subscriber.
 pub fn commit(store: &Store, event: EventId) -> Commit {
-    let progress =
-        Progress { event, subscriber_list: 1, done: 1, done_overflow: vec![], all: 1, overflow_count: 0, ending: None };
-    Commit {
-        fence: store.fence(),
-        plugin: PluginNo(1),
-        was_waiting: false,
-        now: NOW,
-        progress,
-        conversation: None,
-        reads: vec![],
-        state_no: StateNo(1),
-        state: vec![],
-        timers: vec![],
-        media: vec![],
-        sends: vec![],
-        quotas: Quotas::NONE,
-        is_retry: false,
-    }
+    let progress = Progress::of_one(event, 1);
+    Commit::empty(store.fence(), PluginNo(1), StateNo(1), NOW, progress)
 }
 
 /// Polls until `check` holds.

@@ -21,7 +21,7 @@ use beadle_model::{
     Alias, AliasKind, Contact, ContactId, Content, ConversationId, ConversationView, Event, EventBody, EventId,
     MessageId, PluginNo, StateNo, Timestamp,
 };
-use beadle_store::step::{Batch, Commit, EventKey, NewEvent, Placement, Progress, Quotas, Sender};
+use beadle_store::step::{Batch, Commit, EventKey, NewEvent, Placement, Progress, Sender};
 use beadle_store::{Store, StoreConfig};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -141,31 +141,8 @@ impl Fixture {
         assert_eq!(plugin, PluginNo(1));
         let subscriber_list = self.store.subscriber_list(vec![plugin]).await.unwrap();
         let event = self.arrived("31612345678").await;
-        let progress = Progress {
-            event,
-            subscriber_list,
-            done: 1,
-            done_overflow: vec![],
-            all: 1,
-            overflow_count: 0,
-            ending: None,
-        };
-        let commit = Commit {
-            fence: self.store.fence(),
-            plugin,
-            was_waiting: false,
-            now: NOW,
-            progress,
-            conversation: None,
-            reads: vec![],
-            state_no: StateNo(1),
-            state,
-            timers: vec![],
-            media: vec![],
-            sends: vec![],
-            quotas: Quotas::NONE,
-            is_retry: false,
-        };
+        let progress = Progress::of_one(event, subscriber_list);
+        let commit = Commit { state, ..Commit::empty(self.store.fence(), plugin, StateNo(1), NOW, progress) };
         self.store.commit(commit).await.unwrap();
     }
 

@@ -25,20 +25,8 @@ async fn work_until_killed(dir: &Path) {
             let (event, message) = (fed.event, store.reserve_message());
             let sends = vec![new_send(message, event.conversation.as_ref().unwrap().id, SendState::Sending, NOW)];
             let commit = Commit {
-                fence: store.fence(),
-                plugin: PluginNo(1),
-                was_waiting: false,
-                now: NOW,
-                progress: progress(event.id, 1, 1),
-                conversation: None,
-                reads: vec![],
-                state_no: beadle_model::StateNo(1),
-                state: vec![],
-                timers: vec![],
-                media: vec![],
                 sends,
-                quotas: Quotas::NONE,
-                is_retry: false,
+                ..Commit::empty(store.fence(), PluginNo(1), beadle_model::StateNo(1), NOW, progress(event.id, 1, 1))
             };
             store.commit(commit).await.unwrap();
             writeln!(out, "committed {} {}", event.id.0, message.0).unwrap();

@@ -117,23 +117,8 @@ impl TestEnv {
 
     /// A commit of a plugin that is the only subscriber.
     pub fn commit(&self, event: EventId, plugin: PluginNo) -> Commit {
-        Commit {
-            fence: self.store.fence(),
-            plugin,
-            was_waiting: false,
-            now: self.clock.now(),
-            progress: progress(event, 1, 1),
-            conversation: None,
-            reads: vec![],
-            // States are numbered like plugins as long as none was purged or migrated.
-            state_no: StateNo(plugin.0),
-            state: vec![],
-            timers: vec![],
-            media: vec![],
-            sends: vec![],
-            quotas: Quotas::NONE,
-            is_retry: false,
-        }
+        // States are numbered like plugins as long as none was purged or migrated.
+        Commit::empty(self.store.fence(), plugin, StateNo(plugin.0), self.clock.now(), progress(event, 1, 1))
     }
 
     /// Commits a message of this plugin in this conversation, in this state.

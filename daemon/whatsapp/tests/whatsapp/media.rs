@@ -8,7 +8,7 @@ use beadle_model::{
 };
 use beadle_pipeline::{Advice, Channel, SendRequest, SendResponse};
 use beadle_store::MediaState;
-use beadle_store::step::{Batch, Commit, EventKey, NewEvent, Placement, Progress, Quotas, Sender};
+use beadle_store::step::{Batch, Commit, EventKey, NewEvent, Placement, Progress, Sender};
 use beadle_test_support::graph::{FakeGraph, ReceivedRequest, error, ok};
 use beadle_whatsapp::{Fetcher, http_client};
 use serde_json::json;
@@ -189,31 +189,9 @@ async fn create_file(env: &StoreEnv) -> MediaId {
     // A commit needs an event.
     receive_picture(env, "event").await;
     let subscriber_list = env.store.subscriber_list(vec![PluginNo(1)]).await.unwrap();
-    let progress = Progress {
-        event: EventId(1),
-        subscriber_list,
-        done: 1,
-        done_overflow: vec![],
-        all: 1,
-        overflow_count: 0,
-        ending: None,
-    };
-    let commit = Commit {
-        fence: env.store.fence(),
-        plugin: PluginNo(1),
-        was_waiting: false,
-        now: NOW,
-        progress,
-        conversation: None,
-        reads: vec![],
-        state_no: StateNo(1),
-        state: vec![],
-        timers: vec![],
-        media: vec![new],
-        sends: vec![],
-        quotas: Quotas::NONE,
-        is_retry: false,
-    };
+    let progress = Progress::of_one(EventId(1), subscriber_list);
+    let commit =
+        Commit { media: vec![new], ..Commit::empty(env.store.fence(), PluginNo(1), StateNo(1), NOW, progress) };
     env.store.commit(commit).await.unwrap();
     media
 }
