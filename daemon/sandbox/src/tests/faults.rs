@@ -265,6 +265,18 @@ async fn no_memory_reserves_gigabytes() {
     drop(report);
 }
 
+/// A guest that may call `$create`; the media type is at 2048.
+fn creates_files(handle: &str) -> Guest<'_> {
+    Guest {
+        capabilities: &["media"],
+        imports: r#"(import "beadle:plugin/media@0.1.0" "create"
+            (func $create (param i32 i32 i32 i32 i32 i32 i32 i32)))"#,
+        items: r#"(data (i32.const 2048) "image/png")"#,
+        handle,
+        ..Guest::default()
+    }
+}
+
 #[tokio::test]
 async fn files_of_failed_and_dry_calls_are_deleted() {
     let sandbox = sandbox();
@@ -280,14 +292,7 @@ async fn files_of_failed_and_dry_calls_are_deleted() {
             (if (i32.load8_u (i32.const 64)) (then unreachable))
             {end}"
         );
-        let guest = Guest {
-            capabilities: &["media"],
-            imports: r#"(import "beadle:plugin/media@0.1.0" "create"
-                (func $create (param i32 i32 i32 i32 i32 i32 i32 i32)))"#,
-            items: r#"(data (i32.const 2048) "image/png")"#,
-            handle: &handle,
-            ..Guest::default()
-        };
+        let guest = creates_files(&handle);
         let plugin = load(&sandbox, &guest).await;
         let report = plugin.dry_run(call(1)).await;
         assert_eq!(files(), 0, "dry run ending with {end}");
@@ -308,14 +313,7 @@ async fn file_of_sixteen_mebibytes_can_be_created_and_a_larger_one_is_refused() 
             (if (i32.ne (i32.load8_u (i32.const 64)) (i32.const {refused})) (then unreachable))
             (i32.const 16)"
         );
-        let guest = Guest {
-            capabilities: &["media"],
-            imports: r#"(import "beadle:plugin/media@0.1.0" "create"
-                (func $create (param i32 i32 i32 i32 i32 i32 i32 i32)))"#,
-            items: r#"(data (i32.const 2048) "image/png")"#,
-            handle: &handle,
-            ..Guest::default()
-        };
+        let guest = creates_files(&handle);
         let limits = Limits { cpu_ms: 10_000, ..Limits::default() };
         let sandbox = sandbox();
         let plugin = sandbox.load(Spec { limits, ..spec(guest.bytes()) }).await.unwrap();

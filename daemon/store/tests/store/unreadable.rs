@@ -79,21 +79,26 @@ async fn event_with_an_unreadable_handling_or_list_is_skipped() {
     assert_eq!(dead_letters(&env).await, ["hnd_1.0 store-row-unreadable", "hnd_2.0 store-row-unreadable"]);
 }
 
+/// Records that plugin 1 has not handled an event.
+async fn record(env: &TestEnv, event: i64, state: UnhandledState, code: &str) {
+    let unhandled = Unhandled {
+        fence: env.store.fence(),
+        plugin: PluginNo(1),
+        state,
+        attempts: 0,
+        code: code.into(),
+        error: String::new(),
+        at: NOW,
+        progress: progress(EventId(event), 1, 1),
+    };
+    env.store.record_unhandled(unhandled).await.unwrap();
+}
+
 #[tokio::test]
 async fn unreadable_waiting_handling_blocks_no_other() {
     let env = four_events().await;
     for event in 1..=3 {
-        let unhandled = Unhandled {
-            fence: env.store.fence(),
-            plugin: PluginNo(1),
-            state: UnhandledState::Waiting,
-            attempts: 0,
-            code: "plugin-suspended".into(),
-            error: String::new(),
-            at: NOW,
-            progress: progress(EventId(event), 1, 1),
-        };
-        env.store.record_unhandled(unhandled).await.unwrap();
+        record(&env, event, UnhandledState::Waiting, "plugin-suspended").await;
     }
     damage(&env, "UPDATE handlings SET attempts = -1 WHERE event = 1");
     damage(&env, "DELETE FROM event_bodies WHERE id = 2");
@@ -130,17 +135,7 @@ async fn unreadable_plan_of_a_schedule_counts_as_an_edit() {
 async fn dead_letter_that_cannot_be_read_is_left_out_of_the_list() {
     let env = four_events().await;
     for event in 1..=2 {
-        let unhandled = Unhandled {
-            fence: env.store.fence(),
-            plugin: PluginNo(1),
-            state: UnhandledState::DeadLetter,
-            attempts: 1,
-            code: "trap".into(),
-            error: String::new(),
-            at: NOW,
-            progress: progress(EventId(event), 1, 1),
-        };
-        env.store.record_unhandled(unhandled).await.unwrap();
+        record(&env, event, UnhandledState::DeadLetter, "trap").await;
     }
     damage(&env, "UPDATE dead_letters SET attempts = -1 WHERE event = 1");
     assert_eq!(dead_letters(&env).await, ["hnd_2.1 trap"]);
