@@ -33,8 +33,8 @@ pub struct Setup {
     admin_toml: String,
     toml: String,
     environment: Vec<(String, String)>,
-    /// A shell script to run first, in the process that becomes the daemon.
-    before: Option<(Vec<String>, String)>,
+    /// A shell script that becomes the daemon, in a user namespace of its own.
+    namespace_script: Option<String>,
 }
 
 impl Setup {
@@ -50,7 +50,7 @@ impl Setup {
             admin_toml: "open_api = true".into(),
             toml: String::new(),
             environment: Vec::new(),
-            before: None,
+            namespace_script: None,
         };
         for sub in [setup.plugins(), setup.data(), setup.conf_d()] {
             std::fs::create_dir_all(&sub).unwrap_or_else(|error| panic!("{}: {error}", sub.display()));
@@ -99,26 +99,23 @@ impl Setup {
         self
     }
 
-    /// Runs the daemon where no more than this many inotify instances can be made: in a user namespace of its own, so that
-    /// other programs of this user are not affected.
-    #[must_use]
-    pub fn inotify_instances(self, limit: u32) -> Self {
-        let namespace = ["unshare", "--user", "--map-root-user"];
-        self.before(&namespace, &format!("echo {limit} > /proc/sys/user/max_inotify_instances"))
+    /// Starts the daemon in a user namespace of its own with this limit (`max_inotify_instances` or `max_inotify_watches` of
+    /// `/proc/sys/user`), so that other programs of this user are not affected. `None` where such namespaces are not allowed,
+    /// as in most containers.
+    pub fn inotify_limit(mut self, name: &str, limit: u32) -> Option<Self> {
+        let [program, arguments @ ..] = NAMESPACE;
+        let allowed = std::process::Command::new(program).args(arguments).arg("true").output();
+        if !allowed.is_ok_and(|output| output.status.success()) {
+            return None;
+        }
+        self.namespace_script = Some(format!("echo {limit} > /proc/sys/user/{name}; exec \"$@\""));
+        Some(self)
     }
 
     /// Puts the data folder on this disk.
     #[must_use]
     pub fn disk(mut self, disk: &Disk) -> Self {
         self.environment.extend(disk.environment());
-        self
-    }
-
-    /// Starts the daemon from a shell that runs `script` first; `around` is a command that starts the shell, if not empty.
-    #[must_use]
-    pub fn before(mut self, around: &[&str], script: &str) -> Self {
-        let around = around.iter().map(|word| (*word).to_owned()).collect();
-        self.before = Some((around, format!("{script}; exec \"$@\"")));
         self
     }
 
@@ -222,12 +219,10 @@ business_account_id = "{business}"
 
     /// The command that starts the daemon with these arguments.
     fn daemon(&self, arguments: &[&str]) -> Command {
-        let Some((around, script)) = &self.before else { return self.command(arguments) };
-        let beadle = program::built("beadle");
-        let shell = ["sh", "-c", script, "sh"].map(str::to_owned);
-        let mut words = around.iter().chain(&shell);
-        let mut command = Command::new(words.next().map_or("sh", String::as_str));
-        command.args(words).arg(beadle).args(arguments);
+        let Some(script) = &self.namespace_script else { return self.command(arguments) };
+        let [program, namespace @ ..] = NAMESPACE;
+        let mut command = Command::new(program);
+        command.args(namespace).args(["sh", "-c", script, "sh"]).arg(program::built("beadle")).args(arguments);
         self.prepare(&mut command);
         command
     }
@@ -270,6 +265,9 @@ business_account_id = "{business}"
         self.launch().ready().await
     }
 }
+
+/// Starts a program in a user namespace of its own.
+const NAMESPACE: [&str; 3] = ["unshare", "--user", "--map-root-user"];
 
 /// A local address that is free now and that this process returns once. Its port is below Linux's ephemeral ports (from
 /// 32768), which an outgoing connection could take before the owner listens.

@@ -27,7 +27,6 @@ mod media_and_groups;
 mod merge_contacts;
 mod migration;
 mod month_of_schedules;
-mod no_inotify;
 mod operator_errors;
 mod platform_outages;
 mod recorded_webhooks;
