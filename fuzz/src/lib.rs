@@ -1,4 +1,4 @@
-//! What each fuzz target does with its bytes. None of it may panic, hang or exhaust memory.
+//! What each fuzz target does with its bytes. No input may make it panic, hang or exhaust memory.
 //!
 //! The configuration is a module of the daemon's program, so it is included as source here.
 

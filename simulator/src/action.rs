@@ -2,14 +2,14 @@
 //! that it can be saved and performed after a restart. `scheduled` performs it.
 
 use crate::groups::GroupNo;
-use crate::messages::State;
+use crate::messages::MessageState;
 use crate::people::PersonNo;
 use serde::{Deserialize, Serialize};
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) enum ScheduledAction {
     /// A message reaches a state.
-    ReachState(u64, State),
+    ReachState(u64, MessageState),
     /// A template message that was held for quality assessment is released.
     Release(u64),
     /// The review of a template ends.

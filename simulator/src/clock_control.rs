@@ -25,8 +25,8 @@ pub(crate) const MAX_SPEED: f64 = 86_400.0;
 pub(crate) enum ClockError {
     #[error("the system clock cannot be changed; start with --clock virtual")]
     SystemClock,
-    #[error("{who} did not become idle within {} s; the clock stays at {now_ms}", IDLE_TIMEOUT.as_secs())]
-    NotIdle { who: &'static str, now_ms: i64 },
+    #[error("{program} did not become idle within {} s; the clock stays at {now_ms}", IDLE_TIMEOUT.as_secs())]
+    NotIdle { program: &'static str, now_ms: i64 },
 }
 
 /// The daemon's state with respect to the clock.
@@ -101,7 +101,7 @@ async fn step_to(hub: &Hub, to_ms: i64) -> Result<(), ClockError> {
 /// Waits until both sides are idle and no traffic passed between them meanwhile. Returns the next due time of either.
 async fn wait_idle(hub: &Hub) -> Result<Option<i64>, ClockError> {
     let deadline = Instant::now() + IDLE_TIMEOUT;
-    let not_idle = |who| ClockError::NotIdle { who, now_ms: hub.clock.now_ms() };
+    let not_idle = |program| ClockError::NotIdle { program, now_ms: hub.clock.now_ms() };
     while Instant::now() < deadline {
         wait_sender_idle(hub, deadline).await.ok_or_else(|| not_idle("the simulator"))?;
         let before = hub.webhook_sender.status().traffic();

@@ -15,7 +15,7 @@ mod state;
 
 use crate::faults::Faults;
 use crate::hub::Hub;
-use crate::messages::{Chat, Message, State as MessageState};
+use crate::messages::{Chat, Message, MessageState};
 use crate::receipts;
 use crate::say::{self, Say};
 use crate::view::MessageView;

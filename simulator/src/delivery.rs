@@ -163,7 +163,7 @@ async fn gather(
             Err(_) => tokio::time::timeout_at(deadline, lane.recv()).await.ok().flatten(),
         };
         match next {
-            Some(Queued { epoch: of, content: Content::Update(update) }) if of == epoch => {
+            Some(Queued { epoch: queued_in, content: Content::Update(update) }) if queued_in == epoch => {
                 // Including its contact and separators.
                 bytes += update.json.len() + 300;
                 updates.push(update);

@@ -2,7 +2,7 @@
 //!
 //! An update is kept as the JSON text that goes on the wire, so that delivering it again in another body costs one copy.
 
-use crate::messages::State;
+use crate::messages::MessageState;
 use crate::rng::Rng;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -35,7 +35,7 @@ pub(crate) enum UpdateKind {
     /// An entry of `messages`.
     Message,
     /// An entry of `statuses`.
-    Status(State),
+    Status(MessageState),
     /// A whole `value` of this field.
     Field(String),
 }
@@ -187,7 +187,7 @@ mod tests {
         for seed in 0..50 {
             let updates: Vec<_> = (0..20)
                 .map(|n| match n % 5 {
-                    0 => update(UpdateKind::Status(State::Sent), &format!(r#"{{"n":{n}}}"#), None),
+                    0 => update(UpdateKind::Status(MessageState::Sent), &format!(r#"{{"n":{n}}}"#), None),
                     1 => update(UpdateKind::Field("account_update".to_owned()), &format!(r#"{{"n":{n}}}"#), None),
                     _ => update(UpdateKind::Message, &format!(r#"{{"n":{n}}}"#), Some(r#"{"wa_id":"1"}"#)),
                 })

@@ -95,7 +95,7 @@ impl Groups {
         self.by_id.get(id).copied().filter(|no| self.get(*no).is_some_and(|group| !group.deleted))
     }
 
-    /// Finds a group by its current invite link or the last segment of it.
+    /// Finds a group by its current invite link or that link's last segment.
     pub(crate) fn find_link(&self, link: &str) -> Option<GroupNo> {
         let end = link.rsplit('/').next().unwrap_or(link);
         self.all.iter().position(|group| !group.deleted && group.link == end)

@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 /// with 200, and `read` when the business marked it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum State {
+pub(crate) enum MessageState {
     Accepted,
     Sent,
     Delivered,
@@ -25,7 +25,7 @@ pub(crate) enum State {
     Failed,
 }
 
-impl State {
+impl MessageState {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Accepted => "accepted",
@@ -83,7 +83,7 @@ pub(crate) struct Message {
     /// In a group, the states that all members have reached.
     pub states: Vec<Step>,
     /// In a group, the state for each member.
-    pub audience: Vec<(PersonNo, State)>,
+    pub audience: Vec<(PersonNo, MessageState)>,
     /// The error code of a failed message.
     pub error: Option<u32>,
     pub error_details: Option<String>,
@@ -93,7 +93,7 @@ pub(crate) struct Message {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Step {
-    pub state: State,
+    pub state: MessageState,
     pub at_ms: i64,
 }
 
@@ -107,8 +107,8 @@ pub(crate) struct Pricing {
 }
 
 impl Message {
-    pub(crate) fn state(&self) -> State {
-        self.states.last().map_or(State::Accepted, |step| step.state)
+    pub(crate) fn state(&self) -> MessageState {
+        self.states.last().map_or(MessageState::Accepted, |step| step.state)
     }
 
     /// The other party; `None` for a message of the business to a group.
@@ -154,14 +154,14 @@ pub(crate) struct Counts {
 }
 
 impl Counts {
-    pub(crate) fn reached(&mut self, state: State) {
+    pub(crate) fn reached(&mut self, state: MessageState) {
         let count = match state {
-            State::Accepted => &mut self.accepted,
-            State::Sent => &mut self.sent,
-            State::Delivered => &mut self.delivered,
-            State::Read => &mut self.read,
-            State::Played => &mut self.played,
-            State::Failed => &mut self.failed,
+            MessageState::Accepted => &mut self.accepted,
+            MessageState::Sent => &mut self.sent,
+            MessageState::Delivered => &mut self.delivered,
+            MessageState::Read => &mut self.read,
+            MessageState::Played => &mut self.played,
+            MessageState::Failed => &mut self.failed,
         };
         *count += 1;
     }

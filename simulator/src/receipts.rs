@@ -3,7 +3,7 @@
 use crate::action::ScheduledAction;
 use crate::envelope::{Update, UpdateKind};
 use crate::hub::{Hub, World};
-use crate::messages::{Chat, Message, Pricing, State, Step};
+use crate::messages::{Chat, Message, MessageState, Pricing, Step};
 use crate::people::{Person, PersonNo};
 use crate::refusal::Refusal;
 use crate::{account, view, wire};
@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 use std::sync::Arc;
 
 /// Advances a message of the business to a state and to the states that follow from it, and sends the statuses.
-pub(crate) fn reach(hub: &Hub, world: &mut World, seq: u64, first: State) {
+pub(crate) fn reach(hub: &Hub, world: &mut World, seq: u64, first: MessageState) {
     let mut state = first;
     loop {
         let now_ms = hub.clock.now_ms();
@@ -20,7 +20,7 @@ pub(crate) fn reach(hub: &Hub, world: &mut World, seq: u64, first: State) {
             return;
         }
         match message.chat {
-            Chat::Group(_) if state != State::Sent && state != State::Failed => {
+            Chat::Group(_) if state != MessageState::Sent && state != MessageState::Failed => {
                 let everyone: Vec<PersonNo> = message.audience.iter().map(|(person, _)| *person).collect();
                 reach_in_group(hub, world, seq, &everyone, state);
             }
@@ -34,9 +34,9 @@ pub(crate) fn reach(hub: &Hub, world: &mut World, seq: u64, first: State) {
         let sent_only =
             world.messages.get(seq).is_none_or(|message| matches!(message.kind.as_str(), "reaction" | "pin"));
         state = match state {
-            State::Accepted => State::Sent,
-            State::Sent if !sent_only => State::Delivered,
-            State::Delivered if world.faults.auto_read => State::Read,
+            MessageState::Accepted => MessageState::Sent,
+            MessageState::Sent if !sent_only => MessageState::Delivered,
+            MessageState::Delivered if world.faults.auto_read => MessageState::Read,
             _ => return,
         };
         if world.faults.receipt_delay_ms > 0 {
@@ -47,11 +47,11 @@ pub(crate) fn reach(hub: &Hub, world: &mut World, seq: u64, first: State) {
     }
 }
 
-fn record_state(world: &mut World, seq: u64, state: State, now_ms: i64) {
+fn record_state(world: &mut World, seq: u64, state: MessageState, now_ms: i64) {
     let Some(message) = world.messages.get_mut(seq) else { return };
     message.states.push(Step { state, at_ms: now_ms });
     world.counts.reached(state);
-    if state == State::Delivered
+    if state == MessageState::Delivered
         && let (Some(pricing), Some(person)) = (&message.pricing, message.person().and_then(|no| world.people.get(no)))
     {
         account::bill(&mut world.account, pricing, person, now_ms);
@@ -59,7 +59,7 @@ fn record_state(world: &mut World, seq: u64, state: State, now_ms: i64) {
 }
 
 /// Advances a group message to a state for some members. Their statuses share one webhook, as Meta aggregates them.
-pub(crate) fn reach_in_group(hub: &Hub, world: &mut World, seq: u64, members: &[PersonNo], state: State) {
+pub(crate) fn reach_in_group(hub: &Hub, world: &mut World, seq: u64, members: &[PersonNo], state: MessageState) {
     let now_ms = hub.clock.now_ms();
     let Some(message) = world.messages.get_mut(seq) else { return };
     let mut reached = Vec::new();
@@ -70,7 +70,7 @@ pub(crate) fn reach_in_group(hub: &Hub, world: &mut World, seq: u64, members: &[
         }
     }
     let all = message.audience.iter().map(|(_, at)| *at).min();
-    let pricing = message.pricing.clone().filter(|_| state == State::Delivered);
+    let pricing = message.pricing.clone().filter(|_| state == MessageState::Delivered);
     if all.is_some_and(|all| all > message.state()) {
         message.states.push(Step { state, at_ms: now_ms });
         world.counts.reached(state);
@@ -92,16 +92,16 @@ pub(crate) fn read_by(hub: &Hub, world: &mut World, chat: Chat, reader: PersonNo
         message.from_business
             && message.seq <= last
             && match chat {
-                Chat::Person(_) => message.state() == State::Delivered,
-                Chat::Group(_) => message.audience.contains(&(reader, State::Delivered)),
+                Chat::Person(_) => message.state() == MessageState::Delivered,
+                Chat::Group(_) => message.audience.contains(&(reader, MessageState::Delivered)),
             }
     };
     let mut unread: Vec<u64> = world.messages.of(chat).filter(unread).map(|message| message.seq).collect();
     unread.reverse();
     for seq in &unread {
         match chat {
-            Chat::Person(_) => reach(hub, world, *seq, State::Read),
-            Chat::Group(_) => reach_in_group(hub, world, *seq, &[reader], State::Read),
+            Chat::Person(_) => reach(hub, world, *seq, MessageState::Read),
+            Chat::Group(_) => reach_in_group(hub, world, *seq, &[reader], MessageState::Read),
         }
     }
     unread.len()
@@ -112,17 +112,17 @@ pub(crate) fn mark_read(hub: &Hub, world: &mut World, seq: u64) {
     let now_ms = hub.clock.now_ms();
     let mut next = Some(seq);
     while let Some(message) = next.and_then(|seq| world.messages.get_mut(seq)) {
-        let this = message.seq;
+        let marked = message.seq;
         // In a group each message is marked separately.
         next = message.before.filter(|_| matches!(message.chat, Chat::Person(_)));
         if message.from_business {
             continue;
         }
-        if message.state() >= State::Read {
+        if message.state() >= MessageState::Read {
             return;
         }
-        message.states.push(Step { state: State::Read, at_ms: now_ms });
-        view::publish_message(hub, world, this);
+        message.states.push(Step { state: MessageState::Read, at_ms: now_ms });
+        view::publish_message(hub, world, marked);
     }
 }
 
@@ -135,16 +135,16 @@ pub(crate) fn mark_delivered(hub: &Hub, messages: &[u64]) {
     let mut world = hub.world();
     for seq in messages {
         let Some(message) = world.messages.get_mut(*seq) else { continue };
-        if message.state() == State::Accepted {
-            message.states.push(Step { state: State::Delivered, at_ms: now_ms });
+        if message.state() == MessageState::Accepted {
+            message.states.push(Step { state: MessageState::Delivered, at_ms: now_ms });
             view::publish_message(hub, &world, *seq);
         }
     }
 }
 
 /// Sends the status of a message, with the faults that affect it. `members` are those of a group that it is about.
-fn send_receipt(hub: &Hub, world: &mut World, seq: u64, state: State, now_ms: i64, members: &[PersonNo]) {
-    if state == State::Accepted || !world.faults.receipts {
+fn send_receipt(hub: &Hub, world: &mut World, seq: u64, state: MessageState, now_ms: i64, members: &[PersonNo]) {
+    if state == MessageState::Accepted || !world.faults.receipts {
         return;
     }
     let fault = world.faults.receipt_fault(&mut world.rng, state.name());
@@ -165,15 +165,17 @@ fn send_receipt(hub: &Hub, world: &mut World, seq: u64, state: State, now_ms: i6
     }
 }
 
-fn update(world: &mut World, seq: u64, state: State, now_ms: i64, members: &[PersonNo]) -> Option<Update> {
+fn update(world: &mut World, seq: u64, state: MessageState, now_ms: i64, members: &[PersonNo]) -> Option<Update> {
     let other_spelling = world.faults.group_variants && world.rng.chance(0.5);
     let message = world.messages.get(seq)?;
     // A failed status has no contacts, and one on `sent` no username.
-    let contact_of = |no: &PersonNo| world.people.get(*no).map(|person| contact(person, state != State::Sent, now_ms));
+    let contact_of =
+        |no: &PersonNo| world.people.get(*no).map(|person| contact(person, state != MessageState::Sent, now_ms));
     let (contacts, statuses) = match message.chat {
         Chat::Person(no) => {
             let person = world.people.get(no)?;
-            let contacts = if state == State::Failed { Vec::new() } else { contact_of(&no).into_iter().collect() };
+            let contacts =
+                if state == MessageState::Failed { Vec::new() } else { contact_of(&no).into_iter().collect() };
             (contacts, vec![status(world, message, person, state, now_ms)])
         }
         Chat::Group(no) => {
@@ -203,7 +205,7 @@ fn update(world: &mut World, seq: u64, state: State, now_ms: i64, members: &[Per
     })
 }
 
-fn status(world: &World, message: &Message, person: &Person, state: State, now_ms: i64) -> Value {
+fn status(world: &World, message: &Message, person: &Person, state: MessageState, now_ms: i64) -> Value {
     let mut status = base(message, state, now_ms, "");
     // If the number is hidden, the member is omitted, not empty.
     match person.wa_id(now_ms) {
@@ -221,7 +223,7 @@ fn status(world: &World, message: &Message, person: &Person, state: State, now_m
 }
 
 /// The members that all statuses of a message share.
-fn base(message: &Message, state: State, now_ms: i64, recipient: &str) -> Map<String, Value> {
+fn base(message: &Message, state: MessageState, now_ms: i64, recipient: &str) -> Map<String, Value> {
     let mut status = Map::new();
     status.insert("id".to_owned(), json!(message.id));
     status.insert("status".to_owned(), json!(state.name()));
@@ -238,13 +240,13 @@ fn base(message: &Message, state: State, now_ms: i64, recipient: &str) -> Map<St
     }
     let in_group = matches!(message.chat, Chat::Group(_));
     // In a group, `sent` concerns no single recipient and has no pricing.
-    let has_pricing = matches!(state, State::Delivered) || (state == State::Sent && !in_group);
+    let has_pricing = matches!(state, MessageState::Delivered) || (state == MessageState::Sent && !in_group);
     if let (Some(pricing), true) = (&message.pricing, has_pricing) {
         let Pricing { billable, category, r#type } = pricing;
         let pricing = json!({"billable": billable, "pricing_model": "PMP", "category": category, "type": r#type});
         status.insert("pricing".to_owned(), pricing);
     }
-    if let (Some(code), State::Failed) = (message.error, state) {
+    if let (Some(code), MessageState::Failed) = (message.error, state) {
         let details = message.error_details.clone().unwrap_or_else(|| "Message failed.".to_owned());
         let refusal = Refusal::new(code, details);
         status.insert("errors".to_owned(), json!([refusal.in_status()]));
@@ -253,15 +255,15 @@ fn base(message: &Message, state: State, now_ms: i64, recipient: &str) -> Map<St
 }
 
 /// The `conversation`: since v24 only while a free entry point is open, before that with every message.
-fn conversation(world: &World, message: &Message, person: &Person, state: State, now_ms: i64) -> Option<Value> {
-    let pricing = message.pricing.as_ref().filter(|_| matches!(state, State::Sent | State::Delivered))?;
+fn conversation(world: &World, message: &Message, person: &Person, state: MessageState, now_ms: i64) -> Option<Value> {
+    let pricing = message.pricing.as_ref().filter(|_| matches!(state, MessageState::Sent | MessageState::Delivered))?;
     let is_free_entry = pricing.r#type == "free_entry_point";
     if !is_free_entry && !world.faults.conversation_objects {
         return None;
     }
     let id: String = message.id.bytes().rev().take(16).map(|byte| format!("{byte:02x}")).collect();
     let mut conversation = json!({"id": id, "origin": {"type": pricing.category}});
-    if let (State::Sent, Some(conversation)) = (state, conversation.as_object_mut()) {
+    if let (MessageState::Sent, Some(conversation)) = (state, conversation.as_object_mut()) {
         let until_ms = if is_free_entry { person.free_until_ms } else { now_ms + crate::people::WINDOW_MS };
         conversation.insert("expiration_timestamp".to_owned(), json!(until_ms.div_euclid(1000).to_string()));
     }

@@ -14,7 +14,7 @@ use crate::messages::{Counts, Message, Messages};
 use crate::people::People;
 use crate::rng::Rng;
 use crate::templates::Templates;
-use crate::webhook_sender::Waiting;
+use crate::webhook_sender::WaitingForClock;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -38,7 +38,7 @@ pub(crate) struct SavedState {
     faults: Faults,
     rng: Rng,
     counts: Counts,
-    waiting: Waiting,
+    waiting: WaitingForClock,
 }
 
 /// Saves the state. The error says why it cannot be saved now.

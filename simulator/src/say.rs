@@ -3,7 +3,7 @@
 use crate::envelope::{Update, UpdateKind};
 use crate::groups::GroupNo;
 use crate::hub::{Hub, World};
-use crate::messages::{Chat, Message, State, Step};
+use crate::messages::{Chat, Message, MessageState, Step};
 use crate::people::{PersonNo, WINDOW_MS};
 use crate::{media, receipts, view, wire};
 use serde::Deserialize;
@@ -76,7 +76,7 @@ pub(crate) fn say(hub: &Hub, world: &mut World, say: Say) -> Result<u64, SayErro
         let context = quote(hub, world, chat, &on)?;
         message.insert("context".to_owned(), context);
     }
-    if !hub.webhook_sender.has_room(1) {
+    if !hub.webhook_sender.has_capacity(1) {
         return Err(SayError::Busy);
     }
     describe_file(hub, world, &mut message);
@@ -169,7 +169,7 @@ fn push(hub: &Hub, world: &mut World, speaker: Speaker, mut message: Map<String,
         callback_data: None,
         pricing: None,
         template_id: None,
-        states: vec![Step { state: State::Accepted, at_ms: now_ms }],
+        states: vec![Step { state: MessageState::Accepted, at_ms: now_ms }],
         audience: Vec::new(),
         error: None,
         error_details: None,

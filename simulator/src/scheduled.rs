@@ -5,7 +5,7 @@ use crate::action::{GroupOperation, ScheduledAction};
 use crate::envelope::{Update, UpdateKind};
 use crate::groups::{Group, GroupNo};
 use crate::hub::{Hub, World};
-use crate::messages::{Chat, State};
+use crate::messages::{Chat, MessageState};
 use crate::people::PersonNo;
 use crate::refusal::Refusal;
 use crate::templates::Status;
@@ -49,7 +49,7 @@ fn release(hub: &Hub, world: &mut World, seq: u64) {
         message.error = Some(132_015);
         message.error_details = Some("Template is paused due to low quality.".to_owned());
     }
-    receipts::reach(hub, world, seq, if unapproved { State::Failed } else { State::Sent });
+    receipts::reach(hub, world, seq, if unapproved { MessageState::Failed } else { MessageState::Sent });
 }
 
 fn review(hub: &Hub, world: &mut World, id: &str) {

@@ -2,7 +2,7 @@
 
 use crate::groups::{Group, GroupNo};
 use crate::hub::{Hub, World};
-use crate::messages::{Chat, Message, Pricing, State, Step};
+use crate::messages::{Chat, Message, MessageState, Pricing, Step};
 use crate::people::{Person, PersonNo};
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -26,7 +26,7 @@ pub(crate) struct MessageView<'a> {
     context: Option<&'a str>,
     callback_data: Option<&'a str>,
     pricing: Option<&'a Pricing>,
-    state: State,
+    state: MessageState,
     states: &'a [Step],
     /// In a group, the state for each member.
     receipts: Vec<Value>,
@@ -42,7 +42,7 @@ impl<'a> MessageView<'a> {
             let from = author.map_or("business", |no| world.people.id(no));
             json!({"from": from, "emoji": emoji})
         };
-        let receipt = |(no, state): &(PersonNo, State)| json!({"person": world.people.id(*no), "state": state});
+        let receipt = |(no, state): &(PersonNo, MessageState)| json!({"person": world.people.id(*no), "state": state});
         Self {
             seq: message.seq,
             id: &message.id,

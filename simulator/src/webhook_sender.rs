@@ -76,7 +76,7 @@ impl SenderStatus {
 /// Everything that waits for the clock, for a saved state.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
-pub(crate) struct Waiting {
+pub(crate) struct WaitingForClock {
     pub updates: Vec<(i64, Update)>,
     pub actions: Vec<(i64, ScheduledAction)>,
     /// The number of bodies that wait to be retried.
@@ -171,8 +171,8 @@ impl WebhookSender {
         self.status.send_modify(|status| status.paused = paused);
     }
 
-    /// Whether the backlog has room for this many more updates.
-    pub(crate) fn has_room(&self, updates: usize) -> bool {
+    /// Whether the backlog can take this many more updates.
+    pub(crate) fn has_capacity(&self, updates: usize) -> bool {
         let status = self.status();
         status.in_flight + status.waiting + updates <= MAX_UPDATES
     }
@@ -225,8 +225,8 @@ impl WebhookSender {
 
     /// Everything that waits for the clock. Retries are only counted: their bytes are signed, and belong to the callback
     /// that did not accept them.
-    pub(crate) fn waiting(&self) -> Waiting {
-        let mut waiting = Waiting::default();
+    pub(crate) fn waiting(&self) -> WaitingForClock {
+        let mut waiting = WaitingForClock::default();
         for ((due_ms, _), (_, task)) in &self.timers.lock().tasks {
             match task {
                 TimedTask::Deliver(_, Content::Update(update)) => waiting.updates.push((*due_ms, update.clone())),

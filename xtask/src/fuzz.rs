@@ -125,7 +125,7 @@ fn copy_all(from: &[PathBuf], extension: &str, to: &Path) -> Result {
     for source in from {
         let entries = fs::read_dir(source).map_err(|error| unreadable(source, &error))?;
         for path in entries.filter_map(|entry| Some(entry.ok()?.path())) {
-            if let Some(name) = path.file_name().filter(|_| path.extension().is_some_and(|it| it == extension)) {
+            if let Some(name) = path.file_name().filter(|_| path.extension().is_some_and(|found| found == extension)) {
                 write(&to.join(name), &fs::read(&path).map_err(|error| unreadable(&path, &error))?)?;
             }
         }

@@ -27,8 +27,8 @@ struct Linked {
 pub fn run() -> Result {
     let mut linked = BTreeMap::new();
     for (workspace, packages) in WORKSPACES {
-        for it in crates(workspace, packages)? {
-            linked.insert(it.name.clone(), it);
+        for package in crates(workspace, packages)? {
+            linked.insert(package.name.clone(), package);
         }
     }
     let text = document(&linked.into_values().collect::<Vec<_>>())?;
@@ -71,7 +71,7 @@ fn crates(workspace: &str, packages: &[&str]) -> Result<Vec<Linked>> {
         license: text(package, "license"),
         folder: Path::new(&text(package, "manifest_path")).parent().map_or_else(PathBuf::new, Path::to_path_buf),
     });
-    Ok(linked.filter(|it| names.contains(&it.name)).collect())
+    Ok(linked.filter(|package| names.contains(&package.name)).collect())
 }
 
 /// The list of crates, then each text once with the crates that have it.

@@ -76,7 +76,7 @@ fn warnings(config: &Config) -> Vec<String> {
             .plugin_dirs
             .iter()
             .filter(|dir| !dir.is_dir())
-            .map(|dir| format!("plugin directory {} does not exist", dir.display())),
+            .map(|dir| format!("plugin folder {} does not exist", dir.display())),
     );
     warnings.extend(config.schedules.iter().flat_map(|schedule| schedule_warnings(schedule)));
     warnings.extend(plugin_warnings(config));
@@ -87,7 +87,10 @@ fn warnings(config: &Config) -> Vec<String> {
 fn schedule_warnings(schedule: &Schedule) -> Vec<String> {
     let zones = [schedule.zones.home().clone()];
     let warnings = lint::warnings(schedule, &zones, Clock::real().now());
-    warnings.iter().map(|it| format!("schedule `{}`: {} ({})", schedule.name, it.text, it.code)).collect()
+    warnings
+        .iter()
+        .map(|warning| format!("schedule `{}`: {} ({})", schedule.name, warning.text, warning.code))
+        .collect()
 }
 
 /// Schedules whose plugin does not exist or does not handle schedules.
@@ -102,7 +105,7 @@ fn plugin_warnings(config: &Config) -> Vec<String> {
         let file = format!("{plugin}.wasm");
         let found = config.daemon.plugin_dirs.iter().map(|dir| dir.join(&file)).find(|path| path.is_file());
         let (code, reason) = match found.map(std::fs::read) {
-            None => ("schedule-plugin-unavailable", "no plugin directory contains it"),
+            None => ("schedule-plugin-unavailable", "no plugin folder contains it"),
             Some(Ok(bytes)) => match beadle_sandbox::subscriptions(&bytes) {
                 Ok(events) if !events.contains(&EventKind::Schedule) => {
                     ("schedule-not-exported", "it does not export `on-schedule`")

@@ -4,8 +4,8 @@
 //! directory, which is deleted when the demo ends. Secrets are generated for each demo. Time is the simulator's: it runs
 //! like the machine's and can be advanced on the chat page.
 //!
-//! Plugin authors work in it: files in the demo's own plugin directory run before the installed plugins, and `--watch`
-//! builds a plugin's sources into that directory.
+//! Plugin authors work in it: files in the demo's own plugin folder run before the installed plugins, and `--watch`
+//! builds a plugin's sources into that folder.
 
 use crate::author::BuildLoop;
 use crate::cli::DemoArgs;
@@ -29,7 +29,7 @@ const PHONE_NUMBER_ID: &str = "106540352242922";
 enum DemoError {
     #[error("no simulator at {}: build it with `cargo build -p beadle-simulator`, or install it", .0.display())]
     NoSimulator(PathBuf),
-    #[error("no plugins in {}: build them with `cargo xtask plugins`, or name a directory with `--plugins`", .0.display())]
+    #[error("no plugins in {}: build them with `cargo xtask plugins`, or name a folder with `--plugins`", .0.display())]
     NoPlugins(PathBuf),
     #[error("{action}: {error}")]
     Io { action: String, error: std::io::Error },
@@ -69,11 +69,11 @@ async fn start(args: &DemoArgs) -> Result<Exit, DemoError> {
     let Some(plugins) = places.iter().find(|folder| has_plugins(folder)).cloned() else {
         return Err(DemoError::NoPlugins(places.into_iter().next().unwrap_or_default()));
     };
-    let plugins = std::path::absolute(&plugins).map_err(io("cannot use the plugin directory"))?;
+    let plugins = std::path::absolute(&plugins).map_err(io("cannot use the plugin folder"))?;
     let (projects, toolchain) = watched(args)?;
-    let folder = Scratch::make("demo").map_err(io("cannot create a directory for the demo"))?;
+    let folder = Scratch::make("demo").map_err(io("cannot create a folder for the demo"))?;
     let own = folder.path().join(OWN);
-    std::fs::create_dir(&own).map_err(io("cannot create the demo's plugin directory"))?;
+    std::fs::create_dir(&own).map_err(io("cannot create the demo's plugin folder"))?;
     let updates = folder.path().join("updates");
     let written = std::fs::create_dir(&updates).and_then(|()| std::fs::write(updates.join("party.md"), PARTY));
     written.map_err(io("cannot write the demo's updates"))?;
@@ -153,7 +153,7 @@ fn secret() -> Result<String, DemoError> {
     Ok(beadle_model::text::hex(bytes))
 }
 
-/// The demo's own plugin directory, relative to its directory.
+/// The demo's own plugin folder, relative to its scratch folder.
 const OWN: &str = "plugins";
 /// The order of installed plugins: those of an author come first, because `echo` answers everything.
 const LAST: i32 = 10;

@@ -8,8 +8,8 @@ pub struct Scratch(PathBuf);
 
 impl Scratch {
     /// Creates `beadle-WHAT-PID` in the system's temporary directory.
-    pub fn make(what: &str) -> std::io::Result<Self> {
-        let path = std::env::temp_dir().join(format!("beadle-{what}-{}", std::process::id()));
+    pub fn make(purpose: &str) -> std::io::Result<Self> {
+        let path = std::env::temp_dir().join(format!("beadle-{purpose}-{}", std::process::id()));
         std::fs::DirBuilder::new().mode(0o700).create(&path)?;
         Ok(Self(path))
     }

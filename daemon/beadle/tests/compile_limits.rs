@@ -1,4 +1,4 @@
-//! The compiler process: a plugin that exceeds a limit of it is rejected with a reason, whatever the limit.
+//! The compiler process: a plugin that exceeds one of its limits is rejected with a reason, whatever the limit.
 
 use beadle_catalog::compile::{CompileLimits, Compiler};
 use beadle_test_support::guest::{guest, heavy_with};
@@ -13,11 +13,11 @@ async fn compile(folder: &Path, bytes: &[u8], limits: CompileLimits) -> Result<(
 /// The bytes of all files in a folder.
 fn size(folder: &Path) -> u64 {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
-    let of = |entry: std::fs::DirEntry| {
+    let size_of = |entry: std::fs::DirEntry| {
         let path = entry.path();
         if path.is_dir() { size(&path) } else { entry.metadata().map_or(0, |meta| meta.len()) }
     };
-    entries.map(of).sum()
+    entries.map(size_of).sum()
 }
 
 #[tokio::test]

@@ -94,7 +94,8 @@ async fn webhooks_are_stored_and_shown() {
     assert_eq!(get(&setup.http, "/api/v1/status").await.0, 404);
 
     let events = json_of(&setup, &["events", "list"]).await;
-    let seen: Vec<_> = events["items"].as_array().unwrap().iter().map(|it| it["summary"].as_str().unwrap()).collect();
+    let seen: Vec<_> =
+        events["items"].as_array().unwrap().iter().map(|event| event["summary"].as_str().unwrap()).collect();
     assert_eq!(seen, ["hello", "joined: first-message"]);
     let id = events["items"][0]["id"].as_str().unwrap();
     assert_eq!(json_of(&setup, &["events", "show", id]).await["body"]["message"], "wamid.1");

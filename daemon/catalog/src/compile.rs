@@ -8,7 +8,7 @@
 //! An error in the file itself is not reported from here; the load finds the same one.
 
 use crate::step::{StepError, blocking};
-use beadle_sandbox::{CodeCache, LoadError, precompile};
+use beadle_sandbox::{CodeCache, LoadError, compile_into};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Read as _};
@@ -130,14 +130,14 @@ impl Compiler {
             }
         };
         match tokio::time::timeout(duration, feed(&mut child, bytes)).await {
-            Ok(Ok(status)) => self.judge(status),
+            Ok(Ok(status)) => self.check_exit(status),
             Ok(Err(error)) => Err(StepError::transient("compile", "plugin-unreadable", error.to_string())),
             Err(_) => Err(limit(&format!("it took longer than {} s", duration.as_secs()))),
         }
     }
 
-    /// What the child's end means.
-    fn judge(&self, status: ExitStatus) -> Result<(), StepError> {
+    /// Whether the child compiled the file, by its exit status.
+    fn check_exit(&self, status: ExitStatus) -> Result<(), StepError> {
         let end = match status.code().map(u8::try_from) {
             Some(Ok(UNABLE)) => return Err(shortage(&format!("the compiler process could not begin: {status}"))),
             Some(Ok(LIMIT)) => "the compiler process was refused memory".to_owned(),
@@ -189,7 +189,7 @@ pub fn child() -> Option<ExitCode> {
     if limit_resources(limit(cpu_seconds), limit(memory), limit(output)).is_err() {
         return Some(ExitCode::from(UNABLE));
     }
-    let code = match read_input().map(|bytes| precompile(&folder, &bytes)) {
+    let code = match read_input().map(|bytes| compile_into(&folder, &bytes)) {
         Ok(Ok(())) => 0,
         Ok(Err(LoadError::HostResources { .. })) => LIMIT,
         Ok(Err(_)) => INVALID,

@@ -210,7 +210,8 @@ impl Documents {
         }
         let no = self.store.plugin_no(name).await?;
         let stored = self.store.reader().documents(no)?;
-        copy.stored = stored.into_iter().map(|it| (it.name, (it.hash, u64::from(it.size)))).collect();
+        copy.stored =
+            stored.into_iter().map(|document| (document.name, (document.hash, u64::from(document.size)))).collect();
         copy.no = Some(no);
         Ok(())
     }
@@ -258,8 +259,10 @@ impl Documents {
         removed: Vec<String>,
     ) -> Result<(), StoreError> {
         let (Some(no), false) = (copy.no, changed.is_empty() && removed.is_empty()) else { return Ok(()) };
-        let stored: Vec<_> =
-            changed.iter().map(|it| (it.name.clone(), (it.hash.clone(), it.body.len() as u64))).collect();
+        let stored: Vec<_> = changed
+            .iter()
+            .map(|document| (document.name.clone(), (document.hash.clone(), document.body.len() as u64)))
+            .collect();
         self.store.change_documents(no, changed, removed.clone()).await?;
         tracing::info!(plugin = name, changed = stored.len(), removed = removed.len(), "documents changed");
         for file in removed {

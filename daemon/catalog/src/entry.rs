@@ -132,10 +132,10 @@ impl Entry {
                     cause.error, cause.code
                 ),
             )),
-            (_, Some(Availability::Suspended(Suspension { code, why, .. }))) => Some((
+            (_, Some(Availability::Suspended(Suspension { code, reason, .. }))) => Some((
                 code,
                 format!(
-                    "`{name}` is suspended: {why}; its events wait until you run `beadle plugins enable {name}` or replace its file"
+                    "`{name}` is suspended: {reason}; its events wait until you run `beadle plugins enable {name}` or replace its file"
                 ),
             )),
             _ => None,

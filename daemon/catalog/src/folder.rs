@@ -149,7 +149,7 @@ mod tests {
         let dirs = [own.path().to_owned(), package.path().to_owned(), gone.clone()];
         let listing = list(&dirs, &BTreeSet::from(["welcome", "crm"]));
         let found: Vec<_> =
-            listing.plugins.iter().map(|(name, it)| (name.as_str(), it.path.parent().unwrap())).collect();
+            listing.plugins.iter().map(|(name, plugin)| (name.as_str(), plugin.path.parent().unwrap())).collect();
         assert_eq!(found, [("echo", own.path()), ("welcome", package.path())]);
         assert_eq!(listing.warnings.len(), 1, "{:?}", listing.warnings);
         assert_eq!(listing.missing.keys().collect::<Vec<_>>(), [&gone]);

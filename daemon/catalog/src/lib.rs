@@ -135,7 +135,7 @@ impl Catalog {
         let (report_read, documents_read) = channel::channel(false);
         let documents =
             Documents::new(store.clone(), watcher.watch(), configs.clone(), published.clone(), report, report_read);
-        let service_markers = ServiceMarkers::new(data_dir.join("serving"));
+        let service_markers = ServiceMarkers::new(data_dir.join("first-calls"));
         let context = Context {
             sandbox,
             store,

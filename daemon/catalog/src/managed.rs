@@ -181,8 +181,8 @@ impl ManagedPlugin {
                 self.steps = steps;
             }
             LoadOutcome::Isolated(suspension) => {
-                let Suspension { code, why, .. } = suspension;
-                tracing::error!(plugin = name, code, reason = why, "plugin not loaded");
+                let Suspension { code, reason, .. } = suspension;
+                tracing::error!(plugin = name, code, reason, "plugin not loaded");
                 (self.blocked, self.candidate) = (None, None);
                 self.load = LoadState::Loaded;
             }
@@ -226,8 +226,8 @@ impl ManagedPlugin {
             tracing::error!(plugin = name, code, step, reason, steps_ms, "plugin load failed");
             (self.candidate, self.slot) = (None, None);
             if self.record.active().is_some() && self.record.gone_since.is_none() {
-                let (code, why, at) = (blocked.code.into(), blocked.reason.clone(), Timestamp(0));
-                self.suspend_unloaded(name, Suspension { code, why, at }, changed);
+                let (code, reason, at) = (blocked.code.into(), blocked.reason.clone(), Timestamp(0));
+                self.suspend_unloaded(name, Suspension { code, reason, at }, changed);
             }
             self.load = LoadState::Broken { code: blocked.code, error: blocked.reason };
         }
@@ -329,7 +329,7 @@ impl ManagedPlugin {
 /// A revision that migrated state is not rolled back automatically, because that would lose state. Its probation ends, so
 /// that a person can enable it again.
 fn suspend_migrated(name: &str, slot: &PluginSlot, plugin: &Plugin, probation: &Probation, at: Timestamp) {
-    let why = format!(
+    let reason = format!(
         "it migrated its state to version {} and failed {} events since; a rollback would lose state, so it is not automatic: `beadle plugins rollback {name}` shows what would be lost",
         plugin.state_version(),
         probation.failures()
@@ -337,7 +337,7 @@ fn suspend_migrated(name: &str, slot: &PluginSlot, plugin: &Plugin, probation: &
     let code = "plugin-suspended";
     tracing::error!(plugin = name, code, failures = probation.failures(), "migrated revision suspended");
     slot.end_probation();
-    slot.suspend(Suspension { code: code.into(), why, at });
+    slot.suspend(Suspension { code: code.into(), reason, at });
 }
 
 /// Formats the steps and their times for the log.

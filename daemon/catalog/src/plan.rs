@@ -118,8 +118,8 @@ mod tests {
 
     const MS: Duration = Duration::from_millis(1);
 
-    fn stamp(of: &str) -> Stamp {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(of);
+    fn stamp(file: &str) -> Stamp {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
         Stamp::of(&path).unwrap()
     }
 

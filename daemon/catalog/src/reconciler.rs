@@ -155,7 +155,9 @@ impl Reconciler {
             let read = tokio::task::spawn_blocking(move || record::read_all(&reader)).await;
             match read {
                 Ok(Ok(records)) => {
-                    for (name, (no, record)) in records.into_iter().filter(|(_, (_, it))| *it != Record::default()) {
+                    for (name, (no, record)) in
+                        records.into_iter().filter(|(_, (_, record))| *record != Record::default())
+                    {
                         let config = self.config.plugins.get(&name).cloned().unwrap_or_default();
                         self.plugins.insert(name, ManagedPlugin::new(no, record, config));
                     }
@@ -212,8 +214,8 @@ impl Reconciler {
         let is_unloaded = |plugin: &ManagedPlugin| plugin.load == LoadState::Loading && plugin.slot.is_none();
         for (name, plugin) in self.plugins.iter_mut().filter(|(_, plugin)| is_unloaded(plugin)) {
             tracing::warn!(plugin = name, code = STILL_LOADING, "startup timeout, continuing without plugin");
-            let why = "it is still being loaded";
-            let suspension = Suspension { code: STILL_LOADING.into(), why: why.into(), at };
+            let reason = "it is still being loaded";
+            let suspension = Suspension { code: STILL_LOADING.into(), reason: reason.into(), at };
             plugin.suspend_unloaded(name, suspension, &self.context.changed);
         }
     }
@@ -627,7 +629,8 @@ impl Reconciler {
             _ => (plugin.attempt, plugin.load) = (None, LoadState::Loading),
         }
         self.publish_subscriptions();
-        let waiting = self.pipeline.backlog_sizes().into_iter().find(|(of, _)| *of == no).map_or(0, |(_, size)| size);
+        let waiting =
+            self.pipeline.backlog_sizes().into_iter().find(|(plugin, _)| *plugin == no).map_or(0, |(_, size)| size);
         Ok(match waiting {
             0 => format!("`{name}` is enabled"),
             waiting => format!("`{name}` is enabled; {waiting} waiting events are handled first"),
@@ -691,13 +694,13 @@ impl Reconciler {
         let devices = self.listing.devices.iter().filter(|(folder, _)| !lost.contains_key(*folder));
         self.devices.extend(devices.map(|(folder, device)| (folder.clone(), *device)));
         let known: BTreeSet<String> =
-            self.channels.publish.borrow().warnings.iter().map(|it| it.text.clone()).collect();
+            self.channels.publish.borrow().warnings.iter().map(|warning| warning.text.clone()).collect();
         for warning in self.listing.warnings.iter().filter(|warning| !known.contains(*warning)) {
             tracing::warn!(code = "plugin-name-invalid", reason = warning, "plugin file ignored");
         }
     }
 
-    /// Whether an empty folder is probably the mount point of a file system that is not mounted: plugins of it are
+    /// Whether an empty folder is probably the mount point of a file system that is not mounted: its plugins are
     /// remembered, and it was empty since the start or is on another device than before.
     fn is_unmounted(&self, folder: &Path) -> bool {
         let is_remembered = |plugin: &ManagedPlugin| {
@@ -753,7 +756,7 @@ fn rollback_answer(name: &str, result: &LoadResult) -> Answer {
             Err(CommandError::StateWouldBeLost { name: name.into(), loss: blocked.reason.clone() })
         }
         LoadOutcome::Rejected { blocked, .. } => failed(blocked.reason.clone()),
-        LoadOutcome::Isolated(suspension) => failed(suspension.why.clone()),
+        LoadOutcome::Isolated(suspension) => failed(suspension.reason.clone()),
         LoadOutcome::FileChanged => Err(CommandError::Busy(name.into())),
     }
 }

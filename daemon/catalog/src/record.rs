@@ -111,10 +111,11 @@ impl Record {
             return false;
         };
         self.crashes.clear();
-        let why = format!(
+        let reason = format!(
             "the daemon died {MAX_CRASHES} times within an hour while `{name}` ran its first event in a fresh instance"
         );
-        self.suspended = Some(SuspendedRevision { revision, suspension: Suspension { code: CRASH.into(), why, at } });
+        self.suspended =
+            Some(SuspendedRevision { revision, suspension: Suspension { code: CRASH.into(), reason, at } });
         true
     }
 
@@ -191,7 +192,7 @@ mod tests {
         let mut record = Record::default();
         record.activate("a");
         record.granted.insert("messages".into());
-        let suspension = Suspension { code: "plugin-suspended".into(), why: "it failed".into(), at: Timestamp(1) };
+        let suspension = Suspension { code: "plugin-suspended".into(), reason: "it failed".into(), at: Timestamp(1) };
         record.suspended = Some(SuspendedRevision { revision: "a".into(), suspension });
         record.isolated = Some(IsolatedRevision { revision: "b".into(), at: Timestamp(2) });
         record.events = BTreeSet::from(["on-message".into(), "on-a-later-event".into()]);

@@ -63,8 +63,8 @@ fn collect_leaves(error: &boon::ValidationError<'_, '_>, found: &mut Vec<String>
     if error.causes.is_empty() {
         let key = error.instance_location.to_string();
         let key = key.trim_start_matches('/').replace('/', ".");
-        let what = error.kind.to_string();
-        found.push(if key.is_empty() { what } else { format!("`{key}`: {what}") });
+        let problem = error.kind.to_string();
+        found.push(if key.is_empty() { problem } else { format!("`{key}`: {problem}") });
     }
     error.causes.iter().for_each(|cause| collect_leaves(cause, found));
 }

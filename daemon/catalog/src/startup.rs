@@ -3,7 +3,7 @@
 //!
 //! A crash marker is a file that exists while a plugin is being loaded. A marker found at the start means that the
 //! previous process died during that load. The plugin is then a suspect and is loaded last and alone; if the daemon dies
-//! of it again, it is isolated. In service a marker says whether a fresh instance runs its first call: a plugin whose
+//! during its load again, it is isolated. In service a marker says whether a fresh instance runs its first call: a plugin whose
 //! marker says so at three deaths within an hour is suspended. Dispatch begins when all plugins are loaded or after
 //! `startup_timeout`.
 //!
@@ -224,7 +224,7 @@ mod tests {
     #[test]
     fn marker_in_service_tells_which_first_calls_were_running() {
         let dir = tempfile::tempdir().unwrap();
-        let markers = ServiceMarkers::new(dir.path().join("serving"));
+        let markers = ServiceMarkers::new(dir.path().join("first-calls"));
         assert!(markers.take().is_empty());
         let died = |name: &str, running: &[bool]| {
             let report = markers.report(name, "a1").unwrap();
@@ -242,7 +242,7 @@ mod tests {
         assert!(markers.take().is_empty());
         // Unloaded while the daemon runs.
         drop(markers.report("echo", "a1"));
-        assert_eq!(std::fs::read_dir(dir.path().join("serving")).unwrap().count(), 0);
+        assert_eq!(std::fs::read_dir(dir.path().join("first-calls")).unwrap().count(), 0);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Loads one revision of a plugin and makes it active, or rejects it and changes nothing.
 //!
-//! The steps in order: read, precompile (in a child process), parse, exports and imports, compile, link, `about`,
+//! The steps in order: read, compile (in a child process), parse, exports and imports, load code, link, `about`,
 //! settings, capabilities, state, trial migration, dry run, save, and activate (or migration and activation in one
 //! commit). Waiting until the file is complete comes before, in `plan`; probation comes after, in `managed`. Compiling
 //! to `about` is the sandbox's work.
@@ -251,7 +251,7 @@ impl Transaction {
             return Err(StepError::permanent("load", LOAD_CRASH, reason));
         }
         let at = record.isolated.as_ref().map_or(self.context.clock.now(), |isolated| isolated.at);
-        let suspension = Suspension { code: LOAD_CRASH.into(), why: reason, at };
+        let suspension = Suspension { code: LOAD_CRASH.into(), reason, at };
         let (events, changed) = (record.exported_events(), Arc::clone(&self.context.changed));
         self.request.slot = Some(Arc::new(PluginSlot::vacant(name, *no, events, suspension.clone(), changed)));
         Ok(LoadOutcome::Isolated(suspension))
@@ -282,7 +282,7 @@ impl Transaction {
         if let Some(cache) = self.context.sandbox.code_cache() {
             let began = Instant::now();
             let compiled = self.context.compiler.compile(cache, revision, &bytes).await;
-            self.steps.push(("precompile", began.elapsed()));
+            self.steps.push(("compile", began.elapsed()));
             compiled?;
         }
         let load = self.request.config.load();
@@ -351,7 +351,7 @@ impl Transaction {
         }
     }
 
-    /// Runs the new revision on recent events; if it migrates state, on a trial copy of that. Nothing of it remains.
+    /// Runs the new revision on recent events; if it migrates state, on a trial copy of that. The effects are discarded.
     async fn try_out(
         &mut self,
         before: &Arc<Plugin>,

@@ -50,13 +50,13 @@ impl Drop for WorkGuard {
 /// What runs and waits under one manual clock.
 #[derive(Debug, Default)]
 pub(crate) struct Tracker {
-    state: Mutex<State>,
+    state: Mutex<TrackerState>,
     /// Notified at every change that may end the activity.
     changed: Arc<Notify>,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct TrackerState {
     working: usize,
     /// Times that tasks sleep until, with the number of sleepers.
     sleepers: BTreeMap<Timestamp, usize>,
@@ -72,7 +72,7 @@ enum AlarmState {
     Waiting(Option<Timestamp>),
 }
 
-impl State {
+impl TrackerState {
     fn next_due(&self) -> Option<Timestamp> {
         let alarms = self.alarms.values().filter_map(|alarm| match alarm {
             AlarmState::Running => None,
@@ -83,11 +83,11 @@ impl State {
 }
 
 impl Tracker {
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, TrackerState> {
         self.state.lock()
     }
 
-    fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
+    fn change<T>(&self, change: impl FnOnce(&mut TrackerState) -> T) -> T {
         let changed = change(&mut self.state());
         self.changed.notify_waiters();
         changed

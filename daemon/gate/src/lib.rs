@@ -12,7 +12,7 @@ pub mod limits;
 pub mod pace;
 mod rules;
 
-pub use rules::{Draft, Facts, Rule, TraceStep, Verdict, WINDOW_MARGIN_MS, check, trace};
+pub use rules::{Draft, Facts, GateVerdict, Rule, TraceStep, WINDOW_MARGIN_MS, check, trace};
 
 /// The codes of this crate's refusals; `beadle explain` documents each.
 pub const CODES: [&str; 12] = [

@@ -8,7 +8,7 @@
 //! The caller supplies the time. It is counted in microseconds, because 80 messages a second are
 //! 12.5 ms apart. If the clock is set back, the next message waits for one interval at most.
 
-use crate::{Rule, Verdict};
+use crate::{GateVerdict, Rule};
 use beadle_model::Timestamp;
 
 const SECOND_US: i64 = 1_000_000;
@@ -120,12 +120,12 @@ impl PairRate {
 }
 
 /// Checks both rates. `Later` names the rule that takes longer.
-pub fn check(pair: &PairRate, throughput: &Throughput, now: Timestamp) -> Verdict {
+pub fn check(pair: &PairRate, throughput: &Throughput, now: Timestamp) -> GateVerdict {
     let (by_pair, by_throughput) = (pair.next_free(now), throughput.next_free(now));
     match by_pair.max(by_throughput) {
-        until if until <= now => Verdict::Send,
-        until if until == by_pair => Verdict::Later { until, rule: Rule::PairRate },
-        until => Verdict::Later { until, rule: Rule::Throughput },
+        until if until <= now => GateVerdict::Send,
+        until if until == by_pair => GateVerdict::Later { until, rule: Rule::PairRate },
+        until => GateVerdict::Later { until, rule: Rule::Throughput },
     }
 }
 
@@ -251,16 +251,16 @@ mod tests {
     #[test]
     fn slower_rule_is_named() {
         let (mut pair, mut throughput) = (PairRate::new(6, 1), Throughput::new(1));
-        assert_eq!(check(&pair, &throughput, START), Verdict::Send);
+        assert_eq!(check(&pair, &throughput, START), GateVerdict::Send);
         throughput.take(START);
         assert_eq!(
             check(&pair, &throughput, START),
-            Verdict::Later { until: START.plus_ms(1000), rule: Rule::Throughput }
+            GateVerdict::Later { until: START.plus_ms(1000), rule: Rule::Throughput }
         );
         pair.take(START);
         assert_eq!(
             check(&pair, &throughput, START),
-            Verdict::Later { until: START.plus_ms(6000), rule: Rule::PairRate }
+            GateVerdict::Later { until: START.plus_ms(6000), rule: Rule::PairRate }
         );
     }
 

@@ -61,9 +61,9 @@ impl Rule {
     }
 }
 
-/// The verdict of the gate.
+/// What the gate says about a send.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum GateVerdict {
     /// Send it.
     Send,
     /// Not yet, because of this rule.
@@ -106,14 +106,14 @@ const RULES: [(Rule, RuleFn); 5] = [
 ];
 
 /// Checks a draft against all rules; the first refusal decides.
-pub fn check(draft: &Draft<'_>, facts: &Facts<'_>) -> Verdict {
+pub fn check(draft: &Draft<'_>, facts: &Facts<'_>) -> GateVerdict {
     RULES
         .iter()
         .find_map(|(_, rule_fn)| match rule_fn(draft, facts) {
             RuleResult::Pass(..) => None,
-            RuleResult::Refuse(refusal) => Some(Verdict::Refused(refusal)),
+            RuleResult::Refuse(refusal) => Some(GateVerdict::Refused(refusal)),
         })
-        .unwrap_or(Verdict::Send)
+        .unwrap_or(GateVerdict::Send)
 }
 
 /// The result of every rule of [`check`] in order, including those after a refusal.

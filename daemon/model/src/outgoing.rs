@@ -345,20 +345,20 @@ impl Outgoing {
 
     /// The file that must be uploaded before it is sent.
     pub fn media(&self) -> Option<MediaId> {
-        let of = |source: &Source| match source {
+        let uploaded = |source: &Source| match source {
             Source::Media(media) => Some(*media),
             Source::Link(_) => None,
         };
         let above = |header: &Option<Header>| match header {
-            Some(Header::File { source, .. }) => of(source),
+            Some(Header::File { source, .. }) => uploaded(source),
             _ => None,
         };
         match self {
-            Outgoing::Media { source, .. } => of(source),
+            Outgoing::Media { source, .. } => uploaded(source),
             Outgoing::Buttons { header, .. } | Outgoing::CtaUrl { header, .. } => above(header),
             Outgoing::Flow(flow) => above(&flow.header),
             Outgoing::Template(template) => match &template.header {
-                Some(TemplateHeader::File { source, .. }) => of(source),
+                Some(TemplateHeader::File { source, .. }) => uploaded(source),
                 _ => None,
             },
             Outgoing::Group(GroupChange::Picture { media }) => Some(*media),

@@ -34,21 +34,21 @@ const DEFERRED: usize = 262_144;
 pub(crate) struct Admission(Arc<Shared>);
 
 struct Shared {
-    state: Mutex<State>,
-    /// Notified when there is room again.
-    room: Notify,
+    state: Mutex<Shares>,
+    /// Notified when an event that had to wait may be in flight.
+    freed: Notify,
     clock: Clock,
 }
 
 #[derive(Default)]
-struct State {
+struct Shares {
     /// In flight or deferred.
     open: BTreeSet<EventId>,
     tickets: usize,
     deferred: usize,
     lanes: HashMap<LaneKey, LaneShare>,
     plugins: HashMap<PluginNo, PluginShare>,
-    /// Lanes whose first deferred event may have room.
+    /// Lanes whose first deferred event may be in flight.
     ready: VecDeque<LaneKey>,
     /// Held while there are some, so that a virtual clock waits until they are taken.
     to_take: Option<WorkGuard>,
@@ -80,10 +80,10 @@ pub(crate) struct Ticket {
 impl Admission {
     /// Nothing is in flight.
     pub fn new(clock: Clock) -> Self {
-        Self(Arc::new(Shared { state: Mutex::default(), room: Notify::new(), clock }))
+        Self(Arc::new(Shared { state: Mutex::default(), freed: Notify::new(), clock }))
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, Shares> {
         self.0.state.lock()
     }
 
@@ -104,9 +104,9 @@ impl Admission {
         if state.deferred >= DEFERRED { 0 } else { IN_FLIGHT.saturating_sub(state.tickets) }
     }
 
-    /// Returns when there is room again, for the feed or for deferred events.
-    pub async fn has_room_again(&self) {
-        self.0.room.notified().await;
+    /// Returns when the feed or deferred events can go on.
+    pub async fn capacity_freed(&self) {
+        self.0.freed.notified().await;
     }
 
     /// A ticket for an event of the feed, which come in the order of their numbers; `None`: it is deferred.
@@ -114,7 +114,7 @@ impl Admission {
         let mut state = self.state();
         state.open.insert(event);
         let is_first = state.lanes.get(&lane).is_none_or(|lane| lane.deferred.is_empty());
-        if is_first && state.has_room(lane, &chain).is_ok() {
+        if is_first && state.check_shares(lane, &chain).is_ok() {
             return Some(self.ticket(&mut state, event, lane, chain));
         }
         state.deferred += 1;
@@ -125,7 +125,7 @@ impl Admission {
         None
     }
 
-    /// Deferred events that have room now, `most` at most; each is to be read again.
+    /// Deferred events that may be in flight now, at most `most`; each is to be read again.
     pub fn next_ready(&self, most: usize) -> (Vec<Ticket>, Option<WorkGuard>) {
         let mut state = self.state();
         let mut tickets = Vec::new();
@@ -136,7 +136,7 @@ impl Admission {
             let Some(share) = state.lanes.get_mut(&lane) else { continue };
             share.is_lined_up = false;
             let Some((event, chain)) = share.deferred.front().cloned() else { continue };
-            if state.has_room(lane, &chain).is_ok() {
+            if state.check_shares(lane, &chain).is_ok() {
                 state.deferred -= 1;
                 if let Some(share) = state.lanes.get_mut(&lane) {
                     share.deferred.pop_front();
@@ -150,7 +150,7 @@ impl Admission {
         (tickets, work)
     }
 
-    fn ticket(&self, state: &mut State, event: EventId, lane: LaneKey, chain: Arc<[PluginNo]>) -> Ticket {
+    fn ticket(&self, state: &mut Shares, event: EventId, lane: LaneKey, chain: Arc<[PluginNo]>) -> Ticket {
         state.tickets += 1;
         state.lanes.entry(lane).or_default().in_flight += 1;
         for plugin in chain.iter() {
@@ -187,19 +187,19 @@ impl Admission {
     }
 
     /// Wakes the dispatcher where a lane is ready.
-    fn notify(&self, mut state: MutexGuard<'_, State>) {
+    fn notify(&self, mut state: MutexGuard<'_, Shares>) {
         if !state.ready.is_empty() {
             state.to_take.get_or_insert_with(|| self.0.clock.work());
             drop(state);
-            self.0.room.notify_one();
+            self.0.freed.notify_one();
         }
     }
 }
 
-impl State {
+impl Shares {
     /// Whether one more event of this lane and for these plugins may be in flight; else the plugin whose share is full,
     /// or `None` for the lane's.
-    fn has_room(&self, lane: LaneKey, chain: &[PluginNo]) -> Result<(), Option<PluginNo>> {
+    fn check_shares(&self, lane: LaneKey, chain: &[PluginNo]) -> Result<(), Option<PluginNo>> {
         if self.lanes.get(&lane).is_some_and(|lane| lane.in_flight >= OF_A_LANE) {
             return Err(None);
         }
@@ -207,13 +207,13 @@ impl State {
         chain.iter().find(is_full).map_or(Ok(()), |plugin| Err(Some(*plugin)))
     }
 
-    /// Puts a lane with deferred events where it is found when its first one has room: in `ready` (returns `true`), in
+    /// Puts a lane with deferred events where it is found when its first one may be in flight: in `ready` (returns `true`), in
     /// the line of the plugin whose share is full, or nowhere where its own share is full and it comes back by itself.
     fn line_up(&mut self, lane: LaneKey) -> bool {
         let Some(share) = self.lanes.get(&lane).filter(|lane| !lane.is_lined_up) else { return false };
         let Some((_, chain)) = share.deferred.front() else { return false };
-        let room = self.has_room(lane, chain);
-        let line = match room {
+        let checked = self.check_shares(lane, chain);
+        let line = match checked {
             Ok(()) => &mut self.ready,
             Err(Some(plugin)) => &mut self.plugins.entry(plugin).or_default().lanes,
             Err(None) => return false,
@@ -222,7 +222,7 @@ impl State {
         if let Some(share) = self.lanes.get_mut(&lane) {
             share.is_lined_up = true;
         }
-        room.is_ok()
+        checked.is_ok()
     }
 }
 
@@ -232,7 +232,7 @@ impl Ticket {
         self.event
     }
 
-    /// The event's chain has ended: its lane and the plugins of its chain have room again.
+    /// The event's chain has ended: its lane and the plugins of its chain can take others.
     pub fn chain_ended(&self) {
         let chain = self.chain.lock().take();
         if let Some((lane, chain)) = chain {
@@ -251,7 +251,7 @@ impl Drop for Ticket {
         let was_full = state.tickets >= IN_FLIGHT;
         state.tickets -= 1;
         if was_full {
-            self.admission.0.room.notify_one();
+            self.admission.0.freed.notify_one();
         }
         self.admission.notify(state);
     }
@@ -304,7 +304,7 @@ mod tests {
     fn lanes_take_turns_for_a_plugins_share() {
         let admission = admission();
         let of_a_plugin = OF_A_PLUGIN as i64;
-        let admit = |n: i64, of: i64, plugins: &[i64]| admission.admit(EventId(n), lane(of), chain(plugins));
+        let admit = |n: i64, lane_no: i64, plugins: &[i64]| admission.admit(EventId(n), lane(lane_no), chain(plugins));
         let mut tickets: Vec<_> = (1..=of_a_plugin).filter_map(|n| admit(n, n, &[1, 2])).collect();
         assert_eq!(tickets.len(), OF_A_PLUGIN);
         assert!(admit(10_001, 10_001, &[1]).is_none());
@@ -331,15 +331,15 @@ mod tests {
             let admission = admission();
             let (mut tickets, mut last, mut begun) = (VecDeque::<Ticket>::new(), HashMap::<LaneKey, i64>::new(), 0);
             let mut begin = |ticket: Ticket, tickets: &mut VecDeque<Ticket>| {
-                let of = ticket.chain.lock().clone().unwrap().0;
-                let before = last.insert(of, ticket.event().0);
+                let lane = ticket.chain.lock().clone().unwrap().0;
+                let before = last.insert(lane, ticket.event().0);
                 tickets.push_back(ticket);
                 begun += 1;
                 before.is_none_or(|before| before < tickets.back().unwrap().event().0)
             };
-            for (n, (of, plugins, ended)) in (1..).zip(&events) {
+            for (n, (lane_no, plugins, ended)) in (1..).zip(&events) {
                 let plugins: Vec<_> = plugins.iter().copied().collect();
-                if let Some(ticket) = admission.admit(EventId(n), lane(*of), chain(&plugins)) {
+                if let Some(ticket) = admission.admit(EventId(n), lane(*lane_no), chain(&plugins)) {
                     prop_assert!(begin(ticket, &mut tickets));
                 }
                 (0..*ended).for_each(|_| drop(tickets.pop_front()));

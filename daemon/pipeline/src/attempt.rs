@@ -5,7 +5,7 @@
 //! repeated; nothing is called twice for that. A call whose effects do not fit into memory with those of others runs
 //! again when they do. How often a handling is tried is `executor`'s business.
 
-use crate::budget::{EffectBudget, NoRoom, Reserved, effect_bytes};
+use crate::budget::{EffectBudget, OverBudget, Reserved, effect_bytes};
 use crate::context::{Context, NotStored, Phase};
 use crate::lane::LaneKey;
 use crate::outbox::Outbox;
@@ -33,7 +33,7 @@ pub(crate) struct Handling<'a> {
     pub lane: LaneKey,
 }
 
-/// One try of it.
+/// One try of a handling.
 #[derive(Clone, Copy)]
 pub(crate) struct Attempt<'a> {
     pub handling: Handling<'a>,
@@ -73,7 +73,7 @@ enum Trouble {
     /// State that it read has changed.
     Stale,
     /// Its effects do not fit: it runs again when they do.
-    NoRoom(NoRoom),
+    OverBudget(OverBudget),
     /// It was the retry of a dead letter that another retry has settled, or an operator has dropped.
     Settled,
     Failed(Failure),
@@ -96,8 +96,8 @@ impl Attempts {
             match self.call_and_commit(attempt, stale >= TRIES_BESIDE_OTHERS, &mut reserved).await {
                 Ok(disposition) => return Outcome::Done(disposition),
                 Err(Trouble::Stale) => stale += 1,
-                Err(Trouble::NoRoom(no_room)) => tokio::select! {
-                    room = self.budget.wait(no_room) => reserved = Some(room),
+                Err(Trouble::OverBudget(over_budget)) => tokio::select! {
+                    waited = self.budget.wait(over_budget) => reserved = Some(waited),
                     () = self.context.reached(Phase::Stopping) => return Outcome::Stopping,
                 },
                 Err(Trouble::Settled) => return Outcome::Done(Disposition::Pass),
@@ -152,7 +152,7 @@ impl Attempts {
                     return by_previous;
                 }
             }
-            Err(Trouble::Stale | Trouble::Settled | Trouble::NoRoom(_) | Trouble::Stopping) => {}
+            Err(Trouble::Stale | Trouble::Settled | Trouble::OverBudget(_) | Trouble::Stopping) => {}
         }
         tried
     }
@@ -203,9 +203,9 @@ impl Attempts {
             instance.keep();
             return Ok(Disposition::Pass);
         }
-        let _reserved = self.budget.reserve(reserved.take(), effect_bytes(&effects)).map_err(|no_room| {
+        let _reserved = self.budget.reserve(reserved.take(), effect_bytes(&effects)).map_err(|over_budget| {
             self.delete_files(&effects.media);
-            Trouble::NoRoom(no_room)
+            Trouble::OverBudget(over_budget)
         })?;
         let asks = effects.sends.iter().any(|send| send.reply && send.body.is_question());
         let decision = decision(attempt.handling, disposition, asks);
@@ -259,7 +259,7 @@ impl Attempts {
         match committed.await {
             Ok(()) => {
                 run.committed(&commit.progress);
-                self.outbox.launch(staged);
+                self.outbox.release(staged);
                 if sets_timers {
                     self.context.timers_changed.ring();
                 }

@@ -63,7 +63,7 @@ impl Backlogs {
         }
     }
 
-    /// Nothing is kept for this plugin any more.
+    /// No event is kept for this plugin now.
     pub fn discard(&self, no: PluginNo) {
         self.plugins.lock().remove(&no);
     }
@@ -86,7 +86,7 @@ impl Backlogs {
         idle.map(|(no, backlog)| (*no, backlog.changed.insert(self.clock.alarm()).clone())).collect()
     }
 
-    /// Whether nothing waits any more; then the replay is over, and events go straight to their lanes.
+    /// Whether no event waits; then the replay is over, and events go straight to their lanes.
     pub fn end(&self, no: PluginNo) -> bool {
         let mut plugins = self.plugins.lock();
         match plugins.get_mut(&no) {

@@ -118,8 +118,8 @@ impl Breaker {
             self.strikes = if failure.is_returned { 0 } else { self.strikes + 1 };
             if self.strikes >= STRIKES {
                 let Failure { code, error, .. } = failure;
-                let why = format!("every trial after a rest failed, last with: {error} ({code})");
-                self.suspend(Suspension { code: SUSPENDED.into(), why, at: now });
+                let reason = format!("every trial after a rest failed, last with: {error} ({code})");
+                self.suspend(Suspension { code: SUSPENDED.into(), reason, at: now });
                 return Some(Transition::Suspended);
             }
             return Some(self.rest(failure, now));
@@ -129,7 +129,7 @@ impl Breaker {
         }
         self.remember(lane, true);
         let lanes = |failed: bool| {
-            let those = self.recent.iter().filter(|(_, it)| *it == failed).map(|(lane, _)| *lane);
+            let those = self.recent.iter().filter(|(_, has_failed)| *has_failed == failed).map(|(lane, _)| *lane);
             those.collect::<HashSet<_>>().len()
         };
         let is_broken = lanes(true) >= FAILED_LANES && lanes(true) >= lanes(false) * FAILED_PER_SUCCEEDED;
@@ -149,7 +149,7 @@ impl Breaker {
         self.availability = Availability::Suspended(suspension);
     }
 
-    /// The plugin is not called any more.
+    /// The plugin is no longer called.
     pub fn disable(&mut self) {
         self.availability = Availability::Disabled;
     }

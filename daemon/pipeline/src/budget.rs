@@ -1,7 +1,7 @@
 //! Bounds the effects that wait for their commit, in bytes of all handlings together.
 //!
 //! The number of steps before the writer is bounded by the store, but a call may return 8 MiB. A call whose effects do
-//! not fit is run again when there is room for them: its effects are dropped meanwhile, so that a waiting call holds
+//! not fit is run again when they fit: its effects are dropped meanwhile, so that a waiting call holds
 //! nothing that others wait for, and nothing of a dropped call takes effect. Small effects are free; the number of
 //! events in flight bounds them.
 
@@ -13,19 +13,19 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 /// Eight calls at their limit. A commit holds its effects about three times: as they are, as a step of the store, as JSON.
 const KIB: u32 = 64 << 10;
 
-/// What all effects that wait may take. Cheap to clone.
+/// The memory for all effects that wait. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct EffectBudget(Arc<Semaphore>);
 
-/// Room for the effects of one call, until it is dropped.
+/// A share of the budget for the effects of one call, returned when dropped.
 pub(crate) struct Reserved {
     kib: u32,
     _permit: Option<OwnedSemaphorePermit>,
 }
 
-/// There is no room for that much now.
+/// The effects do not fit into the budget now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct NoRoom {
+pub(crate) struct OverBudget {
     kib: u32,
 }
 
@@ -36,21 +36,21 @@ impl Default for EffectBudget {
 }
 
 impl EffectBudget {
-    /// Room for effects of this size: what was waited for, if it is enough, or what is free now.
-    pub fn reserve(&self, waited_for: Option<Reserved>, bytes: usize) -> Result<Reserved, NoRoom> {
+    /// Reserves effects of this size: from the share that was waited for, if it is large enough, else from what is free now.
+    pub fn reserve(&self, waited_for: Option<Reserved>, bytes: usize) -> Result<Reserved, OverBudget> {
         let kib = u32::try_from(bytes / 1024).unwrap_or(KIB).min(KIB);
         if let Some(reserved) = waited_for.filter(|reserved| reserved.kib >= kib) {
             return Ok(reserved);
         }
         let permit = match kib {
             0 => None,
-            kib => Some(Arc::clone(&self.0).try_acquire_many_owned(kib).map_err(|_| NoRoom { kib })?),
+            kib => Some(Arc::clone(&self.0).try_acquire_many_owned(kib).map_err(|_| OverBudget { kib })?),
         };
         Ok(Reserved { kib, _permit: permit })
     }
 
-    /// Waits for room, first come first served. The caller holds no room and no effects.
-    pub async fn wait(&self, NoRoom { kib }: NoRoom) -> Reserved {
+    /// Waits until they fit, first come first served. The caller holds no share and no effects.
+    pub async fn wait(&self, OverBudget { kib }: OverBudget) -> Reserved {
         // It is never closed.
         Reserved { kib, _permit: Arc::clone(&self.0).acquire_many_owned(kib).await.ok() }
     }
@@ -77,15 +77,15 @@ mod tests {
     const MIB: usize = 1 << 20;
 
     #[tokio::test]
-    async fn effects_that_do_not_fit_wait_for_room() {
+    async fn effects_that_do_not_fit_wait_for_the_budget() {
         let budget = EffectBudget::default();
         let mut held: Vec<_> = (0..8).map(|_| budget.reserve(None, 8 * MIB).ok()).collect();
         assert!(held.iter().all(Option::is_some));
         assert!(budget.reserve(None, 1000).is_ok(), "small effects are free");
-        let no_room = budget.reserve(None, 2 * MIB).err().unwrap();
+        let over_budget = budget.reserve(None, 2 * MIB).err().unwrap();
         let waiting = tokio::spawn({
             let budget = budget.clone();
-            async move { budget.wait(no_room).await }
+            async move { budget.wait(over_budget).await }
         });
         tokio::task::yield_now().await;
         assert!(!waiting.is_finished());

@@ -7,7 +7,7 @@ use std::task::Poll;
 
 /// Runs this to its end. `Err`: it panicked, with this message; the panic hook has reported where.
 ///
-/// What it left half done in memory is the caller's to judge: here nothing outlives a handling but locks, which do not
+/// What it left half done in memory is for the caller to know: here nothing outlives a handling but locks, which do not
 /// poison, and guards, which are dropped.
 pub(crate) async fn caught<T>(work: impl Future<Output = T>) -> Result<T, String> {
     let mut work = pin!(work);

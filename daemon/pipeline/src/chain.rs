@@ -80,8 +80,8 @@ impl Inner {
     async fn call_in_order(&self, run: &Arc<EventRun>, lane: LaneKey) -> End {
         let is_keyword = matches!(run.event.body, EventBody::Message { keyword: Some(_), .. });
         for place in run.chain_in_order().into_iter().filter(|place| !run.is_done(*place)) {
-            let subscription = run.subscribers.get(place).and_then(|it| it.subscription.as_ref());
-            if is_keyword && subscription.is_some_and(|it| it.stage == Stage::Answer) {
+            let subscription = run.subscribers.get(place).and_then(|subscriber| subscriber.subscription.as_ref());
+            if is_keyword && subscription.is_some_and(|subscription| subscription.stage == Stage::Answer) {
                 // The host has answered.
                 run.pass(place);
                 continue;
@@ -98,7 +98,8 @@ impl Inner {
 
     /// Puts an event into an observer's lane, or at the end of its backlog. Returns whether the event waits for it.
     async fn hand_over(self: &Arc<Self>, run: &Arc<EventRun>, place: usize) -> bool {
-        let Some(subscription) = run.subscribers.get(place).and_then(|it| it.subscription.clone()) else {
+        let Some(subscription) = run.subscribers.get(place).and_then(|subscriber| subscriber.subscription.clone())
+        else {
             return false;
         };
         let (no, lane) = (subscription.no(), run.lane_of(place));
@@ -108,12 +109,12 @@ impl Inner {
         let Some(held) = held else {
             return self.executor.keep_behind(run, place, lane).await == End::Stopping;
         };
-        let (this, run) = (Arc::clone(self), Arc::clone(run));
+        let (chains, run) = (Arc::clone(self), Arc::clone(run));
         self.lanes.push(lane, async move {
-            let end = this.executor.handle(&run, place, lane).await;
+            let end = chains.executor.handle(&run, place, lane).await;
             drop(held);
             if end == End::Passed {
-                this.finish(&run).await;
+                chains.finish(&run).await;
             }
         });
         true

@@ -70,7 +70,7 @@ pub enum Advice {
     },
     /// This recipient gets too much: wait for them alone (4^n seconds, by the platform's advice).
     SlowRecipient,
-    /// The number sends too fast: all of it waits a little, then goes on.
+    /// The number sends too fast: the whole channel waits a little, then continues.
     SlowChannel,
     /// All numbers of the app together are too fast.
     SlowApp,

@@ -131,7 +131,7 @@ impl Context {
     }
 
     /// Returns when the outcomes that the store keeps in memory are on disk: until then the rows on disk are not what they
-    /// are taken to be. Also when the pipeline drains, since no row is read any more then.
+    /// are taken to be. Also when the pipeline drains, since no further row is read then.
     pub async fn until_deferred_is_written(&self) {
         while self.store.health().deferred_settlements > 0 {
             tokio::select! {

@@ -70,7 +70,7 @@ impl Dispatcher {
                     self.write_watermark(next).await;
                     continue;
                 }
-                () = self.admission.has_room_again() => continue,
+                () = self.admission.capacity_freed() => continue,
                 fed = feed.next(left), if left > 0 => fed,
             };
             if fed.is_empty() {
@@ -91,7 +91,7 @@ impl Dispatcher {
         }
     }
 
-    /// Reads deferred events that have room now, and puts them into their lanes.
+    /// Reads deferred events that may be in flight now, and puts them into their lanes.
     async fn resume_deferred(&self, tickets: Vec<Ticket>) -> Result<(), Stopping> {
         let ids: Vec<EventId> = tickets.iter().map(Ticket::event).collect();
         let read = self.context.until_stored(|| {

@@ -54,7 +54,8 @@ impl Executor {
     /// Handles an event in the plugin at this place, until it is done or set aside. A panic of Beadle's own sets it aside
     /// too: the event goes on without this plugin.
     pub async fn handle(&self, run: &Arc<EventRun>, place: usize, lane: LaneKey) -> End {
-        let Some(subscription) = run.subscribers.get(place).and_then(|it| it.subscription.as_ref()) else {
+        let Some(subscription) = run.subscribers.get(place).and_then(|subscriber| subscriber.subscription.as_ref())
+        else {
             return End::Passed;
         };
         let handling = Handling { run, place, subscription, lane };
@@ -119,7 +120,8 @@ impl Executor {
 
     /// A person retries a dead letter: one try, regardless of the event's age and the plugin's availability, marked `late`.
     pub async fn handle_late(&self, run: &Arc<EventRun>, place: usize, lane: LaneKey) -> End {
-        let Some(subscription) = run.subscribers.get(place).and_then(|it| it.subscription.as_ref()) else {
+        let Some(subscription) = run.subscribers.get(place).and_then(|subscriber| subscriber.subscription.as_ref())
+        else {
             return End::Passed;
         };
         let handling = Handling { run, place, subscription, lane };
@@ -139,7 +141,8 @@ impl Executor {
 
     /// Keeps an event on disk because more than may be in memory wait for this plugin alone.
     pub async fn keep_behind(&self, run: &Arc<EventRun>, place: usize, lane: LaneKey) -> End {
-        let Some(subscription) = run.subscribers.get(place).and_then(|it| it.subscription.as_ref()) else {
+        let Some(subscription) = run.subscribers.get(place).and_then(|subscriber| subscriber.subscription.as_ref())
+        else {
             return End::Passed;
         };
         let error = format!("more events wait for `{}` than may be in memory", subscription.slot.name());
@@ -332,7 +335,7 @@ fn reason(name: &str, availability: &Availability) -> Reason {
     match availability {
         Availability::Disabled => Reason { code: "plugin-disabled", error: format!("`{name}` is disabled") },
         Availability::Suspended(suspension) => {
-            let error = format!("`{name}` is suspended: {}", suspension.why);
+            let error = format!("`{name}` is suspended: {}", suspension.reason);
             Reason { code: "plugin-suspended", error }
         }
         Availability::Resting { cause, .. } | Availability::OnTrial { cause } => {

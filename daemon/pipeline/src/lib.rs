@@ -238,7 +238,7 @@ impl Pipeline {
     }
 
     /// Handles a dead letter's event in its plugin once more, out of order and marked `late`; not while an earlier retry
-    /// of it runs. Its commit fails if there is no dead letter any more.
+    /// of that dead letter runs. Its commit fails if the dead letter no longer exists.
     ///
     /// # Errors
     /// The store cannot be read or written.

@@ -45,7 +45,7 @@ pub struct Suspension {
     /// For `beadle explain`.
     pub code: String,
     /// What happened, without a full stop.
-    pub why: String,
+    pub reason: String,
     /// Since when.
     pub at: Timestamp,
 }
@@ -225,7 +225,7 @@ mod tests {
         let resting = Availability::Resting { until: Timestamp(1), cause: Cause::default() };
         let on_trial = Availability::OnTrial { cause: Cause::default() };
         let suspended =
-            Availability::Suspended(Suspension { code: String::new(), why: String::new(), at: Timestamp(0) });
+            Availability::Suspended(Suspension { code: String::new(), reason: String::new(), at: Timestamp(0) });
         for (kind, stage, on_failure, lane, [while_resting, while_suspended, while_disabled]) in [
             (Message, Answer, Held, shared, [PassOver, PassOver, PassOver]),
             (Message, Guard, Held, shared, [Hold, EndUnanswered, PassOver]),

@@ -97,11 +97,11 @@ impl Replay {
                 Availability::Resting { until, .. } => (0, Some(until)),
                 Availability::OnTrial { .. } | Availability::Suspended(_) | Availability::Disabled => (0, None),
             };
-            let room = most.saturating_sub(back.len());
-            let waiting = if room == 0 { Ok(Vec::new()) } else { self.read(no, back, room).await };
+            let free = most.saturating_sub(back.len());
+            let waiting = if free == 0 { Ok(Vec::new()) } else { self.read(no, back, free).await };
             match waiting {
                 Ok(waiting) if waiting.is_empty() => {
-                    if room > 0 && self.backlogs.end(no) {
+                    if free > 0 && self.backlogs.end(no) {
                         return;
                     }
                     tokio::select! {

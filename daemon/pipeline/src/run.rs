@@ -99,7 +99,7 @@ impl EventRun {
         Self { ticket: Some(ticket), ..self }
     }
 
-    /// The chain has ended: its lane and plugins have room for other events.
+    /// The chain has ended: its lane and plugins can take other events.
     pub fn leave_chain(&self) {
         self.ticket.iter().for_each(Ticket::chain_ended);
     }
@@ -211,13 +211,18 @@ impl EventRun {
         let is_staged = self.event.kind().is_staged();
         // Without a subscription there is no plugin to call: see `gone`.
         let is_wanted = |subscriber: &Subscriber| subscriber.stage().is_some_and(|stage| !is_staged || wanted(stage));
-        self.subscribers.iter().enumerate().filter(|(_, it)| is_wanted(it)).map(|(place, _)| place).collect()
+        self.subscribers
+            .iter()
+            .enumerate()
+            .filter(|(_, subscriber)| is_wanted(subscriber))
+            .map(|(place, _)| place)
+            .collect()
     }
 
     /// Places whose plugin no longer takes part.
     pub fn gone(&self) -> impl Iterator<Item = usize> {
         let is_gone = |subscriber: &Subscriber| subscriber.subscription.is_none();
-        self.subscribers.iter().enumerate().filter(move |(_, it)| is_gone(it)).map(|(place, _)| place)
+        self.subscribers.iter().enumerate().filter(move |(_, subscriber)| is_gone(subscriber)).map(|(place, _)| place)
     }
 
     /// What a commit writes about this event: all places that are done, this one, and with a decision the ending and all

@@ -258,7 +258,7 @@ impl PluginSlot {
         self.changed.send_replace(());
     }
 
-    /// The plugin is not called any more: dispatched events are kept or passed over.
+    /// The plugin is no longer called: dispatched events are kept or passed over.
     pub fn disable(&self) {
         self.breaker.lock().disable();
         self.changed.send_replace(());

@@ -85,7 +85,7 @@ impl CodeCache {
         for path in fs::read_dir(cache.seals_folder())?.flatten().map(|entry| entry.path()) {
             let revision = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default().to_owned();
             let seal = fs::read(&path).ok().and_then(|text| serde_json::from_slice::<Seal>(&text).ok());
-            // wasmtime deletes old code when there is much of it.
+            // wasmtime deletes old code when the cache is large.
             let is_useful = |seal: &Seal| {
                 seal.engine == cache.engine
                     && !seal.files.is_empty()
@@ -353,10 +353,10 @@ mod tests {
             ("outside", text.replace("modules/wasmtime/one", "../../one")),
             ("no files", format!(r#"{{"engine":"{engine_name}","files":{{}}}}"#)),
         ];
-        for (what, text) in damaged {
+        for (damage, text) in damaged {
             compiled(&fixture.cache(), REVISION, "one", b"code");
             fs::write(&seal, text).unwrap();
-            assert!(!fixture.cache().holds(REVISION) && !fixture.file("one").exists(), "{what}");
+            assert!(!fixture.cache().holds(REVISION) && !fixture.file("one").exists(), "{damage}");
         }
         compiled(&fixture.cache(), REVISION, "one", b"code");
         fixture.key = [8; 32];

@@ -12,7 +12,7 @@ use std::sync::Arc;
 #[derive(Clone)]
 pub struct FirstCalls {
     /// Called with `true` before a first call begins, if none was running, and with `false` when none is
-    /// running any more. Must not block.
+    /// running. Must not block.
     pub report: Arc<dyn Fn(bool) + Send + Sync>,
     /// At most one first call of all plugins with this mark runs at a time.
     pub one_at_a_time: bool,

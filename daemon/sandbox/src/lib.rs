@@ -54,7 +54,7 @@ pub use error::LoadError;
 pub use fault::{During, Fault, FaultKind};
 pub use first_calls::FirstCalls;
 pub use limits::Limits;
-pub use load::{precompile, revision};
+pub use load::{compile_into, revision};
 pub use plugin::Plugin;
 pub use pool::WarmInstance;
 pub use report::{Handled, MigratedPage, Report};

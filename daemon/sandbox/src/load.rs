@@ -66,7 +66,7 @@ fn panicked(error: JoinError) -> LoadError {
 ///
 /// # Errors
 /// Those of loading, up to the compilation.
-pub fn precompile(folder: &Path, bytes: &[u8]) -> Result<(), LoadError> {
+pub fn compile_into(folder: &Path, bytes: &[u8]) -> Result<(), LoadError> {
     let bytes = surface::component(bytes)?;
     surface::read(&bytes)?;
     footprint::measure(&bytes)?;
@@ -94,7 +94,7 @@ fn compile(runtime: Arc<Runtime>, spec: Spec) -> Result<Plugin, LoadError> {
     }
     let component = Component::new(&runtime.engine, &bytes).map_err(not_compiled)?;
     check_memory(&component, footprint, &spec)?;
-    times.record("compile");
+    times.record("load code");
     let code = link(&runtime, &component, &surface).map_err(|error| {
         let (version, reason) = (surface.version.name(), format!("{error:#}"));
         // It also copies the memory's first image into a file of the system.

@@ -70,7 +70,7 @@ impl Days {
     /// The matching days in the month of `date`.
     fn in_month_of(&self, date: Date) -> u64 {
         let Month { length, begins } = Month::containing(date);
-        let set = self.0.get(length.saturating_sub(28) as usize).and_then(|of| of.get(begins as usize));
+        let set = self.0.get(length.saturating_sub(28) as usize).and_then(|days| days.get(begins as usize));
         set.copied().unwrap_or(0).into()
     }
 }

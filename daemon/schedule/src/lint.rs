@@ -150,7 +150,7 @@ fn clock_changes(schedule: &Schedule, zone: &Zone, now: Timestamp) -> Vec<Warnin
             }
             warnings.push(Warning { code, text: affected(schedule, zone, &moment) });
         }
-        let is_known = warnings.iter().any(|it| it.code == SKIPPED_TIME);
+        let is_known = warnings.iter().any(|warning| warning.code == SKIPPED_TIME);
         warnings.extend(skipped_entirely(schedule, zone, at).filter(|_| !is_known));
     }
     warnings

@@ -36,7 +36,7 @@ pub struct Decided {
     pub due_at: Timestamp,
     /// Index of its zone in the zones given.
     pub zone: usize,
-    /// What becomes of it.
+    /// Whether it fires, and as what.
     pub decision: Decision,
 }
 
@@ -74,7 +74,7 @@ pub fn decide(
     let mut missed = MissedTimes::new(schedule, zones.len(), now);
     let mut timeline = Timeline::new(schedule, zones, until);
     while let Some((planned_at, zone)) = timeline.next() {
-        let jitter = zones.get(zone).map_or(0, |it| schedule.jitter(install, &it.zone, planned_at));
+        let jitter = zones.get(zone).map_or(0, |active| schedule.jitter(install, &active.zone, planned_at));
         let due_at = planned_at.plus_ms(jitter);
         if planned_at > now || due_at > now && !flush {
             decisions.next_due = Some(due_at);
@@ -123,9 +123,9 @@ impl<'a> Timeline<'a> {
 
     /// Continues after this time.
     fn skip_to(&mut self, after: Timestamp) {
-        let next = |it: &ActiveZone| {
-            let after = after.max(it.since.plus_ms(-1));
-            self.schedule.next(&it.zone, after).map(|moment| moment.at)
+        let next = |active: &ActiveZone| {
+            let after = after.max(active.since.plus_ms(-1));
+            self.schedule.next(&active.zone, after).map(|moment| moment.at)
         };
         self.next = self.zones.iter().map(next).collect();
     }

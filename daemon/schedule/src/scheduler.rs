@@ -234,7 +234,9 @@ impl Scheduler {
     /// Computes the next due time of every target.
     fn rebuild_plan(&mut self, now: Timestamp) {
         let mut due = BTreeSet::new();
-        for (place, configured) in self.schedules.iter().enumerate().filter(|(_, it)| it.schedule.enabled) {
+        for (place, configured) in
+            self.schedules.iter().enumerate().filter(|(_, configured)| configured.schedule.enabled)
+        {
             let zones = policy::active_zones(&configured.schedule, &self.member_zones);
             let targets = configured.targets.iter().enumerate();
             for (nth, target) in targets.filter(|(_, target)| self.available.contains(&target.plugin)) {
@@ -251,7 +253,7 @@ impl Scheduler {
     /// Decides what is due, as much as fits into one transaction.
     async fn decide_batch(&mut self, now: Timestamp) -> Result<(), StoreError> {
         let uses_member_zones = |index: &TargetIndex| {
-            self.schedules.get(index.0).is_some_and(|it| matches!(it.schedule.zones, Zones::Members(_)))
+            self.schedules.get(index.0).is_some_and(|configured| matches!(configured.schedule.zones, Zones::Members(_)))
         };
         // A member who joined since in another zone is due at the same time.
         if self.due.iter().take_while(|(due_at, _)| *due_at <= now).any(|(_, index)| uses_member_zones(index)) {

@@ -166,7 +166,7 @@ fn assert_reported(
     reported: &[(usize, Option<i64>, Timestamp, Timestamp)],
     away: &[(Timestamp, Timestamp)],
 ) {
-    let closed: Vec<_> = reported.iter().filter(|it| it.1.is_none()).map(|it| (it.0, it.2)).collect();
+    let closed: Vec<_> = reported.iter().filter(|event| event.1.is_none()).map(|event| (event.0, event.2)).collect();
     let once: BTreeSet<_> = closed.iter().copied().collect();
     assert_eq!(closed.len(), once.len(), "a closing was reported twice");
     assert!(expected.closed.len() > 300, "{}", expected.closed.len());
@@ -174,7 +174,7 @@ fn assert_reported(
         (expected.closed.difference(&once).collect(), once.difference(&expected.closed).collect());
     assert!(lost.is_empty() && extra.is_empty(), "not reported: {lost:?}; unexpected: {extra:?}");
     let mut leads = BTreeSet::new();
-    for (person, lead, until, at) in reported.iter().filter_map(|it| Some((it.0, it.1?, it.2, it.3))) {
+    for (person, lead, until, at) in reported.iter().filter_map(|event| Some((event.0, event.1?, event.2, event.3))) {
         assert!(leads.insert((person, lead, until)), "{person}: {lead} ms before {until:?} was reported twice");
         assert_eq!(expected.end_at(person, at), Some(until), "{person} had written again");
         assert!(until.plus_ms(-lead) <= at && at < until, "{person}: {lead} ms before {until:?}, reported at {at:?}");

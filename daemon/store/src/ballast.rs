@@ -31,7 +31,7 @@ impl Ballast {
         self.write().map_err(|source| {
             // A partial file would only occupy space.
             let _ = std::fs::remove_file(&self.path);
-            StoreError::File { what: "write the ballast file", path: self.path.clone(), source }
+            StoreError::File { action: "write the ballast file", path: self.path.clone(), source }
         })
     }
 

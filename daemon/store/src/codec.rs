@@ -6,10 +6,10 @@ use beadle_model::{Alias, AliasKind, Ending, EventBody, EventKind, PluginNo, Tim
 use serde::{Serialize, de::DeserializeOwned};
 
 /// Serialises a body. If that fails, so does the step.
-pub(crate) fn to_json(what: &str, value: &impl Serialize) -> Result<String, StoreError> {
-    let json = serde_json::to_string(value).map_err(|error| StoreError::unreadable(what, error))?;
+pub(crate) fn to_json(subject: &str, value: &impl Serialize) -> Result<String, StoreError> {
+    let json = serde_json::to_string(value).map_err(|error| StoreError::unreadable(subject, error))?;
     if is_too_deep(&json) {
-        return Err(StoreError::unreadable(what, "the JSON is nested too deeply"));
+        return Err(StoreError::unreadable(subject, "the JSON is nested too deeply"));
     }
     Ok(json)
 }
@@ -47,8 +47,8 @@ pub(crate) fn event_to_json(body: &EventBody) -> Result<(Option<EventBody>, Stri
 }
 
 /// Parses a body; `what` and `id` name the row in the error.
-pub(crate) fn from_json<T: DeserializeOwned>(what: &str, id: i64, json: &str) -> Result<T, StoreError> {
-    serde_json::from_str(json).map_err(|error| StoreError::unreadable(format!("{what} {id}"), error))
+pub(crate) fn from_json<T: DeserializeOwned>(subject: &str, id: i64, json: &str) -> Result<T, StoreError> {
+    serde_json::from_str(json).map_err(|error| StoreError::unreadable(format!("{subject} {id}"), error))
 }
 
 /// An event's ending as two columns.

@@ -1,4 +1,4 @@
-//! Commits: a handling with all its effects, or none of it.
+//! Commits: a handling with all its effects, or nothing.
 //!
 //! Checks come first and write nothing, so that a stale read does not roll back its group. An
 //! event's progress is in its own row: `done` is a bit mask over the list of its subscribers that
@@ -23,7 +23,7 @@ pub(crate) struct PreparedCommit {
 impl PreparedCommit {
     pub(crate) fn new(commit: Commit) -> Result<Self, StoreError> {
         let body = |send: &NewSend| match to_json("a message", &send.body) {
-            Err(StoreError::Unreadable { what, why }) => Err(StoreError::Unstorable { what, why }),
+            Err(StoreError::Unreadable { subject, reason }) => Err(StoreError::Unstorable { subject, reason }),
             other => other,
         };
         let bodies = commit.sends.iter().map(body).collect::<Result<_, _>>()?;
@@ -70,7 +70,7 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Fails if a handling is not a dead letter any more.
+    /// Fails if a handling is no longer a dead letter.
     fn check_is_dead(&self, id: HandlingId) -> Result<(), StoreError> {
         let find = "SELECT 1 FROM dead_letters WHERE event = ?1 AND plugin = ?2 AND message IS NULL";
         match self.conn.prepare_cached(find)?.exists([id.event.0, id.plugin.0])? {
@@ -111,7 +111,7 @@ impl Tx<'_> {
             )?
             .execute(params![event.0, progress.subscriber_list, progress.done, progress.all, overflow_done, how, by])?;
         if changed == 0 {
-            return Err(StoreError::NotFound { what: "event", id: event.to_string() });
+            return Err(StoreError::NotFound { object: "event", id: event.to_string() });
         }
         Ok(())
     }

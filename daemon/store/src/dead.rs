@@ -105,5 +105,5 @@ impl Tx<'_> {
 }
 
 fn unknown(dead_letter: DeadLetterRef) -> StoreError {
-    StoreError::NotFound { what: "dead letter", id: dead_letter.to_string() }
+    StoreError::NotFound { object: "dead letter", id: dead_letter.to_string() }
 }

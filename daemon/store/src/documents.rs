@@ -78,7 +78,7 @@ impl Tx<'_> {
         self.append_own(None, body, None, (now, now))
     }
 
-    /// Marks texts that no document has any more.
+    /// Marks texts that belong to no document now.
     fn mark_unreferenced_texts(&self, now: Timestamp) -> Result<(), StoreError> {
         self.conn
             .prepare_cached(

@@ -46,25 +46,25 @@ pub enum StoreError {
         key: String,
     },
     /// A commit would grow what its plugin stores beyond a quota, together with commits that came before it.
-    #[error("the plugin's {what} would have {after} bytes, more than the {quota} that it may have")]
+    #[error("the plugin's {resource} would have {after} bytes, more than the {quota} that it may have")]
     OverQuota {
         /// `files`, or `state and timers`.
-        what: &'static str,
+        resource: &'static str,
         /// The size after the commit.
         after: u64,
         /// The maximum size.
         quota: u64,
     },
     /// An effect cannot be stored, because it could not be read back.
-    #[error("{what} cannot be stored: {why}")]
+    #[error("{subject} cannot be stored: {reason}")]
     Unstorable {
         /// The effect.
-        what: String,
+        subject: String,
         /// The cause.
-        why: String,
+        reason: String,
     },
-    /// The retry of a handling that is no dead letter any more: another retry succeeded, or an operator dropped it.
-    #[error("{id} is not a dead letter any more: it was retried or dropped meanwhile")]
+    /// The retry of a handling that is no longer a dead letter: another retry succeeded, or an operator dropped it.
+    #[error("{id} is no longer a dead letter: it was retried or dropped meanwhile")]
     NotDead {
         /// The handling.
         id: HandlingId,
@@ -82,10 +82,10 @@ pub enum StoreError {
         current: i64,
     },
     /// The requested object does not exist.
-    #[error("no {what} `{id}`")]
+    #[error("no {object} `{id}`")]
     NotFound {
         /// `dead letter`, `conversation`, …
-        what: &'static str,
+        object: &'static str,
         /// Its id.
         id: String,
     },
@@ -131,22 +131,22 @@ pub enum StoreError {
         path: PathBuf,
     },
     /// A file or directory operation failed.
-    #[error("failed to {what} {}: {source}", path.display())]
+    #[error("failed to {action} {}: {source}", path.display())]
     File {
         /// The operation, as a verb.
-        what: &'static str,
+        action: &'static str,
         /// The file or directory.
         path: PathBuf,
         /// The cause.
         source: std::io::Error,
     },
     /// A row holds what this version cannot read.
-    #[error("{what} cannot be read by this version: {why}")]
+    #[error("{subject} cannot be read by this version: {reason}")]
     Unreadable {
         /// The row.
-        what: String,
+        subject: String,
         /// The cause.
-        why: String,
+        reason: String,
     },
     /// SQLite reported an error.
     #[error("SQLite failed: {0}")]
@@ -175,7 +175,7 @@ impl From<rusqlite::Error> for StoreError {
 }
 
 impl StoreError {
-    /// Whether no step will succeed any more in this process.
+    /// Whether no further step will succeed in this process.
     pub fn is_fatal(&self) -> bool {
         matches!(self, StoreError::Fenced { .. } | StoreError::Closed)
     }
@@ -252,14 +252,14 @@ impl StoreError {
     }
 
     /// A failed file operation.
-    pub(crate) fn file(what: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> StoreError {
+    pub(crate) fn file(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> StoreError {
         let path = path.into();
-        move |source| StoreError::File { what, path, source }
+        move |source| StoreError::File { action, path, source }
     }
 
     /// A row that cannot be read.
-    pub(crate) fn unreadable(what: impl Into<String>, why: impl std::fmt::Display) -> StoreError {
-        StoreError::Unreadable { what: what.into(), why: why.to_string() }
+    pub(crate) fn unreadable(subject: impl Into<String>, reason: impl std::fmt::Display) -> StoreError {
+        StoreError::Unreadable { subject: subject.into(), reason: reason.to_string() }
     }
 }
 

@@ -23,17 +23,17 @@ const MAX_BATCH: usize = 1024;
 
 /// The writer's end.
 pub(crate) struct Tail {
-    state: Mutex<State>,
+    state: Mutex<FeedBuffer>,
     available: Notify,
     max_events: usize,
     max_bytes: usize,
     clock: Clock,
 }
 
-struct State {
+struct FeedBuffer {
     events: VecDeque<(Arc<Event>, usize)>,
     bytes: usize,
-    /// The newest committed event, whether or not there was room for it.
+    /// The newest committed event, whether or not it fitted.
     newest: i64,
     closed: bool,
     /// Held while there may be events to take, so that a manual clock is not advanced.
@@ -44,11 +44,11 @@ impl Tail {
     /// `newest` is the last event on disk. The bounds are on events and on bytes of their bodies.
     pub(crate) fn new(newest: i64, max_events: usize, max_bytes: usize, clock: Clock) -> Self {
         let pending_work = Some(clock.work());
-        let state = State { events: VecDeque::new(), bytes: 0, newest, closed: false, pending_work };
+        let state = FeedBuffer { events: VecDeque::new(), bytes: 0, newest, closed: false, pending_work };
         Self { state: Mutex::new(state), available: Notify::new(), max_events, max_bytes, clock }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, FeedBuffer> {
         self.state.lock()
     }
 
@@ -169,7 +169,7 @@ impl Feed {
     }
 }
 
-impl State {
+impl FeedBuffer {
     fn pop(&mut self) -> Option<Arc<Event>> {
         let (event, bytes) = self.events.pop_front()?;
         self.bytes -= bytes;

@@ -52,7 +52,7 @@ impl FiredTimers {
             Some(open) => open,
             none => none.insert(load_open(conn, finished_below)?),
         };
-        let open = open.values().filter(|of| **of == plugin).count();
+        let open = open.values().filter(|owner| **owner == plugin).count();
         Ok((self.in_second.get(&plugin).copied().unwrap_or(0), open))
     }
 }

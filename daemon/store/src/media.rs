@@ -172,8 +172,8 @@ impl Tx<'_> {
     fn settle_media(&mut self, id: MediaId, fetched: &FetchOutcome) -> Result<(), StoreError> {
         let (state, bytes, next_at, error) = match fetched {
             FetchOutcome::Stored(bytes) => (1, Some(*bytes), 0, None),
-            FetchOutcome::Later(at, why) => (0, None, at.0, Some(why)),
-            FetchOutcome::Failed(why) => (2, None, 0, Some(why)),
+            FetchOutcome::Later(at, reason) => (0, None, at.0, Some(reason)),
+            FetchOutcome::Failed(reason) => (2, None, 0, Some(reason)),
         };
         self.conn
             .prepare_cached(

@@ -70,7 +70,7 @@ impl Tx<'_> {
 
     /// Reads the contact with this id, or the one that it was merged into.
     fn read_contact(&self, id: ContactId) -> Result<Person, StoreError> {
-        load_person(self.conn, id)?.ok_or_else(|| StoreError::NotFound { what: "contact", id: id.to_string() })
+        load_person(self.conn, id)?.ok_or_else(|| StoreError::NotFound { object: "contact", id: id.to_string() })
     }
 
     fn merge_rows(&mut self, kept: &Person, removed_person: &Person, now: Timestamp) -> Result<MergedRows, StoreError> {

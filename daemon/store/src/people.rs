@@ -235,7 +235,7 @@ impl People {
         self.persons.insert(person.contact.id, person);
     }
 
-    /// The conversation's window has no check any more.
+    /// The conversation's window needs no further check.
     pub(crate) fn clear_window_check(&mut self, id: ConversationId) {
         // If it is not cached, it will be read with the new value.
         if let Some(talk) = self.conversations.get(&id) {

@@ -24,7 +24,7 @@ impl Tx<'_> {
         now: Timestamp,
     ) -> Result<Contact, StoreError> {
         let found = load_person(self.conn, id)?;
-        let mut person = found.ok_or_else(|| StoreError::NotFound { what: "contact", id: id.to_string() })?;
+        let mut person = found.ok_or_else(|| StoreError::NotFound { object: "contact", id: id.to_string() })?;
         let was = person.contact.clone();
         for (known, value) in
             [(&mut person.contact.language, &edit.language), (&mut person.contact.timezone, &edit.timezone)]

@@ -108,7 +108,7 @@ impl Tx<'_> {
     }
 }
 
-fn check(what: &'static str, after: i64, quota: u64) -> Result<(), StoreError> {
+fn check(resource: &'static str, after: i64, quota: u64) -> Result<(), StoreError> {
     let after = after.unsigned_abs();
-    if after <= quota { Ok(()) } else { Err(StoreError::OverQuota { what, after, quota }) }
+    if after <= quota { Ok(()) } else { Err(StoreError::OverQuota { resource, after, quota }) }
 }

@@ -29,7 +29,7 @@ const SLICE: i64 = 500;
 /// and a weekend without power is no jump.
 const MAX_STEP_MS: i64 = 4 * DAY_MS;
 
-/// Keys in `meta`: the time by which the last run judged age; when a jump ahead was first and last seen.
+/// Keys in `meta`: the time by which the last run measured age; when a jump ahead was first and last seen.
 const TRUSTED_AT: &str = "retention_trusted_at";
 const JUMPED_AT: &str = "retention_jumped_at";
 const JUMP_SEEN_AT: &str = "retention_jump_seen_at";
@@ -95,7 +95,7 @@ pub(crate) struct Cursor {
 }
 
 impl Reader {
-    /// The time by which the last run of retention judged age, for other code that deletes by age: a clock that jumped
+    /// The time by which the last run of retention measured age, for other code that deletes by age: a clock that jumped
     /// ahead is not believed (ADR 0069). `None` before the first run.
     pub fn retention_time(&self) -> Result<Option<Timestamp>, StoreError> {
         self.one(|conn| Ok(meta(conn, TRUSTED_AT)?.map(Timestamp)))
@@ -169,7 +169,7 @@ impl Tx<'_> {
         Ok(retained)
     }
 
-    /// The time by which to judge age. Normally it is `now`. A clock that jumped ahead is not believed
+    /// The time by which to measure age. Normally it is `now`. A clock that jumped ahead is not believed
     /// until it has gone on from there for a day, so that a wrong clock deletes nothing; a long downtime
     /// only delays the deletion. See ADR 0069.
     fn retention_time(&self, now: Timestamp) -> Result<Timestamp, StoreError> {
@@ -197,7 +197,7 @@ impl Tx<'_> {
         Ok(now)
     }
 
-    /// Deletes schedules that were removed long ago and have no history any more.
+    /// Deletes schedules that were removed long ago and have no history left.
     fn delete_old_schedules(&self, cutoff: i64) -> Result<(), StoreError> {
         self.conn
             .prepare_cached(

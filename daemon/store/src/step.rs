@@ -300,7 +300,7 @@ pub struct Commit {
     /// What the plugin may store. Growth beyond it fails the commit with [`crate::StoreError::OverQuota`].
     pub quotas: Quotas,
     /// Whether it is the retry of a dead letter: then it fails with [`crate::StoreError::NotDead`] if the dead letter
-    /// does not exist any more, because it was retried or dropped meanwhile.
+    /// no longer exists, because it was retried or dropped meanwhile.
     pub is_retry: bool,
 }
 

@@ -172,7 +172,7 @@ pub struct DeadLetterFilter {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct DeadLetter {
     /// Its id: `hnd_104.2`, `msg_77` or `whk_3`.
-    pub of: DeadLetterRef,
+    pub reference: DeadLetterRef,
     /// The event that it came from.
     pub event: Option<EventId>,
     /// Its plugin; [`PluginNo::HOST`] for a webhook.

@@ -1,4 +1,4 @@
-//! What follows a failure, and what is reported of it.
+//! What follows a failure, and how it is reported.
 
 use super::*;
 use std::sync::atomic::{AtomicU32, Ordering};

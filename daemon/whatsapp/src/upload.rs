@@ -149,7 +149,7 @@ const EXTENSIONS: [(&str, &[&str]); 17] = [
     ("application/vnd.openxmlformats-officedocument.wordprocessingml.document", &["docx"]),
 ];
 
-/// The name of an upload, whose extension suits the media type: the platform judges a file by it. The name that the
+/// The name of an upload, whose extension suits the media type: the platform checks a file by its name. The name that the
 /// recipient of a document sees is that of the message and stays.
 fn with_extension(name: &str, mime_type: &str) -> String {
     let (stem, extension) = name.rsplit_once('.').filter(|(stem, _)| !stem.is_empty()).unwrap_or((name, ""));

@@ -35,14 +35,14 @@ fn step(contact: &Contact) -> Step {
 }
 
 /// A contact writes. Returns the disposition and the messages sent.
-fn says(host: &Host, welcome: &Welcome, who: &Contact, text: &str) -> (Disposition, Vec<Sent>) {
-    let disposition = welcome.on_message(host.text(who, text)).unwrap();
+fn says(host: &Host, welcome: &Welcome, contact: &Contact, text: &str) -> (Disposition, Vec<Sent>) {
+    let disposition = welcome.on_message(host.text(contact, text)).unwrap();
     (disposition, host.sent())
 }
 
-fn taps(host: &Host, welcome: &Welcome, who: &Contact, on: &Sent) -> (Disposition, Vec<Sent>) {
+fn taps(host: &Host, welcome: &Welcome, contact: &Contact, on: &Sent) -> (Disposition, Vec<Sent>) {
     let title = on.buttons[0].title.clone();
-    let disposition = welcome.on_message(host.tap(who, on, &title)).unwrap();
+    let disposition = welcome.on_message(host.tap(contact, on, &title)).unwrap();
     (disposition, host.sent())
 }
 

@@ -85,7 +85,7 @@ async fn run(hub: Arc<Hub>, flood: Flood, names: Vec<String>) {
             // A reset removed the people.
             None => return,
         }
-        if burst < BURST || !hub.webhook_sender.has_room(1) {
+        if burst < BURST || !hub.webhook_sender.has_capacity(1) {
             tokio::time::sleep(PAUSE).await;
         } else {
             tokio::task::yield_now().await;
@@ -103,7 +103,7 @@ fn send_burst<'a>(
 ) -> Option<u64> {
     let mut world = hub.world();
     for n in 0..count {
-        if !hub.webhook_sender.has_room(1) {
+        if !hub.webhook_sender.has_capacity(1) {
             return Some(n);
         }
         let text = Some(format!("{} {}", flood.text, sent + n));

@@ -9,7 +9,7 @@ use crate::connection::ConnectionHandle;
 use crate::envelope::{Update, UpdateKind};
 use crate::faults::{SendFault, WindowRule};
 use crate::hub::{Hub, World};
-use crate::messages::{Chat, Message, State, Step};
+use crate::messages::{Chat, Message, MessageState, Step};
 use crate::people::{self, PersonNo};
 use crate::refusal::Refusal;
 use crate::{account, limits, receipts, view};
@@ -248,7 +248,7 @@ fn process(hub: &Hub, world: &mut World, request: &Value, seq: u64, held: bool, 
         view::publish_message(hub, world, seq);
         hub.webhook_sender.schedule(now_ms, due_ms, ScheduledAction::Release(seq));
     } else {
-        receipts::reach(hub, world, seq, if failed { State::Failed } else { State::Sent });
+        receipts::reach(hub, world, seq, if failed { MessageState::Failed } else { MessageState::Sent });
     }
 }
 
@@ -313,10 +313,9 @@ fn store(
     let text = |value: &Value, key: &str| value.get(key).and_then(Value::as_str).map(str::to_owned);
     let audience = match chat {
         Chat::Person(_) => Vec::new(),
-        Chat::Group(no) => world
-            .groups
-            .get(no)
-            .map_or_else(Vec::new, |group| group.members.iter().map(|person| (*person, State::Accepted)).collect()),
+        Chat::Group(no) => world.groups.get(no).map_or_else(Vec::new, |group| {
+            group.members.iter().map(|person| (*person, MessageState::Accepted)).collect()
+        }),
     };
     let recipients = u32::try_from(audience.len()).unwrap_or(u32::MAX).max(1);
     let terms = world.chat_terms(chat, now_ms);
@@ -340,13 +339,13 @@ fn store(
         callback_data: text(request, "biz_opaque_callback_data"),
         pricing,
         template_id: plan.template_id,
-        states: vec![Step { state: State::Accepted, at_ms: now_ms }],
+        states: vec![Step { state: MessageState::Accepted, at_ms: now_ms }],
         audience,
         error,
         error_details,
         reactions: Vec::new(),
     };
-    world.counts.reached(State::Accepted);
+    world.counts.reached(MessageState::Accepted);
     let (seq, evicted) = world.messages.push(message);
     world.counts.evicted += u64::from(evicted);
     seq
@@ -372,8 +371,8 @@ fn react(hub: &Hub, world: &mut World, request: &Value, chat: Chat) {
 
 /// Sends the failed status of a message to a number that does not exist.
 fn fail_undeliverable(hub: &Hub, world: &mut World, request: &Value, id: &str, input: &str, now_ms: i64) {
-    world.counts.reached(State::Accepted);
-    world.counts.reached(State::Failed);
+    world.counts.reached(MessageState::Accepted);
+    world.counts.reached(MessageState::Failed);
     let mut status = json!({
         "id": id, "status": "failed", "timestamp": now_ms.div_euclid(1000).to_string(),
         "recipient_id": people::digits(input),
@@ -385,7 +384,7 @@ fn fail_undeliverable(hub: &Hub, world: &mut World, request: &Value, id: &str, i
     if world.faults.receipts {
         let lane = crate::hub::random_lane(world);
         let json = crate::wire::to_json(&status).into();
-        hub.deliver(world, Update { json, ..Update::new(lane, UpdateKind::Status(State::Failed)) });
+        hub.deliver(world, Update { json, ..Update::new(lane, UpdateKind::Status(MessageState::Failed)) });
     }
 }
 

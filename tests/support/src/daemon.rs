@@ -244,7 +244,7 @@ business_account_id = "{business}"
     }
 
     /// Starts the daemon without waiting until it is ready.
-    pub fn launch(&self) -> Starting {
+    pub fn spawn(&self) -> Starting {
         self.write();
         let config = self.config();
         let mut arguments = vec!["run", "--config", config.to_str().unwrap_or_default()];
@@ -262,7 +262,7 @@ business_account_id = "{business}"
 
     /// Starts the daemon and waits until it is ready.
     pub async fn start(&self) -> Daemon {
-        self.launch().ready().await
+        self.spawn().ready().await
     }
 }
 

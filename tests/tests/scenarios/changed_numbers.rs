@@ -36,7 +36,7 @@ async fn changed_number_or_user_id_keeps_the_contact() {
     }
     daemon.wait_until_idle().await;
     let contacts = daemon.list_all("contacts").await;
-    assert!(matches!(contacts.as_slice(), [it] if text(it, "/name") == "Ana"), "{contacts:?}");
+    assert!(matches!(contacts.as_slice(), [contact] if text(contact, "/name") == "Ana"), "{contacts:?}");
     assert_eq!(daemon.get("contacts/duplicates").await.pointer("/items/0"), None::<&Value>);
     assert_eq!(
         (daemon.status_count("dead_letters").await, simulator.sent_counts().await.values().sum::<usize>()),

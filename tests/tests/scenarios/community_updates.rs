@@ -56,7 +56,10 @@ impl World {
     async fn received(&self, person: &str) -> Vec<(String, i64)> {
         let at = |message: &Value| message.get("at_ms").and_then(Value::as_i64).unwrap_or_default();
         let messages = self.simulator.messages(Some(person)).await;
-        messages.iter().filter_map(|it| Some((text_of(it)?, (at(it) - FRIDAY_NOON) / MINUTE_MS))).collect()
+        messages
+            .iter()
+            .filter_map(|message| Some((text_of(message)?, (at(message) - FRIDAY_NOON) / MINUTE_MS)))
+            .collect()
     }
 
     /// How often each person received each text.
@@ -162,10 +165,10 @@ async fn update_arrives_in_the_members_zone_and_language() {
     assert!(out.status.success(), "{out:?}");
     let shown = daemon.get("contacts/con_5").await;
     assert_eq!((text(&shown, "/language"), text(&shown, "/timezone")), ("pt-BR", "America/New_York"));
-    for (what, value, part) in
+    for (field, value, part) in
         [("--language", "Dutch!", "not a language tag"), ("--timezone", "Mars/Base", "time zone")]
     {
-        let no = world.setup.cli(&["contacts", "set", "con_5", what, value]).await;
+        let no = world.setup.cli(&["contacts", "set", "con_5", field, value]).await;
         assert!(!no.status.success() && String::from_utf8_lossy(&no.stderr).contains(part), "{no:?}");
     }
     // In the evening, so that the westernmost windows are still open in their morning.

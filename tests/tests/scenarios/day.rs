@@ -135,7 +135,7 @@ impl Day {
     /// Kills it and starts it as systemd does: where the disk has no room for a start at all, again when it has.
     async fn kill_on_full_disk(mut self) -> Self {
         self.daemon.kill9().await;
-        let mut starting = self.setup.launch();
+        let mut starting = self.setup.spawn();
         while starting.program.is_running() && !starting.program.output().contains("beadle::run: ready") {
             self.rng.sleep_below(20).await;
         }
@@ -347,11 +347,11 @@ async fn day_ends_with_every_message_accounted_for() {
     let outcomes = day.account().await;
     print(&outcomes);
     let answered: usize =
-        outcomes.iter().filter(|((_, it), _)| it.starts_with("answered")).map(|(_, count)| count).sum();
+        outcomes.iter().filter(|((_, outcome), _)| outcome.starts_with("answered")).map(|(_, count)| count).sum();
     assert_eq!(outcomes.values().sum::<usize>(), day.written.len());
     assert!(answered * 10 >= day.written.len() * 8, "only {answered} of {} were answered", day.written.len());
     let quiet: BTreeSet<&str> =
-        outcomes.keys().filter(|(trouble, _)| *trouble == Trouble::None).map(|(_, it)| it.as_str()).collect();
+        outcomes.keys().filter(|(trouble, _)| *trouble == Trouble::None).map(|(_, outcome)| outcome.as_str()).collect();
     assert_eq!(quiet, BTreeSet::from(["answered"]), "without trouble everything is answered");
     assert_handled_once(&day.simulator.messages(None).await);
     // Nothing is left that a restart would repeat.

@@ -37,10 +37,10 @@ async fn wait_for_documents(daemon: &Daemon, wanted: &[(&str, u64)]) {
 }
 
 /// Waits until a document is refused with a reason that contains `why`.
-async fn wait_for_refusal(daemon: &Daemon, name: &str, why: &str) {
-    wait_until(&format!("{name} is refused: {why}"), async || {
+async fn wait_for_refusal(daemon: &Daemon, name: &str, reason: &str) {
+    wait_until(&format!("{name} is refused: {reason}"), async || {
         let rows = daemon.list_all("plugins/hourglass/documents").await;
-        rows.iter().any(|row| text(row, "/name") == name && text(row, "/rejected").contains(why)).then_some(())
+        rows.iter().any(|row| text(row, "/name") == name && text(row, "/rejected").contains(reason)).then_some(())
     })
     .await;
 }
@@ -80,7 +80,7 @@ async fn refused_documents_keep_the_previous_copy() {
     wait_for_refusal(&daemon, "config.md", "outside the folder").await;
     let are_reported = |status: &Value| {
         let problems = status.get("problems").and_then(Value::as_array).cloned().unwrap_or_default();
-        problems.iter().filter(|it| text(it, "/code") == "document-rejected").count() == 2
+        problems.iter().filter(|problem| text(problem, "/code") == "document-rejected").count() == 2
     };
     daemon.wait_for_status(are_reported).await;
     // The whole folder disappears: its copies stay, and it is reported.

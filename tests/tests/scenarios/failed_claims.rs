@@ -60,7 +60,7 @@ async fn dead_letter_that_is_retried_twice_sends_once() {
     let dead = daemon.list_all("dead-letters").await;
     let id = dead.first().and_then(|row| row.get("id")).and_then(Value::as_str).unwrap_or_default();
     let path = format!("dead-letters/{id}/retry");
-    // At once: one runs, the other is told that one does, or that there is no such dead letter any more.
+    // At once: one runs, the other is told that one does, or that the dead letter no longer exists.
     let (one, other) = tokio::join!(daemon.post(&path), daemon.post(&path));
     let mut statuses = [one.status, other.status];
     statuses.sort_unstable();
@@ -91,7 +91,7 @@ async fn kill_between_two_replies_does_not_repeat_the_first() {
     let simulator = address.start(&setup).await;
     simulator.say("Ana", "hello").await;
     simulator.expect_texts("Ana", &["polite: hello"]).await;
-    // The second plugin is computing: nothing of it is committed.
+    // The second plugin is computing: none of its effects is committed.
     daemon.kill9().await;
     let daemon = setup.start().await;
     simulator.expect_texts("Ana", &["polite: hello", "hello"]).await;

@@ -83,8 +83,10 @@ async fn slow_plugin_delays_only_its_own_events() {
     // A new person is greeted by another plugin.
     simulator.add_person("Zoe", "31650009999").await;
     simulator.say("Zoe", "n hello").await;
-    wait_until("Zoe is greeted", async || simulator.texts("Zoe").await.first().filter(|it| it.contains('B')).cloned())
-        .await;
+    wait_until("Zoe is greeted", async || {
+        simulator.texts("Zoe").await.first().filter(|text| text.contains('B')).cloned()
+    })
+    .await;
     assert!(metric(&daemon, "beadle_events_deferred").await > 0, "Zoe was delayed by the others");
     wait_until("all is answered", async || (metric(&daemon, "beadle_events_deferred").await == 0).then_some(())).await;
     daemon.wait_until_idle().await;

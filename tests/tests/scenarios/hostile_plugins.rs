@@ -140,8 +140,8 @@ async fn good_plugin_answers_next_to_hostile_ones() {
         assert!(code.is_none_or(|code| has_problem(&row, code)), "{code:?}: {row}");
     }
     let newer = daemon.get("plugins/x-newer").await;
-    let why = text(&newer, "/problem/message");
-    assert!(why.contains("0.9.0") && why.contains("supports 0.1.0"), "{why}");
+    let reason = text(&newer, "/problem/message");
+    assert!(reason.contains("0.9.0") && reason.contains("supports 0.1.0"), "{reason}");
     let echo = daemon.get("plugins/echo").await;
     assert!(text(&echo, "/state") == "active" && echo.get("problem").is_none(), "{echo}");
     assert_eq!(daemon.try_get("/healthz").await.unwrap().status, 200);

@@ -96,8 +96,8 @@ async fn merged_contacts_keep_every_id_valid() {
         assert!(code == 0 && printed.contains(&ana) && printed.contains(&mia), "{printed}");
         assert_eq!(daemon.list_all(&format!("events?kind=message&contact={id}")).await.len(), 6);
     }
-    let (_, why, _) = cli(&setup, &["why", &mia]).await;
-    assert!(why.contains(&format!("was merged into {ana}")) && why.contains("merged"), "{why}");
+    let (_, trace, _) = cli(&setup, &["why", &mia]).await;
+    assert!(trace.contains(&format!("was merged into {ana}")) && trace.contains("merged"), "{trace}");
     let (code, printed, _) = cli(&setup, &["contacts", "duplicates"]).await;
     assert_eq!((code, printed.trim()), (0, "No possible duplicates."));
     let (code, _, printed) = cli(&setup, &["contacts", "merge", &ana, &mia]).await;

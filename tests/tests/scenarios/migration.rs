@@ -88,7 +88,9 @@ async fn migration_under_load_loses_nothing() {
     let sent = simulator.messages(None).await;
     assert_eq!(sent.len() as u64, BEFORE + MEANWHILE + AFTER);
     assert_eq!(assert_counts_continue(&sent).len(), sent.len());
-    let by = |revision: &str| sent.iter().filter(|it| text_of(it).is_some_and(|it| it.starts_with(revision))).count();
+    let by = |revision: &str| {
+        sent.iter().filter(|message| text_of(message).is_some_and(|text| text.starts_with(revision))).count()
+    };
     assert!(by("v1 ") >= (BEFORE / 2) as usize && by("v2 ") >= AFTER as usize, "{} by v1", by("v1 "));
     assert_eq!(daemon.status_count("dead_letters").await, 0);
     let shown = output_of(&setup.cli(&["plugins", "show", "notes"]).await);
@@ -198,8 +200,8 @@ async fn failures_after_migration_suspend_and_only_the_operator_rolls_back() {
         simulator.say(person, "boom").await;
     }
     let row = daemon.wait_for_plugin("notes", |row| text(row, "/state") == "suspended").await;
-    let why = text(&row, "/problem/message");
-    assert!(why.contains("migrated its state") && why.contains("beadle plugins rollback notes"), "{row}");
+    let reason = text(&row, "/problem/message");
+    assert!(reason.contains("migrated its state") && reason.contains("beadle plugins rollback notes"), "{row}");
     // The operator can enable it …
     let enabled = setup.cli(&["plugins", "enable", "notes"]).await;
     assert!(enabled.status.success(), "{}", output_of(&enabled));
@@ -211,9 +213,9 @@ async fn failures_after_migration_suspend_and_only_the_operator_rolls_back() {
     let row = daemon.wait_for_plugin("notes", |row| text(row, "/problem/code") == "state-newer").await;
     assert_eq!(text(&row, "/state"), "active", "{row}");
     let refused = setup.cli(&["plugins", "rollback", "notes"]).await;
-    let why = output_of(&refused);
-    assert!(!refused.status.success() && why.contains("state-would-be-lost"), "{why}");
-    assert!(why.contains("would be lost") && why.contains("--discard-state"), "{why}");
+    let reason = output_of(&refused);
+    assert!(!refused.status.success() && reason.contains("state-would-be-lost"), "{reason}");
+    assert!(reason.contains("would be lost") && reason.contains("--discard-state"), "{reason}");
     let back = setup.cli(&["plugins", "rollback", "notes", "--discard-state"]).await;
     assert!(back.status.success(), "{}", output_of(&back));
     // With the earlier state: the counts of the second revision are gone.

@@ -45,7 +45,7 @@ async fn live_a_day(simulator: &Simulator, rng: &mut Rng, written: &mut Written)
 /// The texts that a person received, each with the time at which the platform accepted it.
 async fn received(simulator: &Simulator, person: &str) -> Vec<(String, i64)> {
     let at = |message: &Value| message.get("at_ms").and_then(Value::as_i64).unwrap_or_default();
-    simulator.messages(Some(person)).await.iter().filter_map(|it| Some((text_of(it)?, at(it)))).collect()
+    simulator.messages(Some(person)).await.iter().filter_map(|message| Some((text_of(message)?, at(message)))).collect()
 }
 
 #[tokio::test]

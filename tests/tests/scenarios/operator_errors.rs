@@ -41,7 +41,7 @@ async fn second_daemon_on_the_same_data_is_refused() {
     let address = SimulatorAddress::reserve();
     let setup = Setup::new(&address.url()).plugin("echo", "");
     let daemon = setup.start().await;
-    let mut second = setup.launch();
+    let mut second = setup.spawn();
     let status = second.program.wait().await;
     assert!(!status.success());
     let output = second.program.output();

@@ -112,8 +112,9 @@ async fn account_errors_stop_the_channel_until_they_are_resolved() {
         let text = format!("are you there, {fault}");
         simulator.say("Ana", &text).await;
         // The channel stops; nothing is lost or given up.
-        let stopped =
-            |status: &Value| status.get("problems").is_some_and(|it| it.to_string().contains("channel-stopped"));
+        let stopped = |status: &Value| {
+            status.get("problems").is_some_and(|problems| problems.to_string().contains("channel-stopped"))
+        };
         daemon.wait_for_status(stopped).await;
         let output = setup.cli(&["status"]).await;
         let status = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -144,7 +145,9 @@ async fn failed_receipts_stop_the_channel_until_one_succeeds() {
     let (setup, daemon, simulator) = start("").await;
     simulator.set_faults(json!({ "send_async_failure": { "probability": 1, "code": 131_042 } })).await;
     simulator.flood(1, 1, 0.0, "first").await;
-    let stopped = |status: &Value| status.get("problems").is_some_and(|it| it.to_string().contains("channel-stopped"));
+    let stopped = |status: &Value| {
+        status.get("problems").is_some_and(|problems| problems.to_string().contains("channel-stopped"))
+    };
     daemon.wait_for_status(stopped).await;
     simulator.flood(MESSAGES, MESSAGES - 1, 0.0, "n").await;
     simulator.wait_for_written(MESSAGES).await;

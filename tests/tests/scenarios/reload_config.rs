@@ -22,8 +22,8 @@ async fn wait_for_problem(daemon: &Daemon, code: &str) -> String {
         let problems = status.get("problems").and_then(Value::as_array).cloned().unwrap_or_default();
         problems.into_iter().find(|problem| text(problem, "/code") == code)
     };
-    let what = format!("the status lists {code}");
-    let found = wait_until(&what, async || has(&daemon.status().await)).await;
+    let condition = format!("the status lists {code}");
+    let found = wait_until(&condition, async || has(&daemon.status().await)).await;
     text(&found, "/message").to_owned()
 }
 
@@ -116,8 +116,8 @@ async fn plugin_sends_only_through_its_channels() {
     let simulator = address.start(&setup).await;
     simulator.say("Ana", "one").await;
     let refused = wait_until("the reply is refused", async || daemon.list_all("dead-letters").await.pop()).await;
-    let why = text(&refused, "/error");
-    assert!(why.contains("not-granted") && why.contains("`channels = [\"club\", \"shop\"]`"), "{refused}");
+    let reason = text(&refused, "/error");
+    assert!(reason.contains("not-granted") && reason.contains("`channels = [\"club\", \"shop\"]`"), "{refused}");
     let shown = |output: std::process::Output| String::from_utf8_lossy(&output.stdout).into_owned();
     let before = shown(setup.cli(&["plugins", "show", "probe"]).await);
     assert!(before.lines().any(|line| line.starts_with("sends on") && line.ends_with("  club")), "{before}");

@@ -103,7 +103,7 @@ async fn old_revision_handles_what_the_new_one_fails_and_returns() {
     daemon.wait_for_plugin("probe", |row| row.get("problem").is_none()).await;
     simulator.say("Ana", "five").await;
     wait_until("the new revision answers", async || {
-        simulator.texts("Ana").await.last().filter(|it| *it == "v4: five").cloned()
+        simulator.texts("Ana").await.last().filter(|text| *text == "v4: five").cloned()
     })
     .await;
     daemon.stop().await;

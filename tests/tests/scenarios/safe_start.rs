@@ -21,11 +21,14 @@ fn crash_marker(setup: &Setup, name: &str) -> Option<Value> {
 
 /// Starts the daemon and kills it while it loads this plugin, alone or together with others.
 async fn kill_while_loading(setup: &Setup, name: &str, alone: bool) {
-    let Starting { mut program, .. } = setup.launch();
+    let Starting { mut program, .. } = setup.spawn();
     let bytes = std::fs::read(setup.plugin_file(name)).unwrap();
     let revision = revision_of(&bytes);
     let wanted = json!({ "revision": revision, "alone": alone });
-    wait_until(&format!("{name} is being loaded"), async || crash_marker(setup, name).filter(|it| *it == wanted)).await;
+    wait_until(&format!("{name} is being loaded"), async || {
+        crash_marker(setup, name).filter(|marker| *marker == wanted)
+    })
+    .await;
     program.kill9().await;
     // A compiler process that was just being started holds the daemon's sockets until it runs its own program.
     for address in [&setup.http, &setup.admin] {
@@ -100,7 +103,7 @@ async fn events_of_an_isolated_plugin_wait_for_a_new_file() {
 
 /// Whether a fresh instance of a plugin runs its first call, by the marker on disk.
 fn runs_first_call(setup: &Setup, name: &str) -> Option<()> {
-    let markers = std::fs::read_dir(setup.data().join("serving")).ok()?.flatten();
+    let markers = std::fs::read_dir(setup.data().join("first-calls")).ok()?.flatten();
     let mut of_plugin = markers.filter(|marker| marker.file_name().to_string_lossy().starts_with(&format!("{name}.")));
     of_plugin.any(|marker| std::fs::read(marker.path()).is_ok_and(|content| content == b"1")).then_some(())
 }
@@ -121,7 +124,7 @@ async fn plugin_that_kills_the_daemon_in_service_is_suspended_and_its_event_wait
     daemon.kill9().await;
     for _ in 0..2 {
         // The event is handled again, and the daemon dies again.
-        let Starting { mut program, .. } = setup.launch();
+        let Starting { mut program, .. } = setup.spawn();
         // Until then the marker is that of the previous process.
         program.line(|line| line.contains("daemon died while plugin ran").then_some(())).await;
         wait_until("the killer is instantiated again", async || runs_first_call(&setup, "killer")).await;

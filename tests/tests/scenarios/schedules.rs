@@ -176,14 +176,14 @@ async fn each_moment_fires_once_across_kills() {
     }
     daemon.wait_until_idle().await;
     let seen = fired(&simulator).await;
-    let of = |name: &str| {
+    let hours_of = |name: &str| {
         let mut hours: Vec<f64> = seen.iter().filter(|line| line.starts_with(name)).map(|line| hours(line)).collect();
         hours.sort_by(f64::total_cmp);
         hours
     };
     let each_hour: Vec<f64> = (1..=hours_gone).map(|hour| hour as f64).collect();
-    assert_eq!(of("hourly"), each_hour);
-    assert_eq!(of("often").len() as i64, hours_gone * 3, "{seen:?}");
+    assert_eq!(hours_of("hourly"), each_hour);
+    assert_eq!(hours_of("often").len() as i64, hours_gone * 3, "{seen:?}");
     daemon.stop().await;
 }
 

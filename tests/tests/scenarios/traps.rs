@@ -41,8 +41,8 @@ async fn trapped_events_go_to_the_next_plugin() {
     }
     // `why` names the plugin that failed and the one that answered.
     let event = dead.first().and_then(|row| row.get("event")).and_then(Value::as_str).unwrap_or_default();
-    let why = daemon.get(&format!("why/{event}")).await.to_string();
-    assert!(why.contains("frail") && why.contains("echo"), "{why}");
+    let trace = daemon.get(&format!("why/{event}")).await.to_string();
+    assert!(trace.contains("frail") && trace.contains("echo"), "{trace}");
     daemon.stop().await;
 }
 

@@ -112,8 +112,8 @@ async fn malformed_webhooks_are_answered_200_and_become_dead_letters() {
     let shown = setup.cli(&["dead-letters", "show", "whk_2"]).await;
     let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
     assert!(shown.contains("has no `id`") && shown.contains("from nobody") && !shown.contains("wamid.GOOD"), "{shown}");
-    let why = String::from_utf8_lossy(&setup.cli(&["why", "whk_2"]).await.stdout).into_owned();
-    assert!(why.contains("2 times") && why.contains("is a dead letter"), "{why}");
+    let trace = String::from_utf8_lossy(&setup.cli(&["why", "whk_2"]).await.stdout).into_owned();
+    assert!(trace.contains("2 times") && trace.contains("is a dead letter"), "{trace}");
     let metrics = daemon.try_get("/metrics").await.unwrap_or_else(|error| panic!("{error}")).text();
     assert!(metrics.contains("beadle_unrecognized_input_total{kind=\"malformed\"} 4"), "{metrics}");
     // This version still cannot read it.

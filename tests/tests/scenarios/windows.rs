@@ -32,7 +32,10 @@ async fn received(simulator: &Simulator, person: &str, start: i64) -> Vec<(Strin
     let messages = simulator.messages(Some(person)).await;
     let first_word = |text: String| text.split(' ').next().unwrap_or_default().to_owned();
     let at = |message: &Value| message.get("at_ms").and_then(Value::as_i64).unwrap_or_default();
-    messages.iter().filter_map(|it| Some((first_word(text_of(it)?), (at(it) - start) / MINUTE_MS))).collect()
+    messages
+        .iter()
+        .filter_map(|message| Some((first_word(text_of(message)?), (at(message) - start) / MINUTE_MS)))
+        .collect()
 }
 
 /// The ends of windows that were reported as closed, in minutes after `start`.
@@ -152,10 +155,10 @@ async fn window_margin_applies_when_asked_and_when_sent() {
         setup.toml("[windows]\nexpiring_before = []\n[channels.shop.pace]\ncontact_seconds = 60\ncontact_burst = 1");
     let simulator = address.start_virtual(&setup).await;
     let daemon = setup.start().await;
-    for (person, seconds, what) in
+    for (person, seconds, sentence) in
         [("Ana", 86_369, "last"), ("Bram", 86_370, "late"), ("Kadri", 86_340, "first"), ("Kadri", 86_340, "second")]
     {
-        simulator.say(person, &format!("in {seconds}s {what}")).await;
+        simulator.say(person, &format!("in {seconds}s {sentence}")).await;
     }
     simulator.advance(2 * DAY_MS).await;
     for (person, wanted) in [("Ana", 1), ("Bram", 0), ("Kadri", 1)] {
@@ -163,9 +166,9 @@ async fn window_margin_applies_when_asked_and_when_sent() {
     }
     // Bram's message was refused when the plugin asked, Kadri's second one when it was about to leave.
     let dead = daemon.list_all("dead-letters").await;
-    assert!(matches!(dead.as_slice(), [it] if text(it, "/error").contains("window-closed")), "{dead:?}");
+    assert!(matches!(dead.as_slice(), [letter] if text(letter, "/error").contains("window-closed")), "{dead:?}");
     let failed = daemon.list_all("outbox?state=failed").await;
-    assert!(matches!(failed.as_slice(), [it] if text(it, "/problem/code") == "window-closed"), "{failed:?}");
+    assert!(matches!(failed.as_slice(), [send] if text(send, "/problem/code") == "window-closed"), "{failed:?}");
     daemon.stop().await;
 }
 

@@ -64,7 +64,8 @@ fn check_crate(files: &[File], src: &str) -> Vec<Finding> {
         };
         let circle: Vec<&Module> = modules.keys().filter(in_circle).collect();
         if reported.insert(circle.clone()) {
-            let paths: Vec<&str> = circle.iter().filter_map(|it| modules.get(*it)).map(|it| it.path.as_str()).collect();
+            let paths: Vec<&str> =
+                circle.iter().filter_map(|index| modules.get(*index)).map(|module| module.path.as_str()).collect();
             let message = format!("these files import each other in a circle: {}", paths.join(", "));
             findings.push(Finding::new(paths.first().copied().unwrap_or(src), 1, message));
         }

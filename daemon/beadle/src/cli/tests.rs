@@ -160,7 +160,7 @@ fn schedules_match_the_golden_file() {
     digest_view["targets"] = json!([
         {"plugin": "welcome", "next_due_at": at(NOW + 90_000), "decided_until": at(NOW)},
         {"plugin": "crm", "next_due_at": at(NOW - 90_000), "decided_until": at(NOW - 100_000), "problem":
-            {"code": "schedule-plugin-unavailable", "message": "schedule `digest` names the plugin `crm`, but no plugin directory contains it"}}]);
+            {"code": "schedule-plugin-unavailable", "message": "schedule `digest` names the plugin `crm`, but no plugin folder contains it"}}]);
     digest_view["warnings"] = json!([{"code": "schedule-short-months", "message": "five months have no 31st day"}]);
     let moments = json!([
         moment.clone(),

@@ -170,8 +170,8 @@ impl<'a> Section<'a> {
     }
 
     /// Reports a name that refers to nothing; `known` are the names that exist.
-    pub fn unknown_name(&self, span: Span, what: &str, name: &str, known: &[&str]) {
-        let diagnostic = Diagnostic::new("config-value", span, format!("unknown {what} `{name}`"));
+    pub fn unknown_name(&self, span: Span, noun: &str, name: &str, known: &[&str]) {
+        let diagnostic = Diagnostic::new("config-value", span, format!("unknown {noun} `{name}`"));
         let diagnostic = diagnostic.label(format!("must be {}", one_of(known)));
         self.context.report(with_suggestion(diagnostic, name, known));
     }

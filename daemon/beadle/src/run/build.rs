@@ -80,7 +80,9 @@ pub fn outbox(config: &Config) -> OutboxSettings {
 /// Files are downloaded while an active revision may read them.
 fn wanted(fetch: bool, subscriptions: SubscriptionsReceiver) -> FetchWanted {
     let reads = |active: ActiveRevision| active.plugin.requested_capabilities().contains("media");
-    Arc::new(move || fetch && subscriptions.borrow().iter().any(|it| it.slot.active().is_some_and(reads)))
+    Arc::new(move || {
+        fetch && subscriptions.borrow().iter().any(|subscription| subscription.slot.active().is_some_and(reads))
+    })
 }
 
 /// The channels, and the fetcher of incoming files.

@@ -239,7 +239,7 @@ impl Running {
             retention: self.retention.clone(),
             leads: self.leads.clone(),
             at_start: loaded.flat.hashes(),
-            state: Mutex::new(reload::State { current: loaded, files, hangup, reported: None }),
+            state: Mutex::new(reload::ReloadState { current: loaded, files, hangup, reported: None }),
         });
         self.tasks.spawn(TaskKind::Reload, move |heartbeat| Arc::clone(&reloader).run(heartbeat));
     }

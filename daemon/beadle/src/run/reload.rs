@@ -43,11 +43,11 @@ pub struct Reloader {
     /// Hashes of the configuration that the daemon started with.
     pub at_start: BTreeMap<String, String>,
     /// Survives a restart of the task.
-    pub state: Mutex<State>,
+    pub state: Mutex<ReloadState>,
 }
 
 /// What the loop knows.
-pub struct State {
+pub struct ReloadState {
     /// The configuration in effect.
     pub current: Loaded,
     pub files: Files,
@@ -75,7 +75,7 @@ impl Reloader {
         let mut watch = self.catalog.watcher().watch();
         loop {
             heartbeat.beat();
-            let State { current, hangup, .. } = &mut *state;
+            let ReloadState { current, hangup, .. } = &mut *state;
             watch.set(&folders(current));
             let poll_interval = Duration::from_millis(current.config.daemon.poll_interval_ms.try_into().unwrap_or(1));
             let woken = async {
@@ -90,7 +90,7 @@ impl Reloader {
         }
     }
 
-    async fn reload(&self, state: &mut State, cause: Cause) {
+    async fn reload(&self, state: &mut ReloadState, cause: Cause) {
         let Some(read) = state.files.read(cause).await else { return };
         match read {
             Ok(next) => {

@@ -36,7 +36,7 @@ pub enum BodyError {
     /// It took too long.
     TimedOut,
     /// The budget is used up.
-    NoRoom,
+    OverBudget,
     /// The connection broke.
     Broken,
 }
@@ -90,8 +90,8 @@ impl BodyBudget {
     fn take(&self, permit: &mut Option<OwnedSemaphorePermit>, length: usize) -> Result<(), BodyError> {
         let held = permit.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
         let more = length.div_ceil(KIB).saturating_sub(held);
-        let more = u32::try_from(more).map_err(|_| BodyError::NoRoom)?;
-        let taken = Arc::clone(&self.0).try_acquire_many_owned(more).map_err(|_| BodyError::NoRoom)?;
+        let more = u32::try_from(more).map_err(|_| BodyError::OverBudget)?;
+        let taken = Arc::clone(&self.0).try_acquire_many_owned(more).map_err(|_| BodyError::OverBudget)?;
         match permit {
             Some(permit) => permit.merge(taken),
             None => *permit = Some(taken),
@@ -133,7 +133,7 @@ mod tests {
         let first = budget.read(chunks(&[KIB, 2 * KIB, 1]), 8 * KIB, LONG).await.unwrap();
         assert_eq!((first.bytes.len(), budget.0.available_permits()), (3 * KIB + 1, 4));
         let second = budget.read(chunks(&[4 * KIB, 1]), 8 * KIB, LONG).await;
-        assert_eq!(second.unwrap_err(), BodyError::NoRoom);
+        assert_eq!(second.unwrap_err(), BodyError::OverBudget);
         assert_eq!(budget.0.available_permits(), 4, "a refused body holds nothing");
         drop(first);
         assert_eq!(budget.read(chunks(&[8 * KIB]), 8 * KIB, LONG).await.unwrap().bytes.len(), 8 * KIB);

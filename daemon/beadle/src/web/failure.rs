@@ -37,13 +37,13 @@ impl ApiError {
     }
 
     /// `what` with this id does not exist.
-    pub fn not_found(what: &str, id: &str) -> Self {
-        Self::new(StatusCode::NOT_FOUND, "not-found", format!("no {what} `{id}`"))
+    pub fn not_found(noun: &str, id: &str) -> Self {
+        Self::new(StatusCode::NOT_FOUND, "not-found", format!("no {noun} `{id}`"))
     }
 
     /// The plugin exists but does not run.
-    pub fn not_running(what: &str) -> Self {
-        Self::new(StatusCode::CONFLICT, "plugin-not-running", format!("{what} does not run; see `beadle plugins list`"))
+    pub fn not_running(noun: &str) -> Self {
+        Self::new(StatusCode::CONFLICT, "plugin-not-running", format!("{noun} does not run; see `beadle plugins list`"))
     }
 
     /// The request contradicts the present state.

@@ -353,15 +353,15 @@ impl Family<'_> {
         let mut encoder = to.encode_descriptor(self.name, self.help, None, self.samples.kind())?;
         let whole = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
         match (&self.samples, self.label) {
-            (Samples::Counter(samples), Some(label)) => samples
-                .iter()
-                .try_for_each(|(of, value)| ConstCounter::new(*value).encode(encoder.encode_family(&[(label, *of)])?)),
-            (Samples::Gauge(samples), Some(label)) => samples.iter().try_for_each(|(of, value)| {
-                ConstGauge::new(whole(*value)).encode(encoder.encode_family(&[(label, *of)])?)
+            (Samples::Counter(samples), Some(label)) => samples.iter().try_for_each(|(label_value, value)| {
+                ConstCounter::new(*value).encode(encoder.encode_family(&[(label, *label_value)])?)
             }),
-            (Samples::GaugeSeconds(samples), Some(label)) => samples
-                .iter()
-                .try_for_each(|(of, value)| ConstGauge::new(*value).encode(encoder.encode_family(&[(label, *of)])?)),
+            (Samples::Gauge(samples), Some(label)) => samples.iter().try_for_each(|(label_value, value)| {
+                ConstGauge::new(whole(*value)).encode(encoder.encode_family(&[(label, *label_value)])?)
+            }),
+            (Samples::GaugeSeconds(samples), Some(label)) => samples.iter().try_for_each(|(label_value, value)| {
+                ConstGauge::new(*value).encode(encoder.encode_family(&[(label, *label_value)])?)
+            }),
             (Samples::Counter(samples), None) => {
                 ConstCounter::new(samples.iter().map(|(_, value)| *value).sum::<u64>()).encode(encoder)
             }

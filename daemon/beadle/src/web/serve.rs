@@ -156,19 +156,19 @@ async fn connection<C>(
     C: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let stream = TokioIo::new(WriteLimit { stream, within: limits.write_within, stalled: None });
-    let serving = http1::Builder::new()
+    let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.head_within)
         .max_buf_size(BUFFER_BYTES)
         .serve_connection(stream, TowerToHyperService::new(router));
-    let mut serving = pin!(serving);
+    let mut connection = pin!(connection);
     tokio::select! {
         // What a peer does wrong is answered where HTTP has an answer for it.
-        _ = serving.as_mut() => return,
+        _ = connection.as_mut() => return,
         // An error means that the daemon is gone, which is a stop as well.
-        _ = stop.wait_for(|stop| *stop) => serving.as_mut().graceful_shutdown(),
+        _ = stop.wait_for(|stop| *stop) => connection.as_mut().graceful_shutdown(),
     }
-    let _ = serving.await;
+    let _ = connection.await;
 }
 
 /// Ends a connection whose peer does not read.

@@ -71,7 +71,7 @@ fn content_line(content: &Content) -> String {
             format!("edited {original}: {}", text.as_deref().unwrap_or_default())
         }
         Content::Deleted { original } => format!("deleted {original}"),
-        Content::Unsupported(what) => format!("(unsupported: {})", what.as_deref().unwrap_or("unknown")),
+        Content::Unsupported(kind) => format!("(unsupported: {})", kind.as_deref().unwrap_or("unknown")),
         Content::Other { kind, .. } => format!("({kind})"),
     }
 }

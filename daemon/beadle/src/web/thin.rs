@@ -10,10 +10,10 @@ const LONGEST: usize = 200;
 
 /// Lets one log line pass in [`EVERY`] and counts the others.
 #[derive(Debug, Default)]
-pub struct Thinned(Mutex<State>);
+pub struct Thinned(Mutex<LineCount>);
 
 #[derive(Debug, Default)]
-struct State {
+struct LineCount {
     passed_at: Option<Instant>,
     suppressed: u64,
 }

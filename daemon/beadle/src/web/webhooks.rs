@@ -171,7 +171,7 @@ async fn authentic(
     app.check_signature_form(signature).map_err(reject)?;
     let body = match webhooks.bodies.read(body, BODY_LIMIT_BYTES, BODY_WITHIN).await {
         Ok(body) => body,
-        Err(BodyError::NoRoom) => return Err(deferred(webhooks)),
+        Err(BodyError::OverBudget) => return Err(deferred(webhooks)),
         Err(error) => {
             webhooks.counts.rejected.fetch_add(1, Relaxed);
             let status = match error {

@@ -22,7 +22,7 @@ const EVENTS_OF_CONTACT: usize = 20;
 /// `GET /why/{id}`
 pub async fn why(State(admin): State<Arc<Admin>>, Path(id): Path<String>) -> Result<Json<Why>, ApiError> {
     let now = admin.clock.now();
-    let why = read(&admin, move |reader, names| {
+    let answer = read(&admin, move |reader, names| {
         let mut trace = TraceBuilder { reader, names, now, steps: Vec::new() };
         match reader.trace(&id)?.ok_or_else(|| ApiError::not_found("event, message, handling or contact", &id))? {
             Trace::Contact(contact) => trace.contact(&contact, &id)?,
@@ -37,7 +37,7 @@ pub async fn why(State(admin): State<Arc<Admin>>, Path(id): Path<String>) -> Res
         }
         Ok(Why { now: now.as_ms(), id, steps: trace.steps })
     });
-    Ok(Json(why.await?))
+    Ok(Json(answer.await?))
 }
 
 struct TraceBuilder<'a> {
@@ -79,11 +79,11 @@ impl TraceBuilder<'_> {
 
     /// What one plugin did with an event.
     fn handling(&self, shown: &EventDetails, plugin: PluginNo, handling: Option<&HandlingRow>) -> String {
-        let failure = handling.map(|it| {
-            let error = it.error.as_deref().unwrap_or("no reason was stored");
-            let code = it.code.as_deref().unwrap_or("-");
-            let next = it.next_at.map(|at| format!(", next attempt at {at}")).unwrap_or_default();
-            format!("{} attempts, {}: {error} ({code}){next}", it.attempts, it.state)
+        let failure = handling.map(|handling| {
+            let error = handling.error.as_deref().unwrap_or("no reason was stored");
+            let code = handling.code.as_deref().unwrap_or("-");
+            let next = handling.next_at.map(|at| format!(", next attempt at {at}")).unwrap_or_default();
+            format!("{} attempts, {}: {error} ({code}){next}", handling.attempts, handling.state)
         });
         match (shown.done.contains(&plugin), failure) {
             (true, None) => "handled it".into(),
@@ -119,9 +119,9 @@ impl TraceBuilder<'_> {
     }
 
     fn webhook(&mut self, shown: &DeadLetter) {
-        let id = shown.of.to_string();
+        let id = shown.reference.to_string();
         let webhook = shown.webhook.as_ref();
-        let size = webhook.map(|it| format!(" for {}, {} bytes", it.app, it.bytes)).unwrap_or_default();
+        let size = webhook.map(|webhook| format!(" for {}, {} bytes", webhook.app, webhook.bytes)).unwrap_or_default();
         self.add(Some(shown.at.as_ms()), &id, format!("received{size}, {} times", shown.attempts));
         self.add(None, &id, format!("could not be parsed: {} ({})", shown.error, shown.code));
         if let Some(at) = shown.retried_at {
@@ -143,13 +143,13 @@ impl TraceBuilder<'_> {
         if let Some(since) = contact.opted_out_since {
             self.add(Some(since.as_ms()), &text, "sent STOP: no messages until they send START");
         }
-        for it in &shown.conversations {
-            let text = match it.window_until {
-                Some(until) if until > self.now => format!("window on {} open until {until}", it.channel),
-                Some(until) => format!("window on {} closed at {until}", it.channel),
-                None => format!("no window on {} yet", it.channel),
+        for conversation in &shown.conversations {
+            let text = match conversation.window_until {
+                Some(until) if until > self.now => format!("window on {} open until {until}", conversation.channel),
+                Some(until) => format!("window on {} closed at {until}", conversation.channel),
+                None => format!("no window on {} yet", conversation.channel),
             };
-            self.add(it.last_inbound_at.map(|at| at.as_ms()), it.id.to_string(), text);
+            self.add(conversation.last_inbound_at.map(|at| at.as_ms()), conversation.id.to_string(), text);
         }
         let filter = EventFilter { contact: Some(contact.id), limit: EVENTS_OF_CONTACT, ..EventFilter::default() };
         for row in self.reader.events(&filter)?.iter().rev() {

@@ -158,8 +158,8 @@ mod tests {
         assert_eq!(listing.rejected.keys().collect::<Vec<_>>(), ["circle"]);
         assert_eq!(listing.folders.len(), 3);
         assert_eq!(read(&root, "inside.md").unwrap().0, "Hello");
-        for (name, why) in [("outside.md", "outside the folder"), ("big.md", "256 KiB"), ("picture.png", "UTF-8")] {
-            assert!(read(&root, name).unwrap_err().contains(why), "{name}");
+        for (name, reason) in [("outside.md", "outside the folder"), ("big.md", "256 KiB"), ("picture.png", "UTF-8")] {
+            assert!(read(&root, name).unwrap_err().contains(reason), "{name}");
         }
         assert!(list(&root.join("nowhere")).is_err());
     }

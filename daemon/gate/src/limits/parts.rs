@@ -23,12 +23,12 @@ pub fn quoted(quote: &Option<String>) -> Result<(), Refusal> {
 }
 
 /// The platform refuses texts of white space only.
-pub fn filled(what: &str, text: &str, limit: usize) -> Result<(), Refusal> {
-    if text.trim().is_empty() { Err(empty(what)) } else { short(what, text, limit) }
+pub fn filled(field: &str, text: &str, limit: usize) -> Result<(), Refusal> {
+    if text.trim().is_empty() { Err(empty(field)) } else { short(field, text, limit) }
 }
 
 /// A text of at most `limit` characters.
-pub fn short(what: &str, text: &str, limit: usize) -> Result<(), Refusal> {
+pub fn short(field: &str, text: &str, limit: usize) -> Result<(), Refusal> {
     // A character has at least one byte, so most texts need not be counted.
     if text.len() <= limit {
         return Ok(());
@@ -36,43 +36,43 @@ pub fn short(what: &str, text: &str, limit: usize) -> Result<(), Refusal> {
     match text.chars().count() {
         count if count > limit => Err(Refusal::new(
             "too-long",
-            sentence(what, &format!("has {count} characters; WhatsApp allows at most {limit}.")),
+            sentence(field, &format!("has {count} characters; WhatsApp allows at most {limit}.")),
         )),
         _ => Ok(()),
     }
 }
 
 /// 1 to `limit` parts.
-pub fn some_of(what: &str, count: usize, limit: usize) -> Result<(), Refusal> {
+pub fn some_of(field: &str, count: usize, limit: usize) -> Result<(), Refusal> {
     match count {
-        0 => Err(Refusal::new("empty-field", format!("There are no {what}; WhatsApp requires 1 to {limit}."))),
+        0 => Err(Refusal::new("empty-field", format!("There are no {field}; WhatsApp requires 1 to {limit}."))),
         count if count > limit => Err(Refusal::new(
             "too-many",
-            format!("There are {count} {what}; WhatsApp allows at most {limit} in a message."),
+            format!("There are {count} {field}; WhatsApp allows at most {limit} in a message."),
         )),
         _ => Ok(()),
     }
 }
 
 /// No two parts have the same id or title.
-pub fn unique<'a>(what: &str, part: &str, mut all: impl Iterator<Item = &'a String>) -> Result<(), Refusal> {
+pub fn unique<'a>(field: &str, part: &str, mut all: impl Iterator<Item = &'a String>) -> Result<(), Refusal> {
     let mut seen = HashSet::new();
     match all.find(|one| !seen.insert(*one)) {
         Some(twice) => {
-            Err(Refusal::new("duplicate-id", format!("Two {what} have the {part} `{twice}`; each must be unique.")))
+            Err(Refusal::new("duplicate-id", format!("Two {field} have the {part} `{twice}`; each must be unique.")))
         }
         None => Ok(()),
     }
 }
 
 /// Nothing is there.
-pub fn empty(what: &str) -> Refusal {
-    Refusal::new("empty-field", sentence(what, "is empty; WhatsApp requires at least one character."))
+pub fn empty(field: &str) -> Refusal {
+    Refusal::new("empty-field", sentence(field, "is empty; WhatsApp requires at least one character."))
 }
 
 /// Joins a noun phrase and a predicate into a sentence.
-fn sentence(what: &str, rest: &str) -> String {
-    let mut letters = what.chars();
+fn sentence(field: &str, rest: &str) -> String {
+    let mut letters = field.chars();
     let first = letters.next().map(|letter| letter.to_ascii_uppercase()).into_iter();
     first.chain(letters).chain([' ']).chain(rest.chars()).collect()
 }

@@ -49,16 +49,16 @@ fn outcome(body: &Outgoing, host: bool, conversation: &ConversationView) -> Stri
     assert!(steps.is_sorted_by_key(|step| step.rule));
     let stopped = steps.into_iter().find(|step| step.refuses);
     match check(&draft, &facts) {
-        Verdict::Send => {
+        GateVerdict::Send => {
             assert_eq!(stopped, None);
             "send".into()
         }
-        Verdict::Refused(refusal) => {
+        GateVerdict::Refused(refusal) => {
             assert_eq!(stopped.map(|step| step.reason), Some(refusal.message));
             assert!(crate::CODES.contains(&refusal.code.as_str()));
             refusal.code
         }
-        later @ Verdict::Later { .. } => unreachable!("no rule of check expected {later:?}"),
+        later @ GateVerdict::Later { .. } => unreachable!("no rule of check expected {later:?}"),
     }
 }
 
@@ -121,7 +121,7 @@ fn refusal_names_time_and_alternative() {
     conversation.window_until = Some(NOW);
     let verdict =
         check(&Draft { body: &text(), host: false }, &Facts { conversation: &conversation, now: NOW.plus_ms(1000) });
-    let Verdict::Refused(refusal) = verdict else { panic!("{verdict:?}") };
+    let GateVerdict::Refused(refusal) = verdict else { panic!("{verdict:?}") };
     assert_eq!(refusal.message, "The 24-hour window closed at 2026-11-21T20:36:00.000Z.");
     assert!(refusal.instead.is_some_and(|instead| instead.contains("template")));
 }

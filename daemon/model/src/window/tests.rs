@@ -133,7 +133,7 @@ proptest! {
         prop_assert_eq!(&closed, &ends);
         for (n, (notice, until)) in notices.iter().enumerate() {
             let before = notices.iter().take(n);
-            prop_assert!(!before.clone().any(|it| it == &(*notice, *until)), "{notice:?} twice");
+            prop_assert!(!before.clone().any(|earlier| earlier == &(*notice, *until)), "{notice:?} twice");
             let shorter = before.filter(|(_, same)| same == until).all(|(earlier, _)| match (earlier, notice) {
                 (WindowNotice::Expiring { lead_ms: longer }, WindowNotice::Expiring { lead_ms }) => lead_ms < longer,
                 (earlier, _) => *earlier != WindowNotice::Closed,

@@ -20,7 +20,7 @@ struct AmbiguousSend {
     since: Timestamp,
     /// The conversation still waits for it.
     blocks: bool,
-    why: String,
+    reason: String,
 }
 
 /// What has to happen now.
@@ -37,9 +37,9 @@ impl AmbiguousSends {
         self.0.len()
     }
 
-    pub fn insert(&mut self, pending: PendingSend, since: Timestamp, why: String) {
+    pub fn insert(&mut self, pending: PendingSend, since: Timestamp, reason: String) {
         let blocks = pending.row.body.is_message();
-        self.0.insert(pending.row.message, AmbiguousSend { pending, since, blocks, why });
+        self.0.insert(pending.row.message, AmbiguousSend { pending, since, blocks, reason });
     }
 
     /// A receipt came. Returns the conversation, which may go on.
@@ -82,7 +82,7 @@ fn decide(send: AmbiguousSend, settings: &Settings) -> (PendingSend, SendOutcome
         (RepeatPolicy::Configured, OnAmbiguous::Resend) => again(true),
         (RepeatPolicy::Configured, OnAmbiguous::Hold) => {
             let title = "The platform may or may not have accepted this message";
-            let details = format!("{}; no receipt came within {} s", send.why, settings.ambiguous_wait_ms / 1000);
+            let details = format!("{}; no receipt came within {} s", send.reason, settings.ambiguous_wait_ms / 1000);
             SendOutcome::Dead(classify::problem("outcome-unknown", title, details))
         }
     };

@@ -51,11 +51,11 @@ pub(crate) fn classify(response: SendResponse, body: &Outgoing, attempts: u32) -
         SendResponse::Accepted(platform) | SendResponse::AcceptedWith(platform, _) => {
             SendVerdict::Settle(SendOutcome::Accepted(platform))
         }
-        SendResponse::Ambiguous(why) => SendVerdict::Ambiguous(why),
-        SendResponse::NotSent(why) => SendVerdict::Pause(ChannelPause::Short(problem(
+        SendResponse::Ambiguous(reason) => SendVerdict::Ambiguous(reason),
+        SendResponse::NotSent(reason) => SendVerdict::Pause(ChannelPause::Short(problem(
             "platform-unreachable",
             "The platform could not be reached",
-            why,
+            reason,
         ))),
         SendResponse::Refused(problem, advice) => refused(problem, advice, body, attempts),
     }

@@ -1,4 +1,4 @@
-//! The outbox's loop: reads due rows from disk where a channel has room, starts what may go, claims it on disk, and
+//! The outbox's loop: reads due rows from disk where a channel has capacity, starts what may go, claims it on disk, and
 //! decides ambiguous sends that waited long enough.
 //!
 //! It is only woken by others; what it does depends on what is there. It also looks by itself every second, so that a
@@ -76,8 +76,8 @@ impl SendDispatcher {
             Ok((pending, unusable)) => {
                 let now = self.context.clock.monotonic();
                 for pending in pending {
-                    let why = "the daemon ended before the platform answered";
-                    self.shared.lock().ambiguous.insert(pending, now, why.into());
+                    let reason = "the daemon ended before the platform answered";
+                    self.shared.lock().ambiguous.insert(pending, now, reason.into());
                 }
                 self.settle_unusable(unusable).await;
                 true
@@ -111,7 +111,7 @@ impl SendDispatcher {
         self.settle(decided).await;
     }
 
-    /// Reads new rows' conversations, and rows from disk for one channel that has room. Returns whether there was
+    /// Reads new rows' conversations, and rows from disk for one channel that has capacity. Returns whether there was
     /// something to read.
     async fn read(&self) -> bool {
         if self.shared.lock().read_again_at.is_some_and(|at| at > Instant::now()) {

@@ -5,7 +5,7 @@
 //! a row in state `sending` can be ambiguous, after a crash or a lost response, and that is never guessed away: a receipt
 //! settles it, or the rules do, or a person.
 //!
-//! One send, top to bottom: [`Outbox::stage`] and [`Outbox::launch`] here, `dispatcher` (what may go, claimed on disk),
+//! One send, top to bottom: [`Outbox::stage`] and [`Outbox::release`] here, `dispatcher` (what may go, claimed on disk),
 //! `send` (gate, request, what follows), `classify` (what a response means). `queue` and `ambiguous` are data structures.
 //! WhatsApp's rules are the gate's, its errors the channel's.
 
@@ -38,7 +38,7 @@ use std::sync::Arc;
 /// The messages of one handling, on their way through its commit. Dropped, none of them goes.
 #[derive(Default)]
 pub(crate) struct StagedSends {
-    /// Until they are launched.
+    /// Until they are released.
     outbox: Option<Outbox>,
     /// To the event's own conversation.
     here: Vec<PendingSend>,
@@ -164,7 +164,7 @@ impl Outbox {
     }
 
     /// The commit is done: what is in flight goes, the rest waits.
-    pub(crate) fn launch(&self, mut staged: StagedSends) {
+    pub(crate) fn release(&self, mut staged: StagedSends) {
         staged.outbox = None;
         let (here, elsewhere) = (std::mem::take(&mut staged.here), std::mem::take(&mut staged.elsewhere));
         let (sending, waiting): (Vec<_>, Vec<_>) =

@@ -6,7 +6,7 @@
 //! order.
 //!
 //! Everything here is in the store as well. Each channel has a share of the memory, so that one that is stopped or slow
-//! holds up no other; what exceeds it waits on disk and is read behind a place when there is room ([`Coverage`]). A paused
+//! holds up no other; what exceeds it waits on disk and is read behind a place when it fits ([`Coverage`]). A paused
 //! channel holds nothing in memory.
 //!
 //! It is a data structure: it reads no clock, sends nothing, reads nothing and writes nothing (see `dispatcher`). `now` is
@@ -77,7 +77,7 @@ pub(crate) struct Queue {
     known: HashSet<MessageId>,
     in_flight: usize,
     channels_on_disk: ChannelsOnDisk,
-    /// Reads so far.
+    /// The number of reads.
     reads: u64,
 }
 
@@ -91,7 +91,7 @@ enum ChannelsOnDisk {
 
 /// How much of what is due on disk is in memory, for one channel.
 enum Coverage {
-    /// All of it; new rows go to memory too.
+    /// All rows; new rows go to memory too.
     Whole,
     /// What is behind this place may not be; new rows wait there too, and are read in their order.
     UpTo(OutboxPlace),
@@ -270,7 +270,7 @@ impl Queue {
             return meanwhile.push(pending);
         }
         let name = Arc::clone(name);
-        if self.has_room(&name) {
+        if self.has_capacity(&name) {
             self.push(pending, false);
         } else {
             self.leave_on_disk(&name, pending.place());
@@ -371,7 +371,7 @@ impl Queue {
 
     /// The other messages of the conversation wait for this one no longer.
     pub fn unblock(&mut self, id: ConversationId, message: MessageId, now: Timestamp) {
-        let blocked = self.conversations.get_mut(&id).filter(|it| it.blocked_by == Some(message));
+        let blocked = self.conversations.get_mut(&id).filter(|conversation| conversation.blocked_by == Some(message));
         if let Some(conversation) = blocked {
             conversation.blocked_by = None;
             self.list(id, now);
@@ -433,7 +433,9 @@ impl Queue {
         let is_stop = matches!(pause, ChannelPause::Stopped(_));
         let (ChannelPause::Stopped(problem) | ChannelPause::Short(problem)) = pause;
         let known = self.channels.get(name).filter(|channel| channel.paused_until > now);
-        if known.is_some_and(|channel| !is_stop || channel.stopped.as_ref().is_some_and(|it| it.code == problem.code)) {
+        if known
+            .is_some_and(|channel| !is_stop || channel.stopped.as_ref().is_some_and(|stop| stop.code == problem.code))
+        {
             return None;
         }
         let pause_ms = if with_app { self.pause_with_app(name, pause, now) } else { self.pause(name, pause, now) };
@@ -572,7 +574,7 @@ impl Queue {
         whole.filter_map(|channel| channel.next_due).min()
     }
 
-    /// What to read next, if a channel has rows on disk that are due and room for them; channels take turns. `civil`: the
+    /// What to read next, if a channel has rows on disk that are due and capacity for them; channels take turns. `civil`: the
     /// civil time.
     pub fn next_read(&mut self, now: Timestamp, civil: Timestamp) -> Option<ReadRequest> {
         for channel in self.channels.values_mut().filter(|channel| matches!(channel.coverage, Coverage::Whole)) {
@@ -583,13 +585,13 @@ impl Queue {
             }
         }
         let names = self.channels.iter().filter(|(_, channel)| channel.is_behind() && channel.paused_until <= now);
-        let with_room = names.filter_map(|(name, channel)| {
+        let readable = names.filter_map(|(name, channel)| {
             let (rows, bytes) = self.share(channel);
-            // Read again when half of it is gone, in one go.
+            // Read again when half of the rows are gone, in one read.
             let is_low = channel.rows <= rows / 2 && channel.bytes <= bytes / 2;
             is_low.then(|| (channel.last_read, name, rows - channel.rows, bytes - channel.bytes))
         });
-        let (_, name, rows, bytes) = with_room.min_by_key(|(last_read, ..)| *last_read)?;
+        let (_, name, rows, bytes) = readable.min_by_key(|(last_read, ..)| *last_read)?;
         let name = Arc::clone(name);
         let channel = self.channels.get_mut(&name)?;
         self.reads += 1;
@@ -640,7 +642,7 @@ impl Queue {
     }
 
     /// Whether a new row of this channel goes to memory.
-    fn has_room(&self, name: &Arc<str>) -> bool {
+    fn has_capacity(&self, name: &Arc<str>) -> bool {
         self.channels.get(name).is_some_and(|channel| {
             let (rows, bytes) = self.share(channel);
             matches!(channel.coverage, Coverage::Whole) && channel.rows < rows && channel.bytes < bytes

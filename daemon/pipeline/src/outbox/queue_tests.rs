@@ -207,7 +207,7 @@ fn a_success_resumes_what_was_stopped_with_the_app() {
     queue.pause(&bar, &locked, now);
     assert!(queue.succeeded(&pending_on(&shop, 1, 1), now), "all of its app were stopped with it");
     [&shop, &club, &bar].into_iter().for_each(|channel| queue.app_recovered(channel));
-    let paused: Vec<_> = queue.paused(now).into_iter().map(|(name, why)| (name, why.unwrap().code)).collect();
+    let paused: Vec<_> = queue.paused(now).into_iter().map(|(name, cause)| (name, cause.unwrap().code)).collect();
     assert_eq!(paused, [(bar.clone(), "131031".to_owned())]);
     assert!(!queue.succeeded(&pending_on(&bar, 2, 2), now), "its own reason says nothing about the others");
     assert!(queue.paused(now).is_empty());
@@ -418,7 +418,7 @@ proptest! {
         }
         prop_assert_eq!(i64::try_from(gone.len()).unwrap(), total);
         for conversation in 0..4 {
-            let order: Vec<i64> = gone.iter().filter(|it| it.0 == conversation).map(|it| it.1).collect();
+            let order: Vec<i64> = gone.iter().filter(|send| send.0 == conversation).map(|send| send.1).collect();
             prop_assert!(order.is_sorted());
         }
     }
@@ -475,7 +475,7 @@ proptest! {
         }
         prop_assert_eq!(gone.len(), total);
         for conversation in 0..8 {
-            let order: Vec<i64> = gone.iter().filter(|it| it.0 == conversation).map(|it| it.1).collect();
+            let order: Vec<i64> = gone.iter().filter(|send| send.0 == conversation).map(|send| send.1).collect();
             prop_assert!(order.is_sorted(), "{:?}", order);
         }
     }

@@ -10,7 +10,7 @@ use super::state::Shared;
 use crate::append::{Appender, Delivery};
 use crate::channel::{Advice, Channel, SendRequest, SendResponse};
 use crate::context::{Context, NotStored};
-use beadle_gate::{Draft, Facts, Verdict};
+use beadle_gate::{Draft, Facts, GateVerdict};
 use beadle_model::event::Problem;
 use beadle_model::{Alias, AliasKind, Blame, Coded as _, MessageId, PluginNo, Timestamp};
 use beadle_store::StoreError;
@@ -124,13 +124,13 @@ impl Sender {
         };
         let draft = Draft { body: &row.body, host: row.plugin == PluginNo::HOST };
         match beadle_gate::check(&draft, &Facts { conversation: &view, now }) {
-            Verdict::Send => Ok(PendingSend { row: row.clone(), view: Arc::new(view), checked_at: now }),
-            Verdict::Later { until, .. } => Err(NotNow::Settled(SendOutcome::Later {
+            GateVerdict::Send => Ok(PendingSend { row: row.clone(), view: Arc::new(view), checked_at: now }),
+            GateVerdict::Later { until, .. } => Err(NotNow::Settled(SendOutcome::Later {
                 due_at: until,
                 counted: false,
                 possibly_duplicate: row.possibly_duplicate,
             })),
-            Verdict::Refused(refusal) => {
+            GateVerdict::Refused(refusal) => {
                 let (code, title, details) = (refusal.code, refusal.message, refusal.instead);
                 Err(NotNow::Settled(SendOutcome::Failed(Problem { code, title, details, by: "host".into() })))
             }
@@ -231,15 +231,15 @@ impl Sender {
                 self.requeue(&mut pending, false).await;
                 shared.lock().queue.put_back(pending, now, context.clock.monotonic());
             }
-            SendVerdict::Ambiguous(why) => {
+            SendVerdict::Ambiguous(reason) => {
                 let message = pending.row.message;
-                tracing::warn!(%message, %channel, error = why, "send is ambiguous: waiting for a receipt");
+                tracing::warn!(%message, %channel, error = reason, "send is ambiguous: waiting for a receipt");
                 let mut memory = shared.lock();
                 memory.queue.landed(&channel);
                 // Others would meet the same silence: one at a time, until one is answered.
-                let silence = problem("platform-no-response", "The platform did not answer", why.clone());
+                let silence = problem("platform-no-response", "The platform did not answer", reason.clone());
                 memory.queue.pause(&channel, &ChannelPause::Short(silence), now);
-                memory.ambiguous.insert(pending, now, why);
+                memory.ambiguous.insert(pending, now, reason);
             }
         }
         shared.wake().ring();

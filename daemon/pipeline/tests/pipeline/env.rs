@@ -171,14 +171,14 @@ pub fn commit(store: &Store, event: EventId) -> Commit {
 }
 
 /// Polls until `check` holds.
-pub async fn until(what: &str, check: impl AsyncFn() -> bool) {
+pub async fn until(condition: &str, check: impl AsyncFn() -> bool) {
     let held = tokio::time::timeout(Duration::from_secs(30), async {
         while !check().await {
             // tidy: the interval between two checks of a condition in another task
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     });
-    held.await.unwrap_or_else(|_| panic!("timed out waiting until {what}"));
+    held.await.unwrap_or_else(|_| panic!("timed out waiting until {condition}"));
 }
 
 pub fn alias(number: &str) -> Alias {
@@ -231,7 +231,7 @@ pub fn message(from: &str, text: &str) -> NewEvent {
 
 /// One plugin whose revision is not loaded: its events are dispatched and kept.
 pub fn vacant(no: PluginNo, stage: Stage, events: &[EventKind]) -> Subscriptions {
-    let suspension = Suspension { code: "plugin-loading".into(), why: "not loaded".into(), at: NOW };
+    let suspension = Suspension { code: "plugin-loading".into(), reason: "not loaded".into(), at: NOW };
     let events: BTreeSet<EventKind> = events.iter().copied().collect();
     let slot = Arc::new(PluginSlot::vacant("plugin", no, events, suspension, Arc::default()));
     Subscriptions::new(vec![Arc::new(Subscription::new(slot, stage, 0, OnFailure::Hold, None))])

@@ -1,4 +1,4 @@
-//! `contacts`: contacts with Beadle's ids. Phone numbers and platform ids are not part of it.
+//! `contacts`: contacts with Beadle's ids. A plugin sees neither phone numbers nor the platform's ids.
 
 use super::answer::{Answer, HostError, answer};
 use super::host_state::{HostState, bad_id};

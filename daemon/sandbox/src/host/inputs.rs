@@ -39,7 +39,7 @@ impl Inputs {
     }
 }
 
-/// What the stream depends on. The attempt is not part of it.
+/// The seed of the stream. The attempt is not part of the seed.
 pub struct Seed {
     pub host_key: [u8; 32],
     pub event: EventId,

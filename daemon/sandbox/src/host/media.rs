@@ -144,7 +144,7 @@ impl HostState {
         self.effect(row_bytes)?;
         let files = self.facts.reader.files();
         let media = files.reserve();
-        // The effects of a dry run are shown, but nothing may remain of it.
+        // A dry run shows its effects, but must leave no file behind.
         if !self.task.dry {
             files.write(media, bytes).map_err(|error| {
                 let message = format!("The file could not be written: {error}.");

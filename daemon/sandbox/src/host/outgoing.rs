@@ -4,7 +4,7 @@ use super::answer::HostError;
 use super::host_state::HostState;
 use crate::bindings::latest::outgoing as wit;
 use crate::handles::Kind;
-use beadle_gate::{Draft, Facts, Verdict};
+use beadle_gate::{Draft, Facts, GateVerdict};
 use beadle_model::content::Location;
 use beadle_model::effect::SendEffect;
 use beadle_model::outgoing::{Button, Direct, Flow, Header, MediaKind, ProductSection, Row, Section, Source};
@@ -21,7 +21,7 @@ impl HostState {
             self.check_file(media)?;
         }
         let facts = Facts { conversation: to, now: self.inputs.now() };
-        if let Verdict::Refused(refusal) = beadle_gate::check(&Draft { body: &body, host: false }, &facts) {
+        if let GateVerdict::Refused(refusal) = beadle_gate::check(&Draft { body: &body, host: false }, &facts) {
             self.task.opt_out_refused |= matches!(&*refusal.code, "opted-out" | "marketing-opted-out");
             return Err(refusal.into());
         }

@@ -38,7 +38,7 @@ pub enum Written<'a> {
 }
 
 impl Pending {
-    /// The value, or what is known of it.
+    /// The value after this write, as far as it is known without reading the store.
     pub fn value<'a>(&'a self, effects: &'a Effects) -> Written<'a> {
         match self {
             Pending::Set(index) => match effects.state.get(*index) {

@@ -106,7 +106,7 @@ async fn sending_on_another_channel_is_refused_with_the_setting_to_add() {
     for (channels, goes) in
         [(None, true), (Some(vec!["club", "shop"]), true), (Some(vec!["club"]), false), (Some(vec![]), false)]
     {
-        let names = channels.as_ref().map(|names| names.iter().map(|it| (*it).to_owned()).collect());
+        let names = channels.as_ref().map(|names| names.iter().map(|name| (*name).to_owned()).collect());
         let plugin = world.load(Spec { channels: names, ..spec(guest.bytes()) }).await.unwrap();
         let report = plugin.handle(call(1)).await;
         let handled = report.outcome.unwrap();

@@ -49,7 +49,7 @@ fn giving_up(reason: &str) -> Vec<u8> {
 fn compile(sandbox: &Sandbox, bytes: &[u8]) {
     let cache = sandbox.code_cache().unwrap();
     let staging = cache.stage();
-    crate::precompile(staging.folder(), bytes).unwrap();
+    crate::compile_into(staging.folder(), bytes).unwrap();
     cache.seal(&crate::revision(bytes), &staging).unwrap();
 }
 
@@ -74,7 +74,7 @@ async fn sealed_code_is_loaded_from_the_cache() {
     assert_eq!(compiled.iter().map(written).collect::<Vec<_>>(), before);
     assert!(sandbox.code_cache().unwrap().holds(&crate::revision(&bytes)));
     let staging = sandbox.code_cache().unwrap().stage();
-    assert_eq!(crate::precompile(staging.folder(), b"no wasm").unwrap_err().code(), "not-wasm");
+    assert_eq!(crate::compile_into(staging.folder(), b"no wasm").unwrap_err().code(), "not-wasm");
 }
 
 #[tokio::test]

@@ -171,13 +171,13 @@ async fn about_is_read_when_loading() {
 
 #[tokio::test]
 async fn invalid_about_is_reply_with_code() {
-    for (bytes, what) in [
+    for (bytes, expected) in [
         (with_about("1", &"x".repeat(257), ""), "its summary has 257 bytes"),
         (with_about("1", "fine", "{"), "its settings schema is not JSON"),
     ] {
         let error = load_error(bytes).await;
         assert_eq!(error.code(), "about-invalid");
-        assert!(error.to_string().contains(what), "{error}");
+        assert!(error.to_string().contains(expected), "{error}");
     }
 }
 

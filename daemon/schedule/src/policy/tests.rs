@@ -18,7 +18,11 @@ fn summary(decisions: &Decisions) -> Vec<String> {
         Decision::CatchUp => "catch up".to_owned(),
         Decision::Miss(count) => format!("miss {count}"),
     };
-    decisions.decided.iter().map(|it| format!("{} {}", it.planned_at.since_ms(EIGHT) / MINUTE, name(it))).collect()
+    decisions
+        .decided
+        .iter()
+        .map(|decided| format!("{} {}", decided.planned_at.since_ms(EIGHT) / MINUTE, name(decided)))
+        .collect()
 }
 
 /// A zone that was always active.
@@ -70,7 +74,7 @@ fn long_outages_are_not_counted_one_by_one() {
     each_second.catch_up = missed;
     let now = EIGHT.plus_ms(500);
     let decisions = decide(&each_second, &[utc()], "", Timestamp(0), now, false);
-    let outcomes: Vec<_> = decisions.decided.iter().map(|it| it.decision).collect();
+    let outcomes: Vec<_> = decisions.decided.iter().map(|firing| firing.decision).collect();
     let caught_up = [Decision::CatchUp; 3];
     assert_eq!(outcomes, [&[Decision::Miss(MAX_COUNTED)][..], &caught_up, &[Decision::Fire]].concat());
     assert_eq!((decisions.until, decisions.next_due), (EIGHT, Some(EIGHT.plus_ms(1000))));
@@ -105,11 +109,15 @@ fn each_member_zone_has_its_own_planned_times() {
     daily.catch_up.mode = CatchUpMode::Last;
     // After two days without the plugin each zone catches up its latest time.
     let decisions = decide(&daily, &zones, "", EIGHT, EIGHT.plus_ms(48 * HOUR), false);
-    let mut lasts: Vec<usize> =
-        decisions.decided.iter().filter(|it| it.decision == Decision::CatchUp).map(|it| it.zone).collect();
+    let mut lasts: Vec<usize> = decisions
+        .decided
+        .iter()
+        .filter(|firing| firing.decision == Decision::CatchUp)
+        .map(|firing| firing.zone)
+        .collect();
     lasts.sort_unstable();
     assert_eq!(lasts, [0, 1, 2]);
-    assert!(decisions.decided.is_sorted_by_key(|it| it.planned_at));
+    assert!(decisions.decided.is_sorted_by_key(|firing| firing.planned_at));
     assert_eq!(active_zones(&daily, &zones), zones);
     assert_eq!(active_zones(&schedule("0 9 * * *", &zones[1].zone), &zones), zones[1..2]);
     assert_eq!(decide(&daily, &[], "", EIGHT, EIGHT.plus_ms(HOUR), false).next_due, None);
@@ -145,16 +153,16 @@ proptest! {
             now = now.plus_ms(look);
             let decisions = decide(&plan, &zones, "x", until, now, false);
             prop_assert!(decisions.until >= until && decisions.until <= now);
-            for it in &decisions.decided {
-                prop_assert!(it.planned_at > until && it.planned_at <= now && it.due_at <= now);
-                prop_assert!((0..jitter.max(1)).contains(&it.due_at.since_ms(it.planned_at)));
-                match it.decision {
+            for firing in &decisions.decided {
+                prop_assert!(firing.planned_at > until && firing.planned_at <= now && firing.due_at <= now);
+                prop_assert!((0..jitter.max(1)).contains(&firing.due_at.since_ms(firing.planned_at)));
+                match firing.decision {
                     Decision::Miss(count) => decided += u64::from(count),
-                    Decision::Fire => { decided += 1; prop_assert!(now.since_ms(it.due_at) <= 60_000) }
-                    Decision::CatchUp => { decided += 1; prop_assert!(now.since_ms(it.due_at) > 60_000) }
+                    Decision::Fire => { decided += 1; prop_assert!(now.since_ms(firing.due_at) <= 60_000) }
+                    Decision::CatchUp => { decided += 1; prop_assert!(now.since_ms(firing.due_at) > 60_000) }
                 }
             }
-            let caught_up = decisions.decided.iter().filter(|it| it.decision == Decision::CatchUp).count();
+            let caught_up = decisions.decided.iter().filter(|firing| firing.decision == Decision::CatchUp).count();
             let most = match catch_up { CatchUpMode::None => 0, CatchUpMode::Last => 1, CatchUpMode::All => limit as usize };
             prop_assert!(caught_up <= most);
             // The next due time is that of the first undecided one.

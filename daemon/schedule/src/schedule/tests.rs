@@ -78,15 +78,17 @@ fn pattern_zone_and_enabled_count_as_an_edit() {
         edit(&mut schedule);
         schedule.plan_hash() != plan
     };
-    assert!(edited(|it| it.source.1 = "0 10 * * *".into()));
-    assert!(edited(|it| it.zones = Zones::Members(Zone::utc())));
-    assert!(edited(|it| it.zones = Zones::One(Zone::named("Europe/Amsterdam").unwrap())));
-    assert!(edited(|it| it.enabled = false));
-    assert!(edited(|it| it.pattern = Pattern::Every { period_ms: 1, anchor: TimeSpec::Exact(Timestamp(1)) }));
-    assert!(!edited(|it| it.payload = Arc::new(1.into())));
-    assert!(!edited(|it| it.jitter_ms = 1));
-    assert!(!edited(|it| it.plugins.clear()));
-    assert!(!edited(|it| it.days_off.dates = [date(2026, 1, 1)].into()));
+    assert!(edited(|schedule| schedule.source.1 = "0 10 * * *".into()));
+    assert!(edited(|schedule| schedule.zones = Zones::Members(Zone::utc())));
+    assert!(edited(|schedule| schedule.zones = Zones::One(Zone::named("Europe/Amsterdam").unwrap())));
+    assert!(edited(|schedule| schedule.enabled = false));
+    assert!(edited(
+        |schedule| schedule.pattern = Pattern::Every { period_ms: 1, anchor: TimeSpec::Exact(Timestamp(1)) }
+    ));
+    assert!(!edited(|schedule| schedule.payload = Arc::new(1.into())));
+    assert!(!edited(|schedule| schedule.jitter_ms = 1));
+    assert!(!edited(|schedule| schedule.plugins.clear()));
+    assert!(!edited(|schedule| schedule.days_off.dates = [date(2026, 1, 1)].into()));
 }
 
 proptest! {

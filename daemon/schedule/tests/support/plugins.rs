@@ -9,7 +9,7 @@ use tokio::sync::watch;
 /// These plugins, in service and subscribed to schedules and timers.
 pub fn subscribed(plugins: &[PluginNo]) -> SubscriptionsReceiver {
     let subscription = |no: &PluginNo| {
-        let suspension = Suspension { code: "plugin-loading".into(), why: "not loaded".into(), at: Timestamp(0) };
+        let suspension = Suspension { code: "plugin-loading".into(), reason: "not loaded".into(), at: Timestamp(0) };
         let events = [EventKind::Schedule, EventKind::Timer].into();
         let slot = PluginSlot::vacant("plugin", *no, events, suspension, Arc::default());
         slot.resume();

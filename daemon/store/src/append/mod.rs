@@ -140,7 +140,7 @@ impl Tx<'_> {
 
     fn known_conversation(&mut self, id: ConversationId) -> Result<AppendPlan, StoreError> {
         let Some(talk) = self.cache.people.conversation_row(self.conn, id)? else {
-            return Err(StoreError::NotFound { what: "conversation", id: id.to_string() });
+            return Err(StoreError::NotFound { object: "conversation", id: id.to_string() });
         };
         Ok(AppendPlan::plain(Some(id), talk.contact.or(talk.last_contact)))
     }

@@ -3,7 +3,7 @@
 //! They arrive in any order, repeatedly, and sometimes before the response to the request.
 //! Therefore each status has a rank and only moves a message forward; the result does not depend on
 //! the order. A receipt also proves that the platform has the message, so that a `sending` row is
-//! not ambiguous any more.
+//! no longer ambiguous.
 
 use super::quotes::platform_key;
 use crate::codec::{send_state_of, to_json};

@@ -280,7 +280,7 @@ impl Tx<'_> {
 
     fn person(&mut self, id: ContactId) -> Result<Person, StoreError> {
         let person = self.cache.people.person(self.conn, id)?.cloned();
-        person.ok_or_else(|| StoreError::NotFound { what: "contact", id: id.to_string() })
+        person.ok_or_else(|| StoreError::NotFound { object: "contact", id: id.to_string() })
     }
 
     /// Inserts or updates the contact's row; sets the id of a new one.

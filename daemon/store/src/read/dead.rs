@@ -17,7 +17,7 @@ fn letter_of(row: &Row<'_>) -> rusqlite::Result<DeadLetter> {
     let handling = HandlingId { event: event.unwrap_or(EventId(0)), plugin };
     let message: Option<i64> = row.get(2)?;
     Ok(DeadLetter {
-        of: message.map_or(DeadLetterRef::Handling(handling), |id| DeadLetterRef::Message(MessageId(id))),
+        reference: message.map_or(DeadLetterRef::Handling(handling), |id| DeadLetterRef::Message(MessageId(id))),
         event,
         plugin,
         attempts: row.get(3)?,

@@ -13,7 +13,7 @@ const DEAD: &str = "id, deliveries, code, error, received_at, retried_at, app, b
 /// A rejected webhook as a dead letter.
 fn dead_of(row: &Row<'_>) -> rusqlite::Result<DeadLetter> {
     Ok(DeadLetter {
-        of: DeadLetterRef::Webhook(WebhookId(row.get(0)?)),
+        reference: DeadLetterRef::Webhook(WebhookId(row.get(0)?)),
         event: None,
         plugin: PluginNo::HOST,
         attempts: row.get(1)?,

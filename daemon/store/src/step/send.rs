@@ -56,7 +56,7 @@ pub struct DueSends<'a> {
     pub after: OutboxPlace,
     /// Due at this time.
     pub now: Timestamp,
-    /// Also rows that are due later than this: no rule defers so far, so the clock was set back.
+    /// Also rows that are due later than this: no rule defers that long, so the clock was set back.
     pub latest: Timestamp,
     /// The maximum number of rows.
     pub rows: usize,

@@ -62,7 +62,7 @@ async fn dead_message_is_requeued_or_dropped() {
         env.settle(message, SendOutcome::Dead(problem(code))).await;
         let letter = DeadLetterRef::Message(message);
         assert_eq!(
-            env.reader.dead_letters(&DeadLetterFilter { plugin: Some(PLUGIN), limit: 10 }).unwrap()[0].of,
+            env.reader.dead_letters(&DeadLetterFilter { plugin: Some(PLUGIN), limit: 10 }).unwrap()[0].reference,
             letter
         );
         env.manual.advance_ms(1000);
@@ -106,8 +106,8 @@ async fn trace_accepts_any_id() {
         assert_eq!((shown.sends.len(), shown.sends[0].row.message), (1, reply), "{id}");
     }
     for id in ["msg_1", "wamid.out"] {
-        let Some(Trace::Message { message, event: of }) = env.reader.trace(id).unwrap() else { panic!("{id}") };
-        assert_eq!((message.row.message, message.delivered_at, of.unwrap().row.id), (reply, Some(NOW), event.id));
+        let Some(Trace::Message { message, event: cause }) = env.reader.trace(id).unwrap() else { panic!("{id}") };
+        assert_eq!((message.row.message, message.delivered_at, cause.unwrap().row.id), (reply, Some(NOW), event.id));
     }
     for id in ["evt_99", "msg_99", "hnd_99.1", "wamid.unknown", "con_9", ""] {
         assert_eq!(env.reader.trace(id).unwrap(), None, "{id}");
@@ -167,7 +167,7 @@ async fn reject(env: &TestEnv, rejected: Vec<NewRejectedWebhook>) -> Vec<Webhook
 
 fn all_dead(env: &TestEnv) -> Vec<String> {
     let all = env.reader.dead_letters(&DeadLetterFilter { plugin: None, limit: 1000 }).unwrap();
-    all.iter().map(|letter| letter.of.to_string()).collect()
+    all.iter().map(|letter| letter.reference.to_string()).collect()
 }
 
 #[tokio::test]
@@ -182,8 +182,8 @@ async fn rejected_webhook_is_kept_once_until_it_parses() {
         (all_dead(&env).as_slice(), env.reader.counts().unwrap().dead),
         (&["whk_2".into(), "whk_1".into(), "hnd_2.1".into()][..], 3)
     );
-    let of: DeadLetterRef = "whk_1".parse().unwrap();
-    let shown = env.reader.dead_letter(of).unwrap().unwrap();
+    let reference: DeadLetterRef = "whk_1".parse().unwrap();
+    let shown = env.reader.dead_letter(reference).unwrap().unwrap();
     let webhook = shown.webhook.unwrap();
     assert_eq!(
         (shown.attempts, shown.code.as_str(), webhook.app.as_str(), webhook.bytes),
@@ -193,16 +193,20 @@ async fn rejected_webhook_is_kept_once_until_it_parses() {
     assert_eq!(only_of_the_plugin.len(), 1);
 
     let env = env.reopen();
-    let RetriedDeadLetter::Webhook(again) = env.store.retry_dead_letter(of, NOW).await.unwrap() else { panic!() };
+    let RetriedDeadLetter::Webhook(again) = env.store.retry_dead_letter(reference, NOW).await.unwrap() else {
+        panic!()
+    };
     assert_eq!((again.body.as_slice(), again.received_at), (&b"\xffhello"[..], NOW));
-    assert_eq!(env.reader.dead_letter(of).unwrap().unwrap().retried_at, Some(NOW));
+    assert_eq!(env.reader.dead_letter(reference).unwrap().unwrap().retried_at, Some(NOW));
     // The parsed event and the deletion are one step.
     let events = vec![from("31600000002", "wamid.found")];
-    let RetriedDeadLetter::Webhook(again) = env.store.retry_dead_letter(of, NOW).await.unwrap() else { panic!() };
+    let RetriedDeadLetter::Webhook(again) = env.store.retry_dead_letter(reference, NOW).await.unwrap() else {
+        panic!()
+    };
     env.store.append(Batch { events, read_from: Some(again.id), ..Batch::default() }).await.unwrap();
     assert_eq!(all_dead(&env), ["whk_2", "hnd_2.1"]);
     env.store.drop_dead_letter("whk_2".parse().unwrap()).await.unwrap();
-    assert!(matches!(env.store.drop_dead_letter(of).await, Err(StoreError::NotFound { .. })));
+    assert!(matches!(env.store.drop_dead_letter(reference).await, Err(StoreError::NotFound { .. })));
     // A number is not reused.
     assert_eq!(reject(&env, vec![letter("main", b"?")]).await, [WebhookId(3)]);
 }

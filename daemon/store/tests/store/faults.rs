@@ -34,8 +34,8 @@ async fn only_the_failing_step_of_a_group_fails() {
     assert_eq!(env.crashed().reader.outbox_sending().unwrap().len(), 399);
 }
 
-async fn wait_until(what: &str, is_done: impl Fn() -> bool) {
-    beadle_test_support::wait_until(what, async || is_done().then_some(())).await;
+async fn wait_until(condition: &str, is_done: impl Fn() -> bool) {
+    beadle_test_support::wait_until(condition, async || is_done().then_some(())).await;
 }
 
 fn large_message(id: &str) -> NewEvent {
@@ -71,7 +71,7 @@ async fn full_disk_defers_settlements() {
     assert!(!env.store.writable() && !ballast.exists());
     let health = env.store.health();
     assert!(health.trouble.is_some_and(|trouble| trouble.contains("no space")));
-    // New work is refused, and nothing of it was stored.
+    // New work is refused, and none was stored.
     assert_eq!(env.store.commit(env.commit(event.id, PluginNo(1))).await.unwrap_err().code(), "disk-full");
     assert_eq!(env.events().len() as i64, appended);
 

@@ -238,9 +238,9 @@ async fn merge_moves_groups_requests_and_receipts() {
     let message = env.store.reserve_message();
     let sends = vec![new_send(message, group.conversation, SendState::Sending, NOW)];
     env.store.commit(Commit { sends, ..env.commit(ana.id, echo) }).await.unwrap();
-    let of =
+    let receipt_of =
         |status: &str, name: beadle_model::Alias| Receipt { participant: vec![name], ..receipt(message, status, NOW) };
-    env.receipts(vec![of("delivered", wa(NUMBER)), of("read", user("NL.1"))], vec![]).await;
+    env.receipts(vec![receipt_of("delivered", wa(NUMBER)), receipt_of("read", user("NL.1"))], vec![]).await;
 
     let report = merged(&env, ANA, MIA).await;
     assert_eq!((report.groups, report.join_requests, report.receipts), (1, 1, 1));

@@ -212,8 +212,12 @@ async fn quotes_and_reactions_match_messages_of_their_conversation() {
         ("31600000001", "wamid.theirs", (None, None)),
         ("31600000002", "wamid.out", (None, None)),
     ];
-    for (n, (who, what, found)) in table.into_iter().enumerate() {
-        assert_eq!(quoted(env.append_one(quoting(who, &format!("q{n}"), what)).await), found, "{who} {what}");
+    for (n, (sender, original, found)) in table.into_iter().enumerate() {
+        assert_eq!(
+            quoted(env.append_one(quoting(sender, &format!("q{n}"), original)).await),
+            found,
+            "{sender} {original}"
+        );
     }
     // Beadle's own message is found and belongs to no plugin.
     let appended = env.append(vec![keyword("31600000001", "stop", beadle_model::Keyword::Stop)]).await;

@@ -106,13 +106,17 @@ async fn first_price_is_kept_and_each_is_reported() {
 async fn group_receipts_move_forward_per_member() {
     let env = TestEnv::new();
     let message = a_sent_message(&env, Some("Y2FwaQZD")).await;
-    let of = |status: &str, member: &str| Receipt { participant: vec![wa(member)], ..receipt(message, status, NOW) };
+    let receipt_of =
+        |status: &str, member: &str| Receipt { participant: vec![wa(member)], ..receipt(message, status, NOW) };
     let events_of = async |receipts: Vec<Receipt>| env.receipts(receipts, vec![PluginNo(1)]).await.events;
     assert_eq!(events_of(vec![receipt(message, "sent", NOW)]).await, 1);
-    assert_eq!(events_of(vec![of("delivered", "31600000001"), of("delivered", "31600000002")]).await, 2);
-    assert_eq!(events_of(vec![of("read", "31600000002"), of("delivered", "31600000002")]).await, 1);
-    assert_eq!(events_of(vec![of("read", "31600000001")]).await, 1, "the message was read; by them it was not");
-    assert_eq!(events_of(vec![of("read", "31600000001")]).await, 0);
+    assert_eq!(
+        events_of(vec![receipt_of("delivered", "31600000001"), receipt_of("delivered", "31600000002")]).await,
+        2
+    );
+    assert_eq!(events_of(vec![receipt_of("read", "31600000002"), receipt_of("delivered", "31600000002")]).await, 1);
+    assert_eq!(events_of(vec![receipt_of("read", "31600000001")]).await, 1, "the message was read; by them it was not");
+    assert_eq!(events_of(vec![receipt_of("read", "31600000001")]).await, 0);
     let members: std::collections::BTreeSet<_> = env
         .events()
         .into_iter()

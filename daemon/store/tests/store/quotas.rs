@@ -113,6 +113,6 @@ async fn files_of_two_handlings_are_refused_together() {
     };
     let commit = |id| Commit { media: vec![file(id)], quotas, ..env.commit(event, PLUGIN) };
     env.store.commit(commit(1)).await.unwrap();
-    assert!(matches!(env.store.commit(commit(2)).await, Err(StoreError::OverQuota { what: "files", .. })));
+    assert!(matches!(env.store.commit(commit(2)).await, Err(StoreError::OverQuota { resource: "files", .. })));
     assert_eq!((env.reader.media_made_by(PLUGIN).unwrap(), env.reader.media_total().unwrap()), (60, (1, 60)));
 }

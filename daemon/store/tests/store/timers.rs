@@ -64,8 +64,8 @@ async fn timers_are_replaced_moved_and_cancelled() {
     write(&env, writes).await;
     assert_eq!(env.store.fire_timers(NOW, 10).await.unwrap(), (2, Some(due_at)));
     assert_eq!(env.store.fire_timers(due_at, 10).await.unwrap(), (1, None));
-    let of = |key: &str, payload: &str| (key.to_owned(), payload.as_bytes().to_vec());
-    assert_eq!(fired(&env), [of("a", "new"), of("a", "theirs"), of("c", "c")]);
+    let timer = |key: &str, payload: &str| (key.to_owned(), payload.as_bytes().to_vec());
+    assert_eq!(fired(&env), [timer("a", "new"), timer("a", "theirs"), timer("c", "c")]);
 }
 
 /// Sets this many timers of a plugin, due at this time.
@@ -117,7 +117,8 @@ async fn timers_wait_while_a_thousand_of_their_events_are_not_handled() {
     assert_eq!(env.store.fire_timers(second(20), 512).await.unwrap(), (3, Some(second(21))));
 
     // Handled ones make room, and so do those that became dead letters; those that wait for the plugin do not.
-    let events: Vec<_> = env.events().iter().filter(|event| event.kind() == EventKind::Timer).map(|it| it.id).collect();
+    let events: Vec<_> =
+        env.events().iter().filter(|event| event.kind() == EventKind::Timer).map(|event| event.id).collect();
     for event in &events[..10] {
         env.store.commit(env.commit(*event, HOSTILE)).await.unwrap();
     }

@@ -19,7 +19,7 @@ async fn dead_letters(env: &TestEnv) -> Vec<String> {
         .dead_letters(&DeadLetterFilter { plugin: None, limit: 10 })
         .unwrap()
         .into_iter()
-        .map(|letter| format!("{} {}", letter.of, letter.code))
+        .map(|letter| format!("{} {}", letter.reference, letter.code))
         .collect();
     ids.sort();
     ids

@@ -14,7 +14,7 @@ fn all() -> Interest {
 /// minutes from [`NOW`].
 fn notices(env: &TestEnv) -> Vec<(i64, Option<i64>, i64)> {
     let minutes = |at: &Timestamp| (at.0 - NOW.0) / MINUTE;
-    let of = |event: Event| {
+    let notice = |event: Event| {
         let conversation = event.conversation?.id.0;
         match event.body {
             EventBody::WindowExpiring { closes_at, lead_ms } => {
@@ -24,7 +24,7 @@ fn notices(env: &TestEnv) -> Vec<(i64, Option<i64>, i64)> {
             _ => None,
         }
     };
-    env.events().into_iter().filter_map(of).collect()
+    env.events().into_iter().filter_map(notice).collect()
 }
 
 async fn armed() -> TestEnv {
@@ -109,7 +109,7 @@ async fn late_webhooks_count_by_platform_time() {
     let late = writes(&env, "31600000003", 300, 300 + 23 * 60).await;
     assert_eq!(late.window_due, Some(NOW.plus_ms((300 + 22 * 60) * MINUTE)));
     check(&env, 300 + 23 * 60).await;
-    let before: Vec<_> = notices(&env).into_iter().filter(|it| it.0 != 1).collect();
+    let before: Vec<_> = notices(&env).into_iter().filter(|notice| notice.0 != 1).collect();
     assert_eq!(before, [(3, Some(120), 300 + DAY_MINUTES)]);
     // A time stamp in the future: at most 24 hours from the arrival.
     writes(&env, "31600000004", 5000, 2000).await;
@@ -220,8 +220,12 @@ async fn changed_lead_times_are_applied_in_slices_across_crashes() {
     assert_eq!(number(&env, due), 10);
     check(&env, 23 * 60 + 2).await;
     let before = notices(&env);
-    assert_eq!(before[..6].iter().map(|it| it.1).collect::<Vec<_>>(), [Some(120); 6]);
-    assert_eq!(before[6..].iter().map(|it| it.1).collect::<Vec<_>>(), [Some(60); 3], "six hours before is over");
+    assert_eq!(before[..6].iter().map(|notice| notice.1).collect::<Vec<_>>(), [Some(120); 6]);
+    assert_eq!(
+        before[6..].iter().map(|notice| notice.1).collect::<Vec<_>>(),
+        [Some(60); 3],
+        "six hours before is over"
+    );
 }
 
 #[tokio::test]

@@ -56,21 +56,21 @@ fn button(example: &Value) -> TemplateButton {
 
 fn template(example: &Value, quote: Option<String>) -> Template {
     let components = example["components"].as_array().unwrap();
-    let of = |kind: &'static str| components.iter().filter(move |component| component["type"] == kind);
-    let header = of("header").next().map(|header| {
+    let of_type = |kind: &'static str| components.iter().filter(move |component| component["type"] == kind);
+    let header = of_type("header").next().map(|header| {
         let file = &header["parameters"][0];
         let kind = kind(file["type"].as_str().unwrap()).unwrap();
         let source = Source::Link(string(&file["image"]["link"]).unwrap());
         TemplateHeader::File { kind, source, filename: None }
     });
-    let body = of("body").flat_map(|body| body["parameters"].as_array().unwrap()).map(parameter).collect();
+    let body = of_type("body").flat_map(|body| body["parameters"].as_array().unwrap()).map(parameter).collect();
     Template {
         name: string(&example["name"]).unwrap(),
         language: string(&example["language"]["code"]).unwrap(),
         category: None,
         header,
         body,
-        buttons: of("button").map(button).collect(),
+        buttons: of_type("button").map(button).collect(),
         quote,
     }
 }

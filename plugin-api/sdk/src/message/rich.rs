@@ -200,9 +200,9 @@ impl Direct {
 }
 
 macro_rules! direct {
-    ($($kind:ident: $from:ty, |$it:ident| $message:expr;)*) => {
+    ($($kind:ident: $from:ty, |$value:ident| $message:expr;)*) => {
         $(impl From<$from> for DirectMessage {
-            fn from($it: $from) -> Self {
+            fn from($value: $from) -> Self {
                 DirectMessage::$kind($message)
             }
         })*

@@ -96,17 +96,17 @@ fn render_parameters(body: &Value) -> Value {
 
 /// All files of a message: the kind, and the object with the `id` or `link`.
 fn files<'a>(kind: &'a str, body: &'a Value) -> Vec<(&'a str, &'a Value)> {
-    let of = |part: &'a Value| {
+    let file_of = |part: &'a Value| {
         let kind = part.get("type").and_then(Value::as_str)?;
         Some((kind, part.get(kind)?))
     };
     let found = match kind {
         "audio" | "document" | "image" | "sticker" | "video" => vec![(kind, body)],
-        "interactive" => body.get("header").and_then(of).into_iter().collect(),
+        "interactive" => body.get("header").and_then(file_of).into_iter().collect(),
         "template" => {
             let parts = body.get("components").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
             let headers = parts.iter().filter(|part| part.get("type").and_then(Value::as_str) == Some("header"));
-            headers.filter_map(|part| part.get("parameters")?.as_array()).flatten().filter_map(of).collect()
+            headers.filter_map(|part| part.get("parameters")?.as_array()).flatten().filter_map(file_of).collect()
         }
         _ => Vec::new(),
     };

@@ -55,7 +55,7 @@ impl Outcome {
         let missing = self.marks.expected().saturating_sub(self.replies);
         let parts =
             [(missing, "not answered in time"), (duplicates, "answered twice"), (refused, "refused and repeated")];
-        let notes = parts.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}"));
+        let notes = parts.iter().filter(|(n, _)| *n > 0).map(|(n, label)| format!("{n} {label}"));
         notes.collect::<Vec<_>>().join(", ")
     }
 }

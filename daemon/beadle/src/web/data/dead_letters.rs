@@ -53,18 +53,19 @@ pub async fn dead_letter(State(admin): State<Arc<Admin>>, Path(text): Path<Strin
 }
 
 fn dead_letter_row(reader: &Reader, names: &Names, shown: &DeadLetter) -> Result<DeadLetterRow, StoreError> {
-    let summary = match shown.of {
+    let summary = match shown.reference {
         DeadLetterRef::Message(message) => {
-            readable(reader.message_details(message))?.map(|it| summary::outgoing(&it.row.body))
+            readable(reader.message_details(message))?.map(|row| summary::outgoing(&row.row.body))
         }
         DeadLetterRef::Handling(handling) => readable(reader.event(handling.event))?
-            .map(|it| format!("{}: {}", it.kind().name(), summary::event(&it.body))),
-        DeadLetterRef::Webhook(_) => {
-            shown.webhook.as_ref().map(|it| format!("for {}, {} bytes: {}", it.app, it.bytes, it.beginning))
-        }
+            .map(|event| format!("{}: {}", event.kind().name(), summary::event(&event.body))),
+        DeadLetterRef::Webhook(_) => shown
+            .webhook
+            .as_ref()
+            .map(|webhook| format!("for {}, {} bytes: {}", webhook.app, webhook.bytes, webhook.beginning)),
     };
     Ok(DeadLetterRow {
-        id: shown.of.to_string(),
+        id: shown.reference.to_string(),
         plugin: names.name(shown.plugin),
         event: shown.event.map(|event| event.to_string()),
         given_up_at: shown.at.as_ms(),
@@ -72,7 +73,7 @@ fn dead_letter_row(reader: &Reader, names: &Names, shown: &DeadLetter) -> Result
         code: shown.code.clone(),
         error: shown.error.clone(),
         retried_at: shown.retried_at.map(|at| at.as_ms()),
-        answered: matches!(shown.of, DeadLetterRef::Handling(_)) && is_answered(shown.ending),
+        answered: matches!(shown.reference, DeadLetterRef::Handling(_)) && is_answered(shown.ending),
         summary: summary.unwrap_or_default(),
         body: None,
     })

@@ -123,13 +123,13 @@ fn is_language(tag: &str) -> bool {
 
 async fn merge_view(admin: &Admin, report: MergeReport, dry_run: bool) -> Answer<MergeView> {
     let view = read(admin, move |reader, names| {
-        let plugin = |it: &beadle_store::views::MergedPlugin| MergedPlugin {
-            plugin: names.name(it.plugin),
-            moved_values: it.values as u64,
-            dropped_values: it.values_dropped as u64,
-            dropped_keys: it.keys_dropped.clone(),
-            moved_timers: it.timers as u64,
-            dropped_timers: it.timers_dropped as u64,
+        let plugin = |moved: &beadle_store::views::MergedPlugin| MergedPlugin {
+            plugin: names.name(moved.plugin),
+            moved_values: moved.values as u64,
+            dropped_values: moved.values_dropped as u64,
+            dropped_keys: moved.keys_dropped.clone(),
+            moved_timers: moved.timers as u64,
+            dropped_timers: moved.timers_dropped as u64,
         };
         Ok(MergeView {
             dry_run,
@@ -168,11 +168,11 @@ pub async fn contact(State(admin): State<Arc<Admin>>, Path(text): Path<String>) 
 }
 
 fn contact_view(now: i64, shown: &ContactDetails) -> ContactView {
-    let conversations = shown.conversations.iter().map(|it| ConversationRow {
-        id: it.id.to_string(),
-        channel: it.channel.clone(),
-        last_inbound_at: it.last_inbound_at.map(|at| at.as_ms()),
-        window_until: it.window_until.map(|at| at.as_ms()),
+    let conversations = shown.conversations.iter().map(|conversation| ConversationRow {
+        id: conversation.id.to_string(),
+        channel: conversation.channel.clone(),
+        last_inbound_at: conversation.last_inbound_at.map(|at| at.as_ms()),
+        window_until: conversation.window_until.map(|at| at.as_ms()),
     });
     ContactView {
         now,
@@ -182,15 +182,17 @@ fn contact_view(now: i64, shown: &ContactDetails) -> ContactView {
         possible_duplicates: shown
             .conflicts
             .iter()
-            .map(|it| format!("{} was also used by {}", alias(&it.alias), other_contact(it, shown.contact.id)))
+            .map(|conflict| {
+                format!("{} was also used by {}", alias(&conflict.alias), other_contact(conflict, shown.contact.id))
+            })
             .collect(),
         merged: shown.merged.iter().map(ToString::to_string).collect(),
     }
 }
 
 /// The other contact of an alias that two contacts used.
-fn other_contact(conflict: &AliasConflict, this: ContactId) -> ContactId {
-    if conflict.holder == this { conflict.claimant } else { conflict.holder }
+fn other_contact(conflict: &AliasConflict, contact: ContactId) -> ContactId {
+    if conflict.holder == contact { conflict.claimant } else { conflict.holder }
 }
 
 fn contact_row(contact: &Contact) -> ContactRow {

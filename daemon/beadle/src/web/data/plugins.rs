@@ -66,11 +66,11 @@ pub async fn documents(State(admin): State<Arc<Admin>>, Path(name): Path<String>
         let accepted = reader.documents(names.number(&name)?)?;
         let mut rows: Vec<DocumentRow> = accepted
             .into_iter()
-            .map(|it| DocumentRow {
-                rejected: rejections.remove(&(name.clone(), it.name.clone())),
-                name: it.name,
-                size: Some(it.size),
-                seen_at: Some(it.seen_at.as_ms()),
+            .map(|document| DocumentRow {
+                rejected: rejections.remove(&(name.clone(), document.name.clone())),
+                name: document.name,
+                size: Some(document.size),
+                seen_at: Some(document.seen_at.as_ms()),
             })
             .collect();
         let others = rejections.into_iter().filter(|((plugin, _), _)| *plugin == name);
@@ -85,8 +85,8 @@ pub async fn documents(State(admin): State<Arc<Admin>>, Path(name): Path<String>
     Ok(Json(List { now, items: items.await?, next: None }))
 }
 
-fn state(it: StateInfo) -> StoredState {
-    let StateInfo { version, values, bytes, retired_at, .. } = it;
+fn state(info: StateInfo) -> StoredState {
+    let StateInfo { version, values, bytes, retired_at, .. } = info;
     StoredState { version, values, bytes, replaced_at: retired_at.map(|at| at.as_ms()) }
 }
 

@@ -64,10 +64,10 @@ pub fn optional_id<T: FromStr<Err: Display>>(text: Option<&str>) -> Result<Optio
 }
 
 /// Parses the name of a variant.
-pub fn variant<T: serde::de::DeserializeOwned>(what: &str, text: Option<&str>) -> Result<Option<T>, ApiError> {
+pub fn variant<T: serde::de::DeserializeOwned>(noun: &str, text: Option<&str>) -> Result<Option<T>, ApiError> {
     let parse = |text: &str| {
         serde_json::from_value(text.into())
-            .map_err(|error| ApiError::bad_request(format!("`{text}` is not a valid {what}: {error}")))
+            .map_err(|error| ApiError::bad_request(format!("`{text}` is not a valid {noun}: {error}")))
     };
     text.map(parse).transpose()
 }

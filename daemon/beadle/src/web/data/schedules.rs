@@ -65,7 +65,7 @@ pub async fn schedule(State(admin): State<Arc<Admin>>, Path(name): Path<String>)
     let view = read(&admin, move |reader, _| {
         let active_zones = overview.schedules.active_zones(&configured.schedule)?;
         let zones: Vec<Zone> = active_zones.iter().map(|active| active.zone.clone()).collect();
-        let warning = |it: lint::Warning| Problem { code: it.code.into(), message: it.text };
+        let warning = |warning: lint::Warning| Problem { code: warning.code.into(), message: warning.text };
         let target = |target: &Target| TargetRow {
             plugin: target.name.to_string(),
             next_due_at: overview.schedules.next_due(&configured, target, &active_zones).map(|at| at.as_ms()),
@@ -233,7 +233,7 @@ impl Overview {
             Some((true, true)) => return None,
             Some((true, false)) => ("schedule-not-exported", "it does not export `on-schedule`"),
             Some((false, _)) => ("schedule-plugin-unavailable", "it does not run"),
-            None => ("schedule-plugin-unavailable", "no plugin directory contains it"),
+            None => ("schedule-plugin-unavailable", "no plugin folder contains it"),
         };
         Some(Problem {
             code: code.into(),

@@ -73,7 +73,7 @@ pub fn warnings(admin: &Admin) -> Vec<Problem> {
         Some(Problem { code, message })
     });
     let warnings = admin.catalog.folder_warnings();
-    let folders = warnings.iter().map(|it| Problem { code: it.code.into(), message: it.text.clone() });
+    let folders = warnings.iter().map(|warning| Problem { code: warning.code.into(), message: warning.text.clone() });
     let documents = admin.catalog.rejected_documents().into_iter().map(|((plugin, file), reason)| Problem {
         code: "document-rejected".into(),
         message: format!(

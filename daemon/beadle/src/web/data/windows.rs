@@ -38,25 +38,25 @@ pub async fn windows(State(admin): State<Arc<Admin>>, Query(query): Query<ListQu
 pub async fn windows_by_hour(State(admin): State<Arc<Admin>>) -> Answer<List<WindowHourRow>> {
     let now = admin.clock.now();
     let list = read(&admin, move |reader, _| {
-        let row = |it: beadle_store::views::WindowHour| WindowHourRow {
-            channel: it.channel,
-            within_hours: it.hour,
-            windows: it.windows,
+        let row = |hour: beadle_store::views::WindowHour| WindowHourRow {
+            channel: hour.channel,
+            within_hours: hour.hour,
+            windows: hour.windows,
         };
         Ok(List { now: now.as_ms(), items: reader.windows_by_hour(now)?.into_iter().map(row).collect(), next: None })
     });
     Ok(Json(list.await?))
 }
 
-fn window_row(it: OpenWindow) -> WindowRow {
+fn window_row(window: OpenWindow) -> WindowRow {
     WindowRow {
-        conversation: it.conversation.to_string(),
-        channel: it.channel,
-        contact: it.contact.map(|contact| contact.to_string()),
-        name: it.name,
-        group: it.group,
-        last_inbound_at: it.last_inbound_at.as_ms(),
-        closes_at: it.until.as_ms(),
-        free_entry_until: it.free_entry_until.map(|at| at.as_ms()),
+        conversation: window.conversation.to_string(),
+        channel: window.channel,
+        contact: window.contact.map(|contact| contact.to_string()),
+        name: window.name,
+        group: window.group,
+        last_inbound_at: window.last_inbound_at.as_ms(),
+        closes_at: window.until.as_ms(),
+        free_entry_until: window.free_entry_until.map(|at| at.as_ms()),
     }
 }

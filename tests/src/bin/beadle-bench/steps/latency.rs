@@ -69,12 +69,12 @@ fn steady(load: Load, marks: Arc<Marks>, options: &Options) -> Run {
 }
 
 fn times(report: &mut Report, neighbour: &str, outcome: &Outcome, aim_ms: Option<f64>, filter: impl Fn(usize) -> bool) {
-    let mut tell = |what: &str, spread: &Spread| {
+    let mut tell = |metric: &str, spread: &Spread| {
         for (name, per_mille) in [("p50", 500), ("p99", 990), ("p99.9", 999)] {
-            let aim = aim_ms.filter(|_| what == "reply" && name == "p99").map(|aim| (aim, Better::Less));
+            let aim = aim_ms.filter(|_| metric == "reply" && name == "p99").map(|aim| (aim, Better::Less));
             let value = spread.per_mille_ms(per_mille).unwrap_or(f64::NAN);
             let note = if name == "p50" { outcome.anomalies() } else { String::new() };
-            report.note(format!("{what} at {PER_SECOND}/s, {name}: {neighbour}"), value, "ms", aim, note);
+            report.note(format!("{metric} at {PER_SECOND}/s, {name}: {neighbour}"), value, "ms", aim, note);
         }
     };
     tell("ack", &outcome.marks.ack_times(&filter));

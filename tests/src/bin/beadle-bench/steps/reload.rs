@@ -49,7 +49,7 @@ pub async fn time(
     report: &mut Report,
     setup: &Setup,
     daemon: &Daemon,
-    what: &str,
+    plugin: &str,
     reloads: usize,
     aim: Option<(f64, Better)>,
     revision_of: impl Fn(&str) -> Vec<u8>,
@@ -74,7 +74,7 @@ pub async fn time(
         let (middle, last) = (times.get(times.len() / 2), times.last());
         let note = format!("{kib} KiB; {:.0} ms at most", last.copied().unwrap_or(f64::NAN));
         let value = middle.copied().unwrap_or(f64::NAN);
-        report.note(format!("reload of {what}, complete file to active: {name}"), value, "ms", aim, note);
+        report.note(format!("reload of {plugin}, complete file to active: {name}"), value, "ms", aim, note);
     }
 }
 
@@ -105,13 +105,13 @@ async fn under_load(options: &Options, report: &mut Report) -> Result<(), String
     let (doubled, _) = outcome.marks.anomalies();
     let lost = outcome.marks.expected().saturating_sub(outcome.replies);
     let times = outcome.marks.all_ns();
-    let what = format!("with a reload per second, at {PER_SECOND}/s");
-    report.note(format!("lost {what}"), lost as f64, "", Some((1.0, Better::Less)), format!("{served} reloads"));
-    report.add(format!("duplicated {what}"), doubled as f64, "", None);
-    report.add(format!("out of order {what}"), misordered(&times) as f64, "", None);
-    report.add(format!("longest pause {what}"), longest_gap_ms(&times), "ms", None);
+    let condition = format!("with a reload per second, at {PER_SECOND}/s");
+    report.note(format!("lost {condition}"), lost as f64, "", Some((1.0, Better::Less)), format!("{served} reloads"));
+    report.add(format!("duplicated {condition}"), doubled as f64, "", None);
+    report.add(format!("out of order {condition}"), misordered(&times) as f64, "", None);
+    report.add(format!("longest pause {condition}"), longest_gap_ms(&times), "ms", None);
     let p99 = outcome.marks.reply_times(|_| true).per_mille_ms(990).unwrap_or(f64::NAN);
-    report.add(format!("reply p99 {what}"), p99, "ms", None);
+    report.add(format!("reply p99 {condition}"), p99, "ms", None);
     daemon.stop().await;
     Ok(())
 }

@@ -31,17 +31,19 @@ const IDLE: Duration = Duration::from_secs(60);
 /// Runs the step.
 pub async fn waiting(_: &Options, report: &mut Report) -> Result<(), String> {
     let receiver = Receiver::start(Arc::new(Marks::new(0)), None)?;
-    for (what, kind, moment) in [("windows", "window-closed", "/body/closed_at"), ("timers", "timer", "/body/due_at")] {
+    for (waiting, kind, moment) in
+        [("windows", "window-closed", "/body/closed_at"), ("timers", "timer", "/body/due_at")]
+    {
         let setup = servers::unlimited(&receiver).toml("[windows]\nexpiring_before = []").plugin("hourglass", "");
         setup.start().await.stop().await;
-        at_rest(report, &setup, &format!("0 {what}")).await;
-        script(&setup, &["fill", what, &WAITING.to_string()]).await?;
-        let name = format!("{} million {what}", WAITING / 1_000_000);
+        at_rest(report, &setup, &format!("0 {waiting}")).await;
+        script(&setup, &["fill", waiting, &WAITING.to_string()]).await?;
+        let name = format!("{} million {waiting}", WAITING / 1_000_000);
         let bytes = std::fs::metadata(setup.data().join("beadle.db")).map_or(0, |file| file.len());
         report.add(format!("disk: {name}, with their conversations"), bytes as f64 / f64::from(1 << 20), "MiB", None);
         at_rest(report, &setup, &name).await;
         let (count, in_s, every) = (DUE.to_string(), IN_S.to_string(), EVERY_MS.to_string());
-        script(&setup, &["soon", what, &count, &in_s, &every]).await?;
+        script(&setup, &["soon", waiting, &count, &in_s, &every]).await?;
         let daemon = setup.start().await;
         // tidy: they are due by the real clock
         tokio::time::sleep(Duration::from_secs(IN_S + DUE * EVERY_MS / 1000 + 2)).await;
