@@ -55,7 +55,7 @@ pub(crate) struct File {
 impl File {
     /// In hex, as in `GET /{media}`.
     pub(crate) fn sha256_hex(&self) -> String {
-        self.sha256.iter().map(|byte| format!("{byte:02x}")).collect()
+        crate::ids::hex(self.sha256)
     }
 
     /// In base64, as in webhooks.

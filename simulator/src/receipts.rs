@@ -261,7 +261,7 @@ fn conversation(world: &World, message: &Message, person: &Person, state: Messag
     if !is_free_entry && !world.faults.conversation_objects {
         return None;
     }
-    let id: String = message.id.bytes().rev().take(16).map(|byte| format!("{byte:02x}")).collect();
+    let id = crate::ids::hex(message.id.bytes().rev().take(16));
     let mut conversation = json!({"id": id, "origin": {"type": pricing.category}});
     if let (MessageState::Sent, Some(conversation)) = (state, conversation.as_object_mut()) {
         let until_ms = if is_free_entry { person.free_until_ms } else { now_ms + crate::people::WINDOW_MS };

@@ -7,7 +7,6 @@ use hmac::{Hmac, Mac};
 use serde::Serialize;
 use serde_json::ser::Formatter;
 use sha2::Sha256;
-use std::fmt::Write as _;
 use std::io;
 
 /// JSON as Meta writes it.
@@ -23,16 +22,10 @@ pub(crate) fn to_json(value: &impl Serialize) -> String {
 
 /// The value of the header `X-Hub-Signature-256`.
 pub(crate) fn signature(secret: &[u8], body: &[u8]) -> String {
-    let mut header = String::with_capacity(71);
-    header.push_str("sha256=");
     // Cannot fail: HMAC accepts keys of any length.
-    if let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(secret) {
-        mac.update(body);
-        for byte in mac.finalize().into_bytes() {
-            let _ = write!(header, "{byte:02x}");
-        }
-    }
-    header
+    let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(secret) else { return String::new() };
+    mac.update(body);
+    format!("sha256={}", crate::ids::hex(mac.finalize().into_bytes()))
 }
 
 struct Escaping;

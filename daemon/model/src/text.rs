@@ -13,6 +13,21 @@ pub fn hex(bytes: impl AsRef<[u8]>) -> String {
     })
 }
 
+/// The bytes of exactly `2 * N` hexadecimal digits, in either case.
+pub fn from_hex<const N: usize>(text: &str) -> Option<[u8; N]> {
+    let mut bytes = [0; N];
+    if text.len() != 2 * N {
+        return None;
+    }
+    for (byte, pair) in bytes.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
+        for digit in pair {
+            let value = char::from(*digit).to_digit(16).and_then(|value| u8::try_from(value).ok())?;
+            *byte = *byte << 4 | value;
+        }
+    }
+    Some(bytes)
+}
+
 /// The text as one line in which nothing moves the cursor, reorders the line or is invisible: line breaks
 /// and controls become spaces, format characters become `�`. Zero-width joiners and non-joiners stay,
 /// because emoji and several scripts need them.
@@ -71,6 +86,15 @@ mod tests {
     fn hex_digits_are_lower_case() {
         assert_eq!(hex([0, 10, 255]), "000aff");
         assert_eq!(hex(b""), "");
+    }
+
+    #[test]
+    fn hex_digits_are_parsed_as_they_are_printed() {
+        assert_eq!(from_hex("000aff"), Some([0, 10, 255]));
+        assert_eq!(from_hex("000AFF"), Some([0, 10, 255]));
+        for text in ["", "0", "000af", "000aff0", "000aff00", "00 aff", "gggggg", "é0aff", "+f+f+f"] {
+            assert_eq!(from_hex::<3>(text), None, "{text}");
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! reserialised body has another signature. It takes constant time, so that the response leaks nothing.
 
 use crate::secret::Secret;
+use beadle_model::text::from_hex;
 use hmac::{Hmac, Mac};
 use sha2::Sha256;
 
@@ -48,23 +49,7 @@ pub(crate) fn is_well_formed(header: &str) -> bool {
 }
 
 fn parse(header: &str) -> Option<[u8; 32]> {
-    header.trim().strip_prefix("sha256=").and_then(decode_hex)
-}
-
-/// Decodes 64 hex digits.
-fn decode_hex(text: &str) -> Option<[u8; 32]> {
-    let digits = text.as_bytes();
-    let mut bytes = [0; 32];
-    if digits.len() != 2 * bytes.len() {
-        return None;
-    }
-    for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
-        for digit in pair {
-            let value = char::from(*digit).to_digit(16).and_then(|value| u8::try_from(value).ok())?;
-            *byte = *byte << 4 | value;
-        }
-    }
-    Some(bytes)
+    header.trim().strip_prefix("sha256=").and_then(from_hex)
 }
 
 #[cfg(test)]

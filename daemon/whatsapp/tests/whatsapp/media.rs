@@ -3,6 +3,7 @@
 use crate::channel_env::{NOW, NUMBER, StoreEnv, TOKEN, channel, config, send_request};
 use beadle_model::effect::NewMedia;
 use beadle_model::outgoing::{MediaKind, Source};
+use beadle_model::text::hex;
 use beadle_model::{
     Alias, AliasKind, Content, EventBody, EventId, MediaId, Outgoing, PluginNo, StateNo, content::Media,
 };
@@ -21,8 +22,9 @@ const LIMIT: u64 = 1000;
 /// Much longer than any step of these tests takes.
 const TIMEOUT: Duration = Duration::from_secs(20);
 
-fn hex(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+/// The SHA-256 of these bytes in hex.
+fn sha256(bytes: &[u8]) -> String {
+    hex(Sha256::digest(bytes))
 }
 
 /// Stores an inbound picture and returns its id.
@@ -99,7 +101,7 @@ async fn with_file(
             return (200, BYTES.to_vec());
         }
         let url = format!("{}/bytes/1", own.get().unwrap());
-        ok(json!({"url": url, "mime_type": "image/png", "sha256": hex(BYTES), "file_size": "16", "id": "5"}))
+        ok(json!({"url": url, "mime_type": "image/png", "sha256": sha256(BYTES), "file_size": "16", "id": "5"}))
     })
     .await;
     address.set(graph.url.clone()).unwrap();
@@ -183,7 +185,7 @@ async fn create_file(env: &StoreEnv) -> MediaId {
         media,
         mime_type: "image/png; x=y".into(),
         filename: Some("a \"b\".png".into()),
-        sha256: hex(BYTES),
+        sha256: sha256(BYTES),
         bytes: BYTES.len() as i64,
     };
     // A commit needs an event.

@@ -52,7 +52,7 @@ fn show_event(event: &NewEvent) -> Value {
         Placement::Group { channel, group } => json!({"channel": channel, "group": group}),
         Placement::Conversation(id) => json!(id),
     };
-    let hash: String = event.key.hash.iter().map(|byte| format!("{byte:02x}")).collect();
+    let hash = beadle_model::text::hex(event.key.hash);
     json!({
         "key": format!("{} {hash}", event.key.at),
         "place": place,
