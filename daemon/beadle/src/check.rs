@@ -6,6 +6,7 @@
 use crate::cli::Client;
 use crate::config::{self, Config, Environment, Loaded, changes};
 use crate::exit::{Exit, print};
+use crate::obstacle::Obstacle;
 use beadle_clock::Clock;
 use beadle_model::EventKind;
 use beadle_schedule::{Schedule, lint};
@@ -104,18 +105,16 @@ fn plugin_warnings(config: &Config) -> Vec<String> {
     let warnings = named.into_iter().filter_map(|(plugin, schedule)| {
         let file = format!("{plugin}.wasm");
         let found = config.daemon.plugin_dirs.iter().map(|dir| dir.join(&file)).find(|path| path.is_file());
-        let (code, reason) = match found.map(std::fs::read) {
-            None => ("schedule-plugin-unavailable", "no plugin folder contains it"),
+        let obstacle = match found.map(std::fs::read) {
+            None => Obstacle::NoFile,
             Some(Ok(bytes)) => match beadle_sandbox::subscriptions(&bytes) {
-                Ok(events) if !events.contains(&EventKind::Schedule) => {
-                    ("schedule-not-exported", "it does not export `on-schedule`")
-                }
+                Ok(events) if !events.contains(&EventKind::Schedule) => Obstacle::NotExported,
                 // The daemon reports a file that is not a plugin.
                 _ => return None,
             },
             Some(Err(_)) => return None,
         };
-        Some(format!("schedule `{schedule}` names the plugin `{plugin}`, but {reason} ({code})"))
+        Some(format!("{} ({})", obstacle.message(schedule, plugin), obstacle.code()))
     });
     warnings.collect()
 }

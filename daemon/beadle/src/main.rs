@@ -12,6 +12,7 @@ mod demo;
 mod exit;
 mod explain;
 mod follow;
+mod obstacle;
 mod run;
 mod scratch;
 mod token;

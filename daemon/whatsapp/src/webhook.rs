@@ -171,14 +171,12 @@ fn read_channel_notification(origin: &Origin<'_>, field: &str, now: Timestamp, p
 /// Adds a notification that belongs to no conversation.
 fn push_notification(parsed: &mut Parsed, key: EventKey, happened_at: Timestamp, body: EventBody) {
     parsed.counts.notifications += 1;
-    parsed.events.push(NewEvent {
-        key,
-        placement: Placement::Nowhere,
-        happened_at,
-        opens_window: false,
-        keyword: None,
-        body,
-    });
+    parsed.events.push(outside_conversations(key, happened_at, body));
+}
+
+/// An event that belongs to no conversation.
+fn outside_conversations(key: EventKey, happened_at: Timestamp, body: EventBody) -> NewEvent {
+    NewEvent { key, placement: Placement::Nowhere, happened_at, opens_window: false, keyword: None, body }
 }
 
 /// Reads one member of the value of a `messages` change.
@@ -280,12 +278,5 @@ fn reject(origin: &Origin<'_>, error: String, part: Option<(&str, Value)>, parse
 
 fn push_unrouted(parsed: &mut Parsed, key: EventKey, happened_at: Timestamp, kind: String, json: Value) {
     parsed.counts.unrouted += 1;
-    parsed.events.push(NewEvent {
-        key,
-        placement: Placement::Nowhere,
-        happened_at,
-        opens_window: false,
-        keyword: None,
-        body: EventBody::Unrouted { kind, json },
-    });
+    parsed.events.push(outside_conversations(key, happened_at, EventBody::Unrouted { kind, json }));
 }

@@ -136,19 +136,9 @@ impl Outbox {
         let elapsed = self.context.clock.monotonic();
         let mut memory = self.shared.lock();
         for SendEffect { conversation: to, body, message, reply } in sends {
-            let row = OutboxRow {
-                message,
-                event: Some(event),
-                plugin,
-                conversation: to,
-                body,
-                reply,
-                state: SendState::Queued,
-                due_at: NewSend::AT_ONCE,
-                attempts: 0,
-                created_at: now,
-                possibly_duplicate: false,
-            };
+            let (state, due_at) = (SendState::Queued, NewSend::AT_ONCE);
+            let send = NewSend { message, conversation: to, body, reply, state, due_at };
+            let row = send.into_row(Some(event), plugin, now);
             let Some(view) = conversation.filter(|view| view.id == to) else {
                 staged.elsewhere.push(row);
                 continue;

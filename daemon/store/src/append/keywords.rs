@@ -61,19 +61,7 @@ impl Tx<'_> {
             due_at: NewSend::AT_ONCE,
         };
         self.insert_send(&send, Some(event), PluginNo::HOST, now)?;
-        Ok(OutboxRow {
-            message: send.message,
-            event: Some(event),
-            plugin: PluginNo::HOST,
-            conversation,
-            body: send.body,
-            reply: true,
-            state: SendState::Queued,
-            due_at: NewSend::AT_ONCE,
-            attempts: 0,
-            created_at: now,
-            possibly_duplicate: false,
-        })
+        Ok(send.into_row(Some(event), PluginNo::HOST, now))
     }
 }
 

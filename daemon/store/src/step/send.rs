@@ -25,6 +25,24 @@ impl NewSend {
     /// The due time of a message that no rule deferred: before every deferred one, and independent of the clock, which
     /// may be set back.
     pub const AT_ONCE: Timestamp = Timestamp(0);
+
+    /// Its row before the first attempt.
+    pub fn into_row(self, event: Option<EventId>, plugin: PluginNo, created_at: Timestamp) -> OutboxRow {
+        let Self { message, conversation, body, reply, state, due_at } = self;
+        OutboxRow {
+            message,
+            event,
+            plugin,
+            conversation,
+            body,
+            reply,
+            state,
+            due_at,
+            attempts: 0,
+            created_at,
+            possibly_duplicate: false,
+        }
+    }
 }
 
 /// The place of a queued row in the order in which its channel's rows are sent.

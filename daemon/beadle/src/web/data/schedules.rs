@@ -3,6 +3,7 @@
 use super::query::{Answer, MAX_PAGE, page_size, read};
 use crate::api::{Done, FiringRow, List, MomentRow, PlannedEvent, Problem, ScheduleRow, ScheduleView, TargetRow};
 use crate::config::units::print_ms;
+use crate::obstacle::Obstacle;
 use crate::web::context::{Admin, Phase};
 use crate::web::failure::ApiError;
 use axum::Json;
@@ -229,16 +230,13 @@ impl Overview {
 
     /// The reason for which a schedule does not fire for a plugin.
     fn problem(&self, schedule: &str, plugin: &str) -> Option<Problem> {
-        let (code, reason) = match self.plugins.get(plugin) {
+        let obstacle = match self.plugins.get(plugin) {
             Some((true, true)) => return None,
-            Some((true, false)) => ("schedule-not-exported", "it does not export `on-schedule`"),
-            Some((false, _)) => ("schedule-plugin-unavailable", "it does not run"),
-            None => ("schedule-plugin-unavailable", "no plugin folder contains it"),
+            Some((true, false)) => Obstacle::NotExported,
+            Some((false, _)) => Obstacle::NotRunning,
+            None => Obstacle::NoFile,
         };
-        Some(Problem {
-            code: code.into(),
-            message: format!("schedule `{schedule}` names the plugin `{plugin}`, but {reason}"),
-        })
+        Some(Problem { code: obstacle.code().into(), message: obstacle.message(schedule, plugin) })
     }
 
     fn row(&self, reader: &Reader, configured: &ConfiguredSchedule, now: Timestamp) -> Result<ScheduleRow, ApiError> {
