@@ -3,15 +3,20 @@
 // Helpers of tests may panic as tests may; `cfg(test)` tells clippy that they are some.
 #![cfg(test)]
 
+use axum::extract::Query;
+use axum::{Json, Router, routing};
+use beadle_tasks::TaskKind;
 use beadle_test_support::daemon::{Daemon, Setup};
 use beadle_test_support::http::{Connection, Response, request};
 use beadle_test_support::{wait_until, webhook};
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
+use tokio::sync::watch;
 
 const SENDER: &str = "351912345678";
 
@@ -195,6 +200,10 @@ async fn a_task_that_panics_is_restarted_and_works() {
     let all = daemon.status().await["tasks"].as_array().unwrap().clone();
     let names: Vec<_> = all.iter().map(|task| task["name"].as_str().unwrap()).collect();
     let shutting_down = ["store-writer", "dispatch", "outbox"];
+    // What only follows a simulator's clock has a test of its own; a kind that nothing starts here would be untested.
+    let elsewhere = [TaskKind::ClockFollower, TaskKind::ChannelSetup].map(TaskKind::name);
+    let untested = TaskKind::ALL.iter().map(|kind| kind.name()).filter(|name| !names.contains(name));
+    assert_eq!(untested.filter(|name| !elsewhere.contains(name)).collect::<Vec<_>>(), [""; 0]);
     for kind in names.iter().filter(|kind| !shutting_down.contains(kind)) {
         inject(&daemon, kind, "panic").await;
         // A commit wakes the threads of the store.
@@ -215,6 +224,34 @@ async fn a_task_that_panics_is_restarted_and_works() {
     // What the restarted tasks are for.
     setup.put_conf("windows", "[windows]\nexpiring_before = [\"1h\"]\n");
     daemon.wait_for_config("windows.expiring_before").await;
+    daemon.stop().await;
+}
+
+#[tokio::test]
+async fn a_clock_follower_that_panics_is_restarted_and_follows() {
+    // A simulator's clock: answers when its revision differs from the requested one.
+    let (set_time, time) = watch::channel((1_790_000_000_000_i64, 1_u64));
+    let answer = move |query: Query<BTreeMap<String, String>>| {
+        let (after, mut time) = (query["after"].parse::<u64>().unwrap(), time.clone());
+        async move {
+            let (now_ms, rev) = *time.wait_for(|time| time.1 != after).await.unwrap();
+            Json(json!({"now_ms": now_ms, "rev": rev}))
+        }
+    };
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/clock", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, Router::new().route("/clock", routing::get(answer))).await });
+
+    let daemon = setup().clock(&url).start().await;
+    inject(&daemon, "clock-follower", "panic").await;
+    wait_until("the follower is restarted", async || {
+        let task = task(&daemon, "clock-follower").await;
+        (task["restarts"] == 1 && task["panics"] == 1 && task["state"] == "running").then_some(())
+    })
+    .await;
+    set_time.send((1_790_000_060_000, 2)).unwrap();
+    wait_until("the clock follows", async || (daemon.status().await["now"] == 1_790_000_060_000_i64).then_some(()))
+        .await;
     daemon.stop().await;
 }
 
