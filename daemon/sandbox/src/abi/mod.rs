@@ -9,9 +9,17 @@
 //! checked when the plugin is loaded; types are compared by structure, so the Rust types of the
 //! latest version fit every version in which they have not changed.
 //!
-//! To supersede a version: copy its folder under `plugin-api/wit`, add a variant to [`Version`] and a
-//! module here. `since_v0_0_9` is an example of such a module. It exists in tests only, together with
-//! a binary that was built for it.
+//! To supersede a version, for example when 0.1.1 adds to 0.1.0:
+//!
+//! 1. Copy its folder under `plugin-api/wit` and change the copy; the old folder stays as it is.
+//! 2. Generate the latest bindings from the copy (`bindings`), and make the module here the copy's.
+//! 3. Add a module for the old version. Its `bindgen!` lists every unchanged interface under `with:`, so
+//!    that its Rust types are the latest's; what is left are the functions and events that differ.
+//! 4. Add a variant to [`Version`].
+//!
+//! `since_v0_0_9` is an example of such a module: it shares `types` and `state` by `with:` and converts
+//! one function and one event. It is compiled into tests only, together with a binary that was built for
+//! it, because no version has been superseded yet.
 
 mod functions;
 #[cfg(test)]

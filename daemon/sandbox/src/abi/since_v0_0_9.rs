@@ -1,4 +1,4 @@
-//! Contract 0.0.9, which was never released: the example of a superseded version.
+//! Contract 0.0.9, which was never released: the example of a superseded version, in tests only.
 //!
 //! It differs from the latest in one function (`random.number` returned 32 bits) and in one event
 //! (`on-member-joined` had no `rejoined`). Everything else is shared: types through `with`, the
