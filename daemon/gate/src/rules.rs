@@ -123,7 +123,7 @@ pub fn trace(draft: &Draft<'_>, facts: &Facts<'_>) -> Vec<TraceStep> {
         .map(|(rule, rule_fn)| match rule_fn(draft, facts) {
             RuleResult::Pass(reason, None) => TraceStep { rule: *rule, refuses: false, reason: reason.into() },
             RuleResult::Pass(reason, Some(at)) => {
-                TraceStep { rule: *rule, refuses: false, reason: format!("{reason} {at}") }
+                TraceStep { rule: *rule, refuses: false, reason: format!("{reason} {}", at.utc()) }
             }
             RuleResult::Refuse(refusal) => TraceStep { rule: *rule, refuses: true, reason: refusal.message },
         })
@@ -164,7 +164,7 @@ fn opt_out(draft: &Draft<'_>, facts: &Facts<'_>) -> RuleResult {
         return RuleResult::Pass("a read mark is sent despite the opt-out, since", Some(since));
     }
     RuleResult::Refuse(
-        Refusal::new("opted-out", format!("The recipient has opted out of all messages since {since}."))
+        Refusal::new("opted-out", format!("The recipient has opted out of all messages since {}.", since.utc()))
             .instead("Do not write to them until they send START."),
     )
 }
@@ -179,7 +179,7 @@ fn marketing(draft: &Draft<'_>, facts: &Facts<'_>) -> RuleResult {
         Some(since) if template.category.as_deref() == Some("marketing") => RuleResult::Refuse(
             Refusal::new(
                 "marketing-opted-out",
-                format!("The recipient turned off marketing messages on WhatsApp at {since}."),
+                format!("The recipient turned off marketing messages on WhatsApp at {}.", since.utc()),
             )
             .instead("Only the recipient can turn them on again, in WhatsApp."),
         ),
@@ -274,9 +274,9 @@ fn window(draft: &Draft<'_>, facts: &Facts<'_>) -> RuleResult {
             return RuleResult::Pass("the window is open until", Some(until));
         }
         Some(until) if facts.now < until => {
-            format!("The 24-hour window closes at {until}; nothing is sent in its last 30 seconds.")
+            format!("The 24-hour window closes at {}; nothing is sent in its last 30 seconds.", until.utc())
         }
-        Some(until) => format!("The 24-hour window closed at {until}."),
+        Some(until) => format!("The 24-hour window closed at {}.", until.utc()),
         None => "The recipient has not written yet, so no 24-hour window is open.".to_owned(),
     };
     RuleResult::Refuse(

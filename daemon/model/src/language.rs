@@ -85,6 +85,29 @@ const LANGUAGES: &[(&str, &str)] = &[
     ("98", "fa"),
 ];
 
+/// Whether it is a language, with a script, a region and variants if any, in their order (RFC 5646): `nl`, `pt-BR`,
+/// `zh-Hant-TW`, `de-CH-1996`. What plugins have no texts for (extensions, private use) is refused.
+pub fn is_language_tag(tag: &str) -> bool {
+    let is_alphabetic = |part: &str| part.bytes().all(|c| c.is_ascii_alphabetic());
+    let is_script = |part: &str| part.len() == 4 && is_alphabetic(part);
+    let is_region = |part: &str| match part.len() {
+        2 => is_alphabetic(part),
+        3 => part.bytes().all(|c| c.is_ascii_digit()),
+        _ => false,
+    };
+    let is_variant = |part: &str| match part.len() {
+        4 => part.starts_with(|c: char| c.is_ascii_digit()) && part.bytes().all(|c| c.is_ascii_alphanumeric()),
+        5..=8 => part.bytes().all(|c| c.is_ascii_alphanumeric()),
+        _ => false,
+    };
+    let mut parts = tag.split('-').peekable();
+    let language =
+        parts.next().is_some_and(|part| (2..=3).contains(&part.len()) && part.bytes().all(|c| c.is_ascii_lowercase()));
+    parts.next_if(|part| is_script(part));
+    parts.next_if(|part| is_region(part));
+    language && tag.len() <= 35 && parts.all(is_variant)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -104,6 +127,17 @@ mod tests {
             ("3", None),
         ] {
             assert_eq!(language_of_number(number), language, "{number}");
+        }
+    }
+
+    #[test]
+    fn language_tags_have_their_parts_in_order() {
+        for tag in ["nl", "pt-BR", "yue", "zh-Hant", "zh-Hant-TW", "es-419", "de-CH-1996", "sl-rozaj"] {
+            assert!(is_language_tag(tag), "{tag}");
+        }
+        for tag in ["", "n", "dutch", "NL", "xx-yy-zz", "nl-", "-nl", "nl_NL", "nl-NL-BE", "nl-12", "n1", "pt-BR-Latn"]
+        {
+            assert!(!is_language_tag(tag), "{tag}");
         }
     }
 }

@@ -32,7 +32,7 @@ pub use id::{
     ContactId, ConversationId, EventId, HandlingId, MediaId, MessageId, ParseIdError, PluginNo, StateNo, WebhookId,
 };
 pub use keyword::Keyword;
-pub use language::language_of_number;
+pub use language::{is_language_tag, language_of_number};
 pub use message_key::message_key;
 pub use outgoing::Outgoing;
 pub use time::Timestamp;

@@ -27,6 +27,14 @@ impl Timestamp {
         Self(self.0.saturating_add(ms))
     }
 
+    /// For people: `2026-11-21 20:36:00 UTC`. [`Display`](std::fmt::Display) is for programs.
+    pub fn utc(self) -> String {
+        match jiff::Timestamp::from_millisecond(self.0) {
+            Ok(at) => at.strftime("%Y-%m-%d %H:%M:%S UTC").to_string(),
+            Err(_) => self.to_string(),
+        }
+    }
+
     /// Milliseconds from `earlier` to this time; negative if `earlier` is later.
     pub const fn since_ms(self, earlier: Timestamp) -> i64 {
         self.0.saturating_sub(earlier.0)
@@ -59,5 +67,11 @@ mod tests {
         ] {
             assert_eq!(Timestamp(ms).to_string(), text);
         }
+    }
+
+    #[test]
+    fn people_see_seconds_and_the_zone() {
+        assert_eq!(Timestamp(1_795_293_360_999).utc(), "2026-11-21 20:36:00 UTC");
+        assert_eq!(Timestamp(i64::MAX).utc(), "9223372036854775807 ms");
     }
 }

@@ -137,7 +137,7 @@ pub fn when(at_ms: i64, now_ms: i64) -> String {
         let duration = duration(ago_ms.abs());
         return if ago_ms < 0 { format!("in {duration}") } else { format!("{duration} ago") };
     }
-    let text = beadle_model::Timestamp(at_ms).to_string().replace('T', " ");
+    let text = beadle_model::Timestamp(at_ms).utc();
     format!("{} UTC", text.get(..16).unwrap_or(&text))
 }
 

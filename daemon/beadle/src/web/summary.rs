@@ -17,10 +17,10 @@ pub fn event(body: &EventBody) -> String {
         EventBody::MemberJoined { reason, again: false } => format!("joined: {reason}"),
         EventBody::MemberJoined { reason, again: true } => format!("joined again: {reason}"),
         EventBody::MemberLeft { reason } => format!("left: {reason}"),
-        EventBody::Timer { key, due_at, .. } => format!("{key}, due {due_at}"),
-        EventBody::Schedule { schedule, planned_at, .. } => format!("{schedule}, planned for {planned_at}"),
-        EventBody::WindowExpiring { closes_at, .. } => format!("closes at {closes_at}"),
-        EventBody::WindowClosed { closed_at } => format!("closed at {closed_at}"),
+        EventBody::Timer { key, due_at, .. } => format!("{key}, due {}", due_at.utc()),
+        EventBody::Schedule { schedule, planned_at, .. } => format!("{schedule}, planned for {}", planned_at.utc()),
+        EventBody::WindowExpiring { closes_at, .. } => format!("closes at {}", closes_at.utc()),
+        EventBody::WindowClosed { closed_at } => format!("closed at {}", closed_at.utc()),
         EventBody::DocumentsChanged { changed, removed, .. } => {
             format!("{} changed, {} removed", changed.len(), removed.len())
         }

@@ -122,7 +122,7 @@ fn refusal_names_time_and_alternative() {
     let verdict =
         check(&Draft { body: &text(), host: false }, &Facts { conversation: &conversation, now: NOW.plus_ms(1000) });
     let GateVerdict::Refused(refusal) = verdict else { panic!("{verdict:?}") };
-    assert_eq!(refusal.message, "The 24-hour window closed at 2026-11-21T20:36:00.000Z.");
+    assert_eq!(refusal.message, "The 24-hour window closed at 2026-11-21 20:36:00 UTC.");
     assert!(refusal.instead.is_some_and(|instead| instead.contains("template")));
 }
 

@@ -71,8 +71,7 @@ pub fn problem(problem: &Problem) -> String {
 
 /// `2026-11-21 20:36:00 UTC`
 pub fn utc(at_ms: i64) -> String {
-    let text = beadle_model::Timestamp(at_ms).to_string().replace('T', " ");
-    format!("{} UTC", text.get(..19).unwrap_or(&text))
+    beadle_model::Timestamp(at_ms).utc()
 }
 
 /// Longer names are cut in lists; WhatsApp's own limit is 25 characters.

@@ -10,7 +10,7 @@ use crate::web::failure::ApiError;
 use axum::Json;
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{Path, Query, State};
-use beadle_model::{Alias, AliasKind, Contact, ContactId, Timestamp};
+use beadle_model::{Alias, AliasKind, Contact, ContactId, Timestamp, is_language_tag};
 use beadle_schedule::Zone;
 use beadle_store::StoreError;
 use beadle_store::views::{AliasConflict, ContactDetails, MergeReport};
@@ -96,29 +96,22 @@ pub async fn edit_contact(
     edit: Result<Json<ContactEdit>, JsonRejection>,
 ) -> Answer<Done> {
     let Json(ContactEdit { language, timezone }) = edit.map_err(|error| ApiError::bad_request(error.body_text()))?;
-    if let Some(tag) = language.as_ref().filter(|tag| !tag.is_empty() && !is_language(tag)) {
+    if let Some(tag) = language.as_ref().filter(|tag| !tag.is_empty() && !is_language_tag(tag)) {
         return Err(ApiError::bad_request(format!(
             "`{tag}` is not a language tag; it must follow BCP 47, such as `nl` or `pt-BR`"
         )));
     }
     if let Some(name) = timezone.as_ref().filter(|name| !name.is_empty() && Zone::named(name).is_none()) {
-        return Err(ApiError::bad_request(format!("`{name}` is not an IANA time zone, such as `Europe/Amsterdam`")));
+        let near = Zone::suggest(name).map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
+        let message =
+            format!("unknown time zone `{name}`; it must be an IANA time zone, such as `Europe/Amsterdam`{near}");
+        return Err(ApiError::bad_request(message));
     }
     let edit = beadle_store::ContactEdit { language, timezone };
     let now = admin.store.edit_contact(id(&contact)?, edit).await?;
     let or_unknown = |value: Option<String>| value.unwrap_or_else(|| "unknown".into());
     let message = format!("{}: language {}, time zone {}.", now.id, or_unknown(now.language), or_unknown(now.timezone));
     Ok(Json(Done { message, warning: None }))
-}
-
-/// Whether it has the form of a language tag (RFC 5646).
-fn is_language(tag: &str) -> bool {
-    let mut parts = tag.split('-');
-    let first =
-        parts.next().is_some_and(|part| (2..=3).contains(&part.len()) && part.bytes().all(|c| c.is_ascii_lowercase()));
-    first
-        && tag.len() <= 35
-        && parts.all(|part| (2..=8).contains(&part.len()) && part.bytes().all(|c| c.is_ascii_alphanumeric()))
 }
 
 async fn merge_view(admin: &Admin, report: MergeReport, dry_run: bool) -> Answer<MergeView> {
