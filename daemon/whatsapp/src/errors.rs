@@ -32,7 +32,7 @@ const TABLE: &[(i64, Advice, Blame, &str)] = &[
     (33,     StopChannel,   Operator, "The business number was deleted"),
     (100,    Fail,          Plugin,   "A parameter is invalid or unknown"),
     (102,    StopApp,       Operator, "The access token's session is invalid"),
-    (190,    StopApp,       Operator, "The access token has expired"),
+    (190,    StopApp,       Operator, "The access token is not valid any more"),
     (368,    StopChannel,   Operator, "The account is blocked for a policy violation"),
     (613,    SlowChannel,   Remote,   "Too many calls"),
     (80007,  SlowChannel,   Remote,   "Too many calls by the business account"),
@@ -162,6 +162,17 @@ pub(crate) fn assess(problem: &Problem) -> (Advice, Blame) {
     (advice, blame)
 }
 
+/// The meaning of an error in a response. For a rejected token, the subcode and the message tell an expired one from one
+/// that the platform does not know.
+pub(crate) fn title(code: &str, subcode: Option<&str>, message: &str) -> &'static str {
+    match (code, subcode) {
+        ("190", Some("463")) => "The access token has expired",
+        ("190", _) if message.contains("has expired") => "The access token has expired",
+        ("190", None) => "The access token is malformed or unknown",
+        _ => title_of(code),
+    }
+}
+
 /// An error in a response.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Failure<'a> {
@@ -221,6 +232,17 @@ mod tests {
             assert_eq!(advice(failure(code)), expected, "{code}");
             assert_eq!(platform_error(&code.to_string()).map(|error| error.advice), Some(expected));
         }
+    }
+
+    #[test]
+    fn rejected_tokens_are_expired_unknown_or_revoked() {
+        let title = |subcode, message| title("190", subcode, message);
+        let (expired, unknown) = ("The access token has expired", "The access token is malformed or unknown");
+        assert_eq!(title(Some("463"), "Error validating access token"), expired);
+        assert_eq!(title(None, "Error validating access token: Session has expired."), expired);
+        assert_eq!(title(None, "Invalid OAuth access token - Cannot parse access token"), unknown);
+        assert_eq!(title(None, "Malformed access token ***"), unknown);
+        assert_eq!(title(Some("460"), "The session was invalidated"), "The access token is not valid any more");
     }
 
     #[test]

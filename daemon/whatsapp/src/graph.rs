@@ -229,9 +229,10 @@ impl Graph {
         let transient = error.is_true("is_transient");
         let failure = Failure { code, details: &text, transient, status: status.as_u16() };
         let code = code.to_string();
+        let title = errors::title(&code, error.text_of("error_subcode").as_deref(), &message).to_owned();
         let shown = if details.is_empty() { message } else { details };
         let problem = Problem {
-            title: errors::title_of(&code).to_owned(),
+            title,
             details: (!shown.is_empty()).then(|| self.redact(&shown)),
             by: "platform".to_owned(),
             code,
