@@ -90,7 +90,7 @@ pub enum StoreError {
         id: String,
     },
     /// Both ids refer to one contact, so it cannot be merged or marked as distinct.
-    #[error("{one} and {other} are the same contact, {is}")]
+    #[error("{}", same_contact(*one, *other, *is))]
     SameContact {
         /// The first id of the request.
         one: ContactId,
@@ -260,6 +260,13 @@ impl StoreError {
     /// A row that cannot be read.
     pub(crate) fn unreadable(subject: impl Into<String>, reason: impl std::fmt::Display) -> StoreError {
         StoreError::Unreadable { subject: subject.into(), reason: reason.to_string() }
+    }
+}
+
+fn same_contact(one: ContactId, other: ContactId, is: ContactId) -> String {
+    match one == other {
+        true => format!("{one} was given twice; two different contacts are needed"),
+        false => format!("{one} and {other} are the same contact, {is}: they were merged before"),
     }
 }
 

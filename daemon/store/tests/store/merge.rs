@@ -296,7 +296,7 @@ async fn dry_run_changes_nothing_and_errors_are_reported() {
     assert_eq!(env.append_one(message("x", on("shop", vec![user("NL.1")]), "hi")).await.contact(), Some(MIA));
     merged(&env, ANA, MIA).await;
     let error = env.store.merge_contacts(MIA, ANA, false).await.unwrap_err();
-    assert_eq!(error.to_string(), "con_2 and con_1 are the same contact, con_1");
+    assert_eq!(error.to_string(), "con_2 and con_1 are the same contact, con_1: they were merged before");
 }
 
 #[tokio::test]
