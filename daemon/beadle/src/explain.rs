@@ -32,6 +32,7 @@ const GROUPS: &[Group] = &[
             "config-unreadable"
             "config-unused"
             "config-value"
+            "default-capability"
             "restart-required"
             "settings-invalid"
             "settings-not-a-table"
@@ -237,11 +238,8 @@ pub fn explain(code: Option<&str>, as_json: bool) -> Exit {
         Some(code) => match page(code) {
             Some(text) if as_json => format!("{:#}\n", json!({ "code": code, "text": text })),
             Some(text) => text.into_owned(),
-            None => {
-                eprintln!("error: unknown code `{code}`{}", suggestion(code));
-                eprintln!("hint: run `beadle explain` for the list");
-                return Exit::Failed;
-            }
+            // The command line accepts known codes only.
+            None => return Exit::Usage,
         },
     };
     print(&text).err().unwrap_or(Exit::Ok)
@@ -318,7 +316,8 @@ fn pages() -> impl Iterator<Item = (&'static str, &'static str)> {
     GROUPS.iter().flat_map(|(_, pages)| pages.iter().copied())
 }
 
-fn suggestion(code: &str) -> String {
+/// ` (did you mean …?)`, if a code is similar.
+pub fn suggestion(code: &str) -> String {
     let nearest = pages().map(|(known, _)| (strsim::damerau_levenshtein(code, known), known)).min();
     match nearest {
         Some((distance, known)) if distance <= 3 => format!(" (did you mean `{known}`?)"),

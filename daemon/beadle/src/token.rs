@@ -30,6 +30,11 @@ pub fn hash(token: &str) -> [u8; 32] {
     Sha256::digest(token.as_bytes()).into()
 }
 
+/// Whether the text has the form of a token.
+pub fn is_well_formed(text: &str) -> bool {
+    text.strip_prefix(PREFIX).is_some_and(|digits| parse_hash(digits).is_some())
+}
+
 /// Parses `token_sha256`.
 pub fn parse_hash(text: &str) -> Option<[u8; 32]> {
     from_hex(text)
@@ -45,6 +50,7 @@ mod tests {
         assert_eq!(parse_hash(&hex(hash)), Some(hash));
         for text in ["", "0", &"g".repeat(64), &"0".repeat(63), &"0".repeat(66), &"é".repeat(32)] {
             assert_eq!(parse_hash(text), None, "{text}");
+            assert!(!is_well_formed(text) && !is_well_formed(&format!("{PREFIX}{text}")), "{text}");
         }
     }
 }

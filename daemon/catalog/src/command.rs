@@ -5,13 +5,14 @@ use beadle_store::StoreError;
 use tokio::sync::oneshot;
 
 /// The codes of [`CommandError`] that no other crate has.
-pub(crate) const CODES: [&str; 7] = [
+pub(crate) const CODES: [&str; 8] = [
     "unknown-plugin",
     "plugin-busy",
     "plugin-not-removed",
     "no-earlier-revision",
     "rollback-failed",
     "unknown-capability",
+    "default-capability",
     "shutting-down",
 ];
 
@@ -82,8 +83,11 @@ pub enum CommandError {
     #[error("`{0}` is disabled; run `beadle plugins enable {0}` first")]
     Disabled(String),
     /// No such capability can be granted.
-    #[error("unknown capability `{0}`; `beadle plugins show NAME` shows what a plugin requests")]
+    #[error("unknown capability `{0}`; these can be granted: {names}", names = crate::grants::grantable_names())]
     UnknownCapability(String),
+    /// Every plugin has it.
+    #[error("every plugin has `{0}` by default, so it can be neither granted nor revoked")]
+    DefaultCapability(String),
     /// The store could not be written.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -103,6 +107,7 @@ impl Coded for CommandError {
             CommandError::StateWouldBeLost { .. } => "state-would-be-lost",
             CommandError::Disabled(_) => "plugin-disabled",
             CommandError::UnknownCapability(_) => "unknown-capability",
+            CommandError::DefaultCapability(_) => "default-capability",
             CommandError::Store(error) => error.code(),
             CommandError::Closed => "shutting-down",
         }

@@ -42,7 +42,7 @@ pub type StepTime = (&'static str, Duration);
 pub enum LoadState {
     /// It is being loaded for the first time.
     Loading,
-    /// Its slot has a revision, or keeps its events for one.
+    /// Nothing is left to load: its slot has a revision or keeps its events for one, or a person disabled it.
     Loaded,
     /// It requests capabilities that are not granted.
     Pending {
@@ -56,8 +56,6 @@ pub enum LoadState {
         /// The reason and what to do.
         error: String,
     },
-    /// A person disabled it.
-    Disabled,
     /// Its file was removed; its state, timers and events are kept for `retention.removed_plugins`.
     Removed,
 }
@@ -76,10 +74,13 @@ pub struct BlockedRevision {
 }
 
 impl Entry {
-    /// Whether it is called, by its slot; `None` unless it is loaded.
+    /// Whether it is called; `None` unless it is loaded. A disabled plugin has no slot.
     pub fn availability(&self) -> Option<Availability> {
-        let slot = self.slot.as_ref().filter(|_| self.load == LoadState::Loaded)?;
-        Some(slot.availability())
+        match (&self.load, &self.slot) {
+            (LoadState::Loaded, _) if self.record.disabled_since.is_some() => Some(Availability::Disabled),
+            (LoadState::Loaded, Some(slot)) => Some(slot.availability()),
+            _ => None,
+        }
     }
 
     /// The name of its state in tables and JSON.
@@ -88,7 +89,6 @@ impl Entry {
             LoadState::Loading => "loading",
             LoadState::Pending { .. } => "pending",
             LoadState::Broken { .. } => "broken",
-            LoadState::Disabled => "disabled",
             LoadState::Removed => "removed",
             LoadState::Loaded => match self.availability().unwrap_or_default() {
                 Availability::Suspended(_) => "suspended",
@@ -141,6 +141,25 @@ impl Entry {
             _ => None,
         }
     }
+
+    /// The code and text of the problem with the revision in the folder, if an earlier one is active instead.
+    pub fn blocked_problem(&self) -> Option<(String, String)> {
+        let BlockedRevision { code, reason, .. } = self.blocked.as_ref()?;
+        let active = self.slot.as_ref().and_then(|slot| slot.active());
+        let text = match active {
+            Some(active) if *code != "rolled-back" => {
+                format!("{}; {}", reason.trim_end_matches('.'), still_active(active.plugin.revision()))
+            }
+            // Its reason names the active revision.
+            _ => reason.clone(),
+        };
+        Some(((*code).to_owned(), text))
+    }
+}
+
+/// Says which revision handles events instead of a rejected one.
+fn still_active(revision: &str) -> String {
+    format!("the earlier revision {} stays active and handles events", revision.get(..12).unwrap_or(revision))
 }
 
 /// Describes missing capabilities and how to grant them.

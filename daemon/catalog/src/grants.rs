@@ -40,6 +40,34 @@ pub fn is_grantable(capability: &str) -> bool {
     GRANTABLE.iter().any(|(known, _)| *known == capability)
 }
 
+/// Whether every plugin has this capability.
+pub fn is_default(capability: &str) -> bool {
+    DEFAULT.contains(&capability)
+}
+
+/// The capabilities that can be granted, for people.
+pub fn grantable_names() -> String {
+    GRANTABLE.map(|(name, _)| name).join(", ")
+}
+
+/// The answer to a grant. `is_requested`: by the loaded revision, if there is one.
+pub(crate) fn granted_text(name: &str, capability: &str, is_requested: Option<bool>) -> String {
+    let granted = format!("`{name}` is granted {capability} ({})", meaning(capability));
+    match is_requested {
+        Some(false) => format!("{granted}, but does not request it: the grant has no effect until a revision does"),
+        _ => granted,
+    }
+}
+
+/// The answer to a revocation. `was_granted`: by command; `in_toml`: in the configuration.
+pub(crate) fn revoked_text(name: &str, capability: &str, was_granted: bool, in_toml: bool) -> String {
+    match (was_granted, in_toml) {
+        (_, true) => format!("`{name}` still has {capability} by `grant` in `[plugins.{name}]`"),
+        (true, false) => format!("`{name}` is no longer granted {capability} ({})", meaning(capability)),
+        (false, false) => format!("`{name}` was not granted {capability}: nothing was changed"),
+    }
+}
+
 /// The requested capabilities that are neither default nor granted, in order.
 pub fn missing<'a>(requested: impl IntoIterator<Item = &'a str>, granted: &BTreeSet<String>) -> Vec<String> {
     let requested: BTreeSet<&str> = requested.into_iter().collect();
@@ -59,6 +87,21 @@ mod tests {
         assert!(missing(["messages"], &granted(&["messages"])).is_empty());
         // A grant that the plugin does not request has no effect.
         assert!(missing(["clock"], &granted(&["messages"])).is_empty());
+    }
+
+    #[test]
+    fn answers_name_the_case() {
+        assert_eq!(
+            granted_text("bot", "groups", Some(false)),
+            "`bot` is granted groups (create and change groups of the platform, and decide who may join), but does not \
+             request it: the grant has no effect until a revision does"
+        );
+        assert!(!granted_text("bot", "groups", Some(true)).contains("no effect"));
+        assert!(!granted_text("bot", "groups", None).contains("no effect"));
+        assert_eq!(revoked_text("bot", "groups", false, false), "`bot` was not granted groups: nothing was changed");
+        assert!(revoked_text("bot", "groups", true, false).contains("no longer granted"));
+        assert!(revoked_text("bot", "groups", true, true).contains("still has groups"));
+        assert!(is_default("state") && !is_default("groups") && !is_default("nonsense"));
     }
 
     #[test]

@@ -65,7 +65,7 @@ impl ManagedPlugin {
     pub fn new(no: PluginNo, record: Record, config: PluginConfig) -> Self {
         let load = match (record.gone_since, record.disabled_since) {
             (Some(_), _) => LoadState::Removed,
-            (None, Some(_)) => LoadState::Disabled,
+            (None, Some(_)) => LoadState::Loaded,
             (None, None) => LoadState::Loading,
         };
         Self {
@@ -90,6 +90,14 @@ impl ManagedPlugin {
     /// The capabilities granted in TOML and by command.
     pub fn granted(&self) -> BTreeSet<String> {
         self.config.grant.iter().chain(&self.record.granted).cloned().collect()
+    }
+
+    /// The capabilities that its active revision, or the one that waits for capabilities, requests; `None` if neither
+    /// exists.
+    pub fn requested(&self) -> Option<BTreeSet<&'static str>> {
+        let active = self.slot.as_ref().and_then(|slot| slot.active()).map(|active| active.plugin);
+        let plugin = self.candidate.clone().or(active)?;
+        Some(plugin.requested_capabilities().iter().copied().collect())
     }
 
     pub fn is_loading(&self) -> bool {
@@ -135,13 +143,18 @@ impl ManagedPlugin {
 
     /// Ends its subscription. Running calls finish.
     pub fn deactivate(&mut self, load: LoadState) {
-        if let (Some(slot), LoadState::Disabled) = (&self.slot, &load) {
-            // Unlike other events for it, those dispatched already are not handled either.
-            slot.disable();
-        }
         (self.slot, self.candidate, self.blocked, self.attempt) = (None, None, None, None);
         (self.probation_since, self.retry_at) = (None, None);
         self.load = load;
+    }
+
+    /// Ends its subscription because a person disabled it, which `record` says. Running calls finish.
+    pub fn disable(&mut self) {
+        if let Some(slot) = &self.slot {
+            // Unlike other events for it, those dispatched already are not handled either.
+            slot.disable();
+        }
+        self.deactivate(LoadState::Loaded);
     }
 
     /// Suspends it without loading it. Its events wait in a vacant slot, as far as it is known which events it exports.
@@ -219,8 +232,9 @@ impl ManagedPlugin {
     fn reject(&mut self, name: &str, blocked: BlockedRevision, steps: &[StepTime], changed: &Arc<Notify>) {
         let BlockedRevision { step, code, reason, .. } = &blocked;
         let (reason, steps_ms) = (reason.trim_end_matches('.'), in_ms(steps));
-        if self.has_active_revision() {
-            tracing::error!(plugin = name, code, step, reason, steps_ms, "new revision rejected");
+        if let Some(active) = self.slot.as_ref().and_then(|slot| slot.active()) {
+            let still_active = active.plugin.revision().get(..12);
+            tracing::error!(plugin = name, code, step, reason, still_active, steps_ms, "new revision rejected");
             self.blocked = Some(blocked);
         } else {
             tracing::error!(plugin = name, code, step, reason, steps_ms, "plugin load failed");

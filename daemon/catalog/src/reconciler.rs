@@ -319,7 +319,7 @@ impl Reconciler {
         let found = self.listing.plugins.get(name);
         plugin.observe(found.map(|found| found.stamp), now);
         if plugin.record.disabled_since.is_some() && found.is_some() && !plugin.is_loading() {
-            plugin.load = LoadState::Disabled;
+            plugin.load = LoadState::Loaded;
             return Action::None;
         }
         let grace = Duration::from_millis(self.config.folder_grace_ms.try_into().unwrap_or(0));
@@ -574,9 +574,13 @@ impl Reconciler {
     }
 
     async fn grant(&mut self, name: &str, capabilities: &[String], grant: bool) -> Answer {
-        if let Some(unknown) = capabilities.iter().find(|capability| !grants::is_grantable(capability)) {
-            return Err(CommandError::UnknownCapability(unknown.clone()));
+        if let Some(other) = capabilities.iter().find(|capability| !grants::is_grantable(capability)) {
+            return Err(match grants::is_default(other) {
+                true => CommandError::DefaultCapability(other.clone()),
+                false => CommandError::UnknownCapability(other.clone()),
+            });
         }
+        let before = self.plugins.get(name).map(|plugin| plugin.record.granted.clone()).unwrap_or_default();
         let changed = self.change_record(name, |record| {
             for capability in capabilities {
                 if grant {
@@ -587,15 +591,16 @@ impl Reconciler {
             }
         });
         let plugin = changed.await?;
-        let meanings: Vec<_> =
-            capabilities.iter().map(|capability| format!("{capability} ({})", grants::meaning(capability))).collect();
-        let in_toml: Vec<_> =
-            capabilities.iter().filter(|capability| plugin.config.grant.contains(capability)).cloned().collect();
-        Ok(match (grant, in_toml.as_slice()) {
-            (true, _) => format!("`{name}` is granted: {}", meanings.join(", ")),
-            (false, []) => format!("`{name}` is no longer granted: {}", meanings.join(", ")),
-            (false, kept) => format!("`{name}` still has {} by `grant` in `[plugins.{name}]`", kept.join(", ")),
-        })
+        let requested = plugin.requested();
+        let results = capabilities.iter().map(|capability| {
+            let is_requested = requested.as_ref().map(|requested| requested.contains(capability.as_str()));
+            let (was_granted, in_toml) = (before.contains(capability), plugin.config.grant.contains(capability));
+            match grant {
+                true => grants::granted_text(name, capability, is_requested),
+                false => grants::revoked_text(name, capability, was_granted, in_toml),
+            }
+        });
+        Ok(results.collect::<Vec<_>>().join("; "))
     }
 
     async fn purge(&mut self, name: &str) -> Answer {
@@ -641,7 +646,7 @@ impl Reconciler {
     async fn disable(&mut self, name: &str) -> Answer {
         let now = self.context.clock.now();
         let plugin = self.change_record(name, |record| _ = record.disabled_since.get_or_insert(now)).await?;
-        plugin.deactivate(LoadState::Disabled);
+        plugin.disable();
         self.publish_subscriptions();
         Ok(format!(
             "`{name}` is disabled: it gets no events and its timers wait until you run `beadle plugins enable {name}`"

@@ -68,12 +68,31 @@ pub fn router(admin: Arc<Admin>, access: ApiAccess) -> Router {
 /// Refuses requests to `/api/v1` that `access` does not allow. A simulator that drives the clock may ask for it anyway.
 async fn authorize(State((admin, access)): State<(Arc<Admin>, ApiAccess)>, request: Request, next: Next) -> Response {
     let is_clock = admin.followed.is_some() && request.uri().path() == "/clock";
-    let allowed = match access {
-        ApiAccess::Open => true,
-        ApiAccess::Closed => is_clock,
-        ApiAccess::Token(hash) => is_clock || bearer(&request).is_some_and(|token| token::hash(token) == hash),
-    };
-    if allowed { next.run(request).await } else { ApiError::unauthorized().into_response() }
+    match objection(access, bearer(&request)) {
+        Some(reason) if !is_clock => ApiError::unauthorized(reason).into_response(),
+        _ => next.run(request).await,
+    }
+}
+
+/// Why a request with this token, or without one, is refused. Tokens do not expire.
+fn objection(access: ApiAccess, token: Option<&str>) -> Option<&'static str> {
+    match (access, token) {
+        (ApiAccess::Open, _) => None,
+        (ApiAccess::Closed, _) => Some(
+            "the API on this address is closed: set `token_sha256` (`beadle token`) or `open_api = true` in `[admin]`, \
+             or use the socket, which needs no token",
+        ),
+        (ApiAccess::Token(_), None) => Some(
+            "the API on this address needs a token: send `Authorization: Bearer TOKEN`, or use the socket, which needs none",
+        ),
+        (ApiAccess::Token(hash), Some(token)) if token::hash(token) == hash => None,
+        (ApiAccess::Token(_), Some(token)) if !token::is_well_formed(token) => {
+            Some("the token is malformed: it must be `beadle_` and 64 hexadecimal digits, as `beadle token` prints it")
+        }
+        (ApiAccess::Token(_), Some(_)) => Some(
+            "the token is unknown: its hash is not `token_sha256` in `[admin]`; create a new one with `beadle token`",
+        ),
+    }
 }
 
 /// The token of `Authorization: Bearer TOKEN`.
@@ -115,4 +134,22 @@ async fn scrape(State(admin): State<Arc<Admin>>) -> Result<Response, ApiError> {
     let text = metrics::text(data::snapshot(&admin).await?).map_err(ApiError::internal)?;
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     Ok(([(header::CONTENT_TYPE, kind)], text).into_response())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn missing_malformed_and_unknown_tokens_get_different_texts() {
+        let (right, wrong) = (format!("beadle_{}", "a".repeat(64)), format!("beadle_{}", "b".repeat(64)));
+        let access = || ApiAccess::Token(token::hash(&right));
+        assert_eq!(objection(access(), Some(&right)), None);
+        assert_eq!(objection(ApiAccess::Open, None), None);
+        let text = |token: Option<&str>| objection(access(), token).unwrap_or_default();
+        assert!(text(None).contains("needs a token"));
+        assert!(text(Some("beadle_1")).contains("malformed"));
+        assert!(text(Some(&wrong)).contains("unknown"));
+        assert!(objection(ApiAccess::Closed, Some(&right)).is_some_and(|text| text.contains("closed")));
+    }
 }

@@ -56,10 +56,8 @@ impl ApiError {
         Self::new(StatusCode::FORBIDDEN, "cross-site", message)
     }
 
-    /// The API of this address needs a token.
-    pub fn unauthorized() -> Self {
-        let message = "the API on this address needs a token (`beadle token`), or `[admin] open_api = true`; \
-                       the socket needs none";
+    /// The API of this address needs a token, and the request has none or a wrong one.
+    pub fn unauthorized(message: &str) -> Self {
         Self::new(StatusCode::UNAUTHORIZED, "unauthorized", message)
     }
 
@@ -103,7 +101,7 @@ impl From<CommandError> for ApiError {
         let status = match &error {
             CommandError::Store(_) | CommandError::Closed => StatusCode::SERVICE_UNAVAILABLE,
             CommandError::Unknown(_) => StatusCode::NOT_FOUND,
-            CommandError::UnknownCapability(_) => StatusCode::BAD_REQUEST,
+            CommandError::UnknownCapability(_) | CommandError::DefaultCapability(_) => StatusCode::BAD_REQUEST,
             _ => StatusCode::CONFLICT,
         };
         Self::new(status, error.code(), error)

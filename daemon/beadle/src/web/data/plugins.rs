@@ -136,11 +136,10 @@ async fn execute(admin: &Admin, command: Command) -> Answer<Done> {
     Ok(Json(Done { message, warning: None }))
 }
 
-/// The problem of a plugin whose file in the folder is not active.
+/// The problem of a plugin that is unavailable, or whose file in the folder is not active.
 pub fn problem(entry: &Entry) -> Option<Problem> {
-    let own = entry.problem().map(|(code, message)| Problem { code, message });
-    let blocked = entry.blocked.as_ref();
-    own.or_else(|| blocked.map(|blocked| Problem { code: blocked.code.into(), message: blocked.reason.clone() }))
+    let (code, message) = entry.problem().or_else(|| entry.blocked_problem())?;
+    Some(Problem { code, message })
 }
 
 fn plugin_row(entry: &Entry, backlogs: &[(PluginNo, u64)]) -> PluginRow {
