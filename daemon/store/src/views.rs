@@ -27,6 +27,18 @@ pub enum EventState {
 }
 
 impl EventState {
+    /// All states, in the order of their numbers.
+    pub const ALL: [EventState; 3] = [EventState::New, EventState::Begun, EventState::Finished];
+
+    /// The name for people and JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            EventState::New => "new",
+            EventState::Begun => "begun",
+            EventState::Finished => "finished",
+        }
+    }
+
     pub(crate) fn from_number(number: i64) -> Self {
         match number {
             0 => EventState::New,

@@ -98,7 +98,7 @@ pub struct MessageRow {
     /// When it was created.
     #[serde(with = "super::rfc3339")]
     pub created_at: Ms,
-    /// Attempts so far.
+    /// Requests to the platform to send it. Those that it refused because of the whole channel are not counted.
     pub attempts: u32,
     /// WhatsApp may have received it twice.
     pub possibly_duplicate: bool,

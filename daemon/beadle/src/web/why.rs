@@ -1,18 +1,20 @@
 //! `beadle why ID`: what happened to an event, a message, a handling, a contact or a rejected webhook, in the order of
 //! cause and effect.
 //!
-//! Everything is read from the store, except the rules of the gate: they are evaluated again with the present facts, and
-//! the answer says so.
+//! Everything is read from the store, except what begins with `now:`: the rules of the gate, which are evaluated again with
+//! the present facts, and the state of the channel.
 
 use super::context::Admin;
-use super::data::{Names, ending, event_row, message_row, read, receipts};
+use super::data::{Names, counted, ending, event_row, message_row, pause_of, read, receipts};
 use super::failure::ApiError;
 use crate::api::{Step, Why};
 use axum::Json;
 use axum::extract::{Path, State};
 use beadle_gate::{Draft, Facts};
+use beadle_model::event::Problem;
 use beadle_model::{PluginNo, Timestamp};
 use beadle_store::Reader;
+use beadle_store::step::SendState;
 use beadle_store::views::{ContactDetails, DeadLetter, EventDetails, EventFilter, HandlingRow, OutboxDetails, Trace};
 use std::sync::Arc;
 
@@ -22,8 +24,9 @@ const EVENTS_OF_CONTACT: usize = 20;
 /// `GET /why/{id}`
 pub async fn why(State(admin): State<Arc<Admin>>, Path(id): Path<String>) -> Result<Json<Why>, ApiError> {
     let now = admin.clock.now();
+    let paused = admin.pipeline.outbox().counts().paused;
     let answer = read(&admin, move |reader, names| {
-        let mut trace = TraceBuilder { reader, names, now, steps: Vec::new() };
+        let mut trace = TraceBuilder { reader, names, paused: &paused, now, steps: Vec::new() };
         match reader.trace(&id)?.ok_or_else(|| ApiError::not_found("event, message, handling or contact", &id))? {
             Trace::Contact(contact) => trace.contact(&contact, &id)?,
             Trace::Webhook(webhook) => trace.webhook(&webhook),
@@ -43,6 +46,7 @@ pub async fn why(State(admin): State<Arc<Admin>>, Path(id): Path<String>) -> Res
 struct TraceBuilder<'a> {
     reader: &'a Reader,
     names: &'a Names,
+    paused: &'a [(Arc<str>, Option<Problem>)],
     now: Timestamp,
     steps: Vec<Step>,
 }
@@ -82,8 +86,8 @@ impl TraceBuilder<'_> {
         let failure = handling.map(|handling| {
             let error = handling.error.as_deref().unwrap_or("no reason was stored");
             let code = handling.code.as_deref().unwrap_or("-");
-            let next = handling.next_at.map(|at| format!(", next attempt at {at}")).unwrap_or_default();
-            format!("{} attempts, {}: {error} ({code}){next}", handling.attempts, handling.state)
+            let next = handling.next_at.map(|at| format!(", next attempt at {}", at.utc())).unwrap_or_default();
+            format!("{}, {}: {error} ({code}){next}", counted(handling.attempts.into(), "attempt", "attempts"), handling.state)
         });
         match (shown.done.contains(&plugin), failure) {
             (true, None) => "handled it".into(),
@@ -96,16 +100,10 @@ impl TraceBuilder<'_> {
     fn message(&mut self, shown: &OutboxDetails) -> Result<(), ApiError> {
         let row = message_row(self.names, shown);
         self.add(Some(row.created_at), &row.id, format!("requested by {}: {}", row.plugin, row.summary));
-        if let Some(conversation) = self.reader.conversation(shown.row.conversation)? {
-            let draft = Draft { body: &shown.row.body, host: shown.row.plugin == PluginNo::HOST };
-            for step in beadle_gate::trace(&draft, &Facts { conversation: &conversation, now: self.now }) {
-                let verdict = if step.refuses { "refuses: " } else { "" };
-                self.add(None, format!("gate, now: {}", step.rule.name()), format!("{verdict}{}", step.reason));
-            }
-        }
-        let attempts = if row.attempts == 0 { String::new() } else { format!(", {} earlier attempts", row.attempts) };
+        self.present_obstacles(shown)?;
+        let attempts = counted(row.attempts.into(), "attempt", "attempts");
         let duplicate = if row.possibly_duplicate { ", WhatsApp may have received it twice" } else { "" };
-        self.add(Some(row.due_at), &row.id, format!("is {}{attempts}{duplicate}", row.state));
+        self.add(Some(row.due_at), &row.id, format!("is {}, {attempts} so far{duplicate}", row.state));
         if let Some(id) = &row.platform_id {
             self.add(None, &row.id, format!("WhatsApp's id: {id}"));
         }
@@ -118,16 +116,37 @@ impl TraceBuilder<'_> {
         Ok(())
     }
 
+    /// What the gate and the channel say now. They say nothing about a message that was sent: it passed the gate then.
+    fn present_obstacles(&mut self, shown: &OutboxDetails) -> Result<(), ApiError> {
+        if matches!(shown.row.state, SendState::Accepted | SendState::Dropped) {
+            return Ok(());
+        }
+        let Some(conversation) = self.reader.conversation(shown.row.conversation)? else { return Ok(()) };
+        let draft = Draft { body: &shown.row.body, host: shown.row.plugin == PluginNo::HOST };
+        for step in beadle_gate::trace(&draft, &Facts { conversation: &conversation, now: self.now }) {
+            let verdict = if step.refuses { "refuses: " } else { "" };
+            self.add(None, format!("gate {}", step.rule.name()), format!("now: {verdict}{}", step.reason));
+        }
+        let pause = pause_of(self.paused, &conversation.channel).unwrap_or_else(|| "open".into());
+        self.add(None, format!("channel {}", conversation.channel), format!("now: {pause}"));
+        Ok(())
+    }
+
     fn webhook(&mut self, shown: &DeadLetter) {
         let id = shown.reference.to_string();
         let webhook = shown.webhook.as_ref();
         let size = webhook.map(|webhook| format!(" for {}, {} bytes", webhook.app, webhook.bytes)).unwrap_or_default();
-        self.add(Some(shown.at.as_ms()), &id, format!("received{size}, {} times", shown.attempts));
+        let times = counted(shown.attempts.into(), "time", "times");
+        self.add(Some(shown.at.as_ms()), &id, format!("received{size}, {times}"));
         self.add(None, &id, format!("could not be parsed: {} ({})", shown.error, shown.code));
         if let Some(at) = shown.retried_at {
             self.add(Some(at.as_ms()), &id, "was parsed again without success");
         }
-        self.add(None, id, "is a dead letter: `beadle dead-letters show`, `retry` or `drop`");
+        let text = format!(
+            "is a dead letter; run `beadle dead-letters show {id}`, then `beadle dead-letters retry {id}` or \
+             `beadle dead-letters drop {id}`"
+        );
+        self.add(None, id, text);
     }
 
     fn contact(&mut self, shown: &ContactDetails, requested: &str) -> Result<(), ApiError> {
@@ -145,8 +164,8 @@ impl TraceBuilder<'_> {
         }
         for conversation in &shown.conversations {
             let text = match conversation.window_until {
-                Some(until) if until > self.now => format!("window on {} open until {until}", conversation.channel),
-                Some(until) => format!("window on {} closed at {until}", conversation.channel),
+                Some(until) if until > self.now => format!("window on {} open until {}", conversation.channel, until.utc()),
+                Some(until) => format!("window on {} closed at {}", conversation.channel, until.utc()),
                 None => format!("no window on {} yet", conversation.channel),
             };
             self.add(conversation.last_inbound_at.map(|at| at.as_ms()), conversation.id.to_string(), text);

@@ -112,6 +112,30 @@ pub enum SendState {
     Dropped = 5,
 }
 
+impl SendState {
+    /// All states, in the order of their numbers.
+    pub const ALL: [SendState; 6] = [
+        SendState::Queued,
+        SendState::Sending,
+        SendState::Accepted,
+        SendState::Failed,
+        SendState::Dead,
+        SendState::Dropped,
+    ];
+
+    /// The name for people and JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            SendState::Queued => "queued",
+            SendState::Sending => "sending",
+            SendState::Accepted => "accepted",
+            SendState::Failed => "failed",
+            SendState::Dead => "dead",
+            SendState::Dropped => "dropped",
+        }
+    }
+}
+
 /// An outbox row.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct OutboxRow {

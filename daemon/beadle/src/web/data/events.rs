@@ -8,7 +8,7 @@ use crate::web::failure::ApiError;
 use crate::web::summary;
 use axum::Json;
 use axum::extract::{Path, Query, State};
-use beadle_model::{Ending, EventId};
+use beadle_model::{Ending, EventId, EventKind};
 use beadle_store::views::{self, EventFilter, EventState};
 use beadle_store::{Reader, StoreError};
 use serde::Deserialize;
@@ -31,10 +31,10 @@ pub struct ListQuery {
 impl ListQuery {
     fn filter(&self) -> Result<EventFilter, ApiError> {
         Ok(EventFilter {
-            kind: variant("kind of event", self.kind.as_deref())?,
+            kind: variant("kind of event", self.kind.as_deref(), &EventKind::ALL, EventKind::name)?,
             contact: optional_id(self.contact.as_deref())?,
             conversation: optional_id(self.conversation.as_deref())?,
-            state: variant("state of an event", self.state.as_deref())?,
+            state: variant("state of an event", self.state.as_deref(), &EventState::ALL, EventState::name)?,
             before: optional_id(self.before.as_deref())?,
             limit: page_size(self.limit),
         })

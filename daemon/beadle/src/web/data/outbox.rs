@@ -24,10 +24,11 @@ pub struct ListQuery {
 /// `GET /outbox`: newest first; without a state, messages that are not finished.
 pub async fn outbox(State(admin): State<Arc<Admin>>, Query(query): Query<ListQuery>) -> Answer<List<MessageRow>> {
     let now = admin.clock.now().as_ms();
-    let states: Vec<SendState> = match variant("state of a message", query.state.as_deref())? {
-        Some(state) => vec![state],
-        None => vec![SendState::Sending, SendState::Queued],
-    };
+    let states: Vec<SendState> =
+        match variant("state of a message", query.state.as_deref(), &SendState::ALL, SendState::name)? {
+            Some(state) => vec![state],
+            None => vec![SendState::Sending, SendState::Queued],
+        };
     let (conversation, before) = (optional_id(query.conversation.as_deref())?, optional_id(query.before.as_deref())?);
     let limit = page_size(query.limit);
     let list = read(&admin, move |reader, names| {
@@ -52,17 +53,30 @@ pub fn message_row(names: &Names, shown: &OutboxDetails) -> MessageRow {
         event: row.event.map(|event| event.to_string()),
         plugin: names.name(row.plugin),
         conversation: row.conversation.to_string(),
-        state: state_name(row.state).into(),
+        state: row.state.name().into(),
         receipt: receipts(shown).last().map(|(name, _)| (*name).into()),
         // Without a rule that defers it, it is due when it was created.
         due_at: row.due_at.max(row.created_at).as_ms(),
         created_at: row.created_at.as_ms(),
-        attempts: row.attempts,
+        attempts: attempts(shown),
         possibly_duplicate: row.possibly_duplicate,
         platform_id: shown.platform.clone(),
         problem: shown.problem.as_ref().map(problem),
         summary: summary::outgoing(&row.body),
     }
+}
+
+/// How often the platform was asked to send it. The store counts the attempts before the last one.
+fn attempts(OutboxDetails { row, problem, .. }: &OutboxDetails) -> u32 {
+    // The gate, or a missing address or channel, stopped it before the last request.
+    let is_stopped_before =
+        problem.as_ref().is_some_and(|problem| problem.by == "host" && problem.code != "outcome-unknown");
+    let last = match row.state {
+        SendState::Queued => false,
+        SendState::Sending | SendState::Accepted => true,
+        SendState::Failed | SendState::Dead | SendState::Dropped => !is_stopped_before,
+    };
+    row.attempts + u32::from(last)
 }
 
 /// The receipts of a message, in order.
@@ -77,20 +91,64 @@ pub fn receipts(shown: &OutboxDetails) -> Vec<(&'static str, i64)> {
     receipts.into_iter().filter_map(|(name, at)| Some((name, at?.as_ms()))).collect()
 }
 
-/// Its name in the API.
-pub fn state_name(state: SendState) -> &'static str {
-    match state {
-        SendState::Queued => "queued",
-        SendState::Sending => "sending",
-        SendState::Accepted => "accepted",
-        SendState::Failed => "failed",
-        SendState::Dead => "dead",
-        SendState::Dropped => "dropped",
-    }
-}
-
 fn problem(problem: &beadle_model::event::Problem) -> Problem {
     let details = problem.details.as_ref().filter(|details| **details != problem.title);
     let message = details.map_or_else(|| problem.title.clone(), |details| format!("{}: {details}", problem.title));
     Problem { code: problem.code.clone(), message }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use beadle_model::event::Problem;
+    use beadle_model::{ConversationId, MessageId, Outgoing, PluginNo, Timestamp};
+    use beadle_store::step::OutboxRow;
+
+    fn attempts_of(state: SendState, earlier: u32, problem: Option<(&str, &str)>) -> u32 {
+        let row = OutboxRow {
+            message: MessageId(1),
+            event: None,
+            plugin: PluginNo::HOST,
+            conversation: ConversationId(1),
+            body: Outgoing::Text { body: "hi".into(), preview_url: false, quote: None },
+            reply: false,
+            state,
+            due_at: Timestamp(0),
+            attempts: earlier,
+            created_at: Timestamp(0),
+            possibly_duplicate: false,
+        };
+        let problem =
+            problem.map(|(code, by)| Problem { code: code.into(), title: String::new(), details: None, by: by.into() });
+        attempts(&OutboxDetails {
+            row,
+            platform: None,
+            sent_at: None,
+            delivered_at: None,
+            read_at: None,
+            played_at: None,
+            failed_at: None,
+            problem,
+        })
+    }
+
+    #[test]
+    fn attempts_are_the_requests_made() {
+        use SendState::{Accepted, Dead, Failed, Queued, Sending};
+        for (state, earlier, problem, attempts) in [
+            (Queued, 0, None, 0),
+            (Queued, 2, None, 2),
+            (Sending, 0, None, 1),
+            (Accepted, 0, None, 1),
+            (Accepted, 1, None, 2),
+            (Failed, 0, Some(("131026", "platform")), 1),
+            // The gate refused it before a request.
+            (Failed, 0, Some(("window-closed", "host")), 0),
+            (Failed, 1, Some(("window-closed", "host")), 1),
+            (Dead, 3, Some(("131000", "platform")), 4),
+            (Dead, 0, Some(("outcome-unknown", "host")), 1),
+        ] {
+            assert_eq!(attempts_of(state, earlier, problem), attempts, "{state:?} {earlier} {problem:?}");
+        }
+    }
 }

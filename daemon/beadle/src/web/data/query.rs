@@ -63,13 +63,19 @@ pub fn optional_id<T: FromStr<Err: Display>>(text: Option<&str>) -> Result<Optio
     text.map(id).transpose()
 }
 
-/// Parses the name of a variant.
-pub fn variant<T: serde::de::DeserializeOwned>(noun: &str, text: Option<&str>) -> Result<Option<T>, ApiError> {
-    let parse = |text: &str| {
-        serde_json::from_value(text.into())
-            .map_err(|error| ApiError::bad_request(format!("`{text}` is not a valid {noun}: {error}")))
-    };
-    text.map(parse).transpose()
+/// Finds the variant with this name.
+pub fn variant<T: Copy>(
+    noun: &str,
+    text: Option<&str>,
+    all: &[T],
+    name: fn(T) -> &'static str,
+) -> Result<Option<T>, ApiError> {
+    let Some(text) = text else { return Ok(None) };
+    let found = all.iter().copied().find(|variant| name(*variant) == text);
+    let names = || all.iter().map(|variant| name(*variant)).collect::<Vec<_>>().join(", ");
+    found
+        .map(Some)
+        .ok_or_else(|| ApiError::bad_request(format!("`{text}` is not a {noun}; the possible values are {}", names())))
 }
 
 /// `1 event`, `2 events`

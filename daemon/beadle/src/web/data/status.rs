@@ -9,6 +9,7 @@ use crate::web::metrics::{Snapshot, memory_bytes};
 use axum::Json;
 use axum::extract::State;
 use beadle_catalog::{Entry, LoadState};
+use beadle_model::event;
 use beadle_store::views::BacklogCounts;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,10 +21,8 @@ pub async fn status(State(admin): State<Arc<Admin>>) -> Answer<Status> {
     let paused = admin.pipeline.outbox().counts().paused;
     let mut channels = admin.channels.clone();
     for channel in &mut channels {
-        match paused.iter().find(|(name, _)| **name == *channel.name) {
-            None => {}
-            Some((_, None)) => channel.state = "rate limited by WhatsApp".into(),
-            Some((_, Some(problem))) => channel.state = format!("stopped: {}", problem.title),
+        if let Some(pause) = pause_of(&paused, &channel.name) {
+            channel.state = pause;
         }
     }
     Ok(Json(Status {
@@ -41,6 +40,14 @@ pub async fn status(State(admin): State<Arc<Admin>>) -> Answer<Status> {
         plugins: plugins::rows(&admin),
         tasks: tasks::rows(&admin),
     }))
+}
+
+/// Why a channel does not send now; `None` if it does.
+pub fn pause_of(paused: &[(Arc<str>, Option<event::Problem>)], channel: &str) -> Option<String> {
+    match paused.iter().find(|(name, _)| **name == *channel)? {
+        (_, None) => Some("paused: rate limited by WhatsApp, continues by itself".into()),
+        (_, Some(problem)) => Some(format!("stopped: {}", problem.title)),
+    }
 }
 
 async fn counts(admin: &Admin) -> Result<BacklogCounts, ApiError> {
