@@ -99,7 +99,7 @@ async fn keys_that_need_a_restart_are_named() {
 async fn sighup_reloads_the_configuration() {
     let (setup, mut daemon, _simulator) = start().await;
     daemon.program.hang_up();
-    daemon.program.line(|line| line.contains("configuration reloaded changed=\"\"").then_some(())).await;
+    daemon.program.line(|line| line.contains("configuration reloaded changed=nothing").then_some(())).await;
     setup.put_conf("60-more", "[keywords]\nbrand = \"De Buurt\"");
     daemon.program.line(|line| line.contains("words.brand added").then_some(())).await;
     daemon.stop().await;

@@ -184,6 +184,15 @@ impl Invalid {
     }
 }
 
+impl Invalid {
+    /// The rendering for a place that shows the code itself: without `error[CODE]: ` at the beginning.
+    pub fn message(&self) -> String {
+        let text = self.render(false);
+        let prefix = format!("error[{}]: ", self.code());
+        text.strip_prefix(&prefix).map(str::to_owned).unwrap_or(text)
+    }
+}
+
 impl std::fmt::Display for Invalid {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.render(false))

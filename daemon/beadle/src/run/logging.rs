@@ -9,7 +9,9 @@ use beadle_model::text::is_hidden;
 use beadle_tasks::TaskKind;
 use std::fmt;
 use std::sync::OnceLock;
+use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
+use tracing_subscriber::field::RecordFields;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::format::{FormatEvent, FormatFields, Writer};
 use tracing_subscriber::fmt::time::{FormatTime as _, SystemTime};
@@ -31,7 +33,8 @@ pub fn start(log: &Log) {
         LogFormat::Text => false,
         LogFormat::Journal => true,
     };
-    let lines = layer().with_writer(std::io::stderr).with_ansi(false).event_format(Lines { journal });
+    let lines =
+        layer().with_writer(std::io::stderr).with_ansi(false).fmt_fields(Fields).event_format(Lines { journal });
     let (level, handle) = reload::Layer::new(level);
     if tracing_subscriber::registry().with(level).with(lines).try_init().is_ok() {
         let _ = LEVEL.set(handle);
@@ -96,6 +99,57 @@ where
     }
 }
 
+/// The message and the fields of a record: `message key=value key="text with spaces"`. A value is quoted if it would be
+/// ambiguous without quotes, no matter of which type it is.
+struct Fields;
+
+impl<'w> FormatFields<'w> for Fields {
+    fn format_fields<R: RecordFields>(&self, mut writer: Writer<'w>, fields: R) -> fmt::Result {
+        let mut text = FieldText::default();
+        fields.record(&mut text);
+        writer.write_str(&text.message)?;
+        let gap = if text.message.is_empty() { text.fields.trim_start() } else { &text.fields };
+        writer.write_str(gap)
+    }
+}
+
+/// The message and the fields, as text.
+#[derive(Default)]
+struct FieldText {
+    message: String,
+    fields: String,
+}
+
+impl FieldText {
+    fn add(&mut self, field: &Field, value: &str) {
+        if field.name() == "message" {
+            self.message.push_str(value);
+            return;
+        }
+        let is_plain = |c: char| !(c.is_whitespace() || c == '"' || c == '=');
+        self.fields.push(' ');
+        self.fields.push_str(field.name());
+        self.fields.push('=');
+        if !value.is_empty() && value.chars().all(is_plain) {
+            self.fields.push_str(value);
+        } else {
+            self.fields.push('"');
+            self.fields.push_str(&value.replace('\\', "\\\\").replace('"', "\\\""));
+            self.fields.push('"');
+        }
+    }
+}
+
+impl Visit for FieldText {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.add(field, value);
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.add(field, &format!("{value:?}"));
+    }
+}
+
 /// The syslog priority, see `sd-daemon(3)`.
 fn priority(level: Level) -> u8 {
     match level {
@@ -127,9 +181,15 @@ mod tests {
     fn logged(journal: bool, text: &str) -> String {
         let memory = Memory::default();
         let writer = memory.clone();
-        let lines = layer().with_writer(move || writer.clone()).with_ansi(false).event_format(Lines { journal });
-        tracing::subscriber::with_default(tracing_subscriber::registry().with(lines), || {
-            tracing::warn!(plugin = "echo", "text: {text}");
+        let lines = layer()
+            .with_writer(move || writer.clone())
+            .with_ansi(false)
+            .fmt_fields(Fields)
+            .event_format(Lines { journal });
+        let registry = tracing_subscriber::registry().with(lines);
+        tracing::subscriber::with_default(registry, || {
+            let error = "no \"such\" file";
+            tracing::warn!(plugin = "echo", event = %"evt_1", %error, reason = error, empty = "", "text: {text}");
         });
         let bytes = memory.0.lock().unwrap().clone();
         String::from_utf8(bytes).unwrap()
@@ -138,7 +198,10 @@ mod tests {
     #[test]
     fn a_record_is_one_line() {
         let journal = logged(true, "one\ntwo\u{1b}[2J");
-        assert_eq!(journal, "<4>beadle::run::logging::tests: text: one\\ntwo\\x1b[2J plugin=\"echo\"\n");
+        assert_eq!(
+            journal,
+            "<4>beadle::run::logging::tests: text: one\\ntwo\\x1b[2J plugin=echo event=evt_1 error=\"no \\\"such\\\" file\" reason=\"no \\\"such\\\" file\" empty=\"\"\n"
+        );
         let text = logged(false, "one\ntwo\u{1b}[2J");
         assert!(text.starts_with("20") && text.contains("Z WARN beadle::run::logging"), "{text}");
         assert_eq!(text.lines().count(), 1);

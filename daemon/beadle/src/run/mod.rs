@@ -51,7 +51,7 @@ const CLOSE_WITHIN: Duration = Duration::from_secs(1);
 /// disk they take effect later. Real time.
 const SCHEDULES_WITHIN: Duration = Duration::from_secs(5);
 
-/// `beadle run`. An invalid configuration is wrong usage (exit code 2), which systemd does not retry.
+/// `beadle run`. An invalid configuration ends it with exit code 2, which systemd does not retry.
 pub async fn command(args: &RunArgs) -> Exit {
     let loaded = match config::load(&args.config.config, &Environment::process()) {
         Ok(loaded) => loaded,

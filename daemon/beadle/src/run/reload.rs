@@ -102,7 +102,7 @@ impl Reloader {
                 }
             }
             Err(invalid) => {
-                let problem = Problem { code: invalid.code().into(), message: invalid.render(false) };
+                let problem = Problem { code: invalid.code().into(), message: invalid.message() };
                 if cause == Cause::Look && state.reported.as_ref() == Some(&problem.message) {
                     return;
                 }
@@ -121,7 +121,8 @@ impl Reloader {
         self.apply(&current.config, &next.config);
         let keys = next.flat.hashes();
         let changed: Vec<_> = changes(&current.flat.hashes(), &keys).iter().map(Change::to_string).collect();
-        tracing::info!(changed = changed.join(", "), "configuration reloaded");
+        let changed = if changed.is_empty() { "nothing".into() } else { changed.join(", ") };
+        tracing::info!(changed, "configuration reloaded");
         for note in next.notes.iter().filter(|note| !current.notes.contains(note)) {
             tracing::warn!(note, "configuration");
         }
