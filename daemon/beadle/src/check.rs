@@ -32,7 +32,7 @@ pub async fn check(path: &Path) -> Exit {
         Err(invalid) => {
             eprint!("{}", invalid.render(std::io::stderr().is_terminal()));
             eprintln!("\n{}", count(invalid.count()));
-            Exit::Failed
+            Exit::Usage
         }
     }
 }
@@ -81,6 +81,7 @@ fn warnings(config: &Config) -> Vec<String> {
     );
     warnings.extend(config.schedules.iter().flat_map(|schedule| schedule_warnings(schedule)));
     warnings.extend(plugin_warnings(config));
+    warnings.extend(missing_plugins(config));
     warnings
 }
 
@@ -92,6 +93,16 @@ fn schedule_warnings(schedule: &Schedule) -> Vec<String> {
         .iter()
         .map(|warning| format!("schedule `{}`: {} ({})", schedule.name, warning.text, warning.code))
         .collect()
+}
+
+/// Settings for plugins that do not exist.
+fn missing_plugins(config: &Config) -> Vec<String> {
+    let is_missing =
+        |name: &&String| !config.daemon.plugin_dirs.iter().any(|dir| dir.join(format!("{name}.wasm")).is_file());
+    let missing = config.plugins.keys().filter(is_missing);
+    let text =
+        |name| format!("`[plugins.{name}]` has no effect: no plugin directory contains {name}.wasm (plugin-missing)");
+    missing.map(text).collect()
 }
 
 /// Schedules whose plugin does not exist or does not handle schedules.
@@ -117,4 +128,23 @@ fn plugin_warnings(config: &Config) -> Vec<String> {
         Some(format!("{} ({})", obstacle.message(schedule, plugin), obstacle.code()))
     });
     warnings.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    #[test]
+    fn settings_of_a_plugin_without_a_file_are_a_warning() {
+        let folder = tempfile::tempdir().unwrap();
+        let plugins = folder.path().join("plugins");
+        fs::create_dir(&plugins).and_then(|()| fs::write(plugins.join("here.wasm"), "")).unwrap();
+        let toml = "[daemon]\nplugin_dirs = [\"plugins\"]\n[plugins.here]\n[plugins.nothere]\norder = 1\n";
+        fs::write(folder.path().join("beadle.toml"), toml).unwrap();
+        let loaded = config::load(folder.path(), &Environment::process()).unwrap();
+        let found: Vec<_> = warnings(&loaded.config).into_iter().filter(|text| text.contains("[plugins.")).collect();
+        let expected = "`[plugins.nothere]` has no effect: no plugin directory contains nothere.wasm (plugin-missing)";
+        assert_eq!(found, [expected]);
+    }
 }

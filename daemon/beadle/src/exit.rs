@@ -10,7 +10,7 @@ pub enum Exit {
     Ok = 0,
     /// Failure; the reason was printed.
     Failed = 1,
-    /// Wrong usage (clap's own code).
+    /// Wrong usage (clap's own code), or an invalid configuration.
     Usage = 2,
     /// No daemon answers at the socket.
     NotRunning = 3,

@@ -57,6 +57,10 @@ fn maximal_configuration_sets_every_key() {
     let app = &loaded.config.apps["main"];
     assert_eq!(app.access_token.expose(), "token of systemd");
     assert_eq!(app.app_secret.expose(), "app-secret-of-the-file");
+    let text = fs::read_to_string(folder().join("maximal.toml")).unwrap();
+    let tree = tree::parse(0, &text, &mut diagnostic::Diagnostics::default());
+    let missing: Vec<_> = loaded.known.iter().filter(|key| !contains(&tree, key)).collect();
+    assert!(missing.is_empty(), "maximal.toml does not set {missing:?}");
 }
 
 #[test]
@@ -83,6 +87,8 @@ fn missing_file_is_reported() {
     let invalid = read("nowhere.toml").unwrap_err();
     assert_eq!(invalid.count(), 1);
     golden("nowhere", "", &invalid.render(false), &[]);
+    // `beadle status` prints the code before the message.
+    assert_eq!(invalid.render(false), format!("error[config-unreadable]: {}", invalid.message()));
 }
 
 #[test]
