@@ -58,7 +58,7 @@ const RESERVED: [&str; 12] = [
 /// Makes the folder of a plugin called `name` in `place` and returns its path. If the name is invalid or the folder
 /// exists, this returns an error and writes nothing.
 pub fn create(place: &Path, name: &str) -> Result<PathBuf> {
-    check(name)?;
+    check_name(name)?;
     let folder = place.join(name);
     if folder.exists() {
         return Err(Failure::new(format!("{} already exists; nothing was changed", folder.display())));
@@ -74,7 +74,8 @@ pub fn create(place: &Path, name: &str) -> Result<PathBuf> {
     moved.map(|()| folder)
 }
 
-fn check(name: &str) -> Result {
+/// Whether a plugin can have this name; the error says what a name must be.
+pub fn check_name(name: &str) -> Result {
     let fits = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
     let begins = name.starts_with(|c: char| c.is_ascii_alphabetic());
     if !begins || name.len() > NAME_BYTES || !name.chars().all(fits) {

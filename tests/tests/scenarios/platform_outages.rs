@@ -119,6 +119,12 @@ async fn account_errors_stop_the_channel_until_they_are_resolved() {
         let output = setup.cli(&["status"]).await;
         let status = String::from_utf8_lossy(&output.stdout).into_owned();
         assert!(status.contains("shop") && status.contains(words), "{status}");
+        // The message that waits says why.
+        let waiting = daemon.list_all("outbox").await;
+        let id = waiting.iter().map(|row| row.get("id").and_then(Value::as_str).unwrap_or_default()).next();
+        let why = setup.cli(&["why", id.unwrap_or_default()]).await;
+        let why = String::from_utf8_lossy(&why.stdout).into_owned();
+        assert!(why.contains("channel shop") && why.contains("now: stopped: ") && why.contains(words), "{why}");
         // A token belongs to the app, a restriction to the number.
         assert_eq!(status.contains("club does not send"), fault == "token", "{status}");
         assert_eq!((simulator.messages(Some("Ana")).await.len(), daemon.status_count("dead_letters").await), (nth, 0));

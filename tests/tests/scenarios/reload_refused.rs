@@ -23,10 +23,17 @@ async fn revision_with_an_ungranted_capability_waits_for_the_grant() {
     setup.put_plugin("bot", &program::plugin("eager"));
     let row = daemon.wait_for_plugin("bot", |row| text(row, "/problem/code") == "plugin-pending").await;
     assert_eq!((text(&row, "/state"), text(&row, "/failed_step")), ("active", "capabilities"), "{row}");
+    let still = format!("the earlier revision {} stays active", text(&row, "/revision"));
+    assert!(text(&row, "/problem/message").contains(&still), "{row}");
     simulator.say("Ana", "two").await;
     simulator.expect_texts("Ana", &["one", "two"]).await;
     let none = setup.cli(&["plugins", "grant", "bot", "everything"]).await;
-    assert!(!none.status.success() && output_of(&none).contains("unknown-capability"), "{}", output_of(&none));
+    assert!(none.status.code() == Some(2) && output_of(&none).contains("no such capability"), "{}", output_of(&none));
+    // What every plugin has cannot be granted, and a grant that the plugin does not request is called so.
+    let default = setup.cli(&["plugins", "grant", "bot", "state"]).await;
+    assert!(default.status.code() == Some(2) && output_of(&default).contains("by default"), "{}", output_of(&default));
+    let unused = output_of(&setup.cli(&["plugins", "grant", "bot", "groups"]).await);
+    assert!(unused.contains("does not request it"), "{unused}");
     let granted = setup.cli(&["plugins", "grant", "bot", "messages"]).await;
     assert!(output_of(&granted).contains("write to people first"), "{}", output_of(&granted));
     daemon.wait_for_plugin("bot", |row| row.get("problem").is_none()).await;

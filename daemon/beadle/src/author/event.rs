@@ -37,6 +37,16 @@ pub struct TestEvent {
     pub body: EventBody,
 }
 
+/// Whether a sample has this name.
+pub fn is_sample(word: &str) -> bool {
+    SAMPLES.iter().any(|(name, _)| *name == word)
+}
+
+/// The names of all samples.
+pub fn sample_names() -> String {
+    SAMPLES.map(|(name, _)| name).join(", ")
+}
+
 /// All samples of the given kinds.
 pub fn samples(kinds: impl Fn(EventKind) -> bool) -> Vec<TestEvent> {
     let all = SAMPLES.iter().filter_map(|(name, text)| parse(name, text).ok());
@@ -51,10 +61,7 @@ pub fn load(word: &str) -> Result<Vec<TestEvent>, String> {
     }
     match SAMPLES.iter().find(|(name, _)| *name == word) {
         Some((name, text)) => parse(name, text),
-        None => {
-            let names: Vec<&str> = SAMPLES.iter().map(|(name, _)| *name).collect();
-            Err(format!("there is no file or sample `{word}`; the samples are {}", names.join(", ")))
-        }
+        None => Err(format!("there is no file or sample `{word}`; the samples are {}", sample_names())),
     }
 }
 

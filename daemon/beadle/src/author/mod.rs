@@ -14,6 +14,7 @@ use beadle_workshop::{Failure, Project, Toolchain, new_plugin};
 use std::path::Path;
 
 pub use build_loop::BuildLoop;
+pub use event::{is_sample, sample_names};
 pub use test::test;
 
 fn failed(error: &Failure) -> Exit {

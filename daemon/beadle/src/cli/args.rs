@@ -4,8 +4,18 @@
 //! options. The golden file `tests/cli/help.snap` holds every help text.
 
 use crate::config::units;
+use crate::{author, explain};
+use beadle_catalog::grants;
+use beadle_model::{ContactId, ConversationId, EventId, EventKind, HandlingId, MessageId, WebhookId, is_language_tag};
+use beadle_schedule::Zone;
+use beadle_store::DeadLetterRef;
+use beadle_store::step::SendState;
+use beadle_store::views::EventState;
+use clap::builder::PossibleValuesParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::fmt::Display;
 use std::path::PathBuf;
+use std::str::FromStr;
 
 const AFTER_HELP: &str = "\
 Getting started:
@@ -13,7 +23,7 @@ Getting started:
   beadle check          Check /etc/beadle/beadle.toml
   beadle status         Show what a running daemon is doing
 
-Exit codes: 0 success, 1 failure, 2 usage error, 3 daemon not running";
+Exit codes: 0 success, 1 failure, 2 usage error or invalid configuration, 3 daemon not running";
 
 /// Run a WhatsApp community with sandboxed plugins
 #[derive(Debug, Parser)]
@@ -51,6 +61,7 @@ pub enum Command {
     /// Explain what happened to an event, message, handling or contact
     Why {
         /// Id: evt_…, msg_…, hnd_…, con_… or whk_…, or WhatsApp's message id (wamid.…)
+        #[arg(value_parser = traceable)]
         id: String,
         #[command(flatten)]
         json: Json,
@@ -58,6 +69,7 @@ pub enum Command {
     /// Explain an error code, or list all codes
     Explain {
         /// Error code, such as window-closed
+        #[arg(value_parser = explained)]
         code: Option<String>,
         #[command(flatten)]
         json: Json,
@@ -99,7 +111,7 @@ pub struct RunArgs {
     #[command(flatten)]
     pub config: ConfigArg,
     /// Follow a simulator's virtual clock instead of the system clock
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", value_parser = http_url)]
     pub clock: Option<String>,
 }
 
@@ -138,18 +150,17 @@ pub struct Page {
 /// Filters of `events list` and `events tail`
 #[derive(Args, Clone, Debug, Default)]
 pub struct EventFilter {
-    /// Filter by kind: message, reaction, member-joined, member-left, timer, schedule,
-    /// message-status, unrouted and others
-    #[arg(long)]
+    /// Filter by kind
+    #[arg(long, value_parser = PossibleValuesParser::new(EventKind::ALL.map(EventKind::name)))]
     pub kind: Option<String>,
     /// Filter by contact (con_…)
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", value_parser = id::<ContactId>)]
     pub contact: Option<String>,
     /// Filter by conversation (cnv_…)
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", value_parser = id::<ConversationId>)]
     pub conversation: Option<String>,
-    /// Filter by state: new, begun or finished
-    #[arg(long)]
+    /// Filter by state
+    #[arg(long, value_parser = PossibleValuesParser::new(EventState::ALL.map(EventState::name)))]
     pub state: Option<String>,
 }
 
@@ -161,7 +172,7 @@ pub enum Events {
         #[command(flatten)]
         filter: EventFilter,
         /// List events before this one (evt_…)
-        #[arg(long, value_name = "ID", conflicts_with = "follow")]
+        #[arg(long, value_name = "ID", conflicts_with = "follow", value_parser = id::<EventId>)]
         before: Option<String>,
         /// Print the listed events oldest first, then new events as they arrive, until Ctrl-C
         #[arg(long, short)]
@@ -172,6 +183,7 @@ pub enum Events {
     /// Show an event, its handlings and messages
     Show {
         /// Event id (evt_…)
+        #[arg(value_parser = id::<EventId>)]
         id: String,
         #[command(flatten)]
         json: Json,
@@ -181,7 +193,7 @@ pub enum Events {
         #[command(flatten)]
         filter: EventFilter,
         /// Start after this event (evt_…) instead of now
-        #[arg(long, value_name = "ID")]
+        #[arg(long, value_name = "ID", value_parser = tail_start)]
         after: Option<String>,
         /// Exit after this number of events
         #[arg(long, value_name = "N")]
@@ -208,6 +220,7 @@ pub enum DeadLetters {
     /// Show a dead letter and its error
     Show {
         /// Id: hnd_… (handling), msg_… (message) or whk_… (rejected webhook)
+        #[arg(value_parser = id::<DeadLetterRef>)]
         id: String,
         #[command(flatten)]
         json: Json,
@@ -223,7 +236,7 @@ pub enum DeadLetters {
 #[derive(Args, Debug)]
 pub struct DeadLetterIds {
     /// Ids: hnd_…, msg_… or whk_…
-    #[arg(required = true, value_name = "ID")]
+    #[arg(required = true, value_name = "ID", value_parser = id::<DeadLetterRef>)]
     pub ids: Vec<String>,
 }
 
@@ -232,17 +245,17 @@ pub struct DeadLetterIds {
 pub enum Outbox {
     /// List outgoing messages; without --state, those that are queued or being sent
     List {
-        /// Filter by state: queued, sending, accepted, failed, dead or dropped
-        #[arg(long)]
+        /// Filter by state
+        #[arg(long, value_parser = PossibleValuesParser::new(SendState::ALL.map(SendState::name)))]
         state: Option<String>,
         /// Filter by plugin
         #[arg(long, value_name = "NAME")]
         plugin: Option<String>,
         /// Filter by conversation (cnv_…)
-        #[arg(long, value_name = "ID")]
+        #[arg(long, value_name = "ID", value_parser = id::<ConversationId>)]
         conversation: Option<String>,
         /// List messages before this one (msg_…)
-        #[arg(long, value_name = "ID")]
+        #[arg(long, value_name = "ID", value_parser = id::<MessageId>)]
         before: Option<String>,
         #[command(flatten)]
         page: Page,
@@ -277,7 +290,7 @@ pub enum Schedules {
         #[command(flatten)]
         json: Json,
     },
-    /// Run a schedule now, outside its plan
+    /// Run a schedule once now; its next firing stays as planned
     Run {
         /// Schedule name
         name: String,
@@ -308,7 +321,7 @@ pub enum Contacts {
     /// List contacts, oldest first
     List {
         /// List contacts after this one (con_…)
-        #[arg(long, value_name = "ID")]
+        #[arg(long, value_name = "ID", value_parser = id::<ContactId>)]
         after: Option<String>,
         #[command(flatten)]
         page: Page,
@@ -316,6 +329,7 @@ pub enum Contacts {
     /// Show a contact, its ids and conversations
     Show {
         /// Contact id (con_…)
+        #[arg(value_parser = id::<ContactId>)]
         id: String,
         #[command(flatten)]
         json: Json,
@@ -323,12 +337,13 @@ pub enum Contacts {
     /// Set a contact's language or time zone; an empty value clears it
     Set {
         /// Contact id (con_…)
+        #[arg(value_parser = id::<ContactId>)]
         id: String,
         /// BCP 47 language tag, such as nl or pt-BR
-        #[arg(long, value_name = "TAG", required_unless_present = "timezone")]
+        #[arg(long, value_name = "TAG", required_unless_present = "timezone", value_parser = language)]
         language: Option<String>,
         /// IANA time zone, such as Europe/Amsterdam
-        #[arg(long, value_name = "ZONE")]
+        #[arg(long, value_name = "ZONE", value_parser = timezone)]
         timezone: Option<String>,
     },
     /// List pairs of contacts that may be the same person
@@ -339,8 +354,10 @@ pub enum Contacts {
     /// Merge the second contact into the first
     Merge {
         /// Contact that remains (con_…)
+        #[arg(value_parser = id::<ContactId>)]
         contact: String,
         /// Contact to merge into it (con_…); its id remains valid
+        #[arg(value_parser = id::<ContactId>)]
         other: String,
         /// Show what would change, without changing it
         #[arg(long)]
@@ -351,8 +368,10 @@ pub enum Contacts {
     /// Mark two contacts as different people, so that they are not listed as duplicates
     MarkDistinct {
         /// Contact (con_…)
+        #[arg(value_parser = id::<ContactId>)]
         contact: String,
         /// Contact that is someone else (con_…)
+        #[arg(value_parser = id::<ContactId>)]
         other: String,
     },
 }
@@ -404,7 +423,7 @@ pub enum Plugins {
         name: String,
         /// List the values stored about this contact or conversation (con_… or cnv_…) instead of the plugin's
         /// own
-        #[arg(long, value_name = "ID")]
+        #[arg(long, value_name = "ID", value_parser = scope)]
         scope: Option<String>,
         /// Filter by key prefix
         #[arg(long)]
@@ -426,7 +445,7 @@ pub enum Plugins {
         /// Plugin name
         name: String,
         /// Capabilities, such as messages; see `beadle plugins show NAME`
-        #[arg(required = true, value_name = "CAPABILITY")]
+        #[arg(required = true, value_name = "CAPABILITY", value_parser = capability)]
         capabilities: Vec<String>,
     },
     /// Revoke capabilities that were granted with `plugins grant`
@@ -434,7 +453,7 @@ pub enum Plugins {
         /// Plugin name
         name: String,
         /// Capabilities, such as messages
-        #[arg(required = true, value_name = "CAPABILITY")]
+        #[arg(required = true, value_name = "CAPABILITY", value_parser = capability)]
         capabilities: Vec<String>,
     },
     /// Return to the previous revision, until the file changes
@@ -466,6 +485,7 @@ pub enum Plugins {
 #[derive(Args, Debug)]
 pub struct New {
     /// Plugin name, also the name of its folder
+    #[arg(value_parser = new_plugin_name)]
     pub name: String,
     /// Programming language
     #[arg(long, value_enum, default_value_t = Lang::Rust)]
@@ -504,7 +524,7 @@ pub struct Test {
     /// JSON file with an event or a list of events, or the name of a sample: text, button, list-row,
     /// image, advertisement, reaction, joined, left, timer, failed [default: all samples whose events
     /// the plugin exports]
-    #[arg(long, value_name = "EVENT")]
+    #[arg(long, value_name = "EVENT", value_parser = test_event)]
     pub event: Vec<String>,
     /// Settings file, TOML or JSON
     #[arg(long, value_name = "FILE")]
@@ -514,6 +534,79 @@ pub struct Test {
     pub memory_mib: Option<u32>,
     #[command(flatten)]
     pub json: Json,
+}
+
+// Values are checked here, so that a wrong one is a usage error that says what is accepted. They are sent as written.
+
+fn checked(text: &str, is_valid: bool, expected: impl Display) -> Result<String, String> {
+    if is_valid { Ok(text.into()) } else { Err(expected.to_string()) }
+}
+
+fn id<T: FromStr<Err: Display>>(text: &str) -> Result<String, String> {
+    text.parse::<T>().map(|_| text.into()).map_err(|error| error.to_string())
+}
+
+/// `evt_0` is the position before the first event.
+fn tail_start(text: &str) -> Result<String, String> {
+    if text == "evt_0" { Ok(text.into()) } else { id::<EventId>(text) }
+}
+
+fn scope(text: &str) -> Result<String, String> {
+    let is_valid = id::<ContactId>(text).is_ok() || id::<ConversationId>(text).is_ok();
+    checked(text, is_valid, "must be con_NUMBER or cnv_NUMBER")
+}
+
+fn traceable(text: &str) -> Result<String, String> {
+    let prefix = text.split_once('_').map(|(prefix, _)| prefix);
+    match prefix {
+        Some("evt") => id::<EventId>(text),
+        Some("msg") => id::<MessageId>(text),
+        Some("hnd") => id::<HandlingId>(text),
+        Some("con") => id::<ContactId>(text),
+        Some("whk") => id::<WebhookId>(text),
+        // The platform decides the form of its own ids.
+        _ => checked(text, text.starts_with("wamid."), "must begin with evt_, msg_, hnd_, con_, whk_ or wamid."),
+    }
+}
+
+fn language(text: &str) -> Result<String, String> {
+    let is_valid = text.is_empty() || is_language_tag(text);
+    checked(text, is_valid, "must be a BCP 47 language tag, such as nl or pt-BR, or empty")
+}
+
+fn timezone(text: &str) -> Result<String, String> {
+    let near = Zone::suggest(text).map(|near| format!("; did you mean {near}?")).unwrap_or_default();
+    let is_valid = text.is_empty() || Zone::named(text).is_some();
+    checked(text, is_valid, format!("must be an IANA time zone, such as Europe/Amsterdam, or empty{near}"))
+}
+
+fn capability(text: &str) -> Result<String, String> {
+    let names = grants::grantable_names();
+    let expected = match grants::is_default(text) {
+        true => format!("every plugin has it by default; these can be granted: {names}"),
+        false => format!("no such capability; these can be granted: {names}"),
+    };
+    checked(text, grants::is_grantable(text), expected)
+}
+
+fn explained(text: &str) -> Result<String, String> {
+    let expected = format!("unknown code{}; run `beadle explain` for the list", explain::suggestion(text));
+    checked(text, explain::page(text).is_some(), expected)
+}
+
+fn test_event(text: &str) -> Result<String, String> {
+    let is_valid = author::is_sample(text) || std::path::Path::new(text).is_file();
+    checked(text, is_valid, format!("no such file or sample; the samples are {}", author::sample_names()))
+}
+
+fn http_url(text: &str) -> Result<String, String> {
+    let url = reqwest::Url::parse(text).ok();
+    let is_valid = url.is_some_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+    checked(text, is_valid, "must be an HTTP address, such as http://127.0.0.1:8400")
+}
+
+fn new_plugin_name(text: &str) -> Result<String, String> {
+    beadle_workshop::new_plugin::check_name(text).map(|()| text.into()).map_err(|error| error.to_string())
 }
 
 fn duration_ms(text: &str) -> Result<i64, String> {

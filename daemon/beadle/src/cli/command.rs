@@ -149,7 +149,8 @@ pub fn query(command: &Command) -> Option<Query<'_>> {
         Command::DeadLetters(DeadLetters::Show { id, json }) => one(["dead-letters", id], *json, show::dead_letter),
         Command::Outbox(Outbox::List { state, plugin, conversation, before, page }) => {
             let params = [("state", state), ("plugin", plugin), ("conversation", conversation), ("before", before)];
-            list(["outbox"], given(params).collect(), page, show::outbox)
+            let show = if state.is_some() { show::outbox } else { show::outbox_waiting };
+            list(["outbox"], given(params).collect(), page, show)
         }
         Command::Schedules(command) => return schedules(command),
         Command::Contacts(Contacts::List { after, page }) => {

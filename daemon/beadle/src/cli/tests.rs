@@ -46,7 +46,8 @@ fn event(id: &str, kind: &str, ago: i64, name: Option<&str>, ending: &str, summa
 }
 
 fn message(id: &str, state: &str) -> Value {
-    json!({"id": id, "event": "evt_12", "plugin": "welcome", "conversation": "cnv_9", "state": state, "receipt": "delivered",
+    let receipt = (state == "accepted").then_some("delivered");
+    json!({"id": id, "event": "evt_12", "plugin": "welcome", "conversation": "cnv_9", "state": state, "receipt": receipt,
            "due_at": at(NOW - 5_000), "created_at": at(NOW - 6_000), "attempts": 1, "possibly_duplicate": false, "platform_id": "wamid.X",
            "summary": "Hello Ana! Welcome to De Buurt. These are the rules, please read them to the end: be kind."})
 }
@@ -74,7 +75,7 @@ fn shown(line: &str, response: Value, width: Option<usize>) -> String {
 #[test]
 fn lists_and_views_match_the_golden_file() {
     let problem = json!({"code": "plugin-corrupt", "message": "the file is truncated"});
-    let dead = json!({"id": "hnd_12.2", "plugin": "welcome", "event": "evt_12", "given_up_at": at(NOW - 90_000_000), "attempts": 3,
+    let dead = json!({"id": "hnd_12.4", "plugin": "welcome", "event": "evt_12", "given_up_at": at(NOW - 90_000_000), "attempts": 3,
         "code": "cpu-limit", "error": "used more than 100 ms", "answered": true, "summary": "message: hi"});
     let contact = json!({"id": "con_7", "name": "Ana", "language": "pt", "created_at": at(NOW - 400_000_000),
         "member_since": at(NOW - 300_000)});
@@ -101,29 +102,45 @@ fn lists_and_views_match_the_golden_file() {
         {"id": "cnv_10", "channel": "shop", "last_inbound_at": at(NOW - 90_000_000), "window_until": at(NOW - 60_000)}
     ]);
     let status = json!({"now": at(NOW), "version": "0.1.0", "started_at": at(NOW - 200_000_000), "phase": "running",
-        "problems": [{"code": "channel-stopped", "message": "shop does not send: the access token has expired"}],
+        "problems": [
+            {"code": "channel-stopped", "message": "shop does not send: The access token has expired"},
+            // As `Invalid::message` writes it.
+            {"code": "config-unknown", "message": "unknown key `outbox.max`\n --> /etc/beadle/beadle.toml:9:1\n  |\n9 | max = 3\n  | ^^^"}],
         "events_open": 3, "oldest_open_at": at(NOW - 2000), "queued": 2, "sending": 1, "dead_letters": 1,
-        "channels": [{"name": "shop", "app": "main", "phone_number_id": "1", "state": "open"}],
+        "channels": [{"name": "help", "app": "main", "phone_number_id": "2", "state": "open"},
+            {"name": "shop", "app": "other", "phone_number_id": "1", "state": "stopped: The access token has expired"}],
         "plugins": [plugin("echo", Value::Null), plugin("broken", problem.clone())]});
+    // A broken file was put over a working one.
+    let mut outdated = plugin(
+        "rules",
+        json!({"code": "plugin-corrupt", "message":
+        "the file is truncated; the earlier revision 0123456789ab stays active and handles events"}),
+    );
+    outdated["state"] = "active".into();
     let why = json!({"now": at(NOW), "id": "msg_3", "steps": [
         {"at": at(NOW - 65_000), "object": "evt_12", "text": "message from con_7 on shop: hi"},
-        {"object": "gate window", "text": "open for 23 h 58 min"}]});
+        {"at": at(NOW - 64_000), "object": "msg_3", "text": "requested by welcome: Hello Ana!"},
+        {"object": "gate window", "text": "now: the window is open until 2026-11-22 20:34:55 UTC"},
+        {"object": "channel shop", "text": "now: stopped: The access token has expired"},
+        {"at": at(NOW - 64_000), "object": "msg_3", "text": "is queued, 1 attempt so far"}]});
     let cases = [
         ("beadle status", status, None),
         (
             "beadle plugins list",
-            list(json!([plugin("echo", Value::Null), plugin("broken", problem)]), Value::Null),
+            list(json!([plugin("echo", Value::Null), plugin("broken", problem), outdated.clone()]), Value::Null),
             None,
         ),
         ("beadle plugins show echo", plugin("echo", Value::Null), None),
+        ("beadle plugins show rules", outdated, None),
         ("beadle events list", list(events.clone(), "evt_11".into()), None),
-        ("beadle events list --kind message --limit 2", list(events, Value::Null), Some(80)),
+        ("beadle events list --limit 2", list(events, Value::Null), Some(80)),
         ("beadle events list --conversation cnv_1", list(json!([]), Value::Null), None),
         ("beadle events show evt_12", event_view, Some(100)),
         ("beadle dead-letters list --plugin welcome", list(json!([dead.clone()]), Value::Null), None),
-        ("beadle dead-letters show hnd_12.2", dead, None),
+        ("beadle dead-letters show hnd_12.4", dead, None),
         ("beadle outbox list", list(json!([message("msg_3", "sending")]), Value::Null), Some(100)),
-        ("beadle outbox list --state queued", list(json!([]), Value::Null), None),
+        ("beadle outbox list", list(json!([]), Value::Null), None),
+        ("beadle outbox list --state failed", list(json!([]), Value::Null), None),
         ("beadle contacts list", list(json!([contact, stopped]), "con_8".into()), None),
         ("beadle contacts show con_7", contact_view, None),
         (
@@ -143,38 +160,50 @@ fn lists_and_views_match_the_golden_file() {
 #[test]
 fn schedules_match_the_golden_file() {
     let list = |items: Value, next: Value| json!({"now": at(NOW), "items": items, "next": next});
-    let firing = json!({"id": 9, "planned_at": at(NOW - 90_000_000), "late_ms": 12, "plugin": "welcome", "outcome": "fired",
-        "count": 1, "event": "evt_12", "handling": "done"});
-    let missed = json!({"id": 7, "planned_at": at(NOW - 190_000_000), "late_ms": 100_000_000, "plugin": "welcome",
-        "zone": "Europe/Amsterdam", "outcome": "missed", "count": 10_000});
-    let moment = json!({"at": at(NOW + 90_000), "local": "Sat 2026-11-21 21:37 CET", "timezone": "Europe/Amsterdam"});
+    let time = |utc: &str| format!("{utc}:00.000Z");
+    let firing = json!({"id": 9, "planned_at": time("2026-11-16T08:00"), "late_ms": 240_000, "plugin": "welcome",
+        "outcome": "fired", "count": 1, "event": "evt_12", "handling": "done"});
+    let missed = json!({"id": 7, "planned_at": time("2026-11-09T08:00"), "late_ms": 100_000_000, "plugin": "welcome",
+        "outcome": "missed", "count": 3});
+    let overrun = json!({"id": 8, "planned_at": time("2026-11-21T20:30"), "late_ms": 100_000_000, "plugin": "welcome",
+        "outcome": "missed", "count": 10_000});
+    let once = json!({"id": 3, "planned_at": time("2026-01-01T18:00"), "late_ms": 12, "plugin": "welcome",
+        "outcome": "fired", "count": 1, "event": "evt_2", "handling": "done"});
+    let moment =
+        json!({"at": time("2026-11-23T08:00"), "local": "Mon 2026-11-23 09:00 CET", "timezone": "Europe/Amsterdam"});
     let digest = json!({"name": "digest", "pattern": "cron = \"0 9 * * MON\"", "description": "at 09:00 on Monday",
         "timezone": "Europe/Amsterdam", "plugins": ["welcome", "crm"], "state": "on", "next": moment, "last": firing});
     let ended = json!({"name": "party", "pattern": "at = \"2026-01-01T18:00\"", "description": "once, at 2026-01-01 18:00",
-        "timezone": "UTC", "plugins": ["welcome"], "state": "ended", "last": missed});
+        "timezone": "UTC", "plugins": ["welcome"], "state": "ended", "last": once});
+    let pulse = json!({"name": "pulse", "pattern": "every = \"1m\"", "description": "every minute", "timezone": "UTC",
+        "plugins": ["welcome"], "state": "on", "next": {"at": time("2026-11-21T20:37"), "local": "Sat 2026-11-21 20:37 UTC",
+        "timezone": "UTC"}, "last": overrun});
     let mut digest_view = digest.clone();
     digest_view["now"] = at(NOW).into();
     digest_view["settings"] = json!([["catch_up", "last, within 1d"], ["overlap", "queue"]]);
     digest_view["payload"] = json!({"update": "digest"});
     digest_view["zones"] = json!(["Europe/Amsterdam"]);
     digest_view["targets"] = json!([
-        {"plugin": "welcome", "next_due_at": at(NOW + 90_000), "decided_until": at(NOW)},
-        {"plugin": "crm", "next_due_at": at(NOW - 90_000), "decided_until": at(NOW - 100_000), "problem":
+        {"plugin": "welcome", "next_due_at": time("2026-11-23T08:00"), "decided_until": at(NOW)},
+        {"plugin": "crm", "next_due_at": time("2026-11-16T08:00"), "decided_until": time("2026-11-09T08:00"), "problem":
             {"code": "schedule-plugin-unavailable", "message": "schedule `digest` names the plugin `crm`, but no plugin folder contains it"}}]);
-    digest_view["warnings"] = json!([{"code": "schedule-short-months", "message": "five months have no 31st day"}]);
+    digest_view["warnings"] = json!([{"code": "schedule-holidays-end", "message": "the last holiday in its file is 2026-12-31; after that no day is excluded"}]);
     let moments = json!([
-        moment.clone(),
-        {"at": at(NOW + 180_000), "local": "Sat 2026-11-21 21:39 CET", "timezone": "Europe/Amsterdam", "excluded": "Christmas Day"},
-        {"at": at(NOW + 270_000), "local": "Sun 2027-03-28 03:00 CEST", "timezone": "Europe/Amsterdam", "due_at": at(NOW + 300_000),
+        // The last Sunday of each month at 02:30.
+        {"at": time("2026-11-29T01:30"), "local": "Sun 2026-11-29 02:30 CET", "timezone": "Europe/Amsterdam"},
+        {"at": time("2026-12-27T01:30"), "local": "Sun 2026-12-27 02:30 CET", "timezone": "Europe/Amsterdam", "excluded": "Christmas holidays"},
+        {"at": time("2027-01-31T01:30"), "local": "Sun 2027-01-31 02:30 CET", "timezone": "Europe/Amsterdam", "excluded": "except"},
+        {"at": time("2027-02-28T01:30"), "local": "Sun 2027-02-28 02:30 CET", "timezone": "Europe/Amsterdam", "due_at": "2027-02-28T01:30:30.000Z"},
+        {"at": time("2027-03-28T01:00"), "local": "Sun 2027-03-28 03:00 CEST", "timezone": "Europe/Amsterdam",
          "note": "02:30 is skipped that day; fires at the first moment after the gap"}]);
     let planned = json!([
         {"plugin": "welcome", "timezone": "Europe/Amsterdam", "for_zone": true, "payload": {"update": "digest"}},
         {"plugin": "crm", "timezone": "Europe/Amsterdam", "for_zone": false, "problem":
             {"code": "schedule-not-exported", "message": "schedule `digest` names the plugin `crm`, but it does not export `on-schedule`"}}]);
     let cases = [
-        ("beadle schedules list", list(json!([digest.clone(), ended]), "party".into()), Some(120)),
+        ("beadle schedules list", list(json!([digest.clone(), ended, pulse]), "pulse".into()), Some(120)),
         ("beadle schedules show digest", digest_view, None),
-        ("beadle schedules next digest --limit 3", list(moments, Value::Null), None),
+        ("beadle schedules next backup --limit 5", list(moments, Value::Null), None),
         ("beadle schedules history digest", list(json!([firing, missed]), "7".into()), None),
         ("beadle schedules run digest --dry-run", list(planned, Value::Null), None),
     ];
@@ -188,15 +217,15 @@ fn windows_match_the_golden_file() {
     let open = json!([
         {"conversation": "cnv_9", "channel": "shop", "contact": "con_7", "name": "Ana", "last_inbound_at": at(NOW - 82_800_000),
          "closes_at": at(NOW + 3_600_000), "free_entry_until": at(NOW + 172_800_000)},
-        {"conversation": "cnv_12", "channel": "help", "group": "Y2FwaQZD", "last_inbound_at": at(NOW - 60_000),
+        {"conversation": "cnv_12", "channel": "shop", "group": "Y2FwaQZD", "last_inbound_at": at(NOW - 60_000),
          "closes_at": at(NOW + 86_340_000)}
     ]);
     let hours = json!([{"channel": "help", "within_hours": 24, "windows": 1}, {"channel": "shop", "within_hours": 1,
         "windows": 12}, {"channel": "shop", "within_hours": 24, "windows": 30}]);
     let cases = [
-        ("beadle windows list --channel shop --within 2h", list(open)),
+        ("beadle windows list --channel shop", list(open)),
         ("beadle windows list --by-hour", list(hours)),
-        ("beadle windows list", list(json!([]))),
+        ("beadle windows list --within 2h", list(json!([]))),
     ];
     golden("windows", &cases.into_iter().map(|(line, response)| shown(line, response, None)).collect::<String>());
 }
@@ -213,6 +242,57 @@ fn filters_become_query_parameters() {
         ["kind=message", "contact=con_7", "conversation=cnv_3", "state=begun", "before=evt_9", "limit=7"]
     );
     assert!(query.json);
+}
+
+/// A wrong value is a usage error, and the text names what is accepted.
+#[test]
+fn wrong_values_are_usage_errors_that_say_what_is_accepted() {
+    for (line, expected) in [
+        ("events list --kind nonsense", "[possible values: message, reaction, member-joined,"),
+        ("events tail --state done", "[possible values: new, begun, finished]"),
+        ("events list --contact 7", "con_NUMBER"),
+        ("events list --conversation con_7", "cnv_NUMBER"),
+        ("events list --before 9", "evt_NUMBER"),
+        ("events tail --after msg_9", "evt_NUMBER"),
+        ("events show msg_9", "evt_NUMBER"),
+        ("outbox list --state done", "[possible values: queued, sending, accepted, failed, dead, dropped]"),
+        ("outbox list --conversation 3", "cnv_NUMBER"),
+        ("outbox list --before evt_3", "msg_NUMBER"),
+        ("dead-letters show hnd_12", "hnd_EVENT.PLUGIN"),
+        ("dead-letters retry msg_x", "msg_NUMBER"),
+        ("dead-letters drop 7", "hnd_EVENT.PLUGIN"),
+        ("schedules history digest --before last", "invalid digit"),
+        ("contacts list --after 7", "con_NUMBER"),
+        ("contacts show Ana", "con_NUMBER"),
+        ("contacts set con_1 --language xx-yy-zz", "must be a BCP 47 language tag, such as nl or pt-BR"),
+        ("contacts set con_1 --timezone Europe/Amsterdm", "did you mean Europe/Amsterdam?"),
+        ("contacts merge con_1 Ana", "con_NUMBER"),
+        ("contacts mark-distinct con_1 Ana", "con_NUMBER"),
+        ("windows list --within soon", "a number with a unit"),
+        ("plugins state echo --scope Ana", "con_NUMBER or cnv_NUMBER"),
+        ("plugins grant echo nonsense", "these can be granted: messages, groups"),
+        ("plugins grant echo state", "every plugin has it by default"),
+        ("plugins revoke echo state", "every plugin has it by default"),
+        ("plugins new 1st", "must begin with a letter"),
+        ("plugins test echo.wasm --event nonsense", "the samples are text, button,"),
+        ("why nonsense", "must begin with evt_, msg_, hnd_, con_, whk_ or wamid."),
+        ("why evt_x", "evt_NUMBER"),
+        ("explain window-open", "did you mean"),
+        ("run --clock tomorrow", "must be an HTTP address"),
+        ("events list --limit 0", "1..=1000"),
+    ] {
+        let error = Cli::try_parse_from(format!("beadle {line}").split(' ')).err();
+        let error = error.unwrap_or_else(|| panic!("`beadle {line}` is accepted"));
+        let text = error.to_string();
+        assert_eq!(error.exit_code(), 2, "{line}: {text}");
+        assert!(text.starts_with("error: invalid value") && text.contains(expected), "{line}: {text}");
+    }
+    for line in
+        ["contacts set con_1 --language= --timezone=", "events tail --after evt_0", "why wamid.HBgM", "explain 131047"]
+    {
+        let parsed = Cli::try_parse_from(format!("beadle {line}").split(' '));
+        assert!(parsed.is_ok(), "{line}: {:?}", parsed.err());
+    }
 }
 
 #[test]
@@ -257,7 +337,12 @@ fn merges_match_the_golden_file() {
         "group_memberships": 1, "join_requests": 1, "group_receipts": 12, "was_member": true, "is_member": false, "opted_out_since": at(NOW)});
     let mut done = merge.clone();
     done["dry_run"] = false.into();
-    golden("merge", &format!("{}\n{}", show::merge(merge).unwrap(), show::merge(done).unwrap()));
+    let text = format!(
+        "$ beadle contacts merge con_7 con_9 --dry-run\n{}\n$ beadle contacts merge con_7 con_9\n{}",
+        show::merge(merge).unwrap(),
+        show::merge(done).unwrap()
+    );
+    golden("merge", &text);
 }
 
 /// A made-up code in a fixture would hide that a table shows a code which does not exist.

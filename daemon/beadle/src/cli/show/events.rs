@@ -65,11 +65,20 @@ pub fn event(response: Value, screen: Screen) -> Result {
     Ok(text.into())
 }
 
-/// `beadle outbox list`
+/// `beadle outbox list --state STATE`
 pub fn outbox(response: Value, screen: Screen) -> Result {
+    outbox_list(response, screen, "No messages.")
+}
+
+/// `beadle outbox list`, which shows only messages that are not finished.
+pub fn outbox_waiting(response: Value, screen: Screen) -> Result {
+    outbox_list(response, screen, "No messages are queued or being sent.")
+}
+
+fn outbox_list(response: Value, screen: Screen, empty: &str) -> Result {
     let list: List<MessageRow> = from_value(response)?;
     let next = list.next.map(|id| format!("--before {id}"));
-    Ok(print_list(&messages(&list.items, list.now), list.items.len(), "No matching messages.", next, screen))
+    Ok(print_list(&messages(&list.items, list.now), list.items.len(), empty, next, screen))
 }
 
 fn messages(rows: &[MessageRow], now: i64) -> Table {
@@ -110,7 +119,11 @@ pub fn dead_letters(response: Value, screen: Screen) -> Result {
     }
     let mut output = print_list(&table, list.items.len(), "No dead letters.", None, screen);
     if !list.items.is_empty() {
-        output.hints.push("run `beadle dead-letters show ID`, then `retry ID` or `drop ID`".into());
+        output.hints.push(
+            "run `beadle dead-letters show ID` for the error, then `beadle dead-letters retry ID` or \
+             `beadle dead-letters drop ID`"
+                .into(),
+        );
     }
     Ok(output)
 }

@@ -11,7 +11,7 @@ mod status;
 mod text;
 mod windows;
 
-pub use events::{dead_letter, dead_letters, event, event_line, events, outbox};
+pub use events::{dead_letter, dead_letters, event, event_line, events, outbox, outbox_waiting};
 pub use people::{contact, contacts, duplicates, merge};
 pub use plugins::{documents, plugin, plugins, state};
 pub use schedules::{firings, next_firings, schedule, schedule_dry_run, schedules};

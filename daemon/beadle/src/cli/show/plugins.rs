@@ -14,8 +14,8 @@ pub fn plugins(response: Value, screen: Screen) -> Result {
 
 /// The table of plugins; the last column shows the problem of a plugin that has one, else its events.
 pub fn table(rows: &[PluginRow], screen: Screen) -> Output {
-    let mut table =
-        Table::new(&["PLUGIN", "STATE", "STAGE", "ORDER", "VERSION", "EVENTS"]).flexible(&["PLUGIN", "VERSION"]);
+    let mut table = Table::new(&["PLUGIN", "STATE", "STAGE", "ORDER", "VERSION", "EVENTS OR PROBLEM"])
+        .flexible(&["PLUGIN", "VERSION"]);
     for row in rows {
         let last = row.problem.as_ref().map_or_else(|| joined(&row.events), problem);
         let version = or_dash(row.version.as_deref());
