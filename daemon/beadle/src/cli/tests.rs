@@ -277,7 +277,7 @@ fn wrong_values_are_usage_errors_that_say_what_is_accepted() {
         ("plugins test echo.wasm --event nonsense", "the samples are text, button,"),
         ("why nonsense", "must begin with evt_, msg_, hnd_, con_, whk_ or wamid."),
         ("why evt_x", "evt_NUMBER"),
-        ("explain window-open", "did you mean"),
+        ("explain window-close", "did you mean `window-closed`?"),
         ("run --clock tomorrow", "must be an HTTP address"),
         ("events list --limit 0", "1..=1000"),
     ] {

@@ -200,7 +200,7 @@ mod tests {
         let journal = logged(true, "one\ntwo\u{1b}[2J");
         assert_eq!(
             journal,
-            "<4>beadle::run::logging::tests: text: one\\ntwo\\x1b[2J plugin=echo event=evt_1 error=\"no \\\"such\\\" file\" reason=\"no \\\"such\\\" file\" empty=\"\"\n"
+            "<4>beadle::run::logging::tests: text: one\\ntwo\\u{1b}[2J plugin=echo event=evt_1 error=\"no \\\"such\\\" file\" reason=\"no \\\"such\\\" file\" empty=\"\"\n"
         );
         let text = logged(false, "one\ntwo\u{1b}[2J");
         assert!(text.starts_with("20") && text.contains("Z WARN beadle::run::logging"), "{text}");
