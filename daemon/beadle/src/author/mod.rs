@@ -4,7 +4,7 @@
 //! with `--watch`, the report whether a running daemon activated the result (`build_loop`).
 
 mod build_loop;
-mod event;
+pub mod event;
 mod report;
 mod test;
 
@@ -14,7 +14,6 @@ use beadle_workshop::{Failure, Project, Toolchain, new_plugin};
 use std::path::Path;
 
 pub use build_loop::BuildLoop;
-pub use event::{is_sample, sample_names};
 pub use test::test;
 
 fn failed(error: &Failure) -> Exit {

@@ -3,8 +3,9 @@
 //! Nouns are plural. Every list has `--json` and `--limit`. Names and ids are positional, filters are
 //! options. The golden file `tests/cli/help.snap` holds every help text.
 
+use crate::author::event;
 use crate::config::units;
-use crate::{author, explain};
+use crate::explain;
 use beadle_catalog::grants;
 use beadle_model::{ContactId, ConversationId, EventId, EventKind, HandlingId, MessageId, WebhookId, is_language_tag};
 use beadle_schedule::Zone;
@@ -595,8 +596,8 @@ fn explained(text: &str) -> Result<String, String> {
 }
 
 fn test_event(text: &str) -> Result<String, String> {
-    let is_valid = author::is_sample(text) || std::path::Path::new(text).is_file();
-    checked(text, is_valid, format!("no such file or sample; the samples are {}", author::sample_names()))
+    let is_valid = event::is_sample(text) || std::path::Path::new(text).is_file();
+    checked(text, is_valid, format!("no such file or sample; the samples are {}", event::sample_names()))
 }
 
 fn http_url(text: &str) -> Result<String, String> {
