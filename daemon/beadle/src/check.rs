@@ -101,7 +101,7 @@ fn missing_plugins(config: &Config) -> Vec<String> {
         |name: &&String| !config.daemon.plugin_dirs.iter().any(|dir| dir.join(format!("{name}.wasm")).is_file());
     let missing = config.plugins.keys().filter(is_missing);
     let text =
-        |name| format!("`[plugins.{name}]` has no effect: no plugin directory contains {name}.wasm (plugin-missing)");
+        |name| format!("`[plugins.{name}]` has no effect: no plugin folder contains {name}.wasm (plugin-missing)");
     missing.map(text).collect()
 }
 
@@ -144,7 +144,7 @@ mod tests {
         fs::write(folder.path().join("beadle.toml"), toml).unwrap();
         let loaded = config::load(folder.path(), &Environment::process()).unwrap();
         let found: Vec<_> = warnings(&loaded.config).into_iter().filter(|text| text.contains("[plugins.")).collect();
-        let expected = "`[plugins.nothere]` has no effect: no plugin directory contains nothere.wasm (plugin-missing)";
+        let expected = "`[plugins.nothere]` has no effect: no plugin folder contains nothere.wasm (plugin-missing)";
         assert_eq!(found, [expected]);
     }
 }

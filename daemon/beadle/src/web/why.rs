@@ -87,7 +87,11 @@ impl TraceBuilder<'_> {
             let error = handling.error.as_deref().unwrap_or("no reason was stored");
             let code = handling.code.as_deref().unwrap_or("-");
             let next = handling.next_at.map(|at| format!(", next attempt at {}", at.utc())).unwrap_or_default();
-            format!("{}, {}: {error} ({code}){next}", counted(handling.attempts.into(), "attempt", "attempts"), handling.state)
+            format!(
+                "{}, {}: {error} ({code}){next}",
+                counted(handling.attempts.into(), "attempt", "attempts"),
+                handling.state
+            )
         });
         match (shown.done.contains(&plugin), failure) {
             (true, None) => "handled it".into(),
@@ -164,7 +168,9 @@ impl TraceBuilder<'_> {
         }
         for conversation in &shown.conversations {
             let text = match conversation.window_until {
-                Some(until) if until > self.now => format!("window on {} open until {}", conversation.channel, until.utc()),
+                Some(until) if until > self.now => {
+                    format!("window on {} open until {}", conversation.channel, until.utc())
+                }
                 Some(until) => format!("window on {} closed at {}", conversation.channel, until.utc()),
                 None => format!("no window on {} yet", conversation.channel),
             };
