@@ -50,8 +50,7 @@ pub fn run(words: &[String]) -> Result {
 /// Runs these targets one after the other.
 pub fn fuzz(targets: &[&str], seconds: u64, seed: Option<u64>) -> Result {
     let programs = build()?;
-    // libFuzzer takes 0 for a random seed, and prints the one that it chose.
-    let seed = seed.unwrap_or_else(|| u64::from(std::process::id()));
+    let seed = seed.unwrap_or_else(shell::random_seed);
     for target in targets {
         println!("\n{target}: {seconds} s; repeat with: cargo xtask fuzz {target} --seconds {seconds} --seed {seed}");
         let folder = shell::target_dir().join("fuzz");

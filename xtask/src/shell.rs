@@ -1,6 +1,7 @@
 //! Runs other programs at the root of the repository, with beadle-workshop's functions.
 
 use std::ffi::{OsStr, OsString};
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -28,6 +29,13 @@ pub fn cargo() -> Command {
         cargo.env_remove(name);
     }
     cargo
+}
+
+/// A seed that is different in each run. At most nine digits, because a person may repeat it and libFuzzer reads 32 bits;
+/// not 0, which is a random one for libFuzzer.
+pub fn random_seed() -> u64 {
+    // The state of a map's hasher is the only source of random numbers in the standard library.
+    RandomState::new().build_hasher().finish() % 999_999_999 + 1
 }
 
 /// A command that runs at the root of the repository.

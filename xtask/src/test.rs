@@ -16,7 +16,7 @@ struct Options {
     long: bool,
     /// A stage that cannot run here is a failure.
     no_skip: bool,
-    /// The seed of their random numbers; a scenario that fails prints it.
+    /// The seed of their random numbers. A long run chooses one; without either, a scenario that fails prints its own.
     seed: Option<u64>,
     /// Only these stages; all where empty.
     only: Vec<String>,
@@ -72,7 +72,13 @@ fn passed(result: Result) -> Result<Outcome> {
 
 /// Runs the requested stages.
 pub fn run(words: &[String]) -> Result {
-    let options = parse(words)?;
+    let mut options = parse(words)?;
+    if options.long && options.seed.is_none() {
+        options.seed = Some(shell::random_seed());
+    }
+    if let Some(seed) = options.seed {
+        eprintln!("seed {seed}; repeat with: --seed {seed}");
+    }
     let is_wanted = |name: &str| match options.only.as_slice() {
         [] => options.long || name != FUZZ,
         only => only.iter().any(|only| only == name),
