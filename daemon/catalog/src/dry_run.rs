@@ -70,7 +70,7 @@ async fn recent(before: &Arc<Plugin>, after: &Arc<Plugin>, reader: &Reader) -> R
         let mut events = Vec::new();
         for row in reader.events(&EventFilter { limit: MAX_EXAMINED, ..EventFilter::default() })? {
             if wanted.contains(&row.kind)
-                && let Some(event) = reader.event(row.id)?
+                && let Some(event) = reader.readable_event(row.id)?
                 && event.body.only_for().is_none_or(|only| only == no)
             {
                 events.push(event);

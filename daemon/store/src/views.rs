@@ -121,7 +121,7 @@ impl HandlingRow {
 pub struct EventDetails {
     /// Its row.
     pub row: EventRow,
-    /// Its body.
+    /// Its body. One that cannot be read is unrouted here, and holds what is stored as text.
     pub body: EventBody,
     /// Its subscribers in order; empty until the first is done.
     pub subscribers: Vec<PluginNo>,

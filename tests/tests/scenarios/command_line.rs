@@ -1,5 +1,6 @@
 //! The command line against a running daemon: every noun as text and as JSON, and the exit codes.
 
+use crate::text;
 use beadle_test_support::TIMEOUT;
 use beadle_test_support::daemon::Setup;
 use beadle_test_support::http::Connection;
@@ -65,6 +66,58 @@ async fn every_command_prints_text_and_json() {
         let answer = daemon.try_get(path).await.unwrap_or_else(|error| panic!("{path}: {error}"));
         assert_eq!(answer.status, 200, "{path}: {}", answer.text());
     }
+    daemon.stop().await;
+}
+
+/// Replaces the body of an event by a text that no version can read.
+fn damage(setup: &Setup, event: &str, body: &str) {
+    let script = "import sqlite3, sys
+db = sqlite3.connect(sys.argv[1])
+assert db.execute('UPDATE event_bodies SET body = ? WHERE id = ?', (sys.argv[3], sys.argv[2])).rowcount == 1
+db.commit()";
+    let arguments = [event.trim_start_matches("evt_"), body];
+    let python = std::process::Command::new("python3")
+        .args(["-c", script])
+        .arg(setup.data().join("beadle.db"))
+        .args(arguments)
+        .status();
+    assert!(python.is_ok_and(|status| status.success()), "Python must write into the database");
+}
+
+#[tokio::test]
+async fn event_that_cannot_be_read_is_shown_next_to_the_others() {
+    let address = SimulatorAddress::reserve();
+    let setup = Setup::new(&address.url()).probe("probe", "reply = \": \"", "");
+    setup.put_bytes("probe", &program::probe("v1"));
+    let daemon = setup.start().await;
+    let simulator = address.start(&setup).await;
+    simulator.say("Ana", "one").await;
+    simulator.expect_texts("Ana", &["v1: one"]).await;
+    simulator.say("Ana", "two").await;
+    simulator.expect_texts("Ana", &["v1: one", "v1: two"]).await;
+    daemon.wait_until_idle().await;
+    let messages = daemon.list_all("events?kind=message").await;
+    let [_, first] = messages.as_slice() else { panic!("two messages: {messages:?}") };
+    let (event, contact) = (text(first, "/id"), text(first, "/contact"));
+    damage(&setup, event, "{\"event\":\"of tomorrow\",\"it\":\"\u{202e}\"}");
+    let message = daemon.list_all("outbox?state=accepted").await;
+    let message = message.iter().find(|row| text(row, "/event") == event).map_or("", |row| text(row, "/id"));
+    for (command, parts) in [
+        (["events", "list"].as_slice(), ["two", "cannot be read"]),
+        (&["events", "tail", "--after", "evt_0", "--count", "2"], ["cannot be read", event]),
+        (&["events", "show", event], ["of tomorrow", "unreadable: "]),
+        (&["why", event], ["cannot be read", "handled it"]),
+        (&["why", message], ["cannot be read", "requested by probe: v1: one"]),
+        (&["why", contact], ["two", "cannot be read"]),
+    ] {
+        let output = setup.cli(command).await;
+        let shown = String::from_utf8_lossy(&output.stdout);
+        assert!(parts.iter().all(|part| shown.contains(part)), "{command:?}: {shown}{output:?}");
+        assert!(!shown.contains('\u{202e}'), "{command:?}: {shown}");
+    }
+    // A new revision is compared with the active one on the events that can be read.
+    setup.put_bytes("probe", &program::probe("v2"));
+    daemon.wait_for_plugin("probe", |row| !text(row, "/earlier_revisions/0").is_empty()).await;
     daemon.stop().await;
 }
 

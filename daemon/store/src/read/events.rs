@@ -67,6 +67,19 @@ fn body(conn: &Connection, id: EventId) -> Result<EventBody, StoreError> {
     from_json("event", id.0, &json)
 }
 
+/// The body for a person: one that cannot be read is unrouted, and holds what is stored as text.
+fn shown_body(conn: &Connection, id: EventId) -> Result<EventBody, StoreError> {
+    match body(conn, id) {
+        Err(StoreError::Unreadable { reason, .. }) => {
+            let mut read = conn.prepare_cached("SELECT CAST(body AS BLOB) FROM event_bodies WHERE id = ?1")?;
+            let stored = read.query_row([id.0], |row| row.get::<_, Option<Vec<u8>>>(0)).optional()?;
+            let stored = stored.flatten().map(|bytes| String::from_utf8_lossy(&bytes).into());
+            Ok(EventBody::Unrouted { kind: format!("unreadable: {reason}"), json: stored.unwrap_or_default() })
+        }
+        body => body,
+    }
+}
+
 /// The size of an event's body, for the bound of a read.
 fn body_bytes(conn: &Connection, id: EventId) -> Result<usize, StoreError> {
     let mut read = conn.prepare_cached("SELECT octet_length(body) FROM event_bodies WHERE id = ?1")?;
@@ -121,7 +134,7 @@ pub(super) fn shown(conn: &Connection, id: EventId) -> Result<Option<EventDetail
         .map(|(_, plugin)| *plugin)
         .collect();
     Ok(Some(EventDetails {
-        body: body(conn, id)?,
+        body: shown_body(conn, id)?,
         sends: super::outbox::of_event(conn, id)?,
         row: raw.row,
         subscribers,
@@ -249,6 +262,11 @@ impl Reader {
     /// An event with its conversation as it is now.
     pub fn event(&self, id: EventId) -> Result<Option<Event>, StoreError> {
         self.all(|conn| load(conn, id))
+    }
+
+    /// The same for an event that may be unreadable, which is none.
+    pub fn readable_event(&self, id: EventId) -> Result<Option<Event>, StoreError> {
+        Ok(readable(self.event(id))?.flatten())
     }
 
     /// An event with its handlings and sends.

@@ -1,6 +1,6 @@
 //! Looking up anything by its id, for `beadle why ID`.
 
-use super::{Reader, SEARCHED_ROWS, events, outbox, rejected};
+use super::{Reader, SEARCHED_ROWS, events, outbox, readable, rejected};
 use crate::append::find_by_platform_id;
 use crate::error::StoreError;
 use crate::views::Trace;
@@ -49,8 +49,8 @@ fn event(conn: &Connection, id: EventId) -> Result<Option<Trace>, StoreError> {
 
 fn message(conn: &Connection, id: MessageId) -> Result<Option<Trace>, StoreError> {
     let Some(message) = outbox::shown(conn, id)? else { return Ok(None) };
-    let event = message.row.event.map_or(Ok(None), |event| events::shown(conn, event))?;
-    Ok(Some(Trace::Message { message: Box::new(message), event: event.map(Box::new) }))
+    let event = message.row.event.map_or(Ok(None), |event| events::shown(conn, event));
+    Ok(Some(Trace::Message { message: Box::new(message), event: readable(event)?.flatten().map(Box::new) }))
 }
 
 /// The event of a received message with this platform id. Bodies are not indexed but scanned,

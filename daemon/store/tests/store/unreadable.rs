@@ -54,6 +54,23 @@ async fn unreadable_event_is_skipped_whatever_is_wrong_with_it() {
 }
 
 #[tokio::test]
+async fn event_with_an_unreadable_body_is_shown_to_people() {
+    use beadle_model::EventBody;
+    let env = four_events().await;
+    damage(&env, "UPDATE event_bodies SET body = CAST(x'7bff' AS TEXT) WHERE id = 2");
+    damage(&env, "DELETE FROM event_bodies WHERE id = 3");
+    let stored = |id| match env.reader.event_details(EventId(id)).unwrap().unwrap().body {
+        EventBody::Unrouted { kind, json } if kind.starts_with("unreadable: ") => {
+            json.as_str().unwrap_or_default().to_owned()
+        }
+        other => panic!("{other:?}"),
+    };
+    assert_eq!([stored(2), stored(3)], ["{\u{fffd}", ""]);
+    assert_eq!(env.reader.readable_event(EventId(2)).unwrap(), None);
+    assert!(env.reader.readable_event(EventId(1)).unwrap().is_some());
+}
+
+#[tokio::test]
 async fn event_with_an_unreadable_handling_or_list_is_skipped() {
     let env = four_events().await;
     let list = env.store.subscriber_list(vec![PluginNo(1), PluginNo(2)]).await.unwrap();

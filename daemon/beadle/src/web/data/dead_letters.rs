@@ -57,7 +57,8 @@ fn dead_letter_row(reader: &Reader, names: &Names, shown: &DeadLetter) -> Result
         DeadLetterRef::Message(message) => {
             readable(reader.message_details(message))?.map(|row| summary::outgoing(&row.row.body))
         }
-        DeadLetterRef::Handling(handling) => readable(reader.event(handling.event))?
+        DeadLetterRef::Handling(handling) => reader
+            .readable_event(handling.event)?
             .map(|event| format!("{}: {}", event.kind().name(), summary::event(&event.body))),
         DeadLetterRef::Webhook(_) => shown
             .webhook

@@ -5,7 +5,7 @@ use super::query::{Answer, Names, id, optional_id, page_size, read, variant};
 use crate::api::{EventRow, EventView, HandlingRow, List};
 use crate::web::context::{Admin, Phase};
 use crate::web::failure::ApiError;
-use crate::web::summary;
+use crate::web::{summary, thin};
 use axum::Json;
 use axum::extract::{Path, Query, State};
 use beadle_model::{Ending, EventId, EventKind};
@@ -57,7 +57,10 @@ pub async fn events(State(admin): State<Arc<Admin>>, Query(query): Query<ListQue
 /// A row of a list.
 pub fn event_row(reader: &Reader, names: &Names, row: &views::EventRow) -> Result<EventRow, StoreError> {
     // The row alone lacks the body and the conversation.
-    let event = reader.event(row.id)?;
+    let (event, unreadable) = match reader.event(row.id) {
+        Err(error @ StoreError::Unreadable { .. }) => (None, Some(thin::cut(&error.to_string()))),
+        event => (event?, None),
+    };
     let conversation = event.as_ref().and_then(|event| event.conversation.as_deref());
     Ok(EventRow {
         id: row.id.to_string(),
@@ -68,7 +71,7 @@ pub fn event_row(reader: &Reader, names: &Names, row: &views::EventRow) -> Resul
         contact: row.contact.map(|contact| contact.to_string()),
         name: conversation.and_then(|conversation| conversation.contact.name.clone()),
         ending: ending(names, row.ending, row.state),
-        summary: event.map(|event| summary::event(&event.body)).unwrap_or_default(),
+        summary: event.map(|event| summary::event(&event.body)).or(unreadable).unwrap_or_default(),
     })
 }
 
