@@ -35,6 +35,11 @@ pub fn one_line(text: &str) -> String {
     text.chars().map(visible).collect()
 }
 
+/// The same for text of several lines: its line breaks stay.
+pub fn visible_lines(text: &str) -> String {
+    text.chars().map(|c| if c == '\n' { c } else { visible(c) }).collect()
+}
+
 fn visible(c: char) -> char {
     match c {
         '\u{2028}' | '\u{2029}' => ' ',
@@ -102,6 +107,7 @@ mod tests {
         assert_eq!(one_line("Gus \u{202e})draob( neleH\u{200b}"), "Gus �)draob( neleH�");
         assert_eq!(one_line("a\u{2066}\u{2028}b\u{feff}\u{61c}\u{e0041}\u{85}c"), "a� b��� c");
         assert_eq!(one_line("\u{1b}[2J\n"), " [2J ");
+        assert_eq!(visible_lines("a\u{202e}\u{1b}\nb\r\n"), "a� \nb \n");
     }
 
     #[test]

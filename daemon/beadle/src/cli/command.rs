@@ -8,9 +8,10 @@ use super::args::{
 };
 use super::client::{Client, ClientError};
 use super::show::{self, Output, Screen};
-use super::table::{json, terminal_width};
+use super::table::{json, json_line, terminal_width};
 use crate::api::ContactEdit;
 use crate::exit::{Exit, print};
+use beadle_model::text::visible_lines;
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -44,9 +45,10 @@ pub async fn perform(cli: &Cli) -> Exit {
 }
 
 fn report(error: &ClientError) {
+    let text = visible_lines(&error.to_string());
     match error.code() {
-        Some(code) => eprintln!("error[{code}]: {error}"),
-        None => eprintln!("error: {error}"),
+        Some(code) => eprintln!("error[{code}]: {text}"),
+        None => eprintln!("error: {text}"),
     }
     eprintln!("hint: {}", error.hint());
 }
@@ -112,7 +114,7 @@ async fn run(cli: &Cli) -> Result<(), End> {
         Command::Contacts(Contacts::Merge { contact, other, dry_run, json }) => {
             let path = ["contacts", contact, "merge", other];
             let merge = if *dry_run { client.get(&path, &[]).await } else { client.post(&path).await }?;
-            Ok(print(&if json.json { pretty(&merge)? } else { show::merge(merge)? })?)
+            if json.json { Ok(print(&pretty(&merge)?)?) } else { write(show::merge(merge)?) }
         }
         Command::Contacts(Contacts::Set { id, language, timezone }) => {
             let edit = ContactEdit { language: language.clone(), timezone: timezone.clone() };
@@ -293,7 +295,7 @@ async fn tail(
         let Some(Value::Array(items)) = response.get_mut("items").map(Value::take) else { continue };
         for item in items.into_iter().take(usize::try_from(left).unwrap_or(usize::MAX)) {
             left -= 1;
-            print(&if json.json { format!("{item}\n") } else { show::event_line(item)? })?;
+            print(&if json.json { json_line(&item)? } else { show::event_line(item)? })?;
         }
     }
     Ok(())
@@ -306,7 +308,7 @@ async fn latest(client: &Client, filter: &EventFilter, page: &Page) -> Result<Op
     let Some(Value::Array(items)) = response.get_mut("items").map(Value::take) else { return Ok(None) };
     let newest = items.first().and_then(|item| item.get("id")).and_then(Value::as_str).map(str::to_owned);
     for item in items.into_iter().rev() {
-        print(&if page.json.json { format!("{item}\n") } else { show::event_line(item)? })?;
+        print(&if page.json.json { json_line(&item)? } else { show::event_line(item)? })?;
     }
     Ok(newest)
 }
@@ -328,7 +330,7 @@ async fn follow(client: &Client, query: &Query<'_>, json: Json) -> Result<(), En
         seen = ids;
         if json.json {
             for item in new {
-                print(&format!("{item}\n"))?;
+                print(&json_line(&item)?)?;
             }
         } else if !new.is_empty() {
             if let Some(list) = response.as_object_mut() {

@@ -106,7 +106,8 @@ pub fn cut(text: &str, width: usize) -> String {
     }
     let mut used = 1;
     let fits = |c: &char| {
-        used += c.width().unwrap_or(0);
+        // The selector of emoji presentation has no width of its own, and may widen the character before it.
+        used += if *c == '\u{fe0f}' { 1 } else { c.width().unwrap_or(1) };
         used <= width
     };
     let mut short: String = text.chars().take_while(fits).collect();
@@ -117,9 +118,17 @@ pub fn cut(text: &str, width: usize) -> String {
 /// The value as indented JSON. Characters that are invisible or reorder a line are escaped, so that the text reads as it is
 /// and still parses to the same value.
 pub fn json(value: &impl Serialize) -> serde_json::Result<String> {
-    let pretty = serde_json::to_string_pretty(value)?;
-    let mut text = String::with_capacity(pretty.len());
-    for c in pretty.chars() {
+    Ok(escaped(&serde_json::to_string_pretty(value)?))
+}
+
+/// The same on one line, with its line break.
+pub fn json_line(value: &impl Serialize) -> serde_json::Result<String> {
+    Ok(escaped(&serde_json::to_string(value)?) + "\n")
+}
+
+fn escaped(json: &str) -> String {
+    let mut text = String::with_capacity(json.len());
+    for c in json.chars() {
         // The only raw control character is the line break.
         if is_hidden(c) || (c.is_control() && c != '\n') {
             c.encode_utf16(&mut [0; 2]).iter().for_each(|unit| text.push_str(&format!("\\u{unit:04x}")));
@@ -127,7 +136,7 @@ pub fn json(value: &impl Serialize) -> serde_json::Result<String> {
             text.push(c);
         }
     }
-    Ok(text)
+    text
 }
 
 /// A point in time, relative within a day, else as UTC date and minute.
@@ -164,6 +173,9 @@ mod tests {
         assert!(!text.chars().any(|c| is_hidden(c) || (c.is_control() && c != '\n')), "{text}");
         assert!(text.contains("\\u202ea") && text.contains("\\u2028") && text.contains("👩\u{200d}🌾"), "{text}");
         assert_eq!(serde_json::from_str::<serde_json::Value>(&text).unwrap(), value);
+        let line = json_line(&value).unwrap();
+        assert!(!line.trim_end().chars().any(|c| is_hidden(c) || c.is_control()), "{line}");
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&line).unwrap(), value);
     }
 
     #[test]
@@ -186,6 +198,16 @@ mod tests {
         let piped = table.print(None);
         assert!(piped.contains(&"🏺".repeat(2000)), "nothing is cut in a pipe");
         assert!(piped.lines().last().is_some_and(|line| line.width() < 100), "and no other row is padded to it");
+    }
+
+    #[test]
+    fn cut_text_is_never_wider_than_allowed() {
+        for text in ["❤\u{fe0f}", "👩\u{200d}🌾", "🇳🇱", "e\u{301}", "\u{7}", "李", "1\u{fe0f}\u{20e3}"] {
+            for width in 1..20 {
+                let short = cut(&text.repeat(30), width);
+                assert!(short.width() <= width && short.ends_with('…'), "{short:?} in {width}");
+            }
+        }
     }
 
     #[test]

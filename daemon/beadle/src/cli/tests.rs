@@ -327,6 +327,21 @@ fn invisible_characters_do_not_reach_the_terminal() {
     }
     let line = show::event_line(event("evt_3", "message", 0, Some(&name), "passed", &name)).unwrap();
     assert!(!line.trim_end().chars().any(|c| HIDDEN.contains(c)), "{line:?}");
+    // What is no table, and what is for stderr.
+    let merge = json!({"dry_run": true, "kept": "con_7", "name": name, "merged": name, "aliases": 0, "moved_conversations": [],
+        "merged_conversations": [], "plugins": [], "group_memberships": 0, "join_requests": 0, "group_receipts": 0,
+        "was_member": true, "is_member": true});
+    let dead = json!({"id": "whk_1", "plugin": "beadle", "given_up_at": at(NOW), "attempts": 1, "code": name, "error": name,
+        "summary": name});
+    for output in [
+        show::merge(merge).unwrap(),
+        show::done(json!({"message": name, "warning": name})).unwrap(),
+        show::dead_letter(dead, Screen::default()).unwrap(),
+    ] {
+        let found =
+            output.hints.iter().chain([&output.text]).flat_map(|text| text.chars().find(|c| HIDDEN.contains(*c)));
+        assert_eq!(found.count(), 0, "{output:?}");
+    }
 }
 
 #[test]
@@ -339,8 +354,8 @@ fn merges_match_the_golden_file() {
     done["dry_run"] = false.into();
     let text = format!(
         "$ beadle contacts merge con_7 con_9 --dry-run\n{}\n$ beadle contacts merge con_7 con_9\n{}",
-        show::merge(merge).unwrap(),
-        show::merge(done).unwrap()
+        show::merge(merge).unwrap().text,
+        show::merge(done).unwrap().text
     );
     golden("merge", &text);
 }

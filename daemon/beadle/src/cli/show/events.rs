@@ -151,11 +151,11 @@ pub fn dead_letter(response: Value, _: Screen) -> Result {
     if row.answered {
         text.push_str("\nwarning: the event was answered meanwhile; a retry may answer it twice\n");
     }
-    let hints = vec![
+    let hints = [
         format!("run `beadle explain {}` for what the code means", row.code),
         format!("run `beadle dead-letters retry {0}` or `beadle dead-letters drop {0}`", row.id),
     ];
-    Ok(Output { text, hints })
+    Ok(Output::new(&text, &hints))
 }
 
 /// The beginning of a rejected webhook, on one line: it may contain anything.

@@ -96,7 +96,7 @@ pub fn duplicates(response: Value, screen: Screen) -> Result {
 }
 
 /// `beadle contacts merge`
-pub fn merge(response: Value) -> Result<String> {
+pub fn merge(response: Value) -> Result {
     let view: MergeView = from_value(response)?;
     let kept = person(view.name.as_deref(), Some(&view.kept));
     let mut text = match view.dry_run {
@@ -131,7 +131,7 @@ pub fn merge(response: Value) -> Result<String> {
         }
         let _ = write!(text, "\n{}", table.print(None));
     }
-    Ok(text)
+    Ok(text.into())
 }
 
 /// Values and timers of the merged contact that are dropped, because the kept contact has the same keys.

@@ -50,7 +50,7 @@ pub fn plugin(response: Value, screen: Screen) -> Result {
     if let Some(schema) = &row.settings_schema {
         let _ = writeln!(text, "\nSettings (JSON Schema):\n{}", json(schema)?);
     }
-    Ok(Output { text, hints })
+    Ok(Output::new(&text, &hints))
 }
 
 fn lines(row: &PluginRow) -> Lines {

@@ -4,7 +4,6 @@ use super::plugins;
 use super::text::{Lines, Output, Result, Screen, print_list, utc};
 use crate::api::{Done, Status, Why};
 use crate::cli::table::{Table, when};
-use beadle_model::text::one_line;
 use serde_json::{Value, from_value};
 use std::fmt::Write as _;
 
@@ -26,8 +25,9 @@ pub fn status(response: Value, screen: Screen) -> Result {
     let channels = print_list(&channels, status.channels.len(), "No channels.", None, screen);
     let plugins = plugins::table(&status.plugins, screen);
     let _ = write!(text, "\n{}\n{}", channels.text, plugins.text);
+    // A configuration error comes with an excerpt of the file, so this may be several lines.
     for problem in &status.problems {
-        let _ = writeln!(text, "\nproblem[{}]: {}", problem.code, multi_line(&problem.message));
+        let _ = writeln!(text, "\nproblem[{}]: {}", problem.code, problem.message.trim_end());
     }
     let mut output = Output::from(text);
     if status.dead_letters > 0 {
@@ -37,11 +37,6 @@ pub fn status(response: Value, screen: Screen) -> Result {
         output.hints.push("run `beadle explain CODE` for what a problem means and what to do".into());
     }
     Ok(output)
-}
-
-/// A configuration error comes with an excerpt of the file: each line is printed as a line.
-fn multi_line(text: &str) -> String {
-    text.trim_end().lines().map(one_line).collect::<Vec<_>>().join("\n")
 }
 
 /// `beadle why`

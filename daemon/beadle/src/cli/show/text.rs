@@ -2,7 +2,7 @@
 
 use crate::api::Problem;
 use crate::cli::table::{Table, cut};
-use beadle_model::text::one_line;
+use beadle_model::text::{one_line, visible_lines};
 use serde_json::Error;
 use std::fmt::Write as _;
 
@@ -13,8 +13,8 @@ pub struct Screen {
     pub width: Option<usize>,
 }
 
-/// What a command prints.
-#[derive(Debug, Default)]
+/// What a command prints. Nothing in it moves the cursor, reorders a line or is invisible.
+#[derive(Debug)]
 pub struct Output {
     /// For stdout.
     pub text: String,
@@ -22,9 +22,16 @@ pub struct Output {
     pub hints: Vec<String>,
 }
 
+impl Output {
+    /// This text, whatever is in it, and these hints.
+    pub fn new(text: &str, hints: &[String]) -> Self {
+        Self { text: visible_lines(text), hints: hints.iter().map(|hint| one_line(hint)).collect() }
+    }
+}
+
 impl From<String> for Output {
     fn from(text: String) -> Self {
-        Self { text, hints: Vec::new() }
+        Self::new(&text, &[])
     }
 }
 
@@ -50,8 +57,8 @@ pub fn print_list(table: &Table, count: usize, empty: &str, next: Option<String>
     if count == 0 {
         return format!("{empty}\n").into();
     }
-    let hints = next.map(|option| format!("more results: add {option}")).into_iter().collect();
-    Output { text: table.print(screen.width), hints }
+    let hints: Vec<String> = next.map(|option| format!("more results: add {option}")).into_iter().collect();
+    Output::new(&table.print(screen.width), &hints)
 }
 
 /// The text, or `-` for none.
