@@ -2,4 +2,4 @@
 
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| beadle_fuzz::configuration(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| beadle_fuzz_functions::configuration(data));

@@ -10,8 +10,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The programs of `fuzz/`.
-pub const TARGETS: [&str; 8] =
-    ["webhook", "configuration", "schedules", "calendar", "cron", "settings", "host_inputs", "plugin_file"];
+pub const TARGETS: [&str; 9] =
+    ["webhook", "configuration", "schedules", "calendar", "cron", "settings", "host_inputs", "plugin_file", "display"];
 
 /// Guides libFuzzer: which edges were reached, and what was compared with what.
 const INSTRUMENTATION: &str = "-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \

@@ -61,7 +61,7 @@ const STAGES: &[Stage] = &[
     (FUZZ, |options| passed(fuzz::fuzz(&fuzz::TARGETS, FUZZ_SECONDS, options.seed))),
 ];
 
-/// This stage has its own build and takes half an hour, so it runs with `--long` or by its name only.
+/// This stage has its own build and takes most of an hour, so it runs with `--long` or by its name only.
 const FUZZ: &str = "fuzz";
 /// Real seconds for each fuzz target.
 const FUZZ_SECONDS: u64 = 300;

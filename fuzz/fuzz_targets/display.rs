@@ -1,0 +1,5 @@
+//! Stored rows and responses, shown to a person; see the function in the library.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| beadle_fuzz_functions::display(data));
