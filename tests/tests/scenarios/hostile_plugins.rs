@@ -6,7 +6,7 @@ use beadle_test_support::daemon::{Daemon, Setup};
 use beadle_test_support::hostile;
 use beadle_test_support::program::plugin;
 use beadle_test_support::simulator::{Simulator, SimulatorAddress, text_of};
-use beadle_test_support::{TIMEOUT, wait_until};
+use beadle_test_support::{TIMEOUT, time_at, wait_until};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt::Write as _;
@@ -133,6 +133,9 @@ async fn good_plugin_answers_next_to_hostile_ones() {
     .await;
     daemon.wait_until_idle().await;
     assert_answered_once_in_order(&daemon, &simulator.messages(None).await, wanted).await;
+    for (times, tries) in handling_times(&daemon, "n ").await.iter().zip(["once", "again"]) {
+        print_latencies(&format!("behind them in one chain inside the daemon, each tried {tries}"), times);
+    }
 
     // Each is reported under its name.
     let expected = crafted.iter().map(|(name, _, code)| (*name, Some(*code))).chain(FAULTS);
@@ -198,6 +201,29 @@ fn print_latencies(when: &str, sorted: &[Duration]) {
     show(&format!("{count} answers {when}: p50 {p50} ms, p99 {p99} ms, max {max} ms"));
 }
 
+/// How long it took from the commit of each message on a topic to the commit of its answer: the part of the wait that the
+/// daemon and its plugins cause. Those for which a plugin before the answerer was tried again are apart.
+async fn handling_times(daemon: &Daemon, topic: &str) -> [Vec<Duration>; 2] {
+    let answers = daemon.list_all("outbox?state=accepted&plugin=echo").await;
+    let answered: BTreeMap<&str, i64> =
+        answers.iter().filter_map(|row| Some((text(row, "/event"), time_at(row, "/created_at")?))).collect();
+    let mut times = [Vec::new(), Vec::new()];
+    for row in daemon.list_all("events?kind=message").await {
+        let id = text(&row, "/id");
+        if text(&row, "/summary").contains(topic)
+            && let (Some(answered), Some(received)) = (answered.get(id), time_at(&row, "/received_at"))
+        {
+            let shown = daemon.get(&format!("events/{id}")).await;
+            let handlings = shown.get("handlings").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+            let is_tried_again = handlings.iter().any(|row| row.get("attempts").and_then(Value::as_u64) > Some(1));
+            times[usize::from(is_tried_again)]
+                .push(Duration::from_millis((answered - received).try_into().unwrap_or(0)));
+        }
+    }
+    times.iter_mut().for_each(|times| times.sort());
+    times
+}
+
 /// All hostile plugins get every event in lanes of their own, as observers do, while a good plugin answers six people.
 /// Prints how long they wait; only that each is answered once, and what the daemon uses, is checked.
 #[tokio::test]
@@ -244,6 +270,9 @@ async fn every_hostile_plugin_at_once_costs_no_answer_and_bounded_memory() {
         daemon.wait_for_plugin(name, |row| !matches!(text(row, "/state"), "" | "loading")).await;
     }
     print_latencies("next to them", &conversations(&simulator, &PEOPLE, "late", ROUNDS).await);
+    for (times, tries) in handling_times(&daemon, "late").await.iter().zip(["once", "again"]) {
+        print_latencies(&format!("next to them inside the daemon, each plugin tried {tries}"), times);
+    }
     for (name, code) in hostile.iter().filter(|(_, code)| !code.is_empty()) {
         daemon.wait_for_plugin(name, |row| has_problem(row, code)).await;
     }
