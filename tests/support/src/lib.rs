@@ -40,6 +40,15 @@ pub async fn wait_until<T>(condition: &str, check: impl AsyncFn() -> Option<T>) 
     found.await.unwrap_or_else(|_| panic!("timed out waiting until {condition}"))
 }
 
+/// Waits until a number reaches `wanted`. Panics if it has not grown for [`TIMEOUT`]: thousands of messages take longer than
+/// that on a busy machine, and are not stuck.
+pub async fn wait_for_count(condition: &str, wanted: u64, count: impl AsyncFn() -> u64) {
+    let mut reached = 0;
+    while reached < wanted {
+        reached = wait_until(condition, async || Some(count().await).filter(|count| *count > reached)).await;
+    }
+}
+
 /// The RFC 3339 time stamp at a JSON pointer, in milliseconds since the epoch.
 pub fn time_at(value: &Value, pointer: &str) -> Option<i64> {
     let text = value.pointer(pointer)?.as_str()?;

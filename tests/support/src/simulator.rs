@@ -3,7 +3,7 @@
 use crate::daemon::{Setup, free_address};
 use crate::http::{Connection, request};
 use crate::program::{self, Program};
-use crate::{wait_until, webhook};
+use crate::{wait_for_count, wait_until, webhook};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use tokio::process::Command;
@@ -214,10 +214,9 @@ impl Simulator {
 
     /// Waits until people have written `count` messages in total and each was delivered.
     pub async fn wait_for_written(&self, count: u64) {
-        wait_until(&format!("{count} messages were written"), async || {
+        wait_for_count(&format!("{count} messages were written"), count, async || {
             let answer = self.request("GET", "/control/messages?limit=0", &Value::Null).await;
-            let written = answer.pointer("/counts/inbound").and_then(Value::as_u64).unwrap_or(0);
-            (written >= count).then_some(())
+            answer.pointer("/counts/inbound").and_then(Value::as_u64).unwrap_or(0)
         })
         .await;
         self.wait_until_idle().await;

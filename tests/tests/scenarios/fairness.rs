@@ -4,7 +4,7 @@
 use crate::{UNPACED, without_count};
 use beadle_test_support::daemon::{Daemon, Setup};
 use beadle_test_support::simulator::{Simulator, SimulatorAddress, text_of};
-use beadle_test_support::wait_until;
+use beadle_test_support::{wait_for_count, wait_until};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
@@ -58,7 +58,7 @@ async fn flooding_conversation_delays_no_other() {
     simulator.expect_texts("Bram", &[": 1 now 1"]).await;
     assert!(metric(&daemon, "beadle_events_deferred").await > 0, "Bram was delayed by the others");
     simulator.control("POST", "clock", &json!({ "speed": 1 })).await;
-    wait_until("all is answered", async || (simulator.messages(None).await.len() as u64 > FLOOD).then_some(())).await;
+    wait_for_count("all is answered", FLOOD + 1, async || simulator.messages(None).await.len() as u64).await;
     daemon.wait_until_idle().await;
     let texts = texts_by_person(&simulator.messages(None).await, ": ");
     let wanted: Vec<_> = (0..FLOOD).map(|n| format!("n {n}")).collect();
@@ -78,8 +78,7 @@ async fn slow_plugin_delays_only_its_own_events() {
     })
     .await;
     simulator.flood(150, FLOOD, 0.0, "n").await;
-    wait_until("its share is taken", async || (metric(&daemon, "beadle_events_deferred").await > 1000).then_some(()))
-        .await;
+    wait_for_count("its share is taken", 1001, async || metric(&daemon, "beadle_events_deferred").await).await;
     // A new person is greeted by another plugin.
     simulator.add_person("Zoe", "31650009999").await;
     simulator.say("Zoe", "n hello").await;
@@ -88,7 +87,7 @@ async fn slow_plugin_delays_only_its_own_events() {
     })
     .await;
     assert!(metric(&daemon, "beadle_events_deferred").await > 0, "Zoe was delayed by the others");
-    wait_until("all is answered", async || (metric(&daemon, "beadle_events_deferred").await == 0).then_some(())).await;
+    wait_for_count("all is answered", FLOOD + 1, async || simulator.messages(None).await.len() as u64).await;
     daemon.wait_until_idle().await;
     let sent = simulator.sent_counts().await;
     assert!((0..FLOOD).all(|n| sent.get(&format!("slow: n {n}")) == Some(&1)), "each once");
@@ -107,13 +106,10 @@ async fn slow_observer_catches_up_in_order() {
     simulator.flood(40, MESSAGES, 0.0, "n").await;
     let answers =
         async || simulator.sent_counts().await.into_keys().filter(|text| text.starts_with("n ")).count() as u64;
-    wait_until("all is answered", async || (answers().await == MESSAGES).then_some(())).await;
+    wait_for_count("all is answered", MESSAGES, answers).await;
     let behind = metric(&daemon, "beadle_plugin_backlog_events{plugin=\"slow\"}").await;
     assert!(behind > 100, "only {behind} events wait: it kept up, or the others waited for it");
-    wait_until("it has caught up", async || {
-        (simulator.messages(None).await.len() as u64 == 2 * MESSAGES).then_some(())
-    })
-    .await;
+    wait_for_count("it has caught up", 2 * MESSAGES, async || simulator.messages(None).await.len() as u64).await;
     let texts = texts_by_person(&simulator.messages(None).await, "seen: ");
     let seen: usize = texts.values().map(Vec::len).sum();
     assert_eq!((texts.len(), seen as u64), (40, MESSAGES));

@@ -5,7 +5,7 @@ use beadle_test_support::daemon::{Daemon, Setup};
 use beadle_test_support::program::revised;
 use beadle_test_support::rng::{Rng, is_long_run};
 use beadle_test_support::simulator::{Simulator, SimulatorAddress, text_of};
-use beadle_test_support::wait_until;
+use beadle_test_support::{wait_for_count, wait_until};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Output;
@@ -62,10 +62,9 @@ fn assert_counts_continue(sent: &[Value]) -> BTreeSet<String> {
 async fn wait_until_answered(daemon: &Daemon, simulator: &Simulator, messages: u64) {
     simulator.wait_for_written(messages).await;
     // Events that wait on disk for the plugin are not open, and a message may be sent again: only the answers tell.
-    wait_until("every message has its answer", async || {
+    wait_for_count("every message has its answer", messages, async || {
         let sent = simulator.messages(None).await;
-        let answers: BTreeSet<String> = sent.iter().filter_map(text_of).collect();
-        (answers.len() as u64 >= messages).then_some(())
+        sent.iter().filter_map(text_of).collect::<BTreeSet<String>>().len() as u64
     })
     .await;
     daemon.wait_until_idle().await;
