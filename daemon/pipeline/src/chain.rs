@@ -105,7 +105,7 @@ impl Inner {
         let (no, lane) = (subscription.no(), run.lane_of(place));
         let most = self.subscriptions.borrow().most_held();
         let is_behind = self.executor.backlogs.is_behind(no);
-        let held = if is_behind { None } else { subscription.slot.hold_event(most) };
+        let held = if is_behind { None } else { subscription.slot.hold_event(run.bytes(), most) };
         let Some(held) = held else {
             return self.executor.keep_behind(run, place, lane).await == End::Stopping;
         };

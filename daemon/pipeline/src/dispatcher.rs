@@ -83,8 +83,9 @@ impl Dispatcher {
                     // Schedules in the zones of members may be due earlier now.
                     self.context.timers_changed.ring();
                 }
+                let bytes = fed.bytes;
                 let Ok(run) = heartbeat.idle(self.begin(fed)).await else { return };
-                if let Some(ticket) = self.admission.admit(run.event.id, run.lane(), run.chain_plugins()) {
+                if let Some(ticket) = self.admission.admit(run.event.id, bytes, run.lane(), run.chain_plugins()) {
                     self.chains.enqueue(run.with_ticket(ticket));
                 }
             }

@@ -33,7 +33,6 @@ mod run;
 mod slot;
 mod subscriptions;
 
-pub use admission::IN_FLIGHT;
 pub use append::Delivery;
 pub use channel::{Advice, Channel, SendRequest, SendResponse};
 pub use context::Phase;

@@ -99,6 +99,11 @@ impl EventRun {
         Self { ticket: Some(ticket), ..self }
     }
 
+    /// The size of its body, if it is in flight.
+    pub fn bytes(&self) -> usize {
+        self.ticket.as_ref().map_or(0, Ticket::bytes)
+    }
+
     /// The chain has ended: its lane and plugins can take other events.
     pub fn leave_chain(&self) {
         self.ticket.iter().for_each(Ticket::chain_ended);

@@ -16,6 +16,7 @@ mod usage;
 pub use probation::Probation;
 pub use usage::SlotUsage;
 
+use crate::admission::Amount;
 use crate::breaker::{Breaker, Transition};
 use crate::lane::LaneKey;
 use crate::policy::{Availability, Failure, Suspension};
@@ -24,7 +25,7 @@ use beadle_sandbox::{Handled, LogLine, Plugin, Usage};
 use parking_lot::{Mutex, RwLock};
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::{Notify, OwnedRwLockReadGuard, OwnedRwLockWriteGuard, watch};
 
 /// A plugin, independent of its revision.
@@ -39,7 +40,7 @@ pub struct PluginSlot {
     /// Sent whenever the availability changed, except by time passing.
     changed: watch::Sender<()>,
     /// Events in lanes that wait for this plugin alone.
-    held: AtomicUsize,
+    held: Mutex<Amount>,
     /// Notified when the availability changed because of failures or successes.
     bell: Arc<Notify>,
 }
@@ -63,11 +64,11 @@ pub struct ActiveRevision {
 pub struct SlotPause(#[expect(dead_code, reason = "held for its end")] OwnedRwLockWriteGuard<()>);
 
 /// Counts an event that waits for one plugin alone until it is dropped.
-pub(crate) struct Held(Arc<PluginSlot>);
+pub(crate) struct Held(Arc<PluginSlot>, usize);
 
 impl Drop for Held {
     fn drop(&mut self) {
-        self.0.held.fetch_sub(1, Ordering::Relaxed);
+        self.0.held.lock().remove(self.1);
     }
 }
 
@@ -108,7 +109,7 @@ impl PluginSlot {
             usage: Mutex::default(),
             breaker: Mutex::default(),
             changed: watch::Sender::new(()),
-            held: AtomicUsize::new(0),
+            held: Mutex::default(),
             bell,
         }
     }
@@ -176,11 +177,14 @@ impl PluginSlot {
         self.usage.lock().add(usage, handled, log);
     }
 
-    /// Counts one more event that waits for this plugin alone; `None` if `most` do already.
-    pub(crate) fn hold_event(self: &Arc<Self>, most: usize) -> Option<Held> {
-        let more = |held: usize| (held < most).then_some(held + 1);
-        self.held.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).ok()?;
-        Some(Held(Arc::clone(self)))
+    /// Counts one more event that waits for this plugin alone, with the size of its body; `None` if `most` do already.
+    pub(crate) fn hold_event(self: &Arc<Self>, bytes: usize, most: Amount) -> Option<Held> {
+        let mut held = self.held.lock();
+        if held.is_full(most) {
+            return None;
+        }
+        held.add(bytes);
+        Some(Held(Arc::clone(self), bytes))
     }
 }
 

@@ -5,7 +5,7 @@
 //! subscribers that it was dispatched with. It does not say which revision of a plugin runs (see `slot`), and it knows
 //! no files, grants or reasons why a plugin is missing.
 
-use crate::admission::OF_OBSERVERS;
+use crate::admission::{Amount, OF_OBSERVERS};
 use crate::lane::LaneKey;
 use crate::policy::{Meanwhile, OnFailure, Stage, while_unavailable};
 use crate::slot::PluginSlot;
@@ -178,8 +178,12 @@ impl Subscriptions {
         &self.interest
     }
 
-    /// How many events may wait in memory for one of them alone.
-    pub(crate) fn most_held(&self) -> usize {
-        (OF_OBSERVERS / self.list.len().max(1)).clamp(LEAST_HELD, MOST_HELD)
+    /// How much may wait in memory for one of them alone.
+    pub(crate) fn most_held(&self) -> Amount {
+        let plugins = self.list.len().max(1);
+        Amount {
+            events: (OF_OBSERVERS.events / plugins).clamp(LEAST_HELD, MOST_HELD),
+            bytes: OF_OBSERVERS.bytes / plugins,
+        }
     }
 }

@@ -144,10 +144,10 @@ impl Feed {
                 let mut events = Vec::with_capacity(limit.min(state.events.len()));
                 while events.len() < limit
                     && state.events.front().is_some_and(|(event, _)| event.id.0 == self.next)
-                    && let Some(event) = state.pop()
+                    && let Some((event, bytes)) = state.pop()
                 {
                     self.next += 1;
-                    events.push(FeedItem { event, resume: None });
+                    events.push(FeedItem { event, bytes, resume: None });
                 }
                 Next::Stored(events)
             }
@@ -170,9 +170,9 @@ impl Feed {
 }
 
 impl FeedBuffer {
-    fn pop(&mut self) -> Option<Arc<Event>> {
+    fn pop(&mut self) -> Option<(Arc<Event>, usize)> {
         let (event, bytes) = self.events.pop_front()?;
         self.bytes -= bytes;
-        Some(event)
+        Some((event, bytes))
     }
 }

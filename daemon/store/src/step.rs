@@ -408,6 +408,8 @@ pub struct WaitingHandling {
 pub struct FeedItem {
     /// The event.
     pub event: Arc<beadle_model::Event>,
+    /// The size of its body.
+    pub bytes: usize,
     /// How far it was before the restart; `None` if no plugin was done with it.
     pub resume: Option<Resume>,
 }

@@ -160,9 +160,9 @@ fn resume(conn: &Connection, raw: &Raw) -> Result<Option<Resume>, StoreError> {
     }))
 }
 
-fn feed_item_of(conn: &Connection, row: &Row<'_>) -> Result<FeedItem, StoreError> {
+fn feed_item_of(conn: &Connection, row: &Row<'_>, bytes: usize) -> Result<FeedItem, StoreError> {
     let raw = row_of(row)?;
-    Ok(FeedItem { event: Arc::new(whole(conn, &raw.row)?), resume: resume(conn, &raw)? })
+    Ok(FeedItem { event: Arc::new(whole(conn, &raw.row)?), bytes, resume: resume(conn, &raw)? })
 }
 
 fn waiting_handling(conn: &Connection, id: EventId, attempts: u32) -> Result<Option<WaitingHandling>, StoreError> {
@@ -190,8 +190,9 @@ impl Reader {
             let (mut fed, mut seen, mut bytes) = (Vec::new(), 0, 0);
             while let Some(row) = rows.next()? {
                 let id = EventId(row.get(0)?);
-                fed.extend(self.readable(UnreadableRow::Event(id), feed_item_of(conn, row))?);
-                (seen, bytes) = (seen + 1, bytes + body_bytes(conn, id)?);
+                let size = body_bytes(conn, id)?;
+                fed.extend(self.readable(UnreadableRow::Event(id), feed_item_of(conn, row, size))?);
+                (seen, bytes) = (seen + 1, bytes + size);
                 if seen == limit || bytes >= MAX_READ_BYTES {
                     return Ok((fed, id));
                 }
@@ -252,7 +253,8 @@ impl Reader {
             for id in ids {
                 let mut rows = read.query([id.0])?;
                 if let Some(row) = rows.next()? {
-                    fed.extend(self.readable(UnreadableRow::Event(*id), feed_item_of(conn, row))?);
+                    let read = feed_item_of(conn, row, body_bytes(conn, *id)?);
+                    fed.extend(self.readable(UnreadableRow::Event(*id), read)?);
                 }
             }
             Ok(fed)
