@@ -2,8 +2,10 @@
 //! claims it; then observers in lanes of their own (docs/design.md#stages).
 //!
 //! The next event of a conversation waits until this chain has ended. An unstaged event (a timer, a receipt) has a chain
-//! of one plugin. `executor` runs one handling.
+//! of one plugin. `executor` runs one handling, and catches its panics; a panic outside of handlings is caught here, so
+//! that the event is tried again or given up, and does not stay open until a restart.
 
+use crate::caught::caught;
 use crate::context::{Context, NotStored};
 use crate::executor::{End, Executor};
 use crate::lane::{LaneKey, Lanes};
@@ -12,6 +14,18 @@ use crate::run::EventRun;
 use crate::subscriptions::SubscriptionsReceiver;
 use beadle_model::{ConversationId, Ending, EventBody, PluginNo};
 use std::sync::Arc;
+
+/// Panics outside of handlings after which an event is given up. One that comes from the event comes each time.
+const MOST_PANICS: u32 = 3;
+
+/// The observers of an event that is walked.
+#[derive(Default)]
+struct Observers {
+    /// Places that have the event, in a lane or on disk.
+    handed_over: Vec<usize>,
+    /// Whether the event waits for one of them.
+    wait: bool,
+}
 
 /// Puts events into their lanes and walks their chains. Cheap to clone.
 #[derive(Clone)]
@@ -41,7 +55,7 @@ impl Chains {
         }
         let (chains, lane) = (self.clone(), run.lane());
         let run = Arc::new(run);
-        self.0.lanes.push(lane, async move { chains.0.walk(&run, lane).await });
+        self.0.lanes.push(lane, async move { chains.0.walk_to_the_end(&run, lane).await });
     }
 }
 
@@ -59,19 +73,39 @@ impl Inner {
         });
     }
 
-    /// The chain, then the observers.
-    async fn walk(self: &Arc<Self>, run: &Arc<EventRun>, lane: LaneKey) {
+    /// Walks the chain, again after a panic, and gives the event up after the last one.
+    async fn walk_to_the_end(self: &Arc<Self>, run: &Arc<EventRun>, lane: LaneKey) {
+        let mut observers = Observers::default();
+        let mut panics = 0;
+        while let Err(panic) = caught(self.walk(run, lane, &mut observers)).await {
+            panics += 1;
+            if panics < MOST_PANICS {
+                tracing::warn!(event = %run.event.id, panics, panic, "panic outside a handling: event is tried again");
+                continue;
+            }
+            // What panics here as well stays unfinished and is taken up after the next start.
+            let given_up = self.executor.give_up_event(run, &observers.handed_over, panics, &panic);
+            return drop(caught(given_up).await);
+        }
+    }
+
+    /// The chain, then the observers, except those that have the event already.
+    async fn walk(self: &Arc<Self>, run: &Arc<EventRun>, lane: LaneKey, observers: &mut Observers) {
+        #[cfg(debug_assertions)]
+        self.context.strike(crate::context::PanicPoint::Chain);
         run.gone().for_each(|place| run.pass(place));
         if run.ending().is_none() && self.call_in_order(run, lane).await == End::Stopping {
             // The event stays unfinished and is taken up after the next start.
             return;
         }
         run.leave_chain();
-        let mut waits = false;
-        for place in run.observers().into_iter().filter(|place| !run.is_done(*place)) {
-            waits |= self.hand_over(run, place).await;
+        for place in run.observers() {
+            if !run.is_done(place) && !observers.handed_over.contains(&place) {
+                observers.wait |= self.hand_over(run, place).await;
+                observers.handed_over.push(place);
+            }
         }
-        if !waits {
+        if !observers.wait {
             self.finish(run).await;
         }
     }
@@ -111,17 +145,35 @@ impl Inner {
         };
         let (chains, run) = (Arc::clone(self), Arc::clone(run));
         self.lanes.push(lane, async move {
-            let end = chains.executor.handle(&run, place, lane).await;
+            chains.observe(&run, place, lane).await;
             drop(held);
-            if end == End::Passed {
-                chains.finish(&run).await;
-            }
         });
         true
     }
 
+    /// The handling of an observer, again after a panic outside of it.
+    async fn observe(&self, run: &Arc<EventRun>, place: usize, lane: LaneKey) {
+        let handle = async || {
+            if run.is_done(place) || self.executor.handle(run, place, lane).await == End::Passed {
+                self.finish(run).await;
+            }
+        };
+        let mut panics = 0;
+        while let Err(panic) = caught(handle()).await {
+            panics += 1;
+            tracing::warn!(event = %run.event.id, panics, panic, "panic outside a handling of an observer");
+            if panics == MOST_PANICS {
+                // The others have the event, or are done.
+                let others: Vec<usize> = (0..run.subscribers.len()).filter(|other| *other != place).collect();
+                return drop(caught(self.executor.give_up_event(run, &others, panics, &panic)).await);
+            }
+        }
+    }
+
     /// Records that an event is finished, where no commit has recorded it.
     async fn finish(&self, run: &EventRun) {
+        #[cfg(debug_assertions)]
+        self.context.strike(crate::context::PanicPoint::Finish);
         if run.is_all_committed() {
             return;
         }

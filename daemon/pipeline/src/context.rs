@@ -37,9 +37,37 @@ pub(crate) struct Context {
     pub windows_changed: Alarm,
     phase: watch::Sender<Phase>,
     tasks: Tasks,
-    /// Handlings that are to panic.
     #[cfg(debug_assertions)]
-    panics: std::sync::atomic::AtomicU32,
+    panics: Panics,
+}
+
+/// Where a panic can be injected, to test what follows. This exists in debug builds only.
+#[cfg(debug_assertions)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PanicPoint {
+    /// At the beginning of a handling.
+    Handling,
+    /// At the beginning of the chain of an event, outside its handlings.
+    Chain,
+    /// When an event is to be marked as finished.
+    Finish,
+}
+
+/// How many panics are to come at each point.
+#[cfg(debug_assertions)]
+#[derive(Default)]
+struct Panics([std::sync::atomic::AtomicU32; 3]);
+
+#[cfg(debug_assertions)]
+impl Panics {
+    fn at(&self, point: PanicPoint) -> &std::sync::atomic::AtomicU32 {
+        let [handling, chain, finish] = &self.0;
+        match point {
+            PanicPoint::Handling => handling,
+            PanicPoint::Chain => chain,
+            PanicPoint::Finish => finish,
+        }
+    }
 }
 
 /// Why something was not stored.
@@ -62,23 +90,23 @@ impl Context {
             phase: watch::Sender::new(Phase::Running),
             tasks,
             #[cfg(debug_assertions)]
-            panics: std::sync::atomic::AtomicU32::new(0),
+            panics: Panics::default(),
         }
     }
 
-    /// Has the next handlings panic.
+    /// Makes the next passages of this point panic.
     #[cfg(debug_assertions)]
-    pub fn inject_panics(&self, count: u32) {
-        self.panics.store(count, std::sync::atomic::Ordering::SeqCst);
+    pub fn inject_panics(&self, point: PanicPoint, count: u32) {
+        self.panics.at(point).store(count, std::sync::atomic::Ordering::SeqCst);
     }
 
     /// Panics if that was asked for.
     #[expect(clippy::panic, reason = "that is the fault")]
     #[cfg(debug_assertions)]
-    pub fn strike(&self) {
+    pub fn strike(&self, point: PanicPoint) {
         use std::sync::atomic::Ordering::SeqCst;
-        if self.panics.fetch_update(SeqCst, SeqCst, |left| left.checked_sub(1)).is_ok() {
-            panic!("injected fault in a handling");
+        if self.panics.at(point).fetch_update(SeqCst, SeqCst, |left| left.checked_sub(1)).is_ok() {
+            panic!("injected fault ({point:?})");
         }
     }
 

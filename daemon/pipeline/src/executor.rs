@@ -15,8 +15,8 @@ use crate::policy::{
 };
 use crate::run::EventRun;
 use crate::slot::Permit;
-use beadle_model::{Disposition, Ending, Event, EventKind, Timestamp};
-use beadle_store::step::{FailedAttempt, Unhandled, UnhandledState};
+use beadle_model::{Disposition, Ending, Event, EventKind, PluginNo, Timestamp};
+use beadle_store::step::{FailedAttempt, Progress, Unhandled, UnhandledState};
 use std::sync::Arc;
 
 /// How a handling ended.
@@ -52,7 +52,7 @@ pub(crate) struct Executor {
 
 impl Executor {
     /// Handles an event in the plugin at this place, until it is done or set aside. A panic of Beadle's own sets it aside
-    /// too: the event goes on without this plugin.
+    /// too: the event goes on without this plugin. A panic while that is recorded is the caller's to catch.
     pub async fn handle(&self, run: &Arc<EventRun>, place: usize, lane: LaneKey) -> End {
         let Some(subscription) = run.subscribers.get(place).and_then(|subscriber| subscriber.subscription.as_ref())
         else {
@@ -63,17 +63,16 @@ impl Executor {
             Ok(end) => return end,
             Err(panic) => panic,
         };
-        let failure = panicked(panic);
+        let failure = panicked(&panic);
         let ends_unanswered = is_held(run.event.kind(), subscription.stage, subscription.on_failure);
         let given_up = self.give_up(handling, run.tries_before(place) + 1, Reason::from(&failure), ends_unanswered);
-        // What panics here as well stays unfinished and is taken up after the next start.
-        caught(given_up).await.unwrap_or(End::Stopping)
+        given_up.await
     }
 
     async fn run(&self, handling: Handling<'_>) -> End {
         let Handling { run, place, subscription, .. } = handling;
         #[cfg(debug_assertions)]
-        self.context.strike();
+        self.context.strike(crate::context::PanicPoint::Handling);
         let began = self.context.clock.monotonic();
         if is_stale(&run.event, subscription.max_age_ms, self.context.clock.now()) {
             let (name, max_age_s) = (subscription.slot.name(), subscription.max_age_ms / 1000);
@@ -136,7 +135,7 @@ impl Executor {
 
     /// One try; a panic is a failure like any other.
     async fn attempt(&self, attempt: Attempt<'_>) -> Outcome {
-        caught(self.attempts.run(attempt)).await.unwrap_or_else(|panic| Outcome::Failed(panicked(panic)))
+        caught(self.attempts.run(attempt)).await.unwrap_or_else(|panic| Outcome::Failed(panicked(&panic)))
     }
 
     /// Keeps an event on disk because more than may be in memory wait for this plugin alone.
@@ -282,16 +281,33 @@ impl Executor {
         decision: Option<Ending>,
     ) -> bool {
         let Handling { run, place, subscription, .. } = handling;
-        let aside = Unhandled {
-            fence: self.context.store.fence(),
-            plugin: subscription.no(),
-            state,
-            attempts,
-            code: code.into(),
-            error,
-            at: self.context.clock.now(),
-            progress: run.progress(Some(place), decision),
-        };
+        let (plugin, progress) = (subscription.no(), run.progress(Some(place), decision));
+        self.record(run, plugin, state, attempts, Reason { code, error }, progress).await
+    }
+
+    /// An event whose chain panicked `attempts` times outside a handling becomes a dead letter of the host; it ends for
+    /// every subscriber that is not done and is not in `elsewhere`. `false`: the pipeline is stopping.
+    pub async fn give_up_event(&self, run: &EventRun, elsewhere: &[usize], attempts: u32, panic: &str) -> bool {
+        let Failure { code, error, .. } = panicked(panic);
+        tracing::error!(event = %run.event.id, code, attempts, error, "event given up: dead letter");
+        let open = (0..run.subscribers.len()).filter(|place| !elsewhere.contains(place));
+        open.for_each(|place| run.pass(place));
+        run.end(Ending::Passed);
+        let (host, dead) = (PluginNo::HOST, UnhandledState::DeadLetter);
+        self.record(run, host, dead, attempts, Reason { code, error }, run.progress(None, None)).await
+    }
+
+    async fn record(
+        &self,
+        run: &EventRun,
+        plugin: PluginNo,
+        state: UnhandledState,
+        attempts: u32,
+        Reason { code, error }: Reason,
+        progress: Progress,
+    ) -> bool {
+        let (fence, at) = (self.context.store.fence(), self.context.clock.now());
+        let aside = Unhandled { fence, plugin, state, attempts, code: code.into(), error, at, progress };
         match self.context.until_stored(|| self.context.store.record_unhandled(aside.clone())).await {
             Ok(()) => {}
             Err(NotStored::Stopping) => return false,
@@ -306,7 +322,7 @@ impl Executor {
 }
 
 /// A failure of Beadle's own.
-fn panicked(panic: String) -> Failure {
+fn panicked(panic: &str) -> Failure {
     let error = format!("Beadle panicked: {panic}");
     Failure { code: "host-panic", error, is_final: false, is_returned: false, is_plugins_fault: false }
 }

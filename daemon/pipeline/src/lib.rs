@@ -35,6 +35,8 @@ mod subscriptions;
 
 pub use append::Delivery;
 pub use channel::{Advice, Channel, SendRequest, SendResponse};
+#[cfg(debug_assertions)]
+pub use context::PanicPoint;
 pub use context::Phase;
 pub use inbox::{Inbox, InboxError};
 pub use outbox::Settings as OutboxSettings;
@@ -260,10 +262,10 @@ impl Pipeline {
         Ok(HandlingRetry::Started)
     }
 
-    /// Makes the next `count` handlings panic, to test what follows.
+    /// Makes the next `count` passages of a point panic, to test what follows.
     #[cfg(debug_assertions)]
-    pub fn inject_panics(&self, count: u32) {
-        self.context.inject_panics(count);
+    pub fn inject_panics(&self, point: PanicPoint, count: u32) {
+        self.context.inject_panics(point, count);
     }
 
     /// Begins nothing new, lets what is in flight finish until the deadline, then ends. Returns whether all of it

@@ -5,6 +5,7 @@
 
 use crate::backlog::Backlogs;
 use crate::breaker::is_over;
+use crate::caught::caught;
 use crate::context::{Context, Phase};
 use crate::executor::Executor;
 use crate::lane::Lanes;
@@ -147,7 +148,8 @@ impl Replay {
         self.backlogs.replaying(no, event);
         let (executor, backlogs) = (Arc::clone(&self.executor), Arc::clone(&self.backlogs));
         self.lanes.push(lane, async move {
-            executor.handle(&run, 0, lane).await;
+            // A panic that it does not record leaves the event on disk, and it is replayed again.
+            drop(caught(executor.handle(&run, 0, lane)).await);
             backlogs.done(no, event);
         });
         self.backlogs.in_lane(no);

@@ -2,9 +2,9 @@
 
 use crate::env::{NOW, TestEnv, message, open, queue_texts, until, vacant};
 use beadle_clock::Clock;
-use beadle_model::Timestamp;
 use beadle_model::event::{EventKind, Problem};
-use beadle_pipeline::{Advice, SendResponse, Stage};
+use beadle_model::{PluginNo, Timestamp};
+use beadle_pipeline::{Advice, PanicPoint, SendResponse, Stage};
 use beadle_store::fault::{BusyReaders, DatabaseLock, damage_conversation};
 use beadle_store::step::{Batch, Receipt, ReceiptFor, SendState};
 use beadle_store::views::{DeadLetterFilter, EventState};
@@ -174,7 +174,7 @@ async fn a_panic_in_a_handling_makes_a_dead_letter() {
     let env = TestEnv::new();
     let plugin = env.store.plugin_no("plugin").await.unwrap();
     env.pipeline.publish(vacant(plugin, Stage::Observe, &[EventKind::Message]));
-    env.pipeline.inject_panics(1);
+    env.pipeline.inject_panics(PanicPoint::Handling, 1);
     env.receive_text("31612345678", "one").await;
     env.receive_text("31612345678", "two").await;
     until("both events are finished", async || states(&env) == [EventState::Finished; 2]).await;
@@ -182,6 +182,51 @@ async fn a_panic_in_a_handling_makes_a_dead_letter() {
     assert_eq!(dead.iter().map(|letter| letter.code.as_str()).collect::<Vec<_>>(), ["host-panic"]);
     assert_eq!(env.pipeline.backlog_sizes(), [(plugin, 1)], "the next event waits for its plugin");
     until("nothing is in flight", async || env.pipeline.in_flight() == [0, 0, 0]).await;
+}
+
+/// The dead letters: plugin and code.
+fn given_up(env: &TestEnv) -> Vec<(PluginNo, String)> {
+    let dead = env.reader.dead_letters(&DeadLetterFilter { plugin: None, limit: 10 }).unwrap();
+    dead.into_iter().map(|letter| (letter.plugin, letter.code)).collect()
+}
+
+/// One plugin that observes these events and is not loaded, and a known person.
+async fn with_observer(of: EventKind) -> (TestEnv, PluginNo) {
+    let env = TestEnv::new();
+    let plugin = env.store.plugin_no("plugin").await.unwrap();
+    env.pipeline.publish(vacant(plugin, Stage::Observe, &[of]));
+    env.receive_text("31612345678", "zero").await;
+    until("it is finished", async || states(&env) == [EventState::Finished]).await;
+    until("nothing is in flight", async || env.pipeline.in_flight() == [0, 0, 0]).await;
+    (env, plugin)
+}
+
+#[tokio::test]
+async fn an_event_whose_chain_panics_is_tried_again() {
+    for point in [PanicPoint::Chain, PanicPoint::Finish] {
+        let (env, plugin) = with_observer(EventKind::Message).await;
+        env.pipeline.inject_panics(point, 2);
+        env.receive_text("31612345678", "one").await;
+        until("both wait for their plugin, once", async || env.pipeline.backlog_sizes() == [(plugin, 2)]).await;
+        until("nothing is in flight", async || env.pipeline.in_flight() == [0, 0, 0]).await;
+        assert_eq!((states(&env), given_up(&env)), (vec![EventState::Finished; 2], vec![]), "{point:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_event_whose_chain_panics_each_time_becomes_a_dead_letter() {
+    use PanicPoint::{Chain, Finish};
+    for (point, of) in [(Chain, EventKind::Message), (Finish, EventKind::Message), (Finish, EventKind::Timer)] {
+        let (env, _) = with_observer(of).await;
+        env.pipeline.inject_panics(point, 3);
+        env.receive_text("31612345678", "one").await;
+        let dead = [(PluginNo::HOST, "host-panic".to_owned())];
+        until("it is a dead letter", async || given_up(&env) == dead).await;
+        env.receive_text("31612345678", "two").await;
+        until("all are finished", async || states(&env) == [EventState::Finished; 3]).await;
+        until("nothing is in flight", async || env.pipeline.in_flight() == [0, 0, 0]).await;
+        assert_eq!(given_up(&env), dead, "{point:?}: the lane goes on");
+    }
 }
 
 #[tokio::test]
