@@ -7,7 +7,7 @@ use crate::context::Context;
 use crate::subscriptions::SubscriptionsReceiver;
 use beadle_model::WebhookId;
 use beadle_store::StoreError;
-use beadle_store::step::{Appended, Batch, NewEvent, NewRejectedWebhook, Receipt};
+use beadle_store::step::{Appended, Batch, NewEvent, NewRejectedWebhook, Receipt, SourceWebhook};
 use std::sync::Arc;
 
 /// The contents of one webhook.
@@ -21,6 +21,8 @@ pub struct Delivery {
     pub rejected: Vec<NewRejectedWebhook>,
     /// The rejected webhook that it was read from, which is deleted with it.
     pub read_from: Option<WebhookId>,
+    /// For a webhook that the store has refused: itself, so that the rest of it is taken in (see [`Batch::source`]).
+    pub source: Option<SourceWebhook>,
 }
 
 /// Appends deliveries. Cheap to clone.
@@ -34,9 +36,9 @@ impl Appender {
     /// Durable when this returns `Ok`. Known events are counted and change nothing. The caller passes
     /// `queued` and `received` on to the outbox.
     pub async fn append(&self, delivery: Delivery) -> Result<Appended, StoreError> {
-        let Delivery { events, receipts, rejected, read_from } = delivery;
+        let Delivery { events, receipts, rejected, read_from, source } = delivery;
         let interest = self.subscriptions.borrow().interest().clone();
-        let batch = Batch { events, receipts, rejected, read_from, interest };
+        let batch = Batch { events, receipts, rejected, read_from, source, interest };
         let appended = self.context.store.append(batch).await?;
         self.context.health.appended(&appended);
         if let Some(due_at) = appended.window_due {

@@ -28,6 +28,13 @@ pub enum InboxError {
     Store(#[from] StoreError),
 }
 
+impl InboxError {
+    /// Whether the same delivery would fail again, however often the platform repeats it.
+    pub fn is_refusal(&self) -> bool {
+        matches!(self, InboxError::Store(error) if error.is_refusal())
+    }
+}
+
 impl Coded for InboxError {
     fn code(&self) -> &'static str {
         match self {
@@ -60,7 +67,11 @@ impl Inbox {
         if context.phase() == Phase::Stopping {
             return Err(InboxError::Stopping);
         }
-        let appended = self.appender.append(delivery).await.inspect_err(|error| context.health.refused(error))?;
+        let appended = self.appender.append(delivery).await.inspect_err(|error| {
+            if !error.is_refusal() {
+                context.health.refused(error);
+            }
+        })?;
         self.outbox.received(&appended);
         Ok(appended)
     }

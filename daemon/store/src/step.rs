@@ -131,6 +131,15 @@ pub struct NewRejectedWebhook {
     pub body: Vec<u8>,
 }
 
+/// The webhook that a batch was parsed from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SourceWebhook {
+    /// The app that received it.
+    pub app: String,
+    /// Its bytes.
+    pub body: Vec<u8>,
+}
+
 /// How a receipt identifies its message.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ReceiptFor {
@@ -151,6 +160,9 @@ pub struct Batch {
     pub rejected: Vec<NewRejectedWebhook>,
     /// The rejected webhook that this was parsed from. It is deleted.
     pub read_from: Option<WebhookId>,
+    /// For a batch that was refused, because a row that one of its parts needs cannot be read: the parts that are refused
+    /// are left out, and the webhook is kept as a rejected one. Without it a batch is appended whole or not at all.
+    pub source: Option<SourceWebhook>,
     /// The events of the store's own making that have a subscriber.
     pub interest: Interest,
 }

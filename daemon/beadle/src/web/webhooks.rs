@@ -16,7 +16,8 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use beadle_clock::Clock;
 use beadle_model::Coded as _;
-use beadle_pipeline::{Delivery, Inbox};
+use beadle_pipeline::{Delivery, Inbox, InboxError};
+use beadle_store::step::{Appended, SourceWebhook};
 use beadle_whatsapp::{App, BODY_LIMIT_BYTES, Parsed, WebhookError};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -187,16 +188,13 @@ async fn authentic(
 }
 
 /// Stores what a webhook brought, and answers.
-async fn store(webhooks: &Webhooks, app: &str, parsed: Parsed, body: WholeBody) -> Response {
+async fn store(webhooks: &Arc<Webhooks>, app: &str, parsed: Parsed, body: WholeBody) -> Response {
     webhooks.count(app, &parsed);
     let problem = parsed.rejected.first().map(|rejected| cut(&rejected.error));
-    let delivery =
-        Delivery { events: parsed.events, receipts: parsed.receipts, rejected: parsed.rejected, ..Delivery::default() };
     // A task of its own, which ends in order even if the platform hangs up.
-    let inbox = webhooks.inbox.clone();
-    let storing = tokio::spawn(async move {
-        let _body = body;
-        inbox.receive(delivery).await
+    let storing = tokio::spawn({
+        let (webhooks, app) = (Arc::clone(webhooks), app.to_owned());
+        async move { take_in(&webhooks, app, parsed, body).await }
     });
     match tokio::time::timeout(STORED_WITHIN, storing).await {
         Ok(Ok(Ok(appended))) => {
@@ -213,6 +211,26 @@ async fn store(webhooks: &Webhooks, app: &str, parsed: Parsed, body: WholeBody) 
         Err(_) => tracing::debug!(app, "webhook deferred, the disk is slow"),
     }
     deferred(webhooks)
+}
+
+/// Appends all of a webhook. If the store refuses one of its parts, which it would at each repetition, the others are
+/// appended, and the whole webhook is kept as a rejected one.
+async fn take_in(webhooks: &Webhooks, name: String, parsed: Parsed, body: WholeBody) -> Result<Appended, InboxError> {
+    let delivery = |parsed: Parsed, source| Delivery {
+        events: parsed.events,
+        receipts: parsed.receipts,
+        rejected: parsed.rejected,
+        read_from: None,
+        source,
+    };
+    let refused = match webhooks.inbox.receive(delivery(parsed, None)).await {
+        Err(error) if error.is_refusal() => error,
+        outcome => return outcome,
+    };
+    let Some(app) = webhooks.apps.get(&name) else { return Err(refused) };
+    let parsed = app.parse(&body.bytes, webhooks.clock.now());
+    let source = SourceWebhook { app: name, body: body.bytes.to_vec() };
+    webhooks.inbox.receive(delivery(parsed, Some(source))).await
 }
 
 fn deferred(webhooks: &Webhooks) -> Response {

@@ -18,10 +18,12 @@ pub(crate) use receipts::UNKNOWN_OUTCOME;
 
 use crate::codec::{event_to_json, to_json};
 use crate::error::StoreError;
-use crate::step::{Appended, Batch, EventKey, Interest, NewEvent, Placement, Sender};
+use crate::step::{
+    Appended, Batch, EventKey, Interest, NewEvent, NewRejectedWebhook, Placement, Sender, SourceWebhook,
+};
 use crate::tx::Tx;
 use beadle_model::{
-    Alias, AliasKind, ContactId, ConversationId, ConversationView, Event, EventBody, EventId, Timestamp,
+    Alias, AliasKind, Coded as _, ContactId, ConversationId, ConversationView, Event, EventBody, EventId, Timestamp,
 };
 use plan::AppendPlan;
 use rusqlite::params;
@@ -90,46 +92,100 @@ fn is_message(body: &EventBody) -> bool {
 impl Tx<'_> {
     /// Appends a batch. A known event is counted and changes nothing.
     pub(crate) fn append(&mut self, incoming: &Incoming) -> Result<Appended, StoreError> {
-        let mut appended = Appended::default();
-        for (event, prepared) in incoming.batch.events.iter().zip(&incoming.prepared) {
-            if self.is_restamped(event) {
-                appended.duplicates += 1;
-                continue;
-            }
-            let plan = match &event.placement {
-                Placement::Nowhere => AppendPlan::plain(None, None),
-                // Without an alias the sender could never be found again: no conversation.
-                Placement::Sender(_) if prepared.names.is_empty() => AppendPlan::plain(None, None),
-                Placement::Conversation(id) => self.known_conversation(*id)?,
-                Placement::Group { channel, group } => {
-                    AppendPlan::plain(Some(self.find_or_create_group(channel, group)?), None)
-                }
-                Placement::Sender(sender) => {
-                    let (names, now) = (&prepared.names, incoming.received_at);
-                    let notify_changes = incoming.batch.interest.contact_changed;
-                    let inbound = Inbound { event, sender, names, now, notify_changes };
-                    match self.apply_sender(&inbound)? {
-                        Some(plan) => plan,
-                        None => {
-                            appended.duplicates += 1;
-                            continue;
-                        }
-                    }
-                }
-            };
-            let interest = &incoming.batch.interest;
-            self.append_one(event, prepared, &plan, incoming.received_at, interest, &mut appended)?;
+        let Batch { events, receipts, rejected, read_from, source, interest } = &incoming.batch;
+        let now = incoming.received_at;
+        let (mut appended, mut refused) = (Appended::default(), None);
+        let isolated = source.is_some();
+        for (event, prepared) in events.iter().zip(&incoming.prepared) {
+            let part =
+                |tx: &mut Self, appended: &mut Appended| tx.append_event(event, prepared, now, interest, appended);
+            let error = self.append_part(isolated, &mut appended, part)?;
+            refused = refused.or(error);
         }
-        for receipt in &incoming.batch.receipts {
-            self.receive(receipt, &incoming.batch.interest.message_status, incoming.received_at, &mut appended)?;
+        for receipt in receipts {
+            let part =
+                |tx: &mut Self, appended: &mut Appended| tx.receive(receipt, &interest.message_status, now, appended);
+            let error = self.append_part(isolated, &mut appended, part)?;
+            refused = refused.or(error);
         }
-        if let Some(webhook) = incoming.batch.read_from {
-            self.delete_rejected(webhook)?;
+        if let Some(webhook) = read_from {
+            self.delete_rejected(*webhook)?;
         }
-        for webhook in &incoming.batch.rejected {
-            appended.rejected.extend(self.insert_rejected(webhook, incoming.received_at)?);
+        for webhook in rejected {
+            appended.rejected.extend(self.insert_rejected(webhook, now)?);
+        }
+        if let (Some(SourceWebhook { app, body }), Some(error)) = (source, refused) {
+            let (app, body) = (app.clone(), body.clone());
+            let webhook = NewRejectedWebhook { app, code: error.code().into(), error: error.to_string(), body };
+            appended.rejected.extend(self.insert_rejected(&webhook, now)?);
         }
         Ok(appended)
+    }
+
+    /// Appends one event or receipt. If `isolated`, returns the error with which it is refused, and nothing of it is
+    /// written.
+    fn append_part(
+        &mut self,
+        isolated: bool,
+        appended: &mut Appended,
+        part: impl FnOnce(&mut Self, &mut Appended) -> Result<(), StoreError>,
+    ) -> Result<Option<StoreError>, StoreError> {
+        if !isolated {
+            return part(self, appended).map(|()| None);
+        }
+        let (before, inserted) = (appended.clone(), self.inserted.len());
+        self.conn.execute_batch("SAVEPOINT part")?;
+        let outcome = part(self, appended);
+        match outcome {
+            Ok(()) => {
+                self.conn.execute_batch("RELEASE part")?;
+                Ok(None)
+            }
+            Err(error) if error.is_refusal() => {
+                tracing::error!(%error, "part of a webhook refused; the webhook is kept as a dead letter");
+                self.conn.execute_batch("ROLLBACK TO part; RELEASE part")?;
+                self.inserted.truncate(inserted);
+                self.cache.reload(self.conn)?;
+                *appended = before;
+                Ok(Some(error))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn append_event(
+        &mut self,
+        event: &NewEvent,
+        prepared: &Prepared,
+        now: Timestamp,
+        interest: &Interest,
+        appended: &mut Appended,
+    ) -> Result<(), StoreError> {
+        if self.is_restamped(event) {
+            appended.duplicates += 1;
+            return Ok(());
+        }
+        let plan = match &event.placement {
+            Placement::Nowhere => AppendPlan::plain(None, None),
+            // Without an alias the sender could never be found again: no conversation.
+            Placement::Sender(_) if prepared.names.is_empty() => AppendPlan::plain(None, None),
+            Placement::Conversation(id) => self.known_conversation(*id)?,
+            Placement::Group { channel, group } => {
+                AppendPlan::plain(Some(self.find_or_create_group(channel, group)?), None)
+            }
+            Placement::Sender(sender) => {
+                let (names, notify_changes) = (&prepared.names, interest.contact_changed);
+                let inbound = Inbound { event, sender, names, now, notify_changes };
+                match self.apply_sender(&inbound)? {
+                    Some(plan) => plan,
+                    None => {
+                        appended.duplicates += 1;
+                        return Ok(());
+                    }
+                }
+            }
+        };
+        self.append_one(event, prepared, &plan, now, interest, appended)
     }
 
     /// Whether a message was delivered lately with another time stamp. Its id alone identifies it.

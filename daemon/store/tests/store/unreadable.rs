@@ -1,7 +1,8 @@
 //! Rows that cannot be read: skipped, set aside and reported, wherever rows are read back.
 
 use crate::env::*;
-use beadle_model::{EventId, PluginNo};
+use beadle_model::effect::{StateRead, StateWrite};
+use beadle_model::{Coded as _, EventId, PluginNo, Scope};
 use beadle_store::schedules::ScheduleEntry;
 use beadle_store::step::*;
 use beadle_store::views::DeadLetterFilter;
@@ -135,6 +136,38 @@ async fn conversation_with_an_unreadable_address_takes_messages() {
 }
 
 #[tokio::test]
+async fn webhook_with_a_part_that_needs_an_unreadable_row_brings_the_other_parts() {
+    for wrong in [
+        "UPDATE conversations SET channel = CAST(x'ff' AS TEXT) WHERE contact = 1",
+        "UPDATE contacts SET name = CAST(x'ff' AS TEXT) WHERE id = 1",
+        "DELETE FROM contacts WHERE id = 1",
+    ] {
+        let env = four_events().await;
+        damage(&env, wrong);
+        let env = env.reopen();
+        let events = vec![from("31600000002", "3"), from("31600000001", "4"), from("31600000003", "5")];
+        let batch = Batch { events, ..Batch::default() };
+        let refused = env.store.append(batch.clone()).await.unwrap_err();
+        assert!(refused.is_refusal(), "{wrong}: {refused}");
+        let count = || number(&env, "SELECT count(*) FROM events");
+        assert_eq!(count(), 4, "without its source a batch is appended whole or not at all: {wrong}");
+        let source = Some(SourceWebhook { app: "club".into(), body: b"{}".to_vec() });
+        let appended = env.store.append(Batch { source, ..batch }).await.unwrap();
+        // Two messages, and a new member.
+        assert_eq!((appended.events, appended.duplicates, appended.rejected.len()), (3, 0, 1), "{wrong}");
+        let kept = env.reader.rejected_webhook(appended.rejected[0]).unwrap().unwrap();
+        assert_eq!((kept.app.as_str(), kept.body.as_slice()), ("club", &b"{}"[..]), "{wrong}");
+        let letters = env.reader.dead_letters(&DeadLetterFilter { plugin: None, limit: 10 }).unwrap();
+        assert_eq!(letters.iter().map(|it| it.code.as_str()).collect::<Vec<_>>(), [refused.code()], "{wrong}");
+        // The feed gets what was appended, in order and without a gap.
+        let mut feed = env.store.feed().unwrap();
+        let fed = drain(&mut feed, 100).await;
+        let own: Vec<_> = ids(&fed).into_iter().filter(|id| *id > 4).collect();
+        assert_eq!(own, [5, 6, 7], "{wrong}");
+    }
+}
+
+#[tokio::test]
 async fn unreadable_plan_of_a_schedule_counts_as_an_edit() {
     let env = TestEnv::new();
     let plugin = env.store.plugin_no("news").await.unwrap();
@@ -146,6 +179,22 @@ async fn unreadable_plan_of_a_schedule_counts_as_an_edit() {
     let later = NOW.plus_ms(HOUR);
     let decided: Vec<_> = configure(later).await.iter().map(|row| row.plugins[0].1).collect();
     assert_eq!(decided, [later, NOW]);
+}
+
+#[tokio::test]
+async fn commit_that_needs_an_unreadable_row_is_refused_whole() {
+    let env = four_events().await;
+    let value = StateWrite::Set { scope: Scope::Plugin, key: "key".into(), value: b"x".to_vec(), expires_at: None };
+    let commit = |event: i64| env.commit(EventId(event), PluginNo(1));
+    env.store.commit(Commit { state: vec![value.clone()], ..commit(1) }).await.unwrap();
+    damage(&env, "UPDATE state_values SET key = CAST(x'ff' AS TEXT)");
+    let (prefix, seen) = (String::new(), vec![("key".to_owned(), 1)]);
+    let read = StateRead::Scan { scope: Scope::Plugin, prefix, after: None, until: None, seen };
+    let refused = env.store.commit(Commit { reads: vec![read], state: vec![value], ..commit(2) }).await.unwrap_err();
+    assert_eq!((refused.code(), refused.blame()), ("store-row-unreadable", beadle_model::Blame::Host));
+    assert!(refused.is_refusal(), "it is not repeated");
+    assert_eq!(number(&env, "SELECT count(*) FROM state_values"), 1);
+    env.store.commit(commit(3)).await.unwrap();
 }
 
 #[tokio::test]

@@ -142,7 +142,13 @@ async fn parse_again(admin: &Admin, webhook: RejectedWebhook) -> Result<Done, Ap
         return Err(ApiError::conflict(&still.code, message));
     }
     let read_from = Some(webhook.id);
-    let delivery = Delivery { events: parsed.events, receipts: parsed.receipts, rejected: parsed.rejected, read_from };
+    let delivery = Delivery {
+        events: parsed.events,
+        receipts: parsed.receipts,
+        rejected: parsed.rejected,
+        read_from,
+        source: None,
+    };
     let appended = admin.pipeline.inbox().receive(delivery).await?;
     let warning =
         appended.rejected.first().map(|rest| format!("a part of it still cannot be parsed and is now {rest}"));
