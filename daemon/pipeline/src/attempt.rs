@@ -344,11 +344,6 @@ fn not_loaded(plugin: &str) -> Failure {
 
 /// The store refused this commit for good.
 fn refused(error: &StoreError) -> Failure {
-    // What it asked for cannot be written as a row that could be read back.
-    if let StoreError::Unreadable { .. } = error {
-        let (code, error) = ("bad-message", error.to_string());
-        return Failure { code, error, is_final: true, is_returned: false, is_plugins_fault: true };
-    }
     Failure {
         code: error.code(),
         error: error.to_string(),
@@ -367,5 +362,19 @@ fn write_log(handling: Handling<'_>, lines: &[LogLine]) {
             Level::Warn => tracing::warn!(target: "plugin", %plugin, %event, "{text}"),
             Level::Error => tracing::error!(target: "plugin", %plugin, %event, "{text}"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_cannot_be_stored_is_the_plugins_fault() {
+        let (subject, reason) = ("a state value".to_owned(), "not UTF-8".to_owned());
+        let damaged = refused(&StoreError::Unreadable { subject: subject.clone(), reason: reason.clone() });
+        assert_eq!((damaged.code, damaged.is_plugins_fault, damaged.is_final), ("store-row-unreadable", false, true));
+        let unstorable = refused(&StoreError::Unstorable { subject, reason });
+        assert_eq!((unstorable.code, unstorable.is_plugins_fault), ("effect-unstorable", true));
     }
 }

@@ -49,3 +49,14 @@ pub fn damage_conversation(dir: &Path, id: ConversationId) -> Result<(), StoreEr
     conn.execute("UPDATE conversations SET channel = CAST(x'ff' AS TEXT) WHERE id = ?1", [id.0])?;
     Ok(())
 }
+
+/// Makes the store refuse each commit that creates a file.
+///
+/// # Errors
+/// The database cannot be written.
+pub fn refuse_created_files(dir: &Path) -> Result<(), StoreError> {
+    let conn = Connection::open(dir.join("beadle.db"))?;
+    conn.busy_timeout(Duration::from_secs(30))?;
+    conn.execute_batch("CREATE TRIGGER fault BEFORE INSERT ON media BEGIN SELECT RAISE(ABORT, 'injected fault'); END")?;
+    Ok(())
+}
