@@ -18,6 +18,12 @@ pub enum StoreError {
         /// The data directory.
         path: PathBuf,
     },
+    /// No space is left on the disk, and the store does not open without some.
+    #[error("no space left in {}, and the daemon needs some to start; free some, and start it again", path.display())]
+    DiskFullAtStart {
+        /// The data directory.
+        path: PathBuf,
+    },
     /// Storage fails for another reason than a lack of space, for example because another process holds
     /// the database's lock.
     #[error("{} cannot be written now ({reason}); the daemon retries without a restart", path.display())]
@@ -251,6 +257,17 @@ impl StoreError {
         }
     }
 
+    /// The same as a reason why the store does not open.
+    pub(crate) fn at_start(self, dir: &Path) -> StoreError {
+        match self.with_dir(dir) {
+            StoreError::DiskFull { path } => StoreError::DiskFullAtStart { path },
+            StoreError::File { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => {
+                StoreError::DiskFullAtStart { path: dir.into() }
+            }
+            other => other,
+        }
+    }
+
     /// A failed file operation.
     pub(crate) fn file(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> StoreError {
         let path = path.into();
@@ -297,7 +314,7 @@ impl Coded for StoreError {
     fn code(&self) -> &'static str {
         match self {
             StoreError::Busy { .. } => "store-busy",
-            StoreError::DiskFull { .. } => "disk-full",
+            StoreError::DiskFull { .. } | StoreError::DiskFullAtStart { .. } => "disk-full",
             StoreError::Unavailable { .. } => "store-unavailable",
             StoreError::LogTooLarge { .. } => "store-log-too-large",
             StoreError::StaleRead { .. } => "stale-read",
@@ -321,6 +338,7 @@ impl Coded for StoreError {
     fn blame(&self) -> Blame {
         match self {
             StoreError::DiskFull { .. }
+            | StoreError::DiskFullAtStart { .. }
             | StoreError::Unavailable { .. }
             | StoreError::LogTooLarge { .. }
             | StoreError::NotFound { .. }

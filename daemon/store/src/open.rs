@@ -93,9 +93,15 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Locked`] if another daemon uses the directory; [`StoreError::Newer`] or
-    /// [`StoreError::Foreign`] if the database is not one for this version; [`StoreError::File`]
-    /// and [`StoreError::Sqlite`] for other failures.
+    /// [`StoreError::Foreign`] if the database is not one for this version;
+    /// [`StoreError::DiskFullAtStart`] if there is no space even without the ballast;
+    /// [`StoreError::File`] and [`StoreError::Sqlite`] for other failures.
     pub fn open(config: StoreConfig) -> Result<Self, StoreError> {
+        let dir = config.dir.clone();
+        Self::open_in(config).map_err(|error| error.at_start(&dir))
+    }
+
+    fn open_in(config: StoreConfig) -> Result<Self, StoreError> {
         make_dir(&config.dir)?;
         let lock = DirectoryLock::take(&config.dir)?;
         let ballast = Ballast::new(&config.dir, config.ballast_bytes);
@@ -109,7 +115,7 @@ impl Store {
             // start.
             Err(error) if error.is_storage() && !error.is_lock() => {
                 ballast.free();
-                (open_writer(&path, &config).map_err(|error| error.with_dir(&config.dir))?, Some(Instant::now()))
+                (open_writer(&path, &config)?, Some(Instant::now()))
             }
             Err(error) => return Err(error),
         };

@@ -78,6 +78,7 @@ impl From<StoreError> for ApiError {
             StoreError::SameContact { .. } | StoreError::NotDead { .. } => StatusCode::CONFLICT,
             StoreError::Busy { .. }
             | StoreError::DiskFull { .. }
+            | StoreError::DiskFullAtStart { .. }
             | StoreError::Unavailable { .. }
             | StoreError::LogTooLarge { .. }
             | StoreError::Closed => StatusCode::SERVICE_UNAVAILABLE,
