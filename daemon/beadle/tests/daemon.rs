@@ -1,13 +1,17 @@
-//! The program itself, without a platform and without plugins: listeners, answers, exit codes, tasks.
+//! The program itself, without a platform: listeners, answers, exit codes, tasks, files.
 
 // Helpers of tests may panic as tests may; `cfg(test)` tells clippy that they are some.
 #![cfg(test)]
 
 use axum::extract::Query;
 use axum::{Json, Router, routing};
+use beadle_model::ConversationId;
+use beadle_store::fault::{damage_conversation, refuse_created_files};
 use beadle_tasks::TaskKind;
 use beadle_test_support::daemon::{Daemon, Setup};
+use beadle_test_support::disk::Disk;
 use beadle_test_support::http::{Connection, Response, request};
+use beadle_test_support::webhook::TextMessage;
 use beadle_test_support::{wait_until, webhook};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -112,6 +116,38 @@ async fn webhooks_are_stored_and_shown() {
 }
 
 #[tokio::test]
+async fn person_with_an_unreadable_row_holds_up_nobody_else_in_a_webhook() {
+    let setup = setup();
+    let daemon = setup.start().await;
+    send(&setup, "first").await;
+    let contact = daemon.get("contacts/con_1").await;
+    let conversation = contact["conversations"][0]["id"].as_str().unwrap().parse::<ConversationId>().unwrap();
+    daemon.stop().await;
+    damage_conversation(&setup.data(), conversation).unwrap();
+    let daemon = setup.start().await;
+    let message = |from: &str, text: &str| TextMessage {
+        from: from.into(),
+        id: format!("wamid.{text}"),
+        at_s: 1_790_000_000,
+        text: text.into(),
+    };
+    let body = webhook::text_messages(&[message(SENDER, "unreadable"), message("351912345679", "readable")]);
+    // The platform may repeat it.
+    for _ in 0..2 {
+        assert_eq!(post(&setup, &body, &signature(&body)).await, 200);
+    }
+    let events = daemon.list_all("events?kind=message").await;
+    assert!(events.iter().any(|event| event["summary"] == "readable"), "{events:?}");
+    assert!(!events.iter().any(|event| event["summary"] == "unreadable"), "{events:?}");
+    let letters = daemon.list_all("dead-letters").await;
+    let kept: Vec<_> = letters.iter().filter(|letter| letter["id"].as_str().unwrap().starts_with("whk_")).collect();
+    assert_eq!((kept.len(), &kept[0]["code"]), (1, &json!("store-row-unreadable")), "{letters:?}");
+    let retried = daemon.post(&format!("dead-letters/{}/retry", kept[0]["id"].as_str().unwrap())).await;
+    assert_eq!(retried.status, 500, "it is kept until its row can be read");
+    daemon.stop().await;
+}
+
+#[tokio::test]
 async fn admin_side_reports_health_to_this_machine_only() {
     let setup = setup();
     let daemon = setup.start().await;
@@ -143,6 +179,20 @@ async fn admin_side_reports_health_to_this_machine_only() {
     assert_eq!(dropped.status.code(), Some(1));
     assert_eq!(String::from_utf8_lossy(&dropped.stderr).matches("error[not-found]").count(), 2, "{dropped:?}");
     daemon.stop().await;
+}
+
+#[tokio::test]
+async fn start_that_a_full_disk_prevents_says_so() {
+    let disk = Disk::new();
+    let setup = setup().disk(&disk);
+    disk.set_full(true);
+    let mut starting = setup.spawn();
+    assert_eq!(starting.program.wait().await.code(), Some(1));
+    let output = starting.program.output();
+    assert!(output.contains("disk-full") && output.contains("the daemon needs some to start"), "{output}");
+    assert!(!output.contains("without a restart"), "{output}");
+    disk.set_full(false);
+    setup.start().await.stop().await;
 }
 
 #[tokio::test]
@@ -306,6 +356,17 @@ async fn a_silent_task_is_reported_everywhere() {
 #[test]
 fn the_unit_file_is_valid_and_restrictive() {
     let unit = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../config/beadle.service")).unwrap();
+    for directive in [
+        "LimitCORE=0",
+        "UMask=0077",
+        "MemoryHigh=1536M",
+        "PrivateMounts=yes",
+        "SocketBindDeny=any",
+        "SocketBindAllow=tcp:8420",
+        "StateDirectoryMode=0700",
+    ] {
+        assert!(unit.lines().any(|line| line == directive), "{directive}");
+    }
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("beadle.service");
     fs::write(&path, unit.replace("/usr/bin/beadle", "/bin/true")).unwrap();
@@ -425,4 +486,30 @@ fn compiler_process_exits_if_its_input_is_not_a_plugin() {
     let mut child = start();
     drop(child.stdin.take());
     assert_eq!(child.wait().unwrap().code(), Some(1));
+}
+
+/// The plugins' files in the data directory.
+fn media_files(setup: &Setup) -> usize {
+    let folders = fs::read_dir(setup.data().join("media")).into_iter().flatten().flatten();
+    folders.flat_map(|folder| fs::read_dir(folder.path()).into_iter().flatten().flatten()).count()
+}
+
+#[tokio::test]
+async fn files_of_a_refused_commit_are_deleted() {
+    let setup = setup().plugin("gallery", "grant = [\"groups\", \"messages\"]");
+    let daemon = setup.start().await;
+    let now = webhook::unix_time_s();
+    let make = async |n: u32| {
+        let body = webhook::text_message(SENDER, &format!("wamid.{n}"), now, "make");
+        assert_eq!(post(&setup, &body, &signature(&body)).await, 200);
+    };
+    make(1).await;
+    wait_until("the plugin has made a file", async || (media_files(&setup) == 1).then_some(())).await;
+    // Its message waits for the platform, which does not answer.
+    daemon.wait_for_status(|status| status["events_open"] == 0).await;
+    refuse_created_files(&setup.data()).unwrap();
+    make(2).await;
+    daemon.wait_for_status(|status| status["dead_letters"] == 1).await;
+    assert_eq!(media_files(&setup), 1);
+    daemon.stop().await;
 }

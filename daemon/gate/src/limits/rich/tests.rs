@@ -57,15 +57,17 @@ fn each_kind_of_file_has_its_own_rules() {
         };
         assert_eq!(code(&body), expected, "{url}");
     }
-    let own = Outgoing::Media {
-        media: MediaKind::Document,
-        source: Source::Media(MediaId(1)),
-        caption: None,
-        filename: Some(String::new()),
-        voice: false,
-        quote: None,
-    };
-    assert_eq!(code(&own), "empty-field");
+    for (characters, expected) in [(0, "empty-field"), (1, "ok"), (FILENAME, "ok"), (FILENAME + 1, "too-long")] {
+        let own = Outgoing::Media {
+            media: MediaKind::Document,
+            source: Source::Media(MediaId(1)),
+            caption: None,
+            filename: Some("x".repeat(characters)),
+            voice: false,
+            quote: None,
+        };
+        assert_eq!(code(&own), expected, "{characters}");
+    }
 }
 
 #[test]
