@@ -42,7 +42,7 @@ pub(crate) struct Amount {
 }
 
 impl Amount {
-    /// Whether there is no room for another event. The last one may exceed the bytes, so that each gets its turn.
+    /// Whether it takes no other event. The last one may exceed the bytes, so that each gets its turn.
     pub fn is_full(self, most: Amount) -> bool {
         self.events >= most.events || self.bytes >= most.bytes
     }
