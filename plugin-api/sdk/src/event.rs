@@ -1,25 +1,12 @@
-//! Events: one trait each, and methods of their records. The records are those of the contract; nothing is
-//! converted.
+//! Events: one trait each, and methods of their records.
 
-use crate::{Choice, Content, Disposition, Failure, Media, MessageId, Refusal, bindings, message::Message};
-
-pub use bindings::on_channel_changed::exports::beadle::plugin::on_channel_changed::Event as ChannelChangedEvent;
-pub use bindings::on_contact_changed::exports::beadle::plugin::on_contact_changed::Event as ContactChangedEvent;
-pub use bindings::on_documents_changed::exports::beadle::plugin::on_documents_changed::Event as DocumentsChangedEvent;
-pub use bindings::on_echo::exports::beadle::plugin::on_echo::Event as EchoEvent;
-pub use bindings::on_group_changed::exports::beadle::plugin::on_group_changed::Event as GroupChangedEvent;
-pub use bindings::on_join_request::exports::beadle::plugin::on_join_request::Event as JoinRequestEvent;
-pub use bindings::on_member_joined::exports::beadle::plugin::on_member_joined::Event as MemberJoinedEvent;
-pub use bindings::on_member_left::exports::beadle::plugin::on_member_left::Event as MemberLeftEvent;
-pub use bindings::on_message::exports::beadle::plugin::on_message::Event as MessageEvent;
-pub use bindings::on_message_status::exports::beadle::plugin::on_message_status::{
-    Event as MessageStatusEvent, Pricing, Problem,
+use crate::message::Message;
+use crate::records::{
+    ChannelChangedEvent, ContactChangedEvent, DocumentsChangedEvent, EchoEvent, GroupChangedEvent, JoinRequestEvent,
+    MemberJoinedEvent, MemberLeftEvent, MessageEvent, MessageStatusEvent, ReactionEvent, ScheduleEvent, TimerEvent,
+    WindowClosedEvent, WindowExpiringEvent,
 };
-pub use bindings::on_reaction::exports::beadle::plugin::on_reaction::Event as ReactionEvent;
-pub use bindings::on_schedule::exports::beadle::plugin::on_schedule::Event as ScheduleEvent;
-pub use bindings::on_timer::exports::beadle::plugin::on_timer::Event as TimerEvent;
-pub use bindings::on_window_closed::exports::beadle::plugin::on_window_closed::Event as WindowClosedEvent;
-pub use bindings::on_window_expiring::exports::beadle::plugin::on_window_expiring::Event as WindowExpiringEvent;
+use crate::types::{Choice, Content, Disposition, Failure, Media, MessageId, Refusal};
 
 /// A person sent a message: text, a tapped button or list row, media, …
 pub trait OnMessage {

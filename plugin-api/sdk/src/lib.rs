@@ -41,33 +41,37 @@ mod event;
 mod host;
 mod message;
 pub mod migration;
+mod records;
 mod refusal;
 #[doc(hidden)]
 pub mod shim;
 #[cfg(not(target_family = "wasm"))]
 pub mod testing;
 pub mod text;
+mod types;
 
-pub use bindings::imports::types::{
-    CallPermission, Choice, Contact, ContactId, Content, Context, Conversation, ConversationId, Disposition, Edited,
-    Ending, EventInfo, Failure, Json, Location, Media, MediaId, MessageHandle, MessageId, Order, OrderItem, Other,
-    Referral, Refusal, Scope, TimestampMs,
-};
 pub use capability::{
     clock, contacts, documents, groups, log, media, messages, random, replies, settings, state, timers,
 };
 pub use event::{
-    ChannelChangedEvent, ContactChangedEvent, DocumentsChangedEvent, EchoEvent, GroupChangedEvent, JoinRequestEvent,
-    MemberJoinedEvent, MemberLeftEvent, MessageEvent, MessageStatusEvent, OnChannelChanged, OnContactChanged,
-    OnDocumentsChanged, OnEcho, OnGroupChanged, OnJoinRequest, OnMemberJoined, OnMemberLeft, OnMessage,
-    OnMessageStatus, OnReaction, OnSchedule, OnTimer, OnWindowClosed, OnWindowExpiring, Pricing, Problem,
-    ReactionEvent, ScheduleEvent, TimerEvent, WindowClosedEvent, WindowExpiringEvent,
+    OnChannelChanged, OnContactChanged, OnDocumentsChanged, OnEcho, OnGroupChanged, OnJoinRequest, OnMemberJoined,
+    OnMemberLeft, OnMessage, OnMessageStatus, OnReaction, OnSchedule, OnTimer, OnWindowClosed, OnWindowExpiring,
 };
 pub use message::{
     Button, Buttons, Catalog, ContactRequest, ContactsMessage, CtaUrl, Direct, DirectMessage, File, Flow, Header,
     Interactive, List, LocationMessage, LocationRequest, MediaKind, MediaMessage, Message, Parameter, ParameterValue,
     Product, ProductList, ProductSection, Row, Section, Source, Template, TemplateAction, TemplateButton,
     TemplateHeader, Text, VoiceCall,
+};
+pub use records::{
+    ChannelChangedEvent, ContactChangedEvent, DocumentsChangedEvent, EchoEvent, GroupChangedEvent, JoinRequestEvent,
+    MemberJoinedEvent, MemberLeftEvent, MessageEvent, MessageStatusEvent, Pricing, Problem, ReactionEvent,
+    ScheduleEvent, TimerEvent, WindowClosedEvent, WindowExpiringEvent,
+};
+pub use types::{
+    CallPermission, Choice, Contact, ContactId, Content, Context, Conversation, ConversationId, Disposition, Edited,
+    Ending, EventInfo, Failure, Json, Location, Media, MediaId, MessageHandle, MessageId, Order, OrderItem, Other,
+    Referral, Refusal, Scope, TimestampMs,
 };
 
 /// Everything that most plugins use: `use beadle_plugin::prelude::*;`

@@ -2,7 +2,7 @@
 //! characters; the host checks them and refuses with `too-long`, `too-many` or `empty-field`.
 
 use crate::host::{messages, replies};
-use crate::{MessageId, Refusal};
+use crate::types::{MessageId, Refusal};
 
 mod rich;
 

@@ -53,7 +53,7 @@
 //!
 //! Later versions keep the conversions of earlier ones: `page.from_version` is the format of the page.
 
-use crate::Failure;
+use crate::types::Failure;
 use serde::de::DeserializeOwned;
 
 pub use crate::bindings::migration::exports::beadle::plugin::migration::{Entry, Next, Page};

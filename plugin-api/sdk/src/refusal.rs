@@ -1,7 +1,7 @@
 //! Conversions of refusals and JSON errors into failures, so that `?` ends a handling, and of people and
 //! conversations into scopes.
 
-use crate::{Contact, Conversation, Failure, Refusal, Scope};
+use crate::types::{Contact, Conversation, Failure, Refusal, Scope};
 
 impl Refusal {
     pub(crate) fn new(code: &str, message: impl Into<String>) -> Self {

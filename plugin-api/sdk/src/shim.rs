@@ -1,14 +1,17 @@
 //! Connects the generated exports with the author's traits. Used only by [`plugin!`](crate::plugin).
 
 use crate::bindings as b;
-use crate::migration::{Migration, Next, Page};
-use crate::{
-    ChannelChangedEvent, ContactChangedEvent, Disposition, DocumentsChangedEvent, EchoEvent, Failure,
-    GroupChangedEvent, JoinRequestEvent, MemberJoinedEvent, MemberLeftEvent, MessageEvent, MessageStatusEvent,
+use crate::event::{
     OnChannelChanged, OnContactChanged, OnDocumentsChanged, OnEcho, OnGroupChanged, OnJoinRequest, OnMemberJoined,
     OnMemberLeft, OnMessage, OnMessageStatus, OnReaction, OnSchedule, OnTimer, OnWindowClosed, OnWindowExpiring,
-    ReactionEvent, ScheduleEvent, TimerEvent, WindowClosedEvent, WindowExpiringEvent,
 };
+use crate::migration::{Migration, Next, Page};
+use crate::records::{
+    ChannelChangedEvent, ContactChangedEvent, DocumentsChangedEvent, EchoEvent, GroupChangedEvent, JoinRequestEvent,
+    MemberJoinedEvent, MemberLeftEvent, MessageEvent, MessageStatusEvent, ReactionEvent, ScheduleEvent, TimerEvent,
+    WindowClosedEvent, WindowExpiringEvent,
+};
+use crate::types::{Disposition, Failure};
 pub use b::about::exports::beadle::plugin::about::About;
 use std::cell::OnceCell;
 use std::marker::PhantomData;
@@ -119,7 +122,7 @@ macro_rules! __plugin {
                 }
             }
             // tidy: used in wasm, where an expectation would fail
-            #[allow(dead_code, reason = "used by the exports, which exist in wasm only")]
+            #[cfg_attr(not(target_family = "wasm"), expect(dead_code, reason = "used by the exports, which exist in wasm only"))]
             type Exports = $crate::shim::Shim<$plugin>;
             #[cfg(target_family = "wasm")]
             $crate::bindings::about::export_about!(Exports with_types_in $crate::bindings::about);
@@ -183,7 +186,7 @@ macro_rules! __export {
     ($module:ident, $export:ident, $($trait:ident)::+, $plugin:ident) => {
         const _: () = {
             // tidy: used in wasm, where an expectation would fail
-            #[allow(dead_code, reason = "used by the export, which exists in wasm only")]
+            #[cfg_attr(not(target_family = "wasm"), expect(dead_code, reason = "used by the export, which exists in wasm only"))]
             type Exports = $crate::shim::Shim<$plugin>;
             #[cfg(target_family = "wasm")]
     $crate::bindings::$module::$export!(Exports with_types_in $crate::bindings::$module);

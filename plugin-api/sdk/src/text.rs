@@ -30,7 +30,7 @@
 //! assert_eq!(fill(greeting, |key| (key == "name").then(|| name.into())), "Hallo Ana!");
 //! ```
 
-use crate::Contact;
+use crate::types::Contact;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 

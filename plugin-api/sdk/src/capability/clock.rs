@@ -1,6 +1,7 @@
 //! Civil time. Granted by default.
 
-use crate::{Refusal, TimestampMs, host};
+use crate::host;
+use crate::types::{Refusal, TimestampMs};
 use std::time::Duration;
 
 /// Milliseconds since 1970-01-01T00:00:00Z at the start of this attempt. Constant during a call.

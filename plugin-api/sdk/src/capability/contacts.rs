@@ -1,6 +1,7 @@
 //! Contacts, without phone numbers and platform ids. Granted by default.
 
-use crate::{Contact, Refusal, host};
+use crate::host;
+use crate::types::{Contact, Refusal};
 
 /// Contacts, and the start of the next page in `next`.
 pub use crate::bindings::imports::contacts::ContactPage;

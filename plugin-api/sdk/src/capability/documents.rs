@@ -1,7 +1,8 @@
 //! The plugin's folder of text files, as configured by the operator. Granted by default. Changes are delivered
 //! as [`OnDocumentsChanged`](crate::OnDocumentsChanged).
 
-use crate::{Refusal, host};
+use crate::host;
+use crate::types::Refusal;
 
 /// A document, without its text.
 pub use crate::bindings::imports::documents::Document;

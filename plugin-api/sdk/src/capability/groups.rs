@@ -4,7 +4,8 @@
 //! [`messages::send`](crate::messages::send). A change returns an id; its outcome is delivered as
 //! [`OnGroupChanged`](crate::OnGroupChanged) with that id in `request`.
 
-use crate::{Contact, MessageId, Refusal, host};
+use crate::host;
+use crate::types::{Contact, MessageId, Refusal};
 
 pub use crate::bindings::imports::groups::{Group, JoinRequest};
 

@@ -1,7 +1,8 @@
 //! Files: those that came with messages ([`MessageEvent::media`](crate::MessageEvent::media)), and new ones to
 //! send. Granted by default, with a quota.
 
-use crate::{MediaId, Refusal, host};
+use crate::host;
+use crate::types::{MediaId, Refusal};
 
 pub use crate::bindings::imports::media::FileInfo;
 

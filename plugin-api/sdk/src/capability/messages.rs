@@ -1,7 +1,9 @@
 //! Messages to any contact or conversation: of any kind inside the 24-hour window, a template or Direct Send
 //! outside. Must be granted.
 
-use crate::{Direct, Message, MessageId, Refusal, host};
+use crate::host;
+use crate::message::{Direct, Message};
+use crate::types::{MessageId, Refusal};
 
 /// Sends to a contact (`con_…`), on the channel on which they wrote last, or to a conversation (`cnv_…`).
 pub fn send(to: &str, message: impl Message) -> Result<MessageId, Refusal> {

@@ -1,6 +1,8 @@
 //! Answers in the conversation of the event. Granted by default.
 
-use crate::{Message, MessageId, Refusal, host};
+use crate::host;
+use crate::message::Message;
+use crate::types::{MessageId, Refusal};
 
 /// Sends a message: `replies::send("Hello.")?`. The id is known before the message is sent.
 pub fn send(message: impl Message) -> Result<MessageId, Refusal> {

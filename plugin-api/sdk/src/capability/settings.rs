@@ -26,7 +26,8 @@
 //!
 //! In TOML: `[plugins.nudge] settings = { ask_again_after = "90m" }`.
 
-use crate::{Failure, host};
+use crate::host;
+use crate::types::Failure;
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use std::borrow::Cow;

@@ -6,7 +6,8 @@
 //! handler runs again with the new value, so read, decide and write needs no lock. For a counter use [`add`],
 //! which never conflicts.
 
-use crate::{Refusal, Scope, TimestampMs, host};
+use crate::host;
+use crate::types::{Refusal, Scope, TimestampMs};
 use serde::{Serialize, de::DeserializeOwned};
 
 /// A key and its bytes, as returned by [`scan`].

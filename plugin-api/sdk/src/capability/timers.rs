@@ -4,7 +4,8 @@
 //! Timers count against the quota of [`state`](crate::state), each with its key, its payload and 64 bytes. At most 100
 //! timers of a plugin fire in a second, and none while 1,000 of its timer events are not handled; the others are late.
 
-use crate::{Refusal, Scope, TimestampMs, host};
+use crate::host;
+use crate::types::{Refusal, Scope, TimestampMs};
 
 /// Sets a timer, or replaces its time, payload and conversation. See [`clock::after`](crate::clock::after). A
 /// time in the past is due at once. The payload has at most 4 KiB.

@@ -4,7 +4,7 @@ use super::{
     Buttons, ContactRequest, CtaUrl, Direct, DirectMessage, LocationMessage, LocationRequest, MediaKind, MediaMessage,
     Parameter, ParameterValue, Source, Template, TemplateAction, TemplateButton, TemplateHeader, Text, VoiceCall,
 };
-use crate::Location;
+use crate::types::Location;
 
 impl Source {
     /// `https://…` is fetched by the platform, `med_…` is a file of this Beadle.

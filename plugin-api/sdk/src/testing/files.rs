@@ -1,7 +1,7 @@
 //! `media` and `groups` in tests: files are kept in memory; there are no groups, and changes are recorded.
 
 use super::world::World;
-use crate::{Contact, Refusal};
+use crate::types::{Contact, Refusal};
 
 type Refusable<T> = Result<T, Refusal>;
 

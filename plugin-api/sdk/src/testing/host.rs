@@ -1,10 +1,11 @@
 //! The capabilities in tests, with the signatures of the generated imports, implemented by the [`World`] of
 //! this thread.
 
+use super::lengths;
+use super::sent::Sent;
 use super::world::{Timer, Value, World, scope_key};
-use super::{Sent, lengths};
 use crate::bindings::imports::outgoing;
-use crate::{Contact, Refusal, Scope};
+use crate::types::{Contact, Refusal, Scope};
 
 type Refusable<T> = Result<T, Refusal>;
 

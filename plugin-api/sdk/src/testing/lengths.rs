@@ -1,7 +1,7 @@
 //! WhatsApp's lengths as the daemon checks them, so that a text that is too long fails in a test.
 
-use crate::Refusal;
 use crate::bindings::imports::outgoing::{Buttons, Header, List, Text};
+use crate::types::Refusal;
 
 type Checked = Result<(), Refusal>;
 

@@ -26,17 +26,16 @@
 pub(crate) mod files;
 pub(crate) mod host;
 mod lengths;
+mod sent;
 #[cfg(test)]
 mod tests;
 mod time;
 mod world;
 
-use crate::bindings::imports::outgoing::{Button, Section};
 use crate::migration::{Migration, Next};
-use crate::{
-    Choice, Contact, ContactId, Content, Context, Failure, MemberJoinedEvent, MemberLeftEvent, MessageEvent, MessageId,
-    TimerEvent, TimestampMs,
-};
+use crate::records::{MemberJoinedEvent, MemberLeftEvent, MessageEvent, TimerEvent};
+use crate::types::{Choice, Contact, Content, Context, Failure, MediaId, TimestampMs};
+pub use sent::Sent;
 use std::marker::PhantomData;
 use std::time::Duration;
 use world::World;
@@ -46,35 +45,6 @@ use world::World;
 pub struct Host {
     /// Not `Send`: the state belongs to the thread.
     not_send: PhantomData<*const ()>,
-}
-
-/// A message that a plugin sent. Equal to a `&str` if that is its body.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Sent {
-    /// The id that the plugin got.
-    pub id: MessageId,
-    /// The recipient.
-    pub to: ContactId,
-    /// The line above the text.
-    pub header: Option<String>,
-    /// The text, or the emoji of a reaction.
-    pub body: String,
-    /// The line below the text.
-    pub footer: Option<String>,
-    /// The buttons.
-    pub buttons: Vec<Button>,
-    /// The sections of a list.
-    pub sections: Vec<Section>,
-    /// The message reacted to.
-    pub reacts_to: Option<String>,
-    /// `text`, `buttons`, `list`, `media`, `template`, `reaction`, …
-    pub kind: &'static str,
-}
-
-impl PartialEq<&str> for Sent {
-    fn eq(&self, body: &&str) -> bool {
-        self.body == *body
-    }
 }
 
 impl Host {
@@ -210,7 +180,7 @@ impl Host {
     }
 
     /// Adds a received file and returns its id, for [`Content::Image`] and similar.
-    pub fn file(&self, mime_type: &str, bytes: &[u8]) -> crate::MediaId {
+    pub fn file(&self, mime_type: &str, bytes: &[u8]) -> MediaId {
         World::with(|world| {
             let id = world.number("med");
             world.files.insert(id.clone(), (mime_type.to_owned(), None, bytes.to_owned()));

@@ -2,7 +2,8 @@
 
 use super::Host;
 use super::world::World;
-use crate::{Contact, DocumentsChangedEvent, ScheduleEvent, TimestampMs, WindowClosedEvent, WindowExpiringEvent};
+use crate::records::{DocumentsChangedEvent, ScheduleEvent, WindowClosedEvent, WindowExpiringEvent};
+use crate::types::{Contact, TimestampMs};
 
 impl Host {
     /// A schedule fires now, as planned, with a payload in JSON.

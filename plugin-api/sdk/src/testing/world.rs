@@ -1,8 +1,9 @@
 //! The state of the Beadle in memory.
 
-use super::Sent;
+use super::sent::Sent;
 use crate::migration::{Entry, Page};
-use crate::{Contact, Conversation, EventInfo, Refusal, Scope, TimerEvent, TimestampMs};
+use crate::records::TimerEvent;
+use crate::types::{Contact, Conversation, EventInfo, Refusal, Scope, TimestampMs};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
