@@ -292,7 +292,8 @@ async fn a_clock_follower_that_panics_is_restarted_and_follows() {
     let url = format!("http://{}/clock", listener.local_addr().unwrap());
     tokio::spawn(async move { axum::serve(listener, Router::new().route("/clock", routing::get(answer))).await });
 
-    let daemon = setup().clock(&url).start().await;
+    let setup = setup().clock(&url);
+    let daemon = setup.start().await;
     inject(&daemon, "clock-follower", "panic").await;
     wait_until("the follower is restarted", async || {
         let task = task(&daemon, "clock-follower").await;
