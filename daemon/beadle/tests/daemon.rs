@@ -264,7 +264,7 @@ async fn a_task_that_panics_is_restarted_and_works() {
         })
         .await;
         assert_eq!(task(&daemon, kind).await["panics"], 1, "{kind}");
-        let panicked = |line: &&str| line.contains("panic") && line.contains(&format!("task={kind} "));
+        let panicked = |line: &&str| line.contains(&format!(": panic task={kind} "));
         assert_eq!(daemon.program.log().lines().filter(panicked).count(), 1, "{kind}");
     }
     assert_eq!(get(&setup.admin, "/healthz").await, (200, "ok\n".into()));
