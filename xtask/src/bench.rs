@@ -3,6 +3,7 @@
 //! It builds everything first, so that nothing compiles during a measurement, and writes the figures to `bench.json` in the
 //! target folder.
 
+use crate::clients;
 use crate::components;
 use crate::plugins;
 use crate::shell::{self, Result, cargo, command, run as call};
@@ -23,8 +24,12 @@ pub fn run(words: &[String]) -> Result {
     ]))?;
     plugins::build(&["echo".into()])?;
     plugins::build_for_tests()?;
-    if words.is_empty() || words.iter().any(|word| word == "components") {
+    let runs = |step: &str| words.is_empty() || words.iter().any(|word| word == step);
+    if runs("components") {
         components::build()?;
+    }
+    if runs("peer") {
+        clients::install_javascript()?;
     }
     let mut bench = command(shell::target_dir().join("release").join("beadle-bench"));
     call(bench.arg("--json").arg(shell::target_dir().join("bench.json")).args(words))

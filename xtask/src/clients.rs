@@ -9,13 +9,14 @@ use std::path::{Path, PathBuf};
 
 /// Runs both.
 pub fn test() -> Result {
-    let tests = shell::root().join("tests").join("clients");
-    let folder = shell::target_dir().join("clients");
-    let not_written = |error| Failure::new(format!("cannot write {}: {error}", folder.display()));
-    fs::create_dir_all(&folder).map_err(not_written)?;
+    let tests = tests();
     let simulator = shell::target_dir().join("debug").join("beadle-simulator");
     pywa(&tests, &simulator)?;
-    javascript(&tests, &folder, &simulator)
+    javascript(&tests, &simulator)
+}
+
+fn tests() -> PathBuf {
+    shell::root().join("tests").join("clients")
 }
 
 fn pywa(tests: &Path, simulator: &Path) -> Result {
@@ -26,16 +27,25 @@ fn pywa(tests: &Path, simulator: &Path) -> Result {
     call(test.env("BEADLE_SIMULATOR", simulator).env("PYTHONDONTWRITEBYTECODE", "1"))
 }
 
-fn javascript(tests: &Path, folder: &Path, simulator: &Path) -> Result {
+/// Installs whatsapp-api-js; the result is its folder.
+pub fn install_javascript() -> Result<PathBuf> {
     if !shell::have("npm") {
         return Err(Failure::new("whatsapp-api-js runs on Node 20 or newer: install Node.js with npm"));
     }
+    let folder = shell::target_dir().join("clients");
+    let not_written = |error| Failure::new(format!("cannot write {}: {error}", folder.display()));
+    fs::create_dir_all(&folder).map_err(not_written)?;
     for name in ["package.json", "package-lock.json"] {
         let to: PathBuf = folder.join(name);
-        fs::copy(tests.join(name), &to)
+        fs::copy(tests().join(name), &to)
             .map_err(|error| Failure::new(format!("cannot write {}: {error}", to.display())))?;
     }
-    call(command("npm").args(["ci", "--no-audit", "--no-fund", "--loglevel=error"]).current_dir(folder))?;
+    call(command("npm").args(["ci", "--no-audit", "--no-fund", "--loglevel=error"]).current_dir(&folder))?;
+    Ok(folder)
+}
+
+fn javascript(tests: &Path, simulator: &Path) -> Result {
+    let folder = install_javascript()?;
     let mut test = command("node");
     // By name, since Node takes patterns only from version 21.
     let files = ["messages", "templates", "updates"].map(|noun| format!("whatsapp-api-js.{noun}.test.mjs"));

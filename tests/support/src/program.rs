@@ -42,10 +42,15 @@ pub fn built(name: &str) -> PathBuf {
     path
 }
 
+/// The target folder.
+pub fn target_dir() -> PathBuf {
+    build_folder().parent().map(Path::to_path_buf).unwrap_or_default()
+}
+
 /// The path of a built plugin: of `plugins/`, `plugins/tests/` or `tests/components`. Panics if it is not built.
 pub fn plugin(name: &str) -> PathBuf {
     // Plugins are built once, for every profile.
-    let target = build_folder().parent().map(Path::to_path_buf).unwrap_or_default();
+    let target = target_dir();
     let found =
         ["plugins", "test-plugins", "components"].map(|folder| target.join(folder).join(format!("{name}.wasm")));
     let path = found.into_iter().find(|path| path.is_file());

@@ -18,7 +18,10 @@ use options::Options;
 use report::Report;
 use std::process::ExitCode;
 
-const USAGE: &str = "Usage: cargo xtask bench [STEP…] [--seconds N] [--json FILE]\n";
+const USAGE: &str = "Usage: cargo xtask bench [STEP…] [--seconds N] [--old-events N] [--json FILE]\n";
+
+/// Enough for indexes that do not fit into the caches.
+const DEFAULT_OLD_EVENTS: u64 = 1_000_000;
 
 /// Long enough for group commit, checkpoints and warm caches to be as in normal operation.
 const DEFAULT_SECONDS: u32 = 10;
@@ -61,13 +64,18 @@ async fn bench(options: &Options) -> Result<(), String> {
 }
 
 fn parse(words: &[String]) -> Result<Options, String> {
-    let mut options = Options { only: Vec::new(), seconds: DEFAULT_SECONDS, json: None };
+    let mut options =
+        Options { only: Vec::new(), seconds: DEFAULT_SECONDS, old_events: DEFAULT_OLD_EVENTS, json: None };
     let mut words = words.iter();
     while let Some(word) = words.next() {
         match word.as_str() {
             "--seconds" => {
                 let seconds = words.next().and_then(|word| word.parse().ok()).filter(|seconds| *seconds > 0);
                 options.seconds = seconds.ok_or("`--seconds` must be followed by a whole number above 0")?;
+            }
+            "--old-events" => {
+                let events = words.next().and_then(|word| word.parse().ok()).filter(|events| *events > 0);
+                options.old_events = events.ok_or("`--old-events` must be followed by a whole number above 0")?;
             }
             "--json" => options.json = Some(words.next().ok_or("`--json` must be followed by a file")?.into()),
             name if steps::all().iter().any(|(step, ..)| *step == name) => options.only.push(name.into()),

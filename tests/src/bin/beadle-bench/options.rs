@@ -8,6 +8,8 @@ pub struct Options {
     pub only: Vec<String>,
     /// Seconds that a step takes if the aim is reached.
     pub seconds: u32,
-    /// The file for the figures.
+    /// Messages in the database before a run on a full database; ten million need some 8 GB.
+    pub old_events: u64,
+    /// The file for the figures. Profiles are put next to it.
     pub json: Option<PathBuf>,
 }

@@ -4,6 +4,7 @@ mod components;
 mod idle;
 mod latency;
 mod platform;
+mod profile;
 mod reload;
 mod schedules;
 mod servers;
@@ -20,8 +21,23 @@ pub type Step = for<'a> fn(&'a Options, &'a mut Report) -> Pin<Box<dyn Future<Ou
 /// All steps in order: name, description, function.
 pub fn all() -> &'static [(&'static str, &'static str, Step)] {
     &[
-        ("throughput", "messages per second, and a bare bot's, by contacts and receipts", |options, report| {
+        ("throughput", "messages per second, and a bare bot's", |options, report| {
             Box::pin(throughput::throughput(options, report))
+        }),
+        ("receipts", "the same with three receipts for each reply", |options, report| {
+            Box::pin(throughput::receipts(options, report))
+        }),
+        ("million", "the same with a million contacts, without and with receipts", |options, report| {
+            Box::pin(throughput::million(options, report))
+        }),
+        ("peer", "messages per second of a bot with whatsapp-api-js on node:http", |options, report| {
+            Box::pin(throughput::peer(options, report))
+        }),
+        ("instructions", "instructions per reply, and a bare bot's, by perf", |options, report| {
+            Box::pin(profile::instructions(options, report))
+        }),
+        ("flame", "a flame graph of the daemon under load, by perf", |options, report| {
+            Box::pin(profile::flame(options, report))
         }),
         (
             "overload",
@@ -60,7 +76,7 @@ pub fn all() -> &'static [(&'static str, &'static str, Step)] {
         ("simulator", "limits of the simulator itself: messages accepted, webhooks delivered", |options, report| {
             Box::pin(platform::simulator(options, report))
         }),
-        ("full-database", "throughput on 10 million old events (writes some 8 GB)", |options, report| {
+        ("full-database", "throughput after a million messages (--old-events N)", |options, report| {
             Box::pin(throughput::full_database(options, report))
         }),
     ]

@@ -51,8 +51,8 @@ def past_events(db, numbers, names):
         f"1 + i % :contacts, :begin + i * :step, :begin + i * :step + 40, {FINISHED}, :subscriber_list, 1, {CLAIMED}, :plugin FROM n",
         "INSERT INTO event_bodies (id, body) SELECT i, '{\"event\":\"message\",\"message\":\"wamid.HBgL' || i || "
         "'\",\"content\":{\"kind\":\"text\",\"value\":\"a message of a usual length, number ' || i || '\"}}' FROM n",
-        "INSERT INTO outbox (id, event, plugin, conversation, reply, state, due_at, created_at, platform_id, platform_key, "
-        f"receipt, sent_at, delivered_at, read_at) SELECT i, i, :plugin, 1 + i % :contacts, 1, {ACCEPTED}, "
+        "INSERT INTO outbox (id, event, plugin, conversation, channel, reply, state, due_at, created_at, platform_id, platform_key, "
+        f"receipt, sent_at, delivered_at, read_at) SELECT i, i, :plugin, 1 + i % :contacts, 'shop', 1, {ACCEPTED}, "
         "t, t, 'wamid.BENCHOLD' || i, random(), "
         f"{READ}, t + 90, t + 400, t + 9000 FROM (SELECT i, :begin + i * :step AS t FROM n)",
         "INSERT INTO outbox_bodies (id, body) SELECT i, '{\"kind\":\"text\",\"body\":\"an answer of a usual length, number ' "

@@ -3,7 +3,8 @@
 use crate::receiver::Receiver;
 use crate::run::Server;
 use beadle_test_support::daemon::{Daemon, Setup};
-use beadle_test_support::program::Program;
+use beadle_test_support::program::{self, Program};
+use beadle_test_support::webhook;
 use std::path::Path;
 use tokio::process::Command;
 
@@ -14,6 +15,23 @@ const UNLIMITED: &str = "[channels.shop.pace]\nmessages_per_second = 100000\ncon
 pub async fn bare_bot(graph: &Receiver) -> Result<(Server, Program), String> {
     let own = std::env::current_exe().map_err(|error| error.to_string())?;
     let mut program = Program::start(Command::new(own).args(["bare-bot", &format!("http://{}", graph.address)]));
+    let address = program.line(|line| line.strip_prefix("listening on ").map(String::from)).await;
+    Ok((Server { address, pid: program.pid() }, program))
+}
+
+/// Starts a bot with a library that replies to this receiver.
+pub async fn peer(graph: &Receiver) -> Result<(Server, Program), String> {
+    let folder = program::target_dir().join("clients");
+    let bot = Path::new(env!("CARGO_MANIFEST_DIR")).join("clients/bot.mjs");
+    if !folder.join("node_modules/whatsapp-api-js").is_dir() {
+        return Err(
+            "whatsapp-api-js is not installed: run `cargo xtask bench peer`, which needs Node.js and npm".into()
+        );
+    }
+    let mut node = Command::new("node");
+    node.arg(bot).arg(format!("http://{}", graph.address)).args([webhook::ACCESS_TOKEN, webhook::APP_SECRET]);
+    node.env("BEADLE_CLIENTS", folder);
+    let mut program = Program::start(&mut node);
     let address = program.line(|line| line.strip_prefix("listening on ").map(String::from)).await;
     Ok((Server { address, pid: program.pid() }, program))
 }
