@@ -236,7 +236,7 @@ impl Attempts {
         let limits = plugin.limits();
         let staged = self.outbox.stage(conversation, run.event.id, subscription.no(), effects.sends, now);
         let sets_timers = !effects.timers.is_empty();
-        let commit = Commit {
+        let commit = Arc::new(Commit {
             fence: store.fence(),
             plugin: subscription.no(),
             was_waiting: run.kept,
@@ -251,10 +251,10 @@ impl Attempts {
             sends: staged.new_sends(),
             quotas: Quotas { state_bytes: limits.state_bytes(), media_bytes: limits.media_bytes() },
             is_retry: late,
-        };
+        });
         let committed = self.context.until_stored(async || {
             // Instances remember effects that are not durable yet.
-            store.commit(commit.clone()).await.inspect_err(|_| plugin.discard_instances())
+            store.commit(Arc::clone(&commit)).await.inspect_err(|_| plugin.discard_instances())
         });
         match committed.await {
             Ok(()) => {

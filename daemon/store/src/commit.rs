@@ -10,18 +10,19 @@ use crate::step::{Commit, FailedAttempt, Fence, NewSend, Progress, SendState, Un
 use crate::tx::Tx;
 use beadle_model::{EventId, HandlingId, PluginNo, Timestamp};
 use rusqlite::params;
+use std::sync::Arc;
 
 /// The maximum size of an error text: enough for a trap with its backtrace.
 pub(crate) const MAX_ERROR_BYTES: usize = 4096;
 
 /// A commit, serialised on the caller's thread.
 pub(crate) struct PreparedCommit {
-    commit: Commit,
+    commit: Arc<Commit>,
     bodies: Vec<String>,
 }
 
 impl PreparedCommit {
-    pub(crate) fn new(commit: Commit) -> Result<Self, StoreError> {
+    pub(crate) fn new(commit: Arc<Commit>) -> Result<Self, StoreError> {
         let body = |send: &NewSend| match to_json("a message", &send.body) {
             Err(StoreError::Unreadable { subject, reason }) => Err(StoreError::Unstorable { subject, reason }),
             other => other,

@@ -152,8 +152,8 @@ impl Store {
     /// # Errors
     /// [`StoreError::StaleRead`]: handle the event again. [`StoreError::Fenced`]: another process
     /// owns the lanes.
-    pub async fn commit(&self, commit: Commit) -> Result<(), StoreError> {
-        let ready = PreparedCommit::new(commit)?;
+    pub async fn commit(&self, commit: impl Into<Arc<Commit>>) -> Result<(), StoreError> {
+        let ready = PreparedCommit::new(commit.into())?;
         self.ask(move |tx| tx.commit(&ready)).await
     }
 

@@ -28,6 +28,7 @@ use beadle_model::{
 use plan::AppendPlan;
 use rusqlite::params;
 use sender::Inbound;
+use std::borrow::Cow;
 use std::sync::Arc;
 
 /// A batch, serialised on the caller's thread to save the writer's time.
@@ -235,9 +236,9 @@ impl Tx<'_> {
         let (body, json) = match enriched {
             Some(body) => {
                 let json = to_json("an event", &body)?;
-                (body, json)
+                (body, Cow::Owned(json))
             }
-            None => (event.body.clone(), prepared.json.clone()),
+            None => (event.body.clone(), Cow::Borrowed(prepared.json.as_str())),
         };
         let bytes = self.insert_body(id, &json)?;
         if event.opens_window
