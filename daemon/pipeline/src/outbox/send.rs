@@ -15,12 +15,9 @@ use beadle_model::event::Problem;
 use beadle_model::{Alias, AliasKind, Blame, Coded as _, MessageId, PluginNo, Timestamp};
 use beadle_store::StoreError;
 use beadle_store::step::{FailedReceipt, SendOutcome, SendState, Settlement};
+use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
-
-/// Longer than any channel's own time-outs: what takes longer is a defect in the channel. Real time.
-const AT_MOST: Duration = Duration::from_secs(60);
 
 /// The gate's verdict holds for this long: half of the margin that it leaves before the end of a window. Only a commit
 /// that waited for the disk takes longer, from a plugin's call to its send.
@@ -43,6 +40,8 @@ struct Inner {
     appender: Appender,
     channels: HashMap<Arc<str>, Arc<dyn Channel>>,
     shared: Arc<Shared>,
+    /// Outcomes that go to the store together.
+    outcomes: Mutex<Vec<Settlement>>,
 }
 
 impl Sender {
@@ -53,7 +52,7 @@ impl Sender {
         shared: Arc<Shared>,
     ) -> Self {
         let channels = channels.into_iter().map(|channel| (Arc::from(channel.name()), channel)).collect();
-        Self(Arc::new(Inner { context, appender, channels, shared }))
+        Self(Arc::new(Inner { context, appender, channels, shared, outcomes: Mutex::default() }))
     }
 
     /// Sends a message that is in flight in the queue and `sending` on disk.
@@ -160,10 +159,7 @@ impl Sender {
         let callback = format!("{}@{}", row.message, self.0.context.store.install());
         let request =
             SendRequest { message: row.message, to, group: view.group.clone(), body: row.body.clone(), callback };
-        match tokio::time::timeout(AT_MOST, channel.send(&request)).await {
-            Ok(response) => response,
-            Err(_) => SendResponse::Ambiguous(format!("no response within {} s", AT_MOST.as_secs())),
-        }
+        channel.send(&request).await
     }
 
     /// What a response reported becomes events before the message counts as accepted. `false`: the pipeline is stopping.
@@ -202,7 +198,7 @@ impl Sender {
                 if others_wait {
                     shared.wake().ring();
                 }
-                self.settle(vec![(pending, outcome)]).await;
+                self.settle_soon(Settlement { message: pending.row.message, outcome, at: context.clock.now() });
                 return;
             }
             SendVerdict::Retry { after_ms, counted, blocks: true } => {
@@ -309,6 +305,29 @@ impl Sender {
         if memory.queue.succeeded(pending, now) {
             self.of_same_app(&pending.view.channel).iter().for_each(|channel| memory.queue.app_recovered(channel));
         }
+    }
+
+    /// Writes what became of a send, together with the others that end before the runtime has taken up the tasks that are
+    /// ready now: an outcome alone costs as much as its row.
+    fn settle_soon(&self, settlement: Settlement) {
+        self.0.shared.send_began();
+        let is_first = {
+            let mut outcomes = self.0.outcomes.lock();
+            outcomes.push(settlement);
+            outcomes.len() == 1
+        };
+        if !is_first {
+            return;
+        }
+        let (sender, work) = (self.clone(), self.0.context.clock.work());
+        tokio::spawn(async move {
+            let _work = work;
+            tokio::task::yield_now().await;
+            let outcomes = std::mem::take(&mut *sender.0.outcomes.lock());
+            let count = outcomes.len();
+            sender.write_outcomes(outcomes).await;
+            (0..count).for_each(|_| sender.0.shared.send_ended());
+        });
     }
 
     /// Writes what became of sends that are no longer in flight, until the store takes it; deferred ones are read from disk
