@@ -28,6 +28,9 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 /// the error page of a proxy may have any size.
 const MAX_RESPONSE_BYTES: usize = 64 * 1024;
 
+/// The name of the error object in a response.
+const ERROR: &[u8] = b"\"error\"";
+
 /// Characters of an unexpected response that are quoted in the error.
 const QUOTED_CHARS: usize = 200;
 
@@ -190,8 +193,9 @@ impl Graph {
                 return Err(SendResponse::Ambiguous(format!("HTTP {status}, then {}", error_chain(&error))));
             }
         };
-        // The platform's error object takes precedence over the HTTP status.
-        let tree = Json::parse(&body).unwrap_or(Json::Null);
+        // The platform's error object takes precedence over the HTTP status. Accepted messages are not parsed for one.
+        let may_have_error = !status.is_success() || body.windows(ERROR.len()).any(|bytes| bytes == ERROR);
+        let tree = if may_have_error { Json::parse(&body).unwrap_or(Json::Null) } else { Json::Null };
         match tree.get("error").and_then(|error| self.refusal(error, status)) {
             Some(refused) => Err(refused),
             None => Ok(Response { status, body }),
