@@ -12,6 +12,7 @@ mod body;
 mod context;
 mod data;
 pub mod failure;
+mod finishing;
 mod guard;
 mod metrics;
 pub mod serve;

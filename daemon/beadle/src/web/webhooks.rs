@@ -6,6 +6,7 @@
 //! the platform's own limit, a deadline and a budget, because the signature covers all of it.
 
 use super::body::{BodyBudget, BodyError, WholeBody};
+use super::finishing::Finishing;
 use super::metrics::Histogram;
 use super::thin::{Thinned, cut};
 use axum::Router;
@@ -191,13 +192,13 @@ async fn authentic(
 async fn store(webhooks: &Arc<Webhooks>, app: &str, parsed: Parsed, body: WholeBody) -> Response {
     webhooks.count(app, &parsed);
     let problem = parsed.rejected.first().map(|rejected| cut(&rejected.error));
-    // A task of its own, which ends in order even if the platform hangs up.
-    let storing = tokio::spawn({
+    // Ends in order even if the platform hangs up.
+    let storing = Finishing::new({
         let (webhooks, app) = (Arc::clone(webhooks), app.to_owned());
         async move { take_in(&webhooks, app, parsed, body).await }
     });
     match tokio::time::timeout(STORED_WITHIN, storing).await {
-        Ok(Ok(Ok(appended))) => {
+        Ok(Ok(appended)) => {
             webhooks.counts.accepted.fetch_add(1, Relaxed);
             if let (Some(id), Some(error)) = (appended.rejected.first(), problem)
                 && let Some(suppressed) = webhooks.lines.malformed.pass()
@@ -206,8 +207,7 @@ async fn store(webhooks: &Arc<Webhooks>, app: &str, parsed: Parsed, body: WholeB
             }
             return StatusCode::OK.into_response();
         }
-        Ok(Ok(Err(error))) => tracing::debug!(app, code = error.code(), %error, "webhook deferred"),
-        Ok(Err(error)) => tracing::debug!(app, %error, "webhook deferred"),
+        Ok(Err(error)) => tracing::debug!(app, code = error.code(), %error, "webhook deferred"),
         Err(_) => tracing::debug!(app, "webhook deferred, the disk is slow"),
     }
     deferred(webhooks)
