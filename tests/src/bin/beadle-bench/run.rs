@@ -32,6 +32,8 @@ pub struct Outcome {
     pub seconds: f64,
     /// Answered messages.
     pub replies: u64,
+    /// Receipts that were not taken in time.
+    pub missing_receipts: u64,
     /// CPU time of the server during the run, and its memory at the end.
     pub usage: Usage,
     /// The times of each message.
@@ -53,8 +55,12 @@ impl Outcome {
     pub fn anomalies(&self) -> String {
         let (duplicates, refused) = self.marks.anomalies();
         let missing = self.marks.expected().saturating_sub(self.replies);
-        let parts =
-            [(missing, "not answered in time"), (duplicates, "answered twice"), (refused, "refused and repeated")];
+        let parts = [
+            (missing, "not answered in time"),
+            (self.missing_receipts, "receipts not taken in time"),
+            (duplicates, "answered twice"),
+            (refused, "refused and repeated"),
+        ];
         let notes = parts.iter().filter(|(n, _)| *n > 0).map(|(n, label)| format!("{n} {label}"));
         notes.collect::<Vec<_>>().join(", ")
     }
@@ -99,6 +105,8 @@ impl Run {
         let seconds = marks.elapsed_s() - began_s;
         let after = machine::usage(server.pid);
         let usage = Usage { cpu_s: after.cpu_s - before.cpu_s, ..after };
-        Ok(Outcome { seconds, replies: marks.done().0, usage, marks })
+        let (replied, received) = marks.done();
+        let missing_receipts = receipts.saturating_sub(received);
+        Ok(Outcome { seconds, replies: replied, missing_receipts, usage, marks })
     }
 }
