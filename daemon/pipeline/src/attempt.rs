@@ -166,7 +166,7 @@ impl Attempts {
     ) -> Result<Disposition, Trouble> {
         let Handling { run, place, subscription, lane } = attempt.handling;
         let now = self.context.clock.now();
-        if !plugin.subscriptions().contains(&run.event.kind()) || self.is_superseded(&run.event) {
+        if !plugin.subscriptions().contains(&run.event.kind()) || self.is_superseded(&run.event).await {
             attempt.permit.succeeded(lane, false);
             if run.kept {
                 self.commit(attempt, plugin, Effects::default(), None, now).await?;
@@ -291,13 +291,13 @@ impl Attempts {
 
     /// Whether the event no longer holds: a window that was about to close was renewed, or has closed. Such an event is
     /// passed. Checked before each try.
-    fn is_superseded(&self, event: &Event) -> bool {
+    async fn is_superseded(&self, event: &Event) -> bool {
         let (EventBody::WindowExpiring { closes_at, .. }, Some(conversation)) = (&event.body, &event.conversation)
         else {
             return false;
         };
-        let now = self.context.clock.now();
-        match self.context.store.reader().conversation(conversation.id) {
+        let (now, id) = (self.context.clock.now(), conversation.id);
+        match self.context.store.read(move |reader| reader.conversation(id)).await {
             Ok(conversation) => {
                 let until = conversation.and_then(|conversation| conversation.window_until);
                 until != Some(*closes_at) || now >= *closes_at

@@ -248,7 +248,7 @@ impl Pipeline {
             return Ok(HandlingRetry::AlreadyRunning);
         };
         let store = &self.context.store;
-        let found = store.reader().event(event)?;
+        let found = store.read(move |reader| reader.event(event)).await?;
         let subscription = self.subscriptions().get(plugin).cloned();
         let (Some(event), Some(subscription)) = (found, subscription) else { return Ok(HandlingRetry::Unavailable) };
         let list = store.subscriber_list(vec![plugin]).await?;

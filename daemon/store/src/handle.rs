@@ -106,6 +106,18 @@ impl Store {
         self.0.reader.clone()
     }
 
+    /// Reads on a thread that may block: a reader waits for a connection and for the disk.
+    ///
+    /// # Errors
+    /// Those of `read`; [`StoreError::Closed`] while the runtime shuts down.
+    pub async fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Reader) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let reader = self.reader();
+        tokio::task::spawn_blocking(move || read(&reader)).await.unwrap_or(Err(StoreError::Closed))
+    }
+
     /// The files' bytes.
     pub fn files(&self) -> &Files {
         &self.0.shared.files

@@ -87,10 +87,13 @@ impl Target<'_> {
     }
 
     async fn remove(&self, contacts: &[ContactId]) -> Result<SendResponse, SendResponse> {
-        let reader = self.number.media_store()?.store.reader();
+        let (store, asked) = (&self.number.media_store()?.store, contacts.to_vec());
+        let known = store.read(move |reader| {
+            Ok(asked.into_iter().map(|contact| reader.contact_aliases(contact).unwrap_or_default()).collect::<Vec<_>>())
+        });
+        let known = known.await.map_err(|error| SendResponse::NotSent(error.to_string()))?;
         let mut participants = Vec::new();
-        for contact in contacts {
-            let aliases = reader.contact_aliases(*contact).unwrap_or_default();
+        for (contact, aliases) in contacts.iter().zip(known) {
             let find = |kinds: &[AliasKind]| aliases.iter().find(|alias| kinds.contains(&alias.kind));
             match (find(&[AliasKind::WaId, AliasKind::Phone]), find(&[AliasKind::UserId])) {
                 (Some(number), _) => participants.push(json!({"user": format!("+{}", number.value)})),

@@ -90,7 +90,8 @@ pub(crate) async fn upload(
     media: MediaId,
 ) -> Result<String, SendResponse> {
     let now = media_store.clock.now();
-    let known = media_store.store.reader().uploaded(media, channel, now.plus_ms(MIN_REMAINING_MS));
+    let (of, usable_at) = (channel.to_owned(), now.plus_ms(MIN_REMAINING_MS));
+    let known = media_store.store.read(move |reader| reader.uploaded(media, &of, usable_at)).await;
     if let Ok(Some(platform)) = known {
         return Ok(platform);
     }

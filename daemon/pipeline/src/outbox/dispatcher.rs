@@ -66,11 +66,9 @@ impl SendDispatcher {
 
     /// After a start, every row that was `sending` is ambiguous. `false`: the pipeline is stopping.
     async fn recall_ambiguous(&self) -> bool {
-        let reader = self.context.store.reader();
-        let recalled = self.context.until_stored(async || {
-            let rows = reader.outbox_sending()?;
-            with_views(&reader, rows, self.context.clock.now())
-        });
+        let recalled = self
+            .context
+            .until_stored(|| self.on_reader(|reader, now| with_views(reader, reader.outbox_sending()?, now)));
         // The store may fail for any time.
         match self.heartbeat.idle(recalled).await {
             Ok((pending, unusable)) => {
@@ -183,9 +181,8 @@ impl SendDispatcher {
         &self,
         read: impl FnOnce(&Reader, Timestamp) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let (reader, now) = (self.context.store.reader(), self.context.clock.now());
-        // A thread that is gone means that the runtime is shutting down.
-        tokio::task::spawn_blocking(move || read(&reader, now)).await.unwrap_or_else(|_| Err(StoreError::Closed))
+        let now = self.context.clock.now();
+        self.context.store.read(move |reader| read(reader, now)).await
     }
 
     async fn settle(&self, outcomes: Vec<(PendingSend, SendOutcome)>) {

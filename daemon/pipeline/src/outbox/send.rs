@@ -90,13 +90,13 @@ impl Sender {
     /// The gate once more, with the conversation as it is now. `None`: the gate stopped it, or the pipeline is stopping.
     async fn check_until_readable(&self, pending: PendingSend) -> Option<PendingSend> {
         let context = &self.0.context;
-        let checked = context.until_stored(async || {
-            let now = context.clock.now();
-            match self.check(&pending, now) {
+        let checked = context.until_stored(|| {
+            let (sender, pending, now) = (self.clone(), pending.clone(), context.clock.now());
+            context.store.read(move |_| match sender.check(&pending, now) {
                 Ok(checked) => Ok(Ok(checked)),
                 Err(NotNow::Settled(outcome)) => Ok(Err(outcome)),
                 Err(NotNow::Unreadable(error)) => Err(error),
-            }
+            })
         });
         let stopped = match checked.await {
             Ok(Ok(checked)) => return Some(checked),
