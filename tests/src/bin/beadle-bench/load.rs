@@ -35,7 +35,7 @@ pub struct Load {
 
 impl Load {
     /// `count` messages from `contacts` contacts, in a fixed pseudo-random order, each in a webhook of its own. `run` makes
-    /// message ids unique to a run; `text` may replace the text of message n.
+    /// message ids unique to a run; `text` may replace the text of message n, which then has a contact of its own.
     pub fn new(run: &str, count: usize, contacts: u64, text: impl Fn(usize) -> Option<String>) -> Self {
         Self::batched(run, count, contacts, 1, text)
     }
@@ -50,11 +50,16 @@ impl Load {
     ) -> Self {
         let now_s = webhook::unix_time_s();
         let mut rng = rng::Rng::new(contacts);
-        let mut message = |n: usize| webhook::TextMessage {
-            from: (FIRST_PHONE + rng.below(contacts)).to_string(),
-            id: format!("wamid.{run}.{n}"),
-            at_s: now_s.saturating_sub((SPREAD_S - n * SPREAD_S / count.max(1)) as u64),
-            text: text(n).unwrap_or_else(|| format!("{TEXT_MARK}{n}")),
+        let mut message = |n: usize| {
+            let (from, own) = (rng.below(contacts), text(n));
+            // What follows in the same conversation waits on purpose while a handling is retried.
+            let from = if own.is_some() { contacts + n as u64 } else { from };
+            webhook::TextMessage {
+                from: (FIRST_PHONE + from).to_string(),
+                id: format!("wamid.{run}.{n}"),
+                at_s: now_s.saturating_sub((SPREAD_S - n * SPREAD_S / count.max(1)) as u64),
+                text: own.unwrap_or_else(|| format!("{TEXT_MARK}{n}")),
+            }
         };
         let mut request = |nth: usize| {
             let messages: Vec<_> = (nth * per_request..(nth + 1) * per_request).map(&mut message).collect();
