@@ -13,7 +13,6 @@
 //! It decides nothing: rules are in `gate`, retries in `pipeline`, waiting for a time in
 //! `schedule`. See `docs/design.md#storage`.
 
-mod answers;
 mod append;
 mod ballast;
 mod cache;

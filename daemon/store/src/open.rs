@@ -1,6 +1,5 @@
 //! Opening the store: lock, ballast, schema, connections, and the two threads.
 
-use crate::answers::Answers;
 use crate::ballast::Ballast;
 use crate::checkpoint::{self, Gate};
 use crate::connection::{BUSY_TIMEOUT, STATEMENT_CACHE, connect};
@@ -159,7 +158,6 @@ impl Store {
             gate: Arc::new(Gate::default()),
             ballast,
             deferred: Deferred::default(),
-            answers: Answers::new(),
             is_locked: false,
             failing_since,
         };

@@ -6,7 +6,6 @@
 //! [`Writer::note_storage_error`]), the ballast is deleted, new work is refused, settlements are
 //! deferred, and writing is tried again twice a second.
 
-use crate::answers::Answers;
 use crate::ballast::Ballast;
 use crate::checkpoint::Gate;
 use crate::connection::BUSY_TIMEOUT;
@@ -47,7 +46,6 @@ pub(crate) struct Writer {
     pub(crate) gate: Arc<Gate>,
     pub(crate) ballast: Ballast,
     pub(crate) deferred: Deferred,
-    pub(crate) answers: Answers,
     /// While storage fails: the last attempt to write.
     pub(crate) failing_since: Option<Instant>,
     /// Whether another process holds the database's lock.
@@ -85,7 +83,7 @@ impl Writer {
     fn run_group(&mut self, mut jobs: Vec<Box<dyn Job>>) {
         if self.failing_since.is_none() && !self.shared.is_log_full() && jobs.len() > 1 {
             match self.transaction(&mut jobs) {
-                Ok(failures) => return self.answers.give(jobs.into_iter().zip(failures).collect()),
+                Ok(answers) => return jobs.into_iter().zip(answers).for_each(|(job, failed)| job.answer(failed)),
                 Err(error) => {
                     tracing::debug!(%error, steps = jobs.len(), "step failed in a group; running its steps one by one");
                     self.note_storage_error(&error);
