@@ -109,10 +109,15 @@ const GROUPS: &[Group] = &[
     (
         "Refused calls",
         pages! {
+            "attribute-type"
+            "attribute-unknown"
             "bad-id"
             "bad-json"
             "bad-key"
             "bad-media-type"
+            "bad-role"
+            "bad-tag"
+            "consent-in-future"
             "counter-overflow"
             "effect-unstorable"
             "host-call-at-start"
@@ -122,6 +127,7 @@ const GROUPS: &[Group] = &[
             "no-timer-handler"
             "not-a-counter"
             "not-granted"
+            "not-their-message"
             "over-quota"
             "scan-too-large"
             "stale-read"
@@ -129,8 +135,13 @@ const GROUPS: &[Group] = &[
             "unknown-contact"
             "unknown-group"
             "unknown-media"
+            "unknown-purpose"
+            "unknown-source"
+            "unknown-wording"
             "unknown-zone"
             "value-too-large"
+            "wording-required"
+            "wrong-wording"
         },
     ),
     (
@@ -208,6 +219,7 @@ const GROUPS: &[Group] = &[
             "bad-graph-url"
             "bad-request"
             "clock-unreadable"
+            "contact-value"
             "cross-site"
             "dead-letter-settled"
             "http-client-failed"

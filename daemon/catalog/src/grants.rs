@@ -10,8 +10,10 @@ pub const DEFAULT: [&str; 10] =
     ["settings", "clock", "random", "log", "state", "timers", "replies", "media", "documents", "contacts"];
 
 /// Capabilities that the operator grants, and what each allows a plugin to do.
-pub const GRANTABLE: [(&str, &str); 2] = [
+pub const GRANTABLE: [(&str, &str); 4] = [
     ("messages", "write to people first, inside their window or with a template"),
+    ("contacts-edit", "change tags, attributes and roles of people"),
+    ("consents", "read and record what people agreed to receive"),
     ("groups", "create and change groups of the platform, and decide who may join"),
 ];
 

@@ -10,6 +10,7 @@ mod rich;
 #[cfg(test)]
 mod tests;
 
+use beadle_model::keyword::HOST_BUTTON;
 use beadle_model::outgoing::{Button, Section};
 use beadle_model::{Outgoing, Refusal};
 use parts::{BUTTON_TITLE, FOOTER, HEADER, SECTIONS, check_message_id, empty, filled, quoted, short, some_of, unique};
@@ -40,6 +41,7 @@ pub const EMOJI: usize = 16;
 
 /// Checks a message against the platform's limits.
 pub fn check(body: &Outgoing) -> Result<(), Refusal> {
+    reserved_ids(body)?;
     match body {
         Outgoing::Text { body, quote, .. } => {
             filled("the text", body, TEXT)?;
@@ -78,6 +80,25 @@ pub fn check(body: &Outgoing) -> Result<(), Refusal> {
         }
         other => rich::check(other),
     }
+}
+
+/// Refuses ids and payloads that look like those of Beadle's own buttons: a tap on one answers a
+/// question of Beadle's, such as whether a person agrees to advertising.
+fn reserved_ids(body: &Outgoing) -> Result<(), Refusal> {
+    let has_ids = matches!(
+        body,
+        Outgoing::Buttons { .. }
+            | Outgoing::List { .. }
+            | Outgoing::Template(_)
+            | Outgoing::Interactive { .. }
+            | Outgoing::Direct(_)
+    );
+    let reserved = || serde_json::to_string(body).is_ok_and(|json| json.contains(&format!("\"{HOST_BUTTON}")));
+    if has_ids && reserved() {
+        let message = format!("Ids and payloads of buttons must not start with `{HOST_BUTTON}`.");
+        return Err(Refusal::new("bad-message", message).instead("Use another id."));
+    }
+    Ok(())
 }
 
 /// Checks the length of a message in the platform's own JSON before it is parsed. Code: `too-long`.

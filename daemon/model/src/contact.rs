@@ -4,10 +4,12 @@
 //! WhatsApp id, a business-scoped user id and its parent) is an alias. Numbers and ids change and
 //! may be hidden, so none of them is a key. Contacts are merged only by an operator's command.
 
+use crate::consent::{ConsentDecision, Purpose};
 use crate::id::{ContactId, ConversationId};
+use crate::profile::Profile;
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 /// The kind of an alias. The store keeps the numbers: never reuse one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -53,7 +55,13 @@ pub struct Contact {
     /// When the contact turned off marketing messages on the platform.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub marketing_stopped_since: Option<Timestamp>,
+    /// Role, tags, attributes and consents; `None` if there is nothing but defaults.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub profile: Option<Arc<Profile>>,
 }
+
+/// The profile of a contact without one.
+static NO_PROFILE: LazyLock<Profile> = LazyLock::new(Profile::default);
 
 impl Contact {
     /// A placeholder for the person in a group without a message yet.
@@ -67,7 +75,18 @@ impl Contact {
             member_since: None,
             opted_out_since: None,
             marketing_stopped_since: None,
+            profile: None,
         }
+    }
+
+    /// Role, tags, attributes and consents.
+    pub fn profile(&self) -> &Profile {
+        self.profile.as_deref().unwrap_or(&NO_PROFILE)
+    }
+
+    /// Whether the contact agreed to messages for this purpose.
+    pub fn consent_for(&self, purpose: &Purpose) -> ConsentDecision {
+        self.profile().consents.decide(purpose)
     }
 
     /// Whether this is a person, not the placeholder.

@@ -4,8 +4,11 @@
 //! the call. All effects of one call are committed together with the completion of the handling, or
 //! none is. Limits are in `sandbox`, execution in `store` and `pipeline`.
 
+use crate::consent::rules::PlannedConsent;
 use crate::id::{ContactId, ConversationId};
 use crate::outgoing::Outgoing;
+use crate::profile::ProfileEdit;
+pub use crate::refusal::Refusal;
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -39,33 +42,6 @@ impl Scope {
             2 => Some(Scope::Conversation(ConversationId(id))),
             _ => None,
         }
-    }
-}
-
-/// A refusal by the gate or a limit, as a plugin gets it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
-#[error("{message} ({code})")]
-pub struct Refusal {
-    /// Stable, in kebab case; `beadle explain` documents it.
-    pub code: String,
-    /// One sentence for people.
-    pub message: String,
-    /// An alternative.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub instead: Option<String>,
-}
-
-impl Refusal {
-    /// A refusal without an alternative.
-    pub fn new(code: &str, message: impl Into<String>) -> Self {
-        Self { code: code.into(), message: message.into(), instead: None }
-    }
-
-    /// Adds an alternative.
-    #[must_use]
-    pub fn instead(mut self, instead: impl Into<String>) -> Self {
-        self.instead = Some(instead.into());
-        self
     }
 }
 
@@ -165,6 +141,20 @@ pub enum TimerWrite {
     },
 }
 
+/// A change of what is known about a contact.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ContactWrite {
+    /// Tags, attributes, role.
+    Edit {
+        /// The contact.
+        contact: ContactId,
+        /// The changes.
+        edit: ProfileEdit,
+    },
+    /// An entry of the consent ledger.
+    Consent(Box<PlannedConsent>),
+}
+
 /// A file that a plugin created; its bytes are on disk already.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewMedia {
@@ -203,6 +193,8 @@ pub struct Effects {
     pub state: Vec<StateWrite>,
     /// Timer changes in call order.
     pub timers: Vec<TimerWrite>,
+    /// Changes of contacts in call order.
+    pub contacts: Vec<ContactWrite>,
     /// Files in the order of creation.
     pub media: Vec<NewMedia>,
     /// Messages in call order.
@@ -212,6 +204,11 @@ pub struct Effects {
 impl Effects {
     /// Whether there is nothing to commit; there may have been reads.
     pub fn is_empty(&self) -> bool {
-        self.state.is_empty() && self.timers.is_empty() && self.media.is_empty() && self.sends.is_empty()
+        self.count() == 0
+    }
+
+    /// The number of effects.
+    pub fn count(&self) -> usize {
+        self.state.len() + self.timers.len() + self.contacts.len() + self.media.len() + self.sends.len()
     }
 }

@@ -9,6 +9,7 @@ mod notification;
 pub use kind::EventKind;
 pub use notification::{ChannelNotification, GroupNotification, MergedContact, Pricing, Problem};
 
+use crate::consent::{ConsentAct, ConsentSource, Purpose};
 use crate::contact::ConversationView;
 use crate::content::{Content, Context, Referral};
 use crate::effect::Scope;
@@ -83,6 +84,20 @@ pub enum EventBody {
         /// Other fields that the platform sent, without names and numbers.
         #[serde(default, skip_serializing_if = "Value::is_null")]
         extra: Value,
+    },
+    /// A person's consent changed: an entry of the ledger.
+    ConsentChanged {
+        /// What for.
+        purpose: Purpose,
+        /// What the entry does.
+        act: ConsentAct,
+        /// How the person expressed it.
+        source: ConsentSource,
+        /// The name of the wording that the person agreed to.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        wording: Option<String>,
+        /// Who recorded it.
+        actor: String,
     },
     /// A group changed, or a request about one was answered.
     GroupChanged(Box<GroupNotification>),
@@ -224,6 +239,7 @@ impl EventBody {
             EventBody::JoinRequest { .. } => EventKind::JoinRequest,
             EventBody::ChannelChanged(_) => EventKind::ChannelChanged,
             EventBody::ContactChanged { .. } => EventKind::ContactChanged,
+            EventBody::ConsentChanged { .. } => EventKind::ConsentChanged,
             EventBody::GroupChanged(_) => EventKind::GroupChanged,
             EventBody::Echo { .. } => EventKind::Echo,
         }

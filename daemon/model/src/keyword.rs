@@ -1,11 +1,13 @@
-//! Reserved words: STOP, START, LEAVE and JOIN, which work before any plugin and with every plugin
-//! broken.
+//! Reserved words: STOP, START, LEAVE, JOIN, HELP, HUMAN, MYDATA and FORGETME, which work before any
+//! plugin and with every plugin broken.
 //!
 //! A message is a reserved word if it consists of nothing else, apart from punctuation around it;
-//! in Dutch, German, Portuguese, Estonian or English, ignoring case and accents. A word inside a
+//! in Dutch, German, Portuguese, Estonian or English, ignoring case and accents. A tapped button is one
+//! too. The operator's own words opt in to a topic ([`OwnWords`]). A word inside a
 //! sentence never counts: "please don't stop" stops nothing. This module only recognises the words;
 //! the store applies them (`docs/design.md#people`).
 
+use crate::outgoing::{Button, Outgoing};
 use serde::{Deserialize, Serialize};
 
 /// A reserved word.
@@ -20,7 +22,30 @@ pub enum Keyword {
     Leave,
     /// Join the community.
     Join,
+    /// Ask what the reserved words are.
+    Help,
+    /// Ask for a person to talk to.
+    Human,
+    /// Ask for a copy of one's data.
+    #[serde(rename = "mydata")]
+    MyData,
+    /// Ask for the erasure of one's data.
+    #[serde(rename = "forgetme")]
+    ForgetMe,
+    /// Opt out of marketing only ("Stop promotions").
+    StopMarketing,
+    /// A word of the operator's own: opt in to a topic.
+    OptIn,
+    /// STOP and a word of the operator's own: opt out of a topic.
+    OptOut,
+    /// Yes to a question of Beadle's own, by a tap.
+    Yes,
+    /// No to a question of Beadle's own, by a tap.
+    No,
 }
+
+/// What the ids of Beadle's own buttons start with. Plugins cannot use it.
+pub const HOST_BUTTON: &str = "beadle:";
 
 /// The language of a reserved word, for the reply to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,7 +63,36 @@ pub enum Language {
     Et,
 }
 
+/// The titles of the buttons below a question.
+const YES_AND_NO: [(Language, &str, &str); 5] = [
+    (Language::En, "Yes", "No"),
+    (Language::Nl, "Ja", "Nee"),
+    (Language::De, "Ja", "Nein"),
+    (Language::Pt, "Sim", "Não"),
+    (Language::Et, "Jah", "Ei"),
+];
+
+/// A question of Beadle's own, with the buttons Yes and No. `subject` is what the buttons' ids name:
+/// `export`, `erase`, or `consent:` and the number of the ledger's entry.
+pub fn question(body: String, subject: &str, language: Language) -> Outgoing {
+    let titles = YES_AND_NO.iter().find(|(spoken, ..)| *spoken == language);
+    let (yes, no) = titles.map_or(("Yes", "No"), |(_, yes, no)| (yes, no));
+    let button =
+        |answer: &str, title: &str| Button { id: format!("{HOST_BUTTON}{subject}:{answer}"), title: title.into() };
+    let buttons = vec![button("yes", yes), button("no", no)];
+    Outgoing::Buttons { header: None, body, footer: None, buttons, quote: None }
+}
+
 impl Language {
+    /// All of them; the first is the default.
+    pub const ALL: [Language; 5] = [Language::En, Language::Nl, Language::De, Language::Pt, Language::Et];
+
+    /// The language of a tag such as `pt-BR`; English for any other.
+    pub fn of_tag(tag: &str) -> Self {
+        let primary = tag.split('-').next().unwrap_or_default().to_ascii_lowercase();
+        Self::ALL.into_iter().find(|language| language.code() == primary).unwrap_or(Language::En)
+    }
+
     /// The BCP 47 code.
     pub fn code(self) -> &'static str {
         match self {
@@ -86,13 +140,56 @@ const KEYWORDS: &[(&str, Keyword, Option<Language>)] = &[
     ("beitreten", Keyword::Join, Some(Language::De)),
     ("participar", Keyword::Join, Some(Language::Pt)),
     ("liitu", Keyword::Join, Some(Language::Et)),
+    ("help", Keyword::Help, None),
+    ("hulp", Keyword::Help, Some(Language::Nl)),
+    ("hilfe", Keyword::Help, Some(Language::De)),
+    ("ajuda", Keyword::Help, Some(Language::Pt)),
+    ("abi", Keyword::Help, Some(Language::Et)),
+    ("human", Keyword::Human, Some(Language::En)),
+    ("agent", Keyword::Human, None),
+    ("medewerker", Keyword::Human, Some(Language::Nl)),
+    ("mensch", Keyword::Human, Some(Language::De)),
+    ("mitarbeiter", Keyword::Human, Some(Language::De)),
+    ("atendente", Keyword::Human, Some(Language::Pt)),
+    ("humano", Keyword::Human, Some(Language::Pt)),
+    ("inimene", Keyword::Human, Some(Language::Et)),
+    ("mydata", Keyword::MyData, Some(Language::En)),
+    ("my data", Keyword::MyData, Some(Language::En)),
+    ("mijngegevens", Keyword::MyData, Some(Language::Nl)),
+    ("mijn gegevens", Keyword::MyData, Some(Language::Nl)),
+    ("meinedaten", Keyword::MyData, Some(Language::De)),
+    ("meine daten", Keyword::MyData, Some(Language::De)),
+    ("meusdados", Keyword::MyData, Some(Language::Pt)),
+    ("meus dados", Keyword::MyData, Some(Language::Pt)),
+    ("minuandmed", Keyword::MyData, Some(Language::Et)),
+    ("minu andmed", Keyword::MyData, Some(Language::Et)),
+    ("forgetme", Keyword::ForgetMe, Some(Language::En)),
+    ("forget me", Keyword::ForgetMe, Some(Language::En)),
+    ("vergeetmij", Keyword::ForgetMe, Some(Language::Nl)),
+    ("vergeet mij", Keyword::ForgetMe, Some(Language::Nl)),
+    ("vergissmich", Keyword::ForgetMe, Some(Language::De)),
+    ("vergiss mich", Keyword::ForgetMe, Some(Language::De)),
+    ("esquecame", Keyword::ForgetMe, Some(Language::Pt)),
+    ("esqueca me", Keyword::ForgetMe, Some(Language::Pt)),
+    ("unustamind", Keyword::ForgetMe, Some(Language::Et)),
+    ("unusta mind", Keyword::ForgetMe, Some(Language::Et)),
+    ("stop promotions", Keyword::StopMarketing, Some(Language::En)),
+    ("stop marketing", Keyword::StopMarketing, None),
+    ("stop reclame", Keyword::StopMarketing, Some(Language::Nl)),
+    ("stop promoties", Keyword::StopMarketing, Some(Language::Nl)),
+    ("stop werbung", Keyword::StopMarketing, Some(Language::De)),
+    ("werbung stoppen", Keyword::StopMarketing, Some(Language::De)),
+    ("parar promocoes", Keyword::StopMarketing, Some(Language::Pt)),
+    ("cancelar promocoes", Keyword::StopMarketing, Some(Language::Pt)),
+    ("stopp reklaam", Keyword::StopMarketing, Some(Language::Et)),
+    ("lopeta reklaam", Keyword::StopMarketing, Some(Language::Et)),
 ];
 
 /// The maximum length of a candidate in bytes: the longest word plus room for punctuation.
 const MAX_BYTES: usize = 64;
 
-/// The maximum number of letters ("uitschrijven"). This cheap check rejects most messages.
-const MAX_LETTERS: usize = 12;
+/// The maximum number of letters ("cancelar promocoes"). This cheap check rejects most messages.
+const MAX_LETTERS: usize = 17;
 
 /// The reserved word that a message consists of, and its language if the spelling determines it.
 pub fn recognize(message: &str) -> Option<(Keyword, Option<Language>)> {
@@ -102,6 +199,39 @@ pub fn recognize(message: &str) -> Option<(Keyword, Option<Language>)> {
     }
     let folded = fold(message);
     KEYWORDS.iter().find(|(text, ..)| *text == folded).map(|(_, keyword, language)| (*keyword, *language))
+}
+
+/// The reserved word of a tapped button: its title or its payload is the word. What START and JOIN say
+/// is also what a plugin's button may say, so these count only as a payload.
+pub fn recognize_tap(title: &str, payload: &str) -> Option<(Keyword, Option<Language>)> {
+    let is_of_plugins = |word: Keyword| matches!(word, Keyword::Start | Keyword::Join);
+    recognize(payload).or_else(|| recognize(title).filter(|(word, _)| !is_of_plugins(*word)))
+}
+
+/// The operator's own words, each of which opts in to a topic; after STOP it opts out of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OwnWords(Vec<String>);
+
+impl OwnWords {
+    /// The words as a person types them. Those that are no words are left out.
+    pub fn new<'a>(words: impl IntoIterator<Item = &'a str>) -> Self {
+        Self(words.into_iter().map(fold).filter(|word| !word.is_empty()).collect())
+    }
+
+    /// The position of the word that a message consists of, and whether STOP precedes it.
+    pub fn recognize(&self, message: &str) -> Option<(usize, bool)> {
+        if self.0.is_empty() || message.len() > MAX_BYTES {
+            return None;
+        }
+        let folded = fold(message);
+        let find = |text: &str| self.0.iter().position(|word| word == text);
+        if let Some(index) = find(&folded) {
+            return Some((index, false));
+        }
+        let (first, rest) = folded.split_once(' ')?;
+        let stops = recognize(first).is_some_and(|(word, _)| word == Keyword::Stop);
+        find(rest).filter(|_| stops).map(|index| (index, true))
+    }
 }
 
 /// Lower case, without accents of the five languages and punctuation, words separated by one space.
@@ -143,6 +273,10 @@ mod tests {
             ("Abmelden", Keyword::Stop),
             ("opt-out", Keyword::Stop),
             ("*START*", Keyword::Start),
+            ("Hilfe!", Keyword::Help),
+            ("Esqueça-me", Keyword::ForgetMe),
+            ("my data", Keyword::MyData),
+            ("Stop promotions", Keyword::StopMarketing),
         ] {
             assert_eq!(recognize(message).map(|found| found.0), Some(keyword), "{message}");
         }
@@ -155,6 +289,39 @@ mod tests {
         {
             assert_eq!(recognize(message), None, "{message}");
         }
+    }
+
+    #[test]
+    fn taps_are_words_unless_a_plugin_may_have_meant_something_else() {
+        for (title, payload, word) in [
+            ("Stop promotions", "Stop promotions", Some(Keyword::StopMarketing)),
+            ("STOP", "x-1", Some(Keyword::Stop)),
+            ("No more", "stop", Some(Keyword::Stop)),
+            ("Help", "help-menu", Some(Keyword::Help)),
+            ("Start", "quiz:1", None),
+            ("Start", "START", Some(Keyword::Start)),
+            ("Join", "join-the-raffle", None),
+            ("Yes", "yes", None),
+        ] {
+            assert_eq!(recognize_tap(title, payload).map(|found| found.0), word, "{title} {payload}");
+        }
+    }
+
+    #[test]
+    fn own_words_opt_in_and_after_stop_out() {
+        let words = OwnWords::new(["NEWS", "Große Ideen", "!"]);
+        for (message, found) in [
+            ("news", Some((0, false))),
+            ("News!", Some((0, false))),
+            ("STOP NEWS", Some((0, true))),
+            ("stopp große ideen", Some((1, true))),
+            ("stop", None),
+            ("no news", None),
+            ("news please", None),
+        ] {
+            assert_eq!(words.recognize(message), found, "{message}");
+        }
+        assert_eq!(OwnWords::default().recognize("news"), None);
     }
 
     #[test]

@@ -7,6 +7,7 @@
 //! Invariant: no I/O, no clock, no async. Rules are in `gate`, SQL in `store`, the platform's JSON
 //! in `whatsapp`.
 
+pub mod consent;
 pub mod contact;
 pub mod content;
 pub mod effect;
@@ -18,11 +19,14 @@ pub mod language;
 pub mod message_key;
 pub mod outgoing;
 pub mod phone;
+pub mod profile;
+pub mod refusal;
 pub mod text;
 pub mod time;
 pub mod window;
 pub mod zone;
 
+pub use consent::{ConsentState, Consents, Purpose};
 pub use contact::{Alias, AliasKind, Contact, ConversationView};
 pub use content::{Content, Context, Referral};
 pub use effect::{Effects, Refusal, Scope};
@@ -35,6 +39,7 @@ pub use keyword::Keyword;
 pub use language::{is_language_tag, language_of_number};
 pub use message_key::message_key;
 pub use outgoing::Outgoing;
+pub use profile::{Profile, Role};
 pub use time::Timestamp;
 pub use window::{LeadTimes, WINDOW_MS};
 pub use zone::zone_of_number;

@@ -13,7 +13,7 @@ use crate::policy::Failure;
 use crate::run::EventRun;
 use crate::slot::{ActiveRevision, Permit};
 use crate::subscriptions::{Subscription, SubscriptionsReceiver};
-use beadle_model::effect::NewMedia;
+use beadle_model::effect::{ContactWrite, NewMedia};
 use beadle_model::{Blame, Coded, Disposition, Effects, Ending, Event, EventBody, Timestamp};
 use beadle_sandbox::{Call, Handled, Level, LogLine, Plugin, Report};
 use beadle_store::StoreError;
@@ -236,6 +236,8 @@ impl Attempts {
         let limits = plugin.limits();
         let staged = self.outbox.stage(conversation, run.event.id, subscription.no(), effects.sends, now);
         let sets_timers = !effects.timers.is_empty();
+        let asks_people =
+            effects.contacts.iter().any(|write| matches!(write, ContactWrite::Consent(it) if it.question.is_some()));
         let commit = Arc::new(Commit {
             fence: store.fence(),
             plugin: subscription.no(),
@@ -247,6 +249,8 @@ impl Attempts {
             state_no: plugin.state(),
             state: effects.state,
             timers: effects.timers,
+            contacts: effects.contacts,
+            wants_consents: self.subscriptions.borrow().interest().consent_changed,
             media: effects.media,
             sends: staged.new_sends(),
             quotas: Quotas { state_bytes: limits.state_bytes(), media_bytes: limits.media_bytes() },
@@ -262,6 +266,10 @@ impl Attempts {
                 self.outbox.release(staged);
                 if sets_timers {
                     self.context.timers_changed.ring();
+                }
+                if asks_people {
+                    // The store queued the questions.
+                    self.outbox.rescan();
                 }
                 Ok(())
             }

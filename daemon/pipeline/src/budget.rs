@@ -56,6 +56,9 @@ impl EffectBudget {
     }
 }
 
+/// What a change of a contact takes, about: the longest texts in it have some hundred characters.
+const CONTACT_WRITE_BYTES: usize = 1024;
+
 /// The bytes of effects in memory.
 pub(crate) fn effect_bytes(effects: &Effects) -> usize {
     let state = effects.state.iter().map(|write| match write {
@@ -67,7 +70,9 @@ pub(crate) fn effect_bytes(effects: &Effects) -> usize {
         _ => 0,
     });
     let sends = effects.sends.iter().map(|send| send.body.json_bytes());
-    state.chain(timers).chain(sends).sum()
+    // Tags, attributes and wordings are short.
+    let contacts = effects.contacts.len() * CONTACT_WRITE_BYTES;
+    state.chain(timers).chain(sends).sum::<usize>() + contacts
 }
 
 #[cfg(test)]

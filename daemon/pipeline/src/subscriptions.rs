@@ -103,6 +103,7 @@ impl Default for Subscriptions {
         let interest = Interest {
             message_status: StatusSubscribers::Unknown,
             contact_changed: true,
+            consent_changed: true,
             window_expiring: true,
             window_closed: true,
         };
@@ -127,6 +128,7 @@ impl Subscriptions {
                 of_kind(EventKind::MessageStatus).map(|subscription| subscription.no()).collect(),
             ),
             contact_changed: is_any(EventKind::ContactChanged),
+            consent_changed: is_any(EventKind::ConsentChanged),
             window_expiring: is_any(EventKind::WindowExpiring),
             window_closed: is_any(EventKind::WindowClosed),
         };

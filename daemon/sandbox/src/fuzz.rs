@@ -47,6 +47,7 @@ impl Host {
             handles: Arc::clone(&handles),
             reader,
             reserve: Arc::new(|| MessageId(1)),
+            people: Arc::default(),
         };
         let handle = handles.seal(Kind::Message, "wamid.1");
         Self { facts: Arc::new(facts), event: Arc::new(event()), handle }
@@ -62,7 +63,7 @@ impl Host {
         while !from.bytes.is_empty() && from.call(&mut host) {}
         let task = host.finish();
         let effects = task.effects;
-        let count = effects.state.len() + effects.timers.len() + effects.media.len() + effects.sends.len();
+        let count = effects.count();
         assert!(count <= self.facts.limits.effects as usize, "{count} effects");
         let log_bytes: usize = task.log.iter().map(|line| line.text.len()).sum();
         // A character that is replaced may grow to three bytes, and a sentence says what was dropped.
@@ -89,6 +90,7 @@ fn event() -> Event {
         member_since: Some(NOW),
         opted_out_since: None,
         marketing_stopped_since: None,
+        profile: None,
     };
     let conversation = ConversationView {
         id: ConversationId(9),

@@ -65,7 +65,7 @@ pub use version::API_VERSION;
 
 /// The codes of faults, of load errors, of refusals by host functions (the gate has its own), and of
 /// the sandbox itself. `beadle explain` has a page for each.
-pub const CODES: [&str; 53] = [
+pub const CODES: [&str; 64] = [
     // faults
     "trap",
     "cpu-limit",
@@ -102,6 +102,17 @@ pub const CODES: [&str; 53] = [
     "host-call-at-start",
     "no-conversation",
     "unknown-contact",
+    "attribute-type",
+    "attribute-unknown",
+    "bad-role",
+    "bad-tag",
+    "consent-in-future",
+    "not-their-message",
+    "unknown-purpose",
+    "unknown-source",
+    "unknown-wording",
+    "wording-required",
+    "wrong-wording",
     "bad-id",
     "bad-key",
     "value-too-large",

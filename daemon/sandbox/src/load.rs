@@ -113,6 +113,7 @@ fn compile(runtime: Arc<Runtime>, spec: Spec) -> Result<Plugin, LoadError> {
         subscriptions: surface.subscriptions,
         host_key: runtime.host_key,
         handles: Arc::clone(&runtime.handles),
+        people: Arc::clone(&runtime.people),
         reader: runtime.reader.clone(),
         reserve: Arc::clone(&runtime.reserve),
     };

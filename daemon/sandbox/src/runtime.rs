@@ -5,6 +5,7 @@ use crate::engine::Ticker;
 use crate::handles::Handles;
 use crate::host::HostState;
 use beadle_model::MessageId;
+use beadle_model::consent::rules::PeopleRules;
 use beadle_store::Reader;
 use std::sync::Arc;
 use tokio::runtime::{Handle, Runtime as Tokio};
@@ -18,6 +19,7 @@ pub struct Runtime {
     pub ticker: Ticker,
     /// None if compiled code is not cached.
     pub code_cache: Option<Arc<CodeCache>>,
+    pub people: Arc<PeopleRules>,
     pub reader: Reader,
     pub reserve: Arc<dyn Fn() -> MessageId + Send + Sync>,
     pub host_key: [u8; 32],

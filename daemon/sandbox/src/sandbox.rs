@@ -9,6 +9,7 @@ use crate::plugin::Plugin;
 use crate::runtime::Runtime;
 use crate::spec::Spec;
 use crate::{abi, limits, load};
+use beadle_model::consent::rules::PeopleRules;
 use beadle_model::{Blame, Coded, MessageId};
 use beadle_store::Reader;
 use beadle_tasks::Tasks;
@@ -28,6 +29,8 @@ pub struct SandboxConfig {
     pub running_per_plugin: usize,
     /// Where compiled code is cached, an absolute path. None: it is not cached.
     pub cache_dir: Option<PathBuf>,
+    /// What the configuration says about people.
+    pub people: Arc<PeopleRules>,
     /// Supervises the thread that interrupts guests.
     pub tasks: Tasks,
 }
@@ -38,6 +41,7 @@ impl Default for SandboxConfig {
             guest_threads: available_parallelism().map_or(2, usize::from).max(2),
             running_per_plugin: limits::RUNNING_PER_PLUGIN,
             cache_dir: None,
+            people: Arc::default(),
             tasks: Tasks::default(),
         }
     }
@@ -109,6 +113,7 @@ impl Sandbox {
             linker,
             ticker,
             code_cache: code_cache.map(Arc::new),
+            people: config.people,
             reader,
             reserve,
             handles: Arc::new(Handles::new(&host_key)),

@@ -14,7 +14,7 @@ use wasmparser::{BinaryReaderError, Encoding, Parser, Payload, Validator};
 use wit_component::ComponentEncoder;
 
 /// The capabilities of the contract.
-pub const CAPABILITIES: [&str; 12] = [
+pub const CAPABILITIES: [&str; 14] = [
     "settings",
     "clock",
     "random",
@@ -24,6 +24,8 @@ pub const CAPABILITIES: [&str; 12] = [
     "replies",
     "messages",
     "contacts",
+    "contacts-edit",
+    "consents",
     "documents",
     "media",
     "groups",

@@ -6,6 +6,7 @@
 use beadle_clock::Clock;
 use beadle_model::effect::{StateWrite, TimerWrite};
 use beadle_model::event::Problem;
+use beadle_model::keyword::Language;
 use beadle_model::{Alias, AliasKind, Content, Ending, EventBody, EventId, Keyword, Outgoing, Scope, Timestamp};
 use beadle_store::schedules::{Firing, FiringOutcome, ScheduleDecision, ScheduleEntry};
 use beadle_store::step::{
@@ -18,7 +19,7 @@ use beadle_store::{Store, StoreConfig};
 const NOW: Timestamp = Timestamp(1_795_293_360_000);
 
 fn message(n: u8, number: &str, keyword: Option<Keyword>) -> NewEvent {
-    let reply = Some(Outgoing::Text { body: "Noted.".into(), preview_url: false, quote: None });
+    let reply = Outgoing::Text { body: "Noted.".into(), preview_url: false, quote: None };
     let aliases = vec![
         Alias { kind: AliasKind::WaId, value: number.into() },
         Alias { kind: AliasKind::UserId, value: format!("NL.{number}") },
@@ -34,7 +35,7 @@ fn message(n: u8, number: &str, keyword: Option<Keyword>) -> NewEvent {
         }),
         happened_at: NOW,
         opens_window: true,
-        keyword: keyword.map(|keyword| KeywordMatch { keyword, language: None, reply }),
+        keyword: keyword.map(|keyword| KeywordMatch::new(keyword, None, vec![(Language::En, reply.clone())])),
         body: EventBody::Message {
             message: format!("wamid.in.{n}"),
             content: Content::Text("hello".into()),

@@ -71,6 +71,11 @@ impl<K: Eq + Hash + Clone, V, S: BuildHasher + Default> Cache<K, V, S> {
         self.young.insert(key, value);
     }
 
+    pub(crate) fn remove(&mut self, key: &K) {
+        self.young.remove(key);
+        self.old.remove(key);
+    }
+
     pub(crate) fn clear(&mut self) {
         self.young.clear();
         self.old.clear();

@@ -6,8 +6,10 @@
 
 use crate::codec::{ending_columns, to_json};
 use crate::error::StoreError;
+use crate::profile::ContactEdit;
 use crate::step::{Commit, FailedAttempt, Fence, NewSend, Progress, SendState, Unhandled, UnhandledState};
 use crate::tx::Tx;
+use beadle_model::effect::ContactWrite;
 use beadle_model::{EventId, HandlingId, PluginNo, Timestamp};
 use rusqlite::params;
 use std::sync::Arc;
@@ -62,6 +64,9 @@ impl Tx<'_> {
         for timer in &commit.timers {
             self.write_timer(commit.plugin, timer, commit.conversation)?;
         }
+        for write in &commit.contacts {
+            self.write_contact(write, commit.wants_consents, commit.now)?;
+        }
         for created in &commit.media {
             self.insert_created_media(created, commit.plugin, commit.now)?;
         }
@@ -69,6 +74,25 @@ impl Tx<'_> {
             self.insert_send_as(send, body, Some(event), commit.plugin, commit.now)?;
         }
         Ok(())
+    }
+
+    /// Applies a plugin's change of a contact. What is not possible any more is left out: the contact was
+    /// checked when the plugin asked, and the handling must not fail for it.
+    fn write_contact(&mut self, write: &ContactWrite, wants_event: bool, now: Timestamp) -> Result<(), StoreError> {
+        let written = match write {
+            ContactWrite::Edit { contact, edit } => {
+                let edit = ContactEdit { profile: edit.clone(), ..ContactEdit::default() };
+                self.edit_contact(*contact, &edit, now).map(drop)
+            }
+            ContactWrite::Consent(consent) => self.record_consent(consent, wants_event, now).map(drop),
+        };
+        match written {
+            Err(error @ (StoreError::NotFound { .. } | StoreError::Profile { .. })) => {
+                tracing::warn!(%error, "a plugin's change of a contact was not possible");
+                Ok(())
+            }
+            other => other,
+        }
     }
 
     /// Fails if a handling is no longer a dead letter.

@@ -95,6 +95,12 @@ pub enum StoreError {
         /// Its id.
         id: String,
     },
+    /// A change of a contact that is not allowed.
+    #[error("{reason}")]
+    Profile {
+        /// Why.
+        reason: String,
+    },
     /// Both ids refer to one contact, so it cannot be merged or marked as distinct.
     #[error("{}", same_contact(*one, *other, *is))]
     SameContact {
@@ -223,6 +229,7 @@ impl StoreError {
                 | StoreError::NotDead { .. }
                 | StoreError::Fenced { .. }
                 | StoreError::SameContact { .. }
+                | StoreError::Profile { .. }
         )
     }
 
@@ -237,6 +244,7 @@ impl StoreError {
             | StoreError::NotDead { .. }
             | StoreError::NotFound { .. }
             | StoreError::SameContact { .. }
+            | StoreError::Profile { .. }
             | StoreError::Unreadable { .. } => true,
             StoreError::Sqlite(rusqlite::Error::SqliteFailure(error, _)) => {
                 matches!(error.code, ConstraintViolation | ParameterOutOfRange | TooBig | TypeMismatch)
@@ -288,7 +296,7 @@ fn same_contact(one: ContactId, other: ContactId, is: ContactId) -> String {
 }
 
 /// The codes of [`StoreError`]; `beadle explain` documents each.
-pub const CODES: [&str; 19] = [
+pub const CODES: [&str; 20] = [
     "store-busy",
     "disk-full",
     "store-unavailable",
@@ -300,6 +308,7 @@ pub const CODES: [&str; 19] = [
     "migration-interrupted",
     "store-fenced",
     "not-found",
+    "contact-value",
     "same-contact",
     "store-locked",
     "store-newer",
@@ -324,6 +333,7 @@ impl Coded for StoreError {
             StoreError::StateMoved => "migration-interrupted",
             StoreError::Fenced { .. } => "store-fenced",
             StoreError::NotFound { .. } => "not-found",
+            StoreError::Profile { .. } => "contact-value",
             StoreError::SameContact { .. } => "same-contact",
             StoreError::Locked { .. } => "store-locked",
             StoreError::Newer { .. } => "store-newer",
@@ -344,6 +354,7 @@ impl Coded for StoreError {
             | StoreError::NotFound { .. }
             | StoreError::NotDead { .. }
             | StoreError::SameContact { .. }
+            | StoreError::Profile { .. }
             | StoreError::Locked { .. }
             | StoreError::Newer { .. }
             | StoreError::Foreign { .. }

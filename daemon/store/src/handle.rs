@@ -3,11 +3,13 @@
 
 use crate::append::Incoming;
 use crate::commit::PreparedCommit;
+use crate::consents::RecordedConsent;
 use crate::deferred::SettlementBatch;
 use crate::documents::NewDocument;
 use crate::error::StoreError;
 use crate::feed::{Feed, Tail};
 use crate::files::Files;
+use crate::import::{ImportOutcome, ImportedContact};
 use crate::plugins::PurgeReport;
 use crate::profile::ContactEdit;
 use crate::queue::{Queue, ask};
@@ -22,6 +24,7 @@ use crate::step::{
 use crate::step::{DeadLetterRef, RetriedDeadLetter};
 use crate::tx::Tx;
 use crate::views::MergeReport;
+use beadle_model::consent::rules::PlannedConsent;
 use beadle_model::{Contact, ContactId, ConversationId, EventId, LeadTimes, MessageId, PluginNo, Timestamp};
 use parking_lot::Mutex;
 use std::sync::Arc;
@@ -249,6 +252,50 @@ impl Store {
     /// A number that changes whenever a member joined, left or moved to another zone.
     pub fn memberships(&self) -> u64 {
         self.0.shared.memberships()
+    }
+
+    /// When a withdrawal, a ban or the like was last committed: messages that the gate checked before are
+    /// to be checked again.
+    pub fn restricted_at(&self) -> Timestamp {
+        self.0.shared.restricted_at()
+    }
+
+    /// Records an entry of the consent ledger. Returns it; `None` if it would change nothing.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] if the contact is unknown.
+    pub async fn record_consent(
+        &self,
+        planned: PlannedConsent,
+        interest: Interest,
+    ) -> Result<Option<RecordedConsent>, StoreError> {
+        let now = self.0.shared.clock.now();
+        self.ask(move |tx| tx.record_consent(&planned, interest.consent_changed, now)).await
+    }
+
+    /// Keeps the texts of wordings, by their SHA-256 in hexadecimal.
+    pub async fn keep_consent_texts(&self, texts: Vec<(String, String)>) -> Result<(), StoreError> {
+        self.ask(move |tx| texts.iter().try_for_each(|(sha256, text)| tx.keep_consent_text(sha256, text))).await
+    }
+
+    /// Imports contacts for a channel: one transaction. Returns what became of each, in order.
+    pub async fn import_contacts(
+        &self,
+        channel: &str,
+        rows: Vec<ImportedContact>,
+        interest: Interest,
+    ) -> Result<Vec<ImportOutcome>, StoreError> {
+        let (channel, now) = (channel.to_owned(), self.0.shared.clock.now());
+        self.ask(move |tx| tx.import(&channel, &rows, interest.consent_changed, now)).await
+    }
+
+    /// Closes a request of a contact.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] if there is no open request with this number.
+    pub async fn close_contact_request(&self, id: i64) -> Result<(), StoreError> {
+        let now = self.0.shared.clock.now();
+        self.ask(move |tx| tx.close_request(id, now)).await
     }
 
     /// When the store was last closed in order, before this process opened it.

@@ -10,6 +10,7 @@
 
 mod belongings;
 
+use crate::consents::{entries_of, merged_withdrawals};
 use crate::error::StoreError;
 use crate::merged::{current_contact, load_merged};
 use crate::people::{Membership, Person, load_person};
@@ -17,8 +18,9 @@ use crate::read::Reader;
 use crate::tx::Tx;
 use crate::views::{ContactStatus, MergeReport};
 use beadle_model::event::MergedContact;
-use beadle_model::{Contact, ContactId, ConversationId, EventBody, Scope, Timestamp};
+use beadle_model::{Consents, Contact, ContactId, ConversationId, EventBody, Profile, Role, Scope, Timestamp};
 use rusqlite::{OptionalExtension, params};
+use std::sync::Arc;
 
 /// The result of merging the rows.
 struct MergedRows {
@@ -42,8 +44,10 @@ impl Tx<'_> {
         }
         if dry {
             self.conn.execute_batch("SAVEPOINT merge")?;
+            let head = self.cache.consent_head;
             let done = self.merge_rows(&kept, &removed_person, now);
             self.conn.execute_batch("ROLLBACK TO merge; RELEASE merge")?;
+            self.cache.consent_head = head;
             return done.map(|done| done.report);
         }
         let MergedRows { report, left } = self.merge_rows(&kept, &removed_person, now)?;
@@ -89,39 +93,47 @@ impl Tx<'_> {
             self.move_scope(Scope::Conversation(from), Scope::Conversation(into), version, now, &mut report)?;
         }
         self.merge_groups(keep, removed, &mut report)?;
-        let (one, membership) = merged_contact(kept, removed_person);
+        let (mut one, membership) = merged_contact(kept, removed_person);
+        self.write_merged(&one, removed)?;
+        self.merge_consents(kept, removed_person, &mut one, now)?;
         (report.before, report.after) = (status_of(&kept.contact), status_of(&one));
-        self.write_merged(&one, membership, removed)?;
+        self.update_person(&Person { contact: one, membership, conversations: Vec::new() })?;
         let was_member = [kept, removed_person].iter().any(|person| person.membership == Membership::Member);
         Ok(MergedRows { report, left: was_member && membership != Membership::Member })
     }
 
-    /// Updates the kept contact and makes the other, and whatever was merged into that, point to
-    /// it.
-    fn write_merged(&self, one: &Contact, membership: Membership, removed: ContactId) -> Result<(), StoreError> {
-        let ms = |at: Option<Timestamp>| at.map(|at| at.0);
+    /// Makes the removed contact, and whatever was merged into it, point to the kept one.
+    fn write_merged(&self, one: &Contact, removed: ContactId) -> Result<(), StoreError> {
         self.conn
-            .prepare_cached(
-                "UPDATE contacts SET name = ?2, language = ?3, created_at = ?4, membership = ?5, member_since = ?6,
-                     opted_out_since = ?7, timezone = ?8, marketing_stopped_since = ?9 WHERE id = ?1",
-            )?
-            .execute(params![
-                one.id.0,
-                one.name,
-                one.language,
-                one.created_at.0,
-                membership as i64,
-                ms(one.member_since),
-                ms(one.opted_out_since),
-                one.timezone,
-                ms(one.marketing_stopped_since)
-            ])?;
+            .prepare_cached("UPDATE contacts SET created_at = ?2 WHERE id = ?1")?
+            .execute([one.id.0, one.created_at.0])?;
         self.conn
             .prepare_cached("UPDATE contacts SET merged_into = ?1 WHERE merged_into = ?2")?
             .execute([one.id.0, removed.0])?;
         self.conn
             .prepare_cached("UPDATE contacts SET merged_into = ?1, membership = 0, member_since = NULL WHERE id = ?2")?
             .execute([one.id.0, removed.0])?;
+        self.conn
+            .prepare_cached("UPDATE contact_requests SET contact = ?1 WHERE contact = ?2")?
+            .execute([one.id.0, removed.0])?;
+        Ok(())
+    }
+
+    /// Derives the consents of the one contact from the entries of both, and repeats withdrawals that
+    /// the other's grants would override.
+    fn merge_consents(
+        &mut self,
+        kept: &Person,
+        removed: &Person,
+        one: &mut Contact,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let entries = entries_of(self.conn, one.id)?;
+        let mut profile = one.profile().clone();
+        profile.consents = Consents::of(&entries);
+        one.profile = Some(Arc::new(profile)).filter(|profile| **profile != Profile::default());
+        let stricter = merged_withdrawals(kept, removed, one, now);
+        self.record_consents(one, &stricter, now)?;
         Ok(())
     }
 
@@ -250,8 +262,28 @@ fn merged_contact(kept: &Person, removed_person: &Person) -> (Contact, Membershi
         member_since,
         opted_out_since: earlier(a.opted_out_since, b.opted_out_since),
         marketing_stopped_since: earlier(a.marketing_stopped_since, b.marketing_stopped_since),
+        profile: Some(Arc::new(merged_profile(a.profile(), b.profile()))),
     };
     (one, membership)
+}
+
+/// Tags and attributes of both; the kept contact's values and role count, except that a ban of either
+/// does. The consents are derived from the ledger afterwards.
+fn merged_profile(a: &Profile, b: &Profile) -> Profile {
+    let role = match (a.role, b.role) {
+        (Role::Banned, _) | (_, Role::Banned) => Role::Banned,
+        (Role::Member, other) => other,
+        (role, _) => role,
+    };
+    Profile {
+        role,
+        tags: a.tags.union(&b.tags).cloned().collect(),
+        attributes: b.attributes.clone().into_iter().chain(a.attributes.clone()).collect(),
+        consents: a.consents.clone(),
+        // Someone who wrote, or whose consent has a source, is not an import of unknown origin.
+        quarantined_since: a.quarantined_since.and(b.quarantined_since),
+        left_before: a.left_before.max(b.left_before),
+    }
 }
 
 /// A membership of either counts, and so does a decision of either.

@@ -11,9 +11,11 @@ use crate::handle::{Store, Threads};
 use crate::lock::DirectoryLock;
 use crate::meta::{meta, set_meta};
 use crate::queue::Queue;
+use crate::random::random;
 use crate::read::Reader;
 use crate::schema;
 use crate::shared::{Counters, Names, Shared};
+use crate::tx::Tx;
 use crate::writer::Writer;
 use crate::writer_cache::WriterCache;
 use beadle_clock::Clock;
@@ -119,7 +121,7 @@ impl Store {
             }
             Err(error) => return Err(error),
         };
-        let cache = WriterCache::load(&conn, config.cached_people, fence)?;
+        let mut cache = WriterCache::load(&conn, config.cached_people, fence)?;
         let last: i64 = conn.query_row("SELECT coalesce(max(id), 0) FROM outbox", [], |row| row.get(0))?;
         let next_message = meta(&conn, "next_message")?.unwrap_or(1).max(last + 1);
         let last: i64 = conn.query_row("SELECT coalesce(max(id), 0) FROM media", [], |row| row.get(0))?;
@@ -139,6 +141,7 @@ impl Store {
             files: files.clone(),
             log_limit_bytes: config.log_limit_bytes,
         });
+        begin_ledger(&conn, &mut cache, &shared)?;
         let reader = Reader::new(path.clone(), files, config.readers);
         let queue = Arc::new(Queue::new(config.queue));
         let newest = cache.next_event - 1;
@@ -163,6 +166,22 @@ impl Store {
         };
         let threads = start(writer, checkpoints, &config, lock)?;
         Ok(Self::new(shared, (queue, tail), reader, feed, threads))
+    }
+}
+
+/// Records what was known about people before there was a ledger. A full disk does not keep the store
+/// from opening: the next start does it.
+fn begin_ledger(conn: &Connection, cache: &mut WriterCache, shared: &Shared) -> Result<(), StoreError> {
+    let mut tx = Tx { conn, cache, shared, inserted: Vec::new() };
+    let begun = tx.begin().and_then(|()| tx.begin_ledger(shared.clock.now())).and_then(|()| tx.commit_all());
+    match begun {
+        Err(error) if error.is_storage() => {
+            tracing::warn!(%error, "consent ledger not begun");
+            // Storage fails: there may be no transaction to end.
+            let _ = conn.execute_batch("ROLLBACK");
+            cache.reload(conn)
+        }
+        other => other,
     }
 }
 
@@ -262,13 +281,6 @@ fn install(conn: &Connection) -> Result<String, StoreError> {
 /// The key from which plugins' randomness is derived.
 fn host_key(conn: &Connection) -> Result<[u8; 32], StoreError> {
     get_or_create(conn, "host_key", random::<32>)
-}
-
-fn random<const N: usize>() -> Result<[u8; N], StoreError> {
-    let mut bytes = [0; N];
-    getrandom::fill(&mut bytes)
-        .map_err(|error| StoreError::file("read randomness from", "the system")(std::io::Error::other(error)))?;
-    Ok(bytes)
 }
 
 fn get_or_create<T: rusqlite::types::FromSql + rusqlite::ToSql>(

@@ -1,11 +1,11 @@
 //! Contacts and conversations: reading them, and the writer's cache of them.
 
 use crate::cache::{ById, Cache};
-use crate::codec::{alias_of, time_of};
+use crate::codec::{alias_of, time_of, to_json};
 use crate::error::StoreError;
 use crate::merged::MergedScopes;
 use beadle_model::phone::other_spelling;
-use beadle_model::{Alias, AliasKind, Contact, ContactId, ConversationId, ConversationView, Scope, Timestamp};
+use beadle_model::{Alias, AliasKind, Contact, ContactId, ConversationId, ConversationView, Profile, Scope, Timestamp};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -231,6 +231,11 @@ impl People {
         self.aliases.insert(alias, contact);
     }
 
+    /// The contact was changed on disk.
+    pub(crate) fn forget(&mut self, id: ContactId) {
+        self.persons.remove(&id);
+    }
+
     pub(crate) fn insert_person(&mut self, person: Person) {
         self.persons.insert(person.contact.id, person);
     }
@@ -257,7 +262,7 @@ pub(crate) fn find_alias(conn: &Connection, alias: &Alias) -> Result<Option<Cont
 
 /// The columns of [`contact_of`].
 pub(crate) const CONTACT: &str =
-    "id, name, language, created_at, member_since, opted_out_since, timezone, marketing_stopped_since";
+    "id, name, language, created_at, member_since, opted_out_since, timezone, marketing_stopped_since, profile";
 
 pub(crate) fn contact_of(row: &Row<'_>) -> rusqlite::Result<Contact> {
     Ok(Contact {
@@ -269,7 +274,21 @@ pub(crate) fn contact_of(row: &Row<'_>) -> rusqlite::Result<Contact> {
         opted_out_since: row.get::<_, Option<i64>>(5)?.map(Timestamp),
         timezone: row.get(6)?,
         marketing_stopped_since: row.get::<_, Option<i64>>(7)?.map(Timestamp),
+        profile: row.get::<_, Option<String>>(8)?.map(|json| profile_of(&json)).transpose()?,
     })
+}
+
+fn profile_of(json: &str) -> rusqlite::Result<Arc<Profile>> {
+    let profile = serde_json::from_str(json).map(Arc::new);
+    profile.map_err(|error| rusqlite::Error::FromSqlConversionFailure(8, rusqlite::types::Type::Text, error.into()))
+}
+
+/// A profile as its column; `None` if all of it is defaults.
+pub(crate) fn profile_column(contact: &Contact) -> Result<Option<String>, StoreError> {
+    match contact.profile() {
+        profile if *profile == Profile::default() => Ok(None),
+        profile => to_json("a profile", profile).map(Some),
+    }
 }
 
 /// SQL for the id of a contact, or of the one that it was merged into.
@@ -279,7 +298,7 @@ pub(crate) const CURRENT_CONTACT: &str = "(SELECT coalesce(merged_into, id) FROM
 pub(crate) fn load_person(conn: &Connection, id: ContactId) -> Result<Option<Person>, StoreError> {
     let sql = format!("SELECT {CONTACT}, membership FROM contacts WHERE id = {CURRENT_CONTACT}");
     let mut read = conn.prepare_cached(&sql)?;
-    let person = read.query_row([id.0], |row| Ok((contact_of(row)?, row.get(8)?))).optional()?;
+    let person = read.query_row([id.0], |row| Ok((contact_of(row)?, row.get(9)?))).optional()?;
     let Some((contact, membership)) = person else { return Ok(None) };
     let id = contact.id;
     let conversations = conn

@@ -66,6 +66,8 @@ pub(crate) struct Counters {
     pub(crate) last_commit_at: AtomicI64,
     /// Incremented when a change of membership is committed.
     pub(crate) memberships: AtomicU64,
+    /// When the last commit that forbids messages was, in civil milliseconds.
+    pub(crate) restricted_at: AtomicI64,
     pub(crate) deferred: AtomicU64,
     pub(crate) checkpoints: AtomicU64,
     pub(crate) wal_pages: AtomicU64,
@@ -131,6 +133,10 @@ pub struct StoreHealth {
 impl Shared {
     pub(crate) fn memberships(&self) -> u64 {
         self.counters.memberships.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn restricted_at(&self) -> Timestamp {
+        Timestamp(self.counters.restricted_at.load(Ordering::Acquire))
     }
 
     pub(crate) fn writable(&self) -> bool {

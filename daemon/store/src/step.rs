@@ -9,7 +9,8 @@ mod send;
 pub use dead::{DeadLetterRef, RejectedWebhook, RetriedDeadLetter};
 pub use send::{DueSends, NewSend, OutboxPage, OutboxPlace, OutboxRow, SendOutcome, SendState, Settlement};
 
-use beadle_model::effect::{NewMedia, StateRead, StateWrite, TimerWrite};
+use beadle_model::consent::{Purpose, Wording};
+use beadle_model::effect::{ContactWrite, NewMedia, StateRead, StateWrite, TimerWrite};
 use beadle_model::event::{Pricing, Problem};
 use beadle_model::keyword::Language;
 use beadle_model::{
@@ -89,8 +90,40 @@ pub struct KeywordMatch {
     pub keyword: Keyword,
     /// The language that its spelling determines, if any. It becomes the contact's language.
     pub language: Option<Language>,
-    /// Sent once, and only if the word changed something.
-    pub reply: Option<Outgoing>,
+    /// The reply, in each language; the first is used if the contact's language is unknown.
+    pub replies: Vec<(Language, Outgoing)>,
+    /// What a word of the operator's own opts in to or out of.
+    pub topic: Option<ConsentTopic>,
+    /// The question of Beadle's own that a tapped button answers.
+    pub answer: Option<HostAnswer>,
+}
+
+impl KeywordMatch {
+    /// A word with its reply in one language.
+    pub fn new(keyword: Keyword, language: Option<Language>, replies: Vec<(Language, Outgoing)>) -> Self {
+        Self { keyword, language, replies, topic: None, answer: None }
+    }
+}
+
+/// What a word of the operator's own opts in to or out of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConsentTopic {
+    /// What for.
+    pub purpose: Purpose,
+    /// What the person agreed to, in each language; the first is used if the contact's language is
+    /// unknown.
+    pub wordings: Vec<Wording>,
+}
+
+/// A question of Beadle's own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HostAnswer {
+    /// Whether a person agrees, as this entry of the ledger reports.
+    Consent(i64),
+    /// Whether they want a copy of their data.
+    Export,
+    /// Whether they want their data erased.
+    Erase,
 }
 
 /// The platform's report on a sent message.
@@ -174,6 +207,8 @@ pub struct Interest {
     pub message_status: StatusSubscribers,
     /// Whether a plugin exports `on-contact-changed`.
     pub contact_changed: bool,
+    /// Whether a plugin exports `on-consent-changed`.
+    pub consent_changed: bool,
     /// Whether a plugin exports `on-window-expiring`.
     pub window_expiring: bool,
     /// Whether a plugin exports `on-window-closed`.
@@ -305,6 +340,10 @@ pub struct Commit {
     pub state: Vec<StateWrite>,
     /// Timer changes in order.
     pub timers: Vec<TimerWrite>,
+    /// Changes of contacts in order.
+    pub contacts: Vec<ContactWrite>,
+    /// Whether a plugin exports `on-consent-changed`.
+    pub wants_consents: bool,
     /// Files that were created; their bytes are on disk.
     pub media: Vec<NewMedia>,
     /// Messages in order.
@@ -330,6 +369,8 @@ impl Commit {
             state_no,
             state: vec![],
             timers: vec![],
+            contacts: vec![],
+            wants_consents: false,
             media: vec![],
             sends: vec![],
             quotas: Quotas::NONE,

@@ -152,6 +152,9 @@ impl Writer {
                 counters.last_commit_at.store(self.shared.clock.now().as_ms(), Ordering::Relaxed);
                 let moves = inserted.iter().filter(|(event, _)| event.kind().changes_membership()).count();
                 Counters::add(&counters.memberships, moves);
+                if std::mem::take(&mut self.cache.is_restricting) {
+                    counters.restricted_at.store(self.shared.clock.now().as_ms(), Ordering::Release);
+                }
                 self.tail.push(inserted);
                 self.shared.files.committed();
                 self.gate.committed();

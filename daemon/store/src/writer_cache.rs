@@ -4,6 +4,7 @@
 //! never keeps what did not happen.
 
 use crate::cache::Cache;
+use crate::consent_head::ConsentHead;
 use crate::error::StoreError;
 use crate::fired_timers::FiredTimers;
 use crate::merged::load_merged;
@@ -38,6 +39,10 @@ pub(crate) struct WriterCache {
     pub(crate) recent_messages: Cache<[u8; 16], i64>,
     /// What counts against the limits of timers.
     pub(crate) timers: FiredTimers,
+    /// The last row of the consent ledger.
+    pub(crate) consent_head: ConsentHead,
+    /// Whether this transaction forbids messages that were allowed: a withdrawal, a ban.
+    pub(crate) is_restricting: bool,
     /// The lead times that window checks are set for.
     pub(crate) lead_times: LeadTimes,
     /// The number of the last commit that wrote state. The fence is its upper half, so that none
@@ -56,6 +61,8 @@ impl WriterCache {
             people: People::new(cached_people),
             recent_messages: Cache::new(2 * RECENT_MESSAGES),
             timers: FiredTimers::default(),
+            consent_head: ConsentHead::default(),
+            is_restricting: false,
             lead_times: LeadTimes::default(),
             version: fence << 32,
         };
@@ -69,6 +76,7 @@ impl WriterCache {
         self.timers.forget_open();
         self.people.merged = load_merged(conn)?;
         self.lead_times = lead_times(conn)?;
+        self.consent_head = ConsentHead::load(conn)?;
         let last: i64 = conn.query_row("SELECT coalesce(max(id), 0) FROM events", [], |row| row.get(0))?;
         self.next_event = meta(conn, "next_event")?.unwrap_or(1).max(last + 1);
         self.load_recent_messages(conn)?;

@@ -37,6 +37,8 @@ fn main() {
         install: "c0ffee11".into(),
         brand: "The Potters".into(),
         language: Language::En,
+        own_words: Default::default(),
+        topics: vec![],
         language_from_number: false,
     });
     for messages in [1, 1000] {

@@ -1,11 +1,13 @@
-//! Beadle's own replies to the reserved words STOP, START, LEAVE and JOIN, in the language of the word.
+//! Beadle's own replies to the reserved words, in the language of the word or of the contact.
 //!
 //! Every word that a reply names in capitals is recognised by [`beadle_model::keyword::recognize`]; a test checks this.
 
-use beadle_model::Keyword;
-use beadle_model::keyword::Language;
+use crate::config::AppConfig;
+use beadle_model::keyword::{Language, question};
+use beadle_model::{Keyword, Outgoing};
+use beadle_store::step::HostAnswer;
 
-const ANSWERS: [(Keyword, Language, &str); 20] = [
+const ANSWERS: [(Keyword, Language, &str); 55] = [
     (Keyword::Stop, Language::En, "You will receive no more messages from {brand}. Send START to subscribe again."),
     (Keyword::Stop, Language::Nl, "Je krijgt geen berichten meer van {brand}. Stuur START om weer van ons te horen."),
     (Keyword::Stop, Language::De, "Von {brand} kommen keine Nachrichten mehr. Mit START geht es wieder los."),
@@ -74,12 +76,175 @@ const ANSWERS: [(Keyword, Language, &str); 20] = [
         Language::Et,
         "Tere tulemast: {brand}! Lahkumiseks saatke LAHKU, kõigi sõnumite lõpetamiseks STOP.",
     ),
+    (
+        Keyword::Help,
+        Language::En,
+        "You are talking to {brand}. These words always work: STOP (no more messages), START (messages again), LEAVE and JOIN (the community), HUMAN (talk to a person), MYDATA (a copy of your data), FORGETME (erase your data).",
+    ),
+    (
+        Keyword::Help,
+        Language::Nl,
+        "Je praat met {brand}. Deze woorden werken altijd: STOP (geen berichten meer), START (weer berichten), VERLATEN en MEEDOEN (de community), MEDEWERKER (praten met een mens), MIJNGEGEVENS (een kopie van je gegevens), VERGEETMIJ (je gegevens wissen).",
+    ),
+    (
+        Keyword::Help,
+        Language::De,
+        "Hier schreibt {brand}. Diese Wörter wirken immer: STOP (keine Nachrichten mehr), START (wieder Nachrichten), AUSTRETEN und BEITRETEN (die Gemeinschaft), MENSCH (mit einer Person sprechen), MEINEDATEN (eine Kopie der Daten), VERGISSMICH (die Daten löschen).",
+    ),
+    (
+        Keyword::Help,
+        Language::Pt,
+        "Está a falar com {brand}. Estas palavras funcionam sempre: STOP (sem mais mensagens), START (mensagens outra vez), LEAVE e PARTICIPAR (a comunidade), ATENDENTE (falar com uma pessoa), MEUSDADOS (uma cópia dos seus dados), ESQUEÇAME (apagar os seus dados).",
+    ),
+    (
+        Keyword::Help,
+        Language::Et,
+        "Teiega suhtleb {brand}. Need sõnad toimivad alati: STOP (ei mingeid sõnumeid), START (sõnumid jälle), LAHKU ja LIITU (kogukond), INIMENE (rääkida inimesega), MINUANDMED (koopia teie andmetest), UNUSTAMIND (kustutada teie andmed).",
+    ),
+    (Keyword::Human, Language::En, "Your message was passed on: a person at {brand} will answer you here."),
+    (Keyword::Human, Language::Nl, "Je bericht is doorgegeven: iemand van {brand} antwoordt je hier."),
+    (Keyword::Human, Language::De, "Die Nachricht wurde weitergegeben: Eine Person von {brand} antwortet hier."),
+    (Keyword::Human, Language::Pt, "A sua mensagem foi encaminhada: uma pessoa de {brand} vai responder aqui."),
+    (Keyword::Human, Language::Et, "Teie sõnum on edastatud: {brand} töötaja vastab teile siin."),
+    (Keyword::MyData, Language::En, "Do you want a copy of everything that {brand} has stored about you?"),
+    (Keyword::MyData, Language::Nl, "Wil je een kopie van alles wat {brand} over je heeft bewaard?"),
+    (Keyword::MyData, Language::De, "Möchtest du eine Kopie von allem, was {brand} über dich gespeichert hat?"),
+    (Keyword::MyData, Language::Pt, "Quer uma cópia de tudo o que {brand} guardou sobre si?"),
+    (Keyword::MyData, Language::Et, "Kas soovite koopiat kõigest, mida {brand} teie kohta hoiab?"),
+    (
+        Keyword::ForgetMe,
+        Language::En,
+        "Do you want {brand} to erase everything that is stored about you? This cannot be undone.",
+    ),
+    (
+        Keyword::ForgetMe,
+        Language::Nl,
+        "Wil je dat {brand} alles wist wat over je is bewaard? Dit kan niet ongedaan worden gemaakt.",
+    ),
+    (
+        Keyword::ForgetMe,
+        Language::De,
+        "Soll {brand} alles löschen, was über dich gespeichert ist? Das lässt sich nicht rückgängig machen.",
+    ),
+    (
+        Keyword::ForgetMe,
+        Language::Pt,
+        "Quer que {brand} apague tudo o que guardou sobre si? Não é possível voltar atrás.",
+    ),
+    (
+        Keyword::ForgetMe,
+        Language::Et,
+        "Kas soovite, et {brand} kustutaks kõik, mida teie kohta hoitakse? Seda ei saa tagasi võtta.",
+    ),
+    (
+        Keyword::StopMarketing,
+        Language::En,
+        "You will receive no more advertising from {brand}. Other messages still arrive; STOP ends those too.",
+    ),
+    (
+        Keyword::StopMarketing,
+        Language::Nl,
+        "Je krijgt geen reclame meer van {brand}. Andere berichten komen nog wel; met STOP stoppen die ook.",
+    ),
+    (
+        Keyword::StopMarketing,
+        Language::De,
+        "Von {brand} kommt keine Werbung mehr. Andere Nachrichten kommen weiterhin; STOP beendet auch diese.",
+    ),
+    (
+        Keyword::StopMarketing,
+        Language::Pt,
+        "Não vai receber mais publicidade de {brand}. Outras mensagens continuam; STOP termina essas também.",
+    ),
+    (
+        Keyword::StopMarketing,
+        Language::Et,
+        "{brand} ei saada teile enam reklaami. Muud sõnumid tulevad edasi; STOP lõpetab ka need.",
+    ),
+    (
+        Keyword::OptIn,
+        Language::En,
+        "Thank you, it is noted: you agreed to this from {brand}. Send STOP at any time to end all messages.",
+    ),
+    (
+        Keyword::OptIn,
+        Language::Nl,
+        "Dank je, het is genoteerd: {brand} mag je dit sturen. Met STOP stoppen alle berichten.",
+    ),
+    (
+        Keyword::OptIn,
+        Language::De,
+        "Danke, das ist notiert: {brand} darf dir dies senden. Mit STOP enden alle Nachrichten.",
+    ),
+    (
+        Keyword::OptIn,
+        Language::Pt,
+        "Obrigado, ficou registado: aceitou receber isto de {brand}. Envie STOP para terminar todas as mensagens.",
+    ),
+    (Keyword::OptIn, Language::Et, "Aitäh, see on kirjas: {brand} tohib teile seda saata. STOP lõpetab kõik sõnumid."),
+    (Keyword::OptOut, Language::En, "It is noted: you will receive no more of this from {brand}."),
+    (Keyword::OptOut, Language::Nl, "Het is genoteerd: hiervan krijg je niets meer van {brand}."),
+    (Keyword::OptOut, Language::De, "Das ist notiert: Davon kommt von {brand} nichts mehr."),
+    (Keyword::OptOut, Language::Pt, "Ficou registado: não vai receber mais disto de {brand}."),
+    (Keyword::OptOut, Language::Et, "See on kirjas: seda {brand} teile enam ei saada."),
 ];
 
-/// The reply to a reserved word, if it has one.
-pub(crate) fn answer(word: Keyword, language: Language, brand: &str) -> Option<String> {
-    let found = ANSWERS.iter().find(|(to, spoken, _)| *to == word && *spoken == language);
-    found.map(|(.., text)| text.replace("{brand}", brand))
+/// The answers to questions of Beadle's own.
+const CONFIRMATIONS: [(Confirmation, Language, &str); 15] = [
+    (Confirmation::Told, Language::En, "{brand} has been told and will take care of it."),
+    (Confirmation::Told, Language::Nl, "{brand} is op de hoogte en zorgt ervoor."),
+    (Confirmation::Told, Language::De, "{brand} weiß Bescheid und kümmert sich darum."),
+    (Confirmation::Told, Language::Pt, "{brand} foi informado e vai tratar do pedido."),
+    (Confirmation::Told, Language::Et, "{brand} sai sellest teada ja tegeleb sellega."),
+    (Confirmation::Kept, Language::En, "Nothing was changed."),
+    (Confirmation::Kept, Language::Nl, "Er is niets veranderd."),
+    (Confirmation::Kept, Language::De, "Es wurde nichts geändert."),
+    (Confirmation::Kept, Language::Pt, "Nada foi alterado."),
+    (Confirmation::Kept, Language::Et, "Midagi ei muudetud."),
+    (Confirmation::Declined, Language::En, "It is noted: {brand} will not send you this."),
+    (Confirmation::Declined, Language::Nl, "Het is genoteerd: {brand} stuurt je dit niet."),
+    (Confirmation::Declined, Language::De, "Das ist notiert: {brand} sendet dir dies nicht."),
+    (Confirmation::Declined, Language::Pt, "Ficou registado: {brand} não lhe vai enviar isto."),
+    (Confirmation::Declined, Language::Et, "See on kirjas: {brand} ei saada teile seda."),
+];
+
+/// What follows from an answer.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Confirmation {
+    Told,
+    Kept,
+    Declined,
+}
+
+/// The replies to a reserved word in all languages, that of the configuration first.
+pub(crate) fn replies(word: Keyword, question: Option<HostAnswer>, app: &AppConfig) -> Vec<(Language, Outgoing)> {
+    let others = Language::ALL.into_iter().filter(|language| *language != app.language);
+    let languages = std::iter::once(app.language).chain(others);
+    languages.filter_map(|language| Some((language, reply(word, question, language, &app.brand)?))).collect()
+}
+
+fn reply(word: Keyword, answered: Option<HostAnswer>, language: Language, brand: &str) -> Option<Outgoing> {
+    let confirmation = |wanted: Confirmation| {
+        let found = CONFIRMATIONS.iter().find(|(known, spoken, _)| *known == wanted && *spoken == language);
+        found.map(|(.., text)| *text)
+    };
+    let text = match (word, answered) {
+        (Keyword::Yes, Some(HostAnswer::Consent(_))) => answer(Keyword::OptIn, language),
+        (Keyword::No, Some(HostAnswer::Consent(_))) => confirmation(Confirmation::Declined),
+        (Keyword::Yes, Some(HostAnswer::Export | HostAnswer::Erase)) => confirmation(Confirmation::Told),
+        (Keyword::No, Some(HostAnswer::Export | HostAnswer::Erase)) => confirmation(Confirmation::Kept),
+        _ => answer(word, language),
+    };
+    let body = text?.replace("{brand}", brand);
+    match word {
+        Keyword::MyData => Some(question(body, "export", language)),
+        Keyword::ForgetMe => Some(question(body, "erase", language)),
+        _ => Some(Outgoing::Text { body, preview_url: false, quote: None }),
+    }
+}
+
+fn answer(word: Keyword, language: Language) -> Option<&'static str> {
+    ANSWERS.iter().find(|(to, spoken, _)| *to == word && *spoken == language).map(|(.., text)| *text)
 }
 
 #[cfg(test)]
@@ -87,18 +252,42 @@ mod tests {
     use super::*;
     use beadle_model::keyword::recognize;
 
+    const WORDS: [Keyword; 11] = [
+        Keyword::Stop,
+        Keyword::Start,
+        Keyword::Leave,
+        Keyword::Join,
+        Keyword::Help,
+        Keyword::Human,
+        Keyword::MyData,
+        Keyword::ForgetMe,
+        Keyword::StopMarketing,
+        Keyword::OptIn,
+        Keyword::OptOut,
+    ];
+
     #[test]
     fn every_word_has_a_reply_in_every_language() {
-        for word in [Keyword::Stop, Keyword::Start, Keyword::Leave, Keyword::Join] {
-            for language in [Language::En, Language::Nl, Language::De, Language::Pt, Language::Et] {
-                let text = answer(word, language, "The Potters").unwrap();
+        for word in WORDS {
+            for language in Language::ALL {
+                let text = match reply(word, None, language, "The Potters").unwrap() {
+                    Outgoing::Text { body, .. } | Outgoing::Buttons { body, .. } => body,
+                    other => panic!("{other:?}"),
+                };
                 assert!(text.contains("The Potters") && !text.contains('{'), "{text}");
+                assert!(text.chars().count() <= 1024, "too long for a message with buttons: {text}");
+            }
+        }
+        for question in [HostAnswer::Consent(1), HostAnswer::Export, HostAnswer::Erase] {
+            for (word, language) in [Keyword::Yes, Keyword::No].into_iter().zip(Language::ALL) {
+                assert!(reply(word, Some(question), language, "The Potters").is_some());
             }
         }
     }
 
     #[test]
     fn words_named_in_replies_are_recognised() {
+        use Keyword::{ForgetMe, Help, Human, Join, Leave, MyData, OptIn, Start, Stop, StopMarketing};
         for (word, language, text) in ANSWERS {
             let named: Vec<_> = text
                 .split(|c: char| !c.is_alphabetic())
@@ -106,12 +295,23 @@ mod tests {
                 .map(|part| recognize(part).unwrap_or_else(|| panic!("{part} is not recognised")).0)
                 .collect();
             let expected: &[Keyword] = match word {
-                Keyword::Stop => &[Keyword::Start],
-                Keyword::Start => &[Keyword::Stop],
-                Keyword::Leave => &[Keyword::Join, Keyword::Stop],
-                Keyword::Join => &[Keyword::Leave, Keyword::Stop],
+                Stop => &[Start],
+                Start | StopMarketing | OptIn => &[Stop],
+                Leave => &[Join, Stop],
+                Join => &[Leave, Stop],
+                Help => &[Stop, Start, Leave, Join, Human, MyData, ForgetMe],
+                _ => &[],
             };
             assert_eq!(named, expected, "{word:?} in {language:?}");
         }
+    }
+
+    #[test]
+    fn questions_have_buttons_of_their_own() {
+        let Some(Outgoing::Buttons { buttons, .. }) = reply(Keyword::ForgetMe, None, Language::Nl, "B") else {
+            panic!("buttons")
+        };
+        let shown: Vec<_> = buttons.iter().map(|button| (button.id.as_str(), button.title.as_str())).collect();
+        assert_eq!(shown, [("beadle:erase:yes", "Ja"), ("beadle:erase:no", "Nee")]);
     }
 }

@@ -1,8 +1,9 @@
 //! Configuration of a Meta app, and the lookups that parsing needs: which channel a number or an account belongs to.
 
 use crate::secret::Secret;
-use beadle_model::keyword::Language;
+use beadle_model::keyword::{Language, OwnWords};
 use beadle_model::{Alias, AliasKind, language_of_number};
+use beadle_store::step::ConsentTopic;
 use std::collections::HashMap;
 
 /// Configuration of an [`App`].
@@ -24,6 +25,10 @@ pub struct AppConfig {
     pub brand: String,
     /// The language of those replies where the word itself does not determine one.
     pub language: Language,
+    /// The operator's own words, each of which opts in to the topic at the same position.
+    pub own_words: OwnWords,
+    /// What they opt in to.
+    pub topics: Vec<ConsentTopic>,
     /// Whether to guess a contact's language from the country of their number until they state one.
     pub language_from_number: bool,
 }

@@ -4,14 +4,15 @@
 //! Phone numbers and user ids become aliases of the sender and do not appear in the event itself, because not every
 //! plugin may see them.
 
+use crate::config::AppConfig;
 use crate::json::{Json, object_or_null};
 use crate::origin::Origin;
 use crate::person::Change;
 use crate::unparsable::{Unparsable, quoted};
 use crate::{answers, content, key, person};
-use beadle_model::keyword::{self, Language};
-use beadle_model::{Content, Context, EventBody, Keyword, Outgoing, Referral, Timestamp};
-use beadle_store::step::{KeywordMatch, NewEvent, Placement, Sender};
+use beadle_model::keyword::{self, HOST_BUTTON};
+use beadle_model::{Content, Context, EventBody, Keyword, Referral, Timestamp};
+use beadle_store::step::{HostAnswer, KeywordMatch, NewEvent, Placement, Sender};
 use serde_json::{Value, json};
 use std::borrow::Cow;
 
@@ -41,18 +42,9 @@ pub(crate) fn read(origin: &Origin<'_>, message: &Json<'_>, now: Timestamp) -> R
     let key = key::of_id(timestamp, &["message", origin.number, &id]);
     let body = body(message, kind, id);
     let keyword = match &body {
-        EventBody::Message { content, .. } if group.is_none() => keyword(content),
+        EventBody::Message { content, .. } if group.is_none() => keyword(content, app),
         _ => None,
     };
-    let keyword = keyword.map(|(keyword, language)| KeywordMatch {
-        keyword,
-        language,
-        reply: answers::answer(keyword, language.unwrap_or(app.language), &app.brand).map(|body| Outgoing::Text {
-            body,
-            preview_url: false,
-            quote: None,
-        }),
-    });
     let language = app.guess_language(&aliases);
     Ok(NewEvent {
         key,
@@ -78,17 +70,48 @@ fn kind<'a>(message: &'a Json<'_>) -> Cow<'a, str> {
     }
 }
 
-/// The reserved word in a message. A tapped button counts as the word STOP if its title or payload is that word, because
-/// the opt-out button of a marketing template is one; other words on buttons belong to the plugin that sent them.
-fn keyword(content: &Content) -> Option<(Keyword, Option<Language>)> {
-    match content {
-        Content::Text(text) => keyword::recognize(text),
-        Content::TemplateButton(choice) | Content::Button(choice) => [&choice.title, &choice.id]
-            .into_iter()
-            .filter_map(|text| keyword::recognize(text))
-            .find(|(keyword, _)| *keyword == Keyword::Stop),
-        _ => None,
-    }
+/// The reserved word in a message or on a tapped button, or the answer to a question of Beadle's own.
+fn keyword(content: &Content, app: &AppConfig) -> Option<KeywordMatch> {
+    let found = match content {
+        Content::Text(text) => match keyword::recognize(text) {
+            Some(found) => found,
+            None => return own_word(text, app),
+        },
+        Content::TemplateButton(choice) | Content::Button(choice) | Content::ListRow(choice) => {
+            if let Some(question) = choice.id.strip_prefix(HOST_BUTTON) {
+                return host_answer(question, app);
+            }
+            keyword::recognize_tap(&choice.title, &choice.id)?
+        }
+        _ => return None,
+    };
+    let (keyword, language) = found;
+    Some(KeywordMatch::new(keyword, language, answers::replies(keyword, None, app)))
+}
+
+/// A word of the operator's own.
+fn own_word(text: &str, app: &AppConfig) -> Option<KeywordMatch> {
+    let (index, stops) = app.own_words.recognize(text)?;
+    let topic = app.topics.get(index)?.clone();
+    let keyword = if stops { Keyword::OptOut } else { Keyword::OptIn };
+    Some(KeywordMatch { topic: Some(topic), ..KeywordMatch::new(keyword, None, answers::replies(keyword, None, app)) })
+}
+
+/// The answer to a question of Beadle's own: `consent:17:yes`, `export:no`.
+fn host_answer(question: &str, app: &AppConfig) -> Option<KeywordMatch> {
+    let (question, answer) = question.rsplit_once(':')?;
+    let keyword = match answer {
+        "yes" => Keyword::Yes,
+        "no" => Keyword::No,
+        _ => return None,
+    };
+    let question = match question {
+        "export" => HostAnswer::Export,
+        "erase" => HostAnswer::Erase,
+        _ => HostAnswer::Consent(question.strip_prefix("consent:")?.parse().ok()?),
+    };
+    let replies = answers::replies(keyword, Some(question), app);
+    Some(KeywordMatch { answer: Some(question), ..KeywordMatch::new(keyword, None, replies) })
 }
 
 fn with_keyword(mut body: EventBody, found: Option<&KeywordMatch>) -> EventBody {

@@ -20,6 +20,8 @@ pub mod imports {
                 import beadle:plugin/replies@0.1.0;
                 import beadle:plugin/messages@0.1.0;
                 import beadle:plugin/contacts@0.1.0;
+                import beadle:plugin/contacts-edit@0.1.0;
+                import beadle:plugin/consents@0.1.0;
                 import beadle:plugin/documents@0.1.0;
                 import beadle:plugin/media@0.1.0;
                 import beadle:plugin/groups@0.1.0;
@@ -116,6 +118,11 @@ export!(
     on_contact_changed,
     "package beadle:sdk; world on-contact-changed { export beadle:plugin/on-contact-changed@0.1.0; }",
     "export_on_contact_changed"
+);
+export!(
+    on_consent_changed,
+    "package beadle:sdk; world on-consent-changed { export beadle:plugin/on-consent-changed@0.1.0; }",
+    "export_on_consent_changed"
 );
 export!(
     on_group_changed,

@@ -2,9 +2,9 @@
 
 use crate::message::Message;
 use crate::records::{
-    ChannelChangedEvent, ContactChangedEvent, DocumentsChangedEvent, EchoEvent, GroupChangedEvent, JoinRequestEvent,
-    MemberJoinedEvent, MemberLeftEvent, MessageEvent, MessageStatusEvent, ReactionEvent, ScheduleEvent, TimerEvent,
-    WindowClosedEvent, WindowExpiringEvent,
+    ChannelChangedEvent, ConsentChangedEvent, ContactChangedEvent, DocumentsChangedEvent, EchoEvent, GroupChangedEvent,
+    JoinRequestEvent, MemberJoinedEvent, MemberLeftEvent, MessageEvent, MessageStatusEvent, ReactionEvent,
+    ScheduleEvent, TimerEvent, WindowClosedEvent, WindowExpiringEvent,
 };
 use crate::types::{Choice, Content, Disposition, Failure, Media, MessageId, Refusal};
 
@@ -86,6 +86,13 @@ pub trait OnChannelChanged {
 pub trait OnContactChanged {
     /// Handles one notification. `event.contact` is the contact after the change.
     fn on_contact_changed(&self, event: ContactChangedEvent) -> Result<Disposition, Failure>;
+}
+
+/// A notification: a person's consent changed, by a word, a button, the platform's preference, a plugin or the
+/// operator.
+pub trait OnConsentChanged {
+    /// Handles one notification. `event.contact` is the contact after the change.
+    fn on_consent_changed(&self, event: ConsentChangedEvent) -> Result<Disposition, Failure>;
 }
 
 /// A notification: a group was created, changed, suspended or deleted, or a request about a group was answered.

@@ -51,11 +51,13 @@ pub mod text;
 mod types;
 
 pub use capability::{
-    clock, contacts, documents, groups, log, media, messages, random, replies, settings, state, timers,
+    clock, consents, contacts, contacts_edit, documents, groups, log, media, messages, random, replies, settings,
+    state, timers,
 };
 pub use event::{
-    OnChannelChanged, OnContactChanged, OnDocumentsChanged, OnEcho, OnGroupChanged, OnJoinRequest, OnMemberJoined,
-    OnMemberLeft, OnMessage, OnMessageStatus, OnReaction, OnSchedule, OnTimer, OnWindowClosed, OnWindowExpiring,
+    OnChannelChanged, OnConsentChanged, OnContactChanged, OnDocumentsChanged, OnEcho, OnGroupChanged, OnJoinRequest,
+    OnMemberJoined, OnMemberLeft, OnMessage, OnMessageStatus, OnReaction, OnSchedule, OnTimer, OnWindowClosed,
+    OnWindowExpiring,
 };
 pub use message::{
     Button, Buttons, Catalog, ContactRequest, ContactsMessage, CtaUrl, Direct, DirectMessage, File, Flow, Header,
@@ -64,9 +66,9 @@ pub use message::{
     TemplateHeader, Text, VoiceCall,
 };
 pub use records::{
-    ChannelChangedEvent, ContactChangedEvent, DocumentsChangedEvent, EchoEvent, GroupChangedEvent, JoinRequestEvent,
-    MemberJoinedEvent, MemberLeftEvent, MessageEvent, MessageStatusEvent, Pricing, Problem, ReactionEvent,
-    ScheduleEvent, TimerEvent, WindowClosedEvent, WindowExpiringEvent,
+    ChannelChangedEvent, ConsentChangedEvent, ContactChangedEvent, DocumentsChangedEvent, EchoEvent, GroupChangedEvent,
+    JoinRequestEvent, MemberJoinedEvent, MemberLeftEvent, MessageEvent, MessageStatusEvent, Pricing, Problem,
+    ReactionEvent, ScheduleEvent, TimerEvent, WindowClosedEvent, WindowExpiringEvent,
 };
 pub use types::{
     CallPermission, Choice, Contact, ContactId, Content, Context, Conversation, ConversationId, Disposition, Edited,
@@ -77,12 +79,13 @@ pub use types::{
 /// Everything that most plugins use: `use beadle_plugin::prelude::*;`
 pub mod prelude {
     pub use crate::{
-        Buttons, ChannelChangedEvent, Contact, ContactChangedEvent, Content, CtaUrl, Direct, Disposition,
-        DocumentsChangedEvent, EchoEvent, Failure, GroupChangedEvent, JoinRequestEvent, List, LocationMessage,
-        MediaMessage, MemberJoinedEvent, MemberLeftEvent, MessageEvent, MessageStatusEvent, OnChannelChanged,
-        OnContactChanged, OnDocumentsChanged, OnEcho, OnGroupChanged, OnJoinRequest, OnMemberJoined, OnMemberLeft,
-        OnMessage, OnMessageStatus, OnReaction, OnSchedule, OnTimer, OnWindowClosed, OnWindowExpiring, ReactionEvent,
-        Refusal, ScheduleEvent, Scope, Template, Text, TimerEvent, WindowClosedEvent, WindowExpiringEvent, clock,
-        contacts, documents, groups, log, media, messages, plugin, random, replies, settings, state, timers,
+        Buttons, ChannelChangedEvent, ConsentChangedEvent, Contact, ContactChangedEvent, Content, CtaUrl, Direct,
+        Disposition, DocumentsChangedEvent, EchoEvent, Failure, GroupChangedEvent, JoinRequestEvent, List,
+        LocationMessage, MediaMessage, MemberJoinedEvent, MemberLeftEvent, MessageEvent, MessageStatusEvent,
+        OnChannelChanged, OnConsentChanged, OnContactChanged, OnDocumentsChanged, OnEcho, OnGroupChanged,
+        OnJoinRequest, OnMemberJoined, OnMemberLeft, OnMessage, OnMessageStatus, OnReaction, OnSchedule, OnTimer,
+        OnWindowClosed, OnWindowExpiring, ReactionEvent, Refusal, ScheduleEvent, Scope, Template, Text, TimerEvent,
+        WindowClosedEvent, WindowExpiringEvent, clock, consents, contacts, contacts_edit, documents, groups, log,
+        media, messages, plugin, random, replies, settings, state, timers,
     };
 }

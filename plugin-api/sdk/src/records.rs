@@ -3,6 +3,7 @@
 use crate::bindings;
 
 pub use bindings::on_channel_changed::exports::beadle::plugin::on_channel_changed::Event as ChannelChangedEvent;
+pub use bindings::on_consent_changed::exports::beadle::plugin::on_consent_changed::Event as ConsentChangedEvent;
 pub use bindings::on_contact_changed::exports::beadle::plugin::on_contact_changed::Event as ContactChangedEvent;
 pub use bindings::on_documents_changed::exports::beadle::plugin::on_documents_changed::Event as DocumentsChangedEvent;
 pub use bindings::on_echo::exports::beadle::plugin::on_echo::Event as EchoEvent;

@@ -2,14 +2,15 @@
 
 use crate::bindings as b;
 use crate::event::{
-    OnChannelChanged, OnContactChanged, OnDocumentsChanged, OnEcho, OnGroupChanged, OnJoinRequest, OnMemberJoined,
-    OnMemberLeft, OnMessage, OnMessageStatus, OnReaction, OnSchedule, OnTimer, OnWindowClosed, OnWindowExpiring,
+    OnChannelChanged, OnConsentChanged, OnContactChanged, OnDocumentsChanged, OnEcho, OnGroupChanged, OnJoinRequest,
+    OnMemberJoined, OnMemberLeft, OnMessage, OnMessageStatus, OnReaction, OnSchedule, OnTimer, OnWindowClosed,
+    OnWindowExpiring,
 };
 use crate::migration::{Migration, Next, Page};
 use crate::records::{
-    ChannelChangedEvent, ContactChangedEvent, DocumentsChangedEvent, EchoEvent, GroupChangedEvent, JoinRequestEvent,
-    MemberJoinedEvent, MemberLeftEvent, MessageEvent, MessageStatusEvent, ReactionEvent, ScheduleEvent, TimerEvent,
-    WindowClosedEvent, WindowExpiringEvent,
+    ChannelChangedEvent, ConsentChangedEvent, ContactChangedEvent, DocumentsChangedEvent, EchoEvent, GroupChangedEvent,
+    JoinRequestEvent, MemberJoinedEvent, MemberLeftEvent, MessageEvent, MessageStatusEvent, ReactionEvent,
+    ScheduleEvent, TimerEvent, WindowClosedEvent, WindowExpiringEvent,
 };
 use crate::types::{Disposition, Failure};
 pub use b::about::exports::beadle::plugin::about::About;
@@ -77,6 +78,7 @@ handler!(on_message_status, OnMessageStatus, MessageStatusEvent);
 handler!(on_join_request, OnJoinRequest, JoinRequestEvent);
 handler!(on_channel_changed, OnChannelChanged, ChannelChangedEvent);
 handler!(on_contact_changed, OnContactChanged, ContactChangedEvent);
+handler!(on_consent_changed, OnConsentChanged, ConsentChangedEvent);
 handler!(on_group_changed, OnGroupChanged, GroupChangedEvent);
 handler!(on_echo, OnEcho, EchoEvent);
 
@@ -177,6 +179,9 @@ macro_rules! __export {
     (OnContactChanged, $plugin:ident) => {
         $crate::__export!(on_contact_changed, export_on_contact_changed, OnContactChanged, $plugin);
     };
+    (OnConsentChanged, $plugin:ident) => {
+        $crate::__export!(on_consent_changed, export_on_consent_changed, OnConsentChanged, $plugin);
+    };
     (OnGroupChanged, $plugin:ident) => {
         $crate::__export!(on_group_changed, export_on_group_changed, OnGroupChanged, $plugin);
     };
@@ -200,7 +205,7 @@ macro_rules! __export {
             stringify!($other),
             "` is not an event. Events: OnMessage, OnReaction, OnMemberJoined, OnMemberLeft, \
              OnTimer, OnSchedule, OnWindowExpiring, OnWindowClosed, OnDocumentsChanged, OnMessageStatus, \
-             OnJoinRequest, OnChannelChanged, OnContactChanged, OnGroupChanged, OnEcho. `Migration` may be listed too; `Settings` must be first."
+             OnJoinRequest, OnChannelChanged, OnContactChanged, OnConsentChanged, OnGroupChanged, OnEcho. `Migration` may be listed too; `Settings` must be first."
         ));
     };
 }

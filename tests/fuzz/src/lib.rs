@@ -68,6 +68,8 @@ pub fn webhook(data: &[u8]) {
             install: "abcd".into(),
             brand: "Shop".into(),
             language: Language::En,
+            own_words: Default::default(),
+            topics: Vec::new(),
             language_from_number: true,
         })
     });

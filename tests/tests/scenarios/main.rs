@@ -10,6 +10,7 @@ mod backpressure_503;
 mod changed_numbers;
 mod command_line;
 mod community_updates;
+mod consents;
 mod day;
 mod disabled_plugins;
 mod disk_full;

@@ -5,6 +5,7 @@
 //! added and not renamed, because scripts read them. The types know neither the store's rows nor how they are printed.
 
 mod common;
+mod consents;
 mod events;
 mod people;
 mod plugins;
@@ -14,6 +15,7 @@ mod status;
 mod windows;
 
 pub use common::*;
+pub use consents::*;
 pub use events::*;
 pub use people::*;
 pub use plugins::*;

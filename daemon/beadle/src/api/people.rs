@@ -2,6 +2,8 @@
 
 use super::rfc3339::Ms;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use std::collections::BTreeMap;
 
 /// Two contacts that may be the same person. An operator decides whether to merge them.
 #[derive(Debug, Deserialize, Serialize)]
@@ -110,9 +112,21 @@ pub struct ContactRow {
     /// When the contact opted out.
     #[serde(with = "super::rfc3339::option", default, skip_serializing_if = "Option::is_none")]
     pub opted_out_since: Option<Ms>,
+    /// The role, if it is not `member`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role: Option<String>,
+    /// The tags.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tags: Vec<String>,
+    /// The attributes.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub attributes: Map<String, Value>,
+    /// Nothing may be sent to them since then, because they were imported without a consent.
+    #[serde(with = "super::rfc3339::option", default, skip_serializing_if = "Option::is_none")]
+    pub quarantined_since: Option<Ms>,
 }
 
-/// `PATCH /contacts/{id}`: omitted fields are unchanged; an empty value clears the field.
+/// `PATCH /contacts/{id}`: omitted fields are unchanged; an empty value clears the field, and an empty text an attribute.
 #[derive(Debug, Default, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ContactEdit {
@@ -122,6 +136,21 @@ pub struct ContactEdit {
     /// IANA, such as `Europe/Amsterdam`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub timezone: Option<String>,
+    /// `owner`, `admin`, `moderator`, `helper`, `member` or `banned`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub role: Option<String>,
+    /// Tags to add.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub add_tags: Vec<String>,
+    /// Tags to remove.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub remove_tags: Vec<String>,
+    /// Attributes as text.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub attributes: BTreeMap<String, String>,
+    /// Ends a quarantine: the operator answers for the consent.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub release: bool,
 }
 
 /// `GET /contacts/{id}`

@@ -90,9 +90,12 @@ pub enum Command {
     /// Show schedules and run them
     #[command(subcommand)]
     Schedules(Schedules),
-    /// Show, edit and merge contacts
+    /// Show, edit, import and merge contacts
     #[command(subcommand)]
     Contacts(Contacts),
+    /// Show and record what people agreed to receive
+    #[command(subcommand)]
+    Consents(Consents),
     /// Show open 24-hour reply windows
     #[command(subcommand)]
     Windows(Windows),
@@ -335,17 +338,63 @@ pub enum Contacts {
         #[command(flatten)]
         json: Json,
     },
-    /// Set a contact's language or time zone; an empty value clears it
+    /// Set a contact's language, time zone, role or attributes; an empty value clears one
     Set {
         /// Contact id (con_…)
         #[arg(value_parser = id::<ContactId>)]
         id: String,
-        /// BCP 47 language tag, such as nl or pt-BR
-        #[arg(long, value_name = "TAG", required_unless_present = "timezone", value_parser = language)]
-        language: Option<String>,
-        /// IANA time zone, such as Europe/Amsterdam
-        #[arg(long, value_name = "ZONE", value_parser = timezone)]
-        timezone: Option<String>,
+        #[command(flatten)]
+        values: ContactValues,
+    },
+    /// Add tags to a contact, or remove them
+    Tag {
+        /// Contact id (con_…)
+        #[arg(value_parser = id::<ContactId>)]
+        id: String,
+        /// Tags to add
+        #[arg(value_name = "TAG", required_unless_present = "remove")]
+        tags: Vec<String>,
+        /// Tag to remove; can be repeated
+        #[arg(long, value_name = "TAG")]
+        remove: Vec<String>,
+    },
+    /// Import contacts from a CSV or vCard file; a row that is not valid changes nothing
+    Import {
+        /// File (.csv or .vcf)
+        file: PathBuf,
+        /// Channel on which they can be written to [default: the only one]
+        #[arg(long, value_name = "NAME")]
+        channel: Option<String>,
+        /// How the people of rows without `consent_source` agreed, such as paper; without it, new people are
+        /// quarantined
+        #[arg(long, value_name = "SOURCE", requires = "consent_purpose")]
+        consent_source: Option<String>,
+        /// What they agreed to, such as marketing:news
+        #[arg(long, value_name = "PURPOSE", requires = "consent_source")]
+        consent_purpose: Option<String>,
+        /// The wording that they agreed to
+        #[arg(long, value_name = "NAME", requires = "consent_source")]
+        consent_wording: Option<String>,
+        /// Check the file and show what would change, without changing it
+        #[arg(long)]
+        dry_run: bool,
+        #[command(flatten)]
+        json: Json,
+    },
+    /// Write all contacts to a CSV or vCard file
+    Export {
+        /// File (.csv or .vcf) [default: CSV on stdout]
+        file: Option<PathBuf>,
+    },
+    /// List what people asked for by HUMAN, MYDATA and FORGETME, oldest first
+    Requests {
+        #[command(flatten)]
+        page: Page,
+    },
+    /// Close a request that is done
+    CloseRequest {
+        /// Number, from `contacts requests`
+        id: i64,
     },
     /// List pairs of contacts that may be the same person
     Duplicates {
@@ -374,6 +423,98 @@ pub enum Contacts {
         /// Contact that is someone else (con_…)
         #[arg(value_parser = id::<ContactId>)]
         other: String,
+    },
+}
+
+/// Values of `contacts set`
+#[derive(Args, Debug)]
+#[group(required = true, multiple = true)]
+pub struct ContactValues {
+    /// BCP 47 language tag, such as nl or pt-BR
+    #[arg(long, value_name = "TAG", value_parser = language)]
+    pub language: Option<String>,
+    /// IANA time zone, such as Europe/Amsterdam
+    #[arg(long, value_name = "ZONE", value_parser = timezone)]
+    pub timezone: Option<String>,
+    /// owner, admin, moderator, helper, member or banned
+    #[arg(long)]
+    pub role: Option<String>,
+    /// Attribute, declared in `[contacts.attributes]`; can be repeated
+    #[arg(long, value_name = "NAME=VALUE", value_parser = name_and_value)]
+    pub attribute: Vec<(String, String)>,
+    /// End a quarantine: you answer for the person's consent
+    #[arg(long)]
+    pub release: bool,
+}
+
+fn name_and_value(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("must have the form NAME=VALUE")?;
+    Ok((name.to_owned(), value.to_owned()))
+}
+
+/// `beadle consents`
+#[derive(Debug, Subcommand)]
+pub enum Consents {
+    /// List entries of the ledger, newest first
+    List {
+        /// List entries before this one (the number in the first column)
+        #[arg(long, value_name = "NUMBER")]
+        before: Option<i64>,
+        #[command(flatten)]
+        page: Page,
+    },
+    /// Show what a person agreed to, and all entries about it
+    Show {
+        /// Contact id (con_…)
+        #[arg(value_parser = id::<ContactId>)]
+        id: String,
+        #[command(flatten)]
+        json: Json,
+    },
+    /// Record that a person agreed; what they did not send themselves, they are asked to confirm
+    Record {
+        /// Contact id (con_…)
+        #[arg(value_parser = id::<ContactId>)]
+        id: String,
+        /// service, marketing, marketing:TOPIC, group or survey
+        purpose: String,
+        /// web, sms, ivr, paper, in-person, import, qr, ad, crm or operator
+        #[arg(long)]
+        source: String,
+        /// Wording that they agreed to, declared in `[consents.wordings]`
+        #[arg(long, value_name = "NAME")]
+        wording: Option<String>,
+        /// When they agreed, such as 2026-11-29T10:00:00Z [default: now]
+        #[arg(long, value_name = "TIME")]
+        at: Option<String>,
+        /// Proof: the number of a document or form
+        #[arg(long)]
+        evidence: Option<String>,
+        /// The person has confirmed it: do not ask again
+        #[arg(long)]
+        confirmed: bool,
+    },
+    /// Record that a person withdrew; holds at once, also for queued messages
+    Withdraw {
+        /// Contact id (con_…)
+        #[arg(value_parser = id::<ContactId>)]
+        id: String,
+        /// service (all messages), marketing, marketing:TOPIC, group or survey
+        purpose: String,
+        /// How they said it: web, sms, ivr, paper, in-person, crm, operator, …
+        #[arg(long, default_value = "operator")]
+        source: String,
+        /// When they said it, such as 2026-11-29T10:00:00Z [default: now]
+        #[arg(long, value_name = "TIME")]
+        at: Option<String>,
+        /// Proof: the number of a document or form
+        #[arg(long)]
+        evidence: Option<String>,
+    },
+    /// Check that no entry was changed, removed or inserted
+    Verify {
+        #[command(flatten)]
+        json: Json,
     },
 }
 

@@ -8,6 +8,8 @@ use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+/// An import of 100,000 people takes a minute on a small machine.
+const IMPORT_TIMEOUT: Duration = Duration::from_secs(600);
 /// Time limit for one request, longer than any long poll of `events tail`.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -89,6 +91,11 @@ impl Client {
     /// `POST /api/v1/PATH`
     pub async fn post(&self, path: &[&str]) -> Result<Value, ClientError> {
         self.send(self.http.post(url(path)?)).await
+    }
+
+    /// `POST /api/v1/PATH` with a body.
+    pub async fn post_json(&self, path: &[&str], body: &impl serde::Serialize) -> Result<Value, ClientError> {
+        self.send(self.http.post(url(path)?).json(body).timeout(IMPORT_TIMEOUT)).await
     }
 
     /// `PATCH /api/v1/PATH`

@@ -4,12 +4,13 @@
 //! `--json` the response is printed as received. Results go to stdout; hints and errors go to stderr.
 
 use super::args::{
-    Cli, Command, Contacts, DeadLetters, EventFilter, Events, Json, Outbox, Page, Plugins, Schedules, Windows,
+    Cli, Command, Consents, Contacts, DeadLetters, EventFilter, Events, Json, Outbox, Page, Plugins, Schedules, Windows,
 };
 use super::client::{Client, ClientError};
 use super::show::{self, Output, Screen};
 use super::table::{json, json_line, terminal_width};
-use crate::api::ContactEdit;
+use super::transfer;
+use crate::api::{ConsentReport, ContactEdit, ExportRow, Import, ImportView, List};
 use crate::exit::{Exit, print};
 use beadle_model::text::visible_lines;
 use serde_json::Value;
@@ -116,10 +117,52 @@ async fn run(cli: &Cli) -> Result<(), End> {
             let merge = if *dry_run { client.get(&path, &[]).await } else { client.post(&path).await }?;
             if json.json { Ok(print(&pretty(&merge)?)?) } else { write(show::merge(merge)?) }
         }
-        Command::Contacts(Contacts::Set { id, language, timezone }) => {
-            let edit = ContactEdit { language: language.clone(), timezone: timezone.clone() };
+        Command::Contacts(Contacts::Set { id, values }) => {
+            let edit = ContactEdit {
+                language: values.language.clone(),
+                timezone: values.timezone.clone(),
+                role: values.role.clone(),
+                attributes: values.attribute.iter().cloned().collect(),
+                release: values.release,
+                ..ContactEdit::default()
+            };
             write(show::done(client.patch(&["contacts", id], &edit).await?)?)
         }
+        Command::Contacts(Contacts::Tag { id, tags, remove }) => {
+            let edit = ContactEdit { add_tags: tags.clone(), remove_tags: remove.clone(), ..ContactEdit::default() };
+            write(show::done(client.patch(&["contacts", id], &edit).await?)?)
+        }
+        Command::Contacts(Contacts::Import { .. } | Contacts::Export { .. }) => {
+            transfer_contacts(&client, &cli.command).await
+        }
+        Command::Contacts(Contacts::CloseRequest { id }) => {
+            post(&client, &["contacts", "requests", &id.to_string(), "close"]).await
+        }
+        Command::Consents(Consents::Record { id, purpose, source, wording, at, evidence, confirmed }) => {
+            let report = ConsentReport {
+                purpose: purpose.clone(),
+                granted: true,
+                source: source.clone(),
+                wording: wording.clone(),
+                at: time(at.as_deref())?,
+                evidence: evidence.clone(),
+                confirmed: *confirmed,
+            };
+            write(show::done(client.post_json(&["contacts", id, "consents"], &report).await?)?)
+        }
+        Command::Consents(Consents::Withdraw { id, purpose, source, at, evidence }) => {
+            let report = ConsentReport {
+                purpose: purpose.clone(),
+                granted: false,
+                source: source.clone(),
+                wording: None,
+                at: time(at.as_deref())?,
+                evidence: evidence.clone(),
+                confirmed: false,
+            };
+            write(show::done(client.post_json(&["contacts", id, "consents"], &report).await?)?)
+        }
+        Command::Consents(Consents::Verify { json }) => verify(&client, *json).await,
         Command::Contacts(Contacts::MarkDistinct { contact, other }) => {
             post(&client, &["contacts", contact, "mark-distinct", other]).await
         }
@@ -162,6 +205,14 @@ pub fn query(command: &Command) -> Option<Query<'_>> {
             list(["contacts", "duplicates"], Vec::new(), page, show::duplicates)
         }
         Command::Contacts(Contacts::Show { id, json }) => one(["contacts", id], *json, show::contact),
+        Command::Contacts(Contacts::Requests { page }) => {
+            list(["contacts", "requests"], Vec::new(), page, show::requests)
+        }
+        Command::Consents(Consents::List { before, page }) => {
+            let before = before.map(|id| id.to_string());
+            list(["consents"], given([("before", &before)]).collect(), page, show::consents)
+        }
+        Command::Consents(Consents::Show { id, json }) => one(["contacts", id, "consents"], *json, show::consent),
         Command::Windows(Windows::List { by_hour: true, page, .. }) => {
             list(["windows", "by-hour"], Vec::new(), page, show::windows_by_hour)
         }
@@ -203,6 +254,91 @@ fn schedules(command: &Schedules) -> Option<Query<'_>> {
             list(["schedules", name, "history"], given([("before", &before)]).collect(), page, show::firings)
         }
     })
+}
+
+/// Imports or exports contacts.
+async fn transfer_contacts(client: &Client, command: &Command) -> Result<(), End> {
+    let failed = |message: String| {
+        eprintln!("error: {message}");
+        End::Output(Exit::Failed)
+    };
+    match command {
+        Command::Contacts(Contacts::Import {
+            file,
+            channel,
+            consent_source,
+            consent_purpose,
+            consent_wording,
+            dry_run,
+            json,
+        }) => {
+            let read = transfer::read(file).map_err(failed)?;
+            let (mut rows, problems) = (read.rows, read.problems);
+            for row in rows.iter_mut().filter(|row| row.consent_source.is_none()) {
+                row.consent_source.clone_from(consent_source);
+                row.consent_purpose.clone_from(consent_purpose);
+                row.consent_wording.clone_from(consent_wording);
+            }
+            // Everything that is wrong is reported at once, so the daemon checks the other rows too.
+            let import = Import { dry_run: *dry_run || !problems.is_empty(), channel: channel.clone(), rows };
+            let mut view: ImportView =
+                serde_json::from_value(client.post_json(&["contacts", "import"], &import).await?)?;
+            view.problems.extend(problems);
+            view.problems.sort_by_key(|problem| problem.line);
+            let is_broken = !view.problems.is_empty();
+            let response = serde_json::to_value(view)?;
+            if json.json {
+                print(&pretty(&response)?)?
+            } else {
+                write(show::import(response)?)?
+            }
+            if is_broken { Err(End::Output(Exit::Failed)) } else { Ok(()) }
+        }
+        Command::Contacts(Contacts::Export { file }) => {
+            let mut rows: Vec<ExportRow> = Vec::new();
+            let mut after: Option<String> = None;
+            loop {
+                let params = [("limit", "1000".to_owned())];
+                let params: Vec<_> = params.into_iter().chain(after.clone().map(|id| ("after", id))).collect();
+                let page: List<ExportRow> =
+                    serde_json::from_value(client.get(&["contacts", "export"], &params).await?)?;
+                rows.extend(page.items);
+                after = page.next;
+                if after.is_none() {
+                    break;
+                }
+            }
+            let text = transfer::write(&rows, file.as_deref()).map_err(failed)?;
+            match file {
+                None => Ok(print(&text)?),
+                Some(path) => {
+                    std::fs::write(path, text).map_err(|error| failed(format!("{}: {error}", path.display())))?;
+                    Ok(print(&format!("Wrote {} contacts to {}.\n", rows.len(), path.display()))?)
+                }
+            }
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Checks the ledger; a broken one is a failure.
+async fn verify(client: &Client, json: Json) -> Result<(), End> {
+    let response = client.get(&["consents", "verify"], &[]).await?;
+    let is_broken = response.get("problems").and_then(Value::as_array).is_some_and(|problems| !problems.is_empty());
+    print(&if json.json { pretty(&response)? } else { show::consent_check(response)?.text })?;
+    if is_broken { Err(End::Output(Exit::Failed)) } else { Ok(()) }
+}
+
+/// An RFC 3339 time stamp in milliseconds.
+fn time(text: Option<&str>) -> Result<Option<i64>, End> {
+    let Some(text) = text else { return Ok(None) };
+    match text.parse::<jiff::Timestamp>() {
+        Ok(at) => Ok(Some(at.as_millisecond())),
+        Err(_) => {
+            eprintln!("error: `{text}` is not a time such as 2026-11-29T10:00:00Z");
+            Err(End::Output(Exit::Usage))
+        }
+    }
 }
 
 fn one<'a, const N: usize>(path: [&'a str; N], json: Json, show: Show) -> Query<'a> {

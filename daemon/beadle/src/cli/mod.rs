@@ -9,6 +9,7 @@ mod client;
 mod command;
 mod show;
 pub mod table;
+mod transfer;
 
 #[cfg(test)]
 mod tests;

@@ -14,8 +14,18 @@ use std::fmt;
 pub struct Flat(BTreeMap<String, String>);
 
 /// Prefixes of keys that are read only at start. All others take effect at once.
-const AT_START: [&str; 9] =
-    ["daemon.data_dir", "http.", "admin.", "log.format", "apps.", "channels.", "keywords.", "contacts.", "media."];
+const AT_START: [&str; 10] = [
+    "daemon.data_dir",
+    "http.",
+    "admin.",
+    "log.format",
+    "apps.",
+    "channels.",
+    "keywords.",
+    "contacts.",
+    "consents.",
+    "media.",
+];
 /// An exception that takes effect at once: `channels.NAME.pace`.
 const PACE: &str = ".pace.";
 

@@ -9,6 +9,7 @@ mod difference;
 mod environment;
 mod files;
 mod inputs;
+mod people;
 mod read;
 mod schedules;
 mod secret;

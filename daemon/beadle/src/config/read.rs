@@ -128,6 +128,13 @@ impl<'a> Section<'a> {
         named.collect()
     }
 
+    /// The values in a table of free keys, with the keys that the operator gave them.
+    pub fn values(&mut self, key: &'static str) -> Vec<(String, &'a Entry)> {
+        let section = self.section(key);
+        self.context.known.borrow_mut().insert(format!("{}.*", section.pattern));
+        section.table.iter().flat_map(|table| &table.0).map(|(name, entry)| (name.clone(), entry)).collect()
+    }
+
     /// The tables of an array of tables, each with its `name` in its path, else with its number.
     pub fn tables(&mut self, key: &'static str) -> Vec<Section<'a>> {
         let Some(entry) = self.get(key) else { return Vec::new() };

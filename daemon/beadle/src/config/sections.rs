@@ -5,12 +5,11 @@
 
 use super::diagnostic::{Diagnostic, Span};
 use super::read::{Context, Section};
-use super::schedules;
 use super::settings::{
-    Admin, ApiAccess, App, Channel, Config, Contacts, DEFAULT_SOCKET, Daemon, Http, Keywords, Log, LogFormat, Media,
-    Outbox,
+    Admin, ApiAccess, App, Channel, Config, DEFAULT_SOCKET, Daemon, Http, Keywords, Log, LogFormat, Media, Outbox,
 };
 use super::tree::{Table, Value};
+use super::{people, schedules};
 use beadle_catalog::PluginConfig;
 use beadle_catalog::grants::{DEFAULT, GRANTABLE};
 use beadle_model::LeadTimes;
@@ -36,13 +35,15 @@ pub fn config(context: &Context<'_>, tree: &Table) -> Config {
     let channels = channels(&mut root, &apps);
     let (retention, retention_removed_ms) = retention(root.section("retention"));
     let daemon = daemon(root.section("daemon"));
+    let keywords = keywords(root.section("keywords"));
     let config = Config {
         schedules: schedules::schedules(&mut root, &daemon.timezone),
         daemon,
         http: http(root.section("http")),
         admin: admin(root.section("admin")),
-        keywords: keywords(root.section("keywords")),
-        contacts: contacts(root.section("contacts")),
+        contacts: people::contacts(root.section("contacts")),
+        consents: people::consents(root.section("consents"), &keywords),
+        keywords,
         apps,
         outbox: outbox(root.section("outbox")),
         windows: windows(root.section("windows")),
@@ -118,12 +119,6 @@ fn keywords(mut section: Section<'_>) -> Keywords {
     let language = section.choice("language", &languages).unwrap_or(Language::En);
     section.end();
     Keywords { brand, language }
-}
-
-fn contacts(mut section: Section<'_>) -> Contacts {
-    let language_from_number = section.boolean("language_from_number", false);
-    section.end();
-    Contacts { language_from_number }
 }
 
 fn apps(root: &mut Section<'_>) -> BTreeMap<String, App> {

@@ -2,7 +2,9 @@
 
 use beadle_catalog::PluginConfig;
 use beadle_model::LeadTimes;
+use beadle_model::consent::rules::ConsentRules;
 use beadle_model::keyword::Language;
+use beadle_model::profile::AttributeTypes;
 use beadle_pipeline::outbox::{OnAmbiguous, Pace};
 use beadle_schedule::{Schedule, Zone};
 use beadle_store::Retention;
@@ -30,6 +32,8 @@ pub struct Config {
     pub keywords: Keywords,
     /// `[contacts]`
     pub contacts: Contacts,
+    /// `[consents]`
+    pub consents: ConsentRules,
     /// `[apps.NAME]`
     pub apps: BTreeMap<String, App>,
     /// `[channels.NAME]`
@@ -112,6 +116,8 @@ pub struct Keywords {
 pub struct Contacts {
     /// Guess a contact's language from the country of the phone number.
     pub language_from_number: bool,
+    /// The declared attributes.
+    pub attributes: AttributeTypes,
 }
 
 /// `[apps.NAME]`: a Meta app, with one callback URL and any number of channels.

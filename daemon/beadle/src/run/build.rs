@@ -6,9 +6,12 @@ use crate::config::{App as AppSection, Config};
 use crate::web::webhooks::Webhooks;
 use beadle_catalog::Catalog;
 use beadle_clock::Clock;
+use beadle_model::consent::rules::{PeopleRules, WordingTexts};
+use beadle_model::keyword::OwnWords;
 use beadle_pipeline::{ActiveRevision, Channel, OutboxSettings, Pipeline, Subscriptions, SubscriptionsReceiver};
 use beadle_sandbox::{Sandbox, SandboxConfig};
 use beadle_schedule::{Scheduler, Schedules};
+use beadle_store::step::ConsentTopic;
 use beadle_store::{Store, StoreConfig};
 use beadle_tasks::Tasks;
 use beadle_whatsapp::{App, AppConfig, CloudChannel, CloudConfig, FetchWanted, Fetcher, MediaStore, http_client};
@@ -30,6 +33,8 @@ pub struct Parts {
     pub webhooks: Arc<Webhooks>,
     /// Civil time.
     pub clock: Clock,
+    /// Declared attributes and the rules of consent.
+    pub people: Arc<PeopleRules>,
     /// Downloads incoming files.
     pub fetcher: Arc<Fetcher>,
     /// The schedules.
@@ -48,8 +53,13 @@ pub fn build(config: &Config, clock: Clock, tasks: &Tasks) -> Result<Parts, RunE
         let store = store.clone();
         Arc::new(move || store.reserve_message())
     };
-    let sandbox_config =
-        SandboxConfig { cache_dir: Some(data_dir.join("cache")), tasks: tasks.clone(), ..SandboxConfig::default() };
+    let people = people(config);
+    let sandbox_config = SandboxConfig {
+        cache_dir: Some(data_dir.join("cache")),
+        people: Arc::clone(&people),
+        tasks: tasks.clone(),
+        ..SandboxConfig::default()
+    };
     let sandbox = Sandbox::new(sandbox_config, store.reader(), reserve, store.host_key())?;
     let media_store = MediaStore { store: store.clone(), clock: clock.clone() };
     // Published by the catalog once plugins are loaded; each reader derives what it needs.
@@ -64,7 +74,12 @@ pub fn build(config: &Config, clock: Clock, tasks: &Tasks) -> Result<Parts, RunE
     let plugins = pipeline.watch_subscriptions();
     let (schedules, scheduler) = Schedules::new(store.clone(), clock.clone(), bell, plugins, config.schedules.clone());
     let (fetcher, scheduler) = (Arc::new(fetcher), Arc::new(scheduler));
-    Ok(Parts { tasks, store, sandbox, pipeline, webhooks, clock, fetcher, schedules, scheduler })
+    Ok(Parts { people, tasks, store, sandbox, pipeline, webhooks, clock, fetcher, schedules, scheduler })
+}
+
+/// Declared attributes and the rules of consent.
+fn people(config: &Config) -> Arc<PeopleRules> {
+    Arc::new(PeopleRules { attributes: config.contacts.attributes.clone(), consents: config.consents.clone() })
 }
 
 /// Settings of the outbox.
@@ -126,11 +141,22 @@ fn apps(config: &Config, install: &str) -> BTreeMap<String, App> {
             install: install.to_owned(),
             brand: config.keywords.brand.clone(),
             language: config.keywords.language,
+            own_words: OwnWords::new(own_words(config).filter_map(|(_, texts)| texts.word.as_deref())),
+            topics: own_words(config).map(|(id, texts)| topic(id, texts)).collect(),
             language_from_number: config.contacts.language_from_number,
         });
         (name.clone(), made)
     };
     config.apps.iter().map(app).collect()
+}
+
+/// The wordings with a word by which people opt in.
+fn own_words(config: &Config) -> impl Iterator<Item = (&String, &WordingTexts)> {
+    config.consents.wordings.iter().filter(|(_, texts)| texts.word.is_some())
+}
+
+fn topic(id: &str, texts: &WordingTexts) -> ConsentTopic {
+    ConsentTopic { purpose: texts.purpose.clone(), wordings: texts.wordings(id) }
 }
 
 /// The channels of each business account of an app, where accounts are configured.

@@ -99,8 +99,14 @@ pub async fn run(loaded: Loaded, clock_url: Option<&str>, ready: impl FnOnce(&Co
     let _cleanup = Cleanup(config.admin.socket.clone());
     let channels: Vec<String> = config.channels.keys().cloned().collect();
     tasks.spawn(TaskKind::ChannelSetup, {
-        let store = parts.store.clone();
-        move |heartbeat| upkeep::meet_channels(channels.clone(), store.clone(), heartbeat)
+        let (store, people) = (parts.store.clone(), Arc::clone(&parts.people));
+        move |heartbeat| {
+            let (channels, store, people) = (channels.clone(), store.clone(), Arc::clone(&people));
+            async move {
+                upkeep::keep_consent_texts(&people, &store, &heartbeat).await;
+                upkeep::meet_channels(channels, store, heartbeat).await;
+            }
+        }
     });
     let catalog = build::keep_plugins(config, &parts);
     let running = Running::start(config, sockets, &parts, catalog.clone(), followed);
@@ -152,6 +158,7 @@ impl Running {
             store: parts.store.clone(),
             pipeline: parts.pipeline.clone(),
             clock: parts.clock.clone(),
+            people: Arc::clone(&parts.people),
             followed,
             webhooks: Arc::clone(&parts.webhooks),
             phase: phases,

@@ -7,6 +7,7 @@
 
 use super::systemd;
 use crate::web::{Admin, status_line};
+use beadle_model::consent::rules::PeopleRules;
 use beadle_store::{Retention, Store, StoreError};
 use beadle_tasks::Heartbeat;
 use std::sync::Arc;
@@ -46,6 +47,20 @@ pub async fn watch(admin: Arc<Admin>, heartbeat: Heartbeat) {
             line = now;
         }
         heartbeat.idle(tokio::time::sleep(every)).await;
+    }
+}
+
+/// Keeps the texts of the configured wordings, which the consent ledger names by their hash. On a full disk it tries
+/// again until there is room.
+pub async fn keep_consent_texts(people: &PeopleRules, store: &Store, heartbeat: &Heartbeat) {
+    let texts = people.consents.wordings.values().flat_map(|wording| &wording.texts);
+    let texts: Vec<_> = texts.map(|text| (text.sha256.clone(), text.text.clone())).collect();
+    if texts.is_empty() {
+        return;
+    }
+    while let Err(error) = store.keep_consent_texts(texts.clone()).await {
+        tracing::warn!(%error, "texts of wordings not stored, retrying");
+        heartbeat.idle(tokio::time::sleep(RETRY_AFTER)).await;
     }
 }
 

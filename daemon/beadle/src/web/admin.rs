@@ -7,12 +7,15 @@ use crate::api::Problem;
 use crate::config::ApiAccess;
 use crate::token;
 use axum::Router;
-use axum::extract::{Request, State};
+use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::{StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use std::sync::Arc;
+
+/// The maximum size of an import: about 200,000 people.
+const IMPORT_BYTES: usize = 64 << 20;
 
 /// All routes of the admin side. `access` decides who may use `/api/v1`.
 pub fn router(admin: Arc<Admin>, access: ApiAccess) -> Router {
@@ -46,6 +49,13 @@ pub fn router(admin: Arc<Admin>, access: ApiAccess) -> Router {
         .route("/schedules/{name}/run", get(data::dry_run).post(data::run))
         .route("/contacts", get(data::contacts))
         .route("/contacts/duplicates", get(data::duplicates))
+        .route("/contacts/requests", get(data::requests))
+        .route("/contacts/requests/{id}/close", post(data::close_request))
+        .route("/contacts/import", post(data::import).layer(DefaultBodyLimit::max(IMPORT_BYTES)))
+        .route("/contacts/export", get(data::export))
+        .route("/contacts/{id}/consents", get(data::contact_consents).post(data::record_consent))
+        .route("/consents", get(data::consents))
+        .route("/consents/verify", get(data::verify_consents))
         .route("/contacts/{id}", get(data::contact).patch(data::edit_contact))
         .route("/contacts/{id}/merge/{other}", get(data::merge_dry_run).post(data::merge))
         .route("/contacts/{id}/mark-distinct/{other}", post(data::mark_distinct))

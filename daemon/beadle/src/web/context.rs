@@ -6,6 +6,7 @@ use crate::config::Config;
 use crate::follow::FollowedClock;
 use beadle_catalog::{Catalog, Entry};
 use beadle_clock::Clock;
+use beadle_model::consent::rules::PeopleRules;
 use beadle_pipeline::Pipeline;
 use beadle_schedule::Schedules;
 use beadle_store::Store;
@@ -45,6 +46,8 @@ pub struct Admin {
     pub pipeline: Pipeline,
     /// Civil time.
     pub clock: Clock,
+    /// Declared attributes and the rules of consent.
+    pub people: Arc<PeopleRules>,
     /// Set where the clock follows a simulator's.
     pub followed: Option<FollowedClock>,
     /// The public side.

@@ -51,6 +51,17 @@ impl ApiError {
         Self::new(StatusCode::CONFLICT, code, message)
     }
 
+    /// The rules do not allow it.
+    pub fn refused(refusal: &beadle_model::Refusal) -> Self {
+        let instead = refusal.instead.as_ref().map(|instead| format!(" {instead}")).unwrap_or_default();
+        Self::new(StatusCode::CONFLICT, &refusal.code, format!("{}{instead}", refusal.message))
+    }
+
+    /// What is wrong.
+    pub fn message(&self) -> &str {
+        &self.1.message
+    }
+
     /// A page of another site sent the request.
     pub fn cross_site(message: &str) -> Self {
         Self::new(StatusCode::FORBIDDEN, "cross-site", message)
@@ -75,7 +86,9 @@ impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
         let status = match &error {
             StoreError::NotFound { .. } => StatusCode::NOT_FOUND,
-            StoreError::SameContact { .. } | StoreError::NotDead { .. } => StatusCode::CONFLICT,
+            StoreError::SameContact { .. } | StoreError::NotDead { .. } | StoreError::Profile { .. } => {
+                StatusCode::CONFLICT
+            }
             StoreError::Busy { .. }
             | StoreError::DiskFull { .. }
             | StoreError::DiskFullAtStart { .. }

@@ -38,6 +38,9 @@ pub fn event(body: &EventBody) -> String {
             format!("{change}: merged {}", merged.contact)
         }
         EventBody::ContactChanged { change, .. } => change.clone(),
+        EventBody::ConsentChanged { purpose, act, source, .. } => {
+            format!("{purpose} {} ({})", act.name(), source.name())
+        }
         EventBody::GroupChanged(news) => match &news.problem {
             Some(problem) => format!("{}: {}", news.change, problem.title),
             None => news.change.clone(),

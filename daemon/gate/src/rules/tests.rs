@@ -18,6 +18,7 @@ fn conversation() -> ConversationView {
             member_since: None,
             opted_out_since: None,
             marketing_stopped_since: None,
+            profile: None,
         },
         group: None,
         address: Some(Alias { kind: AliasKind::WaId, value: "16505551234".into() }),

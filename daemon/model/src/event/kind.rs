@@ -39,6 +39,8 @@ pub enum EventKind {
     GroupChanged = 23,
     /// `on-echo`
     Echo = 24,
+    /// `on-consent-changed`
+    ConsentChanged = 25,
 }
 
 impl EventKind {
@@ -48,7 +50,7 @@ impl EventKind {
     }
 
     /// All kinds, in the order of their numbers.
-    pub const ALL: [EventKind; 16] = [
+    pub const ALL: [EventKind; 17] = [
         EventKind::Message,
         EventKind::Reaction,
         EventKind::MemberJoined,
@@ -65,6 +67,7 @@ impl EventKind {
         EventKind::ContactChanged,
         EventKind::GroupChanged,
         EventKind::Echo,
+        EventKind::ConsentChanged,
     ];
 
     /// The contract's interface that a plugin exports to receive it; `None` for
@@ -86,6 +89,7 @@ impl EventKind {
             EventKind::ContactChanged => "on-contact-changed",
             EventKind::GroupChanged => "on-group-changed",
             EventKind::Echo => "on-echo",
+            EventKind::ConsentChanged => "on-consent-changed",
             EventKind::Unrouted => return None,
         })
     }
@@ -117,7 +121,11 @@ impl EventKind {
     pub fn is_notification(self) -> bool {
         matches!(
             self,
-            EventKind::ChannelChanged | EventKind::ContactChanged | EventKind::GroupChanged | EventKind::Echo
+            EventKind::ChannelChanged
+                | EventKind::ContactChanged
+                | EventKind::ConsentChanged
+                | EventKind::GroupChanged
+                | EventKind::Echo
         )
     }
 }

@@ -82,6 +82,7 @@ fn pending_on(channel: &str, message: i64, conversation: i64) -> PendingSend {
         member_since: None,
         opted_out_since: None,
         marketing_stopped_since: None,
+        profile: None,
     };
     let view = ConversationView {
         id: ConversationId(conversation),

@@ -70,7 +70,9 @@ impl Sender {
     async fn send(&self, mut pending: PendingSend) {
         let clock = &self.0.context.clock;
         // A check from the future was made before the clock was set back.
-        if !(0..=GATE_HOLDS_MS).contains(&clock.now().since_ms(pending.checked_at)) {
+        let is_recent = (0..=GATE_HOLDS_MS).contains(&clock.now().since_ms(pending.checked_at));
+        // A withdrawal holds at once for what is queued.
+        if !is_recent || self.0.context.store.restricted_at() >= pending.checked_at {
             match self.check_until_readable(pending).await {
                 Some(checked) => pending = checked,
                 None => return,

@@ -41,7 +41,7 @@ impl SlotUsage {
             self.failed += 1;
             return;
         };
-        let count = effects.state.len() + effects.timers.len() + effects.media.len() + effects.sends.len();
+        let count = effects.count();
         self.most_effects = self.most_effects.max(wide(count));
         for write in &effects.state {
             if let StateWrite::Set { value, .. } = write {

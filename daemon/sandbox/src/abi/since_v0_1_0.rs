@@ -8,9 +8,9 @@ mod tests;
 
 use super::functions::{Finder, Handlers, Outcome};
 use crate::bindings::latest::{
-    Host_, migration, on_channel_changed, on_contact_changed, on_documents_changed, on_echo, on_group_changed,
-    on_join_request, on_member_joined, on_member_left, on_message, on_message_status, on_reaction, on_schedule,
-    on_timer, on_window_closed, on_window_expiring,
+    Host_, migration, on_channel_changed, on_consent_changed, on_contact_changed, on_documents_changed, on_echo,
+    on_group_changed, on_join_request, on_member_joined, on_member_left, on_message, on_message_status, on_reaction,
+    on_schedule, on_timer, on_window_closed, on_window_expiring,
 };
 use crate::bindings::scope;
 use crate::call::{Call, StatePage};
@@ -43,6 +43,7 @@ pub fn find(find: &Finder<'_>, kind: EventKind) -> wasmtime::Result<ComponentExp
         EventKind::JoinRequest => find.handler::<on_join_request::Event>(kind),
         EventKind::ChannelChanged => find.handler::<on_channel_changed::Event>(kind),
         EventKind::ContactChanged => find.handler::<on_contact_changed::Event>(kind),
+        EventKind::ConsentChanged => find.handler::<on_consent_changed::Event>(kind),
         EventKind::GroupChanged => find.handler::<on_group_changed::Event>(kind),
         EventKind::Echo => find.handler::<on_echo::Event>(kind),
         EventKind::Unrouted => Err(Stop::NotSubscribed.into()),
@@ -68,6 +69,7 @@ pub async fn handle(handlers: &Handlers, store: &mut Store<HostState>, call: &Ca
         EventKind::JoinRequest => handlers.call(store, kind, &event.join_request()?).await,
         EventKind::ChannelChanged => handlers.call(store, kind, &event.channel_changed()?).await,
         EventKind::ContactChanged => handlers.call(store, kind, &event.contact_changed()?).await,
+        EventKind::ConsentChanged => handlers.call(store, kind, &event.consent_changed()?).await,
         EventKind::GroupChanged => handlers.call(store, kind, &event.group_changed()?).await,
         EventKind::Echo => handlers.call(store, kind, &event.echo()?).await,
         EventKind::Unrouted => Err(Stop::NotSubscribed.into()),

@@ -8,6 +8,7 @@ const EMPTY: &str = "{}";
 
 /// What every plugin may know about a person.
 pub fn contact(contact: &Contact) -> wit::Contact {
+    let profile = contact.profile();
     wit::Contact {
         id: contact.id.to_string(),
         name: contact.name.clone(),
@@ -15,8 +16,9 @@ pub fn contact(contact: &Contact) -> wit::Contact {
         timezone: contact.timezone.clone(),
         member: contact.member_since.is_some(),
         opted_out: contact.opted_out_since.is_some(),
-        tags: vec![],
-        attributes: EMPTY.into(),
+        role: profile.role.name().into(),
+        tags: profile.tags.iter().cloned().collect(),
+        attributes: serde_json::to_string(&profile.attributes).unwrap_or_else(|_| EMPTY.into()),
         extra: EMPTY.into(),
     }
 }

@@ -8,6 +8,7 @@ wasmtime::component::bindgen!({
 });
 
 pub use beadle::plugin::{
-    clock, contacts, documents, groups, log, media, messages, outgoing, random, replies, settings, state, timers, types,
+    clock, consents, contacts, contacts_edit, documents, groups, log, media, messages, outgoing, random, replies,
+    settings, state, timers, types,
 };
 pub use exports::beadle::plugin::{about::About, migration::Next, *};

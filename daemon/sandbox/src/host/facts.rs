@@ -2,6 +2,7 @@
 
 use crate::handles::Handles;
 use crate::limits::Limits;
+use beadle_model::consent::rules::PeopleRules;
 use beadle_model::{EventKind, MessageId, PluginNo, StateNo};
 use beadle_store::Reader;
 use std::collections::BTreeSet;
@@ -32,6 +33,8 @@ pub struct Facts {
     pub host_key: [u8; 32],
     /// Makes handles for ids of the platform.
     pub handles: Arc<Handles>,
+    /// What the configuration says about people.
+    pub people: Arc<PeopleRules>,
     /// Reads from the store.
     pub reader: Reader,
     /// Reserves an id for a message.

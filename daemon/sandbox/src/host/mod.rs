@@ -7,7 +7,9 @@
 
 mod answer;
 mod clock;
+mod consents;
 mod contacts;
+mod contacts_edit;
 mod documents;
 mod facts;
 mod groups;

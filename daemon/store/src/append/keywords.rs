@@ -1,32 +1,49 @@
-//! Reserved words (STOP, START, LEAVE, JOIN): their effect on a contact, and the reply.
+//! Reserved words: their effect on a contact, and the reply.
+//!
+//! A word changes the membership, asks the operator for something, or answers a question of
+//! Beadle's own; what it says about consent becomes an entry of the ledger.
 
+use super::sender::Inbound;
+use crate::consents::{find_consent, is_known, said};
 use crate::error::StoreError;
 use crate::people::{Membership, Person};
-use crate::step::{NewSend, OutboxRow, SendState};
+use crate::requests::RequestKind;
+use crate::step::{HostAnswer, KeywordMatch, NewSend, OutboxRow, SendState};
 use crate::tx::Tx;
-use beadle_model::{ConversationId, EventBody, EventId, Keyword, MessageId, Outgoing, PluginNo, Timestamp};
+use beadle_model::consent::{ConsentAct, ConsentSource, NewConsent, Purpose, actor};
+use beadle_model::keyword::Language;
+use beadle_model::{
+    ConsentState, ConversationId, EventBody, EventId, Keyword, MessageId, Outgoing, PluginNo, Timestamp,
+};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
-/// Applies a reserved word to a contact. Returns the event that follows, and whether anything
-/// changed.
-pub(super) fn apply_keyword(word: Keyword, person: &mut Person, at: Timestamp) -> (Option<EventBody>, bool) {
-    let (was, was_opted_out) = (person.membership, person.contact.opted_out_since);
-    let goes = matches!(word, Keyword::Stop | Keyword::Leave);
-    match word {
-        Keyword::Stop => person.contact.opted_out_since = was_opted_out.or(Some(at)),
-        Keyword::Start => person.contact.opted_out_since = None,
-        Keyword::Leave | Keyword::Join => {}
-    }
+/// What a word does besides changing the contact.
+#[derive(Default)]
+pub(super) struct AppliedWord {
+    /// The event that follows from it.
+    pub(super) event: Option<EventBody>,
+    /// What it says about consent.
+    pub(super) consents: Vec<NewConsent>,
+    /// The reply.
+    pub(super) reply: Option<Outgoing>,
+}
+
+/// Applies a word to the membership. Returns the event that follows, and whether anything changed.
+fn apply_membership(word: Keyword, person: &mut Person, at: Timestamp) -> (Option<EventBody>, bool) {
+    let was = person.membership;
+    let (goes, reason) = match word {
+        Keyword::Stop => (true, "stop"),
+        Keyword::Start => (false, "start"),
+        Keyword::Leave => (true, "leave"),
+        Keyword::Join => (false, "join"),
+        _ => return (None, false),
+    };
     person.membership = match (goes, was) {
         (true, Membership::Unasked) => Membership::Declined,
         (true, Membership::Member) => Membership::Left,
         (true, other) => other,
         (false, _) => Membership::Member,
-    };
-    let reason = match word {
-        Keyword::Stop => "stop",
-        Keyword::Start => "start",
-        Keyword::Leave => "leave",
-        Keyword::Join => "join",
     };
     let reason = reason.to_owned();
     let event = match (was, person.membership) {
@@ -40,10 +57,121 @@ pub(super) fn apply_keyword(word: Keyword, person: &mut Person, at: Timestamp) -
         }
         _ => None,
     };
-    (event, was != person.membership || was_opted_out != person.contact.opted_out_since)
+    (event, was != person.membership)
+}
+
+/// What a word says about consent.
+fn consents_of(word: Keyword, at: Timestamp) -> Vec<NewConsent> {
+    let granted = |purpose| said(purpose, ConsentAct::Granted, at);
+    let withdrawn = |purpose| said(purpose, ConsentAct::Withdrawn, at);
+    match word {
+        Keyword::Stop => vec![withdrawn(Purpose::Service)],
+        Keyword::Start => vec![granted(Purpose::Service), granted(Purpose::Group)],
+        Keyword::Leave => vec![withdrawn(Purpose::Group)],
+        Keyword::Join => vec![granted(Purpose::Group)],
+        Keyword::StopMarketing => vec![withdrawn(Purpose::Marketing)],
+        _ => vec![],
+    }
+}
+
+/// The text in the language of the word or of the contact, else the first.
+fn in_language<'a, T>(
+    texts: &'a [T],
+    language_of: impl Fn(&'a T) -> &'a str,
+    stated: Option<Language>,
+    known: Option<&str>,
+) -> Option<&'a T> {
+    let is = |wanted: &str| {
+        let primary = |tag: &str| tag.split('-').next().unwrap_or_default().to_ascii_lowercase();
+        texts.iter().find(|text| primary(language_of(text)) == primary(wanted))
+    };
+    stated.and_then(|language| is(language.code())).or_else(|| known.and_then(is)).or_else(|| texts.first())
 }
 
 impl Tx<'_> {
+    /// Applies a reserved word to a contact that has a row.
+    pub(super) fn apply_word(
+        &mut self,
+        word: &KeywordMatch,
+        person: &mut Person,
+        inbound: &Inbound<'_>,
+    ) -> Result<AppliedWord, StoreError> {
+        let (at, now) = (inbound.at(), inbound.now);
+        let (event, mut changed) = apply_membership(word.keyword, person, at);
+        let mut consents = consents_of(word.keyword, at);
+        if matches!(word.keyword, Keyword::Stop | Keyword::Leave) {
+            let mut profile = person.contact.profile().clone();
+            profile.left_before = Some(MessageId(self.shared.next_message.load(Ordering::Relaxed)));
+            person.contact.profile = Some(Arc::new(profile));
+            self.cache.is_restricting = true;
+        }
+        let conversation = person.conversations.iter().find(|(channel, _)| **channel == *inbound.sender.channel);
+        let place = (person.contact.id, conversation.map(|(_, id)| *id));
+        match (word.keyword, &word.topic) {
+            (Keyword::OptIn, Some(topic)) => {
+                let known = person.contact.language.as_deref();
+                let wording = in_language(&topic.wordings, |it| &it.language, word.language, known).cloned();
+                consents.push(NewConsent { wording, ..said(topic.purpose.clone(), ConsentAct::Granted, at) });
+            }
+            (Keyword::OptOut, Some(topic)) => {
+                consents.push(said(topic.purpose.clone(), ConsentAct::Withdrawn, at));
+            }
+            (Keyword::Yes | Keyword::No, _) => {
+                let is_yes = word.keyword == Keyword::Yes;
+                changed |= self.apply_answer(word.answer, is_yes, person, (at, now), &mut consents)?;
+            }
+            (Keyword::Help, _) => changed = true,
+            (Keyword::Human, _) => {
+                self.open_request(RequestKind::Human, place, now)?;
+                changed = true;
+            }
+            (Keyword::MyData, _) => {
+                self.open_request(RequestKind::Export, place, now)?;
+                changed = true;
+            }
+            (Keyword::ForgetMe, _) => {
+                self.open_request(RequestKind::Erase, place, now)?;
+                changed = true;
+            }
+            _ => {}
+        }
+        changed |= consents.iter().any(|consent| !is_known(&person.contact, consent));
+        let known = person.contact.language.as_deref();
+        let reply = in_language(&word.replies, |(language, _)| language.code(), word.language, known);
+        Ok(AppliedWord { event, consents, reply: reply.filter(|_| changed).map(|(_, reply)| reply.clone()) })
+    }
+
+    /// Applies the answer to a question of Beadle's own. Returns whether the question was open.
+    fn apply_answer(
+        &mut self,
+        question: Option<HostAnswer>,
+        is_yes: bool,
+        person: &Person,
+        (at, now): (Timestamp, Timestamp),
+        consents: &mut Vec<NewConsent>,
+    ) -> Result<bool, StoreError> {
+        let contact = &person.contact;
+        match question {
+            Some(HostAnswer::Export) => self.answer_request(RequestKind::Export, contact.id, is_yes, now),
+            Some(HostAnswer::Erase) => self.answer_request(RequestKind::Erase, contact.id, is_yes, now),
+            Some(HostAnswer::Consent(id)) => {
+                let Some(asked) = find_consent(self.conn, id)? else { return Ok(false) };
+                let decision = contact.consent_for(&asked.consent.purpose);
+                let is_open = decision.state == ConsentState::Requested
+                    && decision.by.is_some_and(|mark| mark.entry == id)
+                    && asked.consent.expires_at.is_none_or(|until| at <= until);
+                if !is_open {
+                    return Ok(false);
+                }
+                let act = if is_yes { ConsentAct::Granted } else { ConsentAct::Withdrawn };
+                let answer = NewConsent { actor: actor::PERSON.into(), expires_at: None, at, act, ..asked.consent };
+                consents.push(NewConsent { evidence: None, source: ConsentSource::Whatsapp, ..answer });
+                Ok(true)
+            }
+            None => Ok(false),
+        }
+    }
+
     /// Queues Beadle's reply to a reserved word.
     pub(super) fn queue_reply(
         &mut self,
@@ -52,16 +180,27 @@ impl Tx<'_> {
         answer: &Outgoing,
         now: Timestamp,
     ) -> Result<OutboxRow, StoreError> {
+        self.queue_own(Some(event), conversation, answer, now)
+    }
+
+    /// Queues a message of Beadle's own.
+    pub(crate) fn queue_own(
+        &mut self,
+        event: Option<EventId>,
+        conversation: ConversationId,
+        body: &Outgoing,
+        now: Timestamp,
+    ) -> Result<OutboxRow, StoreError> {
         let send = NewSend {
             message: MessageId(self.shared.reserve_message()),
             conversation,
-            body: answer.clone(),
-            reply: true,
+            body: body.clone(),
+            reply: event.is_some(),
             state: SendState::Queued,
             due_at: NewSend::AT_ONCE,
         };
-        self.insert_send(&send, Some(event), PluginNo::HOST, now)?;
-        Ok(send.into_row(Some(event), PluginNo::HOST, now))
+        self.insert_send(&send, event, PluginNo::HOST, now)?;
+        Ok(send.into_row(event, PluginNo::HOST, now))
     }
 }
 
@@ -70,42 +209,30 @@ mod tests {
     use super::*;
     use beadle_model::{Contact, ContactId};
 
-    fn person(membership: Membership, opted_out: bool) -> Person {
-        let contact = Contact {
-            id: ContactId(1),
-            name: None,
-            language: None,
-            timezone: None,
-            created_at: Timestamp(1),
-            member_since: (membership == Membership::Member).then_some(Timestamp(1)),
-            opted_out_since: opted_out.then_some(Timestamp(2)),
-            marketing_stopped_since: None,
-        };
-        Person { contact, membership, conversations: Vec::new() }
-    }
-
     #[test]
     fn keyword_changes_the_membership_once() {
         use Membership::{Declined, Left, Member, Unasked};
-        // Before; the word; after; the event (reason and `again`); whether anything changed.
+        // Before; the word; after; the event (reason and `again`); whether the membership changed.
         let table = [
-            (Unasked, false, Keyword::Stop, Declined, true, None, true),
-            (Member, false, Keyword::Stop, Left, true, Some("left stop"), true),
-            (Left, true, Keyword::Stop, Left, true, None, false),
-            (Left, false, Keyword::Stop, Left, true, None, true),
-            (Unasked, false, Keyword::Start, Member, false, Some("joined start"), true),
-            (Declined, true, Keyword::Start, Member, false, Some("joined start"), true),
-            (Left, true, Keyword::Start, Member, false, Some("joined start again"), true),
-            (Member, false, Keyword::Start, Member, false, None, false),
-            (Member, true, Keyword::Start, Member, false, None, true),
-            (Member, false, Keyword::Leave, Left, false, Some("left leave"), true),
-            (Left, false, Keyword::Leave, Left, false, None, false),
-            (Left, true, Keyword::Join, Member, true, Some("joined join again"), true),
-            (Member, false, Keyword::Join, Member, false, None, false),
+            (Unasked, Keyword::Stop, Declined, None, true),
+            (Member, Keyword::Stop, Left, Some("left stop"), true),
+            (Left, Keyword::Stop, Left, None, false),
+            (Unasked, Keyword::Start, Member, Some("joined start"), true),
+            (Declined, Keyword::Start, Member, Some("joined start"), true),
+            (Left, Keyword::Start, Member, Some("joined start again"), true),
+            (Member, Keyword::Start, Member, None, false),
+            (Member, Keyword::Leave, Left, Some("left leave"), true),
+            (Left, Keyword::Leave, Left, None, false),
+            (Left, Keyword::Join, Member, Some("joined join again"), true),
+            (Member, Keyword::Join, Member, None, false),
+            (Member, Keyword::Help, Member, None, false),
+            (Unasked, Keyword::StopMarketing, Unasked, None, false),
         ];
-        for (was, was_out, word, is, is_out, event, changed) in table {
-            let mut person = person(was, was_out);
-            let (body, did_change) = apply_keyword(word, &mut person, Timestamp(9));
+        for (was, word, is, event, changed) in table {
+            let member_since = (was == Member).then_some(Timestamp(1));
+            let contact = Contact { id: ContactId(1), member_since, ..Contact::unknown() };
+            let mut person = Person { contact, membership: was, conversations: Vec::new() };
+            let (body, did_change) = apply_membership(word, &mut person, Timestamp(9));
             let event_text = body.map(|body| match body {
                 EventBody::MemberJoined { reason, again } => {
                     format!("joined {reason}{}", if again { " again" } else { "" })
@@ -113,12 +240,21 @@ mod tests {
                 EventBody::MemberLeft { reason } => format!("left {reason}"),
                 other => panic!("{other:?}"),
             });
-            let case = format!("{was:?} out={was_out} {word:?}");
+            let case = format!("{was:?} {word:?}");
             assert_eq!(event_text.as_deref(), event, "{case}");
             assert_eq!(did_change, changed, "{case}");
             assert_eq!(person.membership, is, "{case}");
-            assert_eq!(person.contact.opted_out_since.is_some(), is_out, "{case}");
             assert_eq!(person.contact.member_since.is_some(), is == Member, "{case}");
         }
+    }
+
+    #[test]
+    fn reply_is_in_the_language_of_the_word_then_of_the_contact() {
+        let texts = [(Language::En, "yes"), (Language::Nl, "ja"), (Language::Pt, "sim")];
+        let pick = |stated, known| in_language(&texts, |(it, _)| it.code(), stated, known).map(|(_, text)| *text);
+        assert_eq!(pick(Some(Language::Nl), Some("pt-BR")), Some("ja"));
+        assert_eq!(pick(None, Some("pt-BR")), Some("sim"));
+        assert_eq!(pick(Some(Language::Et), None), Some("yes"));
+        assert_eq!(pick(None, Some("fr")), Some("yes"));
     }
 }

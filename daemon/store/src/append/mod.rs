@@ -175,8 +175,7 @@ impl Tx<'_> {
                 AppendPlan::plain(Some(self.find_or_create_group(channel, group)?), None)
             }
             Placement::Sender(sender) => {
-                let (names, notify_changes) = (&prepared.names, interest.contact_changed);
-                let inbound = Inbound { event, sender, names, now, notify_changes };
+                let inbound = Inbound { event, sender, names: &prepared.names, now, interest };
                 match self.apply_sender(&inbound)? {
                     Some(plan) => plan,
                     None => {
@@ -247,10 +246,10 @@ impl Tx<'_> {
             let due = self.open_window(conversation, plan.contact, event.happened_at, now)?;
             appended.window_due = due.into_iter().chain(appended.window_due).min();
         }
-        let after = match &plan.after {
-            Some(body) => Some((self.insert_own(None, body, plan, (event.happened_at, now))?, body)),
-            None => None,
-        };
+        let mut after = Vec::new();
+        for body in &plan.after {
+            after.push((self.insert_own(None, body, plan, (event.happened_at, now))?, body));
+        }
         let view = match plan.conversation {
             Some(conversation) => self.cache.people.view(self.conn, conversation, plan.contact)?,
             None => None,
@@ -264,12 +263,11 @@ impl Tx<'_> {
             note_inserted(id, body.clone());
         }
         note_inserted((id, bytes), body);
-        if let Some((id, body)) = after {
+        for (id, body) in after {
             note_inserted(id, body.clone());
         }
-        if plan.answers
-            && let Some(conversation) = plan.conversation
-            && let Some(answer) = event.keyword.as_ref().and_then(|keyword| keyword.reply.as_ref())
+        if let Some(conversation) = plan.conversation
+            && let Some(answer) = &plan.reply
         {
             appended.queued.push(self.queue_reply(id, conversation, answer, now)?);
         }

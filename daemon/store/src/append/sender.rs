@@ -1,13 +1,16 @@
 //! Events from people: finds or creates contact and conversation by the sender's aliases, and
 //! applies reserved words.
 
-use super::keywords::apply_keyword;
 use super::plan::AppendPlan;
+use crate::consents::{consent_changed, is_known, said};
 use crate::error::StoreError;
-use crate::people::{ConversationRow, Membership, Person};
-use crate::step::{NewEvent, Sender};
+use crate::people::{ConversationRow, Membership, Person, profile_column};
+use crate::step::{Interest, NewEvent, Sender};
 use crate::tx::Tx;
-use beadle_model::{Alias, AliasKind, Contact, ContactId, ConversationId, EventBody, Timestamp, zone_of_number};
+use beadle_model::consent::{ConsentAct, NewConsent, Purpose, actor};
+use beadle_model::{
+    Alias, AliasKind, ConsentState, Contact, ContactId, ConversationId, EventBody, Timestamp, zone_of_number,
+};
 use rusqlite::{OptionalExtension, params};
 
 /// An event with a sender.
@@ -17,13 +20,13 @@ pub(super) struct Inbound<'a> {
     /// All their aliases, the most decisive ones first.
     pub(super) names: &'a [Alias],
     pub(super) now: Timestamp,
-    /// Whether to append an event for new and renamed contacts.
-    pub(super) notify_changes: bool,
+    /// The events of the store's own making that have a subscriber.
+    pub(super) interest: &'a Interest,
 }
 
 impl Inbound<'_> {
     /// When it happened; never in the future.
-    fn at(&self) -> Timestamp {
+    pub(super) fn at(&self) -> Timestamp {
         self.event.happened_at.min(self.now)
     }
 
@@ -60,6 +63,7 @@ fn new_person(inbound: &Inbound<'_>) -> Person {
         member_since: None,
         opted_out_since: None,
         marketing_stopped_since: None,
+        profile: None,
     };
     Person { contact, membership: Membership::Unasked, conversations: Vec::new() }
 }
@@ -74,15 +78,15 @@ fn contact_notification(inbound: &Inbound<'_>, was: &Contact) -> Option<EventBod
     Some(EventBody::ContactChanged { change: change.into(), merged: None, extra: serde_json::Value::Null })
 }
 
-/// Applies a marketing preference from the platform.
-fn apply_preference(change: &str, person: &mut Person, at: Timestamp) {
-    match change {
-        "marketing-stopped" => {
-            person.contact.marketing_stopped_since = person.contact.marketing_stopped_since.or(Some(at));
-        }
-        "marketing-resumed" | "marketing-signup" => person.contact.marketing_stopped_since = None,
-        _ => {}
-    }
+/// The entry of the ledger for a marketing preference from the platform.
+fn preference(change: &str, at: Timestamp) -> Option<NewConsent> {
+    let act = match change {
+        "marketing-stopped" => ConsentAct::Withdrawn,
+        "marketing-resumed" | "marketing-signup" => ConsentAct::Granted,
+        _ => return None,
+    };
+    let evidence = Some(format!("preference {change}"));
+    Some(NewConsent { actor: actor::PLATFORM.into(), evidence, ..said(Purpose::Marketing, act, at) })
 }
 
 impl Tx<'_> {
@@ -117,21 +121,32 @@ impl Tx<'_> {
         let language = stated.or_else(|| person.contact.language.take());
         person.contact.language = language.or_else(|| inbound.sender.language.clone());
         let mut plan = AppendPlan::plain(None, None);
-        if inbound.notify_changes {
+        if inbound.interest.contact_changed {
             plan.before.extend(contact_notification(inbound, &was));
         }
+        let mut consents = Vec::new();
         if let EventBody::ContactChanged { change, .. } = &inbound.event.body {
-            apply_preference(change, &mut person, inbound.at());
+            consents.extend(preference(change, inbound.at()));
         }
         if inbound.joins(&person) {
             person.membership = Membership::Member;
             person.contact.member_since = Some(inbound.at());
             plan.before.push(EventBody::MemberJoined { reason: "first-message".into(), again: false });
+            let joined = [Purpose::Service, Purpose::Group];
+            consents.extend(joined.map(|purpose| said(purpose, ConsentAct::Granted, inbound.at())));
+        }
+        let is_new = person.contact.id.0 == 0;
+        if is_new {
+            self.write_person(&mut person)?;
         }
         if let Some(word) = &inbound.event.keyword {
-            (plan.after, plan.answers) = apply_keyword(word.keyword, &mut person, inbound.at());
+            let applied = self.apply_word(word, &mut person, inbound)?;
+            plan.after.extend(applied.event);
+            plan.reply = applied.reply;
+            consents.extend(applied.consents);
         }
-        self.write_person(&mut person)?;
+        self.record_said(inbound, &mut person, &consents, &mut plan)?;
+        self.update_person(&person)?;
         let contact = person.contact.id;
         if let Some(previous) = previous_owner {
             self.move_number(inbound, previous, contact)?;
@@ -141,6 +156,39 @@ impl Tx<'_> {
         plan.conversation = Some(self.find_or_create_conversation(inbound, &mut person)?);
         self.cache.people.insert_person(person);
         Ok(Some(plan))
+    }
+
+    /// Records what the person said, where it is new, and plans the events about it.
+    fn record_said(
+        &mut self,
+        inbound: &Inbound<'_>,
+        person: &mut Person,
+        consents: &[NewConsent],
+        plan: &mut AppendPlan,
+    ) -> Result<(), StoreError> {
+        let message = match &inbound.event.body {
+            EventBody::Message { message, .. } => Some(message),
+            _ => None,
+        };
+        for consent in consents {
+            if is_known(&person.contact, consent) {
+                continue;
+            }
+            let evidence = consent.evidence.clone().or_else(|| message.cloned());
+            // A withdrawal that arrives late ends what was granted meanwhile, too: a first message that was
+            // written after STOP is not a consent.
+            let decided = person.contact.consent_for(&consent.purpose);
+            let granted_at = decided.by.filter(|_| decided.state == ConsentState::Granted).map(|mark| mark.at);
+            let at = match consent.act {
+                ConsentAct::Withdrawn => granted_at.map_or(consent.at, |granted_at| granted_at.max(consent.at)),
+                _ => consent.at,
+            };
+            let consent = NewConsent { evidence, at, ..consent.clone() };
+            for entry in self.record_consents(&mut person.contact, &[consent], inbound.now)? {
+                plan.after.extend(inbound.interest.consent_changed.then(|| consent_changed(&entry)));
+            }
+        }
+        Ok(())
     }
 
     /// The common case: all aliases belong to one contact, and neither it nor the conversation
@@ -190,7 +238,7 @@ impl Tx<'_> {
     }
 
     /// A contact that was mentioned: found, or created without becoming a member.
-    pub(super) fn find_or_create_contact(
+    pub(crate) fn find_or_create_contact(
         &mut self,
         names: &[Alias],
         now: Timestamp,
@@ -285,44 +333,38 @@ impl Tx<'_> {
 
     /// Inserts or updates the contact's row; sets the id of a new one.
     fn write_person(&self, person: &mut Person) -> Result<(), StoreError> {
-        let contact = &mut person.contact;
-        let (member_since, opted_out) = (contact.member_since.map(|at| at.0), contact.opted_out_since.map(|at| at.0));
-        let no_marketing = contact.marketing_stopped_since.map(|at| at.0);
-        if contact.id.0 != 0 {
-            self.conn
-                .prepare_cached(
-                    "UPDATE contacts SET name = ?2, membership = ?3, member_since = ?4, opted_out_since = ?5, timezone = ?6,
-                         marketing_stopped_since = ?7, language = ?8 WHERE id = ?1",
-                )?
-                .execute(params![
-                    contact.id.0,
-                    contact.name,
-                    person.membership as i64,
-                    member_since,
-                    opted_out,
-                    contact.timezone,
-                    no_marketing,
-                    contact.language
-                ])?;
-            return Ok(());
+        if person.contact.id.0 != 0 {
+            return self.update_person(person);
         }
+        let contact = &mut person.contact;
         let id = self
             .conn
-            .prepare_cached(
-                "INSERT INTO contacts (name, created_at, membership, member_since, opted_out_since, timezone,
-                     marketing_stopped_since, language) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
-            )?
-            .insert(params![
-                contact.name,
-                contact.created_at.0,
-                person.membership as i64,
-                member_since,
-                opted_out,
-                contact.timezone,
-                no_marketing,
-                contact.language
-            ])?;
+            .prepare_cached("INSERT INTO contacts (name, created_at, timezone, language) VALUES (?1, ?2, ?3, ?4)")?
+            .insert(params![contact.name, contact.created_at.0, contact.timezone, contact.language])?;
         contact.id = ContactId(id);
+        Ok(())
+    }
+
+    /// Writes everything about a contact that has a row.
+    pub(crate) fn update_person(&self, person: &Person) -> Result<(), StoreError> {
+        let contact = &person.contact;
+        let ms = |at: Option<Timestamp>| at.map(|at| at.0);
+        self.conn
+            .prepare_cached(
+                "UPDATE contacts SET name = ?2, membership = ?3, member_since = ?4, opted_out_since = ?5, timezone = ?6,
+                     marketing_stopped_since = ?7, language = ?8, profile = ?9 WHERE id = ?1",
+            )?
+            .execute(params![
+                contact.id.0,
+                contact.name,
+                person.membership as i64,
+                ms(contact.member_since),
+                ms(contact.opted_out_since),
+                contact.timezone,
+                ms(contact.marketing_stopped_since),
+                contact.language,
+                profile_column(contact)?
+            ])?;
         Ok(())
     }
 

@@ -5,7 +5,7 @@ use crate::codec::{alias_of, time_of};
 use crate::error::StoreError;
 use crate::people::{CONTACT, CURRENT_CONTACT, contact_of, find_alias, load_view};
 use crate::views::{AliasConflict, ContactDetails, ConversationSummary};
-use beadle_model::{Alias, Contact, ContactId, ConversationId, ConversationView, Timestamp};
+use beadle_model::{Alias, Contact, ContactId, ConversationId, ConversationView, Role, Timestamp};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 /// SQL: no operator marked the two as different people.
@@ -29,6 +29,19 @@ impl Reader {
                 format!("SELECT {CONTACT} FROM contacts WHERE id > ?1 AND merged_into IS NULL ORDER BY id LIMIT ?2");
             let mut read = conn.prepare_cached(&sql)?;
             let contacts = read.query_map(params![after.map_or(0, |id| id.0), bounded(limit)], contact_of)?;
+            Ok(contacts.collect::<Result<_, _>>()?)
+        })
+    }
+
+    /// Contacts with this role, which is not the default, in the order of creation.
+    pub fn contacts_with_role(&self, role: Role, limit: usize) -> Result<Vec<Contact>, StoreError> {
+        self.one(|conn| {
+            let sql = format!(
+                "SELECT {CONTACT} FROM contacts WHERE json_extract(profile, '$.role') = ?1 AND merged_into IS NULL
+                 ORDER BY id LIMIT ?2"
+            );
+            let mut read = conn.prepare_cached(&sql)?;
+            let contacts = read.query_map(params![role.name(), bounded(limit)], contact_of)?;
             Ok(contacts.collect::<Result<_, _>>()?)
         })
     }

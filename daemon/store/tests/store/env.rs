@@ -3,6 +3,7 @@
 use beadle_clock::{Clock, ManualClock};
 use beadle_model::effect::{StateRead, StateWrite, TimerWrite};
 use beadle_model::event::Problem;
+use beadle_model::keyword::Language;
 use beadle_model::{
     Alias, AliasKind, Content, Context, ConversationId, Ending, Event, EventBody, EventId, Keyword, MessageId,
     Outgoing, PluginNo, StateNo, Timestamp,
@@ -214,7 +215,7 @@ pub fn from(number: &str, id: &str) -> NewEvent {
 
 /// A reserved word, with its reply.
 pub fn keyword(number: &str, id: &str, keyword: Keyword) -> NewEvent {
-    let matched = KeywordMatch { keyword, language: None, reply: Some(text("noted")) };
+    let matched = KeywordMatch::new(keyword, None, vec![(Language::En, text("noted"))]);
     NewEvent { keyword: Some(matched), ..from(number, id) }
 }
 

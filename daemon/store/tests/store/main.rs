@@ -4,6 +4,8 @@
 #[cfg(test)]
 mod commits;
 #[cfg(test)]
+mod consents;
+#[cfg(test)]
 mod crash;
 #[cfg(test)]
 mod dead;

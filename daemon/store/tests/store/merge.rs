@@ -259,7 +259,7 @@ async fn merge_applies_the_stricter_consent() {
         two_contacts(&env).await;
         let name = if stop_as_kept { wa(NUMBER) } else { user("NL.1") };
         let mut stop = message("s", on("shop", vec![name]), "STOP");
-        stop.keyword = Some(KeywordMatch { keyword: Keyword::Stop, language: None, reply: None });
+        stop.keyword = Some(KeywordMatch::new(Keyword::Stop, None, vec![]));
         env.append(vec![stop]).await;
         let report = merged(&env, ANA, MIA).await;
         assert!(report.after.opted_out_since.is_some() && report.after.member_since.is_none());

@@ -88,8 +88,7 @@ async fn language_from_a_better_source_wins() {
     let env = TestEnv::new();
     let speaks = async |id: &str, guess: Option<&str>, word: Option<Language>| {
         let from = Sender { language: guess.map(Into::into), ..sender(vec![wa("31600000001")]) };
-        let keyword =
-            word.map(|language| KeywordMatch { keyword: Keyword::Join, language: Some(language), reply: None });
+        let keyword = word.map(|language| KeywordMatch::new(Keyword::Join, Some(language), vec![]));
         let event = env.append_one(NewEvent { keyword, ..message(id, from, "hi") }).await;
         event.conversation.unwrap().contact.language.clone()
     };
@@ -97,7 +96,7 @@ async fn language_from_a_better_source_wins() {
     assert_eq!(speaks("b", Some("nl"), None).await.as_deref(), Some("nl"));
     assert_eq!(speaks("c", Some("de"), None).await.as_deref(), Some("nl"), "a guess is made once");
     assert_eq!(speaks("d", Some("nl"), Some(Language::Et)).await.as_deref(), Some("et"));
-    let edit = |language: &str| ContactEdit { language: Some(language.into()), timezone: None };
+    let edit = |language: &str| ContactEdit { language: Some(language.into()), ..ContactEdit::default() };
     let set = env.store.edit_contact(ContactId(1), edit("pt-BR")).await.unwrap();
     assert_eq!((set.language.as_deref(), set.timezone.as_deref()), (Some("pt-BR"), Some("Europe/Amsterdam")));
     assert_eq!(speaks("e", Some("nl"), None).await.as_deref(), Some("pt-BR"));
@@ -117,7 +116,7 @@ async fn known_event_changes_nothing() {
     env.manual.advance_ms(HOUR);
     let mut again = message("a", Sender { name: Some("Eve".into()), ..sender(vec![wa("31600000002")]) }, "hi");
     again.happened_at = env.clock.now();
-    again.keyword = Some(KeywordMatch { keyword: Keyword::Stop, language: None, reply: Some(text("bye")) });
+    again.keyword = Some(KeywordMatch::new(Keyword::Stop, None, vec![(Language::En, text("bye"))]));
     assert_eq!(env.append(vec![again]).await, Appended { duplicates: 1, ..Appended::default() });
     // The same in one batch, and for a known contact.
     let twice = vec![from("31600000001", "b"), from("31600000001", "b")];
@@ -272,7 +271,7 @@ async fn number_of_a_new_owner_inherits_nothing() {
     let env = TestEnv::new();
     let both = |id: &str| vec![wa("31600000001"), user(id)];
     let mut stop = message("a", Sender { name: Some("Ana".into()), ..sender(both("NL.1")) }, "stop");
-    stop.keyword = Some(KeywordMatch { keyword: Keyword::Stop, language: None, reply: None });
+    stop.keyword = Some(KeywordMatch::new(Keyword::Stop, None, vec![]));
     let old = env.append_one(stop).await.conversation.unwrap();
     let ivy = Sender { name: Some("Ivy".into()), ..sender(both("NL.2")) };
     let new = env.append_one(message("b", ivy, "hi")).await.conversation.unwrap();

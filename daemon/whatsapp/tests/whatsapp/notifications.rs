@@ -24,6 +24,8 @@ fn two_numbers() -> App {
         install: "c0ffee11".into(),
         brand: "The Potters".into(),
         language: beadle_model::keyword::Language::En,
+        own_words: Default::default(),
+        topics: vec![],
         language_from_number: false,
     })
 }

@@ -21,6 +21,8 @@ pub fn app() -> App {
         install: "c0ffee11".into(),
         brand: "The Potters".into(),
         language: Language::Nl,
+        own_words: Default::default(),
+        topics: vec![],
         language_from_number: false,
     })
 }

@@ -58,9 +58,15 @@ fn show_event(event: &NewEvent) -> Value {
         "place": place,
         "happened_at": event.happened_at.to_string(),
         "opens_window": event.opens_window,
-        "answer": event.keyword.as_ref().map(|keyword| json!({"keyword": keyword.keyword, "answer": keyword.reply})),
+        "answer": event.keyword.as_ref().map(|word| json!({"keyword": word.keyword, "answer": reply_to(word)})),
         "body": event.body,
     })
+}
+
+/// The reply in the language of the word, else in English.
+fn reply_to(word: &beadle_store::step::KeywordMatch) -> Option<&beadle_model::Outgoing> {
+    let language = word.language.unwrap_or(beadle_model::keyword::Language::En);
+    word.replies.iter().find(|(spoken, _)| *spoken == language).map(|(_, reply)| reply)
 }
 
 fn snapshot(fixtures: &serde_json::Map<String, Value>) -> String {
@@ -558,6 +564,8 @@ fn app_without_secret_refuses_everything() {
         install: "c0ffee11".into(),
         brand: "The Potters".into(),
         language: beadle_model::keyword::Language::En,
+        own_words: Default::default(),
+        topics: vec![],
         language_from_number: false,
     });
     assert_eq!(app.receive(Some(&signature(SECRET, b"{}")), b"{}", Timestamp(0)), Err(WebhookError::NoSecret));

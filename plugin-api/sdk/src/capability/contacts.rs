@@ -16,6 +16,18 @@ pub fn page(after: Option<&str>, limit: u32) -> Result<ContactPage, Refusal> {
     host::contacts::page(after, limit)
 }
 
+/// Contacts with this role, at most 500: `owner`, `admin`, `moderator`, `helper` or `banned`.
+pub fn with_role(role: &str) -> Result<Vec<Contact>, Refusal> {
+    host::contacts::with_role(role)
+}
+
+/// Admins and owners.
+pub fn admins() -> Result<Vec<Contact>, Refusal> {
+    let mut admins = with_role("owner")?;
+    admins.extend(with_role("admin")?);
+    Ok(admins)
+}
+
 /// The platform's limit for a profile name. A first name is shorter.
 const NAME_CHARACTERS: usize = 25;
 
@@ -25,6 +37,16 @@ impl Contact {
         let first = self.name.as_deref().and_then(|name| name.split_whitespace().next()).unwrap_or_default();
         let is_name = first.chars().any(char::is_alphabetic) && first.chars().count() <= NAME_CHARACTERS;
         if is_name { first } else { "" }
+    }
+
+    /// Whether the operator made them an admin or owner.
+    pub fn is_admin(&self) -> bool {
+        matches!(self.role.as_str(), "admin" | "owner")
+    }
+
+    /// Whether they may keep order: a moderator, admin or owner.
+    pub fn is_moderator(&self) -> bool {
+        self.is_admin() || self.role == "moderator"
     }
 
     /// The language without region: `pt` for `pt-BR`. Empty if it is unknown.

@@ -1,7 +1,9 @@
 //! The capabilities: one module each, named as in the contract. Calling a function requests the capability.
 
 pub mod clock;
+pub mod consents;
 pub mod contacts;
+pub mod contacts_edit;
 pub mod documents;
 pub mod groups;
 pub mod log;

@@ -353,6 +353,12 @@ pub(crate) mod contacts {
     pub(crate) fn get(id: &str) -> Refusable<Option<Contact>> {
         Ok(World::with(|world| world.people.get(id).cloned()))
     }
+    pub(crate) fn with_role(role: &str) -> Refusable<Vec<Contact>> {
+        if role == "member" {
+            return Err(Refusal::new("bad-role", "Members are everyone else: use `page`."));
+        }
+        Ok(World::with(|world| world.people.values().filter(|contact| contact.role == role).cloned().collect()))
+    }
     pub(crate) fn page(after: Option<&str>, limit: u32) -> Refusable<ContactPage> {
         World::with(|world| {
             let mut rest =

@@ -26,6 +26,7 @@
 pub(crate) mod files;
 pub(crate) mod host;
 mod lengths;
+pub(crate) mod people;
 mod sent;
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,7 @@
 //! The state of the Beadle in memory.
 
 use super::sent::Sent;
+use crate::bindings::imports::consents::Entry as ConsentEntry;
 use crate::migration::{Entry, Page};
 use crate::records::TimerEvent;
 use crate::types::{Contact, Conversation, EventInfo, Refusal, Scope, TimestampMs};
@@ -36,6 +37,8 @@ pub(super) struct World {
     pub(super) state: BTreeMap<(String, String), Value>,
     pub(super) timers: BTreeMap<(String, String), Timer>,
     pub(super) people: BTreeMap<String, Contact>,
+    /// The ledger: the contact and the entry.
+    pub(super) consents: Vec<(String, ConsentEntry)>,
     pub(super) windows: BTreeMap<String, TimestampMs>,
     /// Text and time of the last change, by name.
     pub(super) documents: BTreeMap<String, (String, TimestampMs)>,
@@ -75,6 +78,7 @@ impl World {
             state: BTreeMap::new(),
             timers: BTreeMap::new(),
             people: BTreeMap::new(),
+            consents: Vec::new(),
             windows: BTreeMap::new(),
             documents: BTreeMap::new(),
             sent: Vec::new(),
@@ -101,6 +105,7 @@ impl World {
             timezone: None,
             member: false,
             opted_out: false,
+            role: "member".to_owned(),
             tags: Vec::new(),
             attributes: "{}".to_owned(),
             extra: "{}".to_owned(),

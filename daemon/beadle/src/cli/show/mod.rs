@@ -3,6 +3,7 @@
 //! Each function takes the response of one `GET` and returns [`Output`]: the text for stdout, and
 //! hints for stderr. Nothing here makes requests.
 
+mod consents;
 mod events;
 mod people;
 mod plugins;
@@ -11,6 +12,7 @@ mod status;
 mod text;
 mod windows;
 
+pub use consents::{consent, consent_check, consents, import, requests};
 pub use events::{dead_letter, dead_letters, event, event_line, events, outbox, outbox_waiting};
 pub use people::{contact, contacts, duplicates, merge};
 pub use plugins::{documents, plugin, plugins, state};

@@ -8,6 +8,9 @@ use serde_json::{Value, from_value};
 use std::fmt::Write as _;
 
 fn status(row: &ContactRow, now: i64) -> String {
+    if let Some(since) = row.quarantined_since {
+        return format!("quarantined {}", when(since, now));
+    }
     match (row.opted_out_since, row.member_since) {
         (Some(since), _) => format!("opted out {}", when(since, now)),
         (None, Some(since)) => format!("member, joined {}", when(since, now)),
@@ -44,6 +47,19 @@ pub fn contact(response: Value, screen: Screen) -> Result {
         ("status", status(&view.row, view.now)),
         ("aliases", joined(&view.aliases)),
     ]);
+    if let Some(role) = &view.row.role {
+        lines.0.push(("role", role.clone()));
+    }
+    if !view.row.tags.is_empty() {
+        lines.0.push(("tags", joined(&view.row.tags)));
+    }
+    if !view.row.attributes.is_empty() {
+        let shown = |(name, value): (&String, &Value)| match value {
+            Value::String(text) => format!("{name} {text}"),
+            other => format!("{name} {other}"),
+        };
+        lines.0.push(("attributes", joined(&view.row.attributes.iter().map(shown).collect::<Vec<_>>())));
+    }
     if !view.merged.is_empty() {
         lines.0.push(("merged", joined(&view.merged)));
     }

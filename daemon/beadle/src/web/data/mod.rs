@@ -3,11 +3,14 @@
 //! The store blocks, so it is read on tokio's blocking threads. Every list has a limit. Numbers of plugins become names.
 
 mod clock;
+mod consents;
 mod dead_letters;
 mod events;
+mod import;
 mod outbox;
 mod people;
 mod plugins;
+mod profile;
 mod query;
 mod schedules;
 mod state;
@@ -16,8 +19,10 @@ mod tasks;
 mod windows;
 
 pub use clock::clock;
+pub use consents::{close_request, consents, contact_consents, record_consent, requests, verify_consents};
 pub use dead_letters::{dead_letter, dead_letters, drop_dead_letter, retry_dead_letter};
 pub use events::{ending, event, event_row, events, tail};
+pub use import::{export, import};
 pub use outbox::{message_row, outbox, receipts};
 pub use people::{contact, contacts, duplicates, edit_contact, mark_distinct, merge, merge_dry_run};
 pub use plugins::{

@@ -1,5 +1,6 @@
 //! Contacts: list, show, edit, merge, mark as distinct.
 
+use super::profile::{check_language, check_timezone, profile_error, value_text};
 use super::query::{Answer, id, optional_id, page_size, read};
 use crate::api::{
     ContactEdit, ContactRow, ContactView, ConversationRow, Done, DuplicateRow, List, MergeView, MergedConversation,
@@ -10,8 +11,8 @@ use crate::web::failure::ApiError;
 use axum::Json;
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{Path, Query, State};
-use beadle_model::{Alias, AliasKind, Contact, ContactId, Timestamp, is_language_tag};
-use beadle_schedule::Zone;
+use beadle_model::profile::{AttributeTypes, ProfileEdit, ProfileError, check_tag, parse_attribute};
+use beadle_model::{Alias, AliasKind, Contact, ContactId, Role, Timestamp};
 use beadle_store::StoreError;
 use beadle_store::views::{AliasConflict, ContactDetails, MergeReport};
 use serde::Deserialize;
@@ -95,23 +96,47 @@ pub async fn edit_contact(
     Path(contact): Path<String>,
     edit: Result<Json<ContactEdit>, JsonRejection>,
 ) -> Answer<Done> {
-    let Json(ContactEdit { language, timezone }) = edit.map_err(|error| ApiError::bad_request(error.body_text()))?;
-    if let Some(tag) = language.as_ref().filter(|tag| !tag.is_empty() && !is_language_tag(tag)) {
-        return Err(ApiError::bad_request(format!(
-            "`{tag}` is not a language tag; it must follow BCP 47, such as `nl` or `pt-BR`"
-        )));
-    }
-    if let Some(name) = timezone.as_ref().filter(|name| !name.is_empty() && Zone::named(name).is_none()) {
-        let near = Zone::suggest(name).map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
-        let message =
-            format!("unknown time zone `{name}`; it must be an IANA time zone, such as `Europe/Amsterdam`{near}");
-        return Err(ApiError::bad_request(message));
-    }
-    let edit = beadle_store::ContactEdit { language, timezone };
+    let Json(edit) = edit.map_err(|error| ApiError::bad_request(error.body_text()))?;
+    let edit = checked_edit(edit, &admin.people.attributes).map_err(ApiError::bad_request)?;
     let now = admin.store.edit_contact(id(&contact)?, edit).await?;
-    let or_unknown = |value: Option<String>| value.unwrap_or_else(|| "unknown".into());
-    let message = format!("{}: language {}, time zone {}.", now.id, or_unknown(now.language), or_unknown(now.timezone));
-    Ok(Json(Done { message, warning: None }))
+    Ok(Json(Done { message: described(&now), warning: None }))
+}
+
+/// The edit, if all its values are allowed.
+fn checked_edit(edit: ContactEdit, types: &AttributeTypes) -> Result<beadle_store::ContactEdit, String> {
+    edit.language.as_deref().map_or(Ok(()), check_language)?;
+    edit.timezone.as_deref().map_or(Ok(()), check_timezone)?;
+    let tags = |tags: &[String]| tags.iter().map(|tag| check_tag(tag)).collect::<Result<_, _>>();
+    let attributes: Result<_, ProfileError> =
+        edit.attributes.iter().map(|(name, text)| Ok((name.clone(), parse_attribute(types, name, text)?))).collect();
+    let role = edit.role.as_deref().map(|name| {
+        let names = || Role::ALL.map(|role| format!("`{}`", role.name())).join(", ");
+        Role::named(name).ok_or_else(|| format!("`{name}` is not a role; the roles are {}", names()))
+    });
+    let profile = ProfileEdit {
+        add_tags: tags(&edit.add_tags).map_err(|error| profile_error(&error))?,
+        remove_tags: tags(&edit.remove_tags).map_err(|error| profile_error(&error))?,
+        attributes: attributes.map_err(|error| profile_error(&error))?,
+        role: role.transpose()?,
+    };
+    let release = edit.release;
+    Ok(beadle_store::ContactEdit { language: edit.language, timezone: edit.timezone, profile, release })
+}
+
+/// A contact after an edit, in one line.
+fn described(contact: &Contact) -> String {
+    let or_unknown = |value: &Option<String>| value.clone().unwrap_or_else(|| "unknown".into());
+    let (language, timezone) = (or_unknown(&contact.language), or_unknown(&contact.timezone));
+    let mut parts = vec![format!("language {language}"), format!("time zone {timezone}")];
+    let profile = contact.profile();
+    if profile.role != Role::Member {
+        parts.push(format!("role {}", profile.role.name()));
+    }
+    if !profile.tags.is_empty() {
+        parts.push(format!("tags {}", profile.tags.iter().cloned().collect::<Vec<_>>().join(", ")));
+    }
+    parts.extend(profile.attributes.iter().map(|(name, value)| format!("{name} {}", value_text(value))));
+    format!("{}: {}.", contact.id, parts.join(", "))
 }
 
 async fn merge_view(admin: &Admin, report: MergeReport, dry_run: bool) -> Answer<MergeView> {
@@ -189,6 +214,7 @@ fn other_contact(conflict: &AliasConflict, contact: ContactId) -> ContactId {
 }
 
 fn contact_row(contact: &Contact) -> ContactRow {
+    let profile = contact.profile();
     ContactRow {
         id: contact.id.to_string(),
         name: contact.name.clone(),
@@ -197,6 +223,13 @@ fn contact_row(contact: &Contact) -> ContactRow {
         created_at: contact.created_at.as_ms(),
         member_since: contact.member_since.map(|at| at.as_ms()),
         opted_out_since: contact.opted_out_since.map(|at| at.as_ms()),
+        role: Some(profile.role).filter(|role| *role != Role::Member).map(|role| role.name().into()),
+        tags: profile.tags.iter().cloned().collect(),
+        attributes: match serde_json::to_value(&profile.attributes) {
+            Ok(serde_json::Value::Object(attributes)) => attributes,
+            _ => serde_json::Map::new(),
+        },
+        quarantined_since: profile.quarantined_since.map(|at| at.as_ms()),
     }
 }
 

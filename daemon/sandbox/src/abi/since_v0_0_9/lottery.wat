@@ -17,9 +17,9 @@
     (i32.const 16))
   (func (export "beadle:plugin/on-member-joined@0.0.9#handle") (param $event i32) (result i32)
     (i32.store (i32.const 128) (call $number))
-    ;; Pointer and length of `reason` are at 200 and 204.
+    ;; Pointer and length of `reason` are at 208 and 212.
     (call $set (i32.const 0) (i32.const 0) (i32.const 0)
-      (i32.load offset=200 (local.get $event)) (i32.load offset=204 (local.get $event))
+      (i32.load offset=208 (local.get $event)) (i32.load offset=212 (local.get $event))
       (i32.const 128) (i32.const 4) (i32.const 0) (i64.const 0) (i32.const 64))
     (if (i32.load8_u (i32.const 64)) (then unreachable))
     (call $claimed))

@@ -2,7 +2,9 @@
 
 use super::events::Encoder;
 use crate::bindings::contact;
-use crate::bindings::latest::{on_channel_changed, on_contact_changed, on_echo, on_group_changed, on_join_request};
+use crate::bindings::latest::{
+    on_channel_changed, on_consent_changed, on_contact_changed, on_echo, on_group_changed, on_join_request,
+};
 use crate::host::Stop;
 use beadle_model::event::Problem;
 use beadle_model::{ConversationId, EventBody};
@@ -53,6 +55,24 @@ impl Encoder<'_> {
                 conversations: merged.conversations.iter().map(merged_conversation).collect(),
             }),
             extra: self.json(extra),
+        })
+    }
+
+    pub fn consent_changed(&self) -> Result<on_consent_changed::Event, Stop> {
+        let EventBody::ConsentChanged { purpose, act, source, wording, actor } = self.body() else {
+            return Err(OTHER_KIND);
+        };
+        let conversation = self.in_conversation()?;
+        Ok(on_consent_changed::Event {
+            info: self.info(),
+            conversation: Some(self.conversation(conversation)),
+            contact: contact(&conversation.contact),
+            purpose: purpose.to_string(),
+            change: act.name().into(),
+            source: source.name().into(),
+            wording: wording.clone(),
+            actor: actor.clone(),
+            extra: "{}".into(),
         })
     }
 

@@ -106,6 +106,7 @@ fn seen(encoder: &Encoder<'_>, kind: EventKind) -> Option<String> {
         | EventKind::Schedule
         | EventKind::WindowExpiring
         | EventKind::WindowClosed
+        | EventKind::ConsentChanged
         | EventKind::DocumentsChanged
         | EventKind::Unrouted => return None,
     })

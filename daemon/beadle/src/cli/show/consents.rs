@@ -1,0 +1,121 @@
+//! The consent ledger, requests of people, and the report of an import.
+
+use super::text::{Lines, MAX_NAME_WIDTH, Output, Result, Screen, or_dash, person, print_list, utc};
+use crate::api::{ConsentCheckView, ConsentRow, ConsentsView, ImportView, List, RequestRow};
+use crate::cli::table::{Table, cut, when};
+use beadle_model::text::one_line;
+use serde_json::{Value, from_value};
+use std::fmt::Write as _;
+
+/// `beadle consents list`
+pub fn consents(response: Value, screen: Screen) -> Result {
+    let list: List<ConsentRow> = from_value(response)?;
+    let mut table = Table::new(&["ENTRY", "TIME", "PURPOSE", "", "SOURCE", "CONTACT"]).flexible(&["CONTACT"]);
+    for row in &list.items {
+        table.row([
+            row.id.to_string(),
+            when(row.at, list.now),
+            row.purpose.clone(),
+            row.act.clone(),
+            row.source.clone(),
+            person(row.name.as_deref(), Some(&row.contact)),
+        ]);
+    }
+    let next = list.next.map(|id| format!("--before {id}"));
+    Ok(print_list(&table, list.items.len(), "No entries.", next, screen))
+}
+
+/// `beadle consents show`
+pub fn consent(response: Value, _: Screen) -> Result {
+    let view: ConsentsView = from_value(response)?;
+    let mut text = format!("{}\n\n", one_line(&person(view.name.as_deref(), Some(&view.contact))));
+    let mut table = Table::new(&["PURPOSE", "STATE", "SINCE", "ENTRY"]);
+    for row in &view.purposes {
+        table.row([
+            row.purpose.clone(),
+            row.state.clone(),
+            row.since.map_or_else(|| "-".into(), utc),
+            row.entry.map_or_else(|| "-".into(), |entry| entry.to_string()),
+        ]);
+    }
+    text.push_str(&table.print(None));
+    for row in &view.entries {
+        let mut lines = Lines(vec![
+            ("entry", row.id.to_string()),
+            ("purpose", format!("{} {}", row.purpose, row.act)),
+            ("expressed", format!("{} by {}", utc(row.at), row.source)),
+            ("recorded", format!("{} by {}", utc(row.recorded_at), row.actor)),
+            ("evidence", or_dash(row.evidence.as_deref())),
+        ]);
+        lines.0.extend(row.wording.clone().map(|wording| ("wording", wording)));
+        lines.0.extend(row.text.clone().map(|text| ("text", text)));
+        lines.0.extend(row.expires_at.map(|at| ("expires", utc(at))));
+        let _ = write!(text, "\n{}", lines.print());
+    }
+    Ok(text.into())
+}
+
+/// `beadle consents verify`
+pub fn consent_check(response: Value) -> Result {
+    let view: ConsentCheckView = from_value(response)?;
+    if view.problems.is_empty() {
+        let erased = if view.erased > 0 { format!(", {} of them erased", view.erased) } else { String::new() };
+        return Ok(format!("{} entries{erased}, all intact. Last hash: {}\n", view.rows, view.head).into());
+    }
+    let mut text = format!("The ledger of {} entries is not intact:\n", view.rows);
+    for problem in &view.problems {
+        let _ = writeln!(text, "- {}", one_line(problem));
+    }
+    Ok(text.into())
+}
+
+/// `beadle contacts requests`
+pub fn requests(response: Value, screen: Screen) -> Result {
+    let list: List<RequestRow> = from_value(response)?;
+    let mut table = Table::new(&["REQUEST", "KIND", "ASKED", "CONFIRMED", "CONVERSATION", "CONTACT"]);
+    for row in &list.items {
+        let confirmed = match (row.kind.as_str(), row.confirmed_at) {
+            ("human", _) => "-".into(),
+            (_, Some(at)) => when(at, list.now),
+            (_, None) => "not yet".into(),
+        };
+        table.row([
+            row.id.to_string(),
+            row.kind.clone(),
+            when(row.asked_at, list.now),
+            confirmed,
+            or_dash(row.conversation.as_deref()),
+            cut(&person(row.name.as_deref(), Some(&row.contact)), MAX_NAME_WIDTH),
+        ]);
+    }
+    let mut output = print_list(&table, list.items.len(), "No open requests.", None, screen);
+    if !list.items.is_empty() {
+        output.hints.push("run `beadle contacts close-request REQUEST` when it is done".into());
+    }
+    Ok(output)
+}
+
+/// `beadle contacts import`
+pub fn import(response: Value) -> Result {
+    let view: ImportView = from_value(response)?;
+    if !view.problems.is_empty() {
+        let mut text = String::from("Nothing was imported:\n");
+        for problem in &view.problems {
+            let _ = writeln!(text, "line {}: {}", problem.line, one_line(&problem.message));
+        }
+        return Ok(text.into());
+    }
+    let done = if view.dry_run { "Would import" } else { "Imported" };
+    let lines = Lines(vec![
+        ("new", view.created.to_string()),
+        ("known", view.known.to_string()),
+        ("quarantined", view.quarantined.to_string()),
+        ("consents", view.consents.to_string()),
+        ("asked to confirm", view.asked.to_string()),
+    ]);
+    let mut output = Output::from(format!("{done} {} contacts.\n\n{}", view.rows, lines.print()));
+    if view.quarantined > 0 {
+        output.hints.push("nothing is sent to quarantined people until they write or their consent is recorded".into());
+    }
+    Ok(output)
+}

@@ -1,0 +1,195 @@
+//! The consent ledger, and what people asked the operator for.
+
+use super::query::{Answer, id, page_size, read};
+use crate::api::{ConsentCheckView, ConsentReport, ConsentRow, ConsentsView, Done, List, PurposeRow, RequestRow};
+use crate::web::context::Admin;
+use crate::web::failure::ApiError;
+use axum::Json;
+use axum::extract::rejection::JsonRejection;
+use axum::extract::{Path, Query, State};
+use beadle_model::consent::rules::ReportedConsent;
+use beadle_model::consent::{ConsentAct, ConsentEntry, ConsentSource, actor};
+use beadle_model::{Contact, ContactId, Purpose, Timestamp};
+use beadle_store::Reader;
+use serde::Deserialize;
+use std::sync::Arc;
+
+/// Filters of a list.
+#[derive(Debug, Deserialize)]
+pub struct ListQuery {
+    before: Option<i64>,
+    limit: Option<usize>,
+}
+
+/// `GET /consents`: newest first.
+pub async fn consents(State(admin): State<Arc<Admin>>, Query(query): Query<ListQuery>) -> Answer<List<ConsentRow>> {
+    let now = admin.clock.now().as_ms();
+    let limit = page_size(query.limit);
+    let list = read(&admin, move |reader, _| {
+        let found = reader.consents(query.before, limit)?;
+        let next = found.last().filter(|_| found.len() == limit).map(|entry| entry.id.to_string());
+        let items = found.into_iter().map(|entry| row(reader, entry)).collect::<Result<_, _>>()?;
+        Ok(List { now, items, next })
+    });
+    Ok(Json(list.await?))
+}
+
+fn row(reader: &Reader, entry: ConsentEntry) -> Result<ConsentRow, ApiError> {
+    let consent = entry.consent;
+    let name = reader.contact(consent.contact)?.and_then(|contact| contact.name);
+    let text = match &consent.wording {
+        Some(wording) => reader.consent_text(&wording.sha256)?,
+        None => None,
+    };
+    Ok(ConsentRow {
+        id: entry.id,
+        contact: consent.contact.to_string(),
+        name,
+        purpose: consent.purpose.to_string(),
+        act: consent.act.name().into(),
+        source: consent.source.name().into(),
+        wording: consent.wording.map(|it| format!("{} v{} ({})", it.id, it.version, it.language)),
+        text,
+        at: consent.at.as_ms(),
+        expires_at: consent.expires_at.map(Timestamp::as_ms),
+        recorded_at: entry.recorded_at.as_ms(),
+        evidence: consent.evidence,
+        actor: consent.actor,
+    })
+}
+
+/// `GET /contacts/{id}/consents`
+pub async fn contact_consents(State(admin): State<Arc<Admin>>, Path(text): Path<String>) -> Answer<ConsentsView> {
+    let contact: ContactId = id(&text)?;
+    let now = admin.clock.now().as_ms();
+    let view = read(&admin, move |reader, _| {
+        let contact = reader.contact(contact)?.ok_or_else(|| ApiError::not_found("contact", &text))?;
+        let entries = reader.consents_of(contact.id)?;
+        let entries = entries.into_iter().map(|entry| row(reader, entry)).collect::<Result<_, _>>()?;
+        Ok(ConsentsView {
+            now,
+            contact: contact.id.to_string(),
+            name: contact.name.clone(),
+            purposes: purposes(&contact),
+            entries,
+        })
+    });
+    Ok(Json(view.await?))
+}
+
+/// The state of every purpose that has no topic, and of each topic about which something is recorded.
+fn purposes(contact: &Contact) -> Vec<PurposeRow> {
+    let always = [Purpose::Service, Purpose::Marketing, Purpose::Group, Purpose::Survey];
+    let recorded = contact.profile().consents.purposes().filter(|purpose| !always.contains(purpose));
+    let mut all: Vec<Purpose> = always.iter().chain(recorded).cloned().collect();
+    all.sort();
+    let row = |purpose: Purpose| {
+        let decision = contact.consent_for(&purpose);
+        PurposeRow {
+            purpose: purpose.to_string(),
+            state: decision.state.name().into(),
+            since: decision.by.map(|mark| mark.at.as_ms()),
+            entry: decision.by.map(|mark| mark.entry),
+        }
+    };
+    all.into_iter().map(row).collect()
+}
+
+/// `POST /contacts/{id}/consents`: records what the operator reports.
+pub async fn record_consent(
+    State(admin): State<Arc<Admin>>,
+    Path(text): Path<String>,
+    report: Result<Json<ConsentReport>, JsonRejection>,
+) -> Answer<Done> {
+    let Json(report) = report.map_err(|error| ApiError::bad_request(error.body_text()))?;
+    let contact: ContactId = id(&text)?;
+    let purpose: Purpose = report.purpose.parse().map_err(ApiError::bad_request)?;
+    let source = source_named(&report.source)?;
+    let found = read(&admin, move |reader, _| Ok(reader.contact(contact)?));
+    let contact = found.await?.ok_or_else(|| ApiError::not_found("contact", &text))?;
+    let reported = ReportedConsent {
+        purpose,
+        granted: report.granted,
+        source,
+        wording: report.wording.as_deref(),
+        at: report.at.map(Timestamp),
+        evidence: report.evidence,
+        actor: actor::OPERATOR.into(),
+        confirmed: report.confirmed,
+    };
+    let planned = admin.people.consents.entry(&contact, reported, admin.clock.now());
+    let planned = planned.map_err(|refusal| ApiError::refused(&refusal))?;
+    let purpose = planned.consent.purpose.clone();
+    let interest = admin.pipeline.watch_subscriptions().borrow().interest().clone();
+    let recorded = admin.store.record_consent(planned, interest).await?;
+    let name = contact.id;
+    let (message, warning) = match recorded {
+        None => (format!("{name}: nothing to record; `{purpose}` is in this state already."), None),
+        Some(recorded) => {
+            if recorded.asked {
+                admin.pipeline.outbox().rescan();
+            }
+            let entry = recorded.entry.id;
+            match recorded.entry.consent.act {
+                ConsentAct::Granted => (format!("{name}: `{purpose}` granted (entry {entry})."), None),
+                ConsentAct::Withdrawn => (format!("{name}: `{purpose}` withdrawn (entry {entry})."), None),
+                ConsentAct::Requested if recorded.asked => {
+                    (format!("{name} is asked to confirm `{purpose}` (entry {entry})."), None)
+                }
+                ConsentAct::Requested => {
+                    let warning = "the person could not be asked: the 24-hour window is closed, and the wording has no \
+                                   `template`";
+                    (format!("{name}: `{purpose}` must be confirmed (entry {entry})."), Some(warning.to_owned()))
+                }
+            }
+        }
+    };
+    Ok(Json(Done { message, warning }))
+}
+
+/// The source with this name.
+pub fn source_named(name: &str) -> Result<ConsentSource, ApiError> {
+    ConsentSource::named(name).ok_or_else(|| {
+        let names: Vec<_> = ConsentSource::ALL.iter().map(|source| format!("`{}`", source.name())).collect();
+        ApiError::bad_request(format!("`{name}` is not a source of consent; the sources are {}", names.join(", ")))
+    })
+}
+
+/// `GET /consents/verify`
+pub async fn verify_consents(State(admin): State<Arc<Admin>>) -> Answer<ConsentCheckView> {
+    let check = read(&admin, |reader, _| Ok(reader.verify_consents()?)).await?;
+    Ok(Json(ConsentCheckView {
+        rows: check.rows as u64,
+        erased: check.erased as u64,
+        head: check.head,
+        problems: check.problems,
+    }))
+}
+
+/// `GET /contacts/requests`: open ones, oldest first.
+pub async fn requests(State(admin): State<Arc<Admin>>, Query(query): Query<ListQuery>) -> Answer<List<RequestRow>> {
+    let now = admin.clock.now().as_ms();
+    let limit = page_size(query.limit);
+    let list = read(&admin, move |reader, _| {
+        let mut items = Vec::new();
+        for request in reader.contact_requests(limit)? {
+            items.push(RequestRow {
+                id: request.id,
+                kind: request.kind.name().into(),
+                name: reader.contact(request.contact)?.and_then(|contact| contact.name),
+                contact: request.contact.to_string(),
+                conversation: request.conversation.map(|id| id.to_string()),
+                asked_at: request.asked_at.as_ms(),
+                confirmed_at: request.confirmed_at.map(Timestamp::as_ms),
+            });
+        }
+        Ok(List { now, items, next: None })
+    });
+    Ok(Json(list.await?))
+}
+
+/// `POST /contacts/requests/{id}/close`
+pub async fn close_request(State(admin): State<Arc<Admin>>, Path(request): Path<i64>) -> Answer<Done> {
+    admin.store.close_contact_request(request).await?;
+    Ok(Json(Done { message: format!("Request {request} is closed."), warning: None }))
+}

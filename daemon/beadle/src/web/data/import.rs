@@ -1,0 +1,241 @@
+//! Import and export of contacts. An import is checked as a whole first: a broken row changes nothing.
+
+use super::consents::source_named;
+use super::profile::{check_language, check_timezone, profile_error, value_text};
+use super::query::{Answer, optional_id, page_size, read};
+use crate::api::{ExportRow, Import, ImportProblem, ImportRow, ImportView, List};
+use crate::web::context::Admin;
+use crate::web::failure::ApiError;
+use axum::Json;
+use axum::extract::rejection::JsonRejection;
+use axum::extract::{Query, State};
+use beadle_model::consent::actor;
+use beadle_model::consent::rules::{PeopleRules, ReportedConsent};
+use beadle_model::profile::{ProfileEdit, ProfileError, check_tag, parse_attribute};
+use beadle_model::{Alias, AliasKind, Contact, ContactId, Role, Timestamp};
+use beadle_store::{ContactEdit, ImportedContact, Reader};
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Rows per transaction: some milliseconds of the writer's time.
+const CHUNK: usize = 200;
+/// The maximum number of broken rows that a report names.
+const MAX_PROBLEMS: usize = 50;
+
+/// `POST /contacts/import`
+pub async fn import(State(admin): State<Arc<Admin>>, body: Result<Json<Import>, JsonRejection>) -> Answer<ImportView> {
+    let Json(Import { dry_run, channel, rows }) = body.map_err(|error| ApiError::bad_request(error.body_text()))?;
+    let channel = channel_named(&admin, channel)?;
+    let (rules, now) = (Arc::clone(&admin.people), admin.clock.now());
+    let planned = read(&admin, move |reader, _| Ok(plan(reader, &rules, &rows, now))).await?;
+    let mut view =
+        ImportView { dry_run, rows: planned.rows as u64, problems: planned.problems, ..ImportView::default() };
+    view.consents = planned.contacts.iter().map(|(contact, _)| contact.consents.len() as u64).sum();
+    view.created = planned.contacts.iter().filter(|(_, is_new)| *is_new).count() as u64;
+    view.known = planned.contacts.len() as u64 - view.created;
+    let unknown = planned.contacts.iter().filter(|(contact, is_new)| *is_new && contact.consents.is_empty());
+    view.quarantined = unknown.count() as u64;
+    if dry_run || !view.problems.is_empty() {
+        view.dry_run = true;
+        return Ok(Json(view));
+    }
+    let interest = admin.pipeline.watch_subscriptions().borrow().interest().clone();
+    let contacts: Vec<ImportedContact> = planned.contacts.into_iter().map(|(contact, _)| contact).collect();
+    let mut outcomes = Vec::new();
+    for chunk in contacts.chunks(CHUNK) {
+        outcomes.extend(admin.store.import_contacts(&channel, chunk.to_vec(), interest.clone()).await?);
+    }
+    view.created = outcomes.iter().filter(|outcome| outcome.created).count() as u64;
+    view.known = outcomes.len() as u64 - view.created;
+    view.quarantined = outcomes.iter().filter(|outcome| outcome.quarantined).count() as u64;
+    view.asked = outcomes.iter().map(|outcome| outcome.asked as u64).sum();
+    if view.asked > 0 {
+        admin.pipeline.outbox().rescan();
+    }
+    tracing::info!(rows = view.rows, created = view.created, quarantined = view.quarantined, "contacts imported");
+    Ok(Json(view))
+}
+
+fn channel_named(admin: &Admin, named: Option<String>) -> Result<String, ApiError> {
+    let names: Vec<&str> = admin.channels.iter().map(|channel| channel.name.as_str()).collect();
+    match (named, names.as_slice()) {
+        (Some(name), _) if names.contains(&name.as_str()) => Ok(name),
+        (Some(name), _) => Err(ApiError::not_found("channel", &name)),
+        (None, [only]) => Ok((*only).to_owned()),
+        (None, []) => Err(ApiError::bad_request("no channel is configured")),
+        (None, _) => Err(ApiError::bad_request(format!("there are several channels ({}); name one", names.join(", ")))),
+    }
+}
+
+/// What an import will do.
+struct Plan {
+    rows: usize,
+    /// Each with whether the person is new.
+    contacts: Vec<(ImportedContact, bool)>,
+    problems: Vec<ImportProblem>,
+}
+
+fn plan(reader: &Reader, rules: &PeopleRules, rows: &[ImportRow], now: Timestamp) -> Plan {
+    let mut plan = Plan { rows: rows.len(), contacts: Vec::new(), problems: Vec::new() };
+    let mut seen: BTreeMap<String, u64> = BTreeMap::new();
+    for row in rows {
+        let planned = plan_row(reader, rules, row, now).and_then(|planned| {
+            match seen.insert(planned.0.phone.clone(), row.line) {
+                Some(first) => Err(format!("the same number is in line {first}")),
+                None => Ok(planned),
+            }
+        });
+        match planned {
+            Ok(planned) => plan.contacts.push(planned),
+            Err(message) if plan.problems.len() < MAX_PROBLEMS => {
+                plan.problems.push(ImportProblem { line: row.line, message });
+            }
+            Err(_) => {}
+        }
+    }
+    plan
+}
+
+fn plan_row(
+    reader: &Reader,
+    rules: &PeopleRules,
+    row: &ImportRow,
+    now: Timestamp,
+) -> Result<(ImportedContact, bool), String> {
+    let phone = phone(&row.phone)?;
+    row.language.as_deref().map_or(Ok(()), check_language)?;
+    row.timezone.as_deref().map_or(Ok(()), check_timezone)?;
+    let role = row.role.as_deref().map(|name| Role::named(name).ok_or_else(|| format!("`{name}` is not a role")));
+    let tags: Result<_, ProfileError> = row.tags.iter().map(|tag| check_tag(tag)).collect();
+    let attributes: Result<_, ProfileError> = row
+        .attributes
+        .iter()
+        .map(|(name, text)| Ok((name.clone(), parse_attribute(&rules.attributes, name, text)?)))
+        .collect();
+    let profile = ProfileEdit {
+        add_tags: tags.map_err(|error| profile_error(&error))?,
+        attributes: attributes.map_err(|error| profile_error(&error))?,
+        role: role.transpose()?,
+        ..ProfileEdit::default()
+    };
+    let known = [AliasKind::WaId, AliasKind::Phone]
+        .into_iter()
+        .find_map(|kind| reader.contact_by_alias(&Alias { kind, value: phone.clone() }).ok().flatten());
+    let contact = known.and_then(|id| reader.contact(id).ok().flatten());
+    let is_new = contact.is_none();
+    let unknown = || Contact { id: ContactId(0), language: row.language.clone(), ..Contact::unknown() };
+    let contact = contact.unwrap_or_else(unknown);
+    let consents = match &row.consent_source {
+        Some(source) => vec![consent(rules, row, source, &contact, now)?],
+        None if row.consent_purpose.is_some() || row.consent_wording.is_some() => {
+            return Err("a consent needs a `consent_source`".into());
+        }
+        None => vec![],
+    };
+    let edit = ContactEdit { language: row.language.clone(), timezone: row.timezone.clone(), profile, release: false };
+    Ok((ImportedContact { phone, name: row.name.clone(), edit, consents }, is_new))
+}
+
+fn consent(
+    rules: &PeopleRules,
+    row: &ImportRow,
+    source: &str,
+    contact: &Contact,
+    now: Timestamp,
+) -> Result<beadle_model::consent::rules::PlannedConsent, String> {
+    let source = source_named(source).map_err(|error| error.message().to_owned())?;
+    let purpose = row.consent_purpose.as_deref().ok_or("a consent needs a `consent_purpose`")?;
+    let at = row.consent_at.as_deref().map(|text| time(text).ok_or_else(|| format!("`{text}` is not a date or time")));
+    let reported = ReportedConsent {
+        purpose: purpose.parse().map_err(|error: beadle_model::consent::ParsePurposeError| error.to_string())?,
+        granted: true,
+        source,
+        wording: row.consent_wording.as_deref(),
+        at: at.transpose()?,
+        evidence: row.consent_evidence.clone(),
+        actor: actor::OPERATOR.into(),
+        confirmed: false,
+    };
+    rules.consents.entry(contact, reported, now).map_err(|refusal| refusal.message)
+}
+
+/// RFC 3339, or a date.
+fn time(text: &str) -> Option<Timestamp> {
+    let whole = if text.len() == 10 { format!("{text}T00:00:00Z") } else { text.to_owned() };
+    whole.parse::<jiff::Timestamp>().ok().map(|at| Timestamp(at.as_millisecond()))
+}
+
+/// A phone number as digits with country code.
+fn phone(text: &str) -> Result<String, String> {
+    let written = text.trim();
+    let international = written.strip_prefix('+').or_else(|| written.strip_prefix("00")).unwrap_or(written);
+    let digits: String = international.chars().filter(char::is_ascii_digit).collect();
+    let is_number = international.chars().all(|c| c.is_ascii_digit() || " -().".contains(c));
+    if !is_number || !(8..=15).contains(&digits.len()) || digits.starts_with('0') {
+        return Err(format!("`{text}` is not a phone number with country code, such as +31 6 12345678"));
+    }
+    Ok(digits)
+}
+
+/// Where to go on.
+#[derive(Debug, Deserialize)]
+pub struct ListQuery {
+    after: Option<String>,
+    limit: Option<usize>,
+}
+
+/// `GET /contacts/export`: oldest first.
+pub async fn export(State(admin): State<Arc<Admin>>, Query(query): Query<ListQuery>) -> Answer<List<ExportRow>> {
+    let now = admin.clock.now().as_ms();
+    let (after, limit) = (optional_id(query.after.as_deref())?, page_size(query.limit));
+    let list = read(&admin, move |reader, _| {
+        let found = reader.contacts(after, limit)?;
+        let next = found.last().filter(|_| found.len() == limit).map(|contact| contact.id.to_string());
+        let items = found.iter().map(|contact| exported(reader, contact)).collect::<Result<_, _>>()?;
+        Ok(List { now, items, next })
+    });
+    Ok(Json(list.await?))
+}
+
+fn exported(reader: &Reader, contact: &Contact) -> Result<ExportRow, ApiError> {
+    let details = reader.contact_details(contact.id)?;
+    let aliases = details.map(|details| details.aliases).unwrap_or_default();
+    let phone = aliases.iter().rev().find(|alias| alias.kind == AliasKind::Phone);
+    let profile = contact.profile();
+    let consents = profile.consents.purposes();
+    Ok(ExportRow {
+        id: contact.id.to_string(),
+        phone: phone.map(|alias| format!("+{}", alias.value)),
+        name: contact.name.clone(),
+        language: contact.language.clone(),
+        timezone: contact.timezone.clone(),
+        role: profile.role.name().into(),
+        tags: profile.tags.iter().cloned().collect(),
+        attributes: profile.attributes.iter().map(|(name, value)| (name.clone(), value_text(value))).collect(),
+        consents: consents
+            .map(|purpose| (purpose.to_string(), contact.consent_for(purpose).state.name().into()))
+            .collect(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn phone_numbers_are_international() {
+        for (text, number) in [
+            ("+31 6 1234 5678", Some("31612345678")),
+            ("0031612345678", Some("31612345678")),
+            ("31612345678", Some("31612345678")),
+            ("+1 (650) 555-1234", Some("16505551234")),
+            ("0612345678", None),
+            ("+31 6 12x4 5678", None),
+            ("+123", None),
+            ("", None),
+        ] {
+            assert_eq!(phone(text).ok().as_deref(), number, "{text}");
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! What people asked the operator for by a reserved word: a person to talk to, a copy of their data,
+//! the erasure of their data. Each kind is open at most once per contact.
+
+use crate::error::StoreError;
+use crate::read::{Reader, bounded};
+use crate::tx::Tx;
+use beadle_model::{ContactId, ConversationId, Timestamp};
+use rusqlite::{OptionalExtension, params};
+use serde::Serialize;
+
+/// What a person asks for. The store keeps the numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[repr(u8)]
+pub enum RequestKind {
+    /// A person to talk to (HUMAN).
+    Human = 1,
+    /// A copy of their data (MYDATA).
+    Export = 2,
+    /// The erasure of their data (FORGETME).
+    Erase = 3,
+}
+
+impl RequestKind {
+    /// The name for people and JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            RequestKind::Human => "human",
+            RequestKind::Export => "export",
+            RequestKind::Erase => "erase",
+        }
+    }
+
+    fn from_number(number: i64) -> Result<Self, StoreError> {
+        let known = [RequestKind::Human, RequestKind::Export, RequestKind::Erase];
+        let found = known.into_iter().find(|kind| *kind as i64 == number);
+        found.ok_or_else(|| StoreError::unreadable("a request", format!("kind {number}")))
+    }
+}
+
+/// An open request.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ContactRequest {
+    /// Its number.
+    pub id: i64,
+    /// The contact.
+    pub contact: ContactId,
+    /// Where they asked.
+    pub conversation: Option<ConversationId>,
+    /// What for.
+    pub kind: RequestKind,
+    /// When.
+    pub asked_at: Timestamp,
+    /// When they confirmed it, if it needs that.
+    pub confirmed_at: Option<Timestamp>,
+}
+
+impl Tx<'_> {
+    /// Opens a request, unless one of this kind is open.
+    pub(crate) fn open_request(
+        &self,
+        kind: RequestKind,
+        (contact, conversation): (ContactId, Option<ConversationId>),
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        if self.find_open(kind, contact)?.is_some() {
+            return Ok(());
+        }
+        self.conn
+            .prepare_cached(
+                "INSERT INTO contact_requests (contact, conversation, kind, asked_at) VALUES (?1, ?2, ?3, ?4)",
+            )?
+            .execute(params![contact.0, conversation.map(|id| id.0), kind as i64, now.0])?;
+        Ok(())
+    }
+
+    fn find_open(&self, kind: RequestKind, contact: ContactId) -> Result<Option<i64>, StoreError> {
+        let sql = "SELECT id FROM contact_requests WHERE contact = ?1 AND kind = ?2 AND closed_at IS NULL";
+        Ok(self.conn.prepare_cached(sql)?.query_row([contact.0, kind as i64], |row| row.get(0)).optional()?)
+    }
+
+    /// Confirms or withdraws a request that was not confirmed yet. Returns whether there was one.
+    pub(crate) fn answer_request(
+        &self,
+        kind: RequestKind,
+        contact: ContactId,
+        is_yes: bool,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let sql = match is_yes {
+            true => {
+                "UPDATE contact_requests SET confirmed_at = ?3 WHERE contact = ?1 AND kind = ?2
+                     AND closed_at IS NULL AND confirmed_at IS NULL"
+            }
+            false => {
+                "UPDATE contact_requests SET closed_at = ?3, closed_as = 'declined' WHERE contact = ?1 AND kind = ?2
+                      AND closed_at IS NULL AND confirmed_at IS NULL"
+            }
+        };
+        Ok(self.conn.prepare_cached(sql)?.execute([contact.0, kind as i64, now.0])? > 0)
+    }
+
+    /// Closes a request as done.
+    pub(crate) fn close_request(&self, id: i64, now: Timestamp) -> Result<(), StoreError> {
+        let closed = self
+            .conn
+            .prepare_cached(
+                "UPDATE contact_requests SET closed_at = ?2, closed_as = 'done' WHERE id = ?1 AND closed_at IS NULL",
+            )?
+            .execute([id, now.0])?;
+        if closed == 0 { Err(StoreError::NotFound { object: "open request", id: id.to_string() }) } else { Ok(()) }
+    }
+}
+
+impl Reader {
+    /// Open requests, oldest first.
+    pub fn contact_requests(&self, limit: usize) -> Result<Vec<ContactRequest>, StoreError> {
+        self.one(|conn| {
+            let mut read = conn.prepare_cached(
+                "SELECT id, contact, conversation, kind, asked_at, confirmed_at FROM contact_requests
+                 WHERE closed_at IS NULL ORDER BY id LIMIT ?1",
+            )?;
+            let mut rows = read.query([bounded(limit)])?;
+            let mut requests = Vec::new();
+            while let Some(row) = rows.next()? {
+                requests.push(ContactRequest {
+                    id: row.get(0)?,
+                    contact: ContactId(row.get(1)?),
+                    conversation: row.get::<_, Option<i64>>(2)?.map(ConversationId),
+                    kind: RequestKind::from_number(row.get(3)?)?,
+                    asked_at: Timestamp(row.get(4)?),
+                    confirmed_at: row.get::<_, Option<i64>>(5)?.map(Timestamp),
+                });
+            }
+            Ok(requests)
+        })
+    }
+
+    /// The number of open requests.
+    pub fn open_contact_requests(&self) -> Result<u64, StoreError> {
+        self.one(|conn| {
+            let sql = "SELECT count(*) FROM contact_requests WHERE closed_at IS NULL";
+            let count: i64 = conn.prepare_cached(sql)?.query_row([], |row| row.get(0))?;
+            Ok(count.unsigned_abs())
+        })
+    }
+}

@@ -1,0 +1,108 @@
+//! `contacts-edit` and `consents` in tests: changes apply at once, and every grant counts without a question.
+
+use super::world::World;
+use crate::types::{Contact, Refusal};
+
+type Refusable<T> = Result<T, Refusal>;
+
+fn edit(id: &str, change: impl FnOnce(&mut Contact)) -> Refusable<()> {
+    World::with(|world| match world.people.get_mut(id) {
+        Some(contact) => {
+            change(contact);
+            Ok(())
+        }
+        None => Err(Refusal::new("unknown-contact", format!("There is no contact {id}."))),
+    })
+}
+
+pub(crate) mod contacts_edit {
+    use super::*;
+    use serde_json::{Map, Value};
+
+    pub(crate) fn add_tags(contact: &str, tags: &[String]) -> Refusable<()> {
+        edit(contact, |contact| {
+            contact.tags.extend(tags.iter().cloned());
+            contact.tags.sort();
+            contact.tags.dedup();
+        })
+    }
+    pub(crate) fn remove_tags(contact: &str, tags: &[String]) -> Refusable<()> {
+        edit(contact, |contact| contact.tags.retain(|tag| !tags.contains(tag)))
+    }
+    pub(crate) fn set_attributes(contact: &str, attributes: &str) -> Refusable<()> {
+        let given: Map<String, Value> = serde_json::from_str(attributes)
+            .map_err(|_| Refusal::new("attribute-type", "The attributes must be a JSON object."))?;
+        edit(contact, |contact| {
+            let mut all: Map<String, Value> = serde_json::from_str(&contact.attributes).unwrap_or_default();
+            all.extend(given);
+            all.retain(|_, value| !value.is_null());
+            contact.attributes = Value::Object(all).to_string();
+        })
+    }
+    pub(crate) fn set_role(contact: &str, role: &str) -> Refusable<()> {
+        if !["moderator", "helper", "member", "banned"].contains(&role) {
+            return Err(Refusal::new("bad-role", format!("`{role}` is not a role that a plugin can give.")));
+        }
+        edit(contact, |contact| role.clone_into(&mut contact.role))
+    }
+}
+
+pub(crate) mod consents {
+    use super::*;
+    use crate::bindings::imports::consents::{Decision, Entry};
+
+    pub(crate) fn look_up(contact: &str, purpose: &str) -> Refusable<Decision> {
+        World::with(|world| {
+            let about =
+                |entry: &Entry| entry.purpose == purpose || entry.purpose == "service" && entry.act == "withdrawn";
+            let entries = world.consents.iter().rev().filter(|(person, _)| person == contact);
+            let last = entries.map(|(_, entry)| entry).find(|entry| about(entry));
+            Ok(match last {
+                Some(entry) => Decision { state: entry.act.clone(), since: Some(entry.at) },
+                None => Decision { state: "missing".to_owned(), since: None },
+            })
+        })
+    }
+    pub(crate) fn history(contact: &str) -> Refusable<Vec<Entry>> {
+        World::with(|world| {
+            let entries = world.consents.iter().filter(|(person, _)| person == contact);
+            Ok(entries.map(|(_, entry)| entry.clone()).collect())
+        })
+    }
+    fn record(contact: &str, purpose: &str, act: &str, source: &str, wording: Option<&str>) -> Refusable<()> {
+        World::with(|world| {
+            if !world.people.contains_key(contact) {
+                return Err(Refusal::new("unknown-contact", format!("There is no contact {contact}.")));
+            }
+            let entry = Entry {
+                purpose: purpose.to_owned(),
+                act: act.to_owned(),
+                source: source.to_owned(),
+                wording: wording.map(str::to_owned),
+                wording_version: wording.map(|_| 1),
+                at: world.now,
+                recorded_at: world.now,
+                actor: "plugin:test".to_owned(),
+            };
+            world.consents.push((contact.to_owned(), entry));
+            Ok(())
+        })
+    }
+    pub(crate) fn record_grant(
+        contact: &str,
+        purpose: &str,
+        source: &str,
+        wording: Option<&str>,
+        _evidence: Option<&str>,
+    ) -> Refusable<()> {
+        record(contact, purpose, "granted", source, wording)
+    }
+    pub(crate) fn record_withdrawal(
+        contact: &str,
+        purpose: &str,
+        source: &str,
+        _evidence: Option<&str>,
+    ) -> Refusable<()> {
+        record(contact, purpose, "withdrawn", source, None)
+    }
+}
