@@ -112,7 +112,7 @@ impl OnTimer for Updates {
 
 impl OnMessage for Updates {
     fn on_message(&self, event: MessageEvent) -> Result<Disposition, Failure> {
-        if let Some(text) = event.text().filter(|_| self.admins.contains(&event.sender.id)) {
+        if let Some(text) = event.text().filter(|_| event.sender.is_admin()) {
             if text.trim() == "!updates" {
                 event.reply(self.overview()?)?;
                 return Ok(Disposition::Claimed);
@@ -191,13 +191,13 @@ impl Updates {
 
     /// Sends an update to each admin in their language.
     fn preview(&self, item: &Item) -> Result<Disposition, Failure> {
-        for admin in &self.admins {
-            let Some(contact) = contacts::get(admin)? else {
-                log::warn(format!("there is no contact {admin}; run `beadle contacts list`"));
-                continue;
-            };
-            if let Err(refusal) = messages::send(admin, item.text_for(&contact, &self.language)) {
-                log::warn(format!("preview of {} not sent to {admin}: {}", item.name, refusal.code));
+        let admins = contacts::admins()?;
+        if admins.is_empty() {
+            log::warn("nobody is an admin; run `beadle contacts set ID --role admin`");
+        }
+        for admin in admins {
+            if let Err(refusal) = messages::send(&admin.id, item.text_for(&admin, &self.language)) {
+                log::warn(format!("preview of {} not sent to {}: {}", item.name, admin.id, refusal.code));
             }
         }
         Ok(Disposition::Claimed)
@@ -267,11 +267,10 @@ impl Updates {
     fn report(&self, run: &Run, outcome: &str) -> Result<(), Failure> {
         let missed: Vec<String> = run.missed.iter().map(|(reason, count)| format!("{count} {reason}")).collect();
         log::info(format!("{}: {outcome}; {} members reached; not sent: {}", run.key, run.sent, missed.join(", ")));
-        for admin in &self.admins {
-            let Some(contact) = contacts::get(admin)? else { continue };
-            let Some(texts) = texts_for(&contact, &self.language) else { continue };
-            if let Err(refusal) = messages::send(admin, texts.report(&run.item, run.sent, &missed)) {
-                log::info(format!("report not sent to {admin}: {}", refusal.code));
+        for admin in contacts::admins()? {
+            let Some(texts) = texts_for(&admin, &self.language) else { continue };
+            if let Err(refusal) = messages::send(&admin.id, texts.report(&run.item, run.sent, &missed)) {
+                log::info(format!("report not sent to {}: {}", admin.id, refusal.code));
             }
         }
         Ok(())

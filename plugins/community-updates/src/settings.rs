@@ -14,9 +14,6 @@ pub struct Updates {
     /// The time zone of `release_at` and `expires_at` (IANA).
     #[schemars(length(min = 1, max = 64))]
     pub timezone: String,
-    /// Contacts (`con_…`) who get reports and may send `!updates` and `!preview NAME`.
-    #[schemars(length(max = 20))]
-    pub admins: Vec<String>,
     /// The number of members per step.
     #[schemars(range(min = 1, max = 40))]
     pub per_step: u32,
@@ -58,7 +55,6 @@ impl Default for Updates {
         Self {
             language: "en".to_owned(),
             timezone: "UTC".to_owned(),
-            admins: Vec::new(),
             // A message and a state entry each are 80 of the 100 effects of an event.
             per_step: 40,
             // Twenty messages a second leave three quarters of a usual number's rate for answers.

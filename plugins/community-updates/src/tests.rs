@@ -14,6 +14,13 @@ fn member(host: &Host, name: &str, language: Option<&str>) -> Contact {
     contact
 }
 
+/// A member whom the operator made an admin.
+fn admin(host: &Host, name: &str, language: Option<&str>) -> Contact {
+    let contact = Contact { role: "admin".to_owned(), ..member(host, name, language) };
+    host.text(&contact, "hello");
+    contact
+}
+
 /// The schedule fires, and all steps of the run follow.
 fn fire(host: &Host, updates: &Updates, payload: &str) {
     updates.on_schedule(host.schedule("weekly", payload)).unwrap();
@@ -115,8 +122,8 @@ fn run_ends_when_its_update_expires_or_is_removed() {
 #[test]
 fn admins_get_reports_previews_and_an_overview() {
     let host = Host::new();
-    let boss = member(&host, "Boss", Some("nl"));
-    let updates = updates(&format!(r#"{{"admins": ["{}"]}}"#, boss.id));
+    let boss = admin(&host, "Boss", Some("nl"));
+    let updates = updates("{}");
     host.document("party.md", Some("Party"));
     host.document("broken.md", Some("---\nrelase_at: 2026-01-05\n---\nx"));
     updates.on_documents_changed(host.document("more.md", Some("More"))).unwrap();
@@ -172,8 +179,8 @@ fn failed_message_is_listed_and_can_be_sent_again() {
 #[test]
 fn preview_goes_to_admins_only_and_changes_nothing() {
     let host = Host::new();
-    let (admin, member) = (member(&host, "Admin", Some("nl")), member(&host, "Ana", None));
-    let updates = updates(&format!(r#"{{"admins": ["{}", "con_99"]}}"#, admin.id));
+    let (admin, member) = (admin(&host, "Admin", Some("nl")), member(&host, "Ana", None));
+    let updates = updates("{}");
     host.document("party.md", Some("---\nrelease_at: 2026-01-06 09:00\n---\nParty"));
     host.document("party.nl.md", Some("Feest"));
     for payload in [r#"{"preview": true}"#, r#"{"preview": true, "update": "party"}"#] {
