@@ -36,6 +36,8 @@ pub(crate) enum Status {
     Rejected,
     Paused,
     Disabled,
+    /// Deleted; the platform still lists it for a while.
+    PendingDeletion,
 }
 
 impl Status {
@@ -46,6 +48,7 @@ impl Status {
             Self::Rejected => "REJECTED",
             Self::Paused => "PAUSED",
             Self::Disabled => "DISABLED",
+            Self::PendingDeletion => "PENDING_DELETION",
         }
     }
 }
@@ -238,7 +241,9 @@ impl Templates {
         let template = self.all.get_mut(id).ok_or_else(|| Refusal::new(100, "The template does not exist."))?;
         match template.status {
             Status::Pending => return Err(Refusal::new(100, "A template in review cannot be edited.")),
-            Status::Disabled => return Err(Refusal::new(100, "A disabled template cannot be edited.")),
+            Status::Disabled | Status::PendingDeletion => {
+                return Err(Refusal::new(100, "A disabled or deleted template cannot be edited."));
+            }
             Status::Approved => {
                 template.edited_ms.retain(|at_ms| now_ms - at_ms < 30 * DAY_MS);
                 let today = template.edited_ms.last().is_some_and(|at_ms| now_ms - at_ms < DAY_MS);

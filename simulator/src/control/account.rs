@@ -44,7 +44,7 @@ pub(super) struct TemplateChange {
     name: String,
     /// Without it, all languages.
     language: Option<String>,
-    /// `approve`, `reject`, `pause`, `unpause`, `disable` or `flag`.
+    /// `approve`, `reject`, `pause`, `unpause`, `disable`, `pending_deletion` or `flag`.
     event: Option<String>,
     /// The reason of a rejection.
     reason: Option<String>,
@@ -110,11 +110,15 @@ fn apply(
                 template.status = Status::Disabled;
                 "DISABLED"
             }
+            "pending_deletion" => {
+                template.status = Status::PendingDeletion;
+                "PENDING_DELETION"
+            }
             // Low quality; the template can still be sent.
             "flag" => "FLAGGED",
             other => {
                 return Err(ControlError::invalid(format!(
-                    "`event` must be approve, reject, pause, unpause, disable or flag, but is `{other}`"
+                    "`event` must be approve, reject, pause, unpause, disable, pending_deletion or flag, but is `{other}`"
                 )));
             }
         };

@@ -35,7 +35,7 @@ pub(crate) fn fill(template: &Template, components: Option<&Value>) -> Result<Va
                 "Template has been paused too many times due to low quality and is now permanently disabled.",
             ));
         }
-        Status::Pending | Status::Rejected => {
+        Status::Pending | Status::Rejected | Status::PendingDeletion => {
             let Template { name, language, .. } = template;
             return Err(Refusal::new(132_001, format!("template name ({name}) is not approved in {language}")));
         }
@@ -65,6 +65,9 @@ pub(crate) fn fill(template: &Template, components: Option<&Value>) -> Result<Va
             }
             Some("BUTTONS") => {
                 filled.insert("buttons".to_owned(), fill_buttons(component, sent)?);
+            }
+            Some("CAROUSEL") => {
+                filled.insert("cards".to_owned(), fill_cards(template, component, of_kind("carousel"))?);
             }
             _ => {}
         }
@@ -233,6 +236,27 @@ fn fill_buttons(component: &Value, sent: &[Value]) -> Result<Value, Refusal> {
     Ok(Value::Array(filled))
 }
 
+/// The cards of a carousel, each filled like a template.
+fn fill_cards(template: &Template, component: &Value, sent: Option<&Value>) -> Result<Value, Refusal> {
+    let cards = |value: Option<&Value>| {
+        value.and_then(|it| it.get("cards")).and_then(Value::as_array).cloned().unwrap_or_default()
+    };
+    let (defined, sent) = (cards(Some(component)), cards(sent));
+    if defined.len() != sent.len() {
+        return Err(Refusal::new(
+            132_012,
+            format!("carousel: expected {} cards, received {}", defined.len(), sent.len()),
+        ));
+    }
+    let mut filled = Vec::new();
+    for (defined, sent) in defined.iter().zip(&sent) {
+        let components = defined.get("components").and_then(Value::as_array).cloned().unwrap_or_default();
+        let card = Template { components, ..template.clone() };
+        filled.push(fill(&card, sent.get("components"))?);
+    }
+    Ok(Value::Array(filled))
+}
+
 fn index_of(part: &Value) -> Option<usize> {
     match part.get("index")? {
         Value::String(index) => index.parse().ok(),
@@ -342,6 +366,7 @@ mod tests {
             (Status::Rejected, 132_001),
             (Status::Paused, 132_015),
             (Status::Disabled, 132_016),
+            (Status::PendingDeletion, 132_001),
         ] {
             let template = Template { status, ..order() };
             assert_eq!(fill(&template, Some(&parameters_for_order())).unwrap_err().code, code);
