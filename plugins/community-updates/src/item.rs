@@ -50,6 +50,15 @@ impl Item {
     }
 }
 
+/// The first line of a text, as what fills a template: without formatting, and with single spaces.
+pub fn first_line(text: &str) -> String {
+    const MAX_CHARACTERS: usize = 200;
+    let line = text.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or_default();
+    let plain = line.replace(['*', '_', '~', '`'], "");
+    let plain = plain.split_whitespace().collect::<Vec<_>>().join(" ");
+    plain.chars().take(MAX_CHARACTERS).collect()
+}
+
 /// All updates by name, and what is wrong with any of them.
 pub fn all(settings: &Updates) -> Result<(BTreeMap<String, Item>, Vec<String>), Refusal> {
     let (mut items, mut problems) = (BTreeMap::new(), Vec::new());

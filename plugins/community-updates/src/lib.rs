@@ -1,8 +1,8 @@
 //! Sends updates, written by people as files or in the settings, to every member as an individual message, when
 //! a schedule fires.
 //!
-//! No one gets an update twice, even after a crash. Members whose window is closed are listed with the reason,
-//! and get the latest update when they write next. A run sends step by step, so that it does not delay answers.
+//! No one gets an update twice, even after a crash. Members whose window is closed are told by a template, if the
+//! settings name one; the others are listed with the reason. Both get the latest update when they write next. A run sends step by step, so that it does not delay answers.
 
 mod item;
 mod language;
@@ -14,7 +14,7 @@ mod tests;
 use beadle_plugin::prelude::*;
 use item::Item;
 use language::texts_for;
-use run::{Run, received};
+use run::{Run, announced, received};
 use serde::Deserialize;
 use settings::{CatchUp, Updates};
 use std::time::Duration;
@@ -136,10 +136,12 @@ impl OnMessageStatus for Updates {
     fn on_message_status(&self, event: MessageStatusEvent) -> Result<Disposition, Failure> {
         let (Some(problem), "failed") = (&event.problem, event.status.as_str()) else { return Ok(Disposition::Pass) };
         let scope = Scope::Contact(event.conversation.contact.clone());
-        for entry in state::scan(scope.clone(), "received/", None, 1000)? {
+        let mut entries = state::scan(scope.clone(), "received/", None, 1000)?;
+        entries.extend(state::scan(scope.clone(), "announced/", None, 1000)?);
+        for entry in entries {
             if entry.value::<String>().is_ok_and(|message| message == event.message) {
                 // They did not get it after all.
-                let key = entry.key.trim_start_matches("received/");
+                let key = entry.key.split_once('/').map_or("", |(_, key)| key);
                 let list = format!("missed/{key}/{}", event.message);
                 let missed = [(&event.conversation.contact, &problem.code)];
                 state::set_until(Scope::Plugin, &list, &missed, clock::after(KEEP_MISSED))?;
@@ -163,6 +165,12 @@ impl OnDocumentsChanged for Updates {
         log::info(format!("{} files changed; {} updates", event.changed.len() + event.removed.len(), items.len()));
         Ok(Disposition::Pass)
     }
+}
+
+/// Whether a member has got an update or was told of it.
+fn has_got(contact: &Contact, key: &str) -> Result<bool, Refusal> {
+    Ok(state::get::<String>(contact, &received(key))?.is_some()
+        || state::get::<String>(contact, &announced(key))?.is_some())
 }
 
 impl Updates {
@@ -219,12 +227,12 @@ impl Updates {
                 checked += 1;
                 run.after = Some(contact.id.clone());
                 let lives_there = run.zone.is_none() || contact.timezone.is_none() || contact.timezone == run.zone;
-                if !contact.member || !lives_there || state::get::<String>(&contact, &received(&run.key))?.is_some() {
+                if !contact.member || !lives_there || has_got(&contact, &run.key)? {
                     continue;
                 }
-                match messages::send(&contact.id, item.text_for(&contact, &self.language)) {
-                    Ok(message) => {
-                        state::set(&contact, &received(&run.key), &message)?;
+                match self.send(&contact, item.text_for(&contact, &self.language), &run.key) {
+                    Ok(was_announced) => {
+                        run.announced += u32::from(was_announced);
                         sent += 1;
                     }
                     Err(refusal) => {
@@ -240,6 +248,21 @@ impl Updates {
             state::set_until(Scope::Plugin, &list, &missed, clock::after(KEEP_MISSED))?;
         }
         Ok(all)
+    }
+
+    /// Sends an update to a member; if their window is closed, the template that tells them of it. Returns whether it was the
+    /// template.
+    fn send(&self, contact: &Contact, text: &str, key: &str) -> Result<bool, Refusal> {
+        match (messages::send(&contact.id, text), &self.template) {
+            (Ok(message), _) => state::set(contact, &received(key), &message).map(|()| false),
+            (Err(refusal), Some(template)) if refusal.code == "window-closed" => {
+                let template = Template::in_their_language(template).text(item::first_line(text));
+                let template = Template { topic: self.topic.clone(), ..template };
+                let message = messages::send(&contact.id, template)?;
+                state::set(contact, &announced(key), &message).map(|()| true)
+            }
+            (Err(refusal), _) => Err(refusal),
+        }
     }
 
     /// Sends the latest update to a member who has not got it.
@@ -266,7 +289,13 @@ impl Updates {
     /// Reports the end of a run in the log and to the admins.
     fn report(&self, run: &Run, outcome: &str) -> Result<(), Failure> {
         let missed: Vec<String> = run.missed.iter().map(|(reason, count)| format!("{count} {reason}")).collect();
-        log::info(format!("{}: {outcome}; {} members reached; not sent: {}", run.key, run.sent, missed.join(", ")));
+        log::info(format!(
+            "{}: {outcome}; {} members reached, {} of them by template; not sent: {}",
+            run.key,
+            run.sent,
+            run.announced,
+            missed.join(", ")
+        ));
         for admin in contacts::admins()? {
             let Some(texts) = texts_for(&admin, &self.language) else { continue };
             if let Err(refusal) = messages::send(&admin.id, texts.report(&run.item, run.sent, &missed)) {

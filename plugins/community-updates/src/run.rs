@@ -21,6 +21,9 @@ pub struct Run {
     /// The last contact that was checked.
     pub after: Option<String>,
     pub sent: u32,
+    /// Of these, the number of members who were told by a template.
+    #[serde(default)]
+    pub announced: u32,
     /// The number of members who could not be sent to, by reason.
     pub missed: BTreeMap<String, u32>,
     /// `sent`, `expired` or `cancelled`. None while it runs.
@@ -47,4 +50,10 @@ impl Run {
 /// The key of a member's entry that they got an update. Its value is the message.
 pub fn received(key: &str) -> String {
     format!("received/{key}")
+}
+
+/// The key of a member's entry that a template told them about an update, which they have not got. Its value is the
+/// message.
+pub fn announced(key: &str) -> String {
+    format!("announced/{key}")
 }

@@ -20,6 +20,12 @@ pub struct Updates {
     /// The time between two steps in seconds.
     #[schemars(range(max = 3600))]
     pub pause_seconds: u64,
+    /// A template with one variable, the first line of the update: sent to members whose window is closed.
+    #[schemars(length(min = 1, max = 512))]
+    pub template: Option<String>,
+    /// The topic of that template, if it is a marketing template.
+    #[schemars(length(min = 1, max = 64))]
+    pub topic: Option<String>,
     /// What members get when they write who joined later or could not be sent to: "latest" or "none".
     pub catch_up: CatchUp,
     /// Updates in the settings instead of files, by name.
@@ -59,6 +65,8 @@ impl Default for Updates {
             per_step: 40,
             // Twenty messages a second leave three quarters of a usual number's rate for answers.
             pause_seconds: 2,
+            template: None,
+            topic: None,
             catch_up: CatchUp::Latest,
             updates: BTreeMap::new(),
         }

@@ -62,6 +62,27 @@ fn members_get_an_update_once_in_their_language() {
 }
 
 #[test]
+fn members_outside_the_window_are_told_by_a_template() {
+    let host = Host::new();
+    let updates = updates(r#"{"template": "news", "topic": "events"}"#);
+    host.document("party.md", Some("# Summer  party\nCome!"));
+    let silent = Contact { member: true, ..host.person("Silent") };
+    host.joins(&silent, "invite", false);
+    let ana = member(&host, "Ana", None);
+    fire(&host, &updates, r#"{"update": "party"}"#);
+    let sent: Vec<_> = host.sent().into_iter().map(|sent| (sent.to, sent.kind, sent.body)).collect();
+    let expected =
+        [(silent.id.clone(), "template", "news".to_owned()), (ana.id, "text", "*Summer  party*\nCome!".to_owned())];
+    assert_eq!(sent, expected);
+    let run = Run::load("run/party").unwrap().unwrap();
+    assert_eq!((run.sent, run.announced, run.missed.len()), (2, 1, 0));
+    assert_eq!(item::first_line("\n*Summer  party*\nCome!"), "Summer party");
+    // They get the update itself when they write.
+    updates.on_message(host.text(&silent, "tell me")).unwrap();
+    assert_eq!(delivered(&host), [(silent.id, "*Summer  party*\nCome!".to_owned())]);
+}
+
+#[test]
 fn longest_waiting_update_is_sent_if_none_is_named() {
     let host = Host::new();
     let updates = updates(r#"{"timezone": "Europe/Amsterdam"}"#);
