@@ -147,19 +147,31 @@ const GROUPS: &[Group] = &[
     (
         "Sending",
         pages! {
+            "already-sent"
             "bad-message"
             "channel-stopped"
             "duplicate-id"
             "empty-field"
+            "erased"
+            "frequency-cap"
             "groups-only"
+            "in-human-hands"
+            "marketing-limited"
             "marketing-opted-out"
             "no-recipient"
             "opted-out"
             "outcome-unknown"
+            "over-budget"
             "phone-number-required"
             "platform-bad-response"
             "platform-no-response"
             "platform-unreachable"
+            "template-advertising"
+            "template-disabled"
+            "template-not-approved"
+            "template-parameters"
+            "template-paused"
+            "template-unknown"
             "too-long"
             "too-many"
             "unknown-channel"
@@ -285,6 +297,11 @@ fn platform_page(code: &str) -> Option<String> {
         Advice::SlowRecipient => "Messages to this recipient wait for 1, 4, 16, … seconds. Others continue.".into(),
         Advice::SlowChannel => "The channel pauses for up to 30 seconds, then continues.".into(),
         Advice::SlowApp => "All channels of the app pause for up to 30 seconds, then continue.".into(),
+        Advice::StopOutreach => {
+            "Templates and Direct Send on the channel wait for an hour, after each further refusal twice \
+                                 as long, up to a day. Answers continue."
+                .into()
+        }
         Advice::StopChannel => format!("The channel stops. {stopped}"),
         Advice::StopApp => format!("All channels of the app stop. {stopped}"),
     };

@@ -1,62 +1,80 @@
-//! The rules in their order, and the two ways to apply them: for a verdict and for an explanation.
+//! The checks in their order. Each is a small pure function of the draft and the facts; all of them use one table, so that
+//! a trace explains what was done.
 //!
-//! Both use one table, so that `beadle why` explains what was done.
+//! The first refusal decides. Without one, a message that a check defers waits for the latest time of all such checks.
 
-use beadle_model::{AliasKind, ConversationView, Outgoing, Refusal, Timestamp};
+use crate::facts::{Category, Draft, Facts, StopSwitch, TemplateFacts};
+use crate::templates;
+use beadle_model::{AliasKind, CheckOutcome, GateTrace, Outgoing, Refusal, Timestamp, TraceStep};
 
 /// How long before its end a window counts as closed for sending: a request may take 15 seconds
 /// (the channel's timeout), the platform's time stamps are whole seconds, and clocks differ. It is
 /// not documented to which side the last second belongs (`docs/whatsapp.md#windows`).
 pub const WINDOW_MARGIN_MS: i64 = 30_000;
 
-/// What is to be sent.
-#[derive(Clone, Copy, Debug)]
-pub struct Draft<'a> {
-    /// The message.
-    pub body: &'a Outgoing,
-    /// Whether it is Beadle's own reply to a reserved word, the last message after STOP.
-    pub host: bool,
-}
+/// While a switch stops sending, messages are looked at this often.
+const STOPPED_MS: i64 = 60_000;
 
-/// The facts that rules depend on.
-#[derive(Clone, Copy, Debug)]
-pub struct Facts<'a> {
-    /// The destination as it is now.
-    pub conversation: &'a ConversationView,
-    /// Civil time.
-    pub now: Timestamp,
-}
-
-/// A rule, in the order of application.
+/// A check, in the order of application.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Rule {
+pub enum Check {
+    /// The operator has not stopped sending, and the platform lets the number write first.
+    StopSwitch,
     /// The channel can reach the recipient.
     Recipient,
-    /// The recipient has not opted out.
-    OptOut,
-    /// The recipient has not turned off marketing on the platform.
+    /// The recipient has not been erased.
+    Erased,
+    /// The recipient has agreed to messages of this purpose, and has not opted out.
+    Consent,
+    /// The recipient has not turned off marketing on the platform, and the platform takes marketing from the number.
     Marketing,
+    /// No colleague has taken over the conversation.
+    HumanHands,
     /// The destination accepts this kind of message.
     Kind,
-    /// The 24-hour window is open.
+    /// The 24-hour window is open, or the message does not need it.
     Window,
+    /// The template can be sent, and the message fits it.
+    Template,
+    /// A utility template does not advertise.
+    Lint,
+    /// It is not night where the recipient lives.
+    QuietHours,
+    /// The recipient has not received too much marketing.
+    FrequencyCap,
+    /// There is budget for it.
+    Budget,
+    /// The business may write first to one more person.
+    MessagingTier,
     /// The pair rate ([`crate::pace::PairRate`]).
     PairRate,
     /// The throughput ([`crate::pace::Throughput`]).
     Throughput,
+    /// It was not sent before.
+    AlreadySent,
 }
 
-impl Rule {
+impl Check {
     /// The name for people and JSON.
     pub fn name(self) -> &'static str {
         match self {
-            Rule::Recipient => "recipient",
-            Rule::OptOut => "opt-out",
-            Rule::Marketing => "marketing",
-            Rule::Kind => "kind",
-            Rule::Window => "window",
-            Rule::PairRate => "pair-rate",
-            Rule::Throughput => "throughput",
+            Check::StopSwitch => "stop-switch",
+            Check::Recipient => "recipient",
+            Check::Erased => "erased",
+            Check::Consent => "consent",
+            Check::Marketing => "marketing",
+            Check::HumanHands => "human-hands",
+            Check::Kind => "kind",
+            Check::Window => "window",
+            Check::Template => "template",
+            Check::Lint => "lint",
+            Check::QuietHours => "quiet-hours",
+            Check::FrequencyCap => "frequency-cap",
+            Check::Budget => "budget",
+            Check::MessagingTier => "messaging-tier",
+            Check::PairRate => "pair-rate",
+            Check::Throughput => "throughput",
+            Check::AlreadySent => "already-sent",
         }
     }
 }
@@ -66,78 +84,113 @@ impl Rule {
 pub enum GateVerdict {
     /// Send it.
     Send,
-    /// Not yet, because of this rule.
+    /// Not yet.
     Later {
         /// The earliest time; check again then.
         until: Timestamp,
-        /// The rule.
-        rule: Rule,
+        /// The check that names it.
+        check: Check,
     },
+    /// The window is closed: only a template would pass.
+    TemplateNeeded(Refusal),
     /// Refused.
     Refused(Refusal),
 }
 
-/// The result of one rule, for people.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TraceStep {
-    /// The rule.
-    pub rule: Rule,
-    /// Whether it refuses; the first refusal decides.
-    pub refuses: bool,
-    /// The reason as a sentence.
-    pub reason: String,
-}
-
-/// The result of a rule. A pass is formatted only for [`trace`].
-enum RuleResult {
+/// The result of a check.
+enum CheckResult {
+    /// Nothing is restricted, or it does not apply to this kind of message.
+    Nothing,
+    /// Passes for this reason, which ends in a time if there is one.
     Pass(&'static str, Option<Timestamp>),
+    /// Passes, and says why.
+    Note(String),
+    Later(Timestamp, &'static str),
     Refuse(Refusal),
 }
 
-type RuleFn = fn(&Draft<'_>, &Facts<'_>) -> RuleResult;
+type CheckFn = fn(&Draft<'_>, &Facts<'_>) -> CheckResult;
 
-/// The rules of [`check`] in their order.
-const RULES: [(Rule, RuleFn); 5] = [
-    (Rule::Recipient, recipient),
-    (Rule::OptOut, opt_out),
-    (Rule::Marketing, marketing),
-    (Rule::Kind, kind),
-    (Rule::Window, window),
+const CHECKS: [(Check, CheckFn); 17] = [
+    (Check::StopSwitch, stop_switch),
+    (Check::Recipient, recipient),
+    (Check::Erased, erased),
+    (Check::Consent, consent),
+    (Check::Marketing, marketing),
+    (Check::HumanHands, human_hands),
+    (Check::Kind, kind),
+    (Check::Window, window),
+    (Check::Template, template),
+    (Check::Lint, lint),
+    (Check::QuietHours, quiet_hours),
+    (Check::FrequencyCap, frequency_cap),
+    (Check::Budget, budget),
+    (Check::MessagingTier, messaging_tier),
+    (Check::PairRate, pair_rate),
+    (Check::Throughput, throughput),
+    (Check::AlreadySent, already_sent),
 ];
 
-/// Checks a draft against all rules; the first refusal decides.
+/// Checks a draft: the first refusal decides.
 pub fn check(draft: &Draft<'_>, facts: &Facts<'_>) -> GateVerdict {
-    RULES
-        .iter()
-        .find_map(|(_, rule_fn)| match rule_fn(draft, facts) {
-            RuleResult::Pass(..) => None,
-            RuleResult::Refuse(refusal) => Some(GateVerdict::Refused(refusal)),
-        })
-        .unwrap_or(GateVerdict::Send)
-}
-
-/// The result of every rule of [`check`] in order, including those after a refusal.
-pub fn trace(draft: &Draft<'_>, facts: &Facts<'_>) -> Vec<TraceStep> {
-    RULES
-        .iter()
-        .map(|(rule, rule_fn)| match rule_fn(draft, facts) {
-            RuleResult::Pass(reason, None) => TraceStep { rule: *rule, refuses: false, reason: reason.into() },
-            RuleResult::Pass(reason, Some(at)) => {
-                TraceStep { rule: *rule, refuses: false, reason: format!("{reason} {}", at.utc()) }
+    let mut later: Option<(Timestamp, Check)> = None;
+    for (check, check_fn) in CHECKS {
+        match check_fn(draft, facts) {
+            CheckResult::Nothing | CheckResult::Pass(..) | CheckResult::Note(_) => {}
+            CheckResult::Later(until, _) => {
+                if later.is_none_or(|(latest, _)| until > latest) {
+                    later = Some((until, check));
+                }
             }
-            RuleResult::Refuse(refusal) => TraceStep { rule: *rule, refuses: true, reason: refusal.message },
-        })
-        .collect()
+            CheckResult::Refuse(refusal) if check == Check::Window => return GateVerdict::TemplateNeeded(refusal),
+            CheckResult::Refuse(refusal) => return GateVerdict::Refused(refusal),
+        }
+    }
+    later.map_or(GateVerdict::Send, |(until, check)| GateVerdict::Later { until, check })
 }
 
-fn recipient(_: &Draft<'_>, facts: &Facts<'_>) -> RuleResult {
+/// The result of every check of [`check`] that has something to say, in order, including those after a refusal.
+pub fn trace(draft: &Draft<'_>, facts: &Facts<'_>) -> GateTrace {
+    let step = |(check, check_fn): &(Check, CheckFn)| {
+        let (outcome, reason, time) = match check_fn(draft, facts) {
+            CheckResult::Nothing => return None,
+            CheckResult::Pass(reason, time) => (CheckOutcome::Pass, reason.into(), time),
+            CheckResult::Note(reason) => (CheckOutcome::Pass, reason.into(), None),
+            CheckResult::Later(until, reason) => (CheckOutcome::Later(until), reason.into(), Some(until)),
+            CheckResult::Refuse(refusal) => (CheckOutcome::Refused(refusal), "".into(), None),
+        };
+        Some(TraceStep { check: check.name().into(), outcome, reason, time })
+    };
+    GateTrace { at: facts.now, leaving: draft.message.is_some(), steps: CHECKS.iter().filter_map(step).collect() }
+}
+
+/// Beadle's own answers and read marks are sent while everything else is stopped, so that STOP is confirmed.
+fn stop_switch(draft: &Draft<'_>, facts: &Facts<'_>) -> CheckResult {
+    let until = facts.now.plus_ms(STOPPED_MS);
+    match facts.circumstances.stop {
+        StopSwitch::Open => match facts.circumstances.outreach_held_until {
+            Some(until) if until > facts.now && draft.body.is_outreach() => {
+                CheckResult::Later(until, "WhatsApp does not let the number write first (131048), until")
+            }
+            _ => CheckResult::Nothing,
+        },
+        _ if draft.is_from_host() => CheckResult::Pass("Beadle's own reply is sent although sending is stopped", None),
+        StopSwitch::All => CheckResult::Later(until, "the operator has stopped sending; the next look is at"),
+        StopSwitch::Marketing if facts.category(draft).may_be_marketing() => {
+            CheckResult::Later(until, "the operator has stopped marketing; the next look is at")
+        }
+        StopSwitch::Marketing => CheckResult::Nothing,
+    }
+}
+
+fn recipient(_: &Draft<'_>, facts: &Facts<'_>) -> CheckResult {
     let conversation = facts.conversation;
     if conversation.group.is_some() {
-        return RuleResult::Pass("the destination is a group", None);
+        return CheckResult::Pass("the destination is a group", None);
     }
     match &conversation.address {
-        Some(address) if !address.value.is_empty() => RuleResult::Pass("the channel can reach the recipient", None),
-        _ => RuleResult::Refuse(
+        Some(address) if !address.value.is_empty() => CheckResult::Nothing,
+        _ => CheckResult::Refuse(
             Refusal::new(
                 "no-recipient",
                 format!("Channel `{}` has no number or id for this contact.", conversation.channel),
@@ -147,50 +200,77 @@ fn recipient(_: &Draft<'_>, facts: &Facts<'_>) -> RuleResult {
     }
 }
 
+fn erased(_: &Draft<'_>, facts: &Facts<'_>) -> CheckResult {
+    match facts.circumstances.erased_at {
+        Some(at) => CheckResult::Refuse(Refusal::new("erased", format!("The recipient was erased at {}.", at.utc()))),
+        None => CheckResult::Nothing,
+    }
+}
+
 /// After STOP nothing is sent: no message, no reaction, no typing indicator. Read marks remain, as
 /// a sign that the STOP was read. Groups are not affected, because one member's opt-out must not
 /// silence a group.
-fn opt_out(draft: &Draft<'_>, facts: &Facts<'_>) -> RuleResult {
-    let Some(since) = facts.conversation.contact.opted_out_since else {
-        return RuleResult::Pass("the recipient accepts messages", None);
-    };
+fn consent(draft: &Draft<'_>, facts: &Facts<'_>) -> CheckResult {
+    let Some(since) = facts.conversation.contact.opted_out_since else { return CheckResult::Nothing };
     if facts.conversation.group.is_some() {
-        return RuleResult::Pass("a group is not affected by an opt-out, since", Some(since));
+        return CheckResult::Pass("a group is not affected by an opt-out, since", Some(since));
     }
     if draft.host {
-        return RuleResult::Pass("Beadle's own reply is sent despite the opt-out, since", Some(since));
+        return CheckResult::Pass("Beadle's own reply is sent despite the opt-out, since", Some(since));
     }
     if let Outgoing::MarkRead { .. } = draft.body {
-        return RuleResult::Pass("a read mark is sent despite the opt-out, since", Some(since));
+        return CheckResult::Pass("a read mark is sent despite the opt-out, since", Some(since));
     }
-    RuleResult::Refuse(
+    CheckResult::Refuse(
         Refusal::new("opted-out", format!("The recipient has opted out of all messages since {}.", since.utc()))
             .instead("Do not write to them until they send START."),
     )
 }
 
 /// Marketing to someone who turned it off on the platform counts against the number (error 131050,
-/// `docs/whatsapp.md#templates`). Only the sender knows whether a template is marketing.
-fn marketing(draft: &Draft<'_>, facts: &Facts<'_>) -> RuleResult {
-    let Outgoing::Template(template) = draft.body else {
-        return RuleResult::Pass("not a template, so not marketing", None);
-    };
-    match facts.conversation.contact.marketing_stopped_since {
-        Some(since) if template.category.as_deref() == Some("marketing") => RuleResult::Refuse(
+/// `docs/whatsapp.md#templates`), and so does marketing from a number that people block (131048).
+fn marketing(draft: &Draft<'_>, facts: &Facts<'_>) -> CheckResult {
+    let category = facts.category(draft);
+    if !category.may_be_marketing() {
+        return CheckResult::Nothing;
+    }
+    let unknown = if category == Category::Unknown { " The category of the message is unknown." } else { "" };
+    if let Some(since) = facts.conversation.contact.marketing_stopped_since {
+        return CheckResult::Refuse(
             Refusal::new(
                 "marketing-opted-out",
-                format!("The recipient turned off marketing messages on WhatsApp at {}.", since.utc()),
+                format!("The recipient turned off marketing messages on WhatsApp at {}.{unknown}", since.utc()),
             )
             .instead("Only the recipient can turn them on again, in WhatsApp."),
+        );
+    }
+    if let Some((until, code)) = &facts.circumstances.marketing_refused {
+        return CheckResult::Refuse(
+            Refusal::new(
+                "marketing-limited",
+                format!("WhatsApp refused marketing to this recipient ({code}); not before {}.{unknown}", until.utc()),
+            )
+            .instead("Wait until then, or until the recipient writes."),
+        );
+    }
+    CheckResult::Pass("the recipient has not turned off marketing", None)
+}
+
+/// While a colleague has the conversation, nothing else is said in it.
+fn human_hands(draft: &Draft<'_>, facts: &Facts<'_>) -> CheckResult {
+    match facts.circumstances.in_human_hands_since {
+        Some(since) if draft.is_from_host() => CheckResult::Pass("a colleague has the conversation since", Some(since)),
+        Some(since) => CheckResult::Refuse(
+            Refusal::new("in-human-hands", format!("A colleague has had the conversation since {}.", since.utc()))
+                .instead("Wait until it is given back."),
         ),
-        Some(since) => RuleResult::Pass("not marked as marketing, which is turned off since", Some(since)),
-        None => RuleResult::Pass("the recipient has not turned off marketing", None),
+        None => CheckResult::Nothing,
     }
 }
 
 /// Groups accept texts, files, templates and pins, but nothing to tap and no login codes
 /// (`docs/whatsapp.md#groups`). Changes of a group need a group; login codes need a phone number.
-fn kind(draft: &Draft<'_>, facts: &Facts<'_>) -> RuleResult {
+fn kind(draft: &Draft<'_>, facts: &Facts<'_>) -> CheckResult {
     let is_group = facts.conversation.group.is_some();
     match draft.body {
         Outgoing::Buttons { .. }
@@ -206,7 +286,7 @@ fn kind(draft: &Draft<'_>, facts: &Facts<'_>) -> RuleResult {
         | Outgoing::VoiceCall { .. }
             if is_group =>
         {
-            RuleResult::Refuse(
+            CheckResult::Refuse(
                 Refusal::new("unsupported-in-groups", "WhatsApp does not allow buttons, lists and forms in groups.")
                     .instead("Send a text and ask for an answer in words."),
             )
@@ -214,7 +294,7 @@ fn kind(draft: &Draft<'_>, facts: &Facts<'_>) -> RuleResult {
         Outgoing::Location { .. } | Outgoing::Contacts { .. } | Outgoing::Reaction { .. } | Outgoing::Direct(_)
             if is_group =>
         {
-            RuleResult::Refuse(
+            CheckResult::Refuse(
                 Refusal::new(
                     "unsupported-in-groups",
                     "WhatsApp allows only texts, files, templates and pins in groups.",
@@ -222,11 +302,11 @@ fn kind(draft: &Draft<'_>, facts: &Facts<'_>) -> RuleResult {
                 .instead("Send a text."),
             )
         }
-        body if is_group && is_login_code(body) => RuleResult::Refuse(Refusal::new(
+        _ if is_group && is_login_code(draft, facts) => CheckResult::Refuse(Refusal::new(
             "unsupported-in-groups",
             "WhatsApp does not allow authentication templates in groups.",
         )),
-        body if is_login_code(body) && !has_number(facts) => RuleResult::Refuse(
+        _ if is_login_code(draft, facts) && !has_number(facts) => CheckResult::Refuse(
             Refusal::new(
                 "phone-number-required",
                 "Authentication messages need a phone number, and this contact's number is hidden.",
@@ -234,19 +314,15 @@ fn kind(draft: &Draft<'_>, facts: &Facts<'_>) -> RuleResult {
             .instead("Ask for the number first."),
         ),
         Outgoing::Pin { .. } | Outgoing::Group(_) if !is_group => {
-            RuleResult::Refuse(Refusal::new("groups-only", "Pins and group changes need a group."))
+            CheckResult::Refuse(Refusal::new("groups-only", "Pins and group changes need a group."))
         }
-        _ => RuleResult::Pass("the destination accepts this kind of message", None),
+        _ => CheckResult::Nothing,
     }
 }
 
-/// Whether it is a login code. Only the sender knows the purpose of a template.
-fn is_login_code(body: &Outgoing) -> bool {
-    match body {
-        Outgoing::Template(template) => template.category.as_deref() == Some("authentication"),
-        Outgoing::Direct(direct) => direct.category == "authentication",
-        _ => false,
-    }
+/// Whether it is a login code.
+fn is_login_code(draft: &Draft<'_>, facts: &Facts<'_>) -> bool {
+    facts.category(draft) == Category::Authentication
 }
 
 /// Whether the channel reaches the contact by a phone number, not a user id.
@@ -257,32 +333,137 @@ fn has_number(facts: &Facts<'_>) -> bool {
 
 /// Messages and reactions need an open window; read marks and typing indicators do not
 /// (`docs/whatsapp.md#windows`).
-fn window(draft: &Draft<'_>, facts: &Facts<'_>) -> RuleResult {
+fn window(draft: &Draft<'_>, facts: &Facts<'_>) -> CheckResult {
     match draft.body {
         Outgoing::MarkRead { .. } | Outgoing::Typing { .. } => {
-            return RuleResult::Pass("read marks and typing indicators need no open window", None);
+            return CheckResult::Pass("read marks and typing indicators need no open window", None);
         }
-        Outgoing::Template(_) => return RuleResult::Pass("a template needs no open window", None),
-        Outgoing::Direct(_) => return RuleResult::Pass("Direct Send needs no open window", None),
+        Outgoing::Template(_) => return CheckResult::Pass("a template needs no open window", None),
+        Outgoing::Direct(_) => return CheckResult::Pass("Direct Send needs no open window", None),
         Outgoing::Group(_) | Outgoing::Pin { .. } => {
-            return RuleResult::Pass("a change of a group needs no open window", None);
+            return CheckResult::Pass("a change of a group needs no open window", None);
         }
         _ => {}
     }
     let refusal = match facts.conversation.window_until {
-        Some(until) if facts.now < until.plus_ms(-WINDOW_MARGIN_MS) => {
-            return RuleResult::Pass("the window is open until", Some(until));
-        }
+        Some(until) if facts.has_open_window() => return CheckResult::Pass("the window is open until", Some(until)),
         Some(until) if facts.now < until => {
             format!("The 24-hour window closes at {}; nothing is sent in its last 30 seconds.", until.utc())
         }
         Some(until) => format!("The 24-hour window closed at {}.", until.utc()),
         None => "The recipient has not written yet, so no 24-hour window is open.".to_owned(),
     };
-    RuleResult::Refuse(
+    CheckResult::Refuse(
         Refusal::new("window-closed", refusal)
             .instead("Send an approved template, or wait until the recipient writes again."),
     )
+}
+
+/// The template exists, the platform takes it, and the message provides its parameters.
+fn template(draft: &Draft<'_>, facts: &Facts<'_>) -> CheckResult {
+    let Outgoing::Template(message) = draft.body else { return CheckResult::Nothing };
+    let definition = match &facts.template {
+        TemplateFacts::Unknown => {
+            return CheckResult::Note("the account's templates are not known, so WhatsApp decides".to_owned());
+        }
+        TemplateFacts::Missing { languages } => {
+            return CheckResult::Refuse(templates::unknown(&message.name, &message.language, languages));
+        }
+        TemplateFacts::Defined(definition) => definition,
+    };
+    match templates::check_status(definition).and_then(|()| templates::check_parameters(message, definition)) {
+        Ok(()) => CheckResult::Note(format!(
+            "the {} template `{}` in `{}` is approved and its parameters fit",
+            definition.category, definition.name, definition.language
+        )),
+        Err(refusal) => CheckResult::Refuse(refusal),
+    }
+}
+
+/// What fills a utility template does not advertise: the platform would make it a marketing template.
+fn lint(draft: &Draft<'_>, facts: &Facts<'_>) -> CheckResult {
+    let Outgoing::Template(message) = draft.body else { return CheckResult::Nothing };
+    if facts.category(draft) != Category::Utility {
+        return CheckResult::Nothing;
+    }
+    let Some(found) = templates::advertising(message) else { return CheckResult::Nothing };
+    let text =
+        format!("`{}` in `{}` of a utility template is advertising", found.word.trim_end_matches('*'), found.part);
+    if !facts.circumstances.refuses_advertising {
+        return CheckResult::Note(text);
+    }
+    CheckResult::Refuse(
+        Refusal::new("template-advertising", format!("{text}, for which WhatsApp makes it a marketing template."))
+            .instead("Use a marketing template, or leave the advertising out."),
+    )
+}
+
+/// At night a message waits until the morning of the recipient.
+fn quiet_hours(draft: &Draft<'_>, facts: &Facts<'_>) -> CheckResult {
+    match facts.circumstances.quiet_until {
+        Some(_) if draft.is_from_host() => CheckResult::Nothing,
+        Some(until) => CheckResult::Later(until, "these are quiet hours where the recipient lives, until"),
+        None => CheckResult::Nothing,
+    }
+}
+
+fn frequency_cap(_: &Draft<'_>, facts: &Facts<'_>) -> CheckResult {
+    match &facts.circumstances.capped {
+        Some(cap) => CheckResult::Refuse(
+            Refusal::new(
+                "frequency-cap",
+                format!(
+                    "The recipient has received {} ({}); the next is possible at {}.",
+                    cap.received,
+                    cap.limit,
+                    cap.until.utc()
+                ),
+            )
+            .instead("Send it later."),
+        ),
+        None => CheckResult::Nothing,
+    }
+}
+
+fn budget(_: &Draft<'_>, facts: &Facts<'_>) -> CheckResult {
+    match &facts.circumstances.over_budget {
+        Some(budget) => CheckResult::Refuse(
+            Refusal::new("over-budget", format!("The budget is used up: {budget}.")).instead("Ask the operator."),
+        ),
+        None => CheckResult::Nothing,
+    }
+}
+
+/// The messaging limit counts people outside a window in 24 hours (`docs/whatsapp.md#limits`).
+fn messaging_tier(_: &Draft<'_>, facts: &Facts<'_>) -> CheckResult {
+    match &facts.circumstances.tier {
+        None => CheckResult::Nothing,
+        Some(tier) => match tier.free_at {
+            Some(free_at) => CheckResult::Later(free_at, "the messaging limit of 24 hours is used up until"),
+            None => CheckResult::Note(format!("{} of {} people were written to in 24 hours", tier.used, tier.limit)),
+        },
+    }
+}
+
+fn pair_rate(_: &Draft<'_>, facts: &Facts<'_>) -> CheckResult {
+    match facts.circumstances.pair_free_at {
+        Some(at) if at > facts.now => CheckResult::Later(at, "the recipient gets too many messages until"),
+        _ => CheckResult::Nothing,
+    }
+}
+
+fn throughput(_: &Draft<'_>, facts: &Facts<'_>) -> CheckResult {
+    match facts.circumstances.throughput_free_at {
+        Some(at) if at > facts.now => CheckResult::Later(at, "the number sends too fast until"),
+        _ => CheckResult::Nothing,
+    }
+}
+
+fn already_sent(_: &Draft<'_>, facts: &Facts<'_>) -> CheckResult {
+    match facts.circumstances.sent_before {
+        Some(message) => CheckResult::Refuse(Refusal::new("already-sent", format!("It was sent as {message}."))),
+        None => CheckResult::Nothing,
+    }
 }
 
 #[cfg(test)]

@@ -2,27 +2,42 @@
 //!
 //! Everything that is sent passes [`check`] twice: when a plugin asks, so that it can react, and
 //! again before it is sent, because a window may have closed meanwhile. The first refusal decides;
-//! [`trace`] explains every rule for `beadle why`. [`limits`] checks a message by itself, [`pace`]
-//! the rate of messages. See `docs/design.md#gate`.
+//! [`trace`] explains every check for `beadle why`. [`limits`] checks a message by itself, [`pace`]
+//! the rate of messages, [`templates`] what a template needs. See `docs/design.md#gate`.
 //!
 //! Invariant: no clock, no store, no configuration. The same facts give the same verdict at any
 //! time, which makes `beadle why` truthful.
 
+mod checks;
+mod facts;
 pub mod limits;
 pub mod pace;
-mod rules;
+pub mod templates;
 
-pub use rules::{Draft, Facts, GateVerdict, Rule, TraceStep, WINDOW_MARGIN_MS, check, trace};
+pub use checks::{Check, GateVerdict, WINDOW_MARGIN_MS, check, trace};
+pub use facts::{Category, Circumstances, Draft, Facts, ReachedCap, StopSwitch, TemplateFacts, TierFacts};
 
 /// The codes of this crate's refusals; `beadle explain` documents each.
-pub const CODES: [&str; 12] = [
+pub const CODES: [&str; 24] = [
     "no-recipient",
+    "erased",
     "opted-out",
     "marketing-opted-out",
+    "marketing-limited",
+    "in-human-hands",
     "unsupported-in-groups",
     "phone-number-required",
     "groups-only",
     "window-closed",
+    "template-unknown",
+    "template-not-approved",
+    "template-paused",
+    "template-disabled",
+    "template-parameters",
+    "template-advertising",
+    "frequency-cap",
+    "over-budget",
+    "already-sent",
     "empty-field",
     "too-long",
     "too-many",

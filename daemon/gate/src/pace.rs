@@ -8,7 +8,7 @@
 //! The caller supplies the time. It is counted in microseconds, because 80 messages a second are
 //! 12.5 ms apart. If the clock is set back, the next message waits for one interval at most.
 
-use crate::{GateVerdict, Rule};
+use crate::{Check, GateVerdict};
 use beadle_model::Timestamp;
 
 const SECOND_US: i64 = 1_000_000;
@@ -124,8 +124,8 @@ pub fn check(pair: &PairRate, throughput: &Throughput, now: Timestamp) -> GateVe
     let (by_pair, by_throughput) = (pair.next_free(now), throughput.next_free(now));
     match by_pair.max(by_throughput) {
         until if until <= now => GateVerdict::Send,
-        until if until == by_pair => GateVerdict::Later { until, rule: Rule::PairRate },
-        until => GateVerdict::Later { until, rule: Rule::Throughput },
+        until if until == by_pair => GateVerdict::Later { until, check: Check::PairRate },
+        until => GateVerdict::Later { until, check: Check::Throughput },
     }
 }
 
@@ -255,12 +255,12 @@ mod tests {
         throughput.take(START);
         assert_eq!(
             check(&pair, &throughput, START),
-            GateVerdict::Later { until: START.plus_ms(1000), rule: Rule::Throughput }
+            GateVerdict::Later { until: START.plus_ms(1000), check: Check::Throughput }
         );
         pair.take(START);
         assert_eq!(
             check(&pair, &throughput, START),
-            GateVerdict::Later { until: START.plus_ms(6000), rule: Rule::PairRate }
+            GateVerdict::Later { until: START.plus_ms(6000), check: Check::PairRate }
         );
     }
 

@@ -5,6 +5,7 @@
 //! none is. Limits are in `sandbox`, execution in `store` and `pipeline`.
 
 use crate::consent::rules::PlannedConsent;
+use crate::gate_trace::GateTrace;
 use crate::id::{ContactId, ConversationId};
 use crate::outgoing::Outgoing;
 use crate::profile::ProfileEdit;
@@ -182,6 +183,23 @@ pub struct SendEffect {
     /// Whether it answers the event in its own conversation (`replies`) instead of writing first
     /// (`messages`).
     pub reply: bool,
+    /// Whether a check of the gate defers it: it waits in the outbox.
+    pub deferred: bool,
+    /// What the gate decided.
+    pub gate: GateTrace,
+    /// How it counts, if the business writes first.
+    pub outreach: Option<Outreach>,
+}
+
+/// How a message counts that the business sends first: a template or Direct Send.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Outreach {
+    /// Whether it is marketing, or may be.
+    pub is_marketing: bool,
+    /// Its topic.
+    pub topic: Option<String>,
+    /// Whether no window was open.
+    pub is_outside_window: bool,
 }
 
 /// Everything that one call asked for.

@@ -10,7 +10,7 @@ mod template;
 
 pub use group::GroupChange;
 pub use parts::{Button, Flow, Header, MediaKind, ProductSection, Row, Section, Source};
-pub use template::{Parameter, ParameterValue, Template, TemplateAction, TemplateButton, TemplateHeader};
+pub use template::{Parameter, ParameterValue, Template, TemplateAction, TemplateButton, TemplateCard, TemplateHeader};
 
 use crate::content::Location;
 use crate::id::MediaId;
@@ -295,6 +295,11 @@ impl Outgoing {
                 | Outgoing::Pin { .. }
                 | Outgoing::Group(_)
         )
+    }
+
+    /// Whether the business writes first with it: what can be sent without an open window.
+    pub fn is_outreach(&self) -> bool {
+        matches!(self, Outgoing::Template(_) | Outgoing::Direct(_))
     }
 
     /// Whether it asks the other side to tap, choose, fill in or share something.

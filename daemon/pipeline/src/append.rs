@@ -5,7 +5,7 @@
 
 use crate::context::Context;
 use crate::subscriptions::SubscriptionsReceiver;
-use beadle_model::WebhookId;
+use beadle_model::{TemplateNews, WebhookId};
 use beadle_store::StoreError;
 use beadle_store::step::{Appended, Batch, NewEvent, NewRejectedWebhook, Receipt, SourceWebhook};
 use std::sync::Arc;
@@ -19,6 +19,8 @@ pub struct Delivery {
     pub receipts: Vec<Receipt>,
     /// What could not be parsed.
     pub rejected: Vec<NewRejectedWebhook>,
+    /// News about templates.
+    pub templates: Vec<TemplateNews>,
     /// The rejected webhook that it was read from, which is deleted with it.
     pub read_from: Option<WebhookId>,
     /// For a webhook that the store has refused: itself, so that the rest of it is taken in (see [`Batch::source`]).
@@ -36,9 +38,9 @@ impl Appender {
     /// Durable when this returns `Ok`. Known events are counted and change nothing. The caller passes
     /// `queued` and `received` on to the outbox.
     pub async fn append(&self, delivery: Delivery) -> Result<Appended, StoreError> {
-        let Delivery { events, receipts, rejected, read_from, source } = delivery;
+        let Delivery { events, receipts, rejected, templates, read_from, source } = delivery;
         let interest = self.subscriptions.borrow().interest().clone();
-        let batch = Batch { events, receipts, rejected, read_from, source, interest };
+        let batch = Batch { events, receipts, rejected, templates, read_from, source, interest };
         let appended = self.context.store.append(batch).await?;
         self.context.health.appended(&appended);
         if let Some(due_at) = appended.window_due {

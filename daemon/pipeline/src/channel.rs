@@ -74,6 +74,9 @@ pub enum Advice {
     SlowChannel,
     /// All numbers of the app together are too fast.
     SlowApp,
+    /// The number may not write first for now, because people block or report it: templates and Direct Send wait, and answers
+    /// go on.
+    StopOutreach,
     /// The channel cannot send until a person acts (token, payment, ban): stop it and say so; what waits is kept.
     StopChannel,
     /// The same for all channels of the app: its token has expired.

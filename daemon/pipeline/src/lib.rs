@@ -49,6 +49,7 @@ use append::Appender;
 use attempt::Attempts;
 use backlog::Backlogs;
 use beadle_clock::{Alarm, Clock};
+use beadle_gatekeeper::Gatekeeper;
 use beadle_model::{EventId, PluginNo};
 use beadle_store::{Store, StoreError};
 use beadle_tasks::{TaskKind, Tasks};
@@ -137,6 +138,7 @@ impl Pipeline {
         store: Store,
         clock: Clock,
         tasks: Tasks,
+        gatekeeper: Gatekeeper,
         settings: OutboxSettings,
         channels: Vec<Arc<dyn Channel>>,
         publish: watch::Sender<Arc<Subscriptions>>,
@@ -149,7 +151,7 @@ impl Pipeline {
         let context = Arc::new(Context::new(store, clock, tasks.clone()));
 
         let appender = Appender { context: Arc::clone(&context), subscriptions: subscriptions.clone() };
-        let outbox = Outbox::new(Arc::clone(&context), appender.clone(), settings, channels);
+        let outbox = Outbox::new(Arc::clone(&context), appender.clone(), gatekeeper, settings, channels);
         let attempts = Attempts {
             context: Arc::clone(&context),
             subscriptions: subscriptions.clone(),

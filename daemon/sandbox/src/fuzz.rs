@@ -10,6 +10,7 @@ use crate::call::Level;
 use crate::handles::{Handles, Kind};
 use crate::host::{Facts, HostError, HostState, StateSlot};
 use crate::limits::{self, Limits};
+use beadle_gatekeeper::{Gatekeeper, Policy};
 use beadle_model::{
     Alias, AliasKind, Contact, ContactId, Content, ConversationId, ConversationView, Event, EventBody, EventId,
     EventKind, MessageId, Outgoing, PluginNo, StateNo, Timestamp,
@@ -45,6 +46,7 @@ impl Host {
             subscriptions: EventKind::ALL.into_iter().collect(),
             host_key: [7; 32],
             handles: Arc::clone(&handles),
+            gatekeeper: Gatekeeper::new(reader.clone(), Policy::default()),
             reader,
             reserve: Arc::new(|| MessageId(1)),
             people: Arc::default(),
@@ -249,9 +251,11 @@ impl Source<'_> {
             name: self.text(),
             language: self.text(),
             category: self.optional_text(),
+            topic: self.optional_text(),
             header: self.maybe(header),
             body: self.list(Self::parameter),
             buttons: self.list(button),
+            cards: vec![],
             quote: self.optional_text(),
         }
     }
@@ -393,9 +397,11 @@ mod tests {
                 name: "greeting".into(),
                 language: "en".into(),
                 category: None,
+                topic: None,
                 header: Some(wit::TemplateHeader::Location(at)),
                 body: vec![],
                 buttons: vec![],
+                cards: vec![],
                 quote: None,
             };
             assert_eq!(code(host.reply_with(template)), "bad-message");

@@ -115,6 +115,7 @@ fn compile(runtime: Arc<Runtime>, spec: Spec) -> Result<Plugin, LoadError> {
         handles: Arc::clone(&runtime.handles),
         people: Arc::clone(&runtime.people),
         reader: runtime.reader.clone(),
+        gatekeeper: runtime.gatekeeper.clone(),
         reserve: Arc::clone(&runtime.reserve),
     };
     let loaded = Loaded {

@@ -4,6 +4,7 @@ use crate::code_cache::CodeCache;
 use crate::engine::Ticker;
 use crate::handles::Handles;
 use crate::host::HostState;
+use beadle_gatekeeper::Gatekeeper;
 use beadle_model::MessageId;
 use beadle_model::consent::rules::PeopleRules;
 use beadle_store::Reader;
@@ -21,6 +22,7 @@ pub struct Runtime {
     pub code_cache: Option<Arc<CodeCache>>,
     pub people: Arc<PeopleRules>,
     pub reader: Reader,
+    pub gatekeeper: Gatekeeper,
     pub reserve: Arc<dyn Fn() -> MessageId + Send + Sync>,
     pub host_key: [u8; 32],
     pub handles: Arc<Handles>,

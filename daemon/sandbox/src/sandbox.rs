@@ -9,6 +9,7 @@ use crate::plugin::Plugin;
 use crate::runtime::Runtime;
 use crate::spec::Spec;
 use crate::{abi, limits, load};
+use beadle_gatekeeper::{Gatekeeper, Policy};
 use beadle_model::consent::rules::PeopleRules;
 use beadle_model::{Blame, Coded, MessageId};
 use beadle_store::Reader;
@@ -33,6 +34,8 @@ pub struct SandboxConfig {
     pub people: Arc<PeopleRules>,
     /// Supervises the thread that interrupts guests.
     pub tasks: Tasks,
+    /// Decides what plugins may send. None: by WhatsApp's rules, without an operator's settings.
+    pub gatekeeper: Option<Gatekeeper>,
 }
 
 impl Default for SandboxConfig {
@@ -43,6 +46,7 @@ impl Default for SandboxConfig {
             cache_dir: None,
             people: Arc::default(),
             tasks: Tasks::default(),
+            gatekeeper: None,
         }
     }
 }
@@ -113,6 +117,7 @@ impl Sandbox {
             linker,
             ticker,
             code_cache: code_cache.map(Arc::new),
+            gatekeeper: config.gatekeeper.unwrap_or_else(|| Gatekeeper::new(reader.clone(), Policy::default())),
             people: config.people,
             reader,
             reserve,

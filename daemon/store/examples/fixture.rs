@@ -78,6 +78,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         reply: true,
         state: SendState::Sending,
         due_at: NOW,
+        gate: None,
+        outreach: None,
     };
     let (scope, key) = (Scope::Contact(conversation.contact.id), "greeted".to_owned());
     let counter = StateWrite::Add { scope: Scope::Plugin, key: "greetings".into(), delta: 7 };
@@ -93,7 +95,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let problem =
         Problem { code: "outcome-unknown".into(), title: "No answer".into(), details: None, by: "host".into() };
     let settled = [(reply, SendOutcome::Accepted(Some("wamid.out".into()))), (doubtful, SendOutcome::Dead(problem))];
-    let settlements = settled.map(|(message, outcome)| Settlement { message, outcome, at: NOW });
+    let settlements = settled.map(|(message, outcome)| Settlement { message, outcome, at: NOW, gate: None });
     store.settle(settlements.to_vec(), Interest::default()).await?;
     let message = ReceiptFor::Ours(reply, "wamid.out".into());
     let receipt = Receipt {

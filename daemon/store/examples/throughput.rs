@@ -102,7 +102,16 @@ async fn answer(store: &Store, event: &Event, by: (PluginNo, i64), receipts: u64
     };
     let (message, now) = (store.reserve_message(), event.received_at);
     let body = Outgoing::Text { body: content.text().unwrap_or_default().into(), preview_url: false, quote: None };
-    let send = NewSend { message, conversation: view.id, body, reply: true, state: SendState::Sending, due_at: now };
+    let send = NewSend {
+        message,
+        conversation: view.id,
+        body,
+        reply: true,
+        state: SendState::Sending,
+        due_at: now,
+        gate: None,
+        outreach: None,
+    };
     let commit = Commit {
         conversation: Some(view.id),
         sends: vec![send],
@@ -111,7 +120,7 @@ async fn answer(store: &Store, event: &Event, by: (PluginNo, i64), receipts: u64
     store.commit(commit).await?;
     let platform = format!("wamid.HBgLMzE2MDAwMDAwMDAVAgARGBI5QTNDQTVCM0Q0Q0Q2RTY3RTcA{:x}", message.0);
     let outcome = SendOutcome::Accepted(Some(platform.clone()));
-    store.settle(vec![Settlement { message, outcome, at: now }], Interest::default()).await?;
+    store.settle(vec![Settlement { message, outcome, at: now, gate: None }], Interest::default()).await?;
     for status in ["sent", "delivered", "read"].iter().take(usize::try_from(receipts).unwrap_or(3)) {
         let message = ReceiptFor::Ours(message, platform.clone());
         let receipt = Receipt {

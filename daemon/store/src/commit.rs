@@ -243,7 +243,12 @@ impl Tx<'_> {
                 send.due_at.0,
                 now.0
             ])?;
-        self.conn.prepare_cached("INSERT INTO outbox_bodies (id, body) VALUES (?1, ?2)")?.execute(params![id, body])?;
+        self.conn
+            .prepare_cached("INSERT INTO outbox_bodies (id, body, gate) VALUES (?1, ?2, ?3)")?
+            .execute(params![id, body, send.gate])?;
+        if let Some(outreach) = &send.outreach {
+            self.count_outreach(send, outreach, now)?;
+        }
         if send.state == SendState::Sending {
             self.cache.note_sending(self.conn, id)?;
         }
@@ -264,6 +269,7 @@ impl Tx<'_> {
                 .execute([message.0, now.0])?;
             if changed > 0 {
                 self.cache.note_sending(self.conn, message.0)?;
+                self.outreach_leaves(*message, now)?;
                 claimed.push(*message);
             }
         }

@@ -25,7 +25,9 @@ use crate::step::{DeadLetterRef, RetriedDeadLetter};
 use crate::tx::Tx;
 use crate::views::MergeReport;
 use beadle_model::consent::rules::PlannedConsent;
-use beadle_model::{Contact, ContactId, ConversationId, EventId, LeadTimes, MessageId, PluginNo, Timestamp};
+use beadle_model::{
+    Contact, ContactId, ConversationId, EventId, LeadTimes, MessageId, PluginNo, TemplateDefinition, Timestamp,
+};
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -331,6 +333,34 @@ impl Store {
     ) -> Result<(), StoreError> {
         let now = self.0.shared.clock.now();
         self.ask(move |tx| tx.change_documents(plugin, &changed, &removed, now)).await
+    }
+
+    /// Sets which business account each channel belongs to; accounts without a channel are forgotten.
+    pub async fn set_channel_accounts(&self, accounts: Vec<(String, String)>) -> Result<(), StoreError> {
+        self.ask(move |tx| tx.set_channel_accounts(&accounts)).await
+    }
+
+    /// Replaces the templates of an account by what was fetched. `began`: when the request began; what webhooks reported
+    /// since then is newer.
+    pub async fn replace_templates(
+        &self,
+        account: String,
+        templates: Vec<TemplateDefinition>,
+        began: Timestamp,
+    ) -> Result<(), StoreError> {
+        let now = self.0.shared.clock.now();
+        self.ask(move |tx| tx.replace_templates(&account, &templates, began, now)).await
+    }
+
+    /// Sets how many people an account may write to first in 24 hours; 0: any number.
+    pub async fn set_messaging_limit(&self, account: String, people: u64) -> Result<(), StoreError> {
+        self.ask(move |tx| tx.set_messaging_limit(&account, people)).await
+    }
+
+    /// Records that the templates of an account could not be fetched.
+    pub async fn templates_not_fetched(&self, account: String, error: String) -> Result<(), StoreError> {
+        let now = self.0.shared.clock.now();
+        self.ask(move |tx| tx.templates_not_fetched(&account, &error, now)).await
     }
 
     /// The number of a plugin; a new name gets a new number.

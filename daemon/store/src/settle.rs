@@ -78,6 +78,11 @@ impl Tx<'_> {
     fn settle_one(&mut self, settlement: &Settlement, batch: &SettlementBatch) -> Result<usize, StoreError> {
         let (id, at) = (settlement.message, settlement.at);
         let mut events = 0;
+        if let Some(gate) = &settlement.gate {
+            self.conn
+                .prepare_cached("UPDATE outbox_bodies SET gate = ?2 WHERE id = ?1")?
+                .execute(params![id.0, gate])?;
+        }
         match &settlement.outcome {
             SendOutcome::Accepted(platform) => self.accepted(id, platform.as_deref())?,
             SendOutcome::Failed(problem) => {
@@ -88,6 +93,8 @@ impl Tx<'_> {
                     )?
                     .execute(params![id.0, to_json("a problem", problem)?, at.0])?;
                 if changed > 0 {
+                    self.outreach_failed(id, &problem.code, at)?;
+                    self.marketing_declined_to(id, &problem.code, at)?;
                     events = self.append_failure(id, problem, (at, batch))?;
                 }
             }

@@ -14,8 +14,8 @@ use beadle_model::effect::{ContactWrite, NewMedia, StateRead, StateWrite, TimerW
 use beadle_model::event::{Pricing, Problem};
 use beadle_model::keyword::Language;
 use beadle_model::{
-    Alias, ConversationId, Ending, EventBody, EventId, Keyword, MessageId, Outgoing, PluginNo, StateNo, Timestamp,
-    WebhookId,
+    Alias, ConversationId, Ending, EventBody, EventId, Keyword, MessageId, Outgoing, PluginNo, StateNo, TemplateNews,
+    Timestamp, WebhookId,
 };
 use serde_json::Value;
 use std::sync::Arc;
@@ -191,6 +191,8 @@ pub struct Batch {
     pub receipts: Vec<Receipt>,
     /// The parts that could not be parsed.
     pub rejected: Vec<NewRejectedWebhook>,
+    /// News about templates.
+    pub templates: Vec<TemplateNews>,
     /// The rejected webhook that this was parsed from. It is deleted.
     pub read_from: Option<WebhookId>,
     /// For a batch that was refused, because a row that one of its parts needs cannot be read: the parts that are refused

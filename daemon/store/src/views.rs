@@ -9,7 +9,8 @@ use crate::step::DeadLetterRef;
 use crate::step::{OutboxRow, SendState};
 use beadle_model::event::Problem;
 use beadle_model::{
-    ContactId, ConversationId, Ending, EventBody, EventId, EventKind, HandlingId, MessageId, PluginNo, Timestamp,
+    ContactId, ConversationId, Ending, EventBody, EventId, EventKind, GateTrace, HandlingId, MessageId, PluginNo,
+    Timestamp,
 };
 use serde::{Deserialize, Serialize};
 
@@ -168,6 +169,8 @@ pub struct OutboxDetails {
     pub failed_at: Option<Timestamp>,
     /// Why it failed or was given up.
     pub problem: Option<Problem>,
+    /// What the gate decided about it last, and why. None for Beadle's own messages.
+    pub gate: Option<GateTrace>,
 }
 
 /// A filter of dead letters.

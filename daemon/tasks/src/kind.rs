@@ -80,6 +80,8 @@ kinds! {
     Reload = "reload", Restart, 60;
     /// Downloads files that people sent.
     Media = "media", Restart, 600;
+    /// Fetches the templates of the business accounts.
+    Templates = "templates", Restart, 120;
     /// Deletes what is past its retention time.
     Retention = "retention", Restart, 60;
     /// Reports health to systemd and to the log.

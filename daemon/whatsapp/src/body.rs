@@ -7,7 +7,7 @@
 use beadle_model::content::Location;
 use beadle_model::outgoing::{
     Button, Flow, Header, MediaKind, Parameter, ParameterValue, ProductSection, Section, Source, Template,
-    TemplateAction, TemplateHeader,
+    TemplateAction, TemplateButton, TemplateCard, TemplateHeader,
 };
 use beadle_model::{AliasKind, Outgoing};
 use beadle_pipeline::SendRequest;
@@ -399,8 +399,33 @@ fn flow(form: &Flow, uploaded: Option<&str>) -> Value {
 }
 
 fn template(template: &Template, uploaded: Option<&str>) -> Value {
+    let mut parts = components(template.header.as_ref(), &template.body, &template.buttons, uploaded);
+    if !template.cards.is_empty() {
+        let card = |(index, card): (usize, &TemplateCard)| {
+            // The files of cards have web addresses.
+            json!({"card_index": index, "components": components(Some(&card.header), &card.body, &card.buttons, None)})
+        };
+        let cards: Vec<Value> = template.cards.iter().enumerate().map(card).collect();
+        parts.push(json!({"type": "carousel", "cards": cards}));
+    }
+    let mut object = Map::new();
+    put(&mut object, "name", Some(&template.name));
+    object.insert("language".to_owned(), json!({"code": template.language}));
+    if !parts.is_empty() {
+        object.insert("components".to_owned(), Value::Array(parts));
+    }
+    Value::Object(object)
+}
+
+/// The filled parts of a template, or of one card.
+fn components(
+    header: Option<&TemplateHeader>,
+    body: &[Parameter],
+    buttons: &[TemplateButton],
+    uploaded: Option<&str>,
+) -> Vec<Value> {
     let mut components = Vec::new();
-    if let Some(header) = &template.header {
+    if let Some(header) = header {
         let parameter = match header {
             TemplateHeader::Text(filling) => parameter(filling),
             TemplateHeader::File { kind, source, filename } => named_file(*kind, source, filename.as_deref(), uploaded),
@@ -408,23 +433,17 @@ fn template(template: &Template, uploaded: Option<&str>) -> Value {
         };
         components.push(json!({"type": "header", "parameters": [parameter]}));
     }
-    if !template.body.is_empty() {
-        let parameters: Vec<Value> = template.body.iter().map(parameter).collect();
+    if !body.is_empty() {
+        let parameters: Vec<Value> = body.iter().map(parameter).collect();
         components.push(json!({"type": "body", "parameters": parameters}));
     }
-    for button in &template.buttons {
+    for button in buttons {
         let (sub_type, parameters) = action(&button.action);
         // The platform's examples write the index as a string.
         let index = button.index.to_string();
         components.push(json!({"type": "button", "sub_type": sub_type, "index": index, "parameters": parameters}));
     }
-    let mut object = Map::new();
-    put(&mut object, "name", Some(&template.name));
-    object.insert("language".to_owned(), json!({"code": template.language}));
-    if !components.is_empty() {
-        object.insert("components".to_owned(), Value::Array(components));
-    }
-    Value::Object(object)
+    components
 }
 
 fn parameter(parameter: &Parameter) -> Value {

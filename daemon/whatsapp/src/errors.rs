@@ -8,7 +8,9 @@
 
 use beadle_model::Blame::{self, Host, Operator, Plugin, Remote};
 use beadle_model::event::Problem;
-use beadle_pipeline::Advice::{self, Fail, Retry, SlowApp, SlowChannel, SlowRecipient, StopApp, StopChannel};
+use beadle_pipeline::Advice::{
+    self, Fail, Retry, SlowApp, SlowChannel, SlowRecipient, StopApp, StopChannel, StopOutreach,
+};
 
 /// One retry, for what the platform describes as a possible glitch.
 const ONCE: Advice = Retry { attempts: 2 };
@@ -57,8 +59,8 @@ const TABLE: &[(i64, Advice, Blame, &str)] = &[
     (131042, StopChannel,   Operator, "There is a problem with the payment method"),
     (131045, StopChannel,   Operator, "The number is not registered"),
     (131047, Fail,          Plugin,   "More than 24 hours since the person last wrote: only a template can be sent"),
-    // Every attempt makes it worse; a person has to review what the number sends.
-    (131048, StopChannel,   Operator, "The number is limited because people block or report it"),
+    // Every attempt makes it worse; a person has to review what the number sends. Answers are not limited.
+    (131048, StopOutreach,  Operator, "The number is limited because people block or report it"),
     // A retry would be possible after 24 hours at the earliest, when the message may be obsolete.
     (131049, Fail,          Remote,   "Not delivered: the person received too many marketing messages"),
     (131050, Fail,          Remote,   "The person has opted out of marketing messages from this business"),
@@ -261,7 +263,7 @@ mod tests {
         for (code, expected) in [
             ("131042", (StopChannel, Operator)),
             ("131031", (StopChannel, Operator)),
-            ("131048", (StopChannel, Operator)),
+            ("131048", (StopOutreach, Operator)),
             ("368", (StopChannel, Operator)),
             ("190", (StopApp, Operator)),
             ("130429", (SlowChannel, Remote)),

@@ -24,9 +24,9 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// ambiguous. Front ends usually close after 60 seconds.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Maximum size of a response that is read. Responses have about 300 bytes, a group with eight members about a thousand;
-/// the error page of a proxy may have any size.
-const MAX_RESPONSE_BYTES: usize = 64 * 1024;
+/// Maximum size of a response that is read. Responses have about 300 bytes, a group with eight members about a thousand,
+/// a page of 100 templates at most a million; the error page of a proxy may have any size.
+const MAX_RESPONSE_BYTES: usize = 2 * 1024 * 1024;
 
 /// The name of the error object in a response.
 const ERROR: &[u8] = b"\"error\"";

@@ -34,6 +34,7 @@ mod preference;
 mod receipt;
 mod secret;
 mod signature;
+mod template_sync;
 mod unparsable;
 mod upload;
 mod webhook;
@@ -45,6 +46,7 @@ pub use errors::{PlatformError, platform_error};
 pub use fetch::{FetchCounts, FetchWanted, Fetcher};
 pub use graph::{ChannelError, http_client};
 pub use secret::Secret;
+pub use template_sync::{SyncError, SyncReport, TemplateSync};
 pub use upload::MediaStore;
 pub use webhook::{Counts, Parsed};
 

@@ -6,6 +6,7 @@
 
 use crate::json::Json;
 use beadle_model::event::ChannelNotification;
+use beadle_model::{TemplateChange, TemplateNews, Timestamp};
 
 /// How one field is read. `state`, `before` and `subject` are paths into the value; of `state` the first that exists.
 struct Field {
@@ -67,6 +68,36 @@ pub(crate) fn read(name: &str, value: &Json<'_>, channel: Option<&str>) -> Optio
     })
 }
 
+/// What a notification says about a template, by its `change`; `None` if it is about something else.
+pub(crate) fn template_news(change: &str, value: &Json<'_>, account: &str, at: Timestamp) -> Option<TemplateNews> {
+    let lower = |key: &str| value.text_of(key).map(|text| text.to_lowercase());
+    let reason = || lower("reason").filter(|reason| reason != "none");
+    let change = match change {
+        // These say something about a template that can still be used.
+        "template-status" if matches!(lower("event").as_deref(), Some("flagged" | "locked" | "limit_exceeded")) => {
+            TemplateChange::Components
+        }
+        "template-status" => TemplateChange::Status {
+            status: lower("event").map(|event| if event == "reinstated" { "approved".to_owned() } else { event })?,
+            reason: reason(),
+            category: lower("message_template_category"),
+        },
+        "template-quality" => TemplateChange::Quality(lower("new_quality_score")?),
+        // With `correct_category` the change is announced, and `new_category` is the present one.
+        "template-category" => TemplateChange::Category(lower("new_category")?),
+        "template-components" => TemplateChange::Components,
+        _ => return None,
+    };
+    Some(TemplateNews {
+        account: account.to_owned(),
+        platform_id: value.string_of("message_template_id").unwrap_or_default(),
+        name: value.string_of("message_template_name")?,
+        language: value.string_of("message_template_language")?,
+        at,
+        change,
+    })
+}
+
 /// Reads an error of the account or app; `None` if it has no code.
 pub(crate) fn read_error(error: &Json<'_>, channel: Option<&str>) -> Option<ChannelNotification> {
     Some(ChannelNotification {
@@ -86,6 +117,47 @@ mod tests {
     fn summary(name: &str, json: &str) -> (String, Option<String>, String, Option<String>) {
         let notification = read(name, &Json::parse(json.as_bytes()).unwrap(), Some("shop")).unwrap();
         (notification.change, notification.subject, notification.state, notification.before)
+    }
+
+    #[test]
+    fn template_news_say_what_changed() {
+        let template = r#""message_template_id":7,"message_template_name":"hi","message_template_language":"de""#;
+        let status = |status: &str, reason: Option<&str>, category: Option<&str>| TemplateChange::Status {
+            status: status.into(),
+            reason: reason.map(str::to_owned),
+            category: category.map(str::to_owned),
+        };
+        for (change, json, expected) in [
+            ("template-status", r#""event":"PAUSED","reason":"NONE""#, Some(status("paused", None, None))),
+            (
+                "template-status",
+                r#""event":"REJECTED","reason":"SCAM","message_template_category":"UTILITY""#,
+                Some(status("rejected", Some("scam"), Some("utility"))),
+            ),
+            ("template-status", r#""event":"REINSTATED""#, Some(status("approved", None, None))),
+            ("template-status", r#""event":"FLAGGED""#, Some(TemplateChange::Components)),
+            ("template-quality", r#""new_quality_score":"RED""#, Some(TemplateChange::Quality("red".into()))),
+            (
+                "template-category",
+                r#""previous_category":"UTILITY","new_category":"MARKETING""#,
+                Some(TemplateChange::Category("marketing".into())),
+            ),
+            (
+                "template-category",
+                r#""new_category":"UTILITY","correct_category":"MARKETING""#,
+                Some(TemplateChange::Category("utility".into())),
+            ),
+            ("template-components", r#""message_template_element":"x""#, Some(TemplateChange::Components)),
+            ("limits", r#""x":1"#, None),
+        ] {
+            let json = format!("{{{template},{json}}}");
+            let news = template_news(change, &Json::parse(json.as_bytes()).unwrap(), "102", Timestamp(5));
+            assert_eq!(news.as_ref().map(|news| &news.change), expected.as_ref(), "{json}");
+            if let Some(news) = news {
+                let TemplateNews { account, platform_id, name, language, at, .. } = news;
+                assert_eq!((&*account, &*platform_id, &*name, &*language, at), ("102", "7", "hi", "de", Timestamp(5)));
+            }
+        }
     }
 
     #[test]

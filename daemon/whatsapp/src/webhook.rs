@@ -10,7 +10,7 @@ use crate::json::Json;
 use crate::origin::Origin;
 use crate::unparsable::{self, Unparsable, kind_of, quoted};
 use crate::{groups, key, message, notification, preference, receipt};
-use beadle_model::{Content, EventBody, Timestamp};
+use beadle_model::{Content, EventBody, TemplateNews, Timestamp};
 use beadle_store::step::{EventKey, NewEvent, NewRejectedWebhook, Placement, Receipt};
 use serde_json::Value;
 
@@ -26,6 +26,8 @@ pub struct Parsed {
     pub receipts: Vec<Receipt>,
     /// Malformed bodies and parts, kept for a person.
     pub rejected: Vec<NewRejectedWebhook>,
+    /// News about templates, which are also events.
+    pub templates: Vec<TemplateNews>,
     /// Counters for metrics.
     pub counts: Counts,
     /// A `phone_number_id` in this webhook that is not configured.
@@ -162,6 +164,8 @@ fn read_channel_notification(origin: &Origin<'_>, field: &str, now: Timestamp, p
     let account = origin.account();
     let channel = origin.channel.or_else(|| origin.app.only_channel(&account));
     let Some(notification) = notification::read(field, origin.value, channel) else { return false };
+    let at = origin.timestamp().unwrap_or(now);
+    parsed.templates.extend(notification::template_news(&notification.change, origin.value, &account, at));
     let [account, time] = origin.entry_id();
     let key = key::of_contents(origin.timestamp(), &["change", &account, &time], origin.change);
     push_notification(parsed, key, origin.timestamp().unwrap_or(now), EventBody::ChannelChanged(notification));

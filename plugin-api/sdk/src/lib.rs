@@ -62,7 +62,7 @@ pub use event::{
 pub use message::{
     Button, Buttons, Catalog, ContactRequest, ContactsMessage, CtaUrl, Direct, DirectMessage, File, Flow, Header,
     Interactive, List, LocationMessage, LocationRequest, MediaKind, MediaMessage, Message, Parameter, ParameterValue,
-    Product, ProductList, ProductSection, Row, Section, Source, Template, TemplateAction, TemplateButton,
+    Product, ProductList, ProductSection, Row, Section, Source, Template, TemplateAction, TemplateButton, TemplateCard,
     TemplateHeader, Text, VoiceCall,
 };
 pub use records::{

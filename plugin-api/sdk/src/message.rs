@@ -9,8 +9,8 @@ mod rich;
 pub use crate::bindings::imports::outgoing::{
     Button, Buttons, Catalog, ContactRequest, ContactsMessage, CtaUrl, Direct, DirectMessage, File, Flow, Header,
     Interactive, List, LocationMessage, LocationRequest, MediaKind, MediaMessage, Parameter, ParameterValue, Product,
-    ProductList, ProductSection, Row, Section, Source, Template, TemplateAction, TemplateButton, TemplateHeader, Text,
-    VoiceCall,
+    ProductList, ProductSection, Row, Section, Source, Template, TemplateAction, TemplateButton, TemplateCard,
+    TemplateHeader, Text, VoiceCall,
 };
 
 /// A message: a `&str`, `String`, [`Text`], [`Buttons`], [`List`], [`MediaMessage`], [`Template`], ….

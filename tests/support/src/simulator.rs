@@ -83,6 +83,23 @@ impl Simulator {
         self.request(method, &format!("/control/{path}"), body).await
     }
 
+    /// A request to the Graph API with the business's token, by its path after the version.
+    pub async fn graph(&self, method: &str, path: &str, body: &Value) -> Value {
+        let body = body.to_string();
+        let exchange = async {
+            let mut connection = Connection::tcp(&self.address).await?;
+            let head = format!(
+                "{method} /v26.0/{path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
+                webhook::ACCESS_TOKEN,
+                body.len()
+            );
+            connection.exchange(&[head.as_bytes(), body.as_bytes()].concat()).await
+        };
+        let answer = exchange.await.unwrap_or_else(|error| panic!("{method} {path}: {error}"));
+        assert_eq!(answer.status, 200, "{method} {path}: {}", answer.text());
+        serde_json::from_slice(&answer.body).unwrap_or_default()
+    }
+
     /// Uploads a person's file for [`Self::say_message`], and returns its id.
     pub async fn upload(&self, mime_type: &str, bytes: &[u8]) -> String {
         let exchange = async {

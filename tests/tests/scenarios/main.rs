@@ -42,6 +42,7 @@ mod restore;
 mod safe_start;
 mod schedules;
 mod shutdown;
+mod templates;
 mod tls_proxy;
 mod traps;
 mod virtual_time;

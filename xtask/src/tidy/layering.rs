@@ -14,6 +14,7 @@ const LAYERS: &[&str] = &[
     "beadle-whatsapp",
     "beadle-pipeline",
     "beadle-sandbox",
+    "beadle-gatekeeper",
     "beadle-gate",
     "beadle-store",
     "beadle-clock",

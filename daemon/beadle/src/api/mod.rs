@@ -7,6 +7,7 @@
 mod common;
 mod consents;
 mod events;
+mod gate;
 mod people;
 mod plugins;
 mod rfc3339;
@@ -17,6 +18,7 @@ mod windows;
 pub use common::*;
 pub use consents::*;
 pub use events::*;
+pub use gate::*;
 pub use people::*;
 pub use plugins::*;
 pub use schedules::*;

@@ -99,6 +99,12 @@ pub enum Command {
     /// Show open 24-hour reply windows
     #[command(subcommand)]
     Windows(Windows),
+    /// Show, fetch and check message templates
+    #[command(subcommand)]
+    Templates(Templates),
+    /// Explain whether a message would be sent
+    #[command(subcommand)]
+    Gate(Gate),
 }
 
 /// `--config`
@@ -754,4 +760,89 @@ fn new_plugin_name(text: &str) -> Result<String, String> {
 fn duration_ms(text: &str) -> Result<i64, String> {
     let ms = units::parse_ms(text).filter(|ms| *ms > 0);
     ms.ok_or_else(|| format!("must be {}", units::FORM))
+}
+
+/// `beadle templates`
+#[derive(Debug, Subcommand)]
+pub enum Templates {
+    /// List templates by name and language
+    List {
+        /// Filter by channel
+        #[arg(long, value_name = "NAME")]
+        channel: Option<String>,
+        /// Filter by status: approved, pending, rejected, paused, disabled and others
+        #[arg(long)]
+        status: Option<String>,
+        /// List templates after this one (NAME/LANGUAGE)
+        #[arg(long, value_name = "TEMPLATE")]
+        after: Option<String>,
+        #[command(flatten)]
+        page: Page,
+    },
+    /// Show a template in each language: its parts, its parameters and warnings
+    Show {
+        /// Template name
+        name: String,
+        /// Channel, if accounts have different templates with this name
+        #[arg(long, value_name = "NAME")]
+        channel: Option<String>,
+        #[command(flatten)]
+        json: Json,
+    },
+    /// Fetch the templates from WhatsApp now
+    Sync,
+    /// List advertising words in utility templates, for which WhatsApp may make them marketing templates
+    Lint {
+        #[command(flatten)]
+        page: Page,
+    },
+    /// Show a template with its parameters filled in, and whether they fit
+    Preview {
+        /// Template name
+        name: String,
+        #[command(flatten)]
+        fill: Fill,
+        /// Channel, if accounts have different templates with this name
+        #[arg(long, value_name = "NAME")]
+        channel: Option<String>,
+        #[command(flatten)]
+        json: Json,
+    },
+}
+
+/// What fills a template
+#[derive(Args, Clone, Debug, Default)]
+pub struct Fill {
+    /// Language, such as pt_BR; without it, that of the recipient or of the configuration
+    #[arg(long, value_name = "TAG")]
+    pub language: Option<String>,
+    /// Value of the next variable, or NAME=VALUE for a named one; repeat it for each variable
+    #[arg(long = "parameter", short, value_name = "VALUE")]
+    pub parameters: Vec<String>,
+}
+
+/// `beadle gate`
+#[derive(Debug, Subcommand)]
+pub enum Gate {
+    /// Show what each check says about a message to a person, without sending it
+    Explain {
+        /// Contact (con_…) or conversation (cnv_…)
+        recipient: String,
+        /// Text of the message
+        #[arg(long, required_unless_present = "template", conflicts_with = "template")]
+        text: Option<String>,
+        /// Template name
+        #[arg(long, value_name = "NAME")]
+        template: Option<String>,
+        #[command(flatten)]
+        fill: Fill,
+        /// Topic of a marketing template
+        #[arg(long, requires = "template")]
+        topic: Option<String>,
+        /// Channel, if the person writes on several
+        #[arg(long, value_name = "NAME")]
+        channel: Option<String>,
+        #[command(flatten)]
+        json: Json,
+    },
 }

@@ -4,7 +4,8 @@
 //! `--json` the response is printed as received. Results go to stdout; hints and errors go to stderr.
 
 use super::args::{
-    Cli, Command, Consents, Contacts, DeadLetters, EventFilter, Events, Json, Outbox, Page, Plugins, Schedules, Windows,
+    Cli, Command, Consents, Contacts, DeadLetters, EventFilter, Events, Fill, Gate, Json, Outbox, Page, Plugins, Schedules,
+    Templates, Windows,
 };
 use super::client::{Client, ClientError};
 use super::show::{self, Output, Screen};
@@ -170,6 +171,7 @@ async fn run(cli: &Cli) -> Result<(), End> {
             let done = client.post(&["schedules", name, "run"]).await?;
             if json.json { Ok(print(&pretty(&done)?)?) } else { write(show::done(done)?) }
         }
+        Command::Templates(Templates::Sync) => post(&client, &["templates", "sync"]).await,
         command => match query(command) {
             Some(query) => get(&client, &query).await,
             None => Ok(()),
@@ -220,8 +222,39 @@ pub fn query(command: &Command) -> Option<Query<'_>> {
             let within = within.map(|ms| ms.to_string());
             list(["windows"], given([("channel", channel), ("within_ms", &within)]).collect(), page, show::windows)
         }
+        Command::Templates(command) => return templates(command),
+        Command::Gate(Gate::Explain { recipient, text, template, fill, topic, channel, json }) => {
+            let params = [("text", text), ("template", template), ("topic", topic), ("channel", channel)];
+            let params = given(params).chain(filled(fill)).collect();
+            Query { params, ..one(["gate", "explain", recipient], *json, show::gate) }
+        }
         _ => return None,
     })
+}
+
+fn templates(command: &Templates) -> Option<Query<'_>> {
+    Some(match command {
+        Templates::List { channel, status, after, page } => {
+            let params = [("channel", channel), ("status", status), ("after", after)];
+            list(["templates"], given(params).collect(), page, show::templates)
+        }
+        Templates::Show { name, channel, json } => {
+            let params = given([("channel", channel)]).collect();
+            Query { params, ..one(["templates", "named", name], *json, show::template) }
+        }
+        Templates::Lint { page } => list(["templates", "lint"], Vec::new(), page, show::lint),
+        Templates::Preview { name, fill, channel, json } => {
+            let params = given([("channel", channel)]).chain(filled(fill)).collect();
+            Query { params, ..one(["templates", "named", name, "preview"], *json, show::preview) }
+        }
+        Templates::Sync => return None,
+    })
+}
+
+/// The parameters of a template as one JSON array, because a query may have each name once.
+fn filled(fill: &Fill) -> impl Iterator<Item = (&'static str, String)> + use<> {
+    let parameters = (!fill.parameters.is_empty()).then(|| Value::from(fill.parameters.clone()).to_string());
+    given([("language", &fill.language), ("parameters", &parameters)])
 }
 
 fn plugins(command: &Plugins) -> Option<Query<'_>> {

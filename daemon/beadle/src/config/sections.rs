@@ -12,6 +12,8 @@ use super::tree::{Table, Value};
 use super::{people, schedules};
 use beadle_catalog::PluginConfig;
 use beadle_catalog::grants::{DEFAULT, GRANTABLE};
+use beadle_gate::StopSwitch;
+use beadle_gatekeeper::{MarketingCaps, Policy, QuietFor, QuietHours, TimeOfDay};
 use beadle_model::LeadTimes;
 use beadle_model::keyword::Language;
 use beadle_model::window::MAX_LEAD_TIMES;
@@ -46,6 +48,7 @@ pub fn config(context: &Context<'_>, tree: &Table) -> Config {
         keywords,
         apps,
         outbox: outbox(root.section("outbox")),
+        gate: gate(root.section("gate")),
         windows: windows(root.section("windows")),
         media: media(root.section("media")),
         plugins: root.named("plugins").into_iter().map(|(name, section)| (name, plugin(section, &channels))).collect(),
@@ -238,6 +241,69 @@ fn outbox(mut section: Section<'_>) -> Outbox {
     };
     section.end();
     outbox
+}
+
+/// What the other sections say is added by `run/build.rs`.
+fn gate(mut section: Section<'_>) -> Policy {
+    let stops = [("none", StopSwitch::Open), ("marketing", StopSwitch::Marketing), ("all", StopSwitch::All)];
+    let stop = section.choice("stop", &stops).unwrap_or_default();
+    let refuses_advertising = section.choice("advertising", &[("refuse", true), ("allow", false)]).unwrap_or(true);
+    let template_language = section.string("template_language").map(|(language, _)| language);
+    let (quiet_hours, quiet_for) = quiet_hours(section.section("quiet_hours"));
+    let caps = marketing_caps(section.section("marketing_caps"));
+    section.end();
+    Policy { stop, refuses_advertising, template_language, quiet_hours, quiet_for, caps, ..Policy::default() }
+}
+
+fn quiet_hours(mut section: Section<'_>) -> (Option<QuietHours>, QuietFor) {
+    let mut time = |key: &'static str| {
+        let (text, span) = section.string(key)?;
+        let parsed = time_of_day(&text);
+        if parsed.is_none() {
+            section.invalid(&span, format!("`{key}` must be a time of day"), "such as \"21:30\"");
+        }
+        Some((parsed?, span))
+    };
+    let (from, to) = (time("from"), time("to"));
+    let choices = [("marketing", QuietFor::Marketing), ("outreach", QuietFor::Outreach)];
+    let quiet_for = section.choice("for", &choices).unwrap_or(QuietFor::Marketing);
+    let hours = match (from, to) {
+        (Some((from, _)), Some((to, span))) if from == to => {
+            section.invalid(&span, "`to` must differ from `from`", "quiet hours of no length");
+            None
+        }
+        (Some((from, _)), Some((to, _))) => Some(QuietHours { from, to }),
+        (Some((_, span)), None) => {
+            section.invalid(&span, "`from` needs `to`", "add `to = \"08:00\"`");
+            None
+        }
+        (None, Some((_, span))) => {
+            section.invalid(&span, "`to` needs `from`", "add `from = \"21:00\"`");
+            None
+        }
+        (None, None) => None,
+    };
+    section.end();
+    (hours, quiet_for)
+}
+
+/// `21:30`
+fn time_of_day(text: &str) -> Option<TimeOfDay> {
+    let (hour, minute) = text.split_once(':')?;
+    let number = |text: &str, limit: i8| {
+        let is_short = (1..=2).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
+        text.parse::<i8>().ok().filter(|number| is_short && *number < limit)
+    };
+    Some(TimeOfDay { hour: number(hour, 24)?, minute: number(minute, 60).filter(|_| minute.len() == 2)? })
+}
+
+fn marketing_caps(mut section: Section<'_>) -> MarketingCaps {
+    // 0: no limit. A person who gets a hundred a day is not asked about.
+    let mut cap = |key| Some(number(&mut section, key, 0, 0..=100)).filter(|cap| *cap > 0);
+    let caps =
+        MarketingCaps { per_day: cap("per_day"), per_week: cap("per_week"), topic_per_week: cap("topic_per_week") };
+    section.end();
+    caps
 }
 
 /// `[windows] expiring_before`

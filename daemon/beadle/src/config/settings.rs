@@ -1,6 +1,7 @@
 //! The checked configuration, as the rest of the daemon sees it.
 
 use beadle_catalog::PluginConfig;
+use beadle_gatekeeper::Policy;
 use beadle_model::LeadTimes;
 use beadle_model::consent::rules::ConsentRules;
 use beadle_model::keyword::Language;
@@ -40,6 +41,8 @@ pub struct Config {
     pub channels: BTreeMap<String, Channel>,
     /// `[outbox]`
     pub outbox: Outbox,
+    /// `[gate]`, without what other sections say
+    pub gate: Policy,
     /// `[windows]`
     pub windows: LeadTimes,
     /// `[media]`

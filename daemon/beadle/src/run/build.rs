@@ -6,6 +6,7 @@ use crate::config::{App as AppSection, Config};
 use crate::web::webhooks::Webhooks;
 use beadle_catalog::Catalog;
 use beadle_clock::Clock;
+use beadle_gatekeeper::{Gatekeeper, Policy};
 use beadle_model::consent::rules::{PeopleRules, WordingTexts};
 use beadle_model::keyword::OwnWords;
 use beadle_pipeline::{ActiveRevision, Channel, OutboxSettings, Pipeline, Subscriptions, SubscriptionsReceiver};
@@ -14,7 +15,9 @@ use beadle_schedule::{Scheduler, Schedules};
 use beadle_store::step::ConsentTopic;
 use beadle_store::{Store, StoreConfig};
 use beadle_tasks::Tasks;
-use beadle_whatsapp::{App, AppConfig, CloudChannel, CloudConfig, FetchWanted, Fetcher, MediaStore, http_client};
+use beadle_whatsapp::{
+    App, AppConfig, CloudChannel, CloudConfig, FetchWanted, Fetcher, MediaStore, TemplateSync, http_client,
+};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use tokio::sync::watch;
@@ -35,6 +38,10 @@ pub struct Parts {
     pub clock: Clock,
     /// Declared attributes and the rules of consent.
     pub people: Arc<PeopleRules>,
+    /// Decides what may be sent.
+    pub gatekeeper: Gatekeeper,
+    /// Fetches templates.
+    pub templates: Arc<TemplateSync>,
     /// Downloads incoming files.
     pub fetcher: Arc<Fetcher>,
     /// The schedules.
@@ -54,10 +61,12 @@ pub fn build(config: &Config, clock: Clock, tasks: &Tasks) -> Result<Parts, RunE
         Arc::new(move || store.reserve_message())
     };
     let people = people(config);
+    let gatekeeper = Gatekeeper::new(store.reader(), gate(config));
     let sandbox_config = SandboxConfig {
         cache_dir: Some(data_dir.join("cache")),
         people: Arc::clone(&people),
         tasks: tasks.clone(),
+        gatekeeper: Some(gatekeeper.clone()),
         ..SandboxConfig::default()
     };
     let sandbox = Sandbox::new(sandbox_config, store.reader(), reserve, store.host_key())?;
@@ -65,16 +74,38 @@ pub fn build(config: &Config, clock: Clock, tasks: &Tasks) -> Result<Parts, RunE
     // Published by the catalog once plugins are loaded; each reader derives what it needs.
     let subscriptions = watch::Sender::new(Arc::<Subscriptions>::default());
     let wanted = wanted(config.media.fetch, subscriptions.subscribe());
-    let (channels, fetcher) = channels(config, &media_store, wanted)?;
-    let pipeline =
-        Pipeline::start(store.clone(), clock.clone(), tasks.clone(), outbox(config), channels, subscriptions)?;
-    let webhooks = Webhooks::new(apps(config, store.install()), pipeline.inbox(), clock.clone());
+    let (channels, fetcher, templates) = channels(config, &media_store, wanted)?;
+    let templates = Arc::new(templates);
+    let pipeline = Pipeline::start(
+        store.clone(),
+        clock.clone(),
+        tasks.clone(),
+        gatekeeper.clone(),
+        outbox(config),
+        channels,
+        subscriptions,
+    )?;
+    let webhooks =
+        Webhooks::new(apps(config, store.install()), pipeline.inbox(), Arc::clone(&templates), clock.clone());
     let webhooks = Arc::new(webhooks);
     let bell = pipeline.timers_changed();
     let plugins = pipeline.watch_subscriptions();
     let (schedules, scheduler) = Schedules::new(store.clone(), clock.clone(), bell, plugins, config.schedules.clone());
     let (fetcher, scheduler) = (Arc::new(fetcher), Arc::new(scheduler));
-    Ok(Parts { people, tasks, store, sandbox, pipeline, webhooks, clock, fetcher, schedules, scheduler })
+    Ok(Parts {
+        people,
+        tasks,
+        store,
+        sandbox,
+        pipeline,
+        webhooks,
+        clock,
+        gatekeeper,
+        templates,
+        fetcher,
+        schedules,
+        scheduler,
+    })
 }
 
 /// Declared attributes and the rules of consent.
@@ -92,6 +123,20 @@ pub fn outbox(config: &Config) -> OutboxSettings {
     }
 }
 
+/// Settings of the gate.
+pub fn gate(config: &Config) -> Policy {
+    Policy {
+        timezone: config.daemon.timezone.name().to_string(),
+        apps: config.channels.iter().map(|(name, channel)| (name.clone(), channel.app.clone())).collect(),
+        template_language: config
+            .gate
+            .template_language
+            .clone()
+            .or_else(|| Some(config.keywords.language.code().to_owned())),
+        ..config.gate.clone()
+    }
+}
+
 /// Files are downloaded while an active revision may read them.
 fn wanted(fetch: bool, subscriptions: SubscriptionsReceiver) -> FetchWanted {
     let reads = |active: ActiveRevision| active.plugin.requested_capabilities().contains("media");
@@ -100,12 +145,12 @@ fn wanted(fetch: bool, subscriptions: SubscriptionsReceiver) -> FetchWanted {
     })
 }
 
-/// The channels, and the fetcher of incoming files.
+/// The channels, the fetcher of incoming files, and that of templates.
 fn channels(
     config: &Config,
     media_store: &MediaStore,
     wanted: FetchWanted,
-) -> Result<(Vec<Arc<dyn Channel>>, Fetcher), RunError> {
+) -> Result<(Vec<Arc<dyn Channel>>, Fetcher, TemplateSync), RunError> {
     let client = http_client()?;
     let mut channels: Vec<Arc<dyn Channel>> = Vec::new();
     let mut clouds = Vec::new();
@@ -123,10 +168,12 @@ fn channels(
         };
         channels
             .push(Arc::new(CloudChannel::new(cloud.clone(), client.clone())?.with_media_store(media_store.clone())));
-        clouds.push(cloud);
+        clouds.push((cloud, channel.business_account_id.clone()));
     }
+    let templates = TemplateSync::new(clouds.clone(), &client, media_store.clone())?;
+    let clouds = clouds.into_iter().map(|(cloud, _)| cloud);
     let fetcher = Fetcher::new(clouds, &client, media_store.clone(), config.media.max_file_bytes, wanted)?;
-    Ok((channels, fetcher))
+    Ok((channels, fetcher, templates))
 }
 
 fn apps(config: &Config, install: &str) -> BTreeMap<String, App> {

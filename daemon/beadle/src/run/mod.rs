@@ -165,6 +165,8 @@ impl Running {
             channels: web::channels(config),
             config: Default::default(),
             catalog,
+            templates: Arc::clone(&parts.templates),
+            gatekeeper: parts.gatekeeper.clone(),
             schedules: parts.schedules.clone(),
             tasks: parts.tasks.clone(),
             // The machine's time: a simulated calendar does not change how long a process runs.
@@ -211,6 +213,8 @@ impl Running {
             .spawn(TaskKind::Retention, move |heartbeat| upkeep::clean(Arc::clone(&admin), policy.clone(), heartbeat));
         let fetcher = Arc::clone(&parts.fetcher);
         self.tasks.spawn(TaskKind::Media, move |heartbeat| Arc::clone(&fetcher).run(heartbeat));
+        let templates = Arc::clone(&parts.templates);
+        self.tasks.spawn(TaskKind::Templates, move |heartbeat| Arc::clone(&templates).run(heartbeat));
         let (store, clock, bell) = (parts.store.clone(), parts.clock.clone(), parts.pipeline.timers_changed());
         let scheduler = Arc::clone(&parts.scheduler);
         self.tasks.spawn(TaskKind::Schedules, move |heartbeat| {
@@ -241,6 +245,7 @@ impl Running {
         let reloader = Arc::new(reload::Reloader {
             catalog,
             pipeline: parts.pipeline.clone(),
+            gatekeeper: parts.gatekeeper.clone(),
             schedules: parts.schedules.clone(),
             admin: Arc::clone(&self.admin),
             retention: self.retention.clone(),

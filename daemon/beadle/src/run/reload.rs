@@ -15,6 +15,7 @@ use crate::config::{self, Change, Config, Environment, Inputs, Invalid, Loaded, 
 use crate::web::{Admin, ConfigState};
 use beadle_catalog::Catalog;
 use beadle_catalog::watch::{Hint, Watch};
+use beadle_gatekeeper::Gatekeeper;
 use beadle_model::{Coded as _, LeadTimes};
 use beadle_pipeline::Pipeline;
 use beadle_schedule::Schedules;
@@ -36,6 +37,7 @@ const SECOND_LOOK: Duration = Duration::from_millis(500);
 pub struct Reloader {
     pub catalog: Catalog,
     pub pipeline: Pipeline,
+    pub gatekeeper: Gatekeeper,
     pub schedules: Schedules,
     pub admin: Arc<Admin>,
     pub retention: watch::Sender<Retention>,
@@ -132,6 +134,7 @@ impl Reloader {
     /// Gives each part its new settings.
     fn apply(&self, old: &Config, new: &Config) {
         self.pipeline.outbox().configure(build::outbox(new));
+        self.gatekeeper.configure(build::gate(new));
         if old.retention != new.retention {
             self.retention.send_replace(new.retention);
         }

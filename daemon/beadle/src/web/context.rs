@@ -6,11 +6,13 @@ use crate::config::Config;
 use crate::follow::FollowedClock;
 use beadle_catalog::{Catalog, Entry};
 use beadle_clock::Clock;
+use beadle_gatekeeper::Gatekeeper;
 use beadle_model::consent::rules::PeopleRules;
 use beadle_pipeline::Pipeline;
 use beadle_schedule::Schedules;
 use beadle_store::Store;
 use beadle_tasks::{OnFailure, TaskKind, Tasks};
+use beadle_whatsapp::TemplateSync;
 use parking_lot::RwLock;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -60,6 +62,10 @@ pub struct Admin {
     pub config: RwLock<ConfigState>,
     /// The plugins.
     pub catalog: Catalog,
+    /// Decides what may be sent.
+    pub gatekeeper: Gatekeeper,
+    /// Fetches templates.
+    pub templates: Arc<TemplateSync>,
     /// The schedules.
     pub schedules: Schedules,
     /// All long-lived tasks.

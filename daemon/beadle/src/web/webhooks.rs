@@ -16,10 +16,10 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use beadle_clock::Clock;
-use beadle_model::Coded as _;
+use beadle_model::{Coded as _, EventBody};
 use beadle_pipeline::{Delivery, Inbox, InboxError};
-use beadle_store::step::{Appended, SourceWebhook};
-use beadle_whatsapp::{App, BODY_LIMIT_BYTES, Parsed, WebhookError};
+use beadle_store::step::{Appended, NewEvent, SourceWebhook};
+use beadle_whatsapp::{App, BODY_LIMIT_BYTES, Parsed, TemplateSync, WebhookError};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -45,6 +45,8 @@ pub struct Webhooks {
     pub inbox: Inbox,
     /// Civil time.
     pub clock: Clock,
+    /// Fetches templates, when there is news about them.
+    pub templates: Arc<TemplateSync>,
     /// Memory for bodies.
     pub bodies: BodyBudget,
     /// Counters.
@@ -88,9 +90,9 @@ pub struct Lines {
 
 impl Webhooks {
     /// For these apps.
-    pub fn new(apps: BTreeMap<String, App>, inbox: Inbox, clock: Clock) -> Self {
+    pub fn new(apps: BTreeMap<String, App>, inbox: Inbox, templates: Arc<TemplateSync>, clock: Clock) -> Self {
         let bodies = BodyBudget::new(BODY_BUDGET_BYTES);
-        Self { apps, inbox, clock, bodies, counts: WebhookCounts::default(), lines: Lines::default() }
+        Self { apps, inbox, clock, templates, bodies, counts: WebhookCounts::default(), lines: Lines::default() }
     }
 
     /// Counts a refusal and logs it, thinned.
@@ -192,6 +194,8 @@ async fn authentic(
 async fn store(webhooks: &Arc<Webhooks>, app: &str, parsed: Parsed, body: WholeBody) -> Response {
     webhooks.count(app, &parsed);
     let problem = parsed.rejected.first().map(|rejected| cut(&rejected.error));
+    let is_limit = |event: &NewEvent| matches!(&event.body, EventBody::ChannelChanged(it) if it.change == "limits");
+    let has_account_news = !parsed.templates.is_empty() || parsed.events.iter().any(is_limit);
     // Ends in order even if the platform hangs up.
     let storing = Finishing::new({
         let (webhooks, app) = (Arc::clone(webhooks), app.to_owned());
@@ -200,6 +204,10 @@ async fn store(webhooks: &Arc<Webhooks>, app: &str, parsed: Parsed, body: WholeB
     match tokio::time::timeout(STORED_WITHIN, storing).await {
         Ok(Ok(appended)) => {
             webhooks.counts.accepted.fetch_add(1, Relaxed);
+            if has_account_news {
+                // News say that something changed, and not all of what it is now.
+                webhooks.templates.request();
+            }
             if let (Some(id), Some(error)) = (appended.rejected.first(), problem)
                 && let Some(suppressed) = webhooks.lines.malformed.pass()
             {
@@ -220,6 +228,7 @@ async fn take_in(webhooks: &Webhooks, name: String, parsed: Parsed, body: WholeB
         events: parsed.events,
         receipts: parsed.receipts,
         rejected: parsed.rejected,
+        templates: parsed.templates,
         read_from: None,
         source,
     };

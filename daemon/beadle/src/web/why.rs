@@ -1,8 +1,8 @@
 //! `beadle why ID`: what happened to an event, a message, a handling, a contact or a rejected webhook, in the order of
 //! cause and effect.
 //!
-//! Everything is read from the store, except what begins with `now:`: the rules of the gate, which are evaluated again with
-//! the present facts, and the state of the channel.
+//! Everything is read from the store, also what the gate decided, with the facts of that time; except what begins with
+//! `now:`: what it would decide about a message that has not left, and the state of the channel.
 
 use super::context::Admin;
 use super::data::{Names, counted, ending, event_row, message_row, pause_of, read, receipts};
@@ -10,9 +10,10 @@ use super::failure::ApiError;
 use crate::api::{Step, Why};
 use axum::Json;
 use axum::extract::{Path, State};
-use beadle_gate::{Draft, Facts};
+use beadle_gate::Draft;
+use beadle_gatekeeper::Gatekeeper;
 use beadle_model::event::Problem;
-use beadle_model::{PluginNo, Timestamp};
+use beadle_model::{CheckOutcome, GateTrace, PluginNo, Timestamp, TraceStep};
 use beadle_store::Reader;
 use beadle_store::step::SendState;
 use beadle_store::views::{ContactDetails, DeadLetter, EventDetails, EventFilter, HandlingRow, OutboxDetails, Trace};
@@ -24,9 +25,10 @@ const EVENTS_OF_CONTACT: usize = 20;
 /// `GET /why/{id}`
 pub async fn why(State(admin): State<Arc<Admin>>, Path(id): Path<String>) -> Result<Json<Why>, ApiError> {
     let now = admin.clock.now();
-    let paused = admin.pipeline.outbox().counts().paused;
+    let (paused, gatekeeper) = (admin.pipeline.outbox().counts().paused, admin.gatekeeper.clone());
     let answer = read(&admin, move |reader, names| {
-        let mut trace = TraceBuilder { reader, names, paused: &paused, now, steps: Vec::new() };
+        let gatekeeper = &gatekeeper;
+        let mut trace = TraceBuilder { reader, names, gatekeeper, paused: &paused, now, steps: Vec::new() };
         match reader.trace(&id)?.ok_or_else(|| ApiError::not_found("event, message, handling or contact", &id))? {
             Trace::Contact(contact) => trace.contact(&contact, &id)?,
             Trace::Webhook(webhook) => trace.webhook(&webhook),
@@ -43,9 +45,38 @@ pub async fn why(State(admin): State<Arc<Admin>>, Path(id): Path<String>) -> Res
     Ok(Json(answer.await?))
 }
 
+/// What the gate decided, in a sentence.
+fn gate_verdict(gate: &GateTrace) -> String {
+    let refusal = gate.steps.iter().find_map(|step| match &step.outcome {
+        CheckOutcome::Refused(refusal) => Some(format!("refused by {} ({})", step.check, refusal.code)),
+        _ => None,
+    });
+    let later = || {
+        let times = gate.steps.iter().filter_map(|step| match step.outcome {
+            CheckOutcome::Later(until) => Some((until, step)),
+            _ => None,
+        });
+        times
+            .max_by_key(|(until, _)| *until)
+            .map(|(until, step)| format!("not before {}, by {}", until.utc(), step.check))
+    };
+    refusal.or_else(later).unwrap_or_else(|| "may be sent".into())
+}
+
+/// One check of the gate.
+pub fn gate_step(step: &TraceStep) -> String {
+    let verdict = match &step.outcome {
+        CheckOutcome::Pass => "",
+        CheckOutcome::Later(_) => "later: ",
+        CheckOutcome::Refused(_) => "refuses: ",
+    };
+    format!("{verdict}{}", step.text())
+}
+
 struct TraceBuilder<'a> {
     reader: &'a Reader,
     names: &'a Names,
+    gatekeeper: &'a Gatekeeper,
     paused: &'a [(Arc<str>, Option<Problem>)],
     now: Timestamp,
     steps: Vec<Step>,
@@ -104,6 +135,13 @@ impl TraceBuilder<'_> {
     fn message(&mut self, shown: &OutboxDetails) -> Result<(), ApiError> {
         let row = message_row(self.names, shown);
         self.add(Some(row.created_at), &row.id, format!("requested by {}: {}", row.plugin, row.summary));
+        if let Some(gate) = &shown.gate {
+            let when = if gate.leaving { "about to leave" } else { "requested" };
+            self.add(Some(gate.at.as_ms()), format!("gate, when {when}"), gate_verdict(gate));
+            for step in &gate.steps {
+                self.add(None, format!("gate {}", step.check), gate_step(step));
+            }
+        }
         self.present_obstacles(shown)?;
         let attempts = counted(row.attempts.into(), "attempt", "attempts");
         let duplicate = if row.possibly_duplicate { ", WhatsApp may have received it twice" } else { "" };
@@ -120,16 +158,17 @@ impl TraceBuilder<'_> {
         Ok(())
     }
 
-    /// What the gate and the channel say now. They say nothing about a message that was sent: it passed the gate then.
+    /// What the gate and the channel say now. They say nothing about a message that was sent or has failed.
     fn present_obstacles(&mut self, shown: &OutboxDetails) -> Result<(), ApiError> {
-        if matches!(shown.row.state, SendState::Accepted | SendState::Dropped) {
+        if matches!(shown.row.state, SendState::Accepted | SendState::Failed | SendState::Dropped) {
             return Ok(());
         }
         let Some(conversation) = self.reader.conversation(shown.row.conversation)? else { return Ok(()) };
-        let draft = Draft { body: &shown.row.body, host: shown.row.plugin == PluginNo::HOST };
-        for step in beadle_gate::trace(&draft, &Facts { conversation: &conversation, now: self.now }) {
-            let verdict = if step.refuses { "refuses: " } else { "" };
-            self.add(None, format!("gate {}", step.rule.name()), format!("now: {verdict}{}", step.reason));
+        let row = &shown.row;
+        let draft = Draft { body: &row.body, host: row.plugin == PluginNo::HOST, message: Some(row.message) };
+        let present = self.gatekeeper.explain(&draft, row.reply, &conversation, self.now)?;
+        for step in &present.steps {
+            self.add(None, format!("gate {}", step.check), format!("now: {}", gate_step(step)));
         }
         let pause = pause_of(self.paused, &conversation.channel).unwrap_or_else(|| "open".into());
         self.add(None, format!("channel {}", conversation.channel), format!("now: {pause}"));

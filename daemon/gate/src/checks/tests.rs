@@ -1,6 +1,7 @@
 //! The rules, one by one and in their order.
 
 use super::*;
+use crate::facts::{Circumstances, ReachedCap, TierFacts};
 use beadle_model::{Alias, AliasKind, Contact, ContactId, ConversationId};
 
 const NOW: Timestamp = Timestamp(1_795_293_360_000);
@@ -45,21 +46,36 @@ fn typing() -> Outgoing {
 
 /// `send` or the code of the refusal; the trace must agree.
 fn outcome(body: &Outgoing, host: bool, conversation: &ConversationView) -> String {
-    let (draft, facts) = (Draft { body, host }, Facts { conversation, now: NOW });
-    let steps = trace(&draft, &facts);
-    assert!(steps.is_sorted_by_key(|step| step.rule));
-    let stopped = steps.into_iter().find(|step| step.refuses);
-    match check(&draft, &facts) {
+    outcome_of(&Draft { body, host, message: None }, &Facts::new(conversation, NOW))
+}
+
+fn outcome_of(draft: &Draft<'_>, facts: &Facts<'_>) -> String {
+    let steps = trace(draft, facts).steps;
+    let order: Vec<usize> =
+        steps.iter().map(|step| CHECKS.iter().position(|(check, _)| check.name() == step.check).unwrap()).collect();
+    assert!(order.is_sorted());
+    let stopped = steps.iter().find_map(|step| match &step.outcome {
+        CheckOutcome::Refused(refusal) => Some(refusal.clone()),
+        _ => None,
+    });
+    let later = steps.iter().filter_map(|step| match step.outcome {
+        CheckOutcome::Later(until) => Some(until),
+        _ => None,
+    });
+    match check(draft, facts) {
         GateVerdict::Send => {
-            assert_eq!(stopped, None);
+            assert_eq!((stopped, later.count()), (None, 0));
             "send".into()
         }
-        GateVerdict::Refused(refusal) => {
-            assert_eq!(stopped.map(|step| step.reason), Some(refusal.message));
-            assert!(crate::CODES.contains(&refusal.code.as_str()));
+        GateVerdict::Later { until, check } => {
+            assert_eq!((stopped, later.max()), (None, Some(until)));
+            format!("later by {}", check.name())
+        }
+        GateVerdict::Refused(refusal) | GateVerdict::TemplateNeeded(refusal) => {
+            assert_eq!(stopped.as_ref(), Some(&refusal));
+            assert!(crate::CODES.contains(&refusal.code.as_str()), "{refusal}");
             refusal.code
         }
-        later @ GateVerdict::Later { .. } => unreachable!("no rule of check expected {later:?}"),
     }
 }
 
@@ -120,9 +136,10 @@ fn first_refusal_decides() {
 fn refusal_names_time_and_alternative() {
     let mut conversation = conversation();
     conversation.window_until = Some(NOW);
+    let body = text();
     let verdict =
-        check(&Draft { body: &text(), host: false }, &Facts { conversation: &conversation, now: NOW.plus_ms(1000) });
-    let GateVerdict::Refused(refusal) = verdict else { panic!("{verdict:?}") };
+        check(&Draft { body: &body, host: false, message: None }, &Facts::new(&conversation, NOW.plus_ms(1000)));
+    let GateVerdict::TemplateNeeded(refusal) = verdict else { panic!("{verdict:?}") };
     assert_eq!(refusal.message, "The 24-hour window closed at 2026-11-21 20:36:00 UTC.");
     assert!(refusal.instead.is_some_and(|instead| instead.contains("template")));
 }
@@ -132,9 +149,11 @@ fn template(category: Option<&str>) -> Outgoing {
         name: "hello".into(),
         language: "en".into(),
         category: category.map(str::to_owned),
+        topic: None,
         header: None,
         body: vec![],
         buttons: vec![],
+        cards: vec![],
         quote: None,
     }))
 }
@@ -145,7 +164,8 @@ fn template_is_refused_only_for_unwanted_marketing() {
     conversation.window_until = None;
     assert_eq!(outcome(&template(None), false, &conversation), "send");
     conversation.contact.marketing_stopped_since = Some(NOW);
-    for (category, expected) in [(None, "send"), (Some("utility"), "send"), (Some("marketing"), "marketing-opted-out")]
+    for (category, expected) in
+        [(None, "marketing-opted-out"), (Some("utility"), "send"), (Some("marketing"), "marketing-opted-out")]
     {
         assert_eq!(outcome(&template(category), false, &conversation), expected, "{category:?}");
     }
@@ -208,4 +228,209 @@ fn groups_accept_their_own_kinds_of_messages() {
     }
     conversation.window_until = None;
     assert_eq!(outcome(&delete, false, &conversation), "send");
+}
+
+fn template_facts(definition: beadle_model::TemplateDefinition) -> TemplateFacts {
+    TemplateFacts::Defined(Box::new(definition))
+}
+
+/// The category is the registry's: a message that does not state it, or states another, is marketing all the same.
+#[test]
+fn category_comes_from_the_registry() {
+    let mut conversation = conversation();
+    conversation.contact.marketing_stopped_since = Some(NOW);
+    for (registry, stated, expected) in [
+        ("marketing", None, "marketing-opted-out"),
+        ("marketing", Some("utility"), "marketing-opted-out"),
+        ("utility", None, "send"),
+        ("utility", Some("marketing"), "send"),
+        ("", Some("utility"), "send"),
+        ("", None, "marketing-opted-out"),
+    ] {
+        let mut facts = Facts::new(&conversation, NOW);
+        let definition = beadle_model::TemplateDefinition {
+            category: registry.into(),
+            ..crate::templates::tests::definition("hello", "en")
+        };
+        facts.template = template_facts(definition);
+        let body = template(stated);
+        let draft = Draft { body: &body, host: false, message: None };
+        assert_eq!(outcome_of(&draft, &facts), expected, "{registry} {stated:?}");
+    }
+}
+
+#[test]
+fn template_must_exist_be_approved_and_fit() {
+    let conversation = conversation();
+    let definition = crate::templates::tests::definition("hello", "en");
+    let paused = beadle_model::TemplateDefinition { status: "paused".into(), ..definition.clone() };
+    let components = serde_json::json!([{"type": "BODY", "text": "Hello {{1}}"}]);
+    let needy = beadle_model::TemplateDefinition { components, ..definition.clone() };
+    for (template_facts, expected) in [
+        (TemplateFacts::Unknown, "send"),
+        (TemplateFacts::Missing { languages: vec![] }, "template-unknown"),
+        (TemplateFacts::Missing { languages: vec!["de".into()] }, "template-unknown"),
+        (template_facts(definition), "send"),
+        (template_facts(paused), "template-paused"),
+        (template_facts(needy), "template-parameters"),
+    ] {
+        let mut facts = Facts::new(&conversation, NOW);
+        facts.template = template_facts.clone();
+        let body = template(Some("utility"));
+        assert_eq!(
+            outcome_of(&Draft { body: &body, host: false, message: None }, &facts),
+            expected,
+            "{template_facts:?}"
+        );
+    }
+}
+
+#[test]
+fn each_circumstance_has_its_check() {
+    let conversation = conversation();
+    let at = NOW.plus_ms(60_000);
+    type Change = fn(&mut Circumstances);
+    let cases: [(Change, &str, &str); 13] = [
+        (|it| it.outreach_held_until = Some(NOW.plus_ms(60_000)), "send", "later by stop-switch"),
+        (|it| it.stop = StopSwitch::All, "later by stop-switch", "later by stop-switch"),
+        (|it| it.stop = StopSwitch::Marketing, "send", "later by stop-switch"),
+        (|it| it.erased_at = Some(NOW), "erased", "erased"),
+        (|it| it.marketing_refused = Some((NOW, "131049".into())), "send", "marketing-limited"),
+        (|it| it.in_human_hands_since = Some(NOW), "in-human-hands", "in-human-hands"),
+        (|it| it.quiet_until = Some(NOW.plus_ms(60_000)), "later by quiet-hours", "later by quiet-hours"),
+        (
+            |it| it.capped = Some(ReachedCap { received: "2".into(), limit: "per_day = 2".into(), until: NOW }),
+            "frequency-cap",
+            "frequency-cap",
+        ),
+        (|it| it.over_budget = Some("10 EUR".into()), "over-budget", "over-budget"),
+        (
+            |it| it.tier = Some(TierFacts { limit: 1, used: 1, free_at: Some(NOW.plus_ms(60_000)) }),
+            "later by messaging-tier",
+            "later by messaging-tier",
+        ),
+        (|it| it.pair_free_at = Some(NOW.plus_ms(60_000)), "later by pair-rate", "later by pair-rate"),
+        (|it| it.throughput_free_at = Some(NOW.plus_ms(60_000)), "later by throughput", "later by throughput"),
+        (|it| it.sent_before = Some(beadle_model::MessageId(1)), "already-sent", "already-sent"),
+    ];
+    for (change, for_text, for_marketing) in cases {
+        let mut facts = Facts::new(&conversation, NOW);
+        change(&mut facts.circumstances);
+        let (text, marketing) = (text(), template(Some("marketing")));
+        assert_eq!(outcome_of(&Draft { body: &text, host: false, message: None }, &facts), for_text);
+        assert_eq!(outcome_of(&Draft { body: &marketing, host: false, message: None }, &facts), for_marketing);
+    }
+    // The latest of several times counts, and a refusal before all of them.
+    let mut facts = Facts::new(&conversation, NOW);
+    facts.circumstances.quiet_until = Some(at);
+    facts.circumstances.throughput_free_at = Some(at.plus_ms(1));
+    let body = text();
+    let draft = Draft { body: &body, host: false, message: None };
+    assert_eq!(outcome_of(&draft, &facts), "later by throughput");
+    facts.circumstances.over_budget = Some("x".into());
+    assert_eq!(outcome_of(&draft, &facts), "over-budget");
+}
+
+#[test]
+fn advertising_in_a_utility_template_is_refused_unless_allowed() {
+    let conversation = conversation();
+    let components = serde_json::json!([{"type": "BODY", "text": "{{1}}"}]);
+    let value = beadle_model::outgoing::ParameterValue::Text("now 20% off".into());
+    for (category, refuses, expected) in
+        [("utility", true, "template-advertising"), ("utility", false, "send"), ("marketing", true, "send")]
+    {
+        let mut facts = Facts::new(&conversation, NOW);
+        let definition = crate::templates::tests::definition("hello", "en");
+        let definition = beadle_model::TemplateDefinition {
+            category: category.into(),
+            components: components.clone(),
+            ..definition
+        };
+        facts.template = template_facts(definition);
+        facts.circumstances.refuses_advertising = refuses;
+        let parameter = beadle_model::outgoing::Parameter { name: None, value: value.clone() };
+        let message = crate::templates::tests::message("hello", "en");
+        let body = Outgoing::Template(Box::new(beadle_model::outgoing::Template { body: vec![parameter], ..message }));
+        assert_eq!(outcome_of(&Draft { body: &body, host: false, message: None }, &facts), expected);
+    }
+}
+
+mod properties {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn some_time() -> impl Strategy<Value = Option<Timestamp>> {
+        prop_oneof![Just(None), (-200_000_000..200_000_000i64).prop_map(|ms| Some(NOW.plus_ms(ms)))]
+    }
+
+    prop_compose! {
+        fn circumstances()(
+            stop in prop_oneof![Just(StopSwitch::Open), Just(StopSwitch::Marketing), Just(StopSwitch::All)],
+            times in prop::array::uniform7(some_time()),
+            flags in prop::array::uniform5(any::<bool>()),
+        ) -> Circumstances {
+            let [erased_at, in_human_hands_since, quiet_until, pair_free_at, throughput_free_at, refused, free_at] = times;
+            Circumstances {
+                stop,
+                outreach_held_until: None,
+                erased_at: erased_at.filter(|_| flags[0]),
+                marketing_refused: refused.map(|at| (at, "131049".into())),
+                in_human_hands_since: in_human_hands_since.filter(|_| flags[1]),
+                refuses_advertising: flags[2],
+                quiet_until,
+                capped: flags[3].then(|| ReachedCap { received: "1".into(), limit: "per_day = 1".into(), until: NOW }),
+                over_budget: None,
+                tier: free_at.map(|at| TierFacts { limit: 1, used: 1, free_at: Some(at) }),
+                pair_free_at,
+                throughput_free_at,
+                sent_before: flags[4].then_some(beadle_model::MessageId(1)),
+            }
+        }
+    }
+
+    proptest! {
+        /// No combination of facts lets a message out that one of them forbids, and the trace says the same as the verdict.
+        #[test]
+        fn nothing_forbidden_leaves(
+            circumstances in circumstances(),
+            kind in 0..4usize,
+            status in prop_oneof![Just("approved"), Just("paused"), Just("pending")],
+            category in prop_oneof![Just("marketing"), Just("utility"), Just("authentication")],
+            window_ms in -100_000..100_000i64,
+            opted_out in some_time(),
+            marketing_stopped in some_time(),
+            host in any::<bool>(),
+        ) {
+            let mut conversation = conversation();
+            conversation.window_until = Some(NOW.plus_ms(window_ms));
+            conversation.contact.opted_out_since = opted_out;
+            conversation.contact.marketing_stopped_since = marketing_stopped;
+            let body = [text(), reaction(), read(), template(None)][kind].clone();
+            let mut facts = Facts::new(&conversation, NOW);
+            facts.template = template_facts(beadle_model::TemplateDefinition {
+                status: status.into(),
+                category: category.into(),
+                ..crate::templates::tests::definition("hello", "en")
+            });
+            facts.circumstances = circumstances.clone();
+            let draft = Draft { body: &body, host, message: None };
+            outcome_of(&draft, &facts);
+            let (is_template, is_read) = (kind == 3, kind == 2);
+            let is_marketing = is_template && category == "marketing";
+            if check(&draft, &facts) == GateVerdict::Send {
+                prop_assert!(circumstances.erased_at.is_none() && circumstances.sent_before.is_none());
+                prop_assert!(circumstances.capped.is_none());
+                prop_assert!(opted_out.is_none() || host || is_read);
+                prop_assert!(circumstances.in_human_hands_since.is_none() || host || is_read);
+                prop_assert!(is_template || is_read || window_ms > WINDOW_MARGIN_MS);
+                prop_assert!(!is_template || status == "approved");
+                prop_assert!(!is_marketing || marketing_stopped.is_none() && circumstances.marketing_refused.is_none());
+                prop_assert!(host || is_read || circumstances.stop != StopSwitch::All);
+                prop_assert!(host || !is_marketing || circumstances.stop == StopSwitch::Open);
+                prop_assert!(host || is_read || circumstances.quiet_until.is_none());
+                prop_assert!(circumstances.pair_free_at.is_none_or(|at| at <= NOW));
+                prop_assert!(circumstances.throughput_free_at.is_none_or(|at| at <= NOW));
+            }
+        }
+    }
 }

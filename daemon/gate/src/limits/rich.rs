@@ -8,7 +8,7 @@ use super::parts::{
 use beadle_model::content::Location;
 use beadle_model::outgoing::{
     Direct, Flow, GroupChange, Header, MediaKind, Parameter, ParameterValue, ProductSection, Source, Template,
-    TemplateAction, TemplateHeader,
+    TemplateAction, TemplateButton, TemplateHeader,
 };
 use beadle_model::{Outgoing, Refusal};
 use serde_json::Value;
@@ -35,6 +35,10 @@ pub const PRODUCT_SECTION_TITLE: usize = 24;
 pub const TEMPLATE_NAME: usize = 512;
 /// Buttons of a template.
 pub const TEMPLATE_BUTTONS: usize = 10;
+/// Cards of a template's carousel.
+pub const TEMPLATE_CARDS: usize = 10;
+/// Characters of the topic of a marketing template.
+pub const TOPIC: usize = 64;
 /// Parameters of a template's text: more than fit into its 1,024 characters.
 pub const PARAMETERS: usize = 100;
 /// Characters of a quick-reply button's payload in a template.
@@ -240,7 +244,26 @@ fn template(template: &Template) -> Result<(), Refusal> {
     template_name(&template.name)?;
     filled("the template's language", &template.language, FILENAME)?;
     template.category.iter().try_for_each(|category| short("the template's category", category, TOKEN))?;
-    match &template.header {
+    template.topic.iter().try_for_each(|topic| filled("the topic", topic, TOPIC))?;
+    template_parts(template.header.as_ref(), &template.body, &template.buttons)?;
+    if template.cards.len() > TEMPLATE_CARDS {
+        some_of("cards", template.cards.len(), TEMPLATE_CARDS)?;
+    }
+    template.cards.iter().try_for_each(|card| {
+        if let TemplateHeader::File { source: Source::Media(_), .. } = &card.header {
+            return Err(bad_message("The file of a card must be a web address."));
+        }
+        template_parts(Some(&card.header), &card.body, &card.buttons)
+    })
+}
+
+/// Header, text and buttons of a template or of one of its cards.
+fn template_parts(
+    header: Option<&TemplateHeader>,
+    body: &[Parameter],
+    buttons: &[TemplateButton],
+) -> Result<(), Refusal> {
+    match header {
         Some(TemplateHeader::Text(parameter)) => filling(parameter)?,
         Some(TemplateHeader::File { source, filename, .. }) => {
             file(source)?;
@@ -249,19 +272,19 @@ fn template(template: &Template) -> Result<(), Refusal> {
         Some(TemplateHeader::Location(at)) => location(at)?,
         None => {}
     }
-    if template.body.len() > PARAMETERS {
-        some_of("places of a template", template.body.len(), PARAMETERS)?;
+    if body.len() > PARAMETERS {
+        some_of("places of a template", body.len(), PARAMETERS)?;
     }
-    template.body.iter().try_for_each(filling)?;
-    let with_name = template.body.iter().filter(|parameter| parameter.name.is_some()).count();
-    if with_name != 0 && with_name != template.body.len() {
+    body.iter().try_for_each(filling)?;
+    let with_name = body.iter().filter(|parameter| parameter.name.is_some()).count();
+    if with_name != 0 && with_name != body.len() {
         return Err(bad_message("Either all parameters of a template must have a name, or none."));
     }
-    unique("places", "name", template.body.iter().filter_map(|parameter| parameter.name.as_ref()))?;
-    if template.buttons.len() > TEMPLATE_BUTTONS {
-        some_of("buttons", template.buttons.len(), TEMPLATE_BUTTONS)?;
+    unique("places", "name", body.iter().filter_map(|parameter| parameter.name.as_ref()))?;
+    if buttons.len() > TEMPLATE_BUTTONS {
+        some_of("buttons", buttons.len(), TEMPLATE_BUTTONS)?;
     }
-    template.buttons.iter().try_for_each(|button| match &button.action {
+    buttons.iter().try_for_each(|button| match &button.action {
         TemplateAction::Reply(payload) => filled("a button's payload", payload, PAYLOAD),
         TemplateAction::Url(end) => filled("the end of a button's address", end, URL),
         TemplateAction::CopyCode(code) => filled("the code", code, BUTTON_TITLE),

@@ -92,6 +92,19 @@ pub struct TemplateButton {
     pub action: TemplateAction,
 }
 
+/// A card of a carousel, with its parameters.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TemplateCard {
+    /// An image or a video, by its web address.
+    pub header: TemplateHeader,
+    /// The parameters of its text.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub body: Vec<Parameter>,
+    /// Its buttons with parameters.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub buttons: Vec<TemplateButton>,
+}
+
 /// An approved template with its parameters.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Template {
@@ -102,6 +115,9 @@ pub struct Template {
     /// `marketing`, `utility` or `authentication`, if the sender states it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub category: Option<String>,
+    /// For marketing: the topic that consent and frequency caps are about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub topic: Option<String>,
     /// The header.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub header: Option<TemplateHeader>,
@@ -111,6 +127,9 @@ pub struct Template {
     /// Buttons with parameters.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub buttons: Vec<TemplateButton>,
+    /// The cards of a carousel.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cards: Vec<TemplateCard>,
     /// The platform id of the message to quote.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quote: Option<String>,

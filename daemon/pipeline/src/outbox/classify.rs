@@ -19,6 +19,8 @@ pub(crate) enum SendVerdict {
     Pause(ChannelPause),
     /// All channels of the app pause, and this message with them.
     PauseApp(ChannelPause),
+    /// What the business sends first on this channel waits, and this message with it.
+    HoldOutreach(Problem),
     /// It may or may not have been accepted.
     Ambiguous(String),
 }
@@ -65,6 +67,7 @@ fn refused(problem: Problem, advice: Advice, body: &Outgoing, attempts: u32) -> 
     match advice {
         Advice::Fail => SendVerdict::Settle(SendOutcome::Failed(problem)),
         Advice::SlowChannel => SendVerdict::Pause(ChannelPause::Short(problem)),
+        Advice::StopOutreach => SendVerdict::HoldOutreach(problem),
         Advice::StopChannel => SendVerdict::Pause(ChannelPause::Stopped(problem)),
         Advice::SlowApp => SendVerdict::PauseApp(ChannelPause::Short(problem)),
         Advice::StopApp => SendVerdict::PauseApp(ChannelPause::Stopped(problem)),
@@ -96,6 +99,8 @@ pub(crate) enum ReceiptVerdict {
     Continue,
     /// The conversation waits for this long.
     SlowRecipient { pause_ms: i64 },
+    /// What the business sends first on this channel waits.
+    HoldOutreach(Problem),
     /// The channel pauses.
     Pause(ChannelPause),
     /// All channels of the app pause.
@@ -107,6 +112,7 @@ pub(crate) fn classify_receipt(problem: Problem, advice: Advice) -> ReceiptVerdi
     match advice {
         Advice::Fail | Advice::Retry { .. } => ReceiptVerdict::Continue,
         Advice::SlowRecipient => ReceiptVerdict::SlowRecipient { pause_ms: PAIR_BASE * 1000 },
+        Advice::StopOutreach => ReceiptVerdict::HoldOutreach(problem),
         Advice::SlowChannel => ReceiptVerdict::Pause(ChannelPause::Short(problem)),
         Advice::StopChannel => ReceiptVerdict::Pause(ChannelPause::Stopped(problem)),
         Advice::SlowApp => ReceiptVerdict::PauseApp(ChannelPause::Short(problem)),
@@ -165,6 +171,7 @@ mod tests {
             (Advice::Fail, ReceiptVerdict::Continue),
             (Advice::Retry { attempts: 3 }, ReceiptVerdict::Continue),
             (Advice::SlowRecipient, ReceiptVerdict::SlowRecipient { pause_ms: 4000 }),
+            (Advice::StopOutreach, ReceiptVerdict::HoldOutreach(reason.clone())),
             (Advice::SlowChannel, ReceiptVerdict::Pause(short())),
             (Advice::StopChannel, ReceiptVerdict::Pause(stopped())),
             (Advice::SlowApp, ReceiptVerdict::PauseApp(short())),

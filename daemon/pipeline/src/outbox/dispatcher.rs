@@ -202,9 +202,9 @@ impl SendDispatcher {
         for (pending, verdict) in self.check(started).await {
             match verdict {
                 Ok(pending) => checked.push(pending),
-                Err(NotNow::Settled(outcome)) => {
+                Err(NotNow::Settled(outcome, gate)) => {
                     self.shared.lock().release(&pending, now);
-                    stopped.push((pending, outcome));
+                    stopped.push((pending, outcome, gate));
                 }
                 Err(NotNow::Unreadable(error)) => {
                     self.context.health.store_failed(&error);
@@ -214,7 +214,7 @@ impl SendDispatcher {
         }
         self.put_back(unreadable, now);
         if !stopped.is_empty() {
-            self.settle(stopped).await;
+            self.heartbeat.idle(self.sender.settle_explained(stopped)).await;
         }
         if checked.is_empty() {
             return;
@@ -299,7 +299,7 @@ fn with_views(
             Err(error @ StoreError::Unreadable { .. }) => Sender::conversation_unreadable(&error),
             Err(error) => return Err(error),
         };
-        unusable.push(Settlement { message: row.message, outcome, at: now });
+        unusable.push(Settlement { message: row.message, outcome, at: now, gate: None });
     }
     Ok((pending, unusable))
 }

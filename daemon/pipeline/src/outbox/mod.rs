@@ -24,15 +24,17 @@ pub use settings::{OnAmbiguous, Pace, Settings};
 use crate::append::Appender;
 use crate::channel::Channel;
 use crate::context::{Context, Phase};
-use beadle_model::effect::SendEffect;
+use beadle_gatekeeper::Gatekeeper;
+use beadle_model::effect::{Outreach, SendEffect};
 use beadle_model::event::Problem;
-use beadle_model::{ConversationId, ConversationView, EventId, PluginNo, Timestamp};
+use beadle_model::{ConversationId, ConversationView, EventId, GateTrace, MessageId, PluginNo, Timestamp};
 use beadle_store::step::{Appended, NewSend, OutboxRow, SendState};
 use beadle_tasks::Heartbeat;
 use dispatcher::SendDispatcher;
 use queue::PendingSend;
 use send::Sender;
 use state::Shared;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// The messages of one handling, on their way through its commit. Dropped, none of them goes.
@@ -44,19 +46,27 @@ pub(crate) struct StagedSends {
     here: Vec<PendingSend>,
     /// To other conversations, which the dispatcher reads.
     elsewhere: Vec<OutboxRow>,
+    /// What the gate decided about each, and how it counts.
+    decisions: BTreeMap<MessageId, (GateTrace, Option<Outreach>)>,
 }
 
 impl StagedSends {
     /// The rows, for the commit.
     pub fn new_sends(&self) -> Vec<NewSend> {
-        let new = |row: &OutboxRow| NewSend {
-            message: row.message,
-            conversation: row.conversation,
-            body: row.body.clone(),
-            reply: row.reply,
-            state: row.state,
-            // A row that is being sent says when.
-            due_at: if row.state == SendState::Sending { row.created_at } else { row.due_at },
+        let new = |row: &OutboxRow| {
+            let (gate, outreach) =
+                self.decisions.get(&row.message).map(|(gate, outreach)| (gate, outreach.clone())).unzip();
+            NewSend {
+                message: row.message,
+                conversation: row.conversation,
+                body: row.body.clone(),
+                reply: row.reply,
+                state: row.state,
+                // A row that is being sent says when.
+                due_at: if row.state == SendState::Sending { row.created_at } else { row.due_at },
+                gate: gate.and_then(send::trace_json),
+                outreach: outreach.flatten(),
+            }
         };
         self.here.iter().map(|pending| &pending.row).chain(&self.elsewhere).map(new).collect()
     }
@@ -100,11 +110,12 @@ impl Outbox {
     pub(crate) fn new(
         context: Arc<Context>,
         appender: Appender,
+        gatekeeper: Gatekeeper,
         settings: Settings,
         channels: Vec<Arc<dyn Channel>>,
     ) -> Self {
         let shared = Arc::new(Shared::new(settings, &context.clock));
-        let sender = Sender::new(Arc::clone(&context), appender, channels, Arc::clone(&shared));
+        let sender = Sender::new(Arc::clone(&context), appender, gatekeeper, channels, Arc::clone(&shared));
         Self { context, shared, sender }
     }
 
@@ -131,13 +142,14 @@ impl Outbox {
         if sends.is_empty() {
             return StagedSends::default();
         }
-        let mut staged = StagedSends { outbox: Some(self.clone()), here: Vec::new(), elsewhere: Vec::new() };
+        let mut staged = StagedSends { outbox: Some(self.clone()), ..StagedSends::default() };
         let is_running = self.context.phase() == Phase::Running;
         let elapsed = self.context.clock.monotonic();
         let mut memory = self.shared.lock();
-        for SendEffect { conversation: to, body, message, reply } in sends {
+        for SendEffect { conversation: to, body, message, reply, deferred, gate, outreach } in sends {
+            staged.decisions.insert(message, (gate, outreach));
             let (state, due_at) = (SendState::Queued, NewSend::AT_ONCE);
-            let send = NewSend { message, conversation: to, body, reply, state, due_at };
+            let send = NewSend { message, conversation: to, body, reply, state, due_at, gate: None, outreach: None };
             let row = send.into_row(Some(event), plugin, now);
             let Some(view) = conversation.filter(|view| view.id == to) else {
                 staged.elsewhere.push(row);
@@ -145,7 +157,7 @@ impl Outbox {
             };
             let mut pending = PendingSend { row, view: Arc::clone(view), checked_at: now };
             // The second message of a handling finds the first one before it, and waits.
-            if is_running && memory.queue.start_now(&pending, elapsed) {
+            if is_running && !deferred && memory.queue.start_now(&pending, elapsed) {
                 pending.row.state = SendState::Sending;
             }
             staged.here.push(pending);

@@ -33,8 +33,9 @@ const LEAST_BYTES: usize = 256 << 10;
 const FAILING_ROWS: usize = 16;
 /// Rows that are read at once: one group commit's worth.
 const ROWS_AT_ONCE: usize = 512;
-/// A row that is due later than this was deferred before the clock was set back, and is due: rules defer by 256 s at most.
-pub(crate) const LONGEST_DEFERRAL_MS: i64 = 300_000;
+/// A row that is due later than this was deferred before the clock was set back, and is due: quiet hours and the messaging
+/// limit defer by a day at most.
+pub(crate) const LONGEST_DEFERRAL_MS: i64 = 26 * 60 * 60 * 1000;
 
 /// Pauses of a channel after the first, second, … failure in a row that says nothing about the message. The first is no
 /// pause, but one message at a time goes until one succeeds; the last is short enough that a platform that is back is

@@ -10,9 +10,10 @@ use super::state::Shared;
 use crate::append::{Appender, Delivery};
 use crate::channel::{Advice, Channel, SendRequest, SendResponse};
 use crate::context::{Context, NotStored};
-use beadle_gate::{Draft, Facts, GateVerdict};
+use beadle_gate::{Draft, GateVerdict};
+use beadle_gatekeeper::Gatekeeper;
 use beadle_model::event::Problem;
-use beadle_model::{Alias, AliasKind, Blame, Coded as _, MessageId, PluginNo, Timestamp};
+use beadle_model::{Alias, AliasKind, Blame, Coded as _, GateTrace, MessageId, PluginNo, Timestamp};
 use beadle_store::StoreError;
 use beadle_store::step::{FailedReceipt, SendOutcome, SendState, Settlement};
 use parking_lot::Mutex;
@@ -25,8 +26,8 @@ const GATE_HOLDS_MS: i64 = beadle_gate::WINDOW_MARGIN_MS / 2;
 
 /// Why a pending send does not go now.
 pub(crate) enum NotNow {
-    /// The gate decided so, or it has no destination.
-    Settled(SendOutcome),
+    /// The gate decided so, for these reasons (as JSON), or it has no destination.
+    Settled(SendOutcome, Option<String>),
     /// The store could not be read; try again.
     Unreadable(StoreError),
 }
@@ -38,6 +39,7 @@ pub(crate) struct Sender(Arc<Inner>);
 struct Inner {
     context: Arc<Context>,
     appender: Appender,
+    gatekeeper: Gatekeeper,
     channels: HashMap<Arc<str>, Arc<dyn Channel>>,
     shared: Arc<Shared>,
     /// Outcomes that go to the store together.
@@ -48,17 +50,19 @@ impl Sender {
     pub fn new(
         context: Arc<Context>,
         appender: Appender,
+        gatekeeper: Gatekeeper,
         channels: Vec<Arc<dyn Channel>>,
         shared: Arc<Shared>,
     ) -> Self {
         let channels = channels.into_iter().map(|channel| (Arc::from(channel.name()), channel)).collect();
-        Self(Arc::new(Inner { context, appender, channels, shared, outcomes: Mutex::default() }))
+        Self(Arc::new(Inner { context, appender, gatekeeper, channels, shared, outcomes: Mutex::default() }))
     }
 
     /// Sends a message that is in flight in the queue and `sending` on disk.
     pub fn spawn(&self, pending: PendingSend) {
         let sender = self.clone();
         self.0.shared.send_began();
+        self.0.gatekeeper.leaves(&pending.row.body, &pending.view, self.0.context.clock.now());
         let work = self.0.context.clock.work();
         tokio::spawn(async move {
             let _work = work;
@@ -96,18 +100,18 @@ impl Sender {
             let (sender, pending, now) = (self.clone(), pending.clone(), context.clock.now());
             context.store.read(move |_| match sender.check(&pending, now) {
                 Ok(checked) => Ok(Ok(checked)),
-                Err(NotNow::Settled(outcome)) => Ok(Err(outcome)),
+                Err(NotNow::Settled(outcome, gate)) => Ok(Err((outcome, gate))),
                 Err(NotNow::Unreadable(error)) => Err(error),
             })
         });
-        let stopped = match checked.await {
+        let (stopped, gate) = match checked.await {
             Ok(Ok(checked)) => return Some(checked),
             Ok(Err(outcome)) => outcome,
             Err(NotStored::Stopping) => return None,
-            Err(NotStored::Refused(error)) => Self::conversation_unreadable(&error),
+            Err(NotStored::Refused(error)) => (Self::conversation_unreadable(&error), None),
         };
         self.0.shared.lock().release(&pending, context.clock.monotonic());
-        self.settle(vec![(pending, stopped)]).await;
+        self.settle_explained(vec![(pending, stopped, gate)]).await;
         self.0.shared.wake().ring();
         None
     }
@@ -117,25 +121,32 @@ impl Sender {
         let PendingSend { row, .. } = pending;
         let view = match self.0.context.store.reader().conversation(row.conversation) {
             Ok(Some(view)) => view,
-            Ok(None) => return Err(NotNow::Settled(Self::conversation_gone())),
+            Ok(None) => return Err(NotNow::Settled(Self::conversation_gone(), None)),
             Err(error @ StoreError::Unreadable { .. }) => {
-                return Err(NotNow::Settled(Self::conversation_unreadable(&error)));
+                return Err(NotNow::Settled(Self::conversation_unreadable(&error), None));
             }
             Err(error) => return Err(NotNow::Unreadable(error)),
         };
-        let draft = Draft { body: &row.body, host: row.plugin == PluginNo::HOST };
-        match beadle_gate::check(&draft, &Facts { conversation: &view, now }) {
-            GateVerdict::Send => Ok(PendingSend { row: row.clone(), view: Arc::new(view), checked_at: now }),
-            GateVerdict::Later { until, .. } => Err(NotNow::Settled(SendOutcome::Later {
-                due_at: until,
-                counted: false,
-                possibly_duplicate: row.possibly_duplicate,
-            })),
-            GateVerdict::Refused(refusal) => {
-                let (code, title, details) = (refusal.code, refusal.message, refusal.instead);
-                Err(NotNow::Settled(SendOutcome::Failed(Problem { code, title, details, by: "host".into() })))
+        let draft = Draft { body: &row.body, host: row.plugin == PluginNo::HOST, message: Some(row.message) };
+        let decision = match self.0.gatekeeper.ask(&draft, row.reply, &view, now) {
+            Ok(decision) => decision,
+            Err(error @ StoreError::Unreadable { .. }) => {
+                return Err(NotNow::Settled(Self::conversation_unreadable(&error), None));
             }
-        }
+            Err(error) => return Err(NotNow::Unreadable(error)),
+        };
+        let outcome = match decision.verdict {
+            GateVerdict::Send => return Ok(PendingSend { row: row.clone(), view: Arc::new(view), checked_at: now }),
+            GateVerdict::Later { until, .. } => {
+                let possibly_duplicate = row.possibly_duplicate;
+                SendOutcome::Later { due_at: until, counted: false, possibly_duplicate }
+            }
+            GateVerdict::Refused(refusal) | GateVerdict::TemplateNeeded(refusal) => {
+                let (code, title, details) = (refusal.code, refusal.message, refusal.instead);
+                SendOutcome::Failed(Problem { code, title, details, by: "host".into() })
+            }
+        };
+        Err(NotNow::Settled(outcome, trace_json(&decision.trace)))
     }
 
     /// The outcome of a message whose conversation is gone.
@@ -229,6 +240,16 @@ impl Sender {
                 self.requeue(&mut pending, false).await;
                 shared.lock().queue.put_back(pending, now, context.clock.monotonic());
             }
+            SendVerdict::HoldOutreach(problem) => {
+                shared.lock().release(&pending, now);
+                let due_at = self.hold_outreach(&channel, &problem);
+                let outcome = if pending.row.body.is_outreach() {
+                    SendOutcome::Later { due_at, counted: false, possibly_duplicate }
+                } else {
+                    SendOutcome::Failed(problem)
+                };
+                self.settle(vec![(pending, outcome)]).await;
+            }
             SendVerdict::Ambiguous(reason) => {
                 let message = pending.row.message;
                 tracing::warn!(%message, %channel, error = reason, "send is ambiguous: waiting for a receipt");
@@ -249,7 +270,7 @@ impl Sender {
         let due_at = pending.row.due_at;
         let outcome = SendOutcome::Later { due_at, counted, possibly_duplicate: pending.row.possibly_duplicate };
         let (message, at) = (pending.row.message, self.0.context.clock.now());
-        self.write_outcomes(vec![Settlement { message, outcome, at }]).await;
+        self.write_outcomes(vec![Settlement { message, outcome, at, gate: None }]).await;
         pending.row.attempts += u32::from(counted);
         pending.row.state = SendState::Queued;
     }
@@ -270,6 +291,11 @@ impl Sender {
             ReceiptVerdict::SlowRecipient { pause_ms } => {
                 memory.queue.slow(failed.conversation, &name, now.plus_ms(pause_ms), now);
             }
+            ReceiptVerdict::HoldOutreach(problem) => {
+                drop(memory);
+                self.hold_outreach(&name, &problem);
+                return;
+            }
             ReceiptVerdict::Pause(pause) => {
                 let paused = memory.queue.pause_by_receipt(&name, &pause, false, now);
                 paused.into_iter().for_each(|pause_ms| log_pause(&name, &pause, pause_ms));
@@ -283,6 +309,18 @@ impl Sender {
         }
         drop(memory);
         shared.wake().ring();
+    }
+
+    /// What the business sends first on a channel waits. Returns until when.
+    fn hold_outreach(&self, channel: &Arc<str>, problem: &Problem) -> Timestamp {
+        let held = self.0.gatekeeper.hold_outreach(channel, problem, self.0.context.clock.now());
+        let Problem { code, title, .. } = problem;
+        // Many messages are refused at once.
+        if held.is_new {
+            let until = held.until;
+            tracing::error!(%channel, code, title, %until, "templates and Direct Send wait; review what the number sends");
+        }
+        held.until
     }
 
     /// Receipts report that these messages went on: a channel that a receipt had stopped works again if one of them was
@@ -335,13 +373,19 @@ impl Sender {
     /// Writes what became of sends that are no longer in flight, until the store takes it; deferred ones are read from disk
     /// when they are due.
     pub async fn settle(&self, outcomes: Vec<(PendingSend, SendOutcome)>) {
+        let outcomes = outcomes.into_iter().map(|(pending, outcome)| (pending, outcome, None));
+        self.settle_explained(outcomes.collect()).await;
+    }
+
+    /// The same for what the gate stopped, with its reasons.
+    pub async fn settle_explained(&self, outcomes: Vec<(PendingSend, SendOutcome, Option<String>)>) {
         let at = self.0.context.clock.now();
         let mut deferred = Vec::new();
-        let settlements = outcomes.into_iter().map(|(PendingSend { row, view, .. }, outcome)| {
+        let settlements = outcomes.into_iter().map(|(PendingSend { row, view, .. }, outcome, gate)| {
             if let SendOutcome::Later { due_at, .. } = outcome {
                 deferred.push((Arc::clone(&view.channel), row.message, due_at));
             }
-            Settlement { message: row.message, outcome, at }
+            Settlement { message: row.message, outcome, at, gate }
         });
         let settlements = settlements.collect();
         self.write_outcomes(settlements).await;
@@ -401,6 +445,12 @@ impl Sender {
         };
         channels.iter().filter(is_same).map(|(name, _)| Arc::clone(name)).collect()
     }
+}
+
+/// What the gate decided, as it is stored.
+pub(super) fn trace_json(trace: &GateTrace) -> Option<String> {
+    // It can be written: texts, numbers and lists.
+    serde_json::to_string(trace).ok()
 }
 
 fn no_recipient(title: &str, details: String) -> Problem {

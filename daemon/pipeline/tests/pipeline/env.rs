@@ -1,6 +1,7 @@
 //! The test environment: a store in a directory of its own, a running pipeline, and a channel that records what is sent.
 
 use beadle_clock::{Clock, ManualClock};
+use beadle_gatekeeper::{Gatekeeper, Policy};
 use beadle_model::event::EventKind;
 use beadle_model::{
     Alias, AliasKind, Content, Event, EventBody, EventId, MessageId, Outgoing, PluginNo, StateNo, Timestamp,
@@ -105,6 +106,7 @@ impl TestEnv {
             store.clone(),
             clock.clone(),
             Tasks::default(),
+            Gatekeeper::new(store.reader(), Policy::default()),
             settings,
             channels,
             watch::Sender::default(),
@@ -157,6 +159,8 @@ pub async fn queue_texts(store: &Store, event: &Event, bodies: &[&str], state: S
         reply: true,
         state,
         due_at: NewSend::AT_ONCE,
+        gate: None,
+        outreach: None,
     };
     let sends: Vec<NewSend> = bodies.iter().map(send).collect();
     let messages = sends.iter().map(|send| send.message).collect();

@@ -2,6 +2,7 @@
 
 use crate::handles::Handles;
 use crate::limits::Limits;
+use beadle_gatekeeper::Gatekeeper;
 use beadle_model::consent::rules::PeopleRules;
 use beadle_model::{EventKind, MessageId, PluginNo, StateNo};
 use beadle_store::Reader;
@@ -37,6 +38,8 @@ pub struct Facts {
     pub people: Arc<PeopleRules>,
     /// Reads from the store.
     pub reader: Reader,
+    /// Decides what it may send.
+    pub gatekeeper: Gatekeeper,
     /// Reserves an id for a message.
     pub reserve: Arc<dyn Fn() -> MessageId + Send + Sync>,
 }

@@ -7,7 +7,7 @@ use super::answer::{Answer, HostError, answer};
 use super::host_state::{HostState, bad_id};
 use super::outgoing::Sendable;
 use crate::bindings::latest::{messages, outgoing, replies};
-use beadle_model::{ContactId, ConversationId, Outgoing, Refusal};
+use beadle_model::{ContactId, ConversationId, ConversationView, Outgoing, Refusal};
 use std::sync::Arc;
 
 /// Implements both for these kinds of messages.
@@ -39,6 +39,11 @@ macro_rules! senders {
         }
 
         impl messages::Host for HostState {
+            async fn allowed_for(&mut self, to: String, channel: Option<String>) -> Answer<messages::Allowed> {
+                self.enter()?;
+                answer(self.what_is_allowed(&to, channel.as_deref()))
+            }
+
             $(async fn $function(
                 &mut self,
                 to: String,
@@ -97,15 +102,20 @@ impl HostState {
     pub fn send_to(&mut self, to: &str, channel: Option<&str>, message: impl Sendable) -> Result<String, HostError> {
         self.event()?;
         let body = message.into_outgoing(self)?;
+        let conversation = self.destination(to, channel)?;
+        self.send(&conversation, body, false)
+    }
+
+    /// The conversation that a plugin names by its id or by its contact's.
+    fn destination(&self, to: &str, channel: Option<&str>) -> Result<ConversationView, HostError> {
         if to.starts_with("cnv_") {
             let id: ConversationId = to.parse().map_err(bad_id)?;
-            let conversation = self.facts.reader.conversation(id)?;
             let unknown = || Refusal::new("no-conversation", format!("There is no conversation {id}."));
-            return self.send(&conversation.ok_or_else(unknown)?, body, false);
+            return Ok(self.facts.reader.conversation(id)?.ok_or_else(unknown)?);
         }
         let contact: ContactId = to.parse().map_err(bad_id)?;
         match self.facts.reader.conversation_with(contact, channel)? {
-            Some(conversation) => self.send(&conversation, body, false),
+            Some(conversation) => Ok(conversation),
             None if self.facts.reader.contact(contact)?.is_none() => {
                 Err(Refusal::new("unknown-contact", format!("There is no contact {contact}.")).into())
             }
@@ -115,5 +125,22 @@ impl HostState {
                 Err(Refusal::new("no-conversation", message).instead("Wait for a message from them.").into())
             }
         }
+    }
+
+    fn what_is_allowed(&self, to: &str, channel: Option<&str>) -> Result<messages::Allowed, HostError> {
+        self.event()?;
+        let conversation = self.destination(to, channel)?;
+        self.check_channel(&conversation.channel)?;
+        let allowed = self.facts.gatekeeper.allowed(&conversation, self.inputs.now())??;
+        let candidate = |it: beadle_gatekeeper::Candidate| messages::Candidate {
+            name: it.name,
+            language: it.language,
+            category: it.category,
+            parameters: it.parameters,
+        };
+        Ok(messages::Allowed {
+            any_until: allowed.any_until.map(|at| at.as_ms()),
+            templates: allowed.templates.into_iter().map(candidate).collect(),
+        })
     }
 }

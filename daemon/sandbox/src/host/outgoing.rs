@@ -4,7 +4,8 @@ use super::answer::HostError;
 use super::host_state::HostState;
 use crate::bindings::latest::outgoing as wit;
 use crate::handles::Kind;
-use beadle_gate::{Draft, Facts, GateVerdict};
+use beadle_gate::{Draft, GateVerdict};
+use beadle_gatekeeper::Decision;
 use beadle_model::content::Location;
 use beadle_model::effect::SendEffect;
 use beadle_model::outgoing::{Button, Direct, Flow, Header, MediaKind, ProductSection, Row, Section, Source};
@@ -14,26 +15,38 @@ use serde_json::Value;
 impl HostState {
     /// Records a message and returns its id. A message that the gate defers is accepted: it waits in the
     /// outbox.
-    pub(super) fn send(&mut self, to: &ConversationView, body: Outgoing, reply: bool) -> Result<String, HostError> {
+    pub(super) fn send(&mut self, to: &ConversationView, mut body: Outgoing, reply: bool) -> Result<String, HostError> {
         self.check_channel(&to.channel)?;
+        self.facts.gatekeeper.choose_language(&mut body, to)?;
         beadle_gate::limits::check(&body)?;
         if let Some(media) = body.media() {
             self.check_file(media)?;
         }
-        let facts = Facts { conversation: to, now: self.inputs.now() };
-        if let GateVerdict::Refused(refusal) = beadle_gate::check(&Draft { body: &body, host: false }, &facts) {
+        let draft = Draft { body: &body, host: false, message: None };
+        let decision = self.facts.gatekeeper.ask(&draft, reply, to, self.inputs.now())?;
+        if let GateVerdict::Refused(refusal) | GateVerdict::TemplateNeeded(refusal) = decision.verdict {
             self.task.opt_out_refused |= matches!(&*refusal.code, "opted-out" | "marketing-opted-out");
             return Err(refusal.into());
         }
+        let deferred = matches!(decision.verdict, GateVerdict::Later { .. });
         // Counted before an id is reserved, so that a flood of messages uses up no ids.
         self.effect(size(&body))?;
         let message = if self.task.dry { MessageId(0) } else { (self.facts.reserve)() };
-        self.task.effects.sends.push(SendEffect { conversation: to.id, body, message, reply });
+        let Decision { trace: gate, outreach, .. } = decision;
+        self.task.effects.sends.push(SendEffect {
+            conversation: to.id,
+            body,
+            message,
+            reply,
+            deferred,
+            gate,
+            outreach,
+        });
         Ok(message.to_string())
     }
 
     /// `channels` applies to replies too: a plugin can reply to its own timers at any time.
-    fn check_channel(&self, channel: &str) -> Result<(), Refusal> {
+    pub(super) fn check_channel(&self, channel: &str) -> Result<(), Refusal> {
         let Some(granted) = &self.facts.channels else { return Ok(()) };
         if granted.iter().any(|name| name == channel) {
             return Ok(());

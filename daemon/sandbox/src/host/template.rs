@@ -5,7 +5,7 @@ use super::host_state::HostState;
 use super::outgoing::{Sendable, json, location, source};
 use crate::bindings::latest::outgoing as wit;
 use beadle_model::outgoing::{
-    MediaKind, Parameter, ParameterValue, Template, TemplateAction, TemplateButton, TemplateHeader,
+    MediaKind, Parameter, ParameterValue, Template, TemplateAction, TemplateButton, TemplateCard, TemplateHeader,
 };
 use beadle_model::{Outgoing, Refusal};
 use serde_json::Value;
@@ -17,9 +17,11 @@ impl Sendable for wit::Template {
             name: self.name,
             language: self.language,
             category: self.category.map(|category| category.to_ascii_lowercase()),
+            topic: self.topic,
             header: self.header.map(|part| header(part, host)).transpose()?,
             body,
             buttons: self.buttons.into_iter().map(button).collect::<Result<_, _>>()?,
+            cards: self.cards.into_iter().map(|part| card(part, host)).collect::<Result<_, _>>()?,
             quote: self.quote.map(|handle| host.platform_id(&handle)).transpose()?,
         })))
     }
@@ -46,6 +48,14 @@ fn header(header: wit::TemplateHeader, host: &HostState) -> Result<TemplateHeade
         wit::TemplateHeader::Document(document) => file(MediaKind::Document, document.source, document.filename),
         wit::TemplateHeader::Location(at) => Ok(TemplateHeader::Location(location(at))),
     }
+}
+
+fn card(card: wit::TemplateCard, host: &HostState) -> Result<TemplateCard, HostError> {
+    Ok(TemplateCard {
+        header: header(card.header, host)?,
+        body: card.body.into_iter().map(|part| parameter(part, host)).collect::<Result<_, _>>()?,
+        buttons: card.buttons.into_iter().map(button).collect::<Result<_, _>>()?,
+    })
 }
 
 fn button(button: wit::TemplateButton) -> Result<TemplateButton, Refusal> {

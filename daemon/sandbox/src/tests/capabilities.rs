@@ -67,8 +67,13 @@ async fn reply_goes_to_the_conversation_of_the_event() {
     let handled = handled(&echo()).await;
     assert_eq!(handled.disposition, Disposition::Claimed);
     let body = Outgoing::Text { body: "ping".into(), preview_url: false, quote: None };
-    let send = SendEffect { conversation: ConversationId(9), body, message: MessageId(1), reply: true };
-    assert_eq!(handled.effects.sends, [send]);
+    let [send] = &*handled.effects.sends else { panic!("{:?}", handled.effects.sends) };
+    assert_eq!(
+        (send.conversation, &send.body, send.message, send.reply),
+        (ConversationId(9), &body, MessageId(1), true)
+    );
+    let checks: Vec<&str> = send.gate.steps.iter().map(|step| &*step.check).collect();
+    assert_eq!((checks, send.gate.at, send.deferred), (vec!["window"], NOW, false));
     assert!(handled.has_no_reads());
 }
 

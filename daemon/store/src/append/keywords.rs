@@ -198,6 +198,8 @@ impl Tx<'_> {
             reply: event.is_some(),
             state: SendState::Queued,
             due_at: NewSend::AT_ONCE,
+            gate: None,
+            outreach: None,
         };
         self.insert_send(&send, event, PluginNo::HOST, now)?;
         Ok(send.into_row(event, PluginNo::HOST, now))

@@ -93,7 +93,7 @@ fn is_message(body: &EventBody) -> bool {
 impl Tx<'_> {
     /// Appends a batch. A known event is counted and changes nothing.
     pub(crate) fn append(&mut self, incoming: &Incoming) -> Result<Appended, StoreError> {
-        let Batch { events, receipts, rejected, read_from, source, interest } = &incoming.batch;
+        let Batch { events, receipts, rejected, templates, read_from, source, interest } = &incoming.batch;
         let now = incoming.received_at;
         let (mut appended, mut refused) = (Appended::default(), None);
         let isolated = source.is_some();
@@ -108,6 +108,9 @@ impl Tx<'_> {
                 |tx: &mut Self, appended: &mut Appended| tx.receive(receipt, &interest.message_status, now, appended);
             let error = self.append_part(isolated, &mut appended, part)?;
             refused = refused.or(error);
+        }
+        for news in templates {
+            self.apply_template_news(news)?;
         }
         if let Some(webhook) = read_from {
             self.delete_rejected(*webhook)?;

@@ -136,6 +136,9 @@ impl Tx<'_> {
         let participant = self.participant(id, receipt, rank, now)?;
         let forward = participant.as_ref().map_or(forward, |participant| participant.forward);
         if forward && rank == FAILED {
+            let code = receipt.problem.as_ref().map_or("", |problem| &*problem.code);
+            self.outreach_failed(id, code, now)?;
+            self.marketing_declined(sent.conversation, code, receipt.at.min(now))?;
             appended.failed.push(FailedReceipt {
                 message: id,
                 conversation: sent.conversation,
@@ -143,6 +146,9 @@ impl Tx<'_> {
                 problem: receipt.problem.clone(),
             });
         } else if forward && known.is_some() {
+            if rank > FAILED {
+                self.outreach_delivered(id)?;
+            }
             appended.progressed.push(id);
         }
         if (!forward && known.is_some()) || !subscribers.contains(sent.plugin) {

@@ -17,7 +17,7 @@ const ROW: &str = "o.id, o.event, o.plugin,
      o.possibly_duplicate, b.body";
 
 /// The further columns of [`shown_of`].
-const MORE: &str = "o.platform_id, o.sent_at, o.delivered_at, o.read_at, o.played_at, o.failed_at, o.problem";
+const MORE: &str = "o.platform_id, o.sent_at, o.delivered_at, o.read_at, o.played_at, o.failed_at, o.problem, b.gate";
 
 fn row_of(row: &Row<'_>) -> Result<OutboxRow, StoreError> {
     let id: i64 = row.get(0)?;
@@ -41,7 +41,10 @@ fn shown_of(row: &Row<'_>) -> Result<OutboxDetails, StoreError> {
     let time = |column| Ok::<_, StoreError>(row.get::<_, Option<i64>>(column)?.map(Timestamp));
     let outbox = row_of(row)?;
     let problem: Option<String> = row.get(17)?;
+    let gate: Option<String> = row.get(18)?;
     Ok(OutboxDetails {
+        // An explanation that a later version wrote differently is not worth an error.
+        gate: gate.and_then(|json| serde_json::from_str(&json).ok()),
         platform: row.get(11)?,
         sent_at: time(12)?,
         delivered_at: time(13)?,

@@ -1,5 +1,6 @@
 //! Sends and their outcomes.
 
+use beadle_model::effect::Outreach;
 use beadle_model::event::Problem;
 use beadle_model::{ConversationId, EventId, MessageId, Outgoing, PluginNo, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -19,6 +20,10 @@ pub struct NewSend {
     pub state: SendState,
     /// The earliest time to send it; [`NewSend::AT_ONCE`] if no rule deferred it.
     pub due_at: Timestamp,
+    /// What the gate decided ([`beadle_model::GateTrace`] as JSON), for `beadle why`.
+    pub gate: Option<String>,
+    /// How it counts, if the business writes first.
+    pub outreach: Option<Outreach>,
 }
 
 impl NewSend {
@@ -28,7 +33,7 @@ impl NewSend {
 
     /// Its row before the first attempt.
     pub fn into_row(self, event: Option<EventId>, plugin: PluginNo, created_at: Timestamp) -> OutboxRow {
-        let Self { message, conversation, body, reply, state, due_at } = self;
+        let Self { message, conversation, body, reply, state, due_at, .. } = self;
         OutboxRow {
             message,
             event,
@@ -172,6 +177,8 @@ pub struct Settlement {
     pub outcome: SendOutcome,
     /// When.
     pub at: Timestamp,
+    /// What the gate decided just before, if that is the reason: replaces what it decided when it was asked.
+    pub gate: Option<String>,
 }
 
 /// The outcome of an attempt to send.

@@ -31,7 +31,10 @@ async fn work_until_killed(dir: &Path) {
             store.commit(commit).await.unwrap();
             writeln!(out, "committed {} {}", event.id.0, message.0).unwrap();
             let outcome = SendOutcome::Accepted(Some(format!("wamid.{}", message.0)));
-            store.settle(vec![Settlement { message, outcome, at: NOW }], Interest::default()).await.unwrap();
+            store
+                .settle(vec![Settlement { message, outcome, at: NOW, gate: None }], Interest::default())
+                .await
+                .unwrap();
             writeln!(out, "settled {}", message.0).unwrap();
         }
     }

@@ -112,7 +112,7 @@ impl TestEnv {
     }
 
     pub async fn settle(&self, message: MessageId, outcome: SendOutcome) {
-        let settlement = Settlement { message, outcome, at: self.clock.now() };
+        let settlement = Settlement { message, outcome, at: self.clock.now(), gate: None };
         self.store.settle(vec![settlement], Interest::default()).await.unwrap();
     }
 
@@ -152,7 +152,7 @@ pub fn due_of(channel: &str, now: Timestamp, rows: usize) -> DueSends<'_> {
 }
 
 pub fn new_send(message: MessageId, conversation: ConversationId, state: SendState, due_at: Timestamp) -> NewSend {
-    NewSend { message, conversation, body: text("hello"), reply: true, state, due_at }
+    NewSend { message, conversation, body: text("hello"), reply: true, state, due_at, gate: None, outreach: None }
 }
 
 pub fn progress(event: EventId, done: i64, all: i64) -> Progress {

@@ -80,7 +80,7 @@ async fn full_disk_defers_settlements() {
     assert_eq!(env.state_of(one), SendState::Accepted);
     let settled = env
         .store
-        .settle(vec![Settlement { message: two, outcome: long_problem(), at: NOW }], Interest::default())
+        .settle(vec![Settlement { message: two, outcome: long_problem(), at: NOW, gate: None }], Interest::default())
         .await;
     assert_eq!(settled.unwrap().deferred, 1);
     assert_eq!((env.state_of(two), env.store.health().deferred_settlements), (SendState::Sending, 1));
@@ -119,7 +119,7 @@ async fn store_recovers_when_the_disk_has_space() {
     while env.store.append(Batch { events: vec![large_message(&format!("{n}"))], ..Batch::default() }).await.is_ok() {
         n += 1;
     }
-    let settlements = vec![Settlement { message: sending, outcome: long_problem(), at: NOW }];
+    let settlements = vec![Settlement { message: sending, outcome: long_problem(), at: NOW, gate: None }];
     assert_eq!(env.store.settle(settlements, statuses_for(vec![PluginNo(1)])).await.unwrap().deferred, 1);
 
     env.manual.advance_ms(40 * DAY);
@@ -208,7 +208,8 @@ async fn lock_held_by_another_process_defers_settlements() {
     let message = env.send(&event, PluginNo(1), SendState::Sending).await;
     let other = rusqlite::Connection::open(env.db()).unwrap();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
-    let settlement = Settlement { message, outcome: SendOutcome::Accepted(Some("wamid.1".into())), at: NOW };
+    let settlement =
+        Settlement { message, outcome: SendOutcome::Accepted(Some("wamid.1".into())), at: NOW, gate: None };
     let settled = env.store.settle(vec![settlement], Interest::default()).await.unwrap();
     assert_eq!((settled.deferred, env.state_of(message)), (1, SendState::Sending));
     let refused = env.store.append(Batch { events: vec![from("31600000001", "x")], ..Batch::default() }).await;

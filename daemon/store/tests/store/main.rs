@@ -36,6 +36,7 @@ mod schedules;
 #[cfg(test)]
 mod states;
 #[cfg(test)]
+mod templates;
 mod timers;
 #[cfg(test)]
 mod unreadable;

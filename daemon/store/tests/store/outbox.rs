@@ -180,7 +180,7 @@ async fn failure_is_appended_for_a_subscriber() {
         for state in [SendState::Queued, SendState::Sending] {
             let message = env.send(&event, PluginNo(1), state).await;
             let outcome = SendOutcome::Failed(problem("window-closed"));
-            let settlements = vec![Settlement { message, outcome, at: NOW }];
+            let settlements = vec![Settlement { message, outcome, at: NOW, gate: None }];
             let settled = env.store.settle(settlements.clone(), statuses_for(vec![listener])).await.unwrap();
             assert_eq!((settled.events, env.state_of(message)), (events, SendState::Failed));
             assert_eq!(

@@ -68,9 +68,11 @@ fn template(example: &Value, quote: Option<String>) -> Template {
         name: string(&example["name"]).unwrap(),
         language: string(&example["language"]["code"]).unwrap(),
         category: None,
+        topic: None,
         header,
         body,
         buttons: of_type("button").map(button).collect(),
+        cards: vec![],
         quote,
     }
 }

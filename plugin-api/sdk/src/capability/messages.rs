@@ -1,6 +1,8 @@
 //! Messages to any contact or conversation: of any kind inside the 24-hour window, a template or Direct Send
 //! outside. Must be granted.
 
+pub use crate::host::messages::{Allowed, Candidate};
+
 use crate::host;
 use crate::message::{Direct, Message};
 use crate::types::{MessageId, Refusal};
@@ -24,4 +26,10 @@ pub fn send_direct(to: &str, message: &Direct) -> Result<MessageId, Refusal> {
 /// Sends to a contact by Direct Send on a channel of the configuration.
 pub fn send_direct_on(channel: &str, to: &str, message: &Direct) -> Result<MessageId, Refusal> {
     host::messages::send_direct(to, Some(channel), message)
+}
+
+/// What can be sent to a contact or conversation now: messages of any kind until some time, and templates. The
+/// refusal, such as `opted-out`, if nothing can.
+pub fn allowed_for(to: &str) -> Result<Allowed, Refusal> {
+    host::messages::allowed_for(to, None)
 }

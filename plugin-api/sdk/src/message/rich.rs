@@ -2,7 +2,8 @@
 
 use super::{
     Buttons, ContactRequest, CtaUrl, Direct, DirectMessage, LocationMessage, LocationRequest, MediaKind, MediaMessage,
-    Parameter, ParameterValue, Source, Template, TemplateAction, TemplateButton, TemplateHeader, Text, VoiceCall,
+    Parameter, ParameterValue, Source, Template, TemplateAction, TemplateButton, TemplateCard, TemplateHeader, Text,
+    VoiceCall,
 };
 use crate::types::Location;
 
@@ -121,14 +122,37 @@ impl Template {
             name: name.into(),
             language: language.into(),
             category: None,
+            topic: None,
             header: None,
             body: Vec::new(),
             buttons: Vec::new(),
+            cards: Vec::new(),
             quote: None,
         }
     }
 
-    /// Sets the category, so that marketing is not sent to people who declined it.
+    /// An approved template in the recipient's language, or in the operator's where it does not exist in theirs.
+    pub fn in_their_language(name: impl Into<String>) -> Self {
+        Self::new(name, "")
+    }
+
+    /// Sets the topic of a marketing template, such as `offers`.
+    #[must_use]
+    pub fn topic(mut self, topic: impl Into<String>) -> Self {
+        self.topic = Some(topic.into());
+        self
+    }
+
+    /// Adds a card to the carousel: its picture (`https://…`) and the values of its text's variables.
+    #[must_use]
+    pub fn card(mut self, image: impl Into<String>, texts: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        let header = TemplateHeader::Image(Source::new(image));
+        let body = texts.into_iter().map(Parameter::text).collect();
+        self.cards.push(TemplateCard { header, body, buttons: Vec::new() });
+        self
+    }
+
+    /// Sets the category, for a host that does not know the account's templates.
     #[must_use]
     pub fn category(mut self, category: impl Into<String>) -> Self {
         self.category = Some(category.into());

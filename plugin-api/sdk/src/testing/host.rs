@@ -319,9 +319,13 @@ macro_rules! senders {
 
         pub(crate) mod messages {
             use super::*;
+            pub(crate) use crate::bindings::imports::messages::{Allowed, Candidate};
             $(pub(crate) fn $send(to: &str, _channel: Option<&str>, message: &outgoing::$record) -> Refusable<String> {
                 deliver(Some(to), message)
             })*
+            pub(crate) fn allowed_for(to: &str, _channel: Option<&str>) -> Refusable<Allowed> {
+                World::with(|world| world.allowed_for(to))
+            }
             pub(crate) fn send_direct(to: &str, _channel: Option<&str>, message: &outgoing::Direct) -> Refusable<String> {
                 deliver(Some(to), message)
             }

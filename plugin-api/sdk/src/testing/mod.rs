@@ -153,6 +153,17 @@ impl Host {
         World::with(|world| world.next_timer_at())
     }
 
+    /// Adds a template that can be sent to everyone, for [`crate::messages::allowed_for`].
+    pub fn template(&self, name: &str, language: &str, category: &str, parameters: &[&str]) {
+        let candidate = crate::messages::Candidate {
+            name: name.to_owned(),
+            language: language.to_owned(),
+            category: category.to_owned(),
+            parameters: parameters.iter().map(|&name| name.to_owned()).collect(),
+        };
+        World::with(|world| world.templates.push(candidate));
+    }
+
     /// Messages sent since the last call.
     pub fn sent(&self) -> Vec<Sent> {
         World::with(|world| std::mem::take(&mut world.sent))

@@ -2,6 +2,7 @@
 
 use super::sent::Sent;
 use crate::bindings::imports::consents::Entry as ConsentEntry;
+use crate::bindings::imports::messages::{Allowed, Candidate};
 use crate::migration::{Entry, Page};
 use crate::records::TimerEvent;
 use crate::types::{Contact, Conversation, EventInfo, Refusal, Scope, TimestampMs};
@@ -39,6 +40,7 @@ pub(super) struct World {
     pub(super) people: BTreeMap<String, Contact>,
     /// The ledger: the contact and the entry.
     pub(super) consents: Vec<(String, ConsentEntry)>,
+    pub(super) templates: Vec<Candidate>,
     pub(super) windows: BTreeMap<String, TimestampMs>,
     /// Text and time of the last change, by name.
     pub(super) documents: BTreeMap<String, (String, TimestampMs)>,
@@ -79,6 +81,7 @@ impl World {
             timers: BTreeMap::new(),
             people: BTreeMap::new(),
             consents: Vec::new(),
+            templates: Vec::new(),
             windows: BTreeMap::new(),
             documents: BTreeMap::new(),
             sent: Vec::new(),
@@ -146,6 +149,13 @@ impl World {
             window_closes_at: self.windows.get(&contact.id).copied().filter(|closes_at| self.now < *closes_at),
             free_entry_until: None,
         }
+    }
+
+    /// What can be sent to a contact.
+    pub(super) fn allowed_for(&self, contact: &str) -> Result<Allowed, Refusal> {
+        self.may_write(contact, false)?;
+        let any_until = self.people.get(contact).and_then(|known| self.conversation(known).window_until);
+        Ok(Allowed { any_until: any_until.filter(|until| self.now < *until), templates: self.templates.clone() })
     }
 
     /// Checks that a message can be sent to a contact: known, not opted out, window open if needed.

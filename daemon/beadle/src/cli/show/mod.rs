@@ -5,6 +5,7 @@
 
 mod consents;
 mod events;
+mod gate;
 mod people;
 mod plugins;
 mod schedules;
@@ -14,6 +15,7 @@ mod windows;
 
 pub use consents::{consent, consent_check, consents, import, requests};
 pub use events::{dead_letter, dead_letters, event, event_line, events, outbox, outbox_waiting};
+pub use gate::{gate, lint, preview, template, templates};
 pub use people::{contact, contacts, duplicates, merge};
 pub use plugins::{documents, plugin, plugins, state};
 pub use schedules::{firings, next_firings, schedule, schedule_dry_run, schedules};

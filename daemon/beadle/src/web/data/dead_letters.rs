@@ -146,6 +146,7 @@ async fn parse_again(admin: &Admin, webhook: RejectedWebhook) -> Result<Done, Ap
         events: parsed.events,
         receipts: parsed.receipts,
         rejected: parsed.rejected,
+        templates: parsed.templates,
         read_from,
         source: None,
     };

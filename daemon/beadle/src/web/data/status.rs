@@ -99,7 +99,12 @@ pub fn warnings(admin: &Admin) -> Vec<Problem> {
         code: "store-log-too-large".into(),
         message: "the database's write-ahead log does not restart: a program keeps a read transaction open".into(),
     });
+    let holds = admin.gatekeeper.holds(admin.clock.now()).into_iter().map(|(channel, hold)| Problem {
+        code: hold.problem.code,
+        message: format!("{channel} may not write first until {}: {}", hold.until.utc(), hold.problem.title),
+    });
     plugins
+        .chain(holds)
         .chain(folders)
         .chain(documents)
         .chain(schedules)

@@ -1,0 +1,133 @@
+//! Templates, and what the gate says about a message.
+
+use super::text::{Lines, Output, Result, Screen, joined, or_dash, print_list, problem, utc};
+use crate::api::{GateView, LintRow, List, TemplateList, TemplatePreview, TemplateRow, TemplateText, TemplateView};
+use crate::cli::table::{Table, when};
+use serde_json::{Value, from_value};
+use std::fmt::Write as _;
+
+/// `beadle templates list`
+pub fn templates(response: Value, screen: Screen) -> Result {
+    let list: TemplateList = from_value(response)?;
+    let mut table = Table::new(&["TEMPLATE", "LANGUAGE", "CATEGORY", "STATUS", "QUALITY", "CHANGED", "PARAMETERS"])
+        .flexible(&["PARAMETERS"]);
+    for row in &list.items {
+        table.row([
+            row.name.clone(),
+            row.language.clone(),
+            row.category.clone(),
+            row.status.clone(),
+            or_dash(row.quality.as_deref()),
+            when(row.changed_at, list.now),
+            joined(&row.parameters),
+        ]);
+    }
+    let next = list.next.map(|id| format!("--after {id}"));
+    let mut output = print_list(&table, list.items.len(), "No templates.", next, screen);
+    for it in &list.accounts {
+        match (&it.error, it.fetched_at) {
+            (Some(error), fetched) => {
+                let last = fetched.map_or_else(|| "never".into(), |at| format!("last {}", when(at, list.now)));
+                output.hints.push(format!("templates of account {} not fetched ({last}): {error}", it.account));
+            }
+            (None, None) => output.hints.push(format!("templates of account {} not fetched yet", it.account)),
+            (None, Some(_)) => {}
+        }
+    }
+    if !list.channels_without_account.is_empty() {
+        let channels = list.channels_without_account.join(", ");
+        output.hints.push(format!("set `business_account_id` to know the templates of: {channels}"));
+    }
+    Ok(output)
+}
+
+fn lines(row: &TemplateRow) -> Lines {
+    Lines(vec![
+        ("template", row.name.clone()),
+        ("language", row.language.clone()),
+        ("account", row.account.clone()),
+        ("category", row.category.clone()),
+        ("status", row.status.clone()),
+        ("reason", or_dash(row.reason.as_deref())),
+        ("quality", or_dash(row.quality.as_deref())),
+        ("changed", utc(row.changed_at)),
+        ("parameters", joined(&row.parameters)),
+    ])
+}
+
+/// What the reader sees, indented.
+fn shown(it: &TemplateText) -> String {
+    let mut text = String::new();
+    for part in it.header.iter().chain([&it.body]).chain(&it.footer) {
+        part.lines().for_each(|line| _ = writeln!(text, "  {line}"));
+    }
+    it.cards.iter().enumerate().for_each(|(index, card)| _ = writeln!(text, "  (card {index}) {card}"));
+    it.buttons.iter().for_each(|button| _ = writeln!(text, "  [{button}]"));
+    text
+}
+
+/// `beadle templates show`
+pub fn template(response: Value, _: Screen) -> Result {
+    let view: TemplateView = from_value(response)?;
+    let mut output = Output::default();
+    for (index, it) in view.languages.iter().enumerate() {
+        if index > 0 {
+            output.text.push('\n');
+        }
+        let _ = write!(output.text, "{}\n{}", lines(&it.row).print(), shown(&it.text));
+        let warn = |warning: &String| format!("{}: {warning}", it.row.language);
+        output.hints.extend(it.warnings.iter().map(warn));
+    }
+    Ok(output)
+}
+
+/// `beadle templates lint`
+pub fn lint(response: Value, screen: Screen) -> Result {
+    let list: List<LintRow> = from_value(response)?;
+    let mut table = Table::new(&["TEMPLATE", "LANGUAGE", "PART", "WORD"]);
+    for row in &list.items {
+        table.row([row.name.clone(), row.language.clone(), row.part.clone(), row.word.clone()]);
+    }
+    Ok(print_list(&table, list.items.len(), "No advertising words in utility templates.", None, screen))
+}
+
+/// `beadle templates preview`
+pub fn preview(response: Value, _: Screen) -> Result {
+    let view: TemplatePreview = from_value(response)?;
+    let row = &view.template;
+    let text = format!("{} in {} ({}, {})\n\n{}", row.name, row.language, row.category, row.status, shown(&view.text));
+    Ok(Output { text, hints: view.problem.iter().map(problem).collect() })
+}
+
+/// `beadle gate explain`
+pub fn gate(response: Value, screen: Screen) -> Result {
+    let view: GateView = from_value(response)?;
+    let verdict = match (view.until, &view.problem) {
+        (Some(until), _) => format!("later, not before {}", utc(until)),
+        (None, Some(refused)) => format!("{}: {}", view.verdict, problem(refused)),
+        (None, None) => view.verdict.clone(),
+    };
+    let lines = Lines(vec![
+        ("verdict", verdict),
+        ("instead", or_dash(view.instead.as_deref())),
+        ("category", view.category.clone()),
+        ("language", or_dash(view.language.as_deref())),
+        ("conversation", view.conversation.clone()),
+    ]);
+    let mut text = lines.print();
+    if !view.checks.is_empty() {
+        let mut table = Table::new(&["CHECK", "OUTCOME", "REASON"]);
+        for it in &view.checks {
+            table.row([it.check.clone(), it.outcome.clone(), it.reason.clone()]);
+        }
+        let _ = write!(text, "\n{}", table.print(screen.width));
+    }
+    if !view.candidates.is_empty() {
+        let mut table = Table::new(&["TEMPLATE", "LANGUAGE", "CATEGORY", "PARAMETERS"]);
+        for it in &view.candidates {
+            table.row([it.name.clone(), it.language.clone(), it.category.clone(), joined(&it.parameters)]);
+        }
+        let _ = write!(text, "\n{}", table.print(screen.width));
+    }
+    Ok(text.into())
+}

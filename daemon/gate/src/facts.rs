@@ -1,0 +1,181 @@
+//! What the checks depend on: the draft, and the facts about its destination. Whatever is not restricted is a default.
+
+use crate::checks::WINDOW_MARGIN_MS;
+use beadle_model::{ConversationView, MessageId, Outgoing, TemplateDefinition, Timestamp};
+
+/// What is to be sent.
+#[derive(Clone, Copy, Debug)]
+pub struct Draft<'a> {
+    /// The message.
+    pub body: &'a Outgoing,
+    /// Whether it is Beadle's own reply to a reserved word, the last message after STOP.
+    pub host: bool,
+    /// Its id, if it is queued and about to leave.
+    pub message: Option<MessageId>,
+}
+
+impl Draft<'_> {
+    /// Whether it is what Beadle itself says or marks.
+    pub fn is_from_host(&self) -> bool {
+        self.host || matches!(self.body, Outgoing::MarkRead { .. })
+    }
+}
+
+/// The facts that checks depend on.
+#[derive(Clone, Debug)]
+pub struct Facts<'a> {
+    /// The destination as it is now.
+    pub conversation: &'a ConversationView,
+    /// Civil time.
+    pub now: Timestamp,
+    /// The template, for a message that uses one.
+    pub template: TemplateFacts,
+    /// What else restricts it.
+    pub circumstances: Circumstances,
+}
+
+/// What is known about the template of a message.
+#[derive(Clone, Debug, PartialEq)]
+pub enum TemplateFacts {
+    /// The message uses none, or the account's templates are not known.
+    Unknown,
+    /// The account does not have it in this language.
+    Missing {
+        /// The languages that it has.
+        languages: Vec<String>,
+    },
+    /// Its definition.
+    Defined(Box<TemplateDefinition>),
+}
+
+/// What the operator has stopped.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum StopSwitch {
+    /// Nothing.
+    #[default]
+    Open,
+    /// Marketing.
+    Marketing,
+    /// Everything but Beadle's own answers.
+    All,
+}
+
+/// Restrictions by the operator, the platform and earlier messages.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Circumstances {
+    /// What the operator has stopped.
+    pub stop: StopSwitch,
+    /// Until when the platform does not let the number write first.
+    pub outreach_held_until: Option<Timestamp>,
+    /// When the recipient was erased.
+    pub erased_at: Option<Timestamp>,
+    /// Until when the platform refuses marketing to the recipient, and its code.
+    pub marketing_refused: Option<(Timestamp, String)>,
+    /// Since when a colleague has the conversation.
+    pub in_human_hands_since: Option<Timestamp>,
+    /// Whether advertising words in a utility template are refused; otherwise they are noted.
+    pub refuses_advertising: bool,
+    /// The end of the quiet hours, during them.
+    pub quiet_until: Option<Timestamp>,
+    /// The frequency cap that is reached.
+    pub capped: Option<ReachedCap>,
+    /// The budget that is used up, in words.
+    pub over_budget: Option<String>,
+    /// The messaging limit, for a message outside a window.
+    pub tier: Option<TierFacts>,
+    /// When the recipient can get the next message.
+    pub pair_free_at: Option<Timestamp>,
+    /// When the number can send the next message.
+    pub throughput_free_at: Option<Timestamp>,
+    /// The message that it was sent as.
+    pub sent_before: Option<MessageId>,
+}
+
+/// A frequency cap that is reached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReachedCap {
+    /// What the recipient has received, in words.
+    pub received: String,
+    /// The setting.
+    pub limit: String,
+    /// When the next message is possible.
+    pub until: Timestamp,
+}
+
+/// The use of the messaging limit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TierFacts {
+    /// The number of people in 24 hours.
+    pub limit: u64,
+    /// The number of people who were written to.
+    pub used: u64,
+    /// When one more person can be written to, if the limit is used up and the recipient is not one of them.
+    pub free_at: Option<Timestamp>,
+}
+
+/// The platform's category of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Category {
+    /// A template that advertises.
+    Marketing,
+    /// A template or Direct Send about something that the recipient asked for.
+    Utility,
+    /// A login code.
+    Authentication,
+    /// Everything that needs an open window.
+    Service,
+    /// A template of which neither the registry nor the message says it.
+    Unknown,
+}
+
+impl Category {
+    fn named(name: &str) -> Self {
+        match name.to_ascii_lowercase().as_str() {
+            "marketing" => Category::Marketing,
+            "utility" => Category::Utility,
+            "authentication" => Category::Authentication,
+            "service" => Category::Service,
+            _ => Category::Unknown,
+        }
+    }
+
+    /// Whether rules about marketing apply. They do if nothing is known, because a mistake cannot be taken back.
+    pub fn may_be_marketing(self) -> bool {
+        matches!(self, Category::Marketing | Category::Unknown)
+    }
+
+    /// The name for people and JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            Category::Marketing => "marketing",
+            Category::Utility => "utility",
+            Category::Authentication => "authentication",
+            Category::Service => "service",
+            Category::Unknown => "unknown",
+        }
+    }
+}
+
+impl<'a> Facts<'a> {
+    /// The facts about a destination that nothing restricts.
+    pub fn new(conversation: &'a ConversationView, now: Timestamp) -> Self {
+        Self { conversation, now, template: TemplateFacts::Unknown, circumstances: Circumstances::default() }
+    }
+
+    /// The category of a draft: the registry's, which the platform decides, before what the sender says.
+    pub fn category(&self, draft: &Draft<'_>) -> Category {
+        match (draft.body, &self.template) {
+            (Outgoing::Template(_), TemplateFacts::Defined(definition)) if !definition.category.is_empty() => {
+                Category::named(&definition.category)
+            }
+            (Outgoing::Template(message), _) => message.category.as_deref().map_or(Category::Unknown, Category::named),
+            (Outgoing::Direct(direct), _) => Category::named(&direct.category),
+            _ => Category::Service,
+        }
+    }
+
+    /// Whether the window is open for sending.
+    pub fn has_open_window(&self) -> bool {
+        self.conversation.window_until.is_some_and(|until| self.now < until.plus_ms(-WINDOW_MARGIN_MS))
+    }
+}

@@ -1,0 +1,67 @@
+//! The operator's settings for the gate: `[gate]`.
+
+use crate::quiet::QuietHours;
+use beadle_gate::StopSwitch;
+use std::collections::BTreeMap;
+
+/// The settings.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Policy {
+    /// `stop`
+    pub stop: StopSwitch,
+    /// `advertising = "refuse"`
+    pub refuses_advertising: bool,
+    /// `template_language`: where a template does not exist in the recipient's.
+    pub template_language: Option<String>,
+    /// `[gate.quiet_hours]`
+    pub quiet_hours: Option<QuietHours>,
+    /// `[gate.quiet_hours] for`
+    pub quiet_for: QuietFor,
+    /// `[gate.marketing_caps]`
+    pub caps: MarketingCaps,
+    /// The zone of recipients whose zone is not known.
+    pub timezone: String,
+    /// The app of each channel. The messaging limit is one for all numbers of a business, which has one app here.
+    pub apps: BTreeMap<String, String>,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            stop: StopSwitch::Open,
+            refuses_advertising: true,
+            template_language: None,
+            quiet_hours: None,
+            quiet_for: QuietFor::Marketing,
+            caps: MarketingCaps::default(),
+            timezone: "UTC".into(),
+            apps: BTreeMap::new(),
+        }
+    }
+}
+
+impl Policy {
+    pub(crate) fn portfolio(&self, channel: &str) -> String {
+        self.apps.get(channel).cloned().unwrap_or_else(|| channel.to_owned())
+    }
+}
+
+/// The messages that wait during quiet hours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum QuietFor {
+    /// Marketing.
+    Marketing,
+    /// Everything that does not answer a message.
+    Outreach,
+}
+
+/// The most marketing messages that a person gets. None: no limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MarketingCaps {
+    /// In 24 hours.
+    pub per_day: Option<u32>,
+    /// In seven days.
+    pub per_week: Option<u32>,
+    /// Of one topic in seven days.
+    pub topic_per_week: Option<u32>,
+}

@@ -1,0 +1,94 @@
+//! The messaging limit: how many people were written to outside a window in the last 24 hours.
+//!
+//! Kept in memory, because a campaign asks for each of its recipients; loaded once from the store.
+
+use crate::DAY_MS;
+use beadle_gate::TierFacts;
+use beadle_model::{ContactId, Timestamp};
+use std::collections::{BTreeMap, HashMap, VecDeque};
+
+#[derive(Default)]
+pub(crate) struct Tiers {
+    portfolios: Option<BTreeMap<String, People>>,
+}
+
+/// The people of one portfolio.
+#[derive(Default)]
+struct People {
+    /// Each with the last time.
+    last: HashMap<ContactId, Timestamp>,
+    /// In order of time. An entry whose time is not the person's last counts no more.
+    order: VecDeque<(Timestamp, ContactId)>,
+}
+
+impl People {
+    fn add(&mut self, contact: ContactId, at: Timestamp) {
+        self.last.insert(contact, at);
+        self.order.push_back((at, contact));
+    }
+
+    fn forget_before(&mut self, since: Timestamp) {
+        while let Some((at, contact)) = self.order.front().copied()
+            && (at <= since || self.last.get(&contact) != Some(&at))
+        {
+            self.order.pop_front();
+            if self.last.get(&contact) == Some(&at) {
+                self.last.remove(&contact);
+            }
+        }
+    }
+}
+
+impl Tiers {
+    pub(crate) fn is_loaded(&self) -> bool {
+        self.portfolios.is_some()
+    }
+
+    /// What was sent before this process started, in order of time.
+    pub(crate) fn load(&mut self, sent: impl Iterator<Item = (String, ContactId, Timestamp)>) {
+        let portfolios = self.portfolios.get_or_insert_default();
+        for (portfolio, contact, at) in sent {
+            portfolios.entry(portfolio).or_default().add(contact, at);
+        }
+    }
+
+    pub(crate) fn add(&mut self, portfolio: String, contact: ContactId, at: Timestamp) {
+        // Until it is loaded, the store has it.
+        if let Some(portfolios) = &mut self.portfolios {
+            portfolios.entry(portfolio).or_default().add(contact, at);
+        }
+    }
+
+    /// The use of a limit, for one more message to this person.
+    pub(crate) fn facts(&mut self, portfolio: &str, contact: ContactId, limit: u64, now: Timestamp) -> TierFacts {
+        let people = self.portfolios.get_or_insert_default().entry(portfolio.to_owned()).or_default();
+        people.forget_before(now.plus_ms(-DAY_MS));
+        let used = people.last.len() as u64;
+        let is_over = used >= limit && !people.last.contains_key(&contact);
+        let oldest = people.order.front().map_or(now, |(at, _)| *at);
+        TierFacts { limit, used, free_at: is_over.then(|| oldest.plus_ms(DAY_MS + 1)) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Timestamp = Timestamp(1_795_293_360_000);
+
+    #[test]
+    fn people_count_once_for_a_day_after_the_last_message() {
+        let mut tiers = Tiers::default();
+        tiers.load(std::iter::empty());
+        let mut add = |contact, at_ms| tiers.add("main".into(), ContactId(contact), NOW.plus_ms(at_ms));
+        add(1, 0);
+        add(2, 1000);
+        add(1, 5000);
+        let mut facts = |contact, at_ms| tiers.facts("main", ContactId(contact), 2, NOW.plus_ms(at_ms));
+        assert_eq!(facts(3, 6000).used, 2);
+        assert_eq!(facts(2, 6000).free_at, None, "one of them");
+        assert_eq!(facts(3, 6000).free_at, Some(NOW.plus_ms(1000 + DAY_MS + 1)), "person 1 was written to again");
+        assert_eq!(facts(3, 1000 + DAY_MS + 1).free_at, None);
+        assert_eq!(tiers.facts("other", ContactId(3), 2, NOW).used, 0);
+    }
+}

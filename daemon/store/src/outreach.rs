@@ -1,0 +1,187 @@
+//! What the business sends first: counted per person and as a whole, and refused by the platform.
+
+use crate::error::StoreError;
+use crate::read::Reader;
+use crate::step::NewSend;
+use crate::tx::Tx;
+use beadle_model::effect::Outreach;
+use beadle_model::{ContactId, ConversationId, MessageId, Timestamp};
+use rusqlite::{OptionalExtension, params};
+
+const DAY_MS: i64 = 24 * 60 * 60 * 1000;
+
+/// The code of a person who has stopped marketing messages.
+const MARKETING_STOPPED: &str = "131050";
+
+/// The code of the platform's own cap on marketing to a person.
+const MARKETING_CAPPED: &str = "131049";
+
+/// Which marketing messages to list.
+#[derive(Clone, Copy, Debug)]
+pub struct MarketingSends<'a> {
+    /// To this person.
+    pub contact: ContactId,
+    /// Of this topic.
+    pub topic: Option<&'a str>,
+    /// After this time.
+    pub since: Timestamp,
+    /// Only those that go before this message: with a lower id, or accepted.
+    pub before: Option<MessageId>,
+}
+
+impl Tx<'_> {
+    /// Counts a message that the business sends first.
+    pub(crate) fn count_outreach(
+        &mut self,
+        send: &NewSend,
+        outreach: &Outreach,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        // A group has no contact and is not counted.
+        self.conn
+            .prepare_cached(
+                "INSERT INTO outreach (message, contact, channel, at, marketing, topic, outside)
+                 SELECT ?1, contact, channel, ?3, ?4, ?5, ?6 FROM conversations WHERE id = ?2 AND contact IS NOT NULL",
+            )?
+            .execute(params![
+                send.message.0,
+                self.cache.people.conversation(send.conversation).0,
+                now.0,
+                outreach.is_marketing,
+                outreach.topic,
+                outreach.is_outside_window
+            ])?;
+        Ok(())
+    }
+
+    /// A message leaves now.
+    pub(crate) fn outreach_leaves(&self, message: MessageId, now: Timestamp) -> Result<(), StoreError> {
+        self.conn
+            .prepare_cached("UPDATE outreach SET at = ?2 WHERE message = ?1")?
+            .execute(params![message.0, now.0])?;
+        Ok(())
+    }
+
+    /// A message was refused: it counts no more. If the platform caps marketing to the person, none is sent for a day at
+    /// first, then twice as long each time, up to 32 days.
+    pub(crate) fn outreach_failed(&self, message: MessageId, code: &str, now: Timestamp) -> Result<(), StoreError> {
+        let contact: Option<i64> = self
+            .conn
+            .prepare_cached("DELETE FROM outreach WHERE message = ?1 RETURNING contact")?
+            .query_row([message.0], |row| row.get(0))
+            .optional()?;
+        if let (Some(contact), MARKETING_CAPPED) = (contact, code) {
+            self.conn
+                .prepare_cached(
+                    "INSERT INTO marketing_refusals (contact, code, times, until) VALUES (?1, ?2, 1, ?3 + ?4)
+                     ON CONFLICT (contact) DO UPDATE SET times = times + 1, until = ?3 + (?4 << min(times, 5))",
+                )?
+                .execute(params![contact, code, now.0, DAY_MS])?;
+        }
+        Ok(())
+    }
+
+    /// If the platform says that the person has stopped marketing, that is their preference, as if they had reported it.
+    pub(crate) fn marketing_declined(
+        &mut self,
+        conversation: ConversationId,
+        code: &str,
+        at: Timestamp,
+    ) -> Result<(), StoreError> {
+        if code != MARKETING_STOPPED {
+            return Ok(());
+        }
+        let talk = self.cache.people.conversation_row(self.conn, conversation)?;
+        let Some(contact) = talk.and_then(|talk| talk.contact) else { return Ok(()) };
+        let Some(mut person) = self.cache.people.person(self.conn, contact)?.cloned() else { return Ok(()) };
+        if person.contact.marketing_stopped_since.is_none() {
+            person.contact.marketing_stopped_since = Some(at);
+            let update = "UPDATE contacts SET marketing_stopped_since = ?2 WHERE id = ?1";
+            self.conn.prepare_cached(update)?.execute(params![person.contact.id.0, at.0])?;
+            self.cache.people.insert_person(person);
+        }
+        Ok(())
+    }
+
+    /// The same for a message.
+    pub(crate) fn marketing_declined_to(
+        &mut self,
+        message: MessageId,
+        code: &str,
+        at: Timestamp,
+    ) -> Result<(), StoreError> {
+        if code != MARKETING_STOPPED {
+            return Ok(());
+        }
+        let find = "SELECT conversation FROM outbox WHERE id = ?1";
+        let conversation = self.conn.prepare_cached(find)?.query_row([message.0], |row| row.get(0)).optional()?;
+        conversation.map_or(Ok(()), |conversation| self.marketing_declined(ConversationId(conversation), code, at))
+    }
+
+    /// A marketing message arrived: the platform's cap is over.
+    pub(crate) fn outreach_delivered(&self, message: MessageId) -> Result<(), StoreError> {
+        self.conn
+            .prepare_cached(
+                "DELETE FROM marketing_refusals WHERE contact = (SELECT contact FROM outreach WHERE message = ?1 AND marketing = 1)",
+            )?
+            .execute([message.0])?;
+        Ok(())
+    }
+}
+
+impl Reader {
+    /// When marketing messages were sent to a person or queued for them, oldest first.
+    pub fn marketing_sent(&self, sends: &MarketingSends<'_>) -> Result<Vec<Timestamp>, StoreError> {
+        self.one(|conn| {
+            conn.prepare_cached(
+                "SELECT at FROM outreach
+                 WHERE contact = ?1 AND marketing = 1 AND at > ?2 AND (?3 IS NULL OR topic = ?3)
+                   AND (?4 IS NULL OR message < ?4
+                        OR (message <> ?4 AND (SELECT state FROM outbox WHERE id = message) IN (1, 2)))
+                 ORDER BY at",
+            )?
+            .query_map(params![sends.contact.0, sends.since.0, sends.topic, sends.before.map(|it| it.0)], |row| {
+                row.get(0).map(Timestamp)
+            })?
+            .collect::<Result<_, _>>()
+            .map_err(StoreError::from)
+        })
+    }
+
+    /// Messages that were sent first outside a window: channel, person and time, oldest first.
+    pub fn outreach_since(&self, since: Timestamp) -> Result<Vec<(String, ContactId, Timestamp)>, StoreError> {
+        self.one(|conn| {
+            conn.prepare_cached(
+                "SELECT channel, contact, at FROM outreach JOIN outbox ON outbox.id = outreach.message
+                 WHERE at > ?1 AND outside = 1 AND outbox.state IN (1, 2) ORDER BY at",
+            )?
+            .query_map([since.0], |row| Ok((row.get(0)?, ContactId(row.get(1)?), Timestamp(row.get(2)?))))?
+            .collect::<Result<_, _>>()
+            .map_err(StoreError::from)
+        })
+    }
+
+    /// Until when the platform refuses marketing to a person, and its code.
+    pub fn marketing_refused(
+        &self,
+        contact: ContactId,
+        now: Timestamp,
+    ) -> Result<Option<(Timestamp, String)>, StoreError> {
+        self.one(|conn| {
+            conn.prepare_cached("SELECT until, code FROM marketing_refusals WHERE contact = ?1 AND until > ?2")?
+                .query_row(params![contact.0, now.0], |row| Ok((Timestamp(row.get(0)?), row.get(1)?)))
+                .optional()
+                .map_err(StoreError::from)
+        })
+    }
+
+    /// How many people the business of a channel may write to first in 24 hours; 0: any number. `None`: not known.
+    pub fn messaging_limit(&self, channel: &str) -> Result<Option<u64>, StoreError> {
+        self.one(|conn| {
+            let sql = "SELECT messaging_limit FROM accounts JOIN channel_accounts USING (account) WHERE channel = ?1";
+            let limit =
+                conn.prepare_cached(sql)?.query_row([channel], |row| row.get::<_, Option<i64>>(0)).optional()?;
+            Ok(limit.flatten().map(i64::unsigned_abs))
+        })
+    }
+}

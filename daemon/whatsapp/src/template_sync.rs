@@ -1,0 +1,250 @@
+//! Fetches the templates of the business accounts, and how many people each may write to first: at start, when a webhook
+//! reports a change, and twice a day.
+//!
+//! A start does not wait for it. A failure is repeated at growing intervals and shown by `beadle templates list`; until
+//! the first success nothing is known about an account's templates, which is not the same as that it has none.
+
+use crate::channel::CloudConfig;
+use crate::graph::{ChannelError, Graph, RequestBody};
+use crate::json::Json;
+use crate::upload::MediaStore;
+use beadle_model::{TemplateDefinition, Timestamp};
+use beadle_pipeline::SendResponse;
+use beadle_tasks::Heartbeat;
+use reqwest::Method;
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{Mutex, Notify};
+
+/// Templates in one page.
+const PAGE: &str = "100";
+/// An account has at most 6,000 templates.
+const MAX_PAGES: usize = 100;
+/// What is asked for.
+const FIELDS: &str = "id,name,language,category,status,quality_score,rejected_reason,parameter_format,components";
+/// After failures. Real time.
+const RETRY_PAUSES: [Duration; 4] =
+    [Duration::from_secs(2), Duration::from_secs(15), Duration::from_secs(60), Duration::from_secs(600)];
+/// Between two fetches that webhooks ask for: the platform allows 200 requests an hour. Real time.
+const MIN_PAUSE: Duration = Duration::from_secs(30);
+/// Without any news, for webhooks that were lost. Real time.
+const POLL_INTERVAL: Duration = Duration::from_secs(12 * 60 * 60);
+
+/// Fetches templates.
+pub struct TemplateSync {
+    /// By account: a connection, and the id of one of its numbers.
+    accounts: BTreeMap<String, (Graph, String)>,
+    /// The account of each channel.
+    channels: Vec<(String, String)>,
+    media_store: MediaStore,
+    requested: Notify,
+    /// Held while templates are fetched.
+    fetching: Mutex<()>,
+}
+
+/// The result for one account.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SyncReport {
+    /// The account.
+    pub account: String,
+    /// The number of its templates, each language counted, or why they could not be fetched.
+    pub result: Result<usize, SyncError>,
+}
+
+/// Why templates could not be fetched.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct SyncError(pub String);
+
+impl TemplateSync {
+    /// Creates it for these channels and their business accounts, where configured.
+    ///
+    /// # Errors
+    /// The same as [`crate::CloudChannel::new`].
+    pub fn new(
+        configs: impl IntoIterator<Item = (CloudConfig, Option<String>)>,
+        client: &reqwest::Client,
+        media_store: MediaStore,
+    ) -> Result<Self, ChannelError> {
+        let (mut accounts, mut channels) = (BTreeMap::new(), Vec::new());
+        for (config, account) in configs {
+            let Some(account) = account else { continue };
+            channels.push((config.name.clone(), account.clone()));
+            let address = (config.graph_url.as_str(), config.graph_version.as_str());
+            let graph = Graph::new(&config.name, address, config.access_token, config.timeout, client.clone())?;
+            accounts.entry(account).or_insert((graph, config.phone_number_id));
+        }
+        Ok(Self { accounts, channels, media_store, requested: Notify::new(), fetching: Mutex::default() })
+    }
+
+    /// Asks for a fetch soon. Returns at once.
+    pub fn request(&self) {
+        self.requested.notify_one();
+    }
+
+    /// Fetches until the store closes.
+    pub async fn run(self: Arc<Self>, heartbeat: Heartbeat) {
+        while let Err(error) = self.media_store.store.set_channel_accounts(self.channels.clone()).await {
+            tracing::warn!(%error, "business accounts of the channels not stored, retrying");
+            heartbeat.idle(tokio::time::sleep(MIN_PAUSE)).await;
+        }
+        if self.accounts.is_empty() {
+            // There is nothing to do, ever: the configuration of channels is read at start.
+            return heartbeat.idle(std::future::pending()).await;
+        }
+        let mut failures = 0;
+        loop {
+            heartbeat.beat();
+            let reports = heartbeat.idle(self.sync()).await;
+            let has_failed = reports.iter().any(|report| report.result.is_err());
+            failures = if has_failed { failures + 1 } else { 0 };
+            let wait = async {
+                match RETRY_PAUSES.get(failures.min(RETRY_PAUSES.len()).wrapping_sub(1)) {
+                    Some(pause) => tokio::time::sleep(*pause).await,
+                    None => {
+                        let requested = async {
+                            tokio::time::sleep(MIN_PAUSE).await;
+                            self.requested.notified().await;
+                        };
+                        let _ = tokio::time::timeout(POLL_INTERVAL, requested).await;
+                    }
+                }
+            };
+            heartbeat.idle(wait).await;
+        }
+    }
+
+    /// Fetches the templates of every account now.
+    pub async fn sync(&self) -> Vec<SyncReport> {
+        let _one_at_a_time = self.fetching.lock().await;
+        let _work = self.media_store.clock.work();
+        let mut reports = Vec::new();
+        for (account, (graph, number)) in &self.accounts {
+            let began = self.media_store.clock.now();
+            let stored = match fetch(graph, account, began).await {
+                Ok(templates) => {
+                    let count = templates.len();
+                    let stored = self.media_store.store.replace_templates(account.clone(), templates, began).await;
+                    stored.map(|()| count).map_err(|error| SyncError(error.to_string()))
+                }
+                Err(error) => {
+                    tracing::warn!(account, %error, "templates not fetched");
+                    let store = &self.media_store.store;
+                    if let Err(error) = store.templates_not_fetched(account.clone(), error.0.clone()).await {
+                        tracing::warn!(account, %error, "failure to fetch templates not stored");
+                    }
+                    Err(error)
+                }
+            };
+            if let Some(limit) = messaging_limit(graph, number).await
+                && let Err(error) = self.media_store.store.set_messaging_limit(account.clone(), limit).await
+            {
+                tracing::warn!(account, %error, "messaging limit not stored");
+            }
+            if let Ok(count) = stored {
+                tracing::info!(account, templates = count, "templates fetched");
+            }
+            reports.push(SyncReport { account: account.clone(), result: stored });
+        }
+        reports
+    }
+}
+
+async fn fetch(graph: &Graph, account: &str, began: Timestamp) -> Result<Vec<TemplateDefinition>, SyncError> {
+    let (mut found, mut after) = (Vec::new(), None::<String>);
+    for _ in 0..MAX_PAGES {
+        let mut url = graph.url(&[account, "message_templates"]);
+        url.query_pairs_mut().append_pair("limit", PAGE).append_pair("fields", FIELDS);
+        if let Some(after) = &after {
+            url.query_pairs_mut().append_pair("after", after);
+        }
+        let response = graph.request(Method::GET, url, RequestBody::Empty).await.map_err(refused)?;
+        let body = String::from_utf8_lossy(&response.body);
+        let tree = Json::parse(body.as_bytes());
+        let Some(data) = tree.as_ref().and_then(|tree| tree.get("data")?.items()) else {
+            return Err(refused(graph.unexpected(&response)));
+        };
+        found.extend(data.iter().filter_map(|template| definition(template, began)));
+        let paging = tree.as_ref().and_then(|tree| tree.get("paging"));
+        let has_more = paging.is_some_and(|paging| paging.get("next").is_some());
+        let next = paging.and_then(|paging| paging.get("cursors")?.string_of("after"));
+        if !has_more || next.is_none() || next == after {
+            return Ok(found);
+        }
+        after = next;
+    }
+    Err(SyncError(format!("the platform lists more than {MAX_PAGES} pages of templates")))
+}
+
+/// How many people the business may write to first in 24 hours; 0: any number. `None` if the platform does not say.
+async fn messaging_limit(graph: &Graph, number: &str) -> Option<u64> {
+    const FIELD: &str = "whatsapp_business_manager_messaging_limit";
+    let mut url = graph.url(&[number]);
+    url.query_pairs_mut().append_pair("fields", FIELD);
+    let response = graph.request(Method::GET, url, RequestBody::Empty).await.ok()?;
+    people_of_tier(&Json::parse(&response.body)?.text_of(FIELD)?)
+}
+
+/// `TIER_250`, `TIER_2K`, `TIER_UNLIMITED`, or a number.
+fn people_of_tier(tier: &str) -> Option<u64> {
+    let tier = tier.strip_prefix("TIER_").unwrap_or(tier);
+    if tier.eq_ignore_ascii_case("UNLIMITED") {
+        return Some(0);
+    }
+    match tier.strip_suffix(['K', 'k']) {
+        Some(thousands) => thousands.parse::<u64>().ok()?.checked_mul(1000),
+        None => tier.parse().ok(),
+    }
+}
+
+fn refused(response: SendResponse) -> SyncError {
+    SyncError(match response {
+        SendResponse::Refused(problem, _) => match problem.details {
+            Some(details) => format!("{} ({}): {details}", problem.title, problem.code),
+            None => format!("{} ({})", problem.title, problem.code),
+        },
+        SendResponse::NotSent(reason) => format!("the platform could not be reached: {reason}"),
+        SendResponse::Ambiguous(reason) => format!("the platform did not answer: {reason}"),
+        SendResponse::Accepted(_) | SendResponse::AcceptedWith(..) => "unexpected response".to_owned(),
+    })
+}
+
+/// One element of the list; `None` without name, language or status.
+fn definition(template: &Json<'_>, began: Timestamp) -> Option<TemplateDefinition> {
+    let lower = |key: &str| template.text_of(key).map(|text| text.to_lowercase());
+    let named = |format: std::borrow::Cow<'_, str>| format.eq_ignore_ascii_case("named");
+    Some(TemplateDefinition {
+        platform_id: template.string_of("id").unwrap_or_default(),
+        name: template.string_of("name")?,
+        language: template.string_of("language")?,
+        category: lower("category").unwrap_or_default(),
+        status: lower("status")?,
+        quality: template.get("quality_score").and_then(|it| it.text_of("score").map(|score| score.to_lowercase())),
+        reason: lower("rejected_reason").filter(|reason| reason != "none"),
+        is_named: template.text_of("parameter_format").is_some_and(named),
+        components: template.get("components").map_or(Value::Array(Vec::new()), Json::to_value),
+        changed_at: began,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::people_of_tier;
+
+    #[test]
+    fn tiers_are_numbers_of_people() {
+        for (tier, expected) in [
+            ("TIER_250", Some(250)),
+            ("TIER_2K", Some(2000)),
+            ("TIER_100K", Some(100_000)),
+            ("TIER_UNLIMITED", Some(0)),
+            ("2000", Some(2000)),
+            ("TIER_NOT_SET", None),
+            ("", None),
+        ] {
+            assert_eq!(people_of_tier(tier), expected, "{tier}");
+        }
+    }
+}

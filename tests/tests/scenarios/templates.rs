@@ -1,0 +1,294 @@
+//! Templates: known from the platform, kept current by webhooks, checked before anything is queued; and what the gate does
+//! with them.
+
+use crate::UNPACED;
+use beadle_test_support::daemon::{Daemon, Setup};
+use beadle_test_support::simulator::{Simulator, SimulatorAddress};
+use beadle_test_support::{wait_until, webhook};
+use serde_json::{Value, json};
+
+const HOUR_MS: i64 = 3_600_000;
+/// 2026-03-27T12:00:00Z, a Friday.
+const FRIDAY_NOON: i64 = 1_774_612_800_000;
+
+struct World {
+    setup: Setup,
+    simulator: Simulator,
+    daemon: Daemon,
+}
+
+fn body(text: &str) -> Value {
+    let count = text.matches("{{").count();
+    let example: Vec<String> = (0..count).map(|n| format!("x{n}")).collect();
+    if count == 0 {
+        json!({"type": "BODY", "text": text})
+    } else {
+        json!({"type": "BODY", "text": text, "example": {"body_text": [example]}})
+    }
+}
+
+impl World {
+    /// Starts with approved templates, which the daemon has fetched.
+    async fn new(templates: &[(&str, &str, &str, Value)], toml: &str) -> Self {
+        let address = SimulatorAddress::reserve();
+        let setup = Setup::new(&address.url())
+            .plugin("messenger", "grant = [\"messages\"]")
+            .toml(UNPACED)
+            .toml("[contacts]\nlanguage_from_number = true\n[keywords]\nlanguage = \"en\"")
+            .toml(toml)
+            .clock(&address.clock_url());
+        let simulator = address.start_virtual(&setup).await;
+        simulator.control("POST", "clock", &json!({ "set_ms": FRIDAY_NOON })).await;
+        simulator.set_faults(json!({ "template_review_ms": 0 })).await;
+        for (name, language, category, components) in templates {
+            let template = json!({"name": name, "language": language, "category": category, "components": components});
+            simulator.graph("POST", &format!("{}/message_templates", webhook::BUSINESS_ID), &template).await;
+        }
+        simulator.advance(1000).await;
+        let daemon = setup.start().await;
+        let world = Self { setup, simulator, daemon };
+        world.sync().await;
+        world
+    }
+
+    async fn sync(&self) {
+        let answer = self.daemon.post("templates/sync").await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+    }
+
+    /// Writes as a person, and waits for everything that follows.
+    async fn say(&self, person: &str, text: &str) {
+        self.simulator.say(person, text).await;
+        self.simulator.advance(0).await;
+        self.daemon.wait_until_idle().await;
+    }
+
+    async fn last_text(&self, person: &str) -> String {
+        self.simulator.texts(person).await.pop().unwrap_or_default()
+    }
+
+    /// The names of the templates that a person received.
+    async fn received(&self, person: &str) -> Vec<String> {
+        let messages = self.simulator.messages(Some(person)).await;
+        messages.iter().filter_map(|it| Some(it.pointer("/body/name")?.as_str()?.to_owned())).collect()
+    }
+
+    async fn change(&self, change: Value) {
+        self.simulator.control("POST", "templates", &change).await;
+        self.simulator.wait_until_delivered().await;
+    }
+
+    async fn status_of(&self, name: &str) -> String {
+        let view = self.daemon.get(&format!("templates/named/{name}")).await;
+        view.pointer("/languages/0/status").and_then(Value::as_str).unwrap_or_default().to_owned()
+    }
+
+    async fn why_last(&self) -> Value {
+        let outbox = self.daemon.get("outbox?state=failed").await;
+        let id = outbox.pointer("/items/0/id").and_then(Value::as_str).unwrap_or_default().to_owned();
+        self.daemon.get(&format!("why/{id}")).await
+    }
+}
+
+#[tokio::test]
+async fn templates_are_fetched_and_checked_before_queueing() {
+    let templates = [
+        ("order", "en", "UTILITY", json!([body("Order {{1}} is ready, {{2}}.")])),
+        ("order", "nl", "UTILITY", json!([body("Bestelling {{1}} is klaar, {{2}}.")])),
+        ("news", "en", "MARKETING", json!([body("News of the week")])),
+    ];
+    let world = World::new(&templates, "").await;
+    let list = world.daemon.get("templates").await;
+    let names: Vec<_> =
+        list["items"].as_array().unwrap().iter().map(|it| (it["name"].clone(), it["language"].clone())).collect();
+    assert_eq!(
+        names,
+        [(json!("news"), json!("en")), (json!("order"), json!("en")), (json!("order"), json!("nl"))],
+        "{list}"
+    );
+
+    world.say("Ana", "template order en A-1 Ana").await;
+    assert_eq!(world.received("Ana").await, ["order"]);
+    for (command, code) in [
+        ("template order en A-1", "template-parameters"),
+        ("template order en A-1 Ana more", "template-parameters"),
+        ("template oder en A-1 Ana", "template-unknown"),
+        ("template order en 20%off Ana", ""),
+        ("template order en discount Ana", "template-advertising"),
+    ] {
+        world.say("Ana", command).await;
+        if !code.is_empty() {
+            let said = world.last_text("Ana").await;
+            assert!(said.starts_with(code), "{command}: {said}");
+        }
+    }
+    // Ana's number is Portuguese or not: the language falls back to the configured one.
+    world.say("Ana", "template order et A-2 Ana").await;
+    world.say("Ana", "template order nl_BE A-3 Ana").await;
+    let messages = world.simulator.messages(Some("Ana")).await;
+    let languages: Vec<_> = messages.iter().filter_map(|it| it.pointer("/body/language/code")?.as_str()).collect();
+    assert_eq!(&languages[languages.len() - 2..], ["en", "nl"], "{messages:?}");
+    world.daemon.stop().await;
+}
+
+#[tokio::test]
+async fn webhooks_change_what_is_known() {
+    let templates = [("order", "en", "UTILITY", json!([body("Your order is ready.")]))];
+    let world = World::new(&templates, "").await;
+    for (event, code) in
+        [("pause", "template-paused"), ("disable", "template-disabled"), ("pending_deletion", "template-not-approved")]
+    {
+        world.change(json!({"name": "order", "event": event})).await;
+        world.say("Ana", "template order en").await;
+        let said = world.last_text("Ana").await;
+        assert!(said.starts_with(code), "{event}: {said} ({})", world.status_of("order").await);
+    }
+    world.change(json!({"name": "order", "event": "approve"})).await;
+    world.say("Ana", "template order en").await;
+    assert_eq!(world.received("Ana").await, ["order"]);
+
+    // The category is the platform's: what was a utility template is marketing now, and Ana does not want marketing.
+    let ana = world.simulator.id_of("Ana").await;
+    world.simulator.control("POST", "marketing", &json!({"person": ana, "value": "stop"})).await;
+    world.simulator.wait_until_delivered().await;
+    world.say("Ana", "template order en").await;
+    assert_eq!(world.received("Ana").await.len(), 2, "a utility template is not marketing");
+    world.change(json!({"name": "order", "category": "MARKETING"})).await;
+    world.say("Ana", "template order en").await;
+    let said = world.last_text("Ana").await;
+    assert!(said.starts_with("marketing-opted-out"), "{said}");
+
+    // A template that is not known yet is fetched after the news of it.
+    let template = json!({"name": "fresh", "language": "en", "category": "UTILITY", "components": [body("Fresh")]});
+    world.simulator.graph("POST", &format!("{}/message_templates", webhook::BUSINESS_ID), &template).await;
+    world.simulator.advance(1000).await;
+    world.sync().await;
+    assert_eq!(world.status_of("fresh").await, "approved");
+    world.daemon.stop().await;
+}
+
+#[tokio::test]
+async fn template_reaches_a_person_outside_the_window_and_why_tells_what_was_decided() {
+    let templates = [("order", "en", "UTILITY", json!([body("Your order is ready.")]))];
+    let world = World::new(&templates, "").await;
+    world.say("Ana", "in 1500 template order en").await;
+    world.say("Bram", "in 1500 template order en").await;
+    world.say("Bram", "allowed").await;
+    let said = world.last_text("Bram").await;
+    assert_eq!(said, "anything: true; order en utility ()");
+    world.simulator.advance(25 * HOUR_MS).await;
+    wait_until("the template arrives", async || (world.received("Ana").await == ["order"]).then_some(())).await;
+    assert_eq!(world.received("Bram").await, ["order"]);
+
+    let contacts = world.daemon.get("contacts").await;
+    let ana = contacts.pointer("/items/0/id").and_then(Value::as_str).unwrap().to_owned();
+    let explained = world.daemon.get(&format!("gate/explain/{ana}?text=hello")).await;
+    assert_eq!(explained["verdict"], "template-needed", "{explained}");
+    assert_eq!(explained.pointer("/candidates/0/name"), Some(&json!("order")), "{explained}");
+    let explained = world.daemon.get(&format!("gate/explain/{ana}?template=order")).await;
+    assert_eq!((&explained["verdict"], &explained["category"]), (&json!("send"), &json!("utility")), "{explained}");
+    let explained = world.daemon.get(&format!("gate/explain/{ana}?template=none")).await;
+    assert_eq!(explained.pointer("/problem/code"), Some(&json!("template-unknown")), "{explained}");
+    let output = world.setup.cli(&["gate", "explain", &ana, "--template", "order"]).await;
+    assert!(String::from_utf8_lossy(&output.stdout).contains("verdict       send"), "{output:?}");
+
+    // What was decided stays as it was, whatever happens later.
+    let outbox = world.daemon.get("outbox?state=accepted").await;
+    let sent = outbox["items"].as_array().unwrap().iter().find(|it| it["summary"].as_str().unwrap().contains("order"));
+    let why = world.daemon.get(&format!("why/{}", sent.unwrap()["id"].as_str().unwrap())).await.to_string();
+    world.change(json!({"name": "order", "event": "pause"})).await;
+    assert!(why.contains("gate, when requested") && why.contains("a template needs no open window"), "{why}");
+    let again = world.daemon.get(&format!("why/{}", sent.unwrap()["id"].as_str().unwrap())).await.to_string();
+    assert!(again.contains("the utility template `order` in `en` is approved"), "{again}");
+    world.daemon.stop().await;
+}
+
+#[tokio::test]
+async fn quiet_hours_defer_until_the_recipients_morning() {
+    let templates = [("news", "en", "MARKETING", json!([body("News of the week")]))];
+    let quiet = "[gate.quiet_hours]\nfrom = \"21:00\"\nto = \"08:00\"";
+    let world = World::new(&templates, quiet).await;
+    // At 21:30 UTC.
+    world.say("Ana", "in 570 template news en").await;
+    let contacts = world.daemon.get("contacts").await;
+    let id = contacts.pointer("/items/0/id").and_then(Value::as_str).unwrap().to_owned();
+    let set = world.setup.cli(&["contacts", "set", &id, "--timezone", "UTC"]).await;
+    assert!(set.status.success(), "{set:?}");
+    world.simulator.advance(10 * HOUR_MS).await;
+    assert_eq!(world.received("Ana").await, Vec::<String>::new());
+    let outbox = world.daemon.get("outbox?state=queued").await;
+    assert_eq!(outbox["items"][0]["due_at"], "2026-03-28T08:00:00.000Z", "{outbox}");
+    let why = world.daemon.get(&format!("why/{}", outbox["items"][0]["id"].as_str().unwrap())).await.to_string();
+    assert!(why.contains("these are quiet hours where the recipient lives, until 2026-03-28 08:00"), "{why}");
+    world.simulator.advance(11 * HOUR_MS).await;
+    wait_until("the news arrives", async || (world.received("Ana").await == ["news"]).then_some(())).await;
+    world.daemon.stop().await;
+}
+
+#[tokio::test]
+async fn frequency_cap_counts_marketing_only() {
+    let templates = [
+        ("news", "en", "MARKETING", json!([body("News of the week")])),
+        ("order", "en", "UTILITY", json!([body("Your order is ready.")])),
+    ];
+    let world = World::new(&templates, "[gate.marketing_caps]\nper_day = 2\ntopic_per_week = 1").await;
+    for command in
+        ["topic cats news en", "topic cats news en", "topic dogs news en", "template news en", "template order en"]
+    {
+        world.say("Ana", command).await;
+    }
+    assert_eq!(world.received("Ana").await, ["news", "news", "order"]);
+    let texts = world.simulator.texts("Ana").await;
+    assert!(texts.iter().filter(|text| text.starts_with("frequency-cap")).count() == 2, "{texts:?}");
+    world.simulator.advance(25 * HOUR_MS).await;
+    for command in ["template news en", "topic cats news en"] {
+        world.say("Ana", command).await;
+    }
+    assert_eq!(world.received("Ana").await, ["news", "news", "order", "news"]);
+    world.daemon.stop().await;
+}
+
+#[tokio::test]
+async fn messaging_limit_is_not_exceeded() {
+    let templates = [("order", "en", "UTILITY", json!([body("Your order is ready.")]))];
+    let world = World::new(&templates, "").await;
+    world.simulator.control("POST", "account", &json!({"messaging_limit": 2})).await;
+    world.sync().await;
+    for person in ["Ana", "Bram", "Kadri"] {
+        world.say(person, "in 1500 template order en").await;
+    }
+    world.simulator.advance(25 * HOUR_MS).await;
+    world.daemon.wait_until_idle().await;
+    let reached = async || {
+        let mut reached = 0;
+        for person in ["Ana", "Bram", "Kadri"] {
+            reached += world.received(person).await.len();
+        }
+        reached
+    };
+    assert_eq!(reached().await, 2);
+    let outbox = world.daemon.get("outbox?state=queued").await;
+    assert_eq!(outbox["items"].as_array().map(Vec::len), Some(1), "{outbox}");
+    world.simulator.advance(25 * HOUR_MS).await;
+    wait_until("the third person is reached a day later", async || (reached().await == 3).then_some(())).await;
+    world.daemon.stop().await;
+}
+
+/// Queued for the morning, and paused by the platform in the night.
+#[tokio::test]
+async fn template_that_is_paused_meanwhile_does_not_leave() {
+    let templates = [("news", "en", "MARKETING", json!([body("News of the week")]))];
+    let world = World::new(&templates, "[gate.quiet_hours]\nfrom = \"21:00\"\nto = \"08:00\"").await;
+    world.say("Ana", "in 720 template news en").await;
+    world.simulator.advance(13 * HOUR_MS).await;
+    world.change(json!({"name": "news", "event": "disable"})).await;
+    world.simulator.advance(20 * HOUR_MS).await;
+    world.daemon.wait_until_idle().await;
+    assert_eq!(world.received("Ana").await, Vec::<String>::new());
+    let why = world.why_last().await.to_string();
+    assert!(
+        why.contains("gate, when about to leave") && why.contains("refused by template (template-disabled)"),
+        "{why}"
+    );
+    world.daemon.stop().await;
+}
