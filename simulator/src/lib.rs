@@ -86,6 +86,8 @@ pub struct Config {
     pub speed: f64,
     /// Whether Ana, Bram and Kadri exist at the start.
     pub default_people: bool,
+    /// Templates that are approved at the start, in the form of the management API.
+    pub templates: Vec<serde_json::Value>,
     /// Maximum number of messages that are kept; older ones are dropped.
     pub max_messages: usize,
     /// Maximum number of log entries that are kept; 0 disables the log.
@@ -103,6 +105,9 @@ pub enum StartError {
     /// The callback is not a URL.
     #[error("{0}")]
     Callback(String),
+    /// A template of the start is invalid.
+    #[error("template {0}: {1}")]
+    Template(usize, String),
     /// The HTTP client or the system's random number generator failed.
     #[error("{0}")]
     System(String),
@@ -131,7 +136,12 @@ impl Simulator {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let client = delivery::client(config.concurrency).map_err(|error| StartError::System(error.to_string()))?;
         let (webhook_sender, lanes) = WebhookSender::new(config.concurrency, callback);
-        Ok(Self { addr, listener, hub: Arc::new(Hub::new(config, ids, webhook_sender, client, addr)), lanes })
+        let given = config.templates.clone();
+        let hub = Arc::new(Hub::new(config, ids, webhook_sender, client, addr));
+        for (index, template) in given.iter().enumerate() {
+            hub.add_template(template).map_err(|refusal| StartError::Template(index, refusal.details))?;
+        }
+        Ok(Self { addr, listener, hub, lanes })
     }
 
     /// The address that it listens on.

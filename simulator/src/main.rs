@@ -54,6 +54,9 @@ struct Args {
     /// Start without the default people Ana, Bram and Kadri
     #[arg(long)]
     no_people: bool,
+    /// JSON file with an array of templates, as they are submitted, that are approved from the start
+    #[arg(long, value_name = "FILE")]
+    templates: Option<String>,
     /// Maximum number of messages to keep
     #[arg(long, default_value_t = 100_000)]
     max_messages: usize,
@@ -83,8 +86,16 @@ fn secret(name: &str, argument: Option<String>, file: Option<String>) -> Result<
     }
 }
 
+/// Reads the templates that exist from the start.
+fn templates(path: Option<&str>) -> Result<Vec<serde_json::Value>, String> {
+    let Some(path) = path else { return Ok(Vec::new()) };
+    let text = std::fs::read_to_string(path).map_err(|error| format!("--templates {path}: {error}"))?;
+    serde_json::from_str(&text).map_err(|error| format!("--templates {path}: must be a JSON array: {error}"))
+}
+
 fn config(args: Args) -> Result<Config, String> {
     Ok(Config {
+        templates: templates(args.templates.as_deref())?,
         app_secret: secret("app-secret", args.app_secret, args.app_secret_file)?,
         verify_token: secret("verify-token", args.verify_token, args.verify_token_file)?,
         access_token: secret("access-token", args.access_token, args.access_token_file)?,

@@ -23,6 +23,8 @@ use tokio::process::{Child, Command};
 
 /// The simulator's number, from the platform's examples.
 const PHONE_NUMBER_ID: &str = "106540352242922";
+/// The simulator's business account, from the platform's examples.
+const BUSINESS_ACCOUNT_ID: &str = "102290129340398";
 
 /// Why the demo does not start.
 #[derive(Debug, thiserror::Error)]
@@ -77,6 +79,8 @@ async fn start(args: &DemoArgs) -> Result<Exit, DemoError> {
     let updates = folder.path().join("updates");
     let written = std::fs::create_dir(&updates).and_then(|()| std::fs::write(updates.join("party.md"), PARTY));
     written.map_err(io("cannot write the demo's updates"))?;
+    let templates = folder.path().join("templates.json");
+    std::fs::write(&templates, TEMPLATES).map_err(io("cannot write the demo's templates"))?;
     let ports = [8490, 8420, 8421].map(free_port);
     let secrets = [secret()?, secret()?, secret()?];
     let config = folder.path().join("beadle.toml");
@@ -178,12 +182,26 @@ stage = "observe"
 settings = { timezone = "Europe/Amsterdam" }
 "#;
 
-/// `community-updates` sends a document of the demo each evening.
+/// Templates that WhatsApp has approved, for members who have not written for a day.
+const TEMPLATES: &str = r#"[
+  {"name": "neighbourhood_news", "language": "en", "category": "MARKETING", "components": [
+    {"type": "BODY", "text": "There is news in the neighbourhood: {{1}}. Answer to read it.", "example": {"body_text": [["Street party"]]}},
+    {"type": "BUTTONS", "buttons": [{"type": "QUICK_REPLY", "text": "Read it"}, {"type": "QUICK_REPLY", "text": "Stop promotions"}]}
+  ]},
+  {"name": "neighbourhood_news", "language": "nl", "category": "MARKETING", "components": [
+    {"type": "BODY", "text": "Er is nieuws in de buurt: {{1}}. Antwoord om het te lezen.", "example": {"body_text": [["Straatfeest"]]}},
+    {"type": "BUTTONS", "buttons": [{"type": "QUICK_REPLY", "text": "Lees het"}, {"type": "QUICK_REPLY", "text": "Stop promotions"}]}
+  ]}
+]"#;
+
+/// `community-updates` sends a document of the demo each evening, to members whose window is closed by a template. Advance
+/// the clock on the chat page by a day to see it, and run `beadle why` for who gets none.
 const UPDATES: &str = r#"
 [plugins.community-updates]
 order = -20
 grant = ["messages"]
 documents = "updates"
+settings = { template = "neighbourhood_news", topic = "news" }
 [[schedule]]
 name = "news"
 cron = "0 18 * * *"
@@ -224,6 +242,7 @@ verify_token = {{ file = "verify-token" }}
 [channels.shop]
 app = "main"
 phone_number_id = "{PHONE_NUMBER_ID}"
+business_account_id = "{BUSINESS_ACCOUNT_ID}"
 [log]
 level = "warn"
 {tables}"#
@@ -235,7 +254,10 @@ fn spawn(program: &Path, [simulator, http, _]: [u16; 3], folder: &Path) -> std::
     Command::new(program)
         .args(["--listen", &format!("127.0.0.1:{simulator}")])
         .args(["--callback", &format!("http://127.0.0.1:{http}/webhooks/main")])
-        .args(["--phone-number-id", PHONE_NUMBER_ID, "--clock", "virtual:now", "--speed", "1"])
+        .args(["--phone-number-id", PHONE_NUMBER_ID, "--business-account-id", BUSINESS_ACCOUNT_ID])
+        .args(["--clock", "virtual:now", "--speed", "1"])
+        .arg("--templates")
+        .arg(file("templates.json"))
         // Its standard input ends with this process, however that ends.
         .arg("--exit-on-stdin-close")
         .arg("--access-token-file")

@@ -395,3 +395,6 @@ fn topic(body: &Outgoing) -> Option<&str> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests;

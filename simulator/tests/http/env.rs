@@ -155,6 +155,7 @@ impl TestEnv {
             max_messages: 1_000,
             max_log_entries: 100,
             concurrency: 4,
+            templates: Vec::new(),
         };
         change(&mut config);
         let simulator = Simulator::bind(config).await.unwrap();

@@ -212,6 +212,46 @@ fn schedules_match_the_golden_file() {
 }
 
 #[test]
+fn templates_and_the_gate_match_the_golden_file() {
+    let row = |language: &str, status: &str| {
+        json!({"name": "order_update", "language": language, "account": "102", "category": "utility", "status": status,
+            "quality": "green", "changed_at": at(NOW - 3_600_000), "parameters": ["header: image", "1", "button 0"]})
+    };
+    let templates = json!({"now": at(NOW), "items": [row("en", "approved"), row("nl", "paused")], "next": "order_update/nl",
+        "accounts": [{"account": "102", "channels": ["shop"], "templates": 2, "fetched_at": at(NOW - 60_000)},
+            {"account": "103", "channels": ["club"], "templates": 0, "error": "The access token has expired (190)"}],
+        "channels_without_account": ["help"]});
+    let text = json!({"header": "[image]", "body": "Your order {{1}} is ready.\nA discount awaits.", "footer": "The shop",
+        "buttons": ["Track"]});
+    let mut details = row("en", "approved");
+    details["text"] = text.clone();
+    details["warnings"] = json!(["`discount` in the text is advertising; WhatsApp may make it a marketing template"]);
+    details["components"] = json!([]);
+    let view = json!({"now": at(NOW), "languages": [details]});
+    let lint = json!({"now": at(NOW), "items": [{"name": "order_update", "language": "en", "part": "text", "word": "discount"}]});
+    let preview = json!({"now": at(NOW), "template": row("en", "approved"), "text": text,
+        "problem": {"code": "template-parameters", "message": "Template `order_update` in `en`: the text has 1 variables, but the message fills 0."}});
+    let gate = json!({"now": at(NOW), "conversation": "cnv_9", "verdict": "template-needed", "category": "service",
+        "problem": {"code": "window-closed", "message": "The 24-hour window closed at 2026-11-21 20:36:00 UTC."},
+        "instead": "Send an approved template.",
+        "checks": [{"check": "marketing", "outcome": "pass", "reason": "the recipient has not turned off marketing"},
+            {"check": "window", "outcome": "refuses", "reason": "The 24-hour window closed at 2026-11-21 20:36:00 UTC."}],
+        "candidates": [{"name": "order_update", "language": "en", "category": "utility", "parameters": ["1"]}]});
+    let later = json!({"now": at(NOW), "conversation": "cnv_9", "verdict": "later", "until": at(NOW + 3_600_000),
+        "category": "marketing", "language": "en", "checks": [], "candidates": []});
+    let cases = [
+        ("beadle templates list", templates, None),
+        ("beadle templates show order_update", view, None),
+        ("beadle templates lint", lint, None),
+        ("beadle templates preview order_update", preview, None),
+        ("beadle gate explain con_7 --text hello", gate, None),
+        ("beadle gate explain con_7 --template news", later, None),
+    ];
+    let text: String = cases.into_iter().map(|(line, response, width)| shown(line, response, width)).collect();
+    golden("templates", &text);
+}
+
+#[test]
 fn windows_match_the_golden_file() {
     let list = |items: Value| json!({"now": at(NOW), "items": items});
     let open = json!([

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::facts::{Circumstances, ReachedCap, TierFacts};
-use beadle_model::{Alias, AliasKind, Contact, ContactId, ConversationId};
+use beadle_model::{Alias, AliasKind, Contact, ContactId, ConversationId, ConversationView};
 
 const NOW: Timestamp = Timestamp(1_795_293_360_000);
 

@@ -204,7 +204,7 @@ impl SendDispatcher {
                 Ok(pending) => checked.push(pending),
                 Err(NotNow::Settled(outcome, gate)) => {
                     self.shared.lock().release(&pending, now);
-                    stopped.push((pending, outcome, gate));
+                    stopped.push((pending, *outcome, gate));
                 }
                 Err(NotNow::Unreadable(error)) => {
                     self.context.health.store_failed(&error);

@@ -142,7 +142,12 @@ impl Outbox {
         if sends.is_empty() {
             return StagedSends::default();
         }
-        let mut staged = StagedSends { outbox: Some(self.clone()), ..StagedSends::default() };
+        let mut staged = StagedSends {
+            outbox: Some(self.clone()),
+            here: Vec::new(),
+            elsewhere: Vec::new(),
+            decisions: BTreeMap::new(),
+        };
         let is_running = self.context.phase() == Phase::Running;
         let elapsed = self.context.clock.monotonic();
         let mut memory = self.shared.lock();

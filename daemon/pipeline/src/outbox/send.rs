@@ -27,7 +27,7 @@ const GATE_HOLDS_MS: i64 = beadle_gate::WINDOW_MARGIN_MS / 2;
 /// Why a pending send does not go now.
 pub(crate) enum NotNow {
     /// The gate decided so, for these reasons (as JSON), or it has no destination.
-    Settled(SendOutcome, Option<String>),
+    Settled(Box<SendOutcome>, Option<String>),
     /// The store could not be read; try again.
     Unreadable(StoreError),
 }
@@ -100,7 +100,7 @@ impl Sender {
             let (sender, pending, now) = (self.clone(), pending.clone(), context.clock.now());
             context.store.read(move |_| match sender.check(&pending, now) {
                 Ok(checked) => Ok(Ok(checked)),
-                Err(NotNow::Settled(outcome, gate)) => Ok(Err((outcome, gate))),
+                Err(NotNow::Settled(outcome, gate)) => Ok(Err((*outcome, gate))),
                 Err(NotNow::Unreadable(error)) => Err(error),
             })
         });
@@ -121,9 +121,9 @@ impl Sender {
         let PendingSend { row, .. } = pending;
         let view = match self.0.context.store.reader().conversation(row.conversation) {
             Ok(Some(view)) => view,
-            Ok(None) => return Err(NotNow::Settled(Self::conversation_gone(), None)),
+            Ok(None) => return Err(NotNow::Settled(Box::new(Self::conversation_gone()), None)),
             Err(error @ StoreError::Unreadable { .. }) => {
-                return Err(NotNow::Settled(Self::conversation_unreadable(&error), None));
+                return Err(NotNow::Settled(Box::new(Self::conversation_unreadable(&error)), None));
             }
             Err(error) => return Err(NotNow::Unreadable(error)),
         };
@@ -131,7 +131,7 @@ impl Sender {
         let decision = match self.0.gatekeeper.ask(&draft, row.reply, &view, now) {
             Ok(decision) => decision,
             Err(error @ StoreError::Unreadable { .. }) => {
-                return Err(NotNow::Settled(Self::conversation_unreadable(&error), None));
+                return Err(NotNow::Settled(Box::new(Self::conversation_unreadable(&error)), None));
             }
             Err(error) => return Err(NotNow::Unreadable(error)),
         };
@@ -146,7 +146,7 @@ impl Sender {
                 SendOutcome::Failed(Problem { code, title, details, by: "host".into() })
             }
         };
-        Err(NotNow::Settled(outcome, trace_json(&decision.trace)))
+        Err(NotNow::Settled(Box::new(outcome), trace_json(&decision.trace)))
     }
 
     /// The outcome of a message whose conversation is gone.

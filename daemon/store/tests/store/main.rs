@@ -37,6 +37,7 @@ mod schedules;
 mod states;
 #[cfg(test)]
 mod templates;
+#[cfg(test)]
 mod timers;
 #[cfg(test)]
 mod unreadable;

@@ -36,7 +36,7 @@ fn status(status: &str) -> TemplateChange {
 }
 
 /// The status, category and quality of the only language of a template.
-fn state(env: &Env, name: &str) -> (String, String, Option<String>) {
+fn state(env: &TestEnv, name: &str) -> (String, String, Option<String>) {
     match env.store.reader().templates_named("shop", name).unwrap() {
         KnownTemplates::Known(found) if found.len() == 1 => {
             (found[0].status.clone(), found[0].category.clone(), found[0].quality.clone())
@@ -47,7 +47,7 @@ fn state(env: &Env, name: &str) -> (String, String, Option<String>) {
 
 #[tokio::test]
 async fn unknown_templates_are_not_absent_ones() {
-    let env = Env::new();
+    let env = TestEnv::new();
     let named = |name: &str| env.store.reader().templates_named("shop", name).unwrap();
     assert_eq!(named("order"), KnownTemplates::Unknown);
     env.store.set_channel_accounts(vec![("shop".into(), "102".into())]).await.unwrap();
@@ -69,7 +69,7 @@ async fn unknown_templates_are_not_absent_ones() {
 
 #[tokio::test]
 async fn newest_news_of_a_template_counts() {
-    let env = Env::new();
+    let env = TestEnv::new();
     env.store.set_channel_accounts(vec![("shop".into(), "102".into())]).await.unwrap();
     let fetched = || vec![definition("order", "en"), definition("news", "en")];
     env.store.replace_templates("102".into(), fetched(), NOW).await.unwrap();
@@ -96,7 +96,7 @@ async fn newest_news_of_a_template_counts() {
 
 #[tokio::test]
 async fn templates_are_paged_by_name_and_language() {
-    let env = Env::new();
+    let env = TestEnv::new();
     env.store.set_channel_accounts(vec![("shop".into(), "102".into())]).await.unwrap();
     let all = vec![definition("b", "en"), definition("a", "nl"), definition("a", "de")];
     env.store.replace_templates("102".into(), all, NOW).await.unwrap();
@@ -116,7 +116,7 @@ fn refused(code: &str) -> SendOutcome {
 
 #[tokio::test]
 async fn marketing_is_counted_until_it_fails() {
-    let env = Env::new();
+    let env = TestEnv::new();
     let event = env.append_one(from("31600000001", "a")).await;
     let conversation = event.conversation.as_ref().unwrap();
     let (contact, conversation) = (conversation.contact.id, conversation.id);
@@ -162,7 +162,7 @@ async fn marketing_is_counted_until_it_fails() {
 
 #[tokio::test]
 async fn what_the_gate_decided_is_kept_and_replaced_by_what_stopped_the_message() {
-    let env = Env::new();
+    let env = TestEnv::new();
     let event = env.append_one(from("31600000001", "a")).await;
     let conversation = event.conversation.as_ref().unwrap().id;
     let message = env.store.reserve_message();

@@ -23,22 +23,22 @@ pub fn templates(response: Value, screen: Screen) -> Result {
         ]);
     }
     let next = list.next.map(|id| format!("--after {id}"));
-    let mut output = print_list(&table, list.items.len(), "No templates.", next, screen);
+    let Output { text, mut hints } = print_list(&table, list.items.len(), "No templates.", next, screen);
     for it in &list.accounts {
         match (&it.error, it.fetched_at) {
             (Some(error), fetched) => {
                 let last = fetched.map_or_else(|| "never".into(), |at| format!("last {}", when(at, list.now)));
-                output.hints.push(format!("templates of account {} not fetched ({last}): {error}", it.account));
+                hints.push(format!("templates of account {} not fetched ({last}): {error}", it.account));
             }
-            (None, None) => output.hints.push(format!("templates of account {} not fetched yet", it.account)),
+            (None, None) => hints.push(format!("templates of account {} not fetched yet", it.account)),
             (None, Some(_)) => {}
         }
     }
     if !list.channels_without_account.is_empty() {
         let channels = list.channels_without_account.join(", ");
-        output.hints.push(format!("set `business_account_id` to know the templates of: {channels}"));
+        hints.push(format!("set `business_account_id` to know the templates of: {channels}"));
     }
-    Ok(output)
+    Ok(Output::new(&text, &hints))
 }
 
 fn lines(row: &TemplateRow) -> Lines {
@@ -69,16 +69,16 @@ fn shown(it: &TemplateText) -> String {
 /// `beadle templates show`
 pub fn template(response: Value, _: Screen) -> Result {
     let view: TemplateView = from_value(response)?;
-    let mut output = Output::default();
+    let (mut text, mut hints) = (String::new(), Vec::new());
     for (index, it) in view.languages.iter().enumerate() {
         if index > 0 {
-            output.text.push('\n');
+            text.push('\n');
         }
-        let _ = write!(output.text, "{}\n{}", lines(&it.row).print(), shown(&it.text));
+        let _ = write!(text, "{}\n{}", lines(&it.row).print(), shown(&it.text));
         let warn = |warning: &String| format!("{}: {warning}", it.row.language);
-        output.hints.extend(it.warnings.iter().map(warn));
+        hints.extend(it.warnings.iter().map(warn));
     }
-    Ok(output)
+    Ok(Output::new(&text, &hints))
 }
 
 /// `beadle templates lint`
@@ -96,7 +96,8 @@ pub fn preview(response: Value, _: Screen) -> Result {
     let view: TemplatePreview = from_value(response)?;
     let row = &view.template;
     let text = format!("{} in {} ({}, {})\n\n{}", row.name, row.language, row.category, row.status, shown(&view.text));
-    Ok(Output { text, hints: view.problem.iter().map(problem).collect() })
+    let hints: Vec<String> = view.problem.iter().map(problem).collect();
+    Ok(Output::new(&text, &hints))
 }
 
 /// `beadle gate explain`

@@ -129,6 +129,7 @@ mod tests {
             played_at: None,
             failed_at: None,
             problem,
+            gate: None,
         })
     }
 

@@ -1,0 +1,190 @@
+//! Facts from the store and the settings, and what the gate makes of them.
+
+use super::*;
+use beadle_clock::Clock;
+use beadle_gate::StopSwitch;
+use beadle_model::{Alias, AliasKind, Contact, ContactId, ConversationId};
+use beadle_store::{Store, StoreConfig};
+use serde_json::json;
+
+const NOW: Timestamp = Timestamp(1_795_293_360_000);
+
+struct TestEnv {
+    store: Store,
+    gatekeeper: Gatekeeper,
+    _dir: tempfile::TempDir,
+}
+
+fn conversation(language: Option<&str>) -> ConversationView {
+    ConversationView {
+        id: ConversationId(1),
+        channel: "shop".into(),
+        contact: Contact { id: ContactId(1), language: language.map(str::to_owned), ..Contact::unknown() },
+        group: None,
+        address: Some(Alias { kind: AliasKind::WaId, value: "16505551234".into() }),
+        window_until: None,
+        free_entry_until: None,
+    }
+}
+
+fn definition(name: &str, language: &str, category: &str) -> TemplateDefinition {
+    TemplateDefinition {
+        platform_id: "1".into(),
+        name: name.into(),
+        language: language.into(),
+        category: category.into(),
+        status: "approved".into(),
+        quality: None,
+        reason: None,
+        is_named: false,
+        components: json!([{"type": "BODY", "text": "Hello {{1}}"}]),
+        changed_at: NOW,
+    }
+}
+
+impl TestEnv {
+    async fn new(policy: Policy) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(StoreConfig::new(dir.path(), Clock::manual(NOW).0)).unwrap();
+        store.set_channel_accounts(vec![("shop".into(), "102".into())]).await.unwrap();
+        let templates = vec![
+            definition("news", "en", "marketing"),
+            definition("news", "nl", "marketing"),
+            definition("order", "en", "utility"),
+        ];
+        store.replace_templates("102".into(), templates, NOW).await.unwrap();
+        let gatekeeper = Gatekeeper::new(store.reader(), policy);
+        Self { store, gatekeeper, _dir: dir }
+    }
+
+    fn verdict(&self, to: &ConversationView, body: &Outgoing, at: Timestamp) -> GateVerdict {
+        let draft = Draft { body, host: false, message: None };
+        self.gatekeeper.ask(&draft, false, to, at).unwrap().verdict
+    }
+}
+
+fn template(name: &str, language: &str) -> Outgoing {
+    let parameter = beadle_model::outgoing::Parameter {
+        name: None,
+        value: beadle_model::outgoing::ParameterValue::Text("Ana".into()),
+    };
+    Outgoing::Template(Box::new(Template {
+        name: name.into(),
+        language: language.into(),
+        category: None,
+        topic: None,
+        header: None,
+        body: vec![parameter],
+        buttons: vec![],
+        cards: vec![],
+        quote: None,
+    }))
+}
+
+fn language_of(body: &Outgoing) -> &str {
+    match body {
+        Outgoing::Template(template) => &template.language,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn language_is_the_recipients_or_the_operators() {
+    let policy = Policy { template_language: Some("en".into()), ..Policy::default() };
+    let env = TestEnv::new(policy).await;
+    for (asked, theirs, chosen) in
+        [("", Some("nl-BE"), "nl"), ("", Some("et"), "en"), ("", None, "en"), ("nl_NL", None, "nl"), ("et", None, "en")]
+    {
+        let mut body = template("news", asked);
+        env.gatekeeper.choose_language(&mut body, &conversation(theirs)).unwrap();
+        assert_eq!(language_of(&body), chosen, "{asked} {theirs:?}");
+    }
+}
+
+#[tokio::test]
+async fn candidates_are_what_the_gate_lets_pass() {
+    let env = TestEnv::new(Policy::default()).await;
+    let names = |to: &ConversationView| -> Vec<String> {
+        let candidates = env.gatekeeper.candidates(to, NOW).unwrap();
+        candidates.into_iter().map(|it| format!("{}/{}/{}", it.name, it.language, it.parameters.join(","))).collect()
+    };
+    let mut to = conversation(Some("nl"));
+    assert_eq!(names(&to), ["news/nl/1", "order/en/1"]);
+    to.contact.marketing_stopped_since = Some(NOW);
+    assert_eq!(names(&to), ["order/en/1"]);
+    to.contact.opted_out_since = Some(NOW);
+    assert_eq!(names(&to), Vec::<String>::new());
+    let refused = env.gatekeeper.allowed(&to, NOW).unwrap().unwrap_err();
+    assert_eq!(refused.code, "opted-out");
+    to.contact.opted_out_since = None;
+    to.window_until = Some(NOW.plus_ms(HOUR_MS));
+    let allowed = env.gatekeeper.allowed(&to, NOW).unwrap().unwrap();
+    assert_eq!(allowed.any_until, Some(NOW.plus_ms(HOUR_MS - beadle_gate::WINDOW_MARGIN_MS)));
+}
+
+#[tokio::test]
+async fn refusals_to_write_first_defer_what_is_sent_first_for_longer_each_time() {
+    let env = TestEnv::new(Policy::default()).await;
+    let problem = Problem { code: "131048".into(), title: "limited".into(), details: None, by: "platform".into() };
+    let mut to = conversation(None);
+    to.window_until = Some(NOW.plus_ms(100 * DAY_MS));
+    let text = Outgoing::Text { body: "hello".into(), preview_url: false, quote: None };
+    let mut now = NOW;
+    for hours in [1, 2, 4, 8, 16, 24, 24] {
+        let hold = env.gatekeeper.hold_outreach("shop", &problem, now);
+        assert_eq!((hold.until.since_ms(now), hold.is_new), (hours * HOUR_MS, true));
+        assert!(!env.gatekeeper.hold_outreach("shop", &problem, now.plus_ms(1)).is_new);
+        let until = hold.until;
+        assert_eq!(
+            env.verdict(&to, &template("order", "en"), now),
+            GateVerdict::Later { until, check: beadle_gate::Check::StopSwitch }
+        );
+        assert_eq!(env.verdict(&to, &text, now), GateVerdict::Send, "an answer");
+        assert_eq!(env.gatekeeper.holds(now).len(), 1);
+        now = hold.until;
+    }
+    assert_eq!(env.verdict(&to, &template("order", "en"), now), GateVerdict::Send);
+    assert!(env.gatekeeper.holds(now).is_empty());
+    let later = env.gatekeeper.hold_outreach("shop", &problem, now.plus_ms(DAY_MS));
+    assert_eq!(later.until.since_ms(now.plus_ms(DAY_MS)), HOUR_MS, "after a day it begins anew");
+}
+
+#[tokio::test]
+async fn settings_take_effect_at_once() {
+    let env = TestEnv::new(Policy::default()).await;
+    let to = conversation(None);
+    let (news, order) = (template("news", "en"), template("order", "en"));
+    assert_eq!(env.verdict(&to, &news, NOW), GateVerdict::Send);
+    env.gatekeeper.configure(Policy { stop: StopSwitch::Marketing, ..Policy::default() });
+    assert!(matches!(env.verdict(&to, &news, NOW), GateVerdict::Later { .. }));
+    assert_eq!(env.verdict(&to, &order, NOW), GateVerdict::Send);
+    // At 20:36 UTC.
+    let hour = |hour| TimeOfDay { hour, minute: 0 };
+    let quiet_hours = Some(QuietHours { from: hour(20), to: hour(7) });
+    env.gatekeeper.configure(Policy { quiet_hours, ..Policy::default() });
+    assert!(matches!(env.verdict(&to, &news, NOW), GateVerdict::Later { check: beadle_gate::Check::QuietHours, .. }));
+    assert_eq!(env.verdict(&to, &order, NOW), GateVerdict::Send);
+    env.gatekeeper.configure(Policy { quiet_hours, quiet_for: QuietFor::Outreach, ..Policy::default() });
+    assert!(matches!(env.verdict(&to, &order, NOW), GateVerdict::Later { .. }));
+}
+
+#[tokio::test]
+async fn messaging_limit_defers_the_next_person() {
+    let env = TestEnv::new(Policy::default()).await;
+    env.store.set_messaging_limit("102".into(), 1).await.unwrap();
+    let order = template("order", "en");
+    let draft = |message| Draft { body: &order, host: false, message };
+    let to = |contact| {
+        let mut to = conversation(None);
+        to.contact.id = ContactId(contact);
+        to
+    };
+    let ask = |contact, message, at| env.gatekeeper.ask(&draft(message), false, &to(contact), at).unwrap().verdict;
+    assert_eq!(ask(1, None, NOW), GateVerdict::Send, "asking counts nothing");
+    assert_eq!(ask(1, Some(beadle_model::MessageId(1)), NOW), GateVerdict::Send);
+    assert_eq!(ask(1, None, NOW), GateVerdict::Send, "the same person");
+    assert!(matches!(ask(2, None, NOW), GateVerdict::Later { check: beadle_gate::Check::MessagingTier, .. }));
+    assert_eq!(ask(2, None, NOW.plus_ms(DAY_MS + 1)), GateVerdict::Send);
+    env.store.set_messaging_limit("102".into(), 0).await.unwrap();
+    assert_eq!(ask(2, None, NOW), GateVerdict::Send);
+}
