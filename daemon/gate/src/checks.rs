@@ -7,11 +7,6 @@ use crate::facts::{Category, Draft, Facts, StopSwitch, TemplateFacts};
 use crate::templates;
 use beadle_model::{AliasKind, CheckOutcome, GateTrace, Outgoing, Refusal, Timestamp, TraceStep};
 
-/// How long before its end a window counts as closed for sending: a request may take 15 seconds
-/// (the channel's timeout), the platform's time stamps are whole seconds, and clocks differ. It is
-/// not documented to which side the last second belongs (`docs/whatsapp.md#windows`).
-pub const WINDOW_MARGIN_MS: i64 = 30_000;
-
 /// While a switch stops sending, messages are looked at this often.
 const STOPPED_MS: i64 = 60_000;
 

@@ -1,7 +1,11 @@
 //! What the checks depend on: the draft, and the facts about its destination. Whatever is not restricted is a default.
 
-use crate::checks::WINDOW_MARGIN_MS;
 use beadle_model::{ConversationView, MessageId, Outgoing, TemplateDefinition, Timestamp};
+
+/// How long before its end a window counts as closed for sending: a request may take 15 seconds
+/// (the channel's timeout), the platform's time stamps are whole seconds, and clocks differ. It is
+/// not documented to which side the last second belongs (`docs/whatsapp.md#windows`).
+pub const WINDOW_MARGIN_MS: i64 = 30_000;
 
 /// What is to be sent.
 #[derive(Clone, Copy, Debug)]

@@ -14,8 +14,10 @@ pub mod limits;
 pub mod pace;
 pub mod templates;
 
-pub use checks::{Check, GateVerdict, WINDOW_MARGIN_MS, check, trace};
-pub use facts::{Category, Circumstances, Draft, Facts, ReachedCap, StopSwitch, TemplateFacts, TierFacts};
+pub use checks::{Check, GateVerdict, check, trace};
+pub use facts::{
+    Category, Circumstances, Draft, Facts, ReachedCap, StopSwitch, TemplateFacts, TierFacts, WINDOW_MARGIN_MS,
+};
 
 /// The codes of this crate's refusals; `beadle explain` documents each.
 pub const CODES: [&str; 24] = [

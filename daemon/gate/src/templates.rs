@@ -5,13 +5,16 @@
 
 mod lint;
 mod parameters;
+mod parts;
 mod preview;
 
 pub use lint::{Advertising, advertising, lint};
 pub use parameters::check as check_parameters;
+pub use parts::variables;
 pub use preview::{Preview, preview};
 
 use beadle_model::{Refusal, TemplateDefinition};
+use parts::{array, component, text};
 use serde_json::Value;
 
 /// The definition to use for a template that is asked for in `asked`: in this language, in its base language, or in
@@ -79,37 +82,6 @@ pub fn unknown(name: &str, asked: &str, languages: &[String]) -> Refusal {
     };
     Refusal::new("template-unknown", message)
         .instead("Use one of the account's templates; `beadle templates list` shows them.")
-}
-
-/// The variables of a text, in the order of their first appearance: `1` and `name` in `{{1}} {{name}}`.
-pub fn variables(text: &str) -> Vec<&str> {
-    let mut found = Vec::new();
-    for part in text.split("{{").skip(1) {
-        if let Some((name, _)) = part.split_once("}}")
-            && !found.contains(&name.trim())
-        {
-            found.push(name.trim());
-        }
-    }
-    found
-}
-
-/// The component of this type.
-fn component<'a>(components: &'a Value, kind: &str) -> Option<&'a Value> {
-    components.as_array()?.iter().find(|it| is(it, "type", kind))
-}
-
-fn is(value: &Value, key: &str, expected: &str) -> bool {
-    text(value, key).eq_ignore_ascii_case(expected)
-}
-
-/// A member that is a text; empty if there is none.
-fn text<'a>(value: &'a Value, key: &str) -> &'a str {
-    value.get(key).and_then(Value::as_str).unwrap_or_default()
-}
-
-fn array<'a>(value: &'a Value, key: &str) -> &'a [Value] {
-    value.get(key).and_then(Value::as_array).map_or(&[], Vec::as_slice)
 }
 
 /// The names of a template's variables, for those who look for a template to send: of the header, the text and the

@@ -1,6 +1,6 @@
 //! What the gate decided about a message, check by check, as it is kept with the message.
 
-use crate::effect::Refusal;
+use crate::refusal::Refusal;
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;

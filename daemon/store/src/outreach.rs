@@ -152,7 +152,7 @@ impl Reader {
     pub fn outreach_since(&self, since: Timestamp) -> Result<Vec<(String, ContactId, Timestamp)>, StoreError> {
         self.one(|conn| {
             conn.prepare_cached(
-                "SELECT channel, contact, at FROM outreach JOIN outbox ON outbox.id = outreach.message
+                "SELECT outreach.channel, contact, at FROM outreach JOIN outbox ON outbox.id = outreach.message
                  WHERE at > ?1 AND outside = 1 AND outbox.state IN (1, 2) ORDER BY at",
             )?
             .query_map([since.0], |row| Ok((row.get(0)?, ContactId(row.get(1)?), Timestamp(row.get(2)?))))?

@@ -164,7 +164,8 @@ fn read_channel_notification(origin: &Origin<'_>, field: &str, now: Timestamp, p
     let account = origin.account();
     let channel = origin.channel.or_else(|| origin.app.only_channel(&account));
     let Some(notification) = notification::read(field, origin.value, channel) else { return false };
-    let at = origin.timestamp().unwrap_or(now);
+    // Whole seconds: what was fetched in the same one may be older.
+    let at = origin.timestamp().map_or(now, |at| at.plus_ms(999));
     parsed.templates.extend(notification::template_news(&notification.change, origin.value, &account, at));
     let [account, time] = origin.entry_id();
     let key = key::of_contents(origin.timestamp(), &["change", &account, &time], origin.change);

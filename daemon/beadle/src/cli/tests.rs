@@ -230,7 +230,7 @@ fn templates_and_the_gate_match_the_golden_file() {
     let view = json!({"now": at(NOW), "languages": [details]});
     let lint = json!({"now": at(NOW), "items": [{"name": "order_update", "language": "en", "part": "text", "word": "discount"}]});
     let preview = json!({"now": at(NOW), "template": row("en", "approved"), "text": text,
-        "problem": {"code": "template-parameters", "message": "Template `order_update` in `en`: the text has 1 variables, but the message fills 0."}});
+        "problem": {"code": "template-parameters", "message": "Template `order_update` in `en`: the text has 1 variable, but the message fills 0."}});
     let gate = json!({"now": at(NOW), "conversation": "cnv_9", "verdict": "template-needed", "category": "service",
         "problem": {"code": "window-closed", "message": "The 24-hour window closed at 2026-11-21 20:36:00 UTC."},
         "instead": "Send an approved template.",

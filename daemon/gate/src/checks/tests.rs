@@ -1,7 +1,7 @@
 //! The rules, one by one and in their order.
 
 use super::*;
-use crate::facts::{Circumstances, ReachedCap, TierFacts};
+use crate::facts::{Circumstances, ReachedCap, TierFacts, WINDOW_MARGIN_MS};
 use beadle_model::{Alias, AliasKind, Contact, ContactId, ConversationId, ConversationView};
 
 const NOW: Timestamp = Timestamp(1_795_293_360_000);

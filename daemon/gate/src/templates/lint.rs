@@ -4,7 +4,8 @@
 //! and needs consent, and repeated mistakes limit the account (code 131064). The words are a hint and no proof.
 
 use super::parameters::shown;
-use super::{Preview, array, component, preview, text};
+use super::parts::{array, component, text};
+use super::preview::{Preview, preview};
 use beadle_model::TemplateDefinition;
 use beadle_model::outgoing::{Template, TemplateHeader};
 

@@ -1,6 +1,6 @@
 //! The parameters of a message against the definition of its template.
 
-use super::{array, component, is, text, variables};
+use super::parts::{array, component, is, text, variables};
 use beadle_model::outgoing::{MediaKind, Parameter, ParameterValue, TemplateAction, TemplateButton, TemplateHeader};
 use beadle_model::outgoing::{Template, TemplateCard};
 use beadle_model::{Refusal, TemplateDefinition};
@@ -62,8 +62,8 @@ impl Check<'_> {
                 return self.refuse(format!("{what} has variables by position, but the message names `{name}`"));
             }
             if given.len() != needed.len() {
-                let (needed, given) = (needed.len(), given.len());
-                return self.refuse(format!("{what} has {needed} variables, but the message fills {given}"));
+                let (needed, given) = (counted(needed.len(), "variable"), given.len());
+                return self.refuse(format!("{what} has {needed}, but the message fills {given}"));
             }
             return Ok(());
         }
@@ -139,8 +139,8 @@ impl Check<'_> {
     fn cards(&self, defined: Option<&Value>, given: &[TemplateCard]) -> Result<(), Refusal> {
         let defined = defined.map_or(&[][..], |it| array(it, "cards"));
         if defined.len() != given.len() {
-            let (needed, given) = (defined.len(), given.len());
-            return self.refuse(format!("it has {needed} cards, but the message fills {given}"));
+            let (needed, given) = (counted(defined.len(), "card"), given.len());
+            return self.refuse(format!("it has {needed}, but the message fills {given}"));
         }
         for (index, (defined, card)) in defined.iter().zip(given).enumerate() {
             let parts = defined.get("components").unwrap_or(&Value::Null);
@@ -149,6 +149,11 @@ impl Check<'_> {
         }
         Ok(())
     }
+}
+
+/// `1 card`, `2 cards`
+fn counted(count: usize, noun: &str) -> String {
+    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
 }
 
 /// What a parameter shows.

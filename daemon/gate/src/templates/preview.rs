@@ -1,7 +1,7 @@
 //! A template with its parameters filled in, as its reader sees it.
 
 use super::parameters::{fill, is_text_header};
-use super::{array, component, text};
+use super::parts::{array, component, text};
 use beadle_model::TemplateDefinition;
 use beadle_model::outgoing::{Parameter, Template, TemplateHeader};
 use serde_json::Value;

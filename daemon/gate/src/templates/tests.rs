@@ -195,7 +195,7 @@ fn cards_are_checked_one_by_one() {
     let image = MediaKind::Image;
     assert_eq!(fits(vec![given(image, &["a"]), given(image, &[])]), Ok(()));
     assert!(fits(vec![given(image, &["a"])]).unwrap_err().contains("it has 2 cards, but the message fills 1"));
-    assert!(fits(vec![given(image, &[]), given(image, &[])]).unwrap_err().contains("card 0: the text has 1 variables"));
+    assert!(fits(vec![given(image, &[]), given(image, &[])]).unwrap_err().contains("card 0: the text has 1 variable,"));
     assert!(fits(vec![given(image, &["a"]), given(MediaKind::Video, &[])]).unwrap_err().contains("card 1: the header"));
     assert_eq!(parameter_names(&definition), ["card 0: 1"]);
 }
@@ -225,7 +225,7 @@ fn advertising_is_found_in_five_languages() {
     let found = |text: &str| {
         let components = json!([{"type": "BODY", "text": text}]);
         let found = lint(&TemplateDefinition { components, ..definition("x", "en") });
-        found.into_iter().map(|it| it.language).next()
+        found.into_iter().map(|it| it.language).collect::<Vec<_>>()
     };
     for (text, language) in [
         ("Today 20% off everything", Some("en")),
@@ -242,7 +242,10 @@ fn advertising_is_found_in_five_languages() {
         // A part of another word.
         ("Wholesales figures", None),
     ] {
-        assert_eq!(found(text), language, "{text}");
+        // Some words begin like those of another language.
+        let languages = found(text);
+        assert_eq!(languages.is_empty(), language.is_none(), "{text}: {languages:?}");
+        assert!(language.is_none_or(|language| languages.contains(&language)), "{text}: {languages:?}");
     }
 }
 
