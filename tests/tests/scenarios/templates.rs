@@ -291,3 +291,44 @@ async fn template_that_is_paused_meanwhile_does_not_leave() {
     );
     world.daemon.stop().await;
 }
+
+#[tokio::test]
+async fn number_that_may_not_write_first_still_answers() {
+    let templates = [("order", "en", "UTILITY", json!([body("Your order is ready.")]))];
+    let world = World::new(&templates, "").await;
+    world.say("Ana", "in 1500 template order en").await;
+    world.simulator.control("POST", "account", &json!({"restriction": "no_business_initiated"})).await;
+    world.simulator.advance(25 * HOUR_MS + 1000).await;
+    let status =
+        world.daemon.wait_for_status(|status| status["problems"].to_string().contains("may not write first")).await;
+    assert_eq!(status["channels"][0]["state"], "open", "{status}");
+    // Answers are not limited.
+    world.simulator.say("Bram", "allowed").await;
+    wait_until("Bram is answered", async || (world.simulator.texts("Bram").await.len() == 1).then_some(())).await;
+    assert_eq!(world.received("Ana").await, Vec::<String>::new());
+    world.simulator.control("POST", "account", &json!({"restriction": "none"})).await;
+    world.simulator.advance(HOUR_MS).await;
+    wait_until("the template arrives", async || (world.received("Ana").await == ["order"]).then_some(())).await;
+    world.daemon.stop().await;
+}
+
+/// The platform's cap on marketing to a person, reported by a receipt: not before a day has passed.
+#[tokio::test]
+async fn marketing_that_the_platform_caps_is_not_repeated_for_a_day() {
+    let templates = [("news", "en", "MARKETING", json!([body("News of the week")]))];
+    let world = World::new(&templates, "").await;
+    world.simulator.set_faults(json!({ "marketing_capped": 1.0, "marketing": "async" })).await;
+    world.say("Ana", "template news en").await;
+    wait_until("the failure is reported", async || {
+        (world.daemon.get("outbox?state=failed").await["items"].as_array().map(Vec::len) == Some(1)).then_some(())
+    })
+    .await;
+    world.simulator.set_faults(json!({ "marketing_capped": 0.0 })).await;
+    world.say("Ana", "template news en").await;
+    let said = world.last_text("Ana").await;
+    assert!(said.starts_with("marketing-limited"), "{said}");
+    world.simulator.advance(25 * HOUR_MS).await;
+    world.say("Ana", "template news en").await;
+    assert_eq!(world.received("Ana").await.len(), 2, "the failed one and the last one");
+    world.daemon.stop().await;
+}
