@@ -317,13 +317,12 @@ async fn number_that_may_not_write_first_still_answers() {
 async fn marketing_that_the_platform_caps_is_not_repeated_for_a_day() {
     let templates = [("news", "en", "MARKETING", json!([body("News of the week")]))];
     let world = World::new(&templates, "").await;
-    world.simulator.set_faults(json!({ "marketing_capped": 1.0, "marketing": "async" })).await;
+    world.simulator.set_faults(json!({ "marketing_capped": { "next": 1 } })).await;
     world.say("Ana", "template news en").await;
     wait_until("the failure is reported", async || {
         (world.daemon.get("outbox?state=failed").await["items"].as_array().map(Vec::len) == Some(1)).then_some(())
     })
     .await;
-    world.simulator.set_faults(json!({ "marketing_capped": 0.0 })).await;
     world.say("Ana", "template news en").await;
     let said = world.last_text("Ana").await;
     assert!(said.starts_with("marketing-limited"), "{said}");
