@@ -1,7 +1,7 @@
 //! Messages to any contact or conversation: of any kind inside the 24-hour window, a template or Direct Send
 //! outside. Must be granted.
 
-pub use crate::host::messages::{Allowed, Candidate};
+pub use crate::bindings::imports::messages::{Allowed, Candidate};
 
 use crate::host;
 use crate::message::{Direct, Message};

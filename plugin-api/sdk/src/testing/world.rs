@@ -154,7 +154,7 @@ impl World {
     /// What can be sent to a contact.
     pub(super) fn allowed_for(&self, contact: &str) -> Result<Allowed, Refusal> {
         self.may_write(contact, false)?;
-        let any_until = self.people.get(contact).and_then(|known| self.conversation(known).window_until);
+        let any_until = self.people.get(contact).and_then(|known| self.conversation(known).window_closes_at);
         Ok(Allowed { any_until: any_until.filter(|until| self.now < *until), templates: self.templates.clone() })
     }
 
