@@ -194,14 +194,20 @@ const TEMPLATES: &str = r#"[
   ]}
 ]"#;
 
-/// `community-updates` sends a document of the demo each evening, to members whose window is closed by a template. Advance
-/// the clock on the chat page by a day to see it, and run `beadle why` for who gets none.
+/// `community-updates` sends a document of the demo each evening, to members whose window is closed by a template if
+/// they have agreed with the word NEWS. Advance the clock on the chat page by a day to see it; `beadle gate explain` says why
+/// others get none.
 const UPDATES: &str = r#"
 [plugins.community-updates]
 order = -20
 grant = ["messages"]
 documents = "updates"
 settings = { template = "neighbourhood_news", topic = "news" }
+[consents.wordings.news]
+purpose = "marketing:news"
+version = 1
+word = "NEWS"
+text = { en = "De Buurt may tell me about news in the neighbourhood. STOP ends it." }
 [[schedule]]
 name = "news"
 cron = "0 18 * * *"

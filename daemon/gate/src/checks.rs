@@ -5,7 +5,7 @@
 
 use crate::facts::{Category, Draft, Facts, StopSwitch, TemplateFacts};
 use crate::templates;
-use beadle_model::{AliasKind, CheckOutcome, GateTrace, Outgoing, Refusal, Timestamp, TraceStep};
+use beadle_model::{AliasKind, CheckOutcome, ConsentState, GateTrace, Outgoing, Refusal, Role, Timestamp, TraceStep};
 
 /// While a switch stops sending, messages are looked at this often.
 const STOPPED_MS: i64 = 60_000;
@@ -19,6 +19,8 @@ pub enum Check {
     Recipient,
     /// The recipient has not been erased.
     Erased,
+    /// The recipient is not banned, and not quarantined.
+    Standing,
     /// The recipient has agreed to messages of this purpose, and has not opted out.
     Consent,
     /// The recipient has not turned off marketing on the platform, and the platform takes marketing from the number.
@@ -56,6 +58,7 @@ impl Check {
             Check::StopSwitch => "stop-switch",
             Check::Recipient => "recipient",
             Check::Erased => "erased",
+            Check::Standing => "standing",
             Check::Consent => "consent",
             Check::Marketing => "marketing",
             Check::HumanHands => "human-hands",
@@ -106,10 +109,11 @@ enum CheckResult {
 
 type CheckFn = fn(&Draft<'_>, &Facts<'_>) -> CheckResult;
 
-const CHECKS: [(Check, CheckFn); 17] = [
+const CHECKS: [(Check, CheckFn); 18] = [
     (Check::StopSwitch, stop_switch),
     (Check::Recipient, recipient),
     (Check::Erased, erased),
+    (Check::Standing, standing),
     (Check::Consent, consent),
     (Check::Marketing, marketing),
     (Check::HumanHands, human_hands),
@@ -202,11 +206,38 @@ fn erased(_: &Draft<'_>, facts: &Facts<'_>) -> CheckResult {
     }
 }
 
+/// A banned person gets nothing, and one who was imported without a source of consent nothing but the question for it.
+fn standing(draft: &Draft<'_>, facts: &Facts<'_>) -> CheckResult {
+    if facts.conversation.group.is_some() || draft.is_from_host() {
+        return CheckResult::Nothing;
+    }
+    let profile = facts.conversation.contact.profile();
+    if profile.role == Role::Banned {
+        return CheckResult::Refuse(
+            Refusal::new("banned", "The recipient is banned.").instead("Do not write to them."),
+        );
+    }
+    match profile.quarantined_since {
+        Some(since) => CheckResult::Refuse(
+            Refusal::new(
+                "quarantined",
+                format!("The recipient was imported at {} without a source of consent.", since.utc()),
+            )
+            .instead("Ask them for their consent first."),
+        ),
+        None => CheckResult::Nothing,
+    }
+}
+
 /// After STOP nothing is sent: no message, no reaction, no typing indicator. Read marks remain, as
 /// a sign that the STOP was read. Groups are not affected, because one member's opt-out must not
 /// silence a group.
 fn consent(draft: &Draft<'_>, facts: &Facts<'_>) -> CheckResult {
-    let Some(since) = facts.conversation.contact.opted_out_since else { return CheckResult::Nothing };
+    let contact = &facts.conversation.contact;
+    let Some(since) = contact.opted_out_since else {
+        let is_group = facts.conversation.group.is_some();
+        return if is_group || draft.is_from_host() { CheckResult::Nothing } else { purpose(draft, facts) };
+    };
     if facts.conversation.group.is_some() {
         return CheckResult::Pass("a group is not affected by an opt-out, since", Some(since));
     }
@@ -220,6 +251,32 @@ fn consent(draft: &Draft<'_>, facts: &Facts<'_>) -> CheckResult {
         Refusal::new("opted-out", format!("The recipient has opted out of all messages since {}.", since.utc()))
             .instead("Do not write to them until they send START."),
     )
+}
+
+/// Marketing needs the person's consent, and so do messages that were queued before they left.
+fn purpose(draft: &Draft<'_>, facts: &Facts<'_>) -> CheckResult {
+    let contact = &facts.conversation.contact;
+    if let (Some(message), Some(left)) = (draft.message, contact.profile().left_before)
+        && message < left
+    {
+        let text = "The recipient left after this message had been queued.";
+        return CheckResult::Refuse(Refusal::new("left", text).instead("Write to them when they have joined again."));
+    }
+    // Whoever stopped marketing in WhatsApp is told apart by the next check.
+    if !facts.category(draft).may_be_marketing() || contact.marketing_stopped_since.is_some() {
+        return CheckResult::Nothing;
+    }
+    let purpose = facts.purpose(draft);
+    let decision = contact.consent_for(&purpose);
+    match (decision.state, decision.by) {
+        (ConsentState::Granted, by) => {
+            CheckResult::Pass("the recipient agreed to marketing on", by.map(|mark| mark.at))
+        }
+        (state, _) => CheckResult::Refuse(
+            Refusal::new("not-opted-in", format!("The recipient has not agreed to `{purpose}`: {}.", state.name()))
+                .instead("Ask for their consent inside the window, or send a utility template."),
+        ),
+    }
 }
 
 /// Marketing to someone who turned it off on the platform counts against the number (error 131050,

@@ -1,6 +1,6 @@
 //! What the checks depend on: the draft, and the facts about its destination. Whatever is not restricted is a default.
 
-use beadle_model::{ConversationView, MessageId, Outgoing, TemplateDefinition, Timestamp};
+use beadle_model::{ConversationView, MessageId, Outgoing, Purpose, TemplateDefinition, Timestamp};
 
 /// How long before its end a window counts as closed for sending: a request may take 15 seconds
 /// (the channel's timeout), the platform's time stamps are whole seconds, and clocks differ. It is
@@ -175,6 +175,19 @@ impl<'a> Facts<'a> {
             (Outgoing::Template(message), _) => message.category.as_deref().map_or(Category::Unknown, Category::named),
             (Outgoing::Direct(direct), _) => Category::named(&direct.category),
             _ => Category::Service,
+        }
+    }
+
+    /// What the recipient must have agreed to.
+    pub fn purpose(&self, draft: &Draft<'_>) -> Purpose {
+        if !self.category(draft).may_be_marketing() {
+            return Purpose::Service;
+        }
+        match draft.body {
+            Outgoing::Template(template) => {
+                template.topic.as_ref().map_or(Purpose::Marketing, |topic| Purpose::MarketingTopic(topic.clone()))
+            }
+            _ => Purpose::Marketing,
         }
     }
 

@@ -20,9 +20,13 @@ pub use facts::{
 };
 
 /// The codes of this crate's refusals; `beadle explain` documents each.
-pub const CODES: [&str; 24] = [
+pub const CODES: [&str; 28] = [
     "no-recipient",
     "erased",
+    "banned",
+    "quarantined",
+    "left",
+    "not-opted-in",
     "opted-out",
     "marketing-opted-out",
     "marketing-limited",

@@ -3,7 +3,8 @@
 use super::*;
 use beadle_clock::Clock;
 use beadle_gate::StopSwitch;
-use beadle_model::{Alias, AliasKind, Contact, ContactId, ConversationId};
+use beadle_model::consent::{ConsentAct, ConsentEntry, ConsentSource, NewConsent};
+use beadle_model::{Alias, AliasKind, Consents, Contact, ContactId, ConversationId, Profile, Purpose};
 use beadle_store::{Store, StoreConfig};
 use serde_json::json;
 
@@ -15,11 +16,33 @@ struct TestEnv {
     _dir: tempfile::TempDir,
 }
 
+/// The profile of a person who agreed to marketing.
+fn agreed() -> Profile {
+    let consent = NewConsent {
+        contact: ContactId(1),
+        purpose: Purpose::Marketing,
+        act: ConsentAct::Granted,
+        source: ConsentSource::Whatsapp,
+        wording: None,
+        at: NOW,
+        expires_at: None,
+        evidence: None,
+        actor: "person".into(),
+    };
+    let entry = ConsentEntry { id: 1, recorded_at: NOW, consent };
+    Profile { consents: Consents::of([&entry]), ..Profile::default() }
+}
+
 fn conversation(language: Option<&str>) -> ConversationView {
     ConversationView {
         id: ConversationId(1),
         channel: "shop".into(),
-        contact: Contact { id: ContactId(1), language: language.map(str::to_owned), ..Contact::unknown() },
+        contact: Contact {
+            id: ContactId(1),
+            language: language.map(str::to_owned),
+            profile: Some(Arc::new(agreed())),
+            ..Contact::unknown()
+        },
         group: None,
         address: Some(Alias { kind: AliasKind::WaId, value: "16505551234".into() }),
         window_until: None,

@@ -1,11 +1,14 @@
 //! What the business sends first: counted per person and as a whole, and refused by the platform.
 
+use crate::consents::said;
 use crate::error::StoreError;
 use crate::read::Reader;
 use crate::step::NewSend;
 use crate::tx::Tx;
+use beadle_model::consent::rules::PlannedConsent;
+use beadle_model::consent::{ConsentAct, NewConsent, actor};
 use beadle_model::effect::Outreach;
-use beadle_model::{ContactId, ConversationId, MessageId, Timestamp};
+use beadle_model::{ContactId, ConversationId, MessageId, Purpose, Timestamp};
 use rusqlite::{OptionalExtension, params};
 
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
@@ -93,13 +96,13 @@ impl Tx<'_> {
         }
         let talk = self.cache.people.conversation_row(self.conn, conversation)?;
         let Some(contact) = talk.and_then(|talk| talk.contact) else { return Ok(()) };
-        let Some(mut person) = self.cache.people.person(self.conn, contact)?.cloned() else { return Ok(()) };
-        if person.contact.marketing_stopped_since.is_none() {
-            person.contact.marketing_stopped_since = Some(at);
-            let update = "UPDATE contacts SET marketing_stopped_since = ?2 WHERE id = ?1";
-            self.conn.prepare_cached(update)?.execute(params![person.contact.id.0, at.0])?;
-            self.cache.people.insert_person(person);
-        }
+        let consent = NewConsent {
+            contact,
+            actor: actor::PLATFORM.into(),
+            evidence: Some(format!("code {code}")),
+            ..said(Purpose::Marketing, ConsentAct::Withdrawn, at)
+        };
+        self.record_consent(&PlannedConsent { consent, question: None }, true, at)?;
         Ok(())
     }
 

@@ -63,6 +63,13 @@ impl World {
         self.daemon.wait_until_idle().await;
     }
 
+    /// Records that the first person who wrote agreed to marketing.
+    async fn agree(&self, purpose: &str) {
+        let words = ["consents", "record", "con_1", purpose, "--source", "operator", "--confirmed"];
+        let output = self.setup.cli(&words).await;
+        assert!(output.status.success(), "{output:?}");
+    }
+
     async fn last_text(&self, person: &str) -> String {
         self.simulator.texts(person).await.pop().unwrap_or_default()
     }
@@ -210,6 +217,7 @@ async fn quiet_hours_defer_until_the_recipients_morning() {
     let world = World::new(&templates, quiet).await;
     // At 21:30 UTC.
     world.say("Ana", "in 570 template news en").await;
+    world.agree("marketing").await;
     let contacts = world.daemon.get("contacts").await;
     let id = contacts.pointer("/items/0/id").and_then(Value::as_str).unwrap().to_owned();
     let set = world.setup.cli(&["contacts", "set", &id, "--timezone", "UTC"]).await;
@@ -232,6 +240,8 @@ async fn frequency_cap_counts_marketing_only() {
         ("order", "en", "UTILITY", json!([body("Your order is ready.")])),
     ];
     let world = World::new(&templates, "[gate.marketing_caps]\nper_day = 2\ntopic_per_week = 1").await;
+    world.say("Ana", "hello").await;
+    world.agree("marketing").await;
     for command in
         ["topic cats news en", "topic cats news en", "topic dogs news en", "template news en", "template order en"]
     {
@@ -279,6 +289,7 @@ async fn template_that_is_paused_meanwhile_does_not_leave() {
     let templates = [("news", "en", "MARKETING", json!([body("News of the week")]))];
     let world = World::new(&templates, "[gate.quiet_hours]\nfrom = \"21:00\"\nto = \"08:00\"").await;
     world.say("Ana", "in 720 template news en").await;
+    world.agree("marketing").await;
     world.simulator.advance(13 * HOUR_MS).await;
     world.change(json!({"name": "news", "event": "disable"})).await;
     world.simulator.advance(20 * HOUR_MS).await;
@@ -317,6 +328,8 @@ async fn number_that_may_not_write_first_still_answers() {
 async fn marketing_that_the_platform_caps_is_not_repeated_for_a_day() {
     let templates = [("news", "en", "MARKETING", json!([body("News of the week")]))];
     let world = World::new(&templates, "").await;
+    world.say("Ana", "hello").await;
+    world.agree("marketing").await;
     world.simulator.set_faults(json!({ "marketing_capped": { "next": 1 } })).await;
     world.say("Ana", "template news en").await;
     wait_until("the failure is reported", async || {
@@ -329,5 +342,28 @@ async fn marketing_that_the_platform_caps_is_not_repeated_for_a_day() {
     world.simulator.advance(25 * HOUR_MS).await;
     world.say("Ana", "template news en").await;
     assert_eq!(world.received("Ana").await.len(), 2, "the failed one and the last one");
+    world.daemon.stop().await;
+}
+
+/// Consent is asked of the ledger when a plugin asks and again when the message is about to leave.
+#[tokio::test]
+async fn marketing_without_consent_is_refused_and_withdrawn_consent_stops_what_is_queued() {
+    let templates = [("news", "en", "MARKETING", json!([body("News of the week")]))];
+    let world = World::new(&templates, "[gate.quiet_hours]\nfrom = \"21:00\"\nto = \"08:00\"").await;
+    world.say("Ana", "topic cats news en").await;
+    let said = world.last_text("Ana").await;
+    assert!(said.starts_with("not-opted-in") && said.contains("marketing:cats"), "{said}");
+    world.agree("marketing:cats").await;
+    world.say("Ana", "topic cats news en").await;
+    assert_eq!(world.received("Ana").await, ["news"]);
+    world.say("Ana", "in 720 topic cats news en").await;
+    world.simulator.advance(13 * HOUR_MS).await;
+    let output = world.setup.cli(&["consents", "withdraw", "con_1", "marketing"]).await;
+    assert!(output.status.success(), "{output:?}");
+    world.simulator.advance(20 * HOUR_MS).await;
+    world.daemon.wait_until_idle().await;
+    assert_eq!(world.received("Ana").await, ["news"]);
+    let why = world.why_last().await.to_string();
+    assert!(why.contains("refused by consent (not-opted-in)"), "{why}");
     world.daemon.stop().await;
 }

@@ -4,8 +4,8 @@
 //! `--json` the response is printed as received. Results go to stdout; hints and errors go to stderr.
 
 use super::args::{
-    Cli, Command, Consents, Contacts, DeadLetters, EventFilter, Events, Fill, Gate, Json, Outbox, Page, Plugins, Schedules,
-    Templates, Windows,
+    Cli, Command, Consents, Contacts, DeadLetters, EventFilter, Events, Fill, Gate, Json, Outbox, Page, Plugins,
+    Schedules, Templates, Windows,
 };
 use super::client::{Client, ClientError};
 use super::show::{self, Output, Screen};

@@ -2,9 +2,30 @@
 
 use super::*;
 use crate::facts::{Circumstances, ReachedCap, TierFacts, WINDOW_MARGIN_MS};
-use beadle_model::{Alias, AliasKind, Contact, ContactId, ConversationId, ConversationView};
+use beadle_model::consent::{ConsentAct, ConsentEntry, ConsentSource, NewConsent};
+use beadle_model::{
+    Alias, AliasKind, Consents, Contact, ContactId, ConversationId, ConversationView, MessageId, Profile, Purpose,
+};
+use std::sync::Arc;
 
 const NOW: Timestamp = Timestamp(1_795_293_360_000);
+
+/// The profile of a person who agreed to this.
+fn agreed(purpose: Purpose) -> Option<Arc<Profile>> {
+    let consent = NewConsent {
+        contact: ContactId(1),
+        purpose,
+        act: ConsentAct::Granted,
+        source: ConsentSource::Whatsapp,
+        wording: None,
+        at: NOW,
+        expires_at: None,
+        evidence: None,
+        actor: "person".into(),
+    };
+    let entry = ConsentEntry { id: 1, recorded_at: NOW, consent };
+    Some(Arc::new(Profile { consents: Consents::of([&entry]), ..Profile::default() }))
+}
 
 fn conversation() -> ConversationView {
     ConversationView {
@@ -19,7 +40,7 @@ fn conversation() -> ConversationView {
             member_since: None,
             opted_out_since: None,
             marketing_stopped_since: None,
-            profile: None,
+            profile: agreed(Purpose::Marketing),
         },
         group: None,
         address: Some(Alias { kind: AliasKind::WaId, value: "16505551234".into() }),
@@ -286,6 +307,62 @@ fn template_must_exist_be_approved_and_fit() {
 }
 
 #[test]
+fn marketing_needs_consent_for_its_topic() {
+    let topic = |topic: &str| Purpose::MarketingTopic(topic.into());
+    for (given, asked, expected) in [
+        (None, None, "not-opted-in"),
+        (Some(Purpose::Marketing), None, "send"),
+        (Some(Purpose::Marketing), Some("cats"), "send"),
+        (Some(topic("cats")), Some("cats"), "send"),
+        (Some(topic("cats")), Some("dogs"), "not-opted-in"),
+        (Some(topic("cats")), None, "not-opted-in"),
+        (Some(Purpose::Service), None, "not-opted-in"),
+    ] {
+        let mut conversation = conversation();
+        conversation.contact.profile = given.clone().and_then(agreed);
+        let message = crate::templates::tests::message("hello", "en");
+        let with = |category: &str| {
+            let (category, topic) = (Some(category.to_owned()), asked.map(str::to_owned));
+            Outgoing::Template(Box::new(beadle_model::outgoing::Template { category, topic, ..message.clone() }))
+        };
+        assert_eq!(outcome(&with("marketing"), false, &conversation), expected, "{given:?} {asked:?}");
+        assert_eq!(outcome(&with("utility"), false, &conversation), "send");
+        assert_eq!(outcome(&with("marketing"), true, &conversation), "send", "the host's own question");
+    }
+}
+
+#[test]
+fn banned_and_quarantined_people_get_only_beadles_answers() {
+    for (profile, expected) in [
+        (Profile { role: Role::Banned, ..Profile::default() }, "banned"),
+        (Profile { quarantined_since: Some(NOW), ..Profile::default() }, "quarantined"),
+    ] {
+        let mut conversation = conversation();
+        conversation.contact.profile = Some(Arc::new(profile));
+        for body in [text(), reaction(), typing(), template(Some("utility"))] {
+            assert_eq!(outcome(&body, false, &conversation), expected, "{body:?}");
+            assert_eq!(outcome(&body, true, &conversation), "send");
+        }
+        assert_eq!(outcome(&read(), false, &conversation), "send");
+        conversation.group = Some("Y2FwaQZD".into());
+        assert_eq!(outcome(&text(), false, &conversation), "send");
+    }
+}
+
+#[test]
+fn what_was_queued_before_a_person_left_is_not_sent() {
+    let mut conversation = conversation();
+    conversation.contact.profile = Some(Arc::new(Profile { left_before: Some(MessageId(7)), ..Profile::default() }));
+    let body = text();
+    for (message, expected) in
+        [(None, "send"), (Some(MessageId(6)), "left"), (Some(MessageId(7)), "send"), (Some(MessageId(8)), "send")]
+    {
+        let draft = Draft { body: &body, host: false, message };
+        assert_eq!(outcome_of(&draft, &Facts::new(&conversation, NOW)), expected, "{message:?}");
+    }
+}
+
+#[test]
 fn each_circumstance_has_its_check() {
     let conversation = conversation();
     let at = NOW.plus_ms(60_000);
@@ -400,11 +477,17 @@ mod properties {
             opted_out in some_time(),
             marketing_stopped in some_time(),
             host in any::<bool>(),
+            has_agreed in any::<bool>(),
+            is_banned in any::<bool>(),
         ) {
             let mut conversation = conversation();
             conversation.window_until = Some(NOW.plus_ms(window_ms));
             conversation.contact.opted_out_since = opted_out;
             conversation.contact.marketing_stopped_since = marketing_stopped;
+            let profile = if has_agreed { agreed(Purpose::Marketing) } else { None };
+            let role = if is_banned { Role::Banned } else { Role::Member };
+            let profile = Profile { role, ..profile.map(|profile| (*profile).clone()).unwrap_or_default() };
+            conversation.contact.profile = Some(Arc::new(profile));
             let body = [text(), reaction(), read(), template(None)][kind].clone();
             let mut facts = Facts::new(&conversation, NOW);
             facts.template = template_facts(beadle_model::TemplateDefinition {
@@ -420,6 +503,8 @@ mod properties {
             if check(&draft, &facts) == GateVerdict::Send {
                 prop_assert!(circumstances.erased_at.is_none() && circumstances.sent_before.is_none());
                 prop_assert!(circumstances.capped.is_none());
+                prop_assert!(!is_banned || host || is_read);
+                prop_assert!(!is_marketing || has_agreed || host);
                 prop_assert!(opted_out.is_none() || host || is_read);
                 prop_assert!(circumstances.in_human_hands_since.is_none() || host || is_read);
                 prop_assert!(is_template || is_read || window_ms > WINDOW_MARGIN_MS);

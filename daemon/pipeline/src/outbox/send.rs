@@ -211,7 +211,12 @@ impl Sender {
                 if others_wait {
                     shared.wake().ring();
                 }
-                self.settle_soon(Settlement { message: pending.row.message, outcome, at: context.clock.now(), gate: None });
+                self.settle_soon(Settlement {
+                    message: pending.row.message,
+                    outcome,
+                    at: context.clock.now(),
+                    gate: None,
+                });
                 return;
             }
             SendVerdict::Retry { after_ms, counted, blocks: true } => {

@@ -155,7 +155,7 @@ impl Host {
 
     /// Adds a template that can be sent to everyone, for [`crate::messages::allowed_for`].
     pub fn template(&self, name: &str, language: &str, category: &str, parameters: &[&str]) {
-        let candidate = crate::messages::Candidate {
+        let candidate = crate::bindings::imports::messages::Candidate {
             name: name.to_owned(),
             language: language.to_owned(),
             category: category.to_owned(),
