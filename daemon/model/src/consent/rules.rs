@@ -143,9 +143,11 @@ impl ConsentQuestion {
             name: name.clone(),
             language: self.language.clone(),
             category: Some("utility".into()),
+            topic: None,
             header: None,
             body: vec![],
             buttons: [(0, "yes"), (1, "no")].map(button).into(),
+            cards: vec![],
             quote: None,
         };
         self.template.as_ref().map(|name| Outgoing::Template(Box::new(template(name))))
