@@ -74,7 +74,7 @@ pub fn build(config: &Config, clock: Clock, tasks: &Tasks) -> Result<Parts, RunE
     // Published by the catalog once plugins are loaded; each reader derives what it needs.
     let subscriptions = watch::Sender::new(Arc::<Subscriptions>::default());
     let wanted = wanted(config.media.fetch, subscriptions.subscribe());
-    let (channels, fetcher, templates) = channels(config, &media_store, wanted)?;
+    let Connections { channels, fetcher, templates } = connections(config, &media_store, wanted)?;
     let templates = Arc::new(templates);
     let pipeline = Pipeline::start(
         store.clone(),
@@ -145,12 +145,15 @@ fn wanted(fetch: bool, subscriptions: SubscriptionsReceiver) -> FetchWanted {
     })
 }
 
+/// What talks to the Graph API.
+struct Connections {
+    channels: Vec<Arc<dyn Channel>>,
+    fetcher: Fetcher,
+    templates: TemplateSync,
+}
+
 /// The channels, the fetcher of incoming files, and that of templates.
-fn channels(
-    config: &Config,
-    media_store: &MediaStore,
-    wanted: FetchWanted,
-) -> Result<(Vec<Arc<dyn Channel>>, Fetcher, TemplateSync), RunError> {
+fn connections(config: &Config, media_store: &MediaStore, wanted: FetchWanted) -> Result<Connections, RunError> {
     let client = http_client()?;
     let mut channels: Vec<Arc<dyn Channel>> = Vec::new();
     let mut clouds = Vec::new();
@@ -173,7 +176,7 @@ fn channels(
     let templates = TemplateSync::new(clouds.clone(), &client, media_store.clone())?;
     let clouds = clouds.into_iter().map(|(cloud, _)| cloud);
     let fetcher = Fetcher::new(clouds, &client, media_store.clone(), config.media.max_file_bytes, wanted)?;
-    Ok((channels, fetcher, templates))
+    Ok(Connections { channels, fetcher, templates })
 }
 
 fn apps(config: &Config, install: &str) -> BTreeMap<String, App> {
