@@ -17,6 +17,7 @@ use crate::run::EventRun;
 use crate::slot::Permit;
 use beadle_model::{Disposition, Ending, Event, EventKind, PluginNo, Timestamp};
 use beadle_store::step::{FailedAttempt, Progress, Unhandled, UnhandledState};
+use std::pin::pin;
 use std::sync::Arc;
 
 /// How a handling ended.
@@ -107,9 +108,8 @@ impl Executor {
                 AfterFailure::Retry { after_ms } => {
                     let next_at = self.context.clock.now().plus_ms(after_ms);
                     self.note_failure(handling, tries, &failure, next_at).await;
-                    tokio::select! {
-                        () = self.context.clock.sleep_in_work_ms(after_ms) => {}
-                        () = self.context.reached(Phase::Draining) => return End::Stopping,
+                    if !self.pause(handling, after_ms).await {
+                        return End::Stopping;
                     }
                     last_failure = Some(failure);
                 }
@@ -196,6 +196,27 @@ impl Executor {
                 _ = changes.changed() => {}
                 () = self.sleep_ms(wait_ms) => {}
                 () = self.context.reached(Phase::Draining) => return Err(End::Stopping),
+            }
+        }
+    }
+
+    /// Waits before the next try, unless the plugin would be passed over then: no pause of the chain is longer than a rest, so
+    /// a person would wait in vain. False if the daemon is draining.
+    async fn pause(&self, handling: Handling<'_>, ms: i64) -> bool {
+        let Handling { run, subscription, lane, .. } = handling;
+        let (slot, stage, on_failure) = (&subscription.slot, subscription.stage, subscription.on_failure);
+        let mut changes = slot.changes();
+        let mut pause = pin!(self.context.clock.sleep_in_work_ms(ms));
+        loop {
+            let meanwhile = while_unavailable(&slot.availability(), run.event.kind(), stage, on_failure, lane);
+            if meanwhile == Some(Meanwhile::PassOver) {
+                return true;
+            }
+            tokio::select! {
+                () = &mut pause => return true,
+                // It lives as long as the slot.
+                _ = changes.changed() => {}
+                () = self.context.reached(Phase::Draining) => return false,
             }
         }
     }

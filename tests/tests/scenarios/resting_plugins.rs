@@ -78,6 +78,25 @@ async fn resting_answerer_is_passed_over_and_one_event_brings_it_back() {
 }
 
 #[tokio::test]
+async fn events_between_two_tries_go_on_when_the_plugin_rests() {
+    let (_setup, daemon, simulator) =
+        start(|setup| setup.probe("frail", "wrong = \"trap\"", "order = 1").plugin("echo", "order = 2")).await;
+    add_people(&simulator).await;
+    for name in PEOPLE {
+        simulator.say(name, "hello").await;
+    }
+    // Past the first pause and far from the end of the second: the second tries fail and make the plugin rest. From here on,
+    // time stands still.
+    simulator.advance(400).await;
+    for name in PEOPLE {
+        simulator.expect_texts(name, &["hello"]).await;
+    }
+    let row = daemon.get("plugins/frail").await;
+    assert_eq!(text(&row, "/state"), "resting", "{row}");
+    daemon.stop().await;
+}
+
+#[tokio::test]
 async fn failing_conversation_delays_no_other() {
     let (_setup, daemon, simulator) =
         start(|setup| setup.probe("frail", "reply = \"frail: \", wrong = \"trap\", every = 2", "stage = \"observe\""))
