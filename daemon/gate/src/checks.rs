@@ -479,9 +479,12 @@ fn frequency_cap(_: &Draft<'_>, facts: &Facts<'_>) -> CheckResult {
 
 fn budget(_: &Draft<'_>, facts: &Facts<'_>) -> CheckResult {
     match &facts.circumstances.over_budget {
-        Some(budget) => CheckResult::Refuse(
-            Refusal::new("over-budget", format!("The budget is used up: {budget}.")).instead("Ask the operator."),
-        ),
+        Some(budget) => match budget.until {
+            Some(until) => CheckResult::Later(until, "a budget is used up; the next look is at"),
+            None => CheckResult::Refuse(
+                Refusal::new("over-budget", budget.reason.clone()).instead("Send it later, or ask the operator."),
+            ),
+        },
         None => CheckResult::Nothing,
     }
 }

@@ -83,8 +83,8 @@ pub struct Circumstances {
     pub quiet_until: Option<Timestamp>,
     /// The frequency cap that is reached.
     pub capped: Option<ReachedCap>,
-    /// The budget that is used up, in words.
-    pub over_budget: Option<String>,
+    /// The budget that the message would exceed.
+    pub over_budget: Option<ReachedBudget>,
     /// The messaging limit, for a message outside a window.
     pub tier: Option<TierFacts>,
     /// When the recipient can get the next message.
@@ -104,6 +104,15 @@ pub struct ReachedCap {
     pub limit: String,
     /// When the next message is possible.
     pub until: Timestamp,
+}
+
+/// A budget that a message would exceed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReachedBudget {
+    /// Which, and why: a sentence.
+    pub reason: String,
+    /// When to look again, if the message waits. None: it is refused.
+    pub until: Option<Timestamp>,
 }
 
 /// The use of the messaging limit.

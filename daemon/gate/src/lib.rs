@@ -3,12 +3,13 @@
 //! Everything that is sent passes [`check`] twice: when a plugin asks, so that it can react, and
 //! again before it is sent, because a window may have closed meanwhile. The first refusal decides;
 //! [`trace`] explains every check for `beadle why`. [`limits`] checks a message by itself, [`pace`]
-//! the rate of messages, [`templates`] what a template needs. See `docs/design.md#gate`.
+//! the rate of messages, [`templates`] what a template needs, [`costs`] what messages cost. See `docs/design.md#gate`.
 //!
 //! Invariant: no clock, no store, no configuration. The same facts give the same verdict at any
 //! time, which makes `beadle why` truthful.
 
 mod checks;
+pub mod costs;
 mod facts;
 pub mod limits;
 pub mod pace;
@@ -16,7 +17,8 @@ pub mod templates;
 
 pub use checks::{Check, GateVerdict, check, trace};
 pub use facts::{
-    Category, Circumstances, Draft, Facts, ReachedCap, StopSwitch, TemplateFacts, TierFacts, WINDOW_MARGIN_MS,
+    Category, Circumstances, Draft, Facts, ReachedBudget, ReachedCap, StopSwitch, TemplateFacts, TierFacts,
+    WINDOW_MARGIN_MS,
 };
 
 /// The codes of this crate's refusals; `beadle explain` documents each.

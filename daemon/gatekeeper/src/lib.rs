@@ -4,10 +4,12 @@
 //! The rules are `gate`'s, the rows the store's; here is only which fact comes from where. A message inside an open window
 //! that uses no template needs no fact from the store.
 
+mod budgets;
 mod policy;
 mod quiet;
 mod tier;
 
+pub use budgets::BudgetUse;
 pub use policy::{MarketingCaps, Policy, QuietFor};
 pub use quiet::{QuietHours, TimeOfDay};
 
@@ -15,7 +17,7 @@ use beadle_gate::{Category, Circumstances, Draft, Facts, GateVerdict, ReachedCap
 use beadle_model::effect::Outreach;
 use beadle_model::event::Problem;
 use beadle_model::outgoing::Template;
-use beadle_model::{ConversationView, GateTrace, Outgoing, TemplateDefinition, Timestamp};
+use beadle_model::{ConversationView, GateTrace, Outgoing, PluginNo, TemplateDefinition, Timestamp};
 use beadle_store::{KnownTemplates, MarketingSends, Reader, StoreError, TemplateFilter};
 use parking_lot::{Mutex, RwLock};
 use std::collections::BTreeMap;
@@ -42,6 +44,7 @@ struct Inner {
     reader: Reader,
     policy: RwLock<Arc<Policy>>,
     tiers: Mutex<Tiers>,
+    spending: Mutex<budgets::Spending>,
     holds: Mutex<BTreeMap<String, OutreachHold>>,
 }
 
@@ -66,6 +69,8 @@ pub struct Decision {
     pub trace: GateTrace,
     /// How the message counts, if the business writes first.
     pub outreach: Option<Outreach>,
+    /// Whether a budget limits it, so that the gate is asked again when it is about to leave.
+    pub is_budgeted: bool,
 }
 
 /// A template that can be sent.
@@ -94,7 +99,8 @@ impl Gatekeeper {
     /// With the operator's settings.
     pub fn new(reader: Reader, policy: Policy) -> Self {
         let policy = RwLock::new(Arc::new(policy));
-        Self(Arc::new(Inner { reader, policy, tiers: Mutex::default(), holds: Mutex::default() }))
+        let (tiers, spending, holds) = Default::default();
+        Self(Arc::new(Inner { reader, policy, tiers, spending, holds }))
     }
 
     /// Applies new settings.
@@ -127,29 +133,36 @@ impl Gatekeeper {
         Ok(())
     }
 
-    /// Asks the gate. `reply`: whether the message answers what was written.
+    /// Asks the gate. `by`: the plugin that sends the message; `reply`: whether it answers what was written.
     ///
     /// # Errors
     /// If the store cannot be read.
     pub fn ask(
         &self,
         draft: &Draft<'_>,
+        by: PluginNo,
         reply: bool,
         to: &ConversationView,
         now: Timestamp,
     ) -> Result<Decision, StoreError> {
-        let facts = self.facts(draft, reply, to, now)?;
+        let facts = self.facts(draft, by, reply, to, now)?;
+        let price = Self::price_key(draft, &facts);
+        let is_budgeted = price.as_ref().map_or(Ok(false), |price| self.is_budgeted(by, to, price))?;
         let outreach = draft.body.is_outreach().then(|| Outreach {
             is_marketing: facts.category(draft).may_be_marketing(),
             topic: topic(draft.body).map(str::to_owned),
             is_outside_window: !facts.has_open_window(),
+            price: price.clone(),
         });
         let verdict = beadle_gate::check(draft, &facts);
         if verdict == GateVerdict::Send && draft.message.is_some() {
             // Counted at once: others are asked about before it is on the wire.
             self.leaves(draft.body, to, now);
         }
-        Ok(Decision { verdict, trace: beadle_gate::trace(draft, &facts), outreach })
+        if let (GateVerdict::Send, Some(message), Some(price), true) = (&verdict, draft.message, &price, is_budgeted) {
+            self.note_leaving(message, by, to, price, now)?;
+        }
+        Ok(Decision { verdict, trace: beadle_gate::trace(draft, &facts), outreach, is_budgeted })
     }
 
     /// What the checks say, without any effect.
@@ -159,16 +172,18 @@ impl Gatekeeper {
     pub fn explain(
         &self,
         draft: &Draft<'_>,
+        by: PluginNo,
         reply: bool,
         to: &ConversationView,
         now: Timestamp,
     ) -> Result<GateTrace, StoreError> {
-        Ok(beadle_gate::trace(draft, &self.facts(draft, reply, to, now)?))
+        Ok(beadle_gate::trace(draft, &self.facts(draft, by, reply, to, now)?))
     }
 
     fn facts<'a>(
         &self,
         draft: &Draft<'_>,
+        by: PluginNo,
         reply: bool,
         to: &'a ConversationView,
         now: Timestamp,
@@ -196,6 +211,7 @@ impl Gatekeeper {
             facts.circumstances.marketing_refused = self.0.reader.marketing_refused(to.contact.id, now)?;
             facts.circumstances.capped = self.capped(draft, &policy.caps, to, now)?;
         }
+        facts.circumstances.over_budget = self.over_budget(draft, by, &facts)?;
         if draft.body.is_outreach() && to.group.is_none() && !facts.has_open_window() {
             facts.circumstances.tier = self.tier(&policy, to, now)?;
         }
@@ -306,7 +322,7 @@ impl Gatekeeper {
     ) -> Result<Result<Allowed, beadle_model::Refusal>, StoreError> {
         let text = Outgoing::Text { body: "…".into(), preview_url: false, quote: None };
         let draft = Draft { body: &text, host: false, message: None };
-        let facts = self.facts(&draft, false, to, now)?;
+        let facts = self.facts(&draft, PluginNo::HOST, false, to, now)?;
         let any_until = match beadle_gate::check(&draft, &facts) {
             GateVerdict::Refused(refusal) => return Ok(Err(refusal)),
             GateVerdict::TemplateNeeded(_) => None,
@@ -370,7 +386,7 @@ impl Gatekeeper {
             quote: None,
         }));
         let draft = Draft { body: &body, host: false, message: None };
-        let mut facts = self.facts(&draft, false, to, now)?;
+        let mut facts = self.facts(&draft, PluginNo::HOST, false, to, now)?;
         // Its parameters are not known yet.
         facts.template = TemplateFacts::Unknown;
         Ok(matches!(beadle_gate::check(&draft, &facts), GateVerdict::Send | GateVerdict::Later { .. }))

@@ -2,6 +2,7 @@
 
 use crate::quiet::QuietHours;
 use beadle_gate::StopSwitch;
+use beadle_gate::costs::{Budget, Rates};
 use std::collections::BTreeMap;
 
 /// The settings.
@@ -19,6 +20,10 @@ pub struct Policy {
     pub quiet_for: QuietFor,
     /// `[gate.marketing_caps]`
     pub caps: MarketingCaps,
+    /// `[costs] rates`: the content of the file.
+    pub rates: Rates,
+    /// `[[budgets]]`
+    pub budgets: Vec<Budget>,
     /// The zone of recipients whose zone is not known.
     pub timezone: String,
     /// The app of each channel. The messaging limit is one for all numbers of a business, which has one app here.
@@ -34,6 +39,8 @@ impl Default for Policy {
             quiet_hours: None,
             quiet_for: QuietFor::Marketing,
             caps: MarketingCaps::default(),
+            rates: Rates::default(),
+            budgets: Vec::new(),
             timezone: "UTC".into(),
             apps: BTreeMap::new(),
         }

@@ -4,7 +4,12 @@ use super::*;
 use beadle_clock::Clock;
 use beadle_gate::StopSwitch;
 use beadle_model::consent::{ConsentAct, ConsentEntry, ConsentSource, NewConsent};
-use beadle_model::{Alias, AliasKind, Consents, Contact, ContactId, ConversationId, Profile, Purpose};
+use beadle_model::effect::PriceKey;
+use beadle_model::{
+    Alias, AliasKind, Consents, Contact, ContactId, ConversationId, EventBody, EventId, MessageId, Profile, Purpose,
+    StateNo,
+};
+use beadle_store::step::*;
 use beadle_store::{Store, StoreConfig};
 use serde_json::json;
 
@@ -82,7 +87,7 @@ impl TestEnv {
 
     fn verdict(&self, to: &ConversationView, body: &Outgoing, at: Timestamp) -> GateVerdict {
         let draft = Draft { body, host: false, message: None };
-        self.gatekeeper.ask(&draft, false, to, at).unwrap().verdict
+        self.gatekeeper.ask(&draft, PluginNo::HOST, false, to, at).unwrap().verdict
     }
 }
 
@@ -202,7 +207,9 @@ async fn messaging_limit_defers_the_next_person() {
         to.contact.id = ContactId(contact);
         to
     };
-    let ask = |contact, message, at| env.gatekeeper.ask(&draft(message), false, &to(contact), at).unwrap().verdict;
+    let ask = |contact, message, at| {
+        env.gatekeeper.ask(&draft(message), PluginNo::HOST, false, &to(contact), at).unwrap().verdict
+    };
     assert_eq!(ask(1, None, NOW), GateVerdict::Send, "asking counts nothing");
     assert_eq!(ask(1, Some(beadle_model::MessageId(1)), NOW), GateVerdict::Send);
     assert_eq!(ask(1, None, NOW), GateVerdict::Send, "the same person");
@@ -210,4 +217,161 @@ async fn messaging_limit_defers_the_next_person() {
     assert_eq!(ask(2, None, NOW.plus_ms(DAY_MS + 1)), GateVerdict::Send);
     env.store.set_messaging_limit("102".into(), 0).await.unwrap();
     assert_eq!(ask(2, None, NOW), GateVerdict::Send);
+}
+
+/// Rates of this country and category, in hundredths.
+fn rates(rates: &[(&str, &str, u64)]) -> beadle_gate::costs::Rates {
+    use beadle_gate::costs::{Money, RateList, Rates};
+    let key = |country: &str, category: &str| beadle_model::effect::PriceKey {
+        country: country.into(),
+        category: category.into(),
+    };
+    let rates = rates.iter().map(|(country, category, rate)| (key(country, category), Money(rate * 10_000)));
+    let list = RateList { source: "test".into(), rates: rates.collect() };
+    let lists = [(beadle_model::Day(0), list)].into();
+    Rates { currency: "EUR".into(), free_service_messages: None, lists }
+}
+
+fn budget(name: &str, hundredths: u64) -> beadle_gate::costs::Budget {
+    use beadle_gate::costs::{Budget, Money, Period, WhenSpent};
+    Budget {
+        name: name.into(),
+        plugin: None,
+        channel: None,
+        category: None,
+        period: Period::Month,
+        amount: Money(hundredths * 10_000),
+        when_spent: WhenSpent::Refuse,
+    }
+}
+
+fn code_of(verdict: &GateVerdict) -> &str {
+    match verdict {
+        GateVerdict::Refused(refusal) => &refusal.code,
+        GateVerdict::Later { check, .. } => check.name(),
+        _ => "",
+    }
+}
+
+/// Who asks, for which message, about which template: what the gate says.
+fn ask_to_send(env: &TestEnv, by: i64, message: Option<i64>, name: &str, to: &ConversationView) -> String {
+    let body = template(name, "en");
+    let draft = Draft { body: &body, host: false, message: message.map(MessageId) };
+    code_of(&env.gatekeeper.ask(&draft, PluginNo(by), false, to, NOW).unwrap().verdict).to_owned()
+}
+
+#[tokio::test]
+async fn budget_refuses_or_defers_what_would_exceed_it() {
+    use beadle_gate::costs::{Period, WhenSpent};
+    let to = conversation(None);
+    let rates = rates(&[("US", "marketing", 10), ("US", "utility", 4)]);
+    let defer = |it| beadle_gate::costs::Budget { when_spent: WhenSpent::Defer, ..it };
+    for (budgets, name, expected) in [
+        (vec![], "news", ""),
+        (vec![budget("all", 10)], "news", ""),
+        (vec![budget("all", 9)], "news", "over-budget"),
+        (vec![defer(budget("all", 9))], "news", "budget"),
+        (vec![budget("all", 9)], "order", ""),
+        (vec![beadle_gate::costs::Budget { category: Some("utility".into()), ..budget("it", 1) }], "news", ""),
+        (vec![beadle_gate::costs::Budget { channel: Some("club".into()), ..budget("it", 1) }], "news", ""),
+        (vec![beadle_gate::costs::Budget { plugin: Some("other".into()), ..budget("it", 1) }], "news", ""),
+        (
+            vec![budget("one", 100), beadle_gate::costs::Budget { period: Period::Day, ..budget("two", 1) }],
+            "news",
+            "over-budget",
+        ),
+    ] {
+        let env = TestEnv::new(Policy { rates: rates.clone(), budgets, ..Policy::default() }).await;
+        assert_eq!(ask_to_send(&env, 1, None, name, &to), expected, "{name}");
+    }
+    let policy = |budgets| Policy { rates: rates.clone(), budgets, ..Policy::default() };
+    let env = TestEnv::new(policy(vec![budget("all", 1)])).await;
+    // Replies are never stopped, nor is what costs nothing.
+    let open = ConversationView { window_until: Some(NOW.plus_ms(HOUR_MS)), ..to.clone() };
+    let text = Outgoing::Text { body: "hello".into(), preview_url: false, quote: None };
+    assert_eq!(env.verdict(&open, &text, NOW), GateVerdict::Send);
+    let free = ConversationView { free_entry_until: Some(NOW.plus_ms(1)), ..to.clone() };
+    assert_eq!(ask_to_send(&env, 1, None, "news", &free), "");
+    // A rate that is not known is not guessed.
+    let german = Alias { kind: AliasKind::WaId, value: "4915112345678".into() };
+    let german = ConversationView { address: Some(german), ..to.clone() };
+    let env = TestEnv::new(policy(vec![budget("all", 1_000_000)])).await;
+    let order = template("order", "en");
+    let GateVerdict::Refused(refusal) = env.verdict(&german, &order, NOW) else { panic!() };
+    assert_eq!(
+        (&*refusal.code, &*refusal.message),
+        ("over-budget", "Budget `all` applies, but the file of rates has no rate for utility messages to DE.")
+    );
+}
+
+/// Queues messages to a person, as a plugin would.
+async fn queue(env: &TestEnv, price: &PriceKey, count: usize) -> Vec<MessageId> {
+    let sender = Sender {
+        channel: "shop".into(),
+        aliases: vec![Alias { kind: AliasKind::WaId, value: "16505551234".into() }],
+        name: None,
+        group: None,
+        language: None,
+    };
+    let event = NewEvent {
+        key: EventKey { at: NOW, hash: [1; 16] },
+        placement: Placement::Sender(sender),
+        happened_at: NOW,
+        opens_window: false,
+        keyword: None,
+        body: EventBody::Unrouted { kind: "test".into(), json: json!(null) },
+    };
+    env.store.append(Batch { events: vec![event], ..Batch::default() }).await.unwrap();
+    let plugin = env.store.plugin_no("news").await.unwrap();
+    let outreach = Some(Outreach { price: Some(price.clone()), ..Outreach::default() });
+    let ids: Vec<MessageId> = (0..count).map(|_| env.store.reserve_message()).collect();
+    let send = |message: &MessageId| NewSend {
+        message: *message,
+        conversation: ConversationId(1),
+        body: template("news", "en"),
+        reply: false,
+        state: SendState::Queued,
+        due_at: NewSend::AT_ONCE,
+        gate: None,
+        outreach: outreach.clone(),
+    };
+    let event = EventId(1);
+    let progress =
+        Progress { event, subscriber_list: 1, done: 1, done_overflow: vec![], all: 1, overflow_count: 0, ending: None };
+    let commit = Commit {
+        sends: ids.iter().map(send).collect(),
+        ..Commit::empty(env.store.fence(), plugin, StateNo(plugin.0), NOW, progress)
+    };
+    env.store.commit(commit).await.unwrap();
+    ids
+}
+
+#[tokio::test]
+async fn messages_that_leave_at_once_do_not_share_the_rest_of_a_budget() {
+    let price = PriceKey { country: "US".into(), category: "marketing".into() };
+    let policy =
+        Policy { rates: rates(&[("US", "marketing", 10)]), budgets: vec![budget("all", 35)], ..Policy::default() };
+    let env = TestEnv::new(policy).await;
+    let to = conversation(None);
+    assert_eq!(ask_to_send(&env, 1, None, "news", &to), "");
+    let ids = queue(&env, &price, 5).await;
+    assert_eq!(ask_to_send(&env, 1, None, "news", &to), "over-budget", "what is queued counts");
+    // Those that are about to leave are not held up by what waits behind them.
+    let leave = |id: MessageId| ask_to_send(&env, 1, Some(id.0), "news", &to);
+    let said: Vec<String> = ids.iter().map(|id| leave(*id)).collect();
+    assert_eq!(said, ["", "", "", "over-budget", "over-budget"]);
+    assert_eq!(leave(ids[1]), "", "asked again, it counts once");
+    // Whether the store knows them as sent or not, they count once.
+    env.store.claim_sends(ids[..2].to_vec()).await.unwrap();
+    assert_eq!(leave(ids[3]), "over-budget");
+    assert_eq!(leave(ids[0]), "", "it is on its way");
+    let settled = |message, outcome| vec![Settlement { message, outcome, at: NOW, gate: None }];
+    let failed = Problem { code: "131026".into(), title: "x".into(), details: None, by: "platform".into() };
+    env.store.settle(settled(ids[0], SendOutcome::Failed(failed)), Interest::default()).await.unwrap();
+    assert_eq!(leave(ids[3]), "", "what failed costs nothing");
+    assert_eq!(leave(ids[4]), "over-budget");
+
+    let uses = env.gatekeeper.budgets(NOW).unwrap();
+    assert_eq!((uses[0].used().to_string(), uses[0].percent()), ("0.40".into(), 114), "with what is queued");
+    assert_eq!(env.gatekeeper.budgets(NOW.plus_ms(40 * DAY_MS)).unwrap()[0].percent(), 0, "next month");
 }

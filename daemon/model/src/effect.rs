@@ -183,7 +183,7 @@ pub struct SendEffect {
     /// Whether it answers the event in its own conversation (`replies`) instead of writing first
     /// (`messages`).
     pub reply: bool,
-    /// Whether a check of the gate defers it: it waits in the outbox.
+    /// Whether it waits in the outbox until the gate is asked again: a check defers it, or a budget limits it.
     pub deferred: bool,
     /// What the gate decided.
     pub gate: GateTrace,
@@ -200,6 +200,18 @@ pub struct Outreach {
     pub topic: Option<String>,
     /// Whether no window was open.
     pub is_outside_window: bool,
+    /// What its price depends on. `None` if it costs nothing, or if it goes to a group, where the price is one for each
+    /// member and known only afterwards.
+    pub price: Option<PriceKey>,
+}
+
+/// What the price of a message depends on, besides the day.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct PriceKey {
+    /// ISO 3166; empty if it is not known.
+    pub country: String,
+    /// `marketing`, `utility`, …
+    pub category: String,
 }
 
 /// Everything that one call asked for.

@@ -10,6 +10,8 @@
 pub mod consent;
 pub mod contact;
 pub mod content;
+pub mod country;
+pub mod day;
 pub mod effect;
 pub mod error;
 pub mod event;
@@ -31,6 +33,8 @@ pub mod zone;
 pub use consent::{ConsentState, Consents, Purpose};
 pub use contact::{Alias, AliasKind, Contact, ConversationView};
 pub use content::{Content, Context, Referral};
+pub use country::{country_of, country_of_number};
+pub use day::{Day, ParseDayError};
 pub use effect::{Effects, Scope};
 pub use error::{Blame, Coded};
 pub use event::{Disposition, Ending, Event, EventBody, EventKind};

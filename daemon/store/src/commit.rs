@@ -248,6 +248,9 @@ impl Tx<'_> {
             .execute(params![id, body, send.gate])?;
         if let Some(outreach) = &send.outreach {
             self.count_outreach(send, outreach, now)?;
+            if let Some(price) = &outreach.price {
+                self.charge_pending(send, plugin, price, now)?;
+            }
         }
         if send.state == SendState::Sending {
             self.cache.note_sending(self.conn, id)?;
@@ -270,6 +273,7 @@ impl Tx<'_> {
             if changed > 0 {
                 self.cache.note_sending(self.conn, message.0)?;
                 self.outreach_leaves(*message, now)?;
+                self.pending_moves(*message, true, now)?;
                 claimed.push(*message);
             }
         }

@@ -16,6 +16,7 @@
 mod append;
 mod ballast;
 mod cache;
+mod charges;
 mod checkpoint;
 mod codec;
 mod commit;
@@ -68,6 +69,7 @@ mod windows;
 mod writer;
 mod writer_cache;
 
+pub use charges::{ChargeRow, PendingCharge};
 pub use consents::{ConsentCheck, RecordedConsent};
 pub use documents::{Document, NewDocument};
 pub use error::{CODES, StoreError};

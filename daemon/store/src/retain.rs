@@ -139,6 +139,7 @@ impl Tx<'_> {
                 "DELETE FROM outbox WHERE id = ?1",
                 "DELETE FROM outbox_bodies WHERE id = ?1",
                 "DELETE FROM outreach WHERE message = ?1",
+                "DELETE FROM pending_charges WHERE message = ?1",
                 "DELETE FROM group_receipts WHERE message = ?1",
             ],
         )?;

@@ -7,8 +7,12 @@ use rusqlite::{Connection, ErrorCode};
 use std::path::{Path, PathBuf};
 
 /// Step n migrates version n - 1 to n. Never change a released step; add another.
-pub(crate) const MIGRATIONS: &[&str] =
-    &[include_str!("../schema/0001.sql"), include_str!("../schema/0002.sql"), include_str!("../schema/0003.sql")];
+pub(crate) const MIGRATIONS: &[&str] = &[
+    include_str!("../schema/0001.sql"),
+    include_str!("../schema/0002.sql"),
+    include_str!("../schema/0003.sql"),
+    include_str!("../schema/0004.sql"),
+];
 
 /// `Bead`: marks the file as a Beadle database.
 const APPLICATION_ID: i64 = 0x4265_6164;

@@ -166,7 +166,7 @@ impl TraceBuilder<'_> {
         let Some(conversation) = self.reader.conversation(shown.row.conversation)? else { return Ok(()) };
         let row = &shown.row;
         let draft = Draft { body: &row.body, host: row.plugin == PluginNo::HOST, message: Some(row.message) };
-        let present = self.gatekeeper.explain(&draft, row.reply, &conversation, self.now)?;
+        let present = self.gatekeeper.explain(&draft, row.plugin, row.reply, &conversation, self.now)?;
         for step in &present.steps {
             self.add(None, format!("gate {}", step.check), format!("now: {}", gate_step(step)));
         }

@@ -1,7 +1,7 @@
 //! The rules, one by one and in their order.
 
 use super::*;
-use crate::facts::{Circumstances, ReachedCap, TierFacts, WINDOW_MARGIN_MS};
+use crate::facts::{Circumstances, ReachedBudget, ReachedCap, TierFacts, WINDOW_MARGIN_MS};
 use beadle_model::consent::{ConsentAct, ConsentEntry, ConsentSource, NewConsent};
 use beadle_model::{
     Alias, AliasKind, Consents, Contact, ContactId, ConversationId, ConversationView, MessageId, Profile, Purpose,
@@ -367,7 +367,7 @@ fn each_circumstance_has_its_check() {
     let conversation = conversation();
     let at = NOW.plus_ms(60_000);
     type Change = fn(&mut Circumstances);
-    let cases: [(Change, &str, &str); 13] = [
+    let cases: [(Change, &str, &str); 14] = [
         (|it| it.outreach_held_until = Some(NOW.plus_ms(60_000)), "send", "later by stop-switch"),
         (|it| it.stop = StopSwitch::All, "later by stop-switch", "later by stop-switch"),
         (|it| it.stop = StopSwitch::Marketing, "send", "later by stop-switch"),
@@ -380,7 +380,16 @@ fn each_circumstance_has_its_check() {
             "frequency-cap",
             "frequency-cap",
         ),
-        (|it| it.over_budget = Some("10 EUR".into()), "over-budget", "over-budget"),
+        (
+            |it| it.over_budget = Some(ReachedBudget { reason: "10 EUR".into(), until: None }),
+            "over-budget",
+            "over-budget",
+        ),
+        (
+            |it| it.over_budget = Some(ReachedBudget { reason: "10 EUR".into(), until: Some(NOW.plus_ms(60_000)) }),
+            "later by budget",
+            "later by budget",
+        ),
         (
             |it| it.tier = Some(TierFacts { limit: 1, used: 1, free_at: Some(NOW.plus_ms(60_000)) }),
             "later by messaging-tier",
@@ -404,7 +413,7 @@ fn each_circumstance_has_its_check() {
     let body = text();
     let draft = Draft { body: &body, host: false, message: None };
     assert_eq!(outcome_of(&draft, &facts), "later by throughput");
-    facts.circumstances.over_budget = Some("x".into());
+    facts.circumstances.over_budget = Some(ReachedBudget { reason: "x".into(), until: None });
     assert_eq!(outcome_of(&draft, &facts), "over-budget");
 }
 

@@ -128,7 +128,7 @@ impl Sender {
             Err(error) => return Err(NotNow::Unreadable(error)),
         };
         let draft = Draft { body: &row.body, host: row.plugin == PluginNo::HOST, message: Some(row.message) };
-        let decision = match self.0.gatekeeper.ask(&draft, row.reply, &view, now) {
+        let decision = match self.0.gatekeeper.ask(&draft, row.plugin, row.reply, &view, now) {
             Ok(decision) => decision,
             Err(error @ StoreError::Unreadable { .. }) => {
                 return Err(NotNow::Settled(Box::new(Self::conversation_unreadable(&error)), None));

@@ -23,12 +23,12 @@ impl HostState {
             self.check_file(media)?;
         }
         let draft = Draft { body: &body, host: false, message: None };
-        let decision = self.facts.gatekeeper.ask(&draft, reply, to, self.inputs.now())?;
+        let decision = self.facts.gatekeeper.ask(&draft, self.facts.no, reply, to, self.inputs.now())?;
         if let GateVerdict::Refused(refusal) | GateVerdict::TemplateNeeded(refusal) = decision.verdict {
             self.task.opt_out_refused |= matches!(&*refusal.code, "opted-out" | "marketing-opted-out");
             return Err(refusal.into());
         }
-        let deferred = matches!(decision.verdict, GateVerdict::Later { .. });
+        let deferred = decision.is_budgeted || matches!(decision.verdict, GateVerdict::Later { .. });
         // Counted before an id is reserved, so that a flood of messages uses up no ids.
         self.effect(size(&body))?;
         let message = if self.task.dry { MessageId(0) } else { (self.facts.reserve)() };

@@ -90,7 +90,7 @@ impl Tx<'_> {
         }
     }
 
-    fn is_group(&mut self, talk: ConversationId) -> Result<bool, StoreError> {
+    pub(super) fn is_group(&mut self, talk: ConversationId) -> Result<bool, StoreError> {
         Ok(self.cache.people.conversation_row(self.conn, talk)?.is_some_and(|talk| talk.group.is_some()))
     }
 

@@ -6,7 +6,8 @@
 //! no longer ambiguous.
 
 use super::quotes::platform_key;
-use crate::codec::{send_state_of, to_json};
+use crate::charges::DELIVERED;
+use crate::codec::{from_json, send_state_of, to_json};
 use crate::error::StoreError;
 use crate::step::{Appended, EventKey, FailedReceipt, Receipt, ReceiptFor, SendState, StatusSubscribers};
 use crate::tx::Tx;
@@ -54,7 +55,8 @@ struct SentRow {
     platform: Option<String>,
     problem: Option<String>,
     was_tried: bool,
-    unpriced: bool,
+    /// The price, as JSON.
+    pricing: Option<String>,
     created_at: Timestamp,
 }
 
@@ -63,6 +65,8 @@ struct Participant {
     contact: Option<ContactId>,
     /// Whether the receipt is further than the previous ones for this member.
     forward: bool,
+    /// The price, as JSON, if it was not charged before and is now.
+    charged: Option<String>,
 }
 
 impl SentRow {
@@ -115,7 +119,7 @@ impl Tx<'_> {
         let forward = rank > sent.rank();
         let state = sent.state_after(rank);
         let first_platform = sent.platform.is_none() && !platform.is_empty();
-        let first_price = sent.unpriced && receipt.pricing.is_some();
+        let first_price = sent.pricing.is_none() && receipt.pricing.is_some();
         if state != sent.state || first_platform || first_price || (known.is_some() && rank != sent.receipt) {
             self.note(id, &sent, receipt, platform, (rank, state))?;
         }
@@ -132,12 +136,23 @@ impl Tx<'_> {
         if let Some(until) = receipt.free_entry_until {
             self.set_free_entry(sent.conversation, until)?;
         }
-        // In a group every member has receipts.
+        // In a group every member has receipts, and a price.
         let participant = self.participant(id, receipt, rank, now)?;
+        let charged = match &participant {
+            Some(participant) => participant.charged.clone(),
+            None => charged_now((sent.receipt, sent.pricing.clone()), rank, receipt)?,
+        };
+        if let Some(pricing) = charged
+            && (participant.is_some() || !self.is_group(sent.conversation)?)
+        {
+            let pricing = from_json("the price of message", id.0, &pricing)?;
+            self.charge(id, sent.conversation, &pricing, &receipt.participant)?;
+        }
         let forward = participant.as_ref().map_or(forward, |participant| participant.forward);
         if forward && rank == FAILED {
             let code = receipt.problem.as_ref().map_or("", |problem| &*problem.code);
             self.outreach_failed(id, code, now)?;
+            self.nothing_pending(id)?;
             self.marketing_declined(sent.conversation, code, receipt.at.min(now))?;
             appended.failed.push(FailedReceipt {
                 message: id,
@@ -182,7 +197,7 @@ impl Tx<'_> {
     fn sent(&self, id: MessageId) -> Result<Option<SentRow>, StoreError> {
         let mut read = self.conn.prepare_cached(
             "SELECT plugin, conversation, state, coalesce(receipt, 0), platform_id, problem, attempts > 0 OR possibly_duplicate,
-                 pricing IS NULL, created_at
+                 pricing, created_at
              FROM outbox WHERE id = ?1",
         )?;
         let row = read.query_row([id.0], |row| {
@@ -194,7 +209,7 @@ impl Tx<'_> {
                 platform: row.get(4)?,
                 problem: row.get(5)?,
                 was_tried: row.get(6)?,
-                unpriced: row.get(7)?,
+                pricing: row.get(7)?,
                 created_at: Timestamp(row.get(8)?),
             };
             Ok((sent, row.get(2)?))
@@ -216,10 +231,10 @@ impl Tx<'_> {
         }
         let contact = self.find_or_create_contact(&receipt.participant, now)?;
         let member = contact.map_or(0, |contact| contact.0);
-        let known: Option<i64> = self
+        let known: Option<(i64, Option<String>)> = self
             .conn
-            .prepare_cached("SELECT receipt FROM group_receipts WHERE message = ?1 AND participant = ?2")?
-            .query_row([id.0, member], |row| row.get(0))
+            .prepare_cached("SELECT receipt, pricing FROM group_receipts WHERE message = ?1 AND participant = ?2")?
+            .query_row([id.0, member], |row| Ok((row.get(0)?, row.get(1)?)))
             .optional()?;
         self.conn
             .prepare_cached(
@@ -228,7 +243,9 @@ impl Tx<'_> {
                      receipt = max(receipt, ?3), pricing = coalesce(pricing, ?5)",
             )?
             .execute(params![id.0, member, rank, receipt.at.0, pricing_of(receipt)?])?;
-        Ok(Some(Participant { contact, forward: known.is_none_or(|known| rank > known) }))
+        let forward = known.as_ref().is_none_or(|(known, _)| rank > *known);
+        let charged = charged_now(known.unwrap_or_default(), rank, receipt)?;
+        Ok(Some(Participant { contact, forward, charged }))
     }
 
     fn note(
@@ -271,6 +288,19 @@ impl Tx<'_> {
 
 fn pricing_of(receipt: &Receipt) -> Result<Option<String>, StoreError> {
     receipt.pricing.as_ref().map(|pricing| to_json("a price", pricing)).transpose()
+}
+
+/// The price (as JSON) of what has arrived, if this receipt is the first after which both is known: that it has arrived,
+/// and its price. `known`: the furthest receipt before, and the price.
+fn charged_now(
+    (furthest, price): (i64, Option<String>),
+    rank: i64,
+    receipt: &Receipt,
+) -> Result<Option<String>, StoreError> {
+    if rank.max(furthest) < DELIVERED || (furthest >= DELIVERED && price.is_some()) {
+        return Ok(None);
+    }
+    price.map_or_else(|| pricing_of(receipt), |price| Ok(Some(price)))
 }
 
 /// The deduplication key of a status without a rank: message, status and group member, whatever the

@@ -12,7 +12,9 @@ use axum::extract::{Path, Query, State};
 use beadle_gate::templates::{self, Preview};
 use beadle_gate::{Draft, GateVerdict};
 use beadle_model::outgoing::{Parameter, ParameterValue, Template};
-use beadle_model::{CheckOutcome, ContactId, ConversationId, ConversationView, Outgoing, Refusal, TemplateDefinition};
+use beadle_model::{
+    CheckOutcome, ContactId, ConversationId, ConversationView, Outgoing, PluginNo, Refusal, TemplateDefinition,
+};
 use beadle_store::{AccountRow, Reader, TemplateFilter};
 use serde::Deserialize;
 use std::sync::Arc;
@@ -278,7 +280,7 @@ pub async fn explain(
         gatekeeper.choose_language(&mut body, &to)?;
         let draft = Draft { body: &body, host: false, message: None };
         // Its length is checked before the gate is asked.
-        let decision = gatekeeper.ask(&draft, false, &to, now)?;
+        let decision = gatekeeper.ask(&draft, PluginNo::HOST, false, &to, now)?;
         let verdict = match beadle_gate::limits::check(&body) {
             Err(refusal) => GateVerdict::Refused(refusal),
             Ok(()) => decision.verdict,
