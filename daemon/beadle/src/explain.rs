@@ -150,6 +150,7 @@ const GROUPS: &[Group] = &[
             "already-sent"
             "bad-message"
             "banned"
+            "budget-nearly-used"
             "channel-stopped"
             "duplicate-id"
             "empty-field"

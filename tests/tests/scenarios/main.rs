@@ -11,6 +11,7 @@ mod changed_numbers;
 mod command_line;
 mod community_updates;
 mod consents;
+mod costs;
 mod day;
 mod disabled_plugins;
 mod disk_full;

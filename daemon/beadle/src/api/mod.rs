@@ -6,6 +6,7 @@
 
 mod common;
 mod consents;
+mod costs;
 mod events;
 mod gate;
 mod people;
@@ -17,6 +18,7 @@ mod windows;
 
 pub use common::*;
 pub use consents::*;
+pub use costs::*;
 pub use events::*;
 pub use gate::*;
 pub use people::*;

@@ -105,6 +105,8 @@ pub enum Command {
     /// Explain whether a message would be sent
     #[command(subcommand)]
     Gate(Gate),
+    /// Show what messages cost, by estimate, and the use of budgets
+    Costs(Costs),
 }
 
 /// `--config`
@@ -760,6 +762,22 @@ fn new_plugin_name(text: &str) -> Result<String, String> {
 fn duration_ms(text: &str) -> Result<i64, String> {
     let ms = units::parse_ms(text).filter(|ms| *ms > 0);
     ms.ok_or_else(|| format!("must be {}", units::FORM))
+}
+
+/// `beadle costs`
+#[derive(Args, Debug)]
+pub struct Costs {
+    /// What to add up by
+    #[arg(long, default_value = "category", value_parser = ["day", "category", "country", "plugin", "channel"])]
+    pub by: String,
+    /// First day in UTC, such as 2026-11-01 [default: the first of the month]
+    #[arg(long, value_name = "DAY")]
+    pub from: Option<String>,
+    /// Last day in UTC [default: today]
+    #[arg(long, value_name = "DAY")]
+    pub to: Option<String>,
+    #[command(flatten)]
+    pub json: Json,
 }
 
 /// `beadle templates`

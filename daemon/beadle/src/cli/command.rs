@@ -4,7 +4,7 @@
 //! `--json` the response is printed as received. Results go to stdout; hints and errors go to stderr.
 
 use super::args::{
-    Cli, Command, Consents, Contacts, DeadLetters, EventFilter, Events, Fill, Gate, Json, Outbox, Page, Plugins,
+    Cli, Command, Consents, Contacts, Costs, DeadLetters, EventFilter, Events, Fill, Gate, Json, Outbox, Page, Plugins,
     Schedules, Templates, Windows,
 };
 use super::client::{Client, ClientError};
@@ -223,6 +223,11 @@ pub fn query(command: &Command) -> Option<Query<'_>> {
             list(["windows"], given([("channel", channel), ("within_ms", &within)]).collect(), page, show::windows)
         }
         Command::Templates(command) => return templates(command),
+        Command::Costs(Costs { by, from, to, json }) => {
+            let params = [("by", Some(by.clone())), ("from", from.clone()), ("to", to.clone())];
+            let params = params.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
+            Query { params, ..one(["costs"], *json, show::costs) }
+        }
         Command::Gate(Gate::Explain { recipient, text, template, fill, topic, channel, json }) => {
             let params = [("text", text), ("template", template), ("topic", topic), ("channel", channel)];
             let params = given(params).chain(filled(fill)).collect();

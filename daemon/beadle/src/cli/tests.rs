@@ -252,6 +252,26 @@ fn templates_and_the_gate_match_the_golden_file() {
 }
 
 #[test]
+fn costs_match_the_golden_file() {
+    let row = |key: &str, messages: u64, free: u64, unpriced: u64, estimate: &str| json!({"key": key, "messages": messages, "free": free, "unpriced": unpriced, "estimate": estimate});
+    let budget = |name: &str, used: &str, percent: u64, state: &str| {
+        json!({"name": name, "period": "month", "from": "2026-11-01", "amount": "50.00", "used": used, "percent": percent,
+            "unpriced": 0, "state": state})
+    };
+    let costs = json!({"now": at(NOW), "from": "2026-11-01", "to": "2026-11-21", "by": "country", "currency": "EUR",
+        "rates": {"from": "2026-10-01", "source": "a test"},
+        "items": [row("", 1, 0, 1, "0.00"), row("DE", 120, 20, 0, "17.00"), row("NL", 3, 0, 0, "0.1368")],
+        "total": row("", 124, 20, 1, "17.1368"), "pending": row("", 2, 0, 0, "0.34"),
+        "free_service": [{"channel": "shop", "used": 20, "limit": 1000}],
+        "budgets": [budget("all", "17.4768", 34, "ok"), budget("news", "50.00", 100, "spent")]});
+    let none = json!({"now": at(NOW), "from": "2026-11-21", "to": "2026-11-21", "by": "category", "items": [],
+        "total": row("", 0, 0, 0, "0.00"), "pending": row("", 0, 0, 0, "0.00"), "free_service": [], "budgets": []});
+    let cases = [("beadle costs --by country", costs, None), ("beadle costs --from 2026-11-21", none, None)];
+    let text: String = cases.into_iter().map(|(line, response, width)| shown(line, response, width)).collect();
+    golden("costs", &text);
+}
+
+#[test]
 fn windows_match_the_golden_file() {
     let list = |items: Value| json!({"now": at(NOW), "items": items});
     let open = json!([

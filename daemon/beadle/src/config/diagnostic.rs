@@ -141,6 +141,16 @@ impl Diagnostics {
         self.found.push(diagnostic);
     }
 
+    /// Adds all errors of another.
+    pub fn append(&mut self, mut other: Self) {
+        self.found.append(&mut other.found);
+    }
+
+    /// The number of errors.
+    pub fn len(&self) -> usize {
+        self.found.len()
+    }
+
     /// Whether there are no errors.
     pub fn is_empty(&self) -> bool {
         self.found.is_empty()

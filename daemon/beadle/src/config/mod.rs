@@ -1,9 +1,10 @@
 //! The configuration: from TOML files to one typed, validated value, or to all errors at once.
 //!
-//! `files` reads the files, `tree` merges them, `read` has typed readers, `sections` and `schedules` define
+//! `files` reads the files, `tree` merges them, `read` has typed readers, `sections`, `schedules` and `costs` define
 //! the keys, `settings` is the result. The rest of the daemon sees only checked values: no text to parse, no secrets to fetch. Nothing
 //! is opened or started here, so a configuration can be checked on another machine.
 
+mod costs;
 mod diagnostic;
 mod difference;
 mod environment;
@@ -56,7 +57,7 @@ pub struct Loaded {
 /// Reads a file with the `conf.d` next to it, or a folder with `beadle.toml` and `conf.d`.
 pub fn load(path: &Path, environment: &Environment) -> Result<Loaded, Invalid> {
     let mut diagnostics = diagnostic::Diagnostics::default();
-    let files = files::read(path, environment.unsettled, &mut diagnostics);
+    let mut files = files::read(path, environment.unsettled, &mut diagnostics);
     let mut tree = tree::Table::default();
     for (number, source) in files.sources.iter().enumerate() {
         let one = tree::parse(number, &source.text, &mut diagnostics);
@@ -68,6 +69,8 @@ pub fn load(path: &Path, environment: &Environment) -> Result<Loaded, Invalid> {
         notes: Vec::new().into(),
         known: Default::default(),
         inputs: files.inputs.into(),
+        more_sources: Default::default(),
+        sources: files.sources.len(),
         base: &files.base,
         environment,
     };
@@ -79,6 +82,7 @@ pub fn load(path: &Path, environment: &Environment) -> Result<Loaded, Invalid> {
         diagnostics.remove("config-missing");
     }
     if !diagnostics.is_empty() {
+        files.sources.extend(context.more_sources.into_inner());
         return Err(diagnostics.into_error(files.sources, context.inputs.into_inner()));
     }
     let paths = files.sources.into_iter().map(|source| source.path).collect();

@@ -4,7 +4,7 @@
 //!
 //! A key becomes known by being read; [`Section::end`] reports all others. No separate list of keys exists.
 
-use super::diagnostic::{Diagnostic, Diagnostics, Span};
+use super::diagnostic::{Diagnostic, Diagnostics, Source, Span};
 use super::environment::Environment;
 use super::inputs::Inputs;
 use super::tree::{Entry, Node, Table, Value};
@@ -24,6 +24,10 @@ pub struct Context<'a> {
     pub known: RefCell<BTreeSet<String>>,
     /// The files that were read.
     pub inputs: RefCell<Inputs>,
+    /// The number of files of the configuration.
+    pub sources: usize,
+    /// Files that the configuration names and that have errors of their own.
+    pub more_sources: RefCell<Vec<Source>>,
     /// The folder that relative paths start at.
     pub base: &'a Path,
     /// Environment variables and credentials.
@@ -34,6 +38,13 @@ impl Context<'_> {
     /// Records an error.
     pub fn report(&self, diagnostic: Diagnostic) {
         self.diagnostics.borrow_mut().add(diagnostic);
+    }
+
+    /// Adds a file in which errors can be shown; returns its number.
+    pub fn add_source(&self, source: Source) -> usize {
+        let mut more = self.more_sources.borrow_mut();
+        more.push(source);
+        self.sources + more.len() - 1
     }
 
     /// Notes a file that is about to be read.
@@ -223,7 +234,7 @@ impl<'a> Section<'a> {
     pub fn missing(&self, key: &str, example: &str) {
         let span = self.span.clone().unwrap_or_default();
         let diagnostic = Diagnostic::new("config-missing", span, format!("`{key}` is missing in `{}`", self.heading));
-        let example = if example.starts_with('{') { example.into() } else { format!("\"{example}\"") };
+        let example = if example.starts_with(['{', '[']) { example.into() } else { format!("\"{example}\"") };
         self.context.report(diagnostic.label("required in this table").help(format!("add `{key} = {example}`")));
     }
 

@@ -3,6 +3,7 @@
 //!
 //! Every key is explained in `config/beadle.toml`; a test checks that none is missing there.
 
+use super::costs;
 use super::diagnostic::{Diagnostic, Span};
 use super::read::{Context, Section};
 use super::settings::{
@@ -38,6 +39,10 @@ pub fn config(context: &Context<'_>, tree: &Table) -> Config {
     let (retention, retention_removed_ms) = retention(root.section("retention"));
     let daemon = daemon(root.section("daemon"));
     let keywords = keywords(root.section("keywords"));
+    let rates = costs::costs(root.section("costs"));
+    let channel_names: Vec<&str> = channels.keys().map(String::as_str).collect();
+    let budgets = costs::budgets(&mut root, rates.as_ref(), &channel_names);
+    let rates = rates.unwrap_or_default();
     let config = Config {
         schedules: schedules::schedules(&mut root, &daemon.timezone),
         daemon,
@@ -48,7 +53,7 @@ pub fn config(context: &Context<'_>, tree: &Table) -> Config {
         keywords,
         apps,
         outbox: outbox(root.section("outbox")),
-        gate: gate(root.section("gate")),
+        gate: Policy { rates, budgets, ..gate(root.section("gate")) },
         windows: windows(root.section("windows")),
         media: media(root.section("media")),
         plugins: root.named("plugins").into_iter().map(|(name, section)| (name, plugin(section, &channels))).collect(),

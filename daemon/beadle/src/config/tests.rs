@@ -148,6 +148,8 @@ fn example_explains_every_key() {
         .collect();
     let whole = tempfile::tempdir().unwrap();
     fs::write(whole.path().join("beadle.toml"), &text).unwrap();
+    let rates = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../config/rates.toml");
+    fs::copy(rates, whole.path().join("rates.toml")).unwrap();
     fs::write(whole.path().join("holidays.ics"), "BEGIN:VCALENDAR\nEND:VCALENDAR\n").unwrap();
     let mut lenient = environment(Path::new("/"));
     lenient.variable = Box::new(|_| None);

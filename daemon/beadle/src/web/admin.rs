@@ -65,6 +65,7 @@ pub fn router(admin: Arc<Admin>, access: ApiAccess) -> Router {
         .route("/templates/named/{name}", get(data::template))
         .route("/templates/named/{name}/preview", get(data::preview))
         .route("/gate/explain/{recipient}", get(data::explain))
+        .route("/costs", get(data::costs))
         .route("/windows", get(data::windows))
         .route("/windows/by-hour", get(data::windows_by_hour))
         .route("/why/{id}", get(why::why))

@@ -11,9 +11,10 @@ use beadle_store::StoreError;
 
 /// Codes that no other crate has.
 #[cfg(test)]
-pub const CODES: [&str; 12] = [
+pub const CODES: [&str; 13] = [
     "unknown-app",
     "bad-request",
+    "budget-nearly-used",
     "channel-stopped",
     "cross-site",
     "internal-error",

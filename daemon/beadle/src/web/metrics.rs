@@ -49,6 +49,14 @@ pub struct Snapshot {
     pub in_flight: [usize; 3],
     /// Unfinished rows in the database.
     pub counts: BacklogCounts,
+    /// Messages that WhatsApp charged or reported as free, by category.
+    pub charged: BTreeMap<String, u64>,
+    /// The currency of the rates, and this month's estimate in millionths of its unit.
+    pub costs: (String, u64),
+    /// Messages of this month whose rate is not known.
+    pub unpriced: u64,
+    /// Used shares of budgets in percent, by name.
+    pub budgets: BTreeMap<String, u64>,
     /// The database.
     pub store: Option<beadle_store::StoreHealth>,
     /// The daemon's tasks.
@@ -109,6 +117,7 @@ enum Samples<'a> {
     Seconds(f64),
     Gauge(Vec<(&'a str, u64)>),
     GaugeSeconds(Vec<(&'a str, f64)>),
+    GaugeFraction(Vec<(&'a str, f64)>),
     Histogram(&'a Histogram),
 }
 
@@ -116,7 +125,7 @@ impl Samples<'_> {
     fn kind(&self) -> MetricType {
         match self {
             Samples::Counter(_) | Samples::Seconds(_) => MetricType::Counter,
-            Samples::Gauge(_) | Samples::GaugeSeconds(_) => MetricType::Gauge,
+            Samples::Gauge(_) | Samples::GaugeSeconds(_) | Samples::GaugeFraction(_) => MetricType::Gauge,
             Samples::Histogram(_) => MetricType::Histogram,
         }
     }
@@ -156,6 +165,7 @@ impl Snapshot {
         let mut families = self.input();
         families.extend(self.plugins());
         families.extend(self.output());
+        families.extend(self.costs());
         families.extend(self.store());
         families.extend(self.daemon());
         families
@@ -285,6 +295,37 @@ impl Snapshot {
         ]
     }
 
+    fn costs(&self) -> Vec<Family<'_>> {
+        let (currency, micros) = &self.costs;
+        let estimate = if currency.is_empty() { vec![] } else { vec![(currency.as_str(), *micros as f64 / 1e6)] };
+        let used = self.budgets.iter().map(|(name, percent)| (name.as_str(), *percent as f64 / 100.0)).collect();
+        vec![
+            counters(
+                "beadle_priced_messages",
+                "Delivered messages of which WhatsApp reported the price, free ones too",
+                "category",
+                pairs(&self.charged),
+            ),
+            family(
+                "beadle_costs_month",
+                "Estimated costs of this month (UTC), in units of the currency",
+                Some("currency"),
+                Samples::GaugeFraction(estimate),
+            ),
+            gauge(
+                "beadle_costs_unpriced_messages",
+                "Charged messages of this month whose rate is not known",
+                self.unpriced,
+            ),
+            family(
+                "beadle_budget_used_ratio",
+                "Used share of the budget in its current period",
+                Some("budget"),
+                Samples::GaugeFraction(used),
+            ),
+        ]
+    }
+
     fn store(&self) -> Vec<Family<'_>> {
         let Some(store) = &self.store else { return Vec::new() };
         vec![
@@ -359,16 +400,18 @@ impl Family<'_> {
             (Samples::Gauge(samples), Some(label)) => samples.iter().try_for_each(|(label_value, value)| {
                 ConstGauge::new(whole(*value)).encode(encoder.encode_family(&[(label, *label_value)])?)
             }),
-            (Samples::GaugeSeconds(samples), Some(label)) => samples.iter().try_for_each(|(label_value, value)| {
-                ConstGauge::new(*value).encode(encoder.encode_family(&[(label, *label_value)])?)
-            }),
+            (Samples::GaugeSeconds(samples) | Samples::GaugeFraction(samples), Some(label)) => {
+                samples.iter().try_for_each(|(label_value, value)| {
+                    ConstGauge::new(*value).encode(encoder.encode_family(&[(label, *label_value)])?)
+                })
+            }
             (Samples::Counter(samples), None) => {
                 ConstCounter::new(samples.iter().map(|(_, value)| *value).sum::<u64>()).encode(encoder)
             }
             (Samples::Gauge(samples), None) => {
                 ConstGauge::new(whole(samples.iter().map(|(_, value)| *value).sum())).encode(encoder)
             }
-            (Samples::GaugeSeconds(samples), None) => {
+            (Samples::GaugeSeconds(samples) | Samples::GaugeFraction(samples), None) => {
                 ConstGauge::new(samples.iter().map(|(_, value)| *value).sum::<f64>()).encode(encoder)
             }
             (Samples::Seconds(value), _) => ConstCounter::new(*value).encode(encoder),
@@ -437,6 +480,10 @@ mod tests {
             firings: one("fired"),
             channels: one("open"),
             in_flight: [2, 5, 1],
+            charged: [("marketing".to_owned(), 12)].into(),
+            costs: ("EUR".into(), 1_234_500),
+            unpriced: 2,
+            budgets: [("news".to_owned(), 81)].into(),
             counts: BacklogCounts { events_open: 3, queued: 2, sending: 1, dead: 4, ..BacklogCounts::default() },
             store: Some(store()),
             tasks: vec![TaskReport { kind, healthy: true, panics: 1, restarts: 2, silence }],

@@ -4,6 +4,7 @@
 //! hints for stderr. Nothing here makes requests.
 
 mod consents;
+mod costs;
 mod events;
 mod gate;
 mod people;
@@ -14,6 +15,7 @@ mod text;
 mod windows;
 
 pub use consents::{consent, consent_check, consents, import, requests};
+pub use costs::costs;
 pub use events::{dead_letter, dead_letters, event, event_line, events, outbox, outbox_waiting};
 pub use gate::{gate, lint, preview, template, templates};
 pub use people::{contact, contacts, duplicates, merge};

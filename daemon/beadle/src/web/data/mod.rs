@@ -4,6 +4,7 @@
 
 mod clock;
 mod consents;
+mod costs;
 mod dead_letters;
 mod events;
 mod gate;
@@ -21,6 +22,7 @@ mod windows;
 
 pub use clock::clock;
 pub use consents::{close_request, consents, contact_consents, record_consent, requests, verify_consents};
+pub use costs::costs;
 pub use dead_letters::{dead_letter, dead_letters, drop_dead_letter, retry_dead_letter};
 pub use events::{ending, event, event_row, events, tail};
 pub use gate::{explain, lint, preview, sync_templates, template, templates};

@@ -1,7 +1,7 @@
 //! The state of the daemon: for `beadle status`, systemd's status line, and metrics.
 
 use super::query::{Answer, counted, read};
-use super::{plugins, schedules, tasks};
+use super::{costs, plugins, schedules, tasks};
 use crate::api::{Problem, Status};
 use crate::web::context::Admin;
 use crate::web::failure::ApiError;
@@ -30,7 +30,7 @@ pub async fn status(State(admin): State<Arc<Admin>>) -> Answer<Status> {
         version: env!("CARGO_PKG_VERSION").into(),
         started_at: admin.started_at,
         phase: admin.phase().name().into(),
-        problems: problems(&admin),
+        problems: problems(&admin).into_iter().chain(costs::budget_problems(&admin).await).collect(),
         events_open: counts.events_open,
         oldest_open_at: counts.oldest_open_at.map(|at| at.as_ms()),
         queued: counts.queued,
@@ -165,6 +165,7 @@ fn backlog(admin: &Admin) -> BTreeMap<String, u64> {
 /// Everything that a scrape shows.
 pub async fn snapshot(admin: &Admin) -> Result<Snapshot, ApiError> {
     let counts = counts(admin).await?;
+    let costs = costs::cost_figures(admin).await?;
     let webhooks = &admin.webhooks.counts;
     let named = |pairs: &[(&str, &AtomicU64)]| -> BTreeMap<String, u64> {
         pairs.iter().map(|(name, count)| ((*name).to_owned(), count.load(Relaxed))).collect()
@@ -198,6 +199,10 @@ pub async fn snapshot(admin: &Admin) -> Result<Snapshot, ApiError> {
         channels: channels_by_state(admin),
         in_flight: admin.pipeline.in_flight(),
         counts,
+        charged: costs.charged,
+        costs: (costs.currency, costs.estimate.0),
+        unpriced: costs.unpriced,
+        budgets: costs.budgets,
         store: Some(admin.store.health()),
         tasks: admin.tasks.reports(),
         healthy: admin.health_problems().is_empty(),

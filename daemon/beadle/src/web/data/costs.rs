@@ -1,0 +1,226 @@
+//! What messages cost: the ledger with estimates, and the use of budgets.
+
+use super::query::{Answer, Names, read};
+use crate::api::{BudgetState, CostRow, Costs, FreeService, Problem, RatesInForce};
+use crate::web::context::Admin;
+use crate::web::failure::ApiError;
+use axum::Json;
+use axum::extract::{Query, State};
+use beadle_gate::costs::{Money, Rates, WARNING_PERCENT};
+use beadle_gatekeeper::BudgetUse;
+use beadle_model::Day;
+use beadle_store::{ChargeRow, PendingCharge};
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// The most days of one request: ten years.
+const MAX_DAYS: i64 = 3660;
+
+/// What to show.
+#[derive(Debug, Deserialize)]
+pub struct CostsQuery {
+    by: Option<String>,
+    from: Option<String>,
+    to: Option<String>,
+}
+
+/// What the rows are for.
+#[derive(Clone, Copy)]
+enum By {
+    Day,
+    Category,
+    Country,
+    Plugin,
+    Channel,
+}
+
+impl By {
+    const ALL: [Self; 5] = [By::Day, By::Category, By::Country, By::Plugin, By::Channel];
+
+    fn name(self) -> &'static str {
+        match self {
+            By::Day => "day",
+            By::Category => "category",
+            By::Country => "country",
+            By::Plugin => "plugin",
+            By::Channel => "channel",
+        }
+    }
+
+    fn key(self, it: &ChargeRow, names: &Names) -> String {
+        match self {
+            By::Day => it.day.to_string(),
+            By::Category => it.pricing.category.clone(),
+            By::Country => it.country.clone(),
+            By::Plugin => names.name(it.plugin),
+            By::Channel => it.channel.clone(),
+        }
+    }
+}
+
+/// A sum of messages.
+#[derive(Clone, Copy, Default)]
+pub struct Sum {
+    messages: u64,
+    free: u64,
+    /// Messages whose rate is not known.
+    pub unpriced: u64,
+    /// What the others cost.
+    pub estimate: Money,
+}
+
+impl Sum {
+    fn add(&mut self, messages: u64, rate: Option<Money>) {
+        self.messages += messages;
+        match rate {
+            Some(Money(0)) => self.free += messages,
+            Some(rate) => self.estimate = self.estimate + rate.times(messages),
+            None => self.unpriced += messages,
+        }
+    }
+
+    /// Adds what was charged.
+    pub fn charge(&mut self, it: &ChargeRow, rates: &Rates) {
+        self.add(it.messages, rates.estimate(&it.pricing, &it.country, it.day));
+    }
+
+    fn pend(&mut self, it: &PendingCharge, rates: &Rates) {
+        self.add(it.messages, rates.rate(&it.price.country, &it.price.category, it.day));
+    }
+
+    fn row(self, key: String) -> CostRow {
+        let Self { messages, free, unpriced, estimate } = self;
+        CostRow { key, messages, free, unpriced, estimate: estimate.to_string() }
+    }
+}
+
+/// `GET /costs`
+pub async fn costs(State(admin): State<Arc<Admin>>, Query(query): Query<CostsQuery>) -> Answer<Costs> {
+    let (now, gatekeeper) = (admin.clock.now(), admin.gatekeeper.clone());
+    let day = |text: Option<&str>| text.map(|text| text.parse::<Day>().map_err(ApiError::bad_request)).transpose();
+    let by = super::query::variant("grouping", query.by.as_deref(), &By::ALL, By::name)?.unwrap_or(By::Category);
+    let (from, to) = (day(query.from.as_deref())?, day(query.to.as_deref())?);
+    let to = to.unwrap_or(Day::of(now).max(from.unwrap_or_default()));
+    let from = from.unwrap_or(to.first_of_month());
+    if from > to || to.0 - from.0 > MAX_DAYS {
+        return Err(ApiError::bad_request(format!("`from` must be at most {MAX_DAYS} days before `to`, not after it")));
+    }
+    let view = read(&admin, move |reader, names| {
+        let rates = gatekeeper.rates();
+        let (mut rows, mut total, mut pending) = (BTreeMap::<String, Sum>::new(), Sum::default(), Sum::default());
+        for it in reader.charges(from, to)? {
+            rows.entry(by.key(&it, names)).or_default().charge(&it, &rates);
+            total.charge(&it, &rates);
+        }
+        for it in reader.pending_charges(from, to)? {
+            pending.pend(&it, &rates);
+        }
+        let mut free_service = BTreeMap::<String, u64>::new();
+        for it in reader.charges(to.first_of_month(), to)? {
+            if it.pricing.kind.as_deref() == Some("free_customer_service") {
+                *free_service.entry(it.channel).or_default() += it.messages;
+            }
+        }
+        let limit = rates.free_service_messages;
+        let in_force = rates.list(to);
+        Ok(Costs {
+            now: now.as_ms(),
+            from: from.to_string(),
+            to: to.to_string(),
+            by: by.name().into(),
+            rates: in_force.map(|(from, list)| RatesInForce { from: from.to_string(), source: list.source.clone() }),
+            currency: Some(rates.currency.clone()).filter(|currency| !currency.is_empty()),
+            items: rows.into_iter().map(|(key, sum)| sum.row(key)).collect(),
+            total: total.row(String::new()),
+            pending: pending.row(String::new()),
+            free_service: free_service
+                .into_iter()
+                .map(|(channel, used)| FreeService { channel, used, limit })
+                .collect(),
+            budgets: gatekeeper.budgets(now)?.iter().map(budget_state).collect(),
+        })
+    });
+    Ok(Json(view.await?))
+}
+
+fn budget_state(it: &BudgetUse) -> BudgetState {
+    let state = match it.percent() {
+        _ if it.used() >= it.budget.amount => "spent",
+        WARNING_PERCENT.. => "warning",
+        _ => "ok",
+    };
+    BudgetState {
+        name: it.budget.name.clone(),
+        period: it.budget.period.name().into(),
+        from: it.from.to_string(),
+        amount: it.budget.amount.to_string(),
+        used: it.used().to_string(),
+        percent: it.percent(),
+        unpriced: it.unpriced,
+        state: state.into(),
+    }
+}
+
+/// What an operator should know about budgets.
+pub async fn budget_problems(admin: &Admin) -> Vec<Problem> {
+    let (now, gatekeeper) = (admin.clock.now(), admin.gatekeeper.clone());
+    let found = read(admin, move |_, names| {
+        let currency = gatekeeper.rates().currency;
+        let mut problems = Vec::new();
+        for it in gatekeeper.budgets(now)? {
+            let name = &it.budget.name;
+            if let Some(plugin) = it.budget.plugin.as_deref().filter(|plugin| names.number(plugin).is_err()) {
+                let message = format!("budget `{name}` counts nothing, because there is no plugin `{plugin}`");
+                problems.push(Problem { code: "config-unused".into(), message });
+            }
+            let (code, word) = match it.percent() {
+                _ if it.used() >= it.budget.amount => ("over-budget", "is used up"),
+                WARNING_PERCENT.. => ("budget-nearly-used", "is nearly used up"),
+                _ => continue,
+            };
+            let message = format!(
+                "budget `{name}` {word}: {} of {} {currency} per {}",
+                it.used(),
+                it.budget.amount,
+                it.budget.period.name()
+            );
+            problems.push(Problem { code: code.into(), message });
+        }
+        Ok(problems)
+    });
+    found.await.unwrap_or_default()
+}
+
+/// For metrics: charged messages by category; this month's estimate and unpriced messages; used shares of budgets.
+pub struct CostFigures {
+    /// Since the beginning, by category.
+    pub charged: BTreeMap<String, u64>,
+    /// The currency, if there are rates.
+    pub currency: String,
+    /// Of this month.
+    pub estimate: Money,
+    /// Of this month.
+    pub unpriced: u64,
+    /// By budget, in percent.
+    pub budgets: BTreeMap<String, u64>,
+}
+
+/// The figures as of now.
+pub async fn cost_figures(admin: &Admin) -> Result<CostFigures, ApiError> {
+    let (now, gatekeeper) = (admin.clock.now(), admin.gatekeeper.clone());
+    read(admin, move |reader, _| {
+        let (rates, today) = (gatekeeper.rates(), Day::of(now));
+        let mut month = Sum::default();
+        reader.charges(today.first_of_month(), today)?.iter().for_each(|it| month.charge(it, &rates));
+        let budgets = gatekeeper.budgets(now)?;
+        Ok(CostFigures {
+            charged: reader.charged_by_category()?.into_iter().collect(),
+            currency: rates.currency.clone(),
+            estimate: month.estimate,
+            unpriced: month.unpriced,
+            budgets: budgets.into_iter().map(|it| (it.budget.name.clone(), it.percent())).collect(),
+        })
+    })
+    .await
+}
