@@ -96,8 +96,8 @@ impl Tx<'_> {
         person: &mut Person,
         inbound: &Inbound<'_>,
     ) -> Result<AppliedWord, StoreError> {
-        let (at, now) = (inbound.at(), inbound.now);
-        let (event, mut changed) = apply_membership(word.keyword, person, at);
+        let (at, now) = (inbound.said_at(), inbound.now);
+        let (event, mut changed) = apply_membership(word.keyword, person, inbound.at());
         let mut consents = consents_of(word.keyword, at);
         if matches!(word.keyword, Keyword::Stop | Keyword::Leave) {
             let mut profile = person.contact.profile().clone();

@@ -8,9 +8,7 @@ use crate::people::{ConversationRow, Membership, Person, profile_column};
 use crate::step::{Interest, NewEvent, Sender};
 use crate::tx::Tx;
 use beadle_model::consent::{ConsentAct, NewConsent, Purpose, actor};
-use beadle_model::{
-    Alias, AliasKind, ConsentState, Contact, ContactId, ConversationId, EventBody, Timestamp, zone_of_number,
-};
+use beadle_model::{Alias, AliasKind, Contact, ContactId, ConversationId, EventBody, Timestamp, zone_of_number};
 use rusqlite::{OptionalExtension, params};
 
 /// An event with a sender.
@@ -28,6 +26,12 @@ impl Inbound<'_> {
     /// When it happened; never in the future.
     pub(super) fn at(&self) -> Timestamp {
         self.event.happened_at.min(self.now)
+    }
+
+    /// When the person said it, for the consent ledger. The platform's time stamps are whole seconds, and other entries
+    /// are not: the end of the second, so that an answer is not before its question.
+    pub(super) fn said_at(&self) -> Timestamp {
+        self.event.happened_at.plus_ms(999).min(self.now)
     }
 
     /// The alias by which the channel reaches them: the one that stays valid longest. Only aliases
@@ -126,14 +130,14 @@ impl Tx<'_> {
         }
         let mut consents = Vec::new();
         if let EventBody::ContactChanged { change, .. } = &inbound.event.body {
-            consents.extend(preference(change, inbound.at()));
+            consents.extend(preference(change, inbound.said_at()));
         }
         if inbound.joins(&person) {
             person.membership = Membership::Member;
             person.contact.member_since = Some(inbound.at());
             plan.before.push(EventBody::MemberJoined { reason: "first-message".into(), again: false });
             let joined = [Purpose::Service, Purpose::Group];
-            consents.extend(joined.map(|purpose| said(purpose, ConsentAct::Granted, inbound.at())));
+            consents.extend(joined.map(|purpose| said(purpose, ConsentAct::Granted, inbound.said_at())));
         }
         let is_new = person.contact.id.0 == 0;
         if is_new {
@@ -177,10 +181,9 @@ impl Tx<'_> {
             let evidence = consent.evidence.clone().or_else(|| message.cloned());
             // A withdrawal that arrives late ends what was granted meanwhile, too: a first message that was
             // written after STOP is not a consent.
-            let decided = person.contact.consent_for(&consent.purpose);
-            let granted_at = decided.by.filter(|_| decided.state == ConsentState::Granted).map(|mark| mark.at);
+            let decided = person.contact.consent_for(&consent.purpose).by.map_or(consent.at, |mark| mark.at);
             let at = match consent.act {
-                ConsentAct::Withdrawn => granted_at.map_or(consent.at, |granted_at| granted_at.max(consent.at)),
+                ConsentAct::Withdrawn => consent.at.max(decided),
                 _ => consent.at,
             };
             let consent = NewConsent { evidence, at, ..consent.clone() };

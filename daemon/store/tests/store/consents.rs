@@ -329,3 +329,20 @@ async fn late_stop_holds_and_late_start_does_not_undo_it() {
     env.append(vec![keyword("31600000001", "c", Keyword::Start)]).await;
     assert_eq!(state(&env, Purpose::Service), ConsentState::Granted);
 }
+
+#[tokio::test]
+async fn answer_within_the_second_of_its_question_counts() {
+    let env = TestEnv::new();
+    env.append_one(from("31600000001", "hello")).await;
+    // The platform reports whole seconds.
+    env.manual.advance_ms(700);
+    let question = ConsentQuestion { text: "…".into(), language: "en".into(), template: None };
+    let mut planned = by_operator(Purpose::Survey, ConsentAct::Requested);
+    (planned.consent.at, planned.question) = (env.clock.now(), Some(question));
+    let recorded = env.store.record_consent(planned, Interest::default()).await.unwrap().unwrap();
+    env.manual.advance_ms(200);
+    env.append(vec![tap("a", Keyword::Yes, HostAnswer::Consent(recorded.entry.id))]).await;
+    assert_eq!(state(&env, Purpose::Survey), ConsentState::Granted);
+    env.append(vec![keyword("31600000001", "b", Keyword::Stop)]).await;
+    assert_eq!(state(&env, Purpose::Survey), ConsentState::Withdrawn);
+}
