@@ -46,6 +46,8 @@ pub(crate) struct ManagedPlugin {
     pub loading_since: Option<Instant>,
     /// The file as last observed, and since when it is unchanged.
     pub observed: Option<(Stamp, Instant)>,
+    /// When its file changed, until a load begins because of that, or none is needed.
+    pub changed_at: Option<Instant>,
     /// Since when the file is missing.
     pub missing_since: Option<Instant>,
     /// When to repeat a load that failed for a transient reason.
@@ -81,6 +83,7 @@ impl ManagedPlugin {
             attempt: None,
             loading_since: None,
             observed: None,
+            changed_at: None,
             missing_since: None,
             retry_at: None,
             probation_since: None,
@@ -128,7 +131,7 @@ impl ManagedPlugin {
             Some(stamp) => {
                 self.missing_since = None;
                 if self.observed.is_none_or(|(observed, _)| observed != stamp) {
-                    self.observed = Some((stamp, now));
+                    (self.observed, self.changed_at) = (Some((stamp, now)), Some(now));
                 }
             }
             None => {

@@ -319,7 +319,7 @@ impl Reconciler {
         let found = self.listing.plugins.get(name);
         plugin.observe(found.map(|found| found.stamp), now);
         if plugin.record.disabled_since.is_some() && found.is_some() && !plugin.is_loading() {
-            plugin.load = LoadState::Loaded;
+            (plugin.load, plugin.changed_at) = (LoadState::Loaded, None);
             return Action::None;
         }
         let grace = Duration::from_millis(self.config.folder_grace_ms.try_into().unwrap_or(0));
@@ -362,7 +362,11 @@ impl Reconciler {
             load: &plugin.config.load(),
             granted: &plugin.granted(),
         };
-        plan::decide(file.as_ref(), &known)
+        let action = plan::decide(file.as_ref(), &known);
+        if action == Action::None && !plugin.is_loading() {
+            plugin.changed_at = None;
+        }
+        action
     }
 
     // Loads
@@ -376,7 +380,8 @@ impl Reconciler {
 
     fn load_file(&mut self, name: &str, now: Instant) {
         let Some((plugin, found)) = self.plugins.get_mut(name).zip(self.listing.plugins.get(name)) else { return };
-        let settled = plugin.observed.map(|(_, since)| ("settle", now.saturating_duration_since(since)));
+        // A load because of a command or the configuration waited for no file.
+        let settled = plugin.changed_at.take().map(|at| ("settle", now.saturating_duration_since(at)));
         self.hints.remove(&found.path);
         plugin.path = Some(found.path.clone());
         let source = Source::File(found.path.clone(), found.stamp);

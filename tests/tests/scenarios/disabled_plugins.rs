@@ -67,5 +67,8 @@ async fn disabling_a_suspended_plugin_keeps_its_backlog() {
     );
     let on = setup.cli(&["plugins", "enable", "frail"]).await;
     assert!(String::from_utf8_lossy(&on.stdout).contains("6 waiting events"), "{on:?}");
+    let row = daemon.wait_for_plugin("frail", |row| text(row, "/state") == "active").await;
+    let steps: Vec<_> = row["load_steps"].as_array().unwrap().iter().map(|step| text(step, "/name")).collect();
+    assert!(steps.contains(&"read") && !steps.contains(&"settle"), "the load waited for no file: {row}");
     daemon.stop().await;
 }
