@@ -19,7 +19,7 @@ pub(crate) const CODES: [&str; 8] = [
 /// A command for one plugin.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
-    /// Go back to the previous revision, until the file changes.
+    /// Go back to the earlier revision, until the file changes.
     Rollback {
         /// The plugin.
         name: String,

@@ -1,14 +1,14 @@
 //! One plugin as the reconciler manages it: its file, its slot, its record, and the result of the last load.
 //!
-//! It holds the transitions between states. It reads no files, writes no store and starts no loads; what must be written is
-//! returned or left in `record`.
+//! It holds the transitions between states. It reads no files, writes no store and starts no loads; what must be
+//! written is returned or left in `record`.
 
 use crate::config::{Config, PluginConfig};
 use crate::entry::{BlockedRevision, Entry, LoadState, StepTime, describe_missing};
 use crate::folder::Stamp;
 use crate::plan::Attempt;
 use crate::record::{Record, SuspendedRevision};
-use crate::transaction::{LoadOutcome, LoadResult, PROBATION_SUCCESSES};
+use crate::transaction::{LoadOutcome, LoadResult, PROBATION_FAILURES, PROBATION_SUCCESSES, PROBATION_TIME};
 use beadle_model::{PluginNo, Timestamp};
 use beadle_pipeline::{ActiveRevision, Availability, PluginSlot, Probation, Subscription, Suspension};
 use beadle_sandbox::Plugin;
@@ -20,10 +20,6 @@ use tokio::sync::Notify;
 
 /// A load that failed for a transient reason is repeated after this time.
 const RETRY: Duration = Duration::from_secs(5);
-/// Failures on probation, not shared by the fallback, after which a revision is rolled back. One may be a coincidence.
-const MAX_PROBATION_FAILURES: u32 = 3;
-/// A revision that gets few events passes its probation after this time. Real time: the virtual clock proves nothing.
-const MAX_PROBATION: Duration = Duration::from_secs(60 * 60);
 
 /// A plugin that is installed or remembered.
 pub(crate) struct ManagedPlugin {
@@ -59,7 +55,7 @@ pub(crate) struct ManagedPlugin {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ProbationChange {
     None,
-    /// The previous revision is active again; the record must be written.
+    /// The earlier revision is active again; the record must be written.
     RolledBack,
 }
 
@@ -260,8 +256,8 @@ impl ManagedPlugin {
         let Some(ActiveRevision { plugin, probation: Some(probation) }) = slot.active() else {
             return ProbationChange::None;
         };
-        if probation.failures() < MAX_PROBATION_FAILURES {
-            let is_over = self.probation_since.is_some_and(|since| since.elapsed() > MAX_PROBATION);
+        if probation.failures() < PROBATION_FAILURES {
+            let is_over = self.probation_since.is_some_and(|since| since.elapsed() > PROBATION_TIME);
             if probation.successes() >= PROBATION_SUCCESSES || is_over {
                 slot.end_probation();
                 self.probation_since = None;
@@ -269,7 +265,7 @@ impl ManagedPlugin {
             }
             return ProbationChange::None;
         }
-        match probation.previous() {
+        match probation.earlier() {
             Some(fallback) => {
                 self.roll_back(name, &slot, &plugin, Arc::clone(fallback), probation.failures());
                 ProbationChange::RolledBack
@@ -288,7 +284,7 @@ impl ManagedPlugin {
             self.record.roll_back();
         }
         let reason = format!(
-            "it failed {failures} events that the previous revision handled; the previous revision is active again until the file or its settings change"
+            "it failed {failures} events that the earlier revision handled; the earlier revision is active again until the file or its settings change"
         );
         let (code, step) = ("rolled-back", "probation");
         tracing::error!(plugin = name, code, revision = from.get(..12), failures, "revision rolled back");
@@ -343,8 +339,8 @@ impl ManagedPlugin {
     }
 }
 
-/// A revision that migrated state is not rolled back automatically, because that would lose state. Its probation ends, so
-/// that a person can enable it again.
+/// A revision that migrated state is not rolled back automatically, because that would lose state. Its probation ends,
+/// so that a person can enable it again.
 fn suspend_migrated(name: &str, slot: &PluginSlot, plugin: &Plugin, probation: &Probation, at: Timestamp) {
     let reason = format!(
         "it migrated its state to version {} and failed {} events since; a rollback would lose state, so it is not automatic: `beadle plugins rollback {name}` shows what would be lost",

@@ -171,8 +171,8 @@ impl Reconciler {
         }
     }
 
-    /// Isolates the plugin that was being loaded alone when the previous process died; others become suspects. Suspends a
-    /// plugin that was running too often when a process died.
+    /// Isolates the plugin that was being loaded alone when the previous process died; others become suspects. Suspends
+    /// a plugin that was running too often when a process died.
     async fn examine_last_start(&mut self) {
         for (name, loading) in self.context.crash_markers.take() {
             if !loading.alone {
@@ -574,8 +574,8 @@ impl Reconciler {
         if plugin.record.disabled_since.is_some() {
             return Err(CommandError::Disabled(name.into()));
         }
-        let previous = plugin.record.previous().ok_or_else(|| CommandError::NoEarlierRevision(name.into()))?;
-        Ok(Source::Rollback(previous.to_owned()))
+        let earlier = plugin.record.earlier().ok_or_else(|| CommandError::NoEarlierRevision(name.into()))?;
+        Ok(Source::Rollback(earlier.to_owned()))
     }
 
     async fn grant(&mut self, name: &str, capabilities: &[String], grant: bool) -> Answer {

@@ -13,8 +13,8 @@ const MAX_REVISIONS: usize = 4;
 
 /// The code of a plugin that is suspended because the daemon died while it ran.
 pub(crate) const CRASH: &str = "plugin-crash";
-/// Deaths of the daemon in a first call of one revision, within [`CRASH_SPAN_MS`], after which it is suspended. One or two
-/// may be a power failure or an operator's kill at that moment.
+/// Deaths of the daemon in a first call of one revision, within [`CRASH_SPAN_MS`], after which it is suspended. One or
+/// two may be a power failure or an operator's kill at that moment.
 const MAX_CRASHES: usize = 3;
 const CRASH_SPAN_MS: i64 = 60 * 60 * 1000;
 
@@ -85,7 +85,7 @@ impl Record {
     }
 
     /// The revision that was active before it.
-    pub fn previous(&self) -> Option<&str> {
+    pub fn earlier(&self) -> Option<&str> {
         self.revisions.iter().rev().nth(1).map(String::as_str)
     }
 
@@ -130,7 +130,7 @@ impl Record {
         EventKind::ALL.into_iter().filter(is_exported).collect()
     }
 
-    /// Goes back to the previous revision. The file in the folder is still the first one that was rolled back.
+    /// Goes back to the earlier revision. The file in the folder is still the first one that was rolled back.
     pub fn roll_back(&mut self) {
         let last = self.revisions.pop();
         self.rolled_back = self.rolled_back.take().or(last);
@@ -157,14 +157,14 @@ mod tests {
         for revision in ["a", "b", "c", "d", "e"] {
             record.activate(revision);
         }
-        assert_eq!((record.revisions.len(), record.active(), record.previous()), (MAX_REVISIONS, Some("e"), Some("d")));
+        assert_eq!((record.revisions.len(), record.active(), record.earlier()), (MAX_REVISIONS, Some("e"), Some("d")));
         record.roll_back();
         assert_eq!((record.active(), record.rolled_back.as_deref()), (Some("d"), Some("e")));
         // Further back: the file in the folder is still the one that was rolled back first.
         record.roll_back();
         assert_eq!((record.active(), record.rolled_back.as_deref()), (Some("c"), Some("e")));
         record.activate("f");
-        assert_eq!((record.previous(), record.rolled_back.as_deref()), (Some("c"), None));
+        assert_eq!((record.earlier(), record.rolled_back.as_deref()), (Some("c"), None));
         // The same content again is one revision.
         record.activate("c");
         assert_eq!(record.revisions, ["b", "f", "c"]);

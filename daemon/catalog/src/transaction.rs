@@ -32,11 +32,16 @@ use beadle_store::{StateInfo, Store};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 
-/// Successful tries that end a probation.
+/// Successful attempts that end a probation.
 pub(crate) const PROBATION_SUCCESSES: u32 = 100;
+/// Failures on probation, not shared by the earlier revision, after which a revision is rolled back. One may be a
+/// coincidence.
+pub(crate) const PROBATION_FAILURES: u32 = 3;
+/// A revision that gets few events passes its probation after this time. Real time: the virtual clock proves nothing.
+pub(crate) const PROBATION_TIME: Duration = Duration::from_secs(60 * 60);
 
 /// The code of a revision whose loading killed the daemon.
 pub(crate) const LOAD_CRASH: &str = "plugin-load-crash";
@@ -183,8 +188,8 @@ impl Transaction {
             return Ok(LoadOutcome::Pending { plugin, missing, revoked: is_active });
         }
         let change = self.state_change(&plugin).await?;
-        // A revision that was active before, or is the only one, has nothing to be compared with; and one that kills the
-        // daemon is not called again.
+        // A revision that was active before, or is the only one, has nothing to be compared with; and one that kills
+        // the daemon is not called again.
         let before = before.filter(|_| !is_rollback && !self.is_suspended_for_a_crash());
         if let Some(before) = &before {
             self.try_out(&before.plugin, &plugin, &change).await?;
@@ -351,7 +356,8 @@ impl Transaction {
         }
     }
 
-    /// Runs the new revision on recent events; if it migrates state, on a trial copy of that. The effects are discarded.
+    /// Runs the new revision on recent events; if it migrates state, on a trial copy of that. The effects are
+    /// discarded.
     async fn try_out(
         &mut self,
         before: &Arc<Plugin>,
@@ -416,7 +422,7 @@ impl Transaction {
         // The fallback is the last revision that passed its probation.
         let fallback = before.map(|before| match before.probation {
             Some(probation) if probation.successes() < PROBATION_SUCCESSES => {
-                probation.previous().map_or(before.plugin, Arc::clone)
+                probation.earlier().map_or(before.plugin, Arc::clone)
             }
             _ => before.plugin,
         });
@@ -525,7 +531,7 @@ impl Transaction {
         Arc::new(Probation::new(fallback, PROBATION_SUCCESSES, Arc::clone(&self.context.changed)))
     }
 
-    /// Every new try uses this revision, unless it is suspended.
+    /// Every new attempt uses this revision, unless it is suspended.
     fn put_into_slot(
         &mut self,
         plugin: Arc<Plugin>,

@@ -1,7 +1,7 @@
 //! One attempt of a handling: the call into the plugin, then one transaction for its decision and its effects.
 //!
 //! An attempt that read state which has changed since is run again at once, after three times alone. What a revision on
-//! probation fails is handled by the previous one, at once and in its place. While the store fails, the same commit is
+//! probation fails is handled by the earlier one, at once and in its place. While the store fails, the same commit is
 //! repeated; nothing is called twice for that. A call whose effects do not fit into memory with those of others runs
 //! again when they do. How often a handling is tried is `executor`'s business.
 
@@ -21,7 +21,7 @@ use beadle_store::step::{Commit, Quotas};
 use std::sync::Arc;
 
 /// A handling with stale reads runs concurrently with others this often, then alone (docs/design.md#state).
-const TRIES_BESIDE_OTHERS: u32 = 3;
+const CONCURRENT_RUNS: u32 = 3;
 
 /// One event in one plugin.
 #[derive(Clone, Copy)]
@@ -33,7 +33,7 @@ pub(crate) struct Handling<'a> {
     pub lane: LaneKey,
 }
 
-/// One try of a handling.
+/// One attempt of a handling.
 #[derive(Clone, Copy)]
 pub(crate) struct Attempt<'a> {
     pub handling: Handling<'a>,
@@ -50,14 +50,14 @@ impl Attempt<'_> {
         self.number <= 2 && !self.late
     }
 
-    /// Whether its failure does: at the second try, or where there will be no other.
+    /// Whether its failure does: at the second attempt, or where there will be no other.
     fn counts_if_it_fails(&self, failure: &Failure) -> bool {
         let is_last = failure.is_final || self.handling.subscription.slot.is_poisoned(self.handling.lane);
         !self.late && (self.number == 2 || self.number == 1 && is_last)
     }
 }
 
-/// The result of a try.
+/// The result of an attempt.
 #[derive(Debug)]
 pub(crate) enum Outcome {
     /// It is committed, or there was nothing to commit.
@@ -80,7 +80,7 @@ enum Trouble {
     Stopping,
 }
 
-/// Makes tries.
+/// Makes attempts.
 pub(crate) struct Attempts {
     pub context: Arc<Context>,
     pub subscriptions: SubscriptionsReceiver,
@@ -93,7 +93,7 @@ impl Attempts {
     pub async fn run(&self, attempt: Attempt<'_>) -> Outcome {
         let (mut stale, mut reserved) = (0, None);
         loop {
-            match self.call_and_commit(attempt, stale >= TRIES_BESIDE_OTHERS, &mut reserved).await {
+            match self.call_and_commit(attempt, stale >= CONCURRENT_RUNS, &mut reserved).await {
                 Ok(disposition) => return Outcome::Done(disposition),
                 Err(Trouble::Stale) => stale += 1,
                 Err(Trouble::OverBudget(over_budget)) => tokio::select! {
@@ -113,7 +113,7 @@ impl Attempts {
         }
     }
 
-    /// With the active revision; what a revision on probation fails, with the previous one.
+    /// With the active revision; what a revision on probation fails, with the earlier one.
     async fn call_and_commit(
         &self,
         attempt: Attempt<'_>,
@@ -124,7 +124,7 @@ impl Attempts {
         // Held until the commit is done, so that "alone" covers what was read.
         let _hold = tokio::select! {
             biased;
-            hold = slot.hold_for_try(alone) => hold,
+            hold = slot.hold_for_attempt(alone) => hold,
             // A migration of the state may hold the slot for minutes.
             () = self.context.reached(Phase::Draining), if !alone => return Err(Trouble::Stopping),
         };
@@ -136,20 +136,20 @@ impl Attempts {
         match &tried {
             Ok(_) => probation.count_success(),
             Err(Trouble::Failed(failure)) => {
-                let Some(previous) = probation.previous() else {
+                let Some(earlier) = probation.earlier() else {
                     // Without comparison an event counts once, however often it is tried.
                     if failure.counts_without_comparison() && attempt.counts_if_it_fails(failure) {
                         probation.count_failure();
                     }
                     return tried;
                 };
-                let by_previous = self.with_revision(attempt, previous, reserved).await;
-                if by_previous.is_ok() {
-                    probation.previous_stood_in(slot.name(), attempt.handling.run.event.id, failure);
+                let by_earlier = self.with_revision(attempt, earlier, reserved).await;
+                if by_earlier.is_ok() {
+                    probation.earlier_stood_in(slot.name(), attempt.handling.run.event.id, failure);
                 }
                 // Where both fail, the failure is not the new revision's own.
-                if !matches!(by_previous, Err(Trouble::Failed(_))) {
-                    return by_previous;
+                if !matches!(by_earlier, Err(Trouble::Failed(_))) {
+                    return by_earlier;
                 }
             }
             Err(Trouble::Stale | Trouble::Settled | Trouble::OverBudget(_) | Trouble::Stopping) => {}
@@ -298,7 +298,7 @@ impl Attempts {
     }
 
     /// Whether the event no longer holds: a window that was about to close was renewed, or has closed. Such an event is
-    /// passed. Checked before each try.
+    /// passed. Checked before each attempt.
     async fn is_superseded(&self, event: &Event) -> bool {
         let (EventBody::WindowExpiring { closes_at, .. }, Some(conversation)) = (&event.body, &event.conversation)
         else {

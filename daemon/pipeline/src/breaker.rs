@@ -1,10 +1,10 @@
 //! When a plugin that keeps failing rests, when it is tried again, and when it is suspended: a circuit breaker over
 //! [`Availability`] (docs/design.md#health). Pure: time is an argument.
 //!
-//! What counts is whether handlings succeed at their first or second try, by lane. Events of one conversation that fail
-//! again and again are one failure, however many there are; only failures in several lanes, with hardly any successes,
-//! show that the plugin itself is broken. The first try alone would not do: of many handlings that run at once, those
-//! that fail end first and would seem to be all there are.
+//! What counts is whether handlings succeed at their first or second attempt, by lane. Events of one conversation that
+//! fail again and again are one failure, however many there are; only failures in several lanes, with hardly any
+//! successes, show that the plugin itself is broken. The first attempt alone would not do: of many handlings that run
+//! at once, those that fail end first and would seem to be all there are.
 //!
 //! *Available* → (fails everywhere) → *resting* → one event *on trial* → success: *available*; failure: *resting* for
 //! longer. Trials that end in traps or limits time after time suspend the plugin. A plugin that returns failures itself
@@ -34,12 +34,13 @@ pub(crate) const LONGEST_REST_MS: i64 = 300_000;
 const STRIKES: u32 = 6;
 /// Successes after which earlier rests are forgotten: the next one is again the first.
 const RECOVERED: u32 = 50;
-/// Events of one lane given up in a row, after which events of that lane get one try each until one succeeds.
+/// Events of one lane given up in a row, after which events of that lane get one attempt each until one succeeds.
 const POISONED: u32 = 3;
 /// Such lanes that are remembered; more are no longer the lanes' fault.
 const POISONED_LANES: usize = 64;
 
-/// Whether a rest until then is over. One that ends later than the longest would was counted on a clock that was set back.
+/// Whether a rest until then is over. One that ends later than the longest would was counted on a clock that was set
+/// back.
 pub(crate) fn is_over(until: Timestamp, now: Timestamp) -> bool {
     until <= now || until.since_ms(now) > LONGEST_REST_MS
 }
@@ -88,7 +89,7 @@ impl Breaker {
         }
     }
 
-    /// A try succeeded. `counts`: it was the first or second of its handling. Returns whether that ended a rest.
+    /// An attempt succeeded. `counts`: it was the first or second of its handling. Returns whether that ended a rest.
     pub fn succeeded(&mut self, lane: LaneKey, counts: bool, trial: bool) -> bool {
         self.poisoned.retain(|(poisoned, _)| *poisoned != lane);
         if trial && matches!(self.availability, Availability::OnTrial { .. }) {
@@ -105,7 +106,7 @@ impl Breaker {
         false
     }
 
-    /// A try failed by the plugin's own fault. `counts`: it was the second of its handling, or the last.
+    /// An attempt failed by the plugin's own fault. `counts`: it was the second of its handling, or the last.
     pub fn failed(
         &mut self,
         lane: LaneKey,
@@ -165,7 +166,7 @@ impl Breaker {
         count
     }
 
-    /// Whether events of this lane get one try each.
+    /// Whether events of this lane get one attempt each.
     pub fn is_poisoned(&self, lane: LaneKey) -> bool {
         self.poisoned.iter().any(|(poisoned, count)| *poisoned == lane && *count >= POISONED)
     }
@@ -209,15 +210,15 @@ mod tests {
         breaker.failed(lane(lane_no), true, false, &failure(false), NOW)
     }
 
-    /// Handlings in a row, `F` failed and `s` succeeded, each with the number of its lane. Returns what the last one led
-    /// to.
-    fn after(tries: &str) -> Option<Transition> {
+    /// Handlings in a row, `F` failed and `s` succeeded, each with the number of its lane. Returns what the last one
+    /// led to.
+    fn after(attempts: &str) -> Option<Transition> {
         let mut breaker = Breaker::default();
         let mut transition = None;
-        for word in tries.split_whitespace() {
+        for word in attempts.split_whitespace() {
             let (how, number) = word.split_at(1);
             let number = number.parse().unwrap();
-            assert_eq!(transition, None, "{tries}: before {word}");
+            assert_eq!(transition, None, "{attempts}: before {word}");
             match how {
                 "s" => assert!(!breaker.succeeded(lane(number), true, false)),
                 _ => transition = fail(&mut breaker, number),
@@ -229,7 +230,7 @@ mod tests {
     #[test]
     fn rests_after_failing_in_several_lanes_with_hardly_any_success() {
         let rests = Some(Transition::Rested(NOW.plus_ms(5000)));
-        for (tries, expected) in [
+        for (attempts, expected) in [
             ("F1 F2 F3 F4", None),
             ("F1 F2 F3 F4 F5", rests),
             // One conversation, or a few, are not the plugin's fault.
@@ -247,7 +248,7 @@ mod tests {
             ("s1 s2 s3 s4 s5 s6 s1 s2 s3 s4 F1 F2 F3 F4 F5 F6 F1 F2 F3 F4 F5", None),
             ("s1 s2 s3 s4 s5 s6 s1 s2 s3 s4 F1 F2 F3 F4 F5 F6 F1 F2 F3 F4 F5 F6 F1 F2 F3", rests),
         ] {
-            assert_eq!(after(tries), expected, "{tries}");
+            assert_eq!(after(attempts), expected, "{attempts}");
         }
     }
 

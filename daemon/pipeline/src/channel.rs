@@ -65,7 +65,7 @@ pub enum Advice {
     Fail,
     /// Try this message again, at growing intervals.
     Retry {
-        /// Tries in all.
+        /// Attempts in all.
         attempts: u32,
     },
     /// This recipient gets too much: wait for them alone (4^n seconds, by the platform's advice).

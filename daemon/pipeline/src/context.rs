@@ -169,12 +169,12 @@ impl Context {
         }
     }
 
-    /// A number that differs between things and tries, and is the same after a restart.
-    pub fn jitter(&self, thing: i64, tries: u32) -> u64 {
+    /// A number that differs between things and attempts, and is the same after a restart.
+    pub fn jitter(&self, thing: i64, attempts: u32) -> u64 {
         let digest = Sha256::new()
             .chain_update(self.store.install())
             .chain_update(thing.to_le_bytes())
-            .chain_update(tries.to_le_bytes())
+            .chain_update(attempts.to_le_bytes())
             .finalize();
         digest.iter().take(8).fold(0, |number, byte| number << 8 | u64::from(*byte))
     }

@@ -1,8 +1,8 @@
-//! The executor: one handling, from the permission to call the plugin to the last try.
+//! The executor: one handling, from the permission to call the plugin to the last attempt.
 //!
-//! It waits for a permit or does what the policy says while the plugin is unavailable, runs the tries that `policy`
-//! allows (each one in `attempt`), and writes down how a handling ended that did not succeed: kept for the plugin, passed
-//! over, or a dead letter. It does not decide which plugins get an event, nor in which order (`chain`).
+//! It waits for a permit or does what the policy says while the plugin is unavailable, runs the attempts that `policy`
+//! allows (each one in `attempt`), and writes down how a handling ended that did not succeed: kept for the plugin,
+//! passed over, or a dead letter. It does not decide which plugins get an event, nor in which order (`chain`).
 
 use crate::attempt::{Attempt, Attempts, Handling, Outcome};
 use crate::backlog::Backlogs;
@@ -52,8 +52,8 @@ pub(crate) struct Executor {
 }
 
 impl Executor {
-    /// Handles an event in the plugin at this place, until it is done or set aside. A panic of Beadle's own sets it aside
-    /// too: the event goes on without this plugin. A panic while that is recorded is the caller's to catch.
+    /// Handles an event in the plugin at this place, until it is done or set aside. A panic of Beadle's own sets it
+    /// aside too: the event goes on without this plugin. A panic while that is recorded is the caller's to catch.
     pub async fn handle(&self, run: &Arc<EventRun>, place: usize, lane: LaneKey) -> End {
         let Some(subscription) = run.subscribers.get(place).and_then(|subscriber| subscriber.subscription.as_ref())
         else {
@@ -66,7 +66,7 @@ impl Executor {
         };
         let failure = panicked(&panic);
         let ends_unanswered = is_held(run.event.kind(), subscription.stage, subscription.on_failure);
-        let given_up = self.give_up(handling, run.tries_before(place) + 1, Reason::from(&failure), ends_unanswered);
+        let given_up = self.give_up(handling, run.attempts_before(place) + 1, Reason::from(&failure), ends_unanswered);
         given_up.await
     }
 
@@ -80,34 +80,34 @@ impl Executor {
             let error = format!("the event is older than the {max_age_s} s that `{name}` allows");
             return self.give_up(handling, 0, Reason { code: "stale", error }, false).await;
         }
-        let (mut tries, mut last_failure) = (run.tries_before(place), None);
+        let (mut attempts, mut last_failure) = (run.attempts_before(place), None);
         loop {
-            let permit = match self.permit(handling, tries, began, last_failure.as_ref()).await {
+            let permit = match self.permit(handling, attempts, began, last_failure.as_ref()).await {
                 Ok(permit) => permit,
                 Err(end) => return end,
             };
             let is_trial = permit.is_trial();
-            let attempt = Attempt { handling, number: tries + 1, late: false, permit: &permit };
+            let attempt = Attempt { handling, number: attempts + 1, late: false, permit: &permit };
             let failure = match self.attempt(attempt).await {
                 Outcome::Done(disposition) => return ended(disposition),
                 Outcome::Stopping => return End::Stopping,
                 Outcome::Failed(failure) => failure,
             };
             drop(permit);
-            tries += 1;
+            attempts += 1;
             if is_trial && failure.is_plugins_fault {
-                // The plugin rests again; its next try of this event is when it is available, if the event waits.
-                self.note_failure(handling, tries, &failure, self.context.clock.now()).await;
+                // The plugin rests again; its next attempt of this event is when it is available, if the event waits.
+                self.note_failure(handling, attempts, &failure, self.context.clock.now()).await;
                 last_failure = Some(failure);
                 continue;
             }
-            match self.after_failure(handling, tries, &failure) {
+            match self.after_failure(handling, attempts, &failure) {
                 AfterFailure::GiveUp { ends_unanswered } => {
-                    return self.give_up(handling, tries, Reason::from(&failure), ends_unanswered).await;
+                    return self.give_up(handling, attempts, Reason::from(&failure), ends_unanswered).await;
                 }
                 AfterFailure::Retry { after_ms } => {
                     let next_at = self.context.clock.now().plus_ms(after_ms);
-                    self.note_failure(handling, tries, &failure, next_at).await;
+                    self.note_failure(handling, attempts, &failure, next_at).await;
                     if !self.pause(handling, after_ms).await {
                         return End::Stopping;
                     }
@@ -117,7 +117,8 @@ impl Executor {
         }
     }
 
-    /// A person retries a dead letter: one try, regardless of the event's age and the plugin's availability, marked `late`.
+    /// A person retries a dead letter: one attempt, regardless of the event's age and the plugin's availability, marked
+    /// `late`.
     pub async fn handle_late(&self, run: &Arc<EventRun>, place: usize, lane: LaneKey) -> End {
         let Some(subscription) = run.subscribers.get(place).and_then(|subscriber| subscriber.subscription.as_ref())
         else {
@@ -125,7 +126,7 @@ impl Executor {
         };
         let handling = Handling { run, place, subscription, lane };
         let permit = Permit::unconditional(&subscription.slot);
-        let number = run.tries_before(place) + 1;
+        let number = run.attempts_before(place) + 1;
         match self.attempt(Attempt { handling, number, late: true, permit: &permit }).await {
             Outcome::Done(disposition) => ended(disposition),
             Outcome::Stopping => End::Stopping,
@@ -133,7 +134,7 @@ impl Executor {
         }
     }
 
-    /// One try; a panic is a failure like any other.
+    /// One attempt; a panic is a failure like any other.
     async fn attempt(&self, attempt: Attempt<'_>) -> Outcome {
         caught(self.attempts.run(attempt)).await.unwrap_or_else(|panic| Outcome::Failed(panicked(&panic)))
     }
@@ -149,12 +150,12 @@ impl Executor {
         self.keep(handling, 0, Reason { code: "plugin-backlog", error }).await
     }
 
-    /// Waits until the plugin may be called. `Err`: it is not called for this event. `tries`, `last_failure`: how often it
-    /// failed this event, and how. `began`: monotonic.
+    /// Waits until the plugin may be called. `Err`: it is not called for this event. `attempts`, `last_failure`: how
+    /// often it failed this event, and how. `began`: monotonic.
     async fn permit(
         &self,
         handling: Handling<'_>,
-        tries: u32,
+        attempts: u32,
         began: Timestamp,
         last_failure: Option<&Failure>,
     ) -> Result<Permit, End> {
@@ -175,16 +176,16 @@ impl Executor {
             // No rest is longer, even if its end was counted on a clock that was set back.
             let rest_ms = |until: Timestamp| until.since_ms(now).clamp(0, LONGEST_REST_MS);
             let wait_ms = match (meanwhile, availability) {
-                (Meanwhile::KeepOnDisk, _) => return Err(self.keep(handling, tries, reason).await),
-                (Meanwhile::EndUnanswered, _) => return Err(self.give_up(handling, tries, reason, true).await),
+                (Meanwhile::KeepOnDisk, _) => return Err(self.keep(handling, attempts, reason).await),
+                (Meanwhile::EndUnanswered, _) => return Err(self.give_up(handling, attempts, reason, true).await),
                 // A person has to see what it failed already.
-                (Meanwhile::PassOver, _) if tries > 0 => {
+                (Meanwhile::PassOver, _) if attempts > 0 => {
                     let reason = last_failure.map_or(reason, Reason::from);
-                    return Err(self.give_up(handling, tries, reason, false).await);
+                    return Err(self.give_up(handling, attempts, reason, false).await);
                 }
                 (Meanwhile::PassOver, _) => return Err(self.pass_over(handling, reason).await),
                 (Meanwhile::Hold, _) if held_ms >= HOLD_MS => {
-                    return Err(self.give_up(handling, tries, reason, true).await);
+                    return Err(self.give_up(handling, attempts, reason, true).await);
                 }
                 (Meanwhile::Hold, Availability::Resting { until, .. }) => Some(rest_ms(until).min(HOLD_MS - held_ms)),
                 (Meanwhile::Hold, _) => Some(HOLD_MS - held_ms),
@@ -200,7 +201,7 @@ impl Executor {
         }
     }
 
-    /// Waits before the next try, unless the plugin would be passed over then: no pause of the chain is longer than a rest, so
+    /// Waits before the next attempt, unless the plugin would be passed over then: no pause of the chain is longer than a rest, so
     /// a person would wait in vain. False if the daemon is draining.
     async fn pause(&self, handling: Handling<'_>, ms: i64) -> bool {
         let Handling { run, subscription, lane, .. } = handling;
@@ -228,26 +229,26 @@ impl Executor {
         }
     }
 
-    fn after_failure(&self, handling: Handling<'_>, tries: u32, failure: &Failure) -> AfterFailure {
+    fn after_failure(&self, handling: Handling<'_>, attempts: u32, failure: &Failure) -> AfterFailure {
         let Handling { run, subscription, lane, .. } = handling;
         if failure.is_final {
             return AfterFailure::GiveUp { ends_unanswered: false };
         }
         let once = subscription.slot.is_poisoned(lane);
-        let jitter = self.context.jitter(run.event.id.0, tries);
-        after_failure(tries, run.event.kind(), subscription.stage, subscription.on_failure, once, jitter)
+        let jitter = self.context.jitter(run.event.id.0, attempts);
+        after_failure(attempts, run.event.kind(), subscription.stage, subscription.on_failure, once, jitter)
     }
 
-    /// A failed try that is not the last: a row for people. The retry itself does not depend on it.
+    /// A failed attempt that is not the last: a row for people. The retry itself does not depend on it.
     async fn note_failure(&self, handling: Handling<'_>, attempts: u32, failure: &Failure, next_at: Timestamp) {
         let Handling { run, subscription, .. } = handling;
         let (event, plugin, Failure { code, error, .. }) = (run.event.id, subscription.slot.name(), failure);
         tracing::warn!(%plugin, %event, code, attempts, %next_at, error, "handling failed and will be retried");
-        self.context.health.try_failed(plugin);
+        self.context.health.attempt_failed(plugin);
         let (is_waiting, code, error) = (run.kept, (*code).into(), error.clone());
         let failed = FailedAttempt { event, plugin: subscription.no(), is_waiting, attempts, code, error, next_at };
         if let Err(error) = self.context.store.record_failed_attempt(failed).await {
-            tracing::debug!(%event, %error, "failed try not recorded");
+            tracing::debug!(%event, %error, "failed attempt not recorded");
         }
     }
 

@@ -35,7 +35,7 @@ macro_rules! counters {
         #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
         pub struct Figures {
             $($(#[$doc])* pub $name: u64,)*
-            /// Failed tries, by plugin.
+            /// Failed attempts, by plugin.
             pub failed_by_plugin: BTreeMap<String, u64>,
             /// Handlings given up, by plugin.
             pub dead_by_plugin: BTreeMap<String, u64>,
@@ -122,8 +122,8 @@ impl Health {
         self.counters.cpu_us.fetch_add(usage.cpu_us, Relaxed);
     }
 
-    /// A try failed.
-    pub(crate) fn try_failed(&self, plugin: &str) {
+    /// An attempt failed.
+    pub(crate) fn attempt_failed(&self, plugin: &str) {
         count(&mut self.by_name.lock().failed, plugin);
     }
 
@@ -162,7 +162,7 @@ impl Health {
     pub(crate) fn store_failed(&self, error: &StoreError) {
         let mut failure = self.store_failure.lock();
         if failure.as_ref().is_none_or(|(at, _)| at.elapsed() > RECOVERED) {
-            tracing::error!(%error, "store failed: work is kept and repeated until it works again");
+            tracing::error!(%error, "database failed: work is kept and repeated until it works again");
         }
         *failure = Some((Instant::now(), error.to_string()));
     }

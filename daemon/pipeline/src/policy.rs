@@ -2,7 +2,7 @@
 //!
 //! [`Availability`] is the one description of whether a plugin is called. [`while_unavailable`] maps it, with the
 //! plugin's stage, its `on_failure`, the event's kind and the lane, to what the event does meanwhile; [`after_failure`]
-//! maps a failed try to the next one. Semantics: docs/design.md#failure and docs/design.md#health.
+//! maps a failed attempt to the next one. Semantics: docs/design.md#failure and docs/design.md#health.
 //!
 //! It keeps no state (see `breaker`) and does not cover sends, which the outbox retries by its own rules.
 
@@ -90,13 +90,13 @@ impl Availability {
     }
 }
 
-/// A failed try.
+/// A failed attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Failure {
     pub code: &'static str,
     /// What happened, without a full stop.
     pub error: String,
-    /// Another try would not help.
+    /// Another attempt would not help.
     pub is_final: bool,
     /// The plugin returned it; otherwise it trapped or hit a limit.
     pub is_returned: bool,
@@ -156,10 +156,10 @@ pub(crate) fn is_held(kind: EventKind, stage: Stage, on_failure: OnFailure) -> b
     stage == Stage::Guard && stage.is_in_chain(kind) && on_failure == OnFailure::Hold
 }
 
-/// What follows a failed try.
+/// What follows a failed attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum AfterFailure {
-    /// Another try after this many milliseconds of civil time.
+    /// Another attempt after this many milliseconds of civil time.
     Retry { after_ms: i64 },
     /// A dead letter.
     GiveUp {
@@ -168,29 +168,29 @@ pub(crate) enum AfterFailure {
     },
 }
 
-/// Pauses after the first, second, … failed try, before jitter. Guard and answer: 3 tries within 5 seconds, while a
-/// person waits.
+/// Pauses after the first, second, … failed attempt, before jitter. Guard and answer: 3 attempts within 5 seconds,
+/// while a person waits.
 const CHAIN_PAUSES_MS: [i64; 2] = [300, 1500];
 /// A guard with `on_failure = "hold"` is tried for another 60 seconds, ever more slowly.
 const HOLD_PAUSES_MS: [i64; 5] = [3000, 6000, 12_000, 18_000, 18_000];
 /// An event waits this long for such a guard, in all, whether the guard fails or rests.
 pub(crate) const HOLD_MS: i64 = 60_000;
-/// Observers and unstaged events: 5 tries within 60 seconds.
+/// Observers and unstaged events: 5 attempts within 60 seconds.
 const OBSERVER_PAUSES_MS: [i64; 4] = [1000, 4000, 12_000, 30_000];
 
-/// What follows the `tries`-th failed try (1 or more).
+/// What follows the `attempts`-th failed attempt (1 or more).
 ///
-/// `once`: there is only one try in any stage. The low 16 bits of `jitter` are random and shorten a pause by up to a
-/// quarter, so that events that failed together are not retried together; a pause never grows.
+/// `once`: there is only one attempt in any stage. The low 16 bits of `jitter` are random and shorten a pause by up to
+/// a quarter, so that events that failed together are not retried together; a pause never grows.
 pub(crate) fn after_failure(
-    tries: u32,
+    attempts: u32,
     kind: EventKind,
     stage: Stage,
     on_failure: OnFailure,
     once: bool,
     jitter: u64,
 ) -> AfterFailure {
-    let nth = usize::try_from(tries.saturating_sub(1)).unwrap_or(usize::MAX);
+    let nth = usize::try_from(attempts.saturating_sub(1)).unwrap_or(usize::MAX);
     let in_chain = stage.is_in_chain(kind);
     let holds = is_held(kind, stage, on_failure);
     let pause = if in_chain {
@@ -250,13 +250,13 @@ mod tests {
         }
     }
 
-    /// Tries in all, the longest time that they take, and whether the event then ends unanswered.
+    /// Attempts in all, the longest time that they take, and whether the event then ends unanswered.
     fn life(kind: EventKind, stage: Stage, on_failure: OnFailure, jitter: u64) -> (u32, i64, bool) {
-        let (mut tries, mut ms) = (1, 0);
+        let (mut attempts, mut ms) = (1, 0);
         loop {
-            match after_failure(tries, kind, stage, on_failure, false, jitter) {
-                AfterFailure::Retry { after_ms } => (tries, ms) = (tries + 1, ms + after_ms),
-                AfterFailure::GiveUp { ends_unanswered } => return (tries, ms, ends_unanswered),
+            match after_failure(attempts, kind, stage, on_failure, false, jitter) {
+                AfterFailure::Retry { after_ms } => (attempts, ms) = (attempts + 1, ms + after_ms),
+                AfterFailure::GiveUp { ends_unanswered } => return (attempts, ms, ends_unanswered),
             }
         }
     }
@@ -265,17 +265,17 @@ mod tests {
         #[test]
         fn tries_and_times_are_those_of_the_design(jitter: u64) {
             use EventKind::{Message, Timer};
-            let (tries, ms, unanswered) = life(Message, Stage::Answer, OnFailure::Hold, jitter);
-            prop_assert!(tries == 3 && ms <= 5000 && !unanswered);
-            let (tries, ms, unanswered) = life(Message, Stage::Guard, OnFailure::Skip, jitter);
-            prop_assert!(tries == 3 && ms <= 5000 && !unanswered);
+            let (attempts, ms, unanswered) = life(Message, Stage::Answer, OnFailure::Hold, jitter);
+            prop_assert!(attempts == 3 && ms <= 5000 && !unanswered);
+            let (attempts, ms, unanswered) = life(Message, Stage::Guard, OnFailure::Skip, jitter);
+            prop_assert!(attempts == 3 && ms <= 5000 && !unanswered);
             let (_, ms, unanswered) = life(Message, Stage::Guard, OnFailure::Hold, jitter);
             prop_assert!((40_000..=HOLD_MS).contains(&ms) && unanswered);
             let once = after_failure(1, Message, Stage::Guard, OnFailure::Hold, true, jitter);
             prop_assert_eq!(once, AfterFailure::GiveUp { ends_unanswered: true });
             for (kind, stage) in [(Message, Stage::Observe), (Timer, Stage::Answer), (Timer, Stage::Guard)] {
-                let (tries, ms, unanswered) = life(kind, stage, OnFailure::Hold, jitter);
-                prop_assert!(tries == 5 && ms <= 60_000 && !unanswered);
+                let (attempts, ms, unanswered) = life(kind, stage, OnFailure::Hold, jitter);
+                prop_assert!(attempts == 5 && ms <= 60_000 && !unanswered);
             }
         }
     }

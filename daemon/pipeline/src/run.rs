@@ -1,8 +1,8 @@
 //! One event on its way through its subscribers: who they are, which are done, how it ended.
 //!
-//! The subscribers and their places are fixed at dispatch and are on disk with the first commit; after a crash the run is
-//! resumed with the same ones. A plugin that passed and had no effects gets no write of its own: its bit is written with
-//! the next commit, and after a crash the plugin is called again, which has no effect that anyone can see.
+//! The subscribers and their places are fixed at dispatch and are on disk with the first commit; after a crash the run
+//! is resumed with the same ones. A plugin that passed and had no effects gets no write of its own: its bit is written
+//! with the next commit, and after a crash the plugin is called again, which has no effect that anyone can see.
 
 use crate::admission::Ticket;
 use crate::lane::LaneKey;
@@ -47,7 +47,7 @@ pub(crate) struct EventRun {
     committed: AtomicI64,
     /// Plugins that are done and have no bit.
     done_overflow: Mutex<Vec<PluginNo>>,
-    /// Failed tries before the restart.
+    /// Failed attempts before the restart.
     failed_before: Vec<(PluginNo, u32)>,
     ending: OnceLock<Ending>,
     /// It was kept on disk for its one subscriber, and is finished otherwise.
@@ -146,10 +146,10 @@ impl EventRun {
         self.chain().into_iter().filter_map(|place| self.no(place)).collect()
     }
 
-    /// How often this place failed before the restart: a restart gives no new tries.
-    pub fn tries_before(&self, place: usize) -> u32 {
+    /// How often this place failed before the restart: a restart gives no new attempts.
+    pub fn attempts_before(&self, place: usize) -> u32 {
         let no = self.no(place);
-        self.failed_before.iter().find(|(failed, _)| Some(*failed) == no).map_or(0, |(_, tries)| *tries)
+        self.failed_before.iter().find(|(failed, _)| Some(*failed) == no).map_or(0, |(_, attempts)| *attempts)
     }
 
     /// How the chain ended, once it has.
@@ -230,8 +230,8 @@ impl EventRun {
         self.subscribers.iter().enumerate().filter(move |(_, subscriber)| is_gone(subscriber)).map(|(place, _)| place)
     }
 
-    /// What a commit writes about this event: all places that are done, this one, and with a decision the ending and all
-    /// places of the chain. Takes effect only with [`EventRun::committed`].
+    /// What a commit writes about this event: all places that are done, this one, and with a decision the ending and
+    /// all places of the chain. Takes effect only with [`EventRun::committed`].
     pub fn progress(&self, place: Option<usize>, decision: Option<Ending>) -> Progress {
         let mut done = self.done.load(Ordering::Relaxed);
         let mut done_overflow = self.done_overflow.lock().clone();
@@ -269,7 +269,8 @@ impl EventRun {
         }
     }
 
-    /// Whether everything that is done is on disk; always `false` for an event with more subscribers than bits, or none.
+    /// Whether everything that is done is on disk; always `false` for an event with more subscribers than bits, or
+    /// none.
     pub fn is_all_committed(&self) -> bool {
         let carried = self.done.load(Ordering::Relaxed) & !self.committed.load(Ordering::Relaxed);
         // An event without subscribers carries nothing and has to be marked all the same.

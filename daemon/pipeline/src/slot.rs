@@ -1,14 +1,14 @@
 //! A plugin's slot: what stays when its revisions come and go.
 //!
-//! Lanes, handlings and subscriptions refer to the slot, and each try looks up the active revision. So a reload changes
-//! what runs and not the order in which it runs: event n+1 of a lane waits for event n whichever revision handles it. A
-//! call is ended by the revision that began it. Each try holds the slot from its call to its commit; a change of code and
-//! state together takes the whole slot ([`PluginSlot::pause`]): running tries are awaited, new ones wait
-//! (docs/design.md#reload).
+//! Lanes, handlings and subscriptions refer to the slot, and each attempt looks up the active revision. So a reload
+//! changes what runs and not the order in which it runs: event n+1 of a lane waits for event n whichever revision
+//! handles it. A call is ended by the revision that began it. Each attempt holds the slot from its call to its commit;
+//! a change of code and state together takes the whole slot ([`PluginSlot::pause`]): running attempts are awaited, new
+//! ones wait (docs/design.md#reload).
 //!
-//! The slot also knows whether its plugin is called ([`Availability`]) and the resources that it used. A vacant slot knows
-//! only the plugin's name and events; its events are kept. The catalog, which `bell` wakes, decides what follows from a
-//! failed probation or a suspension.
+//! The slot also knows whether its plugin is called ([`Availability`]) and the resources that it used. A vacant slot
+//! knows only the plugin's name and events; its events are kept. The catalog, which `bell` wakes, decides what follows
+//! from a failed probation or a suspension.
 
 mod probation;
 mod usage;
@@ -33,8 +33,8 @@ pub struct PluginSlot {
     name: Arc<str>,
     no: PluginNo,
     occupant: RwLock<Occupant>,
-    /// Tries run side by side under a read lock, from call to commit.
-    tries: Arc<tokio::sync::RwLock<()>>,
+    /// Attempts run side by side under a read lock, from call to commit.
+    attempts: Arc<tokio::sync::RwLock<()>>,
     usage: Mutex<SlotUsage>,
     breaker: Mutex<Breaker>,
     /// Sent whenever the availability changed, except by time passing.
@@ -51,7 +51,7 @@ enum Occupant {
     Vacant(BTreeSet<EventKind>),
 }
 
-/// The revision that new tries use.
+/// The revision that new attempts use.
 #[derive(Clone)]
 pub struct ActiveRevision {
     /// What runs.
@@ -60,7 +60,7 @@ pub struct ActiveRevision {
     pub probation: Option<Arc<Probation>>,
 }
 
-/// The whole slot: no try of this plugin runs until it is dropped.
+/// The whole slot: no attempt of this plugin runs until it is dropped.
 pub struct SlotPause(#[expect(dead_code, reason = "held for its end")] OwnedRwLockWriteGuard<()>);
 
 /// Counts an event that waits for one plugin alone until it is dropped.
@@ -72,9 +72,9 @@ impl Drop for Held {
     }
 }
 
-/// A try's hold on the slot, from its call to its commit.
-pub(crate) enum TryHold {
-    /// Concurrently with other tries.
+/// An attempt's hold on the slot, from its call to its commit.
+pub(crate) enum AttemptHold {
+    /// Concurrently with other attempts.
     Shared(#[expect(dead_code, reason = "held for its end")] OwnedRwLockReadGuard<()>),
     /// Alone.
     Exclusive(#[expect(dead_code, reason = "held for its end")] OwnedRwLockWriteGuard<()>),
@@ -105,7 +105,7 @@ impl PluginSlot {
             name,
             no,
             occupant: RwLock::new(occupant),
-            tries: Arc::default(),
+            attempts: Arc::default(),
             usage: Mutex::default(),
             breaker: Mutex::default(),
             changed: watch::Sender::new(()),
@@ -140,8 +140,8 @@ impl PluginSlot {
         }
     }
 
-    /// Gives new tries this revision; running ones end with the one that began them. Earlier failures are forgotten. The
-    /// subscriptions have to be published anew.
+    /// Gives new attempts this revision; running ones end with the one that began them. Earlier failures are forgotten.
+    /// The subscriptions have to be published anew.
     pub fn activate(&self, revision: ActiveRevision) {
         *self.occupant.write() = Occupant::Active(revision);
         self.resume();
@@ -154,16 +154,16 @@ impl PluginSlot {
         }
     }
 
-    /// Waits for running tries, and holds back new ones for as long as the answer lives.
+    /// Waits for running attempts, and holds back new ones for as long as the answer lives.
     pub async fn pause(&self) -> SlotPause {
-        SlotPause(Arc::clone(&self.tries).write_owned().await)
+        SlotPause(Arc::clone(&self.attempts).write_owned().await)
     }
 
-    /// Waits for permission to run a try: concurrently with others, or alone.
-    pub(crate) async fn hold_for_try(&self, alone: bool) -> TryHold {
+    /// Waits for permission to run an attempt: concurrently with others, or alone.
+    pub(crate) async fn hold_for_attempt(&self, alone: bool) -> AttemptHold {
         match alone {
-            false => TryHold::Shared(Arc::clone(&self.tries).read_owned().await),
-            true => TryHold::Exclusive(Arc::clone(&self.tries).write_owned().await),
+            false => AttemptHold::Shared(Arc::clone(&self.attempts).read_owned().await),
+            true => AttemptHold::Exclusive(Arc::clone(&self.attempts).write_owned().await),
         }
     }
 
@@ -188,8 +188,8 @@ impl PluginSlot {
     }
 }
 
-/// Permission to call a plugin with one event. Where it is the trial after a rest, its outcome decides whether the rest is over;
-/// dropped without an outcome, the next event is the trial.
+/// Permission to call a plugin with one event. Where it is the trial after a rest, its outcome decides whether the rest
+/// is over; dropped without an outcome, the next event is the trial.
 pub(crate) struct Permit {
     slot: Arc<PluginSlot>,
     trial: AtomicBool,
@@ -206,7 +206,7 @@ impl Permit {
         self.trial.load(Ordering::Relaxed)
     }
 
-    /// A try succeeded. `counts`: see [`Breaker::succeeded`].
+    /// An attempt succeeded. `counts`: see [`Breaker::succeeded`].
     pub fn succeeded(&self, lane: LaneKey, counts: bool) {
         let trial = self.trial.swap(false, Ordering::Relaxed);
         let is_available_again = self.slot.breaker.lock().succeeded(lane, counts, trial);
@@ -216,7 +216,7 @@ impl Permit {
         }
     }
 
-    /// A try failed by the plugin's own fault. `counts`: see [`Breaker::failed`].
+    /// An attempt failed by the plugin's own fault. `counts`: see [`Breaker::failed`].
     pub fn failed(&self, lane: LaneKey, counts: bool, failure: &Failure, now: Timestamp) {
         let trial = self.trial.swap(false, Ordering::Relaxed);
         let transition = self.slot.breaker.lock().failed(lane, counts, trial, failure, now);
@@ -285,11 +285,11 @@ impl PluginSlot {
         let was_poisoned = breaker.is_poisoned(lane);
         let count = breaker.gave_up(lane);
         if !was_poisoned && breaker.is_poisoned(lane) {
-            tracing::warn!(plugin = %self.name, ?lane, count, "lane keeps failing: one try per event");
+            tracing::warn!(plugin = %self.name, ?lane, count, "lane keeps failing: one attempt per event");
         }
     }
 
-    /// Whether events of this lane get one try each.
+    /// Whether events of this lane get one attempt each.
     pub(crate) fn is_poisoned(&self, lane: LaneKey) -> bool {
         self.breaker.lock().is_poisoned(lane)
     }

@@ -85,7 +85,7 @@ impl Store {
         if let Some(Threads { writer, checkpointer }) = threads {
             for thread in [writer, checkpointer] {
                 if thread.join().is_err() {
-                    tracing::error!("store thread panicked");
+                    tracing::error!("database thread panicked");
                 }
             }
         }

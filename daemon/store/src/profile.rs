@@ -31,13 +31,13 @@ impl Tx<'_> {
     ) -> Result<Contact, StoreError> {
         let found = load_person(self.conn, id)?;
         let mut person = found.ok_or_else(|| StoreError::NotFound { object: "contact", id: id.to_string() })?;
-        let was = person.contact.clone();
+        let before = person.contact.clone();
         apply_edit(&mut person, edit)?;
         let contact = person.contact.clone();
-        if contact == was {
+        if contact == before {
             return Ok(contact);
         }
-        self.cache.is_restricting |= contact.profile().role != was.profile().role;
+        self.cache.is_restricting |= contact.profile().role != before.profile().role;
         self.update_person(&person)?;
         self.cache.people.insert_person(person);
         if let Some(place) = self.latest_conversation(contact.id)? {

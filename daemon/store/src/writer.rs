@@ -74,7 +74,7 @@ impl Writer {
         if !self.deferred.is_empty() {
             tracing::error!(
                 lost = self.deferred.len(),
-                "send outcomes lost, storage did not recover; the sends are ambiguous after a restart"
+                "send outcomes lost, database did not recover; the sends are ambiguous after a restart"
             );
         }
     }
@@ -186,7 +186,7 @@ impl Writer {
             return;
         }
         if self.failing_since.is_none() {
-            tracing::error!(%error, "storage failed; refusing new work until it recovers");
+            tracing::error!(%error, "database failed; refusing new work until it recovers");
         }
         if error.is_lock() {
             self.is_locked = true;
@@ -222,7 +222,7 @@ impl Writer {
         }
         match self.probe() {
             Ok(()) => {
-                tracing::info!("storage recovered");
+                tracing::info!("database recovered");
                 self.failing_since = None;
                 if std::mem::take(&mut self.is_locked) {
                     self.set_busy_timeout(BUSY_TIMEOUT);
@@ -230,7 +230,7 @@ impl Writer {
                 self.shared.counters.set_trouble(None);
             }
             Err(error) => {
-                tracing::debug!(%error, "storage still fails");
+                tracing::debug!(%error, "database still fails");
                 if !self.is_locked {
                     self.ballast.free();
                 }

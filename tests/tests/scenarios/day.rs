@@ -345,7 +345,7 @@ async fn day_ends_with_every_message_accounted_for() {
         day = day.live(part, *trouble).await;
         day.simulator.advance(pause_ms).await;
     }
-    // Everything that was still delayed or waited for another try.
+    // Everything that was still delayed or waited for another attempt.
     day.simulator.advance(3 * 60 * MINUTE_MS).await;
     day.daemon.wait_until_idle().await;
     let outcomes = day.account().await;

@@ -112,9 +112,9 @@ async fn failing_conversation_delays_no_other() {
     assert_eq!(simulator.texts("Bram").await.len(), 8);
     let mut dead = daemon.list_all("dead-letters").await;
     dead.reverse();
-    let tries: Vec<_> = dead.iter().filter_map(|row| row.get("attempts").and_then(Value::as_u64)).collect();
-    // Three events get all tries, then one try each, so that the lane does not wait a minute for each.
-    assert_eq!(tries, [5, 5, 5, 1, 1, 1, 1, 1], "{dead:?}");
+    let attempts: Vec<_> = dead.iter().filter_map(|row| row.get("attempts").and_then(Value::as_u64)).collect();
+    // Three events get all attempts, then one each, so that the lane does not wait a minute for each.
+    assert_eq!(attempts, [5, 5, 5, 1, 1, 1, 1, 1], "{dead:?}");
     // One success restores all tries.
     simulator.say("Ana", "well 1").await;
     simulator.say("Ana", "poison 2").await;

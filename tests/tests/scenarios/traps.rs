@@ -26,7 +26,7 @@ async fn trapped_events_go_to_the_next_plugin() {
     daemon.wait_until_idle().await;
     let sent = simulator.sent_counts().await;
     for n in 0..MESSAGES {
-        // The effects of a trapped try are discarded, at every try.
+        // The effects of a trapped attempt are discarded, at every attempt.
         let (there, not_there) = match n % 3 {
             0 => (format!("n {n}"), format!("frail: n {n}")),
             _ => (format!("frail: n {n}"), format!("n {n}")),

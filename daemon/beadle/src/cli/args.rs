@@ -606,7 +606,7 @@ pub enum Plugins {
         #[arg(required = true, value_name = "CAPABILITY", value_parser = capability)]
         capabilities: Vec<String>,
     },
-    /// Return to the previous revision, until the file changes
+    /// Return to the earlier revision, until the file changes
     Rollback {
         /// Plugin name
         name: String,

@@ -34,7 +34,7 @@ pub(crate) enum ChannelPause {
     Stopped(Problem),
 }
 
-/// Pauses before the second, third, … try of a message that the platform could not take: four tries in about a minute
+/// Pauses before the second, third, … attempt of a message that the platform could not take: four in about a minute
 /// and a half cover what is transient; what lasts longer is for a person.
 const RETRY_PAUSES_MS: [i64; 4] = [1000, 4000, 16_000, 64_000];
 /// A message that is tried again within this time blocks the later ones of its conversation, so that replies keep their
@@ -44,10 +44,10 @@ pub(crate) const BLOCK_MS: i64 = 10_000;
 const PAIR_BASE: i64 = 4;
 /// … up to this many steps (4^4 s is over 4 minutes, in which a full burst is paid back).
 const PAIR_STEPS: u32 = 4;
-/// Tries with a slow recipient before a person has to decide: over half an hour.
+/// Attempts with a slow recipient before a person has to decide: over half an hour.
 const PAIR_TRIES: u32 = 10;
 
-/// What follows from a response. `attempts`: tries before this one.
+/// What follows from a response. `attempts`: attempts before this one.
 pub(crate) fn classify(response: SendResponse, body: &Outgoing, attempts: u32) -> SendVerdict {
     match response {
         SendResponse::Accepted(platform) | SendResponse::AcceptedWith(platform, _) => {

@@ -417,14 +417,14 @@ impl Sender {
         }
         let Err(refused) = self.write(settlements.clone()).await else { return };
         if settlements.len() == 1 {
-            tracing::error!(error = %refused, "outcome of a send refused by the store: ambiguous at the next start");
+            tracing::error!(error = %refused, "outcome of a send refused by the database: ambiguous at the next start");
             return;
         }
         // One of them was refused, and nothing was written.
         for settlement in settlements {
             let message = settlement.message;
             if let Err(error) = self.write(vec![settlement]).await {
-                tracing::error!(%message, %error, "outcome of a send refused by the store: ambiguous at the next start");
+                tracing::error!(%message, %error, "outcome of a send refused by the database: ambiguous at the next start");
             }
         }
     }

@@ -1,4 +1,5 @@
-//! Probation: the time in which a new revision has to prove itself. This module counts; the catalog decides what follows.
+//! Probation: the time in which a new revision has to prove itself. This module counts; the catalog decides what
+//! follows.
 
 use crate::policy::Failure;
 use beadle_model::EventId;
@@ -7,9 +8,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use tokio::sync::Notify;
 
-/// Successes of a new revision, and its failures that the previous one does not share.
+/// Successes of a new revision, and its failures that the earlier one does not share.
 pub struct Probation {
-    previous: Option<Arc<Plugin>>,
+    earlier: Option<Arc<Plugin>>,
     successes: AtomicU32,
     failures: AtomicU32,
     enough: u32,
@@ -17,23 +18,23 @@ pub struct Probation {
 }
 
 impl Probation {
-    /// `previous` handles what the new revision fails; `None` after a migration of the state. `bell` is notified at each
+    /// `earlier` handles what the new revision fails; `None` after a migration of the state. `bell` is notified at each
     /// failure, and after `enough` successes.
-    pub fn new(previous: Option<Arc<Plugin>>, enough: u32, bell: Arc<Notify>) -> Self {
-        Self { previous, successes: AtomicU32::new(0), failures: AtomicU32::new(0), enough, bell }
+    pub fn new(earlier: Option<Arc<Plugin>>, enough: u32, bell: Arc<Notify>) -> Self {
+        Self { earlier, successes: AtomicU32::new(0), failures: AtomicU32::new(0), enough, bell }
     }
 
-    /// The previous revision, where it can handle events of the new one.
-    pub fn previous(&self) -> Option<&Arc<Plugin>> {
-        self.previous.as_ref()
+    /// The earlier revision, where it can handle events of the new one.
+    pub fn earlier(&self) -> Option<&Arc<Plugin>> {
+        self.earlier.as_ref()
     }
 
-    /// Tries that succeeded.
+    /// Attempts that succeeded.
     pub fn successes(&self) -> u32 {
         self.successes.load(Ordering::Relaxed)
     }
 
-    /// Tries that failed and that the previous revision, where there is one, did not fail.
+    /// Attempts that failed and that the earlier revision, where there is one, did not fail.
     pub fn failures(&self) -> u32 {
         self.failures.load(Ordering::Relaxed)
     }
@@ -44,9 +45,9 @@ impl Probation {
         }
     }
 
-    /// The previous revision handled an event that the new one failed.
-    pub(crate) fn previous_stood_in(&self, plugin: &str, event: EventId, Failure { code, error, .. }: &Failure) {
-        tracing::warn!(plugin, %event, code, error, "new revision failed and the previous one handled the event");
+    /// The earlier revision handled an event that the new one failed.
+    pub(crate) fn earlier_stood_in(&self, plugin: &str, event: EventId, Failure { code, error, .. }: &Failure) {
+        tracing::warn!(plugin, %event, code, error, "new revision failed and the earlier one handled the event");
         self.count_failure();
     }
 

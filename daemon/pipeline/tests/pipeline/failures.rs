@@ -103,7 +103,7 @@ async fn a_message_is_tried_again_once_its_outcome_is_on_disk() {
         env.channel.respond_next(refused());
         let message = env.queue_text(&event, "hello").await;
         if after_s == 16 {
-            // The first two tries.
+            // The first two attempts.
             env.channel.hold(false);
             for pause_ms in [1000, 4000] {
                 env.next_sent().await;

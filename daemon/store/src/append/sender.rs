@@ -73,10 +73,10 @@ fn new_person(inbound: &Inbound<'_>) -> Person {
 }
 
 /// The notification for a new or renamed contact; `before` is the contact before the event.
-fn contact_notification(inbound: &Inbound<'_>, was: &Contact) -> Option<EventBody> {
+fn contact_notification(inbound: &Inbound<'_>, before: &Contact) -> Option<EventBody> {
     let change = match &inbound.sender.name {
-        _ if was.id.0 == 0 => "created",
-        Some(name) if was.name.as_ref() != Some(name) => "renamed",
+        _ if before.id.0 == 0 => "created",
+        Some(name) if before.name.as_ref() != Some(name) => "renamed",
         _ => return None,
     };
     Some(EventBody::ContactChanged { change: change.into(), merged: None, extra: serde_json::Value::Null })
@@ -112,7 +112,7 @@ impl Tx<'_> {
             Some(id) => self.person(id)?,
             None => new_person(inbound),
         };
-        let was = person.contact.clone();
+        let before = person.contact.clone();
         if inbound.sender.name.is_some() {
             person.contact.name.clone_from(&inbound.sender.name);
         }
@@ -126,7 +126,7 @@ impl Tx<'_> {
         person.contact.language = language.or_else(|| inbound.sender.language.clone());
         let mut plan = AppendPlan::plain(None, None);
         if inbound.interest.contact_changed {
-            plan.before.extend(contact_notification(inbound, &was));
+            plan.before.extend(contact_notification(inbound, &before));
         }
         let mut consents = Vec::new();
         if let EventBody::ContactChanged { change, .. } = &inbound.event.body {
