@@ -4,9 +4,10 @@ use crate::env::{START_MS, TestEnv};
 use axum::extract::Query;
 use axum::routing::get;
 use axum::{Json, Router};
+use parking_lot::Mutex;
 use serde_json::json;
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 /// A follower with tasks due at these times. It is busy when it is queried about a revision for the first time. Returns its
 /// URL, and the revisions that it was queried about.
@@ -14,11 +15,11 @@ async fn follower(due: &'static [i64]) -> (String, Arc<Mutex<Vec<u64>>>) {
     let queried: Arc<Mutex<Vec<u64>>> = Arc::default();
     let (revisions, due) = (Arc::clone(&queried), Arc::new(Mutex::new(due.iter())));
     let respond = move |Query(query): Query<HashMap<String, u64>>| {
-        let (revision, mut revisions) = (query["revision"], revisions.lock().unwrap());
+        let (revision, mut revisions) = (query["revision"], revisions.lock());
         let at_rest = revisions.last() == Some(&revision);
         revisions.push(revision);
         // A task remains the next due until the clock has reached it, which is another revision.
-        let next = if at_rest { due.lock().unwrap().next().map(|after| START_MS + after) } else { None };
+        let next = if at_rest { due.lock().next().map(|after| START_MS + after) } else { None };
         std::future::ready(Json(json!({"at_rest": at_rest, "next_due_at": next})))
     };
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -35,7 +36,7 @@ async fn advance_stops_at_the_followers_due_times_until_it_is_idle() {
     let clock = env.control("clock", json!({"advance_ms": 10_000})).await;
     assert_eq!(clock["now_ms"], START_MS + 10_000);
     // At the start, after one and after five seconds, and at the end; twice each, because it is busy at first.
-    assert_eq!(*queried.lock().unwrap(), [1, 1, 2, 2, 3, 3, 4, 4]);
+    assert_eq!(*queried.lock(), [1, 1, 2, 2, 3, 3, 4, 4]);
 }
 
 #[tokio::test]

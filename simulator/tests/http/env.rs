@@ -6,9 +6,10 @@ use axum::extract::{Query, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::routing::get;
 use beadle_simulator::{ClockKind, Config, Simulator};
+use parking_lot::Mutex;
 use serde_json::{Value, json};
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 
@@ -51,12 +52,12 @@ impl Daemon {
 
     /// Responds to the next requests with these statuses.
     pub fn respond(&self, statuses: &[u16]) {
-        self.state.lock().unwrap().responses = statuses.iter().rev().copied().collect();
+        self.state.lock().responses = statuses.iter().rev().copied().collect();
     }
 
     /// The number of handshakes.
     pub fn handshakes(&self) -> usize {
-        self.state.lock().unwrap().handshakes
+        self.state.lock().handshakes
     }
 
     /// All deliveries, once there are this many.
@@ -64,18 +65,18 @@ impl Daemon {
         let mut counted = self.count.subscribe();
         let enough = tokio::time::timeout(Duration::from_secs(20), counted.wait_for(|n| *n >= count)).await;
         assert!(enough.is_ok(), "expected {count} deliveries, got {}", *self.count.borrow());
-        self.state.lock().unwrap().delivered.clone()
+        self.state.lock().delivered.clone()
     }
 
     /// All elements of this array (`messages`, `statuses`) in all deliveries, in order.
     pub fn all(&self, key: &str) -> Vec<Value> {
-        let delivered = self.state.lock().unwrap().delivered.clone();
+        let delivered = self.state.lock().delivered.clone();
         delivered.iter().flat_map(|delivery| under(&delivery.body, key)).collect()
     }
 
     /// The values of all changes of a field, in order.
     pub fn field(&self, field: &str) -> Vec<Value> {
-        let delivered = self.state.lock().unwrap().delivered.clone();
+        let delivered = self.state.lock().delivered.clone();
         let bodies = delivered.iter().map(|delivery| serde_json::from_slice::<Value>(&delivery.body).unwrap());
         let changes = bodies.flat_map(|body| {
             let entries = body["entry"].as_array().unwrap().clone();
@@ -90,7 +91,7 @@ impl Daemon {
     }
 
     pub fn clear(&self) {
-        self.state.lock().unwrap().delivered.clear();
+        self.state.lock().delivered.clear();
         self.count.send_replace(0);
     }
 }
@@ -105,7 +106,7 @@ pub fn under(body: &[u8], key: &str) -> Vec<Value> {
 }
 
 async fn handshake(State(daemon): State<Daemon>, Query(query): Query<HashMap<String, String>>) -> (StatusCode, String) {
-    let mut state = daemon.state.lock().unwrap();
+    let mut state = daemon.state.lock();
     state.handshakes += 1;
     if query.get("hub.verify_token").map(String::as_str) != Some("test-verify") || query["hub.mode"] != "subscribe" {
         return (StatusCode::FORBIDDEN, String::new());
@@ -117,7 +118,7 @@ async fn handshake(State(daemon): State<Daemon>, Query(query): Query<HashMap<Str
 }
 
 async fn webhook(State(daemon): State<Daemon>, headers: HeaderMap, body: Bytes) -> StatusCode {
-    let mut state = daemon.state.lock().unwrap();
+    let mut state = daemon.state.lock();
     let signature = headers["x-hub-signature-256"].to_str().unwrap().to_owned();
     state.delivered.push(Delivered { body, signature });
     daemon.count.send_replace(state.delivered.len());

@@ -6,8 +6,9 @@ use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{HeaderMap, Method, StatusCode, Uri};
+use parking_lot::Mutex;
 use serde_json::{Value, json};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 /// A request that the fake received.
 #[derive(Clone, Debug)]
@@ -80,7 +81,7 @@ impl FakeGraph {
 
     /// The requests so far, in order.
     pub fn requests(&self) -> Vec<ReceivedRequest> {
-        self.received.lock().unwrap().clone()
+        self.received.lock().clone()
     }
 
     /// The request lines so far, in order.
@@ -97,7 +98,7 @@ async fn handle(
     body: Bytes,
 ) -> (StatusCode, Vec<u8>) {
     let request = ReceivedRequest { line: format!("{method} {uri}"), headers, body: body.to_vec() };
-    shared.received.lock().unwrap().push(request.clone());
+    shared.received.lock().push(request.clone());
     let (status, body) = (shared.respond)(&request);
     (StatusCode::from_u16(status).unwrap(), body)
 }

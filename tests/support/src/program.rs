@@ -78,7 +78,7 @@ pub fn revised(name: &str, tag: &str) -> Vec<u8> {
 
 /// The daemon's name of the revision with these bytes: their SHA-256 in hex.
 pub fn revision_of(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    format!("{:x}", Sha256::digest(bytes))
 }
 
 impl Program {

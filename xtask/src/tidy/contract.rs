@@ -36,7 +36,9 @@ fn hash(files: &[File]) -> String {
         sha.update(file.text.as_bytes());
         sha.update([0]);
     }
-    sha.finalize().iter().take(HASH_BYTES).map(|byte| format!("{byte:02x}")).collect()
+    let mut hex = format!("{:x}", sha.finalize());
+    hex.truncate(2 * HASH_BYTES);
+    hex
 }
 
 #[cfg(test)]

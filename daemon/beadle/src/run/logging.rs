@@ -163,15 +163,16 @@ fn priority(level: Level) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use parking_lot::Mutex;
     use std::io;
-    use std::sync::{Arc, Mutex};
+    use std::sync::Arc;
 
     #[derive(Clone, Default)]
     struct Memory(Arc<Mutex<Vec<u8>>>);
 
     impl io::Write for Memory {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.lock().unwrap().write(bytes)
+            self.0.lock().write(bytes)
         }
         fn flush(&mut self) -> io::Result<()> {
             Ok(())
@@ -191,7 +192,7 @@ mod tests {
             let error = "no \"such\" file";
             tracing::warn!(plugin = "echo", event = %"evt_1", %error, reason = error, empty = "", "text: {text}");
         });
-        let bytes = memory.0.lock().unwrap().clone();
+        let bytes = memory.0.lock().clone();
         String::from_utf8(bytes).unwrap()
     }
 

@@ -15,10 +15,11 @@ use beadle_store::fault::DatabaseLock;
 use beadle_store::step::*;
 use beadle_store::{Reader, Store, StoreConfig};
 use beadle_tasks::Tasks;
+use parking_lot::Mutex;
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::path::Path;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 use tempfile::TempDir;
 use tokio::sync::{mpsc, watch};
@@ -52,11 +53,11 @@ impl FakeChannel {
     }
 
     pub fn respond_next(&self, response: SendResponse) {
-        self.responses.lock().unwrap().push_back(response);
+        self.responses.lock().push_back(response);
     }
 
     pub fn respond_always(&self, response: Option<SendResponse>) {
-        *self.always.lock().unwrap() = response;
+        *self.always.lock() = response;
     }
 
     /// Responses wait until it is not held.
@@ -71,7 +72,7 @@ impl Channel for FakeChannel {
     }
 
     fn send<'a>(&'a self, request: &'a SendRequest) -> Pin<Box<dyn Future<Output = SendResponse> + Send + 'a>> {
-        let next = self.responses.lock().unwrap().pop_front().or_else(|| self.always.lock().unwrap().clone());
+        let next = self.responses.lock().pop_front().or_else(|| self.always.lock().clone());
         let _ = self.sent.send(request.clone());
         Box::pin(async move {
             self.is_held.subscribe().wait_for(|is_held| !is_held).await.unwrap();
