@@ -1,4 +1,4 @@
-//! Text for people and logs: hexadecimal, and foreign text as one line of visible characters.
+//! Text for people and logs: hexadecimal, numbers of things, and foreign text as one line of visible characters.
 //!
 //! Pure functions. How wide a text may be is decided by who prints it.
 
@@ -11,6 +11,11 @@ pub fn hex(bytes: impl AsRef<[u8]>) -> String {
         let _ = write!(text, "{byte:02x}");
         text
     })
+}
+
+/// `1 event`, `2 events`
+pub fn counted(number: u64, one: &str, many: &str) -> String {
+    format!("{number} {}", if number == 1 { one } else { many })
 }
 
 /// The bytes of exactly `2 * N` hexadecimal digits, in either case.

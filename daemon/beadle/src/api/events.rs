@@ -27,7 +27,7 @@ pub struct EventRow {
     /// Their name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// `open`, `passed`, `claimed by welcome`, …
+    /// `passed`, `claimed by welcome`, `asked by …`, `stopped by …`, `host`; `open` while it has not ended.
     pub ending: String,
     /// What happened, in a line.
     pub summary: String,

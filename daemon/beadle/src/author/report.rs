@@ -2,6 +2,7 @@
 
 use super::event::TestEvent;
 use beadle_model::effect::{Effects, Scope, SendEffect, StateWrite, TimerWrite};
+use beadle_model::text::counted;
 use beadle_model::{Coded as _, Content, Disposition, EventBody, Outgoing};
 use beadle_sandbox::{Fault, Level, LogLine, Plugin, Usage};
 use serde_json::{Value, json};
@@ -69,9 +70,10 @@ impl TestResult<'_> {
         let memory_kib = memory_bytes / 1024;
         let _ = writeln!(
             text,
-            "  used     {}.{} ms CPU, {memory_kib} KiB, {host_calls} host calls",
+            "  used     {}.{} ms CPU, {memory_kib} KiB, {}",
             cpu_us / 1000,
-            cpu_us % 1000 / 100
+            cpu_us % 1000 / 100,
+            counted(host_calls.into(), "host call", "host calls")
         );
         text
     }

@@ -122,7 +122,7 @@ fn lists_and_views_match_the_golden_file() {
         {"at": at(NOW - 64_000), "object": "msg_3", "text": "requested by welcome: Hello Ana!"},
         {"object": "gate window", "text": "now: the window is open until 2026-11-22 20:34:55 UTC"},
         {"object": "channel shop", "text": "now: stopped: The access token has expired"},
-        {"at": at(NOW - 64_000), "object": "msg_3", "text": "is queued, 1 attempt so far"}]});
+        {"at": at(NOW - 64_000), "object": "msg_3", "text": "queued, 1 attempt"}]});
     let cases = [
         ("beadle status", status, None),
         (

@@ -15,6 +15,7 @@ pub mod failure;
 mod finishing;
 mod guard;
 mod metrics;
+mod outcome;
 pub mod serve;
 mod summary;
 mod thin;

@@ -5,18 +5,22 @@
 //! `now:`: what it would decide about a message that has not left, and the state of the channel.
 
 use super::context::Admin;
-use super::data::{Names, counted, ending, event_row, message_row, pause_of, read, receipts};
+use super::data::{Names, ending, event_row, message_row, pause_of, read, receipts};
 use super::failure::ApiError;
+use super::outcome::Outcomes;
 use crate::api::{Step, Why};
 use axum::Json;
 use axum::extract::{Path, State};
 use beadle_gate::Draft;
 use beadle_gatekeeper::Gatekeeper;
 use beadle_model::event::Problem;
+use beadle_model::text::counted;
 use beadle_model::{CheckOutcome, GateTrace, PluginNo, Timestamp, TraceStep};
+use beadle_pipeline::Stage;
 use beadle_store::Reader;
 use beadle_store::step::SendState;
-use beadle_store::views::{ContactDetails, DeadLetter, EventDetails, EventFilter, HandlingRow, OutboxDetails, Trace};
+use beadle_store::views::{ContactDetails, DeadLetter, EventDetails, EventFilter, EventState, OutboxDetails, Trace};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 /// The number of latest events shown of a contact.
@@ -26,9 +30,10 @@ const EVENTS_OF_CONTACT: usize = 20;
 pub async fn why(State(admin): State<Arc<Admin>>, Path(id): Path<String>) -> Result<Json<Why>, ApiError> {
     let now = admin.clock.now();
     let (paused, gatekeeper) = (admin.pipeline.outbox().counts().paused, admin.gatekeeper.clone());
+    let stages = admin.entries().iter().map(|entry| (entry.no, entry.config.stage)).collect();
     let answer = read(&admin, move |reader, names| {
-        let gatekeeper = &gatekeeper;
-        let mut trace = TraceBuilder { reader, names, gatekeeper, paused: &paused, now, steps: Vec::new() };
+        let (gatekeeper, stages) = (&gatekeeper, &stages);
+        let mut trace = TraceBuilder { reader, names, stages, gatekeeper, paused: &paused, now, steps: Vec::new() };
         match reader.trace(&id)?.ok_or_else(|| ApiError::not_found("event, message, handling or contact", &id))? {
             Trace::Contact(contact) => trace.contact(&contact, &id)?,
             Trace::Webhook(webhook) => trace.webhook(&webhook),
@@ -73,9 +78,25 @@ pub fn gate_step(step: &TraceStep) -> String {
     format!("{verdict}{}", step.text())
 }
 
+/// The state of a message and the requests that were made for it.
+fn state_of(state: SendState, attempts: u32) -> String {
+    let count = counted(attempts.into(), "attempt", "attempts");
+    match (state, attempts) {
+        (SendState::Queued, 0) => "queued".into(),
+        (SendState::Queued, _) => format!("queued, {count}"),
+        (SendState::Sending, _) => format!("being sent, attempt {attempts}"),
+        (SendState::Accepted, _) => format!("accepted by WhatsApp after {count}"),
+        (SendState::Failed, 0) => "failed before the first attempt".into(),
+        (SendState::Failed, _) => format!("failed after {count}"),
+        (SendState::Dead, _) => format!("given up after {count}"),
+        (SendState::Dropped, _) => format!("dropped after {count}"),
+    }
+}
+
 struct TraceBuilder<'a> {
     reader: &'a Reader,
     names: &'a Names,
+    stages: &'a HashMap<PluginNo, Stage>,
     gatekeeper: &'a Gatekeeper,
     paused: &'a [(Arc<str>, Option<Problem>)],
     now: Timestamp,
@@ -99,37 +120,34 @@ impl TraceBuilder<'_> {
 
     fn event(&mut self, shown: &EventDetails) -> Result<(), ApiError> {
         self.origin(shown)?;
+        self.opt_out(shown)?;
+        let (id, row) = (shown.row.id.to_string(), &shown.row);
+        let has_ended = row.ending.is_some() || row.state == EventState::Finished;
         if shown.subscribers.is_empty() {
-            self.add(None, shown.row.id.to_string(), "no plugin has handled it yet, or none is subscribed");
+            let text = if has_ended { "no plugin is subscribed" } else { "no plugin has handled it yet" };
+            self.add(None, &id, text);
         }
+        let outcomes = Outcomes { event: shown, names: self.names, stages: self.stages };
         for plugin in &shown.subscribers {
-            let handling = shown.handlings.iter().find(|handling| handling.id.plugin == *plugin);
-            let text = self.handling(shown, *plugin, handling);
-            self.add(None, self.names.name(*plugin), text);
+            self.add(None, self.names.name(*plugin), outcomes.of(*plugin));
         }
-        let ending = ending(self.names, shown.row.ending, shown.row.state);
-        self.add(None, shown.row.id.to_string(), format!("ended: {ending}"));
+        if has_ended {
+            self.add(None, id, format!("ended: {}", ending(self.names, row.ending, row.state)));
+        }
         shown.sends.iter().try_for_each(|send| self.message(send))
     }
 
-    /// What one plugin did with an event.
-    fn handling(&self, shown: &EventDetails, plugin: PluginNo, handling: Option<&HandlingRow>) -> String {
-        let failure = handling.map(|handling| {
-            let error = handling.error.as_deref().unwrap_or("no reason was stored");
-            let code = handling.code.as_deref().unwrap_or("-");
-            let next = handling.next_at.map(|at| format!(", next attempt at {}", at.utc())).unwrap_or_default();
-            format!(
-                "{}, {}: {error} ({code}){next}",
-                counted(handling.attempts.into(), "attempt", "attempts"),
-                handling.state
-            )
-        });
-        match (shown.done.contains(&plugin), failure) {
-            (true, None) => "handled it".into(),
-            (true, Some(failure)) => format!("handled it; {failure}"),
-            (false, None) => "has not handled it yet".into(),
-            (false, Some(failure)) => failure,
+    /// Why a plugin's message was refused without a row in the outbox: the contact had sent STOP before.
+    fn opt_out(&mut self, shown: &EventDetails) -> Result<(), ApiError> {
+        let Some(conversation) = shown.row.conversation else { return Ok(()) };
+        let Some(conversation) = self.reader.conversation(conversation)? else { return Ok(()) };
+        let contact = conversation.contact;
+        let is_before = |since: &Timestamp| shown.row.contact == Some(contact.id) && *since < shown.row.happened_at;
+        if let Some(since) = contact.opted_out_since.filter(is_before) {
+            let text = "had sent STOP: messages to them are refused (opted-out)";
+            self.add(Some(since.as_ms()), contact.id.to_string(), text);
         }
+        Ok(())
     }
 
     fn message(&mut self, shown: &OutboxDetails) -> Result<(), ApiError> {
@@ -143,9 +161,8 @@ impl TraceBuilder<'_> {
             }
         }
         self.present_obstacles(shown)?;
-        let attempts = counted(row.attempts.into(), "attempt", "attempts");
         let duplicate = if row.possibly_duplicate { ", WhatsApp may have received it twice" } else { "" };
-        self.add(Some(row.due_at), &row.id, format!("is {}, {attempts} so far{duplicate}", row.state));
+        self.add(Some(row.due_at), &row.id, format!("{}{duplicate}", state_of(shown.row.state, row.attempts)));
         if let Some(id) = &row.platform_id {
             self.add(None, &row.id, format!("WhatsApp's id: {id}"));
         }
@@ -221,5 +238,25 @@ impl TraceBuilder<'_> {
             self.add(Some(row.happened_at), &row.id, format!("{}: {}, {}", row.kind, row.summary, row.ending));
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::state_of;
+    use beadle_store::step::SendState;
+
+    #[test]
+    fn a_message_in_a_final_state_has_no_attempts_to_come() {
+        for (state, attempts, text) in [
+            (SendState::Queued, 0, "queued"),
+            (SendState::Queued, 1, "queued, 1 attempt"),
+            (SendState::Sending, 2, "being sent, attempt 2"),
+            (SendState::Accepted, 1, "accepted by WhatsApp after 1 attempt"),
+            (SendState::Failed, 0, "failed before the first attempt"),
+            (SendState::Dead, 4, "given up after 4 attempts"),
+        ] {
+            assert_eq!(state_of(state, attempts), text);
+        }
     }
 }

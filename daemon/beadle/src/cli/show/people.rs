@@ -3,7 +3,7 @@
 use super::text::{Lines, MAX_NAME_WIDTH, Result, Screen, joined, or_dash, person, print_list, utc};
 use crate::api::{ContactRow, ContactView, DuplicateRow, List, MergeView, MergedPlugin};
 use crate::cli::table::{Table, cut, duration, when};
-use beadle_model::text::one_line;
+use beadle_model::text::{counted, one_line};
 use serde_json::{Value, from_value};
 use std::fmt::Write as _;
 
@@ -120,7 +120,7 @@ pub fn merge(response: Value) -> Result {
         false => format!("Merged {0} into {kept}. The id {0} remains valid.\n\n", view.merged),
     };
     let moved = view.moved_conversations.iter().map(|id| format!("{id} moves"));
-    let merged = view.merged_conversations.iter().map(|it| format!("{} merges into {}", it.from, it.into));
+    let merged = view.merged_conversations.iter().map(|merge| format!("{} merges into {}", merge.from, merge.into));
     let conversations: Vec<String> = moved.chain(merged).collect();
     let mut status = vec![match (view.was_member, view.is_member) {
         (_, true) => "member".to_owned(),
@@ -154,9 +154,9 @@ pub fn merge(response: Value) -> Result {
 fn dropped(row: &MergedPlugin) -> String {
     let values = match row.dropped_values {
         0 => None,
-        count => Some(format!("{count} values ({})", joined(&row.dropped_keys))),
+        count => Some(format!("{} ({})", counted(count, "value", "values"), joined(&row.dropped_keys))),
     };
-    let timers = (row.dropped_timers > 0).then(|| format!("{} timers", row.dropped_timers));
+    let timers = (row.dropped_timers > 0).then(|| counted(row.dropped_timers, "timer", "timers"));
     let parts: Vec<String> = [values, timers].into_iter().flatten().collect();
     joined(&parts)
 }

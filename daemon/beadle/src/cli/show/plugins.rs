@@ -3,6 +3,7 @@
 use super::text::{Lines, Output, Result, Screen, joined, or_dash, print_list, problem, utc};
 use crate::api::{CapabilityRow, DocumentRow, List, PluginRow, StateRow, StoredState};
 use crate::cli::table::{Table, json, when};
+use beadle_model::text::counted;
 use serde_json::{Value, from_value};
 use std::fmt::Write as _;
 
@@ -113,7 +114,7 @@ fn lines(row: &PluginRow) -> Lines {
 
 fn stored(state: &StoredState) -> String {
     let version = if state.version == 0 { String::new() } else { format!(", version {}", state.version) };
-    format!("{} values, {} KiB{version}", state.values, state.bytes.div_ceil(1024))
+    format!("{}, {} KiB{version}", counted(state.values, "value", "values"), state.bytes.div_ceil(1024))
 }
 
 fn granted(row: &CapabilityRow) -> &str {

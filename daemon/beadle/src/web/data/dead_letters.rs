@@ -1,6 +1,6 @@
 //! Dead letters: list, show, retry, drop.
 
-use super::query::{Answer, Names, counted, id, page_size, read};
+use super::query::{Answer, Names, id, page_size, read};
 use crate::api::{DeadLetterRow, Done, List};
 use crate::web::context::Admin;
 use crate::web::failure::ApiError;
@@ -8,6 +8,7 @@ use crate::web::summary;
 use axum::Json;
 use axum::extract::{Path, Query, State};
 use beadle_model::Ending;
+use beadle_model::text::counted;
 use beadle_pipeline::{Delivery, HandlingRetry};
 use beadle_store::step::RejectedWebhook;
 use beadle_store::views::{DeadLetter, DeadLetterFilter};

@@ -75,15 +75,15 @@ pub fn event_row(reader: &Reader, names: &Names, row: &views::EventRow) -> Resul
     })
 }
 
-/// The state of an event in words.
+/// The ending of an event in the words of docs/glossary.md, or `open`.
 pub fn ending(names: &Names, ending: Option<Ending>, state: EventState) -> String {
     match (ending, state) {
         (Some(Ending::Claimed(by)), _) => format!("claimed by {}", names.name(by)),
         (Some(Ending::Asked(by)), _) => format!("asked by {}", names.name(by)),
         (Some(Ending::Stopped(by)), _) => format!("stopped by {}", names.name(by)),
-        (Some(Ending::Host), _) => "answered by beadle".into(),
-        (Some(Ending::Passed), _) => "passed".into(),
-        (None, EventState::Finished) => "finished".into(),
+        (Some(Ending::Host), _) => "host".into(),
+        // Without a plugin that could decide, nothing was.
+        (Some(Ending::Passed), _) | (None, EventState::Finished) => "passed".into(),
         (None, _) => "open".into(),
     }
 }

@@ -1,6 +1,6 @@
 //! Templates, and what the gate says about a message.
 
-use super::query::{Answer, counted, page_size, read};
+use super::query::{Answer, page_size, read};
 use crate::api::{
     AccountState, Done, GateCheck, GateView, LintRow, List, Problem, TemplateCandidate, TemplateDetails, TemplateList,
     TemplatePreview, TemplateRow, TemplateText, TemplateView,
@@ -12,6 +12,7 @@ use axum::extract::{Path, Query, State};
 use beadle_gate::templates::{self, Preview};
 use beadle_gate::{Draft, GateVerdict};
 use beadle_model::outgoing::{Parameter, ParameterValue, Template};
+use beadle_model::text::counted;
 use beadle_model::{
     CheckOutcome, ContactId, ConversationId, ConversationView, Outgoing, PluginNo, Refusal, TemplateDefinition,
 };

@@ -32,7 +32,7 @@ pub use people::{contact, contacts, duplicates, edit_contact, mark_distinct, mer
 pub use plugins::{
     disable, documents, enable, grant, plugin, plugins, purge, revoke, rollback, rollback_discarding_state,
 };
-pub use query::{Names, counted, read};
+pub use query::{Names, read};
 pub use schedules::{dry_run, history, next, run, schedule, schedules};
 pub use state::state;
 pub use status::{config, pause_of, snapshot, status, status_line, warnings};

@@ -5,10 +5,9 @@ use crate::api::{
     CapabilityRow, DocumentRow, DocumentsView, Done, LimitRow, List, LoadStep, PluginRow, Problem, StoredState,
 };
 use crate::web::context::Admin;
-use crate::web::failure::ApiError;
 use axum::Json;
 use axum::extract::{Path, State};
-use beadle_catalog::{Command, Entry, grants};
+use beadle_catalog::{Command, CommandError, Entry, grants};
 use beadle_model::PluginNo;
 use beadle_pipeline::{SlotUsage, Stage};
 use beadle_store::StateInfo;
@@ -31,7 +30,7 @@ pub fn rows(admin: &Admin) -> Vec<PluginRow> {
 /// `GET /plugins/{name}`
 pub async fn plugin(State(admin): State<Arc<Admin>>, Path(name): Path<String>) -> Answer<PluginRow> {
     let entries = admin.entries();
-    let entry = entries.iter().find(|entry| entry.name == name).ok_or_else(|| ApiError::not_found("plugin", &name))?;
+    let entry = entries.iter().find(|entry| entry.name == name).ok_or_else(|| CommandError::Unknown(name.clone()))?;
     let mut row = plugin_row(entry, &admin.pipeline.backlog_sizes());
     let rejected = admin.catalog.rejected_documents().keys().filter(|(plugin, _)| *plugin == name).count();
     let stored = read(&admin, move |reader, names| {

@@ -3,6 +3,7 @@
 use crate::web::context::Admin;
 use crate::web::failure::ApiError;
 use axum::Json;
+use beadle_catalog::CommandError;
 use beadle_model::PluginNo;
 use beadle_store::{Reader, StoreError};
 use std::collections::HashMap;
@@ -23,9 +24,12 @@ pub struct Names(HashMap<PluginNo, String>);
 impl Names {
     /// Reads them from the store.
     pub fn read(reader: &Reader) -> Result<Self, StoreError> {
-        let mut names: HashMap<_, _> = reader.plugin_names()?.into_iter().collect();
-        names.insert(PluginNo::HOST, "beadle".into());
-        Ok(Self(names))
+        Ok(Self::new(reader.plugin_names()?))
+    }
+
+    /// These, and that of the host.
+    pub fn new(names: impl IntoIterator<Item = (PluginNo, String)>) -> Self {
+        Self(names.into_iter().chain([(PluginNo::HOST, "beadle".into())]).collect())
     }
 
     /// The name, or the number if there is none.
@@ -36,7 +40,7 @@ impl Names {
     /// The number of a plugin.
     pub fn number(&self, name: &str) -> Result<PluginNo, ApiError> {
         let found = self.0.iter().find(|(_, known)| *known == name).map(|(no, _)| *no);
-        found.ok_or_else(|| ApiError::not_found("plugin", name))
+        found.ok_or_else(|| CommandError::Unknown(name.to_owned()).into())
     }
 }
 
@@ -76,11 +80,6 @@ pub fn variant<T: Copy>(
     found
         .map(Some)
         .ok_or_else(|| ApiError::bad_request(format!("`{text}` is not a {noun}; the possible values are {}", names())))
-}
-
-/// `1 event`, `2 events`
-pub fn counted(number: u64, one: &str, many: &str) -> String {
-    format!("{number} {}", if number == 1 { one } else { many })
 }
 
 /// The length of a page.

@@ -1,6 +1,6 @@
 //! The state of the daemon: for `beadle status`, systemd's status line, and metrics.
 
-use super::query::{Answer, counted, read};
+use super::query::{Answer, read};
 use super::{costs, plugins, schedules, tasks};
 use crate::api::{Problem, Status};
 use crate::web::context::Admin;
@@ -10,6 +10,7 @@ use axum::Json;
 use axum::extract::State;
 use beadle_catalog::{Entry, LoadState};
 use beadle_model::event;
+use beadle_model::text::counted;
 use beadle_store::views::BacklogCounts;
 use std::collections::BTreeMap;
 use std::sync::Arc;
