@@ -397,7 +397,8 @@ fn problem(slot: &Slot, now: Instant) -> Option<TaskProblem> {
             let secs = at.saturating_duration_since(now).as_secs();
             let failures = state.failures;
             let times = if failures == 1 { "once".into() } else { format!("{failures} times in a row") };
-            ("task-restarting", format!("task `{kind}` failed {times} and restarts in {secs} s: {error}"))
+            let when = if secs == 0 { "now".into() } else { format!("in {secs} s") };
+            ("task-restarting", format!("task `{kind}` failed {times} and restarts {when}: {error}"))
         }
         Status::Running => {
             let silence = slot.silence(now);

@@ -49,7 +49,7 @@ async fn a_task_in_its_pause_is_reported_with_its_error() {
     until(|| !tasks.problems().is_empty()).await;
     let problem = tasks.problems().remove(0);
     assert_eq!((problem.kind, problem.code), (TaskKind::Retention, "task-restarting"));
-    assert_eq!(problem.message, "task `retention` failed once and restarts in 0 s: the disk is gone");
+    assert_eq!(problem.message, "task `retention` failed once and restarts now: the disk is gone");
     assert!(tasks.is_alive(), "a process restart would help no more than the task's own");
 }
 

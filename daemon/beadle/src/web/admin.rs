@@ -129,18 +129,20 @@ async fn health(State(admin): State<Arc<Admin>>) -> Response {
 
 /// 503 with a line for each problem.
 fn unavailable(first_line: &str, problems: &[Problem]) -> Response {
-    let lines: String = problems.iter().map(|problem| format!("{}: {}\n", problem.code, problem.message)).collect();
-    (StatusCode::SERVICE_UNAVAILABLE, format!("{first_line}{lines}")).into_response()
+    (StatusCode::SERVICE_UNAVAILABLE, format!("{first_line}{}", lines(problems))).into_response()
+}
+
+/// A line for each problem; its excerpt of a file is left out.
+fn lines(problems: &[Problem]) -> String {
+    let first = |problem: &Problem| problem.message.lines().next().unwrap_or_default().to_owned();
+    problems.iter().map(|problem| format!("{}: {}\n", problem.code, first(problem))).collect()
 }
 
 /// 200 if plugins are loaded and webhooks are taken, with a line for each lesser problem; otherwise 503.
 async fn ready(State(admin): State<Arc<Admin>>) -> Response {
     match admin.phase() {
         Phase::Running => match admin.readiness_problems().as_slice() {
-            [] => {
-                let warnings = data::warnings(&admin).into_iter().map(|warning| format!("{}\n", warning.message));
-                format!("ready\n{}", warnings.collect::<String>()).into_response()
-            }
+            [] => format!("ready\n{}", lines(&data::problems(&admin))).into_response(),
             problems => unavailable("not ready\n", problems),
         },
         phase => (StatusCode::SERVICE_UNAVAILABLE, format!("{}\n", phase.name())).into_response(),

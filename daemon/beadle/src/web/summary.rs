@@ -14,9 +14,9 @@ pub fn event(body: &EventBody) -> String {
         EventBody::Message { content, .. } => content_line(content),
         EventBody::Reaction { message, emoji: Some(emoji), .. } => format!("{emoji} to {message}"),
         EventBody::Reaction { message, emoji: None, .. } => format!("removed the reaction to {message}"),
-        EventBody::MemberJoined { reason, again: false } => format!("joined: {reason}"),
-        EventBody::MemberJoined { reason, again: true } => format!("joined again: {reason}"),
-        EventBody::MemberLeft { reason } => format!("left: {reason}"),
+        EventBody::MemberJoined { reason, again: false } => reason.clone(),
+        EventBody::MemberJoined { reason, again: true } => format!("{reason}, again"),
+        EventBody::MemberLeft { reason } => reason.clone(),
         EventBody::Timer { key, due_at, .. } => format!("{key}, due {}", due_at.utc()),
         EventBody::Schedule { schedule, planned_at, .. } => format!("{schedule}, planned for {}", planned_at.utc()),
         EventBody::WindowExpiring { closes_at, .. } => format!("closes at {}", closes_at.utc()),
@@ -154,6 +154,6 @@ mod tests {
         let body = Outgoing::Text { body: "é".repeat(300), preview_url: false, quote: None };
         assert_eq!(outgoing(&body), format!("{}…", "é".repeat(200)));
         let left = EventBody::MemberLeft { reason: "stop".into() };
-        assert_eq!(event(&left), "left: stop");
+        assert_eq!(event(&left), "stop");
     }
 }

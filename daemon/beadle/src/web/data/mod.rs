@@ -1,6 +1,7 @@
 //! Handlers of `/api/v1`, which answer in the shapes of [`crate::api`].
 //!
-//! The store blocks, so it is read on tokio's blocking threads. Every list has a limit. Numbers of plugins become names.
+//! The store blocks, so it is read on tokio's blocking threads. Every list has a limit. Numbers of plugins become
+//! names.
 
 mod clock;
 mod consents;
@@ -35,7 +36,7 @@ pub use plugins::{
 pub use query::{Names, read};
 pub use schedules::{dry_run, history, next, run, schedule, schedules};
 pub use state::state;
-pub use status::{config, pause_of, snapshot, status, status_line, warnings};
+pub use status::{config, pause_of, problems, snapshot, status, status_line};
 #[cfg(debug_assertions)]
 pub use tasks::inject;
 pub use windows::{windows, windows_by_hour};

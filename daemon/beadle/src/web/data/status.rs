@@ -56,7 +56,7 @@ async fn counts(admin: &Admin) -> Result<BacklogCounts, ApiError> {
 }
 
 /// Everything that a person should look at.
-fn problems(admin: &Admin) -> Vec<Problem> {
+pub fn problems(admin: &Admin) -> Vec<Problem> {
     errors(admin).into_iter().chain(warnings(admin)).collect()
 }
 
@@ -71,7 +71,8 @@ fn errors(admin: &Admin) -> Vec<Problem> {
 }
 
 /// Problems that affect a part only.
-pub fn warnings(admin: &Admin) -> Vec<Problem> {
+fn warnings(admin: &Admin) -> Vec<Problem> {
+    let config = admin.config.read();
     let plugins = admin.entries();
     let plugins = plugins.iter().filter_map(|entry| {
         let Problem { code, message } = plugins::problem(entry)?;
