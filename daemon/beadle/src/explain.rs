@@ -267,8 +267,10 @@ pub fn explain(code: Option<&str>, as_json: bool) -> Exit {
         Some(code) => match page(code) {
             Some(text) if as_json => format!("{:#}\n", json!({ "code": code, "text": text })),
             Some(text) => text.into_owned(),
-            // The command line accepts known codes only.
-            None => return Exit::Usage,
+            None => {
+                eprintln!("error: {}", unknown(code));
+                return Exit::Usage;
+            }
         },
     };
     print(&text).err().unwrap_or(Exit::Ok)
@@ -311,6 +313,11 @@ fn platform_page(code: &str) -> Option<String> {
         Advice::StopApp => format!("All channels of the app stop. {stopped}"),
     };
     let remedy = match blame {
+        // The plugin does nothing wrong that a correction of its text would change.
+        _ if code == "131047" => {
+            "Send a template, or wait until the person writes again. A plugin can wait for the next message of the \
+             person; `beadle why` with the message's id shows the plugin and the event."
+        }
         Blame::Operator => {
             "Solve the problem in Meta's app dashboard or WhatsApp Manager. `beadle status` shows whether channels are stopped."
         }
@@ -350,13 +357,14 @@ fn pages() -> impl Iterator<Item = (&'static str, &'static str)> {
     GROUPS.iter().flat_map(|(_, pages)| pages.iter().copied())
 }
 
-/// ` (did you mean …?)`, if a code is similar.
-pub fn suggestion(code: &str) -> String {
+/// What is said about a code without a page. Names a similar code.
+fn unknown(code: &str) -> String {
     let nearest = pages().map(|(known, _)| (strsim::damerau_levenshtein(code, known), known)).min();
-    match nearest {
+    let suggestion = match nearest {
         Some((distance, known)) if distance <= 3 => format!(" (did you mean `{known}`?)"),
         _ => String::new(),
-    }
+    };
+    format!("unknown code `{code}`{suggestion}; run `beadle explain` for the list")
 }
 
 fn list(width: Option<usize>) -> String {
@@ -475,8 +483,9 @@ mod tests {
 
     #[test]
     fn unknown_code_suggests_a_similar_one() {
-        assert_eq!(suggestion("window-close"), " (did you mean `window-closed`?)");
-        assert_eq!(suggestion("nope"), "");
+        let similar = "unknown code `window-close` (did you mean `window-closed`?); run `beadle explain` for the list";
+        assert_eq!(unknown("window-close"), similar);
+        assert_eq!(unknown("nope"), "unknown code `nope`; run `beadle explain` for the list");
     }
 
     #[test]

@@ -162,7 +162,7 @@ impl OnDocumentsChanged for Updates {
         for problem in problems {
             log::warn(problem);
         }
-        log::info(format!("{} files changed; {} updates", event.changed.len() + event.removed.len(), items.len()));
+        log::info(format!("changed files: {}; updates: {}", event.changed.len() + event.removed.len(), items.len()));
         Ok(Disposition::Pass)
     }
 }

@@ -5,7 +5,6 @@
 
 use crate::author::event;
 use crate::config::units;
-use crate::explain;
 use beadle_catalog::grants;
 use beadle_model::{ContactId, ConversationId, EventId, EventKind, HandlingId, MessageId, WebhookId, is_language_tag};
 use beadle_schedule::Zone;
@@ -70,7 +69,6 @@ pub enum Command {
     /// Explain an error code, or list all codes
     Explain {
         /// Error code, such as window-closed
-        #[arg(value_parser = explained)]
         code: Option<String>,
         #[command(flatten)]
         json: Json,
@@ -737,11 +735,6 @@ fn capability(text: &str) -> Result<String, String> {
         false => format!("no such capability; these can be granted: {names}"),
     };
     checked(text, grants::is_grantable(text), expected)
-}
-
-fn explained(text: &str) -> Result<String, String> {
-    let expected = format!("unknown code{}; run `beadle explain` for the list", explain::suggestion(text));
-    checked(text, explain::page(text).is_some(), expected)
 }
 
 fn test_event(text: &str) -> Result<String, String> {

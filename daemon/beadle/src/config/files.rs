@@ -3,6 +3,7 @@
 
 use super::diagnostic::{Diagnostic, Diagnostics, Source};
 use super::inputs::Inputs;
+use super::settings::DEFAULT_PATH;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -35,12 +36,21 @@ pub fn read(path: &Path, unsettled: Duration, diagnostics: &mut Diagnostics) -> 
         Ok(text) => Some(Source { path, text }),
         Err(error) => {
             let message = format!("cannot read {}: {error}", path.display());
-            let diagnostic = Diagnostic::without_place("config-unreadable", message);
-            diagnostics.add(diagnostic.help("pass the configuration with `--config FILE_OR_DIR`"));
+            diagnostics.add(unreadable(&path, message));
             None
         }
     });
     Files { sources: sources.collect(), base, inputs }
+}
+
+/// An error about a file. The option is proposed to those who did not use it.
+fn unreadable(path: &Path, message: String) -> Diagnostic {
+    let diagnostic = Diagnostic::without_place("config-unreadable", message);
+    if path == Path::new(DEFAULT_PATH) {
+        diagnostic.help("pass the configuration with `--config FILE_OR_DIR`")
+    } else {
+        diagnostic
+    }
 }
 
 /// The files in `conf.d`, in name order. A missing folder is not an error.

@@ -18,7 +18,7 @@ impl Section<'_> {
     /// A required secret.
     pub fn secret(&mut self, key: &'static str) -> Option<Secret> {
         let Some(Entry { node, .. }) = self.get(key) else {
-            self.missing(key, &format!("{{ credential = \"{key}\" }}"));
+            self.missing(key, &format!("{{ credential = \"{}\" }}", credential_name(key)));
             return None;
         };
         let help = format!("write `{key} = {{ credential = \"…\" }}`, `{{ file = \"…\" }}` or `{{ env = \"…\" }}`");
@@ -78,6 +78,16 @@ impl Section<'_> {
     fn read_secret(&self, path: &Path) -> Result<Secret, String> {
         self.context.note_input(path);
         read(path)
+    }
+}
+
+/// The credential for a key in config/beadle.toml, in the unit and in docs/operators/install.md.
+fn credential_name(key: &str) -> &str {
+    match key {
+        "access_token" => "wa-token",
+        "app_secret" => "wa-app-secret",
+        "verify_token" => "wa-verify",
+        other => other,
     }
 }
 
