@@ -4,11 +4,12 @@
 //! configuration's socket, it lists what a reload would change and what needs a restart.
 
 use crate::cli::Client;
-use crate::config::{self, Config, Environment, Loaded, changes};
+use crate::config::{self, Diagnostic, Environment, Loaded, Span, changes};
 use crate::exit::{Exit, print};
 use crate::obstacle::Obstacle;
 use beadle_clock::Clock;
 use beadle_model::EventKind;
+use beadle_model::text::counted;
 use beadle_schedule::{Schedule, lint};
 use std::collections::BTreeMap;
 use std::io::IsTerminal as _;
@@ -21,17 +22,22 @@ pub async fn check(path: &Path) -> Exit {
     environment.without_systemd = true;
     match config::load(path, &environment) {
         Ok(loaded) => {
-            let warnings = warnings(&loaded.config);
-            let mut text: String =
-                loaded.notes.iter().chain(&warnings).map(|note| format!("warning: {note}\n")).collect();
+            let color = std::io::stdout().is_terminal();
+            let found = warnings(&loaded);
+            let shown =
+                loaded.warnings.iter().chain(&found).map(|warning| warning.render(&loaded.sources, color) + "\n");
+            let mut text: String = shown.collect();
             let files: Vec<_> = loaded.files.iter().map(|file| file.display().to_string()).collect();
             text.push_str(&format!("Valid: {}\n", files.join(", ")));
+            if loaded.config.plugins.values().any(|plugin| !plugin.settings.is_null()) {
+                text.push_str("The daemon checks the settings of plugins when it loads them; see `beadle status`.\n");
+            }
             text.push_str(&effect(&loaded).await);
             print(&text).err().unwrap_or(Exit::Ok)
         }
         Err(invalid) => {
             eprint!("{}", invalid.render(std::io::stderr().is_terminal()));
-            eprintln!("\n{}", count(invalid.count()));
+            eprintln!("\n{}", counted(invalid.count() as u64, "error", "errors"));
             Exit::Usage
         }
     }
@@ -56,57 +62,63 @@ async fn effect(loaded: &Loaded) -> String {
     if text.is_empty() { "No difference to the running daemon.\n".into() } else { text }
 }
 
-fn count(errors: usize) -> String {
-    if errors == 1 { "1 error".into() } else { format!("{errors} errors") }
-}
-
 /// What is valid but probably not intended.
-fn warnings(config: &Config) -> Vec<String> {
+fn warnings(loaded: &Loaded) -> Vec<Diagnostic> {
+    let config = &loaded.config;
+    let place = |key: &str| loaded.places.get(key).cloned();
     let mut warnings = Vec::new();
     if config.channels.is_empty() {
-        warnings.push("no channel is configured, so no messages are received or sent".into());
+        let message = "no channel is configured, so no messages are received or sent";
+        warnings.push(Diagnostic::warning("config-no-channel", None, message));
     }
     for name in config.apps.keys() {
         if !config.channels.values().any(|channel| channel.app == *name) {
-            warnings.push(format!("no channel uses the app `{name}`"));
+            let message = format!("no channel uses the app `{name}`");
+            warnings.push(Diagnostic::warning("config-app-unused", place(&format!("apps.{name}")), message));
         }
     }
-    warnings.extend(
-        config
-            .daemon
-            .plugin_dirs
-            .iter()
-            .filter(|dir| !dir.is_dir())
-            .map(|dir| format!("plugin folder {} does not exist", dir.display())),
-    );
-    warnings.extend(config.schedules.iter().flat_map(|schedule| schedule_warnings(schedule)));
-    warnings.extend(plugin_warnings(config));
-    warnings.extend(missing_plugins(config));
+    for dir in config.daemon.plugin_dirs.iter().filter(|dir| !dir.is_dir()) {
+        let message = format!("plugin folder {} does not exist", dir.display());
+        warnings.push(Diagnostic::warning("plugin-folder-missing", place("daemon.plugin_dirs"), message));
+    }
+    warnings.extend(config.schedules.iter().flat_map(|schedule| schedule_warnings(schedule, loaded)));
+    warnings.extend(plugin_warnings(loaded));
+    warnings.extend(missing_plugins(loaded));
     warnings
+}
+
+/// The place of a key of a schedule, or of the schedule.
+fn schedule_place(loaded: &Loaded, schedule: &str, keys: &[&str]) -> Option<Span> {
+    let key = keys.iter().find_map(|key| loaded.places.get(&format!("schedule.{schedule}.{key}")));
+    key.or_else(|| loaded.places.get(&format!("schedule.{schedule}"))).cloned()
 }
 
 /// The warnings of `beadle schedules show`, without the zones of members, which only a daemon knows.
-fn schedule_warnings(schedule: &Schedule) -> Vec<String> {
+fn schedule_warnings(schedule: &Schedule, loaded: &Loaded) -> Vec<Diagnostic> {
     let zones = [schedule.zones.home().clone()];
-    let warnings = lint::warnings(schedule, &zones, Clock::real().now());
-    warnings
-        .iter()
-        .map(|warning| format!("schedule `{}`: {} ({})", schedule.name, warning.text, warning.code))
-        .collect()
+    let place = schedule_place(loaded, &schedule.name, &[schedule.source.0]);
+    let warning = |warning: lint::Warning| {
+        let message = format!("schedule `{}`: {}", schedule.name, warning.text);
+        Diagnostic::warning(warning.code, place.clone(), message)
+    };
+    lint::warnings(schedule, &zones, Clock::real().now()).into_iter().map(warning).collect()
 }
 
 /// Settings for plugins that do not exist.
-fn missing_plugins(config: &Config) -> Vec<String> {
-    let is_missing =
-        |name: &&String| !config.daemon.plugin_dirs.iter().any(|dir| dir.join(format!("{name}.wasm")).is_file());
-    let missing = config.plugins.keys().filter(is_missing);
-    let text =
-        |name| format!("`[plugins.{name}]` has no effect: no plugin folder contains {name}.wasm (plugin-missing)");
-    missing.map(text).collect()
+fn missing_plugins(loaded: &Loaded) -> Vec<Diagnostic> {
+    let dirs = &loaded.config.daemon.plugin_dirs;
+    let is_missing = |name: &&String| !dirs.iter().any(|dir| dir.join(format!("{name}.wasm")).is_file());
+    let missing = loaded.config.plugins.keys().filter(is_missing);
+    let warning = |name: &String| {
+        let message = format!("`[plugins.{name}]` has no effect: no plugin folder contains {name}.wasm");
+        Diagnostic::warning("plugin-missing", loaded.places.get(&format!("plugins.{name}")).cloned(), message)
+    };
+    missing.map(warning).collect()
 }
 
 /// Schedules whose plugin does not exist or does not handle schedules.
-fn plugin_warnings(config: &Config) -> Vec<String> {
+fn plugin_warnings(loaded: &Loaded) -> Vec<Diagnostic> {
+    let config = &loaded.config;
     let mut named: BTreeMap<&str, &str> = BTreeMap::new();
     for schedule in config.schedules.iter().filter(|schedule| schedule.enabled) {
         for plugin in &schedule.plugins {
@@ -125,7 +137,8 @@ fn plugin_warnings(config: &Config) -> Vec<String> {
             },
             Some(Err(_)) => return None,
         };
-        Some(format!("{} ({})", obstacle.message(schedule, plugin), obstacle.code()))
+        let place = schedule_place(loaded, schedule, &["plugin", "plugins"]);
+        Some(Diagnostic::warning(obstacle.code(), place, obstacle.message(schedule, plugin)))
     });
     warnings.collect()
 }
@@ -143,8 +156,11 @@ mod tests {
         let toml = "[daemon]\nplugin_dirs = [\"plugins\"]\n[plugins.here]\n[plugins.nothere]\norder = 1\n";
         fs::write(folder.path().join("beadle.toml"), toml).unwrap();
         let loaded = config::load(folder.path(), &Environment::process()).unwrap();
-        let found: Vec<_> = warnings(&loaded.config).into_iter().filter(|text| text.contains("[plugins.")).collect();
-        let expected = "`[plugins.nothere]` has no effect: no plugin folder contains nothere.wasm (plugin-missing)";
-        assert_eq!(found, [expected]);
+        let shown = warnings(&loaded).iter().map(|warning| warning.render(&loaded.sources, false)).collect::<String>();
+        let expected =
+            "warning[plugin-missing]: `[plugins.nothere]` has no effect: no plugin folder contains nothere.wasm";
+        let place = format!(" --> {}:4:10", folder.path().join("beadle.toml").display());
+        assert!(shown.contains(expected) && shown.contains(&place), "{shown}");
+        assert!(!shown.contains("plugins.here]` has"), "{shown}");
     }
 }

@@ -23,11 +23,14 @@ const GROUPS: &[Group] = &[
     (
         "Configuration",
         pages! {
+            "config-app-unused"
             "config-duplicate"
             "config-missing"
+            "config-no-channel"
             "config-secret"
             "config-syntax"
             "config-type"
+            "config-unchecked"
             "config-unknown"
             "config-unreadable"
             "config-unused"
@@ -202,6 +205,7 @@ const GROUPS: &[Group] = &[
             "schedule-either-day"
             "schedule-elapsed-days"
             "schedule-holidays-end"
+            "schedule-holidays-timed"
             "schedule-never"
             "schedule-not-exported"
             "schedule-plugin-unavailable"
@@ -232,6 +236,7 @@ const GROUPS: &[Group] = &[
     (
         "Daemon and API",
         pages! {
+            "admin-open"
             "bad-access-token"
             "bad-graph-url"
             "bad-request"
@@ -491,7 +496,7 @@ mod tests {
     #[test]
     fn list_is_grouped_and_fits_the_terminal() {
         let text = list(Some(80));
-        assert!(text.starts_with("Configuration\n  config-duplicate "), "{text}");
+        assert!(text.starts_with("Configuration\n  config-app-unused "), "{text}");
         assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
     }
 }

@@ -1,12 +1,13 @@
 //! Validates a plugin's settings against the JSON Schema in its `about`.
 //!
-//! The schema comes from the plugin and is not trusted: it may not refer to other documents, its patterns run in an engine
-//! with linear time, and `schema` bounds what it can cost. What remains takes milliseconds, on a blocking thread.
+//! The schema comes from the plugin and is not trusted: it may not refer to other documents, its patterns run in an
+//! engine with linear time, and `schema` bounds what it can cost. What remains takes milliseconds, on a blocking
+//! thread.
 
 use crate::schema;
 use crate::step::{StepError, blocking};
 use beadle_sandbox::About;
-use boon::{Compiler, Schemas, UrlLoader};
+use boon::{Compiler, ErrorKind, Schemas, UrlLoader};
 use serde_json::Value;
 use std::error::Error;
 
@@ -63,7 +64,18 @@ fn collect_leaves(error: &boon::ValidationError<'_, '_>, found: &mut Vec<String>
     if error.causes.is_empty() {
         let key = error.instance_location.to_string();
         let key = key.trim_start_matches('/').replace('/', ".");
-        let problem = error.kind.to_string();
+        let quoted = |keys: &mut dyn Iterator<Item = String>| keys.map(|key| format!("`{key}`")).collect::<Vec<_>>();
+        let problem = match &error.kind {
+            ErrorKind::AdditionalProperties { got } => {
+                let keys = quoted(&mut got.iter().map(ToString::to_string));
+                format!("unknown {} {}", if keys.len() == 1 { "key" } else { "keys" }, keys.join(", "))
+            }
+            ErrorKind::Required { want } => {
+                let keys = quoted(&mut want.iter().map(ToString::to_string));
+                format!("missing {} {}", if keys.len() == 1 { "key" } else { "keys" }, keys.join(", "))
+            }
+            kind => kind.to_string(),
+        };
         found.push(if key.is_empty() { problem } else { format!("`{key}`: {problem}") });
     }
     error.causes.iter().for_each(|cause| collect_leaves(cause, found));
@@ -93,8 +105,8 @@ mod tests {
         for (settings, expected) in [
             (json!({"brand": "abcd"}), "`brand`"),
             (json!({"brand": "abc", "wait": "soon"}), "`wait`"),
-            (json!({"brand": "abc", "brnad": 1}), "brnad"),
-            (json!({}), "brand"),
+            (json!({"brand": "abc", "brnad": 1}), "unknown key `brnad`"),
+            (json!({}), "missing key `brand`"),
         ] {
             let found = found(schema.clone(), &settings);
             assert!(found.contains(expected), "{settings}: {found}");

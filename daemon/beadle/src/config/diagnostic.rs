@@ -1,5 +1,5 @@
-//! Errors in the configuration: collected, not returned one by one, so that an operator sees all of them
-//! at once.
+//! Errors and warnings of the configuration: collected, not returned one by one, so that an operator sees
+//! all of them at once.
 //!
 //! Each has a code with a page in `beadle explain`, a place in a file, and what to write instead. They
 //! are shown with an excerpt of the file in which the place is underlined. A secret that is written in a
@@ -11,9 +11,14 @@ use beadle_model::{Blame, Coded};
 use std::ops::Range;
 use std::path::PathBuf;
 
-/// The codes of all configuration errors.
+/// The codes of all configuration errors, and of the warnings that no other part has.
 #[cfg(test)]
 pub const CODES: &[&str] = &[
+    "admin-open",
+    "config-app-unused",
+    "config-no-channel",
+    "config-unchecked",
+    "schedule-holidays-timed",
     "config-duplicate",
     "config-missing",
     "config-secret",
@@ -34,9 +39,19 @@ pub struct Span {
     pub range: Range<usize>,
 }
 
-/// One error.
+impl Span {
+    /// `FILE:LINE` of its start.
+    pub fn line(&self, sources: &[Source]) -> Option<String> {
+        let source = sources.get(self.file)?;
+        let number = source.text.bytes().take(self.range.start).filter(|byte| *byte == b'\n').count() + 1;
+        Some(format!("{}:{number}", source.path.display()))
+    }
+}
+
+/// One error or warning.
 #[derive(Debug)]
 pub struct Diagnostic {
+    is_warning: bool,
     code: &'static str,
     span: Option<Span>,
     message: String,
@@ -53,7 +68,30 @@ impl Diagnostic {
 
     /// An error about a whole file or folder.
     pub fn without_place(code: &'static str, message: impl Into<String>) -> Self {
-        Self { code, span: None, message: message.into(), label: String::new(), related: None, help: None }
+        Self {
+            is_warning: false,
+            code,
+            span: None,
+            message: message.into(),
+            label: String::new(),
+            related: None,
+            help: None,
+        }
+    }
+
+    /// A warning: the configuration can be used nevertheless. `None`: it is about no place in particular.
+    pub fn warning(code: &'static str, span: Option<Span>, message: impl Into<String>) -> Self {
+        Self { is_warning: true, span, ..Self::without_place(code, message) }
+    }
+
+    /// The code.
+    pub fn code(&self) -> &'static str {
+        self.code
+    }
+
+    /// The message alone.
+    pub fn message(&self) -> &str {
+        &self.message
     }
 
     /// Text next to the underlined place.
@@ -78,18 +116,15 @@ impl Diagnostic {
     }
 
     /// The error on one line, for a log.
-    fn line(&self, sources: &[Source]) -> String {
-        let place = self.span.as_ref().and_then(|span| Some((sources.get(span.file)?, span.range.start)));
-        let place = place.map_or_else(String::new, |(source, start)| {
-            let number = source.text.bytes().take(start).filter(|byte| *byte == b'\n').count() + 1;
-            format!("{}:{number}: ", source.path.display())
-        });
+    pub fn line(&self, sources: &[Source]) -> String {
+        let place = self.span.as_ref().and_then(|span| span.line(sources));
+        let place = place.map_or_else(String::new, |place| format!("{place}: "));
         let details = [Some(&self.label).filter(|label| !label.is_empty()), self.help.as_ref()];
         details.into_iter().flatten().fold(format!("{place}{}", self.message), |line, detail| line + "; " + detail)
     }
 
-    /// The error with an excerpt of the file.
-    fn render(&self, sources: &[Source], color: bool) -> String {
+    /// The diagnostic with an excerpt of the file.
+    pub fn render(&self, sources: &[Source], color: bool) -> String {
         let masked: Vec<(String, String)> =
             sources.iter().map(|source| (source.path.display().to_string(), mask_secrets(&source.text))).collect();
         let snippet = |span: &Span, kind: AnnotationKind, label: &str| {
@@ -101,7 +136,8 @@ impl Diagnostic {
         };
         let primary = self.span.as_ref().and_then(|span| snippet(span, AnnotationKind::Primary, &self.label));
         let related = self.related.as_ref().and_then(|(span, label)| snippet(span, AnnotationKind::Context, label));
-        let mut group = Group::with_title(Level::ERROR.primary_title(self.message.as_str()).id(self.code));
+        let level = if self.is_warning { Level::WARNING } else { Level::ERROR };
+        let mut group = Group::with_title(level.primary_title(self.message.as_str()).id(self.code));
         match (primary, related) {
             (Some((path, text, primary)), Some((other, _, related))) if path == other => {
                 group = group.element(Snippet::source(text).path(path).annotation(primary).annotation(related));

@@ -3,7 +3,7 @@
 //! What is compared is the text of the values, because that is what an operator changed. It contains no
 //! secrets, since the files only name where they are stored.
 
-use super::tree::{Node, Table, Value};
+use super::tree::{Node, Table, Value, named};
 use beadle_model::text::hex;
 use sha2::{Digest as _, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
@@ -72,21 +72,12 @@ fn walk(path: &str, table: &Table, flat: &mut Flat) {
             Value::Table(table) if !table.0.is_empty() => walk(&key, table, flat),
             // `[[schedule]]` by name, so that a change names the schedule and not the whole list.
             Value::Array(items) if items.iter().any(|item| named(item).is_some()) => {
-                for (name, table) in items.iter().filter_map(named) {
+                for (name, _, table) in items.iter().filter_map(named) {
                     walk(&format!("{key}.{name}"), table, flat);
                 }
             }
             value => _ = flat.0.insert(key, text(value)),
         }
-    }
-}
-
-/// An item of an array of tables, with its name.
-fn named(item: &Node) -> Option<(&str, &Table)> {
-    let Value::Table(table) = &item.value else { return None };
-    match &table.0.get("name")?.node.value {
-        Value::String(name) => Some((name, table)),
-        _ => None,
     }
 }
 

@@ -1,8 +1,8 @@
 //! The configuration: from TOML files to one typed, validated value, or to all errors at once.
 //!
 //! `files` reads the files, `tree` merges them, `read` has typed readers, `sections`, `schedules` and `costs` define
-//! the keys, `settings` is the result. The rest of the daemon sees only checked values: no text to parse, no secrets to fetch. Nothing
-//! is opened or started here, so a configuration can be checked on another machine.
+//! the keys, `settings` is the result. The rest of the daemon sees only checked values: no text to parse, no secrets to
+//! fetch. Nothing is opened or started here, so a configuration can be checked on another machine.
 
 mod costs;
 mod diagnostic;
@@ -24,12 +24,13 @@ mod tests;
 
 #[cfg(test)]
 pub use diagnostic::CODES;
-pub use diagnostic::Invalid;
+pub use diagnostic::{Diagnostic, Invalid, Source, Span};
 pub use difference::{Change, Flat, changes};
 pub use environment::Environment;
 pub use inputs::Inputs;
 pub use settings::*;
 
+use std::collections::BTreeMap;
 #[cfg(test)]
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -45,13 +46,25 @@ pub struct Loaded {
     pub files: Vec<PathBuf>,
     /// The keys and values as written.
     pub flat: Flat,
-    /// Warnings.
-    pub notes: Vec<String>,
+    /// What is valid but probably not intended.
+    pub warnings: Vec<Diagnostic>,
+    /// The text of the files.
+    pub sources: Vec<Source>,
+    /// Where each key is.
+    pub places: BTreeMap<String, Span>,
     /// Everything that was read, as it was then.
     pub inputs: Inputs,
     /// Every key that exists, with `*` for names: the example file must explain each.
     #[cfg(test)]
     pub known: BTreeSet<String>,
+}
+
+impl Loaded {
+    /// Where each key is, as `FILE:LINE`.
+    pub fn lines(&self) -> BTreeMap<String, String> {
+        let line = |(key, span): (&String, &Span)| Some((key.clone(), span.line(&self.sources)?));
+        self.places.iter().filter_map(line).collect()
+    }
 }
 
 /// Reads a file with the `conf.d` next to it, or a folder with `beadle.toml` and `conf.d`.
@@ -66,7 +79,7 @@ pub fn load(path: &Path, environment: &Environment) -> Result<Loaded, Invalid> {
     let is_complete = diagnostics.is_empty();
     let context = read::Context {
         diagnostics: diagnostics.into(),
-        notes: Vec::new().into(),
+        warnings: Vec::new().into(),
         known: Default::default(),
         inputs: files.inputs.into(),
         more_sources: Default::default(),
@@ -75,7 +88,7 @@ pub fn load(path: &Path, environment: &Environment) -> Result<Loaded, Invalid> {
         environment,
     };
     let config = sections::config(&context, &tree);
-    let flat = difference::flat(&tree);
+    let (flat, places) = (difference::flat(&tree), tree::places(&tree));
     let mut diagnostics = context.diagnostics.into_inner();
     // A key may be missing only because its file could not be parsed.
     if !is_complete {
@@ -85,13 +98,16 @@ pub fn load(path: &Path, environment: &Environment) -> Result<Loaded, Invalid> {
         files.sources.extend(context.more_sources.into_inner());
         return Err(diagnostics.into_error(files.sources, context.inputs.into_inner()));
     }
-    let paths = files.sources.into_iter().map(|source| source.path).collect();
+    let paths = files.sources.iter().map(|source| source.path.clone()).collect();
+    files.sources.extend(context.more_sources.into_inner());
     Ok(Loaded {
         config,
         path: path.to_owned(),
         files: paths,
         flat,
-        notes: context.notes.into_inner(),
+        warnings: context.warnings.into_inner(),
+        sources: files.sources,
+        places,
         inputs: context.inputs.into_inner(),
         #[cfg(test)]
         known: context.known.into_inner(),

@@ -19,7 +19,7 @@ pub struct Context<'a> {
     /// Errors found so far.
     pub diagnostics: RefCell<Diagnostics>,
     /// Warnings: the configuration can be used nevertheless.
-    pub notes: RefCell<Vec<String>>,
+    pub warnings: RefCell<Vec<Diagnostic>>,
     /// Every key that was read, with `*` for names: `channels.*.app`.
     pub known: RefCell<BTreeSet<String>>,
     /// The files that were read.
@@ -45,6 +45,11 @@ impl Context<'_> {
         let mut more = self.more_sources.borrow_mut();
         more.push(source);
         self.sources + more.len() - 1
+    }
+
+    /// Records a warning.
+    pub fn warn(&self, code: &'static str, span: Option<Span>, message: String) {
+        self.warnings.borrow_mut().push(Diagnostic::warning(code, span, message));
     }
 
     /// Notes a file that is about to be read.

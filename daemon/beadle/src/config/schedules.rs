@@ -293,7 +293,7 @@ fn days_off(section: &mut Section<'_>, files: &mut HolidayFiles) -> DaysOff {
     if let Some((name, span)) = section.string("holidays") {
         let path = section.context.base.join(&name);
         let holidays = files.entry(path.clone()).or_insert_with(|| {
-            read_holidays(section, &path)
+            read_holidays(section, &path, Some(&span))
                 .map_err(|reason| {
                     let message = format!("cannot read holidays from {}", path.display());
                     let diagnostic = Diagnostic::new("config-unreadable", span, message).label(reason);
@@ -306,7 +306,7 @@ fn days_off(section: &mut Section<'_>, files: &mut HolidayFiles) -> DaysOff {
     days_off
 }
 
-fn read_holidays(section: &Section<'_>, path: &Path) -> Result<Arc<Holidays>, String> {
+fn read_holidays(section: &Section<'_>, path: &Path, span: Option<&Span>) -> Result<Arc<Holidays>, String> {
     section.context.note_input(path);
     let size = std::fs::metadata(path).map_err(|error| error.to_string())?.len();
     if size > MAX_HOLIDAYS_BYTES {
@@ -320,7 +320,7 @@ fn read_holidays(section: &Section<'_>, path: &Path) -> Result<Arc<Holidays>, St
             path.display(),
             holidays.timed
         );
-        section.context.notes.borrow_mut().push(note);
+        section.context.warn("schedule-holidays-timed", span.cloned(), note);
     }
     Ok(Arc::new(holidays))
 }

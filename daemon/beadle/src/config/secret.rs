@@ -4,7 +4,7 @@
 //! variable. A secret in the configuration itself is an error, because such files are copied, committed and
 //! pasted into questions.
 
-use super::diagnostic::Diagnostic;
+use super::diagnostic::{Diagnostic, Span};
 use super::read::Section;
 use super::tree::{Entry, Value};
 use beadle_whatsapp::Secret;
@@ -39,7 +39,7 @@ impl Section<'_> {
             return None;
         };
         let secret = match kind.as_str() {
-            "credential" => self.credential(name),
+            "credential" => self.credential(name, span),
             "file" => self.read_secret(&self.context.base.join(name)),
             "env" => match (self.context.environment.variable)(name) {
                 Some(text) => not_empty(&text),
@@ -59,7 +59,7 @@ impl Section<'_> {
         secret.map_err(report).ok()
     }
 
-    fn credential(&self, name: &str) -> Result<Secret, String> {
+    fn credential(&self, name: &str, span: &Span) -> Result<Secret, String> {
         // A credential is a file name; a path could leave the folder.
         if name.is_empty() || name.contains('/') || name.starts_with('.') {
             return Err("must be the name in `LoadCredential=NAME:PATH` of the unit".into());
@@ -69,7 +69,7 @@ impl Section<'_> {
                 return Err("$CREDENTIALS_DIRECTORY is not set: credentials exist only under systemd".into());
             }
             let note = format!("credential `{name}` was not checked: credentials exist only under systemd");
-            self.context.notes.borrow_mut().push(note);
+            self.context.warn("config-unchecked", Some(span.clone()), note);
             return Ok(Secret::new(""));
         };
         self.read_secret(&Path::new(&folder).join(name))

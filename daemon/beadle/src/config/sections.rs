@@ -112,8 +112,9 @@ fn admin(mut section: Section<'_>) -> Admin {
     if let Some(listen) = listen
         && api == ApiAccess::Open
     {
-        let note = format!("[admin] open_api: anyone who reaches {listen} can read and change everything");
-        section.context.notes.borrow_mut().push(note);
+        let note = format!("anyone who reaches {listen} can read and change everything");
+        let span = section.get("open_api").map(|entry| entry.key.clone());
+        section.context.warn("admin-open", span, note);
     }
     let socket = section.path("socket", DEFAULT_SOCKET);
     section.end();

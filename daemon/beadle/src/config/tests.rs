@@ -121,7 +121,10 @@ fn check_skips_credentials_outside_systemd() {
     assert!(load(&path, &environment).unwrap_err().render(false).contains("only under systemd"));
     environment.without_systemd = true;
     let loaded = load(&path, &environment).unwrap();
-    assert_eq!(loaded.notes, ["credential `wa-token` was not checked: credentials exist only under systemd"]);
+    let [warning] = loaded.warnings.as_slice() else { panic!("{:?}", loaded.warnings) };
+    let shown = warning.render(&loaded.sources, false).replace(&format!("{}/", folder().display()), "");
+    let expected = "warning[config-unchecked]: credential `wa-token` was not checked: credentials exist only under systemd\n  --> maximal.toml:";
+    assert!(shown.replace("\n --> ", "\n  --> ").starts_with(expected), "{shown}");
 }
 
 /// The installed example loads unchanged, states the defaults, and contains every key.

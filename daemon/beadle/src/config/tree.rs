@@ -138,6 +138,41 @@ pub fn merge(into: &mut Table, from: Table, path: &str, diagnostics: &mut Diagno
     }
 }
 
+/// The places of all keys: `plugins.echo`, `schedule.digest.plugin`. A schedule is where its name is.
+pub fn places(table: &Table) -> BTreeMap<String, Span> {
+    let mut places = BTreeMap::new();
+    note_places(table, "", &mut places);
+    places
+}
+
+fn note_places(table: &Table, path: &str, places: &mut BTreeMap<String, Span>) {
+    for (name, entry) in &table.0 {
+        let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+        match &entry.node.value {
+            Value::Table(inner) => note_places(inner, &path, places),
+            Value::Array(items) => {
+                for (name, span, inner) in items.iter().filter_map(named) {
+                    let path = format!("{path}.{name}");
+                    note_places(inner, &path, places);
+                    places.insert(path, span.clone());
+                }
+            }
+            _ => {}
+        }
+        places.insert(path, entry.key.clone());
+    }
+}
+
+/// An item of an array of tables, with its name and where that is.
+pub fn named(item: &Node) -> Option<(&str, &Span, &Table)> {
+    let Value::Table(table) = &item.value else { return None };
+    let name = &table.0.get("name")?.node;
+    match &name.value {
+        Value::String(text) => Some((text, &name.span, table)),
+        _ => None,
+    }
+}
+
 fn are_tables(items: &[Node]) -> bool {
     items.iter().all(|item| matches!(item.value, Value::Table(_)))
 }

@@ -74,8 +74,8 @@ pub async fn command(args: &RunArgs) -> Exit {
 pub async fn run(loaded: Loaded, clock_url: Option<&str>, ready: impl FnOnce(&Config)) -> Result<(), RunError> {
     let failed = |error| RunError::Listen { key: "signals", address: "SIGTERM and SIGINT".into(), error };
     let mut signals = Signals::listen().map_err(failed)?;
-    for note in &loaded.notes {
-        tracing::warn!(note, "configuration");
+    for warning in &loaded.warnings {
+        tracing::warn!(code = warning.code(), warning = warning.line(&loaded.sources), "configuration");
     }
     let config = &loaded.config;
     private::restrict_new_files();

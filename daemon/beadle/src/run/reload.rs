@@ -72,7 +72,7 @@ impl Reloader {
     pub async fn run(self: Arc<Self>, heartbeat: Heartbeat) {
         let mut state = self.state.lock().await;
         if state.reported.is_none() {
-            self.show(None, &state.current.flat.hashes());
+            self.show(None, &state.current);
         }
         let mut watch = self.catalog.watcher().watch();
         loop {
@@ -100,8 +100,10 @@ impl Reloader {
                 let recovered = state.reported.take().is_some();
                 if recovered || cause == Cause::Asked || next.config != current.config || next.flat != current.flat {
                     self.take(current, &next);
-                    state.current = next;
                 }
+                // Also after a change of comments, which moves the lines.
+                self.show(None, &next);
+                state.current = next;
             }
             Err(invalid) => {
                 let problem = Problem { code: invalid.code().into(), message: invalid.message() };
@@ -113,7 +115,7 @@ impl Reloader {
                 }
                 tracing::error!("configuration not reloaded, see `beadle check`");
                 state.reported = Some(problem.message.clone());
-                self.show(Some(problem), &state.current.flat.hashes());
+                self.show(Some(problem), &state.current);
             }
         }
     }
@@ -125,10 +127,10 @@ impl Reloader {
         let changed: Vec<_> = changes(&current.flat.hashes(), &keys).iter().map(Change::to_string).collect();
         let changed = if changed.is_empty() { "nothing".into() } else { changed.join(", ") };
         tracing::info!(changed, "configuration reloaded");
-        for note in next.notes.iter().filter(|note| !current.notes.contains(note)) {
-            tracing::warn!(note, "configuration");
+        let is_new = |message: &str| !current.warnings.iter().any(|known| known.message() == message);
+        for warning in next.warnings.iter().filter(|warning| is_new(warning.message())) {
+            tracing::warn!(code = warning.code(), warning = warning.line(&next.sources), "configuration");
         }
-        self.show(None, &keys);
     }
 
     /// Gives each part its new settings.
@@ -150,10 +152,11 @@ impl Reloader {
     }
 
     /// Shows on the admin side what became of the last reload.
-    fn show(&self, problem: Option<Problem>, keys: &BTreeMap<String, String>) {
-        let waiting = changes(&self.at_start, keys).into_iter().filter(|change| change.needs_restart);
+    fn show(&self, problem: Option<Problem>, loaded: &Loaded) {
+        let (keys, lines) = (loaded.flat.hashes(), loaded.lines());
+        let waiting = changes(&self.at_start, &keys).into_iter().filter(|change| change.needs_restart);
         let waiting = waiting.map(|change| change.key).collect();
-        *self.admin.config.write() = ConfigState { problem, waiting, keys: keys.clone() };
+        *self.admin.config.write() = ConfigState { problem, waiting, keys, lines };
     }
 }
 
@@ -174,8 +177,8 @@ impl Files {
         Self { path: loaded.path.clone(), inputs, environment: Environment::process, reads: 0 }
     }
 
-    /// Reads the files, unless nothing changed and no operator waits for the result. If they are invalid and no operator
-    /// waits, they are read once more after a while.
+    /// Reads the files, unless nothing changed and no operator waits for the result. If they are invalid and no
+    /// operator waits, they are read once more after a while.
     async fn read(&mut self, cause: Cause) -> Option<Result<Loaded, Invalid>> {
         if cause == Cause::Look && !self.inputs.have_changed() {
             return None;

@@ -83,6 +83,8 @@ pub struct ConfigState {
     pub waiting: Vec<String>,
     /// Each key with a hash of its value.
     pub keys: BTreeMap<String, String>,
+    /// Where each key is, as `FILE:LINE`.
+    pub lines: BTreeMap<String, String>,
 }
 
 /// The configured channels, as they are while nothing is wrong.

@@ -8,6 +8,7 @@ use crate::web::context::{Admin, Phase};
 use crate::web::failure::ApiError;
 use axum::Json;
 use axum::extract::{Path, Query, State};
+use beadle_model::text::counted;
 use beadle_model::{EventKind, PluginNo, Timestamp};
 use beadle_schedule::{
     CatchUpMode, ConfiguredSchedule, NextMoment, Overlap, Schedule, Schedules, Target, TimeSpec, Zone, Zones,
@@ -181,8 +182,8 @@ pub async fn run(State(admin): State<Arc<Admin>>, Path(name): Path<String>) -> A
     Ok(Json(Done { message, warning: (!warning.is_empty()).then_some(warning) }))
 }
 
-/// Plugins that their schedules cannot reach, one problem each.
-pub fn problems(admin: &Admin) -> Vec<Problem> {
+/// Plugins that their schedules cannot reach, one problem each. `lines`: where the keys of the configuration are.
+pub fn problems(admin: &Admin, lines: &BTreeMap<String, String>) -> Vec<Problem> {
     if admin.phase() == Phase::Starting {
         return Vec::new();
     }
@@ -197,7 +198,13 @@ pub fn problems(admin: &Admin) -> Vec<Problem> {
     let problem = |(plugin, (name, count)): (&str, (&str, usize))| {
         let mut problem = overview.problem(name, plugin)?;
         if count > 1 {
-            problem.message.push_str(&format!(" (and {} more schedules)", count - 1));
+            problem
+                .message
+                .push_str(&format!(" (and {})", counted(count as u64 - 1, "more schedule", "more schedules")));
+        }
+        let key = |key| lines.get(&format!("schedule.{name}.{key}"));
+        if let Some(line) = key("plugin").or_else(|| key("plugins")) {
+            problem.message.push_str(&format!("\n --> {line}"));
         }
         Some(problem)
     };

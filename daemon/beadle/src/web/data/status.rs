@@ -78,7 +78,13 @@ fn warnings(admin: &Admin) -> Vec<Problem> {
         let Problem { code, message } = plugins::problem(entry)?;
         let name = format!("`{}`", entry.name);
         // Most messages name the plugin already.
-        let message = if message.contains(&name) { message } else { format!("plugin {name}: {message}") };
+        let mut message = if message.contains(&name) { message } else { format!("plugin {name}: {message}") };
+        let table = format!("plugins.{}", entry.name);
+        if code == "settings-invalid"
+            && let Some(line) = config.lines.get(&format!("{table}.settings")).or_else(|| config.lines.get(&table))
+        {
+            message.push_str(&format!("\n --> {line}"));
+        }
         Some(Problem { code, message })
     });
     let warnings = admin.catalog.folder_warnings();
@@ -90,12 +96,11 @@ fn warnings(admin: &Admin) -> Vec<Problem> {
             if file.is_empty() { file } else { format!("{file}: ") }
         ),
     });
-    let config = admin.config.read();
     let waiting = (!config.waiting.is_empty()).then(|| Problem {
         code: "restart-required".into(),
         message: format!("changed settings take effect after a restart: {}", config.waiting.join(", ")),
     });
-    let schedules = schedules::problems(admin);
+    let schedules = schedules::problems(admin, &config.lines);
     let store = admin.store.health();
     let log = (store.writable && store.is_log_long).then(|| Problem {
         code: "store-log-too-large".into(),
