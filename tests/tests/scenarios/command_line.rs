@@ -106,7 +106,7 @@ async fn event_that_cannot_be_read_is_shown_next_to_the_others() {
         (["events", "list"].as_slice(), ["two", "cannot be read"]),
         (&["events", "tail", "--after", "evt_0", "--count", "2"], ["cannot be read", event]),
         (&["events", "show", event], ["of tomorrow", "unreadable: "]),
-        (&["why", event], ["cannot be read", "handled it"]),
+        (&["why", event], ["cannot be read", "claimed it"]),
         (&["why", message], ["cannot be read", "requested by probe: v1: one"]),
         (&["why", contact], ["two", "cannot be read"]),
     ] {

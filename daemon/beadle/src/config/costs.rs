@@ -57,7 +57,7 @@ fn read_file(context: &Context<'_>, path: &Path) -> Result<Option<Rates>, String
     // Its keys are not keys of the configuration.
     let inner = Context {
         diagnostics: Default::default(),
-        notes: Default::default(),
+        warnings: Default::default(),
         known: Default::default(),
         inputs: Default::default(),
         more_sources: Default::default(),
