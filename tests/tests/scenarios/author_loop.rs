@@ -70,7 +70,7 @@ async fn new_plugin_is_tested_built_and_run() {
     let tried: Value = serde_json::from_str(&stdout_of("beadle", &folder, &twice).await).unwrap_or_default();
     assert_eq!(tried.pointer("/items/1/effects/0/body/body"), Some(&json!("Hello, Ana! (2)")), "{tried}");
     let missing = run("beadle", &folder, &["plugins", "test", "say-hello.wasm", "--event", "nothing.json"]).await;
-    assert_eq!(missing.status.code(), Some(1));
+    assert_eq!(missing.status.code(), Some(2));
     let again = run("beadle", parent.path(), &["plugins", "new", "say-hello"]).await;
     assert_eq!(again.status.code(), Some(1));
 

@@ -41,13 +41,14 @@ impl World {
         let simulator = address.start_virtual(&setup).await;
         simulator.control("POST", "clock", &json!({ "set_ms": FRIDAY_NOON })).await;
         simulator.set_faults(json!({ "template_review_ms": 0 })).await;
+        let daemon = setup.start().await;
         for (name, category) in [("news", "MARKETING"), ("order", "UTILITY")] {
             let components = json!([{"type": "BODY", "text": "Something to read"}]);
             let template = json!({"name": name, "language": "en", "category": category, "components": components});
             simulator.graph("POST", &format!("{}/message_templates", webhook::BUSINESS_ID), &template).await;
         }
+        // The daemon takes the webhooks about the templates, so virtual time moves only while it runs.
         simulator.advance(1000).await;
-        let daemon = setup.start().await;
         let world = Self { setup, simulator, daemon };
         let synced = world.daemon.post("templates/sync").await;
         assert_eq!(synced.status, 200, "{}", synced.text());
