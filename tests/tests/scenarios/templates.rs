@@ -40,12 +40,13 @@ impl World {
         let simulator = address.start_virtual(&setup).await;
         simulator.control("POST", "clock", &json!({ "set_ms": FRIDAY_NOON })).await;
         simulator.set_faults(json!({ "template_review_ms": 0 })).await;
+        // It takes the webhooks of the reviews.
+        let daemon = setup.start().await;
         for (name, language, category, components) in templates {
             let template = json!({"name": name, "language": language, "category": category, "components": components});
             simulator.graph("POST", &format!("{}/message_templates", webhook::BUSINESS_ID), &template).await;
         }
         simulator.advance(1000).await;
-        let daemon = setup.start().await;
         let world = Self { setup, simulator, daemon };
         world.sync().await;
         world
