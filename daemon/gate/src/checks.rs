@@ -262,8 +262,10 @@ fn purpose(draft: &Draft<'_>, facts: &Facts<'_>) -> CheckResult {
         let text = "The recipient left after this message had been queued.";
         return CheckResult::Refuse(Refusal::new("left", text).instead("Write to them when they have joined again."));
     }
-    // Whoever stopped marketing in WhatsApp is told apart by the next check.
-    if !facts.category(draft).may_be_marketing() || contact.marketing_stopped_since.is_some() {
+    // Whoever stopped marketing in WhatsApp is told apart by the next check, and a template that does not exist by its own.
+    let is_told_apart =
+        contact.marketing_stopped_since.is_some() || matches!(facts.template, TemplateFacts::Missing { .. });
+    if is_told_apart || !facts.category(draft).may_be_marketing() {
         return CheckResult::Nothing;
     }
     let purpose = facts.purpose(draft);

@@ -145,7 +145,7 @@ impl Gatekeeper {
         to: &ConversationView,
         now: Timestamp,
     ) -> Result<Decision, StoreError> {
-        let facts = self.facts(draft, by, reply, to, now)?;
+        let mut facts = self.facts(draft, by, reply, to, now)?;
         let price = Self::price_key(draft, &facts);
         let is_budgeted = price.as_ref().map_or(Ok(false), |price| self.is_budgeted(by, to, price))?;
         let outreach = draft.body.is_outreach().then(|| Outreach {
@@ -154,10 +154,14 @@ impl Gatekeeper {
             is_outside_window: !facts.has_open_window(),
             price: price.clone(),
         });
-        let verdict = beadle_gate::check(draft, &facts);
-        if verdict == GateVerdict::Send && draft.message.is_some() {
-            // Counted at once: others are asked about before it is on the wire.
-            self.leaves(draft.body, to, now);
+        let mut verdict = beadle_gate::check(draft, &facts);
+        // Counted at once: others are asked about before it is on the wire, and others took what was free meanwhile.
+        if verdict == GateVerdict::Send && draft.message.is_some() && counts_for_tier(draft.body, &facts) {
+            let limit = facts.circumstances.tier.as_ref().map(|tier| tier.limit);
+            let portfolio = self.policy().portfolio(&to.channel);
+            let tier = self.0.tiers.lock().take(&portfolio, to.contact.id, limit.unwrap_or(u64::MAX), now);
+            facts.circumstances.tier = limit.map(|_| tier);
+            verdict = beadle_gate::check(draft, &facts);
         }
         if let (GateVerdict::Send, Some(message), Some(price), true) = (&verdict, draft.message, &price, is_budgeted) {
             self.note_leaving(message, by, to, price, now)?;
@@ -212,7 +216,7 @@ impl Gatekeeper {
             facts.circumstances.capped = self.capped(draft, &policy.caps, to, now)?;
         }
         facts.circumstances.over_budget = self.over_budget(draft, by, &facts)?;
-        if draft.body.is_outreach() && to.group.is_none() && !facts.has_open_window() {
+        if counts_for_tier(draft.body, &facts) {
             facts.circumstances.tier = self.tier(&policy, to, now)?;
         }
         Ok(facts)
@@ -275,13 +279,6 @@ impl Gatekeeper {
             tiers.load(sent.into_iter().map(|(channel, contact, at)| (policy.portfolio(&channel), contact, at)));
         }
         Ok(Some(tiers.facts(&portfolio, to.contact.id, limit, now)))
-    }
-
-    /// A message leaves: if the business sends it first, it counts for the messaging limit.
-    pub fn leaves(&self, body: &Outgoing, to: &ConversationView, now: Timestamp) {
-        if body.is_outreach() && to.group.is_none() && !Facts::new(to, now).has_open_window() {
-            self.0.tiers.lock().add(self.policy().portfolio(&to.channel), to.contact.id, now);
-        }
     }
 
     /// The platform does not let a channel write first: templates and Direct Send wait, an hour at first, twice as long after
@@ -410,6 +407,11 @@ fn topic(body: &Outgoing) -> Option<&str> {
         Outgoing::Template(template) => template.topic.as_deref(),
         _ => None,
     }
+}
+
+/// Whether the messaging limit counts it.
+fn counts_for_tier(body: &Outgoing, facts: &Facts<'_>) -> bool {
+    body.is_outreach() && facts.conversation.group.is_none() && !facts.has_open_window()
 }
 
 #[cfg(test)]

@@ -52,16 +52,19 @@ impl Tiers {
         }
     }
 
-    pub(crate) fn add(&mut self, portfolio: String, contact: ContactId, at: Timestamp) {
-        // Until it is loaded, the store has it.
-        if let Some(portfolios) = &mut self.portfolios {
-            portfolios.entry(portfolio).or_default().add(contact, at);
+    /// Counts a message to this person, if the limit permits it. The store has those from before it was loaded.
+    pub(crate) fn take(&mut self, portfolio: &str, contact: ContactId, limit: u64, now: Timestamp) -> TierFacts {
+        let facts = self.facts(portfolio, contact, limit, now);
+        if let (None, Some(portfolios)) = (facts.free_at, &mut self.portfolios) {
+            portfolios.entry(portfolio.to_owned()).or_default().add(contact, now);
         }
+        facts
     }
 
     /// The use of a limit, for one more message to this person.
     pub(crate) fn facts(&mut self, portfolio: &str, contact: ContactId, limit: u64, now: Timestamp) -> TierFacts {
-        let people = self.portfolios.get_or_insert_default().entry(portfolio.to_owned()).or_default();
+        let people = self.portfolios.as_mut().and_then(|portfolios| portfolios.get_mut(portfolio));
+        let Some(people) = people else { return TierFacts { limit, used: 0, free_at: None } };
         people.forget_before(now.plus_ms(-DAY_MS));
         let used = people.last.len() as u64;
         let is_over = used >= limit && !people.last.contains_key(&contact);
@@ -80,10 +83,9 @@ mod tests {
     fn people_count_once_for_a_day_after_the_last_message() {
         let mut tiers = Tiers::default();
         tiers.load(std::iter::empty());
-        let mut add = |contact, at_ms| tiers.add("main".into(), ContactId(contact), NOW.plus_ms(at_ms));
-        add(1, 0);
-        add(2, 1000);
-        add(1, 5000);
+        let mut take = |contact, at_ms| tiers.take("main", ContactId(contact), 2, NOW.plus_ms(at_ms)).free_at;
+        assert_eq!((take(1, 0), take(2, 1000), take(1, 5000)), (None, None, None));
+        assert!(take(3, 6000).is_some(), "not counted");
         let mut facts = |contact, at_ms| tiers.facts("main", ContactId(contact), 2, NOW.plus_ms(at_ms));
         assert_eq!(facts(3, 6000).used, 2);
         assert_eq!(facts(2, 6000).free_at, None, "one of them");

@@ -151,12 +151,12 @@ impl Reader {
         })
     }
 
-    /// Messages that were sent first outside a window: channel, person and time, oldest first.
+    /// Messages that were sent first outside a window and that the platform accepted: channel, person and time, oldest first.
     pub fn outreach_since(&self, since: Timestamp) -> Result<Vec<(String, ContactId, Timestamp)>, StoreError> {
         self.one(|conn| {
             conn.prepare_cached(
                 "SELECT outreach.channel, contact, at FROM outreach JOIN outbox ON outbox.id = outreach.message
-                 WHERE at > ?1 AND outside = 1 AND outbox.state IN (1, 2) ORDER BY at",
+                 WHERE at > ?1 AND outside = 1 AND outbox.state = 2 ORDER BY at",
             )?
             .query_map([since.0], |row| Ok((row.get(0)?, ContactId(row.get(1)?), Timestamp(row.get(2)?))))?
             .collect::<Result<_, _>>()

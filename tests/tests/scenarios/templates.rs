@@ -83,7 +83,8 @@ impl World {
 
     async fn change(&self, change: Value) {
         self.simulator.control("POST", "templates", &change).await;
-        self.simulator.wait_until_delivered().await;
+        // A deletion that is pending waits for its day.
+        self.simulator.wait_until_idle().await;
     }
 
     async fn status_of(&self, name: &str) -> String {
@@ -158,7 +159,7 @@ async fn webhooks_change_what_is_known() {
     // The category is the platform's: what was a utility template is marketing now, and Ana does not want marketing.
     let ana = world.simulator.id_of("Ana").await;
     world.simulator.control("POST", "marketing", &json!({"person": ana, "value": "stop"})).await;
-    world.simulator.wait_until_delivered().await;
+    world.simulator.wait_until_idle().await;
     world.say("Ana", "template order en").await;
     assert_eq!(world.received("Ana").await.len(), 2, "a utility template is not marketing");
     world.change(json!({"name": "order", "category": "MARKETING"})).await;

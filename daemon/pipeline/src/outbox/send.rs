@@ -62,7 +62,6 @@ impl Sender {
     pub fn spawn(&self, pending: PendingSend) {
         let sender = self.clone();
         self.0.shared.send_began();
-        self.0.gatekeeper.leaves(&pending.row.body, &pending.view, self.0.context.clock.now());
         let work = self.0.context.clock.work();
         tokio::spawn(async move {
             let _work = work;
@@ -75,8 +74,8 @@ impl Sender {
         let clock = &self.0.context.clock;
         // A check from the future was made before the clock was set back.
         let is_recent = (0..=GATE_HOLDS_MS).contains(&clock.now().since_ms(pending.checked_at));
-        // A withdrawal holds at once for what is queued.
-        if !is_recent || self.0.context.store.restricted_at() >= pending.checked_at {
+        // A withdrawal holds at once for what is queued, and what is sent first is counted when it leaves.
+        if !is_recent || pending.row.body.is_outreach() || self.0.context.store.restricted_at() >= pending.checked_at {
             match self.check_until_readable(pending).await {
                 Some(checked) => pending = checked,
                 None => return,
