@@ -43,12 +43,13 @@ const STAGES: &[Stage] = &[
     ("build", |_| passed(call(cargo().args(["build", "--workspace", "--all-targets"])))),
     ("oracle", |options| passed(oracle::test(options.seed))),
     ("clients", |_| passed(clients::test())),
-    ("units", |options| {
-        passed(call(units(options).args(["test", "--quiet", "--workspace", "--exclude", "beadle-e2e"])))
-    }),
     ("plugins", |_| {
         plugins::build(&[])?;
         passed(plugins::build_for_tests().map(drop))
+    }),
+    // After the plugins: the daemon's own tests install some.
+    ("units", |options| {
+        passed(call(units(options).args(["test", "--quiet", "--workspace", "--exclude", "beadle-e2e"])))
     }),
     ("proxy", |_| proxy::test()),
     ("plugin-units", |_| {

@@ -319,7 +319,7 @@ macro_rules! senders {
 
         pub(crate) mod messages {
             use super::*;
-            pub(crate) use crate::bindings::imports::messages::{Allowed, Candidate};
+            pub(crate) use crate::bindings::imports::messages::Allowed;
             $(pub(crate) fn $send(to: &str, _channel: Option<&str>, message: &outgoing::$record) -> Refusable<String> {
                 deliver(Some(to), message)
             })*
