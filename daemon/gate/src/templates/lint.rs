@@ -39,17 +39,7 @@ const WORDS: [(&str, &[&str]); 5] = [
 
 /// Advertising words in a template's own texts.
 pub fn lint(definition: &TemplateDefinition) -> Vec<Advertising> {
-    let empty = Template {
-        name: String::new(),
-        language: String::new(),
-        category: None,
-        topic: None,
-        header: None,
-        body: Vec::new(),
-        buttons: Vec::new(),
-        cards: Vec::new(),
-        quote: None,
-    };
+    let empty = Template::new("", "");
     let Preview { header, body, footer, buttons, cards } = preview(definition, &empty);
     let mut found = Vec::new();
     search(&body, "text", &mut found);

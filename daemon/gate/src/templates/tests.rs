@@ -24,17 +24,7 @@ pub(crate) fn definition(name: &str, language: &str) -> TemplateDefinition {
 }
 
 pub(crate) fn message(name: &str, language: &str) -> Template {
-    Template {
-        name: name.into(),
-        language: language.into(),
-        category: None,
-        topic: None,
-        header: None,
-        body: vec![],
-        buttons: vec![],
-        cards: vec![],
-        quote: None,
-    }
+    Template::new(name, language)
 }
 
 fn filled(values: &[&str]) -> Vec<Parameter> {

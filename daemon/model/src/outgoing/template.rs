@@ -134,3 +134,20 @@ pub struct Template {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quote: Option<String>,
 }
+
+impl Template {
+    /// A template without parameters.
+    pub fn new(name: impl Into<String>, language: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            language: language.into(),
+            category: None,
+            topic: None,
+            header: None,
+            body: Vec::new(),
+            buttons: Vec::new(),
+            cards: Vec::new(),
+            quote: None,
+        }
+    }
+}

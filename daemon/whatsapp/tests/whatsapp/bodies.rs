@@ -21,18 +21,7 @@ fn text(text: &str) -> Parameter {
 }
 
 fn template(name: &str, language: &str) -> Template {
-    let (name, language) = (name.into(), language.into());
-    Template {
-        name,
-        language,
-        category: None,
-        topic: None,
-        header: None,
-        body: vec![],
-        buttons: vec![],
-        cards: vec![],
-        quote: None,
-    }
+    Template::new(name, language)
 }
 
 fn flow(name: &str, by_name: bool, draft: bool) -> Outgoing {

@@ -65,15 +65,11 @@ fn template(example: &Value, quote: Option<String>) -> Template {
     });
     let body = of_type("body").flat_map(|body| body["parameters"].as_array().unwrap()).map(parameter).collect();
     Template {
-        name: string(&example["name"]).unwrap(),
-        language: string(&example["language"]["code"]).unwrap(),
-        category: None,
-        topic: None,
         header,
         body,
         buttons: of_type("button").map(button).collect(),
-        cards: vec![],
         quote,
+        ..Template::new(string(&example["name"]).unwrap(), string(&example["language"]["code"]).unwrap())
     }
 }
 

@@ -151,19 +151,7 @@ fn each_kind_of_interactive_message_has_limits() {
 }
 
 fn template(change: impl FnOnce(&mut Template)) -> Outgoing {
-    let (name, language) = ("order_update2".into(), "en_US".into());
-    let (body, buttons) = (vec![], vec![]);
-    let mut template = Template {
-        name,
-        language,
-        category: None,
-        topic: None,
-        header: None,
-        body,
-        buttons,
-        cards: vec![],
-        quote: None,
-    };
+    let mut template = Template::new("order_update2", "en_US");
     change(&mut template);
     Outgoing::Template(Box::new(template))
 }
