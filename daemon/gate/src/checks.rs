@@ -130,40 +130,40 @@ const CHECKS: [(Check, CheckFn); 18] = [
     (Check::AlreadySent, already_sent),
 ];
 
-/// Checks a draft: the first refusal decides.
-pub fn check(draft: &Draft<'_>, facts: &Facts<'_>) -> GateVerdict {
+/// Checks a draft. The first refusal decides; without one, the latest time of the checks that defer it.
+///
+/// The trace has the result of every check that has something to say, in order, including those after a refusal.
+pub fn decide(draft: &Draft<'_>, facts: &Facts<'_>) -> (GateVerdict, GateTrace) {
+    let mut refused: Option<GateVerdict> = None;
     let mut later: Option<(Timestamp, Check)> = None;
+    let mut steps = Vec::new();
     for (check, check_fn) in CHECKS {
-        match check_fn(draft, facts) {
-            CheckResult::Nothing | CheckResult::Pass(..) | CheckResult::Note(_) => {}
-            CheckResult::Later(until, _) => {
+        let (outcome, reason, time) = match check_fn(draft, facts) {
+            CheckResult::Nothing => continue,
+            CheckResult::Pass(reason, time) => (CheckOutcome::Pass, reason.into(), time),
+            CheckResult::Note(reason) => (CheckOutcome::Pass, reason.into(), None),
+            CheckResult::Later(until, reason) => {
                 if later.is_none_or(|(latest, _)| until > latest) {
                     later = Some((until, check));
                 }
+                (CheckOutcome::Later(until), reason.into(), Some(until))
             }
-            CheckResult::Refuse(refusal) if check == Check::Window => return GateVerdict::TemplateNeeded(refusal),
-            CheckResult::Refuse(refusal) => return GateVerdict::Refused(refusal),
-        }
-    }
-    later.map_or(GateVerdict::Send, |(until, check)| GateVerdict::Later { until, check })
-}
-
-/// The result of every check of [`check`] that has something to say, in order, including those after a refusal.
-pub fn trace(draft: &Draft<'_>, facts: &Facts<'_>) -> GateTrace {
-    let step = |(check, check_fn): &(Check, CheckFn)| {
-        let (outcome, reason, time) = match check_fn(draft, facts) {
-            CheckResult::Nothing => return None,
-            CheckResult::Pass(reason, time) => (CheckOutcome::Pass, reason.into(), time),
-            CheckResult::Note(reason) => (CheckOutcome::Pass, reason.into(), None),
-            CheckResult::Later(until, reason) => (CheckOutcome::Later(until), reason.into(), Some(until)),
-            CheckResult::Refuse(refusal) => (CheckOutcome::Refused(refusal), "".into(), None),
+            CheckResult::Refuse(refusal) => {
+                refused.get_or_insert_with(|| match check {
+                    Check::Window => GateVerdict::TemplateNeeded(refusal.clone()),
+                    _ => GateVerdict::Refused(refusal.clone()),
+                });
+                (CheckOutcome::Refused(refusal), "".into(), None)
+            }
         };
-        Some(TraceStep { check: check.name().into(), outcome, reason, time })
-    };
-    GateTrace { at: facts.now, leaving: draft.message.is_some(), steps: CHECKS.iter().filter_map(step).collect() }
+        steps.push(TraceStep { check: check.name().into(), outcome, reason, time });
+    }
+    let deferred = || later.map_or(GateVerdict::Send, |(until, check)| GateVerdict::Later { until, check });
+    let trace = GateTrace { at: facts.now, leaving: draft.message.is_some(), steps };
+    (refused.unwrap_or_else(deferred), trace)
 }
 
-/// Beadle's own answers and read marks are sent while everything else is stopped, so that STOP is confirmed.
+/// Beadle's own replies and read marks are sent while everything else is stopped, so that STOP is confirmed.
 fn stop_switch(draft: &Draft<'_>, facts: &Facts<'_>) -> CheckResult {
     let until = facts.now.plus_ms(STOPPED_MS);
     match facts.circumstances.stop {
@@ -173,7 +173,7 @@ fn stop_switch(draft: &Draft<'_>, facts: &Facts<'_>) -> CheckResult {
             }
             _ => CheckResult::Nothing,
         },
-        _ if draft.is_from_host() => CheckResult::Pass("Beadle's own reply is sent although sending is stopped", None),
+        _ if draft.is_own_reply() => CheckResult::Pass("Beadle's own reply is sent although sending is stopped", None),
         StopSwitch::All => CheckResult::Later(until, "the operator has stopped sending; the next look is at"),
         StopSwitch::Marketing if facts.category(draft).may_be_marketing() => {
             CheckResult::Later(until, "the operator has stopped marketing; the next look is at")
@@ -208,7 +208,7 @@ fn erased(_: &Draft<'_>, facts: &Facts<'_>) -> CheckResult {
 
 /// A banned person gets nothing, and one who was imported without a source of consent nothing but the question for it.
 fn standing(draft: &Draft<'_>, facts: &Facts<'_>) -> CheckResult {
-    if facts.conversation.group.is_some() || draft.is_from_host() {
+    if facts.conversation.group.is_some() || draft.is_own_reply() {
         return CheckResult::Nothing;
     }
     let profile = facts.conversation.contact.profile();
@@ -218,6 +218,7 @@ fn standing(draft: &Draft<'_>, facts: &Facts<'_>) -> CheckResult {
         );
     }
     match profile.quarantined_since {
+        Some(_) if draft.host => CheckResult::Nothing,
         Some(since) => CheckResult::Refuse(
             Refusal::new(
                 "quarantined",
@@ -236,16 +237,17 @@ fn consent(draft: &Draft<'_>, facts: &Facts<'_>) -> CheckResult {
     let contact = &facts.conversation.contact;
     let Some(since) = contact.opted_out_since else {
         let is_group = facts.conversation.group.is_some();
-        return if is_group || draft.is_from_host() { CheckResult::Nothing } else { purpose(draft, facts) };
+        let needs_none = is_group || draft.host || draft.is_own_reply();
+        return if needs_none { CheckResult::Nothing } else { purpose(draft, facts) };
     };
     if facts.conversation.group.is_some() {
         return CheckResult::Pass("a group is not affected by an opt-out, since", Some(since));
     }
-    if draft.host {
-        return CheckResult::Pass("Beadle's own reply is sent despite the opt-out, since", Some(since));
-    }
     if let Outgoing::MarkRead { .. } = draft.body {
         return CheckResult::Pass("a read mark is sent despite the opt-out, since", Some(since));
+    }
+    if draft.is_own_reply() {
+        return CheckResult::Pass("Beadle's own reply is sent despite the opt-out, since", Some(since));
     }
     CheckResult::Refuse(
         Refusal::new("opted-out", format!("The recipient has opted out of all messages since {}.", since.utc()))
@@ -313,7 +315,7 @@ fn marketing(draft: &Draft<'_>, facts: &Facts<'_>) -> CheckResult {
 /// While a colleague has the conversation, nothing else is said in it.
 fn human_hands(draft: &Draft<'_>, facts: &Facts<'_>) -> CheckResult {
     match facts.circumstances.in_human_hands_since {
-        Some(since) if draft.is_from_host() => CheckResult::Pass("a colleague has the conversation since", Some(since)),
+        Some(since) if draft.is_own_reply() => CheckResult::Pass("a colleague has the conversation since", Some(since)),
         Some(since) => CheckResult::Refuse(
             Refusal::new("in-human-hands", format!("A colleague has had the conversation since {}.", since.utc()))
                 .instead("Wait until it is given back."),
@@ -455,7 +457,7 @@ fn lint(draft: &Draft<'_>, facts: &Facts<'_>) -> CheckResult {
 /// At night a message waits until the morning of the recipient.
 fn quiet_hours(draft: &Draft<'_>, facts: &Facts<'_>) -> CheckResult {
     match facts.circumstances.quiet_until {
-        Some(_) if draft.is_from_host() => CheckResult::Nothing,
+        Some(_) if draft.is_own_reply() => CheckResult::Nothing,
         Some(until) => CheckResult::Later(until, "these are quiet hours where the recipient lives, until"),
         None => CheckResult::Nothing,
     }

@@ -12,16 +12,18 @@ pub const WINDOW_MARGIN_MS: i64 = 30_000;
 pub struct Draft<'a> {
     /// The message.
     pub body: &'a Outgoing,
-    /// Whether it is Beadle's own reply to a reserved word, the last message after STOP.
+    /// Whether Beadle itself says it, and no plugin.
     pub host: bool,
+    /// Whether it answers what the recipient wrote; otherwise the business writes first.
+    pub reply: bool,
     /// Its id, if it is queued and about to leave.
     pub message: Option<MessageId>,
 }
 
 impl Draft<'_> {
-    /// Whether it is what Beadle itself says or marks.
-    pub fn is_from_host(&self) -> bool {
-        self.host || matches!(self.body, Outgoing::MarkRead { .. })
+    /// Whether it is Beadle's own reply, for example the confirmation of STOP, or a read mark.
+    pub fn is_own_reply(&self) -> bool {
+        (self.host && self.reply) || matches!(self.body, Outgoing::MarkRead { .. })
     }
 }
 

@@ -1,8 +1,8 @@
 //! WhatsApp's rules, and those of good manners, as pure functions.
 //!
-//! Everything that is sent passes [`check`] twice: when a plugin asks, so that it can react, and
+//! Everything that is sent passes [`decide`] twice: when a plugin asks, so that it can react, and
 //! again before it is sent, because a window may have closed meanwhile. The first refusal decides;
-//! [`trace`] explains every check for `beadle why`. [`limits`] checks a message by itself, [`pace`]
+//! the trace explains every check for `beadle why`. [`limits`] checks a message by itself, [`pace`]
 //! the rate of messages, [`templates`] what a template needs, [`costs`] what messages cost. See `docs/design.md#gate`.
 //!
 //! Invariant: no clock, no store, no configuration. The same facts give the same verdict at any
@@ -15,7 +15,7 @@ pub mod limits;
 pub mod pace;
 pub mod templates;
 
-pub use checks::{Check, GateVerdict, check, trace};
+pub use checks::{Check, GateVerdict, decide};
 pub use facts::{
     Category, Circumstances, Draft, Facts, ReachedBudget, ReachedCap, StopSwitch, TemplateFacts, TierFacts,
     WINDOW_MARGIN_MS,

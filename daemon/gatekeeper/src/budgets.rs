@@ -217,7 +217,8 @@ impl Gatekeeper {
                 let usage = self.usage(budget, rates, &plugins, draft.message.is_none(), now)?;
                 Ok((usage.used() + leaving + cost <= budget.amount, usage))
             };
-            let leaving = || self.leaving(draft.message, budget, &plugins);
+            // When a plugin asks, what leaves is among everything queued.
+            let leaving = || draft.message.map_or(Money::default(), |message| self.leaving(message, budget, &plugins));
             let (mut does_fit, mut usage) = fits(leaving())?;
             if !does_fit {
                 self.forget_sent()?;
@@ -231,10 +232,10 @@ impl Gatekeeper {
     }
 
     /// What messages of a budget cost that the gate let leave, without this one.
-    fn leaving(&self, without: Option<MessageId>, budget: &Budget, plugins: &Plugins) -> Money {
+    fn leaving(&self, without: MessageId, budget: &Budget, plugins: &Plugins) -> Money {
         let named = |name: &str| plugins.get(name).copied();
         let spending = self.0.spending.lock();
-        let others = spending.leaving.iter().filter(|(message, _)| Some(**message) != without);
+        let others = spending.leaving.iter().filter(|(message, _)| **message != without);
         let counted = others.filter(|(_, it)| budget.counts(&it.channel, it.plugin, &it.category, named));
         counted.map(|(_, it)| it.cost).sum()
     }

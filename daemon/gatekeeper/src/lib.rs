@@ -133,7 +133,7 @@ impl Gatekeeper {
         Ok(())
     }
 
-    /// Asks the gate. `by`: the plugin that sends the message; `reply`: whether it answers what was written.
+    /// Asks the gate. `by`: the plugin that sends the message.
     ///
     /// # Errors
     /// If the store cannot be read.
@@ -141,11 +141,10 @@ impl Gatekeeper {
         &self,
         draft: &Draft<'_>,
         by: PluginNo,
-        reply: bool,
         to: &ConversationView,
         now: Timestamp,
     ) -> Result<Decision, StoreError> {
-        let mut facts = self.facts(draft, by, reply, to, now)?;
+        let mut facts = self.facts(draft, by, to, now)?;
         let price = Self::price_key(draft, &facts);
         let is_budgeted = price.as_ref().map_or(Ok(false), |price| self.is_budgeted(by, to, price))?;
         let outreach = draft.body.is_outreach().then(|| Outreach {
@@ -154,19 +153,19 @@ impl Gatekeeper {
             is_outside_window: !facts.has_open_window(),
             price: price.clone(),
         });
-        let mut verdict = beadle_gate::check(draft, &facts);
+        let (mut verdict, mut trace) = beadle_gate::decide(draft, &facts);
         // Counted at once: others are asked about before it is on the wire, and others took what was free meanwhile.
         if verdict == GateVerdict::Send && draft.message.is_some() && counts_for_tier(draft.body, &facts) {
             let limit = facts.circumstances.tier.as_ref().map(|tier| tier.limit);
             let portfolio = self.policy().portfolio(&to.channel);
             let tier = self.0.tiers.lock().take(&portfolio, to.contact.id, limit.unwrap_or(u64::MAX), now);
             facts.circumstances.tier = limit.map(|_| tier);
-            verdict = beadle_gate::check(draft, &facts);
+            (verdict, trace) = beadle_gate::decide(draft, &facts);
         }
         if let (GateVerdict::Send, Some(message), Some(price), true) = (&verdict, draft.message, &price, is_budgeted) {
             self.note_leaving(message, by, to, price, now)?;
         }
-        Ok(Decision { verdict, trace: beadle_gate::trace(draft, &facts), outreach, is_budgeted })
+        Ok(Decision { verdict, trace, outreach, is_budgeted })
     }
 
     /// What the checks say, without any effect.
@@ -177,18 +176,16 @@ impl Gatekeeper {
         &self,
         draft: &Draft<'_>,
         by: PluginNo,
-        reply: bool,
         to: &ConversationView,
         now: Timestamp,
     ) -> Result<GateTrace, StoreError> {
-        Ok(beadle_gate::trace(draft, &self.facts(draft, by, reply, to, now)?))
+        Ok(beadle_gate::decide(draft, &self.facts(draft, by, to, now)?).1)
     }
 
     fn facts<'a>(
         &self,
         draft: &Draft<'_>,
         by: PluginNo,
-        reply: bool,
         to: &'a ConversationView,
         now: Timestamp,
     ) -> Result<Facts<'a>, StoreError> {
@@ -206,7 +203,7 @@ impl Gatekeeper {
         let is_marketing = facts.category(draft).may_be_marketing();
         if let Some(quiet) = &policy.quiet_hours
             && to.group.is_none()
-            && (is_marketing || (policy.quiet_for == QuietFor::Outreach && !reply))
+            && (is_marketing || (policy.quiet_for == QuietFor::Outreach && !draft.reply))
         {
             facts.circumstances.quiet_until =
                 quiet.end(now, to.contact.timezone.as_deref().unwrap_or(&policy.timezone));
@@ -308,33 +305,39 @@ impl Gatekeeper {
         holds.iter().filter(|(_, hold)| now < hold.until).map(|(name, hold)| (name.clone(), hold.clone())).collect()
     }
 
-    /// What can be sent to a recipient now, without the parameters that a message would have.
+    /// What a plugin can send to a recipient now, without the parameters that a message would have.
     ///
     /// # Errors
     /// If the store cannot be read.
     pub fn allowed(
         &self,
+        by: PluginNo,
         to: &ConversationView,
         now: Timestamp,
     ) -> Result<Result<Allowed, beadle_model::Refusal>, StoreError> {
         let text = Outgoing::Text { body: "…".into(), preview_url: false, quote: None };
-        let draft = Draft { body: &text, host: false, message: None };
-        let facts = self.facts(&draft, PluginNo::HOST, false, to, now)?;
-        let any_until = match beadle_gate::check(&draft, &facts) {
+        let draft = Draft { body: &text, host: false, reply: false, message: None };
+        let facts = self.facts(&draft, by, to, now)?;
+        let any_until = match beadle_gate::decide(&draft, &facts).0 {
             GateVerdict::Refused(refusal) => return Ok(Err(refusal)),
             GateVerdict::TemplateNeeded(_) => None,
             GateVerdict::Send | GateVerdict::Later { .. } => {
                 to.window_until.map(|until| until.plus_ms(-beadle_gate::WINDOW_MARGIN_MS))
             }
         };
-        Ok(Ok(Allowed { any_until, templates: self.candidates(to, now)? }))
+        Ok(Ok(Allowed { any_until, templates: self.candidates(by, to, now)? }))
     }
 
-    /// The templates that can be sent to a recipient now, each in the language that fits best.
+    /// The templates that a plugin can send to a recipient now, each in the language that fits best.
     ///
     /// # Errors
     /// If the store cannot be read.
-    pub fn candidates(&self, to: &ConversationView, now: Timestamp) -> Result<Vec<Candidate>, StoreError> {
+    pub fn candidates(
+        &self,
+        by: PluginNo,
+        to: &ConversationView,
+        now: Timestamp,
+    ) -> Result<Vec<Candidate>, StoreError> {
         let filter = TemplateFilter {
             channel: Some(to.channel.to_string()),
             status: Some("approved".into()),
@@ -345,14 +348,22 @@ impl Gatekeeper {
             self.0.reader.templates(&filter)?.into_iter().map(|(_, definition)| definition).collect();
         let policy = self.policy();
         let language = to.contact.language.as_deref().or(policy.template_language.as_deref()).unwrap_or("en");
-        let mut candidates = Vec::new();
+        let (mut possible, mut candidates) = (BTreeMap::new(), Vec::new());
         for definitions in definitions.chunk_by(|one, other| one.name == other.name) {
             if candidates.len() == CANDIDATES {
                 break;
             }
             let chosen = beadle_gate::templates::choose(definitions, language, policy.template_language.as_deref());
             let Some(chosen) = chosen.or(definitions.first()) else { continue };
-            if self.is_possible(chosen, to, now)? {
+            let is_possible = match possible.get(&chosen.category) {
+                Some(is_possible) => *is_possible,
+                None => {
+                    let is_possible = self.is_possible(&chosen.category, by, to, now)?;
+                    possible.insert(chosen.category.clone(), is_possible);
+                    is_possible
+                }
+            };
+            if is_possible {
                 candidates.push(Candidate {
                     name: chosen.name.clone(),
                     language: chosen.language.clone(),
@@ -364,29 +375,21 @@ impl Gatekeeper {
         Ok(candidates)
     }
 
-    /// Whether the gate would let this template pass, whatever fills it.
+    /// Whether the gate would let an approved template of this category pass, whatever fills it.
     fn is_possible(
         &self,
-        definition: &TemplateDefinition,
+        category: &str,
+        by: PluginNo,
         to: &ConversationView,
         now: Timestamp,
     ) -> Result<bool, StoreError> {
-        let body = Outgoing::Template(Box::new(Template {
-            name: definition.name.clone(),
-            language: definition.language.clone(),
-            category: Some(definition.category.clone()),
-            topic: None,
-            header: None,
-            body: Vec::new(),
-            buttons: Vec::new(),
-            cards: Vec::new(),
-            quote: None,
-        }));
-        let draft = Draft { body: &body, host: false, message: None };
-        let mut facts = self.facts(&draft, PluginNo::HOST, false, to, now)?;
+        let template = Template { category: Some(category.to_owned()), ..Template::new("", "") };
+        let body = Outgoing::Template(Box::new(template));
+        let draft = Draft { body: &body, host: false, reply: false, message: None };
+        let mut facts = self.facts(&draft, by, to, now)?;
         // Its parameters are not known yet.
         facts.template = TemplateFacts::Unknown;
-        Ok(matches!(beadle_gate::check(&draft, &facts), GateVerdict::Send | GateVerdict::Later { .. }))
+        Ok(matches!(beadle_gate::decide(&draft, &facts).0, GateVerdict::Send | GateVerdict::Later { .. }))
     }
 
     /// The category of a message on its way to this recipient.
@@ -398,7 +401,7 @@ impl Gatekeeper {
         if let Outgoing::Template(message) = body {
             facts.template = self.template(message, to)?;
         }
-        Ok(facts.category(&Draft { body, host: false, message: None }))
+        Ok(facts.category(&Draft { body, host: false, reply: false, message: None }))
     }
 }
 

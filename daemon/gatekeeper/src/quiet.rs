@@ -26,7 +26,8 @@ impl QuietHours {
     /// When the quiet hours end that it is in now, in an IANA zone; `None` outside of them. An unknown zone is UTC.
     pub fn end(&self, now: Timestamp, zone: &str) -> Option<Timestamp> {
         let zone = TimeZone::get(zone).unwrap_or(TimeZone::UTC);
-        let now = zone.to_datetime(jiff::Timestamp::from_millisecond(now.as_ms()).ok()?);
+        let instant = jiff::Timestamp::from_millisecond(now.as_ms()).ok()?;
+        let now = zone.to_datetime(instant);
         let (from, to) = (time(self.from)?, time(self.to)?);
         let (is_quiet, ends_tomorrow) = if from < to {
             (now.time() >= from && now.time() < to, false)
@@ -39,7 +40,8 @@ impl QuietHours {
         let day = if ends_tomorrow { now.date().tomorrow().ok()? } else { now.date() };
         // A time that a clock change skips is taken after the gap, one that it repeats the first time.
         let end = zone.to_ambiguous_timestamp(day.to_datetime(to)).compatible().ok()?;
-        Some(Timestamp(end.as_millisecond()))
+        // In the repeated hour the quiet hours have ended already, although the clock shows a time before their end.
+        (end > instant).then(|| Timestamp(end.as_millisecond()))
     }
 }
 
@@ -82,6 +84,20 @@ mod tests {
         assert_eq!(hours(12, 14).end(at("2026-11-21T13:00:00Z"), "UTC"), Some(at("2026-11-21T14:00:00Z")));
         assert_eq!(hours(12, 14).end(at("2026-11-21T14:00:00Z"), "UTC"), None);
         assert_eq!(hours(12, 14).end(at("2026-11-21T11:59:00Z"), "UTC"), None);
+    }
+
+    #[test]
+    fn repeated_hour_ends_the_quiet_hours_the_first_time() {
+        let quiet = QuietHours { from: TimeOfDay { hour: 22, minute: 0 }, to: TimeOfDay { hour: 2, minute: 30 } };
+        for (now, expected) in [
+            ("2026-10-25T00:10:00Z", Some("2026-10-25T00:30:00Z")),
+            ("2026-10-25T00:30:00Z", None),
+            // 02:10 for the second time.
+            ("2026-10-25T01:10:00Z", None),
+            ("2026-10-25T01:40:00Z", None),
+        ] {
+            assert_eq!(quiet.end(at(now), "Europe/Amsterdam"), expected.map(at), "{now}");
+        }
     }
 
     /// A skipped morning hour ends the quiet hours at the first moment after it.

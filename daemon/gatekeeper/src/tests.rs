@@ -86,8 +86,8 @@ impl TestEnv {
     }
 
     fn verdict(&self, to: &ConversationView, body: &Outgoing, at: Timestamp) -> GateVerdict {
-        let draft = Draft { body, host: false, message: None };
-        self.gatekeeper.ask(&draft, PluginNo::HOST, false, to, at).unwrap().verdict
+        let draft = Draft { body, host: false, reply: false, message: None };
+        self.gatekeeper.ask(&draft, PluginNo::HOST, to, at).unwrap().verdict
     }
 }
 
@@ -96,17 +96,7 @@ fn template(name: &str, language: &str) -> Outgoing {
         name: None,
         value: beadle_model::outgoing::ParameterValue::Text("Ana".into()),
     };
-    Outgoing::Template(Box::new(Template {
-        name: name.into(),
-        language: language.into(),
-        category: None,
-        topic: None,
-        header: None,
-        body: vec![parameter],
-        buttons: vec![],
-        cards: vec![],
-        quote: None,
-    }))
+    Outgoing::Template(Box::new(Template { body: vec![parameter], ..Template::new(name, language) }))
 }
 
 fn language_of(body: &Outgoing) -> &str {
@@ -133,7 +123,7 @@ async fn language_is_the_recipients_or_the_operators() {
 async fn candidates_are_what_the_gate_lets_pass() {
     let env = TestEnv::new(Policy::default()).await;
     let names = |to: &ConversationView| -> Vec<String> {
-        let candidates = env.gatekeeper.candidates(to, NOW).unwrap();
+        let candidates = env.gatekeeper.candidates(PluginNo::HOST, to, NOW).unwrap();
         candidates.into_iter().map(|it| format!("{}/{}/{}", it.name, it.language, it.parameters.join(","))).collect()
     };
     let mut to = conversation(Some("nl"));
@@ -142,11 +132,11 @@ async fn candidates_are_what_the_gate_lets_pass() {
     assert_eq!(names(&to), ["order/en/1"]);
     to.contact.opted_out_since = Some(NOW);
     assert_eq!(names(&to), Vec::<String>::new());
-    let refused = env.gatekeeper.allowed(&to, NOW).unwrap().unwrap_err();
+    let refused = env.gatekeeper.allowed(PluginNo::HOST, &to, NOW).unwrap().unwrap_err();
     assert_eq!(refused.code, "opted-out");
     to.contact.opted_out_since = None;
     to.window_until = Some(NOW.plus_ms(HOUR_MS));
-    let allowed = env.gatekeeper.allowed(&to, NOW).unwrap().unwrap();
+    let allowed = env.gatekeeper.allowed(PluginNo::HOST, &to, NOW).unwrap().unwrap();
     assert_eq!(allowed.any_until, Some(NOW.plus_ms(HOUR_MS - beadle_gate::WINDOW_MARGIN_MS)));
 }
 
@@ -201,15 +191,14 @@ async fn messaging_limit_defers_the_next_person() {
     let env = TestEnv::new(Policy::default()).await;
     env.store.set_messaging_limit("102".into(), 1).await.unwrap();
     let order = template("order", "en");
-    let draft = |message| Draft { body: &order, host: false, message };
+    let draft = |message| Draft { body: &order, host: false, reply: false, message };
     let to = |contact| {
         let mut to = conversation(None);
         to.contact.id = ContactId(contact);
         to
     };
-    let ask = |contact, message, at| {
-        env.gatekeeper.ask(&draft(message), PluginNo::HOST, false, &to(contact), at).unwrap().verdict
-    };
+    let ask =
+        |contact, message, at| env.gatekeeper.ask(&draft(message), PluginNo::HOST, &to(contact), at).unwrap().verdict;
     assert_eq!(ask(1, None, NOW), GateVerdict::Send, "asking counts nothing");
     assert_eq!(ask(1, Some(beadle_model::MessageId(1)), NOW), GateVerdict::Send);
     assert_eq!(ask(1, None, NOW), GateVerdict::Send, "the same person");
@@ -256,8 +245,8 @@ fn code_of(verdict: &GateVerdict) -> &str {
 /// Who asks, for which message, about which template: what the gate says.
 fn ask_to_send(env: &TestEnv, by: i64, message: Option<i64>, name: &str, to: &ConversationView) -> String {
     let body = template(name, "en");
-    let draft = Draft { body: &body, host: false, message: message.map(MessageId) };
-    code_of(&env.gatekeeper.ask(&draft, PluginNo(by), false, to, NOW).unwrap().verdict).to_owned()
+    let draft = Draft { body: &body, host: false, reply: false, message: message.map(MessageId) };
+    code_of(&env.gatekeeper.ask(&draft, PluginNo(by), to, NOW).unwrap().verdict).to_owned()
 }
 
 #[tokio::test]
@@ -374,4 +363,17 @@ async fn messages_that_leave_at_once_do_not_share_the_rest_of_a_budget() {
     let uses = env.gatekeeper.budgets(NOW).unwrap();
     assert_eq!((uses[0].used().to_string(), uses[0].percent()), ("0.40".into(), 114), "with what is queued");
     assert_eq!(env.gatekeeper.budgets(NOW.plus_ms(40 * DAY_MS)).unwrap()[0].percent(), 0, "next month");
+}
+
+#[tokio::test]
+async fn message_that_leaves_counts_once_when_a_plugin_asks() {
+    let price = PriceKey { country: "US".into(), category: "marketing".into() };
+    let policy =
+        Policy { rates: rates(&[("US", "marketing", 10)]), budgets: vec![budget("all", 35)], ..Policy::default() };
+    let env = TestEnv::new(policy).await;
+    let to = conversation(None);
+    for id in queue(&env, &price, 2).await {
+        assert_eq!(ask_to_send(&env, 1, Some(id.0), "news", &to), "");
+    }
+    assert_eq!(ask_to_send(&env, 1, None, "news", &to), "");
 }

@@ -847,9 +847,13 @@ pub enum Gate {
         template: Option<String>,
         #[command(flatten)]
         fill: Fill,
-        /// Topic of a marketing template
+        /// What the person must have agreed to: service, marketing or marketing:TOPIC. If the account's templates are
+        /// known, they decide whether it is marketing
         #[arg(long, requires = "template")]
-        topic: Option<String>,
+        purpose: Option<String>,
+        /// Plugin that would send it, for the budgets that limit that plugin
+        #[arg(long, value_name = "NAME")]
+        plugin: Option<String>,
         /// Channel, if the person writes on several
         #[arg(long, value_name = "NAME")]
         channel: Option<String>,

@@ -228,9 +228,9 @@ pub fn query(command: &Command) -> Option<Query<'_>> {
             let params = params.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
             Query { params, ..one(["costs"], *json, show::costs) }
         }
-        Command::Gate(Gate::Explain { recipient, text, template, fill, topic, channel, json }) => {
-            let params = [("text", text), ("template", template), ("topic", topic), ("channel", channel)];
-            let params = given(params).chain(filled(fill)).collect();
+        Command::Gate(Gate::Explain { recipient, text, template, fill, purpose, plugin, channel, json }) => {
+            let params = given([("text", text), ("template", template), ("purpose", purpose), ("plugin", plugin)]);
+            let params = params.chain(given([("channel", channel)])).chain(filled(fill)).collect();
             Query { params, ..one(["gate", "explain", recipient], *json, show::gate) }
         }
         _ => return None,

@@ -182,8 +182,9 @@ impl TraceBuilder<'_> {
         }
         let Some(conversation) = self.reader.conversation(shown.row.conversation)? else { return Ok(()) };
         let row = &shown.row;
-        let draft = Draft { body: &row.body, host: row.plugin == PluginNo::HOST, message: Some(row.message) };
-        let present = self.gatekeeper.explain(&draft, row.plugin, row.reply, &conversation, self.now)?;
+        let (host, message) = (row.plugin == PluginNo::HOST, Some(row.message));
+        let draft = Draft { body: &row.body, host, reply: row.reply, message };
+        let present = self.gatekeeper.explain(&draft, row.plugin, &conversation, self.now)?;
         for step in &present.steps {
             self.add(None, format!("gate {}", step.check), format!("now: {}", gate_step(step)));
         }

@@ -65,13 +65,15 @@ fn typing() -> Outgoing {
     Outgoing::Typing { to: "wamid.1".into() }
 }
 
-/// `send` or the code of the refusal; the trace must agree.
+/// `send` or the code of the refusal; `host`: Beadle's own reply.
 fn outcome(body: &Outgoing, host: bool, conversation: &ConversationView) -> String {
-    outcome_of(&Draft { body, host, message: None }, &Facts::new(conversation, NOW))
+    outcome_of(&Draft { body, host, reply: host, message: None }, &Facts::new(conversation, NOW))
 }
 
+/// `send`, the check that defers it, or the code of the refusal; the trace must agree.
 fn outcome_of(draft: &Draft<'_>, facts: &Facts<'_>) -> String {
-    let steps = trace(draft, facts).steps;
+    let (verdict, trace) = decide(draft, facts);
+    let steps = trace.steps;
     let order: Vec<usize> =
         steps.iter().map(|step| CHECKS.iter().position(|(check, _)| check.name() == step.check).unwrap()).collect();
     assert!(order.is_sorted());
@@ -83,7 +85,7 @@ fn outcome_of(draft: &Draft<'_>, facts: &Facts<'_>) -> String {
         CheckOutcome::Later(until) => Some(until),
         _ => None,
     });
-    match check(draft, facts) {
+    match verdict {
         GateVerdict::Send => {
             assert_eq!((stopped, later.count()), (None, 0));
             "send".into()
@@ -158,8 +160,8 @@ fn refusal_names_time_and_alternative() {
     let mut conversation = conversation();
     conversation.window_until = Some(NOW);
     let body = text();
-    let verdict =
-        check(&Draft { body: &body, host: false, message: None }, &Facts::new(&conversation, NOW.plus_ms(1000)));
+    let draft = Draft { body: &body, host: false, reply: false, message: None };
+    let (verdict, _) = decide(&draft, &Facts::new(&conversation, NOW.plus_ms(1000)));
     let GateVerdict::TemplateNeeded(refusal) = verdict else { panic!("{verdict:?}") };
     assert_eq!(refusal.message, "The 24-hour window closed at 2026-11-21 20:36:00 UTC.");
     assert!(refusal.instead.is_some_and(|instead| instead.contains("template")));
@@ -167,15 +169,8 @@ fn refusal_names_time_and_alternative() {
 
 fn template(category: Option<&str>) -> Outgoing {
     Outgoing::Template(Box::new(beadle_model::outgoing::Template {
-        name: "hello".into(),
-        language: "en".into(),
         category: category.map(str::to_owned),
-        topic: None,
-        header: None,
-        body: vec![],
-        buttons: vec![],
-        cards: vec![],
-        quote: None,
+        ..beadle_model::outgoing::Template::new("hello", "en")
     }))
 }
 
@@ -275,7 +270,7 @@ fn category_comes_from_the_registry() {
         };
         facts.template = template_facts(definition);
         let body = template(stated);
-        let draft = Draft { body: &body, host: false, message: None };
+        let draft = Draft { body: &body, host: false, reply: false, message: None };
         assert_eq!(outcome_of(&draft, &facts), expected, "{registry} {stated:?}");
     }
 }
@@ -299,7 +294,7 @@ fn template_must_exist_be_approved_and_fit() {
         facts.template = template_facts.clone();
         let body = template(Some("utility"));
         assert_eq!(
-            outcome_of(&Draft { body: &body, host: false, message: None }, &facts),
+            outcome_of(&Draft { body: &body, host: false, reply: false, message: None }, &facts),
             expected,
             "{template_facts:?}"
         );
@@ -357,8 +352,34 @@ fn what_was_queued_before_a_person_left_is_not_sent() {
     for (message, expected) in
         [(None, "send"), (Some(MessageId(6)), "left"), (Some(MessageId(7)), "send"), (Some(MessageId(8)), "send")]
     {
-        let draft = Draft { body: &body, host: false, message };
+        let draft = Draft { body: &body, host: false, reply: false, message };
         assert_eq!(outcome_of(&draft, &Facts::new(&conversation, NOW)), expected, "{message:?}");
+    }
+}
+
+/// The question for a consent is Beadle's own, but the business writes first.
+#[test]
+fn only_own_replies_pass_where_nothing_else_does() {
+    type Change = fn(&mut ConversationView, &mut Circumstances);
+    let cases: [(&str, Change, &str); 5] = [
+        ("stopped", |_, it| it.stop = StopSwitch::All, "later by stop-switch"),
+        ("opted out", |to, _| to.contact.opted_out_since = Some(NOW), "opted-out"),
+        (
+            "banned",
+            |to, _| to.contact.profile = Some(Arc::new(Profile { role: Role::Banned, ..Profile::default() })),
+            "banned",
+        ),
+        ("with a colleague", |_, it| it.in_human_hands_since = Some(NOW), "in-human-hands"),
+        ("at night", |_, it| it.quiet_until = Some(NOW.plus_ms(60_000)), "later by quiet-hours"),
+    ];
+    let body = text();
+    for (name, change, expected) in cases {
+        let (mut conversation, mut circumstances) = (conversation(), Circumstances::default());
+        change(&mut conversation, &mut circumstances);
+        let facts = Facts { circumstances, ..Facts::new(&conversation, NOW) };
+        let draft = |reply| Draft { body: &body, host: true, reply, message: None };
+        assert_eq!(outcome_of(&draft(true), &facts), "send", "{name}");
+        assert_eq!(outcome_of(&draft(false), &facts), expected, "{name}");
     }
 }
 
@@ -403,15 +424,18 @@ fn each_circumstance_has_its_check() {
         let mut facts = Facts::new(&conversation, NOW);
         change(&mut facts.circumstances);
         let (text, marketing) = (text(), template(Some("marketing")));
-        assert_eq!(outcome_of(&Draft { body: &text, host: false, message: None }, &facts), for_text);
-        assert_eq!(outcome_of(&Draft { body: &marketing, host: false, message: None }, &facts), for_marketing);
+        assert_eq!(outcome_of(&Draft { body: &text, host: false, reply: false, message: None }, &facts), for_text);
+        assert_eq!(
+            outcome_of(&Draft { body: &marketing, host: false, reply: false, message: None }, &facts),
+            for_marketing
+        );
     }
     // The latest of several times counts, and a refusal before all of them.
     let mut facts = Facts::new(&conversation, NOW);
     facts.circumstances.quiet_until = Some(at);
     facts.circumstances.throughput_free_at = Some(at.plus_ms(1));
     let body = text();
-    let draft = Draft { body: &body, host: false, message: None };
+    let draft = Draft { body: &body, host: false, reply: false, message: None };
     assert_eq!(outcome_of(&draft, &facts), "later by throughput");
     facts.circumstances.over_budget = Some(ReachedBudget { reason: "x".into(), until: None });
     assert_eq!(outcome_of(&draft, &facts), "over-budget");
@@ -437,7 +461,7 @@ fn advertising_in_a_utility_template_is_refused_unless_allowed() {
         let parameter = beadle_model::outgoing::Parameter { name: None, value: value.clone() };
         let message = crate::templates::tests::message("hello", "en");
         let body = Outgoing::Template(Box::new(beadle_model::outgoing::Template { body: vec![parameter], ..message }));
-        assert_eq!(outcome_of(&Draft { body: &body, host: false, message: None }, &facts), expected);
+        assert_eq!(outcome_of(&Draft { body: &body, host: false, reply: false, message: None }, &facts), expected);
     }
 }
 
@@ -486,6 +510,7 @@ mod properties {
             opted_out in some_time(),
             marketing_stopped in some_time(),
             host in any::<bool>(),
+            reply in any::<bool>(),
             has_agreed in any::<bool>(),
             is_banned in any::<bool>(),
         ) {
@@ -505,23 +530,23 @@ mod properties {
                 ..crate::templates::tests::definition("hello", "en")
             });
             facts.circumstances = circumstances.clone();
-            let draft = Draft { body: &body, host, message: None };
+            let draft = Draft { body: &body, host, reply, message: None };
             outcome_of(&draft, &facts);
-            let (is_template, is_read) = (kind == 3, kind == 2);
+            let (is_template, is_read, is_own_reply) = (kind == 3, kind == 2, host && reply);
             let is_marketing = is_template && category == "marketing";
-            if check(&draft, &facts) == GateVerdict::Send {
+            if decide(&draft, &facts).0 == GateVerdict::Send {
                 prop_assert!(circumstances.erased_at.is_none() && circumstances.sent_before.is_none());
                 prop_assert!(circumstances.capped.is_none());
-                prop_assert!(!is_banned || host || is_read);
+                prop_assert!(!is_banned || is_own_reply || is_read);
                 prop_assert!(!is_marketing || has_agreed || host);
-                prop_assert!(opted_out.is_none() || host || is_read);
-                prop_assert!(circumstances.in_human_hands_since.is_none() || host || is_read);
+                prop_assert!(opted_out.is_none() || is_own_reply || is_read);
+                prop_assert!(circumstances.in_human_hands_since.is_none() || is_own_reply || is_read);
                 prop_assert!(is_template || is_read || window_ms > WINDOW_MARGIN_MS);
                 prop_assert!(!is_template || status == "approved");
                 prop_assert!(!is_marketing || marketing_stopped.is_none() && circumstances.marketing_refused.is_none());
-                prop_assert!(host || is_read || circumstances.stop != StopSwitch::All);
-                prop_assert!(host || !is_marketing || circumstances.stop == StopSwitch::Open);
-                prop_assert!(host || is_read || circumstances.quiet_until.is_none());
+                prop_assert!(is_own_reply || is_read || circumstances.stop != StopSwitch::All);
+                prop_assert!(is_own_reply || !is_marketing || circumstances.stop == StopSwitch::Open);
+                prop_assert!(is_own_reply || is_read || circumstances.quiet_until.is_none());
                 prop_assert!(circumstances.pair_free_at.is_none_or(|at| at <= NOW));
                 prop_assert!(circumstances.throughput_free_at.is_none_or(|at| at <= NOW));
             }

@@ -160,7 +160,9 @@ impl Outbox {
                 staged.elsewhere.push(row);
                 continue;
             };
-            let mut pending = PendingSend { row, view: Arc::clone(view), checked_at: now };
+            // What the business writes first is checked when it leaves too: it counts then.
+            let checked_at = if row.body.is_outreach() { Timestamp::default() } else { now };
+            let mut pending = PendingSend { row, view: Arc::clone(view), checked_at };
             // The second message of a handling finds the first one before it, and waits.
             if is_running && !deferred && memory.queue.start_now(&pending, elapsed) {
                 pending.row.state = SendState::Sending;

@@ -74,8 +74,8 @@ impl Sender {
         let clock = &self.0.context.clock;
         // A check from the future was made before the clock was set back.
         let is_recent = (0..=GATE_HOLDS_MS).contains(&clock.now().since_ms(pending.checked_at));
-        // A withdrawal holds at once for what is queued, and what is sent first is counted when it leaves.
-        if !is_recent || pending.row.body.is_outreach() || self.0.context.store.restricted_at() >= pending.checked_at {
+        // A withdrawal holds at once for what is queued.
+        if !is_recent || self.0.context.store.restricted_at() >= pending.checked_at {
             match self.check_until_readable(pending).await {
                 Some(checked) => pending = checked,
                 None => return,
@@ -126,8 +126,9 @@ impl Sender {
             }
             Err(error) => return Err(NotNow::Unreadable(error)),
         };
-        let draft = Draft { body: &row.body, host: row.plugin == PluginNo::HOST, message: Some(row.message) };
-        let decision = match self.0.gatekeeper.ask(&draft, row.plugin, row.reply, &view, now) {
+        let (host, message) = (row.plugin == PluginNo::HOST, Some(row.message));
+        let draft = Draft { body: &row.body, host, reply: row.reply, message };
+        let decision = match self.0.gatekeeper.ask(&draft, row.plugin, &view, now) {
             Ok(decision) => decision,
             Err(error @ StoreError::Unreadable { .. }) => {
                 return Err(NotNow::Settled(Box::new(Self::conversation_unreadable(&error)), None));

@@ -131,7 +131,7 @@ impl HostState {
         self.event()?;
         let conversation = self.destination(to, channel)?;
         self.check_channel(&conversation.channel)?;
-        let allowed = self.facts.gatekeeper.allowed(&conversation, self.inputs.now())??;
+        let allowed = self.facts.gatekeeper.allowed(self.facts.no, &conversation, self.inputs.now())??;
         let candidate = |it: beadle_gatekeeper::Candidate| messages::Candidate {
             name: it.name,
             language: it.language,

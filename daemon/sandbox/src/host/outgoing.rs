@@ -22,8 +22,8 @@ impl HostState {
         if let Some(media) = body.media() {
             self.check_file(media)?;
         }
-        let draft = Draft { body: &body, host: false, message: None };
-        let decision = self.facts.gatekeeper.ask(&draft, self.facts.no, reply, to, self.inputs.now())?;
+        let draft = Draft { body: &body, host: false, reply, message: None };
+        let decision = self.facts.gatekeeper.ask(&draft, self.facts.no, to, self.inputs.now())?;
         if let GateVerdict::Refused(refusal) | GateVerdict::TemplateNeeded(refusal) = decision.verdict {
             self.task.opt_out_refused |= matches!(&*refusal.code, "opted-out" | "marketing-opted-out");
             return Err(refusal.into());

@@ -14,7 +14,7 @@ use beadle_gate::{Draft, GateVerdict};
 use beadle_model::outgoing::{Parameter, ParameterValue, Template};
 use beadle_model::text::counted;
 use beadle_model::{
-    CheckOutcome, ContactId, ConversationId, ConversationView, Outgoing, PluginNo, Refusal, TemplateDefinition,
+    CheckOutcome, ContactId, ConversationId, ConversationView, Outgoing, PluginNo, Purpose, Refusal, TemplateDefinition,
 };
 use beadle_store::{AccountRow, Reader, TemplateFilter};
 use serde::Deserialize;
@@ -132,17 +132,7 @@ fn text(it: Preview) -> TemplateText {
 }
 
 fn message(name: &str, language: &str, body: Vec<Parameter>) -> Template {
-    Template {
-        name: name.to_owned(),
-        language: language.to_owned(),
-        category: None,
-        topic: None,
-        header: None,
-        body,
-        buttons: Vec::new(),
-        cards: Vec::new(),
-        quote: None,
-    }
+    Template { body, ..Template::new(name, language) }
 }
 
 /// `POST /templates/sync`
@@ -254,8 +244,29 @@ pub struct ExplainQuery {
     template: Option<String>,
     language: Option<String>,
     parameters: Option<String>,
-    topic: Option<String>,
+    purpose: Option<String>,
+    plugin: Option<String>,
     channel: Option<String>,
+}
+
+impl ExplainQuery {
+    /// What the message says about its purpose: its category, and the topic of marketing.
+    fn stated(&self) -> Result<(Option<String>, Option<String>), ApiError> {
+        let Some(purpose) = &self.purpose else { return Ok((None, None)) };
+        match purpose.parse() {
+            Ok(Purpose::Service) => Ok((Some("utility".into()), None)),
+            Ok(Purpose::Marketing) => Ok((Some("marketing".into()), None)),
+            Ok(Purpose::MarketingTopic(topic)) => Ok((Some("marketing".into()), Some(topic))),
+            _ => Err(ApiError::bad_request("a message is for `service`, `marketing` or `marketing:TOPIC`")),
+        }
+    }
+
+    /// The plugin that would send it; without one, Beadle.
+    fn sender(&self, reader: &Reader) -> Result<PluginNo, ApiError> {
+        let Some(name) = &self.plugin else { return Ok(PluginNo::HOST) };
+        let found = reader.plugin_names()?.into_iter().find(|(_, known)| known == name);
+        found.map(|(no, _)| no).ok_or_else(|| ApiError::not_found("plugin", name))
+    }
 }
 
 /// `GET /gate/explain/{recipient}`: nothing is sent.
@@ -274,14 +285,16 @@ pub async fn explain(
                     .is_ok_and(|found| found.iter().any(|(_, it)| it.is_named));
                 let body = parameters(query.parameters.as_deref(), is_named)?;
                 let language = query.language.as_deref().unwrap_or_default();
-                Outgoing::Template(Box::new(Template { topic: query.topic.clone(), ..message(name, language, body) }))
+                let (category, topic) = query.stated()?;
+                Outgoing::Template(Box::new(Template { category, topic, ..message(name, language, body) }))
             }
             _ => return Err(ApiError::bad_request("one of `text` and `template` is needed")),
         };
         gatekeeper.choose_language(&mut body, &to)?;
-        let draft = Draft { body: &body, host: false, message: None };
+        let draft = Draft { body: &body, host: false, reply: false, message: None };
         // Its length is checked before the gate is asked.
-        let decision = gatekeeper.ask(&draft, PluginNo::HOST, false, &to, now)?;
+        let by = query.sender(reader)?;
+        let decision = gatekeeper.ask(&draft, by, &to, now)?;
         let verdict = match beadle_gate::limits::check(&body) {
             Err(refusal) => GateVerdict::Refused(refusal),
             Ok(()) => decision.verdict,
@@ -292,7 +305,7 @@ pub async fn explain(
             GateVerdict::TemplateNeeded(refusal) => ("template-needed", None, Some(refusal)),
             GateVerdict::Refused(refusal) => ("refused", None, Some(refusal)),
         };
-        let candidates = if name == "template-needed" { gatekeeper.candidates(&to, now)? } else { Vec::new() };
+        let candidates = if name == "template-needed" { gatekeeper.candidates(by, &to, now)? } else { Vec::new() };
         let check = |step: beadle_model::TraceStep| GateCheck {
             check: step.check.to_string(),
             outcome: match step.outcome {
