@@ -11,7 +11,7 @@ use crate::people::{Person, load_person};
 use crate::read::{Reader, bounded};
 use crate::tx::Tx;
 use beadle_model::consent::rules::{ConsentQuestion, PlannedConsent};
-use beadle_model::consent::{ConsentAct, ConsentEntry, ConsentSource, NewConsent, Purpose, actor};
+use beadle_model::consent::{ConsentAct, ConsentDecision, ConsentEntry, ConsentSource, NewConsent, Purpose, actor};
 use beadle_model::{ConsentState, Consents, Contact, ContactId, ConversationId, EventBody, Timestamp};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::{Deserialize, Serialize};
@@ -109,7 +109,7 @@ impl Tx<'_> {
         let found = load_person(self.conn, consent.contact)?;
         let mut person =
             found.ok_or_else(|| StoreError::NotFound { object: "contact", id: consent.contact.to_string() })?;
-        if is_known(&person.contact, consent) {
+        if is_known(self.conn, &person.contact, consent)? {
             return Ok(None);
         }
         let mut recorded = self.record_consents(&mut person.contact, std::slice::from_ref(consent), now)?;
@@ -129,7 +129,8 @@ impl Tx<'_> {
         Ok(Some(RecordedConsent { entry, asked }))
     }
 
-    /// Queues the question whether a person agrees. Returns whether it can be asked now.
+    /// Queues the question whether a person agrees. Returns whether it can be asked now: not in a group, nor after the
+    /// person has opted out.
     fn ask_consent(
         &mut self,
         question: &ConsentQuestion,
@@ -138,7 +139,12 @@ impl Tx<'_> {
         now: Timestamp,
     ) -> Result<bool, StoreError> {
         let Some(talk) = self.cache.people.conversation_row(self.conn, conversation)? else { return Ok(false) };
-        let is_open = talk.group.is_none() && talk.window_until > now.0;
+        let (is_group, contact, is_open) = (talk.group.is_some(), talk.contact, talk.window_until > now.0);
+        let Some(contact) = contact.filter(|_| !is_group) else { return Ok(false) };
+        let person = self.cache.people.person(self.conn, contact)?;
+        if person.is_none_or(|person| person.contact.opted_out_since.is_some()) {
+            return Ok(false);
+        }
         let Some(message) = question.message(entry, is_open) else { return Ok(false) };
         self.queue_own(None, conversation, &message, now)?;
         Ok(true)
@@ -194,20 +200,38 @@ pub(crate) fn note(contact: &mut Contact, entry: &ConsentEntry) {
     contact.profile = Some(Arc::new(profile));
 }
 
-/// Whether the entry repeats the state that it would cause. A request is always new.
-pub(crate) fn is_known(contact: &Contact, consent: &NewConsent) -> bool {
-    let state = contact.consent_for(&consent.purpose).state;
+/// Whether the entry repeats the state that it would cause: the same person agreed to the same words, or the question is
+/// still open.
+pub(crate) fn is_known(conn: &Connection, contact: &Contact, consent: &NewConsent) -> Result<bool, StoreError> {
+    let ConsentDecision { state, by } = contact.consent_for(&consent.purpose);
     let own_marks = contact.profile().consents.purposes().any(|known| *known == consent.purpose);
-    match consent.act {
+    Ok(match consent.act {
         ConsentAct::Withdrawn if consent.actor == actor::PLATFORM => contact.marketing_stopped_since.is_some(),
         ConsentAct::Granted if consent.actor == actor::PLATFORM => {
             state == ConsentState::Granted && contact.marketing_stopped_since.is_none()
         }
         // New words need a new entry.
-        ConsentAct::Granted => state == ConsentState::Granted && consent.wording.is_none(),
+        ConsentAct::Granted => {
+            let by = by.filter(|_| state == ConsentState::Granted);
+            match (by, &consent.wording) {
+                (None, _) => false,
+                (Some(_), None) => true,
+                (Some(mark), Some(wording)) => find_consent(conn, mark.entry)?.is_some_and(|entry| {
+                    entry.consent.purpose == consent.purpose && entry.consent.wording.as_ref() == Some(wording)
+                }),
+            }
+        }
         ConsentAct::Withdrawn => state == ConsentState::Withdrawn && own_marks,
-        ConsentAct::Requested => false,
-    }
+        ConsentAct::Requested => {
+            let by = by.filter(|_| state == ConsentState::Requested);
+            let asked = by.map(|mark| find_consent(conn, mark.entry)).transpose()?.flatten();
+            asked.is_some_and(|entry| {
+                entry.consent.purpose == consent.purpose
+                    && entry.consent.wording == consent.wording
+                    && entry.consent.expires_at > Some(consent.at)
+            })
+        }
+    })
 }
 
 /// What a person says in the chat.
@@ -391,19 +415,40 @@ fn verify(conn: &Connection) -> Result<ConsentCheck, StoreError> {
         check.problem(format!("the ledger ends at row {}, but it was longer or another row was its last", head.id));
     }
     check.head = beadle_model::text::hex(head.hash);
-    verify_views(conn, &views, &mut check)?;
+    verify_views(conn, views, &mut check)?;
     Ok(check)
 }
 
-/// Compares the profiles with the views that follow from the ledger.
+/// Whether a contact's profile and dates follow from its entries.
+fn follows(contact: &Contact, view: &Consents) -> bool {
+    let has_opted_out = contact.opted_out_since.is_some();
+    let may_be = match view.decide(&Purpose::Service).state {
+        ConsentState::Withdrawn => has_opted_out,
+        // A question changes nothing.
+        ConsentState::Requested => true,
+        ConsentState::Granted | ConsentState::Missing => !has_opted_out,
+    };
+    let has_stopped = contact.marketing_stopped_since.is_some();
+    contact.profile().consents == *view && may_be && has_stopped == view.platform_stop().is_some()
+}
+
+/// Compares what the contacts' rows say about consent with what follows from the ledger, also of contacts of which the
+/// ledger has nothing.
 fn verify_views(
     conn: &Connection,
-    views: &BTreeMap<ContactId, Consents>,
+    mut views: BTreeMap<ContactId, Consents>,
     check: &mut ConsentCheck,
 ) -> Result<(), StoreError> {
+    let mut read = conn.prepare(
+        "SELECT id FROM contacts WHERE merged_into IS NULL AND (opted_out_since IS NOT NULL
+             OR marketing_stopped_since IS NOT NULL OR json_extract(profile, '$.consents') IS NOT NULL)",
+    )?;
+    for id in read.query_map([], |row| row.get(0).map(ContactId))? {
+        views.entry(id?).or_default();
+    }
     for (contact, view) in views {
-        match load_person(conn, *contact) {
-            Ok(Some(person)) if person.contact.profile().consents == *view => {}
+        match load_person(conn, contact) {
+            Ok(Some(person)) if follows(&person.contact, &view) => {}
             Ok(_) => check.problem(format!("{contact}: the contact's consents do not follow from the ledger")),
             Err(error) => check.problem(format!("{contact}: {error}")),
         }

@@ -33,6 +33,8 @@ pub struct ImportOutcome {
     pub created: bool,
     /// Whether nothing may be sent to them.
     pub quarantined: bool,
+    /// Entries of the consent ledger.
+    pub recorded: usize,
     /// Questions that were queued.
     pub asked: usize,
 }
@@ -76,15 +78,18 @@ impl Tx<'_> {
         self.ensure_conversation(id, channel, &names[0])?;
         // What is cached has the contact as it was, and without the conversation.
         self.cache.people.forget(id);
-        let mut asked = 0;
+        let (mut recorded, mut asked) = (0, 0);
         for planned in &row.consents {
             let mut planned = planned.clone();
             planned.consent.contact = id;
-            asked += usize::from(self.record_consent(&planned, wants_event, now)?.is_some_and(|it| it.asked));
+            if let Some(consent) = self.record_consent(&planned, wants_event, now)? {
+                recorded += 1;
+                asked += usize::from(consent.asked);
+            }
         }
         let quarantined =
             load_person(self.conn, id)?.is_some_and(|person| person.contact.profile().quarantined_since.is_some());
-        Ok(ImportOutcome { contact: id, created, quarantined, asked })
+        Ok(ImportOutcome { contact: id, created, quarantined, recorded, asked })
     }
 
     /// A conversation on this channel, so that a template can be sent there.

@@ -110,7 +110,7 @@ fn read_csv(text: &str) -> Result<ReadFile, String> {
                 }
                 let mut row = ImportRow { line, ..ImportRow::default() };
                 for (column, value) in columns.iter().zip(record.iter()) {
-                    set(&mut row, column, value);
+                    set(&mut row, column, restored(value));
                 }
                 read.rows.push(row);
             }
@@ -146,21 +146,53 @@ fn write_csv(rows: &[ExportRow]) -> Result<String, csv::Error> {
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
+/// What a spreadsheet takes for the beginning of a formula.
+const FORMULA: [char; 5] = ['=', '+', '-', '@', '\t'];
+
 /// A text that a spreadsheet does not take for a formula: people choose their names themselves.
 fn safe(text: &str) -> String {
-    if text.starts_with(['=', '+', '-', '@', '\t']) { format!("'{text}") } else { text.to_owned() }
+    if text.starts_with(FORMULA) { format!("'{text}") } else { text.to_owned() }
 }
 
-/// The lines of a vCard, with those that continue the one before it, and their numbers.
+/// The text that [`safe`] was given.
+fn restored(text: &str) -> &str {
+    text.strip_prefix('\'').filter(|rest| rest.starts_with(FORMULA)).unwrap_or(text)
+}
+
+/// The lines of a vCard, with those that continue the one before it (RFC 6350, section 3.2; in version 2.1 also by a `=`
+/// at the end of the line), and their numbers.
 fn unfolded(text: &str) -> Vec<(u64, String)> {
     let mut lines: Vec<(u64, String)> = Vec::new();
+    let mut is_open = false;
     for (number, line) in (1..).zip(text.lines()) {
         match (line.strip_prefix([' ', '\t']), lines.last_mut()) {
+            (_, Some((_, last))) if is_open => last.push_str(line),
             (Some(rest), Some((_, last))) => last.push_str(rest),
-            _ => lines.push((number, line.trim_end().to_owned())),
+            _ => lines.push((number, line.to_owned())),
         }
+        let last = lines.last_mut().map(|(_, last)| last);
+        is_open = last.is_some_and(|last| is_quoted_printable(last) && last.ends_with('=') && last.pop().is_some());
     }
     lines
+}
+
+fn is_quoted_printable(line: &str) -> bool {
+    let property = line.split_once(':').map_or(line, |(property, _)| property);
+    property.to_ascii_uppercase().contains("QUOTED-PRINTABLE")
+}
+
+/// Decodes `=C3=A9` (RFC 2045, section 6.7). What is no such code stays.
+fn unquoted(value: &str) -> String {
+    let mut bytes = Vec::with_capacity(value.len());
+    let mut rest = value;
+    while let Some((before, after)) = rest.split_once('=') {
+        bytes.extend_from_slice(before.as_bytes());
+        let code = after.get(..2).and_then(|code| u8::from_str_radix(code, 16).ok());
+        bytes.push(code.unwrap_or(b'='));
+        rest = if code.is_some() { after.get(2..).unwrap_or_default() } else { after };
+    }
+    bytes.extend_from_slice(rest.as_bytes());
+    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 fn read_vcards(text: &str) -> ReadFile {
@@ -171,6 +203,8 @@ fn read_vcards(text: &str) -> ReadFile {
             read.problem(number, "not a property of a vCard: there is no `:`".into());
             continue;
         };
+        let decoded = is_quoted_printable(property).then(|| unquoted(value));
+        let value = decoded.as_deref().unwrap_or(value).trim_end();
         let name = property.split(';').next().unwrap_or_default();
         // `item1.TEL`
         let name = name.rsplit('.').next().unwrap_or(name).to_ascii_uppercase();
@@ -208,8 +242,18 @@ fn read_vcards(text: &str) -> ReadFile {
     read
 }
 
+/// A line break becomes a space.
 fn unescaped(value: &str) -> String {
-    value.trim().replace("\\,", ",").replace("\\;", ";").replace("\\n", " ").replace("\\\\", "\\")
+    let mut text = String::with_capacity(value.len());
+    let mut chars = value.trim().chars();
+    while let Some(char) = chars.next() {
+        match (char, if char == '\\' { chars.next() } else { None }) {
+            ('\\', Some('n' | 'N')) => text.push(' '),
+            ('\\', Some(escaped)) => text.push(escaped),
+            (char, _) => text.push(char),
+        }
+    }
+    text
 }
 
 fn escaped(value: &str) -> String {
@@ -280,6 +324,11 @@ mod tests {
         assert_eq!(found.tags, ["vip", "new"]);
         let apple = "BEGIN:VCARD\nVERSION:3.0\nFN:Bo\n b\nitem1.TEL;type=CELL:+31 6 1234 5678\nEND:VCARD\n";
         assert_eq!(read_vcards(apple).rows[0].name.as_deref(), Some("Bob"));
+        let folded = "BEGIN:VCARD\nFN:Ana \n de Vries\\, a\\\\nd\nTEL:+31612345678\nEND:VCARD\n";
+        assert_eq!(read_vcards(folded).rows[0].name.as_deref(), Some("Ana de Vries, a\\nd"));
+        let old =
+            "BEGIN:VCARD\nVERSION:2.1\nFN;CHARSET=UTF-8;ENCODING=QUOTED-PRINTABLE:Ren=C3=A9e =\n=\nSm=XX\nEND:VCARD\n";
+        assert_eq!(read_vcards(old).rows[0].name.as_deref(), Some("Renée Sm=XX"));
         let broken = read_vcards("BEGIN:VCARD\nnonsense\nFN:Bob\n");
         assert_eq!(broken.problems.iter().map(|problem| problem.line).collect::<Vec<_>>(), [2, 1]);
     }
@@ -287,5 +336,8 @@ mod tests {
     #[test]
     fn formulas_in_names_are_defused() {
         assert_eq!((safe("=SUM(A1)"), safe("Ana")), ("'=SUM(A1)".into(), "Ana".into()));
+        for text in ["=SUM(A1)", "Ana", "'t Hof", "+31", "''=x"] {
+            assert_eq!(restored(&safe(text)), text);
+        }
     }
 }

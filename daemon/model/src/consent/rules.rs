@@ -140,15 +140,9 @@ impl ConsentQuestion {
             action: TemplateAction::Reply(format!("{HOST_BUTTON}{subject}:{answer}")),
         };
         let template = |name: &String| Template {
-            name: name.clone(),
-            language: self.language.clone(),
             category: Some("utility".into()),
-            topic: None,
-            header: None,
-            body: vec![],
             buttons: [(0, "yes"), (1, "no")].map(button).into(),
-            cards: vec![],
-            quote: None,
+            ..Template::new(name.clone(), self.language.clone())
         };
         self.template.as_ref().map(|name| Outgoing::Template(Box::new(template(name))))
     }
@@ -159,7 +153,8 @@ impl ConsentRules {
     ///
     /// # Errors
     /// `unknown-wording`, `wrong-wording` (it is for another purpose), `consent-in-future`; for what the
-    /// person must confirm `wording-required`, and `opted-out` if nothing may be sent to them.
+    /// person must confirm `wording-required`. `opted-out`: after STOP nobody is asked anything, and only the person
+    /// can undo it.
     pub fn entry(
         &self,
         contact: &Contact,
@@ -171,6 +166,10 @@ impl ConsentRules {
         if at > now {
             let message = format!("A consent cannot be expressed in the future: {at}.");
             return Err(Refusal::new("consent-in-future", message));
+        }
+        if reported.granted && reported.purpose == Purpose::Service && contact.opted_out_since.is_some() {
+            let message = "The person has opted out of all messages, and only they can undo it.";
+            return Err(Refusal::new("opted-out", message).instead("Wait until they send START."));
         }
         let must_confirm = reported.granted && self.double_opt_in.contains(&reported.source) && !reported.confirmed;
         let act = match (reported.granted, must_confirm) {
@@ -325,5 +324,16 @@ mod tests {
         let gone = Contact { opted_out_since: Some(NOW), ..Contact::unknown() };
         let error = rules().entry(&gone, report("marketing:news", "news"), NOW).unwrap_err();
         assert_eq!(error.code, "opted-out");
+    }
+
+    #[test]
+    fn report_does_not_undo_an_opt_out() {
+        let gone = Contact { opted_out_since: Some(NOW), ..Contact::unknown() };
+        for (source, confirmed) in [(ConsentSource::Whatsapp, false), (ConsentSource::Paper, true)] {
+            let reported = ReportedConsent { confirmed, ..by_operator(Purpose::Service, true, source) };
+            assert_eq!(rules().entry(&gone, reported, NOW).unwrap_err().code, "opted-out");
+        }
+        let withdrawn = by_operator(Purpose::Service, false, ConsentSource::Whatsapp);
+        assert!(rules().entry(&gone, withdrawn, NOW).is_ok());
     }
 }

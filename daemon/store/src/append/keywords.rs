@@ -135,7 +135,9 @@ impl Tx<'_> {
             }
             _ => {}
         }
-        changed |= consents.iter().any(|consent| !is_known(&person.contact, consent));
+        for consent in &consents {
+            changed |= !is_known(self.conn, &person.contact, consent)?;
+        }
         let known = person.contact.language.as_deref();
         let reply = in_language(&word.replies, |(language, _)| language.code(), word.language, known);
         Ok(AppliedWord { event, consents, reply: reply.filter(|_| changed).map(|(_, reply)| reply.clone()) })

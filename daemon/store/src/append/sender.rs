@@ -175,7 +175,7 @@ impl Tx<'_> {
             _ => None,
         };
         for consent in consents {
-            if is_known(&person.contact, consent) {
+            if is_known(self.conn, &person.contact, consent)? {
                 continue;
             }
             let evidence = consent.evidence.clone().or_else(|| message.cloned());

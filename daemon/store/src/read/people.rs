@@ -5,7 +5,8 @@ use crate::codec::{alias_of, time_of};
 use crate::error::StoreError;
 use crate::people::{CONTACT, CURRENT_CONTACT, contact_of, find_alias, load_view};
 use crate::views::{AliasConflict, ContactDetails, ConversationSummary};
-use beadle_model::{Alias, Contact, ContactId, ConversationId, ConversationView, Role, Timestamp};
+use beadle_model::phone::other_spelling;
+use beadle_model::{Alias, AliasKind, Contact, ContactId, ConversationId, ConversationView, Role, Timestamp};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 /// SQL: no operator marked the two as different people.
@@ -75,6 +76,19 @@ impl Reader {
     /// The contact with this alias.
     pub fn contact_by_alias(&self, alias: &Alias) -> Result<Option<ContactId>, StoreError> {
         self.one(|conn| find_alias(conn, alias))
+    }
+
+    /// The contact with this phone number, in any of its spellings.
+    pub fn contact_with_number(&self, digits: &str) -> Result<Option<Contact>, StoreError> {
+        let spellings = [Some(digits.to_owned()), other_spelling(digits)];
+        for value in spellings.into_iter().flatten() {
+            for kind in [AliasKind::WaId, AliasKind::Phone] {
+                if let Some(id) = self.contact_by_alias(&Alias { kind, value: value.clone() })? {
+                    return self.contact(id);
+                }
+            }
+        }
+        Ok(None)
     }
 
     /// Aliases that two contacts used, latest first, with the time.

@@ -240,6 +240,20 @@ async fn import_without_a_consent_is_quarantined_until_the_person_writes() {
     assert_eq!(env.reader.verify_consents().unwrap().problems, Vec::<String>::new());
 }
 
+/// The question was planned before the person opted out; after that nothing may be sent to them.
+#[tokio::test]
+async fn nobody_is_asked_after_they_opted_out() {
+    let env = TestEnv::new();
+    env.append_one(from("31600000001", "hello")).await;
+    let question = ConsentQuestion { text: "Shop may write to me.".into(), language: "en".into(), template: None };
+    let planned = PlannedConsent { question: Some(question), ..by_operator(Purpose::Marketing, ConsentAct::Requested) };
+    env.append(vec![keyword("31600000001", "b", Keyword::Stop)]).await;
+    let queued = due_sends(&env.reader, NOW, 10).len();
+    let recorded = env.store.record_consent(planned, Interest::default()).await.unwrap().unwrap();
+    assert!(!recorded.asked);
+    assert_eq!(due_sends(&env.reader, NOW, 10).len(), queued);
+}
+
 /// A ledger of some entries, closed, and its file.
 async fn closed_ledger() -> (tempfile::TempDir, beadle_clock::Clock) {
     let dir = tempfile::tempdir().unwrap();
@@ -284,6 +298,9 @@ async fn check_finds_every_kind_of_tampering() {
         "UPDATE consents SET id = 40 WHERE id = 4",
         "UPDATE contacts SET profile = replace(profile, '\"withdrawn\"', '\"granted\"')",
         "UPDATE contacts SET profile = NULL",
+        "UPDATE contacts SET opted_out_since = NULL",
+        "UPDATE contacts SET marketing_stopped_since = 5",
+        "INSERT INTO contacts (created_at, opted_out_since) VALUES (5, 5)",
         "INSERT INTO consents (id, body, salt, hash, contact) SELECT id + 3, body, salt, hash, contact FROM consents WHERE id = 2",
         "INSERT INTO consent_texts VALUES ('00', 'other words')",
     ] {

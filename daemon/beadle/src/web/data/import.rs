@@ -1,19 +1,20 @@
 //! Import and export of contacts. An import is checked as a whole first: a broken row changes nothing.
 
 use super::consents::source_named;
-use super::profile::{check_language, check_timezone, profile_error, value_text};
+use super::people::checked_edit;
+use super::profile::{profile_error, value_text};
 use super::query::{Answer, optional_id, page_size, read};
-use crate::api::{ExportRow, Import, ImportProblem, ImportRow, ImportView, List};
+use crate::api::{ContactEdit, ExportRow, Import, ImportProblem, ImportRow, ImportView, List};
 use crate::web::context::Admin;
 use crate::web::failure::ApiError;
 use axum::Json;
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{Query, State};
-use beadle_model::consent::actor;
-use beadle_model::consent::rules::{PeopleRules, ReportedConsent};
-use beadle_model::profile::{ProfileEdit, ProfileError, check_tag, parse_attribute};
-use beadle_model::{Alias, AliasKind, Contact, ContactId, Role, Timestamp};
-use beadle_store::{ContactEdit, ImportedContact, Reader};
+use beadle_model::consent::rules::{PeopleRules, PlannedConsent, ReportedConsent};
+use beadle_model::consent::{ConsentAct, actor};
+use beadle_model::phone::other_spelling;
+use beadle_model::{AliasKind, ConsentState, Contact, ContactId, Timestamp};
+use beadle_store::{ImportedContact, Reader, StoreError};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -28,7 +29,7 @@ pub async fn import(State(admin): State<Arc<Admin>>, body: Result<Json<Import>, 
     let Json(Import { dry_run, channel, rows }) = body.map_err(|error| ApiError::bad_request(error.body_text()))?;
     let channel = channel_named(&admin, channel)?;
     let (rules, now) = (Arc::clone(&admin.people), admin.clock.now());
-    let planned = read(&admin, move |reader, _| Ok(plan(reader, &rules, &rows, now))).await?;
+    let planned = read(&admin, move |reader, _| Ok(plan(reader, &rules, &rows, now)?)).await?;
     let mut view =
         ImportView { dry_run, rows: planned.rows as u64, problems: planned.problems, ..ImportView::default() };
     view.consents = planned.contacts.iter().map(|(contact, _)| contact.consents.len() as u64).sum();
@@ -43,15 +44,28 @@ pub async fn import(State(admin): State<Arc<Admin>>, body: Result<Json<Import>, 
     let interest = admin.pipeline.watch_subscriptions().borrow().interest().clone();
     let contacts: Vec<ImportedContact> = planned.contacts.into_iter().map(|(contact, _)| contact).collect();
     let mut outcomes = Vec::new();
+    let mut failed = None;
     for chunk in contacts.chunks(CHUNK) {
-        outcomes.extend(admin.store.import_contacts(&channel, chunk.to_vec(), interest.clone()).await?);
+        match admin.store.import_contacts(&channel, chunk.to_vec(), interest.clone()).await {
+            Ok(imported) => outcomes.extend(imported),
+            Err(error) => {
+                failed = Some(error);
+                break;
+            }
+        }
     }
     view.created = outcomes.iter().filter(|outcome| outcome.created).count() as u64;
     view.known = outcomes.len() as u64 - view.created;
     view.quarantined = outcomes.iter().filter(|outcome| outcome.quarantined).count() as u64;
+    view.consents = outcomes.iter().map(|outcome| outcome.recorded as u64).sum();
     view.asked = outcomes.iter().map(|outcome| outcome.asked as u64).sum();
     if view.asked > 0 {
         admin.pipeline.outbox().rescan();
+    }
+    if let Some(error) = failed {
+        let (done, rows) = (outcomes.len(), view.rows);
+        tracing::error!(%error, done, rows, "contacts imported in part; the same file can be imported again");
+        return Err(error.into());
     }
     tracing::info!(rows = view.rows, created = view.created, quarantined = view.quarantined, "contacts imported");
     Ok(Json(view))
@@ -76,16 +90,20 @@ struct Plan {
     problems: Vec<ImportProblem>,
 }
 
-fn plan(reader: &Reader, rules: &PeopleRules, rows: &[ImportRow], now: Timestamp) -> Plan {
+fn plan(reader: &Reader, rules: &PeopleRules, rows: &[ImportRow], now: Timestamp) -> Result<Plan, StoreError> {
     let mut plan = Plan { rows: rows.len(), contacts: Vec::new(), problems: Vec::new() };
     let mut seen: BTreeMap<String, u64> = BTreeMap::new();
     for row in rows {
-        let planned = plan_row(reader, rules, row, now).and_then(|planned| {
-            match seen.insert(planned.0.phone.clone(), row.line) {
+        let planned = match phone(&row.phone) {
+            Ok(phone) => match seen.insert(one_spelling(&phone), row.line) {
                 Some(first) => Err(format!("the same number is in line {first}")),
-                None => Ok(planned),
-            }
-        });
+                None => {
+                    let known = reader.contact_with_number(&phone)?;
+                    plan_row(rules, row, phone, known, now)
+                }
+            },
+            Err(message) => Err(message),
+        };
         match planned {
             Ok(planned) => plan.contacts.push(planned),
             Err(message) if plan.problems.len() < MAX_PROBLEMS => {
@@ -94,46 +112,48 @@ fn plan(reader: &Reader, rules: &PeopleRules, rows: &[ImportRow], now: Timestamp
             Err(_) => {}
         }
     }
-    plan
+    Ok(plan)
 }
 
+/// The same text for all spellings of a number.
+fn one_spelling(phone: &str) -> String {
+    other_spelling(phone).map_or_else(|| phone.to_owned(), |other| other.min(phone.to_owned()))
+}
+
+/// The contact to import, and whether it is new.
 fn plan_row(
-    reader: &Reader,
     rules: &PeopleRules,
     row: &ImportRow,
+    phone: String,
+    known: Option<Contact>,
     now: Timestamp,
 ) -> Result<(ImportedContact, bool), String> {
-    let phone = phone(&row.phone)?;
-    row.language.as_deref().map_or(Ok(()), check_language)?;
-    row.timezone.as_deref().map_or(Ok(()), check_timezone)?;
-    let role = row.role.as_deref().map(|name| Role::named(name).ok_or_else(|| format!("`{name}` is not a role")));
-    let tags: Result<_, ProfileError> = row.tags.iter().map(|tag| check_tag(tag)).collect();
-    let attributes: Result<_, ProfileError> = row
-        .attributes
-        .iter()
-        .map(|(name, text)| Ok((name.clone(), parse_attribute(&rules.attributes, name, text)?)))
-        .collect();
-    let profile = ProfileEdit {
-        add_tags: tags.map_err(|error| profile_error(&error))?,
-        attributes: attributes.map_err(|error| profile_error(&error))?,
-        role: role.transpose()?,
-        ..ProfileEdit::default()
+    let edit = ContactEdit {
+        language: row.language.clone(),
+        timezone: row.timezone.clone(),
+        role: row.role.clone(),
+        add_tags: row.tags.clone(),
+        attributes: row.attributes.clone(),
+        ..ContactEdit::default()
     };
-    let known = [AliasKind::WaId, AliasKind::Phone]
-        .into_iter()
-        .find_map(|kind| reader.contact_by_alias(&Alias { kind, value: phone.clone() }).ok().flatten());
-    let contact = known.and_then(|id| reader.contact(id).ok().flatten());
-    let is_new = contact.is_none();
+    let edit = checked_edit(edit, &rules.attributes)?;
+    let is_new = known.is_none();
     let unknown = || Contact { id: ContactId(0), language: row.language.clone(), ..Contact::unknown() };
-    let contact = contact.unwrap_or_else(unknown);
+    let contact = known.unwrap_or_else(unknown);
+    edit.profile.apply(&mut contact.profile().clone()).map_err(|error| profile_error(&error))?;
     let consents = match &row.consent_source {
-        Some(source) => vec![consent(rules, row, source, &contact, now)?],
+        Some(source) => {
+            let planned = consent(rules, row, source, &contact, now)?;
+            // Who agreed is not asked again by an import that is repeated.
+            let is_agreed = planned.consent.act == ConsentAct::Requested
+                && contact.consent_for(&planned.consent.purpose).state == ConsentState::Granted;
+            if is_agreed { vec![] } else { vec![planned] }
+        }
         None if row.consent_purpose.is_some() || row.consent_wording.is_some() => {
             return Err("a consent needs a `consent_source`".into());
         }
         None => vec![],
     };
-    let edit = ContactEdit { language: row.language.clone(), timezone: row.timezone.clone(), profile, release: false };
     Ok((ImportedContact { phone, name: row.name.clone(), edit, consents }, is_new))
 }
 
@@ -143,7 +163,7 @@ fn consent(
     source: &str,
     contact: &Contact,
     now: Timestamp,
-) -> Result<beadle_model::consent::rules::PlannedConsent, String> {
+) -> Result<PlannedConsent, String> {
     let source = source_named(source).map_err(|error| error.message().to_owned())?;
     let purpose = row.consent_purpose.as_deref().ok_or("a consent needs a `consent_purpose`")?;
     let at = row.consent_at.as_deref().map(|text| time(text).ok_or_else(|| format!("`{text}` is not a date or time")));
@@ -157,7 +177,7 @@ fn consent(
         actor: actor::OPERATOR.into(),
         confirmed: false,
     };
-    rules.consents.entry(contact, reported, now).map_err(|refusal| refusal.message)
+    rules.consents.entry(contact, reported, now).map_err(|refusal| format!("{} ({})", refusal.message, refusal.code))
 }
 
 /// RFC 3339, or a date.

@@ -103,7 +103,7 @@ pub async fn edit_contact(
 }
 
 /// The edit, if all its values are allowed.
-fn checked_edit(edit: ContactEdit, types: &AttributeTypes) -> Result<beadle_store::ContactEdit, String> {
+pub(super) fn checked_edit(edit: ContactEdit, types: &AttributeTypes) -> Result<beadle_store::ContactEdit, String> {
     edit.language.as_deref().map_or(Ok(()), check_language)?;
     edit.timezone.as_deref().map_or(Ok(()), check_timezone)?;
     let tags = |tags: &[String]| tags.iter().map(|tag| check_tag(tag)).collect::<Result<_, _>>();
