@@ -174,11 +174,12 @@ pub struct OutboxDetails {
 }
 
 /// A filter of dead letters.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DeadLetterFilter {
     /// Only of this plugin.
     pub plugin: Option<PluginNo>,
+    /// Only those before this one, in the order of the list.
+    pub before: Option<DeadLetterRef>,
     /// The maximum number of results.
     pub limit: usize,
 }

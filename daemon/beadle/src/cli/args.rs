@@ -221,6 +221,9 @@ pub enum DeadLetters {
         /// Filter by plugin
         #[arg(long, value_name = "NAME")]
         plugin: Option<String>,
+        /// List dead letters before this one
+        #[arg(long, value_name = "ID", conflicts_with = "follow", value_parser = id::<DeadLetterRef>)]
+        before: Option<String>,
         /// Print the listed dead letters oldest first, then new ones as they occur, until Ctrl-C
         #[arg(long, short)]
         follow: bool,

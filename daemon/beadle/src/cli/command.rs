@@ -190,8 +190,9 @@ pub fn query(command: &Command) -> Option<Query<'_>> {
             list(["events"], params.collect(), page, show::events)
         }
         Command::Events(Events::Show { id, json }) => one(["events", id], *json, show::event),
-        Command::DeadLetters(DeadLetters::List { plugin, page, .. }) => {
-            list(["dead-letters"], given([("plugin", plugin)]).collect(), page, show::dead_letters)
+        Command::DeadLetters(DeadLetters::List { plugin, before, page, .. }) => {
+            let params = given([("plugin", plugin), ("before", before)]).collect();
+            list(["dead-letters"], params, page, show::dead_letters)
         }
         Command::DeadLetters(DeadLetters::Show { id, json }) => one(["dead-letters", id], *json, show::dead_letter),
         Command::Outbox(Outbox::List { state, plugin, conversation, before, page }) => {

@@ -163,7 +163,7 @@ async fn an_unreadable_conversation_holds_up_no_other() {
     let mut env = TestEnv::with(store, dir, clock, manual);
     assert_eq!(env.next_sent().await.message, messages[2]);
     until("the others are dead letters", async || {
-        let dead = env.reader.dead_letters(&DeadLetterFilter { plugin: None, limit: 10 }).unwrap();
+        let dead = env.reader.dead_letters(&DeadLetterFilter { limit: 10, ..Default::default() }).unwrap();
         dead.len() == 2 && dead.iter().all(|letter| letter.code == "store-row-unreadable")
     })
     .await;
@@ -178,7 +178,7 @@ async fn a_panic_in_a_handling_makes_a_dead_letter() {
     env.receive_text("31612345678", "one").await;
     env.receive_text("31612345678", "two").await;
     until("both events are finished", async || states(&env) == [EventState::Finished; 2]).await;
-    let dead = env.reader.dead_letters(&DeadLetterFilter { plugin: None, limit: 10 }).unwrap();
+    let dead = env.reader.dead_letters(&DeadLetterFilter { limit: 10, ..Default::default() }).unwrap();
     assert_eq!(dead.iter().map(|letter| letter.code.as_str()).collect::<Vec<_>>(), ["host-panic"]);
     assert_eq!(env.pipeline.backlog_sizes(), [(plugin, 1)], "the next event waits for its plugin");
     until("nothing is in flight", async || env.pipeline.in_flight() == [0, 0, 0]).await;
@@ -186,7 +186,7 @@ async fn a_panic_in_a_handling_makes_a_dead_letter() {
 
 /// The dead letters: plugin and code.
 fn given_up(env: &TestEnv) -> Vec<(PluginNo, String)> {
-    let dead = env.reader.dead_letters(&DeadLetterFilter { plugin: None, limit: 10 }).unwrap();
+    let dead = env.reader.dead_letters(&DeadLetterFilter { limit: 10, ..Default::default() }).unwrap();
     dead.into_iter().map(|letter| (letter.plugin, letter.code)).collect()
 }
 
@@ -238,7 +238,7 @@ async fn a_question_that_is_delivered_late_gets_no_answer() {
     late.happened_at = Timestamp(NOW.0 - 8 * 24 * 3_600_000);
     env.receive(late).await;
     until("it is a dead letter", async || {
-        let dead = env.reader.dead_letters(&DeadLetterFilter { plugin: None, limit: 10 }).unwrap();
+        let dead = env.reader.dead_letters(&DeadLetterFilter { limit: 10, ..Default::default() }).unwrap();
         dead.iter().map(|letter| letter.code.as_str()).eq(["stale"])
     })
     .await;

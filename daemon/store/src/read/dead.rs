@@ -6,7 +6,7 @@ use crate::error::StoreError;
 use crate::step::DeadLetterRef;
 use crate::views::{DeadLetter, DeadLetterFilter};
 use beadle_model::{EventId, HandlingId, MessageId, PluginNo, Timestamp};
-use rusqlite::{Row, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 
 const LETTERS: &str = "SELECT d.event, d.plugin, d.message, d.attempts, d.code, d.error, d.at, d.retried_at,
      e.ending, e.ended_by FROM dead_letters d LEFT JOIN events e ON e.id = d.event";
@@ -30,19 +30,54 @@ fn letter_of(row: &Row<'_>) -> rusqlite::Result<DeadLetter> {
     })
 }
 
+/// A place in a list: a time and a row.
+type Place = (i64, i64);
+
+/// The places before which a list goes on: that of handlings and messages, and that of webhooks.
+fn places_before(conn: &Connection, before: Option<DeadLetterRef>) -> Result<(Place, Place), StoreError> {
+    const END: Place = (i64::MAX, i64::MAX);
+    let Some(before) = before else { return Ok((END, END)) };
+    let place = |sql: &str, of: [i64; 2]| {
+        let found = conn.prepare_cached(sql)?.query_row(of, |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
+        found.ok_or_else(|| StoreError::NotFound { object: "dead letter", id: before.to_string() })
+    };
+    match before {
+        DeadLetterRef::Handling(id) => {
+            let sql = "SELECT at, id FROM dead_letters WHERE event = ?1 AND plugin = ?2 AND message IS NULL";
+            place(sql, [id.event.0, id.plugin.0]).map(|letter: Place| (letter, (letter.0, i64::MAX)))
+        }
+        DeadLetterRef::Message(id) => {
+            let sql = "SELECT at, id FROM dead_letters WHERE message = ?1 AND message = ?2";
+            place(sql, [id.0, id.0]).map(|letter: Place| (letter, (letter.0, i64::MAX)))
+        }
+        DeadLetterRef::Webhook(id) => {
+            let sql = "SELECT received_at, id FROM rejected_webhooks WHERE id = ?1 AND id = ?2";
+            place(sql, [id.0, id.0]).map(|webhook: Place| ((webhook.0, 0), webhook))
+        }
+    }
+}
+
 impl Reader {
-    /// Dead letters, newest first, at most `filter.limit` and 1,000.
+    /// Dead letters, newest first, and of those of one time the webhooks last; at most `filter.limit` and 1,000.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] if `filter.before` does not exist any more.
     pub fn dead_letters(&self, filter: &DeadLetterFilter) -> Result<Vec<DeadLetter>, StoreError> {
         self.all(|conn| {
-            let sql = format!("{LETTERS} WHERE (?1 IS NULL OR d.plugin = ?1) ORDER BY d.at DESC, d.id DESC LIMIT ?2");
+            let (before, webhooks_before) = places_before(conn, filter.before)?;
+            let sql = format!(
+                "{LETTERS} WHERE (?1 IS NULL OR d.plugin = ?1) AND (d.at, d.id) < (?3, ?4)
+                 ORDER BY d.at DESC, d.id DESC LIMIT ?2"
+            );
             let mut read = conn.prepare_cached(&sql)?;
-            let mut rows = read.query(params![filter.plugin.map(|plugin| plugin.0), bounded(filter.limit)])?;
+            let plugin = filter.plugin.map(|plugin| plugin.0);
+            let mut rows = read.query(params![plugin, bounded(filter.limit), before.0, before.1])?;
             let mut letters: Vec<DeadLetter> = Vec::new();
             while let Some(row) = rows.next()? {
                 letters.extend(readable(letter_of(row).map_err(StoreError::from))?);
             }
             if filter.plugin.is_none_or(|plugin| plugin == PluginNo::HOST) {
-                letters.extend(rejected::list(conn, filter.limit)?);
+                letters.extend(rejected::list(conn, webhooks_before, filter.limit)?);
                 letters.sort_by_key(|dead_letter| std::cmp::Reverse(dead_letter.at));
                 letters.truncate(filter.limit);
             }

@@ -5,7 +5,7 @@ use crate::error::StoreError;
 use crate::step::{DeadLetterRef, RejectedWebhook};
 use crate::views::{DeadLetter, RejectedWebhookSummary};
 use beadle_model::{PluginNo, Timestamp, WebhookId};
-use rusqlite::{Connection, OptionalExtension, Row};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 
 /// The columns of [`dead_of`], with the first 200 bytes of the body.
 const DEAD: &str = "id, deliveries, code, error, received_at, retried_at, app, bytes, substr(body, 1, 200)";
@@ -31,10 +31,13 @@ fn dead_of(row: &Row<'_>) -> rusqlite::Result<DeadLetter> {
 }
 
 /// The newest ones.
-pub(crate) fn list(conn: &Connection, limit: usize) -> Result<Vec<DeadLetter>, StoreError> {
-    let sql = format!("SELECT {DEAD} FROM rejected_webhooks ORDER BY received_at DESC, id DESC LIMIT ?1");
+pub(crate) fn list(conn: &Connection, before: (i64, i64), limit: usize) -> Result<Vec<DeadLetter>, StoreError> {
+    let sql = format!(
+        "SELECT {DEAD} FROM rejected_webhooks WHERE (received_at, id) < (?2, ?3)
+         ORDER BY received_at DESC, id DESC LIMIT ?1"
+    );
     let mut read = conn.prepare_cached(&sql)?;
-    let webhooks = read.query_map([bounded(limit)], dead_of)?;
+    let webhooks = read.query_map(params![bounded(limit), before.0, before.1], dead_of)?;
     Ok(webhooks.collect::<Result<_, _>>()?)
 }
 

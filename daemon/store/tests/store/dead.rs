@@ -62,7 +62,8 @@ async fn dead_message_is_requeued_or_dropped() {
         env.settle(message, SendOutcome::Dead(problem(code))).await;
         let letter = DeadLetterRef::Message(message);
         assert_eq!(
-            env.reader.dead_letters(&DeadLetterFilter { plugin: Some(PLUGIN), limit: 10 }).unwrap()[0].reference,
+            env.reader.dead_letters(&DeadLetterFilter { plugin: Some(PLUGIN), limit: 10, before: None }).unwrap()[0]
+                .reference,
             letter
         );
         env.manual.advance_ms(1000);
@@ -90,7 +91,7 @@ async fn unknown_dead_letter_is_not_found() {
     let event = env.append_one(from("31600000001", "wamid.in")).await;
     let letter = give_up(&env, event.id, NOW).await;
     env.store.drop_dead_letter(letter).await.unwrap();
-    assert!(env.reader.dead_letters(&DeadLetterFilter { limit: 10, plugin: None }).unwrap().is_empty());
+    assert!(env.reader.dead_letters(&DeadLetterFilter { limit: 10, ..Default::default() }).unwrap().is_empty());
 }
 
 #[tokio::test]
@@ -166,7 +167,7 @@ async fn reject(env: &TestEnv, rejected: Vec<NewRejectedWebhook>) -> Vec<Webhook
 }
 
 fn all_dead(env: &TestEnv) -> Vec<String> {
-    let all = env.reader.dead_letters(&DeadLetterFilter { plugin: None, limit: 1000 }).unwrap();
+    let all = env.reader.dead_letters(&DeadLetterFilter { limit: 1000, ..Default::default() }).unwrap();
     all.iter().map(|letter| letter.reference.to_string()).collect()
 }
 
@@ -189,7 +190,16 @@ async fn rejected_webhook_is_kept_once_until_it_parses() {
         (shown.attempts, shown.code.as_str(), webhook.app.as_str(), webhook.bytes),
         (2, "webhook-unreadable", "main", 6)
     );
-    let only_of_the_plugin = env.reader.dead_letters(&DeadLetterFilter { plugin: Some(PLUGIN), limit: 10 }).unwrap();
+    let page = |before: Option<&str>| {
+        let before = before.map(|id| id.parse().unwrap());
+        let page = env.reader.dead_letters(&DeadLetterFilter { limit: 1, before, plugin: None })?;
+        Ok::<_, beadle_store::StoreError>(page.first().map(|letter| letter.reference.to_string()))
+    };
+    let pages = [None, Some("whk_2"), Some("whk_1"), Some("hnd_2.1")].map(|before| page(before).unwrap());
+    assert_eq!(pages, [Some("whk_2".into()), Some("whk_1".into()), Some("hnd_2.1".into()), None]);
+    assert!(page(Some("whk_9")).is_err(), "it does not exist");
+    let only_of_the_plugin =
+        env.reader.dead_letters(&DeadLetterFilter { plugin: Some(PLUGIN), limit: 10, before: None }).unwrap();
     assert_eq!(only_of_the_plugin.len(), 1);
 
     let env = env.reopen();

@@ -258,7 +258,8 @@ async fn unreadable_row_becomes_a_dead_letter_and_blocks_no_other() {
     // A later step runs after the rows were set aside.
     env.append(vec![from("31600000001", "x")]).await;
     let env = env.crashed();
-    let dead = env.reader.dead_letters(&beadle_store::views::DeadLetterFilter { plugin: None, limit: 10 }).unwrap();
+    let dead =
+        env.reader.dead_letters(&beadle_store::views::DeadLetterFilter { limit: 10, ..Default::default() }).unwrap();
     let codes: Vec<_> = dead.iter().map(|letter| (letter.code.as_str(), letter.attempts)).collect();
     assert_eq!(codes, [("store-row-unreadable", 1); 2]);
     assert_eq!(number(&env, "SELECT count(*) FROM outbox WHERE state IN (0, 1)"), 1);

@@ -17,7 +17,7 @@ async fn dead_letters(env: &TestEnv) -> Vec<String> {
     env.append(vec![from("31600000009", &format!("after {}", number(env, "SELECT count(*) FROM events")))]).await;
     let mut ids: Vec<_> = env
         .reader
-        .dead_letters(&DeadLetterFilter { plugin: None, limit: 10 })
+        .dead_letters(&DeadLetterFilter { limit: 10, ..Default::default() })
         .unwrap()
         .into_iter()
         .map(|letter| format!("{} {}", letter.reference, letter.code))
@@ -157,7 +157,7 @@ async fn webhook_with_a_part_that_needs_an_unreadable_row_brings_the_other_parts
         assert_eq!((appended.events, appended.duplicates, appended.rejected.len()), (3, 0, 1), "{wrong}");
         let kept = env.reader.rejected_webhook(appended.rejected[0]).unwrap().unwrap();
         assert_eq!((kept.app.as_str(), kept.body.as_slice()), ("club", &b"{}"[..]), "{wrong}");
-        let letters = env.reader.dead_letters(&DeadLetterFilter { plugin: None, limit: 10 }).unwrap();
+        let letters = env.reader.dead_letters(&DeadLetterFilter { limit: 10, ..Default::default() }).unwrap();
         assert_eq!(letters.iter().map(|it| it.code.as_str()).collect::<Vec<_>>(), [refused.code()], "{wrong}");
         // The feed gets what was appended, in order and without a gap.
         let mut feed = env.store.feed().unwrap();

@@ -117,7 +117,8 @@ pub fn dead_letters(response: Value, screen: Screen) -> Result {
             row.summary.clone(),
         ]);
     }
-    let mut output = print_list(&table, list.items.len(), "No dead letters.", None, screen);
+    let next = list.next.map(|id| format!("--before {id}"));
+    let mut output = print_list(&table, list.items.len(), "No dead letters.", next, screen);
     if !list.items.is_empty() {
         output.hints.push(
             "run `beadle dead-letters show ID` for the error, then `beadle dead-letters retry ID` or \

@@ -1,14 +1,14 @@
 //! Dead letters: list, show, retry, drop.
 
-use super::query::{Answer, Names, id, page_size, read};
+use super::query::{Answer, Names, id, optional_id, page_size, read};
 use crate::api::{DeadLetterRow, Done, List};
 use crate::web::context::Admin;
 use crate::web::failure::ApiError;
 use crate::web::summary;
 use axum::Json;
 use axum::extract::{Path, Query, State};
-use beadle_model::Ending;
 use beadle_model::text::counted;
+use beadle_model::{Ending, HandlingId, PluginNo};
 use beadle_pipeline::{Delivery, HandlingRetry};
 use beadle_store::step::RejectedWebhook;
 use beadle_store::views::{DeadLetter, DeadLetterFilter};
@@ -20,6 +20,7 @@ use std::sync::Arc;
 #[derive(Debug, Deserialize)]
 pub struct ListQuery {
     plugin: Option<String>,
+    before: Option<String>,
     limit: Option<usize>,
 }
 
@@ -32,10 +33,12 @@ pub async fn dead_letters(
     let limit = page_size(query.limit);
     let list = read(&admin, move |reader, names| {
         let plugin = query.plugin.as_deref().map(|name| names.number(name)).transpose()?;
-        let found = reader.dead_letters(&DeadLetterFilter { plugin, limit })?;
+        let before = optional_id(query.before.as_deref())?;
+        let found = reader.dead_letters(&DeadLetterFilter { plugin, before, limit })?;
+        let next = found.last().filter(|_| found.len() == limit).map(|letter| letter.reference.to_string());
         let items: Result<Vec<_>, StoreError> =
             found.iter().map(|shown| dead_letter_row(reader, names, shown)).collect();
-        Ok(List { now, items: items?, next: None })
+        Ok(List { now, items: items?, next })
     });
     Ok(Json(list.await?))
 }
@@ -96,6 +99,10 @@ fn is_answered(ending: Option<Ending>) -> bool {
 /// `POST /dead-letters/{id}/retry`
 pub async fn retry_dead_letter(State(admin): State<Arc<Admin>>, Path(text): Path<String>) -> Answer<Done> {
     let letter: DeadLetterRef = id(&text)?;
+    if let DeadLetterRef::Handling(HandlingId { plugin: PluginNo::HOST, .. }) = letter {
+        let message = format!("{letter} is an event that this version cannot read, so that no plugin can handle it");
+        return Err(ApiError::conflict("store-row-unreadable", message));
+    }
     if let DeadLetterRef::Handling(handling) = letter
         && !admin.pipeline.subscriptions().iter().any(|subscription| subscription.slot.no() == handling.plugin)
     {
