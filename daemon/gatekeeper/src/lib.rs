@@ -18,7 +18,7 @@ use beadle_model::effect::Outreach;
 use beadle_model::event::Problem;
 use beadle_model::outgoing::Template;
 use beadle_model::{ConversationView, GateTrace, Outgoing, PluginNo, TemplateDefinition, Timestamp};
-use beadle_store::{KnownTemplates, MarketingSends, Reader, StoreError, TemplateFilter};
+use beadle_store::{KnownTemplates, MarketingSends, OutreachHold, Reader, StoreError, TemplateFilter};
 use parking_lot::{Mutex, RwLock};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -46,18 +46,6 @@ struct Inner {
     tiers: Mutex<Tiers>,
     spending: Mutex<budgets::Spending>,
     holds: Mutex<BTreeMap<String, OutreachHold>>,
-}
-
-/// A channel that may not write first for a while.
-#[derive(Clone, Debug)]
-pub struct OutreachHold {
-    /// Until then.
-    pub until: Timestamp,
-    /// The platform's reason.
-    pub problem: Problem,
-    /// Whether it begins; otherwise it was known.
-    pub is_new: bool,
-    duration_ms: i64,
 }
 
 /// What the gate decided about a message.
@@ -103,9 +91,23 @@ impl Gatekeeper {
         Self(Arc::new(Inner { reader, policy, tiers, spending, holds }))
     }
 
+    /// Takes over the holds that were kept before a restart.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub fn restore_holds(&self) -> Result<(), StoreError> {
+        *self.0.holds.lock() = self.0.reader.outreach_holds()?.into_iter().collect();
+        Ok(())
+    }
+
     /// Applies new settings.
     pub fn configure(&self, policy: Policy) {
         *self.0.policy.write() = Arc::new(policy);
+    }
+
+    /// Whether texts that follow each other in the replies to one event are one message.
+    pub fn joins_replies(&self) -> bool {
+        self.policy().join_replies
     }
 
     fn policy(&self) -> Arc<Policy> {
@@ -279,20 +281,19 @@ impl Gatekeeper {
     }
 
     /// The platform does not let a channel write first: templates and Direct Send wait, an hour at first, twice as long after
-    /// each further refusal, up to a day.
-    pub fn hold_outreach(&self, channel: &str, problem: &Problem, now: Timestamp) -> OutreachHold {
+    /// each further refusal, up to a day. Returns the hold, and whether it begins, so that the caller keeps it in the store.
+    pub fn hold_outreach(&self, channel: &str, problem: &Problem, now: Timestamp) -> (OutreachHold, bool) {
         let mut holds = self.0.holds.lock();
         let before = holds.get(channel);
         if let Some(hold) = before.filter(|hold| now < hold.until) {
-            return OutreachHold { is_new: false, ..hold.clone() };
+            return (hold.clone(), false);
         }
         // A day after the last one it begins anew.
         let before_ms = before.filter(|hold| now.since_ms(hold.until) < DAY_MS).map(|hold| hold.duration_ms);
         let duration_ms = before_ms.map_or(HOUR_MS, |before_ms| (before_ms * 2).min(DAY_MS));
-        let hold =
-            OutreachHold { until: now.plus_ms(duration_ms), problem: problem.clone(), is_new: true, duration_ms };
+        let hold = OutreachHold { until: now.plus_ms(duration_ms), duration_ms, problem: problem.clone() };
         holds.insert(channel.to_owned(), hold.clone());
-        hold
+        (hold, true)
     }
 
     fn held_until(&self, body: &Outgoing, channel: &str) -> Option<Timestamp> {

@@ -14,6 +14,8 @@ pub struct Policy {
     pub refuses_advertising: bool,
     /// `template_language`: where a template does not exist in the recipient's.
     pub template_language: Option<String>,
+    /// `join_replies`: texts that follow each other in the replies to one event are one message.
+    pub join_replies: bool,
     /// `[gate.quiet_hours]`
     pub quiet_hours: Option<QuietHours>,
     /// `[gate.quiet_hours] for`
@@ -36,6 +38,7 @@ impl Default for Policy {
             stop: StopSwitch::Open,
             refuses_advertising: true,
             template_language: None,
+            join_replies: false,
             quiet_hours: None,
             quiet_for: QuietFor::Marketing,
             caps: MarketingCaps::default(),

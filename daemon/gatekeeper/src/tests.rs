@@ -149,9 +149,13 @@ async fn refusals_to_write_first_defer_what_is_sent_first_for_longer_each_time()
     let text = Outgoing::Text { body: "hello".into(), preview_url: false, quote: None };
     let mut now = NOW;
     for hours in [1, 2, 4, 8, 16, 24, 24] {
-        let hold = env.gatekeeper.hold_outreach("shop", &problem, now);
-        assert_eq!((hold.until.since_ms(now), hold.is_new), (hours * HOUR_MS, true));
-        assert!(!env.gatekeeper.hold_outreach("shop", &problem, now.plus_ms(1)).is_new);
+        let (hold, is_new) = env.gatekeeper.hold_outreach("shop", &problem, now);
+        assert_eq!((hold.until.since_ms(now), is_new), (hours * HOUR_MS, true));
+        assert!(!env.gatekeeper.hold_outreach("shop", &problem, now.plus_ms(1)).1);
+        env.store.keep_outreach_hold("shop".into(), hold.clone()).await.unwrap();
+        let restarted = Gatekeeper::new(env.store.reader(), Policy::default());
+        restarted.restore_holds().unwrap();
+        assert_eq!(restarted.holds(now), [("shop".to_owned(), hold.clone())]);
         let until = hold.until;
         assert_eq!(
             env.verdict(&to, &template("order", "en"), now),
@@ -163,7 +167,7 @@ async fn refusals_to_write_first_defer_what_is_sent_first_for_longer_each_time()
     }
     assert_eq!(env.verdict(&to, &template("order", "en"), now), GateVerdict::Send);
     assert!(env.gatekeeper.holds(now).is_empty());
-    let later = env.gatekeeper.hold_outreach("shop", &problem, now.plus_ms(DAY_MS));
+    let (later, _) = env.gatekeeper.hold_outreach("shop", &problem, now.plus_ms(DAY_MS));
     assert_eq!(later.until.since_ms(now.plus_ms(DAY_MS)), HOUR_MS, "after a day it begins anew");
 }
 

@@ -50,7 +50,7 @@ use attempt::Attempts;
 use backlog::Backlogs;
 use beadle_clock::{Alarm, Clock};
 use beadle_gatekeeper::Gatekeeper;
-use beadle_model::{EventId, PluginNo};
+use beadle_model::{HandlingId, PluginNo};
 use beadle_store::{Store, StoreError};
 use beadle_tasks::{TaskKind, Tasks};
 use budget::EffectBudget;
@@ -69,19 +69,16 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 
-/// Held while a retry runs.
-struct RunningRetry(Retries, (EventId, PluginNo));
-
-impl RunningRetry {
-    /// `None`: one of this handling runs.
-    fn begin(retries: &Retries, handling: (EventId, PluginNo)) -> Option<Self> {
-        retries.lock().insert(handling).then(|| Self(Arc::clone(retries), handling))
-    }
+/// The only retry of a handling, until it is dropped.
+#[derive(Debug)]
+pub struct HandlingRetry {
+    retries: Retries,
+    handling: HandlingId,
 }
 
-impl Drop for RunningRetry {
+impl Drop for HandlingRetry {
     fn drop(&mut self) {
-        self.0.lock().remove(&self.1);
+        self.retries.lock().remove(&self.handling);
     }
 }
 
@@ -115,18 +112,7 @@ pub struct Pipeline {
 }
 
 /// The handlings of dead letters that are being retried.
-type Retries = Arc<Mutex<HashSet<(EventId, PluginNo)>>>;
-
-/// What a request to retry a handling led to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum HandlingRetry {
-    /// It runs now.
-    Started,
-    /// An earlier request runs it still.
-    AlreadyRunning,
-    /// The plugin does not take part, or the event is gone.
-    Unavailable,
-}
+type Retries = Arc<Mutex<HashSet<HandlingId>>>;
 
 impl Pipeline {
     /// Starts the loops. Until [`Pipeline::publish`] is called nothing is dispatched, so that no event passes a plugin that
@@ -240,28 +226,32 @@ impl Pipeline {
         self.context.windows_changed.clone()
     }
 
-    /// Handles a dead letter's event in its plugin once more, out of order and marked `late`; not while an earlier retry
-    /// of that dead letter runs. Its commit fails if the dead letter no longer exists.
+    /// Begins a retry of a handling, so that no other begins. `None`: one is running.
+    pub fn begin_retry(&self, handling: HandlingId) -> Option<HandlingRetry> {
+        let is_first = self.retries.lock().insert(handling);
+        is_first.then(|| HandlingRetry { retries: Arc::clone(&self.retries), handling })
+    }
+
+    /// Handles a dead letter's event in its plugin once more, out of order and marked `late`, in the background. Its commit
+    /// fails if the dead letter no longer exists. Returns `false` if the plugin does not take part, or the event is gone.
     ///
     /// # Errors
-    /// The store cannot be read or written.
-    pub async fn retry_handling(&self, event: EventId, plugin: PluginNo) -> Result<HandlingRetry, StoreError> {
-        let Some(running) = RunningRetry::begin(&self.retries, (event, plugin)) else {
-            return Ok(HandlingRetry::AlreadyRunning);
-        };
+    /// If the store fails.
+    pub async fn retry_handling(&self, retry: HandlingRetry) -> Result<bool, StoreError> {
+        let HandlingId { event, plugin } = retry.handling;
         let store = &self.context.store;
         let found = store.read(move |reader| reader.event(event)).await?;
         let subscription = self.subscriptions().get(plugin).cloned();
-        let (Some(event), Some(subscription)) = (found, subscription) else { return Ok(HandlingRetry::Unavailable) };
+        let (Some(event), Some(subscription)) = (found, subscription) else { return Ok(false) };
         let list = store.subscriber_list(vec![plugin]).await?;
         let run = Arc::new(EventRun::new(Arc::new(event), vec![Subscriber::new(subscription)], list));
         let (executor, lane) = (Arc::clone(&self.executor), run.lane_of(0));
         let work = self.context.clock.work();
         tokio::spawn(async move {
-            let _held = (work, running);
+            let _held = (work, retry);
             executor.handle_late(&run, 0, lane).await
         });
-        Ok(HandlingRetry::Started)
+        Ok(true)
     }
 
     /// Makes the next `count` passages of a point panic, to test what follows.

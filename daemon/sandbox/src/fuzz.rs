@@ -24,7 +24,7 @@ const NOW: Timestamp = Timestamp(1_795_293_360_123);
 
 /// A host's side of an instance without a guest.
 pub struct Host {
-    facts: Arc<Facts>,
+    pub(crate) facts: Arc<Facts>,
     event: Arc<Event>,
     /// A handle that this host made.
     handle: String,
@@ -55,12 +55,18 @@ impl Host {
         Self { facts: Arc::new(facts), event: Arc::new(event()), handle }
     }
 
-    /// Makes the calls that these bytes stand for.
-    pub fn run(&self, data: &[u8]) {
+    /// The state while the event is handled.
+    pub(crate) fn handling(&self) -> HostState {
         let mut host = HostState::new(Arc::clone(&self.facts));
         host.prepare(EventId(1), NOW);
         host.task.dry = true;
         host.begin(Arc::clone(&self.event));
+        host
+    }
+
+    /// Makes the calls that these bytes stand for.
+    pub fn run(&self, data: &[u8]) {
+        let mut host = self.handling();
         let mut from = Source { bytes: data, handle: &self.handle };
         while !from.bytes.is_empty() && from.call(&mut host) {}
         let task = host.finish();
@@ -385,8 +391,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(StoreConfig::new(folder.path(), Clock::manual(NOW).0)).unwrap();
         let fuzzed = Host::new(store.reader());
-        let mut host = HostState::new(Arc::clone(&fuzzed.facts));
-        host.begin(Arc::clone(&fuzzed.event));
+        let mut host = fuzzed.handling();
         let code = |refused: Result<String, HostError>| match refused {
             Err(HostError::Refused(refusal)) => refusal.code.to_string(),
             _ => panic!("accepted"),

@@ -10,6 +10,7 @@ use crate::error::StoreError;
 use crate::feed::{Feed, Tail};
 use crate::files::Files;
 use crate::import::{ImportOutcome, ImportedContact};
+use crate::outreach_holds::OutreachHold;
 use crate::plugins::PurgeReport;
 use crate::profile::ContactEdit;
 use crate::queue::{Queue, ask};
@@ -355,6 +356,11 @@ impl Store {
     /// Sets how many people an account may write to first in 24 hours; 0: any number.
     pub async fn set_messaging_limit(&self, account: String, people: u64) -> Result<(), StoreError> {
         self.ask(move |tx| tx.set_messaging_limit(&account, people)).await
+    }
+
+    /// Keeps, for the next start, that a channel may not write first for a while.
+    pub async fn keep_outreach_hold(&self, channel: String, hold: OutreachHold) -> Result<(), StoreError> {
+        self.ask(move |tx| tx.keep_outreach_hold(&channel, &hold)).await
     }
 
     /// Records that the templates of an account could not be fetched.

@@ -90,6 +90,7 @@ impl Tx<'_> {
         conversation: ConversationId,
         code: &str,
         at: Timestamp,
+        wants_event: bool,
     ) -> Result<(), StoreError> {
         if code != MARKETING_STOPPED {
             return Ok(());
@@ -102,7 +103,7 @@ impl Tx<'_> {
             evidence: Some(format!("code {code}")),
             ..said(Purpose::Marketing, ConsentAct::Withdrawn, at)
         };
-        self.record_consent(&PlannedConsent { consent, question: None }, true, at)?;
+        self.record_consent(&PlannedConsent { consent, question: None }, wants_event, at)?;
         Ok(())
     }
 
@@ -112,13 +113,15 @@ impl Tx<'_> {
         message: MessageId,
         code: &str,
         at: Timestamp,
+        wants_event: bool,
     ) -> Result<(), StoreError> {
         if code != MARKETING_STOPPED {
             return Ok(());
         }
         let find = "SELECT conversation FROM outbox WHERE id = ?1";
         let conversation = self.conn.prepare_cached(find)?.query_row([message.0], |row| row.get(0)).optional()?;
-        conversation.map_or(Ok(()), |conversation| self.marketing_declined(ConversationId(conversation), code, at))
+        conversation
+            .map_or(Ok(()), |conversation| self.marketing_declined(ConversationId(conversation), code, at, wants_event))
     }
 
     /// A marketing message arrived: the platform's cap is over.

@@ -95,7 +95,7 @@ impl Tx<'_> {
                 if changed > 0 {
                     self.outreach_failed(id, &problem.code, at)?;
                     self.nothing_pending(id)?;
-                    self.marketing_declined_to(id, &problem.code, at)?;
+                    self.marketing_declined_to(id, &problem.code, at, batch.interest.consent_changed)?;
                     events = self.append_failure(id, problem, (at, batch))?;
                 }
             }

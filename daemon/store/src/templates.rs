@@ -207,6 +207,15 @@ impl Reader {
         })
     }
 
+    /// The number of templates by status.
+    pub fn templates_by_status(&self) -> Result<Vec<(String, u64)>, StoreError> {
+        self.one(|conn| {
+            let mut read = conn.prepare_cached("SELECT status, count(*) FROM templates GROUP BY status")?;
+            let counted = |row: &Row<'_>| Ok((row.get(0)?, row.get::<_, i64>(1)?.unsigned_abs()));
+            Ok(read.query_map([], counted)?.collect::<Result<_, _>>()?)
+        })
+    }
+
     /// Templates by name and language, each with its account; at most `filter.limit` and 1,000.
     pub fn templates(&self, filter: &TemplateFilter) -> Result<Vec<(String, TemplateDefinition)>, StoreError> {
         let (after_name, after_language) = filter.after.clone().unwrap_or_default();

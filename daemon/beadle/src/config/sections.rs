@@ -255,10 +255,20 @@ fn gate(mut section: Section<'_>) -> Policy {
     let stop = section.choice("stop", &stops).unwrap_or_default();
     let refuses_advertising = section.choice("advertising", &[("refuse", true), ("allow", false)]).unwrap_or(true);
     let template_language = section.string("template_language").map(|(language, _)| language);
+    let join_replies = section.boolean("join_replies", false);
     let (quiet_hours, quiet_for) = quiet_hours(section.section("quiet_hours"));
     let caps = marketing_caps(section.section("marketing_caps"));
     section.end();
-    Policy { stop, refuses_advertising, template_language, quiet_hours, quiet_for, caps, ..Policy::default() }
+    Policy {
+        stop,
+        refuses_advertising,
+        template_language,
+        join_replies,
+        quiet_hours,
+        quiet_for,
+        caps,
+        ..Policy::default()
+    }
 }
 
 fn quiet_hours(mut section: Section<'_>) -> (Option<QuietHours>, QuietFor) {

@@ -62,6 +62,7 @@ pub fn build(config: &Config, clock: Clock, tasks: &Tasks) -> Result<Parts, RunE
     };
     let people = people(config);
     let gatekeeper = Gatekeeper::new(store.reader(), gate(config));
+    gatekeeper.restore_holds()?;
     let sandbox_config = SandboxConfig {
         cache_dir: Some(data_dir.join("cache")),
         people: Arc::clone(&people),

@@ -45,6 +45,10 @@ pub struct Snapshot {
     pub firings: BTreeMap<String, u64>,
     /// Channels by state.
     pub channels: BTreeMap<String, u64>,
+    /// Channels that WhatsApp does not let write first.
+    pub held_channels: u64,
+    /// Templates by status.
+    pub templates: BTreeMap<String, u64>,
     /// Events in flight, events deferred, and busy lanes.
     pub in_flight: [usize; 3],
     /// Unfinished rows in the database.
@@ -292,6 +296,12 @@ impl Snapshot {
             ),
             gauge("beadle_dead_letters", "Dead letters that are neither retried nor dropped", self.counts.dead),
             gauges("beadle_channels", "Channels by state", "state", pairs(&self.channels)),
+            gauge(
+                "beadle_held_channels",
+                "Channels that WhatsApp does not let write first (131048)",
+                self.held_channels,
+            ),
+            gauges("beadle_templates", "Message templates by status", "status", pairs(&self.templates)),
         ]
     }
 
@@ -479,6 +489,8 @@ mod tests {
             discarded_code: 1,
             firings: one("fired"),
             channels: one("open"),
+            held_channels: 1,
+            templates: one("approved"),
             in_flight: [2, 5, 1],
             charged: [("marketing".to_owned(), 12)].into(),
             costs: ("EUR".into(), 1_234_500),

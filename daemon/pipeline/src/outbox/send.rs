@@ -318,14 +318,21 @@ impl Sender {
 
     /// What the business sends first on a channel waits. Returns until when.
     fn hold_outreach(&self, channel: &Arc<str>, problem: &Problem) -> Timestamp {
-        let held = self.0.gatekeeper.hold_outreach(channel, problem, self.0.context.clock.now());
-        let Problem { code, title, .. } = problem;
+        let (hold, is_new) = self.0.gatekeeper.hold_outreach(channel, problem, self.0.context.clock.now());
+        let (Problem { code, title, .. }, until) = (problem, hold.until);
         // Many messages are refused at once.
-        if held.is_new {
-            let until = held.until;
+        if is_new {
             tracing::error!(%channel, code, title, %until, "templates and Direct Send wait; review what the number sends");
+            let (store, work, channel) =
+                (self.0.context.store.clone(), self.0.context.clock.work(), Arc::clone(channel));
+            tokio::spawn(async move {
+                let _work = work;
+                if let Err(error) = store.keep_outreach_hold(channel.to_string(), hold).await {
+                    tracing::warn!(%channel, %error, "templates and Direct Send would not wait after a restart");
+                }
+            });
         }
-        held.until
+        until
     }
 
     /// Receipts report that these messages went on: a channel that a receipt had stopped works again if one of them was

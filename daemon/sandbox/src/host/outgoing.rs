@@ -31,6 +31,13 @@ impl HostState {
         let deferred = decision.is_budgeted || matches!(decision.verdict, GateVerdict::Later { .. });
         // Counted before an id is reserved, so that a flood of messages uses up no ids.
         self.effect(size(&body))?;
+        if reply
+            && !deferred
+            && self.facts.gatekeeper.joins_replies()
+            && let Some(message) = self.join_reply(to, &body)
+        {
+            return Ok(message.to_string());
+        }
         let message = if self.task.dry { MessageId(0) } else { (self.facts.reserve)() };
         let Decision { trace: gate, outreach, .. } = decision;
         self.task.effects.sends.push(SendEffect {
@@ -43,6 +50,25 @@ impl HostState {
             outreach,
         });
         Ok(message.to_string())
+    }
+
+    /// Appends a text to the text before it, if both are replies in the same conversation and they fit in one message.
+    /// Returns the id of that message.
+    fn join_reply(&mut self, to: &ConversationView, body: &Outgoing) -> Option<MessageId> {
+        let Outgoing::Text { body: text, preview_url, quote: None } = body else { return None };
+        let before = self.task.effects.sends.last_mut()?;
+        let Outgoing::Text { body: first, preview_url: previews, quote } = &before.body else { return None };
+        let is_reply_before = before.reply && !before.deferred && before.conversation == to.id;
+        let joined = Outgoing::Text {
+            body: format!("{first}\n\n{text}"),
+            preview_url: *previews || *preview_url,
+            quote: quote.clone(),
+        };
+        if !is_reply_before || beadle_gate::limits::check(&joined).is_err() {
+            return None;
+        }
+        before.body = joined;
+        Some(before.message)
     }
 
     /// `channels` applies to replies too: a plugin can reply to its own timers at any time.
@@ -314,5 +340,54 @@ impl Sendable for wit::Direct {
         };
         let category = self.category.to_ascii_lowercase();
         Ok(Outgoing::Direct(Box::new(Direct { category, template_name: self.template_name, message })))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use beadle_gatekeeper::Policy;
+    use beadle_store::{Store, StoreConfig};
+
+    fn text(body: &str) -> wit::Text {
+        wit::Text { body: body.into(), preview_url: false, quote: None }
+    }
+
+    /// What is sent for these replies, if they are to be joined.
+    fn sent(replies: impl FnOnce(&mut HostState)) -> Vec<Outgoing> {
+        let folder = tempfile::tempdir().unwrap();
+        let clock = beadle_clock::Clock::manual(beadle_model::Timestamp(1_795_293_360_123)).0;
+        let store = Store::open(StoreConfig::new(folder.path(), clock)).unwrap();
+        let host = crate::fuzz::Host::new(store.reader());
+        host.facts.gatekeeper.configure(Policy { join_replies: true, ..Policy::default() });
+        let mut state = host.handling();
+        replies(&mut state);
+        state.finish().effects.sends.into_iter().map(|send| send.body).collect()
+    }
+
+    #[test]
+    fn texts_that_follow_each_other_are_one_message() {
+        let bodies = sent(|host| {
+            let first = host.reply_with(text("Welcome!")).ok();
+            assert_eq!(host.reply_with(text("These are the rules.")).ok(), first);
+        });
+        let joined =
+            Outgoing::Text { body: "Welcome!\n\nThese are the rules.".into(), preview_url: false, quote: None };
+        assert_eq!(bodies, [joined]);
+    }
+
+    #[test]
+    fn other_messages_long_texts_and_quotes_stay_apart() {
+        let long = "x".repeat(4096);
+        let bodies = sent(|host| {
+            let place = wit::Location { latitude: 1.0, longitude: 1.0, name: None, address: None };
+            assert!(host.reply_with(text("Here:")).is_ok());
+            assert!(host.reply_with(wit::LocationMessage { location: place, quote: None }).is_ok());
+            assert!(host.reply_with(text("Come!")).is_ok());
+            assert!(host.reply_with(text(&long)).is_ok());
+            let quote = host.facts.handles.seal(Kind::Message, "wamid.1");
+            assert!(host.reply_with(wit::Text { quote: Some(quote.to_string()), ..text("This one.") }).is_ok());
+        });
+        assert_eq!(bodies.len(), 5);
     }
 }

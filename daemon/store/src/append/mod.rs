@@ -104,8 +104,7 @@ impl Tx<'_> {
             refused = refused.or(error);
         }
         for receipt in receipts {
-            let part =
-                |tx: &mut Self, appended: &mut Appended| tx.receive(receipt, &interest.message_status, now, appended);
+            let part = |tx: &mut Self, appended: &mut Appended| tx.receive(receipt, interest, now, appended);
             let error = self.append_part(isolated, &mut appended, part)?;
             refused = refused.or(error);
         }

@@ -9,7 +9,7 @@ use super::quotes::platform_key;
 use crate::charges::DELIVERED;
 use crate::codec::{from_json, send_state_of, to_json};
 use crate::error::StoreError;
-use crate::step::{Appended, EventKey, FailedReceipt, Receipt, ReceiptFor, SendState, StatusSubscribers};
+use crate::step::{Appended, EventKey, FailedReceipt, Interest, Receipt, ReceiptFor, SendState};
 use crate::tx::Tx;
 use beadle_model::{ContactId, ConversationId, EventBody, MessageId, PluginNo, Timestamp};
 use rusqlite::{OptionalExtension, params};
@@ -101,7 +101,7 @@ impl Tx<'_> {
     pub(super) fn receive(
         &mut self,
         receipt: &Receipt,
-        subscribers: &StatusSubscribers,
+        interest: &Interest,
         now: Timestamp,
         appended: &mut Appended,
     ) -> Result<(), StoreError> {
@@ -153,7 +153,7 @@ impl Tx<'_> {
             let code = receipt.problem.as_ref().map_or("", |problem| &*problem.code);
             self.outreach_failed(id, code, now)?;
             self.nothing_pending(id)?;
-            self.marketing_declined(sent.conversation, code, receipt.at.min(now))?;
+            self.marketing_declined(sent.conversation, code, receipt.at.min(now), interest.consent_changed)?;
             appended.failed.push(FailedReceipt {
                 message: id,
                 conversation: sent.conversation,
@@ -166,7 +166,7 @@ impl Tx<'_> {
             }
             appended.progressed.push(id);
         }
-        if (!forward && known.is_some()) || !subscribers.contains(sent.plugin) {
+        if (!forward && known.is_some()) || !interest.message_status.contains(sent.plugin) {
             return Ok(());
         }
         let body = EventBody::MessageStatus {

@@ -1,5 +1,5 @@
 //! What a merge moves in addition to aliases and conversations: plugin state, timers, group memberships,
-//! join requests and receipts.
+//! join requests and receipts, and what was sent to the contact as marketing.
 
 use crate::error::StoreError;
 use crate::tx::Tx;
@@ -112,6 +112,20 @@ impl Tx<'_> {
             .conn
             .prepare_cached("UPDATE timers SET scope_id = ?4 WHERE plugin = ?1 AND scope = ?2 AND scope_id = ?3")?
             .execute([plugin, kind, removed, keep])?;
+        Ok(())
+    }
+
+    /// Marketing to either counts for both, and the longer refusal of the platform applies.
+    pub(super) fn merge_outreach(&self, keep: ContactId, removed: ContactId) -> Result<(), StoreError> {
+        for sql in [
+            "UPDATE outreach SET contact = ?1 WHERE contact = ?2",
+            "INSERT INTO marketing_refusals (contact, code, times, until)
+             SELECT ?1, code, times, until FROM marketing_refusals WHERE contact = ?2
+             ON CONFLICT DO UPDATE SET times = max(times, excluded.times), until = max(until, excluded.until)",
+        ] {
+            self.conn.prepare_cached(sql)?.execute([keep.0, removed.0])?;
+        }
+        self.conn.prepare_cached("DELETE FROM marketing_refusals WHERE contact = ?1")?.execute([removed.0])?;
         Ok(())
     }
 

@@ -278,6 +278,65 @@ async fn merge_applies_the_stricter_consent() {
     }
 }
 
+/// The marketing that both got counts against the caps of the one, and WhatsApp's longer refusal applies.
+#[tokio::test]
+async fn merge_moves_the_marketing_that_was_sent() {
+    let env = TestEnv::new();
+    two_contacts(&env).await;
+    let conn = rusqlite::Connection::open(env.db()).unwrap();
+    conn.execute_batch(
+        "INSERT INTO outreach VALUES (1, 1, 'shop', 5, 1, NULL, 1), (2, 2, 'shop', 6, 1, 'news', 0);
+         INSERT INTO marketing_refusals VALUES (1, '131049', 2, 50), (2, '131049', 1, 60);",
+    )
+    .unwrap();
+    merged(&env, ANA, MIA).await;
+    assert_eq!(number(&env, "SELECT count(*) FROM outreach WHERE contact = 1"), 2);
+    assert_eq!(
+        number(&env, "SELECT count(*) * 1000 + contact * 100 + times * 10 + until / 60 FROM marketing_refusals"),
+        1121
+    );
+}
+
+/// A new table that refers to a contact needs a decision what a merge does with its rows.
+#[tokio::test]
+async fn every_table_with_a_contact_takes_part_in_a_merge() {
+    let env = TestEnv::new();
+    let conn = rusqlite::Connection::open(env.db()).unwrap();
+    let columns: Vec<String> = conn
+        .prepare(
+            "SELECT tables.name || '.' || columns.name FROM sqlite_schema AS tables, pragma_table_info(tables.name) AS columns
+             WHERE tables.type = 'table' AND columns.name IN
+                 ('contact', 'last_contact', 'participant', 'holder', 'claimant', 'lower', 'higher', 'merged_into')
+             ORDER BY 1",
+        )
+        .unwrap()
+        .query_map([], |row| row.get(0))
+        .unwrap()
+        .collect::<Result<_, _>>()
+        .unwrap();
+    let merged = [
+        "alias_conflicts.claimant",
+        "alias_conflicts.holder",
+        "aliases.contact",
+        // The ledger says what happened; it is read for the contact and all that were merged into it.
+        "consents.contact",
+        "contact_requests.contact",
+        "contacts.merged_into",
+        "conversations.contact",
+        "conversations.last_contact",
+        "distinct_contacts.higher",
+        "distinct_contacts.lower",
+        // Events say what happened; the contact is looked up through `contacts.merged_into`.
+        "events.contact",
+        "group_members.contact",
+        "group_receipts.participant",
+        "join_requests.contact",
+        "marketing_refusals.contact",
+        "outreach.contact",
+    ];
+    assert_eq!(columns, merged);
+}
+
 #[tokio::test]
 async fn dry_run_changes_nothing_and_errors_are_reported() {
     let env = TestEnv::new();

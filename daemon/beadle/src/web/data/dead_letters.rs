@@ -9,7 +9,7 @@ use axum::Json;
 use axum::extract::{Path, Query, State};
 use beadle_model::text::counted;
 use beadle_model::{Ending, HandlingId, PluginNo};
-use beadle_pipeline::{Delivery, HandlingRetry};
+use beadle_pipeline::Delivery;
 use beadle_store::step::RejectedWebhook;
 use beadle_store::views::{DeadLetter, DeadLetterFilter};
 use beadle_store::{DeadLetterRef, Reader, RetriedDeadLetter, StoreError};
@@ -112,19 +112,25 @@ pub async fn retry_dead_letter(State(admin): State<Arc<Admin>>, Path(text): Path
         read(&admin, known).await?;
         return Err(ApiError::not_running("the plugin of this dead letter"));
     }
+    // Before the dead letter is looked for: a retry that ends meanwhile removes it.
+    let retry = match letter {
+        DeadLetterRef::Handling(handling) => Some(admin.pipeline.begin_retry(handling).ok_or_else(|| {
+            ApiError::conflict("retry-running", format!("a retry of {letter} is running; wait for its outcome"))
+        })?),
+        _ => None,
+    };
     let done = match admin.store.retry_dead_letter(letter, admin.clock.now()).await? {
         RetriedDeadLetter::Send(_) => {
             admin.pipeline.outbox().rescan();
             Done { message: format!("{letter} will be sent again."), warning: None }
         }
-        RetriedDeadLetter::Handling { event, plugin, ending } => {
-            match admin.pipeline.retry_handling(event.id, plugin).await? {
-                HandlingRetry::Started => {}
-                HandlingRetry::AlreadyRunning => {
-                    let message = format!("a retry of {letter} is running; wait for its outcome");
-                    return Err(ApiError::conflict("retry-running", message));
-                }
-                HandlingRetry::Unavailable => return Err(ApiError::not_running("the plugin of this dead letter")),
+        RetriedDeadLetter::Handling { ending, .. } => {
+            let is_started = match retry {
+                Some(retry) => admin.pipeline.retry_handling(retry).await?,
+                None => false,
+            };
+            if !is_started {
+                return Err(ApiError::not_running("the plugin of this dead letter"));
             }
             let warning = "the event was answered meanwhile, so the person may get two answers";
             Done {

@@ -204,6 +204,8 @@ pub async fn snapshot(admin: &Admin) -> Result<Snapshot, ApiError> {
         discarded_code: admin.catalog.discarded_code(),
         firings: admin.schedules.counts().read().map(|(name, count)| (name.to_owned(), count)).into(),
         channels: channels_by_state(admin),
+        held_channels: admin.gatekeeper.holds(admin.clock.now()).len() as u64,
+        templates: templates_by_status(admin).await?,
         in_flight: admin.pipeline.in_flight(),
         counts,
         charged: costs.charged,
@@ -216,6 +218,20 @@ pub async fn snapshot(admin: &Admin) -> Result<Snapshot, ApiError> {
         started_at: admin.started_at,
         memory_bytes: memory_bytes(),
     })
+}
+
+/// What the platform may report as the status of a template; a label has no other value but `other`.
+const TEMPLATE_STATUSES: [&str; 9] =
+    ["approved", "archived", "disabled", "flagged", "in_appeal", "paused", "pending", "pending_deletion", "rejected"];
+
+async fn templates_by_status(admin: &Admin) -> Result<BTreeMap<String, u64>, ApiError> {
+    let found = read(admin, |reader, _| Ok(reader.templates_by_status()?)).await?;
+    let mut templates = BTreeMap::new();
+    for (status, count) in found {
+        let known = TEMPLATE_STATUSES.iter().find(|known| **known == status).copied();
+        *templates.entry(known.unwrap_or("other").to_owned()).or_default() += count;
+    }
+    Ok(templates)
 }
 
 fn channels_by_state(admin: &Admin) -> BTreeMap<String, u64> {
