@@ -6,8 +6,6 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-const DAY_MS: i64 = 24 * 60 * 60 * 1000;
-
 /// `[plugins.NAME]`.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct PluginConfig {
@@ -88,5 +86,5 @@ impl Config {
     /// The largest plugins (Python) take some seconds on a slow machine the first time.
     pub const STARTUP_TIMEOUT_MS: i64 = 30_000;
     /// See `docs/design.md#reload`.
-    pub const KEEP_REMOVED_MS: i64 = 30 * DAY_MS;
+    pub const KEEP_REMOVED_MS: i64 = 30 * beadle_model::time::DAY_MS;
 }

@@ -1,35 +1,41 @@
-//! Budgets: what was spent in the period, and whether one more message is within it.
+//! Budgets: what is used in the period, and whether one more message is within it.
 //!
-//! Spent is what the platform charged, and the estimate of what has no price yet. When a plugin asks, everything queued
-//! counts; when a message is about to leave, only what left before it. A message that the gate let leave counts from then
-//! on, also before the store says that it was sent, so that messages that leave at once do not share the same rest.
+//! Used is what the platform charged, and an estimate of what has no price yet. When a plugin asks, everything queued
+//! counts; when a message is about to be sent, only what was sent before it. A message that the gate has passed is
+//! reserved: it counts from then on, also before the store has it as sent, so that messages sent at the same time cannot
+//! spend the same remaining amount.
 
-use crate::Gatekeeper;
+use crate::policy::Policy;
 use beadle_gate::Draft;
-use beadle_gate::costs::{Budget, Money, Rates, WARNING_PERCENT, WhenSpent};
+use beadle_gate::costs::{Budget, Money, WARNING_PERCENT, WhenSpent};
 use beadle_gate::{Category, Facts, ReachedBudget};
 use beadle_model::effect::PriceKey;
+use beadle_model::time::DAY_MS;
 use beadle_model::{ConversationView, Day, MessageId, PluginNo, Timestamp};
-use beadle_store::StoreError;
+use beadle_store::{Reader, StoreError};
+use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet};
 
-const DAY_MS: i64 = 24 * 60 * 60 * 1000;
+/// With more reservations than this, those that the store has as sent are removed at once.
+const MANY_RESERVATIONS: usize = 1024;
 
-/// From this number on, messages that left are forgotten as soon as the store knows them.
-const MANY_LEAVING: usize = 1024;
+/// The operator's budgets and their use.
+pub(crate) struct Budgets {
+    reader: Reader,
+    memory: Mutex<Memory>,
+}
 
-/// What is remembered about budgets.
 #[derive(Default)]
-pub(crate) struct Spending {
-    /// Messages that the gate let leave and that the store may not know as sent.
-    leaving: BTreeMap<MessageId, Priced>,
-    /// Warnings that were given: the budget, the first day of its period, and whether it was used up.
+struct Memory {
+    /// Messages that the gate has passed and that the store may not have as sent.
+    reserved: BTreeMap<MessageId, Reservation>,
+    /// Warnings that were logged: the budget, the first day of its period, and whether it was used up.
     warned: BTreeSet<(String, Day, bool)>,
 }
 
 /// A message and what it may cost.
 #[derive(Clone, Debug)]
-struct Priced {
+struct Reservation {
     channel: String,
     plugin: PluginNo,
     category: String,
@@ -68,45 +74,39 @@ impl BudgetUse {
     }
 }
 
-impl Gatekeeper {
+impl Budgets {
+    pub(crate) fn new(reader: Reader) -> Self {
+        Self { reader, memory: Mutex::default() }
+    }
+
     /// The use of every budget now.
-    ///
-    /// # Errors
-    /// If the store cannot be read.
-    pub fn budgets(&self, now: Timestamp) -> Result<Vec<BudgetUse>, StoreError> {
-        let policy = self.policy();
+    pub(crate) fn uses(&self, policy: &Policy, now: Timestamp) -> Result<Vec<BudgetUse>, StoreError> {
         if policy.budgets.is_empty() {
             return Ok(Vec::new());
         }
         let plugins = self.plugins(&policy.budgets)?;
-        let uses = policy.budgets.iter().map(|budget| self.usage(budget, &policy.rates, &plugins, true, now));
-        uses.collect()
-    }
-
-    /// The rates.
-    pub fn rates(&self) -> Rates {
-        self.policy().rates.clone()
+        policy.budgets.iter().map(|budget| self.usage(budget, policy, &plugins, true, now)).collect()
     }
 
     fn plugins(&self, budgets: &[Budget]) -> Result<Plugins, StoreError> {
         if budgets.iter().all(|budget| budget.plugin.is_none()) {
             return Ok(Plugins::new());
         }
-        Ok(self.0.reader.plugin_names()?.into_iter().map(|(no, name)| (name, no)).collect())
+        Ok(self.reader.plugin_names()?.into_iter().map(|(no, name)| (name, no)).collect())
     }
 
     /// `queued`: whether what is queued counts too.
     fn usage(
         &self,
         budget: &Budget,
-        rates: &Rates,
+        policy: &Policy,
         plugins: &Plugins,
         queued: bool,
         now: Timestamp,
     ) -> Result<BudgetUse, StoreError> {
         let (from, until) = budget.period.around(Day::of(now));
         let last = Day(until.0 - 1);
-        let named = |name: &str| plugins.get(name).copied();
+        let (named, rates) = (|name: &str| plugins.get(name).copied(), &policy.rates);
         let mut usage = BudgetUse {
             budget: budget.clone(),
             from,
@@ -115,114 +115,102 @@ impl Gatekeeper {
             pending: Money::default(),
             unpriced: 0,
         };
-        // Before what was charged: a message that gets its price meanwhile counts twice rather than not at all.
-        for it in self.0.reader.pending_charges(from, last)? {
-            if (queued || it.is_sent) && budget.counts(&it.channel, it.plugin, &it.price.category, named) {
-                match rates.rate(&it.price.country, &it.price.category, it.day) {
-                    Some(rate) => usage.pending = usage.pending + rate.times(it.messages),
-                    None => usage.unpriced += it.messages,
+        // Read before the charges: a message that gets its price in between counts twice rather than not at all.
+        for row in self.reader.pending_charges(from, last)? {
+            if (queued || row.is_sent) && budget.counts(&row.channel, row.plugin, &row.price.category, named) {
+                match rates.rate(&row.price.country, &row.price.category, row.day) {
+                    Some(rate) => usage.pending = usage.pending + rate.times(row.messages),
+                    None => usage.unpriced += row.messages,
                 }
             }
         }
-        for it in self.0.reader.charges(from, last)? {
-            if budget.counts(&it.channel, it.plugin, &it.pricing.category, named) {
-                match rates.estimate(&it.pricing, &it.country, it.day) {
-                    Some(rate) => usage.charged = usage.charged + rate.times(it.messages),
-                    None => usage.unpriced += it.messages,
+        for row in self.reader.charges(from, last)? {
+            if budget.counts(&row.channel, row.plugin, &row.pricing.category, named) {
+                match rates.estimate(&row.pricing, &row.country, row.day) {
+                    Some(rate) => usage.charged = usage.charged + rate.times(row.messages),
+                    None => usage.unpriced += row.messages,
                 }
             }
         }
         if queued {
-            self.warn(&usage);
+            self.warn(&usage, &rates.currency);
         }
         Ok(usage)
     }
 
     /// Logs once in each period that a budget is nearly used up, and that it is.
-    fn warn(&self, usage: &BudgetUse) {
+    fn warn(&self, usage: &BudgetUse, currency: &str) {
         let (name, percent) = (&usage.budget.name, usage.percent());
-        let is_spent = usage.used() >= usage.budget.amount;
-        if percent < WARNING_PERCENT || !self.0.spending.lock().warned.insert((name.clone(), usage.from, is_spent)) {
+        let is_used_up = usage.used() >= usage.budget.amount;
+        if percent < WARNING_PERCENT || !self.memory.lock().warned.insert((name.clone(), usage.from, is_used_up)) {
             return;
         }
-        let currency = self.policy().rates.currency.clone();
         let (used, amount, period) = (usage.used(), usage.budget.amount, usage.budget.period.name());
-        if is_spent {
+        if is_used_up {
             tracing::warn!(budget = %name, period, %used, %amount, currency, "budget used up");
         } else {
             tracing::warn!(budget = %name, period, %used, %amount, currency, percent, "budget nearly used up");
         }
     }
 
-    /// What the price of a message depends on; `None` if it costs nothing or is known only afterwards.
-    pub(crate) fn price_key(draft: &Draft<'_>, facts: &Facts<'_>) -> Option<PriceKey> {
-        let to = facts.conversation;
-        if !draft.body.is_outreach() || to.group.is_some() || is_free_entry(to, facts.now) {
-            return None;
-        }
-        let category = match facts.category(draft) {
-            // As for all other rules: the platform decides, and this is what costs most.
-            Category::Unknown => Category::Marketing,
-            category => category,
-        };
-        let country = beadle_model::country_of(&to.address).unwrap_or_default();
-        Some(PriceKey { country: country.to_owned(), category: category.name().to_owned() })
-    }
-
     /// Whether a budget limits a message.
-    pub(crate) fn is_budgeted(
+    pub(crate) fn limits(
         &self,
+        policy: &Policy,
         by: PluginNo,
         to: &ConversationView,
         price: &PriceKey,
     ) -> Result<bool, StoreError> {
-        let policy = self.policy();
         let plugins = self.plugins(&policy.budgets)?;
         let named = |name: &str| plugins.get(name).copied();
         Ok(policy.budgets.iter().any(|budget| budget.counts(&to.channel, by, &price.category, named)))
     }
 
     /// The budget that a message would exceed.
-    pub(crate) fn over_budget(
+    pub(crate) fn exceeded(
         &self,
+        policy: &Policy,
         draft: &Draft<'_>,
         by: PluginNo,
         facts: &Facts<'_>,
     ) -> Result<Option<ReachedBudget>, StoreError> {
-        let (policy, to, now) = (self.policy(), facts.conversation, facts.now);
+        let (to, now) = (facts.conversation, facts.now);
         if policy.budgets.is_empty() || !draft.body.is_outreach() || (to.group.is_none() && is_free_entry(to, now)) {
             return Ok(None);
         }
-        // On its way already: it counts.
+        // Its request was sent before: it is part of the use.
         if let Some(message) = draft.message
-            && self.0.reader.pending_charge_sent(message)? == Some(true)
+            && self.reader.pending_charge_sent(message)? == Some(true)
         {
             return Ok(None);
         }
         let plugins = self.plugins(&policy.budgets)?;
         let named = |name: &str| plugins.get(name).copied();
-        let price = Self::price_key(draft, facts);
-        let category = price.as_ref().map_or_else(|| facts.category(draft).name().to_owned(), |it| it.category.clone());
-        for budget in policy.budgets.iter().filter(|it| it.counts(&to.channel, by, &category, named)) {
-            let rates = &policy.rates;
+        let price = price_key(draft, facts);
+        let category = match &price {
+            Some(price) => price.category.clone(),
+            None => facts.category(draft).name().to_owned(),
+        };
+        for budget in policy.budgets.iter().filter(|budget| budget.counts(&to.channel, by, &category, named)) {
             let cost = match &price {
-                Some(price) => match rates.rate(&price.country, &price.category, Day::of(now)) {
+                Some(price) => match policy.rates.rate(&price.country, &price.category, Day::of(now)) {
                     Some(rate) => rate,
                     None => return Ok(Some(unknown_rate(budget, price))),
                 },
                 // Each member's price is known only afterwards.
                 None => Money(1),
             };
-            let fits = |leaving: Money| -> Result<_, StoreError> {
-                let usage = self.usage(budget, rates, &plugins, draft.message.is_none(), now)?;
-                Ok((usage.used() + leaving + cost <= budget.amount, usage))
+            let fits = |reserved: Money| -> Result<_, StoreError> {
+                let usage = self.usage(budget, policy, &plugins, draft.message.is_none(), now)?;
+                Ok((usage.used() + reserved + cost <= budget.amount, usage))
             };
-            // When a plugin asks, what leaves is among everything queued.
-            let leaving = || draft.message.map_or(Money::default(), |message| self.leaving(message, budget, &plugins));
-            let (mut does_fit, mut usage) = fits(leaving())?;
+            // When a plugin asks, reserved messages are among everything queued.
+            let reserved =
+                || draft.message.map_or(Money::default(), |message| self.reserved(message, budget, &plugins));
+            let (mut does_fit, mut usage) = fits(reserved())?;
             if !does_fit {
-                self.forget_sent()?;
-                (does_fit, usage) = fits(leaving())?;
+                self.release_sent()?;
+                (does_fit, usage) = fits(reserved())?;
             }
             if !does_fit {
                 return Ok(Some(reached(&usage, cost, &policy.rates.currency, now)));
@@ -231,44 +219,62 @@ impl Gatekeeper {
         Ok(None)
     }
 
-    /// What messages of a budget cost that the gate let leave, without this one.
-    fn leaving(&self, without: MessageId, budget: &Budget, plugins: &Plugins) -> Money {
+    /// What is reserved of a budget, without this message.
+    fn reserved(&self, without: MessageId, budget: &Budget, plugins: &Plugins) -> Money {
         let named = |name: &str| plugins.get(name).copied();
-        let spending = self.0.spending.lock();
-        let others = spending.leaving.iter().filter(|(message, _)| **message != without);
-        let counted = others.filter(|(_, it)| budget.counts(&it.channel, it.plugin, &it.category, named));
-        counted.map(|(_, it)| it.cost).sum()
+        let memory = self.memory.lock();
+        let others = memory.reserved.iter().filter(|(message, _)| **message != without).map(|(_, reserved)| reserved);
+        let counted =
+            others.filter(|reserved| budget.counts(&reserved.channel, reserved.plugin, &reserved.category, named));
+        counted.map(|reserved| reserved.cost).sum()
     }
 
-    /// A message was let leave.
-    pub(crate) fn note_leaving(
+    /// Reserves the cost of a message that the gate has passed.
+    pub(crate) fn reserve(
         &self,
+        policy: &Policy,
         message: MessageId,
         by: PluginNo,
         to: &ConversationView,
         price: &PriceKey,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        let cost = self.policy().rates.rate(&price.country, &price.category, Day::of(now)).unwrap_or_default();
-        let priced = Priced { channel: to.channel.to_string(), plugin: by, category: price.category.clone(), cost };
+        let cost = policy.rates.rate(&price.country, &price.category, Day::of(now)).unwrap_or_default();
+        let reservation =
+            Reservation { channel: to.channel.to_string(), plugin: by, category: price.category.clone(), cost };
         let count = {
-            let mut spending = self.0.spending.lock();
-            spending.leaving.insert(message, priced);
-            spending.leaving.len()
+            let mut memory = self.memory.lock();
+            memory.reserved.insert(message, reservation);
+            memory.reserved.len()
         };
-        if count > MANY_LEAVING { self.forget_sent() } else { Ok(()) }
+        if count > MANY_RESERVATIONS { self.release_sent() } else { Ok(()) }
     }
 
-    /// Forgets messages that the store knows as sent, or as nothing that will cost.
-    fn forget_sent(&self) -> Result<(), StoreError> {
-        let messages: Vec<MessageId> = self.0.spending.lock().leaving.keys().copied().collect();
+    /// Removes the reservations of messages that the store has as sent, or that will not be charged.
+    fn release_sent(&self) -> Result<(), StoreError> {
+        let messages: Vec<MessageId> = self.memory.lock().reserved.keys().copied().collect();
         for message in messages {
-            if self.0.reader.pending_charge_sent(message)? != Some(false) {
-                self.0.spending.lock().leaving.remove(&message);
+            if self.reader.pending_charge_sent(message)? != Some(false) {
+                self.memory.lock().reserved.remove(&message);
             }
         }
         Ok(())
     }
+}
+
+/// What the price of a message depends on; `None` if it costs nothing or is known only afterwards.
+pub(crate) fn price_key(draft: &Draft<'_>, facts: &Facts<'_>) -> Option<PriceKey> {
+    let to = facts.conversation;
+    if !draft.body.is_outreach() || to.group.is_some() || is_free_entry(to, facts.now) {
+        return None;
+    }
+    let category = match facts.category(draft) {
+        // As for all other rules: the platform decides, and this is the most expensive one.
+        Category::Unknown => Category::Marketing,
+        category => category,
+    };
+    let country = beadle_model::country_of(&to.address).unwrap_or_default();
+    Some(PriceKey { country: country.to_owned(), category: category.name().to_owned() })
 }
 
 /// Whether messages cost nothing because the person came from an advertisement.

@@ -1,8 +1,8 @@
-//! Collects the facts that the gate decides by, and asks it: when a plugin asks, when a message is about to leave, and for
-//! an operator who wants to know.
+//! Collects the facts that the gate decides by, and asks it: when a plugin asks, before a message is sent, and for
+//! `beadle gate explain`.
 //!
-//! The rules are `gate`'s, the rows the store's; here is only which fact comes from where. A message inside an open window
-//! that uses no template needs no fact from the store.
+//! `gate` has the rules and the store has the rows; this crate reads the facts. A message inside an open window that uses
+//! no template needs no fact from the store.
 
 mod budgets;
 mod policy;
@@ -13,24 +13,24 @@ pub use budgets::BudgetUse;
 pub use policy::{MarketingCaps, Policy, QuietFor};
 pub use quiet::{QuietHours, TimeOfDay};
 
+use beadle_gate::costs::Rates;
 use beadle_gate::{Category, Circumstances, Draft, Facts, GateVerdict, ReachedCap, TemplateFacts};
 use beadle_model::effect::Outreach;
 use beadle_model::event::Problem;
 use beadle_model::outgoing::Template;
+use beadle_model::time::{DAY_MS, HOUR_MS};
 use beadle_model::{ConversationView, GateTrace, Outgoing, PluginNo, TemplateDefinition, Timestamp};
 use beadle_store::{KnownTemplates, MarketingSends, OutreachHold, Reader, StoreError, TemplateFilter};
+use budgets::Budgets;
 use parking_lot::{Mutex, RwLock};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tier::Tiers;
 
-const HOUR_MS: i64 = 60 * 60 * 1000;
-const DAY_MS: i64 = 24 * HOUR_MS;
-
-/// The most templates that are offered to a plugin.
+/// Maximum number of templates that a plugin is offered.
 const CANDIDATES: usize = 50;
 
-/// Asks the gate. Cheap to clone.
+/// The gate with its facts. Cheap to clone.
 #[derive(Clone)]
 pub struct Gatekeeper(Arc<Inner>);
 
@@ -44,7 +44,7 @@ struct Inner {
     reader: Reader,
     policy: RwLock<Arc<Policy>>,
     tiers: Mutex<Tiers>,
-    spending: Mutex<budgets::Spending>,
+    budgets: Budgets,
     holds: Mutex<BTreeMap<String, OutreachHold>>,
 }
 
@@ -57,7 +57,7 @@ pub struct Decision {
     pub trace: GateTrace,
     /// How the message counts, if the business writes first.
     pub outreach: Option<Outreach>,
-    /// Whether a budget limits it, so that the gate is asked again when it is about to leave.
+    /// Whether a budget limits it, so that the gate is asked again before it is sent.
     pub is_budgeted: bool,
 }
 
@@ -87,8 +87,8 @@ impl Gatekeeper {
     /// With the operator's settings.
     pub fn new(reader: Reader, policy: Policy) -> Self {
         let policy = RwLock::new(Arc::new(policy));
-        let (tiers, spending, holds) = Default::default();
-        Self(Arc::new(Inner { reader, policy, tiers, spending, holds }))
+        let (budgets, (tiers, holds)) = (Budgets::new(reader.clone()), Default::default());
+        Self(Arc::new(Inner { reader, policy, tiers, budgets, holds }))
     }
 
     /// Takes over the holds that were kept before a restart.
@@ -114,8 +114,22 @@ impl Gatekeeper {
         Arc::clone(&self.0.policy.read())
     }
 
+    /// The rates.
+    pub fn rates(&self) -> Rates {
+        self.policy().rates.clone()
+    }
+
+    /// The use of every budget now.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub fn budgets(&self, now: Timestamp) -> Result<Vec<BudgetUse>, StoreError> {
+        self.0.budgets.uses(&self.policy(), now)
+    }
+
     /// Chooses the language of a template: of those that its account has, the one that was asked for, its base language, or
-    /// the operator's. An empty language asks for the recipient's. What is not found stays, and the gate refuses it.
+    /// the operator's. An empty language asks for the recipient's. If none exists, the language is unchanged and the gate
+    /// refuses the message.
     ///
     /// # Errors
     /// If the store cannot be read.
@@ -135,7 +149,7 @@ impl Gatekeeper {
         Ok(())
     }
 
-    /// Asks the gate. `by`: the plugin that sends the message.
+    /// Decides about a message, and counts it if it is sent. `by`: the plugin that sends it.
     ///
     /// # Errors
     /// If the store cannot be read.
@@ -147,8 +161,8 @@ impl Gatekeeper {
         now: Timestamp,
     ) -> Result<Decision, StoreError> {
         let mut facts = self.facts(draft, by, to, now)?;
-        let price = Self::price_key(draft, &facts);
-        let is_budgeted = price.as_ref().map_or(Ok(false), |price| self.is_budgeted(by, to, price))?;
+        let (policy, price) = (self.policy(), budgets::price_key(draft, &facts));
+        let is_budgeted = price.as_ref().map_or(Ok(false), |price| self.0.budgets.limits(&policy, by, to, price))?;
         let outreach = draft.body.is_outreach().then(|| Outreach {
             is_marketing: facts.category(draft).may_be_marketing(),
             topic: topic(draft.body).map(str::to_owned),
@@ -156,21 +170,22 @@ impl Gatekeeper {
             price: price.clone(),
         });
         let (mut verdict, mut trace) = beadle_gate::decide(draft, &facts);
-        // Counted at once: others are asked about before it is on the wire, and others took what was free meanwhile.
+        // Counted before it is sent, because other messages are checked in the meantime. Another message may have used the
+        // last place, so the gate is asked again.
         if verdict == GateVerdict::Send && draft.message.is_some() && counts_for_tier(draft.body, &facts) {
             let limit = facts.circumstances.tier.as_ref().map(|tier| tier.limit);
-            let portfolio = self.policy().portfolio(&to.channel);
+            let portfolio = policy.portfolio(&to.channel);
             let tier = self.0.tiers.lock().take(&portfolio, to.contact.id, limit.unwrap_or(u64::MAX), now);
             facts.circumstances.tier = limit.map(|_| tier);
             (verdict, trace) = beadle_gate::decide(draft, &facts);
         }
         if let (GateVerdict::Send, Some(message), Some(price), true) = (&verdict, draft.message, &price, is_budgeted) {
-            self.note_leaving(message, by, to, price, now)?;
+            self.0.budgets.reserve(&policy, message, by, to, price, now)?;
         }
         Ok(Decision { verdict, trace, outreach, is_budgeted })
     }
 
-    /// What the checks say, without any effect.
+    /// The results of the checks, without any effect.
     ///
     /// # Errors
     /// If the store cannot be read.
@@ -214,7 +229,7 @@ impl Gatekeeper {
             facts.circumstances.marketing_refused = self.0.reader.marketing_refused(to.contact.id, now)?;
             facts.circumstances.capped = self.capped(draft, &policy.caps, to, now)?;
         }
-        facts.circumstances.over_budget = self.over_budget(draft, by, &facts)?;
+        facts.circumstances.over_budget = self.0.budgets.exceeded(&policy, draft, by, &facts)?;
         if counts_for_tier(draft.body, &facts) {
             facts.circumstances.tier = self.tier(&policy, to, now)?;
         }
@@ -280,15 +295,15 @@ impl Gatekeeper {
         Ok(Some(tiers.facts(&portfolio, to.contact.id, limit, now)))
     }
 
-    /// The platform does not let a channel write first: templates and Direct Send wait, an hour at first, twice as long after
-    /// each further refusal, up to a day. Returns the hold, and whether it begins, so that the caller keeps it in the store.
+    /// Holds templates and Direct Send of a channel for an hour, doubling to a day with each refusal (131048). Returns the hold,
+    /// and whether this call started it, so that the caller stores it.
     pub fn hold_outreach(&self, channel: &str, problem: &Problem, now: Timestamp) -> (OutreachHold, bool) {
         let mut holds = self.0.holds.lock();
         let before = holds.get(channel);
         if let Some(hold) = before.filter(|hold| now < hold.until) {
             return (hold.clone(), false);
         }
-        // A day after the last one it begins anew.
+        // After a day without a hold, the duration starts again at an hour.
         let before_ms = before.filter(|hold| now.since_ms(hold.until) < DAY_MS).map(|hold| hold.duration_ms);
         let duration_ms = before_ms.map_or(HOUR_MS, |before_ms| (before_ms * 2).min(DAY_MS));
         let hold = OutreachHold { until: now.plus_ms(duration_ms), duration_ms, problem: problem.clone() };
@@ -300,7 +315,7 @@ impl Gatekeeper {
         if body.is_outreach() { self.0.holds.lock().get(channel).map(|hold| hold.until) } else { None }
     }
 
-    /// The channels that may not write first now.
+    /// The channels whose templates and Direct Send are held now.
     pub fn holds(&self, now: Timestamp) -> Vec<(String, OutreachHold)> {
         let holds = self.0.holds.lock();
         holds.iter().filter(|(_, hold)| now < hold.until).map(|(name, hold)| (name.clone(), hold.clone())).collect()
@@ -376,7 +391,7 @@ impl Gatekeeper {
         Ok(candidates)
     }
 
-    /// Whether the gate would let an approved template of this category pass, whatever fills it.
+    /// Whether the gate would pass an approved template of this category, with any parameters.
     fn is_possible(
         &self,
         category: &str,

@@ -2,8 +2,8 @@
 //!
 //! Kept in memory, because a campaign asks for each of its recipients; loaded once from the store.
 
-use crate::DAY_MS;
 use beadle_gate::TierFacts;
+use beadle_model::time::DAY_MS;
 use beadle_model::{ContactId, Timestamp};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
@@ -17,7 +17,7 @@ pub(crate) struct Tiers {
 struct People {
     /// Each with the last time.
     last: HashMap<ContactId, Timestamp>,
-    /// In order of time. An entry whose time is not the person's last counts no more.
+    /// In order of time. An entry whose time is not the person's last is ignored.
     order: VecDeque<(Timestamp, ContactId)>,
 }
 
@@ -44,7 +44,7 @@ impl Tiers {
         self.portfolios.is_some()
     }
 
-    /// What was sent before this process started, in order of time.
+    /// Adds what was sent before this process started, in order of time.
     pub(crate) fn load(&mut self, sent: impl Iterator<Item = (String, ContactId, Timestamp)>) {
         let portfolios = self.portfolios.get_or_insert_default();
         for (portfolio, contact, at) in sent {
@@ -52,7 +52,8 @@ impl Tiers {
         }
     }
 
-    /// Counts a message to this person, if the limit permits it. The store has those from before it was loaded.
+    /// Counts a message to this person, if the limit permits it. Before `load`, nothing is counted here: `load` reads it from
+    /// the store.
     pub(crate) fn take(&mut self, portfolio: &str, contact: ContactId, limit: u64, now: Timestamp) -> TierFacts {
         let facts = self.facts(portfolio, contact, limit, now);
         if let (None, Some(portfolios)) = (facts.free_at, &mut self.portfolios) {

@@ -1,12 +1,10 @@
 //! Days in UTC, by which costs are counted.
 
-use crate::time::Timestamp;
+use crate::time::{DAY_MS, Timestamp};
 use jiff::civil::{Date, date};
 use jiff::{Span, Unit};
 use std::fmt;
 use std::str::FromStr;
-
-const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 
 /// A day in UTC: the number of days since 1970-01-01.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -5,6 +5,12 @@
 
 use serde::{Deserialize, Serialize};
 
+/// An hour in milliseconds.
+pub const HOUR_MS: i64 = 60 * 60 * 1000;
+
+/// 24 hours in milliseconds.
+pub const DAY_MS: i64 = 24 * HOUR_MS;
+
 /// A time in milliseconds since the Unix epoch, UTC.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]

@@ -8,6 +8,7 @@ use crate::pattern::{Moment, Pattern};
 use crate::schedule::{NextMoment, Schedule};
 use crate::zone::{LocalTimeKind, Zone};
 use beadle_model::Timestamp;
+use beadle_model::time::DAY_MS;
 
 /// A warning about a schedule.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,7 +32,6 @@ const ELAPSED_DAYS: &str = "schedule-elapsed-days";
 const NEVER: &str = "schedule-never";
 const HOLIDAYS_END: &str = "schedule-holidays-end";
 
-const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 /// How far ahead clock changes are examined: both changes of a year are within it.
 const LOOK_AHEAD_MS: i64 = 400 * DAY_MS;
 /// A clock change affects planned times at most this long before and after it.

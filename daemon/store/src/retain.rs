@@ -10,10 +10,9 @@ use crate::meta::{meta, set_meta};
 use crate::read::Reader;
 use crate::tx::Tx;
 use beadle_model::Timestamp;
+use beadle_model::time::DAY_MS;
 use rusqlite::{Statement, params};
 use std::sync::atomic::Ordering;
-
-const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 
 /// The platform repeats webhooks for seven days (`docs/whatsapp.md#delivery`), and only the event's
 /// row prevents a duplicate.

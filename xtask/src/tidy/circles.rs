@@ -7,35 +7,17 @@
 use super::finding::{File, Finding};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The source folders that are checked.
-const CHECKED: &[&str] = &[
-    "daemon/beadle/src/",
-    "daemon/catalog/src/",
-    "daemon/clock/src/",
-    "daemon/gate/src/",
-    "daemon/model/src/",
-    "daemon/pipeline/src/",
-    "daemon/sandbox/src/",
-    "daemon/schedule/src/",
-    "daemon/store/src/",
-    "daemon/tasks/src/",
-    "daemon/whatsapp/src/",
-    "daemon/workshop/src/",
-    "plugin-api/sdk/src/",
-    "plugins/community-updates/src/",
-    "plugins/reminder/src/",
-    "plugins/welcome/src/",
-    "simulator/src/",
-    "tests/support/src/",
-    "tests/src/bin/beadle-bench/",
-    "xtask/src/",
-];
-
 type Module = Vec<String>;
 
-/// Checks every crate of [`CHECKED`].
+/// Checks the sources of every crate: each folder below a `src` with a `lib.rs` or `main.rs`.
 pub fn check(files: &[File]) -> Vec<Finding> {
-    CHECKED.iter().flat_map(|src| check_crate(files, src)).collect()
+    let folder = |file: &'_ File| {
+        let (folder, name) = file.path.rsplit_once('/')?;
+        let is_root = matches!(name, "lib.rs" | "main.rs") && folder.split('/').any(|part| part == "src");
+        is_root.then(|| format!("{folder}/"))
+    };
+    let folders: BTreeSet<String> = files.iter().filter_map(folder).collect();
+    folders.iter().flat_map(|src| check_crate(files, src)).collect()
 }
 
 /// The import circles between the files under `src`, each reported at its first file.
@@ -183,6 +165,20 @@ mod tests {
                 .map(|_| circle("x/src/a/mod.rs, x/src/a/b.rs").remove(0))
                 .collect::<Vec<_>>()
         );
+    }
+
+    #[test]
+    fn every_crate_is_checked() {
+        let file = |path: &str, text: &str| File { path: path.into(), text: text.into() };
+        let files = [
+            file("new/src/lib.rs", ""),
+            file("new/src/a.rs", "use crate::b::B;"),
+            file("new/src/b.rs", "use crate::a::A;"),
+            file("new/tests/a.rs", "use crate::b::B;"),
+            file("new/tests/b.rs", "use crate::a::A;"),
+        ];
+        let [finding] = &check(&files)[..] else { panic!("one circle") };
+        assert_eq!(finding.message, "these files import each other in a circle: new/src/a.rs, new/src/b.rs");
     }
 
     #[test]

@@ -6,6 +6,7 @@
 use super::diagnostic::{Diagnostic, Span};
 use super::read::{NAME_FORM, Section, Text, is_name};
 use super::tree::Value;
+use beadle_model::time::DAY_MS;
 use beadle_schedule::{
     CatchUpMode, CatchUpPolicy, DEFAULT_ANCHOR, DaysOff, Holidays, Overlap, Pattern, PatternError, Schedule, TimeSpec,
     Zone, Zones,
@@ -15,7 +16,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 const SECOND_MS: i64 = 1000;
-const DAY_MS: i64 = 24 * 60 * 60 * SECOND_MS;
 /// All schedules are evaluated again when the plugins or the clock change; this many take a second.
 const MAX_SCHEDULES: usize = 50_000;
 /// Every firing stores its payload with its event.

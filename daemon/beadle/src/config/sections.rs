@@ -17,6 +17,7 @@ use beadle_gate::StopSwitch;
 use beadle_gatekeeper::{MarketingCaps, Policy, QuietFor, QuietHours, TimeOfDay};
 use beadle_model::LeadTimes;
 use beadle_model::keyword::Language;
+use beadle_model::time::{DAY_MS, HOUR_MS};
 use beadle_model::window::MAX_LEAD_TIMES;
 use beadle_pipeline::outbox::{OnAmbiguous, Pace};
 use beadle_pipeline::{OnFailure, Stage};
@@ -28,8 +29,6 @@ use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 
 const SECOND_MS: i64 = 1000;
-const HOUR_MS: i64 = 60 * 60 * SECOND_MS;
-const DAY_MS: i64 = 24 * HOUR_MS;
 
 /// Reads the whole configuration. An invalid value is reported and replaced by its default.
 pub fn config(context: &Context<'_>, tree: &Table) -> Config {
